@@ -1,0 +1,1 @@
+"""Many trials: studies, the runner, the ledger, MLflow, and the command."""

@@ -1,0 +1,104 @@
+"""What the zoo holds: every model's name, origin, keywords and the chapter's settings. Imports no torch."""
+
+import difflib
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from bench.trial import BadInput, Scalar
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSpec:
+    """One entry of the zoo.
+
+    `options` are the keywords that the class takes, with their defaults; no others can be set.
+    `settings` are the Trial's fields in the chapter's set-up. `seconds` is the measured cost of one
+    such trial (engine learner, one core), from which plans are estimated.
+    """
+
+    name: str
+    title: str
+    about: str
+    module: str
+    builder: str
+    options: Mapping[str, Scalar] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    seconds: float = 10.0
+    counted: bool = False  # fitted by counting: no seed, no gradient, no learning rate
+
+    def build(self, vocab: int, **options: Scalar) -> Any:
+        """The model for a vocabulary of `vocab` tokens. Imports its family (and torch)."""
+        return getattr(importlib.import_module(self.module), self.builder)(vocab, **options)
+
+
+_THREE_WORDS = {"window": 3, "target": "last", "order": "sequential", "reset": "batch", "lr": 1e-3, "epochs": 4}
+_EVERY_WORD = {"window": 16, "lr": 1e-2, "epochs": 15}
+_ELMAN, _LSTM, _GRU, _COUNTS = (f"bench.models.{m}" for m in ("elman", "lstm", "gru", "counts"))
+_PLAIN = {"hidden": 64, "dropout": 0.0, "tying": False}
+_DEEP = {**_PLAIN, "layers": 2}
+_LM7 = {"alpha": 2.0, "beta": 1.0, "wd": 0.1, "moms": (0.8, 0.7, 0.8)}
+
+
+def _spec(name: str, title: str, about: str, module: str, builder: str, **rest: Any) -> tuple[str, ModelSpec]:
+    spec = ModelSpec(name=name, title=title, about=about, module=module, builder=builder, **rest)
+    return name, spec
+
+
+ZOO: dict[str, ModelSpec] = dict(
+    [
+        _spec("lm1", "LMModel1", "three words in, the recurrence written out three times", _ELMAN, "LMModel1",
+              options={"hidden": 64}, settings=_THREE_WORDS, seconds=3.0),
+        _spec("lm2", "LMModel2", "the same as a loop", _ELMAN, "LMModel2",
+              options={"hidden": 64}, settings=_THREE_WORDS, seconds=3.0),
+        _spec("lm3", "LMModel3", "keeps its state between batches", _ELMAN, "LMModel2",
+              options={"hidden": 64},
+              settings={"window": 3, "target": "last", "lr": 3e-3, "epochs": 10}, seconds=7.0),
+        _spec("lm4", "LMModel4", "predicts after every word", _ELMAN, "LMModel2",
+              options={"hidden": 64}, settings={**_EVERY_WORD, "lr": 3e-3}, seconds=4.0),
+        _spec("lm5", "LMModel5", "nn.RNN of two layers, tanh", _ELMAN, "BuiltinRNN",
+              options={**_DEEP, "nonlinearity": "tanh"}, settings={**_EVERY_WORD, "lr": 3e-3}, seconds=5.0),
+        _spec("rnn-relu", "nn.RNN, ReLU", "LMModel5 with ReLU", _ELMAN, "BuiltinRNN",
+              options={**_DEEP, "nonlinearity": "relu"}, settings={**_EVERY_WORD, "lr": 3e-3}, seconds=5.0),
+        _spec("lm6", "LMModel6", "nn.LSTM of two layers", _LSTM, "BuiltinLSTM",
+              options=_DEEP, settings=_EVERY_WORD, seconds=8.0),
+        _spec("lm7", "LMModel7", "LMModel6 with dropout, tying, AR and TAR", _LSTM, "BuiltinLSTM",
+              options={**_DEEP, "dropout": 0.4, "tying": True}, settings={**_EVERY_WORD, **_LM7}, seconds=9.0),
+        _spec("lstm-gates", "LSTM, four gates", "from scratch: four Linears over cat([h, x])", _LSTM, "ScratchLSTM",
+              options={**_DEEP, "form": "gates"}, settings=_EVERY_WORD, seconds=22.0),
+        _spec("lstm-chunk", "LSTM, chunked", "from scratch: one Linear for x, one for h, chunk(4)", _LSTM,
+              "ScratchLSTM", options={**_DEEP, "form": "chunk"}, settings=_EVERY_WORD, seconds=14.0),
+        _spec("gru", "nn.GRU", "nn.GRU of two layers", _GRU, "BuiltinGRU",
+              options=_DEEP, settings=_EVERY_WORD, seconds=9.0),
+        _spec("gru-after", "GRU, reset after", "from scratch, reset after the matmul (cuDNN, nn.GRU)", _GRU,
+              "ScratchGRU", options={**_DEEP, "form": "after"}, settings=_EVERY_WORD, seconds=14.0),
+        _spec("gru-before", "GRU, reset before", "from scratch, reset before the matmul (Cho et al.)", _GRU,
+              "ScratchGRU", options={**_DEEP, "form": "before"}, settings=_EVERY_WORD, seconds=14.0),
+        _spec("awd", "AWD-LSTM", "fastai's AWD_LSTM, with a pad token of its own", "bench.models.awd", "AwdLSTM",
+              options={"embedding": 64, "hidden": 64, "layers": 2, "tying": True, "embed_p": 0.02, "input_p": 0.1,
+                       "weight_p": 0.1, "hidden_p": 0.1, "output_p": 0.2},
+              settings={**_EVERY_WORD, **_LM7}, seconds=13.0),
+        _spec("floor-common", "most common token", "always the most common token", _COUNTS, "NGram",
+              options={"context": 0, "sharp": True}, settings=_EVERY_WORD, seconds=0.3, counted=True),
+        _spec("floor-unigram", "unigram counts", "the share of each token", _COUNTS, "NGram",
+              options={"context": 0, "sharp": False}, settings=_EVERY_WORD, seconds=0.3, counted=True),
+        _spec("floor-bigram", "bigram counts", "the token before", _COUNTS, "NGram",
+              options={"context": 1, "sharp": False}, settings=_EVERY_WORD, seconds=0.3, counted=True),
+        _spec("floor-5gram", "5-gram counts", "the four tokens before", _COUNTS, "NGram",
+              options={"context": 4, "sharp": False}, settings=_EVERY_WORD, seconds=0.3, counted=True),
+    ]
+)
+
+
+def spec_of(name: str) -> ModelSpec:
+    """The entry called `name`. Raises BadInput with a suggestion."""
+    if name in ZOO:
+        return ZOO[name]
+    raise BadInput(f"model {name!r} is not in the zoo{suggestion(name, ZOO)}")
+
+
+def suggestion(word: str, known: Mapping[str, Any] | list[str]) -> str:
+    """'; did you mean …?' for a misspelt word, or the list of what there is."""
+    close = difflib.get_close_matches(word, list(known), n=1)
+    return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(known)}"

@@ -1,0 +1,182 @@
+"""Trial and Result: what is trained, and what came of it. Frozen data, canonical JSON, identity.
+
+Nothing here imports torch, so that planning, reading results and reporting stay light.
+"""
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any, Self
+
+FORMAT = 1
+"""Version of the trial and result format; part of every identity."""
+
+Scalar = bool | int | float | str
+
+
+class BadInput(ValueError):
+    """Something that a user can put right. `str()` is one line that names the place and the cure."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """One arm and one seed: everything that decides the numbers.
+
+    `options` are the model's own keywords (hidden, layers, dropout, tying …); everything else is the
+    data and the training. `source` and `data` are content hashes of the code and of the text.
+    """
+
+    model: str
+    seed: int
+    options: Mapping[str, Scalar] = field(default_factory=dict)
+    corpus: str = "human-numbers"  # or the path of a UTF-8 text file
+    tokens: str = "word"  # word | char
+    vocab: int = 0  # most tokens kept, the rest become <unk>; 0 keeps all
+    split: str = "tail"  # tail (the chapter's) | blocks (random contiguous blocks)
+    window: int = 16  # bptt: tokens a training step reads from each row
+    batch: int = 64
+    order: str = "grouped"  # grouped (row j reads the j-th stretch) | sequential | shuffled
+    target: str = "every"  # predict after every word | after the last one of a window
+    reset: str = "epoch"  # forget the hidden state each epoch | batch | never
+    horizon: int = 0  # tokens that gradients flow back (detach frequency); 0 means the window
+    lr: float = 1e-2
+    epochs: int = 15
+    wd: float = 0.01
+    moms: tuple[float, float, float] = (0.95, 0.85, 0.95)
+    clip: float = 0.0  # largest gradient norm; 0 does not clip
+    alpha: float = 0.0  # AR
+    beta: float = 0.0  # TAR
+    engine: str = "learner"
+    source: str = ""
+    data: str = ""
+
+    def __post_init__(self) -> None:
+        """Make equal trials equal: the horizon is written out, the options are sorted."""
+        object.__setattr__(self, "horizon", self.horizon or self.window)
+        object.__setattr__(self, "options", dict(sorted(self.options.items())))
+        object.__setattr__(self, "moms", tuple(self.moms))
+
+    @property
+    def id(self) -> str:
+        """Sixteen hex digits of the content's hash. A corpus counts by its text, not by its path."""
+        content = {**asdict(self), "format": FORMAT}
+        del content["corpus"]
+        return hashlib.sha256(canonical(content)).hexdigest()[:16]
+
+    def factors(self) -> dict[str, Scalar]:
+        """Every setting by its flat name, the seed apart, as tables and MLflow show it."""
+        flat: dict[str, Scalar] = {}
+        for name, value in asdict(self).items():
+            if name == "moms":
+                flat[name] = ",".join(f"{m:g}" for m in value)
+            elif name not in ("seed", "options", "source", "data"):
+                flat[name] = value
+        return {**flat, **self.options}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """Read what `asdict` wrote. Raises TypeError on unknown keys."""
+        return cls(**data)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Epoch:
+    """One line of a learning curve. Losses are nats a token, without penalties."""
+
+    epoch: int
+    train_loss: float  # debiased moving average (.98), as fastai prints it
+    ar: float  # mean penalty a step
+    tar: float
+    valid_loss: float
+    accuracy: float
+    train_seconds: float
+    valid_seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """What one trial yielded. A failure is a result too: `status` failed, and the reason.
+
+    `metrics` names begin with their section: valid_loss, valid_accuracy, valid_perplexity, valid_bits,
+    valid_hits, valid_targets; train_loss, train_ar, train_tar, train_updates, train_tokens; speed_train
+    and speed_valid (tokens/s), speed_seconds; memory_peak (MiB); model_parameters; gpu_….
+    `roles` maps a token role to (nats, hits, targets) on the validation set.
+    `witnesses` maps a factor to {"ok": bool, "declared": …, "seen": …}: the proof that it took effect.
+    `passage` is one decoded validation stretch: {"token": …, "guess": …, "p": probability of the token}.
+    """
+
+    trial: Trial
+    status: str  # done | failed
+    reason: str = ""
+    attempts: int = 1
+    started: float = 0.0  # unix seconds
+    seconds: float = 0.0  # by a monotonic clock, everything in the trial's process
+    epochs: tuple[Epoch, ...] = ()
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    roles: Mapping[str, tuple[float, int, int]] = field(default_factory=dict)
+    witnesses: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    passage: tuple[Mapping[str, Any], ...] = ()
+    fingerprints: Mapping[str, str] = field(default_factory=dict)
+    environment: Mapping[str, Any] = field(default_factory=dict)
+    output: str = ""  # the end of what a failed trial printed
+
+    @property
+    def done(self) -> bool:
+        """Whether its numbers may be used."""
+        return self.status == "done"
+
+    @property
+    def diverged(self) -> bool:
+        """Whether training ran away (kept as data: a diverged seed counts as +∞)."""
+        return self.status == "failed" and self.reason.startswith("diverged")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for `canonical`."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """Read what `to_dict` wrote. Raises TypeError or KeyError on anything else."""
+        data = dict(data)
+        data["trial"] = Trial.from_dict(data["trial"])
+        data["epochs"] = tuple(Epoch(**_floats(Epoch, e)) for e in data["epochs"])
+        data["metrics"] = {k: float(v) for k, v in data["metrics"].items()}
+        data["roles"] = {k: (float(n), int(h), int(c)) for k, (n, h, c) in data["roles"].items()}
+        data["passage"] = tuple(data["passage"])
+        return cls(**data)
+
+
+def failure(trial: Trial, reason: str, **facts: Any) -> Result:
+    """A failed Result with a reason of one line."""
+    return Result(trial=trial, status="failed", reason=" ".join(reason.split()), **facts)
+
+
+def with_seed(trial: Trial, seed: int) -> Trial:
+    """The same arm under another seed."""
+    return replace(trial, seed=seed)
+
+
+def canonical(data: Any) -> bytes:
+    """ASCII JSON with sorted keys and no spaces: equal data gives equal bytes.
+
+    Python writes floats so that they read back to the same bits; JSON has no NaN and no infinity, so
+    these become the strings "nan", "inf" and "-inf", which `float()` reads.
+    """
+    return json.dumps(_finite(data), sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+
+
+def _finite(data: Any) -> Any:
+    if isinstance(data, float) and not math.isfinite(data):
+        return str(data)
+    if isinstance(data, Mapping):
+        return {str(k): _finite(v) for k, v in data.items()}
+    if isinstance(data, list | tuple):
+        return [_finite(v) for v in data]
+    return data
+
+
+def _floats(cls: type, data: Mapping[str, Any]) -> dict[str, Any]:
+    """Turn "nan" and "inf" back into floats in the fields that hold floats."""
+    return {f.name: float(data[f.name]) if f.type is float else data[f.name] for f in fields(cls)}

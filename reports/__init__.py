@@ -1,0 +1,1 @@
+"""Results to numbers, to pictures, to one self-contained page."""
