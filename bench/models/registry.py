@@ -79,14 +79,14 @@ ZOO: dict[str, ModelSpec] = dict(
               options={"embedding": 64, "hidden": 64, "layers": 2, "tying": True, "embed_p": 0.02, "input_p": 0.1,
                        "weight_p": 0.1, "hidden_p": 0.1, "output_p": 0.2},
               settings={**_EVERY_WORD, **_LM7}, seconds=13.0),
-        _spec("floor-common", "most common token", "always the most common token", _COUNTS, "NGram",
-              options={"context": 0, "sharp": True}, settings=_EVERY_WORD, seconds=0.3, counted=True),
+        _spec("floor-common", "most common token", "always the most common validation target", _COUNTS, "Constant",
+              settings=_EVERY_WORD, seconds=0.3, counted=True),
         _spec("floor-unigram", "unigram counts", "the share of each token", _COUNTS, "NGram",
-              options={"context": 0, "sharp": False}, settings=_EVERY_WORD, seconds=0.3, counted=True),
+              options={"context": 0}, settings=_EVERY_WORD, seconds=0.3, counted=True),
         _spec("floor-bigram", "bigram counts", "the token before", _COUNTS, "NGram",
-              options={"context": 1, "sharp": False}, settings=_EVERY_WORD, seconds=0.3, counted=True),
+              options={"context": 1}, settings=_EVERY_WORD, seconds=0.3, counted=True),
         _spec("floor-5gram", "5-gram counts", "the four tokens before", _COUNTS, "NGram",
-              options={"context": 4, "sharp": False}, settings=_EVERY_WORD, seconds=0.3, counted=True),
+              options={"context": 4}, settings=_EVERY_WORD, seconds=0.3, counted=True),
     ]
 )
 

@@ -1,0 +1,197 @@
+"""Text → tokens → windows → batches.
+
+A window is `window` tokens and the same tokens shifted by one. The chapter's two set-ups differ only in
+the target (after the last word, or after every word) and in the order of the windows.
+Source: fastbook chapter 12, "The Data" and "Maintaining the State of an RNN".
+"""
+
+import functools
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from bench.text import HUMAN_NUMBERS, text_of
+from bench.trial import BadInput, Trial
+
+UNKNOWN = "<unk>"
+TRAIN_SHARE = 0.8
+BLOCKS = 50  # of the split by random contiguous blocks; a fifth of them is validation
+
+_DIGITS = "one two three four five six seven eight nine".split()
+_TEENS = "ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen".split()
+_TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
+_BANDS = (10, 100, 1000)  # frequency ranks that bound the roles of an ordinary text
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """A text as token ids: `ids` (n,) int64, `vocab` the token of each id, `roles` the kind of each token."""
+
+    name: str
+    sha256: str
+    ids: Tensor
+    vocab: tuple[str, ...]
+    roles: Tensor  # (n,) int64, an index into role_names
+    role_names: tuple[str, ...]
+
+    def decode(self, ids: Tensor) -> list[str]:
+        """The tokens of a row of ids."""
+        return [self.vocab[i] for i in ids.tolist()]
+
+
+@dataclass
+class Batches:
+    """Batches of one split. Iterating yields (inputs, targets), int64 tensors (b, window) and (b, …).
+
+    `rows` (k, b) are indices of windows, batch by batch; a shorter last batch stands in `rest`. With a
+    generator the windows are drawn in a new order at every pass.
+    """
+
+    inputs: Tensor  # (windows, window)
+    targets: Tensor  # (windows, window) or (windows,)
+    positions: Tensor  # as targets: where in the corpus each target stands
+    rows: Tensor
+    rest: Tensor
+    shuffle: torch.Generator | None = None
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+
+    def __len__(self) -> int:
+        return len(self.rows) + bool(len(self.rest))
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        inputs, targets = self._on_device
+        order = self.rows
+        if self.shuffle is not None:
+            order = self.rows.flatten()[torch.randperm(self.rows.numel(), generator=self.shuffle)].view_as(order)
+        for rows in order.to(self.device):
+            yield inputs[rows], targets[rows]
+        if len(self.rest):
+            yield inputs[self.rest], targets[self.rest]
+
+    @property
+    def order(self) -> Tensor:
+        """Indices of the windows in the order of one unshuffled pass."""
+        return torch.cat([self.rows.flatten(), self.rest])
+
+    @property
+    def tokens(self) -> int:
+        """Tokens read in one pass."""
+        return len(self.order) * self.inputs.shape[1]
+
+    @cached_property
+    def _on_device(self) -> tuple[Tensor, Tensor]:
+        return self.inputs.to(self.device), self.targets.to(self.device)
+
+
+def load(trial: Trial) -> Corpus:
+    """The corpus of a trial, tokenised."""
+    return corpus(trial.corpus, tokens=trial.tokens, cap=trial.vocab)
+
+
+@functools.cache
+def corpus(name: str, tokens: str = "word", cap: int = 0) -> Corpus:
+    """Tokenise a corpus; the vocabulary stands in order of first appearance, capped at the `cap` most common.
+
+    Human Numbers: lines joined with " . " and split on spaces, as in the chapter. Another text: words and
+    single punctuation marks, or characters.
+    """
+    text = text_of(name)
+    if name == HUMAN_NUMBERS and tokens == "word":
+        words = " . ".join(line.strip() for line in text.splitlines()).split(" ")
+    else:
+        words = list(text) if tokens == "char" else re.findall(r"\w+|[^\w\s]", text)
+    counts = Counter(words)  # in order of first appearance
+    vocab = list(counts)
+    if cap and cap < len(vocab):
+        kept = {word for word, _ in counts.most_common(cap - 1)}
+        vocab = [word for word in vocab if word in kept] + [UNKNOWN]
+    number = {word: i for i, word in enumerate(vocab)}
+    ids = torch.tensor([number.get(word, len(vocab) - 1) for word in words])
+    numbers = name == HUMAN_NUMBERS and tokens == "word"
+    roles, role_names = _number_roles(words) if numbers else _band_roles(ids, len(vocab))
+    sha = hashlib.sha256(text.encode()).hexdigest()
+    return Corpus(name, sha, ids, tuple(vocab), roles, role_names)
+
+
+def batches(trial: Trial, data: Corpus, shuffle: torch.Generator | None = None) -> tuple[Batches, Batches]:
+    """Training and validation batches of a trial.
+
+    Windows start at 0, w, 2w … below n−w−1. `grouped` reorders each split so that row j of every batch
+    reads the j-th of `batch` contiguous stretches (the chapter's `group_chunks`) and drops incomplete
+    batches; otherwise the order is the text's and only training drops its last batch.
+    Raises BadInput where the text is too short for one batch of each split.
+    """
+    w, b = trial.window, trial.batch
+    count = len(range(0, len(data.ids) - w - 1, w))
+    starts = torch.arange(count) * w
+    offsets = torch.arange(w)
+    inputs = data.ids[starts[:, None] + offsets]
+    positions = starts[:, None] + offsets + 1
+    if trial.target == "last":
+        positions = positions[:, -1]
+    train, valid = _split(count, trial.split)
+    if min(len(train), len(valid)) < b:
+        need = (max(b, 2) * w * 5) + w + 1
+        raise BadInput(
+            f"corpus {data.name}: {len(data.ids):,} tokens are too few for batch = {b} and window = {w}; "
+            f"about {need:,} are needed: give a longer text, or lower batch or window"
+        )
+    whole = (inputs, data.ids[positions], positions)
+    if trial.order == "grouped":
+        return tuple(Batches(*whole, rows=_grouped(part, b), rest=part[:0]) for part in (train, valid))  # type: ignore[return-value]
+    full = len(valid) // b * b
+    return (
+        Batches(
+            *whole,
+            rows=train[: len(train) // b * b].view(-1, b),
+            rest=train[:0],
+            shuffle=shuffle if trial.order == "shuffled" else None,
+        ),
+        Batches(*whole, rows=valid[:full].view(-1, b), rest=valid[full:]),
+    )
+
+
+def _grouped(part: Tensor, b: int) -> Tensor:
+    m = len(part) // b
+    return part[: m * b].view(b, m).t().contiguous()  # (batches, rows)
+
+
+def _split(count: int, split: str) -> tuple[Tensor, Tensor]:
+    """Indices of the training and the validation windows. The split is of the data: no seed moves it."""
+    if split == "tail":
+        cut = int(count * TRAIN_SHARE)
+        return torch.arange(cut), torch.arange(cut, count)
+    held = torch.zeros(BLOCKS, dtype=torch.bool)
+    chosen = torch.randperm(BLOCKS, generator=torch.Generator().manual_seed(0))
+    held[chosen[: round(BLOCKS * (1 - TRAIN_SHARE))]] = True
+    valid = held[torch.arange(count) * BLOCKS // max(count, 1)]
+    index = torch.arange(count)
+    return index[~valid], index[valid]
+
+
+def _number_roles(words: list[str]) -> tuple[Tensor, tuple[str, ...]]:
+    kind = {".": "separator", "hundred": "hundred", "thousand": "thousand"}
+    for names, role in ((_DIGITS, "digit"), (_TEENS, "teen"), (_TENS, "tens")):
+        kind |= dict.fromkeys(names, role)
+    names = ("separator", "lead digit", "thousand", "digit", "hundred", "tens", "teen")
+    index = {name: i for i, name in enumerate(names)}
+    before = [".", *words]
+    roles = [
+        "lead digit" if kind[word] == "digit" and last == "." else kind[word]
+        for word, last in zip(words, before, strict=False)
+    ]
+    return torch.tensor([index[role] for role in roles]), names
+
+
+def _band_roles(ids: Tensor, size: int) -> tuple[Tensor, tuple[str, ...]]:
+    rank = torch.empty(size, dtype=torch.long)
+    rank[torch.bincount(ids, minlength=size).argsort(descending=True, stable=True)] = torch.arange(size)
+    low = (0, *_BANDS)
+    names = [f"rank {a + 1}–{b}" for a, b in zip(low, _BANDS, strict=False)] + [f"rank above {_BANDS[-1]}"]
+    return torch.bucketize(rank[ids], torch.tensor(_BANDS), right=True), tuple(names)

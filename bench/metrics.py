@@ -1,0 +1,65 @@
+"""Summed nats and hits, divided once: loss, perplexity, bits, accuracy, in all and by token role."""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+class Tally:
+    """Sums over the targets of one validation pass, kept target by target so that they can be cut by role."""
+
+    def __init__(self) -> None:
+        self.nats: list[Tensor] = []
+        self.guesses: list[Tensor] = []
+        self.targets: list[Tensor] = []
+
+    def add(self, logits: Tensor, targets: Tensor) -> None:
+        """Count one batch: logits (b, t, vocab) or (b, vocab), targets (b, t) or (b,)."""
+        logits, targets = logits.flatten(0, -2).float(), targets.flatten()
+        self.nats.append(F.cross_entropy(logits, targets, reduction="none"))
+        self.guesses.append(logits.argmax(-1))
+        self.targets.append(targets)
+
+    def loss(self) -> float:
+        """Mean nats a target."""
+        return self._sum_nats() / sum(len(t) for t in self.targets)
+
+    def hits(self) -> int:
+        """Targets guessed right."""
+        return sum(int((g == t).sum()) for g, t in zip(self.guesses, self.targets, strict=True))
+
+    def accuracy(self) -> float:
+        """Share of the targets guessed right."""
+        return self.hits() / sum(len(t) for t in self.targets)
+
+    def summary(self) -> dict[str, float]:
+        """The validation metrics of a Result."""
+        loss = self.loss()
+        return {
+            "valid_loss": loss,
+            "valid_perplexity": perplexity(loss),
+            "valid_bits": loss / math.log(2),
+            "valid_accuracy": self.accuracy(),
+            "valid_hits": float(self.hits()),
+            "valid_targets": float(sum(len(t) for t in self.targets)),
+        }
+
+    def by_role(self, roles: Tensor, names: tuple[str, ...]) -> dict[str, tuple[float, int, int]]:
+        """(nats, hits, targets) of each role that occurs; `roles` is the role of each target, in order."""
+        nats = torch.cat(self.nats).double().cpu()
+        hits = (torch.cat(self.guesses) == torch.cat(self.targets)).cpu()
+        return {
+            name: (float(nats[here].sum()), int(hits[here].sum()), int(here.sum()))
+            for i, name in enumerate(names)
+            if (here := roles == i).any()
+        }
+
+    def _sum_nats(self) -> float:
+        return sum(float(n.double().sum()) for n in self.nats)
+
+
+def perplexity(loss: float) -> float:
+    """exp(loss), infinite rather than an error."""
+    return math.exp(loss) if loss < 709 else math.inf

@@ -1,0 +1,76 @@
+"""GRUs: nn.GRU, and the cell from scratch in both published forms."""
+
+from torch import Tensor, nn
+
+from bench.models.recurrent import RecurrentLM, Unrolled
+
+
+class ResetAfterCell(nn.Module):
+    """The reset gate scales the state after its matmul: cuDNN's and nn.GRU's form (Cho et al. 2014, v1)."""
+
+    def __init__(self, inputs: int, hidden: int) -> None:
+        super().__init__()
+        self.hidden = hidden
+        self.ih = nn.Linear(inputs, 3 * hidden)
+        self.hh = nn.Linear(hidden, 3 * hidden)
+
+    def forward(self, x: Tensor, h: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """One step: x (b, inputs) → h (b, hidden), twice. Gate order reset, update, new, as in torch."""
+        h = x.new_zeros(len(x), self.hidden) if h is None else h
+        x_r, x_z, x_n = self.ih(x).chunk(3, dim=1)
+        h_r, h_z, h_n = self.hh(h).chunk(3, dim=1)
+        r, z = (x_r + h_r).sigmoid(), (x_z + h_z).sigmoid()
+        n = (x_n + r * h_n).tanh()
+        h = (1 - z) * n + z * h
+        return h, h
+
+
+class ResetBeforeCell(nn.Module):
+    """The reset gate scales the state before its matmul (Cho et al. 2014, arXiv 1406.1078, equation 8)."""
+
+    def __init__(self, inputs: int, hidden: int) -> None:
+        super().__init__()
+        self.hidden = hidden
+        self.ih = nn.Linear(inputs, 3 * hidden)
+        self.hh = nn.Linear(hidden, 2 * hidden)
+        self.hn = nn.Linear(hidden, hidden)
+
+    def forward(self, x: Tensor, h: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """One step: x (b, inputs) → h (b, hidden), twice. Update gate as in torch: z keeps the old state."""
+        h = x.new_zeros(len(x), self.hidden) if h is None else h
+        x_r, x_z, x_n = self.ih(x).chunk(3, dim=1)
+        h_r, h_z = self.hh(h).chunk(2, dim=1)
+        r, z = (x_r + h_r).sigmoid(), (x_z + h_z).sigmoid()
+        n = (x_n + self.hn(r * h)).tanh()
+        h = (1 - z) * n + z * h
+        return h, h
+
+
+CELLS: dict[str, type[nn.Module]] = {"after": ResetAfterCell, "before": ResetBeforeCell}
+
+
+class BuiltinGRU(RecurrentLM):
+    """LMModel6 with nn.GRU in the LSTM's place."""
+
+    def __init__(
+        self, vocab: int, hidden: int = 64, layers: int = 2, dropout: float = 0.0, tying: bool = False
+    ) -> None:
+        super().__init__(vocab, lambda: nn.GRU(hidden, hidden, layers, batch_first=True), hidden, dropout, tying)
+
+
+class ScratchGRU(RecurrentLM):
+    """The same, of cells from scratch."""
+
+    def __init__(
+        self,
+        vocab: int,
+        hidden: int = 64,
+        layers: int = 2,
+        form: str = "after",
+        dropout: float = 0.0,
+        tying: bool = False,
+    ) -> None:
+        cell = CELLS[form]
+        super().__init__(
+            vocab, lambda: Unrolled([cell(hidden, hidden) for _ in range(layers)]), hidden, dropout, tying
+        )

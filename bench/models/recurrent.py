@@ -1,0 +1,163 @@
+"""What every language model of the zoo shares: the state it carries, how far gradients flow, its output.
+
+A family gives `unroll`, the recurrence over one stretch of tokens from one state; nothing else of it knows
+about batches, resets or the horizon.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from bench.regularization import Dropout
+
+State = Any
+"""None (zeros), a tensor, or tuples of states."""
+
+
+class Output(NamedTuple):
+    """What a model returns: AR reads `dropped`, TAR reads `raw`, the loss reads `logits`."""
+
+    logits: Tensor  # (b, t, vocab), or (b, vocab) where only the last word is predicted
+    raw: Tensor  # (b, t, hidden)
+    dropped: Tensor  # (b, t, hidden)
+
+
+class LanguageModel(nn.Module):
+    """A language model that carries its hidden state from batch to batch and detaches it.
+
+    The state is created lazily from the input, so any batch size and any device will do; a batch of
+    another size starts afresh. `horizon` is how many tokens gradients flow back (chapter 12,
+    "Backpropagation through time", where it equals the window):
+
+    - shorter than the window: the state is detached every `horizon` tokens within it;
+    - longer: the windows before are replayed from the state stored there with the current weights, and
+      gradients flow through the replay. The forward numbers stay those of the carried state.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.horizon = 0  # 0: the window
+        self.target = "every"
+        self.past: deque[tuple[Tensor, State]] = deque()
+        self.reset()
+
+    def unroll(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
+        """Hidden states (b, t, hidden) and the last state, from `tokens` (b, t) and the state before."""
+        raise NotImplementedError
+
+    def embed(self, tokens: Tensor) -> Tensor:
+        """Embeddings (…, e) of `tokens` (…): where the horizon's witness listens."""
+        vectors: Tensor = self.i_h(tokens)
+        return vectors
+
+    def read(self, hidden: Tensor) -> Output:
+        """Logits from hidden states (b, t, hidden)."""
+        raise NotImplementedError
+
+    def reset(self) -> None:
+        """Forget the hidden state."""
+        self.state: State = None
+        self.rows = 0
+        self.past.clear()
+
+    def forward(self, tokens: Tensor) -> Output:
+        """Read `tokens` (b, t), int64, after whatever was read before."""
+        if len(tokens) != self.rows:
+            self.reset()
+            self.rows = len(tokens)
+        hidden, state = self._pieces(tokens) if self.training else self.unroll(tokens, self.state)
+        self.state = detached(state)
+        return self.read(hidden)
+
+    def _pieces(self, tokens: Tensor) -> tuple[Tensor, State]:
+        window = tokens.shape[1]
+        if not self.horizon or self.horizon == window:
+            return self.unroll(tokens, self.state)
+        if self.horizon > window:
+            return self.unroll(tokens, self._replayed(tokens))
+        hidden, state = [], self.state
+        for piece in tokens.split(self.horizon, dim=1):
+            out, state = self.unroll(piece, state)
+            hidden.append(out)
+            state = detached(state)
+        return torch.cat(hidden, dim=1), state
+
+    def _replayed(self, tokens: Tensor) -> State:
+        """The carried state, with the gradient of the same state replayed from `horizon` tokens back."""
+        carried = self.state
+        if self.past:
+            _, replayed = self.unroll(torch.cat([t for t, _ in self.past], dim=1), self.past[0][1])
+            carried = _through(carried, replayed)
+        self.past.append((tokens, self.state))
+        if len(self.past) > self.horizon // tokens.shape[1] - 1:
+            self.past.popleft()
+        return carried
+
+
+class RecurrentLM(LanguageModel):
+    """Embedding → recurrent core → dropout → linear: LMModel5 to 7 and everything shaped like them.
+
+    `core()` builds a module that maps (b, t, hidden) and a state to (b, t, hidden) and the next state, as
+    `nn.LSTM(batch_first=True)` does. Parameters are created in the chapter's order.
+    """
+
+    def __init__(
+        self, vocab: int, core: Callable[[], nn.Module], hidden: int, dropout: float = 0.0, tying: bool = False
+    ) -> None:
+        super().__init__()
+        self.i_h = nn.Embedding(vocab, hidden)
+        self.rnn = core()
+        self.drop = Dropout(dropout)
+        self.h_o = nn.Linear(hidden, vocab)
+        if tying:
+            self.h_o.weight = self.i_h.weight
+
+    def unroll(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
+        """See LanguageModel.unroll."""
+        hidden, state = self.rnn(self.embed(tokens), state)
+        return hidden, state
+
+    def read(self, hidden: Tensor) -> Output:
+        """See LanguageModel.read."""
+        dropped = self.drop(hidden)
+        last = dropped[:, -1] if self.target == "last" else dropped
+        return Output(self.h_o(last), hidden, dropped)
+
+
+class Unrolled(nn.Module):
+    """Layers of cells, unrolled over time: what nn.LSTM and nn.GRU do, as a loop that can be read.
+
+    A cell maps an input (b, hidden) and its state (None for zeros) to an output (b, hidden) and its state.
+    """
+
+    def __init__(self, cells: list[nn.Module]) -> None:
+        super().__init__()
+        self.cells = nn.ModuleList(cells)
+
+    def forward(self, x: Tensor, state: State = None) -> tuple[Tensor, State]:
+        """Outputs (b, t, hidden) of the last layer, and each layer's state."""
+        states = list(state or [None] * len(self.cells))
+        for layer, cell in enumerate(self.cells):
+            outputs = []
+            for step in x.unbind(1):
+                out, states[layer] = cell(step, states[layer])
+                outputs.append(out)
+            x = torch.stack(outputs, dim=1)
+        return x, tuple(states)
+
+
+def detached(state: State) -> State:
+    """The same state, without its history."""
+    if isinstance(state, Tensor):
+        return state.detach()
+    return tuple(detached(s) for s in state) if isinstance(state, tuple | list) else state
+
+
+def _through(value: State, gradient: State) -> State:
+    """`value`, to the bit, with the gradient of `gradient`."""
+    if isinstance(value, Tensor):
+        return value + (gradient - gradient.detach())
+    return tuple(_through(v, g) for v, g in zip(value, gradient, strict=True))

@@ -1,0 +1,11 @@
+"""Imported once by the process that trials are forked from, so that they start warm.
+
+The one module whose import does something: it loads torch and fastai and writes out Human Numbers.
+"""
+
+import bench.training.learner
+from bench.corpus import corpus
+from bench.models import awd, counts, elman, gru, lstm
+from bench.text import HUMAN_NUMBERS
+
+WARM = (bench.training.learner, awd, counts, elman, gru, lstm, corpus(HUMAN_NUMBERS))

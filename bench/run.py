@@ -1,0 +1,132 @@
+"""One trial from its settings to its result, in whatever process it is called in."""
+
+import math
+import time
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bench import corpus, environment
+from bench.corpus import Batches, Corpus
+from bench.diagnostics import fingerprint, metrics_fingerprint, witnesses
+from bench.metrics import Tally
+from bench.models.recurrent import LanguageModel
+from bench.models.registry import ModelSpec, spec_of
+from bench.throughput import gpu_use, memory_peak
+from bench.training.engine import Diverged, Training
+from bench.trial import Result, Trial, failure
+
+PASSAGE = 60  # tokens of the validation set that a result shows with the model's guesses
+
+
+def run_trial(trial: Trial) -> Result:
+    """Train and evaluate. Divergence is a failed Result; a mistake of the user raises BadInput.
+
+    Seeds first, then data, then the model; separate streams for the initial weights, the order of the
+    data and dropout, so that arms of one seed stay paired.
+    """
+    started, clock = time.time(), time.perf_counter()
+    environment.deterministic()
+    facts = {"started": started, "environment": environment.facts()}
+    spec, data = spec_of(trial.model), corpus.load(trial)
+    shuffle = torch.Generator().manual_seed(environment.stream(trial.seed, "data"))
+    train, valid = corpus.batches(trial, data, shuffle)
+    if spec.counted:
+        found = _count(trial, spec, data, train, valid)
+    else:
+        try:
+            found = _train(trial, data, train, valid)
+        except Diverged as error:
+            return failure(trial, str(error), seconds=time.perf_counter() - clock, **facts)
+    seconds = time.perf_counter() - clock
+    found["metrics"] |= {"speed_seconds": seconds, "memory_peak": memory_peak()}
+    loss, limit = found["metrics"]["valid_loss"], math.log(len(data.vocab))
+    if not spec.counted and not loss < limit:
+        reason = f"diverged: the final loss {loss:.4g} is not below ln V = {limit:.4g}"
+        return failure(trial, reason, seconds=seconds, **facts, **found)
+    return Result(trial=trial, status="done", seconds=seconds, **facts, **found)
+
+
+def build(trial: Trial, vocab: int) -> LanguageModel:
+    """The trial's model with its initial weights, which depend on the seed and not on the arm."""
+    torch.manual_seed(environment.stream(trial.seed, "init"))
+    model: LanguageModel = spec_of(trial.model).build(vocab, **trial.options)
+    model.horizon, model.target = trial.horizon, trial.target
+    return model
+
+
+def fit(trial: Trial, model: LanguageModel, train: Batches, valid: Batches) -> Training:
+    """Train by the trial's engine. Raises Diverged."""
+    from bench.training import learner
+
+    torch.manual_seed(environment.stream(trial.seed, "dropout"))
+    return learner.train(trial, model, train, valid, environment.device())
+
+
+def _train(trial: Trial, data: Corpus, train: Batches, valid: Batches) -> dict[str, Any]:
+    model = build(trial, len(data.vocab))
+    record = fit(trial, model, train, valid)
+    last, steps = record.epochs[-1], len(record.losses)
+    train_seconds = sum(e.train_seconds for e in record.epochs)
+    valid_seconds = sum(e.valid_seconds for e in record.epochs)
+    metrics = {
+        **record.valid.summary(),
+        "train_loss": last.train_loss,
+        "train_ar": last.ar,
+        "train_tar": last.tar,
+        "train_updates": steps,
+        "train_tokens": train.tokens * trial.epochs,
+        "speed_train": train.tokens * trial.epochs / train_seconds,
+        "speed_valid": valid.tokens * trial.epochs / valid_seconds,
+        "model_parameters": sum(p.numel() for p in model.parameters()),
+        **gpu_use(environment.device()),
+    }
+    weights = dict(model.named_parameters())
+    return {
+        "epochs": tuple(record.epochs),
+        "metrics": {name: float(value) for name, value in metrics.items()},
+        "fingerprints": {"weights": fingerprint(weights), "metrics": metrics_fingerprint(record)},
+        "witnesses": witnesses(trial, model, build(trial, len(data.vocab)), train, record),
+        **_looks(trial, data, valid, record.valid),
+    }
+
+
+def _count(trial: Trial, spec: ModelSpec, data: Corpus, train: Batches, valid: Batches) -> dict[str, Any]:
+    """A floor: fitted by counting, measured on the same validation targets as the neural arms."""
+    seen, asked = (split.positions[split.order].flatten() for split in (train, valid))
+    logits = spec.build(len(data.vocab), **trial.options).predict(data.ids, seen, asked)
+    tally = Tally()
+    tally.add(logits, data.ids[asked])
+    weights = {"log_probabilities": logits}
+    return {
+        "metrics": {**tally.summary(), "train_tokens": float(len(seen))},
+        "fingerprints": {"weights": fingerprint(weights), "metrics": fingerprint({"nats": tally.nats[0]})},
+        **_looks(trial, data, valid, tally),
+    }
+
+
+def _looks(trial: Trial, data: Corpus, valid: Batches, tally: Tally) -> dict[str, Any]:
+    """Where it goes wrong: sums by token role, and the guesses along the first row's stretch of text."""
+    roles = data.roles[valid.positions[valid.order].flatten()]
+    return {
+        "roles": tally.by_role(roles, data.role_names),
+        "passage": tuple(_passage(trial, data, valid, tally)),
+    }
+
+
+def _passage(trial: Trial, data: Corpus, valid: Batches, tally: Tally) -> list[dict[str, Any]]:
+    shape = (-1, trial.window) if trial.target == "every" else (-1, 1)
+
+    def first_row(parts: list[Tensor]) -> Tensor:
+        windows = torch.cat(parts).view(shape)  # (windows in the order of the pass, targets of one)
+        step = trial.batch if trial.order == "grouped" else 1
+        return windows[::step].flatten()[:PASSAGE].cpu()
+
+    rows = zip(
+        data.decode(first_row(tally.targets)),
+        data.decode(first_row(tally.guesses)),
+        (-first_row(tally.nats)).exp().tolist(),
+        strict=True,
+    )
+    return [{"token": token, "guess": guess, "p": round(p, 4)} for token, guess, p in rows]
