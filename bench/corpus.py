@@ -23,9 +23,10 @@ UNKNOWN = "<unk>"
 TRAIN_SHARE = 0.8
 BLOCKS = 50  # of the split by random contiguous blocks; a fifth of them is validation
 
-_DIGITS = "one two three four five six seven eight nine".split()
-_TEENS = "ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen".split()
-_TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
+_DIGITS = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
+_TEENS = ["ten", "eleven", "twelve"]
+_TEENS += ["thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen"]
+_TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
 _BANDS = (10, 100, 1000)  # frequency ranks that bound the roles of an ordinary text
 
 
@@ -68,7 +69,9 @@ class Batches:
         inputs, targets = self._on_device
         order = self.rows
         if self.shuffle is not None:
-            order = self.rows.flatten()[torch.randperm(self.rows.numel(), generator=self.shuffle)].view_as(order)
+            order = self.rows.flatten()[torch.randperm(self.rows.numel(), generator=self.shuffle)].view_as(
+                order
+            )
         for rows in order.to(self.device):
             yield inputs[rows], targets[rows]
         if len(self.rest):
@@ -177,8 +180,8 @@ def _split(count: int, split: str) -> tuple[Tensor, Tensor]:
 
 def _number_roles(words: list[str]) -> tuple[Tensor, tuple[str, ...]]:
     kind = {".": "separator", "hundred": "hundred", "thousand": "thousand"}
-    for names, role in ((_DIGITS, "digit"), (_TEENS, "teen"), (_TENS, "tens")):
-        kind |= dict.fromkeys(names, role)
+    for members, role in ((_DIGITS, "digit"), (_TEENS, "teen"), (_TENS, "tens")):
+        kind |= dict.fromkeys(members, role)
     names = ("separator", "lead digit", "thousand", "digit", "hundred", "tens", "teen")
     index = {name: i for i, name in enumerate(names)}
     before = [".", *words]

@@ -6,6 +6,7 @@ A witness is {"ok": bool, "declared": …, "seen": …}. An arm whose factor lef
 
 import hashlib
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -13,7 +14,6 @@ from torch import Tensor, nn
 
 from bench.corpus import Batches
 from bench.models.recurrent import LanguageModel
-from bench.regularization import Dropout
 from bench.training.engine import Training
 from bench.trial import Trial
 
@@ -33,10 +33,10 @@ def witnesses(
         "horizon": reach_witness(trial, fresh, train),
     }
     if "tying" in trial.options:
-        shared = model.h_o.weight.data_ptr() == model.i_h.weight.data_ptr()
+        shared = model.get_parameter("h_o.weight") is model.i_h.weight
         seen["tying"] = _equal(trial.options["tying"], shared)
-    if isinstance(getattr(model, "drop", None), Dropout):
-        seen["dropout"] = dropout_witness(float(trial.options["dropout"]), model.drop)
+    if "dropout" in trial.options:
+        seen["dropout"] = dropout_witness(float(trial.options["dropout"]), model.get_submodule("drop"))
     return seen
 
 
@@ -84,7 +84,7 @@ def gradient_by_distance(model: LanguageModel, windows: Tensor) -> Tensor:
     return torch.nn.functional.pad(norms, (0, windows[:, 0].numel() - len(norms)))
 
 
-def fingerprint(weights: dict[str, Tensor]) -> str:
+def fingerprint(weights: Mapping[str, Tensor]) -> str:
     """sha256 over the sorted (name, dtype, shape, bytes) of the weights."""
     digest = hashlib.sha256()
     for name, tensor in sorted(weights.items()):

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 
 class Dropout(nn.Module):
-    """Zeroes each activation with probability p in training and divides the rest by 1−p; nothing in evaluation."""
+    """In training, zeroes each activation with probability p and divides the rest by 1−p."""
 
     def __init__(self, p: float) -> None:
         super().__init__()

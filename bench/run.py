@@ -28,7 +28,7 @@ def run_trial(trial: Trial) -> Result:
     """
     started, clock = time.time(), time.perf_counter()
     environment.deterministic()
-    facts = {"started": started, "environment": environment.facts()}
+    facts: dict[str, Any] = {"started": started, "environment": environment.facts()}
     spec, data = spec_of(trial.model), corpus.load(trial)
     shuffle = torch.Generator().manual_seed(environment.stream(trial.seed, "data"))
     train, valid = corpus.batches(trial, data, shuffle)

@@ -1,5 +1,6 @@
 """A clock that waits for the device, and what the device used."""
 
+import contextlib
 import resource
 import sys
 import time
@@ -38,8 +39,6 @@ def gpu_use(device: torch.device) -> dict[str, float]:
     if device.type != "cuda":
         return {}
     use = {"gpu_memory_peak": torch.cuda.max_memory_allocated(device) / 2**20}
-    try:
+    with contextlib.suppress(ModuleNotFoundError, RuntimeError):  # torch asks NVML, which need not be there
         use["gpu_utilisation"] = float(torch.cuda.utilization(device))
-    except (ModuleNotFoundError, RuntimeError):  # torch asks NVML, which need not be there
-        pass
     return use

@@ -41,17 +41,13 @@ class AwdLSTM(LanguageModel):
             embed_p=embed_p,
             weight_p=weight_p,
         )
+        self.i_h = self.core.encoder
         self.drop = RNNDropout(output_p)
         self.h_o = nn.Linear(embedding, vocab + 1)
         nn.init.uniform_(self.h_o.weight, -INIT, INIT)
         nn.init.zeros_(self.h_o.bias)
         if tying:
-            self.h_o.weight = self.core.encoder.weight
-
-    @property
-    def i_h(self) -> nn.Embedding:
-        """The embedding, by the name that it has in the other models."""
-        return self.core.encoder
+            self.h_o.weight = self.i_h.weight
 
     def embed(self, tokens: Tensor) -> Tensor:
         """See LanguageModel.embed: with embedding dropout, whole words at a time."""
@@ -59,7 +55,7 @@ class AwdLSTM(LanguageModel):
         return vectors
 
     def unroll(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
-        """See LanguageModel.unroll. AWD_LSTM.forward detaches its state itself, so its layers are called here."""
+        """See LanguageModel.unroll. AWD_LSTM.forward detaches the state, so its layers are called here."""
         states = state or (None,) * self.core.n_layers
         hidden = self.core.input_dp(self.embed(tokens))
         after = []

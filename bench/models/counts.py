@@ -20,14 +20,18 @@ class NGram:
         self.vocab, self.context = vocab, context
 
     def predict(self, ids: Tensor, train: Tensor, valid: Tensor) -> Tensor:
-        """Log-probabilities (targets, vocab) of the targets at positions `valid` of `ids`, from those at `train`."""
+        """Log-probabilities (targets, vocab) at positions `valid` of `ids`, counted at positions `train`."""
         tokens = ids.tolist()
         counts = _count(tokens, train.tolist(), self.context, self.vocab)
         known: dict[tuple[int, ...], Tensor] = {}
 
         def probability(context: tuple[int, ...]) -> Tensor:
             if context not in known:
-                lower = probability(context[1:]) if context else torch.full((self.vocab,), 1 / self.vocab).double()
+                lower = (
+                    probability(context[1:])
+                    if context
+                    else torch.full((self.vocab,), 1 / self.vocab).double()
+                )
                 seen = counts.get(context)
                 known[context] = lower if seen is None else (seen + PRIOR * lower) / (seen.sum() + PRIOR)
             return known[context]
@@ -50,7 +54,9 @@ class Constant:
         return guess.log().expand(len(valid), -1)
 
 
-def _count(tokens: list[int], positions: list[int], context: int, vocab: int) -> dict[tuple[int, ...], Tensor]:
+def _count(
+    tokens: list[int], positions: list[int], context: int, vocab: int
+) -> dict[tuple[int, ...], Tensor]:
     counts: defaultdict[tuple[int, ...], dict[int, int]] = defaultdict(lambda: defaultdict(int))
     for at in positions:
         for length in range(min(context, at) + 1):

@@ -55,7 +55,9 @@ class BuiltinGRU(RecurrentLM):
     def __init__(
         self, vocab: int, hidden: int = 64, layers: int = 2, dropout: float = 0.0, tying: bool = False
     ) -> None:
-        super().__init__(vocab, lambda: nn.GRU(hidden, hidden, layers, batch_first=True), hidden, dropout, tying)
+        super().__init__(
+            vocab, lambda: nn.GRU(hidden, hidden, layers, batch_first=True), hidden, dropout, tying
+        )
 
 
 class ScratchGRU(RecurrentLM):

@@ -63,7 +63,9 @@ class BuiltinLSTM(RecurrentLM):
     def __init__(
         self, vocab: int, hidden: int = 64, layers: int = 2, dropout: float = 0.0, tying: bool = False
     ) -> None:
-        super().__init__(vocab, lambda: nn.LSTM(hidden, hidden, layers, batch_first=True), hidden, dropout, tying)
+        super().__init__(
+            vocab, lambda: nn.LSTM(hidden, hidden, layers, batch_first=True), hidden, dropout, tying
+        )
 
 
 class ScratchLSTM(RecurrentLM):

@@ -39,6 +39,7 @@ class LanguageModel(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
+        self.i_h: nn.Module
         self.horizon = 0  # 0: the window
         self.target = "every"
         self.past: deque[tuple[Tensor, State]] = deque()
@@ -79,7 +80,7 @@ class LanguageModel(nn.Module):
         if self.horizon > window:
             return self.unroll(tokens, self._replayed(tokens))
         hidden, state = [], self.state
-        for piece in tokens.split(self.horizon, dim=1):
+        for piece in torch.split(tokens, self.horizon, dim=1):
             out, state = self.unroll(piece, state)
             hidden.append(out)
             state = detached(state)
@@ -105,7 +106,12 @@ class RecurrentLM(LanguageModel):
     """
 
     def __init__(
-        self, vocab: int, core: Callable[[], nn.Module], hidden: int, dropout: float = 0.0, tying: bool = False
+        self,
+        vocab: int,
+        core: Callable[[], nn.Module],
+        hidden: int,
+        dropout: float = 0.0,
+        tying: bool = False,
     ) -> None:
         super().__init__()
         self.i_h = nn.Embedding(vocab, hidden)

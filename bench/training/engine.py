@@ -1,4 +1,4 @@
-"""What an engine takes and gives back. An engine is `train(trial, model, train, valid, device) -> Training`."""
+"""What an engine gives back. An engine is `train(trial, model, train, valid, device) -> Training`."""
 
 import math
 from dataclasses import dataclass, field

@@ -1,0 +1,100 @@
+"""The command `unrolled`: words and flags. Nothing heavy is imported before a word is known to need it."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from bench.trial import BadInput
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Exit codes: 0, 1 trials failed, 2 bad input, 3 gate failed, 130 interrupted."""
+    args = parser().parse_args(argv)
+    try:
+        from ablations import commands
+
+        code: int = getattr(commands, args.word)(args)
+        sys.stdout.flush()
+        return code
+    except BadInput as error:
+        print(f"unrolled: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:  # `unrolled plan … | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """The whole command line."""
+    top = argparse.ArgumentParser(
+        prog="unrolled", description="Reproducible benchmarks and ablations of recurrent language models."
+    )
+    words = top.add_subparsers(required=True, metavar="WORD")
+
+    planned = _studies("STUDY", "a shipped study, the path of a .toml, or all")
+    planned.add_argument("--seeds", help="0-9, or 0,3,5")
+    planned.add_argument("--set", action="append", default=[], metavar="KEY=VALUES", help="lr=1e-3,1e-2")
+    planned.add_argument("--yes", action="store_true", help="plan more than 10,000 trials")
+    kept = argparse.ArgumentParser(add_help=False)
+    kept.add_argument("--results", type=Path, default=Path("results"), help="the ledger's folder")
+    pages = argparse.ArgumentParser(add_help=False)
+    pages.add_argument("--out", type=Path, default=Path("reports/out"), help="the reports' folder")
+    run_before = _studies("STUDY", "studies that were run; all of them if none is named", "*")
+
+    _word(words, "plan", "arms, trials, cost, and what so many seeds can decide", planned)
+    _run_flags(_word(words, "run", "train what is missing, log it, report it", planned, kept, pages))
+    _word(words, "status", "how far each study is", run_before, kept)
+    _word(words, "report", "render reports from the ledger", run_before, kept, pages)
+    _word(words, "sync", "bring MLflow level with the ledger", run_before, kept)
+    ui = _word(words, "ui", "browse MLflow on 127.0.0.1")
+    ui.add_argument("--port", type=int, default=5000)
+    _word(words, "models", "the zoo")
+    _show(_word(words, "show", "look inside"))
+    return top
+
+
+def _studies(metavar: str, text: str, count: str = "+") -> argparse.ArgumentParser:
+    parent = argparse.ArgumentParser(add_help=False)
+    parent.add_argument("studies", nargs=count, metavar=metavar, help=text)
+    return parent
+
+
+def _word(words, name: str, text: str, *parents: argparse.ArgumentParser) -> argparse.ArgumentParser:  # type: ignore[no-untyped-def]
+    made: argparse.ArgumentParser = words.add_parser(name, help=text, description=text, parents=parents)
+    made.set_defaults(word=name)
+    return made
+
+
+def _run_flags(run: argparse.ArgumentParser) -> None:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    run.add_argument("-j", "--workers", type=_count, default=cores, help="trials at a time (one a core)")
+    run.add_argument("--dry-run", action="store_true", help="print the plan and stop")
+    run.add_argument("--fail-fast", action="store_true", help="start no more after a failure")
+    run.add_argument("--retry", action="store_true", help="run failed trials again")
+    run.add_argument("--time-limit", type=float, default=3600.0, metavar="SECONDS", help="of one trial")
+    run.add_argument("--memory-limit", type=int, default=0, metavar="MIB", help="of one trial; 0 is none")
+
+
+def _show(show: argparse.ArgumentParser) -> None:
+    what = show.add_subparsers(required=True, metavar="WHAT")
+    corpus = _word(what, "corpus", "the first validation batches, decoded into words")
+    corpus.set_defaults(word="show_corpus")
+    corpus.add_argument("--model", default="lm4", help="whose chapter settings decide window and order")
+    corpus.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="window=8")
+    corpus.add_argument("--batches", type=_count, default=2)
+    corpus.add_argument("--rows", type=_count, default=3)
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not at least 1")
+    return number
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,288 @@
+"""What each word of the command does. With `cli`, the only place where studies, trials and reports meet."""
+
+import os
+import sys
+from argparse import Namespace
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ablations import plan as plans
+from ablations import planning, study
+from ablations.ledger import Ledger
+from ablations.plan import Plan
+from bench.trial import BadInput, Result, Trial
+
+if TYPE_CHECKING:
+    from ablations.entry import StudyFacts
+    from ablations.recorder import Recorder
+    from reports.evidence import Evidence
+
+OUT = Path("reports/out")
+
+
+def run(args: Namespace) -> int:
+    """Train what is missing of each study, then report."""
+    failed, interrupted = 0, False
+    for chosen in _studies(args):
+        if args.dry_run:
+            _print_plan(chosen)
+            continue
+        faults, interrupted = _run_one(chosen, args)
+        failed += faults
+        if interrupted:
+            break
+    if args.dry_run:
+        return 0
+    return 130 if interrupted else 1 if failed else 0
+
+
+def _run_one(chosen: study.Study, args: Namespace) -> tuple[int, bool]:
+    from ablations.recorder import Recorder
+    from ablations.tracking import uri
+
+    ledger = Ledger(args.results)
+    with ledger.lock(chosen.name):
+        plan, trials = plans.decide(chosen, _command())
+        plan = plans.store(plan, ledger)
+        recorder = Recorder(_facts(plan), uri())
+        try:
+            tally = _train(plan, trials, ledger, recorder, args)
+        except BaseException:
+            recorder.close("FAILED", patience=5)
+            raise
+        recorder.wait(30)
+        page = _report([plan], ledger, args.out, recorder)
+        recorder.publish(page.parent)
+        if behind := recorder.close("KILLED" if tally.interrupted else "FINISHED"):
+            print(behind, file=sys.stderr)
+    results = [result for _, _, result in plan.cells(ledger)]
+    faults = sum(not r.done and not r.diverged for r in results)
+    diverged = sum(r.diverged for r in results)
+    print(
+        f"{plan.study}: {tally.done} trained, {tally.skipped} already there, {faults} failed, "
+        f"{diverged} diverged, {tally.left} left"
+    )
+    print(f"report: {page}")
+    return faults, tally.interrupted
+
+
+def _train(plan: Plan, trials: Sequence[Trial], ledger: Ledger, recorder: "Recorder", args: Namespace):  # type: ignore[no-untyped-def]
+    from ablations.process import Limits
+    from ablations.progress import progress
+    from ablations.runner import run_trials
+
+    names = {id: f"{arm.name}/seed={seed}" for arm in plan.arms for seed, id in arm.trials.items()}
+    arms = {id: arm.name for arm in plan.arms for id in arm.trials.values()}
+    have = ledger.results(plan.ids)
+    for id, result in have.items():
+        recorder.record(arms[id], result)
+    missing = {
+        t.id: planning.expected_seconds(t)
+        for t in trials
+        if t.id not in have or (args.retry and not have[t.id].done)
+    }
+    with progress(plan.study, missing, names, args.workers) as show:
+
+        def finished(result: Result) -> None:
+            recorder.record(arms[result.trial.id], result)
+            show(result)
+
+        return run_trials(
+            trials,
+            ledger,
+            preload=("bench.preload",),
+            workers=args.workers,
+            limits=Limits(seconds=args.time_limit, memory_bytes=args.memory_limit * 2**20),
+            retry=args.retry,
+            fail_fast=args.fail_fast,
+            on_result=finished,
+            on_drain=lambda: print("finishing the running trials; Ctrl-C again stops them", file=sys.stderr),
+        )
+
+
+def plan(args: Namespace) -> int:
+    """Print what a study would do, what it costs and what it can decide."""
+    for chosen in _studies(args):
+        _print_plan(chosen)
+    return 0
+
+
+def _print_plan(chosen: study.Study) -> None:
+    cells = study.trials(chosen, lambda trial: trial)
+    seconds = {name: 0.0 for name, _ in cells}
+    for name, trial in cells:
+        seconds[name] += planning.expected_seconds(trial)
+    total = sum(seconds.values())
+    width = max(map(len, seconds))
+    print(f"{chosen.name}: {chosen.question}\n")
+    print(f"{'arm':<{width}}  seconds  what it changes")
+    for arm in chosen.arms:
+        changes = ", ".join(f"{key}={value}" for key, value in arm.changes.items()) or "–"
+        print(f"{arm.name:<{width}}  {seconds[arm.name]:>7.0f}  {changes}")
+        for other in arm.also:
+            print(f"{'':<{width}}           also: {other}")
+    cores = os.cpu_count() or 1
+    size = f"{len(chosen.arms)} arms × {len(chosen.seeds)} seeds = {len(cells)} trials"
+    print(f"\n{size}, plan {chosen.plan[:12]}")
+    print(f"about {total:.0f} CPU seconds: {total / cores / 60:.0f} min on {cores} cores")
+    print(planning.power(chosen))
+
+
+def status(args: Namespace) -> int:
+    """Print how far each study is."""
+    ledger = Ledger(args.results)
+    for plan in _plans(args.studies, ledger):
+        results = [result for _, _, result in plan.cells(ledger)]
+        done = sum(r.done for r in results)
+        faults = [r for r in results if not r.done]
+        print(f"{plan.study}: {done} done, {len(faults)} failed, {len(plan.ids) - len(results)} missing")
+        for result in faults:
+            print(f"  {result.trial.id} seed {result.trial.seed}: {result.reason}")
+    return 0
+
+
+def report(args: Namespace) -> int:
+    """Render the reports of studies from the ledger, and the index."""
+    ledger = Ledger(args.results)
+    print(f"report: {_report(_plans(args.studies, ledger), ledger, args.out)}")
+    return 0
+
+
+def _report(chosen: Sequence[Plan], ledger: Ledger, out: Path, recorder: "Recorder | None" = None) -> Path:
+    """Render these plans' pages and the index over every study; returns the last page."""
+    from reports.render import render, render_index
+
+    pages = [render(evidence(plan, ledger, recorder), out) for plan in chosen]
+    render_index([evidence(plan, ledger) for plan in plans.all_stored(ledger)], out)
+    return pages[-1]
+
+
+def evidence(plan: Plan, ledger: Ledger, recorder: "Recorder | None" = None) -> "Evidence":
+    """What the report of a plan is made from: the ledger's results, arm by arm."""
+    from reports.evidence import Arm, Evidence
+
+    results: dict[str, dict[int, Result]] = {arm.name: {} for arm in plan.arms}
+    for arm, seed, result in plan.cells(ledger):
+        results[arm.name][seed] = result
+    links = {arm.name: _links(arm, recorder) for arm in plan.arms}
+    return Evidence(
+        study=plan.study,
+        question=plan.question,
+        about=plan.about,
+        metric=plan.metric,
+        equivalence=plan.equivalence,
+        seeds=plan.seeds,
+        arms=tuple(
+            Arm(
+                name=arm.name,
+                model=arm.model,
+                title=arm.title,
+                changes=arm.changes,
+                results=results[arm.name],
+                exploratory=arm.exploratory,
+                links=links[arm.name],
+            )
+            for arm in plan.arms
+        ),
+        plan=plan.hash,
+        planned=plan.planned,
+        command=plan.command,
+    )
+
+
+def _links(arm: plans.PlannedArm, recorder: "Recorder | None") -> dict[int, str]:
+    if recorder is None:
+        return {}
+    found = {seed: recorder.link(arm.name, id) for seed, id in arm.trials.items()}
+    return {seed: link for seed, link in found.items() if link}
+
+
+def sync(args: Namespace) -> int:
+    """Bring MLflow level with the ledger."""
+    from ablations import tracking
+
+    ledger = Ledger(args.results)
+    for plan in _plans(args.studies, ledger):
+        with ledger.lock(plan.study):
+            by_arm: dict[str, list[Result]] = {arm.name: [] for arm in plan.arms}
+            for arm, _, result in plan.cells(ledger):
+                by_arm[arm.name].append(result)
+            print(f"{plan.study}: {tracking.sync(_facts(plan), by_arm, tracking.uri())}")
+    return 0
+
+
+def ui(args: Namespace) -> int:
+    """Become MLflow's server on 127.0.0.1."""
+    from ablations import tracking
+
+    tracking.settings()
+    command = tracking.ui_command(tracking.uri(), args.port)
+    print(f"MLflow: http://127.0.0.1:{args.port} (Ctrl-C ends it)", flush=True)
+    os.execvp(command[0], command)
+
+
+def models(args: Namespace) -> int:
+    """List the zoo."""
+    from bench.models.registry import ZOO
+
+    for spec in ZOO.values():
+        options = ", ".join(f"{key}={value}" for key, value in spec.options.items()) or "no options"
+        print(f"{spec.name:<14} {spec.title:<18} {spec.about}\n{'':<14} {options}")
+    return 0
+
+
+def show_corpus(args: Namespace) -> int:
+    """Print the first batches of the validation set, decoded into words."""
+    from ablations.settings import parse_set, resolve
+    from bench import corpus
+
+    settings = {"model": args.model, **{key: values[0] for key, values in map(parse_set, args.set)}}
+    trial = Trial(seed=0, **resolve(settings))
+    data = corpus.load(trial)
+    train, valid = corpus.batches(trial, data)
+    asked = valid.positions[valid.order].numel()
+    print(f"{data.name}: {len(data.ids):,} tokens, vocabulary {len(data.vocab):,}, sha256 {data.sha256[:12]}")
+    print(f"training {len(train):,} batches, validation {len(valid):,} batches, {asked:,} targets")
+    for number, (inputs, targets) in zip(range(args.batches), valid, strict=False):
+        print(f"\nvalidation batch {number}, its first {args.rows} rows of {len(inputs)}:")
+        for row, target in zip(
+            inputs[: args.rows], targets[: args.rows].view(len(inputs[: args.rows]), -1), strict=True
+        ):
+            print(f"  {' '.join(data.decode(row))}  →  {' '.join(data.decode(target))}")
+    return 0
+
+
+def _studies(args: Namespace) -> list[study.Study]:
+    """The studies asked for, with --seeds and --set in force."""
+    from ablations.settings import parse_set
+
+    names = study.shipped() if args.studies == ["all"] else args.studies
+    sets = [parse_set(text) for text in args.set]
+    limits = {"confirmed": args.yes}
+    loaded = (study.load(name, **limits) for name in names)
+    return [study.override(s, args.seeds, sets, **limits) if args.seeds or sets else s for s in loaded]
+
+
+def _plans(names: Sequence[str], ledger: Ledger) -> list[Plan]:
+    found = [plans.stored(name, ledger) for name in names] if names else plans.all_stored(ledger)
+    if not found:
+        raise BadInput(f"{ledger.root}: no study has been run yet; `unrolled run toggles` runs one")
+    return found
+
+
+def _facts(plan: Plan) -> "StudyFacts":
+    from ablations.entry import StudyFacts
+
+    return StudyFacts(
+        name=plan.study,
+        question=plan.question,
+        plan=plan.hash,
+        about=plan.about,
+        command=plan.command,
+        arms=tuple(arm.name for arm in plan.arms),
+    )
+
+
+def _command() -> str:
+    return " ".join(["unrolled", *sys.argv[1:]])

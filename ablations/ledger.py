@@ -1,0 +1,195 @@
+"""The ledger: one file a trial, named by the trial's identity. It is the truth; all else can be rebuilt.
+
+A file is one line of canonical JSON, `{"format": …, "result": …, "sha256": …}`, whose checksum covers
+everything else in it. It is written under another name, synced and renamed, so that a reader sees the
+whole of it or nothing, whatever dies and whenever.
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.trial import FORMAT, BadInput, Result, canonical
+
+
+def _to_stderr(line: str) -> None:
+    print(line, file=sys.stderr)
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """The results in one folder. `warn` is told, in one line, of every file that had to be set aside."""
+
+    root: Path
+    warn: Callable[[str], None] = _to_stderr
+
+    def path(self, id: str) -> Path:
+        """Where the result of a trial lies, whether or not it is there."""
+        return self.root / "trials" / id[:2] / f"{id}.json"
+
+    def record(self, result: Result) -> None:
+        """Keep a result, durably, in place of an earlier one of the same trial.
+
+        Raises BadInput if the disk is full or the folder cannot be written.
+        """
+        save(self.path(result.trial.id), _seal(result))
+
+    def read(self, id: str) -> Result | None:
+        """The result of a trial, or None if it has none. A damaged file is set aside and counts as none.
+
+        Raises BadInput if a newer version wrote the file, or if it cannot be read at all.
+        """
+        path = self.path(id)
+        try:
+            data = path.read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise BadInput(f"{path}: cannot be read ({error.strerror}): make it readable") from error
+        try:
+            format, body = _open(data)
+            if format > FORMAT:
+                raise BadInput(
+                    f"{path}: has format {format}, and this version reads up to {FORMAT}: "
+                    "upgrade unrolled, or choose another results folder"
+                )
+            result = Result.from_dict(body)
+            # The format is part of the identity, so an older file keeps the name it had then.
+            if format == FORMAT and result.trial.id != id:
+                raise ValueError("holds another trial")
+        except BadInput:
+            raise
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+            self._set_aside(path, data)
+            return None
+        return result
+
+    def results(self, ids: Iterable[str]) -> dict[str, Result]:
+        """The results that there are among these trials, by id, in the order asked."""
+        found = ((id, self.read(id)) for id in ids)
+        return {id: result for id, result in found if result is not None}
+
+    @contextmanager
+    def lock(self, study: str) -> Iterator[None]:
+        """Hold a study, so that one process at a time runs it.
+
+        The kernel frees the lock with its process, however that ends: a stale file blocks nobody.
+        Raises BadInput, naming the process that holds it, if another one does.
+        """
+        path = self.root / "locks" / f"{hashlib.sha256(study.encode()).hexdigest()[:16]}.lock"
+        with _explained(path):
+            _make_folder(path.parent)
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                holder = os.pread(descriptor, 32, 0).decode(errors="replace").strip() or "(just starting)"
+                raise BadInput(
+                    f"study {study!r} is already being run by process {holder}: "
+                    f"wait for it to end or stop it (lock: {path})"
+                ) from None
+            with _explained(path):
+                os.ftruncate(descriptor, 0)
+                os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+            self._sweep()
+            yield
+        finally:
+            os.close(descriptor)  # also frees the lock; the file stays, as removing it would race
+
+    def _set_aside(self, path: Path, data: bytes) -> None:
+        """Keep a damaged file for whoever wants to look at it, out of the way of the trial's next result."""
+        aside = self.root / "set-aside" / f"{path.stem}-{hashlib.sha256(data).hexdigest()[:8]}.json"
+        try:
+            _make_folder(aside.parent)
+            path.replace(aside)
+        except OSError as error:
+            aside = Path(f"nowhere ({error.strerror})")
+        self.warn(f"{path}: damaged, so it counts as missing; moved to {aside}")
+
+    def _sweep(self) -> None:
+        """Remove the half-written files of processes that were killed."""
+        for path in self.root.glob(f"trials/*/.*{_PARTIAL}"):
+            try:
+                os.kill(int(path.name.split(".")[-3]), 0)
+            except (ProcessLookupError, ValueError):
+                path.unlink(missing_ok=True)
+            except PermissionError:
+                continue  # alive, and another user's
+
+
+_PARTIAL = ".partial"
+
+
+def save(path: Path, data: bytes) -> None:
+    """Write a file so that it is there in full or not at all, even after a loss of power.
+
+    Raises BadInput if the disk is full or the folder cannot be written.
+    """
+    partial = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}{_PARTIAL}")
+    with _explained(path):
+        _make_folder(path.parent)
+        try:
+            with partial.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(path)
+        except OSError:
+            with suppress(OSError):
+                partial.unlink(missing_ok=True)
+            raise
+        _sync(path.parent)
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Turn the system's refusal to write into one line that names the file and the cure."""
+    try:
+        yield
+    except OSError as error:
+        raise BadInput(
+            f"{path}: cannot be written ({error.strerror}): make room or make the folder writable, "
+            "then run again; everything recorded so far is kept"
+        ) from error
+
+
+def _make_folder(folder: Path) -> None:
+    """Make a folder and those above it, each one durable in the one that holds it."""
+    if not folder.is_dir():
+        _make_folder(folder.parent)
+        folder.mkdir(exist_ok=True)
+        _sync(folder.parent)
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _seal(result: Result) -> bytes:
+    body = {"format": FORMAT, "result": result.to_dict()}
+    return canonical({**body, "sha256": hashlib.sha256(canonical(body)).hexdigest()}) + b"\n"
+
+
+def _open(data: bytes) -> tuple[int, dict[str, Any]]:
+    """Give the format and the result's data. Raises ValueError or the like unless every byte is as sealed."""
+    sealed = json.loads(data)
+    checksum = sealed.pop("sha256")
+    if hashlib.sha256(canonical(sealed)).hexdigest() != checksum:
+        raise ValueError("the checksum differs")
+    # Equal content in other bytes (a space, the order of keys) is not what was written.
+    if canonical({**sealed, "sha256": checksum}) + b"\n" != data:
+        raise ValueError("the bytes differ")
+    return int(sealed["format"]), sealed["result"]

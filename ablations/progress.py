@@ -1,0 +1,67 @@
+"""What the user sees while trials run: a bar on a terminal, a line a trial elsewhere."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from bench.trial import Result
+
+
+@contextmanager
+def progress(
+    title: str, seconds: dict[str, float], names: dict[str, str], workers: int
+) -> Iterator[Callable[[Result], None]]:
+    """Show how far `seconds` (expected, by trial id) are done; yields what to call with each result.
+
+    `names` has what to call a trial. The time left comes from the trials' expected costs, corrected by what
+    the finished ones really took.
+    """
+    console = Console(highlight=False)
+    total, spent, planned = len(seconds), [0.0], [0.0]
+
+    def left() -> str:
+        factor = spent[0] / planned[0] if planned[0] else 1.0
+        rest = (sum(seconds.values()) - planned[0]) * factor / max(workers, 1)
+        return duration(rest)
+
+    def count(result: Result) -> str:
+        spent[0] += result.seconds
+        planned[0] += seconds[result.trial.id]
+        return line(names[result.trial.id], result)
+
+    if not console.is_terminal:
+        done = [0]
+
+        def say(result: Result) -> None:
+            done[0] += 1
+            console.print(f"[{done[0]}/{total}] {count(result)}, {left()} left", markup=False, soft_wrap=True)
+
+        yield say
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[left]} left  {task.fields[latest]}", markup=False),
+    )
+    with Progress(*columns, console=console) as bar:
+        task = bar.add_task(title, total=total, left=left(), latest="")
+        yield lambda result: bar.update(task, advance=1, latest=count(result), left=left())
+
+
+def line(name: str, result: Result) -> str:
+    """One trial in one line."""
+    if not result.done:
+        return f"{name}: FAILED: {result.reason}"
+    m = result.metrics
+    return f"{name}: loss {m['valid_loss']:.4f}, accuracy {m['valid_accuracy']:.4f}, {result.seconds:.1f} s"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

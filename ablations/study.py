@@ -1,0 +1,330 @@
+"""A study: TOML → arms → trials. Everything is decided, checked and hashed before the first trial."""
+
+import hashlib
+import re
+import tomllib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, ValidationError
+
+from ablations import seeds as seeds_
+from ablations.designs import AddOne, Cell, Design, Table, matches, parts, title
+from ablations.settings import Settings, at, explain, flat, inherit, resolve
+from bench.models.registry import suggestion
+from bench.trial import BadInput, Scalar, Trial, canonical
+
+LIMIT = 10_000
+"""Trials that are planned without a confirmation."""
+
+AA_NAME = "A/A: the baseline again"
+AA_OFFSET = 1000
+
+Text = Annotated[str, Field(min_length=1, max_length=200, pattern=r"\S")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arm:
+    """One arm: what it changes against the baseline, and everything that its trials are set to.
+
+    `settings` are the fields of a Trial without the seed; `changes` are those that differ from the
+    baseline's, by their flat names: with another model its chapter settings stand among them. `also` are
+    the names under which the design asked for the very same arm. A trial's seed is the study's seed plus
+    `seed_offset`; the pair stays with the study's seed.
+    """
+
+    name: str
+    settings: Settings
+    changes: Mapping[str, Scalar] = field(default_factory=dict)
+    question: str = ""
+    note: str = ""
+    exploratory: bool = False
+    seed_offset: int = 0
+    also: tuple[str, ...] = ()
+
+
+class ArmTable(Table):
+    """An [[arm]]."""
+
+    name: Text
+    set: dict[str, Any]
+    question: str = ""
+    note: str = ""
+    exploratory: bool = False
+
+
+class Written(Table):
+    """A study's file as it stands."""
+
+    name: Text
+    question: Text
+    about: str = ""
+    metric: Literal["valid_loss", "valid_accuracy", "valid_perplexity", "valid_bits"] = "valid_loss"
+    equivalence: Annotated[float, Field(gt=0)] = 0.02
+    seeds: Any = 10
+    aa: bool = False
+    baseline: dict[str, Any]
+    design: Design = Design()
+    arm: tuple[ArmTable, ...] = Field(default=(), strict=False)
+
+
+_TABLES: dict[str, type[Table]] = {"": Written, "design": Design, "add_one": AddOne, "arm": ArmTable}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study:
+    """A question, and the arms that answer it. The first arm is the baseline.
+
+    `metric` is a name in Result.metrics, `equivalence` the largest difference in its units that counts as
+    none. `written` is the file as it stands, from which `override` starts again.
+    """
+
+    name: str
+    question: str
+    about: str
+    metric: str
+    equivalence: float
+    seeds: tuple[int, ...]
+    arms: tuple[Arm, ...]
+    path: str
+    written: Written = field(repr=False, compare=False)
+
+    @property
+    def baseline(self) -> Arm:
+        """The arm that every other one is held against."""
+        return self.arms[0]
+
+    @property
+    def plan(self) -> str:
+        """sha256 of what is decided: question, metric, equivalence, seeds, and the settings of every arm."""
+        decided = {
+            **{key: getattr(self, key) for key in ("name", "question", "metric", "equivalence", "seeds")},
+            "arms": [
+                {
+                    "name": arm.name,
+                    "settings": arm.settings,
+                    "exploratory": arm.exploratory,
+                    "seed_offset": arm.seed_offset,
+                }
+                for arm in self.arms
+            ],
+        }
+        return hashlib.sha256(canonical(decided)).hexdigest()
+
+
+def shipped() -> tuple[str, ...]:
+    """The names of the studies that ship."""
+    files = resources.files("ablations.studies").iterdir()
+    return tuple(sorted(f.name.removesuffix(".toml") for f in files if f.name.endswith(".toml")))
+
+
+def load(name_or_path: str | Path, *, limit: int = LIMIT, confirmed: bool = False) -> Study:
+    """A study that ships, by name, or the user's own, by the path of its .toml.
+
+    Raises BadInput, naming file and key, for everything that is wrong with it, and where it plans more
+    than `limit` trials that nobody has confirmed: they are counted without being built.
+    """
+    path, text = _read(str(name_or_path))
+    with at(path):
+        return _study(_check(_parse(text)), path, limit, confirmed)
+
+
+def override(
+    study: Study,
+    seeds: int | str | Sequence[int] | None = None,
+    sets: Sequence[tuple[str, Sequence[Any]]] = (),
+    *,
+    limit: int = LIMIT,
+    confirmed: bool = False,
+) -> Study:
+    """The study with other seeds and settings, as `--seeds` and `--set` give them.
+
+    One value is the baseline's from now on; several are arms, one at a time. Raises BadInput.
+    """
+    written = study.written
+    baseline, sweeps = written.baseline, dict(written.design.one_at_a_time)
+    for key, values in sets:
+        with at(f"--set {key}"):
+            if not values:
+                raise BadInput("no value; write --set lr=1e-3 or --set lr=1e-3,1e-2")
+            for value in values:
+                resolve(inherit(baseline, {key: value}))
+        if len(values) == 1:
+            baseline = inherit(baseline, {key: values[0]})
+        else:
+            sweeps[key] = list(values)
+    changed = written.model_copy(
+        update={
+            "seeds": written.seeds if seeds is None else seeds,
+            "baseline": baseline,
+            "design": written.design.model_copy(update={"one_at_a_time": sweeps}),
+        }
+    )
+    with at(study.path):
+        return _study(changed, study.path, limit, confirmed)
+
+
+def trials(study: Study, identify: Callable[[Trial], Trial]) -> list[tuple[str, Trial]]:
+    """(arm name, trial) seed by seed, so that a study that is cut short still has whole pairs.
+
+    `identify` fills in the hashes of source and data. Every trial is listed once.
+    """
+    return [
+        (arm.name, identify(Trial(seed=seed + arm.seed_offset, **arm.settings)))
+        for seed in study.seeds
+        for arm in study.arms
+    ]
+
+
+def record(study: Study) -> dict[str, Any]:
+    """The resolved study as plain data, to be stored before its first trial. It names no path."""
+    return {
+        "plan": study.plan,
+        **{key: getattr(study, key) for key in ("name", "question", "about", "metric", "equivalence")},
+        "seeds": list(study.seeds),
+        "arms": [asdict(arm) for arm in study.arms],
+    }
+
+
+def _read(name: str) -> tuple[str, str]:
+    """Where a study is from, for messages, and its text."""
+    mine = name.endswith(".toml") or "/" in name or "\\" in name
+    if not mine and name not in shipped():
+        raise BadInput(
+            f"no study {name!r} ships{suggestion(name, list(shipped()))}; your own is a path to a .toml"
+        )
+    source = Path(name) if mine else resources.files("ablations.studies") / f"{name}.toml"
+    try:
+        return (name if mine else f"{name}.toml"), source.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise BadInput(f"{name}: byte {error.start} is not UTF-8; save the file as UTF-8") from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise BadInput(
+            f"{name}: {reason}; give the path of a .toml, or one of {', '.join(shipped())}"
+        ) from error
+
+
+def _parse(text: str) -> dict[str, Any]:
+    """TOML → plain data. Raises BadInput with the line; a key that is given twice is named."""
+    try:
+        return tomllib.loads(f"{text}\n")  # with a line end every error has a line
+    except RecursionError as error:
+        raise BadInput("is nested too deeply; a study needs three levels") from error
+    except ValueError as error:
+        where = re.search(r"\(at line (\d+)", str(error))
+        line = int(where[1]) if where else 0
+        written = text.splitlines()[line - 1].strip() if 0 < line <= len(text.splitlines()) else ""
+        if re.match(r"Cannot (overwrite|declare|mutate)|Duplicate", str(error)):
+            raise BadInput(f"line {line}: a key is given twice: {written}; keep one of them") from error
+        raise BadInput(f"{f'line {line}: ' if line else ''}is not TOML: {error}") from error
+
+
+def _check(data: dict[str, Any]) -> Written:
+    try:
+        return Written.model_validate(data)
+    except ValidationError as error:
+        raise BadInput(explain(error, _TABLES)) from error
+
+
+def _study(written: Written, path: str, limit: int, confirmed: bool) -> Study:
+    seeds = seeds_.seeds(written.seeds)
+    arms = 1 + written.design.count + len(written.arm) + written.aa
+    if arms * len(seeds) > limit and not confirmed:
+        count = f"{arms * len(seeds):,}" if arms < 10**15 else "more than 10^15"
+        raise BadInput(
+            f"plans up to {count} trials, more than {limit:,}; take levels out, or confirm that you mean it"
+        )
+    return Study(
+        seeds=seeds,
+        arms=_merged(_arms(written, seeds)),
+        path=path,
+        written=written,
+        **{key: getattr(written, key) for key in ("name", "question", "about", "metric", "equivalence")},
+    )
+
+
+def _arms(written: Written, seeds: Sequence[int]) -> Iterator[Arm]:
+    """Every arm in declared order, not yet merged: the baseline, the design's, the [[arm]]s, A/A."""
+    with at("[baseline]"):
+        settings = resolve(written.baseline)
+    baseline = Arm(name=title(written.baseline), settings=settings)
+    yield baseline
+    with at("[design]"):
+        designed = _designed(written, baseline)
+    yield from designed
+    for table in written.arm:
+        with at(f"arm {table.name!r}"):
+            arm = _arm(written, baseline, Cell(table.set, table.name))
+            _refuse_idle(written, arm, table.set)
+        yield replace(arm, question=table.question, note=table.note, exploratory=table.exploratory)
+    if written.aa:
+        if {seed + AA_OFFSET for seed in seeds} & set(seeds) or max(seeds) + AA_OFFSET > seeds_.LAST:
+            raise BadInput(
+                f"aa: needs the seeds {AA_OFFSET} above the study's own to be free; use lower seeds"
+            )
+        yield replace(baseline, name=AA_NAME, seed_offset=AA_OFFSET)
+
+
+def _designed(written: Written, baseline: Arm) -> list[Arm]:
+    """The design's cells as arms, less those that `exclude` takes out (the baseline always stays)."""
+    found: list[Arm] = []
+    for place, cells in parts(written.design, written.baseline):
+        with at(place):
+            arms = [_arm(written, baseline, cell) for cell in cells]
+            if all(arm.settings == baseline.settings for arm in arms):
+                raise BadInput("changes nothing: the baseline is set to this already")
+        found += arms
+    for pattern in written.design.exclude:
+        out = [a for a in found if a.settings != baseline.settings and matches(pattern, a.settings)]
+        if not out:
+            raise BadInput(f"exclude: no cell has {pattern}; correct it or take it out")
+        found = [arm for arm in found if arm not in out]
+    return found
+
+
+def _arm(written: Written, baseline: Arm, cell: Cell) -> Arm:
+    settings = resolve(inherit(written.baseline, cell.changes))
+    before = flat(baseline.settings)
+    changes = {key: value for key, value in flat(settings).items() if before.get(key) != value}
+    return Arm(name=cell.name or title(cell.changes), settings=settings, changes=changes)
+
+
+def _refuse_idle(written: Written, arm: Arm, changes: Settings) -> None:
+    """Raises BadInput for a key without which the arm would be the same."""
+    if not changes:
+        raise BadInput("changes nothing: its `set` is empty")
+    for key in changes:
+        rest = {other: value for other, value in changes.items() if other != key}
+        try:
+            without = resolve(inherit(written.baseline, rest))
+        except BadInput:  # the others need this key: horizon = 64 needs its window
+            continue
+        if without == arm.settings:
+            raise BadInput(f"{key} = {changes[key]!r} changes nothing: without it the arm is the same")
+
+
+def _merged(arms: Iterator[Arm]) -> tuple[Arm, ...]:
+    """Arms of equal content become one: the first keeps its name and lists the others'."""
+    kept: dict[bytes, Arm] = {}
+    for arm in arms:
+        content = canonical([arm.settings, arm.seed_offset])
+        first = kept.get(content)
+        if first is None:
+            kept[content] = arm
+        elif arm.name and arm.name != first.name:
+            kept[content] = replace(
+                first,
+                also=(*dict.fromkeys((*first.also, arm.name)),),
+                question=first.question or arm.question,
+                note=first.note or arm.note,
+                exploratory=first.exploratory and arm.exploratory,
+            )
+    names = [arm.name for arm in kept.values()]
+    for name in names:
+        if names.count(name) > 1:
+            raise BadInput(f"two arms are called {name!r}; give one of them another name")
+    return tuple(kept.values())
