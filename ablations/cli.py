@@ -49,6 +49,10 @@ def parser() -> argparse.ArgumentParser:
     _run_flags(_word(words, "run", "train what is missing, log it, report it", planned, kept, pages))
     _word(words, "status", "how far each study is", run_before, kept)
     _word(words, "report", "render reports from the ledger", run_before, kept, pages)
+    verify = _word(words, "verify", "train finished trials again and compare the bits", kept)
+    verify.add_argument("study", metavar="STUDY", help="a study that was run")
+    verify.add_argument("-n", "--number", type=_count, default=5, help="trials to replay")
+    _limits(verify)
     _word(words, "sync", "bring MLflow level with the ledger", run_before, kept)
     ui = _word(words, "ui", "browse MLflow on 127.0.0.1")
     ui.add_argument("--port", type=int, default=5000)
@@ -70,11 +74,15 @@ def _word(words, name: str, text: str, *parents: argparse.ArgumentParser) -> arg
 
 
 def _run_flags(run: argparse.ArgumentParser) -> None:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    run.add_argument("-j", "--workers", type=_count, default=cores, help="trials at a time (one a core)")
+    _limits(run)
     run.add_argument("--dry-run", action="store_true", help="print the plan and stop")
     run.add_argument("--fail-fast", action="store_true", help="start no more after a failure")
     run.add_argument("--retry", action="store_true", help="run failed trials again")
+
+
+def _limits(run: argparse.ArgumentParser) -> None:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    run.add_argument("-j", "--workers", type=_count, default=cores, help="trials at a time (one a core)")
     run.add_argument("--time-limit", type=float, default=3600.0, metavar="SECONDS", help="of one trial")
     run.add_argument("--memory-limit", type=int, default=0, metavar="MIB", help="of one trial; 0 is none")
 

@@ -3,9 +3,10 @@
 import os
 import sys
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
 
 from ablations import plan as plans
 from ablations import planning, study
@@ -16,9 +17,8 @@ from bench.trial import BadInput, Result, Trial
 if TYPE_CHECKING:
     from ablations.entry import StudyFacts
     from ablations.recorder import Recorder
+    from ablations.runner import Tally
     from reports.evidence import Evidence
-
-OUT = Path("reports/out")
 
 
 def run(args: Namespace) -> int:
@@ -60,15 +60,16 @@ def _run_one(chosen: study.Study, args: Namespace) -> tuple[int, bool]:
     faults = sum(not r.done and not r.diverged for r in results)
     diverged = sum(r.diverged for r in results)
     print(
-        f"{plan.study}: {tally.done} trained, {tally.skipped} already there, {faults} failed, "
-        f"{diverged} diverged, {tally.left} left"
+        f"{plan.study}: {tally.done} trained, {len(results) - tally.done - tally.failed} already there, "
+        f"{faults} failed, {diverged} diverged, {tally.left} left"
     )
     print(f"report: {page}")
     return faults, tally.interrupted
 
 
-def _train(plan: Plan, trials: Sequence[Trial], ledger: Ledger, recorder: "Recorder", args: Namespace):  # type: ignore[no-untyped-def]
-    from ablations.process import Limits
+def _train(
+    plan: Plan, trials: Sequence[Trial], ledger: Ledger, recorder: "Recorder", args: Namespace
+) -> "Tally":
     from ablations.progress import progress
     from ablations.runner import run_trials
 
@@ -77,28 +78,65 @@ def _train(plan: Plan, trials: Sequence[Trial], ledger: Ledger, recorder: "Recor
     have = ledger.results(plan.ids)
     for id, result in have.items():
         recorder.record(arms[id], result)
-    missing = {
-        t.id: planning.expected_seconds(t)
-        for t in trials
-        if t.id not in have or (args.retry and not have[t.id].done)
-    }
-    with progress(plan.study, missing, names, args.workers) as show:
+    missing = [t for t in trials if t.id not in have or (args.retry and not have[t.id].done)]
+    _rehearse({arms[t.id]: t for t in missing}, args)
+    seconds = {t.id: planning.expected_seconds(t) for t in missing}
+    with progress(plan.study, seconds, names, args.workers) as show:
 
         def finished(result: Result) -> None:
             recorder.record(arms[result.trial.id], result)
             show(result)
 
         return run_trials(
-            trials,
+            missing,
             ledger,
-            preload=("bench.preload",),
-            workers=args.workers,
-            limits=Limits(seconds=args.time_limit, memory_bytes=args.memory_limit * 2**20),
             retry=args.retry,
             fail_fast=args.fail_fast,
             on_result=finished,
             on_drain=lambda: print("finishing the running trials; Ctrl-C again stops them", file=sys.stderr),
+            **_places(args),
         )
+
+
+def _rehearse(arms: Mapping[str, Trial], args: Namespace) -> None:
+    """One batch of each arm. Raises BadInput, naming the arm, for the first that cannot be trained."""
+    from ablations.runner import run_trials
+
+    with TemporaryDirectory() as folder:
+        scratch = Ledger(Path(folder))
+        tally = run_trials(list(arms.values()), scratch, work="bench.rehearsal:rehearse", **_places(args))
+        if tally.interrupted:
+            raise KeyboardInterrupt
+        for name, trial in arms.items():
+            result = scratch.read(trial.id)
+            if result is not None and not result.done:
+                raise BadInput(f"arm {name!r}: {result.reason.removeprefix('BadInput: ')}")
+
+
+def _places(args: Namespace) -> dict[str, Any]:
+    """Where trials run, and within which limits."""
+    from ablations.process import Limits
+
+    return {
+        "preload": ("bench.preload",),
+        "workers": args.workers,
+        "limits": Limits(seconds=args.time_limit, memory_bytes=args.memory_limit * 2**20),
+    }
+
+
+def verify(args: Namespace) -> int:
+    """Train a sample of the finished trials again, in fresh processes, and compare the bits."""
+    from ablations.verification import sample, verdicts
+
+    plan = plans.stored(args.study, Ledger(args.results))
+    results = sample(plan, Ledger(args.results), args.number)
+    same = 0
+    for result, difference in verdicts(results, **_places(args)):
+        same += not difference
+        if difference:
+            print(f"{result.trial.model} seed {result.trial.seed} ({result.trial.id}): {difference}")
+    print(f"{same} of {len(results)} bit-identical")
+    return 0 if same == len(results) else 1
 
 
 def plan(args: Namespace) -> int:

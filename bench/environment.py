@@ -54,7 +54,7 @@ def facts() -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "mkldnn": torch.backends.mkldnn.is_available(),  # type: ignore[no-untyped-call]
         "deterministic": torch.are_deterministic_algorithms_enabled(),
-        "packages": {name: str(metadata.version(name)) for name in PACKAGES},
+        "packages": {name: metadata.distribution(name).version for name in PACKAGES},
         "torch_build": hashlib.sha256(torch.__config__.show().encode()).hexdigest()[:12],
         "variables": {name: os.environ[name] for name in VARIABLES if name in os.environ},
         "device": str(device()),
@@ -98,6 +98,6 @@ def _gpu_facts() -> dict[str, Any]:
     return {
         "gpu": torch.cuda.get_device_name(),
         "cuda": torch.version.cuda,
-        "cudnn": torch.backends.cudnn.version(),
+        "cudnn": torch.backends.cudnn.version(),  # type: ignore[no-untyped-call]
         "same_bits": "unverified",
     }

@@ -1,5 +1,6 @@
 """One trial from its settings to its result, in whatever process it is called in."""
 
+import importlib
 import math
 import time
 from typing import Any
@@ -58,10 +59,10 @@ def build(trial: Trial, vocab: int) -> LanguageModel:
 
 def fit(trial: Trial, model: LanguageModel, train: Batches, valid: Batches) -> Training:
     """Train by the trial's engine. Raises Diverged."""
-    from bench.training import learner
-
+    engine = importlib.import_module(f"bench.training.{trial.engine}")
     torch.manual_seed(environment.stream(trial.seed, "dropout"))
-    return learner.train(trial, model, train, valid, environment.device())
+    record: Training = engine.train(trial, model, train, valid, environment.device())
+    return record
 
 
 def _train(trial: Trial, data: Corpus, train: Batches, valid: Batches) -> dict[str, Any]:
@@ -87,6 +88,7 @@ def _train(trial: Trial, data: Corpus, train: Batches, valid: Batches) -> dict[s
         "epochs": tuple(record.epochs),
         "metrics": {name: float(value) for name, value in metrics.items()},
         "fingerprints": {"weights": fingerprint(weights), "metrics": metrics_fingerprint(record)},
+        "trace": record.trace.packed(),
         "witnesses": witnesses(trial, model, build(trial, len(data.vocab)), train, record),
         **_looks(trial, data, valid, record.valid),
     }

@@ -119,6 +119,7 @@ class Result:
     witnesses: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     passage: tuple[Mapping[str, Any], ...] = ()
     fingerprints: Mapping[str, str] = field(default_factory=dict)
+    trace: Mapping[str, Any] = field(default_factory=dict)  # see bench.training.engine.Trace
     environment: Mapping[str, Any] = field(default_factory=dict)
     output: str = ""  # the end of what a failed trial printed
 

@@ -41,7 +41,7 @@ class AwdLSTM(LanguageModel):
             embed_p=embed_p,
             weight_p=weight_p,
         )
-        self.i_h = self.core.encoder
+        self.i_h: nn.Embedding = self.core.encoder
         self.drop = RNNDropout(output_p)
         self.h_o = nn.Linear(embedding, vocab + 1)
         nn.init.uniform_(self.h_o.weight, -INIT, INIT)

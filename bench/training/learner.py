@@ -30,6 +30,10 @@ class Watch(Callback):  # type: ignore[misc]
     def __init__(self, record: Training, trial: Trial, device: torch.device) -> None:
         self.record, self.trial, self.clock = record, trial, Clock(device)
 
+    def before_fit(self) -> None:
+        """Know the weights by name."""
+        self.weights = list(self.model.named_parameters())
+
     def before_train(self) -> None:
         """Start the sums of an epoch."""
         self.ar = self.tar = 0.0
@@ -51,7 +55,7 @@ class Watch(Callback):  # type: ignore[misc]
         """Note a step."""
         if self.training:
             now = self.opt.hypers[-1]
-            self.record.step(float(self.loss.detach()), now["lr"], now["mom"])
+            self.record.step(float(self.loss.detach()), now["lr"], now["mom"], self.weights)
             self.record.wd = now["wd"]
 
     def after_train(self) -> None:
