@@ -77,20 +77,22 @@ def run_alone(
     """Run `work(trial)` in a fresh process, again if that gets killed, and say what came of it.
 
     `work` is the import name of the function, as "bench.run:run_trial". `preload` names modules to import
-    first (a plug-in that registers models). Returns None if `stop` became readable before the end.
+    first, in the fork server if they can be (torch, a plug-in). Returns None if `stop` became
+    readable before the end.
     """
-    for attempt in range(1, limits.attempts + 1):
+    attempt = 0
+    while True:
+        attempt += 1
         started, clock = time.time(), time.monotonic()
         end = _attempt(trial, work, limits, preload, stop)
         if end.stopped:
             return None
-        result = _judge(trial, end, limits, attempt)
-        if result is not None:
-            break
-    assert result is not None, "the last attempt is always judged"
-    output = "" if result.done else end.output.decode(errors="replace")
-    seconds = time.monotonic() - clock
-    return replace(result, attempts=attempt, started=started, seconds=seconds, output=output)
+        if (result := _judge(trial, end, limits, attempt)) is not None:
+            output = "" if result.done else end.output.decode(errors="replace")
+            seconds = time.monotonic() - clock
+            return replace(result, attempts=attempt, started=started, seconds=seconds, output=output)
+        if end.code == LOST:
+            time.sleep(0.2 * attempt)  # until the system has buried the fork server, no new one starts
 
 
 def _judge(trial: Trial, end: _End, limits: Limits, attempt: int) -> Result | None:
@@ -129,7 +131,7 @@ def _attempt(
     )
     with answer, output:
         try:
-            with answer_in, output_in, _apart(work, preload):
+            with answer_in, output_in, _apart([work.partition(":")[0], *preload]):
                 process.start()
         except (OSError, EOFError) as error:
             return _End(code=LOST, output=f"its process could not be started: {error!r}".encode())
@@ -180,10 +182,10 @@ _starting = threading.Lock()
 
 
 @contextmanager
-def _apart(work: str, preload: Sequence[str]) -> Iterator[None]:
+def _apart(preload: list[str]) -> Iterator[None]:
     """Start a process, and if need be the fork server, that inherits nothing of this program by chance."""
     with _starting:
-        multiprocessing.get_context("forkserver").set_forkserver_preload([work.split(":")[0], *preload])
+        multiprocessing.get_context("forkserver").set_forkserver_preload(preload)
         main, environment = sys.modules["__main__"], {name: os.environ.get(name) for name in ENVIRONMENT}
         # Ctrl-C in a terminal reaches the whole foreground group. It is for the parent alone.
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
@@ -210,9 +212,8 @@ def _trial_process(
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # one may be pending from before setsid
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     threading.Thread(target=_die_with_parent, daemon=True).start()
-    if limits.seconds < 2**31 - 60:
-        # The kernel's own limit, for code that holds the interpreter's lock after the parent has died.
-        signal.alarm(math.ceil(limits.seconds) + 60)
+    # The kernel's own limit, for code that holds the interpreter's lock after the parent has died.
+    signal.alarm(math.ceil(min(limits.seconds, 1e9)) + 60)
     for descriptor in (1, 2):
         os.dup2(output.fileno(), descriptor)
     output.close()

@@ -130,12 +130,12 @@ class _Brake:
         """Let Ctrl-C and SIGTERM pull the brake. Only the main thread can listen to signals."""
 
         def pull(number: int, _: FrameType | None) -> None:
-            if self.interrupted or number == signal.SIGTERM:
+            again, self.interrupted = self.interrupted, True  # first: the next signal may come at once
+            if again or number == signal.SIGTERM:
                 self.stop()
             else:
                 self.drain()
                 on_drain()
-            self.interrupted = True
 
         if threading.current_thread() is not threading.main_thread():
             yield

@@ -1,6 +1,7 @@
 """Seeds: the unit of replication. Written as a number of them, as a range, or one by one."""
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -30,9 +31,9 @@ def seeds(written: int | str | Sequence[Any]) -> tuple[int, ...]:
     for seed in found:
         if type(seed) is not int or not 0 <= seed <= LAST:
             raise BadInput(f"seeds: {seed!r} is not a whole number from 0 to {LAST}; {_CURE}")
-    if len(set(found)) < len(found):
-        twice = next(seed for seed in found if found.count(seed) > 1)
-        raise BadInput(f"seeds: {twice} is given twice; seeds are independent only if they differ")
+    seed, count = Counter(found).most_common(1)[0]
+    if count > 1:
+        raise BadInput(f"seeds: {seed} is given twice; seeds are independent only if they differ")
     return tuple(found)
 
 

@@ -155,7 +155,9 @@ def check_key(spec: ModelSpec, key: str) -> None:
     if key in FACTORS and FACTORS[key].key in _settable(spec):
         raise BadInput(f"unknown setting {key!r}; did you mean {FACTORS[key].key!r}?")
     if any(key in other.options for other in ZOO.values()):
-        raise BadInput(f"model {spec.name!r} has no option {key!r}; it has: {', '.join(spec.options)}")
+        raise BadInput(
+            f"model {spec.name!r} has no option {key!r}; it has: {', '.join(spec.options) or 'none'}"
+        )
     if key in _ELSEWHERE:
         raise BadInput(f"{key!r} is not a setting: {_ELSEWHERE[key]}")
     raise BadInput(f"unknown setting {key!r}{suggestion(key, _settable(spec))}")
@@ -255,6 +257,11 @@ def _horizon(checked: Mapping[str, Any]) -> int:
     window, horizon = int(checked["window"]), int(checked["horizon"])
     if horizon and window % horizon and horizon % window:
         raise BadInput(f"horizon = {horizon}: should divide the window ({window}), be a multiple of it, or 0")
+    if horizon > window and (checked["order"] != "grouped" or checked["reset"] == "batch"):
+        raise BadInput(
+            f"horizon = {horizon}: goes beyond the window ({window}), where no state is kept; "
+            'it needs order = "grouped", and reset = "epoch" or "never"'
+        )
     return horizon or window
 
 

@@ -3,6 +3,7 @@
 import hashlib
 import re
 import tomllib
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from importlib import resources
@@ -129,7 +130,10 @@ def load(name_or_path: str | Path, *, limit: int = LIMIT, confirmed: bool = Fals
     """
     path, text = _read(str(name_or_path))
     with at(path):
-        return _study(_check(_parse(text)), path, limit, confirmed)
+        try:
+            return _study(_check(_parse(text)), path, limit, confirmed)
+        except RecursionError as error:
+            raise BadInput("is nested too deeply; a study needs four levels") from error
 
 
 def override(
@@ -145,6 +149,7 @@ def override(
     One value is the baseline's from now on; several are arms, one at a time. Raises BadInput.
     """
     written = study.written
+    chosen = written.seeds if seeds is None else seeds_.seeds(seeds)
     baseline, sweeps = written.baseline, dict(written.design.one_at_a_time)
     for key, values in sets:
         with at(f"--set {key}"):
@@ -158,7 +163,7 @@ def override(
             sweeps[key] = list(values)
     changed = written.model_copy(
         update={
-            "seeds": written.seeds if seeds is None else seeds,
+            "seeds": chosen,
             "baseline": baseline,
             "design": written.design.model_copy(update={"one_at_a_time": sweeps}),
         }
@@ -212,8 +217,6 @@ def _parse(text: str) -> dict[str, Any]:
     """TOML → plain data. Raises BadInput with the line; a key that is given twice is named."""
     try:
         return tomllib.loads(f"{text}\n")  # with a line end every error has a line
-    except RecursionError as error:
-        raise BadInput("is nested too deeply; a study needs three levels") from error
     except ValueError as error:
         where = re.search(r"\(at line (\d+)", str(error))
         line = int(where[1]) if where else 0
@@ -279,10 +282,10 @@ def _designed(written: Written, baseline: Arm) -> list[Arm]:
                 raise BadInput("changes nothing: the baseline is set to this already")
         found += arms
     for pattern in written.design.exclude:
-        out = [a for a in found if a.settings != baseline.settings and matches(pattern, a.settings)]
-        if not out:
+        kept = [a for a in found if a.settings == baseline.settings or not matches(pattern, a.settings)]
+        if len(kept) == len(found):
             raise BadInput(f"exclude: no cell has {pattern}; correct it or take it out")
-        found = [arm for arm in found if arm not in out]
+        found = kept
     return found
 
 
@@ -323,8 +326,7 @@ def _merged(arms: Iterator[Arm]) -> tuple[Arm, ...]:
                 note=first.note or arm.note,
                 exploratory=first.exploratory and arm.exploratory,
             )
-    names = [arm.name for arm in kept.values()]
-    for name in names:
-        if names.count(name) > 1:
+    for name, count in Counter(arm.name for arm in kept.values()).items():
+        if count > 1:
             raise BadInput(f"two arms are called {name!r}; give one of them another name")
     return tuple(kept.values())

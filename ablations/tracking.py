@@ -3,7 +3,7 @@
 The only module that imports mlflow, and only inside functions: the import costs more than a second.
 """
 
-import contextlib
+import fcntl
 import math
 import os
 import re
@@ -100,16 +100,23 @@ def _artifacts(where: str) -> str:
 
 def _create_whole(where: str) -> None:
     """Create the SQLite database under another name first: one killed in its migration stays broken."""
-    from mlflow import MlflowClient
-
     path = _sqlite_path(where)
     if path is None or path.exists():
         return
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    MlflowClient(tracking_uri=f"sqlite:///{draft}").search_experiments(max_results=1)
-    with contextlib.suppress(FileExistsError):  # another process was faster
-        os.link(draft, path)
-    draft.unlink()
+    from mlflow import MlflowClient
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)  # ends with its process, whatever ends that
+        if not path.exists():
+            for left in path.parent.glob(f".{path.name}.*.new*"):  # and its journal
+                left.unlink()
+            draft = path.with_name(f".{path.name}.{time.time_ns()}.new")
+            MlflowClient(tracking_uri=f"sqlite:///{draft}").search_experiments(max_results=1)
+            draft.rename(path)
+    finally:
+        os.close(folder)
 
 
 def public(where: str) -> str:
@@ -130,6 +137,9 @@ class Synced:
     written: int
     kept: int
     removed: int
+
+    def __str__(self) -> str:
+        return f"{self.written} written, {self.kept} there already, {self.removed} leftovers removed"
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,215 @@
+"""The command as a user types it: real processes, real trials of a small text, a real MLflow database."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+COMMAND = str(Path(sys.executable).with_name("unrolled"))
+STUDY = """
+name = "small"
+question = "Does a narrower network do worse on a small text?"
+seeds = {seeds}
+[baseline]
+model = "lm4"
+corpus = "text.txt"
+epochs = {epochs}
+batch = 4
+window = 8
+[design.one_at_a_time]
+hidden = [8, 16]
+"""
+
+
+@pytest.fixture
+def folder(tmp_path):
+    words = "the cat sat on the mat and the dog sat on the log . ".split(" ")
+    (tmp_path / "text.txt").write_text(" ".join(words * 60))
+    (tmp_path / "small.toml").write_text(STUDY.format(seeds=2, epochs=1))
+    return tmp_path
+
+
+def environment(folder, **more):
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW", "PYTEST", "COV"))}
+    return {**clean, "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db", **more}
+
+
+def unrolled(folder, *words, **more):
+    return subprocess.run(
+        [COMMAND, *words],
+        cwd=folder,
+        env=environment(folder, **more),
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+
+
+def bits(folder):
+    """The fingerprints of every trial in a ledger, by identity."""
+    files = (folder / "results" / "trials").rglob("*.json")
+    results = [json.loads(f.read_text())["result"] for f in files]
+    return {
+        f"{r['trial']['options']} {r['trial']['seed']}": (r["status"], r["fingerprints"]) for r in results
+    }
+
+
+def mlflow_trials(folder):
+    import sqlite3
+
+    with sqlite3.connect(folder / "mlflow.db") as db:
+        query = "SELECT count(*) FROM tags WHERE key = 'unrolled.role' AND value = 'trial'"
+        return db.execute(query).fetchone()[0]
+
+
+def test_a_study_is_trained_logged_and_reported_and_then_there_is_nothing_left_to_train(folder):
+    first = unrolled(folder, "run", "small.toml")
+    assert first.returncode == 0, first.stderr
+    assert "6 trained, 0 already there, 0 failed" in first.stdout
+    last = first.stdout.strip().splitlines()[-1]
+    page = folder / last.removeprefix("report: ")
+    assert "small text" in page.read_text()
+    assert len(bits(folder)) == mlflow_trials(folder) == 6
+    before = page.read_bytes()
+
+    second = unrolled(folder, "run", "small.toml")
+    assert "0 trained, 6 already there" in second.stdout
+    assert mlflow_trials(folder) == 6
+    assert page.read_bytes() == before
+
+    status = unrolled(folder, "status")
+    assert status.stdout == "small: 6 done, 0 failed, 0 missing\n"
+
+
+def test_verify_finds_the_same_bits_in_fresh_processes(folder):
+    unrolled(folder, "run", "small.toml")
+    done = unrolled(folder, "verify", "small", "-n", "3")
+    assert (done.stdout, done.returncode) == ("3 of 3 bit-identical\n", 0)
+
+
+def test_verify_names_the_step_and_the_tensor_where_one_unit_in_the_last_place_differs(folder, monkeypatch):
+    import torch
+
+    from ablations.ledger import Ledger
+    from bench.run import run_trial
+    from bench.training.engine import Training
+
+    unrolled(folder, "run", "small.toml", "--seeds", "0")
+    ledger = Ledger(folder / "results")
+    for file in (folder / "results" / "trials").rglob("*.json"):
+        trial = ledger.read(file.stem).trial
+        honest = Training.step
+
+        def nudged(self, loss, lr, mom, weights):
+            weights = list(weights)
+            if len(self.losses) == 4:  # in the fifth step
+                bias = dict(weights)["h_h.bias"].data
+                bias[3] = torch.nextafter(bias[3], torch.tensor(9.0))
+            honest(self, loss, lr, mom, weights)
+
+        monkeypatch.chdir(folder)
+        with monkeypatch.context() as patch:
+            patch.setattr(Training, "step", nudged)
+            ledger.record(run_trial(trial))
+    done = unrolled(folder, "verify", "small")
+    assert done.returncode == 1
+    assert done.stdout.count("differs from step 5, tensor h_h.bias\n") == 3
+    assert done.stdout.endswith("0 of 3 bit-identical\n")
+
+
+@pytest.mark.slow
+def test_a_driver_killed_three_times_ends_with_the_bits_of_an_undisturbed_study(folder, tmp_path_factory):
+    (folder / "small.toml").write_text(STUDY.format(seeds=4, epochs=3))
+    undisturbed = tmp_path_factory.mktemp("undisturbed")
+    for name in ("text.txt", "small.toml"):
+        (undisturbed / name).write_text((folder / name).read_text())
+    assert unrolled(undisturbed, "run", "small.toml").returncode == 0
+
+    kills = 0
+    for wanted in (1, 4, 8):
+        with subprocess.Popen(
+            [COMMAND, "run", "small.toml", "-j", "1"],
+            cwd=folder,
+            env=environment(folder),
+            stdout=subprocess.DEVNULL,
+        ) as driver:
+            while driver.poll() is None and len(list((folder / "results").rglob("trials/*/*.json"))) < wanted:
+                time.sleep(0.01)
+            if driver.poll() is None:
+                driver.send_signal(signal.SIGKILL)
+                kills += 1
+    assert kills == 3
+    done = unrolled(folder, "run", "small.toml")
+    assert done.returncode == 0, done.stderr
+    assert bits(folder) == bits(undisturbed)
+    assert mlflow_trials(folder) == 12
+
+
+def test_a_study_runs_without_a_network(folder):
+    (folder / "sitecustomize.py").write_text(
+        "import socket\n"
+        "honest = socket.socket.connect\n"
+        "def connect(self, address):\n"
+        "    if self.family != socket.AF_UNIX:\n"
+        "        open('dialled.txt', 'a').write(f'{address}\\n')\n"
+        "        raise OSError('the network is blocked')\n"
+        "    return honest(self, address)\n"
+        "socket.socket.connect = connect\n"
+    )
+    done = unrolled(folder, "run", "small.toml", "--seeds", "0", PYTHONPATH=str(folder))
+    assert "3 trained" in done.stdout, done.stderr
+    assert not (folder / "dialled.txt").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["run", "togles"], "did you mean 'toggles'"),
+        (["run", "small.tom"], "a path to a .toml"),
+        (["run", "missing.toml"], "missing.toml: No such file"),
+        (["run", "small.toml", "--seeds=-1"], "seeds: "),
+        (["run", "small.toml", "--seeds", "1.5"], "seeds: "),
+        (["run", "small.toml", "--seeds", "1,1"], "seeds: "),
+        (["plan", "small.toml", "--set", "lrr=1"], "did you mean 'lr'"),
+        (["run", "small.toml", "--set", "batch=4000"], "4000"),
+        (["run", "small.toml", "--set", "corpus='nowhere.txt'"], "nowhere.txt"),
+        (["report", "toggles"], "has not been run"),
+        (["verify", "toggles"], "has not been run"),
+        (["status"], "no study has been run yet"),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_code_2(folder, words, told):
+    done = unrolled(folder, *words)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert told in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not (folder / "results" / "trials").exists()
+
+
+@pytest.mark.parametrize("words", [["--help"], ["plan", "toggles"], ["models"]])
+def test_help_plan_and_models_import_no_torch(words):
+    code = (
+        "import sys; from ablations.cli import main\n"
+        f"try: main({words})\n"
+        "except SystemExit: pass\n"
+        "sys.exit(' '.join(m for m in ('torch', 'fastai', 'mlflow', 'pandas') if m in sys.modules) or None)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_every_word_of_the_command_has_a_help_and_stands_in_the_readme():
+    from ablations.cli import parser
+
+    words = next(a for a in parser()._actions if a.dest == "word" or a.choices and "plan" in a.choices)
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    helps = {action.dest: action.help for action in words._choices_actions}
+    for word in words.choices:
+        assert helps[word]
+        assert f"unrolled {word}" in readme, f"README.md does not mention `unrolled {word}`"

@@ -1,0 +1,260 @@
+"""A study: arms, trials, the hash of its plan, what the command line changes, its cost and its power."""
+
+import json
+import os
+from dataclasses import FrozenInstanceError, replace
+from pathlib import Path
+
+import pytest
+
+from ablations.planning import Power, expected_seconds, power
+from ablations.settings import resolve
+from ablations.study import AA_NAME, Study, load, override, record, trials
+from bench.models.registry import ZOO
+from bench.trial import BadInput, Trial, canonical
+
+TEXT = """
+name = "mine"
+question = "Does dropout help?"
+about = "A small one."
+metric = "valid_accuracy"
+equivalence = 0.01
+seeds = [3, 0]
+aa = true
+[baseline]
+model = "lm6"
+epochs = 2
+[design]
+add_one = ["dropout"]
+[[arm]]
+name = "calm"
+question = "And AR?"
+note = "As in the book."
+exploratory = true
+set = { alpha = 2 }
+"""
+
+
+@pytest.fixture
+def mine(tmp_path: Path) -> Study:
+    path = tmp_path / "mine.toml"
+    path.write_text(TEXT)
+    return load(path)
+
+
+def same(trial: Trial) -> Trial:
+    return trial
+
+
+def reloaded(tmp_path: Path, old: str, new: str) -> Study:
+    assert old in TEXT
+    path = tmp_path / "other.toml"
+    path.write_text(TEXT.replace(old, new))
+    return load(path)
+
+
+def test_a_study_is_what_its_file_says(mine: Study, tmp_path: Path) -> None:
+    assert (mine.name, mine.question, mine.about) == ("mine", "Does dropout help?", "A small one.")
+    assert (mine.metric, mine.equivalence, mine.seeds) == ("valid_accuracy", 0.01, (3, 0))
+    assert [arm.name for arm in mine.arms] == ["LMModel6, 2 epochs", "+ dropout", "calm", AA_NAME]
+    assert mine.baseline is mine.arms[0]
+    assert mine.path == str(tmp_path / "mine.toml")
+    calm = mine.arms[2]
+    assert (calm.question, calm.note, calm.exploratory) == ("And AR?", "As in the book.", True)
+    assert calm.changes == {"alpha": 2.0}
+    assert calm.settings == {**mine.baseline.settings, "alpha": 2.0}
+
+
+def test_a_small_file_is_enough(tmp_path: Path) -> None:
+    path = tmp_path / "small.toml"
+    path.write_text('name = "small"\nquestion = "How good is it?"\nbaseline.model = "lm6"')
+    study = load(str(path))
+    assert (study.metric, study.equivalence, study.seeds) == ("valid_loss", 0.02, tuple(range(10)))
+    assert [arm.settings for arm in study.arms] == [resolve({"model": "lm6"})]
+
+
+def test_a_study_cannot_be_changed(mine: Study) -> None:
+    with pytest.raises(FrozenInstanceError):
+        mine.name = "other"  # type: ignore[misc]
+
+
+def test_names_stay_as_they_are_written(tmp_path: Path) -> None:
+    hostile = r"<script>alert(1)</script> $x_$ =cmd \u0000"
+    study = reloaded(tmp_path, 'name = "calm"', f'name = "{hostile}"')
+    assert study.arms[2].name == "<script>alert(1)</script> $x_$ =cmd \0"
+
+
+def test_trials_come_seed_by_seed_and_once_each(mine: Study) -> None:
+    listed = trials(mine, same)
+    assert [(name, trial.seed) for name, trial in listed] == [
+        ("LMModel6, 2 epochs", 3), ("+ dropout", 3), ("calm", 3), (AA_NAME, 1003),
+        ("LMModel6, 2 epochs", 0), ("+ dropout", 0), ("calm", 0), (AA_NAME, 1000),
+    ]  # fmt: skip
+    assert len({trial.id for _, trial in listed}) == len(listed)
+
+
+def test_trials_are_identified_by_the_function_that_is_given(mine: Study) -> None:
+    listed = trials(mine, lambda trial: replace(trial, source="s", data="d"))
+    assert {(trial.source, trial.data) for _, trial in listed} == {("s", "d")}
+
+
+def test_the_aa_arm_is_the_baseline_with_other_seeds(mine: Study) -> None:
+    again = mine.arms[-1]
+    assert (again.settings, again.changes, again.seed_offset) == (mine.baseline.settings, {}, 1000)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('name = "mine"', 'name = "other"'),
+        ("Does dropout help?", "Does dropout hurt?"),
+        ("valid_accuracy", "valid_loss"),
+        ("0.01", "0.02"),
+        ("[3, 0]", "[3, 1]"),
+        ("[3, 0]", "[0, 3]"),
+        ("aa = true", "aa = false"),
+        ("epochs = 2", "epochs = 3"),
+        ("alpha = 2", "alpha = 1"),
+        ("exploratory = true", "exploratory = false"),
+        ('"calm"', '"AR"'),
+    ],
+)
+def test_the_plan_s_hash_changes_with_what_is_decided(
+    mine: Study, tmp_path: Path, old: str, new: str
+) -> None:
+    assert reloaded(tmp_path, old, new).plan != mine.plan
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("alpha = 2", "alpha = 2.0"),
+        ("epochs = 2", "epochs = 2\nhorizon = 16"),  # the window, written out
+        ("[3, 0]", '"3,0"'),
+        ('name = "mine"', '# a comment\nname = "mine"'),
+    ],
+)
+def test_the_plan_s_hash_is_of_what_is_meant(mine: Study, tmp_path: Path, old: str, new: str) -> None:
+    other = reloaded(tmp_path, old, new)
+    renamed = replace(other, arms=(replace(other.baseline, name=mine.baseline.name), *other.arms[1:]))
+    assert renamed.plan == mine.plan
+    assert len(mine.plan) == 64
+
+
+def test_a_record_is_plain_data_without_a_path(mine: Study, tmp_path: Path) -> None:
+    written = canonical(record(mine)).decode()
+    assert str(tmp_path) not in written
+    read = json.loads(written)
+    assert read["plan"] == mine.plan
+    assert read["seeds"] == [3, 0]
+    assert [arm["name"] for arm in read["arms"]] == [arm.name for arm in mine.arms]
+    # A stored arm makes the very same trial again.
+    assert Trial(seed=0, **read["arms"][1]["settings"]).id == trials(mine, same)[5][1].id
+
+
+# What the command line changes.
+
+
+def test_seeds_from_the_command_line_replace_the_study_s(mine: Study) -> None:
+    assert override(mine, seeds="0-4").seeds == (0, 1, 2, 3, 4)
+    assert override(mine, seeds="0").seeds == (0,)
+    assert override(mine).seeds == (3, 0)
+
+
+def test_one_value_changes_the_baseline_and_every_arm_that_follows_it(mine: Study) -> None:
+    changed = override(mine, sets=[("epochs", [5]), ("hidden", [32])])
+    assert {arm.settings["epochs"] for arm in changed.arms} == {5}
+    assert {arm.settings["options"]["hidden"] for arm in changed.arms} == {32}
+    assert changed.baseline.name == "LMModel6, 5 epochs, hidden 32"
+    assert mine.baseline.settings["epochs"] == 2
+
+
+def test_several_values_are_arms_one_at_a_time(mine: Study) -> None:
+    changed = override(mine, sets=[("lr", [1e-3, 1e-2]), ("layers", [1, 3])])
+    assert [arm.name for arm in changed.arms] == [
+        "LMModel6, 2 epochs", "+ dropout", "lr 0.001", "1 layer", "3 layers", "calm", AA_NAME,
+    ]  # fmt: skip
+    assert changed.baseline.also == ("lr 0.01",)
+    assert changed.plan != mine.plan
+
+
+def test_overriding_twice_adds_up(mine: Study) -> None:
+    once = override(mine, seeds="1", sets=[("epochs", [5])])
+    twice = override(once, sets=[("lr", [1e-3])])
+    assert twice == override(mine, seeds=[1], sets=[("epochs", [5]), ("lr", [1e-3])])
+
+
+def test_another_model_from_the_command_line_drops_what_it_does_not_have(mine: Study) -> None:
+    with_layers = override(mine, sets=[("layers", [1])])
+    with pytest.raises(BadInput, match="model 'lm4' has no option 'dropout'"):  # of add_one
+        override(with_layers, sets=[("model", ["lm4"])])
+    gru = override(with_layers, sets=[("model", ["gru"])])
+    assert gru.baseline.settings == resolve({"model": "gru", "epochs": 2, "layers": 1})
+
+
+def test_bad_seeds_from_the_command_line_do_not_blame_the_file(mine: Study) -> None:
+    with pytest.raises(BadInput, match=r"^seeds: '-1' is neither a seed nor a range"):
+        override(mine, seeds="-1")
+
+
+# Cost.
+
+
+def seconds(**settings: object) -> float:
+    return expected_seconds(Trial(seed=0, **resolve({"model": "lm6", **settings})))
+
+
+@pytest.mark.parametrize("model", ZOO)
+def test_the_chapter_s_set_up_costs_what_was_measured(model: str) -> None:
+    assert seconds(model=model) == ZOO[model].seconds
+
+
+@pytest.mark.parametrize(
+    ("settings", "factor"),
+    [
+        ({"epochs": 30}, 2),
+        ({"horizon": 32}, 2),  # the window is read twice
+        ({"horizon": 4}, 1),
+        ({"batch": 32}, 1.5),  # twice the updates, the same tokens
+        ({"window": 64}, 0.625),  # a quarter of the updates
+        ({"window": 64, "horizon": 128, "epochs": 30}, 2.5),
+        ({"corpus": "/nowhere.txt"}, 1),
+    ],
+)
+def test_cost_follows_epochs_updates_and_horizon(settings: dict[str, object], factor: float) -> None:
+    assert seconds(**settings) == pytest.approx(8.0 * factor)  # LMModel6: 8 s, bench/models/registry.py
+
+
+def test_cost_follows_the_length_of_the_text(tmp_path: Path) -> None:
+    text = tmp_path / "text.txt"
+    text.write_bytes(b"")
+    os.truncate(text, 2 * 355_483)  # the bytes of Human Numbers, twice
+    assert seconds(corpus=str(text)) == pytest.approx(16.0)
+
+
+# Power.
+
+
+@pytest.mark.parametrize(("contrasts", "needed"), [(1, 6), (5, 8), (12, 9), (25, 10)])
+def test_exact_tests_need_more_seeds_for_more_contrasts(contrasts: int, needed: int) -> None:
+    # ⌈1 + log2(k/.05)⌉; 5 → 8 and 12 → 9 are worked by hand: 2^-7 · 5 = .039, 2^-8 · 12 = .047
+    assert Power(contrasts, 10).needed == needed
+    assert Power(contrasts, needed).exact
+    assert not Power(contrasts, needed - 1).exact
+    assert contrasts * 2.0 ** (1 - needed) <= 0.05 < contrasts * 2.0 ** (2 - needed)
+
+
+def test_five_seeds_reach_no_exact_05_and_four_decide_nothing() -> None:
+    five = Power(1, 5)  # 2^-4 = .0625
+    assert five.decides
+    assert "smallest exact p is 0.062, so no exact test can reach .05 after Holm; 6 seeds can" in str(five)
+    assert not Power(1, 4).decides
+    assert "4 seeds, 1 contrast: every verdict will be INCONCLUSIVE" in str(Power(1, 4))
+
+
+def test_exploratory_arms_are_outside_the_family(mine: Study) -> None:
+    assert power(mine) == Power(contrasts=2, seeds=2)  # + dropout and A/A; "calm" is exploratory
+
+
+def test_a_study_of_one_arm_has_no_contrast_and_still_has_a_power() -> None:
+    assert Power(0, 10).exact
