@@ -164,7 +164,37 @@ def _print_plan(chosen: study.Study) -> None:
     size = f"{len(chosen.arms)} arms × {len(chosen.seeds)} seeds = {len(cells)} trials"
     print(f"\n{size}, plan {chosen.plan[:12]}")
     print(f"about {total:.0f} CPU seconds: {total / cores / 60:.0f} min on {cores} cores")
-    print(planning.power(chosen))
+    print("\n".join(_promise(planning.contrasts(chosen), len(chosen.seeds), chosen.equivalence)))
+
+
+def _promise(contrasts: int, seeds: int, equivalence: float) -> list[str]:
+    """What so many seeds can and cannot decide for so many contrasts."""
+    from reports.power import (
+        ALPHA,
+        FEWEST_SEEDS,
+        minimum_detectable_effect,
+        seeds_for_exact,
+        seeds_needed,
+        smallest_exact_p,
+    )
+
+    family = max(contrasts, 1)
+    need = seeds_for_exact(family)
+    lines = [f"{seeds} seeds, {contrasts} contrasts; the smallest exact p is {smallest_exact_p(seeds):.2g}"]
+    if seeds >= 2:
+        effect = minimum_detectable_effect(seeds, alpha=ALPHA / family)
+        lines.append(
+            f"detects (80 % power, after Holm) an effect of {effect:.2f} SD of the paired differences, "
+            f"δ = {equivalence:g} if their SD is {equivalence / effect:.2g}"
+        )
+    if seeds < FEWEST_SEEDS:
+        lines.append(
+            f"WARNING: every verdict will be INCONCLUSIVE: at least {FEWEST_SEEDS} seeds decide anything"
+        )
+    elif seeds < need:
+        lines.append(f"WARNING: no exact test can reach {ALPHA:g} after Holm: that needs {need} seeds")
+    lines.append(f"an effect of one SD needs {seeds_needed(1.0, ALPHA / family)} seeds")
+    return lines
 
 
 def status(args: Namespace) -> int:

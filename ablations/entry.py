@@ -61,8 +61,8 @@ def points(result: Result) -> list[Point]:
             "train_tar": e.tar,
             "valid_loss": e.valid_loss,
             "valid_accuracy": e.accuracy,
-            "epoch_train_seconds": e.train_seconds,
-            "epoch_valid_seconds": e.valid_seconds,
+            "speed_train_seconds": e.train_seconds,
+            "speed_valid_seconds": e.valid_seconds,
         }
         at |= {(section(name), e.epoch): (float(value), milliseconds(clock)) for name, value in curve.items()}
     last, end = (epochs[-1].epoch if epochs else 0), milliseconds(result.started + result.seconds)

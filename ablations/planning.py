@@ -1,7 +1,5 @@
-"""What a study costs and what it can decide, before a minute is spent. Pure arithmetic."""
+"""What a study costs, before a minute is spent. Pure arithmetic."""
 
-import math
-from dataclasses import dataclass
 from pathlib import Path
 
 from ablations.settings import complete
@@ -9,8 +7,6 @@ from ablations.study import Study
 from bench.models.registry import spec_of
 from bench.trial import Trial
 
-ALPHA = 0.05
-FEWEST_SEEDS = 5  # with fewer the only verdict is INCONCLUSIVE
 HUMAN_NUMBERS_BYTES = 280_599 + 74_884  # train.txt and valid.txt, to which the zoo's seconds belong
 
 
@@ -36,45 +32,6 @@ def _text_size(corpus: str) -> int:
     return path.stat().st_size if path.is_file() else HUMAN_NUMBERS_BYTES
 
 
-@dataclass(frozen=True)
-class Power:
-    """What so many seeds can and cannot decide for so many contrasts."""
-
-    contrasts: int
-    seeds: int
-
-    @property
-    def needed(self) -> int:
-        """Seeds from which an exact sign-flip test can reach .05 after Holm: ⌈1 + log2(k/.05)⌉."""
-        return math.ceil(1 + math.log2(max(self.contrasts, 1) / ALPHA))
-
-    @property
-    def exact(self) -> bool:
-        """Whether the exact test can reach .05 at all: its smallest p is 2^(1 − seeds)."""
-        return self.seeds >= self.needed
-
-    @property
-    def decides(self) -> bool:
-        """Whether any verdict but INCONCLUSIVE is possible."""
-        return self.seeds >= FEWEST_SEEDS
-
-    def __str__(self) -> str:
-        count = f"{_number(self.seeds, 'seed')}, {_number(self.contrasts, 'contrast')}"
-        if not self.decides:
-            return (
-                f"{count}: every verdict will be INCONCLUSIVE; at least {FEWEST_SEEDS} seeds decide anything"
-            )
-        smallest = f"the smallest exact p is {2.0 ** (1 - self.seeds):.2g}"
-        if self.exact:
-            return f"{count}: {smallest}, so exact tests can reach .05 after Holm"
-        return f"{count}: {smallest}, so no exact test can reach .05 after Holm; {self.needed} seeds can"
-
-
-def _number(count: int, noun: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else 's'}"
-
-
-def power(study: Study) -> Power:
-    """The power of a study. Its contrasts are every arm that the plan declares, against the baseline."""
-    declared = [arm for arm in study.arms[1:] if not arm.exploratory]
-    return Power(len(declared), len(study.seeds))
+def contrasts(study: Study) -> int:
+    """How many contrasts the plan declares: every arm against the baseline, exploratory ones apart."""
+    return sum(not arm.exploratory for arm in study.arms[1:])

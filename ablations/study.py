@@ -239,7 +239,7 @@ def _study(written: Written, path: str, limit: int, confirmed: bool) -> Study:
     if arms * len(seeds) > limit and not confirmed:
         count = f"{arms * len(seeds):,}" if arms < 10**15 else "more than 10^15"
         raise BadInput(
-            f"plans up to {count} trials, more than {limit:,}; take levels out, or confirm that you mean it"
+            f"plans up to {count} trials, more than {limit:,}; take levels out, or confirm with --yes"
         )
     return Study(
         seeds=seeds,

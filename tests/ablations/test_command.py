@@ -28,8 +28,7 @@ hidden = [8, 16]
 
 @pytest.fixture
 def folder(tmp_path):
-    words = "the cat sat on the mat and the dog sat on the log . ".split(" ")
-    (tmp_path / "text.txt").write_text(" ".join(words * 60))
+    (tmp_path / "text.txt").write_text("the cat sat on the mat and the dog sat on the log . " * 60)
     (tmp_path / "small.toml").write_text(STUDY.format(seeds=2, epochs=1))
     return tmp_path
 
@@ -102,21 +101,19 @@ def test_verify_names_the_step_and_the_tensor_where_one_unit_in_the_last_place_d
 
     unrolled(folder, "run", "small.toml", "--seeds", "0")
     ledger = Ledger(folder / "results")
+    honest = Training.step
+
+    def nudged(self, loss, lr, mom, weights):
+        weights = list(weights)
+        if len(self.losses) == 4:  # in the fifth step
+            bias = dict(weights)["h_h.bias"].data
+            bias[3] = torch.nextafter(bias[3], torch.tensor(9.0))
+        honest(self, loss, lr, mom, weights)
+
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(Training, "step", nudged)
     for file in (folder / "results" / "trials").rglob("*.json"):
-        trial = ledger.read(file.stem).trial
-        honest = Training.step
-
-        def nudged(self, loss, lr, mom, weights):
-            weights = list(weights)
-            if len(self.losses) == 4:  # in the fifth step
-                bias = dict(weights)["h_h.bias"].data
-                bias[3] = torch.nextafter(bias[3], torch.tensor(9.0))
-            honest(self, loss, lr, mom, weights)
-
-        monkeypatch.chdir(folder)
-        with monkeypatch.context() as patch:
-            patch.setattr(Training, "step", nudged)
-            ledger.record(run_trial(trial))
+        ledger.record(run_trial(ledger.read(file.stem).trial))
     done = unrolled(folder, "verify", "small")
     assert done.returncode == 1
     assert done.stdout.count("differs from step 5, tensor h_h.bias\n") == 3
@@ -192,6 +189,18 @@ def test_a_mistake_is_one_line_and_exit_code_2(folder, words, told):
     assert not (folder / "results" / "trials").exists()
 
 
+@pytest.mark.parametrize(
+    ("seeds", "told"),
+    [
+        ("0-3", "WARNING: every verdict will be INCONCLUSIVE: at least 5 seeds decide anything"),
+        ("0-4", "WARNING: no exact test can reach 0.05 after Holm: that needs 7 seeds"),
+        ("0-9", "10 seeds, 2 contrasts; the smallest exact p is 0.002"),
+    ],
+)
+def test_the_plan_says_what_so_many_seeds_cannot_decide(folder, seeds, told):
+    assert told in unrolled(folder, "plan", "small.toml", "--seeds", seeds).stdout.splitlines()
+
+
 @pytest.mark.parametrize("words", [["--help"], ["plan", "toggles"], ["models"]])
 def test_help_plan_and_models_import_no_torch(words):
     code = (
@@ -207,7 +216,7 @@ def test_help_plan_and_models_import_no_torch(words):
 def test_every_word_of_the_command_has_a_help_and_stands_in_the_readme():
     from ablations.cli import parser
 
-    words = next(a for a in parser()._actions if a.dest == "word" or a.choices and "plan" in a.choices)
+    words = next(a for a in parser()._actions if a.dest == "word" or (a.choices and "plan" in a.choices))
     readme = (Path(__file__).parents[2] / "README.md").read_text()
     helps = {action.dest: action.help for action in words._choices_actions}
     for word in words.choices:

@@ -1,4 +1,4 @@
-"""A study: arms, trials, the hash of its plan, what the command line changes, its cost and its power."""
+"""A study: arms, trials, the hash of its plan, what the command line changes, and its cost."""
 
 import json
 import os
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ablations.planning import Power, expected_seconds, power
+from ablations.planning import contrasts, expected_seconds
 from ablations.settings import resolve
 from ablations.study import AA_NAME, Study, load, override, record, trials
 from bench.models.registry import ZOO
@@ -232,29 +232,5 @@ def test_cost_follows_the_length_of_the_text(tmp_path: Path) -> None:
     assert seconds(corpus=str(text)) == pytest.approx(16.0)
 
 
-# Power.
-
-
-@pytest.mark.parametrize(("contrasts", "needed"), [(1, 6), (5, 8), (12, 9), (25, 10)])
-def test_exact_tests_need_more_seeds_for_more_contrasts(contrasts: int, needed: int) -> None:
-    # ⌈1 + log2(k/.05)⌉; 5 → 8 and 12 → 9 are worked by hand: 2^-7 · 5 = .039, 2^-8 · 12 = .047
-    assert Power(contrasts, 10).needed == needed
-    assert Power(contrasts, needed).exact
-    assert not Power(contrasts, needed - 1).exact
-    assert contrasts * 2.0 ** (1 - needed) <= 0.05 < contrasts * 2.0 ** (2 - needed)
-
-
-def test_five_seeds_reach_no_exact_05_and_four_decide_nothing() -> None:
-    five = Power(1, 5)  # 2^-4 = .0625
-    assert five.decides
-    assert "smallest exact p is 0.062, so no exact test can reach .05 after Holm; 6 seeds can" in str(five)
-    assert not Power(1, 4).decides
-    assert "4 seeds, 1 contrast: every verdict will be INCONCLUSIVE" in str(Power(1, 4))
-
-
 def test_exploratory_arms_are_outside_the_family(mine: Study) -> None:
-    assert power(mine) == Power(contrasts=2, seeds=2)  # + dropout and A/A; "calm" is exploratory
-
-
-def test_a_study_of_one_arm_has_no_contrast_and_still_has_a_power() -> None:
-    assert Power(0, 10).exact
+    assert contrasts(mine) == 2  # + dropout and A/A; "calm" is exploratory
