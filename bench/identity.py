@@ -30,9 +30,14 @@ def identify(trial: Trial) -> Trial:
 @functools.cache
 def source_hash(model: str, engine: str) -> str:
     """sha256 of the files that a model under an engine runs through. Raises BadInput for an unknown model."""
-    family = spec_of(model).module.removeprefix("bench.").replace(".", "/") + ".py"
+    here, spec = Path(__file__).parent, spec_of(model)
+    family = here / (spec.module.removeprefix("bench.").replace(".", "/") + ".py")
     digest = hashlib.sha256()
-    for name in (*SHARED, family, f"training/{engine}.py"):
-        content = (Path(__file__).parent / name).read_bytes()
-        digest.update(f"{name}\0{len(content)}\0".encode() + content)
+    for path in (
+        *(here / name for name in SHARED),
+        Path(spec.file or family),
+        here / f"training/{engine}.py",
+    ):
+        content = path.read_bytes()
+        digest.update(f"{path.name}\0{len(content)}\0".encode() + content)
     return digest.hexdigest()

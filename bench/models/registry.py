@@ -27,6 +27,7 @@ class ModelSpec:
     settings: Mapping[str, Any] = field(default_factory=dict)
     seconds: float = 10.0
     counted: bool = False  # fitted by counting: no seed, no gradient, no learning rate
+    file: str = ""  # the source of a plug-in, which counts in the identity of its trials
 
     def build(self, vocab: int, **options: Scalar) -> Any:
         """The model for a vocabulary of `vocab` tokens. Imports its family (and torch)."""

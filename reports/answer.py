@@ -1,0 +1,139 @@
+"""What the first screen says and what the last section admits; every claim comes from a verdict."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from reports.book import Held
+from reports.comparison import Comparison, Row
+from reports.statistics import divergence_rate
+from reports.text import interval, number
+from reports.verdicts import Verdict, Word, sentence
+
+OPEN = 10
+"""Claims that the answer box shows before the reader unfolds the rest."""
+
+FLOOR = "floor-bigram"
+"""The counts that every neural arm must beat."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """One line of the answer box."""
+
+    row: Row
+    verdict: Verdict
+    effect: str
+    text: str  # the generated sentence, less the word and the names, which stand beside it
+
+
+def claims(c: Comparison) -> tuple[Claim, ...]:
+    """One claim a contrast: by verdict, improvements first, and within each the largest effect first."""
+    found = [claim for row in c.compared if (claim := _claim(row, c))]
+    order = list(Word)
+    return tuple(sorted(found, key=lambda x: (order.index(x.verdict.word), -_size(x), x.row.index)))
+
+
+def _claim(row: Row, c: Comparison) -> Claim | None:
+    verdict, baseline = row.verdict, c.rows[0].arm.name
+    if verdict is None:
+        return None
+    correction = "Benjamini–Hochberg" if row.arm.exploratory else "Holm"
+    whole = sentence(verdict, row.arm.name, baseline, unit=c.unit, correction=correction)
+    return Claim(
+        row=row,
+        verdict=verdict,
+        effect=number(verdict.contrast.mean, sign=True),
+        text=whole.removeprefix(f"{verdict.symbol} {verdict.word} — {row.arm.name} against {baseline}: "),
+    )
+
+
+def _size(claim: Claim) -> float:
+    return abs(claim.verdict.contrast.mean or 0.0)
+
+
+def tally(c: Comparison) -> str:
+    """How many trials there are and how many of them failed, and how."""
+    done, total = sum(row.done for row in c.rows), sum(row.total for row in c.rows)
+    ends = {
+        "diverged": sum(row.diverged for row in c.rows),
+        "failed": sum(row.failed for row in c.rows),
+        "not trained yet": sum(row.waiting for row in c.rows),
+    }
+    bad = [f"{k} {what}" for what, k in ends.items() if k] or ["none failed"]
+    return ", ".join([f"{done} of {total} trials finished", *bad])
+
+
+def broken(c: Comparison) -> tuple[tuple[Row, str], ...]:
+    """The arms whose trials did not all finish, with their rate of divergence."""
+    lines = []
+    for row in c.rows:
+        parts: list[str] = []
+        if row.diverged:
+            rate = divergence_rate(row.diverged, row.done + row.diverged)
+            ends = interval(rate.interval.low, rate.interval.high, 3)
+            parts.append(f"{rate.k} of {rate.n} diverged (95 % CI {ends})")
+        parts += [f"{row.failed} failed"] if row.failed else []
+        parts += [f"{row.waiting} not trained yet"] if row.waiting else []
+        if parts:
+            lines.append((row, ", ".join(parts)))
+    return tuple(lines)
+
+
+def warnings(c: Comparison) -> tuple[str, ...]:
+    """Arms not to be taken at their word: dead toggles, missing witnesses, worse than a floor."""
+    said = [
+        f"{row.arm.name}: {row.note} bit for bit, so the change did nothing" for row in c.rows if row.dead
+    ]
+    for row in c.rows:
+        if row.unwitnessed:
+            said.append(f"{row.arm.name}: no proof that {', '.join(row.unwitnessed)} took effect")
+    floor = next((row for row in c.rows if row.arm.model == FLOOR), None)
+    for row in c.rows:
+        if floor and not row.note and not row.arm.model.startswith("floor-") and _worse(row, floor, c):
+            said.append(f"{row.arm.name}: worse than bigram counts")
+    return tuple(said)
+
+
+def _worse(row: Row, floor: Row, c: Comparison) -> bool:
+    ours, theirs = row.summary.mean, floor.summary.mean
+    return ours is not None and theirs is not None and (ours > theirs if c.lower_is_better else ours < theirs)
+
+
+def fits(held: Sequence[Held]) -> str:
+    """Whether the book's values fit, in one sentence."""
+    good = sum(h.prediction.plausible for h in held)
+    which = ", ".join(h.published.title for h in held if not h.prediction.plausible)
+    plural = "s are" if len(held) > 1 else " is"
+    return f"{good} of {len(held)} published value{plural} plausible as a single run of our procedure" + (
+        f"; not plausible: {which}" if which else ""
+    )
+
+
+def limits(c: Comparison, environments: dict[str, str]) -> tuple[str, ...]:
+    """What these results cannot show."""
+    undecided = [row for row in c.compared if row.verdict and row.verdict.word is Word.INCONCLUSIVE]
+    said = [
+        "There is one validation set: every interval is over seeds, given that set. Other text may differ.",
+        f"Differences within ±{c.evidence.equivalence:g} {c.unit} were declared too small to matter.",
+        *(_undetected(row, c.unit) for row in undecided),
+    ]
+    if machine := environments.get("cpu") or environments.get("platform"):
+        said.append(
+            f"Speeds and seconds hold for this hardware: {machine}. Elsewhere the order may be another."
+        )
+    if any(row.diverged for row in c.rows):
+        said.append("A mean beside a diverged seed is given convergence: it describes the others alone.")
+    if any(row.arm.exploratory for row in c.rows):
+        said.append("Exploratory arms were not named by the plan: they suggest, they do not confirm.")
+    return tuple(filter(None, said))
+
+
+def _undetected(row: Row, unit: str) -> str:
+    """The effect that this arm's seeds would mostly miss, or nothing where no spread is known."""
+    k = row.contrast
+    if k is None or k.mde is None:
+        return ""
+    return (
+        f"{row.arm.name}: {len(k.differences)} pairs of seeds would mostly miss an effect under "
+        f"{number(k.mde)} {unit} (80 % power); {k.seeds_needed} would detect {k.delta:g}."
+    )

@@ -1,0 +1,90 @@
+"""The rows that the chapter prints, and whether each could be one of our own trials."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from reports.comparison import Comparison, Row, mean_of, trial_of, values
+from reports.replication import Prediction, prediction
+
+SOURCE = "Howard and Gugger, Deep Learning for Coders with fastai and PyTorch (2020), chapter 12"
+DIGITS = 6
+"""Decimals that the book prints."""
+
+
+@dataclass(frozen=True)
+class Published:
+    """One published trial: the settings it was trained with, and the last line that it printed."""
+
+    title: str
+    lr: float
+    epochs: int
+    train_loss: float  # nats a token
+    valid_loss: float  # nats a token
+    accuracy: float
+    targets: int  # in the validation set
+    repeated: tuple[float, float] | None = None  # loss and accuracy, the notebook run again today
+
+    @property
+    def hits(self) -> int:
+        """Right guesses: accuracy times targets is a whole number, which checks the row."""
+        return round(self.accuracy * self.targets)
+
+
+BOOK = {
+    "lm1": Published("LMModel1", 1e-3, 4, 1.376440, 1.650849, 0.494414, 4207, (1.650849, 0.494414)),
+    "lm2": Published("LMModel2", 1e-3, 4, 1.388390, 1.657033, 0.470406, 4207, (1.657033, 0.470406)),
+    "lm3": Published("LMModel3", 3e-3, 10, 0.795096, 1.651267, 0.588942, 4160),
+    "lm4": Published("LMModel4", 3e-3, 15, 0.646154, 1.877519, 0.640055, 12288),
+    "lm5": Published("LMModel5", 3e-3, 15, 0.604309, 2.180355, 0.487874, 12288, (2.168205, 0.548828)),
+    "lm6": Published("LMModel6", 1e-2, 15, 0.028068, 1.368083, 0.758464, 12288),
+    "lm7": Published("LMModel7", 1e-2, 15, 0.098121, 0.458372, 0.869385, 12288, (0.402400, 0.882975)),
+}
+"""What the chapter prints, by model. Each is one trial of one seed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Held:
+    """A published row held against our seeds of the same model and settings."""
+
+    row: Row
+    published: Published
+    prediction: Prediction  # of the validation loss
+    losses: tuple[float, ...]  # ours that converged
+    accuracy: float | None  # our mean
+    accuracy_prediction: Prediction | None
+
+
+def hold(comparison: Comparison) -> tuple[Held, ...]:
+    """The arms that are a model of the book in the chapter's settings, and have three seeds or more."""
+    return tuple(held for row in comparison.rows if (held := _held(row)))
+
+
+def _held(row: Row) -> Held | None:
+    trial, published = trial_of(row.arm), BOOK.get(row.arm.model)
+    if trial is None or published is None or not set(row.arm.changes) <= {"model"}:
+        return None
+    if (trial.corpus, trial.split, trial.lr, trial.epochs) != (
+        "human-numbers",
+        "tail",
+        published.lr,
+        published.epochs,
+    ):
+        return None
+    losses = list(values(row.arm, "valid_loss").values())
+    predicted = prediction(losses, published.valid_loss, DIGITS)
+    if predicted is None:
+        return None
+    return Held(
+        row=row,
+        published=published,
+        prediction=predicted,
+        losses=tuple(x for x in losses if math.isfinite(x)),
+        accuracy=mean_of(row.arm, "valid_accuracy"),
+        accuracy_prediction=prediction(_hits(row), published.accuracy, DIGITS),
+    )
+
+
+def _hits(row: Row) -> Sequence[float]:
+    """Accuracy by seed; a diverged one as the worst there is."""
+    return list(values(row.arm, "valid_accuracy").values())

@@ -1,0 +1,190 @@
+"""The arms of a study against its baseline: which can be compared, by how much, and with what verdict."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from bench.trial import BadInput, Result, Trial
+from reports.evidence import Arm, Evidence
+from reports.statistics import ArmSummary, Contrast, benjamini_hochberg, contrast, holm, summarise
+from reports.verdicts import Verdict, verdict
+
+_TITLES = {
+    "valid_loss": ("validation loss", "nats"),
+    "valid_accuracy": ("validation accuracy", "accuracy"),
+    "valid_perplexity": ("validation perplexity", ""),
+    "valid_bits": ("validation bits a token", "bits"),
+    "train_loss": ("training loss", "nats"),
+    "speed_train": ("training speed", "tokens/s"),
+}
+_Adjust = Callable[[Sequence[float]], list[float]]
+DEAD = "dead toggle: the weights equal the baseline's"
+
+_TASK = ("data", "tokens", "vocab", "split", "target")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One arm of the comparison. The baseline and arms of another task have no contrast."""
+
+    index: int  # position in the study; 0 is the baseline
+    arm: Arm
+    total: int  # seeds planned
+    done: int
+    diverged: int
+    failed: int  # for any other reason
+    summary: ArmSummary
+    contrast: Contrast | None = None
+    adjusted: float | None = None  # p: Holm's, or Benjamini–Hochberg's for an exploratory arm
+    verdict: Verdict | None = None
+    note: str = ""  # why it is not compared, or not to be believed
+    unwitnessed: tuple[str, ...] = ()  # changes whose witness says that they did not take effect
+    witnessed: bool = False  # whether there is a witness at all
+
+    @property
+    def waiting(self) -> int:
+        """Trials that have not ended."""
+        return self.total - self.done - self.diverged - self.failed
+
+    @property
+    def dead(self) -> bool:
+        """Whether the change did nothing at all."""
+        return self.note == DEAD
+
+    @property
+    def changed(self) -> str:
+        """What the arm changes, as `name = value`."""
+        return ", ".join(f"{name} = {value}" for name, value in self.arm.changes.items())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """A study's rows in declared order, and what they are measured in."""
+
+    evidence: Evidence
+    title: str  # the metric in words
+    unit: str
+    lower_is_better: bool
+    rows: tuple[Row, ...]
+
+    @property
+    def in_nats(self) -> bool:
+        """Whether exp of a difference is a ratio of perplexities."""
+        return self.unit == "nats"
+
+    @property
+    def compared(self) -> tuple[Row, ...]:
+        """The rows that have a contrast."""
+        return tuple(row for row in self.rows if row.contrast is not None)
+
+
+def compare(evidence: Evidence) -> Comparison:
+    """Every arm against the first. Raises BadInput where there is no arm, or no δ."""
+    if not evidence.arms:
+        raise BadInput(f"study {evidence.study!r}: arms: there are none to report; declare a baseline")
+    if not evidence.equivalence > 0:
+        raise BadInput(
+            f"study {evidence.study!r}: equivalence: must be above 0, in units of {evidence.metric}"
+        )
+    lower = lower_is_better(evidence.metric)
+    rows = [_row(index, arm, evidence, lower) for index, arm in enumerate(evidence.arms)]
+    for exploratory in (False, True):
+        family = [r for r in rows[1:] if not r.note and r.arm.exploratory is exploratory]
+        for row in _judged(rows[0], family, evidence, lower, benjamini_hochberg if exploratory else holm):
+            rows[row.index] = row
+    title, unit = _TITLES.get(evidence.metric, (evidence.metric.replace("_", " "), ""))
+    return Comparison(evidence=evidence, title=title, unit=unit, lower_is_better=lower, rows=tuple(rows))
+
+
+def lower_is_better(metric: str) -> bool:
+    """Losses, times and sizes fall when things improve; accuracies, hits and speeds rise."""
+    return not any(word in metric for word in ("accuracy", "hits", "speed_train", "speed_valid"))
+
+
+def values(arm: Arm, metric: str) -> dict[int, float]:
+    """A number a seed: that of a finished trial, infinity for a diverged one, none for any other failure."""
+    numbers = {}
+    for seed, result in sorted(arm.results.items()):
+        if result.done and metric in result.metrics:
+            value = result.metrics[metric]
+            numbers[seed] = value if math.isfinite(value) else math.inf
+        elif result.diverged:
+            numbers[seed] = math.inf
+    return numbers
+
+
+def finished(arm: Arm) -> tuple[Result, ...]:
+    """The results whose numbers may be used, by seed."""
+    return tuple(result for _, result in sorted(arm.results.items()) if result.done)
+
+
+def mean_of(arm: Arm, metric: str) -> float | None:
+    """The mean of a metric over finished trials that have it."""
+    numbers = [r.metrics[metric] for r in finished(arm) if math.isfinite(r.metrics.get(metric, math.nan))]
+    return sum(numbers) / len(numbers) if numbers else None
+
+
+def trial_of(arm: Arm) -> Trial | None:
+    """Any trial of the arm: they differ in the seed alone."""
+    return next((result.trial for _, result in sorted(arm.results.items())), None)
+
+
+def _row(index: int, arm: Arm, evidence: Evidence, lower: bool) -> Row:
+    numbers = values(arm, evidence.metric)
+    diverged = sum(math.isinf(v) for v in numbers.values())
+    failed = sum(not r.done and not r.diverged for r in arm.results.values())
+    witnesses = [(name, w) for r in finished(arm) for name, w in r.witnesses.items()]
+    return Row(
+        index=index,
+        arm=arm,
+        total=len(set(evidence.seeds) | set(arm.results)),
+        done=len(arm.results) - diverged - failed,
+        diverged=diverged,
+        failed=failed,
+        summary=summarise(numbers, lower_is_better=lower),
+        note=_note(evidence.arms[0], arm) if index else "",
+        unwitnessed=tuple(dict.fromkeys(name for name, w in witnesses if not w.get("ok"))),
+        witnessed=bool(witnesses),
+    )
+
+
+def _note(baseline: Arm, arm: Arm) -> str:
+    """Why the arm cannot be compared with the baseline, or nothing."""
+    ours, theirs = trial_of(arm), trial_of(baseline)
+    if ours is None or theirs is None:
+        return "no results yet"
+    if other := [name for name in _TASK if getattr(ours, name) != getattr(theirs, name)]:
+        return f"another task: {', '.join(other)}"
+    if _same_weights(baseline, arm):
+        return DEAD
+    return ""
+
+
+def _same_weights(baseline: Arm, arm: Arm) -> bool:
+    """Whether a change of settings left every shared seed's weights as they were. Another model may."""
+    ours, theirs = _fingerprints(arm), _fingerprints(baseline)
+    shared = set(ours) & set(theirs)
+    settings_alone = arm.model == baseline.model and bool(arm.changes)
+    return settings_alone and bool(shared) and all(ours[s] == theirs[s] for s in shared)
+
+
+def _fingerprints(arm: Arm) -> dict[int, str]:
+    """The weights' fingerprint of every finished trial that has one, by seed."""
+    prints = {r.trial.seed: r.fingerprints.get("weights", "") for r in finished(arm)}
+    return {seed: mark for seed, mark in prints.items() if mark}
+
+
+def _judged(base: Row, family: Sequence[Row], evidence: Evidence, lower: bool, adjust: _Adjust) -> list[Row]:
+    """The family's contrasts, corrected together. Arms that share no seed with the baseline keep a note."""
+    contrasts = [
+        contrast(row.summary.values, base.summary.values, delta=evidence.equivalence, lower_is_better=lower,
+                 family=len(family))
+        for row in family
+    ]  # fmt: skip
+    adjusted = adjust([c.p for c in contrasts])
+    return [
+        replace(row, contrast=c, adjusted=p, verdict=verdict(c, p))
+        if c.pairs
+        else replace(row, note="no seed in common with the baseline yet")
+        for row, c, p in zip(family, contrasts, adjusted, strict=True)
+    ]

@@ -1,0 +1,115 @@
+"""The golden rows as one page: what was printed, what we got, and how many digits agree."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from reports import render as pages
+from reports.book import BOOK
+
+COLUMNS = ("Train loss (nats)", "Validation loss (nats)", "Accuracy")
+FACTS = {
+    "commit": "Commit",
+    "cpu": "Processor",
+    "cpu_capability": "Its arithmetic",
+    "threads": "Threads",
+    "python": "Python",
+    "platform": "System",
+}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One number: ours with as many decimals as were printed, and how many of them agree."""
+
+    printed: str
+    ours: str
+    agree: int
+
+    @property
+    def places(self) -> int:
+        """Decimals that were printed."""
+        return len(self.printed.partition(".")[2])
+
+
+@dataclass(frozen=True)
+class Line:
+    """One printed row beside ours."""
+
+    epoch: int
+    source: str
+    cells: tuple[Cell, ...]
+
+    @property
+    def off(self) -> int:
+        """How many decimals are off in the worst of its numbers: 0 is every digit, 1 all but the last."""
+        return max(cell.places - cell.agree for cell in self.cells)
+
+
+@dataclass(frozen=True)
+class Model:
+    """What was printed of one model, and every epoch that we played: (epoch, three numbers)."""
+
+    title: str
+    lines: tuple[Line, ...]
+    epochs: tuple[tuple[int, Sequence[float]], ...]
+
+    @property
+    def parting(self) -> int | None:
+        """The first printed epoch that is off by more than its last decimal."""
+        return next((line.epoch for line in self.lines if line.off > 1), None)
+
+
+def render(rows: Iterable[Mapping[str, Any]], facts: Mapping[str, Any], out: Path) -> Path:
+    """Write `out`/golden.html and return its path.
+
+    A row has `model` (its name in the zoo), `epoch`, `ours` (train loss, validation loss, accuracy) and,
+    where an epoch was printed, `printed` (three texts), `source` and `agree` (three counts of decimals),
+    else None for these. `facts` describe the machine; `facts["unlike"]` says in what it differs from the
+    one where the digits came out. The same rows and facts give the same bytes.
+    """
+    models = [_model(name, list(group)) for name, group in groupby(rows, key=lambda row: row["model"])]
+    context = {"models": models, "answer": answer(models), "columns": COLUMNS, "unlike": facts["unlike"],
+               "facts": _facts(facts)}  # fmt: skip
+    out.mkdir(parents=True, exist_ok=True)
+    page = out / "golden.html"
+    page.write_text(pages._page("golden.html", context), encoding="utf-8", newline="\n")
+    return page
+
+
+def answer(models: Sequence[Model]) -> list[str]:
+    """How far the printed rows come out again, in a few sentences."""
+    lines = [line for model in models for line in model.lines]
+    if not lines:
+        return ["None of the epochs that were played has a printed row."]
+    exact, last = (sum(line.off == off for line in lines) for off in (0, 1))
+    said = [
+        f"{exact} of {len(lines)} printed rows come out in every digit, {last} more in all but a last digit."
+    ]
+    parted = [f"{model.title} at epoch {model.parting}" for model in models if model.parting is not None]
+    if parted:
+        said.append(f"Rounding takes over in {', '.join(parted)}.")
+    return said
+
+
+def _model(name: str, rows: list[Mapping[str, Any]]) -> Model:
+    return Model(
+        title=BOOK[name].title if name in BOOK else name,
+        lines=tuple(_line(row) for row in rows if row["printed"]),
+        epochs=tuple((row["epoch"], row["ours"]) for row in rows),
+    )
+
+
+def _line(row: Mapping[str, Any]) -> Line:
+    cells = []
+    for printed, ours, agree in zip(row["printed"], row["ours"], row["agree"], strict=True):
+        places = len(printed.partition(".")[2])
+        cells.append(Cell(printed, f"{ours:.{places}f}", agree))
+    return Line(row["epoch"], row["source"], tuple(cells))
+
+
+def _facts(facts: Mapping[str, Any]) -> dict[str, str]:
+    versions = {name: str(version) for name, version in facts.get("packages", {}).items()}
+    return {title: str(facts[key]) for key, title in FACTS.items() if facts.get(key)} | versions

@@ -1,0 +1,162 @@
+"""Evidence → one self-contained page, with its tables as files beside it."""
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from reports import answer, figures, sections, text
+from reports.book import SOURCE, Held, hold
+from reports.comparison import Comparison, compare, mean_of
+from reports.evidence import Evidence
+from reports.tables import write_tables
+from reports.verdicts import Word
+
+
+def render(evidence: Evidence, out: Path) -> Path:
+    """Write `out`/<study>/index.html, comparison.csv, .md, .tex and trials.csv; return the page's path.
+
+    The same evidence gives the same bytes. Raises BadInput where there is nothing to report.
+    """
+    comparison = compare(evidence)
+    folder = out / folder_name(evidence.study)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_tables(comparison, folder)
+    page = folder / "index.html"
+    page.write_text(_page("report.html", _context(comparison)), encoding="utf-8", newline="\n")
+    return page
+
+
+def render_index(evidences: Sequence[Evidence], out: Path) -> Path:
+    """Write `out`/index.html: every study's question and claims, with a link to its page."""
+    found = [(c, answer.claims(c)) for c in map(compare, evidences)]
+    found.sort(key=lambda pair: (-_largest(pair[1]), pair[0].evidence.study))
+    studies = [
+        {
+            "c": c,
+            "claims": claims,
+            "tally": answer.tally(c),
+            "href": f"{folder_name(c.evidence.study)}/index.html",
+        }
+        for c, claims in found
+    ]
+    out.mkdir(parents=True, exist_ok=True)
+    page = out / "index.html"
+    page.write_text(_page("index.html", {"studies": studies}), encoding="utf-8", newline="\n")
+    return page
+
+
+def folder_name(study: str) -> str:
+    """The study's name where it is a plain one, else a hash: a name never decides where files go."""
+    plain = study.replace("-", "").replace("_", "")
+    if plain.isascii() and plain.isalnum() and len(study) <= 64 and study[0] not in "-_":
+        return study
+    return hashlib.sha256(study.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def _largest(found: Sequence[answer.Claim]) -> float:
+    """The size of the largest effect that a study is sure of."""
+    sure = [c for c in found if c.verdict.word in (Word.IMPROVES, Word.WORSENS)]
+    return max((abs(c.verdict.contrast.mean or 0.0) for c in sure), default=0.0)
+
+
+def _page(template: str, context: dict[str, Any]) -> str:
+    """The template with its style and script inline, and a policy that allows these two and nothing else."""
+    style, script = Markup(_jinja().get_template("style.css").render()), Markup(_source("script.js"))
+    policy = f"default-src 'none'; style-src '{_digest(style)}'; script-src '{_digest(script)}'"
+    policy += "; base-uri 'none'; form-action 'none'"
+    return _jinja().get_template(template).render(**context, style=style, script=script, policy=policy)
+
+
+def _digest(inline: str) -> str:
+    return f"sha256-{base64.b64encode(hashlib.sha256(inline.encode()).digest()).decode()}"
+
+
+@cache
+def _source(name: str) -> str:
+    return (resources.files("reports") / "templates" / name).read_text(encoding="utf-8")
+
+
+@cache
+def _jinja() -> Environment:
+    jinja = Environment(
+        loader=PackageLoader("reports", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_finalize,
+    )
+    jinja.filters |= {"number": text.number, "p": text.p_value, "count": text.count, "seconds": text.seconds,
+                      "interval": _interval, "when": _when, "short": text.short}  # fmt: skip
+    jinja.tests["web"] = lambda link: link.startswith(("https://", "http://"))
+    jinja.globals |= {"mean_of": mean_of, "costs_of": sections.COSTS}
+    return jinja
+
+
+def _finalize(value: Any) -> Any:
+    """Every text that a template prints, as text that can be seen; markup is ours and stays."""
+    return value if isinstance(value, Markup) else text.visible(value)
+
+
+def _interval(ends: Any, digits: int = 4, sign: bool = False) -> str:
+    return text.interval(ends.low, ends.high, digits, sign=sign) if ends else "–"
+
+
+def _when(unix: float) -> str:
+    return datetime.fromtimestamp(unix, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def _context(c: Comparison) -> dict[str, Any]:
+    held, found = hold(c), sections.sweeps(c)
+    environments = sections.environments(c)
+    started = [r.started for arm in c.evidence.arms for r in arm.results.values() if r.started]
+    return {
+        "c": c,
+        "study": c.evidence,
+        "base": c.rows[0],
+        "claims": answer.claims(c),
+        "open": answer.OPEN,
+        "tally": answer.tally(c),
+        "broken": answer.broken(c),
+        "fits": answer.fits(held) if held else "",
+        "warnings": answer.warnings(c),
+        "limits": answer.limits(c, environments),
+        "held": held,
+        "book_source": SOURCE,
+        "roles": sections.roles(c),
+        "passage": sections.passage(c),
+        "ranks": sections.ranks(c),
+        "interactions": sections.interactions(c),
+        "throughput": sections.throughput(c),
+        "sweeps": found,
+        "targets": sections.targets(c),
+        "costs": sections.costs(c),
+        "environments": environments,
+        "started": min(started, default=None),
+        "data": sorted({r.trial.data for arm in c.evidence.arms for r in arm.results.values()}),
+        "linked": any(arm.links for arm in c.evidence.arms),
+        "most": figures.PANELS,
+        "pictures": _pictures(c, held, found),
+    }
+
+
+def _pictures(
+    c: Comparison, held: Sequence[Held], found: Sequence[sections.Sweep]
+) -> dict[str, Markup | None]:
+    """The figures for which there is data."""
+    paired = any(row.contrast.differences for row in c.compared if row.contrast)
+    return {
+        "forest": figures.forest(c) if c.compared else None,
+        "slopes": figures.slopes(c) if paired else None,
+        "curves": figures.curves(c) if figures.curve_rows(c) else None,
+        "book": figures.book(held) if held else None,
+        "sweep": figures.sweeps(found, c) if found else None,
+    }

@@ -1,0 +1,181 @@
+"""What the page's later sections say: each function gives rows, or nothing where there is no data."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+
+from bench.trial import Result, Scalar
+from reports.comparison import Comparison, Row, finished, mean_of, trial_of, values
+from reports.curves import Throughput, TimeToTarget, throughput_ratio, time_to_target
+from reports.designs import Effect, factorial_effects, rank_sets
+from reports.evidence import Arm
+from reports.statistics import ArmSummary, summarise
+
+_MOST_RANKED = 60  # arms; all pairs are compared
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """Accuracy on one token role, pooled over seeds, and its shade from 0 to 10."""
+
+    accuracy: float
+    targets: int
+    shade: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sweep:
+    """One model at several learning rates, everything else equal."""
+
+    name: str
+    points: tuple[tuple[float, ArmSummary], ...]  # by rising learning rate
+
+
+@dataclass(frozen=True, kw_only=True)
+class Costs:
+    """What one arm spent, a trial on average, and how that differs from the baseline."""
+
+    row: Row
+    values: Mapping[str, float]
+    against: Mapping[str, float]  # the baseline's values
+
+
+COSTS = {
+    "model_parameters": "parameters",
+    "train_updates": "updates",
+    "train_tokens": "tokens trained on",
+    "train_flops": "FLOPs",
+    "seconds": "seconds",
+    "memory_peak": "peak memory (MiB)",
+}
+
+
+def roles(c: Comparison) -> tuple[tuple[str, ...], tuple[tuple[Row, tuple[Cell | None, ...]], ...]] | None:
+    """Names of the token roles, and each arm's accuracy on them."""
+    names = tuple(dict.fromkeys(name for row in c.rows for r in finished(row.arm) for name in r.roles))
+    lines = [(row, tuple(_cell(row.arm, name) for name in names)) for row in c.rows if finished(row.arm)]
+    return (names, tuple(lines)) if names else None
+
+
+def _cell(arm: Arm, role: str) -> Cell | None:
+    pooled = [r.roles[role] for r in finished(arm) if role in r.roles]
+    hits, targets = sum(h for _, h, _ in pooled), sum(t for _, _, t in pooled)
+    return (
+        Cell(accuracy=hits / targets, targets=targets, shade=round(10 * hits / targets)) if targets else None
+    )
+
+
+def passage(c: Comparison) -> tuple[Row, Result] | None:
+    """The first finished trial, baseline first, that decoded a stretch of the validation set."""
+    return next(((row, r) for row in c.rows for r in finished(row.arm) if r.passage), None)
+
+
+def ranks(c: Comparison) -> tuple[tuple[Row, int, int], ...]:
+    """The set of ranks that each comparable arm may hold, best first; nothing for fewer than three arms."""
+    entrants = [row for row in c.rows if row.index == 0 or row.contrast]
+    if not 3 <= len(entrants) <= _MOST_RANKED:
+        return ()
+    sets = rank_sets({str(r.index): r.summary.values for r in entrants}, lower_is_better=c.lower_is_better)
+    return tuple(
+        sorted(((r, *sets[str(r.index)]) for r in entrants), key=lambda entry: (entry[1:], entry[0].index))
+    )
+
+
+def interactions(c: Comparison) -> tuple[tuple[str, ...], tuple[Effect, ...]] | None:
+    """The effects of the largest full 2^k of switches that the arms form, or nothing."""
+    cells = {frozenset(row.arm.changes.items()): row for row in c.rows if row.index == 0 or row.contrast}
+    corners = sorted((corner for corner in cells if len(corner) > 1), key=lambda x: (-len(x), cells[x].index))
+    for corner in corners:
+        levels = sorted(corner)
+        keys = list(product((False, True), repeat=len(levels)))
+        chosen = [frozenset(level for level, on in zip(levels, key, strict=True) if on) for key in keys]
+        found = [c.rows[0] if not part else cells.get(part) for part in chosen]
+        if all(found):
+            table = {key: row.summary.values for key, row in zip(keys, found, strict=True) if row}
+            try:
+                names = [_switch(name, value) for name, value in levels]
+                return tuple(names), factorial_effects(table, names)
+            except ValueError:  # fewer than two seeds converged in every cell: nothing can be said yet
+                return None
+    return None
+
+
+def _switch(name: str, value: Scalar) -> str:
+    return name if value is True else f"{name} = {value}"
+
+
+def throughput(c: Comparison) -> tuple[tuple[Row, float, Throughput | None], ...]:
+    """Mean training speed of every arm in tokens/s, and its ratio to the baseline's over common seeds."""
+    base, lines = values(c.rows[0].arm, "speed_train"), []
+    for row in c.rows:
+        mean, ours = mean_of(row.arm, "speed_train"), values(row.arm, "speed_train")
+        pairs = [(ours[s], base[s]) for s in sorted(set(ours) & set(base))]
+        pairs = [(a, b) for a, b in pairs if 0 < a < math.inf and 0 < b < math.inf]
+        ratio = throughput_ratio(*zip(*pairs, strict=True)) if row.index and len(pairs) > 2 else None
+        if mean is not None:
+            lines.append((row, mean, ratio))
+    return tuple(lines)
+
+
+def sweeps(c: Comparison) -> tuple[Sweep, ...]:
+    """Groups of arms that differ in the learning rate alone."""
+    groups: dict[str, dict[float, Row]] = {}
+    for row in c.rows:
+        if trial := trial_of(row.arm):
+            groups.setdefault(replace(trial, lr=1.0, seed=0).id, {}).setdefault(trial.lr, row)
+    return tuple(
+        Sweep(
+            name=next(iter(rows.values())).arm.title,
+            points=tuple((lr, rows[lr].summary) for lr in sorted(rows)),
+        )
+        for rows in groups.values()
+        if len(rows) > 1
+    )
+
+
+def targets(c: Comparison) -> tuple[float, tuple[tuple[Row, TimeToTarget], ...]] | None:
+    """When each arm reaches the baseline's mean final validation loss, in epochs, censored at the last."""
+    final = summarise(values(c.rows[0].arm, "valid_loss")).mean
+    base = _by_epoch(c.rows[0].arm)
+    if final is None or not base or c.evidence.metric != "valid_loss":
+        return None
+    budget = max(len(r.epochs) for r in c.rows[0].arm.results.values())
+    found = [
+        (row, time_to_target(_by_epoch(row.arm), base, target=final, budget=budget)) for row in c.compared
+    ]
+    return final, tuple((row, t) for row, t in found if t.pairs)
+
+
+def _by_epoch(arm: Arm) -> dict[int, tuple[Sequence[float], Sequence[float]]]:
+    """Learning curves by seed, of trials that ended by themselves. Epochs count from 1."""
+    ended = {seed: r.epochs for seed, r in sorted(arm.results.items()) if (r.done or r.diverged) and r.epochs}
+    return {seed: ([e.epoch + 1 for e in es], [e.valid_loss for e in es]) for seed, es in ended.items()}
+
+
+def costs(c: Comparison) -> tuple[Costs, ...]:
+    """What else differs between the arms: parameters, updates, tokens, seconds a trial."""
+    spent = [{name: v for name in COSTS if (v := _cost(row.arm, name)) is not None} for row in c.rows]
+    return tuple(Costs(row=r, values=v, against=spent[0]) for r, v in zip(c.rows, spent, strict=True) if v)
+
+
+def _cost(arm: Arm, name: str) -> float | None:
+    if name == "seconds":
+        taken = [r.seconds for r in finished(arm)]
+        return sum(taken) / len(taken) if taken else None
+    return mean_of(arm, name)
+
+
+def environments(c: Comparison) -> dict[str, str]:
+    """Facts of the machines, each with all the values that the trials saw."""
+    seen: dict[str, dict[str, None]] = {}
+    for row in c.rows:
+        for result in row.arm.results.values():
+            for name, value in result.environment.items():
+                seen.setdefault(name, {})[_flat(value)] = None
+    return {name: " | ".join(filter(None, seen[name])) for name in sorted(seen) if any(seen[name])}
+
+
+def _flat(value: object) -> str:
+    """One fact in one line; a mapping as `name value, name value`."""
+    return ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, Mapping) else str(value)

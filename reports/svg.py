@@ -1,0 +1,144 @@
+"""A matplotlib figure as inline SVG: no style attribute, no request, unique ids, the page's own colours."""
+
+import io
+import re
+import warnings
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+from xml.etree import ElementTree as ET
+
+import matplotlib as mpl
+from markupsafe import Markup
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+
+from reports.text import visible
+
+_NAMES: tuple[str, ...] = (
+    "ink",
+    "muted",
+    "rule",
+    "band",
+    "improves",
+    "worsens",
+    "equivalent",
+    "negligible",
+    "inconclusive",
+)
+_NAMES += tuple(f"arm{i}" for i in range(8))
+COLOURS = {name: f"#0a{i:04x}" for i, name in enumerate(_NAMES)}
+"""Stand-ins: the page's style sheet says what each looks like, light or dark."""
+
+_THEME = {stand_in: f"var(--{name})" for name, stand_in in COLOURS.items()} | {COLOURS["ink"]: "currentColor"}
+_WIDTHS = ("wide", "narrow")
+_DROPPED = {"font-family", "font", "stroke-dashoffset", "stroke-miterlimit"}
+_NUMBERS = {"d", "x", "y", "transform", "width", "height"}
+_PART = re.compile(r"arm(\d+)(?:-|$)")
+
+STYLE: Any = {
+    "svg.fonttype": "none",  # text stays text: searchable, and set in the page's font
+    "text.parse_math": False,  # a name like $x_$ is a name
+    "font.size": 12,
+    "axes.edgecolor": COLOURS["muted"],
+    "axes.labelcolor": COLOURS["ink"],
+    "axes.facecolor": "none",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.8,
+    "axes.titlesize": 12,
+    "axes.titlelocation": "left",
+    "figure.facecolor": "none",
+    "text.color": COLOURS["ink"],
+    "xtick.color": COLOURS["muted"],
+    "ytick.color": COLOURS["muted"],
+    "xtick.labelcolor": COLOURS["ink"],
+    "ytick.labelcolor": COLOURS["ink"],
+    "grid.color": COLOURS["rule"],
+    "grid.linewidth": 0.8,
+    "lines.linewidth": 1.6,
+    "path.simplify": True,
+}
+
+
+def blank(width: float, height: float) -> Figure:
+    """A figure of so many units; a unit is about a CSS pixel."""
+    return Figure(figsize=(width / 72, height / 72), dpi=72)
+
+
+def axes_at(figure: Figure, left: float, top: float, width: float, height: float) -> Axes:
+    """Axes at a place given in units from the upper left corner."""
+    w, h = figure.get_size_inches() * 72
+    return figure.add_axes((left / w, 1 - (top + height) / h, width / w, height / h))
+
+
+def picture(name: str, title: str, description: str, draw: Callable[[bool], Figure]) -> Markup:
+    """What `draw(narrow)` draws, once for wide and once for narrow screens; the style sheet shows one."""
+    pair = (
+        inline(f"{name}-{width}", title, description, partial(draw, width == "narrow")) for width in _WIDTHS
+    )
+    return Markup("").join(
+        Markup('<div class="{}">{}</div>').format(width, svg)
+        for width, svg in zip(_WIDTHS, pair, strict=True)
+    )
+
+
+def inline(name: str, title: str, description: str, draw: Callable[[], Figure]) -> Markup:
+    """A figure as an `<svg>` whose ids all begin with `name`; equal figures give equal text.
+
+    A group id `armN…` set on an artist becomes `data-arm="N"`, by which the page switches arms off.
+    """
+    written = io.BytesIO()
+    with mpl.rc_context({**STYLE, "svg.hashsalt": name}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # the browser has the fonts
+        canvas: Any = FigureCanvasSVG(draw())
+        canvas.print_svg(written, metadata={"Date": None})
+    root = ET.fromstring(written.getvalue())
+    _drop_metadata(root)
+    for element in root.iter():
+        element.tag = element.tag.rpartition("}")[2]
+        _plain(element, name)
+    root.attrib.update({"role": "img", "aria-labelledby": f"{name}-title {name}-desc"})
+    for tag, text in (("desc", description), ("title", title)):
+        child = ET.Element(tag, {"id": f"{name}-{tag}"})
+        child.text = visible(text)
+        root.insert(0, child)
+    return Markup(re.sub(r">\s+<", "><", ET.tostring(root, encoding="unicode")))
+
+
+def _drop_metadata(root: ET.Element) -> None:
+    """Take out the licence block and the style sheet, whose rule the page states itself."""
+    for parent in list(root.iter()):
+        for child in list(parent):
+            if child.tag.endswith(("}metadata", "}style")):
+                parent.remove(child)
+
+
+def _plain(element: ET.Element, name: str) -> None:
+    """Style declarations as attributes (the page's policy allows no style attribute), ids prefixed."""
+    attributes = {key.rpartition("}")[2]: value for key, value in element.attrib.items()}
+    for declaration in filter(None, attributes.pop("style", "").split(";")):
+        key, _, value = (part.strip() for part in declaration.partition(":"))
+        if key not in _DROPPED:
+            attributes[key] = value.removesuffix("px") if key == "font-size" else value
+    for key, value in attributes.items():
+        attributes[key] = _THEME.get(value, value)
+        if key in _NUMBERS:
+            attributes[key] = re.sub(r"-?\d+\.\d+", lambda m: f"{float(m[0]):.1f}".replace(".0", ""), value)
+            attributes[key] = " ".join(attributes[key].split())
+        if key == "href":
+            attributes[key] = f"#{name}-{value[1:]}"
+        if value.startswith("url(#"):
+            attributes[key] = f"url(#{name}-{value[5:]}"
+    if identity := attributes.pop("id", ""):
+        if part := _PART.match(identity):
+            attributes["data-arm"] = part[1]
+        elif element.tag != "g" and element.tag != "text":  # a group's id is never referred to
+            attributes["id"] = f"{name}-{identity}"
+    for key in ("version", "xmlns"):
+        attributes.pop(key, None)
+    if element.tag == "svg":
+        del attributes["width"], attributes["height"]
+    element.attrib.clear()
+    element.attrib.update(attributes)

@@ -1,0 +1,92 @@
+"""Text and numbers as a page, a CSV, a Markdown or a LaTeX file must show them: hostile names stay text."""
+
+import math
+import re
+import unicodedata
+
+MINUS = "−"
+_PICTURES = {c: chr(0x2400 + c) for c in range(32)} | {ord(c): " " for c in "\t\n\r"} | {0x7F: "\u2421"}
+_LATEX = dict([
+    ("\\", r"\textbackslash{}"), ("~", r"\textasciitilde{}"), ("^", r"\textasciicircum{}"),
+    ("<", r"\textless{}"), (">", r"\textgreater{}"), ("–", "--"), ("−", "$-$"), ("±", r"$\pm$"),
+    ("Δ", r"$\Delta$"), ("≈", r"$\approx$"), ("∞", r"$\infty$"), ("≤", r"$\le$"), ("≥", r"$\ge$"),
+    ("×", r"$\times$"), ("→", r"$\to$"),
+    *((c, f"\\{c}") for c in "&%$#_{}"),
+])  # fmt: skip
+
+
+def visible(value: object) -> str:
+    """`value` as text that any document may hold.
+
+    Control characters become their pictures (NUL is ␀); what reorders or hides text, and what UTF-8 cannot
+    write, becomes the replacement character.
+    """
+    text = str(value).translate(_PICTURES)
+    return "".join("\ufffd" if unicodedata.category(c) in ("Cc", "Cf", "Cs", "Cn") else c for c in text)
+
+
+def short(value: object, most: int = 28) -> str:
+    """`visible` in at most `most` characters, for labels that cannot wrap."""
+    text = visible(value)
+    return text if len(text) <= most else text[: most - 1].rstrip() + "…"
+
+
+def number(value: float | None, digits: int = 4, *, sign: bool = False) -> str:
+    """A number with a true minus sign; an en dash where there is none."""
+    if value is None or math.isnan(value):
+        return "–"
+    if math.isinf(value):
+        return "∞" if value > 0 else f"{MINUS}∞"
+    text = f"{value:{'+' if sign else ''}.{digits}f}"
+    if float(text) == 0:
+        text = text.lstrip("+-")
+    return text.replace("-", MINUS)
+
+
+def interval(low: float | None, high: float | None, digits: int = 4, *, sign: bool = False) -> str:
+    """`[low, high]`, or an en dash where there is none."""
+    if low is None or high is None or math.isnan(low) or math.isnan(high):
+        return "–"
+    return f"[{number(low, digits, sign=sign)}, {number(high, digits, sign=sign)}]"
+
+
+def p_value(p: float | None) -> str:
+    """Three significant digits from .001 on, and `<.001` below."""
+    if p is None or math.isnan(p):
+        return "–"
+    return "<.001" if p < 0.001 else f"{p:.3f}".lstrip("0") if p < 0.9995 else "1"
+
+
+def count(value: float | None) -> str:
+    """A whole number in groups of three, separated by thin spaces."""
+    return (
+        "–"
+        if value is None or not math.isfinite(value)
+        else f"{value:,.0f}".replace(",", "\u202f").replace("-", MINUS)
+    )
+
+
+def seconds(value: float) -> str:
+    """A duration in the largest unit that keeps two digits."""
+    if value < 120:
+        return f"{value:.1f} s"
+    return f"{value / 60:.1f} min" if value < 7200 else f"{value / 3600:.1f} h"
+
+
+def csv_cell(value: object) -> object:
+    """Numbers as they are; a text that a spreadsheet would run as a formula gets a leading quote."""
+    if isinstance(value, bool) or value is None or not isinstance(value, int | float):
+        text = visible("" if value is None else value)
+        return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
+    return value
+
+
+def markdown_cell(value: object) -> str:
+    """One cell of a pipe table: no markup, no HTML, no new column."""
+    text = visible(value).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return re.sub(r"([\\`*_\[\]|$~])", r"\\\1", text)
+
+
+def latex_cell(value: object) -> str:
+    """One cell of a LaTeX table."""
+    return "".join(_LATEX.get(c, c) for c in visible(value))

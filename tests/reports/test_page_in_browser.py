@@ -1,0 +1,192 @@
+"""The page in a real Chromium: what it asks for, what it shows, and whether everyone can use it."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reports.render import render, render_index
+
+CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+FLAGS = (
+    "--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync --disable-dev-shm-usage --hide-scrollbars"
+)
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="chromium or chromedriver is not installed"),
+]
+
+
+@dataclass(frozen=True)
+class Browser:
+    """A Chromium and the few things that the tests ask of it."""
+
+    driver: Any
+
+    def open(self, page: Path, *, width: int = 1280, scheme: str = "light", media: str = "screen") -> None:
+        """Show the page at a width, in a colour scheme and medium, with empty logs."""
+        size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+        feature = {"name": "prefers-color-scheme", "value": scheme}
+        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": media, "features": [feature]})
+        self.driver.get("about:blank")
+        for log in ("browser", "performance"):
+            self.driver.get_log(log)
+        self.driver.get(page.as_uri())
+
+    def ask(self, script: str, *arguments: Any) -> Any:
+        """What a script returns."""
+        return self.driver.execute_script(script, *arguments)
+
+    def requests(self) -> list[str]:
+        """Every address that was asked for since the page was opened."""
+        events = [json.loads(entry["message"])["message"] for entry in self.driver.get_log("performance")]
+        return [e["params"]["request"]["url"] for e in events if e["method"] == "Network.requestWillBeSent"]
+
+    def violations(self) -> list[str]:
+        """What axe finds, with every fold opened, as `rule: element`."""
+        self.ask("document.querySelectorAll('details').forEach((d) => { d.open = true; })")
+        self.ask((resources.files("axe_core_python") / "axe.min.js").read_text(encoding="utf-8"))
+        found = self.driver.execute_async_script(
+            "axe.run(document, {resultTypes: ['violations']}).then(arguments[arguments.length - 1])"
+        )
+        return [f"{v['id']}: {node['html'][:120]}" for v in found["violations"] for node in v["nodes"]]
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    from selenium import webdriver
+    from selenium.webdriver.chrome.service import Service
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM or ""
+    for flag in FLAGS.split():
+        options.add_argument(flag)
+    options.add_argument(f"--user-data-dir={tmp_path_factory.mktemp('profile')}")
+    options.set_capability("goog:loggingPrefs", {"performance": "ALL", "browser": "ALL"})
+    driver = webdriver.Chrome(options=options, service=Service(DRIVER))
+    driver.set_script_timeout(60)
+    yield Browser(driver)
+    driver.quit()
+
+
+@pytest.fixture(scope="module")
+def pages(evidence, hostile_evidence, tmp_path_factory) -> dict[str, Path]:
+    out = tmp_path_factory.mktemp("out")
+    return {
+        "report": render(evidence, out),
+        "hostile": render(hostile_evidence, out),
+        "index": render_index([evidence, hostile_evidence], out),
+    }
+
+
+@pytest.mark.parametrize("name", ["report", "hostile", "index"])
+def test_the_page_asks_for_nothing_and_logs_nothing(browser, pages, name):
+    browser.open(pages[name])
+    assert browser.requests() == [pages[name].as_uri()]
+    assert browser.driver.get_log("browser") == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(
+    ("name", "width"), [("report", 1280), ("report", 390), ("hostile", 1280), ("index", 390)]
+)
+def test_axe_finds_nothing(browser, pages, name, width, scheme):
+    browser.open(pages[name], width=width, scheme=scheme)
+    assert browser.violations() == []
+
+
+def test_axe_would_find_a_fault(browser, pages):
+    browser.open(pages["index"])
+    browser.ask("document.documentElement.removeAttribute('lang')")
+    assert [v.split(":")[0] for v in browser.violations()] == ["html-has-lang"]
+
+
+@pytest.mark.parametrize("name", ["report", "hostile", "index"])
+@pytest.mark.parametrize("width", [320, 390, 800, 1280])
+def test_nothing_scrolls_sideways(browser, pages, name, width):
+    browser.open(pages[name], width=width)
+    browser.ask("document.querySelectorAll('details').forEach((d) => { d.open = true; })")
+    assert browser.ask("return document.documentElement.scrollWidth") == width
+
+
+def test_the_answer_stands_in_the_first_screen(browser, pages):
+    browser.open(pages["report"])
+    assert browser.ask("return document.querySelector('.claims li').getBoundingClientRect().bottom") < 450
+    assert browser.ask("return document.querySelector('.tally').getBoundingClientRect().bottom") < 450
+
+
+def test_dark_mode_reaches_the_pictures(browser, pages):
+    colour = "return getComputedStyle(document.querySelector('.wide svg text')).fill"
+    seen = set()
+    for scheme in ("light", "dark"):
+        browser.open(pages["report"], scheme=scheme)
+        seen.add(browser.ask(colour))
+    assert len(seen) == 2
+
+
+def test_a_narrow_screen_gets_the_narrow_pictures(browser, pages):
+    divs = "[...document.querySelectorAll('figure > div')]"
+    shown = f"return {divs}.filter((d) => d.offsetParent).map((d) => d.className)"
+    browser.open(pages["report"], width=390)
+    assert set(browser.ask(shown)) == {"narrow"}
+    browser.open(pages["report"], width=1280)
+    assert set(browser.ask(shown)) == {"wide"}
+
+
+def test_print_leaves_out_the_contents_and_stays_light(browser, pages):
+    browser.open(pages["report"], media="print")
+    assert browser.ask("return getComputedStyle(document.querySelector('.side')).display") == "none"
+    assert browser.ask("return getComputedStyle(document.querySelector('.wide')).display") == "block"
+    browser.open(pages["report"], media="print", scheme="dark")
+    assert browser.ask("return getComputedStyle(document.body).color") == "rgb(22, 25, 29)"
+
+
+def test_a_press_on_a_heading_sorts_and_the_baseline_stays_first(browser, pages):
+    browser.open(pages["report"])
+    column = "const t = document.querySelector('table.sortable'); const i = 4;"
+    press = column + "t.tHead.rows[0].cells[i].querySelector('button').click();"
+    read = column + "return [...t.tBodies[0].rows].map((r) => r.cells[i].dataset.value)"
+    for order in (1, -1):
+        browser.ask(press)
+        base, *rest = browser.ask(read)
+        numbers = [float(value) * order for value in rest if value]
+        assert base == "" and numbers == sorted(numbers) and len(numbers) == 9
+        assert rest[9:] == [""]  # the arm of another task has no Δ and stays last
+    assert browser.ask(column + "return t.tHead.rows[0].cells[i].ariaSort") == "descending"
+
+
+def test_an_arm_can_be_switched_off_and_on_everywhere(browser, pages):
+    browser.open(pages["report"])
+    off = "return document.querySelectorAll('[data-arm=\"1\"].off').length"
+    everywhere = browser.ask("return document.querySelectorAll('[data-arm=\"1\"]').length")
+    click = "document.querySelector('.switch input[value=\"1\"]').click()"
+    browser.ask(click)
+    assert browser.ask(off) == everywhere > 10
+    browser.ask(click)
+    assert browser.ask(off) == 0
+
+
+def test_everything_can_be_read_without_the_script(browser, pages):
+    browser.driver.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
+    try:
+        browser.open(pages["report"])
+        html = browser.driver.find_element("tag name", "body").text
+    finally:
+        browser.driver.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
+    for text in ("IMPROVES", "better on 10 of 10 seeds", "Provenance", "killed by signal 9"):
+        assert text in html
+    assert "\nArms\n" not in html  # the switches need the script and are hidden without it
+
+
+def test_hostile_names_are_seen_as_they_are(browser, pages):
+    browser.open(pages["hostile"])
+    assert browser.ask("return document.scripts.length") == 1
+    names = browser.ask("return [...document.querySelectorAll('.claims .what')].map((e) => e.textContent)")
+    assert "<script>alert(1)</script>" in names and "nul␀␛[31m\ufffd" in names

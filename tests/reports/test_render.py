@@ -1,0 +1,292 @@
+import base64
+import hashlib
+import re
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import pytest
+
+from reports import sections
+from reports.answer import claims, limits, tally, warnings
+from reports.comparison import compare
+from reports.render import folder_name, render, render_index
+from reports.verdicts import Word
+
+
+class Page(HTMLParser):
+    """Tags, attributes, text and ids of a page."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.tags, self.text, self.inline, self._inside = [], [], {}, None
+        self.feed(html)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        self._inside = tag
+
+    def handle_endtag(self, tag):
+        self._inside = None
+
+    def handle_data(self, data):
+        if self._inside in ("style", "script"):
+            self.inline[self._inside] = data
+        else:
+            self.text.append(data)
+
+    def __contains__(self, text):
+        return text in " ".join(" ".join(self.text).split())
+
+
+@pytest.fixture(scope="module")
+def html(evidence, tmp_path_factory):
+    return render(evidence, tmp_path_factory.mktemp("out")).read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def page(html):
+    return Page(html)
+
+
+def test_the_page_and_its_tables_lie_side_by_side(evidence, tmp_path):
+    page = render(evidence, tmp_path)
+    assert page == tmp_path / "regularization" / "index.html"
+    names = {"index.html", "comparison.csv", "comparison.md", "comparison.tex", "trials.csv"}
+    assert {path.name for path in page.parent.iterdir()} == names
+
+
+def test_rendering_twice_gives_the_same_bytes(evidence, html, tmp_path):
+    assert render(evidence, tmp_path).read_text(encoding="utf-8") == html
+
+
+def test_another_process_gives_the_same_bytes(make_arm, make_study, tmp_path):
+    # Hash randomisation and a fresh import must not show.
+    code = (
+        "import importlib.util as u, pathlib, sys; s = u.spec_from_file_location('c', sys.argv[1]);"
+        "c = u.module_from_spec(s); s.loader.exec_module(c); from reports.render import render;"
+        "arms = (c.arm('a', 0.0), c.arm('b', 0.1, settings={'clip': 1.0}));"
+        "render(c.study(arms), pathlib.Path(sys.argv[2]))"
+    )
+    conftest = __file__.replace("test_render.py", "conftest.py")
+    subprocess.run([sys.executable, "-c", code, conftest, str(tmp_path / "there")], check=True)
+    here = render(
+        make_study((make_arm("a", 0.0), make_arm("b", 0.1, settings={"clip": 1.0}))), tmp_path / "here"
+    )
+    assert (tmp_path / "there" / "regularization" / "index.html").read_bytes() == here.read_bytes()
+
+
+def test_the_policy_allows_the_inline_style_and_script_and_nothing_else(page):
+    metas = [a for tag, a in page.tags if tag == "meta" and a.get("http-equiv") == "Content-Security-Policy"]
+    policy = metas[0]["content"]
+    assert policy.startswith("default-src 'none'; ")
+    assert "unsafe" not in policy
+    for name, text in page.inline.items():
+        digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+        assert f"{name}-src 'sha256-{digest}'" in policy
+
+
+def test_the_page_names_nothing_to_fetch_and_no_handler(page):
+    for tag, attributes in page.tags:
+        assert tag not in ("link", "img", "iframe", "object", "image", "base")
+        assert not {"src", "style", "srcset"} & set(attributes)
+        assert not [name for name in attributes if name.startswith("on")]
+    for tag, attributes in page.tags:
+        if tag in ("a", "use") and "href" in attributes:
+            assert re.match(r"#|comparison\.|trials\.csv", attributes["href"])
+
+
+def test_no_id_is_given_twice(html):
+    ids = re.findall(r'\bid="([^"]+)"', html)
+    assert len(ids) == len(set(ids))
+
+
+def test_every_link_within_the_page_arrives(page):
+    ids = {attributes["id"] for _, attributes in page.tags if "id" in attributes}
+    targets = {a["href"][1:] for tag, a in page.tags if tag == "a" and a["href"].startswith("#")}
+    assert targets and targets <= ids
+
+
+@pytest.mark.parametrize(
+    "heading",
+    [
+        "Answer", "Effects", "Comparison", "Seed by seed", "Learning curves", "The book and us",
+        "Where it goes wrong", "Rank sets", "Equivalence", "Interactions", "Throughput",
+        "Learning-rate sweep", "Time to target", "Confound ledger", "All trials", "What this cannot show",
+        "Provenance",
+    ],
+)  # fmt: skip
+def test_each_section_with_data_is_there(page, heading):
+    assert heading in [text.strip() for text in page.text]
+
+
+def test_a_section_without_data_is_left_out(make_arm, make_study, tmp_path):
+    text = render(make_study((make_arm("base", 0.0, seeds=2),)), tmp_path).read_text(encoding="utf-8")
+    for heading in (
+        "Effects",
+        "Seed by seed",
+        "The book and us",
+        "Rank sets",
+        "Interactions",
+        "Learning-rate sweep",
+    ):
+        assert f">{heading}<" not in text
+    assert "Nothing can be said yet" in text
+
+
+def test_a_study_of_failures_alone_is_still_a_page(make_arm, make_broken, make_study, tmp_path):
+    arms = [make_arm(name, 0.0, seeds=3, settings={"clip": clip}) for name, clip in (("a", 0.0), ("b", 1.0))]
+    gone = make_study(tuple(make_broken(a, diverged=(0, 1, 2)) for a in arms), seeds=(0, 1, 2))
+    text = render(gone, tmp_path).read_text(encoding="utf-8")
+    assert "0 of 6 trials finished, 6 diverged" in text
+
+
+def test_the_answer_says_what_helped_by_how_much_how_sure_and_what_failed(page):
+    assert "108 of 110 trials finished, 1 diverged, 1 failed" in page
+    assert "LMModel7 −0.4" in page
+    assert "95 % CI [−0.5" in page
+    assert "better on 10 of 10 seeds; no failures" in page
+    assert (
+        "1 of 2 published values are plausible as a single run of our procedure; not plausible: LMModel7"
+        in page
+    )
+
+
+def test_claims_come_in_the_order_of_their_verdicts(evidence):
+    found = claims(compare(evidence))
+    words = [claim.verdict.word for claim in found]
+    assert words == sorted(words, key=list(Word).index)
+    sizes = [abs(c.verdict.contrast.mean) for c in found if c.verdict.word is Word.IMPROVES]
+    assert sizes == sorted(sizes, reverse=True) and len(sizes) > 1
+
+
+def test_a_failed_trial_never_shows_as_a_result(html, page):
+    assert "0.123456" not in html and "0.1235" not in html
+    assert "killed by signal 9" in page and "diverged at step 312" in page
+
+
+def test_trials_that_are_still_to_come_are_counted(make_arm, make_study):
+    c = compare(make_study((make_arm("base", 0.0, seeds=4), make_arm("b", 0.1, settings={"clip": 1.0}))))
+    assert tally(c) == "14 of 20 trials finished, 6 not trained yet"
+
+
+def test_warnings_name_dead_toggles_missing_witnesses_and_arms_below_a_floor(make_arm, make_study):
+    base, twin = make_arm("base", 0.0, 0.0), make_arm("twin", 0.0, 0.0, settings={"alpha": 2.0})
+    floor = make_arm("bigrams", -0.4, model="floor-bigram")
+    blind = make_arm("blind", 0.1, settings={"beta": 1.0})
+    unseen = {"tar": {"ok": False, "declared": 1.0, "seen": 0.0}}
+    blind = replace(blind, results={s: replace(r, witnesses=unseen) for s, r in blind.results.items()})
+    said = warnings(compare(make_study((base, twin, floor, blind))))
+    assert (
+        "twin: dead toggle: the weights equal the baseline's bit for bit, so the change did nothing" in said
+    )
+    assert "blind: no proof that tar took effect" in said
+    assert "base: worse than bigram counts" in said and "bigrams: worse than bigram counts" not in said
+
+
+def test_an_undecided_arm_comes_with_what_would_decide_it(evidence):
+    said = " ".join(limits(compare(evidence), {"cpu": "Xeon"}))
+    assert re.search(r"tying: 10 pairs of seeds would mostly miss an effect under 0\.\d+ nats", said)
+    assert "given convergence" in said and "Xeon" in said
+
+
+def test_the_largest_full_factorial_is_found_with_its_interaction(evidence):
+    names, effects = sections.interactions(compare(evidence))
+    assert names == ("dropout = 0.4", "tying")
+    assert [e.factors for e in effects] == [("dropout = 0.4",), ("tying",), ("dropout = 0.4", "tying")]
+
+
+def test_a_sweep_joins_arms_that_differ_in_the_rate_alone(evidence):
+    (sweep,) = sections.sweeps(compare(evidence))
+    assert [lr for lr, _ in sweep.points] == [0.003, 0.01, 0.03]
+
+
+def test_roles_are_pooled_over_finished_seeds(evidence):
+    names, lines = sections.roles(compare(evidence))
+    assert names == ("separator", "lead digit", "digit", "teen", "hundred", "thousand")
+    by_arm = {row.arm.name: cells for row, cells in lines}
+    assert by_arm["LMModel6"][0].targets == 10_000 and by_arm["no reset"][0].targets == 9_000
+    hits = [r.roles["separator"][1] for r in evidence.arms[0].results.values()]
+    assert by_arm["LMModel6"][0].accuracy == sum(hits) / 10_000
+
+
+def test_a_miss_counts_as_the_whole_budget(evidence):
+    target, lines = sections.targets(compare(evidence))
+    slow = {row.arm.name: t for row, t in lines}["lr 3e-3"]
+    assert slow.arm_reached < slow.pairs == 10
+    assert slow.arm_mean <= 15 == slow.budget
+    assert target == pytest.approx(compare(evidence).rows[0].summary.mean)
+
+
+def test_hostile_names_are_shown_and_do_nothing(hostile_evidence, tmp_path):
+    text = render(hostile_evidence, tmp_path).read_text(encoding="utf-8")
+    page = Page(text)
+    assert sum(tag == "script" for tag, _ in page.tags) == 1
+    assert not [1 for tag, _ in page.tags if tag == "img"]
+    for name in (
+        "_base",
+        "<script>alert(1)</script>",
+        "$x_$ & \\frac",
+        "nul␀␛[31m\ufffd",
+        "=1+1",
+        "{{ 7*7 }}",
+    ):
+        assert name in page
+    assert "\0" not in text and "a\ufffdb" in page
+
+
+@pytest.mark.parametrize("name", ["../../etc", "", "a/b", "..", "-rf", "ü", "x" * 65, "CON:"])
+def test_a_study_name_never_decides_where_files_go(name):
+    assert re.fullmatch(r"[0-9a-f]{16}", folder_name(name))
+
+
+def test_a_plain_study_name_is_its_folder():
+    assert folder_name("learning-rate_2") == "learning-rate_2"
+
+
+def test_only_web_addresses_become_links(evidence, tmp_path):
+    links = {0: "http://127.0.0.1:5000/#/experiments/1/runs/a", 1: "javascript:alert(1)"}
+    arms = (replace(evidence.arms[0], links=links), *evidence.arms[1:])
+    text = render(replace(evidence, arms=arms), tmp_path).read_text(encoding="utf-8")
+    assert 'href="http://127.0.0.1:5000/#/experiments/1/runs/a"' in text
+    assert "javascript:" not in text
+
+
+def test_a_plan_younger_than_its_first_trial_is_said_aloud(evidence, tmp_path, page):
+    assert "✓ declared before it" in page
+    late = render(replace(evidence, planned=1_880_000_000.0), tmp_path).read_text(encoding="utf-8")
+    assert "the plan is younger than the first trial" in late
+
+
+def test_five_hundred_trials_stay_under_three_megabytes_and_twenty_seconds(big_evidence, tmp_path):
+    began = time.perf_counter()
+    page = render(big_evidence, tmp_path)
+    assert time.perf_counter() - began < 20
+    assert page.stat().st_size < 3_000_000
+
+
+def test_the_index_ranks_studies_and_links_to_their_pages(
+    evidence, hostile_evidence, make_arm, make_study, tmp_path
+):
+    small = make_study((make_arm("base", 0.0), make_arm("b", 0.1, settings={"clip": 1.0})), study="small")
+    text = render_index([small, evidence, hostile_evidence], tmp_path).read_text(encoding="utf-8")
+    links = [a["href"] for tag, a in Page(text).tags if tag == "a" and a["href"].endswith("index.html")]
+    first = list(dict.fromkeys(links))
+    # the largest sure effects: about .61, .49 and .10 nats
+    assert first == [
+        f"{folder_name(hostile_evidence.study)}/index.html",
+        "regularization/index.html",
+        "small/index.html",
+    ]
+
+
+def test_an_index_of_nothing_says_so(tmp_path):
+    assert "No study has results yet" in render_index([], tmp_path).read_text(encoding="utf-8")
+
+
+def test_tables_are_light_to_import():
+    heavy = "{'matplotlib', 'seaborn', 'torch', 'mlflow'}"
+    code = f"import reports.tables, sys; sys.exit(bool({heavy} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,0 +1,175 @@
+import csv
+import io
+from dataclasses import replace
+
+import pytest
+
+from bench.trial import BadInput, Trial
+from reports.book import BOOK, hold
+from reports.comparison import compare
+from reports.tables import comparison_csv, comparison_latex, comparison_markdown, trials_csv
+from reports.text import count, csv_cell, interval, number, p_value, visible
+from reports.verdicts import Word
+
+# Eight seeds whose contrast is A−B: −.0450 [−.05682, −.03318], wins 8/8, r .977 (scipy 1.17).
+B = (1.22, 1.31, 1.27, 1.40, 1.25, 1.29, 1.33, 1.24)
+A = (1.17, 1.28, 1.21, 1.36, 1.21, 1.22, 1.30, 1.20)
+
+
+def rows(text):
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+@pytest.fixture
+def fixed(make_arm, make_study):
+    """The arms B (baseline) and A with exactly the losses above."""
+
+    def exact(name, losses, settings):
+        whole = make_arm(name, 0.0, seeds=8, settings=settings)
+        results = {
+            s: replace(whole.results[s], metrics={**whole.results[s].metrics, "valid_loss": x})
+            for s, x in enumerate(losses)
+        }
+        return replace(whole, results=results)
+
+    return make_study(
+        (exact("B", B, {}), exact("A", A, {"clip": 1.0})), seeds=tuple(range(8)), equivalence=0.02
+    )
+
+
+def test_the_csv_holds_the_contrast_in_full(fixed):
+    base, ours = rows(comparison_csv(compare(fixed)))
+    assert float(base["mean"]) == pytest.approx(1.28875)
+    assert float(base["sd"]) == pytest.approx(0.057925, abs=1e-6)
+    assert float(ours["delta"]) == pytest.approx(-0.045)
+    assert [float(ours["delta_low"]), float(ours["delta_high"])] == pytest.approx(
+        [-0.05682, -0.03318], abs=1e-5
+    )
+    assert float(ours["ratio"]) == pytest.approx(0.9560, abs=1e-4)
+    assert float(ours["r"]) == pytest.approx(0.977, abs=1e-3)
+    assert (ours["wins"], ours["pairs"], ours["verdict"], base["verdict"]) == ("8", "8", "IMPROVES", "")
+
+
+def test_markdown_and_latex_print_the_same_digits(fixed):
+    comparison = compare(fixed)
+    assert "−0.0450 \\[−0.0568, −0.0332\\]" in comparison_markdown(comparison)
+    latex = comparison_latex(comparison)
+    assert r"$-$0.0450 [$-$0.0568, $-$0.0332]" in latex
+    assert latex.count(r"\\") == 3  # the head and two arms
+
+
+def test_arms_are_joined_on_the_seed_and_failures_are_no_results(evidence):
+    by_name = {row.arm.name: row for row in compare(evidence).rows}
+    reset, swift = by_name["no reset"], by_name["lr 3e-2"]
+    assert (reset.done, reset.failed, reset.diverged, reset.contrast.pairs) == (9, 1, 0, 9)
+    assert 7 not in reset.summary.values  # although the killed trial left a number behind
+    assert (swift.done, swift.failed, swift.diverged) == (9, 0, 1)
+    assert swift.contrast.given_convergence
+
+
+def test_a_failed_trial_shows_no_number_in_any_table(evidence):
+    assert "0.123456" not in trials_csv(evidence) + comparison_csv(compare(evidence))
+    killed = [r for r in rows(trials_csv(evidence)) if r["status"] == "failed"]
+    assert [(r["arm"], r["seed"], r["valid_loss"]) for r in killed] == [
+        ("lr 3e-2", "3", ""),
+        ("no reset", "7", ""),
+    ]
+
+
+def test_another_task_gets_no_contrast_and_is_not_in_the_family(evidence):
+    by_name = {row.arm.name: row for row in compare(evidence).rows}
+    assert by_name["random blocks"].contrast is None
+    assert by_name["random blocks"].note == "another task: split"
+    assert by_name["LMModel7"].contrast.family == 9  # ten arms against the baseline, less one
+
+
+def test_a_change_that_leaves_the_weights_alone_is_a_dead_toggle(make_arm, make_study):
+    arms = (make_arm("base", 0.0, 0.0), make_arm("alpha", 0.0, 0.0, settings={"alpha": 2.0}))
+    row = compare(make_study(arms)).rows[1]
+    assert row.dead and row.verdict is None
+
+
+def test_an_arm_without_results_is_named_and_not_judged(make_arm, make_study):
+    arms = (make_arm("base", 0.0), make_arm("later", 0.0, seeds=0))
+    row = compare(make_study(arms)).rows[1]
+    assert (row.note, row.waiting, row.verdict) == ("no results yet", 10, None)
+
+
+def test_exploratory_arms_do_not_burden_the_declared_family(make_arm, make_study):
+    arms = tuple(make_arm(f"arm {i}", 0.05 * i, settings={"clip": float(i)}) for i in range(6))
+    arms = arms[:3] + tuple(replace(a, exploratory=True) for a in arms[3:])
+    assert [row.contrast.family for row in compare(make_study(arms)).compared] == [2, 2, 3, 3, 3]
+
+
+def test_accuracy_is_better_when_it_is_higher(evidence):
+    by_name = {row.arm.name: row for row in compare(replace(evidence, metric="valid_accuracy")).rows}
+    assert by_name["LMModel7"].contrast.mean > 0
+    assert by_name["LMModel7"].verdict.word is Word.IMPROVES
+
+
+@pytest.mark.parametrize(("facts", "key"), [({"arms": ()}, "arms"), ({"equivalence": 0.0}, "equivalence")])
+def test_nothing_to_report_is_refused_in_one_line(make_arm, make_study, facts, key):
+    with pytest.raises(BadInput, match=f"'regularization': {key}"):
+        compare(replace(make_study((make_arm("base", 0.0),)), **facts))
+
+
+def test_a_spreadsheet_gets_text_and_never_a_formula(hostile_evidence):
+    table = rows(comparison_csv(compare(hostile_evidence)))
+    assert table[4]["arm"] == "'=1+1"
+    assert table[4]["delta"].startswith(("0.", "-0."))  # numbers stay numbers
+    assert [csv_cell(x) for x in ("=a", "+a", "-a", "@a", "a=")] == ["'=a", "'+a", "'-a", "'@a", "a="]
+    assert csv_cell(-1.5) == -1.5
+
+
+def test_hostile_names_stay_text_in_markdown_and_latex(hostile_evidence):
+    comparison = compare(hostile_evidence)
+    markdown, latex = comparison_markdown(comparison), comparison_latex(comparison)
+    assert "&lt;script&gt;" in markdown and "<script>" not in markdown
+    assert r"\$x\_\$ \& \textbackslash{}frac" in latex
+    assert len(markdown.splitlines()) == 2 + 2 + 7  # caption, blank, head, rule, seven arms
+    assert "\0" not in markdown + latex
+
+
+def test_what_cannot_be_seen_becomes_something_that_can():
+    assert visible("a\0b\x1b\u202e\ud800\u0085\nc") == "a␀b␛\ufffd\ufffd\ufffd c"
+
+
+def test_numbers_carry_a_true_minus_and_never_a_negative_zero():
+    assert [number(-0.045, sign=True), number(0.00001, sign=True), number(-0.00001)] == [
+        "−0.0450",
+        "0.0000",
+        "0.0000",
+    ]
+    assert [number(None), number(float("nan")), number(float("inf"))] == ["–", "–", "∞"]
+    assert interval(-1, 2, 1, sign=True) == "[−1.0, +2.0]"
+    assert [p_value(p) for p in (0.0001, 0.0123, 0.99999, None)] == ["<.001", ".012", "1", "–"]
+    assert count(37598) == "37\u202f598"
+
+
+@pytest.mark.parametrize("name", BOOK)
+def test_each_published_accuracy_is_a_whole_number_of_hits(name):
+    # Hits as the chapter's rows imply them.
+    hits = {"lm1": 2080, "lm2": 1979, "lm3": 2450, "lm4": 7865, "lm5": 5995, "lm6": 9320, "lm7": 10683}
+    row = BOOK[name]
+    assert row.hits == hits[name]
+    assert row.hits / row.targets == pytest.approx(row.accuracy, abs=5.1e-7)
+
+
+def test_the_book_is_held_against_its_own_settings_only(make_arm, make_study):
+    arms = (
+        make_arm("LMModel6", 0.0),
+        make_arm("LMModel7", -0.5, model="lm7"),
+        make_arm("LMModel7, fewer epochs", -0.5, model="lm7", settings={"epochs": 3}),
+        make_arm("LMModel4, another rate", 0.3, model="lm4"),  # the book's is 3e-3, this one 1e-2
+    )
+    held = hold(compare(make_study(arms)))
+    assert [h.row.arm.name for h in held] == ["LMModel6", "LMModel7"]
+    assert (
+        held[0].prediction.plausible and not held[1].prediction.plausible
+    )  # 1.368 is near 1.30, .458 not .80
+
+
+def test_two_arms_are_one_task_whatever_the_path_of_their_text(make_arm, make_study):
+    arms = (make_arm("base", 0.0), make_arm("moved", 0.1, settings={"corpus": "elsewhere.txt", "clip": 1.0}))
+    assert Trial(model="lm6", seed=0, corpus="x").id == Trial(model="lm6", seed=0).id
+    assert compare(make_study(arms)).rows[1].contrast
