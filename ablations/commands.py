@@ -51,10 +51,12 @@ def _run_one(chosen: study.Study, args: Namespace) -> tuple[int, bool]:
         except BaseException:
             recorder.close("FAILED", patience=5)
             raise
-        recorder.wait(30)
+        level = recorder.wait(30)
         page = _report([plan], ledger, args.out, recorder)
         recorder.publish(page.parent)
-        if behind := recorder.close("KILLED" if tally.interrupted else "FINISHED"):
+        if behind := recorder.close(
+            "KILLED" if tally.interrupted else "FINISHED", patience=30 if level else 1
+        ):
             print(behind, file=sys.stderr)
     results = [result for _, _, result in plan.cells(ledger)]
     faults = sum(not r.done and not r.diverged for r in results)

@@ -1,0 +1,137 @@
+"""Synthetic results, databases with MLflow's schema, and real servers."""
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from ablations import tracking
+from ablations.entry import StudyFacts
+from bench.trial import Epoch, Result, Trial
+
+tracking.settings()  # before anything imports mlflow
+
+STARTED = 1_700_000_000.25  # unix seconds
+
+
+@pytest.fixture
+def study():
+    return StudyFacts(
+        name="regularization", question="What carries the gain?", plan="f00d", arms=("baseline", "no dropout")
+    )
+
+
+@pytest.fixture(scope="session")
+def result():
+    """Make a Result: three epochs of 2 + 1 s after 1 s of loading, by default."""
+
+    def make(seed=0, status="done", losses=(3.0, 2.0, 1.5), metrics=None, options=None, **facts):
+        epochs = tuple(
+            Epoch(epoch=i, train_loss=loss + 0.1, ar=0.2, tar=0.3, valid_loss=loss, accuracy=0.1 * i,
+                  train_seconds=2.0, valid_seconds=1.0)
+            for i, loss in enumerate(losses)
+        )  # fmt: skip
+        if metrics is None:
+            metrics = {
+                "valid_loss": losses[-1],
+                "valid_perplexity": 4.5,
+                "speed_train": 2e4,
+                "memory_peak": 81.5,
+            }
+        return Result(
+            trial=Trial(model="lm7", seed=seed, options=options or {"hidden": 64, "dropout": 0.4}),
+            status=status,
+            started=facts.pop("started", STARTED + 100 * seed),
+            seconds=3.0 * len(epochs) + 1.0,
+            epochs=epochs,
+            metrics=metrics,
+            **facts,
+        )
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory):
+    """A database with MLflow's schema: creating one takes two seconds, a copy none."""
+    path = tmp_path_factory.mktemp("template") / "mlflow.db"
+    tracking._create_whole(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture
+def database(template, tmp_path):
+    """The path of an empty MLflow database of this test's own."""
+    return Path(shutil.copy(template, tmp_path / "mlflow.db"))
+
+
+@pytest.fixture
+def store(database):
+    return f"sqlite:///{database}"
+
+
+@pytest.fixture
+def snapshot():
+    """Everything that a reader of MLflow sees of a study, ids apart, by the run's name."""
+    from mlflow import MlflowClient
+
+    def histories(client, run):
+        names = sorted(run.data.metrics)
+        points = {name: client.get_metric_history(run.info.run_id, name) for name in names}
+        return {name: [(m.step, m.value, m.timestamp) for m in found] for name, found in points.items()}
+
+    def look(where, study="regularization", role="trial"):
+        client = MlflowClient(tracking_uri=where)
+        experiment = client.get_experiment_by_name(f"unrolled/{study}")
+        runs = client.search_runs([experiment.experiment_id], f"tags.`unrolled.role` = '{role}'")
+        seen = [
+            (run.info.run_name, run.info.status, run.info.start_time, run.info.end_time, run.data.params,
+             run.data.tags, histories(client, run))
+            for run in runs
+        ]  # fmt: skip
+        return sorted(seen, key=lambda run: run[:4])
+
+    return look
+
+
+@pytest.fixture
+def free_port():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+@pytest.fixture
+def server(database, free_port, tmp_path):
+    """Start `unrolled ui`'s server on one port, again and again; each call returns its process."""
+    started = []
+
+    def start():
+        log = (tmp_path / "server.log").open("ab")
+        command = tracking.ui_command(f"sqlite:///{database}", free_port)
+        process = subprocess.Popen(command, cwd=tmp_path, stdout=log, stderr=log, start_new_session=True)
+        log.close()
+        started.append(process)
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline and process.poll() is None:
+            with contextlib.suppress(OSError), urllib.request.urlopen(f"{start.address}/health", timeout=2):
+                return process
+            time.sleep(0.2)
+        raise AssertionError((tmp_path / "server.log").read_text())
+
+    def kill(process):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+    start.address, start.kill = f"http://127.0.0.1:{free_port}", kill
+    yield start
+    for process in started:
+        kill(process)

@@ -1,0 +1,170 @@
+"""A result as MLflow shows it: names, times, curves, and what MLflow cannot hold."""
+
+import math
+
+import pytest
+
+from ablations import entry, tracking
+from ablations.entry import StudyFacts
+
+# MLflow 3.17 uses a loader that SQLAlchemy 2.1 deprecates.
+pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader:DeprecationWarning")
+
+
+def one(snapshot, store, **which):
+    (run,) = snapshot(store, **which)
+    return run
+
+
+def test_a_trial_becomes_one_flat_run_with_its_true_times(study, store, result, snapshot):
+    tracking.sync(study, {"baseline": [result(seed=3)]}, store)
+    name, status, start, end, params, tags, _ = one(snapshot, store)
+    assert (name, status) == ("baseline/seed=3", "FINISHED")
+    assert (start, end) == (1_700_000_300_250, 1_700_000_310_250)  # 1 s of loading and 3 epochs of 3 s
+    assert {
+        "model": "lm7",
+        "arm": "baseline",
+        "seed": "3",
+        "dropout": "0.4",
+        "lr": "0.01",
+    }.items() <= params.items()
+    assert set(result().trial.factors()) <= set(params)
+    assert "mlflow.parentRunId" not in tags  # nested runs hide behind one collapsed row
+    assert tags["unrolled.trial"] == result(seed=3).trial.id
+    assert (tags["unrolled.study"], tags["unrolled.role"], tags["unrolled.plan"]) == (
+        study.name,
+        "trial",
+        "f00d",
+    )
+
+
+def test_curves_have_a_point_an_epoch_at_the_time_when_it_ended(study, store, result, snapshot):
+    tracking.sync(study, {"baseline": [result()]}, store)
+    curves = one(snapshot, store)[-1]
+    ends = [1_700_000_004_250, 1_700_000_007_250, 1_700_000_010_250]
+    assert curves["valid/loss"] == list(zip([0, 1, 2], [3.0, 2.0, 1.5], ends, strict=True))
+    assert [step for step, _, _ in curves["train/loss"]] == [0, 1, 2]
+    assert {"valid/perplexity", "speed/train", "memory/peak", "train/ar", "train/tar"} <= set(curves)
+
+
+def test_the_final_metric_is_the_latest_point_of_its_curve(result):
+    found = [p for p in entry.points(result(metrics={"valid_loss": 1.25})) if p[0] == "valid/loss"]
+    assert [(value, step) for _, value, _, step in found] == [(3.0, 0), (2.0, 1), (1.25, 2)]
+
+
+def test_a_role_is_shown_as_loss_and_accuracy(result):
+    found = {
+        name: value
+        for name, value, _, _ in entry.points(result(roles={"number": (12.0, 3, 8), "gap": (0.0, 0, 0)}))
+    }
+    assert (found["role/number loss"], found["role/number accuracy"]) == (1.5, 0.375)
+    assert "role/gap loss" not in found
+
+
+def test_witnesses_commit_and_attempts_are_tags(study, store, result, snapshot):
+    proof = {
+        "dropout": {"ok": True, "declared": 0.4, "seen": 0.41},
+        "tying": {"ok": False, "declared": True, "seen": False},
+    }
+    tracking.sync(
+        study, {"a": [result(witnesses=proof, environment={"commit": "abc123"}, attempts=2)]}, store
+    )
+    tags = one(snapshot, store)[5]
+    assert tags["witness.dropout"] == "ok: declared 0.4, seen 0.41"
+    assert tags["witness.tying"] == "NOT ok: declared True, seen False"
+    assert (tags["unrolled.commit"], tags["unrolled.attempts"]) == ("abc123", "2")
+
+
+def test_a_failed_trial_is_failed_with_its_reason(study, store, result, snapshot):
+    tracking.sync(study, {"baseline": [result(status="failed", reason="signal 9", losses=(3.0,))]}, store)
+    _, status, _, _, _, tags, curves = one(snapshot, store)
+    assert (status, tags["unrolled.reason"]) == ("FAILED", "signal 9")
+    assert len(curves["valid/loss"]) == 1
+
+
+def test_a_trial_that_never_started_is_written_once(study, store, result, snapshot):
+    never = {"baseline": [result(status="failed", reason="no memory", started=0.0, losses=(), metrics={})]}
+    tracking.sync(study, never, store)
+    assert tracking.sync(study, never, store).kept == 1
+    assert one(snapshot, store)[2] == 1  # MLflow takes a start of 0 for "now"
+
+
+def test_infinite_and_missing_numbers_are_tags_and_never_metrics(study, store, result, snapshot):
+    bad = result(
+        status="failed",
+        reason="diverged at step 9",
+        losses=(3.0, math.inf, math.nan),
+        metrics={"valid_bits": -math.inf},
+    )
+    tracking.sync(study, {"baseline": [bad]}, store)
+    _, _, _, _, _, tags, curves = one(snapshot, store)
+    assert [point[:2] for point in curves["valid/loss"]] == [(0, 3.0)]
+    assert tags["nonfinite.valid/loss"] == "inf at 1, nan at 2"
+    assert tags["nonfinite.valid/bits"] == "-inf at 2"
+    assert all(
+        abs(value) < 1e300 for points in curves.values() for _, value, _ in points
+    )  # MLflow's inf is 1.8e308
+
+
+def test_a_parameter_over_6000_characters_is_cut_visibly_and_kept_whole(
+    study, store, database, result, snapshot
+):
+    long = "é" * 9000
+    tracking.sync(study, {"baseline": [result(options={"words": long})]}, store)
+    shown = one(snapshot, store)[4]["words"]
+    assert len(shown) == 6000
+    assert shown.endswith(f"… [cut: 9,000 characters, sha256 {entry.digest(long)}]")
+    (kept,) = (database.parent / "mlartifacts").rglob("params/*.txt")
+    assert kept.read_text(encoding="utf-8") == long
+
+
+def test_more_metrics_and_parameters_than_one_call_takes_all_arrive(study, store, result, snapshot):
+    options = {f"option{i}": i for i in range(230)}  # MLflow takes 100 a call
+    metrics = {f"many_{i}": float(i) for i in range(2100)}  # and 1000 metrics
+    tracking.sync(study, {"baseline": [result(options=options, metrics=metrics)]}, store)
+    _, _, _, _, params, _, curves = one(snapshot, store)
+    assert {params[f"option{i}"] for i in range(230)} == {str(i) for i in range(230)}
+    assert [curves[f"many/{i}"][0][1] for i in range(2100)] == [float(i) for i in range(2100)]
+
+
+HOSTILE = [
+    "<script>alert(1)</script>", "../../etc/passwd", "/", "", ".", "a//b", "quote'\"`", "nul\0byte",
+    "line\nbreak", "🙂", "é", "x" * 9000, "\ud800", "'; DROP TABLE runs; --", "{{7*7}}", "%s%n",
+    "C:\\x", " ", "-",
+]  # fmt: skip
+
+
+def test_hostile_names_never_fail_a_study_and_stay_apart(store, result, snapshot):
+    study = StudyFacts(
+        name="hostile", question="<img src=x onerror=alert(1)>", plan="p", about="\0" + "y" * 9000
+    )
+    results = {
+        name: [result(seed=i, options={f"o{name}": name}, metrics={name: 1.0, f"m_{name}": 7.25}, reason=name,
+                      witnesses={name: {"ok": True, "declared": name, "seen": name}})]
+        for i, name in enumerate(HOSTILE)
+    }  # fmt: skip
+    assert tracking.sync(study, results, store).written == len(HOSTILE)
+    assert tracking.sync(study, results, store).written == 0
+    runs = snapshot(store, study="hostile")
+    assert len({run[0] for run in runs}) == len(HOSTILE)
+    for _, _, _, _, params, _, curves in runs:
+        assert [points[-1][1] for points in curves.values()].count(7.25) == 1
+        assert len(params) == len(result().trial.factors()) - 2 + 3  # no hidden, no dropout; o…, arm, seed
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_study_of_any_name_can_be_written(name, store, result):
+    study = StudyFacts(name=name, question=name, plan=name)
+    assert tracking.sync(study, {name: [result()]}, store).written == 1
+    assert tracking.sync(study, {name: [result()]}, store).kept == 1
+
+
+def test_two_names_never_become_one_key():
+    keys = [entry.key(name) for name in [*HOSTILE, "a_b", "a?b", "a!b", "a/b", "a/./b", "/a/b"]]
+    assert len(set(keys)) == len(keys)
+
+
+def test_the_description_holds_the_question_without_html():
+    note = StudyFacts(name="n", question="<script>x</script>?", plan="f00d", arms=("a",)).note
+    assert note.startswith("**&lt;script&gt;x&lt;/script&gt;?**")
+    assert "- a" in note and "f00d" in note

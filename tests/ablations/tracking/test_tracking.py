@@ -1,0 +1,256 @@
+"""What MLflow shows of a study: exactly the ledger's results, once."""
+
+import subprocess
+import sys
+
+import pytest
+
+from ablations import entry, tracking
+from ablations.entry import StudyFacts
+from bench.trial import BadInput
+
+# MLflow 3.17 uses a loader that SQLAlchemy 2.1 deprecates.
+pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader:DeprecationWarning")
+
+STARTED = 1_700_000_000.25
+
+
+def one(snapshot, store, **which):
+    (run,) = snapshot(store, **which)
+    return run
+
+
+# exactly once
+
+
+def test_syncing_again_writes_nothing(study, store, result, snapshot):
+    results = {
+        "baseline": [result(seed=s) for s in range(3)],
+        "no dropout": [result(seed=0, options={"dropout": 0.0})],
+    }
+    assert tracking.sync(study, results, store) == tracking.Synced(4, 0, 0)
+    before = snapshot(store)
+    again = tracking.sync(study, results, store)
+    assert again == tracking.Synced(0, 4, 0)
+    assert str(again) == "0 written, 4 there already, 0 leftovers removed"
+    assert snapshot(store) == before
+
+
+def test_a_new_database_gets_the_same_runs_parameters_metrics_and_times(
+    study, store, result, snapshot, tmp_path
+):
+    results = {
+        "a": [result(seed=1), result(seed=2, status="failed", reason="signal 9")],
+        "b": [result(seed=1, options={"hidden": 8})],
+    }
+    again = f"sqlite:///{tmp_path}/again.db"
+    tracking.sync(study, results, store)
+    tracking.sync(study, dict(reversed(results.items())), again)
+    assert snapshot(again) == snapshot(store)
+    assert snapshot(again, role="study") == snapshot(store, role="study")
+
+
+def test_half_written_and_second_copies_are_removed(study, store, result, snapshot):
+    from mlflow import MlflowClient
+
+    tracking.sync(study, {"baseline": [result(seed=0)]}, store)
+    client = MlflowClient(tracking_uri=store)
+    experiment = client.get_experiment_by_name("unrolled/regularization").experiment_id
+    copied = entry.tags(study, "baseline", result(seed=0))
+    second = client.create_run(experiment, 1_700_000_000_250, copied, "baseline/seed=0")
+    client.set_terminated(second.info.run_id)
+    client.create_run(experiment, 1_700_000_100_250, entry.tags(study, "baseline", result(seed=1)), "half")
+    foreign = client.create_run(experiment, run_name="mine")  # a run of the user's own stays
+
+    done = tracking.sync(study, {"baseline": [result(seed=0), result(seed=1)]}, store)
+    assert done == tracking.Synced(written=1, kept=1, removed=2)
+    assert [run[:2] for run in snapshot(store)] == [
+        ("baseline/seed=0", "FINISHED"),
+        ("baseline/seed=1", "FINISHED"),
+    ]
+    assert client.get_run(foreign.info.run_id).info.lifecycle_stage == "active"
+
+
+def test_a_trial_that_was_tried_again_replaces_its_failure(study, store, result, snapshot):
+    tracking.sync(study, {"baseline": [result(status="failed", reason="signal 9")]}, store)
+    tracking.sync(study, {"baseline": [result(started=STARTED + 60)]}, store)
+    name, status, start, *_ = one(snapshot, store)
+    assert (name, status, start) == ("baseline/seed=0", "FINISHED", 1_700_000_060_250)
+
+
+def test_a_study_with_more_seeds_moves_its_trials_to_the_new_plan(study, store, result, snapshot):
+    tracking.sync(study, {"baseline": [result(seed=0)]}, store)
+    longer = StudyFacts(name=study.name, question=study.question, plan="beef")
+    tracking.sync(longer, {"baseline": [result(seed=0), result(seed=1)]}, store)
+    assert [run[5]["unrolled.plan"] for run in snapshot(store)] == ["beef", "beef"]
+
+
+def test_a_deleted_experiment_is_brought_back(study, store, result, snapshot):
+    from mlflow import MlflowClient
+
+    tracking.sync(study, {"baseline": [result()]}, store)
+    client = MlflowClient(tracking_uri=store)
+    client.delete_experiment(client.get_experiment_by_name("unrolled/regularization").experiment_id)
+    tracking.sync(study, {"baseline": [result()]}, store)
+    assert one(snapshot, store)[0] == "baseline/seed=0"
+
+
+def test_more_trials_than_a_page_are_read(study, store, result, monkeypatch, snapshot):
+    from mlflow import MlflowClient
+
+    search = MlflowClient.search_runs
+    small = lambda self, ids, max_results, page_token: search(self, ids, max_results=2, page_token=page_token)  # noqa: E731
+    results = {"baseline": [result(seed=s) for s in range(5)]}
+    tracking.sync(study, results, store)
+    monkeypatch.setattr(MlflowClient, "search_runs", small)
+    assert tracking.sync(study, results, store).kept == 5
+
+
+# the study's own run
+
+
+def test_the_study_run_is_running_until_it_is_finished_and_holds_the_report(study, store, tmp_path, snapshot):
+    pages = tmp_path / "pages"
+    (pages / "figures").mkdir(parents=True)
+    (pages / "report.html").write_text("<h1>done</h1>")
+    (pages / "figures" / "forest.svg").write_text("<svg/>")
+    projection = tracking.Projection(study, store)
+    projection.begin(STARTED)
+    assert one(snapshot, store, role="study")[:2] == ("study regularization", "RUNNING")
+    projection.publish(pages)
+    projection.finish(ended=STARTED + 9)
+    assert one(snapshot, store, role="study")[1:4] == ("FINISHED", 1_700_000_000_250, 1_700_000_009_250)
+    (report,) = (tmp_path / "mlartifacts").rglob("report.html")
+    assert report.read_text() == "<h1>done</h1>"
+    assert (report.parent / "figures" / "forest.svg").is_file()
+
+
+def test_the_study_run_of_a_killed_parent_is_closed_as_killed(study, store, snapshot):
+    tracking.Projection(study, store).begin(STARTED)
+    after = tracking.Projection(study, store)
+    after.begin(STARTED + 60)
+    after.finish()
+    assert sorted(run[1] for run in snapshot(store, role="study")) == ["FINISHED", "KILLED"]
+
+
+def test_a_later_report_goes_into_the_finished_study_run(study, store, result, tmp_path, snapshot):
+    tracking.sync(study, {"baseline": [result()]}, store)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "report.html").write_text("late")
+    tracking.Projection(study, store).publish(tmp_path / "out")
+    assert one(snapshot, store, role="study")[1] == "FINISHED"
+    assert [p.read_text() for p in (tmp_path / "mlartifacts").rglob("report.html")] == ["late"]
+
+
+def test_a_report_without_a_study_run_gets_one_that_is_closed(study, store, tmp_path, snapshot):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "report.html").write_text("x")
+    tracking.Projection(study, store).publish(tmp_path / "out")
+    assert one(snapshot, store, role="study")[1] == "FINISHED"
+
+
+def test_a_missing_folder_of_the_report_is_refused(study, store, tmp_path):
+    with pytest.raises(BadInput, match="no such folder to publish"):
+        tracking.Projection(study, store).publish(tmp_path / "nowhere")
+
+
+# links, addresses, environment
+
+
+def test_a_link_names_the_experiment_and_the_run(study, store, result):
+    from mlflow import MlflowClient
+
+    projection = tracking.Projection(study, store)
+    projection.record("baseline", result())
+    link = projection.link("baseline", result().trial.id)
+    run_id = link.rpartition("/")[2]
+    run = MlflowClient(tracking_uri=store).get_run(run_id)
+    assert link == f"#/experiments/{run.info.experiment_id}/runs/{run_id}"
+    assert run.info.run_name == "baseline/seed=0"
+    assert projection.link("baseline", "unknown") is None
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        "sqlite:///x.db",
+        "sqlite+pysqlite:///x.db",
+        "postgresql+psycopg2://h/db",
+        "https://h",
+        "file:./runs",
+        "runs",
+        "databricks",
+    ],
+)
+def test_every_store_of_mlflow_is_accepted(where, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", where)
+    assert tracking.uri() == where
+
+
+def test_the_default_is_a_local_database(monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    assert tracking.uri() == "sqlite:///mlflow.db"
+
+
+@pytest.mark.parametrize(
+    "where", ["htpp://u:secret@host", "redis://u:secret@host", "mongodb+srv://u:secret@h"]
+)
+def test_an_unknown_store_is_refused_without_showing_credentials(where, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", where)
+    with pytest.raises(BadInput, match="MLFLOW_TRACKING_URI: MLflow has no store for") as refused:
+        tracking.uri()
+    assert "secret" not in str(refused.value)
+
+
+def test_a_file_that_is_no_database_is_one_clear_line(study, tmp_path, result):
+    (tmp_path / "mlflow.db").write_bytes(b"not a database " * 100)
+    with pytest.raises(BadInput, match=r"cannot be written \(.*file is not a database") as refused:
+        tracking.sync(study, {"baseline": [result()]}, f"sqlite:///{tmp_path}/mlflow.db")
+    assert "\n" not in str(refused.value)
+
+
+def test_the_ui_is_served_to_this_machine_only():
+    command = tracking.ui_command("sqlite:///mlflow.db", 5123)
+    assert command[command.index("--host") + 1] == "127.0.0.1"
+    assert command[command.index("--port") + 1] == "5123"
+
+
+def test_a_server_needs_no_second_server():
+    with pytest.raises(BadInput, match="is a server already; open it in a browser"):
+        tracking.ui_command("http://user:secret@host:5000")
+
+
+def test_importing_the_modules_imports_no_mlflow():
+    look = (
+        "import sys, ablations.recorder; print([name for name in sys.modules if name.startswith('mlflow')])"
+    )
+    done = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+def test_telemetry_and_jobs_are_off_and_the_users_timeouts_stay(monkeypatch):
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "77")
+    monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "false")
+    tracking.settings()
+    from mlflow.environment_variables import (
+        MLFLOW_DISABLE_TELEMETRY,
+        MLFLOW_HTTP_REQUEST_MAX_RETRIES,
+        MLFLOW_HTTP_REQUEST_TIMEOUT,
+        MLFLOW_SERVER_ENABLE_JOB_EXECUTION,
+    )
+
+    assert MLFLOW_DISABLE_TELEMETRY.get() is True
+    assert MLFLOW_SERVER_ENABLE_JOB_EXECUTION.get() is False
+    assert (MLFLOW_HTTP_REQUEST_TIMEOUT.get(), MLFLOW_HTTP_REQUEST_MAX_RETRIES.get()) == (77, 0)
+
+
+def test_a_first_start_writes_nothing_to_the_terminal(tmp_path):
+    code = (
+        "from ablations.entry import StudyFacts; from ablations.tracking import Projection;"
+        "Projection(StudyFacts(name='n', question='q', plan='p'), 'sqlite:///mlflow.db')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert (done.stdout, done.stderr) == ("", "")
+    assert [p.name for p in tmp_path.iterdir()] == ["mlflow.db"]

@@ -1,0 +1,358 @@
+"""Training goes on whatever happens to MLflow, and in the end every trial is there exactly once."""
+
+import contextlib
+import http.client
+import json
+import random
+import sqlite3
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from dataclasses import asdict
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from ablations import tracking
+from ablations.entry import StudyFacts
+from ablations.recorder import Recorder
+
+# MLflow 3.17 uses a loader that SQLAlchemy 2.1 deprecates.
+pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader:DeprecationWarning")
+
+NAMES = [f"baseline/seed={seed}" for seed in range(4)]
+
+
+@pytest.fixture
+def short_waits(monkeypatch):
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+
+
+@pytest.fixture
+def recorder(study):
+    """Start recorders that a failing test does not leave behind."""
+    started = []
+
+    def start(where):
+        started.append(Recorder(study, where, pause=0.1))
+        return started[-1]
+
+    yield start
+    for one in started:
+        one.close(patience=0)
+
+
+@pytest.fixture
+def lock(database):
+    """Lock the database as another process that writes does."""
+    connection = sqlite3.connect(database, isolation_level=None, check_same_thread=False)
+    connection.execute("BEGIN EXCLUSIVE")
+    yield lambda: connection.execute("ROLLBACK")
+    connection.close()
+
+
+def names(runs):
+    return [run[0] for run in runs if run[1] in ("FINISHED", "FAILED")]
+
+
+def until(true, seconds=30.0):
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+# the database
+
+
+def test_a_locked_database_does_not_stop_training_and_is_written_once(
+    lock, store, recorder, result, snapshot
+):
+    writing = recorder(store)
+    begun = time.monotonic()
+    for seed in range(4):
+        writing.record("baseline", result(seed=seed))
+    assert time.monotonic() - begun < 0.1
+    assert not writing.wait(1.0)
+    lock()
+    assert writing.wait(30)
+    assert writing.close() == ""
+    assert names(snapshot(store)) == NAMES
+
+
+@pytest.mark.slow  # MLflow itself waits 5 to 20 s for a lock
+def test_a_database_locked_for_longer_than_mlflow_waits_is_tried_again(
+    lock, store, recorder, result, snapshot
+):
+    writing = recorder(store)
+    for seed in range(4):
+        writing.record("baseline", result(seed=seed))
+    until(lambda: writing.problem, 40)
+    assert "database is locked" in writing.problem
+    lock()
+    assert writing.wait(30)
+    assert writing.close() == ""
+    assert writing.problem == ""
+    assert names(snapshot(store)) == NAMES
+
+
+def test_the_end_waits_no_longer_than_told_and_says_how_to_catch_up(
+    lock, study, store, recorder, result, snapshot
+):
+    writing = recorder(store)
+    writing.record("baseline", result(seed=0))
+    writing.record("baseline", result(seed=1))
+    begun = time.monotonic()
+    line = writing.close(patience=0.5)
+    assert time.monotonic() - begun < 1.5
+    assert line == "MLflow is behind by 2 trials (no answer within 0.5 s): run `unrolled sync`"
+    lock()
+    writing._thread.join(30)  # here the process would have ended
+    tracking.sync(study, {"baseline": [result(seed=0), result(seed=1)]}, store)
+    assert names(snapshot(store)) == NAMES[:2]
+
+
+def test_one_trial_that_mlflow_refuses_does_not_hold_up_the_others(
+    store, recorder, result, snapshot, monkeypatch
+):
+    write = tracking.Projection._write
+
+    def refuse(self, arm, one, status):
+        if one.trial.seed == 1:
+            raise ValueError("refused\nfor a reason")
+        return write(self, arm, one, status)
+
+    monkeypatch.setattr(tracking.Projection, "_write", refuse)
+    writing = recorder(store)
+    for seed in (1, 0, 2):
+        writing.record("baseline", result(seed=seed))
+    assert writing.close(patience=5) == "MLflow is behind by 1 trial (refused): run `unrolled sync`"
+    assert names(snapshot(store)) == ["baseline/seed=0", "baseline/seed=2"]
+
+
+def test_a_recorder_opens_and_finishes_the_study_run(store, recorder, result, snapshot, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "report.html").write_text("all of it")
+    writing = recorder(store)
+    until(lambda: writing._begun)
+    assert [run[1] for run in snapshot(store, role="study")] == ["RUNNING"]
+    writing.record("baseline", result())
+    assert writing.wait(30)
+    assert writing.link("baseline", result().trial.id).startswith("#/experiments/")
+    writing.publish(tmp_path / "out")
+    assert writing.close("KILLED") == ""
+    assert [run[1] for run in snapshot(store, role="study")] == ["KILLED"]
+    assert [page.read_text() for page in tmp_path.glob("mlartifacts/**/report.html")] == ["all of it"]
+
+
+# killed
+
+
+PROJECT = textwrap.dedent("""
+    import json, sys
+    from ablations.entry import StudyFacts
+    from ablations.tracking import Projection
+    from bench.trial import Result
+    projection = Projection(StudyFacts(**json.loads(sys.argv[2])), sys.argv[1])
+    projection.begin(1.0)
+    print("ready", flush=True)
+    for line in sys.stdin:
+        projection.record("baseline", Result.from_dict(json.loads(line)))
+        print("written", flush=True)
+""")
+
+
+def start_projecting(store, results):
+    facts = asdict(StudyFacts(name="regularization", question="What carries the gain?", plan="f00d"))
+    process = subprocess.Popen(
+        [sys.executable, "-c", PROJECT, store, json.dumps(facts)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    process.stdin.write("".join(json.dumps(one.to_dict()) + "\n" for one in results))
+    process.stdin.flush()
+    return process
+
+
+def end(process):
+    process.kill()
+    process.communicate()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(3))
+def test_a_parent_killed_while_it_writes_leaves_nothing_twice_and_nothing_half(
+    seed, study, store, result, snapshot
+):
+    results = [result(seed=i) for i in range(40)]
+    process = start_projecting(store, results)
+    assert process.stdout.readline() == "ready\n"
+    time.sleep(random.Random(seed).uniform(0.05, 0.8))
+    end(process)
+    done = tracking.sync(study, {"baseline": results}, store)
+    assert done.written + done.kept == 40
+    assert done.written > 0  # it was killed before the end
+    assert sorted(run[0] for run in snapshot(store)) == sorted(f"baseline/seed={i}" for i in range(40))
+    assert {run[1] for run in snapshot(store)} == {"FINISHED"}
+    assert [run[1] for run in snapshot(store, role="study")].count("RUNNING") == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seconds", [0.3, 0.7, 1.1])
+def test_a_parent_killed_while_it_creates_the_database_does_not_spoil_it(
+    seconds, study, tmp_path, result, snapshot
+):
+    store = f"sqlite:///{tmp_path}/mlflow.db"
+    process = start_projecting(store, [])
+    until(lambda: list(tmp_path.iterdir()))
+    time.sleep(seconds)
+    end(process)
+    tracking.sync(study, {"baseline": [result()]}, store)
+    assert names(snapshot(store)) == NAMES[:1]
+    assert [path.name for path in tmp_path.iterdir()] == ["mlflow.db"]  # no draft stays
+
+
+@pytest.mark.slow
+def test_two_parents_that_create_the_database_at_once_both_write(tmp_path, result, snapshot):
+    store = f"sqlite:///{tmp_path}/mlflow.db"
+    both = [start_projecting(store, [result(seed=i)]) for i in range(2)]
+    for process in both:
+        process.stdin.close()
+        assert process.stdout.read() == "ready\nwritten\n"
+        assert process.wait(60) == 0
+        process.stdout.close()
+    # The study's lock keeps two parents from one study; here they share one, the harshest case.
+    study = StudyFacts(name="regularization", question="What carries the gain?", plan="f00d")
+    assert tracking.sync(study, {"baseline": [result(seed=i) for i in range(2)]}, store).kept >= 1
+    assert names(snapshot(store)) == NAMES[:2]
+
+
+# a server
+
+
+@pytest.fixture
+def proxy(server, free_port):
+    """A server in front of MLflow's whose `faults` say what becomes of the next requests."""
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self):
+            fault = proxied.faults.pop(0) if proxied.faults else "pass"
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            proxied.injected += fault != "pass"
+            status, answer = (500, b"broken") if fault == "refuse" else self.forward(body)
+            if fault == "slow":
+                time.sleep(2.0)  # twice what the client waits
+            self.send_response(500 if fault == "lose" else status)
+            self.send_header("Content-Length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer)
+
+        do_POST = do_PATCH = do_GET
+
+        def forward(self, body):
+            behind = http.client.HTTPConnection("127.0.0.1", free_port, timeout=30)
+            behind.request(self.command, self.path, body, {"Content-Type": "application/json"})
+            response = behind.getresponse()
+            answer = response.read()
+            behind.close()
+            return response.status, answer
+
+        def log_message(self, *_):
+            pass
+
+        def handle(self):
+            with contextlib.suppress(OSError):  # the client did not wait
+                super().handle()
+
+    server()
+    proxied = ThreadingHTTPServer(("127.0.0.1", 0), Answer)
+    proxied.injected, proxied.faults, proxied.address = 0, [], f"http://127.0.0.1:{proxied.server_port}"
+    thread = threading.Thread(target=proxied.serve_forever)
+    thread.start()
+    yield proxied
+    proxied.shutdown()
+    thread.join()
+    proxied.server_close()
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("short_waits")
+@pytest.mark.parametrize("fault", ["refuse", "lose", "slow"])
+def test_a_server_that_answers_500_or_late_gets_every_trial_once(
+    fault, proxy, study, store, recorder, result, snapshot
+):
+    dice = random.Random(fault)
+    proxy.faults += [dice.choice([fault, "pass", "pass", "pass"]) for _ in range(60)] + ["pass"] * 100
+    writing = recorder(proxy.address)
+    for seed in range(4):
+        writing.record("baseline", result(seed=seed))
+    assert writing.close(patience=90) == ""
+    assert proxy.injected >= 5
+    assert [run[:2] for run in snapshot(store)] == [(name, "FINISHED") for name in NAMES]
+    results = {"baseline": [result(seed=seed) for seed in range(4)]}
+    assert tracking.sync(study, results, store) == tracking.Synced(written=0, kept=4, removed=0)
+
+
+@pytest.mark.slow
+def test_a_server_that_is_killed_in_the_middle_and_restarted_gets_every_trial_once(
+    server, store, recorder, result, snapshot
+):
+    writing = recorder(server.address)
+    writing.record("baseline", result(seed=0))
+    until(lambda: writing.problem)  # it is not there yet
+    first = server()
+    assert writing.wait(60)
+    server.kill(first)
+    for seed in range(1, 4):
+        writing.record("baseline", result(seed=seed))
+    until(lambda: writing.problem)
+    server()
+    assert writing.wait(60)
+    link = writing.link("baseline", result().trial.id)
+    assert link.startswith(f"{server.address}/#/experiments/")
+    assert writing.close() == ""
+    assert names(snapshot(store)) == NAMES
+
+
+@pytest.mark.slow
+def test_artifacts_reach_a_server(server, study, tmp_path, result):
+    server()
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "report.html").write_text("over HTTP")
+    tracking.sync(study, {"baseline": [result(options={"words": "x" * 7000})]}, server.address)
+    tracking.Projection(study, server.address).publish(tmp_path / "out")
+    assert [page.read_text() for page in tmp_path.glob("mlartifacts/**/report.html")] == ["over HTTP"]
+    assert [len(page.read_text()) for page in tmp_path.glob("mlartifacts/**/params/*.txt")] == [7000]
+
+
+def test_syncing_with_a_server_that_is_down_is_one_clear_line(free_port, study, result):
+    with pytest.raises(tracking.BadInput, match="cannot be written") as refused:
+        tracking.sync(study, {"baseline": [result()]}, f"http://user:secret@127.0.0.1:{free_port}")
+    assert "secret" not in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.slow
+def test_a_server_that_never_answers_does_not_keep_the_process_alive(result, tmp_path):
+    """A socket that accepts and stays silent, a study of one trial: the process ends in bounded time."""
+    code = textwrap.dedent("""
+        import json, socket, sys, time
+        from ablations.entry import StudyFacts
+        from ablations.recorder import Recorder
+        from bench.trial import Result
+        hole = socket.create_server(("127.0.0.1", 0))
+        where = f"http://127.0.0.1:{hole.getsockname()[1]}"
+        recorder = Recorder(StudyFacts(name="n", question="q", plan="p"), where)
+        recorder.record("baseline", Result.from_dict(json.loads(sys.stdin.read())))
+        print(recorder.close(patience=4))
+    """)
+    begun = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-c", code], input=json.dumps(result().to_dict()), text=True,
+        capture_output=True, timeout=60, cwd=tmp_path,
+    )  # fmt: skip
+    assert time.monotonic() - begun < 15
+    assert done.stdout == "MLflow is behind by 1 trial (no answer within 4 s): run `unrolled sync`\n"
+    assert (done.stderr, done.returncode) == ("", 0)
