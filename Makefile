@@ -6,10 +6,13 @@ FLAGS   ?=
 BIN     := .venv/bin
 PIP     := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: ablations test check lock ui clean
+.PHONY: ablations golden test check lock ui clean
 
 ablations: .venv/installed
 	@$(BIN)/unrolled run $(STUDIES) $(if $(SEEDS),--seeds $(SEEDS)) $(FLAGS)
+
+golden: .venv/installed
+	@$(BIN)/unrolled run golden
 
 test: .venv/installed-for-tests
 	$(BIN)/python -m pytest $(FLAGS)

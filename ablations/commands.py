@@ -3,7 +3,7 @@
 import os
 import sys
 from argparse import Namespace
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 def run(args: Namespace) -> int:
     """Train what is missing of each study, then report."""
+    if "golden" in args.studies:
+        return golden(args)
     failed, interrupted = 0, False
     for chosen in _studies(args):
         if args.dry_run:
@@ -139,6 +141,28 @@ def verify(args: Namespace) -> int:
             print(f"{result.trial.model} seed {result.trial.seed} ({result.trial.id}): {difference}")
     print(f"{same} of {len(results)} bit-identical")
     return 0 if same == len(results) else 1
+
+
+def golden(args: Namespace) -> int:
+    """Do what the book's notebook did, and hold the rows against the printed ones. Not a study: no arms."""
+    from dataclasses import asdict
+
+    from bench import golden as book
+    from reports.golden import render
+
+    if args.studies != ["golden"]:
+        raise BadInput("golden is the book's notebook and no study: run it alone, as `unrolled run golden`")
+    facts, rows = book.facts(), []
+
+    def played() -> Iterator[book.GoldenRow]:
+        for row in book.play():
+            rows.append(row)
+            yield row
+
+    for line in book.lines(played(), facts):
+        print(line, flush=True)
+    print(f"report: {render([asdict(row) for row in rows], facts, args.out)}")
+    return 0
 
 
 def plan(args: Namespace) -> int:

@@ -13,7 +13,7 @@ COLUMNS = ("Train loss (nats)", "Validation loss (nats)", "Accuracy")
 FACTS = {
     "commit": "Commit",
     "cpu": "Processor",
-    "cpu_capability": "Its arithmetic",
+    "cpu_capability": "Its instructions",
     "threads": "Threads",
     "python": "Python",
     "platform": "System",
@@ -33,6 +33,11 @@ class Cell:
         """Decimals that were printed."""
         return len(self.printed.partition(".")[2])
 
+    @property
+    def off(self) -> int:
+        """How many of them do not agree: 0 is every digit, 1 all but the last."""
+        return self.places - self.agree
+
 
 @dataclass(frozen=True)
 class Line:
@@ -44,8 +49,8 @@ class Line:
 
     @property
     def off(self) -> int:
-        """How many decimals are off in the worst of its numbers: 0 is every digit, 1 all but the last."""
-        return max(cell.places - cell.agree for cell in self.cells)
+        """`Cell.off` of the worst of its numbers."""
+        return max(cell.off for cell in self.cells)
 
 
 @dataclass(frozen=True)
@@ -75,7 +80,7 @@ def render(rows: Iterable[Mapping[str, Any]], facts: Mapping[str, Any], out: Pat
                "facts": _facts(facts)}  # fmt: skip
     out.mkdir(parents=True, exist_ok=True)
     page = out / "golden.html"
-    page.write_text(pages._page("golden.html", context), encoding="utf-8", newline="\n")
+    page.write_text(pages.page_of("golden.html", context), encoding="utf-8", newline="\n")
     return page
 
 

@@ -30,7 +30,7 @@ def render(evidence: Evidence, out: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     write_tables(comparison, folder)
     page = folder / "index.html"
-    page.write_text(_page("report.html", _context(comparison)), encoding="utf-8", newline="\n")
+    page.write_text(page_of("report.html", _context(comparison)), encoding="utf-8", newline="\n")
     return page
 
 
@@ -49,7 +49,7 @@ def render_index(evidences: Sequence[Evidence], out: Path) -> Path:
     ]
     out.mkdir(parents=True, exist_ok=True)
     page = out / "index.html"
-    page.write_text(_page("index.html", {"studies": studies}), encoding="utf-8", newline="\n")
+    page.write_text(page_of("index.html", {"studies": studies}), encoding="utf-8", newline="\n")
     return page
 
 
@@ -67,7 +67,7 @@ def _largest(found: Sequence[answer.Claim]) -> float:
     return max((abs(c.verdict.contrast.mean or 0.0) for c in sure), default=0.0)
 
 
-def _page(template: str, context: dict[str, Any]) -> str:
+def page_of(template: str, context: dict[str, Any]) -> str:
     """The template with its style and script inline, and a policy that allows these two and nothing else."""
     style, script = Markup(_jinja().get_template("style.css").render()), Markup(_source("script.js"))
     policy = f"default-src 'none'; style-src '{_digest(style)}'; script-src '{_digest(script)}'"

@@ -1,0 +1,256 @@
+"""Golden rows: the chapter's notebook played again, held against the digits that were printed.
+
+The notebook seeds once and then trains LMModel1 to LMModel7 on the CPU. Whoever draws the same random
+numbers in the same order gets the same digits, until rounding takes over. Three things draw from torch's
+generator: the weights of a model when it is built, dropout, and every pass over a fastai DataLoader (one
+base seed, whatever its number of workers). So the notebook's order is kept, with a pass that only counts
+targets and a model that is built and never trained, and the loaders are fastai's own.
+
+Source: fastbook chapter 12; each printed row says where it stands.
+"""
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from itertools import groupby
+from typing import Any
+
+import torch
+from fastai.callback.rnn import ModelResetter, RNNCallback
+from fastai.callback.schedule import Learner  # patched with fit_one_cycle
+from fastai.data.core import DataLoaders
+from fastai.losses import CrossEntropyLossFlat
+from fastai.metrics import accuracy
+from fastai.text.learner import TextLearner
+from fastai.torch_core import set_seed
+from torch import Tensor
+
+from bench import corpus, environment
+from bench.models.elman import LMModel2
+from bench.models.recurrent import LanguageModel, Output
+from bench.models.registry import spec_of
+from bench.training.learner import ResetEveryBatch
+from bench.trial import BadInput, Trial
+
+SEED = 42
+NAMES = ("train_loss", "valid_loss", "accuracy")
+REFERENCE = {"torch": "2.13.0", "fastai": "2.8.12", "cpu_capability": "AVX512"}
+"""Where these digits came out. Elsewhere sums may round in another way."""
+
+Triple = tuple[float, float, float]
+"""train_loss and valid_loss in nats a token, accuracy."""
+
+
+@dataclass(frozen=True)
+class Printed:
+    """One row as it was printed, digit for digit, and where."""
+
+    row: tuple[str, str, str]
+    source: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class GoldenRow:
+    """One epoch of one model: our numbers, and the printed ones where there are any."""
+
+    model: str  # its name in the zoo
+    epoch: int
+    ours: Triple
+    printed: tuple[str, str, str] | None = None
+    source: str = ""
+    agree: tuple[int, int, int] | None = None  # decimals that agree; see `decimals`
+
+    @property
+    def off(self) -> int:
+        """How many of the printed decimals do not agree, at most: 0 is every digit, 1 all but the last."""
+        pairs = zip(self.printed or (), self.agree or (), strict=True)
+        return max((_places(text) - agree for text, agree in pairs), default=0)
+
+
+class LMModel4(LMModel2):
+    """LMModel4 as the notebook writes it: a product for each word, which rounds unlike one for all words."""
+
+    def read(self, hidden: Tensor) -> Output:
+        """See LanguageModel.read."""
+        return Output(torch.stack([self.h_o(h) for h in hidden.unbind(1)], dim=1), hidden, hidden)
+
+
+def _printed(source: str, rows: str, first: int = 0) -> dict[int, Printed]:
+    lines = [line.split() for line in rows.strip().splitlines()]
+    return {epoch: Printed((a, b, c), source) for epoch, (a, b, c) in enumerate(lines, first)}
+
+
+_NOTEBOOK = "the chapter's notebook"
+PRINTED: Mapping[str, Mapping[int, Printed]] = {
+    "lm1": _printed(
+        _NOTEBOOK,
+        """
+        1.824297 1.970941 0.467554
+        1.386973 1.823242 0.467554
+        1.417556 1.654497 0.494414
+        1.376440 1.650849 0.494414
+        """,
+    ),
+    "lm2": _printed(
+        _NOTEBOOK,
+        """
+        1.816274 1.964143 0.460185
+        1.423805 1.739964 0.473259
+        1.430327 1.685172 0.485382
+        1.388390 1.657033 0.470406
+        """,
+    ),
+    "lm3": _printed(
+        _NOTEBOOK,
+        """
+        1.677074 1.827367 0.467548
+        1.282722 1.870913 0.388942
+        1.090705 1.651793 0.462500
+        1.005092 1.613794 0.516587
+        0.965975 1.560775 0.551202
+        0.916182 1.595857 0.560577
+        0.897657 1.539733 0.574279
+        0.836274 1.585141 0.583173
+        0.805877 1.629808 0.586779
+        0.795096 1.651267 0.588942
+        """,
+    ),
+    "lm4": _printed("the book's first edition", "3.285931 3.072032 0.212565"),
+    "lm5": _printed("three public forks of the notebook", "0.630334 2.168205 0.548828", first=14),
+    "lm6": _printed("a public run of the notebook", "3.026114 2.772102 0.153076"),
+    "lm7": _printed("a public run of the notebook, 2026", "0.036659 0.4024 0.882975", first=14),
+}
+"""What was printed, by model and epoch. From LMModel4 on the notebook of today prints rows that its own
+order does not give; prints that it does give are held there instead."""
+
+
+def play(upto: str = "lm7") -> Iterator[GoldenRow]:
+    """Play the notebook as far as the model `upto`; yield each model's epochs when it is trained.
+
+    Seeds and draws from the global generators, as the notebook does. All seven take about a minute and a
+    half on one core. Raises BadInput for a model that the chapter does not train.
+    """
+    if upto not in PRINTED:
+        raise BadInput(f"golden rows: the chapter trains no {upto!r}; choose from {', '.join(PRINTED)}")
+    environment.deterministic()
+    set_seed(SEED)
+    models = list(PRINTED)
+    for name in models[: models.index(upto) + 1]:
+        trial = Trial(model=name, seed=SEED, options=spec_of(name).options, **spec_of(name).settings)
+        if name in ("lm1", "lm3", "lm4"):  # the others read the windows of the model before
+            dls = loaders(trial)
+        if name == "lm2":
+            list(dls.valid)  # here the notebook counts the validation targets
+        if name == "lm7":
+            build(trial, dropout=0.5)  # the notebook's first LMModel7 is never trained
+        learn = learner(trial, dls)
+        with learn.no_bar(), learn.no_logging():
+            learn.fit_one_cycle(trial.epochs, trial.lr, wd=trial.wd)
+        for epoch, values in enumerate(learn.recorder.values):
+            yield compared(name, epoch, tuple(values))
+
+
+def loaders(trial: Trial, workers: int = 0) -> DataLoaders:
+    """fastai's loaders over the trial's windows, on the CPU, in the notebook's order."""
+    parts = corpus.batches(trial, corpus.load(trial))
+    sets = [list(zip(p.inputs[p.order], p.targets[p.order], strict=True)) for p in parts]
+    return DataLoaders.from_dsets(*sets, bs=trial.batch, shuffle=False, num_workers=workers, device="cpu")
+
+
+def build(trial: Trial, **changes: float) -> LanguageModel:
+    """The trial's model, drawn from the global generator as it stands."""
+    vocab = len(corpus.load(trial).vocab)
+    options = {**trial.options, **changes}
+    model: LanguageModel = (
+        LMModel4(vocab) if trial.model == "lm4" else spec_of(trial.model).build(vocab, **options)
+    )
+    model.target = trial.target
+    return model
+
+
+def learner(trial: Trial, dls: DataLoaders) -> Learner:
+    """The notebook's Learner: a TextLearner for LMModel7, which adds AR and TAR and its own momentum."""
+    same = {"loss_func": CrossEntropyLossFlat(), "metrics": accuracy}
+    if trial.model == "lm7":
+        return TextLearner(dls, build(trial), alpha=trial.alpha, beta=trial.beta, moms=trial.moms, **same)
+    reset = ResetEveryBatch() if trial.reset == "batch" else ModelResetter()
+    return Learner(dls, build(trial), cbs=[reset, RNNCallback()], **same)
+
+
+def compared(model: str, epoch: int, ours: Triple) -> GoldenRow:
+    """Our numbers beside the printed ones."""
+    printed = PRINTED[model].get(epoch)
+    if printed is None:
+        return GoldenRow(model=model, epoch=epoch, ours=ours)
+    a, b, c = map(decimals, printed.row, ours)
+    return GoldenRow(
+        model=model, epoch=epoch, ours=ours, printed=printed.row, source=printed.source, agree=(a, b, c)
+    )
+
+
+def decimals(printed: str, ours: float) -> int:
+    """How many decimals of a printed number agree with ours, rounded to as many as were printed.
+
+    n decimals agree when the two are at most half a unit of the n-th apart; all of them when the digits
+    are the same.
+    """
+    if not math.isfinite(ours):
+        return 0
+    places = _places(printed)
+    apart = abs(Decimal(printed) - Decimal(f"{ours:.{places}f}"))
+    return next((n for n in range(places, 0, -1) if apart <= Decimal(1).scaleb(-n) / 2), 0)
+
+
+def facts() -> dict[str, Any]:
+    """The facts of this machine, and `unlike`: in what it differs from the reference, empty if in nothing."""
+    environment.deterministic()
+    here = environment.facts()
+    seen = {**here["packages"], "cpu_capability": here["cpu_capability"]}
+    unlike = [
+        f"{name.replace('_', ' ')} {seen[name]} instead of {value}"
+        for name, value in REFERENCE.items()
+        if seen[name].split("+")[0] != value
+    ]
+    return {**here, "device": "cpu", "unlike": unlike}
+
+
+def lines(rows: Iterable[GoldenRow], here: Mapping[str, Any]) -> Iterator[str]:
+    """The printed rows as a text table, then a line a model and, where it matters, one about this machine.
+
+    Rows are read as they come, so that the table can be printed while `play` is at work.
+    """
+    yield "printed → ours, and how many decimals agree (= is every digit)"
+    yield f"{'model':<10}{'epoch':>5}  " + "".join(f"{name:<25}" for name in NAMES).rstrip()
+    summaries = []
+    for model, group in groupby(rows, key=lambda row: row.model):
+        epochs = list(group)
+        yield from (_line(row) for row in epochs if row.printed)
+        summaries.append(f"{spec_of(model).title}: {summary(epochs)}")
+    yield from ("", *summaries)
+    if here["unlike"]:
+        unlike = ", ".join(here["unlike"])
+        yield f"This machine has {unlike}: sums may round in another way, and digits differ."
+
+
+def summary(epochs: Iterable[GoldenRow]) -> str:
+    """How far one model's printed rows agree, in words."""
+    held = [row for row in epochs if row.printed]
+    exact = [row for row in held if row.off == 0]
+    far = [row for row in held if row.off > 1]
+    said = f"every digit of {len(exact)} of {len(held)} printed {'row' if len(held) == 1 else 'rows'}"
+    if far:
+        return f"{said}; from epoch {far[0].epoch} on rounding has taken over"
+    return said if len(exact) == len(held) else f"{said}, all but the last digit of the others"
+
+
+def _line(row: GoldenRow) -> str:
+    cells = []
+    for printed, ours, agree in zip(row.printed or (), row.ours, row.agree or (), strict=True):
+        places = _places(printed)
+        cells.append(f"{printed} → {ours:.{places}f} {'=' if agree == places else agree}".ljust(25))
+    return f"{spec_of(row.model).title:<10}{row.epoch:>5}  {''.join(cells).rstrip()}"
+
+
+def _places(printed: str) -> int:
+    return len(printed.partition(".")[2])
