@@ -60,6 +60,8 @@ class _End:
     """How one attempt ended. `code` is the exit code, −n for signal n."""
 
     code: int
+    started: float  # unix seconds, once the process was there: a fork server takes its time to load torch
+    seconds: float = 0.0
     answer: bytes = b""
     output: bytes = b""
     late: bool = False
@@ -83,14 +85,12 @@ def run_alone(
     attempt = 0
     while True:
         attempt += 1
-        started, clock = time.time(), time.monotonic()
         end = _attempt(trial, work, limits, preload, stop)
         if end.stopped:
             return None
         if (result := _judge(trial, end, limits, attempt)) is not None:
             output = "" if result.done else end.output.decode(errors="replace")
-            seconds = time.monotonic() - clock
-            return replace(result, attempts=attempt, started=started, seconds=seconds, output=output)
+            return replace(result, attempts=attempt, started=end.started, seconds=end.seconds, output=output)
         if end.code == LOST:
             time.sleep(0.2 * attempt)  # until the system has buried the fork server, no new one starts
 
@@ -134,7 +134,8 @@ def _attempt(
             with answer_in, output_in, _apart([work.partition(":")[0], *preload]):
                 process.start()
         except (OSError, EOFError) as error:
-            return _End(code=LOST, output=f"its process could not be started: {error!r}".encode())
+            reason = f"its process could not be started: {error!r}"
+            return _End(code=LOST, started=time.time(), output=reason.encode())
         try:
             return _listen(process, answer, output, stop, limits)
         finally:
@@ -146,7 +147,8 @@ def _listen(
     process: BaseProcess, answer: Connection, output: Connection, stop: Connection | None, limits: Limits
 ) -> _End:
     """Collect what a process says until it ends; end it when its time is up or `stop` is readable."""
-    deadline = time.monotonic() + limits.seconds
+    started, clock = time.time(), time.monotonic()
+    deadline = clock + limits.seconds
     said = {answer: b"", output: b""}
     keep = {answer: sys.maxsize, output: limits.output_bytes}
     open_pipes = [answer, output]
@@ -164,8 +166,15 @@ def _listen(
             said[pipe] = (said[pipe] + chunk)[-keep[pipe] :]
             if not chunk:
                 open_pipes.remove(pipe)
-    code = LOST if process.exitcode is None else process.exitcode
-    return _End(code=code, answer=said[answer], output=said[output], late=late and not ended, stopped=stopped)
+    return _End(
+        code=LOST if process.exitcode is None else process.exitcode,
+        started=started,
+        seconds=time.monotonic() - clock,
+        answer=said[answer],
+        output=said[output],
+        late=late and not ended,
+        stopped=stopped,
+    )
 
 
 def _end_group(process: BaseProcess) -> None:

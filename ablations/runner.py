@@ -62,17 +62,17 @@ def run_trials(
     planned = {trial.id: trial for trial in trials}
     known = ledger.results(planned)
     todo = [t for id, t in planned.items() if id not in known or (retry and not known[id].done)]
-    queue, ended, errors = iter(todo), Counter[str](), list[BaseException]()
-    brake, speaking = _Brake(), threading.Lock()
+    brake, speaking, ended = _Brake(), threading.Lock(), Counter[str]()
 
-    def start() -> Trial | None:
-        with speaking:
-            trial = None if brake.drained else next(queue, None)
-            if trial is not None:
-                on_start(trial)
-            return trial
+    def announced() -> Iterator[Trial]:
+        for trial in todo:
+            on_start(trial)
+            yield trial
 
-    def finish(result: Result) -> None:
+    def settle(trial: Trial) -> None:
+        result = run_alone(trial, work, limits, preload=preload, stop=brake.stopped)
+        if result is None:
+            return
         ledger.record(result)
         with speaking:
             ended[result.status] += 1
@@ -80,28 +80,8 @@ def run_trials(
         if fail_fast and not result.done:
             brake.drain()
 
-    def place() -> None:
-        try:
-            while (trial := start()) is not None:
-                result = run_alone(trial, work, limits, preload=preload, stop=brake.stopped)
-                if result is not None:
-                    finish(result)
-        except BaseException as error:
-            errors.append(error)
-            brake.stop()
-
     with brake.signals(on_drain):
-        threads = [threading.Thread(target=place) for _ in range(min(workers, len(todo)))]
-        try:
-            for thread in threads:
-                thread.start()
-            for thread in threads:
-                while thread.is_alive():  # a signal that another thread receives does not end a join
-                    thread.join(0.1)
-        finally:
-            brake.stop()
-    if errors:
-        raise errors[0]
+        _side_by_side(settle, announced(), min(workers, len(todo)), brake, speaking)
     return Tally(
         done=ended["done"],
         failed=ended["failed"],
@@ -109,6 +89,41 @@ def run_trials(
         left=len(todo) - ended.total(),
         interrupted=brake.interrupted,
     )
+
+
+def _side_by_side(
+    settle: Callable[[Trial], None],
+    queue: Iterator[Trial],
+    workers: int,
+    brake: "_Brake",
+    lock: threading.Lock,
+) -> None:
+    """Settle the trials of a queue, `workers` at a time; `lock` guards the queue. Raises the first error."""
+    errors: list[BaseException] = []
+
+    def place() -> None:
+        try:
+            while True:
+                with lock:
+                    trial = None if brake.drained else next(queue, None)
+                if trial is None:
+                    return
+                settle(trial)
+        except BaseException as error:
+            errors.append(error)
+            brake.stop()
+
+    threads = [threading.Thread(target=place) for _ in range(workers)]
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            while thread.is_alive():  # a signal that another thread receives does not end a join
+                thread.join(0.1)
+    finally:
+        brake.stop()
+    if errors:
+        raise errors[0]
 
 
 class _Brake:

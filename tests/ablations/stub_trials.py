@@ -1,0 +1,218 @@
+"""Trials that need no torch and behave as well or as badly as told. Also a program that runs a study of them.
+
+`act` is the work; `options["act"]` names the function below that does it.
+"""
+
+import ctypes
+import json
+import multiprocessing
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from bench.trial import Epoch, Result, Trial, canonical
+
+WORK = "stub_trials:act"
+
+
+def trial(seed: int = 0, act: str = "steady", **options) -> Trial:
+    return Trial(model="stub", seed=seed, options={"act": act, **options})
+
+
+def act(trial: Trial) -> Result:
+    return globals()[trial.options["act"]](trial)
+
+
+def steady(trial: Trial) -> Result:
+    """Numbers that depend on the trial alone."""
+    dice = random.Random(trial.id)
+    time.sleep(float(trial.options.get("sleep", 0.0)))
+    epochs = tuple(
+        Epoch(
+            epoch=epoch,
+            train_loss=dice.random(),
+            ar=0.0,
+            tar=0.0,
+            valid_loss=dice.random(),
+            accuracy=dice.random(),
+            train_seconds=0.0,
+            valid_seconds=0.0,
+        )
+        for epoch in range(3)
+    )
+    return Result(
+        trial=trial,
+        status="done",
+        epochs=epochs,
+        metrics={"valid_loss": dice.random(), "valid_perplexity": float("inf")},
+        roles={"digit": (dice.random(), 3, 4)},
+        witnesses={"hidden": {"ok": True, "declared": 64, "seen": 64}},
+        passage=({"token": "één", "guess": "two", "p": dice.random()},),
+        fingerprints={"weights": dice.randbytes(32).hex()},
+    )
+
+
+def bits(result: Result) -> bytes:
+    """All of a result that must be the same in every run of the trial."""
+    return canonical(replace(result, attempts=0, started=0.0, seconds=0.0).to_dict())
+
+
+def raises(trial: Trial) -> Result:
+    print("about to fail")
+    raise ValueError("two\nlines")
+
+
+def exits(trial: Trial) -> Result:
+    sys.exit("enough")
+
+
+def diverges(trial: Trial) -> Result:
+    return Result(
+        trial=trial, status="failed", reason="diverged at step 3", metrics={"valid_loss": float("nan")}
+    )
+
+
+def fills_memory(trial: Trial) -> Result:
+    hoard = []
+    while True:
+        hoard.append(bytearray(1 << 24))
+
+
+def fills_memory_like_torch(trial: Trial) -> Result:
+    raise RuntimeError(
+        "DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes. Error code 12"
+    )
+
+
+def loops(trial: Trial) -> Result:
+    while True:
+        pass
+
+
+def ignores_sigterm(trial: Trial) -> Result:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.kill(os.getpid(), signal.SIGTERM)
+    while True:
+        time.sleep(1)
+
+
+def sleeps_without_releasing_python(trial: Trial) -> Result:
+    ctypes.PyDLL(None).sleep(3600)
+    raise AssertionError("slept to the end")
+
+
+def leaves(trial: Trial) -> Result:
+    os._exit(int(trial.options.get("code", 0)))
+
+
+def floods(trial: Trial) -> Result:
+    for _ in range(100):
+        os.write(1, b"x" * (1 << 20))
+    print("\nthe last words")
+    raise RuntimeError("flooded")
+
+
+def kills_itself(trial: Trial) -> Result:
+    os.kill(os.getpid(), signal.SIGKILL)
+    raise AssertionError("survived")
+
+
+def kills_itself_at_first(trial: Trial) -> Result:
+    count = Path(str(trial.options["count"]))
+    with count.open("a") as file:
+        file.write("x")
+    if len(count.read_text()) < 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return steady(trial)
+
+
+def answers_garbage(trial: Trial) -> Result:
+    *_, answer, _ = multiprocessing.current_process()._args  # type: ignore[attr-defined]
+    os.write(answer.fileno(), b'{"status": "done"}')
+    os._exit(0)
+
+
+def answers_for_another(trial: Trial) -> Result:
+    return steady(replace(trial, seed=trial.seed + 1))
+
+
+def returns_nothing(trial: Trial) -> Result:
+    return None  # type: ignore[return-value]
+
+
+def measures_oddly(trial: Trial) -> Result:
+    return replace(steady(trial), metrics={"valid_loss": object()})  # type: ignore[dict-item]
+
+
+def leaves_a_grandchild(trial: Trial) -> Result:
+    """Start a process that would outlive the trial, then do as `then` says."""
+    grandchild = subprocess.Popen(["sleep", "3600"])
+    Path(str(trial.options["pid"])).write_text(str(grandchild.pid))
+    return globals()[str(trial.options.get("then", "steady"))](trial)
+
+
+def leaks(trial: Trial) -> Result:
+    """Leave every mess that outlives a function call."""
+    os.environ["LEAKED"] = "1"
+    os.chdir("/")
+    os.umask(0o777)
+    random.seed(1)
+    sys.setrecursionlimit(60)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    globals()["leaked"] = True
+    threading.Thread(target=time.sleep, args=(3600,)).start()
+    return steady(trial)
+
+
+def looks(trial: Trial) -> Result:
+    """Tell what the process is like before the trial has done anything."""
+    umask = os.umask(0)
+    seen = {
+        "environment": dict(os.environ),
+        "folder": str(Path.cwd()),
+        "umask": umask,
+        "recursion": sys.getrecursionlimit(),
+        "sigterm": str(signal.getsignal(signal.SIGTERM)),
+        "sigint": str(signal.getsignal(signal.SIGINT)),
+        "leaked": globals().get("leaked", False),
+        "threads": sorted(thread.name for thread in threading.enumerate()),
+        "main": getattr(sys.modules["__main__"], "__file__", None),
+        "modules": sorted(sys.modules),
+        "pid": os.getpid(),
+        "hash": hash("a string"),
+    }
+    return replace(steady(trial), environment=seen)
+
+
+def study(folder: str, count: int, workers: int, attempts: int, **options) -> None:
+    """Run a study of `count` trials as the command would: under the study's lock."""
+    from ablations.ledger import Ledger
+    from ablations.process import Limits
+    from ablations.runner import run_trials
+
+    ledger = Ledger(Path(folder))
+    with ledger.lock("stub"):
+        print("locked", flush=True)
+        tally = run_trials(
+            [trial(seed, **options) for seed in range(count)],
+            ledger,
+            work=WORK,
+            workers=workers,
+            limits=Limits(attempts=attempts, seconds=60),
+            on_start=lambda trial: print("start", trial.seed, flush=True),
+            on_result=lambda result: print("result", result.trial.seed, result.reason, flush=True),
+            on_drain=lambda: print("draining", flush=True),
+        )
+    print(tally, flush=True)
+    sys.exit(130 if tally.interrupted else int(tally.failed > 0))
+
+
+if __name__ == "__main__":
+    study(**json.loads(sys.argv[1]))

@@ -1,0 +1,88 @@
+import os
+import random
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from stub_trials import bits, steady, trial
+
+from ablations.ledger import Ledger
+
+VICTIMS = ["worker"] * 84 + ["driver"] * 12 + ["fork server"] * 8
+COUNT = 60
+SLEEP = 0.05
+
+
+@pytest.mark.slow
+def test_after_a_hundred_kills_of_workers_and_drivers_the_ledger_is_as_if_undisturbed(
+    tmp_path: Path, start_study
+) -> None:
+    dice = random.Random(20240229)
+    victims = dice.sample(VICTIMS, len(VICTIMS))
+    studies = 0
+    while victims:
+        folder = tmp_path / str(studies)
+        disturb_until_finished(folder, start_study, dice, victims)
+        check(folder)
+        studies += 1
+
+
+def disturb_until_finished(folder: Path, start_study, dice: random.Random, victims: list[str]) -> None:
+    """Run the study, again when its driver was killed, and kill one victim after another until it ends."""
+    while True:
+        study = start_study(folder, count=COUNT, workers=3, attempts=1000, sleep=SLEEP)
+        study.read_until("start")
+        while victims and study.process.poll() is None:
+            time.sleep(dice.uniform(0, 0.06))
+            if victims[-1] == "driver":
+                study.process.kill()
+                break
+            if strike(study.trials() if victims[-1] == "worker" else study.fork_servers(), dice):
+                victims.pop()
+        code, output = study.end()
+        if code != -signal.SIGKILL:
+            assert code == 0, output
+            return
+        victims.pop()
+
+
+def strike(pids: list[int], dice: random.Random) -> bool:
+    """Kill one of these; whether there was one."""
+    try:
+        os.kill(dice.choice(pids), signal.SIGKILL)
+    except (IndexError, ProcessLookupError):
+        return False
+    return True
+
+
+def check(folder: Path) -> None:
+    told: list[str] = []
+    ledger = Ledger(folder, told.append)
+    trials = [trial(seed, sleep=SLEEP) for seed in range(COUNT)]
+    with ledger.lock("stub"):  # sweeps what killed writers left
+        kept = ledger.results(each.id for each in trials)
+    assert [bits(kept[each.id]) for each in trials] == [bits(steady(each)) for each in trials]
+    assert all(result.done for result in kept.values())
+    written = sorted(path.name for path in (folder / "trials").rglob("*") if path.is_file())
+    assert written == sorted(f"{each.id}.json" for each in trials), "none lost, none doubled, nothing else"
+    assert told == [], "no file was damaged"
+
+
+def test_a_trial_that_is_killed_too_often_is_one_failed_trial_and_stays_so(
+    tmp_path: Path, start_study
+) -> None:
+    dice = random.Random(7)
+    study = start_study(tmp_path, count=20, workers=2, attempts=2, sleep=0.2)
+    study.read_until("start")
+    while study.process.poll() is None:
+        time.sleep(dice.uniform(0, 0.1))
+        strike(study.trials(), dice)
+    code, output = study.end()
+    results = Ledger(tmp_path).results(trial(seed, sleep=0.2).id for seed in range(20))
+    failed = [result for result in results.values() if not result.done]
+    assert len(results) == 20, "each is in exactly one state"
+    assert code == 1, output
+    assert {result.reason for result in failed} == {"killed by signal 9 (2 attempts)"}
+    again = start_study(tmp_path, count=20, workers=2, attempts=2, sleep=0.2)
+    assert "Tally(done=0, failed=0, skipped=20" in again.end()[1]

@@ -1,0 +1,365 @@
+import errno
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+from stub_trials import bits, steady, trial
+
+from ablations import ledger as module
+from ablations.ledger import Ledger, save
+from bench.trial import FORMAT, BadInput, canonical
+
+
+@pytest.fixture
+def lines() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def ledger(tmp_path: Path, lines: list[str]) -> Ledger:
+    return Ledger(tmp_path / "results", lines.append)
+
+
+def files(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+def test_a_recorded_result_reads_back_to_the_same_bits(ledger: Ledger) -> None:
+    result = steady(trial(7))
+    ledger.record(result)
+    assert ledger.read(result.trial.id) == result
+    assert files(ledger.root) == [f"trials/{result.trial.id[:2]}/{result.trial.id}.json"]
+
+
+def test_what_diverged_is_kept_with_its_nan(ledger: Ledger) -> None:
+    result = replace(
+        steady(trial()), status="failed", reason="diverged at step 3", metrics={"x": float("nan")}
+    )
+    ledger.record(result)
+    read = ledger.read(result.trial.id)
+    assert read is not None
+    assert str(read.metrics["x"]) == "nan"
+    assert read.diverged
+
+
+def test_a_trial_without_a_file_has_no_result(ledger: Ledger) -> None:
+    assert ledger.read(trial().id) is None
+    assert ledger.results([trial().id]) == {}
+    assert not ledger.root.exists(), "reading makes no folders"
+
+
+def test_results_come_in_the_order_asked(ledger: Ledger) -> None:
+    trials = [trial(seed) for seed in range(5)]
+    for each in trials[1:]:
+        ledger.record(steady(each))
+    asked = [each.id for each in reversed(trials)]
+    assert list(ledger.results(asked)) == asked[:-1]
+
+
+def test_recording_again_replaces(ledger: Ledger) -> None:
+    ledger.record(replace(steady(trial()), seconds=1.0))
+    ledger.record(replace(steady(trial()), seconds=2.0))
+    read = ledger.read(trial().id)
+    assert read is not None
+    assert read.seconds == 2.0
+    assert len(files(ledger.root)) == 1
+
+
+def test_every_truncation_is_noticed_and_set_aside(ledger: Ledger, lines: list[str]) -> None:
+    ledger.record(steady(trial()))
+    path = ledger.path(trial().id)
+    whole = path.read_bytes()
+    for length in range(len(whole)):
+        path.write_bytes(whole[:length])
+        assert ledger.read(trial().id) is None, length
+        assert not path.exists(), length
+    assert len(lines) == len(whole)
+    assert len(list((ledger.root / "set-aside").iterdir())) == len(whole)
+
+
+def test_every_one_of_200_flipped_bits_is_noticed(ledger: Ledger, lines: list[str]) -> None:
+    ledger.record(steady(trial()))
+    path = ledger.path(trial().id)
+    whole = path.read_bytes()
+    for bit in random.Random(20240229).sample(range(8 * len(whole)), 200):
+        flipped = bytearray(whole)
+        flipped[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(flipped)
+        assert ledger.read(trial().id) is None, bit
+    assert len(lines) == 200
+
+
+def test_every_flipped_bit_of_the_envelope_is_noticed(ledger: Ledger) -> None:
+    # Flipping one bit of the format turns 1 into 3: that is damage, not a newer version.
+    ledger.record(steady(trial()))
+    path = ledger.path(trial().id)
+    whole = path.read_bytes()
+    start, end = whole.index(b'"result"'), whole.rindex(b'"sha256"')
+    for byte in [*range(start), *range(end, len(whole))]:
+        for bit in range(8):
+            flipped = bytearray(whole)
+            flipped[byte] ^= 1 << bit
+            path.write_bytes(flipped)
+            assert ledger.read(trial().id) is None, (byte, bit)
+
+
+def test_the_line_on_a_damaged_file_names_it_and_where_it_went(ledger: Ledger, lines: list[str]) -> None:
+    ledger.record(steady(trial()))
+    path = ledger.path(trial().id)
+    path.write_bytes(b"{}")
+    assert ledger.read(trial().id) is None
+    (aside,) = (ledger.root / "set-aside").iterdir()
+    assert aside.read_bytes() == b"{}"
+    assert lines == [f"{path}: damaged, so it counts as missing; moved to {aside}"]
+
+
+def test_a_set_aside_trial_can_be_recorded_again(ledger: Ledger) -> None:
+    ledger.record(steady(trial()))
+    ledger.path(trial().id).write_bytes(b"\xff\x00")
+    assert ledger.read(trial().id) is None
+    ledger.record(steady(trial()))
+    read = ledger.read(trial().id)
+    assert read is not None
+    assert bits(read) == bits(steady(trial()))
+
+
+def test_a_file_under_another_trials_name_is_set_aside(ledger: Ledger, lines: list[str]) -> None:
+    ledger.record(steady(trial(1)))
+    other = ledger.path(trial(2).id)
+    other.parent.mkdir(parents=True, exist_ok=True)
+    ledger.path(trial(1).id).rename(other)
+    assert ledger.read(trial(2).id) is None
+    assert len(lines) == 1
+
+
+def write_in_format(ledger: Ledger, format: int, result: dict) -> Path:
+    body = {"format": format, "result": result}
+    path = ledger.path(trial().id)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(canonical({**body, "sha256": sha256(canonical(body)).hexdigest()}) + b"\n")
+    return path
+
+
+def test_a_newer_format_is_refused_with_a_cure(ledger: Ledger) -> None:
+    path = write_in_format(ledger, FORMAT + 1, {"something": "new"})
+    with pytest.raises(BadInput, match=rf"{path}: has format {FORMAT + 1}.* upgrade unrolled"):
+        ledger.read(trial().id)
+    assert path.exists(), "a file that is not understood is left alone"
+
+
+def test_an_older_format_is_read_under_the_name_it_had(ledger: Ledger) -> None:
+    older = steady(trial(99)).to_dict()
+    del older["output"]  # a field that came later has a default
+    write_in_format(ledger, FORMAT - 1, older)
+    assert ledger.read(trial().id) == steady(trial(99))
+
+
+def test_a_sealed_file_with_other_content_is_set_aside(ledger: Ledger, lines: list[str]) -> None:
+    write_in_format(ledger, FORMAT, {"something": "else"})
+    assert ledger.read(trial().id) is None
+    assert len(lines) == 1
+
+
+def test_a_file_is_plain_json_with_its_format_first(ledger: Ledger) -> None:
+    ledger.record(steady(trial()))
+    text = ledger.path(trial().id).read_text("ascii")
+    assert list(json.loads(text)) == ["format", "result", "sha256"]
+    assert text.count("\n") == 1
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS])
+def test_a_failed_write_is_one_line_and_leaves_the_earlier_result(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    earlier = steady(trial())
+    ledger.record(earlier)
+
+    def refuse(descriptor: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module.os, "fsync", refuse)
+        with pytest.raises(BadInput, match=os.strerror(number)) as raised:
+            ledger.record(replace(earlier, seconds=9.0))
+    assert "\n" not in str(raised.value)
+    assert str(ledger.path(trial().id)) in str(raised.value)
+    assert ledger.read(trial().id) == earlier
+    assert len(files(ledger.root)) == 1, "the half-written file is gone"
+
+
+def test_a_write_that_is_cut_off_in_the_middle_leaves_nothing(tmp_path: Path) -> None:
+    # A real limit of the kernel's (EFBIG after 1,000 bytes), in a process of its own.
+    code = (
+        "import resource, sys; from pathlib import Path; from ablations.ledger import save\n"
+        "from bench.trial import BadInput\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
+        "save(Path(sys.argv[1]) / 'small', b'x' * 1000)\n"
+        "try: save(Path(sys.argv[1]) / 'large', b'x' * 1001)\n"
+        "except BadInput as error: print(error)\n"
+    )
+    told = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True
+    )
+    assert "File too large" in told.stdout
+    assert files(tmp_path) == ["small"]
+
+
+@contextmanager
+def small_disk(folder: Path, size: str) -> Iterator[None]:
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
+    try:
+        if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode:
+            pytest.skip("needs the right to mount a small disk")
+    except FileNotFoundError:
+        pytest.skip("needs mount")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_full_disk_loses_nothing_and_can_be_resumed(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", "64k"):
+        ledger = Ledger(tmp_path / "disk" / "results")
+        trials = [trial(seed) for seed in range(40)]
+        with pytest.raises(BadInput, match=r"No space left on device.* make room"):
+            for each in trials:
+                ledger.record(steady(each))
+        kept = ledger.results(each.id for each in trials)
+        assert 0 < len(kept) < 40
+        assert len([name for name in files(ledger.root) if name.endswith(".json")]) == len(kept)
+        subprocess.run(["mount", "-o", "remount,size=1m", str(tmp_path / "disk")], check=True)
+        for each in trials:
+            if each.id not in kept:
+                ledger.record(steady(each))
+        assert len(ledger.results(each.id for each in trials)) == 40
+
+
+def test_a_disk_mounted_read_only_can_be_read_and_says_that_it_cannot_be_written(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", "1m"):
+        ledger = Ledger(tmp_path / "disk")
+        ledger.record(steady(trial()))
+        subprocess.run(["mount", "-o", "remount,ro", str(tmp_path / "disk")], check=True)
+        assert ledger.read(trial().id) == steady(trial())
+        for seed in range(2):  # of an existing folder, and of one to be made
+            with pytest.raises(BadInput, match="Read-only file system"):
+                ledger.record(steady(trial(seed)))
+        with pytest.raises(BadInput, match="Read-only file system"), ledger.lock("study"):
+            pass
+
+
+def test_a_folder_without_the_right_to_write_is_refused_before_the_first_trial() -> None:
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o555)
+        root = os.geteuid() == 0
+        if root:  # for whom permissions prove nothing
+            os.seteuid(65534)
+        try:
+            with (
+                pytest.raises(BadInput, match=r"Permission denied.* writable"),
+                Ledger(Path(name)).lock("study"),
+            ):
+                pass
+        finally:
+            if root:
+                os.seteuid(0)
+
+
+def test_a_file_in_place_of_the_folder_is_one_clear_line(tmp_path: Path) -> None:
+    (tmp_path / "results").write_text("in the way")
+    with pytest.raises(BadInput, match=r"results.*cannot be written"):
+        Ledger(tmp_path / "results").record(steady(trial()))
+
+
+def test_a_folder_in_place_of_a_result_is_one_clear_line(ledger: Ledger) -> None:
+    ledger.path(trial().id).mkdir(parents=True)
+    with pytest.raises(BadInput, match="cannot be read"):
+        ledger.read(trial().id)
+
+
+def test_a_damaged_file_on_a_read_only_disk_counts_as_missing_and_stays(
+    ledger: Ledger, lines: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger.record(steady(trial()))
+    ledger.path(trial().id).write_bytes(b"")
+    monkeypatch.setattr(Path, "mkdir", lambda *_, **__: exec("raise OSError(30, 'Read-only file system')"))
+    assert ledger.read(trial().id) is None
+    assert ledger.path(trial().id).exists()
+    assert "nowhere (Read-only file system)" in lines[0]
+
+
+def test_writers_of_one_trial_at_a_time_leave_one_whole_file(ledger: Ledger) -> None:
+    def write() -> None:
+        for _ in range(20):
+            ledger.record(steady(trial()))
+
+    threads = [threading.Thread(target=write) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    while any(thread.is_alive() for thread in threads):
+        assert ledger.read(trial().id) in (None, steady(trial()))
+    assert ledger.read(trial().id) == steady(trial())
+    assert len(files(ledger.root)) == 1
+
+
+def test_a_second_runner_is_refused_and_told_the_firsts_process(ledger: Ledger, start_study) -> None:
+    study = start_study(ledger.root, count=4, sleep=30)
+    study.read_until("locked")
+    told = rf"'stub' is already being run by process {study.process.pid}:"
+    with pytest.raises(BadInput, match=told), ledger.lock("stub"):
+        pass
+    with ledger.lock("another study"):
+        pass
+
+
+def test_a_dead_process_blocks_nobody(ledger: Ledger, start_study) -> None:
+    study = start_study(ledger.root, count=4, sleep=30)
+    study.read_until("start")
+    study.process.send_signal(signal.SIGKILL)
+    study.process.wait()
+    (path,) = (ledger.root / "locks").iterdir()
+    assert path.read_text() == f"{study.process.pid}\n", "the stale file is still there"
+    with ledger.lock("stub"):
+        assert path.read_text() == f"{os.getpid()}\n"
+
+
+def test_a_lock_is_free_after_its_block(ledger: Ledger) -> None:
+    with pytest.raises(ZeroDivisionError), ledger.lock("study"):
+        1 / 0  # noqa: B018
+    with ledger.lock("study"):
+        pass
+
+
+def test_a_hostile_study_name_stays_in_the_folder(ledger: Ledger) -> None:
+    for name in ("../../etc/passwd", "a\0b", "x" * 5000, "", "<script>"):
+        with ledger.lock(name):
+            pass
+    assert [name.rpartition("/")[0] for name in files(ledger.root)] == ["locks"] * 5
+
+
+def test_half_written_files_of_the_dead_are_swept_and_those_of_the_living_are_not(ledger: Ledger) -> None:
+    ledger.record(steady(trial()))
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    path = ledger.path(trial().id)
+    for pid in (dead.pid, os.getppid()):
+        path.with_name(f".{path.name}.{pid}.1.partial").write_bytes(b"half")
+    with ledger.lock("study"):
+        assert [p.name for p in path.parent.glob(".*")] == [f".{path.name}.{os.getppid()}.1.partial"]
+
+
+def test_saving_makes_the_folders_it_needs(tmp_path: Path) -> None:
+    save(tmp_path / "a" / "b" / "c", b"content")
+    assert (tmp_path / "a" / "b" / "c").read_bytes() == b"content"
