@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import pkgutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,9 +14,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Exit codes: 0, 1 trials failed, 2 bad input, 3 gate failed, 130 interrupted."""
     args = parser().parse_args(argv)
     try:
-        from ablations import commands
-
-        code: int = getattr(commands, args.word)(args)
+        code: int = pkgutil.resolve_name(args.do)(args)
         sys.stdout.flush()
         return code
     except BadInput as error:
@@ -39,24 +38,26 @@ def parser() -> argparse.ArgumentParser:
     planned.add_argument("--seeds", help="0-9, or 0,3,5")
     planned.add_argument("--set", action="append", default=[], metavar="KEY=VALUES", help="lr=1e-3,1e-2")
     planned.add_argument("--yes", action="store_true", help="plan more than 10,000 trials")
+    mine = argparse.ArgumentParser(add_help=False)
+    mine.add_argument("--plugin", action="append", default=[], metavar="FILE.py", help="a model of your own")
     kept = argparse.ArgumentParser(add_help=False)
     kept.add_argument("--results", type=Path, default=Path("results"), help="the ledger's folder")
     pages = argparse.ArgumentParser(add_help=False)
     pages.add_argument("--out", type=Path, default=Path("reports/out"), help="the reports' folder")
     run_before = _studies("STUDY", "studies that were run; all of them if none is named", "*")
 
-    _word(words, "plan", "arms, trials, cost, and what so many seeds can decide", planned)
-    _run_flags(_word(words, "run", "train what is missing, log it, report it", planned, kept, pages))
+    _word(words, "plan", "arms, trials, cost, and what so many seeds can decide", planned, mine, do="looking")
+    _run_flags(_word(words, "run", "train what is missing, log it, report it", planned, mine, kept, pages))
     _word(words, "status", "how far each study is", run_before, kept)
     _word(words, "report", "render reports from the ledger", run_before, kept, pages)
-    verify = _word(words, "verify", "train finished trials again and compare the bits", kept)
+    verify = _word(words, "verify", "train finished trials again and compare the bits", mine, kept)
     verify.add_argument("study", metavar="STUDY", help="a study that was run")
     verify.add_argument("-n", "--number", type=_count, default=5, help="trials to replay")
     _limits(verify)
     _word(words, "sync", "bring MLflow level with the ledger", run_before, kept)
     ui = _word(words, "ui", "browse MLflow on 127.0.0.1")
     ui.add_argument("--port", type=int, default=5000)
-    _word(words, "models", "the zoo")
+    _word(words, "models", "the zoo", mine, do="looking")
     _show(_word(words, "show", "look inside"))
     return top
 
@@ -67,9 +68,11 @@ def _studies(metavar: str, text: str, count: str = "+") -> argparse.ArgumentPars
     return parent
 
 
-def _word(words, name: str, text: str, *parents: argparse.ArgumentParser) -> argparse.ArgumentParser:  # type: ignore[no-untyped-def]
+def _word(  # type: ignore[no-untyped-def]
+    words, name: str, text: str, *parents: argparse.ArgumentParser, do: str = "commands"
+) -> argparse.ArgumentParser:
     made: argparse.ArgumentParser = words.add_parser(name, help=text, description=text, parents=parents)
-    made.set_defaults(word=name)
+    made.set_defaults(do=f"ablations.{do}:{name}")
     return made
 
 
@@ -89,8 +92,7 @@ def _limits(run: argparse.ArgumentParser) -> None:
 
 def _show(show: argparse.ArgumentParser) -> None:
     what = show.add_subparsers(required=True, metavar="WHAT")
-    corpus = _word(what, "corpus", "the first validation batches, decoded into words")
-    corpus.set_defaults(word="show_corpus")
+    corpus = _word(what, "corpus", "the first validation batches, decoded into words", do="looking")
     corpus.add_argument("--model", default="lm4", help="whose chapter settings decide window and order")
     corpus.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="window=8")
     corpus.add_argument("--batches", type=_count, default=2)

@@ -1,4 +1,4 @@
-"""What each word of the command does. With `cli`, the only place where studies, trials and reports meet."""
+"""Running, replaying, reporting: where studies, trials and reports meet."""
 
 import os
 import sys
@@ -8,8 +8,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from ablations import looking, planning, study
 from ablations import plan as plans
-from ablations import planning, study
 from ablations.ledger import Ledger
 from ablations.plan import Plan
 from bench.trial import BadInput, Result, Trial
@@ -26,9 +26,9 @@ def run(args: Namespace) -> int:
     if "golden" in args.studies:
         return golden(args)
     failed, interrupted = 0, False
-    for chosen in _studies(args):
+    for chosen in looking.chosen(args):
         if args.dry_run:
-            _print_plan(chosen)
+            looking.print_plan(chosen)
             continue
         faults, interrupted = _run_one(chosen, args)
         failed += faults
@@ -122,7 +122,7 @@ def _places(args: Namespace) -> dict[str, Any]:
     from ablations.process import Limits
 
     return {
-        "preload": ("bench.preload",),
+        "preload": ("bench.preload", *args.plugin),
         "workers": args.workers,
         "limits": Limits(seconds=args.time_limit, memory_bytes=args.memory_limit * 2**20),
     }
@@ -132,6 +132,7 @@ def verify(args: Namespace) -> int:
     """Train a sample of the finished trials again, in fresh processes, and compare the bits."""
     from ablations.verification import sample, verdicts
 
+    looking.load_plugins(args)
     plan = plans.stored(args.study, Ledger(args.results))
     results = sample(plan, Ledger(args.results), args.number)
     same = 0
@@ -163,64 +164,6 @@ def golden(args: Namespace) -> int:
         print(line, flush=True)
     print(f"report: {render([asdict(row) for row in rows], facts, args.out)}")
     return 0
-
-
-def plan(args: Namespace) -> int:
-    """Print what a study would do, what it costs and what it can decide."""
-    for chosen in _studies(args):
-        _print_plan(chosen)
-    return 0
-
-
-def _print_plan(chosen: study.Study) -> None:
-    cells = study.trials(chosen, lambda trial: trial)
-    seconds = {name: 0.0 for name, _ in cells}
-    for name, trial in cells:
-        seconds[name] += planning.expected_seconds(trial)
-    total = sum(seconds.values())
-    width = max(map(len, seconds))
-    print(f"{chosen.name}: {chosen.question}\n")
-    print(f"{'arm':<{width}}  seconds  what it changes")
-    for arm in chosen.arms:
-        changes = ", ".join(f"{key}={value}" for key, value in arm.changes.items()) or "–"
-        print(f"{arm.name:<{width}}  {seconds[arm.name]:>7.0f}  {changes}")
-        for other in arm.also:
-            print(f"{'':<{width}}           also: {other}")
-    cores = os.cpu_count() or 1
-    size = f"{len(chosen.arms)} arms × {len(chosen.seeds)} seeds = {len(cells)} trials"
-    print(f"\n{size}, plan {chosen.plan[:12]}")
-    print(f"about {total:.0f} CPU seconds: {total / cores / 60:.0f} min on {cores} cores")
-    print("\n".join(_promise(planning.contrasts(chosen), len(chosen.seeds), chosen.equivalence)))
-
-
-def _promise(contrasts: int, seeds: int, equivalence: float) -> list[str]:
-    """What so many seeds can and cannot decide for so many contrasts."""
-    from reports.power import (
-        ALPHA,
-        FEWEST_SEEDS,
-        minimum_detectable_effect,
-        seeds_for_exact,
-        seeds_needed,
-        smallest_exact_p,
-    )
-
-    family = max(contrasts, 1)
-    need = seeds_for_exact(family)
-    lines = [f"{seeds} seeds, {contrasts} contrasts; the smallest exact p is {smallest_exact_p(seeds):.2g}"]
-    if seeds >= 2:
-        effect = minimum_detectable_effect(seeds, alpha=ALPHA / family)
-        lines.append(
-            f"detects (80 % power, after Holm) an effect of {effect:.2f} SD of the paired differences, "
-            f"δ = {equivalence:g} if their SD is {equivalence / effect:.2g}"
-        )
-    if seeds < FEWEST_SEEDS:
-        lines.append(
-            f"WARNING: every verdict will be INCONCLUSIVE: at least {FEWEST_SEEDS} seeds decide anything"
-        )
-    elif seeds < need:
-        lines.append(f"WARNING: no exact test can reach {ALPHA:g} after Holm: that needs {need} seeds")
-    lines.append(f"an effect of one SD needs {seeds_needed(1.0, ALPHA / family)} seeds")
-    return lines
 
 
 def status(args: Namespace) -> int:
@@ -314,48 +257,6 @@ def ui(args: Namespace) -> int:
     command = tracking.ui_command(tracking.uri(), args.port)
     print(f"MLflow: http://127.0.0.1:{args.port} (Ctrl-C ends it)", flush=True)
     os.execvp(command[0], command)
-
-
-def models(args: Namespace) -> int:
-    """List the zoo."""
-    from bench.models.registry import ZOO
-
-    for spec in ZOO.values():
-        options = ", ".join(f"{key}={value}" for key, value in spec.options.items()) or "no options"
-        print(f"{spec.name:<14} {spec.title:<18} {spec.about}\n{'':<14} {options}")
-    return 0
-
-
-def show_corpus(args: Namespace) -> int:
-    """Print the first batches of the validation set, decoded into words."""
-    from ablations.settings import parse_set, resolve
-    from bench import corpus
-
-    settings = {"model": args.model, **{key: values[0] for key, values in map(parse_set, args.set)}}
-    trial = Trial(seed=0, **resolve(settings))
-    data = corpus.load(trial)
-    train, valid = corpus.batches(trial, data)
-    asked = valid.positions[valid.order].numel()
-    print(f"{data.name}: {len(data.ids):,} tokens, vocabulary {len(data.vocab):,}, sha256 {data.sha256[:12]}")
-    print(f"training {len(train):,} batches, validation {len(valid):,} batches, {asked:,} targets")
-    for number, (inputs, targets) in zip(range(args.batches), valid, strict=False):
-        print(f"\nvalidation batch {number}, its first {args.rows} rows of {len(inputs)}:")
-        for row, target in zip(
-            inputs[: args.rows], targets[: args.rows].view(len(inputs[: args.rows]), -1), strict=True
-        ):
-            print(f"  {' '.join(data.decode(row))}  →  {' '.join(data.decode(target))}")
-    return 0
-
-
-def _studies(args: Namespace) -> list[study.Study]:
-    """The studies asked for, with --seeds and --set in force."""
-    from ablations.settings import parse_set
-
-    names = study.shipped() if args.studies == ["all"] else args.studies
-    sets = [parse_set(text) for text in args.set]
-    limits = {"confirmed": args.yes}
-    loaded = (study.load(name, **limits) for name in names)
-    return [study.override(s, args.seeds, sets, **limits) if args.seeds or sets else s for s in loaded]
 
 
 def _plans(names: Sequence[str], ledger: Ledger) -> list[Plan]:

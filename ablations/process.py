@@ -4,7 +4,6 @@ The process comes from a fork server that has torch loaded (28 ms, against 0.9 s
 It leads a process group of its own, so that ending the group also ends what the trial started.
 """
 
-import importlib
 import json
 import math
 import multiprocessing
@@ -23,6 +22,7 @@ from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
+from bench import plugins
 from bench.trial import Result, Trial, canonical, failure
 
 ENVIRONMENT = {
@@ -78,9 +78,9 @@ def run_alone(
 ) -> Result | None:
     """Run `work(trial)` in a fresh process, again if that gets killed, and say what came of it.
 
-    `work` is the import name of the function, as "bench.run:run_trial". `preload` names modules to import
-    first, in the fork server if they can be (torch, a plug-in). Returns None if `stop` became
-    readable before the end.
+    `work` is the import name of the function, as "bench.run:run_trial". `preload` has modules to import
+    first: by name, in the fork server if they can be (torch); by the path of a .py file (a plug-in).
+    Returns None if `stop` became readable before the end.
     """
     attempt = 0
     while True:
@@ -131,7 +131,11 @@ def _attempt(
     )
     with answer, output:
         try:
-            with answer_in, output_in, _apart([work.partition(":")[0], *preload]):
+            with (
+                answer_in,
+                output_in,
+                _apart([work.partition(":")[0], *(m for m in preload if not m.endswith(".py"))]),
+            ):
                 process.start()
         except (OSError, EOFError) as error:
             reason = f"its process could not be started: {error!r}"
@@ -252,7 +256,7 @@ def _work(trial: Trial, work: str, preload: Sequence[str], limits: Limits) -> by
     usual = resource.getrlimit(resource.RLIMIT_DATA)
     try:
         for module in preload:
-            importlib.import_module(module)
+            plugins.load(module)
         function: Callable[[Trial], Result] = pkgutil.resolve_name(work)
         if limits.memory_bytes:
             resource.setrlimit(resource.RLIMIT_DATA, (limits.memory_bytes, usual[1]))

@@ -1,0 +1,116 @@
+"""Looking before running: plans, the zoo, a corpus. Nothing here trains."""
+
+import os
+from argparse import Namespace
+from collections.abc import Iterator
+
+from ablations import planning, study
+from ablations.settings import parse_set, resolve
+from bench import plugins
+from bench.trial import Trial
+
+
+def chosen(args: Namespace) -> Iterator[study.Study]:
+    """The studies asked for, with --plugin, --seeds and --set in force. Raises BadInput."""
+    load_plugins(args)
+    names = study.shipped() if args.studies == ["all"] else args.studies
+    sets = [parse_set(text) for text in args.set]
+    limits = {"confirmed": args.yes}
+    for name in names:
+        found = study.load(name, **limits)
+        yield study.override(found, args.seeds, sets, **limits) if args.seeds or sets else found
+
+
+def load_plugins(args: Namespace) -> None:
+    """Let the user's files register their models."""
+    for name in args.plugin:
+        plugins.load(name)
+
+
+def plan(args: Namespace) -> int:
+    """Print what studies would do, what they cost and what they can decide."""
+    for found in chosen(args):
+        print_plan(found)
+    return 0
+
+
+def print_plan(found: study.Study) -> None:
+    """One study's arms, trials, expected seconds, and what so many seeds can decide."""
+    cells = study.trials(found, lambda trial: trial)
+    seconds = {name: 0.0 for name, _ in cells}
+    for name, trial in cells:
+        seconds[name] += planning.expected_seconds(trial)
+    total = sum(seconds.values())
+    width = max(map(len, seconds))
+    print(f"{found.name}: {found.question}\n")
+    print(f"{'arm':<{width}}  seconds  what it changes")
+    for arm in found.arms:
+        changes = ", ".join(f"{key}={value}" for key, value in arm.changes.items()) or "–"
+        print(f"{arm.name:<{width}}  {seconds[arm.name]:>7.0f}  {changes}")
+        for other in arm.also:
+            print(f"{'':<{width}}           also: {other}")
+    cores = os.cpu_count() or 1
+    size = f"{len(found.arms)} arms × {len(found.seeds)} seeds = {len(cells)} trials"
+    print(f"\n{size}, plan {found.plan[:12]}")
+    print(f"about {total:.0f} CPU seconds: {total / cores / 60:.0f} min on {cores} cores")
+    print("\n".join(_promise(planning.contrasts(found), len(found.seeds), found.equivalence)))
+
+
+def _promise(contrasts: int, seeds: int, equivalence: float) -> list[str]:
+    """What so many seeds can and cannot decide for so many contrasts."""
+    from reports.power import (
+        ALPHA,
+        FEWEST_SEEDS,
+        minimum_detectable_effect,
+        seeds_for_exact,
+        seeds_needed,
+        smallest_exact_p,
+    )
+
+    family = max(contrasts, 1)
+    need = seeds_for_exact(family)
+    lines = [f"{seeds} seeds, {contrasts} contrasts; the smallest exact p is {smallest_exact_p(seeds):.2g}"]
+    if seeds >= 2:
+        effect = minimum_detectable_effect(seeds, alpha=ALPHA / family)
+        lines.append(
+            f"detects (80 % power, after Holm) an effect of {effect:.2f} SD of the paired differences, "
+            f"δ = {equivalence:g} if their SD is {equivalence / effect:.2g}"
+        )
+    if seeds < FEWEST_SEEDS:
+        lines.append(
+            f"WARNING: every verdict will be INCONCLUSIVE: at least {FEWEST_SEEDS} seeds decide anything"
+        )
+    elif seeds < need:
+        lines.append(f"WARNING: no exact test can reach {ALPHA:g} after Holm: that needs {need} seeds")
+    lines.append(f"an effect of one SD needs {seeds_needed(1.0, ALPHA / family)} seeds")
+    return lines
+
+
+def models(args: Namespace) -> int:
+    """List the zoo."""
+    from bench.models.registry import ZOO
+
+    load_plugins(args)
+    for spec in ZOO.values():
+        options = ", ".join(f"{key}={value}" for key, value in spec.options.items()) or "no options"
+        print(f"{spec.name:<14} {spec.title:<18} {spec.about}\n{'':<14} {options}")
+    return 0
+
+
+def corpus(args: Namespace) -> int:
+    """Print the first batches of the validation set, decoded into words."""
+    from bench.corpus import batches, load
+
+    settings = {"model": args.model, **{key: values[0] for key, values in map(parse_set, args.set)}}
+    trial = Trial(seed=0, **resolve(settings))
+    data = load(trial)
+    train, valid = batches(trial, data)
+    asked = valid.positions[valid.order].numel()
+    print(f"{data.name}: {len(data.ids):,} tokens, vocabulary {len(data.vocab):,}, sha256 {data.sha256[:12]}")
+    print(f"training {len(train):,} batches, validation {len(valid):,} batches, {asked:,} targets")
+    for number, (inputs, targets) in zip(range(args.batches), valid, strict=False):
+        shown = min(args.rows, len(inputs))
+        print(f"\nvalidation batch {number}, its first {shown} rows of {len(inputs)}:")
+        for row, target in zip(inputs[:shown], targets[:shown].view(shown, -1), strict=True):
+            print(f"  {' '.join(data.decode(row))}  →  {' '.join(data.decode(target))}")
+    return 0
