@@ -5,9 +5,9 @@ import hashlib
 from dataclasses import replace
 from pathlib import Path
 
-from bench.models.registry import spec_of
+from bench.models.registry import PENALTIES, spec_of, strengths
 from bench.text import data_hash
-from bench.trial import Trial
+from bench.trial import BadInput, Trial
 
 SHARED = (
     "corpus.py",
@@ -23,19 +23,35 @@ SHARED = (
 
 
 def identify(trial: Trial) -> Trial:
-    """The trial with the hashes of its code and its text: an edit of either makes it another trial."""
-    return replace(trial, source=source_hash(trial.model, trial.engine), data=data_hash(trial.corpus))
+    """The trial with the hashes of its code and its text: an edit of either makes it another trial.
+
+    A plugged-in penalty of strength 0 is left out, so that a plug-in touches only the trials that have it.
+    Raises BadInput where the trial needs a plug-in that is not loaded.
+    """
+    spec, own = spec_of(trial.model), strengths(trial.options)
+    if unknown := [key for key in trial.options if key not in spec.options]:
+        raise BadInput(
+            f"model {trial.model!r} has no option {unknown[0]!r}; "
+            "a regulariser of your own needs its file: --plugin FILE.py"
+        )
+    kept = {key: value for key, value in trial.options.items() if key in own or key not in PENALTIES}
+    source = source_hash(trial.model, trial.engine, tuple(PENALTIES[name].file for name in own))
+    return replace(trial, options=kept, source=source, data=data_hash(trial.corpus))
 
 
 @functools.cache
-def source_hash(model: str, engine: str) -> str:
-    """sha256 of the files that a model under an engine runs through. Raises BadInput for an unknown model."""
+def source_hash(model: str, engine: str, penalties: tuple[str, ...] = ()) -> str:
+    """sha256 of the files that a model under an engine runs through, and of the penalties that it has.
+
+    Raises BadInput for an unknown model.
+    """
     here, spec = Path(__file__).parent, spec_of(model)
     family = here / (spec.module.removeprefix("bench.").replace(".", "/") + ".py")
     digest = hashlib.sha256()
     for path in (
         *(here / name for name in SHARED),
-        Path(spec.file or family),
+        *map(Path, spec.sources or (str(family),)),
+        *map(Path, penalties),
         here / f"training/{engine}.py",
     ):
         content = path.read_bytes()

@@ -9,26 +9,38 @@
         def __init__(self, inputs, hidden): …
         def forward(self, x, h=None): …   # x (b, inputs) → h (b, hidden), and the state to carry: h
 
-The file is the user's code and runs with the user's rights; a study can name a model of it, never a file.
+The file is the user's code and runs with the user's rights; a study can name what it registers, never a
+file. `unrolled new` writes one to start from.
 """
 
 import hashlib
 import importlib
 import importlib.util
 import inspect
+import re
 import sys
+import traceback
 from collections.abc import Callable, Mapping
+from dataclasses import fields
 from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
 
-from bench.models.registry import ZOO, ModelSpec
-from bench.trial import BadInput, Scalar
+from bench.identity import source_hash
+from bench.models.registry import PENALTIES, ZOO, ModelSpec, Penalty, strengths
+from bench.trial import BadInput, Scalar, Trial
 
 Cls = TypeVar("Cls", bound=type)
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 CHAPTER = ZOO["lm6"]
 """Where a plug-in starts from, unless it says otherwise: LMModel6's settings and options."""
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+BARE_KEY = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+_FIELDS = {f.name for f in fields(Trial)}
+_SETTINGS = _FIELDS - {"model", "seed", "options", "source", "data"}
+_PREFIX = "unrolled_plugin_"
 
 
 def load(name: str) -> ModuleType:
@@ -37,26 +49,23 @@ def load(name: str) -> ModuleType:
     Raises BadInput, naming the file and what is wrong with it.
     """
     if not name.endswith(".py"):
-        return importlib.import_module(name)
+        return _import(name)
     path = Path(name).resolve()
-    module_name = f"unrolled_plugin_{hashlib.sha256(str(path).encode()).hexdigest()[:12]}"
+    module_name = f"{_PREFIX}{hashlib.sha256(str(path).encode()).hexdigest()[:12]}"
     if module_name in sys.modules:
         return sys.modules[module_name]
     spec = importlib.util.spec_from_file_location(module_name, path)
     if spec is None or spec.loader is None or not path.is_file():
         raise BadInput(f"plug-in {name}: no such file; give the path of a Python file")
     module = sys.modules[module_name] = importlib.util.module_from_spec(spec)
+    before = len(ZOO) + len(PENALTIES)
     try:
         spec.loader.exec_module(module)
-    except BadInput as error:
+        if len(ZOO) + len(PENALTIES) == before:
+            raise BadInput("registers nothing; decorate a class with @cell or @model, or use @regularizer")
+    except (Exception, SystemExit) as error:
         del sys.modules[module_name]
-        raise BadInput(f"plug-in {name}: {error}") from error
-    except ModuleNotFoundError as error:
-        del sys.modules[module_name]
-        raise BadInput(f"plug-in {name}: needs the package {error.name!r}; install it into .venv") from error
-    except Exception as error:
-        del sys.modules[module_name]
-        raise BadInput(f"plug-in {name}: {type(error).__name__}: {error}") from error
+        raise BadInput(f"plug-in {name}: {_mistake(error, path)}") from error
     return module
 
 
@@ -65,7 +74,9 @@ def cell(name: str, title: str = "", **settings: Any) -> Callable[[Cls], Cls]:
 
     The class is called with (inputs, hidden); an instance maps x (b, inputs) and its state (None at first) to
     its output (b, hidden) and its next state. `settings` change the Trial's fields from LMModel6's.
+    Raises BadInput for a name that is taken and a setting that there is not.
     """
+    _check_name("cell", name)
 
     def register(cls: Cls) -> Cls:
         def build(
@@ -89,18 +100,97 @@ def model(
     """Register a LanguageModel. The class is called with (vocab, **options); `options` are its keywords.
 
     Without `options` they are read from the constructor's signature, where each needs a default.
+    Raises BadInput as `cell` does.
     """
+    _check_name("model", name)
 
     def register(cls: Cls) -> Cls:
         keywords = list(inspect.signature(cls).parameters.values())[1:]
         given = {k.name: k.default for k in keywords} if options is None else dict(options)
-        missing = [key for key, value in given.items() if value is inspect.Parameter.empty]
-        if missing:
-            raise BadInput(f"model {name!r}: its keyword {missing[0]!r} needs a default")
+        for key, value in given.items():
+            if not isinstance(value, Scalar):
+                raise BadInput(
+                    f"model {name!r}: its keyword {key!r} needs a default: a number, text, True or False"
+                )
+            if key in _FIELDS | set(PENALTIES):
+                raise BadInput(f"model {name!r}: its keyword {key!r} is a setting of every trial; rename it")
         _add(name, title or cls.__name__, cls, cls, given, settings)
         return cls
 
     return register
+
+
+def regularizer(name: str, title: str = "") -> Callable[[Function], Function]:
+    """Register a penalty: a function from a model's Output (logits, raw, dropped) to a tensor () of at least 0.
+
+    Its name becomes an option of every trained model, the strength by which its value is multiplied before it
+    is added to what is optimised; 0.0 is off. Raises BadInput for a name that is taken.
+    """
+    _check_name("regularizer", name)
+    if not BARE_KEY.fullmatch(name):
+        raise BadInput(f"regularizer {name!r}: letters, digits and _ only, as it becomes a setting")
+    if name in _FIELDS or any(name in spec.options for spec in ZOO.values()):
+        raise BadInput(f"a setting called {name!r} exists already; choose another name")
+
+    def register(function: Function) -> Function:
+        if name in PENALTIES:
+            raise BadInput(f"a regularizer called {name!r} exists already; choose another name")
+        file = inspect.getfile(function)
+        PENALTIES[name] = Penalty(
+            name=name, title=title or name, about=_about(function, file), function=function, file=file
+        )
+        return function
+
+    return register
+
+
+def check(trial: Trial) -> None:
+    """Raises BadInput where a plug-in's file was edited after the trial was planned, before it began."""
+    penalties = tuple(PENALTIES[name].file for name in strengths(trial.options))
+    plugged = penalties or (trial.model in ZOO and ZOO[trial.model].sources)
+    if plugged and trial.source and source_hash(trial.model, trial.engine, penalties) != trial.source:
+        raise BadInput("the file of its plug-in was edited after planning; run the study again")
+
+
+def place(error: BaseException) -> str:
+    """'my_cell.py, line 9: ' for an error that came up through a plug-in's file; else ''."""
+    mine = {getattr(module, "__file__", None) for name, module in sys.modules.items() if _PREFIX in name}
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename in mine]
+    return f"{Path(frames[-1].filename).name}, line {frames[-1].lineno}: " if frames else ""
+
+
+def _import(name: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name and not name.startswith(error.name):
+            raise
+        raise BadInput(f"plug-in {name}: no such module; give the path of a Python file, my_cell.py") from error
+
+
+def _mistake(error: BaseException, path: Path) -> str:
+    """What went wrong while a plug-in's file was imported, with its line and the cure."""
+    match error:
+        case BadInput():
+            return str(error)
+        case SyntaxError():
+            return f"line {error.lineno}: {error.msg}; correct it"
+        case ModuleNotFoundError() if (path.parent / f"{(error.name or '').partition('.')[0]}.py").exists():
+            return f"imports {error.name}.py beside it; a plug-in is one file: put both into one"
+        case ModuleNotFoundError():
+            return f"needs the package {error.name!r}; install it into .venv"
+        case SystemExit():
+            return "ends the program when it is imported; take sys.exit() out"
+    lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == str(path)]
+    where = f"line {lines[-1]}: " if lines else ""
+    return f"{where}{type(error).__name__}: {error}"
+
+
+def _check_name(kind: str, name: Any) -> None:
+    if not isinstance(name, str):
+        raise BadInput(f'@{kind} needs a name: write @{kind}("my-name")')
+    if not NAME.fullmatch(name):
+        raise BadInput(f"{kind} {name!r}: letters, digits, -, _ and . only; choose another name")
 
 
 def _add(
@@ -111,20 +201,37 @@ def _add(
     options: Mapping[str, Scalar],
     settings: Mapping[str, Any],
 ) -> None:
-    module = sys.modules[cls.__module__]
-    file = Path(inspect.getfile(cls))
-    if name in ZOO and ZOO[name].module != cls.__module__:
+    module, file = sys.modules[cls.__module__], inspect.getfile(cls)
+    if name in ZOO:
         raise BadInput(f"a model called {name!r} exists already; choose another name")
+    if unknown := sorted(set(settings) - _SETTINGS):
+        raise BadInput(f"model {name!r}: {unknown[0]!r} is not a setting; known: {', '.join(sorted(_SETTINGS))}")
     builder = f"_build_{name}"
     setattr(module, builder, build)
     ZOO[name] = ModelSpec(
         name=name,
         title=title,
-        about=(inspect.getdoc(cls) or f"from {file.name}").splitlines()[0],
+        about=_about(cls, file),
         module=cls.__module__,
         builder=builder,
         options=options,
         settings={**CHAPTER.settings, **settings},
         seconds=14.0,
-        file=str(file),
+        sources=(file, *_families(module)),
+    )
+
+
+def _about(registered: Any, file: str) -> str:
+    own = inspect.cleandoc(registered.__doc__ or "")  # getdoc would give nn.Module's
+    return (own or f"from {Path(file).name}").splitlines()[0]
+
+
+def _families(module: ModuleType) -> list[str]:
+    """The files of the zoo that a plug-in builds on, by what it has imported of them."""
+    names = {
+        value.__name__ if isinstance(value, ModuleType) else getattr(value, "__module__", "")
+        for value in vars(module).values()
+    }
+    return sorted(
+        inspect.getfile(sys.modules[name]) for name in names if str(name).startswith("bench.models.")
     )

@@ -4,8 +4,9 @@ The one module whose import does something: it loads torch and fastai and writes
 """
 
 import bench.training.learner
+import bench.training.loop
 from bench.corpus import corpus
 from bench.models import awd, counts, elman, gru, lstm
 from bench.text import HUMAN_NUMBERS
 
-WARM = (bench.training.learner, awd, counts, elman, gru, lstm, corpus(HUMAN_NUMBERS))
+WARM = (bench.training.learner, bench.training.loop, awd, counts, elman, gru, lstm, corpus(HUMAN_NUMBERS))

@@ -1,10 +1,19 @@
-"""Dropout, activation regularisation (AR) and temporal activation regularisation (TAR), from scratch.
+"""Dropout in four forms, activation regularisation (AR) and temporal activation regularisation (TAR).
 
-Source: fastbook chapter 12, "Regularizing an LSTM"; Merity, McCann and Socher, 2017 (AR, TAR).
+From scratch. Source: fastbook chapter 12, "Regularizing an LSTM"; Merity, McCann and Socher, 2017 (AR, TAR);
+for AWD-LSTM's dropouts Merity, Keskar and Socher, 2018, section 4, and what they build on: Gal and
+Ghahramani, 2016 (one mask for all time steps, whole words), Wan et al., 2013 (DropConnect).
 """
 
+from typing import Any
+
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.func import functional_call
+
+from bench.models.registry import PENALTIES, strengths
+from bench.trial import Trial
 
 
 class Dropout(nn.Module):
@@ -18,8 +27,62 @@ class Dropout(nn.Module):
         """Any shape."""
         if not self.training or not self.p:
             return x
-        keep = torch.empty_like(x).bernoulli_(1 - self.p)
-        return x * keep.div_(1 - self.p)
+        return x * _mask(torch.empty_like(x), self.p)
+
+
+class LockedDropout(nn.Module):
+    """Dropout with one mask for all time steps: an activation that goes is gone for the whole stretch.
+
+    Gal and Ghahramani, 2016. Each row of the batch has a mask of its own.
+    """
+
+    def __init__(self, p: float) -> None:
+        super().__init__()
+        self.p = p
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(b, t, n) → (b, t, n)."""
+        if not self.training or not self.p:
+            return x
+        return x * _mask(x.new_empty(x.shape[0], 1, x.shape[2]), self.p)
+
+
+class EmbeddingDropout(nn.Module):
+    """An embedding that loses whole words: one that goes is zero wherever it stands in the batch.
+
+    Gal and Ghahramani, 2016, section 4.2: a mask over the rows of the embedding matrix.
+    """
+
+    def __init__(self, embedding: nn.Embedding, p: float) -> None:
+        super().__init__()
+        self.embedding = embedding
+        self.p = p
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Tokens (…) → vectors (…, n)."""
+        weight = self.embedding.weight  # (vocab, n)
+        if self.training and self.p:
+            weight = weight * _mask(weight.new_empty(len(weight), 1), self.p)
+        return F.embedding(tokens, weight, self.embedding.padding_idx)
+
+
+class WeightDropout(nn.Module):
+    """A recurrent layer that runs with dropout on its hidden-to-hidden weights: DropConnect.
+
+    Wan et al., 2013; Merity, Keskar and Socher, 2018, section 2. A connection that goes is gone for every
+    step and every row. The layer keeps its parameters: the weights that lost connections stand in for one
+    call, so that optimizers, copies and saved states see nothing but an ordinary nn.LSTM.
+    """
+
+    def __init__(self, rnn: nn.RNNBase, p: float) -> None:
+        super().__init__()
+        self.rnn = rnn
+        self.drop = Dropout(p)
+
+    def forward(self, x: Tensor, state: Any = None) -> Any:
+        """As the layer: (b, t, n) and a state → (b, t, m) and the next state."""
+        weights = {n: self.drop(w) for n, w in self.rnn.named_parameters() if n.startswith("weight_hh")}
+        return functional_call(self.rnn, weights, (x, state))
 
 
 def activation(dropped: Tensor, alpha: float) -> Tensor:
@@ -32,3 +95,16 @@ def temporal_activation(raw: Tensor, beta: float) -> Tensor:
     if raw.shape[1] < 2:
         return raw.new_zeros(())
     return beta * (raw[:, 1:] - raw[:, :-1]).float().pow(2).mean()
+
+
+def penalties(trial: Trial, output: Any) -> dict[str, Tensor]:
+    """A user's own penalties, each at its strength, (), by name; `output` is the model's Output."""
+    return {
+        name: strength * PENALTIES[name].function(output)
+        for name, strength in strengths(trial.options).items()
+    }
+
+
+def _mask(place: Tensor, p: float) -> Tensor:
+    """`place` filled with zeros, of probability p, and 1/(1−p): on average 1."""
+    return place.bernoulli_(1 - p).div_(1 - p)

@@ -30,14 +30,13 @@ def run_trial(trial: Trial) -> Result:
     started, clock = time.time(), time.perf_counter()
     environment.deterministic()
     facts: dict[str, Any] = {"started": started, "environment": environment.facts()}
-    spec, data = spec_of(trial.model), corpus.load(trial)
-    shuffle = torch.Generator().manual_seed(environment.stream(trial.seed, "data"))
-    train, valid = corpus.batches(trial, data, shuffle)
+    spec = spec_of(trial.model)
+    data, train, valid = load(trial)
     if spec.counted:
         found = _count(trial, spec, data, train, valid)
     else:
         try:
-            found = _train(trial, data, train, valid)
+            found = train_and_measure(trial, data, train, valid)
         except Diverged as error:
             return failure(trial, str(error), seconds=time.perf_counter() - clock, **facts)
     seconds = time.perf_counter() - clock
@@ -47,6 +46,13 @@ def run_trial(trial: Trial) -> Result:
         reason = f"diverged: the final loss {loss:.4g} is not below ln V = {limit:.4g}"
         return failure(trial, reason, seconds=seconds, **facts, **found)
     return Result(trial=trial, status="done", seconds=seconds, **facts, **found)
+
+
+def load(trial: Trial) -> tuple[Corpus, Batches, Batches]:
+    """The trial's corpus, and its training and validation batches in the seed's order."""
+    data = corpus.load(trial)
+    shuffle = torch.Generator().manual_seed(environment.stream(trial.seed, "data"))
+    return data, *corpus.batches(trial, data, shuffle)
 
 
 def build(trial: Trial, vocab: int) -> LanguageModel:
@@ -65,7 +71,8 @@ def fit(trial: Trial, model: LanguageModel, train: Batches, valid: Batches) -> T
     return record
 
 
-def _train(trial: Trial, data: Corpus, train: Batches, valid: Batches) -> dict[str, Any]:
+def train_and_measure(trial: Trial, data: Corpus, train: Batches, valid: Batches) -> dict[str, Any]:
+    """What a Result says of a trained model, from its training to its guesses. Raises Diverged."""
     model = build(trial, len(data.vocab))
     record = fit(trial, model, train, valid)
     last, steps = record.epochs[-1], len(record.losses)
@@ -76,6 +83,7 @@ def _train(trial: Trial, data: Corpus, train: Batches, valid: Batches) -> dict[s
         "train_loss": last.train_loss,
         "train_ar": last.ar,
         "train_tar": last.tar,
+        **{f"train_penalty_{name}": total / steps for name, total in record.penalties.items()},
         "train_updates": steps,
         "train_tokens": train.tokens * trial.epochs,
         "speed_train": train.tokens * trial.epochs / train_seconds,

@@ -48,7 +48,7 @@ class Trial:
     clip: float = 0.0  # largest gradient norm; 0 does not clip
     alpha: float = 0.0  # AR
     beta: float = 0.0  # TAR
-    engine: str = "learner"
+    engine: str = "loop"  # loop (plain torch) | learner (fastai, the reference)
     source: str = ""
     data: str = ""
 

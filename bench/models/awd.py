@@ -1,18 +1,85 @@
-"""AWD-LSTM, as fastai has it (Merity, Keskar and Socher, 2018)."""
+"""AWD-LSTM (Merity, Keskar and Socher, 2018): of fastai's parts, and from scratch.
 
-from fastai.text.models.awdlstm import AWD_LSTM, RNNDropout
+An LSTM with five dropouts: whole words of the embedding, the input of the first layer, the hidden-to-hidden
+weights of every layer, the activations between layers, the output. What is left out of the paper: NT-ASGD
+and windows of random length, which belong to training and not to the model.
+"""
+
+from itertools import pairwise
+
+import torch.nn.functional as F
+from fastai.text.models import awdlstm as fastai
 from torch import Tensor, nn
 
 from bench.models.recurrent import LanguageModel, Output, State
+from bench.regularization import EmbeddingDropout, LockedDropout, WeightDropout
 
 INIT = 0.1  # awd-lstm-lm's and fastai's uniform range of the embedding and the decoder
 
 
-class AwdLSTM(LanguageModel):
-    """fastai's AWD_LSTM and its tied decoder, with the state in our hands.
+class AwdLM(LanguageModel):
+    """Embedding → input dropout → LSTMs with hidden dropout between → output dropout → decoder.
 
-    fastai pads with index 1 by default, which freezes the embedding of a real token; here a pad token of
-    its own stands behind the vocabulary and is never predicted.
+    The last LSTM gives `embedding` numbers a token, so that the decoder's weight can be the embedding's.
+    A pad token of its own stands behind the vocabulary and is never predicted: fastai pads with index 1 by
+    default, which would freeze the embedding of a real token.
+
+    A dropout mask lasts for one stretch that is unrolled: the window, as in the paper. Where the horizon is
+    shorter, each piece of the window has masks of its own, and where it is longer, so has the replay.
+    """
+
+    def __init__(
+        self,
+        i_h: nn.Embedding,
+        words: nn.Module,
+        inputs: nn.Module,
+        rnns: nn.ModuleList,
+        between: nn.Module,
+        output: nn.Module,
+        tying: bool,
+    ) -> None:
+        super().__init__()
+        self.vocab = i_h.num_embeddings - 1
+        self.i_h: nn.Embedding = i_h
+        self.words = words
+        self.inputs = inputs
+        self.rnns = rnns
+        self.between = between
+        self.drop = output
+        self.h_o = nn.Linear(i_h.embedding_dim, i_h.num_embeddings)
+        nn.init.uniform_(self.h_o.weight, -INIT, INIT)
+        nn.init.zeros_(self.h_o.bias)
+        if tying:
+            self.h_o.weight = i_h.weight
+
+    def embed(self, tokens: Tensor) -> Tensor:
+        """See LanguageModel.embed: with embedding dropout, whole words at a time."""
+        vectors: Tensor = self.words(tokens)
+        return vectors
+
+    def unroll(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
+        """See LanguageModel.unroll; the hidden states are those before output dropout."""
+        hidden = self.inputs(self.embed(tokens))  # (b, t, embedding)
+        after: list[State] = []
+        for rnn, before in zip(self.rnns, state or [None] * len(self.rnns), strict=True):
+            if after:
+                hidden = self.between(hidden)
+            hidden, last = rnn(hidden, before)
+            after.append(last)
+        return hidden, tuple(after)
+
+    def read(self, hidden: Tensor) -> Output:
+        """See LanguageModel.read; the pad token gets no logit."""
+        dropped = self.drop(hidden)
+        last = dropped[:, -1] if self.target == "last" else dropped
+        return Output(self.h_o(last)[..., : self.vocab], hidden, dropped)
+
+
+class ScratchAwdLSTM(AwdLM):
+    """AWD-LSTM with the dropouts of `bench.regularization`.
+
+    Draws its random numbers in fastai's order, so that one seed gives AwdLSTM the same initial weights and
+    the same masks.
     """
 
     def __init__(
@@ -28,9 +95,38 @@ class AwdLSTM(LanguageModel):
         hidden_p: float = 0.1,
         output_p: float = 0.2,
     ) -> None:
-        super().__init__()
-        self.vocab = vocab
-        self.core = AWD_LSTM(
+        i_h = nn.Embedding(vocab + 1, embedding, padding_idx=vocab)
+        sizes = [embedding, *[hidden] * (layers - 1), embedding]
+        rnns = [WeightDropout(nn.LSTM(n, m, batch_first=True), weight_p) for n, m in pairwise(sizes)]
+        nn.init.uniform_(i_h.weight, -INIT, INIT)
+        super().__init__(
+            i_h,
+            words=EmbeddingDropout(i_h, embed_p),
+            inputs=LockedDropout(input_p),
+            rnns=nn.ModuleList(rnns),
+            between=LockedDropout(hidden_p),
+            output=LockedDropout(output_p),
+            tying=tying,
+        )
+
+
+class AwdLSTM(AwdLM):
+    """The parts of fastai's AWD_LSTM, which keeps and detaches its own state, with the state in our hands."""
+
+    def __init__(
+        self,
+        vocab: int,
+        embedding: int = 64,
+        hidden: int = 64,
+        layers: int = 2,
+        tying: bool = True,
+        embed_p: float = 0.02,
+        input_p: float = 0.1,
+        weight_p: float = 0.1,
+        hidden_p: float = 0.1,
+        output_p: float = 0.2,
+    ) -> None:
+        core = Core(
             vocab + 1,
             embedding,
             hidden,
@@ -41,33 +137,29 @@ class AwdLSTM(LanguageModel):
             embed_p=embed_p,
             weight_p=weight_p,
         )
-        self.i_h: nn.Embedding = self.core.encoder
-        self.drop = RNNDropout(output_p)
-        self.h_o = nn.Linear(embedding, vocab + 1)
-        nn.init.uniform_(self.h_o.weight, -INIT, INIT)
-        nn.init.zeros_(self.h_o.bias)
-        if tying:
-            self.h_o.weight = self.i_h.weight
+        super().__init__(
+            core.encoder,
+            words=core.encoder_dp,
+            inputs=core.input_dp,
+            rnns=core.rnns,
+            between=core.hidden_dps[0],
+            output=fastai.RNNDropout(output_p),
+            tying=tying,
+        )
 
-    def embed(self, tokens: Tensor) -> Tensor:
-        """See LanguageModel.embed: with embedding dropout, whole words at a time."""
-        vectors: Tensor = self.core.encoder_dp(tokens)
-        return vectors
 
-    def unroll(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
-        """See LanguageModel.unroll. AWD_LSTM.forward detaches the state, so its layers are called here."""
-        states = state or (None,) * self.core.n_layers
-        hidden = self.core.input_dp(self.embed(tokens))
-        after = []
-        for layer, (rnn, dropout) in enumerate(zip(self.core.rnns, self.core.hidden_dps, strict=True)):
-            hidden, new = rnn(hidden, states[layer])
-            after.append(new)
-            if layer != self.core.n_layers - 1:
-                hidden = dropout(hidden)
-        return hidden, tuple(after)
+class WeightDrop(fastai.WeightDropout):  # type: ignore[misc]
+    """fastai's, made to work at p = 0: F.dropout then gives back the parameter, which nn.LSTM would adopt."""
 
-    def read(self, hidden: Tensor) -> Output:
-        """See LanguageModel.read; the pad token gets no logit."""
-        dropped = self.drop(hidden)
-        last = dropped[:, -1] if self.target == "last" else dropped
-        return Output(self.h_o(last)[..., : self.vocab], hidden, dropped)
+    def _setweights(self) -> None:
+        for name in self.layer_names:
+            raw = getattr(self, f"{name}_raw")
+            weight = F.dropout(raw, self.weight_p, self.training)
+            setattr(self.module, name, raw.clone() if weight is raw else weight)
+
+
+class Core(fastai.AWD_LSTM):  # type: ignore[misc]
+    """fastai's AWD_LSTM with that WeightDrop."""
+
+    def _one_rnn(self, inputs: int, hidden: int, bidir: bool, weight_p: float, _layer: int) -> WeightDrop:
+        return WeightDrop(nn.LSTM(inputs, hidden, batch_first=True, bidirectional=bidir), weight_p)

@@ -30,7 +30,7 @@ class NGram:
                 lower = (
                     probability(context[1:])
                     if context
-                    else torch.full((self.vocab,), 1 / self.vocab).double()
+                    else torch.full((self.vocab,), 1 / self.vocab, dtype=torch.float64)
                 )
                 seen = counts.get(context)
                 known[context] = lower if seen is None else (seen + PRIOR * lower) / (seen.sum() + PRIOR)
@@ -49,7 +49,8 @@ class Constant:
         """As NGram.predict: its share for that token, the rest spread evenly."""
         shares = torch.bincount(ids[valid], minlength=self.vocab).double() / len(valid)
         top = int(shares.argmax())
-        guess = torch.full((self.vocab,), float(1 - shares[top]) / max(self.vocab - 1, 1)).double()
+        rest = float(1 - shares[top]) / max(self.vocab - 1, 1)
+        guess = torch.full((self.vocab,), rest, dtype=torch.float64)
         guess[top] = shares[top]
         return guess.log().expand(len(valid), -1)
 

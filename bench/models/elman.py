@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bench.models.recurrent import LanguageModel, Output, RecurrentLM, State
+from bench.trial import BadInput
 
 
 class LMModel2(LanguageModel):
@@ -43,7 +44,12 @@ class LMModel1(LMModel2):
     """The same network written out for three words. Every batch starts from nothing."""
 
     def unroll(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
-        """See LanguageModel.unroll; `tokens` is (b, 3) and `state` is not read."""
+        """See LanguageModel.unroll; `tokens` is (b, 3) and `state` is not read. Raises BadInput."""
+        if tokens.shape[1] != 3:
+            raise BadInput(
+                f"model 'lm1' reads three tokens at a time and got {tokens.shape[1]}: "
+                "set window = 3 and leave horizon out, or take lm2"
+            )
         one, two, three = tokens.unbind(1)
         h1 = F.relu(self.h_h(self.embed(one)))
         h2 = F.relu(self.h_h(h1 + self.embed(two)))

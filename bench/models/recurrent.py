@@ -69,6 +69,8 @@ class LanguageModel(nn.Module):
         if len(tokens) != self.rows:
             self.reset()
             self.rows = len(tokens)
+        if not self.training:
+            self.past.clear()  # the state goes on from here, and not from the windows kept for a replay
         hidden, state = self._pieces(tokens) if self.training else self.unroll(tokens, self.state)
         self.state = detached(state)
         return self.read(hidden)

@@ -2,8 +2,8 @@
 
 import difflib
 import importlib
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bench.trial import BadInput, Scalar
@@ -27,11 +27,27 @@ class ModelSpec:
     settings: Mapping[str, Any] = field(default_factory=dict)
     seconds: float = 10.0
     counted: bool = False  # fitted by counting: no seed, no gradient, no learning rate
-    file: str = ""  # the source of a plug-in, which counts in the identity of its trials
+    sources: tuple[str, ...] = ()  # the files of a plug-in, which count in the identity of its trials
 
     def build(self, vocab: int, **options: Scalar) -> Any:
         """The model for a vocabulary of `vocab` tokens. Imports its family (and torch)."""
-        return getattr(importlib.import_module(self.module), self.builder)(vocab, **options)
+        own = {key: value for key, value in options.items() if key not in PENALTIES}
+        return getattr(importlib.import_module(self.module), self.builder)(vocab, **own)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Penalty:
+    """A user's own regulariser: an option of every trained model, by whose value `function` is multiplied."""
+
+    name: str
+    title: str
+    about: str
+    function: Callable[[Any], Any]  # an Output → a tensor ()
+    file: str  # its source, which counts in the identity of the trials that have it
+
+
+PENALTIES: dict[str, Penalty] = {}
+"""Those that plug-ins have registered."""
 
 
 _THREE_WORDS = {
@@ -46,6 +62,17 @@ _EVERY_WORD = {"window": 16, "lr": 1e-2, "epochs": 15}
 _ELMAN, _LSTM, _GRU, _COUNTS = (f"bench.models.{m}" for m in ("elman", "lstm", "gru", "counts"))
 _PLAIN = {"hidden": 64, "dropout": 0.0, "tying": False}
 _DEEP = {**_PLAIN, "layers": 2}
+_FIVE_DROPOUTS = {
+    "embedding": 64,
+    "hidden": 64,
+    "layers": 2,
+    "tying": True,
+    "embed_p": 0.02,
+    "input_p": 0.1,
+    "weight_p": 0.1,
+    "hidden_p": 0.1,
+    "output_p": 0.2,
+}
 _LM7 = {"alpha": 2.0, "beta": 1.0, "wd": 0.1, "moms": (0.8, 0.7, 0.8)}
 
 
@@ -192,19 +219,19 @@ ZOO: dict[str, ModelSpec] = dict(
             "fastai's AWD_LSTM, with a pad token of its own",
             "bench.models.awd",
             "AwdLSTM",
-            options={
-                "embedding": 64,
-                "hidden": 64,
-                "layers": 2,
-                "tying": True,
-                "embed_p": 0.02,
-                "input_p": 0.1,
-                "weight_p": 0.1,
-                "hidden_p": 0.1,
-                "output_p": 0.2,
-            },
+            options=_FIVE_DROPOUTS,
             settings={**_EVERY_WORD, **_LM7},
-            seconds=13.0,
+            seconds=11.0,
+        ),
+        _spec(
+            "awd-scratch",
+            "AWD-LSTM, from scratch",
+            "the same with the five dropouts from scratch",
+            "bench.models.awd",
+            "ScratchAwdLSTM",
+            options=_FIVE_DROPOUTS,
+            settings={**_EVERY_WORD, **_LM7},
+            seconds=11.0,
         ),
         _spec(
             "floor-common",
@@ -254,10 +281,17 @@ ZOO: dict[str, ModelSpec] = dict(
 
 
 def spec_of(name: str) -> ModelSpec:
-    """The entry called `name`. Raises BadInput with a suggestion."""
+    """The entry called `name`, with the plugged-in penalties, off. Raises BadInput with a suggestion."""
     if name in ZOO:
-        return ZOO[name]
-    raise BadInput(f"model {name!r} is not in the zoo{suggestion(name, ZOO)}")
+        spec = ZOO[name]
+        off = {} if spec.counted else dict.fromkeys(PENALTIES, 0.0)
+        return replace(spec, options={**spec.options, **off}) if off else spec
+    raise BadInput(f"model {name!r} is not in the zoo{suggestion(name, ZOO)} (your own: --plugin FILE.py)")
+
+
+def strengths(options: Mapping[str, Scalar]) -> dict[str, float]:
+    """The plugged-in penalties that are on among a trial's options, by name."""
+    return {name: float(options[name]) for name in sorted(PENALTIES) if options.get(name)}
 
 
 def suggestion(word: str, known: Mapping[str, Any] | list[str]) -> str:

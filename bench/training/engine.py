@@ -17,6 +17,14 @@ from bench.trial import Epoch
 class Diverged(ArithmeticError):
     """The training loss is no longer a number."""
 
+    def __init__(self, loss: float, step: int) -> None:
+        super().__init__(loss, step)
+        self.reason = f"diverged: the training loss is {loss} at step {step}"
+
+    def __str__(self) -> str:
+        """The reason; fastai overwrites `args` on the way up."""
+        return self.reason
+
 
 class Trace:
     """A checksum of every weight after every step, so that the first bit that differs can be named.
@@ -62,8 +70,8 @@ class Training:
     lrs: list[float] = field(default_factory=list)
     moms: list[float] = field(default_factory=list)
     wd: float = math.nan  # as the optimizer had it
-    resets: int = 0  # times that the hidden state was forgotten
     valid: Tally = field(default_factory=Tally)  # of the last epoch
+    penalties: dict[str, float] = field(default_factory=dict)  # a user's own by name, summed over the steps
 
     trace: Trace = field(default_factory=Trace)
 
@@ -74,4 +82,9 @@ class Training:
         self.moms.append(float(mom))
         self.trace.add(loss, weights)
         if not math.isfinite(loss):
-            raise Diverged(f"diverged: the training loss is {loss} at step {len(self.losses)}")
+            raise Diverged(loss, len(self.losses))
+
+    def penalized(self, values: Mapping[str, Tensor]) -> None:
+        """Note the user's own penalties that were added to what one step optimises."""
+        for name, value in values.items():
+            self.penalties[name] = self.penalties.get(name, 0.0) + float(value.detach())

@@ -1,11 +1,12 @@
 """The reference engine: fastai's Learner with `fit_one_cycle`, everything that it decides made explicit."""
 
+import math
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from fastai.callback.progress import ProgressCallback
-from fastai.callback.rnn import ModelResetter, rnn_cbs
+from fastai.callback.rnn import ModelResetter, RNNCallback, RNNRegularizer
 from fastai.callback.schedule import Learner  # patched with fit_one_cycle
 from fastai.callback.training import GradientClip
 from fastai.data.core import DataLoaders
@@ -15,8 +16,9 @@ from torch import Tensor
 
 from bench.corpus import Batches
 from bench.metrics import Tally
-from bench.models.recurrent import LanguageModel
-from bench.regularization import activation
+from bench.models.recurrent import LanguageModel, Output
+from bench.models.registry import strengths
+from bench.regularization import activation, penalties, temporal_activation
 from bench.throughput import Clock
 from bench.training.engine import Training
 from bench.trial import Epoch, Trial
@@ -45,11 +47,17 @@ class Watch(Callback):  # type: ignore[misc]
             self.record.valid.add(self.pred, self.yb[0])
 
     def after_loss(self) -> None:
-        """Note the penalties: what RNNRegularizer added to the loss that is optimised."""
-        if self.training and (self.trial.alpha or self.trial.beta):
-            ar = float(activation(self.rnn.out.detach(), self.trial.alpha)) if self.trial.alpha else 0.0
-            self.ar += ar
-            self.tar += float((self.loss_grad - self.loss).detach()) - ar if self.trial.beta else 0.0
+        """Note the penalties, but only where the loss that is optimised has grown by just these."""
+        alpha, beta = self.trial.alpha, self.trial.beta
+        if self.training and _regularized(self.trial):
+            ar = float(activation(self.rnn.out.detach(), alpha)) if alpha else 0.0
+            tar = float(temporal_activation(self.rnn.raw_out.detach(), beta)) if beta else 0.0
+            own = self.regularizer.own
+            expected = ar + tar + sum(float(value.detach()) for value in own.values())
+            added = float((self.loss_grad - self.loss).detach())
+            if math.isclose(added, expected, rel_tol=1e-3, abs_tol=1e-5):  # both are single precision
+                self.ar, self.tar = self.ar + ar, self.tar + tar
+                self.record.penalized(own)
 
     def after_batch(self) -> None:
         """Note a step."""
@@ -83,6 +91,24 @@ class Watch(Callback):  # type: ignore[misc]
         )
 
 
+class Regularizer(RNNRegularizer):  # type: ignore[misc]
+    """fastai's, whose TAR asks for two rows of a batch where it means two steps; and a user's own penalties."""
+
+    def __init__(self, trial: Trial) -> None:
+        super().__init__(trial.alpha, trial.beta)
+        self.trial, self.own = trial, {}
+
+    def after_loss(self) -> None:
+        """Add all penalties to the loss that is optimised. fastai calls it in training only."""
+        if self.alpha:
+            self.learn.loss_grad = self.loss_grad + activation(self.rnn.out, self.alpha)
+        if self.beta:
+            self.learn.loss_grad = self.loss_grad + temporal_activation(self.rnn.raw_out, self.beta)
+        self.own = penalties(self.trial, Output(self.pred, self.rnn.raw_out, self.rnn.out))
+        for value in self.own.values():
+            self.learn.loss_grad = self.loss_grad + value
+
+
 class ResetEveryBatch(Callback):  # type: ignore[misc]
     """A stateless model: forget the hidden state before each batch."""
 
@@ -96,10 +122,15 @@ def train(
 ) -> Training:
     """Train as the chapter does. Raises Diverged."""
     record = Training()
-    learner(trial, model, train, valid, device, [Watch(record, trial, device)]).fit_one_cycle(
+    fit(learner(trial, model, train, valid, device, [Watch(record, trial, device)]), trial)
+    return record
+
+
+def fit(made: Learner, trial: Trial) -> None:
+    """The trial's one cycle, with what fastai leaves to its defaults written out."""
+    made.fit_one_cycle(
         trial.epochs, trial.lr, div=25.0, div_final=1e5, pct_start=0.25, wd=trial.wd, moms=trial.moms
     )
-    return record
 
 
 def learner(
@@ -112,15 +143,15 @@ def learner(
 ) -> Learner:
     """A fastai Learner for this trial, silent, with the callbacks that the trial asks for.
 
-    `rnn_cbs` is the form of ModelResetter and RNNRegularizer that works today: the chapter's own list
-    leaves the model's tuple for the loss, which crashes since fastai 2.2.
+    RNNCallback takes the model's tuple apart, as in fastai's `rnn_cbs`; the list that the chapter prints
+    lacks it and leaves the tuple for the loss, which crashes since fastai 2.2.
     """
     train.device = valid.device = device
-    resetter, *others = rnn_cbs(trial.alpha, trial.beta)
-    assert isinstance(resetter, ModelResetter)
-    chosen = [*others, *cbs]
+    chosen = [RNNCallback(), *cbs]
+    if _regularized(trial):
+        chosen.append(Regularizer(trial))
     if trial.reset != "never":
-        chosen.append(resetter if trial.reset == "epoch" else ResetEveryBatch())
+        chosen.append(ModelResetter() if trial.reset == "epoch" else ResetEveryBatch())
     if trial.clip:
         chosen.append(GradientClip(trial.clip))
     made = Learner(
@@ -134,6 +165,10 @@ def learner(
     made.remove_cbs(made._grab_cbs(ProgressCallback))
     made.logger = _silent
     return made
+
+
+def _regularized(trial: Trial) -> bool:
+    return bool(trial.alpha or trial.beta or strengths(trial.options))
 
 
 def _adam(params: Any, lr: float) -> Any:

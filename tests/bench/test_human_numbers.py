@@ -1,0 +1,129 @@
+"""The corpus of the chapter. Counts and hashes: fastbook chapter 12, measured on fastai's HUMAN_NUMBERS."""
+
+import hashlib
+import subprocess
+import sys
+from collections import Counter
+
+import pytest
+
+from bench.corpus import Corpus, batches
+from bench.text import HUMAN_NUMBERS, HUMAN_NUMBERS_SHA256, data_hash, human_numbers, text_of
+from bench.trial import Trial
+
+# The book's own rows: accuracy and number of validation targets.
+BOOK = [
+    ("LMModel1", 0.494414, 4207, 2080),
+    ("LMModel2", 0.470406, 4207, 1979),
+    ("LMModel3", 0.588942, 4160, 2450),
+    ("LMModel4", 0.640055, 12288, 7865),
+    ("LMModel5", 0.487874, 12288, 5995),
+    ("LMModel6", 0.758464, 12288, 9320),
+    ("LMModel7", 0.869385, 12288, 10683),
+]
+
+
+def test_the_two_files_are_fastais_to_the_byte() -> None:
+    train, valid = (text.encode() for text in human_numbers())
+    assert (len(train), len(valid)) == (280_599, 74_884)
+    assert (
+        hashlib.sha256(train).hexdigest()
+        == "194a5defcc1e77a1697d94422744f1b8552ddf5ad7f31e9c84cc1956014c16bf"
+    )
+    assert (
+        hashlib.sha256(valid).hexdigest()
+        == "3a3e30cd8eddcd27477ef232bd07bc5d12b34b1ceec6295c607f0faff793ed5e"
+    )
+
+
+def test_the_hash_that_planning_uses_is_the_texts() -> None:
+    assert hashlib.sha256(text_of(HUMAN_NUMBERS).encode()).hexdigest() == HUMAN_NUMBERS_SHA256
+    assert data_hash(HUMAN_NUMBERS) == HUMAN_NUMBERS_SHA256
+
+
+def test_eight_thousand_and_ten_thousand_are_absent() -> None:
+    lines = text_of(HUMAN_NUMBERS).splitlines()
+    assert len(lines) == 9_998
+    assert lines[0] == "one " and lines[-1] == "nine thousand nine hundred ninety nine "
+    assert lines[7998:8000] == ["seven thousand nine hundred ninety nine ", "eight thousand one "]
+    assert "ten thousand " not in lines
+
+
+def test_there_are_63095_tokens_and_30_words_in_order_of_first_appearance(numbers: Corpus) -> None:
+    assert len(numbers.ids) == 63_095
+    assert len(numbers.vocab) == 30
+    assert numbers.vocab[:3] == ("one", ".", "two") and numbers.vocab[29] == "thousand"
+    first = [numbers.ids.tolist().index(i) for i in range(30)]
+    assert first == sorted(first)
+    assert numbers.decode(numbers.ids[:6]) == ["one", ".", "two", ".", "three", "."]
+
+
+def test_three_words_make_21031_pairs_of_which_the_last_4207_validate(
+    numbers: Corpus, three_words: Trial
+) -> None:
+    train, valid = batches(three_words, numbers)
+    assert len(train.inputs) == 21_031
+    assert len(valid.order) == 4_207
+    assert valid.order.tolist() == list(range(16_824, 21_031))  # int(21031 × .8) = 16824
+    assert train.rows.shape == (262, 64)  # 16824 // 64: the chapter drops the last batch in training only
+    assert len(valid) == 66 and len(valid.rest) == 4_207 - 65 * 64
+    pair = numbers.decode(train.inputs[1]), numbers.vocab[train.targets[1]]
+    assert pair == ([".", "three", "."], "four")  # the chapter's second pair: tensor([1, 3, 1]), 4
+
+
+def test_the_floor_is_thousand_with_638_of_4207(numbers: Corpus, three_words: Trial) -> None:
+    _, valid = batches(three_words, numbers)
+    (word, hits), *_ = Counter(numbers.decode(valid.targets[valid.order])).most_common()
+    assert (word, hits) == ("thousand", 638)
+    assert hits / 4_207 == 0.15165200855716662
+
+
+@pytest.mark.parametrize(
+    ("settings", "targets"),
+    [({"window": 3, "target": "last"}, 4_160), ({"window": 16}, 12_288)],
+    ids=["LMModel3", "LMModel4 to 7"],
+)
+def test_stateful_models_have_as_many_validation_targets_as_in_the_chapter(
+    numbers: Corpus, settings: dict[str, object], targets: int
+) -> None:
+    _, valid = batches(Trial(model="lm4", seed=0, **settings), numbers)
+    assert sum(y.numel() for _, y in valid) == targets
+    assert not len(valid.rest)
+
+
+@pytest.mark.parametrize(("model", "accuracy", "targets", "hits"), BOOK, ids=[row[0] for row in BOOK])
+def test_the_books_accuracies_are_whole_hits_of_these_targets(
+    model: str, accuracy: float, targets: int, hits: int
+) -> None:
+    assert round(hits / targets, 6) == accuracy
+
+
+def test_validation_begins_where_training_never_was(numbers: Corpus) -> None:
+    train, valid = batches(Trial(model="lm4", seed=0), numbers)
+    read = " ".join(numbers.decode(train.inputs[train.order.sort().values].flatten()))
+    assert "nine thousand" not in read and "eight thousand" in read
+    start = int(valid.positions[valid.order.min(), 0])
+    assert "eight thousand eighty" in " ".join(numbers.decode(numbers.ids[start : start + 12]))
+
+
+def test_every_role_of_a_token_is_told_by_its_word_and_its_place(numbers: Corpus) -> None:
+    at = numbers.decode(numbers.ids)
+    roles = [numbers.role_names[i] for i in numbers.roles.tolist()]
+    seen = {role: {w for w, r in zip(at, roles, strict=True) if r == role} for role in numbers.role_names}
+    digits = {"one", "two", "three", "four", "five", "six", "seven", "eight", "nine"}
+    assert seen["separator"] == {"."}
+    assert seen["hundred"] == {"hundred"} and seen["thousand"] == {"thousand"}
+    assert seen["lead digit"] == seen["digit"] == digits
+    assert len(seen["teen"]) == 10 and {"ten", "twelve", "nineteen"} <= seen["teen"]
+    assert len(seen["tens"]) == 8 and {"twenty", "forty", "ninety"} <= seen["tens"]
+    # 1 … 9, 100 … 999, and 1000 … 9999 without 8000 begin with a digit's word.
+    assert roles.count("lead digit") == 9 + 900 + 8_999
+    assert roles.count("separator") == 9_997
+
+
+def test_reading_the_text_imports_no_torch() -> None:
+    code = (
+        "import sys; from bench.text import text_of; text_of('human-numbers'); print('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"

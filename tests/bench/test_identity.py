@@ -1,0 +1,119 @@
+"""An edit of the code or of the text makes another trial, and only where it can change a number."""
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from bench import identity
+from bench.identity import identify
+from bench.models.registry import ZOO
+from bench.trial import BadInput, Trial
+
+PACKAGE = Path(identity.__file__).parent
+FAMILY = {name: spec.module.rsplit(".", 1)[1] for name, spec in ZOO.items()}
+WITHOUT_NUMBERS = {
+    "__init__.py",
+    "diagnostics.py",
+    "models/__init__.py",
+    "models/registry.py",  # the defaults it holds are written out in each trial
+    "throughput.py",
+    "training/__init__.py",
+    "trial.py",
+}
+
+
+@pytest.fixture
+def copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A copy of the package, which identities are taken of."""
+    folder = tmp_path / "bench"
+    shutil.copytree(PACKAGE, folder, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(identity, "__file__", str(folder / "identity.py"))
+    identity.source_hash.cache_clear()
+    yield folder
+    identity.source_hash.cache_clear()
+
+
+def ids(engine: str = "learner") -> dict[str, str]:
+    identity.source_hash.cache_clear()
+    return {name: identify(Trial(model=name, seed=0, engine=engine)).id for name in ZOO}
+
+
+def changed(file: Path, engine: str = "learner") -> set[str]:
+    """The models whose trials have another identity once a comment stands in the file."""
+    before = ids(engine)
+    file.write_text(file.read_text() + "# edited\n")
+    return {name for name, found in ids(engine).items() if found != before[name]}
+
+
+@pytest.mark.parametrize("family", sorted(set(FAMILY.values())))
+def test_editing_a_models_file_changes_its_trials_only(copy: Path, family: str) -> None:
+    expected = {name for name, home in FAMILY.items() if home == family}
+    assert changed(copy / "models" / f"{family}.py") == expected
+
+
+@pytest.mark.parametrize("file", identity.SHARED)
+def test_editing_what_all_trials_share_changes_all(copy: Path, file: str) -> None:
+    assert changed(copy / file) == set(ZOO)
+
+
+def test_editing_an_engine_changes_the_trials_under_it_and_no_others(copy: Path) -> None:
+    assert changed(copy / "training" / "learner.py") == set(ZOO)
+    assert changed(copy / "training" / "learner.py", engine="loop") == set()
+    assert changed(copy / "training" / "loop.py") == set()
+    assert changed(copy / "training" / "loop.py", engine="loop") == set(ZOO)
+
+
+@pytest.mark.parametrize("file", sorted(WITHOUT_NUMBERS))
+def test_editing_what_makes_no_number_changes_nothing(copy: Path, file: str) -> None:
+    assert changed(copy / file) == set()
+
+
+def test_moving_text_from_one_file_to_the_next_is_an_edit(copy: Path) -> None:
+    before = ids()
+    one, two = copy / "metrics.py", copy / "regularization.py"  # neighbours in the digest
+    text = one.read_text()
+    one.write_text(text[:-10])
+    two.write_text(text[-10:] + two.read_text())
+    assert not set(ids().values()) & set(before.values())
+
+
+@pytest.mark.parametrize("engine", ["learner", "loop"])
+def test_every_module_that_a_trial_runs_through_is_hashed_or_makes_no_number(engine: str) -> None:
+    """In a fresh process, the modules of the package that are loaded by a trial of LMModel4."""
+    code = f"""
+import sys
+from bench.run import run_trial
+from bench.trial import Trial
+run_trial(Trial(model="lm4", seed=0, epochs=1, batch=500, options={{"hidden": 2}}, engine={engine!r}))
+print(*(m.__file__ for name, m in sys.modules.items() if name.split(".")[0] == "bench"), sep="\\n")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = {str(Path(line).relative_to(PACKAGE)) for line in done.stdout.splitlines()}
+    hashed = {*identity.SHARED, "models/elman.py", f"training/{engine}.py"}
+    assert hashed <= loaded
+    assert loaded - hashed <= WITHOUT_NUMBERS
+
+
+def test_an_edited_text_is_another_trial_and_a_moved_one_is_not(tmp_path: Path) -> None:
+    first, moved, edited = (tmp_path / name for name in ("a.txt", "b.txt", "c.txt"))
+    first.write_text("one two three")
+    moved.write_text("one two three")
+    edited.write_text("one two three.")
+    one, two, three = (
+        identify(Trial(model="lm4", seed=0, corpus=str(path))) for path in (first, moved, edited)
+    )
+    assert one.id == two.id != three.id
+
+
+def test_identify_needs_a_model_that_exists() -> None:
+    with pytest.raises(BadInput, match="did you mean 'lm6'"):
+        identify(Trial(model="lm66", seed=0))
+
+
+def test_identifying_twice_changes_nothing(small: Callable[..., Trial]) -> None:
+    once = identify(small())
+    assert identify(once) == once and once.source and once.data

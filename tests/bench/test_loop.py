@@ -1,0 +1,283 @@
+"""The loop engine against its reference, fastai's Learner: whatever the one computes, the other does."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from fastai.callback.schedule import combined_cos
+from fastai.torch_core import norm_bias_params
+from torch import nn
+
+from bench import corpus, environment
+from bench.corpus import Batches
+from bench.diagnostics import fingerprint
+from bench.models.elman import LMModel2
+from bench.models.recurrent import LanguageModel, Output
+from bench.models.registry import ZOO
+from bench.run import build
+from bench.training import learner, loop
+from bench.training.engine import Diverged, Training
+from bench.trial import Trial
+
+CPU = torch.device("cpu")
+NEURAL = [name for name, spec in ZOO.items() if not spec.counted]
+TOLERANCE = 1e-5  # of losses and of weights over the first 20 steps, where rounding has not yet grown
+
+Engine = Callable[[Trial, LanguageModel, Batches, Batches, torch.device], Training]
+
+
+@pytest.fixture(autouse=True)
+def as_in_a_trials_process(torch_as_it_was: None) -> None:
+    environment.deterministic()
+
+
+def chapter(name: str, options: dict[str, Any] | None = None, **settings: Any) -> Trial:
+    spec = ZOO[name]
+    chosen = {**spec.settings, "epochs": 1, **settings}
+    return Trial(model=name, seed=3, options={**spec.options, **(options or {})}, **chosen)
+
+
+def prepared(trial: Trial, steps: int | None = None) -> tuple[LanguageModel, Batches, Batches]:
+    data = corpus.load(trial)
+    train, valid = corpus.batches(trial, data, torch.Generator().manual_seed(1))
+    train.rows = train.rows[:steps]
+    return build(trial, len(data.vocab)), train, valid
+
+
+def trained(engine: Engine, trial: Trial, steps: int | None = None) -> tuple[Training, LanguageModel]:
+    model, train, valid = prepared(trial, steps)
+    torch.manual_seed(5)  # dropout's stream
+    return engine(trial, model, train, valid, CPU), model
+
+
+def furthest(one: LanguageModel, two: LanguageModel) -> float:
+    pairs = zip(one.named_parameters(), two.named_parameters(), strict=True)
+    return max(float((a - b).detach().abs().max()) if n == m else 1e9 for (n, a), (m, b) in pairs)
+
+
+def assert_agree(trial: Trial, steps: int = 20) -> None:
+    (slow, expected), (fast, got) = trained(learner.train, trial, steps), trained(loop.train, trial, steps)
+    assert len(fast.losses) == steps
+    assert fast.losses == pytest.approx(slow.losses, abs=TOLERANCE)
+    assert furthest(got, expected) < TOLERANCE
+    assert fast.wd == slow.wd
+
+
+@pytest.mark.parametrize("name", NEURAL)
+def test_the_first_twenty_steps_are_the_learners(name: str) -> None:
+    assert_agree(chapter(name))
+
+
+@pytest.mark.parametrize(
+    "trial",
+    [
+        chapter("lm7", horizon=4),
+        chapter("lm7", horizon=32),
+        chapter("lm4", order="shuffled", reset="batch"),
+        chapter("lm6", {"hidden": 50}, reset="never"),
+        chapter("lm6", {"dropout": 0.4, "tying": True}, wd=0.5, lr=3e-2),
+        chapter("gru-after", {"layers": 1}, alpha=2.0),
+    ],
+    ids=["short horizon", "long horizon", "shuffled", "odd width", "heavy decay", "AR alone"],
+)
+def test_they_agree_away_from_the_chapter_too(trial: Trial) -> None:
+    assert_agree(trial)
+
+
+class TwoReaders(LMModel2):
+    """Only every second batch gives `other` a gradient."""
+
+    def __init__(self, vocab: int) -> None:
+        super().__init__(vocab)
+        self.other, self.batches = nn.Linear(64, vocab), 0
+
+    def read(self, hidden: torch.Tensor) -> Output:
+        self.batches += 1
+        layer = self.other if self.batches % 2 else self.h_o
+        return Output(layer(hidden), hidden, hidden)
+
+
+def test_a_weight_that_a_batch_does_not_use_keeps_its_momentum_in_both() -> None:
+    models = []
+    for engine in (learner.train, loop.train):
+        _, train, valid = prepared(chapter("lm4"), 20)
+        torch.manual_seed(0)
+        models.append(TwoReaders(30))  # words of Human Numbers
+        engine(chapter("lm4"), models[-1], train, valid, CPU)
+    assert furthest(*models) < TOLERANCE
+
+
+def test_they_clip_alike() -> None:
+    clipped = chapter("lm6", clip=0.05)
+    assert_agree(clipped)
+    (_, with_clip), (_, without) = (trained(loop.train, t, 20) for t in (clipped, chapter("lm6")))
+    assert furthest(with_clip, without) > 100 * TOLERANCE
+
+
+@pytest.mark.parametrize("moms", [(0.95, 0.85, 0.95), (0.8, 0.7, 0.8)])
+@pytest.mark.parametrize("steps", [1, 20, 735])
+def test_the_schedule_is_fit_one_cycles(steps: int, moms: tuple[float, float, float]) -> None:
+    lr = 1e-2
+    schedules = (
+        combined_cos(0.25, lr / 25, lr, lr / 1e5),
+        combined_cos(0.25, *moms),
+    )  # the defaults of fit_one_cycle
+    got = list(loop.one_cycle(steps, lr, moms))
+    expected = [tuple(float(at(step / steps)) for at in schedules) for step in range(steps)]
+    assert len(got) == steps
+    for pair, reference in zip(got, expected, strict=True):
+        assert pair == pytest.approx(reference, rel=0, abs=1e-7)  # fastai's positions are float32
+
+
+def test_the_schedule_runs_over_all_epochs_as_the_learners_does() -> None:
+    trial = chapter("lm4", epochs=3)
+    slow, fast = (trained(engine, trial, 4)[0] for engine in (learner.train, loop.train))
+    assert fast.lrs == pytest.approx(slow.lrs, abs=1e-6)
+    assert fast.moms == pytest.approx(slow.moms, abs=1e-6)
+
+
+class Layers(nn.Module):
+    """Every kind of layer whose weight decay is in question."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(5, 4)
+        self.nested = nn.Sequential(nn.Linear(4, 4), nn.Sequential(nn.LayerNorm(4), nn.Conv1d(4, 4, 1)))
+        self.bare = nn.Linear(4, 4, bias=False)
+        self.batch_norm, self.group_norm = nn.BatchNorm1d(4), nn.GroupNorm(2, 4)
+        self.lstm, self.gru, self.rnn = nn.LSTM(4, 4, 2), nn.GRU(4, 4, bias=False), nn.RNN(4, 4)
+        self.cell = nn.GRUCell(4, 4)
+        self.bias = nn.Parameter(torch.ones(4))
+
+
+@pytest.mark.parametrize("name", [*NEURAL, "layers"])
+def test_weight_decay_spares_what_fastai_spares(name: str) -> None:
+    model = Layers() if name == "layers" else prepared(chapter(name))[0]
+    fastais = {id(p) for p in norm_bias_params(model)}
+    for parameter, tensor in model.named_parameters():
+        assert (tensor in loop.spared(model)) == (id(tensor) in fastais), parameter
+
+
+def test_where_the_gradient_is_zero_only_decayed_weights_shrink() -> None:
+    model = Layers()
+    for parameter in model.parameters():
+        nn.init.ones_(parameter)
+        parameter.grad = torch.zeros_like(parameter)
+    optimizer = loop.adam(model, wd=0.5)
+    for group in optimizer.param_groups:
+        group["lr"] = 0.1
+    optimizer.step()
+    left = {name: round(p.min().item(), 6) for name, p in model.named_parameters()}
+    assert left["lstm.bias_ih_l0"] == left["cell.bias_hh"] == left["group_norm.weight"] == 0.95  # 1 − lr·wd
+    assert left["nested.0.bias"] == left["nested.1.0.weight"] == left["group_norm.bias"] == left["bias"] == 1
+    assert set(left.values()) == {0.95, 1}
+
+
+def test_frozen_parameters_are_left_alone() -> None:
+    model = Layers()
+    model.embedding.weight.requires_grad_(False)
+    groups = loop.adam(model, wd=0.5).param_groups
+    trained = {id(p) for group in groups for p in group["params"]}
+    assert trained == {id(p) for p in model.parameters()} - {id(model.embedding.weight)}
+
+
+def test_a_model_without_biases_can_be_trained() -> None:
+    model = nn.Linear(2, 1, bias=False)
+    optimizer = loop.adam(model, wd=0.1)
+    before = model.weight.detach().clone()
+    model(torch.ones(1, 2)).sum().backward()
+    optimizer.step()
+    assert not torch.equal(model.weight, before)
+
+
+@pytest.mark.parametrize("name", ["lm7", "awd"])
+def test_tied_weights_are_one_tensor_and_are_trained(name: str) -> None:
+    trial = chapter(name)
+    before = prepared(trial)[0].i_h.weight.detach().clone()
+    _, model = trained(loop.train, trial, 3)
+    assert model.h_o.weight is model.i_h.weight
+    assert not torch.equal(model.i_h.weight, before)
+
+
+def test_a_trained_model_has_ordinary_parameters() -> None:
+    trial = chapter("lm7")
+    _, model = trained(loop.train, trial, 3)
+    for parameter in model.parameters():
+        assert parameter.is_leaf and parameter.requires_grad
+        assert parameter.untyped_storage().nbytes() == parameter.numel() * 4  # bytes of a float32
+    fresh, train, _ = prepared(trial)
+    fresh.load_state_dict(model.state_dict())
+    tokens, _ = next(iter(train))
+    model.reset()
+    with torch.no_grad():
+        assert torch.equal(fresh.eval()(tokens).logits, model.eval()(tokens).logits)
+
+
+@pytest.mark.parametrize("reset", ["epoch", "batch", "never"])
+def test_the_state_is_forgotten_after_the_same_batches(reset: str) -> None:
+    trial = chapter("lm4", epochs=2, reset=reset)
+
+    def forgotten(engine: Engine) -> list[int]:
+        model, train, valid = prepared(trial, 3)
+        forget, read, when = model.reset, [], []
+        model.register_forward_pre_hook(lambda *_: read.append(1))
+
+        def counted() -> None:
+            when.append(len(read))
+            forget()
+
+        model.reset = counted  # type: ignore[method-assign]
+        engine(trial, model, train, valid, CPU)
+        return when
+
+    assert forgotten(loop.train) == forgotten(learner.train)
+
+
+def test_the_same_trial_gives_the_same_bits() -> None:
+    trial = chapter("lm7", epochs=2)
+    (one, first), (two, second) = (trained(loop.train, trial, 10) for _ in range(2))
+    assert one.trace.packed() == two.trace.packed()
+    assert one.trace.tensors == ["loss", *(name for name, _ in first.named_parameters())]
+    assert len(one.trace.sums) == 20 * 4 * len(one.trace.tensors)  # 2 epochs of 10 steps, CRC-32
+    assert fingerprint(dict(first.named_parameters())) == fingerprint(dict(second.named_parameters()))
+    assert [e.valid_loss for e in one.epochs] == [e.valid_loss for e in two.epochs]
+
+
+@pytest.mark.parametrize("name", ["lm2", "lm4", "lm7"])
+def test_an_epochs_columns_are_the_learners(name: str) -> None:
+    trial = chapter(name, epochs=2)
+    slow, fast = (trained(engine, trial, 25)[0] for engine in (learner.train, loop.train))
+    for expected, got in zip(slow.epochs, fast.epochs, strict=True):
+        for column in ("epoch", "train_loss", "ar", "tar", "valid_loss"):
+            assert getattr(got, column) == pytest.approx(getattr(expected, column), rel=1e-4), column
+        assert got.accuracy == pytest.approx(expected.accuracy, abs=1e-3)  # a tie may fall either way
+    assert (fast.epochs[0].ar > 0) == (name == "lm7") == (fast.epochs[0].tar > 0)
+    assert len(fast.valid.targets) == len(slow.valid.targets)
+
+
+def test_train_loss_is_the_debiased_moving_average() -> None:
+    # by hand: (.98 · .02 · 1 + .02 · 2) / (1 − .98²) = .0596 / .0396
+    assert loop.smoothed([1.0, 2.0]) == pytest.approx(0.0596 / 0.0396)
+
+
+def test_divergence_is_told_at_the_same_step() -> None:
+    trial = chapter("lm4", lr=1e6, epochs=2)
+    reasons = []
+    for engine in (learner.train, loop.train):
+        with pytest.raises(Diverged) as caught:
+            trained(engine, trial)
+        reasons.append(str(caught.value))
+    assert reasons[0] == reasons[1]
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("name", ["lm4", "lm6", "awd"])
+def test_a_gpu_takes_the_same_first_steps(name: str) -> None:
+    without = {option: 0.0 for option in ZOO[name].options if option.endswith("_p")}
+    trial = chapter(name, without)  # a GPU draws other numbers for dropout
+    model, train, valid = prepared(trial, 10)
+    on_gpu = loop.train(trial, model, train, valid, torch.device("cuda"))
+    on_cpu, _ = trained(loop.train, trial, 10)
+    assert on_gpu.losses == pytest.approx(on_cpu.losses, abs=1e-3)

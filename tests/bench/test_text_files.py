@@ -1,0 +1,115 @@
+"""A text file of a user's own: tokens, vocabulary, roles, and what is refused."""
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from bench.corpus import UNKNOWN, batches, corpus, load
+from bench.text import data_hash
+from bench.trial import BadInput, Trial
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Callable[[str], str]:
+    def write(text: str) -> str:
+        path = tmp_path / "mine.txt"
+        path.write_bytes(text.encode())
+        return str(path)
+
+    return write
+
+
+def test_words_and_single_marks_are_tokens(file: Callable[[str], str]) -> None:
+    text = corpus(file('Ça va?\n"Yes, it\'s…" \t fine_1.\n'))
+    assert text.decode(text.ids) == [
+        "Ça",
+        "va",
+        "?",
+        '"',
+        "Yes",
+        ",",
+        "it",
+        "'",
+        "s",
+        "…",
+        '"',
+        "fine_1",
+        ".",
+    ]
+    assert text.vocab[:4] == ("Ça", "va", "?", '"')
+
+
+def test_characters_are_tokens_when_asked_for_white_space_too(file: Callable[[str], str]) -> None:
+    text = corpus(file("ab a\n"), tokens="char")
+    assert text.vocab == ("a", "b", " ", "\n")
+    assert text.ids.tolist() == [0, 1, 2, 0, 3]
+
+
+def test_a_capped_vocabulary_keeps_the_most_common_and_calls_the_rest_unknown(
+    file: Callable[[str], str],
+) -> None:
+    text = corpus(file("rare b b b other a a a a seldom"), cap=3)
+    assert text.vocab == ("b", "a", UNKNOWN)
+    assert text.decode(text.ids) == [UNKNOWN, *"bbb", UNKNOWN, *"aaaa", UNKNOWN]
+
+
+@pytest.mark.parametrize("cap", [0, 3, 100])
+def test_a_cap_that_the_vocabulary_fits_changes_nothing(file: Callable[[str], str], cap: int) -> None:
+    assert corpus(file("a b c a b"), cap=cap).vocab == ("a", "b", "c")
+
+
+def test_the_roles_of_another_text_are_bands_of_frequency(file: Callable[[str], str]) -> None:
+    words = [f"w{i}" for i in range(12) for _ in range(12 - i)]  # w0 twelve times … w11 once
+    text = corpus(file(" ".join(words)))
+    kinds = {
+        text.vocab[i]: text.role_names[r] for i, r in zip(text.ids.tolist(), text.roles.tolist(), strict=True)
+    }
+    assert {kinds[f"w{i}"] for i in range(10)} == {"rank 1–10"}
+    assert {kinds[f"w{i}"] for i in (10, 11)} == {"rank 11–100"}
+
+
+def test_a_text_is_known_by_its_content(file: Callable[[str], str]) -> None:
+    assert data_hash(file("some words")) == hashlib.sha256(b"some words").hexdigest()
+
+
+def test_a_missing_file_is_refused_with_its_path_and_a_cure(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=r"no-such.txt: No such file or directory; give the path of a UTF-8"):
+        corpus(str(tmp_path / "no-such.txt"))
+
+
+def test_a_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="Is a directory; give the path"):
+        corpus(str(tmp_path))
+
+
+@pytest.mark.parametrize("text", ["", " \n\t\n"])
+def test_a_text_without_words_is_refused(file: Callable[[str], str], text: str) -> None:
+    with pytest.raises(BadInput, match=r"mine.txt: the file has no text; give a file with words"):
+        corpus(file(text))
+
+
+def test_bytes_that_are_not_utf8_are_refused_with_their_place(tmp_path: Path) -> None:
+    path = tmp_path / "latin.txt"
+    path.write_bytes("ca va, garçon".encode("latin-1"))
+    with pytest.raises(BadInput, match=r"latin.txt: byte 10 is not UTF-8; save the file as UTF-8"):
+        corpus(str(path))
+
+
+@pytest.mark.parametrize("settings", [{"batch": 8}, {"batch": 2, "window": 40}, {"batch": 1000}])
+def test_a_text_too_short_is_refused_with_the_number_of_tokens_that_suffices(
+    file: Callable[[str], str], settings: dict[str, int]
+) -> None:
+    trial = Trial(model="lm4", seed=0, corpus=file("a b " * 50), **settings)
+    with pytest.raises(BadInput, match=r"100 tokens are too few .* about ([\d,]+) are needed") as refused:
+        batches(trial, load(trial))
+    needed = int(str(refused.value).split("about ")[1].split(" ")[0].replace(",", ""))
+    path = Path(trial.corpus).with_name("long.txt")
+    path.write_text("a " * needed)
+    train, valid = batches(trial, corpus(str(path)))
+    assert len(train) >= 1 and len(valid) == 1
+    path = Path(trial.corpus).with_name("nearly.txt")
+    path.write_text("a " * (needed - 5 * trial.window))  # a fifth of the windows validates
+    with pytest.raises(BadInput):
+        batches(trial, corpus(str(path)))

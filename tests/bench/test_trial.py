@@ -1,0 +1,153 @@
+"""Trial and Result: identity is content, and every result reads back equal."""
+
+import json
+import math
+from dataclasses import asdict, fields, replace
+
+import pytest
+
+from bench import trial as module
+from bench.trial import Epoch, Result, Trial, canonical, failure, with_seed
+
+TRIAL = Trial(model="lm6", seed=0, options={"hidden": 64, "layers": 2}, source="s", data="d")
+
+CHANGED = {
+    "model": "gru",
+    "seed": 1,
+    "options": {"hidden": 65, "layers": 2},
+    "tokens": "char",
+    "vocab": 10,
+    "split": "blocks",
+    "window": 8,
+    "batch": 32,
+    "order": "shuffled",
+    "target": "last",
+    "reset": "never",
+    "horizon": 4,
+    "lr": 1e-3,
+    "epochs": 1,
+    "wd": 0.1,
+    "moms": (0.8, 0.7, 0.8),
+    "clip": 1.0,
+    "alpha": 2.0,
+    "beta": 1.0,
+    "engine": "learner",
+    "source": "t",
+    "data": "e",
+}
+
+
+def result(**changes: object) -> Result:
+    epoch = Epoch(
+        epoch=0,
+        train_loss=math.inf,
+        ar=0.1,
+        tar=0.0,
+        valid_loss=1.5,
+        accuracy=0.25,
+        train_seconds=0.1,
+        valid_seconds=0.1,
+    )
+    facts = {
+        "status": "done",
+        "started": 1.5,
+        "seconds": 0.25,
+        "epochs": (epoch, replace(epoch, epoch=1, train_loss=-math.inf)),
+        "metrics": {"valid_loss": 1.5, "valid_perplexity": math.inf, "tiny": 5e-324, "third": 1 / 3},
+        "roles": {"digit": (1.25, 3, 4), "none": (math.inf, 0, 1)},
+        "witnesses": {"moms": {"ok": True, "declared": [0.8, 0.7], "seen": [0.8, 0.7]}},
+        "passage": ({"token": "<unk>", "guess": "é", "p": 0.5},),
+        "fingerprints": {"weights": "ab"},
+        "trace": {"tensors": ["loss"], "sums": "AAAA"},
+        "environment": {"cpus": 2, "commit": ""},
+    }
+    return Result(**{"trial": TRIAL, **facts, **changes})
+
+
+def test_every_field_but_the_path_of_the_corpus_is_part_of_the_identity() -> None:
+    assert set(CHANGED) | {"corpus"} == {f.name for f in fields(Trial)}
+    ids = {replace(TRIAL, **{name: value}).id for name, value in CHANGED.items()}
+    assert len(ids) == len(CHANGED) and TRIAL.id not in ids
+
+
+def test_a_corpus_counts_by_its_text_not_by_its_path() -> None:
+    assert replace(TRIAL, corpus="/elsewhere/text.txt").id == TRIAL.id
+    assert replace(TRIAL, data="another text").id != TRIAL.id
+
+
+def test_the_order_of_options_does_not_count() -> None:
+    other = replace(TRIAL, options={"layers": 2, "hidden": 64})
+    assert other == TRIAL and other.id == TRIAL.id and canonical(asdict(other)) == canonical(asdict(TRIAL))
+
+
+def test_a_horizon_of_zero_is_the_window() -> None:
+    assert replace(TRIAL, horizon=0) == replace(TRIAL, horizon=16)
+    assert Trial(model="lm6", seed=0, window=8).horizon == 8
+
+
+def test_momenta_may_come_as_a_list() -> None:
+    assert replace(TRIAL, moms=[0.95, 0.85, 0.95]).id == TRIAL.id
+
+
+def test_an_identity_is_sixteen_hex_digits_and_knows_the_format(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = TRIAL.id
+    assert len(before) == 16 and int(before, 16) >= 0
+    monkeypatch.setattr(module, "FORMAT", module.FORMAT + 1)
+    assert TRIAL.id != before
+
+
+def test_an_identity_is_the_same_in_every_process_and_release() -> None:
+    """Written down on purpose: whoever changes it makes every ledger start again, and must raise FORMAT."""
+    assert TRIAL.id == "03c616705ab87b91"
+
+
+def test_factors_are_flat_and_leave_out_the_seed_and_the_hashes() -> None:
+    flat = TRIAL.factors()
+    assert flat["moms"] == "0.95,0.85,0.95" and flat["hidden"] == 64 and flat["model"] == "lm6"
+    assert not {"seed", "options", "source", "data"} & set(flat)
+    assert all(isinstance(value, bool | int | float | str) for value in flat.values())
+    assert with_seed(TRIAL, 5).factors() == flat and with_seed(TRIAL, 5).seed == 5
+
+
+def test_a_trial_reads_back_equal() -> None:
+    assert Trial.from_dict(json.loads(canonical(asdict(TRIAL)))) == TRIAL
+
+
+def test_an_unknown_key_of_a_trial_is_refused() -> None:
+    with pytest.raises(TypeError, match="depth"):
+        Trial.from_dict({**asdict(TRIAL), "depth": 3})
+
+
+@pytest.mark.parametrize("kind", ["done", "failed"])
+def test_a_result_reads_back_equal(kind: str) -> None:
+    one = result() if kind == "done" else failure(TRIAL, "killed by signal 9", output="…", attempts=3)
+    assert Result.from_dict(one.to_dict()) == one
+    again = Result.from_dict(json.loads(canonical(one.to_dict())))
+    assert again == one
+    assert canonical(again.to_dict()) == canonical(one.to_dict())
+
+
+def test_not_a_number_survives_the_file() -> None:
+    one = result(metrics={"valid_loss": math.nan}, roles={"digit": (math.nan, 0, 1)})
+    again = Result.from_dict(json.loads(canonical(one.to_dict())))
+    assert math.isnan(again.metrics["valid_loss"]) and math.isnan(again.roles["digit"][0])
+
+
+def test_canonical_json_is_sorted_ascii_and_strict() -> None:
+    assert canonical({"b": [1, (2,)], "a": "é", 3: True}) == b'{"3":true,"a":"\\u00e9","b":[1,[2]]}'
+    assert canonical([math.nan, math.inf, -math.inf]) == b'["nan","inf","-inf"]'
+    assert json.loads(canonical([0.1, 1e-320, 1 / 3])) == [0.1, 1e-320, 1 / 3]
+
+
+def test_a_failure_has_a_reason_of_one_line() -> None:
+    failed = failure(TRIAL, "ValueError:\n  too\tmany\n")
+    assert failed.reason == "ValueError: too many"
+    assert not failed.done and not failed.diverged
+    assert failure(TRIAL, "diverged: nan").diverged and result().done
+
+
+def test_trials_and_results_are_frozen() -> None:
+    with pytest.raises(AttributeError):
+        TRIAL.seed = 1
+    with pytest.raises(AttributeError):
+        result().status = "failed"

@@ -1,0 +1,218 @@
+"""Each factor's witness: content with a trial that does what it declares, and with no other."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from bench import run
+from bench.diagnostics import dropout_witness, fingerprint
+from bench.models.recurrent import LanguageModel
+from bench.models.registry import ZOO
+from bench.regularization import Dropout
+from bench.run import run_trial
+from bench.training import learner
+from bench.trial import Trial
+
+engines = pytest.mark.parametrize("engine", ["learner", "loop"])
+
+
+def regularized(small: Callable[..., Trial], **changes: object) -> Trial:
+    options = {"hidden": 8, "dropout": 0.4, "tying": True}
+    settings = {"options": options, "alpha": 2.0, "beta": 1.0, "wd": 0.1, "moms": (0.8, 0.7, 0.8)}
+    return small("lm7", **{**settings, **changes})
+
+
+def doubtful(trial: Trial) -> set[str]:
+    """The factors whose witness says no."""
+    found = run_trial(trial).witnesses
+    assert {"lr", "moms", "wd", "alpha", "beta", "horizon"} <= set(found)
+    return {factor for factor, witness in found.items() if not witness["ok"]}
+
+
+@engines
+@pytest.mark.parametrize("name", [name for name, spec in ZOO.items() if not spec.counted])
+def test_a_good_trial_has_witnesses_for_its_factors_and_all_say_yes(
+    small: Callable[..., Trial], name: str, engine: str
+) -> None:
+    spec = ZOO[name]
+    options = {**spec.options, "hidden": 8}
+    keys = ("target", "order", "reset", "lr", "alpha", "beta", "wd", "moms")
+    settings = {key: spec.settings[key] for key in keys if key in spec.settings}
+    window = {"window": 3} if name == "lm1" else {}
+    result = run_trial(small(name, options=options, engine=engine, **settings, **window))
+    assert result.status == "done" or result.diverged, result.reason
+    assert {k: w for k, w in result.witnesses.items() if not w["ok"]} == {}
+    assert ("tying" in result.witnesses) == ("tying" in options)
+    assert ("dropout" in result.witnesses) == ("dropout" in options)
+
+
+@engines
+def test_lmmodel7_shows_what_its_regularisers_did(small: Callable[..., Trial], engine: str) -> None:
+    seen = run_trial(regularized(small, engine=engine)).witnesses
+    assert set(seen) == {"lr", "moms", "wd", "alpha", "beta", "horizon", "tying", "dropout"}
+    assert all(w["ok"] for w in seen.values())
+    assert seen["alpha"]["seen"] > 0 and seen["beta"]["seen"] > 0 and seen["tying"]["seen"] is True
+    assert seen["horizon"] == {"ok": True, "declared": 4, "seen": 4}
+    assert seen["dropout"]["seen"] == pytest.approx(0.4, abs=0.01)
+
+
+@engines
+@pytest.mark.parametrize(
+    ("factor", "value"),
+    [("lr", 5e-3), ("wd", 0.2), ("moms", (0.95, 0.85, 0.95)), ("alpha", 0.0), ("beta", 0.0)],
+    ids=lambda value: str(value),
+)
+def test_an_engine_that_does_another_thing_than_declared_is_found_out(
+    small: Callable[..., Trial], monkeypatch: pytest.MonkeyPatch, engine: str, factor: str, value: Any
+) -> None:
+    fit = run.fit
+    monkeypatch.setattr(run, "fit", lambda trial, *rest: fit(replace(trial, **{factor: value}), *rest))
+    assert doubtful(regularized(small, engine=engine)) == {factor}
+
+
+@engines
+@pytest.mark.parametrize("batch", [47, 39, 26, 23, 18])
+def test_few_updates_are_no_reason_to_doubt(small: Callable[..., Trial], engine: str, batch: int) -> None:
+    """With 5, 6, 9, 10 or 13 of them, none falls on the peak of the learning rate."""
+    trial = small(engine=engine, batch=batch, lr=0.1)
+    result = run_trial(trial)
+    assert result.metrics["train_updates"] == 239 // batch
+    assert all(w["ok"] for w in result.witnesses.values()), result.witnesses
+
+
+@engines
+@pytest.mark.parametrize("factor", ["alpha", "beta"])
+def test_a_penalty_that_was_not_declared_is_found_out(
+    small: Callable[..., Trial], monkeypatch: pytest.MonkeyPatch, engine: str, factor: str
+) -> None:
+    fit = run.fit
+    monkeypatch.setattr(run, "fit", lambda trial, *rest: fit(replace(trial, **{factor: 1.0}), *rest))
+    assert doubtful(small(engine=engine)) == {factor}
+
+
+@pytest.mark.parametrize("penalties", [{"alpha": 2.0}, {"beta": 1.0}, {"alpha": 2.0, "beta": 1.0}], ids=str)
+def test_a_regulariser_that_is_never_called_is_found_out(
+    small: Callable[..., Trial], monkeypatch: pytest.MonkeyPatch, penalties: dict[str, float]
+) -> None:
+    """fastai 2.2.0 to 2.8.3 ignored alpha and beta in silence: fastai issue 3605."""
+    monkeypatch.setattr(learner.Regularizer, "after_loss", lambda self: None)
+    result = run_trial(small(engine="learner", **penalties))
+    assert {k for k, w in result.witnesses.items() if not w["ok"]} == set(penalties)
+    assert result.metrics["train_ar"] == result.metrics["train_tar"] == 0
+
+
+@engines
+@pytest.mark.parametrize("rows", [1, 8])
+def test_tar_acts_whatever_the_number_of_rows(small: Callable[..., Trial], engine: str, rows: int) -> None:
+    """fastai's own guard tests the rows of a batch, and leaves TAR out where there is one."""
+    assert run_trial(small(engine=engine, batch=rows, window=8, beta=1.0)).witnesses["beta"]["ok"]
+
+
+@engines
+def test_tar_on_windows_of_one_word_is_a_dead_toggle_and_no_nan(
+    small: Callable[..., Trial], engine: str
+) -> None:
+    result = run_trial(small(engine=engine, batch=64, window=1, beta=1.0))
+    assert result.metrics["train_tar"] == 0.0
+    assert result.witnesses["beta"] == {"ok": False, "declared": 1.0, "seen": 0.0}
+
+
+def broken(monkeypatch: pytest.MonkeyPatch, breaking: Callable[[LanguageModel], None]) -> None:
+    """Every model is built with this defect."""
+    build = run.build
+
+    def badly(trial: Trial, vocab: int) -> LanguageModel:
+        model = build(trial, vocab)
+        breaking(model)
+        return model
+
+    monkeypatch.setattr(run, "build", badly)
+
+
+def untie(model: LanguageModel) -> None:
+    model.h_o.weight = nn.Parameter(model.h_o.weight.detach().clone())
+
+
+def drop_nothing(model: LanguageModel) -> None:
+    model.drop = nn.Identity()
+
+
+def drop_half_as_much(model: LanguageModel) -> None:
+    model.drop = Dropout(0.2)
+
+
+class Restless(Dropout):
+    """Goes on dropping in evaluation."""
+
+    def eval(self) -> "Restless":
+        return self.train()
+
+
+def drop_always(model: LanguageModel) -> None:
+    model.drop = Restless(0.4)
+
+
+def flow_through_the_window(model: LanguageModel) -> None:
+    model.horizon = 0
+
+
+BREAKS = [
+    ("tying", untie, {}),
+    ("dropout", drop_nothing, {}),
+    ("dropout", drop_half_as_much, {}),
+    ("dropout", drop_always, {}),
+    ("horizon", flow_through_the_window, {"horizon": 1}),
+    ("horizon", flow_through_the_window, {"horizon": 16}),
+]
+
+
+@pytest.mark.parametrize(
+    ("factor", "breaking", "changes"), BREAKS, ids=lambda part: getattr(part, "__name__", str(part))
+)
+def test_a_model_with_a_broken_factor_is_found_out(
+    small: Callable[..., Trial],
+    monkeypatch: pytest.MonkeyPatch,
+    factor: str,
+    breaking: Callable[[LanguageModel], None],
+    changes: dict[str, Any],
+) -> None:
+    trial = regularized(small, **changes)
+    assert doubtful(trial) == set()
+    broken(monkeypatch, breaking)
+    assert doubtful(trial) == {factor}
+
+
+def test_weights_tied_where_they_should_not_be_are_found_out(
+    small: Callable[..., Trial], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def tie(model: LanguageModel) -> None:
+        model.h_o.weight = model.i_h.weight
+
+    trial = small(options={"hidden": 8, "tying": False})
+    assert doubtful(trial) == set()
+    broken(monkeypatch, tie)
+    assert doubtful(trial) == {"tying"}
+
+
+def test_the_dropout_witness_leaves_the_random_numbers_alone() -> None:
+    torch.manual_seed(5)
+    before = torch.random.get_rng_state()
+    assert dropout_witness(0.4, Dropout(0.4))["ok"]
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_a_fingerprint_changes_with_a_name_a_type_a_shape_and_a_bit() -> None:
+    weights = {"b": torch.zeros(2, 3), "a": torch.ones(2)}
+    same = {"a": torch.ones(2), "b": torch.zeros(2, 3)}
+    others: list[dict[str, torch.Tensor]] = [
+        {"c": torch.zeros(2, 3), "a": torch.ones(2)},
+        {"b": torch.zeros(3, 2), "a": torch.ones(2)},
+        {"b": torch.zeros(2, 3, dtype=torch.int32), "a": torch.ones(2)},
+        {"b": -torch.zeros(2, 3), "a": torch.ones(2)},  # −0.0 is another bit
+    ]
+    assert fingerprint(same) == fingerprint(weights)
+    assert len({fingerprint(w) for w in [weights, *others]}) == 5
