@@ -6,13 +6,16 @@ FLAGS   ?=
 BIN     := .venv/bin
 PIP     := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: ablations golden test check lock ui clean
+.PHONY: ablations golden chapter test check lock ui clean
 
 ablations: .venv/installed
 	@$(BIN)/unrolled run $(STUDIES) $(if $(SEEDS),--seeds $(SEEDS)) $(FLAGS)
 
 golden: .venv/installed
 	@$(BIN)/unrolled run golden
+
+chapter: .venv/installed
+	@$(BIN)/unrolled chapter
 
 test: .venv/installed-for-tests
 	$(BIN)/python -m pytest $(FLAGS)

@@ -39,7 +39,7 @@ def parser() -> argparse.ArgumentParser:
     planned.add_argument("--set", action="append", default=[], metavar="KEY=VALUES", help="lr=1e-3,1e-2")
     planned.add_argument("--yes", action="store_true", help="plan more than 10,000 trials")
     mine = argparse.ArgumentParser(add_help=False)
-    mine.add_argument("--plugin", action="append", default=[], metavar="FILE.py", help="a model of your own")
+    mine.add_argument("--plugin", action="append", default=[], metavar="FILE.py", help="code of your own")
     kept = argparse.ArgumentParser(add_help=False)
     kept.add_argument("--results", type=Path, default=Path("results"), help="the ledger's folder")
     pages = argparse.ArgumentParser(add_help=False)
@@ -55,10 +55,18 @@ def parser() -> argparse.ArgumentParser:
     verify.add_argument("-n", "--number", type=_count, default=5, help="trials to replay")
     _limits(verify)
     _word(words, "sync", "bring MLflow level with the ledger", run_before, kept)
+    _word(words, "chapter", "answer the chapter's questions on one page", kept, pages, do="chapter")
     ui = _word(words, "ui", "browse MLflow on 127.0.0.1")
     ui.add_argument("--port", type=int, default=5000)
     _word(words, "models", "the zoo", mine, do="looking")
-    _show(_word(words, "show", "look inside"))
+    _show(_word(words, "show", "look inside a trial, a study or a corpus", mine, kept, do="inside"))
+    learner = _word(words, "learner", "train a finished trial again and save its weights", mine, kept)
+    learner.set_defaults(do="ablations.inside:save")
+    learner.add_argument("trial", metavar="TRIAL", help="its identity, or how that begins")
+    learner.add_argument("--save", type=Path, required=True, metavar="FILE.pth", help="a torch state_dict")
+    new = _word(words, "new", "write a file of your own to start from", do="scaffold")
+    new.add_argument("kind", choices=("cell", "model", "regularizer", "study"))
+    new.add_argument("file", type=Path, metavar="FILE", help="my_cell.py, my.toml; it must not exist")
     return top
 
 
@@ -91,8 +99,17 @@ def _limits(run: argparse.ArgumentParser) -> None:
 
 
 def _show(show: argparse.ArgumentParser) -> None:
-    what = show.add_subparsers(required=True, metavar="WHAT")
-    corpus = _word(what, "corpus", "the first validation batches, decoded into words", do="looking")
+    show.add_argument(
+        "what",
+        metavar="WHAT",
+        help="a trial's identity, or how that begins; a study that was run: its trials; "
+        "corpus: the first validation batches, decoded into words",
+    )
+    trial = show.add_argument_group("of a trial")
+    trial.add_argument(
+        "--generate", type=_count, default=0, metavar="N", help="train it again, write N tokens"
+    )
+    corpus = show.add_argument_group("of a corpus")
     corpus.add_argument("--model", default="lm4", help="whose chapter settings decide window and order")
     corpus.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="window=8")
     corpus.add_argument("--batches", type=_count, default=2)

@@ -4,6 +4,8 @@ import os
 import sys
 from argparse import Namespace
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import groupby
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     from ablations.entry import StudyFacts
     from ablations.recorder import Recorder
     from ablations.runner import Tally
-    from reports.evidence import Evidence
+    from reports.evidence import Arm, Evidence, Tuned
 
 
 def run(args: Namespace) -> int:
@@ -36,6 +38,8 @@ def run(args: Namespace) -> int:
             break
     if args.dry_run:
         return 0
+    if len(args.studies) > 1 or args.studies == ["all"]:
+        print(f"all reports: {args.out / 'index.html'}")
     return 130 if interrupted else 1 if failed else 0
 
 
@@ -49,7 +53,7 @@ def _run_one(chosen: study.Study, args: Namespace) -> tuple[int, bool]:
         plan = plans.store(plan, ledger)
         recorder = Recorder(_facts(plan), uri())
         try:
-            tally = _train(plan, trials, ledger, recorder, args)
+            plan, tally = _train(plan, trials, ledger, recorder, args)
         except BaseException:
             recorder.close("FAILED", patience=5)
             raise
@@ -73,13 +77,27 @@ def _run_one(chosen: study.Study, args: Namespace) -> tuple[int, bool]:
 
 def _train(
     plan: Plan, trials: Sequence[Trial], ledger: Ledger, recorder: "Recorder", args: Namespace
+) -> tuple[Plan, "Tally"]:
+    """Train what is missing and then, where the study tunes and every search has ended, the winners."""
+    first = _train_missing(plan, trials, ledger, recorder, args)
+    if not plan.searches or first.interrupted or (args.fail_fast and first.failed):
+        return plan, first
+    plan, winners = plans.settle(plan, trials, ledger)
+    plan = plans.store(plan, ledger)
+    second = _train_missing(plan, winners, ledger, recorder, args)
+    sums = {key: getattr(first, key) + getattr(second, key) for key in ("done", "failed", "skipped", "left")}
+    return plan, replace(second, **sums)
+
+
+def _train_missing(
+    plan: Plan, trials: Sequence[Trial], ledger: Ledger, recorder: "Recorder", args: Namespace
 ) -> "Tally":
     from ablations.progress import progress
     from ablations.runner import run_trials
 
-    names = {id: f"{arm.name}/seed={seed}" for arm in plan.arms for seed, id in arm.trials.items()}
-    arms = {id: arm.name for arm in plan.arms for id in arm.trials.values()}
-    have = ledger.results(plan.ids)
+    names = {id: f"{arm.name}/seed={seed}" for id, (arm, seed) in plan.places.items()}
+    arms = {id: arm.name for id, (arm, _) in plan.places.items()}
+    have = ledger.results(trial.id for trial in trials)
     for id, result in have.items():
         recorder.record(arms[id], result)
     missing = [t for t in trials if t.id not in have or (args.retry and not have[t.id].done)]
@@ -197,12 +215,9 @@ def _report(chosen: Sequence[Plan], ledger: Ledger, out: Path, recorder: "Record
 
 def evidence(plan: Plan, ledger: Ledger, recorder: "Recorder | None" = None) -> "Evidence":
     """What the report of a plan is made from: the ledger's results, arm by arm."""
-    from reports.evidence import Arm, Evidence
+    from reports.evidence import Evidence
 
-    results: dict[str, dict[int, Result]] = {arm.name: {} for arm in plan.arms}
-    for arm, seed, result in plan.cells(ledger):
-        results[arm.name][seed] = result
-    links = {arm.name: _links(arm, recorder) for arm in plan.arms}
+    results = ledger.results(plan.ids)
     return Evidence(
         study=plan.study,
         question=plan.question,
@@ -210,22 +225,47 @@ def evidence(plan: Plan, ledger: Ledger, recorder: "Recorder | None" = None) -> 
         metric=plan.metric,
         equivalence=plan.equivalence,
         seeds=plan.seeds,
-        arms=tuple(
-            Arm(
-                name=arm.name,
-                model=arm.model,
-                title=arm.title,
-                changes=arm.changes,
-                results=results[arm.name],
-                exploratory=arm.exploratory,
-                links=links[arm.name],
-            )
-            for arm in plan.arms
-        ),
+        arms=tuple(_seen(arm, results, recorder) for arm in plan.arms),
+        tuned=tuple(_tuned(plan, results, recorder)),
         plan=plan.hash,
         planned=plan.planned,
         command=plan.command,
     )
+
+
+def _seen(arm: plans.PlannedArm, results: Mapping[str, Result], recorder: "Recorder | None") -> "Arm":
+    from reports.evidence import Arm
+
+    return Arm(
+        name=arm.name,
+        model=arm.model,
+        title=arm.title,
+        changes=arm.changes,
+        results=_had(arm, results),
+        exploratory=arm.exploratory,
+        links=_links(arm, recorder),
+    )
+
+
+def _tuned(plan: Plan, results: Mapping[str, Result], recorder: "Recorder | None") -> Iterator["Tuned"]:
+    """Each tuned arm's searches, and its winner if there is one."""
+    from reports.evidence import Tuned
+
+    winners = {arm.tunes: arm for arm in plan.tuned}
+    for name, group in groupby(plan.searches, key=lambda search: search.tunes):
+        searches, won = list(group), winners.get(name)
+        yield Tuned(
+            arm=name,
+            setting=searches[0].setting,
+            seeds=tuple(searches[0].trials),
+            levels={search.level: _had(search, results) for search in searches},
+            best=won.level if won else None,
+            own=_seen(won, results, recorder) if won else None,
+        )
+
+
+def _had(arm: plans.PlannedArm, results: Mapping[str, Result]) -> dict[int, Result]:
+    return {seed: results[id] for seed, id in arm.trials.items() if id in results}
 
 
 def _links(arm: plans.PlannedArm, recorder: "Recorder | None") -> dict[int, str]:
@@ -242,9 +282,9 @@ def sync(args: Namespace) -> int:
     ledger = Ledger(args.results)
     for plan in _plans(args.studies, ledger):
         with ledger.lock(plan.study):
-            by_arm: dict[str, list[Result]] = {arm.name: [] for arm in plan.arms}
+            by_arm: dict[str, list[Result]] = {}
             for arm, _, result in plan.cells(ledger):
-                by_arm[arm.name].append(result)
+                by_arm.setdefault(arm.name, []).append(result)
             print(f"{plan.study}: {tracking.sync(_facts(plan), by_arm, tracking.uri())}")
     return 0
 

@@ -35,6 +35,15 @@ class Ledger:
         """Where the result of a trial lies, whether or not it is there."""
         return self.root / "trials" / id[:2] / f"{id}.json"
 
+    @property
+    def checkpoints(self) -> Path:
+        """Where trials that take long keep their state from epoch to epoch."""
+        return self.root / "checkpoints"
+
+    def checkpoint(self, id: str) -> Path:
+        """The kept state of a trial, whether or not there is one."""
+        return self.checkpoints / f"{id}.pt"
+
     def record(self, result: Result) -> None:
         """Keep a result, durably, in place of an earlier one of the same trial.
 

@@ -3,8 +3,9 @@
 import os
 from argparse import Namespace
 from collections.abc import Iterator
+from statistics import fmean
 
-from ablations import planning, study
+from ablations import planning, study, tuning
 from ablations.settings import parse_set, resolve
 from bench import plugins
 from bench.trial import Trial
@@ -40,7 +41,8 @@ def print_plan(found: study.Study) -> None:
     seconds = {name: 0.0 for name, _ in cells}
     for name, trial in cells:
         seconds[name] += planning.expected_seconds(trial)
-    total = sum(seconds.values())
+    searching = [planning.expected_seconds(trial) for _, trial in tuning.trials(found, lambda trial: trial)]
+    total = sum(seconds.values()) + sum(searching)
     width = max(map(len, seconds))
     print(f"{found.name}: {found.question}\n")
     print(f"{'arm':<{width}}  seconds  what it changes")
@@ -52,6 +54,12 @@ def print_plan(found: study.Study) -> None:
     cores = os.cpu_count() or 1
     size = f"{len(found.arms)} arms × {len(found.seeds)} seeds = {len(cells)} trials"
     print(f"\n{size}, plan {found.plan[:12]}")
+    if t := found.tuning:
+        tuned = len(searching) // (len(t.levels) * len(t.seeds))
+        winners = tuned * len(found.seeds)
+        total += winners * fmean(searching)
+        size = f"{tuned} arms × {len(t.levels)} levels of {t.setting} × {len(t.seeds)} seeds"
+        print(f"tuning: {size} = {len(searching)} trials, and at most {winners} for the winners")
     print(f"about {total:.0f} CPU seconds: {total / cores / 60:.0f} min on {cores} cores")
     print("\n".join(_promise(planning.contrasts(found), len(found.seeds), found.equivalence)))
 
@@ -88,12 +96,15 @@ def _promise(contrasts: int, seeds: int, equivalence: float) -> list[str]:
 
 def models(args: Namespace) -> int:
     """List the zoo."""
-    from bench.models.registry import ZOO
+    from bench.models.registry import PENALTIES, ZOO
 
     load_plugins(args)
     for spec in ZOO.values():
         options = ", ".join(f"{key}={value}" for key, value in spec.options.items()) or "no options"
         print(f"{spec.name:<14} {spec.title:<18} {spec.about}\n{'':<14} {options}")
+    for penalty in PENALTIES.values():
+        print(f"{penalty.name:<14} {penalty.title:<18} {penalty.about}")
+        print(f"{'':<14} an option of every trained model: {penalty.name}=0.0")
     return 0
 
 

@@ -7,21 +7,27 @@ makes other trials and another plan, and old results cannot slip into a new repo
 import hashlib
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from ablations import tuning
 from ablations.ledger import Ledger, save
-from ablations.study import Study, trials
+from ablations.settings import label
+from ablations.study import Arm, Study, trials
 from bench.identity import identify
 from bench.models.registry import spec_of
-from bench.trial import BadInput, Result, Scalar, Trial, canonical
+from bench.trial import BadInput, Result, Scalar, Trial, canonical, with_seed
 
 
 @dataclass(frozen=True, kw_only=True)
 class PlannedArm:
-    """One arm and the identity of its trial for each of the study's seeds."""
+    """One arm and the identity of its trial for each of its seeds: the study's, or those of a search.
+
+    A search, and the winner of an arm's searches, name the arm that they tune, and the setting's level.
+    """
 
     name: str
     model: str
@@ -31,11 +37,17 @@ class PlannedArm:
     exploratory: bool = False
     question: str = ""
     note: str = ""
+    tunes: str = ""
+    setting: str = ""
+    level: Scalar = 0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What was decided, and when. `hash` is the sha256 of the resolved study, `command` what was typed."""
+    """What was decided, and when. `hash` is the sha256 of the resolved study, `command` what was typed.
+
+    `searches` are each tuned arm at each level, `tuned` the winners: known once every search has ended.
+    """
 
     study: str
     question: str
@@ -47,57 +59,116 @@ class Plan:
     hash: str
     command: str
     planned: float = field(default_factory=time.time)  # unix seconds
+    searches: tuple[PlannedArm, ...] = ()
+    tuned: tuple[PlannedArm, ...] = ()
+
+    @property
+    def places(self) -> dict[str, tuple[PlannedArm, int]]:
+        """Every trial's arm and seed by identity, in the order of running: declared, searches, winners.
+
+        A winner at its arm's declared level has the declared trials, which stay where they are.
+        """
+        found: dict[str, tuple[PlannedArm, int]] = {}
+        for arms in (self.arms, self.searches, self.tuned):
+            for seed in dict.fromkeys(seed for arm in arms for seed in arm.trials):
+                for arm in arms:
+                    found.setdefault(arm.trials[seed], (arm, seed))
+        return found
 
     @property
     def ids(self) -> list[str]:
         """The identity of every trial, seed by seed."""
-        return [arm.trials[seed] for seed in self.seeds for arm in self.arms]
+        return list(self.places)
 
     def cells(self, ledger: Ledger) -> Iterator[tuple[PlannedArm, int, Result]]:
         """Arm, seed and result of every trial that the ledger has."""
-        results = ledger.results(self.ids)
-        for seed in self.seeds:
-            for arm in self.arms:
-                if arm.trials[seed] in results:
-                    yield arm, seed, results[arm.trials[seed]]
+        places = self.places
+        for id, result in ledger.results(places).items():
+            yield *places[id], result
 
 
 def decide(study: Study, command: str) -> tuple[Plan, list[Trial]]:
-    """The plan of a study under today's code and data, and its trials in the order of running."""
+    """The plan of a study under today's code and data, and its trials in the order of running.
+
+    Where the study tunes, the trials of the searches are among them and the winners' are not: see `settle`.
+    """
     cells = trials(study, identify)
     by_arm: dict[str, dict[int, str]] = {arm.name: {} for arm in study.arms}
     offsets = {arm.name: arm.seed_offset for arm in study.arms}
     for name, trial in cells:
         by_arm[name][trial.seed - offsets[name]] = trial.id
-    arms = tuple(
-        PlannedArm(
-            name=arm.name,
-            model=arm.settings["model"],
-            title=spec_of(arm.settings["model"]).title,
-            changes=arm.changes,
-            trials=by_arm[arm.name],
-            **{key: getattr(arm, key) for key in ("exploratory", "question", "note")},
-        )
-        for arm in study.arms
-    )
+    searched = tuning.trials(study, identify)
+    by_search: dict[str, dict[int, str]] = {}
+    for search, trial in searched:
+        by_search.setdefault(search.name, {})[trial.seed] = trial.id
     plan = Plan(
         study=study.name,
         seeds=study.seeds,
-        arms=arms,
+        arms=tuple(_planned(arm, by_arm[arm.name]) for arm in study.arms),
+        searches=tuple(
+            replace(
+                _planned(search.arm, by_search[search.name]),
+                name=search.name,
+                tunes=search.arm.name,
+                setting=search.setting,
+                level=search.level,
+            )
+            for search in tuning.searches(study)
+        ),
         hash=study.plan,
         command=command,
         **{key: getattr(study, key) for key in ("question", "about", "metric", "equivalence")},
     )
-    return plan, [trial for _, trial in cells]
+    return plan, [trial for _, trial in (*cells, *searched)]
+
+
+def _planned(arm: Arm, ids: Mapping[int, str]) -> PlannedArm:
+    return PlannedArm(
+        name=arm.name,
+        model=arm.settings["model"],
+        title=spec_of(arm.settings["model"]).title,
+        changes=arm.changes,
+        trials=ids,
+        **{key: getattr(arm, key) for key in ("exploratory", "question", "note")},
+    )
+
+
+def settle(plan: Plan, trials: Sequence[Trial], ledger: Ledger) -> tuple[Plan, list[Trial]]:
+    """The plan with each arm's winner, and the winners' trials on the study's seeds, the declared ones apart.
+
+    `trials` are those of `decide`. Before every search has ended there is no winner.
+    """
+    searched = [id for search in plan.searches for id in search.trials.values()]
+    results = ledger.results(searched)
+    if len(results) < len(set(searched)):
+        return plan, []
+    known = {trial.id: trial for trial in trials}
+    tuned: list[PlannedArm] = []
+    again: list[dict[int, Trial]] = []
+    for name, group in groupby(plan.searches, key=lambda search: search.tunes):
+        levels = list(group)
+        best = tuning.winner([[results[id] for id in arm.trials.values()] for arm in levels], plan.metric)
+        if best is not None:
+            won = levels[best]
+            one = known[next(iter(won.trials.values()))]
+            again.append({seed: with_seed(one, seed) for seed in plan.seeds})
+            ids = {seed: trial.id for seed, trial in again[-1].items()}
+            tuned.append(replace(won, name=f"{name}, its best {label(won.setting, won.level)}", trials=ids))
+    fresh = [trials[seed] for seed in plan.seeds for trials in again]
+    return replace(plan, tuned=tuple(tuned)), [trial for trial in fresh if trial.id not in known]
 
 
 def store(plan: Plan, ledger: Ledger) -> Plan:
-    """Keep the plan in the ledger's folder and return it; the same plan again keeps its first time."""
+    """Keep the plan in the ledger's folder and return it; the same plan again keeps its first time.
+
+    It also keeps the winners, until others are settled.
+    """
     path = _path(ledger, plan.study)
     if path.exists():
         before = _read(path)
-        if (before.hash, before.ids) == (plan.hash, plan.ids):
-            plan = replace(plan, planned=before.planned)
+        declared = [(p.hash, replace(p, tuned=()).ids) for p in (before, plan)]
+        if declared[0] == declared[1]:
+            plan = replace(plan, planned=before.planned, tuned=plan.tuned or before.tuned)
     save(path, canonical(asdict(plan)))
     return plan
 
@@ -125,10 +196,13 @@ def _path(ledger: Ledger, study: str) -> Path:
 def _read(path: Path) -> Plan:
     try:
         data: dict[str, Any] = json.loads(path.read_bytes())
-        arms = tuple(
-            PlannedArm(**{**arm, "trials": {int(seed): id for seed, id in arm["trials"].items()}})
-            for arm in data.pop("arms")
-        )
-        return Plan(**{**data, "arms": arms, "seeds": tuple(data["seeds"])})
+        lists = {name: _arms(data.pop(name, [])) for name in ("arms", "searches", "tuned")}
+        return Plan(**{**data, **lists, "seeds": tuple(data["seeds"])})
     except (ValueError, TypeError, KeyError) as error:
         raise BadInput(f"{path}: is not a plan of this version; delete it and run its study again") from error
+
+
+def _arms(data: list[dict[str, Any]]) -> tuple[PlannedArm, ...]:
+    return tuple(
+        PlannedArm(**{**arm, "trials": {int(seed): id for seed, id in arm["trials"].items()}}) for arm in data
+    )

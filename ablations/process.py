@@ -21,9 +21,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
+from pathlib import Path
 
 from bench import plugins
-from bench.trial import Result, Trial, canonical, failure
+from bench.trial import BadInput, Result, Trial, canonical, failure
 
 ENVIRONMENT = {
     # One thread a process: two in one process collapse on a busy machine.
@@ -74,18 +75,20 @@ def run_alone(
     limits: Limits,
     *,
     preload: Sequence[str] = (),
+    checkpoints: Path | None = None,
     stop: Connection | None = None,
 ) -> Result | None:
     """Run `work(trial)` in a fresh process, again if that gets killed, and say what came of it.
 
     `work` is the import name of the function, as "bench.run:run_trial". `preload` has modules to import
     first: by name, in the fork server if they can be (torch); by the path of a .py file (a plug-in).
+    `checkpoints` is where the trial may keep its state from epoch to epoch, for the next attempt.
     Returns None if `stop` became readable before the end.
     """
     attempt = 0
     while True:
         attempt += 1
-        end = _attempt(trial, work, limits, preload, stop)
+        end = _attempt(trial, work, limits, preload, checkpoints, stop)
         if end.stopped:
             return None
         if (result := _judge(trial, end, limits, attempt)) is not None:
@@ -121,13 +124,18 @@ def _read_answer(trial: Trial, answer: bytes) -> Result | None:
 
 
 def _attempt(
-    trial: Trial, work: str, limits: Limits, preload: Sequence[str], stop: Connection | None
+    trial: Trial,
+    work: str,
+    limits: Limits,
+    preload: Sequence[str],
+    checkpoints: Path | None,
+    stop: Connection | None,
 ) -> _End:
     """Start a process, listen until it ends or has to be ended, and leave nothing of it behind."""
     answer, answer_in = multiprocessing.Pipe(duplex=False)
     output, output_in = multiprocessing.Pipe(duplex=False)
     process = multiprocessing.get_context("forkserver").Process(
-        target=_trial_process, args=(trial, work, preload, limits, answer_in, output_in)
+        target=_trial_process, args=(trial, work, preload, checkpoints, limits, answer_in, output_in)
     )
     with answer, output:
         try:
@@ -218,7 +226,13 @@ def _apart(preload: list[str]) -> Iterator[None]:
 
 
 def _trial_process(
-    trial: Trial, work: str, preload: Sequence[str], limits: Limits, answer: Connection, output: Connection
+    trial: Trial,
+    work: str,
+    preload: Sequence[str],
+    checkpoints: Path | None,
+    limits: Limits,
+    answer: Connection,
+    output: Connection,
 ) -> None:
     """Do the work and answer with the result, as canonical JSON. This is all that the child runs."""
     os.setsid()
@@ -230,6 +244,8 @@ def _trial_process(
     for descriptor in (1, 2):
         os.dup2(output.fileno(), descriptor)
     output.close()
+    if checkpoints:
+        os.environ["UNROLLED_CHECKPOINTS"] = str(checkpoints.absolute())
     data = _work(trial, work, preload, limits)
     for stream in (sys.stdout, sys.stderr):
         with suppress(Exception):  # the trial may have closed or replaced them
@@ -257,6 +273,7 @@ def _work(trial: Trial, work: str, preload: Sequence[str], limits: Limits) -> by
     try:
         for module in preload:
             plugins.load(module)
+        plugins.check(trial)
         function: Callable[[Trial], Result] = pkgutil.resolve_name(work)
         if limits.memory_bytes:
             resource.setrlimit(resource.RLIMIT_DATA, (limits.memory_bytes, usual[1]))
@@ -278,4 +295,5 @@ def _reason(error: BaseException, limits: Limits) -> str:
         return f"out of memory (limit {limits.memory_bytes / 2**20:.0f} MiB)"
     if memory or "out of memory" in message:
         return f"out of memory ({message})" if message else "out of memory"
-    return f"{type(error).__name__}: {message[:MESSAGE_LENGTH]}".rstrip(": ")
+    where = "" if isinstance(error, BadInput) else plugins.place(error)
+    return f"{where}{type(error).__name__}: {message[:MESSAGE_LENGTH]}".rstrip(": ")

@@ -70,10 +70,13 @@ def run_trials(
             yield trial
 
     def settle(trial: Trial) -> None:
-        result = run_alone(trial, work, limits, preload=preload, stop=brake.stopped)
+        result = run_alone(
+            trial, work, limits, preload=preload, checkpoints=ledger.checkpoints, stop=brake.stopped
+        )
         if result is None:
             return
         ledger.record(result)
+        ledger.checkpoint(result.trial.id).unlink(missing_ok=True)
         with speaking:
             ended[result.status] += 1
             on_result(result)

@@ -13,8 +13,10 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError
 
 from ablations import seeds as seeds_
+from ablations import tuning
 from ablations.designs import AddOne, Cell, Design, Table, matches, parts, title
 from ablations.settings import Settings, at, explain, flat, inherit, resolve
+from ablations.tuning import Tuning, TuningTable
 from bench.models.registry import suggestion
 from bench.trial import BadInput, Scalar, Trial, canonical
 
@@ -69,10 +71,17 @@ class Written(Table):
     aa: bool = False
     baseline: dict[str, Any]
     design: Design = Design()
+    tuning: TuningTable | None = None
     arm: tuple[ArmTable, ...] = Field(default=(), strict=False)
 
 
-_TABLES: dict[str, type[Table]] = {"": Written, "design": Design, "add_one": AddOne, "arm": ArmTable}
+_TABLES: dict[str, type[Table]] = {
+    "": Written,
+    "design": Design,
+    "add_one": AddOne,
+    "tuning": TuningTable,
+    "arm": ArmTable,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,6 +99,7 @@ class Study:
     equivalence: float
     seeds: tuple[int, ...]
     arms: tuple[Arm, ...]
+    tuning: Tuning | None = None
     path: str
     written: Written = field(repr=False, compare=False)
 
@@ -100,7 +110,7 @@ class Study:
 
     @property
     def plan(self) -> str:
-        """sha256 of what is decided: question, metric, equivalence, seeds, and the settings of every arm."""
+        """sha256 of what is decided: question, metric, equivalence, seeds, the arms' settings, the tuning."""
         decided = {
             **{key: getattr(self, key) for key in ("name", "question", "metric", "equivalence", "seeds")},
             "arms": [
@@ -112,6 +122,7 @@ class Study:
                 }
                 for arm in self.arms
             ],
+            **({"tuning": asdict(self.tuning)} if self.tuning else {}),
         }
         return hashlib.sha256(canonical(decided)).hexdigest()
 
@@ -191,6 +202,7 @@ def record(study: Study) -> dict[str, Any]:
         **{key: getattr(study, key) for key in ("name", "question", "about", "metric", "equivalence")},
         "seeds": list(study.seeds),
         "arms": [asdict(arm) for arm in study.arms],
+        "tuning": asdict(study.tuning) if study.tuning else None,
     }
 
 
@@ -236,18 +248,21 @@ def _check(data: dict[str, Any]) -> Written:
 def _study(written: Written, path: str, limit: int, confirmed: bool) -> Study:
     seeds = seeds_.seeds(written.seeds)
     arms = 1 + written.design.count + len(written.arm) + written.aa
-    if arms * len(seeds) > limit and not confirmed:
-        count = f"{arms * len(seeds):,}" if arms < 10**15 else "more than 10^15"
+    most = arms * (len(seeds) + (written.tuning.count(len(seeds)) if written.tuning else 0))
+    if most > limit and not confirmed:
+        count = f"{most:,}" if arms < 10**15 else "more than 10^15"
         raise BadInput(
             f"plans up to {count} trials, more than {limit:,}; take levels out, or confirm with --yes"
         )
-    return Study(
+    study = Study(
         seeds=seeds,
         arms=_merged(_arms(written, seeds)),
         path=path,
         written=written,
         **{key: getattr(written, key) for key in ("name", "question", "about", "metric", "equivalence")},
     )
+    with at("[tuning]"):
+        return tuning.decided(study)
 
 
 def _arms(written: Written, seeds: Sequence[int]) -> Iterator[Arm]:

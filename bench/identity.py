@@ -19,7 +19,7 @@ SHARED = (
     "training/engine.py",
     "models/recurrent.py",
 )
-"""Files of this package that every trial's numbers come from. Clocks and diagnostics change no number."""
+"""Files that every trial's numbers come from. Clocks, diagnostics and checkpoints change no number."""
 
 
 def identify(trial: Trial) -> Trial:
@@ -43,17 +43,19 @@ def identify(trial: Trial) -> Trial:
 def source_hash(model: str, engine: str, penalties: tuple[str, ...] = ()) -> str:
     """sha256 of the files that a model under an engine runs through, and of the penalties that it has.
 
-    Raises BadInput for an unknown model.
+    What comes from plug-ins has a hash of its own, behind a "-". Raises BadInput for an unknown model.
     """
     here, spec = Path(__file__).parent, spec_of(model)
     family = here / (spec.module.removeprefix("bench.").replace(".", "/") + ".py")
+    families = map(Path, spec.families) if spec.file else [family]
+    package = _digest(*(here / name for name in SHARED), *families, here / f"training/{engine}.py")
+    plugged = [Path(file) for file in (spec.file, *penalties) if file]
+    return f"{package}-{_digest(*plugged)}" if plugged else package
+
+
+def _digest(*paths: Path) -> str:
     digest = hashlib.sha256()
-    for path in (
-        *(here / name for name in SHARED),
-        *map(Path, spec.sources or (str(family),)),
-        *map(Path, penalties),
-        here / f"training/{engine}.py",
-    ):
+    for path in paths:
         content = path.read_bytes()
         digest.update(f"{path.name}\0{len(content)}\0".encode() + content)
     return digest.hexdigest()

@@ -121,7 +121,7 @@ def model(
 
 
 def regularizer(name: str, title: str = "") -> Callable[[Function], Function]:
-    """Register a penalty: a function from a model's Output (logits, raw, dropped) to a tensor () of at least 0.
+    """Register a penalty: a function from a model's Output (logits, raw, dropped) to a tensor (), 0 or more.
 
     Its name becomes an option of every trained model, the strength by which its value is multiplied before it
     is added to what is optimised; 0.0 is off. Raises BadInput for a name that is taken.
@@ -147,9 +147,10 @@ def regularizer(name: str, title: str = "") -> Callable[[Function], Function]:
 def check(trial: Trial) -> None:
     """Raises BadInput where a plug-in's file was edited after the trial was planned, before it began."""
     penalties = tuple(PENALTIES[name].file for name in strengths(trial.options))
-    plugged = penalties or (trial.model in ZOO and ZOO[trial.model].sources)
-    if plugged and trial.source and source_hash(trial.model, trial.engine, penalties) != trial.source:
-        raise BadInput("the file of its plug-in was edited after planning; run the study again")
+    if trial.model in ZOO and (penalties or ZOO[trial.model].file):
+        now = source_hash(trial.model, trial.engine, penalties)
+        if trial.source and now.partition("-")[2] != trial.source.partition("-")[2]:
+            raise BadInput("the file of its plug-in was edited after planning; run the study again")
 
 
 def place(error: BaseException) -> str:
@@ -165,7 +166,9 @@ def _import(name: str) -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name and not name.startswith(error.name):
             raise
-        raise BadInput(f"plug-in {name}: no such module; give the path of a Python file, my_cell.py") from error
+        raise BadInput(
+            f"plug-in {name}: no such module; give the path of a Python file, my_cell.py"
+        ) from error
 
 
 def _mistake(error: BaseException, path: Path) -> str:
@@ -205,7 +208,9 @@ def _add(
     if name in ZOO:
         raise BadInput(f"a model called {name!r} exists already; choose another name")
     if unknown := sorted(set(settings) - _SETTINGS):
-        raise BadInput(f"model {name!r}: {unknown[0]!r} is not a setting; known: {', '.join(sorted(_SETTINGS))}")
+        raise BadInput(
+            f"model {name!r}: {unknown[0]!r} is not a setting; known: {', '.join(sorted(_SETTINGS))}"
+        )
     builder = f"_build_{name}"
     setattr(module, builder, build)
     ZOO[name] = ModelSpec(
@@ -217,7 +222,8 @@ def _add(
         options=options,
         settings={**CHAPTER.settings, **settings},
         seconds=14.0,
-        sources=(file, *_families(module)),
+        file=file,
+        families=_families(module),
     )
 
 
@@ -226,12 +232,12 @@ def _about(registered: Any, file: str) -> str:
     return (own or f"from {Path(file).name}").splitlines()[0]
 
 
-def _families(module: ModuleType) -> list[str]:
+def _families(module: ModuleType) -> tuple[str, ...]:
     """The files of the zoo that a plug-in builds on, by what it has imported of them."""
     names = {
         value.__name__ if isinstance(value, ModuleType) else getattr(value, "__module__", "")
         for value in vars(module).values()
     }
-    return sorted(
-        inspect.getfile(sys.modules[name]) for name in names if str(name).startswith("bench.models.")
+    return tuple(
+        sorted(inspect.getfile(sys.modules[name]) for name in names if str(name).startswith("bench.models."))
     )

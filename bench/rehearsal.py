@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import replace
 
 import torch
@@ -20,7 +21,7 @@ from bench.trial import BadInput, Result, Trial
 
 
 def rehearse(trial: Trial) -> Result:
-    """Train on a batch and evaluate on one, with all that a trial does. Raises BadInput, naming the mistake."""
+    """Train on a batch and evaluate on one, with all that a trial does. Raises BadInput for a mistake."""
     started, clock = time.time(), time.perf_counter()
     environment.deterministic()
     data = corpus.load(trial)
@@ -76,11 +77,15 @@ def _check_class(trial: Trial, model: LanguageModel) -> None:
     if not callable(getattr(model, "reset", None)):
         raise BadInput(f"{name} has no reset(): define it, so that the hidden state can be forgotten")
     if not isinstance(model, LanguageModel):
-        raise BadInput(f"{name} is a {type(model).__name__}: derive it from bench.models.recurrent.LanguageModel")
+        raise BadInput(
+            f"{name} is a {type(model).__name__}: derive it from bench.models.recurrent.LanguageModel"
+        )
     parts = dict(model.named_modules())
     for option, part in (("tying", "h_o"), ("dropout", "drop")):
         if option in trial.options and part not in parts:
-            raise BadInput(f"{name} has the option {option!r} but no part self.{part}: call it so, or rename the option")
+            raise BadInput(
+                f"{name} has the option {option!r} but no part self.{part}: call it so, or rename the option"
+            )
 
 
 def _check_cells(trial: Trial, model: LanguageModel) -> None:
@@ -88,12 +93,16 @@ def _check_cells(trial: Trial, model: LanguageModel) -> None:
     for cell in (cell for part in model.modules() if isinstance(part, Unrolled) for cell in part.cells):
         x = torch.zeros(2, int(trial.options["hidden"]))
         with _refusing(trial, "fails on its first step"):
-            answer = cell(x, None)
+            answer = deepcopy(cell)(x, None)  # what a cell hides in itself is not to reach the next check
         if not isinstance(answer, tuple) or len(answer) != 2:
-            raise BadInput(f"cell {trial.model!r} returns {type(answer).__name__}: return its output and its next state")
+            raise BadInput(
+                f"cell {trial.model!r} returns {type(answer).__name__}: return its output and its next state"
+            )
         if not isinstance(answer[0], Tensor) or answer[0].shape != x.shape:
             shape = tuple(getattr(answer[0], "shape", ()))
-            raise BadInput(f"cell {trial.model!r} returns an output of shape {shape}; {tuple(x.shape)} is needed")
+            raise BadInput(
+                f"cell {trial.model!r} returns an output of shape {shape}; {tuple(x.shape)} is needed"
+            )
 
 
 def _train_one(trial: Trial, model: LanguageModel, batch: tuple[Tensor, Tensor], vocab: int) -> None:
@@ -137,9 +146,13 @@ def _penalty(trial: Trial, output: Output) -> Tensor:
             what = f"a tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else "no tensor"
             raise BadInput(f"regularizer {name!r} returns {what}: return one number, as .mean() gives it")
         if not value >= 0 or not torch.isfinite(value):
-            raise BadInput(f"regularizer {name!r} gives a penalty of {value.item():g}: it should be at least 0")
+            raise BadInput(
+                f"regularizer {name!r} gives a penalty of {value.item():g}: it should be at least 0"
+            )
         if not value.requires_grad:
-            raise BadInput(f"regularizer {name!r} has no gradient: compute it from the output, without detach()")
+            raise BadInput(
+                f"regularizer {name!r} has no gradient: compute it from the output, without detach()"
+            )
         total = total + value
     return total
 

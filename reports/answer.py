@@ -7,6 +7,7 @@ from reports.book import Held
 from reports.comparison import Comparison, Row
 from reports.statistics import divergence_rate
 from reports.text import interval, number
+from reports.tuning import OwnBest, words
 from reports.verdicts import Verdict, Word, sentence
 
 OPEN = 10
@@ -94,6 +95,11 @@ def warnings(c: Comparison) -> tuple[str, ...]:
     return tuple(said)
 
 
+def flips(found: Sequence[OwnBest]) -> tuple[str, ...]:
+    """Arms whose verdict hangs on the tuning: neither of the two may be quoted alone."""
+    return tuple(f"{x.row.arm.name}: {x.judged.sentence}" for x in found if x.judged and x.flips)
+
+
 def _worse(row: Row, floor: Row, c: Comparison) -> bool:
     ours, theirs = row.summary.mean, floor.summary.mean
     return ours is not None and theirs is not None and (ours > theirs if c.lower_is_better else ours < theirs)
@@ -117,6 +123,11 @@ def limits(c: Comparison, environments: dict[str, str]) -> tuple[str, ...]:
         f"Differences within ±{c.evidence.equivalence:g} {c.unit} were declared too small to matter.",
         *(_undetected(row, c.unit) for row in undecided),
     ]
+    if tuned := c.evidence.tuned[:1]:
+        tried = f"{len(tuned[0].levels)} levels with {len(tuned[0].seeds)} seeds each"
+        said.append(
+            f"An arm's own best {words(tuned[0].setting)} is the best of {tried}, and no finer than that."
+        )
     if machine := environments.get("cpu") or environments.get("platform"):
         said.append(
             f"Speeds and seconds hold for this hardware: {machine}. Elsewhere the order may be another."

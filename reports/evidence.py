@@ -20,6 +20,26 @@ class Arm:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Tuned:
+    """One arm's search for its own best level of a setting, and the arm at that level.
+
+    Every tuned arm of a study has the same levels and seeds, so that budgets are equal.
+    """
+
+    arm: str  # its name in Evidence.arms
+    setting: str  # "lr"
+    seeds: tuple[int, ...]  # of the search; none is the study's
+    levels: Mapping[Scalar, Mapping[int, Result]]  # level → results by seed; failures included
+    best: Scalar | None = None  # None before every search has ended, and where each level had a failure
+    own: Arm | None = None  # at `best`, on the study's seeds
+
+    @property
+    def budget(self) -> int:
+        """Trials that the search has."""
+        return len(self.levels) * len(self.seeds)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Evidence:
     """One study, ready to be reported. The first arm is the baseline."""
 
@@ -33,3 +53,4 @@ class Evidence:
     planned: float  # unix seconds, before the first trial
     command: str  # the exact command that made it
     about: str = ""
+    tuned: tuple[Tuned, ...] = ()  # baseline first

@@ -19,6 +19,7 @@ from reports.estimators import t_interval
 from reports.sections import Sweep
 from reports.svg import COLOURS, axes_at, blank, picture
 from reports.text import number, short
+from reports.tuning import OwnBest
 
 MARKERS = "osD^vPX*"
 DASHES = ((1, 0), (5, 2), (1, 1.6), (6, 2, 1, 2), (3, 1.5), (8, 2), (1, 3), (5, 1, 1, 1, 1, 1))
@@ -59,6 +60,12 @@ def sweeps(found: Sequence[Sweep], c: Comparison) -> Markup:
     """The metric against the learning rate, one line a model."""
     about = f"{c.title} against the learning rate, on a logarithmic axis, with 95 % intervals over seeds."
     return picture("sweep", "Learning-rate sweep", about, partial(_sweeps, found, c))
+
+
+def best_of_n(found: Sequence[OwnBest], c: Comparison) -> Markup:
+    """The expected best of n trials of each arm's search, against n."""
+    about = f"Expected best {c.title} of n trials of the search, one panel an arm; grey is the baseline's."
+    return picture("best-of-n", "Expected best of n trials", about, partial(_best_of_n, found, c))
 
 
 def _grid(panels: int, narrow: bool, height: float) -> tuple[Figure, list[Axes]]:
@@ -220,3 +227,31 @@ def _sweep(ax: Axes, sweep: Sweep, i: int, narrow: bool) -> None:
         offset, side = ((0, 12), "right") if narrow else ((12, 0), "left")
         look: dict[str, Any] = {"color": colour, "weight": "bold", "va": "center", "ha": side}
         ax.annotate(short(sweep.name, 20), means[-1], offset, textcoords="offset points", **look)
+
+
+def best_rows(found: Sequence[OwnBest]) -> list[OwnBest]:
+    """The first tuned arms whose curve has a finite point."""
+    return [x for x in found if any(map(math.isfinite, x.curve))][:PANELS]
+
+
+def _best_of_n(found: Sequence[OwnBest], c: Comparison, narrow: bool) -> Figure:
+    shown = best_rows(found)
+    figure, axes = _grid(len(shown), narrow, 120)
+    for ax, one in zip(axes, shown, strict=True):
+        index = one.row.index
+        ax.set_gid(f"arm{index}-best")
+        if index:
+            ax.plot(*_finite(found[0].curve), color=_MUTED, lw=1.1, dashes=(3, 2))
+        look: dict[str, Any] = {"marker": MARKERS[index % 8], "ms": 4, "mew": 0}
+        ax.plot(*_finite(one.curve), color=COLOURS[f"arm{index % 8}"], **look)
+        ax.set_title(short(one.row.arm.name, 18 if narrow else 26), weight="bold", pad=7)
+        ax.set_xlim(0.5, len(one.curve) + 0.5)
+        ax.locator_params(axis="x", nbins=5, integer=True)
+    _share(axes, [y for x in shown for y in _finite(x.curve)[1]])
+    return figure
+
+
+def _finite(curve: Sequence[float]) -> tuple[list[int], list[float]]:
+    """n, from 1, and the expected best of n, where a diverged trial does not make it infinite."""
+    points = [(n + 1, y) for n, y in enumerate(curve) if math.isfinite(y)]
+    return [n for n, _ in points], [y for _, y in points]

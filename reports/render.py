@@ -12,7 +12,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from reports import answer, figures, sections, text
+from reports import answer, figures, sections, text, tuning
 from reports.book import SOURCE, Held, hold
 from reports.comparison import Comparison, compare, mean_of
 from reports.evidence import Evidence
@@ -115,7 +115,7 @@ def _when(unix: float) -> str:
 
 
 def _context(c: Comparison) -> dict[str, Any]:
-    held, found = hold(c), sections.sweeps(c)
+    held, found, own_best = hold(c), sections.sweeps(c), tuning.own_best(c)
     environments = sections.environments(c)
     started = [r.started for arm in c.evidence.arms for r in arm.results.values() if r.started]
     return {
@@ -128,6 +128,7 @@ def _context(c: Comparison) -> dict[str, Any]:
         "broken": answer.broken(c),
         "fits": answer.fits(held) if held else "",
         "warnings": answer.warnings(c),
+        "flips": answer.flips(own_best),
         "limits": answer.limits(c, environments),
         "held": held,
         "book_source": SOURCE,
@@ -137,6 +138,8 @@ def _context(c: Comparison) -> dict[str, Any]:
         "interactions": sections.interactions(c),
         "throughput": sections.throughput(c),
         "sweeps": found,
+        "own_best": own_best,
+        "tuned": tuning.words(own_best[0].search.setting) if own_best else "",
         "targets": sections.targets(c),
         "costs": sections.costs(c),
         "environments": environments,
@@ -144,12 +147,15 @@ def _context(c: Comparison) -> dict[str, Any]:
         "data": sorted({r.trial.data for arm in c.evidence.arms for r in arm.results.values()}),
         "linked": any(arm.links for arm in c.evidence.arms),
         "most": figures.PANELS,
-        "pictures": _pictures(c, held, found),
+        "pictures": _pictures(c, held, found, own_best),
     }
 
 
 def _pictures(
-    c: Comparison, held: Sequence[Held], found: Sequence[sections.Sweep]
+    c: Comparison,
+    held: Sequence[Held],
+    found: Sequence[sections.Sweep],
+    own_best: Sequence[tuning.OwnBest],
 ) -> dict[str, Markup | None]:
     """The figures for which there is data."""
     paired = any(row.contrast.differences for row in c.compared if row.contrast)
@@ -159,4 +165,5 @@ def _pictures(
         "curves": figures.curves(c) if figures.curve_rows(c) else None,
         "book": figures.book(held) if held else None,
         "sweep": figures.sweeps(found, c) if found else None,
+        "best_of_n": figures.best_of_n(own_best, c) if figures.best_rows(own_best) else None,
     }

@@ -150,10 +150,14 @@ def _undecided(c: Contrast, unit: str) -> str:
 
 @dataclass(frozen=True)
 class Tuned:
-    """The same contrast at the shared learning rate, and with each arm at its own best one."""
+    """The same contrast at the shared learning rate, and with each arm at its own best one.
+
+    `setting` is what was tuned, where it was another one.
+    """
 
     shared: Verdict
     own: Verdict
+    setting: str = "learning rate"
 
     @property
     def flips(self) -> bool:
@@ -164,12 +168,19 @@ class Tuned:
     def sentence(self) -> str:
         """What tuning changes."""
         if self.flips:
-            words = f"{self.shared.word} at the shared learning rate, {self.own.word} at each arm's own best"
+            words = f"{self.shared.word} at the shared {self.setting}, {self.own.word} at each arm's own best"
             return f"The verdict flips: {words}."
-        return f"{self.shared.word} at the shared learning rate and at each arm's own best."
+        return f"{self.shared.word} at the shared {self.setting} and at each arm's own best."
 
 
-def tuned(shared: Verdict, own: Verdict, *, budgets: tuple[int, int], searched: Collection[int]) -> Tuned:
+def tuned(
+    shared: Verdict,
+    own: Verdict,
+    *,
+    budgets: tuple[int, int],
+    searched: Collection[int],
+    setting: str = "learning rate",
+) -> Tuned:
     """Set the two verdicts side by side.
 
     Args:
@@ -177,6 +188,7 @@ def tuned(shared: Verdict, own: Verdict, *, budgets: tuple[int, int], searched: 
         own: at each arm's own best learning rate, trained again.
         budgets: trials spent on finding it, the arm's and the baseline's.
         searched: seeds that the search used.
+        setting: what was tuned, in words.
 
     Raises:
         ValueError: if the budgets differ, or a seed of the search is judged again (its luck chose the rate).
@@ -185,4 +197,4 @@ def tuned(shared: Verdict, own: Verdict, *, budgets: tuple[int, int], searched: 
         raise ValueError(f"unequal tuning: {budgets[0]} trials for the arm, {budgets[1]} for the baseline")
     if again := sorted(set(searched) & set(own.contrast.seeds)):
         raise ValueError(f"seeds {again} chose the learning rate: judge it on fresh ones")
-    return Tuned(shared, own)
+    return Tuned(shared, own, setting)

@@ -15,7 +15,7 @@ class ModelSpec:
 
     `options` are the keywords that the class takes, with their defaults; no others can be set.
     `settings` are the Trial's fields in the chapter's set-up. `seconds` is the measured cost of one
-    such trial (engine learner, one core), from which plans are estimated.
+    such trial (engine loop, one core), from which plans are estimated.
     """
 
     name: str
@@ -27,7 +27,8 @@ class ModelSpec:
     settings: Mapping[str, Any] = field(default_factory=dict)
     seconds: float = 10.0
     counted: bool = False  # fitted by counting: no seed, no gradient, no learning rate
-    sources: tuple[str, ...] = ()  # the files of a plug-in, which count in the identity of its trials
+    file: str = ""  # a plug-in's own, which counts in the identity of its trials
+    families: tuple[str, ...] = ()  # the zoo's files that a plug-in builds on, which count too
 
     def build(self, vocab: int, **options: Scalar) -> Any:
         """The model for a vocabulary of `vocab` tokens. Imports its family (and torch)."""
@@ -91,7 +92,7 @@ ZOO: dict[str, ModelSpec] = dict(
             "LMModel1",
             options={"hidden": 64},
             settings=_THREE_WORDS,
-            seconds=3.0,
+            seconds=8.5,
         ),
         _spec(
             "lm2",
@@ -101,7 +102,7 @@ ZOO: dict[str, ModelSpec] = dict(
             "LMModel2",
             options={"hidden": 64},
             settings=_THREE_WORDS,
-            seconds=3.0,
+            seconds=1.0,
         ),
         _spec(
             "lm3",
@@ -111,7 +112,7 @@ ZOO: dict[str, ModelSpec] = dict(
             "LMModel2",
             options={"hidden": 64},
             settings={"window": 3, "target": "last", "lr": 3e-3, "epochs": 10},
-            seconds=7.0,
+            seconds=2.8,
         ),
         _spec(
             "lm4",
@@ -121,7 +122,7 @@ ZOO: dict[str, ModelSpec] = dict(
             "LMModel2",
             options={"hidden": 64},
             settings={**_EVERY_WORD, "lr": 3e-3},
-            seconds=4.0,
+            seconds=2.0,
         ),
         _spec(
             "lm5",
@@ -131,7 +132,7 @@ ZOO: dict[str, ModelSpec] = dict(
             "BuiltinRNN",
             options={**_DEEP, "nonlinearity": "tanh"},
             settings={**_EVERY_WORD, "lr": 3e-3},
-            seconds=5.0,
+            seconds=3.3,
         ),
         _spec(
             "rnn-relu",
@@ -141,7 +142,7 @@ ZOO: dict[str, ModelSpec] = dict(
             "BuiltinRNN",
             options={**_DEEP, "nonlinearity": "relu"},
             settings={**_EVERY_WORD, "lr": 3e-3},
-            seconds=5.0,
+            seconds=2.8,
         ),
         _spec(
             "lm6",
@@ -151,7 +152,7 @@ ZOO: dict[str, ModelSpec] = dict(
             "BuiltinLSTM",
             options=_DEEP,
             settings=_EVERY_WORD,
-            seconds=8.0,
+            seconds=6.2,
         ),
         _spec(
             "lm7",
@@ -161,7 +162,7 @@ ZOO: dict[str, ModelSpec] = dict(
             "BuiltinLSTM",
             options={**_DEEP, "dropout": 0.4, "tying": True},
             settings={**_EVERY_WORD, **_LM7},
-            seconds=9.0,
+            seconds=6.4,
         ),
         _spec(
             "lstm-gates",
@@ -171,7 +172,7 @@ ZOO: dict[str, ModelSpec] = dict(
             "ScratchLSTM",
             options={**_DEEP, "form": "gates"},
             settings=_EVERY_WORD,
-            seconds=22.0,
+            seconds=12.0,
         ),
         _spec(
             "lstm-chunk",
@@ -181,7 +182,7 @@ ZOO: dict[str, ModelSpec] = dict(
             "ScratchLSTM",
             options={**_DEEP, "form": "chunk"},
             settings=_EVERY_WORD,
-            seconds=14.0,
+            seconds=10.0,
         ),
         _spec(
             "gru",
@@ -201,7 +202,7 @@ ZOO: dict[str, ModelSpec] = dict(
             "ScratchGRU",
             options={**_DEEP, "form": "after"},
             settings=_EVERY_WORD,
-            seconds=14.0,
+            seconds=10.0,
         ),
         _spec(
             "gru-before",
@@ -211,7 +212,7 @@ ZOO: dict[str, ModelSpec] = dict(
             "ScratchGRU",
             options={**_DEEP, "form": "before"},
             settings=_EVERY_WORD,
-            seconds=14.0,
+            seconds=11.0,
         ),
         _spec(
             "awd",
@@ -221,7 +222,7 @@ ZOO: dict[str, ModelSpec] = dict(
             "AwdLSTM",
             options=_FIVE_DROPOUTS,
             settings={**_EVERY_WORD, **_LM7},
-            seconds=11.0,
+            seconds=8.0,
         ),
         _spec(
             "awd-scratch",
@@ -231,7 +232,7 @@ ZOO: dict[str, ModelSpec] = dict(
             "ScratchAwdLSTM",
             options=_FIVE_DROPOUTS,
             settings={**_EVERY_WORD, **_LM7},
-            seconds=11.0,
+            seconds=8.0,
         ),
         _spec(
             "floor-common",

@@ -5,9 +5,10 @@ import math
 import struct
 import zlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from bench.metrics import Tally
@@ -88,3 +89,19 @@ class Training:
         """Note the user's own penalties that were added to what one step optimises."""
         for name, value in values.items():
             self.penalties[name] = self.penalties.get(name, 0.0) + float(value.detach())
+
+    def plain(self) -> dict[str, Any]:
+        """The record so far as plain data and tensors, for a checkpoint."""
+        return {
+            **{key: getattr(self, key) for key in ("losses", "lrs", "moms", "penalties")},
+            "epochs": [asdict(epoch) for epoch in self.epochs],
+            "trace": (self.trace.tensors, torch.frombuffer(self.trace.sums, dtype=torch.uint8).clone()),
+        }
+
+    def resume(self, kept: Mapping[str, Any]) -> None:
+        """Go on from what `plain` gave."""
+        for key in ("losses", "lrs", "moms", "penalties"):
+            setattr(self, key, kept[key])
+        self.epochs = [Epoch(**epoch) for epoch in kept["epochs"]]
+        self.trace.tensors, sums = kept["trace"]
+        self.trace.sums = bytearray(sums.numpy().tobytes())

@@ -92,11 +92,12 @@ class Watch(Callback):  # type: ignore[misc]
 
 
 class Regularizer(RNNRegularizer):  # type: ignore[misc]
-    """fastai's, whose TAR asks for two rows of a batch where it means two steps; and a user's own penalties."""
+    """fastai's, whose TAR asks for two rows of a batch where it means two steps; and the user's own."""
 
     def __init__(self, trial: Trial) -> None:
         super().__init__(trial.alpha, trial.beta)
-        self.trial, self.own = trial, {}
+        self.trial = trial
+        self.own: dict[str, Tensor] = {}
 
     def after_loss(self) -> None:
         """Add all penalties to the loss that is optimised. fastai calls it in training only."""

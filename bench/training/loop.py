@@ -6,6 +6,8 @@ fused optimizer rounds differently, and these models amplify a last bit.
 
 import math
 from collections.abc import Iterator
+from itertools import islice
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -16,6 +18,7 @@ from bench.metrics import Tally
 from bench.models.recurrent import LanguageModel
 from bench.regularization import activation, penalties, temporal_activation
 from bench.throughput import Clock
+from bench.training.checkpoint import Checkpoint
 from bench.training.engine import Training
 from bench.trial import Epoch, Trial
 
@@ -47,7 +50,12 @@ def train(
     cycle = one_cycle(trial.epochs * len(train), trial.lr, trial.moms)
     weights = list(model.named_parameters())
     record, clock = Training(wd=optimizer.param_groups[0]["weight_decay"]), Clock(device)
-    for epoch in range(trial.epochs):
+    checkpoint = Checkpoint(trial.id)
+    if kept := checkpoint.load():
+        _restore(kept, model, optimizer, train, record)
+    begun = len(record.epochs)
+    cycle = islice(cycle, begun * len(train), None)
+    for epoch in range(begun, trial.epochs):
         clock.lap()
         total_ar = total_tar = 0.0
         steps: Iterator[Step] | list[Step] = _steps(trial, model, train, optimizer, cycle)
@@ -71,9 +79,44 @@ def train(
                 valid_seconds=clock.lap(),
             )
         )
+        if epoch + 1 < trial.epochs and checkpoint.due():
+            checkpoint.save(_state(model, optimizer, train, record))
     if trial.reset == "epoch":
         model.reset()
     return record
+
+
+def _state(
+    model: LanguageModel, optimizer: torch.optim.Optimizer, train: Batches, record: Training
+) -> dict[str, Any]:
+    """Everything that the next epoch depends on, and the record so far."""
+    return {
+        "model": model.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "carried": (model.state, model.rows, list(model.past)),
+        "random": torch.get_rng_state(),
+        "random_cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        "shuffle": train.shuffle.get_state() if train.shuffle else None,
+        "record": record.plain(),
+    }
+
+
+def _restore(
+    kept: dict[str, Any],
+    model: LanguageModel,
+    optimizer: torch.optim.Optimizer,
+    train: Batches,
+    record: Training,
+) -> None:
+    model.load_state_dict(kept["model"])
+    optimizer.load_state_dict(kept["optimizer"])
+    model.state, model.rows, past = kept["carried"]
+    model.past.extend(past)
+    torch.set_rng_state(kept["random"])
+    torch.cuda.set_rng_state_all(kept["random_cuda"])
+    if train.shuffle:
+        train.shuffle.set_state(kept["shuffle"])
+    record.resume(kept["record"])
 
 
 def one_cycle(steps: int, lr: float, moms: tuple[float, float, float]) -> Iterator[tuple[float, float]]:

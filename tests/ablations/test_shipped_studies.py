@@ -8,11 +8,12 @@ import pytest
 
 from ablations.planning import contrasts
 from ablations.study import Study, load, shipped, trials
+from ablations.tuning import searches
 from bench.models.registry import ZOO
 from bench.trial import Trial
 from reports.power import seeds_for_exact
 
-NAMES = ("detach", "gru", "learning-rate", "models", "regularization", "toggles")
+NAMES = shipped()
 
 
 def flat(study: Study) -> list[dict[str, object]]:
@@ -26,7 +27,10 @@ def changes(study: Study) -> dict[str, dict[str, object]]:
 
 
 def test_the_studies_that_ship_are_these() -> None:
-    assert shipped() == NAMES
+    assert set(NAMES) == {
+        *("models", "toggles", "regularization", "detach", "learning-rate", "gru", "tuned"),
+        *("context", "depth", "lstm", "order", "split", "stability"),
+    }
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -104,6 +108,15 @@ def test_regularization_trains_the_cells_that_its_views_share_once() -> None:
     ]
     cells = {(arm["tying"], arm["dropout"], arm["alpha"], arm["beta"]) for arm in lm7}
     assert cells == set(product((False, True), (0.0, 0.4), (0.0, 2.0), (0.0, 1.0)))
+
+
+def test_tuned_leaves_out_each_part_of_lmmodel7_and_gives_every_arm_the_same_rates() -> None:
+    study = load("tuned")
+    assert study.baseline.settings["model"] == "lm7"
+    assert list(changes(study)) == ["no tying", "no dropout", "no AR", "no TAR"]
+    cells = {(s.arm.name, s.level) for s in searches(study)}
+    arms = [arm.name for arm in study.arms if not arm.seed_offset]
+    assert cells == set(product(arms, (1e-3, 3e-3, 1e-2, 3e-2)))
 
 
 def test_detach_moves_the_horizon_and_nothing_else() -> None:

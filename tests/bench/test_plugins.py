@@ -138,19 +138,44 @@ def test_loading_a_file_twice_is_once(plug: Callable[..., Path]) -> None:
 
 MISTAKES = {
     "syntax": (CELL, "def forward(", "def forward((", "line 12: .*correct it"),
-    "missing package": (CELL, "import torch\n", "import torch_not_there\n", "needs the package 'torch_not_there'"),
+    "missing package": (
+        CELL,
+        "import torch\n",
+        "import torch_not_there\n",
+        "needs the package 'torch_not_there'",
+    ),
     "attribute": (CELL, "nn.Module", "nn.Modul", "line 7: AttributeError: .*Modul"),
     "exits": (CELL, "import torch\n", "raise SystemExit(3)\n", r"ends the program .*take sys.exit\(\) out"),
     "nothing": (CELL, '@cell("mine", "my cell", epochs=1)\n', "", "registers nothing; decorate a class"),
-    "no name": (CELL, '@cell("mine", "my cell", epochs=1)', "@cell", r'@cell needs a name: write @cell\("my-name"\)'),
+    "no name": (
+        CELL,
+        '@cell("mine", "my cell", epochs=1)',
+        "@cell",
+        r'@cell needs a name: write @cell\("my-name"\)',
+    ),
     "bad name": (CELL, '"mine"', '"my cell"', "cell 'my cell': letters, digits"),
     "taken by the zoo": (CELL, '"mine"', '"lm6"', "a model called 'lm6' exists already; choose another name"),
     "setting": (CELL, "epochs=1", "epoch=1", "'epoch' is not a setting; known: alpha, "),
     "no default": (MODEL, "hidden=8", "hidden", "its keyword 'hidden' needs a default"),
-    "odd default": (MODEL, "hidden=8", "hidden=8, sizes=(1, 2)", "its keyword 'sizes' needs a default: a number"),
-    "setting as keyword": (MODEL, "hidden=8", "hidden=8, lr=1", "its keyword 'lr' is a setting of every trial"),
+    "odd default": (
+        MODEL,
+        "hidden=8",
+        "hidden=8, sizes=(1, 2)",
+        "its keyword 'sizes' needs a default: a number",
+    ),
+    "setting as keyword": (
+        MODEL,
+        "hidden=8",
+        "hidden=8, lr=1",
+        "its keyword 'lr' is a setting of every trial",
+    ),
     "penalty no name": (REGULARIZER, '("small", "small activations")', "", "@regularizer needs a name"),
-    "penalty bad name": (REGULARIZER, '"small"', '"too-small"', "regularizer 'too-small': letters, digits and _"),
+    "penalty bad name": (
+        REGULARIZER,
+        '"small"',
+        '"too-small"',
+        "regularizer 'too-small': letters, digits and _",
+    ),
     "penalty a setting": (REGULARIZER, '"small"', '"alpha"', "a setting called 'alpha' exists already"),
     "penalty an option": (REGULARIZER, '"small"', '"dropout"', "a setting called 'dropout' exists already"),
 }
@@ -214,7 +239,7 @@ def test_editing_another_file_changes_nothing(
 
 def test_a_family_of_the_zoo_that_a_plug_in_builds_on_counts_too(plug: Callable[..., Path]) -> None:
     plug(MODEL, "from torch import nn", "from torch import nn\nfrom bench.models.lstm import BuiltinLSTM")
-    assert [Path(file).name for file in ZOO["mine"].sources] == ["my.py", "lstm.py", "recurrent.py"]
+    assert [Path(file).name for file in ZOO["mine"].families] == ["lstm.py", "recurrent.py"]
 
 
 def test_an_edit_between_planning_and_the_trial_is_refused(

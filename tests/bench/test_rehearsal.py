@@ -95,7 +95,9 @@ class Nameless(LMModel2):
 class Single(LMModel2):
     def unroll(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
         hidden, state = super().unroll(tokens, state)
-        return hidden + torch.zeros(hidden.shape[-1]) @ torch.eye(hidden.shape[-1]), state @ torch.eye(hidden.shape[-1])
+        return hidden + torch.zeros(hidden.shape[-1]) @ torch.eye(hidden.shape[-1]), state @ torch.eye(
+            hidden.shape[-1]
+        )
 
 
 class Foreign(nn.Module):
@@ -204,7 +206,9 @@ def test_an_error_in_a_cells_own_file_is_one_line_with_its_place(
     plug_cell: Callable[[str], None], small: Callable[..., Trial]
 ) -> None:
     plug_cell("h = h @ torch.ones(3, 3)")
-    with pytest.raises(BadInput, match=r"^model 'mine' fails on its first step: my_cell\.py, line 13: mat1 and "):
+    with pytest.raises(
+        BadInput, match=r"^model 'mine' fails on its first step: my_cell\.py, line 13: mat1 and "
+    ):
         rehearse(small("mine"))
 
 
@@ -226,10 +230,16 @@ def test_a_cell_of_another_shape_is_refused_by_its_name(
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("h = h + getattr(self, 'old', 0); self.old = h", "keeps something of its last batch with its history"),
+        (
+            "h = h + getattr(self, 'old', 0); self.old = h",
+            "keeps something of its last batch with its history",
+        ),
         ("h = h + getattr(self, 'old', 0); self.old = h.detach()", r"answers differently after reset\(\)"),
         ("h = torch.dropout(h, 0.5, True)", "in evaluation: forget all .*, and drop nothing out"),
-        ("self.spare = nn.Linear(2, 2) if not hasattr(self, 'spare') else self.spare", "never uses its parameter"),
+        (
+            "self.spare = nn.Linear(2, 2) if not hasattr(self, 'spare') else self.spare",
+            "never uses its parameter",
+        ),
     ],
 )
 def test_a_cell_that_hides_something_is_refused(

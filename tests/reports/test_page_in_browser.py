@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from reports.chapter import render as render_chapter
 from reports.render import render, render_index
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
@@ -83,10 +84,11 @@ def pages(evidence, hostile_evidence, tmp_path_factory) -> dict[str, Path]:
         "report": render(evidence, out),
         "hostile": render(hostile_evidence, out),
         "index": render_index([evidence, hostile_evidence], out),
+        "chapter": render_chapter({}, [evidence], out),
     }
 
 
-@pytest.mark.parametrize("name", ["report", "hostile", "index"])
+@pytest.mark.parametrize("name", ["report", "hostile", "index", "chapter"])
 def test_the_page_asks_for_nothing_and_logs_nothing(browser, pages, name):
     browser.open(pages[name])
     assert browser.requests() == [pages[name].as_uri()]
@@ -95,7 +97,8 @@ def test_the_page_asks_for_nothing_and_logs_nothing(browser, pages, name):
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize(
-    ("name", "width"), [("report", 1280), ("report", 390), ("hostile", 1280), ("index", 390)]
+    ("name", "width"),
+    [("report", 1280), ("report", 390), ("hostile", 1280), ("index", 390), ("chapter", 1280)],
 )
 def test_axe_finds_nothing(browser, pages, name, width, scheme):
     browser.open(pages[name], width=width, scheme=scheme)
@@ -108,7 +111,7 @@ def test_axe_would_find_a_fault(browser, pages):
     assert [v.split(":")[0] for v in browser.violations()] == ["html-has-lang"]
 
 
-@pytest.mark.parametrize("name", ["report", "hostile", "index"])
+@pytest.mark.parametrize("name", ["report", "hostile", "index", "chapter"])
 @pytest.mark.parametrize("width", [320, 390, 800, 1280])
 def test_nothing_scrolls_sideways(browser, pages, name, width):
     browser.open(pages[name], width=width)

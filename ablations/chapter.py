@@ -1,0 +1,84 @@
+"""The word `chapter`: measure what is missing, take what the studies found, write the page."""
+
+import hashlib
+import json
+import multiprocessing
+import os
+import sys
+from argparse import Namespace
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+from typing import Any
+
+from ablations import plan as plans
+from ablations.ledger import Ledger, save
+from bench.analyses import MEASURED, identity, measure
+from bench.trial import BadInput, canonical
+
+
+def chapter(args: Namespace) -> int:
+    """Answer the chapter's questions on one page: measurements, and the studies that were run."""
+    from ablations.commands import evidence
+    from reports.chapter import render
+
+    ledger = Ledger(args.results)
+    missing = [name for name in MEASURED if stored(name, args.results) is None]
+    if missing:
+        print(f"measuring {', '.join(missing)} (once for each version of the code)", flush=True)
+    for name, seconds in measured(missing, args.results):
+        print(f"  {name}: {seconds:.1f} s", flush=True)
+    found = {name: stored(name, args.results) for name in MEASURED}
+    studies = [evidence(plan, ledger) for plan in plans.all_stored(ledger)]
+    print(f"page: {render({n: f for n, f in found.items() if f}, studies, args.out)}")
+    return 0
+
+
+def measured(names: Iterable[str], results: Path) -> Iterator[tuple[str, float]]:
+    """Measure and keep, each in a fresh process, one a core; yields a name and its seconds as they end.
+
+    Raises BadInput where a process was killed: what has ended by then is kept.
+    """
+    fresh = multiprocessing.get_context("forkserver")
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    with ProcessPoolExecutor(cores, mp_context=fresh, max_tasks_per_child=1) as pool:
+        waiting = {pool.submit(measure, name): name for name in names}
+        try:
+            for done in as_completed(waiting):
+                found = done.result()
+                save(_path(waiting[done], results), _seal(found))
+                yield waiting[done], found["seconds"]
+        except BrokenProcessPool as error:
+            raise BadInput("a measurement was killed: see that there is memory, and run it again") from error
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def stored(name: str, results: Path) -> dict[str, Any] | None:
+    """A measurement by today's code, or None. A damaged file is named, and counts as none."""
+    path = _path(name, results)
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise BadInput(f"{path}: cannot be read ({error.strerror}): make it readable") from error
+    try:
+        found: dict[str, Any] = json.loads(data)["measured"]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        found = {}
+    if not found or _seal(found) != data:
+        print(f"{path}: damaged, so it is measured again", file=sys.stderr)
+        return None
+    return found
+
+
+def _path(name: str, results: Path) -> Path:
+    return results / "analyses" / f"{name}-{identity(name)}.json"
+
+
+def _seal(found: dict[str, Any]) -> bytes:
+    """One line of canonical JSON, with a checksum of all that it holds."""
+    digest = hashlib.sha256(canonical(found)).hexdigest()
+    return canonical({"measured": found, "sha256": digest}) + b"\n"

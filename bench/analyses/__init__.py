@@ -1,0 +1,51 @@
+"""Questions of the chapter that need no study: small measurements on the CPU, from fixed seeds.
+
+A measurement is a function that gives plain data (numbers, texts, lists and mappings by text), so that it
+can be kept as JSON. Its keywords make it smaller, for tests. Nothing here imports torch before it measures.
+"""
+
+import hashlib
+import pkgutil
+import time
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+FORMAT = 1
+
+MEASURED = {
+    "batches": "bench.analyses.text:batches",
+    "coverage": "bench.analyses.text:coverage",
+    "targets": "bench.analyses.learning:targets",
+    "stability": "bench.analyses.learning:stability",
+    "cells": "bench.analyses.cells:cells",
+    "spacing": "bench.analyses.floats:spacing",
+    "precision": "bench.analyses.floats:precision",
+    "tanh": "bench.analyses.floats:tanh",
+    "same": "bench.analyses.parts:same",
+    "dropout": "bench.analyses.parts:dropout",
+    "anatomy": "bench.analyses.anatomy:anatomy",
+}
+"""Where each measurement stands, by name."""
+
+
+def measure(name: str) -> dict[str, Any]:
+    """One measurement: {"found": its data, "seconds", "environment"}. Sets torch up for this process."""
+    from bench import environment
+
+    environment.deterministic()
+    clock = time.perf_counter()
+    found = pkgutil.resolve_name(MEASURED[name])()
+    return {"found": found, "seconds": time.perf_counter() - clock, "environment": environment.facts()}
+
+
+@cache
+def identity(name: str) -> str:
+    """Sixteen hex digits: of the measurement's name, every file of `bench`, and torch's version."""
+    package = Path(__file__).parent.parent
+    digest = hashlib.sha256(f"{FORMAT}\0{name}\0{metadata.version('torch')}\0".encode())
+    for path in sorted(package.rglob("*.py")):
+        content = path.read_bytes()
+        digest.update(f"{path.relative_to(package).as_posix()}\0{len(content)}\0".encode() + content)
+    return digest.hexdigest()[:16]

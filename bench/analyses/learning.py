@@ -1,0 +1,136 @@
+"""Small trainings, watched: why LMModel4 is unstable, and what it costs to ask for one word in three."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from bench import corpus, environment
+from bench.corpus import Batches
+from bench.metrics import Tally
+from bench.models.recurrent import LanguageModel, Output
+from bench.models.registry import spec_of
+from bench.run import build
+from bench.training import loop
+from bench.training.engine import Training
+from bench.trial import Scalar, Trial
+
+CPU = torch.device("cpu")
+SEEDS = range(10)
+
+
+@dataclass
+class Watch:
+    """What a training does to a recurrent network, epoch by epoch. Hooks only look: no number changes."""
+
+    model: LanguageModel
+    recurrent: str  # the name of the hidden-to-hidden weight
+    activation: list[float] = field(default_factory=list)  # the largest |h| of an epoch
+    gradient: list[float] = field(default_factory=list)  # the largest norm of an epoch
+    radius: list[float] = field(default_factory=list)  # spectral radius at the end of an epoch
+    squares: dict[int, float] = field(default_factory=dict)
+    training: bool = False
+
+    def __post_init__(self) -> None:
+        self.model.register_forward_hook(self._forward)
+        for index, weight in enumerate(self.model.parameters()):
+            hook = partial(self._gradient, index)
+            weight.register_post_accumulate_grad_hook(hook)  # type: ignore[no-untyped-call]
+
+    def _forward(self, model: nn.Module, _: Any, out: Output) -> None:
+        if model.training:
+            if not self.training:
+                self.activation.append(0.0)
+                self.gradient.append(0.0)
+            self.activation[-1] = max(self.activation[-1], float(out.raw.detach().abs().max()))
+        elif self.training:
+            self.radius.append(spectral_radius(model.get_parameter(self.recurrent)))
+        self.training = model.training
+
+    def _gradient(self, index: int, weight: Tensor) -> None:
+        self.squares[index] = float(weight.grad.pow(2).sum()) if weight.grad is not None else 0.0
+        if len(self.squares) == len(list(self.model.parameters())):
+            self.gradient[-1] = max(self.gradient[-1], sum(self.squares.values()) ** 0.5)
+            self.squares.clear()
+
+
+def chapter(model: str, seed: int, changes: dict[str, Any], **options: Scalar) -> Trial:
+    """A trial in the chapter's settings for a model, with changes of settings and of options."""
+    spec = spec_of(model)
+    return Trial(model=model, seed=seed, options={**spec.options, **options}, **{**spec.settings, **changes})
+
+
+def fit(trial: Trial, model: LanguageModel) -> Training:
+    """Train by the loop engine, on the CPU. Raises Diverged."""
+    train, valid = corpus.batches(trial, corpus.load(trial))
+    torch.manual_seed(environment.stream(trial.seed, "dropout"))
+    return loop.train(trial, model, train, valid, CPU)
+
+
+@torch.no_grad()
+def evaluate(model: LanguageModel, batches: Batches) -> Tally:
+    """One pass over a split, from an empty state."""
+    tally = Tally()
+    model.eval().reset()
+    for tokens, targets in batches:
+        tally.add(model(tokens).logits, targets)
+    return tally
+
+
+def spectral_radius(weight: Tensor) -> float:
+    """The largest |eigenvalue|: above 1, repeated products can grow without end."""
+    return float(torch.linalg.eigvals(weight.detach()).abs().max())
+
+
+def stability(seeds: Sequence[int] = SEEDS, **changes: Any) -> dict[str, Any]:
+    """LMModel4 (ReLU), and nn.RNN of one layer (tanh) beside it, watched over whole trainings.
+
+    Each by seed: accuracy and validation loss, the largest activation, the largest norm of the gradient, and
+    the spectral radius of the hidden-to-hidden weight, epoch by epoch.
+    """
+    return {
+        "LMModel4": [_watched(chapter("lm4", seed, changes), "h_h.weight") for seed in seeds],
+        "tanh": [_watched(chapter("lm5", seed, changes, layers=1), "rnn.weight_hh_l0") for seed in seeds],
+    }
+
+
+def _watched(trial: Trial, recurrent: str) -> dict[str, Any]:
+    model = build(trial, len(corpus.load(trial).vocab))
+    before = spectral_radius(model.get_parameter(recurrent))
+    watch = Watch(model, recurrent)
+    record = fit(trial, model)
+    return {
+        "seed": trial.seed,
+        "accuracy": [e.accuracy for e in record.epochs],
+        "valid_loss": [e.valid_loss for e in record.epochs],
+        "activation": watch.activation,
+        "gradient": watch.gradient,
+        "radius": [before, *watch.radius],
+    }
+
+
+def targets(seeds: Sequence[int] = SEEDS, **changes: Any) -> dict[str, Any]:
+    """LMModel3's network trained on one word in three, and on every word: same windows, same updates.
+
+    Both are then asked for every word of the validation set, so that the two losses (nats a token, by seed)
+    are of the same targets.
+    """
+    losses: dict[str, dict[int, float]] = {"last": {}, "every": {}}
+    for target, by_seed in losses.items():
+        for seed in seeds:
+            trial = chapter("lm3", seed, {**changes, "target": target})
+            data = corpus.load(trial)
+            model = build(trial, len(data.vocab))
+            fit(trial, model)
+            model.target = "every"
+            by_seed[seed] = evaluate(model, corpus.batches(replace(trial, target="every"), data)[1]).loss()
+    train = corpus.batches(trial, data)[0]
+    return {
+        "losses": losses,
+        "tokens": train.tokens * trial.epochs,
+        "updates": len(train) * trial.epochs,
+        "window": trial.window,
+    }

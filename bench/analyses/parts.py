@@ -1,0 +1,103 @@
+"""Parts of the chapter held against what they should be: cells against torch's, dropout against its scale."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from bench import corpus
+from bench.analyses.learning import chapter, evaluate, fit
+from bench.models.gru import ResetAfterCell
+from bench.models.lstm import ChunkCell, GatesCell
+from bench.models.recurrent import Unrolled
+from bench.regularization import Dropout
+from bench.run import build
+
+
+def same(size: int = 64, rows: int = 8, steps: int = 16) -> dict[str, Any]:
+    """Each cell from scratch against torch's with the same weights, in double precision.
+
+    The largest difference of the outputs, and of the gradient that reaches the input.
+    """
+    torch.manual_seed(0)
+    x = torch.randn(rows, steps, size, dtype=torch.float64)
+    found = {}
+    for name, cell, torchs, copy in (
+        ("LSTM, four gates", GatesCell, nn.LSTM, _to_gates),
+        ("LSTM, chunked", ChunkCell, nn.LSTM, _to_chunk),
+        ("GRU, reset after", ResetAfterCell, nn.GRU, _to_reset_after),
+    ):
+        theirs = torchs(size, size, batch_first=True).double()
+        ours = cell(size, size).double()
+        with torch.no_grad():
+            copy(ours, dict(theirs.named_parameters()))
+        (out, grad), (other, other_grad) = _read(Unrolled([ours]), x), _read(theirs, x)
+        found[name] = {
+            "outputs": float((out - other).abs().max()),
+            "gradients": float((grad - other_grad).abs().max()),
+        }
+    return found
+
+
+def dropout(draws: int = 2**18, seed: int = 0, **changes: Any) -> dict[str, Any]:
+    """What 1/(1−p) is for.
+
+    `means`: the mean of ones after dropout of p, scaled and not. `losses`: a trained LMModel7 in nats, as it
+    is, then with the activations that it would meet had training not scaled them, then with dropout left on.
+    """
+    torch.manual_seed(seed)
+    ones, means = torch.ones(draws), []
+    for p in (0.1, 0.25, 0.4, 0.5, 0.75, 0.9):
+        dropped = Dropout(p).train()(ones)
+        means.append(
+            {"p": p, "scaled": float(dropped.mean()), "unscaled": float((dropped != 0).float().mean())}
+        )
+    trial = chapter("lm7", seed, changes)
+    data = corpus.load(trial)
+    model = build(trial, len(data.vocab))
+    fit(trial, model)
+    valid = corpus.batches(trial, data)[1]
+    p = float(trial.options["dropout"])
+    losses = {"as it is": evaluate(model, valid).loss()}
+    drop = model.get_submodule("drop")
+    for name, change in (
+        ("not scaled", lambda h: h / (1 - p)),
+        ("left on", lambda h: torch.nn.functional.dropout(h, p)),
+    ):
+        hook = drop.register_forward_hook(lambda _module, _inputs, out, change=change: change(out))
+        losses[name] = evaluate(model, valid).loss()
+        hook.remove()
+    return {"means": means, "losses": losses, "p": p, "seed": seed}
+
+
+def _read(module: Callable[[Tensor], tuple[Tensor, Any]], x: Tensor) -> tuple[Tensor, Tensor]:
+    """Outputs, and the gradient of their sum of squares at the input."""
+    x = x.clone().requires_grad_()
+    out = module(x)[0]
+    (grad,) = torch.autograd.grad(out.pow(2).sum(), x)
+    return out.detach(), grad
+
+
+def _to_gates(cell: nn.Module, weights: dict[str, Tensor]) -> None:
+    """torch's gate order is input, forget, cell, output; a Linear of the book reads h, then x."""
+    gates = ("input_gate", "forget_gate", "cell_gate", "output_gate")
+    both = torch.cat([weights["weight_hh_l0"], weights["weight_ih_l0"]], dim=1).chunk(4)
+    biases = (weights["bias_ih_l0"] + weights["bias_hh_l0"]).chunk(4)
+    for gate, weight, bias in zip(gates, both, biases, strict=True):
+        cell.get_parameter(f"{gate}.weight").copy_(weight)
+        cell.get_parameter(f"{gate}.bias").copy_(bias)
+
+
+def _to_chunk(cell: nn.Module, weights: dict[str, Tensor]) -> None:
+    """The book's order is input, forget, output, cell."""
+    for layer in ("ih", "hh"):
+        for kind in ("weight", "bias"):
+            i, f, g, o = weights[f"{kind}_{layer}_l0"].chunk(4)
+            cell.get_parameter(f"{layer}.{kind}").copy_(torch.cat([i, f, o, g]))
+
+
+def _to_reset_after(cell: nn.Module, weights: dict[str, Tensor]) -> None:
+    for layer in ("ih", "hh"):
+        for kind in ("weight", "bias"):
+            cell.get_parameter(f"{layer}.{kind}").copy_(weights[f"{kind}_{layer}_l0"])

@@ -1,0 +1,62 @@
+"""Epoch checkpoints: a long trial, killed and resumed, ends with the bits of an undisturbed one.
+
+The parent names a folder in UNROLLED_CHECKPOINTS; without it nothing is kept. A file is the sha256 of what
+follows, and that in torch's own format, read with `weights_only=True` after the checksum. A damaged file
+counts as none.
+"""
+
+import hashlib
+import io
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+FOLDER = "UNROLLED_CHECKPOINTS"
+EVERY = "UNROLLED_CHECKPOINT_SECONDS"
+"""How long training goes on before its state is written again: 60 s. Shorter trials write none."""
+
+
+class Checkpoint:
+    """The last kept state of one trial. When it is written depends on the clock; what is trained does not."""
+
+    def __init__(self, trial_id: str) -> None:
+        folder = os.environ.get(FOLDER)
+        self.path = Path(folder) / f"{trial_id}.pt" if folder else None
+        self.every = float(os.environ.get(EVERY, 60))
+        self.last = time.monotonic()
+
+    def due(self) -> bool:
+        """Whether it is time to write."""
+        return self.path is not None and time.monotonic() - self.last >= self.every
+
+    def save(self, state: dict[str, Any]) -> None:
+        """Write tensors and plain data so that the file is whole or not there. A full disk costs the file."""
+        assert self.path is not None
+        buffer = io.BytesIO()
+        torch.save(state, buffer)
+        body = buffer.getvalue()
+        draft = self.path.with_suffix(f".{os.getpid()}")
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with draft.open("wb") as file:
+                file.write(hashlib.sha256(body).digest() + body)
+                file.flush()
+                os.fsync(file.fileno())
+            draft.replace(self.path)
+        except OSError as error:
+            print(f"no checkpoint was written: {error}")
+            draft.unlink(missing_ok=True)
+        self.last = time.monotonic()
+
+    def load(self) -> dict[str, Any] | None:
+        """What was kept, or None."""
+        if self.path is None or not self.path.exists():
+            return None
+        data = self.path.read_bytes()
+        if hashlib.sha256(data[32:]).digest() != data[:32]:
+            return None
+        state: dict[str, Any] = torch.load(io.BytesIO(data[32:]), weights_only=True)
+        return state

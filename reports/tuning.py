@@ -1,0 +1,104 @@
+"""The tuned comparison: each arm at the shared level of a setting, and at the best one that it found."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from bench.trial import Result, Scalar
+from reports import verdicts
+from reports.comparison import Comparison, Row, compare
+from reports.estimators import expected_best_of_n
+from reports.evidence import Tuned
+
+_WORDS = {"lr": "learning rate"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class OwnBest:
+    """One arm as declared, its search, and the arm at its best level against the baseline at its own."""
+
+    row: Row
+    search: Tuned
+    own: Row | None
+    judged: verdicts.Tuned | None
+    note: str  # why nothing is judged
+    means: Mapping[Scalar, float]  # over the search's seeds, of the levels that have ended
+    curve: tuple[float, ...]  # the expected best of 1, 2, … trials of the search
+
+    @property
+    def flips(self) -> bool:
+        """Whether tuning changes the verdict."""
+        return self.judged is not None and self.judged.flips
+
+    @property
+    def at_edge(self) -> bool:
+        """Whether no level was tried beyond the best one, so that a better one may lie there."""
+        levels = sorted(map(float, self.search.levels))
+        return self.search.best is not None and float(self.search.best) in (levels[0], levels[-1])
+
+
+def words(setting: str) -> str:
+    """A setting as a sentence names it."""
+    return _WORDS.get(setting, setting.replace("_", " "))
+
+
+def own_best(c: Comparison) -> tuple[OwnBest, ...]:
+    """Every tuned arm, baseline first; nothing where the study does not tune."""
+    rows, won = {row.arm.name: row for row in c.rows}, _winners(c)
+    return tuple(_own_best(rows[search.arm], search, won, c) for search in c.evidence.tuned)
+
+
+def _winners(c: Comparison) -> dict[str, Row]:
+    """The arms at their best, by declared name, compared with the baseline at its best as one family."""
+    arms = {search.arm: search.own for search in c.evidence.tuned if search.own}
+    if c.rows[0].arm.name not in arms:
+        return {}
+    again = compare(replace(c.evidence, arms=tuple(arms.values()), tuned=()))
+    return dict(zip(arms, again.rows, strict=True))
+
+
+def _own_best(row: Row, search: Tuned, won: Mapping[str, Row], c: Comparison) -> OwnBest:
+    spent = {level: _spent(results, c) for level, results in search.levels.items()}
+    every = [value for values in spent.values() for value in values]
+    own = won.get(search.arm)
+    judged = _judged(row, own, search, c.evidence.tuned[0])
+    return OwnBest(
+        row=row,
+        search=search,
+        own=own,
+        judged=judged,
+        note="" if judged else _note(row, own, search, len(every)),
+        means={k: sum(v) / len(v) for k, v in spent.items() if len(v) == len(search.seeds)},
+        curve=tuple(
+            expected_best_of_n(every, n + 1, lower_is_better=c.lower_is_better) for n in range(len(every))
+        ),
+    )
+
+
+def _judged(row: Row, own: Row | None, search: Tuned, baseline: Tuned) -> verdicts.Tuned | None:
+    if own is None or row.verdict is None or own.verdict is None:
+        return None
+    return verdicts.tuned(
+        row.verdict,
+        own.verdict,
+        budgets=(search.budget, baseline.budget),
+        searched=search.seeds,
+        setting=words(search.setting),
+    )
+
+
+def _note(row: Row, own: Row | None, search: Tuned, ended: int) -> str:
+    if ended < search.budget:
+        return f"{ended} of {search.budget} trials of the search have ended"
+    if search.own is None:
+        return "no level is without a failure"
+    if row.index == 0:
+        return ""
+    return row.note or (own.note if own else "the baseline has no best level")
+
+
+def _spent(results: Mapping[int, Result], c: Comparison) -> list[float]:
+    """The metric of each trial of a search. One that failed, in whatever way, is the worst: it was paid."""
+    worst = math.inf if c.lower_is_better else -math.inf
+    found = [r.metrics.get(c.evidence.metric, worst) if r.done else worst for r in results.values()]
+    return [value if math.isfinite(value) else worst for value in found]

@@ -1,0 +1,193 @@
+"""The chapter's page: every answer states the numbers it rests on, or says what has not been run."""
+
+import json
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.analyses import MEASURED, anatomy, cells, floats, learning, parts, text
+from bench.trial import canonical
+from reports import measurements, mechanics
+from reports.chapter import QUESTIONS, render
+from reports.chapter_figures import power, spread
+from reports.evidence import Evidence
+from reports.verdicts import Word
+
+FACTS = {"commit": "0123456789abcdef", "dirty": False, "cpu": "Xeon 8481C", "threads": 1}
+
+
+@pytest.fixture(scope="module")
+def measured() -> dict[str, Any]:
+    """Every measurement, as small as it can be, as JSON gives it back."""
+    found = {
+        "batches": text.batches(),
+        "coverage": text.coverage(),
+        "targets": learning.targets(seeds=[0, 1], epochs=1),
+        "stability": learning.stability(seeds=[0, 1], epochs=2),
+        "cells": cells.cells(seeds=[0], epochs=1),
+        "spacing": floats.spacing(),
+        "precision": floats.precision(steps=16),
+        "tanh": floats.tanh(),
+        "same": parts.same(size=8),
+        "dropout": parts.dropout(draws=2**12, epochs=1),
+        "anatomy": anatomy.anatomy(),
+    }
+    assert set(found) == set(MEASURED)
+    whole = {name: {"found": f, "seconds": 1.0, "environment": FACTS} for name, f in found.items()}
+    return dict(json.loads(canonical(whole)))
+
+
+@pytest.fixture(scope="module")
+def found(measured: dict[str, Any]) -> dict[str, Any]:
+    return {name: m["found"] for name, m in measured.items()}
+
+
+def read(page: Path) -> str:
+    """The page's text, spaces made single."""
+    pieces: list[str] = []
+    parser = HTMLParser()
+    parser.handle_data = pieces.append  # type: ignore[method-assign]
+    parser.feed(page.read_text(encoding="utf-8"))
+    return " ".join("".join(pieces).split())
+
+
+def test_every_question_has_evidence_to_come_from() -> None:
+    assert all(q.show or q.study for q in QUESTIONS)
+    assert all(bool(q.show) == bool(q.measured) for q in QUESTIONS)
+    assert {name for q in QUESTIONS for name in q.measured} == set(MEASURED)
+    assert len({q.id for q in QUESTIONS}) == len(QUESTIONS)
+
+
+def test_the_questions_stand_in_their_order(measured, tmp_path) -> None:
+    page = render(measured, [], tmp_path).read_text(encoding="utf-8")
+    assert re.findall(r'<h2 id="([a-z]+)">', page) == ["answer", *(q.id for q in QUESTIONS), "provenance"]
+
+
+def test_a_study_that_was_not_run_is_a_command_and_no_claim(measured, tmp_path) -> None:
+    page = read(render(measured, [], tmp_path))
+    for q in QUESTIONS:
+        if q.study:
+            assert f"The study {q.study} has not been run: unrolled run {q.study}" in page
+    waiting = [q.study for q in QUESTIONS if q.study]
+    assert f'make ablations STUDIES="{" ".join(waiting)}"' in page
+    both = sum(bool(q.study) for q in QUESTIONS)
+    assert f"{len(QUESTIONS) - both} of {len(QUESTIONS)} questions have all their evidence" in page
+
+
+def test_a_measurement_that_was_not_made_is_said_to_be_missing(measured, tmp_path) -> None:
+    rest = {name: m for name, m in measured.items() if name != "cells"}
+    page = read(render(rest, [], tmp_path))
+    asking = [q for q in QUESTIONS if "cells" in q.measured]
+    assert page.count("Not measured yet: make chapter measures it.") == len(asking) == 3
+
+
+def test_a_study_that_was_run_speaks_through_its_verdicts(measured, evidence, tmp_path) -> None:
+    page = read(render(measured, [evidence], tmp_path))
+    section = page.split("What do dropout, AR, TAR")[-1].split("Question 18")[0]
+    assert "IMPROVES" in section and "LMModel7" in section
+    assert "better on 10 of 10 seeds" in section
+    assert "108 of 110 trials finished, 1 diverged, 1 failed" in section
+    assert 'href="regularization/index.html"' in (tmp_path / "chapter.html").read_text(encoding="utf-8")
+    assert "has not been run: unrolled run regularization" not in page
+
+
+def test_a_study_without_a_result_counts_as_not_run(measured, make_arm, make_study, tmp_path) -> None:
+    planned = make_study((replace(make_arm("LMModel7", 0.0), results={}),))
+    assert "has not been run: unrolled run regularization" in read(render(measured, [planned], tmp_path))
+
+
+def test_a_study_of_levels_is_drawn_along_its_factor(measured, make_arm, make_study, tmp_path) -> None:
+    arms = [
+        make_arm(f"{kind} {n}", 0.1 * n, model="lm5", options={"nonlinearity": kind, "layers": n})
+        for kind in ("tanh", "relu")
+        for n in (1, 2)
+    ]
+    render(measured, [make_study(tuple(arms), study="depth")], tmp_path)
+    page = (tmp_path / "chapter.html").read_text(encoding="utf-8")
+    drawing = page.split('id="q-depth-study-wide-desc"')[1].split("</svg>")[0]
+    assert all(f">{name}</text>" in drawing for name in ("tanh", "relu", "layers", "1", "2"))
+
+
+def test_the_numbers_in_the_sentences_are_the_measured_ones(found) -> None:
+    assert (
+        "1.2·10⁻⁷ in float32, 9.8·10⁻⁴ in float16, 0.0078 in bfloat16"
+        in mechanics.spacing(found["spacing"]).text
+    )
+    losses = found["targets"]["losses"]["every"].values()
+    assert f"{sum(losses) / 2:.4f} with every one" in measurements.targets(found["targets"]).text
+    assert "951 times" in measurements.coverage(found["coverage"]).text
+    assert f"{found['dropout']['losses']['left on']:.4f}" in mechanics.dropout(found["dropout"]).text
+
+
+def test_sentences_turn_with_their_numbers(found) -> None:
+    far = {cell: {w: [1.0, *[0.5] * 63] for w in ("start", "end")} for cell in measurements.CELLS}
+    data = {**found["cells"], "gradients": far}
+    assert "exceeds 1 nowhere" in measurements.gradients(data).text
+    far["GRU"]["end"][5] = 1.5
+    assert measurements.gradients(data).text.endswith("where the gradient grows: GRU.")
+
+
+@pytest.mark.parametrize(("effect", "word"), [(-0.5, Word.IMPROVES), (0.5, Word.WORSENS)])
+def test_one_word_in_three_is_judged_by_its_losses(found, effect: float, word: Word) -> None:
+    last = {str(seed): 2 + 0.1 * seed for seed in range(10)}
+    every = {seed: loss + effect + 0.01 * (int(seed) % 3) for seed, loss in last.items()}
+    shown = measurements.targets({**found["targets"], "losses": {"last": last, "every": every}})
+    assert shown.judged is not None
+    assert shown.judged.verdict.word is word
+
+
+def test_a_part_that_was_not_seen_is_crossed_out(found) -> None:
+    rows = [{**found["anatomy"]["rows"][0], "ok": False}, *found["anatomy"]["rows"][1:]]
+    shown = mechanics.anatomy({"rows": rows})
+    assert shown.table is not None
+    assert shown.table.rows[0][2].startswith("✕")
+    assert "12 of them were seen" in shown.text
+
+
+def test_every_test_that_the_anatomy_names_is_there(found) -> None:
+    tests = "".join(p.read_text(encoding="utf-8") for p in Path(__file__).parents[1].glob("bench/test_*.py"))
+    for row in found["anatomy"]["rows"]:
+        assert f"def {row['test']}(" in tests
+
+
+def test_the_same_evidence_gives_the_same_bytes(measured, evidence, tmp_path) -> None:
+    first = render(measured, [evidence], tmp_path / "a").read_bytes()
+    assert first == render(measured, [evidence], tmp_path / "b").read_bytes()
+
+
+def test_the_page_asks_for_nothing_and_its_ids_are_its_own(measured, evidence, tmp_path) -> None:
+    page = render(measured, [evidence], tmp_path).read_text(encoding="utf-8")
+    assert "default-src &#39;none&#39;" in page
+    assert not re.search(r"""(?:src|href)=["'](?!#|[a-z-]+/index\.html["'])""", page)
+    ids = re.findall(r'\sid="([^"]+)"', page)
+    assert len(ids) == len(set(ids))
+    assert " style=" not in page
+    assert page.count("<svg") == page.count("<title id=") == page.count("<desc id=")
+
+
+def test_hostile_names_stay_text(measured, hostile_evidence, tmp_path) -> None:
+    evidence: Evidence = replace(hostile_evidence, study="regularization")
+    page = render(measured, [evidence], tmp_path).read_text(encoding="utf-8")
+    assert "<script>alert" not in page and "{{ 7*7 }}" not in page.replace("{{ 7*7 }}</", "")
+    assert page.count("<script>") == 1
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [(0.0, "0"), (1.0, "1"), (38.72, "38.72"), (68.8, "68.8"), (0.02, "0.02"), (1.19e-7, "1.2·10⁻⁷"),
+     (1e-6, "10⁻⁶"), (1e6, "10⁶"), (-0.5, "−0.5")],
+)  # fmt: skip
+def test_numbers_are_written_as_people_write_them(value: float, written: str) -> None:
+    assert power(value) == written
+
+
+@pytest.mark.parametrize("heights", [[0.5, 0.5, 0.5], [0.98, 0.99, 1.0], [-3.0, 0.0, 9.0], [0.1]])
+def test_names_beside_lines_never_cover_each_other(heights: list[float]) -> None:
+    placed = spread(heights, 0.07)
+    assert all(b - a >= 0.07 - 1e-12 for a, b in pairwise(placed))
+    assert placed[0] >= 0 and placed[-1] <= 1

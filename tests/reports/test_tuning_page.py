@@ -1,0 +1,186 @@
+"""The tuned comparison on the page: budgets, winners, flips, and what is missing."""
+
+import math
+import re
+from dataclasses import replace
+from itertools import combinations
+
+import pytest
+
+from bench.trial import failure
+from reports import figures
+from reports.answer import flips, limits
+from reports.comparison import compare
+from reports.evidence import Tuned
+from reports.render import render
+from reports.tuning import own_best
+
+LEVELS = (0.001, 0.003, 0.01)
+SEEDS = (2000, 2001, 2002)
+
+
+@pytest.fixture(scope="module")
+def searched(make_arm):
+    """An arm's search: `losses` are each level's distance from 1.30, `best` the winner's on ten seeds."""
+
+    def search(name, losses, own, **settings):
+        levels = {}
+        for level, loss in zip(LEVELS, losses, strict=True):
+            found = make_arm(f"{name}{level}", loss, seeds=3, settings={**settings, "lr": level})
+            moved = {
+                s + 2000: replace(r, trial=replace(r.trial, seed=s + 2000)) for s, r in found.results.items()
+            }
+            levels[level] = moved
+        best = LEVELS[losses.index(min(losses))]
+        winner = make_arm(f"{name}, best", own, settings={**settings, "lr": best}, changes=settings)
+        return Tuned(arm=name, setting="lr", seeds=SEEDS, levels=levels, best=best, own=winner)
+
+    return search
+
+
+@pytest.fixture(scope="module")
+def tuned(make_arm, make_study, searched):
+    """`clipped` is worse at the shared rate and as good at its own; `calm` is worse at both."""
+    arms = (
+        make_arm("base", 0.0),
+        make_arm("clipped", 0.30, settings={"clip": 0.5}),
+        make_arm("calm", 0.30, settings={"alpha": 2.0}),
+    )
+    return make_study(
+        arms,
+        tuned=(
+            searched("base", (0.2, 0.1, 0.0), 0.0),
+            searched("clipped", (0.5, 0.0, 0.3), -0.2, clip=0.5),
+            searched("calm", (0.5, 0.4, 0.3), 0.3, alpha=2.0),
+        ),
+    )
+
+
+@pytest.fixture(scope="module")
+def text(tuned, tmp_path_factory):
+    html = render(tuned, tmp_path_factory.mktemp("out")).read_text(encoding="utf-8")
+    return " ".join(re.sub(r"<svg.*?</svg>|<style.*?</style>|<[^>]+>", " ", html, flags=re.S).split())
+
+
+def test_an_arm_is_judged_against_the_baseline_at_the_baseline_s_own_best(tuned):
+    base, clipped, calm = own_best(compare(tuned))
+    assert base.judged is None and not base.note
+    assert (clipped.judged.shared.word, clipped.judged.own.word) == ("WORSENS", "IMPROVES")
+    assert (calm.judged.shared.word, calm.judged.own.word) == ("WORSENS", "WORSENS")
+    ours, theirs = tuned.tuned[1].own.results, tuned.tuned[0].own.results
+    mean = sum(ours[s].metrics["valid_loss"] - theirs[s].metrics["valid_loss"] for s in range(10)) / 10
+    assert clipped.own.contrast.mean == pytest.approx(mean)
+    assert clipped.own.contrast.seeds == tuple(range(10))
+
+
+def test_the_main_comparison_is_that_of_the_declared_arms(tuned):
+    assert compare(tuned).rows == compare(replace(tuned, tuned=())).rows
+
+
+def test_a_flip_is_flagged_in_words_and_with_a_symbol_in_section_and_answer(tuned, text):
+    said = "The verdict flips: WORSENS at the shared learning rate, IMPROVES at each arm's own best."
+    assert flips(own_best(compare(tuned))) == (f"clipped: {said}",)
+    assert f"⇄ FLIP {said}".replace("'", "&#39;") in text
+    answer = text[text.index("Answer") : text.index("Contents" if "Contents" in text else "Effects")]
+    assert "⇄ FLIP clipped: The verdict flips" in answer
+    assert "WORSENS at the shared learning rate and at each arm" in text
+    assert text.count("⇄ FLIP") == 3  # answer, table, and what the sign means
+
+
+def test_the_page_states_the_budget_and_the_winner(text):
+    assert "searched 0.001, 0.003, 0.01 with 3 seeds a level (2000, 2001, 2002): 9 trials an arm" in text
+    assert len(re.findall(r"✓ \d\.\d{4}", text)) == 3
+
+
+def test_a_winner_at_the_edge_of_the_search_is_marked(tuned, text):
+    assert [x.at_edge for x in own_best(compare(tuned))] == [True, False, True]
+    assert text.count("at the edge") == 3  # base, calm, and what it means
+
+
+def test_the_limits_say_how_fine_the_search_was(tuned):
+    said = limits(compare(tuned), {})
+    assert (
+        "An arm's own best learning rate is the best of 3 levels with 3 seeds each, and no finer than that."
+        in said
+    )
+
+
+def test_without_tuning_there_is_no_section(tuned, tmp_path):
+    html = render(replace(tuned, tuned=()), tmp_path).read_text(encoding="utf-8")
+    assert "own best" not in html and "FLIP" not in html
+
+
+def test_another_setting_is_called_by_its_name(tuned, tmp_path):
+    other = tuple(replace(search, setting="weight_p") for search in tuned.tuned)
+    html = render(replace(tuned, tuned=other), tmp_path).read_text(encoding="utf-8")
+    assert "At its own best weight p" in html and "at the shared weight p" in html
+
+
+def test_the_curve_is_the_mean_of_the_best_over_all_subsets(tuned):
+    base = own_best(compare(tuned))[0]
+    every = [r.metrics["valid_loss"] for level in tuned.tuned[0].levels.values() for r in level.values()]
+    for n in range(1, 10):
+        bests = [min(subset) for subset in combinations(every, n)]
+        assert base.curve[n - 1] == pytest.approx(sum(bests) / len(bests))
+
+
+def lost(search, level, seeds=SEEDS, reason="diverged at step 3"):
+    results = dict(search.levels[level])
+    for seed in seeds:
+        results[seed] = failure(results[seed].trial, reason, metrics={"valid_loss": 0.0001})
+    return replace(search, levels={**search.levels, level: results})
+
+
+def test_a_failed_trial_of_a_search_counts_as_the_worst_and_is_counted_on_the_page(tuned, tmp_path):
+    search = lost(lost(tuned.tuned[1], 0.001), 0.01, (2001,), "killed by signal 9")
+    changed = replace(tuned, tuned=(tuned.tuned[0], search, tuned.tuned[2]))
+    x = own_best(compare(changed))[1]
+    assert math.isinf(x.means[0.001]) and math.isinf(x.means[0.01]) and x.means[0.003] < 2
+    # 4 of 9 are lost: from 5 draws on, one of them has converged
+    assert [math.isinf(y) for y in x.curve] == [True] * 4 + [False] * 5
+    html = render(changed, tmp_path).read_text(encoding="utf-8")
+    assert "✕ 3 of 3 failed" in html and "✕ 1 of 3 failed" in html
+    assert "0.0001" not in html
+
+
+def test_a_failed_trial_is_the_worst_of_an_accuracy_too(tuned):
+    changed = replace(tuned, metric="valid_accuracy", tuned=(lost(tuned.tuned[0], 0.001), *tuned.tuned[1:]))
+    x = own_best(compare(changed))[0]
+    assert x.means[0.001] == -math.inf == x.curve[0]
+    assert 0 < x.curve[8] < 1
+
+
+def test_an_arm_without_a_winner_says_why(tuned, tmp_path):
+    base, clipped, calm = tuned.tuned
+    half = replace(clipped, levels={**clipped.levels, 0.01: {}}, best=None, own=None)
+    hopeless = replace(lost(lost(lost(calm, 0.001), 0.003), 0.01), best=None, own=None)
+    notes = [x.note for x in own_best(compare(replace(tuned, tuned=(base, half, hopeless))))]
+    assert notes == ["", "6 of 9 trials of the search have ended", "no level is without a failure"]
+    none = replace(base, best=None, own=None)
+    found = own_best(compare(replace(tuned, tuned=(none, clipped, calm))))
+    assert [x.judged for x in found] == [None] * 3
+    assert found[1].note == "the baseline has no best level"
+    html = render(replace(tuned, tuned=(base, half, hopeless)), tmp_path).read_text(encoding="utf-8")
+    assert "6 of 9 trials of the search have ended" in html and "0 of 3 so far" in html
+
+
+def test_a_study_whose_searches_have_not_begun_has_a_page(tuned, tmp_path):
+    waiting = tuple(
+        replace(x, levels={level: {} for level in LEVELS}, best=None, own=None) for x in tuned.tuned
+    )
+    html = render(replace(tuned, tuned=waiting), tmp_path).read_text(encoding="utf-8")
+    assert "0 of 9 trials of the search have ended" in html
+
+
+def test_the_figure_has_a_panel_for_each_tuned_arm(tuned):
+    c = compare(tuned)
+    drawn = figures.best_of_n(own_best(c), c)
+    assert set(re.findall(r'data-arm="(\d)"', drawn)) == {"0", "1", "2"}
+    assert len(re.findall(r'data-arm="1"', drawn)) == 2  # wide and narrow
+
+
+def test_hostile_names_do_nothing_in_the_tuned_section(hostile_evidence, tuned, tmp_path):
+    arms = hostile_evidence.arms[:2]
+    search = tuple(replace(x, arm=arm.name) for x, arm in zip(tuned.tuned, arms, strict=False))
+    html = render(replace(hostile_evidence, arms=arms, tuned=search), tmp_path).read_text(encoding="utf-8")
+    assert html.count("<script") == 1
