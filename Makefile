@@ -18,7 +18,7 @@ chapter: .venv/installed
 	@$(BIN)/unrolled chapter
 
 test: .venv/installed-for-tests
-	$(BIN)/python -m pytest $(FLAGS)
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile $(FLAGS)
 
 check: .venv/installed-for-tests
 	$(BIN)/ruff format --check .

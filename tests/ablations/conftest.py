@@ -5,6 +5,7 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from multiprocessing import forkserver
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,13 @@ import pytest
 HERE = Path(__file__).parent
 if str(HERE) not in sys.path:  # trials are named by import, here and in their processes
     sys.path.append(str(HERE))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def a_fork_server_of_its_own() -> Iterator[None]:
+    """It keeps the environment and the modules that it was first started with, whichever test did."""
+    yield
+    forkserver._forkserver._stop()  # type: ignore[attr-defined]
 
 
 class Study:

@@ -60,10 +60,14 @@ def bits(folder):
 
 
 def mlflow_trials(folder):
+    """How many trials MLflow shows; a run that a kill left half-written stays in the database as deleted."""
     import sqlite3
 
     with sqlite3.connect(folder / "mlflow.db") as db:
-        query = "SELECT count(*) FROM tags WHERE key = 'unrolled.role' AND value = 'trial'"
+        query = (
+            "SELECT count(*) FROM tags JOIN runs USING (run_uuid) "
+            "WHERE key = 'unrolled.role' AND value = 'trial' AND lifecycle_stage = 'active'"
+        )
         return db.execute(query).fetchone()[0]
 
 
