@@ -19,6 +19,7 @@ _TITLES = {
 }
 _Adjust = Callable[[Sequence[float]], list[float]]
 DEAD = "dead toggle: the weights equal the baseline's"
+UNSEEN = "no results yet"
 
 _TASK = ("data", "tokens", "vocab", "split", "target")
 
@@ -89,8 +90,11 @@ def compare(evidence: Evidence) -> Comparison:
     lower = lower_is_better(evidence.metric)
     rows = [_row(index, arm, evidence, lower) for index, arm in enumerate(evidence.arms)]
     for exploratory in (False, True):
-        family = [r for r in rows[1:] if not r.note and r.arm.exploratory is exploratory]
-        for row in _judged(rows[0], family, evidence, lower, benjamini_hochberg if exploratory else holm):
+        declared = [r for r in rows[1:] if r.arm.exploratory is exploratory]
+        family = [r for r in declared if not r.note]
+        idle = sum(r.note in (UNSEEN, DEAD) for r in declared)
+        adjust = benjamini_hochberg if exploratory else holm
+        for row in _judged(rows[0], family, idle, evidence, lower, adjust):
             rows[row.index] = row
     title, unit = _TITLES.get(evidence.metric, (evidence.metric.replace("_", " "), ""))
     return Comparison(evidence=evidence, title=title, unit=unit, lower_is_better=lower, rows=tuple(rows))
@@ -152,7 +156,7 @@ def _note(baseline: Arm, arm: Arm) -> str:
     """Why the arm cannot be compared with the baseline, or nothing."""
     ours, theirs = trial_of(arm), trial_of(baseline)
     if ours is None or theirs is None:
-        return "no results yet"
+        return UNSEEN
     if other := [name for name in _TASK if getattr(ours, name) != getattr(theirs, name)]:
         return f"another task: {', '.join(other)}"
     if _same_weights(baseline, arm):
@@ -174,14 +178,25 @@ def _fingerprints(arm: Arm) -> dict[int, str]:
     return {seed: mark for seed, mark in prints.items() if mark}
 
 
-def _judged(base: Row, family: Sequence[Row], evidence: Evidence, lower: bool, adjust: _Adjust) -> list[Row]:
-    """The family's contrasts, corrected together. Arms that share no seed with the baseline keep a note."""
+def _judged(
+    base: Row, family: Sequence[Row], idle: int, evidence: Evidence, lower: bool, adjust: _Adjust
+) -> list[Row]:
+    """The family's contrasts, corrected together. Arms that share no seed with the baseline keep a note.
+
+    The `idle` arms that the plan declares and that have no contrast yet count with p = 1: an interim report
+    must not be bolder than the final one.
+    """
     contrasts = [
-        contrast(row.summary.values, base.summary.values, delta=evidence.equivalence, lower_is_better=lower,
-                 family=len(family))
+        contrast(
+            row.summary.values,
+            base.summary.values,
+            delta=evidence.equivalence,
+            lower_is_better=lower,
+            family=len(family) + idle,
+        )
         for row in family
-    ]  # fmt: skip
-    adjusted = adjust([c.p for c in contrasts])
+    ]
+    adjusted = adjust([c.p for c in contrasts] + [1.0] * idle)[: len(contrasts)]
     return [
         replace(row, contrast=c, adjusted=p, verdict=verdict(c, p))
         if c.pairs

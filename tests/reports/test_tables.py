@@ -95,6 +95,14 @@ def test_an_arm_without_results_is_named_and_not_judged(make_arm, make_study):
     assert (row.note, row.waiting, row.verdict) == ("no results yet", 10, None)
 
 
+def test_an_interim_report_is_corrected_for_the_arms_that_have_no_results_yet(make_arm, make_study):
+    arms = (make_arm("base", 0.0), make_arm("now", 0.02, settings={"clip": 1.0}))
+    later = (make_arm("later", 0.0, seeds=0), make_arm("last", 0.0, seeds=0))
+    alone, interim = compare(make_study(arms)).rows[1], compare(make_study(arms + later)).rows[1]
+    assert (alone.contrast.family, interim.contrast.family) == (1, 3)
+    assert interim.adjusted == pytest.approx(3 * alone.adjusted)  # Holm's first step over three
+
+
 def test_exploratory_arms_do_not_burden_the_declared_family(make_arm, make_study):
     arms = tuple(make_arm(f"arm {i}", 0.05 * i, settings={"clip": float(i)}) for i in range(6))
     arms = arms[:3] + tuple(replace(a, exploratory=True) for a in arms[3:])
