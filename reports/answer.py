@@ -100,6 +100,16 @@ def flips(found: Sequence[OwnBest]) -> tuple[str, ...]:
     return tuple(f"{x.row.arm.name}: {x.judged.sentence}" for x in found if x.judged and x.flips)
 
 
+def self_check(c: Comparison) -> str:
+    """What the A/A arm, the baseline under other seeds, tells of the instrument; "" without one."""
+    row = next((r for r in c.compared if not r.arm.changes and r.arm.model == c.rows[0].arm.model), None)
+    if row is None or row.verdict is None:
+        return ""
+    sees = row.verdict.word in (Word.IMPROVES, Word.WORSENS)
+    judged = "an effect where there is none: distrust this study" if sees else "no effect, as it must be"
+    return f"the baseline against itself under other seeds: {row.verdict.symbol} {row.verdict.word}, {judged}"
+
+
 def _worse(row: Row, floor: Row, c: Comparison) -> bool:
     ours, theirs = row.summary.mean, floor.summary.mean
     return ours is not None and theirs is not None and (ours > theirs if c.lower_is_better else ours < theirs)

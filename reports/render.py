@@ -127,6 +127,7 @@ def _context(c: Comparison) -> dict[str, Any]:
         "tally": answer.tally(c),
         "broken": answer.broken(c),
         "fits": answer.fits(held) if held else "",
+        "self_check": answer.self_check(c),
         "warnings": answer.warnings(c),
         "flips": answer.flips(own_best),
         "limits": answer.limits(c, environments),

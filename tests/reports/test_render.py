@@ -290,3 +290,10 @@ def test_tables_are_light_to_import():
     heavy = "{'matplotlib', 'seaborn', 'torch', 'mlflow'}"
     code = f"import reports.tables, sys; sys.exit(bool({heavy} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_an_effect_of_the_baseline_against_itself_is_a_warning(make_arm, make_study, tmp_path):
+    same = make_study((make_arm("base", 0.0), make_arm("A/A: the baseline again", 0.0, spread=0.01)))
+    shifted = make_study((make_arm("base", 0.0), make_arm("A/A: the baseline again", 0.3)))
+    assert "no effect, as it must be" in render(same, tmp_path).read_text()
+    assert "distrust this study" in render(shifted, tmp_path).read_text()
