@@ -20,9 +20,10 @@ from bench.trial import BadInput, canonical
 
 def chapter(args: Namespace) -> int:
     """Answer the chapter's questions on one page: measurements, and the studies that were run."""
-    from ablations.commands import evidence
+    from ablations.commands import evidence, writable
     from reports.chapter import render
 
+    writable(args.out)
     ledger = Ledger(args.results)
     missing = [name for name in MEASURED if stored(name, args.results) is None]
     if missing:

@@ -5,26 +5,34 @@ import os
 import pkgutil
 import sys
 from collections.abc import Sequence
+from io import TextIOWrapper
 from pathlib import Path
 
 from bench.trial import BadInput
+from reports.text import visible
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit codes: 0, 1 trials failed, 2 bad input, 3 gate failed, 130 interrupted."""
     args = parser().parse_args(argv)
+    if isinstance(sys.stdout, TextIOWrapper):  # a terminal may not have our signs: "–" becomes "\\u2013"
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         code: int = pkgutil.resolve_name(args.do)(args)
         sys.stdout.flush()
         return code
     except BadInput as error:
-        print(f"unrolled: {error}", file=sys.stderr)
+        print(f"unrolled: {visible(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:  # `unrolled plan … | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:  # a disk that is full, a folder that cannot be written
+        cure = "put that right, then run again; everything recorded so far is kept"
+        print(f"unrolled: {visible(error)}: {cure}", file=sys.stderr)
+        return 2
 
 
 def parser() -> argparse.ArgumentParser:
@@ -57,7 +65,7 @@ def parser() -> argparse.ArgumentParser:
     _word(words, "sync", "bring MLflow level with the ledger", run_before, kept)
     _word(words, "chapter", "answer the chapter's questions on one page", kept, pages, do="chapter")
     ui = _word(words, "ui", "browse MLflow on 127.0.0.1")
-    ui.add_argument("--port", type=int, default=5000)
+    ui.add_argument("--port", type=_port, default=5000)
     _word(words, "models", "the zoo", mine, do="looking")
     _show(_word(words, "show", "look inside a trial, a study or a corpus", mine, kept, do="inside"))
     learner = _word(words, "learner", "train a finished trial again and save its weights", mine, kept)
@@ -94,8 +102,8 @@ def _run_flags(run: argparse.ArgumentParser) -> None:
 def _limits(run: argparse.ArgumentParser) -> None:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     run.add_argument("-j", "--workers", type=_count, default=cores, help="trials at a time (one a core)")
-    run.add_argument("--time-limit", type=float, default=3600.0, metavar="SECONDS", help="of one trial")
-    run.add_argument("--memory-limit", type=int, default=0, metavar="MIB", help="of one trial; 0 is none")
+    run.add_argument("--time-limit", type=_seconds, default=3600.0, metavar="SECONDS", help="of one trial")
+    run.add_argument("--memory-limit", type=_mib, default=0, metavar="MIB", help="of one trial; 0 is none")
 
 
 def _show(show: argparse.ArgumentParser) -> None:
@@ -121,6 +129,23 @@ def _count(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError(f"{text} is not at least 1")
     return number
+
+
+def _mib(text: str) -> int:
+    return _count(text) if int(text) else 0
+
+
+def _port(text: str) -> int:
+    if _count(text) > 65535:
+        raise argparse.ArgumentTypeError(f"{text} is not a port, 1 to 65535")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not seconds > 0:
+        raise argparse.ArgumentTypeError(f"{text} is not more than 0")
+    return seconds
 
 
 if __name__ == "__main__":

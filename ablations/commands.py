@@ -1,13 +1,14 @@
 """Running, replaying, reporting: where studies, trials and reports meet."""
 
 import os
+import socket
 import sys
 from argparse import Namespace
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, TemporaryFile
 from typing import TYPE_CHECKING, Any
 
 from ablations import looking, planning, study
@@ -15,6 +16,7 @@ from ablations import plan as plans
 from ablations.ledger import Ledger
 from ablations.plan import Plan
 from bench.trial import BadInput, Result, Trial
+from reports.text import visible
 
 if TYPE_CHECKING:
     from ablations.entry import StudyFacts
@@ -48,11 +50,13 @@ def _run_one(chosen: study.Study, args: Namespace) -> tuple[int, bool]:
     from ablations.tracking import uri
 
     ledger = Ledger(args.results)
+    writable(args.out)
     with ledger.lock(chosen.name):
         plan, trials = plans.decide(chosen, _command())
-        plan = plans.store(plan, ledger)
         recorder = Recorder(_facts(plan), uri())
         try:
+            _rehearse(_missing(trials, ledger.results(t.id for t in trials), args), plan, args)
+            plan = plans.store(plan, ledger)
             plan, tally = _train(plan, trials, ledger, recorder, args)
         except BaseException:
             recorder.close("FAILED", patience=5)
@@ -68,7 +72,8 @@ def _run_one(chosen: study.Study, args: Namespace) -> tuple[int, bool]:
     faults = sum(not r.done and not r.diverged for r in results)
     diverged = sum(r.diverged for r in results)
     print(
-        f"{plan.study}: {tally.done} trained, {len(results) - tally.done - tally.failed} already there, "
+        f"{visible(plan.study)}: {tally.done} trained, "
+        f"{len(results) - tally.done - tally.failed} already there, "
         f"{faults} failed, {diverged} diverged, {tally.left} left"
     )
     print(f"report: {page}")
@@ -100,8 +105,7 @@ def _train_missing(
     have = ledger.results(trial.id for trial in trials)
     for id, result in have.items():
         recorder.record(arms[id], result)
-    missing = [t for t in trials if t.id not in have or (args.retry and not have[t.id].done)]
-    _rehearse({arms[t.id]: t for t in missing}, args)
+    missing = _missing(trials, have, args)
     seconds = {t.id: planning.expected_seconds(t) for t in missing}
     with progress(plan.study, seconds, names, args.workers) as show:
 
@@ -120,10 +124,17 @@ def _train_missing(
         )
 
 
-def _rehearse(arms: Mapping[str, Trial], args: Namespace) -> None:
+def _missing(trials: Sequence[Trial], have: Mapping[str, Result], args: Namespace) -> list[Trial]:
+    """The trials that are still to be run: with --retry also those that failed."""
+    return [t for t in trials if t.id not in have or (args.retry and not have[t.id].done)]
+
+
+def _rehearse(trials: Sequence[Trial], plan: Plan, args: Namespace) -> None:
     """One batch of each arm. Raises BadInput, naming the arm, for the first that cannot be trained."""
     from ablations.runner import run_trials
 
+    places = plan.places
+    arms = {places[trial.id][0].name: trial for trial in trials}
     with TemporaryDirectory() as folder:
         scratch = Ledger(Path(folder))
         tally = run_trials(list(arms.values()), scratch, work="bench.rehearsal:rehearse", **_places(args))
@@ -133,6 +144,15 @@ def _rehearse(arms: Mapping[str, Trial], args: Namespace) -> None:
             result = scratch.read(trial.id)
             if result is not None and not result.done:
                 raise BadInput(f"arm {name!r}: {result.reason.removeprefix('BadInput: ')}")
+
+
+def writable(out: Path) -> None:
+    """Make the reports' folder. Raises BadInput if nothing can be written there: now, not after training."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        TemporaryFile(dir=out).close()
+    except OSError as error:
+        raise BadInput(f"--out {out}: cannot be written ({error.strerror}): choose another folder") from error
 
 
 def _places(args: Namespace) -> dict[str, Any]:
@@ -191,15 +211,17 @@ def status(args: Namespace) -> int:
         results = [result for _, _, result in plan.cells(ledger)]
         done = sum(r.done for r in results)
         faults = [r for r in results if not r.done]
-        print(f"{plan.study}: {done} done, {len(faults)} failed, {len(plan.ids) - len(results)} missing")
+        missing = len(plan.ids) - len(results)
+        print(f"{visible(plan.study)}: {done} done, {len(faults)} failed, {missing} missing")
         for result in faults:
-            print(f"  {result.trial.id} seed {result.trial.seed}: {result.reason}")
+            print(f"  {result.trial.id} seed {result.trial.seed}: {visible(result.reason)}")
     return 0
 
 
 def report(args: Namespace) -> int:
     """Render the reports of studies from the ledger, and the index."""
     ledger = Ledger(args.results)
+    writable(args.out)
     print(f"report: {_report(_plans(args.studies, ledger), ledger, args.out)}")
     return 0
 
@@ -285,7 +307,7 @@ def sync(args: Namespace) -> int:
             by_arm: dict[str, list[Result]] = {}
             for arm, _, result in plan.cells(ledger):
                 by_arm.setdefault(arm.name, []).append(result)
-            print(f"{plan.study}: {tracking.sync(_facts(plan), by_arm, tracking.uri())}")
+            print(f"{visible(plan.study)}: {tracking.sync(_facts(plan), by_arm, tracking.uri())}")
     return 0
 
 
@@ -293,8 +315,13 @@ def ui(args: Namespace) -> int:
     """Become MLflow's server on 127.0.0.1."""
     from ablations import tracking
 
-    tracking.settings()
     command = tracking.ui_command(tracking.uri(), args.port)
+    try:
+        with socket.create_server(("127.0.0.1", args.port)):
+            pass  # it is free
+    except OSError as error:
+        raise BadInput(f"--port {args.port}: {error.strerror}; choose another one") from error
+    tracking.settings()
     print(f"MLflow: http://127.0.0.1:{args.port} (Ctrl-C ends it)", flush=True)
     os.execvp(command[0], command)
 

@@ -22,6 +22,7 @@ from bench import plugins as plugins_
 from bench.identity import identify
 from bench.models.registry import spec_of
 from bench.trial import BadInput, Result, Trial
+from reports.text import visible
 
 if TYPE_CHECKING:
     from bench.corpus import Batches, Corpus
@@ -55,16 +56,18 @@ def show(args: Namespace) -> int:
         plan = stored[args.what]
         have = ledger.results(plan.ids)
         named = [(id, arm.name, seed) for id, (arm, seed) in plan.places.items()]
-        print("\n".join(portrait.listing(named, have)))
+        print("\n".join(map(visible, portrait.listing(named, have))))
         return 0
     result = find(args.what, ledger)
     id = result.trial.id
     places = [(plan.study, *plan.places[id]) for plan in stored.values() if id in plan.places]
-    print("\n".join(portrait.lines(result, [f"{s}: {arm.name}, seed {seed}" for s, arm, seed in places])))
+    named_places = [f"{s}: {arm.name}, seed {seed}" for s, arm, seed in places]
+    print("\n".join(map(visible, portrait.lines(result, named_places))))
     if args.generate:
         found = retrained(result)
         prompt, words = continuation(found, args.generate)
-        print("\n".join(portrait.generated(result.trial, prompt, words, str(found))))
+        lines = portrait.generated(result.trial, prompt, words, str(found))
+        print("\n".join(map(visible, lines)))
     return 0
 
 

@@ -11,7 +11,7 @@ import json
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,7 +49,7 @@ class Ledger:
 
         Raises BadInput if the disk is full or the folder cannot be written.
         """
-        save(self.path(result.trial.id), _seal(result))
+        save(self.path(result.trial.id), seal({"format": FORMAT, "result": result.to_dict()}))
 
     def read(self, id: str) -> Result | None:
         """The result of a trial, or None if it has none. A damaged file is set aside and counts as none.
@@ -64,13 +64,14 @@ class Ledger:
         except OSError as error:
             raise BadInput(f"{path}: cannot be read ({error.strerror}): make it readable") from error
         try:
-            format, body = _open(data)
+            body = unseal(data)
+            format = int(body["format"])
             if format > FORMAT:
                 raise BadInput(
                     f"{path}: has format {format}, and this version reads up to {FORMAT}: "
                     "upgrade unrolled, or choose another results folder"
                 )
-            result = Result.from_dict(body)
+            result = Result.from_dict(body["result"])
             # The format is part of the identity, so an older file keeps the name it had then.
             if format == FORMAT and result.trial.id != id:
                 raise ValueError("holds another trial")
@@ -187,18 +188,16 @@ def _sync(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _seal(result: Result) -> bytes:
-    body = {"format": FORMAT, "result": result.to_dict()}
+def seal(body: Mapping[str, Any]) -> bytes:
+    """One line of canonical JSON, with a checksum of all that it holds."""
     return canonical({**body, "sha256": hashlib.sha256(canonical(body)).hexdigest()}) + b"\n"
 
 
-def _open(data: bytes) -> tuple[int, dict[str, Any]]:
-    """Give the format and the result's data. Raises ValueError or the like unless every byte is as sealed."""
-    sealed = json.loads(data)
-    checksum = sealed.pop("sha256")
-    if hashlib.sha256(canonical(sealed)).hexdigest() != checksum:
-        raise ValueError("the checksum differs")
+def unseal(data: bytes) -> dict[str, Any]:
+    """What was sealed. Raises ValueError or the like unless every byte is as sealed."""
+    body: dict[str, Any] = json.loads(data)
+    del body["sha256"]
     # Equal content in other bytes (a space, the order of keys) is not what was written.
-    if canonical({**sealed, "sha256": checksum}) + b"\n" != data:
-        raise ValueError("the bytes differ")
-    return int(sealed["format"]), sealed["result"]
+    if seal(body) != data:
+        raise ValueError("the bytes differ from those that were sealed")
+    return body

@@ -9,6 +9,7 @@ from ablations import planning, study, tuning
 from ablations.settings import parse_set, resolve
 from bench import plugins
 from bench.trial import Trial
+from reports.text import visible
 
 
 def chosen(args: Namespace) -> Iterator[study.Study]:
@@ -43,14 +44,14 @@ def print_plan(found: study.Study) -> None:
         seconds[name] += planning.expected_seconds(trial)
     searching = [planning.expected_seconds(trial) for _, trial in tuning.trials(found, lambda trial: trial)]
     total = sum(seconds.values()) + sum(searching)
-    width = max(map(len, seconds))
-    print(f"{found.name}: {found.question}\n")
+    width = max(len(visible(name)) for name in seconds)
+    print(f"{visible(found.name)}: {visible(found.question)}\n")
     print(f"{'arm':<{width}}  seconds  what it changes")
     for arm in found.arms:
-        changes = ", ".join(f"{key}={value}" for key, value in arm.changes.items()) or "–"
-        print(f"{arm.name:<{width}}  {seconds[arm.name]:>7.0f}  {changes}")
+        changes = ", ".join(f"{key}={visible(value)}" for key, value in arm.changes.items()) or "–"
+        print(f"{visible(arm.name):<{width}}  {seconds[arm.name]:>7.0f}  {changes}")
         for other in arm.also:
-            print(f"{'':<{width}}           also: {other}")
+            print(f"{'':<{width}}           also: {visible(other)}")
     cores = os.cpu_count() or 1
     size = f"{len(found.arms)} arms × {len(found.seeds)} seeds = {len(cells)} trials"
     print(f"\n{size}, plan {found.plan[:12]}")
@@ -123,5 +124,5 @@ def corpus(args: Namespace) -> int:
         shown = min(args.rows, len(inputs))
         print(f"\nvalidation batch {number}, its first {shown} rows of {len(inputs)}:")
         for row, target in zip(inputs[:shown], targets[:shown].view(shown, -1), strict=True):
-            print(f"  {' '.join(data.decode(row))}  →  {' '.join(data.decode(target))}")
+            print(visible(f"  {' '.join(data.decode(row))}  →  {' '.join(data.decode(target))}"))
     return 0

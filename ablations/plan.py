@@ -5,21 +5,27 @@ makes other trials and another plan, and old results cannot slip into a new repo
 """
 
 import hashlib
-import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Annotated
+
+from pydantic import ConfigDict, Field, TypeAdapter
 
 from ablations import tuning
-from ablations.ledger import Ledger, save
+from ablations.ledger import Ledger, save, seal, unseal
 from ablations.settings import label
 from ablations.study import Arm, Study, trials
 from bench.identity import identify
 from bench.models.registry import spec_of
 from bench.trial import BadInput, Result, Scalar, Trial, canonical, with_seed
+
+Id = Annotated[str, Field(pattern="^[0-9a-f]{12,}$")]
+"""A trial's identity: it becomes the name of a file."""
+
+_STRICT = ConfigDict(strict=True, extra="forbid")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,13 +39,15 @@ class PlannedArm:
     model: str
     title: str
     changes: Mapping[str, Scalar]
-    trials: Mapping[int, str]
+    trials: Mapping[int, Id]
     exploratory: bool = False
     question: str = ""
     note: str = ""
     tunes: str = ""
     setting: str = ""
     level: Scalar = 0
+
+    __pydantic_config__ = _STRICT  # how a stored one is read
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +69,8 @@ class Plan:
     planned: float = field(default_factory=time.time)  # unix seconds
     searches: tuple[PlannedArm, ...] = ()
     tuned: tuple[PlannedArm, ...] = ()
+
+    __pydantic_config__ = _STRICT
 
     @property
     def places(self) -> dict[str, tuple[PlannedArm, int]]:
@@ -169,7 +179,7 @@ def store(plan: Plan, ledger: Ledger) -> Plan:
         declared = [(p.hash, replace(p, tuned=()).ids) for p in (before, plan)]
         if declared[0] == declared[1]:
             plan = replace(plan, planned=before.planned, tuned=plan.tuned or before.tuned)
-    save(path, canonical(asdict(plan)))
+    save(path, seal({"plan": asdict(plan)}))
     return plan
 
 
@@ -195,14 +205,13 @@ def _path(ledger: Ledger, study: str) -> Path:
 
 def _read(path: Path) -> Plan:
     try:
-        data: dict[str, Any] = json.loads(path.read_bytes())
-        lists = {name: _arms(data.pop(name, [])) for name in ("arms", "searches", "tuned")}
-        return Plan(**{**data, **lists, "seeds": tuple(data["seeds"])})
-    except (ValueError, TypeError, KeyError) as error:
-        raise BadInput(f"{path}: is not a plan of this version; delete it and run its study again") from error
+        return _PLAN.validate_json(canonical(unseal(path.read_bytes())["plan"]))
+    except OSError as error:
+        raise BadInput(f"{path}: cannot be read ({error.strerror}): make it readable") from error
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise BadInput(
+            f"{path}: is damaged or no plan of this version; delete it and run its study again"
+        ) from error
 
 
-def _arms(data: list[dict[str, Any]]) -> tuple[PlannedArm, ...]:
-    return tuple(
-        PlannedArm(**{**arm, "trials": {int(seed): id for seed, id in arm["trials"].items()}}) for arm in data
-    )
+_PLAN = TypeAdapter(Plan)

@@ -19,6 +19,7 @@ import types
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -208,7 +209,9 @@ def _apart(preload: list[str]) -> Iterator[None]:
     with _starting:
         multiprocessing.get_context("forkserver").set_forkserver_preload(preload)
         main, environment = sys.modules["__main__"], {name: os.environ.get(name) for name in ENVIRONMENT}
-        # Ctrl-C in a terminal reaches the whole foreground group. It is for the parent alone.
+        # Ctrl-C in a terminal reaches the whole foreground group. It is for the parent alone. The tracker
+        # comes first: starting it would let SIGINT through again, also to the fork server after it.
+        resource_tracker.ensure_running()
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         os.environ.update(ENVIRONMENT)
         # Otherwise every trial would import the program that started it, and what that imports.

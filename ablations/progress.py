@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from bench.trial import Result
+from reports.text import visible
 
 
 @contextmanager
@@ -41,23 +42,23 @@ def progress(
         yield say
         return
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TextColumn("{task.fields[left]} left  {task.fields[latest]}", markup=False),
     )
     with Progress(*columns, console=console) as bar:
-        task = bar.add_task(title, total=total, left=left(), latest="")
+        task = bar.add_task(visible(title), total=total, left=left(), latest="")
         yield lambda result: bar.update(task, advance=1, latest=count(result), left=left())
 
 
 def line(name: str, result: Result) -> str:
     """One trial in one line."""
     if not result.done:
-        return f"{name}: FAILED: {result.reason}"
-    m = result.metrics
-    return f"{name}: loss {m['valid_loss']:.4f}, accuracy {m['valid_accuracy']:.4f}, {result.seconds:.1f} s"
+        return visible(f"{name}: FAILED: {result.reason}")
+    loss, accuracy = result.metrics["valid_loss"], result.metrics["valid_accuracy"]
+    return f"{visible(name)}: loss {loss:.4f}, accuracy {accuracy:.4f}, {result.seconds:.1f} s"
 
 
 def duration(seconds: float) -> str:

@@ -209,7 +209,7 @@ def explain(error: ValidationError, known: Mapping[str, type[BaseModel]] | None 
         return f"{place} = {_shown(first['input'])}: should have at least {first['loc'][-1] + 1} values"
     if first["type"] == "missing":
         return f"{place}: is missing; write it"
-    rule = _RULES.get(first["type"], first["msg"].removeprefix("Input "))
+    rule = _RULES.get(first["type"], first["msg"].removeprefix("Input ").removeprefix("Value error, "))
     return f"{place} = {_shown(first['input'])}: {rule}"
 
 

@@ -10,7 +10,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 
 from ablations import seeds as seeds_
 from ablations import tuning
@@ -73,6 +73,14 @@ class Written(Table):
     design: Design = Design()
     tuning: TuningTable | None = None
     arm: tuple[ArmTable, ...] = Field(default=(), strict=False)
+
+    @field_validator("seeds")
+    @classmethod
+    def _no_number_in_quotes(cls, value: Any) -> Any:
+        """On the command line, where all is text, `--seeds 3` is fine."""
+        if isinstance(value, str) and value.strip().isdigit():
+            raise ValueError(f"write {value} for the seeds below it, or [{value}] for that one seed")
+        return value
 
 
 _TABLES: dict[str, type[Table]] = {

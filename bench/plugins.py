@@ -161,14 +161,15 @@ def place(error: BaseException) -> str:
 
 
 def _import(name: str) -> ModuleType:
+    mistake = f"plug-in {name}: no such module; give the path of a Python file, my_cell.py"
+    if not all(map(str.isidentifier, name.split("."))):
+        raise BadInput(mistake)
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         if error.name and not name.startswith(error.name):
             raise
-        raise BadInput(
-            f"plug-in {name}: no such module; give the path of a Python file, my_cell.py"
-        ) from error
+        raise BadInput(mistake) from error
 
 
 def _mistake(error: BaseException, path: Path) -> str:

@@ -29,7 +29,7 @@ def text_of(name: str) -> str:
     if name == HUMAN_NUMBERS:
         return "".join(human_numbers())
     try:
-        text = Path(name).read_text(encoding="utf-8")
+        text = Path(name).read_text(encoding="utf-8-sig")  # a byte-order mark is no part of the text
     except UnicodeDecodeError as error:
         raise BadInput(f"corpus {name}: byte {error.start} is not UTF-8; save the file as UTF-8") from error
     except OSError as error:

@@ -68,6 +68,7 @@ def refusal(tmp_path: Path, text: str | bytes) -> str:
         (HEAD + "aa = 1\n[baseline]\nmodel = 'lm6'", "aa = 1"),
         (HEAD + "seeds = [0, 1000]\naa = true\n[baseline]\nmodel = 'lm6'", "aa: needs the seeds 1000 above"),
         (HEAD + "seeds = [4294967295]\naa = true\n[baseline]\nmodel = 'lm6'", "aa: needs the seeds 1000"),
+        (HEAD + 'seeds = "3"\n[baseline]\nmodel = "lm6"', 'seeds = "3": write 3 for the seeds below it'),
         (HEAD + 'seeds = ["3"]\n[baseline]\nmodel = "lm6"', "seeds: '3' is not a whole number"),
         (HEAD + "baseline = 3", "baseline = 3"),
         (HEAD + "design = 3\n[baseline]\nmodel = 'lm6'", "design = 3"),

@@ -3,12 +3,15 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
+
+from ablations.cli import main
 
 COMMAND = str(Path(sys.executable).with_name("unrolled"))
 STUDY = """
@@ -183,6 +186,9 @@ def test_a_study_runs_without_a_network(folder):
         (["report", "toggles"], "has not been run"),
         (["verify", "toggles"], "has not been run"),
         (["status"], "no study has been run yet"),
+        (["run", "small.toml", "--out", "text.txt"], "--out text.txt: cannot be written"),
+        (["run", "small.toml", "--set", "corpus='a\nb\x1b.txt'"], "corpus a b␛.txt: No such file"),
+        (["models", "--plugin", "."], "plug-in .: no such module"),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_code_2(folder, words, told):
@@ -226,3 +232,56 @@ def test_every_word_of_the_command_has_a_help_and_stands_in_the_readme():
     for word in words.choices:
         assert helps[word]
         assert f"unrolled {word}" in readme, f"README.md does not mention `unrolled {word}`"
+
+
+@pytest.mark.parametrize(
+    "limit",
+    ["--time-limit=nan", "--time-limit=0", "--time-limit=-1", "--memory-limit=-5", "--workers=0"],
+)
+def test_a_limit_that_is_none_is_refused(limit, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(["run", "gru", limit])
+    assert f"{limit.partition('=')[0]}: {limit.partition('=')[2]} is not" in capsys.readouterr().err
+
+
+def test_a_refused_study_leaves_the_plan_that_was_run(folder):
+    unrolled(folder, "run", "small.toml", "--seeds", "0")
+    assert unrolled(folder, "run", "small.toml", "--set", "batch=4000").returncode == 2
+    assert unrolled(folder, "status").stdout == "small: 3 done, 0 failed, 0 missing\n"
+
+
+def test_ctrl_c_while_torch_is_loaded_ends_without_a_traceback(folder, wait_for):
+    run = subprocess.Popen(
+        [COMMAND, "run", "small.toml"],
+        cwd=folder,
+        env=environment(folder),
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+    def torch_is_being_loaded():
+        listed = subprocess.run(
+            ["pgrep", "-s", str(run.pid), "-f", "forkserver"], capture_output=True, text=True
+        )
+        return any("libtorch" in Path(f"/proc/{pid}/maps").read_text() for pid in listed.stdout.split())
+
+    wait_for(torch_is_being_loaded)
+    os.killpg(run.pid, signal.SIGINT)
+    assert run.communicate(timeout=100)[1] == ""
+    assert run.returncode == 130
+
+
+def test_a_terminal_without_our_signs_gets_their_numbers(folder):
+    done = unrolled(folder, "plan", "small.toml", PYTHONIOENCODING="ascii")
+    assert done.returncode == 0, done.stderr
+    assert r"\u03b4 = 0.02" in done.stdout  # δ
+
+
+def test_a_port_in_use_is_one_line(capsys):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert main(["ui", "--port", str(port)]) == 2
+    told = capsys.readouterr().err
+    assert told.startswith(f"unrolled: --port {port}: Address already in use")
+    assert told.count("\n") == 1

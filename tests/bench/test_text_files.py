@@ -90,6 +90,12 @@ def test_a_text_without_words_is_refused(file: Callable[[str], str], text: str) 
         corpus(file(text))
 
 
+def test_a_byte_order_mark_is_no_part_of_the_first_token(tmp_path: Path) -> None:
+    path = tmp_path / "bom.txt"
+    path.write_bytes(b"\xef\xbb\xbfthe cat")
+    assert corpus(str(path)).vocab == ("the", "cat")
+
+
 def test_bytes_that_are_not_utf8_are_refused_with_their_place(tmp_path: Path) -> None:
     path = tmp_path / "latin.txt"
     path.write_bytes("ca va, garçon".encode("latin-1"))
