@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from io import TextIOWrapper
 from pathlib import Path
 
-from bench.trial import BadInput
-from reports.text import visible
+from bench.trial import BadInput, visible
 
 
 def main(argv: Sequence[str] | None = None) -> int:

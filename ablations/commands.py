@@ -15,8 +15,7 @@ from ablations import looking, planning, study
 from ablations import plan as plans
 from ablations.ledger import Ledger
 from ablations.plan import Plan
-from bench.trial import BadInput, Result, Trial
-from reports.text import visible
+from bench.trial import BadInput, Result, Trial, visible
 
 if TYPE_CHECKING:
     from ablations.entry import StudyFacts

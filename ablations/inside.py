@@ -21,8 +21,7 @@ from ablations.ledger import Ledger
 from bench import plugins as plugins_
 from bench.identity import identify
 from bench.models.registry import spec_of
-from bench.trial import BadInput, Result, Trial
-from reports.text import visible
+from bench.trial import BadInput, Result, Trial, visible
 
 if TYPE_CHECKING:
     from bench.corpus import Batches, Corpus

@@ -8,8 +8,7 @@ from statistics import fmean
 from ablations import planning, study, tuning
 from ablations.settings import parse_set, resolve
 from bench import plugins
-from bench.trial import Trial
-from reports.text import visible
+from bench.trial import Trial, visible
 
 
 def chosen(args: Namespace) -> Iterator[study.Study]:

@@ -6,8 +6,7 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from bench.trial import Result
-from reports.text import visible
+from bench.trial import Result, visible
 
 
 @contextmanager

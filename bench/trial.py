@@ -6,6 +6,7 @@ Nothing here imports torch, so that planning, reading results and reporting stay
 import hashlib
 import json
 import math
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Self
@@ -181,3 +182,16 @@ def _finite(data: Any) -> Any:
 def _floats(cls: type, data: Mapping[str, Any]) -> dict[str, Any]:
     """Turn "nan" and "inf" back into floats in the fields that hold floats."""
     return {f.name: float(data[f.name]) if f.type is float else data[f.name] for f in fields(cls)}
+
+
+_PICTURES = {c: chr(0x2400 + c) for c in range(32)} | {ord(c): " " for c in "\t\n\r"} | {0x7F: "\u2421"}
+
+
+def visible(value: object) -> str:
+    """`value` as text that any document may hold.
+
+    Control characters become their pictures (NUL is ␀); what reorders or hides text, and what UTF-8 cannot
+    write, becomes the replacement character.
+    """
+    text = str(value).translate(_PICTURES)
+    return "".join("\ufffd" if unicodedata.category(c) in ("Cc", "Cf", "Cs", "Cn") else c for c in text)

@@ -12,6 +12,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from bench.trial import visible
 from reports import answer, figures, sections, text, tuning
 from reports.book import SOURCE, Held, hold
 from reports.comparison import Comparison, compare, mean_of
@@ -103,7 +104,7 @@ def _jinja() -> Environment:
 
 def _finalize(value: Any) -> Any:
     """Every text that a template prints, as text that can be seen; markup is ours and stays."""
-    return value if isinstance(value, Markup) else text.visible(value)
+    return value if isinstance(value, Markup) else visible(value)
 
 
 def _interval(ends: Any, digits: int = 4, sign: bool = False) -> str:

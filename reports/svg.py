@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
-from reports.text import visible
+from bench.trial import visible
 
 _NAMES: tuple[str, ...] = (
     "ink",

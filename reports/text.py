@@ -2,10 +2,11 @@
 
 import math
 import re
-import unicodedata
+
+from bench.trial import visible
 
 MINUS = "−"
-_PICTURES = {c: chr(0x2400 + c) for c in range(32)} | {ord(c): " " for c in "\t\n\r"} | {0x7F: "\u2421"}
+
 _LATEX = dict([
     ("\\", r"\textbackslash{}"), ("~", r"\textasciitilde{}"), ("^", r"\textasciicircum{}"),
     ("<", r"\textless{}"), (">", r"\textgreater{}"), ("–", "--"), ("−", "$-$"), ("±", r"$\pm$"),
@@ -13,16 +14,6 @@ _LATEX = dict([
     ("×", r"$\times$"), ("→", r"$\to$"),
     *((c, f"\\{c}") for c in "&%$#_{}"),
 ])  # fmt: skip
-
-
-def visible(value: object) -> str:
-    """`value` as text that any document may hold.
-
-    Control characters become their pictures (NUL is ␀); what reorders or hides text, and what UTF-8 cannot
-    write, becomes the replacement character.
-    """
-    text = str(value).translate(_PICTURES)
-    return "".join("\ufffd" if unicodedata.category(c) in ("Cc", "Cf", "Cs", "Cn") else c for c in text)
 
 
 def short(value: object, most: int = 28) -> str:

@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from bench.trial import BadInput, Trial
+from bench.trial import BadInput, Trial, visible
 from reports.book import BOOK, hold
 from reports.comparison import compare
 from reports.tables import comparison_csv, comparison_latex, comparison_markdown, trials_csv
-from reports.text import count, csv_cell, interval, number, p_value, visible
+from reports.text import count, csv_cell, interval, number, p_value
 from reports.verdicts import Word
 
 # Eight seeds whose contrast is A−B: −.0450 [−.05682, −.03318], wins 8/8, r .977 (scipy 1.17).
