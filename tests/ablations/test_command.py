@@ -156,7 +156,9 @@ def test_a_driver_killed_three_times_ends_with_the_bits_of_an_undisturbed_study(
 
 
 def test_a_study_runs_without_a_network(folder):
-    (folder / "sitecustomize.py").write_text(
+    site = folder / "site"  # a folder of its own: beside `reports/out` it would hide the package
+    site.mkdir()
+    (site / "sitecustomize.py").write_text(
         "import socket\n"
         "honest = socket.socket.connect\n"
         "def connect(self, address):\n"
@@ -166,7 +168,7 @@ def test_a_study_runs_without_a_network(folder):
         "    return honest(self, address)\n"
         "socket.socket.connect = connect\n"
     )
-    done = unrolled(folder, "run", "small.toml", "--seeds", "0", PYTHONPATH=str(folder))
+    done = unrolled(folder, "run", "small.toml", "--seeds", "0", PYTHONPATH=str(site))
     assert "3 trained" in done.stdout, done.stderr
     assert not (folder / "dialled.txt").exists()
 
