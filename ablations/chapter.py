@@ -1,7 +1,5 @@
 """The word `chapter`: measure what is missing, take what the studies found, write the page."""
 
-import hashlib
-import json
 import multiprocessing
 import os
 import sys
@@ -13,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from ablations import plan as plans
-from ablations.ledger import Ledger, save
+from ablations.ledger import Ledger, fetch, save, seal, unseal
 from bench.analyses import MEASURED, identity, measure
-from bench.trial import BadInput, canonical
+from bench.trial import BadInput
 
 
 def chapter(args: Namespace) -> int:
@@ -48,7 +46,7 @@ def measured(names: Iterable[str], results: Path) -> Iterator[tuple[str, float]]
         try:
             for done in as_completed(waiting):
                 found = done.result()
-                save(_path(waiting[done], results), _seal(found))
+                save(_path(waiting[done], results), seal({"measured": found}))
                 yield waiting[done], found["seconds"]
         except BrokenProcessPool as error:
             raise BadInput("a measurement was killed: see that there is memory, and run it again") from error
@@ -59,17 +57,12 @@ def measured(names: Iterable[str], results: Path) -> Iterator[tuple[str, float]]
 def stored(name: str, results: Path) -> dict[str, Any] | None:
     """A measurement by today's code, or None. A damaged file is named, and counts as none."""
     path = _path(name, results)
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
+    data = fetch(path)
+    if data is None:
         return None
-    except OSError as error:
-        raise BadInput(f"{path}: cannot be read ({error.strerror}): make it readable") from error
     try:
-        found: dict[str, Any] = json.loads(data)["measured"]
+        found: dict[str, Any] = unseal(data)["measured"]
     except (ValueError, TypeError, KeyError, RecursionError):
-        found = {}
-    if not found or _seal(found) != data:
         print(f"{path}: damaged, so it is measured again", file=sys.stderr)
         return None
     return found
@@ -77,9 +70,3 @@ def stored(name: str, results: Path) -> dict[str, Any] | None:
 
 def _path(name: str, results: Path) -> Path:
     return results / "analyses" / f"{name}-{identity(name)}.json"
-
-
-def _seal(found: dict[str, Any]) -> bytes:
-    """One line of canonical JSON, with a checksum of all that it holds."""
-    digest = hashlib.sha256(canonical(found)).hexdigest()
-    return canonical({"measured": found, "sha256": digest}) + b"\n"

@@ -57,12 +57,9 @@ class Ledger:
         Raises BadInput if a newer version wrote the file, or if it cannot be read at all.
         """
         path = self.path(id)
-        try:
-            data = path.read_bytes()
-        except FileNotFoundError:
+        data = fetch(path)
+        if data is None:
             return None
-        except OSError as error:
-            raise BadInput(f"{path}: cannot be read ({error.strerror}): make it readable") from error
         try:
             body = unseal(data)
             format = int(body["format"])
@@ -186,6 +183,16 @@ def _sync(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def fetch(path: Path) -> bytes | None:
+    """A file's bytes, or None where there is none. Raises BadInput if it cannot be read."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise BadInput(f"{path}: cannot be read ({error.strerror}): make it readable") from error
 
 
 def seal(body: Mapping[str, Any]) -> bytes:
