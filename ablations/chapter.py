@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ablations import plan as plans
+from ablations import reporting
 from ablations.ledger import Ledger, fetch, save, seal, unseal
 from bench.analyses import MEASURED, identity, measure
 from bench.trial import BadInput
@@ -18,10 +19,9 @@ from bench.trial import BadInput
 
 def chapter(args: Namespace) -> int:
     """Answer the chapter's questions on one page: measurements, and the studies that were run."""
-    from ablations.commands import evidence, writable
     from reports.chapter import render
 
-    writable(args.out)
+    reporting.writable(args.out)
     ledger = Ledger(args.results)
     missing = [name for name in MEASURED if stored(name, args.results) is None]
     if missing:
@@ -29,7 +29,7 @@ def chapter(args: Namespace) -> int:
     for name, seconds in measured(missing, args.results):
         print(f"  {name}: {seconds:.1f} s", flush=True)
     found = {name: stored(name, args.results) for name in MEASURED}
-    studies = [evidence(plan, ledger) for plan in plans.all_stored(ledger)]
+    studies = [reporting.evidence(plan, ledger) for plan in plans.all_stored(ledger)]
     print(f"page: {render({n: f for n, f in found.items() if f}, studies, args.out)}")
     return 0
 

@@ -54,9 +54,12 @@ def parser() -> argparse.ArgumentParser:
     run_before = _studies("STUDY", "studies that were run; all of them if none is named", "*")
 
     _word(words, "plan", "arms, trials, cost, and what so many seeds can decide", planned, mine, do="looking")
-    _run_flags(_word(words, "run", "train what is missing, log it, report it", planned, mine, kept, pages))
+    run = _word(
+        words, "run", "train what is missing, log it, report it", planned, mine, kept, pages, do="running"
+    )
+    _run_flags(run)
     _word(words, "status", "how far each study is", run_before, kept)
-    _word(words, "report", "render reports from the ledger", run_before, kept, pages)
+    _word(words, "report", "render reports from the ledger", run_before, kept, pages, do="reporting")
     verify = _word(words, "verify", "train finished trials again and compare the bits", mine, kept)
     verify.add_argument("study", metavar="STUDY", help="a study that was run")
     verify.add_argument("-n", "--number", type=_count, default=5, help="trials to replay")

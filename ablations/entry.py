@@ -10,6 +10,7 @@ import posixpath
 import re
 from dataclasses import dataclass
 
+from ablations.plan import Plan
 from bench.trial import Result
 
 PARAM_LENGTH = 6000  # characters; MLflow cuts longer ones in silence
@@ -42,6 +43,18 @@ class StudyFacts:
             self.command and f"Made by `{self.command}`",
         ]
         return text(html.escape("\n\n".join(filter(None, parts)), quote=False), 5000)
+
+
+def facts(plan: Plan) -> StudyFacts:
+    """What MLflow is told of a planned study."""
+    return StudyFacts(
+        name=plan.study,
+        question=plan.question,
+        plan=plan.hash,
+        about=plan.about,
+        command=plan.command,
+        arms=tuple(arm.name for arm in plan.arms),
+    )
 
 
 def points(result: Result) -> list[Point]:

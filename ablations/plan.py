@@ -199,6 +199,14 @@ def all_stored(ledger: Ledger) -> list[Plan]:
     )
 
 
+def of_studies(names: Sequence[str], ledger: Ledger) -> list[Plan]:
+    """The stored plans of these studies, or of all. Raises BadInput where there is none."""
+    found = [stored(name, ledger) for name in names] if names else all_stored(ledger)
+    if not found:
+        raise BadInput(f"{ledger.root}: no study has been run yet; `unrolled run toggles` runs one")
+    return found
+
+
 def _path(ledger: Ledger, study: str) -> Path:
     return ledger.root / "plans" / f"{hashlib.sha256(study.encode()).hexdigest()[:16]}.json"
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ablations import commands, plan, tuning
+from ablations import plan, reporting, running, tuning
 from ablations.ledger import Ledger
 from ablations.runner import run_trials
 from ablations.study import Study, load, override
@@ -231,8 +231,8 @@ class Recorded:
 def train(tmp_path, monkeypatch, capsys):
     """Run a study with stub trials; what it printed. `stop_after` so many results it crashes."""
     monkeypatch.setattr("ablations.recorder.Recorder", Recorded)
-    monkeypatch.setattr(commands, "_places", lambda args: {"work": "tuned_trials:act", "workers": 1})
-    monkeypatch.setattr(commands, "_rehearse", lambda *_: None)
+    monkeypatch.setattr(running, "conditions", lambda args: {"work": "tuned_trials:act", "workers": 1})
+    monkeypatch.setattr(running, "_rehearse", lambda *_: None)
 
     def run(study: Study, *, stop_after: int = -1, **words: object) -> str:
         monkeypatch.setattr(Recorded, "stop_after", stop_after)
@@ -240,9 +240,9 @@ def train(tmp_path, monkeypatch, capsys):
         args = Namespace(results=tmp_path / "results", out=tmp_path / "out", **facts)
         if stop_after > 0:
             with pytest.raises(KeyboardInterrupt):
-                commands._run_one(study, args)
+                running._run_one(study, args)
         else:
-            commands._run_one(study, args)
+            running._run_one(study, args)
         return capsys.readouterr().out
 
     return run
@@ -336,7 +336,7 @@ def test_the_page_flags_what_tuning_flips(train, tmp_path) -> None:
 
 def test_evidence_has_each_arm_s_search_and_winner(train, small, tmp_path) -> None:
     train(small)
-    found = commands.evidence(stored(tmp_path), Ledger(tmp_path / "results"))
+    found = reporting.evidence(stored(tmp_path), Ledger(tmp_path / "results"))
     assert [(t.arm, t.setting, t.best, t.budget) for t in found.tuned] == [
         ("LMModel6", "lr", 0.01, 6),
         ("dropout 0.1", "lr", 0.003, 6),

@@ -1,0 +1,105 @@
+"""The word `report`: what pages are made from, and making them."""
+
+from argparse import Namespace
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import TYPE_CHECKING
+
+from ablations import plan as plans
+from ablations.ledger import Ledger
+from ablations.plan import Plan
+from bench.trial import BadInput, Result
+
+if TYPE_CHECKING:
+    from ablations.recorder import Recorder
+    from reports.evidence import Arm, Evidence, Tuned
+
+
+def report(args: Namespace) -> int:
+    """Render the reports of studies from the ledger, and the index."""
+    ledger = Ledger(args.results)
+    writable(args.out)
+    print(f"report: {pages(plans.of_studies(args.studies, ledger), ledger, args.out)}")
+    return 0
+
+
+def pages(chosen: Sequence[Plan], ledger: Ledger, out: Path, recorder: "Recorder | None" = None) -> Path:
+    """Render these plans' pages and the index over every study; returns the last page."""
+    from reports.render import render, render_index
+
+    pages = [render(evidence(plan, ledger, recorder), out) for plan in chosen]
+    render_index([evidence(plan, ledger) for plan in plans.all_stored(ledger)], out)
+    return pages[-1]
+
+
+def evidence(plan: Plan, ledger: Ledger, recorder: "Recorder | None" = None) -> "Evidence":
+    """What the report of a plan is made from: the ledger's results, arm by arm."""
+    from reports.evidence import Evidence
+
+    results = ledger.results(plan.ids)
+    return Evidence(
+        study=plan.study,
+        question=plan.question,
+        about=plan.about,
+        metric=plan.metric,
+        equivalence=plan.equivalence,
+        seeds=plan.seeds,
+        arms=tuple(_seen(arm, results, recorder) for arm in plan.arms),
+        tuned=tuple(_tuned(plan, results, recorder)),
+        plan=plan.hash,
+        planned=plan.planned,
+        command=plan.command,
+    )
+
+
+def _seen(arm: plans.PlannedArm, results: Mapping[str, Result], recorder: "Recorder | None") -> "Arm":
+    from reports.evidence import Arm
+
+    return Arm(
+        name=arm.name,
+        model=arm.model,
+        title=arm.title,
+        changes=arm.changes,
+        results=_had(arm, results),
+        exploratory=arm.exploratory,
+        links=_links(arm, recorder),
+    )
+
+
+def _tuned(plan: Plan, results: Mapping[str, Result], recorder: "Recorder | None") -> Iterator["Tuned"]:
+    """Each tuned arm's searches, and its winner if there is one."""
+    from reports.evidence import Tuned
+
+    winners = {arm.tunes: arm for arm in plan.tuned}
+    for name, group in groupby(plan.searches, key=lambda search: search.tunes):
+        searches, won = list(group), winners.get(name)
+        yield Tuned(
+            arm=name,
+            setting=searches[0].setting,
+            seeds=tuple(searches[0].trials),
+            levels={search.level: _had(search, results) for search in searches},
+            best=won.level if won else None,
+            own=_seen(won, results, recorder) if won else None,
+        )
+
+
+def _had(arm: plans.PlannedArm, results: Mapping[str, Result]) -> dict[int, Result]:
+    return {seed: results[id] for seed, id in arm.trials.items() if id in results}
+
+
+def _links(arm: plans.PlannedArm, recorder: "Recorder | None") -> dict[int, str]:
+    if recorder is None:
+        return {}
+    found = {seed: recorder.link(arm.name, id) for seed, id in arm.trials.items()}
+    return {seed: link for seed, link in found.items() if link}
+
+
+def writable(out: Path) -> None:
+    """Make the reports' folder. Raises BadInput if nothing can be written there: now, not after training."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        TemporaryFile(dir=out).close()
+    except OSError as error:
+        raise BadInput(f"--out {out}: cannot be written ({error.strerror}): choose another folder") from error
