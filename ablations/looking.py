@@ -48,7 +48,8 @@ def print_plan(found: study.Study) -> None:
     print(f"{'arm':<{width}}  seconds  what it changes")
     for arm in found.arms:
         changes = ", ".join(f"{key}={visible(value)}" for key, value in arm.changes.items()) or "–"
-        print(f"{visible(arm.name):<{width}}  {seconds[arm.name]:>7.0f}  {changes}")
+        against = f", against {visible(arm.against)}" if arm.against else ""
+        print(f"{visible(arm.name):<{width}}  {seconds[arm.name]:>7.0f}  {changes}{against}")
         for other in arm.also:
             print(f"{'':<{width}}           also: {visible(other)}")
     cores = os.cpu_count() or 1

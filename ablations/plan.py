@@ -41,6 +41,7 @@ class PlannedArm:
     changes: Mapping[str, Scalar]
     trials: Mapping[int, Id]
     exploratory: bool = False
+    against: str = ""
     question: str = ""
     note: str = ""
     tunes: str = ""
@@ -139,7 +140,7 @@ def _planned(arm: Arm, ids: Mapping[int, str]) -> PlannedArm:
         title=spec_of(arm.settings["model"]).title,
         changes=arm.changes,
         trials=ids,
-        **{key: getattr(arm, key) for key in ("exploratory", "question", "note")},
+        **{key: getattr(arm, key) for key in ("exploratory", "against", "question", "note")},
     )
 
 

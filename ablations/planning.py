@@ -33,5 +33,6 @@ def _text_size(corpus: str) -> int:
 
 
 def contrasts(study: Study) -> int:
-    """How many contrasts the plan declares: every arm against the baseline, exploratory ones apart."""
-    return sum(not arm.exploratory for arm in study.arms[1:])
+    """How many contrasts the plan declares: not of exploratory arms, nor of those others are held against."""
+    bases = {arm.against for arm in study.arms}
+    return sum(not arm.exploratory and arm.name not in bases for arm in study.arms[1:])

@@ -64,6 +64,7 @@ def _seen(arm: plans.PlannedArm, results: Mapping[str, Result], recorder: "Recor
         changes=arm.changes,
         results=_had(arm, results),
         exploratory=arm.exploratory,
+        against=arm.against,
         links=_links(arm, recorder),
     )
 

@@ -36,7 +36,8 @@ class Arm:
     `settings` are the fields of a Trial without the seed; `changes` are those that differ from the
     baseline's, by their flat names: with another model its chapter settings stand among them. `also` are
     the names under which the design asked for the very same arm. A trial's seed is the study's seed plus
-    `seed_offset`; the pair stays with the study's seed.
+    `seed_offset`; the pair stays with the study's seed. An arm that is held `against` another one than the
+    baseline names it, and has its changes against that one.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Arm:
     question: str = ""
     note: str = ""
     exploratory: bool = False
+    against: str = ""
     seed_offset: int = 0
     also: tuple[str, ...] = ()
 
@@ -57,6 +59,7 @@ class ArmTable(Table):
     question: str = ""
     note: str = ""
     exploratory: bool = False
+    against: str = ""
 
 
 class Written(Table):
@@ -127,6 +130,7 @@ class Study:
                     "settings": arm.settings,
                     "exploratory": arm.exploratory,
                     "seed_offset": arm.seed_offset,
+                    **({"against": arm.against} if arm.against else {}),
                 }
                 for arm in self.arms
             ],
@@ -282,10 +286,14 @@ def _arms(written: Written, seeds: Sequence[int]) -> Iterator[Arm]:
     with at("[design]"):
         designed = _designed(written, baseline)
     yield from designed
+    before = {arm.name: arm for arm in (baseline, *designed)}
     for table in written.arm:
         with at(f"arm {table.name!r}"):
+            if table.against and written.tuning:
+                raise BadInput("against: a study that tunes holds every arm against its baseline")
             arm = _arm(written, baseline, Cell(table.set, table.name))
             _refuse_idle(written, arm, table.set)
+            before[table.name] = arm = _held(arm, table.against, before)
         yield replace(arm, question=table.question, note=table.note, exploratory=table.exploratory)
     if written.aa:
         if {seed + AA_OFFSET for seed in seeds} & set(seeds) or max(seeds) + AA_OFFSET > seeds_.LAST:
@@ -314,9 +322,28 @@ def _designed(written: Written, baseline: Arm) -> list[Arm]:
 
 def _arm(written: Written, baseline: Arm, cell: Cell) -> Arm:
     settings = resolve(inherit(written.baseline, cell.changes))
-    before = flat(baseline.settings)
-    changes = {key: value for key, value in flat(settings).items() if before.get(key) != value}
+    changes = _changes(settings, baseline.settings)
     return Arm(name=cell.name or title(cell.changes), settings=settings, changes=changes)
+
+
+def _held(arm: Arm, against: str, before: Mapping[str, Arm]) -> Arm:
+    """The arm, with its changes against the arm of that name, which is an end of no such chain itself."""
+    if not against:
+        return arm
+    other = before.get(against)
+    if other is None:
+        raise BadInput(f"against: no arm {against!r} stands before this one{suggestion(against, before)}")
+    if other.against:
+        raise BadInput(f"against: {against!r} is held against {other.against!r}; name that one")
+    if other.settings == arm.settings:
+        raise BadInput(f"against: {against!r} is set to the very same; change something")
+    return replace(arm, against=against, changes=_changes(arm.settings, other.settings))
+
+
+def _changes(settings: Settings, before: Settings) -> dict[str, Scalar]:
+    """The settings that differ, by their flat names."""
+    old = flat(before)
+    return {key: value for key, value in flat(settings).items() if old.get(key) != value}
 
 
 def _refuse_idle(written: Written, arm: Arm, changes: Settings) -> None:
@@ -337,7 +364,7 @@ def _merged(arms: Iterator[Arm]) -> tuple[Arm, ...]:
     """Arms of equal content become one: the first keeps its name and lists the others'."""
     kept: dict[bytes, Arm] = {}
     for arm in arms:
-        content = canonical([arm.settings, arm.seed_offset])
+        content = canonical([arm.settings, arm.seed_offset, arm.against])
         first = kept.get(content)
         if first is None:
             kept[content] = arm
@@ -352,4 +379,5 @@ def _merged(arms: Iterator[Arm]) -> tuple[Arm, ...]:
     for name, count in Counter(arm.name for arm in kept.values()).items():
         if count > 1:
             raise BadInput(f"two arms are called {name!r}; give one of them another name")
-    return tuple(kept.values())
+    names = {name: arm.name for arm in kept.values() for name in (*arm.also, arm.name)}
+    return tuple(replace(arm, against=arm.against and names[arm.against]) for arm in kept.values())

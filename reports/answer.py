@@ -35,7 +35,7 @@ def claims(c: Comparison) -> tuple[Claim, ...]:
 
 
 def _claim(row: Row, c: Comparison) -> Claim | None:
-    verdict, baseline = row.verdict, c.rows[0].arm.name
+    verdict, baseline = row.verdict, c.base(row).arm.name
     if verdict is None:
         return None
     correction = "Benjamini–Hochberg" if row.arm.exploratory else "Holm"

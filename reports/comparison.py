@@ -20,8 +20,10 @@ _TITLES = {
 _Adjust = Callable[[Sequence[float]], list[float]]
 DEAD = "dead toggle: the weights equal the baseline's"
 UNSEEN = "no results yet"
+REFERENCE = "a baseline of its own: others are held against it"
 
-_TASK = ("data", "tokens", "vocab", "split", "target")
+TASK = ("data", "tokens", "vocab", "split", "target")
+"""Settings that decide what is asked: under others of these, losses cannot be compared."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,8 +56,9 @@ class Row:
 
     @property
     def changed(self) -> str:
-        """What the arm changes, as `name = value`."""
-        return ", ".join(f"{name} = {value}" for name, value in self.arm.changes.items())
+        """What the arm changes, as `name = value`, and against which arm if not the baseline."""
+        changes = ", ".join(f"{name} = {value}" for name, value in self.arm.changes.items())
+        return f"{changes}, against {self.arm.against}" if self.arm.against else changes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +70,10 @@ class Comparison:
     unit: str
     lower_is_better: bool
     rows: tuple[Row, ...]
+
+    def base(self, row: Row) -> Row:
+        """What the row is held against: the baseline, or the arm that it names."""
+        return next((r for r in self.rows if r.arm.name == row.arm.against), self.rows[0])
 
     @property
     def in_nats(self) -> bool:
@@ -89,15 +96,22 @@ def compare(evidence: Evidence) -> Comparison:
         )
     lower = lower_is_better(evidence.metric)
     rows = [_row(index, arm, evidence, lower) for index, arm in enumerate(evidence.arms)]
+    named = {row.arm.name: row for row in rows}
     for exploratory in (False, True):
         declared = [r for r in rows[1:] if r.arm.exploratory is exploratory]
         family = [r for r in declared if not r.note]
         idle = sum(r.note in (UNSEEN, DEAD) for r in declared)
         adjust = benjamini_hochberg if exploratory else holm
-        for row in _judged(rows[0], family, idle, evidence, lower, adjust):
+        pairs = [(row, named.get(row.arm.against, rows[0])) for row in family]
+        for row in _judged(pairs, idle, evidence, lower, adjust):
             rows[row.index] = row
-    title, unit = _TITLES.get(evidence.metric, (evidence.metric.replace("_", " "), ""))
+    title, unit = titled(evidence.metric)
     return Comparison(evidence=evidence, title=title, unit=unit, lower_is_better=lower, rows=tuple(rows))
+
+
+def titled(metric: str) -> tuple[str, str]:
+    """A metric in words, and its unit."""
+    return _TITLES.get(metric, (metric.replace("_", " "), ""))
 
 
 def lower_is_better(metric: str) -> bool:
@@ -146,18 +160,21 @@ def _row(index: int, arm: Arm, evidence: Evidence, lower: bool) -> Row:
         diverged=diverged,
         failed=failed,
         summary=summarise(numbers, lower_is_better=lower),
-        note=_note(evidence.arms[0], arm) if index else "",
+        note=_note(arm, evidence) if index else "",
         unwitnessed=tuple(dict.fromkeys(name for name, w in witnesses if not w.get("ok"))),
         witnessed=bool(witnesses),
     )
 
 
-def _note(baseline: Arm, arm: Arm) -> str:
-    """Why the arm cannot be compared with the baseline, or nothing."""
+def _note(arm: Arm, evidence: Evidence) -> str:
+    """Why the arm cannot be compared with the baseline, or with the arm that it names, or nothing."""
+    if any(other.against == arm.name for other in evidence.arms):
+        return REFERENCE
+    baseline = next((other for other in evidence.arms if other.name == arm.against), evidence.arms[0])
     ours, theirs = trial_of(arm), trial_of(baseline)
     if ours is None or theirs is None:
         return UNSEEN
-    if other := [name for name in _TASK if getattr(ours, name) != getattr(theirs, name)]:
+    if other := [name for name in TASK if getattr(ours, name) != getattr(theirs, name)]:
         return f"another task: {', '.join(other)}"
     if _same_weights(baseline, arm):
         return DEAD
@@ -179,9 +196,9 @@ def _fingerprints(arm: Arm) -> dict[int, str]:
 
 
 def _judged(
-    base: Row, family: Sequence[Row], idle: int, evidence: Evidence, lower: bool, adjust: _Adjust
+    family: Sequence[tuple[Row, Row]], idle: int, evidence: Evidence, lower: bool, adjust: _Adjust
 ) -> list[Row]:
-    """The family's contrasts, corrected together. Arms that share no seed with the baseline keep a note.
+    """The contrasts of (arm, base) pairs, corrected together. Arms that share no seed keep a note.
 
     The `idle` arms that the plan declares and that have no contrast yet count with p = 1: an interim report
     must not be bolder than the final one.
@@ -194,12 +211,12 @@ def _judged(
             lower_is_better=lower,
             family=len(family) + idle,
         )
-        for row in family
+        for row, base in family
     ]
     adjusted = adjust([c.p for c in contrasts] + [1.0] * idle)[: len(contrasts)]
     return [
         replace(row, contrast=c, adjusted=p, verdict=verdict(c, p))
         if c.pairs
         else replace(row, note="no seed in common with the baseline yet")
-        for row, c, p in zip(family, contrasts, adjusted, strict=True)
+        for (row, _), c, p in zip(family, contrasts, adjusted, strict=True)
     ]

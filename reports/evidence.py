@@ -16,6 +16,7 @@ class Arm:
     changes: Mapping[str, Scalar] = field(default_factory=dict)
     results: Mapping[int, Result] = field(default_factory=dict)  # by seed; failures included
     exploratory: bool = False  # not named by the plan: Benjamini–Hochberg instead of Holm
+    against: str = ""  # the arm that it is held against, and that `changes` are against; "" is the baseline
     links: Mapping[int, str] = field(default_factory=dict)  # MLflow run of each seed
 
 
@@ -54,3 +55,4 @@ class Evidence:
     command: str  # the exact command that made it
     about: str = ""
     tuned: tuple[Tuned, ...] = ()  # baseline first
+    titles: Mapping[str, str] = field(default_factory=dict)  # setting → what people call it: alpha → AR

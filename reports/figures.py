@@ -95,10 +95,11 @@ def _share(axes: Sequence[Axes], values: Sequence[float]) -> None:
 def _slopes(c: Comparison, narrow: bool) -> Figure:
     rows = [r for r in c.compared if r.contrast and r.contrast.differences][:PANELS]
     figure, axes = _grid(len(rows), narrow, 150)
-    base, gain = c.rows[0].summary.values, -1 if c.lower_is_better else 1
+    gain = -1 if c.lower_is_better else 1
     shown: list[float] = []
     for ax, row in zip(axes, rows, strict=True):
         ax.set_gid(f"arm{row.index}-slopes")
+        base = c.base(row).summary.values
         for seed, difference in row.contrast.differences.items() if row.contrast else ():
             pair = (base[seed], row.summary.values[seed])
             colour, line = ("improves", "-") if gain * difference > 0 else ("worsens", "--")
@@ -130,13 +131,13 @@ def _curve_frame(row: Row) -> pd.DataFrame:
 def _curves(c: Comparison, narrow: bool) -> Figure:
     rows = curve_rows(c)
     figure, axes = _grid(len(rows), narrow, 150)
-    base = _curve_frame(c.rows[0])
-    mean = base[base.done].groupby("epoch").loss.mean()
     shown: list[float] = []
     for ax, row in zip(axes, rows, strict=True):
         frame = _curve_frame(row)
         ax.set_gid(f"arm{row.index}-curves")
         if row.contrast:
+            base = _curve_frame(c.base(row))
+            mean = base[base.done].groupby("epoch").loss.mean()
             ax.plot(mean.index, mean, color=_MUTED, lw=1.1, dashes=(3, 2))
         _curve_panel(ax, frame, COLOURS[f"arm{row.index % 8}"])
         ax.set_title(short(row.arm.name, 18 if narrow else 26), weight="bold", pad=7)

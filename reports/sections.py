@@ -107,8 +107,9 @@ def _switch(name: str, value: Scalar) -> str:
 
 def throughput(c: Comparison) -> tuple[tuple[Row, float, Throughput | None], ...]:
     """Mean training speed of every arm in tokens/s, and its ratio to the baseline's over common seeds."""
-    base, lines = values(c.rows[0].arm, "speed_train"), []
+    lines = []
     for row in c.rows:
+        base = values(c.base(row).arm, "speed_train")
         mean, ours = mean_of(row.arm, "speed_train"), values(row.arm, "speed_train")
         pairs = [(ours[s], base[s]) for s in sorted(set(ours) & set(base))]
         pairs = [(a, b) for a, b in pairs if 0 < a < math.inf and 0 < b < math.inf]
@@ -156,7 +157,11 @@ def _by_epoch(arm: Arm) -> dict[int, tuple[Sequence[float], Sequence[float]]]:
 def costs(c: Comparison) -> tuple[Costs, ...]:
     """What else differs between the arms: parameters, updates, tokens, seconds a trial."""
     spent = [{name: v for name in COSTS if (v := _cost(row.arm, name)) is not None} for row in c.rows]
-    return tuple(Costs(row=r, values=v, against=spent[0]) for r, v in zip(c.rows, spent, strict=True) if v)
+    return tuple(
+        Costs(row=row, values=mine, against=spent[c.base(row).index])
+        for row, mine in zip(c.rows, spent, strict=True)
+        if mine
+    )
 
 
 def _cost(arm: Arm, name: str) -> float | None:

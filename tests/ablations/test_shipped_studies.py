@@ -29,7 +29,7 @@ def changes(study: Study) -> dict[str, dict[str, object]]:
 def test_the_studies_that_ship_are_these() -> None:
     assert set(NAMES) == {
         *("models", "toggles", "regularization", "detach", "learning-rate", "gru", "tuned"),
-        *("context", "depth", "lstm", "order", "split", "stability"),
+        *("context", "depth", "lstm", "order", "split", "stability", "engines"),
     }
 
 
@@ -39,7 +39,7 @@ def test_a_shipped_study_can_claim_something(name: str) -> None:
     assert study.name == name
     assert study.question.endswith("?")
     assert study.about
-    assert study.seeds == tuple(range(10))  # ten seeds for claims
+    assert study.seeds == tuple(range(30 if name == "engines" else 10))  # ten seeds for claims
     assert seeds_for_exact(contrasts(study)) <= len(study.seeds)
     assert [arm.seed_offset for arm in study.arms].count(1000) == 1  # the A/A arm
 
@@ -61,6 +61,17 @@ def test_models_has_every_model_in_its_chapter_s_settings() -> None:
         assert {key: arm[key] for key in spec.options} == spec.options
         for key in spec.settings.keys() - {"moms"}:
             assert arm[key] == spec.settings[key]
+
+
+def test_engines_holds_each_model_against_itself_under_the_other_engine() -> None:
+    study = load("engines")
+    arms = {arm.name: arm for arm in study.arms}
+    learners = [arm for arm in study.arms if arm.settings["engine"] == "learner"]
+    assert [arm.settings["model"] for arm in learners] == ["lm4", "lm6", "lm7", "gru"]
+    for arm in learners:
+        base = arms[arm.against] if arm.against else study.baseline
+        assert arm.changes == {"engine": "learner"}
+        assert {**base.settings, "engine": "learner"} == arm.settings
 
 
 def test_models_has_floors_on_the_three_word_task() -> None:

@@ -234,3 +234,38 @@ def test_cost_follows_the_length_of_the_text(tmp_path: Path) -> None:
 
 def test_exploratory_arms_are_outside_the_family(mine: Study) -> None:
     assert contrasts(mine) == 2  # + dropout and A/A; "calm" is exploratory
+
+
+AGAINST = """
+[[arm]]
+name = "stormy"
+set = { alpha = 2, clip = 1.0 }
+against = "calm"
+"""
+
+
+def test_an_arm_may_be_held_against_another_one_than_the_baseline(tmp_path: Path) -> None:
+    study = reloaded(tmp_path, "[[arm]]", f"{AGAINST.replace('calm', '+ dropout')}[[arm]]")
+    stormy = next(arm for arm in study.arms if arm.name == "stormy")
+    assert stormy.against == "+ dropout"
+    assert stormy.changes == {"alpha": 2.0, "clip": 1.0, "dropout": 0.0}  # less the dropout of the other
+    # Contrasts: stormy with "+ dropout", A/A with the baseline. "calm" is exploratory, "+ dropout" a base.
+    assert contrasts(study) == 2
+    assert study.plan != reloaded(tmp_path, "[[arm]]", f"{AGAINST.replace('calm', '')}[[arm]]").plan
+
+
+@pytest.mark.parametrize(
+    ("against", "said"),
+    [
+        ("+ drop", "against: no arm '+ drop' stands before this one; did you mean '+ dropout'?"),
+        ("stormy", "against: no arm 'stormy' stands before this one"),
+        ("calm", "against: no arm 'calm' stands before this one"),  # it comes later
+    ],
+)
+def test_an_arm_that_is_held_against_nothing_known_is_refused(
+    against: str, said: str, tmp_path: Path
+) -> None:
+    with pytest.raises(BadInput) as refused:
+        reloaded(tmp_path, "[[arm]]", f"{AGAINST.replace('calm', against)}[[arm]]")
+    assert said in str(refused.value)
+    assert "arm 'stormy'" in str(refused.value)

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from bench.trial import BadInput, Trial, visible
+from reports.answer import claims
 from reports.book import BOOK, hold
 from reports.comparison import compare
 from reports.tables import comparison_csv, comparison_latex, comparison_markdown, trials_csv
@@ -181,3 +182,18 @@ def test_two_arms_are_one_task_whatever_the_path_of_their_text(make_arm, make_st
     arms = (make_arm("base", 0.0), make_arm("moved", 0.1, settings={"corpus": "elsewhere.txt", "clip": 1.0}))
     assert Trial(model="lm6", seed=0, corpus="x").id == Trial(model="lm6", seed=0).id
     assert compare(make_study(arms)).rows[1].contrast
+
+
+def test_an_arm_is_held_against_the_arm_that_it_names(make_arm, make_study):
+    base = make_arm("other", 0.5, settings={"clip": 1.0})
+    held = replace(make_arm("held", 0.3, settings={"clip": 2.0}), against="other")
+    rest = make_arm("rest", 0.1, settings={"wd": 0.0})
+    comparison = compare(make_study((make_arm("baseline", 0.0), base, held, rest)))
+    _, other, ours, plain = comparison.rows
+    assert other.contrast is None and "others are held against it" in other.note
+    assert ours.contrast.mean == pytest.approx(ours.summary.mean - other.summary.mean)
+    assert ours.verdict.word == Word.IMPROVES  # though it is worse than the baseline
+    assert plain.verdict.word == Word.WORSENS
+    assert ours.changed.endswith("against other")
+    assert ours.contrast.family == plain.contrast.family == 2
+    assert "held against other" not in claims(comparison)[0].text  # the names stand beside the sentence
