@@ -6,8 +6,6 @@ Source: fastbook chapter 12, "The Data" and "Maintaining the State of an RNN".
 """
 
 import functools
-import hashlib
-import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -16,11 +14,12 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from bench.text import HUMAN_NUMBERS, text_of
+from bench.text import HUMAN_NUMBERS, data_hash, tokens_of
 from bench.trial import BadInput, Trial
 
 UNKNOWN = "<unk>"
 TRAIN_SHARE = 0.8
+HALVED, SPREAD, LEAST = 0.05, 5.0, 5  # of drawn windows: share of halves, SD and least tokens
 BLOCKS = 50  # of the split by random contiguous blocks; a fifth of them is validation
 
 _DIGITS = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
@@ -50,8 +49,8 @@ class Corpus:
 class Batches:
     """Batches of one split. Iterating yields (inputs, targets), int64 tensors (b, window) and (b, …).
 
-    `rows` (k, b) are indices of windows, batch by batch; a shorter last batch stands in `rest`. With a
-    generator the windows are drawn in a new order at every pass.
+    `rows` (k, b) are indices of windows, batch by batch; a shorter last batch stands in `rest`. With
+    `random` the windows are drawn in a new order at every pass.
     """
 
     inputs: Tensor  # (windows, window)
@@ -59,7 +58,7 @@ class Batches:
     positions: Tensor  # as targets: where in the corpus each target stands
     rows: Tensor
     rest: Tensor
-    shuffle: torch.Generator | None = None
+    random: torch.Generator | None = None
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
 
     def __len__(self) -> int:
@@ -68,10 +67,9 @@ class Batches:
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         inputs, targets = self._on_device
         order = self.rows
-        if self.shuffle is not None:
-            order = self.rows.flatten()[torch.randperm(self.rows.numel(), generator=self.shuffle)].view_as(
-                order
-            )
+        if self.random is not None:
+            drawn = torch.randperm(self.rows.numel(), generator=self.random)
+            order = self.rows.flatten()[drawn].view_as(order)
         for rows in order.to(self.device):
             yield inputs[rows], targets[rows]
         if len(self.rest):
@@ -92,6 +90,31 @@ class Batches:
         return self.inputs.to(self.device), self.targets.to(self.device)
 
 
+@dataclass
+class VariedBatches(Batches):
+    """The same stretches of text, cut at every pass into windows whose lengths are drawn with `random`.
+
+    So that in the end every token is the first of a window and has others to learn from behind it. Merity,
+    Keskar and Socher, 2018, section 5, with the least length that their code has.
+    """
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        inputs, targets = (x[self.rows].transpose(0, 1).flatten(1) for x in self._on_device)  # (b, tokens)
+        lengths = drawn_lengths(inputs.shape[1], self.inputs.shape[1], self.random)
+        yield from zip(torch.split(inputs, lengths, dim=1), torch.split(targets, lengths, dim=1), strict=True)
+
+
+def drawn_lengths(tokens: int, window: int, random: torch.Generator | None) -> list[int]:
+    """Lengths of windows that sum to `tokens`, drawn around `window`, or rarely around half of it."""
+    lengths = []
+    while tokens:
+        mean = window / 2 if torch.rand((), generator=random) < HALVED else window
+        length = round(float(torch.randn((), generator=random)) * SPREAD + mean)
+        lengths.append(min(max(length, LEAST), tokens))
+        tokens -= lengths[-1]
+    return lengths
+
+
 def load(trial: Trial) -> Corpus:
     """The corpus of a trial, tokenised."""
     return corpus(trial.corpus, tokens=trial.tokens, cap=trial.vocab)
@@ -99,16 +122,8 @@ def load(trial: Trial) -> Corpus:
 
 @functools.cache
 def corpus(name: str, tokens: str = "word", cap: int = 0) -> Corpus:
-    """Tokenise a corpus; the vocabulary stands in order of first appearance, capped at the `cap` most common.
-
-    Human Numbers: lines joined with " . " and split on spaces, as in the chapter. Another text: words and
-    single punctuation marks, or characters.
-    """
-    text = text_of(name)
-    if name == HUMAN_NUMBERS and tokens == "word":
-        words = " . ".join(line.strip() for line in text.splitlines()).split(" ")
-    else:
-        words = list(text) if tokens == "char" else re.findall(r"\w+|[^\w\s]", text)
+    """Tokenise a corpus. The vocabulary is in order of first appearance, capped at the `cap` most common."""
+    words = tokens_of(name, tokens)
     counts = Counter(words)  # in order of first appearance
     vocab = list(counts)
     if cap and cap < len(vocab):
@@ -118,16 +133,16 @@ def corpus(name: str, tokens: str = "word", cap: int = 0) -> Corpus:
     ids = torch.tensor([number.get(word, len(vocab) - 1) for word in words])
     numbers = name == HUMAN_NUMBERS and tokens == "word"
     roles, role_names = _number_roles(words) if numbers else _band_roles(ids, len(vocab))
-    sha = hashlib.sha256(text.encode()).hexdigest()
-    return Corpus(name, sha, ids, tuple(vocab), roles, role_names)
+    return Corpus(name, data_hash(name), ids, tuple(vocab), roles, role_names)
 
 
-def batches(trial: Trial, data: Corpus, shuffle: torch.Generator | None = None) -> tuple[Batches, Batches]:
+def batches(trial: Trial, data: Corpus, random: torch.Generator | None = None) -> tuple[Batches, Batches]:
     """Training and validation batches of a trial.
 
     Windows start at 0, w, 2w … below n−w−1. `grouped` reorders each split so that row j of every batch
     reads the j-th of `batch` contiguous stretches (the chapter's `group_chunks`) and drops incomplete
-    batches; otherwise the order is the text's and only training drops its last batch.
+    batches; otherwise the order is the text's and only training drops its last batch. `random` draws what
+    training leaves to chance; validation leaves nothing.
     Raises BadInput where the text is too short for one batch of each split.
     """
     w, b = trial.window, trial.batch
@@ -147,14 +162,18 @@ def batches(trial: Trial, data: Corpus, shuffle: torch.Generator | None = None) 
         )
     whole = (inputs, data.ids[positions], positions)
     if trial.order == "grouped":
-        return tuple(Batches(*whole, rows=_grouped(part, b), rest=part[:0]) for part in (train, valid))  # type: ignore[return-value]
+        kind, drawn = (VariedBatches, random) if trial.varied else (Batches, None)
+        return (
+            kind(*whole, rows=_grouped(train, b), rest=train[:0], random=drawn),
+            Batches(*whole, rows=_grouped(valid, b), rest=valid[:0]),
+        )
     full = len(valid) // b * b
     return (
         Batches(
             *whole,
             rows=train[: len(train) // b * b].view(-1, b),
             rest=train[:0],
-            shuffle=shuffle if trial.order == "shuffled" else None,
+            random=random if trial.order == "shuffled" else None,
         ),
         Batches(*whole, rows=valid[:full].view(-1, b), rest=valid[full:]),
     )

@@ -1,65 +1,13 @@
-"""Witnesses: for each ablated factor, the proof from the trial itself that it took effect.
-
-A witness is {"ok": bool, "declared": …, "seen": …}. An arm whose factor left no trace is a dead toggle, not
-"no effect" (fastai 2.2.0 to 2.8.3 ignored alpha and beta in silence: fastai issue 3605).
-"""
+"""What witnesses and measurements are made of: how far gradients flow, and fingerprints."""
 
 import hashlib
-import math
 from collections.abc import Mapping
-from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from bench.corpus import Batches
 from bench.models.recurrent import LanguageModel
-from bench.models.registry import strengths
 from bench.training.engine import Training
-from bench.trial import Trial
-
-Witness = dict[str, Any]
-
-
-def witnesses(
-    trial: Trial, model: LanguageModel, fresh: LanguageModel, train: Batches, record: Training
-) -> dict[str, Witness]:
-    """The witnesses of every factor that this trial has; `fresh` is the untrained model, to be used up."""
-    slack = 0.01 + math.sin(math.pi / len(record.lrs)) ** 2  # few steps miss the peak of a cosine by a little
-    seen = {
-        "lr": _near(trial.lr, max(record.lrs), slack),
-        "moms": _near_all(trial.moms, (record.moms[0], min(record.moms), record.moms[-1]), slack),
-        "wd": _near(trial.wd, record.wd, 0.0),
-        "alpha": _penalty(trial.alpha, sum(e.ar for e in record.epochs)),
-        "beta": _penalty(trial.beta, sum(e.tar for e in record.epochs)),
-        "horizon": reach_witness(trial, fresh, train),
-    }
-    for name, strength in strengths(trial.options).items():
-        seen[name] = _penalty(strength, record.penalties.get(name, 0.0) / len(record.losses))
-    if "tying" in trial.options:
-        shared = model.get_parameter("h_o.weight") is model.i_h.weight
-        seen["tying"] = _equal(trial.options["tying"], shared)
-    if "dropout" in trial.options:
-        seen["dropout"] = dropout_witness(float(trial.options["dropout"]), model.get_submodule("drop"))
-    return seen
-
-
-def dropout_witness(p: float, drop: nn.Module) -> Witness:
-    """Zeroes about p of 2**16 ones in training and nothing in evaluation. Leaves no trace in the RNG."""
-    ones = torch.ones(2**16)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        zeroed = float((drop.train()(ones) == 0).float().mean())
-    kept = bool((drop.eval()(ones) == 1).all())
-    return {"ok": abs(zeroed - p) < 0.01 and kept, "declared": p, "seen": round(zeroed, 4)}
-
-
-def reach_witness(trial: Trial, fresh: LanguageModel, train: Batches) -> Witness:
-    """How many tokens back a gradient goes from the last word of a window, against the declared horizon."""
-    count = max(trial.horizon // trial.window, 1) + 1
-    rows = train.order[:count].view(-1, 1)
-    seen = int((gradient_by_distance(fresh, train.inputs[rows]) > 0).sum())
-    return _equal(trial.horizon, seen)
 
 
 def gradient_by_distance(model: LanguageModel, windows: Tensor) -> Tensor:
@@ -106,20 +54,3 @@ def metrics_fingerprint(record: Training) -> str:
     for step, name, value in rows:
         digest.update(f"{step} {name} {float(value).hex()}\n".encode())
     return digest.hexdigest()
-
-
-def _equal(declared: Any, seen: Any) -> Witness:
-    return {"ok": declared == seen, "declared": declared, "seen": seen}
-
-
-def _near(declared: float, seen: float, slack: float) -> Witness:
-    return {"ok": math.isclose(declared, seen, rel_tol=slack), "declared": declared, "seen": seen}
-
-
-def _near_all(declared: tuple[float, ...], seen: tuple[float, ...], slack: float) -> Witness:
-    ok = all(math.isclose(d, s, rel_tol=slack) for d, s in zip(declared, seen, strict=True))
-    return {"ok": ok, "declared": list(declared), "seen": list(seen)}
-
-
-def _penalty(declared: float, seen: float) -> Witness:
-    return {"ok": (seen > 0) == (declared > 0), "declared": declared, "seen": seen}

@@ -26,7 +26,7 @@ from fastai.text.learner import TextLearner
 from fastai.torch_core import set_seed
 from torch import Tensor
 
-from bench import corpus, environment
+from bench import corpus, environment, machine
 from bench.models.elman import LMModel2
 from bench.models.recurrent import LanguageModel, Output
 from bench.models.registry import spec_of
@@ -205,7 +205,7 @@ def decimals(printed: str, ours: float) -> int:
 def facts() -> dict[str, Any]:
     """The facts of this machine, and `unlike`: in what it differs from the reference, empty if in nothing."""
     environment.deterministic()
-    here = environment.facts()
+    here = machine.facts()
     seen = {**here["packages"], "cpu_capability": here["cpu_capability"]}
     unlike = [
         f"{name.replace('_', ' ')} {seen[name]} instead of {value}"

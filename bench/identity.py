@@ -21,6 +21,9 @@ SHARED = (
 )
 """Files that every trial's numbers come from. Clocks, diagnostics and checkpoints change no number."""
 
+ENGINES = {"learner": ("learner",), "loop": ("loop", "steps"), "sgd": ("sgd", "steps")}
+"""The modules of `bench.training` that an engine is made of."""
+
 
 def identify(trial: Trial) -> Trial:
     """The trial with the hashes of its code and its text: an edit of either makes it another trial.
@@ -48,7 +51,8 @@ def source_hash(model: str, engine: str, penalties: tuple[str, ...] = ()) -> str
     here, spec = Path(__file__).parent, spec_of(model)
     family = here / (spec.module.removeprefix("bench.").replace(".", "/") + ".py")
     families = map(Path, spec.families) if spec.file else [family]
-    package = _digest(*(here / name for name in SHARED), *families, here / f"training/{engine}.py")
+    own = [here / f"training/{name}.py" for name in ENGINES[engine]]
+    package = _digest(*(here / name for name in SHARED), *families, *own)
     plugged = [Path(file) for file in (spec.file, *penalties) if file]
     return f"{package}-{_digest(*plugged)}" if plugged else package
 

@@ -8,15 +8,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bench import corpus, environment
+from bench import corpus, environment, machine
 from bench.corpus import Batches, Corpus
-from bench.diagnostics import fingerprint, metrics_fingerprint, witnesses
+from bench.diagnostics import fingerprint, metrics_fingerprint
+from bench.flops import training_flops
 from bench.metrics import Tally
 from bench.models.recurrent import LanguageModel
 from bench.models.registry import ModelSpec, spec_of
 from bench.throughput import gpu_use, memory_peak
 from bench.training.engine import Diverged, Training
 from bench.trial import Result, Trial, failure
+from bench.witnesses import Case, Seen, Trained, count_witnesses, witnesses
 
 PASSAGE = 60  # tokens of the validation set that a result shows with the model's guesses
 
@@ -29,7 +31,7 @@ def run_trial(trial: Trial) -> Result:
     """
     started, clock = time.time(), time.perf_counter()
     environment.deterministic()
-    facts: dict[str, Any] = {"started": started, "environment": environment.facts()}
+    facts: dict[str, Any] = {"started": started, "environment": machine.facts()}
     spec = spec_of(trial.model)
     data, train, valid = load(trial)
     if spec.counted:
@@ -51,15 +53,16 @@ def run_trial(trial: Trial) -> Result:
 def load(trial: Trial) -> tuple[Corpus, Batches, Batches]:
     """The trial's corpus, and its training and validation batches in the seed's order."""
     data = corpus.load(trial)
-    shuffle = torch.Generator().manual_seed(environment.stream(trial.seed, "data"))
-    return data, *corpus.batches(trial, data, shuffle)
+    random = torch.Generator().manual_seed(environment.stream(trial.seed, "data"))
+    return data, *corpus.batches(trial, data, random)
 
 
 def build(trial: Trial, vocab: int) -> LanguageModel:
     """The trial's model with its initial weights, which depend on the seed and not on the arm."""
     torch.manual_seed(environment.stream(trial.seed, "init"))
     model: LanguageModel = spec_of(trial.model).build(vocab, **trial.options)
-    model.horizon, model.target = trial.horizon, trial.target
+    model.horizon = 0 if trial.varied else trial.horizon  # 0: the window, whatever its length
+    model.target = trial.target
     return model
 
 
@@ -74,6 +77,7 @@ def fit(trial: Trial, model: LanguageModel, train: Batches, valid: Batches) -> T
 def train_and_measure(trial: Trial, data: Corpus, train: Batches, valid: Batches) -> dict[str, Any]:
     """What a Result says of a trained model, from its training to its guesses. Raises Diverged."""
     model = build(trial, len(data.vocab))
+    seen = Seen(model)
     record = fit(trial, model, train, valid)
     last, steps = record.epochs[-1], len(record.losses)
     train_seconds = sum(e.train_seconds for e in record.epochs)
@@ -91,13 +95,26 @@ def train_and_measure(trial: Trial, data: Corpus, train: Batches, valid: Batches
         "model_parameters": sum(p.numel() for p in model.parameters()),
         **gpu_use(environment.device()),
     }
+    if not spec_of(trial.model).file:  # a plug-in's shapes do not tell how often it uses them
+        metrics["train_flops"] = training_flops(trial, model, sum(record.lengths) // trial.window)
     weights = dict(model.named_parameters())
     return {
         "epochs": tuple(record.epochs),
         "metrics": {name: float(value) for name, value in metrics.items()},
         "fingerprints": {"weights": fingerprint(weights), "metrics": metrics_fingerprint(record)},
         "trace": record.trace.packed(),
-        "witnesses": witnesses(trial, model, build(trial, len(data.vocab)), train, record),
+        "witnesses": witnesses(
+            Trained(
+                trial=trial,
+                data=data,
+                train=train,
+                valid=valid,
+                model=model,
+                fresh=build(trial, len(data.vocab)),
+                record=record,
+                seen=seen.close(),
+            )
+        ),
         **_looks(trial, data, valid, record.valid),
     }
 
@@ -111,6 +128,7 @@ def _count(trial: Trial, spec: ModelSpec, data: Corpus, train: Batches, valid: B
     weights = {"log_probabilities": logits}
     return {
         "metrics": {**tally.summary(), "train_tokens": float(len(seen))},
+        "witnesses": count_witnesses(Case(trial=trial, data=data, train=train, valid=valid), logits),
         "fingerprints": {"weights": fingerprint(weights), "metrics": fingerprint({"nats": tally.nats[0]})},
         **_looks(trial, data, valid, tally),
     }

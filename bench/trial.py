@@ -6,12 +6,13 @@ Nothing here imports torch, so that planning, reading results and reporting stay
 import hashlib
 import json
 import math
+import sys
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Self
 
-FORMAT = 1
+FORMAT = 2
 """Version of the trial and result format; part of every identity."""
 
 Scalar = bool | int | float | str
@@ -37,6 +38,7 @@ class Trial:
     vocab: int = 0  # most tokens kept, the rest become <unk>; 0 keeps all
     split: str = "tail"  # tail (the chapter's) | blocks (random contiguous blocks)
     window: int = 16  # bptt: tokens a training step reads from each row
+    varied: bool = False  # draw the length of each training window, around `window`
     batch: int = 64
     order: str = "grouped"  # grouped (row j reads the j-th stretch) | sequential | shuffled
     target: str = "every"  # predict after every word | after the last one of a window
@@ -49,7 +51,10 @@ class Trial:
     clip: float = 0.0  # largest gradient norm; 0 does not clip
     alpha: float = 0.0  # AR
     beta: float = 0.0  # TAR
-    engine: str = "loop"  # loop (plain torch) | learner (fastai, the reference)
+    engine: str = "loop"  # loop (plain torch) | learner (fastai, the reference) | sgd (AWD-LSTM's)
+    stall: str = "ignore"  # when validation stalls: ignore | average (NT-ASGD) | halve (the rate)
+    nonmono: int = 5  # the last so many validations are not asked whether it stalls
+    finetune: int = 0  # the last so many epochs start again from the average, and average anew
     source: str = ""
     data: str = ""
 
@@ -82,7 +87,7 @@ class Trial:
         return cls(**data)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Epoch:
     """One line of a learning curve. Losses are nats a token, without penalties."""
 
@@ -101,11 +106,14 @@ class Result:
     """What one trial yielded. A failure is a result too: `status` failed, and the reason.
 
     `metrics` names begin with their section: valid_loss, valid_accuracy, valid_perplexity, valid_bits,
-    valid_hits, valid_targets; train_loss, train_ar, train_tar, train_updates, train_tokens; speed_train
-    and speed_valid (tokens/s), speed_seconds; memory_peak (MiB); model_parameters; gpu_….
+    valid_hits, valid_targets; train_loss, train_ar, train_tar, train_updates, train_tokens, train_flops
+    (see bench.flops); speed_train and speed_valid (tokens/s), speed_seconds; memory_peak (MiB);
+    model_parameters; gpu_….
     `roles` maps a token role to (nats, hits, targets) on the validation set.
     `witnesses` maps a factor to {"ok": bool, "declared": …, "seen": …}: the proof that it took effect.
     `passage` is one decoded validation stretch: {"token": …, "guess": …, "p": probability of the token}.
+    `usage` has samples of a long trial: "seconds" since its start, "cpu" (% of a core), "memory" (MiB) and,
+    of the whole device, "gpu" (%) and "gpu_memory" (MiB). Added to the format without a new version.
     """
 
     trial: Trial
@@ -122,6 +130,7 @@ class Result:
     fingerprints: Mapping[str, str] = field(default_factory=dict)
     trace: Mapping[str, Any] = field(default_factory=dict)  # see bench.training.engine.Trace
     environment: Mapping[str, Any] = field(default_factory=dict)
+    usage: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     output: str = ""  # the end of what a failed trial printed
 
     @property
@@ -146,8 +155,14 @@ class Result:
         data["epochs"] = tuple(Epoch(**_floats(Epoch, e)) for e in data["epochs"])
         data["metrics"] = {k: float(v) for k, v in data["metrics"].items()}
         data["roles"] = {k: (float(n), int(h), int(c)) for k, (n, h, c) in data["roles"].items()}
-        data["passage"] = tuple(data["passage"])
+        data["passage"] = tuple(map(_shared, data["passage"]))
+        data["usage"] = {k: tuple(map(float, v)) for k, v in data.get("usage", {}).items()}
         return cls(**data)
+
+
+def _shared(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A row of a passage whose words are those of every other passage: thousands are held at a time."""
+    return {key: sys.intern(value) if type(value) is str else value for key, value in row.items()}
 
 
 def failure(trial: Trial, reason: str, **facts: Any) -> Result:

@@ -19,6 +19,8 @@ MEASURED = {
     "coverage": "bench.analyses.text:coverage",
     "targets": "bench.analyses.learning:targets",
     "stability": "bench.analyses.learning:stability",
+    "halved": "bench.analyses.learning:halved",
+    "history": "bench.analyses.history:history",
     "cells": "bench.analyses.cells:cells",
     "spacing": "bench.analyses.floats:spacing",
     "precision": "bench.analyses.floats:precision",
@@ -32,12 +34,12 @@ MEASURED = {
 
 def measure(name: str) -> dict[str, Any]:
     """One measurement: {"found": its data, "seconds", "environment"}. Sets torch up for this process."""
-    from bench import environment
+    from bench import environment, machine
 
     environment.deterministic()
     clock = time.perf_counter()
     found = pkgutil.resolve_name(MEASURED[name])()
-    return {"found": found, "seconds": time.perf_counter() - clock, "environment": environment.facts()}
+    return {"found": found, "seconds": time.perf_counter() - clock, "environment": machine.facts()}
 
 
 @cache

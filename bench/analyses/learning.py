@@ -134,3 +134,19 @@ def targets(seeds: Sequence[int] = SEEDS, **changes: Any) -> dict[str, Any]:
         "updates": len(train) * trial.epochs,
         "window": trial.window,
     }
+
+
+def halved(seeds: Sequence[int] = SEEDS, **changes: Any) -> dict[str, dict[int, float]]:
+    """LMModel4 trained in float32, and with its matrix products in bfloat16: validation loss by seed.
+
+    As mixed precision has it: weights, sums and the update stay in float32. Evaluated as it was trained.
+    """
+    losses: dict[str, dict[int, float]] = {"float32": {}, "bfloat16": {}}
+    for name, by_seed in losses.items():
+        for seed in seeds:
+            trial = chapter("lm4", seed, changes)
+            model = build(trial, len(corpus.load(trial).vocab))
+            # A cached copy of a weight would outlive its update.
+            with torch.autocast("cpu", torch.bfloat16, enabled=name == "bfloat16", cache_enabled=False):
+                by_seed[seed] = fit(trial, model).epochs[-1].valid_loss
+    return losses

@@ -1,12 +1,13 @@
 """AWD-LSTM (Merity, Keskar and Socher, 2018): of fastai's parts, and from scratch.
 
 An LSTM with five dropouts: whole words of the embedding, the input of the first layer, the hidden-to-hidden
-weights of every layer, the activations between layers, the output. What is left out of the paper: NT-ASGD
-and windows of random length, which belong to training and not to the model.
+weights of every layer, the activations between layers, the output. The rest of the paper is training: NT-ASGD
+is `bench.training.sgd`, and windows of random length are `bench.corpus.VariedBatches`.
 """
 
 from itertools import pairwise
 
+import torch
 import torch.nn.functional as F
 from fastai.text.models import awdlstm as fastai
 from torch import Tensor, nn
@@ -24,8 +25,8 @@ class AwdLM(LanguageModel):
     A pad token of its own stands behind the vocabulary and is never predicted: fastai pads with index 1 by
     default, which would freeze the embedding of a real token.
 
-    A dropout mask lasts for one stretch that is unrolled: the window, as in the paper. Where the horizon is
-    shorter, each piece of the window has masks of its own, and where it is longer, so has the replay.
+    A dropout mask lasts for one window, as in the paper, also where the horizon cuts the window into pieces
+    or goes beyond it: every stretch of a forward pass draws the numbers that its first one drew.
     """
 
     def __init__(
@@ -46,11 +47,17 @@ class AwdLM(LanguageModel):
         self.rnns = rnns
         self.between = between
         self.drop = output
+        self.before_masks: Tensor | None = None  # the generator's state when the window's masks were drawn
         self.h_o = nn.Linear(i_h.embedding_dim, i_h.num_embeddings)
         nn.init.uniform_(self.h_o.weight, -INIT, INIT)
         nn.init.zeros_(self.h_o.bias)
         if tying:
             self.h_o.weight = i_h.weight
+
+    def forward(self, tokens: Tensor) -> Output:
+        """See LanguageModel.forward."""
+        self.before_masks = None
+        return super().forward(tokens)
 
     def embed(self, tokens: Tensor) -> Tensor:
         """See LanguageModel.embed: with embedding dropout, whole words at a time."""
@@ -59,6 +66,8 @@ class AwdLM(LanguageModel):
 
     def unroll(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
         """See LanguageModel.unroll; the hidden states are those before output dropout."""
+        if self.training:
+            self._draw_as_before(tokens.device)
         hidden = self.inputs(self.embed(tokens))  # (b, t, embedding)
         after: list[State] = []
         for rnn, before in zip(self.rnns, state or [None] * len(self.rnns), strict=True):
@@ -67,6 +76,13 @@ class AwdLM(LanguageModel):
             hidden, last = rnn(hidden, before)
             after.append(last)
         return hidden, tuple(after)
+
+    def _draw_as_before(self, device: torch.device) -> None:
+        random = torch.cuda if device.type == "cuda" else torch
+        if self.before_masks is None:
+            self.before_masks = random.get_rng_state()
+        else:
+            random.set_rng_state(self.before_masks)
 
     def read(self, hidden: Tensor) -> Output:
         """See LanguageModel.read; the pad token gets no logit."""

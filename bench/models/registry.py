@@ -92,7 +92,7 @@ ZOO: dict[str, ModelSpec] = dict(
             "LMModel1",
             options={"hidden": 64},
             settings=_THREE_WORDS,
-            seconds=8.5,
+            seconds=0.9,
         ),
         _spec(
             "lm2",

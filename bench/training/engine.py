@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from bench.metrics import Tally
 from bench.trial import Epoch
@@ -64,15 +64,18 @@ def first_difference(one: Mapping[str, Any], two: Mapping[str, Any]) -> str:
 
 @dataclass
 class Training:
-    """The record of one training: an Epoch each, and step by step the loss, learning rate and momentum."""
+    """The record of one training: an Epoch each, and the loss, learning rate and momentum of each step."""
 
     epochs: list[Epoch] = field(default_factory=list)
     losses: list[float] = field(default_factory=list)
     lrs: list[float] = field(default_factory=list)
     moms: list[float] = field(default_factory=list)
+    lengths: list[int] = field(default_factory=list)  # tokens of each step's window
+    turns: dict[str, list[int]] = field(default_factory=dict)  # see bench.training.steps.Rule
     wd: float = math.nan  # as the optimizer had it
     valid: Tally = field(default_factory=Tally)  # of the last epoch
     penalties: dict[str, float] = field(default_factory=dict)  # a user's own by name, summed over the steps
+    steepest: Tensor = field(default_factory=lambda: torch.zeros(()))  # gradient norm of an update; see clip
 
     trace: Trace = field(default_factory=Trace)
 
@@ -90,18 +93,26 @@ class Training:
         for name, value in values.items():
             self.penalties[name] = self.penalties.get(name, 0.0) + float(value.detach())
 
+    def stepping(self, weights: Iterable[tuple[str, Tensor]]) -> None:
+        """Note the norm of the gradient that the optimizer is about to use. A GPU is not waited for."""
+        grads = [weight.grad for _, weight in weights if weight.grad is not None]
+        norm = nn.utils.get_total_norm(grads)
+        self.steepest = torch.maximum(self.steepest.to(norm.device), norm)
+
     def plain(self) -> dict[str, Any]:
         """The record so far as plain data and tensors, for a checkpoint."""
         return {
-            **{key: getattr(self, key) for key in ("losses", "lrs", "moms", "penalties")},
+            **{key: getattr(self, key) for key in ("losses", "lrs", "moms", "lengths", "penalties")},
             "epochs": [asdict(epoch) for epoch in self.epochs],
+            "steepest": self.steepest.cpu(),
             "trace": (self.trace.tensors, torch.frombuffer(self.trace.sums, dtype=torch.uint8).clone()),
         }
 
     def resume(self, kept: Mapping[str, Any]) -> None:
         """Go on from what `plain` gave."""
-        for key in ("losses", "lrs", "moms", "penalties"):
+        for key in ("losses", "lrs", "moms", "lengths", "penalties"):
             setattr(self, key, kept[key])
         self.epochs = [Epoch(**epoch) for epoch in kept["epochs"]]
+        self.steepest = kept["steepest"]
         self.trace.tensors, sums = kept["trace"]
         self.trace.sums = bytearray(sums.numpy().tobytes())

@@ -59,10 +59,16 @@ class Watch(Callback):  # type: ignore[misc]
                 self.ar, self.tar = self.ar + ar, self.tar + tar
                 self.record.penalized(own)
 
+    def before_step(self) -> None:
+        """Note the gradient, behind fastai's GradientClip (order 11)."""
+        if self.trial.clip:
+            self.record.stepping(self.weights)
+
     def after_batch(self) -> None:
         """Note a step."""
         if self.training:
             now = self.opt.hypers[-1]
+            self.record.lengths.append(self.xb[0].shape[1])
             self.record.step(float(self.loss.detach()), now["lr"], now["mom"], self.weights)
             self.record.wd = now["wd"]
 

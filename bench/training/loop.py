@@ -6,25 +6,18 @@ fused optimizer rounds differently, and these models amplify a last bit.
 
 import math
 from collections.abc import Iterator
-from itertools import islice
-from typing import Any
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import nn
 
 from bench.corpus import Batches
-from bench.metrics import Tally
 from bench.models.recurrent import LanguageModel
-from bench.regularization import activation, penalties, temporal_activation
-from bench.throughput import Clock
-from bench.training.checkpoint import Checkpoint
+from bench.training import steps
 from bench.training.engine import Training
-from bench.trial import Epoch, Trial
+from bench.trial import Trial
 
 DIV, DIV_FINAL, WARM_UP = 25.0, 1e5, 0.25  # of fastai's fit_one_cycle
 SQR_MOM, EPS = 0.99, 1e-5  # of fastai's Adam; torch's own are .999 and 1e-8
-SMOOTH = 0.98  # of fastai's AvgSmoothLoss
 
 NORMS = (
     nn.BatchNorm1d,
@@ -36,87 +29,29 @@ NORMS = (
     nn.LayerNorm,
 )  # fastai's norm_types
 
-Step = tuple[Tensor, Tensor, Tensor, dict[str, Tensor], float, float]
-"""Loss, AR, TAR, the user's own penalties, learning rate and momentum of an update that was made."""
-
 
 def train(
     trial: Trial, model: LanguageModel, train: Batches, valid: Batches, device: torch.device
 ) -> Training:
     """Train as the chapter does. Raises Diverged."""
-    train.device = valid.device = device
     model.to(device).reset()
-    optimizer = adam(model, trial.wd)
     cycle = one_cycle(trial.epochs * len(train), trial.lr, trial.moms)
-    weights = list(model.named_parameters())
-    record, clock = Training(wd=optimizer.param_groups[0]["weight_decay"]), Clock(device)
-    checkpoint = Checkpoint(trial.id)
-    if kept := checkpoint.load():
-        _restore(kept, model, optimizer, train, record)
-    begun = len(record.epochs)
-    cycle = islice(cycle, begun * len(train), None)
-    for epoch in range(begun, trial.epochs):
-        clock.lap()
-        total_ar = total_tar = 0.0
-        steps: Iterator[Step] | list[Step] = _steps(trial, model, train, optimizer, cycle)
-        if device.type != "cpu":
-            steps = list(steps)  # reading a value back makes a GPU wait: take all the steps first
-        for loss, ar, tar, own, lr, mom in steps:
-            total_ar, total_tar = total_ar + ar.item(), total_tar + tar.item()
-            record.penalized(own)
-            record.step(loss.item(), lr, mom, weights)
-        train_seconds = clock.lap()
-        record.valid = _validate(trial, model, valid)
-        record.epochs.append(
-            Epoch(
-                epoch=epoch,
-                train_loss=smoothed(record.losses),
-                ar=total_ar / len(train),
-                tar=total_tar / len(train),
-                valid_loss=record.valid.loss(),
-                accuracy=record.valid.accuracy(),
-                train_seconds=train_seconds,
-                valid_seconds=clock.lap(),
-            )
-        )
-        if epoch + 1 < trial.epochs and checkpoint.due():
-            checkpoint.save(_state(model, optimizer, train, record))
-    if trial.reset == "epoch":
-        model.reset()
-    return record
+    return steps.train(trial, model, train, valid, device, OneCycle(adam(model, trial.wd), cycle))
 
 
-def _state(
-    model: LanguageModel, optimizer: torch.optim.Optimizer, train: Batches, record: Training
-) -> dict[str, Any]:
-    """Everything that the next epoch depends on, and the record so far."""
-    return {
-        "model": model.state_dict(),
-        "optimizer": optimizer.state_dict(),
-        "carried": (model.state, model.rows, list(model.past)),
-        "random": torch.get_rng_state(),
-        "random_cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
-        "shuffle": train.shuffle.get_state() if train.shuffle else None,
-        "record": record.plain(),
-    }
+class OneCycle(steps.Rule):
+    """Adam, steered along fit_one_cycle's two curves."""
 
+    def __init__(self, optimizer: torch.optim.Optimizer, cycle: Iterator[tuple[float, float]]) -> None:
+        super().__init__(optimizer)
+        self.cycle = list(cycle)
 
-def _restore(
-    kept: dict[str, Any],
-    model: LanguageModel,
-    optimizer: torch.optim.Optimizer,
-    train: Batches,
-    record: Training,
-) -> None:
-    model.load_state_dict(kept["model"])
-    optimizer.load_state_dict(kept["optimizer"])
-    model.state, model.rows, past = kept["carried"]
-    model.past.extend(past)
-    torch.set_rng_state(kept["random"])
-    torch.cuda.set_rng_state_all(kept["random_cuda"])
-    if train.shuffle:
-        train.shuffle.set_state(kept["shuffle"])
-    record.resume(kept["record"])
+    def steer(self, length: int) -> tuple[float, float]:
+        """See Rule.steer; every window counts the same."""
+        lr, mom = self.cycle[self.steps]
+        for group in self.optimizer.param_groups:
+            group["lr"], group["betas"] = lr, (mom, SQR_MOM)
+        return lr, mom
 
 
 def one_cycle(steps: int, lr: float, moms: tuple[float, float, float]) -> Iterator[tuple[float, float]]:
@@ -155,58 +90,3 @@ def spared(model: nn.Module) -> set[nn.Parameter]:
         elif isinstance(bias := getattr(module, "bias", None), nn.Parameter):  # a bool in nn.LSTM
             found.add(bias)
     return found
-
-
-def smoothed(losses: list[float]) -> float:
-    """The debiased moving average that fastai prints as train_loss; it runs on from epoch to epoch."""
-    average = 0.0
-    for loss in losses:
-        average += (1 - SMOOTH) * (loss - average)
-    return average / (1 - SMOOTH ** len(losses))
-
-
-def _steps(
-    trial: Trial,
-    model: LanguageModel,
-    batches: Batches,
-    optimizer: torch.optim.Optimizer,
-    cycle: Iterator[tuple[float, float]],
-) -> Iterator[Step]:
-    """One epoch of updates, each made when it is asked for."""
-    groups = optimizer.param_groups
-    trained = [p for group in groups for p in group["params"]]
-    nothing = trained[0].new_zeros(())
-    model.train()
-    if trial.reset == "epoch":
-        model.reset()
-    for tokens, targets in batches:
-        if trial.reset == "batch":
-            model.reset()
-        lr, mom = next(cycle)
-        for group in groups:
-            group["lr"], group["betas"] = lr, (mom, SQR_MOM)
-        output = model(tokens)
-        logits, raw, dropped = output
-        loss = F.cross_entropy(logits.flatten(0, -2), targets.flatten())
-        ar = activation(dropped, trial.alpha) if trial.alpha else nothing
-        tar = temporal_activation(raw, trial.beta) if trial.beta else nothing
-        own = penalties(trial, output)
-        sum(own.values(), loss + ar + tar).backward()  # type: ignore[no-untyped-call]
-        if trial.clip:
-            nn.utils.clip_grad_norm_(trained, trial.clip)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=False)  # as fastai: a weight without a gradient still has momentum
-        yield loss.detach(), ar.detach(), tar.detach(), {k: v.detach() for k, v in own.items()}, lr, mom
-
-
-@torch.no_grad()  # inference_mode would leave a state behind that training cannot use
-def _validate(trial: Trial, model: LanguageModel, batches: Batches) -> Tally:
-    tally = Tally()
-    model.eval()
-    if trial.reset == "epoch":
-        model.reset()
-    for tokens, targets in batches:
-        if trial.reset == "batch":
-            model.reset()
-        tally.add(model(tokens).logits, targets)
-    return tally

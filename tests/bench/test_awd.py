@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
+import torch.nn.functional as F
 from fastai.text.models.awdlstm import AWD_LSTM
 from fastai.text.models.core import LinearDecoder
 from torch import Tensor
@@ -64,6 +65,27 @@ def test_in_evaluation_it_is_fastais_awd_lstm_and_linear_decoder_over_carried_wi
         output = ours(window)
         assert torch.equal(output.logits, logits[..., :VOCAB])
         assert torch.equal(output.raw, raw) and torch.equal(output.dropped, dropped)
+
+
+@both
+def test_its_gradients_are_those_of_fastais_awd_lstm_and_linear_decoder(kind: type[AwdLM]) -> None:
+    """By weights, without dropout; with it the twins below agree, and one is made of fastai's parts."""
+    ours = model(kind, **QUIET).train()
+    core, decoder = fastais(ours)
+    for window in text(15).split(5, dim=1):  # three windows, whose gradients add up and end at each edge
+        logits, raw, _ = decoder(core(window))
+        output = ours(window)
+        for found, own in ((logits[..., :VOCAB], raw), (output.logits, output.raw)):
+            loss = F.cross_entropy(found.flatten(0, 1), window.flatten()) + own.pow(2).mean()
+            loss.backward()
+    expected = {name.replace("_hh_l0_raw", "_hh_l0"): p.grad for name, p in core.named_parameters()}
+    expected = {name.replace(".module.", ".").replace("encoder", "i_h"): g for name, g in expected.items()}
+    found = {name: p.grad for name, p in weights(ours).items()}
+    assert {name for name, g in expected.items() if g is not None} >= found.keys() - {"h_o.bias"}
+    for name in found.keys() - {"h_o.bias"}:
+        assert found[name].any()
+        torch.testing.assert_close(found[name], expected[name], rtol=1e-5, atol=1e-7)
+    torch.testing.assert_close(found["h_o.bias"], decoder.decoder.bias.grad, rtol=1e-5, atol=1e-7)
 
 
 @pytest.mark.parametrize("training", [False, True])
@@ -146,6 +168,22 @@ def test_each_of_the_five_dropouts_acts_alone_in_training_and_rests_in_evaluatio
     for module in (awd.eval(), still.eval()):
         module.reset()
     assert torch.equal(awd(tokens).logits, still(tokens).logits)
+
+
+@both
+@pytest.mark.parametrize("horizon", [1, 3, 12])
+def test_one_set_of_masks_serves_a_window_however_far_gradients_flow(kind: type[AwdLM], horizon: int) -> None:
+    """Cut or replayed, a window gives the numbers that it gives in one piece, with every dropout on."""
+    whole, cut = model(kind, **LOUD).train(), model(kind, **LOUD).train()
+    cut.horizon = horizon
+    read = []
+    for awd in (whole, cut):
+        torch.manual_seed(2)
+        first, second = awd(text(6)), awd(text(6))
+        read.append((first.logits, second.logits))
+    for one, other in zip(*read, strict=True):
+        torch.testing.assert_close(one, other)
+    assert not torch.allclose(*read[1])  # each window draws masks of its own
 
 
 @each

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from bench import environment, golden
+from bench import golden, machine
 from bench.models.registry import spec_of
 from bench.trial import BadInput, Trial
 
@@ -133,9 +133,9 @@ def test_text_learner_honours_the_chapters_settings():
 
 
 def test_another_torch_or_processor_is_named(monkeypatch):
-    real = environment.facts()
+    real = machine.facts()
     other = {**real, "packages": {**real["packages"], "torch": "2.9.1+cpu"}, "cpu_capability": "AVX2"}
-    monkeypatch.setattr(environment, "facts", lambda: other)
+    monkeypatch.setattr(machine, "facts", lambda: other)
     here = golden.facts()
     assert "torch 2.9.1+cpu instead of 2.13.0" in here["unlike"]
     assert "cpu capability AVX2 instead of AVX512" in here["unlike"]

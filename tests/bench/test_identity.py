@@ -18,12 +18,20 @@ FAMILY = {name: spec.module.rsplit(".", 1)[1] for name, spec in ZOO.items()}
 WITHOUT_NUMBERS = {
     "__init__.py",
     "diagnostics.py",
+    "flops.py",
+    "machine.py",
     "models/__init__.py",
     "models/registry.py",  # the defaults it holds are written out in each trial
     "throughput.py",
     "training/__init__.py",
     "training/checkpoint.py",  # resumed trials have the bits of undisturbed ones
     "trial.py",
+    "witnesses/__init__.py",
+    "witnesses/case.py",
+    "witnesses/data.py",
+    "witnesses/model.py",
+    "witnesses/seen.py",
+    "witnesses/training.py",
 }
 
 
@@ -66,6 +74,11 @@ def test_editing_an_engine_changes_the_trials_under_it_and_no_others(copy: Path)
     assert changed(copy / "training" / "learner.py", engine="loop") == set()
     assert changed(copy / "training" / "loop.py") == set()
     assert changed(copy / "training" / "loop.py", engine="loop") == set(ZOO)
+    assert changed(copy / "training" / "sgd.py", engine="loop") == set()
+    assert changed(copy / "training" / "sgd.py", engine="sgd") == set(ZOO)
+    assert changed(copy / "training" / "steps.py") == set()
+    assert changed(copy / "training" / "steps.py", engine="loop") == set(ZOO)
+    assert changed(copy / "training" / "steps.py", engine="sgd") == set(ZOO)
 
 
 @pytest.mark.parametrize("file", sorted(WITHOUT_NUMBERS))
@@ -82,7 +95,7 @@ def test_moving_text_from_one_file_to_the_next_is_an_edit(copy: Path) -> None:
     assert not set(ids().values()) & set(before.values())
 
 
-@pytest.mark.parametrize("engine", ["learner", "loop"])
+@pytest.mark.parametrize("engine", sorted(identity.ENGINES))
 def test_every_module_that_a_trial_runs_through_is_hashed_or_makes_no_number(engine: str) -> None:
     """In a fresh process, the modules of the package that are loaded by a trial of LMModel4."""
     code = f"""
@@ -94,7 +107,8 @@ print(*(m.__file__ for name, m in sys.modules.items() if name.split(".")[0] == "
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = {str(Path(line).relative_to(PACKAGE)) for line in done.stdout.splitlines()}
-    hashed = {*identity.SHARED, "models/elman.py", f"training/{engine}.py"}
+    own = {f"training/{name}.py" for name in identity.ENGINES[engine]}
+    hashed = {*identity.SHARED, "models/elman.py", *own}
     assert hashed <= loaded
     assert loaded - hashed <= WITHOUT_NUMBERS
 

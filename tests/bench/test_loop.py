@@ -18,6 +18,7 @@ from bench.models.registry import ZOO
 from bench.run import build
 from bench.training import learner, loop
 from bench.training.engine import Diverged, Training
+from bench.training.steps import smoothed
 from bench.trial import Trial
 
 CPU = torch.device("cpu")
@@ -258,7 +259,7 @@ def test_an_epochs_columns_are_the_learners(name: str) -> None:
 
 def test_train_loss_is_the_debiased_moving_average() -> None:
     # by hand: (.98 · .02 · 1 + .02 · 2) / (1 − .98²) = .0596 / .0396
-    assert loop.smoothed([1.0, 2.0]) == pytest.approx(0.0596 / 0.0396)
+    assert smoothed([1.0, 2.0]) == pytest.approx(0.0596 / 0.0396)
 
 
 def test_divergence_is_told_at_the_same_step() -> None:

@@ -1,7 +1,7 @@
 """A user's own file: what it registers, what is refused, and what of it counts in a trial's identity."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,6 +16,8 @@ from bench.rehearsal import rehearse
 from bench.run import run_trial
 from bench.training import learner
 from bench.trial import BadInput, Trial
+
+pytestmark = pytest.mark.usefixtures("as_before")
 
 CELL = """
 import torch
@@ -60,20 +62,6 @@ from bench.plugins import regularizer
 def small(output):
     return output.dropped.abs().mean()
 """
-
-
-@pytest.fixture(autouse=True)
-def as_before() -> Iterator[None]:
-    """A process loads its plug-ins once. Here one process has those of every test."""
-    zoo = dict(ZOO)
-    source_hash.cache_clear()
-    yield
-    ZOO.clear()
-    ZOO.update(zoo)
-    PENALTIES.clear()
-    source_hash.cache_clear()
-    for name in [name for name in sys.modules if name.startswith("unrolled_plugin_")]:
-        del sys.modules[name]
 
 
 @pytest.fixture

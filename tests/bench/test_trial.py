@@ -19,6 +19,7 @@ CHANGED = {
     "vocab": 10,
     "split": "blocks",
     "window": 8,
+    "varied": True,
     "batch": 32,
     "order": "shuffled",
     "target": "last",
@@ -32,6 +33,9 @@ CHANGED = {
     "alpha": 2.0,
     "beta": 1.0,
     "engine": "learner",
+    "stall": "average",
+    "nonmono": 3,
+    "finetune": 2,
     "source": "t",
     "data": "e",
 }
@@ -98,7 +102,7 @@ def test_an_identity_is_sixteen_hex_digits_and_knows_the_format(monkeypatch: pyt
 
 def test_an_identity_is_the_same_in_every_process_and_release() -> None:
     """Written down on purpose: whoever changes it makes every ledger start again, and must raise FORMAT."""
-    assert TRIAL.id == "03c616705ab87b91"
+    assert TRIAL.id == "6804110967910a00"
 
 
 def test_factors_are_flat_and_leave_out_the_seed_and_the_hashes() -> None:

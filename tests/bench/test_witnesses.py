@@ -9,13 +9,14 @@ import torch
 from torch import nn
 
 from bench import run
-from bench.diagnostics import dropout_witness, fingerprint
+from bench.diagnostics import fingerprint
 from bench.models.recurrent import LanguageModel
 from bench.models.registry import ZOO
 from bench.regularization import Dropout
 from bench.run import run_trial
 from bench.training import learner
 from bench.trial import Trial
+from bench.witnesses import Trained, witnesses
 
 engines = pytest.mark.parametrize("engine", ["learner", "loop"])
 
@@ -53,7 +54,7 @@ def test_a_good_trial_has_witnesses_for_its_factors_and_all_say_yes(
 @engines
 def test_lmmodel7_shows_what_its_regularisers_did(small: Callable[..., Trial], engine: str) -> None:
     seen = run_trial(regularized(small, engine=engine)).witnesses
-    assert set(seen) == {"lr", "moms", "wd", "alpha", "beta", "horizon", "tying", "dropout"}
+    assert {"lr", "moms", "wd", "alpha", "beta", "horizon", "tying", "dropout", "hidden"} <= set(seen)
     assert all(w["ok"] for w in seen.values())
     assert seen["alpha"]["seen"] > 0 and seen["beta"]["seen"] > 0 and seen["tying"]["seen"] is True
     assert seen["horizon"] == {"ok": True, "declared": 4, "seen": 4}
@@ -198,11 +199,20 @@ def test_weights_tied_where_they_should_not_be_are_found_out(
     assert doubtful(trial) == {"tying"}
 
 
-def test_the_dropout_witness_leaves_the_random_numbers_alone() -> None:
-    torch.manual_seed(5)
-    before = torch.random.get_rng_state()
-    assert dropout_witness(0.4, Dropout(0.4))["ok"]
-    assert torch.equal(torch.random.get_rng_state(), before)
+def test_witnesses_leave_the_random_numbers_alone(
+    small: Callable[..., Trial], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    states = []
+
+    def between(case: Trained) -> dict[str, Any]:
+        states.append(torch.random.get_rng_state())
+        found = witnesses(case)
+        states.append(torch.random.get_rng_state())
+        return found
+
+    monkeypatch.setattr(run, "witnesses", between)
+    assert run_trial(regularized(small)).witnesses["dropout"]["seen"] > 0
+    assert torch.equal(*states)
 
 
 def test_a_fingerprint_changes_with_a_name_a_type_a_shape_and_a_bit() -> None:

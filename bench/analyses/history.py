@@ -1,0 +1,62 @@
+"""What a state that is carried on costs where it is not detached: the graph behind it."""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from bench import corpus
+from bench.analyses.learning import chapter
+from bench.models.recurrent import LanguageModel, State, detached
+from bench.run import build
+
+
+def history(count: int = 12, **changes: Any) -> dict[str, Any]:
+    """LMModel4 over its first batches, with the state detached after each batch and not, without updates.
+
+    By batch: `nodes` of the graph that a backward pass from the loss walks through, and `bytes` of the
+    tensors that are kept for it.
+    """
+    trial = chapter("lm4", 0, changes)
+    data = corpus.load(trial)
+    model = build(trial, len(data.vocab))
+    batches = [batch for _, batch in zip(range(count), corpus.batches(trial, data)[0], strict=False)]
+    return {
+        "detached": _read(model, batches, detach=True),
+        "not detached": _read(model, batches, detach=False),
+        "window": trial.window,
+    }
+
+
+def _read(model: LanguageModel, batches: list[tuple[Tensor, Tensor]], detach: bool) -> dict[str, list[int]]:
+    state: State = None
+    kept: dict[int, int] = {}  # bytes by address
+
+    def keep(tensor: Tensor) -> Tensor:
+        kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    found: dict[str, list[int]] = {"nodes": [], "bytes": []}
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        for tokens, targets in batches:
+            hidden, state = model.unroll(tokens, state)
+            loss = F.cross_entropy(model.read(hidden).logits.flatten(0, 1), targets.flatten())
+            found["nodes"].append(_nodes(loss))
+            found["bytes"].append(sum(kept.values()))
+            if detach:
+                state = detached(state)
+                kept.clear()
+    return found
+
+
+def _nodes(loss: Tensor) -> int:
+    """The nodes behind a loss, each once."""
+    seen: set[Any] = set()
+    waiting = [loss.grad_fn]
+    while waiting:
+        node = waiting.pop()
+        if node is not None and node not in seen:
+            seen.add(node)
+            waiting += [before for before, _ in node.next_functions]
+    return len(seen)

@@ -1,0 +1,120 @@
+"""The engine of AWD-LSTM: gradient descent without momentum at a constant rate, and NT-ASGD.
+
+Merity, Keskar and Socher, 2018, sections 3 and 5; what these leave open is as in the authors' code: decay is
+an L2 penalty on every weight, and averaging takes in every update since its trigger.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bench.corpus import Batches
+from bench.models.recurrent import LanguageModel
+from bench.training import steps
+from bench.training.engine import Training
+from bench.trial import Epoch, Trial
+
+
+def train(
+    trial: Trial, model: LanguageModel, train: Batches, valid: Batches, device: torch.device
+) -> Training:
+    """Train as AWD-LSTM's authors do. Raises Diverged."""
+    model.to(device).reset()
+    return steps.train(trial, model, train, valid, device, Descent(trial, model))
+
+
+def stalled(checks: Sequence[float], nonmono: int) -> bool:
+    """Whether the last check is worse than the best of those more than `nonmono` checks before it.
+
+    NT-ASGD's trigger: Merity, Keskar and Socher, 2018, algorithm 1, as their code has it. arXiv's version has
+    a typo, which they confirm in awd-lstm-lm's issue 13.
+    """
+    *before, now = checks
+    return len(before) > nonmono and now > min(before[: len(before) - nonmono])
+
+
+class Descent(steps.Rule):
+    """SGD whose rate follows the window's length; when it stalls, weights are averaged or the rate halved.
+
+    Averaging runs over every update from the trigger on (ASGD with t0 = 0 and λ = 0), the descent goes on
+    from the weights themselves, and the average is what is evaluated and kept. Fine-tuning is a second run
+    of it in a trial's last epochs: from the average of the first, and averaged from its first update.
+    """
+
+    def __init__(self, trial: Trial, model: LanguageModel) -> None:
+        self.weights = [p for p in model.parameters() if p.requires_grad]
+        super().__init__(torch.optim.SGD(self.weights, lr=trial.lr, weight_decay=trial.wd))
+        self.trial = trial
+        self.lr = trial.lr
+        self.checks: list[float] = []
+        self.average: list[Tensor] = []  # of the weights, while there is one
+        self.averaged = 0  # updates that are in it
+
+    def steer(self, length: int) -> tuple[float, float]:
+        """See Rule.steer: a window of half the length has half the rate, lest it weigh twice."""
+        lr = self.lr * (length / self.trial.window)
+        self.optimizer.param_groups[0]["lr"] = lr
+        return lr, 0.0
+
+    @torch.no_grad()
+    def stepped(self) -> None:
+        """See Rule.stepped."""
+        super().stepped()
+        if self.average:
+            self.averaged += 1
+            for mean, weight in zip(self.average, self.weights, strict=True):
+                mean.lerp_(weight, 1 / self.averaged)
+
+    @contextmanager
+    def evaluated(self) -> Iterator[None]:
+        """See Rule.evaluated: the average, where there is one."""
+        own = [weight.detach().clone() for weight in self.weights]
+        self.finish()
+        yield
+        self._set(own)
+
+    def checked(self, epoch: Epoch) -> None:
+        """See Rule.checked."""
+        self.checks.append(epoch.valid_loss)
+        if epoch.epoch + 1 == self.trial.epochs - self.trial.finetune < self.trial.epochs:
+            self.finish()
+            self.lr = self.trial.lr
+            self._average("finetune")
+        elif not self.average and stalled(self.checks, self.trial.nonmono):
+            if self.trial.stall == "average":
+                self._average("average")
+            elif self.trial.stall == "halve":
+                self.lr /= 2
+                self.checks.clear()
+                self._turn("halve")
+
+    def finish(self) -> None:
+        """See Rule.finish: the average, where there is one."""
+        if self.averaged:
+            self._set(self.average)
+
+    def state(self) -> dict[str, Any]:
+        """See Rule.state."""
+        own = {name: getattr(self, name) for name in ("lr", "checks", "average", "averaged")}
+        return {**super().state(), **own}
+
+    def restore(self, kept: dict[str, Any]) -> None:
+        """See Rule.restore."""
+        super().restore(kept)
+        self.lr, self.checks, self.averaged = kept["lr"], kept["checks"], kept["averaged"]
+        self.average = [mean.to(w.device) for mean, w in zip(kept["average"], self.weights, strict=False)]
+
+    def _average(self, why: str) -> None:
+        self.average, self.averaged = [weight.detach().clone() for weight in self.weights], 0
+        self._turn(why)
+
+    def _turn(self, what: str) -> None:
+        self.turns.setdefault(what, []).append(self.steps)
+
+    @torch.no_grad()
+    def _set(self, values: Sequence[Tensor]) -> None:
+        for weight, value in zip(self.weights, values, strict=True):
+            weight.copy_(value)

@@ -1,0 +1,195 @@
+"""What the plain engines share: epochs, updates, validation and checkpoints. An engine adds its Rule."""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from bench.corpus import Batches
+from bench.metrics import Tally
+from bench.models.recurrent import LanguageModel
+from bench.regularization import activation, penalties, temporal_activation
+from bench.throughput import Clock
+from bench.training.checkpoint import Checkpoint
+from bench.training.engine import Training
+from bench.trial import Epoch, Trial
+
+SMOOTH = 0.98  # of fastai's AvgSmoothLoss
+
+
+class Rule:
+    """How an engine updates the weights: an optimizer, and what steers it. `steps` were made so far.
+
+    `turns` are the steps after which something began that the trial did not begin with, by its name.
+    """
+
+    def __init__(self, optimizer: torch.optim.Optimizer) -> None:
+        self.optimizer = optimizer
+        self.steps = 0
+        self.turns: dict[str, list[int]] = {}
+
+    def steer(self, length: int) -> tuple[float, float]:
+        """Set the optimizer up for a window of `length` tokens; the learning rate and the momentum."""
+        raise NotImplementedError
+
+    def stepped(self) -> None:
+        """Take note of an update."""
+        self.steps += 1
+
+    def evaluated(self) -> AbstractContextManager[None]:
+        """The time in which the model has the weights that are to be evaluated."""
+        return nullcontext()
+
+    def checked(self, epoch: Epoch) -> None:
+        """Draw conclusions from an epoch and its validation."""
+
+    def finish(self) -> None:
+        """Give the model the weights that it is to keep."""
+
+    def state(self) -> dict[str, Any]:
+        """Plain data and tensors, for a checkpoint."""
+        return {"optimizer": self.optimizer.state_dict(), "steps": self.steps, "turns": self.turns}
+
+    def restore(self, kept: dict[str, Any]) -> None:
+        """Go on from what `state` gave."""
+        self.optimizer.load_state_dict(kept["optimizer"])
+        self.steps, self.turns = kept["steps"], kept["turns"]
+
+
+class Step(NamedTuple):
+    """What one update was made of."""
+
+    loss: Tensor
+    ar: Tensor
+    tar: Tensor
+    own: dict[str, Tensor]  # the user's own penalties
+    lr: float
+    mom: float
+    length: int  # tokens read from each row
+
+
+def train(
+    trial: Trial, model: LanguageModel, train: Batches, valid: Batches, device: torch.device, rule: Rule
+) -> Training:
+    """Train a model, which is on its device and has forgotten its state, by a rule. Raises Diverged."""
+    train.device = valid.device = device
+    weights = list(model.named_parameters())
+    record, clock = Training(wd=rule.optimizer.param_groups[0]["weight_decay"]), Clock(device)
+    if trial.clip:
+        rule.optimizer.register_step_pre_hook(lambda *_: record.stepping(weights))
+    checkpoint = Checkpoint(trial.id)
+    if kept := checkpoint.load():
+        _restore(kept, model, rule, train, record)
+    record.turns = rule.turns
+    for epoch in range(len(record.epochs), trial.epochs):
+        clock.lap()
+        before, total_ar, total_tar = len(record.losses), 0.0, 0.0
+        steps: Iterator[Step] | list[Step] = _steps(trial, model, train, rule)
+        if device.type != "cpu":
+            steps = list(steps)  # reading a value back makes a GPU wait: take all the steps first
+        for step in steps:
+            total_ar, total_tar = total_ar + step.ar.item(), total_tar + step.tar.item()
+            record.penalized(step.own)
+            record.lengths.append(step.length)
+            record.step(step.loss.item(), step.lr, step.mom, weights)
+        train_seconds = clock.lap()
+        with rule.evaluated():
+            record.valid = _validate(trial, model, valid)
+        made = len(record.losses) - before
+        record.epochs.append(
+            Epoch(
+                epoch=epoch,
+                train_loss=smoothed(record.losses),
+                ar=total_ar / made,
+                tar=total_tar / made,
+                valid_loss=record.valid.loss(),
+                accuracy=record.valid.accuracy(),
+                train_seconds=train_seconds,
+                valid_seconds=clock.lap(),
+            )
+        )
+        rule.checked(record.epochs[-1])
+        if epoch + 1 < trial.epochs and checkpoint.due():
+            checkpoint.save(_state(model, rule, train, record))
+    rule.finish()
+    if trial.reset == "epoch":
+        model.reset()
+    return record
+
+
+def smoothed(losses: list[float]) -> float:
+    """The debiased moving average that fastai prints as train_loss; it runs on from epoch to epoch."""
+    average = 0.0
+    for loss in losses:
+        average += (1 - SMOOTH) * (loss - average)
+    return average / (1 - SMOOTH ** len(losses))
+
+
+def _state(model: LanguageModel, rule: Rule, train: Batches, record: Training) -> dict[str, Any]:
+    """Everything that the next epoch depends on, and the record so far."""
+    return {
+        "model": model.state_dict(),
+        "rule": rule.state(),
+        "carried": (model.state, model.rows, list(model.past)),
+        "random": torch.get_rng_state(),
+        "random_cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        "random_data": train.random.get_state() if train.random else None,
+        "record": record.plain(),
+    }
+
+
+def _restore(
+    kept: dict[str, Any], model: LanguageModel, rule: Rule, train: Batches, record: Training
+) -> None:
+    model.load_state_dict(kept["model"])
+    rule.restore(kept["rule"])
+    model.state, model.rows, past = kept["carried"]
+    model.past.extend(past)
+    torch.set_rng_state(kept["random"])
+    torch.cuda.set_rng_state_all(kept["random_cuda"])
+    if train.random:
+        train.random.set_state(kept["random_data"])
+    record.resume(kept["record"])
+
+
+def _steps(trial: Trial, model: LanguageModel, batches: Batches, rule: Rule) -> Iterator[Step]:
+    """One epoch of updates, each made when it is asked for."""
+    trained = [p for group in rule.optimizer.param_groups for p in group["params"]]
+    nothing = trained[0].new_zeros(())
+    model.train()
+    if trial.reset == "epoch":
+        model.reset()
+    for tokens, targets in batches:
+        if trial.reset == "batch":
+            model.reset()
+        lr, mom = rule.steer(tokens.shape[1])
+        output = model(tokens)
+        logits, raw, dropped = output
+        loss = F.cross_entropy(logits.flatten(0, -2), targets.flatten())
+        ar = activation(dropped, trial.alpha) if trial.alpha else nothing
+        tar = temporal_activation(raw, trial.beta) if trial.beta else nothing
+        own = penalties(trial, output)
+        sum(own.values(), loss + ar + tar).backward()  # type: ignore[no-untyped-call]
+        if trial.clip:
+            nn.utils.clip_grad_norm_(trained, trial.clip)
+        rule.optimizer.step()
+        rule.optimizer.zero_grad(set_to_none=False)  # as fastai: without a gradient there is still momentum
+        rule.stepped()
+        penalized = {name: value.detach() for name, value in own.items()}
+        yield Step(loss.detach(), ar.detach(), tar.detach(), penalized, lr, mom, tokens.shape[1])
+
+
+@torch.no_grad()  # inference_mode would leave a state behind that training cannot use
+def _validate(trial: Trial, model: LanguageModel, batches: Batches) -> Tally:
+    tally = Tally()
+    model.eval()
+    if trial.reset == "epoch":
+        model.reset()
+    for tokens, targets in batches:
+        if trial.reset == "batch":
+            model.reset()
+        tally.add(model(tokens).logits, targets)
+    return tally

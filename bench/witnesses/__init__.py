@@ -1,0 +1,104 @@
+"""Witnesses: for each ablated factor, the proof from the trial itself that it took effect.
+
+An arm whose factor left no trace is a dead toggle, not "no effect" (fastai 2.2.0 to 2.8.3 ignored alpha and
+beta in silence: fastai issue 3605). Every setting of a Trial and every option of the zoo has its witness in
+one of the tables here, or a reason in `UNWITNESSED`.
+"""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from bench.models.registry import spec_of, strengths
+from bench.witnesses import data, model, training
+from bench.witnesses.case import Case, Trained, Witness, near, penalty
+from bench.witnesses.seen import Seen
+
+__all__ = ["UNWITNESSED", "Case", "Seen", "Trained", "Witness", "count_witnesses", "witnesses"]
+
+UNWITNESSED = {
+    "model": "names what is built: tests hold each name to its network, and fingerprints tell them apart",
+    "seed": "not a factor: an arm is a distribution over seeds",
+    "options": "each option has a witness of its own",
+    "corpus": "its text is hashed into the trial's identity",
+    "data": "the hash of the text, a part of the identity",
+    "source": "the hash of the code, a part of the identity",
+    "engine": "names the module that is imported: tests hold the engines to each other",
+}
+"""The settings that need no witness, and why."""
+
+DATA: Mapping[str, Callable[[Case], Witness]] = {
+    "tokens": data.tokens,
+    "vocab": data.vocab,
+    "split": data.split,
+}
+
+TRAINING: Mapping[str, Callable[[Trained], Witness | None]] = {
+    "window": training.window,
+    "varied": training.varied,
+    "batch": training.batch,
+    "epochs": training.epochs,
+    "order": training.order,
+    "target": training.target,
+    "reset": training.reset,
+    "lr": training.lr,
+    "moms": training.moms,
+    "wd": lambda case: near(case.trial.wd, case.record.wd, 0.0),
+    "clip": training.clip,
+    "alpha": lambda case: penalty(case.trial.alpha, sum(e.ar for e in case.record.epochs)),
+    "beta": lambda case: penalty(case.trial.beta, sum(e.tar for e in case.record.epochs)),
+    "stall": training.stall,
+    "nonmono": training.nonmono,
+    "finetune": training.finetune,
+    "horizon": training.horizon,
+}
+
+MODEL: Mapping[str, Callable[[Trained], Witness]] = {
+    "hidden": model.hidden,
+    "embedding": model.embedding,
+    "layers": model.layers,
+    "nonlinearity": model.nonlinearity,
+    "form": model.form,
+    "tying": model.tying,
+    "dropout": partial(model.dropout, "dropout", "drop"),
+    "embed_p": model.embed_p,
+    "input_p": partial(model.dropout, "input_p", "inputs"),
+    "weight_p": model.weight_p,
+    "hidden_p": partial(model.dropout, "hidden_p", "between"),
+    "output_p": partial(model.dropout, "output_p", "drop"),
+}
+
+PROMISED = ("tying", "dropout")
+"""The options whose meaning a user's own model has promised, by a part that the rehearsal looks for."""
+
+
+def witnesses(case: Trained) -> dict[str, Witness]:
+    """The witnesses of every factor that a trained model has. Leaves the random numbers as they were.
+
+    Those of the training come last: the horizon's uses the fresh model up.
+    """
+    options, steps = case.trial.options, len(case.record.losses)
+    known = PROMISED if spec_of(case.trial.model).file else tuple(MODEL)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        of_model = {name: MODEL[name](case) for name in known if name in options}
+        own = {
+            name: penalty(strength, case.record.penalties.get(name, 0.0) / steps)
+            for name, strength in strengths(options).items()
+        }
+        of_data = {name: witness(case) for name, witness in DATA.items()}
+        of_training = {name: witness(case) for name, witness in TRAINING.items()}
+    return of_data | {name: w for name, w in of_training.items() if w} | of_model | own
+
+
+def count_witnesses(case: Case, logits: Tensor) -> dict[str, Witness]:
+    """The witnesses of a floor: of the data, and of how many tokens it reads.
+
+    `logits` (targets, vocab) are its predictions on the validation set.
+    """
+    found = {name: witness(case) for name, witness in DATA.items()}
+    if "context" in case.trial.options:
+        found["context"] = data.context(case, logits)
+    return found

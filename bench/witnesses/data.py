@@ -1,0 +1,41 @@
+"""Witnesses of what was read, told from the text and its batches."""
+
+import torch
+from torch import Tensor
+
+from bench.corpus import UNKNOWN
+from bench.witnesses.case import Case, Witness, equal, fitting
+
+
+def tokens(case: Case) -> Witness:
+    """Whether every token is one character."""
+    short = all(len(token) == 1 for token in case.data.vocab if token != UNKNOWN)
+    return fitting(case.trial.tokens, {"char": short, "word": not short or case.trial.tokens == "word"})
+
+
+def vocab(case: Case) -> Witness:
+    """The number of tokens that are told apart; <unk> only where there is a cap."""
+    size, cap = len(case.data.vocab), case.trial.vocab
+    return {"ok": size <= cap if cap else UNKNOWN not in case.data.vocab, "declared": cap, "seen": size}
+
+
+def split(case: Case) -> Witness:
+    """Whether all validation text stands behind all training text."""
+    train, valid = (part.positions[part.order] for part in (case.train, case.valid))
+    behind = bool(train.max() < valid.min())
+    return fitting(case.trial.split, {"tail": behind, "blocks": not behind})
+
+
+def context(case: Case, logits: Tensor) -> Witness:
+    """The fewest tokens that tell each prediction; one more than declared where those do not."""
+    most = int(case.trial.options["context"])
+    weights = torch.linspace(1, 2, logits.shape[1], dtype=torch.float64)
+    marks = (logits.double() @ weights).round(decimals=6).tolist()  # equal rows, equal marks
+    asked = case.valid.positions[case.valid.order].flatten().tolist()
+    ids = case.data.ids.tolist()
+    for length in range(most + 1):
+        told: dict[tuple[int, ...], float] = {}
+        before = (tuple(ids[max(at - length, 0) : at]) for at in asked)
+        if all(told.setdefault(key, mark) == mark for key, mark in zip(before, marks, strict=True)):
+            return equal(most, length)
+    return equal(most, most + 1)

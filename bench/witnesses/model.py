@@ -1,0 +1,140 @@
+"""Witnesses of the options of the zoo's models, told from their parts at work."""
+
+import math
+import sys
+from collections.abc import Callable
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from bench.models.recurrent import Output, State, Unrolled
+from bench.witnesses.case import Trained, Witness, all_are, equal, fitting
+
+DRAWS = 2**14  # numbers, at least, from which the share of a dropout is told
+
+
+def hidden(case: Trained) -> Witness:
+    """The widths of the state and of the output; AWD-LSTM's last layer is as wide as its embedding."""
+    raw, parts = _read(case)
+    widths = {part.shape[-1] for part in [raw, *parts]}
+    declared = int(case.trial.options["hidden"])
+    return equal(declared, declared if declared in widths else sorted(widths))
+
+
+def layers(case: Trained) -> Witness:
+    """Layers of torch's modules, and of cells."""
+    modules = list(case.fresh.modules())
+    built_in = sum(m.num_layers for m in modules if isinstance(m, nn.RNNBase))
+    return equal(case.trial.options["layers"], built_in + len(_cells(case)))
+
+
+@torch.no_grad()
+def embedding(case: Trained) -> Witness:
+    """The width of an embedded token."""
+    return equal(case.trial.options["embedding"], case.fresh.embed(case.train.inputs[:1]).shape[-1])
+
+
+@torch.no_grad()
+def nonlinearity(case: Trained) -> Witness:
+    """From large inputs, tanh gives numbers between −1 and 1, and ReLU none below 0."""
+    states = case.fresh.get_submodule("rnn")(100 * torch.randn(8, 2, int(case.trial.options["hidden"])))[0]
+    bounded, positive = bool(states.abs().max() <= 1), bool(states.min() >= 0)
+    return fitting(str(case.trial.options["nonlinearity"]), {"tanh": bounded, "relu": positive})
+
+
+def form(case: Trained) -> Witness:
+    """Which cells there are, by the names that their family gives them."""
+    found = {type(cell) for cell in _cells(case)}
+    named = {cls: name for cls in found for name, cls in vars(sys.modules[cls.__module__])["CELLS"].items()}
+    return all_are(case.trial.options["form"], {named[cls] for cls in found})
+
+
+def tying(case: Trained) -> Witness:
+    """Whether input and output share one weight after training."""
+    shared = case.model.get_parameter("h_o.weight") is case.model.get_parameter("i_h.weight")
+    return equal(case.trial.options["tying"], shared)
+
+
+def dropout(option: str, part: str, case: Trained) -> Witness:
+    """The share of numbers that a part of the model drops."""
+    drop, ones = case.fresh.get_submodule(part), torch.ones(DRAWS // 64, 1, 64)
+    return _dropped(case, option, part, lambda: drop(ones) == 0)
+
+
+def embed_p(case: Trained) -> Witness:
+    """The share of words that lose their whole embedding."""
+    words = torch.arange(len(case.data.vocab))
+    return _dropped(case, "embed_p", "words", lambda: (case.fresh.embed(words) == 0).all(-1))
+
+
+def weight_p(case: Trained) -> Witness:
+    """The share of hidden-to-hidden weights that a layer runs without; that of the worst layer."""
+    layers = list(case.fresh.get_submodule("rnns").children())
+    found = [
+        _dropped(case, "weight_p", f"rnns.{i}", partial(_weights_gone, layer))
+        for i, layer in enumerate(layers)
+    ]
+    return max(found, key=lambda w: (not w["ok"], abs(w["seen"] - w["declared"])))
+
+
+def _weights_gone(layer: nn.Module) -> Tensor:
+    """Which weights are zero while the nn.LSTM inside runs."""
+    core = next(part for part in layer.modules() if isinstance(part, nn.RNNBase))
+    gone: list[Tensor] = []
+    hook = core.register_forward_pre_hook(lambda part, _: gone.append(part.weight_hh_l0 == 0))
+    layer(torch.zeros(1, 1, core.input_size))
+    hook.remove()
+    return gone[0]
+
+
+@torch.no_grad()
+def _dropped(case: Trained, option: str, part: str, draw: Callable[[], Tensor]) -> Witness:
+    """The share that a part of the model drops in training, within five standard errors of what is declared.
+
+    `draw` says of some numbers which are gone. In evaluation none may be; and a batch has to meet the part.
+    """
+    p, drop = float(case.trial.options[option]), case.fresh.get_submodule(part)
+    drop.train()
+    gone = total = 0
+    while total < DRAWS:
+        mask = draw()
+        gone, total = gone + int(mask.sum()), total + mask.numel()
+    drop.eval()
+    rests = not draw().any()
+    share = gone / total if part in _met(case) else 0.0
+    near = abs(share - p) <= 5 * math.sqrt(p * (1 - p) / total)
+    return {"ok": near and rests, "declared": p, "seen": round(share, 4)}
+
+
+@torch.no_grad()
+def _met(case: Trained) -> set[str]:
+    """The parts of the model that a training batch runs through."""
+    met: set[str] = set()
+    hooks = [
+        part.register_forward_hook(lambda *_, name=name: met.add(name))
+        for name, part in case.fresh.named_modules()
+    ]
+    case.fresh.train().reset()
+    case.fresh(case.train.inputs[case.train.order[:1]])
+    for hook in hooks:
+        hook.remove()
+    return met
+
+
+@torch.no_grad()
+def _read(case: Trained) -> tuple[Tensor, list[Tensor]]:
+    """The hidden states of one window, and the parts of the state after it."""
+    case.fresh.eval().reset()
+    output: Output = case.fresh(case.train.inputs[case.train.order[:1]])
+    return output.raw, _parts(case.fresh.state)
+
+
+def _parts(state: State) -> list[Tensor]:
+    if isinstance(state, Tensor):
+        return [state]
+    return [part for inner in state or () for part in _parts(inner)]
+
+
+def _cells(case: Trained) -> list[nn.Module]:
+    return [cell for part in case.fresh.modules() if isinstance(part, Unrolled) for cell in part.cells]

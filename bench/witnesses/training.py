@@ -1,0 +1,146 @@
+"""Witnesses of how a model was trained, told from what the training left and was seen to do."""
+
+import math
+from statistics import median_low
+
+import torch
+from torch import Tensor
+
+from bench.corpus import LEAST, Batches
+from bench.diagnostics import gradient_by_distance
+from bench.models.recurrent import LanguageModel
+from bench.witnesses.case import Trained, Witness, all_are, equal, fitting, near
+
+ROWS = 8  # of a batch that are looked up in the text
+
+
+def lr(case: Trained) -> Witness:
+    """The peak of the cycle; the rate of AWD-LSTM's engine is scaled by the window that it begins with."""
+    record = case.record
+    scaled = record.lrs[0] * case.trial.window / record.lengths[0]
+    cyclic = case.trial.engine != "sgd"
+    return near(case.trial.lr, max(record.lrs) if cyclic else scaled, _slack(case) if cyclic else 1e-6)
+
+
+def moms(case: Trained) -> Witness | None:
+    """Those of the first step, of the peak and of the last step; AWD-LSTM's engine has none."""
+    if case.trial.engine == "sgd":
+        return None
+    moms, declared = case.record.moms, case.trial.moms
+    seen = (moms[0], min(moms), moms[-1])
+    ok = all(math.isclose(d, s, rel_tol=_slack(case)) for d, s in zip(declared, seen, strict=True))
+    return {"ok": ok, "declared": list(declared), "seen": list(seen)}
+
+
+def _slack(case: Trained) -> float:
+    """Few steps miss the peak of a cosine by a little."""
+    return 0.01 + math.sin(math.pi / len(case.record.lrs)) ** 2
+
+
+def clip(case: Trained) -> Witness | None:
+    """The largest gradient norm of an update: at the bound, or nothing was ever clipped."""
+    return near(case.trial.clip, float(case.record.steepest), 0.01) if case.trial.clip else None
+
+
+def stall(case: Trained) -> Witness:
+    """What happened when validation stalled."""
+    happened = [turn for turn in case.record.turns if turn != "finetune"]
+    return equal(case.trial.stall, happened[0] if happened else "ignore")
+
+
+def nonmono(case: Trained) -> Witness | None:
+    """When the first turn came, against when it had to; None where it neither had to nor came."""
+    if case.trial.stall == "ignore":
+        return None
+    from bench.training.sgd import stalled  # no other trial may load it: its file is not in their identity
+
+    losses, patience = [e.valid_loss for e in case.record.epochs], case.trial.nonmono
+    due = next((n for n in range(1, len(losses) + 1) if stalled(losses[:n], patience)), 0)
+    turns = [steps[0] for turn, steps in case.record.turns.items() if turn != "finetune"]
+    came = round(turns[0] / len(case.record.losses) * len(losses)) if turns else 0
+    seen = f"a turn after epoch {came}" if came else "no turn"
+    return {"ok": due == came, "declared": patience, "seen": seen} if due or came else None
+
+
+def finetune(case: Trained) -> Witness:
+    """The epochs that were left when the second run began."""
+    begun = case.record.turns.get("finetune", [len(case.record.losses)])[0]
+    left = 1 - begun / len(case.record.losses)
+    return equal(case.trial.finetune, round(left * len(case.record.epochs)))
+
+
+def window(case: Trained) -> Witness:
+    """The tokens of every training window; of drawn ones the median, within a fifth and one token."""
+    if not case.trial.varied:
+        return all_are(case.trial.window, {width for _, width in case.seen.shapes})
+    window, middle = case.trial.window, median_low(case.record.lengths)
+    return {"ok": abs(middle - max(window, LEAST)) <= 1 + window / 5, "declared": window, "seen": middle}
+
+
+def batch(case: Trained) -> Witness:
+    """The rows of every training batch."""
+    return all_are(case.trial.batch, {rows for rows, _ in case.seen.shapes})
+
+
+def epochs(case: Trained) -> Witness:
+    """How often the text was read and the model evaluated."""
+    return equal(case.trial.epochs, len(case.record.epochs))
+
+
+def varied(case: Trained) -> Witness:
+    """Whether training windows had several lengths."""
+    return equal(case.trial.varied, len({width for _, width in case.seen.shapes}) > 1)
+
+
+def target(case: Trained) -> Witness:
+    """How many predictions a row of a batch was trained on."""
+    widths, asked = {width for _, width in case.seen.shapes}, case.seen.targets
+    return fitting(case.trial.target, {"every": asked == widths, "last": asked == {1}})
+
+
+def reset(case: Trained) -> Witness:
+    """Whether passes and batches began with a state, and whether the network reads it at all."""
+    reads = _reads_its_state(case.fresh, case.train)
+    starts, within = ({held and reads for held in seen} for seen in (case.seen.starts, case.seen.within))
+    expected = {"epoch": (False, True), "batch": (False, False), "never": (True, True)}
+    fits = {name: starts <= {start} and within <= {inner} for name, (start, inner) in expected.items()}
+    return fitting(case.trial.reset, fits)
+
+
+@torch.no_grad()
+def _reads_its_state(model: LanguageModel, train: Batches) -> bool:
+    window = train.inputs[train.order[: len(train.rows[0])]]
+    model.eval().reset()
+    model(window)
+    after = model(window).logits
+    model.reset()
+    return not torch.equal(after, model(window).logits)
+
+
+def order(case: Trained) -> Witness:
+    """Whether the rows of a batch go on in the next batch, or each row where the one above it ended."""
+    first, *later = (batch.cpu() for batch in case.seen.batches)
+    across = _goes_on(case.data.ids, first, later[0]) if later else True
+    below = _goes_on(case.data.ids, first[:-1], first[1:]) if len(first) > 1 else across
+    unmoved = torch.equal(first, case.train.inputs[case.train.rows[0]])
+    return fitting(case.trial.order, {"grouped": across, "sequential": below, "shuffled": not unmoved})
+
+
+def _goes_on(ids: Tensor, one: Tensor, two: Tensor) -> bool:
+    """Whether most rows of `two` (b, t) follow those of `one` in the text; a split can break a few."""
+    pairs = torch.cat([one[:ROWS], two[:ROWS]], dim=1)
+    return sum(_stands_in(ids, row) for row in pairs) > len(pairs) / 2
+
+
+def _stands_in(ids: Tensor, row: Tensor) -> bool:
+    at = torch.arange(len(ids) - len(row) + 1)
+    for step, token in enumerate(row):
+        at = at[ids[at + step] == token]
+    return len(at) > 0
+
+
+def horizon(case: Trained) -> Witness:
+    """How many tokens back a gradient goes from the last word of a window. Uses the fresh model up."""
+    count = max(case.trial.horizon // case.trial.window, 1) + 1
+    windows = case.train.inputs[case.train.order[:count].view(-1, 1)]
+    return equal(case.trial.horizon, int((gradient_by_distance(case.fresh, windows) > 0).sum()))

@@ -1,0 +1,179 @@
+"""Every factor is broken on purpose, and the report says so: as fastai 2.2.0 to 2.8.3 ignored alpha and beta.
+
+A broken factor is one whose setting reaches the trial's record and nothing that trains: the model, the data
+and the engine are those of another level. Source of the example: fastai issue 3605.
+"""
+
+from collections.abc import Callable
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench import run, witnesses
+from bench.models.registry import ZOO, ModelSpec
+from bench.run import run_trial
+from bench.trial import Result, Trial
+from reports import answer
+from reports.comparison import Comparison, compare
+from reports.evidence import Arm, Evidence
+from reports.render import render
+
+SGD = {"engine": "sgd", "lr": 2.0, "epochs": 6}  # its validation loss rises from the first epoch on
+AWD = {"lr": 0.1, **dict.fromkeys(("embed_p", "input_p", "weight_p", "hidden_p", "output_p"), 0.2)}
+
+LEVELS: dict[str, tuple[str, dict[str, Any], Any, Any]] = {  # model, what else is set, two levels
+    "tokens": ("lm6", {}, "word", "char"),
+    "vocab": ("lm6", {}, 0, 5),
+    "split": ("lm6", {}, "tail", "blocks"),
+    "window": ("lm6", {}, 4, 8),
+    "varied": ("lm6", {"engine": "sgd", "lr": 1.0, "window": 8}, False, True),
+    "batch": ("lm6", {}, 8, 16),
+    "epochs": ("lm6", {}, 1, 2),
+    "order": ("lm6", {}, "sequential", "grouped"),
+    "target": ("lm6", {}, "every", "last"),
+    "reset": ("lm6", {}, "epoch", "batch"),
+    "lr": ("lm6", {}, 1e-2, 5e-3),
+    "moms": ("lm6", {}, (0.95, 0.85, 0.95), (0.8, 0.7, 0.8)),
+    "wd": ("lm6", {}, 0.01, 0.1),
+    "clip": ("lm6", {}, 0.0, 0.01),
+    "alpha": ("lm6", {}, 0.0, 2.0),
+    "beta": ("lm6", {}, 0.0, 1.0),
+    "horizon": ("lm6", {}, 4, 1),
+    "stall": ("lm4", {**SGD, "nonmono": 1}, "ignore", "average"),
+    "nonmono": ("lm4", {**SGD, "stall": "average"}, 0, 3),
+    "finetune": ("lm4", SGD, 0, 2),
+    "hidden": ("lm6", {}, 8, 12),
+    "layers": ("lm6", {}, 2, 1),
+    "tying": ("lm6", {}, False, True),
+    "dropout": ("lm6", {}, 0.0, 0.4),
+    "nonlinearity": ("lm5", {}, "tanh", "relu"),
+    "form": ("lstm-chunk", {}, "chunk", "gates"),
+    "embedding": ("awd-scratch", AWD, 8, 12),
+    "embed_p": ("awd-scratch", AWD, 0.2, 0.0),
+    "input_p": ("awd-scratch", AWD, 0.2, 0.0),
+    "weight_p": ("awd-scratch", AWD, 0.2, 0.0),
+    "hidden_p": ("awd-scratch", AWD, 0.2, 0.0),
+    "output_p": ("awd-scratch", AWD, 0.2, 0.0),
+    "context": ("floor-5gram", {}, 4, 1),
+}
+MORE: list[tuple[str, str, dict[str, Any], Any, Any]] = [
+    ("alpha", "lm6", {"engine": "learner"}, 0.0, 2.0),
+    ("beta", "lm6", {"engine": "learner"}, 0.0, 1.0),
+    ("clip", "lm6", {"engine": "learner"}, 0.0, 0.01),
+    ("reset", "lm6", {"engine": "learner"}, "epoch", "batch"),
+    ("reset", "lm6", {"epochs": 2}, "epoch", "never"),
+    ("reset", "lm6", {"epochs": 2}, "never", "epoch"),
+    ("order", "lm6", {}, "grouped", "sequential"),
+    ("order", "lm6", {}, "grouped", "shuffled"),
+    ("order", "lm6", {}, "shuffled", "grouped"),
+    ("target", "lm2", {}, "last", "every"),
+    ("split", "lm6", {}, "blocks", "tail"),
+    ("horizon", "lm6", {}, 4, 16),
+    ("stall", "lm4", {**SGD, "nonmono": 1}, "average", "halve"),
+    ("nonlinearity", "rnn-relu", {"nonlinearity": "relu"}, "relu", "tanh"),
+    ("form", "gru-after", {"form": "after"}, "after", "before"),
+    *[(name, "awd", AWD, 0.2, 0.5) for name in AWD if name != "lr"],
+]
+CASES = [*((factor, *rest) for factor, rest in LEVELS.items()), *MORE]
+cases = pytest.mark.parametrize(
+    ("factor", "model", "settings", "one", "two"), CASES, ids=[f"{c[0]}-{c[1]}-{c[3]}-{c[4]}" for c in CASES]
+)
+
+
+def trial_of(small: Callable[..., Trial], model: str, settings: dict[str, Any]) -> Trial:
+    sizes = {name: 8 for name in ("hidden", "embedding") if name in ZOO[model].options}
+    options = {
+        **ZOO[model].options,
+        **sizes,
+        **{k: v for k, v in settings.items() if k in ZOO[model].options},
+    }
+    return small(model, options=options, **{k: v for k, v in settings.items() if k not in options})
+
+
+def ignored(monkeypatch: pytest.MonkeyPatch, factor: str, value: Any) -> None:
+    """Whatever a trial says of this factor, its model, its data and its training have this value."""
+
+    def without(trial: Trial) -> Trial:
+        return replace(trial, **{factor: value}) if factor in {f.name for f in fields(Trial)} else trial
+
+    for name in ("load", "build", "fit"):
+        step = getattr(run, name)
+        monkeypatch.setattr(run, name, lambda trial, *rest, step=step: step(without(trial), *rest))
+    build = ModelSpec.build
+    monkeypatch.setattr(
+        ModelSpec,
+        "build",
+        lambda spec, vocab, **options: build(
+            spec, vocab, **{**options, **({factor: value} if factor in options else {})}
+        ),
+    )
+
+
+def held(factor: str, base: Result, arm: Result) -> Comparison:
+    """The report's comparison of the two."""
+    value = arm.trial.factors()[factor]
+    arms = (
+        Arm(name="as before", model=base.trial.model, title="", results={0: base}),
+        Arm(name="changed", model=arm.trial.model, title="", changes={factor: value}, results={0: arm}),
+    )
+    return compare(
+        Evidence(
+            study="toggles",
+            question="Does it act?",
+            metric="valid_loss",
+            equivalence=0.02,
+            seeds=(0,),
+            arms=arms,
+            plan="0" * 64,
+            planned=0.0,
+            command="unrolled run toggles",
+        )
+    )
+
+
+@cases
+def test_a_factor_that_acts_is_witnessed_and_one_that_is_ignored_is_named(
+    small: Callable[..., Trial],
+    monkeypatch: pytest.MonkeyPatch,
+    factor: str,
+    model: str,
+    settings: dict[str, Any],
+    one: Any,
+    two: Any,
+) -> None:
+    base, changed = (trial_of(small, model, {**settings, factor: level}) for level in (one, two))
+    before, after = run_trial(base), run_trial(changed)
+    assert before.done and after.done, (before.reason, after.reason)
+    assert after.witnesses[factor]["ok"], after.witnesses[factor]
+    assert factor == "split" or before.fingerprints["weights"] != after.fingerprints["weights"]
+    assert not [said for said in answer.warnings(held(factor, before, after)) if said.startswith("changed")]
+    ignored(monkeypatch, factor, one)
+    broken = run_trial(changed)
+    said = answer.warnings(held(factor, before, broken))
+    assert any(s.startswith("changed: no proof that ") and factor in s for s in said), said
+
+
+def test_every_setting_and_every_option_has_a_witness_or_a_reason_to_need_none() -> None:
+    settings = {f.name for f in fields(Trial)}
+    options = {key for spec in ZOO.values() for key in spec.options}
+    of_counts = {"context"}
+    tables = {**witnesses.DATA, **witnesses.TRAINING, **witnesses.MODEL}
+    assert set(tables) | of_counts == (settings | options) - set(witnesses.UNWITNESSED)
+    assert set(witnesses.UNWITNESSED) <= settings and all(witnesses.UNWITNESSED.values())
+    assert set(LEVELS) == set(tables) | of_counts, "a factor that no test breaks on purpose"
+
+
+def test_the_page_has_the_proof_of_each_change_and_what_is_missing_stands_out(
+    small: Callable[..., Trial], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    base, changed = (run_trial(small(alpha=alpha)) for alpha in (0.0, 2.0))
+    good = render(held("alpha", base, changed).evidence, tmp_path).read_text()
+    seen = changed.witnesses["alpha"]["seen"]
+    assert f"✓ alpha: {seen:.4g}" in good and "no proof" not in good
+    ignored(monkeypatch, "alpha", 0.0)
+    bad = render(held("alpha", base, run_trial(small(alpha=2.0))).evidence, tmp_path).read_text()
+    assert "changed: no proof that alpha took effect" in bad
+    assert "changed: dead toggle: the weights equal the baseline" in bad
+    assert "✕ alpha: 0, not 2" in bad

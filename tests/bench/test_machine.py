@@ -1,0 +1,62 @@
+"""What a result says about its machine, and what it keeps to itself."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import torch
+
+from bench import environment, machine
+from bench.trial import canonical
+
+
+def test_the_facts_name_what_can_move_a_bit() -> None:
+    environment.deterministic()
+    facts = machine.facts.__wrapped__()
+    assert facts["threads"] == 1 and facts["deterministic"] is True
+    assert facts["packages"]["torch"].split("+")[0] == torch.__version__.split("+")[0]
+    assert {"commit", "dirty", "diff", "python", "platform", "cpu", "cpu_capability", "torch_build"} <= set(
+        facts
+    )
+
+
+def test_no_secret_path_or_user_gets_into_a_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "hunter2")
+    monkeypatch.setenv("USER", "someone-here")
+    monkeypatch.setenv("HOME", "/home/someone-here")
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    facts = machine.facts.__wrapped__()
+    text = canonical(facts).decode()
+    assert facts["variables"]["OMP_NUM_THREADS"] == "1"
+    assert set(facts["variables"]) <= set(machine.VARIABLES)
+    assert "hunter2" not in text
+    assert str(Path(machine.__file__).parent) not in text and "someone-here" not in text
+
+
+def test_without_git_there_is_no_commit_and_no_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert machine.code_version.__wrapped__() == {"commit": "", "dirty": False, "diff": ""}
+
+
+@pytest.mark.skipif(not shutil.which("git"), reason="needs git")
+def test_a_changed_file_may_be_in_any_encoding(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    code = tmp_path / "machine.py"
+    monkeypatch.setattr(machine, "__file__", str(code))
+    who = ["-c", "user.name=a", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false"]
+    for words in (["init", "--quiet"], ["add", "."], ["commit", "--quiet", "-m", "as it was"]):
+        code.write_bytes(b"as it was")
+        subprocess.run(["git", *who, *words], cwd=tmp_path, check=True)
+    clean = machine.code_version.__wrapped__()
+    code.write_bytes(b"caf\xe9")  # Latin-1
+    edited = machine.code_version.__wrapped__()
+    assert (len(clean["commit"]), clean["dirty"], clean["diff"]) == (40, False, "")
+    assert (edited["commit"], edited["dirty"], len(edited["diff"])) == (clean["commit"], True, 12)
+
+
+def test_determinism_is_set_whatever_was_set_before() -> None:
+    torch.set_default_dtype(torch.float64)
+    torch.set_grad_enabled(False)
+    environment.deterministic()
+    assert torch.get_default_dtype() is torch.float32 and torch.is_grad_enabled()
+    assert torch.get_num_threads() == 1 and torch.are_deterministic_algorithms_enabled()
