@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from ablations.settings import FACTORS, Factor, Settings, check_key, complete, inherit, label, resolve
+from ablations.settings import FACTORS, Factor, Settings, at, check_key, complete, inherit, label, resolve
 from bench.models.registry import spec_of, suggestion
 from bench.trial import BadInput
 
@@ -114,8 +114,9 @@ def _without(factor: Factor) -> Cell:
 
 def _added(added: AddOne, baseline: Settings) -> Iterator[Cell]:
     """The base itself, then the base and each factor alone."""
-    base = inherit(baseline, added.base)
-    resolve(base)
+    with at("add_one.base"):
+        base = inherit(baseline, added.base)
+        resolve(base)
     settings = complete(base)
     prefix = f"{title(added.base)} " if added.base else ""
     if added.base:
@@ -161,10 +162,12 @@ def _generator(fraction: str, names: list[str]) -> tuple[str, list[str]] | None:
     product_of = [word.strip() for word in right.split("*")]
     words = [left.strip(), *product_of]
     if len(set(words)) < len(words) or not set(words) <= set(names):
-        raise BadInput(f"fraction {fraction!r}: write one factor = others of factorial, as in a = b * c * d")
+        raise BadInput(
+            f"fraction {fraction!r:.60}: write one factor = others of factorial, as in a = b * c * d"
+        )
     if len(product_of) < 3:
         raise BadInput(
-            f"fraction {fraction!r}: a product of fewer than three confounds main effects with pairs"
+            f"fraction {fraction!r:.60}: a product of fewer than three confounds main effects with pairs"
         )
     return words[0], product_of
 

@@ -94,7 +94,7 @@ class Plan:
     def cells(self, ledger: Ledger) -> Iterator[tuple[PlannedArm, int, Result]]:
         """Arm, seed and result of every trial that the ledger has."""
         places = self.places
-        for id, result in ledger.results(places).items():
+        for id, result in ledger.each(places):
             yield *places[id], result
 
 

@@ -20,17 +20,17 @@ def seeds(written: int | str | Sequence[Any]) -> tuple[int, ...]:
     above 2³² − 1, and for one that is given twice.
     """
     if isinstance(written, bool) or not isinstance(written, int | str | list | tuple):
-        raise BadInput(f"seeds: {written!r} is not a list of seeds; {_CURE}")
+        raise BadInput(f"seeds: {written!s:.60} is not a list of seeds; {_CURE}")
     if isinstance(written, int):
         if not 1 <= written <= MOST:
-            raise BadInput(f"seeds: {written} is not a number of seeds from 1 to {MOST:,}; {_CURE}")
+            raise BadInput(f"seeds: {written!s:.60} is not a number of seeds from 1 to {MOST:,}; {_CURE}")
         return tuple(range(written))
     found = _listed(written) if isinstance(written, str) else list(written)
     if not found:
         raise BadInput(f"seeds: none are given; {_CURE}")
     for seed in found:
         if type(seed) is not int or not 0 <= seed <= LAST:
-            raise BadInput(f"seeds: {seed!r} is not a whole number from 0 to {LAST}; {_CURE}")
+            raise BadInput(f"seeds: {seed!r:.60} is not a whole number from 0 to {LAST}; {_CURE}")
     seed, count = Counter(found).most_common(1)[0]
     if count > 1:
         raise BadInput(f"seeds: {seed} is given twice; seeds are independent only if they differ")
@@ -42,7 +42,7 @@ def _listed(text: str) -> list[int]:
     for piece in text.split(","):
         match = re.fullmatch(r"\s*([0-9]{1,10})\s*(?:-\s*([0-9]{1,10})\s*)?", piece)
         if match is None:
-            raise BadInput(f"seeds: {piece.strip()!r} is neither a seed nor a range; {_CURE}")
+            raise BadInput(f"seeds: {piece.strip()!r:.60} is neither a seed nor a range; {_CURE}")
         first, last = int(match[1]), int(match[2] or match[1])
         if last < first:
             raise BadInput(f"seeds: {piece.strip()!r} counts down; write {last}-{first}")

@@ -4,6 +4,7 @@ A setting is a field of Trial or an option of the model. What is not written com
 in the zoo, and then from Trial: Trial's default < the model's chapter settings < written.
 """
 
+import datetime
 import json
 import math
 from collections.abc import Iterator, Mapping
@@ -22,7 +23,7 @@ Count = Annotated[int, Field(ge=1, le=10**9)]
 CountOrZero = Annotated[int, Field(ge=0, le=10**9)]
 Rate = Annotated[float, Field(ge=0, lt=1)]
 Weight = Annotated[float, Field(ge=0)]
-Engine = Literal["learner", "loop"]
+Engine = Literal["learner", "loop", "sgd"]
 ENGINES: tuple[str, ...] = get_args(Engine)
 
 
@@ -36,6 +37,7 @@ class TrialFields(BaseModel):
     vocab: CountOrZero
     split: Literal["tail", "blocks"]
     window: Count
+    varied: bool
     batch: Count
     order: Literal["grouped", "sequential", "shuffled"]
     target: Literal["every", "last"]
@@ -49,6 +51,9 @@ class TrialFields(BaseModel):
     alpha: Weight
     beta: Weight
     engine: Engine
+    stall: Literal["ignore", "average", "halve"]
+    nonmono: CountOrZero
+    finetune: CountOrZero
 
 
 @dataclass(frozen=True)
@@ -61,7 +66,7 @@ class Factor:
     on: Any
 
 
-FACTORS = {
+CHAPTER_FACTORS = {
     "tying": Factor("tying", "tying", False, True),
     "dropout": Factor("dropout", "dropout", 0.0, 0.4),
     "ar": Factor("AR", "alpha", 0.0, 2.0),
@@ -71,25 +76,48 @@ FACTORS = {
 }
 """On is what LMModel7 does, off is what LMModel6 does. Source: fastbook chapter 12, fastai's TextLearner."""
 
+AWD_FACTORS = {
+    "nt_asgd": Factor("NT-ASGD", "stall", "ignore", "average"),
+    "varied_windows": Factor("variable windows", "varied", False, True),
+    "embedding_dropout": Factor("embedding dropout", "embed_p", 0.0, 0.1),
+    "input_dropout": Factor("input dropout", "input_p", 0.0, 0.4),
+    "weight_dropout": Factor("weight dropout", "weight_p", 0.0, 0.5),
+    "hidden_dropout": Factor("hidden dropout", "hidden_p", 0.0, 0.3),
+    "output_dropout": Factor("output dropout", "output_p", 0.0, 0.4),
+}
+"""On is what AWD-LSTM does on the Penn Treebank. Source: Merity, Keskar and Socher, 2018, section 5."""
+
+FACTORS = CHAPTER_FACTORS | AWD_FACTORS
+
+LEAST_DRAWN = 5  # tokens of a window whose length is drawn: bench.corpus.LEAST, without its torch
 DEFAULTS: Settings = {f.name: f.default for f in fields(Trial) if f.name in TrialFields.model_fields}
 
 _ONE_OR_MORE = {"hidden", "embedding", "layers"}
 _TITLES = {f.key: f.title for f in FACTORS.values()}
 _MOMS = {FACTORS["moms"].off: "moms of LMModel6", FACTORS["moms"].on: "moms of LMModel7"}
-_RULES = {  # TOML's words for what pydantic calls otherwise
+_STALLS = {"ignore": "plain SGD", "average": "NT-ASGD", "halve": "SGD, rate halved when it stalls"}
+_RULES = {  # what pydantic calls otherwise, in TOML's words
     "bool_type": "should be true or false",
     "dict_type": "should be a table",
+    "finite_number": "should be a finite number",
     "float_type": "should be a number",
+    "greater_than": "should be more than {gt}",
+    "greater_than_equal": "should be at least {ge}",
     "int_from_float": "should be a whole number",
     "int_type": "should be a whole number",
+    "less_than": "should be below {lt}",
+    "less_than_equal": "should be at most {le}",
     "list_type": "should be an array",
+    "literal_error": "should be {expected}",
     "model_type": "should be a table",
     "string_pattern_mismatch": "should not be blank",
+    "string_too_long": "should have at most {max_length} characters",
     "string_too_short": "should not be empty",
     "string_type": "should be text in quotes",
-    "too_long": "should have fewer values",
+    "too_long": "should have at most {max_length} values",
     "too_short": "should not be empty",
     "tuple_type": "should be an array",
+    "value_error": "{error}",
 }
 _ELSEWHERE = {
     "seed": "the study's own `seeds` name them",
@@ -126,6 +154,7 @@ def resolve(written: Settings) -> dict[str, Any]:
         checked = TrialFields.model_validate(settings).model_dump()
     except ValidationError as error:
         raise BadInput(explain(error)) from error
+    _check_engine(checked, written)
     return {"model": model, "options": options, **checked, "horizon": _horizon(checked)}
 
 
@@ -169,6 +198,8 @@ def label(key: str, value: Any) -> str:
     match key, value:
         case "model", _:
             return spec_of(value).title
+        case "stall", _:
+            return _STALLS[value]
         case "horizon", _:
             return f"detach every {value or 'window'}"
         case "moms", _:
@@ -205,12 +236,18 @@ def explain(error: ValidationError, known: Mapping[str, type[BaseModel]] | None 
         there = known[tables[-1] if tables else ""].model_fields
         return f"unknown key {place!r}{suggestion(str(first['loc'][-1]), list(there))}"
     if first["type"] == "missing" and isinstance(first["loc"][-1], int):
-        place = place.rpartition(".")[0]
-        return f"{place} = {_shown(first['input'])}: should have at least {first['loc'][-1] + 1} values"
+        place, count = place.rpartition(".")[0], max(int(e["loc"][-1]) for e in errors) + 1
+        return f"{place} = {_shown(first['input'])}: should have {count} values"
     if first["type"] == "missing":
         return f"{place}: is missing; write it"
-    rule = _RULES.get(first["type"], first["msg"].removeprefix("Input ").removeprefix("Value error, "))
+    bounds = {key: _plain(value) for key, value in first.get("ctx", {}).items()}
+    rule = _RULES.get(first["type"], "cannot be used").format(**bounds)
     return f"{place} = {_shown(first['input'])}: {rule}"
+
+
+def _plain(bound: Any) -> str:
+    """A bound as people write it: 1,000,000,000 and 0, not 1000000000 and 0.0."""
+    return f"{bound:,.12g}" if isinstance(bound, int | float) else str(bound)
 
 
 def _spec(written: Settings) -> ModelSpec:
@@ -252,6 +289,26 @@ def _option(spec: ModelSpec, key: str, value: Any) -> Scalar:
     return value  # type: ignore[no-any-return]
 
 
+def _check_engine(checked: Mapping[str, Any], written: Settings) -> None:
+    """Raises BadInput for what the engine would ignore, and for windows that cannot be drawn."""
+    if checked["engine"] != "sgd":
+        for key in ("varied", "stall", "finetune"):
+            if checked[key] != DEFAULTS[key]:
+                raise BadInput(f'{key} = {_shown(checked[key])}: needs engine = "sgd"')
+    elif "moms" in written:
+        raise BadInput('moms: engine = "sgd" has no momentum; take it out')
+    if checked["varied"] and (checked["order"], checked["target"]) != ("grouped", "every"):
+        raise BadInput('varied = true: needs order = "grouped" and target = "every"')
+    if checked["varied"] and checked["window"] < 2 * LEAST_DRAWN:
+        raise BadInput(
+            f"varied = true: needs a window of at least {2 * LEAST_DRAWN}; none is drawn below half of it"
+        )
+    if checked["varied"] and checked["horizon"] not in (0, checked["window"]):
+        raise BadInput("varied = true: gradients flow back as far as each window; leave horizon out")
+    if checked["finetune"] >= checked["epochs"]:
+        raise BadInput(f"finetune = {checked['finetune']}: should be less than epochs ({checked['epochs']})")
+
+
 def _horizon(checked: Mapping[str, Any]) -> int:
     """The horizon written out. Gradients are cut inside a window or at the edge of one."""
     window, horizon = int(checked["window"]), int(checked["horizon"])
@@ -291,5 +348,8 @@ def _split(values: str) -> list[str]:
 
 
 def _shown(value: Any) -> str:
-    text = json.dumps(value, default=str).replace("NaN", "nan").replace("Infinity", "inf")
+    """A value nearly as TOML writes it, at most sixty characters of it."""
+    date = isinstance(value, datetime.date | datetime.time)
+    text = str(value) if date else json.dumps(value, default=str, ensure_ascii=False)
+    text = text.replace("NaN", "nan").replace("Infinity", "inf")
     return text if len(text) <= 60 else text[:57] + "…"

@@ -15,7 +15,7 @@ from pydantic import Field, ValidationError, field_validator
 from ablations import seeds as seeds_
 from ablations import tuning
 from ablations.designs import AddOne, Cell, Design, Table, matches, parts, title
-from ablations.settings import Settings, at, explain, flat, inherit, resolve
+from ablations.settings import Settings, at, explain, flat, inherit, label, resolve
 from ablations.tuning import Tuning, TuningTable
 from bench.models.registry import suggestion
 from bench.trial import BadInput, Scalar, Trial, canonical
@@ -72,6 +72,8 @@ class Written(Table):
     equivalence: Annotated[float, Field(gt=0)] = 0.02
     seeds: Any = 10
     aa: bool = False
+    gpu: bool = False
+    baseline_name: Annotated[str, Field(max_length=200)] = ""
     baseline: dict[str, Any]
     design: Design = Design()
     tuning: TuningTable | None = None
@@ -174,6 +176,7 @@ def override(
     written = study.written
     chosen = written.seeds if seeds is None else seeds_.seeds(seeds)
     baseline, sweeps = written.baseline, dict(written.design.one_at_a_time)
+    name = written.baseline_name
     for key, values in sets:
         with at(f"--set {key}"):
             if not values:
@@ -182,12 +185,14 @@ def override(
                 resolve(inherit(baseline, {key: value}))
         if len(values) == 1:
             baseline = inherit(baseline, {key: values[0]})
+            name = f"{name}, {label(key, values[0])}" if name and key != "corpus" else name
         else:
             sweeps[key] = list(values)
     changed = written.model_copy(
         update={
             "seeds": chosen,
             "baseline": baseline,
+            "baseline_name": name,
             "design": written.design.model_copy(update={"one_at_a_time": sweeps}),
         }
     )
@@ -281,7 +286,7 @@ def _arms(written: Written, seeds: Sequence[int]) -> Iterator[Arm]:
     """Every arm in declared order, not yet merged: the baseline, the design's, the [[arm]]s, A/A."""
     with at("[baseline]"):
         settings = resolve(written.baseline)
-    baseline = Arm(name=title(written.baseline), settings=settings)
+    baseline = Arm(name=written.baseline_name or title(written.baseline), settings=settings)
     yield baseline
     with at("[design]"):
         designed = _designed(written, baseline)

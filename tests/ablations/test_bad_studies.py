@@ -191,10 +191,10 @@ def test_a_billion_cells_are_counted_without_being_built(tmp_path: Path) -> None
     axes = ("lr", "wd", "alpha", "beta", "clip", "epochs", "hidden", "layers", "batch")
     levels = {key: [n / 100 if key in ("lr", "wd") else n for n in range(1, 11)] for key in axes}
     path.write_text(LM6 + "[design.grid]\n" + "\n".join(f"{key} = {level}" for key, level in levels.items()))
-    start = time.perf_counter()
+    start = time.process_time()  # what others do on this machine does not count
     with pytest.raises(BadInput, match=r"plans up to 10,000,000,010 trials, more than 10,000; .*confirm"):
         load(path)  # 10 seeds × (10⁹ cells + the baseline)
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1
 
 
 def test_more_trials_than_the_limit_need_a_confirmation() -> None:

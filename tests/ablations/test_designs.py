@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from ablations.designs import Design
-from ablations.settings import DEFAULTS, FACTORS, TrialFields, inherit, label, parse_set, resolve
+from ablations.settings import CHAPTER_FACTORS, DEFAULTS, TrialFields, inherit, label, parse_set, resolve
 from ablations.study import Study, load
 from bench.models.registry import ZOO
 from bench.trial import BadInput, Trial
@@ -32,7 +32,7 @@ def changes(study: Study) -> dict[str, dict[str, object]]:
 
 
 def test_leave_one_out_puts_each_factor_to_what_lmmodel6_does(study) -> None:
-    assert changes(study(f"leave_one_out = {list(FACTORS)}")) == {
+    assert changes(study(f"leave_one_out = {list(CHAPTER_FACTORS)}")) == {
         "no tying": {"tying": False},
         "no dropout": {"dropout": 0.0},
         "no AR": {"alpha": 0.0},
@@ -44,7 +44,7 @@ def test_leave_one_out_puts_each_factor_to_what_lmmodel6_does(study) -> None:
 
 def test_add_one_puts_each_factor_to_what_lmmodel7_does(study) -> None:
     # Levels of LMModel7: fastbook chapter 12 (p .4, alpha 2, beta 1, wd .1) and fastai's TextLearner (moms).
-    assert changes(study(f"add_one = {list(FACTORS)}", "lm6")) == {
+    assert changes(study(f"add_one = {list(CHAPTER_FACTORS)}", "lm6")) == {
         "+ tying": {"tying": True},
         "+ dropout": {"dropout": 0.4},
         "+ AR": {"alpha": 2.0},
@@ -62,13 +62,13 @@ def test_add_one_to_another_base_brings_the_base_as_an_arm(study) -> None:
 
 
 def test_lmmodel6_with_all_of_lmmodel7_s_parts_is_lmmodel7() -> None:
-    on = {factor.key: factor.on for factor in FACTORS.values()}
+    on = {factor.key: factor.on for factor in CHAPTER_FACTORS.values()}
     assert resolve({"model": "lm6", **on}) == {**resolve({"model": "lm7"}), "model": "lm6"}
 
 
 def test_a_factorial_is_every_combination_once(study) -> None:
     arms = study(f"factorial = {FOUR}").arms
-    keys = {FACTORS[name].key: FACTORS[name].off for name in FOUR}
+    keys = {CHAPTER_FACTORS[name].key: CHAPTER_FACTORS[name].off for name in FOUR}
     seen = {frozenset(key for key, off in keys.items() if flat[key] == off) for flat in map(_flat, arms)}
     subsets = {frozenset(c) for r in range(5) for c in combinations(keys, r)}
     assert len(arms) == 16
@@ -90,7 +90,7 @@ def test_a_factorial_keeps_the_baseline_s_own_level_as_on(study) -> None:
 
 def test_a_half_fraction_of_four_factors_has_resolution_four(study) -> None:
     arms = study(f'factorial = {FOUR}\nfraction = "tar = tying * dropout * ar"').arms
-    keys = {FACTORS[name].key: FACTORS[name].off for name in FOUR}
+    keys = {CHAPTER_FACTORS[name].key: CHAPTER_FACTORS[name].off for name in FOUR}
     signs = [[1 if _flat(arm)[key] != off else -1 for key, off in keys.items()] for arm in arms]
     assert len(arms) == 8  # 2^(4-1)
     for a, b, c, d in signs:
@@ -237,7 +237,7 @@ def test_a_horizon_of_zero_is_the_window() -> None:
         ("moms", [0.8, 0.7, 0.8], "moms of LMModel7"),
         ("moms", [0.9, 0.8, 0.9], "moms 0.9,0.8,0.9"),
         ("window", 8, "window 8"),
-        ("hidden_p", 0.1, "hidden p 0.1"),
+        ("hidden_p", 0.1, "hidden dropout 0.1"),
     ],
 )
 def test_settings_have_names_that_a_learner_reads(key: str, value: object, words: str) -> None:

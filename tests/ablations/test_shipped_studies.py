@@ -30,6 +30,7 @@ def test_the_studies_that_ship_are_these() -> None:
     assert set(NAMES) == {
         *("models", "toggles", "regularization", "detach", "learning-rate", "gru", "tuned"),
         *("context", "depth", "lstm", "order", "split", "stability", "engines"),
+        *("awd", "awd-paper"),
     }
 
 

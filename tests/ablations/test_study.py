@@ -1,7 +1,6 @@
 """A study: arms, trials, the hash of its plan, what the command line changes, and its cost."""
 
 import json
-import os
 from dataclasses import FrozenInstanceError, replace
 from pathlib import Path
 
@@ -218,7 +217,6 @@ def test_the_chapter_s_set_up_costs_what_was_measured(model: str) -> None:
         ({"batch": 32}, 1.5),  # twice the updates, the same tokens
         ({"window": 64}, 0.625),  # a quarter of the updates
         ({"window": 64, "horizon": 128, "epochs": 30}, 2.5),
-        ({"corpus": "/nowhere.txt"}, 1),
     ],
 )
 def test_cost_follows_epochs_updates_and_horizon(settings: dict[str, object], factor: float) -> None:
@@ -227,9 +225,13 @@ def test_cost_follows_epochs_updates_and_horizon(settings: dict[str, object], fa
 
 def test_cost_follows_the_length_of_the_text(tmp_path: Path) -> None:
     text = tmp_path / "text.txt"
-    text.write_bytes(b"")
-    os.truncate(text, 2 * 355_483)  # the bytes of Human Numbers, twice
+    words = [f"w{n % 30}" for n in range(2 * 63_095)]  # the tokens of Human Numbers, twice, and its 30 words
+    text.write_text(" ".join(words))
     assert seconds(corpus=str(text)) == pytest.approx(12.4)
+    rich = tmp_path / "rich.txt"
+    rich.write_text(" ".join(words[:-3000] + [f"rare{n}" for n in range(3000)]))
+    assert seconds(corpus=str(rich)) > 5 * 12.4  # every word more is a number more to predict
+    assert seconds(corpus=str(rich), vocab=30) == pytest.approx(12.4)
 
 
 def test_exploratory_arms_are_outside_the_family(mine: Study) -> None:
