@@ -16,6 +16,7 @@ from typing import Any
 
 from ablations.ledger import Ledger
 from ablations.process import Limits, run_alone
+from ablations.worker import Order
 from bench.trial import Result, Trial
 
 WORK = "bench.run:run_trial"
@@ -45,6 +46,7 @@ def run_trials(
     preload: Sequence[str] = (),
     workers: int = 1,
     limits: Limits = Limits(),  # noqa: B008 (frozen)
+    cluster: str = "",
     retry: bool = False,
     fail_fast: bool = False,
     on_start: Callable[[Trial], None] = _nothing,
@@ -53,28 +55,26 @@ def run_trials(
 ) -> Tally:
     """Run the trials that the ledger has no result for, in the order given, `workers` at a time.
 
+    With the address of a Dask scheduler as `cluster` they run there, as many at a time as it has places.
+
     A failed trial is final; `retry` runs the failed ones again. `fail_fast` starts no more after the
     first failure. The first Ctrl-C starts no more either and calls `on_drain`; the second one, or SIGTERM,
     ends the running trials too, unrecorded. The other two are called one at a time, from several threads.
 
-    Raises BadInput if the ledger cannot be written, and whatever the callbacks raise, once all is stopped.
+    Raises BadInput if the ledger cannot be written or the cluster fails, and whatever the callbacks raise,
+    once all is stopped.
     """
     planned = {trial.id: trial for trial in trials}
     known = ledger.results(planned)
     todo = [t for id, t in planned.items() if id not in known or (retry and not known[id].done)]
-    brake, speaking, ended = _Brake(), threading.Lock(), Counter[str]()
+    brake, speaking, ended = Brake(), threading.Lock(), Counter[str]()
 
     def announced() -> Iterator[Trial]:
         for trial in todo:
             on_start(trial)
             yield trial
 
-    def settle(trial: Trial) -> None:
-        result = run_alone(
-            trial, work, limits, preload=preload, checkpoints=ledger.checkpoints, stop=brake.stopped
-        )
-        if result is None:
-            return
+    def keep(result: Result) -> None:
         ledger.record(result)
         ledger.checkpoint(result.trial.id).unlink(missing_ok=True)
         with speaking:
@@ -83,8 +83,21 @@ def run_trials(
         if fail_fast and not result.done:
             brake.drain()
 
+    def settle(trial: Trial) -> None:
+        result = run_alone(
+            trial, work, limits, preload=preload, checkpoints=ledger.checkpoints, stop=brake.stopped
+        )
+        if result is not None:
+            keep(result)
+
     with brake.signals(on_drain):
-        _side_by_side(settle, announced(), min(workers, len(todo)), brake, speaking)
+        if cluster and todo:
+            from ablations.cluster import send
+
+            order = Order(work=work, limits=limits, preload=tuple(preload))
+            send(cluster, order, todo, announced(), keep, brake, ledger.warn)
+        else:
+            _side_by_side(settle, announced(), min(workers, len(todo)), brake, speaking)
     return Tally(
         done=ended["done"],
         failed=ended["failed"],
@@ -98,7 +111,7 @@ def _side_by_side(
     settle: Callable[[Trial], None],
     queue: Iterator[Trial],
     workers: int,
-    brake: "_Brake",
+    brake: "Brake",
     lock: threading.Lock,
 ) -> None:
     """Settle the trials of a queue, `workers` at a time; `lock` guards the queue. Raises the first error."""
@@ -129,18 +142,20 @@ def _side_by_side(
         raise errors[0]
 
 
-class _Brake:
+class Brake:
     """Two steps: `drain` lets no trial start, `stop` also makes `stopped` readable, which ends the others."""
 
     def __init__(self) -> None:
-        self.drained = self.interrupted = False
+        self.drained = self.halted = self.interrupted = False
         self.stopped, self._open = Pipe(duplex=False)
 
     def drain(self) -> None:
+        """Start no more."""
         self.drained = True
 
     def stop(self) -> None:
-        self.drained = True
+        """End what runs."""
+        self.drained = self.halted = True
         self._open.close()
 
     @contextmanager

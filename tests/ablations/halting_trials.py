@@ -1,0 +1,26 @@
+"""A real trial that stands still once it has written a checkpoint, until it is killed."""
+
+import time
+from typing import Any
+
+from bench.run import run_trial
+from bench.training.checkpoint import Checkpoint
+from bench.trial import Result, Trial
+
+STOPS_AFTER = 2
+"""Checkpoints: the first is not the last that is kept."""
+
+
+def act(trial: Trial) -> Result:
+    save, saved = Checkpoint.save, []
+
+    def save_and_stand_still(self: Checkpoint, state: dict[str, Any]) -> None:
+        save(self, state)
+        saved.append(state)
+        if len(saved) == STOPS_AFTER:
+            assert self.path is not None
+            self.path.with_suffix(".stands-still").touch()
+            time.sleep(3600)
+
+    Checkpoint.save = save_and_stand_still  # type: ignore[method-assign]
+    return run_trial(trial)
