@@ -1,0 +1,411 @@
+"""A gate opens for what is shown to be no worse, and for nothing else."""
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bench.trial import BadInput
+from reports.gate import (
+    ArmResults,
+    Gate,
+    Outcome,
+    ResultSet,
+    Timings,
+    judge,
+    judge_timings,
+    seeds_to_show,
+)
+from reports.gate_text import WIDTH, markdown, screen
+from reports.pace import Rounds, of_rounds, of_speeds
+from reports.statistics import contrast
+from reports.verdicts import Word
+
+# 8 seeds each, in nats
+B = (1.22, 1.31, 1.27, 1.40, 1.25, 1.29, 1.33, 1.24)
+A = (1.17, 1.28, 1.21, 1.36, 1.21, 1.22, 1.30, 1.20)
+C = (1.21, 1.32, 1.26, 1.41, 1.25, 1.28, 1.34, 1.24)
+D = (1.60, 1.72, 1.55, 1.81, 1.66, 1.70, 1.69, 1.58)
+FAST = (10120.0, 10050.0, 9980.0, 10200.0, 10090.0)  # tokens/s
+SLOW = (9400.0, 9310.0, 9250.0, 9480.0, 9390.0)
+HERE = {"cpu": "EPYC 9V74", "threads": "1", "device": "cpu", "torch_build": "abc"}
+
+
+def trained(losses: Iterable[float], speeds: Iterable[float] = (), **facts: Any) -> ArmResults:
+    losses = list(losses)
+    speeds = [*speeds, *[None] * len(losses)]
+    machine = facts.pop("machine", HERE)
+    outcomes = {
+        seed: Outcome(value=loss, speed=speed, machine=machine)
+        for seed, (loss, speed) in enumerate(zip(losses, speeds, strict=False))
+    }
+    return ArmResults(outcomes=outcomes, **facts)
+
+
+def side(name: str = "base", **arms: ArmResults) -> ResultSet:
+    return ResultSet(name=name, study="s", arms=arms)
+
+
+def gate(before: ArmResults, after: ArmResults, **how: Any) -> Gate:
+    how = {"metric": "valid_loss", "delta": 0.02, "margin": 0.05, **how}
+    return judge(side(a=before), side("candidate", a=after), **how)
+
+
+def fault(found: Gate) -> str:
+    (judged,) = found.judged
+    return "; ".join(judged.faults)
+
+
+@pytest.mark.parametrize(
+    ("losses", "delta", "word", "passes"),
+    [
+        (A, 0.02, Word.IMPROVES, True),  # −.0450 [−.05682, −.03318]
+        (D, 0.02, Word.WORSENS, False),
+        (C, 0.01, Word.EQUIVALENT, True),  # 0, 90 % interval ±.00620
+        (C, 0.005, Word.INCONCLUSIVE, False),
+        (C, 0.0063, Word.EQUIVALENT, True),
+        (C, 0.0061, Word.INCONCLUSIVE, False),
+    ],
+)
+def test_an_arm_passes_when_its_interval_ends_below_delta(losses, delta, word, passes) -> None:
+    found = gate(trained(B), trained(losses), delta=delta)
+    assert (found.judged[0].verdict.word, found.passed) == (word, passes)
+
+
+def test_an_inconclusive_arm_passes_where_only_how_much_better_it_is_is_open() -> None:
+    # −.015 ± .0172 (90 %): neither significant nor within ±.02, and certainly not .02 worse
+    losses = [
+        b - 0.015 + step for b, step in zip(B, [-0.04, 0.04, -0.02, 0.02, -0.02, 0.02, 0, 0], strict=True)
+    ]
+    found = gate(trained(B), trained(losses))
+    assert (found.judged[0].verdict.word, found.passed) == (Word.INCONCLUSIVE, True)
+
+
+def test_a_metric_that_rises_when_things_improve_is_judged_the_other_way_round() -> None:
+    assert gate(trained(B), trained(D), metric="valid_accuracy").passed
+    assert not gate(trained(D), trained(B), metric="valid_accuracy").passed
+    assert gate(trained(B), trained(C), metric="valid_accuracy", delta=0.0063).passed
+    assert not gate(trained(B), trained(C), metric="valid_accuracy", delta=0.0061).passed
+
+
+def test_seeds_that_would_show_it_are_those_of_a_one_sided_test() -> None:
+    # statsmodels TTestPower().solve_power(.5, alpha=.05, power=.8, alternative="larger"): 26.1; 1.0: 7.7
+    # and with power=.8 ** (1 / 4), for the last of four arms to pass too: 43.6
+    for spread, family, seeds in ((0.04, 1, 27), (0.02, 1, 8), (0.04, 4, 44)):
+        d = np.array([-1, 1, -1, 1, -1, 1]) * spread * math.sqrt(5 / 6)
+        c = contrast(dict(enumerate(d)), dict.fromkeys(range(6), 0.0), delta=0.02, family=family)
+        assert seeds_to_show(c) == seeds
+
+
+def test_under_five_seeds_the_gate_stays_shut_and_says_how_many_it_takes() -> None:
+    found = gate(trained(B[:4]), trained(C[:4]))
+    assert fault(found) == (
+        "4 seeds in common; under 5 nothing is decided; 5 seeds would mostly show it, if nothing changed"
+    )
+    wide = gate(trained(B), trained([b + s for b, s in zip(B, [0.05, -0.05] * 4, strict=True)]))
+    # statsmodels: dz = .02 / .05345, 45.5
+    assert "46 seeds would mostly show it, if nothing changed" in fault(wide)
+
+
+def same_bits(values: Iterable[float], mark: str = "w") -> ArmResults:
+    outcomes = {s: Outcome(value=v, bits=f"{mark}{v}", machine=HERE) for s, v in enumerate(values)}
+    return ArmResults(outcomes=outcomes)
+
+
+def test_the_same_bits_pass_on_any_number_of_seeds_and_are_called_that() -> None:
+    found = gate(same_bits(B[:2]), same_bits(B[:2]))
+    assert found.passed and found.judged[0].identical
+    assert "1 bit-identical" in screen(found) and "≡ bit-identical" in screen(found)
+
+
+def test_equal_losses_of_other_weights_are_not_called_bit_identical() -> None:
+    found = gate(same_bits(B[:2]), same_bits(B[:2], "x"))
+    assert not found.judged[0].identical and not found.passed
+    whole = gate(same_bits(B), same_bits(B, "x"))
+    assert not whole.judged[0].identical and whole.passed  # EQUIVALENT, on eight seeds
+
+
+def test_equal_losses_without_fingerprints_are_not_called_bit_identical() -> None:
+    assert not gate(trained(B), trained(B)).judged[0].identical
+
+
+def broken(arm: ArmResults, **seeds: str) -> ArmResults:
+    """Trials by seed (s3) that diverged, or failed for another reason."""
+    outcomes = dict(arm.outcomes)
+    for name, reason in seeds.items():
+        value = math.inf if reason.startswith("diverged") else None
+        outcomes[int(name[1:])] = Outcome(value=value, reason=reason, bits=reason)
+    return ArmResults(outcomes=outcomes)
+
+
+@pytest.mark.parametrize("reason", ["diverged at step 312: loss is nan", "killed by signal 9"])
+def test_a_new_failure_shuts_the_gate_however_good_the_rest_is(reason: str) -> None:
+    found = gate(trained(B), broken(trained(A), s3=reason))
+    assert fault(found) == f"1 new failure, seed 3: {reason}"
+
+
+def test_a_failure_that_was_there_before_does_not() -> None:
+    before, after = broken(trained(B), s3="diverged at step 3"), broken(trained(A), s3="diverged at step 9")
+    found = gate(before, after)
+    assert found.passed and found.judged[0].notes == ("fails as before: seed 3",)
+
+
+def test_a_failure_on_a_seed_that_the_baseline_never_had_is_new() -> None:
+    assert "1 new failure, seed 7" in fault(gate(trained(B[:7]), broken(trained(A), s7="diverged at step 3")))
+
+
+def test_a_cured_failure_is_told() -> None:
+    found = gate(broken(trained(B), s3="diverged at step 3"), trained(A))
+    assert found.passed and found.judged[0].notes == ("no longer fails: seed 3",)
+
+
+def test_arms_that_diverge_in_the_same_way_on_every_seed_are_the_same() -> None:
+    all_of_them = {f"s{i}": f"diverged at step {i}" for i in range(8)}
+    assert gate(broken(trained(B), **all_of_them), broken(trained(B), **all_of_them)).passed
+
+
+def test_what_is_missing_on_a_side_shuts_the_gate_or_is_told() -> None:
+    both = side(a=trained(B), b=trained(B))
+    how = {"metric": "valid_loss", "delta": 0.02, "margin": 0.05}
+    gone = judge(both, side("c", a=trained(A)), **how)
+    assert [j.faults for j in gone.judged] == [(), ("is missing from the candidate",)]
+    new = judge(side(a=trained(B)), side("c", a=trained(A), b=trained(B)), **how)
+    assert new.passed and new.notes == ("new in the candidate, not judged: b",)
+    fewer = gate(trained(B), trained(A[:6]))
+    assert fewer.passed and fewer.judged[0].notes == ("only on one side: seed 6, 7",)
+    unfinished = gate(trained(B), trained(A[:6], waiting=(6, 7)))
+    assert fault(unfinished) == "has no result for seed 6, 7: run the study to its end"
+    apart = gate(trained(B), ArmResults(outcomes={99: Outcome(value=1.2)}))
+    assert fault(apart) == "has no seed in common with the baseline"
+
+
+def test_the_studys_own_baseline_is_paired_though_its_settings_name_it() -> None:
+    def named(name: str) -> ResultSet:
+        return ResultSet(name=name, study="s", arms={name: trained(B)}, base=name)
+
+    found = judge(named("lr 0.1"), named("lr 0.2"), metric="valid_loss", delta=0.02, margin=0.05)
+    assert found.passed and [j.name for j in found.judged] == ["lr 0.1"]
+
+
+def test_other_settings_are_told_and_another_task_is_refused() -> None:
+    def arm(losses: Iterable[float], **settings: str) -> ArmResults:
+        return trained(losses, settings=settings)
+
+    tuned = gate(arm(B, lr="0.1", source="x"), arm(A, lr="0.2", source="y"))
+    assert tuned.passed and tuned.judged[0].notes == ("its settings changed: lr 0.1 → 0.2",)
+    other = gate(arm(B, data="3a3e", target="every"), arm(A, data="beef", target="last"))
+    assert "another task, so that the numbers cannot be compared: data, target changed" in fault(other)
+
+
+# speed
+
+
+def test_speed_is_the_ratio_of_paired_times_with_its_interval() -> None:
+    found = gate(trained(B[:5], FAST), trained(A[:5], SLOW))
+    pace = found.judged[0].pace
+    assert pace is not None and pace.ratio == pytest.approx(1.0771, abs=5e-5)
+    assert (pace.interval.low, pace.interval.high) == pytest.approx((1.0745, 1.0797), abs=5e-5)
+    assert fault(found) == "slower: the baseline's time ×1.077 [1.075, 1.080], margin 5 %"
+
+
+@pytest.mark.parametrize(("margin", "passes"), [(0.05, False), (0.074, False), (0.075, True), (0.1, True)])
+def test_speed_fails_where_the_whole_interval_lies_beyond_the_margin(margin: float, passes: bool) -> None:
+    assert gate(trained(B[:5], FAST), trained(A[:5], SLOW), margin=margin).passed is passes
+    assert gate(trained(B[:5], SLOW), trained(A[:5], FAST), margin=margin).passed
+
+
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [
+        ({**HERE, "cpu": "Xeon 8481C"}, "unlike machines: cpu EPYC 9V74 / Xeon 8481C"),
+        ({**HERE, "threads": "2"}, "unlike machines: threads 1 / 2"),
+        ({**HERE, "device": "cuda", "gpu": "H100"}, "unlike machines: device cpu / cuda; gpu none / H100"),
+        ({**HERE, "torch_build": "def"}, "unlike machines: torch_build abc / def"),
+        ({}, "not every trial says which machine it ran on"),
+    ],
+)
+def test_speed_is_not_compared_across_unlike_machines_and_results_are(other, said: str) -> None:
+    before, after = trained(B[:5], FAST), trained(A[:5], SLOW, machine=other)
+    found = gate(before, after)
+    assert found.passed and found.unpaced == said and found.judged[0].verdict is not None
+    assert f"speed not compared: {said}" in screen(found)
+    required = gate(before, after, require_speed=True)
+    assert not required.passed and "speed is required" in screen(required).splitlines()[0]
+
+
+def test_speed_is_not_compared_on_fewer_than_three_pairs() -> None:
+    found = gate(trained(B, FAST[:2]), trained(A, SLOW[:2]))
+    assert found.passed and found.unpaced == "no arm has 3 seeds with a speed on both sides"
+    assert gate(trained(B), trained(A)).unpaced == "there is no seed with a speed on both sides"
+
+
+# the instrument checks itself: each bound is four standard errors of the binomial above its rate
+
+STUDIES = 1000
+
+
+def bound(rate: float, studies: int = STUDIES) -> float:
+    return rate + 4 * math.sqrt(rate * (1 - rate) / studies)
+
+
+def simulated(effects: Mapping[str, float], seeds: int, studies: int, delta: float) -> list[Gate]:
+    rng = np.random.default_rng(seeds)
+    found = []
+    for _ in range(studies):
+        luck = rng.normal(0, 0.06, seeds)
+        before = {n: trained(1.3 + luck + rng.normal(0, 0.02, seeds)) for n in effects}
+        after = {n: trained(1.3 + luck + e + rng.normal(0, 0.02, seeds)) for n, e in effects.items()}
+        how = {"metric": "valid_loss", "delta": delta, "margin": 0.05}
+        found.append(judge(side(**before), side("c", **after), **how))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("effects", "seeds"),
+    [({"a": 0.05}, 5), ({"a": 0.05}, 10), ({"a": 0.05, "b": -0.1}, 8), ({"a": 0.05, "b": 0.05}, 8)],
+)
+def test_an_arm_worse_by_delta_is_let_pass_at_most_once_in_twenty(effects, seeds: int) -> None:
+    passed = np.mean([g.passed for g in simulated(effects, seeds, STUDIES, 0.05)])
+    assert passed <= bound(0.05)
+    assert passed > 0.02 or list(effects.values()).count(0.05) > 1  # the size is used, not just kept
+
+
+def test_nothing_is_called_worse_where_nothing_changed_but_once_in_twenty() -> None:
+    found = simulated({"a": 0.0, "b": 0.0}, 8, STUDIES, 0.01)
+    worse = [any(j.verdict.word is Word.WORSENS for j in g.judged) for g in found]
+    assert np.mean(worse) <= bound(0.05)
+
+
+def test_a_real_regression_is_stopped_and_an_unchanged_arm_passes() -> None:
+    # SD of a difference .028, 10 seeds: δ = .05 is 5.6 standard errors
+    assert not any(g.passed for g in simulated({"a": 0.1}, 10, 300, 0.05))
+    assert np.mean([g.passed for g in simulated({"a": 0.0}, 10, 300, 0.05)]) > 0.99
+
+
+def test_the_seeds_asked_for_pass_an_unchanged_arm_four_times_in_five() -> None:
+    # SD .0283, δ .02: statsmodels TTestPower().solve_power(.02 / .0283, alternative="larger"): 13.8, and the
+    # power of 14: .805
+    share = np.mean([g.passed for g in simulated({"a": 0.0}, 14, STUDIES, 0.02)])
+    assert share == pytest.approx(0.805, abs=0.05)
+
+
+def test_of_four_arms_at_the_margin_one_is_called_slow_at_most_once_in_twenty() -> None:
+    rng, alarms, studies = np.random.default_rng(1), 0, 4000
+    for _ in range(studies):
+        base = np.exp(rng.normal(9, 0.03, (4, 6)))
+        after = base / 1.05 * np.exp(rng.normal(0, 0.03, (4, 6)))
+        pairs = {
+            str(i): list(zip(a, b, strict=True)) for i, (a, b) in enumerate(zip(base, after, strict=True))
+        }
+        alarms += any(pace.slow for pace in of_speeds(pairs, 0.05).values())
+    assert 0.01 < alarms / studies <= bound(0.05, studies)  # one-sided, so half of it
+
+
+# benchmarks
+
+
+def stored(median: float, iqr: float, rounds: int) -> Rounds:
+    return Rounds(median=median, iqr=iqr, rounds=rounds)
+
+
+def measured(times: np.ndarray) -> Rounds:
+    low, high = np.quantile(times, [0.25, 0.75])
+    return stored(float(np.median(times)), float(high - low), times.size)
+
+
+def test_a_ratio_of_medians_has_the_interval_of_their_standard_errors() -> None:
+    # by hand: 1.25 · .04 / (1.35 √25) = .0074074 of a median of 1, twice; df 48: t = 2.0106
+    pace = of_rounds({"b": ([stored(1.0, 0.04, 25)], [stored(1.0, 0.04, 25)])}, 0.05)["b"]
+    assert pace.ratio == 1.0
+    assert math.log(pace.interval.high) == pytest.approx(2.0106 * math.sqrt(2) * 0.0074074, rel=1e-4)
+
+
+def test_three_stored_runs_on_each_side_are_replicates_of_their_own() -> None:
+    def runs(*medians: float) -> list[Rounds]:
+        return [stored(m, 1e-6, 1000) for m in medians]
+
+    pace = of_rounds({"b": (runs(1.0, 1.1, 1.2), runs(1.1, 1.2, 1.3))}, 0.05)["b"]
+    # scipy ttest_ind(log after, log before, equal_var=False): ratio 1.0914, [.8946, 1.3315]
+    assert pace.ratio == pytest.approx(1.0914, abs=1e-4)
+    assert (pace.interval.low, pace.interval.high) == pytest.approx((0.89458, 1.33150), abs=1e-5)
+    assert not pace.slow
+
+
+def test_skewed_rounds_at_the_margin_are_called_slow_at_most_once_in_twenty() -> None:
+    rng, studies = np.random.default_rng(2), 4000
+    slow = 0
+    for _ in range(studies):
+        before, after = rng.lognormal(0, 0.2, 20), 1.05 * rng.lognormal(0, 0.2, 20)
+        slow += of_rounds({"b": ([measured(before)], [measured(after)])}, 0.05)["b"].slow
+    assert slow / studies <= bound(0.05, studies)
+
+
+def benchmarks(name: str, machine: Mapping[str, str] = HERE, **medians: float) -> Timings:
+    runs = {n: [stored(m, 0.01 * m, 50)] for n, m in medians.items()}
+    return Timings(name=name, runs=runs, machines=[machine])
+
+
+def test_a_slower_benchmark_fails_by_name_and_another_machine_is_refused() -> None:
+    base = benchmarks("base.json", step=0.010, load=0.5)
+    found = judge_timings(base, benchmarks("new.json", step=0.013, load=0.5), margin=0.05)
+    assert [j.name for j in found.failed] == ["step"]
+    assert judge_timings(base, benchmarks("new.json", step=0.0102, load=0.3), margin=0.05).passed
+    with pytest.raises(BadInput, match="unlike machines: cpu EPYC 9V74 / Xeon"):
+        judge_timings(base, benchmarks("new.json", {**HERE, "cpu": "Xeon"}, step=0.01), margin=0.05)
+    with pytest.raises(BadInput, match="has no benchmark of base"):
+        judge_timings(base, benchmarks("new.json", other=0.01), margin=0.05)
+
+
+def test_a_benchmark_that_is_gone_is_told_and_fails_where_speed_is_required() -> None:
+    base, new = benchmarks("base.json", step=0.01, load=0.5), benchmarks("new.json", step=0.01)
+    assert "not compared, for want of rounds on both sides: load" in screen(
+        judge_timings(base, new, margin=0.05)
+    )
+    assert not judge_timings(base, new, margin=0.05, require_speed=True).passed
+    few = Timings(name="few.json", runs={"step": [stored(0.01, 0.0, 1)]}, machines=[HERE])
+    assert not judge_timings(base, few, margin=0.05).passed
+
+
+# what is said
+
+
+def hostile() -> Gate:
+    names = [
+        "<script>alert(1)</script>",
+        "@everyone #1 | `x`",
+        "nul\0\x1b[31m\u202e",
+        "x" * 300,
+        "$x_$ ~~*a*~~",
+    ]
+    names += [f"arm {i}" for i in range(40)]
+    before = ResultSet(
+        name="b" * 500, study="s" * 300, arms={n: trained(B, settings={"lr": "1"}) for n in names}
+    )
+    reason = "diverged `</code><img src=x>` " * 30
+    after = {n: trained(D, settings={"lr": "y" * 900}) for n in names} | {
+        names[0]: broken(trained(B), s1=reason)
+    }
+    candidate = ResultSet(name="<b>", study="s", arms=after)
+    return judge(before, candidate, metric="valid_loss", delta=0.02, margin=0.05)
+
+
+def test_the_screen_has_at_most_24_lines_of_the_width_whatever_the_names_are() -> None:
+    for found in (hostile(), gate(trained(B), trained(C)), gate(trained(B), trained(D))):
+        lines = screen(found).splitlines()
+        assert len(lines) <= 24 and max(map(len, lines)) <= WIDTH
+        assert not any(c in screen(found) for c in "\0\x1b\u202e")
+
+
+def test_the_markdown_holds_hostile_names_as_text() -> None:
+    text = markdown(hostile())
+    assert "<script" not in text and "<img" not in text and "\0" not in text and "\u202e" not in text
+    (row,) = [line for line in text.splitlines() if line.startswith("| ✗ | <code>@everyone")]
+    assert row.count(" | ") == 5 and "\\|" in row and "\\`x\\`" in row
+
+
+def test_a_claim_is_made_in_full_by_its_verdict() -> None:
+    text = markdown(gate(trained(B), trained(D)))
+    assert "▼ WORSENS — a against baseline: +0.3750 nats, 95 % CI" in text
+    assert "❌ gate FAILED: 1 of 1 arm" in text
