@@ -3,19 +3,25 @@
 Source of the limits: mlflow/utils/validation.py, 3.17.2.
 """
 
+import functools
 import hashlib
-import html
+import json
 import math
 import posixpath
 import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from ablations.plan import Plan
-from bench.trial import Result
+from bench.trial import Result, Trial
 
 PARAM_LENGTH = 6000  # characters; MLflow cuts longer ones in silence
 TAG_LENGTH = 8000
 NAME_LENGTH = 250  # of runs and of keys
+DIGEST_LENGTH = 8  # as MLflow makes them: more do not fit into the column
+
+MACHINE = ("cpu", "cpu_capability", "threads", "device", "gpu", "torch_build")
+"""Facts of a result's environment that its speed depends on."""
 
 Point = tuple[str, float, int, int]  # name, value, unix milliseconds, step
 
@@ -29,20 +35,31 @@ class StudyFacts:
     plan: str
     about: str = ""
     command: str = ""
+    metric: str = "valid_loss"
     arms: tuple[str, ...] = ()
+    factors: tuple[str, ...] = ()  # the settings that its arms change
+    answers: tuple[str, ...] = ()  # the report's claims, none before there is a report
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A run that ended, whoever logged it."""
+
+    status: str  # FINISHED | FAILED | KILLED
+    started: int  # unix milliseconds
+    params: Mapping[str, str]
+    tags: Mapping[str, str]
+    metrics: Mapping[str, float]
 
     @property
-    def note(self) -> str:
-        """The description that the UI shows: Markdown without HTML."""
-        arms = "\n".join(f"- {arm}" for arm in self.arms)
-        parts = [
-            f"**{self.question}**",
-            self.about,
-            arms and f"Arms:\n{arms}",
-            f"Plan {self.plan}",
-            self.command and f"Made by `{self.command}`",
-        ]
-        return text(html.escape("\n\n".join(filter(None, parts)), quote=False), 5000)
+    def done(self) -> bool:
+        """Whether its numbers may be used."""
+        return self.status == "FINISHED"
+
+    @property
+    def commit(self) -> str:
+        """Of the code that it ran, "" where unknown."""
+        return self.tags.get("unrolled.commit") or self.tags.get("mlflow.source.git.commit", "")
 
 
 def facts(plan: Plan) -> StudyFacts:
@@ -53,7 +70,9 @@ def facts(plan: Plan) -> StudyFacts:
         plan=plan.hash,
         about=plan.about,
         command=plan.command,
+        metric=plan.metric,
         arms=tuple(arm.name for arm in plan.arms),
+        factors=tuple(dict.fromkeys(factor for arm in plan.arms for factor in arm.changes)),
     )
 
 
@@ -81,7 +100,24 @@ def points(result: Result) -> list[Point]:
     last, end = (epochs[-1].epoch if epochs else 0), milliseconds(result.started + result.seconds)
     for name, value in {**result.metrics, **_by_role(result)}.items():
         at[section(name), last] = (float(value), end)
-    return [(name, value, when, step) for (name, step), (value, when) in at.items()]
+    sampled = list(_sampled(result))
+    return [(name, value, when, step) for (name, step), (value, when) in at.items()] + sampled
+
+
+SYSTEM = {
+    "cpu": "system/cpu_utilization_percentage",  # of one core
+    "memory": "system/process_memory_megabytes",
+    "gpu": "system/gpu_utilization_percentage",
+    "gpu_memory": "system/gpu_memory_usage_megabytes",
+}
+"""The series of `Result.usage` under MLflow's prefix, which puts them under "System metrics"."""
+
+
+def _sampled(result: Result) -> Iterator[Point]:
+    """What a long trial used, by the second."""
+    for series, name in SYSTEM.items():
+        for second, value in zip(result.usage.get("seconds", ()), result.usage.get(series, ()), strict=False):
+            yield name, value, milliseconds(result.started + second), round(second)
 
 
 def _by_role(result: Result) -> dict[str, float]:
@@ -91,6 +127,22 @@ def _by_role(result: Result) -> dict[str, float]:
         if targets:
             shares |= {f"role_{role} loss": nats / targets, f"role_{role} accuracy": hits / targets}
     return shares
+
+
+def dataset(trial: Trial) -> dict[str, str]:
+    """The text that a trial learns from, as MLflow's column of data sets shows it; {} for an unread one."""
+    if not trial.data:
+        return {}
+    name = text(posixpath.basename(trial.corpus), NAME_LENGTH) or "text"  # no folder: it may be a home
+    about = {"tokens": trial.tokens, "vocab": trial.vocab, "split": trial.split}
+    source = json.dumps({"sha256": trial.data})
+    return {
+        "name": name,
+        "digest": trial.data[:DIGEST_LENGTH],
+        "source_type": "local",
+        "source": source,
+        "profile": json.dumps(about),
+    }
 
 
 def params(arm: str, result: Result) -> dict[str, str]:
@@ -111,6 +163,8 @@ def tags(study: StudyFacts, arm: str, result: Result) -> dict[str, str]:
         "unrolled.commit": str(result.environment.get("commit") or ""),
         "unrolled.reason": result.reason,
     }
+    found |= {f"machine.{name}": str(result.environment.get(name) or "") for name in MACHINE}
+    found |= {f"fingerprint.{name}": mark for name, mark in result.fingerprints.items()}
     for factor, proof in result.witnesses.items():
         verdict = "ok" if proof.get("ok") else "NOT ok"
         found[f"witness.{factor}"] = f"{verdict}: declared {proof.get('declared')}, seen {proof.get('seen')}"
@@ -122,6 +176,7 @@ def tags(study: StudyFacts, arm: str, result: Result) -> dict[str, str]:
     return {key(name): text(value, TAG_LENGTH) for name, value in found.items() if value}
 
 
+@functools.lru_cache(4096)  # the same few names for every epoch of every trial
 def section(name: str) -> str:
     """A metric's key with its section before a slash, as the UI groups them: valid_loss → valid/loss."""
     return key(name.replace("_", "/", 1))

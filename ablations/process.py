@@ -16,14 +16,16 @@ import threading
 import time
 import traceback
 import types
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Any
 
+from ablations.usage import Usage
 from bench import plugins
 from bench.trial import BadInput, Result, Trial, canonical, failure
 
@@ -68,6 +70,7 @@ class _End:
     output: bytes = b""
     late: bool = False
     stopped: bool = False
+    usage: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
 
 def run_alone(
@@ -94,7 +97,8 @@ def run_alone(
             return None
         if (result := _judge(trial, end, limits, attempt)) is not None:
             output = "" if result.done else end.output.decode(errors="replace")
-            return replace(result, attempts=attempt, started=end.started, seconds=end.seconds, output=output)
+            facts: dict[str, Any] = {"seconds": end.seconds, "usage": end.usage, "output": output}
+            return replace(result, attempts=attempt, started=end.started, **facts)
         if end.code == LOST:
             time.sleep(0.2 * attempt)  # until the system has buried the fork server, no new one starts
 
@@ -165,10 +169,12 @@ def _listen(
     said = {answer: b"", output: b""}
     keep = {answer: sys.maxsize, output: limits.output_bytes}
     open_pipes = [answer, output]
+    usage = Usage(process.pid)
     ended = late = stopped = False
     while not (ended or late or stopped):
         left = max(0.0, deadline - time.monotonic())
-        ready = wait([*open_pipes, process.sentinel, *([stop] if stop else [])], min(left, 60.0))
+        ready = wait([*open_pipes, process.sentinel, *([stop] if stop else [])], min(left, usage.wait()))
+        usage.sample()
         ended, stopped = process.sentinel in ready, stop in ready
         late = time.monotonic() >= deadline
         if ended or late or stopped:
@@ -187,6 +193,7 @@ def _listen(
         output=said[output],
         late=late and not ended,
         stopped=stopped,
+        usage=usage.series(),
     )
 
 

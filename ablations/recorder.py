@@ -5,10 +5,12 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from ablations.entry import StudyFacts
-from ablations.tracking import Projection, one_line
+from ablations.store import one_line
+from ablations.tracking import Projection
 from bench.trial import Result
 
 LONGEST_PAUSE = 30.0  # seconds between two attempts to reach MLflow
@@ -38,16 +40,23 @@ class Recorder:
 
     def record(self, arm: str, result: Result) -> None:
         """Queue one trial. Returns at once and never raises."""
-        self._put(lambda projection: projection.record(arm, result), trial=True)
+        shown = replace(result, passage=(), trace={})  # what MLflow has no place for is most of a result
+        self._put(lambda projection: projection.record(arm, shown), trial=True)
 
-    def publish(self, folder: Path) -> None:
-        """Queue the folder of report, tables and figures."""
-        self._put(lambda projection: projection.publish(folder))
+    def publish(self, folder: Path, answers: tuple[str, ...] = ()) -> None:
+        """Queue the report's folder, and the sentences that answer the study's question."""
+        self._put(lambda projection: projection.publish(folder, answers))
 
     def wait(self, patience: float) -> bool:
-        """Wait until everything is written, at most `patience` seconds. Returns whether it is."""
+        """Wait until everything is written, as long as `patience` seconds bring one more job to its end.
+
+        Returns whether everything is.
+        """
         with self._changed:
-            return self._changed.wait_for(lambda: not self._jobs, patience)
+            while left := len(self._jobs):
+                if not self._changed.wait_for(lambda: len(self._jobs) < left, patience):
+                    return False
+            return True
 
     def link(self, arm: str, trial_id: str) -> str | None:
         """`Projection.link`, or None for what is not written yet."""

@@ -1,133 +1,37 @@
 """MLflow as a projection of the ledger: written behind the training, rebuilt from the results at any time.
 
-The only module that imports mlflow, and only inside functions: the import costs more than a second.
+mlflow is imported inside functions, since that costs more than a second: here, in store.py and in door.py.
 """
 
-import fcntl
 import math
-import os
 import re
-import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from importlib.metadata import entry_points
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ablations import browsing
 from ablations.entry import (
     NAME_LENGTH,
     PARAM_LENGTH,
     TAG_LENGTH,
+    Ended,
     StudyFacts,
+    dataset,
     digest,
+    key,
     milliseconds,
     params,
     points,
     tags,
     text,
 )
+from ablations.store import artifacts, create_whole, one_line, public, settings, sqlite_path
 from bench.trial import BadInput, Result
 
 METRICS_A_CALL, PARAMS_A_CALL = 800, 100  # log_batch takes 1000 things, 100 of them parameters
-
-_SCHEMES = {
-    "sqlite",
-    "postgresql",
-    "mysql",
-    "mssql",
-    "http",
-    "https",
-    "file",
-    "databricks",
-    "databricks-uc",
-    "uc",
-}
-_ALWAYS = {
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "DO_NOT_TRACK": "true",
-    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
-    "MLFLOW_SERVER_JOB_ENABLE_PERIODIC_TASKS": "false",
-    "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
-}
-_UNLESS_SET = {
-    "MLFLOW_LOGGING_LEVEL": "CRITICAL",  # trouble is told in one line of ours instead
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",  # a blind second POST would write a trial twice
-}
-
-
-def settings() -> None:
-    """Set the environment that MLflow reads on import: no telemetry, no jobs, no pickle, short waits."""
-    os.environ.update(_ALWAYS)
-    for name, value in _UNLESS_SET.items():
-        os.environ.setdefault(name, value)
-
-
-def uri() -> str:
-    """Where MLflow keeps its data: $MLFLOW_TRACKING_URI or ./mlflow.db. Raises BadInput on another scheme."""
-    where = os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
-    scheme = re.match(r"([a-z-]+)(\+\w+)?:", where)
-    known = _SCHEMES | {point.name for point in entry_points(group="mlflow.tracking_store")}
-    if scheme is None or scheme[1] in known:  # without a scheme it is a folder, or "databricks"
-        return where
-    raise BadInput(
-        f"MLFLOW_TRACKING_URI: MLflow has no store for {public(where)!r}; "
-        "use e.g. sqlite:///mlflow.db or http://127.0.0.1:5000"
-    )
-
-
-def ui_command(where: str, port: int = 5000) -> list[str]:
-    """The command that shows `where` at http://127.0.0.1:port. Call `settings` first: it turns jobs off."""
-    if where.startswith("http"):
-        raise BadInput(f"MLFLOW_TRACKING_URI: {public(where)} is a server already; open it in a browser")
-    store = ["--backend-store-uri", where, "--default-artifact-root", _artifacts(where)]
-    address = ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    return [sys.executable, "-m", "mlflow", "server", *store, *address]
-
-
-def _sqlite_path(where: str) -> Path | None:
-    """The database's file, or None where it is another kind of store."""
-    path = where.removeprefix("sqlite:///").partition("?")[0]
-    return Path(path) if where.startswith("sqlite:///") and path not in ("", ":memory:") else None
-
-
-def _artifacts(where: str) -> str:
-    """The folder mlartifacts beside the database (or here), as a URI."""
-    path = _sqlite_path(where)
-    return ((path.parent if path else Path()) / "mlartifacts").absolute().as_uri()
-
-
-def _create_whole(where: str) -> None:
-    """Create the SQLite database under another name first: one killed in its migration stays broken."""
-    path = _sqlite_path(where)
-    if path is None or path.exists():
-        return
-    from mlflow import MlflowClient
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        fcntl.flock(folder, fcntl.LOCK_EX)  # ends with its process, whatever ends that
-        if not path.exists():
-            for left in path.parent.glob(f".{path.name}.*.new*"):  # and its journal
-                left.unlink()
-            draft = path.with_name(f".{path.name}.{time.time_ns()}.new")
-            MlflowClient(tracking_uri=f"sqlite:///{draft}").search_experiments(max_results=1)
-            draft.rename(path)
-    finally:
-        os.close(folder)
-
-
-def public(where: str) -> str:
-    """An address without credentials."""
-    return re.sub(r"//[^/@\s]*@", "//…@", where)
-
-
-def one_line(error: Exception) -> str:
-    """What an error says first, without credentials."""
-    first = (str(error).strip() or type(error).__name__).splitlines()[0]
-    return text(public(first), 300)
+BENCHMARKS = "unrolled benchmarks"  # the experiment; those of studies are "unrolled/STUDY"
 
 
 @dataclass(frozen=True)
@@ -153,6 +57,28 @@ class _Row:
     plan: str
 
 
+def _pages(client: Any, experiment: str) -> Iterator[Any]:
+    """Every run of an experiment."""
+    token = None
+    while True:
+        page = client.search_runs([experiment], max_results=1000, page_token=token)
+        yield from page
+        token = page.token
+        if not token:
+            return
+
+
+def _experiment(client: Any, title: str, where: str) -> str:
+    """The number of the experiment of that name, made or brought back where need be."""
+    name = text(title, NAME_LENGTH)
+    found = client.get_experiment_by_name(name)
+    if found is None:
+        return str(client.create_experiment(name, None if where.startswith("http") else artifacts(where)))
+    if found.lifecycle_stage == "deleted":
+        client.restore_experiment(found.experiment_id)
+    return str(found.experiment_id)
+
+
 class Projection:
     """One study in MLflow: what is there is read and tidied once, then trials are written one by one.
 
@@ -164,33 +90,40 @@ class Projection:
         settings()
         from mlflow import MlflowClient
 
-        _create_whole(where)
+        create_whole(where)
         self._study, self._plan = study, text(study.plan, TAG_LENGTH)
         self._client = MlflowClient(tracking_uri=where)
         self._served = where if where.startswith("http") else ""
-        self._experiment = self._open_experiment(_artifacts(where))
+        self._experiment = _experiment(self._client, f"unrolled/{study.name}", where)
         self.removed = 0
         self._trials: dict[tuple[str, str], _Row] = {}  # by (arm, trial id)
         self._of_study: list[_Row] = []
         self._read()
+        self._describe()
 
-    def _open_experiment(self, artifacts: str) -> str:
-        client, name = self._client, text(f"unrolled/{self._study.name}", NAME_LENGTH)
-        found = client.get_experiment_by_name(name)
-        if found is None:
-            number = client.create_experiment(name, None if self._served else artifacts)
-        else:
-            number = found.experiment_id
-            if found.lifecycle_stage == "deleted":
-                client.restore_experiment(number)
-        client.set_experiment_tag(number, "mlflow.note.content", self._study.note)
-        # Without a kind the UI asks for one.
-        client.set_experiment_tag(number, "mlflow.experimentKind", "custom_model_development")
-        return str(number)
+    def _describe(self) -> None:
+        """Tell the experiment what the study asks and answers, and how its page is to be shown."""
+        told = self._client.get_experiment(self._experiment).tags
+        marks = {"unrolled.plan": self._plan, **browsing.view(self._study)}
+        marks["mlflow.experimentKind"] = "custom_model_development"  # without a kind the UI asks for one
+        if self._study.answers or told.get("unrolled.plan") != self._plan:  # an answer stays till the next
+            marks["mlflow.note.content"] = self._note()
+        for name, value in marks.items():
+            if told.get(name) != value:
+                self._client.set_experiment_tag(self._experiment, name, value)
+
+    def _note(self) -> str:
+        links = {
+            "Trials by arm": browsing.view_link(self._experiment, charts=False),
+            "Charts by arm": browsing.view_link(self._experiment, charts=True),
+        }
+        if self._study.answers and (home := self._home()):
+            links["Report"] = browsing.run_link(self._experiment, home, "index.html")
+        return browsing.description(self._study, links)
 
     def _read(self) -> None:
         """Index what is there; delete half-written trials and second copies."""
-        for run in self._pages():
+        for run in _pages(self._client, self._experiment):
             seen, info = run.data.tags, run.info
             role, plan = seen.get("unrolled.role", ""), seen.get("unrolled.plan", "")
             row = _Row(info.run_id, role, info.status, info.start_time, plan)
@@ -201,15 +134,6 @@ class Projection:
                 self._delete(row)
             elif role == "trial":
                 self._trials[cell] = row
-
-    def _pages(self) -> Iterator[Any]:
-        token = None
-        while True:
-            page = self._client.search_runs([self._experiment], max_results=1000, page_token=token)
-            yield from page
-            token = page.token
-            if not token:
-                return
 
     def _delete(self, row: _Row) -> None:
         self._client.delete_run(row.run_id)
@@ -230,7 +154,7 @@ class Projection:
         return True
 
     def _write(self, arm: str, result: Result, status: str) -> _Row:
-        from mlflow.entities import Metric, Param
+        from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param
 
         client, start = self._client, milliseconds(result.started)
         title = f"{text(arm, 200)}/seed={result.trial.seed}"
@@ -241,6 +165,9 @@ class Projection:
         while metrics or short:
             client.log_batch(run_id, metrics[:METRICS_A_CALL], short[:PARAMS_A_CALL])
             metrics, short = metrics[METRICS_A_CALL:], short[PARAMS_A_CALL:]
+        if data := dataset(result.trial):
+            seen = InputTag("mlflow.data.context", "training, validation")
+            client.log_inputs(run_id, [DatasetInput(Dataset(**data), [seen])])
         for name, value in whole.items():
             if len(value) > PARAM_LENGTH:
                 client.log_text(run_id, value, f"params/{digest(name)[:16]}.txt")
@@ -259,7 +186,7 @@ class Projection:
             return
         facts = {"study": self._study.name, "role": "study", "plan": self._plan}
         marks = {f"unrolled.{name}": text(value, TAG_LENGTH) for name, value in facts.items()}
-        marks["mlflow.note.content"] = self._study.note
+        marks["mlflow.note.content"] = self._note()
         title = text(f"study {self._study.name}", NAME_LENGTH)
         run_id = self._client.create_run(self._experiment, start, marks, title).info.run_id
         self._of_study.append(_Row(run_id, "study", "RUNNING", start, self._plan))
@@ -269,14 +196,20 @@ class Projection:
         rows = (row for row in self._of_study if row.plan == self._plan)
         return next((row.run_id for row in rows if row.status in ("RUNNING", "FINISHED")), None)
 
-    def publish(self, folder: Path) -> None:
-        """Put report.html, tables and figures into the study's own run. Raises BadInput without a folder."""
+    def publish(self, folder: Path, answers: tuple[str, ...] = ()) -> None:
+        """Put the report and its tables into the study's own run, and its answers into the descriptions.
+
+        Raises BadInput without a folder.
+        """
         if not folder.is_dir():
             raise BadInput(f"{folder}: there is no such folder to publish; run `unrolled report` first")
         alone = self._home() is None
         if alone:
             self.begin(time.time())
         self._client.log_artifacts(self._home(), str(folder))
+        self._study = replace(self._study, answers=answers)
+        self._describe()
+        self._client.set_tag(self._home(), "mlflow.note.content", self._note())
         if alone:
             self.finish()
 
@@ -296,12 +229,18 @@ class Projection:
         """The page of one trial in MLflow's UI: a whole address on a server, else from the UI's root."""
         row = self._trials.get((text(arm, TAG_LENGTH), trial_id))
         root = re.sub(r"//[^/@]*@", "//", self._served).rstrip("/") + "/" if self._served else ""
-        return f"{root}#/experiments/{self._experiment}/runs/{row.run_id}" if row else None
+        return root + browsing.run_link(self._experiment, row.run_id) if row else None
 
 
-def sync(study: StudyFacts, results: Mapping[str, Iterable[Result]], where: str) -> Synced:
+def sync(
+    study: StudyFacts,
+    results: Mapping[str, Iterable[Result]],
+    where: str,
+    report: Callable[[Projection], tuple[Path, tuple[str, ...]]] | None = None,
+) -> Synced:
     """Bring MLflow level with the ledger's results (by arm), exactly once. Hold the study's lock meanwhile.
 
+    `report` makes what `Projection.publish` takes; it may ask the projection for links.
     Raises BadInput with the reason when MLflow cannot be read or written.
     """
     settings()
@@ -313,9 +252,74 @@ def sync(study: StudyFacts, results: Mapping[str, Iterable[Result]], where: str)
         projection = Projection(study, where)
         written = sum(projection.record(arm, result) for arm, result in cells)
         projection.settle(result for _, result in cells)
+        if report and cells:
+            projection.publish(*report(projection))
     except (MlflowException, SQLAlchemyError, ImportError, OSError) as error:
         raise BadInput(
             f"MLflow at {public(where)} cannot be written ({one_line(error)}); "
             "put that right or change MLFLOW_TRACKING_URI, then run `unrolled sync` again"
         ) from error
     return Synced(written, len(cells) - written, projection.removed)
+
+
+def ended(where: str, study: str) -> tuple[str, list[Ended]]:
+    """A study's name and its ended runs: of the experiment `unrolled/STUDY`, or STUDY; the only one for "".
+
+    Raises BadInput with the reason when MLflow cannot be read, or which study is meant cannot be told.
+    """
+    settings()
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    path = sqlite_path(where)
+    if path is not None and not path.exists():  # MLflow would create it
+        raise BadInput(f"{where}: there is no such database")
+    try:
+        client = MlflowClient(tracking_uri=where)
+        known = {e.name: e.experiment_id for e in client.search_experiments()}
+        ours = [name for name in known if name.startswith("unrolled/")]
+        named = [n for n in (text(f"unrolled/{study}", NAME_LENGTH), study) if n in known] if study else ours
+        if not named or (len(named) > 1 and not study):
+            have = ", ".join(sorted(ours or known)) or "there is none"
+            raise BadInput(f"{public(where)}: choose an experiment with --study: {have}")
+        runs = [run for run in _pages(client, known[named[0]]) if run.info.end_time]
+    except (MlflowException, SQLAlchemyError, ImportError, OSError) as error:
+        raise BadInput(f"MLflow at {public(where)} cannot be read ({one_line(error)})") from error
+    return named[0].removeprefix("unrolled/"), [
+        Ended(run.info.status, run.info.start_time or 0, run.data.params, run.data.tags, run.data.metrics)
+        for run in runs
+    ]
+
+
+def timings(measured: str, metrics: Mapping[str, float], files: Iterable[Path], where: str) -> bool:
+    """Write one run of the benchmarks, named by when it was `measured`. Returns False where it is there.
+
+    Raises BadInput with the reason when MLflow cannot be written.
+    """
+    settings()
+    from mlflow import MlflowClient
+    from mlflow.entities import Metric
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        create_whole(where)
+        client = MlflowClient(tracking_uri=where)
+        number = _experiment(client, BENCHMARKS, where)
+        if any(run.data.tags.get("unrolled.measured") == measured for run in _pages(client, number)):
+            return False
+        now, marks = milliseconds(time.time()), {"unrolled.role": "benchmarks", "unrolled.measured": measured}
+        run_id = client.create_run(number, now, marks, measured).info.run_id
+        found = [Metric(key(name), value, now, 0) for name, value in metrics.items()]
+        for first in range(0, len(found), METRICS_A_CALL):
+            client.log_batch(run_id, found[first : first + METRICS_A_CALL])
+        for file in files:
+            client.log_artifact(run_id, str(file))
+        client.set_terminated(run_id)
+    except (MlflowException, SQLAlchemyError, ImportError, OSError) as error:
+        raise BadInput(
+            f"MLflow at {public(where)} cannot be written ({one_line(error)}); "
+            "put that right or change MLFLOW_TRACKING_URI, then run `unrolled benchmarks` again"
+        ) from error
+    return True

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import random
 import shutil
 import signal
 import socket
@@ -12,11 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from ablations import tracking
 from ablations.entry import StudyFacts
+from ablations.server import ui_command
+from ablations.store import create_whole, settings
 from bench.trial import Epoch, Result, Trial
 
-tracking.settings()  # before anything imports mlflow
+settings()  # before anything imports mlflow
 
 STARTED = 1_700_000_000.25  # unix seconds
 
@@ -46,7 +48,9 @@ def result():
                 "memory_peak": 81.5,
             }
         return Result(
-            trial=Trial(model="lm7", seed=seed, options=options or {"hidden": 64, "dropout": 0.4}),
+            trial=Trial(
+                model="lm7", seed=seed, options=options or {"hidden": 64, "dropout": 0.4}, data="5a" * 32
+            ),
             status=status,
             started=facts.pop("started", STARTED + 100 * seed),
             seconds=3.0 * len(epochs) + 1.0,
@@ -62,7 +66,7 @@ def result():
 def template(tmp_path_factory):
     """A database with MLflow's schema: creating one takes two seconds, a copy none."""
     path = tmp_path_factory.mktemp("template") / "mlflow.db"
-    tracking._create_whole(f"sqlite:///{path}")
+    create_whole(f"sqlite:///{path}")
     return path
 
 
@@ -101,37 +105,65 @@ def snapshot():
     return look
 
 
-@pytest.fixture
-def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
+@pytest.fixture(scope="session")
+def find_port():
+    """Find a port below those that Linux gives to whoever connects somewhere while a server is down."""
+
+    def find():
+        for port in random.sample(range(20_000, 32_000), 100):
+            with socket.socket() as listener, contextlib.suppress(OSError):
+                listener.bind(("127.0.0.1", port))
+                return port
+        raise AssertionError("a hundred ports are taken")
+
+    return find
 
 
 @pytest.fixture
-def server(database, free_port, tmp_path):
-    """Start `unrolled ui`'s server on one port, again and again; each call returns its process."""
-    started = []
+def free_port(find_port):
+    return find_port()
 
-    def start():
-        log = (tmp_path / "server.log").open("ab")
-        command = tracking.ui_command(f"sqlite:///{database}", free_port)
-        process = subprocess.Popen(command, cwd=tmp_path, stdout=log, stderr=log, start_new_session=True)
-        log.close()
-        started.append(process)
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline and process.poll() is None:
-            with contextlib.suppress(OSError), urllib.request.urlopen(f"{start.address}/health", timeout=2):
-                return process
-            time.sleep(0.2)
-        raise AssertionError((tmp_path / "server.log").read_text())
 
-    def kill(process):
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+@pytest.fixture(scope="session")
+def ui_of(find_port):
+    """Serve a database as `unrolled ui` does, on one port, again and again; each call returns the process."""
 
-    start.address, start.kill = f"http://127.0.0.1:{free_port}", kill
-    yield start
-    for process in started:
-        kill(process)
+    @contextlib.contextmanager
+    def served(database):
+        port, started, log = find_port(), [], database.with_name("server.log")
+
+        def start():
+            with log.open("ab") as said:
+                process = subprocess.Popen(
+                    ui_command(f"sqlite:///{database}", port), cwd=database.parent, stdout=said, stderr=said,
+                    start_new_session=True,
+                )  # fmt: skip
+            started.append(process)
+            deadline = time.monotonic() + 200
+            while time.monotonic() < deadline and process.poll() is None:
+                with (
+                    contextlib.suppress(OSError),
+                    urllib.request.urlopen(f"{start.address}/health", timeout=2),
+                ):
+                    return process
+                time.sleep(0.2)
+            raise AssertionError(log.read_text())
+
+        def kill(process):
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+        start.port, start.address, start.kill = port, f"http://127.0.0.1:{port}", kill
+        yield start
+        for process in started:
+            kill(process)
+
+    return served
+
+
+@pytest.fixture
+def server(ui_of, database):
+    """`ui_of` this test's own database."""
+    with ui_of(database) as start:
+        yield start

@@ -1,11 +1,13 @@
 """A result as MLflow shows it: names, times, curves, and what MLflow cannot hold."""
 
+import json
 import math
 
 import pytest
 
 from ablations import entry, tracking
 from ablations.entry import StudyFacts
+from bench.trial import Trial
 
 # MLflow 3.17 uses a loader that SQLAlchemy 2.1 deprecates.
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader:DeprecationWarning")
@@ -164,7 +166,31 @@ def test_two_names_never_become_one_key():
     assert len(set(keys)) == len(keys)
 
 
-def test_the_description_holds_the_question_without_html():
-    note = StudyFacts(name="n", question="<script>x</script>?", plan="f00d", arms=("a",)).note
-    assert note.startswith("**&lt;script&gt;x&lt;/script&gt;?**")
-    assert "- a" in note and "f00d" in note
+def test_a_data_set_is_named_without_its_folder_and_by_its_content():
+    seen = entry.dataset(Trial(model="lm7", seed=0, corpus="/home/me/texts/my.txt", data="c0ffee00" * 8))
+    assert (seen["name"], seen["digest"]) == ("my.txt", "c0ffee00")
+    assert "/home" not in str(seen)
+    assert json.loads(seen["source"]) == {"sha256": "c0ffee00" * 8}
+    assert entry.dataset(Trial(model="lm7", seed=0)) == {}
+
+
+def test_every_trial_names_its_data_set(study, store, result):
+    from mlflow import MlflowClient
+
+    tracking.sync(study, {"baseline": [result(seed=s) for s in range(2)]}, store)
+    client = MlflowClient(tracking_uri=store)
+    number = client.get_experiment_by_name("unrolled/regularization").experiment_id
+    runs = client.search_runs([number], "tags.`unrolled.role` = 'trial'")
+    used = [(one.dataset.name, one.dataset.digest) for run in runs for one in run.inputs.dataset_inputs]
+    assert used == [("human-numbers", "5a5a5a5a")] * 2
+
+
+def test_what_a_long_trial_used_becomes_system_metrics_by_the_second(result):
+    usage = {"seconds": (5.0, 10.1), "cpu": (99.0, 98.0), "memory": (400.0, 401.5)}
+    found = [point for point in entry.points(result(usage=usage)) if point[0].startswith("system/")]
+    assert found == [
+        ("system/cpu_utilization_percentage", 99.0, 1_700_000_005_250, 5),
+        ("system/cpu_utilization_percentage", 98.0, 1_700_000_010_350, 10),
+        ("system/process_memory_megabytes", 400.0, 1_700_000_005_250, 5),
+        ("system/process_memory_megabytes", 401.5, 1_700_000_010_350, 10),
+    ]

@@ -2,11 +2,14 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
 from ablations import entry, tracking
 from ablations.entry import StudyFacts
+from ablations.server import ui_command
+from ablations.store import settings, uri
 from bench.trial import BadInput
 
 # MLflow 3.17 uses a loader that SQLAlchemy 2.1 deprecates.
@@ -154,6 +157,57 @@ def test_a_missing_folder_of_the_report_is_refused(study, store, tmp_path):
         tracking.Projection(study, store).publish(tmp_path / "nowhere")
 
 
+# what the study asks and answers
+
+
+@pytest.fixture
+def told(store):
+    """The experiment's description."""
+
+    def look():
+        from mlflow import MlflowClient
+
+        client = MlflowClient(tracking_uri=store)
+        return client.get_experiment_by_name("unrolled/regularization").tags["mlflow.note.content"]
+
+    return look
+
+
+@pytest.fixture
+def report(tmp_path):
+    """A report's folder and its answers, as `sync` asks for them."""
+    (tmp_path / "report").mkdir()
+    (tmp_path / "report" / "index.html").write_text("rendered")
+    return lambda links: (tmp_path / "report", ("▲ IMPROVES — no dropout against baseline",))
+
+
+def test_the_answers_of_the_report_stand_in_both_descriptions(study, store, result, snapshot, told, report):
+    tracking.sync(study, {"baseline": [result()]}, store, report)
+    assert "▲ IMPROVES — no dropout against baseline" in told()
+    home = one(snapshot, store, role="study")
+    assert home[5]["mlflow.note.content"] == told()
+    assert "/artifacts/index.html)" in told()  # the link to the report
+
+
+def test_an_answer_stays_until_the_plan_changes(study, store, result, told, report):
+    tracking.sync(study, {"baseline": [result()]}, store, report)
+    tracking.Projection(study, store)
+    assert "IMPROVES" in told()
+    tracking.Projection(replace(study, plan="beef"), store)
+    assert "no answer yet" in told()
+
+
+def test_the_report_is_rebuilt_with_links_to_its_trials(study, store, result, report):
+    asked = []
+
+    def with_links(links):
+        asked.append(links.link("baseline", result().trial.id))
+        return report(links)
+
+    tracking.sync(study, {"baseline": [result()]}, store, with_links)
+    assert asked[0].startswith("#/experiments/")
+
+
 # links, addresses, environment
 
 
@@ -184,12 +238,12 @@ def test_a_link_names_the_experiment_and_the_run(study, store, result):
 )
 def test_every_store_of_mlflow_is_accepted(where, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", where)
-    assert tracking.uri() == where
+    assert uri() == where
 
 
 def test_the_default_is_a_local_database(monkeypatch):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    assert tracking.uri() == "sqlite:///mlflow.db"
+    assert uri() == "sqlite:///mlflow.db"
 
 
 @pytest.mark.parametrize(
@@ -198,7 +252,7 @@ def test_the_default_is_a_local_database(monkeypatch):
 def test_an_unknown_store_is_refused_without_showing_credentials(where, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", where)
     with pytest.raises(BadInput, match="MLFLOW_TRACKING_URI: MLflow has no store for") as refused:
-        tracking.uri()
+        uri()
     assert "secret" not in str(refused.value)
 
 
@@ -210,14 +264,14 @@ def test_a_file_that_is_no_database_is_one_clear_line(study, tmp_path, result):
 
 
 def test_the_ui_is_served_to_this_machine_only():
-    command = tracking.ui_command("sqlite:///mlflow.db", 5123)
+    command = ui_command("sqlite:///mlflow.db", 5123)
     assert command[command.index("--host") + 1] == "127.0.0.1"
     assert command[command.index("--port") + 1] == "5123"
 
 
 def test_a_server_needs_no_second_server():
     with pytest.raises(BadInput, match="is a server already; open it in a browser"):
-        tracking.ui_command("http://user:secret@host:5000")
+        ui_command("http://user:secret@host:5000")
 
 
 def test_importing_the_modules_imports_no_mlflow():
@@ -231,7 +285,7 @@ def test_importing_the_modules_imports_no_mlflow():
 def test_telemetry_and_jobs_are_off_and_the_users_timeouts_stay(monkeypatch):
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "77")
     monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "false")
-    tracking.settings()
+    settings()
     from mlflow.environment_variables import (
         MLFLOW_DISABLE_TELEMETRY,
         MLFLOW_HTTP_REQUEST_MAX_RETRIES,

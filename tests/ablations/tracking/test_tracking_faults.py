@@ -3,7 +3,9 @@
 import contextlib
 import http.client
 import json
+import os
 import random
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -27,7 +29,7 @@ NAMES = [f"baseline/seed={seed}" for seed in range(4)]
 
 @pytest.fixture
 def short_waits(monkeypatch):
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "3")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
 
 
@@ -58,7 +60,7 @@ def names(runs):
     return [run[0] for run in runs if run[1] in ("FINISHED", "FAILED")]
 
 
-def until(true, seconds=30.0):
+def until(true, seconds=120.0):
     deadline = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < deadline
@@ -75,10 +77,10 @@ def test_a_locked_database_does_not_stop_training_and_is_written_once(
     begun = time.monotonic()
     for seed in range(4):
         writing.record("baseline", result(seed=seed))
-    assert time.monotonic() - begun < 0.1
+    assert time.monotonic() - begun < 10  # MLflow would wait four times as long for the lock
     assert not writing.wait(1.0)
     lock()
-    assert writing.wait(30)
+    assert writing.wait(120)
     assert writing.close() == ""
     assert names(snapshot(store)) == NAMES
 
@@ -90,10 +92,10 @@ def test_a_database_locked_for_longer_than_mlflow_waits_is_tried_again(
     writing = recorder(store)
     for seed in range(4):
         writing.record("baseline", result(seed=seed))
-    until(lambda: writing.problem, 40)
+    until(lambda: writing.problem)
     assert "database is locked" in writing.problem
     lock()
-    assert writing.wait(30)
+    assert writing.wait(120)
     assert writing.close() == ""
     assert writing.problem == ""
     assert names(snapshot(store)) == NAMES
@@ -107,10 +109,10 @@ def test_the_end_waits_no_longer_than_told_and_says_how_to_catch_up(
     writing.record("baseline", result(seed=1))
     begun = time.monotonic()
     line = writing.close(patience=0.5)
-    assert time.monotonic() - begun < 1.5
+    assert time.monotonic() - begun < 10  # and not for ever, as the lock is held until further down
     assert line == "MLflow is behind by 2 trials (no answer within 0.5 s): run `unrolled sync`"
     lock()
-    writing._thread.join(30)  # here the process would have ended
+    writing._thread.join(120)  # here the process would have ended
     tracking.sync(study, {"baseline": [result(seed=0), result(seed=1)]}, store)
     assert names(snapshot(store)) == NAMES[:2]
 
@@ -129,6 +131,7 @@ def test_one_trial_that_mlflow_refuses_does_not_hold_up_the_others(
     writing = recorder(store)
     for seed in (1, 0, 2):
         writing.record("baseline", result(seed=seed))
+    until(lambda: len(writing._trials) == 1)
     assert writing.close(patience=5) == "MLflow is behind by 1 trial (refused): run `unrolled sync`"
     assert names(snapshot(store)) == ["baseline/seed=0", "baseline/seed=2"]
 
@@ -140,7 +143,7 @@ def test_a_recorder_opens_and_finishes_the_study_run(store, recorder, result, sn
     until(lambda: writing._begun)
     assert [run[1] for run in snapshot(store, role="study")] == ["RUNNING"]
     writing.record("baseline", result())
-    assert writing.wait(30)
+    assert writing.wait(120)
     assert writing.link("baseline", result().trial.id).startswith("#/experiments/")
     writing.publish(tmp_path / "out")
     assert writing.close("KILLED") == ""
@@ -187,16 +190,17 @@ def test_a_parent_killed_while_it_writes_leaves_nothing_twice_and_nothing_half(
     seed, study, store, result, snapshot
 ):
     results = [result(seed=i) for i in range(40)]
-    process = start_projecting(store, results)
-    assert process.stdout.readline() == "ready\n"
     chance = random.Random(seed)
-    for _ in range(chance.randrange(20)):  # after so many of the forty, however fast this machine is,
-        process.stdout.readline()
-    time.sleep(chance.uniform(0, 0.01))  # and somewhere within the next one
+    before = chance.randrange(20)
+    process = start_projecting(store, results[: before + 1])  # it gets no more: it cannot be too fast
+    assert process.stdout.readline() == "ready\n"
+    for _ in range(before):
+        assert process.stdout.readline() == "written\n"
+    time.sleep(chance.uniform(0, 0.03))  # somewhere within the next one, or just after it
     end(process)
     done = tracking.sync(study, {"baseline": results}, store)
+    assert done.kept in (before, before + 1)
     assert done.written + done.kept == 40
-    assert done.written > 0  # it was killed before the end
     assert sorted(run[0] for run in snapshot(store)) == sorted(f"baseline/seed={i}" for i in range(40))
     assert {run[1] for run in snapshot(store)} == {"FINISHED"}
     assert [run[1] for run in snapshot(store, role="study")].count("RUNNING") == 0
@@ -224,7 +228,7 @@ def test_two_parents_that_create_the_database_at_once_both_write(tmp_path, resul
     for process in both:
         process.stdin.close()
         assert process.stdout.read() == "ready\nwritten\n"
-        assert process.wait(60) == 0
+        assert process.wait(120) == 0
         process.stdout.close()
     # The study's lock keeps two parents from one study; here they share one, the harshest case.
     study = StudyFacts(name="regularization", question="What carries the gain?", plan="f00d")
@@ -236,7 +240,7 @@ def test_two_parents_that_create_the_database_at_once_both_write(tmp_path, resul
 
 
 @pytest.fixture
-def proxy(server, free_port):
+def proxy(server):
     """A server in front of MLflow's whose `faults` say what becomes of the next requests."""
 
     class Answer(BaseHTTPRequestHandler):
@@ -245,8 +249,8 @@ def proxy(server, free_port):
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             proxied.injected += fault != "pass"
             status, answer = (500, b"broken") if fault == "refuse" else self.forward(body)
-            if fault == "slow":
-                time.sleep(2.0)  # twice what the client waits
+            if fault == "slow":  # until the client has waited long enough and hung up
+                self.connection.recv(1, socket.MSG_PEEK)
             self.send_response(500 if fault == "lose" else status)
             self.send_header("Content-Length", str(len(answer)))
             self.end_headers()
@@ -255,7 +259,7 @@ def proxy(server, free_port):
         do_POST = do_PATCH = do_GET
 
         def forward(self, body):
-            behind = http.client.HTTPConnection("127.0.0.1", free_port, timeout=30)
+            behind = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
             behind.request(self.command, self.path, body, {"Content-Type": "application/json"})
             response = behind.getresponse()
             answer = response.read()
@@ -287,12 +291,12 @@ def test_a_server_that_answers_500_or_late_gets_every_trial_once(
     fault, proxy, study, store, recorder, result, snapshot
 ):
     dice = random.Random(fault)
-    proxy.faults += [dice.choice([fault, "pass", "pass", "pass"]) for _ in range(60)] + ["pass"] * 100
+    proxy.faults += [fault, "pass", "pass", *dice.sample([fault] * 4 + ["pass"] * 16, 20)]
     writing = recorder(proxy.address)
     for seed in range(4):
         writing.record("baseline", result(seed=seed))
-    assert writing.close(patience=90) == ""
-    assert proxy.injected >= 5
+    assert writing.close(patience=200) == ""
+    assert proxy.injected == 5
     assert [run[:2] for run in snapshot(store)] == [(name, "FINISHED") for name in NAMES]
     results = {"baseline": [result(seed=seed) for seed in range(4)]}
     assert tracking.sync(study, results, store) == tracking.Synced(written=0, kept=4, removed=0)
@@ -306,13 +310,13 @@ def test_a_server_that_is_killed_in_the_middle_and_restarted_gets_every_trial_on
     writing.record("baseline", result(seed=0))
     until(lambda: writing.problem)  # it is not there yet
     first = server()
-    assert writing.wait(60)
+    assert writing.wait(120)
     server.kill(first)
     for seed in range(1, 4):
         writing.record("baseline", result(seed=seed))
     until(lambda: writing.problem)
     server()
-    assert writing.wait(60)
+    assert writing.wait(120)
     link = writing.link("baseline", result().trial.id)
     assert link.startswith(f"{server.address}/#/experiments/")
     assert writing.close() == ""
@@ -351,11 +355,10 @@ def test_a_server_that_never_answers_does_not_keep_the_process_alive(result, tmp
         recorder.record("baseline", Result.from_dict(json.loads(sys.stdin.read())))
         print(recorder.close(patience=4))
     """)
-    begun = time.monotonic()
+    patient = {**os.environ, "MLFLOW_HTTP_REQUEST_TIMEOUT": "3600"}  # it would stay for an hour
     done = subprocess.run(
         [sys.executable, "-c", code], input=json.dumps(result().to_dict()), text=True,
-        capture_output=True, timeout=60, cwd=tmp_path,
+        capture_output=True, timeout=200, cwd=tmp_path, env=patient,
     )  # fmt: skip
-    assert time.monotonic() - begun < 15
     assert done.stdout == "MLflow is behind by 1 trial (no answer within 4 s): run `unrolled sync`\n"
     assert (done.stderr, done.returncode) == ("", 0)

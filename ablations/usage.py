@@ -1,0 +1,76 @@
+"""What a trial's process uses while it runs: sampled by its parent, so that it changes nothing of the trial.
+
+CPU and memory are the process's own (Linux), the GPU's are the whole device's, as nvidia-smi tells them.
+"""
+
+import os
+import shutil
+import subprocess
+import time
+from contextlib import suppress
+from pathlib import Path
+
+EVERY = 5.0  # seconds between two samples at first
+LONG = 60.0  # seconds; of a shorter trial nothing is kept
+MOST = 60  # samples: whenever there are more, every other one goes and the pause doubles
+
+
+class Usage:
+    """The series of one process. `wait` says when `sample` is next due; sampling before that does nothing."""
+
+    def __init__(self, pid: int | None) -> None:
+        self._process = Path(f"/proc/{pid}")
+        self._began = self._last = time.monotonic()
+        self._every, self._cpu = EVERY, 0.0
+        self._samples: list[dict[str, float]] = []
+
+    def wait(self) -> float:
+        """Seconds until the next sample."""
+        return max(0.0, self._last + self._every - time.monotonic())
+
+    def sample(self) -> None:
+        """Take a sample if one is due. A process that is gone, or a system without /proc, gives none."""
+        if self.wait() > 0:
+            return
+        now, before = time.monotonic(), self._last
+        self._last = now
+        with suppress(OSError, ValueError, IndexError):
+            cpu, memory = _cpu_seconds(self._process), _memory(self._process)
+            share, self._cpu = 100 * (cpu - self._cpu) / (now - before), cpu
+            seen = {"seconds": now - self._began, "cpu": share, "memory": memory, **_gpu()}
+            self._samples.append({name: round(value, 1) for name, value in seen.items()})
+        if len(self._samples) > MOST:
+            self._samples, self._every = self._samples[1::2], 2 * self._every
+
+    def series(self) -> dict[str, tuple[float, ...]]:
+        """The samples by name, as `Result.usage` has them; nothing of a trial that was not `LONG`."""
+        if time.monotonic() - self._began < LONG or not self._samples:
+            return {}
+        names = [name for name in self._samples[0] if all(name in sample for sample in self._samples)]
+        return {name: tuple(sample[name] for sample in self._samples) for name in names}
+
+
+def _cpu_seconds(process: Path) -> float:
+    """User and system time. Source: proc(5), fields 14 and 15 of stat; the name before may hold anything."""
+    fields = (process / "stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _memory(process: Path) -> float:
+    """Resident memory in MiB."""
+    return int((process / "statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+def _gpu() -> dict[str, float]:
+    """The first visible GPU's utilisation (%) and memory (MiB), or nothing where there is none."""
+    program = shutil.which("nvidia-smi")
+    if program is None:
+        return {}
+    ask = [program, "--query-gpu=utilization.gpu,memory.used", "--format=csv,noheader,nounits"]
+    if visible := os.environ.get("CUDA_VISIBLE_DEVICES"):
+        ask.append(f"--id={visible}")
+    with suppress(OSError, subprocess.SubprocessError, ValueError, IndexError):
+        said = subprocess.run(ask, capture_output=True, text=True, timeout=5, check=True).stdout
+        busy, memory = said.splitlines()[0].split(",")
+        return {"gpu": float(busy), "gpu_memory": float(memory)}
+    return {}
