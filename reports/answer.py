@@ -5,13 +5,13 @@ from dataclasses import dataclass
 
 from reports.book import Held
 from reports.comparison import Comparison, Row
-from reports.statistics import divergence_rate
+from reports.statistics import contrast, divergence_rate, holm
 from reports.text import interval, number
 from reports.tuning import OwnBest, words
-from reports.verdicts import Verdict, Word, sentence
+from reports.verdicts import Verdict, Word, null, sentence, verdict
 
-OPEN = 10
-"""Claims that the answer box shows before the reader unfolds the rest."""
+OPEN, FEW = 10, 4
+"""Claims that the answer box shows before the reader unfolds the rest; few where it has a table as well."""
 
 FLOOR = "floor-bigram"
 """The counts that every neural arm must beat."""
@@ -34,17 +34,25 @@ def claims(c: Comparison) -> tuple[Claim, ...]:
     return tuple(sorted(found, key=lambda x: (order.index(x.verdict.word), -_size(x), x.row.index)))
 
 
+def sentences(c: Comparison) -> tuple[str, ...]:
+    """The claims as whole sentences."""
+    return tuple(
+        f"{x.verdict.symbol} {x.verdict.word} — {x.row.arm.name} against {c.base(x.row).arm.name}: {x.text}"
+        for x in claims(c)
+    )
+
+
 def _claim(row: Row, c: Comparison) -> Claim | None:
-    verdict, baseline = row.verdict, c.base(row).arm.name
-    if verdict is None:
+    v, baseline = row.verdict, c.base(row).arm.name
+    if v is None:
         return None
     correction = "Benjamini–Hochberg" if row.arm.exploratory else "Holm"
-    whole = sentence(verdict, row.arm.name, baseline, unit=c.unit, correction=correction)
+    whole = sentence(v, row.arm.name, baseline, unit=c.unit, correction=correction)
     return Claim(
         row=row,
-        verdict=verdict,
-        effect=number(verdict.contrast.mean, sign=True),
-        text=whole.removeprefix(f"{verdict.symbol} {verdict.word} — {row.arm.name} against {baseline}: "),
+        verdict=v,
+        effect=number(v.contrast.mean, sign=True),
+        text=whole.removeprefix(f"{v.symbol} {v.word} — {row.arm.name} against {baseline}: "),
     )
 
 
@@ -65,7 +73,7 @@ def tally(c: Comparison) -> str:
 
 
 def broken(c: Comparison) -> tuple[tuple[Row, str], ...]:
-    """The arms whose trials did not all finish, with their rate of divergence."""
+    """The arms that have failures, with their rate of divergence."""
     lines = []
     for row in c.rows:
         parts: list[str] = []
@@ -74,25 +82,44 @@ def broken(c: Comparison) -> tuple[tuple[Row, str], ...]:
             ends = interval(rate.interval.low, rate.interval.high, 3)
             parts.append(f"{rate.k} of {rate.n} diverged (95 % CI {ends})")
         parts += [f"{row.failed} failed"] if row.failed else []
-        parts += [f"{row.waiting} not trained yet"] if row.waiting else []
         if parts:
             lines.append((row, ", ".join(parts)))
     return tuple(lines)
 
 
 def warnings(c: Comparison) -> tuple[str, ...]:
-    """Arms not to be taken at their word: dead toggles, missing witnesses, worse than a floor."""
+    """Arms not to be taken at their word: dead toggles, missing witnesses, below a floor."""
     said = [
         f"{row.arm.name}: {row.note} bit for bit, so the change did nothing" for row in c.rows if row.dead
     ]
     for row in c.rows:
         if row.unwitnessed:
             said.append(f"{row.arm.name}: no proof that {', '.join(row.unwitnessed)} took effect")
-    floor = next((row for row in c.rows if row.arm.model == FLOOR), None)
-    for row in c.rows:
-        if floor and not row.note and not row.arm.model.startswith("floor-") and _worse(row, floor, c):
-            said.append(f"{row.arm.name}: worse than bigram counts")
-    return tuple(said)
+    return (*said, *_below_floor(c))
+
+
+def _below_floor(c: Comparison) -> list[str]:
+    """The trained arms that counting pairs of tokens beats, by verdict; Holm over all of them."""
+    floor = next((row for row in c.rows if row.arm.model == FLOOR and not row.note), None)
+    if floor is None:
+        return []
+    trained = [row for row in c.rows if not row.note and not row.arm.model.startswith("floor-")]
+    contrasts = [
+        contrast(
+            row.summary.values,
+            floor.summary.values,
+            delta=c.evidence.equivalence,
+            lower_is_better=c.lower_is_better,
+            family=len(trained),
+        )
+        for row in trained
+    ]
+    judged = map(verdict, contrasts, holm([k.p for k in contrasts]))
+    return [
+        f"{row.arm.name}: {v.symbol} {v.word} against bigram counts"
+        for row, v in zip(trained, judged, strict=True)
+        if v.word is Word.WORSENS
+    ]
 
 
 def flips(found: Sequence[OwnBest]) -> tuple[str, ...]:
@@ -105,14 +132,7 @@ def self_check(c: Comparison) -> str:
     row = next((r for r in c.compared if not r.arm.changes and r.arm.model == c.rows[0].arm.model), None)
     if row is None or row.verdict is None:
         return ""
-    sees = row.verdict.word in (Word.IMPROVES, Word.WORSENS)
-    judged = "an effect where there is none: distrust this study" if sees else "no effect, as it must be"
-    return f"the baseline against itself under other seeds: {row.verdict.symbol} {row.verdict.word}, {judged}"
-
-
-def _worse(row: Row, floor: Row, c: Comparison) -> bool:
-    ours, theirs = row.summary.mean, floor.summary.mean
-    return ours is not None and theirs is not None and (ours > theirs if c.lower_is_better else ours < theirs)
+    return f"the baseline against itself under other seeds: {null(row.verdict)}"
 
 
 def fits(held: Sequence[Held]) -> str:

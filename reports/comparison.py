@@ -27,6 +27,20 @@ TASK = ("data", "tokens", "vocab", "split", "target")
 
 
 @dataclass(frozen=True, kw_only=True)
+class Proof:
+    """What the witnesses of a factor say over an arm's finished trials; one that says no speaks for all."""
+
+    factor: str
+    ok: bool
+    declared: object
+    seen: object
+
+    def __str__(self) -> str:
+        seen = f"{self.factor}: {_plain(self.seen)}"
+        return f"✓ {seen}" if self.ok else f"✕ {seen}, not {_plain(self.declared)}"
+
+
+@dataclass(frozen=True, kw_only=True)
 class Row:
     """One arm of the comparison. The baseline and arms of another task have no contrast."""
 
@@ -41,13 +55,22 @@ class Row:
     adjusted: float | None = None  # p: Holm's, or Benjamini–Hochberg's for an exploratory arm
     verdict: Verdict | None = None
     note: str = ""  # why it is not compared, or not to be believed
-    unwitnessed: tuple[str, ...] = ()  # changes whose witness says that they did not take effect
-    witnessed: bool = False  # whether there is a witness at all
+    proofs: tuple[Proof, ...] = ()  # one for each factor that has a witness
 
     @property
     def waiting(self) -> int:
         """Trials that have not ended."""
         return self.total - self.done - self.diverged - self.failed
+
+    @property
+    def unwitnessed(self) -> tuple[str, ...]:
+        """Factors whose witness says that they did not take effect."""
+        return tuple(proof.factor for proof in self.proofs if not proof.ok)
+
+    @property
+    def shown(self) -> tuple[Proof, ...]:
+        """The proofs to show: of what the arm changes, and all that failed."""
+        return tuple(p for p in self.proofs if not p.ok or p.factor in self.arm.changes)
 
     @property
     def dead(self) -> bool:
@@ -151,7 +174,6 @@ def _row(index: int, arm: Arm, evidence: Evidence, lower: bool) -> Row:
     numbers = values(arm, evidence.metric)
     diverged = sum(math.isinf(v) for v in numbers.values())
     failed = sum(not r.done and not r.diverged for r in arm.results.values())
-    witnesses = [(name, w) for r in finished(arm) for name, w in r.witnesses.items()]
     return Row(
         index=index,
         arm=arm,
@@ -161,9 +183,26 @@ def _row(index: int, arm: Arm, evidence: Evidence, lower: bool) -> Row:
         failed=failed,
         summary=summarise(numbers, lower_is_better=lower),
         note=_note(arm, evidence) if index else "",
-        unwitnessed=tuple(dict.fromkeys(name for name, w in witnesses if not w.get("ok"))),
-        witnessed=bool(witnesses),
+        proofs=_proofs(arm),
     )
+
+
+def _proofs(arm: Arm) -> tuple[Proof, ...]:
+    found: dict[str, Proof] = {}
+    for name, w in ((name, w) for r in finished(arm) for name, w in r.witnesses.items()):
+        proof = Proof(factor=name, ok=bool(w.get("ok")), declared=w.get("declared"), seen=w.get("seen"))
+        if name not in found or (found[name].ok and not proof.ok):
+            found[name] = proof
+    return tuple(found.values())
+
+
+def _plain(value: object) -> str:
+    """A witness's value, short: 0.4003, true, 0.8, 0.7, 0.8."""
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return ", ".join(map(_plain, value))
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _note(arm: Arm, evidence: Evidence) -> str:

@@ -109,13 +109,16 @@ class Throughput:
         return f"not told apart from ±{100 * self.zone:g} % of noise"
 
 
-def throughput_ratio(a: Sequence[float], b: Sequence[float], *, zone: float = 0.02) -> Throughput:
+def throughput_ratio(
+    a: Sequence[float], b: Sequence[float], *, zone: float = 0.02, level: float = 1 - ALPHA
+) -> Throughput:
     """Compare two arms' speeds by a paired t on the log ratio.
 
     Args:
         a: tokens per second of one arm, in the order measured (interleaved, synchronised, warm).
         b: the other's, the i-th beside a's i-th.
         zone: half width of the noise zone, as a fraction.
+        level: of the interval.
 
     Raises:
         ValueError: on unequal lengths, fewer than 3 pairs, or a speed that is not positive and finite.
@@ -125,6 +128,6 @@ def throughput_ratio(a: Sequence[float], b: Sequence[float], *, zone: float = 0.
     if x.size != y.size or x.size < 3 or not (np.isfinite(speeds) & (speeds > 0)).all():
         raise ValueError("throughput needs 3 pairs or more of positive, finite speeds")
     logs = np.log(x / y)
-    low, high = t_interval(logs)
-    interval = Interval(float(low), float(high), 1 - ALPHA).exp()
+    low, high = t_interval(logs, level)
+    interval = Interval(float(low), float(high), level).exp()
     return Throughput(math.exp(logs.mean()), interval, float(t_test(logs)[1]), x.size, zone)

@@ -29,13 +29,6 @@ def without_rounding(differences: Floats, scale: float) -> Floats:
     return np.full_like(d, np.median(d)) if d.size and np.ptp(d) <= noise else d
 
 
-def difference_p(differences: Floats) -> float:
-    """p of paired differences (S,): Student's, or the exact sign-flip test's where there is no spread."""
-    if differences.size < 2 or np.ptp(differences) == 0:
-        return sign_flip_test(differences)
-    return float(t_test(differences)[1])
-
-
 def t_test(x: ArrayLike) -> tuple[Floats, Floats]:
     """Student's t and its two-sided p for a mean of zero; x is (…, S), S ≥ 2.
 

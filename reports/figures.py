@@ -12,10 +12,12 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from reports import factorial_plot
 from reports import forest as forest_plot
 from reports.book import Held
 from reports.comparison import Comparison, Row
 from reports.estimators import t_interval
+from reports.factorial import Factorial
 from reports.sections import Sweep
 from reports.svg import COLOURS, axes_at, blank, picture
 from reports.text import number, short
@@ -68,9 +70,31 @@ def best_of_n(found: Sequence[OwnBest], c: Comparison) -> Markup:
     return picture("best-of-n", "Expected best of n trials", about, partial(_best_of_n, found, c))
 
 
-def _grid(panels: int, narrow: bool, height: float) -> tuple[Figure, list[Axes]]:
+def effects(whole: Factorial, c: Comparison) -> Markup:
+    """The factorial's main effects and interactions, drawn as the forest is."""
+    said = "; ".join(f"{e.name}: {number(e.mean, sign=True)}" for e in whole.effects)
+    about = f"Effects on {c.title}: main effects, then interactions. {said}"
+    return picture("effects", "Effects of the factorial", about, partial(factorial_plot.effects, whole, c))
+
+
+def interactions(whole: Factorial, c: Comparison) -> Markup:
+    """Every two switches: the metric with the first off and on, a line for each level of the second."""
+    about = (
+        f"Mean {c.title} with the first switch off and on, one line with the second off and one with it on."
+    )
+    return picture("interplay", "Interaction plot", about, partial(_interactions, whole))
+
+
+def _interactions(whole: Factorial, narrow: bool) -> Figure:
+    figure, axes = _grid(len(whole.pairs[:PANELS]), narrow, 130, columns=2 if narrow else 3)
+    _share(axes, factorial_plot.panels(axes, whole))
+    factorial_plot.name_lines(axes, whole)
+    return figure
+
+
+def _grid(panels: int, narrow: bool, height: float, columns: int | None = None) -> tuple[Figure, list[Axes]]:
     """Axes of small multiples that share both scales; only the outer ones are labelled."""
-    columns = min(panels, 2 if narrow else 4)
+    columns = min(panels, columns or (2 if narrow else 4))
     lines = math.ceil(panels / columns)
     width, left, gap = (360, 38, 14) if narrow else (940, 46, 22)
     each = (width - left - gap * (columns - 1) - 6) / columns

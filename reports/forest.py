@@ -1,73 +1,91 @@
-"""The forest plot: one row an arm, Δ on x, the ratio of perplexities above."""
+"""The forest plot: one row a contrast, Δ on x, the ratio of perplexities above."""
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from reports.comparison import Comparison, Row
-from reports.statistics import Contrast
+from reports.comparison import Comparison
 from reports.svg import COLOURS, axes_at, blank
-from reports.text import interval, number, short
+from reports.text import interval, number, short, two_lines
 from reports.verdicts import Verdict
 
 
+@dataclass(frozen=True)
+class Line:
+    """One row of the plot. `gid` begins the ids of its parts, by which the page finds them."""
+
+    name: str
+    verdict: Verdict
+    gid: str
+
+
 def draw(c: Comparison, narrow: bool) -> Figure:
-    """Every contrast in declared order; on a narrow screen names stand above their row, not beside it."""
-    rows, step, top = c.compared, (54 if narrow else 36), 44
+    """Every compared arm in declared order."""
+    lines = [Line(r.arm.name, r.verdict, f"arm{r.index}") for r in c.compared if r.verdict]
+    return plot(lines, c, narrow)
+
+
+def plot(lines: Sequence[Line], c: Comparison, narrow: bool) -> Figure:
+    """These contrasts, top down; on a narrow screen names stand above their row, not beside it."""
+    step, top = (54 if narrow else 36), 44
     width, left, plot = (360, 8, 344) if narrow else (940, 165, 445)
-    figure = blank(width, top + step * len(rows) + 52)
-    ax = axes_at(figure, left, top, plot, step * len(rows))
-    ax.set(ylim=(len(rows) - 0.5, -0.5), yticks=[])
+    figure = blank(width, top + step * len(lines) + 52)
+    ax = axes_at(figure, left, top, plot, step * len(lines))
+    ax.set(ylim=(len(lines) - 0.5, -0.5), yticks=[])
     ax.spines["left"].set_visible(False)
     delta = c.evidence.equivalence
     ax.axvspan(-delta, delta, color=COLOURS["band"], lw=0)
     ax.axvline(0, color=COLOURS["muted"], lw=1)
-    for y, row in enumerate(rows):
-        if row.contrast and row.verdict:
-            _numbers(ax, y, row, row.contrast, row.verdict, narrow)
-            _words(ax, y, row, row.contrast, row.verdict, narrow)
+    for y, line in enumerate(lines):
+        _numbers(ax, y, line, narrow)
+        _words(ax, y, line, narrow)
     low, high = min(ax.get_xlim()[0], -1.5 * delta), max(ax.get_xlim()[1], 1.5 * delta)
-    if any(row.contrast.arm_diverged for row in rows if row.contrast):
+    if any(line.verdict.contrast.arm_diverged for line in lines):
         high += 0.12 * (high - low)  # room for the ✕ of seeds that lie beyond any scale
     ax.set_xlim(low, high)
     _scales(ax, c, narrow)
     return figure
 
 
-def _numbers(ax: Axes, y: float, row: Row, contrast: Contrast, verdict: Verdict, narrow: bool) -> None:
+def _numbers(ax: Axes, y: float, line: Line, narrow: bool) -> None:
     """Dots for seeds, a thin Bonferroni interval, a thick 95 % one, a diamond for the mean."""
-    look: dict[str, Any] = {"color": COLOURS[verdict.word.name.lower()], "mew": 0}
+    contrast = line.verdict.contrast
+    look: dict[str, Any] = {"color": COLOURS[line.verdict.word.name.lower()], "mew": 0}
     at, below = (y + 0.06, 0.2) if narrow else (y - 0.04, 0.26)
     dots = list(contrast.differences.values())
-    ax.plot(dots, [at + below] * len(dots), "o", ms=3.6, alpha=0.55, gid=f"arm{row.index}-seeds", **look)
+    ax.plot(dots, [at + below] * len(dots), "o", ms=3.6, alpha=0.55, gid=f"{line.gid}-seeds", **look)
     for ends, width in ((contrast.bonferroni, 1.2), (contrast.interval, 5)):
         if ends:
-            gid = f"arm{row.index}-{width}"
+            gid = f"{line.gid}-{width}"
             ax.plot([ends.low, ends.high], [at, at], lw=width, solid_capstyle="butt", gid=gid, **look)
     if contrast.mean is not None:
-        ax.plot([contrast.mean], [at], "D", ms=7, gid=f"arm{row.index}-mean", **look)
+        ax.plot([contrast.mean], [at], "D", ms=7, gid=f"{line.gid}-mean", **look)
 
 
-def _words(ax: Axes, y: float, row: Row, contrast: Contrast, verdict: Verdict, narrow: bool) -> None:
-    """The arm's name, its effect, its verdict, and how many seeds lie beyond the plot: they diverged."""
-    colour, gid = COLOURS[verdict.word.name.lower()], f"arm{row.index}-"
+def _words(ax: Axes, y: float, line: Line, narrow: bool) -> None:
+    """The row's name, its effect, its verdict, and how many seeds lie beyond the plot: they diverged."""
+    verdict, contrast, gid = line.verdict, line.verdict.contrast, f"{line.gid}-"
+    colour = COLOURS[verdict.word.name.lower()]
     place: dict[str, Any] = {"transform": ax.get_yaxis_transform(), "va": "center"}
     effect = number(contrast.mean, sign=True)
     if narrow:
         y -= 0.27
-        ax.text(0, y, short(row.arm.name, 22), weight="bold", gid=f"{gid}name", **place)
+        ax.text(0, y, short(line.name, 36), weight="bold", gid=f"{gid}name", **place)
         effect = f"{effect} {verdict.symbol}"
         ax.text(1, y, effect, ha="right", color=colour, weight="bold", gid=f"{gid}effect", **place)
     else:
         ends = contrast.interval
         effect += f"  {interval(ends.low, ends.high, sign=True)}" if ends else ""
-        ax.text(-165 / 445, y, short(row.arm.name, 23), weight="bold", gid=f"{gid}name", **place)
+        name = two_lines(line.name, 23)
+        ax.text(-165 / 445, y, name, weight="bold", linespacing=1.05, gid=f"{gid}name", **place)
         ax.text(1.03, y, effect, gid=f"{gid}effect", **place)
         word = f"{verdict.symbol} {verdict.word.name}"
-        ax.text(1.48, y, word, color=colour, weight="bold", gid=f"{gid}word", **place)
+        ax.text(1.48, y, word, color=colour, weight="bold", gid=f"{gid}claim", **place)
     if contrast.arm_diverged:
         gone, at = f"{contrast.arm_diverged} ✕", y + (0.36 if narrow else 0)
         ax.text(1, at, gone, ha="right", color=COLOURS["worsens"], gid=f"{gid}gone", **place)

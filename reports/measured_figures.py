@@ -18,19 +18,21 @@ WATCHED = {
 STATES = (("ReLU", "h"), ("tanh", "h"), ("LSTM", "h"), ("LSTM", "c"), ("GRU", "h"))
 
 
-def targets(last: Mapping[int, float], every: Mapping[int, float], narrow: bool) -> Figure:
-    """One line a seed, from one word in three above to every word below."""
+def pairs(
+    above: Mapping[int, float], below: Mapping[int, float], names: Sequence[str], narrow: bool
+) -> Figure:
+    """One line a seed, from its loss in one way of training above to that in another below."""
     width, left = (360, 8) if narrow else (940, 170)
     figure = blank(width, 178)
     ax = axes_at(figure, left, 14, width - left - 12, 120)
     ax.tick_params(length=0)
     ax.spines["left"].set_visible(False)
     ax.grid(axis="x")
-    for seed in sorted(set(last) & set(every)):
-        colour, line = ("improves", "-") if every[seed] < last[seed] else ("worsens", "--")
+    for seed in sorted(set(above) & set(below)):
+        colour, line = ("improves", "-") if below[seed] < above[seed] else ("worsens", "--")
         look: dict[str, Any] = {"marker": "o", "ms": 4, "mew": 0, "lw": 1.1, "alpha": 0.75}
-        ax.plot([last[seed], every[seed]], [0, 1], color=COLOURS[colour], ls=line, **look)
-    for y, losses, name in ((0, last, "one word in three"), (1, every, "every word")):
+        ax.plot([above[seed], below[seed]], [0, 1], color=COLOURS[colour], ls=line, **look)
+    for y, (losses, name) in enumerate(zip((above, below), names, strict=True)):
         ax.plot([fmean(losses.values())], [y], "D", ms=8, mew=0, color=COLOURS["ink"], zorder=3)
         x, up = (0, 0.27) if narrow else (-170 / 758, 0)
         ax.text(x, y - up, name, transform=ax.get_yaxis_transform(), va="center", weight="bold")

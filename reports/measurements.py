@@ -84,11 +84,34 @@ def targets(data: Data) -> Shown:
             "targets",
             "One word in three against every word",
             f"Validation loss by seed, trained on one word in three and on every word. {whole}",
-            partial(draw.targets, last, every),
+            partial(draw.pairs, last, every, ("one word in three", "every word")),
         ),
         caption="Each line is one seed: the loss on every validation word, after training on one word in "
         "three (above) and on every word (below). Solid where every word is better. Diamonds: means.",
         judged=Judged(what=names[0], verdict=judged, text=whole.partition(f"{names[1]}: ")[2]),
+    )
+
+
+def halved(data: Data) -> Shown:
+    """Training with products of half the precision."""
+    whole, half = ({int(s): float(v) for s, v in data[k].items()} for k in ("float32", "bfloat16"))
+    c = contrast(half, whole, delta=DELTA, lower_is_better=True, family=1)
+    judged, names = verdict(c, c.p), ("products in bfloat16", "all in float32")
+    said = sentence(judged, *names, correction="one contrast,")
+    return Shown(
+        text="LMModel4 is trained twice from each seed: all in float32, and as mixed precision has it, with "
+        "every matrix product in bfloat16 and weights, sums and updates in float32. Mean validation loss: "
+        f"{number(fmean(whole.values()))} nats and {number(fmean(half.values()))} nats.",
+        picture=picture(
+            "training",
+            "Training in float32 and with products in bfloat16",
+            f"Validation loss by seed, trained in float32 and with products in bfloat16. {said}",
+            partial(draw.pairs, whole, half, ("float32", "bfloat16")),
+        ),
+        caption="Each line is one seed: its validation loss after training in float32 (above) and with "
+        "products in bfloat16 (below). Solid where bfloat16 is better, dashed where it is worse. Diamonds: "
+        "means.",
+        judged=Judged(what=names[0], verdict=judged, text=said.partition(f"{names[1]}: ")[2]),
     )
 
 

@@ -58,8 +58,8 @@ def precision(data: Data, cells: Data) -> Shown:
         text=f"Multiply vectors by one orthogonal matrix {steps[-1]} times: their length should not "
         f"change. The relative error ends at {one} in float32 and at {half} in bfloat16, on average "
         f"{count(times)} times as large. Trained LSTMs of one layer, read in these formats, change their "
-        f"validation loss by up to {power(moved['float32'])} and {power(moved['bfloat16'])} nats. That is "
-        "evaluation alone: training in bfloat16 was not tried.",
+        f"validation loss by up to {power(moved['float32'])} and {power(moved['bfloat16'])} nats. "
+        "That is evaluation alone; the next question trains.",
         picture=picture(
             "precision",
             "Rounding error of repeated products",
@@ -98,15 +98,58 @@ def tanh(data: Data) -> Shown:
     )
 
 
-def same(data: Data) -> Shown:
-    """Cells from scratch against torch's."""
+def history(data: Data) -> Shown:
+    """What detaching is for."""
+    cut, whole = data["detached"], data["not detached"]
+    batches = len(whole["nodes"])
+    memory = {name: [b / 2**20 for b in data[name]["bytes"]] for name in ("detached", "not detached")}
+    last = [number(m[-1], 1) for m in memory.values()]
+    return Shown(
+        text="A state that is kept drags along how it was computed. In LMModel4, without detaching, the "
+        f"backward pass of batch {batches} walks through {count(whole['nodes'][-1])} nodes, back to the "
+        f"first word of the epoch, and {last[1]} MiB are held for it; each batch adds as much again. "
+        f"Detached after each batch, it is {count(cut['nodes'][-1])} nodes and {last[0]} MiB, however long "
+        "the text. What remains is truncated backpropagation through time (BPTT): the state goes on, and "
+        f"gradients flow back {data['window']} words.",
+        picture=picture(
+            "history",
+            "Memory held for the backward pass, by batch",
+            f"MiB held against batches read: {last[0]} at the end with detaching, {last[1]} without.",
+            partial(
+                draw.plain,
+                [(name, range(1, batches + 1), held) for name, held in memory.items()],
+                "batches read",
+                "MiB held",
+            ),
+        ),
+        caption="Memory of the tensors that the backward pass of a batch needs, by batches read since the "
+        "last reset.",
+    )
+
+
+def lstms(data: Data) -> Shown:
+    """LSTM cells from scratch against torch's."""
+    return _same(
+        {name: found for name, found in data.items() if name.startswith("LSTM")},
+        "cat([h, x]) lets one matrix do the work of two; chunk(4) takes the four gates out of one product.",
+    )
+
+
+def grus(data: Data) -> Shown:
+    """The GRU cell from scratch against torch's."""
+    return _same(
+        {name: found for name, found in data.items() if name.startswith("GRU")},
+        "The form that resets before the matrix product is another function, which nn.GRU does not have.",
+    )
+
+
+def _same(data: Data, remark: str) -> Shown:
     worst = max(max(d.values()) for d in data.values())
-    cells = [name for kind in ("LSTM", "GRU") for name in sorted(data) if name.startswith(kind)]
+    cells = sorted(data)
     return Shown(
         text="Given the same weights, a cell from scratch and torch's own differ by at most "
-        f"{power(worst)} in double precision, gradients included. cat([h, x]) lets one matrix do the work "
-        "of two; chunk(4) takes the four gates out of one product. Whether they also train alike is the "
-        "study's question.",
+        f"{power(worst)} in double precision, gradients included. {remark} Whether they also train alike is "
+        "the study's question.",
         table=Table(
             label="Largest difference from torch's cell with the same weights",
             head=("Cell", "Outputs", "Gradient at the input"),

@@ -13,7 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from bench.trial import visible
-from reports import answer, figures, sections, text, tuning
+from reports import answer, factorial, figures, merity, sections, text, tuning, verdicts
 from reports.book import SOURCE, Held, hold
 from reports.comparison import Comparison, compare, mean_of
 from reports.evidence import Evidence
@@ -36,7 +36,10 @@ def render(evidence: Evidence, out: Path) -> Path:
 
 
 def render_index(evidences: Sequence[Evidence], out: Path) -> Path:
-    """Write `out`/index.html: every study's question and claims, with a link to its page."""
+    """Write `out`/index.html: every study's question and claims, with a link to its page.
+
+    And links to the chapter's page and the benchmarks', where they have been written.
+    """
     found = [(c, answer.claims(c)) for c in map(compare, evidences)]
     found.sort(key=lambda pair: (-_largest(pair[1]), pair[0].evidence.study))
     studies = [
@@ -44,13 +47,19 @@ def render_index(evidences: Sequence[Evidence], out: Path) -> Path:
             "c": c,
             "claims": claims,
             "tally": answer.tally(c),
+            "self_check": answer.self_check(c),
+            "warnings": answer.warnings(c),
+            "flips": answer.flips(tuning.own_best(c)),
+            "brought": _brought(c, factorial.factorial(c)),
             "href": f"{folder_name(c.evidence.study)}/index.html",
         }
         for c, claims in found
     ]
     out.mkdir(parents=True, exist_ok=True)
     page = out / "index.html"
-    page.write_text(page_of("index.html", {"studies": studies}), encoding="utf-8", newline="\n")
+    written = {name: (out / f"{name}.html").is_file() for name in ("chapter", "benchmarks")}
+    context = {"studies": studies, **written}
+    page.write_text(page_of("index.html", context), encoding="utf-8", newline="\n")
     return page
 
 
@@ -96,9 +105,15 @@ def _jinja() -> Environment:
         finalize=_finalize,
     )
     jinja.filters |= {"number": text.number, "p": text.p_value, "count": text.count, "seconds": text.seconds,
-                      "interval": _interval, "when": _when, "short": text.short}  # fmt: skip
+                      "interval": _interval, "when": _when, "short": text.short,
+                      "level": text.level}  # fmt: skip
     jinja.tests["web"] = lambda link: link.startswith(("https://", "http://"))
-    jinja.globals |= {"mean_of": mean_of, "costs_of": sections.COSTS}
+    jinja.globals |= {
+        "mean_of": mean_of,
+        "together": verdicts.together,
+        "costs_of": sections.COSTS,
+        "fine": sections.FINE,
+    }
     return jinja
 
 
@@ -117,6 +132,8 @@ def _when(unix: float) -> str:
 
 def _context(c: Comparison) -> dict[str, Any]:
     held, found, own_best = hold(c), sections.sweeps(c), tuning.own_best(c)
+    whole = factorial.factorial(c)
+    brought = _brought(c, whole)
     environments = sections.environments(c)
     started = [r.started for arm in c.evidence.arms for r in arm.results.values() if r.started]
     return {
@@ -124,7 +141,7 @@ def _context(c: Comparison) -> dict[str, Any]:
         "study": c.evidence,
         "base": c.rows[0],
         "claims": answer.claims(c),
-        "open": answer.OPEN,
+        "open": answer.FEW if brought["parts"] else answer.OPEN,
         "tally": answer.tally(c),
         "broken": answer.broken(c),
         "fits": answer.fits(held) if held else "",
@@ -134,10 +151,13 @@ def _context(c: Comparison) -> dict[str, Any]:
         "limits": answer.limits(c, environments),
         "held": held,
         "book_source": SOURCE,
+        "merity": merity.paper_table(c),
+        "merity_source": merity.SOURCE,
         "roles": sections.roles(c),
         "passage": sections.passage(c),
         "ranks": sections.ranks(c),
-        "interactions": sections.interactions(c),
+        "whole": whole,
+        "brought": brought,
         "throughput": sections.throughput(c),
         "sweeps": found,
         "own_best": own_best,
@@ -149,7 +169,18 @@ def _context(c: Comparison) -> dict[str, Any]:
         "data": sorted({r.trial.data for arm in c.evidence.arms for r in arm.results.values()}),
         "linked": any(arm.links for arm in c.evidence.arms),
         "most": figures.PANELS,
-        "pictures": _pictures(c, held, found, own_best),
+        "pictures": _pictures(c, held, found, own_best, whole),
+    }
+
+
+def _brought(c: Comparison, whole: factorial.Factorial | None) -> dict[str, Any]:
+    """What each part brings, in the views that there are, and whether a part has them all."""
+    parts = factorial.parts(c, whole)
+    return {
+        "parts": parts,
+        "views": {v: d for v, d in factorial.VIEWS.items() if any(part.views[v] for part in parts)},
+        "whole": whole,
+        "thorough": any(all(part.views.values()) for part in parts),
     }
 
 
@@ -158,6 +189,7 @@ def _pictures(
     held: Sequence[Held],
     found: Sequence[sections.Sweep],
     own_best: Sequence[tuning.OwnBest],
+    whole: factorial.Factorial | None,
 ) -> dict[str, Markup | None]:
     """The figures for which there is data."""
     paired = any(row.contrast.differences for row in c.compared if row.contrast)
@@ -167,5 +199,7 @@ def _pictures(
         "curves": figures.curves(c) if figures.curve_rows(c) else None,
         "book": figures.book(held) if held else None,
         "sweep": figures.sweeps(found, c) if found else None,
+        "effects": figures.effects(whole, c) if whole else None,
+        "interplay": figures.interactions(whole, c) if whole else None,
         "best_of_n": figures.best_of_n(own_best, c) if figures.best_rows(own_best) else None,
     }

@@ -3,12 +3,11 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import product
 
-from bench.trial import Result, Scalar
+from bench.trial import Result
 from reports.comparison import Comparison, Row, finished, mean_of, trial_of, values
 from reports.curves import Throughput, TimeToTarget, throughput_ratio, time_to_target
-from reports.designs import Effect, factorial_effects, rank_sets
+from reports.designs import rank_sets
 from reports.evidence import Arm
 from reports.statistics import ArmSummary, summarise
 
@@ -45,10 +44,12 @@ COSTS = {
     "model_parameters": "parameters",
     "train_updates": "updates",
     "train_tokens": "tokens trained on",
-    "train_flops": "FLOPs",
+    "train_flops": "GFLOPs of training",
     "seconds": "seconds",
     "memory_peak": "peak memory (MiB)",
 }
+FINE = ("seconds", "train_flops")
+"""Costs that are shown with a decimal."""
 
 
 def roles(c: Comparison) -> tuple[tuple[str, ...], tuple[tuple[Row, tuple[Cell | None, ...]], ...]] | None:
@@ -80,29 +81,6 @@ def ranks(c: Comparison) -> tuple[tuple[Row, int, int], ...]:
     return tuple(
         sorted(((r, *sets[str(r.index)]) for r in entrants), key=lambda entry: (entry[1:], entry[0].index))
     )
-
-
-def interactions(c: Comparison) -> tuple[tuple[str, ...], tuple[Effect, ...]] | None:
-    """The effects of the largest full 2^k of switches that the arms form, or nothing."""
-    cells = {frozenset(row.arm.changes.items()): row for row in c.rows if row.index == 0 or row.contrast}
-    corners = sorted((corner for corner in cells if len(corner) > 1), key=lambda x: (-len(x), cells[x].index))
-    for corner in corners:
-        levels = sorted(corner)
-        keys = list(product((False, True), repeat=len(levels)))
-        chosen = [frozenset(level for level, on in zip(levels, key, strict=True) if on) for key in keys]
-        found = [c.rows[0] if not part else cells.get(part) for part in chosen]
-        if all(found):
-            table = {key: row.summary.values for key, row in zip(keys, found, strict=True) if row}
-            try:
-                names = [_switch(name, value) for name, value in levels]
-                return tuple(names), factorial_effects(table, names)
-            except ValueError:  # fewer than two seeds converged in every cell: nothing can be said yet
-                return None
-    return None
-
-
-def _switch(name: str, value: Scalar) -> str:
-    return name if value is True else f"{name} = {value}"
 
 
 def throughput(c: Comparison) -> tuple[tuple[Row, float, Throughput | None], ...]:
@@ -155,7 +133,7 @@ def _by_epoch(arm: Arm) -> dict[int, tuple[Sequence[float], Sequence[float]]]:
 
 
 def costs(c: Comparison) -> tuple[Costs, ...]:
-    """What else differs between the arms: parameters, updates, tokens, seconds a trial."""
+    """What else differs between the arms: parameters, updates, tokens, operations, seconds a trial."""
     spent = [{name: v for name in COSTS if (v := _cost(row.arm, name)) is not None} for row in c.rows]
     return tuple(
         Costs(row=row, values=mine, against=spent[c.base(row).index])
@@ -168,7 +146,8 @@ def _cost(arm: Arm, name: str) -> float | None:
     if name == "seconds":
         taken = [r.seconds for r in finished(arm)]
         return sum(taken) / len(taken) if taken else None
-    return mean_of(arm, name)
+    mean = mean_of(arm, name)
+    return mean / 1e9 if mean is not None and name == "train_flops" else mean
 
 
 def environments(c: Comparison) -> dict[str, str]:

@@ -87,7 +87,8 @@ def picture(name: str, title: str, description: str, draw: Callable[[bool], Figu
 def inline(name: str, title: str, description: str, draw: Callable[[], Figure]) -> Markup:
     """A figure as an `<svg>` whose ids all begin with `name`; equal figures give equal text.
 
-    A group id `armN…` set on an artist becomes `data-arm="N"`, by which the page switches arms off.
+    A group id `armN…` set on an artist becomes `data-arm="N"`, by which the page switches arms off, and one
+    that ends in `-claim` becomes `data-claim`: its text is a verdict's.
     """
     written = io.BytesIO()
     with mpl.rc_context({**STYLE, "svg.hashsalt": name}), warnings.catch_warnings():
@@ -132,6 +133,8 @@ def _plain(element: ET.Element, name: str) -> None:
         if value.startswith("url(#"):
             attributes[key] = f"url(#{name}-{value[5:]}"
     if identity := attributes.pop("id", ""):
+        if identity.endswith("-claim"):
+            attributes["data-claim"] = ""
         if part := _PART.match(identity):
             attributes["data-arm"] = part[1]
         elif element.tag != "g" and element.tag != "text":  # a group's id is never referred to

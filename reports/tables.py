@@ -96,6 +96,7 @@ def _record(row: Row, comparison: Comparison) -> dict[str, object]:
         record |= {"ratio": c and c.ratio, **_ends("ratio", c.ratio_interval if c else None)}
     record |= {"p": c and c.p, "p_adjusted": row.adjusted, "wins": c and c.wins, "pairs": c and c.pairs}
     record |= {"r": c and c.r, "verdict": row.verdict and row.verdict.word, "note": row.note}
+    record |= {"witness": "; ".join(map(str, row.shown))}
     return record
 
 

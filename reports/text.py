@@ -2,6 +2,7 @@
 
 import math
 import re
+import textwrap
 
 from bench.trial import visible
 
@@ -20,6 +21,12 @@ def short(value: object, most: int = 28) -> str:
     """`visible` in at most `most` characters, for labels that cannot wrap."""
     text = visible(value)
     return text if len(text) <= most else text[: most - 1].rstrip() + "…"
+
+
+def two_lines(value: object, width: int) -> str:
+    """`visible` broken between words into at most two lines of `width` characters."""
+    lines = textwrap.wrap(visible(value), width, break_long_words=False, max_lines=2, placeholder="…")
+    return "\n".join(short(line, width) for line in lines)
 
 
 def number(value: float | None, digits: int = 4, *, sign: bool = False) -> str:
@@ -62,6 +69,13 @@ def seconds(value: float) -> str:
     if value < 120:
         return f"{value:.1f} s"
     return f"{value / 60:.1f} min" if value < 7200 else f"{value / 3600:.1f} h"
+
+
+def level(value: object) -> str:
+    """A setting's level: on and off for a switch, 2 for 2.0."""
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return f"{value:g}" if isinstance(value, float) else visible(value)
 
 
 def csv_cell(value: object) -> object:

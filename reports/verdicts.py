@@ -1,6 +1,6 @@
 """From contrasts to words: five verdicts, and the only sentences in which a report may claim anything."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -146,6 +146,43 @@ def _undecided(c: Contrast, unit: str) -> str:
         f"{c.pairs} seeds detect {_measure(c.mde, unit)} with 80 % power; "
         f"{c.seeds_needed} would detect {_zone(c, unit).removeprefix('±')}"
     )
+
+
+_NULL = {
+    Word.IMPROVES: "an effect where there is none: distrust this study",
+    Word.WORSENS: "an effect where there is none: distrust this study",
+    Word.EQUIVALENT: "no effect, as it must be",
+    Word.NEGLIGIBLE: "no effect that matters, as it must be",
+    Word.INCONCLUSIVE: "no effect is claimed, as it must be",
+}
+
+
+def null(v: Verdict) -> str:
+    """What the verdict on a contrast of the baseline with itself says of the instrument."""
+    return f"{v.symbol} {v.word}, {_NULL[v.word]}"
+
+
+_TOGETHER = {
+    Word.IMPROVES: "together better than the two effects add up to",
+    Word.WORSENS: "together worse than the two effects add up to",
+    Word.EQUIVALENT: "the two effects add up, within ±δ",
+    Word.NEGLIGIBLE: "the two effects add up but for less than δ",
+    Word.INCONCLUSIVE: "whether the two effects add up is not decided",
+}
+
+
+def together(v: Verdict) -> str:
+    """What the verdict on an interaction says of the two factors' effects."""
+    return _TOGETHER[v.word]
+
+
+def across(part: str, views: Mapping[str, Verdict]) -> str:
+    """What several views of one part say: each word once, with the views that come to it."""
+    words: dict[Word, list[str]] = {}
+    for view, v in views.items():
+        words.setdefault(v.word, []).append(view)
+    said = [f"{word} {' and '.join(seen)}" for word, seen in words.items()]
+    return f"{part}: {'the views differ: ' if len(words) > 1 else ''}{', '.join(said)}."
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ import math
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from itertools import combinations
 from typing import Any
 
 import pytest
@@ -53,6 +54,7 @@ def result(trial: Trial, loss: float, *, parameters: int = 37598, speed: float =
         "valid_accuracy": math.exp(-0.3 * loss),
         "train_updates": 735.0,
         "train_tokens": 752640.0,
+        "train_flops": 6.0 * parameters * 752640,
         "speed_train": speed,
         "model_parameters": float(parameters),
     }
@@ -154,6 +156,41 @@ def realistic() -> Evidence:
     )
 
 
+def switched() -> Evidence:
+    """LMModel7's parts asked about in three ways: leave one out, add one to LMModel6, and the full 2⁴.
+
+    Tying brings −.2, dropout −.1, AR −.05 and TAR nothing; tying and dropout together .08 less than that.
+    """
+    on = {"tying": True, "dropout": 0.4, "alpha": 2.0, "beta": 1.0, "wd": 0.1}
+    off = {"tying": False, "dropout": 0.0, "alpha": 0.0, "beta": 0.0, "wd": 0.01}
+
+    def cell(name: str, model: str = "lm7", **changes: Any) -> Arm:
+        have = on | changes
+        t, d, a = (bool(have[key]) for key in ("tying", "dropout", "alpha"))
+        options = {key: have.pop(key) for key in ("tying", "dropout")}
+        effect = -0.2 * t - 0.1 * d + 0.08 * t * d - 0.05 * a
+        named = {"model": model} if model != "lm7" else {}
+        return arm(
+            name, effect, 0.004, model=model, options=options, settings=have, changes={**named, **changes}
+        )
+
+    keys = ("tying", "dropout", "alpha", "beta")
+    corners = [corner for n in (2, 3, 4) for corner in combinations(keys, n)]
+    without = ({key: level for key, level in off.items() if key != added} for added in off)
+    return study(
+        (
+            cell("LMModel7"),
+            *(cell(f"no {key}", **{key: off[key]}) for key in off),
+            cell("LMModel6", "lm6", **off),
+            *(cell(f"LMModel6 + {key}", "lm6", **rest) for key, rest in zip(off, without, strict=True)),
+            *(cell(f"without {' '.join(x)}", **{key: off[key] for key in x}) for x in corners),
+        ),
+        study="switched",
+        question="Which parts of LMModel7 matter?",
+        titles={"alpha": "AR", "beta": "TAR", "wd": "weight decay"},
+    )
+
+
 def hostile() -> Evidence:
     """Names that would run as markup, mathematics, a private label, a formula or the end of a string."""
     return study(
@@ -175,6 +212,11 @@ def big() -> Evidence:
 @pytest.fixture(scope="session")
 def evidence() -> Evidence:
     return realistic()
+
+
+@pytest.fixture(scope="session")
+def switched_evidence() -> Evidence:
+    return switched()
 
 
 @pytest.fixture(scope="session")

@@ -10,12 +10,14 @@ from typing import Any
 
 import pytest
 
-from bench.analyses import MEASURED, anatomy, cells, floats, learning, parts, text
+from bench.analyses import MEASURED, anatomy, cells, floats, history, learning, parts, text
 from bench.trial import canonical
 from reports import measurements, mechanics
-from reports.chapter import QUESTIONS, render
+from reports.chapter import render
 from reports.chapter_figures import power, spread
 from reports.evidence import Evidence
+from reports.questionnaire import QUESTIONNAIRE
+from reports.questions import QUESTIONS
 from reports.verdicts import Word
 
 FACTS = {"commit": "0123456789abcdef", "dirty": False, "cpu": "Xeon 8481C", "threads": 1}
@@ -29,6 +31,8 @@ def measured() -> dict[str, Any]:
         "coverage": text.coverage(),
         "targets": learning.targets(seeds=[0, 1], epochs=1),
         "stability": learning.stability(seeds=[0, 1], epochs=2),
+        "halved": learning.halved(seeds=[0, 1], epochs=1),
+        "history": history.history(count=3),
         "cells": cells.cells(seeds=[0], epochs=1),
         "spacing": floats.spacing(),
         "precision": floats.precision(steps=16),
@@ -65,7 +69,12 @@ def test_every_question_has_evidence_to_come_from() -> None:
 
 def test_the_questions_stand_in_their_order(measured, tmp_path) -> None:
     page = render(measured, [], tmp_path).read_text(encoding="utf-8")
-    assert re.findall(r'<h2 id="([a-z]+)">', page) == ["answer", *(q.id for q in QUESTIONS), "provenance"]
+    assert re.findall(r'<h2 id="([a-z]+)">', page) == [
+        "answer",
+        *(q.id for q in QUESTIONS),
+        "questionnaire",
+        "provenance",
+    ]
 
 
 def test_a_study_that_was_not_run_is_a_command_and_no_claim(measured, tmp_path) -> None:
@@ -88,7 +97,7 @@ def test_a_measurement_that_was_not_made_is_said_to_be_missing(measured, tmp_pat
 
 def test_a_study_that_was_run_speaks_through_its_verdicts(measured, evidence, tmp_path) -> None:
     page = read(render(measured, [evidence], tmp_path))
-    section = page.split("What do dropout, AR, TAR")[-1].split("Question 18")[0]
+    section = page.split("What do dropout, AR, TAR")[-1].split("Question 19")[0]
     assert "IMPROVES" in section and "LMModel7" in section
     assert "better on 10 of 10 seeds" in section
     assert "108 of 110 trials finished, 1 diverged, 1 failed" in section
@@ -155,6 +164,35 @@ def test_every_test_that_the_anatomy_names_is_there(found) -> None:
         assert f"def {row['test']}(" in tests
 
 
+def test_the_questionnaire_is_whole_and_every_line_has_evidence_that_is_there() -> None:
+    """39 questions and 4 of further research: fastbook chapter 12, "Questionnaire" and "Further Research"."""
+    numbers = [*map(str, range(1, 40)), "R1", "R2", "R3", "R4"]
+    assert [x.number for x in QUESTIONNAIRE] == numbers
+    assert all(x.sections or x.held for x in QUESTIONNAIRE)
+    assert {id for x in QUESTIONNAIRE for id in x.sections} == {q.id for q in QUESTIONS} - {
+        "training",
+        "split",
+    }  # ours
+    tests = "".join(p.read_text(encoding="utf-8") for p in Path(__file__).parents[1].glob("bench/test_*.py"))
+    for x in QUESTIONNAIRE:
+        assert not x.held or f"def test_{x.held.replace(' ', '_')}(" in tests
+
+
+def test_without_detaching_each_batch_adds_to_what_is_held(found) -> None:
+    kept, cut = found["history"]["not detached"], found["history"]["detached"]
+    assert len(set(cut["nodes"])) == len(set(cut["bytes"])) == 1
+    for grown in (kept["nodes"], kept["bytes"]):
+        assert grown[0] < grown[1] < grown[2] and grown[2] - grown[1] == grown[1] - grown[0]
+    assert f"walks through {kept['nodes'][-1]} nodes" in mechanics.history(found["history"]).text
+
+
+def test_training_in_half_the_precision_is_another_training_of_the_same_seeds(found) -> None:
+    whole, half = found["halved"]["float32"], found["halved"]["bfloat16"]
+    assert set(whole) == set(half) == {"0", "1"}
+    assert all(0 < abs(whole[seed] - half[seed]) < 0.2 for seed in whole)
+    assert measurements.halved(found["halved"]).judged is not None
+
+
 def test_the_same_evidence_gives_the_same_bytes(measured, evidence, tmp_path) -> None:
     first = render(measured, [evidence], tmp_path / "a").read_bytes()
     assert first == render(measured, [evidence], tmp_path / "b").read_bytes()
@@ -163,7 +201,7 @@ def test_the_same_evidence_gives_the_same_bytes(measured, evidence, tmp_path) ->
 def test_the_page_asks_for_nothing_and_its_ids_are_its_own(measured, evidence, tmp_path) -> None:
     page = render(measured, [evidence], tmp_path).read_text(encoding="utf-8")
     assert "default-src &#39;none&#39;" in page
-    assert not re.search(r"""(?:src|href)=["'](?!#|[a-z-]+/index\.html["'])""", page)
+    assert not re.search(r"""(?:src|href)=["'](?!#|([a-z-]+/)?index\.html["'])""", page)
     ids = re.findall(r'\sid="([^"]+)"', page)
     assert len(ids) == len(set(ids))
     assert " style=" not in page

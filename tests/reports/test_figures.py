@@ -97,6 +97,15 @@ def test_hostile_names_are_text_in_a_picture(hostile_evidence):
         assert shown in texts
 
 
+def test_long_names_that_differ_at_their_ends_are_told_apart(make_arm, make_study):
+    names = ("no tying, no dropout, no AR", "no tying, no dropout, no TAR")
+    arms = [make_arm(name, 0.1, settings={"clip": float(i + 1)}) for i, name in enumerate(names)]
+    wide, narrow = svgs(figures.forest(compare(make_study((make_arm("base", 0.0), *arms)))))
+    for ends in ("no AR", "no TAR"):
+        assert any((t.text or "").endswith(ends) for t in wide.iter("text"))
+    assert set(names) <= {t.text for t in narrow.iter("text")}
+
+
 def test_a_private_looking_name_keeps_its_panel(hostile_evidence):
     titles = [t.text for t in svgs(figures.curves(compare(hostile_evidence)))[0].iter("text")]
     assert "_base" in titles

@@ -72,23 +72,24 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     options.add_argument(f"--user-data-dir={tmp_path_factory.mktemp('profile')}")
     options.set_capability("goog:loggingPrefs", {"performance": "ALL", "browser": "ALL"})
     driver = webdriver.Chrome(options=options, service=Service(DRIVER))
-    driver.set_script_timeout(60)
+    driver.set_script_timeout(300)
     yield Browser(driver)
     driver.quit()
 
 
 @pytest.fixture(scope="module")
-def pages(evidence, hostile_evidence, tmp_path_factory) -> dict[str, Path]:
+def pages(evidence, switched_evidence, hostile_evidence, tmp_path_factory) -> dict[str, Path]:
     out = tmp_path_factory.mktemp("out")
     return {
         "report": render(evidence, out),
+        "switched": render(switched_evidence, out),
         "hostile": render(hostile_evidence, out),
         "index": render_index([evidence, hostile_evidence], out),
         "chapter": render_chapter({}, [evidence], out),
     }
 
 
-@pytest.mark.parametrize("name", ["report", "hostile", "index", "chapter"])
+@pytest.mark.parametrize("name", ["report", "switched", "hostile", "index", "chapter"])
 def test_the_page_asks_for_nothing_and_logs_nothing(browser, pages, name):
     browser.open(pages[name])
     assert browser.requests() == [pages[name].as_uri()]
@@ -98,7 +99,14 @@ def test_the_page_asks_for_nothing_and_logs_nothing(browser, pages, name):
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize(
     ("name", "width"),
-    [("report", 1280), ("report", 390), ("hostile", 1280), ("index", 390), ("chapter", 1280)],
+    [
+        ("report", 1280),
+        ("report", 390),
+        ("switched", 1280),
+        ("hostile", 1280),
+        ("index", 390),
+        ("chapter", 1280),
+    ],
 )
 def test_axe_finds_nothing(browser, pages, name, width, scheme):
     browser.open(pages[name], width=width, scheme=scheme)
@@ -111,7 +119,7 @@ def test_axe_would_find_a_fault(browser, pages):
     assert [v.split(":")[0] for v in browser.violations()] == ["html-has-lang"]
 
 
-@pytest.mark.parametrize("name", ["report", "hostile", "index", "chapter"])
+@pytest.mark.parametrize("name", ["report", "switched", "hostile", "index", "chapter"])
 @pytest.mark.parametrize("width", [320, 390, 800, 1280])
 def test_nothing_scrolls_sideways(browser, pages, name, width):
     browser.open(pages[name], width=width)
@@ -123,6 +131,14 @@ def test_the_answer_stands_in_the_first_screen(browser, pages):
     browser.open(pages["report"])
     assert browser.ask("return document.querySelector('.claims li').getBoundingClientRect().bottom") < 450
     assert browser.ask("return document.querySelector('.tally').getBoundingClientRect().bottom") < 450
+
+
+def test_what_each_part_brings_stands_whole_in_the_first_screen(browser, pages):
+    browser.open(pages["switched"])
+    bottom = "return document.querySelector('.parts tbody').getBoundingClientRect().bottom"
+    assert browser.ask(bottom) < 900  # the height of the window
+    read = "return [...document.querySelectorAll('.parts tbody th')].map((e) => e.firstChild.textContent)"
+    assert browser.ask(read) == ["tying", "dropout", "AR", "TAR", "weight decay"]
 
 
 def test_dark_mode_reaches_the_pictures(browser, pages):

@@ -183,19 +183,23 @@ def test_warnings_name_dead_toggles_missing_witnesses_and_arms_below_a_floor(mak
         "twin: dead toggle: the weights equal the baseline's bit for bit, so the change did nothing" in said
     )
     assert "blind: no proof that tar took effect" in said
-    assert "base: worse than bigram counts" in said and "bigrams: worse than bigram counts" not in said
+    assert "base: ▼ WORSENS against bigram counts" in said
+    assert not [one for one in said if one.startswith("bigrams")]
+
+
+def test_an_arm_is_below_a_floor_by_verdict_and_never_by_its_mean_alone(make_arm, make_study):
+    floor = make_arm("bigrams", -0.01, 0.0, model="floor-bigram")
+    few = make_study((make_arm("base", 0.0, seeds=4), replace(floor)))
+    noisy = make_study((make_arm("base", 0.0, spread=0.2), floor))
+    for evidence in (few, noisy):
+        c = compare(evidence)
+        assert c.rows[0].summary.mean > c.rows[1].summary.mean and warnings(c) == ()
 
 
 def test_an_undecided_arm_comes_with_what_would_decide_it(evidence):
     said = " ".join(limits(compare(evidence), {"cpu": "Xeon"}))
     assert re.search(r"tying: 10 pairs of seeds would mostly miss an effect under 0\.\d+ nats", said)
     assert "given convergence" in said and "Xeon" in said
-
-
-def test_the_largest_full_factorial_is_found_with_its_interaction(evidence):
-    names, effects = sections.interactions(compare(evidence))
-    assert names == ("dropout = 0.4", "tying")
-    assert [e.factors for e in effects] == [("dropout = 0.4",), ("tying",), ("dropout = 0.4", "tying")]
 
 
 def test_a_sweep_joins_arms_that_differ_in_the_rate_alone(evidence):
@@ -210,6 +214,29 @@ def test_roles_are_pooled_over_finished_seeds(evidence):
     assert by_arm["LMModel6"][0].targets == 10_000 and by_arm["no reset"][0].targets == 9_000
     hits = [r.roles["separator"][1] for r in evidence.arms[0].results.values()]
     assert by_arm["LMModel6"][0].accuracy == sum(hits) / 10_000
+
+
+def test_the_ledger_of_confounds_has_every_cost_and_its_difference_from_the_baseline(evidence, page):
+    costs = {line.row.arm.name: line for line in sections.costs(compare(evidence))}
+    gflops = 6 * 752640 / 1e9  # for each parameter of the synthetic trials
+    assert costs["LMModel6"].values["train_flops"] == pytest.approx(37598 * gflops)
+    fewer = costs["LMModel7"]
+    assert fewer.against["train_flops"] - fewer.values["train_flops"] == pytest.approx(4096 * gflops)
+    assert "GFLOPs of training" in page and "−18.5" in page  # 4096 · 6 · 752640 = 18.50e9
+    assert {"model_parameters", "train_updates", "train_tokens", "seconds"} <= fewer.values.keys()
+
+
+def test_an_arm_whose_operations_nobody_counted_has_a_dash_among_the_costs(evidence, make_arm, tmp_path):
+    own = make_arm("mine", 0.1, model="my-cell")
+    bare = {
+        s: replace(r, metrics={k: v for k, v in r.metrics.items() if k != "train_flops"})
+        for s, r in own.results.items()
+    }
+    arms = (*evidence.arms[:1], replace(own, results=bare))
+    line = sections.costs(compare(replace(evidence, arms=arms)))[1]
+    assert "train_flops" not in line.values
+    html = render(replace(evidence, arms=arms), tmp_path).read_text(encoding="utf-8")
+    assert '<td class="num" data-value="">–</td>' in html
 
 
 def test_a_miss_counts_as_the_whole_budget(evidence):
@@ -261,9 +288,9 @@ def test_a_plan_younger_than_its_first_trial_is_said_aloud(evidence, tmp_path, p
 
 
 def test_five_hundred_trials_stay_under_three_megabytes_and_twenty_seconds(big_evidence, tmp_path):
-    began = time.perf_counter()
+    began = time.process_time()  # what others do on this machine does not count
     page = render(big_evidence, tmp_path)
-    assert time.perf_counter() - began < 20
+    assert time.process_time() - began < 20
     assert page.stat().st_size < 3_000_000
 
 
@@ -272,6 +299,9 @@ def test_the_index_ranks_studies_and_links_to_their_pages(
 ):
     small = make_study((make_arm("base", 0.0), make_arm("b", 0.1, settings={"clip": 1.0})), study="small")
     text = render_index([small, evidence, hostile_evidence], tmp_path).read_text(encoding="utf-8")
+    assert 'href="chapter.html"' not in text
+    (tmp_path / "chapter.html").touch()
+    assert 'href="chapter.html"' in render_index([evidence], tmp_path).read_text(encoding="utf-8")
     links = [a["href"] for tag, a in Page(text).tags if tag == "a" and a["href"].endswith("index.html")]
     first = list(dict.fromkeys(links))
     # the largest sure effects: about .61, .49 and .10 nats
@@ -280,6 +310,15 @@ def test_the_index_ranks_studies_and_links_to_their_pages(
         "regularization/index.html",
         "small/index.html",
     ]
+
+
+def test_the_index_says_what_failed_and_what_the_instrument_shows_of_itself(
+    evidence, make_arm, make_study, tmp_path
+):
+    aa = make_study((make_arm("base", 0.0), make_arm("A/A", 0.0, spread=0.01)), study="small")
+    page = Page(render_index([evidence, aa], tmp_path).read_text(encoding="utf-8"))
+    assert "108 of 110 trials finished, 1 diverged, 1 failed" in page
+    assert "the baseline against itself under other seeds: ≡ EQUIVALENT, no effect, as it must be" in page
 
 
 def test_an_index_of_nothing_says_so(tmp_path):
@@ -295,5 +334,5 @@ def test_tables_are_light_to_import():
 def test_an_effect_of_the_baseline_against_itself_is_a_warning(make_arm, make_study, tmp_path):
     same = make_study((make_arm("base", 0.0), make_arm("A/A: the baseline again", 0.0, spread=0.01)))
     shifted = make_study((make_arm("base", 0.0), make_arm("A/A: the baseline again", 0.3)))
-    assert "no effect, as it must be" in render(same, tmp_path).read_text()
+    assert "≡ EQUIVALENT, no effect, as it must be" in render(same, tmp_path).read_text()
     assert "distrust this study" in render(shifted, tmp_path).read_text()

@@ -12,7 +12,7 @@ from reports import figures
 from reports.answer import flips, limits
 from reports.comparison import compare
 from reports.evidence import Tuned
-from reports.render import render
+from reports.render import render, render_index
 from reports.tuning import own_best
 
 LEVELS = (0.001, 0.003, 0.01)
@@ -85,6 +85,13 @@ def test_a_flip_is_flagged_in_words_and_with_a_symbol_in_section_and_answer(tune
     assert "⇄ FLIP clipped: The verdict flips" in answer
     assert "WORSENS at the shared learning rate and at each arm" in text
     assert text.count("⇄ FLIP") == 3  # answer, table, and what the sign means
+
+
+def test_the_index_flags_a_flip_beside_the_answer(tuned, tmp_path):
+    html = render_index([tuned], tmp_path).read_text(encoding="utf-8")
+    text = " ".join(re.sub(r"<style.*?</style>|<[^>]+>", " ", html, flags=re.S).split())
+    assert "⇄ FLIP clipped: The verdict flips: WORSENS at the shared learning rate" in text
+    assert text.count("⇄ FLIP") == 1
 
 
 def test_the_page_states_the_budget_and_the_winner(text):

@@ -1,0 +1,179 @@
+"""What the switches of a study bring: beside all the others, alone, and on average over the rest.
+
+A switch is a setting with two levels. It is on at the level that is not nothing (0 or false), and where
+both are something, at the baseline's.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations, product
+
+from bench.trial import Scalar
+from reports.comparison import Comparison, Row, trial_of
+from reports.designs import Cells, Effect, factorial_effects
+from reports.statistics import ArmSummary, contrast, holm, summarise
+from reports.verdicts import Verdict, across, verdict
+
+BESIDE, ALONE, AVERAGE = "beside all the others", "alone", "on average"
+VIEWS = {BESIDE: "leave one out", ALONE: "add one", AVERAGE: "over all settings of the others, factorial"}
+"""What can be asked about a part, and the design that asks it."""
+
+
+@dataclass(frozen=True)
+class Switch:
+    """A setting, what people call it, and its levels."""
+
+    key: str
+    name: str
+    off: Scalar
+    on: Scalar
+
+
+@dataclass(frozen=True, kw_only=True)
+class Factorial:
+    """A full 2^k of switches that the arms form: its cells by (switch on, …), and its effects."""
+
+    switches: tuple[Switch, ...]
+    cells: Cells
+    effects: tuple[Effect, ...]
+
+    @property
+    def pairs(self) -> tuple[tuple[int, int], ...]:
+        """Every two switches, as positions."""
+        return tuple(combinations(range(len(self.switches)), 2))
+
+    def at(self, pair: tuple[int, int], levels: tuple[bool, bool]) -> ArmSummary:
+        """The metric with two switches off or on, averaged over the others within each seed."""
+        chosen = [values for key, values in self.cells.items() if tuple(key[i] for i in pair) == levels]
+        seeds = self.effects[0].seeds
+        return summarise({seed: sum(v[seed] for v in chosen) / len(chosen) for seed in seeds})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """One switch, and what switching it on does in each view of the study; None where it has none."""
+
+    switch: Switch
+    views: Mapping[str, Verdict | None]
+
+    @property
+    def differs(self) -> bool:
+        """Whether two views come to another verdict."""
+        return len({v.word for v in self.views.values() if v}) > 1
+
+    @property
+    def sentence(self) -> str:
+        """What the views say, side by side."""
+        return across(self.switch.name, {view: v for view, v in self.views.items() if v})
+
+
+def factorial(c: Comparison) -> Factorial | None:
+    """The largest full 2^k of switches, k ≥ 2, that the baseline and its arms form, or nothing."""
+    cells: dict[frozenset[tuple[str, Scalar]], Row] = {}
+    for row in _entrants(c):
+        if not row.arm.against:  # the baseline comes first, and an A/A arm does not take its place
+            cells.setdefault(frozenset(row.arm.changes.items()), row)
+    order = {cell: row.index for cell, row in cells.items()}
+    corners = [corner for corner in cells if len(corner) > 1 and 2 ** len(corner) <= len(cells)]
+    corners.sort(key=lambda x: (-len(x), order[x]))
+    for corner in corners:
+        moves = sorted(corner, key=lambda move: order.get(frozenset([move]), 0))
+        switches = [_switch(c, key, level) for key, level in moves]
+        table = {}
+        for moved in product((False, True), repeat=len(moves)):
+            part = frozenset(move for move, here in zip(moves, moved, strict=True) if here)
+            on = tuple(
+                (level == s.on) is here for s, (_, level), here in zip(switches, moves, moved, strict=True)
+            )
+            if part in cells:
+                table[on] = cells[part].summary.values
+        if len(table) == 2 ** len(moves):
+            return _measured(c, switches, table)
+    return None
+
+
+def _measured(c: Comparison, switches: Sequence[Switch], table: Cells) -> Factorial | None:
+    names, delta, lower = [s.name for s in switches], c.evidence.equivalence, c.lower_is_better
+    try:
+        effects = factorial_effects(table, names, delta=delta, lower_is_better=lower)
+    except ValueError:  # fewer than two seeds converged in every cell: nothing can be said yet
+        return None
+    return Factorial(switches=tuple(switches), cells=table, effects=effects)
+
+
+def parts(c: Comparison, whole: Factorial | None) -> tuple[Part, ...]:
+    """The switches that more than one view of the study asks about; Holm over the switches of each view."""
+    base, near = c.rows[0], _neighbours(c, c.rows[0])
+    switches = {key: _switch(c, key, _settings(row)[key]) for key, row in near.items()}
+    opposite = _row_of(c, {**_settings(base), **{key: _settings(row)[key] for key, row in near.items()}})
+    far = _neighbours(c, opposite) if opposite else {}
+    pairs: dict[str, dict[str, tuple[Row, Row]]] = {BESIDE: {}, ALONE: {}}
+    for key, switch in switches.items():
+        full, empty = (BESIDE, ALONE) if _settings(base)[key] == switch.on else (ALONE, BESIDE)
+        pairs[full][key] = (base, near[key])
+        if opposite and key in far and opposite is not near[key]:
+            pairs[empty][key] = (opposite, far[key])
+    found = {view: _judged(c, asked, switches) for view, asked in pairs.items()}
+    found[AVERAGE] = (
+        {s.key: effect.verdict for s, effect in zip(whole.switches, whole.effects, strict=False)}
+        if whole
+        else {}
+    )
+    views = {key: {view: verdicts.get(key) for view, verdicts in found.items()} for key in switches}
+    return tuple(
+        Part(switch=switches[key], views=seen)
+        for key, seen in views.items()
+        if sum(v is not None for v in seen.values()) > 1
+    )
+
+
+def _judged(
+    c: Comparison, pairs: Mapping[str, tuple[Row, Row]], switches: Mapping[str, Switch]
+) -> dict[str, Verdict]:
+    """On against off for every switch, corrected together."""
+    contrasts = {}
+    for key, pair in pairs.items():
+        on, off = sorted(pair, key=lambda row: _settings(row)[key] != switches[key].on)
+        contrasts[key] = contrast(
+            on.summary.values,
+            off.summary.values,
+            delta=c.evidence.equivalence,
+            lower_is_better=c.lower_is_better,
+            family=len(pairs),
+        )
+    adjusted = holm([k.p for k in contrasts.values()])
+    return {key: verdict(k, p) for (key, k), p in zip(contrasts.items(), adjusted, strict=True) if k.pairs}
+
+
+def _entrants(c: Comparison) -> list[Row]:
+    """The arms that have results of the baseline's task."""
+    return [row for row in c.rows if row.index == 0 or row.contrast]
+
+
+def _settings(row: Row) -> dict[str, Scalar]:
+    """What the arm is trained with. Two names of one network are one model if all options are equal."""
+    trial = trial_of(row.arm)
+    return {key: value for key, value in trial.factors().items() if key != "model"} if trial else {}
+
+
+def _neighbours(c: Comparison, row: Row) -> dict[str, Row]:
+    """By setting, the arm that differs from this one in that setting alone, where there is one such level."""
+    here = _settings(row)
+    found: dict[str, dict[Scalar, Row]] = {}
+    for other in _entrants(c):
+        there = _settings(other)
+        differing = [key for key in here if there.get(key) != here[key]]
+        if len(differing) == 1 and there.keys() == here.keys():
+            found.setdefault(differing[0], {}).setdefault(there[differing[0]], other)
+    return {key: next(iter(rows.values())) for key, rows in found.items() if len(rows) == 1}
+
+
+def _row_of(c: Comparison, settings: Mapping[str, Scalar]) -> Row | None:
+    return next((row for row in _entrants(c) if _settings(row) == settings), None)
+
+
+def _switch(c: Comparison, key: str, level: Scalar) -> Switch:
+    """The switch between the baseline's level and another one."""
+    own = _settings(c.rows[0]).get(key, level)
+    off, on = (own, level) if level and not own else (level, own)
+    return Switch(key, c.evidence.titles.get(key, key.replace("_", " ")), off, on)

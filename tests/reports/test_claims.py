@@ -1,0 +1,87 @@
+"""No claiming word stands on a page outside a text that was generated from a verdict: those are marked."""
+
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import pytest
+
+from reports.render import render, render_index
+
+CLAIMING = re.compile(
+    r"\b(improv\w*|worsen\w*|better|worse|best|helps?|hurts?|harm\w*|degrad\w*|benefi\w*|wins?|beats?|equal\w*|"
+    r"equivalen\w*|significan\w*|insignificant|negligible|inconclusive|no (?:effect|difference)|the same as|"
+    r"outperform\w*|superior|inferior|faster|slower)\b",
+    re.I,
+)
+EXPLAINED = (  # what the page says of its own signs, and of no arm
+    r"\w+ is better\.",  # the metric's direction, declared before the first trial
+    r"← better Δ [\w ]+(?: \(\w+\))? worse →",  # the axis of the forest plot
+    r"the stronger the shade, the better",
+    r"solid where the arm is better, dashed where it is not",
+    r"1 plus the arms that are significantly better, up to all arms less those that are significantly worse",
+    r"an arm is equivalent when the whole 90 % interval lies within",
+    r"A large p elsewhere on this page is not equivalence",
+    r"Rank sets Equivalence|Mean Equivalence|ranks? Equivalence|Equivalence Two one-sided tests",  # headings
+    r"\br Verdict|\bp Wins r\b",  # column headings
+)
+
+
+class Unmarked(HTMLParser):
+    """The text of a page outside elements that are marked as generated from a verdict."""
+
+    VOID = ("meta", "br", "input", "link", "img")
+
+    def __init__(self, html):
+        super().__init__()
+        self.open, self.text = [], []
+        self.feed(html)
+
+    def handle_starttag(self, tag, attrs):
+        if tag not in self.VOID:
+            self.open.append((tag, tag in ("style", "script") or "data-claim" in dict(attrs)))
+
+    def handle_startendtag(self, tag, attrs):
+        pass
+
+    def handle_endtag(self, tag):
+        assert self.open.pop()[0] == tag
+
+    def handle_data(self, data):
+        if not any(marked for _, marked in self.open):
+            self.text.append(data)
+
+
+def unmarked_claims(html):
+    """Claiming words, each with what stands around it, outside marked and explained texts."""
+    text = " ".join(" ".join(Unmarked(html).text).split())
+    for explained in EXPLAINED:
+        text = re.sub(explained, "·", text)
+    return [text[max(0, m.start() - 40) : m.end() + 40] for m in CLAIMING.finditer(text)]
+
+
+@pytest.fixture(scope="module")
+def pages(evidence, switched_evidence, tmp_path_factory):
+    out = tmp_path_factory.mktemp("out")
+    found = {e.study: render(e, out) for e in (evidence, switched_evidence)}
+    found["index"] = render_index([evidence, switched_evidence], out)
+    return {name: page.read_text(encoding="utf-8") for name, page in found.items()}
+
+
+@pytest.mark.parametrize("name", ["regularization", "switched", "index"])
+def test_no_claiming_word_stands_outside_a_sentence_of_a_verdict(pages, name):
+    assert unmarked_claims(pages[name]) == []
+
+
+@pytest.mark.parametrize(
+    "claim", ["AR helps.", "TAR has no effect.", "Tying is significantly better.", "It outperforms LMModel6."]
+)
+def test_a_claim_that_someone_writes_by_hand_is_found(evidence, tmp_path, claim):
+    page = render_index([replace(evidence, question=claim)], tmp_path).read_text(encoding="utf-8")
+    assert len(unmarked_claims(page)) >= 1
+
+
+def test_the_verdicts_themselves_are_marked_and_not_left_out(pages):
+    shown = re.sub(r"<style.*?</style>|<script.*?</script>|<[^>]+>", " ", pages["switched"], flags=re.S)
+    words = [word.lower() for word in CLAIMING.findall(shown)]
+    assert words.count("improves") > 10 and words.count("worsens") > 10 and words.count("equivalent") > 3
