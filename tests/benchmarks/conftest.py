@@ -1,0 +1,112 @@
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ablations.process import ENVIRONMENT
+
+HERE = Path(__file__).parent
+if str(HERE) not in sys.path:  # the peers are imported here and in their own processes
+    sys.path.append(str(HERE))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Profile:
+    """How much is measured."""
+
+    rounds: int  # of every arm, in turn
+    epochs: int  # of the chapter's 4 to 15, from which a whole trial is worked out
+    sizes: tuple[tuple[int, int], ...]  # (batch, hidden) of throughput
+    families: tuple[str, ...]  # models of throughput and growth
+    growth: int  # doublings
+    seeds: int  # of the study of eight models
+
+
+TINY = Profile(rounds=1, epochs=1, sizes=((64, 64),), families=("lm4",), growth=1, seeds=1)
+SHORT = Profile(
+    rounds=3,
+    epochs=2,
+    sizes=((64, 64), (256, 64), (1024, 64), (64, 256), (256, 256), (64, 1024)),
+    families=("lm4", "lm6"),
+    growth=3,
+    seeds=5,
+)
+GRID = tuple((batch, hidden) for batch in (64, 128, 256, 512, 1024) for hidden in (64, 128, 256, 512, 1024))
+FULL = Profile(
+    rounds=5,
+    epochs=4,
+    sizes=GRID,
+    families=("lm4", "lm5", "lm6", "gru", "lstm-chunk"),
+    growth=4,
+    seeds=10,
+)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--full", action="store_true", help="benchmarks: more sizes, more rounds; hours")
+
+
+@pytest.fixture
+def profile(benchmark, pytestconfig: pytest.Config) -> Profile:
+    """Tiny where nothing is measured, so that benchmarks run with every test and do not rot."""
+    return TINY if benchmark.disabled else FULL if pytestconfig.getoption("--full", default=False) else SHORT
+
+
+class Process:
+    """`measures.py` in a process of its own; `ask` waits for one answer."""
+
+    def __init__(self, environment: dict[str, str]) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, str(HERE / "measures.py")],
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def ask(self, do: str, **words: Any) -> dict[str, Any]:
+        """One measurement, by the name of its function. Raises if the process ends over it."""
+        assert self.process.stdin and self.process.stdout
+        print(json.dumps({"do": do, **words}), file=self.process.stdin, flush=True)
+        answer = self.process.stdout.readline()
+        if not answer:
+            raise RuntimeError(f"{do} {words} ended its process: exit code {self.process.wait()}")
+        return json.loads(answer)
+
+    def close(self) -> None:
+        self.process.communicate(timeout=60)
+
+
+@pytest.fixture(scope="session")
+def ours() -> Iterator[Process]:
+    """A process with what every trial's process has."""
+    yield from _process({**os.environ, **ENVIRONMENT})
+
+
+@pytest.fixture(scope="session")
+def theirs() -> Iterator[Process]:
+    """A process as it comes."""
+    yield from _process({name: value for name, value in os.environ.items() if name not in ENVIRONMENT})
+
+
+def _process(environment: dict[str, str]) -> Iterator[Process]:
+    process = Process(environment)
+    yield process
+    process.close()
+
+
+@pytest.fixture
+def clean() -> Callable[[Path], dict[str, str]]:
+    """The environment of a command that keeps its results and its MLflow in a folder."""
+
+    def made(folder: Path) -> dict[str, str]:
+        kept = {name: value for name, value in os.environ.items() if name not in ENVIRONMENT}
+        return {**kept, "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db"}
+
+    return made

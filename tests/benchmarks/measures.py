@@ -1,0 +1,162 @@
+"""What benchmarks ask of a process of its own: one line of JSON in, one line of JSON out, until the end.
+
+So each arm of a comparison has the environment that it has in real use (malloc's settings, one thread), no
+arm finds what another one left, and arms take turns without starting anew.
+"""
+
+import ctypes
+import json
+import os
+import resource
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from dataclasses import asdict, replace
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+
+from bench import environment, flops, throughput
+from bench.corpus import Batches
+from bench.machine import facts
+from bench.models.registry import spec_of
+from bench.run import build, run_trial
+from bench.training import loop
+from bench.trial import Trial, canonical
+
+VOCAB = 30  # as Human Numbers
+
+
+def chapter(model: str, **changes: Any) -> Trial:
+    """A model of the zoo in its chapter settings."""
+    spec = spec_of(model)
+    return Trial(model=model, seed=0, options=spec.options, **{**spec.settings, **changes})
+
+
+def trial(arm: str, model: str, epochs: int) -> dict[str, float]:
+    """Seconds before the first update and a mean epoch, validation included, of one arm."""
+    if arm in ("notebook", "script"):
+        import peers
+
+        return asdict(getattr(peers, arm)(model, epochs))
+    result = run_trial(chapter(model, engine=arm, epochs=epochs))
+    training = sum(e.train_seconds + e.valid_seconds for e in result.epochs)
+    begun = result.metrics["speed_seconds"] - training
+    return {"start": begun, "epoch": training / epochs, "loss": result.epochs[-1].valid_loss}
+
+
+def pace(model: str, updates: int, batch: int = 64, window: int = 16, **options: int) -> dict[str, float]:
+    """Tokens a second in training and in evaluation, on random tokens, and how much arithmetic that was.
+
+    The first epoch warms up and is not counted.
+    """
+    device, plan = environment.device(), chapter(model, epochs=2, batch=batch, window=window, horizon=0)
+    plan = replace(plan, options={**plan.options, **options})
+    net = build(plan, VOCAB)
+    data = _random(updates, batch, window)
+    record = loop.train(plan, net, data, data, device)
+    last, operations = record.epochs[-1], flops.training_flops(replace(plan, epochs=1), net, updates)
+    return {
+        "train": data.tokens / last.train_seconds,
+        "evaluate": data.tokens / last.valid_seconds,
+        "update": last.train_seconds / updates,
+        "flops": operations / last.train_seconds,
+        **throughput.gpu_use(device),
+    }
+
+
+def _random(updates: int, batch: int, window: int) -> Batches:
+    generator = torch.Generator().manual_seed(0)
+    text = torch.randint(VOCAB, (updates * batch, window + 1), generator=generator)
+    rows = torch.arange(updates * batch).view(updates, batch)
+    inputs, targets = text[:, :-1].contiguous(), text[:, 1:].contiguous()
+    return Batches(inputs, targets, positions=targets, rows=rows, rest=rows.flatten()[:0])
+
+
+def peak(size: int, times: int) -> dict[str, float]:
+    """Most operations a second that a product of two square matrices reaches, in single precision."""
+    device = environment.device()
+    a, b = torch.randn(2, size, size, device=device)
+    clock, best = throughput.Clock(device), 0.0
+    for _ in range(times):
+        clock.lap()
+        a @ b
+        best = max(best, 2 * size**3 / clock.lap())
+    return {"flops": best}
+
+
+def seeds(count: int, model: str, workers: int) -> dict[str, float]:
+    """Seconds to train so many seeds of one epoch side by side, each in a process of its own."""
+    from ablations.ledger import Ledger
+    from ablations.runner import run_trials
+
+    trials = [replace(chapter(model, epochs=1), seed=seed) for seed in range(count)]
+    with TemporaryDirectory() as folder:
+        begun = time.perf_counter()
+        tally = run_trials(trials, Ledger(Path(folder)), preload=("bench.preload",), workers=workers)
+        seconds = time.perf_counter() - begun
+    assert tally.done == count
+    return {"seconds": seconds}
+
+
+def result(model: str, epochs: int) -> dict[str, Any]:
+    """A whole result, as the ledger keeps it."""
+    return json.loads(canonical(run_trial(chapter(model, epochs=epochs)).to_dict()))
+
+
+def cpu(command: list[str], folder: str, results: str) -> dict[str, float]:
+    """CPU seconds of a command and of all that it started, the orphans too: this process adopts them."""
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    before = _children()
+    where = ["--results", results, "--out", f"{results}-reports"]
+    environment = {**os.environ, "MLFLOW_TRACKING_URI": f"sqlite:///{results}.db"}
+    subprocess.run([*command, *where], cwd=folder, env=environment, check=True, stdout=sys.stderr)
+    with suppress(ChildProcessError):
+        while True:
+            os.wait()
+    return {"seconds": _children() - before}
+
+
+PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
+
+
+def _children() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def machine() -> dict[str, Any]:
+    """What the numbers were measured on."""
+    known = facts()
+    kept = (
+        "commit",
+        "dirty",
+        "python",
+        "platform",
+        "cpu",
+        "cpu_capability",
+        "cpus",
+        "device",
+        "gpu",
+        "packages",
+    )
+    return {"load": median(os.getloadavg()), **{name: known[name] for name in kept if name in known}}
+
+
+def main() -> None:
+    """Answer until standard input ends. What a measurement prints goes to standard error."""
+    answers = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)
+    environment.deterministic()
+    for line in sys.stdin:
+        words = json.loads(line)
+        answer = globals()[words.pop("do")](**words)
+        print(json.dumps(answer), file=answers)
+
+
+if __name__ == "__main__":
+    main()

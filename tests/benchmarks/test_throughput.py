@@ -1,0 +1,74 @@
+"""Tokens a second by batch and hidden size, their share of the arithmetic limit, and what growth costs."""
+
+import os
+
+import pytest
+
+OPERATIONS = 3e10  # of a measurement, about: large networks make fewer updates
+FEWEST, MOST = 2, 40
+DOUBLED = ("hidden", "layers", "window")
+
+
+@pytest.mark.benchmark(group="throughput")
+def test_tokens_a_second(benchmark, profile, ours):
+    """Every size of every family in turn, so that a busy minute falls on all of them alike."""
+    grid = [(family, batch, hidden) for family in profile.families for batch, hidden in profile.sizes]
+    cells = {cell: [] for cell in grid}
+    peaks: list[float] = []
+
+    def measure() -> None:
+        peaks.append(ours.ask("peak", size=64 if benchmark.disabled else 1024, times=10)["flops"])
+        for family, batch, hidden in grid:
+            updates = 2 if benchmark.disabled else _updates(batch, hidden)
+            words = {"model": family, "updates": updates, "batch": batch, "hidden": hidden}
+            cells[family, batch, hidden].append(ours.ask("pace", **words))
+
+    benchmark.pedantic(measure, rounds=profile.rounds)
+    assert all(len(measured) == profile.rounds for measured in cells.values())
+    benchmark.extra_info.update(
+        peak=max(peaks),
+        machine=ours.ask("machine"),
+        cells=[
+            {"model": family, "batch": batch, "hidden": hidden, "measured": measured}
+            for (family, batch, hidden), measured in cells.items()
+        ],
+    )
+
+
+@pytest.mark.benchmark(group="growth")
+def test_what_growth_costs(benchmark, profile, ours):
+    """Seconds an update as one size doubles and the others stay, and seconds of so many seeds."""
+    sizes = {"hidden": 64, "layers": 1, "window": 16}
+    points: dict[tuple[str, str, int], list[float]] = {}
+
+    def note(family: str, what: str, size: int, seconds: float) -> None:
+        points.setdefault((family, what, size), []).append(seconds)
+
+    def measure() -> None:
+        for step in range(profile.growth + 1):
+            for family in profile.families:
+                for what in DOUBLED:
+                    if family == "lm4" and what == "layers":  # it has one
+                        continue
+                    size = sizes[what] * 2**step
+                    words = {"updates": 2 if benchmark.disabled else 20, what: size}
+                    if family != "lm4":
+                        words = {"layers": sizes["layers"], **words}
+                    note(family, what, size, ours.ask("pace", model=family, **words)["update"])
+            workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+            seconds = ours.ask("seeds", count=2**step * workers, model="lm4", workers=workers)["seconds"]
+            note("lm4", "seeds", 2**step * workers, seconds)
+
+    if benchmark.enabled:
+        ours.ask("seeds", count=1, model="lm4", workers=1)  # the fork server loads torch once
+    benchmark.pedantic(measure, rounds=profile.rounds)
+    assert {what for _, what, _ in points} >= {"hidden", "window", "seeds"}
+    benchmark.extra_info["points"] = [
+        {"model": family, "what": what, "size": size, "seconds": measured}
+        for (family, what, size), measured in points.items()
+    ]
+
+
+def _updates(batch: int, hidden: int) -> int:
+    operations = 6 * batch * 16 * 4 * (2 * hidden) ** 2  # of one update of two layers of LSTM
+    return min(MOST, max(FEWEST, int(OPERATIONS / operations)))

@@ -1,0 +1,54 @@
+"""Seconds a trial of each model: both engines, the chapter's own way and a plain script, in turn."""
+
+from statistics import median
+
+import pytest
+import torch
+
+from bench.models.registry import spec_of
+
+CHAPTER = ("lm1", "lm2", "lm3", "lm4", "lm5", "lm6", "lm7", "gru")
+SCRATCH = ("lstm-gates", "lstm-chunk", "gru-after", "gru-before")
+
+
+@pytest.mark.slow
+@pytest.mark.benchmark(group="trials")
+@pytest.mark.parametrize("model", [*CHAPTER, *SCRATCH])
+def test_seconds_a_trial(benchmark, profile, ours, theirs, model):
+    """A few epochs are timed. A whole trial is its start and as many of them as the chapter trains."""
+    if benchmark.disabled and model not in ("lm1", "lm7"):
+        pytest.skip("not measured: one with one target and one with all will do")
+    peers = ("notebook", "script") if model in CHAPTER else ()
+    spec, seconds = spec_of(model), {arm: [] for arm in ("loop", "learner", *peers)}
+    epochs = spec.settings["epochs"]
+
+    def measure(arm: str) -> None:
+        process = theirs if arm in peers else ours
+        cost = process.ask("trial", arm=arm, model=model, epochs=profile.epochs)
+        seconds[arm].append(cost["start"] + epochs * cost["epoch"])
+
+    def others() -> None:
+        for arm in ("learner", *peers):
+            measure(arm)
+
+    benchmark.pedantic(measure, args=("loop",), setup=others, rounds=profile.rounds)
+    assert all(len(measured) == profile.rounds for measured in seconds.values())
+    benchmark.extra_info.update(
+        model=model,
+        title=spec.title,
+        measured_epochs=profile.epochs,
+        epochs=epochs,
+        seconds={arm: median(measured) for arm, measured in seconds.items()},
+    )
+
+
+def test_the_peers_train_what_the_chapter_trains():
+    """LMModel1's printed row, 1.650849 (fastbook chapter 12), from the notebook's one seed."""
+    import peers
+
+    torch.manual_seed(42)
+    assert peers.notebook("lm1", workers=0).loss == pytest.approx(1.650849, abs=2e-3)  # rounding differs
+    torch.manual_seed(42)
+    assert peers.script("lm1").loss == pytest.approx(1.65, abs=0.1), (
+        "torch's cycle, another one than fastai's"
+    )
