@@ -48,7 +48,7 @@ class Study:
 
     def end(self) -> tuple[int, str]:
         """Wait for the driver; its exit code and the rest of what it printed."""
-        output, _ = self.process.communicate(timeout=60)
+        output, _ = self.process.communicate(timeout=120)
         return self.process.returncode, output
 
     def alive(self) -> list[int]:
@@ -87,7 +87,7 @@ def _leads_session(pid: int) -> bool:
         return False
 
 
-def _wait_for(condition: Callable[[], object], seconds: float = 20.0) -> None:
+def _wait_for(condition: Callable[[], object], seconds: float = 120.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
@@ -96,7 +96,7 @@ def _wait_for(condition: Callable[[], object], seconds: float = 20.0) -> None:
 
 @pytest.fixture
 def wait_for() -> Callable[..., None]:
-    """Wait until a condition holds; fails after some seconds."""
+    """Wait until a condition holds; fails after two minutes, which no machine is too busy to keep."""
     return _wait_for
 
 

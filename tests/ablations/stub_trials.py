@@ -30,9 +30,12 @@ def act(trial: Trial) -> Result:
 
 
 def steady(trial: Trial) -> Result:
-    """Numbers that depend on the trial alone."""
+    """Numbers that depend on the trial alone. Seeds from `free` on wait for the file `until`."""
     dice = random.Random(trial.id)
     time.sleep(float(trial.options.get("sleep", 0.0)))
+    if "until" in trial.options and trial.seed >= int(trial.options.get("free", 0)):
+        while not Path(str(trial.options["until"])).exists():
+            time.sleep(0.01)
     epochs = tuple(
         Epoch(
             epoch=epoch,
@@ -205,7 +208,7 @@ def study(folder: str, count: int, workers: int, attempts: int, **options) -> No
             ledger,
             work=WORK,
             workers=workers,
-            limits=Limits(attempts=attempts, seconds=60),
+            limits=Limits(attempts=attempts, seconds=600),
             on_start=lambda trial: print("start", trial.seed, flush=True),
             on_result=lambda result: print("result", result.trial.seed, result.reason, flush=True),
             on_drain=lambda: print("draining", flush=True),

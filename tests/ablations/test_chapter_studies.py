@@ -13,7 +13,7 @@ from ablations.study import Study, load, shipped, trials
 from bench import corpus
 from bench.analyses import identity
 from bench.trial import Trial
-from reports.chapter import QUESTIONS
+from reports.questions import QUESTIONS
 from reports.power import seeds_for_exact
 
 NAMES = ("context", "depth", "lstm", "order", "split", "stability")

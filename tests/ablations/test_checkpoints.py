@@ -1,10 +1,9 @@
 """Trials that take long go on from their last epoch, with the bits of an undisturbed trial."""
 
 import os
-import signal
 import subprocess
 import sys
-import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,13 +11,15 @@ import pytest
 from ablations.ledger import Ledger
 from bench.trial import Trial
 
+WORK = "bench.run:run_trial"
 DRIVER = """
 import sys
 from pathlib import Path
 from ablations.ledger import Ledger
 from ablations.runner import run_trials
 from bench.trial import Trial
-run_trials([Trial(**eval(sys.argv[2]))], Ledger(Path(sys.argv[1])), preload=("bench.preload",))
+trial, ledger = Trial(**eval(sys.argv[2])), Ledger(Path(sys.argv[1]))
+run_trials([trial], ledger, work=sys.argv[3], preload=("bench.preload",))
 """
 
 
@@ -36,28 +37,30 @@ def settings(folder: Path, **changes: object) -> dict[str, object]:
         {"model": "lm7", "options": {"hidden": 16, "dropout": 0.4}, "alpha": 2.0, "epochs": 30},
         {"reset": "never", "horizon": 8},
         {"order": "shuffled", "reset": "batch"},
+        {"engine": "sgd", "lr": 5.0, "clip": 0.25, "window": 10, "varied": True, "stall": "average"},
     ],
-    ids=["plain", "dropout", "carried state and replay", "shuffled"],
+    ids=["plain", "dropout", "carried state and replay", "shuffled", "averaged, varied windows"],
 )
 def test_a_trial_killed_between_epochs_and_resumed_has_the_bits_of_an_undisturbed_one(
-    tmp_path: Path, changes: dict[str, object]
+    tmp_path: Path, changes: dict[str, object], wait_for: Callable[..., None]
 ) -> None:
     chosen = settings(tmp_path, **changes)
     trial = Trial(**chosen)  # type: ignore[arg-type]
     undisturbed, killed = Ledger(tmp_path / "undisturbed"), Ledger(tmp_path / "killed")
-    subprocess.run([sys.executable, "-c", DRIVER, str(undisturbed.root), repr(chosen)], check=True)
+    command = [sys.executable, "-c", DRIVER]
+    subprocess.run([*command, str(undisturbed.root), repr(chosen), WORK], check=True)
 
-    command = [sys.executable, "-c", DRIVER, str(killed.root), repr(chosen)]
-    environment = {**os.environ, "UNROLLED_CHECKPOINT_SECONDS": "0"}
-    with subprocess.Popen(command, env=environment) as driver:
-        while not killed.checkpoint(trial.id).exists():
-            assert driver.poll() is None
-            time.sleep(0.001)
-        driver.send_signal(signal.SIGKILL)
+    here = {"PYTHONPATH": str(Path(__file__).parent), "UNROLLED_CHECKPOINT_SECONDS": "0"}
+    halting = [*command, str(killed.root), repr(chosen), "halting_trials:act"]
+    with subprocess.Popen(halting, env={**os.environ, **here}) as driver:
+        try:
+            wait_for(killed.checkpoint(trial.id).with_suffix(".stands-still").exists)
+        finally:
+            driver.kill()
     assert killed.read(trial.id) is None
 
     kept = killed.checkpoint(trial.id).read_bytes()
-    subprocess.run(command, check=True)
+    subprocess.run([*command, str(killed.root), repr(chosen), WORK], check=True)
     one, two = undisturbed.read(trial.id), killed.read(trial.id)
     assert one is not None and two is not None
     assert one.done and one.fingerprints == two.fingerprints and one.trace == two.trace

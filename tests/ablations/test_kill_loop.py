@@ -70,19 +70,20 @@ def check(folder: Path) -> None:
 
 
 def test_a_trial_that_is_killed_too_often_is_one_failed_trial_and_stays_so(
-    tmp_path: Path, start_study
+    tmp_path: Path, start_study, wait_for
 ) -> None:
-    dice = random.Random(7)
-    study = start_study(tmp_path, count=20, workers=2, attempts=2, sleep=0.2)
-    study.read_until("start")
-    while study.process.poll() is None:
-        time.sleep(dice.uniform(0, 0.1))
-        strike(study.trials(), dice)
+    go, results = tmp_path / "go", tmp_path / "results"
+    planned = {"count": 3, "workers": 1, "attempts": 2, "until": go}
+    study = start_study(results, **planned)
+    killed: set[int] = set()
+    for _ in range(2):
+        wait_for(lambda: set(study.trials()) - killed)
+        (pid,) = set(study.trials()) - killed
+        os.kill(pid, signal.SIGKILL)
+        killed.add(pid)
+    go.touch()
     code, output = study.end()
-    results = Ledger(tmp_path).results(trial(seed, sleep=0.2).id for seed in range(20))
-    failed = [result for result in results.values() if not result.done]
-    assert len(results) == 20, "each is in exactly one state"
+    kept = Ledger(results).results(trial(seed, until=str(go)).id for seed in range(3))
+    assert [result.reason for result in kept.values()] == ["killed by signal 9 (2 attempts)", "", ""]
     assert code == 1, output
-    assert {result.reason for result in failed} == {"killed by signal 9 (2 attempts)"}
-    again = start_study(tmp_path, count=20, workers=2, attempts=2, sleep=0.2)
-    assert "Tally(done=0, failed=0, skipped=20" in again.end()[1]
+    assert "Tally(done=0, failed=0, skipped=3" in start_study(results, **planned).end()[1]

@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,8 +12,7 @@ import pytest
 from ablations import study
 from ablations.cli import main
 from bench import plugins
-from bench.identity import source_hash
-from bench.models.registry import PENALTIES, ZOO, spec_of
+from bench.models.registry import spec_of
 from bench.rehearsal import rehearse
 from bench.trial import Trial
 
@@ -47,20 +46,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def as_before() -> Iterator[None]:
-    """A process loads its plug-ins once. Here one process has those of every test."""
-    zoo = dict(ZOO)
-    source_hash.cache_clear()
-    yield
-    ZOO.clear()
-    ZOO.update(zoo)
-    PENALTIES.clear()
-    source_hash.cache_clear()
-    for name in [name for name in sys.modules if name.startswith("unrolled_plugin_")]:
-        del sys.modules[name]
-
-
-@pytest.fixture
 def unrolled(folder: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     def run(*words: str) -> subprocess.CompletedProcess[str]:
         clean = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW", "PYTEST", "COV"))}
@@ -70,7 +55,7 @@ def unrolled(folder: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
             env={**clean, "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db"},
             capture_output=True,
             text=True,
-            timeout=200,
+            timeout=600,
             check=False,
         )
 

@@ -124,12 +124,11 @@ def test_a_ledger_that_cannot_be_written_stops_the_study_with_its_line(ledger: L
                 raise BadInput("no room")
             super().record(result)
 
-    trials = [trial(seed) for seed in range(3)] + [trial(3, sleep=600), trial(4)]
-    clock = time.monotonic()
-    with pytest.raises(BadInput, match="no room"):
+    # One place is taken by the long trial, so that the other three follow one another in the other place.
+    trials = [trial(3, sleep=3600), *(trial(seed) for seed in range(3)), trial(4)]
+    with pytest.raises(BadInput, match="no room"):  # within the test's own limit: the long trial was stopped
         run_trials(trials, Full(ledger.root), work=WORK, workers=2)
-    assert time.monotonic() - clock < 60, "the long trial was stopped"
-    assert run_trials(trials[:3], ledger, work=WORK) == Tally(done=1, skipped=2), "resumed"
+    assert run_trials(trials[1:4], ledger, work=WORK) == Tally(done=1, skipped=2), "resumed"
 
 
 def test_a_clock_that_jumps_back_changes_no_duration_and_no_limit(
@@ -138,13 +137,13 @@ def test_a_clock_that_jumps_back_changes_no_duration_and_no_limit(
     now = iter(range(2_000_000_000, 0, -86_400))
     monkeypatch.setattr(process.time, "time", lambda: float(next(now)))
     told: list[Result] = []
-    trials = [trial(0, sleep=0.2), trial(1, "loops")]
-    run_trials(trials, ledger, work=WORK, limits=Limits(seconds=1.5), on_result=told.append)
+    for one, seconds in ((trial(0, sleep=0.2), 100), (trial(1, "loops"), 1.5)):
+        run_trials([one], ledger, work=WORK, limits=Limits(seconds=seconds), on_result=told.append)
     assert [result.trial.seed for result in told] == [0, 1]
     assert told[0].started > told[1].started, "the clock did jump"
-    assert 0.2 <= told[0].seconds < 1.5
+    assert 0.2 <= told[0].seconds < 100
     assert told[1].reason == "time limit of 1.5 s"
-    assert 1.5 <= told[1].seconds < 30
+    assert 1.5 <= told[1].seconds < 100
 
 
 def test_each_trial_has_a_process_of_its_own_started_with_the_pinned_environment() -> None:
@@ -159,10 +158,11 @@ def test_the_parents_own_environment_is_as_it_was(ledger: Ledger, monkeypatch: p
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     monkeypatch.delenv("MALLOC_TOP_PAD_", raising=False)
     before, main = dict(os.environ), sys.modules["__main__"]
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, ())
     run_trials([trial()], ledger, work=WORK)
     assert dict(os.environ) == before
     assert sys.modules["__main__"] is main
-    assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == set()
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == blocked
 
 
 def test_a_trials_process_does_not_import_the_program_that_started_it() -> None:
@@ -199,12 +199,14 @@ def test_work_that_does_not_exist_is_a_failed_trial() -> None:
 
 
 def test_ctrl_c_lets_the_running_trials_finish_and_starts_no_more(tmp_path: Path, start_study) -> None:
-    study = start_study(tmp_path, count=50, workers=2, sleep=0.5)
+    go = tmp_path / "go"
+    study = start_study(tmp_path, count=50, workers=2, until=go)
     study.read_until("start 1")
     os.killpg(study.process.pid, signal.SIGINT)  # the whole foreground group, as a terminal does
+    study.read_until("draining")
+    go.touch()
     code, output = study.end()
     assert code == 130
-    assert "draining" in output
     assert "Tally(done=2, failed=0, skipped=0, left=48, interrupted=True)" in output
     assert study.alive() == []
     again = start_study(tmp_path, count=4, workers=4)  # other trials: no sleep

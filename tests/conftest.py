@@ -1,0 +1,39 @@
+"""What no test may depend on: the folder that pytest was started in, and what the caller's shell has set."""
+
+import os
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from bench.identity import source_hash
+from bench.models.registry import PENALTIES, ZOO
+
+TERMINAL = {"COLUMNS", "FORCE_COLOR", "LINES", "NO_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"}
+GIT = {"GIT_DIR", "GIT_INDEX_FILE", "GIT_WORK_TREE"}  # as a hook of git's sets them
+
+for name in list(os.environ):  # before a module is imported that reads them
+    if name.startswith(("MLFLOW_", "UNROLLED_")) or name in TERMINAL | GIT:
+        del os.environ[name]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def a_folder_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A study that a test runs leaves its results, pages and mlflow.db here, not in the repository."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path_factory.mktemp("here"))
+        yield
+
+
+@pytest.fixture
+def as_before() -> Iterator[None]:
+    """A process loads its plug-ins once. Here one process has those of every test."""
+    zoo = dict(ZOO)
+    source_hash.cache_clear()
+    yield
+    ZOO.clear()
+    ZOO.update(zoo)
+    PENALTIES.clear()
+    source_hash.cache_clear()
+    for name in [name for name in sys.modules if name.startswith("unrolled_plugin_")]:
+        del sys.modules[name]
