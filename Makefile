@@ -3,13 +3,14 @@ PYTHON  ?= $(shell command -v python3.11 || command -v python3)
 STUDIES ?= models toggles
 SEEDS   ?=
 FLAGS   ?=
+CLUSTER ?=
 BIN     := .venv/bin
 PIP     := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: ablations golden chapter test check lock ui clean
+.PHONY: ablations golden chapter test bench check lock ui cluster server clean
 
 ablations: .venv/installed
-	@$(BIN)/unrolled run $(STUDIES) $(if $(SEEDS),--seeds $(SEEDS)) $(FLAGS)
+	@$(BIN)/unrolled run $(STUDIES) $(if $(SEEDS),--seeds $(SEEDS)) $(if $(CLUSTER),--cluster $(CLUSTER)) $(FLAGS)
 
 golden: .venv/installed
 	@$(BIN)/unrolled run golden
@@ -20,6 +21,12 @@ chapter: .venv/installed
 test: .venv/installed-for-tests
 	$(BIN)/python -m pytest --numprocesses auto --dist loadfile $(FLAGS)
 
+# About ten minutes on two idle cores. FLAGS=--full takes hours; FLAGS=--benchmark-compare holds this run
+# against the one before.
+bench: .venv/installed-for-tests
+	$(BIN)/python -m pytest tests/benchmarks --benchmark-enable --benchmark-only --benchmark-autosave --timeout 0 $(FLAGS)
+	@$(BIN)/unrolled benchmarks
+
 check: .venv/installed-for-tests
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -29,19 +36,34 @@ check: .venv/installed-for-tests
 ui: .venv/installed
 	@$(BIN)/unrolled ui $(FLAGS)
 
+# A scheduler and two workers on 127.0.0.1, for trying CLUSTER=tcp://127.0.0.1:8786 with `make ablations`.
+cluster: .venv/installed-for-cluster
+	@$(BIN)/python -m ablations.cluster $(FLAGS)
+
+server: .venv/installed-for-server
+	@$(BIN)/unrolled server $(FLAGS)
+
 # The newest releases that pyproject.toml allows, written down exactly. torch and torchvision stay ranges:
 # which build is right depends on the machine.
 lock:
 	rm -rf build/lock && $(PYTHON) -m venv build/lock
 	build/lock/bin/python -m pip install --quiet --disable-pip-version-check '.[test]'
 	build/lock/bin/python -m pip freeze --exclude unrolled \
-	  | grep -viE '^(torch|torchvision|triton|nvidia-|cuda-)|@' > constraints.txt
+	  | grep -viE '^(torch|torchvision|triton|nvidia-|cuda-)|@' | LC_ALL=C sort -f > constraints.txt
 	rm -rf build/lock
 
 .venv/installed: pyproject.toml constraints.txt
 	@echo "installing into .venv (a few minutes, once)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@$(PIP) --constraint constraints.txt --editable .
+	@touch $@
+
+.venv/installed-for-cluster: .venv/installed
+	@$(PIP) --constraint constraints.txt --editable '.[cluster]'
+	@touch $@
+
+.venv/installed-for-server: .venv/installed
+	@$(PIP) --constraint constraints.txt --editable '.[server]'
 	@touch $@
 
 .venv/installed-for-tests: .venv/installed

@@ -20,6 +20,7 @@ from bench.trial import BadInput
 def chapter(args: Namespace) -> int:
     """Answer the chapter's questions on one page: measurements, and the studies that were run."""
     from reports.chapter import render
+    from reports.render import render_index
 
     reporting.writable(args.out)
     ledger = Ledger(args.results)
@@ -30,7 +31,9 @@ def chapter(args: Namespace) -> int:
         print(f"  {name}: {seconds:.1f} s", flush=True)
     found = {name: stored(name, args.results) for name in MEASURED}
     studies = [reporting.evidence(plan, ledger) for plan in plans.all_stored(ledger)]
-    print(f"page: {render({n: f for n, f in found.items() if f}, studies, args.out)}")
+    page = render({name: data for name, data in found.items() if data}, studies, args.out)
+    render_index(studies, args.out)  # which now links to the page
+    print(f"page: {page}")
     return 0
 
 

@@ -3,25 +3,28 @@
 import argparse
 import os
 import pkgutil
+import re
 import sys
 from collections.abc import Sequence
 from io import TextIOWrapper
 from pathlib import Path
+from typing import Any, NoReturn
 
+from bench.models.registry import suggestion
 from bench.trial import BadInput, visible
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit codes: 0, 1 trials failed, 2 bad input, 3 gate failed, 130 interrupted."""
-    args = parser().parse_args(argv)
     if isinstance(sys.stdout, TextIOWrapper):  # a terminal may not have our signs: "–" becomes "\\u2013"
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
+        args = parser().parse_args(argv)
         code: int = pkgutil.resolve_name(args.do)(args)
         sys.stdout.flush()
         return code
     except BadInput as error:
-        print(f"unrolled: {visible(error)}", file=sys.stderr)
+        print(f"unrolled: {_short(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
@@ -30,13 +33,41 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     except OSError as error:  # a disk that is full, a folder that cannot be written
         cure = "put that right, then run again; everything recorded so far is kept"
-        print(f"unrolled: {visible(error)}: {cure}", file=sys.stderr)
+        print(f"unrolled: {_short(error)}: {cure}", file=sys.stderr)
         return 2
+
+
+def _short(error: Exception) -> str:
+    """One line; a word too long to be a file's name (255 bytes) is cut: it is a value gone wrong."""
+    return re.sub(r"([^\s/]{60})[^\s/]{196,}", r"\1…", visible(error))
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose refusals are BadInput: one line without the usage, and what was probably meant."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise BadInput, naming the help of the word."""
+        raise BadInput(f"{message}; see `{self.prog} --help`")
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
+        """As argparse does, but nothing may be left over: neither here nor by the parser of a word."""
+        found, left = super().parse_known_args(args, namespace)
+        if left:
+            flag = next((each.partition("=")[0] for each in left if each.startswith("-")), None)
+            if flag is None:
+                self.error(f"{left[0]!r} is one word too many")
+            self.error(f"unknown flag {flag!r}{suggestion(flag, self._option_string_actions)}")
+        return found, left
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        if action.choices is not None and value not in action.choices:
+            name = str(action.metavar or action.dest).lower()
+            self.error(f"unknown {name} {value!r}{suggestion(value, list(action.choices))}")
 
 
 def parser() -> argparse.ArgumentParser:
     """The whole command line."""
-    top = argparse.ArgumentParser(
+    top = Parser(
         prog="unrolled", description="Reproducible benchmarks and ablations of recurrent language models."
     )
     words = top.add_subparsers(required=True, metavar="WORD")
@@ -44,6 +75,7 @@ def parser() -> argparse.ArgumentParser:
     planned = _studies("STUDY", "a shipped study, the path of a .toml, or all")
     planned.add_argument("--seeds", help="0-9, or 0,3,5")
     planned.add_argument("--set", action="append", default=[], metavar="KEY=VALUES", help="lr=1e-3,1e-2")
+    planned.add_argument("--corpus", metavar="TEXT", help="human-numbers, bible, or the path of a UTF-8 text")
     planned.add_argument("--yes", action="store_true", help="plan more than 10,000 trials")
     mine = argparse.ArgumentParser(add_help=False)
     mine.add_argument("--plugin", action="append", default=[], metavar="FILE.py", help="code of your own")
@@ -54,20 +86,28 @@ def parser() -> argparse.ArgumentParser:
     run_before = _studies("STUDY", "studies that were run; all of them if none is named", "*")
 
     _word(words, "plan", "arms, trials, cost, and what so many seeds can decide", planned, mine, do="looking")
-    run = _word(
-        words, "run", "train what is missing, log it, report it", planned, mine, kept, pages, do="running"
+    _run_flags(
+        _word(
+            words, "run", "train what is missing, log it, report it", planned, mine, kept, pages, do="running"
+        )
     )
-    _run_flags(run)
     _word(words, "status", "how far each study is", run_before, kept)
     _word(words, "report", "render reports from the ledger", run_before, kept, pages, do="reporting")
     verify = _word(words, "verify", "train finished trials again and compare the bits", mine, kept)
     verify.add_argument("study", metavar="STUDY", help="a study that was run")
     verify.add_argument("-n", "--number", type=_count, default=5, help="trials to replay")
     _limits(verify)
+    _gate(_word(words, "gate", "did a change make results or speed worse? two result sets", do="gating"))
     _word(words, "sync", "bring MLflow level with the ledger", run_before, kept)
     _word(words, "chapter", "answer the chapter's questions on one page", kept, pages, do="chapter")
-    ui = _word(words, "ui", "browse MLflow on 127.0.0.1")
-    ui.add_argument("--port", type=_port, default=5000)
+    port = argparse.ArgumentParser(add_help=False)
+    port.add_argument("--port", type=_port, default=5000)
+    _word(words, "ui", "browse MLflow on 127.0.0.1", port, do="server")
+    served = _word(words, "server", "MLflow on PostgreSQL, for several drivers at once", port, do="server")
+    served.add_argument("--folder", type=Path, default=Path("server"), help="where its data are kept")
+    timed = _word(words, "benchmarks", "show what `make bench` has stored", kept, pages, do="benchmarks")
+    timed.add_argument("file", type=Path, nargs="?", metavar="FILE", help="of pytest-benchmark")
+    timed.add_argument("--readme", type=Path, metavar="FILE.md", help="fill its block <!-- speed --> too")
     _word(words, "models", "the zoo", mine, do="looking")
     _show(_word(words, "show", "look inside a trial, a study or a corpus", mine, kept, do="inside"))
     learner = _word(words, "learner", "train a finished trial again and save its weights", mine, kept)
@@ -104,6 +144,7 @@ def _run_flags(run: argparse.ArgumentParser) -> None:
 def _limits(run: argparse.ArgumentParser) -> None:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     run.add_argument("-j", "--workers", type=_count, default=cores, help="trials at a time (one a core)")
+    run.add_argument("--cluster", default="", metavar="ADDRESS", help="of a Dask scheduler, tcp://…:8786")
     run.add_argument("--time-limit", type=_seconds, default=3600.0, metavar="SECONDS", help="of one trial")
     run.add_argument("--memory-limit", type=_mib, default=0, metavar="MIB", help="of one trial; 0 is none")
 
@@ -126,15 +167,29 @@ def _show(show: argparse.ArgumentParser) -> None:
     corpus.add_argument("--rows", type=_count, default=3)
 
 
+def _gate(gate: argparse.ArgumentParser) -> None:
+    text = "a results folder, mlflow:URI (#COMMIT chooses), or pytest-benchmark's JSON: a file or a folder"
+    gate.add_argument("baseline", metavar="BASELINE", help=text)
+    gate.add_argument("candidate", metavar="CANDIDATE", help="what is held against it, of the same kind")
+    gate.add_argument("--study", help="which study, where there are several")
+    gate.add_argument("--metric", help="the baseline's plan names it; else valid_loss")
+    gate.add_argument("--delta", type=_seconds, metavar="NATS", help="as the baseline's plan declares it")
+    gate.add_argument(
+        "--speed-margin", type=_seconds, default=0.05, metavar="SHARE", help="0.05 is 5 %% slower"
+    )
+    gate.add_argument("--require-speed", action="store_true", help="fail where speed cannot be compared")
+    gate.add_argument("--markdown", type=Path, metavar="FILE", help="write a summary for a pull request")
+
+
 def _count(text: str) -> int:
-    number = int(text)
+    number = int(text) if re.fullmatch("[0-9]{1,18}", text) else 0
     if number < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not at least 1")
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number of at least 1")
     return number
 
 
 def _mib(text: str) -> int:
-    return _count(text) if int(text) else 0
+    return 0 if text == "0" else _count(text)
 
 
 def _port(text: str) -> int:
@@ -144,9 +199,12 @@ def _port(text: str) -> int:
 
 
 def _seconds(text: str) -> float:
-    seconds = float(text)
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
     if not seconds > 0:
-        raise argparse.ArgumentTypeError(f"{text} is not more than 0")
+        raise argparse.ArgumentTypeError(f"{text} is not a number of more than 0")
     return seconds
 
 

@@ -1,14 +1,20 @@
-"""Words over what was run: replay it, say how far it is, bring MLflow level with it, browse it."""
+"""Words over what was run: replay it, say how far it is, bring MLflow level with it."""
 
-import os
-import socket
 from argparse import Namespace
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
-from ablations import looking
+from ablations import looking, reporting
 from ablations import plan as plans
 from ablations.ledger import Ledger
+from ablations.plan import Plan
 from ablations.running import conditions
-from bench.trial import BadInput, Result, visible
+from bench.trial import Result, visible
+
+if TYPE_CHECKING:
+    from ablations.tracking import Projection
 
 
 def verify(args: Namespace) -> int:
@@ -43,7 +49,7 @@ def status(args: Namespace) -> int:
 
 def sync(args: Namespace) -> int:
     """Bring MLflow level with the ledger."""
-    from ablations import tracking
+    from ablations import store, tracking
     from ablations.entry import facts
 
     ledger = Ledger(args.results)
@@ -52,20 +58,16 @@ def sync(args: Namespace) -> int:
             by_arm: dict[str, list[Result]] = {}
             for arm, _, result in plan.cells(ledger):
                 by_arm.setdefault(arm.name, []).append(result)
-            print(f"{visible(plan.study)}: {tracking.sync(facts(plan), by_arm, tracking.uri())}")
+            with TemporaryDirectory() as folder:
+                report = partial(_report, plan, ledger, Path(folder))
+                done = tracking.sync(facts(plan), by_arm, store.uri(), report)
+            print(f"{visible(plan.study)}: {done}")
     return 0
 
 
-def ui(args: Namespace) -> int:
-    """Become MLflow's server on 127.0.0.1."""
-    from ablations import tracking
+def _report(plan: Plan, ledger: Ledger, out: Path, links: "Projection") -> tuple[Path, tuple[str, ...]]:
+    """The folder of a plan's report, and its answers."""
+    from reports.render import render
 
-    command = tracking.ui_command(tracking.uri(), args.port)
-    try:
-        with socket.create_server(("127.0.0.1", args.port)):
-            pass  # it is free
-    except OSError as error:
-        raise BadInput(f"--port {args.port}: {error.strerror}; choose another one") from error
-    tracking.settings()
-    print(f"MLflow: http://127.0.0.1:{args.port} (Ctrl-C ends it)", flush=True)
-    os.execvp(command[0], command)
+    page = render(reporting.evidence(plan, ledger, links), out)
+    return page.parent, reporting.answers(plan, ledger)

@@ -13,7 +13,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -80,9 +80,17 @@ class Ledger:
         return result
 
     def results(self, ids: Iterable[str]) -> dict[str, Result]:
-        """The results that there are among these trials, by id, in the order asked."""
-        found = ((id, self.read(id)) for id in ids)
-        return {id: result for id, result in found if result is not None}
+        """The results that there are among these trials, by id, in the order asked, without their traces."""
+        return dict(self.each(ids))
+
+    def each(self, ids: Iterable[str]) -> Iterator[tuple[str, Result]]:
+        """As `results`, one at a time.
+
+        A trace is half of a result, and only a replay asks for it: `read` has it.
+        """
+        for id in ids:
+            if (result := self.read(id)) is not None:
+                yield id, replace(result, trace={})
 
     @contextmanager
     def lock(self, study: str) -> Iterator[None]:

@@ -12,13 +12,19 @@ from bench.trial import Trial, visible
 
 
 def chosen(args: Namespace) -> Iterator[study.Study]:
-    """The studies asked for, with --plugin, --seeds and --set in force. Raises BadInput."""
+    """The studies asked for, with --plugin, --seeds, --set and --corpus in force. Raises BadInput.
+
+    "all" leaves out those that need a GPU.
+    """
     load_plugins(args)
     names = study.shipped() if args.studies == ["all"] else args.studies
     sets = [parse_set(text) for text in args.set]
+    sets += [("corpus", [args.corpus])] if args.corpus else []
     limits = {"confirmed": args.yes}
     for name in names:
         found = study.load(name, **limits)
+        if found.written.gpu and args.studies == ["all"]:
+            continue
         yield study.override(found, args.seeds, sets, **limits) if args.seeds or sets else found
 
 

@@ -1,7 +1,8 @@
 """The word `report`: what pages are made from, and making them."""
 
 from argparse import Namespace
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -10,11 +11,15 @@ from typing import TYPE_CHECKING
 from ablations import plan as plans
 from ablations.ledger import Ledger
 from ablations.plan import Plan
+from ablations.settings import FACTORS
 from bench.trial import BadInput, Result
 
 if TYPE_CHECKING:
     from ablations.recorder import Recorder
+    from ablations.tracking import Projection
     from reports.evidence import Arm, Evidence, Tuned
+
+    Linked = Recorder | Projection
 
 
 def report(args: Namespace) -> int:
@@ -25,20 +30,31 @@ def report(args: Namespace) -> int:
     return 0
 
 
-def pages(chosen: Sequence[Plan], ledger: Ledger, out: Path, recorder: "Recorder | None" = None) -> Path:
+def pages(chosen: Sequence[Plan], ledger: Ledger, out: Path, recorder: "Linked | None" = None) -> Path:
     """Render these plans' pages and the index over every study; returns the last page."""
     from reports.render import render, render_index
 
-    pages = [render(evidence(plan, ledger, recorder), out) for plan in chosen]
-    render_index([evidence(plan, ledger) for plan in plans.all_stored(ledger)], out)
+    found = {plan.study: evidence(plan, ledger, recorder) for plan in chosen}
+    pages = [render(one, out) for one in found.values()]
+    stored = plans.all_stored(ledger)
+    render_index([found.get(plan.study) or evidence(plan, ledger) for plan in stored], out)
     return pages[-1]
 
 
-def evidence(plan: Plan, ledger: Ledger, recorder: "Recorder | None" = None) -> "Evidence":
+def answers(plan: Plan, ledger: Ledger) -> tuple[str, ...]:
+    """What the report of a plan claims, a sentence a contrast."""
+    from reports.answer import sentences
+    from reports.comparison import compare
+
+    return sentences(compare(evidence(plan, ledger)))
+
+
+def evidence(plan: Plan, ledger: Ledger, recorder: "Linked | None" = None) -> "Evidence":
     """What the report of a plan is made from: the ledger's results, arm by arm."""
     from reports.evidence import Evidence
 
-    results = ledger.results(plan.ids)
+    ids = dict.fromkeys((*plan.arms[0].trials.values(), *plan.ids))  # the baseline first
+    results = dict(_with_one_passage(ledger.each(ids)))
     return Evidence(
         study=plan.study,
         question=plan.question,
@@ -51,10 +67,19 @@ def evidence(plan: Plan, ledger: Ledger, recorder: "Recorder | None" = None) -> 
         plan=plan.hash,
         planned=plan.planned,
         command=plan.command,
+        titles={factor.key: factor.title for factor in FACTORS.values()},
     )
 
 
-def _seen(arm: plans.PlannedArm, results: Mapping[str, Result], recorder: "Recorder | None") -> "Arm":
+def _with_one_passage(results: Iterable[tuple[str, Result]]) -> Iterator[tuple[str, Result]]:
+    """Only the first that finished keeps its passage: a report shows one, and they are half of a result."""
+    shown = False
+    for id, result in results:
+        yield id, replace(result, passage=()) if shown else result
+        shown = shown or (result.done and bool(result.passage))
+
+
+def _seen(arm: plans.PlannedArm, results: Mapping[str, Result], recorder: "Linked | None") -> "Arm":
     from reports.evidence import Arm
 
     return Arm(
@@ -69,7 +94,7 @@ def _seen(arm: plans.PlannedArm, results: Mapping[str, Result], recorder: "Recor
     )
 
 
-def _tuned(plan: Plan, results: Mapping[str, Result], recorder: "Recorder | None") -> Iterator["Tuned"]:
+def _tuned(plan: Plan, results: Mapping[str, Result], recorder: "Linked | None") -> Iterator["Tuned"]:
     """Each tuned arm's searches, and its winner if there is one."""
     from reports.evidence import Tuned
 
@@ -90,7 +115,7 @@ def _had(arm: plans.PlannedArm, results: Mapping[str, Result]) -> dict[int, Resu
     return {seed: results[id] for seed, id in arm.trials.items() if id in results}
 
 
-def _links(arm: plans.PlannedArm, recorder: "Recorder | None") -> dict[int, str]:
+def _links(arm: plans.PlannedArm, recorder: "Linked | None") -> dict[int, str]:
     if recorder is None:
         return {}
     found = {seed: recorder.link(arm.name, id) for seed, id in arm.trials.items()}

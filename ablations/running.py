@@ -42,7 +42,7 @@ def run(args: Namespace) -> int:
 def _run_one(chosen: study.Study, args: Namespace) -> tuple[int, bool]:
     from ablations.entry import facts
     from ablations.recorder import Recorder
-    from ablations.tracking import uri
+    from ablations.store import uri
 
     ledger = Ledger(args.results)
     reporting.writable(args.out)
@@ -58,7 +58,7 @@ def _run_one(chosen: study.Study, args: Namespace) -> tuple[int, bool]:
             raise
         level = recorder.wait(30)
         page = reporting.pages([plan], ledger, args.out, recorder)
-        recorder.publish(page.parent)
+        recorder.publish(page.parent, reporting.answers(plan, ledger))
         if behind := recorder.close(
             "KILLED" if tally.interrupted else "FINISHED", patience=30 if level else 1
         ):
@@ -102,7 +102,7 @@ def _train_missing(
         recorder.record(arms[id], result)
     missing = _missing(trials, have, args)
     seconds = {t.id: planning.expected_seconds(t) for t in missing}
-    with progress(plan.study, seconds, names, args.workers) as show:
+    with progress(plan.study, seconds, names, _places(args)) as show:
 
         def finished(result: Result) -> None:
             recorder.record(arms[result.trial.id], result)
@@ -141,6 +141,15 @@ def _rehearse(trials: Sequence[Trial], plan: Plan, args: Namespace) -> None:
                 raise BadInput(f"arm {name!r}: {result.reason.removeprefix('BadInput: ')}")
 
 
+def _places(args: Namespace) -> int:
+    """How many trials run at a time."""
+    if not args.cluster:
+        return int(args.workers)
+    from ablations.cluster import places
+
+    return places(args.cluster)
+
+
 def conditions(args: Namespace) -> dict[str, Any]:
     """Where trials run, and within which limits."""
     from ablations.process import Limits
@@ -148,6 +157,7 @@ def conditions(args: Namespace) -> dict[str, Any]:
     return {
         "preload": ("bench.preload", *args.plugin),
         "workers": args.workers,
+        "cluster": args.cluster,
         "limits": Limits(seconds=args.time_limit, memory_bytes=args.memory_limit * 2**20),
     }
 

@@ -21,7 +21,8 @@ def sample(plan: Plan, ledger: Ledger, number: int) -> list[Result]:
     done = [result for _, _, result in plan.cells(ledger) if result.done]
     if not done:
         raise BadInput(f"study {plan.study!r} has no finished trial; `unrolled run {plan.study}` trains them")
-    chosen = random.Random(plan.hash).sample(done, min(number, len(done)))
+    drawn = random.Random(plan.hash).sample(done, min(number, len(done)))
+    chosen = [whole for result in drawn if (whole := ledger.read(result.trial.id))]
     for result in chosen:
         if identify(result.trial).id != result.trial.id:
             raise BadInput(
