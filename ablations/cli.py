@@ -144,7 +144,9 @@ def _run_flags(run: argparse.ArgumentParser) -> None:
 def _limits(run: argparse.ArgumentParser) -> None:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     run.add_argument("-j", "--workers", type=_count, default=cores, help="trials at a time (one a core)")
-    run.add_argument("--cluster", default="", metavar="ADDRESS", help="of a Dask scheduler, tcp://…:8786")
+    run.add_argument(
+        "--cluster", default="", metavar="ADDRESS", help="run there: a Dask scheduler, tcp://HOST:8786"
+    )
     run.add_argument("--time-limit", type=_seconds, default=3600.0, metavar="SECONDS", help="of one trial")
     run.add_argument("--memory-limit", type=_mib, default=0, metavar="MIB", help="of one trial; 0 is none")
 

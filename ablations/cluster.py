@@ -21,6 +21,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from multiprocessing import resource_tracker
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
@@ -337,6 +338,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"--port {args.port}: {os.strerror(error.errno or 0)}; choose another one", file=sys.stderr)
         return 2
     # Ctrl-C in a terminal reaches the whole group; it is for this process, which then ends the others.
+    resource_tracker.ensure_running()  # now, as it unblocks the signal in the thread that starts it
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     with (
         dask.config.set({"distributed.worker.daemon": False}),

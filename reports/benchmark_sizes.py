@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 from markupsafe import Markup
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
 
-from reports import measured_figures as draw
-from reports.chapter_figures import Line
-from reports.chapter_figures import draw as picture
+from reports.chapter_figures import Line, draw, lines, logarithmic, power, single
 from reports.measurements import Shown, Table
 from reports.stored import Stored, medians, notes, title
 from reports.text import count, number
@@ -70,8 +70,21 @@ def _paces(stored: Stored, cells: Sequence[Mapping[str, Any]]) -> Markup | None:
     if not drawn:
         return None
     about = "; ".join(f"{name}: {count(y[0])} to {count(y[-1])}" for name, _, y in drawn)
-    how = partial(draw.loglog, drawn, "hidden size", "tokens a second")
-    return picture("paces", "Tokens a second", f"A line for each model and batch. {about}.", how)
+    how = partial(_loglog, drawn, "hidden size", "tokens a second")
+    return draw("paces", "Tokens a second", f"A line for each model and batch. {about}.", how)
+
+
+def _loglog(drawn: Sequence[Line], x: str, y: str, narrow: bool) -> Figure:
+    """Lines on two logarithmic axes, with a tick at every size that was measured."""
+    figure, ax = single(narrow, 240)
+    logarithmic(ax)
+    logarithmic(ax, "x")
+    ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    sizes = sorted({size for _, xs, _ in drawn for size in xs})
+    ax.set_xticks(sizes, [power(size) for size in sizes])
+    lines(ax, drawn, narrow)
+    ax.set(xlabel=x, ylabel=y)
+    return figure
 
 
 def _line(name: str, points: Sequence[tuple[float, float]]) -> Line:
@@ -112,15 +125,14 @@ def growth(stored: Stored) -> Shown | None:
     if not found:
         return None
     about = ", ".join(f"{c.what} of {c.model} {number(c.exponent, 2)}" for c in found)
-    how = partial(
-        draw.loglog, [c.relative for c in found], "size, times the smallest", "cost, times the smallest"
-    )
+    relative = [c.relative for c in found]
+    how = partial(_loglog, relative, "size, times the smallest", "cost, times the smallest")
     return Shown(
         text="One size grows and the others stay as in the chapter. The exponent is the slope of a line "
         "through the logarithms: 1 is cost in proportion, 2 is four times the cost of twice the size. "
         "Hidden size, layers and window cost milliseconds an update; seeds cost milliseconds until as many "
         "have been trained for one epoch, side by side.",
-        picture=picture("growth", "What growth costs", f"Fitted exponents: {about}.", how),
+        picture=draw("growth", "What growth costs", f"Fitted exponents: {about}.", how),
         caption="Cost against size, each relative to its smallest, both logarithmic.",
         table=Table(
             label="Fitted exponents of cost",

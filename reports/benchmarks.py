@@ -19,6 +19,7 @@ ARMS = {
     "learner": "engine `learner`",
     "loop": "engine `loop`",
 }
+OTHERS = tuple(arm for arm in ARMS if arm != "loop")
 FACTS = {
     "gpu": "GPU",
     "cpu": "Processor",
@@ -148,28 +149,18 @@ def _trials(stored: Stored) -> Shown | None:
     rows = []
     for info in found:
         seconds, loop = info["seconds"], info["seconds"]["loop"]
-        rows.append(
-            (
-                info["title"],
-                *(number(seconds.get(arm), 2) for arm in ARMS),
-                *(
-                    f"×{number(seconds[arm] / loop, 2)}" if arm in seconds else "–"
-                    for arm in ARMS
-                    if arm != "loop"
-                ),
-            )
-        )
-    epochs = sorted({info["measured_epochs"] for info in found})
-    heads = [name.replace("`", "") for name in ARMS.values()]
+        cells = [number(seconds.get(arm), 2) for arm in ARMS]
+        cells += [f"×{number(seconds[arm] / loop, 2)}" if arm in seconds else "–" for arm in OTHERS]
+        rows.append((info["title"], *cells))
+    epochs = " or ".join(str(n) for n in sorted({info["measured_epochs"] for info in found}))
     return Shown(
-        text="Medians of rounds in which the arms took turns, each in a process of its own. "
-        f"{' or '.join(map(str, epochs))} epochs were timed; a whole trial is its start (data, model, "
-        "optimizer, and what a result keeps) and as many mean epochs, validation included, as the chapter "
-        "trains. The notebook has fastai's own loaders with their worker processes; the script reads "
-        "tensors made once. Ratios are to the engine loop.",
+        text="Medians of rounds in which the arms took turns, each in a process of its own. Timed epochs: "
+        f"{epochs}. A whole trial is its start (data, model, optimizer, and what a result keeps) and as many "
+        "mean epochs, validation included, as the chapter trains. The notebook has fastai's own loaders with "
+        "their worker processes; the script reads tensors made once. Ratios are to the engine loop.",
         table=Table(
             label="Seconds a trial by model and way",
-            head=("Model", *heads, *(f"{name} ÷ loop" for name in heads[:-1])),
+            head=("Model", *map(str.capitalize, ARMS), *(f"{arm.capitalize()} ÷ loop" for arm in OTHERS)),
             rows=tuple(rows),
         ),
     )

@@ -13,8 +13,8 @@ from ablations.study import Study, load, shipped, trials
 from bench import corpus
 from bench.analyses import identity
 from bench.trial import Trial
-from reports.questions import QUESTIONS
 from reports.power import seeds_for_exact
+from reports.questions import QUESTIONS
 
 NAMES = ("context", "depth", "lstm", "order", "split", "stability")
 

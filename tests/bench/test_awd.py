@@ -10,6 +10,7 @@ from fastai.text.models.awdlstm import AWD_LSTM
 from fastai.text.models.core import LinearDecoder
 from torch import Tensor
 
+from bench import regularization
 from bench.diagnostics import gradient_by_distance
 from bench.models.awd import AwdLM, AwdLSTM, ScratchAwdLSTM
 from bench.run import run_trial
@@ -200,8 +201,10 @@ def test_each_of_the_five_dropouts_can_be_switched_off_alone(
         ("output_p", (3, 1, 6)),
     ]
     drawn: list[tuple[int, ...]] = []
-    draw = Tensor.bernoulli_
-    monkeypatch.setattr(Tensor, "bernoulli_", lambda x, p: drawn.append(tuple(x.shape)) or draw(x, p))
+    draw = regularization._mask
+    monkeypatch.setattr(
+        regularization, "_mask", lambda place, p: drawn.append(tuple(place.shape)) or draw(place, p)
+    )
     model(ScratchAwdLSTM, **LOUD).train()(text())
     assert drawn == [shape for _, shape in masks]
     drawn.clear()

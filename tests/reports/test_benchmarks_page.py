@@ -28,7 +28,10 @@ CELLS = [
     {"model": "lm6", "batch": 64, "hidden": 128, "measured": [pace(1e5)]},
 ]
 POINTS = [  # seconds = 0.001 · size², and 0.5 · size
-    *({"model": "lm6", "what": "hidden", "size": n, "seconds": [1e9, 0.001 * n**2, 0]} for n in (64, 128, 256)),
+    *(
+        {"model": "lm6", "what": "hidden", "size": n, "seconds": [1e9, 0.001 * n**2, 0]}
+        for n in (64, 128, 256)
+    ),
     *({"model": "lm4", "what": "seeds", "size": n, "seconds": [0.5 * n]} for n in (1, 2, 4)),
 ]
 STORED = {

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from ablations.ledger import Ledger
+
 pytest.importorskip("distributed", reason="needs the extra: pip install 'unrolled[cluster]'")
 
 HERE = Path(__file__).parent
@@ -202,3 +204,8 @@ class Gate:
 @pytest.fixture
 def gate(tmp_path: Path) -> Gate:
     return Gate(tmp_path / "gate")
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Ledger:
+    return Ledger(tmp_path / "results")

@@ -5,9 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,28 +14,15 @@ import psutil
 import pytest
 import stub_trials
 from distributed import Client
+from driving import ended, running
 from gated_trials import WORK, trial
 from stub_trials import bits, steady
 
 from ablations import cluster, worker
 from ablations.ledger import Ledger
-from ablations.process import Limits
 from ablations.runner import Tally, run_trials
 from bench.text import data_hash
-from bench.trial import BadInput, Result, Trial
-
-
-@pytest.fixture
-def ledger(tmp_path: Path) -> Ledger:
-    return Ledger(tmp_path / "results")
-
-
-def ended(pid: int) -> bool:
-    """Whether a process is gone, or only its parent has not asked yet how it ended."""
-    try:
-        return not Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return True
+from bench.trial import BadInput, Trial
 
 
 def other_code(folder: Path) -> Path:
@@ -53,39 +38,6 @@ def other_code(folder: Path) -> Path:
     return folder / "code"
 
 
-class Told(list[Result]):
-    """What a driver in another thread told, and its tally in the end."""
-
-    tally: Tally
-    error: BaseException | None = None
-
-
-@contextmanager
-def running(trials: list[Trial], ledger: Ledger, address: str, **words) -> Iterator[Told]:
-    """Drive trials in a thread for as long as the block lasts, and then to the end."""
-    told = Told()
-
-    def drive() -> None:
-        try:
-            told.tally = run_trials(
-                trials, ledger, work=WORK, cluster=address, on_result=told.append, **words
-            )
-        except BaseException as error:
-            told.error = error
-
-    thread = threading.Thread(target=drive, daemon=True)
-    thread.start()
-    yield told
-    thread.join(60)
-    assert not thread.is_alive()
-
-
-def every_trial_is_kept_once(told: Told, ledger: Ledger, trials: list[Trial]) -> None:
-    assert sorted(result.trial.id for result in told) == sorted(each.id for each in trials)
-    files = sorted(path.stem for path in ledger.root.glob("trials/*/*"))
-    assert files == sorted(each.id for each in trials)
-
-
 def test_a_cluster_yields_the_local_runners_results_and_bits(two: str, ledger: Ledger) -> None:
     trials = [stub_trials.trial(seed) for seed in range(8)] + [stub_trials.trial(8, "raises")]
     started: list[Trial] = []
@@ -97,122 +49,6 @@ def test_a_cluster_yields_the_local_runners_results_and_bits(two: str, ledger: L
     assert kept[trials[8].id].reason == "ValueError: two lines"
     assert "about to fail" in kept[trials[8].id].output
     assert run_trials(trials, ledger, work=stub_trials.WORK, cluster="tcp://nobody:1") == Tally(skipped=9)
-
-
-def test_the_trials_of_a_killed_worker_are_tried_again_and_no_others(
-    two: str, gate, ledger: Ledger, wait_for: Callable
-) -> None:
-    trials = [trial(seed, "gated", folder=str(gate.folder)) for seed in range(6)]
-    with running(trials, ledger, two) as told:
-        wait_for(lambda: len(gate.begun()) == 2)
-        victim = gate.begun()[1]
-        os.kill(victim[2], signal.SIGKILL)
-        wait_for(lambda: [seed for seed, *_ in gate.begun()].count(victim[0]) == 2)
-        gate.open(*range(6))
-    assert told.tally == Tally(done=6)
-    every_trial_is_kept_once(told, ledger, trials)
-    assert {r.trial.seed: r.attempts for r in told} == {s: 2 if s == victim[0] else 1 for s in range(6)}
-    assert sorted(seed for seed, *_ in gate.begun()) == sorted([*range(6), victim[0]])
-    assert {bits(result) for result in told} == {bits(steady(each)) for each in trials}
-
-
-def test_a_trial_that_kills_its_worker_every_time_fails_alone(two: str, ledger: Ledger) -> None:
-    trials = [trial(0), trial(1, "kills_its_worker"), *(trial(seed) for seed in range(2, 12))]
-    with running(trials, ledger, two, limits=Limits(attempts=3)) as told:
-        pass
-    assert told.tally == Tally(done=11, failed=1)
-    every_trial_is_kept_once(told, ledger, trials)
-    killer = ledger.read(trials[1].id)
-    assert killer is not None
-    assert killer.reason == "its worker died or was cut off (3 attempts)"
-    assert {result.attempts for result in told if result.done} == {1}
-
-
-def test_a_lost_scheduler_ends_the_driver_with_a_word_and_the_next_one_finishes_the_rest(
-    processes, gate, ledger: Ledger, wait_for: Callable
-) -> None:
-    program = processes.cluster()
-    trials = [trial(seed, "gated", folder=str(gate.folder)) for seed in range(4)]
-    gate.open(0)
-    with running(trials, ledger, processes.address) as told:
-        wait_for(lambda: len(told) == 1 and len(gate.begun()) == 3)
-        program.kill()
-    assert isinstance(told.error, BadInput)
-    assert str(told.error) == (
-        f"--cluster {processes.address}: the scheduler was lost: start it again, then run the same command; "
-        "everything recorded so far is kept"
-    )
-    wait_for(lambda: processes.alive() == [])
-    gate.open(*range(4))
-    processes.cluster()
-    with running(trials, ledger, processes.address) as rest:
-        pass
-    assert rest.tally == Tally(done=3, skipped=1)
-    every_trial_is_kept_once(Told([*told, *rest]), ledger, trials)
-
-
-def test_workers_whose_scheduler_dies_end_their_trials(
-    processes, gate, ledger: Ledger, wait_for: Callable
-) -> None:
-    scheduler = processes.scheduler()
-    processes.worker()
-    with running([trial(0, "gated", folder=str(gate.folder))], ledger, processes.address) as told:
-        wait_for(lambda: len(gate.begun()) == 1)
-        scheduler.kill()
-    assert "the scheduler was lost" in str(told.error)
-    wait_for(lambda: processes.alive() == [])
-
-
-def test_a_worker_that_hangs_and_comes_back_late_changes_nothing(
-    processes, gate, ledger: Ledger, wait_for: Callable
-) -> None:
-    processes.scheduler(DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL="2s")
-    processes.worker()
-    processes.worker("--nthreads", "2")
-    trials = [trial(seed, "gated", folder=str(gate.folder)) for seed in range(3)]
-    with running(trials, ledger, processes.address) as told:
-        wait_for(lambda: len(gate.begun()) == 3)
-        workers = [pid for *_, pid in gate.begun()]
-        (first, process, worker), (second, *_), (third, *_) = sorted(
-            gate.begun(), key=lambda begun: workers.count(begun[2])
-        )
-        os.kill(worker, signal.SIGSTOP)
-        gate.open(second)  # which leaves a free place for the first
-        wait_for(lambda: [seed for seed, *_ in gate.begun()].count(first) == 2)
-        gate.open(first)  # for both
-        wait_for(lambda: len(told) == 2 and len(gate.begun()) == 4)
-        os.kill(worker, signal.SIGCONT)
-        wait_for(lambda: ended(process) and ended(worker))
-        assert len(told) == 2, "the late result was not taken"
-        gate.open(third)
-    assert told.tally == Tally(done=3)
-    every_trial_is_kept_once(told, ledger, trials)
-    assert {r.trial.seed: r.attempts for r in told} == {first: 2, second: 1, third: 1}
-    assert {bits(result) for result in told} == {bits(steady(each)) for each in trials}
-
-
-def test_a_worker_that_was_cut_off_and_comes_back_late_changes_nothing(
-    processes, cable, gate, ledger: Ledger, wait_for: Callable
-) -> None:
-    processes.scheduler(cable.near, DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL="2s")
-    processes.worker(prefix=cable.inside)
-    trials = [trial(seed, "gated", folder=str(gate.folder)) for seed in range(3)]
-    with running(trials, ledger, processes.address) as told:
-        wait_for(lambda: len(gate.begun()) == 1)
-        (first, process, worker), *_ = gate.begun()
-        cable.set("down")
-        processes.worker("--nthreads", "3")
-        wait_for(lambda: [seed for seed, *_ in gate.begun()].count(first) == 2)
-        gate.open(first)  # for both, and the one that is cut off computes it too
-        wait_for(lambda: len(told) == 1 and ended(process))
-        cable.set("up")
-        wait_for(lambda: ended(worker))
-        assert len(told) == 1, "the late result was not taken"
-        gate.open(1, 2)
-    assert told.tally == Tally(done=3)
-    every_trial_is_kept_once(told, ledger, trials)
-    assert {r.trial.seed: r.attempts for r in told} == {first: 2, 1: 1, 2: 1}
-    assert {bits(result) for result in told} == {bits(steady(each)) for each in trials}
 
 
 def test_ctrl_c_lets_the_trials_under_way_finish(
@@ -387,11 +223,9 @@ def test_with_tls_those_without_the_certificate_are_refused(
         "openssl req -x509 -newkey rsa:2048 -nodes -days 1 -subj /CN=unrolled -keyout key.pem -out cert.pem"
     )
     subprocess.run(make.split(), cwd=tmp_path, check=True, capture_output=True)
-    sides = {side: {"cert": str(certificate), "key": str(key)} for side in ("scheduler", "worker", "client")}
     names = {"COMM__REQUIRE_ENCRYPTION": "True", "COMM__TLS__CA_FILE": str(certificate)}
-    for side in sides:
-        names |= {f"COMM__TLS__{side.upper()}__CERT": str(certificate)}
-        names |= {f"COMM__TLS__{side.upper()}__KEY": str(key)}
+    for side in ("SCHEDULER", "WORKER"):
+        names |= {f"COMM__TLS__{side}__CERT": str(certificate), f"COMM__TLS__{side}__KEY": str(key)}
     settings = {f"DASK_DISTRIBUTED__{name}": value for name, value in names.items()}
     processes.scheduler(flags=("--protocol", "tls"), **settings)
     processes.worker(**settings)
@@ -399,5 +233,6 @@ def test_with_tls_those_without_the_certificate_are_refused(
     for address in (processes.address, processes.address.replace("tls", "tcp")):
         with pytest.raises(BadInput, match="no scheduler answers"):
             run_trials([trial()], ledger, work=WORK, cluster=address)
-    with dask.config.set({"distributed.comm.tls": {"ca-file": str(certificate), **sides}}):
+    mine = {"ca-file": certificate, "client.cert": certificate, "client.key": key}
+    with dask.config.set({f"distributed.comm.tls.{name}": str(path) for name, path in mine.items()}):
         assert run_trials([trial()], ledger, work=WORK, cluster=processes.address) == Tally(done=1)

@@ -28,7 +28,7 @@ def test_the_narrowest_part_is_named_first_and_says_how_many_workers_it_keeps_bu
 
 
 def test_a_study_takes_as_long_as_its_workers_or_its_narrowest_part_need() -> None:
-    # 1,000 workers end 1000 / 1.05 = 952 trials of 1 s a second: the loop, 100, decides. Planning adds 1,000 s.
+    # 1,000 workers end 1000 / 1.05 = 952 trials a second; the loop lets 100 through. Plus 1,000 s to plan.
     assert hours(COSTS, 10**6, 1000, 1.0, mlflow=False) == pytest.approx((1000 + 10**4) / 3600)
     # Of 60 s, 1000 / 60.05 = 16.65 a second: less than anything lets through.
     assert hours(COSTS, 10**6, 1000, 60.0, mlflow=True) == pytest.approx((1000 + 60050) / 3600, rel=1e-6)
