@@ -38,7 +38,7 @@ ui: .venv/installed
 
 # A scheduler and two workers on 127.0.0.1, for trying CLUSTER=tcp://127.0.0.1:8786 with `make ablations`.
 cluster: .venv/installed-for-cluster
-	@$(BIN)/python -m ablations.cluster $(FLAGS)
+	@$(BIN)/python -m ablations.trials.local_cluster $(FLAGS)
 
 server: .venv/installed-for-server
 	@$(BIN)/unrolled server $(FLAGS)

@@ -85,36 +85,56 @@ def parser() -> argparse.ArgumentParser:
     pages.add_argument("--out", type=Path, default=Path("reports/out"), help="the reports' folder")
     run_before = _studies("STUDY", "studies that were run; all of them if none is named", "*")
 
-    _word(words, "plan", "arms, trials, cost, and what so many seeds can decide", planned, mine, do="looking")
+    _word(
+        words,
+        "plan",
+        "arms, trials, cost, and what so many seeds can decide",
+        planned,
+        mine,
+        do="words.looking",
+    )
     _run_flags(
         _word(
-            words, "run", "train what is missing, log it, report it", planned, mine, kept, pages, do="running"
+            words,
+            "run",
+            "train what is missing, log it, report it",
+            planned,
+            mine,
+            kept,
+            pages,
+            do="words.running",
         )
     )
     _word(words, "status", "how far each study is", run_before, kept)
-    _word(words, "report", "render reports from the ledger", run_before, kept, pages, do="reporting")
+    _word(words, "report", "render reports from the ledger", run_before, kept, pages, do="words.reporting")
     verify = _word(words, "verify", "train finished trials again and compare the bits", mine, kept)
     verify.add_argument("study", metavar="STUDY", help="a study that was run")
     verify.add_argument("-n", "--number", type=_count, default=5, help="trials to replay")
     _limits(verify)
-    _gate(_word(words, "gate", "did a change make results or speed worse? two result sets", do="gating"))
+    _gate(
+        _word(words, "gate", "did a change make results or speed worse? two result sets", do="words.gating")
+    )
     _word(words, "sync", "bring MLflow level with the ledger", run_before, kept)
-    _word(words, "chapter", "answer the chapter's questions on one page", kept, pages, do="chapter")
+    _word(words, "chapter", "answer the chapter's questions on one page", kept, pages, do="words.chapter")
     port = argparse.ArgumentParser(add_help=False)
     port.add_argument("--port", type=_port, default=5000)
-    _word(words, "ui", "browse MLflow on 127.0.0.1", port, do="server")
-    served = _word(words, "server", "MLflow on PostgreSQL, for several drivers at once", port, do="server")
+    _word(words, "ui", "browse MLflow on 127.0.0.1", port, do="tracking.server")
+    served = _word(
+        words, "server", "MLflow on PostgreSQL, for several drivers at once", port, do="tracking.server"
+    )
     served.add_argument("--folder", type=Path, default=Path("server"), help="where its data are kept")
-    timed = _word(words, "benchmarks", "show what `make bench` has stored", kept, pages, do="benchmarks")
+    timed = _word(
+        words, "benchmarks", "show what `make bench` has stored", kept, pages, do="words.benchmarks"
+    )
     timed.add_argument("file", type=Path, nargs="?", metavar="FILE", help="of pytest-benchmark")
     timed.add_argument("--readme", type=Path, metavar="FILE.md", help="fill its block <!-- speed --> too")
-    _word(words, "models", "the zoo", mine, do="looking")
+    _word(words, "models", "the zoo", mine, do="words.looking")
     _show(_word(words, "show", "look inside a trial, a study or a corpus", mine, kept, do="inside"))
     learner = _word(words, "learner", "train a finished trial again and save its weights", mine, kept)
     learner.set_defaults(do="ablations.inside:save")
     learner.add_argument("trial", metavar="TRIAL", help="its identity, or how that begins")
     learner.add_argument("--save", type=Path, required=True, metavar="FILE.pth", help="a torch state_dict")
-    new = _word(words, "new", "write a file of your own to start from", do="scaffold")
+    new = _word(words, "new", "write a file of your own to start from", do="words.scaffold")
     new.add_argument("kind", choices=("cell", "model", "regularizer", "study"))
     new.add_argument("file", type=Path, metavar="FILE", help="my_cell.py, my.toml; it must not exist")
     return top
@@ -127,7 +147,7 @@ def _studies(metavar: str, text: str, count: str = "+") -> argparse.ArgumentPars
 
 
 def _word(  # type: ignore[no-untyped-def]
-    words, name: str, text: str, *parents: argparse.ArgumentParser, do: str = "commands"
+    words, name: str, text: str, *parents: argparse.ArgumentParser, do: str = "words.commands"
 ) -> argparse.ArgumentParser:
     made: argparse.ArgumentParser = words.add_parser(name, help=text, description=text, parents=parents)
     made.set_defaults(do=f"ablations.{do}:{name}")

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ablations import looking, portrait
-from ablations import plan as plans
+from ablations.design import plan as plans
 from ablations.ledger import Ledger
+from ablations.words import looking, portrait
 from bench import plugins as plugins_
 from bench.identity import identify
 from bench.models.registry import spec_of

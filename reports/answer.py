@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 from reports.book import Held
 from reports.comparison import Comparison, Row
-from reports.statistics import contrast, divergence_rate, holm
+from reports.statistics.contrasts import contrast, divergence_rate, holm
+from reports.statistics.verdicts import Verdict, Word, null, sentence, verdict
 from reports.text import interval, number
 from reports.tuning import OwnBest, words
-from reports.verdicts import Verdict, Word, null, sentence, verdict
 
 OPEN, FEW = 10, 4
 """Claims that the answer box shows before the reader unfolds the rest; few where it has a table as well."""

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from reports.comparison import Comparison, Row, mean_of, trial_of, values
-from reports.replication import Prediction, prediction
+from reports.statistics.replication import Prediction, prediction
 
 SOURCE = "Howard and Gugger, Deep Learning for Coders with fastai and PyTorch (2020), chapter 12"
 DIGITS = 6

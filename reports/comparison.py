@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 
 from bench.trial import BadInput, Result, Trial
 from reports.evidence import Arm, Evidence
-from reports.statistics import ArmSummary, Contrast, benjamini_hochberg, contrast, holm, summarise
-from reports.verdicts import Verdict, verdict
+from reports.statistics.contrasts import ArmSummary, Contrast, benjamini_hochberg, contrast, holm, summarise
+from reports.statistics.verdicts import Verdict, verdict
 
 _TITLES = {
     "valid_loss": ("validation loss", "nats"),

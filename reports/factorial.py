@@ -10,9 +10,9 @@ from itertools import combinations, product
 
 from bench.trial import Scalar
 from reports.comparison import Comparison, Row, trial_of
-from reports.designs import Cells, Effect, factorial_effects
-from reports.statistics import ArmSummary, contrast, holm, summarise
-from reports.verdicts import Verdict, across, verdict
+from reports.statistics.contrasts import ArmSummary, contrast, holm, summarise
+from reports.statistics.designs import Cells, Effect, factorial_effects
+from reports.statistics.verdicts import Verdict, across, verdict
 
 BESIDE, ALONE, AVERAGE = "beside all the others", "alone", "on average"
 VIEWS = {BESIDE: "leave one out", ALONE: "add one", AVERAGE: "over all settings of the others, factorial"}

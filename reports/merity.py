@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 
 from reports.comparison import Comparison, Row, mean_of, trial_of, values
-from reports.statistics import ArmSummary, Contrast, contrast, summarise
+from reports.statistics.contrasts import ArmSummary, Contrast, contrast, summarise
 
 SOURCE = "Merity, Keskar and Socher, “Regularizing and Optimizing LSTM Language Models”, ICLR 2018, table 4"
 

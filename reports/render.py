@@ -13,12 +13,14 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from bench.trial import visible
-from reports import answer, factorial, figures, merity, sections, text, tuning, verdicts
+from reports import answer, factorial, merity, sections, text, tuning
 from reports.book import SOURCE, Held, hold
 from reports.comparison import Comparison, compare, mean_of
 from reports.evidence import Evidence
+from reports.figures import panels as figures
+from reports.statistics import verdicts
+from reports.statistics.verdicts import Word
 from reports.tables import write_tables
-from reports.verdicts import Word
 
 
 def render(evidence: Evidence, out: Path) -> Path:

@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 
 from bench.trial import Result
 from reports.comparison import Comparison, Row, finished, mean_of, trial_of, values
-from reports.curves import Throughput, TimeToTarget, throughput_ratio, time_to_target
-from reports.designs import rank_sets
 from reports.evidence import Arm
-from reports.statistics import ArmSummary, summarise
+from reports.statistics.contrasts import ArmSummary, summarise
+from reports.statistics.curves import Throughput, TimeToTarget, throughput_ratio, time_to_target
+from reports.statistics.designs import rank_sets
 
 _MOST_RANKED = 60  # arms; all pairs are compared
 

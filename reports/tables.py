@@ -8,7 +8,7 @@ from pathlib import Path
 from bench.trial import visible
 from reports.comparison import Comparison, Row, mean_of
 from reports.evidence import Evidence
-from reports.statistics import Interval
+from reports.statistics.contrasts import Interval
 from reports.text import csv_cell, interval, latex_cell, markdown_cell, number, p_value
 
 _HEADINGS = (

@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from bench.trial import Result, Scalar
-from reports import verdicts
 from reports.comparison import Comparison, Row, compare
-from reports.estimators import expected_best_of_n
 from reports.evidence import Tuned
+from reports.statistics import verdicts
+from reports.statistics.estimators import expected_best_of_n
 
 _WORDS = {"lr": "learning rate"}
 

@@ -197,8 +197,8 @@ def looks(trial: Trial) -> Result:
 def study(folder: str, count: int, workers: int, attempts: int, **options) -> None:
     """Run a study of `count` trials as the command would: under the study's lock."""
     from ablations.ledger import Ledger
-    from ablations.process import Limits
-    from ablations.runner import run_trials
+    from ablations.trials.process import Limits
+    from ablations.trials.runner import run_trials
 
     ledger = Ledger(Path(folder))
     with ledger.lock("stub"):

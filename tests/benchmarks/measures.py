@@ -92,7 +92,7 @@ def peak(size: int, times: int) -> dict[str, float]:
 def seeds(count: int, model: str, workers: int) -> dict[str, float]:
     """Seconds to train so many seeds of one epoch side by side, each in a process of its own."""
     from ablations.ledger import Ledger
-    from ablations.runner import run_trials
+    from ablations.trials.runner import run_trials
 
     trials = [replace(chapter(model, epochs=1), seed=seed) for seed in range(count)]
     with TemporaryDirectory() as folder:

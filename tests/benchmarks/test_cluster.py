@@ -6,9 +6,9 @@ import pytest
 
 pytest.importorskip("distributed", reason="needs the extra: pip install 'unrolled[cluster]'")
 
-from ablations import scaling
 from ablations.ledger import Ledger
-from ablations.scaling import PLACES
+from ablations.words import scaling
+from ablations.words.scaling import PLACES
 
 
 @pytest.mark.benchmark(group="cluster")

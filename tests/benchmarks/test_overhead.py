@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from ablations import plan, study
+from ablations.design import loading, plan, study
+from ablations.design.planning import expected_seconds
 from ablations.ledger import Ledger
-from ablations.planning import expected_seconds
 from bench.trial import Result
 
 COMMAND = [str(Path(sys.executable).with_name("unrolled"))]
@@ -92,7 +92,7 @@ def test_finished_trials_are_recorded_projected_and_reported(benchmark, profile,
 
 def _fill(folder: Path, like: Result) -> int:
     """Record a result for every trial of the study; its losses differ, its size is that of `like`."""
-    chosen = study.load(str(folder / "finished.toml"), confirmed=True)
+    chosen = loading.load(str(folder / "finished.toml"), confirmed=True)
     _, trials = plan.decide(chosen, "")
     ledger = Ledger(folder / "results")
     for trial in trials:
@@ -146,7 +146,7 @@ def test_the_models_study_spends_its_time_on_training(benchmark, theirs, tmp_pat
     (few, cpu, trained), (many, more_cpu, more_trained) = spent.values()
     trial = ((more_cpu - more_trained) - (cpu - trained)) / (many - few)
     start = cpu - trained - few * trial
-    whole = [expected_seconds(t) for _, t in study.trials(study.load("models"), lambda trial: trial)]
+    whole = [expected_seconds(t) for _, t in study.trials(loading.load("models"), lambda trial: trial)]
     beside = start + len(whole) * trial
     benchmark.extra_info.update(
         what="the models study: CPU seconds beside training",

@@ -4,9 +4,9 @@ import re
 import pytest
 
 from bench.trial import BadInput
-from reports.benchmark_sizes import curves
-from reports.benchmarks import answer, metrics, readme, render
-from reports.stored import medians
+from reports.benchmarks.page import answer, metrics, readme, render
+from reports.benchmarks.sizes import curves
+from reports.benchmarks.stored import medians
 
 
 def trials(model, title, **seconds):

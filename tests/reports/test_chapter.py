@@ -12,13 +12,13 @@ import pytest
 
 from bench.analyses import MEASURED, anatomy, cells, floats, history, learning, parts, text
 from bench.trial import canonical
-from reports import measurements, mechanics
-from reports.chapter import render
-from reports.chapter_figures import power, spread
+from reports.chapter import measurements, mechanics
+from reports.chapter.page import render
+from reports.chapter.questionnaire import QUESTIONNAIRE
+from reports.chapter.questions import QUESTIONS
 from reports.evidence import Evidence
-from reports.questionnaire import QUESTIONNAIRE
-from reports.questions import QUESTIONS
-from reports.verdicts import Word
+from reports.figures.chapter import power, spread
+from reports.statistics.verdicts import Word
 
 FACTS = {"commit": "0123456789abcdef", "dirty": False, "cpu": "Xeon 8481C", "threads": 1}
 

@@ -6,11 +6,11 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from reports import figures
 from reports.comparison import compare
 from reports.factorial import ALONE, AVERAGE, BESIDE, VIEWS, factorial, parts
+from reports.figures import panels as figures
 from reports.render import render, render_index
-from reports.verdicts import Word
+from reports.statistics.verdicts import Word
 
 
 @pytest.fixture(scope="module")

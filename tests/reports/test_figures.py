@@ -3,9 +3,9 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from reports import figures
 from reports.book import hold
 from reports.comparison import compare
+from reports.figures import panels as figures
 from reports.sections import sweeps
 
 

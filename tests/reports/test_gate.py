@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bench.trial import BadInput
-from reports.gate import (
+from reports.gate.judgement import (
     ArmResults,
     Gate,
     Outcome,
@@ -18,10 +18,10 @@ from reports.gate import (
     judge_timings,
     seeds_to_show,
 )
-from reports.gate_text import WIDTH, markdown, screen
-from reports.pace import Rounds, of_rounds, of_speeds
-from reports.statistics import contrast
-from reports.verdicts import Word
+from reports.gate.text import WIDTH, markdown, screen
+from reports.statistics.contrasts import contrast
+from reports.statistics.pace import Rounds, of_rounds, of_speeds
+from reports.statistics.verdicts import Word
 
 # 8 seeds each, in nats
 B = (1.22, 1.31, 1.27, 1.40, 1.25, 1.29, 1.33, 1.24)

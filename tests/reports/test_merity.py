@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ablations.study import load
+from ablations.design.loading import load
 from bench.trial import Result, Trial, failure
 from reports import merity
 from reports.comparison import compare

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from reports.chapter import render as render_chapter
+from reports.chapter.page import render as render_chapter
 from reports.render import render, render_index
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")

@@ -13,7 +13,7 @@ from reports import sections
 from reports.answer import claims, limits, tally, warnings
 from reports.comparison import compare
 from reports.render import folder_name, render, render_index
-from reports.verdicts import Word
+from reports.statistics.verdicts import Word
 
 
 class Page(HTMLParser):

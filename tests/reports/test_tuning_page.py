@@ -8,10 +8,10 @@ from itertools import combinations
 import pytest
 
 from bench.trial import failure
-from reports import figures
 from reports.answer import flips, limits
 from reports.comparison import compare
 from reports.evidence import Tuned
+from reports.figures import panels as figures
 from reports.render import render, render_index
 from reports.tuning import own_best
 

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from ablations.entry import StudyFacts
-from ablations.server import ui_command
-from ablations.store import create_whole, settings
+from ablations.tracking.entry import StudyFacts
+from ablations.tracking.server import ui_command
+from ablations.tracking.store import create_whole, settings
 from bench.trial import Epoch, Result, Trial
 
 settings()  # before anything imports mlflow

@@ -2,8 +2,8 @@
 
 import json
 
-from ablations import browsing
-from ablations.entry import StudyFacts
+from ablations.tracking import browsing
+from ablations.tracking.entry import StudyFacts
 
 
 def facts(**words):

@@ -5,8 +5,8 @@ import math
 
 import pytest
 
-from ablations import entry, tracking
-from ablations.entry import StudyFacts
+from ablations.tracking import entry, projection
+from ablations.tracking.entry import StudyFacts
 from bench.trial import Trial
 
 # MLflow 3.17 uses a loader that SQLAlchemy 2.1 deprecates.
@@ -19,7 +19,7 @@ def one(snapshot, store, **which):
 
 
 def test_a_trial_becomes_one_flat_run_with_its_true_times(study, store, result, snapshot):
-    tracking.sync(study, {"baseline": [result(seed=3)]}, store)
+    projection.sync(study, {"baseline": [result(seed=3)]}, store)
     name, status, start, end, params, tags, _ = one(snapshot, store)
     assert (name, status) == ("baseline/seed=3", "FINISHED")
     assert (start, end) == (1_700_000_300_250, 1_700_000_310_250)  # 1 s of loading and 3 epochs of 3 s
@@ -41,7 +41,7 @@ def test_a_trial_becomes_one_flat_run_with_its_true_times(study, store, result, 
 
 
 def test_curves_have_a_point_an_epoch_at_the_time_when_it_ended(study, store, result, snapshot):
-    tracking.sync(study, {"baseline": [result()]}, store)
+    projection.sync(study, {"baseline": [result()]}, store)
     curves = one(snapshot, store)[-1]
     ends = [1_700_000_004_250, 1_700_000_007_250, 1_700_000_010_250]
     assert curves["valid/loss"] == list(zip([0, 1, 2], [3.0, 2.0, 1.5], ends, strict=True))
@@ -68,7 +68,7 @@ def test_witnesses_commit_and_attempts_are_tags(study, store, result, snapshot):
         "dropout": {"ok": True, "declared": 0.4, "seen": 0.41},
         "tying": {"ok": False, "declared": True, "seen": False},
     }
-    tracking.sync(
+    projection.sync(
         study, {"a": [result(witnesses=proof, environment={"commit": "abc123"}, attempts=2)]}, store
     )
     tags = one(snapshot, store)[5]
@@ -78,7 +78,7 @@ def test_witnesses_commit_and_attempts_are_tags(study, store, result, snapshot):
 
 
 def test_a_failed_trial_is_failed_with_its_reason(study, store, result, snapshot):
-    tracking.sync(study, {"baseline": [result(status="failed", reason="signal 9", losses=(3.0,))]}, store)
+    projection.sync(study, {"baseline": [result(status="failed", reason="signal 9", losses=(3.0,))]}, store)
     _, status, _, _, _, tags, curves = one(snapshot, store)
     assert (status, tags["unrolled.reason"]) == ("FAILED", "signal 9")
     assert len(curves["valid/loss"]) == 1
@@ -86,8 +86,8 @@ def test_a_failed_trial_is_failed_with_its_reason(study, store, result, snapshot
 
 def test_a_trial_that_never_started_is_written_once(study, store, result, snapshot):
     never = {"baseline": [result(status="failed", reason="no memory", started=0.0, losses=(), metrics={})]}
-    tracking.sync(study, never, store)
-    assert tracking.sync(study, never, store).kept == 1
+    projection.sync(study, never, store)
+    assert projection.sync(study, never, store).kept == 1
     assert one(snapshot, store)[2] == 1  # MLflow takes a start of 0 for "now"
 
 
@@ -98,7 +98,7 @@ def test_infinite_and_missing_numbers_are_tags_and_never_metrics(study, store, r
         losses=(3.0, math.inf, math.nan),
         metrics={"valid_bits": -math.inf},
     )
-    tracking.sync(study, {"baseline": [bad]}, store)
+    projection.sync(study, {"baseline": [bad]}, store)
     _, _, _, _, _, tags, curves = one(snapshot, store)
     assert [point[:2] for point in curves["valid/loss"]] == [(0, 3.0)]
     assert tags["nonfinite.valid/loss"] == "inf at 1, nan at 2"
@@ -112,7 +112,7 @@ def test_a_parameter_over_6000_characters_is_cut_visibly_and_kept_whole(
     study, store, database, result, snapshot
 ):
     long = "é" * 9000
-    tracking.sync(study, {"baseline": [result(options={"words": long})]}, store)
+    projection.sync(study, {"baseline": [result(options={"words": long})]}, store)
     shown = one(snapshot, store)[4]["words"]
     assert len(shown) == 6000
     assert shown.endswith(f"… [cut: 9,000 characters, sha256 {entry.digest(long)}]")
@@ -123,7 +123,7 @@ def test_a_parameter_over_6000_characters_is_cut_visibly_and_kept_whole(
 def test_more_metrics_and_parameters_than_one_call_takes_all_arrive(study, store, result, snapshot):
     options = {f"option{i}": i for i in range(230)}  # MLflow takes 100 a call
     metrics = {f"many_{i}": float(i) for i in range(2100)}  # and 1000 metrics
-    tracking.sync(study, {"baseline": [result(options=options, metrics=metrics)]}, store)
+    projection.sync(study, {"baseline": [result(options=options, metrics=metrics)]}, store)
     _, _, _, _, params, _, curves = one(snapshot, store)
     assert {params[f"option{i}"] for i in range(230)} == {str(i) for i in range(230)}
     assert [curves[f"many/{i}"][0][1] for i in range(2100)] == [float(i) for i in range(2100)]
@@ -145,8 +145,8 @@ def test_hostile_names_never_fail_a_study_and_stay_apart(store, result, snapshot
                       witnesses={name: {"ok": True, "declared": name, "seen": name}})]
         for i, name in enumerate(HOSTILE)
     }  # fmt: skip
-    assert tracking.sync(study, results, store).written == len(HOSTILE)
-    assert tracking.sync(study, results, store).written == 0
+    assert projection.sync(study, results, store).written == len(HOSTILE)
+    assert projection.sync(study, results, store).written == 0
     runs = snapshot(store, study="hostile")
     assert len({run[0] for run in runs}) == len(HOSTILE)
     for _, _, _, _, params, _, curves in runs:
@@ -157,8 +157,8 @@ def test_hostile_names_never_fail_a_study_and_stay_apart(store, result, snapshot
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_study_of_any_name_can_be_written(name, store, result):
     study = StudyFacts(name=name, question=name, plan=name)
-    assert tracking.sync(study, {name: [result()]}, store).written == 1
-    assert tracking.sync(study, {name: [result()]}, store).kept == 1
+    assert projection.sync(study, {name: [result()]}, store).written == 1
+    assert projection.sync(study, {name: [result()]}, store).kept == 1
 
 
 def test_two_names_never_become_one_key():
@@ -177,7 +177,7 @@ def test_a_data_set_is_named_without_its_folder_and_by_its_content():
 def test_every_trial_names_its_data_set(study, store, result):
     from mlflow import MlflowClient
 
-    tracking.sync(study, {"baseline": [result(seed=s) for s in range(2)]}, store)
+    projection.sync(study, {"baseline": [result(seed=s) for s in range(2)]}, store)
     client = MlflowClient(tracking_uri=store)
     number = client.get_experiment_by_name("unrolled/regularization").experiment_id
     runs = client.search_runs([number], "tags.`unrolled.role` = 'trial'")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ablations import tracking
+from ablations.tracking import projection
 from reports.answer import sentences
 from reports.comparison import compare
 from reports.evidence import Arm, Evidence
@@ -112,18 +112,18 @@ def page(ui_of, browser, template, result, tmp_path_factory):
         **told, metric="valid_loss", equivalence=0.02, seeds=tuple(range(SEEDS)), arms=tuple(arms),
         planned=1.7e9, command="unrolled run regularization",
     )  # fmt: skip
-    facts = tracking.StudyFacts(
+    facts = projection.StudyFacts(
         name=told["study"], question=told["question"], plan="f00d", arms=tuple(ARMS), factors=("dropout",)
     )
     made = render(evidence, folder / "out").parent, sentences(compare(evidence))
     by_arm = {arm: list(of_arm.values()) for arm, of_arm in results.items()}
-    tracking.sync(facts, by_arm, f"sqlite:///{database}", lambda links: made)
+    projection.sync(facts, by_arm, f"sqlite:///{database}", lambda links: made)
     shots = Path(os.environ.get("UNROLLED_SCREENSHOTS") or folder / "shots")
     shots.mkdir(parents=True, exist_ok=True)
-    projection = tracking.Projection(facts, f"sqlite:///{database}")
+    mine = projection.Projection(facts, f"sqlite:///{database}")
     with ui_of(database) as start:
         start()
-        yield Page(browser, start.address, projection, results["baseline"][0].trial.id, shots)
+        yield Page(browser, start.address, mine, results["baseline"][0].trial.id, shots)
 
 
 def test_a_first_visit_shows_the_studies_and_no_assistant(page):

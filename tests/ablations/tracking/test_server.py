@@ -20,9 +20,9 @@ from pathlib import Path
 
 import pytest
 
-from ablations import database, tracking
-from ablations.entry import StudyFacts
-from ablations.server import server as serve
+from ablations.tracking import database, projection
+from ablations.tracking.entry import StudyFacts
+from ablations.tracking.server import server as serve
 from bench.trial import BadInput
 
 # MLflow 3.17 uses a loader that SQLAlchemy 2.1 deprecates.
@@ -114,8 +114,8 @@ def served(find_port):
 
 DRIVE = textwrap.dedent("""
     import json, sys
-    from ablations.entry import StudyFacts
-    from ablations.recorder import Recorder
+    from ablations.tracking.entry import StudyFacts
+    from ablations.tracking.recorder import Recorder
     from bench.trial import Result
     where, study = sys.argv[1:]
     recorder = Recorder(StudyFacts(name=study, question="q", plan="p"), where, pause=0.1)
@@ -166,7 +166,7 @@ def test_two_drivers_write_at_once_and_a_restart_in_the_middle_loses_and_doubles
         assert sorted(run[0] for run in runs) == sorted(f"baseline/seed={seed}" for seed in range(20))
         assert {run[1] for run in runs} == {"FINISHED"}
         facts = StudyFacts(name=study, question="q", plan="p")
-        assert tracking.sync(facts, {"baseline": results}, served.address) == tracking.Synced(0, 20, 0)
+        assert projection.sync(facts, {"baseline": results}, served.address) == projection.Synced(0, 20, 0)
 
 
 @pytest.mark.slow
@@ -177,7 +177,7 @@ def test_two_drivers_of_one_study_are_levelled_by_sync(served, result, snapshot)
         feed(driver, its)
     assert [end(driver) for driver in drivers] == ["", ""]
     facts = StudyFacts(name="shared", question="q", plan="p")
-    tracking.sync(facts, {"baseline": results}, served.address)
+    projection.sync(facts, {"baseline": results}, served.address)
     runs = snapshot(served.address, study="shared")
     assert [run[:2] for run in runs] == [(f"baseline/seed={seed}", "FINISHED") for seed in range(8)]
 
@@ -191,7 +191,7 @@ def test_what_a_server_holds_is_what_a_file_holds(served, result, store, snapsho
     }
     facts = StudyFacts(name="alike", question="q", plan="p")
     for where in (served.address, store):
-        tracking.sync(facts, results, where)
+        projection.sync(facts, results, where)
     assert snapshot(served.address, study="alike") == snapshot(store, study="alike")
     (kept,) = (served.folder / "artifacts").rglob("params/*.txt")
     assert kept.read_text(encoding="utf-8") == "é" * 9000

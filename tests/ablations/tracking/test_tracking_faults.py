@@ -17,9 +17,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from ablations import tracking
-from ablations.entry import StudyFacts
-from ablations.recorder import Recorder
+from ablations.tracking import projection
+from ablations.tracking.entry import StudyFacts
+from ablations.tracking.recorder import Recorder
 
 # MLflow 3.17 uses a loader that SQLAlchemy 2.1 deprecates.
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader:DeprecationWarning")
@@ -113,21 +113,21 @@ def test_the_end_waits_no_longer_than_told_and_says_how_to_catch_up(
     assert line == "MLflow is behind by 2 trials (no answer within 0.5 s): run `unrolled sync`"
     lock()
     writing._thread.join(120)  # here the process would have ended
-    tracking.sync(study, {"baseline": [result(seed=0), result(seed=1)]}, store)
+    projection.sync(study, {"baseline": [result(seed=0), result(seed=1)]}, store)
     assert names(snapshot(store)) == NAMES[:2]
 
 
 def test_one_trial_that_mlflow_refuses_does_not_hold_up_the_others(
     store, recorder, result, snapshot, monkeypatch
 ):
-    write = tracking.Projection._write
+    write = projection.Projection._write
 
     def refuse(self, arm, one, status):
         if one.trial.seed == 1:
             raise ValueError("refused\nfor a reason")
         return write(self, arm, one, status)
 
-    monkeypatch.setattr(tracking.Projection, "_write", refuse)
+    monkeypatch.setattr(projection.Projection, "_write", refuse)
     writing = recorder(store)
     for seed in (1, 0, 2):
         writing.record("baseline", result(seed=seed))
@@ -156,8 +156,8 @@ def test_a_recorder_opens_and_finishes_the_study_run(store, recorder, result, sn
 
 PROJECT = textwrap.dedent("""
     import json, sys
-    from ablations.entry import StudyFacts
-    from ablations.tracking import Projection
+    from ablations.tracking.entry import StudyFacts
+    from ablations.tracking.projection import Projection
     from bench.trial import Result
     projection = Projection(StudyFacts(**json.loads(sys.argv[2])), sys.argv[1])
     projection.begin(1.0)
@@ -198,7 +198,7 @@ def test_a_parent_killed_while_it_writes_leaves_nothing_twice_and_nothing_half(
         assert process.stdout.readline() == "written\n"
     time.sleep(chance.uniform(0, 0.03))  # somewhere within the next one, or just after it
     end(process)
-    done = tracking.sync(study, {"baseline": results}, store)
+    done = projection.sync(study, {"baseline": results}, store)
     assert done.kept in (before, before + 1)
     assert done.written + done.kept == 40
     assert sorted(run[0] for run in snapshot(store)) == sorted(f"baseline/seed={i}" for i in range(40))
@@ -216,7 +216,7 @@ def test_a_parent_killed_while_it_creates_the_database_does_not_spoil_it(
     until(lambda: list(tmp_path.iterdir()))
     time.sleep(seconds)
     end(process)
-    tracking.sync(study, {"baseline": [result()]}, store)
+    projection.sync(study, {"baseline": [result()]}, store)
     assert names(snapshot(store)) == NAMES[:1]
     assert [path.name for path in tmp_path.iterdir()] == ["mlflow.db"]  # no draft stays
 
@@ -232,7 +232,7 @@ def test_two_parents_that_create_the_database_at_once_both_write(tmp_path, resul
         process.stdout.close()
     # The study's lock keeps two parents from one study; here they share one, the harshest case.
     study = StudyFacts(name="regularization", question="What carries the gain?", plan="f00d")
-    assert tracking.sync(study, {"baseline": [result(seed=i) for i in range(2)]}, store).kept >= 1
+    assert projection.sync(study, {"baseline": [result(seed=i) for i in range(2)]}, store).kept >= 1
     assert names(snapshot(store)) == NAMES[:2]
 
 
@@ -299,7 +299,7 @@ def test_a_server_that_answers_500_or_late_gets_every_trial_once(
     assert proxy.injected == 5
     assert [run[:2] for run in snapshot(store)] == [(name, "FINISHED") for name in NAMES]
     results = {"baseline": [result(seed=seed) for seed in range(4)]}
-    assert tracking.sync(study, results, store) == tracking.Synced(written=0, kept=4, removed=0)
+    assert projection.sync(study, results, store) == projection.Synced(written=0, kept=4, removed=0)
 
 
 @pytest.mark.slow
@@ -328,15 +328,15 @@ def test_artifacts_reach_a_server(server, study, tmp_path, result):
     server()
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "report.html").write_text("over HTTP")
-    tracking.sync(study, {"baseline": [result(options={"words": "x" * 7000})]}, server.address)
-    tracking.Projection(study, server.address).publish(tmp_path / "out")
+    projection.sync(study, {"baseline": [result(options={"words": "x" * 7000})]}, server.address)
+    projection.Projection(study, server.address).publish(tmp_path / "out")
     assert [page.read_text() for page in tmp_path.glob("mlartifacts/**/report.html")] == ["over HTTP"]
     assert [len(page.read_text()) for page in tmp_path.glob("mlartifacts/**/params/*.txt")] == [7000]
 
 
 def test_syncing_with_a_server_that_is_down_is_one_clear_line(free_port, study, result):
-    with pytest.raises(tracking.BadInput, match="cannot be written") as refused:
-        tracking.sync(study, {"baseline": [result()]}, f"http://user:secret@127.0.0.1:{free_port}")
+    with pytest.raises(projection.BadInput, match="cannot be written") as refused:
+        projection.sync(study, {"baseline": [result()]}, f"http://user:secret@127.0.0.1:{free_port}")
     assert "secret" not in str(refused.value)
     assert "\n" not in str(refused.value)
 
@@ -346,8 +346,8 @@ def test_a_server_that_never_answers_does_not_keep_the_process_alive(result, tmp
     """A socket that accepts and stays silent, a study of one trial: the process ends in bounded time."""
     code = textwrap.dedent("""
         import json, socket, sys, time
-        from ablations.entry import StudyFacts
-        from ablations.recorder import Recorder
+        from ablations.tracking.entry import StudyFacts
+        from ablations.tracking.recorder import Recorder
         from bench.trial import Result
         hole = socket.create_server(("127.0.0.1", 0))
         where = f"http://127.0.0.1:{hole.getsockname()[1]}"

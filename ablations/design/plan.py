@@ -1,0 +1,226 @@
+"""A plan: a study as it was decided, with the identity of every trial, stored before the first of them.
+
+Reports, MLflow and `status` read the plan and the ledger, never the study's file or today's code: an edit
+makes other trials and another plan, and old results cannot slip into a new report.
+"""
+
+import hashlib
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from itertools import groupby
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import ConfigDict, Field, TypeAdapter
+
+from ablations.design import tuning
+from ablations.design.settings import label
+from ablations.design.study import Arm, Study, trials
+from ablations.ledger import Ledger, save, seal, unseal
+from bench.identity import identify
+from bench.models.registry import spec_of
+from bench.trial import BadInput, Result, Scalar, Trial, canonical, with_seed
+
+Id = Annotated[str, Field(pattern="^[0-9a-f]{12,}$")]
+"""A trial's identity: it becomes the name of a file."""
+
+_STRICT = ConfigDict(strict=True, extra="forbid")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedArm:
+    """One arm and the identity of its trial for each of its seeds: the study's, or those of a search.
+
+    A search, and the winner of an arm's searches, name the arm that they tune, and the setting's level.
+    """
+
+    name: str
+    model: str
+    title: str
+    changes: Mapping[str, Scalar]
+    trials: Mapping[int, Id]
+    exploratory: bool = False
+    against: str = ""
+    question: str = ""
+    note: str = ""
+    tunes: str = ""
+    setting: str = ""
+    level: Scalar = 0
+
+    __pydantic_config__ = _STRICT  # how a stored one is read
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What was decided, and when. `hash` is the sha256 of the resolved study, `command` what was typed.
+
+    `searches` are each tuned arm at each level, `tuned` the winners: known once every search has ended.
+    """
+
+    study: str
+    question: str
+    about: str
+    metric: str
+    equivalence: float
+    seeds: tuple[int, ...]
+    arms: tuple[PlannedArm, ...]
+    hash: str
+    command: str
+    planned: float = field(default_factory=time.time)  # unix seconds
+    searches: tuple[PlannedArm, ...] = ()
+    tuned: tuple[PlannedArm, ...] = ()
+
+    __pydantic_config__ = _STRICT
+
+    @property
+    def places(self) -> dict[str, tuple[PlannedArm, int]]:
+        """Every trial's arm and seed by identity, in the order of running: declared, searches, winners.
+
+        A winner at its arm's declared level has the declared trials, which stay where they are.
+        """
+        found: dict[str, tuple[PlannedArm, int]] = {}
+        for arms in (self.arms, self.searches, self.tuned):
+            for seed in dict.fromkeys(seed for arm in arms for seed in arm.trials):
+                for arm in arms:
+                    found.setdefault(arm.trials[seed], (arm, seed))
+        return found
+
+    @property
+    def ids(self) -> list[str]:
+        """The identity of every trial, seed by seed."""
+        return list(self.places)
+
+    def cells(self, ledger: Ledger) -> Iterator[tuple[PlannedArm, int, Result]]:
+        """Arm, seed and result of every trial that the ledger has."""
+        places = self.places
+        for id, result in ledger.each(places):
+            yield *places[id], result
+
+
+def decide(study: Study, command: str) -> tuple[Plan, list[Trial]]:
+    """The plan of a study under today's code and data, and its trials in the order of running.
+
+    Where the study tunes, the trials of the searches are among them and the winners' are not: see `settle`.
+    """
+    cells = trials(study, identify)
+    by_arm: dict[str, dict[int, str]] = {arm.name: {} for arm in study.arms}
+    offsets = {arm.name: arm.seed_offset for arm in study.arms}
+    for name, trial in cells:
+        by_arm[name][trial.seed - offsets[name]] = trial.id
+    searched = tuning.trials(study, identify)
+    by_search: dict[str, dict[int, str]] = {}
+    for search, trial in searched:
+        by_search.setdefault(search.name, {})[trial.seed] = trial.id
+    plan = Plan(
+        study=study.name,
+        seeds=study.seeds,
+        arms=tuple(_planned(arm, by_arm[arm.name]) for arm in study.arms),
+        searches=tuple(
+            replace(
+                _planned(search.arm, by_search[search.name]),
+                name=search.name,
+                tunes=search.arm.name,
+                setting=search.setting,
+                level=search.level,
+            )
+            for search in tuning.searches(study)
+        ),
+        hash=study.plan,
+        command=command,
+        **{key: getattr(study, key) for key in ("question", "about", "metric", "equivalence")},
+    )
+    return plan, [trial for _, trial in (*cells, *searched)]
+
+
+def _planned(arm: Arm, ids: Mapping[int, str]) -> PlannedArm:
+    return PlannedArm(
+        name=arm.name,
+        model=arm.settings["model"],
+        title=spec_of(arm.settings["model"]).title,
+        changes=arm.changes,
+        trials=ids,
+        **{key: getattr(arm, key) for key in ("exploratory", "against", "question", "note")},
+    )
+
+
+def settle(plan: Plan, trials: Sequence[Trial], ledger: Ledger) -> tuple[Plan, list[Trial]]:
+    """The plan with each arm's winner, and the winners' trials on the study's seeds, the declared ones apart.
+
+    `trials` are those of `decide`. Before every search has ended there is no winner.
+    """
+    searched = [id for search in plan.searches for id in search.trials.values()]
+    results = ledger.results(searched)
+    if len(results) < len(set(searched)):
+        return plan, []
+    known = {trial.id: trial for trial in trials}
+    tuned: list[PlannedArm] = []
+    again: list[dict[int, Trial]] = []
+    for name, group in groupby(plan.searches, key=lambda search: search.tunes):
+        levels = list(group)
+        best = tuning.winner([[results[id] for id in arm.trials.values()] for arm in levels], plan.metric)
+        if best is not None:
+            won = levels[best]
+            one = known[next(iter(won.trials.values()))]
+            again.append({seed: with_seed(one, seed) for seed in plan.seeds})
+            ids = {seed: trial.id for seed, trial in again[-1].items()}
+            tuned.append(replace(won, name=f"{name}, its best {label(won.setting, won.level)}", trials=ids))
+    fresh = [trials[seed] for seed in plan.seeds for trials in again]
+    return replace(plan, tuned=tuple(tuned)), [trial for trial in fresh if trial.id not in known]
+
+
+def store(plan: Plan, ledger: Ledger) -> Plan:
+    """Keep the plan in the ledger's folder and return it; the same plan again keeps its first time.
+
+    It also keeps the winners, until others are settled.
+    """
+    path = _path(ledger, plan.study)
+    if path.exists():
+        before = _read(path)
+        declared = [(p.hash, replace(p, tuned=()).ids) for p in (before, plan)]
+        if declared[0] == declared[1]:
+            plan = replace(plan, planned=before.planned, tuned=plan.tuned or before.tuned)
+    save(path, seal({"plan": asdict(plan)}))
+    return plan
+
+
+def stored(name: str, ledger: Ledger) -> Plan:
+    """The latest plan of a study. Raises BadInput where it was never run."""
+    path = _path(ledger, name)
+    if not path.exists():
+        known = ", ".join(plan.study for plan in all_stored(ledger)) or "none yet"
+        raise BadInput(f"study {name!r} has not been run (run: {known}); `unrolled run {name}` runs it")
+    return _read(path)
+
+
+def all_stored(ledger: Ledger) -> list[Plan]:
+    """The latest plan of every study that was run, by name."""
+    return sorted(
+        (_read(path) for path in (ledger.root / "plans").glob("*.json")), key=lambda plan: plan.study
+    )
+
+
+def of_studies(names: Sequence[str], ledger: Ledger) -> list[Plan]:
+    """The stored plans of these studies, or of all. Raises BadInput where there is none."""
+    found = [stored(name, ledger) for name in names] if names else all_stored(ledger)
+    if not found:
+        raise BadInput(f"{ledger.root}: no study has been run yet; `unrolled run toggles` runs one")
+    return found
+
+
+def _path(ledger: Ledger, study: str) -> Path:
+    return ledger.root / "plans" / f"{hashlib.sha256(study.encode()).hexdigest()[:16]}.json"
+
+
+def _read(path: Path) -> Plan:
+    try:
+        return _PLAN.validate_json(canonical(unseal(path.read_bytes())["plan"]))
+    except OSError as error:
+        raise BadInput(f"{path}: cannot be read ({error.strerror}): make it readable") from error
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise BadInput(
+            f"{path}: is damaged or no plan of this version; delete it and run its study again"
+        ) from error
+
+
+_PLAN = TypeAdapter(Plan)

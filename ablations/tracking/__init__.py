@@ -1,0 +1,1 @@
+"""MLflow: what it shows, when it is written, where it is kept, and its server."""

@@ -1,0 +1,209 @@
+"""A result as MLflow can hold it: names, parameters, tags and points. Pure; imports no mlflow.
+
+Source of the limits: mlflow/utils/validation.py, 3.17.2.
+"""
+
+import functools
+import hashlib
+import json
+import math
+import posixpath
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from ablations.design.plan import Plan
+from bench.trial import Result, Trial
+
+PARAM_LENGTH = 6000  # characters; MLflow cuts longer ones in silence
+TAG_LENGTH = 8000
+NAME_LENGTH = 250  # of runs and of keys
+DIGEST_LENGTH = 8  # as MLflow makes them: more do not fit into the column
+
+MACHINE = ("cpu", "cpu_capability", "threads", "device", "gpu", "torch_build")
+"""Facts of a result's environment that its speed depends on."""
+
+Point = tuple[str, float, int, int]  # name, value, unix milliseconds, step
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyFacts:
+    """What MLflow is told of a study. `plan` is the hash of the resolved study."""
+
+    name: str
+    question: str
+    plan: str
+    about: str = ""
+    command: str = ""
+    metric: str = "valid_loss"
+    arms: tuple[str, ...] = ()
+    factors: tuple[str, ...] = ()  # the settings that its arms change
+    answers: tuple[str, ...] = ()  # the report's claims, none before there is a report
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A run that ended, whoever logged it."""
+
+    status: str  # FINISHED | FAILED | KILLED
+    started: int  # unix milliseconds
+    params: Mapping[str, str]
+    tags: Mapping[str, str]
+    metrics: Mapping[str, float]
+
+    @property
+    def done(self) -> bool:
+        """Whether its numbers may be used."""
+        return self.status == "FINISHED"
+
+    @property
+    def commit(self) -> str:
+        """Of the code that it ran, "" where unknown."""
+        return self.tags.get("unrolled.commit") or self.tags.get("mlflow.source.git.commit", "")
+
+
+def facts(plan: Plan) -> StudyFacts:
+    """What MLflow is told of a planned study."""
+    return StudyFacts(
+        name=plan.study,
+        question=plan.question,
+        plan=plan.hash,
+        about=plan.about,
+        command=plan.command,
+        metric=plan.metric,
+        arms=tuple(arm.name for arm in plan.arms),
+        factors=tuple(dict.fromkeys(factor for arm in plan.arms for factor in arm.changes)),
+    )
+
+
+def points(result: Result) -> list[Point]:
+    """Learning curves by epoch, then the final metrics at the last epoch, where they replace the curve's.
+
+    Whatever was not an epoch (loading, building) is taken to come before the first.
+    """
+    epochs = result.epochs
+    trained = sum(e.train_seconds + e.valid_seconds for e in epochs)
+    clock = result.started + max(0.0, result.seconds - trained)
+    at: dict[tuple[str, int], tuple[float, int]] = {}
+    for e in epochs:
+        clock += e.train_seconds + e.valid_seconds
+        curve = {
+            "train_loss": e.train_loss,
+            "train_ar": e.ar,
+            "train_tar": e.tar,
+            "valid_loss": e.valid_loss,
+            "valid_accuracy": e.accuracy,
+            "speed_train_seconds": e.train_seconds,
+            "speed_valid_seconds": e.valid_seconds,
+        }
+        at |= {(section(name), e.epoch): (float(value), milliseconds(clock)) for name, value in curve.items()}
+    last, end = (epochs[-1].epoch if epochs else 0), milliseconds(result.started + result.seconds)
+    for name, value in {**result.metrics, **_by_role(result)}.items():
+        at[section(name), last] = (float(value), end)
+    sampled = list(_sampled(result))
+    return [(name, value, when, step) for (name, step), (value, when) in at.items()] + sampled
+
+
+SYSTEM = {
+    "cpu": "system/cpu_utilization_percentage",  # of one core
+    "memory": "system/process_memory_megabytes",
+    "gpu": "system/gpu_utilization_percentage",
+    "gpu_memory": "system/gpu_memory_usage_megabytes",
+}
+"""The series of `Result.usage` under MLflow's prefix, which puts them under "System metrics"."""
+
+
+def _sampled(result: Result) -> Iterator[Point]:
+    """What a long trial used, by the second."""
+    for series, name in SYSTEM.items():
+        for second, value in zip(result.usage.get("seconds", ()), result.usage.get(series, ()), strict=False):
+            yield name, value, milliseconds(result.started + second), round(second)
+
+
+def _by_role(result: Result) -> dict[str, float]:
+    """Loss (nats a token) and accuracy of each token role."""
+    shares: dict[str, float] = {}
+    for role, (nats, hits, targets) in result.roles.items():
+        if targets:
+            shares |= {f"role_{role} loss": nats / targets, f"role_{role} accuracy": hits / targets}
+    return shares
+
+
+def dataset(trial: Trial) -> dict[str, str]:
+    """The text that a trial learns from, as MLflow's column of data sets shows it; {} for an unread one."""
+    if not trial.data:
+        return {}
+    name = text(posixpath.basename(trial.corpus), NAME_LENGTH) or "text"  # no folder: it may be a home
+    about = {"tokens": trial.tokens, "vocab": trial.vocab, "split": trial.split}
+    source = json.dumps({"sha256": trial.data})
+    return {
+        "name": name,
+        "digest": trial.data[:DIGEST_LENGTH],
+        "source_type": "local",
+        "source": source,
+        "profile": json.dumps(about),
+    }
+
+
+def params(arm: str, result: Result) -> dict[str, str]:
+    """Arm, seed and every factor. Values are whole: whoever writes them cuts them."""
+    settings = {**result.trial.factors(), "arm": arm, "seed": result.trial.seed}
+    return {key(name): str(value) for name, value in settings.items()}
+
+
+def tags(study: StudyFacts, arm: str, result: Result) -> dict[str, str]:
+    """What can be searched for: identity, failure, witnesses, and the numbers that MLflow cannot hold."""
+    found = {
+        "unrolled.study": study.name,
+        "unrolled.role": "trial",
+        "unrolled.trial": result.trial.id,
+        "unrolled.arm": arm,
+        "unrolled.plan": study.plan,
+        "unrolled.attempts": str(result.attempts),
+        "unrolled.commit": str(result.environment.get("commit") or ""),
+        "unrolled.reason": result.reason,
+    }
+    found |= {f"machine.{name}": str(result.environment.get(name) or "") for name in MACHINE}
+    found |= {f"fingerprint.{name}": mark for name, mark in result.fingerprints.items()}
+    for factor, proof in result.witnesses.items():
+        verdict = "ok" if proof.get("ok") else "NOT ok"
+        found[f"witness.{factor}"] = f"{verdict}: declared {proof.get('declared')}, seen {proof.get('seen')}"
+    unheld: dict[str, list[str]] = {}  # MLflow would turn inf into 1.8e308
+    for name, value, _, step in points(result):
+        if not math.isfinite(value):
+            unheld.setdefault(f"nonfinite.{name}", []).append(f"{value} at {step}")
+    found |= {name: ", ".join(seen) for name, seen in unheld.items()}
+    return {key(name): text(value, TAG_LENGTH) for name, value in found.items() if value}
+
+
+@functools.lru_cache(4096)  # the same few names for every epoch of every trial
+def section(name: str) -> str:
+    """A metric's key with its section before a slash, as the UI groups them: valid_loss → valid/loss."""
+    return key(name.replace("_", "/", 1))
+
+
+def key(name: str) -> str:
+    """A name that MLflow takes as a key. A changed one ends in a hash, so that no two become one."""
+    clean = posixpath.normpath(re.sub(r"[^/\w.\- ]", "_", name)).lstrip("/.") or "unnamed"
+    if clean == name and len(name) <= NAME_LENGTH:
+        return name
+    return f"{clean[:200].rstrip('/')}-{digest(name)[:8]}"
+
+
+def text(value: str, longest: int) -> str:
+    """A value that every database takes: no NUL, no lone surrogate; cut visibly, with its hash."""
+    value = value.replace("\0", "␀").encode(errors="backslashreplace").decode()
+    if len(value) <= longest:
+        return value
+    mark = f" … [cut: {len(value):,} characters, sha256 {digest(value)}]"
+    return value[: longest - len(mark)] + mark
+
+
+def digest(value: str) -> str:
+    """SHA-256 of a text, 64 hex digits."""
+    return hashlib.sha256(value.encode(errors="backslashreplace")).hexdigest()
+
+
+def milliseconds(seconds: float) -> int:
+    """Unix milliseconds, at least 1: MLflow takes 0 for "now"."""
+    return max(1, round(seconds * 1000)) if math.isfinite(seconds) else 1

@@ -1,0 +1,325 @@
+"""MLflow as a projection of the ledger: written behind the training, rebuilt from the results at any time.
+
+mlflow is imported inside functions, since that costs more than a second: here, in store.py and in door.py.
+"""
+
+import math
+import re
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ablations.tracking import browsing
+from ablations.tracking.entry import (
+    NAME_LENGTH,
+    PARAM_LENGTH,
+    TAG_LENGTH,
+    Ended,
+    StudyFacts,
+    dataset,
+    digest,
+    key,
+    milliseconds,
+    params,
+    points,
+    tags,
+    text,
+)
+from ablations.tracking.store import artifacts, create_whole, one_line, public, settings, sqlite_path
+from bench.trial import BadInput, Result
+
+METRICS_A_CALL, PARAMS_A_CALL = 800, 100  # log_batch takes 1000 things, 100 of them parameters
+BENCHMARKS = "unrolled benchmarks"  # the experiment; those of studies are "unrolled/STUDY"
+
+
+@dataclass(frozen=True)
+class Synced:
+    """What `sync` did: trials written, trials that were there already, leftovers removed."""
+
+    written: int
+    kept: int
+    removed: int
+
+    def __str__(self) -> str:
+        return f"{self.written} written, {self.kept} there already, {self.removed} leftovers removed"
+
+
+@dataclass(frozen=True)
+class _Row:
+    """What has to be known of a run that is there."""
+
+    run_id: str
+    role: str
+    status: str
+    start: int  # unix milliseconds
+    plan: str
+
+
+def _pages(client: Any, experiment: str) -> Iterator[Any]:
+    """Every run of an experiment."""
+    token = None
+    while True:
+        page = client.search_runs([experiment], max_results=1000, page_token=token)
+        yield from page
+        token = page.token
+        if not token:
+            return
+
+
+def _experiment(client: Any, title: str, where: str) -> str:
+    """The number of the experiment of that name, made or brought back where need be."""
+    name = text(title, NAME_LENGTH)
+    found = client.get_experiment_by_name(name)
+    if found is None:
+        return str(client.create_experiment(name, None if where.startswith("http") else artifacts(where)))
+    if found.lifecycle_stage == "deleted":
+        client.restore_experiment(found.experiment_id)
+    return str(found.experiment_id)
+
+
+class Projection:
+    """One study in MLflow: what is there is read and tidied once, then trials are written one by one.
+
+    Slow to construct: imports mlflow, creates the database. Every method raises what MLflow raises; after
+    that it is unknown what was written, so construct another one, which reads everything again.
+    """
+
+    def __init__(self, study: StudyFacts, where: str) -> None:
+        settings()
+        from mlflow import MlflowClient
+
+        create_whole(where)
+        self._study, self._plan = study, text(study.plan, TAG_LENGTH)
+        self._client = MlflowClient(tracking_uri=where)
+        self._served = where if where.startswith("http") else ""
+        self._experiment = _experiment(self._client, f"unrolled/{study.name}", where)
+        self.removed = 0
+        self._trials: dict[tuple[str, str], _Row] = {}  # by (arm, trial id)
+        self._of_study: list[_Row] = []
+        self._read()
+        self._describe()
+
+    def _describe(self) -> None:
+        """Tell the experiment what the study asks and answers, and how its page is to be shown."""
+        told = self._client.get_experiment(self._experiment).tags
+        marks = {"unrolled.plan": self._plan, **browsing.view(self._study)}
+        marks["mlflow.experimentKind"] = "custom_model_development"  # without a kind the UI asks for one
+        if self._study.answers or told.get("unrolled.plan") != self._plan:  # an answer stays till the next
+            marks["mlflow.note.content"] = self._note()
+        for name, value in marks.items():
+            if told.get(name) != value:
+                self._client.set_experiment_tag(self._experiment, name, value)
+
+    def _note(self) -> str:
+        links = {
+            "Trials by arm": browsing.view_link(self._experiment, charts=False),
+            "Charts by arm": browsing.view_link(self._experiment, charts=True),
+        }
+        if self._study.answers and (home := self._home()):
+            links["Report"] = browsing.run_link(self._experiment, home, "index.html")
+        return browsing.description(self._study, links)
+
+    def _read(self) -> None:
+        """Index what is there; delete half-written trials and second copies."""
+        for run in _pages(self._client, self._experiment):
+            seen, info = run.data.tags, run.info
+            role, plan = seen.get("unrolled.role", ""), seen.get("unrolled.plan", "")
+            row = _Row(info.run_id, role, info.status, info.start_time, plan)
+            cell = (seen.get("unrolled.arm", ""), seen.get("unrolled.trial", ""))
+            if role == "study":
+                self._of_study.append(row)
+            elif role == "trial" and (cell in self._trials or info.status not in ("FINISHED", "FAILED")):
+                self._delete(row)
+            elif role == "trial":
+                self._trials[cell] = row
+
+    def _delete(self, row: _Row) -> None:
+        self._client.delete_run(row.run_id)
+        self.removed += 1
+
+    def record(self, arm: str, result: Result) -> bool:
+        """Write one trial, unless this very attempt is there. Returns whether it was written."""
+        cell = (text(arm, TAG_LENGTH), result.trial.id)
+        status = "FINISHED" if result.done else "FAILED"
+        there = self._trials.get(cell)
+        if there and (there.status, there.start) == (status, milliseconds(result.started)):
+            if there.plan != self._plan:
+                self._client.set_tag(there.run_id, "unrolled.plan", self._plan)
+            return False
+        if there:
+            self._delete(self._trials.pop(cell))
+        self._trials[cell] = self._write(arm, result, status)
+        return True
+
+    def _write(self, arm: str, result: Result, status: str) -> _Row:
+        from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param
+
+        client, start = self._client, milliseconds(result.started)
+        title = f"{text(arm, 200)}/seed={result.trial.seed}"
+        run_id = client.create_run(self._experiment, start, tags(self._study, arm, result), title).info.run_id
+        metrics = [Metric(*point) for point in points(result) if math.isfinite(point[1])]
+        whole = params(arm, result)
+        short = [Param(name, text(value, PARAM_LENGTH)) for name, value in whole.items()]
+        while metrics or short:
+            client.log_batch(run_id, metrics[:METRICS_A_CALL], short[:PARAMS_A_CALL])
+            metrics, short = metrics[METRICS_A_CALL:], short[PARAMS_A_CALL:]
+        if data := dataset(result.trial):
+            seen = InputTag("mlflow.data.context", "training, validation")
+            client.log_inputs(run_id, [DatasetInput(Dataset(**data), [seen])])
+        for name, value in whole.items():
+            if len(value) > PARAM_LENGTH:
+                client.log_text(run_id, value, f"params/{digest(name)[:16]}.txt")
+        client.set_terminated(run_id, status, milliseconds(result.started + result.seconds))
+        return _Row(run_id, "trial", status, start, self._plan)
+
+    def begin(self, started: float) -> None:
+        """Open the study's own run; one that a killed parent left RUNNING is closed as KILLED."""
+        start = milliseconds(started)
+        for row in [row for row in self._of_study if row.status == "RUNNING"]:
+            if (row.plan, row.start) != (self._plan, start):
+                self._client.set_terminated(row.run_id, "KILLED")
+                self._of_study.remove(row)
+        if home := self._home():
+            self._client.update_run(home, status="RUNNING")
+            return
+        facts = {"study": self._study.name, "role": "study", "plan": self._plan}
+        marks = {f"unrolled.{name}": text(value, TAG_LENGTH) for name, value in facts.items()}
+        marks["mlflow.note.content"] = self._note()
+        title = text(f"study {self._study.name}", NAME_LENGTH)
+        run_id = self._client.create_run(self._experiment, start, marks, title).info.run_id
+        self._of_study.append(_Row(run_id, "study", "RUNNING", start, self._plan))
+
+    def _home(self) -> str | None:
+        """The run that holds this plan's report, if there is one."""
+        rows = (row for row in self._of_study if row.plan == self._plan)
+        return next((row.run_id for row in rows if row.status in ("RUNNING", "FINISHED")), None)
+
+    def publish(self, folder: Path, answers: tuple[str, ...] = ()) -> None:
+        """Put the report and its tables into the study's own run, and its answers into the descriptions.
+
+        Raises BadInput without a folder.
+        """
+        if not folder.is_dir():
+            raise BadInput(f"{folder}: there is no such folder to publish; run `unrolled report` first")
+        alone = self._home() is None
+        if alone:
+            self.begin(time.time())
+        self._client.log_artifacts(self._home(), str(folder))
+        self._study = replace(self._study, answers=answers)
+        self._describe()
+        self._client.set_tag(self._home(), "mlflow.note.content", self._note())
+        if alone:
+            self.finish()
+
+    def finish(self, status: str = "FINISHED", ended: float | None = None) -> None:
+        """Close the study's own run, if there is one: FINISHED, FAILED or KILLED."""
+        if home := self._home():
+            self._client.set_terminated(home, status, None if ended is None else milliseconds(ended))
+
+    def settle(self, results: Iterable[Result]) -> None:
+        """Close the study's own run with the times of its trials, as `sync` finds them."""
+        started = [(r.started, r.started + r.seconds) for r in results]
+        if started:
+            self.begin(min(start for start, _ in started))
+            self.finish(ended=max(end for _, end in started))
+
+    def link(self, arm: str, trial_id: str) -> str | None:
+        """The page of one trial in MLflow's UI: a whole address on a server, else from the UI's root."""
+        row = self._trials.get((text(arm, TAG_LENGTH), trial_id))
+        root = re.sub(r"//[^/@]*@", "//", self._served).rstrip("/") + "/" if self._served else ""
+        return root + browsing.run_link(self._experiment, row.run_id) if row else None
+
+
+def sync(
+    study: StudyFacts,
+    results: Mapping[str, Iterable[Result]],
+    where: str,
+    report: Callable[[Projection], tuple[Path, tuple[str, ...]]] | None = None,
+) -> Synced:
+    """Bring MLflow level with the ledger's results (by arm), exactly once. Hold the study's lock meanwhile.
+
+    `report` makes what `Projection.publish` takes; it may ask the projection for links.
+    Raises BadInput with the reason when MLflow cannot be read or written.
+    """
+    settings()
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    cells = [(arm, result) for arm, of_arm in results.items() for result in of_arm]
+    try:
+        projection = Projection(study, where)
+        written = sum(projection.record(arm, result) for arm, result in cells)
+        projection.settle(result for _, result in cells)
+        if report and cells:
+            projection.publish(*report(projection))
+    except (MlflowException, SQLAlchemyError, ImportError, OSError) as error:
+        raise BadInput(
+            f"MLflow at {public(where)} cannot be written ({one_line(error)}); "
+            "put that right or change MLFLOW_TRACKING_URI, then run `unrolled sync` again"
+        ) from error
+    return Synced(written, len(cells) - written, projection.removed)
+
+
+def ended(where: str, study: str) -> tuple[str, list[Ended]]:
+    """A study's name and its ended runs: of the experiment `unrolled/STUDY`, or STUDY; the only one for "".
+
+    Raises BadInput with the reason when MLflow cannot be read, or which study is meant cannot be told.
+    """
+    settings()
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    path = sqlite_path(where)
+    if path is not None and not path.exists():  # MLflow would create it
+        raise BadInput(f"{where}: there is no such database")
+    try:
+        client = MlflowClient(tracking_uri=where)
+        known = {e.name: e.experiment_id for e in client.search_experiments()}
+        ours = [name for name in known if name.startswith("unrolled/")]
+        named = [n for n in (text(f"unrolled/{study}", NAME_LENGTH), study) if n in known] if study else ours
+        if not named or (len(named) > 1 and not study):
+            have = ", ".join(sorted(ours or known)) or "there is none"
+            raise BadInput(f"{public(where)}: choose an experiment with --study: {have}")
+        runs = [run for run in _pages(client, known[named[0]]) if run.info.end_time]
+    except (MlflowException, SQLAlchemyError, ImportError, OSError) as error:
+        raise BadInput(f"MLflow at {public(where)} cannot be read ({one_line(error)})") from error
+    return named[0].removeprefix("unrolled/"), [
+        Ended(run.info.status, run.info.start_time or 0, run.data.params, run.data.tags, run.data.metrics)
+        for run in runs
+    ]
+
+
+def timings(measured: str, metrics: Mapping[str, float], files: Iterable[Path], where: str) -> bool:
+    """Write one run of the benchmarks, named by when it was `measured`. Returns False where it is there.
+
+    Raises BadInput with the reason when MLflow cannot be written.
+    """
+    settings()
+    from mlflow import MlflowClient
+    from mlflow.entities import Metric
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        create_whole(where)
+        client = MlflowClient(tracking_uri=where)
+        number = _experiment(client, BENCHMARKS, where)
+        if any(run.data.tags.get("unrolled.measured") == measured for run in _pages(client, number)):
+            return False
+        now, marks = milliseconds(time.time()), {"unrolled.role": "benchmarks", "unrolled.measured": measured}
+        run_id = client.create_run(number, now, marks, measured).info.run_id
+        found = [Metric(key(name), value, now, 0) for name, value in metrics.items()]
+        for first in range(0, len(found), METRICS_A_CALL):
+            client.log_batch(run_id, found[first : first + METRICS_A_CALL])
+        for file in files:
+            client.log_artifact(run_id, str(file))
+        client.set_terminated(run_id)
+    except (MlflowException, SQLAlchemyError, ImportError, OSError) as error:
+        raise BadInput(
+            f"MLflow at {public(where)} cannot be written ({one_line(error)}); "
+            "put that right or change MLFLOW_TRACKING_URI, then run `unrolled benchmarks` again"
+        ) from error
+    return True

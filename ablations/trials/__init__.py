@@ -1,0 +1,1 @@
+"""Trials under way: a fresh process each, here or on a cluster."""

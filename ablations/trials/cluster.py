@@ -1,0 +1,316 @@
+"""Trials on the workers of a Dask cluster. What a worker does is in `worker`, without Dask.
+
+The driver alone writes the ledger. Dask could place the trials itself, but it holds the death of a worker
+against everything that waits there, and after a few deaths fails trials that never began. So the driver gives
+every place (a thread of a worker, a GPU where the worker declares some) one trial at a time: a death has one
+suspect, a worker with other code gets no trial, and no more trials are under way than there are places.
+"""
+
+import asyncio
+import logging
+import time
+import uuid
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, Any
+
+from ablations.ledger import unseal
+from ablations.trials import worker
+from ablations.trials.worker import Order
+from bench.trial import BadInput, Result, Trial, failure, visible
+
+try:
+    from distributed import Client, Future, Security, Status, get_worker
+    from distributed.comm import connect
+except ImportError as error:
+    raise BadInput(f"Dask is missing ({error}): pip install 'unrolled[cluster]' installs it") from error
+
+if TYPE_CHECKING:
+    from ablations.trials.runner import Brake
+
+CONNECT = 10.0  # seconds for a scheduler to answer
+PATIENCE = 60.0  # seconds without a single worker, or without an answer from one that has just joined
+LOOK = 0.1  # seconds between two looks at the brake
+
+
+def enlist(facts: bytes, files: Mapping[str, bytes]) -> dict[str, Any]:
+    """On a worker: take the user's files if all else is as the driver has it, and say how many places it has.
+
+    A worker that declares a resource GPU has as many places as GPUs, and at most one a thread.
+    """
+    here = get_worker()
+    refused = worker.unfit(facts) or worker.stage(Path(here.local_directory), files)
+    gpus = here.state.total_resources.get("GPU")
+    places = here.state.nthreads if gpus is None else min(here.state.nthreads, int(gpus))
+    return {"refused": refused, "places": places, "resources": {} if gpus is None else {"GPU": 1}}
+
+
+def perform(message: bytes) -> bytes:
+    """On a worker: run a trial for as long as the driver wants it. Answers as `worker.run` does.
+
+    A driver that dies takes its tasks with it: the scheduler frees them, and the worker sees them cancelled.
+    """
+    here = get_worker()
+    key = here.get_current_task()
+
+    def cancelled() -> bool:
+        task = here.state.tasks.get(key)
+        closing = here.status in (Status.closing, Status.closed, Status.failed)
+        return closing or task is None or task.state not in ("executing", "long-running")
+
+    return worker.run(message, Path(here.local_directory), cancelled)
+
+
+def places(address: str) -> int:
+    """How many trials a cluster runs at a time, by its threads. Raises BadInput if there is none."""
+    with _connected(address) as client:
+        return sum(client.nthreads().values()) or 1
+
+
+def send(
+    address: str,
+    order: Order,
+    todo: Sequence[Trial],
+    queue: Iterator[Trial],
+    keep: Callable[[Result], None],
+    brake: "Brake",
+    warn: Callable[[str], None],
+) -> None:
+    """Run the trials of a queue on a cluster and keep each result as it comes, until the brake is pulled.
+
+    Raises BadInput if there is no cluster, if a worker has other code or other versions (before the first
+    trial; one that joins later gets no trials and a line of warning), and if the scheduler is lost.
+    """
+    files, preload = worker.shipment(todo, order.preload)
+    facts = worker.facts()
+    order = replace(order, preload=preload, code=worker.digest(worker.code()))
+    with _connected(address) as client:
+        dispatch = _Dispatch(client, address, order, (facts, files), queue, keep, brake, warn)
+        client.subscribe_topic("all", dispatch.hear)
+        try:
+            dispatch.run()
+        finally:
+            if client.status == "running":  # or the scheduler would tell this client of its own end, in vain
+                client.unsubscribe_topic("all")
+
+
+@contextmanager
+def _connected(address: str) -> Iterator[Client]:
+    quiet()
+    try:
+        asyncio.run(_knock(address))  # a client that finds nobody would not go for half a minute
+        client = Client(address, timeout=CONNECT, set_as_default=False, direct_to_workers=False)
+    except (OSError, ValueError, TypeError, RuntimeError) as error:
+        raise BadInput(
+            f"--cluster {address}: no scheduler answers ({error}): start one (`make cluster` starts one on "
+            "this machine) or correct the address; tls:// needs certificates, see docs/cluster.md"
+        ) from error
+    try:
+        yield client
+    finally:
+        client.close(timeout=5)
+
+
+async def _knock(address: str) -> None:
+    comm = await connect(address, timeout=CONNECT, **Security().get_connection_args("client"))
+    await comm.close()
+
+
+def quiet() -> None:
+    """Let Dask's library be silent: what matters is told in words of our own."""
+    for name in ("distributed", "distributed.client"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
+@dataclass
+class _Flight:
+    """A trial on its way; without a trial, a worker that is being asked for its code."""
+
+    address: str
+    future: Future
+    trial: Trial | None
+
+
+@dataclass
+class _Dispatch:
+    """The driver's side: which places are free, which trials are where, and what is to be done about news."""
+
+    client: Client
+    scheduler: str
+    order: Order
+    entry: tuple[bytes, Mapping[str, bytes]]  # what `enlist` is called with
+    queue: Iterator[Trial]
+    keep: Callable[[Result], None]
+    brake: "Brake"
+    warn: Callable[[str], None]
+
+    news: SimpleQueue[tuple[str, Any]] = field(default_factory=SimpleQueue)
+    workers: dict[str, dict[str, Any]] = field(default_factory=dict)  # by address, what `enlist` said
+    free: deque[str] = field(default_factory=deque)  # an address a free place
+    flights: dict[str, _Flight] = field(default_factory=dict)
+    again: deque[Trial] = field(default_factory=deque)  # lost with their worker
+    lost: Counter[str] = field(default_factory=Counter)  # attempts, by trial
+    began: float = field(default_factory=time.monotonic)
+    alone: float = field(default_factory=time.monotonic)  # since when there is no worker, if there is none
+    begun: bool = False
+
+    def run(self) -> None:
+        """Until every trial of the queue is kept, or the brake is pulled and the places are empty."""
+        for address in self.client.nthreads():
+            self.greet(address)
+        while not self.brake.halted:
+            self.fill()
+            if self.finished():
+                return
+            try:
+                what, about = self.news.get(timeout=LOOK)
+            except Empty:
+                self.look()
+                continue
+            match what:
+                case "add-worker":
+                    self.greet(about["worker"])
+                case "remove-worker":
+                    self.part(about["worker"], died=not about["expected"])
+                case key:
+                    self.land(key, about)
+
+    def hear(self, event: tuple[float, Mapping[str, Any]]) -> None:
+        """Of the scheduler's events, pass on who came and who went. Called in Dask's thread."""
+        if (what := event[1].get("action")) in ("add-worker", "remove-worker"):
+            self.news.put((str(what), event[1]))
+
+    def fill(self) -> None:
+        """Give every free place a trial, once all the workers that were there at first have answered."""
+        asked = any(flight.trial is None for flight in self.flights.values())
+        waiting = asked and time.monotonic() - self.began < PATIENCE
+        self.begun = self.begun or (bool(self.workers) and not waiting)
+        while self.begun and self.free and not self.brake.drained:
+            trial = self.again.popleft() if self.again else next(self.queue, None)
+            if trial is None:
+                return
+            self.submit(self.free.popleft(), perform, worker.message(trial, self.order), trial=trial)
+
+    def finished(self) -> bool:
+        """Whether nothing is under way and nothing waits: a place still free found the queue empty."""
+        flying = any(flight.trial for flight in self.flights.values())
+        return not flying and (self.brake.drained or (self.begun and bool(self.free)))
+
+    def look(self) -> None:
+        """Raises BadInput if the scheduler is gone, or every worker, for too long."""
+        if self.client.status != "running":
+            raise self.gone()
+        if not self.workers and time.monotonic() - self.alone > PATIENCE:
+            raise BadInput(
+                f"--cluster {self.scheduler}: no worker for {PATIENCE:g} s: start some, then run the same "
+                "command; everything recorded so far is kept"
+            )
+
+    def gone(self) -> BadInput:
+        return BadInput(
+            f"--cluster {self.scheduler}: the scheduler was lost: start it again, then run the same command; "
+            "everything recorded so far is kept"
+        )
+
+    def submit(self, address: str, function: Callable[..., Any], *words: Any, trial: Trial | None) -> None:
+        """Send a task to one worker and to no other."""
+        key = f"{function.__name__}-{uuid.uuid4().hex}"
+        resources = self.workers[address]["resources"] if trial else None
+        future = self.client.submit(
+            function, *words, key=key, workers=[address], resources=resources, pure=False
+        )
+        self.flights[key] = _Flight(address, future, trial)
+        future.add_done_callback(lambda future: self.news.put((key, _outcome(future))))
+
+    def greet(self, address: str) -> None:
+        """Ask a worker for its code, unless that was done."""
+        if address not in self.workers and all(f.address != address for f in self.flights.values()):
+            self.submit(address, enlist, *self.entry, trial=None)
+
+    def part(self, address: str, *, died: bool) -> None:
+        """Give up a worker, and take back what it had: a late answer is to a question that nobody asks."""
+        if self.workers.pop(address, None):
+            self.alone = time.monotonic()
+        self.free = deque(place for place in self.free if place != address)
+        for key in [key for key, flight in self.flights.items() if flight.address == address]:
+            flight = self.flights.pop(key)
+            flight.future.cancel()
+            if flight.trial and died:
+                self.retry(flight.trial, "its worker died or was cut off")
+            elif flight.trial:
+                self.again.append(flight.trial)
+
+    def land(self, key: str, outcome: object) -> None:
+        """Take what came of a task."""
+        flight = self.flights.pop(key, None)
+        if flight is None:
+            return
+        if isinstance(outcome, asyncio.CancelledError):  # by nobody here
+            raise self.gone()
+        if flight.trial is None:
+            self.welcome(flight.address, outcome)
+            return
+        if flight.address in self.workers:
+            self.free.append(flight.address)
+        answer = _answer(outcome, flight.trial)
+        if isinstance(answer, Result):
+            if answer.done:
+                self.fill()  # a place does not wait for the disk; after a failure the brake may be pulled
+            self.keep(replace(answer, attempts=answer.attempts + self.lost[answer.trial.id]))
+        elif "refused" in answer:
+            self.part(flight.address, died=False)
+            self.again.append(flight.trial)
+            self.warn(f"worker {flight.address} {visible(answer['refused'])}; it gets no more trials")
+        else:
+            self.retry(flight.trial, answer["fault"])
+
+    def welcome(self, address: str, outcome: object) -> None:
+        """Use a worker, or do not. Raises BadInput if one of the first is not as the driver is."""
+        entry: dict[str, Any] = {"refused": f"cannot load unrolled ({outcome!r})"}
+        if isinstance(outcome, dict):
+            entry = outcome
+        if entry["refused"]:
+            word = f"worker {address} {visible(entry['refused'])}"
+            if not self.begun:
+                raise BadInput(word)
+            self.warn(f"{word}; it gets no trials")
+            return
+        self.workers[address] = entry
+        self.free.extend([address] * entry["places"])
+
+    def retry(self, trial: Trial, reason: str) -> None:
+        """Another attempt on another place, or the end of a trial that takes every worker with it."""
+        self.lost[trial.id] += 1
+        if (attempts := self.lost[trial.id]) < self.order.limits.attempts:
+            self.again.append(trial)
+        else:
+            plural = "s" if attempts > 1 else ""
+            self.keep(failure(trial, f"{reason} ({attempts} attempt{plural})", attempts=attempts))
+
+
+def _outcome(future: Future) -> object:
+    """A future's value, or its exception as a value."""
+    try:
+        return future.result()
+    except (Exception, asyncio.CancelledError) as error:
+        return error
+
+
+def _answer(outcome: object, trial: Trial) -> Result | dict[str, str]:
+    """The result that a worker sent; or why it was refused; or the worker's fault."""
+    if not isinstance(outcome, bytes):
+        return {"fault": f"its worker failed: {outcome!r}"}
+    try:
+        answer = unseal(outcome)
+        if "refused" in answer:
+            return {"refused": str(answer["refused"])}
+        result = Result.from_dict(answer["result"])
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        return {"fault": f"its worker answered with something that is not a result: {error!r}"}
+    if result.trial.id != trial.id:
+        return {"fault": "its worker answered with the result of another trial"}
+    return replace(result, trial=trial)

@@ -1,0 +1,171 @@
+"""What a machine of a cluster does with a trial: prove that it has the same code, then run it as at home.
+
+Knows nothing of what carries the messages. They are canonical text, and an answer has a checksum, so nothing
+that comes back is unpickled.
+"""
+
+import hashlib
+import json
+import multiprocessing
+import platform
+import re
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from importlib import metadata
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from ablations.ledger import save, seal
+from ablations.trials.process import Limits, run_alone
+from bench.text import HUMAN_NUMBERS, text_of
+from bench.trial import Result, Trial, canonical
+
+PACKAGES = ("torch", "fastai", "numpy", "unrolled")
+POLL = 0.2  # seconds between two looks at whether a trial is still wanted
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """What a worker must know beside the trial; the same for every trial of a study."""
+
+    work: str
+    limits: Limits
+    preload: tuple[str, ...] = ()  # modules by name, plug-ins by where `stage` puts their file
+    code: str = ""  # digest of the files that the driver has
+
+
+def versions() -> dict[str, str]:
+    """Python and the packages that decide numbers. A CPU and a CUDA build of one torch count as the same."""
+    found = {name: metadata.version(name).partition("+")[0] for name in PACKAGES}
+    return {"Python": platform.python_version(), **found}
+
+
+def code() -> dict[str, str]:
+    """sha256 of every file that a trial may run through, by its path in the project."""
+    folders = (ROOT / "bench", ROOT / "ablations" / "trials")
+    files = [*(f for folder in folders for f in folder.rglob("*.py")), ROOT / "ablations" / "ledger.py"]
+    return {str(f.relative_to(ROOT)): hashlib.sha256(f.read_bytes()).hexdigest() for f in sorted(files)}
+
+
+def digest(code: Mapping[str, str]) -> str:
+    """One hash for all files."""
+    return hashlib.sha256(canonical(code)).hexdigest()
+
+
+def facts() -> bytes:
+    """What must be equal on both sides, as text."""
+    return canonical({"versions": versions(), "code": code()})
+
+
+def unfit(theirs: bytes) -> str:
+    """ "" if this machine would compute what the driver's would; else what differs, and the cure."""
+    if multiprocessing.current_process().daemon:
+        return "may start no process: start it with DASK_DISTRIBUTED__WORKER__DAEMON=False"
+    wanted, mine = json.loads(theirs), json.loads(facts())
+    for name, version in wanted["versions"].items():
+        if (own := mine["versions"].get(name)) != version:
+            return f"has {name} {own}, the driver {version}: install the same there"
+    for path in sorted({*wanted["code"], *mine["code"]}):
+        if wanted["code"].get(path) != mine["code"].get(path):
+            return f"has another {path} than the driver: install the same code there, then restart it"
+    return ""
+
+
+def shipment(trials: Sequence[Trial], preload: Sequence[str]) -> tuple[dict[str, bytes], tuple[str, ...]]:
+    """The user's own texts and plug-ins by where they go on a worker, and `preload` as it is there.
+
+    Raises BadInput if one of them cannot be read.
+    """
+    files = {_text_place(trial): text_of(trial.corpus).encode() for trial in trials if _has_text(trial)}
+    there = []
+    for name in preload:
+        if name.endswith(".py"):
+            content = Path(name).read_bytes()
+            name = f"{hashlib.sha256(content).hexdigest()}/{Path(name).name}"  # the name is in its hash too
+            files[name] = content
+        there.append(name)
+    return files, tuple(there)
+
+
+def _has_text(trial: Trial) -> bool:
+    return trial.corpus != HUMAN_NUMBERS
+
+
+def _text_place(trial: Trial) -> str:
+    return f"{trial.data}/{Path(trial.corpus).name}"
+
+
+def stage(folder: Path, files: Mapping[str, bytes]) -> str:
+    """Write what was shipped, each file in a folder named by its content's hash; "" or what is wrong."""
+    for name, content in files.items():
+        place = Path(name)
+        if hashlib.sha256(content).hexdigest() != place.parent.name or len(place.parts) != 2:
+            return f"received {place.name} with other bytes than were sent: run again"
+        save(folder / place, content)
+    return ""
+
+
+def message(trial: Trial, order: Order) -> bytes:
+    """A trial as it travels to a worker."""
+    return canonical({"trial": asdict(trial), "order": asdict(order)})
+
+
+def run(message: bytes, folder: Path, cancelled: Callable[[], bool]) -> bytes:
+    """Run a trial whose files `stage` put into `folder`, until it ends or is `cancelled`.
+
+    Answers {"result": …}, {"refused": why} or {} for a cancelled trial, sealed.
+    """
+    received = json.loads(message)
+    trial, order = Trial.from_dict(received["trial"]), received["order"]
+    if digest(code()) != order["code"]:
+        return seal({"refused": "has code that was edited since the study began: restart it"})
+    local = replace(trial, corpus=str(folder / _text_place(trial))) if _has_text(trial) else trial
+    preload = [str(folder / name) if name.endswith(".py") else name for name in order["preload"]]
+    limits = Limits(**{**order["limits"], "seconds": float(order["limits"]["seconds"])})  # may be "inf"
+    with _stop(cancelled) as stop:
+        result = run_alone(
+            local,
+            order["work"],
+            limits,
+            preload=preload,
+            checkpoints=folder.parent / "unrolled-checkpoints",
+            stop=stop,
+        )
+    return seal({} if result is None else {"result": _as_at_home(result, trial, folder).to_dict()})
+
+
+def _as_at_home(result: Result, trial: Trial, folder: Path) -> Result:
+    """The same result without the worker's paths."""
+
+    def told(text: str) -> str:
+        if _has_text(trial):
+            text = text.replace(str(folder / _text_place(trial)), trial.corpus)
+        return re.sub(re.escape(f"{folder}/") + "[0-9a-f]{64}/", "", text)
+
+    return replace(result, trial=trial, reason=told(result.reason), output=told(result.output))
+
+
+@contextmanager
+def _stop(cancelled: Callable[[], bool]) -> Iterator[Connection]:
+    """A connection that becomes readable once `cancelled` says so."""
+    stop, held = Pipe(duplex=False)
+    over = threading.Event()
+
+    def watch() -> None:
+        while not over.wait(POLL):
+            if cancelled():
+                break
+        held.close()
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    with stop:
+        try:
+            yield stop
+        finally:
+            over.set()
+            watcher.join()

@@ -1,0 +1,73 @@
+"""Words over what was run: replay it, say how far it is, bring MLflow level with it."""
+
+from argparse import Namespace
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from ablations.design import plan as plans
+from ablations.design.plan import Plan
+from ablations.ledger import Ledger
+from ablations.words import looking, reporting
+from ablations.words.running import conditions
+from bench.trial import Result, visible
+
+if TYPE_CHECKING:
+    from ablations.tracking.projection import Projection
+
+
+def verify(args: Namespace) -> int:
+    """Train a sample of the finished trials again, in fresh processes, and compare the bits."""
+    from ablations.words.verification import sample, verdicts
+
+    looking.load_plugins(args)
+    plan = plans.stored(args.study, Ledger(args.results))
+    results = sample(plan, Ledger(args.results), args.number)
+    same = 0
+    for result, difference in verdicts(results, **conditions(args)):
+        same += not difference
+        if difference:
+            print(f"{result.trial.model} seed {result.trial.seed} ({result.trial.id}): {difference}")
+    print(f"{same} of {len(results)} bit-identical")
+    return 0 if same == len(results) else 1
+
+
+def status(args: Namespace) -> int:
+    """Print how far each study is."""
+    ledger = Ledger(args.results)
+    for plan in plans.of_studies(args.studies, ledger):
+        results = [result for _, _, result in plan.cells(ledger)]
+        done = sum(r.done for r in results)
+        faults = [r for r in results if not r.done]
+        missing = len(plan.ids) - len(results)
+        print(f"{visible(plan.study)}: {done} done, {len(faults)} failed, {missing} missing")
+        for result in faults:
+            print(f"  {result.trial.id} seed {result.trial.seed}: {visible(result.reason)}")
+    return 0
+
+
+def sync(args: Namespace) -> int:
+    """Bring MLflow level with the ledger."""
+    from ablations.tracking import projection, store
+    from ablations.tracking.entry import facts
+
+    ledger = Ledger(args.results)
+    for plan in plans.of_studies(args.studies, ledger):
+        with ledger.lock(plan.study):
+            by_arm: dict[str, list[Result]] = {}
+            for arm, _, result in plan.cells(ledger):
+                by_arm.setdefault(arm.name, []).append(result)
+            with TemporaryDirectory() as folder:
+                report = partial(_report, plan, ledger, Path(folder))
+                done = projection.sync(facts(plan), by_arm, store.uri(), report)
+            print(f"{visible(plan.study)}: {done}")
+    return 0
+
+
+def _report(plan: Plan, ledger: Ledger, out: Path, links: "Projection") -> tuple[Path, tuple[str, ...]]:
+    """The folder of a plan's report, and its answers."""
+    from reports.render import render
+
+    page = render(reporting.evidence(plan, ledger, links), out)
+    return page.parent, reporting.answers(plan, ledger)

@@ -1,0 +1,134 @@
+"""Looking before running: plans, the zoo, a corpus. Nothing here trains."""
+
+import os
+from argparse import Namespace
+from collections.abc import Iterator
+from statistics import fmean
+
+from ablations.design import loading, planning, study, tuning, written
+from ablations.design.settings import parse_set, resolve
+from bench import plugins
+from bench.trial import Trial, visible
+
+
+def chosen(args: Namespace) -> Iterator[study.Study]:
+    """The studies asked for, with --plugin, --seeds, --set and --corpus in force. Raises BadInput.
+
+    "all" leaves out those that need a GPU.
+    """
+    load_plugins(args)
+    names = written.shipped() if args.studies == ["all"] else args.studies
+    sets = [parse_set(text) for text in args.set]
+    sets += [("corpus", [args.corpus])] if args.corpus else []
+    limits = {"confirmed": args.yes}
+    for name in names:
+        found = loading.load(name, **limits)
+        if found.written.gpu and args.studies == ["all"]:
+            continue
+        yield loading.override(found, args.seeds, sets, **limits) if args.seeds or sets else found
+
+
+def load_plugins(args: Namespace) -> None:
+    """Let the user's files register their models."""
+    for name in args.plugin:
+        plugins.load(name)
+
+
+def plan(args: Namespace) -> int:
+    """Print what studies would do, what they cost and what they can decide."""
+    for found in chosen(args):
+        print_plan(found)
+    return 0
+
+
+def print_plan(found: study.Study) -> None:
+    """One study's arms, trials, expected seconds, and what so many seeds can decide."""
+    cells = study.trials(found, lambda trial: trial)
+    seconds = {name: 0.0 for name, _ in cells}
+    for name, trial in cells:
+        seconds[name] += planning.expected_seconds(trial)
+    searching = [planning.expected_seconds(trial) for _, trial in tuning.trials(found, lambda trial: trial)]
+    total = sum(seconds.values()) + sum(searching)
+    width = max(len(visible(name)) for name in seconds)
+    print(f"{visible(found.name)}: {visible(found.question)}\n")
+    print(f"{'arm':<{width}}  seconds  what it changes")
+    for arm in found.arms:
+        changes = ", ".join(f"{key}={visible(value)}" for key, value in arm.changes.items()) or "–"
+        against = f", against {visible(arm.against)}" if arm.against else ""
+        print(f"{visible(arm.name):<{width}}  {seconds[arm.name]:>7.0f}  {changes}{against}")
+        for other in arm.also:
+            print(f"{'':<{width}}           also: {visible(other)}")
+    cores = os.cpu_count() or 1
+    size = f"{len(found.arms)} arms × {len(found.seeds)} seeds = {len(cells)} trials"
+    print(f"\n{size}, plan {found.plan[:12]}")
+    if t := found.tuning:
+        tuned = len(searching) // (len(t.levels) * len(t.seeds))
+        winners = tuned * len(found.seeds)
+        total += winners * fmean(searching)
+        size = f"{tuned} arms × {len(t.levels)} levels of {t.setting} × {len(t.seeds)} seeds"
+        print(f"tuning: {size} = {len(searching)} trials, and at most {winners} for the winners")
+    print(f"about {total:.0f} CPU seconds: {total / cores / 60:.0f} min on {cores} cores")
+    print("\n".join(_promise(planning.contrasts(found), len(found.seeds), found.equivalence)))
+
+
+def _promise(contrasts: int, seeds: int, equivalence: float) -> list[str]:
+    """What so many seeds can and cannot decide for so many contrasts."""
+    from reports.statistics.power import (
+        ALPHA,
+        FEWEST_SEEDS,
+        minimum_detectable_effect,
+        seeds_for_exact,
+        seeds_needed,
+        smallest_exact_p,
+    )
+
+    family = max(contrasts, 1)
+    need = seeds_for_exact(family)
+    lines = [f"{seeds} seeds, {contrasts} contrasts; the smallest exact p is {smallest_exact_p(seeds):.2g}"]
+    if seeds >= 2:
+        effect = minimum_detectable_effect(seeds, alpha=ALPHA / family)
+        lines.append(
+            f"detects (80 % power, after Holm) an effect of {effect:.2f} SD of the paired differences, "
+            f"δ = {equivalence:g} if their SD is {equivalence / effect:.2g}"
+        )
+    if seeds < FEWEST_SEEDS:
+        lines.append(
+            f"WARNING: every verdict will be INCONCLUSIVE: at least {FEWEST_SEEDS} seeds decide anything"
+        )
+    elif seeds < need:
+        lines.append(f"WARNING: no exact test can reach {ALPHA:g} after Holm: that needs {need} seeds")
+    lines.append(f"an effect of one SD needs {seeds_needed(1.0, ALPHA / family)} seeds")
+    return lines
+
+
+def models(args: Namespace) -> int:
+    """List the zoo."""
+    from bench.models.registry import PENALTIES, ZOO
+
+    load_plugins(args)
+    for spec in ZOO.values():
+        options = ", ".join(f"{key}={value}" for key, value in spec.options.items()) or "no options"
+        print(f"{spec.name:<14} {spec.title:<18} {spec.about}\n{'':<14} {options}")
+    for penalty in PENALTIES.values():
+        print(f"{penalty.name:<14} {penalty.title:<18} {penalty.about}")
+        print(f"{'':<14} an option of every trained model: {penalty.name}=0.0")
+    return 0
+
+
+def corpus(args: Namespace) -> int:
+    """Print the first batches of the validation set, decoded into words."""
+    from bench.corpus import batches, load
+
+    settings = {"model": args.model, **{key: values[0] for key, values in map(parse_set, args.set)}}
+    trial = Trial(seed=0, **resolve(settings))
+    data = load(trial)
+    train, valid = batches(trial, data)
+    asked = valid.positions[valid.order].numel()
+    print(f"{data.name}: {len(data.ids):,} tokens, vocabulary {len(data.vocab):,}, sha256 {data.sha256[:12]}")
+    print(f"training {len(train):,} batches, validation {len(valid):,} batches, {asked:,} targets")
+    for number, (inputs, targets) in zip(range(args.batches), valid, strict=False):
+        shown = min(args.rows, len(inputs))
+        print(f"\nvalidation batch {number}, its first {shown} rows of {len(inputs)}:")
+        for row, target in zip(inputs[:shown], targets[:shown].view(shown, -1), strict=True):
+            print(visible(f"  {' '.join(data.decode(row))}  →  {' '.join(data.decode(target))}"))
+    return 0

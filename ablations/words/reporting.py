@@ -1,0 +1,131 @@
+"""The word `report`: what pages are made from, and making them."""
+
+from argparse import Namespace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import groupby
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import TYPE_CHECKING
+
+from ablations.design import plan as plans
+from ablations.design.plan import Plan
+from ablations.design.settings import FACTORS
+from ablations.ledger import Ledger
+from bench.trial import BadInput, Result
+
+if TYPE_CHECKING:
+    from ablations.tracking.projection import Projection
+    from ablations.tracking.recorder import Recorder
+    from reports.evidence import Arm, Evidence, Tuned
+
+    Linked = Recorder | Projection
+
+
+def report(args: Namespace) -> int:
+    """Render the reports of studies from the ledger, and the index."""
+    ledger = Ledger(args.results)
+    writable(args.out)
+    print(f"report: {pages(plans.of_studies(args.studies, ledger), ledger, args.out)}")
+    return 0
+
+
+def pages(chosen: Sequence[Plan], ledger: Ledger, out: Path, recorder: "Linked | None" = None) -> Path:
+    """Render these plans' pages and the index over every study; returns the last page."""
+    from reports.render import render, render_index
+
+    found = {plan.study: evidence(plan, ledger, recorder) for plan in chosen}
+    pages = [render(one, out) for one in found.values()]
+    stored = plans.all_stored(ledger)
+    render_index([found.get(plan.study) or evidence(plan, ledger) for plan in stored], out)
+    return pages[-1]
+
+
+def answers(plan: Plan, ledger: Ledger) -> tuple[str, ...]:
+    """What the report of a plan claims, a sentence a contrast."""
+    from reports.answer import sentences
+    from reports.comparison import compare
+
+    return sentences(compare(evidence(plan, ledger)))
+
+
+def evidence(plan: Plan, ledger: Ledger, recorder: "Linked | None" = None) -> "Evidence":
+    """What the report of a plan is made from: the ledger's results, arm by arm."""
+    from reports.evidence import Evidence
+
+    ids = dict.fromkeys((*plan.arms[0].trials.values(), *plan.ids))  # the baseline first
+    results = dict(_with_one_passage(ledger.each(ids)))
+    return Evidence(
+        study=plan.study,
+        question=plan.question,
+        about=plan.about,
+        metric=plan.metric,
+        equivalence=plan.equivalence,
+        seeds=plan.seeds,
+        arms=tuple(_seen(arm, results, recorder) for arm in plan.arms),
+        tuned=tuple(_tuned(plan, results, recorder)),
+        plan=plan.hash,
+        planned=plan.planned,
+        command=plan.command,
+        titles={factor.key: factor.title for factor in FACTORS.values()},
+    )
+
+
+def _with_one_passage(results: Iterable[tuple[str, Result]]) -> Iterator[tuple[str, Result]]:
+    """Only the first that finished keeps its passage: a report shows one, and they are half of a result."""
+    shown = False
+    for id, result in results:
+        yield id, replace(result, passage=()) if shown else result
+        shown = shown or (result.done and bool(result.passage))
+
+
+def _seen(arm: plans.PlannedArm, results: Mapping[str, Result], recorder: "Linked | None") -> "Arm":
+    from reports.evidence import Arm
+
+    return Arm(
+        name=arm.name,
+        model=arm.model,
+        title=arm.title,
+        changes=arm.changes,
+        results=_had(arm, results),
+        exploratory=arm.exploratory,
+        against=arm.against,
+        links=_links(arm, recorder),
+    )
+
+
+def _tuned(plan: Plan, results: Mapping[str, Result], recorder: "Linked | None") -> Iterator["Tuned"]:
+    """Each tuned arm's searches, and its winner if there is one."""
+    from reports.evidence import Tuned
+
+    winners = {arm.tunes: arm for arm in plan.tuned}
+    for name, group in groupby(plan.searches, key=lambda search: search.tunes):
+        searches, won = list(group), winners.get(name)
+        yield Tuned(
+            arm=name,
+            setting=searches[0].setting,
+            seeds=tuple(searches[0].trials),
+            levels={search.level: _had(search, results) for search in searches},
+            best=won.level if won else None,
+            own=_seen(won, results, recorder) if won else None,
+        )
+
+
+def _had(arm: plans.PlannedArm, results: Mapping[str, Result]) -> dict[int, Result]:
+    return {seed: results[id] for seed, id in arm.trials.items() if id in results}
+
+
+def _links(arm: plans.PlannedArm, recorder: "Linked | None") -> dict[int, str]:
+    if recorder is None:
+        return {}
+    found = {seed: recorder.link(arm.name, id) for seed, id in arm.trials.items()}
+    return {seed: link for seed, link in found.items() if link}
+
+
+def writable(out: Path) -> None:
+    """Make the reports' folder. Raises BadInput if nothing can be written there: now, not after training."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        TemporaryFile(dir=out).close()
+    except OSError as error:
+        raise BadInput(f"--out {out}: cannot be written ({error.strerror}): choose another folder") from error

@@ -1,0 +1,190 @@
+"""The word `run`: train what is missing of each study, log it, report it."""
+
+import sys
+from argparse import Namespace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+from ablations.design import plan as plans
+from ablations.design import planning
+from ablations.design.plan import Plan
+from ablations.design.study import Study
+from ablations.ledger import Ledger
+from ablations.words import looking, reporting
+from bench.trial import BadInput, Result, Trial, visible
+
+if TYPE_CHECKING:
+    from ablations.tracking.recorder import Recorder
+    from ablations.trials.runner import Tally
+
+
+def run(args: Namespace) -> int:
+    """Train what is missing of each study, then report."""
+    if "golden" in args.studies:
+        return _golden(args)
+    failed, interrupted = 0, False
+    for chosen in looking.chosen(args):
+        if args.dry_run:
+            looking.print_plan(chosen)
+            continue
+        faults, interrupted = _run_one(chosen, args)
+        failed += faults
+        if interrupted:
+            break
+    if args.dry_run:
+        return 0
+    if len(args.studies) > 1 or args.studies == ["all"]:
+        print(f"all reports: {args.out / 'index.html'}")
+    return 130 if interrupted else 1 if failed else 0
+
+
+def _run_one(chosen: Study, args: Namespace) -> tuple[int, bool]:
+    from ablations.tracking.entry import facts
+    from ablations.tracking.recorder import Recorder
+    from ablations.tracking.store import uri
+
+    ledger = Ledger(args.results)
+    reporting.writable(args.out)
+    with ledger.lock(chosen.name):
+        plan, trials = plans.decide(chosen, _command())
+        recorder = Recorder(facts(plan), uri())
+        try:
+            _rehearse(_missing(trials, ledger.results(t.id for t in trials), args), plan, args)
+            plan = plans.store(plan, ledger)
+            plan, tally = _train(plan, trials, ledger, recorder, args)
+        except BaseException:
+            recorder.close("FAILED", patience=5)
+            raise
+        level = recorder.wait(30)
+        page = reporting.pages([plan], ledger, args.out, recorder)
+        recorder.publish(page.parent, reporting.answers(plan, ledger))
+        if behind := recorder.close(
+            "KILLED" if tally.interrupted else "FINISHED", patience=30 if level else 1
+        ):
+            print(behind, file=sys.stderr)
+    results = [result for _, _, result in plan.cells(ledger)]
+    faults = sum(not r.done and not r.diverged for r in results)
+    diverged = sum(r.diverged for r in results)
+    print(
+        f"{visible(plan.study)}: {tally.done} trained, "
+        f"{len(results) - tally.done - tally.failed} already there, "
+        f"{faults} failed, {diverged} diverged, {tally.left} left"
+    )
+    print(f"report: {page}")
+    return faults, tally.interrupted
+
+
+def _train(
+    plan: Plan, trials: Sequence[Trial], ledger: Ledger, recorder: "Recorder", args: Namespace
+) -> tuple[Plan, "Tally"]:
+    """Train what is missing and then, where the study tunes and every search has ended, the winners."""
+    first = _train_missing(plan, trials, ledger, recorder, args)
+    if not plan.searches or first.interrupted or (args.fail_fast and first.failed):
+        return plan, first
+    plan, winners = plans.settle(plan, trials, ledger)
+    plan = plans.store(plan, ledger)
+    second = _train_missing(plan, winners, ledger, recorder, args)
+    sums = {key: getattr(first, key) + getattr(second, key) for key in ("done", "failed", "skipped", "left")}
+    return plan, replace(second, **sums)
+
+
+def _train_missing(
+    plan: Plan, trials: Sequence[Trial], ledger: Ledger, recorder: "Recorder", args: Namespace
+) -> "Tally":
+    from ablations.trials.runner import run_trials
+    from ablations.words.progress import progress
+
+    names = {id: f"{arm.name}/seed={seed}" for id, (arm, seed) in plan.places.items()}
+    arms = {id: arm.name for id, (arm, _) in plan.places.items()}
+    have = ledger.results(trial.id for trial in trials)
+    for id, result in have.items():
+        recorder.record(arms[id], result)
+    missing = _missing(trials, have, args)
+    seconds = {t.id: planning.expected_seconds(t) for t in missing}
+    with progress(plan.study, seconds, names, _places(args)) as show:
+
+        def finished(result: Result) -> None:
+            recorder.record(arms[result.trial.id], result)
+            show(result)
+
+        return run_trials(
+            missing,
+            ledger,
+            retry=args.retry,
+            fail_fast=args.fail_fast,
+            on_result=finished,
+            on_drain=lambda: print("finishing the running trials; Ctrl-C again stops them", file=sys.stderr),
+            **conditions(args),
+        )
+
+
+def _missing(trials: Sequence[Trial], have: Mapping[str, Result], args: Namespace) -> list[Trial]:
+    """The trials that are still to be run: with --retry also those that failed."""
+    return [t for t in trials if t.id not in have or (args.retry and not have[t.id].done)]
+
+
+def _rehearse(trials: Sequence[Trial], plan: Plan, args: Namespace) -> None:
+    """One batch of each arm. Raises BadInput, naming the arm, for the first that cannot be trained."""
+    from ablations.trials.runner import run_trials
+
+    places = plan.places
+    arms = {places[trial.id][0].name: trial for trial in trials}
+    with TemporaryDirectory() as folder:
+        scratch = Ledger(Path(folder))
+        tally = run_trials(list(arms.values()), scratch, work="bench.rehearsal:rehearse", **conditions(args))
+        if tally.interrupted:
+            raise KeyboardInterrupt
+        for name, trial in arms.items():
+            result = scratch.read(trial.id)
+            if result is not None and not result.done:
+                raise BadInput(f"arm {name!r}: {result.reason.removeprefix('BadInput: ')}")
+
+
+def _places(args: Namespace) -> int:
+    """How many trials run at a time."""
+    if not args.cluster:
+        return int(args.workers)
+    from ablations.trials.cluster import places
+
+    return places(args.cluster)
+
+
+def conditions(args: Namespace) -> dict[str, Any]:
+    """Where trials run, and within which limits."""
+    from ablations.trials.process import Limits
+
+    return {
+        "preload": ("bench.preload", *args.plugin),
+        "workers": args.workers,
+        "cluster": args.cluster,
+        "limits": Limits(seconds=args.time_limit, memory_bytes=args.memory_limit * 2**20),
+    }
+
+
+def _golden(args: Namespace) -> int:
+    """Do what the book's notebook did, and hold the rows against the printed ones. Not a study: no arms."""
+    from dataclasses import asdict
+
+    from bench import golden as book
+    from reports.golden import render
+
+    if args.studies != ["golden"]:
+        raise BadInput("golden is the book's notebook and no study: run it alone, as `unrolled run golden`")
+    facts, rows = book.facts(), []
+
+    def played() -> Iterator[book.GoldenRow]:
+        for row in book.play():
+            rows.append(row)
+            yield row
+
+    for line in book.lines(played(), facts):
+        print(line, flush=True)
+    print(f"report: {render([asdict(row) for row in rows], facts, args.out)}")
+    return 0
+
+
+def _command() -> str:
+    return " ".join(["unrolled", *sys.argv[1:]])

@@ -1,0 +1,227 @@
+"""Benchmarks as a page: a stored run of pytest-benchmark in, tables and pictures out."""
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from bench.trial import BadInput
+from reports import render as pages
+from reports.benchmarks.sizes import growth, throughput
+from reports.benchmarks.stored import Stored, benchmarks, medians, notes, value
+from reports.chapter.measurements import Shown, Table
+from reports.text import count, markdown_cell, number
+
+ARMS = {
+    "notebook": "the chapter's notebook",
+    "script": "a plain PyTorch script",
+    "learner": "engine `learner`",
+    "loop": "engine `loop`",
+}
+OTHERS = tuple(arm for arm in ARMS if arm != "loop")
+FACTS = {
+    "gpu": "GPU",
+    "cpu": "Processor",
+    "cpu_capability": "Its instructions",
+    "cpus": "Cores",
+    "python": "Python",
+    "platform": "System",
+    "commit": "Commit",
+}
+
+
+def render(stored: Stored, out: Path) -> Path:
+    """Write `out`/benchmarks.html and return its path. The same run gives the same bytes.
+
+    Raises BadInput where the run has no benchmark of this project.
+    """
+    shown = {title: one for title, one in _sections(stored) if one}
+    if not shown:
+        raise BadInput("these timings have no benchmark of this project: `make bench` measures them")
+    context = {
+        "answer": answer(stored),
+        "shown": shown,
+        "when": stored.get("datetime", ""),
+        "facts": _facts(stored),
+    }
+    out.mkdir(parents=True, exist_ok=True)
+    page = out / "benchmarks.html"
+    page.write_text(pages.page_of("benchmarks.html", context), encoding="utf-8", newline="\n")
+    return page
+
+
+def _sections(stored: Stored) -> Iterator[tuple[str, Shown | None]]:
+    yield "Seconds a trial", _trials(stored)
+    yield "Trials an hour, everything included", _study(stored)
+    yield "Tokens a second, and the arithmetic limit", throughput(stored)
+    yield "What growth costs", growth(stored)
+    yield "What is not training", _overhead(stored)
+
+
+def answer(stored: Stored) -> list[str]:
+    """The run in a few sentences."""
+    said = []
+    for info in notes(stored, "study"):
+        hourly = info["trials_an_hour"]
+        said.append(
+            f"{count(hourly['unrolled'])} trials an hour over LMModel1 to LMModel7 and nn.GRU, everything "
+            f"included: ×{number(info['ratio'], 1)} the {count(hourly['notebook'])} of the chapter's "
+            "notebook."
+        )
+    gains = [info["seconds"]["notebook"] / info["seconds"]["loop"] for info in _peers(stored)]
+    if gains:
+        said.append(
+            f"One trial on one core takes ×{number(min(gains), 1)} to ×{number(max(gains), 1)} less time "
+            "than in the notebook."
+        )
+    goals = [(value(one), one["extra_info"]["most"]) for one in benchmarks(stored, "overhead")]
+    if goals:
+        met = sum(measured <= most for measured, most in goals)
+        said.append(f"{met} of {len(goals)} limits on what is not training are kept.")
+    return said
+
+
+def metrics(stored: Stored) -> dict[str, float]:
+    """Every median by a flat name, as a tracker keeps it."""
+    found: dict[str, float] = {}
+    for info in notes(stored, "trials"):
+        found |= {f"seconds/{info['model']} {arm}": s for arm, s in info["seconds"].items()}
+    for info in notes(stored, "study"):
+        found |= {f"hourly/{what}": trials for what, trials in info["trials_an_hour"].items()}
+        found["hourly/ratio"] = info["ratio"]
+    for info in notes(stored, "throughput"):
+        found["limit/flops"] = info["peak"]
+        for cell in info["cells"]:
+            name = f"{cell['model']} batch {cell['batch']} hidden {cell['hidden']}"
+            found |= {f"{key}/{name}": middle for key, middle in medians(cell["measured"]).items()}
+    for one in benchmarks(stored, "overhead"):
+        found[f"overhead/{one['extra_info']['what']}"] = value(one)
+    return found
+
+
+def readme(text: str, stored: Stored) -> str:
+    """A README with its block between `<!-- speed … -->` and `<!-- /speed -->` filled from a run.
+
+    Raises BadInput where there is no such block, or nothing to put there.
+    """
+    table = _speed(stored)
+    if not table.rows:
+        raise BadInput(
+            "these timings hold no model against the chapter's notebook: run the whole `make bench`"
+        )
+    rows = [table.head, ("---",) + ("---:",) * (len(table.head) - 1), *table.rows]
+    block = ["| " + " | ".join(row) + " |" for row in rows]
+    said = " ".join(sentence for sentence in answer(stored)[:1])
+    machine = _facts(stored)
+    place = ", ".join(filter(None, (machine.get("Processor"), f"{machine.get('Cores', '?')} cores")))
+    block += ["", f"Seconds a trial on one core ({place}). {said}".strip()]
+    filled, found = re.subn(
+        r"(?s)(<!-- speed\b.*?-->\n).*?(<!-- /speed -->)",
+        lambda match: match[1] + "\n".join(block) + "\n" + match[2],
+        text,
+    )
+    if not found:
+        raise BadInput(
+            "--readme: no place for the table: write <!-- speed --> and <!-- /speed --> there, a line each"
+        )
+    return filled
+
+
+def _speed(stored: Stored) -> Table:
+    rows = []
+    for info in _peers(stored):
+        s = info["seconds"]
+        rows.append(
+            (
+                markdown_cell(info["title"]),
+                *(number(s[arm], 1) for arm in ARMS),
+                f"×{number(s['notebook'] / s['loop'], 1)}",
+            )
+        )
+    return Table(label="Seconds a trial", head=("model", *ARMS.values(), "gain"), rows=tuple(rows))
+
+
+def _trials(stored: Stored) -> Shown | None:
+    found = list(notes(stored, "trials"))
+    if not found:
+        return None
+    rows = []
+    for info in found:
+        seconds, loop = info["seconds"], info["seconds"]["loop"]
+        cells = [number(seconds.get(arm), 2) for arm in ARMS]
+        cells += [f"×{number(seconds[arm] / loop, 2)}" if arm in seconds else "–" for arm in OTHERS]
+        rows.append((info["title"], *cells))
+    epochs = " or ".join(str(n) for n in sorted({info["measured_epochs"] for info in found}))
+    return Shown(
+        text="Medians of rounds in which the arms took turns, each in a process of its own. Timed epochs: "
+        f"{epochs}. A whole trial is its start (data, model, optimizer, and what a result keeps) and as many "
+        "mean epochs, validation included, as the chapter trains. The notebook has fastai's own loaders with "
+        "their worker processes; the script reads tensors made once. Ratios are to the engine loop.",
+        table=Table(
+            label="Seconds a trial by model and way",
+            head=("Model", *map(str.capitalize, ARMS), *(f"{arm.capitalize()} ÷ loop" for arm in OTHERS)),
+            rows=tuple(rows),
+        ),
+    )
+
+
+def _study(stored: Stored) -> Shown | None:
+    for info in notes(stored, "study"):
+        names = {"notebook": "the chapter's notebook, one process", "unrolled": "unrolled run"}
+        rows = tuple(
+            (
+                names[what],
+                count(info["trials"][what]),
+                number(median(seconds), 1),
+                count(len(seconds)),
+                count(info["trials_an_hour"][what]),
+            )
+            for what, seconds in info["seconds"].items()
+        )
+        return Shown(
+            text="LMModel1 to LMModel7 and nn.GRU in their chapter settings, from the command's start to its "
+            "end. The notebook trains one of each, one after the other. The command trains several "
+            "seeds of each in processes of their own, checks and records every result, tells MLflow and "
+            f"writes the report: ×{number(info['ratio'], 2)} the trials an hour.",
+            table=Table(
+                label="Trials an hour",
+                head=("Way", "Trials", "Seconds", "Rounds", "Trials an hour"),
+                rows=rows,
+            ),
+        )
+    return None
+
+
+def _overhead(stored: Stored) -> Shown | None:
+    rows = []
+    for one in benchmarks(stored, "overhead"):
+        info = one["extra_info"]
+        rows.append(_held(info["what"], value(one), info["most"], info["unit"]))
+        if "memory" in info:
+            rows.append(_held("memory of the parent meanwhile", info["memory"], info["memory_most"], "MiB"))
+        for part, cost in info.get("parts", {}).items():
+            rows.append((f"of it: {part}", number(cost, 2), "", ""))
+    if not rows:
+        return None
+    return Shown(
+        text="Start, processes, ledger, MLflow, progress and report, with the limits that they have to keep.",
+        table=Table(
+            label="Costs beside training", head=("What", "Measured", "Limit", "Kept"), rows=tuple(rows)
+        ),
+    )
+
+
+def _held(what: str, measured: float, most: float, unit: str) -> tuple[str, ...]:
+    return what, f"{number(measured, 2)} {unit}", f"{most:g} {unit}", "✓" if measured <= most else "✕"
+
+
+def _peers(stored: Stored) -> list[Mapping[str, Any]]:
+    return [info for info in notes(stored, "trials") if set(ARMS) <= set(info["seconds"])]
+
+
+def _facts(stored: Stored) -> dict[str, str]:
+    machine: Mapping[str, Any] = next((info["machine"] for info in notes(stored, "throughput")), {})
+    versions = {name: str(version) for name, version in machine.get("packages", {}).items()}
+    load = {"Load before, processes": number(machine["load"], 1)} if "load" in machine else {}
+    return {title: str(machine[key]) for key, title in FACTS.items() if machine.get(key)} | versions | load

@@ -1,0 +1,1 @@
+"""The page that answers the chapter: its questions, their measurements, the questionnaire."""

@@ -1,0 +1,1 @@
+"""Pictures: every one an SVG that follows the reader's colours."""

@@ -1,0 +1,1 @@
+"""Two result sets compared: is one worse?"""

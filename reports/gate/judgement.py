@@ -1,0 +1,350 @@
+"""The gate: two sets of results, by two versions of the code, and whether the second one is any worse.
+
+Results fail closed: an arm passes when it is shown to be no worse by δ, or is bit-identical. Speed fails only
+when it is shown to be slower by more than a margin, on like machines.
+"""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from bench.trial import BadInput
+from reports.comparison import TASK, lower_is_better, titled
+from reports.statistics import power
+from reports.statistics.contrasts import Contrast, contrast, holm
+from reports.statistics.pace import Pace, Rounds, of_rounds, of_speeds, unlike
+from reports.statistics.power import ALPHA, FEWEST_SEEDS
+from reports.statistics.verdicts import Verdict, Word, verdict
+from reports.text import number, short
+
+_SILENT = ("corpus", "source", "seed")  # a path, the code itself, the pairing: no change of settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """How one trial ended, as far as a gate asks."""
+
+    value: float | None  # of the metric; infinite where training diverged, None where it failed otherwise
+    reason: str = ""  # why there is no finite value
+    bits: str = ""  # what the trial computed, as fingerprints; "" where the source keeps none
+    speed: float | None = None  # tokens/s
+    machine: Mapping[str, str] = field(default_factory=dict)  # what speed depends on, by name
+
+    @property
+    def finished(self) -> bool:
+        """Whether there is a value to compare."""
+        return self.value is not None and math.isfinite(self.value)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArmResults:
+    """One arm of one side."""
+
+    outcomes: Mapping[int, Outcome]  # by seed
+    waiting: tuple[int, ...] = ()  # seeds that were planned and have no result
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def values(self) -> dict[int, float]:
+        """The metric by seed, diverged seeds included."""
+        return {seed: o.value for seed, o in self.outcomes.items() if o.value is not None}
+
+    @property
+    def broken(self) -> set[int]:
+        """Seeds whose trial diverged or failed."""
+        return {seed for seed, o in self.outcomes.items() if not o.finished}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResultSet:
+    """One side: a study's arms by name. What its plan declares is empty where there is no plan."""
+
+    name: str  # as typed
+    study: str
+    arms: Mapping[str, ArmResults]
+    metric: str = ""
+    delta: float | None = None
+    base: str = ""  # the name of the study's own baseline
+    commit: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Timings:
+    """One side's benchmarks: stored runs by the benchmark's name, oldest first, and where they ran."""
+
+    name: str  # as typed
+    runs: Mapping[str, Sequence[Rounds]]
+    machines: Sequence[Mapping[str, str]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judged:
+    """One arm, or one benchmark, on both sides. It passes when nothing is at fault."""
+
+    name: str
+    faults: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    verdict: Verdict | None = None  # None where there is no pair of seeds
+    identical: bool = False  # bit for bit, on every shared seed
+    pace: Pace | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gate:
+    """What was compared, and what came of it."""
+
+    baseline: str
+    candidate: str
+    study: str
+    title: str  # what is measured, in words; "" where it is time alone
+    unit: str
+    delta: float | None
+    margin: float
+    judged: tuple[Judged, ...]
+    faults: tuple[str, ...] = ()  # of the whole, and not of one arm
+    notes: tuple[str, ...] = ()
+    unpaced: str = ""  # why speed is not compared
+
+    @property
+    def failed(self) -> tuple[Judged, ...]:
+        """What keeps the gate shut."""
+        return tuple(j for j in self.judged if j.faults)
+
+    @property
+    def passed(self) -> bool:
+        """Whether the change may go in."""
+        return not self.failed and not self.faults
+
+
+def judge(
+    baseline: ResultSet,
+    candidate: ResultSet,
+    *,
+    metric: str,
+    delta: float,
+    margin: float,
+    require_speed: bool = False,
+) -> Gate:
+    """Compare the candidate's arms with the baseline's, paired by seed.
+
+    The gate opens when every arm passes, so that each is tested at .05 without a correction: the chance to
+    let an arm pass that is worse by δ is at most .05 however many there are (intersection–union test, Berger
+    1982). The verdicts' p are Holm's, since one false WORSENS among many arms would be a false alarm.
+    """
+    title, unit = titled(metric)
+    arms = _arms(candidate, baseline)
+    pairs = {name: (arm, arms[name]) for name, arm in baseline.arms.items() if name in arms}
+    same = {name for name, pair in pairs.items() if _identical(*pair)}
+    verdicts = _verdicts({n: pair for n, pair in pairs.items() if n not in same}, metric, delta)
+    verdicts |= _verdicts({n: pair for n, pair in pairs.items() if n in same}, metric, delta)
+    paces, unpaced = _paces(pairs, margin)
+    judged = [
+        _judged(name, *pairs[name], name in same, verdicts.get(name), paces.get(name), unit)
+        if name in pairs
+        else Judged(name=name, faults=("is missing from the candidate",))
+        for name in baseline.arms
+    ]
+    new = [name for name in arms if name not in baseline.arms]
+    return Gate(
+        baseline=_side(baseline),
+        candidate=_side(candidate),
+        study=baseline.study,
+        title=title,
+        unit=unit,
+        delta=delta,
+        margin=margin,
+        judged=tuple(judged),
+        faults=(f"speed is required and not compared: {unpaced}",) if unpaced and require_speed else (),
+        notes=(f"new in the candidate, not judged: {listed(new)}",) if new else (),
+        unpaced=unpaced,
+    )
+
+
+def judge_timings(
+    baseline: Timings, candidate: Timings, *, margin: float, require_speed: bool = False
+) -> Gate:
+    """Compare two sides' benchmarks by name. Raises BadInput on unlike machines, and where none is shared."""
+    if reason := unlike([*baseline.machines, *candidate.machines]):
+        raise BadInput(f"{candidate.name}: {reason}: run both sides' benchmarks on one machine")
+    both = {n: (runs, candidate.runs[n]) for n, runs in baseline.runs.items() if n in candidate.runs}
+    if not both:
+        raise BadInput(
+            f"{candidate.name}: has no benchmark of {baseline.name}: compare runs of the same tests"
+        )
+    paces = of_rounds(both, margin)
+    missing = [name for name in baseline.runs if name not in paces]
+    lost = f"not compared, for want of rounds on both sides: {listed(missing)}" if missing else ""
+    return Gate(
+        baseline=baseline.name,
+        candidate=candidate.name,
+        study="pytest-benchmark",
+        title="",
+        unit="",
+        delta=None,
+        margin=margin,
+        judged=tuple(Judged(name=name, faults=pace.fault, pace=pace) for name, pace in paces.items()),
+        faults=(lost,) if lost and (require_speed or not paces) else (),
+        notes=(lost,) if lost and paces and not require_speed else (),
+    )
+
+
+def listed(names: Sequence[object], most: int = 5) -> str:
+    """A few names, and how many more there are."""
+    shown = ", ".join(short(name) for name in names[:most])
+    return shown + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def _judged(
+    name: str,
+    theirs: ArmResults,
+    ours: ArmResults,
+    identical: bool,
+    found: Verdict | None,
+    pace: Pace | None,
+    unit: str,
+) -> Judged:
+    faults = [*_unfinished(theirs, ours), *_another_task(theirs, ours)]
+    faults += () if identical else _not_shown(found, unit)
+    return Judged(
+        name=name,
+        faults=(*faults, *(pace.fault if pace else ())),
+        notes=tuple(_notes(theirs, ours)),
+        verdict=found,
+        identical=identical,
+        pace=pace,
+    )
+
+
+def _arms(candidate: ResultSet, baseline: ResultSet) -> dict[str, ArmResults]:
+    """The candidate's arms by the baseline's names: a study's own baseline is named after its settings."""
+    ours, theirs = candidate.base, baseline.base
+    renamed = ours and theirs and ours not in baseline.arms and theirs not in candidate.arms
+    return {theirs if renamed and name == ours else name: arm for name, arm in candidate.arms.items()}
+
+
+def _side(side: ResultSet) -> str:
+    return f"{side.name} ({side.commit})" if side.commit else side.name
+
+
+def _identical(theirs: ArmResults, ours: ArmResults) -> bool:
+    """Whether every shared seed has the same bits."""
+    seeds = ours.outcomes.keys() & theirs.outcomes.keys()
+    return bool(seeds) and all(
+        ours.outcomes[s].bits and ours.outcomes[s].bits == theirs.outcomes[s].bits for s in seeds
+    )
+
+
+def _verdicts(
+    pairs: Mapping[str, tuple[ArmResults, ArmResults]], metric: str, delta: float
+) -> dict[str, Verdict]:
+    """The verdict of every arm that shares a seed, corrected over these arms."""
+    lower = lower_is_better(metric)
+    found = {
+        name: contrast(ours.values, theirs.values, delta=delta, lower_is_better=lower, family=len(pairs))
+        for name, (theirs, ours) in pairs.items()
+    }
+    found = {name: c for name, c in found.items() if c.pairs}
+    adjusted = holm([c.p for c in found.values()] + [1.0] * (len(pairs) - len(found)))
+    return {name: verdict(c, p) for (name, c), p in zip(found.items(), adjusted, strict=False)}
+
+
+def _unfinished(theirs: ArmResults, ours: ArmResults) -> Iterator[str]:
+    """Seeds that fail now and did not before, and seeds that were never trained."""
+    if new := sorted(ours.broken - theirs.broken):
+        reason = ours.outcomes[new[0]].reason or "no finite value"
+        yield f"{len(new)} new failure{'s' if len(new) > 1 else ''}, seed {listed(new)}: {reason}"
+    if ours.waiting:
+        yield f"has no result for seed {listed(ours.waiting)}: run the study to its end"
+
+
+def _another_task(theirs: ArmResults, ours: ArmResults) -> Iterator[str]:
+    changed = _changed(theirs, ours)
+    if other := [name for name in TASK if name in changed]:
+        yield f"another task, so that the numbers cannot be compared: {', '.join(other)} changed"
+
+
+def _changed(theirs: ArmResults, ours: ArmResults) -> list[str]:
+    """Settings that both sides have, with another value."""
+    shared = [name for name in theirs.settings if name in ours.settings and name not in _SILENT]
+    return [name for name in shared if theirs.settings[name] != ours.settings[name]]
+
+
+def _not_shown(found: Verdict | None, unit: str) -> Iterator[str]:
+    """Why the arm is not shown to be no worse by δ: nothing where it is."""
+    if found is None:
+        yield "has no seed in common with the baseline"
+    elif found.word is Word.WORSENS:
+        c = found.contrast
+        yield f"worse on {c.losses} of {c.pairs} seeds, by {_measure(c.mean, unit)}"
+    elif found.word is Word.INCONCLUSIVE and not shown_no_worse(found.contrast):
+        c = found.contrast
+        needed = f"{seeds_to_show(c)} seeds would mostly show it, if nothing changed"
+        if len(c.differences) < FEWEST_SEEDS:
+            which = "finished on both sides" if c.given_convergence else "in common"
+            yield f"{len(c.differences)} seeds {which}; under {FEWEST_SEEDS} nothing is decided; {needed}"
+        else:
+            zone, end = f"{c.delta:g} {unit}".rstrip(), _measure(worst_end(c), unit)
+            yield f"not shown to be less than {zone} worse: the interval reaches {end}; {needed}"
+
+
+def _measure(value: float | None, unit: str) -> str:
+    return f"{number(value, sign=True)} {unit}".rstrip()
+
+
+def worst_end(c: Contrast) -> float | None:
+    """The end of the 90 % interval on the side that is worse: what a one-sided 5 % test looks at."""
+    if c.interval90 is None:
+        return None
+    return c.interval90.high if c.lower_is_better else c.interval90.low
+
+
+def shown_no_worse(c: Contrast) -> bool:
+    """Whether a one-sided t test at .05 rules out that the arm is worse by δ or more."""
+    end = worst_end(c)
+    if end is None or len(c.differences) < FEWEST_SEEDS:
+        return False
+    return (end if c.lower_is_better else -end) < c.delta
+
+
+def seeds_to_show(c: Contrast) -> int:
+    """The pairs at which a gate of so many arms opens with 80 % power, if all are unchanged and this spread.
+
+    Every arm has to pass, so that each needs more power than the gate.
+    """
+    if not c.sd:
+        return FEWEST_SEEDS
+    needed = power.seeds_needed(c.delta / c.sd, 2 * ALPHA, power.POWER ** (1 / c.family))
+    return max(FEWEST_SEEDS, needed)
+
+
+def _notes(theirs: ArmResults, ours: ArmResults) -> Iterator[str]:
+    """What a reader should know of an arm, whether or not it passes."""
+    if changed := _changed(theirs, ours):
+        values = [f"{name} {theirs.settings[name]} → {ours.settings[name]}" for name in changed]
+        yield f"its settings changed: {listed(values)}"
+    if mended := sorted(theirs.broken & {s for s, o in ours.outcomes.items() if o.finished}):
+        yield f"no longer fails: seed {listed(mended)}"
+    if still := sorted(theirs.broken & ours.broken):
+        yield f"fails as before: seed {listed(still)}"
+    if lone := sorted(theirs.outcomes.keys() ^ ours.outcomes.keys()):
+        yield f"only on one side: seed {listed(lone)}"
+
+
+def _paces(pairs: Mapping[str, tuple[ArmResults, ArmResults]], margin: float) -> tuple[dict[str, Pace], str]:
+    """The ratio of times of every arm that has enough speeds on both sides; or why there is none."""
+    both = {name: _with_speed(*pair) for name, pair in pairs.items()}
+    if not any(both.values()):
+        return {}, "there is no seed with a speed on both sides"
+    if reason := unlike([o.machine for found in both.values() for pair in found for o in pair]):
+        return {}, reason
+    paces = of_speeds(
+        {n: [(a.speed or 0, b.speed or 0) for a, b in found] for n, found in both.items()}, margin
+    )
+    return paces, "" if paces else "no arm has 3 seeds with a speed on both sides"
+
+
+def _with_speed(theirs: ArmResults, ours: ArmResults) -> list[tuple[Outcome, Outcome]]:
+    """The baseline's and the candidate's outcome of every seed that has a speed on both sides."""
+    seeds = sorted(theirs.outcomes.keys() & ours.outcomes.keys())
+    found = [(theirs.outcomes[s], ours.outcomes[s]) for s in seeds]
+    return [pair for pair in found if all(o.finished and 0 < (o.speed or 0) < math.inf for o in pair)]

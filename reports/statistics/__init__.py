@@ -1,0 +1,1 @@
+"""Numbers, intervals and verdicts: pure functions that know no page."""

@@ -1,0 +1,145 @@
+"""Beyond one contrast: the rank sets of all arms, the effects of a factorial design."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+
+from reports.statistics.contrasts import Contrast, Interval, contrast, holm
+from reports.statistics.estimators import Floats, without_rounding
+from reports.statistics.power import ALPHA, FEWEST_SEEDS
+from reports.statistics.verdicts import Verdict, Word, verdict
+
+
+def rank_sets(
+    values: Mapping[str, Mapping[int, float]], *, lower_is_better: bool = True
+) -> dict[str, tuple[int, int]]:
+    """The ranks that each arm may hold: 1 + arms significantly better, k − arms significantly worse.
+
+    All pairs are compared on their common seeds and corrected with Holm. Pairs of fewer than 5 seeds
+    count in the correction and decide nothing.
+    """
+    pairs = list(combinations(values, 2))
+    compared = [
+        contrast(values[a], values[b], delta=math.inf, lower_is_better=lower_is_better) for a, b in pairs
+    ]
+    first, last = dict.fromkeys(values, 1), dict.fromkeys(values, len(values))
+    for (a, b), c, p in zip(pairs, compared, holm([c.p for c in compared]), strict=True):
+        if p <= ALPHA and c.pairs >= FEWEST_SEEDS:
+            better, worse = (a, b) if c.better else (b, a)
+            first[worse] += 1
+            last[better] -= 1
+    return {name: (first[name], last[name]) for name in values}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Effect:
+    """A main effect or a two-way interaction of a 2^k design: its value by seed, held against zero.
+
+    `left_out` are seeds that miss a cell or diverged in one; with any that `diverged` the effect is given
+    convergence, and decides nothing.
+    """
+
+    factors: tuple[str, ...]
+    contrast: Contrast
+    p_adjusted: float
+    left_out: tuple[int, ...]
+    diverged: tuple[int, ...]
+
+    @property
+    def name(self) -> str:
+        """The factors joined by ×."""
+        return " × ".join(self.factors)
+
+    @property
+    def mean(self) -> float:
+        """Over seeds, in units of the metric."""
+        return self.contrast.mean or 0.0
+
+    @property
+    def interval(self) -> Interval | None:
+        """95 %; None under 3 seeds."""
+        return self.contrast.interval
+
+    @property
+    def p(self) -> float:
+        """Before correction."""
+        return self.contrast.p
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """Those that converged in every cell."""
+        return self.contrast.seeds
+
+    @property
+    def verdict(self) -> Verdict:
+        """The judgement, over all effects of the design as one family."""
+        if self.diverged:
+            return Verdict(Word.INCONCLUSIVE, self.contrast, self.p_adjusted)
+        return verdict(self.contrast, self.p_adjusted)
+
+
+Cells = Mapping[tuple[bool, ...], Mapping[int, float]]
+"""For each combination of factors off (False) and on, the value by seed; infinite: diverged."""
+
+
+def factorial_effects(
+    cells: Cells, factors: Sequence[str], *, delta: float = math.inf, lower_is_better: bool = True
+) -> tuple[Effect, ...]:
+    """Main effects, then two-way interactions, of a full 2^k design; Holm over all of them.
+
+    A main effect is the mean with the factor on minus the mean with it off. An interaction is half the
+    difference that the second factor makes to the effect of the first. Both are taken within each seed.
+
+    Args:
+        cells: a value for every combination and seed.
+        factors: their names, in the order of the cells' keys.
+        delta: half width of the zone of equivalence, in units of the metric.
+        lower_is_better: whether the metric is a loss.
+
+    Raises:
+        ValueError: if a cell is missing, a value is NaN, or fewer than 2 seeds converged in every cell.
+    """
+    seeds, table, lost = _converged(cells, len(factors))
+    signs = np.where(np.array(sorted(cells)), 1, -1)  # (cells, factors)
+    chosen = [*combinations(range(len(factors)), 1), *combinations(range(len(factors)), 2)]
+    contrasts = []
+    for columns in chosen:
+        per_seed = table @ signs[:, columns].prod(1) / 2 ** (len(factors) - 1)
+        per_seed = without_rounding(per_seed, np.abs(table).max())
+        contrasts.append(
+            contrast(
+                dict(zip(seeds, per_seed.tolist(), strict=True)),
+                dict.fromkeys(seeds, 0.0),
+                delta=delta,
+                lower_is_better=lower_is_better,
+                family=len(chosen),
+            )
+        )
+    anywhere = {seed for values in cells.values() for seed in values}
+    return tuple(
+        Effect(
+            factors=tuple(factors[i] for i in columns),
+            contrast=found,
+            p_adjusted=p,
+            left_out=tuple(sorted(anywhere - set(seeds))),
+            diverged=lost,
+        )
+        for columns, found, p in zip(chosen, contrasts, holm([c.p for c in contrasts]), strict=True)
+    )
+
+
+def _converged(cells: Cells, k: int) -> tuple[list[int], Floats, tuple[int, ...]]:
+    """Seeds that converged in all 2^k cells, their values (seeds, cells), and the seeds that diverged."""
+    keys = sorted(cells)
+    if len(keys) != 2**k or any(len(key) != k for key in keys):
+        raise ValueError(f"{k} factors have {2**k} cells, not {len(keys)}")
+    if any(math.isnan(v) for key in keys for v in cells[key].values()):
+        raise ValueError("NaN is no value: a diverged seed is an infinite one")
+    lost = {s for key in keys for s, v in cells[key].items() if math.isinf(v)}
+    seeds = sorted(set.intersection(*(set(cells[key]) for key in keys)) - lost)
+    if len(seeds) < 2:
+        raise ValueError("factorial effects need two seeds that converged in every cell")
+    return seeds, np.array([[cells[key][s] for key in keys] for s in seeds]), tuple(sorted(lost))

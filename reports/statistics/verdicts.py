@@ -1,0 +1,237 @@
+"""From contrasts to words: five verdicts, and the only sentences in which a report may claim anything."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from reports.statistics.contrasts import Contrast, Interval
+from reports.statistics.power import ALPHA, CLAIM_SEEDS, FEWEST_SEEDS
+from reports.text import interval, number, p_value
+
+
+class Word(StrEnum):
+    """The five verdicts."""
+
+    IMPROVES = "IMPROVES"
+    WORSENS = "WORSENS"
+    EQUIVALENT = "EQUIVALENT"
+    NEGLIGIBLE = "DETECTABLE BUT NEGLIGIBLE"
+    INCONCLUSIVE = "INCONCLUSIVE"
+
+    @property
+    def symbol(self) -> str:
+        """A second encoding beside colour."""
+        return _SYMBOLS[self]
+
+
+_SYMBOLS = {
+    Word.IMPROVES: "▲",
+    Word.WORSENS: "▼",
+    Word.EQUIVALENT: "≡",
+    Word.NEGLIGIBLE: "≈",
+    Word.INCONCLUSIVE: "?",
+}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A word, and the contrast and adjusted p that it rests on."""
+
+    word: Word
+    contrast: Contrast
+    p_adjusted: float
+
+    @property
+    def symbol(self) -> str:
+        """The word's symbol."""
+        return self.word.symbol
+
+    @property
+    def provisional(self) -> bool:
+        """Whether it claims something on fewer seeds than a claim should rest on."""
+        return self.word is not Word.INCONCLUSIVE and self.contrast.pairs < CLAIM_SEEDS
+
+
+def verdict(contrast: Contrast, p_adjusted: float) -> Verdict:
+    """Judge a contrast by its p, adjusted over the family.
+
+    | word                      | difference significant | equivalence test within ±δ |
+    |---------------------------|------------------------|----------------------------|
+    | IMPROVES, WORSENS         | yes                    | no                         |
+    | DETECTABLE BUT NEGLIGIBLE | yes                    | yes                        |
+    | EQUIVALENT                | no                     | yes                        |
+    | INCONCLUSIVE              | no                     | no                         |
+
+    Under 5 pairs the word is INCONCLUSIVE. With a diverged seed significance is the sign test's, and
+    nothing is equivalent unless every seed is identical.
+    """
+    return Verdict(_word(contrast, p_adjusted), contrast, p_adjusted)
+
+
+def _word(c: Contrast, p_adjusted: float) -> Word:
+    if c.pairs < FEWEST_SEEDS:
+        return Word.INCONCLUSIVE
+    within = c.identical or (not c.given_convergence and c.tost_p is not None and c.tost_p <= ALPHA)
+    if p_adjusted <= ALPHA:
+        if within:
+            return Word.NEGLIGIBLE
+        return Word.IMPROVES if c.better else Word.WORSENS
+    return Word.EQUIVALENT if within else Word.INCONCLUSIVE
+
+
+def sentence(v: Verdict, arm: str, baseline: str, *, unit: str = "nats", correction: str = "Holm") -> str:
+    """The claim in words: verdict, effect, interval, p, seeds, failures, and what is still open.
+
+    Args:
+        v: the verdict.
+        arm: name of the arm, unescaped.
+        baseline: name of the baseline, unescaped.
+        unit: of the metric.
+        correction: what adjusted the p.
+    """
+    c = v.contrast
+    if c.identical:
+        parts = [f"bitwise identical on every one of {c.pairs} seeds", _failures(c)]
+    else:
+        adjusted = f"{correction} p {p_value(v.p_adjusted)}"
+        parts = [_effect(c, unit), adjusted, f"better on {c.wins} of {c.pairs} seeds", _failures(c)]
+        if v.word in (Word.EQUIVALENT, Word.NEGLIGIBLE):
+            parts.insert(1, f"within {_zone(c, unit)} (TOST p {p_value(c.tost_p)}{_ci(c.interval90)})")
+    if v.word is Word.INCONCLUSIVE:
+        parts.append(_undecided(c, unit))
+    if v.provisional:
+        parts.append(f"provisional under {CLAIM_SEEDS} seeds")
+    return f"{v.symbol} {v.word} — {arm} against {baseline}: {'; '.join(parts)}."
+
+
+def _effect(c: Contrast, unit: str) -> str:
+    """Mean difference and interval; with diverged seeds the medians first."""
+    if not c.pairs:
+        return "no seed in common"
+    medians = f"medians {_measure(c.arm_median, unit)} and {_measure(c.baseline_median, unit)}"
+    if c.mean is None:
+        return medians
+    mean = f"{_measure(c.mean, unit, sign=True)}{_ci(c.interval)} over seeds, given this validation set"
+    return f"{medians}; given convergence {mean}" if c.given_convergence else mean
+
+
+def _measure(x: float | None, unit: str, *, sign: bool = False) -> str:
+    return f"{number(x, sign=sign)} {unit}".rstrip()
+
+
+def _zone(c: Contrast, unit: str) -> str:
+    return f"±{c.delta:g} {unit}".rstrip()
+
+
+def _ci(i: Interval | None) -> str:
+    return f", {100 * i.level:g} % CI {interval(i.low, i.high, sign=True)}" if i else ""
+
+
+def _failures(c: Contrast) -> str:
+    parts = []
+    if c.arm_diverged or c.baseline_diverged:
+        parts.append(f"diverged {c.arm_diverged} of {c.pairs} against {c.baseline_diverged} of {c.pairs}")
+    if c.unpaired:
+        parts.append(f"without a partner: seed {', '.join(map(str, c.unpaired))}")
+    return ", ".join(parts) or "no failures"
+
+
+def _undecided(c: Contrast, unit: str) -> str:
+    """What these seeds could have seen, and how many would settle it."""
+    if c.pairs < FEWEST_SEEDS:
+        return f"under {FEWEST_SEEDS} seeds nothing is decided"
+    if c.mde is None or c.given_convergence:
+        return "a mean that leaves out diverged seeds decides nothing"
+    return (
+        f"{c.pairs} seeds detect {_measure(c.mde, unit)} with 80 % power; "
+        f"{c.seeds_needed} would detect {_zone(c, unit).removeprefix('±')}"
+    )
+
+
+_NULL = {
+    Word.IMPROVES: "an effect where there is none: distrust this study",
+    Word.WORSENS: "an effect where there is none: distrust this study",
+    Word.EQUIVALENT: "no effect, as it must be",
+    Word.NEGLIGIBLE: "no effect that matters, as it must be",
+    Word.INCONCLUSIVE: "no effect is claimed, as it must be",
+}
+
+
+def null(v: Verdict) -> str:
+    """What the verdict on a contrast of the baseline with itself says of the instrument."""
+    return f"{v.symbol} {v.word}, {_NULL[v.word]}"
+
+
+_TOGETHER = {
+    Word.IMPROVES: "together better than the two effects add up to",
+    Word.WORSENS: "together worse than the two effects add up to",
+    Word.EQUIVALENT: "the two effects add up, within ±δ",
+    Word.NEGLIGIBLE: "the two effects add up but for less than δ",
+    Word.INCONCLUSIVE: "whether the two effects add up is not decided",
+}
+
+
+def together(v: Verdict) -> str:
+    """What the verdict on an interaction says of the two factors' effects."""
+    return _TOGETHER[v.word]
+
+
+def across(part: str, views: Mapping[str, Verdict]) -> str:
+    """What several views of one part say: each word once, with the views that come to it."""
+    words: dict[Word, list[str]] = {}
+    for view, v in views.items():
+        words.setdefault(v.word, []).append(view)
+    said = [f"{word} {' and '.join(seen)}" for word, seen in words.items()]
+    return f"{part}: {'the views differ: ' if len(words) > 1 else ''}{', '.join(said)}."
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """The same contrast at the shared learning rate, and with each arm at its own best one.
+
+    `setting` is what was tuned, where it was another one.
+    """
+
+    shared: Verdict
+    own: Verdict
+    setting: str = "learning rate"
+
+    @property
+    def flips(self) -> bool:
+        """Whether tuning changes the verdict: then neither may be quoted alone."""
+        return self.shared.word is not self.own.word
+
+    @property
+    def sentence(self) -> str:
+        """What tuning changes."""
+        if self.flips:
+            words = f"{self.shared.word} at the shared {self.setting}, {self.own.word} at each arm's own best"
+            return f"The verdict flips: {words}."
+        return f"{self.shared.word} at the shared {self.setting} and at each arm's own best."
+
+
+def tuned(
+    shared: Verdict,
+    own: Verdict,
+    *,
+    budgets: tuple[int, int],
+    searched: Collection[int],
+    setting: str = "learning rate",
+) -> Tuned:
+    """Set the two verdicts side by side.
+
+    Args:
+        shared: at the shared learning rate.
+        own: at each arm's own best learning rate, trained again.
+        budgets: trials spent on finding it, the arm's and the baseline's.
+        searched: seeds that the search used.
+        setting: what was tuned, in words.
+
+    Raises:
+        ValueError: if the budgets differ, or a seed of the search is judged again (its luck chose the rate).
+    """
+    if budgets[0] != budgets[1]:
+        raise ValueError(f"unequal tuning: {budgets[0]} trials for the arm, {budgets[1]} for the baseline")
+    if again := sorted(set(searched) & set(own.contrast.seeds)):
+        raise ValueError(f"seeds {again} chose the learning rate: judge it on fresh ones")
+    return Tuned(shared, own, setting)

@@ -1,0 +1,275 @@
+"""A study: arms, trials, the hash of its plan, what the command line changes, and its cost."""
+
+import json
+from dataclasses import FrozenInstanceError, replace
+from pathlib import Path
+
+import pytest
+
+from ablations.design.arms import AA_NAME
+from ablations.design.loading import load, override
+from ablations.design.planning import contrasts, expected_seconds
+from ablations.design.settings import resolve
+from ablations.design.study import Study, record, trials
+from bench.models.registry import ZOO
+from bench.trial import BadInput, Trial, canonical
+
+TEXT = """
+name = "mine"
+question = "Does dropout help?"
+about = "A small one."
+metric = "valid_accuracy"
+equivalence = 0.01
+seeds = [3, 0]
+aa = true
+[baseline]
+model = "lm6"
+epochs = 2
+[design]
+add_one = ["dropout"]
+[[arm]]
+name = "calm"
+question = "And AR?"
+note = "As in the book."
+exploratory = true
+set = { alpha = 2 }
+"""
+
+
+@pytest.fixture
+def mine(tmp_path: Path) -> Study:
+    path = tmp_path / "mine.toml"
+    path.write_text(TEXT)
+    return load(path)
+
+
+def same(trial: Trial) -> Trial:
+    return trial
+
+
+def reloaded(tmp_path: Path, old: str, new: str) -> Study:
+    assert old in TEXT
+    path = tmp_path / "other.toml"
+    path.write_text(TEXT.replace(old, new))
+    return load(path)
+
+
+def test_a_study_is_what_its_file_says(mine: Study, tmp_path: Path) -> None:
+    assert (mine.name, mine.question, mine.about) == ("mine", "Does dropout help?", "A small one.")
+    assert (mine.metric, mine.equivalence, mine.seeds) == ("valid_accuracy", 0.01, (3, 0))
+    assert [arm.name for arm in mine.arms] == ["LMModel6, 2 epochs", "+ dropout", "calm", AA_NAME]
+    assert mine.baseline is mine.arms[0]
+    assert mine.path == str(tmp_path / "mine.toml")
+    calm = mine.arms[2]
+    assert (calm.question, calm.note, calm.exploratory) == ("And AR?", "As in the book.", True)
+    assert calm.changes == {"alpha": 2.0}
+    assert calm.settings == {**mine.baseline.settings, "alpha": 2.0}
+
+
+def test_a_small_file_is_enough(tmp_path: Path) -> None:
+    path = tmp_path / "small.toml"
+    path.write_text('name = "small"\nquestion = "How good is it?"\nbaseline.model = "lm6"')
+    study = load(str(path))
+    assert (study.metric, study.equivalence, study.seeds) == ("valid_loss", 0.02, tuple(range(10)))
+    assert [arm.settings for arm in study.arms] == [resolve({"model": "lm6"})]
+
+
+def test_a_study_cannot_be_changed(mine: Study) -> None:
+    with pytest.raises(FrozenInstanceError):
+        mine.name = "other"  # type: ignore[misc]
+
+
+def test_names_stay_as_they_are_written(tmp_path: Path) -> None:
+    hostile = r"<script>alert(1)</script> $x_$ =cmd \u0000"
+    study = reloaded(tmp_path, 'name = "calm"', f'name = "{hostile}"')
+    assert study.arms[2].name == "<script>alert(1)</script> $x_$ =cmd \0"
+
+
+def test_trials_come_seed_by_seed_and_once_each(mine: Study) -> None:
+    listed = trials(mine, same)
+    assert [(name, trial.seed) for name, trial in listed] == [
+        ("LMModel6, 2 epochs", 3), ("+ dropout", 3), ("calm", 3), (AA_NAME, 1003),
+        ("LMModel6, 2 epochs", 0), ("+ dropout", 0), ("calm", 0), (AA_NAME, 1000),
+    ]  # fmt: skip
+    assert len({trial.id for _, trial in listed}) == len(listed)
+
+
+def test_trials_are_identified_by_the_function_that_is_given(mine: Study) -> None:
+    listed = trials(mine, lambda trial: replace(trial, source="s", data="d"))
+    assert {(trial.source, trial.data) for _, trial in listed} == {("s", "d")}
+
+
+def test_the_aa_arm_is_the_baseline_with_other_seeds(mine: Study) -> None:
+    again = mine.arms[-1]
+    assert (again.settings, again.changes, again.seed_offset) == (mine.baseline.settings, {}, 1000)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('name = "mine"', 'name = "other"'),
+        ("Does dropout help?", "Does dropout hurt?"),
+        ("valid_accuracy", "valid_loss"),
+        ("0.01", "0.02"),
+        ("[3, 0]", "[3, 1]"),
+        ("[3, 0]", "[0, 3]"),
+        ("aa = true", "aa = false"),
+        ("epochs = 2", "epochs = 3"),
+        ("alpha = 2", "alpha = 1"),
+        ("exploratory = true", "exploratory = false"),
+        ('"calm"', '"AR"'),
+    ],
+)
+def test_the_plan_s_hash_changes_with_what_is_decided(
+    mine: Study, tmp_path: Path, old: str, new: str
+) -> None:
+    assert reloaded(tmp_path, old, new).plan != mine.plan
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("alpha = 2", "alpha = 2.0"),
+        ("epochs = 2", "epochs = 2\nhorizon = 16"),  # the window, written out
+        ("[3, 0]", '"3,0"'),
+        ('name = "mine"', '# a comment\nname = "mine"'),
+    ],
+)
+def test_the_plan_s_hash_is_of_what_is_meant(mine: Study, tmp_path: Path, old: str, new: str) -> None:
+    other = reloaded(tmp_path, old, new)
+    renamed = replace(other, arms=(replace(other.baseline, name=mine.baseline.name), *other.arms[1:]))
+    assert renamed.plan == mine.plan
+    assert len(mine.plan) == 64
+
+
+def test_a_record_is_plain_data_without_a_path(mine: Study, tmp_path: Path) -> None:
+    written = canonical(record(mine)).decode()
+    assert str(tmp_path) not in written
+    read = json.loads(written)
+    assert read["plan"] == mine.plan
+    assert read["seeds"] == [3, 0]
+    assert [arm["name"] for arm in read["arms"]] == [arm.name for arm in mine.arms]
+    # A stored arm makes the very same trial again.
+    assert Trial(seed=0, **read["arms"][1]["settings"]).id == trials(mine, same)[5][1].id
+
+
+# What the command line changes.
+
+
+def test_seeds_from_the_command_line_replace_the_study_s(mine: Study) -> None:
+    assert override(mine, seeds="0-4").seeds == (0, 1, 2, 3, 4)
+    assert override(mine, seeds="0").seeds == (0,)
+    assert override(mine).seeds == (3, 0)
+
+
+def test_one_value_changes_the_baseline_and_every_arm_that_follows_it(mine: Study) -> None:
+    changed = override(mine, sets=[("epochs", [5]), ("hidden", [32])])
+    assert {arm.settings["epochs"] for arm in changed.arms} == {5}
+    assert {arm.settings["options"]["hidden"] for arm in changed.arms} == {32}
+    assert changed.baseline.name == "LMModel6, 5 epochs, hidden 32"
+    assert mine.baseline.settings["epochs"] == 2
+
+
+def test_several_values_are_arms_one_at_a_time(mine: Study) -> None:
+    changed = override(mine, sets=[("lr", [1e-3, 1e-2]), ("layers", [1, 3])])
+    assert [arm.name for arm in changed.arms] == [
+        "LMModel6, 2 epochs", "+ dropout", "lr 0.001", "1 layer", "3 layers", "calm", AA_NAME,
+    ]  # fmt: skip
+    assert changed.baseline.also == ("lr 0.01",)
+    assert changed.plan != mine.plan
+
+
+def test_overriding_twice_adds_up(mine: Study) -> None:
+    once = override(mine, seeds="1", sets=[("epochs", [5])])
+    twice = override(once, sets=[("lr", [1e-3])])
+    assert twice == override(mine, seeds=[1], sets=[("epochs", [5]), ("lr", [1e-3])])
+
+
+def test_another_model_from_the_command_line_drops_what_it_does_not_have(mine: Study) -> None:
+    with_layers = override(mine, sets=[("layers", [1])])
+    with pytest.raises(BadInput, match="model 'lm4' has no option 'dropout'"):  # of add_one
+        override(with_layers, sets=[("model", ["lm4"])])
+    gru = override(with_layers, sets=[("model", ["gru"])])
+    assert gru.baseline.settings == resolve({"model": "gru", "epochs": 2, "layers": 1})
+
+
+def test_bad_seeds_from_the_command_line_do_not_blame_the_file(mine: Study) -> None:
+    with pytest.raises(BadInput, match=r"^seeds: '-1' is neither a seed nor a range"):
+        override(mine, seeds="-1")
+
+
+# Cost.
+
+
+def seconds(**settings: object) -> float:
+    return expected_seconds(Trial(seed=0, **resolve({"model": "lm6", **settings})))
+
+
+@pytest.mark.parametrize("model", ZOO)
+def test_the_chapter_s_set_up_costs_what_was_measured(model: str) -> None:
+    assert seconds(model=model) == ZOO[model].seconds
+
+
+@pytest.mark.parametrize(
+    ("settings", "factor"),
+    [
+        ({"epochs": 30}, 2),
+        ({"horizon": 32}, 2),  # the window is read twice
+        ({"horizon": 4}, 1),
+        ({"batch": 32}, 1.5),  # twice the updates, the same tokens
+        ({"window": 64}, 0.625),  # a quarter of the updates
+        ({"window": 64, "horizon": 128, "epochs": 30}, 2.5),
+    ],
+)
+def test_cost_follows_epochs_updates_and_horizon(settings: dict[str, object], factor: float) -> None:
+    assert seconds(**settings) == pytest.approx(6.2 * factor)  # LMModel6: 6.2 s, bench/models/registry.py
+
+
+def test_cost_follows_the_length_of_the_text(tmp_path: Path) -> None:
+    text = tmp_path / "text.txt"
+    words = [f"w{n % 30}" for n in range(2 * 63_095)]  # the tokens of Human Numbers, twice, and its 30 words
+    text.write_text(" ".join(words))
+    assert seconds(corpus=str(text)) == pytest.approx(12.4)
+    rich = tmp_path / "rich.txt"
+    rich.write_text(" ".join(words[:-3000] + [f"rare{n}" for n in range(3000)]))
+    assert seconds(corpus=str(rich)) > 5 * 12.4  # every word more is a number more to predict
+    assert seconds(corpus=str(rich), vocab=30) == pytest.approx(12.4)
+
+
+def test_exploratory_arms_are_outside_the_family(mine: Study) -> None:
+    assert contrasts(mine) == 2  # + dropout and A/A; "calm" is exploratory
+
+
+AGAINST = """
+[[arm]]
+name = "stormy"
+set = { alpha = 2, clip = 1.0 }
+against = "calm"
+"""
+
+
+def test_an_arm_may_be_held_against_another_one_than_the_baseline(tmp_path: Path) -> None:
+    study = reloaded(tmp_path, "[[arm]]", f"{AGAINST.replace('calm', '+ dropout')}[[arm]]")
+    stormy = next(arm for arm in study.arms if arm.name == "stormy")
+    assert stormy.against == "+ dropout"
+    assert stormy.changes == {"alpha": 2.0, "clip": 1.0, "dropout": 0.0}  # less the dropout of the other
+    # Contrasts: stormy with "+ dropout", A/A with the baseline. "calm" is exploratory, "+ dropout" a base.
+    assert contrasts(study) == 2
+    assert study.plan != reloaded(tmp_path, "[[arm]]", f"{AGAINST.replace('calm', '')}[[arm]]").plan
+
+
+@pytest.mark.parametrize(
+    ("against", "said"),
+    [
+        ("+ drop", "against: no arm '+ drop' stands before this one; did you mean '+ dropout'?"),
+        ("stormy", "against: no arm 'stormy' stands before this one"),
+        ("calm", "against: no arm 'calm' stands before this one"),  # it comes later
+    ],
+)
+def test_an_arm_that_is_held_against_nothing_known_is_refused(
+    against: str, said: str, tmp_path: Path
+) -> None:
+    with pytest.raises(BadInput) as refused:
+        reloaded(tmp_path, "[[arm]]", f"{AGAINST.replace('calm', against)}[[arm]]")
+    assert said in str(refused.value)
+    assert "arm 'stormy'" in str(refused.value)

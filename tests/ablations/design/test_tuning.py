@@ -1,0 +1,353 @@
+"""Tuning: equal budgets, seeds of their own, winners by mean, and no trial more than once."""
+
+from argparse import Namespace
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ablations.design import plan, tuning
+from ablations.design.loading import load, override
+from ablations.design.study import Study
+from ablations.ledger import Ledger
+from ablations.trials.runner import run_trials
+from ablations.words import reporting, running
+from bench.trial import BadInput, Result, Trial, failure
+
+SMALL = """
+name = "tuned"
+question = "Does dropout still hurt at its own best rate?"
+seeds = 6
+aa = true
+[baseline]
+model = "lm6"
+[design.one_at_a_time]
+dropout = [0.1, 0.2]
+[tuning]
+lr = [0.003, 0.01, 0.03]
+seeds = 2
+"""
+TEXT = SMALL.replace(
+    "[tuning]",
+    """
+[[arm]]
+name = "faster"
+set = { lr = 0.03 }
+[[arm]]
+name = "other task"
+set = { split = "blocks" }
+[[arm]]
+name = "floor"
+set = { model = "floor-bigram" }
+[tuning]""",
+)
+DECLARED = 4 * 6  # of SMALL: the baseline, two dropouts and A/A, on six seeds
+SEARCHED = 3 * 3 * 2  # three arms on three levels and two seeds
+WINNERS = 6  # of three, two are at their declared level
+TOTAL = DECLARED + SEARCHED + WINNERS
+
+
+def written(tmp_path: Path, text: str = TEXT) -> Study:
+    path = tmp_path / "tuned.toml"
+    path.write_text(text)
+    return load(path)
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Study:
+    return written(tmp_path)
+
+
+def same(trial: Trial) -> Trial:
+    return trial
+
+
+# What is planned.
+
+
+def test_trained_arms_on_the_baseline_s_task_and_level_search_with_equal_budgets(study: Study) -> None:
+    budgets = Counter(search.arm.name for search, _ in tuning.trials(study, same))
+    assert budgets == {"LMModel6": 6, "dropout 0.1": 6, "dropout 0.2": 6}
+    levels = Counter((search.arm.name, trial.lr) for search, trial in tuning.trials(study, same))
+    assert set(levels.values()) == {2} and {lr for _, lr in levels} == {0.003, 0.01, 0.03}
+
+
+def test_no_seed_of_a_search_is_the_study_s_or_the_aa_arm_s(study: Study) -> None:
+    assert {trial.seed for _, trial in tuning.trials(study, same)} == {2000, 2001}
+    assert {seed + arm.seed_offset for arm in study.arms for seed in study.seeds} == {
+        *range(6),
+        *range(1000, 1006),
+    }
+
+
+def test_a_search_moves_the_setting_and_nothing_else(study: Study) -> None:
+    for search, trial in tuning.trials(study, same):
+        assert trial.factors() == {**Trial(seed=0, **search.arm.settings).factors(), "lr": search.level}
+
+
+def test_a_search_at_the_declared_level_is_the_declared_trial_but_for_its_seed(study: Study) -> None:
+    declared = Trial(seed=2000, **study.baseline.settings)
+    assert declared.id in {trial.id for _, trial in tuning.trials(study, same)}
+
+
+def test_a_horizon_that_is_the_window_s_follows_it(tmp_path: Path) -> None:
+    study = written(tmp_path, TEXT.replace("lr = [0.003, 0.01, 0.03]", "window = [8, 16]"))
+    assert {(t.window, t.horizon) for _, t in tuning.trials(study, same)} == {(8, 8), (16, 16)}
+
+
+def test_an_option_of_the_model_can_be_tuned(tmp_path: Path) -> None:
+    study = written(tmp_path, TEXT.replace("lr = [0.003, 0.01, 0.03]", "hidden = [8, 16]"))
+    assert {t.options["hidden"] for _, t in tuning.trials(study, same)} == {8, 16}
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("[0.003, 0.01, 0.03]", "[0.003, 0.01]"), ("seeds = 2", "seeds = 3"), ("lr = [0.003", "wd = [0.003")],
+)
+def test_the_plan_s_hash_covers_the_tuning(study: Study, tmp_path: Path, old: str, new: str) -> None:
+    assert written(tmp_path, TEXT.replace(old, new)).plan != study.plan
+    assert written(tmp_path, TEXT.partition("[tuning]")[0]).plan != study.plan
+
+
+def test_the_command_line_keeps_the_tuning(study: Study) -> None:
+    changed = override(study, seeds="0-2", sets=[("epochs", [3])])
+    assert changed.tuning == study.tuning
+    assert {trial.epochs for _, trial in tuning.trials(changed, same)} == {3}
+
+
+def test_searches_and_winners_count_towards_the_limit(tmp_path: Path, study: Study) -> None:
+    # 7 arms × (6 seeds + 3 levels × 2 seeds + 6 seeds of a winner)
+    with pytest.raises(BadInput, match="plans up to 126 trials, more than 125"):
+        load(study.path, limit=125)
+    assert load(study.path, limit=126) == study
+
+
+@pytest.mark.parametrize(
+    ("table", "words"),
+    [
+        ("", "[tuning]: name one setting and the levels to try"),
+        ("lr = [0.1, 0.2]\nwd = [0.1, 0.2]", "[tuning]: name one setting and the levels to try"),
+        ("lrr = [0.1, 0.2]", "[tuning]: unknown setting 'lrr'; did you mean 'lr'?"),
+        ("lr = 0.1", "[tuning]: lr: should be an array of two numbers or more"),
+        ("lr = [0.1]", "[tuning]: lr: should be an array of two numbers or more"),
+        ("lr = ['0.1', '0.2']", "[tuning]: lr: should be an array of two numbers or more"),
+        ("tying = [true, false]", "[tuning]: tying: should be an array of two numbers or more"),
+        ("lr = [0.1, -0.1]", "[tuning]: lr = -0.1: should"),
+        ("lr = [0.1, nan]", "[tuning]: lr = nan: should"),
+        ("lr = [0.1, 0.1]", "[tuning]: lr = [0.1, 0.1]: a level is given twice"),
+        ("alpha = [1, 1.0]", "a level is given twice"),
+        ("layers = [1, 1.5]", "[tuning]: layers = 1.5: should be a whole number"),
+        ("vocab = [10, 20]", "[tuning]: vocab: decides the task"),
+        ("lr = [0.1, 0.2]\nseeds = 0", "tuning.seeds = 0"),
+        ("lr = [0.1, 0.2]\nseeds = 1.5", "tuning.seeds = 1.5: should be a whole number"),
+        ("lr = [0.1, 0.2]\nseeds = 1001", "tuning.seeds = 1001"),
+        ("horizon = [4, 5]", "[tuning]: horizon = 5: should divide the window"),
+    ],
+)
+def test_a_bad_tuning_is_refused_naming_key_and_cure(tmp_path: Path, table: str, words: str) -> None:
+    with pytest.raises(BadInput) as caught:
+        written(tmp_path, f"{TEXT.partition('[tuning]')[0]}[tuning]\n{table}")
+    assert words in str(caught.value) and str(caught.value).startswith(str(tmp_path))
+
+
+@pytest.mark.parametrize("seeds", ["[0, 2000]", "[1000]", "[2001]"])
+def test_seeds_that_the_search_needs_are_refused(tmp_path: Path, seeds: str) -> None:
+    with pytest.raises(BadInput, match="2000 to 2001 are the search's; give the study lower seeds"):
+        written(tmp_path, TEXT.replace("seeds = 6", f"seeds = {seeds}"))
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("dropout = [0.1, 0.2]", "lr = [0.1]"),
+        ('model = "lm6"\n[design.one_at_a_time]\ndropout = [0.1, 0.2]', 'model = "floor-common"'),
+    ],
+)
+def test_a_baseline_that_would_be_tuned_alone_or_not_at_all_is_refused(
+    tmp_path: Path, old: str, new: str
+) -> None:
+    with pytest.raises(BadInput, match="needs a baseline that trains, and another arm that does"):
+        written(tmp_path, TEXT.replace(old, new))
+
+
+# Who wins.
+
+
+def result(loss: float, **metrics: float) -> Result:
+    return Result(trial=Trial(model="lm6", seed=0), status="done", metrics={"valid_loss": loss, **metrics})
+
+
+GONE = failure(Trial(model="lm6", seed=0), "diverged at step 3", metrics={"valid_loss": 0.0})
+
+
+@pytest.mark.parametrize(
+    ("levels", "metric", "best"),
+    [
+        ([[result(1.0), result(4.0)], [result(2.0), result(2.0)]], "valid_loss", 1),  # means 2.5 and 2
+        ([[result(2.0), result(2.0)], [result(1.0), result(3.0)]], "valid_loss", 0),  # a tie
+        ([[result(0, valid_accuracy=0.4)], [result(0, valid_accuracy=0.6)]], "valid_accuracy", 1),
+        ([[result(1.0), GONE], [result(9.0), result(9.0)]], "valid_loss", 1),
+        ([[result(1.0), result(float("nan"))], [result(9.0), result(9.0)]], "valid_loss", 1),
+        ([[result(0, valid_accuracy=0.9), GONE], [result(0, valid_accuracy=0.1)] * 2], "valid_accuracy", 1),
+        ([[GONE, GONE], [result(1.0), GONE]], "valid_loss", None),
+    ],
+)
+def test_the_winner_has_the_best_mean_and_a_level_that_diverged_never_wins(
+    levels: list[list[Result]], metric: str, best: int | None
+) -> None:
+    assert tuning.winner(levels, metric) == best
+
+
+# Both stages, trained by the command's own code.
+
+
+class Recorded:
+    """Stands in for the thread that writes to MLflow; `stop_after` trials it breaks, as a crash would."""
+
+    stop_after = -1
+
+    def __init__(self, *_: object) -> None:
+        self.seen: list[tuple[str, str]] = []
+        type(self).last = self
+
+    def record(self, arm: str, result: Result) -> None:
+        self.seen.append((arm, result.trial.id))
+        if len(self.seen) == self.stop_after:
+            raise KeyboardInterrupt
+
+    def close(self, *_: object, **__: object) -> str:
+        return ""
+
+    def wait(self, *_: object) -> bool:
+        return True
+
+    def link(self, *_: object) -> None:
+        return None
+
+    def publish(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def train(tmp_path, monkeypatch, capsys):
+    """Run a study with stub trials; what it printed. `stop_after` so many results it crashes."""
+    monkeypatch.setattr("ablations.tracking.recorder.Recorder", Recorded)
+    monkeypatch.setattr(running, "conditions", lambda args: {"work": "tuned_trials:act", "workers": 1})
+    monkeypatch.setattr(running, "_rehearse", lambda *_: None)
+
+    def run(study: Study, *, stop_after: int = -1, **words: object) -> str:
+        monkeypatch.setattr(Recorded, "stop_after", stop_after)
+        facts = {"retry": False, "fail_fast": False, "workers": 1, "cluster": "", **words}
+        args = Namespace(results=tmp_path / "results", out=tmp_path / "out", **facts)
+        if stop_after > 0:
+            with pytest.raises(KeyboardInterrupt):
+                running._run_one(study, args)
+        else:
+            running._run_one(study, args)
+        return capsys.readouterr().out
+
+    return run
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Study:
+    return written(tmp_path, SMALL)
+
+
+def stored(tmp_path: Path) -> plan.Plan:
+    return plan.stored("tuned", Ledger(tmp_path / "results"))
+
+
+def test_winners_are_trained_on_the_study_s_seeds_and_shared_trials_once(train, small, tmp_path) -> None:
+    # dropout 0.1 does best at .003; 0.2 at .03, where a seed diverged, so at .01; the baseline at .01
+    assert f"{TOTAL - 1} trained, 0 already there, 0 failed, 1 diverged" in train(small)
+    found = stored(tmp_path)
+    assert [(arm.tunes, arm.name) for arm in found.tuned] == [
+        ("LMModel6", "LMModel6, its best lr 0.01"),
+        ("dropout 0.1", "dropout 0.1, its best lr 0.003"),
+        ("dropout 0.2", "dropout 0.2, its best lr 0.01"),
+    ]
+    declared = {arm.name: arm.trials for arm in found.arms}
+    assert found.tuned[0].trials == declared["LMModel6"] and found.tuned[2].trials == declared["dropout 0.2"]
+    assert set(found.tuned[1].trials) == set(range(6))
+    assert len(found.ids) == len(set(found.ids)) == TOTAL
+    logged = Recorded.last.seen
+    assert sorted(id for _, id in logged) == sorted(found.ids)
+    assert Counter(arm for arm, _ in logged)["dropout 0.1, its best lr 0.003"] == 6
+    assert Counter(arm for arm, _ in logged)["dropout 0.1, lr 0.03 (search)"] == 2
+
+
+def test_the_searches_are_stored_before_the_first_trial_and_the_time_of_the_plan_stays(
+    train, small, tmp_path
+) -> None:
+    train(small, stop_after=1)
+    before = stored(tmp_path)
+    assert [search.name for search in before.searches][:2] == [
+        "LMModel6, lr 0.003 (search)",
+        "LMModel6, lr 0.01 (search)",
+    ]
+    assert sum(len(search.trials) for search in before.searches) == SEARCHED and before.tuned == ()
+    train(small)
+    after = stored(tmp_path)
+    assert (after.planned, after.searches) == (before.planned, before.searches)
+    assert len(after.tuned) == 3
+
+
+@pytest.mark.parametrize("at", [DECLARED // 2, DECLARED + 7, DECLARED + SEARCHED + 2])
+def test_a_crash_in_either_stage_leaves_only_the_rest_to_train(train, small, tmp_path, at) -> None:
+    train(small, stop_after=at)
+    assert len(list((tmp_path / "results" / "trials").rglob("*.json"))) == at
+    diverged = at < DECLARED + SEARCHED  # the one that does is the last of the searches
+    assert f"{TOTAL - at - diverged} trained, {at} already there" in train(small)
+    assert len(list((tmp_path / "results" / "trials").rglob("*.json"))) == TOTAL
+    assert "tuned: 0 trained" in train(small)
+    assert sorted(id for _, id in Recorded.last.seen) == sorted(stored(tmp_path).ids)
+
+
+def test_nothing_wins_before_every_search_has_ended(train, small, tmp_path) -> None:
+    train(small, fail_fast=True)  # one search diverges
+    assert stored(tmp_path).tuned == ()
+
+
+def test_ctrl_c_at_the_last_search_starts_no_winner(train, small, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(
+        "ablations.trials.runner.run_trials", lambda *a, **k: replace(run_trials(*a, **k), interrupted=True)
+    )
+    assert f"{DECLARED + SEARCHED - 1} trained" in train(small)
+    assert stored(tmp_path).tuned == ()
+
+
+def test_an_arm_all_of_whose_levels_failed_is_not_tuned(train, tmp_path) -> None:
+    train(written(tmp_path, SMALL.replace("[0.1, 0.2]", "[0.1, 0.3]")))
+    assert [arm.tunes for arm in stored(tmp_path).tuned] == ["LMModel6", "dropout 0.1"]
+
+
+def test_the_page_flags_what_tuning_flips(train, tmp_path) -> None:
+    # At the shared .01 the dropout costs .1 and the wrong rate .52; at its own .003 it costs .1 alone.
+    study = written(tmp_path, f"equivalence = 0.2\n{SMALL}")
+    told = train(study)
+    page = (tmp_path / "out" / "tuned" / "index.html").read_text()
+    assert told.strip().endswith("index.html")
+    assert "At its own best learning rate" in page
+    assert (
+        "⇄ FLIP</span> dropout 0.1: The verdict flips: WORSENS at the shared learning rate, DETECTABLE"
+        in page
+    )
+
+
+def test_evidence_has_each_arm_s_search_and_winner(train, small, tmp_path) -> None:
+    train(small)
+    found = reporting.evidence(stored(tmp_path), Ledger(tmp_path / "results"))
+    assert [(t.arm, t.setting, t.best, t.budget) for t in found.tuned] == [
+        ("LMModel6", "lr", 0.01, 6),
+        ("dropout 0.1", "lr", 0.003, 6),
+        ("dropout 0.2", "lr", 0.01, 6),
+    ]
+    assert [len(arm.results) for arm in found.arms] == [6, 6, 6, 6]
+    for search in found.tuned:
+        assert [(level, *results) for level, results in search.levels.items()] == [
+            (level, 2000, 2001) for level in (0.003, 0.01, 0.03)
+        ]
+        assert set(search.own.results) == set(range(6))
+        assert {r.trial.lr for r in search.own.results.values()} == {search.best}

@@ -1,0 +1,53 @@
+"""A driver in a thread of the test, and what must be true of it afterwards."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from gated_trials import WORK
+
+from ablations.ledger import Ledger
+from ablations.trials.runner import Tally, run_trials
+from bench.trial import Result, Trial
+
+
+def ended(pid: int) -> bool:
+    """Whether a process is gone, or only its parent has not asked yet how it ended."""
+    try:
+        return not Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return True
+
+
+class Told(list[Result]):
+    """What a driver in another thread told, and its tally in the end."""
+
+    tally: Tally
+    error: BaseException | None = None
+
+
+@contextmanager
+def running(trials: list[Trial], ledger: Ledger, address: str, **words) -> Iterator[Told]:
+    """Drive trials in a thread for as long as the block lasts, and then to the end."""
+    told = Told()
+
+    def drive() -> None:
+        try:
+            told.tally = run_trials(
+                trials, ledger, work=WORK, cluster=address, on_result=told.append, **words
+            )
+        except BaseException as error:
+            told.error = error
+
+    thread = threading.Thread(target=drive, daemon=True)
+    thread.start()
+    yield told
+    thread.join(120)
+    assert not thread.is_alive()
+
+
+def every_trial_is_kept_once(told: Told, ledger: Ledger, trials: list[Trial]) -> None:
+    assert sorted(result.trial.id for result in told) == sorted(each.id for each in trials)
+    files = sorted(path.stem for path in ledger.root.glob("trials/*/*"))
+    assert files == sorted(each.id for each in trials)

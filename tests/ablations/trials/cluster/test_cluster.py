@@ -1,0 +1,238 @@
+"""Real schedulers and workers on 127.0.0.1. Trials wait at a gate, so that nothing here depends on time."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import dask
+import psutil
+import pytest
+import stub_trials
+from distributed import Client
+from driving import ended, running
+from gated_trials import WORK, trial
+from stub_trials import bits, steady
+
+from ablations.ledger import Ledger
+from ablations.trials import cluster, worker
+from ablations.trials.runner import Tally, run_trials
+from bench.text import data_hash
+from bench.trial import BadInput, Trial
+
+
+def other_code(folder: Path) -> Path:
+    """A copy of the project in which one file has another comment."""
+    for name in ("bench", "ablations"):
+        shutil.copytree(
+            Path(cluster.__file__).parents[1] / name,
+            folder / "code" / name,
+            ignore=shutil.ignore_patterns("__pycache__"),
+        )
+    with (folder / "code/bench/metrics.py").open("a") as file:
+        file.write("# edited\n")
+    return folder / "code"
+
+
+def test_a_cluster_yields_the_local_runners_results_and_bits(two: str, ledger: Ledger) -> None:
+    trials = [stub_trials.trial(seed) for seed in range(8)] + [stub_trials.trial(8, "raises")]
+    started: list[Trial] = []
+    tally = run_trials(trials, ledger, work=stub_trials.WORK, cluster=two, on_start=started.append)
+    assert tally == Tally(done=8, failed=1)
+    assert started == trials
+    kept = ledger.results(each.id for each in trials)
+    assert [bits(kept[each.id]) for each in trials[:8]] == [bits(steady(each)) for each in trials[:8]]
+    assert kept[trials[8].id].reason == "ValueError: two lines"
+    assert "about to fail" in kept[trials[8].id].output
+    assert run_trials(trials, ledger, work=stub_trials.WORK, cluster="tcp://nobody:1") == Tally(skipped=9)
+
+
+def test_ctrl_c_lets_the_trials_under_way_finish(
+    two: str, processes, gate, tmp_path: Path, wait_for: Callable
+) -> None:
+    driver = processes.driver(
+        cluster=two, results=tmp_path / "results", seeds=50, act="gated", folder=gate.folder
+    )
+    wait_for(lambda: len(gate.begun()) == 2)
+    os.killpg(driver.pid, signal.SIGINT)
+    processes.read_until("^draining$")
+    gate.open(*range(50))
+    assert driver.wait(60) == 130
+    assert "Tally(done=2, failed=0, skipped=0, left=48, interrupted=True)" in processes.logs[-1].read_text()
+    assert len(gate.begun()) == 2
+
+
+def test_ctrl_c_twice_ends_the_trials_on_the_workers(
+    two: str, processes, gate, tmp_path: Path, wait_for: Callable
+) -> None:
+    results = tmp_path / "results"
+    driver = processes.driver(cluster=two, results=results, seeds=50, act="gated", folder=gate.folder)
+    wait_for(lambda: len(gate.begun()) == 2)
+    os.killpg(driver.pid, signal.SIGINT)
+    processes.read_until("^draining$")
+    os.killpg(driver.pid, signal.SIGINT)
+    assert driver.wait(60) == 130
+    assert "left=50, interrupted=True" in processes.logs[-1].read_text()
+    wait_for(lambda: all(ended(process) for _, process, _ in gate.begun()))
+    gate.open(*range(50))
+    again = processes.driver(cluster=two, results=results, seeds=3, act="gated", folder=gate.folder)
+    assert again.wait(60) == 0, "the workers are there for the next driver"
+    assert "Tally(done=3, failed=0" in processes.logs[-1].read_text()
+
+
+def test_a_killed_driver_takes_its_trials_with_it(
+    two: str, processes, gate, tmp_path: Path, wait_for: Callable
+) -> None:
+    results = tmp_path / "results"
+    driver = processes.driver(cluster=two, results=results, seeds=4, act="gated", folder=gate.folder)
+    gate.open(0)
+    wait_for(lambda: len(gate.begun()) == 3)
+    driver.kill()
+    wait_for(lambda: all(ended(process) for _, process, _ in gate.begun()))
+    gate.open(1, 2, 3, 4)
+    again = processes.driver(cluster=two, results=results, seeds=5, act="gated", folder=gate.folder)
+    assert again.wait(60) == 0
+    assert "Tally(done=4, failed=0, skipped=1, left=0" in processes.logs[-1].read_text()
+
+
+def test_a_worker_with_other_code_is_refused_before_the_first_trial(
+    processes, ledger: Ledger, tmp_path: Path
+) -> None:
+    code = other_code(tmp_path)
+    processes.scheduler()
+    processes.worker()
+    odd = processes.worker(code=str(code))
+    with pytest.raises(BadInput) as refusal:
+        run_trials([trial()], ledger, work=WORK, cluster=processes.address)
+    assert str(refusal.value) == (
+        f"worker {odd} has another bench/metrics.py than the driver: install the same code there, "
+        "then restart it"
+    )
+    assert ledger.read(trial().id) is None
+
+
+def test_workers_that_join_later_get_trials_and_those_with_other_code_a_warning(
+    processes, gate, ledger: Ledger, tmp_path: Path, wait_for: Callable
+) -> None:
+    warnings: list[str] = []
+    processes.scheduler()
+    processes.worker()
+    trials = [trial(seed, "gated", folder=str(gate.folder)) for seed in range(4)]
+    with running(trials, Ledger(ledger.root, warnings.append), processes.address) as told:
+        wait_for(lambda: len(gate.begun()) == 1)
+        odd = processes.worker(code=str(other_code(tmp_path)))
+        wait_for(lambda: warnings)
+        processes.worker()
+        wait_for(lambda: len(gate.begun()) == 2)
+        gate.open(*range(4))
+    assert told.tally == Tally(done=4)
+    assert len({worker for *_, worker in gate.begun()}) == 2
+    assert warnings == [
+        f"worker {odd} has another bench/metrics.py than the driver: install the same code there, then "
+        "restart it; it gets no trials"
+    ]
+
+
+def test_a_worker_has_a_place_a_thread_or_a_gpu_and_must_be_allowed_to_start_processes(
+    processes, ledger: Ledger
+) -> None:
+    processes.scheduler()
+    three = processes.worker("--nthreads", "3")
+    gpus = processes.worker("--nthreads", "4", "--resources", "GPU=2")
+    with Client(processes.address, set_as_default=False) as client:
+
+        def entry(address: str) -> dict:
+            return client.submit(cluster.enlist, worker.facts(), {}, workers=[address], pure=False).result()
+
+        assert entry(three) == {"refused": "", "places": 3, "resources": {}}
+        assert entry(gpus) == {"refused": "", "places": 2, "resources": {"GPU": 1}}
+        client.run(exec, "import multiprocessing; multiprocessing.current_process()._config['daemon'] = True")
+        assert entry(three)["refused"].endswith("start it with DASK_DISTRIBUTED__WORKER__DAEMON=False")
+
+
+def test_the_users_own_texts_and_plug_ins_are_shipped_by_their_content(
+    two: str, ledger: Ledger, tmp_path: Path
+) -> None:
+    text, plug_in = tmp_path / "my.txt", tmp_path / "my_penalty.py"
+    text.write_text("één two\nthree", encoding="utf-8")
+    plug_in.write_text(
+        "from bench.plugins import regularizer\n\n@regularizer('mine')\ndef mine(output):\n    return 0\n"
+    )
+    words = {"corpus": str(text), "data": data_hash(str(text))}
+    trials = [
+        replace(trial(seed, act), **words)
+        for seed, act in enumerate(("reads_its_corpus", "names_its_corpus", "names_its_penalties"))
+    ]
+    run_trials(trials, ledger, work=WORK, preload=[str(plug_in)], cluster=two)
+    read, named, penalties = (ledger.results(each.id for each in trials)[each.id] for each in trials)
+    assert read.environment == {"text": "één two\nthree", "beside": "my.txt"}
+    assert read.trial == trials[0], "with the driver's path"
+    assert named.reason == f"ValueError: corpus {text}: too short"
+    assert f"reading {text}\n" in named.output
+    assert "mine" in penalties.environment["penalties"]
+
+
+def test_no_scheduler_and_no_workers_are_told_in_a_line(
+    processes, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster, "CONNECT", 0.5)
+    for address in ("tcp://127.0.0.1:1", "carrier-pigeon://1"):
+        with pytest.raises(BadInput, match=f"^--cluster {address}: no scheduler answers"):
+            run_trials([trial()], ledger, work=WORK, cluster=address)
+    monkeypatch.setattr(cluster, "PATIENCE", 1.0)
+    processes.scheduler()
+    with pytest.raises(BadInput, match=r"no worker for 1 s: start some, then run the same command"):
+        run_trials([trial()], ledger, work=WORK, cluster=processes.address)
+
+
+def test_make_cluster_ends_whole_on_ctrl_c_and_names_a_port_in_use(processes, wait_for: Callable) -> None:
+    program = processes.cluster()
+    port = processes.address.rpartition(":")[2]
+    second = subprocess.run(
+        [sys.executable, "-m", "ablations.trials.local_cluster", "--port", port],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert second.returncode == 2
+    assert second.stderr == f"--port {port}: Address already in use; choose another one\n"
+    assert listening(processes.alive()) == {"127.0.0.1"}
+    os.killpg(program.pid, signal.SIGINT)
+    assert program.wait(60) == 0
+    wait_for(lambda: processes.alive() == [])
+    assert "Traceback" not in processes.logs[-1].read_text()
+
+
+def listening(pids: list[int]) -> set[str]:
+    """The addresses that these processes listen on."""
+    sockets = [s for pid in pids for s in psutil.Process(pid).net_connections() if s.status == "LISTEN"]
+    return {s.laddr.ip for s in sockets}
+
+
+def test_with_tls_those_without_the_certificate_are_refused(
+    processes, ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not shutil.which("openssl"):
+        pytest.skip("needs openssl to make a certificate")
+    certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    make = (
+        "openssl req -x509 -newkey rsa:2048 -nodes -days 1 -subj /CN=unrolled -keyout key.pem -out cert.pem"
+    )
+    subprocess.run(make.split(), cwd=tmp_path, check=True, capture_output=True)
+    names = {"COMM__REQUIRE_ENCRYPTION": "True", "COMM__TLS__CA_FILE": str(certificate)}
+    for side in ("SCHEDULER", "WORKER"):
+        names |= {f"COMM__TLS__{side}__CERT": str(certificate), f"COMM__TLS__{side}__KEY": str(key)}
+    settings = {f"DASK_DISTRIBUTED__{name}": value for name, value in names.items()}
+    processes.scheduler(flags=("--protocol", "tls"), **settings)
+    processes.worker(**settings)
+    monkeypatch.setattr(cluster, "CONNECT", 5.0)
+    for address in (processes.address, processes.address.replace("tls", "tcp")):
+        with pytest.raises(BadInput, match="no scheduler answers"):
+            run_trials([trial()], ledger, work=WORK, cluster=address)
+    mine = {"ca-file": certificate, "client.cert": certificate, "client.key": key}
+    with dask.config.set({f"distributed.comm.tls.{name}": str(path) for name, path in mine.items()}):
+        assert run_trials([trial()], ledger, work=WORK, cluster=processes.address) == Tally(done=1)

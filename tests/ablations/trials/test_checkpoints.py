@@ -1,0 +1,84 @@
+"""Trials that take long go on from their last epoch, with the bits of an undisturbed trial."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ablations.ledger import Ledger
+from bench.trial import Trial
+
+WORK = "bench.run:run_trial"
+DRIVER = """
+import sys
+from pathlib import Path
+from ablations.ledger import Ledger
+from ablations.trials.runner import run_trials
+from bench.trial import Trial
+trial, ledger = Trial(**eval(sys.argv[2])), Ledger(Path(sys.argv[1]))
+run_trials([trial], ledger, work=sys.argv[3], preload=("bench.preload",))
+"""
+
+
+def settings(folder: Path, **changes: object) -> dict[str, object]:
+    (folder / "text.txt").write_text("the cat sat on the mat and the dog sat on the log . " * 60)
+    plain = {"model": "lm4", "seed": 3, "options": {"hidden": 32}, "corpus": str(folder / "text.txt")}
+    return {**plain, "window": 4, "batch": 4, "epochs": 60, **changes}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"model": "lm7", "options": {"hidden": 16, "dropout": 0.4}, "alpha": 2.0, "epochs": 30},
+        {"reset": "never", "horizon": 8},
+        {"order": "shuffled", "reset": "batch"},
+        {"engine": "sgd", "lr": 5.0, "clip": 0.25, "window": 10, "varied": True, "stall": "average"},
+    ],
+    ids=["plain", "dropout", "carried state and replay", "shuffled", "averaged, varied windows"],
+)
+def test_a_trial_killed_between_epochs_and_resumed_has_the_bits_of_an_undisturbed_one(
+    tmp_path: Path, changes: dict[str, object], wait_for: Callable[..., None]
+) -> None:
+    chosen = settings(tmp_path, **changes)
+    trial = Trial(**chosen)  # type: ignore[arg-type]
+    undisturbed, killed = Ledger(tmp_path / "undisturbed"), Ledger(tmp_path / "killed")
+    command = [sys.executable, "-c", DRIVER]
+    subprocess.run([*command, str(undisturbed.root), repr(chosen), WORK], check=True)
+
+    here = {"PYTHONPATH": str(Path(__file__).parents[1]), "UNROLLED_CHECKPOINT_SECONDS": "0"}
+    halting = [*command, str(killed.root), repr(chosen), "halting_trials:act"]
+    with subprocess.Popen(halting, env={**os.environ, **here}) as driver:
+        try:
+            wait_for(killed.checkpoint(trial.id).with_suffix(".stands-still").exists)
+        finally:
+            driver.kill()
+    assert killed.read(trial.id) is None
+
+    kept = killed.checkpoint(trial.id).read_bytes()
+    subprocess.run([*command, str(killed.root), repr(chosen), WORK], check=True)
+    one, two = undisturbed.read(trial.id), killed.read(trial.id)
+    assert one is not None and two is not None
+    assert one.done and one.fingerprints == two.fingerprints and one.trace == two.trace
+    # It did go on: what was kept is a trained epoch, and its seconds are the first driver's.
+    assert len(kept) > 1000
+    assert not killed.checkpoint(trial.id).exists()
+
+
+def test_a_damaged_checkpoint_counts_as_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from bench.training.checkpoint import Checkpoint
+
+    monkeypatch.setenv("UNROLLED_CHECKPOINTS", str(tmp_path))
+    monkeypatch.setenv("UNROLLED_CHECKPOINT_SECONDS", "0")
+    checkpoint = Checkpoint("abc")
+    assert checkpoint.due() and checkpoint.load() is None
+    checkpoint.save({"epochs": [1, 2]})
+    assert checkpoint.load() == {"epochs": [1, 2]}
+    data = bytearray((tmp_path / "abc.pt").read_bytes())
+    data[len(data) // 2] ^= 1
+    (tmp_path / "abc.pt").write_bytes(data)
+    assert checkpoint.load() is None

@@ -1,0 +1,192 @@
+import os
+import signal
+from pathlib import Path
+
+import pytest
+from stub_trials import WORK, bits, steady, trial
+
+from ablations.ledger import Ledger
+from ablations.trials.process import Limits, run_alone
+from ablations.trials.runner import Tally, run_trials
+from bench.trial import Result
+
+MIB = 2**20
+
+
+def alone(act: str, *, seconds: float = 120.0, memory: int = 0, output: int = 64 * 1024, **options) -> Result:
+    limits = Limits(seconds=seconds, memory_bytes=memory, output_bytes=output)
+    result = run_alone(trial(0, act, **options), WORK, limits)
+    assert result is not None
+    return result
+
+
+FAULTS = {
+    "raises": "ValueError: two lines",
+    "exits": "SystemExit: enough",
+    "diverges": "diverged at step 3",
+    "fills_memory": "out of memory (limit 512 MiB)",
+    "fills_memory_like_torch": "out of memory (limit 512 MiB)",
+    "loops": "time limit of 5 s",
+    "ignores_sigterm": "time limit of 5 s",
+    "sleeps_without_releasing_python": "time limit of 5 s",
+    "leaves": "ended without a result (exit code 0)",
+    "floods": "RuntimeError: flooded",
+    "kills_itself": "killed by signal 9 (3 attempts)",
+    "answers_garbage": "answered with something that is not its result (exit code 0)",
+    "answers_for_another": "answered with something that is not its result (exit code 0)",
+    "returns_nothing": "TypeError: stub_trials:act returned NoneType, not a Result",
+    "measures_oddly": "TypeError: Object of type object is not JSON serializable",
+}
+
+
+def test_every_fault_is_one_failed_trial_with_its_reason_and_the_rest_goes_on(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+    healthy = [trial(seed) for seed in range(len(FAULTS))]
+    faulty = [trial(0, act) for act in FAULTS]
+    pairs = list(zip(faulty, healthy, strict=True))
+    endless = [pair for pair in pairs if FAULTS[str(pair[0].options["act"])] == "time limit of 5 s"]
+    # Two limits: one that comes soon, and one that no machine is too busy to keep for what does end.
+    for some, seconds in ((endless, 5), ([pair for pair in pairs if pair not in endless], 120)):
+        limits = Limits(seconds=seconds, memory_bytes=512 * MIB)
+        tally = run_trials(
+            [each for pair in some for each in pair], ledger, work=WORK, workers=4, limits=limits
+        )
+        assert tally == Tally(done=len(some), failed=len(some))
+    trials = [each for pair in pairs for each in pair]
+    kept = ledger.results(each.id for each in trials)
+    assert {str(each.options["act"]): kept[each.id].reason for each in faulty} == FAULTS
+    assert [bits(kept[each.id]) for each in healthy] == [bits(steady(each)) for each in healthy]
+    assert run_trials(trials, ledger, work=WORK) == Tally(skipped=2 * len(FAULTS)), (
+        "nothing is tried for ever"
+    )
+
+
+def test_a_killed_trial_is_tried_again_and_gives_the_same_bits(tmp_path: Path) -> None:
+    result = alone("kills_itself_at_first", count=str(tmp_path / "count"))
+    assert (result.status, result.attempts) == ("done", 3)
+    assert bits(result) == bits(steady(result.trial))
+
+
+def test_a_failed_trial_keeps_its_traceback_and_a_done_one_no_output() -> None:
+    result = alone("raises")
+    assert result.output.startswith("about to fail\nTraceback (most recent call last):\n")
+    assert result.output.endswith("ValueError: two\nlines\n")
+    assert alone("steady").output == ""
+
+
+def test_of_100_mb_of_output_the_end_is_kept() -> None:
+    result = alone("floods", output=4096)
+    assert len(result.output.encode()) == 4096
+    assert "the last words\nTraceback" in result.output
+
+
+def test_an_exception_is_not_tried_again() -> None:
+    assert alone("raises").attempts == 1
+
+
+def test_a_diverged_trial_keeps_its_numbers() -> None:
+    result = alone("diverges")
+    assert result.diverged
+    assert str(result.metrics["valid_loss"]) == "nan"
+
+
+@pytest.mark.parametrize("code", [0, 3])
+def test_leaving_without_a_result_names_the_exit_code(code: int) -> None:
+    assert alone("leaves", code=code).reason == f"ended without a result (exit code {code})"
+
+
+def test_without_a_limit_lack_of_memory_is_still_called_by_its_name() -> None:
+    assert alone("fills_memory_like_torch").reason.startswith("out of memory (DefaultCPUAllocator")
+
+
+def lives(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds processes through /proc")
+@pytest.mark.parametrize("then", ["steady", "raises", "leaves", "kills_itself", "loops"])
+def test_what_a_trial_started_ends_with_it(tmp_path: Path, then: str, wait_for) -> None:
+    limit = 5 if then == "loops" else 120
+    result = alone("leaves_a_grandchild", seconds=limit, pid=str(tmp_path / "pid"), then=then)
+    assert result.done is (then == "steady")
+    grandchild = int((tmp_path / "pid").read_text())
+    wait_for(lambda: not lives(grandchild))
+
+
+def test_a_worker_killed_from_outside_is_tried_again(tmp_path: Path, start_study, wait_for) -> None:
+    go = tmp_path / "go"
+    study = start_study(tmp_path, count=1, workers=1, until=go)
+    wait_for(study.trials)
+    os.kill(study.trials()[0], signal.SIGKILL)
+    go.touch()
+    code, output = study.end()
+    assert code == 0, output
+    result = Ledger(tmp_path).read(trial(0, until=str(go)).id)
+    assert result is not None
+    assert result.attempts == 2
+
+
+def test_a_worker_killed_every_time_fails_and_the_others_go_on(tmp_path: Path) -> None:
+    trials = [trial(0, "kills_itself"), trial(1), trial(2)]
+    limits = Limits(attempts=2)
+    assert run_trials(trials, Ledger(tmp_path), work=WORK, limits=limits) == Tally(done=2, failed=1)
+    result = Ledger(tmp_path).read(trials[0].id)
+    assert result is not None
+    assert (result.reason, result.attempts) == ("killed by signal 9 (2 attempts)", 2)
+
+
+def test_when_the_fork_server_is_killed_its_trials_are_tried_again(
+    tmp_path: Path, start_study, wait_for
+) -> None:
+    go = tmp_path / "go"
+    study = start_study(tmp_path, count=4, workers=2, until=go)
+    wait_for(lambda: len(study.trials()) == 2)
+    orphans = study.trials()
+    os.kill(*study.fork_servers(), signal.SIGKILL)
+    wait_for(lambda: not any(lives(pid) for pid in orphans))
+    go.touch()
+    code, output = study.end()
+    assert code == 0, output
+    assert "done=4" in output
+    assert study.alive() == []
+
+
+@pytest.mark.parametrize("act", ["steady", "loops", "ignores_sigterm"])
+def test_the_workers_die_with_a_driver_that_is_killed(
+    tmp_path: Path, start_study, wait_for, act: str
+) -> None:
+    study = start_study(tmp_path, count=4, workers=2, sleep=600, act=act)
+    wait_for(lambda: len(study.trials()) == 2)
+    study.process.kill()
+    study.process.wait()
+    wait_for(lambda: study.alive() == [])
+
+
+def test_what_trials_started_dies_with_a_driver_that_is_killed(tmp_path: Path, start_study, wait_for) -> None:
+    pid = tmp_path / "pid"
+    study = start_study(tmp_path, count=1, workers=1, act="leaves_a_grandchild", pid=pid, then="loops")
+    wait_for(lambda: pid.exists() and pid.read_text())
+    study.process.kill()
+    study.process.wait()
+    wait_for(lambda: study.alive() == [])
+    assert not lives(int(pid.read_text()))
+
+
+def test_a_killed_driver_can_be_resumed_to_the_same_bits(tmp_path: Path, start_study, wait_for) -> None:
+    go = tmp_path / "go"
+    study = start_study(tmp_path, count=8, workers=2, until=go, free=3)
+    for _ in range(3):
+        study.read_until("result")
+    study.process.kill()
+    study.process.wait()
+    go.touch()
+    trials = [trial(seed, until=str(go), free=3) for seed in range(8)]
+    code, output = start_study(tmp_path, count=8, workers=2, until=go, free=3).end()
+    assert code == 0, output
+    assert "Tally(done=5, failed=0, skipped=3" in output
+    assert [bits(r) for r in Ledger(tmp_path).results(t.id for t in trials).values()] == [
+        bits(steady(t)) for t in trials
+    ]

@@ -1,0 +1,249 @@
+import os
+import random
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from stub_trials import WORK, bits, steady, trial
+
+from ablations.ledger import Ledger
+from ablations.trials import process
+from ablations.trials.process import ENVIRONMENT, Limits, run_alone
+from ablations.trials.runner import Tally, run_trials
+from bench.trial import BadInput, Result, Trial
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Ledger:
+    return Ledger(tmp_path / "results")
+
+
+def looks_from_a_fresh_process(**limits) -> dict:
+    result = run_alone(trial(0, "looks"), WORK, Limits(**limits))
+    assert result is not None
+    assert result.done, result.reason
+    return dict(result.environment)
+
+
+def test_every_trial_ends_in_the_ledger(ledger: Ledger) -> None:
+    trials = [trial(seed) for seed in range(6)]
+    told: list[Result] = []
+    tally = run_trials(trials, ledger, work=WORK, workers=3, on_result=told.append)
+    assert tally == Tally(done=6)
+    kept = ledger.results(each.id for each in trials)
+    assert {bits(result) for result in kept.values()} == {bits(steady(each)) for each in trials}
+    assert {result.trial.id for result in told} == set(kept)
+
+
+def test_no_trials_are_a_finished_study(ledger: Ledger) -> None:
+    assert run_trials([], ledger, work=WORK) == Tally()
+
+
+def test_running_again_finishes_only_the_rest(ledger: Ledger) -> None:
+    trials = [trial(seed) for seed in range(4)]
+    run_trials(trials[:2], ledger, work=WORK)
+    started: list[Trial] = []
+    tally = run_trials(trials, ledger, work=WORK, on_start=started.append)
+    assert tally == Tally(done=2, skipped=2)
+    assert started == trials[2:]
+
+
+def test_a_damaged_result_is_computed_again_to_the_same_bits(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path, warn=lambda line: None)
+    run_trials([trial()], ledger, work=WORK)
+    ledger.path(trial().id).write_bytes(ledger.path(trial().id).read_bytes()[:-9])
+    assert run_trials([trial()], ledger, work=WORK) == Tally(done=1)
+    read = ledger.read(trial().id)
+    assert read is not None
+    assert bits(read) == bits(steady(trial()))
+
+
+def test_a_cell_that_two_designs_share_is_trained_once(ledger: Ledger) -> None:
+    assert run_trials([trial(), trial(), trial(1)], ledger, work=WORK) == Tally(done=2)
+
+
+def test_trials_start_in_the_order_given(ledger: Ledger) -> None:
+    trials = [trial(seed) for seed in (3, 1, 4, 0, 2)]
+    started: list[Trial] = []
+    run_trials(trials, ledger, work=WORK, workers=2, on_start=started.append)
+    assert started == trials
+
+
+def test_the_order_and_the_company_do_not_change_the_bits(tmp_path: Path) -> None:
+    trials = [trial(seed, sleep=0.01) for seed in range(6)]
+    kept = []
+    for name, order, workers in (("a", trials, 1), ("b", trials[::-1], 4)):
+        ledger = Ledger(tmp_path / name)
+        run_trials(order, ledger, work=WORK, workers=workers)
+        kept.append({id: bits(result) for id, result in ledger.results(t.id for t in trials).items()})
+    assert kept[0] == kept[1]
+
+
+def test_the_callbacks_are_never_called_at_the_same_time(ledger: Ledger) -> None:
+    inside = threading.Semaphore(1)
+
+    def slow(_: Trial | Result) -> None:
+        assert inside.acquire(blocking=False)
+        time.sleep(0.01)
+        inside.release()
+
+    trials = [trial(seed) for seed in range(8)]
+    tally = run_trials(trials, ledger, work=WORK, workers=4, on_start=slow, on_result=slow)
+    assert tally == Tally(done=8)
+
+
+def test_a_failed_trial_is_final_until_it_is_asked_for_again(ledger: Ledger) -> None:
+    trials = [trial(0, "raises"), trial(1)]
+    assert run_trials(trials, ledger, work=WORK) == Tally(done=1, failed=1)
+    assert run_trials(trials, ledger, work=WORK) == Tally(skipped=2)
+    assert run_trials(trials, ledger, work=WORK, retry=True) == Tally(failed=1, skipped=1)
+
+
+def test_fail_fast_starts_nothing_after_the_first_failure(ledger: Ledger) -> None:
+    trials = [trial(0), trial(1, "raises"), trial(2), trial(3)]
+    assert run_trials(trials, ledger, work=WORK, fail_fast=True) == Tally(done=1, failed=1, left=2)
+
+
+def test_a_callback_that_fails_stops_the_study_and_is_raised(ledger: Ledger) -> None:
+    def fail(result: Result) -> None:
+        raise BrokenPipeError("the reader of our output has gone")
+
+    trials = [trial(0), trial(1, sleep=600), trial(2)]
+    with pytest.raises(BrokenPipeError):
+        run_trials(trials, ledger, work=WORK, workers=2, on_result=fail)
+    assert list(ledger.results(t.id for t in trials)) == [trial(0).id], "recorded before it was told"
+
+
+def test_a_ledger_that_cannot_be_written_stops_the_study_with_its_line(ledger: Ledger) -> None:
+    class Full(Ledger):
+        def record(self, result: Result) -> None:
+            if result.trial.seed == 2:
+                raise BadInput("no room")
+            super().record(result)
+
+    # One place is taken by the long trial, so that the other three follow one another in the other place.
+    trials = [trial(3, sleep=3600), *(trial(seed) for seed in range(3)), trial(4)]
+    with pytest.raises(BadInput, match="no room"):  # within the test's own limit: the long trial was stopped
+        run_trials(trials, Full(ledger.root), work=WORK, workers=2)
+    assert run_trials(trials[1:4], ledger, work=WORK) == Tally(done=1, skipped=2), "resumed"
+
+
+def test_a_clock_that_jumps_back_changes_no_duration_and_no_limit(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = iter(range(2_000_000_000, 0, -86_400))
+    monkeypatch.setattr(process.time, "time", lambda: float(next(now)))
+    told: list[Result] = []
+    for one, seconds in ((trial(0, sleep=0.2), 100), (trial(1, "loops"), 1.5)):
+        run_trials([one], ledger, work=WORK, limits=Limits(seconds=seconds), on_result=told.append)
+    assert [result.trial.seed for result in told] == [0, 1]
+    assert told[0].started > told[1].started, "the clock did jump"
+    assert 0.2 <= told[0].seconds < 100
+    assert told[1].reason == "time limit of 1.5 s"
+    assert 1.5 <= told[1].seconds < 100
+
+
+def test_each_trial_has_a_process_of_its_own_started_with_the_pinned_environment() -> None:
+    one, other = looks_from_a_fresh_process(), looks_from_a_fresh_process()
+    assert len({one["pid"], other["pid"], os.getpid()}) == 3
+    assert one["environment"].items() >= ENVIRONMENT.items()
+    assert one["hash"] == other["hash"]
+    assert one["folder"] == str(Path.cwd())
+
+
+def test_the_parents_own_environment_is_as_it_was(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    monkeypatch.delenv("MALLOC_TOP_PAD_", raising=False)
+    before, main = dict(os.environ), sys.modules["__main__"]
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    run_trials([trial()], ledger, work=WORK)
+    assert dict(os.environ) == before
+    assert sys.modules["__main__"] is main
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == blocked
+
+
+def test_a_trials_process_does_not_import_the_program_that_started_it() -> None:
+    seen = looks_from_a_fresh_process()
+    assert seen["main"] is None
+    assert not {"pytest", "torch", "mlflow", "ablations.ledger"} & set(seen["modules"])
+
+
+def test_what_a_trial_leaks_does_not_reach_the_next(ledger: Ledger) -> None:
+    before = looks_from_a_fresh_process()
+    random.seed(0)
+    assert run_trials([trial(0, "leaks")], ledger, work=WORK) == Tally(done=1)
+    after = looks_from_a_fresh_process()
+    assert after.pop("pid") != before.pop("pid")
+    assert after == before
+
+
+def test_a_plug_in_is_imported_in_the_trials_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "my_plug_in.py").write_text("")
+    (tmp_path / "my_broken_plug_in.py").write_text("import no_such_package")
+    monkeypatch.syspath_prepend(tmp_path)
+    result = run_alone(trial(0, "looks"), WORK, Limits(), preload=["my_plug_in"])
+    assert result is not None
+    assert "my_plug_in" in result.environment["modules"]
+    result = run_alone(trial(0, "looks"), WORK, Limits(), preload=["my_broken_plug_in"])
+    assert result is not None
+    assert result.reason == "ModuleNotFoundError: No module named 'no_such_package'"
+
+
+def test_work_that_does_not_exist_is_a_failed_trial() -> None:
+    result = run_alone(trial(), "stub_trials:no_such_function", Limits())
+    assert result is not None
+    assert result.reason.startswith("AttributeError: ")
+
+
+def test_ctrl_c_lets_the_running_trials_finish_and_starts_no_more(tmp_path: Path, start_study) -> None:
+    go = tmp_path / "go"
+    study = start_study(tmp_path, count=50, workers=2, until=go)
+    study.read_until("start 1")
+    os.killpg(study.process.pid, signal.SIGINT)  # the whole foreground group, as a terminal does
+    study.read_until("draining")
+    go.touch()
+    code, output = study.end()
+    assert code == 130
+    assert "Tally(done=2, failed=0, skipped=0, left=48, interrupted=True)" in output
+    assert study.alive() == []
+    again = start_study(tmp_path, count=4, workers=4)  # other trials: no sleep
+    assert again.end()[0] == 0
+
+
+def test_ctrl_c_twice_stops_now_and_records_nothing_half(tmp_path: Path, start_study) -> None:
+    study = start_study(tmp_path, count=50, workers=2, sleep=600)
+    study.read_until("start 1")
+    os.killpg(study.process.pid, signal.SIGINT)
+    study.read_until("draining")
+    os.killpg(study.process.pid, signal.SIGINT)
+    code, output = study.end()
+    assert code == 130
+    assert "Tally(done=0, failed=0, skipped=0, left=50, interrupted=True)" in output
+    assert study.alive() == []
+
+
+def test_sigterm_stops_now(tmp_path: Path, start_study) -> None:
+    study = start_study(tmp_path, count=50, workers=2, sleep=600)
+    study.read_until("start 1")
+    study.process.terminate()
+    code, output = study.end()
+    assert code == 130
+    assert "left=50, interrupted=True" in output
+    assert study.alive() == []
+
+
+def test_the_handlers_of_ctrl_c_are_put_back(ledger: Ledger) -> None:
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    run_trials([trial()], ledger, work=WORK)
+    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+
+
+def test_a_study_can_run_outside_the_main_thread(ledger: Ledger) -> None:
+    tallies: list[Tally] = []
+    thread = threading.Thread(target=lambda: tallies.append(run_trials([trial()], ledger, work=WORK)))
+    thread.start()
+    thread.join()
+    assert tallies == [Tally(done=1)]

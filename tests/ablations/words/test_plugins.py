@@ -1,0 +1,201 @@
+"""A user's own code under the command: written by `new`, trained, reported, and trained again once edited."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ablations.cli import main
+from ablations.design import loading
+from bench import plugins
+from bench.models.registry import spec_of
+from bench.rehearsal import rehearse
+from bench.trial import Trial
+
+COMMAND = str(Path(sys.executable).with_name("unrolled"))
+STUDY = """
+name = "mine"
+question = "Is my cell any good?"
+seeds = 1
+[baseline]
+model = "lm4"
+corpus = "text.txt"
+epochs = 1
+batch = 4
+window = 8
+hidden = 8
+[[arm]]
+name = "my cell"
+set = { model = "my-cell", layers = 1 }
+[[arm]]
+name = "small activations"
+set = { my_penalty = 0.5 }
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "text.txt").write_text("the cat sat on the mat and the dog sat on the log . " * 60)
+    (tmp_path / "mine.toml").write_text(STUDY)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def unrolled(folder: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    def run(*words: str) -> subprocess.CompletedProcess[str]:
+        clean = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW", "PYTEST", "COV"))}
+        return subprocess.run(
+            [COMMAND, *words],
+            cwd=folder,
+            env={**clean, "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db"},
+            capture_output=True,
+            text=True,
+            timeout=600,
+            check=False,
+        )
+
+    return run
+
+
+@pytest.mark.slow
+def test_a_cell_and_a_regulariser_are_trained_reported_and_trained_again_when_they_are_edited(
+    folder: Path, unrolled: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    for kind, name in (("cell", "my_cell.py"), ("regularizer", "my_penalty.py")):
+        assert unrolled("new", kind, name).returncode == 0
+    run = ("run", "mine.toml", "--plugin", "my_cell.py", "--plugin", "my_penalty.py")
+    first = unrolled(*run)
+    assert first.returncode == 0, first.stderr
+    assert "mine: 3 trained, 0 already there, 0 failed" in first.stdout
+    page = (folder / "reports/out/mine/index.html").read_text()
+    assert "my cell" in page and "my_penalty" in page
+    files = (folder / "results" / "trials").rglob("*.json")
+    found = [json.loads(file.read_text())["result"] for file in files]
+    seen = next(r["witnesses"]["my_penalty"] for r in found if "my_penalty" in r["witnesses"])
+    assert seen["ok"] and seen["seen"] > 0
+
+    (folder / "elsewhere.py").write_text("# a comment\n")
+    assert "0 trained, 3 already there" in unrolled(*run).stdout
+    cell = folder / "my_cell.py"
+    cell.write_text(cell.read_text().replace("torch.tanh", "torch.sigmoid"))
+    assert "1 trained, 2 already there" in unrolled(*run).stdout
+    # Without the plug-ins there are still the results.
+    assert unrolled("status").stdout == "mine: 3 done, 0 failed, 0 missing\n"
+    assert unrolled("report", "mine").returncode == 0
+
+
+@pytest.mark.slow
+def test_a_mistake_stops_the_study_before_its_first_trial_and_an_error_later_fails_one_trial(
+    folder: Path, unrolled: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    text = STUDY.partition('[[arm]]\nname = "small')[0]
+    (folder / "mine.toml").write_text(text)
+    unrolled("new", "cell", "my_cell.py")
+    cell, run = folder / "my_cell.py", ("run", "mine.toml", "--plugin", "my_cell.py")
+    good = cell.read_text()
+    line = good.splitlines().index("        return h, h") + 1
+
+    cell.write_text(good.replace("        return h, h", "        return h @ h, h"))
+    refused = unrolled(*run)
+    assert refused.returncode == 2
+    expected = f"fails on its first step: my_cell.py, line {line}: mat1 and mat2 shapes cannot be multiplied"
+    assert refused.stderr.startswith(f"unrolled: arm 'my cell': model 'my-cell' {expected}")
+    assert refused.stderr.count("\n") == 1
+    assert not list((folder / "results").rglob("trials/*/*.json"))
+
+    # 45 calls see the first batches through, and end in the middle of the training.
+    late = "        self.calls = getattr(self, 'calls', 0) + 1\n        assert self.calls < 45, 'enough'\n"
+    cell.write_text(good.replace("        return h, h", f"{late}        return h, h"))
+    failed = unrolled(*run)
+    assert failed.returncode == 1
+    assert "mine: 1 trained, 0 already there, 1 failed" in failed.stdout
+    assert f"FAILED: my_cell.py, line {line + 1}: AssertionError: enough" in failed.stdout
+
+
+# What is found when a file is loaded: no study begins
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("def (", "line 1: invalid syntax; correct it"),
+        ("import not_there", "needs the package 'not_there'; install it"),
+        (
+            "from bench.plugins import cell\n@cell('lm6')\nclass C: ...",
+            "'lm6' exists already; choose another",
+        ),
+        ("x = 1", "registers nothing; decorate a class with @cell"),
+    ],
+)
+def test_a_file_that_cannot_be_used_has_exit_code_2_and_one_line(
+    folder: Path, as_before: None, capsys: pytest.CaptureFixture[str], text: str, said: str
+) -> None:
+    (folder / "bad.py").write_text(text)
+    assert main(["plan", "mine.toml", "--plugin", "bad.py"]) == 2
+    captured = capsys.readouterr()
+    assert captured.err.startswith("unrolled: plug-in bad.py: ") and said in captured.err
+    assert captured.err.count("\n") == 1 and not captured.out
+
+
+def test_models_lists_what_is_plugged_in(
+    folder: Path, as_before: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for kind in ("cell", "regularizer"):
+        assert main(["new", kind, f"my_{kind}.py"]) == 0
+    assert main(["models", "--plugin", "my_cell.py", "--plugin", "my_regularizer.py"]) == 0
+    out = capsys.readouterr().out
+    assert "my-cell        my cell            A minimal gated unit" in out
+    assert "my_regularizer my regularizer     The mean size of the activations" in out
+
+
+# What `new` writes
+
+
+@pytest.mark.parametrize("kind", ["cell", "model", "regularizer"])
+def test_what_new_writes_works_as_it_is(folder: Path, as_before: None, kind: str) -> None:
+    assert main(["new", kind, f"my_{kind}.py"]) == 0
+    plugins.load(f"my_{kind}.py")
+    model = "lm6" if kind == "regularizer" else f"my-{kind}"
+    options = {"hidden": 8, **({"my_regularizer": 0.5} if kind == "regularizer" else {})}
+    assert set(options) <= set(spec_of(model).options)
+    for target in ("every", "last"):
+        trial = Trial(
+            model=model, seed=0, options=options, corpus="text.txt", window=8, batch=4, target=target
+        )
+        assert rehearse(trial).done
+
+
+def test_the_study_that_new_writes_can_be_planned(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["new", "study", "my.toml"]) == 0
+    assert len(loading.load("my.toml").arms) == 4
+    assert main(["plan", "my.toml"]) == 0
+    assert "4 arms × 5 seeds = 20 trials" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("kind", "file", "said"),
+    [
+        ("cell", "there.py", "there.py: exists already and is left as it is"),
+        ("cell", "my_cell.toml", "a cell is a .py file; name it my_cell.py"),
+        ("study", "my.py", "a study is a .toml file; name it my.toml"),
+        ("cell", "gru.py", "the name 'gru' is taken"),
+        ("regularizer", "alpha.py", "the name 'alpha' is taken"),
+        ("regularizer", "class.py", "the name 'class' is taken"),
+        ("study", "toggles.toml", "the name 'toggles' is taken"),
+        ("model", "7.py", "begin it with a letter"),
+        ("model", "nowhere/my.py", r"nowhere/my.py: cannot be written (No such file or directory)"),
+    ],
+)
+def test_new_refuses_and_leaves_what_is_there(
+    folder: Path, capsys: pytest.CaptureFixture[str], kind: str, file: str, said: str
+) -> None:
+    (folder / "there.py").write_text("mine\n")
+    before = sorted(folder.iterdir())
+    assert main(["new", kind, file]) == 2
+    assert said in capsys.readouterr().err
+    assert sorted(folder.iterdir()) == before and (folder / "there.py").read_text() == "mine\n"

@@ -1,0 +1,16 @@
+"""What is shown while trials run, on a terminal."""
+
+from ablations.words.progress import progress
+from bench.trial import Trial, failure
+
+
+def test_a_study_s_name_is_no_markup_and_no_command_to_the_terminal(monkeypatch, capsys):
+    monkeypatch.setenv("FORCE_COLOR", "1")  # rich takes this for a terminal
+    monkeypatch.setenv("COLUMNS", "200")
+    trial = Trial(model="lm4", seed=0)
+    with progress("a[/b]\x1b]0;owned", {trial.id: 1.0}, {trial.id: "arm\x1b]0;too"}, 1) as show:
+        show(failure(trial, "no\x1b]0;reason"))
+    shown = capsys.readouterr().out
+    assert "a[/b]␛]0;owned" in shown
+    assert "arm␛]0;too: FAILED: no␛]0;reason" in shown
+    assert "\x1b]0;" not in shown

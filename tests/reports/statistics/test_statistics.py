@@ -1,0 +1,281 @@
+"""One arm and contrasts of two. Expected numbers: scipy 1.17 and statsmodels 0.15, unless said otherwise."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.weightstats import ttost_paired
+
+from reports.statistics.contrasts import (
+    Interval,
+    benjamini_hochberg,
+    contrast,
+    divergence_rate,
+    holm,
+    mark_diverged,
+    summarise,
+    tost,
+)
+from reports.statistics.designs import rank_sets
+from reports.statistics.estimators import sign_flip_test, without_rounding
+
+Values = dict[int, float]
+
+
+def seeds(text: str) -> Values:
+    return dict(enumerate(map(float, text.split())))
+
+
+B = seeds("1.22 1.31 1.27 1.40 1.25 1.29 1.33 1.24")  # baseline
+A = seeds("1.17 1.28 1.21 1.36 1.21 1.22 1.30 1.20")
+C = seeds("1.21 1.32 1.26 1.41 1.25 1.28 1.34 1.24")
+D = seeds("1.60 1.72 1.55 1.81 1.66 1.70 1.69 1.58")
+
+
+def printed(interval: Interval | None, digits: int) -> tuple[float, float]:
+    assert interval is not None
+    return round(interval.low, digits), round(interval.high, digits)
+
+
+def test_one_arm_gives_mean_sd_and_t_interval() -> None:
+    b = summarise(B)
+    assert (b.n, b.mean, round(b.sd or 0, 6)) == (8, pytest.approx(1.28875), 0.057925)
+    assert printed(b.interval, 5) == (1.24032, 1.33718)
+    assert b.interval is not None and b.interval.level == 0.95
+    assert round(b.perplexity or 0, 4) == 3.6282
+    assert printed(b.perplexity_interval, 4) == (3.4567, 3.8083)
+    assert b.median == pytest.approx(1.28)
+
+
+def test_under_three_seeds_there_are_values_and_no_interval() -> None:
+    two = summarise({4: 1.25, 2: 1.27})
+    assert two.interval is None and two.perplexity_interval is None
+    assert list(two.values.items()) == [(2, 1.27), (4, 1.25)]
+    assert summarise({0: 1.25}).sd is None
+    assert summarise({}).mean is None and summarise({}).perplexity is None and summarise({}).median is None
+
+
+def test_a_contrast_gives_the_paired_t_and_the_exact_test() -> None:
+    c = contrast(A, B, delta=0.02)
+    assert c.mean == pytest.approx(-0.045)
+    assert printed(c.interval, 5) == (-0.05682, -0.03318)
+    assert c.t == pytest.approx(-9)
+    assert c.p == c.t_p == pytest.approx(4.27e-5, abs=5e-8)
+    assert c.sign_flip_p == 0.0078125
+    assert round(c.r or 0, 3) == 0.977
+    assert (c.wins, c.losses, c.pairs) == (8, 0, 8)
+    assert round(c.ratio or 0, 4) == 0.9560
+    assert printed(c.ratio_interval, 4) == (0.9448, 0.9674)
+    assert c.better
+
+
+def test_a_contrast_joins_on_the_seed_and_never_on_position() -> None:
+    shuffled = {s: B[s] for s in (7, 3, 0, 1, 6, 2, 5, 4)}
+    assert contrast(A, shuffled, delta=0.02) == contrast(A, B, delta=0.02)
+
+
+def test_seeds_that_one_side_lacks_are_named_and_not_paired() -> None:
+    c = contrast({**A, 90: 1.0}, {**B, 80: 1.0, 81: 1.1}, delta=0.02)
+    assert (c.pairs, c.unpaired) == (8, (80, 81, 90))
+    assert c.mean == pytest.approx(-0.045)
+
+
+def test_swapping_the_arms_changes_the_sign_alone() -> None:
+    ab, ba = contrast(A, B, delta=0.02), contrast(B, A, delta=0.02)
+    assert ba.mean == -(ab.mean or 0)
+    assert ba.p == ab.p
+    assert (ba.wins, ba.losses) == (0, 8)
+    assert ab.better and not ba.better
+
+
+def test_a_higher_accuracy_is_better() -> None:
+    c = contrast(B, A, delta=0.02, lower_is_better=False)
+    assert (c.wins, c.losses, c.better) == (8, 0, True)
+
+
+def test_the_bonferroni_interval_holds_the_family_at_95_percent() -> None:
+    d = np.array([A[s] - B[s] for s in A])
+    c = contrast(A, B, delta=0.02, family=5)
+    expected = stats.ttest_1samp(d, 0).confidence_interval(0.99)  # 1 − .05/5
+    assert c.bonferroni is not None and c.bonferroni.level == pytest.approx(0.99)
+    assert (c.bonferroni.low, c.bonferroni.high) == pytest.approx((expected.low, expected.high))
+
+
+@pytest.mark.parametrize("values", [{3: math.nan}, {**A, 3: math.nan}])
+def test_nan_is_refused_and_not_dropped(values: Values) -> None:
+    for use in (lambda: summarise(values), lambda: contrast(values, B, delta=0.02)):
+        with pytest.raises(ValueError, match="seed 3 is NaN"):
+            use()
+
+
+def test_a_zone_or_a_family_that_is_not_positive_is_refused() -> None:
+    for delta, family in ((0.0, 1), (-0.1, 1), (math.nan, 1), (0.02, 0)):
+        with pytest.raises(ValueError, match="δ must be positive"):
+            contrast(A, B, delta=delta, family=family)
+
+
+def test_equal_values_are_bitwise_identical_and_not_nan() -> None:
+    c = contrast(B, dict(B), delta=0.01)
+    assert c.identical and c.constant
+    assert (c.mean, c.sd, c.p, c.tost_p, c.t) == (0.0, 0.0, 1.0, 0.0, None)
+    assert c.interval == Interval(0.0, 0.0, 0.95)
+    assert (c.mde, c.seeds_needed) == (0.0, 5)
+
+
+def test_the_same_difference_on_every_seed_is_judged_by_the_exact_test() -> None:
+    shifted = {s: b + 0.1 for s, b in B.items()}  # the floats' differences vary by 1e-16
+    c = contrast(shifted, B, delta=0.01)
+    assert c.constant and not c.identical
+    assert (c.t, c.t_p, c.p, c.tost_p) == (None, None, 0.0078125, 1.0)
+    assert c.mean == pytest.approx(0.1)
+
+
+def test_rounding_is_told_from_a_real_spread() -> None:
+    noisy = np.array([0.1, 0.1 + 1e-16, 0.1 - 1e-16])
+    assert np.ptp(without_rounding(noisy, 1.3)) == 0
+    real = np.array([0.1, 0.1 + 1e-9, 0.1])
+    assert np.array_equal(without_rounding(real, 1.3), real)
+
+
+@pytest.mark.parametrize("n", [0, 1, 2])
+def test_few_pairs_give_no_interval_and_no_claim(n: int) -> None:
+    few = {s: A[s] for s in range(n)}
+    c = contrast(few, B, delta=0.02)
+    assert c.interval is None and c.r is None
+    assert c.pairs == n and c.p >= 0.05
+    assert (c.mean is None) == (n == 0)
+    assert (c.mde is None, c.seeds_needed is None) == (n < 2, n < 2)
+
+
+def test_diverged_seeds_turn_the_headline_to_medians_and_wins() -> None:
+    c = contrast({**A, 2: math.inf, 6: math.inf}, B, delta=0.02)  # the third and the seventh seed
+    assert c.given_convergence
+    assert c.arm_median == pytest.approx(1.25)
+    assert (c.wins, c.losses, c.pairs) == (6, 2, 8)
+    assert round(c.p, 3) == 0.289
+    assert (c.arm_diverged, c.baseline_diverged) == (2, 0)
+    assert list(c.differences) == [0, 1, 3, 4, 5, 7]
+    assert c.mean == pytest.approx(np.mean([A[s] - B[s] for s in c.differences]))  # given convergence
+
+
+def test_a_seed_that_diverged_on_both_sides_is_a_tie() -> None:
+    c = contrast({**A, 2: math.inf}, {**B, 2: math.inf}, delta=0.02)
+    assert (c.wins, c.losses, c.pairs, len(c.differences)) == (7, 0, 8, 7)
+    assert c.sign_p == 0.015625  # 2 · 2⁻⁷
+
+
+def test_a_diverged_seed_is_the_worst_accuracy_too() -> None:
+    c = contrast({0: math.inf, 1: 0.8, 2: 0.9}, {0: 0.5, 1: 0.7, 2: 0.7}, delta=0.02, lower_is_better=False)
+    assert (c.wins, c.losses, c.arm_median) == (2, 1, 0.8)
+    assert summarise({0: math.inf}, lower_is_better=False).median == -math.inf
+
+
+def test_a_summary_counts_diverged_seeds_in_the_median_and_not_in_the_mean() -> None:
+    s = summarise({0: 1.0, 1: math.inf, 2: 2.0, 3: math.inf})
+    assert (s.n, s.diverged, s.mean, s.median) == (4, 2, 1.5, math.inf)
+
+
+def test_no_better_than_guessing_has_diverged() -> None:
+    losses = {0: 3.39, 1: 3.5, 2: math.nan, 3: -math.inf, 4: math.log(30)}
+    assert mark_diverged(losses, 30) == {0: 3.39, 1: math.inf, 2: math.inf, 3: math.inf, 4: math.inf}
+
+
+@pytest.mark.parametrize(
+    ("k", "low", "high"),
+    [(0, 0.0, 0.369), (2, 0.032, 0.651), (8, 0.631, 1.0)],  # 8/8 mirrors 0/8
+)
+def test_the_rate_of_divergence_has_its_exact_interval(k: int, low: float, high: float) -> None:
+    assert printed(divergence_rate(k, 8).interval, 3) == (low, high)
+
+
+def test_a_rate_over_one_is_refused() -> None:
+    with pytest.raises(ValueError, match="k"):
+        divergence_rate(9, 8)
+
+
+def test_holm_corrects_the_family() -> None:
+    assert holm([0.001, 0.012, 0.02, 0.04, 0.3]) == pytest.approx([0.005, 0.048, 0.06, 0.08, 0.3])
+    assert holm([0.3, 0.001, 0.04, 0.012, 0.02]) == pytest.approx([0.3, 0.005, 0.08, 0.048, 0.06])
+
+
+def test_holm_agrees_with_statsmodels() -> None:
+    ps = np.random.default_rng(0).beta(0.3, 1, 40)
+    assert holm(list(ps)) == pytest.approx(multipletests(ps, method="holm")[1])
+
+
+def test_benjamini_hochberg_is_milder_than_holm() -> None:
+    ps = [0.001, 0.012, 0.02, 0.04, 0.3]
+    # by hand: p·5/rank, then the running minimum from the right
+    assert benjamini_hochberg(ps) == pytest.approx([0.005, 0.03, 1 / 30, 0.05, 0.3])
+
+
+def test_corrections_take_no_p_values_and_refuse_what_is_none() -> None:
+    assert holm([]) == benjamini_hochberg([]) == []
+    for wrong in (math.nan, -0.1, 1.1):
+        with pytest.raises(ValueError, match="between 0 and 1"):
+            holm([0.01, wrong])
+
+
+def test_equivalence_depends_on_the_zone() -> None:
+    c = contrast(C, B, delta=0.01)
+    assert printed(c.interval90, 5) == (-0.00620, 0.00620)
+    differences = [C[s] - B[s] for s in B]
+    assert round(tost(differences, 0.01).p, 5) == 0.00923
+    assert round(tost(differences, 0.005).p, 4) == 0.0852
+    assert c.tost_p == tost(differences, 0.01).p
+
+
+@pytest.mark.parametrize("delta", [0.03, 0.05, 0.06])
+def test_equivalence_agrees_with_statsmodels(delta: float) -> None:
+    a, b = np.array(list(A.values())), np.array(list(B.values()))
+    assert tost(a - b, delta).p == pytest.approx(ttost_paired(a, b, -delta, delta)[0])
+
+
+def test_equivalence_refuses_diverged_seeds() -> None:
+    with pytest.raises(ValueError, match="finite"):
+        tost([0.01, math.inf, 0.02], 0.05)
+
+
+@pytest.mark.parametrize("n", [1, 2, 5, 9])
+def test_the_sign_flip_test_counts_every_pattern(n: int) -> None:
+    d = np.random.default_rng(n).normal(0.4, 1, n)
+    patterns = np.array(np.meshgrid(*[[1, -1]] * n)).reshape(n, -1)
+    brute = np.mean(np.abs(d @ patterns) >= abs(d.sum()) - 1e-12)
+    assert sign_flip_test(d) == brute
+
+
+def test_the_sign_flip_test_agrees_with_scipy() -> None:
+    d = np.random.default_rng(0).normal(0.3, 1, 12)
+    expected = stats.permutation_test((d,), np.mean, permutation_type="samples", n_resamples=np.inf)
+    assert sign_flip_test(d) == pytest.approx(expected.pvalue)
+
+
+def exact_by_halves(d: np.ndarray) -> float:
+    """The sign-flip p of 24 pairs, with the 2²⁴ sums looked up in two tables of 2¹²."""
+    half = np.array([[1 if bit >> i & 1 else -1 for i in range(12)] for bit in range(4096)])
+    first, second = np.sort(half @ d[:12]), half @ d[12:]
+    far = first.size - np.searchsorted(first, abs(d.sum()) - 1e-12 - second)
+    return float(2 * far.sum() / 4096**2)
+
+
+def test_many_pairs_are_sampled_the_same_way_each_time() -> None:
+    d = np.random.default_rng(2).normal(0.3, 1, 24)
+    p = sign_flip_test(d)
+    assert p == sign_flip_test(d)
+    assert p == pytest.approx(exact_by_halves(d), abs=0.002)  # four standard errors of 99,999 draws
+
+
+def test_arms_get_rank_sets() -> None:
+    assert rank_sets({"A": A, "B": B, "C": C, "D": D}) == {"A": (1, 1), "B": (2, 3), "C": (2, 3), "D": (4, 4)}
+
+
+def test_ranks_turn_round_when_higher_is_better() -> None:
+    ranks = rank_sets({"A": A, "B": B, "C": C, "D": D}, lower_is_better=False)
+    assert ranks == {"A": (4, 4), "B": (2, 3), "C": (2, 3), "D": (1, 1)}
+
+
+def test_under_five_seeds_every_rank_is_possible() -> None:
+    few = {name: {s: x[s] for s in range(4)} for name, x in {"A": A, "B": B, "D": D}.items()}
+    assert rank_sets(few) == {"A": (1, 3), "B": (1, 3), "D": (1, 3)}
