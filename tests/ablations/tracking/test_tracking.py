@@ -221,7 +221,7 @@ def test_a_link_names_the_experiment_and_the_run(study, store, result):
     run = MlflowClient(tracking_uri=store).get_run(run_id)
     assert link == f"#/experiments/{run.info.experiment_id}/runs/{run_id}"
     assert run.info.run_name == "baseline/seed=0"
-    assert projection.link("baseline", "unknown") is None
+    assert mine.link("baseline", "unknown") is None
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ def other_code(folder: Path) -> Path:
     """A copy of the project in which one file has another comment."""
     for name in ("bench", "ablations"):
         shutil.copytree(
-            Path(cluster.__file__).parents[1] / name,
+            Path(cluster.__file__).parents[2] / name,
             folder / "code" / name,
             ignore=shutil.ignore_patterns("__pycache__"),
         )
