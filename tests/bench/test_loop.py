@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 from fastai.callback.schedule import combined_cos
+from fastai.learner import AvgSmoothLoss
 from fastai.torch_core import norm_bias_params
 from torch import nn
 
@@ -84,6 +85,31 @@ def test_the_first_twenty_steps_are_the_learners(name: str) -> None:
 )
 def test_they_agree_away_from_the_chapter_too(trial: Trial) -> None:
     assert_agree(trial)
+
+
+@pytest.mark.parametrize("name", ["lm4", "lm6", "lm7", "gru"])
+def test_in_double_precision_they_agree_over_two_whole_epochs(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rounding would part them in single precision: only here would a difference of the arithmetic show."""
+    monkeypatch.setattr(AvgSmoothLoss, "reset", _start_in_double)
+    found = {}
+    for engine in (loop, learner):
+        trial = chapter(name, epochs=2)
+        model, train, valid = prepared(trial)
+        torch.set_default_dtype(torch.float64)
+        torch.manual_seed(5)
+        found[engine] = engine.train(trial, model.double(), train, valid, CPU)
+        torch.set_default_dtype(torch.float32)
+    assert len(found[loop].losses) == 98
+    assert found[loop].losses == pytest.approx(found[learner].losses, abs=1e-5)
+    ours, theirs = (each.valid.summary()["valid_loss"] for each in found.values())
+    assert ours == pytest.approx(theirs, abs=1e-4)
+
+
+def _start_in_double(smooth: AvgSmoothLoss) -> None:
+    """fastai's moving average starts as a float, whatever the losses are."""
+    smooth.count, smooth.val = 0, torch.zeros((), dtype=torch.get_default_dtype())
 
 
 class TwoReaders(LMModel2):
