@@ -1,6 +1,7 @@
 """What no test may depend on: the folder that pytest was started in, and what the caller's shell has set."""
 
 import os
+import signal
 import sys
 from collections.abc import Iterator
 
@@ -15,6 +16,10 @@ GIT = {"GIT_DIR", "GIT_INDEX_FILE", "GIT_WORK_TREE"}  # as a hook of git's sets 
 for name in list(os.environ):  # before a module is imported that reads them
     if name.startswith(("MLFLOW_", "UNROLLED_")) or name in TERMINAL | GIT:
         del os.environ[name]
+
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as behind `make test &`; what a test starts inherits it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)
