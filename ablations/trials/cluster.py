@@ -224,7 +224,19 @@ class _Dispatch:
             function, *words, key=key, workers=[address], resources=resources, pure=False
         )
         self.flights[key] = _Flight(address, future, trial)
-        future.add_done_callback(lambda future: self.news.put((key, _outcome(future))))
+        asyncio.run_coroutine_threadsafe(self.follow(key, future), self.client.loop.asyncio_loop)
+
+    async def follow(self, key: str, future: Future) -> None:
+        """Report what comes of a task. Called in Dask's loop.
+
+        Dask's own callbacks share one thread in a process, and one that asks for a result while its client is
+        closed hangs there, and with it every callback after it.
+        """
+        try:
+            outcome: object = await future
+        except (Exception, asyncio.CancelledError) as error:
+            outcome = error
+        self.news.put((key, outcome))
 
     def greet(self, address: str) -> None:
         """Ask a worker for its code, unless that was done."""
@@ -290,14 +302,6 @@ class _Dispatch:
         else:
             plural = "s" if attempts > 1 else ""
             self.keep(failure(trial, f"{reason} ({attempts} attempt{plural})", attempts=attempts))
-
-
-def _outcome(future: Future) -> object:
-    """A future's value, or its exception as a value."""
-    try:
-        return future.result()
-    except (Exception, asyncio.CancelledError) as error:
-        return error
 
 
 def _answer(outcome: object, trial: Trial) -> Result | dict[str, str]:

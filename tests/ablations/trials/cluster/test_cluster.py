@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -236,3 +237,15 @@ def test_with_tls_those_without_the_certificate_are_refused(
     mine = {"ca-file": certificate, "client.cert": certificate, "client.key": key}
     with dask.config.set({f"distributed.comm.tls.{name}": str(path) for name, path in mine.items()}):
         assert run_trials([trial()], ledger, work=WORK, cluster=processes.address) == Tally(done=1)
+
+
+def test_a_callback_of_dasks_that_hangs_in_this_process_holds_no_trial_up(two: str, ledger: Ledger) -> None:
+    release = threading.Event()
+    with Client(two, set_as_default=False) as other:
+        try:
+            other.submit(int).add_done_callback(lambda _: release.wait())
+            with running([trial(0), trial(1)], ledger, two) as told:
+                pass
+        finally:
+            release.set()
+    assert told.tally == Tally(done=2)
