@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -75,10 +76,10 @@ def answer(stored: Stored) -> list[str]:
             f"One trial on one core takes ×{number(min(gains), 1)} to ×{number(max(gains), 1)} less time "
             "than in the notebook."
         )
-    goals = [(value(one), one["extra_info"]["most"]) for one in benchmarks(stored, "overhead")]
-    if goals:
-        met = sum(measured <= most for measured, most in goals)
-        said.append(f"{met} of {len(goals)} limits on what is not training are kept.")
+    held = [limit for one in benchmarks(stored, "overhead") for limit in _limits(one)]
+    if held:
+        met = sum(limit.kept for limit in held)
+        said.append(f"{met} of {len(held)} limits on what is not training are kept.")
     return said
 
 
@@ -196,11 +197,8 @@ def _study(stored: Stored) -> Shown | None:
 def _overhead(stored: Stored) -> Shown | None:
     rows = []
     for one in benchmarks(stored, "overhead"):
-        info = one["extra_info"]
-        rows.append(_held(info["what"], value(one), info["most"], info["unit"]))
-        if "memory" in info:
-            rows.append(_held("memory of the parent meanwhile", info["memory"], info["memory_most"], "MiB"))
-        for part, cost in info.get("parts", {}).items():
+        rows += [limit.row() for limit in _limits(one)]
+        for part, cost in one["extra_info"].get("parts", {}).items():
             rows.append((f"of it: {part}", number(cost, 2), "", ""))
     if not rows:
         return None
@@ -212,8 +210,29 @@ def _overhead(stored: Stored) -> Shown | None:
     )
 
 
-def _held(what: str, measured: float, most: float, unit: str) -> tuple[str, ...]:
-    return what, f"{number(measured, 2)} {unit}", f"{most:g} {unit}", "✓" if measured <= most else "✕"
+@dataclass(frozen=True)
+class _Limit:
+    """What was measured, and the most that it may be."""
+
+    what: str
+    measured: float
+    most: float
+    unit: str
+
+    @property
+    def kept(self) -> bool:
+        return self.measured <= self.most
+
+    def row(self) -> tuple[str, ...]:
+        measured, most = (f"{number(self.measured, 2)} {self.unit}", f"{self.most:g} {self.unit}")
+        return self.what, measured, most, "✓" if self.kept else "✕"
+
+
+def _limits(one: Mapping[str, Any]) -> Iterator[_Limit]:
+    info = one["extra_info"]
+    yield _Limit(info["what"], value(one), info["most"], info["unit"])
+    if "memory" in info:
+        yield _Limit("memory of the parent meanwhile", info["memory"], info["memory_most"], "MiB")
 
 
 def _peers(stored: Stored) -> list[Mapping[str, Any]]:
