@@ -1,4 +1,4 @@
-"""Evidence → one self-contained page, with its tables as files beside it."""
+"""A study's comparison → one self-contained page, with its tables as files beside it."""
 
 import base64
 import hashlib
@@ -15,21 +15,19 @@ from markupsafe import Markup
 from bench.trial import visible
 from reports import answer, factorial, merity, sections, text, tuning
 from reports.book import SOURCE, Held, hold
-from reports.comparison import Comparison, compare, mean_of
-from reports.evidence import Evidence
+from reports.comparison import Comparison, mean_of
 from reports.figures import panels as figures
 from reports.statistics import verdicts
 from reports.statistics.verdicts import Word
 from reports.tables import write_tables
 
 
-def render(evidence: Evidence, out: Path) -> Path:
+def render(comparison: Comparison, out: Path) -> Path:
     """Write `out`/<study>/index.html, comparison.csv, .md, .tex and trials.csv; return the page's path.
 
-    The same evidence gives the same bytes. Raises BadInput where there is nothing to report.
+    The same evidence gives the same bytes.
     """
-    comparison = compare(evidence)
-    folder = out / folder_name(evidence.study)
+    folder = out / folder_name(comparison.evidence.study)
     folder.mkdir(parents=True, exist_ok=True)
     write_tables(comparison, folder)
     page = folder / "index.html"
@@ -37,12 +35,12 @@ def render(evidence: Evidence, out: Path) -> Path:
     return page
 
 
-def render_index(evidences: Sequence[Evidence], out: Path) -> Path:
+def render_index(comparisons: Sequence[Comparison], out: Path) -> Path:
     """Write `out`/index.html: every study's question and claims, with a link to its page.
 
     And links to the chapter's page and the benchmarks', where they have been written.
     """
-    found = [(c, answer.claims(c)) for c in map(compare, evidences)]
+    found = [(c, answer.claims(c)) for c in comparisons]
     found.sort(key=lambda pair: (-_largest(pair[1]), pair[0].evidence.study))
     studies = [
         {

@@ -17,8 +17,8 @@ for name in list(os.environ):  # before a module is imported that reads them
     if name.startswith(("MLFLOW_", "UNROLLED_")) or name in TERMINAL | GIT:
         del os.environ[name]
 
-
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as behind `make test &`; what a test starts inherits it
+# Behind `make test &` it is ignored, and so would be every Ctrl-C that a test sends.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 

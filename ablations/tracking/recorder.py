@@ -5,7 +5,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 from ablations.tracking.entry import StudyFacts
@@ -38,10 +37,17 @@ class Recorder:
         self._thread = threading.Thread(target=self._work, name="mlflow", daemon=True)
         self._thread.start()
 
-    def record(self, arm: str, result: Result) -> None:
-        """Queue one trial. Returns at once and never raises."""
-        shown = replace(result, passage=(), trace={})  # what MLflow has no place for is most of a result
-        self._put(lambda projection: projection.record(arm, shown), trial=True)
+    def record(self, arm: str, read: Callable[[], Result | None]) -> None:
+        """Queue one trial, which is read when its turn comes: a queue may be thousands long.
+
+        Returns at once and never raises.
+        """
+
+        def job(projection: Projection) -> None:
+            if (result := read()) is not None:
+                projection.record(arm, result)
+
+        self._put(job, trial=True)
 
     def publish(self, folder: Path, answers: tuple[str, ...] = ()) -> None:
         """Queue the report's folder, and the sentences that answer the study's question."""

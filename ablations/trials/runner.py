@@ -65,8 +65,8 @@ def run_trials(
     once all is stopped.
     """
     planned = {trial.id: trial for trial in trials}
-    known = ledger.results(planned)
-    todo = [t for id, t in planned.items() if id not in known or (retry and not known[id].done)]
+    done = {id: result.done for id, result in ledger.each(planned)}
+    todo = [t for id, t in planned.items() if id not in done or (retry and not done[id])]
     brake, speaking, ended = Brake(), threading.Lock(), Counter[str]()
 
     def announced() -> Iterator[Trial]:

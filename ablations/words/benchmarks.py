@@ -29,7 +29,7 @@ def benchmarks(args: Namespace) -> int:
         text = (fetch(args.readme) or b"").decode()
         save(args.readme, readme(text, stored).encode())
     ledger = Ledger(args.results)
-    render_index([reporting.evidence(plan, ledger) for plan in plans.all_stored(ledger)], args.out)
+    render_index([reporting.comparison(plan, ledger) for plan in plans.all_stored(ledger)], args.out)
     projection.timings(str(stored.get("datetime", file.stem)), metrics(stored), [page, file], uri())
     print(f"page: {page}")
     return 0

@@ -30,7 +30,7 @@ def chapter(args: Namespace) -> int:
     for name, seconds in measured(missing, args.results):
         print(f"  {name}: {seconds:.1f} s", flush=True)
     found = {name: stored(name, args.results) for name in MEASURED}
-    studies = [reporting.evidence(plan, ledger) for plan in plans.all_stored(ledger)]
+    studies = [reporting.comparison(plan, ledger) for plan in plans.all_stored(ledger)]
     page = render({name: data for name, data in found.items() if data}, studies, args.out)
     render_index(studies, args.out)  # which now links to the page
     print(f"page: {page}")

@@ -67,7 +67,8 @@ def sync(args: Namespace) -> int:
 
 def _report(plan: Plan, ledger: Ledger, out: Path, links: "Projection") -> tuple[Path, tuple[str, ...]]:
     """The folder of a plan's report, and its answers."""
+    from reports.answer import sentences
     from reports.render import render
 
-    page = render(reporting.evidence(plan, ledger, links), out)
-    return page.parent, reporting.answers(plan, ledger)
+    found = reporting.comparison(plan, ledger, links)
+    return render(found, out).parent, sentences(found)

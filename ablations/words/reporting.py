@@ -17,6 +17,7 @@ from bench.trial import BadInput, Result
 if TYPE_CHECKING:
     from ablations.tracking.projection import Projection
     from ablations.tracking.recorder import Recorder
+    from reports.comparison import Comparison
     from reports.evidence import Arm, Evidence, Tuned
 
     Linked = Recorder | Projection
@@ -26,27 +27,33 @@ def report(args: Namespace) -> int:
     """Render the reports of studies from the ledger, and the index."""
     ledger = Ledger(args.results)
     writable(args.out)
-    print(f"report: {pages(plans.of_studies(args.studies, ledger), ledger, args.out)}")
+    page, _ = pages(plans.of_studies(args.studies, ledger), ledger, args.out)
+    print(f"report: {page}")
     return 0
 
 
-def pages(chosen: Sequence[Plan], ledger: Ledger, out: Path, recorder: "Linked | None" = None) -> Path:
-    """Render these plans' pages and the index over every study; returns the last page."""
+def pages(
+    chosen: Sequence[Plan], ledger: Ledger, out: Path, recorder: "Linked | None" = None
+) -> tuple[Path, tuple[str, ...]]:
+    """Render these plans' pages and the index over every study.
+
+    Returns the last page, and what it claims, a sentence a contrast.
+    """
+    from reports.answer import sentences
     from reports.render import render, render_index
 
-    found = {plan.study: evidence(plan, ledger, recorder) for plan in chosen}
-    pages = [render(one, out) for one in found.values()]
+    found = {plan.study: comparison(plan, ledger, recorder) for plan in chosen}
+    written = [(render(one, out), sentences(one)) for one in found.values()]
     stored = plans.all_stored(ledger)
-    render_index([found.get(plan.study) or evidence(plan, ledger) for plan in stored], out)
-    return pages[-1]
+    render_index([found.get(plan.study) or comparison(plan, ledger) for plan in stored], out)
+    return written[-1]
 
 
-def answers(plan: Plan, ledger: Ledger) -> tuple[str, ...]:
-    """What the report of a plan claims, a sentence a contrast."""
-    from reports.answer import sentences
+def comparison(plan: Plan, ledger: Ledger, links: "Linked | None" = None) -> "Comparison":
+    """A plan's arms side by side, from the ledger's results."""
     from reports.comparison import compare
 
-    return sentences(compare(evidence(plan, ledger)))
+    return compare(evidence(plan, ledger, links))
 
 
 def evidence(plan: Plan, ledger: Ledger, recorder: "Linked | None" = None) -> "Evidence":

@@ -2,8 +2,10 @@
 
 import sys
 from argparse import Namespace
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -52,25 +54,24 @@ def _run_one(chosen: Study, args: Namespace) -> tuple[int, bool]:
         plan, trials = plans.decide(chosen, _command())
         recorder = Recorder(facts(plan), uri())
         try:
-            _rehearse(_missing(trials, ledger.results(t.id for t in trials), args), plan, args)
+            _rehearse(_missing(trials, _done(trials, ledger), args), plan, args)
             plan = plans.store(plan, ledger)
             plan, tally = _train(plan, trials, ledger, recorder, args)
         except BaseException:
             recorder.close("FAILED", patience=5)
             raise
         level = recorder.wait(30)
-        page = reporting.pages([plan], ledger, args.out, recorder)
-        recorder.publish(page.parent, reporting.answers(plan, ledger))
+        page, answers = reporting.pages([plan], ledger, args.out, recorder)
+        recorder.publish(page.parent, answers)
         if behind := recorder.close(
             "KILLED" if tally.interrupted else "FINISHED", patience=30 if level else 1
         ):
             print(behind, file=sys.stderr)
-    results = [result for _, _, result in plan.cells(ledger)]
-    faults = sum(not r.done and not r.diverged for r in results)
-    diverged = sum(r.diverged for r in results)
+    kinds = Counter(_kind(result) for _, _, result in plan.cells(ledger))
+    faults, diverged = kinds["failed"], kinds["diverged"]
     print(
         f"{visible(plan.study)}: {tally.done} trained, "
-        f"{len(results) - tally.done - tally.failed} already there, "
+        f"{kinds.total() - tally.done - tally.failed} already there, "
         f"{faults} failed, {diverged} diverged, {tally.left} left"
     )
     print(f"report: {page}")
@@ -99,15 +100,17 @@ def _train_missing(
 
     names = {id: f"{arm.name}/seed={seed}" for id, (arm, seed) in plan.places.items()}
     arms = {id: arm.name for id, (arm, _) in plan.places.items()}
-    have = ledger.results(trial.id for trial in trials)
-    for id, result in have.items():
-        recorder.record(arms[id], result)
+    have = {}  # whether each is done: thousands of results are more than a parent should hold
+    for id, result in ledger.each(trial.id for trial in trials):
+        recorder.record(arms[id], partial(ledger.read, id))
+        have[id] = result.done
     missing = _missing(trials, have, args)
     seconds = {t.id: planning.expected_seconds(t) for t in missing}
     with progress(plan.study, seconds, names, _places(args)) as show:
 
         def finished(result: Result) -> None:
-            recorder.record(arms[result.trial.id], result)
+            id = result.trial.id
+            recorder.record(arms[id], partial(ledger.read, id))
             show(result)
 
         return run_trials(
@@ -121,9 +124,18 @@ def _train_missing(
         )
 
 
-def _missing(trials: Sequence[Trial], have: Mapping[str, Result], args: Namespace) -> list[Trial]:
+def _done(trials: Sequence[Trial], ledger: Ledger) -> dict[str, bool]:
+    """Of the trials that the ledger has a result for, whether each is done."""
+    return {id: result.done for id, result in ledger.each(trial.id for trial in trials)}
+
+
+def _missing(trials: Sequence[Trial], done: Mapping[str, bool], args: Namespace) -> list[Trial]:
     """The trials that are still to be run: with --retry also those that failed."""
-    return [t for t in trials if t.id not in have or (args.retry and not have[t.id].done)]
+    return [t for t in trials if t.id not in done or (args.retry and not done[t.id])]
+
+
+def _kind(result: Result) -> str:
+    return "diverged" if result.diverged else "done" if result.done else "failed"
 
 
 def _rehearse(trials: Sequence[Trial], plan: Plan, args: Namespace) -> None:

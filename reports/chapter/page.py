@@ -15,8 +15,7 @@ from reports.answer import Claim
 from reports.chapter.measurements import Shown
 from reports.chapter.questionnaire import QUESTIONNAIRE
 from reports.chapter.questions import QUESTIONS, Question
-from reports.comparison import Comparison, compare
-from reports.evidence import Evidence
+from reports.comparison import Comparison
 from reports.figures import chapter as chapter_figures
 from reports.figures import forest
 from reports.golden import FACTS
@@ -49,13 +48,13 @@ class Answered:
         return bool(self.shown or not q.show) and bool(self.comparison or not q.study)
 
 
-def render(measured: Mapping[str, Data], studies: Sequence[Evidence], out: Path) -> Path:
+def render(measured: Mapping[str, Data], studies: Sequence[Comparison], out: Path) -> Path:
     """Write `out`/chapter.html and return its path.
 
     `measured` has measurements by name, as `bench.analyses.measure` gives them and JSON gives them back; what
     is missing is said to be missing. The same measurements and studies give the same bytes.
     """
-    compared = {c.evidence.study: c for c in map(compare, studies)}
+    compared = {c.evidence.study: c for c in studies}
     answers = [_answered(q, measured, compared) for q in QUESTIONS]
     waiting = [a.question.study for a in answers if a.question.study and not a.comparison]
     context = {

@@ -169,11 +169,11 @@ def test_the_page_has_the_proof_of_each_change_and_what_is_missing_stands_out(
     small: Callable[..., Trial], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     base, changed = (run_trial(small(alpha=alpha)) for alpha in (0.0, 2.0))
-    good = render(held("alpha", base, changed).evidence, tmp_path).read_text()
+    good = render(compare(held("alpha", base, changed).evidence), tmp_path).read_text()
     seen = changed.witnesses["alpha"]["seen"]
     assert f"✓ alpha: {seen:.4g}" in good and "no proof" not in good
     ignored(monkeypatch, "alpha", 0.0)
-    bad = render(held("alpha", base, run_trial(small(alpha=2.0))).evidence, tmp_path).read_text()
+    bad = render(compare(held("alpha", base, run_trial(small(alpha=2.0))).evidence), tmp_path).read_text()
     assert "changed: no proof that alpha took effect" in bad
     assert "changed: dead toggle: the weights equal the baseline" in bad
     assert "✕ alpha: 0, not 2" in bad

@@ -16,6 +16,7 @@ from reports.chapter import measurements, mechanics
 from reports.chapter.page import render
 from reports.chapter.questionnaire import QUESTIONNAIRE
 from reports.chapter.questions import QUESTIONS
+from reports.comparison import compare
 from reports.evidence import Evidence
 from reports.figures.chapter import power, spread
 from reports.statistics.verdicts import Word
@@ -96,7 +97,7 @@ def test_a_measurement_that_was_not_made_is_said_to_be_missing(measured, tmp_pat
 
 
 def test_a_study_that_was_run_speaks_through_its_verdicts(measured, evidence, tmp_path) -> None:
-    page = read(render(measured, [evidence], tmp_path))
+    page = read(render(measured, [compare(evidence)], tmp_path))
     section = page.split("What do dropout, AR, TAR")[-1].split("Question 19")[0]
     assert "IMPROVES" in section and "LMModel7" in section
     assert "better on 10 of 10 seeds" in section
@@ -107,7 +108,8 @@ def test_a_study_that_was_run_speaks_through_its_verdicts(measured, evidence, tm
 
 def test_a_study_without_a_result_counts_as_not_run(measured, make_arm, make_study, tmp_path) -> None:
     planned = make_study((replace(make_arm("LMModel7", 0.0), results={}),))
-    assert "has not been run: unrolled run regularization" in read(render(measured, [planned], tmp_path))
+    page = render(measured, [compare(planned)], tmp_path)
+    assert "has not been run: unrolled run regularization" in read(page)
 
 
 def test_a_study_of_levels_is_drawn_along_its_factor(measured, make_arm, make_study, tmp_path) -> None:
@@ -116,7 +118,7 @@ def test_a_study_of_levels_is_drawn_along_its_factor(measured, make_arm, make_st
         for kind in ("tanh", "relu")
         for n in (1, 2)
     ]
-    render(measured, [make_study(tuple(arms), study="depth")], tmp_path)
+    render(measured, [compare(make_study(tuple(arms), study="depth"))], tmp_path)
     page = (tmp_path / "chapter.html").read_text(encoding="utf-8")
     drawing = page.split('id="q-depth-study-wide-desc"')[1].split("</svg>")[0]
     assert all(f">{name}</text>" in drawing for name in ("tanh", "relu", "layers", "1", "2"))
@@ -194,12 +196,12 @@ def test_training_in_half_the_precision_is_another_training_of_the_same_seeds(fo
 
 
 def test_the_same_evidence_gives_the_same_bytes(measured, evidence, tmp_path) -> None:
-    first = render(measured, [evidence], tmp_path / "a").read_bytes()
-    assert first == render(measured, [evidence], tmp_path / "b").read_bytes()
+    first = render(measured, [compare(evidence)], tmp_path / "a").read_bytes()
+    assert first == render(measured, [compare(evidence)], tmp_path / "b").read_bytes()
 
 
 def test_the_page_asks_for_nothing_and_its_ids_are_its_own(measured, evidence, tmp_path) -> None:
-    page = render(measured, [evidence], tmp_path).read_text(encoding="utf-8")
+    page = render(measured, [compare(evidence)], tmp_path).read_text(encoding="utf-8")
     assert "default-src &#39;none&#39;" in page
     assert not re.search(r"""(?:src|href)=["'](?!#|([a-z-]+/)?index\.html["'])""", page)
     ids = re.findall(r'\sid="([^"]+)"', page)
@@ -210,7 +212,7 @@ def test_the_page_asks_for_nothing_and_its_ids_are_its_own(measured, evidence, t
 
 def test_hostile_names_stay_text(measured, hostile_evidence, tmp_path) -> None:
     evidence: Evidence = replace(hostile_evidence, study="regularization")
-    page = render(measured, [evidence], tmp_path).read_text(encoding="utf-8")
+    page = render(measured, [compare(evidence)], tmp_path).read_text(encoding="utf-8")
     assert "<script>alert" not in page and "{{ 7*7 }}" not in page.replace("{{ 7*7 }}</", "")
     assert page.count("<script>") == 1
 

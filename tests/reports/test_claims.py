@@ -6,6 +6,7 @@ from html.parser import HTMLParser
 
 import pytest
 
+from reports.comparison import compare
 from reports.render import render, render_index
 
 CLAIMING = re.compile(
@@ -63,8 +64,8 @@ def unmarked_claims(html):
 @pytest.fixture(scope="module")
 def pages(evidence, switched_evidence, tmp_path_factory):
     out = tmp_path_factory.mktemp("out")
-    found = {e.study: render(e, out) for e in (evidence, switched_evidence)}
-    found["index"] = render_index([evidence, switched_evidence], out)
+    found = {e.study: render(compare(e), out) for e in (evidence, switched_evidence)}
+    found["index"] = render_index([compare(evidence), compare(switched_evidence)], out)
     return {name: page.read_text(encoding="utf-8") for name, page in found.items()}
 
 
@@ -77,7 +78,7 @@ def test_no_claiming_word_stands_outside_a_sentence_of_a_verdict(pages, name):
     "claim", ["AR helps.", "TAR has no effect.", "Tying is significantly better.", "It outperforms LMModel6."]
 )
 def test_a_claim_that_someone_writes_by_hand_is_found(evidence, tmp_path, claim):
-    page = render_index([replace(evidence, question=claim)], tmp_path).read_text(encoding="utf-8")
+    page = render_index([compare(replace(evidence, question=claim))], tmp_path).read_text(encoding="utf-8")
     assert len(unmarked_claims(page)) >= 1
 
 

@@ -77,7 +77,7 @@ def test_a_diverged_seed_leaves_the_effects_given_convergence_and_undecided(
     effect = factorial(compare(make_study(arms))).effects[0]
     assert (effect.left_out, effect.diverged, len(effect.seeds)) == ((3,), (3,), 9)
     assert effect.p_adjusted < 0.001 and effect.verdict.word is Word.INCONCLUSIVE
-    html = render(make_study(arms), tmp_path).read_text(encoding="utf-8")
+    html = render(compare(make_study(arms)), tmp_path).read_text(encoding="utf-8")
     assert "Seeds left out: 3" in html and "decides nothing" in html
 
 
@@ -125,25 +125,25 @@ def test_where_the_views_differ_a_sentence_from_their_verdicts_says_so(asked, sw
         "IMPROVES alone and on average."
     )
     assert asked["dropout"].sentence == said
-    html = render(switched_evidence, tmp_path).read_text(encoding="utf-8")
+    html = render(compare(switched_evidence), tmp_path).read_text(encoding="utf-8")
     assert said in html and asked["AR"].sentence not in html
     assert asked["AR"].sentence == "AR: IMPROVES beside all the others and alone and on average."
 
 
 def test_a_view_that_no_part_has_is_no_column(evidence, tmp_path):
-    html = render(evidence, tmp_path).read_text(encoding="utf-8")
+    html = render(compare(evidence), tmp_path).read_text(encoding="utf-8")
     assert "Alone</th>" in html and "On average</th>" in html and "Beside all the others</th>" not in html
 
 
 def test_the_index_shows_what_each_part_brings_with_a_link_to_the_interactions(switched_evidence, tmp_path):
-    html = render_index([switched_evidence], tmp_path).read_text(encoding="utf-8")
+    html = render_index([compare(switched_evidence)], tmp_path).read_text(encoding="utf-8")
     assert html.count("What each part brings") == 1 and 'href="switched/index.html#interactions"' in html
 
 
 def test_a_study_that_asks_in_one_way_alone_has_no_such_table(make_arm, make_study, tmp_path):
     one = make_study((make_arm("base", 0.0), make_arm("b", 0.1, settings={"clip": 1.0})))
     assert parts(compare(one), None) == ()
-    assert "What each part brings" not in render(one, tmp_path).read_text(encoding="utf-8")
+    assert "What each part brings" not in render(compare(one), tmp_path).read_text(encoding="utf-8")
 
 
 def test_a_setting_with_several_levels_is_no_switch(make_arm, make_study):

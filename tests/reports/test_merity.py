@@ -82,7 +82,7 @@ def test_ours_stand_in_the_papers_order_each_against_our_full_model(evidence: Ev
 def test_the_page_says_that_corpus_and_size_are_others_and_names_no_folder(
     evidence: Evidence, tmp_path: Path
 ) -> None:
-    page = render(evidence, tmp_path).read_text(encoding="utf-8")
+    page = render(compare(evidence), tmp_path).read_text(encoding="utf-8")
     section = page.partition('<h2 id="merity">')[2].partition("</section>")[0]
     assert "Another corpus, another size" in section and "3 seeds" in section
     assert "sermons.txt" in section and "someone" not in section
@@ -115,7 +115,7 @@ def test_rows_that_are_missing_diverged_or_dead_are_not_made_up(evidence: Eviden
     assert lines["no AR/TAR"].summary.mean is None and lines["no AR/TAR"].summary.diverged == 3
     assert lines["no weight decay"].contrast is None and "dead toggle" in lines["no weight decay"].row.note
     assert lines["full sized embedding"].contrast is None
-    page = render(replace(evidence, arms=kept), tmp_path).read_text(encoding="utf-8")
+    page = render(compare(replace(evidence, arms=kept)), tmp_path).read_text(encoding="utf-8")
     assert "3 diverged" in page.partition('id="merity"')[2]
 
 
@@ -123,4 +123,4 @@ def test_other_studies_have_no_such_table(evidence: Evidence, tmp_path: Path) ->
     plain = replace(evidence, arms=tuple(replace(arm, model="lm7") for arm in evidence.arms))
     assert merity.paper_table(compare(plain)) is None
     assert merity.paper_table(compare(replace(evidence, arms=evidence.arms[:1]))) is None
-    assert 'id="merity"' not in render(plain, tmp_path).read_text(encoding="utf-8")
+    assert 'id="merity"' not in render(compare(plain), tmp_path).read_text(encoding="utf-8")

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from reports.chapter.page import render as render_chapter
+from reports.comparison import compare
 from reports.render import render, render_index
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
@@ -81,10 +82,10 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 def pages(evidence, switched_evidence, hostile_evidence, tmp_path_factory) -> dict[str, Path]:
     out = tmp_path_factory.mktemp("out")
     return {
-        "report": render(evidence, out),
-        "switched": render(switched_evidence, out),
-        "hostile": render(hostile_evidence, out),
-        "index": render_index([evidence, hostile_evidence], out),
+        "report": render(compare(evidence), out),
+        "switched": render(compare(switched_evidence), out),
+        "hostile": render(compare(hostile_evidence), out),
+        "index": render_index([compare(evidence), compare(hostile_evidence)], out),
         "chapter": render_chapter({}, [evidence], out),
     }
 

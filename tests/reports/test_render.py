@@ -43,7 +43,7 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def html(evidence, tmp_path_factory):
-    return render(evidence, tmp_path_factory.mktemp("out")).read_text(encoding="utf-8")
+    return render(compare(evidence), tmp_path_factory.mktemp("out")).read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
@@ -52,14 +52,14 @@ def page(html):
 
 
 def test_the_page_and_its_tables_lie_side_by_side(evidence, tmp_path):
-    page = render(evidence, tmp_path)
+    page = render(compare(evidence), tmp_path)
     assert page == tmp_path / "regularization" / "index.html"
     names = {"index.html", "comparison.csv", "comparison.md", "comparison.tex", "trials.csv"}
     assert {path.name for path in page.parent.iterdir()} == names
 
 
 def test_rendering_twice_gives_the_same_bytes(evidence, html, tmp_path):
-    assert render(evidence, tmp_path).read_text(encoding="utf-8") == html
+    assert render(compare(evidence), tmp_path).read_text(encoding="utf-8") == html
 
 
 def test_another_process_gives_the_same_bytes(make_arm, make_study, tmp_path):
@@ -67,13 +67,15 @@ def test_another_process_gives_the_same_bytes(make_arm, make_study, tmp_path):
     code = (
         "import importlib.util as u, pathlib, sys; s = u.spec_from_file_location('c', sys.argv[1]);"
         "c = u.module_from_spec(s); s.loader.exec_module(c); from reports.render import render;"
+        "from reports.comparison import compare;"
         "arms = (c.arm('a', 0.0), c.arm('b', 0.1, settings={'clip': 1.0}));"
-        "render(c.study(arms), pathlib.Path(sys.argv[2]))"
+        "render(compare(c.study(arms)), pathlib.Path(sys.argv[2]))"
     )
     conftest = __file__.replace("test_render.py", "conftest.py")
     subprocess.run([sys.executable, "-c", code, conftest, str(tmp_path / "there")], check=True)
     here = render(
-        make_study((make_arm("a", 0.0), make_arm("b", 0.1, settings={"clip": 1.0}))), tmp_path / "here"
+        compare(make_study((make_arm("a", 0.0), make_arm("b", 0.1, settings={"clip": 1.0})))),
+        tmp_path / "here",
     )
     assert (tmp_path / "there" / "regularization" / "index.html").read_bytes() == here.read_bytes()
 
@@ -123,7 +125,9 @@ def test_each_section_with_data_is_there(page, heading):
 
 
 def test_a_section_without_data_is_left_out(make_arm, make_study, tmp_path):
-    text = render(make_study((make_arm("base", 0.0, seeds=2),)), tmp_path).read_text(encoding="utf-8")
+    text = render(compare(make_study((make_arm("base", 0.0, seeds=2),))), tmp_path).read_text(
+        encoding="utf-8"
+    )
     for heading in (
         "Effects",
         "Seed by seed",
@@ -139,7 +143,7 @@ def test_a_section_without_data_is_left_out(make_arm, make_study, tmp_path):
 def test_a_study_of_failures_alone_is_still_a_page(make_arm, make_broken, make_study, tmp_path):
     arms = [make_arm(name, 0.0, seeds=3, settings={"clip": clip}) for name, clip in (("a", 0.0), ("b", 1.0))]
     gone = make_study(tuple(make_broken(a, diverged=(0, 1, 2)) for a in arms), seeds=(0, 1, 2))
-    text = render(gone, tmp_path).read_text(encoding="utf-8")
+    text = render(compare(gone), tmp_path).read_text(encoding="utf-8")
     assert "0 of 6 trials finished, 6 diverged" in text
 
 
@@ -235,7 +239,7 @@ def test_an_arm_whose_operations_nobody_counted_has_a_dash_among_the_costs(evide
     arms = (*evidence.arms[:1], replace(own, results=bare))
     line = sections.costs(compare(replace(evidence, arms=arms)))[1]
     assert "train_flops" not in line.values
-    html = render(replace(evidence, arms=arms), tmp_path).read_text(encoding="utf-8")
+    html = render(compare(replace(evidence, arms=arms)), tmp_path).read_text(encoding="utf-8")
     assert '<td class="num" data-value="">–</td>' in html
 
 
@@ -248,7 +252,7 @@ def test_a_miss_counts_as_the_whole_budget(evidence):
 
 
 def test_hostile_names_are_shown_and_do_nothing(hostile_evidence, tmp_path):
-    text = render(hostile_evidence, tmp_path).read_text(encoding="utf-8")
+    text = render(compare(hostile_evidence), tmp_path).read_text(encoding="utf-8")
     page = Page(text)
     assert sum(tag == "script" for tag, _ in page.tags) == 1
     assert not [1 for tag, _ in page.tags if tag == "img"]
@@ -276,20 +280,20 @@ def test_a_plain_study_name_is_its_folder():
 def test_only_web_addresses_become_links(evidence, tmp_path):
     links = {0: "http://127.0.0.1:5000/#/experiments/1/runs/a", 1: "javascript:alert(1)"}
     arms = (replace(evidence.arms[0], links=links), *evidence.arms[1:])
-    text = render(replace(evidence, arms=arms), tmp_path).read_text(encoding="utf-8")
+    text = render(compare(replace(evidence, arms=arms)), tmp_path).read_text(encoding="utf-8")
     assert 'href="http://127.0.0.1:5000/#/experiments/1/runs/a"' in text
     assert "javascript:" not in text
 
 
 def test_a_plan_younger_than_its_first_trial_is_said_aloud(evidence, tmp_path, page):
     assert "✓ declared before it" in page
-    late = render(replace(evidence, planned=1_880_000_000.0), tmp_path).read_text(encoding="utf-8")
+    late = render(compare(replace(evidence, planned=1_880_000_000.0)), tmp_path).read_text(encoding="utf-8")
     assert "the plan is younger than the first trial" in late
 
 
 def test_five_hundred_trials_stay_under_three_megabytes_and_twenty_seconds(big_evidence, tmp_path):
     began = time.process_time()  # what others do on this machine does not count
-    page = render(big_evidence, tmp_path)
+    page = render(compare(big_evidence), tmp_path)
     assert time.process_time() - began < 20
     assert page.stat().st_size < 3_000_000
 
@@ -298,10 +302,12 @@ def test_the_index_ranks_studies_and_links_to_their_pages(
     evidence, hostile_evidence, make_arm, make_study, tmp_path
 ):
     small = make_study((make_arm("base", 0.0), make_arm("b", 0.1, settings={"clip": 1.0})), study="small")
-    text = render_index([small, evidence, hostile_evidence], tmp_path).read_text(encoding="utf-8")
+    text = render_index([compare(small), compare(evidence), compare(hostile_evidence)], tmp_path).read_text(
+        encoding="utf-8"
+    )
     assert 'href="chapter.html"' not in text
     (tmp_path / "chapter.html").touch()
-    assert 'href="chapter.html"' in render_index([evidence], tmp_path).read_text(encoding="utf-8")
+    assert 'href="chapter.html"' in render_index([compare(evidence)], tmp_path).read_text(encoding="utf-8")
     links = [a["href"] for tag, a in Page(text).tags if tag == "a" and a["href"].endswith("index.html")]
     first = list(dict.fromkeys(links))
     # the largest sure effects: about .61, .49 and .10 nats
@@ -316,7 +322,7 @@ def test_the_index_says_what_failed_and_what_the_instrument_shows_of_itself(
     evidence, make_arm, make_study, tmp_path
 ):
     aa = make_study((make_arm("base", 0.0), make_arm("A/A", 0.0, spread=0.01)), study="small")
-    page = Page(render_index([evidence, aa], tmp_path).read_text(encoding="utf-8"))
+    page = Page(render_index([compare(evidence), compare(aa)], tmp_path).read_text(encoding="utf-8"))
     assert "108 of 110 trials finished, 1 diverged, 1 failed" in page
     assert "the baseline against itself under other seeds: ≡ EQUIVALENT, no effect, as it must be" in page
 
@@ -334,5 +340,5 @@ def test_tables_are_light_to_import():
 def test_an_effect_of_the_baseline_against_itself_is_a_warning(make_arm, make_study, tmp_path):
     same = make_study((make_arm("base", 0.0), make_arm("A/A: the baseline again", 0.0, spread=0.01)))
     shifted = make_study((make_arm("base", 0.0), make_arm("A/A: the baseline again", 0.3)))
-    assert "≡ EQUIVALENT, no effect, as it must be" in render(same, tmp_path).read_text()
-    assert "distrust this study" in render(shifted, tmp_path).read_text()
+    assert "≡ EQUIVALENT, no effect, as it must be" in render(compare(same), tmp_path).read_text()
+    assert "distrust this study" in render(compare(shifted), tmp_path).read_text()

@@ -58,7 +58,7 @@ def tuned(make_arm, make_study, searched):
 
 @pytest.fixture(scope="module")
 def text(tuned, tmp_path_factory):
-    html = render(tuned, tmp_path_factory.mktemp("out")).read_text(encoding="utf-8")
+    html = render(compare(tuned), tmp_path_factory.mktemp("out")).read_text(encoding="utf-8")
     return " ".join(re.sub(r"<svg.*?</svg>|<style.*?</style>|<[^>]+>", " ", html, flags=re.S).split())
 
 
@@ -88,7 +88,7 @@ def test_a_flip_is_flagged_in_words_and_with_a_symbol_in_section_and_answer(tune
 
 
 def test_the_index_flags_a_flip_beside_the_answer(tuned, tmp_path):
-    html = render_index([tuned], tmp_path).read_text(encoding="utf-8")
+    html = render_index([compare(tuned)], tmp_path).read_text(encoding="utf-8")
     text = " ".join(re.sub(r"<style.*?</style>|<[^>]+>", " ", html, flags=re.S).split())
     assert "⇄ FLIP clipped: The verdict flips: WORSENS at the shared learning rate" in text
     assert text.count("⇄ FLIP") == 1
@@ -113,13 +113,13 @@ def test_the_limits_say_how_fine_the_search_was(tuned):
 
 
 def test_without_tuning_there_is_no_section(tuned, tmp_path):
-    html = render(replace(tuned, tuned=()), tmp_path).read_text(encoding="utf-8")
+    html = render(compare(replace(tuned, tuned=())), tmp_path).read_text(encoding="utf-8")
     assert "own best" not in html and "FLIP" not in html
 
 
 def test_another_setting_is_called_by_its_name(tuned, tmp_path):
     other = tuple(replace(search, setting="weight_p") for search in tuned.tuned)
-    html = render(replace(tuned, tuned=other), tmp_path).read_text(encoding="utf-8")
+    html = render(compare(replace(tuned, tuned=other)), tmp_path).read_text(encoding="utf-8")
     assert "At its own best weight p" in html and "at the shared weight p" in html
 
 
@@ -145,7 +145,7 @@ def test_a_failed_trial_of_a_search_counts_as_the_worst_and_is_counted_on_the_pa
     assert math.isinf(x.means[0.001]) and math.isinf(x.means[0.01]) and x.means[0.003] < 2
     # 4 of 9 are lost: from 5 draws on, one of them has converged
     assert [math.isinf(y) for y in x.curve] == [True] * 4 + [False] * 5
-    html = render(changed, tmp_path).read_text(encoding="utf-8")
+    html = render(compare(changed), tmp_path).read_text(encoding="utf-8")
     assert "✕ 3 of 3 failed" in html and "✕ 1 of 3 failed" in html
     assert "0.0001" not in html
 
@@ -167,7 +167,7 @@ def test_an_arm_without_a_winner_says_why(tuned, tmp_path):
     found = own_best(compare(replace(tuned, tuned=(none, clipped, calm))))
     assert [x.judged for x in found] == [None] * 3
     assert found[1].note == "the baseline has no best level"
-    html = render(replace(tuned, tuned=(base, half, hopeless)), tmp_path).read_text(encoding="utf-8")
+    html = render(compare(replace(tuned, tuned=(base, half, hopeless))), tmp_path).read_text(encoding="utf-8")
     assert "6 of 9 trials of the search have ended" in html and "0 of 3 so far" in html
 
 
@@ -175,7 +175,7 @@ def test_a_study_whose_searches_have_not_begun_has_a_page(tuned, tmp_path):
     waiting = tuple(
         replace(x, levels={level: {} for level in LEVELS}, best=None, own=None) for x in tuned.tuned
     )
-    html = render(replace(tuned, tuned=waiting), tmp_path).read_text(encoding="utf-8")
+    html = render(compare(replace(tuned, tuned=waiting)), tmp_path).read_text(encoding="utf-8")
     assert "0 of 9 trials of the search have ended" in html
 
 
@@ -189,5 +189,7 @@ def test_the_figure_has_a_panel_for_each_tuned_arm(tuned):
 def test_hostile_names_do_nothing_in_the_tuned_section(hostile_evidence, tuned, tmp_path):
     arms = hostile_evidence.arms[:2]
     search = tuple(replace(x, arm=arm.name) for x, arm in zip(tuned.tuned, arms, strict=False))
-    html = render(replace(hostile_evidence, arms=arms, tuned=search), tmp_path).read_text(encoding="utf-8")
+    html = render(compare(replace(hostile_evidence, arms=arms, tuned=search)), tmp_path).read_text(
+        encoding="utf-8"
+    )
     assert html.count("<script") == 1

@@ -2,6 +2,7 @@
 
 from argparse import Namespace
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -211,7 +212,9 @@ class Recorded:
         self.seen: list[tuple[str, str]] = []
         type(self).last = self
 
-    def record(self, arm: str, result: Result) -> None:
+    def record(self, arm: str, read: Callable[[], Result | None]) -> None:
+        result = read()
+        assert result is not None, "what MLflow is told is in the ledger already"
         self.seen.append((arm, result.trial.id))
         if len(self.seen) == self.stop_after:
             raise KeyboardInterrupt

@@ -115,7 +115,8 @@ def page(ui_of, browser, template, result, tmp_path_factory):
     facts = projection.StudyFacts(
         name=told["study"], question=told["question"], plan="f00d", arms=tuple(ARMS), factors=("dropout",)
     )
-    made = render(evidence, folder / "out").parent, sentences(compare(evidence))
+    comparison = compare(evidence)
+    made = render(comparison, folder / "out").parent, sentences(comparison)
     by_arm = {arm: list(of_arm.values()) for arm, of_arm in results.items()}
     projection.sync(facts, by_arm, f"sqlite:///{database}", lambda links: made)
     shots = Path(os.environ.get("UNROLLED_SCREENSHOTS") or folder / "shots")

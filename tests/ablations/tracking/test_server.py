@@ -113,14 +113,14 @@ def served(find_port):
 
 
 DRIVE = textwrap.dedent("""
-    import json, sys
+    import functools, json, sys
     from ablations.tracking.entry import StudyFacts
     from ablations.tracking.recorder import Recorder
     from bench.trial import Result
     where, study = sys.argv[1:]
     recorder = Recorder(StudyFacts(name=study, question="q", plan="p"), where, pause=0.1)
     for line in sys.stdin:
-        recorder.record("baseline", Result.from_dict(json.loads(line)))
+        recorder.record("baseline", functools.partial(Result.from_dict, json.loads(line)))
     print(recorder.close(patience=240))
 """)
 

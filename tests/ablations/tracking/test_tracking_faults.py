@@ -13,6 +13,7 @@ import textwrap
 import threading
 import time
 from dataclasses import asdict
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -76,7 +77,7 @@ def test_a_locked_database_does_not_stop_training_and_is_written_once(
     writing = recorder(store)
     begun = time.monotonic()
     for seed in range(4):
-        writing.record("baseline", result(seed=seed))
+        writing.record("baseline", partial(result, seed=seed))
     assert time.monotonic() - begun < 10  # MLflow would wait four times as long for the lock
     assert not writing.wait(1.0)
     lock()
@@ -91,7 +92,7 @@ def test_a_database_locked_for_longer_than_mlflow_waits_is_tried_again(
 ):
     writing = recorder(store)
     for seed in range(4):
-        writing.record("baseline", result(seed=seed))
+        writing.record("baseline", partial(result, seed=seed))
     until(lambda: writing.problem)
     assert "database is locked" in writing.problem
     lock()
@@ -105,8 +106,8 @@ def test_the_end_waits_no_longer_than_told_and_says_how_to_catch_up(
     lock, study, store, recorder, result, snapshot
 ):
     writing = recorder(store)
-    writing.record("baseline", result(seed=0))
-    writing.record("baseline", result(seed=1))
+    writing.record("baseline", partial(result, seed=0))
+    writing.record("baseline", partial(result, seed=1))
     begun = time.monotonic()
     line = writing.close(patience=0.5)
     assert time.monotonic() - begun < 10  # and not for ever, as the lock is held until further down
@@ -130,7 +131,7 @@ def test_one_trial_that_mlflow_refuses_does_not_hold_up_the_others(
     monkeypatch.setattr(projection.Projection, "_write", refuse)
     writing = recorder(store)
     for seed in (1, 0, 2):
-        writing.record("baseline", result(seed=seed))
+        writing.record("baseline", partial(result, seed=seed))
     until(lambda: len(writing._trials) == 1)
     assert writing.close(patience=5) == "MLflow is behind by 1 trial (refused): run `unrolled sync`"
     assert names(snapshot(store)) == ["baseline/seed=0", "baseline/seed=2"]
@@ -142,7 +143,7 @@ def test_a_recorder_opens_and_finishes_the_study_run(store, recorder, result, sn
     writing = recorder(store)
     until(lambda: writing._begun)
     assert [run[1] for run in snapshot(store, role="study")] == ["RUNNING"]
-    writing.record("baseline", result())
+    writing.record("baseline", result)
     assert writing.wait(120)
     assert writing.link("baseline", result().trial.id).startswith("#/experiments/")
     writing.publish(tmp_path / "out")
@@ -294,7 +295,7 @@ def test_a_server_that_answers_500_or_late_gets_every_trial_once(
     proxy.faults += [fault, "pass", "pass", *dice.sample([fault] * 4 + ["pass"] * 16, 20)]
     writing = recorder(proxy.address)
     for seed in range(4):
-        writing.record("baseline", result(seed=seed))
+        writing.record("baseline", partial(result, seed=seed))
     assert writing.close(patience=200) == ""
     assert proxy.injected == 5
     assert [run[:2] for run in snapshot(store)] == [(name, "FINISHED") for name in NAMES]
@@ -307,13 +308,13 @@ def test_a_server_that_is_killed_in_the_middle_and_restarted_gets_every_trial_on
     server, store, recorder, result, snapshot
 ):
     writing = recorder(server.address)
-    writing.record("baseline", result(seed=0))
+    writing.record("baseline", partial(result, seed=0))
     until(lambda: writing.problem)  # it is not there yet
     first = server()
     assert writing.wait(120)
     server.kill(first)
     for seed in range(1, 4):
-        writing.record("baseline", result(seed=seed))
+        writing.record("baseline", partial(result, seed=seed))
     until(lambda: writing.problem)
     server()
     assert writing.wait(120)
@@ -352,7 +353,8 @@ def test_a_server_that_never_answers_does_not_keep_the_process_alive(result, tmp
         hole = socket.create_server(("127.0.0.1", 0))
         where = f"http://127.0.0.1:{hole.getsockname()[1]}"
         recorder = Recorder(StudyFacts(name="n", question="q", plan="p"), where)
-        recorder.record("baseline", Result.from_dict(json.loads(sys.stdin.read())))
+        result = Result.from_dict(json.loads(sys.stdin.read()))
+        recorder.record("baseline", lambda: result)
         print(recorder.close(patience=4))
     """)
     patient = {**os.environ, "MLFLOW_HTTP_REQUEST_TIMEOUT": "3600"}  # it would stay for an hour
