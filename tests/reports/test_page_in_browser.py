@@ -86,7 +86,7 @@ def pages(evidence, switched_evidence, hostile_evidence, tmp_path_factory) -> di
         "switched": render(compare(switched_evidence), out),
         "hostile": render(compare(hostile_evidence), out),
         "index": render_index([compare(evidence), compare(hostile_evidence)], out),
-        "chapter": render_chapter({}, [evidence], out),
+        "chapter": render_chapter({}, [compare(evidence)], out),
     }
 
 
