@@ -23,8 +23,8 @@ def progress(
 
     def left() -> str:
         factor = spent[0] / planned[0] if planned[0] else 1.0
-        rest = (sum(seconds.values()) - planned[0]) * factor / max(workers, 1)
-        return duration(rest)
+        rest = max(0.0, sum(seconds.values()) - planned[0])  # sums in another order may end below it
+        return duration(rest * factor / max(workers, 1))
 
     def count(result: Result) -> str:
         spent[0] += result.seconds
