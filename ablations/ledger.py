@@ -92,6 +92,10 @@ class Ledger:
             if (result := self.read(id)) is not None:
                 yield id, replace(result, trace={})
 
+    def done(self, ids: Iterable[str]) -> dict[str, bool]:
+        """Of the trials that have a result, whether each is done: thousands of results are much to hold."""
+        return {id: result.done for id, result in self.each(ids)}
+
     @contextmanager
     def lock(self, study: str) -> Iterator[None]:
         """Hold a study, so that one process at a time runs it.

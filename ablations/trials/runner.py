@@ -7,7 +7,7 @@ A killed trial is therefore one failed result and never, as with a pool of proce
 import signal
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import Pipe
@@ -32,6 +32,11 @@ class Tally:
     skipped: int = 0  # in the ledger already
     left: int = 0  # not run, or stopped: the next call runs them
     interrupted: bool = False
+
+
+def missing(trials: Iterable[Trial], done: Mapping[str, bool], retry: bool) -> list[Trial]:
+    """The trials that are still to be run, by what `Ledger.done` says: with `retry` also those that failed."""
+    return [trial for trial in trials if trial.id not in done or (retry and not done[trial.id])]
 
 
 def _nothing(*_: Any) -> None:
@@ -65,8 +70,7 @@ def run_trials(
     once all is stopped.
     """
     planned = {trial.id: trial for trial in trials}
-    done = {id: result.done for id, result in ledger.each(planned)}
-    todo = [t for id, t in planned.items() if id not in done or (retry and not done[id])]
+    todo = missing(planned.values(), ledger.done(planned), retry)
     brake, speaking, ended = Brake(), threading.Lock(), Counter[str]()
 
     def announced() -> Iterator[Trial]:

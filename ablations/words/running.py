@@ -3,7 +3,7 @@
 import sys
 from argparse import Namespace
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -47,6 +47,7 @@ def _run_one(chosen: Study, args: Namespace) -> tuple[int, bool]:
     from ablations.tracking.entry import facts
     from ablations.tracking.recorder import Recorder
     from ablations.tracking.store import uri
+    from ablations.trials.runner import missing
 
     ledger = Ledger(args.results)
     reporting.writable(args.out)
@@ -54,7 +55,7 @@ def _run_one(chosen: Study, args: Namespace) -> tuple[int, bool]:
         plan, trials = plans.decide(chosen, _command())
         recorder = Recorder(facts(plan), uri())
         try:
-            _rehearse(_missing(trials, _done(trials, ledger), args), plan, args)
+            _rehearse(missing(trials, ledger.done(t.id for t in trials), args.retry), plan, args)
             plan = plans.store(plan, ledger)
             plan, tally = _train(plan, trials, ledger, recorder, args)
         except BaseException:
@@ -95,17 +96,16 @@ def _train(
 def _train_missing(
     plan: Plan, trials: Sequence[Trial], ledger: Ledger, recorder: "Recorder", args: Namespace
 ) -> "Tally":
-    from ablations.trials.runner import run_trials
+    from ablations.trials.runner import missing, run_trials
     from ablations.words.progress import progress
 
     names = {id: f"{arm.name}/seed={seed}" for id, (arm, seed) in plan.places.items()}
     arms = {id: arm.name for id, (arm, _) in plan.places.items()}
-    have = {}  # whether each is done: thousands of results are more than a parent should hold
-    for id, result in ledger.each(trial.id for trial in trials):
+    done = ledger.done(trial.id for trial in trials)
+    for id in done:
         recorder.record(arms[id], partial(ledger.read, id))
-        have[id] = result.done
-    missing = _missing(trials, have, args)
-    seconds = {t.id: planning.expected_seconds(t) for t in missing}
+    todo = missing(trials, done, args.retry)
+    seconds = {t.id: planning.expected_seconds(t) for t in todo}
     with progress(plan.study, seconds, names, _places(args)) as show:
 
         def finished(result: Result) -> None:
@@ -114,7 +114,7 @@ def _train_missing(
             show(result)
 
         return run_trials(
-            missing,
+            todo,
             ledger,
             retry=args.retry,
             fail_fast=args.fail_fast,
@@ -122,16 +122,6 @@ def _train_missing(
             on_drain=lambda: print("finishing the running trials; Ctrl-C again stops them", file=sys.stderr),
             **conditions(args),
         )
-
-
-def _done(trials: Sequence[Trial], ledger: Ledger) -> dict[str, bool]:
-    """Of the trials that the ledger has a result for, whether each is done."""
-    return {id: result.done for id, result in ledger.each(trial.id for trial in trials)}
-
-
-def _missing(trials: Sequence[Trial], done: Mapping[str, bool], args: Namespace) -> list[Trial]:
-    """The trials that are still to be run: with --retry also those that failed."""
-    return [t for t in trials if t.id not in done or (args.retry and not done[t.id])]
 
 
 def _kind(result: Result) -> str:

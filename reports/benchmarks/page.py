@@ -224,8 +224,8 @@ class _Limit:
         return self.measured <= self.most
 
     def row(self) -> tuple[str, ...]:
-        measured, most = (f"{number(self.measured, 2)} {self.unit}", f"{self.most:g} {self.unit}")
-        return self.what, measured, most, "✓" if self.kept else "✕"
+        measured = f"{number(self.measured, 2)} {self.unit}"
+        return self.what, measured, f"{self.most:g} {self.unit}", "✓" if self.kept else "✕"
 
 
 def _limits(one: Mapping[str, Any]) -> Iterator[_Limit]:

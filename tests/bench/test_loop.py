@@ -1,6 +1,7 @@
 """The loop engine against its reference, fastai's Learner: whatever the one computes, the other does."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -97,14 +98,23 @@ def test_in_double_precision_they_agree_over_two_whole_epochs(
     for engine in (loop, learner):
         trial = chapter(name, epochs=2)
         model, train, valid = prepared(trial)
-        torch.set_default_dtype(torch.float64)
         torch.manual_seed(5)
-        found[engine] = engine.train(trial, model.double(), train, valid, CPU)
-        torch.set_default_dtype(torch.float32)
+        with _in_double():
+            found[engine] = engine.train(trial, model.double(), train, valid, CPU)
     assert len(found[loop].losses) == 98
     assert found[loop].losses == pytest.approx(found[learner].losses, abs=1e-5)
     ours, theirs = (each.valid.summary()["valid_loss"] for each in found.values())
     assert ours == pytest.approx(theirs, abs=1e-4)
+
+
+@contextmanager
+def _in_double() -> Iterator[None]:
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
 
 
 def _start_in_double(smooth: AvgSmoothLoss) -> None:

@@ -7,20 +7,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench.trial import BadInput
 from reports.gate.judgement import (
     ArmResults,
     Gate,
     Outcome,
     ResultSet,
-    Timings,
     judge,
-    judge_timings,
     seeds_to_show,
 )
 from reports.gate.text import WIDTH, markdown, screen
 from reports.statistics.contrasts import contrast
-from reports.statistics.pace import Rounds, of_rounds, of_speeds
+from reports.statistics.pace import of_speeds
 from reports.statistics.verdicts import Word
 
 # 8 seeds each, in nats
@@ -301,71 +298,6 @@ def test_of_four_arms_at_the_margin_one_is_called_slow_at_most_once_in_twenty() 
         }
         alarms += any(pace.slow for pace in of_speeds(pairs, 0.05).values())
     assert 0.01 < alarms / studies <= bound(0.05, studies)  # one-sided, so half of it
-
-
-# benchmarks
-
-
-def stored(median: float, iqr: float, rounds: int) -> Rounds:
-    return Rounds(median=median, iqr=iqr, rounds=rounds)
-
-
-def measured(times: np.ndarray) -> Rounds:
-    low, high = np.quantile(times, [0.25, 0.75])
-    return stored(float(np.median(times)), float(high - low), times.size)
-
-
-def test_a_ratio_of_medians_has_the_interval_of_their_standard_errors() -> None:
-    # by hand: 1.25 · .04 / (1.35 √25) = .0074074 of a median of 1, twice; df 48: t = 2.0106
-    pace = of_rounds({"b": ([stored(1.0, 0.04, 25)], [stored(1.0, 0.04, 25)])}, 0.05)["b"]
-    assert pace.ratio == 1.0
-    assert math.log(pace.interval.high) == pytest.approx(2.0106 * math.sqrt(2) * 0.0074074, rel=1e-4)
-
-
-def test_three_stored_runs_on_each_side_are_replicates_of_their_own() -> None:
-    def runs(*medians: float) -> list[Rounds]:
-        return [stored(m, 1e-6, 1000) for m in medians]
-
-    pace = of_rounds({"b": (runs(1.0, 1.1, 1.2), runs(1.1, 1.2, 1.3))}, 0.05)["b"]
-    # scipy ttest_ind(log after, log before, equal_var=False): ratio 1.0914, [.8946, 1.3315]
-    assert pace.ratio == pytest.approx(1.0914, abs=1e-4)
-    assert (pace.interval.low, pace.interval.high) == pytest.approx((0.89458, 1.33150), abs=1e-5)
-    assert not pace.slow
-
-
-def test_skewed_rounds_at_the_margin_are_called_slow_at_most_once_in_twenty() -> None:
-    rng, studies = np.random.default_rng(2), 4000
-    slow = 0
-    for _ in range(studies):
-        before, after = rng.lognormal(0, 0.2, 20), 1.05 * rng.lognormal(0, 0.2, 20)
-        slow += of_rounds({"b": ([measured(before)], [measured(after)])}, 0.05)["b"].slow
-    assert slow / studies <= bound(0.05, studies)
-
-
-def benchmarks(name: str, machine: Mapping[str, str] = HERE, **medians: float) -> Timings:
-    runs = {n: [stored(m, 0.01 * m, 50)] for n, m in medians.items()}
-    return Timings(name=name, runs=runs, machines=[machine])
-
-
-def test_a_slower_benchmark_fails_by_name_and_another_machine_is_refused() -> None:
-    base = benchmarks("base.json", step=0.010, load=0.5)
-    found = judge_timings(base, benchmarks("new.json", step=0.013, load=0.5), margin=0.05)
-    assert [j.name for j in found.failed] == ["step"]
-    assert judge_timings(base, benchmarks("new.json", step=0.0102, load=0.3), margin=0.05).passed
-    with pytest.raises(BadInput, match="unlike machines: cpu EPYC 9V74 / Xeon"):
-        judge_timings(base, benchmarks("new.json", {**HERE, "cpu": "Xeon"}, step=0.01), margin=0.05)
-    with pytest.raises(BadInput, match="has no benchmark of base"):
-        judge_timings(base, benchmarks("new.json", other=0.01), margin=0.05)
-
-
-def test_a_benchmark_that_is_gone_is_told_and_fails_where_speed_is_required() -> None:
-    base, new = benchmarks("base.json", step=0.01, load=0.5), benchmarks("new.json", step=0.01)
-    assert "not compared, for want of rounds on both sides: load" in screen(
-        judge_timings(base, new, margin=0.05)
-    )
-    assert not judge_timings(base, new, margin=0.05, require_speed=True).passed
-    few = Timings(name="few.json", runs={"step": [stored(0.01, 0.0, 1)]}, machines=[HERE])
-    assert not judge_timings(base, few, margin=0.05).passed
 
 
 # what is said
