@@ -35,7 +35,7 @@ class Tally:
 
 
 def missing(trials: Iterable[Trial], done: Mapping[str, bool], retry: bool) -> list[Trial]:
-    """The trials that are still to be run, by what `Ledger.done` says: with `retry` also those that failed."""
+    """The trials still to be run, by what `Ledger.done` says: with `retry` also those that failed."""
     return [trial for trial in trials if trial.id not in done or (retry and not done[trial.id])]
 
 
