@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from operator import attrgetter
 
 from reports.book import Held
 from reports.comparison import Comparison, Row
@@ -92,9 +94,11 @@ def warnings(c: Comparison) -> tuple[str, ...]:
     said = [
         f"{row.arm.name}: {row.note} bit for bit, so the change did nothing" for row in c.rows if row.dead
     ]
+    place = attrgetter("where")
     for row in c.rows:
-        if row.unwitnessed:
-            said.append(f"{row.arm.name}: no proof that {', '.join(row.unwitnessed)} took effect")
+        for where, proofs in groupby(sorted(row.unwitnessed, key=place), place):
+            factors = ", ".join(proof.factor for proof in proofs)
+            said.append(f"{row.arm.name}: no proof that {factors} took effect{where}")
     return (*said, *_below_floor(c))
 
 

@@ -1,8 +1,9 @@
 """The arms of a study against its baseline: which can be compared, by how much, and with what verdict."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from bench.trial import BadInput, Result, Trial
 from reports.evidence import Arm, Evidence
@@ -28,16 +29,27 @@ TASK = ("data", "tokens", "vocab", "split", "target")
 
 @dataclass(frozen=True, kw_only=True)
 class Proof:
-    """What the witnesses of a factor say over an arm's finished trials; one that says no speaks for all."""
+    """What the witnesses of a factor say over an arm's finished trials; one that says no is shown for all."""
 
     factor: str
-    ok: bool
     declared: object
     seen: object
+    without: int  # trials whose witness says no
+    trials: int
+
+    @property
+    def ok(self) -> bool:
+        """Whether the factor took effect in every trial."""
+        return not self.without
+
+    @property
+    def where(self) -> str:
+        """In how many trials it did not take effect, if some are better off."""
+        return f" in {self.without} of {self.trials} seeds" if 0 < self.without < self.trials else ""
 
     def __str__(self) -> str:
         seen = f"{self.factor}: {_plain(self.seen)}"
-        return f"✓ {seen}" if self.ok else f"✕ {seen}, not {_plain(self.declared)}"
+        return f"✓ {seen}" if self.ok else f"✕ {seen}, not {_plain(self.declared)}{self.where}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,9 +75,9 @@ class Row:
         return self.total - self.done - self.diverged - self.failed
 
     @property
-    def unwitnessed(self) -> tuple[str, ...]:
-        """Factors whose witness says that they did not take effect."""
-        return tuple(proof.factor for proof in self.proofs if not proof.ok)
+    def unwitnessed(self) -> tuple[Proof, ...]:
+        """The proofs of factors that did not take effect, in one trial or more."""
+        return tuple(proof for proof in self.proofs if not proof.ok)
 
     @property
     def shown(self) -> tuple[Proof, ...]:
@@ -188,12 +200,22 @@ def _row(index: int, arm: Arm, evidence: Evidence, lower: bool) -> Row:
 
 
 def _proofs(arm: Arm) -> tuple[Proof, ...]:
-    found: dict[str, Proof] = {}
+    seen: dict[str, list[Mapping[str, Any]]] = {}
     for name, w in ((name, w) for r in finished(arm) for name, w in r.witnesses.items()):
-        proof = Proof(factor=name, ok=bool(w.get("ok")), declared=w.get("declared"), seen=w.get("seen"))
-        if name not in found or (found[name].ok and not proof.ok):
-            found[name] = proof
-    return tuple(found.values())
+        seen.setdefault(name, []).append(w)
+    return tuple(_proof(name, said) for name, said in seen.items())
+
+
+def _proof(factor: str, said: Sequence[Mapping[str, Any]]) -> Proof:
+    against = [w for w in said if not w.get("ok")]
+    shown = (against or said)[0]
+    return Proof(
+        factor=factor,
+        declared=shown.get("declared"),
+        seen=shown.get("seen"),
+        without=len(against),
+        trials=len(said),
+    )
 
 
 def _plain(value: object) -> str:

@@ -191,6 +191,17 @@ def test_warnings_name_dead_toggles_missing_witnesses_and_arms_below_a_floor(mak
     assert not [one for one in said if one.startswith("bigrams")]
 
 
+def test_a_factor_that_took_effect_in_some_seeds_alone_is_told_with_their_number(make_arm, make_study):
+    arm = make_arm("late", 0.1, settings={"stall": "average"})
+    for seed, result in arm.results.items():
+        came = {"ok": seed > 1, "declared": "average", "seen": "average" if seed > 1 else "ignore"}
+        arm.results[seed] = replace(result, witnesses={"stall": came})
+    c = compare(make_study((make_arm("base", 0.0), arm)))
+    of = len(arm.results)
+    assert f"late: no proof that stall took effect in 2 of {of} seeds" in warnings(c)
+    assert list(map(str, c.rows[1].shown)) == [f"✕ stall: ignore, not average in 2 of {of} seeds"]
+
+
 def test_an_arm_is_below_a_floor_by_verdict_and_never_by_its_mean_alone(make_arm, make_study):
     floor = make_arm("bigrams", -0.01, 0.0, model="floor-bigram")
     few = make_study((make_arm("base", 0.0, seeds=4), replace(floor)))
