@@ -6,10 +6,10 @@ Nothing here imports torch, so that planning, reading results and reporting stay
 import hashlib
 import json
 import math
-import sys
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
+from sys import intern
 from typing import Any, Self
 
 FORMAT = 2
@@ -151,18 +151,18 @@ class Result:
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
         """Read what `to_dict` wrote. Raises TypeError or KeyError on anything else."""
         data = dict(data)
-        data["trial"] = Trial.from_dict(data["trial"])
+        data["trial"] = Trial.from_dict(_shared(data["trial"]))
         data["epochs"] = tuple(Epoch(**_floats(Epoch, e)) for e in data["epochs"])
-        data["metrics"] = {k: float(v) for k, v in data["metrics"].items()}
-        data["roles"] = {k: (float(n), int(h), int(c)) for k, (n, h, c) in data["roles"].items()}
+        data["metrics"] = {intern(k): float(v) for k, v in data["metrics"].items()}
+        data["roles"] = {intern(k): (float(n), int(h), int(c)) for k, (n, h, c) in data["roles"].items()}
         data["passage"] = tuple(map(_shared, data["passage"]))
         data["usage"] = {k: tuple(map(float, v)) for k, v in data.get("usage", {}).items()}
         return cls(**data)
 
 
 def _shared(row: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A row of a passage whose words are those of every other passage: thousands are held at a time."""
-    return {key: sys.intern(value) if type(value) is str else value for key, value in row.items()}
+    """Facts whose words are those of every other result: thousands are held at a time."""
+    return {intern(key): intern(value) if type(value) is str else value for key, value in row.items()}
 
 
 def failure(trial: Trial, reason: str, **facts: Any) -> Result:

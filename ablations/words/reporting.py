@@ -5,8 +5,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
+from sys import intern
 from tempfile import TemporaryFile
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ablations.design import plan as plans
 from ablations.design.plan import Plan
@@ -61,7 +62,7 @@ def evidence(plan: Plan, ledger: Ledger, recorder: "Linked | None" = None) -> "E
     from reports.evidence import Evidence
 
     ids = dict.fromkeys((*plan.arms[0].trials.values(), *plan.ids))  # the baseline first
-    results = dict(_with_one_passage(ledger.each(ids)))
+    results = dict(_held_once(ledger.each(ids)))
     return Evidence(
         study=plan.study,
         question=plan.question,
@@ -78,11 +79,27 @@ def evidence(plan: Plan, ledger: Ledger, recorder: "Linked | None" = None) -> "E
     )
 
 
-def _with_one_passage(results: Iterable[tuple[str, Result]]) -> Iterator[tuple[str, Result]]:
-    """Only the first that finished keeps its passage: a report shows one, and they are half of a result."""
+def _held_once(results: Iterable[tuple[str, Result]]) -> Iterator[tuple[str, Result]]:
+    """The results, thousands of them, with what is equal in them held once: half of their memory.
+
+    Only the first that finished keeps its passage, since a report shows one.
+    """
+    known: dict[str, Any] = {}
     shown = False
+
+    def once(value: Any) -> Any:
+        return known.setdefault(repr(value), value)
+
     for id, result in results:
-        yield id, replace(result, passage=()) if shown else result
+        yield (
+            id,
+            replace(
+                result,
+                passage=() if shown else result.passage,
+                environment=once(result.environment),
+                witnesses={intern(factor): once(seen) for factor, seen in result.witnesses.items()},
+            ),
+        )
         shown = shown or (result.done and bool(result.passage))
 
 

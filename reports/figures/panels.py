@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from functools import partial
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -138,18 +139,22 @@ def _slopes(c: Comparison, narrow: bool) -> Figure:
 
 def curve_rows(c: Comparison) -> list[Row]:
     """The first arms that have a learning curve to show."""
-    return [row for row in c.rows if len(_curve_frame(row))][:PANELS]
+    return list(islice((row for row in c.rows if _curve_points(row)), PANELS))
 
 
-def _curve_frame(row: Row) -> pd.DataFrame:
-    """Long form, thinned: seed, epoch (from 1), finite validation loss, whether the trial finished."""
+def _curve_points(row: Row) -> list[tuple[int, int, float, bool]]:
+    """Thinned: seed, epoch (from 1), finite validation loss, whether the trial finished."""
     records = []
     for seed, result in sorted(row.arm.results.items()):
         if result.epochs and (result.done or result.diverged):
             kept = np.unique(np.linspace(0, len(result.epochs) - 1, _POINTS).astype(int))
             points = [(result.epochs[i].epoch + 1, result.epochs[i].valid_loss) for i in kept]
             records += [(seed, epoch, loss, result.done) for epoch, loss in points if math.isfinite(loss)]
-    return pd.DataFrame(records, columns=["seed", "epoch", "loss", "done"]).astype({"done": bool})
+    return records
+
+
+def _curve_frame(row: Row) -> pd.DataFrame:
+    return pd.DataFrame(_curve_points(row), columns=["seed", "epoch", "loss", "done"]).astype({"done": bool})
 
 
 def _curves(c: Comparison, narrow: bool) -> Figure:

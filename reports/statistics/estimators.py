@@ -80,10 +80,14 @@ def sign_flip_test(differences: ArrayLike) -> float:
             (d,), np.mean, permutation_type="samples", n_resamples=99_999, vectorized=True, rng=0
         )
         return float(drawn.pvalue)
-    sums = np.zeros(1)
-    for x in d:
-        sums = np.concatenate([sums + x, sums - x])
-    return float(np.mean(np.abs(sums) >= abs(d.sum()) - 1e-12 * np.abs(d).sum()))
+    if not d.size:
+        return 1.0
+    sums = np.empty(2 ** (d.size - 1))  # of the patterns whose first sign is +: the others are their mirror
+    sums[0] = d[0]
+    for n, x in enumerate(d[1:]):
+        sums[2**n : 2 ** (n + 1)] = sums[: 2**n] - x
+        sums[: 2**n] += x
+    return float(np.mean(np.abs(sums, out=sums) >= abs(d.sum()) - 1e-12 * np.abs(d).sum()))
 
 
 def sign_test(wins: int, losses: int) -> float:
