@@ -45,11 +45,12 @@ class Proof:
     @property
     def where(self) -> str:
         """In how many trials it did not take effect, if some are better off."""
-        return f" in {self.without} of {self.trials} seeds" if 0 < self.without < self.trials else ""
+        return f"{self.without} of {self.trials} seeds" if 0 < self.without < self.trials else ""
 
     def __str__(self) -> str:
         seen = f"{self.factor}: {_plain(self.seen)}"
-        return f"✓ {seen}" if self.ok else f"✕ {seen}, not {_plain(self.declared)}{self.where}"
+        where = f" ({self.where})" if self.where else ""
+        return f"✓ {seen}" if self.ok else f"✕ {seen}, not {_plain(self.declared)}{where}"
 
 
 @dataclass(frozen=True, kw_only=True)

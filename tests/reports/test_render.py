@@ -199,7 +199,7 @@ def test_a_factor_that_took_effect_in_some_seeds_alone_is_told_with_their_number
     c = compare(make_study((make_arm("base", 0.0), arm)))
     of = len(arm.results)
     assert f"late: no proof that stall took effect in 2 of {of} seeds" in warnings(c)
-    assert list(map(str, c.rows[1].shown)) == [f"✕ stall: ignore, not average in 2 of {of} seeds"]
+    assert list(map(str, c.rows[1].shown)) == [f"✕ stall: ignore, not average (2 of {of} seeds)"]
 
 
 def test_an_arm_is_below_a_floor_by_verdict_and_never_by_its_mean_alone(make_arm, make_study):
