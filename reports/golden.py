@@ -78,10 +78,7 @@ def render(rows: Iterable[Mapping[str, Any]], facts: Mapping[str, Any], out: Pat
     models = [_model(name, list(group)) for name, group in groupby(rows, key=lambda row: row["model"])]
     context = {"models": models, "answer": answer(models), "columns": COLUMNS, "unlike": facts["unlike"],
                "facts": _facts(facts)}  # fmt: skip
-    out.mkdir(parents=True, exist_ok=True)
-    page = out / "golden.html"
-    page.write_text(pages.page_of("golden.html", context), encoding="utf-8", newline="\n")
-    return page
+    return pages.write_page(out / "golden.html", "golden.html", context)
 
 
 def answer(models: Sequence[Model]) -> list[str]:

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import os
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import cache
@@ -30,9 +31,7 @@ def render(comparison: Comparison, out: Path) -> Path:
     folder = out / folder_name(comparison.evidence.study)
     folder.mkdir(parents=True, exist_ok=True)
     write_tables(comparison, folder)
-    page = folder / "index.html"
-    page.write_text(page_of("report.html", _context(comparison)), encoding="utf-8", newline="\n")
-    return page
+    return write_page(folder / "index.html", "report.html", _context(comparison))
 
 
 def render_index(comparisons: Sequence[Comparison], out: Path) -> Path:
@@ -55,12 +54,8 @@ def render_index(comparisons: Sequence[Comparison], out: Path) -> Path:
         }
         for c, claims in found
     ]
-    out.mkdir(parents=True, exist_ok=True)
-    page = out / "index.html"
     written = {name: (out / f"{name}.html").is_file() for name in ("chapter", "benchmarks")}
-    context = {"studies": studies, **written}
-    page.write_text(page_of("index.html", context), encoding="utf-8", newline="\n")
-    return page
+    return write_page(out / "index.html", "index.html", {"studies": studies, **written})
 
 
 def folder_name(study: str) -> str:
@@ -77,12 +72,24 @@ def _largest(found: Sequence[answer.Claim]) -> float:
     return max((abs(c.verdict.contrast.mean or 0.0) for c in sure), default=0.0)
 
 
-def page_of(template: str, context: dict[str, Any]) -> str:
-    """The template with its style and script inline, and a policy that allows these two and nothing else."""
+def write_page(page: Path, template: str, context: dict[str, Any]) -> Path:
+    """Write the filled template; until all of it is there, a reader sees the page before. Returns the path.
+
+    Its style and script stand inline, under a policy that allows these two and nothing else.
+    """
     style, script = Markup(_jinja().get_template("style.css").render()), Markup(_source("script.js"))
     policy = f"default-src 'none'; style-src '{_digest(style)}'; script-src '{_digest(script)}'"
     policy += "; base-uri 'none'; form-action 'none'"
-    return _jinja().get_template(template).render(**context, style=style, script=script, policy=policy)
+    filled = _jinja().get_template(template).generate(**context, style=style, script=script, policy=policy)
+    page.parent.mkdir(parents=True, exist_ok=True)
+    partial = page.with_name(f".{page.name}.{os.getpid()}")
+    try:
+        with partial.open("w", encoding="utf-8", newline="\n") as file:
+            file.writelines(filled)  # in pieces: a page of 2,000 trials has megabytes
+        partial.replace(page)
+    finally:
+        partial.unlink(missing_ok=True)
+    return page
 
 
 def _digest(inline: str) -> str:

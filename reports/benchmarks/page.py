@@ -46,10 +46,7 @@ def render(stored: Stored, out: Path) -> Path:
         "when": stored.get("datetime", ""),
         "facts": _facts(stored),
     }
-    out.mkdir(parents=True, exist_ok=True)
-    page = out / "benchmarks.html"
-    page.write_text(pages.page_of("benchmarks.html", context), encoding="utf-8", newline="\n")
-    return page
+    return pages.write_page(out / "benchmarks.html", "benchmarks.html", context)
 
 
 def _sections(stored: Stored) -> Iterator[tuple[str, Shown | None]]:

@@ -67,10 +67,7 @@ def render(measured: Mapping[str, Data], studies: Sequence[Comparison], out: Pat
         "facts": _facts(measured),
         "seconds": sum(m["seconds"] for m in measured.values()),
     }
-    out.mkdir(parents=True, exist_ok=True)
-    page = out / "chapter.html"
-    page.write_text(pages.page_of("chapter.html", context), encoding="utf-8", newline="\n")
-    return page
+    return pages.write_page(out / "chapter.html", "chapter.html", context)
 
 
 def _answered(q: Question, measured: Mapping[str, Data], compared: Mapping[str, Comparison]) -> Answered:

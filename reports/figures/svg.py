@@ -93,8 +93,10 @@ def inline(name: str, title: str, description: str, draw: Callable[[], Figure]) 
     written = io.BytesIO()
     with mpl.rc_context({**STYLE, "svg.hashsalt": name}), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing")  # the browser has the fonts
-        canvas: Any = FigureCanvasSVG(draw())
+        figure = draw()
+        canvas: Any = FigureCanvasSVG(figure)
         canvas.print_svg(written, metadata={"Date": None})
+        figure.clear()  # its parts refer to each other: thousands would wait for the collector
     root = ET.fromstring(written.getvalue())
     _drop_metadata(root)
     for element in root.iter():

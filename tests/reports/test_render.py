@@ -8,11 +8,12 @@ from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
+from jinja2 import UndefinedError
 
 from reports import sections
 from reports.answer import claims, limits, tally, warnings
 from reports.comparison import compare
-from reports.render import folder_name, render, render_index
+from reports.render import folder_name, render, render_index, write_page
 from reports.statistics.verdicts import Word
 
 
@@ -56,6 +57,16 @@ def test_the_page_and_its_tables_lie_side_by_side(evidence, tmp_path):
     assert page == tmp_path / "regularization" / "index.html"
     names = {"index.html", "comparison.csv", "comparison.md", "comparison.tex", "trials.csv"}
     assert {path.name for path in page.parent.iterdir()} == names
+
+
+def test_a_page_that_cannot_be_finished_leaves_the_one_before(tmp_path):
+    page = write_page(
+        tmp_path / "index.html", "index.html", {"studies": [], "chapter": False, "benchmarks": False}
+    )
+    before = page.read_bytes()
+    with pytest.raises(UndefinedError):
+        write_page(page, "index.html", {"studies": []})
+    assert [path.name for path in tmp_path.iterdir()] == ["index.html"] and page.read_bytes() == before
 
 
 def test_rendering_twice_gives_the_same_bytes(evidence, html, tmp_path):
