@@ -59,7 +59,8 @@ def print_plan(found: study.Study) -> None:
         for other in arm.also:
             print(f"{'':<{width}}           also: {visible(other)}")
     cores = os.cpu_count() or 1
-    size = f"{len(found.arms)} arms × {len(found.seeds)} seeds = {len(cells)} trials"
+    arms, of_each = _counted(len(found.arms), "arm"), _counted(len(found.seeds), "seed")
+    size = f"{arms} × {of_each} = {_counted(len(cells), 'trial')}"
     print(f"\n{size}, plan {found.plan[:12]}")
     if t := found.tuning:
         tuned = len(searching) // (len(t.levels) * len(t.seeds))
@@ -67,8 +68,13 @@ def print_plan(found: study.Study) -> None:
         total += winners * fmean(searching)
         size = f"{tuned} arms × {len(t.levels)} levels of {t.setting} × {len(t.seeds)} seeds"
         print(f"tuning: {size} = {len(searching)} trials, and at most {winners} for the winners")
-    print(f"about {total:.0f} CPU seconds: {total / cores / 60:.0f} min on {cores} cores")
+    print(f"about {total:.0f} CPU seconds: {total / cores / 60:.0f} min on {_counted(cores, 'core')}")
     print("\n".join(_promise(planning.contrasts(found), len(found.seeds), found.equivalence)))
+
+
+def _counted(number: int, noun: str) -> str:
+    """1 seed, 2 seeds."""
+    return f"{number} {noun}{'s' * (number != 1)}"
 
 
 def _promise(contrasts: int, seeds: int, equivalence: float) -> list[str]:
@@ -84,7 +90,8 @@ def _promise(contrasts: int, seeds: int, equivalence: float) -> list[str]:
 
     family = max(contrasts, 1)
     need = seeds_for_exact(family)
-    lines = [f"{seeds} seeds, {contrasts} contrasts; the smallest exact p is {smallest_exact_p(seeds):.2g}"]
+    decided = f"{_counted(seeds, 'seed')}, {_counted(contrasts, 'contrast')}"
+    lines = [f"{decided}; the smallest exact p is {smallest_exact_p(seeds):.2g}"]
     if seeds >= 2:
         effect = minimum_detectable_effect(seeds, alpha=ALPHA / family)
         lines.append(

@@ -223,6 +223,7 @@ def test_a_mistake_is_one_line_and_exit_code_2(folder, words, told):
     [
         ("0-3", "WARNING: every verdict will be INCONCLUSIVE: at least 5 seeds decide anything"),
         ("0-4", "WARNING: no exact test can reach 0.05 after Holm: that needs 7 seeds"),
+        ("0", "1 seed, 2 contrasts; the smallest exact p is 1"),
         ("0-9", "10 seeds, 2 contrasts; the smallest exact p is 0.002"),
     ],
 )
