@@ -178,7 +178,7 @@ def _mistake(error: BaseException, path: Path) -> str:
         case BadInput():
             return str(error)
         case SyntaxError():
-            return f"line {error.lineno}: {error.msg}; correct it"
+            return f"{f'line {error.lineno}: ' if error.lineno else ''}{error.msg}; correct it"
         case ModuleNotFoundError() if (path.parent / f"{(error.name or '').partition('.')[0]}.py").exists():
             return f"imports {error.name}.py beside it; a plug-in is one file: put both into one"
         case ModuleNotFoundError():

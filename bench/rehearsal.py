@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -13,7 +14,7 @@ from torch import Tensor
 from bench import corpus, environment, run
 from bench.corpus import Batches
 from bench.models.recurrent import LanguageModel, Output, State, Unrolled
-from bench.models.registry import spec_of, strengths
+from bench.models.registry import PENALTIES, spec_of, strengths
 from bench.plugins import place
 from bench.regularization import penalties
 from bench.training.engine import Diverged
@@ -32,7 +33,8 @@ def rehearse(trial: Trial) -> Result:
         _check_class(trial, model)
         _check_cells(trial, model)
         _train_one(trial, model, next(iter(train)), len(data.vocab))
-        _evaluate_one(trial, model, next(iter(valid))[0])
+        _evaluate_one(trial, model, next(iter(valid))[0], len(data.vocab))
+        _check_seeded(trial, next(iter(train))[0], len(data.vocab))
         with _refusing(trial, "fails on its first batch"):
             _whole(replace(trial, epochs=1), data, train, valid)
     return Result(trial=trial, status="done", started=started, seconds=time.perf_counter() - clock)
@@ -48,7 +50,18 @@ def _refusing(trial: Trial, what: str) -> Iterator[None]:
     except Exception as error:
         said = isinstance(error, RuntimeError | TypeError | ValueError) and str(error)
         message = " ".join((said or f"{type(error).__name__}: {error}").split())
-        raise BadInput(f"model {trial.model!r} {what}: {place(error)}{message}") from error
+        where = place(error) or _file(spec_of(trial.model).file)
+        raise BadInput(f"{where}model {trial.model!r} {what}: {message}") from error
+
+
+def _file(path: str) -> str:
+    """'my_cell.py: ' for what comes from a user's file."""
+    return f"{Path(path).name}: " if path else ""
+
+
+def _named(trial: Trial, kind: str = "model") -> str:
+    """How a complaint about the trial's model begins."""
+    return f"{_file(spec_of(trial.model).file)}{kind} {trial.model!r}"
 
 
 @contextmanager
@@ -73,7 +86,7 @@ def _first(split: Batches) -> Batches:
 
 
 def _check_class(trial: Trial, model: LanguageModel) -> None:
-    name = f"model {trial.model!r}"
+    name = _named(trial)
     if not callable(getattr(model, "reset", None)):
         raise BadInput(f"{name} has no reset(): define it, so that the hidden state can be forgotten")
     if not isinstance(model, LanguageModel):
@@ -91,23 +104,22 @@ def _check_class(trial: Trial, model: LanguageModel) -> None:
 def _check_cells(trial: Trial, model: LanguageModel) -> None:
     """A cell by itself, where a wrong shape still has its own name."""
     for cell in (cell for part in model.modules() if isinstance(part, Unrolled) for cell in part.cells):
-        x = torch.zeros(2, int(trial.options["hidden"]))
+        x, name = torch.zeros(2, int(trial.options["hidden"])), _named(trial, "cell")
+        copy = deepcopy(cell)  # what a cell hides in itself is not to reach the next check
         with _refusing(trial, "fails on its first step"):
-            answer = deepcopy(cell)(x, None)  # what a cell hides in itself is not to reach the next check
+            answer = copy(x, None)
         if not isinstance(answer, tuple) or len(answer) != 2:
-            raise BadInput(
-                f"cell {trial.model!r} returns {type(answer).__name__}: return its output and its next state"
-            )
+            raise BadInput(f"{name} returns {type(answer).__name__}: return its output and its next state")
         if not isinstance(answer[0], Tensor) or answer[0].shape != x.shape:
             shape = tuple(getattr(answer[0], "shape", ()))
-            raise BadInput(
-                f"cell {trial.model!r} returns an output of shape {shape}; {tuple(x.shape)} is needed"
-            )
+            raise BadInput(f"{name} returns an output of shape {shape}; {tuple(x.shape)} is needed")
+        with _refusing(trial, "fails on its second step, with the state that its first returned"):
+            copy(x, answer[1])
 
 
 def _train_one(trial: Trial, model: LanguageModel, batch: tuple[Tensor, Tensor], vocab: int) -> None:
     tokens, targets = batch
-    name = f"model {trial.model!r}"
+    name = _named(trial)
     with _refusing(trial, "fails on its first batch"), _listening(model) as embedded:
         output = model.train()(tokens)
     if not embedded:
@@ -122,7 +134,9 @@ def _train_one(trial: Trial, model: LanguageModel, batch: tuple[Tensor, Tensor],
         raise BadInput(f"{name} keeps its state with its history: detach it after each batch")
     loss = F.cross_entropy(output.logits.flatten(0, -2), targets.flatten())
     if not torch.isfinite(loss):
-        raise BadInput(f"{name} gives a loss of {loss.item()} on the first batch")
+        raise BadInput(
+            f"{name} gives a loss of {loss.item()} on the first batch: look at its weights and divisions"
+        )
     penalty = _penalty(trial, output)
     (loss + penalty).backward()  # type: ignore[no-untyped-call]
     unused = [n for n, p in model.named_parameters() if p.requires_grad and p.grad is None]
@@ -139,40 +153,66 @@ def _train_one(trial: Trial, model: LanguageModel, batch: tuple[Tensor, Tensor],
 def _penalty(trial: Trial, output: Output) -> Tensor:
     """The user's own penalties on one output, each of them checked."""
     total = torch.zeros(())
-    for name in strengths(trial.options):
+    for name, strength in strengths(trial.options).items():
+        who = f"{_file(PENALTIES[name].file)}regularizer {name!r}"
         with _refusing(trial, f"and regularizer {name!r} fail on their first batch"):
-            value = penalties(replace(trial, options={name: trial.options[name]}), output)[name]
+            value = PENALTIES[name].function(output)
         if not isinstance(value, Tensor) or value.shape != ():
             what = f"a tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else "no tensor"
-            raise BadInput(f"regularizer {name!r} returns {what}: return one number, as .mean() gives it")
-        if not value >= 0 or not torch.isfinite(value):
-            raise BadInput(
-                f"regularizer {name!r} gives a penalty of {value.item():g}: it should be at least 0"
-            )
+            raise BadInput(f"{who} returns {what}: return one number, as .mean() gives it")
+        if not strength * value >= 0 or not torch.isfinite(value):
+            raise BadInput(f"{who} gives a penalty of {strength * value.item():g}: it should be at least 0")
         if not value.requires_grad:
-            raise BadInput(
-                f"regularizer {name!r} has no gradient: compute it from the output, without detach()"
-            )
-        total = total + value
+            raise BadInput(f"{who} has no gradient: compute it from the output, without detach()")
+        total = total + strength * value
     return total
 
 
-def _evaluate_one(trial: Trial, model: LanguageModel, tokens: Tensor) -> None:
+def _evaluate_one(trial: Trial, model: LanguageModel, tokens: Tensor, vocab: int) -> None:
     model.eval()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    half = tokens.shape[1] // 2
+    others = torch.cat([tokens[:, :half], (tokens[:, half:] + 1) % vocab], 1)
     with torch.no_grad(), _refusing(trial, "fails in evaluation"):
-        model.reset()
-        first = model(tokens).logits
-        model.reset()
-        again = model(tokens).logits
-    name = f"model {trial.model!r}"
+        answers = []
+        for asked in (tokens, tokens, others):
+            model.reset()
+            answers.append(model(asked).logits)
+    first, again, changed = answers
+    name = _named(trial)
     if any(not torch.equal(before[key], tensor) for key, tensor in model.state_dict().items()):
-        raise BadInput(f"{name} changes its weights or buffers in evaluation")
+        raise BadInput(
+            f"{name} changes its weights or buffers in evaluation: change them while self.training alone"
+        )
     if not torch.equal(first, again):
         raise BadInput(
             f"{name} answers differently after reset() in evaluation: forget all of the state there, "
-            "and drop nothing out"
+            "drop nothing out and draw no random numbers"
         )
+    if first.dim() == 3 and not torch.allclose(first[:, :half], changed[:, :half], rtol=1e-3, atol=1e-5):
+        raise BadInput(
+            f"{name} looks ahead: its answer to a word changes with the words after it; "
+            "let it see the word and those before it"
+        )
+
+
+def _check_seeded(trial: Trial, tokens: Tensor, vocab: int) -> None:
+    """Ask twice from one seed: what differs was drawn from elsewhere, and no replay can repeat it."""
+    first, second = (_trained_answers(trial, tokens, vocab) for _ in range(2))
+    for who, answer in first.items():
+        if not torch.equal(answer, second[who]):
+            raise BadInput(
+                f"{who} draws random numbers that the seed does not decide: "
+                "draw them by torch (torch.rand), not by random or numpy"
+            )
+
+
+def _trained_answers(trial: Trial, tokens: Tensor, vocab: int) -> dict[str, Tensor]:
+    model = run.build(trial, vocab).train()
+    torch.manual_seed(environment.stream(trial.seed, "dropout"))
+    output = model(tokens)
+    own = {f"{_file(PENALTIES[n].file)}regularizer {n!r}": p for n, p in penalties(trial, output).items()}
+    return {_named(trial): output.logits, **own}
 
 
 def _whole(trial: Trial, data: corpus.Corpus, train: Batches, valid: Batches) -> None:
@@ -185,7 +225,7 @@ def _whole(trial: Trial, data: corpus.Corpus, train: Batches, valid: Batches) ->
         if "dtype" not in str(error):
             raise
         raise BadInput(
-            f"model {trial.model!r}: {place(error)}{error}: gradients are measured in double precision, "
+            f"{place(error)}model {trial.model!r}: {error}: gradients are measured in double precision, "
             "so make new tensors from what there is: x.new_zeros(…)"
         ) from error
 

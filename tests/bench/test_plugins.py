@@ -324,7 +324,9 @@ PENALTY_MISTAKES = {
     "number": ("output.dropped.abs().mean()", "1.0", "returns no tensor: return one number"),
     "detached": ("abs()", "detach().abs()", "has no gradient: compute it from the output"),
     "reward": ("return output", "return -output", "gives a penalty of -.*: it should be at least 0"),
-    "attribute": ("output.dropped", "output.droped", r"my\.py, line 6: AttributeError: .*droped"),
+    "nothing": ("return output", "output", "returns no tensor: return one number"),
+    "chance": ("abs().mean()", "abs().mean() * __import__('random').random()", "draws random numbers that"),
+    "attribute": ("output.dropped", "output.droped", "fail on their first batch: AttributeError: .*droped"),
 }
 
 
@@ -334,5 +336,5 @@ def test_a_mistake_in_a_penalty_is_found_on_one_batch(
 ) -> None:
     old, new, said = PENALTY_MISTAKES[mistake]
     plug(REGULARIZER, old, new)
-    with pytest.raises(BadInput, match=f"regularizer 'small' .*{said}"):
+    with pytest.raises(BadInput, match=rf"^my\.py[:,].* regularizer 'small' .*{said}"):
         rehearse(small(options={"hidden": 8, "small": 0.5}))

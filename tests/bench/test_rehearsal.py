@@ -1,5 +1,6 @@
 """A model that cannot work is refused on one batch, with the thing to mend."""
 
+import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -87,6 +88,23 @@ class Hoarding(LMModel2):
         return hidden, state
 
 
+class Peeking(LMModel2):
+    def unroll(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
+        return super().unroll(tokens.flip(1), state)
+
+
+class Chance(LMModel2):
+    def unroll(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
+        hidden, state = super().unroll(tokens, state)
+        return (hidden + random.random() if self.training else hidden), state
+
+
+class Dice(LMModel2):
+    def __init__(self, vocab: int, hidden: int = 8) -> None:
+        super().__init__(vocab, hidden)
+        nn.init.constant_(self.h_h.bias, random.random())
+
+
 class Nameless(LMModel2):
     def __init__(self, vocab: int, hidden: int = 8, dropout: float = 0.1) -> None:
         super().__init__(vocab, hidden)
@@ -125,8 +143,11 @@ CARELESS: dict[type[nn.Module], str] = {
     Bare: r"returns Tensor: return Output\(logits, raw, dropped\)",
     Spare: "never uses its parameter forgotten.weight: use it or take it out",
     Remembering: r"answers differently after reset\(\) in evaluation",
-    Counting: "changes its weights or buffers in evaluation",
-    Hot: "gives a loss of nan on the first batch",
+    Counting: "changes its weights or buffers in evaluation: change them while",
+    Hot: "gives a loss of nan on the first batch: look at its weights",
+    Peeking: "looks ahead: its answer to a word changes with the words after it",
+    Chance: "draws random numbers that the seed does not decide",
+    Dice: "draws random numbers that the seed does not decide",
     Failing: "cannot be built: hidden must be even",
 }
 
@@ -207,8 +228,17 @@ def test_an_error_in_a_cells_own_file_is_one_line_with_its_place(
 ) -> None:
     plug_cell("h = h @ torch.ones(3, 3)")
     with pytest.raises(
-        BadInput, match=r"^model 'mine' fails on its first step: my_cell\.py, line 13: mat1 and "
+        BadInput, match=r"^my_cell\.py, line 13: model 'mine' fails on its first step: mat1 and "
     ):
+        rehearse(small("mine"))
+
+
+def test_a_state_that_a_cell_cannot_take_back_is_refused_at_the_second_step(
+    plug_cell: Callable[[str], None], small: Callable[..., Trial]
+) -> None:
+    plug_cell("return h, h[:, :3]")
+    said = "fails on its second step, with the state that its first returned: "
+    with pytest.raises(BadInput, match=rf"^my_cell\.py, line 12: model 'mine' {said}"):
         rehearse(small("mine"))
 
 
@@ -223,7 +253,7 @@ def test_a_cell_of_another_shape_is_refused_by_its_name(
     plug_cell: Callable[[str], None], small: Callable[..., Trial], line: str
 ) -> None:
     plug_cell(line)
-    with pytest.raises(BadInput, match=f"^cell 'mine' {CELLS[line]}"):
+    with pytest.raises(BadInput, match=rf"^my_cell\.py: cell 'mine' {CELLS[line]}"):
         rehearse(small("mine"))
 
 
@@ -235,7 +265,7 @@ def test_a_cell_of_another_shape_is_refused_by_its_name(
             "keeps something of its last batch with its history",
         ),
         ("h = h + getattr(self, 'old', 0); self.old = h.detach()", r"answers differently after reset\(\)"),
-        ("h = torch.dropout(h, 0.5, True)", "in evaluation: forget all .*, and drop nothing out"),
+        ("h = torch.dropout(h, 0.5, True)", "in evaluation: forget all .*, drop nothing out"),
         (
             "self.spare = nn.Linear(2, 2) if not hasattr(self, 'spare') else self.spare",
             "never uses its parameter",
@@ -246,5 +276,5 @@ def test_a_cell_that_hides_something_is_refused(
     plug_cell: Callable[[str], None], small: Callable[..., Trial], line: str, said: str
 ) -> None:
     plug_cell(line)
-    with pytest.raises(BadInput, match=f"^model 'mine' .*{said}"):
+    with pytest.raises(BadInput, match=rf"^my_cell\.py: model 'mine' .*{said}"):
         rehearse(small("mine"))

@@ -85,7 +85,7 @@ def test_a_cell_and_a_regulariser_are_trained_reported_and_trained_again_when_th
     cell.write_text(cell.read_text().replace("torch.tanh", "torch.sigmoid"))
     assert "1 trained, 2 already there" in unrolled(*run).stdout
     # Without the plug-ins there are still the results.
-    assert unrolled("status").stdout == "mine: 3 done, 0 failed, 0 missing\n"
+    assert unrolled("status").stdout == "mine: 3 done, 0 failed, 0 diverged, 0 missing\n"
     assert unrolled("report", "mine").returncode == 0
 
 
@@ -103,8 +103,8 @@ def test_a_mistake_stops_the_study_before_its_first_trial_and_an_error_later_fai
     cell.write_text(good.replace("        return h, h", "        return h @ h, h"))
     refused = unrolled(*run)
     assert refused.returncode == 2
-    expected = f"fails on its first step: my_cell.py, line {line}: mat1 and mat2 shapes cannot be multiplied"
-    assert refused.stderr.startswith(f"unrolled: arm 'my cell': model 'my-cell' {expected}")
+    expected = "model 'my-cell' fails on its first step: mat1 and mat2 shapes cannot be multiplied"
+    assert refused.stderr.startswith(f"unrolled: arm 'my cell': my_cell.py, line {line}: {expected}")
     assert refused.stderr.count("\n") == 1
     assert not list((folder / "results").rglob("trials/*/*.json"))
 
