@@ -143,6 +143,16 @@ class Result:
         """Whether training ran away (kept as data: a diverged seed counts as +∞)."""
         return self.status == "failed" and self.reason.startswith("diverged")
 
+    @property
+    def outcome(self) -> str:
+        """done, diverged or failed."""
+        return "diverged" if self.diverged else self.status
+
+    @property
+    def trouble(self) -> str:
+        """What to tell of a trial that is not done: a divergence is an answer, anything else a fault."""
+        return self.reason if self.diverged else f"FAILED: {self.reason}"
+
     def to_dict(self) -> dict[str, Any]:
         """Plain data for `canonical`."""
         return asdict(self)

@@ -1,6 +1,7 @@
 """Words over what was run: replay it, say how far it is, bring MLflow level with it."""
 
 from argparse import Namespace
+from collections import Counter
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -38,12 +39,12 @@ def status(args: Namespace) -> int:
     ledger = Ledger(args.results)
     for plan in plans.of_studies(args.studies, ledger):
         results = [result for _, _, result in plan.cells(ledger)]
-        done = sum(r.done for r in results)
-        faults = [r for r in results if not r.done]
-        missing = len(plan.ids) - len(results)
-        print(f"{visible(plan.study)}: {done} done, {len(faults)} failed, {missing} missing")
-        for result in faults:
-            print(f"  {result.trial.id} seed {result.trial.seed}: {visible(result.reason)}")
+        kinds = Counter(result.outcome for result in results)
+        counts = ", ".join(f"{kinds[kind]} {kind}" for kind in ("done", "failed", "diverged"))
+        print(f"{visible(plan.study)}: {counts}, {len(plan.ids) - len(results)} missing")
+        for result in results:
+            if not result.done:
+                print(f"  {result.trial.id} seed {result.trial.seed}: {visible(result.reason)}")
     return 0
 
 

@@ -20,11 +20,11 @@ def lines(result: Result, places: Sequence[str] = ()) -> Iterator[str]:
     """Everything that the ledger knows of a trial; `places` are the studies, arms and seeds it stands in."""
     trial = result.trial
     title = ZOO[trial.model].title if trial.model in ZOO else trial.model
-    end = f"{result.status} in {duration(result.seconds)}"
+    end = f"{result.outcome} in {duration(result.seconds)}"
     yield f"trial {trial.id}: {clean(title)}, seed {trial.seed}: {end}"
     yield from (f"  in {clean(place)}" for place in places)
     if not result.done:
-        yield f"\nFAILED: {clean(result.reason)} (attempts: {result.attempts})"
+        yield f"\n{clean(result.trouble)} (attempts: {result.attempts})"
     yield from _section("settings", _wrapped(_settings(trial), " · "))
     yield from _section("result", _wrapped(_metrics(result), " · "))
     yield from _section("learning curve", _curve(result.epochs))

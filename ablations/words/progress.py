@@ -55,7 +55,7 @@ def progress(
 def line(name: str, result: Result) -> str:
     """One trial in one line."""
     if not result.done:
-        return visible(f"{name}: FAILED: {result.reason}")
+        return visible(f"{name}: {result.trouble}")
     loss, accuracy = result.metrics["valid_loss"], result.metrics["valid_accuracy"]
     return f"{visible(name)}: loss {loss:.4f}, accuracy {accuracy:.4f}, {result.seconds:.1f} s"
 

@@ -68,7 +68,7 @@ def _run_one(chosen: Study, args: Namespace) -> tuple[int, bool]:
             "KILLED" if tally.interrupted else "FINISHED", patience=30 if level else 1
         ):
             print(behind, file=sys.stderr)
-    kinds = Counter(_kind(result) for _, _, result in plan.cells(ledger))
+    kinds = Counter(result.outcome for _, _, result in plan.cells(ledger))
     faults, diverged = kinds["failed"], kinds["diverged"]
     print(
         f"{visible(plan.study)}: {tally.done} trained, "
@@ -122,10 +122,6 @@ def _train_missing(
             on_drain=lambda: print("finishing the running trials; Ctrl-C again stops them", file=sys.stderr),
             **conditions(args),
         )
-
-
-def _kind(result: Result) -> str:
-    return "diverged" if result.diverged else "done" if result.done else "failed"
 
 
 def _rehearse(trials: Sequence[Trial], plan: Plan, args: Namespace) -> None:

@@ -89,7 +89,7 @@ def test_a_study_is_trained_logged_and_reported_and_then_there_is_nothing_left_t
     assert page.read_bytes() == before
 
     status = unrolled(folder, "status")
-    assert status.stdout == "small: 6 done, 0 failed, 0 missing\n"
+    assert status.stdout == "small: 6 done, 0 failed, 0 diverged, 0 missing\n"
 
 
 def test_verify_finds_the_same_bits_in_fresh_processes(folder):
@@ -266,7 +266,7 @@ def test_a_limit_that_is_none_is_refused(limit, capsys):
 def test_a_refused_study_leaves_the_plan_that_was_run(folder):
     unrolled(folder, "run", "small.toml", "--seeds", "0")
     assert unrolled(folder, "run", "small.toml", "--set", "batch=4000").returncode == 2
-    assert unrolled(folder, "status").stdout == "small: 3 done, 0 failed, 0 missing\n"
+    assert unrolled(folder, "status").stdout == "small: 3 done, 0 failed, 0 diverged, 0 missing\n"
 
 
 # Of a fork server that is to stand still in the middle of the import of torch.

@@ -1,6 +1,6 @@
 """What is shown while trials run, on a terminal."""
 
-from ablations.words.progress import progress
+from ablations.words.progress import line, progress
 from bench.trial import Trial, failure
 
 
@@ -14,3 +14,9 @@ def test_a_study_s_name_is_no_markup_and_no_command_to_the_terminal(monkeypatch,
     assert "a[/b]␛]0;owned" in shown
     assert "arm␛]0;too: FAILED: no␛]0;reason" in shown
     assert "\x1b]0;" not in shown
+
+
+def test_a_divergence_is_told_as_an_answer_and_an_error_as_a_failure():
+    trial = Trial(model="lm4", seed=0)
+    assert line("hot", failure(trial, "diverged: the loss is inf")) == "hot: diverged: the loss is inf"
+    assert line("hot", failure(trial, "no memory")) == "hot: FAILED: no memory"
