@@ -7,7 +7,15 @@ CLUSTER ?=
 BIN     := .venv/bin
 PIP     := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: ablations golden chapter test bench check lock ui cluster server clean
+.PHONY: help ablations golden chapter test bench check lock ui cluster server clean
+
+help:
+	@echo "make ablations   environment, installation, the main job; the report's path at the end"
+	@echo "make golden      the book's notebook replayed: its printed rows, digit by digit"
+	@echo "make chapter     chapter 12, answered"
+	@echo "make ui          browse MLflow"
+	@echo "make test        everything that tests need, and the tests"
+	@echo "make bench       how fast it is; check, lock, cluster, server, clean: see README.md"
 
 ablations: .venv/installed
 	@$(BIN)/unrolled run $(STUDIES) $(if $(SEEDS),--seeds $(SEEDS)) $(if $(CLUSTER),--cluster $(CLUSTER)) $(FLAGS)
