@@ -138,16 +138,22 @@ def _train_one(trial: Trial, model: LanguageModel, batch: tuple[Tensor, Tensor],
             f"{name} gives a loss of {loss.item()} on the first batch: look at its weights and divisions"
         )
     penalty = _penalty(trial, output)
-    (loss + penalty).backward()  # type: ignore[no-untyped-call]
+    with _refusing(trial, "has no gradient"):
+        (loss + penalty).backward()  # type: ignore[no-untyped-call]
     unused = [n for n, p in model.named_parameters() if p.requires_grad and p.grad is None]
     if unused:
-        raise BadInput(f"{name} never uses its parameter {unused[0]}: use it or take it out")
+        raise BadInput(
+            f"{name} gets no gradient for its parameter {unused[0]}: use it, take it out or detach less"
+        )
     try:
         model(tokens).logits.sum().backward()
     except RuntimeError as error:
         if "backward through the graph a second time" not in str(error):
             raise
-        raise BadInput(f"{name} keeps something of its last batch with its history: detach it") from error
+        raise BadInput(
+            f"{name} keeps something of its last batch with its history: detach it "
+            "(a state that is a tensor, or a tuple or list of them, is detached for you)"
+        ) from error
 
 
 def _penalty(trial: Trial, output: Output) -> Tensor:

@@ -141,7 +141,7 @@ CARELESS: dict[type[nn.Module], str] = {
     Wide: r"returns logits of shape \(8, 4, 11\); \(8, 4, 9\) is needed",
     Attached: "keeps its state with its history: detach it after each batch",
     Bare: r"returns Tensor: return Output\(logits, raw, dropped\)",
-    Spare: "never uses its parameter forgotten.weight: use it or take it out",
+    Spare: "gets no gradient for its parameter forgotten.weight: use it, take it out or detach less",
     Remembering: r"answers differently after reset\(\) in evaluation",
     Counting: "changes its weights or buffers in evaluation: change them while",
     Hot: "gives a loss of nan on the first batch: look at its weights",
@@ -268,8 +268,10 @@ def test_a_cell_of_another_shape_is_refused_by_its_name(
         ("h = torch.dropout(h, 0.5, True)", "in evaluation: forget all .*, drop nothing out"),
         (
             "self.spare = nn.Linear(2, 2) if not hasattr(self, 'spare') else self.spare",
-            "never uses its parameter",
+            "gets no gradient for its parameter .*spare",
         ),
+        ("h = h.detach()", "gets no gradient for its parameter"),
+        ("h += 1; h.mul_(h)", "has no gradient: .*modified by an inplace operation"),
     ],
 )
 def test_a_cell_that_hides_something_is_refused(
