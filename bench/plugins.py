@@ -20,7 +20,7 @@ import inspect
 import re
 import sys
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
 from pathlib import Path
 from types import ModuleType
@@ -72,23 +72,33 @@ def load(name: str) -> ModuleType:
 def cell(name: str, title: str = "", **settings: Any) -> Callable[[Cls], Cls]:
     """Register a recurrent cell: unrolled over time and layers, between the embedding and the output.
 
-    The class is called with (inputs, hidden); an instance maps x (b, inputs) and its state (None at first) to
+    The class is called with (inputs, hidden, **options), `options` being its further keywords: a study can
+    set them, unless their default is None. An instance maps x (b, inputs) and its state (None at first) to
     its output (b, hidden) and its next state. `settings` change the Trial's fields from LMModel6's.
-    Raises BadInput for a name that is taken and a setting that there is not.
+    Raises BadInput for a name that is taken, a setting that there is not, a keyword without a default.
     """
     _check_name("cell", name)
 
     def register(cls: Cls) -> Cls:
+        known = {key: value for key, value in _defaults(cls, after=2).items() if value is not None}
+        own = _options("cell", name, known, taken=CHAPTER.options)
+
         def build(
-            vocab: int, hidden: int = 64, layers: int = 2, dropout: float = 0.0, tying: bool = False
+            vocab: int,
+            hidden: int = 64,
+            layers: int = 2,
+            dropout: float = 0.0,
+            tying: bool = False,
+            **options: Scalar,
         ) -> Any:
             from bench.models.recurrent import RecurrentLM, Unrolled
 
-            return RecurrentLM(
-                vocab, lambda: Unrolled([cls(hidden, hidden) for _ in range(layers)]), hidden, dropout, tying
-            )
+            def unrolled() -> Unrolled:
+                return Unrolled([cls(hidden, hidden, **options) for _ in range(layers)])
 
-        _add(name, title or cls.__name__, cls, build, CHAPTER.options, settings)
+            return RecurrentLM(vocab, unrolled, hidden, dropout, tying)
+
+        _add(name, title or cls.__name__, cls, build, {**CHAPTER.options, **own}, settings)
         return cls
 
     return register
@@ -105,15 +115,7 @@ def model(
     _check_name("model", name)
 
     def register(cls: Cls) -> Cls:
-        keywords = list(inspect.signature(cls).parameters.values())[1:]
-        given = {k.name: k.default for k in keywords} if options is None else dict(options)
-        for key, value in given.items():
-            if not isinstance(value, Scalar):
-                raise BadInput(
-                    f"model {name!r}: its keyword {key!r} needs a default: a number, text, True or False"
-                )
-            if key in _FIELDS | set(PENALTIES):
-                raise BadInput(f"model {name!r}: its keyword {key!r} is a setting of every trial; rename it")
+        given = _options("model", name, _defaults(cls, after=1) if options is None else options)
         _add(name, title or cls.__name__, cls, cls, given, settings)
         return cls
 
@@ -195,6 +197,23 @@ def _check_name(kind: str, name: Any) -> None:
         raise BadInput(f'@{kind} needs a name: write @{kind}("my-name")')
     if not NAME.fullmatch(name):
         raise BadInput(f"{kind} {name!r}: letters, digits, -, _ and . only; choose another name")
+
+
+def _defaults(cls: type, after: int) -> dict[str, Any]:
+    """The keywords of a constructor and their defaults, after so many that are always given."""
+    return {k.name: k.default for k in list(inspect.signature(cls).parameters.values())[after:]}
+
+
+def _options(kind: str, name: str, given: Mapping[str, Any], taken: Iterable[str] = ()) -> dict[str, Scalar]:
+    """The keywords as options. Raises BadInput for one without a default, and for a name that is taken."""
+    for key, value in given.items():
+        if not isinstance(value, Scalar):
+            raise BadInput(
+                f"{kind} {name!r}: its keyword {key!r} needs a default: a number, text, True or False"
+            )
+        if key in _FIELDS | set(PENALTIES) | set(taken):
+            raise BadInput(f"{kind} {name!r}: its keyword {key!r} is a setting already; rename it")
+    return dict(given)
 
 
 def _add(

@@ -13,7 +13,7 @@ from bench.models.recurrent import Output
 from bench.models.registry import PENALTIES, ZOO, spec_of
 from bench.regularization import penalties
 from bench.rehearsal import rehearse
-from bench.run import run_trial
+from bench.run import build, run_trial
 from bench.training import learner
 from bench.trial import BadInput, Trial
 
@@ -117,6 +117,17 @@ def test_a_models_options_are_its_keywords(plug: Callable[..., Path]) -> None:
     assert ZOO["mine"].options == {"hidden": 8}
 
 
+def test_a_cells_own_keywords_are_options_and_reach_every_layer(
+    plug: Callable[..., Path], small: Callable[..., Trial]
+) -> None:
+    text = CELL.replace("super().__init__()", "super().__init__(); self.sharp = sharp")
+    plug(text, "inputs, hidden)", "inputs, hidden, sharp=1.0, device=None)")
+    assert ZOO["mine"].options == {**ZOO["lm6"].options, "sharp": 1.0}
+    trial = small("mine", options={"hidden": 8, "layers": 2, "sharp": 3.0})
+    assert [cell.sharp for cell in build(trial, 9).rnn.cells] == [3.0, 3.0]
+    assert rehearse(trial).done
+
+
 def test_loading_a_file_twice_is_once(plug: Callable[..., Path]) -> None:
     path = plug(CELL)
     assert plugins.load(str(path)) is plugins.load(f"{path.parent}/./my.py")
@@ -155,7 +166,19 @@ MISTAKES = {
         MODEL,
         "hidden=8",
         "hidden=8, lr=1",
-        "its keyword 'lr' is a setting of every trial",
+        "its keyword 'lr' is a setting already",
+    ),
+    "cell keyword without default": (
+        CELL,
+        "inputs, hidden)",
+        "inputs, hidden, gate)",
+        "cell 'mine': its keyword 'gate' needs a default: a number",
+    ),
+    "cell keyword taken": (
+        CELL,
+        "inputs, hidden)",
+        "inputs, hidden, dropout=0.1)",
+        "cell 'mine': its keyword 'dropout' is a setting already; rename it",
     ),
     "penalty no name": (REGULARIZER, '("small", "small activations")', "", "@regularizer needs a name"),
     "penalty bad name": (
