@@ -80,6 +80,7 @@ def cell(name: str, title: str = "", **settings: Any) -> Callable[[Cls], Cls]:
     _check_name("cell", name)
 
     def register(cls: Cls) -> Cls:
+        # nn.GRUCell's device and dtype, where a cell is derived from it, are no study's business
         known = {key: value for key, value in _defaults(cls, after=2).items() if value is not None}
         own = _options("cell", name, known, taken=CHAPTER.options)
 

@@ -32,9 +32,10 @@ def rehearse(trial: Trial) -> Result:
             model = run.build(trial, len(data.vocab))
         _check_class(trial, model)
         _check_cells(trial, model)
-        _train_one(trial, model, next(iter(train)), len(data.vocab))
+        batch = next(iter(train))
+        _train_one(trial, model, batch, len(data.vocab))
         _evaluate_one(trial, model, next(iter(valid))[0], len(data.vocab))
-        _check_seeded(trial, next(iter(train))[0], len(data.vocab))
+        _check_seeded(trial, batch[0], len(data.vocab))
         with _refusing(trial, "fails on its first batch"):
             _whole(replace(trial, epochs=1), data, train, valid)
     return Result(trial=trial, status="done", started=started, seconds=time.perf_counter() - clock)
@@ -62,6 +63,10 @@ def _file(path: str) -> str:
 def _named(trial: Trial, kind: str = "model") -> str:
     """How a complaint about the trial's model begins."""
     return f"{_file(spec_of(trial.model).file)}{kind} {trial.model!r}"
+
+
+def _penalty_named(name: str) -> str:
+    return f"{_file(PENALTIES[name].file)}regularizer {name!r}"
 
 
 @contextmanager
@@ -137,9 +142,9 @@ def _train_one(trial: Trial, model: LanguageModel, batch: tuple[Tensor, Tensor],
         raise BadInput(
             f"{name} gives a loss of {loss.item()} on the first batch: look at its weights and divisions"
         )
-    penalty = _penalty(trial, output)
+    _check_penalties(trial, output)
     with _refusing(trial, "has no gradient"):
-        (loss + penalty).backward()  # type: ignore[no-untyped-call]
+        sum(penalties(trial, output).values(), loss).backward()  # type: ignore[no-untyped-call]
     unused = [n for n, p in model.named_parameters() if p.requires_grad and p.grad is None]
     if unused:
         raise BadInput(
@@ -156,22 +161,19 @@ def _train_one(trial: Trial, model: LanguageModel, batch: tuple[Tensor, Tensor],
         ) from error
 
 
-def _penalty(trial: Trial, output: Output) -> Tensor:
-    """The user's own penalties on one output, each of them checked."""
-    total = torch.zeros(())
-    for name, strength in strengths(trial.options).items():
-        who = f"{_file(PENALTIES[name].file)}regularizer {name!r}"
+def _check_penalties(trial: Trial, output: Output) -> None:
+    """The user's own penalties on one output, before they are multiplied by their strengths."""
+    for name in strengths(trial.options):
+        who = _penalty_named(name)
         with _refusing(trial, f"and regularizer {name!r} fail on their first batch"):
             value = PENALTIES[name].function(output)
         if not isinstance(value, Tensor) or value.shape != ():
             what = f"a tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else "no tensor"
             raise BadInput(f"{who} returns {what}: return one number, as .mean() gives it")
-        if not strength * value >= 0 or not torch.isfinite(value):
-            raise BadInput(f"{who} gives a penalty of {strength * value.item():g}: it should be at least 0")
+        if not value >= 0 or not torch.isfinite(value):
+            raise BadInput(f"{who} gives a penalty of {value.item():g}: it should be at least 0")
         if not value.requires_grad:
             raise BadInput(f"{who} has no gradient: compute it from the output, without detach()")
-        total = total + strength * value
-    return total
 
 
 def _evaluate_one(trial: Trial, model: LanguageModel, tokens: Tensor, vocab: int) -> None:
@@ -217,7 +219,7 @@ def _trained_answers(trial: Trial, tokens: Tensor, vocab: int) -> dict[str, Tens
     model = run.build(trial, vocab).train()
     torch.manual_seed(environment.stream(trial.seed, "dropout"))
     output = model(tokens)
-    own = {f"{_file(PENALTIES[n].file)}regularizer {n!r}": p for n, p in penalties(trial, output).items()}
+    own = {_penalty_named(name): value for name, value in penalties(trial, output).items()}
     return {_named(trial): output.logits, **own}
 
 

@@ -209,6 +209,11 @@ def _floats(cls: type, data: Mapping[str, Any]) -> dict[str, Any]:
     return {f.name: float(data[f.name]) if f.type is float else data[f.name] for f in fields(cls)}
 
 
+def counted(number: int, noun: str) -> str:
+    """1 seed, 2 seeds."""
+    return f"{number} {noun}{'s' * (number != 1)}"
+
+
 _PICTURES = {c: chr(0x2400 + c) for c in range(32)} | {ord(c): " " for c in "\t\n\r"} | {0x7F: "\u2421"}
 
 

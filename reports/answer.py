@@ -98,8 +98,8 @@ def warnings(c: Comparison) -> tuple[str, ...]:
     for row in c.rows:
         for where, proofs in groupby(sorted(row.unwitnessed, key=place), place):
             factors = ", ".join(proof.factor for proof in proofs)
-            lacking = f"no proof that {factors} took effect"
-            said.append(f"{row.arm.name}: {lacking} in {where}" if where else f"{row.arm.name}: {lacking}")
+            some = f" in {where}" if where else ""
+            said.append(f"{row.arm.name}: no proof that {factors} took effect{some}")
     return (*said, *_below_floor(c))
 
 

@@ -2,7 +2,6 @@
 
 import base64
 import hashlib
-import os
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import cache
@@ -13,7 +12,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from bench.trial import visible
+from bench.trial import counted, visible
 from reports import answer, factorial, merity, sections, text, tuning
 from reports.book import SOURCE, Held, hold
 from reports.comparison import Comparison, mean_of
@@ -73,7 +72,7 @@ def _largest(found: Sequence[answer.Claim]) -> float:
 
 
 def write_page(page: Path, template: str, context: dict[str, Any]) -> Path:
-    """Write the filled template; until all of it is there, a reader sees the page before. Returns the path.
+    """Write the filled template, once all of it is there, and return the path.
 
     Its style and script stand inline, under a policy that allows these two and nothing else.
     """
@@ -81,14 +80,11 @@ def write_page(page: Path, template: str, context: dict[str, Any]) -> Path:
     policy = f"default-src 'none'; style-src '{_digest(style)}'; script-src '{_digest(script)}'"
     policy += "; base-uri 'none'; form-action 'none'"
     filled = _jinja().get_template(template).generate(**context, style=style, script=script, policy=policy)
+    data = bytearray()
+    for piece in filled:  # a page of 2,000 trials has megabytes: twice as many as text, and again when joined
+        data += piece.encode()
     page.parent.mkdir(parents=True, exist_ok=True)
-    partial = page.with_name(f".{page.name}.{os.getpid()}")
-    try:
-        with partial.open("w", encoding="utf-8", newline="\n") as file:
-            file.writelines(filled)  # in pieces: a page of 2,000 trials has megabytes
-        partial.replace(page)
-    finally:
-        partial.unlink(missing_ok=True)
+    page.write_bytes(data)
     return page
 
 
@@ -113,7 +109,7 @@ def _jinja() -> Environment:
     )
     jinja.filters |= {"number": text.number, "p": text.p_value, "count": text.count, "seconds": text.seconds,
                       "interval": _interval, "when": _when, "short": text.short,
-                      "level": text.level}  # fmt: skip
+                      "level": text.level, "counted": counted}  # fmt: skip
     jinja.tests["web"] = lambda link: link.startswith(("https://", "http://"))
     jinja.globals |= {
         "mean_of": mean_of,

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from bench.models.registry import ZOO, ModelSpec, spec_of, suggestion
+from bench.models.registry import PENALTIES, ZOO, ModelSpec, spec_of, suggestion
 from bench.trial import BadInput, Scalar, Trial
 
 Settings = Mapping[str, Any]
@@ -275,8 +275,11 @@ def _option(spec: ModelSpec, key: str, value: Any) -> Scalar:
             good, rule = type(value) is int and least <= value <= 10**9, f"a whole number of at least {least}"
         case float():
             good = type(value) in (int, float) and abs(value) < 1e300 and math.isfinite(value)
-            good = good and (0 <= value < 1 or not probability)
-            rule = "a number of at least 0 and below 1" if probability else "a finite number"
+            rule = "a finite number"
+            if probability:
+                good, rule = good and 0 <= value < 1, "a number of at least 0 and below 1"
+            elif key in PENALTIES:
+                good, rule = good and value >= 0, "a number of at least 0"
             value = float(value) if good else value
         case str():
             # The same class under another name shows what the option may be.

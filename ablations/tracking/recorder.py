@@ -10,7 +10,7 @@ from pathlib import Path
 from ablations.tracking.entry import StudyFacts
 from ablations.tracking.projection import Projection
 from ablations.tracking.store import one_line
-from bench.trial import Result
+from bench.trial import Result, counted
 
 LONGEST_PAUSE = 30.0  # seconds between two attempts to reach MLflow
 
@@ -82,7 +82,7 @@ class Recorder:
             if not self._jobs:
                 return ""
             n = len(self._trials)
-        lacking = f"by {n} trial{'s' * (n != 1)}" if n else "with the study's own page"
+        lacking = f"by {counted(n, 'trial')}" if n else "with the study's own page"
         why = self.problem or f"no answer within {patience:g} s"
         return f"MLflow is behind {lacking} ({why}): run `unrolled sync`"
 

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from ablations.ledger import unseal
 from ablations.trials import worker
 from ablations.trials.worker import Order
-from bench.trial import BadInput, Result, Trial, failure, visible
+from bench.trial import BadInput, Result, Trial, counted, failure, visible
 
 try:
     from distributed import Client, Future, Security, Status, get_worker
@@ -300,8 +300,7 @@ class _Dispatch:
         if (attempts := self.lost[trial.id]) < self.order.limits.attempts:
             self.again.append(trial)
         else:
-            plural = "s" if attempts > 1 else ""
-            self.keep(failure(trial, f"{reason} ({attempts} attempt{plural})", attempts=attempts))
+            self.keep(failure(trial, f"{reason} ({counted(attempts, 'attempt')})", attempts=attempts))
 
 
 def _answer(outcome: object, trial: Trial) -> Result | dict[str, str]:

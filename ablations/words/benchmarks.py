@@ -5,7 +5,6 @@ from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
-from ablations.design import plan as plans
 from ablations.ledger import Ledger, fetch, save
 from ablations.words import reporting
 from bench.trial import BadInput
@@ -28,8 +27,7 @@ def benchmarks(args: Namespace) -> int:
     if args.readme:
         text = (fetch(args.readme) or b"").decode()
         save(args.readme, readme(text, stored).encode())
-    ledger = Ledger(args.results)
-    render_index([reporting.comparison(plan, ledger) for plan in plans.all_stored(ledger)], args.out)
+    render_index(reporting.comparisons(Ledger(args.results)), args.out)
     projection.timings(str(stored.get("datetime", file.stem)), metrics(stored), [page, file], uri())
     print(f"page: {page}")
     return 0

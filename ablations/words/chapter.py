@@ -10,7 +10,6 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
-from ablations.design import plan as plans
 from ablations.ledger import Ledger, fetch, save, seal, unseal
 from ablations.words import reporting
 from bench.analyses import MEASURED, identity, measure
@@ -30,7 +29,7 @@ def chapter(args: Namespace) -> int:
     for name, seconds in measured(missing, args.results):
         print(f"  {name}: {seconds:.1f} s", flush=True)
     found = {name: stored(name, args.results) for name in MEASURED}
-    studies = [reporting.comparison(plan, ledger) for plan in plans.all_stored(ledger)]
+    studies = reporting.comparisons(ledger)
     page = render({name: data for name, data in found.items() if data}, studies, args.out)
     render_index(studies, args.out)  # which now links to the page
     print(f"page: {page}")

@@ -8,7 +8,7 @@ from statistics import fmean
 from ablations.design import loading, planning, study, tuning, written
 from ablations.design.settings import parse_set, resolve
 from bench import plugins
-from bench.trial import Trial, visible
+from bench.trial import Trial, counted, visible
 
 
 def chosen(args: Namespace) -> Iterator[study.Study]:
@@ -59,22 +59,18 @@ def print_plan(found: study.Study) -> None:
         for other in arm.also:
             print(f"{'':<{width}}           also: {visible(other)}")
     cores = os.cpu_count() or 1
-    arms, of_each = _counted(len(found.arms), "arm"), _counted(len(found.seeds), "seed")
-    size = f"{arms} × {of_each} = {_counted(len(cells), 'trial')}"
+    arms, of_each = counted(len(found.arms), "arm"), counted(len(found.seeds), "seed")
+    size = f"{arms} × {of_each} = {counted(len(cells), 'trial')}"
     print(f"\n{size}, plan {found.plan[:12]}")
     if t := found.tuning:
         tuned = len(searching) // (len(t.levels) * len(t.seeds))
         winners = tuned * len(found.seeds)
         total += winners * fmean(searching)
-        size = f"{tuned} arms × {len(t.levels)} levels of {t.setting} × {len(t.seeds)} seeds"
+        levels, of_each = counted(len(t.levels), "level"), counted(len(t.seeds), "seed")
+        size = f"{counted(tuned, 'arm')} × {levels} of {t.setting} × {of_each}"
         print(f"tuning: {size} = {len(searching)} trials, and at most {winners} for the winners")
-    print(f"about {total:.0f} CPU seconds: {total / cores / 60:.0f} min on {_counted(cores, 'core')}")
+    print(f"about {total:.0f} CPU seconds: {total / cores / 60:.0f} min on {counted(cores, 'core')}")
     print("\n".join(_promise(planning.contrasts(found), len(found.seeds), found.equivalence)))
-
-
-def _counted(number: int, noun: str) -> str:
-    """1 seed, 2 seeds."""
-    return f"{number} {noun}{'s' * (number != 1)}"
 
 
 def _promise(contrasts: int, seeds: int, equivalence: float) -> list[str]:
@@ -90,7 +86,7 @@ def _promise(contrasts: int, seeds: int, equivalence: float) -> list[str]:
 
     family = max(contrasts, 1)
     need = seeds_for_exact(family)
-    decided = f"{_counted(seeds, 'seed')}, {_counted(contrasts, 'contrast')}"
+    decided = f"{counted(seeds, 'seed')}, {counted(contrasts, 'contrast')}"
     lines = [f"{decided}; the smallest exact p is {smallest_exact_p(seeds):.2g}"]
     if seeds >= 2:
         effect = minimum_detectable_effect(seeds, alpha=ALPHA / family)

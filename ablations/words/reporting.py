@@ -45,9 +45,14 @@ def pages(
 
     found = {plan.study: comparison(plan, ledger, recorder) for plan in chosen}
     written = [(render(one, out), sentences(one)) for one in found.values()]
-    stored = plans.all_stored(ledger)
-    render_index([found.get(plan.study) or comparison(plan, ledger) for plan in stored], out)
+    render_index(comparisons(ledger, found), out)
     return written[-1]
+
+
+def comparisons(ledger: Ledger, made: "Mapping[str, Comparison] | None" = None) -> "list[Comparison]":
+    """That of every study that has been run; those `made` already, by study, are taken as they are."""
+    made = made or {}
+    return [made.get(plan.study) or comparison(plan, ledger) for plan in plans.all_stored(ledger)]
 
 
 def comparison(plan: Plan, ledger: Ledger, links: "Linked | None" = None) -> "Comparison":

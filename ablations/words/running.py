@@ -3,7 +3,7 @@
 import sys
 from argparse import Namespace
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -55,9 +55,10 @@ def _run_one(chosen: Study, args: Namespace) -> tuple[int, bool]:
         plan, trials = plans.decide(chosen, _command())
         recorder = Recorder(facts(plan), uri())
         try:
-            _rehearse(missing(trials, ledger.done(t.id for t in trials), args.retry), plan, args)
+            done = ledger.done(t.id for t in trials)
+            _rehearse(missing(trials, done, args.retry), plan, args)
             plan = plans.store(plan, ledger)
-            plan, tally = _train(plan, trials, ledger, recorder, args)
+            plan, tally = _train(plan, trials, done, ledger, recorder, args)
         except BaseException:
             recorder.close("FAILED", patience=5)
             raise
@@ -80,37 +81,53 @@ def _run_one(chosen: Study, args: Namespace) -> tuple[int, bool]:
 
 
 def _train(
-    plan: Plan, trials: Sequence[Trial], ledger: Ledger, recorder: "Recorder", args: Namespace
+    plan: Plan,
+    trials: Sequence[Trial],
+    done: Mapping[str, bool],
+    ledger: Ledger,
+    recorder: "Recorder",
+    args: Namespace,
 ) -> tuple[Plan, "Tally"]:
-    """Train what is missing and then, where the study tunes and every search has ended, the winners."""
-    first = _train_missing(plan, trials, ledger, recorder, args)
+    """Train what is missing and then, where the study tunes and every search has ended, the winners.
+
+    `done` is what `Ledger.done` says of the trials.
+    """
+    first = _train_missing(plan, trials, done, ledger, recorder, args)
     if not plan.searches or first.interrupted or (args.fail_fast and first.failed):
         return plan, first
     plan, winners = plans.settle(plan, trials, ledger)
     plan = plans.store(plan, ledger)
-    second = _train_missing(plan, winners, ledger, recorder, args)
+    done = ledger.done(trial.id for trial in winners)
+    second = _train_missing(plan, winners, done, ledger, recorder, args)
     sums = {key: getattr(first, key) + getattr(second, key) for key in ("done", "failed", "skipped", "left")}
     return plan, replace(second, **sums)
 
 
 def _train_missing(
-    plan: Plan, trials: Sequence[Trial], ledger: Ledger, recorder: "Recorder", args: Namespace
+    plan: Plan,
+    trials: Sequence[Trial],
+    done: Mapping[str, bool],
+    ledger: Ledger,
+    recorder: "Recorder",
+    args: Namespace,
 ) -> "Tally":
     from ablations.trials.runner import missing, run_trials
     from ablations.words.progress import progress
 
     names = {id: f"{arm.name}/seed={seed}" for id, (arm, seed) in plan.places.items()}
     arms = {id: arm.name for id, (arm, _) in plan.places.items()}
-    done = ledger.done(trial.id for trial in trials)
-    for id in done:
+
+    def tell(id: str) -> None:
         recorder.record(arms[id], partial(ledger.read, id))
+
+    for id in done:
+        tell(id)
     todo = missing(trials, done, args.retry)
     seconds = {t.id: planning.expected_seconds(t) for t in todo}
     with progress(plan.study, seconds, names, _places(args)) as show:
 
         def finished(result: Result) -> None:
-            id = result.trial.id
-            recorder.record(arms[id], partial(ledger.read, id))
+            tell(result.trial.id)
             show(result)
 
         return run_trials(
