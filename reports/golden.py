@@ -6,6 +6,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from bench.trial import counted
 from reports import render as pages
 from reports.book import BOOK
 
@@ -46,6 +47,7 @@ class Line:
     epoch: int
     source: str
     cells: tuple[Cell, ...]
+    steps: int  # of single precision, that a last digit hangs on
 
     @property
     def off(self) -> int:
@@ -71,9 +73,10 @@ def render(rows: Iterable[Mapping[str, Any]], facts: Mapping[str, Any], out: Pat
     """Write `out`/golden.html and return its path.
 
     A row has `model` (its name in the zoo), `epoch`, `ours` (train loss, validation loss, accuracy) and,
-    where an epoch was printed, `printed` (three texts), `source` and `agree` (three counts of decimals),
-    else None for these. `facts` describe the machine; `facts["unlike"]` says in what it differs from the
-    one where the digits came out. The same rows and facts give the same bytes.
+    where an epoch was printed, `printed` (three texts), `source`, `agree` (three counts of decimals) and
+    `steps` (of single precision, to the printed digits), else None or 0 for these. `facts` describe the
+    machine; `facts["unlike"]` says in what it differs from the reference. The same rows and facts give the
+    same bytes.
     """
     models = [_model(name, list(group)) for name, group in groupby(rows, key=lambda row: row["model"])]
     context = {"models": models, "answer": answer(models), "columns": COLUMNS, "unlike": facts["unlike"],
@@ -87,8 +90,11 @@ def answer(models: Sequence[Model]) -> list[str]:
     if not lines:
         return ["None of the epochs that were played has a printed row."]
     exact, last = (sum(line.off == off for line in lines) for off in (0, 1))
+    away = max(line.steps for line in lines)
+    close = f", at most {counted(away, 'step')} of single precision away" if away else ""
     said = [
-        f"{exact} of {len(lines)} printed rows come out in every digit, {last} more in all but a last digit."
+        f"{exact} of {len(lines)} printed rows come out in every digit, "
+        f"{last} more in all but a last digit{close}."
     ]
     parted = [f"{model.title} at epoch {model.parting}" for model in models if model.parting is not None]
     if parted:
@@ -109,7 +115,7 @@ def _line(row: Mapping[str, Any]) -> Line:
     for printed, ours, agree in zip(row["printed"], row["ours"], row["agree"], strict=True):
         places = len(printed.partition(".")[2])
         cells.append(Cell(printed, f"{ours:.{places}f}", agree))
-    return Line(row["epoch"], row["source"], tuple(cells))
+    return Line(row["epoch"], row["source"], tuple(cells), row["steps"])
 
 
 def _facts(facts: Mapping[str, Any]) -> dict[str, str]:
