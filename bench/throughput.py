@@ -7,6 +7,7 @@ import time
 from typing import Any
 
 import torch
+from pynvml import NVMLError
 
 
 class Clock:
@@ -40,10 +41,16 @@ def memory_peak() -> float:
 
 
 def gpu_use(device: torch.device) -> dict[str, float]:
-    """Peak memory in MiB and utilisation in per cent of the GPU; nothing without one."""
+    """Most memory held since this was last asked (MiB) and utilisation (%) of the GPU, where there is one."""
     if device.type != "cuda":
         return {}
-    use = {"gpu_memory_peak": torch.cuda.max_memory_allocated(device) / 2**20}
-    with contextlib.suppress(ModuleNotFoundError, RuntimeError):  # torch asks NVML, which need not be there
-        use["gpu_utilisation"] = float(torch.cuda.utilization(device))
-    return use
+    peak = torch.cuda.max_memory_allocated(device) / 2**20
+    torch.cuda.reset_peak_memory_stats(device)
+    return {"gpu_memory_peak": peak, **gpu_utilisation(device)}
+
+
+def gpu_utilisation(device: torch.device) -> dict[str, float]:
+    """The share of the last second or less in which the GPU worked (%), or nothing where NVML cannot say."""
+    with contextlib.suppress(NVMLError, RuntimeError):  # no driver; a part of a GPU, which has none
+        return {"gpu_utilisation": float(torch.cuda.utilization(device))}
+    return {}
