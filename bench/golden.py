@@ -263,7 +263,7 @@ def summary(epochs: Iterable[GoldenRow]) -> str:
     if len(exact) == len(held):
         return said
     away = counted(max(row.steps for row in held), "step")
-    return f"{said}, all but the last digit of the others: {away} of single precision away"
+    return f"{said}, all but a last digit of the others: {away} of single precision, as this processor rounds"
 
 
 def _line(row: GoldenRow) -> str:

@@ -91,7 +91,7 @@ def answer(models: Sequence[Model]) -> list[str]:
         return ["None of the epochs that were played has a printed row."]
     exact, last = (sum(line.off == off for line in lines) for off in (0, 1))
     away = max(line.steps for line in lines)
-    close = f", at most {counted(away, 'step')} of single precision away" if away else ""
+    close = f": at most {counted(away, 'step')} of single precision, as this processor rounds" if away else ""
     said = [
         f"{exact} of {len(lines)} printed rows come out in every digit, "
         f"{last} more in all but a last digit{close}."

@@ -35,8 +35,8 @@ def test_the_page_counts_rows_and_says_where_rounding_takes_over(tmp_path):
     page = render(ROWS, FACTS, tmp_path)
     assert page == tmp_path / "golden.html"
     text = text_of(page)
-    said = "1 of 3 printed rows come out in every digit, 1 more in all but a last digit, "
-    assert said + "at most 3 steps of single precision away." in text
+    said = "1 of 3 printed rows come out in every digit, 1 more in all but a last digit: "
+    assert said + "at most 3 steps of single precision, as this processor rounds." in text
     assert "Rounding takes over in LMModel3 at epoch 3." in text
 
 
