@@ -181,5 +181,5 @@ def _undetected(row: Row, unit: str) -> str:
         return ""
     return (
         f"{row.arm.name}: {len(k.differences)} pairs of seeds would mostly miss an effect under "
-        f"{number(k.mde)} {unit} (80 % power); {k.seeds_needed} would detect {k.delta:g}."
+        f"{number(k.mde)} {unit} (80 % power); {k.seeds_needed:,} would detect {k.delta:g}."
     )

@@ -144,7 +144,7 @@ def _undecided(c: Contrast, unit: str) -> str:
         return "a mean that leaves out diverged seeds decides nothing"
     return (
         f"{c.pairs} seeds detect {_measure(c.mde, unit)} with 80 % power; "
-        f"{c.seeds_needed} would detect {_zone(c, unit).removeprefix('±')}"
+        f"{c.seeds_needed:,} would detect {_zone(c, unit).removeprefix('±')}"
     )
 
 
