@@ -5,8 +5,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from ablations.design import seeds as seeds_
+from ablations.design.complaints import at
 from ablations.design.designs import Cell, matches, parts, title
-from ablations.design.settings import Settings, at, flat, inherit, resolve
+from ablations.design.settings import Settings, flat, inherit, resolve
 from ablations.design.study import Arm
 from ablations.design.written import Written
 from bench.models.registry import suggestion

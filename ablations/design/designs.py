@@ -12,11 +12,11 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from ablations.design.complaints import at
 from ablations.design.settings import (
     FACTORS,
     Factor,
     Settings,
-    at,
     check_key,
     complete,
     inherit,

@@ -4,16 +4,14 @@ A setting is a field of Trial or an option of the model. What is not written com
 in the zoo, and then from Trial: Trial's default < the model's chapter settings < written.
 """
 
-import datetime
-import json
 import math
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from ablations.design.complaints import explain, shown
 from bench.models.registry import PENALTIES, ZOO, ModelSpec, spec_of, suggestion
 from bench.trial import BadInput, Scalar, Trial
 
@@ -96,29 +94,6 @@ _ONE_OR_MORE = {"hidden", "embedding", "layers"}
 _TITLES = {f.key: f.title for f in FACTORS.values()}
 _MOMS = {FACTORS["moms"].off: "moms of LMModel6", FACTORS["moms"].on: "moms of LMModel7"}
 _STALLS = {"ignore": "plain SGD", "average": "NT-ASGD", "halve": "SGD, rate halved when it stalls"}
-_RULES = {  # what pydantic calls otherwise, in TOML's words
-    "bool_type": "should be true or false",
-    "dict_type": "should be a table",
-    "finite_number": "should be a finite number",
-    "float_type": "should be a number",
-    "greater_than": "should be more than {gt}",
-    "greater_than_equal": "should be at least {ge}",
-    "int_from_float": "should be a whole number",
-    "int_type": "should be a whole number",
-    "less_than": "should be below {lt}",
-    "less_than_equal": "should be at most {le}",
-    "list_type": "should be an array",
-    "literal_error": "should be {expected}",
-    "model_type": "should be a table",
-    "string_pattern_mismatch": "should not be blank",
-    "string_too_long": "should have at most {max_length} characters",
-    "string_too_short": "should not be empty",
-    "string_type": "should be text in quotes",
-    "too_long": "should have at most {max_length} values",
-    "too_short": "should not be empty",
-    "tuple_type": "should be an array",
-    "value_error": "{error}",
-}
 _ELSEWHERE = {
     "seed": "the study's own `seeds` name them",
     "seeds": "they stand at the top of the file",
@@ -127,15 +102,6 @@ _ELSEWHERE = {
     "data": "it is a hash of the text; name the text with corpus",
     "name": "an arm is named beside its `set`",
 }
-
-
-@contextmanager
-def at(place: str) -> Iterator[None]:
-    """Name the place in the message of a BadInput that is raised inside."""
-    try:
-        yield
-    except BadInput as error:
-        raise BadInput(f"{place}: {error}") from error
 
 
 def resolve(written: Settings) -> dict[str, Any]:
@@ -224,38 +190,12 @@ def parse_set(text: str) -> tuple[str, list[Any]]:
     return key.strip(), [_parse(piece.strip()) for piece in _split(values)]
 
 
-def explain(error: ValidationError, known: Mapping[str, type[BaseModel]] | None = None) -> str:
-    """The first thing that pydantic refused, as one line. `known` has the tables by their keys."""
-    errors = error.errors(include_url=False)
-    first = next(
-        (e for e in errors if e["type"] == "extra_forbidden"), errors[0]
-    )  # a misspelt key is missing too
-    place = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "extra_forbidden" and known:
-        tables = [part for part in first["loc"][:-1] if isinstance(part, str)]
-        there = known[tables[-1] if tables else ""].model_fields
-        return f"unknown key {place!r}{suggestion(str(first['loc'][-1]), list(there))}"
-    if first["type"] == "missing" and isinstance(first["loc"][-1], int):
-        place, count = place.rpartition(".")[0], max(int(e["loc"][-1]) for e in errors) + 1
-        return f"{place} = {_shown(first['input'])}: should have {count} values"
-    if first["type"] == "missing":
-        return f"{place}: is missing; write it"
-    bounds = {key: _plain(value) for key, value in first.get("ctx", {}).items()}
-    rule = _RULES.get(first["type"], "cannot be used").format(**bounds)
-    return f"{place} = {_shown(first['input'])}: {rule}"
-
-
-def _plain(bound: Any) -> str:
-    """A bound as people write it: 1,000,000,000 and 0, not 1000000000 and 0.0."""
-    return f"{bound:,.12g}" if isinstance(bound, int | float) else str(bound)
-
-
 def _spec(written: Settings) -> ModelSpec:
     model = written.get("model")
     if model is None:
         raise BadInput('no model; name one: model = "lm6"')
     if not isinstance(model, str):
-        raise BadInput(f'model = {_shown(model)}: not a name; write model = "lm6"')
+        raise BadInput(f'model = {shown(model)}: not a name; write model = "lm6"')
     return spec_of(model)
 
 
@@ -288,7 +228,7 @@ def _option(spec: ModelSpec, key: str, value: Any) -> Scalar:
             good = isinstance(value, str) and (value in choices or len(choices) == 1)
             rule = " or ".join(repr(c) for c in choices)
     if not good:
-        raise BadInput(f"{key} = {_shown(value)}: should be {rule}")
+        raise BadInput(f"{key} = {shown(value)}: should be {rule}")
     return value  # type: ignore[no-any-return]
 
 
@@ -297,7 +237,7 @@ def _check_engine(checked: Mapping[str, Any], written: Settings) -> None:
     if checked["engine"] != "sgd":
         for key in ("varied", "stall", "finetune"):
             if checked[key] != DEFAULTS[key]:
-                raise BadInput(f'{key} = {_shown(checked[key])}: needs engine = "sgd"')
+                raise BadInput(f'{key} = {shown(checked[key])}: needs engine = "sgd"')
     elif "moms" in written:
         raise BadInput('moms: engine = "sgd" has no momentum; take it out')
     if checked["varied"] and (checked["order"], checked["target"]) != ("grouped", "every"):
@@ -348,11 +288,3 @@ def _split(values: str) -> list[str]:
         else:
             pieces[-1] += character
     return pieces
-
-
-def _shown(value: Any) -> str:
-    """A value nearly as TOML writes it, at most sixty characters of it."""
-    date = isinstance(value, datetime.date | datetime.time)
-    text = str(value) if date else json.dumps(value, default=str, ensure_ascii=False)
-    text = text.replace("NaN", "nan").replace("Infinity", "inf")
-    return text if len(text) <= 60 else text[:57] + "…"

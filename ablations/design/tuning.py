@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Any
 
-from ablations.design.settings import Settings, at, check_key, flat, inherit, label, resolve
+from ablations.design.complaints import at
+from ablations.design.settings import Settings, check_key, flat, inherit, label, resolve
 from ablations.design.study import Arm, Study, Tuning
 from bench.models.registry import spec_of
 from bench.trial import BadInput, Result, Scalar, Trial

@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, ValidationError, field_validator
 
+from ablations.design.complaints import explain
 from ablations.design.designs import AddOne, Design, Table
-from ablations.design.settings import explain
 from bench.models.registry import suggestion
 from bench.trial import BadInput
 

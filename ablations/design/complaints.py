@@ -1,0 +1,78 @@
+"""What is wrong in a study, said in one line: where it stands, what stands there, and what should."""
+
+import datetime
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from bench.models.registry import suggestion
+from bench.trial import BadInput
+
+_RULES = {  # what pydantic calls otherwise, in TOML's words
+    "bool_type": "should be true or false",
+    "dict_type": "should be a table",
+    "finite_number": "should be a finite number",
+    "float_type": "should be a number",
+    "greater_than": "should be more than {gt}",
+    "greater_than_equal": "should be at least {ge}",
+    "int_from_float": "should be a whole number",
+    "int_type": "should be a whole number",
+    "less_than": "should be below {lt}",
+    "less_than_equal": "should be at most {le}",
+    "list_type": "should be an array",
+    "literal_error": "should be {expected}",
+    "model_type": "should be a table",
+    "string_pattern_mismatch": "should not be blank",
+    "string_too_long": "should have at most {max_length} characters",
+    "string_too_short": "should not be empty",
+    "string_type": "should be text in quotes",
+    "too_long": "should have at most {max_length} values",
+    "too_short": "should not be empty",
+    "tuple_type": "should be an array",
+    "value_error": "{error}",
+}
+
+
+@contextmanager
+def at(place: str) -> Iterator[None]:
+    """Name the place in the message of a BadInput that is raised inside."""
+    try:
+        yield
+    except BadInput as error:
+        raise BadInput(f"{place}: {error}") from error
+
+
+def explain(error: ValidationError, known: Mapping[str, type[BaseModel]] | None = None) -> str:
+    """The first thing that pydantic refused, as one line. `known` has the tables by their keys."""
+    errors = error.errors(include_url=False)
+    # a misspelt key is missing too, which is less to the point
+    first = next((e for e in errors if e["type"] == "extra_forbidden"), errors[0])
+    place = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden" and known:
+        tables = [part for part in first["loc"][:-1] if isinstance(part, str)]
+        there = known[tables[-1] if tables else ""].model_fields
+        return f"unknown key {place!r}{suggestion(str(first['loc'][-1]), list(there))}"
+    if first["type"] == "missing" and isinstance(first["loc"][-1], int):
+        place, count = place.rpartition(".")[0], max(int(e["loc"][-1]) for e in errors) + 1
+        return f"{place} = {shown(first['input'])}: should have {count} values"
+    if first["type"] == "missing":
+        return f"{place}: is missing; write it"
+    bounds = {key: _plain(value) for key, value in first.get("ctx", {}).items()}
+    rule = _RULES.get(first["type"], "cannot be used").format(**bounds)
+    return f"{place} = {shown(first['input'])}: {rule}"
+
+
+def _plain(bound: Any) -> str:
+    """A bound as people write it: 1,000,000,000 and 0, not 1000000000 and 0.0."""
+    return f"{bound:,.12g}" if isinstance(bound, int | float) else str(bound)
+
+
+def shown(value: Any) -> str:
+    """A value nearly as TOML writes it, at most sixty characters of it."""
+    date = isinstance(value, datetime.date | datetime.time)
+    text = str(value) if date else json.dumps(value, default=str, ensure_ascii=False)
+    text = text.replace("NaN", "nan").replace("Infinity", "inf")
+    return text if len(text) <= 60 else text[:57] + "…"
