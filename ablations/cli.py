@@ -8,10 +8,13 @@ import sys
 from collections.abc import Sequence
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from bench.models.registry import suggestion
 from bench.trial import BadInput, visible
+
+Words = Any
+"""What argparse's add_subparsers returns; its class has no public name."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -70,74 +73,86 @@ def parser() -> argparse.ArgumentParser:
     top = Parser(
         prog="unrolled", description="Reproducible benchmarks and ablations of recurrent language models."
     )
-    words = top.add_subparsers(required=True, metavar="WORD")
+    words, flags = top.add_subparsers(required=True, metavar="WORD"), _flags()
+    _study_words(words, flags)
+    _result_words(words, flags)
+    _server_words(words)
+    _own_words(words, flags)
+    return top
 
-    planned = _studies("STUDY", "a shipped study, the path of a .toml, or all")
-    planned.add_argument("--seeds", help="0-9, or 0,3,5")
-    planned.add_argument("--set", action="append", default=[], metavar="KEY=VALUES", help="lr=1e-3,1e-2")
-    planned.add_argument("--corpus", metavar="TEXT", help="human-numbers, bible, or the path of a UTF-8 text")
-    planned.add_argument("--yes", action="store_true", help="plan more than 10,000 trials")
-    mine = argparse.ArgumentParser(add_help=False)
-    mine.add_argument("--plugin", action="append", default=[], metavar="FILE.py", help="code of your own")
-    kept = argparse.ArgumentParser(add_help=False)
-    kept.add_argument("--results", type=Path, default=Path("results"), help="the ledger's folder")
-    pages = argparse.ArgumentParser(add_help=False)
-    pages.add_argument("--out", type=Path, default=Path("reports/out"), help="the reports' folder")
-    run_before = _studies("STUDY", "studies that were run; all of them if none is named", "*")
 
-    _word(
-        words,
-        "plan",
-        "arms, trials, cost, and what so many seeds can decide",
-        planned,
-        mine,
-        do="words.looking",
-    )
-    _run_flags(
-        _word(
-            words,
-            "run",
-            "train what is missing, log it, report it",
-            planned,
-            mine,
-            kept,
-            pages,
-            do="words.running",
-        )
-    )
-    _word(words, "status", "how far each study is", run_before, kept)
-    _word(words, "report", "render reports from the ledger", run_before, kept, pages, do="words.reporting")
-    verify = _word(words, "verify", "train finished trials again and compare the bits", mine, kept)
+class Flags(NamedTuple):
+    """What several words share."""
+
+    studies: argparse.ArgumentParser  # that may be run, and how they are changed
+    known: argparse.ArgumentParser  # that were run
+    plugin: argparse.ArgumentParser
+    results: argparse.ArgumentParser
+    out: argparse.ArgumentParser
+
+
+def _flags() -> Flags:
+    studies = _studies("STUDY", "a shipped study, the path of a .toml, or all")
+    studies.add_argument("--seeds", help="0-9, or 0,3,5")
+    studies.add_argument("--set", action="append", default=[], metavar="KEY=VALUES", help="lr=1e-3,1e-2")
+    studies.add_argument("--corpus", metavar="TEXT", help="human-numbers, bible, or the path of a UTF-8 text")
+    studies.add_argument("--yes", action="store_true", help="plan more than 10,000 trials")
+    known = _studies("STUDY", "studies that were run; all of them if none is named", "*")
+    plugin, results, out = (argparse.ArgumentParser(add_help=False) for _ in range(3))
+    plugin.add_argument("--plugin", action="append", default=[], metavar="FILE.py", help="code of your own")
+    results.add_argument("--results", type=Path, default=Path("results"), help="the ledger's folder")
+    out.add_argument("--out", type=Path, default=Path("reports/out"), help="the reports' folder")
+    return Flags(studies, known, plugin, results, out)
+
+
+def _study_words(words: Words, flags: Flags) -> None:
+    studies, known, plugin, results, out = flags
+    text = "arms, trials, cost, and what so many seeds can decide"
+    _word(words, "plan", text, studies, plugin, do="words.looking")
+    text = "train what is missing, log it, report it"
+    _run_flags(_word(words, "run", text, studies, plugin, results, out, do="words.running"))
+    _word(words, "status", "how far each study is", known, results)
+
+
+def _result_words(words: Words, flags: Flags) -> None:
+    _, known, plugin, results, out = flags
+    _word(words, "report", "render reports from the ledger", known, results, out, do="words.reporting")
+    text = "train finished trials again and compare the bits"
+    verify = _word(words, "verify", text, plugin, results)
     verify.add_argument("study", metavar="STUDY", help="a study that was run")
     verify.add_argument("-n", "--number", type=_count, default=5, help="trials to replay")
     _limits(verify)
-    _gate(
-        _word(words, "gate", "did a change make results or speed worse? two result sets", do="words.gating")
-    )
-    _word(words, "sync", "bring MLflow level with the ledger", run_before, kept)
-    _word(words, "chapter", "answer the chapter's questions on one page", kept, pages, do="words.chapter")
-    port = argparse.ArgumentParser(add_help=False)
-    port.add_argument("--port", type=_port, default=5000)
-    _word(words, "ui", "browse MLflow on 127.0.0.1", port, do="tracking.server")
-    served = _word(
-        words, "server", "MLflow on PostgreSQL, for several drivers at once", port, do="tracking.server"
-    )
-    served.add_argument("--folder", type=Path, default=Path("server"), help="where its data are kept")
+    text = "did a change make results or speed worse? two result sets"
+    _gate(_word(words, "gate", text, do="words.gating"))
+    _word(words, "chapter", "answer the chapter's questions on one page", results, out, do="words.chapter")
     timed = _word(
-        words, "benchmarks", "show what `make bench` has stored", kept, pages, do="words.benchmarks"
+        words, "benchmarks", "show what `make bench` has stored", results, out, do="words.benchmarks"
     )
     timed.add_argument("file", type=Path, nargs="?", metavar="FILE", help="of pytest-benchmark")
     timed.add_argument("--readme", type=Path, metavar="FILE.md", help="fill its block <!-- speed --> too")
-    _word(words, "models", "the zoo", mine, do="words.looking")
-    _show(_word(words, "show", "look inside a trial, a study or a corpus", mine, kept, do="inside"))
-    learner = _word(words, "learner", "train a finished trial again and save its weights", mine, kept)
+    _word(words, "sync", "bring MLflow level with the ledger", known, results)
+
+
+def _server_words(words: Words) -> None:
+    port = argparse.ArgumentParser(add_help=False)
+    port.add_argument("--port", type=_port, default=5000)
+    _word(words, "ui", "browse MLflow on 127.0.0.1", port, do="tracking.server")
+    text = "MLflow on PostgreSQL, for several drivers at once"
+    server = _word(words, "server", text, port, do="tracking.server")
+    server.add_argument("--folder", type=Path, default=Path("server"), help="where its data are kept")
+
+
+def _own_words(words: Words, flags: Flags) -> None:
+    plugin, results = flags.plugin, flags.results
+    _word(words, "models", "the zoo", plugin, do="words.looking")
+    _show(_word(words, "show", "look inside a trial, a study or a corpus", plugin, results, do="inside"))
+    learner = _word(words, "learner", "train a finished trial again and save its weights", plugin, results)
     learner.set_defaults(do="ablations.inside:save")
     learner.add_argument("trial", metavar="TRIAL", help="its identity, or how that begins")
     learner.add_argument("--save", type=Path, required=True, metavar="FILE.pth", help="a torch state_dict")
     new = _word(words, "new", "write a file of your own to start from", do="words.scaffold")
     new.add_argument("kind", choices=("cell", "model", "regularizer", "study"))
     new.add_argument("file", type=Path, metavar="FILE", help="my_cell.py, my.toml; it must not exist")
-    return top
 
 
 def _studies(metavar: str, text: str, count: str = "+") -> argparse.ArgumentParser:
@@ -146,8 +161,8 @@ def _studies(metavar: str, text: str, count: str = "+") -> argparse.ArgumentPars
     return parent
 
 
-def _word(  # type: ignore[no-untyped-def]
-    words, name: str, text: str, *parents: argparse.ArgumentParser, do: str = "words.commands"
+def _word(
+    words: Words, name: str, text: str, *parents: argparse.ArgumentParser, do: str = "words.commands"
 ) -> argparse.ArgumentParser:
     made: argparse.ArgumentParser = words.add_parser(name, help=text, description=text, parents=parents)
     made.set_defaults(do=f"ablations.{do}:{name}")
