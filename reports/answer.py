@@ -9,7 +9,7 @@ from reports.book import Held
 from reports.comparison import Comparison, Row
 from reports.statistics.contrasts import contrast, divergence_rate, holm
 from reports.statistics.verdicts import Verdict, Word, null, sentence, verdict
-from reports.text import interval, number
+from reports.text import count, interval, number
 from reports.tuning import OwnBest, words
 
 OPEN, FEW = 10, 4
@@ -181,5 +181,5 @@ def _undetected(row: Row, unit: str) -> str:
         return ""
     return (
         f"{row.arm.name}: {len(k.differences)} pairs of seeds would mostly miss an effect under "
-        f"{number(k.mde)} {unit} (80 % power); {k.seeds_needed:,} would detect {k.delta:g}."
+        f"{number(k.mde)} {unit} (80 % power); {count(k.seeds_needed)} would detect {k.delta:g}."
     )

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from reports.statistics.contrasts import Contrast, Interval
 from reports.statistics.power import ALPHA, CLAIM_SEEDS, FEWEST_SEEDS
-from reports.text import interval, number, p_value
+from reports.text import count, interval, number, p_value
 
 
 class Word(StrEnum):
@@ -144,7 +144,7 @@ def _undecided(c: Contrast, unit: str) -> str:
         return "a mean that leaves out diverged seeds decides nothing"
     return (
         f"{c.pairs} seeds detect {_measure(c.mde, unit)} with 80 % power; "
-        f"{c.seeds_needed:,} would detect {_zone(c, unit).removeprefix('±')}"
+        f"{count(c.seeds_needed)} would detect {_zone(c, unit).removeprefix('±')}"
     )
 
 

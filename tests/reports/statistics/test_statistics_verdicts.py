@@ -102,7 +102,7 @@ def test_an_inconclusive_sentence_says_what_would_decide() -> None:
     assert said.startswith("? INCONCLUSIVE — x against y: +0.0100 nats")
     # statsmodels' TTestPower: .9960 SD have power .8 at 10 pairs; .02/.05 SD need 52
     assert said.endswith("10 seeds detect 0.0498 nats with 80 % power; 52 would detect 0.02 nats.")
-    assert "; 1,968 would detect 0.02 nats." in sentence(judged(differing(0.01, 0.3165)), "x", "y")
+    assert "; 1\u202f968 would detect 0.02 nats." in sentence(judged(differing(0.01, 0.3165)), "x", "y")
 
 
 def test_an_equivalence_names_its_zone_and_its_90_percent_interval() -> None:
