@@ -22,6 +22,12 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Tests hold what a CPU computes. Benchmarks see a GPU, and so do its own tests: FLAGS="-m gpu"."""
+    if config.option.markexpr != "gpu" and not config.getoption("benchmark_enable", default=False):
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
+
+
 @pytest.fixture(scope="session", autouse=True)
 def a_folder_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """A study that a test runs leaves its results, pages and mlflow.db here, not in the repository."""

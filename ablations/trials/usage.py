@@ -63,11 +63,11 @@ def _memory(process: Path) -> float:
 
 def _gpu() -> dict[str, float]:
     """The first visible GPU's utilisation (%) and memory (MiB), or nothing where there is none."""
-    program = shutil.which("nvidia-smi")
-    if program is None:
+    program, visible = shutil.which("nvidia-smi"), os.environ.get("CUDA_VISIBLE_DEVICES")
+    if program is None or visible == "":
         return {}
     ask = [program, "--query-gpu=utilization.gpu,memory.used", "--format=csv,noheader,nounits"]
-    if visible := os.environ.get("CUDA_VISIBLE_DEVICES"):
+    if visible:
         ask.append(f"--id={visible}")
     with suppress(OSError, subprocess.SubprocessError, ValueError, IndexError):
         said = subprocess.run(ask, capture_output=True, text=True, timeout=5, check=True).stdout
