@@ -25,6 +25,32 @@ def test_single_precision_is_whole_on_a_gpu_too(monkeypatch: pytest.MonkeyPatch)
     assert not torch.backends.cudnn.allow_tf32 and torch.get_float32_matmul_precision() == "highest"
 
 
+class Event:
+    """An event of a GPU that is not there: a quarter of a second from one to the next."""
+
+    happened = 0
+
+    def __init__(self, enable_timing: bool) -> None:
+        assert enable_timing
+
+    def record(self, stream: object) -> None:
+        Event.happened += 1
+        self.at = Event.happened
+
+    def synchronize(self) -> None:
+        assert self.at
+
+    def elapsed_time(self, end: "Event") -> float:
+        return 250.0 * (end.at - self.at)  # milliseconds
+
+
+def test_a_lap_on_a_gpu_lies_between_two_of_its_events(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "Event", Event)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: device)
+    clock = Clock(GPU)
+    assert (clock.lap(), clock.lap(), Event.happened) == (0.25, 0.25, 3)
+
+
 @pytest.mark.gpu
 @needs_gpu
 def test_memory_is_that_of_one_measurement_and_not_of_the_largest_before() -> None:
