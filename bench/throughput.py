@@ -1,13 +1,13 @@
 """A clock that waits for the device, and what the device used."""
 
-import contextlib
 import resource
 import sys
 import time
 from typing import Any
 
 import torch
-from pynvml import NVMLError
+
+from bench import nvidia
 
 
 class Clock:
@@ -44,13 +44,6 @@ def gpu_use(device: torch.device) -> dict[str, float]:
     """Most memory held since this was last asked (MiB) and utilisation (%) of the GPU, where there is one."""
     if device.type != "cuda":
         return {}
-    peak = torch.cuda.max_memory_allocated(device) / 2**20
+    peak, now = torch.cuda.max_memory_allocated(device) / 2**20, nvidia.asked()
     torch.cuda.reset_peak_memory_stats(device)
-    return {"gpu_memory_peak": peak, **gpu_utilisation(device)}
-
-
-def gpu_utilisation(device: torch.device) -> dict[str, float]:
-    """The share of the last second or less in which the GPU worked (%), or nothing where NVML cannot say."""
-    with contextlib.suppress(NVMLError, RuntimeError):  # no driver; a part of a GPU, which has none
-        return {"gpu_utilisation": float(torch.cuda.utilization(device))}
-    return {}
+    return {"gpu_memory_peak": peak} | ({"gpu_utilisation": now["gpu"]} if now else {})

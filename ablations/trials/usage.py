@@ -4,11 +4,11 @@ CPU and memory are the process's own (Linux), the GPU's are the whole device's, 
 """
 
 import os
-import shutil
-import subprocess
 import time
 from contextlib import suppress
 from pathlib import Path
+
+from bench import nvidia
 
 EVERY = 5.0  # seconds between two samples at first
 LONG = 60.0  # seconds; of a shorter trial nothing is kept
@@ -37,7 +37,7 @@ class Usage:
         with suppress(OSError, ValueError, IndexError):
             cpu, memory = _cpu_seconds(self._process), _memory(self._process)
             share, self._cpu = 100 * (cpu - self._cpu) / (now - before), cpu
-            seen = {"seconds": now - self._began, "cpu": share, "memory": memory, **_gpu()}
+            seen = {"seconds": now - self._began, "cpu": share, "memory": memory, **nvidia.asked()}
             self._samples.append({name: round(value, 1) for name, value in seen.items()})
         if len(self._samples) > MOST:
             self._samples, self._every = self._samples[1::2], 2 * self._every
@@ -59,18 +59,3 @@ def _cpu_seconds(process: Path) -> float:
 def _memory(process: Path) -> float:
     """Resident memory in MiB."""
     return int((process / "statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
-
-
-def _gpu() -> dict[str, float]:
-    """The first visible GPU's utilisation (%) and memory (MiB), or nothing where there is none."""
-    program, visible = shutil.which("nvidia-smi"), os.environ.get("CUDA_VISIBLE_DEVICES")
-    if program is None or visible == "":
-        return {}
-    ask = [program, "--query-gpu=utilization.gpu,memory.used", "--format=csv,noheader,nounits"]
-    if visible:
-        ask.append(f"--id={visible}")
-    with suppress(OSError, subprocess.SubprocessError, ValueError, IndexError):
-        said = subprocess.run(ask, capture_output=True, text=True, timeout=5, check=True).stdout
-        busy, memory = said.splitlines()[0].split(",")
-        return {"gpu": float(busy), "gpu_memory": float(memory)}
-    return {}

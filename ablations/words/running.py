@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ablations.design import plan as plans
 from ablations.design import planning
@@ -43,6 +43,14 @@ def run(args: Namespace) -> int:
     return 130 if interrupted else 1 if failed else 0
 
 
+class _Run(NamedTuple):
+    """What one run of the command works with."""
+
+    ledger: Ledger
+    recorder: "Recorder"
+    args: Namespace
+
+
 def _run_one(chosen: Study, args: Namespace) -> tuple[int, bool]:
     from ablations.tracking.entry import facts
     from ablations.tracking.recorder import Recorder
@@ -58,7 +66,7 @@ def _run_one(chosen: Study, args: Namespace) -> tuple[int, bool]:
             done = ledger.done(t.id for t in trials)
             _rehearse(missing(trials, done, args.retry), plan, args)
             plan = plans.store(plan, ledger)
-            plan, tally = _train(plan, trials, done, ledger, recorder, args)
+            plan, tally = _train(_Run(ledger, recorder, args), plan, trials, done)
         except BaseException:
             recorder.close("FAILED", patience=5)
             raise
@@ -80,39 +88,26 @@ def _run_one(chosen: Study, args: Namespace) -> tuple[int, bool]:
     return faults, tally.interrupted
 
 
-def _train(
-    plan: Plan,
-    trials: Sequence[Trial],
-    done: Mapping[str, bool],
-    ledger: Ledger,
-    recorder: "Recorder",
-    args: Namespace,
-) -> tuple[Plan, "Tally"]:
+def _train(run: _Run, plan: Plan, trials: Sequence[Trial], done: Mapping[str, bool]) -> tuple[Plan, "Tally"]:
     """Train what is missing and then, where the study tunes and every search has ended, the winners.
 
     `done` is what `Ledger.done` says of the trials.
     """
-    first = _train_missing(plan, trials, done, ledger, recorder, args)
-    if not plan.searches or first.interrupted or (args.fail_fast and first.failed):
+    first = _train_missing(run, plan, trials, done)
+    if not plan.searches or first.interrupted or (run.args.fail_fast and first.failed):
         return plan, first
-    plan, winners = plans.settle(plan, trials, ledger)
-    plan = plans.store(plan, ledger)
-    done = ledger.done(trial.id for trial in winners)
-    second = _train_missing(plan, winners, done, ledger, recorder, args)
+    plan, winners = plans.settle(plan, trials, run.ledger)
+    plan = plans.store(plan, run.ledger)
+    second = _train_missing(run, plan, winners, run.ledger.done(trial.id for trial in winners))
     sums = {key: getattr(first, key) + getattr(second, key) for key in ("done", "failed", "skipped", "left")}
     return plan, replace(second, **sums)
 
 
-def _train_missing(
-    plan: Plan,
-    trials: Sequence[Trial],
-    done: Mapping[str, bool],
-    ledger: Ledger,
-    recorder: "Recorder",
-    args: Namespace,
-) -> "Tally":
+def _train_missing(run: _Run, plan: Plan, trials: Sequence[Trial], done: Mapping[str, bool]) -> "Tally":
     from ablations.trials.runner import missing, run_trials
     from ablations.words.progress import progress
+
+    ledger, recorder, args = run
 
     names = {id: f"{arm.name}/seed={seed}" for id, (arm, seed) in plan.places.items()}
     arms = {id: arm.name for id, (arm, _) in plan.places.items()}

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from fastai.torch_core import set_seed
 
 from bench import golden, machine
 from bench.models.registry import spec_of
@@ -66,32 +65,15 @@ def test_the_other_models_come_out_digit_for_digit_until_rounding_takes_over(all
     assert (train, valid[:6], accuracy) == ("0.036659", "0.4024", "0.882975")  # a public run of 2026
 
 
-def peers_rows():
-    """The notebook as the benchmarks write it, with nothing of ours but the text: (model, epoch), row."""
-    sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
-    import peers
-
-    golden.environment.deterministic()
-    set_seed(golden.SEED)
-    for name, recipe in list(peers.RECIPES.items())[:7]:
-        vocab, *sets = peers._windows(recipe)
-        dls = peers.DataLoaders.from_dsets(*sets, bs=64, shuffle=False, num_workers=0, device="cpu")
-        if name == "lm2":
-            list(dls.valid)
-        if name == "lm7":
-            recipe.build(vocab)  # its dropout draws nothing before it is trained
-        learn = peers._learner(recipe, dls, recipe.build(vocab))
-        with learn.no_bar(), learn.no_logging():
-            learn.fit_one_cycle(recipe.epochs, recipe.lr, wd=recipe.wd if recipe.alpha else None)
-        yield from (((name, epoch), tuple(row)) for epoch, row in enumerate(learn.recorder.values))
-
-
 @pytest.mark.slow
 def test_the_notebook_written_a_second_time_gives_the_same_bits_so_what_differs_from_print_is_rounding(
     all_seven,
 ):
-    again = dict(peers_rows())
-    assert {at: row.ours for at, row in all_seven.items()} == again
+    sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
+    import peers  # which has nothing of ours but the text
+
+    golden.environment.deterministic()
+    assert {at: row.ours for at, row in all_seven.items()} == dict(peers.replay(golden.SEED))
 
 
 @pytest.mark.slow

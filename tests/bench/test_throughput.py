@@ -1,10 +1,13 @@
 """Clocks and what a device used. What needs a GPU is tried where there is one."""
 
+import os
+from pathlib import Path
+
 import pytest
 import torch
 
 from bench import environment
-from bench.throughput import Clock, gpu_use, gpu_utilisation
+from bench.throughput import Clock, gpu_use
 
 GPU = torch.device("cuda")
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
@@ -14,9 +17,24 @@ def test_without_a_gpu_nothing_is_said_of_one() -> None:
     assert gpu_use(torch.device("cpu")) == {}
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a driver")
-def test_a_gpu_that_cannot_be_asked_costs_no_trial() -> None:
-    assert gpu_utilisation(GPU) == {}
+@pytest.mark.parametrize(
+    ("said", "use"),
+    [
+        ("echo '37, 1024'", {"gpu_memory_peak": 2.0, "gpu_utilisation": 37.0}),
+        ("exit 9", {"gpu_memory_peak": 2.0}),
+    ],
+)
+def test_a_gpus_use_is_asked_for_and_its_peak_begins_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str, use: dict[str, float]
+) -> None:
+    program, again = tmp_path / "nvidia-smi", []
+    program.write_text(f"#!/bin/sh\n{said}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device: 2 * 2**20)
+    monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", again.append)
+    assert gpu_use(GPU) == use and again == [GPU]
 
 
 def test_single_precision_is_whole_on_a_gpu_too(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,6 +19,7 @@ from fastai.data.core import DataLoaders
 from fastai.losses import CrossEntropyLossFlat
 from fastai.metrics import accuracy
 from fastai.text.learner import TextLearner
+from fastai.torch_core import set_seed
 from torch import Tensor, nn
 
 from bench.text import HUMAN_NUMBERS, text_of
@@ -132,15 +133,25 @@ RECIPES = {
 def notebook(model: str, epochs: int = 0, workers: int | None = None) -> Cost:
     """Train as the chapter's notebook does, with fastai's defaults: loaders with worker processes."""
     begun, recipe = time.perf_counter(), RECIPES[model]
-    vocab, train, valid = _windows(recipe)
-    chosen = {} if workers is None else {"num_workers": workers}
-    dls = DataLoaders.from_dsets(train, valid, bs=BATCH, shuffle=False, device="cpu", **chosen)
+    vocab, dls = _loaders(recipe, workers)
     learn = _learner(recipe, dls, recipe.build(vocab))
     ready, epochs = time.perf_counter(), epochs or recipe.epochs
-    with learn.no_bar(), learn.no_logging():
-        learn.fit_one_cycle(epochs, recipe.lr, wd=recipe.wd if recipe.alpha else None)
-    loss = float(learn.recorder.values[-1][1])
+    loss = _fit(recipe, learn, epochs)[-1][1]
     return Cost(ready - begun, (time.perf_counter() - ready) / epochs, loss)
+
+
+def replay(seed: int) -> Iterator[tuple[tuple[str, int], tuple[float, ...]]]:
+    """The notebook from its one seed, in its order: (model, epoch), and what fastai prints of it."""
+    set_seed(seed)
+    for name in list(RECIPES)[:7]:
+        recipe = RECIPES[name]
+        vocab, dls = _loaders(recipe, workers=0)
+        if name == "lm2":
+            list(dls.valid)  # the count of validation targets
+        if name == "lm7":
+            recipe.build(vocab)  # the one with p = .5 is never trained
+        for epoch, row in enumerate(_fit(recipe, _learner(recipe, dls, recipe.build(vocab)), recipe.epochs)):
+            yield (name, epoch), row
 
 
 def script(model: str, epochs: int = 0) -> Cost:
@@ -193,6 +204,20 @@ def _windows(recipe: Recipe) -> tuple[int, list[tuple[Tensor, Tensor]], list[tup
 def _grouped(pairs: list[tuple[Tensor, Tensor]]) -> list[tuple[Tensor, Tensor]]:
     rows = len(pairs) // BATCH
     return [pairs[i + rows * j] for i in range(rows) for j in range(BATCH)]
+
+
+def _loaders(recipe: Recipe, workers: int | None = None) -> tuple[int, DataLoaders]:
+    """The size of the vocabulary, and fastai's loaders, by default with as many workers as fastai takes."""
+    vocab, train, valid = _windows(recipe)
+    chosen = {} if workers is None else {"num_workers": workers}
+    return vocab, DataLoaders.from_dsets(train, valid, bs=BATCH, shuffle=False, device="cpu", **chosen)
+
+
+def _fit(recipe: Recipe, learn: Learner, epochs: int) -> list[tuple[float, ...]]:
+    """Train, and what fastai prints of each epoch."""
+    with learn.no_bar(), learn.no_logging():
+        learn.fit_one_cycle(epochs, recipe.lr, wd=recipe.wd if recipe.alpha else None)
+    return [tuple(map(float, row)) for row in learn.recorder.values]
 
 
 def _learner(recipe: Recipe, dls: DataLoaders, net: nn.Module) -> Learner:
