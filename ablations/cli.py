@@ -13,6 +13,8 @@ from typing import Any, NamedTuple, NoReturn
 from bench.models.registry import suggestion
 from bench.trial import BadInput, visible
 
+STUDIES = Path(__file__).parent / "studies"
+
 Words = Any
 """What argparse's add_subparsers returns; its class has no public name."""
 
@@ -65,7 +67,10 @@ class Parser(argparse.ArgumentParser):
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         if action.choices is not None and value not in action.choices:
             name = str(action.metavar or action.dest).lower()
-            self.error(f"unknown {name} {value!r}{suggestion(value, list(action.choices))}")
+            meant = suggestion(value, list(action.choices))
+            if name == "word" and value in {"golden", *(study.stem for study in STUDIES.glob("*.toml"))}:
+                meant = f"; did you mean `unrolled run {value}`?"
+            self.error(f"unknown {name} {value!r}{meant}")
 
 
 def parser() -> argparse.ArgumentParser:

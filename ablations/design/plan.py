@@ -17,6 +17,7 @@ from pydantic import ConfigDict, Field, TypeAdapter
 from ablations.design import tuning
 from ablations.design.settings import label
 from ablations.design.study import Arm, Study, trials
+from ablations.design.written import shipped
 from ablations.ledger import Ledger, save, seal, unseal
 from bench.identity import identify
 from bench.models.registry import spec_of
@@ -189,7 +190,9 @@ def stored(name: str, ledger: Ledger) -> Plan:
     path = _path(ledger, name)
     if not path.exists():
         known = ", ".join(plan.study for plan in all_stored(ledger)) or "none yet"
-        raise BadInput(f"study {name!r} has not been run (run: {known}); `unrolled run {name}` runs it")
+        own = f"none of this name ships; your own: `unrolled run {name}.toml`"
+        cure = f"`unrolled run {name}` runs it" if name in shipped() else own
+        raise BadInput(f"study {name!r} has not been run (run: {known}); {cure}")
     return _read(path)
 
 

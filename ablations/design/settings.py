@@ -101,6 +101,9 @@ _ELSEWHERE = {
     "source": "it is a hash of the code, filled in by the project",
     "data": "it is a hash of the text; name the text with corpus",
     "name": "an arm is named beside its `set`",
+    "batch_size": "it is called batch",
+    "detach": "how many tokens gradients flow back is horizon",
+    "learning_rate": "it is called lr",
 }
 
 

@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from bench.trial import counted
 from reports.statistics.contrasts import Contrast, Interval
 from reports.statistics.power import ALPHA, CLAIM_SEEDS, FEWEST_SEEDS
 from reports.text import count, interval, number, p_value
@@ -94,7 +95,12 @@ def sentence(v: Verdict, arm: str, baseline: str, *, unit: str = "nats", correct
         parts = [f"bitwise identical on every one of {c.pairs} seeds", _failures(c)]
     else:
         adjusted = f"{correction} p {p_value(v.p_adjusted)}"
-        parts = [_effect(c, unit), adjusted, f"better on {c.wins} of {c.pairs} seeds", _failures(c)]
+        parts = [
+            _effect(c, unit),
+            adjusted,
+            f"better on {c.wins} of {counted(c.pairs, 'seed')}",
+            _failures(c),
+        ]
         if v.word in (Word.EQUIVALENT, Word.NEGLIGIBLE):
             parts.insert(1, f"within {_zone(c, unit)} (TOST p {p_value(c.tost_p)}{_ci(c.interval90)})")
     if v.word is Word.INCONCLUSIVE:

@@ -42,6 +42,7 @@ def refusal(tmp_path: Path, text: str | bytes) -> str:
         (LM6 + "tar = 1", "unknown setting 'tar'; did you mean 'beta'?"),
         (LM6 + "seed = 1", "'seed' is not a setting: the study's own `seeds` name them"),
         (LM6 + 'source = "x"', "'source' is not a setting"),
+        (LM6 + "learning_rate = 0.1", "'learning_rate' is not a setting: it is called lr"),
         (LM6 + 'model = "lm7"', "line 5: a key is given twice: model = \"lm7\"; keep one"),
         (LM6 + "[design]\n[design]\n", "line 6: a key is given twice: [design]"),
         (SWEEP + "lr = [1e-3]\nlr = [1e-2]", "line 7: a key is given twice: lr = [1e-2]"),

@@ -10,6 +10,9 @@ from ablations.cli import main
     [
         ([], "the following arguments are required: WORD; see `unrolled --help`"),
         (["pln", "toggles"], "unknown word 'pln'; did you mean 'plan'?; see `unrolled --help`"),
+        (["golden"], "unknown word 'golden'; did you mean `unrolled run golden`?"),
+        (["toggles", "--seeds", "0"], "unknown word 'toggles'; did you mean `unrolled run toggles`?"),
+        (["x" * 10_000], f"unknown word '{'x' * 59}…"),
         (["new", "cel", "my.py"], "unknown kind 'cel'; did you mean 'cell'?; see `unrolled new --help`"),
         (["plan"], "the following arguments are required: STUDY; see `unrolled plan --help`"),
         (["plan", "gru", "--sseeds", "3"], "unknown flag '--sseeds'; did you mean '--seeds'?"),
