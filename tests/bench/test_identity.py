@@ -22,6 +22,7 @@ WITHOUT_NUMBERS = {
     "machine.py",
     "models/__init__.py",
     "models/registry.py",  # the defaults it holds are written out in each trial
+    "nvidia.py",
     "throughput.py",
     "training/__init__.py",
     "training/checkpoint.py",  # resumed trials have the bits of undisturbed ones
