@@ -45,29 +45,34 @@ def override(
     """
     written = study.written
     chosen = written.seeds if seeds is None else seeds_.seeds(seeds)
-    baseline, sweeps = written.baseline, dict(written.design.one_at_a_time)
-    name = written.baseline_name
-    for key, values in sets:
-        with at(f"--set {key}"):
-            if not values:
-                raise BadInput("no value; write --set lr=1e-3 or --set lr=1e-3,1e-2")
-            for value in values:
-                resolve(inherit(baseline, {key: value}))
-        if len(values) == 1:
-            baseline = inherit(baseline, {key: values[0]})
-            name = f"{name}, {label(key, values[0])}" if name and key != "corpus" else name
-        else:
-            sweeps[key] = list(values)
-    changed = written.model_copy(
-        update={
-            "seeds": chosen,
-            "baseline": baseline,
-            "baseline_name": name,
-            "design": written.design.model_copy(update={"one_at_a_time": sweeps}),
-        }
-    )
+    with at("--set"):
+        changed = written.model_copy(update={"seeds": chosen, **_settings(written, sets)})
     with at(study.path):
         return _study(changed, study.path, limit, confirmed)
+
+
+def _settings(written: Written, sets: Sequence[tuple[str, Sequence[Any]]]) -> dict[str, Any]:
+    """The fields of a study that `--set` changes: its baseline, that one's name, and what is swept."""
+    given = dict(sets)
+    if len(given) < len(sets):
+        twice = next(key for i, (key, _) in enumerate(sets) if key in dict(sets[:i]))
+        raise BadInput(f"{twice} stands there twice; write its values side by side: {twice}=1,2")
+    single = {key: values[0] for key, values in sets if len(values) == 1}
+    swept = {key: list(values) for key, values in sets if key not in single}
+    baseline = inherit(written.baseline, single)
+    resolve(baseline)  # all at once: finetune = 1 is good where epochs = 4, in whatever order they come
+    for key, values in swept.items():
+        if not values:
+            raise BadInput(f"no value for {key}; write --set {key}=1 or --set {key}=1,2")
+        for value in values:
+            resolve(inherit(baseline, {key: value}))
+    named = [label(key, value) for key, value in single.items() if key != "corpus"]
+    sweeps = {**written.design.one_at_a_time, **swept}
+    return {
+        "baseline": baseline,
+        "baseline_name": written.baseline_name and ", ".join([written.baseline_name, *named]),
+        "design": written.design.model_copy(update={"one_at_a_time": sweeps}),
+    }
 
 
 def _study(written: Written, path: str, limit: int, confirmed: bool) -> Study:

@@ -224,19 +224,27 @@ def test_a_study_that_is_not_there_is_refused(name: str, words: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("key", "values", "words"),
+    ("sets", "words"),
     [
-        ("lrr", [1e-3], "--set lrr: unknown setting 'lrr'; did you mean 'lr'?"),
-        ("lr", [1e-3, -1], "--set lr: lr = -1"),
-        ("lr", [1e-3, float("nan")], "--set lr: lr = nan"),
-        ("lr", [], "--set lr: no value"),
-        ("model", ["lm8"], "--set model: model 'lm8' is not in the zoo"),
+        ([("lrr", [1e-3])], "--set: unknown setting 'lrr'; did you mean 'lr'?"),
+        ([("lr", [1e-3, -1])], "--set: lr = -1"),
+        ([("lr", [1e-3, float("nan")])], "--set: lr = nan"),
+        ([("lr", [])], "--set: no value for lr"),
+        ([("model", ["lm8"])], "--set: model 'lm8' is not in the zoo"),
+        ([("window", [16]), ("horizon", [4, 5])], "--set: horizon = 5"),
+        ([("lr", [1e-3]), ("lr", [1e-2])], "--set: lr stands there twice; write its values side by side"),
     ],
 )
-def test_a_bad_set_is_refused_by_its_name(key: str, values: list[object], words: str) -> None:
+def test_a_bad_set_is_refused_by_its_name(sets: list[tuple[str, list[object]]], words: str) -> None:
     with pytest.raises(BadInput) as caught:
-        override(load("gru"), sets=[(key, values)])
+        override(load("gru"), sets=sets)
     assert str(caught.value).startswith(words)
+
+
+def test_settings_that_need_each_other_may_come_in_any_order() -> None:
+    sets = [("epochs", [4]), ("finetune", [1])]
+    one, other = (override(load("awd"), sets=way).baseline.settings for way in (sets, sets[::-1]))
+    assert one == other and (one["epochs"], one["finetune"]) == (4, 1)
 
 
 @pytest.mark.parametrize("text", ["lr", "=1", "lr=", "", " = "])
