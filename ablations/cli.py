@@ -8,12 +8,10 @@ import sys
 from collections.abc import Sequence
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple
 
-from bench.models.registry import suggestion
+from ablations.flags import Parser, cores, count, mib, port, positive
 from bench.trial import BadInput, visible
-
-STUDIES = Path(__file__).parent / "studies"
 
 Words = Any
 """What argparse's add_subparsers returns; its class has no public name."""
@@ -47,38 +45,24 @@ def _short(error: Exception) -> str:
     return re.sub(r"([^\s/]{60})[^\s/]{196,}", r"\1…", visible(error))
 
 
-class Parser(argparse.ArgumentParser):
-    """A parser whose refusals are BadInput: one line without the usage, and what was probably meant."""
-
-    def error(self, message: str) -> NoReturn:
-        """Raise BadInput, naming the help of the word."""
-        raise BadInput(f"{message}; see `{self.prog} --help`")
-
-    def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
-        """As argparse does, but nothing may be left over: neither here nor by the parser of a word."""
-        found, left = super().parse_known_args(args, namespace)
-        if left:
-            flag = next((each.partition("=")[0] for each in left if each.startswith("-")), None)
-            if flag is None:
-                self.error(f"{left[0]!r} is one word too many")
-            self.error(f"unknown flag {flag!r}{suggestion(flag, self._option_string_actions)}")
-        return found, left
+class Command(Parser):
+    """The whole command: whoever names a study where a word should stand is told how to run it."""
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         if action.choices is not None and value not in action.choices:
-            name = str(action.metavar or action.dest).lower()
-            meant = suggestion(value, list(action.choices))
-            if name == "word" and value in {"golden", *(study.stem for study in STUDIES.glob("*.toml"))}:
-                meant = f"; did you mean `unrolled run {value}`?"
-            self.error(f"unknown {name} {value!r}{meant}")
+            from ablations.design.written import shipped
+
+            if value in ("golden", *shipped()):
+                self.error(f"unknown word {value!r}; did you mean `unrolled run {value}`?")
+        super()._check_value(action, value)
 
 
 def parser() -> argparse.ArgumentParser:
     """The whole command line."""
-    top = Parser(
+    top = Command(
         prog="unrolled", description="Reproducible benchmarks and ablations of recurrent language models."
     )
-    words, flags = top.add_subparsers(required=True, metavar="WORD"), _flags()
+    words, flags = top.add_subparsers(required=True, metavar="WORD", parser_class=Parser), _flags()
     _study_words(words, flags)
     _result_words(words, flags)
     _server_words(words)
@@ -125,7 +109,7 @@ def _result_words(words: Words, flags: Flags) -> None:
     text = "train finished trials again and compare the bits"
     verify = _word(words, "verify", text, plugin, results)
     verify.add_argument("study", metavar="STUDY", help="a study that was run")
-    verify.add_argument("-n", "--number", type=_count, default=5, help="trials to replay")
+    verify.add_argument("-n", "--number", type=count, default=5, help="trials to replay")
     _limits(verify)
     text = "did a change make results or speed worse? two result sets"
     _gate(_word(words, "gate", text, do="words.gating"))
@@ -139,11 +123,11 @@ def _result_words(words: Words, flags: Flags) -> None:
 
 
 def _server_words(words: Words) -> None:
-    port = argparse.ArgumentParser(add_help=False)
-    port.add_argument("--port", type=_port, default=5000)
-    _word(words, "ui", "browse MLflow on 127.0.0.1", port, do="tracking.server")
+    where = argparse.ArgumentParser(add_help=False)
+    where.add_argument("--port", type=port, default=5000)
+    _word(words, "ui", "browse MLflow on 127.0.0.1", where, do="tracking.server")
     text = "MLflow on PostgreSQL, for several drivers at once"
-    server = _word(words, "server", text, port, do="tracking.server")
+    server = _word(words, "server", text, where, do="tracking.server")
     server.add_argument("--folder", type=Path, default=Path("server"), help="where its data are kept")
 
 
@@ -182,13 +166,12 @@ def _run_flags(run: argparse.ArgumentParser) -> None:
 
 
 def _limits(run: argparse.ArgumentParser) -> None:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    run.add_argument("-j", "--workers", type=_count, default=cores, help="trials at a time (one a core)")
+    run.add_argument("-j", "--workers", type=count, default=cores(), help="trials at a time (one a core)")
     run.add_argument(
         "--cluster", default="", metavar="ADDRESS", help="run there: a Dask scheduler, tcp://HOST:8786"
     )
-    run.add_argument("--time-limit", type=_seconds, default=3600.0, metavar="SECONDS", help="of one trial")
-    run.add_argument("--memory-limit", type=_mib, default=0, metavar="MIB", help="of one trial; 0 is none")
+    run.add_argument("--time-limit", type=positive, default=3600.0, metavar="SECONDS", help="of one trial")
+    run.add_argument("--memory-limit", type=mib, default=0, metavar="MIB", help="of one trial; 0 is none")
 
 
 def _show(show: argparse.ArgumentParser) -> None:
@@ -200,13 +183,13 @@ def _show(show: argparse.ArgumentParser) -> None:
     )
     trial = show.add_argument_group("of a trial")
     trial.add_argument(
-        "--generate", type=_count, default=0, metavar="N", help="train it again, write N tokens"
+        "--generate", type=count, default=0, metavar="N", help="train it again, write N tokens"
     )
     corpus = show.add_argument_group("of a corpus")
     corpus.add_argument("--model", default="lm4", help="whose chapter settings decide window and order")
     corpus.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="window=8")
-    corpus.add_argument("--batches", type=_count, default=2)
-    corpus.add_argument("--rows", type=_count, default=3)
+    corpus.add_argument("--batches", type=count, default=2)
+    corpus.add_argument("--rows", type=count, default=3)
 
 
 def _gate(gate: argparse.ArgumentParser) -> None:
@@ -215,39 +198,12 @@ def _gate(gate: argparse.ArgumentParser) -> None:
     gate.add_argument("candidate", metavar="CANDIDATE", help="what is held against it, of the same kind")
     gate.add_argument("--study", help="which study, where there are several")
     gate.add_argument("--metric", help="the baseline's plan names it; else valid_loss")
-    gate.add_argument("--delta", type=_seconds, metavar="NATS", help="as the baseline's plan declares it")
+    gate.add_argument("--delta", type=positive, metavar="NATS", help="as the baseline's plan declares it")
     gate.add_argument(
-        "--speed-margin", type=_seconds, default=0.05, metavar="SHARE", help="0.05 is 5 %% slower"
+        "--speed-margin", type=positive, default=0.05, metavar="SHARE", help="0.05 is 5 %% slower"
     )
     gate.add_argument("--require-speed", action="store_true", help="fail where speed cannot be compared")
     gate.add_argument("--markdown", type=Path, metavar="FILE", help="write a summary for a pull request")
-
-
-def _count(text: str) -> int:
-    number = int(text) if re.fullmatch("[0-9]{1,18}", text) else 0
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a whole number of at least 1")
-    return number
-
-
-def _mib(text: str) -> int:
-    return 0 if text == "0" else _count(text)
-
-
-def _port(text: str) -> int:
-    if _count(text) > 65535:
-        raise argparse.ArgumentTypeError(f"{text} is not a port, 1 to 65535")
-    return int(text)
-
-
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0.0
-    if not seconds > 0:
-        raise argparse.ArgumentTypeError(f"{text} is not a number of more than 0")
-    return seconds
 
 
 if __name__ == "__main__":

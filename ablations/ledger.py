@@ -207,6 +207,14 @@ def fetch(path: Path) -> bytes | None:
         raise BadInput(f"{path}: cannot be read ({error.strerror}): make it readable") from error
 
 
+def needed(path: Path) -> bytes:
+    """A file's bytes. Raises BadInput if it is not there or cannot be read."""
+    data = fetch(path)
+    if data is None:
+        raise BadInput(f"{path}: there is no such file; see that its path is right")
+    return data
+
+
 def seal(body: Mapping[str, Any]) -> bytes:
     """One line of canonical JSON, with a checksum of all that it holds."""
     return canonical({**body, "sha256": hashlib.sha256(canonical(body)).hexdigest()}) + b"\n"

@@ -7,7 +7,6 @@ drivers can write at once.
 import importlib.util
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -16,6 +15,7 @@ from argparse import Namespace
 from contextlib import suppress
 from pathlib import Path
 
+from ablations.flags import check_free
 from ablations.tracking import browsing, database, store
 from bench.trial import BadInput
 
@@ -28,7 +28,7 @@ PATIENCE = 180.0  # seconds that a first start may take: it makes some fifty tab
 def ui(args: Namespace) -> int:
     """Become MLflow's server for the database that trials are written to."""
     command = ui_command(store.uri(), args.port)
-    _check_free(args.port)
+    check_free(args.port)
     store.settings()
     print(f"MLflow: {browsing.first_page(args.port)} (Ctrl-C ends it)", flush=True)
     os.execvp(command[0], command)
@@ -60,7 +60,7 @@ def server(args: Namespace) -> int:
     """Serve MLflow on PostgreSQL until Ctrl-C. Raises BadInput with the cure for what is missing."""
     if importlib.util.find_spec("psycopg2") is None:
         raise BadInput("PostgreSQL's driver is missing: pip install 'unrolled[server]'")
-    _check_free(args.port)
+    check_free(args.port)
     os.umask(0o077)
     _make_private(args.folder)
     for number in (signal.SIGTERM, signal.SIGHUP):  # as Ctrl-C: MLflow first, then the database
@@ -123,11 +123,3 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
 
 def _address(port: int) -> str:
     return f"http://127.0.0.1:{port}"
-
-
-def _check_free(port: int) -> None:
-    try:
-        socket.create_server(("127.0.0.1", port)).close()
-    except OSError as error:
-        why = os.strerror(error.errno or 0)  # asyncio's own words repeat the address
-        raise BadInput(f"--port {port}: {why}; choose another one") from error

@@ -1,9 +1,6 @@
 """A scheduler and workers on this machine, for trying a cluster: `make cluster`."""
 
-import argparse
-import os
 import signal
-import socket
 import sys
 from collections.abc import Sequence
 from multiprocessing import resource_tracker
@@ -11,20 +8,21 @@ from multiprocessing import resource_tracker
 import dask
 from distributed import LocalCluster
 
+from ablations.flags import Parser, check_free, count, port
 from ablations.trials.cluster import quiet
+from bench.trial import BadInput, counted
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """A scheduler and workers on 127.0.0.1, in the foreground. Exit codes: 0, 2 bad input."""
-    parser = argparse.ArgumentParser(prog="make cluster", description=main.__doc__)
-    parser.add_argument("--port", type=int, default=8786)
-    parser.add_argument("--workers", type=int, default=2, help="with a place each")
-    args = parser.parse_args(argv)
+    parser = Parser(prog="make cluster", description=main.__doc__)
+    parser.add_argument("--port", type=_port, default=8786, help="0 is any that is free")
+    parser.add_argument("--workers", type=count, default=2, help="with a place each")
     try:
-        with socket.create_server(("127.0.0.1", args.port)):
-            pass  # it is free
-    except OSError as error:
-        print(f"--port {args.port}: {os.strerror(error.errno or 0)}; choose another one", file=sys.stderr)
+        args = parser.parse_args(argv)
+        check_free(args.port)
+    except BadInput as error:
+        print(f"make cluster: {error}", file=sys.stderr)
         return 2
     # Ctrl-C in a terminal reaches the whole group; it is for this process, which then ends the others.
     resource_tracker.ensure_running()  # now, as it unblocks the signal in the thread that starts it
@@ -40,10 +38,14 @@ def main(argv: Sequence[str] | None = None) -> int:
             dashboard_address="127.0.0.1:0",  # nothing is shown there, as Bokeh is not needed
         ) as cluster,
     ):
-        print(f"{cluster.scheduler_address}, {args.workers} workers; Ctrl-C ends them", flush=True)
+        print(f"{cluster.scheduler_address}, {counted(args.workers, 'worker')}; Ctrl-C ends them", flush=True)
         signal.sigwait({signal.SIGINT})
         quiet()
     return 0
+
+
+def _port(text: str) -> int:
+    return 0 if text == "0" else port(text)
 
 
 if __name__ == "__main__":

@@ -2,10 +2,13 @@
 
 import json
 from argparse import Namespace
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ablations.ledger import Ledger, fetch, save
+from ablations.design.complaints import at
+from ablations.ledger import Ledger, needed, save
 from ablations.words import reporting
 from bench.trial import BadInput
 
@@ -17,20 +20,33 @@ def benchmarks(args: Namespace) -> int:
     """Show one stored run: the latest, unless another is named."""
     from ablations.tracking import projection
     from ablations.tracking.store import uri
-    from reports.benchmarks.page import metrics, readme, render
+    from reports.benchmarks.page import metrics, render
     from reports.render import render_index
 
     file = args.file or _latest(STORED)
     stored = _read(file)
     reporting.writable(args.out)
-    page = render(stored, args.out)
-    if args.readme:
-        text = (fetch(args.readme) or b"").decode()
-        save(args.readme, readme(text, stored).encode())
+    with _understood(file):
+        page, found = render(stored, args.out), metrics(stored)
+        if args.readme:
+            save(args.readme, _filled(args.readme, stored).encode())
     render_index(reporting.comparisons(Ledger(args.results)), args.out)
-    projection.timings(str(stored.get("datetime", file.stem)), metrics(stored), [page, file], uri())
+    projection.timings(str(stored.get("datetime", file.stem)), found, [page, file], uri())
     print(f"page: {page}")
     return 0
+
+
+def _filled(file: Path, stored: Mapping[str, Any]) -> str:
+    """The README with its table from this run. Raises BadInput where it has no place for it."""
+    from reports.benchmarks.page import readme
+
+    data = needed(file)
+    try:
+        text = data.decode()
+    except UnicodeDecodeError as error:
+        raise BadInput(f"{file}: byte {error.start} is not UTF-8; save the file as UTF-8") from error
+    with at(str(file)):
+        return readme(text, stored)
 
 
 def _latest(folder: Path) -> Path:
@@ -44,10 +60,20 @@ def _latest(folder: Path) -> Path:
 
 
 def _read(file: Path) -> dict[str, Any]:
+    data = needed(file)
     try:
-        stored = json.loads(fetch(file) or b"")
+        stored = json.loads(data)
         if not isinstance(stored["benchmarks"], list):
             raise TypeError("no list of benchmarks")
     except (ValueError, TypeError, KeyError) as error:
         raise BadInput(f"{file}: is not a file of pytest-benchmark; `make bench` writes them") from error
     return dict(stored)
+
+
+@contextmanager
+def _understood(file: Path) -> Iterator[None]:
+    """Raise BadInput where the run lacks what the page shows, as one of another version may."""
+    try:
+        yield
+    except (KeyError, TypeError, AttributeError, IndexError) as error:
+        raise BadInput(f"{file}: was stored by another version; `make bench` measures anew") from error

@@ -1,7 +1,6 @@
 """The word `chapter`: measure what is missing, take what the studies found, write the page."""
 
 import multiprocessing
-import os
 import sys
 from argparse import Namespace
 from collections.abc import Iterable, Iterator
@@ -10,6 +9,7 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
+from ablations.flags import cores
 from ablations.ledger import Ledger, fetch, save, seal, unseal
 from ablations.words import reporting
 from bench.analyses import MEASURED, identity, measure
@@ -42,8 +42,7 @@ def measured(names: Iterable[str], results: Path) -> Iterator[tuple[str, float]]
     Raises BadInput where a process was killed: what has ended by then is kept.
     """
     fresh = multiprocessing.get_context("forkserver")
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    with ProcessPoolExecutor(cores, mp_context=fresh, max_tasks_per_child=1) as pool:
+    with ProcessPoolExecutor(cores(), mp_context=fresh, max_tasks_per_child=1) as pool:
         waiting = {pool.submit(measure, name): name for name in names}
         try:
             for done in as_completed(waiting):

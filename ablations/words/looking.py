@@ -1,12 +1,12 @@
 """Looking before running: plans, the zoo, a corpus. Nothing here trains."""
 
-import os
 from argparse import Namespace
 from collections.abc import Iterator
 from statistics import fmean
 
 from ablations.design import loading, planning, study, tuning, written
 from ablations.design.settings import parse_set, resolve
+from ablations.flags import cores
 from bench import plugins
 from bench.trial import Trial, counted, visible
 
@@ -37,12 +37,12 @@ def load_plugins(args: Namespace) -> None:
 def plan(args: Namespace) -> int:
     """Print what studies would do, what they cost and what they can decide."""
     for found in chosen(args):
-        print_plan(found)
+        print_plan(found, cores())
     return 0
 
 
-def print_plan(found: study.Study) -> None:
-    """One study's arms, trials, expected seconds, and what so many seeds can decide."""
+def print_plan(found: study.Study, workers: int) -> None:
+    """One study's arms, trials, expected seconds for so many at a time, and what its seeds can decide."""
     cells = study.trials(found, lambda trial: trial)
     seconds = {name: 0.0 for name, _ in cells}
     for name, trial in cells:
@@ -58,7 +58,6 @@ def print_plan(found: study.Study) -> None:
         print(f"{visible(arm.name):<{width}}  {seconds[arm.name]:>7.0f}  {changes}{against}")
         for other in arm.also:
             print(f"{'':<{width}}           also: {visible(other)}")
-    cores = os.cpu_count() or 1
     arms, of_each = counted(len(found.arms), "arm"), counted(len(found.seeds), "seed")
     size = f"{arms} × {of_each} = {counted(len(cells), 'trial')}"
     print(f"\n{size}, plan {found.plan[:12]}")
@@ -69,7 +68,7 @@ def print_plan(found: study.Study) -> None:
         levels, of_each = counted(len(t.levels), "level"), counted(len(t.seeds), "seed")
         size = f"{counted(tuned, 'arm')} × {levels} of {t.setting} × {of_each}"
         print(f"tuning: {size} = {len(searching)} trials, and at most {winners} for the winners")
-    print(f"about {total:.0f} CPU seconds: {total / cores / 60:.0f} min on {counted(cores, 'core')}")
+    print(f"about {total:.0f} CPU seconds: {total / workers / 60:.0f} min on {counted(workers, 'core')}")
     print("\n".join(_promise(planning.contrasts(found), len(found.seeds), found.equivalence)))
 
 

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter
 
 from ablations.design.plan import Id
-from ablations.ledger import Ledger, fetch, unseal
+from ablations.ledger import Ledger, needed, unseal
 from ablations.tracking import projection, store
 from ablations.tracking.entry import MACHINE, Ended, section
 from bench.trial import BadInput, canonical, visible
@@ -138,7 +138,7 @@ def _chosen(plans: Mapping[str, _Plan], study: str, source: str) -> _Plan:
 def _sealed(path: Path, key: str, kind: "TypeAdapter[_T]") -> _T:
     """What a sealed file holds under a key. Raises BadInput if it is damaged, or lacks what a gate asks."""
     try:
-        return kind.validate_json(canonical(unseal(fetch(path) or b"")[key]))
+        return kind.validate_json(canonical(unseal(needed(path))[key]))
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         if isinstance(error, BadInput):
             raise
@@ -247,7 +247,7 @@ def timings(source: str) -> Timings:
 
 def _stored(file: Path) -> _Stored:
     try:
-        found = _STORED.validate_json(json.dumps(json.loads(fetch(file) or b"")))
+        found = _STORED.validate_json(json.dumps(json.loads(needed(file))))
         if all(b.stats.median > 0 for b in found.benchmarks):
             return found
         raise ValueError("a time is not positive")

@@ -30,7 +30,7 @@ def run(args: Namespace) -> int:
     failed, interrupted = 0, False
     for chosen in looking.chosen(args):
         if args.dry_run:
-            looking.print_plan(chosen)
+            looking.print_plan(chosen, args.workers)
             continue
         faults, interrupted = _run_one(chosen, args)
         failed += faults

@@ -121,7 +121,7 @@ def readme(text: str, stored: Stored) -> str:
     )
     if not found:
         raise BadInput(
-            "--readme: no place for the table: write <!-- speed --> and <!-- /speed --> there, a line each"
+            "has no place for the table: write <!-- speed --> and <!-- /speed --> there, a line each"
         )
     return filled
 

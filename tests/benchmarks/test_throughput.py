@@ -1,8 +1,8 @@
 """Tokens a second by batch and hidden size, their share of the arithmetic limit, and what growth costs."""
 
-import os
-
 import pytest
+
+from ablations.flags import cores
 
 OPERATIONS = 3e10  # of a measurement, about: large networks make fewer updates
 FEWEST, MOST = 2, 40
@@ -55,7 +55,7 @@ def test_what_growth_costs(benchmark, profile, ours):
                     if family != "lm4":
                         words = {"layers": sizes["layers"], **words}
                     note(family, what, size, ours.ask("pace", model=family, **words)["update"])
-            workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+            workers = cores()
             seconds = ours.ask("seeds", count=2**step * workers, model="lm4", workers=workers)["seconds"]
             note("lm4", "seeds", 2**step * workers, seconds)
 

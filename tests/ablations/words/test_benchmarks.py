@@ -62,14 +62,23 @@ def test_the_latest_run_becomes_a_page_a_table_and_one_run_of_mlflow(folder: Pat
     ("words", "said"),
     [
         ([], ".benchmarks: no benchmarks have been stored here; `make bench` measures and stores them"),
-        (["nothing.json"], "nothing.json: is not a file of pytest-benchmark"),
+        (["nothing.json"], "nothing.json: there is no such file"),
         (["half.json"], "half.json: is not a file of pytest-benchmark"),
         (["foreign.json"], "these timings have no benchmark of this project"),
+        (["older.json"], "older.json: was stored by another version; `make bench` measures anew"),
+        (["good.json", "--readme", "nothing.md"], "nothing.md: there is no such file"),
+        (["good.json", "--readme", "latin.md"], "latin.md: byte 1 is not UTF-8"),
+        (["good.json", "--readme", "bare.md"], "bare.md: has no place for the table"),
     ],
 )
 def test_what_cannot_be_shown_is_told_in_one_line(folder: Path, capsys, words, said) -> None:
     (folder / "half.json").write_text('{"benchmarks": [')
     (folder / "foreign.json").write_text('{"benchmarks": []}')
+    (folder / "good.json").write_text(json.dumps(STORED))
+    older = {"group": "trials", "stats": {"median": 1.0}, "extra_info": {"model": "lm6", "title": "LMModel6"}}
+    (folder / "older.json").write_text(json.dumps({"benchmarks": [older]}))
+    (folder / "latin.md").write_bytes("né".encode("latin-1"))
+    (folder / "bare.md").write_text("nothing\n")
     assert main(["benchmarks", *words]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert said in line

@@ -4,7 +4,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -20,7 +19,7 @@ from gated_trials import WORK, trial
 from stub_trials import bits, steady
 
 from ablations.ledger import Ledger
-from ablations.trials import cluster, worker
+from ablations.trials import cluster, local_cluster, worker
 from ablations.trials.runner import Tally, run_trials
 from bench.text import data_hash
 from bench.trial import BadInput, Trial
@@ -190,22 +189,34 @@ def test_no_scheduler_and_no_workers_are_told_in_a_line(
         run_trials([trial()], ledger, work=WORK, cluster=processes.address)
 
 
-def test_make_cluster_ends_whole_on_ctrl_c_and_names_a_port_in_use(processes, wait_for: Callable) -> None:
+def test_make_cluster_ends_whole_on_ctrl_c_and_names_a_port_in_use(
+    processes, wait_for: Callable, capsys: pytest.CaptureFixture[str]
+) -> None:
     program = processes.cluster()
     port = processes.address.rpartition(":")[2]
-    second = subprocess.run(
-        [sys.executable, "-m", "ablations.trials.local_cluster", "--port", port],
-        capture_output=True,
-        text=True,
-        check=False,
+    assert local_cluster.main(["--port", port]) == 2
+    assert (
+        capsys.readouterr().err
+        == f"make cluster: --port {port}: Address already in use; choose another one\n"
     )
-    assert second.returncode == 2
-    assert second.stderr == f"--port {port}: Address already in use; choose another one\n"
     assert listening(processes.alive()) == {"127.0.0.1"}
     os.killpg(program.pid, signal.SIGINT)
     assert program.wait(60) == 0
     wait_for(lambda: processes.alive() == [])
     assert "Traceback" not in processes.logs[-1].read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--port", "99999"], "argument --port: 99999 is not a port, 1 to 65535"),
+        (["--workers", "0"], "argument --workers: 0 is not a whole number of at least 1"),
+        (["--wrokers", "2"], "unknown flag '--wrokers'; did you mean '--workers'?"),
+    ],
+)
+def test_make_cluster_refuses_in_one_line(words: list[str], told: str, capsys) -> None:
+    assert local_cluster.main(words) == 2
+    assert capsys.readouterr().err == f"make cluster: {told}; see `make cluster --help`\n"
 
 
 def listening(pids: list[int]) -> set[str]:
