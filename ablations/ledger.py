@@ -40,10 +40,6 @@ class Ledger:
         """Where trials that take long keep their state from epoch to epoch."""
         return self.root / "checkpoints"
 
-    def checkpoint(self, id: str) -> Path:
-        """The kept state of a trial, whether or not there is one."""
-        return self.checkpoints / f"{id}.pt"
-
     def record(self, result: Result) -> None:
         """Keep a result, durably, in place of an earlier one of the same trial.
 

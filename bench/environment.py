@@ -22,6 +22,7 @@ def deterministic() -> None:
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # costs time, for nothing
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.allow_tf32 = False  # 10 bits of 23, in nn.LSTM alone and not in a cell by hand
+    torch.set_float32_matmul_precision("highest")  # nor in a cell by hand alone, as a variable can ask for
     torch.set_default_dtype(torch.float32)
     torch.set_grad_enabled(True)
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from bench import nvidia
 from bench.environment import device
 
 PACKAGES = ("torch", "fastai", "numpy", "unrolled")
@@ -83,6 +84,7 @@ def _gpu_facts() -> dict[str, Any]:
         return {}
     return {
         "gpu": torch.cuda.get_device_name(),
+        "driver": nvidia.driver(),
         "cuda": torch.version.cuda,
         "cudnn": torch.backends.cudnn.version(),  # type: ignore[no-untyped-call]
         "same_bits": "unverified",

@@ -15,7 +15,7 @@ from bench.flops import training_flops
 from bench.metrics import Tally
 from bench.models.recurrent import LanguageModel
 from bench.models.registry import ModelSpec, spec_of
-from bench.throughput import gpu_use, memory_peak
+from bench.throughput import gpu_memory, memory_peak
 from bench.training.engine import Diverged, Training
 from bench.trial import Result, Trial, failure
 from bench.witnesses import Case, Seen, Trained, count_witnesses, witnesses
@@ -42,7 +42,9 @@ def run_trial(trial: Trial) -> Result:
         except Diverged as error:
             return failure(trial, str(error), seconds=time.perf_counter() - clock, **facts)
     seconds = time.perf_counter() - clock
-    found["metrics"] |= {"speed_seconds": seconds, "memory_peak": memory_peak()}
+    trained = sum(epoch.train_seconds + epoch.valid_seconds for epoch in found.get("epochs", ()))
+    spent = max(seconds, trained)  # the epochs before a trial was killed and resumed are its own too
+    found["metrics"] |= {"speed_seconds": spent, "memory_peak": memory_peak()}
     loss, limit = found["metrics"]["valid_loss"], math.log(len(data.vocab))
     if not spec.counted and not loss < limit:
         reason = f"diverged: the final loss {loss:.4g} is not below ln V = {limit:.4g}"
@@ -93,7 +95,7 @@ def train_and_measure(trial: Trial, data: Corpus, train: Batches, valid: Batches
         "speed_train": train.tokens * trial.epochs / train_seconds,
         "speed_valid": valid.tokens * trial.epochs / valid_seconds,
         "model_parameters": sum(p.numel() for p in model.parameters()),
-        **gpu_use(environment.device()),
+        **gpu_memory(environment.device()),
     }
     if not spec_of(trial.model).file:  # a plug-in's shapes do not tell how often it uses them
         metrics["train_flops"] = training_flops(trial, model, sum(record.lengths) // trial.window)

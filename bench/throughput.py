@@ -3,11 +3,15 @@
 import resource
 import sys
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import torch
 
 from bench import nvidia
+
+SAMPLED = 1.0  # seconds: the longest that nvidia-smi looks back
 
 
 class Clock:
@@ -40,10 +44,25 @@ def memory_peak() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
 
 
-def gpu_use(device: torch.device) -> dict[str, float]:
-    """Most memory held since this was last asked (MiB) and utilisation (%) of the GPU, where there is one."""
+def gpu_memory(device: torch.device) -> dict[str, float]:
+    """Most memory of the GPU held since this was last asked (MiB), where there is one."""
     if device.type != "cuda":
         return {}
-    peak, now = torch.cuda.max_memory_allocated(device) / 2**20, nvidia.asked()
+    peak = torch.cuda.max_memory_allocated(device) / 2**20
     torch.cuda.reset_peak_memory_stats(device)
-    return {"gpu_memory_peak": peak} | ({"gpu_utilisation": now["gpu"]} if now else {})
+    return {"gpu_memory_peak": peak}
+
+
+def gpu_utilisation(work: Callable[[], object]) -> dict[str, float]:
+    """Utilisation of the GPU (%) while `work` is done over and over, where nvidia-smi tells it.
+
+    It tells of the last second or less, and takes time to start: so it is asked once a second has passed,
+    and the work goes on until it has answered.
+    """
+    begun, asked = time.monotonic(), None
+    with ThreadPoolExecutor(1) as aside:
+        while asked is None or not asked.done():
+            work()
+            if asked is None and time.monotonic() - begun > SAMPLED:
+                asked = aside.submit(nvidia.asked)
+    return {"gpu_utilisation": asked.result()["gpu"]} if asked.result() else {}

@@ -107,8 +107,8 @@ class Result:
 
     `metrics` names begin with their section: valid_loss, valid_accuracy, valid_perplexity, valid_bits,
     valid_hits, valid_targets; train_loss, train_ar, train_tar, train_updates, train_tokens, train_flops
-    (see bench.flops); speed_train and speed_valid (tokens/s), speed_seconds; memory_peak (MiB);
-    model_parameters; gpu_….
+    (see bench.flops); speed_train and speed_valid (tokens/s), speed_seconds (of all attempts);
+    memory_peak (MiB); model_parameters; gpu_memory_peak (MiB).
     `roles` maps a token role to (nats, hits, targets) on the validation set.
     `witnesses` maps a factor to {"ok": bool, "declared": …, "seen": …}: the proof that it took effect.
     `passage` is one decoded validation stretch: {"token": …, "guess": …, "p": probability of the token}.
@@ -121,7 +121,7 @@ class Result:
     reason: str = ""
     attempts: int = 1
     started: float = 0.0  # unix seconds
-    seconds: float = 0.0  # by a monotonic clock, everything in the trial's process
+    seconds: float = 0.0  # by a monotonic clock, everything in the trial's process: its last attempt
     epochs: tuple[Epoch, ...] = ()
     metrics: Mapping[str, float] = field(default_factory=dict)
     roles: Mapping[str, tuple[float, int, int]] = field(default_factory=dict)

@@ -163,7 +163,7 @@ def limits(c: Comparison, environments: dict[str, str]) -> tuple[str, ...]:
         said.append(
             f"An arm's own best {words(tuned[0].setting)} is the best of {tried}, and no finer than that."
         )
-    if machine := environments.get("cpu") or environments.get("platform"):
+    if machine := environments.get("gpu") or environments.get("cpu") or environments.get("platform"):
         said.append(
             f"Speeds and seconds hold for this hardware: {machine}. Elsewhere the order may be another."
         )

@@ -103,6 +103,12 @@ def run_alone(
             time.sleep(0.2 * attempt)  # until the system has buried the fork server, no new one starts
 
 
+def forget(checkpoints: Path, trial: Trial) -> None:
+    """Remove the state that a trial kept, on whatever device: it has ended."""
+    for kept in checkpoints.glob(f"{trial.id}.*"):
+        kept.unlink(missing_ok=True)
+
+
 def _judge(trial: Trial, end: _End, limits: Limits, attempt: int) -> Result | None:
     """Tell what an end means for the trial: a result, or None for another attempt."""
     if (result := _read_answer(trial, end.answer)) is not None:

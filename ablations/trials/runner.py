@@ -15,7 +15,7 @@ from types import FrameType
 from typing import Any
 
 from ablations.ledger import Ledger
-from ablations.trials.process import Limits, run_alone
+from ablations.trials.process import Limits, forget, run_alone
 from ablations.trials.worker import Order
 from bench.trial import Result, Trial
 
@@ -80,7 +80,7 @@ def run_trials(
 
     def keep(result: Result) -> None:
         ledger.record(result)
-        ledger.checkpoint(result.trial.id).unlink(missing_ok=True)
+        forget(ledger.checkpoints, result.trial)
         with speaking:
             ended[result.status] += 1
             on_result(result)

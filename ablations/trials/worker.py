@@ -19,7 +19,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from ablations.ledger import save, seal
-from ablations.trials.process import Limits, run_alone
+from ablations.trials.process import Limits, forget, run_alone
 from bench.text import HUMAN_NUMBERS, text_of
 from bench.trial import Result, Trial, canonical
 
@@ -126,16 +126,13 @@ def run(message: bytes, folder: Path, cancelled: Callable[[], bool]) -> bytes:
     local = replace(trial, corpus=str(folder / _text_place(trial))) if _has_text(trial) else trial
     preload = [str(folder / name) if name.endswith(".py") else name for name in order["preload"]]
     limits = Limits(**{**order["limits"], "seconds": float(order["limits"]["seconds"])})  # may be "inf"
+    checkpoints = folder.parent / "unrolled-checkpoints"
     with _stop(cancelled) as stop:
-        result = run_alone(
-            local,
-            order["work"],
-            limits,
-            preload=preload,
-            checkpoints=folder.parent / "unrolled-checkpoints",
-            stop=stop,
-        )
-    return seal({} if result is None else {"result": _as_at_home(result, trial, folder).to_dict()})
+        result = run_alone(local, order["work"], limits, preload=preload, checkpoints=checkpoints, stop=stop)
+    if result is None:
+        return seal({})
+    forget(checkpoints, trial)
+    return seal({"result": _as_at_home(result, trial, folder).to_dict()})
 
 
 def _as_at_home(result: Result, trial: Trial, folder: Path) -> Result:

@@ -20,11 +20,14 @@ EVERY = "UNROLLED_CHECKPOINT_SECONDS"
 
 
 class Checkpoint:
-    """The last kept state of one trial. When it is written depends on the clock; what is trained does not."""
+    """The last kept state of one trial. When it is written depends on the clock; what is trained does not.
 
-    def __init__(self, trial_id: str) -> None:
+    A GPU's state is none for a CPU, nor the other way round: its tensors and its dropout are others.
+    """
+
+    def __init__(self, trial_id: str, device: torch.device) -> None:
         folder = os.environ.get(FOLDER)
-        self.path = Path(folder) / f"{trial_id}.pt" if folder else None
+        self.path = Path(folder) / f"{trial_id}.{device.type}.pt" if folder else None
         self.every = float(os.environ.get(EVERY, 60))
         self.last = time.monotonic()
 

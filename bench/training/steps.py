@@ -80,7 +80,7 @@ def train(
     record, clock = Training(wd=rule.optimizer.param_groups[0]["weight_decay"]), Clock(device)
     if trial.clip:
         rule.optimizer.register_step_pre_hook(lambda *_: record.stepping(weights))
-    checkpoint = Checkpoint(trial.id)
+    checkpoint = Checkpoint(trial.id, device)
     if kept := checkpoint.load():
         _restore(kept, model, rule, train, record)
     record.turns = rule.turns
@@ -135,7 +135,7 @@ def _state(model: LanguageModel, rule: Rule, train: Batches, record: Training) -
         "rule": rule.state(),
         "carried": (model.state, model.rows, list(model.past)),
         "random": torch.get_rng_state(),
-        "random_cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        "random_cuda": torch.cuda.get_rng_state(train.device) if train.device.type == "cuda" else None,
         "random_data": train.random.get_state() if train.random else None,
         "record": record.plain(),
     }
@@ -149,7 +149,8 @@ def _restore(
     model.state, model.rows, past = kept["carried"]
     model.past.extend(past)
     torch.set_rng_state(kept["random"])
-    torch.cuda.set_rng_state_all(kept["random_cuda"])
+    if kept["random_cuda"] is not None:
+        torch.cuda.set_rng_state(kept["random_cuda"], train.device)
     if train.random:
         train.random.set_state(kept["random_data"])
     record.resume(kept["record"])

@@ -1,46 +1,89 @@
 """Clocks and what a device used. What needs a GPU is tried where there is one."""
 
 import os
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 
-from bench import environment
-from bench.throughput import Clock, gpu_use
+from bench import environment, nvidia, throughput
+from bench.throughput import Clock, gpu_memory, gpu_utilisation
 
 GPU = torch.device("cuda")
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 
 
-def test_without_a_gpu_nothing_is_said_of_one() -> None:
-    assert gpu_use(torch.device("cpu")) == {}
+def test_without_a_gpu_nothing_is_said_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    monkeypatch.setattr(throughput, "SAMPLED", 0.0)
+    assert gpu_memory(torch.device("cpu")) == {} and gpu_utilisation(lambda: None) == {}
+    assert nvidia.driver() == ""
 
 
-@pytest.mark.parametrize(
-    ("said", "use"),
-    [
-        ("echo '37, 1024'", {"gpu_memory_peak": 2.0, "gpu_utilisation": 37.0}),
-        ("exit 9", {"gpu_memory_peak": 2.0}),
-    ],
-)
-def test_a_gpus_use_is_asked_for_and_its_peak_begins_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str, use: dict[str, float]
-) -> None:
-    program, again = tmp_path / "nvidia-smi", []
-    program.write_text(f"#!/bin/sh\n{said}\n")
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+def test_the_peak_of_a_gpus_memory_begins_again_once_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    again: list[object] = []
     monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device: 2 * 2**20)
     monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", again.append)
-    assert gpu_use(GPU) == use and again == [GPU]
+    assert gpu_memory(GPU) == {"gpu_memory_peak": 2.0} and again == [GPU]
 
 
-def test_single_precision_is_whole_on_a_gpu_too(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def nvidia_smi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
+    """A stand-in for the driver's program: a shell script, in a folder that is returned."""
+
+    def says(script: str) -> Path:
+        program = tmp_path / "nvidia-smi"
+        program.write_text(f'#!/bin/sh\ncd "{tmp_path}"\n{script}\n')
+        program.chmod(0o755)
+        monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+        return tmp_path
+
+    return says
+
+
+def test_a_gpus_utilisation_is_that_of_the_work_which_goes_on_while_it_is_asked(
+    nvidia_smi: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(throughput, "SAMPLED", 0.1)
+    folder = nvidia_smi("touch asked; until [ -e worked ]; do sleep 0.01; done; echo '37, 1024'")
+    done = []
+
+    def work() -> None:
+        done.append((folder / "asked").exists())
+        if done[-1]:
+            (folder / "worked").touch()
+        time.sleep(0.01)
+
+    assert gpu_utilisation(work) == {"gpu_utilisation": 37.0}
+    assert done[0] is False and done[-1] is True, "before it was asked, and after"
+
+
+@pytest.mark.parametrize("script", ["exit 9", "echo '[N/A], 1024'"])
+def test_what_nvidia_smi_does_not_tell_is_not_told(
+    nvidia_smi: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch, script: str
+) -> None:
+    monkeypatch.setattr(throughput, "SAMPLED", 0.0)
+    nvidia_smi(script)
+    assert gpu_utilisation(lambda: None) == {}
+
+
+def test_the_driver_is_one_of_the_facts_of_a_gpu(nvidia_smi: Callable[[str], Path]) -> None:
+    nvidia_smi("echo 580.159.04")
+    assert nvidia.driver() == "580.159.04"
+
+
+def test_products_on_a_gpu_are_whole_in_single_precision_and_the_same_each_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    torch.set_float32_matmul_precision("high")  # as TORCH_ALLOW_TF32_CUBLAS_OVERRIDE asks for
     environment.deterministic()
     assert not torch.backends.cudnn.allow_tf32 and torch.get_float32_matmul_precision() == "highest"
+    assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8", "else each product raises"
 
 
 class Event:
@@ -53,12 +96,13 @@ class Event:
 
     def record(self, stream: object) -> None:
         Event.happened += 1
-        self.at = Event.happened
+        self.at, self.over = Event.happened, False
 
     def synchronize(self) -> None:
-        assert self.at
+        self.over = True
 
     def elapsed_time(self, end: "Event") -> float:
+        assert self.over and end.over, "a real one raises, unless both have happened"
         return 250.0 * (end.at - self.at)  # milliseconds
 
 
@@ -77,9 +121,9 @@ def test_memory_is_that_of_one_measurement_and_not_of_the_largest_before() -> No
 
 
 def _used(mebibytes: int) -> float:
-    gpu_use(GPU)
+    gpu_memory(GPU)
     torch.zeros(mebibytes * 2**18, device=GPU)
-    return gpu_use(GPU)["gpu_memory_peak"]
+    return gpu_memory(GPU)["gpu_memory_peak"]
 
 
 @pytest.mark.gpu
@@ -90,3 +134,16 @@ def test_a_lap_ends_with_the_work_that_was_queued() -> None:
         a = a @ a
     clock.lap()
     assert torch.cuda.current_stream(GPU).query()
+
+
+@pytest.mark.gpu
+@needs_gpu
+def test_a_busy_gpu_is_seen_as_one() -> None:
+    a = torch.randn(4096, 4096, device=GPU)
+
+    def work() -> None:
+        for _ in range(20):
+            torch.mm(a, a)
+        torch.cuda.synchronize(GPU)
+
+    assert gpu_utilisation(work).get("gpu_utilisation", 100.0) > 50

@@ -52,33 +52,39 @@ def test_a_trial_killed_between_epochs_and_resumed_has_the_bits_of_an_undisturbe
 
     here = {"PYTHONPATH": str(Path(__file__).parents[1]), "UNROLLED_CHECKPOINT_SECONDS": "0"}
     halting = [*command, str(killed.root), repr(chosen), "halting_trials:act"]
+    state = killed.checkpoints / f"{trial.id}.cpu.pt"
     with subprocess.Popen(halting, env={**os.environ, **here}) as driver:
         try:
-            wait_for(killed.checkpoint(trial.id).with_suffix(".stands-still").exists)
+            wait_for(state.with_suffix(".stands-still").exists)
         finally:
             driver.kill()
     assert killed.read(trial.id) is None
 
-    kept = killed.checkpoint(trial.id).read_bytes()
+    kept = state.read_bytes()
     subprocess.run([*command, str(killed.root), repr(chosen), WORK], check=True)
     one, two = undisturbed.read(trial.id), killed.read(trial.id)
     assert one is not None and two is not None
     assert one.done and one.fingerprints == two.fingerprints and one.trace == two.trace
     # It did go on: what was kept is a trained epoch, and its seconds are the first driver's.
     assert len(kept) > 1000
-    assert not killed.checkpoint(trial.id).exists()
+    assert two.metrics["speed_seconds"] >= sum(e.train_seconds + e.valid_seconds for e in two.epochs)
+    assert list(killed.checkpoints.iterdir()) == []
 
 
-def test_a_damaged_checkpoint_counts_as_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_damaged_checkpoint_counts_as_none_and_so_does_another_devices(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
     from bench.training.checkpoint import Checkpoint
 
     monkeypatch.setenv("UNROLLED_CHECKPOINTS", str(tmp_path))
     monkeypatch.setenv("UNROLLED_CHECKPOINT_SECONDS", "0")
-    checkpoint = Checkpoint("abc")
-    assert checkpoint.due() and checkpoint.load() is None
-    checkpoint.save({"epochs": [1, 2]})
-    assert checkpoint.load() == {"epochs": [1, 2]}
-    data = bytearray((tmp_path / "abc.pt").read_bytes())
+    cpu, gpu = (Checkpoint("abc", torch.device(kind)) for kind in ("cpu", "cuda"))
+    assert cpu.due() and cpu.load() is None
+    cpu.save({"epochs": [1, 2]})
+    assert cpu.load() == {"epochs": [1, 2]} and gpu.load() is None
+    data = bytearray((tmp_path / "abc.cpu.pt").read_bytes())
     data[len(data) // 2] ^= 1
-    (tmp_path / "abc.pt").write_bytes(data)
-    assert checkpoint.load() is None
+    (tmp_path / "abc.cpu.pt").write_bytes(data)
+    assert cpu.load() is None
