@@ -75,5 +75,7 @@ def _understood(file: Path) -> Iterator[None]:
     """Raise BadInput where the run lacks what the page shows, as one of another version may."""
     try:
         yield
-    except (KeyError, TypeError, AttributeError, IndexError) as error:
+    except BadInput:
+        raise
+    except (KeyError, TypeError, AttributeError, IndexError, ValueError, ZeroDivisionError) as error:
         raise BadInput(f"{file}: was stored by another version; `make bench` measures anew") from error

@@ -21,8 +21,11 @@ ARMS = {
     "loop": "engine `loop`",
 }
 OTHERS = tuple(arm for arm in ARMS if arm != "loop")
+ON_CPU = " The notebook trains on the CPU: its loaders name no device. All others train on the GPU."
 FACTS = {
     "gpu": "GPU",
+    "driver": "Its driver",
+    "cuda": "CUDA",
     "cpu": "Processor",
     "cpu_capability": "Its instructions",
     "cpus": "Cores",
@@ -70,8 +73,8 @@ def answer(stored: Stored) -> list[str]:
     gains = [info["seconds"]["notebook"] / info["seconds"]["loop"] for info in _peers(stored)]
     if gains:
         said.append(
-            f"One trial on one core takes ×{number(min(gains), 1)} to ×{number(max(gains), 1)} less time "
-            "than in the notebook."
+            f"One trial on {_place(stored)} takes ×{number(min(gains), 1)} to ×{number(max(gains), 1)} less "
+            "time than in the notebook."
         )
     held = [limit for one in benchmarks(stored, "overhead") for limit in _limits(one)]
     if held:
@@ -112,8 +115,8 @@ def readme(text: str, stored: Stored) -> str:
     block = ["| " + " | ".join(row) + " |" for row in rows]
     said = " ".join(sentence for sentence in answer(stored)[:1])
     machine = _facts(stored)
-    place = ", ".join(filter(None, (machine.get("Processor"), f"{machine.get('Cores', '?')} cores")))
-    block += ["", f"Seconds a trial on one core ({place}). {said}".strip()]
+    parts = machine.get("GPU"), machine.get("Processor"), f"{machine.get('Cores', '?')} cores"
+    block += ["", f"Seconds a trial on {_place(stored)} ({', '.join(filter(None, parts))}). {said}".strip()]
     filled, found = re.subn(
         r"(?s)(<!-- speed\b.*?-->\n).*?(<!-- /speed -->)",
         lambda match: match[1] + "\n".join(block) + "\n" + match[2],
@@ -152,10 +155,12 @@ def _trials(stored: Stored) -> Shown | None:
         rows.append((info["title"], *cells))
     epochs = " or ".join(str(n) for n in sorted({info["measured_epochs"] for info in found}))
     return Shown(
-        text="Medians of rounds in which the arms took turns, each in a process of its own. Timed epochs: "
+        text="Medians of rounds in which the arms took turns: the engines in a process like a trial's, the "
+        "others in one as it comes, both warm and with one thread. Timed epochs: "
         f"{epochs}. A whole trial is its start (data, model, optimizer, and what a result keeps) and as many "
         "mean epochs, validation included, as the chapter trains. The notebook has fastai's own loaders with "
-        "their worker processes; the script reads tensors made once. Ratios are to the engine loop.",
+        "their worker processes; the script reads tensors made once. Ratios are to the engine loop."
+        + (ON_CPU if _machine(stored).get("gpu") else ""),
         table=Table(
             label="Seconds a trial by model and way",
             head=("Model", *map(str.capitalize, ARMS), *(f"{arm.capitalize()} ÷ loop" for arm in OTHERS)),
@@ -236,8 +241,16 @@ def _peers(stored: Stored) -> list[Mapping[str, Any]]:
     return [info for info in notes(stored, "trials") if set(ARMS) <= set(info["seconds"])]
 
 
+def _machine(stored: Stored) -> Mapping[str, Any]:
+    return next((info["machine"] for info in notes(stored, "throughput")), {})
+
+
+def _place(stored: Stored) -> str:
+    return "the GPU" if _machine(stored).get("gpu") else "one core"
+
+
 def _facts(stored: Stored) -> dict[str, str]:
-    machine: Mapping[str, Any] = next((info["machine"] for info in notes(stored, "throughput")), {})
+    machine = _machine(stored)
     versions = {name: str(version) for name, version in machine.get("packages", {}).items()}
     load = {"Load before, processes": number(machine["load"], 1)} if "load" in machine else {}
     return {title: str(machine[key]) for key, title in FACTS.items() if machine.get(key)} | versions | load

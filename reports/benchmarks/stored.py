@@ -26,8 +26,9 @@ def value(one: Mapping[str, Any]) -> float:
 
 
 def medians(measured: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """The median of each number over rounds."""
-    return {key: median(one[key] for one in measured) for key in measured[0]}
+    """The median of each number that all rounds have."""
+    shared = [key for key in measured[0] if all(key in one for one in measured)]
+    return {key: median(one[key] for one in measured) for key in shared}
 
 
 def title(stored: Stored, model: str) -> str:

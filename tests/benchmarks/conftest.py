@@ -52,6 +52,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--full", action="store_true", help="benchmarks: more sizes, more rounds; hours")
 
 
+LOAD = os.getloadavg()[0]  # now, before the first benchmark makes its own
+
+
+@pytest.fixture
+def load() -> float:
+    """Processes that ran, on average, in the minute before the benchmarks."""
+    return LOAD
+
+
 @pytest.fixture
 def profile(benchmark, pytestconfig: pytest.Config) -> Profile:
     """Tiny where nothing is measured, so that benchmarks run with every test and do not rot."""
@@ -61,9 +70,9 @@ def profile(benchmark, pytestconfig: pytest.Config) -> Profile:
 class Process:
     """`measures.py` in a process of its own; `ask` waits for one answer."""
 
-    def __init__(self, environment: dict[str, str]) -> None:
+    def __init__(self, environment: dict[str, str], *how: str) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, str(HERE / "measures.py")],
+            [sys.executable, str(HERE / "measures.py"), *how],
             env=environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -91,12 +100,13 @@ def ours() -> Iterator[Process]:
 
 @pytest.fixture(scope="session")
 def theirs() -> Iterator[Process]:
-    """A process as it comes."""
-    yield from _process({name: value for name, value in os.environ.items() if name not in ENVIRONMENT})
+    """A process as it comes, but for its threads: it has one, as ours."""
+    plain = {name: value for name, value in os.environ.items() if name not in ENVIRONMENT}
+    yield from _process(plain, "one-thread")
 
 
-def _process(environment: dict[str, str]) -> Iterator[Process]:
-    process = Process(environment)
+def _process(environment: dict[str, str], *how: str) -> Iterator[Process]:
+    process = Process(environment, *how)
     yield process
     process.close()
 

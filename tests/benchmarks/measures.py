@@ -15,7 +15,6 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
-from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -28,6 +27,7 @@ from bench.machine import facts
 from bench.models.registry import spec_of
 from bench.run import build, run_trial
 from bench.training import loop
+from bench.training.engine import Training
 from bench.trial import Trial, canonical
 
 VOCAB = 30  # as Human Numbers
@@ -60,14 +60,22 @@ def pace(model: str, updates: int, batch: int = 64, window: int = 16, **options:
     plan = replace(plan, options={**plan.options, **options})
     net = build(plan, VOCAB)
     data = _random(updates, batch, window)
-    record = loop.train(plan, net, data, data, device)
+    throughput.gpu_memory(device)  # what was held before is not its own
+
+    def trained() -> Training:
+        return loop.train(plan, net, data, data, device)
+
+    record = trained()
+    used = throughput.gpu_memory(device)
+    if used:
+        used |= throughput.gpu_utilisation(trained)
     last, operations = record.epochs[-1], flops.training_flops(replace(plan, epochs=1), net, updates)
     return {
         "train": data.tokens / last.train_seconds,
         "evaluate": data.tokens / last.valid_seconds,
         "update": last.train_seconds / updates,
         "flops": operations / last.train_seconds,
-        **throughput.gpu_use(device),
+        **used,
     }
 
 
@@ -79,9 +87,13 @@ def _random(updates: int, batch: int, window: int) -> Batches:
     return Batches(inputs, targets, positions=targets, rows=rows, rest=rows.flatten()[:0])
 
 
-def peak(size: int, times: int) -> dict[str, float]:
-    """Most operations a second that a product of two square matrices reaches, in single precision."""
+def peak(times: int, size: int = 0) -> dict[str, float]:
+    """Most operations a second that a product of two square matrices reaches, in single precision.
+
+    A GPU needs larger ones than a core before it does little else than multiply.
+    """
     device = environment.device()
+    size = size or (8192 if device.type == "cuda" else 1024)
     a, b = torch.randn(2, size, size, device=device)
     clock, best = throughput.Clock(device), 0.0
     for factors in _kept_by_library(a, b):
@@ -152,16 +164,21 @@ def machine() -> dict[str, Any]:
         "cpus",
         "device",
         "gpu",
+        "driver",
+        "cuda",
         "packages",
     )
-    return {"load": median(os.getloadavg()), **{name: known[name] for name in kept if name in known}}
+    return {name: known[name] for name in kept if name in known}
 
 
 def main() -> None:
     """Answer until standard input ends. What a measurement prints goes to standard error."""
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
-    environment.deterministic()
+    if sys.argv[1:] == ["one-thread"]:
+        torch.set_num_threads(1)
+    else:
+        environment.deterministic()
     for line in sys.stdin:
         words = json.loads(line)
         answer = globals()[words.pop("do")](**words)

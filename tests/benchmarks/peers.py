@@ -131,7 +131,10 @@ RECIPES = {
 
 
 def notebook(model: str, epochs: int = 0, workers: int | None = None) -> Cost:
-    """Train as the chapter's notebook does, with fastai's defaults: loaders with worker processes."""
+    """Train as the chapter's notebook does, with fastai's defaults: loaders with worker processes.
+
+    They name no device, and fastai then leaves the network on the CPU, also where there is a GPU.
+    """
     begun, recipe = time.perf_counter(), RECIPES[model]
     vocab, dls = _loaders(recipe, workers)
     learn = _learner(recipe, dls, recipe.build(vocab))
@@ -157,9 +160,10 @@ def replay(seed: int) -> Iterator[tuple[tuple[str, int], tuple[float, ...]]]:
 def script(model: str, epochs: int = 0) -> Cost:
     """Train as a plain PyTorch script does: tensors made once, torch's own optimizer and schedule."""
     begun, recipe = time.perf_counter(), RECIPES[model]
+    device = "cuda" if torch.cuda.is_available() else "cpu"
     vocab, *sets = _windows(recipe)
-    train, valid = ([torch.stack(part) for part in zip(*pairs, strict=True)] for pairs in sets)
-    net, epochs = recipe.build(vocab), epochs or recipe.epochs
+    train, valid = ([torch.stack(part).to(device) for part in zip(*pairs, strict=True)] for pairs in sets)
+    net, epochs = recipe.build(vocab).to(device), epochs or recipe.epochs
     first, least, _ = recipe.moms
     optimizer = torch.optim.AdamW(net.parameters(), recipe.lr, (first, 0.99), 1e-5, recipe.wd)
     steps = epochs * (len(train[0]) // BATCH)
@@ -210,7 +214,7 @@ def _loaders(recipe: Recipe, workers: int | None = None) -> tuple[int, DataLoade
     """The size of the vocabulary, and fastai's loaders, by default with as many workers as fastai takes."""
     vocab, train, valid = _windows(recipe)
     chosen = {} if workers is None else {"num_workers": workers}
-    return vocab, DataLoaders.from_dsets(train, valid, bs=BATCH, shuffle=False, device="cpu", **chosen)
+    return vocab, DataLoaders.from_dsets(train, valid, bs=BATCH, shuffle=False, **chosen)
 
 
 def _fit(recipe: Recipe, learn: Learner, epochs: int) -> list[tuple[float, ...]]:

@@ -42,6 +42,14 @@ def test_seconds_a_trial(benchmark, profile, ours, theirs, model):
     )
 
 
+def test_the_notebook_trains_on_the_cpu_also_where_there_is_a_gpu(monkeypatch):
+    import peers
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: "cuda:0")
+    assert peers.notebook("lm1", epochs=1, workers=0).loss < 2  # on a GPU that is not there it would raise
+
+
 def test_the_peers_train_what_the_chapter_trains():
     """LMModel1's printed row, 1.650849 (fastbook chapter 12), from the notebook's one seed."""
     import peers
