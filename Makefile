@@ -15,7 +15,9 @@ help:
 	@echo "make chapter     chapter 12, answered"
 	@echo "make ui          browse MLflow"
 	@echo "make test        everything that tests need, and the tests"
-	@echo "make bench       how fast it is; check, lock, cluster, server, clean: see CONTRIBUTING.md"
+	@echo "make bench       how fast it is, against the chapter's own code"
+	@echo "make server      MLflow on PostgreSQL; make cluster: two workers to try CLUSTER= with"
+	@echo "make check       formatter, linter, types, import rules; lock, clean: see CONTRIBUTING.md"
 
 ablations: .venv/installed
 	@$(BIN)/unrolled run $(STUDIES) $(if $(SEEDS),--seeds $(SEEDS)) $(if $(CLUSTER),--cluster $(CLUSTER)) $(FLAGS)

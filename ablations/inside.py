@@ -47,10 +47,12 @@ def find(id: str, ledger: Ledger) -> Result:
 def show(args: Namespace) -> int:
     """Print a corpus, the trials of a study, or one trial from its settings to its mistakes."""
     looking.load_plugins(args)
-    if args.what == "corpus":
-        return looking.corpus(args)
     ledger = Ledger(args.results)
     stored = {plan.study: plan for plan in plans.all_stored(ledger)}
+    if args.generate and args.what in ("corpus", *stored):
+        raise BadInput(f"--generate {args.generate}: {args.what} is no trial; give the identity of one")
+    if args.what == "corpus":
+        return looking.corpus(args)
     if args.what in stored:
         plan = stored[args.what]
         have = ledger.results(plan.ids)

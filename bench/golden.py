@@ -257,7 +257,7 @@ def summary(epochs: Iterable[GoldenRow]) -> str:
     held = [row for row in epochs if row.printed]
     exact = [row for row in held if row.off == 0]
     far = [row for row in held if row.off > 1]
-    said = f"every digit of {len(exact)} of {len(held)} printed {'row' if len(held) == 1 else 'rows'}"
+    said = f"every digit of {len(exact)} of {counted(len(held), 'printed row')}"
     if far:
         return f"{said}; from epoch {far[0].epoch} on rounding has taken over"
     if len(exact) == len(held):

@@ -141,11 +141,11 @@ def _looks(trial: Trial, data: Corpus, valid: Batches, tally: Tally) -> dict[str
     roles = data.roles[valid.positions[valid.order].flatten()]
     return {
         "roles": tally.by_role(roles, data.role_names),
-        "passage": tuple(_passage(trial, data, valid, tally)),
+        "passage": tuple(_passage(trial, data, tally)),
     }
 
 
-def _passage(trial: Trial, data: Corpus, valid: Batches, tally: Tally) -> list[dict[str, Any]]:
+def _passage(trial: Trial, data: Corpus, tally: Tally) -> list[dict[str, Any]]:
     shape = (-1, trial.window) if trial.target == "every" else (-1, 1)
 
     def first_row(parts: list[Tensor]) -> Tensor:

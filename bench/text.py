@@ -56,8 +56,9 @@ def text_of(name: str) -> str:
         text = Path(name).read_text(encoding="utf-8-sig")  # a byte-order mark is no part of the text
     except UnicodeDecodeError as error:
         raise BadInput(f"corpus {name}: byte {error.start} is not UTF-8; save the file as UTF-8") from error
-    except OSError as error:
-        raise BadInput(f"corpus {name}: {error.strerror}; give the path of a UTF-8 text file") from error
+    except (OSError, ValueError) as error:  # a path with a NUL in it is a ValueError
+        why = getattr(error, "strerror", None) or error
+        raise BadInput(f"corpus {name}: {why}; give the path of a UTF-8 text file") from error
     if not text.strip():
         raise BadInput(f"corpus {name}: the file has no text; give a file with words in it")
     return text

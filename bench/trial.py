@@ -209,6 +209,15 @@ def _floats(cls: type, data: Mapping[str, Any]) -> dict[str, Any]:
     return {f.name: float(data[f.name]) if f.type is float else data[f.name] for f in fields(cls)}
 
 
+TASK = ("data", "tokens", "vocab", "split", "target")
+"""Fields of Trial that decide what is asked: under others of these, losses cannot be compared."""
+
+
+def lower_is_better(metric: str) -> bool:
+    """Losses, times and sizes fall when things improve; accuracies, hits and speeds rise."""
+    return not any(word in metric for word in ("accuracy", "hits", "speed_train", "speed_valid"))
+
+
 def counted(number: int, noun: str) -> str:
     """1 seed, 2 seeds."""
     return f"{number} {noun}{'s' * (number != 1)}"

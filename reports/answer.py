@@ -8,7 +8,7 @@ from operator import attrgetter
 from reports.book import Held
 from reports.comparison import Comparison, Row
 from reports.statistics.contrasts import contrast, divergence_rate, holm
-from reports.statistics.verdicts import Verdict, Word, null, sentence, verdict
+from reports.statistics.verdicts import Verdict, Word, grounds, null, verdict
 from reports.text import count, interval, number
 from reports.tuning import OwnBest, words
 
@@ -45,16 +45,15 @@ def sentences(c: Comparison) -> tuple[str, ...]:
 
 
 def _claim(row: Row, c: Comparison) -> Claim | None:
-    v, baseline = row.verdict, c.base(row).arm.name
+    v = row.verdict
     if v is None:
         return None
     correction = "Benjamini–Hochberg" if row.arm.exploratory else "Holm"
-    whole = sentence(v, row.arm.name, baseline, unit=c.unit, correction=correction)
     return Claim(
         row=row,
         verdict=v,
         effect=number(v.contrast.mean, sign=True),
-        text=whole.removeprefix(f"{v.symbol} {v.word} — {row.arm.name} against {baseline}: "),
+        text=grounds(v, unit=c.unit, correction=correction),
     )
 
 

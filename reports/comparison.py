@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from bench.trial import BadInput, Result, Trial
+from bench.trial import TASK, BadInput, Result, Trial, lower_is_better
 from reports.evidence import Arm, Evidence
 from reports.statistics.contrasts import ArmSummary, Contrast, benjamini_hochberg, contrast, holm, summarise
 from reports.statistics.verdicts import Verdict, verdict
@@ -22,9 +22,6 @@ _Adjust = Callable[[Sequence[float]], list[float]]
 DEAD = "dead toggle: the weights equal the baseline's"
 UNSEEN = "no results yet"
 REFERENCE = "a baseline of its own: others are held against it"
-
-TASK = ("data", "tokens", "vocab", "split", "target")
-"""Settings that decide what is asked: under others of these, losses cannot be compared."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,11 +145,6 @@ def compare(evidence: Evidence) -> Comparison:
 def titled(metric: str) -> tuple[str, str]:
     """A metric in words, and its unit."""
     return _TITLES.get(metric, (metric.replace("_", " "), ""))
-
-
-def lower_is_better(metric: str) -> bool:
-    """Losses, times and sizes fall when things improve; accuracies, hits and speeds rise."""
-    return not any(word in metric for word in ("accuracy", "hits", "speed_train", "speed_valid"))
 
 
 def values(arm: Arm, metric: str) -> dict[int, float]:

@@ -36,7 +36,7 @@ def render(comparison: Comparison, out: Path) -> Path:
 def render_index(comparisons: Sequence[Comparison], out: Path) -> Path:
     """Write `out`/index.html: every study's question and claims, with a link to its page.
 
-    And links to the chapter's page and the benchmarks', where they have been written.
+    And links to the pages of the chapter, the golden rows and the benchmarks that have been written.
     """
     found = [(c, answer.claims(c)) for c in comparisons]
     found.sort(key=lambda pair: (-_largest(pair[1]), pair[0].evidence.study))
@@ -53,7 +53,7 @@ def render_index(comparisons: Sequence[Comparison], out: Path) -> Path:
         }
         for c, claims in found
     ]
-    written = {name: (out / f"{name}.html").is_file() for name in ("chapter", "benchmarks")}
+    written = {name: (out / f"{name}.html").is_file() for name in ("chapter", "golden", "benchmarks")}
     return write_page(out / "index.html", "index.html", {"studies": studies, **written})
 
 

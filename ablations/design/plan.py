@@ -190,8 +190,11 @@ def stored(name: str, ledger: Ledger) -> Plan:
     path = _path(ledger, name)
     if not path.exists():
         known = ", ".join(plan.study for plan in all_stored(ledger)) or "none yet"
-        own = f"none of this name ships; your own: `unrolled run {name}.toml`"
-        cure = f"`unrolled run {name}` runs it" if name in shipped() else own
+        cure = f"none of this name ships; your own: `unrolled run {name}.toml`"
+        if name in shipped():
+            cure = f"`unrolled run {name}` runs it"
+        elif name.endswith(".toml"):
+            cure = f"once `unrolled run {name}` has run it, it goes by the name that stands in the file"
         raise BadInput(f"study {name!r} has not been run (run: {known}); {cure}")
     return _read(path)
 

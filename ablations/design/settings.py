@@ -215,7 +215,8 @@ def _option(spec: ModelSpec, key: str, value: Any) -> Scalar:
             good, rule = isinstance(value, bool), "true or false"
         case int():
             least = 1 if key in _ONE_OR_MORE else 0
-            good, rule = type(value) is int and least <= value <= 10**9, f"a whole number of at least {least}"
+            good = type(value) is int and least <= value <= 10**9
+            rule = f"a whole number from {least} to 1,000,000,000"
         case float():
             good = type(value) in (int, float) and abs(value) < 1e300 and math.isfinite(value)
             rule = "a finite number"

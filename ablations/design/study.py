@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
 
 from ablations.design.settings import Settings
 from ablations.design.written import Written
@@ -95,14 +94,3 @@ def trials(study: Study, identify: Callable[[Trial], Trial]) -> list[tuple[str, 
         for seed in study.seeds
         for arm in study.arms
     ]
-
-
-def record(study: Study) -> dict[str, Any]:
-    """The resolved study as plain data, to be stored before its first trial. It names no path."""
-    return {
-        "plan": study.plan,
-        **{key: getattr(study, key) for key in ("name", "question", "about", "metric", "equivalence")},
-        "seeds": list(study.seeds),
-        "arms": [asdict(arm) for arm in study.arms],
-        "tuning": asdict(study.tuning) if study.tuning else None,
-    }

@@ -13,13 +13,13 @@ from ablations.design.complaints import at
 from ablations.design.settings import Settings, check_key, flat, inherit, label, resolve
 from ablations.design.study import Arm, Study, Tuning
 from bench.models.registry import spec_of
-from bench.trial import BadInput, Result, Scalar, Trial
+from bench.trial import TASK, BadInput, Result, Scalar, Trial, lower_is_better
 
 SEARCH_OFFSET = 2000
 """The first seed of a search: away from a study's own seeds and, by as much again, from its A/A arm's."""
 
-_TASK = ("corpus", "tokens", "vocab", "split", "target")
-"""Settings that decide what is predicted: losses of another task do not compare."""
+_TASK = ("corpus", *(name for name in TASK if name != "data"))
+"""As settings: the data are named by their corpus."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,4 +136,4 @@ def _badness(result: Result, metric: str) -> float:
     value = result.metrics.get(metric, math.nan) if result.done else math.nan
     if not math.isfinite(value):
         return math.inf
-    return -value if "accuracy" in metric else value
+    return value if lower_is_better(metric) else -value

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from urllib.parse import urlencode
 
 from ablations.tracking.entry import TAG_LENGTH, StudyFacts, key, section, text
+from bench.trial import lower_is_better
 
 VIEW = "by-arm"
 MOST_COLUMNS = 8  # of factors: a wider table cannot be read
@@ -56,7 +57,7 @@ def view(study: StudyFacts) -> dict[str, str]:
     """
     factors = study.factors[:MOST_COLUMNS]
     for arms, columns in (study.arms, factors), ((), factors), ((), ()):
-        state = json.dumps(_state(section(study.metric), arms, columns))
+        state = json.dumps(_state(study.metric, arms, columns))
         saved = json.dumps({"name": "By arm", "createdAt": 0, "updatedAt": 0, "state": state})
         if len(saved) <= EXPERIMENT_TAG_LENGTH:
             break
@@ -64,13 +65,14 @@ def view(study: StudyFacts) -> dict[str, str]:
 
 
 def _state(metric: str, arms: Sequence[str], factors: Sequence[str]) -> dict[str, object]:
-    metrics = [f"metrics.`{name}`" for name in dict.fromkeys([metric, "valid/accuracy", "speed/train"])]
+    shown = section(metric)
+    metrics = [f"metrics.`{name}`" for name in dict.fromkeys([shown, "valid/accuracy", "speed/train"])]
     settings = [f"params.`{key(name)}`" for name in factors]
     columns = [*metrics, *settings, "attributes.`Dataset`", "tags.`unrolled.reason`"]
     return {
         "searchFilter": "tags.`unrolled.role` = 'trial'",
         "orderByKey": metrics[0],
-        "orderByAsc": not any(word in metric for word in ("accuracy", "hits", "speed")),
+        "orderByAsc": lower_is_better(metric),
         "selectedColumns": columns,
         "columnOrder": [_NAME, *columns],
         "columnWidths": {_NAME: 320, **dict.fromkeys(metrics, 120)},
@@ -81,7 +83,7 @@ def _state(metric: str, arms: Sequence[str], factors: Sequence[str]) -> dict[str
         "groupsExpanded": {f"param.arm.{arm}": False for arm in arms},
         "runsHiddenMode": "SHOW_ALL",
         "compareRunSections": [{"uuid": "arms", "name": "Arms", "display": True, "isReordered": True}],
-        "compareRunCharts": [_chart("BAR", metric), _chart("LINE", metric), _chart("LINE", "train/loss")],
+        "compareRunCharts": [_chart("BAR", shown), _chart("LINE", shown), _chart("LINE", "train/loss")],
     }
 
 

@@ -7,6 +7,7 @@ import math
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -243,22 +244,15 @@ def sync(
     `report` makes what `Projection.publish` takes; it may ask the projection for links.
     Raises BadInput with the reason when MLflow cannot be read or written.
     """
-    settings()
-    from mlflow.exceptions import MlflowException
-    from sqlalchemy.exc import SQLAlchemyError
-
     cells = [(arm, result) for arm, of_arm in results.items() for result in of_arm]
-    try:
+    with _reached(where, "written", again="sync"):
         projection = Projection(study, where)
         written = sum(projection.record(arm, result) for arm, result in cells)
         projection.settle(result for _, result in cells)
-        if report and cells:
-            projection.publish(*report(projection))
-    except (MlflowException, SQLAlchemyError, ImportError, OSError) as error:
-        raise BadInput(
-            f"MLflow at {public(where)} cannot be written ({one_line(error)}); "
-            "put that right or change MLFLOW_TRACKING_URI, then run `unrolled sync` again"
-        ) from error
+    if report and cells:
+        made = report(projection)
+        with _reached(where, "written", again="sync"):
+            projection.publish(*made)
     return Synced(written, len(cells) - written, projection.removed)
 
 
@@ -267,15 +261,12 @@ def ended(where: str, study: str) -> tuple[str, list[Ended]]:
 
     Raises BadInput with the reason when MLflow cannot be read, or which study is meant cannot be told.
     """
-    settings()
-    from mlflow import MlflowClient
-    from mlflow.exceptions import MlflowException
-    from sqlalchemy.exc import SQLAlchemyError
-
     path = sqlite_path(where)
     if path is not None and not path.exists():  # MLflow would create it
         raise BadInput(f"{where}: there is no such database")
-    try:
+    with _reached(where, "read"):
+        from mlflow import MlflowClient
+
         client = MlflowClient(tracking_uri=where)
         known = {e.name: e.experiment_id for e in client.search_experiments()}
         ours = [name for name in known if name.startswith("unrolled/")]
@@ -284,8 +275,6 @@ def ended(where: str, study: str) -> tuple[str, list[Ended]]:
             have = ", ".join(sorted(ours or known)) or "there is none"
             raise BadInput(f"{public(where)}: choose an experiment with --study: {have}")
         runs = [run for run in _pages(client, known[named[0]]) if run.info.end_time]
-    except (MlflowException, SQLAlchemyError, ImportError, OSError) as error:
-        raise BadInput(f"MLflow at {public(where)} cannot be read ({one_line(error)})") from error
     return named[0].removeprefix("unrolled/"), [
         Ended(run.info.status, run.info.start_time or 0, run.data.params, run.data.tags, run.data.metrics)
         for run in runs
@@ -297,13 +286,10 @@ def timings(measured: str, metrics: Mapping[str, float], files: Iterable[Path], 
 
     Raises BadInput with the reason when MLflow cannot be written.
     """
-    settings()
-    from mlflow import MlflowClient
-    from mlflow.entities import Metric
-    from mlflow.exceptions import MlflowException
-    from sqlalchemy.exc import SQLAlchemyError
+    with _reached(where, "written", again="benchmarks"):
+        from mlflow import MlflowClient
+        from mlflow.entities import Metric
 
-    try:
         create_whole(where)
         client = MlflowClient(tracking_uri=where)
         number = _experiment(client, BENCHMARKS, where)
@@ -317,9 +303,26 @@ def timings(measured: str, metrics: Mapping[str, float], files: Iterable[Path], 
         for file in files:
             client.log_artifact(run_id, str(file))
         client.set_terminated(run_id)
+    return True
+
+
+@contextmanager
+def _reached(where: str, how: str, again: str = "") -> Iterator[None]:
+    """What MLflow or its database raises meanwhile becomes a BadInput with the reason.
+
+    `again` is the word of the command to run once more.
+    """
+    settings()
+    try:
+        from mlflow.exceptions import MlflowException
+        from sqlalchemy.exc import SQLAlchemyError
+    except ImportError as error:
+        raise BadInput(f"MLflow cannot be imported ({one_line(error)})") from error
+    cure = f", then run `unrolled {again}` again" if again else ""
+    try:
+        yield
     except (MlflowException, SQLAlchemyError, ImportError, OSError) as error:
         raise BadInput(
-            f"MLflow at {public(where)} cannot be written ({one_line(error)}); "
-            "put that right or change MLFLOW_TRACKING_URI, then run `unrolled benchmarks` again"
+            f"MLflow at {public(where)} cannot be {how} ({one_line(error)}); "
+            f"put that right or change MLFLOW_TRACKING_URI{cure}"
         ) from error
-    return True

@@ -27,7 +27,7 @@ from typing import Any
 
 from ablations.trials.usage import Usage
 from bench import plugins
-from bench.trial import BadInput, Result, Trial, canonical, failure
+from bench.trial import BadInput, Result, Trial, canonical, counted, failure
 
 ENVIRONMENT = {
     # One thread a process: two in one process collapse on a busy machine.
@@ -119,7 +119,7 @@ def _judge(trial: Trial, end: _End, limits: Limits, attempt: int) -> Result | No
         if attempt < limits.attempts:
             return None
         what = f"killed by signal {-end.code}" if end.code < 0 else "lost with the fork server"
-        return failure(trial, f"{what} ({attempt} attempt{'s' if attempt > 1 else ''})")
+        return failure(trial, f"{what} ({counted(attempt, 'attempt')})")
     if end.answer:
         return failure(trial, f"answered with something that is not its result (exit code {end.code})")
     return failure(trial, f"ended without a result (exit code {end.code})")

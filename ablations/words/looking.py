@@ -8,7 +8,7 @@ from ablations.design import loading, planning, study, tuning, written
 from ablations.design.settings import parse_set, resolve
 from ablations.flags import cores
 from bench import plugins
-from bench.trial import Trial, counted, visible
+from bench.trial import BadInput, Trial, counted, visible
 
 
 def chosen(args: Namespace) -> Iterator[study.Study]:
@@ -19,13 +19,13 @@ def chosen(args: Namespace) -> Iterator[study.Study]:
     load_plugins(args)
     names = written.shipped() if args.studies == ["all"] else args.studies
     sets = [parse_set(text) for text in args.set]
-    sets += [("corpus", [args.corpus])] if args.corpus else []
+    sets += [("corpus", [args.corpus])] if args.corpus is not None else []
     limits = {"confirmed": args.yes}
     for name in names:
         found = loading.load(name, **limits)
         if found.written.gpu and args.studies == ["all"]:
             continue
-        yield loading.override(found, args.seeds, sets, **limits) if args.seeds or sets else found
+        yield loading.override(found, args.seeds, sets, **limits) if args.seeds is not None or sets else found
 
 
 def load_plugins(args: Namespace) -> None:
@@ -121,7 +121,11 @@ def corpus(args: Namespace) -> int:
     """Print the first batches of the validation set, decoded into words."""
     from bench.corpus import batches, load
 
-    settings = {"model": args.model, **{key: values[0] for key, values in map(parse_set, args.set)}}
+    settings = {"model": args.model}
+    for key, values in map(parse_set, args.set):
+        if len(values) > 1:
+            raise BadInput(f"--set {key}: a corpus is shown for one value; leave the others out")
+        settings[key] = values[0]
     trial = Trial(seed=0, **resolve(settings))
     data = load(trial)
     train, valid = batches(trial, data)

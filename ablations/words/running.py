@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from ablations.trials.runner import Tally
 
 
+NOT_GOLDEN = ("seeds", "set", "corpus", "plugin", "cluster", "dry_run", "fail_fast", "retry")
+"""Flags of `run` that would change nothing in the book's notebook."""
+
+
 def run(args: Namespace) -> int:
     """Train what is missing of each study, then report."""
     if "golden" in args.studies:
@@ -180,9 +184,14 @@ def _golden(args: Namespace) -> int:
 
     from bench import golden as book
     from reports.golden import render
+    from reports.render import render_index
 
     if args.studies != ["golden"]:
         raise BadInput("golden is the book's notebook and no study: run it alone, as `unrolled run golden`")
+    if idle := next((flag for flag in NOT_GOLDEN if getattr(args, flag)), None):
+        flag = idle.replace("_", "-")
+        raise BadInput(f"--{flag}: golden is the book's notebook, played as it is; leave the flag out")
+    reporting.writable(args.out)
     facts, rows = book.facts(), []
 
     def played() -> Iterator[book.GoldenRow]:
@@ -192,7 +201,9 @@ def _golden(args: Namespace) -> int:
 
     for line in book.lines(played(), facts):
         print(line, flush=True)
-    print(f"report: {render([asdict(row) for row in rows], facts, args.out)}")
+    page = render([asdict(row) for row in rows], facts, args.out)
+    render_index(reporting.comparisons(Ledger(args.results)), args.out)  # which now links to the page
+    print(f"report: {page}")
     return 0
 
 

@@ -22,9 +22,7 @@ def anatomy() -> dict[str, Any]:
     words = torch.randint(2, VOCAB, (ROWS, STEPS))
     core = AWD_LSTM(VOCAB, SIZE, SIZE, 2, hidden_p=P, input_p=P, embed_p=P, weight_p=P)
     decoder = LinearDecoder(VOCAB, SIZE, output_p=P, tie_encoder=core.encoder)
-    return {
-        "rows": [*_words(core), *_layers(core, words), *_state(core, words), *_output(core, decoder, words)]
-    }
+    return {"rows": [*_words(core), *_layers(core), *_state(core, words), *_output(core, decoder, words)]}
 
 
 def _words(core: AWD_LSTM) -> list[Row]:
@@ -54,7 +52,7 @@ def _words(core: AWD_LSTM) -> list[Row]:
     ]
 
 
-def _layers(core: AWD_LSTM, words: Tensor) -> list[Row]:
+def _layers(core: AWD_LSTM) -> list[Row]:
     core.train()
     ones = torch.ones(ROWS, STEPS, SIZE)
     first, between = core.input_dp(ones), core.hidden_dps[0](ones)

@@ -3,18 +3,18 @@
 Every function takes the measurement's plain data (see `bench.analyses`), as JSON gives it back.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from statistics import fmean, stdev
 
 from markupsafe import Markup
 
-from reports.figures import measured as draw
-from reports.figures.chapter import Data, power
-from reports.figures.chapter import draw as picture
+from reports.figures import measured
+from reports.figures.chapter import Data, draw, power
 from reports.figures.measured import STATES
 from reports.statistics.contrasts import contrast
-from reports.statistics.verdicts import Verdict, sentence, verdict
+from reports.statistics.verdicts import Verdict, grounds, sentence, verdict
 from reports.text import count, number
 
 DELTA = 0.02  # nats; as the studies declare it
@@ -71,48 +71,53 @@ def batches(data: Data) -> Shown:
 def targets(data: Data) -> Shown:
     """One word in three against every word."""
     last, every = ({int(s): float(v) for s, v in data["losses"][k].items()} for k in ("last", "every"))
-    c = contrast(every, last, delta=DELTA, lower_is_better=True, family=1)
-    judged, names = verdict(c, c.p), ("asked for every word", "asked for one word in three")
-    whole = sentence(judged, *names, correction="one contrast,")
+    judged, said = _judged(every, last, "asked for every word", "asked for one word in three")
     return Shown(
         text="Three words in and one answer out uses one of three answers that the text holds. "
         f"LMModel3's network, its windows of {data['window']} words and {count(data['updates'])} updates "
         f"({count(data['tokens'])} tokens read) are trained on one answer a window or on every one; both "
         "are then asked for every word of the same validation text. Mean loss: "
         f"{number(fmean(last.values()))} nats with one, {number(fmean(every.values()))} with every one.",
-        picture=picture(
+        picture=draw(
             "targets",
             "One word in three against every word",
-            f"Validation loss by seed, trained on one word in three and on every word. {whole}",
-            partial(draw.pairs, last, every, ("one word in three", "every word")),
+            f"Validation loss by seed, trained on one word in three and on every word. {said}",
+            partial(measured.pairs, last, every, ("one word in three", "every word")),
         ),
         caption="Each line is one seed: the loss on every validation word, after training on one word in "
         "three (above) and on every word (below). Solid where every word is better. Diamonds: means.",
-        judged=Judged(what=names[0], verdict=judged, text=whole.partition(f"{names[1]}: ")[2]),
+        judged=judged,
     )
 
 
 def halved(data: Data) -> Shown:
     """Training with products of half the precision."""
     whole, half = ({int(s): float(v) for s, v in data[k].items()} for k in ("float32", "bfloat16"))
-    c = contrast(half, whole, delta=DELTA, lower_is_better=True, family=1)
-    judged, names = verdict(c, c.p), ("products in bfloat16", "all in float32")
-    said = sentence(judged, *names, correction="one contrast,")
+    judged, said = _judged(half, whole, "products in bfloat16", "all in float32")
     return Shown(
         text="LMModel4 is trained twice from each seed: all in float32, and as mixed precision has it, with "
         "every matrix product in bfloat16 and weights, sums and updates in float32. Mean validation loss: "
         f"{number(fmean(whole.values()))} nats and {number(fmean(half.values()))} nats.",
-        picture=picture(
+        picture=draw(
             "training",
             "Training in float32 and with products in bfloat16",
             f"Validation loss by seed, trained in float32 and with products in bfloat16. {said}",
-            partial(draw.pairs, whole, half, ("float32", "bfloat16")),
+            partial(measured.pairs, whole, half, ("float32", "bfloat16")),
         ),
         caption="Each line is one seed: its validation loss after training in float32 (above) and with "
         "products in bfloat16 (below). Solid where bfloat16 is better, dashed where it is worse. Diamonds: "
         "means.",
-        judged=Judged(what=names[0], verdict=judged, text=said.partition(f"{names[1]}: ")[2]),
+        judged=judged,
     )
+
+
+def _judged(
+    ours: Mapping[int, float], theirs: Mapping[int, float], name: str, against: str
+) -> tuple[Judged, str]:
+    """The one contrast of a measurement, from losses by seed: as a claim, and as a whole sentence."""
+    c = contrast(ours, theirs, delta=DELTA, lower_is_better=True, family=1)
+    v, how = verdict(c, c.p), {"correction": "one contrast,"}
+    return Judged(what=name, verdict=v, text=grounds(v, **how)), sentence(v, name, against, **how)
 
 
 def stability(data: Data) -> Shown:
@@ -139,13 +144,13 @@ def stability(data: Data) -> Shown:
         f"LMModel4 ends between {number(low, 3)} and {number(high, 3)} accuracy, SD {spread[0]} (tanh: "
         f"{spread[1]}), and falls by more than .02 from one epoch to the next {falls[0]} times (tanh: "
         f"{falls[1]}).",
-        picture=picture(
+        picture=draw(
             "watched",
             f"LMModel4 watched over {len(relu)} trainings",
             "Four panels by epoch: validation accuracy, largest activation, largest gradient norm, "
             "spectral radius of the hidden-to-hidden matrix. LMModel4 solid, a tanh network dashed. "
             f"Largest activations: {grown[0]} and {grown[1]}.",
-            partial(draw.stability, relu, tanh),
+            partial(measured.stability, relu, tanh),
         ),
         caption="By epoch, one line a seed. Solid: LMModel4 (ReLU). Dashed: nn.RNN of one layer with "
         "tanh. Activation and gradient norm are the largest of an epoch, on logarithmic scales.",
@@ -169,12 +174,12 @@ def growth(data: Data) -> Shown:
         f"networks of one layer, the largest number in the state is: {said}. tanh, a GRU's h and an "
         "LSTM's h cannot leave −1 to 1, by their formulas. ReLU and the LSTM's cell state c have no such "
         "bound: the one repeats a product, the other adds, and forgets by a gate below 1.",
-        picture=picture(
+        picture=draw(
             "growth",
             "The largest number in the state over many steps",
             "Largest absolute entry of the state by tokens read, one panel a state, both logarithmic. At "
             f"the end: {said}.",
-            partial(draw.growth, data["states"]),
+            partial(measured.growth, data["states"]),
         ),
         caption="The largest |entry| of the state against tokens read, both logarithmic. Dashed: before "
         f"training. Solid: after. One line for each of {len(data['seeds'])} seeds.",
@@ -197,12 +202,12 @@ def gradients(data: Data) -> Shown:
             else "After training it exceeds 1 nowhere within these tokens: gradients vanish here and do not "
             "explode."
         ),
-        picture=picture(
+        picture=draw(
             "gradients",
             "The gradient k tokens back",
             "Share of the last word's gradient by distance in tokens, logarithmic, before and after "
             f"training. {said}.",
-            partial(draw.gradients, far, CELLS),
+            partial(measured.gradients, far, CELLS),
         ),
         caption="‖∂(last output)/∂(embedding k tokens back)‖ as a share of that at k = 0, one layer of "
         f"each cell, in double precision; geometric mean over {len(data['seeds'])} seeds.",
@@ -226,12 +231,12 @@ def coverage(data: Data) -> Shown:
         f"holds{f' ({pair})' if pair else ''}, against {blocks} where random contiguous blocks are held "
         "out. The one split asks whether a model goes on counting where nothing has been seen, the other "
         "whether it has learnt what it was shown.",
-        picture=picture(
+        picture=draw(
             "coverage",
             "How much of the validation text is new",
             f"Share of targets that end n words never seen together in training, by n. Pairs: {tail} and "
             f"{blocks}.",
-            partial(draw.plain, drawn, "n, words", "% of targets"),
+            partial(measured.plain, drawn, "n, words", "% of targets"),
         ),
         caption="Share of validation targets whose last n words, the target among them, never stand "
         "together in the training text.",

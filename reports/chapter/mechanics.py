@@ -7,9 +7,8 @@ from functools import partial
 from statistics import fmean
 
 from reports.chapter.measurements import Shown, Table
-from reports.figures import measured as draw
-from reports.figures.chapter import Data, power
-from reports.figures.chapter import draw as picture
+from reports.figures import measured
+from reports.figures.chapter import Data, draw, power
 from reports.text import count, number
 
 FORMATS = ("float32", "float16", "bfloat16")
@@ -26,12 +25,15 @@ def spacing(data: Data) -> Shown:
         "magnitude the distance doubles: a format keeps a number of digits, not of decimals. "
         f"{number(100 * data['share_below_one'], 1)} % of all positive float32 lie below 1. The first "
         f"whole number that cannot be held: {first}.",
-        picture=picture(
+        picture=draw(
             "spacing",
             "Distance to the next number",
             f"Distance from a number to the next against its magnitude, both logarithmic. At 1: {gaps}.",
             partial(
-                draw.loglog, [(f, x, data["gaps"][f]) for f in FORMATS], "magnitude", "distance to the next"
+                measured.loglog,
+                [(f, x, data["gaps"][f]) for f in FORMATS],
+                "magnitude",
+                "distance to the next",
             ),
         ),
         caption="Distance from a number to the next one of the same format, at every power of two.",
@@ -60,11 +62,13 @@ def precision(data: Data, cells: Data) -> Shown:
         f"{count(times)} times as large. Trained LSTMs of one layer, read in these formats, change their "
         f"validation loss by up to {power(moved['float32'])} and {power(moved['bfloat16'])} nats. "
         "That is evaluation alone; the next question trains.",
-        picture=picture(
+        picture=draw(
             "precision",
             "Rounding error of repeated products",
             f"Relative error by the number of products, both logarithmic: {one} and {half} at the end.",
-            partial(draw.loglog, [(f, steps, e) for f, e in errors.items()], "products", "relative error"),
+            partial(
+                measured.loglog, [(f, steps, e) for f, e in errors.items()], "products", "relative error"
+            ),
         ),
         caption=f"Relative error of x ← Q·x, Q orthogonal of size {data['size']}, against double precision.",
         table=Table(
@@ -88,11 +92,11 @@ def tanh(data: Data) -> Shown:
         f"{power(data['gap'])}. tanh reaches from −1 to 1 and is centred on 0; σ reaches from 0 to 1, "
         f"which suits a gate. At its steepest tanh has a slope of {number(steep['tanh'], 2)} and σ one of "
         f"{number(steep['sigmoid'], 2)}.",
-        picture=picture(
+        picture=draw(
             "tanh",
             "tanh from the sigmoid",
             "tanh(x) and σ(x) as lines, 2σ(2x) − 1 as rings that lie on tanh.",
-            partial(draw.tanh, data),
+            partial(measured.tanh, data),
         ),
         caption="Lines: tanh(x) and σ(x). Rings: 2σ(2x) − 1.",
     )
@@ -111,12 +115,12 @@ def history(data: Data) -> Shown:
         f"Detached after each batch, it is {count(cut['nodes'][-1])} nodes and {last[0]} MiB, however long "
         "the text. What remains is truncated backpropagation through time (BPTT): the state goes on, and "
         f"gradients flow back {data['window']} words.",
-        picture=picture(
+        picture=draw(
             "history",
             "Memory held for the backward pass, by batch",
             f"MiB held against batches read: {last[0]} at the end with detaching, {last[1]} without.",
             partial(
-                draw.plain,
+                measured.plain,
                 [(name, range(1, batches + 1), held) for name, held in memory.items()],
                 "batches read",
                 "MiB held",
@@ -174,11 +178,11 @@ def dropout(data: Data) -> Shown:
         f"{number(losses['as it is'])} nats; with the larger activations that it would meet had training "
         f"not divided, {number(losses['not scaled'])}; with dropout left on in evaluation, "
         f"{number(losses['left on'])}. One seed illustrates and proves nothing.",
-        picture=picture(
+        picture=draw(
             "divided",
             "Dropout with and without its division",
             "Mean of ones after dropout against p: it stays at 1 with the division and falls as 1−p without.",
-            partial(draw.plain, drawn, "p", "mean of the ones"),
+            partial(measured.plain, drawn, "p", "mean of the ones"),
         ),
         caption="The mean of many ones after dropout, against p, divided by 1−p and not.",
     )

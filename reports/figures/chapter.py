@@ -57,9 +57,9 @@ def panels(count: int, narrow: bool, height: float = 190, columns: int = 4) -> t
     return figure, axes
 
 
-def single(narrow: bool, height: float = 250, room: float = 190) -> tuple[Figure, Axes]:
+def single(narrow: bool, height: float = 250) -> tuple[Figure, Axes]:
     """One pair of axes, with room at the right for the names of its lines."""
-    width, left, right = (360, 50, min(room, 92)) if narrow else (940, 62, room)
+    width, left, right = (360, 50, 92) if narrow else (940, 62, 190)
     figure = blank(width, height + 62)
     ax = axes_at(figure, left, 12, width - left - right, height)
     _plain(ax)
@@ -75,11 +75,11 @@ def logarithmic(ax: Axes, axis: str = "y") -> None:
     ax.tick_params(axis="both", which="minor", length=0)
 
 
-def lines(ax: Axes, drawn: Sequence[Line], narrow: bool, *, first: int = 1) -> None:
+def lines(ax: Axes, drawn: Sequence[Line], narrow: bool) -> None:
     """Lines told apart by colour, dash and marker, each named at its end."""
     ends = []
     for i, (name, x, y) in enumerate(drawn):
-        colour = COLOURS[f"arm{(i + first) % 8}"]
+        colour = COLOURS[f"arm{(i + 1) % 8}"]
         every = max(1, len(x) // 8)
         ax.plot(
             x, y, color=colour, ls=(0, DASHES[i % 8]), marker=MARKERS[i % 8], ms=5, mew=0, markevery=every

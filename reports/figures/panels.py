@@ -68,7 +68,7 @@ def sweeps(found: Sequence[Sweep], c: Comparison) -> Markup:
 def best_of_n(found: Sequence[OwnBest], c: Comparison) -> Markup:
     """The expected best of n trials of each arm's search, against n."""
     about = f"Expected best {c.title} of n trials of the search, one panel an arm; grey is the baseline's."
-    return picture("best-of-n", "Expected best of n trials", about, partial(_best_of_n, found, c))
+    return picture("best-of-n", "Expected best of n trials", about, partial(_best_of_n, found))
 
 
 def effects(whole: Factorial, c: Comparison) -> Markup:
@@ -264,7 +264,7 @@ def best_rows(found: Sequence[OwnBest]) -> list[OwnBest]:
     return [x for x in found if any(map(math.isfinite, x.curve))][:PANELS]
 
 
-def _best_of_n(found: Sequence[OwnBest], c: Comparison, narrow: bool) -> Figure:
+def _best_of_n(found: Sequence[OwnBest], narrow: bool) -> Figure:
     shown = best_rows(found)
     figure, axes = _grid(len(shown), narrow, 120)
     for ax, one in zip(axes, shown, strict=True):

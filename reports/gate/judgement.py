@@ -8,8 +8,8 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from bench.trial import BadInput
-from reports.comparison import TASK, lower_is_better, titled
+from bench.trial import TASK, BadInput, counted, lower_is_better
+from reports.comparison import titled
 from reports.statistics import power
 from reports.statistics.contrasts import Contrast, contrast, holm
 from reports.statistics.pace import Pace, Rounds, of_rounds, of_speeds, unlike
@@ -188,8 +188,9 @@ def judge_timings(
     )
 
 
-def listed(names: Sequence[object], most: int = 5) -> str:
+def listed(names: Sequence[object]) -> str:
     """A few names, and how many more there are."""
+    most = 5
     shown = ", ".join(short(name) for name in names[:most])
     return shown + (f" and {len(names) - most} more" if len(names) > most else "")
 
@@ -252,7 +253,7 @@ def _unfinished(theirs: ArmResults, ours: ArmResults) -> Iterator[str]:
     """Seeds that fail now and did not before, and seeds that were never trained."""
     if new := sorted(ours.broken - theirs.broken):
         reason = ours.outcomes[new[0]].reason or "no finite value"
-        yield f"{len(new)} new failure{'s' if len(new) > 1 else ''}, seed {listed(new)}: {reason}"
+        yield f"{counted(len(new), 'new failure')}, seed {listed(new)}: {reason}"
     if ours.waiting:
         yield f"has no result for seed {listed(ours.waiting)}: run the study to its end"
 

@@ -3,6 +3,7 @@
 import textwrap
 from collections.abc import Sequence
 
+from bench.trial import counted
 from reports.gate.judgement import Gate, Judged
 from reports.statistics.verdicts import sentence
 from reports.text import interval, markdown_cell, number, short
@@ -62,8 +63,7 @@ def headline(gate: Gate) -> str:
 
 
 def _count(gate: Gate) -> str:
-    number = len(gate.judged)
-    return f"{number} {'arm' if gate.title else 'benchmark'}{'s' if number != 1 else ''}"
+    return counted(len(gate.judged), "arm" if gate.title else "benchmark")
 
 
 def _asked(gate: Gate) -> str:

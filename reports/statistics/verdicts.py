@@ -81,14 +81,14 @@ def _word(c: Contrast, p_adjusted: float) -> Word:
 
 
 def sentence(v: Verdict, arm: str, baseline: str, *, unit: str = "nats", correction: str = "Holm") -> str:
-    """The claim in words: verdict, effect, interval, p, seeds, failures, and what is still open.
+    """The claim in words, from its verdict and the names of the arm and the baseline (unescaped) on."""
+    return f"{v.symbol} {v.word} — {arm} against {baseline}: {grounds(v, unit=unit, correction=correction)}"
 
-    Args:
-        v: the verdict.
-        arm: name of the arm, unescaped.
-        baseline: name of the baseline, unescaped.
-        unit: of the metric.
-        correction: what adjusted the p.
+
+def grounds(v: Verdict, *, unit: str = "nats", correction: str = "Holm") -> str:
+    """What a claim rests on: effect, interval, p, seeds, failures, and what is still open.
+
+    `unit` is the metric's, `correction` what adjusted the p.
     """
     c = v.contrast
     if c.identical:
@@ -107,7 +107,7 @@ def sentence(v: Verdict, arm: str, baseline: str, *, unit: str = "nats", correct
         parts.append(_undecided(c, unit))
     if v.provisional:
         parts.append(f"provisional under {CLAIM_SEEDS} seeds")
-    return f"{v.symbol} {v.word} — {arm} against {baseline}: {'; '.join(parts)}."
+    return f"{'; '.join(parts)}."
 
 
 def _effect(c: Contrast, unit: str) -> str:

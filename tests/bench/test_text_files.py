@@ -79,6 +79,11 @@ def test_a_missing_file_is_refused_with_its_path_and_a_cure(tmp_path: Path) -> N
         corpus(str(tmp_path / "no-such.txt"))
 
 
+def test_a_path_with_a_nul_in_it_is_refused_too() -> None:
+    with pytest.raises(BadInput, match="embedded null byte; give the path"):
+        corpus("a\0b")
+
+
 def test_a_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="Is a directory; give the path"):
         corpus(str(tmp_path))

@@ -1,6 +1,5 @@
 """A study: arms, trials, the hash of its plan, what the command line changes, and its cost."""
 
-import json
 from dataclasses import FrozenInstanceError, replace
 from pathlib import Path
 
@@ -10,9 +9,9 @@ from ablations.design.arms import AA_NAME
 from ablations.design.loading import load, override
 from ablations.design.planning import contrasts, expected_seconds
 from ablations.design.settings import resolve
-from ablations.design.study import Study, record, trials
+from ablations.design.study import Study, trials
 from bench.models.registry import ZOO
-from bench.trial import BadInput, Trial, canonical
+from bench.trial import BadInput, Trial
 
 TEXT = """
 name = "mine"
@@ -140,17 +139,6 @@ def test_the_plan_s_hash_is_of_what_is_meant(mine: Study, tmp_path: Path, old: s
     renamed = replace(other, arms=(replace(other.baseline, name=mine.baseline.name), *other.arms[1:]))
     assert renamed.plan == mine.plan
     assert len(mine.plan) == 64
-
-
-def test_a_record_is_plain_data_without_a_path(mine: Study, tmp_path: Path) -> None:
-    written = canonical(record(mine)).decode()
-    assert str(tmp_path) not in written
-    read = json.loads(written)
-    assert read["plan"] == mine.plan
-    assert read["seeds"] == [3, 0]
-    assert [arm["name"] for arm in read["arms"]] == [arm.name for arm in mine.arms]
-    # A stored arm makes the very same trial again.
-    assert Trial(seed=0, **read["arms"][1]["settings"]).id == trials(mine, same)[5][1].id
 
 
 # What the command line changes.
