@@ -9,16 +9,9 @@ from typing import Any
 from bench.trial import counted
 from reports import render as pages
 from reports.book import BOOK
+from reports.text import machine
 
 COLUMNS = ("Train loss (nats)", "Validation loss (nats)", "Accuracy")
-FACTS = {
-    "commit": "Commit",
-    "cpu": "Processor",
-    "cpu_capability": "Its instructions",
-    "threads": "Threads",
-    "python": "Python",
-    "platform": "System",
-}
 
 
 @dataclass(frozen=True)
@@ -80,7 +73,7 @@ def render(rows: Iterable[Mapping[str, Any]], facts: Mapping[str, Any], out: Pat
     """
     models = [_model(name, list(group)) for name, group in groupby(rows, key=lambda row: row["model"])]
     context = {"models": models, "answer": answer(models), "columns": COLUMNS, "unlike": facts["unlike"],
-               "facts": _facts(facts)}  # fmt: skip
+               "facts": machine(facts)}  # fmt: skip
     return pages.write_page(out / "golden.html", "golden.html", context)
 
 
@@ -116,8 +109,3 @@ def _line(row: Mapping[str, Any]) -> Line:
         places = len(printed.partition(".")[2])
         cells.append(Cell(printed, f"{ours:.{places}f}", agree))
     return Line(row["epoch"], row["source"], tuple(cells), row["steps"])
-
-
-def _facts(facts: Mapping[str, Any]) -> dict[str, str]:
-    versions = {name: str(version) for name, version in facts.get("packages", {}).items()}
-    return {title: str(facts[key]) for key, title in FACTS.items() if facts.get(key)} | versions

@@ -3,6 +3,8 @@
 import math
 import re
 import textwrap
+from collections.abc import Mapping
+from typing import Any
 
 from bench.trial import visible
 
@@ -95,3 +97,23 @@ def markdown_cell(value: object) -> str:
 def latex_cell(value: object) -> str:
     """One cell of a LaTeX table."""
     return "".join(_LATEX.get(c, c) for c in visible(value))
+
+
+def machine(facts: Mapping[str, Any]) -> dict[str, str]:
+    """The facts of a machine by their titles, then its packages by name."""
+    versions = {name: str(version) for name, version in facts.get("packages", {}).items()}
+    return {title: str(facts[key]) for key, title in _FACTS.items() if facts.get(key)} | versions
+
+
+_FACTS = {
+    "gpu": "GPU",
+    "driver": "Its driver",
+    "cuda": "CUDA",
+    "cpu": "Processor",
+    "cpu_capability": "Its instructions",
+    "cpus": "Cores",
+    "threads": "Threads",
+    "python": "Python",
+    "platform": "System",
+    "commit": "Commit",
+}

@@ -12,7 +12,7 @@ from reports import render as pages
 from reports.benchmarks.sizes import growth, throughput
 from reports.benchmarks.stored import Stored, benchmarks, medians, notes, value
 from reports.chapter.measurements import Shown, Table
-from reports.text import count, markdown_cell, number
+from reports.text import count, machine, markdown_cell, number
 
 ARMS = {
     "notebook": "the chapter's notebook",
@@ -22,17 +22,6 @@ ARMS = {
 }
 OTHERS = tuple(arm for arm in ARMS if arm != "loop")
 ON_CPU = " The notebook trains on the CPU: its loaders name no device. All others train on the GPU."
-FACTS = {
-    "gpu": "GPU",
-    "driver": "Its driver",
-    "cuda": "CUDA",
-    "cpu": "Processor",
-    "cpu_capability": "Its instructions",
-    "cpus": "Cores",
-    "python": "Python",
-    "platform": "System",
-    "commit": "Commit",
-}
 
 
 def render(stored: Stored, out: Path) -> Path:
@@ -114,8 +103,8 @@ def readme(text: str, stored: Stored) -> str:
     rows = [table.head, ("---",) + ("---:",) * (len(table.head) - 1), *table.rows]
     block = ["| " + " | ".join(row) + " |" for row in rows]
     said = " ".join(sentence for sentence in answer(stored)[:1])
-    machine = _facts(stored)
-    parts = machine.get("GPU"), machine.get("Processor"), f"{machine.get('Cores', '?')} cores"
+    known = _facts(stored)
+    parts = known.get("GPU"), known.get("Processor"), f"{known.get('Cores', '?')} cores"
     block += ["", f"Seconds a trial on {_place(stored)} ({', '.join(filter(None, parts))}). {said}".strip()]
     filled, found = re.subn(
         r"(?s)(<!-- speed\b.*?-->\n).*?(<!-- /speed -->)",
@@ -250,7 +239,6 @@ def _place(stored: Stored) -> str:
 
 
 def _facts(stored: Stored) -> dict[str, str]:
-    machine = _machine(stored)
-    versions = {name: str(version) for name, version in machine.get("packages", {}).items()}
-    load = {"Load before, processes": number(machine["load"], 1)} if "load" in machine else {}
-    return {title: str(machine[key]) for key, title in FACTS.items() if machine.get(key)} | versions | load
+    known = _machine(stored)
+    load = {"Load before, processes": number(known["load"], 1)} if "load" in known else {}
+    return machine(known) | load

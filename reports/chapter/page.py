@@ -18,8 +18,8 @@ from reports.chapter.questions import QUESTIONS, Question
 from reports.comparison import Comparison
 from reports.figures import chapter as chapter_figures
 from reports.figures import forest
-from reports.golden import FACTS
 from reports.statistics.verdicts import Word
+from reports.text import machine
 
 CLAIMS = 5
 """Claims of a study that stand on the page; its report has them all."""
@@ -118,10 +118,8 @@ def _facts(measured: Mapping[str, Data]) -> dict[str, str]:
     """The machines and versions that measured, each with all values seen."""
     seen: dict[str, dict[str, None]] = {}
     for one in measured.values():
-        facts = {**one["environment"], **one["environment"].get("packages", {})}
-        if facts.get("dirty"):
-            facts["commit"] = f"{facts['commit']}, edited"
-        for name, title in {**FACTS, "torch": "torch", "fastai": "fastai"}.items():
-            if facts.get(name):
-                seen.setdefault(title, {})[str(facts[name])] = None
+        facts = one["environment"]
+        commit = f"{facts.get('commit')}, edited" if facts.get("dirty") else facts.get("commit")
+        for title, value in machine({**facts, "commit": commit}).items():
+            seen.setdefault(title, {})[value] = None
     return {title: " | ".join(values) for title, values in seen.items()}
