@@ -1,5 +1,6 @@
 """What nvidia-smi says of a GPU. Also for processes that have no torch: it comes with the driver."""
 
+import functools
 import os
 import shutil
 import subprocess
@@ -14,6 +15,7 @@ def asked() -> dict[str, float]:
     return {}
 
 
+@functools.cache
 def driver() -> str:
     """The driver's version, or "" where there is none."""
     return next(iter(_ask("driver_version")), "")
