@@ -92,7 +92,7 @@ ZOO: dict[str, ModelSpec] = dict(
             "LMModel1",
             options={"hidden": 64},
             settings=_THREE_WORDS,
-            seconds=0.9,
+            seconds=0.6,
         ),
         _spec(
             "lm2",
@@ -102,7 +102,7 @@ ZOO: dict[str, ModelSpec] = dict(
             "LMModel2",
             options={"hidden": 64},
             settings=_THREE_WORDS,
-            seconds=1.0,
+            seconds=0.6,
         ),
         _spec(
             "lm3",
@@ -112,7 +112,7 @@ ZOO: dict[str, ModelSpec] = dict(
             "LMModel2",
             options={"hidden": 64},
             settings={"window": 3, "target": "last", "lr": 3e-3, "epochs": 10},
-            seconds=2.8,
+            seconds=1.3,
         ),
         _spec(
             "lm4",
@@ -122,7 +122,7 @@ ZOO: dict[str, ModelSpec] = dict(
             "LMModel2",
             options={"hidden": 64},
             settings={**_EVERY_WORD, "lr": 3e-3},
-            seconds=2.0,
+            seconds=1.3,
         ),
         _spec(
             "lm5",
@@ -132,7 +132,7 @@ ZOO: dict[str, ModelSpec] = dict(
             "BuiltinRNN",
             options={**_DEEP, "nonlinearity": "tanh"},
             settings={**_EVERY_WORD, "lr": 3e-3},
-            seconds=3.3,
+            seconds=2.5,
         ),
         _spec(
             "rnn-relu",
@@ -142,7 +142,7 @@ ZOO: dict[str, ModelSpec] = dict(
             "BuiltinRNN",
             options={**_DEEP, "nonlinearity": "relu"},
             settings={**_EVERY_WORD, "lr": 3e-3},
-            seconds=2.8,
+            seconds=2.2,
         ),
         _spec(
             "lm6",
@@ -152,7 +152,7 @@ ZOO: dict[str, ModelSpec] = dict(
             "BuiltinLSTM",
             options=_DEEP,
             settings=_EVERY_WORD,
-            seconds=6.2,
+            seconds=3.2,
         ),
         _spec(
             "lm7",
@@ -162,7 +162,7 @@ ZOO: dict[str, ModelSpec] = dict(
             "BuiltinLSTM",
             options={**_DEEP, "dropout": 0.4, "tying": True},
             settings={**_EVERY_WORD, **_LM7},
-            seconds=6.4,
+            seconds=3.8,
         ),
         _spec(
             "lstm-gates",
@@ -172,7 +172,7 @@ ZOO: dict[str, ModelSpec] = dict(
             "ScratchLSTM",
             options={**_DEEP, "form": "gates"},
             settings=_EVERY_WORD,
-            seconds=12.0,
+            seconds=9.2,
         ),
         _spec(
             "lstm-chunk",
@@ -182,7 +182,7 @@ ZOO: dict[str, ModelSpec] = dict(
             "ScratchLSTM",
             options={**_DEEP, "form": "chunk"},
             settings=_EVERY_WORD,
-            seconds=10.0,
+            seconds=8.3,
         ),
         _spec(
             "gru",
@@ -192,7 +192,7 @@ ZOO: dict[str, ModelSpec] = dict(
             "BuiltinGRU",
             options=_DEEP,
             settings=_EVERY_WORD,
-            seconds=9.0,
+            seconds=6.3,
         ),
         _spec(
             "gru-after",
@@ -202,7 +202,7 @@ ZOO: dict[str, ModelSpec] = dict(
             "ScratchGRU",
             options={**_DEEP, "form": "after"},
             settings=_EVERY_WORD,
-            seconds=10.0,
+            seconds=7.2,
         ),
         _spec(
             "gru-before",
@@ -212,7 +212,7 @@ ZOO: dict[str, ModelSpec] = dict(
             "ScratchGRU",
             options={**_DEEP, "form": "before"},
             settings=_EVERY_WORD,
-            seconds=11.0,
+            seconds=7.6,
         ),
         _spec(
             "awd",
@@ -222,7 +222,7 @@ ZOO: dict[str, ModelSpec] = dict(
             "AwdLSTM",
             options=_FIVE_DROPOUTS,
             settings={**_EVERY_WORD, **_LM7},
-            seconds=8.0,
+            seconds=4.0,
         ),
         _spec(
             "awd-scratch",
@@ -232,7 +232,7 @@ ZOO: dict[str, ModelSpec] = dict(
             "ScratchAwdLSTM",
             options=_FIVE_DROPOUTS,
             settings={**_EVERY_WORD, **_LM7},
-            seconds=8.0,
+            seconds=4.1,
         ),
         _spec(
             "floor-common",
@@ -241,7 +241,7 @@ ZOO: dict[str, ModelSpec] = dict(
             _COUNTS,
             "Constant",
             settings=_EVERY_WORD,
-            seconds=0.3,
+            seconds=0.1,
             counted=True,
         ),
         _spec(
@@ -252,7 +252,7 @@ ZOO: dict[str, ModelSpec] = dict(
             "NGram",
             options={"context": 0},
             settings=_EVERY_WORD,
-            seconds=0.3,
+            seconds=0.1,
             counted=True,
         ),
         _spec(
@@ -263,7 +263,7 @@ ZOO: dict[str, ModelSpec] = dict(
             "NGram",
             options={"context": 1},
             settings=_EVERY_WORD,
-            seconds=0.3,
+            seconds=0.1,
             counted=True,
         ),
         _spec(
@@ -274,7 +274,7 @@ ZOO: dict[str, ModelSpec] = dict(
             "NGram",
             options={"context": 4},
             settings=_EVERY_WORD,
-            seconds=0.3,
+            seconds=0.2,
             counted=True,
         ),
     ]
