@@ -48,7 +48,7 @@ def show(args: Namespace) -> int:
     """Print a corpus, the trials of a study, or one trial from its settings to its mistakes."""
     looking.load_plugins(args)
     ledger = Ledger(args.results)
-    stored = {plan.study: plan for plan in plans.all_stored(ledger)}
+    stored = {} if args.what == "corpus" else {plan.study: plan for plan in plans.all_stored(ledger)}
     if args.generate and args.what in ("corpus", *stored):
         raise BadInput(f"--generate {args.generate}: {args.what} is no trial; give the identity of one")
     if args.what == "corpus":

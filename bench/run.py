@@ -42,8 +42,7 @@ def run_trial(trial: Trial) -> Result:
         except Diverged as error:
             return failure(trial, str(error), seconds=time.perf_counter() - clock, **facts)
     seconds = time.perf_counter() - clock
-    trained = sum(epoch.train_seconds + epoch.valid_seconds for epoch in found.get("epochs", ()))
-    spent = max(seconds, trained)  # the epochs before a trial was killed and resumed are its own too
+    spent = seconds + found["metrics"].get("speed_seconds", 0.0)
     found["metrics"] |= {"speed_seconds": spent, "memory_peak": memory_peak()}
     loss, limit = found["metrics"]["valid_loss"], math.log(len(data.vocab))
     if not spec.counted and not loss < limit:
@@ -94,6 +93,7 @@ def train_and_measure(trial: Trial, data: Corpus, train: Batches, valid: Batches
         "train_tokens": train.tokens * trial.epochs,
         "speed_train": train.tokens * trial.epochs / train_seconds,
         "speed_valid": valid.tokens * trial.epochs / valid_seconds,
+        "speed_seconds": record.before,  # to which comes this attempt
         "model_parameters": sum(p.numel() for p in model.parameters()),
         **gpu_memory(environment.device()),
     }

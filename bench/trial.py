@@ -107,7 +107,7 @@ class Result:
 
     `metrics` names begin with their section: valid_loss, valid_accuracy, valid_perplexity, valid_bits,
     valid_hits, valid_targets; train_loss, train_ar, train_tar, train_updates, train_tokens, train_flops
-    (see bench.flops); speed_train and speed_valid (tokens/s), speed_seconds (of all attempts);
+    (see bench.flops); speed_train and speed_valid (tokens/s), speed_seconds (see `spent`);
     memory_peak (MiB); model_parameters; gpu_memory_peak (MiB).
     `roles` maps a token role to (nats, hits, targets) on the validation set.
     `witnesses` maps a factor to {"ok": bool, "declared": …, "seen": …}: the proof that it took effect.
@@ -142,6 +142,11 @@ class Result:
     def diverged(self) -> bool:
         """Whether training ran away (kept as data: a diverged seed counts as +∞)."""
         return self.status == "failed" and self.reason.startswith("diverged")
+
+    @property
+    def spent(self) -> float:
+        """Seconds of the last attempt, and of the epochs that it took over from one before."""
+        return max(self.seconds, self.metrics.get("speed_seconds", 0.0))
 
     @property
     def outcome(self) -> str:

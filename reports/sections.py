@@ -144,7 +144,7 @@ def costs(c: Comparison) -> tuple[Costs, ...]:
 
 def _cost(arm: Arm, name: str) -> float | None:
     if name == "seconds":
-        taken = [max(r.seconds, r.metrics.get("speed_seconds", 0.0)) for r in finished(arm)]
+        taken = [r.spent for r in finished(arm)]
         return sum(taken) / len(taken) if taken else None
     mean = mean_of(arm, name)
     return mean / 1e9 if mean is not None and name == "train_flops" else mean

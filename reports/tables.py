@@ -69,7 +69,7 @@ def trials_csv(evidence: Evidence) -> str:
     for arm in evidence.arms:
         for seed, result in sorted(arm.results.items()):
             facts = {"trial": result.trial.id, "arm": arm.name, "seed": seed, "status": result.status}
-            facts |= {"reason": result.reason, "attempts": result.attempts, "seconds": result.seconds}
+            facts |= {"reason": result.reason, "attempts": result.attempts, "seconds": result.spent}
             measured = result.metrics if result.done else {}
             records.append({**facts, **result.trial.factors(), **dict(sorted(measured.items())), **facts})
     return _csv(records)

@@ -56,7 +56,8 @@ def _settings(written: Written, sets: Sequence[tuple[str, Sequence[Any]]]) -> di
     given = dict(sets)
     if len(given) < len(sets):
         twice = next(key for i, (key, _) in enumerate(sets) if key in dict(sets[:i]))
-        raise BadInput(f"{twice} stands there twice; write its values side by side: {twice}=1,2")
+        every = ",".join(str(value) for key, values in sets if key == twice for value in values)
+        raise BadInput(f"{twice} stands there twice; write its values side by side: {twice}={every}")
     single = {key: values[0] for key, values in sets if len(values) == 1}
     swept = {key: list(values) for key, values in sets if key not in single}
     baseline = inherit(written.baseline, single)

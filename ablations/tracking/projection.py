@@ -318,11 +318,9 @@ def _reached(where: str, how: str, again: str = "") -> Iterator[None]:
         from sqlalchemy.exc import SQLAlchemyError
     except ImportError as error:
         raise BadInput(f"MLflow cannot be imported ({one_line(error)})") from error
-    cure = f", then run `unrolled {again}` again" if again else ""
+    cure = f"; put that right or change MLFLOW_TRACKING_URI, then run `unrolled {again}` again"
     try:
         yield
     except (MlflowException, SQLAlchemyError, ImportError, OSError) as error:
-        raise BadInput(
-            f"MLflow at {public(where)} cannot be {how} ({one_line(error)}); "
-            f"put that right or change MLFLOW_TRACKING_URI{cure}"
-        ) from error
+        told = f"MLflow at {public(where)} cannot be {how} ({one_line(error)})"
+        raise BadInput(told + (cure if again else "")) from error

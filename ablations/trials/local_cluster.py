@@ -15,7 +15,7 @@ from bench.trial import BadInput, counted
 
 def main(argv: Sequence[str] | None = None) -> int:
     """A scheduler and workers on 127.0.0.1, in the foreground. Exit codes: 0, 2 bad input."""
-    parser = Parser(prog="make cluster", description=main.__doc__)
+    parser = Parser(prog="python -m ablations.trials.local_cluster", description=main.__doc__)
     parser.add_argument("--port", type=_port, default=8786, help="0 is any that is free")
     parser.add_argument("--workers", type=count, default=2, help="with a place each")
     try:

@@ -3,6 +3,7 @@
 from argparse import Namespace
 from collections.abc import Iterator
 from statistics import fmean
+from typing import Any
 
 from ablations.design import loading, planning, study, tuning, written
 from ablations.design.settings import parse_set, resolve
@@ -19,7 +20,10 @@ def chosen(args: Namespace) -> Iterator[study.Study]:
     load_plugins(args)
     names = written.shipped() if args.studies == ["all"] else args.studies
     sets = [parse_set(text) for text in args.set]
-    sets += [("corpus", [args.corpus])] if args.corpus is not None else []
+    if args.corpus is not None:
+        if not args.corpus.strip() or "corpus" in dict(sets):
+            raise BadInput(f"--corpus {args.corpus!r}: give one text, by its name or path, and once")
+        sets.append(("corpus", [args.corpus]))
     limits = {"confirmed": args.yes}
     for name in names:
         found = loading.load(name, **limits)
@@ -121,12 +125,12 @@ def corpus(args: Namespace) -> int:
     """Print the first batches of the validation set, decoded into words."""
     from bench.corpus import batches, load
 
-    settings = {"model": args.model}
+    given: dict[str, Any] = {}
     for key, values in map(parse_set, args.set):
-        if len(values) > 1:
+        if len(values) > 1 or key in given:
             raise BadInput(f"--set {key}: a corpus is shown for one value; leave the others out")
-        settings[key] = values[0]
-    trial = Trial(seed=0, **resolve(settings))
+        given[key] = values[0]
+    trial = Trial(seed=0, **resolve({"model": args.model, **given}))
     data = load(trial)
     train, valid = batches(trial, data)
     asked = valid.positions[valid.order].numel()

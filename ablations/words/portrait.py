@@ -20,7 +20,7 @@ def lines(result: Result, places: Sequence[str] = ()) -> Iterator[str]:
     """Everything that the ledger knows of a trial; `places` are the studies, arms and seeds it stands in."""
     trial = result.trial
     title = ZOO[trial.model].title if trial.model in ZOO else trial.model
-    end = f"{result.outcome} in {duration(result.seconds)}"
+    end = f"{result.outcome} in {duration(result.spent)}"
     yield f"trial {trial.id}: {clean(title)}, seed {trial.seed}: {end}"
     yield from (f"  in {clean(place)}" for place in places)
     if not result.done:

@@ -14,6 +14,7 @@ from ablations.design import plan as plans
 from ablations.design import planning
 from ablations.design.plan import Plan
 from ablations.design.study import Study
+from ablations.flags import cores
 from ablations.ledger import Ledger
 from ablations.words import looking, reporting
 from bench.trial import BadInput, Result, Trial, visible
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 
 NOT_GOLDEN = ("seeds", "set", "corpus", "plugin", "cluster", "dry_run", "fail_fast", "retry")
-"""Flags of `run` that would change nothing in the book's notebook."""
+"""Flags of `run` that say what is trained and how, which the book's notebook says itself."""
 
 
 def run(args: Namespace) -> int:
@@ -34,7 +35,7 @@ def run(args: Namespace) -> int:
     failed, interrupted = 0, False
     for chosen in looking.chosen(args):
         if args.dry_run:
-            looking.print_plan(chosen, args.workers)
+            looking.print_plan(chosen, min(args.workers, cores()))
             continue
         faults, interrupted = _run_one(chosen, args)
         failed += faults
@@ -192,6 +193,7 @@ def _golden(args: Namespace) -> int:
         flag = idle.replace("_", "-")
         raise BadInput(f"--{flag}: golden is the book's notebook, played as it is; leave the flag out")
     reporting.writable(args.out)
+    studies = reporting.comparisons(Ledger(args.results))
     facts, rows = book.facts(), []
 
     def played() -> Iterator[book.GoldenRow]:
@@ -202,7 +204,7 @@ def _golden(args: Namespace) -> int:
     for line in book.lines(played(), facts):
         print(line, flush=True)
     page = render([asdict(row) for row in rows], facts, args.out)
-    render_index(reporting.comparisons(Ledger(args.results)), args.out)  # which now links to the page
+    render_index(studies, args.out)  # which now links to the page
     print(f"report: {page}")
     return 0
 

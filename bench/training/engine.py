@@ -75,6 +75,7 @@ class Training:
     wd: float = math.nan  # as the optimizer had it
     valid: Tally = field(default_factory=Tally)  # of the last epoch
     penalties: dict[str, float] = field(default_factory=dict)  # a user's own by name, summed over the steps
+    before: float = 0.0  # seconds of the epochs that an earlier attempt trained
     steepest: Tensor = field(default_factory=lambda: torch.zeros(()))  # gradient norm of an update; see clip
 
     trace: Trace = field(default_factory=Trace)
@@ -113,6 +114,7 @@ class Training:
         for key in ("losses", "lrs", "moms", "lengths", "penalties"):
             setattr(self, key, kept[key])
         self.epochs = [Epoch(**epoch) for epoch in kept["epochs"]]
+        self.before = sum(epoch.train_seconds + epoch.valid_seconds for epoch in self.epochs)
         self.steepest = kept["steepest"]
         self.trace.tensors, sums = kept["trace"]
         self.trace.sums = bytearray(sums.numpy().tobytes())

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from bench import environment, nvidia, throughput
+from bench import environment, machine, nvidia, throughput
 from bench.throughput import Clock, gpu_memory, gpu_utilisation
 
 GPU = torch.device("cuda")
@@ -49,7 +49,7 @@ def test_a_gpus_utilisation_is_that_of_the_work_which_goes_on_while_it_is_asked(
 ) -> None:
     monkeypatch.setattr(throughput, "SAMPLED", 0.1)
     folder = nvidia_smi("touch asked; until [ -e worked ]; do sleep 0.01; done; echo '37, 1024'")
-    done = []
+    done, begun = [], time.time()
 
     def work() -> None:
         done.append((folder / "asked").exists())
@@ -59,6 +59,7 @@ def test_a_gpus_utilisation_is_that_of_the_work_which_goes_on_while_it_is_asked(
 
     assert gpu_utilisation(work) == {"gpu_utilisation": 37.0}
     assert done[0] is False and done[-1] is True, "before it was asked, and after"
+    assert (folder / "asked").stat().st_mtime >= begun + 0.09, "once it has worked for a while"
 
 
 @pytest.mark.parametrize("script", ["exit 9", "echo '[N/A], 1024'"])
@@ -70,9 +71,19 @@ def test_what_nvidia_smi_does_not_tell_is_not_told(
     assert gpu_utilisation(lambda: None) == {}
 
 
-def test_the_driver_is_one_of_the_facts_of_a_gpu(nvidia_smi: Callable[[str], Path]) -> None:
+def test_the_driver_is_one_of_the_facts_of_a_gpu(
+    nvidia_smi: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
     nvidia_smi("echo 580.159.04")
-    assert nvidia.driver.__wrapped__() == "580.159.04"
+    monkeypatch.setattr(nvidia, "driver", nvidia.driver.__wrapped__)
+    for where, name, told in (
+        (torch.cuda, "is_available", True),
+        (torch.cuda, "get_device_name", "NVIDIA H100"),
+        (torch.backends.cudnn, "version", 91000),
+    ):
+        monkeypatch.setattr(where, name, lambda told=told: told)
+    facts = machine._gpu_facts()
+    assert (facts["gpu"], facts["driver"]) == ("NVIDIA H100", "580.159.04")
 
 
 def test_products_on_a_gpu_are_whole_in_single_precision_and_the_same_each_time(

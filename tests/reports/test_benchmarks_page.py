@@ -94,6 +94,7 @@ def test_the_page_holds_every_model_against_its_peers(tmp_path):
 
 def test_throughput_is_the_median_of_the_rounds_and_a_share_of_the_limit(tmp_path):
     assert medians(CELLS[0]["measured"])["train"] == 2e5
+    assert medians([{"train": 1.0, "gpu": 9.0}, {"train": 3.0}]) == {"train": 2.0}, "as far as all have it"
     text = text_of(render(STORED, tmp_path))
     assert "LMModel6 64 64 200 000 600 000 40.0 40 %" in text, "4·10¹⁰ of 10¹¹ operations a second"
 

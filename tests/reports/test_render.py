@@ -222,6 +222,7 @@ def test_an_arm_is_below_a_floor_by_verdict_and_never_by_its_mean_alone(make_arm
 
 
 def test_an_undecided_arm_comes_with_what_would_decide_it(evidence):
+    assert "this hardware: H100." in " ".join(limits(compare(evidence), {"cpu": "Xeon", "gpu": "H100"}))
     said = " ".join(limits(compare(evidence), {"cpu": "Xeon"}))
     assert re.search(r"tying: 10 pairs of seeds would mostly miss an effect under 0\.\d+ nats", said)
     assert "given convergence" in said and "Xeon" in said
@@ -249,6 +250,13 @@ def test_the_ledger_of_confounds_has_every_cost_and_its_difference_from_the_base
     assert fewer.against["train_flops"] - fewer.values["train_flops"] == pytest.approx(4096 * gflops)
     assert "GFLOPs of training" in page and "−18.5" in page  # 4096 · 6 · 752640 = 18.50e9
     assert {"model_parameters", "train_updates", "train_tokens", "seconds"} <= fewer.values.keys()
+
+
+def test_a_resumed_trial_costs_what_all_its_attempts_took(evidence):
+    base = evidence.arms[0]
+    slow = {s: replace(r, metrics={**r.metrics, "speed_seconds": 900.0}) for s, r in base.results.items()}
+    arms = (replace(base, results=slow), *evidence.arms[1:])
+    assert sections.costs(compare(replace(evidence, arms=arms)))[0].values["seconds"] == 900.0
 
 
 def test_an_arm_whose_operations_nobody_counted_has_a_dash_among_the_costs(evidence, make_arm, tmp_path):

@@ -232,7 +232,10 @@ def test_a_study_that_is_not_there_is_refused(name: str, words: str) -> None:
         ([("lr", [])], "--set: no value for lr"),
         ([("model", ["lm8"])], "--set: model 'lm8' is not in the zoo"),
         ([("window", [16]), ("horizon", [4, 5])], "--set: horizon = 5"),
-        ([("lr", [1e-3]), ("lr", [1e-2])], "--set: lr stands there twice; write its values side by side"),
+        (
+            [("lr", [1e-3]), ("lr", [1e-2])],
+            "--set: lr stands there twice; write its values side by side: lr=0.001,0.01",
+        ),
     ],
 )
 def test_a_bad_set_is_refused_by_its_name(sets: list[tuple[str, list[object]]], words: str) -> None:

@@ -210,18 +210,18 @@ def test_the_chapter_s_set_up_costs_what_was_measured(model: str) -> None:
     ],
 )
 def test_cost_follows_epochs_updates_and_horizon(settings: dict[str, object], factor: float) -> None:
-    assert seconds(**settings) == pytest.approx(6.2 * factor)  # LMModel6: 6.2 s, bench/models/registry.py
+    assert seconds(**settings) == pytest.approx(ZOO["lm6"].seconds * factor)
 
 
 def test_cost_follows_the_length_of_the_text(tmp_path: Path) -> None:
     text = tmp_path / "text.txt"
     words = [f"w{n % 30}" for n in range(2 * 63_095)]  # the tokens of Human Numbers, twice, and its 30 words
     text.write_text(" ".join(words))
-    assert seconds(corpus=str(text)) == pytest.approx(12.4)
+    assert seconds(corpus=str(text)) == pytest.approx(2 * ZOO["lm6"].seconds)
     rich = tmp_path / "rich.txt"
     rich.write_text(" ".join(words[:-3000] + [f"rare{n}" for n in range(3000)]))
-    assert seconds(corpus=str(rich)) > 5 * 12.4  # every word more is a number more to predict
-    assert seconds(corpus=str(rich), vocab=30) == pytest.approx(12.4)
+    assert seconds(corpus=str(rich)) > 10 * ZOO["lm6"].seconds  # every word more is a number more to predict
+    assert seconds(corpus=str(rich), vocab=30) == pytest.approx(2 * ZOO["lm6"].seconds)
 
 
 def test_exploratory_arms_are_outside_the_family(mine: Study) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ablations.ledger import Ledger
-from bench.trial import Trial
+from bench.trial import Epoch, Trial
 
 WORK = "bench.run:run_trial"
 DRIVER = """
@@ -67,8 +67,19 @@ def test_a_trial_killed_between_epochs_and_resumed_has_the_bits_of_an_undisturbe
     assert one.done and one.fingerprints == two.fingerprints and one.trace == two.trace
     # It did go on: what was kept is a trained epoch, and its seconds are the first driver's.
     assert len(kept) > 1000
-    assert two.metrics["speed_seconds"] >= sum(e.train_seconds + e.valid_seconds for e in two.epochs)
+    assert two.spent >= sum(e.train_seconds + e.valid_seconds for e in two.epochs)
     assert list(killed.checkpoints.iterdir()) == []
+
+
+def test_a_resumed_record_knows_the_seconds_that_it_takes_over() -> None:
+    from bench.training.engine import Training
+
+    numbers = dict.fromkeys(("train_loss", "ar", "tar", "valid_loss", "accuracy"), 1.0)
+    first, second = Training(), Training()
+    first.step(1.0, lr=0.1, mom=0.9, weights=[])
+    first.epochs = [Epoch(epoch=i, train_seconds=2.0, valid_seconds=1.0, **numbers) for i in range(2)]
+    second.resume(first.plain())
+    assert (first.before, second.before) == (0.0, 6.0)
 
 
 def test_a_damaged_checkpoint_counts_as_none_and_so_does_another_devices(

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from ablations.cli import main
+from ablations.flags import cores
+from bench.trial import counted
 
 COMMAND = str(Path(sys.executable).with_name("unrolled"))
 STUDY = """
@@ -210,8 +212,10 @@ def test_a_study_runs_without_a_network(folder):
         (["run", "golden", "--dry-run"], "--dry-run: golden is the book's notebook, played as it is"),
         (["run", "golden", "--out", "text.txt"], "--out text.txt: cannot be written"),
         (["plan", "small.toml", "--seeds", ""], "seeds: "),
-        (["plan", "small.toml", "--corpus", ""], "corpus = "),
+        (["plan", "small.toml", "--corpus", ""], "--corpus '': give one text"),
+        (["plan", "small.toml", "--corpus", "a", "--set", "corpus=b"], "--corpus 'a': give one text"),
         (["show", "corpus", "--set", "window=8,16"], "--set window: a corpus is shown for one value"),
+        (["show", "corpus", "--set=window=8", "--set=window=16"], "--set window: a corpus is shown for one"),
         (["show", "corpus", "--generate", "5"], "--generate 5: corpus is no trial"),
         (["status"], "no study has been run yet"),
         (["run", "small.toml", "--out", "text.txt"], "--out text.txt: cannot be written"),
@@ -238,6 +242,15 @@ def test_a_mistake_is_one_line_and_exit_code_2(folder, words, told):
 )
 def test_the_plan_says_what_so_many_seeds_cannot_decide(folder, seeds, told):
     assert told in unrolled(folder, "plan", "small.toml", "--seeds", seeds).stdout.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("places", "told"), [("1", "on 1 core\n"), ("9999", f"on {counted(cores(), 'core')}\n")]
+)
+def test_a_dry_run_counts_the_places_that_there_will_be_and_no_more_cores_than_there_are(
+    folder, places, told
+):
+    assert told in unrolled(folder, "run", "small.toml", "--dry-run", "-j", places).stdout
 
 
 @pytest.mark.parametrize("words", [["--help"], ["plan", "toggles"], ["models"]])

@@ -216,7 +216,9 @@ def test_make_cluster_ends_whole_on_ctrl_c_and_names_a_port_in_use(
 )
 def test_make_cluster_refuses_in_one_line(words: list[str], told: str, capsys) -> None:
     assert local_cluster.main(words) == 2
-    assert capsys.readouterr().err == f"make cluster: {told}; see `make cluster --help`\n"
+    assert capsys.readouterr().err == (
+        f"make cluster: {told}; see `python -m ablations.trials.local_cluster --help`\n"
+    )
 
 
 def listening(pids: list[int]) -> set[str]:

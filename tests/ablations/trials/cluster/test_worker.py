@@ -52,7 +52,11 @@ def test_code_edited_after_the_driver_looked_is_refused_trial_by_trial(tmp_path:
 
 def test_a_trial_travels_as_text_and_comes_back_with_the_local_bits(tmp_path: Path) -> None:
     limits = Limits(seconds=float("inf"))
-    answer = worker.run(worker.message(trial(), order(limits=limits)), tmp_path, never)
+    kept = tmp_path / "unrolled-checkpoints" / f"{trial().id}.cuda.pt"
+    kept.parent.mkdir()
+    kept.touch()
+    answer = worker.run(worker.message(trial(), order(limits=limits)), tmp_path / "files", never)
+    assert not kept.exists(), "the trial has ended"
     result = Result.from_dict(unseal(answer)["result"])
     assert bits(result) == bits(steady(trial()))
     with pytest.raises(ValueError, match="the bytes differ"):
