@@ -4,10 +4,11 @@ import argparse
 import os
 import re
 import socket
+from dataclasses import fields
 from typing import Any, NoReturn
 
-from bench.models.registry import suggestion
-from bench.trial import BadInput
+from bench.models.registry import ZOO, suggestion
+from bench.trial import BadInput, Trial
 
 
 class Parser(argparse.ArgumentParser):
@@ -24,8 +25,16 @@ class Parser(argparse.ArgumentParser):
             flag = next((each.partition("=")[0] for each in left if each.startswith("-")), None)
             if flag is None:
                 self.error(f"{left[0]!r} is one word too many")
-            self.error(f"unknown flag {flag!r}{suggestion(flag, self._option_string_actions)}")
+            self.error(f"unknown flag {flag!r}{self._meant(flag)}")
         return found, left
+
+    def _meant(self, flag: str) -> str:
+        """A setting is no flag of its own; else the likest of the flags that there are."""
+        key = flag.lstrip("-").replace("-", "_")
+        settings = {*(field.name for field in fields(Trial)), *(k for s in ZOO.values() for k in s.options)}
+        if "--set" in self._option_string_actions and key in settings:
+            return f"; a setting is written --set {key}=VALUE"
+        return suggestion(flag, self._option_string_actions)
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         if action.choices is not None and value not in action.choices:

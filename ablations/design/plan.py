@@ -194,7 +194,7 @@ def stored(name: str, ledger: Ledger) -> Plan:
         if name in shipped():
             cure = f"`unrolled run {name}` runs it"
         elif name.endswith(".toml"):
-            cure = f"once `unrolled run {name}` has run it, it goes by the name that stands in the file"
+            cure = "one that was run goes by the name that stands in its file"
         raise BadInput(f"study {name!r} has not been run (run: {known}); {cure}")
     return _read(path)
 

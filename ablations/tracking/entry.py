@@ -157,6 +157,7 @@ def tags(study: StudyFacts, arm: str, result: Result) -> dict[str, str]:
         "unrolled.study": study.name,
         "unrolled.role": "trial",
         "unrolled.trial": result.trial.id,
+        "unrolled.data": result.trial.data,
         "unrolled.arm": arm,
         "unrolled.plan": study.plan,
         "unrolled.attempts": str(result.attempts),

@@ -28,8 +28,9 @@ def report(args: Namespace) -> int:
     """Render the reports of studies from the ledger, and the index."""
     ledger = Ledger(args.results)
     writable(args.out)
-    page, _ = pages(plans.of_studies(args.studies, ledger), ledger, args.out)
-    print(f"report: {page}")
+    chosen = plans.of_studies(args.studies, ledger)
+    page, _ = pages(chosen, ledger, args.out)
+    print(f"report: {page}" if len(chosen) == 1 else f"{len(chosen)} reports: {args.out / 'index.html'}")
     return 0
 
 

@@ -17,6 +17,7 @@ from ablations.design.plan import Id
 from ablations.ledger import Ledger, needed, unseal
 from ablations.tracking import projection, store
 from ablations.tracking.entry import MACHINE, Ended, section
+from bench.models.registry import suggestion
 from bench.trial import BadInput, canonical, visible
 from reports.gate.judgement import ArmResults, Outcome, ResultSet, Timings
 from reports.statistics.pace import Rounds
@@ -96,18 +97,20 @@ def _of_ledger(source: str, study: str, metric: str) -> ResultSet:
     metric = metric or plan.metric
     commits: set[str] = set()
     arms = {}
+    measured: set[str] = set()
     for arm in plan.arms:
-        found = {
-            seed: _sealed(ledger.path(id), "result", _TRAINED)
-            for seed, id in arm.trials.items()
-            if ledger.path(id).exists()
-        }
+        there = {seed: ledger.path(id) for seed, id in arm.trials.items() if ledger.path(id).exists()}
+        read = [(seed, _sealed(path, "result", _TRAINED)) for seed, path in there.items()]
+        # by the trial's own seed, as MLflow has it: the A/A arm's are not the plan's
+        found = {int(trained.trial.get("seed", seed)): trained for seed, trained in read}
+        measured |= {name for trained in found.values() for name in trained.metrics}
         commits |= {_commit(trained.environment) for trained in found.values()}
         arms[arm.name] = ArmResults(
             outcomes={seed: _outcome(trained, metric) for seed, trained in found.items()},
-            waiting=tuple(seed for seed in arm.trials if seed not in found),
+            waiting=tuple(seed for seed in arm.trials if seed not in there),
             settings=next((_settings(trained.trial) for trained in found.values()), {}),
         )
+    _check_metric(source, metric, measured)
     return ResultSet(
         name=source,
         study=plan.study,
@@ -171,7 +174,20 @@ def _value(value: float | None, done: bool, diverged: bool) -> float | None:
 def _settings(trial: Mapping[str, Any]) -> dict[str, str]:
     options = trial.get("options")
     flat = {**trial, **(options if isinstance(options, Mapping) else {})}
-    return {name: str(value) for name, value in flat.items() if name != "options"}
+    return {
+        name: ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+        for name, value in flat.items()
+        if name != "options"
+    }
+
+
+def _check_metric(source: str, metric: str, measured: Iterable[str]) -> None:
+    """Raises BadInput where there are numbers, and none of that name."""
+    known = sorted(measured)
+    if known and metric not in known and section(metric) not in known:
+        raise BadInput(
+            f"{store.public(source)}: no trial has the metric {metric!r}{suggestion(metric, known)}"
+        )
 
 
 def _commit(environment: Mapping[str, Any]) -> str:
@@ -200,6 +216,7 @@ def _of_mlflow(source: str, address: str, study: str, metric: str) -> ResultSet:
             f"{store.public(source)}: experiment {name!r} has no ended run{which} with an arm and a seed, "
             "as parameters or tags: log both"
         )
+    _check_metric(source, metric, {name for of in arms.values() for r in of.values() for name in r.metrics})
     return ResultSet(
         name=store.public(source),
         study=name,
@@ -222,10 +239,11 @@ def _logged(runs: Mapping[int, Ended], metric: str) -> ArmResults:
             speed=run.metrics.get(section("speed_train"), run.metrics.get("speed_train")),
             machine={n: run.tags[f"machine.{n}"] for n in MACHINE if f"machine.{n}" in run.tags},
         )
-    params = next(iter(runs.values())).params
-    return ArmResults(
-        outcomes=outcomes, settings={n: v for n, v in params.items() if n not in ("arm", "seed")}
-    )
+    one = next(iter(runs.values()))
+    settings = {name: value for name, value in one.params.items() if name not in ("arm", "seed")}
+    if data := one.tags.get("unrolled.data"):
+        settings["data"] = data
+    return ArmResults(outcomes=outcomes, settings=settings)
 
 
 def timings(source: str) -> Timings:

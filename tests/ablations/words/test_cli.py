@@ -22,6 +22,14 @@ from ablations.cli import main
         (["--verbose", "plan", "gru"], "unknown flag '--verbose'; known: -h, --help; see `unrolled --help`"),
         (["plan", "gru", "--se", "3"], "ambiguous option: --se could match --seeds, --set"),
         (["plan", "gru", "--seeds"], "argument --seeds: expected one argument; see `unrolled plan --help`"),
+        (
+            ["run", "gru", "--epochs", "3"],
+            "unknown flag '--epochs'; a setting is written --set epochs=VALUE;",
+        ),
+        (
+            ["plan", "lstm", "--dropout=.1"],
+            "unknown flag '--dropout'; a setting is written --set dropout=VALUE",
+        ),
         (["verify", "gru", "toggles"], "'toggles' is one word too many; see `unrolled verify --help`"),
         (["run", "gru", "-j", "two"], "argument -j/--workers: two is not a whole number of at least 1"),
         (["run", "gru", "--time-limit=1h"], "argument --time-limit: 1h is not a number of more than 0"),

@@ -206,7 +206,7 @@ def test_a_study_runs_without_a_network(folder):
         (["run", "small.toml", "--set", "corpus='nowhere.txt'"], "nowhere.txt"),
         (["report", "toggles"], "has not been run (run: none yet); `unrolled run toggles` runs it"),
         (["report", "chapter"], "none of this name ships; your own: `unrolled run chapter.toml`"),
-        (["status", "small.toml"], "once `unrolled run small.toml` has run it, it goes by the name"),
+        (["status", "small.toml"], "one that was run goes by the name that stands in its file"),
         (["verify", "toggles"], "has not been run"),
         (["run", "golden", "--seeds", "3"], "--seeds: golden is the book's notebook, played as it is"),
         (["run", "golden", "--dry-run"], "--dry-run: golden is the book's notebook, played as it is"),

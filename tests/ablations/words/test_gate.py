@@ -236,6 +236,39 @@ def test_an_mlflow_experiment_is_compared_with_a_ledger_and_with_itself(database
     assert "has no ended run of commit 0000" in gate(capsys, before, f"{database}#0000")[1]
 
 
+def test_a_ledger_is_its_own_mlflow_also_where_an_arm_has_seeds_of_its_own(
+    database, tmp_path, capsys
+) -> None:
+    arms = {"base": [trained(seed) for seed in range(8)], "A/A": [trained(1000 + s) for s in range(8)]}
+    projection.sync(FACTS, arms, database)
+    kept = Ledger(ledger(tmp_path / "a", {"base": arms["base"]}))
+    for result in arms["A/A"]:
+        kept.record(result)
+    base, again = plan(arms).arms
+    again = replace(
+        again, trials={seed - 1000: id for seed, id in again.trials.items()}
+    )  # as the study has it
+    plans.store(replace(plan({"base": arms["base"]}), arms=(base, again)), kept)
+    code, said = gate(capsys, kept.root, database)
+    assert code == 0 and "2 bit-identical" in said and "changed" not in said
+
+
+def test_mlflows_runs_on_another_text_are_another_task(database, tmp_path, capsys) -> None:
+    made = [trained(seed) for seed in range(8)]
+    other = [replace(r, trial=replace(r.trial, data="beef", corpus="my.txt")) for r in made]
+    projection.sync(FACTS, {"base": other}, database)
+    code, said = gate(capsys, ledger(tmp_path / "a", {"base": made}), database)
+    assert code == 3 and "another task, so that the numbers cannot be compared: data changed" in said
+
+
+def test_a_mistyped_metric_is_told_what_was_meant(database, tmp_path, capsys) -> None:
+    made = {"base": [trained(seed) for seed in range(8)]}
+    projection.sync(FACTS, made, database)
+    for source in (ledger(tmp_path / "a", made), database):
+        code, said = gate(capsys, source, source, "--metric", "valid_los", "--delta", "0.02")
+        assert code == 2 and "no trial has the metric 'valid_los'; did you mean 'valid" in said
+
+
 def test_anyones_experiment_with_arms_and_seeds_is_compared(database, capsys) -> None:
     from mlflow import MlflowClient
 
