@@ -3,7 +3,8 @@
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -48,3 +49,18 @@ def as_before() -> Iterator[None]:
     source_hash.cache_clear()
     for name in [name for name in sys.modules if name.startswith("unrolled_plugin_")]:
         del sys.modules[name]
+
+
+@pytest.fixture
+def nvidia_smi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
+    """A visible GPU's nvidia-smi that does what a shell script says, in a folder that is returned."""
+
+    def says(script: str) -> Path:
+        program = tmp_path / "nvidia-smi"
+        program.write_text(f'#!/bin/sh\ncd "{tmp_path}"\n{script}\n')
+        program.chmod(0o755)
+        monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+        return tmp_path
+
+    return says

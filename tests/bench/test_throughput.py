@@ -29,21 +29,6 @@ def test_the_peak_of_a_gpus_memory_begins_again_once_it_is_told(monkeypatch: pyt
     assert gpu_memory(GPU) == {"gpu_memory_peak": 2.0} and again == [GPU]
 
 
-@pytest.fixture
-def nvidia_smi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
-    """A stand-in for the driver's program: a shell script, in a folder that is returned."""
-
-    def says(script: str) -> Path:
-        program = tmp_path / "nvidia-smi"
-        program.write_text(f'#!/bin/sh\ncd "{tmp_path}"\n{script}\n')
-        program.chmod(0o755)
-        monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
-        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-        return tmp_path
-
-    return says
-
-
 def test_a_gpus_utilisation_is_that_of_the_work_which_goes_on_while_it_is_asked(
     nvidia_smi: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:

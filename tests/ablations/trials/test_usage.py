@@ -1,6 +1,5 @@
 """What a long trial used, as its parent sampled it."""
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -72,29 +71,15 @@ def test_a_process_that_is_gone_gives_no_sample_and_no_error():
     assert seen.series() == {}
 
 
-@pytest.fixture
-def gpu(tmp_path, monkeypatch):
-    """A GPU that is visible and says what it is told to."""
-
-    def says(script):
-        program = tmp_path / "nvidia-smi"
-        program.write_text(f"#!/bin/sh\n{script}\n")
-        program.chmod(0o755)
-        monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
-        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-
-    return says
-
-
-def test_a_gpu_is_asked_for_where_there_is_one(gpu, busy):
-    gpu("echo '37, 1024'")
+def test_a_gpu_is_asked_for_where_there_is_one(nvidia_smi, busy):
+    nvidia_smi("echo '37, 1024'")
     seen = usage.Usage(busy)
     seen.sample()
     assert (seen.series()["gpu"], seen.series()["gpu_memory"]) == ((37.0,), (1024.0,))
 
 
-def test_a_gpu_that_is_hidden_from_the_trial_is_not_asked(gpu, busy, monkeypatch):
-    gpu("echo '37, 1024'")
+def test_a_gpu_that_is_hidden_from_the_trial_is_not_asked(nvidia_smi, busy, monkeypatch):
+    nvidia_smi("echo '37, 1024'")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     seen = usage.Usage(busy)
     seen.sample()
@@ -102,8 +87,8 @@ def test_a_gpu_that_is_hidden_from_the_trial_is_not_asked(gpu, busy, monkeypatch
 
 
 @pytest.mark.parametrize("said", ["exit 9", "echo '[N/A], [N/A]'", "echo"])
-def test_a_gpu_that_does_not_answer_is_left_out(gpu, busy, said):
-    gpu(said)
+def test_a_gpu_that_does_not_answer_is_left_out(nvidia_smi, busy, said):
+    nvidia_smi(said)
     seen = usage.Usage(busy)
     seen.sample()
     assert set(seen.series()) == {"seconds", "cpu", "memory"}

@@ -1,88 +1,20 @@
-"""`unrolled gate` on real ledgers, a real MLflow database and real stored runs of pytest-benchmark."""
+"""`unrolled gate` on real ledgers and real stored runs of pytest-benchmark."""
 
 import json
 import os
-import random
 import shlex
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
+from result_sets import gate, ledger, side, trained
 
-from ablations.cli import main, parser
+from ablations.cli import parser
 from ablations.design import loading
 from ablations.design import plan as plans
-from ablations.design.plan import Plan, PlannedArm
 from ablations.ledger import Ledger, save, seal, unseal
-from ablations.tracking import projection, store
-from ablations.tracking.entry import StudyFacts
-from bench.trial import Result, Trial
-
-projection.settings()  # before anything imports mlflow
-
-# MLflow 3.17 uses a loader that SQLAlchemy 2.1 deprecates.
-pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader:DeprecationWarning")
-
-MACHINE = {"cpu": "EPYC 9V74", "threads": 1, "device": "cpu", "torch_build": "abc", "commit": "c0ffee12345"}
-
-
-def trained(seed: int, worse: float = 0.0, code: str = "v1", slow: float = 1.0, **machine: Any) -> Result:
-    """A finished trial of one version of the code: its loss is the seed's luck, and what the version adds."""
-    luck, own = random.Random(seed).gauss(0, 0.06), random.Random(f"{code}{seed}").gauss(0, 0.004)
-    loss = 1.3 + luck + worse + own
-    return Result(
-        trial=Trial(model="lm1", seed=seed, source=code, data="3a3e30cd"),
-        status="done",
-        started=1_770_000_000.0 + seed,
-        seconds=2.0,
-        metrics={"valid_loss": loss, "speed_train": 9000 / slow * (1 + 0.001 * seed)},
-        fingerprints={"weights": f"w{loss}", "metrics": f"m{loss}"},
-        environment={**MACHINE, **machine},
-    )
-
-
-def plan(arms: dict[str, list[Result]], **facts: Any) -> Plan:
-    planned = tuple(
-        PlannedArm(
-            name=name,
-            model="lm1",
-            title="LMModel1",
-            changes={},
-            trials={r.trial.seed: r.trial.id for r in made},
-        )
-        for name, made in arms.items()
-    )
-    seeds = tuple(sorted({r.trial.seed for made in arms.values() for r in made}))
-    default = {
-        "question": "?",
-        "about": "",
-        "metric": "valid_loss",
-        "equivalence": 0.02,
-        "command": "unrolled",
-    }
-    return Plan(**{"study": "s", "seeds": seeds, "arms": planned, "hash": "h", **default, **facts})
-
-
-def ledger(folder: Path, arms: dict[str, list[Result]], **facts: Any) -> Path:
-    kept = Ledger(folder)
-    for made in arms.values():
-        for result in made:
-            kept.record(result)
-    plans.store(plan(arms, **facts), kept)
-    return folder
-
-
-def side(folder: Path, seeds: int = 8, **facts: Any) -> Path:
-    return ledger(folder, {"base": [trained(seed, **facts) for seed in range(seeds)]})
-
-
-def gate(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str]:
-    code = main(["gate", *map(str, words)])
-    said = capsys.readouterr()
-    return code, said.out + said.err
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -203,90 +135,6 @@ def test_the_markdown_summary_is_written_and_holds_hostile_names_as_text(tmp_pat
     text = (tmp_path / "out" / "gate.md").read_text()
     assert code == 3 and "\0" not in said
     assert "<img" not in text and "<code>&lt;img src=x&gt; @everyone \\`x\\` \\| nul␀</code>" in text
-
-
-# MLflow
-
-
-@pytest.fixture
-def database(tmp_path):
-    path = tmp_path / "mlflow.db"
-    store.create_whole(f"sqlite:///{path}")
-    return f"sqlite:///{path}"
-
-
-FACTS = StudyFacts(name="s", question="?", plan="p")
-
-
-def test_an_mlflow_experiment_is_compared_with_a_ledger_and_with_itself(database, tmp_path, capsys) -> None:
-    made = [trained(seed) for seed in range(8)]
-    projection.sync(FACTS, {"base": made}, database)
-    before = ledger(tmp_path / "a", {"base": made})
-    code, said = gate(capsys, before, f"mlflow:{database}")
-    assert code == 0 and "1 bit-identical" in said and "speed not compared" not in said
-
-    worse = [trained(s, code="v2", worse=0.05, slow=1.2, commit="beefbeef") for s in range(8)]
-    worse[5] = replace(worse[5], status="failed", reason="diverged at step 3", metrics={"valid_loss": 9.0})
-    projection.sync(FACTS, {"base": [*made, *worse]}, database)
-    code, said = gate(capsys, f"{database}#c0ffee", f"{database}#beef", "--delta", "0.02")
-    assert code == 3
-    assert "1 new failure, seed 5: diverged at step 3" in said
-    assert "slower: the baseline's time ×1.2" in said
-    assert "has no plan that declares δ: give --delta NATS" in gate(capsys, database, database)[1]
-    assert "has no ended run of commit 0000" in gate(capsys, before, f"{database}#0000")[1]
-
-
-def test_a_ledger_is_its_own_mlflow_also_where_an_arm_has_seeds_of_its_own(
-    database, tmp_path, capsys
-) -> None:
-    arms = {"base": [trained(seed) for seed in range(8)], "A/A": [trained(1000 + s) for s in range(8)]}
-    projection.sync(FACTS, arms, database)
-    kept = Ledger(ledger(tmp_path / "a", {"base": arms["base"]}))
-    for result in arms["A/A"]:
-        kept.record(result)
-    base, again = plan(arms).arms
-    again = replace(
-        again, trials={seed - 1000: id for seed, id in again.trials.items()}
-    )  # as the study has it
-    plans.store(replace(plan({"base": arms["base"]}), arms=(base, again)), kept)
-    code, said = gate(capsys, kept.root, database)
-    assert code == 0 and "2 bit-identical" in said and "changed" not in said
-
-
-def test_mlflows_runs_on_another_text_are_another_task(database, tmp_path, capsys) -> None:
-    made = [trained(seed) for seed in range(8)]
-    other = [replace(r, trial=replace(r.trial, data="beef", corpus="my.txt")) for r in made]
-    projection.sync(FACTS, {"base": other}, database)
-    code, said = gate(capsys, ledger(tmp_path / "a", {"base": made}), database)
-    assert code == 3 and "another task, so that the numbers cannot be compared: data changed" in said
-
-
-def test_a_mistyped_metric_is_told_what_was_meant(database, tmp_path, capsys) -> None:
-    made = {"base": [trained(seed) for seed in range(8)]}
-    projection.sync(FACTS, made, database)
-    for source in (ledger(tmp_path / "a", made), database):
-        code, said = gate(capsys, source, source, "--metric", "valid_los", "--delta", "0.02")
-        assert code == 2 and "no trial has the metric 'valid_los'; did you mean 'valid" in said
-
-
-def test_anyones_experiment_with_arms_and_seeds_is_compared(database, capsys) -> None:
-    from mlflow import MlflowClient
-
-    client = MlflowClient(tracking_uri=database)
-    for name, worse in (("before", 0.0), ("after", 0.5)):
-        experiment = client.create_experiment(name)
-        for seed in range(6):
-            run = client.create_run(experiment, tags={"arm": "big"}).info.run_id
-            client.log_param(run, "seed", seed)
-            client.log_metric(run, "val", 1.0 + 0.01 * random.Random(f"{name}{seed}").random() + worse)
-            client.set_terminated(run)
-        client.create_run(experiment, tags={"arm": "big", "seed": "6"})  # still running
-    words = ("--metric", "val", "--delta", "0.1")
-    assert "choose an experiment with --study: " in gate(capsys, database, database, *words)[1]
-    code, said = gate(capsys, database, database, "--study", "before", *words)
-    assert code == 0 and "✓  big  0.0000" in said and "only on one side" not in said
-    sides = (f"{database}", f"{database}")
-    assert gate(capsys, *sides, "--study", "after", *words)[0] == 0
 
 
 # pytest-benchmark

@@ -1,0 +1,71 @@
+"""Two sides for a gate: ledgers of made-up trials, whose losses are the seed's luck and the version's own."""
+
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ablations.cli import main
+from ablations.design import plan as plans
+from ablations.design.plan import Plan, PlannedArm
+from ablations.ledger import Ledger
+from bench.trial import Result, Trial
+
+MACHINE = {"cpu": "EPYC 9V74", "threads": 1, "device": "cpu", "torch_build": "abc", "commit": "c0ffee12345"}
+
+
+def trained(seed: int, worse: float = 0.0, code: str = "v1", slow: float = 1.0, **machine: Any) -> Result:
+    """A finished trial of one version of the code: its loss is the seed's luck, and what the version adds."""
+    luck, own = random.Random(seed).gauss(0, 0.06), random.Random(f"{code}{seed}").gauss(0, 0.004)
+    loss = 1.3 + luck + worse + own
+    return Result(
+        trial=Trial(model="lm1", seed=seed, source=code, data="3a3e30cd"),
+        status="done",
+        started=1_770_000_000.0 + seed,
+        seconds=2.0,
+        metrics={"valid_loss": loss, "speed_train": 9000 / slow * (1 + 0.001 * seed)},
+        fingerprints={"weights": f"w{loss}", "metrics": f"m{loss}"},
+        environment={**MACHINE, **machine},
+    )
+
+
+def plan(arms: dict[str, list[Result]], **facts: Any) -> Plan:
+    planned = tuple(
+        PlannedArm(
+            name=name,
+            model="lm1",
+            title="LMModel1",
+            changes={},
+            trials={r.trial.seed: r.trial.id for r in made},
+        )
+        for name, made in arms.items()
+    )
+    seeds = tuple(sorted({r.trial.seed for made in arms.values() for r in made}))
+    default = {
+        "question": "?",
+        "about": "",
+        "metric": "valid_loss",
+        "equivalence": 0.02,
+        "command": "unrolled",
+    }
+    return Plan(**{"study": "s", "seeds": seeds, "arms": planned, "hash": "h", **default, **facts})
+
+
+def ledger(folder: Path, arms: dict[str, list[Result]], **facts: Any) -> Path:
+    kept = Ledger(folder)
+    for made in arms.values():
+        for result in made:
+            kept.record(result)
+    plans.store(plan(arms, **facts), kept)
+    return folder
+
+
+def side(folder: Path, seeds: int = 8, **facts: Any) -> Path:
+    return ledger(folder, {"base": [trained(seed, **facts) for seed in range(seeds)]})
+
+
+def gate(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str]:
+    code = main(["gate", *map(str, words)])
+    said = capsys.readouterr()
+    return code, said.out + said.err
