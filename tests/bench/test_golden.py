@@ -160,10 +160,12 @@ def test_text_learner_honours_the_chapters_settings():
 def test_another_torch_or_processor_is_named(monkeypatch):
     real = machine.facts()
     other = {**real, "packages": {**real["packages"], "torch": "2.9.1+cpu"}, "cpu_capability": "AVX2"}
+    other["cpu"] = "Intel(R) Xeon(R) Processor"
     monkeypatch.setattr(machine, "facts", lambda: other)
     here = golden.facts()
     assert "torch 2.9.1+cpu instead of 2.13.0" in here["unlike"]
     assert "cpu capability AVX2 instead of AVX512" in here["unlike"]
+    assert "cpu Intel(R) Xeon(R) Processor instead of AMD EPYC" in here["unlike"]
     row = golden.compared("lm4", 0, (3.2859, 3.0720, 0.212565))
     assert "torch 2.9.1+cpu instead of 2.13.0" in list(golden.lines([row], here))[-1]
 
