@@ -147,14 +147,15 @@ def retrained(result: Result) -> Retrained:
 def _retrained(result: Result, trial: Trial) -> Retrained:
     import torch
 
-    from bench import environment, run
+    from bench import environment
     from bench.diagnostics import fingerprint
     from bench.training import learner as engine
+    from bench.training import train as training
     from bench.training.engine import Training, first_difference
 
     environment.deterministic()
-    data, train, valid = run.load(trial)
-    model, device = run.build(trial, len(data.vocab)), environment.device()
+    data, train, valid = training.load(trial)
+    model, device = training.build(trial, len(data.vocab)), environment.device(trial.device)
     if trial.engine == "learner":
         record = Training()
         watch = engine.Watch(record, trial, device)
@@ -163,7 +164,7 @@ def _retrained(result: Result, trial: Trial) -> Retrained:
         engine.fit(made, trial)
         made.remove_cb(watch)
     else:
-        record = run.fit(trial, model, train, valid)
+        record = training.fit(trial, model, train, valid)
         made = engine.learner(trial, model, train, valid, device, [])
     made.dls.vocab = list(data.vocab)
     weights = fingerprint(dict(model.named_parameters()))

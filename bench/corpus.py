@@ -8,8 +8,9 @@ Source: fastbook chapter 12, "The Data" and "Maintaining the State of an RNN".
 import functools
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -60,6 +61,10 @@ class Batches:
     rest: Tensor
     random: torch.Generator | None = None
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+
+    def to(self, device: torch.device) -> Self:
+        """The same batches on a device. One that is not the CPU gets all the windows at the first pass."""
+        return replace(self, device=device)
 
     def __len__(self) -> int:
         return len(self.rows) + bool(len(self.rest))

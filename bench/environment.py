@@ -5,6 +5,8 @@ import os
 
 import torch
 
+from bench.trial import BadInput
+
 
 def stream(seed: int, name: str) -> int:
     """A seed for one use of randomness (init, data, dropout), from the trial's seed and nothing else.
@@ -27,6 +29,10 @@ def deterministic() -> None:
     torch.set_grad_enabled(True)
 
 
-def device() -> torch.device:
-    """The GPU where there is one."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+def device(kind: str) -> torch.device:
+    """The device of a kind, "cpu" or "cuda". Raises BadInput where torch finds no GPU for "cuda"."""
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise BadInput(
+            f"device cuda: torch {torch.__version__} finds no GPU; see `nvidia-smi`, or use --device cpu"
+        )
+    return torch.device(kind)

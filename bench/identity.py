@@ -1,12 +1,19 @@
-"""What a trial's numbers depend on beside its settings: the code that makes them and the text."""
+"""What a trial's numbers depend on beside its settings: the code that makes them, the text, the versions.
+
+A trial is identified where it is planned, and checked again in the process that trains it: files, texts and
+packages may have changed in between.
+"""
 
 import functools
 import hashlib
+import sys
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from importlib import metadata
 from pathlib import Path
 
-from bench.models.registry import PENALTIES, spec_of, strengths
-from bench.text import data_hash
+from bench.models.registry import PENALTIES, Sources, spec_of, strengths
+from bench.text import data_hash, text_of
 from bench.trial import BadInput, Trial
 
 SHARED = (
@@ -14,19 +21,19 @@ SHARED = (
     "environment.py",
     "metrics.py",
     "regularization.py",
-    "run.py",
     "text.py",
     "training/engine.py",
+    "training/train.py",
     "models/recurrent.py",
 )
-"""Files that every trial's numbers come from. Clocks, diagnostics and checkpoints change no number."""
+"""Files that every trial's numbers come from. Clocks, descriptions and checkpoints change no number."""
 
 ENGINES = {"learner": ("learner",), "loop": ("loop", "steps"), "sgd": ("sgd", "steps")}
 """The modules of `bench.training` that an engine is made of."""
 
 
 def identify(trial: Trial) -> Trial:
-    """The trial with the hashes of its code and its text: an edit of either makes it another trial.
+    """The trial with the hashes of its code and its text, and the versions: a change makes it another trial.
 
     A plugged-in penalty of strength 0 is left out, so that a plug-in touches only the trials that have it.
     Raises BadInput where the trial needs a plug-in that is not loaded.
@@ -37,9 +44,81 @@ def identify(trial: Trial) -> Trial:
             f"model {trial.model!r} has no option {unknown[0]!r}; "
             "a regulariser of your own needs its file: --plugin FILE.py"
         )
-    kept = {key: value for key, value in trial.options.items() if key in own or key not in PENALTIES}
-    source = source_hash(trial.model, trial.engine, tuple(PENALTIES[name].file for name in own))
-    return replace(trial, options=kept, source=source, data=data_hash(trial.corpus))
+    return replace(
+        trial,
+        options={key: value for key, value in trial.options.items() if key in own or key not in PENALTIES},
+        source=source_hash(trial.model, trial.engine, tuple(own)),
+        data=data_hash(trial.corpus),
+        versions=", ".join(versions(trial)),
+    )
+
+
+def check(trial: Trial) -> None:
+    """Raises BadInput where this process would not compute the trial that was planned.
+
+    A trial that was never identified is not checked.
+    """
+    if not trial.source:
+        return
+    again, now = "; run the study again", identify(trial)
+    if hashlib.sha256(text_of(trial.corpus).encode()).hexdigest() != trial.data:
+        raise BadInput(f"corpus {trial.corpus}: the text was edited after the study was planned{again}")
+    if now.versions != trial.versions:
+        raise BadInput(f"{now.versions} is loaded, but {trial.versions} when the study was planned{again}")
+    if _parts(now)[1] != _parts(trial)[1]:
+        raise BadInput(f"a file of its plug-in was edited after the study was planned{again}")
+    if now.source != trial.source:
+        raise BadInput(f"the code in {Path(__file__).parent.name}/ was edited after planning{again}")
+
+
+def changes(before: Trial, now: Trial) -> Iterator[str]:
+    """What makes another trial of the same settings, in a few words each."""
+    if not before.versions:
+        yield "results of an earlier version of unrolled"
+        return
+    if before.versions != now.versions:
+        old, new = before.versions.split(", "), now.versions.split(", ")
+        yield " and ".join(_version_changes(old, new))
+    if before.device != now.device:
+        yield f"device {before.device} → {now.device}"
+    if _parts(before)[0] != _parts(now)[0]:
+        yield "the code was edited"
+    if _parts(before)[1] != _parts(now)[1]:
+        yield "the plug-in was edited"
+    if before.data != now.data:
+        yield "the text was edited"
+
+
+def _parts(trial: Trial) -> tuple[str, str]:
+    """The hash of the package's code that a trial runs through, and that of its plug-ins."""
+    package, _, plugged = trial.source.partition("-")
+    return package, plugged
+
+
+def _version_changes(old: list[str], new: list[str]) -> Iterator[str]:
+    known = dict(each.rsplit(" ", 1) for each in old)
+    for name, version in (each.rsplit(" ", 1) for each in new):
+        if known.get(name) != version:
+            yield f"{name} {known.get(name, '(none)')} → {version}"
+
+
+def versions(trial: Trial) -> list[str]:
+    """The packages that compute a trial, with their versions: "torch 2.13.0", then others by name.
+
+    fastai counts where it trains or provides the model, others where a plug-in imports them. A CPU build and
+    a CUDA build of one release are the same version; the build is among a result's facts.
+    """
+    spec, names = spec_of(trial.model), {"torch"}
+    names |= set(spec.packages) | ({"fastai"} if trial.engine == "learner" else set())
+    for sources in plugged(trial.model, strengths(trial.options)):
+        names |= set(sources.packages)
+    return [f"{name} {version(name)}" for name in sorted(names, key=lambda name: (name != "torch", name))]
+
+
+def version(package: str) -> str:
+    """The version of a package as it is loaded, or as it would be loaded."""
+    loaded = getattr(sys.modules.get(package), "__version__", None)
+    return str(loaded or metadata.version(package)).partition("+")[0]
 
 
 @functools.cache
@@ -50,16 +129,39 @@ def source_hash(model: str, engine: str, penalties: tuple[str, ...] = ()) -> str
     """
     here, spec = Path(__file__).parent, spec_of(model)
     family = here / (spec.module.removeprefix("bench.").replace(".", "/") + ".py")
-    families = map(Path, spec.families) if spec.file else [family]
+    parts = list(plugged(model, penalties))
+    families = {Path(file) for part in parts for file in part.families}
+    families |= set() if spec.file else {family}
     own = [here / f"training/{name}.py" for name in ENGINES[engine]]
-    package = _digest(*(here / name for name in SHARED), *families, *own)
-    plugged = [Path(file) for file in (spec.file, *penalties) if file]
-    return f"{package}-{_digest(*plugged)}" if plugged else package
+    package = _digest([*(here / name for name in SHARED), *sorted(families), *own])
+    files = sorted({Path(file) for part in parts for file in part.files}, key=lambda p: (p.name, p))
+    return f"{package}-{_digest(files)}" if files else package
 
 
-def _digest(*paths: Path) -> str:
+def plugged(model: str, penalties: Iterable[str]) -> Iterator[Sources]:
+    """What a model and its penalties depend on, as far as they come from plug-ins."""
+    if (spec := spec_of(model)).file:
+        yield spec.sources
+    yield from (PENALTIES[name].sources for name in penalties)
+
+
+def _digest(paths: Iterable[Path]) -> str:
     digest = hashlib.sha256()
     for path in paths:
-        content = path.read_bytes()
-        digest.update(f"{path.name}\0{len(content)}\0".encode() + content)
+        digest.update(f"{path.name}\0{content_hash(path)}\0".encode())
     return digest.hexdigest()
+
+
+_CONTENTS: dict[Path, str] = {}
+
+
+def content_hash(path: Path) -> str:
+    """sha256 of a file as this process first met it. What is loaded later is told to `loaded`."""
+    if path not in _CONTENTS:
+        loaded(path, path.read_bytes())
+    return _CONTENTS[path]
+
+
+def loaded(path: Path, content: bytes) -> None:
+    """Note what a file held when it was loaded, whatever is written to it afterwards."""
+    _CONTENTS[path] = hashlib.sha256(content).hexdigest()

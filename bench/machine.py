@@ -14,7 +14,6 @@ from typing import Any
 import torch
 
 from bench import nvidia
-from bench.environment import device
 
 PACKAGES = ("torch", "fastai", "numpy", "unrolled")
 VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_CORETYPE", "CUBLAS_WORKSPACE_CONFIG")
@@ -22,7 +21,7 @@ VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_CORETYPE", "CUBLAS_
 
 
 @functools.cache
-def facts() -> dict[str, Any]:
+def facts(device: str = "cpu") -> dict[str, Any]:
     """What may explain a difference between two machines' bits. No paths, no user names, no credentials."""
     return {
         **code_version(),
@@ -37,8 +36,8 @@ def facts() -> dict[str, Any]:
         "packages": dict(package_versions()),
         "torch_build": hashlib.sha256(torch.__config__.show().encode()).hexdigest()[:12],
         "variables": {name: os.environ[name] for name in VARIABLES if name in os.environ},
-        "device": str(device()),
-        **_gpu_facts(),
+        "device": device,
+        **(_gpu_facts() if device == "cuda" else {}),
     }
 
 
@@ -80,8 +79,6 @@ def _cpu_model() -> str:
 
 
 def _gpu_facts() -> dict[str, Any]:
-    if not torch.cuda.is_available():
-        return {}
     return {
         "gpu": torch.cuda.get_device_name(),
         "driver": nvidia.driver(),

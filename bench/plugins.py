@@ -20,15 +20,16 @@ import inspect
 import re
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import fields
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
 
-from bench.identity import source_hash
-from bench.models.registry import PENALTIES, ZOO, ModelSpec, Penalty, strengths
-from bench.trial import BadInput, Scalar, Trial
+from bench.identity import loaded, plugged
+from bench.models.registry import PENALTIES, ZOO, ModelSpec, Penalty, Sources, strengths
+from bench.plugin_sources import sources_of, uncounted
+from bench.trial import FOUND, BadInput, Scalar, Trial
 
 Cls = TypeVar("Cls", bound=type)
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -39,8 +40,21 @@ CHAPTER = ZOO["lm6"]
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 BARE_KEY = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 _FIELDS = {f.name for f in fields(Trial)}
-_SETTINGS = _FIELDS - {"model", "seed", "options", "source", "data"}
+_SETTINGS = _FIELDS - {"model", "seed", "options", *FOUND}
 _PREFIX = "unrolled_plugin_"
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    """What one --plugin registered, and what its trials' numbers depend on."""
+
+    models: frozenset[str]
+    penalties: frozenset[str]
+    sources: Sources
+
+
+_LOADED: dict[str, _Loaded] = {}
+_DECLARED: list[Path] = []  # by the plug-in that is being loaded
 
 
 def load(name: str) -> ModuleType:
@@ -48,8 +62,60 @@ def load(name: str) -> ModuleType:
 
     Raises BadInput, naming the file and what is wrong with it.
     """
-    if not name.endswith(".py"):
-        return _import(name)
+    zoo, penalties = set(ZOO), set(PENALTIES)
+    _DECLARED.clear()
+    module = _import_file(name) if name.endswith(".py") else _import(name)
+    models, own = frozenset(ZOO) - zoo, frozenset(PENALTIES) - penalties
+    if models or own:
+        sources = sources_of(module, _DECLARED)
+        ZOO.update({key: replace(ZOO[key], sources=sources) for key in models})
+        PENALTIES.update({key: replace(PENALTIES[key], sources=sources) for key in own})
+        _LOADED[name] = _Loaded(models, own, sources)
+    return module
+
+
+def needed(trial: Trial, modules: Sequence[str]) -> list[str]:
+    """Of the modules to load for a study, those for one trial: not the plug-ins that it does not use."""
+    penalties = set(strengths(trial.options))
+    return [
+        name
+        for name in modules
+        if (own := _LOADED.get(name)) is None or trial.model in own.models or penalties & own.penalties
+    ]
+
+
+def companions(name: str) -> list[str]:
+    """The files beside a loaded plug-in's own that its trials need."""
+    return [file for file in _LOADED[name].sources.files if file != str(Path(name).resolve())]
+
+
+def data_file(name: str) -> Path:
+    """The path of a file beside the plug-in that calls this, whose content counts in its trials' identities.
+
+        WORDS = data_file("words.txt").read_text()
+
+    Call it at the top of the plug-in. Raises BadInput where there is no such file.
+    """
+    path = Path(sys._getframe(1).f_globals["__file__"]).resolve().parent / name
+    if not path.is_file():
+        raise BadInput(f"data_file({name!r}): there is no file {path}")
+    loaded(path, path.read_bytes())
+    _DECLARED.append(path)
+    return path
+
+
+def check_imports(trial: Trial, modules: Iterable[str]) -> None:
+    """Raises BadInput where modules were loaded that no import statement of the trial's plug-ins names."""
+    files = {file for part in plugged(trial.model, strengths(trial.options)) for file in part.files}
+    if files and (hidden := uncounted(modules, files)):
+        raise BadInput(
+            f"{Path(min(files)).name}: imports {hidden[0]} in a way that its identity does not see; "
+            f"write `import {hidden[0]}` at the top of the plug-in"
+        )
+
+
+def _import_file(name: str) -> ModuleType:
+    """Execute a file as a module of a name of its own: the very bytes that its hash is taken of."""
     path = Path(name).resolve()
     module_name = f"{_PREFIX}{hashlib.sha256(str(path).encode()).hexdigest()[:12]}"
     if module_name in sys.modules:
@@ -60,7 +126,9 @@ def load(name: str) -> ModuleType:
     module = sys.modules[module_name] = importlib.util.module_from_spec(spec)
     before = len(ZOO) + len(PENALTIES)
     try:
-        spec.loader.exec_module(module)
+        content = path.read_bytes()
+        loaded(path, content)
+        exec(compile(content, path, "exec", dont_inherit=True), module.__dict__)
         if len(ZOO) + len(PENALTIES) == before:
             raise BadInput("registers nothing; decorate a class with @cell or @model, or use @regularizer")
     except (Exception, SystemExit) as error:
@@ -145,15 +213,6 @@ def regularizer(name: str, title: str = "") -> Callable[[Function], Function]:
         return function
 
     return register
-
-
-def check(trial: Trial) -> None:
-    """Raises BadInput where a plug-in's file was edited after the trial was planned, before it began."""
-    penalties = tuple(PENALTIES[name].file for name in strengths(trial.options))
-    if trial.model in ZOO and (penalties or ZOO[trial.model].file):
-        now = source_hash(trial.model, trial.engine, penalties)
-        if trial.source and now.partition("-")[2] != trial.source.partition("-")[2]:
-            raise BadInput("the file of its plug-in was edited after planning; run the study again")
 
 
 def place(error: BaseException) -> str:
@@ -244,21 +303,9 @@ def _add(
         settings={**CHAPTER.settings, **settings},
         seconds=14.0,
         file=file,
-        families=_families(module),
     )
 
 
 def _about(registered: Any, file: str) -> str:
     own = inspect.cleandoc(registered.__doc__ or "")  # getdoc would give nn.Module's
     return (own or f"from {Path(file).name}").splitlines()[0]
-
-
-def _families(module: ModuleType) -> tuple[str, ...]:
-    """The files of the zoo that a plug-in builds on, by what it has imported of them."""
-    names = {
-        value.__name__ if isinstance(value, ModuleType) else getattr(value, "__module__", "")
-        for value in vars(module).values()
-    }
-    return tuple(
-        sorted(inspect.getfile(sys.modules[name]) for name in names if str(name).startswith("bench.models."))
-    )

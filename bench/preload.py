@@ -5,20 +5,41 @@ Numbers, asks git, the installation and a GPU's driver for their versions, and m
 first one loads torch's compiler (1.4 s). It opens no GPU, which would not survive the fork.
 """
 
-import torch
+from pathlib import Path
 
-import bench.training.learner
-import bench.training.loop
-import bench.training.sgd
-from bench import corpus, machine, nvidia
-from bench.models import awd, counts, elman, gru, lstm
-from bench.trial import Trial
+from bench import identity
 
-WARM = (
-    (bench.training.learner, bench.training.loop, bench.training.sgd, awd, counts, elman, gru, lstm),
-    corpus.load(Trial(model="lm4", seed=0)),
-    machine.code_version(),
-    machine.package_versions(),
-    nvidia.driver(),
-    torch.optim.AdamW([torch.zeros(1)], fused=True),
-)
+
+def _files() -> dict[Path, bytes]:
+    """Each file of the package as it is now."""
+    return {path: path.read_bytes() for path in Path(__file__).parent.rglob("*.py")}
+
+
+def _warm() -> tuple[object, ...]:
+    # imported here, between two looks at the files that are loaded
+    import torch
+
+    import bench.run
+    import bench.training.learner
+    import bench.training.loop
+    import bench.training.sgd
+    from bench import corpus, machine, nvidia
+    from bench.models import awd, counts, elman, gru, lstm
+    from bench.trial import Trial
+
+    return (
+        (bench.run, bench.training, awd, counts, elman, gru, lstm),
+        corpus.load(Trial(model="lm4", seed=0)),
+        machine.code_version(),
+        machine.package_versions(),
+        nvidia.driver(),
+        torch.optim.AdamW([torch.zeros(1)], fused=True),
+    )
+
+
+_BEFORE = _files()
+WARM = _warm()
+if _files() != _BEFORE:  # which text was loaded cannot be told, so no trial may start from here
+    raise SystemExit("the code was edited while it was loaded")
+for _path, _content in _BEFORE.items():
+    identity.loaded(_path, _content)

@@ -17,6 +17,7 @@ from bench.models.recurrent import LanguageModel, Output, State, Unrolled
 from bench.models.registry import PENALTIES, spec_of, strengths
 from bench.plugins import place
 from bench.regularization import penalties
+from bench.training import train as training
 from bench.training.engine import Diverged
 from bench.trial import BadInput, Result, Trial
 
@@ -29,7 +30,7 @@ def rehearse(trial: Trial) -> Result:
     train, valid = (_first(split) for split in corpus.batches(trial, data))
     if not spec_of(trial.model).counted:
         with _refusing(trial, "cannot be built"):
-            model = run.build(trial, len(data.vocab))
+            model = training.build(trial, len(data.vocab))
         _check_class(trial, model)
         _check_cells(trial, model)
         batch = next(iter(train))
@@ -216,7 +217,7 @@ def _check_seeded(trial: Trial, tokens: Tensor, vocab: int) -> None:
 
 
 def _trained_answers(trial: Trial, tokens: Tensor, vocab: int) -> dict[str, Tensor]:
-    model = run.build(trial, vocab).train()
+    model = training.build(trial, vocab).train()
     torch.manual_seed(environment.stream(trial.seed, "dropout"))
     output = model(tokens)
     own = {_penalty_named(name): value for name, value in penalties(trial, output).items()}

@@ -1,22 +1,20 @@
 """One trial from its settings to its result, in whatever process it is called in."""
 
-import importlib
-import math
 import time
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from bench import corpus, environment, machine
+from bench import environment, machine
 from bench.corpus import Batches, Corpus
 from bench.diagnostics import fingerprint, metrics_fingerprint
 from bench.flops import training_flops
 from bench.metrics import Tally
-from bench.models.recurrent import LanguageModel
-from bench.models.registry import ModelSpec, spec_of
+from bench.models.registry import spec_of
 from bench.throughput import gpu_memory, memory_peak
-from bench.training.engine import Diverged, Training
+from bench.training import train as training
+from bench.training.engine import Diverged
 from bench.trial import Result, Trial, failure
 from bench.witnesses import Case, Seen, Trained, count_witnesses, witnesses
 
@@ -31,55 +29,27 @@ def run_trial(trial: Trial) -> Result:
     """
     started, clock = time.time(), time.perf_counter()
     environment.deterministic()
-    facts: dict[str, Any] = {"started": started, "environment": machine.facts()}
-    spec = spec_of(trial.model)
-    data, train, valid = load(trial)
-    if spec.counted:
-        found = _count(trial, spec, data, train, valid)
-    else:
-        try:
-            found = train_and_measure(trial, data, train, valid)
-        except Diverged as error:
-            return failure(trial, str(error), seconds=time.perf_counter() - clock, **facts)
+    facts: dict[str, Any] = {"started": started, "environment": machine.facts(trial.device)}
+    measure = count_and_measure if spec_of(trial.model).counted else train_and_measure
+    try:
+        found = measure(trial, *training.load(trial))
+    except Diverged as error:
+        return failure(trial, str(error), seconds=time.perf_counter() - clock, **facts)
     seconds = time.perf_counter() - clock
     spent = seconds + found["metrics"].get("speed_seconds", 0.0)
     found["metrics"] |= {"speed_seconds": spent, "memory_peak": memory_peak()}
-    loss, limit = found["metrics"]["valid_loss"], math.log(len(data.vocab))
-    if not spec.counted and not loss < limit:
-        reason = f"diverged: the final loss {loss:.4g} is not below ln V = {limit:.4g}"
-        return failure(trial, reason, seconds=seconds, **facts, **found)
-    return Result(trial=trial, status="done", seconds=seconds, **facts, **found)
-
-
-def load(trial: Trial) -> tuple[Corpus, Batches, Batches]:
-    """The trial's corpus, and its training and validation batches in the seed's order."""
-    data = corpus.load(trial)
-    random = torch.Generator().manual_seed(environment.stream(trial.seed, "data"))
-    return data, *corpus.batches(trial, data, random)
-
-
-def build(trial: Trial, vocab: int) -> LanguageModel:
-    """The trial's model with its initial weights, which depend on the seed and not on the arm."""
-    torch.manual_seed(environment.stream(trial.seed, "init"))
-    model: LanguageModel = spec_of(trial.model).build(vocab, **trial.options)
-    model.horizon = 0 if trial.varied else trial.horizon  # 0: the window, whatever its length
-    model.target = trial.target
-    return model
-
-
-def fit(trial: Trial, model: LanguageModel, train: Batches, valid: Batches) -> Training:
-    """Train by the trial's engine. Raises Diverged."""
-    engine = importlib.import_module(f"bench.training.{trial.engine}")
-    torch.manual_seed(environment.stream(trial.seed, "dropout"))
-    record: Training = engine.train(trial, model, train, valid, environment.device())
-    return record
+    status = "failed" if found.get("reason") else "done"
+    return Result(trial=trial, status=status, seconds=seconds, **facts, **found)
 
 
 def train_and_measure(trial: Trial, data: Corpus, train: Batches, valid: Batches) -> dict[str, Any]:
-    """What a Result says of a trained model, from its training to its guesses. Raises Diverged."""
-    model = build(trial, len(data.vocab))
+    """Train a model and measure it. Returns fields of a Result; `reason` is "" unless it diverged.
+
+    Raises Diverged where a training loss is not finite.
+    """
+    model = training.build(trial, len(data.vocab))
     seen = Seen(model)
-    record = fit(trial, model, train, valid)
+    record = training.fit(trial, model, train, valid)
     last, steps = record.epochs[-1], len(record.losses)
     train_seconds = sum(e.train_seconds for e in record.epochs)
     valid_seconds = sum(e.valid_seconds for e in record.epochs)
@@ -95,12 +65,13 @@ def train_and_measure(trial: Trial, data: Corpus, train: Batches, valid: Batches
         "speed_valid": valid.tokens * trial.epochs / valid_seconds,
         "speed_seconds": record.before,  # to which comes this attempt
         "model_parameters": sum(p.numel() for p in model.parameters()),
-        **gpu_memory(environment.device()),
+        **gpu_memory(environment.device(trial.device)),
     }
     if not spec_of(trial.model).file:  # a plug-in's shapes do not tell how often it uses them
         metrics["train_flops"] = training_flops(trial, model, sum(record.lengths) // trial.window)
     weights = dict(model.named_parameters())
     return {
+        "reason": training.divergence(record, len(data.vocab)),
         "epochs": tuple(record.epochs),
         "metrics": {name: float(value) for name, value in metrics.items()},
         "fingerprints": {"weights": fingerprint(weights), "metrics": metrics_fingerprint(record)},
@@ -112,7 +83,7 @@ def train_and_measure(trial: Trial, data: Corpus, train: Batches, valid: Batches
                 train=train,
                 valid=valid,
                 model=model,
-                fresh=build(trial, len(data.vocab)),
+                fresh=training.build(trial, len(data.vocab)),
                 record=record,
                 seen=seen.close(),
             )
@@ -121,15 +92,13 @@ def train_and_measure(trial: Trial, data: Corpus, train: Batches, valid: Batches
     }
 
 
-def _count(trial: Trial, spec: ModelSpec, data: Corpus, train: Batches, valid: Batches) -> dict[str, Any]:
-    """A floor: fitted by counting, measured on the same validation targets as the neural arms."""
-    seen, asked = (split.positions[split.order].flatten() for split in (train, valid))
-    logits = spec.build(len(data.vocab), **trial.options).predict(data.ids, seen, asked)
-    tally = Tally()
-    tally.add(logits, data.ids[asked])
+def count_and_measure(trial: Trial, data: Corpus, train: Batches, valid: Batches) -> dict[str, Any]:
+    """Fit a counting baseline and measure it. Returns fields of a Result."""
+    logits, tally = training.count(trial, data, train, valid)
     weights = {"log_probabilities": logits}
+    counted = train.positions[train.order].numel()
     return {
-        "metrics": {**tally.summary(), "train_tokens": float(len(seen))},
+        "metrics": {**tally.summary(), "train_tokens": float(counted)},
         "witnesses": count_witnesses(Case(trial=trial, data=data, train=train, valid=valid), logits),
         "fingerprints": {"weights": fingerprint(weights), "metrics": fingerprint({"nats": tally.nats[0]})},
         **_looks(trial, data, valid, tally),

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from sys import intern
 from typing import Any, Self
 
-FORMAT = 2
+FORMAT = 3
 """Version of the trial and result format; part of every identity."""
 
 Scalar = bool | int | float | str
@@ -27,7 +27,8 @@ class Trial:
     """One arm and one seed: everything that decides the numbers.
 
     `options` are the model's own keywords (hidden, layers, dropout, tying …); everything else is the
-    data and the training. `source` and `data` are content hashes of the code and of the text.
+    data and the training. `source` and `data` are content hashes of the code and of the text, `versions`
+    names the packages that compute ("torch 2.13.0"): see bench.identity.
     """
 
     model: str
@@ -55,8 +56,10 @@ class Trial:
     stall: str = "ignore"  # when validation stalls: ignore | average (NT-ASGD) | halve (the rate)
     nonmono: int = 5  # the last so many validations are not asked whether it stalls
     finetune: int = 0  # the last so many epochs start again from the average, and average anew
+    device: str = "cpu"  # cpu | cuda
     source: str = ""
     data: str = ""
+    versions: str = ""
 
     def __post_init__(self) -> None:
         """Make equal trials equal: the horizon is written out, the options are sorted."""
@@ -77,7 +80,7 @@ class Trial:
         for name, value in asdict(self).items():
             if name == "moms":
                 flat[name] = ",".join(f"{m:g}" for m in value)
-            elif name not in ("seed", "options", "source", "data"):
+            elif name not in ("seed", "options", *FOUND):
                 flat[name] = value
         return {**flat, **self.options}
 
@@ -213,6 +216,9 @@ def _floats(cls: type, data: Mapping[str, Any]) -> dict[str, Any]:
     """Turn "nan" and "inf" back into floats in the fields that hold floats."""
     return {f.name: float(data[f.name]) if f.type is float else data[f.name] for f in fields(cls)}
 
+
+FOUND = ("device", "source", "data", "versions")
+"""Fields of Trial that no study sets: they are found out where it is planned."""
 
 TASK = ("data", "tokens", "vocab", "split", "target")
 """Fields of Trial that decide what is asked: under others of these, losses cannot be compared."""

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from bench import plugins
 from bench.identity import source_hash
 from bench.models.registry import PENALTIES, ZOO
 
@@ -46,6 +47,7 @@ def as_before() -> Iterator[None]:
     ZOO.clear()
     ZOO.update(zoo)
     PENALTIES.clear()
+    plugins._LOADED.clear()
     source_hash.cache_clear()
     for name in [name for name in sys.modules if name.startswith("unrolled_plugin_")]:
         del sys.modules[name]

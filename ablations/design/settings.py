@@ -100,6 +100,8 @@ _ELSEWHERE = {
     "options": "write the model's options themselves: hidden = 128",
     "source": "it is a hash of the code, filled in by the project",
     "data": "it is a hash of the text; name the text with corpus",
+    "versions": "they are those of the installed packages",
+    "device": "it is chosen where the study is run",
     "name": "an arm is named beside its `set`",
     "batch_size": "it is called batch",
     "detach": "how many tokens gradients flow back is horizon",

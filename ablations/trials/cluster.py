@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from ablations.ledger import unseal
 from ablations.trials import worker
 from ablations.trials.worker import Order
+from bench import plugins
 from bench.trial import BadInput, Result, Trial, counted, failure, visible
 
 try:
@@ -85,11 +86,11 @@ def send(
     Raises BadInput if there is no cluster, if a worker has other code or other versions (before the first
     trial; one that joins later gets no trials and a line of warning), and if the scheduler is lost.
     """
-    files, preload = worker.shipment(todo, order.preload)
+    files, there = worker.shipment(todo, order.preload)
     facts = worker.facts()
-    order = replace(order, preload=preload, code=worker.digest(worker.code()))
+    order = replace(order, code=worker.digest(worker.code()))
     with _connected(address) as client:
-        dispatch = _Dispatch(client, address, order, (facts, files), queue, keep, brake, warn)
+        dispatch = _Dispatch(client, address, order, there, (facts, files), queue, keep, brake, warn)
         client.subscribe_topic("all", dispatch.hear)
         try:
             dispatch.run()
@@ -142,6 +143,7 @@ class _Dispatch:
     client: Client
     scheduler: str
     order: Order
+    there: Mapping[str, str]  # the modules to load, by the driver's name, as a worker knows them
     entry: tuple[bytes, Mapping[str, bytes]]  # what `enlist` is called with
     queue: Iterator[Trial]
     keep: Callable[[Result], None]
@@ -193,7 +195,9 @@ class _Dispatch:
             trial = self.again.popleft() if self.again else next(self.queue, None)
             if trial is None:
                 return
-            self.submit(self.free.popleft(), perform, worker.message(trial, self.order), trial=trial)
+            preload = tuple(self.there[name] for name in plugins.needed(trial, self.order.preload))
+            order = replace(self.order, preload=preload)
+            self.submit(self.free.popleft(), perform, worker.message(trial, order), trial=trial)
 
     def finished(self) -> bool:
         """Whether nothing is under way and nothing waits: a place still free found the queue empty."""

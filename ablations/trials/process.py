@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from ablations.trials.usage import Usage
-from bench import plugins
+from bench import identity, plugins
 from bench.trial import BadInput, Result, Trial, canonical, counted, failure
 
 ENVIRONMENT = {
@@ -87,7 +87,8 @@ def run_alone(
     `work` is the import name of the function, as "bench.run:run_trial". `preload` has modules to import
     first: by name, in the fork server if they can be (torch); by the path of a .py file (a plug-in).
     `checkpoints` is where the trial may keep its state from epoch to epoch, for the next attempt.
-    Returns None if `stop` became readable before the end.
+    Returns None if `stop` became readable before the end. Raises BadInput where the trial cannot be computed
+    as it was planned: its code, its text or its versions have changed.
     """
     attempt = 0
     while True:
@@ -127,7 +128,12 @@ def _judge(trial: Trial, end: _End, limits: Limits, attempt: int) -> Result | No
 
 def _read_answer(trial: Trial, answer: bytes) -> Result | None:
     try:
-        result = Result.from_dict(json.loads(answer))
+        body = json.loads(answer)
+        if "refused" in body:
+            raise BadInput(str(body["refused"]))
+        result = Result.from_dict(body)
+    except BadInput:
+        raise
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
     fits = result.trial.id == trial.id and result.status in ("done", "failed")
@@ -153,7 +159,7 @@ def _attempt(
             with (
                 answer_in,
                 output_in,
-                _apart([work.partition(":")[0], *(m for m in preload if not m.endswith(".py"))]),
+                _apart([*(m for m in preload if not m.endswith(".py")), work.partition(":")[0]]),
             ):
                 process.start()
         except (OSError, EOFError) as error:
@@ -287,15 +293,20 @@ def _work(trial: Trial, work: str, preload: Sequence[str], limits: Limits) -> by
     """The result as canonical JSON; an exception becomes a failed result."""
     usual = resource.getrlimit(resource.RLIMIT_DATA)
     try:
-        for module in preload:
-            plugins.load(module)
-        plugins.check(trial)
         function: Callable[[Trial], Result] = pkgutil.resolve_name(work)
+        before = set(sys.modules)
+        try:
+            for module in preload:
+                plugins.load(module)
+            identity.check(trial)
+        except BadInput as error:
+            return canonical({"refused": str(error)})
         if limits.memory_bytes:
             resource.setrlimit(resource.RLIMIT_DATA, (limits.memory_bytes, usual[1]))
         result = function(trial)
         if not isinstance(result, Result):
             raise TypeError(f"{work} returned {type(result).__name__}, not a Result")
+        plugins.check_imports(trial, set(sys.modules) - before)
         return canonical(result.to_dict())
     except BaseException as error:
         resource.setrlimit(resource.RLIMIT_DATA, usual)  # room to tell what happened

@@ -17,6 +17,7 @@ from typing import Any
 from ablations.ledger import Ledger
 from ablations.trials.process import Limits, forget, run_alone
 from ablations.trials.worker import Order
+from bench import plugins
 from bench.trial import Result, Trial
 
 WORK = "bench.run:run_trial"
@@ -66,8 +67,8 @@ def run_trials(
     first failure. The first Ctrl-C starts no more either and calls `on_drain`; the second one, or SIGTERM,
     ends the running trials too, unrecorded. The other two are called one at a time, from several threads.
 
-    Raises BadInput if the ledger cannot be written or the cluster fails, and whatever the callbacks raise,
-    once all is stopped.
+    Raises BadInput if the ledger cannot be written, if a trial's code, text or versions have changed since it
+    was planned, or if the cluster fails; and whatever the callbacks raise, once all is stopped.
     """
     planned = {trial.id: trial for trial in trials}
     todo = missing(planned.values(), ledger.done(planned), retry)
@@ -89,7 +90,12 @@ def run_trials(
 
     def settle(trial: Trial) -> None:
         result = run_alone(
-            trial, work, limits, preload=preload, checkpoints=ledger.checkpoints, stop=brake.stopped
+            trial,
+            work,
+            limits,
+            preload=plugins.needed(trial, preload),
+            checkpoints=ledger.checkpoints,
+            stop=brake.stopped,
         )
         if result is not None:
             keep(result)

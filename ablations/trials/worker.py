@@ -20,8 +20,9 @@ from pathlib import Path
 
 from ablations.ledger import save, seal
 from ablations.trials.process import Limits, forget, run_alone
+from bench import plugins
 from bench.text import HUMAN_NUMBERS, text_of
-from bench.trial import Result, Trial, canonical
+from bench.trial import BadInput, Result, Trial, canonical
 
 PACKAGES = ("torch", "fastai", "numpy", "unrolled")
 POLL = 0.2  # seconds between two looks at whether a trial is still wanted
@@ -75,20 +76,24 @@ def unfit(theirs: bytes) -> str:
     return ""
 
 
-def shipment(trials: Sequence[Trial], preload: Sequence[str]) -> tuple[dict[str, bytes], tuple[str, ...]]:
-    """The user's own texts and plug-ins by where they go on a worker, and `preload` as it is there.
+def shipment(trials: Sequence[Trial], preload: Sequence[str]) -> tuple[dict[str, bytes], dict[str, str]]:
+    """The user's own texts and plug-ins by where they go on a worker, and what `preload` is called there.
 
-    Raises BadInput if one of them cannot be read.
+    Raises BadInput if one of them cannot be read, or if a plug-in needs other files.
     """
     files = {_text_place(trial): text_of(trial.corpus).encode() for trial in trials if _has_text(trial)}
-    there = []
+    there = {}
     for name in preload:
+        there[name] = name
         if name.endswith(".py"):
+            if more := plugins.companions(name):
+                raise BadInput(
+                    f"plug-in {name}: needs {Path(more[0]).name}; a plug-in for a cluster is a single file"
+                )
             content = Path(name).read_bytes()
-            name = f"{hashlib.sha256(content).hexdigest()}/{Path(name).name}"  # the name is in its hash too
-            files[name] = content
-        there.append(name)
-    return files, tuple(there)
+            there[name] = f"{hashlib.sha256(content).hexdigest()}/{Path(name).name}"
+            files[there[name]] = content
+    return files, there
 
 
 def _has_text(trial: Trial) -> bool:
@@ -127,8 +132,13 @@ def run(message: bytes, folder: Path, cancelled: Callable[[], bool]) -> bytes:
     preload = [str(folder / name) if name.endswith(".py") else name for name in order["preload"]]
     limits = Limits(**{**order["limits"], "seconds": float(order["limits"]["seconds"])})  # may be "inf"
     checkpoints = folder.parent / "unrolled-checkpoints"
-    with _stop(cancelled) as stop:
-        result = run_alone(local, order["work"], limits, preload=preload, checkpoints=checkpoints, stop=stop)
+    try:
+        with _stop(cancelled) as stop:
+            result = run_alone(
+                local, order["work"], limits, preload=preload, checkpoints=checkpoints, stop=stop
+            )
+    except BadInput as error:
+        return seal({"refused": f"cannot compute a trial as it was planned: {error}"})
     if result is None:
         return seal({})
     forget(checkpoints, trial)

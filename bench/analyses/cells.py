@@ -14,7 +14,7 @@ from bench.analyses.learning import chapter, evaluate, fit
 from bench.corpus import Batches
 from bench.diagnostics import gradient_by_distance
 from bench.models.recurrent import LanguageModel, State
-from bench.run import build
+from bench.training.train import build
 from bench.trial import Trial
 
 CELLS = {"ReLU": "rnn-relu", "tanh": "lm5", "LSTM": "lm6", "GRU": "gru"}

@@ -9,7 +9,7 @@ from torch import Tensor
 from bench import corpus
 from bench.analyses.learning import chapter
 from bench.models.recurrent import LanguageModel, State, detached
-from bench.run import build
+from bench.training.train import build
 
 
 def history(count: int = 12, **changes: Any) -> dict[str, Any]:

@@ -13,9 +13,9 @@ from bench.corpus import Batches
 from bench.metrics import Tally
 from bench.models.recurrent import LanguageModel, Output
 from bench.models.registry import spec_of
-from bench.run import build
 from bench.training import loop
 from bench.training.engine import Training
+from bench.training.train import build
 from bench.trial import Scalar, Trial
 
 CPU = torch.device("cpu")

@@ -12,7 +12,7 @@ from bench.models.gru import ResetAfterCell
 from bench.models.lstm import ChunkCell, GatesCell
 from bench.models.recurrent import Unrolled
 from bench.regularization import Dropout
-from bench.run import build
+from bench.training.train import build
 
 
 def same(size: int = 64, rows: int = 8, steps: int = 16) -> dict[str, Any]:

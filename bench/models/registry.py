@@ -10,6 +10,15 @@ from bench.trial import BadInput, Scalar
 
 
 @dataclass(frozen=True, kw_only=True)
+class Sources:
+    """What the numbers of a plug-in's trials depend on, beside the files that every trial runs through."""
+
+    files: tuple[str, ...] = ()  # its own, the user's modules that it imports, the data that it declares
+    families: tuple[str, ...] = ()  # of the zoo, which it builds on
+    packages: tuple[str, ...] = ()  # installed ones that it imports, torch apart
+
+
+@dataclass(frozen=True, kw_only=True)
 class ModelSpec:
     """One entry of the zoo.
 
@@ -27,8 +36,9 @@ class ModelSpec:
     settings: Mapping[str, Any] = field(default_factory=dict)
     seconds: float = 10.0
     counted: bool = False  # fitted by counting: no seed, no gradient, no learning rate
-    file: str = ""  # a plug-in's own, which counts in the identity of its trials
-    families: tuple[str, ...] = ()  # the zoo's files that a plug-in builds on, which count too
+    packages: tuple[str, ...] = ()  # that provide the model, torch apart
+    file: str = ""  # a plug-in's own
+    sources: Sources = Sources()
 
     def build(self, vocab: int, **options: Scalar) -> Any:
         """The model for a vocabulary of `vocab` tokens. Imports its family (and torch)."""
@@ -44,7 +54,8 @@ class Penalty:
     title: str
     about: str
     function: Callable[[Any], Any]  # an Output → a tensor ()
-    file: str  # its source, which counts in the identity of the trials that have it
+    file: str  # where it is defined
+    sources: Sources = Sources()
 
 
 PENALTIES: dict[str, Penalty] = {}
@@ -220,6 +231,7 @@ ZOO: dict[str, ModelSpec] = dict(
             "fastai's AWD_LSTM, with a pad token of its own",
             "bench.models.awd",
             "AwdLSTM",
+            packages=("fastai",),
             options=_FIVE_DROPOUTS,
             settings={**_EVERY_WORD, **_LM7},
             seconds=4.0,

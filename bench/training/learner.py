@@ -153,7 +153,6 @@ def learner(
     RNNCallback takes the model's tuple apart, as in fastai's `rnn_cbs`; the list that the chapter prints
     lacks it and leaves the tuple for the loss, which crashes since fastai 2.2.
     """
-    train.device = valid.device = device
     chosen = [RNNCallback(), *cbs]
     if _regularized(trial):
         chosen.append(Regularizer(trial))
@@ -162,7 +161,7 @@ def learner(
     if trial.clip:
         chosen.append(GradientClip(trial.clip))
     made = Learner(
-        DataLoaders(train, valid),
+        DataLoaders(train.to(device), valid.to(device)),
         model.to(device),
         loss_func=_cross_entropy,
         opt_func=_adam,

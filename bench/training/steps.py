@@ -75,7 +75,7 @@ def train(
     trial: Trial, model: LanguageModel, train: Batches, valid: Batches, device: torch.device, rule: Rule
 ) -> Training:
     """Train a model, which is on its device and has forgotten its state, by a rule. Raises Diverged."""
-    train.device = valid.device = device
+    train, valid = train.to(device), valid.to(device)
     weights = list(model.named_parameters())
     record, clock = Training(wd=rule.optimizer.param_groups[0]["weight_decay"]), Clock(device)
     if trial.clip:

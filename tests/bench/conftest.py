@@ -5,15 +5,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from bench import environment
 from bench.corpus import Corpus, corpus
 from bench.trial import Trial
 
 
 @pytest.fixture(autouse=True)
-def torch_as_it_was(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A trial sets torch up for its whole process. Here one process has them all, on the CPU."""
-    monkeypatch.setattr(environment, "device", lambda: torch.device("cpu"))
+def torch_as_it_was() -> Iterator[None]:
+    """A trial sets torch up for its whole process. Here one process has them all."""
     threads, mode = torch.get_num_threads(), torch.get_deterministic_debug_mode()
     fill = torch.utils.deterministic.fill_uninitialized_memory
     torch.set_num_threads(1)

@@ -11,7 +11,7 @@ import torch
 
 from bench.analyses import MEASURED, anatomy, cells, floats, identity, learning, parts, text
 from bench.models.registry import spec_of
-from bench.run import build
+from bench.training.train import build
 from bench.trial import canonical
 
 

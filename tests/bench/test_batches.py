@@ -5,8 +5,9 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from bench import run
 from bench.corpus import Batches, Corpus, batches, load
+from bench.run import run_trial
+from bench.training import train
 from bench.trial import Trial
 
 
@@ -95,9 +96,9 @@ def passes(small: Callable[..., Trial], monkeypatch: pytest.MonkeyPatch) -> Call
         raise Read(train)
 
     def look(model: str = "lm6", **changes: object) -> list[list[int]]:
-        monkeypatch.setattr(run, "fit", fit)
+        monkeypatch.setattr(train, "fit", fit)
         with pytest.raises(Read) as seen:
-            run.run_trial(small(model, **changes))
+            run_trial(small(model, **changes))
         assert seen.value.rows[0] == seen.value.rows[1]  # the same windows, whatever their order
         return seen.value.read
 

@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
-from bench import run, witnesses
+from bench import witnesses
 from bench.models.registry import ZOO, ModelSpec
 from bench.run import run_trial
+from bench.training import train
 from bench.trial import Result, Trial
 from reports import answer
 from reports.comparison import Comparison, compare
@@ -99,8 +100,8 @@ def ignored(monkeypatch: pytest.MonkeyPatch, factor: str, value: Any) -> None:
         return replace(trial, **{factor: value}) if factor in {f.name for f in fields(Trial)} else trial
 
     for name in ("load", "build", "fit"):
-        step = getattr(run, name)
-        monkeypatch.setattr(run, name, lambda trial, *rest, step=step: step(without(trial), *rest))
+        step = getattr(train, name)
+        monkeypatch.setattr(train, name, lambda trial, *rest, step=step: step(without(trial), *rest))
     build = ModelSpec.build
     monkeypatch.setattr(
         ModelSpec,

@@ -11,8 +11,8 @@ from bench.corpus import Batches
 from bench.models.elman import LMModel2
 from bench.models.recurrent import LanguageModel
 from bench.models.registry import ZOO, spec_of
-from bench.run import build
 from bench.training import loop, sgd, steps
+from bench.training.train import build
 from bench.trial import Trial
 
 META = torch.device("meta")

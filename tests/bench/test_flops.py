@@ -10,7 +10,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from bench.flops import forward_flops, training_flops
 from bench.models.recurrent import LanguageModel
 from bench.models.registry import ZOO
-from bench.run import build, run_trial
+from bench.run import run_trial
+from bench.training.train import build
 from bench.trial import Trial
 
 VOCAB, ROWS, WINDOW, HIDDEN = 9, 8, 4, 8

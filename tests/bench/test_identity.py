@@ -23,6 +23,7 @@ WITHOUT_NUMBERS = {
     "models/__init__.py",
     "models/registry.py",  # the defaults it holds are written out in each trial
     "nvidia.py",
+    "run.py",  # measures and describes what training/train.py made
     "throughput.py",
     "training/__init__.py",
     "training/checkpoint.py",  # resumed trials have the bits of undisturbed ones
@@ -42,13 +43,16 @@ def copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     folder = tmp_path / "bench"
     shutil.copytree(PACKAGE, folder, ignore=shutil.ignore_patterns("__pycache__"))
     monkeypatch.setattr(identity, "__file__", str(folder / "identity.py"))
+    monkeypatch.setattr(identity, "_CONTENTS", {})
     identity.source_hash.cache_clear()
     yield folder
     identity.source_hash.cache_clear()
 
 
 def ids(engine: str = "learner") -> dict[str, str]:
+    """The identities of the zoo as a process that starts now would have them."""
     identity.source_hash.cache_clear()
+    identity._CONTENTS.clear()
     return {name: identify(Trial(model=name, seed=0, engine=engine)).id for name in ZOO}
 
 

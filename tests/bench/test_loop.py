@@ -17,10 +17,10 @@ from bench.diagnostics import fingerprint
 from bench.models.elman import LMModel2
 from bench.models.recurrent import LanguageModel, Output
 from bench.models.registry import ZOO
-from bench.run import build
 from bench.training import learner, loop
 from bench.training.engine import Diverged, Training
 from bench.training.steps import smoothed
+from bench.training.train import build
 from bench.trial import Trial
 
 CPU = torch.device("cpu")

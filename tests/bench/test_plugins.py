@@ -8,13 +8,14 @@ import pytest
 import torch
 
 from bench import plugins
-from bench.identity import identify, source_hash
+from bench.identity import _CONTENTS, check, identify, source_hash, version
 from bench.models.recurrent import Output
 from bench.models.registry import PENALTIES, ZOO, spec_of
 from bench.regularization import penalties
 from bench.rehearsal import rehearse
-from bench.run import build, run_trial
+from bench.run import run_trial
 from bench.training import learner
+from bench.training.train import build
 from bench.trial import BadInput, Trial
 
 pytestmark = pytest.mark.usefixtures("as_before")
@@ -64,6 +65,15 @@ def small(output):
 """
 
 
+IMPORTING = (
+    CELL.replace("import torch\n", "import torch\nfrom mylayers import mixing\n")
+    + """
+    def rarely(self):
+        import mylayers.late
+"""
+)
+
+
 @pytest.fixture
 def plug(tmp_path: Path) -> Callable[..., Path]:
     """Write a file, with some text of it replaced, and load it."""
@@ -83,6 +93,9 @@ def again(path: Path) -> None:
     ZOO.pop("mine", None)
     PENALTIES.clear()
     source_hash.cache_clear()
+    _CONTENTS.clear()
+    for name in [name for name in sys.modules if name.startswith("mylayers")]:
+        del sys.modules[name]
     sys.modules.pop(next(name for name in sys.modules if name.startswith("unrolled_plugin_")))
     plugins.load(str(path))
 
@@ -250,7 +263,7 @@ def test_editing_another_file_changes_nothing(
 
 def test_a_family_of_the_zoo_that_a_plug_in_builds_on_counts_too(plug: Callable[..., Path]) -> None:
     plug(MODEL, "from torch import nn", "from torch import nn\nfrom bench.models.lstm import BuiltinLSTM")
-    assert [Path(file).name for file in ZOO["mine"].families] == ["lstm.py", "recurrent.py"]
+    assert [Path(file).name for file in ZOO["mine"].sources.families] == ["lstm.py", "recurrent.py"]
 
 
 def test_an_edit_between_planning_and_the_trial_is_refused(
@@ -258,11 +271,50 @@ def test_an_edit_between_planning_and_the_trial_is_refused(
 ) -> None:
     path = plug(CELL)
     trial = identify(small("mine"))
-    plugins.check(trial)
+    check(trial)
     path.write_text(CELL.replace("tanh", "sigmoid"))
-    source_hash.cache_clear()
-    with pytest.raises(BadInput, match="edited after planning; run the study again"):
-        plugins.check(trial)
+    again(path)  # in the process of a trial
+    with pytest.raises(BadInput, match=r"its plug-in was edited after .* run the study again"):
+        check(trial)
+
+
+def test_a_module_that_a_plug_in_imports_counts_wherever_it_imports_it(
+    plug: Callable[..., Path], small: Callable[..., Trial], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also one that only the module itself imports, and one that is imported inside of a function."""
+    package = tmp_path / "mylayers"
+    package.mkdir()
+    for name in ("__init__", "mixing", "deeper", "late"):
+        (package / f"{name}.py").write_text("from . import deeper\n" if name == "mixing" else "")
+    monkeypatch.syspath_prepend(tmp_path)
+    plug(IMPORTING)
+    counted = {Path(file).name for file in ZOO["mine"].sources.files}
+    assert counted == {"my.py", "__init__.py", "mixing.py", "deeper.py", "late.py"}
+    before = identify(small("mine")).id
+    (package / "deeper.py").write_text("EDITED = True\n")
+    again(tmp_path / "my.py")
+    assert identify(small("mine")).id != before
+
+
+def test_a_data_file_that_a_plug_in_declares_counts(
+    plug: Callable[..., Path], small: Callable[..., Trial], tmp_path: Path
+) -> None:
+    (tmp_path / "scale.txt").write_text("1.0")
+    path = plug(CELL, "import cell\n", "import cell, data_file\nSCALE = data_file('scale.txt').read_text()\n")
+    before = identify(small("mine")).id
+    (tmp_path / "scale.txt").write_text("2.0")
+    again(path)
+    assert identify(small("mine")).id != before
+    (tmp_path / "scale.txt").unlink()
+    with pytest.raises(BadInput, match=r"data_file\('scale.txt'\): there is no file "):
+        again(path)
+
+
+def test_an_installed_package_that_a_plug_in_imports_counts_by_its_version(
+    plug: Callable[..., Path], small: Callable[..., Trial]
+) -> None:
+    plug(CELL, "import torch\n", "import torch, numpy, json\n")
+    assert identify(small("mine")).versions == f"torch {version('torch')}, numpy {version('numpy')}"
 
 
 def test_a_trial_whose_plug_in_is_not_loaded_says_so(small: Callable[..., Trial]) -> None:

@@ -13,10 +13,11 @@ from torch import Tensor, nn
 from bench import corpus
 from bench.corpus import Batches, VariedBatches, drawn_lengths
 from bench.models.recurrent import LanguageModel
-from bench.run import build, load, run_trial
+from bench.run import run_trial
 from bench.training import sgd
 from bench.training.engine import Training
 from bench.training.sgd import Descent, stalled
+from bench.training.train import build, load
 from bench.trial import Epoch, Trial
 
 CPU = torch.device("cpu")

@@ -7,12 +7,12 @@ import pytest
 import torch
 from fastai.learner import Callback
 
-from bench import run
 from bench.corpus import Batches, batches, load
 from bench.models.recurrent import LanguageModel
-from bench.run import build, run_trial
-from bench.training import learner
+from bench.run import run_trial
+from bench.training import learner, train
 from bench.training.engine import Diverged, Trace, Training, first_difference
+from bench.training.train import build
 from bench.trial import Trial
 
 # The small trial has 299 windows: 239 // 8 = 29 batches to train on and 60 // 8 = 7 to validate.
@@ -23,7 +23,7 @@ CPU = torch.device("cpu")
 @pytest.fixture
 def fresh_starts(monkeypatch: pytest.MonkeyPatch) -> Callable[[Trial], tuple[list[bool], list[bool]]]:
     """For each batch that a trial's model reads, whether it started from nothing: training, validation."""
-    fit = run.fit
+    fit = train.fit
     seen: dict[bool, list[bool]] = {}
 
     def note(model: LanguageModel, _inputs: Any) -> None:
@@ -37,7 +37,7 @@ def fresh_starts(monkeypatch: pytest.MonkeyPatch) -> Callable[[Trial], tuple[lis
 
     def look(trial: Trial) -> tuple[list[bool], list[bool]]:
         seen.update({True: [], False: []})
-        monkeypatch.setattr(run, "fit", spy)
+        monkeypatch.setattr(train, "fit", spy)
         run_trial(trial)
         return seen[True], seen[False]
 
@@ -114,8 +114,8 @@ def test_the_rate_climbs_for_a_quarter_from_a_25th_and_ends_at_a_100000th(
 ) -> None:
     """fit_one_cycle: div 25, final div 1e5, pct_start .25, cosine; momentum the other way."""
     records = []
-    fit = run.fit
-    monkeypatch.setattr(run, "fit", lambda *args: records.append(fit(*args)) or records[-1])
+    fit = train.fit
+    monkeypatch.setattr(train, "fit", lambda *args: records.append(fit(*args)) or records[-1])
     run_trial(small(engine=engine, lr=0.01, epochs=4))
     (record,) = records
     steps = 4 * 29
@@ -139,7 +139,7 @@ def test_weight_decay_spares_the_biases_of_linear_layers_but_not_nn_lstms(
         train, valid = batches(trial, data)
         train.rows = train.rows[:1]  # one update
         model = build(trial, len(data.vocab))
-        run.fit(trial, model, train, valid)
+        train.fit(trial, model, train, valid)
         weights.append(dict(model.named_parameters()))
     free, decayed = weights
     untouched = {name for name in free if torch.equal(free[name], decayed[name])}

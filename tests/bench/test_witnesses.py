@@ -14,7 +14,7 @@ from bench.models.recurrent import LanguageModel
 from bench.models.registry import ZOO
 from bench.regularization import Dropout
 from bench.run import run_trial
-from bench.training import learner
+from bench.training import learner, train
 from bench.trial import Trial
 from bench.witnesses import Trained, witnesses
 
@@ -70,8 +70,8 @@ def test_lmmodel7_shows_what_its_regularisers_did(small: Callable[..., Trial], e
 def test_an_engine_that_does_another_thing_than_declared_is_found_out(
     small: Callable[..., Trial], monkeypatch: pytest.MonkeyPatch, engine: str, factor: str, value: Any
 ) -> None:
-    fit = run.fit
-    monkeypatch.setattr(run, "fit", lambda trial, *rest: fit(replace(trial, **{factor: value}), *rest))
+    fit = train.fit
+    monkeypatch.setattr(train, "fit", lambda trial, *rest: fit(replace(trial, **{factor: value}), *rest))
     assert doubtful(regularized(small, engine=engine)) == {factor}
 
 
@@ -90,8 +90,8 @@ def test_few_updates_are_no_reason_to_doubt(small: Callable[..., Trial], engine:
 def test_a_penalty_that_was_not_declared_is_found_out(
     small: Callable[..., Trial], monkeypatch: pytest.MonkeyPatch, engine: str, factor: str
 ) -> None:
-    fit = run.fit
-    monkeypatch.setattr(run, "fit", lambda trial, *rest: fit(replace(trial, **{factor: 1.0}), *rest))
+    fit = train.fit
+    monkeypatch.setattr(train, "fit", lambda trial, *rest: fit(replace(trial, **{factor: 1.0}), *rest))
     assert doubtful(small(engine=engine)) == {factor}
 
 
@@ -124,14 +124,14 @@ def test_tar_on_windows_of_one_word_is_a_dead_toggle_and_no_nan(
 
 def broken(monkeypatch: pytest.MonkeyPatch, breaking: Callable[[LanguageModel], None]) -> None:
     """Every model is built with this defect."""
-    build = run.build
+    build = train.build
 
     def badly(trial: Trial, vocab: int) -> LanguageModel:
         model = build(trial, vocab)
         breaking(model)
         return model
 
-    monkeypatch.setattr(run, "build", badly)
+    monkeypatch.setattr(train, "build", badly)
 
 
 def untie(model: LanguageModel) -> None:

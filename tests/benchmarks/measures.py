@@ -25,9 +25,10 @@ from bench import environment, flops, throughput
 from bench.corpus import Batches
 from bench.machine import facts
 from bench.models.registry import spec_of
-from bench.run import build, run_trial
+from bench.run import run_trial
 from bench.training import loop
 from bench.training.engine import Training
+from bench.training.train import build
 from bench.trial import Trial, canonical
 
 VOCAB = 30  # as Human Numbers

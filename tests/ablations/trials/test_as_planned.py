@@ -1,0 +1,194 @@
+"""A trial is computed as it was planned, or not at all: texts, code, plug-ins and versions may change meanwhile."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ablations.ledger import Ledger
+from ablations.trials.process import Limits, run_alone
+from ablations.trials.runner import Tally, run_trials
+from bench import plugins
+from bench.identity import identify
+from bench.trial import BadInput, Result, Trial
+
+WORK = "bench.run:run_trial"
+PROJECT = Path(__file__).parents[3]
+CELL = """
+import torch
+from torch import nn
+from bench.plugins import cell
+
+@cell("mine")
+class Mine(nn.Module):
+    def __init__(self, inputs, hidden):
+        super().__init__()
+        self.mix = nn.Linear(inputs + hidden, hidden)
+
+    def forward(self, x, h=None):
+        h = x.new_zeros(len(x), self.mix.out_features) if h is None else h
+        h = torch.tanh(self.mix(torch.cat([x, h], 1)))
+        return h, h
+"""
+
+
+@pytest.fixture
+def text(tmp_path: Path) -> Path:
+    path = tmp_path / "text.txt"
+    path.write_text("the cat sat on the mat and the dog sat on the log . " * 60)
+    return path
+
+
+@pytest.fixture
+def planned(text: Path) -> Callable[..., Trial]:
+    def plan(model: str = "lm4", seed: int = 0) -> Trial:
+        settings = {"window": 4, "batch": 8, "epochs": 1, "options": {"hidden": 8}}
+        return identify(Trial(model=model, seed=seed, corpus=str(text), **settings))
+
+    return plan
+
+
+def alone(trial: Trial, preload: list[str] | None = None) -> Result:
+    result = run_alone(trial, WORK, Limits(), preload=preload or [])
+    assert result is not None and result.done, result
+    return result
+
+
+def test_a_text_that_is_replaced_while_a_study_runs_stops_it_and_is_in_no_result(
+    planned: Callable[..., Trial], text: Path, tmp_path: Path
+) -> None:
+    ledger, trials, kept = (
+        Ledger(tmp_path / "results"),
+        [planned(seed=seed) for seed in range(3)],
+        text.read_text(),
+    )
+    with pytest.raises(BadInput, match=r"text\.txt: the text was edited .*; run the study again"):
+        run_trials(trials, ledger, work=WORK, on_result=lambda result: text.write_text("other words " * 400))
+    assert list(ledger.done(trial.id for trial in trials)) == [trials[0].id]
+    text.write_text(kept)
+    assert run_trials(trials, ledger, work=WORK) == Tally(done=2, skipped=1)
+    assert len({result.trial.data for _, result in ledger.each(trial.id for trial in trials)}) == 1
+
+
+def test_a_text_that_is_gone_stops_the_study(planned: Callable[..., Trial], text: Path) -> None:
+    trial = planned()
+    text.unlink()
+    with pytest.raises(BadInput, match=r"text\.txt: No such file"):
+        run_alone(trial, WORK, Limits())
+
+
+def test_other_versions_than_planned_are_refused_by_name(planned: Callable[..., Trial]) -> None:
+    trial = replace(planned(), versions="torch 0.4.1")
+    with pytest.raises(
+        BadInput, match=r"torch [\d.]+ is loaded, but torch 0\.4\.1 when the study was planned"
+    ):
+        run_alone(trial, WORK, Limits())
+
+
+EDITED = """
+import json, os, signal, sys
+from multiprocessing import forkserver
+from pathlib import Path
+from ablations.trials.process import Limits, run_alone
+from bench import training
+from bench.identity import identify
+from bench.trial import BadInput, Trial
+
+def train(trial):
+    return run_alone(trial, "bench.run:run_trial", Limits(), preload=["bench.preload"]).fingerprints["weights"]
+
+trial = identify(Trial(model="lm4", seed=0, corpus=sys.argv[1], window=4, batch=8, epochs=1, options={"hidden": 8}))
+first = train(trial)
+loop = Path(training.__file__).with_name("loop.py")
+loop.write_text(loop.read_text().replace("EPS = 0.99, 1e-5", "EPS = 0.9, 1e-3"))
+second = train(trial)  # by the code that was loaded when the study began
+os.kill(forkserver._forkserver._forkserver_pid, signal.SIGKILL)
+try:
+    third = train(trial)
+except BadInput as error:
+    third = str(error)
+print(json.dumps([first, second, third]))
+"""
+
+
+def test_code_that_is_edited_while_a_study_runs_reaches_no_trial_of_it(tmp_path: Path, text: Path) -> None:
+    """The fork server goes on with what it loaded; one that is started anew loads the edit and is refused."""
+    for name in ("bench", "ablations"):
+        subprocess.run(["cp", "-r", str(PROJECT / name), str(tmp_path / name)], check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", EDITED, str(text)], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    first, second, third = json.loads(done.stdout.splitlines()[-1])
+    assert first == second
+    assert third == "the code in bench/ was edited after planning; run the study again"
+
+
+@pytest.mark.usefixtures("as_before")
+def test_a_plug_in_is_loaded_only_by_the_trials_that_use_it(
+    planned: Callable[..., Trial], tmp_path: Path
+) -> None:
+    """Whatever else its file does to torch reaches no other trial."""
+    clean = alone(planned())
+    plug_in = tmp_path / "my_cell.py"
+    plug_in.write_text(CELL + "\nnn.Linear.forward = lambda self, x: x @ self.weight.t() * 0.5 + self.bias\n")
+    done = subprocess.run(
+        [sys.executable, "-c", LOADED, str(plug_in), str(tmp_path / "text.txt"), str(tmp_path / "results")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    weights = json.loads(done.stdout.splitlines()[-1])
+    assert weights["lm4"] == clean.fingerprints["weights"]
+    assert set(weights) == {"lm4", "mine"}
+
+
+LOADED = """
+import json, sys
+from pathlib import Path
+from ablations.ledger import Ledger
+from ablations.trials.runner import run_trials
+from bench import plugins
+from bench.identity import identify
+from bench.trial import Trial
+
+plugins.load(sys.argv[1])
+settings = {"corpus": sys.argv[2], "window": 4, "batch": 8, "epochs": 1, "options": {"hidden": 8}}
+trials = [identify(Trial(model=model, seed=0, **settings)) for model in ("lm4", "mine")]
+ledger = Ledger(Path(sys.argv[3]))
+run_trials(trials, ledger, preload=["bench.preload", sys.argv[1]])
+print(json.dumps({t.model: ledger.read(t.id).fingerprints["weights"] for t in trials}))
+"""
+
+
+@pytest.mark.usefixtures("as_before")
+def test_a_module_that_no_import_statement_names_fails_the_trial_with_the_cure(
+    planned: Callable[..., Trial], tmp_path: Path
+) -> None:
+    (tmp_path / "hidden_layer.py").write_text("")
+    plug_in = tmp_path / "my_cell.py"
+    find = f"import importlib, sys\nsys.path.append({str(tmp_path)!r})\nimportlib.import_module('hidden_layer')\n"
+    plug_in.write_text(find + CELL)
+    plugins.load(str(plug_in))
+    result = run_alone(planned("mine"), WORK, Limits(), preload=[str(plug_in)])
+    assert result is not None and not result.done
+    assert "imports hidden_layer in a way that its identity does not see" in result.reason
+    assert "write `import hidden_layer` at the top of the plug-in" in result.reason
+
+
+@pytest.mark.usefixtures("as_before")
+def test_a_plug_in_that_is_edited_after_planning_is_refused(
+    planned: Callable[..., Trial], tmp_path: Path
+) -> None:
+    plug_in = tmp_path / "my_cell.py"
+    plug_in.write_text(CELL)
+    plugins.load(str(plug_in))
+    trial = planned("mine")
+    plug_in.write_text(CELL.replace("tanh", "sigmoid"))
+    with pytest.raises(BadInput, match="a file of its plug-in was edited after the study was planned"):
+        run_alone(trial, WORK, Limits(), preload=[str(plug_in)])
