@@ -1,4 +1,4 @@
-"""A trial is computed as it was planned, or not at all: texts, code, plug-ins and versions may change meanwhile."""
+"""A trial is computed as it was planned or not at all, whatever changes meanwhile."""
 
 import json
 import subprocess
@@ -99,9 +99,11 @@ from bench.identity import identify
 from bench.trial import BadInput, Trial
 
 def train(trial):
-    return run_alone(trial, "bench.run:run_trial", Limits(), preload=["bench.preload"]).fingerprints["weights"]
+    result = run_alone(trial, "bench.run:run_trial", Limits(), preload=["bench.preload"])
+    return result.fingerprints["weights"]
 
-trial = identify(Trial(model="lm4", seed=0, corpus=sys.argv[1], window=4, batch=8, epochs=1, options={"hidden": 8}))
+settings = {"corpus": sys.argv[1], "window": 4, "batch": 8, "epochs": 1, "options": {"hidden": 8}}
+trial = identify(Trial(model="lm4", seed=0, **settings))
 first = train(trial)
 loop = Path(training.__file__).with_name("loop.py")
 loop.write_text(loop.read_text().replace("EPS = 0.99, 1e-5", "EPS = 0.9, 1e-3"))
@@ -172,8 +174,8 @@ def test_a_module_that_no_import_statement_names_fails_the_trial_with_the_cure(
 ) -> None:
     (tmp_path / "hidden_layer.py").write_text("")
     plug_in = tmp_path / "my_cell.py"
-    find = f"import importlib, sys\nsys.path.append({str(tmp_path)!r})\nimportlib.import_module('hidden_layer')\n"
-    plug_in.write_text(find + CELL)
+    find = f"import importlib, sys\nsys.path.append({str(tmp_path)!r})\n"
+    plug_in.write_text(find + "importlib.import_module('hidden_layer')\n" + CELL)
     plugins.load(str(plug_in))
     result = run_alone(planned("mine"), WORK, Limits(), preload=[str(plug_in)])
     assert result is not None and not result.done
