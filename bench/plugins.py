@@ -106,7 +106,8 @@ def data_file(name: str) -> Path:
 
 def check_imports(trial: Trial, modules: Iterable[str]) -> None:
     """Raises BadInput where modules were loaded that no import statement of the trial's plug-ins names."""
-    files = {file for part in plugged(trial.model, strengths(trial.options)) for file in part.files}
+    used = plugged(trial.model, strengths(trial.options)) if _LOADED else ()
+    files = {file for sources in used for file in sources.files}
     if files and (hidden := uncounted(modules, files)):
         raise BadInput(
             f"{Path(min(files)).name}: imports {hidden[0]} in a way that its identity does not see; "

@@ -18,7 +18,7 @@ from ablations.design.settings import (
 )
 from ablations.design.study import Study
 from bench.models.registry import ZOO
-from bench.trial import BadInput, Trial
+from bench.trial import FOUND, BadInput, Trial
 
 FOUR = ["tying", "dropout", "ar", "tar"]
 
@@ -184,7 +184,7 @@ def test_cells_are_counted_by_arithmetic(design: dict[str, object], count: int) 
 def test_every_field_of_trial_can_be_set_or_is_set_by_the_study() -> None:
     fields = set(Trial.__dataclass_fields__)
     assert set(TrialFields.model_fields) == set(DEFAULTS)
-    assert fields - set(DEFAULTS) == {"model", "seed", "options", "source", "data"}
+    assert fields - set(DEFAULTS) == {"model", "seed", "options", *FOUND}
 
 
 @pytest.mark.parametrize("model", ZOO)

@@ -11,7 +11,6 @@ from ablations import inside
 from ablations.cli import main
 from ablations.ledger import Ledger
 from ablations.words import portrait
-from bench import environment
 from bench.identity import identify
 from bench.run import run_trial
 from bench.trial import BadInput, Epoch, Result, Trial, failure
@@ -26,11 +25,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module", autouse=True)
 def torch_as_it_was() -> Iterator[None]:
-    """Trials in this process, on the CPU; torch is left as it was found."""
+    """Trials in this process; torch is left as it was found."""
     threads, mode = torch.get_num_threads(), torch.get_deterministic_debug_mode()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(environment, "device", lambda: torch.device("cpu"))
-        yield
+    yield
     torch.set_num_threads(threads)
     torch.set_deterministic_debug_mode(mode)
 
