@@ -168,6 +168,13 @@ def test_seeds_that_are_no_seeds_are_refused(written: object) -> None:
         seeds(written)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("written", ["", "-1", "1.5", "x", "4294967296"])
+def test_the_cure_of_seeds_given_as_text_is_in_text_s_own_terms(written: str) -> None:
+    with pytest.raises(BadInput, match=r"; write a range such as 0-9, or a list such as 0,3,5$"):
+        seeds(written)  # 10 is the one seed 10 there, so the cure of a file's number would mislead
+    assert (seeds("0-9"), seeds("0,3,5")) == (tuple(range(10)), (0, 3, 5))
+
+
 @pytest.mark.parametrize(
     ("written", "meant"),
     [
