@@ -10,13 +10,13 @@ import hashlib
 import json
 import os
 import sys
-import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from bench.files import PARTIAL, explained, make_folder, save, sweep
 from bench.trial import FORMAT, BadInput, Result, canonical
 
 
@@ -100,8 +100,8 @@ class Ledger:
         Raises BadInput, naming the process that holds it, if another one does.
         """
         path = self.root / "locks" / f"{hashlib.sha256(study.encode()).hexdigest()[:16]}.lock"
-        with _explained(path):
-            _make_folder(path.parent)
+        with explained(path):
+            make_folder(path.parent)
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         try:
             try:
@@ -112,10 +112,10 @@ class Ledger:
                     f"study {study!r} is already being run by process {holder}: "
                     f"wait for it to end or stop it (lock: {path})"
                 ) from None
-            with _explained(path):
+            with explained(path):
                 os.ftruncate(descriptor, 0)
                 os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
-            self._sweep()
+            sweep(self.root.glob(f"trials/*/.*{PARTIAL}"))
             yield
         finally:
             os.close(descriptor)  # also frees the lock; the file stays, as removing it would race
@@ -124,73 +124,11 @@ class Ledger:
         """Keep a damaged file for whoever wants to look at it, out of the way of the trial's next result."""
         aside = self.root / "set-aside" / f"{path.stem}-{hashlib.sha256(data).hexdigest()[:8]}.json"
         try:
-            _make_folder(aside.parent)
+            make_folder(aside.parent)
             path.replace(aside)
         except OSError as error:
             aside = Path(f"nowhere ({error.strerror})")
         self.warn(f"{path}: damaged, so it counts as missing; moved to {aside}")
-
-    def _sweep(self) -> None:
-        """Remove the half-written files of processes that were killed."""
-        for path in self.root.glob(f"trials/*/.*{_PARTIAL}"):
-            try:
-                os.kill(int(path.name.split(".")[-3]), 0)
-            except (ProcessLookupError, ValueError):
-                path.unlink(missing_ok=True)
-            except PermissionError:
-                continue  # alive, and another user's
-
-
-_PARTIAL = ".partial"
-
-
-def save(path: Path, data: bytes) -> None:
-    """Write a file so that it is there in full or not at all, even after a loss of power.
-
-    Raises BadInput if the disk is full or the folder cannot be written.
-    """
-    partial = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}{_PARTIAL}")
-    with _explained(path):
-        _make_folder(path.parent)
-        try:
-            with partial.open("wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            partial.replace(path)
-        except OSError:
-            with suppress(OSError):
-                partial.unlink(missing_ok=True)
-            raise
-        _sync(path.parent)
-
-
-@contextmanager
-def _explained(path: Path) -> Iterator[None]:
-    """Turn the system's refusal to write into one line that names the file and the cure."""
-    try:
-        yield
-    except OSError as error:
-        raise BadInput(
-            f"{path}: cannot be written ({error.strerror}): make room or make the folder writable, "
-            "then run again; everything recorded so far is kept"
-        ) from error
-
-
-def _make_folder(folder: Path) -> None:
-    """Make a folder and those above it, each one durable in the one that holds it."""
-    if not folder.is_dir():
-        _make_folder(folder.parent)
-        folder.mkdir(exist_ok=True)
-        _sync(folder.parent)
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def fetch(path: Path) -> bytes | None:

@@ -12,6 +12,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from bench.files import save, save_all
 from bench.trial import counted, visible
 from reports import answer, factorial, merity, sections, text, tuning
 from reports.book import SOURCE, Held, hold
@@ -19,18 +20,20 @@ from reports.comparison import Comparison, mean_of
 from reports.figures import panels as figures
 from reports.statistics import verdicts
 from reports.statistics.verdicts import Word
-from reports.tables import write_tables
+from reports.tables import tables
 
 
 def render(comparison: Comparison, out: Path) -> Path:
     """Write `out`/<study>/index.html, comparison.csv, .md, .tex and trials.csv; return the page's path.
 
-    The same evidence gives the same bytes.
+    The same evidence gives the same bytes. Raises BadInput, leaving the report that was there, if these
+    cannot be written.
     """
     folder = out / folder_name(comparison.evidence.study)
-    folder.mkdir(parents=True, exist_ok=True)
-    write_tables(comparison, folder)
-    return write_page(folder / "index.html", "report.html", _context(comparison))
+    page = folder / "index.html"
+    texts = {folder / name: text.encode() for name, text in tables(comparison).items()}
+    save_all({**texts, page: _filled("report.html", _context(comparison))})
+    return page
 
 
 def render_index(comparisons: Sequence[Comparison], out: Path) -> Path:
@@ -72,10 +75,13 @@ def _largest(found: Sequence[answer.Claim]) -> float:
 
 
 def write_page(page: Path, template: str, context: dict[str, Any]) -> Path:
-    """Write the filled template, once all of it is there, and return the path.
+    """Write the filled template, once all of it is there, and return the path."""
+    save(page, _filled(template, context))
+    return page
 
-    Its style and script stand inline, under a policy that allows these two and nothing else.
-    """
+
+def _filled(template: str, context: dict[str, Any]) -> bytes:
+    """A page. Its style and script stand inline, under a policy that allows these two and nothing else."""
     style, script = Markup(_jinja().get_template("style.css").render()), Markup(_source("script.js"))
     policy = f"default-src 'none'; style-src '{_digest(style)}'; script-src '{_digest(script)}'"
     policy += "; base-uri 'none'; form-action 'none'"
@@ -83,9 +89,7 @@ def write_page(page: Path, template: str, context: dict[str, Any]) -> Path:
     data = bytearray()
     for piece in filled:  # a page of 2,000 trials has megabytes: twice as many as text, and again when joined
         data += piece.encode()
-    page.parent.mkdir(parents=True, exist_ok=True)
-    page.write_bytes(data)
-    return page
+    return bytes(data)
 
 
 def _digest(inline: str) -> str:

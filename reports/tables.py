@@ -3,7 +3,6 @@
 import csv
 import io
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 
 from bench.trial import visible
 from reports.comparison import Comparison, Row, mean_of
@@ -26,17 +25,14 @@ _HEADINGS = (
 )
 
 
-def write_tables(comparison: Comparison, folder: Path) -> tuple[Path, ...]:
-    """Write comparison.csv, .md, .tex and trials.csv into `folder` and say where they are."""
-    texts = {
+def tables(comparison: Comparison) -> dict[str, str]:
+    """The tables by the name of their file."""
+    return {
         "comparison.csv": comparison_csv(comparison),
         "comparison.md": comparison_markdown(comparison),
         "comparison.tex": comparison_latex(comparison),
         "trials.csv": trials_csv(comparison.evidence),
     }
-    for name, text in texts.items():
-        (folder / name).write_text(text, encoding="utf-8", newline="\n")
-    return tuple(folder / name for name in texts)
 
 
 def comparison_csv(comparison: Comparison) -> str:

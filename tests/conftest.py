@@ -2,8 +2,10 @@
 
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -51,6 +53,27 @@ def as_before() -> Iterator[None]:
     source_hash.cache_clear()
     for name in [name for name in sys.modules if name.startswith("unrolled_plugin_")]:
         del sys.modules[name]
+
+
+@contextmanager
+def _small_disk(folder: Path, size: str) -> Iterator[None]:
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
+    try:
+        if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode:
+            pytest.skip("needs the right to mount a small disk")
+    except FileNotFoundError:
+        pytest.skip("needs mount")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+@pytest.fixture
+def small_disk() -> Callable[[Path, str], AbstractContextManager[None]]:
+    """Mount a disk of a size such as "64k" at a folder that is made for it."""
+    return _small_disk
 
 
 @pytest.fixture

@@ -18,7 +18,8 @@ from ablations.design import tuning
 from ablations.design.settings import label
 from ablations.design.study import Arm, Study, trials
 from ablations.design.written import shipped
-from ablations.ledger import Ledger, save, seal, unseal
+from ablations.ledger import Ledger, seal, unseal
+from bench.files import save
 from bench.identity import identify
 from bench.models.registry import spec_of
 from bench.trial import BadInput, Result, Scalar, Trial, canonical, with_seed

@@ -18,9 +18,12 @@ from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from ablations.ledger import save, seal
+from ablations.ledger import seal
+from ablations.trials.process import Limits, forget, run_alone
+from ablations.ledger import seal
 from ablations.trials.process import Limits, forget, run_alone
 from bench import plugins
+from bench.files import save
 from bench.text import HUMAN_NUMBERS, text_of
 from bench.trial import BadInput, Result, Trial, canonical
 

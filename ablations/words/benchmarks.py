@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from ablations.design.complaints import at
-from ablations.ledger import Ledger, needed, save
+from ablations.ledger import Ledger, needed
 from ablations.words import reporting
+from bench.files import save
 from bench.trial import BadInput
 
 STORED = Path(".benchmarks")

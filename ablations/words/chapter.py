@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from ablations.flags import cores
-from ablations.ledger import Ledger, fetch, save, seal, unseal
+from ablations.ledger import Ledger, fetch, seal, unseal
 from ablations.words import reporting
 from bench.analyses import MEASURED, identity, measure
+from bench.files import save
 from bench.trial import BadInput
 
 

@@ -3,9 +3,9 @@
 import math
 from argparse import Namespace
 
-from ablations.ledger import save
 from ablations.tracking.store import public
 from ablations.words import resultsets
+from bench.files import save
 from bench.trial import BadInput
 from reports.gate import text as gate_text
 from reports.gate.judgement import Gate, judge, judge_timings

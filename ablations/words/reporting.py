@@ -13,6 +13,7 @@ from ablations.design import plan as plans
 from ablations.design.plan import Plan
 from ablations.design.settings import FACTORS
 from ablations.ledger import Ledger
+from bench.files import PARTIAL, sweep
 from bench.trial import BadInput, Result
 
 if TYPE_CHECKING:
@@ -153,9 +154,13 @@ def _links(arm: plans.PlannedArm, recorder: "Linked | None") -> dict[int, str]:
 
 
 def writable(out: Path) -> None:
-    """Make the reports' folder. Raises BadInput if nothing can be written there: now, not after training."""
+    """Make the reports' folder, and remove the drafts that a killed process left there.
+
+    Raises BadInput if nothing can be written there: now, not after training.
+    """
     try:
         out.mkdir(parents=True, exist_ok=True)
         TemporaryFile(dir=out).close()
+        sweep([*out.glob(f".*{PARTIAL}"), *out.glob(f"*/.*{PARTIAL}")])
     except OSError as error:
         raise BadInput(f"--out {out}: cannot be written ({error.strerror}): choose another folder") from error

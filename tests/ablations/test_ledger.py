@@ -7,8 +7,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
@@ -16,8 +15,8 @@ from pathlib import Path
 import pytest
 from stub_trials import bits, steady, trial
 
-from ablations import ledger as module
-from ablations.ledger import Ledger, save
+from ablations.ledger import Ledger
+from bench.files import save
 from bench.trial import FORMAT, BadInput, canonical
 
 
@@ -189,7 +188,7 @@ def test_a_failed_write_is_one_line_and_leaves_the_earlier_result(
         raise OSError(number, os.strerror(number))
 
     with monkeypatch.context() as patch:
-        patch.setattr(module.os, "fsync", refuse)
+        patch.setattr(os, "fsync", refuse)
         with pytest.raises(BadInput, match=os.strerror(number)) as raised:
             ledger.record(replace(earlier, seconds=9.0))
     assert "\n" not in str(raised.value)
@@ -201,7 +200,7 @@ def test_a_failed_write_is_one_line_and_leaves_the_earlier_result(
 def test_a_write_that_is_cut_off_in_the_middle_leaves_nothing(tmp_path: Path) -> None:
     # A real limit of the kernel's (EFBIG after 1,000 bytes), in a process of its own.
     code = (
-        "import resource, sys; from pathlib import Path; from ablations.ledger import save\n"
+        "import resource, sys; from pathlib import Path; from bench.files import save\n"
         "from bench.trial import BadInput\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
         "save(Path(sys.argv[1]) / 'small', b'x' * 1000)\n"
@@ -215,22 +214,7 @@ def test_a_write_that_is_cut_off_in_the_middle_leaves_nothing(tmp_path: Path) ->
     assert files(tmp_path) == ["small"]
 
 
-@contextmanager
-def small_disk(folder: Path, size: str) -> Iterator[None]:
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
-    try:
-        if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode:
-            pytest.skip("needs the right to mount a small disk")
-    except FileNotFoundError:
-        pytest.skip("needs mount")
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", str(folder)], check=True)
-
-
-def test_a_full_disk_loses_nothing_and_can_be_resumed(tmp_path: Path) -> None:
+def test_a_full_disk_loses_nothing_and_can_be_resumed(tmp_path: Path, small_disk) -> None:
     with small_disk(tmp_path / "disk", "64k"):
         ledger = Ledger(tmp_path / "disk" / "results")
         trials = [trial(seed) for seed in range(40)]
@@ -247,7 +231,9 @@ def test_a_full_disk_loses_nothing_and_can_be_resumed(tmp_path: Path) -> None:
         assert len(ledger.results(each.id for each in trials)) == 40
 
 
-def test_a_disk_mounted_read_only_can_be_read_and_says_that_it_cannot_be_written(tmp_path: Path) -> None:
+def test_a_disk_mounted_read_only_can_be_read_and_says_that_it_cannot_be_written(
+    tmp_path: Path, small_disk
+) -> None:
     with small_disk(tmp_path / "disk", "1m"):
         ledger = Ledger(tmp_path / "disk")
         ledger.record(steady(trial()))

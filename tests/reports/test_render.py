@@ -1,6 +1,7 @@
 import base64
 import hashlib
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -10,6 +11,7 @@ from html.parser import HTMLParser
 import pytest
 from jinja2 import UndefinedError
 
+from bench.trial import BadInput
 from reports import sections
 from reports.answer import claims, limits, tally, warnings
 from reports.comparison import compare
@@ -66,6 +68,19 @@ def test_a_page_that_cannot_be_finished_leaves_the_one_before(tmp_path):
     with pytest.raises(UndefinedError):
         write_page(page, "index.html", {"studies": []})
     assert [path.name for path in tmp_path.iterdir()] == ["index.html"] and page.read_bytes() == before
+
+
+def test_a_full_disk_leaves_the_whole_of_the_report_that_was_there(evidence, tmp_path, small_disk):
+    with small_disk(tmp_path / "disk", "4m"):
+        folder = render(compare(evidence), tmp_path / "disk").parent
+        before = {path.name: path.read_bytes() for path in folder.iterdir()}
+        (tmp_path / "disk" / "filling").write_bytes(bytes(shutil.disk_usage(folder).free - 20_000))
+        longer = replace(evidence, command=f"unrolled run {'x' * 100_000}")
+        with pytest.raises(BadInput, match=r"cannot be written \(No space left on device\): make room"):
+            render(compare(longer), tmp_path / "disk")
+        assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+        (tmp_path / "disk" / "filling").unlink()
+        assert b"unrolled run xxx" in render(compare(longer), tmp_path / "disk").read_bytes()
 
 
 def test_rendering_twice_gives_the_same_bytes(evidence, html, tmp_path):

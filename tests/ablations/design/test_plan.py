@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from ablations.design.plan import Plan, PlannedArm, all_stored, store, stored
-from ablations.ledger import Ledger, save, seal
+from ablations.ledger import Ledger, seal
+from bench.files import save
 from bench.trial import BadInput
 
 ARM = PlannedArm(

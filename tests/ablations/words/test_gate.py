@@ -14,7 +14,8 @@ from result_sets import gate, ledger, side, trained
 from ablations.cli import parser
 from ablations.design import loading
 from ablations.design import plan as plans
-from ablations.ledger import Ledger, save, seal, unseal
+from ablations.ledger import Ledger, seal, unseal
+from bench.files import save
 
 
 def contents(folder: Path) -> dict[str, bytes]:

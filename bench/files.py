@@ -1,0 +1,89 @@
+"""Files that are there in full or not at all, whatever dies and whenever: a draft, synced, then renamed."""
+
+import os
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from bench.trial import BadInput
+
+PARTIAL = ".partial"
+"""How the name of a draft ends: `.NAME.PID.THREAD.partial`, in the folder of the file."""
+
+
+def save(path: Path, data: bytes) -> None:
+    """Write a file so that it is there in full or not at all, even after a loss of power.
+
+    Raises BadInput if the disk is full or the folder cannot be written.
+    """
+    save_all({path: data})
+
+
+def save_all(files: Mapping[Path, bytes]) -> None:
+    """Write files that belong together: the first is renamed once the drafts of all are on the disk.
+
+    Raises BadInput if the disk is full, which leaves every file as it was, or a folder cannot be written.
+    """
+    drafts = {path: path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}{PARTIAL}")
+              for path in files}  # fmt: skip
+    try:
+        for path, draft in drafts.items():
+            with explained(path):
+                make_folder(path.parent)
+                _write(draft, files[path])
+        for path, draft in drafts.items():
+            with explained(path):
+                draft.replace(path)
+                _sync(path.parent)
+    except BaseException:
+        for draft in drafts.values():
+            with suppress(OSError):
+                draft.unlink(missing_ok=True)
+        raise
+
+
+def sweep(drafts: Iterable[Path]) -> None:
+    """Remove those of these drafts whose process was killed."""
+    for draft in drafts:
+        try:
+            os.kill(int(draft.name.split(".")[-3]), 0)
+        except (ProcessLookupError, ValueError):
+            draft.unlink(missing_ok=True)
+        except PermissionError:
+            continue  # alive, and another user's
+
+
+@contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """Turn the system's refusal to write into one line that names the file and the cure."""
+    try:
+        yield
+    except OSError as error:
+        raise BadInput(
+            f"{path}: cannot be written ({error.strerror}): make room or make the folder writable, "
+            "then run again; everything recorded so far is kept"
+        ) from error
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it, each one durable in the one that holds it."""
+    if not folder.is_dir():
+        make_folder(folder.parent)
+        folder.mkdir(exist_ok=True)
+        _sync(folder.parent)
+
+
+def _write(path: Path, data: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
