@@ -48,6 +48,8 @@ def show(args: Namespace) -> int:
     """Print a corpus, the trials of a study, or one trial from its settings to its mistakes."""
     looking.load_plugins(args)
     ledger = Ledger(args.results)
+    if plans.is_stored(args.what, ledger):
+        plans.stored(args.what, ledger)  # raises where it cannot be read
     stored = {} if args.what == "corpus" else {plan.study: plan for plan in plans.all_stored(ledger)}
     if args.generate and args.what in ("corpus", *stored):
         raise BadInput(f"--generate {args.generate}: {args.what} is no trial; give the identity of one")

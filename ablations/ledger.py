@@ -12,7 +12,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,13 @@ class Ledger:
 
     root: Path
     warn: Callable[[str], None] = _to_stderr
+    _told: set[str] = field(default_factory=set, repr=False, compare=False)
+
+    def warn_once(self, line: str) -> None:
+        """Tell a line that others may have had reason to tell already."""
+        if line not in self._told:
+            self._told.add(line)
+            self.warn(line)
 
     def path(self, id: str) -> Path:
         """Where the result of a trial lies, whether or not it is there."""
@@ -39,6 +46,10 @@ class Ledger:
     def checkpoints(self) -> Path:
         """Where trials that take long keep their state from epoch to epoch."""
         return self.root / "checkpoints"
+
+    def files(self) -> dict[str, Path]:
+        """The file of every result that there is, by the identity of its trial; none is opened."""
+        return {path.stem: path for path in sorted(self.root.glob("trials/*/*.json"))}
 
     def record(self, result: Result) -> None:
         """Keep a result, durably, in place of an earlier one of the same trial.
@@ -71,7 +82,7 @@ class Ledger:
         except BadInput:
             raise
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-            self._set_aside(path, data)
+            self.set_aside(path, data, "damaged, so it counts as missing")
             return None
         return result
 
@@ -99,36 +110,51 @@ class Ledger:
         The kernel frees the lock with its process, however that ends: a stale file blocks nobody.
         Raises BadInput, naming the process that holds it, if another one does.
         """
-        path = self.root / "locks" / f"{hashlib.sha256(study.encode()).hexdigest()[:16]}.lock"
+        name = hashlib.sha256(study.encode()).hexdigest()[:16]
+        with (
+            self._held("ledger", fcntl.LOCK_SH, "the ledger is being pruned"),
+            self._held(name, fcntl.LOCK_EX, f"study {study!r} is already being run"),
+        ):
+            yield
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Hold the ledger, so that no process runs a study of it. Raises BadInput if one does."""
+        with self._held("ledger", fcntl.LOCK_EX, "a study of this ledger is being run"):
+            yield
+
+    @contextmanager
+    def _held(self, name: str, mode: int, refusal: str) -> Iterator[None]:
+        """Hold a lock file, alone (LOCK_EX), which writes the process there, or with others (LOCK_SH)."""
+        path = self.root / "locks" / f"{name}.lock"
         with explained(path):
             make_folder(path.parent)
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         try:
             try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(descriptor, mode | fcntl.LOCK_NB)
             except BlockingIOError:
-                holder = os.pread(descriptor, 32, 0).decode(errors="replace").strip() or "(just starting)"
-                raise BadInput(
-                    f"study {study!r} is already being run by process {holder}: "
-                    f"wait for it to end or stop it (lock: {path})"
-                ) from None
+                holder = os.pread(descriptor, 32, 0).decode(errors="replace").strip()
+                by = f" by process {holder}" if holder else ""
+                raise BadInput(f"{refusal}{by}: wait for it to end or stop it (lock: {path})") from None
             with explained(path):
                 os.ftruncate(descriptor, 0)
-                os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+                if mode == fcntl.LOCK_EX:
+                    os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
             sweep(self.root.glob(f"trials/*/.*{PARTIAL}"))
             yield
         finally:
             os.close(descriptor)  # also frees the lock; the file stays, as removing it would race
 
-    def _set_aside(self, path: Path, data: bytes) -> None:
-        """Keep a damaged file for whoever wants to look at it, out of the way of the trial's next result."""
+    def set_aside(self, path: Path, data: bytes, why: str) -> None:
+        """Keep a damaged file for whoever wants to look at it, out of the way of the one that replaces it."""
         aside = self.root / "set-aside" / f"{path.stem}-{hashlib.sha256(data).hexdigest()[:8]}.json"
         try:
             make_folder(aside.parent)
             path.replace(aside)
         except OSError as error:
             aside = Path(f"nowhere ({error.strerror})")
-        self.warn(f"{path}: damaged, so it counts as missing; moved to {aside}")
+        self.warn(f"{path}: {why}; moved to {aside}")
 
 
 def fetch(path: Path) -> bytes | None:

@@ -51,8 +51,11 @@ class Evidence:
     seeds: tuple[int, ...]
     arms: tuple[Arm, ...]
     plan: str  # hash of the resolved study
-    planned: float  # unix seconds, before the first trial
+    planned: float  # unix seconds, when it was declared
     command: str  # the exact command that made it
+    declared: int = 0  # trials that it declared
+    reused: Mapping[str, int] | None = None  # those that had a result by then, by study ("": none has them)
+    first: float | None = None  # unix seconds, when this study first declared one of them in another plan
     about: str = ""
     tuned: tuple[Tuned, ...] = ()  # baseline first
     titles: Mapping[str, str] = field(default_factory=dict)  # setting → what people call it: alpha → AR

@@ -3,7 +3,6 @@
 import base64
 import hashlib
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -112,7 +111,7 @@ def _jinja() -> Environment:
         finalize=_finalize,
     )
     jinja.filters |= {"number": text.number, "p": text.p_value, "count": text.count, "seconds": text.seconds,
-                      "interval": _interval, "when": _when, "short": text.short,
+                      "interval": _interval, "when": text.when, "short": text.short,
                       "level": text.level, "counted": counted}  # fmt: skip
     jinja.tests["web"] = lambda link: link.startswith(("https://", "http://"))
     jinja.globals |= {
@@ -131,10 +130,6 @@ def _finalize(value: Any) -> Any:
 
 def _interval(ends: Any, digits: int = 4, sign: bool = False) -> str:
     return text.interval(ends.low, ends.high, digits, sign=sign) if ends else "–"
-
-
-def _when(unix: float) -> str:
-    return datetime.fromtimestamp(unix, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def _context(c: Comparison) -> dict[str, Any]:
@@ -172,6 +167,7 @@ def _context(c: Comparison) -> dict[str, Any]:
         "targets": sections.targets(c),
         "costs": sections.costs(c),
         "environments": environments,
+        "reuse": sections.reuse(c.evidence),
         "started": min(started, default=None),
         "data": sorted({r.trial.data for arm in c.evidence.arms for r in arm.results.values()}),
         "linked": any(arm.links for arm in c.evidence.arms),

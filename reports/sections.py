@@ -6,10 +6,11 @@ from dataclasses import dataclass, replace
 
 from bench.trial import Result
 from reports.comparison import Comparison, Row, finished, mean_of, trial_of, values
-from reports.evidence import Arm
+from reports.evidence import Arm, Evidence
 from reports.statistics.contrasts import ArmSummary, summarise
 from reports.statistics.curves import Throughput, TimeToTarget, throughput_ratio, time_to_target
 from reports.statistics.designs import rank_sets
+from reports.text import when
 
 _MOST_RANKED = 60  # arms; all pairs are compared
 
@@ -148,6 +149,18 @@ def _cost(arm: Arm, name: str) -> float | None:
         return sum(taken) / len(taken) if taken else None
     mean = mean_of(arm, name)
     return mean / 1e9 if mean is not None and name == "train_flops" else mean
+
+
+def reuse(e: Evidence) -> tuple[str, ...]:
+    """How many trials had a result when the plan was declared, and whose plan those are of."""
+    counts = dict(e.reused or {})
+    own, none = counts.pop(e.study, 0), counts.pop("", 0)
+    since = f", first declared {when(e.first)}" if e.first is not None else ""
+    return (
+        *([f"{own:,} of an earlier plan of this study{since}"] if own else []),
+        *(f"{number:,} reused from {study}" for study, number in sorted(counts.items())),
+        *([f"{none:,} of no plan that is known"] if none else []),
+    )
 
 
 def environments(c: Comparison) -> dict[str, str]:

@@ -4,6 +4,7 @@ import math
 import re
 import textwrap
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from bench.trial import visible
@@ -29,6 +30,11 @@ def two_lines(value: object, width: int) -> str:
     """`visible` broken between words into at most two lines of `width` characters."""
     lines = textwrap.wrap(visible(value), width, break_long_words=False, max_lines=2, placeholder="…")
     return "\n".join(short(line, width) for line in lines)
+
+
+def when(unix: float) -> str:
+    """A moment, given in unix seconds, to the second."""
+    return datetime.fromtimestamp(unix, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def number(value: float | None, digits: int = 4, *, sign: bool = False) -> str:

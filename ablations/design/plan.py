@@ -6,6 +6,7 @@ makes other trials and another plan, and old results cannot slip into a new repo
 
 import hashlib
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import groupby
@@ -54,10 +55,25 @@ class PlannedArm:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Declaration:
+    """When an earlier plan of a study was declared, its trials, and their results that were known then."""
+
+    hash: str
+    planned: float
+    trials: tuple[Id, ...]
+    reused: Mapping[str, int] | None
+
+    __pydantic_config__ = _STRICT
+
+
+@dataclass(frozen=True, kw_only=True)
 class Plan:
     """What was decided, and when. `hash` is the sha256 of the resolved study, `command` what was typed.
 
     `searches` are each tuned arm at each level, `tuned` the winners: known once every search has ended.
+    `reused` counts the trials that had a result when the plan was declared, by the study whose plan they
+    are of: this one (an earlier plan), another, or "" where no plan has them. It is None where an earlier
+    version declared the plan. `earlier` are the study's other plans of which there are results.
     """
 
     study: str
@@ -72,6 +88,8 @@ class Plan:
     planned: float = field(default_factory=time.time)  # unix seconds
     searches: tuple[PlannedArm, ...] = ()
     tuned: tuple[PlannedArm, ...] = ()
+    reused: Mapping[str, int] | None = None
+    earlier: tuple[Declaration, ...] = ()
 
     __pydantic_config__ = _STRICT
 
@@ -92,6 +110,11 @@ class Plan:
     def ids(self) -> list[str]:
         """The identity of every trial, seed by seed."""
         return list(self.places)
+
+    @property
+    def declared(self) -> list[str]:
+        """Those that were decided from the start: all but the winners'."""
+        return replace(self, tuned=()).ids
 
     def cells(self, ledger: Ledger) -> Iterator[tuple[PlannedArm, int, Result]]:
         """Arm, seed and result of every trial that the ledger has."""
@@ -174,37 +197,99 @@ def settle(plan: Plan, trials: Sequence[Trial], ledger: Ledger) -> tuple[Plan, l
 def store(plan: Plan, ledger: Ledger) -> Plan:
     """Keep the plan in the ledger's folder and return it; the same plan again keeps its first time.
 
-    It also keeps the winners, until others are settled.
+    It also keeps the winners, until others are settled. A stored plan that cannot be read is set aside.
     """
     path = _path(ledger, plan.study)
-    if path.exists():
-        before = _read(path)
-        declared = [(p.hash, replace(p, tuned=()).ids) for p in (before, plan)]
-        if declared[0] == declared[1]:
-            plan = replace(plan, planned=before.planned, tuned=plan.tuned or before.tuned)
+    before = _before(path, ledger)
+    if before and (before.hash, before.declared) == (plan.hash, plan.declared):
+        kept = {key: getattr(before, key) for key in ("planned", "reused", "earlier")}
+        plan = replace(plan, tuned=plan.tuned or before.tuned, **kept)
+    else:
+        plan = _declare(plan, before, ledger)
     save(path, seal({"plan": asdict(plan)}))
     return plan
 
 
+def _before(path: Path, ledger: Ledger) -> Plan | None:
+    """The plan that the study has so far."""
+    try:
+        return _read(path) if path.exists() else None
+    except BadInput as error:
+        why = str(error).removeprefix(f"{path}: ")
+        version = str(path.stat().st_mtime_ns).encode()  # its bytes may be what cannot be read
+        ledger.set_aside(path, version, f"{why}, so it counts as none")
+        return None
+
+
+def _declare(plan: Plan, before: Plan | None, ledger: Ledger) -> Plan:
+    """A plan that differs from the one before, with what is known of its trials by now.
+
+    One that the study had earlier keeps its first time.
+    """
+    known = ledger.files()
+    earlier = [*before.earlier, _declaration(before)] if before else []
+    again = next((e for e in earlier if e.hash == plan.hash and set(e.trials) >= set(plan.declared)), None)
+    others = tuple(e for e in earlier if e is not again and not known.keys().isdisjoint(e.trials))
+    if again:
+        return replace(plan, planned=again.planned, reused=again.reused, earlier=others)
+    owner: dict[str, str] = {}
+    for other in all_stored(ledger):
+        if other.study != plan.study:
+            owner |= dict.fromkeys(planned_ever(other), other.study)
+    owner |= {id: plan.study for declared in others for id in declared.trials}
+    reused = Counter(owner.get(id, "") for id in plan.declared if id in known)
+    return replace(plan, reused=dict(reused), earlier=others)
+
+
+def _declaration(plan: Plan) -> Declaration:
+    return Declaration(hash=plan.hash, planned=plan.planned, trials=tuple(plan.ids), reused=plan.reused)
+
+
+def planned_ever(plan: Plan) -> list[str]:
+    """The identity of every trial of this plan and of the study's earlier ones."""
+    return [*(id for declared in plan.earlier for id in declared.trials), *plan.ids]
+
+
 def stored(name: str, ledger: Ledger) -> Plan:
-    """The latest plan of a study. Raises BadInput where it was never run."""
+    """The latest plan of a study. Raises BadInput where it was never run, or where it cannot be read."""
     path = _path(ledger, name)
-    if not path.exists():
-        known = ", ".join(plan.study for plan in all_stored(ledger)) or "none yet"
-        cure = f"none of this name ships; your own: `unrolled run {name}.toml`"
-        if name in shipped():
-            cure = f"`unrolled run {name}` runs it"
-        elif name.endswith(".toml"):
-            cure = "one that was run goes by the name that stands in its file"
-        raise BadInput(f"study {name!r} has not been run (run: {known}); {cure}")
-    return _read(path)
+    if path.exists():
+        try:
+            return _read(path)
+        except BadInput as error:
+            raise BadInput(f"study {name!r}: {error}; {_CURE}") from error
+    known = ", ".join(plan.study for plan in all_stored(ledger)) or "none yet"
+    cure = f"none of this name ships; your own: `unrolled run {name}.toml`"
+    if name in shipped():
+        cure = f"`unrolled run {name}` runs it"
+    elif name.endswith(".toml"):
+        cure = "one that was run goes by the name that stands in its file"
+    raise BadInput(f"study {name!r} has not been run (run: {known}); {cure}")
+
+
+def is_stored(name: str, ledger: Ledger) -> bool:
+    """Whether a study has a plan, which `stored` may not be able to read."""
+    return _path(ledger, name).exists()
 
 
 def all_stored(ledger: Ledger) -> list[Plan]:
-    """The latest plan of every study that was run, by name."""
-    return sorted(
-        (_read(path) for path in (ledger.root / "plans").glob("*.json")), key=lambda plan: plan.study
-    )
+    """The latest plan of every study that was run, by name; one that cannot be read is warned of, once."""
+    found, unreadable = read_all(ledger)
+    for what in unreadable:
+        ledger.warn_once(f"{what}: skipped; {_CURE}")
+    return found
+
+
+def read_all(ledger: Ledger) -> tuple[list[Plan], list[str]]:
+    """The latest plan of every study that was run, by name, and a line on each that cannot be read."""
+    found: list[Plan] = []
+    unreadable: list[str] = []
+    for path in sorted((ledger.root / "plans").glob("*.json")):
+        try:
+            found.append(_read(path))
+        except BadInput as error:
+            unreadable.append(str(error))
+    return sorted(found, key=lambda plan: plan.study), unreadable
 
 
 def of_studies(names: Sequence[str], ledger: Ledger) -> list[Plan]:
@@ -220,14 +305,14 @@ def _path(ledger: Ledger, study: str) -> Path:
 
 
 def _read(path: Path) -> Plan:
+    """Raises BadInput, without a cure, where a file cannot be read or is no plan."""
     try:
         return _PLAN.validate_json(canonical(unseal(path.read_bytes())["plan"]))
     except OSError as error:
-        raise BadInput(f"{path}: cannot be read ({error.strerror}): make it readable") from error
+        raise BadInput(f"{path}: cannot be read ({error.strerror})") from error
     except (ValueError, TypeError, KeyError, RecursionError) as error:
-        raise BadInput(
-            f"{path}: is damaged or no plan of this version; delete it and run its study again"
-        ) from error
+        raise BadInput(f"{path}: is damaged or no plan of this version") from error
 
 
+_CURE = "run its study again, which sets it aside"
 _PLAN = TypeAdapter(Plan)

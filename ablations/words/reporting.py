@@ -70,6 +70,7 @@ def evidence(plan: Plan, ledger: Ledger, recorder: "Linked | None" = None) -> "E
 
     ids = dict.fromkeys((*plan.arms[0].trials.values(), *plan.ids))  # the baseline first
     results = dict(_held_once(ledger.each(ids)))
+    shared = [earlier.planned for earlier in plan.earlier if not set(earlier.trials).isdisjoint(ids)]
     return Evidence(
         study=plan.study,
         question=plan.question,
@@ -82,6 +83,9 @@ def evidence(plan: Plan, ledger: Ledger, recorder: "Linked | None" = None) -> "E
         plan=plan.hash,
         planned=plan.planned,
         command=plan.command,
+        declared=len(plan.declared),
+        reused=plan.reused,
+        first=min(shared, default=None),
         titles={factor.key: factor.title for factor in FACTORS.values()},
     )
 

@@ -6,7 +6,7 @@ else is there is left alone; nothing is written or moved.
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -92,8 +92,7 @@ def _address(source: str) -> str:
 
 def _of_ledger(source: str, study: str, metric: str) -> ResultSet:
     ledger = Ledger(Path(source))
-    plans = [_sealed(path, "plan", _PLAN) for path in sorted((ledger.root / "plans").glob("*.json"))]
-    plan = _chosen({plan.study: plan for plan in plans}, study, source)
+    plan = _chosen({plan.study: plan for plan in _plans(ledger)}, study, source)
     metric = metric or plan.metric
     commits: set[str] = set()
     arms = {}
@@ -120,6 +119,15 @@ def _of_ledger(source: str, study: str, metric: str) -> ResultSet:
         base=plan.arms[0].name if plan.arms else "",
         commit=_only(commits),
     )
+
+
+def _plans(ledger: Ledger) -> Iterator[_Plan]:
+    """The plans of a ledger. One that cannot be read is warned of: it may be of a study not asked for."""
+    for path in sorted((ledger.root / "plans").glob("*.json")):
+        try:
+            yield _sealed(path, "plan", _PLAN)
+        except BadInput as error:
+            ledger.warn(f"{error}; skipped")
 
 
 def _chosen(plans: Mapping[str, _Plan], study: str, source: str) -> _Plan:

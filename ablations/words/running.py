@@ -1,10 +1,9 @@
 """The word `run`: train what is missing of each study, log it, report it."""
 
+import os
 import sys
 from argparse import Namespace
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,7 +16,7 @@ from ablations.design.study import Study
 from ablations.flags import cores
 from ablations.ledger import Ledger
 from ablations.words import looking, reporting
-from bench.trial import BadInput, Result, Trial, visible
+from bench.trial import BadInput, Result, Trial, counted, visible
 
 if TYPE_CHECKING:
     from ablations.tracking.recorder import Recorder
@@ -49,11 +48,12 @@ def run(args: Namespace) -> int:
 
 
 class _Run(NamedTuple):
-    """What one run of the command works with."""
+    """What one run of the command works with, and the trials that it has trained."""
 
     ledger: Ledger
     recorder: "Recorder"
     args: Namespace
+    trained: set[str]
 
 
 def _run_one(chosen: Study, args: Namespace) -> tuple[int, bool]:
@@ -71,49 +71,55 @@ def _run_one(chosen: Study, args: Namespace) -> tuple[int, bool]:
             done = ledger.done(t.id for t in trials)
             _rehearse(missing(trials, done, args.retry), plan, args)
             plan = plans.store(plan, ledger)
-            plan, tally = _train(_Run(ledger, recorder, args), plan, trials, done)
+            run = _Run(ledger, recorder, args, set())
+            plan, interrupted = _train(run, plan, trials, done)
+            level = recorder.wait(30)
+            page, answers = reporting.pages([plan], ledger, args.out, recorder)
+            recorder.publish(page.parent, answers)
+            counts = _counts(plan, run)
         except BaseException:
             recorder.close("FAILED", patience=5)
             raise
-        level = recorder.wait(30)
-        page, answers = reporting.pages([plan], ledger, args.out, recorder)
-        recorder.publish(page.parent, answers)
-        if behind := recorder.close(
-            "KILLED" if tally.interrupted else "FINISHED", patience=30 if level else 1
-        ):
+        status = "KILLED" if interrupted else "FAILED" if counts["left"] else "FINISHED"
+        if behind := recorder.close(status, patience=30 if level else 1):
             print(behind, file=sys.stderr)
-    kinds = Counter(result.outcome for _, _, result in plan.cells(ledger))
-    faults, diverged = kinds["failed"], kinds["diverged"]
-    print(
-        f"{visible(plan.study)}: {tally.done} trained, "
-        f"{kinds.total() - tally.done - tally.failed} already there, "
-        f"{faults} failed, {diverged} diverged, {tally.left} left"
-    )
+    print(f"{visible(plan.study)}: " + ", ".join(f"{number} {what}" for what, number in counts.items()))
     print(f"report: {page}")
-    return faults, tally.interrupted
+    left = 0 if interrupted else counts["left"]
+    if left:
+        print(f"{left} of {counted(len(plan.ids), 'trial')} have no result: run again", file=sys.stderr)
+    return counts["failed"] + left, interrupted
 
 
-def _train(run: _Run, plan: Plan, trials: Sequence[Trial], done: Mapping[str, bool]) -> tuple[Plan, "Tally"]:
+def _counts(plan: Plan, run: _Run) -> dict[str, int]:
+    """What became of the plan's trials, each counted once."""
+    counts = dict.fromkeys(("trained", "already there", "failed", "diverged", "left"), 0)
+    for id, result in run.ledger.each(plan.ids):
+        done = "trained" if id in run.trained else "already there"
+        counts[done if result.done else result.outcome] += 1
+    counts["left"] = len(plan.ids) - sum(counts.values())
+    return counts
+
+
+def _train(run: _Run, plan: Plan, trials: Sequence[Trial], done: Mapping[str, bool]) -> tuple[Plan, bool]:
     """Train what is missing and then, where the study tunes and every search has ended, the winners.
 
-    `done` is what `Ledger.done` says of the trials.
+    `done` is what `Ledger.done` says of the trials. Returns the plan, and whether Ctrl-C ended the training.
     """
     first = _train_missing(run, plan, trials, done)
     if not plan.searches or first.interrupted or (run.args.fail_fast and first.failed):
-        return plan, first
+        return plan, first.interrupted
     plan, winners = plans.settle(plan, trials, run.ledger)
     plan = plans.store(plan, run.ledger)
     second = _train_missing(run, plan, winners, run.ledger.done(trial.id for trial in winners))
-    sums = {key: getattr(first, key) + getattr(second, key) for key in ("done", "failed", "skipped", "left")}
-    return plan, replace(second, **sums)
+    return plan, second.interrupted
 
 
 def _train_missing(run: _Run, plan: Plan, trials: Sequence[Trial], done: Mapping[str, bool]) -> "Tally":
     from ablations.trials.runner import missing, run_trials
     from ablations.words.progress import progress
 
-    ledger, recorder, args = run
-
+    ledger, recorder, args, trained = run
     names = {id: f"{arm.name}/seed={seed}" for id, (arm, seed) in plan.places.items()}
     arms = {id: arm.name for id, (arm, _) in plan.places.items()}
 
@@ -127,6 +133,7 @@ def _train_missing(run: _Run, plan: Plan, trials: Sequence[Trial], done: Mapping
     with progress(plan.study, seconds, names, _places(args)) as show:
 
         def finished(result: Result) -> None:
+            trained.add(result.trial.id)
             tell(result.trial.id)
             show(result)
 
@@ -210,4 +217,5 @@ def _golden(args: Namespace) -> int:
 
 
 def _command() -> str:
-    return " ".join(["unrolled", *sys.argv[1:]])
+    """What was typed, in which a byte that is not UTF-8 is written \\xff: a plan is text."""
+    return os.fsencode(" ".join(["unrolled", *sys.argv[1:]])).decode(errors="backslashreplace")

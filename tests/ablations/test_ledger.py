@@ -311,12 +311,31 @@ def test_a_second_runner_is_refused_and_told_the_firsts_process(ledger: Ledger, 
         pass
 
 
+def test_the_whole_ledger_is_held_by_nobody_while_a_study_runs_and_blocks_every_study(
+    ledger: Ledger, start_study
+) -> None:
+    study = start_study(ledger.root, count=4, sleep=30)
+    study.read_until("locked")
+    with pytest.raises(BadInput, match=r"^a study of this ledger is being run: wait"), ledger.alone():
+        pass
+    study.process.send_signal(signal.SIGKILL)
+    study.process.wait()
+    with (
+        ledger.alone(),
+        pytest.raises(BadInput, match=rf"^the ledger is being pruned by process {os.getpid()}: wait"),
+        ledger.lock("stub"),
+    ):
+        pass
+    with ledger.lock("stub"), ledger.lock("another study"):
+        pass
+
+
 def test_a_dead_process_blocks_nobody(ledger: Ledger, start_study) -> None:
     study = start_study(ledger.root, count=4, sleep=30)
     study.read_until("start")
     study.process.send_signal(signal.SIGKILL)
     study.process.wait()
-    (path,) = (ledger.root / "locks").iterdir()
+    (path,) = set((ledger.root / "locks").iterdir()) - {ledger.root / "locks" / "ledger.lock"}
     assert path.read_text() == f"{study.process.pid}\n", "the stale file is still there"
     with ledger.lock("stub"):
         assert path.read_text() == f"{os.getpid()}\n"
@@ -333,7 +352,7 @@ def test_a_hostile_study_name_stays_in_the_folder(ledger: Ledger) -> None:
     for name in ("../../etc/passwd", "a\0b", "x" * 5000, "", "<script>"):
         with ledger.lock(name):
             pass
-    assert [name.rpartition("/")[0] for name in files(ledger.root)] == ["locks"] * 5
+    assert [name.rpartition("/")[0] for name in files(ledger.root)] == ["locks"] * 6, "and the ledger's own"
 
 
 def test_half_written_files_of_the_dead_are_swept_and_those_of_the_living_are_not(ledger: Ledger) -> None:

@@ -329,10 +329,34 @@ def test_only_web_addresses_become_links(evidence, tmp_path):
     assert "javascript:" not in text
 
 
-def test_a_plan_younger_than_its_first_trial_is_said_aloud(evidence, tmp_path, page):
-    assert "✓ declared before it" in page
-    late = render(compare(replace(evidence, planned=1_880_000_000.0)), tmp_path).read_text(encoding="utf-8")
-    assert "the plan is younger than the first trial" in late
+@pytest.mark.parametrize(
+    ("reused", "first", "told"),
+    [
+        (
+            None,
+            None,
+            "declared 2026-02-02 02:40:00 UTC; first trial",
+        ),  # by an earlier version: nothing is claimed
+        ({}, None, "declared 2026-02-02 02:40:00 UTC ✓ before any of its trials; first trial"),
+        (
+            {"regularization": 11, "models": 20},
+            1_770_000_000.0 - 86400,
+            "declared 2026-02-02 02:40:00 UTC, when 31 of its 110 trials had a result: 11 of an earlier plan "
+            "of this study, first declared 2026-02-01 02:40:00 UTC; 20 reused from models; first trial",
+        ),
+        (
+            {"": 3},
+            None,
+            "when 3 of its 110 trials had a result: 3 of no plan that is known "
+            "✕ nothing shows that they were planned first ; first trial",
+        ),
+    ],
+)
+def test_the_page_says_what_was_known_when_the_plan_was_declared(evidence, tmp_path, reused, first, told):
+    known = replace(evidence, planned=1_770_000_000.0, declared=110, reused=reused, first=first)
+    page = render(compare(known), tmp_path)
+    assert told in Page(page.read_text(encoding="utf-8"))
+    assert ("✕ nothing shows" in page.read_text(encoding="utf-8")) == ("" in (reused or {}))
 
 
 def test_five_hundred_trials_stay_under_three_megabytes_and_twenty_seconds(big_evidence, tmp_path):

@@ -301,8 +301,9 @@ def test_the_searches_are_stored_before_the_first_trial_and_the_time_of_the_plan
 def test_a_crash_in_either_stage_leaves_only_the_rest_to_train(train, small, tmp_path, at) -> None:
     train(small, stop_after=at)
     assert len(list((tmp_path / "results" / "trials").rglob("*.json"))) == at
-    diverged = at < DECLARED + SEARCHED  # the one that does is the last of the searches
-    assert f"{TOTAL - at - diverged} trained, {at} already there" in train(small)
+    diverges = at < DECLARED + SEARCHED  # the one that does is the last of the searches
+    trained, there = TOTAL - at - diverges, at - (not diverges)
+    assert f"{trained} trained, {there} already there, 0 failed, 1 diverged, 0 left" in train(small)
     assert len(list((tmp_path / "results" / "trials").rglob("*.json"))) == TOTAL
     assert "tuned: 0 trained" in train(small)
     assert sorted(id for _, id in Recorded.last.seen) == sorted(stored(tmp_path).ids)
