@@ -18,7 +18,7 @@ Words = Any
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Exit codes: 0, 1 trials failed, 2 bad input, 3 gate failed, 130 interrupted."""
+    """Exit codes: 0, 1 trials failed or have no result, 2 bad input, 3 gate failed, 130 interrupted."""
     if isinstance(sys.stdout, TextIOWrapper):  # a terminal may not have our signs: "–" becomes "\\u2013"
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
@@ -100,7 +100,11 @@ def _study_words(words: Words, flags: Flags) -> None:
     _word(words, "plan", text, studies, plugin, do="words.looking")
     text = "train what is missing, log it, report it"
     _run_flags(_word(words, "run", text, studies, plugin, results, out, do="words.running"))
-    _word(words, "status", "how far each study is", known, results)
+    _word(words, "status", "how far each study is, and what belongs to none", known, results)
+    text = "remove results, checkpoints and set-aside files that belong to no plan"
+    prune = _word(words, "prune", text, results, do="words.pruning")
+    prune.epilog = "unrolled prune shows what would go; unrolled prune --yes removes it"
+    prune.add_argument("--yes", action="store_true", help="remove them; without it they are only counted")
 
 
 def _result_words(words: Words, flags: Flags) -> None:

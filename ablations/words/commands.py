@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ablations.design import plan as plans
 from ablations.design.plan import Plan
 from ablations.ledger import Ledger
-from ablations.words import looking, reporting
+from ablations.words import looking, pruning, reporting
 from ablations.words.running import conditions
 from bench.trial import Result, visible
 
@@ -35,7 +35,7 @@ def verify(args: Namespace) -> int:
 
 
 def status(args: Namespace) -> int:
-    """Print how far each study is."""
+    """Print how far each study is and, where none is named, how many results belong to none."""
     ledger = Ledger(args.results)
     for plan in plans.of_studies(args.studies, ledger):
         results = [result for _, _, result in plan.cells(ledger)]
@@ -45,6 +45,11 @@ def status(args: Namespace) -> int:
         for result in results:
             if not result.done:
                 print(f"  {result.trial.id} seed {result.trial.seed}: {visible(result.reason)}")
+    if not args.studies:
+        found, unreadable = plans.read_all(ledger)
+        if old := pruning.unplanned(ledger, found):
+            cure = "that can be read" if unreadable else "of today: `unrolled prune` removes them"
+            print(f"{pruning.summary(old, 'result')}, belong to no plan {cure}")
     return 0
 
 

@@ -1,0 +1,219 @@
+"""What the command does with a plan that cannot be read, with results that vanish, and with a full disk."""
+
+import json
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+COMMAND = str(Path(sys.executable).with_name("unrolled"))
+STUDY = """
+name = "{name}"
+question = "Does a narrower network do worse on a small text?"
+seeds = 2
+[baseline]
+model = "lm4"
+corpus = "text.txt"
+epochs = 1
+batch = 4
+window = 8
+[design.one_at_a_time]
+hidden = [8, 16]
+"""
+
+
+def write(folder: Path) -> Path:
+    (folder / "text.txt").write_text("the cat sat on the mat and the dog sat on the log . " * 60)
+    for name in ("small", "other"):
+        (folder / f"{name}.toml").write_text(STUDY.format(name=name))
+    return folder
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return write(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which two studies, of the same trials, were run."""
+    folder = write(tmp_path_factory.mktemp("trained"))
+    assert unrolled(folder, "run", "small.toml", "other.toml").code == 0
+    return folder
+
+
+@pytest.fixture
+def copy(trained: Path, tmp_path: Path) -> Path:
+    """A copy of it; its MLflow is another one, as its database names the folder that it was made in."""
+    shutil.copytree(trained, tmp_path / "copy", ignore=shutil.ignore_patterns("mlflow.db", "mlruns"))
+    return tmp_path / "copy"
+
+
+def unrolled(folder: Path, *words: str | bytes, **more: str) -> SimpleNamespace:
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW", "PYTEST", "COV"))}
+    env = {**clean, "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db", **more}
+    done = subprocess.run(
+        [COMMAND, *words], cwd=folder, env=env, capture_output=True, text=True, timeout=600, check=False
+    )
+    return SimpleNamespace(code=done.returncode, out=done.stdout, err=done.stderr)
+
+
+def plan_file(folder: Path, study: str) -> Path:
+    plans = (folder / "results" / "plans").glob("*.json")
+    return next(path for path in plans if json.loads(path.read_bytes())["plan"]["study"] == study)
+
+
+def study_runs(folder: Path) -> list[str]:
+    """The statuses of the studies' own runs in MLflow."""
+    with sqlite3.connect(folder / "mlflow.db") as db:
+        query = (
+            "SELECT status FROM runs JOIN tags USING (run_uuid) "
+            "WHERE key = 'unrolled.role' AND value = 'study' AND lifecycle_stage = 'active'"
+        )
+        return [status for (status,) in db.execute(query)]
+
+
+def test_a_byte_of_the_command_that_is_not_utf_8_stands_escaped_in_the_plan(folder: Path) -> None:
+    done = unrolled(folder, "run", "small.toml", "--seeds", "0", "--out", b"out\xff")
+    assert done.code == 0, done.err
+    assert unrolled(folder, "status").out == "small: 3 done, 0 failed, 0 diverged, 0 missing\n"
+    plan = json.loads(plan_file(folder, "small").read_bytes())["plan"]
+    assert plan["command"] == r"unrolled run small.toml --seeds 0 --out out\xff"
+    assert study_runs(folder) == ["FINISHED"]
+
+
+@pytest.mark.parametrize(
+    "words", ["status", "report", "sync", "show other", "gate results results --study other"]
+)
+def test_a_plan_that_cannot_be_read_costs_one_line_of_warning(copy: Path, words: str) -> None:
+    file = plan_file(copy, "small")
+    file.write_bytes(file.read_bytes()[:100])
+    done = unrolled(copy, *words.split())
+    assert done.code == 0, done.err
+    told = [line for line in done.err.splitlines() if f"results/plans/{file.name}: " in line]
+    assert len(told) == max(1, words.count("results")), done.err  # once a ledger
+    assert all("skipped" in line for line in told)
+
+
+@pytest.mark.parametrize("word", ["status", "report", "sync", "verify", "show"])
+def test_a_study_named_whose_plan_cannot_be_read_is_one_line_with_the_cure(copy: Path, word: str) -> None:
+    file = plan_file(copy, "small")
+    file.unlink()
+    file.mkdir()  # permissions prove nothing where tests run as root
+    done = unrolled(copy, word, "small")
+    assert (done.code, done.err.count("\n")) == (2, 1), done.err
+    assert f"study 'small': results/plans/{file.name}: cannot be read (Is a directory)" in done.err
+    assert "run its study again, which sets it aside" in done.err
+
+
+def test_a_run_sets_aside_the_unreadable_plan_of_its_own_study_and_goes_on(copy: Path) -> None:
+    plan_file(copy, "small").write_bytes(b"half")
+    done = unrolled(copy, "run", "small.toml")
+    assert done.code == 0, done.err
+    assert "0 trained, 6 already there" in done.out
+    assert "no plan of this version, so it counts as none; moved to results/set-aside/" in done.err
+    assert unrolled(copy, "status").out.count("6 done") == 2
+    assert study_runs(copy) == ["FINISHED"]
+
+
+def test_a_report_that_cannot_be_written_ends_the_study_s_run_in_mlflow(
+    copy: Path, small_disk: Callable
+) -> None:
+    with small_disk(copy / "out", "16k"):
+        done = unrolled(copy, "run", "small.toml", "--out", "out")
+        assert (done.code, done.err.count("\n")) == (2, 1), done.err
+        assert "No space left on device" in done.err
+        assert not list((copy / "out").rglob("*.html")), "nor half a page"
+    assert study_runs(copy) == ["FAILED"]
+
+
+# Of a program that, once the last of six results is there, removes three and damages one.
+VANISHES = """
+import os, pathlib
+honest, results = os.replace, []
+def replace(source, target, **words):
+    honest(source, target, **words)
+    results.extend([target] if str(target).startswith("results/trials/") else [])
+    if len(results) == 6 and results[-1] == target:
+        for path in results[:3]:
+            os.unlink(path)
+        pathlib.Path(results[3]).write_bytes(b"{}")
+os.replace = replace
+"""
+
+
+def test_results_that_vanish_while_a_study_runs_are_missing_and_the_exit_code_is_1(folder: Path) -> None:
+    (folder / "site").mkdir()
+    (folder / "site" / "sitecustomize.py").write_text(VANISHES)
+    done = unrolled(folder, "run", "small.toml", PYTHONPATH=str(folder / "site"))
+    assert done.code == 1, done.err
+    assert "small: 2 trained, 0 already there, 0 failed, 0 diverged, 4 left\n" in done.out
+    assert "4 of 6 trials have no result: run again\n" in done.err
+    assert study_runs(folder) == ["FAILED"]
+    again = unrolled(folder, "run", "small.toml")
+    assert again.code == 0, again.err
+    assert "small: 4 trained, 2 already there, 0 failed, 0 diverged, 0 left\n" in again.out
+
+
+# Old results.
+
+
+def age(copy: Path) -> list[Path]:
+    """Leave what a change of the code would: the plan of one study is gone, the other's has other trials."""
+    plan_file(copy, "other").unlink()
+    done = unrolled(copy, "run", "small.toml", "--set", "lr=0.02", "--seeds", "0")
+    assert "3 trained" in done.out, done.err
+    (copy / "results" / "checkpoints").mkdir(exist_ok=True)
+    for name in ("0123456789abcdef.cpu.pt", f"{next((copy / 'results/trials').rglob('*.json')).stem}.cpu.pt"):
+        (copy / "results" / "checkpoints" / name).write_bytes(bytes(1000))
+    (copy / "results" / "set-aside").mkdir(exist_ok=True)
+    (copy / "results" / "set-aside" / "x.json").write_bytes(b"{}")
+    return sorted((copy / "results" / "trials").rglob("*.json"))
+
+
+def test_status_counts_the_results_of_no_plan_and_prune_removes_them_with_yes_alone(copy: Path) -> None:
+    before = age(copy)
+    assert len(before) == 9
+    old = sum(path.stat().st_size for path in before) / 9 * 6 / 1e6
+    line = unrolled(copy, "status").out.splitlines()[-1]
+    assert line.startswith("6 results, 0.") and line.endswith("`unrolled prune` removes them")
+    assert float(line.split()[2]) == pytest.approx(old, rel=0.1)
+
+    told = unrolled(copy, "prune")
+    assert told.code == 0 and "6 of earlier plans of small" in told.out
+    assert "1 set-aside file, " in told.out
+    assert told.out.endswith("nothing was removed: `unrolled prune --yes` removes them\n")
+    assert sorted((copy / "results" / "trials").rglob("*.json")) == before
+
+    assert unrolled(copy, "prune", "--yes").out.endswith("removed\n")
+    assert len(list((copy / "results" / "trials").rglob("*.json"))) == 3
+    assert not (copy / "results" / "set-aside").exists()
+    assert not (copy / "results" / "checkpoints" / "0123456789abcdef.cpu.pt").exists()
+    assert unrolled(copy, "status").out == "small: 3 done, 0 failed, 0 diverged, 0 missing\n"
+    assert unrolled(copy, "prune").out == "nothing to remove: every result belongs to a plan\n"
+
+
+def test_a_plan_that_cannot_be_read_keeps_prune_from_removing_anything(copy: Path) -> None:
+    before = sorted(copy.glob("results/trials/*/*"))
+    plan_file(copy, "small").write_bytes(b"half")
+    done = unrolled(copy, "prune", "--yes")
+    assert (done.code, done.err.count("\n")) == (2, 1)
+    assert "nothing is removed, as results may belong to it" in done.err
+    assert sorted(copy.glob("results/trials/*/*")) == before
+
+
+def test_prune_is_refused_while_a_study_runs(copy: Path) -> None:
+    from ablations.ledger import Ledger
+
+    before = age(copy)
+    with Ledger(copy / "results").lock("small"):
+        done = unrolled(copy, "prune", "--yes")
+    assert (done.code, done.err.count("\n")) == (2, 1)
+    assert "a study of this ledger is being run" in done.err
+    assert sorted((copy / "results" / "trials").rglob("*.json")) == before
