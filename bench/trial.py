@@ -183,6 +183,11 @@ def _shared(row: Mapping[str, Any]) -> Mapping[str, Any]:
     return {intern(key): intern(value) if type(value) is str else value for key, value in row.items()}
 
 
+def settings(trial: Trial) -> dict[str, Any]:
+    """What a study says of a trial: all but what is found out where it is planned, and its text's path."""
+    return {key: value for key, value in asdict(trial).items() if key not in ("corpus", *FOUND)}
+
+
 def failure(trial: Trial, reason: str, **facts: Any) -> Result:
     """A failed Result with a reason of one line."""
     return Result(trial=trial, status="failed", reason=" ".join(reason.split()), **facts)

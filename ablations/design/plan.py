@@ -199,8 +199,7 @@ def store(plan: Plan, ledger: Ledger) -> Plan:
 
     It also keeps the winners, until others are settled. A stored plan that cannot be read is set aside.
     """
-    path = _path(ledger, plan.study)
-    before = _before(path, ledger)
+    path, before = _path(ledger, plan.study), latest(plan.study, ledger)
     if before and (before.hash, before.declared) == (plan.hash, plan.declared):
         kept = {key: getattr(before, key) for key in ("planned", "reused", "earlier")}
         plan = replace(plan, tuned=plan.tuned or before.tuned, **kept)
@@ -210,8 +209,9 @@ def store(plan: Plan, ledger: Ledger) -> Plan:
     return plan
 
 
-def _before(path: Path, ledger: Ledger) -> Plan | None:
-    """The plan that the study has so far."""
+def latest(study: str, ledger: Ledger) -> Plan | None:
+    """The plan that a study has so far, if any. One that cannot be read is set aside."""
+    path = _path(ledger, study)
     try:
         return _read(path) if path.exists() else None
     except BadInput as error:

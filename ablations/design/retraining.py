@@ -2,12 +2,11 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
 
 from ablations.design.plan import Plan
 from ablations.ledger import Ledger
 from bench.identity import changes
-from bench.trial import FOUND, Trial, counted
+from bench.trial import Trial, counted, settings
 
 
 def reasons(before: Plan, plan: Plan, todo: Sequence[Trial], ledger: Ledger) -> list[str]:
@@ -21,14 +20,9 @@ def reasons(before: Plan, plan: Plan, todo: Sequence[Trial], ledger: Ledger) -> 
     for trial in todo:
         arm, seed = places[trial.id]
         known = ledger.read(earlier.get((arm.name, seed), ""))
-        if known is not None and _settings(known.trial) == _settings(trial):
+        if known is not None and settings(known.trial) == settings(trial):
             found[" and ".join(changes(known.trial, trial))] += 1
     return [
         f"{reason}: {counted(count, 'trial')} to train; the earlier results stay in the ledger"
         for reason, count in found.items()
     ]
-
-
-def _settings(trial: Trial) -> Trial:
-    """The trial without what it was found to depend on, and without its text's path."""
-    return replace(trial, corpus="", **dict.fromkeys(FOUND, ""))

@@ -20,8 +20,6 @@ from pathlib import Path
 
 from ablations.ledger import seal
 from ablations.trials.process import Limits, forget, run_alone
-from ablations.ledger import seal
-from ablations.trials.process import Limits, forget, run_alone
 from bench import plugins
 from bench.files import save
 from bench.text import HUMAN_NUMBERS, text_of

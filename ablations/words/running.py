@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ablations.design import plan as plans
-from ablations.design import planning
+from ablations.design import planning, retraining
 from ablations.design.plan import Plan
 from ablations.design.study import Study
 from ablations.flags import cores
@@ -69,7 +69,11 @@ def _run_one(chosen: Study, args: Namespace) -> tuple[int, bool]:
         recorder = Recorder(facts(plan), uri())
         try:
             done = ledger.done(t.id for t in trials)
-            _rehearse(missing(trials, done, args.retry), plan, args)
+            todo = missing(trials, done, args.retry)
+            if before := plans.latest(plan.study, ledger):
+                for reason in retraining.reasons(before, plan, todo, ledger):
+                    print(reason)
+            _rehearse(todo, plan, args)
             plan = plans.store(plan, ledger)
             run = _Run(ledger, recorder, args, set())
             plan, interrupted = _train(run, plan, trials, done)

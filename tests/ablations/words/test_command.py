@@ -6,12 +6,16 @@ import signal
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from ablations.cli import main
+from ablations.design import plan as plans
 from ablations.flags import cores
+from ablations.ledger import Ledger
+from bench.identity import version
 from bench.trial import counted
 
 COMMAND = str(Path(sys.executable).with_name("unrolled"))
@@ -94,6 +98,27 @@ def test_a_study_is_trained_logged_and_reported_and_then_there_is_nothing_left_t
     assert status.stdout == "small: 6 done, 0 failed, 0 diverged, 0 missing\n"
 
 
+def test_a_run_says_once_why_trials_are_trained_again_and_keeps_the_earlier_results(folder):
+    """As after an upgrade: the ledger's results are made those of an earlier torch."""
+    unrolled(folder, "run", "small.toml")
+    ledger = Ledger(folder / "results")
+    plan = plans.stored("small", ledger)
+    now = plan.ids
+    new = {}
+    for id, result in list(ledger.each(now)):
+        older = replace(result.trial, versions="torch 2.5.0")
+        ledger.record(replace(result, trial=older))
+        ledger.path(id).unlink()
+        new[id] = older.id
+    arms = [replace(arm, trials={s: new[id] for s, id in arm.trials.items()}) for arm in plan.arms]
+    plans.store(replace(plan, arms=tuple(arms)), ledger)
+    done = unrolled(folder, "run", "small.toml")
+    line = f"torch 2.5.0 → {version('torch')}: 6 trials to train; the earlier results stay in the ledger"
+    assert done.stdout.splitlines().count(line) == 1
+    assert "6 trained, 0 already there" in done.stdout
+    assert {*now, *new.values()} == set(ledger.files())
+
+
 def test_verify_finds_the_same_bits_in_fresh_processes(folder):
     unrolled(folder, "run", "small.toml")
     done = unrolled(folder, "verify", "small", "-n", "3")
@@ -103,7 +128,6 @@ def test_verify_finds_the_same_bits_in_fresh_processes(folder):
 def test_verify_names_the_step_and_the_tensor_where_one_unit_in_the_last_place_differs(folder, monkeypatch):
     import torch
 
-    from ablations.ledger import Ledger
     from bench.run import run_trial
     from bench.training.engine import Training
 
