@@ -13,16 +13,19 @@ from typing import Any
 
 import torch
 
-from bench import nvidia
+from bench import kinds, nvidia
 
 PACKAGES = ("torch", "fastai", "numpy", "unrolled")
-VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_CORETYPE", "CUBLAS_WORKSPACE_CONFIG")
+VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "ATEN_CPU_CAPABILITY", *kinds.VARIABLES)
 """Environment variables that are recorded; no others are, so that no secret gets into a result."""
 
 
 @functools.cache
 def facts(device: str = "cpu") -> dict[str, Any]:
-    """What may explain a difference between two machines' bits. No paths, no user names, no credentials."""
+    """What may explain a difference between two machines' bits, as it is in force in this process.
+
+    Call it after `environment.deterministic`. No paths, no user names, no credentials.
+    """
     return {
         **code_version(),
         "python": platform.python_version(),
@@ -31,10 +34,10 @@ def facts(device: str = "cpu") -> dict[str, Any]:
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
         "cpus": os.cpu_count(),
         "threads": torch.get_num_threads(),
-        "mkldnn": torch.backends.mkldnn.is_available(),  # type: ignore[no-untyped-call]
+        "mkldnn": torch.backends.mkldnn.is_available() and torch.backends.mkldnn.enabled,  # type: ignore[no-untyped-call, attr-defined]
         "deterministic": torch.are_deterministic_algorithms_enabled(),
         "packages": dict(package_versions()),
-        "torch_build": hashlib.sha256(torch.__config__.show().encode()).hexdigest()[:12],
+        "torch_build": _torch_build(),
         "variables": {name: os.environ[name] for name in VARIABLES if name in os.environ},
         "device": device,
         **(_gpu_facts() if device == "cuda" else {}),
@@ -76,6 +79,12 @@ def _cpu_model() -> str:
     except OSError:
         pass
     return platform.processor() or sys.platform
+
+
+def _torch_build() -> str:
+    """Hash of what torch was built with; the CPU capability, which stands among it, is a fact of its own."""
+    built = [line for line in torch.__config__.show().splitlines() if "CPU capability usage" not in line]
+    return hashlib.sha256("\n".join(built).encode()).hexdigest()[:12]
 
 
 def _gpu_facts() -> dict[str, Any]:

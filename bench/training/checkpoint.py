@@ -14,6 +14,10 @@ from typing import Any
 
 import torch
 
+from bench import machine
+from bench.kinds import kind
+from bench.trial import canonical
+
 FOLDER = "UNROLLED_CHECKPOINTS"
 EVERY = "UNROLLED_CHECKPOINT_SECONDS"
 """How long training goes on before its state is written again: 60 s. Shorter trials write none."""
@@ -22,12 +26,13 @@ EVERY = "UNROLLED_CHECKPOINT_SECONDS"
 class Checkpoint:
     """The last kept state of one trial. When it is written depends on the clock; what is trained does not.
 
-    A GPU's state is none for a CPU, nor the other way round: its tensors and its dropout are others.
+    It is resumed on the kind of machine that wrote it, since another one would end with other bits; so the
+    file is named by the trial, the device and a hash of the kind (see `bench.kinds`).
     """
 
     def __init__(self, trial_id: str, device: torch.device) -> None:
         folder = os.environ.get(FOLDER)
-        self.path = Path(folder) / f"{trial_id}.{device.type}.pt" if folder else None
+        self.path = Path(folder) / f"{trial_id}.{device.type}.{_kind()}.pt" if folder else None
         self.every = float(os.environ.get(EVERY, 60))
         self.last = time.monotonic()
 
@@ -63,3 +68,8 @@ class Checkpoint:
             return None
         state: dict[str, Any] = torch.load(io.BytesIO(data[32:]), weights_only=True)
         return state
+
+
+def _kind() -> str:
+    """Twelve hex digits of this process's kind of machine."""
+    return hashlib.sha256(canonical(kind(machine.facts()))).hexdigest()[:12]

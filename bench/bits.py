@@ -1,0 +1,64 @@
+"""Every number of a result by name, so that two results of one trial can be compared. Imports no torch.
+
+Clocks and memory are left out, as they differ from run to run. A result is what `Result.to_dict` writes.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterator, Mapping
+from sys import intern
+from typing import Any
+
+from bench.trial import canonical
+
+_CLOCK = re.compile(r"(speed|memory|gpu|system)[_/]|.*seconds$")  # also as MLflow names them: speed/train
+_LONGEST = 64  # characters of a value; a longer one is compared by its hash
+
+
+def measured(result: Mapping[str, Any]) -> dict[str, str]:
+    """What was measured: epochs, metrics and sums by role, as JSON by name ("epoch 3 valid_loss").
+
+    Raises TypeError, KeyError, ValueError or AttributeError on anything but a result.
+    """
+    found: dict[str, Any] = {}
+    for epoch in result.get("epochs", ()):
+        number = epoch["epoch"]
+        found |= {
+            f"epoch {number} {name}": epoch[name] for name in epoch if _counts(name) and name != "epoch"
+        }
+    found |= {name: value for name, value in result.get("metrics", {}).items() if _counts(name)}
+    for role, sums in result.get("roles", {}).items():
+        named = zip(("nats", "hits", "targets"), sums, strict=True)
+        found |= {f"role {role} {what}": value for what, value in named}
+    return {intern(name): _text(value) for name, value in found.items()}
+
+
+def numbers(result: Mapping[str, Any]) -> dict[str, str]:
+    """All that training a trial again must reproduce: how it ended, what was measured, its proofs."""
+    ended = {name: result.get(name, "") for name in ("status", "reason")}
+    proofs = {f"witness {factor}": seen for factor, seen in result.get("witnesses", {}).items()}
+    proofs |= {"passage": result.get("passage", ())}
+    proofs |= {f"fingerprint {name}": mark for name, mark in result.get("fingerprints", {}).items()}
+    proofs |= {"trace": result.get("trace", {})}
+    return {
+        **{name: _text(value) for name, value in ended.items()},
+        **measured(result),
+        **{name: _text(value) for name, value in proofs.items()},
+    }
+
+
+def differences(one: Mapping[str, str], two: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
+    """Each name whose values differ, with both values; "none" where a side lacks it."""
+    for name in dict.fromkeys((*one, *two)):
+        a, b = one.get(name, "none"), two.get(name, "none")
+        if a != b:
+            yield name, a, b
+
+
+def _counts(name: str) -> bool:
+    return not _CLOCK.match(name)
+
+
+def _text(value: Any) -> str:
+    text = canonical(value).decode()
+    return text if len(text) <= _LONGEST else f"sha256 {hashlib.sha256(text.encode()).hexdigest()[:16]}"

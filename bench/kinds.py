@@ -1,0 +1,99 @@
+"""Kinds of machine: the facts of an environment that can change the bits of a trial. Imports no torch.
+
+One identity gives the same bits on one kind of machine. Across kinds that is not promised: pairs of results
+are named, speeds are not compared, and a checkpoint is not resumed.
+"""
+
+from collections.abc import Iterable, Mapping
+from itertools import chain
+from typing import Any
+
+from bench.trial import counted
+
+FACTS = {
+    "cpu": "cpu",
+    "cpu_capability": "cpu capability",
+    "mkldnn": "oneDNN",
+    "threads": "threads",
+    "torch": "torch",
+    "torch_build": "torch build",
+    "device": "device",
+    "gpu": "gpu",
+    "driver": "driver",
+    "cudnn": "cuDNN",
+}
+"""Facts of `bench.machine.facts` by name, and as a sentence calls them."""
+
+VARIABLES = (
+    "MKL_CBWR",
+    "MKL_DEBUG_CPU_TYPE",
+    "MKL_ENABLE_INSTRUCTIONS",
+    "ONEDNN_MAX_CPU_ISA",
+    "DNNL_MAX_CPU_ISA",
+    "ONEDNN_DEFAULT_FPMATH_MODE",
+    "DNNL_DEFAULT_FPMATH_MODE",
+    "OPENBLAS_CORETYPE",
+    "GLIBC_TUNABLES",
+    "TORCH_LINEAR_FLATTEN_3D",
+    "TORCH_MKLDNN_MATMUL_MIN_DIM",
+    "TORCH_BLAS_PREFER_CUBLASLT",
+    "TORCH_CUDNN_USE_HEURISTIC_MODE_B",
+    "TORCH_CUDNN_V8_API_DISABLED",
+    "CUBLAS_WORKSPACE_CONFIG",
+    "NVIDIA_TF32_OVERRIDE",
+)
+"""Environment variables that choose other arithmetic, and whose effect cannot be read back from torch."""
+
+_LONGEST, _MOST = 40, 3  # characters of a value that is named, and values of a fact
+
+
+def kind(environment: Mapping[str, Any]) -> dict[str, str]:
+    """The kind of machine that a result's environment tells of, by name; {} where it tells of none."""
+    packages, variables = (_mapping(environment.get(part)) for part in ("packages", "variables"))
+    known = {**environment, "torch": packages.get("torch")}
+    facts = {name: _word(known[name]) for name in FACTS if known.get(name) not in (None, "")}
+    return facts | {name: _word(variables[name]) for name in VARIABLES if name in variables}
+
+
+def kinds_apart(kinds: Iterable[Mapping[str, str]]) -> str:
+    """What differs between kinds of machine, as "threads 1 / 2"; "" where nothing is known to.
+
+    A variable that a kind lacks was not set. Any other fact that it lacks is unknown and differs from none.
+    """
+    known = [one for one in kinds if one]
+    said = []
+    for name in dict.fromkeys(chain.from_iterable(known)):
+        default = "not set" if name in VARIABLES else None
+        values = list(dict.fromkeys(v for one in known if (v := one.get(name, default)) is not None))
+        if len(values) > 1:
+            title = FACTS.get(name) or (name if name in VARIABLES else name.replace("_", " "))
+            said.append(f"{title} {' / '.join(map(_short, values[:_MOST]))}")
+    return ", ".join(said)
+
+
+def mixed(pairs: Iterable[tuple[Mapping[str, str], Mapping[str, str]]]) -> str:
+    """How many of these pairs are of two kinds of machine, and which, in a sentence; "" where none is."""
+    total, apart = 0, []
+    for pair in pairs:
+        total += 1
+        if pair[0] != pair[1] and kinds_apart(pair):
+            apart.append(pair)
+    if not apart:
+        return ""
+    verb = "compares" if len(apart) == 1 else "compare"
+    return (
+        f"{len(apart)} of {counted(total, 'pair')} {verb} results of two kinds of machine "
+        f"({kinds_apart(chain.from_iterable(apart))}): their differences include rounding of the machine"
+    )
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _word(value: Any) -> str:
+    return ("on" if value else "off") if isinstance(value, bool) else str(value)
+
+
+def _short(value: str) -> str:
+    return value if len(value) <= _LONGEST else value[: _LONGEST - 1].rstrip() + "…"
