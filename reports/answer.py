@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from itertools import groupby
 from operator import attrgetter
 
+from bench.kinds import kind, mixed
 from reports.book import Held
-from reports.comparison import Comparison, Row
+from reports.comparison import Comparison, Row, values
 from reports.statistics.contrasts import contrast, divergence_rate, holm
 from reports.statistics.verdicts import Verdict, Word, grounds, null, verdict
 from reports.text import count, interval, number
@@ -89,7 +90,7 @@ def broken(c: Comparison) -> tuple[tuple[Row, str], ...]:
 
 
 def warnings(c: Comparison) -> tuple[str, ...]:
-    """Arms not to be taken at their word: dead toggles, missing witnesses, below a floor."""
+    """What not to take at its word: dead toggles, missing witnesses, arms below a floor, mixed machines."""
     said = [
         f"{row.arm.name}: {row.note} bit for bit, so the change did nothing" for row in c.rows if row.dead
     ]
@@ -99,7 +100,20 @@ def warnings(c: Comparison) -> tuple[str, ...]:
             factors = ", ".join(proof.factor for proof in proofs)
             some = f" in {where}" if where else ""
             said.append(f"{row.arm.name}: no proof that {factors} took effect{some}")
-    return (*said, *_below_floor(c))
+    machines = mixed_machines(c)
+    return (*said, *_below_floor(c), *([machines] if machines else []))
+
+
+def mixed_machines(c: Comparison) -> str:
+    """How many pairs of results are of two kinds of machine, and which kinds; "" where none is."""
+    sides = [(c.base(row).arm, row.arm) for row in c.compared]
+    best = [search.own for search in c.evidence.tuned]  # the baseline's own best first
+    sides += [(best[0], own) for own in best[1:] if best[0] and own]
+    return mixed(
+        (kind(base.results[seed].environment), kind(arm.results[seed].environment))
+        for base, arm in sides
+        for seed in values(base, c.evidence.metric).keys() & values(arm, c.evidence.metric).keys()
+    )
 
 
 def _below_floor(c: Comparison) -> list[str]:

@@ -161,6 +161,7 @@ def _context(c: Comparison) -> dict[str, Any]:
         "whole": whole,
         "brought": brought,
         "throughput": sections.throughput(c),
+        "unpaced": sections.unpaced(c),
         "sweeps": found,
         "own_best": own_best,
         "tuned": tuning.words(own_best[0].search.setting) if own_best else "",

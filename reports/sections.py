@@ -4,12 +4,14 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from bench.trial import Result
+from bench.kinds import kind, kinds_apart
+from bench.trial import Result, counted
 from reports.comparison import Comparison, Row, finished, mean_of, trial_of, values
 from reports.evidence import Arm, Evidence
 from reports.statistics.contrasts import ArmSummary, summarise
 from reports.statistics.curves import Throughput, TimeToTarget, throughput_ratio, time_to_target
 from reports.statistics.designs import rank_sets
+from reports.statistics.pace import unlike
 from reports.text import when
 
 _MOST_RANKED = 60  # arms; all pairs are compared
@@ -85,17 +87,38 @@ def ranks(c: Comparison) -> tuple[tuple[Row, int, int], ...]:
 
 
 def throughput(c: Comparison) -> tuple[tuple[Row, float, Throughput | None], ...]:
-    """Mean training speed of every arm in tokens/s, and its ratio to the baseline's over common seeds."""
+    """Mean training speed of every arm in tokens/s, and its ratio to the baseline's over common seeds.
+
+    Only seeds that both sides trained on one kind of machine count: see `unpaced`.
+    """
     lines = []
     for row in c.rows:
-        base = values(c.base(row).arm, "speed_train")
-        mean, ours = mean_of(row.arm, "speed_train"), values(row.arm, "speed_train")
-        pairs = [(ours[s], base[s]) for s in sorted(set(ours) & set(base))]
-        pairs = [(a, b) for a, b in pairs if 0 < a < math.inf and 0 < b < math.inf]
+        pairs = [(a, b) for a, b, apart in _speeds(row, c) if not apart]
         ratio = throughput_ratio(*zip(*pairs, strict=True)) if row.index and len(pairs) > 2 else None
-        if mean is not None:
+        if (mean := mean_of(row.arm, "speed_train")) is not None:
             lines.append((row, mean, ratio))
     return tuple(lines)
+
+
+def unpaced(c: Comparison) -> str:
+    """How many pairs of speeds are not compared, and why; "" where all are."""
+    found = [apart for row in c.rows[1:] for _, _, apart in _speeds(row, c)]
+    reasons = list(filter(None, found))
+    if not reasons:
+        return ""
+    why = "; ".join(dict.fromkeys(reasons))
+    return f"{len(reasons)} of {counted(len(found), 'pair')} of speeds not compared: {why}"
+
+
+def _speeds(row: Row, c: Comparison) -> list[tuple[float, float, str]]:
+    """The arm's and the baseline's speed for every seed with both, and why the two cannot be compared."""
+    base, arm = c.base(row).arm, row.arm
+    ours, theirs = values(arm, "speed_train"), values(base, "speed_train")
+    return [
+        (ours[s], theirs[s], unlike([kind(one.results[s].environment) for one in (base, arm)]))
+        for s in sorted(ours.keys() & theirs.keys())
+        if 0 < ours[s] < math.inf and 0 < theirs[s] < math.inf
+    ]
 
 
 def sweeps(c: Comparison) -> tuple[Sweep, ...]:
@@ -134,13 +157,24 @@ def _by_epoch(arm: Arm) -> dict[int, tuple[Sequence[float], Sequence[float]]]:
 
 
 def costs(c: Comparison) -> tuple[Costs, ...]:
-    """What else differs between the arms: parameters, updates, tokens, operations, seconds a trial."""
+    """What else differs between the arms: parameters, updates, tokens, operations, seconds a trial.
+
+    Seconds are compared where both arms were trained on one kind of machine.
+    """
     spent = [{name: v for name in COSTS if (v := _cost(row.arm, name)) is not None} for row in c.rows]
     return tuple(
-        Costs(row=row, values=mine, against=spent[c.base(row).index])
+        Costs(row=row, values=mine, against=_comparable(spent[c.base(row).index], row, c))
         for row, mine in zip(c.rows, spent, strict=True)
         if mine
     )
+
+
+def _comparable(spent: Mapping[str, float], row: Row, c: Comparison) -> dict[str, float]:
+    """The baseline's costs that the arm's may be held against."""
+    base = c.base(row)
+    both = [] if row is base else [*finished(row.arm), *finished(base.arm)]
+    apart = kinds_apart(kind(result.environment) for result in both)
+    return {name: v for name, v in spent.items() if not (apart and name == "seconds")}
 
 
 def _cost(arm: Arm, name: str) -> float | None:

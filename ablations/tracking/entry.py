@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from ablations.design.plan import Plan
+from bench.kinds import kind
 from bench.trial import Result, Trial
 
 PARAM_LENGTH = 6000  # characters; MLflow cuts longer ones in silence
@@ -20,8 +21,8 @@ TAG_LENGTH = 8000
 NAME_LENGTH = 250  # of runs and of keys
 DIGEST_LENGTH = 8  # as MLflow makes them: more do not fit into the column
 
-MACHINE = ("cpu", "cpu_capability", "threads", "device", "gpu", "torch_build")
-"""Facts of a result's environment that its speed depends on."""
+MACHINE = "machine."
+"""What the tags that tell of the kind of machine begin with."""
 
 Point = tuple[str, float, int, int]  # name, value, unix milliseconds, step
 
@@ -98,8 +99,8 @@ def points(result: Result) -> list[Point]:
         }
         at |= {(section(name), e.epoch): (float(value), milliseconds(clock)) for name, value in curve.items()}
     last, end = (epochs[-1].epoch if epochs else 0), milliseconds(result.started + result.seconds)
-    for name, value in {**result.metrics, **_by_role(result)}.items():
-        at[section(name), last] = (float(value), end)
+    for name, value in finals(result.metrics, result.roles).items():
+        at[name, last] = (value, end)
     sampled = list(_sampled(result))
     return [(name, value, when, step) for (name, step), (value, when) in at.items()] + sampled
 
@@ -120,13 +121,13 @@ def _sampled(result: Result) -> Iterator[Point]:
             yield name, value, milliseconds(result.started + second), round(second)
 
 
-def _by_role(result: Result) -> dict[str, float]:
-    """Loss (nats a token) and accuracy of each token role."""
+def finals(metrics: Mapping[str, float], roles: Mapping[str, tuple[float, int, int]]) -> dict[str, float]:
+    """The final metrics, and loss (nats a token) and accuracy of each role, by their names in MLflow."""
     shares: dict[str, float] = {}
-    for role, (nats, hits, targets) in result.roles.items():
+    for role, (nats, hits, targets) in roles.items():
         if targets:
             shares |= {f"role_{role} loss": nats / targets, f"role_{role} accuracy": hits / targets}
-    return shares
+    return {section(name): float(value) for name, value in {**metrics, **shares}.items()}
 
 
 def dataset(trial: Trial) -> dict[str, str]:
@@ -164,7 +165,7 @@ def tags(study: StudyFacts, arm: str, result: Result) -> dict[str, str]:
         "unrolled.commit": str(result.environment.get("commit") or ""),
         "unrolled.reason": result.reason,
     }
-    found |= {f"machine.{name}": str(result.environment.get(name) or "") for name in MACHINE}
+    found |= {f"{MACHINE}{name}": value for name, value in kind(result.environment).items()}
     found |= {f"fingerprint.{name}": mark for name, mark in result.fingerprints.items()}
     for factor, proof in result.witnesses.items():
         verdict = "ok" if proof.get("ok") else "NOT ok"

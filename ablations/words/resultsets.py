@@ -16,10 +16,12 @@ from pydantic import TypeAdapter
 from ablations.design.plan import Id
 from ablations.ledger import Ledger, needed, unseal
 from ablations.tracking import projection, store
-from ablations.tracking.entry import MACHINE, Ended, section
+from ablations.tracking.entry import MACHINE, Ended, finals, section
+from bench.bits import measured
+from bench.kinds import kind
 from bench.models.registry import suggestion
 from bench.trial import BadInput, canonical, visible
-from reports.gate.judgement import ArmResults, Outcome, ResultSet, Timings
+from reports.gate.sides import ArmResults, Outcome, ResultSet, Timings
 from reports.statistics.pace import Rounds
 
 
@@ -42,7 +44,9 @@ class _Trained:
     status: str
     trial: Mapping[str, Any]
     reason: str = ""
+    epochs: tuple[Mapping[str, Any], ...] = ()
     metrics: Mapping[str, float] = field(default_factory=dict)
+    roles: Mapping[str, tuple[float, int, int]] = field(default_factory=dict)
     fingerprints: Mapping[str, str] = field(default_factory=dict)
     environment: Mapping[str, Any] = field(default_factory=dict)
 
@@ -96,20 +100,20 @@ def _of_ledger(source: str, study: str, metric: str) -> ResultSet:
     metric = metric or plan.metric
     commits: set[str] = set()
     arms = {}
-    measured: set[str] = set()
+    known: set[str] = set()
     for arm in plan.arms:
         there = {seed: ledger.path(id) for seed, id in arm.trials.items() if ledger.path(id).exists()}
         read = [(seed, _sealed(path, "result", _TRAINED)) for seed, path in there.items()]
         # by the trial's own seed, as MLflow has it: the A/A arm's are not the plan's
         found = {int(trained.trial.get("seed", seed)): trained for seed, trained in read}
-        measured |= {name for trained in found.values() for name in trained.metrics}
+        known |= {name for trained in found.values() for name in trained.metrics}
         commits |= {_commit(trained.environment) for trained in found.values()}
         arms[arm.name] = ArmResults(
             outcomes={seed: _outcome(trained, metric) for seed, trained in found.items()},
             waiting=tuple(seed for seed in arm.trials if seed not in there),
             settings=next((_settings(trained.trial) for trained in found.values()), {}),
         )
-    _check_metric(source, metric, measured)
+    _check_metric(source, metric, known)
     return ResultSet(
         name=source,
         study=plan.study,
@@ -158,15 +162,23 @@ def _sealed(path: Path, key: str, kind: "TypeAdapter[_T]") -> _T:
 
 def _outcome(trained: _Trained, metric: str) -> Outcome:
     value = trained.metrics.get(metric)
-    facts = {name: str(trained.environment[name]) for name in MACHINE if name in trained.environment}
     done, diverged = trained.status == "done", trained.reason.startswith("diverged")
     prints = {name: mark for name, mark in trained.fingerprints.items() if name in ("weights", "metrics")}
     return Outcome(
         value=_value(value, done, diverged),
         reason=trained.reason or ("" if value is not None else f"there is no {metric}"),
         bits=" ".join(f"{name}={mark}" for name, mark in sorted(prints.items())) or trained.reason,
+        numbers=_numbers(trained) if prints else {},
         speed=trained.metrics.get("speed_train"),
-        machine=facts,
+        machine=kind(trained.environment),
+    )
+
+
+def _numbers(trained: _Trained) -> dict[str, str]:
+    """What was measured, by its own names and by those that MLflow has it under, where it can hold it."""
+    held = {n: v for n, v in finals(trained.metrics, trained.roles).items() if math.isfinite(v)}
+    return measured(
+        {"epochs": trained.epochs, "metrics": {**trained.metrics, **held}, "roles": trained.roles}
     )
 
 
@@ -245,7 +257,8 @@ def _logged(runs: Mapping[int, Ended], metric: str) -> ArmResults:
             reason=reason or ("" if value is not None else f"there is no {metric}"),
             bits=" ".join(f"{name.partition('.')[2]}={mark}" for name, mark in prints) or reason,
             speed=run.metrics.get(section("speed_train"), run.metrics.get("speed_train")),
-            machine={n: run.tags[f"machine.{n}"] for n in MACHINE if f"machine.{n}" in run.tags},
+            numbers=measured({"metrics": run.metrics}) if prints else {},
+            machine={n.removeprefix(MACHINE): v for n, v in run.tags.items() if n.startswith(MACHINE)},
         )
     one = next(iter(runs.values()))
     settings = {name: value for name, value in one.params.items() if name not in ("arm", "seed")}

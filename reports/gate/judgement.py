@@ -6,75 +6,21 @@ when it is shown to be slower by more than a margin, on like machines.
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
+from bench.bits import differences
+from bench.kinds import mixed
 from bench.trial import TASK, BadInput, counted, lower_is_better
 from reports.comparison import titled
+from reports.gate.sides import ArmResults, Outcome, ResultSet, Timings
 from reports.statistics import power
 from reports.statistics.contrasts import Contrast, contrast, holm
-from reports.statistics.pace import Pace, Rounds, of_rounds, of_speeds, unlike
+from reports.statistics.pace import Pace, of_rounds, of_speeds, unlike
 from reports.statistics.power import ALPHA, FEWEST_SEEDS
 from reports.statistics.verdicts import Verdict, Word, verdict
 from reports.text import number, short
 
 _SILENT = ("corpus", "source", "seed")  # a path, the code itself, the pairing: no change of settings
-
-
-@dataclass(frozen=True, kw_only=True)
-class Outcome:
-    """How one trial ended, as far as a gate asks."""
-
-    value: float | None  # of the metric; infinite where training diverged, None where it failed otherwise
-    reason: str = ""  # why there is no finite value
-    bits: str = ""  # what the trial computed, as fingerprints; "" where the source keeps none
-    speed: float | None = None  # tokens/s
-    machine: Mapping[str, str] = field(default_factory=dict)  # what speed depends on, by name
-
-    @property
-    def finished(self) -> bool:
-        """Whether there is a value to compare."""
-        return self.value is not None and math.isfinite(self.value)
-
-
-@dataclass(frozen=True, kw_only=True)
-class ArmResults:
-    """One arm of one side."""
-
-    outcomes: Mapping[int, Outcome]  # by seed
-    waiting: tuple[int, ...] = ()  # seeds that were planned and have no result
-    settings: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def values(self) -> dict[int, float]:
-        """The metric by seed, diverged seeds included."""
-        return {seed: o.value for seed, o in self.outcomes.items() if o.value is not None}
-
-    @property
-    def broken(self) -> set[int]:
-        """Seeds whose trial diverged or failed."""
-        return {seed for seed, o in self.outcomes.items() if not o.finished}
-
-
-@dataclass(frozen=True, kw_only=True)
-class ResultSet:
-    """One side: a study's arms by name. What its plan declares is empty where there is no plan."""
-
-    name: str  # as typed
-    study: str
-    arms: Mapping[str, ArmResults]
-    metric: str = ""
-    delta: float | None = None
-    base: str = ""  # the name of the study's own baseline
-    commit: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Timings:
-    """One side's benchmarks: stored runs by the benchmark's name, oldest first, and where they ran."""
-
-    name: str  # as typed
-    runs: Mapping[str, Sequence[Rounds]]
-    machines: Sequence[Mapping[str, str]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,6 +83,10 @@ def judge(
     same = {name for name, pair in pairs.items() if _identical(*pair)}
     verdicts = _verdicts({n: pair for n, pair in pairs.items() if n not in same}, metric, delta)
     verdicts |= _verdicts({n: pair for n, pair in pairs.items() if n in same}, metric, delta)
+    both = [both for pair in pairs.values() for _, *both in _shared(*pair)]
+    machines = mixed((theirs.machine, ours.machine) for theirs, ours in both)
+    if metric.startswith("speed") and (reason := unlike([o.machine for found in both for o in found])):
+        raise BadInput(f"{candidate.name}: {title}: {reason}: train both sides on one machine")
     paces, unpaced = _paces(pairs, margin)
     judged = [
         _judged(name, *pairs[name], name in same, verdicts.get(name), paces.get(name), unit)
@@ -144,7 +94,6 @@ def judge(
         else Judged(name=name, faults=("is missing from the candidate",))
         for name in baseline.arms
     ]
-    new = [name for name in arms if name not in baseline.arms]
     return Gate(
         baseline=_side(baseline),
         candidate=_side(candidate),
@@ -155,9 +104,14 @@ def judge(
         margin=margin,
         judged=tuple(judged),
         faults=(f"speed is required and not compared: {unpaced}",) if unpaced and require_speed else (),
-        notes=(f"new in the candidate, not judged: {listed(new)}",) if new else (),
+        notes=(*([machines] if machines else []), *_new(baseline, arms)),
         unpaced=unpaced,
     )
+
+
+def _new(baseline: ResultSet, arms: Mapping[str, ArmResults]) -> Iterator[str]:
+    if new := [name for name in arms if name not in baseline.arms]:
+        yield f"new in the candidate, not judged: {listed(new)}"
 
 
 def judge_timings(
@@ -204,7 +158,7 @@ def _judged(
     pace: Pace | None,
     unit: str,
 ) -> Judged:
-    faults = [*_unfinished(theirs, ours), *_another_task(theirs, ours)]
+    faults = [*_unfinished(theirs, ours), *_another_task(theirs, ours), *_contradicted(theirs, ours)]
     faults += () if identical else _not_shown(found, unit)
     return Judged(
         name=name,
@@ -228,11 +182,32 @@ def _side(side: ResultSet) -> str:
 
 
 def _identical(theirs: ArmResults, ours: ArmResults) -> bool:
-    """Whether every shared seed has the same bits."""
-    seeds = ours.outcomes.keys() & theirs.outcomes.keys()
-    return bool(seeds) and all(
-        ours.outcomes[s].bits and ours.outcomes[s].bits == theirs.outcomes[s].bits for s in seeds
-    )
+    """Whether every shared seed has the same bits, and the same of every number that both sides hold."""
+    shared = _shared(theirs, ours)
+    return bool(shared) and all(a.bits and a.bits == b.bits and not _unequal(a, b) for _, a, b in shared)
+
+
+def _shared(theirs: ArmResults, ours: ArmResults) -> list[tuple[int, Outcome, Outcome]]:
+    """Every seed that both sides have, with the baseline's and the candidate's outcome."""
+    seeds = sorted(theirs.outcomes.keys() & ours.outcomes.keys())
+    return [(seed, theirs.outcomes[seed], ours.outcomes[seed]) for seed in seeds]
+
+
+def _unequal(theirs: Outcome, ours: Outcome) -> list[tuple[str, str, str]]:
+    """The numbers that both sides hold and that differ. What one side alone measures says nothing."""
+    both = theirs.numbers.keys() & ours.numbers.keys()
+    return list(differences(*({n: v for n, v in o.numbers.items() if n in both} for o in (theirs, ours))))
+
+
+def _contradicted(theirs: ArmResults, ours: ArmResults) -> Iterator[str]:
+    """Seeds with the same bits and other numbers: one side was changed, or is measured in another way."""
+    found = [(s, _unequal(a, b)) for s, a, b in _shared(theirs, ours) if a.bits and a.bits == b.bits]
+    if found := [(seed, unequal) for seed, unequal in found if unequal]:
+        seeds, (name, was, now) = listed([seed for seed, _ in found]), found[0][1][0]
+        yield (
+            f"the same fingerprints and other numbers, seed {seeds}: {name} {was} in the baseline, {now} in "
+            "the candidate: one was changed or damaged, or is measured in another way"
+        )
 
 
 def _verdicts(
@@ -336,16 +311,23 @@ def _paces(pairs: Mapping[str, tuple[ArmResults, ArmResults]], margin: float) ->
     both = {name: _with_speed(*pair) for name, pair in pairs.items()}
     if not any(both.values()):
         return {}, "there is no seed with a speed on both sides"
-    if reason := unlike([o.machine for found in both.values() for pair in found for o in pair]):
-        return {}, reason
+    every = [pair for found in both.values() for pair in found]
+    apart = [o.machine for pair in every if _unlike(pair) for o in pair]
+    like = {n: [pair for pair in found if not _unlike(pair)] for n, found in both.items()}
     paces = of_speeds(
-        {n: [(a.speed or 0, b.speed or 0) for a, b in found] for n, found in both.items()}, margin
+        {n: [(a.speed or 0, b.speed or 0) for a, b in found] for n, found in like.items()}, margin
     )
+    if apart:
+        some = f"{len(apart) // 2} of {counted(len(every), 'pair')}, " if len(apart) < 2 * len(every) else ""
+        return paces, some + unlike(apart)
     return paces, "" if paces else "no arm has 3 seeds with a speed on both sides"
+
+
+def _unlike(pair: Sequence[Outcome]) -> bool:
+    return bool(unlike([o.machine for o in pair]))
 
 
 def _with_speed(theirs: ArmResults, ours: ArmResults) -> list[tuple[Outcome, Outcome]]:
     """The baseline's and the candidate's outcome of every seed that has a speed on both sides."""
-    seeds = sorted(theirs.outcomes.keys() & ours.outcomes.keys())
-    found = [(theirs.outcomes[s], ours.outcomes[s]) for s in seeds]
+    found = [(a, b) for _, a, b in _shared(theirs, ours)]
     return [pair for pair in found if all(o.finished and 0 < (o.speed or 0) < math.inf for o in pair)]

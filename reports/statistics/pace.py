@@ -7,10 +7,10 @@ from statistics import fmean, stdev
 
 from scipy import special
 
+from bench.kinds import kinds_apart
 from reports.statistics.contrasts import Interval
 from reports.statistics.curves import throughput_ratio
 from reports.statistics.power import ALPHA
-from reports.text import short
 
 FEWEST = 3
 """Pairs of speeds, stored runs of a benchmark, or rounds of a run, from which a ratio has an interval."""
@@ -102,11 +102,5 @@ def unlike(machines: Sequence[Mapping[str, str]]) -> str:
     """What differs between machines, or nothing. A machine that is not described is like no other."""
     if not all(machines):
         return "not every trial says which machine it ran on"
-    names = dict.fromkeys(name for machine in machines for name in machine)
-    seen = {name: list(dict.fromkeys(m.get(name, "none") for m in machines)) for name in names}
-    differ = [
-        f"{name} {' / '.join(short(value, 40) for value in values[:3])}"
-        for name, values in seen.items()
-        if len(values) > 1
-    ]
-    return f"unlike machines: {'; '.join(differ)}" if differ else ""
+    differ = kinds_apart(machines)
+    return f"unlike machines: {differ}" if differ else ""

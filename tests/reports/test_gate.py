@@ -2,19 +2,15 @@
 
 import math
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from reports.gate.judgement import (
-    ArmResults,
-    Gate,
-    Outcome,
-    ResultSet,
-    judge,
-    seeds_to_show,
-)
+from bench.trial import BadInput
+from reports.gate.judgement import Gate, judge, seeds_to_show
+from reports.gate.sides import ArmResults, Outcome, ResultSet
 from reports.gate.text import WIDTH, markdown, screen
 from reports.statistics.contrasts import contrast
 from reports.statistics.pace import of_speeds
@@ -115,6 +111,22 @@ def test_the_same_bits_pass_on_any_number_of_seeds_and_are_called_that() -> None
     found = gate(same_bits(B[:2]), same_bits(B[:2]))
     assert found.passed and found.judged[0].identical
     assert "1 bit-identical" in screen(found) and "≡ bit-identical" in screen(found)
+
+
+def test_other_numbers_with_the_same_fingerprints_are_a_fault_and_not_bit_identical() -> None:
+    def side_of(**numbers: str) -> ArmResults:
+        made = dict(same_bits(B).outcomes)
+        return ArmResults(outcomes={**made, 3: replace(made[3], numbers=numbers)})
+
+    found = gate(side_of(valid_loss="1.5", valid_hits="9.0"), side_of(valid_loss="1.25", valid_hits="9.0"))
+    assert not found.judged[0].identical and fault(found) == (
+        "the same fingerprints and other numbers, seed 3: valid_loss 1.5 in the baseline, 1.25 in the "
+        "candidate: one was changed or damaged, or is measured in another way"
+    )
+    # what only one side measures, or another fingerprint, is no contradiction
+    assert gate(side_of(valid_loss="1.5"), side_of(valid_loss="1.5", valid_new="2.0")).judged[0].identical
+    other = {s: replace(o, bits=f"x{s}") for s, o in side_of(valid_loss="1.4").outcomes.items()}
+    assert "fingerprints" not in fault(gate(side_of(valid_loss="1.5"), ArmResults(outcomes=other)))
 
 
 def test_equal_losses_of_other_weights_are_not_called_bit_identical() -> None:
@@ -218,8 +230,8 @@ def test_speed_fails_where_the_whole_interval_lies_beyond_the_margin(margin: flo
     [
         ({**HERE, "cpu": "Xeon 8481C"}, "unlike machines: cpu EPYC 9V74 / Xeon 8481C"),
         ({**HERE, "threads": "2"}, "unlike machines: threads 1 / 2"),
-        ({**HERE, "device": "cuda", "gpu": "H100"}, "unlike machines: device cpu / cuda; gpu none / H100"),
-        ({**HERE, "torch_build": "def"}, "unlike machines: torch_build abc / def"),
+        ({**HERE, "device": "cuda", "gpu": "H100"}, "unlike machines: device cpu / cuda"),
+        ({**HERE, "torch_build": "def"}, "unlike machines: torch build abc / def"),
         ({}, "not every trial says which machine it ran on"),
     ],
 )
@@ -230,6 +242,24 @@ def test_speed_is_not_compared_across_unlike_machines_and_results_are(other, sai
     assert f"speed not compared: {said}" in screen(found)
     required = gate(before, after, require_speed=True)
     assert not required.passed and "speed is required" in screen(required).splitlines()[0]
+
+
+def test_only_seeds_of_like_machines_have_their_speeds_paired() -> None:
+    before, after = trained(B[:5], FAST), trained(A[:5], SLOW)
+    moved = {**after.outcomes, 0: replace(after.outcomes[0], machine={**HERE, "threads": "2"})}
+    found = gate(before, ArmResults(outcomes=moved))
+    assert found.unpaced == "1 of 5 pairs, unlike machines: threads 1 / 2"
+    four = gate(trained(B[1:5], FAST[1:]), trained(A[1:5], SLOW[1:]))
+    assert found.judged[0].pace == four.judged[0].pace is not None
+    assert not gate(before, ArmResults(outcomes=moved), require_speed=True).passed
+
+
+def test_pairs_of_two_kinds_of_machine_are_noted_and_a_speed_that_is_judged_is_refused() -> None:
+    before, after = trained(B), trained(A, machine={**HERE, "cpu_capability": "AVX2", "threads": "2"})
+    (note,) = gate(before, after).notes
+    assert note.startswith("8 of 8 pairs compare results of two kinds of machine (threads 1 / 2): their diff")
+    with pytest.raises(BadInput, match="training speed: unlike machines: threads 1 / 2: train both sides"):
+        gate(before, after, metric="speed_train")
 
 
 def test_speed_is_not_compared_on_fewer_than_three_pairs() -> None:

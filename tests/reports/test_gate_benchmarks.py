@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from bench.trial import BadInput
-from reports.gate.judgement import Timings, judge_timings
+from reports.gate.judgement import judge_timings
+from reports.gate.sides import Timings
 from reports.gate.text import screen
 from reports.statistics.pace import Rounds, of_rounds
 

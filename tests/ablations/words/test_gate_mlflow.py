@@ -62,6 +62,29 @@ def test_a_ledger_is_its_own_mlflow_also_where_an_arm_has_seeds_of_its_own(
     assert code == 0 and "2 bit-identical" in said and "changed" not in said
 
 
+def test_a_ledgers_losses_that_were_changed_are_found_by_its_mlflow(database, tmp_path, capsys) -> None:
+    made = [replace(trained(s), roles={"digit": (3.0 + s, 2, 4)}) for s in range(8)]
+    projection.sync(FACTS, {"base": made}, database)
+    assert gate(capsys, ledger(tmp_path / "a", {"base": made}), database)[0] == 0
+    for name, changed in (
+        ("valid/loss", replace(made[3], metrics={**made[3].metrics, "valid_loss": 1.0})),
+        ("role/digit accuracy", replace(made[3], roles={"digit": (6.0, 3, 4)})),
+    ):
+        spoilt = ledger(tmp_path / name, {"base": [*made[:3], changed, *made[4:]]})
+        code, said = gate(capsys, spoilt, database)
+        assert code == 3 and "bit-identical" not in said
+        assert f"the same fingerprints and other numbers, seed 3: {name} " in " ".join(said.split())
+
+
+def test_the_kind_of_machine_is_known_to_mlflow(database, tmp_path, capsys) -> None:
+    made = [trained(seed, mkldnn=True, variables={"MKL_CBWR": "AVX2"}) for seed in range(8)]
+    projection.sync(FACTS, {"base": [trained(seed, mkldnn=False) for seed in range(8)]}, database)
+    code, said = gate(capsys, ledger(tmp_path / "a", {"base": made}), database)
+    apart = "oneDNN on / off, MKL_CBWR AVX2 / not set"
+    assert code == 0 and f"speed not compared: unlike machines: {apart}" in said
+    assert f"8 of 8 pairs compare results of two kinds of machine ({apart})" in " ".join(said.split())
+
+
 def test_mlflows_runs_on_another_text_are_another_task(database, tmp_path, capsys) -> None:
     made = [trained(seed) for seed in range(8)]
     other = [replace(r, trial=replace(r.trial, data="beef", corpus="my.txt")) for r in made]
