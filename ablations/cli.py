@@ -110,7 +110,7 @@ def _study_words(words: Words, flags: Flags) -> None:
 def _result_words(words: Words, flags: Flags) -> None:
     _, known, plugin, results, out = flags
     _word(words, "report", "render reports from the ledger", known, results, out, do="words.reporting")
-    text = "train finished trials again and compare the bits"
+    text = "train ended trials again and compare every number"
     verify = _word(words, "verify", text, plugin, results)
     verify.add_argument("study", metavar="STUDY", help="a study that was run")
     verify.add_argument("-n", "--number", type=count, default=5, help="trials to replay")

@@ -19,18 +19,31 @@ if TYPE_CHECKING:
 
 
 def verify(args: Namespace) -> int:
-    """Train a sample of the finished trials again, in fresh processes, and compare the bits."""
-    from ablations.words.verification import sample, verdicts
+    """Train a sample of the ended trials again, in fresh processes, and compare every number.
+
+    The exit code is 1 where one differs, and where one could not be trained again.
+    """
+    from ablations.words.verification import replays, sample
+    from reports.text import short
 
     looking.load_plugins(args)
     plan = plans.stored(args.study, Ledger(args.results))
     results = sample(plan, Ledger(args.results), args.number)
-    same = 0
-    for result, difference in verdicts(results, **conditions(args)):
-        same += not difference
-        if difference:
-            print(f"{result.trial.model} seed {result.trial.seed} ({result.trial.id}): {difference}")
-    print(f"{same} of {len(results)} bit-identical")
+    differ, unplayed = 0, Counter[str]()
+    for replay in replays(results, **conditions(args)):
+        trial = replay.result.trial
+        if replay.unplayed:
+            unplayed[short(replay.unplayed, 120)] += 1
+        elif replay.differs:
+            differ += 1
+            print(f"{trial.model} seed {trial.seed} ({trial.id}): {visible(replay.differs)}")
+    same = len(results) - differ - unplayed.total()
+    said = [f"{same} of {len(results)} bit-identical"]
+    said += [f"{differ} not"] if differ else []
+    if unplayed:
+        why = "; ".join(f"{reason}: {number}" for reason, number in unplayed.most_common())
+        said.append(f"{unplayed.total()} could not be replayed ({why})")
+    print(", ".join(said))
     return 0 if same == len(results) else 1
 
 

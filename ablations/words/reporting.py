@@ -37,16 +37,12 @@ def report(args: Namespace) -> int:
 
 def pages(
     chosen: Sequence[Plan], ledger: Ledger, out: Path, recorder: "Linked | None" = None
-) -> tuple[Path, tuple[str, ...]]:
-    """Render these plans' pages and the index over every study.
-
-    Returns the last page, and what it claims, a sentence a contrast.
-    """
-    from reports.answer import sentences
+) -> "tuple[Path, Comparison]":
+    """Render these plans' pages and the index over every study; the last page, and what it compares."""
     from reports.render import render, render_index
 
     found = {plan.study: comparison(plan, ledger, recorder) for plan in chosen}
-    written = [(render(one, out), sentences(one)) for one in found.values()]
+    written = [(render(one, out), one) for one in found.values()]
     render_index(comparisons(ledger, found), out)
     return written[-1]
 

@@ -3,7 +3,7 @@
 import os
 import sys
 from argparse import Namespace
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,11 +16,13 @@ from ablations.design.study import Study
 from ablations.flags import cores
 from ablations.ledger import Ledger
 from ablations.words import looking, reporting
+from bench.kinds import kind, kinds_apart
 from bench.trial import BadInput, Result, Trial, counted, visible
 
 if TYPE_CHECKING:
     from ablations.tracking.recorder import Recorder
     from ablations.trials.runner import Tally
+    from reports.comparison import Comparison
 
 
 NOT_GOLDEN = ("seeds", "set", "corpus", "plugin", "cluster", "dry_run", "fail_fast", "retry")
@@ -61,6 +63,7 @@ def _run_one(chosen: Study, args: Namespace) -> tuple[int, bool]:
     from ablations.tracking.recorder import Recorder
     from ablations.tracking.store import uri
     from ablations.trials.runner import missing
+    from reports.answer import sentences
 
     ledger = Ledger(args.results)
     reporting.writable(args.out)
@@ -78,8 +81,8 @@ def _run_one(chosen: Study, args: Namespace) -> tuple[int, bool]:
             run = _Run(ledger, recorder, args, set())
             plan, interrupted = _train(run, plan, trials, done)
             level = recorder.wait(30)
-            page, answers = reporting.pages([plan], ledger, args.out, recorder)
-            recorder.publish(page.parent, answers)
+            page, found = reporting.pages([plan], ledger, args.out, recorder)
+            recorder.publish(page.parent, sentences(found))
             counts = _counts(plan, run)
         except BaseException:
             recorder.close("FAILED", patience=5)
@@ -88,6 +91,8 @@ def _run_one(chosen: Study, args: Namespace) -> tuple[int, bool]:
         if behind := recorder.close(status, patience=30 if level else 1):
             print(behind, file=sys.stderr)
     print(f"{visible(plan.study)}: " + ", ".join(f"{number} {what}" for what, number in counts.items()))
+    for line in _machines(found, {id for id, ok in done.items() if ok or not args.retry}):
+        print(f"{visible(plan.study)}: {visible(line)}")
     print(f"report: {page}")
     left = 0 if interrupted else counts["left"]
     if left:
@@ -103,6 +108,20 @@ def _counts(plan: Plan, run: _Run) -> dict[str, int]:
         counts[done if result.done else result.outcome] += 1
     counts["left"] = len(plan.ids) - sum(counts.values())
     return counts
+
+
+def _machines(found: "Comparison", reused: Collection[str]) -> Iterator[str]:
+    """How many reused trials are of another kind of machine than what was trained now, and how many pairs."""
+    from reports.answer import mixed_machines
+
+    kinds = {r.trial.id: kind(r.environment) for arm in found.evidence.arms for r in arm.results.values()}
+    now = {repr(one): one for id, one in kinds.items() if id not in reused}.values()  # a few, of thousands
+    before = [one for id, one in kinds.items() if id in reused]
+    if apart := [one for one in before if now and all(kinds_apart([one, other]) for other in now)]:
+        verb = "result is" if len(apart) == 1 else "results are"
+        yield f"{len(apart)} {verb} of another kind of machine, then / now: {kinds_apart([*apart, *now])}"
+    if pairs := mixed_machines(found):
+        yield pairs
 
 
 def _train(run: _Run, plan: Plan, trials: Sequence[Trial], done: Mapping[str, bool]) -> tuple[Plan, bool]:

@@ -1,52 +1,93 @@
-"""Replay: train finished trials again in fresh processes and compare the bits."""
+"""Replay: train ended trials again in fresh processes and compare every number."""
 
 import random
 from collections.abc import Iterator, Sequence
+from dataclasses import fields
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, NamedTuple
 
 from ablations.design.plan import Plan
 from ablations.ledger import Ledger
 from ablations.trials.runner import run_trials
+from bench.bits import differences, numbers
 from bench.identity import identify
-from bench.trial import BadInput, Result
+from bench.kinds import kind, kinds_apart
+from bench.trial import BadInput, Result, Trial, counted
+
+
+class Replay(NamedTuple):
+    """What came of training one result's trial again: both texts are empty where every number is the same."""
+
+    result: Result
+    differs: str = ""  # what differs first, and the kinds of machine where they do
+    unplayed: str = ""  # why it could not be trained again
 
 
 def sample(plan: Plan, ledger: Ledger, number: int) -> list[Result]:
-    """At most `number` finished trials of a study, drawn by the plan's hash, so the same ones each time.
+    """At most `number` results of a study, drawn by the plan's hash, so the same ones each time.
 
-    Raises BadInput where there are none, or where today's code or data make other trials of them.
+    A trial that failed for another reason than divergence has no numbers to compare. Raises BadInput where
+    there are no others.
     """
-    done = [result for _, _, result in plan.cells(ledger) if result.done]
-    if not done:
+    ended = [result for _, _, result in plan.cells(ledger) if result.done or result.diverged]
+    if not ended:
         raise BadInput(f"study {plan.study!r} has no finished trial; `unrolled run {plan.study}` trains them")
-    drawn = random.Random(plan.hash).sample(done, min(number, len(done)))
-    chosen = [whole for result in drawn if (whole := ledger.read(result.trial.id))]
-    for result in chosen:
-        if identify(result.trial).id != result.trial.id:
-            raise BadInput(
-                f"trial {result.trial.id}: its code or data have changed since; "
-                f"`unrolled run {plan.study}` trains what they are now"
-            )
-    return chosen
+    drawn = random.Random(plan.hash).sample(ended, min(number, len(ended)))
+    return [whole for result in drawn if (whole := ledger.read(result.trial.id))]
 
 
-def verdicts(results: Sequence[Result], **places: Any) -> Iterator[tuple[Result, str]]:
-    """Each result with "", or with where its replay parted from it. `places` as `run_trials` takes them."""
+def replays(results: Sequence[Result], **places: Any) -> Iterator[Replay]:
+    """Train each trial again where today's code and data still make it; `places` as for `run_trials`."""
+    hindered = {result.trial.id: hindrance(result.trial) for result in results}
     with TemporaryDirectory() as folder:
-        replays = Ledger(Path(folder))
-        run_trials([result.trial for result in results], replays, **places)
+        again = Ledger(Path(folder))
+        run_trials([r.trial for r in results if not hindered[r.trial.id]], again, **places)
         for result in results:
-            yield result, difference(result, replays.read(result.trial.id))
+            id = result.trial.id
+            yield _compared(result, again.read(id)) if not hindered[id] else Replay(result, "", hindered[id])
 
 
-def difference(result: Result, replay: Result | None) -> str:
-    """ "" for the same bits; else the first step and tensor that differ, or why there is no replay."""
+def hindrance(trial: Trial) -> str:
+    """Why today's code, data and plug-ins cannot train a trial again; "" where they can."""
+    try:
+        today = identify(trial)
+    except BadInput as error:
+        return str(error)
+    if today.id == trial.id:
+        return ""
+    names = [f.name for f in fields(Trial) if f.name != "corpus"]
+    changed = {name: (getattr(trial, name), getattr(today, name)) for name in names}
+    return ", ".join(_changed(trial, name, *pair) for name, pair in changed.items() if pair[0] != pair[1])
+
+
+def _changed(trial: Trial, name: str, was: object, now: object) -> str:
+    if name == "data":
+        return f"{Path(trial.corpus).name} was edited"
+    return "its code has changed" if name == "source" else f"{name} {was} → {now}"
+
+
+def _compared(result: Result, replay: Result | None) -> Replay:
+    if replay is None:
+        return Replay(result, unplayed="interrupted")
+    if not (replay.done or replay.diverged):
+        return Replay(result, unplayed=replay.reason.removeprefix("BadInput: "))
+    return Replay(result, differs=difference(result, replay))
+
+
+def difference(result: Result, replay: Result) -> str:
+    """ "" for the same numbers; else the first step and tensor, and the first number, that differ."""
     from bench.training.engine import first_difference
 
-    if replay is None or not replay.done:
-        return f"could not be replayed: {replay.reason if replay else 'interrupted'}"
-    if result.fingerprints == replay.fingerprints:
+    apart = list(differences(numbers(result.to_dict()), numbers(replay.to_dict())))
+    if not apart:
         return ""
-    return f"differs from {first_difference(result.trace, replay.trace) or 'the evaluation on'}"
+    name, was, now = apart[0]
+    said = f"{name} {was} in the ledger, {now} in the replay"
+    if len(apart) > 1:
+        said += f", and {counted(len(apart) - 1, 'more number')}"
+    if result.trace and replay.trace and (step := first_difference(result.trace, replay.trace)):
+        said = f"differs from {step}: {said}"
+    if machines := kinds_apart([kind(result.environment), kind(replay.environment)]):
+        said += f"; trained on another kind of machine, then / now: {machines}"
+    return said

@@ -119,39 +119,6 @@ def test_a_run_says_once_why_trials_are_trained_again_and_keeps_the_earlier_resu
     assert {*now, *new.values()} == set(ledger.files())
 
 
-def test_verify_finds_the_same_bits_in_fresh_processes(folder):
-    unrolled(folder, "run", "small.toml")
-    done = unrolled(folder, "verify", "small", "-n", "3")
-    assert (done.stdout, done.returncode) == ("3 of 3 bit-identical\n", 0)
-
-
-def test_verify_names_the_step_and_the_tensor_where_one_unit_in_the_last_place_differs(folder, monkeypatch):
-    import torch
-
-    from bench.run import run_trial
-    from bench.training.engine import Training
-
-    unrolled(folder, "run", "small.toml", "--seeds", "0")
-    ledger = Ledger(folder / "results")
-    honest = Training.step
-
-    def nudged(self, loss, lr, mom, weights):
-        weights = list(weights)
-        if len(self.losses) == 4:  # in the fifth step
-            bias = dict(weights)["h_h.bias"].data
-            bias[3] = torch.nextafter(bias[3], torch.tensor(9.0))
-        honest(self, loss, lr, mom, weights)
-
-    monkeypatch.chdir(folder)
-    monkeypatch.setattr(Training, "step", nudged)
-    for file in (folder / "results" / "trials").rglob("*.json"):
-        ledger.record(run_trial(ledger.read(file.stem).trial))
-    done = unrolled(folder, "verify", "small")
-    assert done.returncode == 1
-    assert done.stdout.count("differs from step 5, tensor h_h.bias\n") == 3
-    assert done.stdout.endswith("0 of 3 bit-identical\n")
-
-
 # Of a program that is to stand still once so many results are in the ledger, before MLflow is told.
 STANDS_STILL = """
 import os, pathlib, time
