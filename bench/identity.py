@@ -86,7 +86,7 @@ def changes(before: Trial, now: Trial) -> Iterator[str]:
     if _parts(before)[1] != _parts(now)[1]:
         yield "the plug-in was edited"
     if before.data != now.data:
-        yield "the text was edited"
+        yield f"{Path(now.corpus).name} was edited"
 
 
 def _parts(trial: Trial) -> tuple[str, str]:

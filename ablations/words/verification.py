@@ -2,7 +2,6 @@
 
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import fields
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
@@ -11,7 +10,7 @@ from ablations.design.plan import Plan
 from ablations.ledger import Ledger
 from ablations.trials.runner import run_trials
 from bench.bits import differences, numbers
-from bench.identity import identify
+from bench.identity import changes, identify
 from bench.kinds import kind, kinds_apart
 from bench.trial import BadInput, Result, Trial, counted
 
@@ -54,17 +53,7 @@ def hindrance(trial: Trial) -> str:
         today = identify(trial)
     except BadInput as error:
         return str(error)
-    if today.id == trial.id:
-        return ""
-    names = [f.name for f in fields(Trial) if f.name != "corpus"]
-    changed = {name: (getattr(trial, name), getattr(today, name)) for name in names}
-    return ", ".join(_changed(trial, name, *pair) for name, pair in changed.items() if pair[0] != pair[1])
-
-
-def _changed(trial: Trial, name: str, was: object, now: object) -> str:
-    if name == "data":
-        return f"{Path(trial.corpus).name} was edited"
-    return "its code has changed" if name == "source" else f"{name} {was} → {now}"
+    return "" if today.id == trial.id else ", ".join(changes(trial, today))
 
 
 def _compared(result: Result, replay: Result | None) -> Replay:

@@ -32,7 +32,7 @@ class Checkpoint:
 
     def __init__(self, trial_id: str, device: torch.device) -> None:
         folder = os.environ.get(FOLDER)
-        self.path = Path(folder) / f"{trial_id}.{device.type}.{_kind()}.pt" if folder else None
+        self.path = Path(folder) / f"{trial_id}.{device.type}.{_kind(device.type)}.pt" if folder else None
         self.every = float(os.environ.get(EVERY, 60))
         self.last = time.monotonic()
 
@@ -70,6 +70,6 @@ class Checkpoint:
         return state
 
 
-def _kind() -> str:
+def _kind(device: str) -> str:
     """Twelve hex digits of this process's kind of machine."""
-    return hashlib.sha256(canonical(kind(machine.facts()))).hexdigest()[:12]
+    return hashlib.sha256(canonical(kind(machine.facts(device)))).hexdigest()[:12]
