@@ -195,7 +195,7 @@ def test_verify_counts_trials_whose_plugin_is_missing_or_was_edited(folder, veri
     assert "'mine'" in said
     plugin.write_text(plugin.read_text() + "\n# edited\n")
     code, said = verify("--plugin", "mine.py")
-    assert (code, said) == (1, "3 of 4 bit-identical, 1 could not be replayed (the code was edited: 1)\n")
+    assert (code, said) == (1, "3 of 4 bit-identical, 1 could not be replayed (the plug-in was edited: 1)\n")
 
 
 def test_results_of_another_kind_of_machine_are_named_by_run_report_verify_and_gate(
