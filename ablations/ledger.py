@@ -141,7 +141,7 @@ class Ledger:
                 os.ftruncate(descriptor, 0)
                 if mode == fcntl.LOCK_EX:
                     os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
-            sweep(self.root.glob(f"trials/*/.*{PARTIAL}"))
+            sweep(self.root.rglob(f".*{PARTIAL}"))  # of results, plans and checkpoints
             yield
         finally:
             os.close(descriptor)  # also frees the lock; the file stays, as removing it would race

@@ -1,9 +1,12 @@
 """One trial alone in a fresh process: whatever happens in there, what comes back is a Result.
 
 The process comes from a fork server that has torch loaded (28 ms, against 0.9 s for a new interpreter).
-It leads a process group of its own, so that ending the group also ends what the trial started.
+It leads a process group of its own and adopts orphans, so that what the trial started ends with it: see
+`descendants`, and `fork_server` for what a killed trial or a killed program leaves behind.
 """
 
+import atexit
+import functools
 import json
 import math
 import multiprocessing
@@ -19,12 +22,14 @@ import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from multiprocessing import resource_tracker
+from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
+from ablations import scratch
+from ablations.trials import descendants
 from ablations.trials.usage import Usage
 from bench import identity, plugins
 from bench.trial import BadInput, Result, Trial, canonical, counted, failure
@@ -44,6 +49,9 @@ ENVIRONMENT = {
 
 LOST = 255
 """The exit code that multiprocessing gives when the fork server died before it could tell the real one."""
+
+FIRST = "ablations.trials.fork_server"
+"""The module that the fork server imports first."""
 
 PIPE_BYTES = 1 << 20  # more than a pipe holds
 MESSAGE_LENGTH = 500  # characters of an exception's message; the whole of it is in the output
@@ -159,17 +167,20 @@ def _attempt(
             with (
                 answer_in,
                 output_in,
-                _apart([*(m for m in preload if not m.endswith(".py")), work.partition(":")[0]]),
+                _apart([FIRST, *(m for m in preload if not m.endswith(".py")), work.partition(":")[0]]),
             ):
                 process.start()
         except (OSError, EOFError) as error:
             reason = f"its process could not be started: {error!r}"
             return _End(code=LOST, started=time.time(), output=reason.encode())
         try:
-            return _listen(process, answer, output, stop, limits)
+            end = _listen(process, answer, output, stop, limits)
         finally:
             _end_group(process)
             process.close()
+    if end.code != 0 or not end.answer:  # else it ended by itself, and what it started before
+        _end_orphans()
+    return end
 
 
 def _listen(
@@ -212,11 +223,19 @@ def _listen(
 def _end_group(process: BaseProcess) -> None:
     """Kill a process, if it still lives, and all that it started. SIGKILL, as SIGTERM can be ignored."""
     assert process.pid is not None
-    if process.exitcode is None:
-        process.kill()
+    if process.exitcode in (None, LOST):
+        descendants.kill_tree(process.pid)
     with suppress(ProcessLookupError, PermissionError):  # gone, or nothing but zombies on macOS
         os.killpg(process.pid, signal.SIGKILL)
     process.join()
+
+
+def _end_orphans() -> None:
+    """Kill what trials that were killed have left: children of the fork server that nobody here waits for."""
+    with _starting:
+        waited_for = {child.pid for child in multiprocessing.process._children}  # type: ignore[attr-defined]
+        if server := forkserver._forkserver._forkserver_pid:  # type: ignore[attr-defined]
+            descendants.kill_below(server, waited_for)
 
 
 _starting = threading.Lock()
@@ -227,12 +246,13 @@ def _apart(preload: list[str]) -> Iterator[None]:
     """Start a process, and if need be the fork server, that inherits nothing of this program by chance."""
     with _starting:
         multiprocessing.get_context("forkserver").set_forkserver_preload(preload)
-        main, environment = sys.modules["__main__"], {name: os.environ.get(name) for name in ENVIRONMENT}
+        wanted = {**ENVIRONMENT, scratch.MARK: _place()}
+        main, environment = sys.modules["__main__"], {name: os.environ.get(name) for name in wanted}
         # Ctrl-C in a terminal reaches the whole foreground group. It is for the parent alone. The tracker
         # comes first: starting it would let SIGINT through again, also to the fork server after it.
         resource_tracker.ensure_running()
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        os.environ.update(ENVIRONMENT)
+        os.environ.update(wanted)
         # Otherwise every trial would import the program that started it, and what that imports.
         sys.modules["__main__"] = types.ModuleType("__main__")
         try:
@@ -247,6 +267,22 @@ def _apart(preload: list[str]) -> Iterator[None]:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
+@functools.cache
+def _place() -> str:
+    """The folder of the fork server's socket. By itself multiprocessing makes one that stays after a kill."""
+    place = str(scratch.folder())
+    multiprocessing.current_process()._config["tempdir"] = place  # type: ignore[attr-defined]
+    atexit.register(_end_fork_server, os.getpid())
+    return place
+
+
+def _end_fork_server(owner: int) -> None:
+    """End the fork server, and with it all that is left of trials, before this program's end."""
+    if os.getpid() == owner:  # and not a process forked from it
+        with suppress(OSError):
+            forkserver._forkserver._stop()  # type: ignore[attr-defined]
+
+
 def _trial_process(
     trial: Trial,
     work: str,
@@ -258,6 +294,8 @@ def _trial_process(
 ) -> None:
     """Do the work and answer with the result, as canonical JSON. This is all that the child runs."""
     os.setsid()
+    descendants.adopt_orphans()
+    os.close(forkserver._forkserver._forkserver_alive_fd)  # type: ignore[attr-defined]  # ends with the driver
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # one may be pending from before setsid
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     threading.Thread(target=_die_with_parent, daemon=True).start()
@@ -274,18 +312,19 @@ def _trial_process(
             stream.flush()
     with open(answer.fileno(), "wb", closefd=False) as pipe:
         pipe.write(data)
+    descendants.kill_own()
     os._exit(0)  # threads that the trial left running do not keep it
 
 
 def _die_with_parent() -> None:
-    """End the trial's whole group when the program that started it dies.
+    """End the trial and what it started when the program that started it dies.
 
-    Linux could do this for one process (PR_SET_PDEATHSIG), but the parent there would be the fork server,
-    which lives as long as any of its children does; and what the trial started would live on.
+    So does the fork server, also of a trial that holds the interpreter's lock; but it may be dead, too.
     """
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()
+    descendants.kill_below(os.getpid())
     os.killpg(0, signal.SIGKILL)
 
 

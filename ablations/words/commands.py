@@ -7,6 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+from ablations import scratch
 from ablations.design import plan as plans
 from ablations.design.plan import Plan
 from ablations.ledger import Ledger
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from ablations.tracking.projection import Projection
 
 
+@scratch.used()
 def verify(args: Namespace) -> int:
     """Train a sample of the ended trials again, in fresh processes, and compare every number.
 
@@ -66,6 +68,7 @@ def status(args: Namespace) -> int:
     return 0
 
 
+@scratch.used()
 def sync(args: Namespace) -> int:
     """Bring MLflow level with the ledger."""
     from ablations.tracking import projection, store

@@ -9,6 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ablations import scratch
 from ablations.design import plan as plans
 from ablations.design import planning, retraining
 from ablations.design.plan import Plan
@@ -29,6 +30,7 @@ NOT_GOLDEN = ("seeds", "set", "corpus", "plugin", "cluster", "dry_run", "fail_fa
 """Flags of `run` that say what is trained and how, which the book's notebook says itself."""
 
 
+@scratch.used()
 def run(args: Namespace) -> int:
     """Train what is missing of each study, then report."""
     if "golden" in args.studies:

@@ -15,8 +15,9 @@ from typing import Any
 import torch
 
 from bench import machine
+from bench.files import save
 from bench.kinds import kind
-from bench.trial import canonical
+from bench.trial import BadInput, canonical
 
 FOLDER = "UNROLLED_CHECKPOINTS"
 EVERY = "UNROLLED_CHECKPOINT_SECONDS"
@@ -46,17 +47,10 @@ class Checkpoint:
         buffer = io.BytesIO()
         torch.save(state, buffer)
         body = buffer.getvalue()
-        draft = self.path.with_suffix(f".{os.getpid()}")
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with draft.open("wb") as file:
-                file.write(hashlib.sha256(body).digest() + body)
-                file.flush()
-                os.fsync(file.fileno())
-            draft.replace(self.path)
-        except OSError as error:
+            save(self.path, hashlib.sha256(body).digest() + body)
+        except BadInput as error:
             print(f"no checkpoint was written: {error}")
-            draft.unlink(missing_ok=True)
         self.last = time.monotonic()
 
     def load(self) -> dict[str, Any] | None:

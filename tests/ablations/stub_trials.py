@@ -161,6 +161,14 @@ def leaves_a_grandchild(trial: Trial) -> Result:
     return globals()[str(trial.options.get("then", "steady"))](trial)
 
 
+def leaves_an_orphan(trial: Trial) -> Result:
+    """Start a process in a session of its own, whose parent ends at once, then do as `then` says."""
+    orphan = 'setsid sleep 3600 >/dev/null 2>&1 & echo $! >"$0.new"; mv "$0.new" "$0"'
+    pid = f"{trial.options['pid']}-{trial.seed}"
+    subprocess.run(["sh", "-c", orphan, pid], check=True)
+    return globals()[str(trial.options.get("then", "steady"))](trial)
+
+
 def leaks(trial: Trial) -> Result:
     """Leave every mess that outlives a function call."""
     os.environ["LEAKED"] = "1"

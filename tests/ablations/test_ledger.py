@@ -359,11 +359,17 @@ def test_half_written_files_of_the_dead_are_swept_and_those_of_the_living_are_no
     ledger.record(steady(trial()))
     dead = subprocess.Popen(["true"])
     dead.wait()
-    path = ledger.path(trial().id)
+    whole = [ledger.path(trial().id), ledger.root / "plans" / "study.json", ledger.checkpoints / "abc.cpu.pt"]
+    for path in whole:
+        save(path, b"whole")
     for pid in (dead.pid, os.getppid()):
-        path.with_name(f".{path.name}.{pid}.1.partial").write_bytes(b"half")
+        for path in whole[:2]:
+            path.with_name(f".{path.name}.{pid}.1.partial").write_bytes(b"half")
+        whole[2].with_suffix(f".{pid}").write_bytes(b"half")  # as bench.training.checkpoint writes
     with ledger.lock("study"):
-        assert [p.name for p in path.parent.glob(".*")] == [f".{path.name}.{os.getppid()}.1.partial"]
+        left = {path for path in ledger.root.rglob("*") if path.is_file() and path.suffix != ".lock"}
+    living = [path.with_name(f".{path.name}.{os.getppid()}.1.partial") for path in whole[:2]]
+    assert left == {*whole, *living, whole[2].with_suffix(f".{os.getppid()}")}
 
 
 def test_saving_makes_the_folders_it_needs(tmp_path: Path) -> None:

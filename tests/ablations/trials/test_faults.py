@@ -116,6 +116,50 @@ def test_what_a_trial_started_ends_with_it(tmp_path: Path, then: str, wait_for) 
     wait_for(lambda: not lives(grandchild))
 
 
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds processes through /proc")
+@pytest.mark.parametrize("then", ["steady", "raises", "leaves", "kills_itself", "loops"])
+def test_what_a_trial_started_and_let_go_ends_with_it(tmp_path: Path, then: str) -> None:
+    limit = 5 if then == "loops" else 120
+    result = alone("leaves_an_orphan", seconds=limit, pid=str(tmp_path / "pid"), then=then)
+    assert result.done is (then == "steady")
+    assert not lives(int((tmp_path / "pid-0").read_text()))
+
+
+@pytest.mark.parametrize("victim", ["trial", "fork server", "driver"])
+@pytest.mark.parametrize("then", ["loops", "sleeps_without_releasing_python"])
+def test_what_trials_started_and_let_go_ends_with_whatever_is_killed(
+    tmp_path: Path, start_study, wait_for, victim: str, then: str
+) -> None:
+    words = {"act": "leaves_an_orphan", "pid": tmp_path / "pid", "then": then}
+    study = start_study(tmp_path / "results", count=2, attempts=1, **words)
+    orphans = [tmp_path / "pid-0", tmp_path / "pid-1"]
+    wait_for(lambda: all(path.exists() for path in orphans))
+    if victim == "driver":
+        study.process.kill()
+        study.process.wait()
+    else:
+        for pid in study.trials() if victim == "trial" else study.fork_servers():
+            os.kill(pid, signal.SIGKILL)
+        assert study.end()[0] == 1
+    wait_for(lambda: study.alive() == [])
+    assert not any(lives(int(path.read_text())) for path in orphans)
+
+
+def test_what_a_trial_started_and_let_go_lives_while_others_are_killed(
+    tmp_path: Path, start_study, wait_for
+) -> None:
+    go, orphans = tmp_path / "go", [tmp_path / "pid-0", tmp_path / "pid-1"]
+    words = {"act": "leaves_an_orphan", "pid": tmp_path / "pid", "until": go}
+    study = start_study(tmp_path / "results", count=2, attempts=1, **words)
+    wait_for(lambda: all(path.exists() for path in orphans))
+    os.kill(study.trials()[0], signal.SIGKILL)
+    study.read_until("result")
+    assert sum(lives(int(path.read_text())) for path in orphans) == 1
+    go.touch()
+    study.end()
+    assert study.alive() == []
+
+
 def test_a_worker_killed_from_outside_is_tried_again(tmp_path: Path, start_study, wait_for) -> None:
     go = tmp_path / "go"
     study = start_study(tmp_path, count=1, workers=1, until=go)

@@ -1,6 +1,8 @@
 import os
 import random
+import shutil
 import signal
+import tempfile
 import time
 from pathlib import Path
 
@@ -10,6 +12,7 @@ from stub_trials import bits, steady, trial
 from ablations.ledger import Ledger
 
 VICTIMS = ["worker"] * 84 + ["driver"] * 12 + ["fork server"] * 8
+FEWER = ["worker"] * 30 + ["driver"] * 12 + ["fork server"] * 8
 COUNT = 60
 SLEEP = 0.05
 
@@ -28,10 +31,40 @@ def test_after_a_hundred_kills_of_workers_and_drivers_the_ledger_is_as_if_undist
         studies += 1
 
 
-def disturb_until_finished(folder: Path, start_study, dice: random.Random, victims: list[str]) -> None:
+def test_after_kills_and_one_run_to_the_end_no_process_and_no_temporary_file_is_left(
+    tmp_path: Path, start_study, wait_for, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each trial starts a process that leaves its group and its parent."""
+    pids, folder = tmp_path / "pids", tmp_path / "results"
+    pids.mkdir()
+    temporary = Path(tempfile.mkdtemp())  # pytest's own path is too long for a socket
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    dice = random.Random(20240301)
+    victims = dice.sample(FEWER, len(FEWER))
+    marks = []
+    while victims:
+        words = {"act": "leaves_an_orphan", "pid": pids / "pid"}
+        marks += disturb_until_finished(folder, start_study, dice, victims, count=len(FEWER), **words)
+        if victims:
+            shutil.rmtree(folder)
+    assert len(marks) > 1, "a driver was killed"
+    for study in marks:
+        wait_for(lambda study=study: study.alive() == [])
+    temporary.rmdir()  # raises OSError unless it is empty
+    assert {path.suffix for path in folder.rglob("*") if path.is_file()} == {".json", ".lock"}
+    kept = list(Ledger(folder).results(path.stem for path in folder.glob("trials/*/*")).values())
+    assert sorted(bits(result) for result in kept) == sorted(bits(steady(result.trial)) for result in kept)
+    assert len(kept) == len(FEWER)
+
+
+def disturb_until_finished(
+    folder: Path, start_study, dice: random.Random, victims: list[str], count: int = COUNT, **options
+) -> list:
     """Run the study, again when its driver was killed, and kill one victim after another until it ends."""
+    started = []
     while True:
-        study = start_study(folder, count=COUNT, workers=3, attempts=1000, sleep=SLEEP)
+        study = start_study(folder, count=count, workers=3, attempts=1000, sleep=SLEEP, **options)
+        started.append(study)
         study.read_until("start")
         while victims and study.process.poll() is None:
             time.sleep(dice.uniform(0, 0.06))
@@ -43,7 +76,7 @@ def disturb_until_finished(folder: Path, start_study, dice: random.Random, victi
         code, output = study.end()
         if code != -signal.SIGKILL:
             assert code == 0, output
-            return
+            return started
         victims.pop()
 
 

@@ -1,0 +1,92 @@
+"""Temporary files of a run, in one folder that is removed with it: at its end, or by the next run.
+
+A process that is killed cannot remove its files. Its folder is locked (flock) for as long as it lives, and
+the kernel frees the lock however it ends, so the next one sees that the folder is nobody's and removes it.
+The folder lies where the system's temporary files do and not under the results, which may lie too deep: the
+path of a socket has at most 107 bytes (103 on macOS). Processes that have the folder in their environment are
+killed with it (Linux).
+"""
+
+import atexit
+import fcntl
+import functools
+import os
+import shutil
+import signal
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+PREFIX = "unrolled-run-"
+MARK = "UNROLLED_RUN"
+"""The variable with the folder, in the environment of what belongs to the run."""
+
+LONGEST = 60
+"""Bytes of the path above the folder: its own name and that of multiprocessing's socket take 38 more."""
+
+
+@functools.cache
+def folder() -> Path:
+    """This process's folder. The first call makes it and removes those of processes that are gone."""
+    root = Path(tempfile.gettempdir())
+    if len(os.fsencode(root)) > LONGEST:
+        root = Path("/tmp")
+    for path in root.glob(f"{PREFIX}*"):
+        _sweep(path)
+    while True:
+        made = Path(tempfile.mkdtemp(prefix=PREFIX, dir=root))
+        try:
+            _lock(made)
+        except (BlockingIOError, FileNotFoundError):  # another process swept it before it was locked
+            continue
+        except OSError:  # a file system without locks: nobody sweeps there
+            break
+        if made.is_dir():
+            break
+    atexit.register(_remove, made, os.getpid())
+    return made
+
+
+@contextmanager
+def used() -> Iterator[None]:
+    """Let whatever asks `tempfile` for a place get one in this process's folder."""
+    before, tempfile.tempdir = tempfile.tempdir, str(folder())
+    try:
+        yield
+    finally:
+        tempfile.tempdir = before
+
+
+def _lock(path: Path) -> int:
+    """A descriptor that holds a folder, which no child inherits. Raises OSError if another process has it."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        if os.fstat(descriptor).st_uid != os.geteuid():
+            raise PermissionError(path)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _sweep(path: Path) -> None:
+    with suppress(OSError):  # another user's, or that of a process that lives
+        descriptor = _lock(path)
+        _clear(path)
+        os.close(descriptor)
+
+
+def _remove(path: Path, owner: int) -> None:
+    if os.getpid() == owner:  # and not a process forked from it
+        _clear(path)
+
+
+def _clear(path: Path) -> None:
+    mark = f"{MARK}={path}".encode()
+    for environment in Path("/proc").glob("[0-9]*/environ"):
+        with suppress(OSError):  # another user's, or gone
+            if mark in environment.read_bytes().split(b"\0"):
+                os.kill(int(environment.parent.name), signal.SIGKILL)
+    shutil.rmtree(path, ignore_errors=True)

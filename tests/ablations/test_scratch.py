@@ -1,0 +1,72 @@
+"""A run's temporary files and processes, in real processes that are killed."""
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+SAY = "from ablations import scratch; print(scratch.folder(), flush=True); "
+
+
+@pytest.fixture
+def temporary(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A TMPDIR that is short enough for a socket, as pytest's own folders are not, and empty at the end."""
+    with tempfile.TemporaryDirectory() as folder:
+        monkeypatch.setenv("TMPDIR", folder)
+        yield Path(folder)
+        assert list(Path(folder).iterdir()) == []
+
+
+def started(program: str) -> tuple[subprocess.Popen[str], Path]:
+    """A process that runs `program` once it has a folder; the process and the folder."""
+    process = subprocess.Popen([sys.executable, "-c", SAY + program], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    return process, Path(process.stdout.readline().strip())
+
+
+def test_the_folder_goes_with_its_process(temporary: Path) -> None:
+    process, folder = started("(scratch.folder() / 'file').touch()")
+    process.communicate()
+    assert folder.parent == temporary
+    assert not folder.exists()
+
+
+def test_what_a_killed_process_left_goes_with_the_next_one_and_what_lives_stays(
+    temporary: Path, wait_for: Callable[..., None]
+) -> None:
+    waits = "import time; (scratch.folder() / 'file').touch(); time.sleep(600)"
+    (killed, left), (living, kept) = started(waits), started(waits)
+    wait_for((left / "file").exists)
+    stray = subprocess.Popen(["sleep", "600"], env={**os.environ, "UNROLLED_RUN": str(left)})
+    killed.kill()
+    killed.communicate()
+    assert (left / "file").exists()
+    started("")[0].communicate()
+    assert not left.exists()
+    assert kept.exists()
+    if Path("/proc/self/environ").exists():
+        assert stray.wait(60) == -9
+    stray.kill()
+    living.kill()
+    living.communicate()
+    started("")[0].communicate()
+
+
+def test_a_path_that_is_too_long_for_a_socket_is_not_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deep = tmp_path / ("deep" * 20)
+    deep.mkdir()
+    monkeypatch.setenv("TMPDIR", str(deep))
+    process, folder = started("")
+    process.communicate()
+    assert folder.parent == Path("/tmp")
+
+
+def test_used_gives_temporary_files_a_place_in_the_folder(temporary: Path) -> None:
+    process, folder = started("import tempfile\nwith scratch.used(): print(tempfile.mkdtemp())")
+    assert Path(process.communicate()[0].strip()).parent == folder
