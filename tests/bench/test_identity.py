@@ -18,7 +18,9 @@ FAMILY = {name: spec.module.rsplit(".", 1)[1] for name, spec in ZOO.items()}
 WITHOUT_NUMBERS = {
     "__init__.py",
     "diagnostics.py",
+    "files.py",
     "flops.py",
+    "kinds.py",
     "machine.py",
     "models/__init__.py",
     "models/registry.py",  # the defaults it holds are written out in each trial

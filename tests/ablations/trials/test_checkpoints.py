@@ -119,8 +119,10 @@ def test_a_damaged_checkpoint_counts_as_none_and_so_does_another_devices(
 ) -> None:
     import torch
 
+    from bench import machine
     from bench.training.checkpoint import Checkpoint
 
+    monkeypatch.setattr(machine, "_gpu_facts", lambda: {"gpu": "one"})
     monkeypatch.setenv("UNROLLED_CHECKPOINTS", str(tmp_path))
     monkeypatch.setenv("UNROLLED_CHECKPOINT_SECONDS", "0")
     cpu, gpu = (Checkpoint("abc", torch.device(kind)) for kind in ("cpu", "cuda"))
