@@ -14,11 +14,12 @@ from bench import plugins
 from bench.identity import source_hash
 from bench.models.registry import PENALTIES, ZOO
 
+WANTED = {"UNROLLED_SCREENSHOTS"}  # where the browser's tests leave pictures
 TERMINAL = {"COLUMNS", "FORCE_COLOR", "LINES", "NO_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"}
 GIT = {"GIT_DIR", "GIT_INDEX_FILE", "GIT_WORK_TREE"}  # as a hook of git's sets them
 
 for name in list(os.environ):  # before a module is imported that reads them
-    if name.startswith(("MLFLOW_", "UNROLLED_")) or name in TERMINAL | GIT:
+    if (name.startswith(("MLFLOW_", "UNROLLED_")) and name not in WANTED) or name in TERMINAL | GIT:
         del os.environ[name]
 
 # Behind `make test &` it is ignored, and so would be every Ctrl-C that a test sends.

@@ -1,6 +1,6 @@
 """MLflow as a projection of the ledger: written behind the training, rebuilt from the results at any time.
 
-mlflow is imported inside functions, since that costs more than a second: here, in store.py and in door.py.
+mlflow is imported inside functions, since that costs more than a second: here, in store.py, in mlflow_app.py.
 """
 
 import math

@@ -5,6 +5,7 @@ import os
 import re
 import time
 import urllib.parse
+import urllib.request
 from dataclasses import replace
 from pathlib import Path
 
@@ -67,7 +68,9 @@ class Page:
         self.shows("What carries the gain?")
         self.find("//*[text() = 'What carries the gain?']/following::button")[1].click()
         self.shows("Charts by arm")
-        links = {link.text: link.get_attribute("href") for link in self.find("//a")}
+        links = self.driver.execute_script(  # at once: the page may be drawn again in between
+            "return Object.fromEntries([...document.links].map(link => [link.innerText, link.href]))"
+        )
         return {words: links[words] for words in ("Trials by arm", "Charts by arm", "Report")}
 
     def shoot(self, name):
@@ -196,6 +199,47 @@ def test_a_long_trial_shows_what_it_used(page):
     page.shoot("system")
 
 
+WHOLE = {
+    "{trial}/model-metrics": ["train_seconds", "valid_seconds"],
+    "{trial}/artifacts": ["No Artifacts Recorded"],
+    "{trial}/traces": ["No traces found"],
+    "{experiment}/models": ["Track and compare versions of your models"],
+    "{experiment}/traces": ["Start tracing your LLM application"],
+    "{address}/#/models": ["Registered Models", "Create model"],
+    "{address}/#/compare-runs?{two}": ["Comparing 2 Runs from 1 Experiment", "Parallel Coordinates Plot"],
+}
+"""What stands on the pages that the navigation leads to, by their addresses."""
+
+
+@pytest.mark.parametrize("address", WHOLE)
+def test_what_is_closed_leaves_no_hole_in_a_page(page, address):
+    root, _, run = page.trial.partition("/runs/")
+    experiment = root.rpartition("/")[2]
+    search = json.dumps({"experiment_ids": [experiment]}).encode()
+    request = urllib.request.Request(
+        f"{page.address}/api/2.0/mlflow/runs/search", search, {"Content-Type": "application/json"}
+    )
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        other = json.load(answer)["runs"][0]["info"]["run_id"]
+    two = urllib.parse.urlencode({"runs": json.dumps([run, other]), "experiments": json.dumps([experiment])})
+    page.open(address.format(trial=page.trial, experiment=root, address=page.address, two=two))
+    page.shows(*WHOLE[address])
+    page.shoot(f"whole {list(WHOLE).index(address)}")
+    assert not re.search(
+        "not found|couldn't|failed", page.text().replace("No traces found", ""), re.IGNORECASE
+    )
+
+
+UNHEEDED = {
+    "/ajax-api/2.0/mlflow/users/current",
+    "/ajax-api/3.0/mlflow/assistant/config",
+    "/ajax-api/3.0/mlflow/assistant/providers",
+    "/ajax-api/3.0/mlflow/datasets/search",
+    "/ajax-api/3.0/mlflow/scorers/list",
+}
+"""What the pages ask without showing an error where it is closed."""
+
+
 def test_a_link_of_the_report_opens_the_trial_and_nothing_leaves_the_machine(page):
     page.open(page.trial)
     page.shows(
@@ -206,3 +250,6 @@ def test_a_link_of_the_report_opens_the_trial_and_nothing_leaves_the_machine(pag
     asked = [e["params"]["request"]["url"] for e in events if e["method"] == "Network.requestWillBeSent"]
     hosts = {urllib.parse.urlsplit(address).hostname for address in asked if address.startswith("http")}
     assert hosts == {"127.0.0.1"}
+    answers = [e["params"]["response"] for e in events if e["method"] == "Network.responseReceived"]
+    closed = {urllib.parse.urlsplit(answer["url"]).path for answer in answers if answer["status"] >= 400}
+    assert closed <= UNHEEDED
