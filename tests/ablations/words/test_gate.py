@@ -2,11 +2,13 @@
 
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from result_sets import gate, ledger, side, trained
@@ -186,15 +188,40 @@ def test_stored_runs_of_pytest_benchmark_are_compared_by_name(tmp_path, capsys) 
 
 # in CI
 
+WORKFLOW = Path(__file__).parents[3] / "docs" / "github-actions" / "gate.yml"
 
-def test_the_workflow_in_the_docs_says_what_the_command_understands() -> None:
-    yaml = pytest.importorskip("yaml")  # MLflow brings it
-    found = yaml.safe_load((Path(__file__).parents[3] / "docs" / "github-actions" / "gate.yml").read_text())
-    lines = [line for step in found["jobs"]["gate"]["steps"] for line in step.get("run", "").splitlines()]
+
+@pytest.fixture
+def workflow() -> dict[Any, Any]:
+    read: dict[Any, Any] = pytest.importorskip("yaml").safe_load(WORKFLOW.read_text())  # MLflow brings it
+    return read
+
+
+def test_the_workflow_in_the_docs_says_what_the_command_understands(workflow) -> None:
+    lines = [line for step in workflow["jobs"]["gate"]["steps"] for line in step.get("run", "").splitlines()]
     commands = [shlex.split(line.partition("||")[0]) for line in lines if "bin/unrolled" in line]
     read = [parser().parse_args(words[1:]) for words in commands]
     assert [args.do.partition(":")[2] for args in read] == ["run", "run", "gate"]
     assert [str(args.results) for args in read[:2]] == [read[2].baseline, read[2].candidate]
+
+
+def test_the_workflow_names_each_action_by_its_commit() -> None:
+    used = [line.partition("uses:")[2] for line in WORKFLOW.read_text().splitlines() if "uses:" in line]
+    assert used and all(re.fullmatch(r" actions/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", one) for one in used)
+
+
+def test_no_job_of_the_workflow_that_may_write_runs_the_code_of_a_pull_request(workflow) -> None:
+    assert workflow[True] == "pull_request"  # "on" is a boolean of YAML; with "_target" every job could write
+    assert set(workflow["permissions"].values()) == {"read"}
+    writing = [job for job in workflow["jobs"].values() if "write" in job.get("permissions", {}).values()]
+    (comment,) = writing
+    assert comment["permissions"] == {"pull-requests": "write"}
+    assert [step["uses"].partition("@")[0] for step in comment["steps"] if "uses" in step] == [
+        "actions/download-artifact"  # no checkout
+    ]
+    commands = [line for step in comment["steps"] for line in step.get("run", "").splitlines()]
+    assert {line.split()[0] for line in commands} == {"test", "head", "gh"}
+    assert "${{" not in "".join(commands)
 
 
 # one made worse on purpose
