@@ -7,6 +7,7 @@ drivers can write at once.
 import importlib.util
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -27,9 +28,11 @@ PATIENCE = 180.0  # seconds that a first start may take: it makes some fifty tab
 
 def ui(args: Namespace) -> int:
     """Become MLflow's server for the database that trials are written to."""
-    command = ui_command(store.uri(), args.port)
+    command = ui_command(where := store.uri(), args.port)
     check_free(args.port)
     store.settings()
+    with suppress(sqlite3.Error):  # MLflow says what is wrong with a database
+        store.relocate(where)
     print(f"MLflow: {browsing.first_page(args.port)} (Ctrl-C ends it)", flush=True)
     os.execvp(command[0], command)
 

@@ -6,9 +6,14 @@ mlflow is imported inside `create_whole` alone.
 import fcntl
 import os
 import re
+import sqlite3
+import sys
 import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from importlib.metadata import entry_points
 from pathlib import Path
+from urllib.request import url2pathname
 
 from ablations.tracking.entry import text
 from bench.trial import BadInput
@@ -82,24 +87,99 @@ def artifacts(where: str) -> str:
 
 
 def create_whole(where: str) -> None:
-    """Create the SQLite database under another name first: one killed in its migration stays broken."""
+    """Create the SQLite database, or bring one that was copied or moved up to date with its place.
+
+    It is created under another name first: one killed in its migration stays broken.
+    """
     path = sqlite_path(where)
-    if path is None or path.exists():
+    if path is None:
+        return
+    if path.exists():
+        relocate(where)
         return
     from mlflow import MlflowClient
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        fcntl.flock(folder, fcntl.LOCK_EX)  # ends with its process, whatever ends that
+    with _alone_in(path.parent):
         if not path.exists():
             for left in path.parent.glob(f".{path.name}.*.new*"):  # and its journal
                 left.unlink()
             draft = path.with_name(f".{path.name}.{time.time_ns()}.new")
             MlflowClient(tracking_uri=f"sqlite:///{draft}").search_experiments(max_results=1)
             draft.rename(path)
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Keep other processes of ours out of what they do to the folder's database; ends with this one."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
     finally:
-        os.close(folder)
+        os.close(handle)
+
+
+_LOCATIONS = {
+    "experiments": "artifact_location",
+    "runs": "artifact_uri",
+    "logged_models": "artifact_location",
+}
+"""Where MLflow keeps absolute addresses of artifacts: tables and their columns."""
+
+
+def relocate(where: str) -> None:
+    """Lead the artifacts of a SQLite database that was copied or moved to the folder where it is now.
+
+    MLflow stores absolute addresses: a copy would read and write the artifacts of the original. Those below
+    the `mlartifacts` (and MLflow's own `mlruns`) of another folder are changed, with one line that says so.
+    Raises sqlite3.Error for a database that cannot be read or written.
+    """
+    path = sqlite_path(where)
+    if path is None or not path.exists():
+        return
+    with closing(sqlite3.connect(path, timeout=20, isolation_level=None)) as database:
+        if not (left := _left(database, artifacts(where))):
+            return
+        with _alone_in(path.parent):
+            database.execute("BEGIN IMMEDIATE")
+            for old in left:
+                _lead(database, old, artifacts(where))
+            database.execute("COMMIT")
+    folders = ", ".join(map(_folder, left))
+    here = _folder(artifacts(where))
+    print(f"{path}: was copied or moved; its artifacts are in {here} now, not in {folders}", file=sys.stderr)
+
+
+def _folder(uri: str) -> str:
+    return url2pathname(uri.removeprefix("file://"))
+
+
+def _left(database: sqlite3.Connection, here: str) -> list[str]:
+    """The folders `mlartifacts` of other places that our experiments name."""
+    if not database.execute("SELECT 1 FROM sqlite_master WHERE name = 'experiments'").fetchone():
+        return []
+    ours = database.execute(
+        "SELECT DISTINCT artifact_location FROM experiments WHERE name LIKE 'unrolled%' "
+        "AND artifact_location LIKE 'file:///%/mlartifacts' AND artifact_location != ?",
+        (here,),
+    )
+    return [place for (place,) in ours]
+
+
+def _lead(database: sqlite3.Connection, old: str, new: str) -> None:
+    """Change every address below the old folder, written as a URI or as a path, and beside it `mlruns`."""
+    roots = [(old.rpartition("/")[0], new.rpartition("/")[0])]
+    roots += [(_folder(before), _folder(after)) for before, after in roots]
+    pairs = [(f"{a}/{name}", f"{b}/{name}") for a, b in roots for name in ("mlartifacts", "mlruns")]
+    known = {table for (table,) in database.execute("SELECT name FROM sqlite_master")}
+    for table, column in _LOCATIONS.items():
+        for before, after in pairs if table in known else ():
+            database.execute(
+                f"UPDATE {table} SET {column} = ? || substr({column}, ?) "
+                f"WHERE {column} = ? OR substr({column}, 1, ?) = ?",
+                (after, len(before) + 1, before, len(before) + 1, f"{before}/"),
+            )
 
 
 def public(where: str) -> str:

@@ -1,0 +1,127 @@
+"""A finished project that is copied or moved writes into itself, and the original stays as it is."""
+
+import hashlib
+import os
+import shutil
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+import urllib.request
+from contextlib import suppress
+from pathlib import Path
+from urllib.parse import unquote
+
+import pytest
+
+COMMAND = str(Path(sys.executable).with_name("unrolled"))
+STUDY = """
+name = "small"
+question = "Does a narrower network do worse?"
+seeds = 2
+[baseline]
+model = "lm4"
+corpus = "text.txt"
+epochs = 1
+batch = 4
+window = 8
+[design.one_at_a_time]
+hidden = [8]
+"""
+
+
+def unrolled(folder, *words):
+    """Run the command in a folder, with the database that stands there."""
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW", "PYTEST", "COV"))}
+    done = subprocess.run(
+        [COMMAND, *words], cwd=folder, env=clean, capture_output=True, text=True, timeout=600, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stderr
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A project whose study has been run."""
+    folder = tmp_path_factory.mktemp("projects") / "original"
+    folder.mkdir()
+    (folder / "text.txt").write_text("the cat sat on the mat and the dog sat on the log . " * 60)
+    (folder / "small.toml").write_text(STUDY)
+    unrolled(folder, "run", "small.toml")
+    return folder
+
+
+@pytest.fixture
+def copied(finished, tmp_path):
+    """A copy of it, as `cp -r` makes one."""
+    folder = tmp_path / "the copy"
+    subprocess.run(["cp", "-r", finished, folder], check=True)
+    return folder
+
+
+def state(folder):
+    """Every file and folder below it: its bytes, and when it was changed."""
+    return {
+        path.relative_to(folder): (
+            path.is_file() and hashlib.sha256(path.read_bytes()).digest(),
+            path.stat().st_mtime_ns,
+        )
+        for path in sorted(folder.rglob("*"))
+    }
+
+
+def places(folder):
+    """The folders in which MLflow says that experiments and runs keep their artifacts."""
+    with sqlite3.connect(folder / "mlflow.db") as database:
+        query = "SELECT artifact_location FROM experiments UNION SELECT artifact_uri FROM runs"
+        return [Path(unquote(place.removeprefix("file://"))) for (place,) in database.execute(query)]
+
+
+def test_a_copy_trains_logs_and_reports_into_itself(finished, copied):
+    before = state(finished)
+    said = unrolled(copied, "run", "small.toml", "--seeds", "0-2")
+    assert [line for line in said.splitlines() if "copied or moved" in line] == [
+        f"mlflow.db: was copied or moved; its artifacts are in {copied}/mlartifacts now, "
+        f"not in {finished}/mlartifacts"
+    ]
+    for words in (["sync"], ["report"], ["run", "small.toml", "--seeds", "0-2"]):
+        assert "copied" not in unrolled(copied, *words)
+    assert state(finished) == before
+    assert all(place.is_relative_to(copied) for place in places(copied))
+    pages = list((copied / "mlartifacts").rglob("index.html"))
+    assert len(pages) == 2  # of the plan before, and of this one with a seed more
+    reports = {page.read_bytes() for page in (copied / "reports").rglob("index.html")}
+    assert reports & {page.read_bytes() for page in pages}
+
+
+def test_a_folder_that_was_moved_keeps_its_artifacts(finished, copied, tmp_path):
+    moved = tmp_path / "moved"
+    shutil.move(copied, moved)
+    said = unrolled(moved, "sync")
+    assert f"its artifacts are in {moved}/mlartifacts now" in said
+    assert all(place.is_relative_to(moved) for place in places(moved))
+    assert not copied.exists()
+
+
+def test_the_page_of_a_copy_shows_the_copys_own_report(finished, copied):
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
+    before = state(finished)
+    (page,) = (copied / "mlartifacts").rglob("index.html")
+    page.write_text("the copy's own")
+    ui = subprocess.Popen([COMMAND, "ui", "--port", str(port)], cwd=copied, stderr=subprocess.DEVNULL)
+    try:
+        run = page.relative_to(copied / "mlartifacts").parts[0]
+        address = f"http://127.0.0.1:{port}/get-artifact?path=index.html&run_uuid={run}"
+        shown, deadline = b"", time.monotonic() + 200
+        while not shown and time.monotonic() < deadline:
+            with suppress(OSError), urllib.request.urlopen(address, timeout=10) as answer:
+                shown = answer.read()
+            time.sleep(0.2)
+    finally:
+        ui.terminate()
+        ui.wait()
+    assert shown == b"the copy's own"
+    assert state(finished) == before
