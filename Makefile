@@ -7,6 +7,11 @@ CLUSTER ?=
 BIN     := .venv/bin
 PIP     := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
+# A .venv that was copied or moved with its folder still runs the code of the other place: install it here.
+ifeq ($(wildcard $(BIN)/unrolled)$(shell grep -sF '$(CURDIR)/$(BIN)/' $(BIN)/unrolled),$(BIN)/unrolled)
+$(shell rm -f .venv/installed*)
+endif
+
 .PHONY: help ablations golden chapter test bench check lock ui cluster server clean
 
 help:

@@ -73,3 +73,18 @@ def test_the_wheel_installs_into_an_empty_environment_and_its_command_plans(whee
         check=True,
     ).stdout
     assert where.startswith(str(tmp_path))
+
+
+def test_an_environment_that_came_with_a_copied_folder_is_installed_again(tmp_path):
+    """Its command would run the code of the original."""
+    for name in ("Makefile", "pyproject.toml", "constraints.txt"):
+        (tmp_path / name).write_bytes((ROOT / name).read_bytes())
+    (tmp_path / ".venv" / "bin").mkdir(parents=True)
+    command = tmp_path / ".venv" / "bin" / "unrolled"
+    for place, installs in ((tmp_path, False), (tmp_path / "original", True)):
+        command.write_text(f"#!{place}/.venv/bin/python\n")
+        (tmp_path / ".venv" / "installed").touch()
+        said = subprocess.run(
+            ["make", "-n", "ablations"], cwd=tmp_path, capture_output=True, text=True, check=True
+        )
+        assert ("pip install" in said.stdout) == installs
