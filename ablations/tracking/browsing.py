@@ -1,4 +1,4 @@
-"""What a person finds in MLflow's pages: a study's description, and its trials grouped by arm. Pure.
+"""What a person finds in MLflow's pages: descriptions, and saved views of a study's arms and trials. Pure.
 
 MLflow keeps a saved view (its menu "Views") as a tag of the experiment: the page's state in JSON. Source of
 the names: mlflow/server/js of 3.17, ExperimentPageUIState and ExperimentPageSearchFacetsState.
@@ -13,7 +13,12 @@ from urllib.parse import urlencode
 from ablations.tracking.entry import TAG_LENGTH, StudyFacts, key, section, text
 from bench.trial import lower_is_better
 
-VIEW = "by-arm"
+ARMS, TRIALS = "by-arm", "trials"
+"""The saved views."""
+
+SHOWN = ("valid_accuracy", "valid_perplexity", "valid_loss", "speed_train")
+"""Metrics that every table begins with."""
+
 MOST_COLUMNS = 8  # of factors: a wider table cannot be read
 EXPERIMENT_TAG_LENGTH = 20_000  # characters that MLflow takes
 
@@ -30,7 +35,7 @@ _LINES = {
     "useGlobalLineSmoothing": True,
     "ignoreOutliers": False,
 }
-_NAME = "attributes.`Run Name`"
+_NAME, _STARTED = "attributes.`Run Name`", "attributes.start_time"
 _PAGE = {"workflowType": "machine_learning"}  # else MLflow opens among its pages for language models
 
 
@@ -39,10 +44,22 @@ def first_page(port: int) -> str:
     return f"http://127.0.0.1:{port}/#/experiments?{urlencode(_PAGE)}"
 
 
-def view_link(experiment: str, *, charts: bool) -> str:
-    """The experiment's trials grouped by arm, as a table or as charts; from the UI's root."""
+def view_link(experiment: str, view: str, *, charts: bool = False) -> str:
+    """A saved view, as a table or as charts; from the UI's root."""
     mode = {"compareRunsMode": "CHART"} if charts else {}
-    return f"#/experiments/{experiment}/runs?{urlencode({**_PAGE, **mode, 'viewStateShareKey': VIEW})}"
+    return f"#/experiments/{experiment}/runs?{urlencode({**_PAGE, **mode, 'viewStateShareKey': view})}"
+
+
+def children_link(experiment: str, run: str, metric: str) -> str:
+    """The table of the trials beneath one arm's run, the best first; from the UI's root."""
+    order = {**_best_first(metric), "orderByAsc": str(lower_is_better(metric)).lower()}
+    chosen = {**_PAGE, "searchFilter": f"tags.`mlflow.parentRunId` = '{run}'", **order}
+    return f"#/experiments/{experiment}/runs?{urlencode(chosen)}"
+
+
+def _best_first(metric: str) -> dict[str, object]:
+    """An order by a metric. MLflow lists runs flat where they are not sorted by time."""
+    return {"orderByKey": f"metrics.`{section(metric)}`", "orderByAsc": lower_is_better(metric)}
 
 
 def run_link(experiment: str, run: str, artifact: str = "") -> str:
@@ -50,41 +67,56 @@ def run_link(experiment: str, run: str, artifact: str = "") -> str:
     return f"#/experiments/{experiment}/runs/{run}" + (f"/artifacts/{artifact}" if artifact else "")
 
 
-def view(study: StudyFacts) -> dict[str, str]:
-    """The saved view as a tag: trials alone, one line an arm with its means, the best first; three charts.
+def views(study: StudyFacts) -> dict[str, str]:
+    """The saved views as tags, of the present plan alone.
 
-    What does not fit into a tag is left out: how the groups are folded, then the columns of the factors.
+    "By arm" has a line an arm with its means, the best first, and charts of them. "Trials" has the arms in
+    the study's order with their trials beneath: MLflow nests only what is sorted by time.
     """
-    factors = study.factors[:MOST_COLUMNS]
-    for arms, columns in (study.arms, factors), ((), factors), ((), ()):
-        state = json.dumps(_state(study.metric, arms, columns))
-        saved = json.dumps({"name": "By arm", "createdAt": 0, "updatedAt": 0, "state": state})
-        if len(saved) <= EXPERIMENT_TAG_LENGTH:
-            break
-    return {f"mlflow.sharedViewState.{VIEW}": saved}
-
-
-def _state(metric: str, arms: Sequence[str], factors: Sequence[str]) -> dict[str, object]:
-    shown = section(metric)
-    metrics = [f"metrics.`{name}`" for name in dict.fromkeys([shown, "valid/accuracy", "speed/train"])]
-    settings = [f"params.`{key(name)}`" for name in factors]
-    columns = [*metrics, *settings, "attributes.`Dataset`", "tags.`unrolled.reason`"]
-    return {
-        "searchFilter": "tags.`unrolled.role` = 'trial'",
-        "orderByKey": metrics[0],
-        "orderByAsc": lower_is_better(metric),
-        "selectedColumns": columns,
-        "columnOrder": [_NAME, *columns],
-        "columnWidths": {_NAME: 320, **dict.fromkeys(metrics, 120)},
-        "groupBy": {
-            "aggregateFunction": "average",
-            "groupByKeys": [{"mode": "param", "groupByData": "arm"}],
-        },
-        "groupsExpanded": {f"param.arm.{arm}": False for arm in arms},
-        "runsHiddenMode": "SHOW_ALL",
+    arms = {
+        "searchFilter": _filter(study, "= 'arm'"),
+        **_best_first(study.metric),
         "compareRunSections": [{"uuid": "arms", "name": "Arms", "display": True, "isReordered": True}],
-        "compareRunCharts": [_chart("BAR", shown), _chart("LINE", shown), _chart("LINE", "train/loss")],
+        "compareRunCharts": _charts(study.metric),
     }
+    trials = {"searchFilter": _filter(study, "!= 'study'"), "orderByKey": _STARTED, "orderByAsc": True}
+    ends = [f"metrics.`{section(f'{study.metric} {end}')}`" for end in ("low", "high")]
+    return {
+        **_saved(ARMS, "By arm", arms, study, [*ends, "tags.`unrolled.verdict`"]),
+        **_saved(TRIALS, "Trials", trials, study, ["tags.`unrolled.reason`"]),
+    }
+
+
+def _filter(study: StudyFacts, role: str) -> str:
+    """One plan's runs of some role."""
+    return f"tags.`unrolled.plan` = '{text(study.mark, TAG_LENGTH)}' and tags.`unrolled.role` {role}"
+
+
+def _saved(
+    view: str, name: str, state: Mapping[str, object], study: StudyFacts, more: Sequence[str]
+) -> dict[str, str]:
+    """A view as a tag, without the columns of the factors where these are too long for one."""
+    for factors in (study.factors[:MOST_COLUMNS], ()):
+        columns = _columns(study.metric, [*more, *(f"params.`{key(name)}`" for name in factors)])
+        told = json.dumps({**state, **columns, "runsHiddenMode": "SHOW_ALL", "groupBy": None})
+        saved = json.dumps({"name": name, "createdAt": 0, "updatedAt": 0, "state": told})
+        if len(saved) <= EXPERIMENT_TAG_LENGTH:
+            return {f"mlflow.sharedViewState.{view}": saved}
+    return {}
+
+
+def _columns(metric: str, more: Sequence[str]) -> dict[str, object]:
+    """The columns of a table, and their widths in pixels."""
+    metrics = [f"metrics.`{section(name)}`" for name in dict.fromkeys([*SHOWN, metric])]
+    columns = [*metrics, "tags.`unrolled.seeds`", *more, "attributes.`Dataset`"]
+    widths = {_NAME: 200, **dict.fromkeys(metrics, 100)}
+    return {"selectedColumns": columns, "columnOrder": [_NAME, *columns], "columnWidths": widths}
+
+
+def _charts(metric: str) -> list[dict[str, object]]:
+    names = [section(name) for name in dict.fromkeys([*SHOWN, metric])]
+    curves = dict.fromkeys(["valid/accuracy", "valid/loss", "train/loss"])
+    return [_chart("BAR", name) for name in names] + [_chart("LINE", name) for name in curves]
 
 
 def _chart(kind: str, metric: str) -> dict[str, object]:
@@ -113,6 +145,12 @@ def description(study: StudyFacts, links: Mapping[str, str]) -> str:
         arms and f"Arms: {arms}",
         f"Plan {_plain(study.plan[:12])}" + (f", made by `{_code(study.command)}`" if study.command else ""),
     ]
+    return text("\n\n".join(filter(None, parts)), TAG_LENGTH)
+
+
+def arm_description(verdict: str, seeds: str, trials: str) -> str:
+    """What an arm's run says of it, as Markdown without HTML; `trials` is the address of their table."""
+    parts = [_plain(verdict), f"Seeds: {_plain(seeds)}" if seeds else "", f"[Its trials]({trials})"]
     return text("\n\n".join(filter(None, parts)), TAG_LENGTH)
 
 

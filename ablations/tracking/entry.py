@@ -10,7 +10,7 @@ import math
 import posixpath
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ablations.design.plan import Plan
 from bench.kinds import kind
@@ -29,17 +29,23 @@ Point = tuple[str, float, int, int]  # name, value, unix milliseconds, step
 
 @dataclass(frozen=True, kw_only=True)
 class StudyFacts:
-    """What MLflow is told of a study. `plan` is the hash of the resolved study."""
+    """What MLflow is told of a study. `plan` is the hash of the resolved study, `cells` of its trials."""
 
     name: str
     question: str
     plan: str
+    cells: str = ""
     about: str = ""
     command: str = ""
     metric: str = "valid_loss"
     arms: tuple[str, ...] = ()
     factors: tuple[str, ...] = ()  # the settings that its arms change
     answers: tuple[str, ...] = ()  # the report's claims, none before there is a report
+
+    @property
+    def mark(self) -> str:
+        """What its runs carry as `unrolled.plan`: other settings, code or data make another one."""
+        return f"{self.plan}-{self.cells}" if self.cells else self.plan
 
 
 @dataclass(frozen=True)
@@ -69,6 +75,7 @@ def facts(plan: Plan) -> StudyFacts:
         name=plan.study,
         question=plan.question,
         plan=plan.hash,
+        cells=digest(" ".join(replace(plan, tuned=()).ids))[:16],  # winners are known later
         about=plan.about,
         command=plan.command,
         metric=plan.metric,
@@ -78,9 +85,10 @@ def facts(plan: Plan) -> StudyFacts:
 
 
 def points(result: Result) -> list[Point]:
-    """Learning curves by epoch, then the final metrics at the last epoch, where they replace the curve's.
+    """Learning curves by epoch, then the final metrics: one that has a curve replaces its last point.
 
-    Whatever was not an epoch (loading, building) is taken to come before the first.
+    What is measured once has step 0, which MLflow draws as a bar. Whatever was not an epoch (loading,
+    building) is taken to come before the first.
     """
     epochs = result.epochs
     trained = sum(e.train_seconds + e.valid_seconds for e in epochs)
@@ -99,8 +107,9 @@ def points(result: Result) -> list[Point]:
         }
         at |= {(section(name), e.epoch): (float(value), milliseconds(clock)) for name, value in curve.items()}
     last, end = (epochs[-1].epoch if epochs else 0), milliseconds(result.started + result.seconds)
+    curves = {name for name, _ in at}
     for name, value in finals(result.metrics, result.roles).items():
-        at[name, last] = (value, end)
+        at[name, last if name in curves else 0] = (value, end)
     sampled = list(_sampled(result))
     return [(name, value, when, step) for (name, step), (value, when) in at.items()] + sampled
 
@@ -160,7 +169,7 @@ def tags(study: StudyFacts, arm: str, result: Result) -> dict[str, str]:
         "unrolled.trial": result.trial.id,
         "unrolled.data": result.trial.data,
         "unrolled.arm": arm,
-        "unrolled.plan": study.plan,
+        "unrolled.plan": study.mark,
         "unrolled.attempts": str(result.attempts),
         "unrolled.commit": str(result.environment.get("commit") or ""),
         "unrolled.reason": result.reason,

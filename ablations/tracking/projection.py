@@ -5,6 +5,7 @@ mlflow is imported inside functions, since that costs more than a second: here, 
 
 import math
 import re
+import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ablations.tracking import browsing
+from ablations.tracking.arms import METRICS_A_CALL, ArmFacts, ArmRuns, log
 from ablations.tracking.entry import (
     NAME_LENGTH,
     PARAM_LENGTH,
@@ -31,7 +33,7 @@ from ablations.tracking.entry import (
 from ablations.tracking.store import artifacts, create_whole, one_line, public, settings, sqlite_path
 from bench.trial import BadInput, Result
 
-METRICS_A_CALL, PARAMS_A_CALL = 800, 100  # log_batch takes 1000 things, 100 of them parameters
+PARENT = "mlflow.parentRunId"  # under which MLflow's pages list a run
 BENCHMARKS = "unrolled benchmarks"  # the experiment; those of studies are "unrolled/STUDY"
 
 
@@ -56,6 +58,7 @@ class _Row:
     status: str
     start: int  # unix milliseconds
     plan: str
+    parent: str = ""
 
 
 def _pages(client: Any, experiment: str) -> Iterator[Any]:
@@ -92,20 +95,21 @@ class Projection:
         from mlflow import MlflowClient
 
         create_whole(where)
-        self._study, self._plan = study, text(study.plan, TAG_LENGTH)
+        self._study, self._plan = study, text(study.mark, TAG_LENGTH)
         self._client = MlflowClient(tracking_uri=where)
         self._served = where if where.startswith("http") else ""
         self._experiment = _experiment(self._client, f"unrolled/{study.name}", where)
         self.removed = 0
         self._trials: dict[tuple[str, str], _Row] = {}  # by (arm, trial id)
         self._of_study: list[_Row] = []
+        self._arms = ArmRuns(self._client, self._experiment, study)
         self._read()
         self._describe()
 
     def _describe(self) -> None:
         """Tell the experiment what the study asks and answers, and how its page is to be shown."""
         told = self._client.get_experiment(self._experiment).tags
-        marks = {"unrolled.plan": self._plan, **browsing.view(self._study)}
+        marks = {"unrolled.plan": self._plan, **browsing.views(self._study)}
         marks["mlflow.experimentKind"] = "custom_model_development"  # without a kind the UI asks for one
         if self._study.answers or told.get("unrolled.plan") != self._plan:  # an answer stays till the next
             marks["mlflow.note.content"] = self._note()
@@ -115,8 +119,9 @@ class Projection:
 
     def _note(self) -> str:
         links = {
-            "Trials by arm": browsing.view_link(self._experiment, charts=False),
-            "Charts by arm": browsing.view_link(self._experiment, charts=True),
+            "Means by arm": browsing.view_link(self._experiment, browsing.ARMS),
+            "Charts by arm": browsing.view_link(self._experiment, browsing.ARMS, charts=True),
+            "Trials by arm": browsing.view_link(self._experiment, browsing.TRIALS),
         }
         if self._study.answers and (home := self._home()):
             links["Report"] = browsing.run_link(self._experiment, home, "index.html")
@@ -127,10 +132,12 @@ class Projection:
         for run in _pages(self._client, self._experiment):
             seen, info = run.data.tags, run.info
             role, plan = seen.get("unrolled.role", ""), seen.get("unrolled.plan", "")
-            row = _Row(info.run_id, role, info.status, info.start_time, plan)
+            row = _Row(info.run_id, role, info.status, info.start_time, plan, seen.get(PARENT, ""))
             cell = (seen.get("unrolled.arm", ""), seen.get("unrolled.trial", ""))
             if role == "study":
                 self._of_study.append(row)
+            elif role in ("arm", "search"):
+                self._arms.read(run)
             elif role == "trial" and (cell in self._trials or info.status not in ("FINISHED", "FAILED")):
                 self._delete(row)
             elif role == "trial":
@@ -145,27 +152,34 @@ class Projection:
         cell = (text(arm, TAG_LENGTH), result.trial.id)
         status = "FINISHED" if result.done else "FAILED"
         there = self._trials.get(cell)
+        parent = self._arms.open(arm, milliseconds(result.started))
         if there and (there.status, there.start) == (status, milliseconds(result.started)):
             if there.plan != self._plan:
                 self._client.set_tag(there.run_id, "unrolled.plan", self._plan)
+            self._trials[cell] = replace(self._beneath(parent, there), plan=self._plan)
             return False
         if there:
             self._delete(self._trials.pop(cell))
-        self._trials[cell] = self._write(arm, result, status)
+        self._trials[cell] = self._write(arm, result, status, parent)
         return True
 
-    def _write(self, arm: str, result: Result, status: str) -> _Row:
-        from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param
+    def _beneath(self, parent: str, row: _Row) -> _Row:
+        """The trial's row with that parent, "" being none."""
+        if parent and row.parent != parent:
+            self._client.set_tag(row.run_id, PARENT, parent)
+        elif row.parent and not parent:
+            self._client.delete_tag(row.run_id, PARENT)
+        return replace(row, parent=parent)
+
+    def _write(self, arm: str, result: Result, status: str, parent: str) -> _Row:
+        from mlflow.entities import Dataset, DatasetInput, InputTag
 
         client, start = self._client, milliseconds(result.started)
         title = f"{text(arm, 200)}/seed={result.trial.seed}"
-        run_id = client.create_run(self._experiment, start, tags(self._study, arm, result), title).info.run_id
-        metrics = [Metric(*point) for point in points(result) if math.isfinite(point[1])]
+        marks = {**tags(self._study, arm, result), PARENT: parent}
+        run_id = client.create_run(self._experiment, start, marks, title).info.run_id
         whole = params(arm, result)
-        short = [Param(name, text(value, PARAM_LENGTH)) for name, value in whole.items()]
-        while metrics or short:
-            client.log_batch(run_id, metrics[:METRICS_A_CALL], short[:PARAMS_A_CALL])
-            metrics, short = metrics[METRICS_A_CALL:], short[PARAMS_A_CALL:]
+        log(client, run_id, [point for point in points(result) if math.isfinite(point[1])], whole)
         if data := dataset(result.trial):
             seen = InputTag("mlflow.data.context", "training, validation")
             client.log_inputs(run_id, [DatasetInput(Dataset(**data), [seen])])
@@ -173,15 +187,14 @@ class Projection:
             if len(value) > PARAM_LENGTH:
                 client.log_text(run_id, value, f"params/{digest(name)[:16]}.txt")
         client.set_terminated(run_id, status, milliseconds(result.started + result.seconds))
-        return _Row(run_id, "trial", status, start, self._plan)
+        return _Row(run_id, "trial", status, start, self._plan, parent)
 
     def begin(self, started: float) -> None:
-        """Open the study's own run; one that a killed parent left RUNNING is closed as KILLED."""
+        """Open the study's own run, or take up this plan's; close what a kill left RUNNING of another."""
         start = milliseconds(started)
-        for row in [row for row in self._of_study if row.status == "RUNNING"]:
-            if (row.plan, row.start) != (self._plan, start):
+        for row in self._of_study:
+            if row.status == "RUNNING" and row.plan != self._plan:
                 self._client.set_terminated(row.run_id, "KILLED")
-                self._of_study.remove(row)
         if home := self._home():
             self._client.update_run(home, status="RUNNING")
             return
@@ -194,12 +207,12 @@ class Projection:
 
     def _home(self) -> str | None:
         """The run that holds this plan's report, if there is one."""
-        rows = (row for row in self._of_study if row.plan == self._plan)
-        return next((row.run_id for row in rows if row.status in ("RUNNING", "FINISHED")), None)
+        return next((row.run_id for row in self._of_study if row.plan == self._plan), None)
 
-    def publish(self, folder: Path, answers: tuple[str, ...] = ()) -> None:
-        """Put the report and its tables into the study's own run, and its answers into the descriptions.
+    def publish(self, folder: Path, answers: tuple[str, ...] = (), arms: tuple[ArmFacts, ...] = ()) -> None:
+        """Put the report into the study's own run, its answers into the descriptions, the arms into theirs.
 
+        What shows earlier plans' reports and means is deleted; their trials stay, beneath no arm.
         Raises BadInput without a folder.
         """
         if not folder.is_dir():
@@ -208,14 +221,29 @@ class Projection:
         if alone:
             self.begin(time.time())
         self._client.log_artifacts(self._home(), str(folder))
+        self._summarise(arms)
+        for row in [row for row in self._of_study if row.run_id != self._home()]:
+            self._delete(row)
+            self._of_study.remove(row)
         self._study = replace(self._study, answers=answers)
         self._describe()
         self._client.set_tag(self._home(), "mlflow.note.content", self._note())
         if alone:
             self.finish()
 
+    def _summarise(self, arms: tuple[ArmFacts, ...]) -> None:
+        """Write the arms' summaries, put their trials beneath them, and delete the summaries before."""
+        if not arms:
+            return
+        parents = {text(one.name, TAG_LENGTH): self._arms.write(one) for one in arms}
+        present = {(text(one.name, TAG_LENGTH), id) for one in arms for id in one.trials}
+        for cell, row in self._trials.items():  # MLflow's pages would list a deleted parent
+            self._trials[cell] = self._beneath(parents[cell[0]] if cell in present else "", row)
+        self._arms.tidy()
+
     def finish(self, status: str = "FINISHED", ended: float | None = None) -> None:
-        """Close the study's own run, if there is one: FINISHED, FAILED or KILLED."""
+        """Close the study's own run, if there is one (FINISHED, FAILED or KILLED), and arms without means."""
+        self._arms.close()
         if home := self._home():
             self._client.set_terminated(home, status, None if ended is None else milliseconds(ended))
 
@@ -237,7 +265,7 @@ def sync(
     study: StudyFacts,
     results: Mapping[str, Iterable[Result]],
     where: str,
-    report: Callable[[Projection], tuple[Path, tuple[str, ...]]] | None = None,
+    report: Callable[[Projection], tuple[Path, tuple[str, ...], tuple[ArmFacts, ...]]] | None = None,
 ) -> Synced:
     """Bring MLflow level with the ledger's results (by arm), exactly once. Hold the study's lock meanwhile.
 
@@ -274,7 +302,8 @@ def ended(where: str, study: str) -> tuple[str, list[Ended]]:
         if not named or (len(named) > 1 and not study):
             have = ", ".join(sorted(ours or known)) or "there is none"
             raise BadInput(f"{public(where)}: choose an experiment with --study: {have}")
-        runs = [run for run in _pages(client, known[named[0]]) if run.info.end_time]
+        every = [run for run in _pages(client, known[named[0]]) if run.info.end_time]
+        runs = [run for run in every if run.data.tags.get("unrolled.role", "trial") == "trial"]
     return named[0].removeprefix("unrolled/"), [
         Ended(run.info.status, run.info.start_time or 0, run.data.params, run.data.tags, run.data.metrics)
         for run in runs
@@ -321,6 +350,6 @@ def _reached(where: str, how: str, again: str = "") -> Iterator[None]:
     cure = f"; put that right or change MLFLOW_TRACKING_URI, then run `unrolled {again}` again"
     try:
         yield
-    except (MlflowException, SQLAlchemyError, ImportError, OSError) as error:
+    except (MlflowException, SQLAlchemyError, sqlite3.Error, ImportError, OSError) as error:
         told = f"MLflow at {public(where)} cannot be {how} ({one_line(error)})"
         raise BadInput(told + (cure if again else "")) from error

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
+from ablations.tracking.arms import ArmFacts
 from ablations.tracking.entry import StudyFacts
 from ablations.tracking.projection import Projection
 from ablations.tracking.store import one_line
@@ -49,9 +50,9 @@ class Recorder:
 
         self._put(job, trial=True)
 
-    def publish(self, folder: Path, answers: tuple[str, ...] = ()) -> None:
-        """Queue the report's folder, and the sentences that answer the study's question."""
-        self._put(lambda projection: projection.publish(folder, answers))
+    def publish(self, folder: Path, answers: tuple[str, ...] = (), arms: tuple[ArmFacts, ...] = ()) -> None:
+        """Queue the report's folder, the sentences that answer the study's question, and the arms' means."""
+        self._put(lambda projection: projection.publish(folder, answers, arms))
 
     def wait(self, patience: float) -> bool:
         """Wait until everything is written, as long as `patience` seconds bring one more job to its end.

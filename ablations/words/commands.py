@@ -87,10 +87,9 @@ def sync(args: Namespace) -> int:
     return 0
 
 
-def _report(plan: Plan, ledger: Ledger, out: Path, links: "Projection") -> tuple[Path, tuple[str, ...]]:
-    """The folder of a plan's report, and its answers."""
-    from reports.answer import sentences
+def _report(plan: Plan, ledger: Ledger, out: Path, links: "Projection") -> "reporting.Published":
+    """What `Projection.publish` takes of a plan's report."""
     from reports.render import render
 
     found = reporting.comparison(plan, ledger, links)
-    return render(found, out).parent, sentences(found)
+    return reporting.published(render(found, out), plan, found)

@@ -17,12 +17,14 @@ from bench.files import PARTIAL, sweep
 from bench.trial import BadInput, Result
 
 if TYPE_CHECKING:
+    from ablations.tracking.arms import ArmFacts
     from ablations.tracking.projection import Projection
     from ablations.tracking.recorder import Recorder
     from reports.comparison import Comparison
     from reports.evidence import Arm, Evidence, Tuned
 
     Linked = Recorder | Projection
+    Published = tuple[Path, tuple[str, ...], tuple[ArmFacts, ...]]
 
 
 def report(args: Namespace) -> int:
@@ -38,13 +40,21 @@ def report(args: Namespace) -> int:
 def pages(
     chosen: Sequence[Plan], ledger: Ledger, out: Path, recorder: "Linked | None" = None
 ) -> "tuple[Path, Comparison]":
-    """Render these plans' pages and the index over every study; the last page, and what it compares."""
+    """Render these plans' pages and the index over every study. Returns the last page and what it shows."""
     from reports.render import render, render_index
 
     found = {plan.study: comparison(plan, ledger, recorder) for plan in chosen}
     written = [(render(one, out), one) for one in found.values()]
     render_index(comparisons(ledger, found), out)
     return written[-1]
+
+
+def published(page: Path, plan: Plan, found: "Comparison") -> "Published":
+    """What MLflow gets of a report: its folder, its claims, a sentence a contrast, and the arms' means."""
+    from ablations.words.summaries import summaries
+    from reports.answer import sentences
+
+    return page.parent, sentences(found), summaries(plan, found)
 
 
 def comparisons(ledger: Ledger, made: "Mapping[str, Comparison] | None" = None) -> "list[Comparison]":

@@ -65,7 +65,6 @@ def _run_one(chosen: Study, args: Namespace) -> tuple[int, bool]:
     from ablations.tracking.recorder import Recorder
     from ablations.tracking.store import uri
     from ablations.trials.runner import missing
-    from reports.answer import sentences
 
     ledger = Ledger(args.results)
     reporting.writable(args.out)
@@ -84,7 +83,7 @@ def _run_one(chosen: Study, args: Namespace) -> tuple[int, bool]:
             plan, interrupted = _train(run, plan, trials, done)
             level = recorder.wait(30)
             page, found = reporting.pages([plan], ledger, args.out, recorder)
-            recorder.publish(page.parent, sentences(found))
+            recorder.publish(*reporting.published(page, plan, found))
             counts = _counts(plan, run)
         except BaseException:
             recorder.close("FAILED", patience=5)

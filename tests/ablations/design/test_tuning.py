@@ -14,6 +14,7 @@ from ablations.design.study import Study
 from ablations.ledger import Ledger
 from ablations.trials.runner import run_trials
 from ablations.words import reporting, running
+from ablations.words.summaries import summaries
 from bench.trial import BadInput, Result, Trial, failure
 
 SMALL = """
@@ -353,3 +354,21 @@ def test_evidence_has_each_arm_s_search_and_winner(train, small, tmp_path) -> No
         ]
         assert set(search.own.results) == set(range(6))
         assert {r.trial.lr for r in search.own.results.values()} == {search.best}
+
+
+def test_mlflow_gets_the_means_of_arms_winners_and_searches(train, small, tmp_path) -> None:
+    train(small)
+    plan = stored(tmp_path)
+    found = reporting.comparison(plan, Ledger(tmp_path / "results"))
+    made = summaries(plan, found)
+    assert [(one.name, one.role) for one in made] == [
+        *((arm.name, "arm") for arm in (*plan.arms, *plan.tuned)),
+        *((arm.name, "search") for arm in plan.searches),
+    ]
+    for one, arm in zip(made, (*plan.arms, *plan.tuned, *plan.searches), strict=True):
+        assert one.trials == tuple(arm.trials.values())
+        done = one.seeds == f"{len(arm.trials)} of {len(arm.trials)}"
+        assert done == ("valid_loss" in one.metrics)
+        assert done or "diverged" in one.seeds or "failed" in one.seeds
+    said = {one.name: one.verdict for one in made}
+    assert all("at the shared learning rate" in said[arm.name] for arm in plan.tuned[1:])

@@ -97,7 +97,8 @@ def snapshot():
         runs = client.search_runs([experiment.experiment_id], f"tags.`unrolled.role` = '{role}'")
         seen = [
             (run.info.run_name, run.info.status, run.info.start_time, run.info.end_time, run.data.params,
-             run.data.tags, histories(client, run))
+             {name: tag for name, tag in run.data.tags.items() if name != "mlflow.parentRunId"},
+             histories(client, run))
             for run in runs
         ]  # fmt: skip
         return sorted(seen, key=lambda run: run[:4])

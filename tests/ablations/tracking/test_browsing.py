@@ -10,9 +10,8 @@ def facts(**words):
     return StudyFacts(**{"name": "n", "question": "Why?", "plan": "f00d" * 16, "arms": ("a", "b"), **words})
 
 
-def state(study):
-    (value,) = browsing.view(study).values()
-    return json.loads(json.loads(value)["state"])
+def state(study, view=browsing.ARMS):
+    return json.loads(json.loads(browsing.views(study)[f"mlflow.sharedViewState.{view}"])["state"])
 
 
 def test_the_description_asks_answers_and_leads_on_without_html():
@@ -42,10 +41,26 @@ def test_a_description_is_never_longer_than_a_tag():
     assert len(browsing.description(facts(answers=("x" * 900,) * 100), {})) == 8000
 
 
-def test_the_view_sorts_by_the_studys_metric_the_best_first():
+def test_the_arms_are_sorted_by_the_studys_metric_the_best_first():
     assert (state(facts())["orderByKey"], state(facts())["orderByAsc"]) == ("metrics.`valid/loss`", True)
     study = facts(metric="valid_accuracy")
     assert (state(study)["orderByKey"], state(study)["orderByAsc"]) == ("metrics.`valid/accuracy`", False)
+
+
+def test_a_view_shows_one_plan_and_mlflow_computes_no_mean_of_the_runs_that_it_has_loaded():
+    study = facts(cells="c0ffee")
+    for view, role in ((browsing.ARMS, "= 'arm'"), (browsing.TRIALS, "!= 'study'")):
+        chosen = f"tags.`unrolled.plan` = '{study.plan}-c0ffee' and tags.`unrolled.role` {role}"
+        assert (state(study, view)["searchFilter"], state(study, view)["groupBy"]) == (chosen, None)
+
+
+def test_the_table_begins_with_accuracy_perplexity_loss_and_speed():
+    columns = state(facts())["selectedColumns"]
+    named = ["valid/accuracy", "valid/perplexity", "valid/loss", "speed/train"]
+    assert columns[:5] == [*(f"metrics.`{name}`" for name in named), "tags.`unrolled.seeds`"]
+    assert {"metrics.`valid/loss low`", "metrics.`valid/loss high`", "tags.`unrolled.verdict`"} <= set(
+        columns
+    )
 
 
 def test_the_view_has_a_column_for_each_setting_that_the_arms_change_up_to_eight():
@@ -55,9 +70,9 @@ def test_the_view_has_a_column_for_each_setting_that_the_arms_change_up_to_eight
     assert sum(column.startswith("params") for column in columns) == 8
 
 
-def test_the_view_fits_into_a_tag_however_many_arms_there_are():
-    few, many = facts(), facts(arms=tuple(f'arm "{i}" é' for i in range(2000)))
-    assert state(few)["groupsExpanded"] == {"param.arm.a": False, "param.arm.b": False}
-    assert state(many)["groupsExpanded"] == {}
-    widest = facts(arms=("é" * 1000,), factors=tuple("é" * 240 + str(i) for i in range(8)))
-    assert max(len(next(iter(browsing.view(study).values()))) for study in (few, many, widest)) <= 20_000
+def test_the_views_fit_into_tags_however_many_arms_and_settings_there_are():
+    many = facts(arms=tuple(f'arm "{i}" é' for i in range(2000)))
+    widest = facts(factors=tuple("é" * 240 + str(i) for i in range(8)))
+    for study in (many, widest):
+        assert len(browsing.views(study)) == 2
+        assert max(map(len, browsing.views(study).values())) <= 20_000

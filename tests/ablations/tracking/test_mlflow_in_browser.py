@@ -1,18 +1,24 @@
 """What a person sees in MLflow's own pages. UNROLLED_SCREENSHOTS names a folder to look at afterwards."""
 
 import json
+import math
 import os
-import re
 import time
 import urllib.parse
 import urllib.request
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from statistics import fmean
 
+import many_trials
 import pytest
 
+from ablations.cli import main
+from ablations.design.plan import Plan, PlannedArm
 from ablations.tracking import projection
-from reports.answer import sentences
+from ablations.tracking.entry import facts
+from ablations.words import reporting
 from reports.comparison import compare
 from reports.evidence import Arm, Evidence
 from reports.render import render
@@ -27,7 +33,7 @@ pytestmark = [
 ]
 
 FLAGS = """--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run
---disable-background-networking --disable-component-update --disable-sync --window-size=1600,1100"""
+--disable-background-networking --disable-component-update --disable-sync --window-size=1280,900"""
 
 ARMS = ["baseline", "no <b>dropout</b>"]
 SEEDS = 6
@@ -37,10 +43,9 @@ EVERY_FIFTH = tuple(5.0 * i for i in range(1, 13))  # seconds
 class Page:
     """MLflow's UI in a browser; texts are waited for, since the pages fill in slowly."""
 
-    def __init__(self, driver, address, projection, trial, shots):
+    def __init__(self, driver, address, experiment, shots):
         self.driver, self.address, self.shots = driver, address, shots
-        self.trial = f"{address}/{projection.link('baseline', trial)}"
-        self.trials = self.trial.partition("/runs/")[0] + "/runs"
+        self.trials = f"{address}/#/experiments/{experiment}/runs"
 
     def open(self, address):
         self.driver.get("about:blank")  # else a new fragment would not load anything
@@ -62,16 +67,33 @@ class Page:
             time.sleep(0.3)
         return found
 
-    def describe(self):
+    def describe(self, question="What carries the gain?"):
         """Unfold the experiment's description; where its links lead, by their words."""
         self.open(self.trials)
-        self.shows("What carries the gain?")
-        self.find("//*[text() = 'What carries the gain?']/following::button")[1].click()
+        self.shows(question)
+        self.find(f"//*[text() = '{question}']/following::button")[1].click()
         self.shows("Charts by arm")
         links = self.driver.execute_script(  # at once: the page may be drawn again in between
             "return Object.fromEntries([...document.links].map(link => [link.innerText, link.href]))"
         )
-        return {words: links[words] for words in ("Trials by arm", "Charts by arm", "Report")}
+        return {words: links[words] for words in ("Means by arm", "Charts by arm", "Trials by arm", "Report")}
+
+    def table(self, *columns):
+        """The cells of those columns, as they are shown, by the name of the run; waits until it is filled."""
+        read = """
+            const cells = {}
+            for (const row of document.querySelectorAll("[role=row][row-index]"))
+                for (const one of row.querySelectorAll("[role=gridcell]"))
+                    (cells[row.getAttribute("row-index")] ??= {})[one.getAttribute("col-id")] = one.innerText
+            return Object.values(cells)"""
+        deadline = time.monotonic() + 120
+        while True:
+            rows = self.driver.execute_script(read)
+            named = {row["attributes.`Run Name`"].splitlines()[-1]: row for row in rows}
+            if named and all(column in row for row in rows for column in columns):
+                return {name: [row[column].strip() for column in columns] for name, row in named.items()}
+            assert time.monotonic() < deadline, f"{columns} not in {rows}"
+            time.sleep(0.3)
 
     def shoot(self, name):
         assert self.driver.save_screenshot(str(self.shots / f"{name}.png"))
@@ -90,7 +112,14 @@ def browser(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def page(ui_of, browser, template, result, tmp_path_factory):
+def shots(tmp_path_factory):
+    folder = Path(os.environ.get("UNROLLED_SCREENSHOTS") or tmp_path_factory.mktemp("shots"))
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def page(ui_of, browser, template, result, shots, tmp_path_factory):
     """The UI of a study of two arms and six seeds, one of whose names is hostile, with its report."""
     folder = tmp_path_factory.mktemp("browsed")
     database = folder / "mlflow.db"
@@ -108,26 +137,47 @@ def page(ui_of, browser, template, result, tmp_path_factory):
     }
     busy = {"seconds": EVERY_FIFTH, "cpu": (99.0,) * 12, "memory": tuple(400.0 + s for s in EVERY_FIFTH)}
     results["baseline"][0] = replace(results["baseline"][0], usage=busy)
-    told = {"study": "regularization", "question": "What carries the gain?", "plan": "f00d"}
+    told = {
+        "study": "regularization",
+        "question": "What carries the gain?",
+        "command": "unrolled run regularization",
+    }
     arms = [Arm(name=arm, model="lm7", title=arm, changes={"dropout": 0.0} if i else {}, results=results[arm])
             for i, arm in enumerate(ARMS)]  # fmt: skip
-    evidence = Evidence(
-        **told, metric="valid_loss", equivalence=0.02, seeds=tuple(range(SEEDS)), arms=tuple(arms),
-        planned=1.7e9, command="unrolled run regularization",
-    )  # fmt: skip
-    facts = projection.StudyFacts(
-        name=told["study"], question=told["question"], plan="f00d", arms=tuple(ARMS), factors=("dropout",)
-    )
-    comparison = compare(evidence)
-    made = render(comparison, folder / "out").parent, sentences(comparison)
+    told |= {"metric": "valid_loss", "equivalence": 0.02, "seeds": tuple(range(SEEDS)), "about": ""}
+    found = compare(Evidence(**told, arms=tuple(arms), plan="f00d", planned=1.7e9))
+    plan = Plan(**told, hash="f00d", arms=tuple(
+        PlannedArm(name=arm.name, model=arm.model, title=arm.title, changes=arm.changes,
+                   trials={seed: r.trial.id for seed, r in arm.results.items()}) for arm in arms
+    ))  # fmt: skip
+    made = reporting.published(render(found, folder / "out"), plan, found)
     by_arm = {arm: list(of_arm.values()) for arm, of_arm in results.items()}
-    projection.sync(facts, by_arm, f"sqlite:///{database}", lambda links: made)
-    shots = Path(os.environ.get("UNROLLED_SCREENSHOTS") or folder / "shots")
-    shots.mkdir(parents=True, exist_ok=True)
-    mine = projection.Projection(facts, f"sqlite:///{database}")
+    projection.sync(facts(plan), by_arm, f"sqlite:///{database}", lambda links: made)
+    mine = projection.Projection(facts(plan), f"sqlite:///{database}")
     with ui_of(database) as start:
         start()
-        yield Page(browser, start.address, mine, results["baseline"][0].trial.id, shots)
+        shown = Page(browser, start.address, 1, shots)
+        shown.trial = f"{start.address}/{mine.link('baseline', results['baseline'][0].trial.id)}"
+        yield shown
+
+
+@pytest.fixture(scope="module")
+def many(ui_of, browser, template, shots, tmp_path_factory):
+    """The UI of a study of 110 trials, one of which diverged, as `unrolled sync` writes it."""
+    folder = tmp_path_factory.mktemp("many")
+    database = folder / "mlflow.db"
+    database.write_bytes(template.read_bytes())
+    results = many_trials.study()
+    results["hidden = 12"][4] = many_trials.diverged(results["hidden = 12"][4])
+    many_trials.keep(folder / "results", results)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{database}")
+        assert main(["sync", "--results", str(folder / "results")]) == 0
+    with ui_of(database) as start:
+        start()
+        shown = Page(browser, start.address, 1, shots)
+        shown.results = results
+        yield shown
 
 
 def test_a_first_visit_shows_the_studies_and_no_assistant(page):
@@ -139,12 +189,14 @@ def test_a_first_visit_shows_the_studies_and_no_assistant(page):
     assert page.driver.execute_script("return localStorage['mlflow.workflowType_v1']") == '"machine_learning"'
 
 
-def test_trials_are_listed_flat_by_arm_and_seed_with_their_data_set(page):
+def test_the_arms_are_listed_with_their_trials_beneath(page):
     page.open(page.trials)
-    page.shows("study regularization", "What carries the gain?", "13 matching runs", "human-numbers (5a5a")
+    page.shows("study regularization", "What carries the gain?", "15 matching runs")
     page.shoot("list")
-    listed = re.findall(r"^.*/seed=\d$", page.text(), re.MULTILINE)
-    assert sorted(listed) == [f"{arm}/seed={seed}" for arm in ARMS for seed in range(SEEDS)]
+    assert "/seed=" not in page.text()
+    for arm in ARMS:
+        page.find(f"//a[. = '{arm}']/ancestor::*[@role = 'row'][1]//button")[-1].click()
+    page.shows("human-numbers (5a5a", *(f"{arm}/seed={seed}" for arm in ARMS for seed in range(SEEDS)))
 
 
 def test_the_description_asks_and_answers(page):
@@ -154,29 +206,73 @@ def test_the_description_asks_and_answers(page):
     assert "<b>" in page.text()  # as text: nothing of it is bold
 
 
-def test_the_saved_table_has_one_line_an_arm_with_its_means(page):
-    page.open(page.describe()["Trials by arm"])
-    page.shows("Group by: arm", "12 matching runs", "valid/accuracy", "dropout")
-    page.shows(*[f"Group: {arm}\n6" for arm in ARMS], "1.75", "2.75")  # the means of 1.5 … 2.0 and 2.5 … 3.0
-    page.shoot("table")
-    assert "/seed=" not in page.text()
-    found = sorted(page.find("//*[@role = 'columnheader']"), key=lambda heading: heading.location["x"])
-    headings = dict.fromkeys(heading.text for heading in found)  # each stands within another
-    wanted = ["valid/loss", "valid/accuracy", "speed/train", "dropout", "Dataset"]
-    assert [heading for heading in headings if heading in wanted] == wanted
+METRICS = ("valid/accuracy", "valid/perplexity", "valid/loss", "speed/train")
+COLUMNS = tuple(f"metrics.`{name}`" for name in METRICS)
 
 
-def test_the_saved_charts_are_grouped_by_arm(page):
-    page.open(page.describe()["Charts by arm"])
-    page.shows("Group by: arm", "Arms\n(3)")
-    drawn = "//*[local-name() = 'g' and contains(@class, '{}')]//*[local-name() = 'path']"
-    bars, lines = (page.find(drawn.format(kind)) for kind in ("bars", "scatterlayer"))
-    page.shoot("charts")
-    assert (len(bars), bool(lines)) == (len(ARMS), True)
-    sections = dict(re.findall(r"^(\w+)\n\((\d)\)$", page.text(), re.MULTILINE))
-    # Arms: bars and lines of valid/loss, lines of train/loss; the others below, by the prefix of the metric:
-    # valid: accuracy, perplexity; train: ar, tar; speed: train and the seconds of both
-    assert sections == {"Arms": "3", "memory": "1", "speed": "3", "train": "2", "valid": "2"}
+def ledgers_means(results):
+    """Of one arm, in the order of the columns; perplexity is exp of the mean loss."""
+    accuracy, loss, speed = (
+        fmean(r.metrics[name] for r in results) for name in ("valid_accuracy", "valid_loss", "speed_train")
+    )
+    return [accuracy, math.exp(loss), loss, speed]
+
+
+def test_the_table_shows_each_arms_means_over_all_its_seeds_as_the_ledger_has_them(many):
+    many.open(many.describe("How wide?")["Means by arm"])
+    many.shows("By arm", "11 matching runs", "9 of 10, 1 diverged")
+    many.shoot("means")
+    shown = many.table(*COLUMNS, "tags.`unrolled.seeds`")
+    assert set(shown) == set(many_trials.ARMS)
+    for arm, (*cells, seeds) in shown.items():
+        if arm == "hidden = 12":
+            assert cells == ["-"] * 4 and seeds.startswith("9 of 10, 1 diverged: no mean")
+        else:
+            assert [float(cell) for cell in cells] == pytest.approx(ledgers_means(many.results[arm]))
+            assert seeds == "10 of 10"
+
+
+def test_the_charts_draw_each_arms_mean_as_a_bar_and_by_epoch_as_a_line(many):
+    many.open(many.describe("How wide?")["Charts by arm"])
+    many.shows("Arms\n(7)", "11 matching runs")
+    means = [ledgers_means(many.results[arm]) for arm in many_trials.ARMS if arm != "hidden = 12"]
+    wanted = Counter(f"{value:.2f}" for values in means for value in values[:3])  # the first row of charts
+    deadline = time.monotonic() + 120
+    while wanted - (drawn := Counter(many.text().splitlines())):
+        assert time.monotonic() < deadline, (wanted - drawn, many.text())
+        time.sleep(0.3)
+    many.shoot("charts")
+    below = many.find("//*[text() = 'speed']")[-1]  # the section after the arms', whose last charts are lines
+    many.driver.execute_script("arguments[0].scrollIntoView(false)", below)
+    many.find("//*[local-name() = 'g' and contains(@class, 'scatterlayer')]//*[local-name() = 'path']")
+    many.shows("train/loss")
+    many.shoot("curves")
+
+
+def test_an_arm_unfolds_into_all_its_trials(many):
+    many.open(many.describe("How wide?")["Trials by arm"])
+    many.shows("hidden = 128", "100 matching runs", "Load more")  # MLflow loads a hundred runs at a time
+    many.find("//button[. = 'Load more']")[0].click()
+    many.shows("121 matching runs")
+    many.find("//a[. = 'hidden = 16']/ancestor::*[@role = 'row'][1]//button")[-1].click()
+    many.shows(*(f"hidden = 16/seed={seed}" for seed in range(10)))
+    many.shoot("trials")
+    shown = many.table(*COLUMNS)
+    for seed, result in enumerate(many.results["hidden = 16"]):
+        cells = [float(cell) for cell in shown[f"hidden = 16/seed={seed}"]]
+        assert cells == pytest.approx(ledgers_means([result]))
+    assert [float(cell) for cell in shown["hidden = 16"]] == pytest.approx(
+        ledgers_means(many.results["hidden = 16"])
+    )
+
+
+def test_an_arms_page_has_its_verdict_and_leads_to_its_trials(many):
+    many.open(many.describe("How wide?")["Means by arm"])
+    many.find("//a[. = 'hidden = 192']")[0].click()
+    many.shows("hidden = 192 against hidden = 64", "Seeds: 10 of 10", "Child runs")
+    many.shoot("arm")
+    many.open(many.find("//a[. = 'Its trials']")[0].get_attribute("href"))
+    many.shows("10 matching runs", *(f"hidden = 192/seed={seed}" for seed in range(10)))
 
 
 def test_the_report_works_inside_mlflow(page):
@@ -190,6 +286,13 @@ def test_the_report_works_inside_mlflow(page):
     finally:
         page.driver.switch_to.default_content()
         page.shoot("report")
+
+
+def test_what_a_trial_measures_once_is_drawn_as_a_bar(page):
+    page.open(f"{page.trial}/model-metrics")
+    page.shows("memory\n(1)", "peak\n81.50", "20000.00")  # numbers stand in bars alone
+    page.find("//*[local-name() = 'g' and contains(@class, 'bars')]//*[local-name() = 'path']")
+    page.shoot("once")
 
 
 def test_a_long_trial_shows_what_it_used(page):

@@ -128,12 +128,27 @@ def test_the_study_run_is_running_until_it_is_finished_and_holds_the_report(stud
     assert (report.parent / "figures" / "forest.svg").is_file()
 
 
-def test_the_study_run_of_a_killed_parent_is_closed_as_killed(study, store, snapshot):
+def test_the_study_run_of_a_killed_parent_is_taken_up_again(study, store, snapshot):
     projection.Projection(study, store).begin(STARTED)
     after = projection.Projection(study, store)
     after.begin(STARTED + 60)
     after.finish()
-    assert sorted(run[1] for run in snapshot(store, role="study")) == ["FINISHED", "KILLED"]
+    assert [run[1:3] for run in snapshot(store, role="study")] == [("FINISHED", 1_700_000_000_250)]
+
+
+def test_a_study_run_of_another_plan_is_closed_and_then_replaced_by_the_new_report(
+    study, store, tmp_path, snapshot
+):
+    (tmp_path / "out").mkdir()
+    projection.Projection(study, store).begin(STARTED)  # and its parent was killed
+    after = projection.Projection(replace(study, plan="beef"), store)
+    after.begin(STARTED + 60)
+    assert sorted(run[1] for run in snapshot(store, role="study")) == ["KILLED", "RUNNING"]
+    after.publish(tmp_path / "out")
+    after.finish()
+    assert [(run[1], run[5]["unrolled.plan"]) for run in snapshot(store, role="study")] == [
+        ("FINISHED", "beef")
+    ]
 
 
 def test_a_later_report_goes_into_the_finished_study_run(study, store, result, tmp_path, snapshot):
@@ -178,7 +193,7 @@ def report(tmp_path):
     """A report's folder and its answers, as `sync` asks for them."""
     (tmp_path / "report").mkdir()
     (tmp_path / "report" / "index.html").write_text("rendered")
-    return lambda links: (tmp_path / "report", ("▲ IMPROVES — no dropout against baseline",))
+    return lambda links: (tmp_path / "report", ("▲ IMPROVES — no dropout against baseline",), ())
 
 
 def test_the_answers_of_the_report_stand_in_both_descriptions(study, store, result, snapshot, told, report):

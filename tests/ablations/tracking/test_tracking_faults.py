@@ -123,10 +123,10 @@ def test_one_trial_that_mlflow_refuses_does_not_hold_up_the_others(
 ):
     write = projection.Projection._write
 
-    def refuse(self, arm, one, status):
+    def refuse(self, arm, one, *more):
         if one.trial.seed == 1:
             raise ValueError("refused\nfor a reason")
-        return write(self, arm, one, status)
+        return write(self, arm, one, *more)
 
     monkeypatch.setattr(projection.Projection, "_write", refuse)
     writing = recorder(store)

@@ -1,0 +1,192 @@
+"""What MLflow shows of an arm: the report's numbers over all its seeds, once, and its trials beneath."""
+
+import math
+from dataclasses import replace
+from statistics import fmean, stdev
+
+import pytest
+from many_trials import ARMS, diverged, keep, planned, study
+from scipy import stats
+
+from ablations.cli import main
+from ablations.design import plan as plans
+from ablations.tracking import projection, store
+
+store.settings()  # before anything imports mlflow
+
+# MLflow 3.17 uses a loader that SQLAlchemy 2.1 deprecates.
+pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader:DeprecationWarning")
+
+BASE, OTHER = ARMS[:2]
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory):
+    path = tmp_path_factory.mktemp("template") / "mlflow.db"
+    store.create_whole(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture
+def mlflow(template, tmp_path, monkeypatch):
+    """A project of its own; syncs a study's results, and returns the active runs of a role by name."""
+    (tmp_path / "mlflow.db").write_bytes(template.read_bytes())
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+
+    class Project:
+        folder, results = tmp_path, tmp_path / "results"
+
+        def sync(self, results, **facts):
+            keep(self.results, results, **facts)
+            assert main(["sync", "--results", str(self.results)]) == 0
+
+        def client(self):
+            from mlflow import MlflowClient
+
+            return MlflowClient(tracking_uri=f"sqlite:///{tmp_path}/mlflow.db")
+
+        def runs(self, role="arm"):
+            number = self.client().get_experiment_by_name("unrolled/width").experiment_id
+            found = self.client().search_runs([number], f"tags.`unrolled.role` = '{role}'")
+            assert len({run.info.run_name for run in found}) == len(found)
+            return {run.info.run_name: run for run in found}
+
+        def history(self, run, metric):
+            return [(m.step, m.value) for m in self.client().get_metric_history(run.info.run_id, metric)]
+
+    return Project()
+
+
+def parents(mlflow):
+    return {run.data.tags.get("mlflow.parentRunId") for run in mlflow.runs("trial").values()}
+
+
+def test_an_arm_has_its_mean_sd_and_interval_over_all_seeds_and_perplexity_from_the_mean_loss(mlflow):
+    results = study(seeds=6, arms=2)
+    mlflow.sync(results)
+    for arm, of_arm in results.items():
+        shown = mlflow.runs()[arm].data.metrics
+        for key, name in {
+            "valid/loss": "valid_loss",
+            "valid/accuracy": "valid_accuracy",
+            "speed/train": "speed_train",
+        }.items():
+            x = [r.metrics[name] for r in of_arm]
+            low, high = stats.t.interval(0.95, 5, fmean(x), stats.sem(x))
+            wanted = [fmean(x), stdev(x), low, high]
+            assert [shown[key], *(shown[f"{key} {end}"] for end in ("sd", "low", "high"))] == pytest.approx(
+                wanted
+            )
+        assert shown["valid/perplexity"] == pytest.approx(math.exp(shown["valid/loss"]))
+        assert shown["valid/perplexity high"] == pytest.approx(math.exp(shown["valid/loss high"]))
+        curve = [(e, fmean(r.epochs[e].valid_loss for r in of_arm)) for e in range(4)]
+        found = mlflow.history(mlflow.runs()[arm], "valid/loss")
+        assert found == [(epoch, pytest.approx(loss)) for epoch, loss in curve]
+
+
+def test_an_arm_says_its_seeds_its_settings_and_the_reports_verdict(mlflow):
+    mlflow.sync(study(seeds=6, arms=2))
+    base, other = (mlflow.runs()[arm] for arm in (BASE, OTHER))
+    assert (base.data.tags["unrolled.seeds"], base.data.tags["unrolled.verdict"]) == (
+        "6 of 6",
+        "the baseline",
+    )
+    assert f"{OTHER} against {BASE}: " in other.data.tags["unrolled.verdict"]
+    assert (other.data.params["hidden"], other.data.params["arm"]) == ("8", OTHER)
+    assert "seed" not in other.data.params
+
+
+def test_a_diverged_seed_is_told_and_leaves_its_arm_without_a_mean(mlflow):
+    results = study(seeds=6, arms=2)
+    losses = [r.metrics["valid_loss"] for r in results[OTHER]]
+    results[OTHER][2] = diverged(results[OTHER][2])
+    mlflow.sync(results)
+    run = mlflow.runs()[OTHER]
+    others = fmean(loss for seed, loss in enumerate(losses) if seed != 2)
+    assert run.data.tags["unrolled.seeds"].startswith("5 of 6, 1 diverged: no mean; median ")
+    assert run.data.tags["unrolled.seeds"].endswith(f"mean given convergence {others:.4f}")
+    assert not run.data.metrics
+
+
+def test_a_metric_that_one_seed_lacks_has_no_mean(mlflow):
+    results = study(seeds=3, arms=1)
+    few = {name: x for name, x in results[BASE][0].metrics.items() if name != "speed_train"}
+    results[BASE][0] = replace(results[BASE][0], metrics=few)
+    mlflow.sync(results)
+    shown = mlflow.runs()[BASE].data.metrics
+    assert "valid/loss" in shown and not [name for name in shown if name.startswith("speed")]
+
+
+def test_what_a_gpu_was_used_is_the_mean_over_seeds(mlflow):
+    results = study(seeds=3, arms=1)
+    used = [{"seconds": (1.0, 2.0), "gpu": (40.0 + seed, 60.0 + seed)} for seed in range(3)]
+    results[BASE] = [replace(r, usage=u) for r, u in zip(results[BASE], used, strict=True)]
+    mlflow.sync(results)
+    assert mlflow.runs()[BASE].data.metrics["gpu/utilization"] == pytest.approx(51.0)
+
+
+def test_every_trial_lies_beneath_its_arm_and_syncing_again_changes_nothing(mlflow):
+    mlflow.sync(study(seeds=3, arms=3))
+    before = mlflow.runs()
+    for arm, run in before.items():
+        beneath = [
+            t for t in mlflow.runs("trial").values() if t.data.tags["mlflow.parentRunId"] == run.info.run_id
+        ]
+        assert sorted(t.info.run_name for t in beneath) == [f"{arm}/seed={seed}" for seed in range(3)]
+    mlflow.sync(study(seeds=3, arms=3))
+    assert {n: r.to_dictionary() for n, r in mlflow.runs().items()} == {
+        n: r.to_dictionary() for n, r in before.items()
+    }
+
+
+def test_a_partial_arm_says_how_many_seeds_it_covers_and_is_replaced_when_it_is_whole(mlflow):
+    whole = study(seeds=5, arms=2)
+    part = {arm: of_arm[:3] for arm, of_arm in whole.items()}
+    plans.store(planned(whole), keep(mlflow.results, part))
+    assert main(["sync", "--results", str(mlflow.results)]) == 0
+    assert mlflow.runs()[OTHER].data.tags["unrolled.seeds"] == "3 of 5, 2 not trained yet"
+    mlflow.sync(whole)
+    run = mlflow.runs()[OTHER]
+    assert run.data.tags["unrolled.seeds"] == "5 of 5"
+    mean = fmean(r.metrics["valid_loss"] for r in whole[OTHER])
+    assert mlflow.history(run, "valid/loss")[-1] == (3, pytest.approx(mean))
+    assert len(mlflow.history(run, "valid/loss")) == 4  # no value of the part stays
+    assert parents(mlflow) == {run.info.run_id for run in mlflow.runs().values()}
+
+
+def test_trials_of_an_earlier_plan_leave_their_arms_whose_old_means_are_deleted(mlflow):
+    mlflow.sync(study(seeds=3, arms=2, source="v1"))
+    old = mlflow.runs()
+    mlflow.sync(study(seeds=3, arms=2, source="v2"))  # an edit of the code: the plan's settings are the same
+    now = mlflow.runs()
+    assert not {r.info.run_id for r in old.values()} & {r.info.run_id for r in now.values()}
+    everything = mlflow.client().search_runs([now[BASE].info.experiment_id], "tags.`unrolled.role` = 'trial'")
+    beneath = [run.data.tags.get("mlflow.parentRunId") for run in everything]
+    assert len(beneath) == 12 and beneath.count(None) == 6
+    marks = {r.data.tags["unrolled.plan"] for r in everything if "mlflow.parentRunId" in r.data.tags}
+    assert marks == {r.data.tags["unrolled.plan"] for r in [*now.values(), *mlflow.runs("study").values()]}
+    assert len(marks) == 1
+    assert not marks & {
+        r.data.tags["unrolled.plan"] for r in everything if "mlflow.parentRunId" not in r.data.tags
+    }
+
+
+def test_a_summary_that_was_cut_short_is_written_anew(mlflow):
+    results = study(seeds=3, arms=2)
+    mlflow.sync(results)
+    before = mlflow.runs()
+    mlflow.client().delete_tag(before[OTHER].info.run_id, "unrolled.summary")  # it is written last
+    mlflow.sync(results)
+    after = mlflow.runs()
+    assert after[OTHER].info.run_id != before[OTHER].info.run_id
+    assert after[BASE].info.run_id == before[BASE].info.run_id
+    assert after[OTHER].data.metrics == before[OTHER].data.metrics
+    assert parents(mlflow) == {run.info.run_id for run in after.values()}
+
+
+def test_a_gate_reads_the_trials_and_no_means(mlflow):
+    mlflow.sync(study(seeds=3, arms=2))
+    _, ended = projection.ended(f"sqlite:///{mlflow.folder}/mlflow.db", "width")
+    assert {(run.tags["unrolled.role"], run.params.get("seed")) for run in ended} == {
+        ("trial", str(seed)) for seed in range(3)
+    }
