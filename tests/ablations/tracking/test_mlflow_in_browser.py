@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import re
 import time
 import urllib.parse
 import urllib.request
