@@ -4,6 +4,8 @@ The driver alone writes the ledger. Dask could place the trials itself, but it h
 against everything that waits there, and after a few deaths fails trials that never began. So the driver gives
 every place (a thread of a worker, a GPU where the worker declares some) one trial at a time: a death has one
 suspect, a worker with other code gets no trial, and no more trials are under way than there are places.
+
+Workers answer with sealed text. Nothing that comes from the cluster is unpickled: see `unpickling`.
 """
 
 import asyncio
@@ -18,8 +20,9 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
-from ablations.ledger import unseal
-from ablations.trials import worker
+from ablations.ledger import seal
+from ablations.trials import unpickling, worker
+from ablations.trials.answers import Worker, answered, presented
 from ablations.trials.worker import Order
 from bench import plugins
 from bench.trial import BadInput, Result, Trial, counted, failure, visible
@@ -38,20 +41,26 @@ PATIENCE = 60.0  # seconds without a single worker, or without an answer from on
 LOOK = 0.1  # seconds between two looks at the brake
 
 
-def enlist(facts: bytes, files: Mapping[str, bytes]) -> dict[str, Any]:
+def enlist(facts: bytes, files: Mapping[str, bytes]) -> bytes:
     """On a worker: take the user's files if all else is as the driver has it, and say how many places it has.
 
     A worker that declares a resource GPU has as many places as GPUs, and at most one a thread.
+    Answers {"refused": why or "", "places": number, "gpu": whether each place is a GPU}, sealed.
     """
     here = get_worker()
-    refused = worker.unfit(facts) or worker.stage(Path(here.local_directory), files)
+    try:
+        refused = worker.unfit(facts) or worker.stage(Path(here.local_directory), files)
+    except Exception as error:
+        refused = f"failed: {error!r}"
     gpus = here.state.total_resources.get("GPU")
     places = here.state.nthreads if gpus is None else min(here.state.nthreads, int(gpus))
-    return {"refused": refused, "places": places, "resources": {} if gpus is None else {"GPU": 1}}
+    return seal({"refused": refused, "places": places, "gpu": gpus is not None})
 
 
 def perform(message: bytes) -> bytes:
-    """On a worker: run a trial for as long as the driver wants it. Answers as `worker.run` does.
+    """On a worker: run a trial for as long as the driver wants it.
+
+    Answers as `worker.run` does, or {"fault": why}.
 
     A driver that dies takes its tasks with it: the scheduler frees them, and the worker sees them cancelled.
     """
@@ -63,7 +72,10 @@ def perform(message: bytes) -> bytes:
         closing = here.status in (Status.closing, Status.closed, Status.failed)
         return closing or task is None or task.state not in ("executing", "long-running")
 
-    return worker.run(message, Path(here.local_directory), cancelled)
+    try:
+        return worker.run(message, Path(here.local_directory), cancelled)
+    except Exception as error:
+        return seal({"fault": f"its worker failed: {error!r}"})
 
 
 def places(address: str) -> int:
@@ -102,18 +114,27 @@ def send(
 @contextmanager
 def _connected(address: str) -> Iterator[Client]:
     quiet()
+    with unpickling.refused():
+        client = _client(address)
+        try:
+            for topic in ("print", "warn"):  # whose text Dask would print as it comes
+                client.unsubscribe_topic(topic)
+            yield client
+        finally:
+            if client._handle_report_task.done():  # whose error closing would raise once more
+                client._handle_report_task = None
+            client.close(timeout=5)
+
+
+def _client(address: str) -> Client:
     try:
         asyncio.run(_knock(address))  # a client that finds nobody would not go for half a minute
-        client = Client(address, timeout=CONNECT, set_as_default=False, direct_to_workers=False)
+        return Client(address, timeout=CONNECT, set_as_default=False, direct_to_workers=False)
     except (OSError, ValueError, TypeError, RuntimeError) as error:
         raise BadInput(
             f"--cluster {address}: no scheduler answers ({error}): start one (`make cluster` starts one on "
             "this machine) or correct the address; tls:// needs certificates, see docs/cluster.md"
         ) from error
-    try:
-        yield client
-    finally:
-        client.close(timeout=5)
 
 
 async def _knock(address: str) -> None:
@@ -134,6 +155,7 @@ class _Flight:
     address: str
     future: Future
     trial: Trial | None
+    sent: float = field(default_factory=time.time)  # unix seconds, by the driver's clock
 
 
 @dataclass
@@ -151,7 +173,7 @@ class _Dispatch:
     warn: Callable[[str], None]
 
     news: SimpleQueue[tuple[str, Any]] = field(default_factory=SimpleQueue)
-    workers: dict[str, dict[str, Any]] = field(default_factory=dict)  # by address, what `enlist` said
+    workers: dict[str, Worker] = field(default_factory=dict)  # by address
     free: deque[str] = field(default_factory=deque)  # an address a free place
     flights: dict[str, _Flight] = field(default_factory=dict)
     again: deque[Trial] = field(default_factory=deque)  # lost with their worker
@@ -177,14 +199,19 @@ class _Dispatch:
                 case "add-worker":
                     self.greet(about["worker"])
                 case "remove-worker":
-                    self.part(about["worker"], died=not about["expected"])
+                    self.part(about["worker"], died=not about.get("expected"))
                 case key:
                     self.land(key, about)
 
-    def hear(self, event: tuple[float, Mapping[str, Any]]) -> None:
-        """Of the scheduler's events, pass on who came and who went. Called in Dask's thread."""
-        if (what := event[1].get("action")) in ("add-worker", "remove-worker"):
-            self.news.put((str(what), event[1]))
+    def hear(self, event: tuple[float, Any]) -> None:
+        """Of the events that the scheduler and the workers log, pass on who came and who went.
+
+        Called in Dask's thread. Workers may log what they like.
+        """
+        about = event[1] if isinstance(event[1], dict) else {}
+        what, known = about.get("action"), isinstance(about.get("worker"), str)
+        if known and what in ("add-worker", "remove-worker"):
+            self.news.put((str(what), about))
 
     def fill(self) -> None:
         """Give every free place a trial, once all the workers that were there at first have answered."""
@@ -205,7 +232,13 @@ class _Dispatch:
         return not flying and (self.brake.drained or (self.begun and bool(self.free)))
 
     def look(self) -> None:
-        """Raises BadInput if the scheduler is gone, or every worker, for too long."""
+        """Raises BadInput if the scheduler is gone, every worker for too long, or Dask no longer listens."""
+        listening = self.client._handle_report_task  # which ends at what it cannot read, without a word
+        if self.client.status == "running" and listening.done():
+            raise BadInput(
+                f"--cluster {self.scheduler}: sent something that is not read ({listening.exception()}): see "
+                "the logs of its workers, then run the same command; everything recorded so far is kept"
+            )
         if self.client.status != "running":
             raise self.gone()
         if not self.workers and time.monotonic() - self.alone > PATIENCE:
@@ -223,7 +256,7 @@ class _Dispatch:
     def submit(self, address: str, function: Callable[..., Any], *words: Any, trial: Trial | None) -> None:
         """Send a task to one worker and to no other."""
         key = f"{function.__name__}-{uuid.uuid4().hex}"
-        resources = self.workers[address]["resources"] if trial else None
+        resources = self.workers[address].resources if trial else None
         future = self.client.submit(
             function, *words, key=key, workers=[address], resources=resources, pure=False
         )
@@ -256,7 +289,7 @@ class _Dispatch:
             flight = self.flights.pop(key)
             flight.future.cancel()
             if flight.trial and died:
-                self.retry(flight.trial, "its worker died or was cut off")
+                self.retry(flight.trial, "its worker died or was cut off", flight.sent)
             elif flight.trial:
                 self.again.append(flight.trial)
 
@@ -272,52 +305,36 @@ class _Dispatch:
             return
         if flight.address in self.workers:
             self.free.append(flight.address)
-        answer = _answer(outcome, flight.trial)
+        answer = answered(outcome, flight.trial)
         if isinstance(answer, Result):
             if answer.done:
                 self.fill()  # a place does not wait for the disk; after a failure the brake may be pulled
-            self.keep(replace(answer, attempts=answer.attempts + self.lost[answer.trial.id]))
+            attempts = answer.attempts + self.lost[answer.trial.id]
+            self.keep(replace(answer, attempts=attempts, started=flight.sent))
         elif "refused" in answer:
             self.part(flight.address, died=False)
             self.again.append(flight.trial)
             self.warn(f"worker {flight.address} {visible(answer['refused'])}; it gets no more trials")
         else:
-            self.retry(flight.trial, answer["fault"])
+            self.retry(flight.trial, answer["fault"], flight.sent)
 
     def welcome(self, address: str, outcome: object) -> None:
         """Use a worker, or do not. Raises BadInput if one of the first is not as the driver is."""
-        entry: dict[str, Any] = {"refused": f"cannot load unrolled ({outcome!r})"}
-        if isinstance(outcome, dict):
-            entry = outcome
-        if entry["refused"]:
-            word = f"worker {address} {visible(entry['refused'])}"
+        refused, found = presented(outcome)
+        if refused:
+            word = f"worker {address} {visible(refused)}"
             if not self.begun:
                 raise BadInput(word)
             self.warn(f"{word}; it gets no trials")
             return
-        self.workers[address] = entry
-        self.free.extend([address] * entry["places"])
+        self.workers[address] = found
+        self.free.extend([address] * found.places)
 
-    def retry(self, trial: Trial, reason: str) -> None:
+    def retry(self, trial: Trial, reason: str, sent: float) -> None:
         """Another attempt on another place, or the end of a trial that takes every worker with it."""
         self.lost[trial.id] += 1
         if (attempts := self.lost[trial.id]) < self.order.limits.attempts:
             self.again.append(trial)
         else:
-            self.keep(failure(trial, f"{reason} ({counted(attempts, 'attempt')})", attempts=attempts))
-
-
-def _answer(outcome: object, trial: Trial) -> Result | dict[str, str]:
-    """The result that a worker sent; or why it was refused; or the worker's fault."""
-    if not isinstance(outcome, bytes):
-        return {"fault": f"its worker failed: {outcome!r}"}
-    try:
-        answer = unseal(outcome)
-        if "refused" in answer:
-            return {"refused": str(answer["refused"])}
-        result = Result.from_dict(answer["result"])
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        return {"fault": f"its worker answered with something that is not a result: {error!r}"}
-    if result.trial.id != trial.id:
-        return {"fault": "its worker answered with the result of another trial"}
-    return replace(result, trial=trial)
+            reason = f"{reason} ({counted(attempts, 'attempt')})"
+            self.keep(failure(trial, reason, attempts=attempts, started=sent))

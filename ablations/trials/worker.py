@@ -1,7 +1,6 @@
 """What a machine of a cluster does with a trial: prove that it has the same code, then run it as at home.
 
-Knows nothing of what carries the messages. They are canonical text, and an answer has a checksum, so nothing
-that comes back is unpickled.
+Knows nothing of what carries the messages. They are canonical text, and an answer has a checksum.
 """
 
 import hashlib

@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +19,7 @@ from driving import ended, running
 from gated_trials import WORK, trial
 from stub_trials import bits, steady
 
-from ablations.ledger import Ledger
+from ablations.ledger import Ledger, unseal
 from ablations.trials import cluster, local_cluster, worker
 from ablations.trials.runner import Tally, run_trials
 from bench.text import data_hash
@@ -146,10 +147,11 @@ def test_a_worker_has_a_place_a_thread_or_a_gpu_and_must_be_allowed_to_start_pro
     with Client(processes.address, set_as_default=False) as client:
 
         def entry(address: str) -> dict:
-            return client.submit(cluster.enlist, worker.facts(), {}, workers=[address], pure=False).result()
+            words = (cluster.enlist, worker.facts(), {})
+            return unseal(client.submit(*words, workers=[address], pure=False).result())
 
-        assert entry(three) == {"refused": "", "places": 3, "resources": {}}
-        assert entry(gpus) == {"refused": "", "places": 2, "resources": {"GPU": 1}}
+        assert entry(three) == {"refused": "", "places": 3, "gpu": False}
+        assert entry(gpus) == {"refused": "", "places": 2, "gpu": True}
         client.run(exec, "import multiprocessing; multiprocessing.current_process()._config['daemon'] = True")
         assert entry(three)["refused"].endswith("start it with DASK_DISTRIBUTED__WORKER__DAEMON=False")
 
@@ -174,6 +176,24 @@ def test_the_users_own_texts_and_plug_ins_are_shipped_by_their_content(
     assert named.reason == f"ValueError: corpus {text}: too short"
     assert f"reading {text}\n" in named.output
     assert "mine" in penalties.environment["penalties"]
+
+
+def test_the_drivers_clock_stamps_a_trial_and_not_a_workers_that_is_behind(
+    processes, ledger: Ledger, tmp_path: Path
+) -> None:
+    behind = tmp_path / "behind.py"  # not for Dask, which mixes its clocks
+    behind.write_text(
+        "import time, types\nfrom ablations.trials import process\n"
+        "clock = {**vars(time), 'time': lambda: time.time() - 3600}\n"
+        "process.time = types.SimpleNamespace(**clock)\n"
+    )
+    processes.scheduler()
+    processes.worker("--preload", str(behind))
+    before = time.time()
+    trials = [stub_trials.trial(0), stub_trials.trial(1, "raises")]
+    run_trials(trials, ledger, work=stub_trials.WORK, cluster=processes.address)
+    for result in ledger.results(each.id for each in trials).values():
+        assert before <= result.started <= result.started + result.seconds <= time.time()
 
 
 def test_no_scheduler_and_no_workers_are_told_in_a_line(
