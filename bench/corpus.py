@@ -75,10 +75,8 @@ class Batches:
         if self.random is not None:
             drawn = torch.randperm(self.rows.numel(), generator=self.random)
             order = self.rows.flatten()[drawn].view_as(order)
-        for rows in order.to(self.device):
+        for rows in [*self._sent(order), *([self._sent(self.rest)] if len(self.rest) else [])]:
             yield inputs[rows], targets[rows]
-        if len(self.rest):
-            yield inputs[self.rest], targets[self.rest]
 
     @property
     def order(self) -> Tensor:
@@ -92,7 +90,11 @@ class Batches:
 
     @cached_property
     def _on_device(self) -> tuple[Tensor, Tensor]:
-        return self.inputs.to(self.device), self.targets.to(self.device)
+        return self._sent(self.inputs), self._sent(self.targets)
+
+    def _sent(self, tensor: Tensor) -> Tensor:
+        """A tensor of the CPU on the device, without waiting for it."""
+        return tensor.to(self.device, non_blocking=True)
 
 
 @dataclass
@@ -104,7 +106,8 @@ class VariedBatches(Batches):
     """
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        inputs, targets = (x[self.rows].transpose(0, 1).flatten(1) for x in self._on_device)  # (b, tokens)
+        rows = self._sent(self.rows)
+        inputs, targets = (x[rows].transpose(0, 1).flatten(1) for x in self._on_device)  # (b, tokens)
         lengths = drawn_lengths(inputs.shape[1], self.inputs.shape[1], self.random)
         yield from zip(torch.split(inputs, lengths, dim=1), torch.split(targets, lengths, dim=1), strict=True)
 

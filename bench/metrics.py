@@ -14,6 +14,7 @@ class Tally:
         self.nats: list[Tensor] = []
         self.guesses: list[Tensor] = []
         self.targets: list[Tensor] = []
+        self._sums: tuple[float, int] | None = None
 
     def add(self, logits: Tensor, targets: Tensor) -> None:
         """Count one batch: logits (b, t, vocab) or (b, vocab), targets (b, t) or (b,)."""
@@ -21,18 +22,19 @@ class Tally:
         self.nats.append(F.cross_entropy(logits, targets, reduction="none"))
         self.guesses.append(logits.argmax(-1))
         self.targets.append(targets)
+        self._sums = None
 
     def loss(self) -> float:
         """Mean nats a target."""
-        return self._sum_nats() / sum(len(t) for t in self.targets)
+        return self._summed()[0] / self._count()
 
     def hits(self) -> int:
         """Targets guessed right."""
-        return sum(int((g == t).sum()) for g, t in zip(self.guesses, self.targets, strict=True))
+        return self._summed()[1]
 
     def accuracy(self) -> float:
         """Share of the targets guessed right."""
-        return self.hits() / sum(len(t) for t in self.targets)
+        return self.hits() / self._count()
 
     def summary(self) -> dict[str, float]:
         """The validation metrics of a Result."""
@@ -43,7 +45,7 @@ class Tally:
             "valid_bits": loss / math.log(2),
             "valid_accuracy": self.accuracy(),
             "valid_hits": float(self.hits()),
-            "valid_targets": float(sum(len(t) for t in self.targets)),
+            "valid_targets": float(self._count()),
         }
 
     def by_role(self, roles: Tensor, names: tuple[str, ...]) -> dict[str, tuple[float, int, int]]:
@@ -56,8 +58,17 @@ class Tally:
             if (here := roles == i).any()
         }
 
-    def _sum_nats(self) -> float:
-        return sum(float(n.double().sum()) for n in self.nats)
+    def _count(self) -> int:
+        return sum(len(t) for t in self.targets)
+
+    def _summed(self) -> tuple[float, int]:
+        """Nats and hits. However many batches there are, they are copied from the device once."""
+        if self._sums is None:
+            nats = [n.double().sum() for n in self.nats]
+            hits = [(g == t).sum().double() for g, t in zip(self.guesses, self.targets, strict=True)]
+            read = torch.stack(nats + hits).tolist()
+            self._sums = sum(read[: len(nats)]), int(sum(read[len(nats) :]))
+        return self._sums
 
 
 def perplexity(loss: float) -> float:

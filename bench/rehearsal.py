@@ -23,7 +23,11 @@ from bench.trial import BadInput, Result, Trial
 
 
 def rehearse(trial: Trial) -> Result:
-    """Train on a batch and evaluate on one, with all that a trial does. Raises BadInput for a mistake."""
+    """Train on a batch and evaluate on one, with all that a trial does. Raises BadInput for a mistake.
+
+    What is asked of a model by itself is asked on the CPU: the answers are those of its code, and bits can be
+    compared. Last, the trial's device does all of a trial, as `bench.run` does it, on the first batches.
+    """
     started, clock = time.time(), time.perf_counter()
     environment.deterministic()
     data = corpus.load(trial)
@@ -38,7 +42,7 @@ def rehearse(trial: Trial) -> Result:
         _evaluate_one(trial, model, next(iter(valid))[0], len(data.vocab))
         _check_seeded(trial, batch[0], len(data.vocab))
         with _refusing(trial, "fails on its first batch"):
-            _whole(replace(trial, epochs=1), data, train, valid)
+            _whole(replace(trial, epochs=1))
     return Result(trial=trial, status="done", started=started, seconds=time.perf_counter() - clock)
 
 
@@ -224,10 +228,11 @@ def _trained_answers(trial: Trial, tokens: Tensor, vocab: int) -> dict[str, Tens
     return {_named(trial): output.logits, **own}
 
 
-def _whole(trial: Trial, data: corpus.Corpus, train: Batches, valid: Batches) -> None:
+def _whole(trial: Trial) -> None:
     """All that happens in a trial, so that none of it can fail once the training is over."""
+    data, *splits = training.load(trial)
     try:
-        run.train_and_measure(trial, data, train, valid)
+        run.train_and_measure(trial, data, *map(_first, splits))
     except Diverged:  # an answer, not a mistake
         pass
     except RuntimeError as error:

@@ -89,16 +89,16 @@ class Training:
         if not math.isfinite(loss):
             raise Diverged(loss, len(self.losses))
 
-    def penalized(self, values: Mapping[str, Tensor]) -> None:
+    def penalized(self, values: Mapping[str, float]) -> None:
         """Note the user's own penalties that were added to what one step optimises."""
         for name, value in values.items():
-            self.penalties[name] = self.penalties.get(name, 0.0) + float(value.detach())
+            self.penalties[name] = self.penalties.get(name, 0.0) + value
 
     def stepping(self, weights: Iterable[tuple[str, Tensor]]) -> None:
         """Note the norm of the gradient that the optimizer is about to use. A GPU is not waited for."""
         grads = [weight.grad for _, weight in weights if weight.grad is not None]
         norm = nn.utils.get_total_norm(grads)
-        self.steepest = torch.maximum(self.steepest.to(norm.device), norm)
+        self.steepest = torch.maximum(self.steepest.to(norm.device, non_blocking=True), norm)
 
     def plain(self) -> dict[str, Any]:
         """The record so far as plain data and tensors, for a checkpoint."""

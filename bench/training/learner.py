@@ -52,8 +52,8 @@ class Watch(Callback):  # type: ignore[misc]
         if self.training and _regularized(self.trial):
             ar = float(activation(self.rnn.out.detach(), alpha)) if alpha else 0.0
             tar = float(temporal_activation(self.rnn.raw_out.detach(), beta)) if beta else 0.0
-            own = self.regularizer.own
-            expected = ar + tar + sum(float(value.detach()) for value in own.values())
+            own = {name: float(value.detach()) for name, value in self.regularizer.own.items()}
+            expected = ar + tar + sum(own.values())
             added = float((self.loss_grad - self.loss).detach())
             if math.isclose(added, expected, rel_tol=1e-3, abs_tol=1e-5):  # both are single precision
                 self.ar, self.tar = self.ar + ar, self.tar + tar

@@ -87,14 +87,11 @@ def train(
     for epoch in range(len(record.epochs), trial.epochs):
         clock.lap()
         before, total_ar, total_tar = len(record.losses), 0.0, 0.0
-        steps: Iterator[Step] | list[Step] = _steps(trial, model, train, rule)
-        if device.type != "cpu":
-            steps = list(steps)  # reading a value back makes a GPU wait: take all the steps first
-        for step in steps:
-            total_ar, total_tar = total_ar + step.ar.item(), total_tar + step.tar.item()
-            record.penalized(step.own)
+        for step, (loss, ar, tar, *own) in _read(_steps(trial, model, train, rule), device):
+            total_ar, total_tar = total_ar + ar, total_tar + tar
+            record.penalized(dict(zip(step.own, own, strict=True)))
             record.lengths.append(step.length)
-            record.step(step.loss.item(), step.lr, step.mom, weights)
+            record.step(loss, step.lr, step.mom, weights)
         train_seconds = clock.lap()
         with rule.evaluated():
             record.valid = _validate(trial, model, valid)
@@ -181,6 +178,18 @@ def _steps(trial: Trial, model: LanguageModel, batches: Batches, rule: Rule) -> 
         rule.stepped()
         penalized = {name: value.detach() for name, value in own.items()}
         yield Step(loss.detach(), ar.detach(), tar.detach(), penalized, lr, mom, tokens.shape[1])
+
+
+def _read(steps: Iterator[Step], device: torch.device) -> Iterator[tuple[Step, list[float]]]:
+    """Each step, with the numbers in its tensors.
+
+    Reading a number makes a GPU wait, so there all the steps are made first, and one copy is read.
+    """
+    for made in ([step] for step in steps) if device.type == "cpu" else [list(steps)]:
+        numbers = torch.stack(
+            [x for step in made for x in (step.loss, step.ar, step.tar, *step.own.values())]
+        )
+        yield from zip(made, numbers.view(len(made), -1).tolist(), strict=True)
 
 
 @torch.no_grad()  # inference_mode would leave a state behind that training cannot use

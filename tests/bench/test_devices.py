@@ -1,84 +1,282 @@
 """A device that is not the CPU, and that every machine has: on `meta` tensors have shapes and no numbers.
 
-Like a GPU it refuses to be mixed with the CPU, so that what a GPU would refuse is found without one.
+Like a GPU it refuses to be mixed with the CPU, so that what a GPU would refuse is found without one. Where a
+number is read from it, the reader gets zeros: so a run goes its whole way.
 """
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
-from bench.corpus import Batches
+from bench import environment, plugins
+from bench.corpus import batches, load
+from bench.metrics import Tally
 from bench.models.elman import LMModel2
-from bench.models.recurrent import LanguageModel
-from bench.models.registry import ZOO, spec_of
-from bench.training import loop, sgd, steps
-from bench.training.train import build
-from bench.trial import Trial
+from bench.models.registry import ZOO, ModelSpec, spec_of
+from bench.rehearsal import rehearse
+from bench.run import run_trial
+from bench.training import checkpoint, steps, train
+from bench.trial import BadInput, Result, Trial
+from bench.witnesses import model
 
 META = torch.device("meta")
-VOCAB = 30
+EPOCHS = 2
+aten = torch.ops.aten
+Settings = dict[str, Any]
 
 
-@pytest.fixture(autouse=True)
-def an_optimizer_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The fused AdamW knows CPUs and GPUs alone."""
-    whole = torch.optim.AdamW
+class Apart(TorchDispatchMode):
+    """Keeps `meta` as far from the CPU as a GPU is, counts what is read from it, and answers with zeros."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reads = 0
+        self.hurried = False
+
+    def __torch_dispatch__(
+        self,
+        operation: Any,
+        types: object,
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        named = dict(kwargs or {})
+        tensors = [x for x in tree_leaves((args, named)) if isinstance(x, Tensor)]
+        there = any(x.is_meta for x in tensors)
+        copies = operation in (aten._to_copy.default, aten.copy_.default)
+        if (
+            there and not copies and any(x.dim() for x in tensors if not x.is_meta)
+        ):  # a number may be sent along
+            raise RuntimeError(f"{operation}: tensors on more than one device")
+        if there and operation is aten._local_scalar_dense.default:
+            return self._read(torch.zeros((), dtype=tensors[0].dtype)).item()
+        if there and operation is aten.equal.default:
+            return self._read(True)
+        if there and copies and named.get("device", META).type == "cpu":
+            return self._read(torch.zeros(tensors[0].shape, dtype=named.get("dtype") or tensors[0].dtype))
+        if copies and not tensors[-1].is_meta and named.get("device") == META:
+            assert named.get("non_blocking") or not self.hurried, "a GPU waits for what is sent to it"
+        return operation(*args, **named)
+
+    def _read(self, value: Any) -> Any:
+        assert not self.hurried, "a GPU is waited for"
+        self.reads += 1
+        return value
+
+    def hurry(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """The function, under which a GPU is not to be waited for."""
+
+        def hurrying(*args: Any) -> Any:
+            self.hurried = True
+            done = function(*args)
+            done = done if isinstance(done, Tally) else list(done)
+            self.hurried = False
+            return done
+
+        return hurrying
+
+
+@pytest.fixture
+def apart(monkeypatch: pytest.MonkeyPatch) -> Iterator[Apart]:
+    """Trials train on `meta`, whatever device is theirs, and their epochs wait for nothing there."""
+    whole = torch.optim.AdamW  # whose fused form knows CPUs and GPUs alone
     monkeypatch.setattr(torch.optim, "AdamW", lambda *args, fused, **named: whole(*args, **named))
+    monkeypatch.setattr(environment, "device", lambda kind: META)
+    monkeypatch.setattr(model, "DRAWS", 2**8)  # fewer, as what is dropped is not the question here
+    mode = Apart()
+    monkeypatch.setattr(steps, "_steps", mode.hurry(steps._steps))
+    monkeypatch.setattr(steps, "_validate", mode.hurry(steps._validate))
+    with mode:
+        yield mode
 
 
-def results(trial: Trial, model: LanguageModel) -> list[Tensor]:
-    """What is kept of two steps and a validation on a device that is not the CPU."""
-    shape = (128, trial.window) if trial.target == "every" else (128,)
-    batches = Batches(
-        inputs=torch.zeros(128, trial.window, dtype=torch.int64),
-        targets=torch.zeros(shape, dtype=torch.int64),
-        positions=torch.zeros(shape, dtype=torch.int64),
-        rows=torch.arange(128).view(2, 64),
-        rest=torch.zeros(0, dtype=torch.int64),
-        device=META,
-    )
-    model.to(META).reset()
-    if trial.engine == "sgd":
-        rule: steps.Rule = sgd.Descent(trial, model)
-    else:
-        rule = loop.OneCycle(loop.adam(model, trial.wd), loop.one_cycle(2, trial.lr, trial.moms))
-    taken = list(steps._steps(trial, model, batches, rule))
-    with rule.evaluated():
-        tally = steps._validate(trial, model, batches)
-    return [*(part for step in taken for part in (step.loss, step.ar, step.tar)), *tally.nats, *tally.guesses]
+@pytest.fixture
+def tiny(tmp_path: Path) -> Callable[..., Trial]:
+    """A trial of five updates an epoch, of 2 rows of 4 words; its last validation batch has one row."""
+    text = tmp_path / "tiny.txt"
+    text.write_text("the cat sat on a mat and slept . " * 6)
+
+    def make(name: str, **changes: Any) -> Trial:
+        spec, options = spec_of(name), changes.pop("options", {})
+        narrow = {key: 4 for key in ("hidden", "embedding") if key in spec.options}
+        size = {"corpus": str(text), "window": 3 if name == "lm1" else 4, "batch": 2, "epochs": EPOCHS}
+        settings = {**spec.settings, **size, **changes, "options": {**spec.options, **narrow, **options}}
+        return Trial(model=name, seed=0, **settings)
+
+    return make
 
 
-@pytest.mark.parametrize("name", [name for name, spec in ZOO.items() if not spec.counted])
-def test_no_network_mixes_devices(name: str) -> None:
-    trial = Trial(model=name, seed=0, options=spec_of(name).options, **spec_of(name).settings)
-    assert {kept.device for kept in results(trial, build(trial, VOCAB))} == {META}
+@pytest.fixture
+def trained(tiny: Callable[..., Trial], apart: Apart) -> Callable[..., Result]:
+    """The result of a trial on `meta`, after its rehearsal there."""
+
+    def run(name: str, **changes: Any) -> Result:
+        trial = tiny(name, **changes)
+        rehearse(trial)
+        rehearsed = apart.reads
+        result = run_trial(trial)
+        assert result.done, result.reason
+        assert all(
+            getattr(result, name) for name in ("metrics", "roles", "witnesses", "passage", "fingerprints")
+        )
+        if not spec_of(name).counted:
+            assert apart.reads > rehearsed > 0, "else it was not on the device"
+            assert len(result.epochs) == trial.epochs
+        return result
+
+    return run
+
+
+@pytest.mark.parametrize("name", ZOO)
+def test_a_run_of_every_model_goes_its_whole_way_on_another_device(
+    trained: Callable[..., Result], name: str
+) -> None:
+    trained(name)
+
+
+SETTINGS: list[Settings] = [
+    {"horizon": 2},
+    {"horizon": 12},
+    {"clip": 0.25, "reset": "never"},
+    {"reset": "batch", "order": "shuffled"},
+    {"target": "last", "order": "sequential"},
+    {"alpha": 2.0, "beta": 1.0},
+]
+DESCENT: list[Settings] = [
+    {"stall": "average", "nonmono": 0, "varied": True, "clip": 0.25},
+    {"stall": "average", "nonmono": 0, "finetune": 1, "horizon": 2},
+    {"stall": "halve", "nonmono": 0, "horizon": 8, "alpha": 2.0, "beta": 1.0},
+]
+
+
+@pytest.mark.parametrize("settings", SETTINGS, ids=str)
+@pytest.mark.parametrize(("name", "engine"), [("lm4", "learner"), ("lm6", "loop")])
+def test_no_setting_mixes_devices(
+    trained: Callable[..., Result], name: str, engine: str, settings: Settings
+) -> None:
+    trained(name, engine=engine, **settings)
+
+
+@pytest.mark.parametrize("settings", DESCENT, ids=str)
+@pytest.mark.parametrize("name", ["awd", "awd-scratch"])
+def test_no_setting_of_awd_lstms_engine_mixes_devices(
+    trained: Callable[..., Result], monkeypatch: pytest.MonkeyPatch, name: str, settings: Settings
+) -> None:
+    worse = iter(range(100))  # so that it stalls: zeros never do
+    monkeypatch.setattr(Tally, "loss", lambda self: float(next(worse)))
+    result = trained(name, engine="sgd", epochs=4, **settings)
+    assert result.witnesses["stall"]["seen"] == settings["stall"], "else it was not tried"
 
 
 @pytest.mark.parametrize(
-    "settings",
-    [
-        {"horizon": 4},
-        {"horizon": 32},
-        {"clip": 0.25, "reset": "never"},
-        {"reset": "batch"},
-        {"target": "last"},
-        {"alpha": 2.0, "beta": 1.0},
-        {"engine": "sgd", "stall": "average"},
-    ],
-    ids=str,
+    ("name", "settings"),
+    [("lm6", {"horizon": 12, "clip": 0.25}), ("awd-scratch", {"engine": "sgd", "finetune": 2})],
 )
-@pytest.mark.parametrize("name", ["lm4", "lm6"])
-def test_no_setting_mixes_devices(name: str, settings: dict[str, object]) -> None:
-    spec = spec_of(name)
-    trial = Trial(model=name, seed=0, options=spec.options, **{**spec.settings, **settings})
-    assert {kept.device for kept in results(trial, build(trial, VOCAB))} == {META}
+def test_a_resumed_trial_is_back_on_its_device(
+    trained: Callable[..., Result],
+    apart: Apart,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    name: str,
+    settings: Settings,
+) -> None:
+    monkeypatch.setenv(checkpoint.FOLDER, str(tmp_path))
+    monkeypatch.setenv(checkpoint.EVERY, "0")
+    first = trained(name, epochs=3, **settings)
+    again = run_trial(first.trial)
+    assert again.metrics["speed_seconds"] > again.seconds, "else it began anew"
+    assert again.fingerprints == first.fingerprints
+
+
+def test_an_epoch_reads_its_steps_at_once_and_its_validation_at_once(
+    tiny: Callable[..., Trial], apart: Apart
+) -> None:
+    trial = tiny("lm7", clip=0.25, epochs=3)
+    environment.deterministic()
+    data, *splits = train.load(trial)
+    record = train.fit(trial, train.build(trial, len(data.vocab)), *splits)
+    assert apart.reads == 2 * len(record.epochs) == 6 and len(record.losses) == 15
+
+
+PLUGINS = """
+import torch
+from torch import nn
+from bench.models.recurrent import LanguageModel, Output
+from bench.plugins import cell, model, regularizer
+
+@cell("my-cell")
+class Cell(nn.Module):
+    def __init__(self, inputs, hidden):
+        super().__init__()
+        self.mix = nn.Linear(inputs + hidden, hidden)
+
+    def forward(self, x, h=None):
+        h = ZEROS if h is None else h
+        h = torch.tanh(self.mix(torch.cat([x, h], 1)))
+        return h, h
+
+@model("my-model", options={"hidden": 4})
+class Model(LanguageModel):
+    def __init__(self, vocab, hidden):
+        super().__init__()
+        self.i_h, self.h_o = nn.Embedding(vocab, hidden), nn.Linear(hidden, vocab)
+        self.rnn = nn.GRU(hidden, hidden, batch_first=True)
+
+    def unroll(self, tokens, state):
+        return self.rnn(self.embed(tokens), state)
+
+    def read(self, hidden):
+        return Output(self.h_o(hidden), hidden, hidden)
+
+@regularizer("size")
+def size(output):
+    return output.raw.double().pow(2).mean()
+"""
+
+
+@pytest.fixture
+def plugged(tmp_path: Path, as_before: None) -> Callable[[str], None]:
+    """Load the plug-ins above, whose cell begins with certain zeros."""
+
+    def load(zeros: str) -> None:
+        file = tmp_path / "mine.py"
+        file.write_text(PLUGINS.replace("ZEROS", zeros))
+        plugins.load(str(file))
+
+    return load
+
+
+@pytest.mark.parametrize("engine", ["loop", "learner"])
+@pytest.mark.parametrize("name", ["my-cell", "my-model"])
+def test_a_users_own_model_and_regularizer_go_the_whole_way(
+    plugged: Callable[[str], None], trained: Callable[..., Result], name: str, engine: str
+) -> None:
+    plugged("x.new_zeros(len(x), self.mix.out_features)")
+    assert "train_penalty_size" in trained(name, engine=engine, options={"size": 0.5}).metrics
+
+
+def test_a_cells_tensor_that_is_made_on_the_cpu_is_refused_with_its_line(
+    plugged: Callable[[str], None], tiny: Callable[..., Trial], apart: Apart
+) -> None:
+    plugged("torch.zeros(len(x), self.mix.out_features, dtype=x.dtype)")
+    with pytest.raises(
+        BadInput, match=r"^mine\.py, line 15: model 'my-cell' fails on its first batch: .*device"
+    ):
+        rehearse(tiny("my-cell"))
 
 
 class BooksState(LMModel2):
     """The chapter's LMModel5 on: a first state of zeros on the CPU, whatever the device of the input."""
 
     def unroll(self, tokens: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor]:
-        return super().unroll(tokens, torch.zeros(len(tokens), 64) if state is None else state)
+        nothing = torch.zeros(len(tokens), self.h_h.in_features, dtype=self.h_h.weight.dtype)
+        return super().unroll(tokens, nothing if state is None else state)
 
 
 class BooksMask(LMModel2):
@@ -89,6 +287,17 @@ class BooksMask(LMModel2):
 
 
 @pytest.mark.parametrize("wrong", [BooksState, BooksMask])
-def test_a_tensor_that_is_made_on_the_cpu_is_found(wrong: type[LanguageModel]) -> None:
-    with pytest.raises(RuntimeError, match="device"):
-        results(Trial(model="lm4", seed=0), wrong(VOCAB))
+def test_the_chapters_own_mistakes_are_refused(
+    monkeypatch: pytest.MonkeyPatch, tiny: Callable[..., Trial], apart: Apart, wrong: type[LMModel2]
+) -> None:
+    trial = tiny("lm4")
+    monkeypatch.setattr(ModelSpec, "build", lambda self, vocab, hidden: wrong(vocab, hidden))
+    with pytest.raises(BadInput, match=r"model 'lm4' fails on its first batch: .*device"):
+        rehearse(trial)
+
+
+def test_batches_that_were_read_on_one_device_are_read_anew_on_another(tiny: Callable[..., Trial]) -> None:
+    trial = tiny("lm4")
+    first, _ = batches(trial, load(trial))
+    assert {x.device.type for pair in first for x in pair} == {"cpu"}
+    assert {x.device.type for pair in first.to(META) for x in pair} == {"meta"}

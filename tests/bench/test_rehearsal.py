@@ -15,6 +15,7 @@ from bench.models.elman import LMModel2
 from bench.models.recurrent import Output, State
 from bench.models.registry import ZOO, ModelSpec
 from bench.rehearsal import rehearse
+from bench.training import train
 from bench.trial import BadInput, Trial
 
 # What follows are the models of careless users.
@@ -211,6 +212,19 @@ def test_every_model_of_the_zoo_passes(small: Callable[..., Trial], name: str) -
     window = {"window": 3} if name == "lm1" else {}
     result = rehearse(small(name, options=options, **window))
     assert result.done and not result.epochs and not result.metrics
+
+
+@pytest.mark.parametrize("changes", [{"order": "shuffled"}, {"engine": "sgd", "varied": True}], ids=str)
+def test_what_is_trained_last_are_batches_as_a_trial_draws_them(
+    small: Callable[..., Trial], monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]
+) -> None:
+    trained, fit = [], train.fit
+    monkeypatch.setattr(train, "fit", lambda trial, *rest: trained.append(rest[1]) or fit(trial, *rest))
+    trial = small(**changes)
+    rehearse(trial)
+    (rehearsed,), (_, expected, _) = trained, train.load(trial)
+    assert len(rehearsed) == 1 and type(rehearsed) is type(expected)
+    assert rehearsed.random is not None, "in the order of the seed"
 
 
 def test_windows_that_lmmodel1_cannot_read_are_refused(small: Callable[..., Trial]) -> None:
