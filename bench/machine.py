@@ -88,8 +88,11 @@ def _torch_build() -> str:
 
 
 def _gpu_facts() -> dict[str, Any]:
+    found = torch.cuda.get_device_properties(torch.cuda.current_device())
     return {
-        "gpu": torch.cuda.get_device_name(),
+        "gpu": found.name,
+        "gpu_uuid": str(getattr(found, "uuid", "")),  # "" where this torch does not tell it
+        "gpu_capability": f"{found.major}.{found.minor}",
         "driver": nvidia.driver(),
         "cuda": torch.version.cuda,
         "cudnn": torch.backends.cudnn.version(),  # type: ignore[no-untyped-call]

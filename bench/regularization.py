@@ -5,6 +5,7 @@ for AWD-LSTM's dropouts Merity, Keskar and Socher, 2018, section 4, and what the
 Ghahramani, 2016 (one mask for all time steps, whole words), Wan et al., 2013 (DropConnect).
 """
 
+import warnings
 from typing import Any
 
 import torch
@@ -72,17 +73,24 @@ class WeightDropout(nn.Module):
     Wan et al., 2013; Merity, Keskar and Socher, 2018, section 2. A connection that goes is gone for every
     step and every row. The layer keeps its parameters: the weights that lost connections stand in for one
     call, so that optimizers, copies and saved states see nothing but an ordinary nn.LSTM.
+
+    On a GPU the layer would move its weights into one block of memory whenever they are other ones: at each
+    call, in place, also between two stretches of one window, whose gradients are still to come. So it does
+    not, as fastai's does not, and cuDNN copies them at each call.
     """
 
     def __init__(self, rnn: nn.RNNBase, p: float) -> None:
         super().__init__()
         self.rnn = rnn
+        self.rnn.flatten_parameters = _nothing  # type: ignore[method-assign]
         self.drop = Dropout(p)
 
     def forward(self, x: Tensor, state: Any = None) -> Any:
         """As the layer: (b, t, n) and a state → (b, t, m) and the next state."""
         weights = {n: self.drop(w) for n, w in self.rnn.named_parameters() if n.startswith("weight_hh")}
-        return functional_call(self.rnn, weights, (x, state))
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "RNN module weights are not part of single contiguous chunk")
+            return functional_call(self.rnn, weights, (x, state))
 
 
 def activation(dropped: Tensor, alpha: float) -> Tensor:
@@ -103,6 +111,10 @@ def penalties(trial: Trial, output: Any) -> dict[str, Tensor]:
         name: strength * PENALTIES[name].function(output)
         for name, strength in strengths(trial.options).items()
     }
+
+
+def _nothing() -> None:
+    pass
 
 
 def _mask(place: Tensor, p: float) -> Tensor:

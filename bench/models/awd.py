@@ -94,8 +94,9 @@ class AwdLM(LanguageModel):
 class ScratchAwdLSTM(AwdLM):
     """AWD-LSTM with the dropouts of `bench.regularization`.
 
-    Draws its random numbers in fastai's order, so that one seed gives AwdLSTM the same initial weights and
-    the same masks.
+    Draws its random numbers in fastai's order, so that one seed gives AwdLSTM the same initial weights, and
+    on a CPU the same masks. A GPU's `dropout` and `bernoulli_`, which fastai calls, draw other numbers than
+    its `uniform_`: there the two have masks of the same distribution, as under two seeds.
     """
 
     def __init__(

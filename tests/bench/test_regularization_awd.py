@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import warnings
 from collections.abc import Callable
 
 import pytest
@@ -110,6 +111,27 @@ def test_weight_dropout_keeps_the_weights_expected_value() -> None:
     mean = torch.stack([dropped.drop(dropped.rnn.weight_hh_l0) for _ in range(2000)]).mean(dim=0)
     # Of one weight w over 2,000 draws the mean has the standard error |w| × sqrt(.4 / .6 / 2000) = .018 |w|.
     assert (mean / dropped.rnn.weight_hh_l0 - 1).abs().mean() < 0.018  # a normal variable has .8 of that
+
+
+def test_weights_that_are_replaced_for_a_call_are_not_moved_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a GPU nn.LSTM would move them, in place, between two stretches of one graph."""
+    dropped, x = WeightDropout(lstm(), P).train(), steps()
+    monkeypatch.setattr(nn.LSTM, "flatten_parameters", lambda self: pytest.fail("moved"))
+    first, state = dropped(x)
+    second, _ = copy.deepcopy(dropped)(x, state)
+    (first.sum() + second.sum()).backward()
+    dropped.eval()(x)
+
+
+def test_the_warning_of_weights_that_are_not_in_one_block_is_kept_back() -> None:
+    class Scattered(nn.LSTM):
+        def forward(self, *args):
+            warnings.warn(
+                "RNN module weights are not part of single contiguous chunk of memory.", stacklevel=1
+            )
+            return super().forward(*args)
+
+    WeightDropout(Scattered(5, 40, batch_first=True), P)(steps())
 
 
 def test_after_a_call_with_weight_dropout_the_layer_is_an_ordinary_lstm() -> None:

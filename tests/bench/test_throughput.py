@@ -4,6 +4,7 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -56,19 +57,26 @@ def test_what_nvidia_smi_does_not_tell_is_not_told(
     assert gpu_utilisation(lambda: None) == {}
 
 
-def test_the_driver_is_one_of_the_facts_of_a_gpu(
+def test_a_gpu_and_its_software_are_among_the_facts(
     nvidia_smi: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     nvidia_smi("echo 580.159.04")
     monkeypatch.setattr(nvidia, "driver", nvidia.driver.__wrapped__)
-    for where, name, told in (
-        (torch.cuda, "is_available", True),
-        (torch.cuda, "get_device_name", "NVIDIA H100"),
-        (torch.backends.cudnn, "version", 91000),
-    ):
-        monkeypatch.setattr(where, name, lambda told=told: told)
-    facts = machine._gpu_facts()
-    assert (facts["gpu"], facts["driver"]) == ("NVIDIA H100", "580.159.04")
+    found = SimpleNamespace(name="NVIDIA H100", major=9, minor=0, uuid="d1a0")
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda index: found)
+    monkeypatch.setattr(torch.backends.cudnn, "version", lambda: 91000)
+    assert machine._gpu_facts() == {
+        "gpu": "NVIDIA H100",
+        "gpu_uuid": "d1a0",
+        "gpu_capability": "9.0",
+        "driver": "580.159.04",
+        "cuda": torch.version.cuda,
+        "cudnn": 91000,
+        "same_bits": "unverified",
+    }
+    del found.uuid
+    assert machine._gpu_facts()["gpu_uuid"] == "", "an older torch does not tell it"
 
 
 def test_products_on_a_gpu_are_whole_in_single_precision_and_the_same_each_time(
@@ -79,7 +87,7 @@ def test_products_on_a_gpu_are_whole_in_single_precision_and_the_same_each_time(
     torch.set_float32_matmul_precision("high")  # as TORCH_ALLOW_TF32_CUBLAS_OVERRIDE asks for
     environment.deterministic()
     assert not torch.backends.cudnn.allow_tf32 and torch.get_float32_matmul_precision() == "highest"
-    assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8", "else each product raises"
+    assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":16:8", "what torch and nn.LSTM both take"
 
 
 class Event:
