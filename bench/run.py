@@ -14,7 +14,7 @@ from bench.metrics import Tally
 from bench.models.registry import spec_of
 from bench.throughput import gpu_memory, memory_peak
 from bench.training import train as training
-from bench.training.engine import Diverged
+from bench.training.engine import Diverged, Training
 from bench.trial import Result, Trial, failure
 from bench.witnesses import Case, Seen, Trained, count_witnesses, witnesses
 
@@ -51,8 +51,6 @@ def train_and_measure(trial: Trial, data: Corpus, train: Batches, valid: Batches
     seen = Seen(model)
     record = training.fit(trial, model, train, valid)
     last, steps = record.epochs[-1], len(record.losses)
-    train_seconds = sum(e.train_seconds for e in record.epochs)
-    valid_seconds = sum(e.valid_seconds for e in record.epochs)
     metrics = {
         **record.valid.summary(),
         "train_loss": last.train_loss,
@@ -61,8 +59,7 @@ def train_and_measure(trial: Trial, data: Corpus, train: Batches, valid: Batches
         **{f"train_penalty_{name}": total / steps for name, total in record.penalties.items()},
         "train_updates": steps,
         "train_tokens": train.tokens * trial.epochs,
-        "speed_train": train.tokens * trial.epochs / train_seconds,
-        "speed_valid": valid.tokens * trial.epochs / valid_seconds,
+        **_speeds(record, train, valid),
         "speed_seconds": record.before,  # to which comes this attempt
         "model_parameters": sum(p.numel() for p in model.parameters()),
         **gpu_memory(environment.device(trial.device)),
@@ -90,6 +87,18 @@ def train_and_measure(trial: Trial, data: Corpus, train: Batches, valid: Batches
         ),
         **_looks(trial, data, valid, record.valid),
     }
+
+
+def _speeds(record: Training, train: Batches, valid: Batches) -> dict[str, float]:
+    """Tokens a second: see Result."""
+
+    def pace(batches: Batches, seconds: list[float]) -> float:
+        return batches.tokens * len(seconds) / sum(seconds)
+
+    trained = [epoch.train_seconds for epoch in record.epochs]
+    validated = [epoch.valid_seconds for epoch in record.epochs]
+    speeds = {"speed_train": pace(train, trained), "speed_valid": pace(valid, validated)}
+    return speeds | ({"speed_steady": pace(train, trained[1:])} if trained[1:] else {})
 
 
 def count_and_measure(trial: Trial, data: Corpus, train: Batches, valid: Batches) -> dict[str, Any]:

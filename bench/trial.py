@@ -110,8 +110,9 @@ class Result:
 
     `metrics` names begin with their section: valid_loss, valid_accuracy, valid_perplexity, valid_bits,
     valid_hits, valid_targets; train_loss, train_ar, train_tar, train_updates, train_tokens, train_flops
-    (see bench.flops); speed_train and speed_valid (tokens/s), speed_seconds (see `spent`);
-    memory_peak (MiB); model_parameters; gpu_memory_peak (MiB).
+    (see bench.flops); speed_train and speed_valid (tokens/s of all epochs), speed_steady (of training in the
+    epochs after the first, which is slowed by warming up; absent where there is one), speed_seconds (see
+    `spent`); memory_peak (MiB); model_parameters; on a GPU gpu_memory_peak (MiB of torch's tensors).
     `roles` maps a token role to (nats, hits, targets) on the validation set.
     `witnesses` maps a factor to {"ok": bool, "declared": …, "seen": …}: the proof that it took effect.
     `passage` is one decoded validation stretch: {"token": …, "guess": …, "p": probability of the token}.
@@ -231,7 +232,9 @@ TASK = ("data", "tokens", "vocab", "split", "target")
 
 def lower_is_better(metric: str) -> bool:
     """Losses, times and sizes fall when things improve; accuracies, hits and speeds rise."""
-    return not any(word in metric for word in ("accuracy", "hits", "speed_train", "speed_valid"))
+    return not any(
+        word in metric for word in ("accuracy", "hits", "speed_train", "speed_steady", "speed_valid")
+    )
 
 
 def counted(number: int, noun: str) -> str:

@@ -19,7 +19,7 @@ from bench.run import run_trial
 from bench.training import loop, train
 from bench.training.engine import Training
 from bench.training.train import build
-from bench.trial import BadInput, Result, Trial
+from bench.trial import BadInput, Result, Trial, lower_is_better
 
 engines = pytest.mark.parametrize("engine", ["learner", "loop"])
 Seen = tuple[Result, LanguageModel, Batches, Training]
@@ -234,6 +234,15 @@ def test_the_facts_of_a_training_are_counted(small: Callable[..., Trial], engine
     assert found["speed_train"] == pytest.approx(found["train_tokens"] / train_seconds)
     assert result.seconds >= train_seconds and found["memory_peak"] > 50
     assert [e.epoch for e in result.epochs] == [0, 1]
+
+
+@engines
+def test_the_steady_speed_leaves_the_first_epoch_out(small: Callable[..., Trial], engine: str) -> None:
+    result = run_trial(small(engine=engine, epochs=3))
+    later = sum(e.train_seconds for e in result.epochs[1:])
+    assert result.metrics["speed_steady"] == pytest.approx(2 * 29 * 8 * 4 / later)
+    assert "speed_steady" not in run_trial(small(engine=engine)).metrics, "one epoch has no later ones"
+    assert not lower_is_better("speed_steady")
 
 
 @engines
