@@ -54,6 +54,9 @@ FIRST = "ablations.trials.fork_server"
 """The module that the fork server imports first."""
 
 PIPE_BYTES = 1 << 20  # more than a pipe holds
+UNLIMITED = "--memory-limit is for trials on the CPU: leave it out on device {}"
+"""RLIMIT_DATA may deny a GPU's driver the memory that it maps, and torch would say that there is no GPU."""
+
 MESSAGE_LENGTH = 500  # characters of an exception's message; the whole of it is in the output
 
 
@@ -338,6 +341,8 @@ def _work(trial: Trial, work: str, preload: Sequence[str], limits: Limits) -> by
             for module in preload:
                 plugins.load(module)
             identity.check(trial)
+            if limits.memory_bytes and trial.device != "cpu":
+                raise BadInput(UNLIMITED.format(trial.device))
         except BadInput as error:
             return canonical({"refused": str(error)})
         if limits.memory_bytes:

@@ -1,5 +1,6 @@
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from stub_trials import WORK, bits, steady, trial
 from ablations.ledger import Ledger
 from ablations.trials.process import Limits, run_alone
 from ablations.trials.runner import Tally, run_trials
-from bench.trial import Result
+from bench.trial import BadInput, Result
 
 MIB = 2**20
 
@@ -93,6 +94,15 @@ def test_a_diverged_trial_keeps_its_numbers() -> None:
 @pytest.mark.parametrize("code", [0, 3])
 def test_leaving_without_a_result_names_the_exit_code(code: int) -> None:
     assert alone("leaves", code=code).reason == f"ended without a result (exit code {code})"
+
+
+def test_a_limit_of_memory_is_refused_on_a_gpu_whose_driver_it_would_stop() -> None:
+    on_gpu = replace(trial(), device="cuda")
+    with pytest.raises(
+        BadInput, match=r"^--memory-limit is for trials on the CPU: leave it out on device cuda$"
+    ):
+        run_alone(on_gpu, WORK, Limits(memory_bytes=512 * MIB))
+    assert run_alone(on_gpu, WORK, Limits()).done
 
 
 def test_without_a_limit_lack_of_memory_is_still_called_by_its_name() -> None:
