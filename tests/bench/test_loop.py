@@ -310,7 +310,7 @@ def test_divergence_is_told_at_the_same_step() -> None:
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-@pytest.mark.parametrize("name", ["lm4", "lm6", "awd"])
+@pytest.mark.parametrize("name", ["lm4", "lm6", "awd", "awd-scratch"])
 def test_a_gpu_takes_the_same_first_steps(name: str) -> None:
     without = {option: 0.0 for option in ZOO[name].options if option.endswith("_p")}
     trial = chapter(name, without)  # a GPU draws other numbers for dropout

@@ -1,0 +1,143 @@
+"""What a GPU alone can show: `pytest tests/bench -m gpu`. Elsewhere these tests are skipped."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from bench import environment
+from bench.models.registry import ZOO, spec_of
+from bench.training import checkpoint, loop, sgd, steps, train
+from bench.trial import Result, Trial
+
+DEVICE = "cuda"
+TRAINED = [name for name, spec in ZOO.items() if not spec.counted]
+SGD = {"engine": "sgd", "lr": 0.5, "wd": 0.0}
+AVERAGED = {**SGD, "epochs": 4, "stall": "average", "nonmono": 0, "finetune": 2, "varied": True, "clip": 0.25}
+ALONE = """
+import json, sys
+from bench.run import run_trial
+from bench.trial import Trial, canonical
+print(canonical(run_trial(Trial(**json.loads(sys.argv[1]))).to_dict()).decode())
+"""
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
+]
+
+
+def chapter(name: str, **changes: Any) -> dict[str, Any]:
+    """The keywords of the model's trial in the chapter's set-up, of two epochs."""
+    spec = spec_of(name)
+    settings = {**spec.settings, "device": DEVICE, "epochs": 2, **changes}
+    return {"model": name, "seed": 0, "options": dict(spec.options), **settings}
+
+
+def results(settings: dict[str, Any], **variables: str) -> Callable[[], Result]:
+    """Start the trial in a fresh process; the function that is returned waits for its result."""
+    command = [sys.executable, "-c", ALONE, json.dumps(settings)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, **variables})
+
+    def wait() -> Result:
+        said, _ = process.communicate()
+        assert process.returncode == 0
+        result = Result.from_dict(json.loads(said.splitlines()[-1]))
+        assert result.done, result.reason
+        return result
+
+    return wait
+
+
+@pytest.mark.parametrize(
+    "changes", [{"engine": "loop"}, {"engine": "learner"}, SGD], ids=lambda c: c["engine"]
+)
+@pytest.mark.parametrize("name", TRAINED)
+def test_a_trial_has_the_same_bits_in_two_processes_and_its_witnesses_hold(
+    name: str, changes: dict[str, Any]
+) -> None:
+    settings = chapter(name, **changes)
+    first, second = (wait() for wait in [results(settings), results(settings)])
+    assert first.fingerprints == second.fingerprints
+    assert {key: w for key, w in first.witnesses.items() if not w["ok"]} == {}
+    assert first.metrics["gpu_memory_peak"] > 0 and first.environment["gpu_uuid"]
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [("lm7", {}), ("awd-scratch", {"horizon": 4}), ("awd", AVERAGED)],
+    ids=["carried state", "stretches of a window", "averaged"],
+)
+def test_a_resumed_trial_has_the_bits_of_an_undisturbed_one(
+    tmp_path: Path, name: str, changes: dict[str, Any]
+) -> None:
+    settings = chapter(name, **changes)
+    kept = {checkpoint.FOLDER: str(tmp_path), checkpoint.EVERY: "0"}
+    undisturbed = results(settings, **kept)()
+    resumed = results(settings, **kept)()  # from the last state but one, which the first has left
+    assert resumed.metrics["speed_seconds"] > resumed.seconds, "else it began anew"
+    assert resumed.fingerprints == undisturbed.fingerprints
+
+
+Epoch = Callable[[], int]
+
+
+def prepared(settings: dict[str, Any]) -> Epoch:
+    """An epoch of updates and a validation of the trial, which can be repeated; how many updates it makes."""
+    environment.deterministic()
+    trial, device = Trial(**settings), torch.device(DEVICE)
+    data, *splits = train.load(trial)
+    model = train.build(trial, len(data.vocab)).to(device)
+    taught, asked = (split.to(device) for split in splits)
+    rule: steps.Rule
+    if trial.engine == "sgd":
+        rule = sgd.Descent(trial, model)
+        rule._average("average")
+    else:
+        rule = loop.OneCycle(
+            loop.adam(model, trial.wd), loop.one_cycle(9 * len(taught), trial.lr, trial.moms)
+        )
+
+    def epoch() -> int:
+        made = list(steps._steps(trial, model, taught, rule))
+        with rule.evaluated():
+            steps._validate(trial, model, asked)
+        return len(made)
+
+    epoch()  # what is made once
+    return epoch
+
+
+CASES = [
+    *((name, {}) for name in TRAINED),
+    ("awd-scratch", {"horizon": 4}),
+    ("lm6", {"horizon": 48}),
+    ("awd", AVERAGED),
+]
+
+
+@pytest.mark.parametrize(("name", "changes"), CASES)
+def test_an_epoch_waits_for_nothing(name: str, changes: dict[str, Any]) -> None:
+    epoch = prepared(chapter(name, **changes))
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        epoch()
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_launches_an_update_are_told(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    epoch = prepared(chapter(name))
+    with torch.profiler.profile() as profile:
+        updates = epoch()
+    launches = sum(event.count for event in profile.key_averages() if "LaunchKernel" in event.key)
+    with capsys.disabled():
+        print(f"\n{name}: {launches / updates:.0f} launches an update, its share of the validation included")
+    assert launches
