@@ -167,6 +167,7 @@ def _context(c: Comparison) -> dict[str, Any]:
         "tuned": tuning.words(own_best[0].search.setting) if own_best else "",
         "targets": sections.targets(c),
         "costs": sections.costs(c),
+        "devices": sections.devices(c),
         "environments": environments,
         "reuse": sections.reuse(c.evidence),
         "started": min(started, default=None),

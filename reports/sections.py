@@ -1,6 +1,7 @@
 """What the page's later sections say: each function gives rows, or nothing where there is no data."""
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -49,8 +50,14 @@ COSTS = {
     "train_tokens": "tokens trained on",
     "train_flops": "GFLOPs of training",
     "seconds": "seconds",
+    "speed_train": "tokens/s",
+    "speed_steady": "tokens/s after the first epoch",
     "memory_peak": "peak memory (MiB)",
+    "gpu_utilisation": "GPU in use (%)",
+    "gpu_memory_peak": "peak GPU memory (MiB)",
 }
+"""A column for each that the trials have: those of a GPU are absent where there was none."""
+
 FINE = ("seconds", "train_flops")
 """Costs that are shown with a decimal."""
 
@@ -157,9 +164,9 @@ def _by_epoch(arm: Arm) -> dict[int, tuple[Sequence[float], Sequence[float]]]:
 
 
 def costs(c: Comparison) -> tuple[Costs, ...]:
-    """What else differs between the arms: parameters, updates, tokens, operations, seconds a trial.
+    """What else differs between the arms: parameters, updates, tokens, operations, time and memory a trial.
 
-    Seconds are compared where both arms were trained on one kind of machine.
+    What a clock measured is compared where both arms were trained on one kind of machine.
     """
     spent = [{name: v for name in COSTS if (v := _cost(row.arm, name)) is not None} for row in c.rows]
     return tuple(
@@ -169,12 +176,29 @@ def costs(c: Comparison) -> tuple[Costs, ...]:
     )
 
 
+_CLOCKS = ("seconds", "speed_train", "speed_steady", "gpu_utilisation")
+
+
+def devices(c: Comparison) -> tuple[str, ...]:
+    """The GPUs that trials were trained on, with driver, CUDA and number of trials; () for none."""
+    seen = Counter(
+        tuple(str(r.environment.get(fact, "unknown")) for fact in ("gpu", "driver", "cuda"))
+        for row in c.rows
+        for r in finished(row.arm)
+        if r.environment.get("gpu")
+    )
+    return tuple(
+        f"{counted(number, 'trial')} on {gpu}, driver {driver}, CUDA {cuda}"
+        for (gpu, driver, cuda), number in sorted(seen.items())
+    )
+
+
 def _comparable(spent: Mapping[str, float], row: Row, c: Comparison) -> dict[str, float]:
     """The baseline's costs that the arm's may be held against."""
     base = c.base(row)
     both = [] if row is base else [*finished(row.arm), *finished(base.arm)]
     apart = kinds_apart(kind(result.environment) for result in both)
-    return {name: v for name, v in spent.items() if not (apart and name == "seconds")}
+    return {name: v for name, v in spent.items() if not (apart and name in _CLOCKS)}
 
 
 def _cost(arm: Arm, name: str) -> float | None:

@@ -267,6 +267,29 @@ def test_the_ledger_of_confounds_has_every_cost_and_its_difference_from_the_base
     assert {"model_parameters", "train_updates", "train_tokens", "seconds"} <= fewer.values.keys()
 
 
+def test_the_ledger_of_confounds_shows_a_gpu_where_there_was_one_and_no_empty_column(
+    evidence, html, tmp_path
+):
+    assert "GPU" not in html.partition('id="costs"')[2].partition("</section>")[0]
+    measured = {"speed_steady": 5e5, "gpu_utilisation": 63.0, "gpu_memory_peak": 41.0}
+    machine = {"device": "cuda", "gpu": "NVIDIA A", "driver": "570.1", "cuda": "12.8"}
+
+    def on_a_gpu(arm):
+        made = {
+            seed: replace(r, metrics={**r.metrics, **measured}, environment={**r.environment, **machine})
+            for seed, r in arm.results.items()
+        }
+        return replace(arm, results=made)
+
+    arms = tuple(map(on_a_gpu, evidence.arms))
+    shown = render(compare(replace(evidence, arms=arms)), tmp_path).read_text()
+    table = shown.partition('id="costs"')[2].partition("</section>")[0]
+    for title in ("tokens/s after the first epoch", "GPU in use (%)", "peak GPU memory (MiB)"):
+        assert f">{title}</th>" in table
+    trials = sum(r.done for arm in arms for r in arm.results.values())
+    assert f"{trials} trials on NVIDIA A, driver 570.1, CUDA 12.8." in table
+
+
 def test_a_resumed_trial_costs_what_all_its_attempts_took(evidence):
     base = evidence.arms[0]
     slow = {s: replace(r, metrics={**r.metrics, "speed_seconds": 900.0}) for s, r in base.results.items()}
