@@ -9,8 +9,8 @@ import subprocess
 import sys
 import time
 import urllib.request
-from contextlib import suppress
 from pathlib import Path
+from urllib.error import HTTPError
 from urllib.parse import unquote
 
 import pytest
@@ -115,11 +115,17 @@ def test_the_page_of_a_copy_shows_the_copys_own_report(finished, copied):
     try:
         run = page.relative_to(copied / "mlartifacts").parts[0]
         address = f"http://127.0.0.1:{port}/get-artifact?path=index.html&run_uuid={run}"
-        shown, deadline = b"", time.monotonic() + 200
-        while not shown and time.monotonic() < deadline:
-            with suppress(OSError), urllib.request.urlopen(address, timeout=10) as answer:
-                shown = answer.read()
-            time.sleep(0.2)
+        deadline = time.monotonic() + 200
+        while True:
+            try:
+                with urllib.request.urlopen(address, timeout=60) as answer:
+                    shown = answer.read()
+                break
+            except HTTPError as error:
+                raise AssertionError(error.read()) from error
+            except OSError:  # it is not there yet
+                assert ui.poll() is None and time.monotonic() < deadline
+                time.sleep(0.2)
     finally:
         ui.terminate()
         ui.wait()
