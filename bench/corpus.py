@@ -155,19 +155,20 @@ def batches(trial: Trial, data: Corpus, random: torch.Generator | None = None) -
     """
     w, b = trial.window, trial.batch
     count = len(range(0, len(data.ids) - w - 1, w))
-    starts = torch.arange(count) * w
-    offsets = torch.arange(w)
-    inputs = data.ids[starts[:, None] + offsets]
-    positions = starts[:, None] + offsets + 1
-    if trial.target == "last":
-        positions = positions[:, -1]
-    train, valid = _split(count, trial.split)
+    # Arithmetic first: a window or a batch may be any number. The rest is no larger than the text.
+    train, valid = _split(count, trial.split) if count >= 2 * b else (data.ids[:0], data.ids[:0])
     if min(len(train), len(valid)) < b:
         need = (max(b, 2) * w * 5) + w + 1
         raise BadInput(
             f"corpus {data.name}: {len(data.ids):,} tokens are too few for batch = {b} and window = {w}; "
             f"about {need:,} are needed: give a longer text, or lower batch or window"
         )
+    starts = torch.arange(count) * w
+    offsets = torch.arange(w)
+    inputs = data.ids[starts[:, None] + offsets]
+    positions = starts[:, None] + offsets + 1
+    if trial.target == "last":
+        positions = positions[:, -1]
     whole = (inputs, data.ids[positions], positions)
     if trial.order == "grouped":
         kind, drawn = (VariedBatches, random) if trial.varied else (Batches, None)

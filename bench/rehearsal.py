@@ -1,5 +1,6 @@
 """One batch of an arm before its study starts: what no schema can see is refused before a minute is spent."""
 
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +22,9 @@ from bench.training import train as training
 from bench.training.engine import Diverged
 from bench.trial import BadInput, Result, Trial
 
+LAYER_BYTES = 2000
+"""What a layer takes beside its weights, at least: Python's objects."""
+
 
 def rehearse(trial: Trial) -> Result:
     """Train on a batch and evaluate on one, with all that a trial does. Raises BadInput for a mistake.
@@ -33,6 +37,7 @@ def rehearse(trial: Trial) -> Result:
     data = corpus.load(trial)
     train, valid = (_first(split) for split in corpus.batches(trial, data))
     if not spec_of(trial.model).counted:
+        _check_memory(trial, len(data.vocab))
         with _refusing(trial, "cannot be built"):
             model = training.build(trial, len(data.vocab))
         _check_class(trial, model)
@@ -44,6 +49,27 @@ def rehearse(trial: Trial) -> Result:
         with _refusing(trial, "fails on its first batch"):
             _whole(replace(trial, epochs=1))
     return Result(trial=trial, status="done", started=started, seconds=time.perf_counter() - clock)
+
+
+def _check_memory(trial: Trial, vocab: int) -> None:
+    """Raises BadInput where the weights alone are more than this machine's memory. Nothing is built for it.
+
+    A lower bound: to every layer a matrix from the one before and one from itself, of which gated cells have
+    more, and to every weight its gradient and AdamW's two moments, of four bytes each.
+    """
+    sizes = {
+        key: int(trial.options[key]) for key in ("hidden", "embedding", "layers") if key in trial.options
+    }
+    hidden, layers = sizes.get("hidden", 0), sizes.get("layers", 1)
+    weights = vocab * sizes.get("embedding", hidden) + layers * 2 * hidden**2
+    needed = (16 * weights + LAYER_BYTES * layers) >> 20
+    there = (os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")) >> 20
+    if needed > there:
+        settings = ", ".join(f"{key} = {value:,}" for key, value in sizes.items())
+        raise BadInput(
+            f"model {trial.model!r} with {settings}: needs at least {needed:,} MiB for its weights, of which "
+            f"this machine has {there:,}: lower them"
+        )
 
 
 @contextmanager

@@ -3,10 +3,13 @@
 Imports no torch.
 """
 
+import errno
 import functools
 import hashlib
 import json
+import os
 import re
+import stat
 from importlib import metadata
 from pathlib import Path
 
@@ -17,6 +20,9 @@ HUMAN_NUMBERS_SHA256 = "e675f3b0bbac28b2a5d0ce1b77c9d0c310fae05ff7b11a148e82f0f3
 """Of train.txt and valid.txt, one after the other: planning need not write out ten thousand numbers."""
 
 BIBLE = "bible"  # the King James Version
+
+LARGEST = 100_000_000
+"""Bytes that a text may have: as many as enwik8, and what a machine tokenises in some ten seconds."""
 
 
 def human_numbers() -> tuple[str, str]:
@@ -45,20 +51,35 @@ def bible() -> str:
     return "".join(f"{json.loads(line)['text']}\n" for line in lines)
 
 
+def contents(path: str, most: int) -> bytes:
+    """The bytes of a regular file. Raises OSError for a pipe or a device, and for more than `most` bytes."""
+    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
+        facts = os.fstat(file.fileno())
+        if not stat.S_ISREG(facts.st_mode):
+            raise OSError(errno.EINVAL, "is not a regular file")
+        data = file.read(most + 1)
+    if len(data) > most:
+        raise OSError(errno.EFBIG, f"has {facts.st_size:,} bytes, more than {most:,}")
+    return data
+
+
 @functools.cache
 def text_of(name: str) -> str:
-    """The text of a corpus. Raises BadInput for one that is missing, empty or not UTF-8."""
+    """The text of a corpus. Raises BadInput for one that is missing, empty, not UTF-8 or too large."""
     if name == HUMAN_NUMBERS:
         return "".join(human_numbers())
     if name == BIBLE:
         return bible()
     try:
-        text = Path(name).read_text(encoding="utf-8-sig")  # a byte-order mark is no part of the text
+        text = contents(name, LARGEST).decode("utf-8-sig")  # a byte-order mark is no part of the text
     except UnicodeDecodeError as error:
         raise BadInput(f"corpus {name}: byte {error.start} is not UTF-8; save the file as UTF-8") from error
     except (OSError, ValueError) as error:  # a path with a NUL in it is a ValueError
         why = getattr(error, "strerror", None) or error
         raise BadInput(f"corpus {name}: {why}; give the path of a UTF-8 text file") from error
+    if "\0" in text:
+        raise BadInput(f"corpus {name}: holds the byte 0, as no text does; give a UTF-8 text file")
+    text = re.sub("\r\n?", "\n", text)  # as files are read as text
     if not text.strip():
         raise BadInput(f"corpus {name}: the file has no text; give a file with words in it")
     return text

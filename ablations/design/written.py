@@ -3,7 +3,6 @@
 import re
 import tomllib
 from importlib import resources
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, ValidationError, field_validator
@@ -11,7 +10,11 @@ from pydantic import ConfigDict, Field, ValidationError, field_validator
 from ablations.design.complaints import explain
 from ablations.design.designs import AddOne, Design, Table
 from bench.models.registry import suggestion
+from bench.text import contents
 from bench.trial import BadInput
+
+LARGEST = 1_000_000
+"""Bytes that a study's file may have: those of some 20,000 arms written one by one, read within a second."""
 
 Text = Annotated[str, Field(min_length=1, max_length=200, pattern=r"\S")]
 
@@ -89,9 +92,11 @@ def read(name: str) -> tuple[str, str]:
         raise BadInput(
             f"no study {name!r} ships{suggestion(name, list(shipped()))}; your own is a path to a .toml"
         )
-    source = Path(name) if mine else resources.files("ablations.studies") / f"{name}.toml"
     try:
-        return (name if mine else f"{name}.toml"), source.read_bytes().decode("utf-8-sig")
+        if not mine:
+            shipped_file = resources.files("ablations.studies") / f"{name}.toml"
+            return f"{name}.toml", shipped_file.read_text("utf-8")
+        return name, contents(name, LARGEST).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise BadInput(f"{name}: byte {error.start} is not UTF-8; save the file as UTF-8") from error
     except (OSError, ValueError) as error:

@@ -1,7 +1,10 @@
 """Looking before running: plans, the zoo, a corpus. Nothing here trains."""
 
+import sys
 from argparse import Namespace
 from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
 from statistics import fmean
 from typing import Any
 
@@ -10,6 +13,9 @@ from ablations.design.settings import parse_set, resolve
 from ablations.flags import cores
 from bench import plugins
 from bench.trial import BadInput, Trial, counted, visible
+
+LARGE = 10_000_000
+"""Bytes of a text that takes more than a second to read."""
 
 
 def chosen(args: Namespace) -> Iterator[study.Study]:
@@ -29,7 +35,17 @@ def chosen(args: Namespace) -> Iterator[study.Study]:
         found = loading.load(name, **limits)
         if found.written.gpu and args.studies == ["all"]:
             continue
-        yield loading.override(found, args.seeds, sets, **limits) if args.seeds is not None or sets else found
+        if args.seeds is not None or sets:
+            found = loading.override(found, args.seeds, sets, **limits)
+        _tell_large_texts(found)
+        yield found
+
+
+def _tell_large_texts(found: study.Study) -> None:
+    for name in dict.fromkeys(arm.settings["corpus"] for arm in found.arms):
+        with suppress(OSError, ValueError):  # no file: a corpus of the project's, or refused once it is read
+            if (size := Path(name).stat().st_size) > LARGE:
+                print(f"reading {visible(name)}: {size / 1e6:.0f} MB", file=sys.stderr)
 
 
 def load_plugins(args: Namespace) -> None:

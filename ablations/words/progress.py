@@ -1,12 +1,17 @@
 """What the user sees while trials run: a bar on a terminal, a line a trial elsewhere."""
 
+import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from bench.trial import Result, visible
+from bench.trial import Result, counted, visible
+
+PAUSE = 3.0
+"""Seconds between two lines about the first batches, where there is no terminal."""
 
 
 @contextmanager
@@ -50,6 +55,34 @@ def progress(
     with Progress(*columns, console=console) as bar:
         task = bar.add_task(visible(title), total=total, left=left(), latest="")
         yield lambda result: bar.update(task, advance=1, latest=count(result), left=left())
+
+
+@contextmanager
+def checking(arms: int) -> Iterator[Callable[[Result], None]]:
+    """Show how many arms' first batches are checked; yields what to call with each result."""
+    console, text = Console(highlight=False), f"checking the first batch of {counted(arms, 'arm')}"
+    if console.is_terminal:
+        columns = (TextColumn("{task.description}"), MofNCompleteColumn(), TimeElapsedColumn())
+        with Progress(*columns, console=console, transient=True) as bar:
+            task = bar.add_task(text, total=arms)
+            yield lambda _: bar.advance(task)
+        return
+    began, checked, over = time.monotonic(), [0], threading.Event()
+
+    def say() -> None:
+        while not over.wait(PAUSE):
+            console.print(f"{text}: {checked[0]} of {arms}, {duration(time.monotonic() - began)}")
+
+    def count(_: Result) -> None:
+        checked[0] += 1
+
+    teller = threading.Thread(target=say, daemon=True)
+    teller.start()
+    try:
+        yield count
+    finally:
+        over.set()
+        teller.join()
 
 
 def line(name: str, result: Result) -> str:

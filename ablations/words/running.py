@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from reports.comparison import Comparison
 
 
+FIRST_BATCH = 120.0
+"""Seconds that the first batch of an arm may take."""
+
 NOT_GOLDEN = ("seeds", "set", "corpus", "plugin", "cluster", "dry_run", "fail_fast", "retry")
 """Flags of `run` that say what is trained and how, which the book's notebook says itself."""
 
@@ -173,20 +176,31 @@ def _train_missing(run: _Run, plan: Plan, trials: Sequence[Trial], done: Mapping
 
 
 def _rehearse(trials: Sequence[Trial], plan: Plan, args: Namespace) -> None:
-    """One batch of each arm. Raises BadInput, naming the arm, for the first that cannot be trained."""
+    """One batch of each arm. Raises BadInput, naming the arm, for one that cannot be trained in time."""
     from ablations.trials.runner import run_trials
+    from ablations.words.progress import checking
 
     places = plan.places
     arms = {places[trial.id][0].name: trial for trial in trials}
-    with TemporaryDirectory() as folder:
-        scratch = Ledger(Path(folder))
-        tally = run_trials(list(arms.values()), scratch, work="bench.rehearsal:rehearse", **conditions(args))
+    where = conditions(args)
+    seconds = min(FIRST_BATCH, where["limits"].seconds)
+    where |= {"limits": replace(where["limits"], seconds=seconds), "fail_fast": True}
+    with TemporaryDirectory() as folder, checking(len(arms)) as checked:
+        replies = Ledger(Path(folder))
+        work = "bench.rehearsal:rehearse"
+        tally = run_trials(list(arms.values()), replies, work=work, on_result=checked, **where)
         if tally.interrupted:
             raise KeyboardInterrupt
         for name, trial in arms.items():
-            result = scratch.read(trial.id)
+            result = replies.read(trial.id)
             if result is not None and not result.done:
-                raise BadInput(f"arm {name!r}: {result.reason.removeprefix('BadInput: ')}")
+                reason = result.reason.removeprefix("BadInput: ")
+                if reason.startswith("time limit"):
+                    reason = (
+                        f"its first batch takes more than {seconds:g} s: lower what makes it large "
+                        "(layers, hidden, window, batch, the text)"
+                    )
+                raise BadInput(f"arm {name!r}: {reason}")
 
 
 def _places(args: Namespace) -> int:

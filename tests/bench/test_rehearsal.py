@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bench import plugins
+from bench import plugins, run
 from bench.models import registry
 from bench.models.elman import LMModel2
 from bench.models.recurrent import Output, State
@@ -230,6 +230,17 @@ def test_what_is_trained_last_are_batches_as_a_trial_draws_them(
 def test_windows_that_lmmodel1_cannot_read_are_refused(small: Callable[..., Trial]) -> None:
     with pytest.raises(BadInput, match=r"lm1.* reads three tokens at a time and got 1"):
         rehearse(small("lm1", window=3, horizon=1))
+
+
+@pytest.mark.parametrize(
+    "options", [{"hidden": 10**9}, {"hidden": 8, "layers": 10**9}, {"hidden": 8, "embedding": 10**12}]
+)
+def test_weights_that_no_memory_holds_are_counted_and_not_built(
+    small: Callable[..., Trial], options: dict[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "build", lambda *_: pytest.fail("it was built"))
+    with pytest.raises(BadInput, match=r"needs at least [\d,]+ MiB for its weights, of which this machine"):
+        rehearse(small("awd", options=options))
 
 
 def test_a_text_that_is_too_short_is_refused(small: Callable[..., Trial]) -> None:

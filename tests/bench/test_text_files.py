@@ -1,13 +1,15 @@
 """A text file of a user's own: tokens, vocabulary, roles, and what is refused."""
 
 import hashlib
+import os
+import resource
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from bench.corpus import UNKNOWN, batches, corpus, load
-from bench.text import data_hash
+from bench.text import data_hash, text_of
 from bench.trial import BadInput, Trial
 
 
@@ -87,6 +89,53 @@ def test_a_path_with_a_nul_in_it_is_refused_too() -> None:
 def test_a_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="Is a directory; give the path"):
         corpus(str(tmp_path))
+
+
+@pytest.mark.parametrize("name", ["/dev/zero", "pipe"])
+def test_what_is_not_a_regular_file_is_refused_without_reading_it(tmp_path: Path, name: str) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(BadInput, match="is not a regular file; give the path of a UTF-8 text file"):
+        corpus(str(tmp_path / name))
+
+
+def test_a_text_that_is_too_large_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "sparse.txt"
+    with path.open("wb") as file:
+        file.truncate(2**31)
+    with pytest.raises(BadInput, match="has 2,147,483,648 bytes, more than 100,000,000; give"):
+        corpus(str(path))
+
+
+def test_a_file_of_zeros_is_no_text(file: Callable[[str], str]) -> None:
+    with pytest.raises(BadInput, match="holds the byte 0, as no text does"):
+        corpus(file("words\0"))
+
+
+def test_the_ends_of_lines_are_the_same_on_every_system(tmp_path: Path) -> None:
+    path = tmp_path / "lines.txt"
+    path.write_bytes(b"a\r\nb\rc\n")
+    assert text_of(str(path)) == "a\nb\nc\n"
+
+
+@pytest.mark.parametrize("setting", [{"window": 10**9}, {"batch": 10**9}])
+@pytest.mark.parametrize("split", ["tail", "blocks"])
+def test_a_window_or_a_batch_of_any_size_is_refused_before_anything_is_as_large(
+    file: Callable[[str], str], setting: dict[str, int], split: str
+) -> None:
+    trial = Trial(model="lm4", seed=0, corpus=file("a b " * 50), split=split, **setting)
+    usual = resource.getrlimit(resource.RLIMIT_DATA)
+    text = load(trial)
+    resource.setrlimit(resource.RLIMIT_DATA, (_held() + 2**30, usual[1]))
+    try:
+        with pytest.raises(BadInput, match="100 tokens are too few"):
+            batches(trial, text)
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, usual)
+
+
+def _held() -> int:
+    """Bytes of private memory that this process has."""
+    return int(Path("/proc/self/statm").read_text().split()[5]) * resource.getpagesize()
 
 
 @pytest.mark.parametrize("text", ["", " \n\t\n"])

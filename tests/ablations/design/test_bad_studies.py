@@ -1,5 +1,6 @@
 """Bad input is refused before the first trial, in one line that names file, key and cure."""
 
+import os
 import time
 from pathlib import Path
 
@@ -203,6 +204,26 @@ def test_a_billion_cells_are_counted_without_being_built(tmp_path: Path) -> None
     with pytest.raises(BadInput, match=r"plans up to 10,000,000,010 trials, more than 10,000; .*confirm"):
         load(path)  # 10 seeds × (10⁹ cells + the baseline)
     assert time.process_time() - start < 1
+
+
+@pytest.mark.parametrize(
+    ("design", "words"),
+    [
+        ("lr = [" + ", ".join(f"{n}e-9" for n in range(1, 80_000)) + "]", "plans up to 800,000 trials"),
+        ("lr = [" + ", ".join(f"{n}e-9" for n in range(1, 1_000_001)) + "]", "bytes, more than 1,000,000"),
+    ],
+    ids=["as long as a file may be", "a million"],
+)
+def test_very_many_arms_are_refused_within_a_second(tmp_path: Path, design: str, words: str) -> None:
+    start = time.process_time()
+    assert words in refusal(tmp_path, f"{SWEEP}{design}\n")
+    assert time.process_time() - start < 1
+
+
+def test_a_pipe_is_no_study(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.toml")
+    with pytest.raises(BadInput, match="is not a regular file; give the path of a"):
+        load(tmp_path / "pipe.toml")
 
 
 def test_more_trials_than_the_limit_need_a_confirmation() -> None:

@@ -15,6 +15,7 @@ from ablations.cli import main
 from ablations.design import plan as plans
 from ablations.flags import cores
 from ablations.ledger import Ledger
+from ablations.words import looking
 from bench.identity import version
 from bench.trial import counted
 
@@ -96,6 +97,13 @@ def test_a_study_is_trained_logged_and_reported_and_then_there_is_nothing_left_t
 
     status = unrolled(folder, "status")
     assert status.stdout == "small: 6 done, 0 failed, 0 diverged, 0 missing\n"
+
+
+def test_that_a_large_text_is_read_is_told_before_it_is(folder, monkeypatch, capsys):
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(looking, "LARGE", 1000)
+    assert main(["plan", "small.toml"]) == 0
+    assert capsys.readouterr().err == "reading text.txt: 0 MB\n"
 
 
 def test_a_run_says_once_why_trials_are_trained_again_and_keeps_the_earlier_results(folder):

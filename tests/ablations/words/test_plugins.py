@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,6 +12,7 @@ import pytest
 
 from ablations.cli import main
 from ablations.design import loading
+from ablations.words import progress, running
 from bench import plugins
 from bench.models.registry import spec_of
 from bench.rehearsal import rehearse
@@ -209,3 +211,25 @@ def test_new_refuses_and_leaves_what_is_there(
     assert main(["new", kind, file]) == 2
     assert said in capsys.readouterr().err
     assert sorted(folder.iterdir()) == before and (folder / "there.py").read_text() == "mine\n"
+
+
+def test_a_first_batch_that_takes_too_long_is_refused_by_its_arm(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], as_before: None
+) -> None:
+    (folder / "slow.py").write_text(
+        "import time\nfrom bench.plugins import regularizer\n\n@regularizer('slow')\ndef slow(output):\n"
+        "    time.sleep(600)\n    return output.raw.mean()\n"
+    )
+    arms = 'slow = 0.1\n[[arm]]\nname = "slower"\nset = { slow = 0.5 }\n'
+    (folder / "slow.toml").write_text(STUDY[: STUDY.index("[[arm]]")] + arms)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
+    monkeypatch.setattr(running, "FIRST_BATCH", 3.0)
+    monkeypatch.setattr(progress, "PAUSE", 1.0)
+    assert main(["run", "slow.toml", "--plugin", "slow.py", "-j", "2"]) == 2
+    said = capsys.readouterr()
+    assert "checking the first batch of 2 arms: 0 of 2, " in said.out
+    assert re.fullmatch(
+        r"unrolled: arm '.*slow.*': its first batch takes more than 3 s: lower what makes it large "
+        r"\(layers, hidden, window, batch, the text\)\n",
+        said.err,
+    )

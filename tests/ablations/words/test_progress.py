@@ -1,6 +1,9 @@
 """What is shown while trials run, on a terminal."""
 
-from ablations.words.progress import line, progress
+import time
+
+from ablations.words import progress as module
+from ablations.words.progress import checking, line, progress
 from bench.trial import Trial, failure
 
 
@@ -20,3 +23,21 @@ def test_a_divergence_is_told_as_an_answer_and_an_error_as_a_failure():
     trial = Trial(model="lm4", seed=0)
     assert line("hot", failure(trial, "diverged: the loss is inf")) == "hot: diverged: the loss is inf"
     assert line("hot", failure(trial, "no memory")) == "hot: FAILED: no memory"
+
+
+def test_first_batches_are_counted_while_they_are_checked(monkeypatch, capsys):
+    monkeypatch.setattr(module, "PAUSE", 0.01)
+    said = ""
+    with checking(3) as checked:
+        checked(failure(Trial(model="lm4", seed=0), "no memory"))
+        while "1 of 3" not in said:
+            time.sleep(0.01)
+            said += capsys.readouterr().out
+    assert said.splitlines()[-1] == "checking the first batch of 3 arms: 1 of 3, 0 s"
+
+
+def test_first_batches_are_counted_on_a_terminal_too(monkeypatch, capsys):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    with checking(3) as checked:
+        checked(failure(Trial(model="lm4", seed=0), "no memory"))
+    assert "checking the first batch of 3 arms" in capsys.readouterr().out
