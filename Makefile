@@ -64,7 +64,7 @@ lock:
 	rm -rf build/lock && $(PYTHON) -m venv build/lock
 	build/lock/bin/python -m pip install --quiet --disable-pip-version-check '.[test]'
 	build/lock/bin/python -m pip freeze --exclude unrolled \
-	  | grep -viE '^(torch|torchvision|triton|nvidia-|cuda-)|@' | LC_ALL=C sort -f > constraints.txt
+	  | grep -viE '^(torch|torchvision|triton|nvidia-[^m]|cuda-)|@' | LC_ALL=C sort -f > constraints.txt
 	rm -rf build/lock
 
 .venv/installed: pyproject.toml constraints.txt

@@ -1,35 +1,169 @@
-"""What nvidia-smi says of a GPU. Also for processes that have no torch: it comes with the driver."""
+"""NVIDIA's GPUs as the driver's own library (NVML) tells of them.
 
-import functools
+Needs neither torch nor a GPU, and makes no CUDA context: planning and the driver of a run may ask. Where
+NVML is missing or refuses, all but `driver` raise pynvml.NVMLError.
+"""
+
 import os
-import shutil
-import subprocess
-from contextlib import suppress
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from queue import Empty, SimpleQueue
+from typing import Any, TypeVar
+
+import pynvml
+
+T = TypeVar("T")
+
+GONE = frozenset(
+    (
+        pynvml.NVML_ERROR_GPU_IS_LOST,
+        pynvml.NVML_ERROR_GPU_NOT_FOUND,
+        pynvml.NVML_ERROR_NOT_FOUND,
+        pynvml.NVML_ERROR_RESET_REQUIRED,
+    )
+)
+"""Errors after which a GPU, or an instance of one, computes nothing more in this run."""
 
 
-def asked() -> dict[str, float]:
-    """The first visible GPU's utilisation (%) and memory in use (MiB), or nothing where there is none."""
-    with suppress(ValueError):
-        busy, memory = map(float, _ask("utilization.gpu", "memory.used"))
-        return {"gpu": busy, "gpu_memory": memory}
-    return {}
+class Lost(Exception):
+    """A GPU has disappeared."""
 
 
-@functools.cache
+@dataclass(frozen=True, kw_only=True)
+class Gpu:
+    """A whole GPU, or one of the instances that a GPU is divided into (MIG)."""
+
+    index: str  # as nvidia-smi counts, by PCI bus: "0"; "0:1" is instance 1 of GPU 0
+    uuid: str  # as CUDA_VISIBLE_DEVICES takes it
+    name: str = ""
+    free: float = field(default=0.0, compare=False)  # MiB that nobody used when it was found
+
+    def __str__(self) -> str:
+        return f"GPU {self.index} ({self.uuid[:12]})"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """What a GPU does at a moment, whoever uses it."""
+
+    memory: float  # MiB in use
+    free: float  # MiB
+    utilisation: float | None  # % of the last second or less; None for an instance of a GPU
+
+
+def visible() -> list[Gpu]:
+    """The GPUs that CUDA_VISIBLE_DEVICES leaves visible, in its order; all of them where it is not set.
+
+    It names GPUs by index (by PCI bus), or GPUs and instances by UUID or how that begins. As for CUDA,
+    nothing counts from the first name on that fits none. A GPU in MIG mode stands for its instances.
+    """
+    pynvml.nvmlInit()
+    every = [_gpu(index) for index in range(pynvml.nvmlDeviceGetCount())]
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if named is None:
+        return [gpu for _, parts in every for gpu in parts]
+    found: list[Gpu] = []
+    for name in named.split(","):
+        parts = _named(name.strip(), every)
+        if not parts:
+            break
+        found += parts
+    return list(dict.fromkeys(found))
+
+
+def read(gpu: Gpu) -> Reading:
+    """What a GPU does now. Raises Lost where it has disappeared."""
+    try:
+        pynvml.nvmlInit()
+        handle = pynvml.nvmlDeviceGetHandleByUUID(gpu.uuid)
+        memory = pynvml.nvmlDeviceGetMemoryInfo(handle)
+        return Reading(memory=memory.used / 2**20, free=memory.free / 2**20, utilisation=_utilisation(handle))
+    except pynvml.NVMLError as error:
+        if error.value in GONE:
+            raise Lost(str(error)) from error
+        raise
+
+
 def driver() -> str:
     """The driver's version, or "" where there is none."""
-    return next(iter(_ask("driver_version")), "")
+    try:
+        pynvml.nvmlInit()
+        return str(pynvml.nvmlSystemGetDriverVersion())
+    except pynvml.NVMLError:
+        return ""
 
 
-def _ask(*what: str) -> list[str]:
-    """What nvidia-smi answers, in the order of the question; nothing where it cannot."""
-    program, visible = shutil.which("nvidia-smi"), os.environ.get("CUDA_VISIBLE_DEVICES")
-    if program is None or visible == "":
-        return []
-    words = [program, f"--query-gpu={','.join(what)}", "--format=csv,noheader,nounits"]
-    if visible:
-        words.append(f"--id={visible}")
-    with suppress(OSError, subprocess.SubprocessError, IndexError):
-        said = subprocess.run(words, capture_output=True, text=True, timeout=5, check=True).stdout
-        return [part.strip() for part in said.splitlines()[0].split(",")]
-    return []
+def within(seconds: float, ask: Callable[[], T]) -> T | Exception:
+    """What `ask` returns or raises, or a TimeoutError: a driver in trouble may never answer."""
+    said: SimpleQueue[T | Exception] = SimpleQueue()
+
+    def answer() -> None:
+        try:
+            said.put(ask())
+        except Exception as error:
+            said.put(error)
+
+    threading.Thread(target=answer, daemon=True).start()
+    try:
+        return said.get(timeout=seconds)
+    except Empty:
+        return TimeoutError(f"nothing in {seconds:g} s")
+
+
+def _named(name: str, every: list[tuple[str, list[Gpu]]]) -> list[Gpu]:
+    """What one name in CUDA_VISIBLE_DEVICES stands for; nothing where it fits none, or several."""
+    if name.isdecimal():
+        return every[int(name)][1] if int(name) < len(every) else []
+    if name.startswith("MIG-"):
+        return [gpu for _, parts in every for gpu in parts if gpu.uuid == name]
+    fit = [parts for uuid, parts in every if name.startswith("GPU-") and uuid.startswith(name)]
+    return fit[0] if len(fit) == 1 else []
+
+
+def _gpu(index: int) -> tuple[str, list[Gpu]]:
+    """UUID of a GPU, and it or its instances; nothing of one that does not answer."""
+    try:
+        handle = pynvml.nvmlDeviceGetHandleByIndex(index)
+        uuid = pynvml.nvmlDeviceGetUUID(handle)
+        if _divided(handle):
+            return uuid, _instances(index, handle)
+        return uuid, [_described(str(index), handle)]
+    except pynvml.NVMLError:
+        return "", []
+
+
+def _divided(handle: Any) -> bool:
+    try:
+        return bool(pynvml.nvmlDeviceGetMigMode(handle)[0])
+    except pynvml.NVMLError:  # a GPU that knows no MIG
+        return False
+
+
+def _instances(index: int, handle: Any) -> list[Gpu]:
+    found = []
+    for number in range(pynvml.nvmlDeviceGetMaxMigDeviceCount(handle)):
+        try:
+            instance = pynvml.nvmlDeviceGetMigDeviceHandleByIndex(handle, number)
+        except pynvml.NVMLError:  # not every number is taken
+            continue
+        found.append(_described(f"{index}:{number}", instance))
+    return found
+
+
+def _described(index: str, handle: Any) -> Gpu:
+    return Gpu(
+        index=index,
+        uuid=pynvml.nvmlDeviceGetUUID(handle),
+        name=pynvml.nvmlDeviceGetName(handle),
+        free=pynvml.nvmlDeviceGetMemoryInfo(handle).free / 2**20,
+    )
+
+
+def _utilisation(handle: Any) -> float | None:
+    try:
+        return float(pynvml.nvmlDeviceGetUtilizationRates(handle).gpu)
+    except pynvml.NVMLError as error:
+        if error.value in GONE:
+            raise
+        return None

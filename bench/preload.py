@@ -1,8 +1,8 @@
 """Imported once by the process that trials are forked from, so that they start warm.
 
 The one module whose import does something: it loads torch and fastai, writes out and tokenises Human
-Numbers, asks git, the installation and a GPU's driver for their versions, and makes an optimizer, whose
-first one loads torch's compiler (1.4 s). It opens no GPU, which would not survive the fork.
+Numbers, asks git and the installation for their versions, and makes an optimizer, whose first one loads
+torch's compiler (1.4 s). It opens no GPU and asks no driver, which would not survive the fork.
 """
 
 from pathlib import Path
@@ -23,7 +23,7 @@ def _warm() -> tuple[object, ...]:
     import bench.training.learner
     import bench.training.loop
     import bench.training.sgd
-    from bench import corpus, machine, nvidia
+    from bench import corpus, machine
     from bench.models import awd, counts, elman, gru, lstm
     from bench.trial import Trial
 
@@ -32,7 +32,6 @@ def _warm() -> tuple[object, ...]:
         corpus.load(Trial(model="lm4", seed=0)),
         machine.code_version(),
         machine.package_versions(),
-        nvidia.driver(),
         torch.optim.AdamW([torch.zeros(1)], fused=True),
     )
 

@@ -4,14 +4,15 @@ import resource
 import sys
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
+import pynvml
 import torch
 
 from bench import nvidia
 
-SAMPLED = 1.0  # seconds: the longest that nvidia-smi looks back
+SAMPLED = 1.0  # seconds: the longest that NVML looks back
 
 
 class Clock:
@@ -54,15 +55,13 @@ def gpu_memory(device: torch.device) -> dict[str, float]:
 
 
 def gpu_utilisation(work: Callable[[], object]) -> dict[str, float]:
-    """Utilisation of the GPU (%) while `work` is done over and over, where nvidia-smi tells it.
-
-    It tells of the last second or less, and takes time to start: so it is asked once a second has passed,
-    and the work goes on until it has answered.
-    """
-    begun, asked = time.monotonic(), None
-    with ThreadPoolExecutor(1) as aside:
-        while asked is None or not asked.done():
+    """Utilisation of the GPU (%) in the last second or less of `work` over and over, where NVML tells it."""
+    begun = time.monotonic()
+    with suppress(pynvml.NVMLError, nvidia.Lost):
+        gpus = nvidia.visible()
+        work()
+        while gpus and time.monotonic() - begun < SAMPLED:
             work()
-            if asked is None and time.monotonic() - begun > SAMPLED:
-                asked = aside.submit(nvidia.asked)
-    return {"gpu_utilisation": asked.result()["gpu"]} if asked.result() else {}
+        if gpus and (busy := nvidia.read(gpus[0]).utilisation) is not None:
+            return {"gpu_utilisation": busy}
+    return {}

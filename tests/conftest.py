@@ -8,9 +8,14 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
+import pynvml
 import pytest
 
-from bench import plugins
+sys.path.append(str(Path(__file__).parent / "stand_ins"))
+
+import nvml_stand_in as stand_in
+
+from bench import devices, plugins
 from bench.identity import source_hash
 from bench.models.registry import PENALTIES, ZOO
 
@@ -78,15 +83,15 @@ def small_disk() -> Callable[[Path, str], AbstractContextManager[None]]:
 
 
 @pytest.fixture
-def nvidia_smi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
-    """A visible GPU's nvidia-smi that does what a shell script says, in a folder that is returned."""
-
-    def says(script: str) -> Path:
-        program = tmp_path / "nvidia-smi"
-        program.write_text(f'#!/bin/sh\ncd "{tmp_path}"\n{script}\n')
-        program.chmod(0o755)
-        monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
-        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-        return tmp_path
-
-    return says
+def nvml(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[stand_in.Machine]:
+    """A machine whose GPUs a test describes: none at first. They are visible, and torch is a CUDA build."""
+    machine = stand_in.Machine(tmp_path / "nvml.json")
+    machine.has()
+    monkeypatch.setenv(stand_in.VARIABLE, str(machine.path))
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(devices, "torch_build", lambda: ("2.13.0", "12.8"))
+    own = {name: getattr(pynvml, name) for name in stand_in.FUNCTIONS}
+    stand_in.install()
+    yield machine
+    for name, function in own.items():
+        setattr(pynvml, name, function)

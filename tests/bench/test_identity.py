@@ -17,6 +17,7 @@ PACKAGE = Path(identity.__file__).parent
 FAMILY = {name: spec.module.rsplit(".", 1)[1] for name, spec in ZOO.items()}
 WITHOUT_NUMBERS = {
     "__init__.py",
+    "devices.py",
     "diagnostics.py",
     "files.py",
     "flops.py",

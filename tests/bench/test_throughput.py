@@ -2,14 +2,13 @@
 
 import os
 import time
-from collections.abc import Callable
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
+from nvml_stand_in import Machine
 
-from bench import environment, machine, nvidia, throughput
+from bench import environment, nvidia, throughput
 from bench.throughput import Clock, gpu_memory, gpu_utilisation
 
 GPU = torch.device("cuda")
@@ -20,7 +19,7 @@ def test_without_a_gpu_nothing_is_said_of_one(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     monkeypatch.setattr(throughput, "SAMPLED", 0.0)
     assert gpu_memory(torch.device("cpu")) == {} and gpu_utilisation(lambda: None) == {}
-    assert nvidia.driver.__wrapped__() == ""
+    assert nvidia.driver() == ""
 
 
 def test_the_peak_of_a_gpus_memory_begins_again_once_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -30,38 +29,31 @@ def test_the_peak_of_a_gpus_memory_begins_again_once_it_is_told(monkeypatch: pyt
     assert gpu_memory(GPU) == {"gpu_memory_peak": 2.0} and again == [GPU]
 
 
-def test_a_gpus_utilisation_is_that_of_the_work_which_goes_on_while_it_is_asked(
-    nvidia_smi: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+def test_a_gpus_utilisation_is_read_once_it_has_worked_for_a_while(
+    nvml: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(throughput, "SAMPLED", 0.1)
-    folder = nvidia_smi("touch asked; until [ -e worked ]; do sleep 0.01; done; echo '37, 1024'")
-    done, begun = [], time.time()
+    nvml.has({"busy": 0})
+    begun = time.monotonic()
 
     def work() -> None:
-        done.append((folder / "asked").exists())
-        if done[-1]:
-            (folder / "worked").touch()
-        time.sleep(0.01)
+        nvml.has({"busy": 37 if time.monotonic() - begun > 0.09 else 1})
+        time.sleep(0.001)
 
     assert gpu_utilisation(work) == {"gpu_utilisation": 37.0}
-    assert done[0] is False and done[-1] is True, "before it was asked, and after"
-    assert (folder / "asked").stat().st_mtime >= begun + 0.09, "once it has worked for a while"
 
 
-@pytest.mark.parametrize("script", ["exit 9", "echo '[N/A], 1024'"])
-def test_what_nvidia_smi_does_not_tell_is_not_told(
-    nvidia_smi: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch, script: str
-) -> None:
+def test_what_nvml_does_not_tell_is_not_told(nvml: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(throughput, "SAMPLED", 0.0)
-    nvidia_smi(script)
+    nvml.has({"mig": [{}]})
     assert gpu_utilisation(lambda: None) == {}
+    nvml.has({})
+    assert gpu_utilisation(lambda: nvml.has({"lost": True})) == {}
 
 
 def test_a_gpu_and_its_software_are_among_the_facts(
-    nvidia_smi: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+    nvml: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    nvidia_smi("echo 580.159.04")
-    monkeypatch.setattr(nvidia, "driver", nvidia.driver.__wrapped__)
     found = SimpleNamespace(name="NVIDIA H100", major=9, minor=0, uuid="d1a0")
     monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda index: found)

@@ -1,0 +1,57 @@
+"""Which GPUs trials can be trained on here, and where there are none, why. Imports no torch."""
+
+import importlib.util
+import runpy
+from pathlib import Path
+from typing import NamedTuple
+
+from bench import nvidia
+from bench.nvidia import Gpu
+
+CONTEXT = 600.0
+"""MiB of a GPU that a trial's process takes at least: CUDA's context and torch's kernels, .3 to .6 GB."""
+
+PATIENCE = 10.0  # seconds for a driver to answer
+
+
+class Usable(NamedTuple):
+    """The GPUs that trials can be trained on, those that are too full, and why there are none."""
+
+    gpus: tuple[Gpu, ...] = ()
+    full: tuple[Gpu, ...] = ()
+    why: str = ""
+    cure: str = ""
+
+
+def usable() -> Usable:
+    """Ask the driver and look at the torch that is installed. Never raises, and takes `PATIENCE` at most."""
+    answer = nvidia.within(PATIENCE, nvidia.visible)
+    found = answer if isinstance(answer, list) else []
+    gpus = tuple(gpu for gpu in found if gpu.free >= CONTEXT)
+    full = tuple(gpu for gpu in found if gpu.free < CONTEXT)
+    reasons, cures = [], []
+    if isinstance(answer, Exception):
+        reasons.append(f"no NVIDIA driver answers ({answer})")
+        cures.append("see `nvidia-smi`")
+    elif not found:
+        reasons.append("no GPU is visible")
+        cures.append("see `nvidia-smi -L` and CUDA_VISIBLE_DEVICES")
+    elif not gpus:
+        most = max(gpu.free for gpu in full)
+        reasons.append(f"no GPU has {CONTEXT:.0f} MiB free ({most:.0f} at most)")
+        cures.append("see `nvidia-smi` for what uses them")
+    version, cuda = torch_build()
+    if not cuda:
+        reasons.append(f"torch {version} is built without CUDA")
+        cures.append("install another torch (https://pytorch.org)")
+    if reasons:
+        return Usable((), full, " and ".join(reasons), " and ".join(cures))
+    return Usable(gpus, full)
+
+
+def torch_build() -> tuple[str, str]:
+    """Version and CUDA of the torch that is installed, "" for a build without; torch is not imported."""
+    spec = importlib.util.find_spec("torch")
+    assert spec is not None and spec.origin is not None, "torch is a requirement of this package"
+    found = runpy.run_path(str(Path(spec.origin).with_name("version.py")))
+    return str(found["__version__"]), str(found.get("cuda") or "")

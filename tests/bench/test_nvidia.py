@@ -1,0 +1,125 @@
+"""Which GPUs there are and which can be used, over a stand-in for the driver's library."""
+
+import inspect
+import subprocess
+import sys
+
+import nvml_stand_in as stand_in
+import pynvml
+import pytest
+from nvml_stand_in import Machine, uuid
+
+from bench import devices, nvidia
+from bench.devices import usable
+
+EIGHT = [{} for _ in range(8)]
+DIVIDED = [{"mig": [{"total": 10_000}, None, {"total": 10_000}]}, {}]
+
+
+def seen() -> list[str]:
+    return [gpu.uuid for gpu in nvidia.visible()]
+
+
+def test_the_stand_in_is_called_as_pynvml_is() -> None:
+    for name in stand_in.FUNCTIONS:
+        theirs = inspect.signature(getattr(pynvml, name)).parameters
+        assert list(inspect.signature(getattr(stand_in, name)).parameters) == list(theirs), name
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 8])
+def test_all_gpus_are_visible_in_the_order_of_nvidia_smi(nvml: Machine, count: int) -> None:
+    nvml.has(*EIGHT[:count])
+    assert [(gpu.index, gpu.uuid) for gpu in nvidia.visible()] == [(str(i), uuid(i)) for i in range(count)]
+
+
+@pytest.mark.parametrize(
+    ("named", "found"),
+    [
+        ("", []),
+        ("-1", []),
+        ("NoDevFiles", []),
+        ("3", [3]),
+        (" 5, 0 ", [5, 0]),
+        ("1,1", [1]),
+        ("1,8,2", [1]),
+        ("1,-1,2", [1]),
+        (uuid(6), [6]),
+        (f"{uuid(6)[:12]},2", [6, 2]),
+        ("GPU-0000", []),
+    ],
+)
+def test_gpus_are_named_by_index_or_uuid_up_to_the_first_that_fits_none(
+    nvml: Machine, monkeypatch: pytest.MonkeyPatch, named: str, found: list[int]
+) -> None:
+    nvml.has(*EIGHT)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", named)
+    assert seen() == [uuid(index) for index in found]
+
+
+@pytest.mark.parametrize(
+    ("named", "found"),
+    [
+        (None, [(0, 0), (0, 2), (1, None)]),
+        ("0", [(0, 0), (0, 2)]),
+        (uuid(0), [(0, 0), (0, 2)]),
+        (uuid(0, 2), [(0, 2)]),
+        (f"{uuid(0, 2)},1", [(0, 2), (1, None)]),
+        (uuid(0, 1), []),
+    ],
+)
+def test_a_divided_gpu_stands_for_its_instances(
+    nvml: Machine, monkeypatch: pytest.MonkeyPatch, named: str | None, found: list[tuple[int, int | None]]
+) -> None:
+    nvml.has(*DIVIDED)
+    if named is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", named)
+    assert seen() == [uuid(*each) for each in found]
+
+
+def test_a_gpu_that_has_disappeared_is_not_visible_and_cannot_be_read(nvml: Machine) -> None:
+    nvml.has({}, {})
+    gone = nvidia.visible()[1]
+    nvml.has({}, {"lost": True})
+    assert seen() == [uuid(0)]
+    with pytest.raises(nvidia.Lost):
+        nvidia.read(gone)
+
+
+def test_a_reading_has_memory_and_of_a_whole_gpu_utilisation(nvml: Machine) -> None:
+    nvml.has({"total": 80_000, "used": 500, "busy": 37}, {"mig": [{"total": 10_000, "used": 100}]})
+    whole, part = map(nvidia.read, nvidia.visible())
+    assert (whole.memory, whole.free, whole.utilisation) == (500.0, 79_500.0, 37.0)
+    assert (part.memory, part.free, part.utilisation) == (100.0, 9_900.0, None)
+
+
+def test_full_gpus_are_not_usable(nvml: Machine) -> None:
+    nvml.has({"used": 79_900}, {"used": 79_000})
+    found = usable()
+    assert ([gpu.index for gpu in found.gpus], [gpu.index for gpu in found.full]) == (["1"], ["0"])
+    nvml.has({"used": 79_900})
+    assert usable().why == "no GPU has 600 MiB free (100 at most)"
+
+
+def test_what_is_missing_is_told(nvml: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert usable()[2:] == ("no GPU is visible", "see `nvidia-smi -L` and CUDA_VISIBLE_DEVICES")
+    nvml.path.unlink()
+    assert usable().why == "no NVIDIA driver answers (NVML Shared Library Not Found)"
+    nvml.has({})
+    monkeypatch.setattr(devices, "torch_build", lambda: ("2.13.0+cpu", ""))
+    assert usable().why == "torch 2.13.0+cpu is built without CUDA" and not usable().gpus
+
+
+def test_a_driver_that_never_answers_is_told_after_a_while(
+    nvml: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(devices, "PATIENCE", 0.05)
+    nvml.has({"sleep": 5.0})
+    assert usable().why == "no NVIDIA driver answers (nothing in 0.05 s)"
+
+
+def test_the_build_of_torch_is_read_without_importing_it() -> None:
+    asked = "import sys; from bench.devices import torch_build; print(*torch_build(), 'torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True)
+    import torch
+
+    assert done.stdout.split() == [*f"{torch.__version__} {torch.version.cuda or ''}".split(), "False"]

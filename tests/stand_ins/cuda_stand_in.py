@@ -1,0 +1,58 @@
+"""Trials of device cuda on a machine without a GPU: they are trained on the CPU, and all else is as on a GPU.
+
+A sitecustomize.py imports this, so that every process of a command has it: NVML is the stand-in, torch counts
+as built for CUDA, and where a trial asks torch for a GPU it gets the CPU.
+"""
+
+import importlib.abc
+import importlib.util
+import sys
+from collections.abc import Callable
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Any
+
+import nvml_stand_in
+
+nvml_stand_in.install()
+
+
+def _on_the_cpu(environment: ModuleType) -> None:
+    environment.device = lambda kind: environment.torch.device("cpu")  # type: ignore[attr-defined]
+
+
+def _nameless(machine: ModuleType) -> None:
+    machine._gpu_facts = lambda: {"gpu": "stand-in"}  # type: ignore[attr-defined]
+
+
+def _built_for_cuda(devices: ModuleType) -> None:
+    devices.torch_build = lambda: ("2.13.0", "12.8")  # type: ignore[attr-defined]
+
+
+CHANGED: dict[str, Callable[[ModuleType], None]] = {
+    "bench.environment": _on_the_cpu,
+    "bench.machine": _nameless,
+    "bench.devices": _built_for_cuda,
+}
+
+
+class Finder(importlib.abc.MetaPathFinder):
+    """Finds these modules as they are, and changes them once they are loaded."""
+
+    def find_spec(self, name: str, path: Any, target: Any = None) -> ModuleSpec | None:
+        if name not in CHANGED:
+            return None
+        change = CHANGED.pop(name)  # now it is found as ever
+        spec = importlib.util.find_spec(name)
+        assert spec is not None and spec.loader is not None
+        load = spec.loader.exec_module
+
+        def exec_module(module: ModuleType) -> None:
+            load(module)
+            change(module)
+
+        spec.loader.exec_module = exec_module  # type: ignore[method-assign]
+        return spec
+
+
+sys.meta_path.insert(0, Finder())
