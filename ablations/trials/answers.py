@@ -19,6 +19,7 @@ class Worker:
 
     places: int  # how many trials it runs at a time
     resources: Mapping[str, int]  # what each place takes of what Dask counts
+    idle: str = ""  # which of its GPUs have no place
 
 
 def presented(outcome: object) -> tuple[str, Worker]:
@@ -26,11 +27,12 @@ def presented(outcome: object) -> tuple[str, Worker]:
     try:
         told = unseal(outcome if isinstance(outcome, bytes) else b"")
         refused, places, gpu = str(told["refused"]), int(told["places"]), bool(told["gpu"])
+        idle = str(told["idle"])
     except _MISREAD:
         return "cannot load unrolled, as its log says: install the same there", Worker(0, {})
     if not 0 <= places <= _MOST_PLACES:
         refused = f"says that it has {places} places; 0 to {_MOST_PLACES} are possible"
-    return refused, Worker(places, {"GPU": 1} if gpu else {})
+    return refused, Worker(places, {"GPU": 1} if gpu else {}, idle)
 
 
 def answered(outcome: object, trial: Trial) -> Result | dict[str, str]:

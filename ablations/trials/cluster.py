@@ -41,20 +41,28 @@ PATIENCE = 60.0  # seconds without a single worker, or without an answer from on
 LOOK = 0.1  # seconds between two looks at the brake
 
 
-def enlist(facts: bytes, files: Mapping[str, bytes]) -> bytes:
+def enlist(facts: bytes, files: Mapping[str, bytes], device: str) -> bytes:
     """On a worker: take the user's files if all else is as the driver has it, and say how many places it has.
 
-    A worker that declares a resource GPU has as many places as GPUs, and at most one a thread.
-    Answers {"refused": why or "", "places": number, "gpu": whether each place is a GPU}, sealed.
+    A worker that declares a resource GPU has as many places as GPUs, and at most one a thread. One without a
+    GPU that can be used refuses trials of device "cuda". Answers, sealed, {"refused": why or "", "places":
+    number, "gpu": whether each place is a GPU, "idle": which GPUs have no thread, or ""}.
     """
     here = get_worker()
     try:
-        refused = worker.unfit(facts) or worker.stage(Path(here.local_directory), files)
+        refused = worker.unfit(facts) or (worker.without_gpu() if device == "cuda" else "")
+        refused = refused or worker.stage(Path(here.local_directory), files)
     except Exception as error:
         refused = f"failed: {error!r}"
-    gpus = here.state.total_resources.get("GPU")
-    places = here.state.nthreads if gpus is None else min(here.state.nthreads, int(gpus))
-    return seal({"refused": refused, "places": places, "gpu": gpus is not None})
+    gpus, threads = here.state.total_resources.get("GPU"), here.state.nthreads
+    places = threads if gpus is None else min(threads, int(gpus))
+    idle = ""
+    if gpus is not None and gpus > threads:
+        idle = (
+            f"declares {counted(int(gpus), 'GPU')} and has {counted(threads, 'thread')}, so it runs "
+            f"{counted(places, 'trial')} at a time: start one worker a GPU, --nthreads 1 --resources GPU=1"
+        )
+    return seal({"refused": refused, "places": places, "gpu": gpus is not None, "idle": idle})
 
 
 def perform(message: bytes) -> bytes:
@@ -102,7 +110,8 @@ def send(
     facts = worker.facts()
     order = replace(order, code=worker.digest(worker.code()))
     with _connected(address) as client:
-        dispatch = _Dispatch(client, address, order, there, (facts, files), queue, keep, brake, warn)
+        entry = facts, files, todo[0].device
+        dispatch = _Dispatch(client, address, order, there, entry, queue, keep, brake, warn)
         client.subscribe_topic("all", dispatch.hear)
         try:
             dispatch.run()
@@ -166,7 +175,7 @@ class _Dispatch:
     scheduler: str
     order: Order
     there: Mapping[str, str]  # the modules to load, by the driver's name, as a worker knows them
-    entry: tuple[bytes, Mapping[str, bytes]]  # what `enlist` is called with
+    entry: tuple[bytes, Mapping[str, bytes], str]  # what `enlist` is called with
     queue: Iterator[Trial]
     keep: Callable[[Result], None]
     brake: "Brake"
@@ -327,6 +336,8 @@ class _Dispatch:
                 raise BadInput(word)
             self.warn(f"{word}; it gets no trials")
             return
+        if found.idle:
+            self.warn(f"worker {address} {visible(found.idle)}")
         self.workers[address] = found
         self.free.extend([address] * found.places)
 

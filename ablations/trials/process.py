@@ -30,6 +30,7 @@ from typing import Any
 
 from ablations import scratch
 from ablations.trials import descendants
+from ablations.trials.gpus import Seat
 from ablations.trials.usage import Usage
 from bench import identity, plugins
 from bench.trial import BadInput, Result, Trial, canonical, counted, failure
@@ -92,25 +93,36 @@ def run_alone(
     preload: Sequence[str] = (),
     checkpoints: Path | None = None,
     stop: Connection | None = None,
+    seat: Seat | None = None,
+    facts: Mapping[str, Any] | None = None,
 ) -> Result | None:
     """Run `work(trial)` in a fresh process, again if that gets killed, and say what came of it.
 
     `work` is the import name of the function, as "bench.run:run_trial". `preload` has modules to import
     first: by name, in the fork server if they can be (torch); by the path of a .py file (a plug-in).
-    `checkpoints` is where the trial may keep its state from epoch to epoch, for the next attempt.
+    `checkpoints` is where the trial may keep its state from epoch to epoch, for the next attempt. A trial on
+    the CPU sees no GPU, one with a `seat` that one alone. `facts` are added to the result's environment.
     Returns None if `stop` became readable before the end. Raises BadInput where the trial cannot be computed
     as it was planned: its code, its text or its versions have changed.
     """
     attempt = 0
     while True:
         attempt += 1
-        end = _attempt(trial, work, limits, preload, checkpoints, stop)
+        end = _attempt(trial, work, limits, preload, checkpoints, stop, seat)
         if end.stopped:
             return None
         if (result := _judge(trial, end, limits, attempt)) is not None:
             output = "" if result.done else end.output.decode(errors="replace")
-            facts: dict[str, Any] = {"seconds": end.seconds, "usage": end.usage, "output": output}
-            return replace(result, attempts=attempt, started=end.started, **facts)
+            return replace(
+                result,
+                attempts=attempt,
+                started=end.started,
+                seconds=end.seconds,
+                usage=end.usage,
+                output=output,
+                metrics={**result.metrics, **(seat.watch.metrics() if seat else {})},
+                environment={**(seat.facts if seat else {}), **(facts or {}), **result.environment},
+            )
         if end.code == LOST:
             time.sleep(0.2 * attempt)  # until the system has buried the fork server, no new one starts
 
@@ -158,12 +170,15 @@ def _attempt(
     preload: Sequence[str],
     checkpoints: Path | None,
     stop: Connection | None,
+    seat: Seat | None,
 ) -> _End:
     """Start a process, listen until it ends or has to be ended, and leave nothing of it behind."""
+    environ = seat.environ if seat else {} if trial.device != "cpu" else {"CUDA_VISIBLE_DEVICES": ""}
     answer, answer_in = multiprocessing.Pipe(duplex=False)
     output, output_in = multiprocessing.Pipe(duplex=False)
     process = multiprocessing.get_context("forkserver").Process(
-        target=_trial_process, args=(trial, work, preload, checkpoints, limits, answer_in, output_in)
+        target=_trial_process,
+        args=(trial, work, preload, checkpoints, limits, environ, answer_in, output_in),
     )
     with answer, output:
         try:
@@ -177,7 +192,8 @@ def _attempt(
             reason = f"its process could not be started: {error!r}"
             return _End(code=LOST, started=time.time(), output=reason.encode())
         try:
-            end = _listen(process, answer, output, stop, limits)
+            usage = Usage(process.pid, seat.watch if seat else None)
+            end = _listen(process, answer, output, stop, limits, usage)
         finally:
             _end_group(process)
             process.close()
@@ -187,7 +203,12 @@ def _attempt(
 
 
 def _listen(
-    process: BaseProcess, answer: Connection, output: Connection, stop: Connection | None, limits: Limits
+    process: BaseProcess,
+    answer: Connection,
+    output: Connection,
+    stop: Connection | None,
+    limits: Limits,
+    usage: Usage,
 ) -> _End:
     """Collect what a process says until it ends; end it when its time is up or `stop` is readable."""
     started, clock = time.time(), time.monotonic()
@@ -195,7 +216,6 @@ def _listen(
     said = {answer: b"", output: b""}
     keep = {answer: sys.maxsize, output: limits.output_bytes}
     open_pipes = [answer, output]
-    usage = Usage(process.pid)
     ended = late = stopped = False
     while not (ended or late or stopped):
         left = max(0.0, deadline - time.monotonic())
@@ -292,11 +312,13 @@ def _trial_process(
     preload: Sequence[str],
     checkpoints: Path | None,
     limits: Limits,
+    environ: Mapping[str, str],
     answer: Connection,
     output: Connection,
 ) -> None:
     """Do the work and answer with the result, as canonical JSON. This is all that the child runs."""
     os.setsid()
+    os.environ.update(environ)  # before torch looks for a GPU, which it does once
     descendants.adopt_orphans()
     os.close(forkserver._forkserver._forkserver_alive_fd)  # type: ignore[attr-defined]  # ends with the driver
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # one may be pending from before setsid
@@ -351,6 +373,9 @@ def _work(trial: Trial, work: str, preload: Sequence[str], limits: Limits) -> by
         if not isinstance(result, Result):
             raise TypeError(f"{work} returned {type(result).__name__}, not a Result")
         plugins.check_imports(trial, set(sys.modules) - before)
+        if trial.device != "cpu":  # as this process has it, whoever set it
+            seen = {"gpu_uuid": os.environ.get("CUDA_VISIBLE_DEVICES", "")}
+            result = replace(result, environment={**result.environment, **seen})
         return canonical(result.to_dict())
     except BaseException as error:
         resource.setrlimit(resource.RLIMIT_DATA, usual)  # room to tell what happened

@@ -8,17 +8,19 @@ import signal
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from multiprocessing import Pipe
 from types import FrameType
 from typing import Any
 
 from ablations.ledger import Ledger
+from ablations.trials.gpus import Gpus, Seat
 from ablations.trials.process import Limits, forget, run_alone
 from ablations.trials.worker import Order
 from bench import plugins
-from bench.trial import Result, Trial
+from bench.nvidia import Gpu
+from bench.trial import BadInput, Result, Trial
 
 WORK = "bench.run:run_trial"
 """The function that a trial's process calls, by its import name: the parent need not import torch."""
@@ -51,6 +53,7 @@ def run_trials(
     work: str = WORK,
     preload: Sequence[str] = (),
     workers: int = 1,
+    gpus: Sequence[Gpu] = (),
     limits: Limits = Limits(),  # noqa: B008 (frozen)
     cluster: str = "",
     retry: bool = False,
@@ -62,17 +65,23 @@ def run_trials(
     """Run the trials that the ledger has no result for, in the order given, `workers` at a time.
 
     With the address of a Dask scheduler as `cluster` they run there, as many at a time as it has places.
+    Trials of device "cuda" share `gpus`: see `ablations.trials.gpus`.
 
     A failed trial is final; `retry` runs the failed ones again. `fail_fast` starts no more after the
     first failure. The first Ctrl-C starts no more either and calls `on_drain`; the second one, or SIGTERM,
     ends the running trials too, unrecorded. The other two are called one at a time, from several threads.
 
     Raises BadInput if the ledger cannot be written, if a trial's code, text or versions have changed since it
-    was planned, or if the cluster fails; and whatever the callbacks raise, once all is stopped.
+    was planned, if the cluster fails, or if no GPU is left; and whatever the callbacks raise, once all is
+    stopped.
     """
     planned = {trial.id: trial for trial in trials}
     todo = missing(planned.values(), ledger.done(planned), retry)
     brake, speaking, ended = Brake(), threading.Lock(), Counter[str]()
+    workers = min(workers, len(todo))
+    on_gpus = not cluster and any(trial.device != "cpu" for trial in todo)
+    if on_gpus and not gpus:
+        raise BadInput("device cuda: no GPU was given to train on; see `nvidia-smi`, or use --device cpu")
 
     def announced() -> Iterator[Trial]:
         for trial in todo:
@@ -88,26 +97,33 @@ def run_trials(
         if fail_fast and not result.done:
             brake.drain()
 
+    cards = Gpus(gpus, workers, ledger.warn, limits.attempts) if on_gpus else None
+
     def settle(trial: Trial) -> None:
-        result = run_alone(
-            trial,
-            work,
-            limits,
-            preload=plugins.needed(trial, preload),
-            checkpoints=ledger.checkpoints,
-            stop=brake.stopped,
-        )
+        def run(seat: Seat | None = None) -> Result | None:
+            return run_alone(
+                trial,
+                work,
+                limits,
+                preload=plugins.needed(trial, preload),
+                checkpoints=ledger.checkpoints,
+                stop=brake.stopped,
+                seat=seat,
+                facts={"trials_at_a_time": workers},
+            )
+
+        result = cards.settle(run) if cards and trial.device != "cpu" else run()
         if result is not None:
             keep(result)
 
-    with brake.signals(on_drain):
+    with brake.signals(on_drain), cards or nullcontext():
         if cluster and todo:
             from ablations.trials.cluster import send
 
             order = Order(work=work, limits=limits, preload=tuple(preload))
             send(cluster, order, todo, announced(), keep, brake, ledger.warn)
         else:
-            _side_by_side(settle, announced(), min(workers, len(todo)), brake, speaking)
+            _side_by_side(settle, announced(), workers, brake, speaking)
     return Tally(
         done=ended["done"],
         failed=ended["failed"],

@@ -3,11 +3,13 @@
 Knows nothing of what carries the messages. They are canonical text, and an answer has a checksum.
 """
 
+import functools
 import hashlib
 import json
 import multiprocessing
 import platform
 import re
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,8 +20,9 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from ablations.ledger import seal
+from ablations.trials.gpus import Gpus, Seat, places
 from ablations.trials.process import Limits, forget, run_alone
-from bench import plugins
+from bench import devices, plugins
 from bench.files import save
 from bench.text import HUMAN_NUMBERS, text_of
 from bench.trial import BadInput, Result, Trial, canonical
@@ -75,6 +78,22 @@ def unfit(theirs: bytes) -> str:
         if wanted["code"].get(path) != mine["code"].get(path):
             return f"has another {path} than the driver: install the same code there, then restart it"
     return ""
+
+
+def without_gpu() -> str:
+    """ "" if trials of device cuda can be trained here; else why not, and the cure."""
+    found = devices.usable()
+    return f"has no GPU for device cuda ({found.why}): {found.cure}" if found.why else ""
+
+
+@functools.cache
+def _gpus() -> Gpus:
+    """The GPUs that this worker sees, read as long as it lives."""
+    found = devices.usable()
+    if not found.gpus:
+        raise BadInput(f"device cuda: {found.why}: {found.cure}")
+    made = Gpus(found.gpus, places(found.gpus, sys.maxsize), lambda line: print(line, file=sys.stderr))
+    return made.__enter__()
 
 
 def shipment(trials: Sequence[Trial], preload: Sequence[str]) -> tuple[dict[str, bytes], dict[str, str]]:
@@ -135,9 +154,19 @@ def run(message: bytes, folder: Path, cancelled: Callable[[], bool]) -> bytes:
     checkpoints = folder.parent / "unrolled-checkpoints"
     try:
         with _stop(cancelled) as stop:
-            result = run_alone(
-                local, order["work"], limits, preload=preload, checkpoints=checkpoints, stop=stop
-            )
+
+            def alone(seat: Seat | None = None) -> Result | None:
+                return run_alone(
+                    local,
+                    order["work"],
+                    limits,
+                    preload=preload,
+                    checkpoints=checkpoints,
+                    stop=stop,
+                    seat=seat,
+                )
+
+            result = alone() if local.device == "cpu" else _gpus().settle(alone)
     except BadInput as error:
         return seal({"refused": f"cannot compute a trial as it was planned: {error}"})
     if result is None:

@@ -87,10 +87,12 @@ def checking(arms: int) -> Iterator[Callable[[Result], None]]:
 
 def line(name: str, result: Result) -> str:
     """One trial in one line."""
+    index, uuid = (result.environment.get(fact, "") for fact in ("gpu_index", "gpu_uuid"))
+    where = visible(f", GPU {index} ({uuid})") if index else ""
     if not result.done:
-        return visible(f"{name}: {result.trouble}")
+        return visible(f"{name}: {result.trouble}") + where
     loss, accuracy = result.metrics["valid_loss"], result.metrics["valid_accuracy"]
-    return f"{visible(name)}: loss {loss:.4f}, accuracy {accuracy:.4f}, {result.seconds:.1f} s"
+    return f"{visible(name)}: loss {loss:.4f}, accuracy {accuracy:.4f}, {result.seconds:.1f} s{where}"
 
 
 def duration(seconds: float) -> str:

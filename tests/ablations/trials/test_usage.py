@@ -8,6 +8,8 @@ import pytest
 
 from ablations.trials import usage
 from ablations.trials.process import Limits, run_alone
+from ablations.trials.sampling import Watch
+from bench.nvidia import Reading
 from bench.trial import Result, Trial
 
 BUSY = "import time\nblock = bytearray(50 * 2**20)\nprint('up', flush=True)\nwhile True: pass"
@@ -71,25 +73,17 @@ def test_a_process_that_is_gone_gives_no_sample_and_no_error():
     assert seen.series() == {}
 
 
-def test_a_gpu_is_asked_for_where_there_is_one(nvidia_smi, busy):
-    nvidia_smi("echo '37, 1024'")
-    seen = usage.Usage(busy)
+def test_the_series_has_what_was_last_read_of_the_trials_gpu(busy):
+    watch = Watch()
+    watch.add(Reading(memory=1024.0, free=0.0, utilisation=37.0))
+    seen = usage.Usage(busy, watch)
     seen.sample()
     assert (seen.series()["gpu"], seen.series()["gpu_memory"]) == ((37.0,), (1024.0,))
 
 
-def test_a_gpu_that_is_hidden_from_the_trial_is_not_asked(nvidia_smi, busy, monkeypatch):
-    nvidia_smi("echo '37, 1024'")
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    seen = usage.Usage(busy)
-    seen.sample()
-    assert set(seen.series()) == {"seconds", "cpu", "memory"}
-
-
-@pytest.mark.parametrize("said", ["exit 9", "echo '[N/A], [N/A]'", "echo"])
-def test_a_gpu_that_does_not_answer_is_left_out(nvidia_smi, busy, said):
-    nvidia_smi(said)
-    seen = usage.Usage(busy)
+@pytest.mark.parametrize("watch", [None, Watch()])
+def test_a_gpu_of_which_nothing_was_read_is_left_out(busy, watch):
+    seen = usage.Usage(busy, watch)
     seen.sample()
     assert set(seen.series()) == {"seconds", "cpu", "memory"}
 

@@ -147,11 +147,11 @@ def test_a_worker_has_a_place_a_thread_or_a_gpu_and_must_be_allowed_to_start_pro
     with Client(processes.address, set_as_default=False) as client:
 
         def entry(address: str) -> dict:
-            words = (cluster.enlist, worker.facts(), {})
+            words = (cluster.enlist, worker.facts(), {}, "cpu")
             return unseal(client.submit(*words, workers=[address], pure=False).result())
 
-        assert entry(three) == {"refused": "", "places": 3, "gpu": False}
-        assert entry(gpus) == {"refused": "", "places": 2, "gpu": True}
+        assert entry(three) == {"refused": "", "places": 3, "gpu": False, "idle": ""}
+        assert entry(gpus) == {"refused": "", "places": 2, "gpu": True, "idle": ""}
         client.run(exec, "import multiprocessing; multiprocessing.current_process()._config['daemon'] = True")
         assert entry(three)["refused"].endswith("start it with DASK_DISTRIBUTED__WORKER__DAEMON=False")
 

@@ -1,0 +1,163 @@
+"""Which GPU a trial's process sees, and what becomes of it where the GPU is crowded, full or lost."""
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from gpu_trials import WORK, trial
+from nvml_stand_in import Machine, uuid
+
+from ablations.ledger import Ledger
+from ablations.trials import gpus
+from ablations.trials.process import Limits
+from ablations.trials.runner import Tally, run_trials
+from bench.devices import usable
+from bench.nvidia import Gpu
+from bench.trial import BadInput, Result, Trial
+
+
+@pytest.fixture
+def warned() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def ledger(tmp_path: Path, warned: list[str]) -> Ledger:
+    return Ledger(tmp_path / "results", warn=warned.append)
+
+
+def ran(ledger: Ledger, trials: list[Trial], workers: int, **words) -> dict[int, Result]:
+    """The results by seed, of trials on the GPUs that there are."""
+    run_trials(trials, ledger, work=WORK, workers=workers, gpus=usable().gpus, **words)
+    return {result.trial.seed: result for result in ledger.results(each.id for each in trials).values()}
+
+
+def where(results: dict[int, Result]) -> Counter[str]:
+    return Counter(result.environment["CUDA_VISIBLE_DEVICES"] for result in results.values())
+
+
+@pytest.mark.parametrize(
+    ("machine", "places", "expected"),
+    [
+        ([{}], 3, {uuid(0): 3}),
+        ([{}] * 2, 4, {uuid(0): 2, uuid(1): 2}),
+        ([{}] * 8, 8, {uuid(index): 1 for index in range(8)}),
+        ([{"mig": [{}, None, {}]}, {}], 3, {uuid(0, 0): 1, uuid(0, 2): 1, uuid(1): 1}),
+        ([{"used": 79_900}, {}], 2, {uuid(1): 2}),
+        ([{"used": 79_000}, {}], 3, {uuid(0): 1, uuid(1): 2}),
+    ],
+    ids=["one", "two", "eight", "instances", "one full", "one with room for one"],
+)
+def test_places_are_spread_over_gpus_and_each_trial_sees_its_own_alone(
+    nvml: Machine, ledger: Ledger, tmp_path: Path, machine: list, places: int, expected: dict[str, int]
+) -> None:
+    nvml.has(*machine)
+    (tmp_path / "log").touch()
+    trials = [trial(seed, "meets", log=str(tmp_path / "log"), places=places) for seed in range(places)]
+    results = ran(ledger, trials, places)
+    assert where(results) == expected
+    assert {r.environment["CUDA_DEVICE_ORDER"] for r in results.values()} == {"PCI_BUS_ID"}
+    known = {gpu.uuid: gpu.index for gpu in usable().gpus}
+    for result in results.values():
+        seen = result.environment["CUDA_VISIBLE_DEVICES"]
+        assert (result.environment["gpu_uuid"], result.environment["gpu_index"]) == (seen, known[seen])
+        assert result.environment["trials_at_a_time"] == places
+
+
+def test_a_trial_on_the_cpu_sees_no_gpu(nvml: Machine, ledger: Ledger) -> None:
+    nvml.has({})
+    (result,) = ran(ledger, [trial(device="cpu")], 1).values()
+    assert result.environment["CUDA_VISIBLE_DEVICES"] == ""
+    assert "gpu_uuid" not in result.environment and "gpu_memory_used" not in result.metrics
+
+
+def test_no_gpu_is_no_place(nvml: Machine, ledger: Ledger) -> None:
+    with pytest.raises(BadInput, match="device cuda: no GPU was given"):
+        ran(ledger, [trial()], 1)
+
+
+def test_by_default_a_gpu_has_as_many_places_as_its_memory_and_the_cores_bear() -> None:
+    empty, small = (Gpu(index="0", uuid=uuid(i), free=free) for i, free in enumerate((80_000.0, 1300.0)))
+    assert gpus.places([empty], 16) == gpus.PER_GPU == 4
+    assert gpus.places([small], 16) == 2
+    assert gpus.places([empty, small], 16) == 6
+    assert gpus.places([empty, small], 3) == 3
+    assert gpus.places([empty, small], 1) == 2, "no GPU stays idle"
+
+
+def test_out_of_memory_is_tried_again_once_no_other_trial_is_on_the_gpu(
+    nvml: Machine, ledger: Ledger, tmp_path: Path
+) -> None:
+    nvml.has({})
+    log = tmp_path / "log"
+    log.touch()
+    act = "runs_out_of_memory_in_company"
+    results = ran(ledger, [trial(seed, act, log=str(log)) for seed in range(4)], 2)
+    assert all(result.done for result in results.values())
+    assert results[0].attempts == 2
+    lines = [line.rsplit(" ", 1)[0] for line in log.read_text().splitlines()]
+    again = len(lines) - 1 - lines[::-1].index("0 begins")
+    assert lines[again + 1] == "0 ends", f"{lines}: another began beside it"
+    assert lines[:again].count("1 begins") == lines[:again].count("1 ends") == 1
+
+
+def test_out_of_memory_alone_is_a_failure(nvml: Machine, ledger: Ledger, tmp_path: Path) -> None:
+    nvml.has({})
+    (result,) = ran(ledger, [trial(0, "never_has_memory", log=str(tmp_path / "log"))], 1).values()
+    assert result.reason.startswith("out of memory (CUDA out of memory.") and result.attempts == 2
+    assert (tmp_path / "log").read_text().count("begins") == 2
+
+
+def test_a_gpu_that_others_have_filled_gets_no_more_trials(
+    nvml: Machine, ledger: Ledger, tmp_path: Path, warned: list[str]
+) -> None:
+    nvml.has({}, {})
+    found = usable().gpus
+    nvml.has({"used": 79_900}, {})
+    (tmp_path / "gone").write_text(uuid(0))
+    runs_out = [trial(seed, "has_no_memory_there", gone=str(tmp_path / "gone")) for seed in range(3)]
+    run_trials(runs_out, ledger, work=WORK, workers=2, gpus=found)
+    results = ledger.results(each.id for each in runs_out)
+    assert where(results) == {uuid(1): 3}  # type: ignore[arg-type]
+    assert warned == ["GPU 0 (GPU-00000000) has 100 MiB free, a trial needs 600: it gets no more trials"]
+
+
+@pytest.mark.parametrize("act", ["loses_its_gpu", "finds_no_gpu"])
+def test_a_trial_whose_gpu_disappears_is_tried_on_another(
+    nvml: Machine, ledger: Ledger, tmp_path: Path, warned: list[str], act: str
+) -> None:
+    """As NVML says, or as torch does."""
+    nvml.has({}, {})
+    found = usable().gpus
+    (tmp_path / "gone").write_text(uuid(0))
+    if act == "loses_its_gpu":
+        nvml.has({"lost": True}, {})
+    trials = [trial(seed, act, gone=str(tmp_path / "gone")) for seed in range(4)]
+    tally = run_trials(trials, ledger, work=WORK, workers=2, gpus=found)
+    assert tally == Tally(done=4)
+    assert where(ledger.results(each.id for each in trials)) == {uuid(1): 4}  # type: ignore[arg-type]
+    assert len(warned) == 1 and warned[0].startswith("GPU 0 (GPU-00000000) is lost (")
+    assert warned[0].endswith("): it gets no more trials")
+
+
+def test_without_any_gpu_left_the_run_ends_with_a_line_and_keeps_what_it_has(
+    nvml: Machine, ledger: Ledger, tmp_path: Path
+) -> None:
+    nvml.has({})
+    found = usable().gpus
+    nvml.has({"lost": True})
+    (tmp_path / "gone").write_text(uuid(0))
+    kept = trial(9, device="cpu")
+    run_trials([kept], ledger, work=WORK)
+    with pytest.raises(BadInput, match=r"^no GPU is left: GPU 0 \(GPU-00000000\) is lost \(.*\); see"):
+        run_trials([trial(0, "loses_its_gpu", gone=str(tmp_path / "gone"))], ledger, work=WORK, gpus=found)
+    assert list(ledger.files()) == [kept.id]
+
+
+def test_a_trial_that_calls_every_gpu_lost_is_a_failure_after_as_many_as_attempts(
+    nvml: Machine, ledger: Ledger, warned: list[str]
+) -> None:
+    nvml.has(*[{}] * 5)
+    limits = Limits(attempts=2)
+    (result,) = ran(ledger, [trial(0, "calls_its_gpu_lost")], 5, limits=limits).values()
+    assert "no CUDA-capable device" in result.reason and result.attempts == 2
