@@ -10,8 +10,10 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ablations.flags import Parser, cores, count, mib, port, positive
+from ablations.flags import Parser, count, device, mib, port, positive
 from bench.trial import BadInput, visible
+
+DEVICE = "auto (the default) keeps a stored plan's device and else takes the faster one"
 
 Words = Any
 """What argparse's add_subparsers returns; its class has no public name."""
@@ -85,6 +87,7 @@ def _flags() -> Flags:
     studies.add_argument("--seeds", help="0-9, or 0,3,5")
     studies.add_argument("--set", action="append", default=[], metavar="KEY=VALUES", help="lr=1e-3,1e-2")
     studies.add_argument("--corpus", metavar="TEXT", help="human-numbers, bible, or the path of a UTF-8 text")
+    studies.add_argument("--device", type=device, metavar="auto|cpu|cuda", help=DEVICE)
     studies.add_argument("--yes", action="store_true", help="plan more than 10,000 trials")
     known = _studies("STUDY", "studies that were run; all of them if none is named", "*")
     plugin, results, out = (argparse.ArgumentParser(add_help=False) for _ in range(3))
@@ -97,7 +100,7 @@ def _flags() -> Flags:
 def _study_words(words: Words, flags: Flags) -> None:
     studies, known, plugin, results, out = flags
     text = "arms, trials, cost, and what so many seeds can decide"
-    _word(words, "plan", text, studies, plugin, do="words.looking")
+    _word(words, "plan", text, studies, plugin, results, do="words.looking")
     text = "train what is missing, log it, report it"
     _run_flags(_word(words, "run", text, studies, plugin, results, out, do="words.running"))
     _word(words, "status", "how far each study is, and what belongs to none", known, results)
@@ -170,7 +173,9 @@ def _run_flags(run: argparse.ArgumentParser) -> None:
 
 
 def _limits(run: argparse.ArgumentParser) -> None:
-    run.add_argument("-j", "--workers", type=count, default=cores(), help="trials at a time (one a core)")
+    run.add_argument(
+        "-j", "--workers", type=count, help="trials at a time (one a core, or as many as GPUs bear)"
+    )
     run.add_argument(
         "--cluster", default="", metavar="ADDRESS", help="run there: a Dask scheduler, tcp://HOST:8786"
     )

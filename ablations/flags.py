@@ -50,6 +50,13 @@ def count(text: str) -> int:
     return number
 
 
+def device(text: str) -> str:
+    """A kind of device, or "auto"."""
+    if text not in ("auto", "cpu", "cuda"):
+        raise argparse.ArgumentTypeError(f"{text} is not auto, cpu or cuda")
+    return text
+
+
 def mib(text: str) -> int:
     """Memory in MiB; 0 is no limit."""
     return 0 if text == "0" else count(text)

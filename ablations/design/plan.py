@@ -73,7 +73,8 @@ class Plan:
     `searches` are each tuned arm at each level, `tuned` the winners: known once every search has ended.
     `reused` counts the trials that had a result when the plan was declared, by the study whose plan they
     are of: this one (an earlier plan), another, or "" where no plan has them. It is None where an earlier
-    version declared the plan. `earlier` are the study's other plans of which there are results.
+    version declared the plan. `earlier` are the study's other plans of which there are results. `device` is
+    what every trial is trained on, cpu or cuda, so that no contrast straddles two; "" of an earlier version.
     """
 
     study: str
@@ -90,6 +91,7 @@ class Plan:
     tuned: tuple[PlannedArm, ...] = ()
     reused: Mapping[str, int] | None = None
     earlier: tuple[Declaration, ...] = ()
+    device: str = ""
 
     __pydantic_config__ = _STRICT
 
@@ -123,17 +125,21 @@ class Plan:
             yield *places[id], result
 
 
-def decide(study: Study, command: str) -> tuple[Plan, list[Trial]]:
-    """The plan of a study under today's code and data, and its trials in the order of running.
+def decide(study: Study, command: str, device: str = "cpu") -> tuple[Plan, list[Trial]]:
+    """The plan of a study on a device under today's code and data, and its trials in the order of running.
 
     Where the study tunes, the trials of the searches are among them and the winners' are not: see `settle`.
     """
-    cells = trials(study, identify)
+
+    def identified(trial: Trial) -> Trial:
+        return identify(replace(trial, device=device))
+
+    cells = trials(study, identified)
     by_arm: dict[str, dict[int, str]] = {arm.name: {} for arm in study.arms}
     offsets = {arm.name: arm.seed_offset for arm in study.arms}
     for name, trial in cells:
         by_arm[name][trial.seed - offsets[name]] = trial.id
-    searched = tuning.trials(study, identify)
+    searched = tuning.trials(study, identified)
     by_search: dict[str, dict[int, str]] = {}
     for search, trial in searched:
         by_search.setdefault(search.name, {})[trial.seed] = trial.id
@@ -153,6 +159,7 @@ def decide(study: Study, command: str) -> tuple[Plan, list[Trial]]:
         ),
         hash=study.plan,
         command=command,
+        device=device,
         **{key: getattr(study, key) for key in ("question", "about", "metric", "equivalence")},
     )
     return plan, [trial for _, trial in (*cells, *searched)]
@@ -265,6 +272,15 @@ def stored(name: str, ledger: Ledger) -> Plan:
     elif name.endswith(".toml"):
         cure = "one that was run goes by the name that stands in its file"
     raise BadInput(f"study {name!r} has not been run (run: {known}); {cure}")
+
+
+def device_of(study: str, ledger: Ledger) -> str:
+    """The device that a study's stored plan has; "" where there is none that can be read."""
+    try:
+        path = _path(ledger, study)
+        return _read(path).device if path.exists() else ""
+    except BadInput:
+        return ""
 
 
 def is_stored(name: str, ledger: Ledger) -> bool:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from functools import cache
 from itertools import pairwise
+from typing import NamedTuple, Self
 
 from ablations.design.settings import complete
 from ablations.design.study import Study
@@ -11,6 +12,10 @@ from bench.text import HUMAN_NUMBERS, tokens_of
 from bench.trial import Scalar, Trial
 
 HUMAN_NUMBERS_SIZE = 63_095, 30  # its tokens and its words, to which the zoo's seconds belong
+
+FIXED = 5.0  # µs a token of one core that no size changes
+GPU_START = 2.75  # seconds of a process before a GPU's first update: CUDA's context and kernels, 1.5 to 4
+GPU_CORES = 120.0  # cores that a GPU does the arithmetic of: half of an A100's 19.5 TFLOP/s, .086 a core
 
 
 def expected_seconds(trial: Trial) -> float:
@@ -21,15 +26,55 @@ def expected_seconds(trial: Trial) -> float:
     which no window changes, and half to its updates, of which a longer window or a larger batch needs fewer.
     A horizon beyond the window replays the tokens that came before it.
     """
-    spec = spec_of(trial.model)
-    chapter = complete({"model": trial.model})
-    epochs: float = trial.epochs / chapter["epochs"]
-    replay = max(1.0, trial.horizon / trial.window)
-    updates: float = chapter["window"] * chapter["batch"] / (trial.window * trial.batch)
-    tokens, words = _size(trial.corpus, trial.tokens)
-    words = min(words, trial.vocab or words)
-    more = work(trial.options, words) / work({**spec.options}, HUMAN_NUMBERS_SIZE[1])
-    return spec.seconds * epochs * replay * (1 + updates) / 2 * tokens / HUMAN_NUMBERS_SIZE[0] * more
+    spec, size = spec_of(trial.model), _Size.of(trial)
+    more = work(trial.options, size.words) / work(spec.options, HUMAN_NUMBERS_SIZE[1])
+    return spec.seconds * size.passes * (1 + size.updates) / 2 * more
+
+
+def gpu_seconds(trial: Trial) -> float:
+    """About how long a trial has a GPU to itself, in seconds, without the start of its process: `GPU_START`.
+
+    Launches bound a small model: the chapter's `gpu_seconds` × the trial's passes over text/the chapter's ×
+    chapter's batch/batch × (½ + ½ · chapter's window/window), as half of the launches belong to a
+    position of a window and half to an update, × layers/chapter's layers. Arithmetic bounds a large one:
+    `work` beyond its constant part, of `GPU_CORES` cores. These are estimates; no measurement of a machine
+    changes them, since `--device auto` goes by them.
+    """
+    spec, size = spec_of(trial.model), _Size.of(trial)
+    layers = float(trial.options.get("layers", 1)) / float(spec.options.get("layers", 1))
+    launches = spec.gpu_seconds * size.passes * size.batches * (1 + size.windows) / 2 * layers
+    arithmetic = (work(trial.options, size.words) - FIXED) * 1e-6 / GPU_CORES
+    tokens = HUMAN_NUMBERS_SIZE[0] * size.passes * size.epochs
+    return launches + (0.0 if spec.counted else tokens * arithmetic)
+
+
+class _Size(NamedTuple):
+    """How large a trial is, in units of the chapter's set-up of its model."""
+
+    words: int
+    epochs: int  # the chapter's
+    passes: float  # over the text, with what a long horizon replays
+    batches: float  # chapter's/trial's
+    windows: float  # chapter's/trial's
+
+    @property
+    def updates(self) -> float:
+        """Chapter's/trial's."""
+        return self.batches * self.windows
+
+    @classmethod
+    def of(cls, trial: Trial) -> Self:
+        """Of a trial, from its settings and its text."""
+        chapter = complete({"model": trial.model})
+        tokens, words = _size(trial.corpus, trial.tokens)
+        replay = max(1.0, trial.horizon / trial.window)
+        return cls(
+            epochs=chapter["epochs"],
+            words=min(words, trial.vocab or words),
+            passes=trial.epochs / chapter["epochs"] * replay * tokens / HUMAN_NUMBERS_SIZE[0],
+            batches=chapter["batch"] / trial.batch,
+            windows=chapter["window"] / trial.window,
+        )
 
 
 def work(options: Mapping[str, Scalar], words: int) -> float:
@@ -41,7 +86,7 @@ def work(options: Mapping[str, Scalar], words: int) -> float:
     width = int(options.get("embedding", hidden))
     sizes = [width, *[hidden] * (int(options.get("layers", 1)) - 1), width]
     weights = sum(4 * n * (m + n) for m, n in pairwise(sizes))
-    return 5 + 7e-5 * weights + words * (0.018 + 8e-5 * width)
+    return FIXED + 7e-5 * weights + words * (0.018 + 8e-5 * width)
 
 
 @cache

@@ -11,7 +11,7 @@ from ablations import scratch
 from ablations.design import plan as plans
 from ablations.design.plan import Plan
 from ablations.ledger import Ledger
-from ablations.words import looking, pruning, reporting
+from ablations.words import device, looking, pruning, reporting
 from ablations.words.running import conditions
 from bench.trial import Result, visible
 
@@ -32,7 +32,8 @@ def verify(args: Namespace) -> int:
     plan = plans.stored(args.study, Ledger(args.results))
     results = sample(plan, Ledger(args.results), args.number)
     differ, unplayed = 0, Counter[str]()
-    for replay in replays(results, **conditions(args)):
+    on = device.of(results[0].trial.device, args)  # which is that of all trials of a plan
+    for replay in replays(results, **conditions(args, on)):
         trial = replay.result.trial
         if replay.unplayed:
             unplayed[short(replay.unplayed, 120)] += 1

@@ -9,8 +9,11 @@ from statistics import fmean
 from typing import Any
 
 from ablations.design import loading, planning, study, tuning, written
+from ablations.design.plan import device_of
 from ablations.design.settings import parse_set, resolve
 from ablations.flags import cores
+from ablations.ledger import Ledger
+from ablations.words import device
 from bench import plugins
 from bench.trial import BadInput, Trial, counted, visible
 
@@ -57,12 +60,12 @@ def load_plugins(args: Namespace) -> None:
 def plan(args: Namespace) -> int:
     """Print what studies would do, what they cost and what they can decide."""
     for found in chosen(args):
-        print_plan(found, cores())
+        print_plan(found, cores(), device.choose(found, args, device_of(found.name, Ledger(args.results))))
     return 0
 
 
-def print_plan(found: study.Study, workers: int) -> None:
-    """One study's arms, trials, expected seconds for so many at a time, and what its seeds can decide."""
+def print_plan(found: study.Study, workers: int, on: device.Device) -> None:
+    """One study's arms, trials, expected seconds, device, and what its seeds can decide."""
     cells = study.trials(found, lambda trial: trial)
     seconds = {name: 0.0 for name, _ in cells}
     for name, trial in cells:
@@ -89,6 +92,7 @@ def print_plan(found: study.Study, workers: int) -> None:
         size = f"{counted(tuned, 'arm')} × {levels} of {t.setting} × {of_each}"
         print(f"tuning: {size} = {len(searching)} trials, and at most {winners} for the winners")
     print(f"about {total:.0f} CPU seconds: {total / workers / 60:.0f} min on {counted(workers, 'core')}")
+    print(on)
     print("\n".join(_promise(planning.contrasts(found), len(found.seeds), found.equivalence)))
 
 

@@ -17,7 +17,8 @@ from ablations.design.plan import Plan
 from ablations.design.study import Study
 from ablations.flags import cores
 from ablations.ledger import Ledger
-from ablations.words import looking, reporting
+from ablations.words import device, looking, reporting
+from ablations.words.device import Device
 from bench.kinds import kind, kinds_apart
 from bench.trial import BadInput, Result, Trial, counted, visible
 
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 FIRST_BATCH = 120.0
 """Seconds that the first batch of an arm may take."""
 
-NOT_GOLDEN = ("seeds", "set", "corpus", "plugin", "cluster", "dry_run", "fail_fast", "retry")
+NOT_GOLDEN = ("seeds", "set", "corpus", "plugin", "cluster", "device", "dry_run", "fail_fast", "retry")
 """Flags of `run` that say what is trained and how, which the book's notebook says itself."""
 
 
@@ -42,7 +43,8 @@ def run(args: Namespace) -> int:
     failed, interrupted = 0, False
     for chosen in looking.chosen(args):
         if args.dry_run:
-            looking.print_plan(chosen, min(args.workers, cores()))
+            on = device.choose(chosen, args, plans.device_of(chosen.name, Ledger(args.results)))
+            looking.print_plan(chosen, min(args.workers or cores(), cores()), on)
             continue
         faults, interrupted = _run_one(chosen, args)
         failed += faults
@@ -61,6 +63,7 @@ class _Run(NamedTuple):
     ledger: Ledger
     recorder: "Recorder"
     args: Namespace
+    device: Device
     trained: set[str]
 
 
@@ -73,17 +76,21 @@ def _run_one(chosen: Study, args: Namespace) -> tuple[int, bool]:
     ledger = Ledger(args.results)
     reporting.writable(args.out)
     with ledger.lock(chosen.name):
-        plan, trials = plans.decide(chosen, _command())
+        on = device.choose(chosen, args, plans.device_of(chosen.name, ledger))
+        print(f"{visible(chosen.name)}: {on}", flush=True)
+        plan, trials = plans.decide(chosen, _command(), on.kind)
         recorder = Recorder(facts(plan), uri())
         try:
             done = ledger.done(t.id for t in trials)
             todo = missing(trials, done, args.retry)
+            if todo:
+                on.check()
             if before := plans.latest(plan.study, ledger):
                 for reason in retraining.reasons(before, plan, todo, ledger):
                     print(reason)
-            _rehearse(todo, plan, args)
+            _rehearse(todo, plan, args, on)
             plan = plans.store(plan, ledger)
-            run = _Run(ledger, recorder, args, set())
+            run = _Run(ledger, recorder, args, on, set())
             plan, interrupted = _train(run, plan, trials, done)
             level = recorder.wait(30)
             page, found = reporting.pages([plan], ledger, args.out, recorder)
@@ -147,7 +154,7 @@ def _train_missing(run: _Run, plan: Plan, trials: Sequence[Trial], done: Mapping
     from ablations.trials.runner import missing, run_trials
     from ablations.words.progress import progress
 
-    ledger, recorder, args, trained = run
+    ledger, recorder, args, on, trained = run
     names = {id: f"{arm.name}/seed={seed}" for id, (arm, seed) in plan.places.items()}
     arms = {id: arm.name for id, (arm, _) in plan.places.items()}
 
@@ -158,7 +165,7 @@ def _train_missing(run: _Run, plan: Plan, trials: Sequence[Trial], done: Mapping
         tell(id)
     todo = missing(trials, done, args.retry)
     seconds = {t.id: planning.expected_seconds(t) for t in todo}
-    with progress(plan.study, seconds, names, _places(args)) as show:
+    with progress(plan.study, seconds, names, _places(args, on)) as show:
 
         def finished(result: Result) -> None:
             trained.add(result.trial.id)
@@ -172,18 +179,18 @@ def _train_missing(run: _Run, plan: Plan, trials: Sequence[Trial], done: Mapping
             fail_fast=args.fail_fast,
             on_result=finished,
             on_drain=lambda: print("finishing the running trials; Ctrl-C again stops them", file=sys.stderr),
-            **conditions(args),
+            **conditions(args, on),
         )
 
 
-def _rehearse(trials: Sequence[Trial], plan: Plan, args: Namespace) -> None:
+def _rehearse(trials: Sequence[Trial], plan: Plan, args: Namespace, on: Device) -> None:
     """One batch of each arm. Raises BadInput, naming the arm, for one that cannot be trained in time."""
     from ablations.trials.runner import run_trials
     from ablations.words.progress import checking
 
     places = plan.places
     arms = {places[trial.id][0].name: trial for trial in trials}
-    where = conditions(args)
+    where = conditions(args, on)
     seconds = min(FIRST_BATCH, where["limits"].seconds)
     where |= {"limits": replace(where["limits"], seconds=seconds), "fail_fast": True}
     with TemporaryDirectory() as folder, checking(len(arms)) as checked:
@@ -204,22 +211,23 @@ def _rehearse(trials: Sequence[Trial], plan: Plan, args: Namespace) -> None:
                 raise BadInput(f"arm {name!r}: {reason}")
 
 
-def _places(args: Namespace) -> int:
+def _places(args: Namespace, on: Device) -> int:
     """How many trials run at a time."""
     if not args.cluster:
-        return int(args.workers)
+        return on.places
     from ablations.trials.cluster import places
 
     return places(args.cluster)
 
 
-def conditions(args: Namespace) -> dict[str, Any]:
+def conditions(args: Namespace, on: Device) -> dict[str, Any]:
     """Where trials run, and within which limits."""
     from ablations.trials.process import Limits
 
     return {
         "preload": ("bench.preload", *args.plugin),
-        "workers": args.workers,
+        "workers": on.places,
+        "gpus": on.gpus,
         "cluster": args.cluster,
         "limits": Limits(seconds=args.time_limit, memory_bytes=args.memory_limit * 2**20),
     }

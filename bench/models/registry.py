@@ -24,7 +24,8 @@ class ModelSpec:
 
     `options` are the keywords that the class takes, with their defaults; no others can be set.
     `settings` are the Trial's fields in the chapter's set-up. `seconds` is the measured cost of one
-    such trial (engine loop, one core), from which plans are estimated.
+    such trial (engine loop, one core), from which plans are estimated. `gpu_seconds` is the estimated cost on
+    a GPU without the start of a process: kernels an update × updates × 6 µs a launch.
     """
 
     name: str
@@ -35,6 +36,7 @@ class ModelSpec:
     options: Mapping[str, Scalar] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
     seconds: float = 10.0
+    gpu_seconds: float = 6.0
     counted: bool = False  # fitted by counting: no seed, no gradient, no learning rate
     packages: tuple[str, ...] = ()  # that provide the model, torch apart
     file: str = ""  # a plug-in's own
@@ -104,6 +106,7 @@ ZOO: dict[str, ModelSpec] = dict(
             options={"hidden": 64},
             settings=_THREE_WORDS,
             seconds=0.6,
+            gpu_seconds=0.4,
         ),
         _spec(
             "lm2",
@@ -114,6 +117,7 @@ ZOO: dict[str, ModelSpec] = dict(
             options={"hidden": 64},
             settings=_THREE_WORDS,
             seconds=0.6,
+            gpu_seconds=0.4,
         ),
         _spec(
             "lm3",
@@ -124,6 +128,7 @@ ZOO: dict[str, ModelSpec] = dict(
             options={"hidden": 64},
             settings={"window": 3, "target": "last", "lr": 3e-3, "epochs": 10},
             seconds=1.3,
+            gpu_seconds=1.1,
         ),
         _spec(
             "lm4",
@@ -134,6 +139,7 @@ ZOO: dict[str, ModelSpec] = dict(
             options={"hidden": 64},
             settings={**_EVERY_WORD, "lr": 3e-3},
             seconds=1.3,
+            gpu_seconds=1.1,
         ),
         _spec(
             "lm5",
@@ -144,6 +150,7 @@ ZOO: dict[str, ModelSpec] = dict(
             options={**_DEEP, "nonlinearity": "tanh"},
             settings={**_EVERY_WORD, "lr": 3e-3},
             seconds=2.5,
+            gpu_seconds=0.7,
         ),
         _spec(
             "rnn-relu",
@@ -154,6 +161,7 @@ ZOO: dict[str, ModelSpec] = dict(
             options={**_DEEP, "nonlinearity": "relu"},
             settings={**_EVERY_WORD, "lr": 3e-3},
             seconds=2.2,
+            gpu_seconds=0.7,
         ),
         _spec(
             "lm6",
@@ -164,6 +172,7 @@ ZOO: dict[str, ModelSpec] = dict(
             options=_DEEP,
             settings=_EVERY_WORD,
             seconds=3.2,
+            gpu_seconds=0.6,
         ),
         _spec(
             "lm7",
@@ -174,6 +183,7 @@ ZOO: dict[str, ModelSpec] = dict(
             options={**_DEEP, "dropout": 0.4, "tying": True},
             settings={**_EVERY_WORD, **_LM7},
             seconds=3.8,
+            gpu_seconds=0.7,
         ),
         _spec(
             "lstm-gates",
@@ -184,6 +194,7 @@ ZOO: dict[str, ModelSpec] = dict(
             options={**_DEEP, "form": "gates"},
             settings=_EVERY_WORD,
             seconds=9.2,
+            gpu_seconds=7.7,
         ),
         _spec(
             "lstm-chunk",
@@ -194,6 +205,7 @@ ZOO: dict[str, ModelSpec] = dict(
             options={**_DEEP, "form": "chunk"},
             settings=_EVERY_WORD,
             seconds=8.3,
+            gpu_seconds=5.7,
         ),
         _spec(
             "gru",
@@ -204,6 +216,7 @@ ZOO: dict[str, ModelSpec] = dict(
             options=_DEEP,
             settings=_EVERY_WORD,
             seconds=6.3,
+            gpu_seconds=0.7,
         ),
         _spec(
             "gru-after",
@@ -214,6 +227,7 @@ ZOO: dict[str, ModelSpec] = dict(
             options={**_DEEP, "form": "after"},
             settings=_EVERY_WORD,
             seconds=7.2,
+            gpu_seconds=6.0,
         ),
         _spec(
             "gru-before",
@@ -224,6 +238,7 @@ ZOO: dict[str, ModelSpec] = dict(
             options={**_DEEP, "form": "before"},
             settings=_EVERY_WORD,
             seconds=7.6,
+            gpu_seconds=7.0,
         ),
         _spec(
             "awd",
@@ -235,6 +250,7 @@ ZOO: dict[str, ModelSpec] = dict(
             options=_FIVE_DROPOUTS,
             settings={**_EVERY_WORD, **_LM7},
             seconds=4.0,
+            gpu_seconds=0.8,
         ),
         _spec(
             "awd-scratch",
@@ -245,6 +261,7 @@ ZOO: dict[str, ModelSpec] = dict(
             options=_FIVE_DROPOUTS,
             settings={**_EVERY_WORD, **_LM7},
             seconds=4.1,
+            gpu_seconds=0.8,
         ),
         _spec(
             "floor-common",
@@ -254,6 +271,7 @@ ZOO: dict[str, ModelSpec] = dict(
             "Constant",
             settings=_EVERY_WORD,
             seconds=0.1,
+            gpu_seconds=0.1,
             counted=True,
         ),
         _spec(
@@ -265,6 +283,7 @@ ZOO: dict[str, ModelSpec] = dict(
             options={"context": 0},
             settings=_EVERY_WORD,
             seconds=0.1,
+            gpu_seconds=0.1,
             counted=True,
         ),
         _spec(
@@ -276,6 +295,7 @@ ZOO: dict[str, ModelSpec] = dict(
             options={"context": 1},
             settings=_EVERY_WORD,
             seconds=0.1,
+            gpu_seconds=0.1,
             counted=True,
         ),
         _spec(
@@ -287,6 +307,7 @@ ZOO: dict[str, ModelSpec] = dict(
             options={"context": 4},
             settings=_EVERY_WORD,
             seconds=0.2,
+            gpu_seconds=0.1,
             counted=True,
         ),
     ]

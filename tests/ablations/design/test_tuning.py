@@ -237,12 +237,12 @@ class Recorded:
 def train(tmp_path, monkeypatch, capsys):
     """Run a study with stub trials; what it printed. `stop_after` so many results it crashes."""
     monkeypatch.setattr("ablations.tracking.recorder.Recorder", Recorded)
-    monkeypatch.setattr(running, "conditions", lambda args: {"work": "tuned_trials:act", "workers": 1})
+    monkeypatch.setattr(running, "conditions", lambda *_: {"work": "tuned_trials:act", "workers": 1})
     monkeypatch.setattr(running, "_rehearse", lambda *_: None)
 
     def run(study: Study, *, stop_after: int = -1, **words: object) -> str:
         monkeypatch.setattr(Recorded, "stop_after", stop_after)
-        facts = {"retry": False, "fail_fast": False, "workers": 1, "cluster": "", **words}
+        facts = {"retry": False, "fail_fast": False, "workers": 1, "cluster": "", "device": None, **words}
         args = Namespace(results=tmp_path / "results", out=tmp_path / "out", **facts)
         if stop_after > 0:
             with pytest.raises(KeyboardInterrupt):
