@@ -51,9 +51,7 @@ def test_what_nvml_does_not_tell_is_not_told(nvml: Machine, monkeypatch: pytest.
     assert gpu_utilisation(lambda: nvml.has({"lost": True})) == {}
 
 
-def test_a_gpu_and_its_software_are_among_the_facts(
-    nvml: Machine, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_gpu_and_its_software_are_among_the_facts(nvml: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     found = SimpleNamespace(name="NVIDIA H100", major=9, minor=0, uuid="d1a0")
     monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda index: found)
