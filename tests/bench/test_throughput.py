@@ -8,7 +8,7 @@ import pytest
 import torch
 from nvml_stand_in import Machine
 
-from bench import environment, nvidia, throughput
+from bench import environment, machine, nvidia, throughput
 from bench.throughput import Clock, gpu_memory, gpu_utilisation
 
 GPU = torch.device("cuda")
