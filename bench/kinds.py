@@ -20,6 +20,7 @@ FACTS = {
     "device": "device",
     "gpu": "gpu",
     "driver": "driver",
+    "cuda": "CUDA",
     "cudnn": "cuDNN",
 }
 """Facts of `bench.machine.facts` by name, and as a sentence calls them."""

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from urllib.parse import urlencode
 
-from ablations.tracking.entry import TAG_LENGTH, StudyFacts, key, section, text
+from ablations.tracking.entry import MACHINE, TAG_LENGTH, StudyFacts, key, section, text
 from bench.trial import lower_is_better
 
 ARMS, TRIALS = "by-arm", "trials"
@@ -18,6 +18,9 @@ ARMS, TRIALS = "by-arm", "trials"
 
 SHOWN = ("valid_accuracy", "valid_perplexity", "valid_loss", "speed_train")
 """Metrics that every table begins with."""
+
+ON_A_GPU = ("speed_steady", "gpu_utilisation", "gpu_memory_peak")
+"""Metrics that stand behind them where a study is trained on a GPU."""
 
 MOST_COLUMNS = 8  # of factors: a wider table cannot be read
 EXPERIMENT_TAG_LENGTH = 20_000  # characters that MLflow takes
@@ -97,7 +100,7 @@ def _saved(
 ) -> dict[str, str]:
     """A view as a tag, without the columns of the factors where these are too long for one."""
     for factors in (study.factors[:MOST_COLUMNS], ()):
-        columns = _columns(study.metric, [*more, *(f"params.`{key(name)}`" for name in factors)])
+        columns = _columns(study, [*more, *(f"params.`{key(name)}`" for name in factors)])
         told = json.dumps({**state, **columns, "runsHiddenMode": "SHOW_ALL", "groupBy": None})
         saved = json.dumps({"name": name, "createdAt": 0, "updatedAt": 0, "state": told})
         if len(saved) <= EXPERIMENT_TAG_LENGTH:
@@ -105,10 +108,13 @@ def _saved(
     return {}
 
 
-def _columns(metric: str, more: Sequence[str]) -> dict[str, object]:
+def _columns(study: StudyFacts, more: Sequence[str]) -> dict[str, object]:
     """The columns of a table, and their widths in pixels."""
-    metrics = [f"metrics.`{section(name)}`" for name in dict.fromkeys([*SHOWN, metric])]
-    columns = [*metrics, "tags.`unrolled.seeds`", *more, "attributes.`Dataset`"]
+    gpu = study.device == "cuda"
+    shown = dict.fromkeys([*SHOWN, study.metric, *(ON_A_GPU if gpu else ())])
+    metrics = [f"metrics.`{section(name)}`" for name in shown]
+    machine = [f"tags.`{MACHINE}{fact}`" for fact in ("gpu", "driver", "cuda")] if gpu else []
+    columns = [*metrics, "tags.`unrolled.seeds`", *more, *machine, "attributes.`Dataset`"]
     widths = {_NAME: 200, **dict.fromkeys(metrics, 100)}
     return {"selectedColumns": columns, "columnOrder": [_NAME, *columns], "columnWidths": widths}
 

@@ -38,6 +38,7 @@ class StudyFacts:
     about: str = ""
     command: str = ""
     metric: str = "valid_loss"
+    device: str = "cpu"
     arms: tuple[str, ...] = ()
     factors: tuple[str, ...] = ()  # the settings that its arms change
     answers: tuple[str, ...] = ()  # the report's claims, none before there is a report
@@ -79,6 +80,7 @@ def facts(plan: Plan) -> StudyFacts:
         about=plan.about,
         command=plan.command,
         metric=plan.metric,
+        device=plan.device,
         arms=tuple(arm.name for arm in plan.arms),
         factors=tuple(dict.fromkeys(factor for arm in plan.arms for factor in arm.changes)),
     )

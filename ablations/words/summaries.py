@@ -3,10 +3,10 @@
 import math
 from collections import Counter
 from collections.abc import Mapping
-from statistics import fmean
 
 from ablations.design.plan import Plan, PlannedArm
 from ablations.tracking.arms import ArmFacts
+from ablations.tracking.browsing import ON_A_GPU
 from bench.trial import Result, lower_is_better
 from reports.answer import claims, sentences
 from reports.comparison import Comparison, finished, trial_of, values
@@ -68,10 +68,8 @@ def _metrics(arm: Arm, metric: str) -> dict[str, float]:
 
     A metric that is infinite on one seed, or that one lacks, has no mean.
     """
-    measured = {n: values(arm, n) for n in (metric, "valid_accuracy", "valid_loss", "speed_train")}
-    measured["gpu_utilization"] = {
-        s: fmean(r.usage["gpu"]) for s, r in arm.results.items() if r.usage.get("gpu")
-    }
+    wanted = dict.fromkeys((metric, "valid_accuracy", "valid_loss", "speed_train", *ON_A_GPU))
+    measured = {name: values(arm, name) for name in wanted}
     done = {seed for seed, result in arm.results.items() if result.done}
     found: dict[str, float] = {}
     for name, numbers in measured.items():

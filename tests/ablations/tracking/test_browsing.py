@@ -54,6 +54,14 @@ def test_a_view_shows_one_plan_and_mlflow_computes_no_mean_of_the_runs_that_it_h
         assert (state(study, view)["searchFilter"], state(study, view)["groupBy"]) == (chosen, None)
 
 
+def test_a_gpus_columns_are_there_where_a_study_has_one():
+    columns = state(facts(device="cuda"))["selectedColumns"]
+    named = ["metrics.`speed/steady`", "metrics.`gpu/utilisation`", "metrics.`gpu/memory_peak`"]
+    machine = ["tags.`machine.gpu`", "tags.`machine.driver`", "tags.`machine.cuda`"]
+    assert {*named, *machine} <= {*columns}
+    assert not {*named, *machine} & {*state(facts())["selectedColumns"]}
+
+
 def test_the_table_begins_with_accuracy_perplexity_loss_and_speed():
     columns = state(facts())["selectedColumns"]
     named = ["valid/accuracy", "valid/perplexity", "valid/loss", "speed/train"]

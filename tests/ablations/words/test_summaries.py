@@ -119,10 +119,10 @@ def test_a_metric_that_one_seed_lacks_has_no_mean(mlflow):
 
 def test_what_a_gpu_was_used_is_the_mean_over_seeds(mlflow):
     results = study(seeds=3, arms=1)
-    used = [{"seconds": (1.0, 2.0), "gpu": (40.0 + seed, 60.0 + seed)} for seed in range(3)]
-    results[BASE] = [replace(r, usage=u) for r, u in zip(results[BASE], used, strict=True)]
+    used = [{**r.metrics, "gpu_utilisation": 50.0 + seed} for seed, r in enumerate(results[BASE])]
+    results[BASE] = [replace(r, metrics=m) for r, m in zip(results[BASE], used, strict=True)]
     mlflow.sync(results)
-    assert mlflow.runs()[BASE].data.metrics["gpu/utilization"] == pytest.approx(51.0)
+    assert mlflow.runs()[BASE].data.metrics["gpu/utilisation"] == pytest.approx(51.0)
 
 
 def test_every_trial_lies_beneath_its_arm_and_syncing_again_changes_nothing(mlflow):
