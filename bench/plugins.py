@@ -85,8 +85,9 @@ def needed(trial: Trial, modules: Sequence[str]) -> list[str]:
 
 
 def companions(name: str) -> list[str]:
-    """The files beside a loaded plug-in's own that its trials need."""
-    return [file for file in _LOADED[name].sources.files if file != str(Path(name).resolve())]
+    """The files beside a plug-in's own that its trials need, once it is loaded."""
+    files = _LOADED[name].sources.files if name in _LOADED else ()
+    return [file for file in files if file != str(Path(name).resolve())]
 
 
 def data_file(name: str) -> Path:

@@ -52,12 +52,17 @@ def trial(arm: str, model: str, epochs: int) -> dict[str, float]:
     return {"start": begun, "epoch": training / epochs, "loss": result.epochs[-1].valid_loss}
 
 
+def here() -> torch.device:
+    """The GPU where there is one."""
+    return environment.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
 def pace(model: str, updates: int, batch: int = 64, window: int = 16, **options: int) -> dict[str, float]:
     """Tokens a second in training and in evaluation, on random tokens, and how much arithmetic that was.
 
     The first epoch warms up and is not counted.
     """
-    device, plan = environment.device(), chapter(model, epochs=2, batch=batch, window=window, horizon=0)
+    device, plan = here(), chapter(model, epochs=2, batch=batch, window=window, horizon=0)
     plan = replace(plan, options={**plan.options, **options})
     net = build(plan, VOCAB)
     data = _random(updates, batch, window)
@@ -93,7 +98,7 @@ def peak(times: int, size: int = 0) -> dict[str, float]:
 
     A GPU needs larger ones than a core before it does little else than multiply.
     """
-    device = environment.device()
+    device = here()
     size = size or (8192 if device.type == "cuda" else 1024)
     a, b = torch.randn(2, size, size, device=device)
     clock, best = throughput.Clock(device), 0.0
