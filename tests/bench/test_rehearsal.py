@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bench import plugins, run
+from bench import plugins
 from bench.models import registry
 from bench.models.elman import LMModel2
 from bench.models.recurrent import Output, State
@@ -238,7 +238,7 @@ def test_windows_that_lmmodel1_cannot_read_are_refused(small: Callable[..., Tria
 def test_weights_that_no_memory_holds_are_counted_and_not_built(
     small: Callable[..., Trial], options: dict[str, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run, "build", lambda *_: pytest.fail("it was built"))
+    monkeypatch.setattr(train, "build", lambda *_: pytest.fail("it was built"))
     with pytest.raises(BadInput, match=r"needs at least [\d,]+ MiB for its weights, of which this machine"):
         rehearse(small("awd", options=options))
 
