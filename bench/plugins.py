@@ -107,7 +107,7 @@ def data_file(name: str) -> Path:
 
 def check_imports(trial: Trial, modules: Iterable[str]) -> None:
     """Raises BadInput where modules were loaded that no import statement of the trial's plug-ins names."""
-    used = plugged(trial.model, strengths(trial.options)) if _LOADED else ()
+    used = plugged(trial.model, strengths(trial.options)) if _LOADED and trial.source else ()
     files = {file for sources in used for file in sources.files}
     if files and (hidden := uncounted(modules, files)):
         raise BadInput(

@@ -27,7 +27,7 @@ def presented(outcome: object) -> tuple[str, Worker]:
     try:
         told = unseal(outcome if isinstance(outcome, bytes) else b"")
         refused, places, gpu = str(told["refused"]), int(told["places"]), bool(told["gpu"])
-        idle = str(told["idle"])
+        idle = str(told.get("idle", ""))
     except _MISREAD:
         return "cannot load unrolled, as its log says: install the same there", Worker(0, {})
     if not 0 <= places <= _MOST_PLACES:
