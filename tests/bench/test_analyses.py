@@ -98,6 +98,7 @@ def test_every_part_of_awd_lstm_does_what_its_concept_says() -> None:
 
 @pytest.fixture(scope="module")
 def watched() -> Mapping[str, Any]:
+    torch.set_num_threads(1)  # as each test has it, before whose fixture this one is made
     return learning.stability(seeds=[3], epochs=2)
 
 
