@@ -56,7 +56,10 @@ COSTS = {
     "gpu_utilisation": "GPU in use (%)",
     "gpu_memory_peak": "peak GPU memory (MiB)",
 }
-"""A column for each that the trials have: those of a GPU are absent where there was none."""
+"""The columns of the table of what else differs; each is there if the trials have it."""
+
+ON_A_GPU = ("speed_train", "speed_steady", "gpu_utilisation", "gpu_memory_peak")
+"""Columns for trials on a GPU. On a CPU the table is as wide as its page without them."""
 
 FINE = ("seconds", "train_flops")
 """Costs that are shown with a decimal."""
@@ -168,7 +171,8 @@ def costs(c: Comparison) -> tuple[Costs, ...]:
 
     What a clock measured is compared where both arms were trained on one kind of machine.
     """
-    spent = [{name: v for name in COSTS if (v := _cost(row.arm, name)) is not None} for row in c.rows]
+    wanted = [name for name in COSTS if devices(c) or name not in ON_A_GPU]
+    spent = [{name: v for name in wanted if (v := _cost(row.arm, name)) is not None} for row in c.rows]
     return tuple(
         Costs(row=row, values=mine, against=_comparable(spent[c.base(row).index], row, c))
         for row, mine in zip(c.rows, spent, strict=True)
