@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from as_typed import COMMAND, TEXT, environment, unrolled
 
 from ablations.cli import main
 from ablations.design import plan as plans
@@ -19,7 +20,6 @@ from ablations.words import looking
 from bench.identity import version
 from bench.trial import counted
 
-COMMAND = str(Path(sys.executable).with_name("unrolled"))
 STUDY = """
 name = "small"
 question = "Does a narrower network do worse on a small text?"
@@ -37,26 +37,9 @@ hidden = [8, 16]
 
 @pytest.fixture
 def folder(tmp_path):
-    (tmp_path / "text.txt").write_text("the cat sat on the mat and the dog sat on the log . " * 60)
+    (tmp_path / "text.txt").write_text(TEXT)
     (tmp_path / "small.toml").write_text(STUDY.format(seeds=2, epochs=1))
     return tmp_path
-
-
-def environment(folder, **more):
-    clean = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW", "PYTEST", "COV"))}
-    return {**clean, "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db", **more}
-
-
-def unrolled(folder, *words, **more):
-    return subprocess.run(
-        [COMMAND, *words],
-        cwd=folder,
-        env=environment(folder, **more),
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
 
 
 def bits(folder):

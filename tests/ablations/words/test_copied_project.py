@@ -1,12 +1,10 @@
 """A finished project that is copied or moved writes into itself, and the original stays as it is."""
 
 import hashlib
-import os
 import shutil
 import socket
 import sqlite3
 import subprocess
-import sys
 import time
 import urllib.request
 from pathlib import Path
@@ -14,8 +12,8 @@ from urllib.error import HTTPError
 from urllib.parse import unquote
 
 import pytest
+from as_typed import COMMAND, TEXT, unrolled
 
-COMMAND = str(Path(sys.executable).with_name("unrolled"))
 STUDY = """
 name = "small"
 question = "Does a narrower network do worse?"
@@ -31,12 +29,9 @@ hidden = [8]
 """
 
 
-def unrolled(folder, *words):
-    """Run the command in a folder, with the database that stands there."""
-    clean = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW", "PYTEST", "COV"))}
-    done = subprocess.run(
-        [COMMAND, *words], cwd=folder, env=clean, capture_output=True, text=True, timeout=600, check=False
-    )
+def told(folder, *words):
+    """What the command says on stderr in a folder, with the database that stands there by default."""
+    done = unrolled(folder, *words, MLFLOW_TRACKING_URI="")
     assert done.returncode == 0, done.stderr
     return done.stderr
 
@@ -46,9 +41,9 @@ def finished(tmp_path_factory):
     """A project whose study has been run."""
     folder = tmp_path_factory.mktemp("projects") / "original"
     folder.mkdir()
-    (folder / "text.txt").write_text("the cat sat on the mat and the dog sat on the log . " * 60)
+    (folder / "text.txt").write_text(TEXT)
     (folder / "small.toml").write_text(STUDY)
-    unrolled(folder, "run", "small.toml")
+    told(folder, "run", "small.toml")
     return folder
 
 
@@ -80,13 +75,13 @@ def places(folder):
 
 def test_a_copy_trains_logs_and_reports_into_itself(finished, copied):
     before = state(finished)
-    said = unrolled(copied, "run", "small.toml", "--seeds", "0-2")
+    said = told(copied, "run", "small.toml", "--seeds", "0-2")
     assert [line for line in said.splitlines() if "copied or moved" in line] == [
         f"mlflow.db: was copied or moved; its artifacts are in {copied}/mlartifacts now, "
         f"not in {finished}/mlartifacts"
     ]
     for words in (["sync"], ["report"], ["run", "small.toml", "--seeds", "0-2"]):
-        assert "copied" not in unrolled(copied, *words)
+        assert "copied" not in told(copied, *words)
     assert state(finished) == before
     assert all(place.is_relative_to(copied) for place in places(copied))
     pages = list((copied / "mlartifacts").rglob("index.html"))
@@ -98,7 +93,7 @@ def test_a_copy_trains_logs_and_reports_into_itself(finished, copied):
 def test_a_folder_that_was_moved_keeps_its_artifacts(finished, copied, tmp_path):
     moved = tmp_path / "moved"
     shutil.move(copied, moved)
-    said = unrolled(moved, "sync")
+    said = told(moved, "sync")
     assert f"its artifacts are in {moved}/mlartifacts now" in said
     assert all(place.is_relative_to(moved) for place in places(moved))
     assert not copied.exists()

@@ -1,18 +1,14 @@
 """What the command does with a plan that cannot be read, with results that vanish, and with a full disk."""
 
 import json
-import os
 import shutil
 import sqlite3
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
+from as_typed import TEXT, unrolled
 
-COMMAND = str(Path(sys.executable).with_name("unrolled"))
 STUDY = """
 name = "{name}"
 question = "Does a narrower network do worse on a small text?"
@@ -29,7 +25,7 @@ hidden = [8, 16]
 
 
 def write(folder: Path) -> Path:
-    (folder / "text.txt").write_text("the cat sat on the mat and the dog sat on the log . " * 60)
+    (folder / "text.txt").write_text(TEXT)
     for name in ("small", "other"):
         (folder / f"{name}.toml").write_text(STUDY.format(name=name))
     return folder
@@ -44,7 +40,7 @@ def folder(tmp_path: Path) -> Path:
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which two studies, of the same trials, were run."""
     folder = write(tmp_path_factory.mktemp("trained"))
-    assert unrolled(folder, "run", "small.toml", "other.toml").code == 0
+    assert unrolled(folder, "run", "small.toml", "other.toml").returncode == 0
     return folder
 
 
@@ -53,15 +49,6 @@ def copy(trained: Path, tmp_path: Path) -> Path:
     """A copy of it; its MLflow is another one, as its database names the folder that it was made in."""
     shutil.copytree(trained, tmp_path / "copy", ignore=shutil.ignore_patterns("mlflow.db", "mlruns"))
     return tmp_path / "copy"
-
-
-def unrolled(folder: Path, *words: str | bytes, **more: str) -> SimpleNamespace:
-    clean = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW", "PYTEST", "COV"))}
-    env = {**clean, "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db", **more}
-    done = subprocess.run(
-        [COMMAND, *words], cwd=folder, env=env, capture_output=True, text=True, timeout=600, check=False
-    )
-    return SimpleNamespace(code=done.returncode, out=done.stdout, err=done.stderr)
 
 
 def plan_file(folder: Path, study: str) -> Path:
@@ -81,8 +68,8 @@ def study_runs(folder: Path) -> list[str]:
 
 def test_a_byte_of_the_command_that_is_not_utf_8_stands_escaped_in_the_plan(folder: Path) -> None:
     done = unrolled(folder, "run", "small.toml", "--seeds", "0", "--out", b"out\xff")
-    assert done.code == 0, done.err
-    assert unrolled(folder, "status").out == "small: 3 done, 0 failed, 0 diverged, 0 missing\n"
+    assert done.returncode == 0, done.stderr
+    assert unrolled(folder, "status").stdout == "small: 3 done, 0 failed, 0 diverged, 0 missing\n"
     plan = json.loads(plan_file(folder, "small").read_bytes())["plan"]
     assert plan["command"] == r"unrolled run small.toml --seeds 0 --out out\xff"
     assert study_runs(folder) == ["FINISHED"]
@@ -95,9 +82,9 @@ def test_a_plan_that_cannot_be_read_costs_one_line_of_warning(copy: Path, words:
     file = plan_file(copy, "small")
     file.write_bytes(file.read_bytes()[:100])
     done = unrolled(copy, *words.split())
-    assert done.code == 0, done.err
-    told = [line for line in done.err.splitlines() if f"results/plans/{file.name}: " in line]
-    assert len(told) == max(1, words.count("results")), done.err  # once a ledger
+    assert done.returncode == 0, done.stderr
+    told = [line for line in done.stderr.splitlines() if f"results/plans/{file.name}: " in line]
+    assert len(told) == max(1, words.count("results")), done.stderr  # once a ledger
     assert all("skipped" in line for line in told)
 
 
@@ -107,18 +94,18 @@ def test_a_study_named_whose_plan_cannot_be_read_is_one_line_with_the_cure(copy:
     file.unlink()
     file.mkdir()  # permissions prove nothing where tests run as root
     done = unrolled(copy, word, "small")
-    assert (done.code, done.err.count("\n")) == (2, 1), done.err
-    assert f"study 'small': results/plans/{file.name}: cannot be read (Is a directory)" in done.err
-    assert "run its study again, which sets it aside" in done.err
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+    assert f"study 'small': results/plans/{file.name}: cannot be read (Is a directory)" in done.stderr
+    assert "run its study again, which sets it aside" in done.stderr
 
 
 def test_a_run_sets_aside_the_unreadable_plan_of_its_own_study_and_goes_on(copy: Path) -> None:
     plan_file(copy, "small").write_bytes(b"half")
     done = unrolled(copy, "run", "small.toml")
-    assert done.code == 0, done.err
-    assert "0 trained, 6 already there" in done.out
-    assert "no plan of this version, so it counts as none; moved to results/set-aside/" in done.err
-    assert unrolled(copy, "status").out.count("6 done") == 2
+    assert done.returncode == 0, done.stderr
+    assert "0 trained, 6 already there" in done.stdout
+    assert "no plan of this version, so it counts as none; moved to results/set-aside/" in done.stderr
+    assert unrolled(copy, "status").stdout.count("6 done") == 2
     assert study_runs(copy) == ["FINISHED"]
 
 
@@ -127,8 +114,8 @@ def test_a_report_that_cannot_be_written_ends_the_study_s_run_in_mlflow(
 ) -> None:
     with small_disk(copy / "out", "16k"):
         done = unrolled(copy, "run", "small.toml", "--out", "out")
-        assert (done.code, done.err.count("\n")) == (2, 1), done.err
-        assert "No space left on device" in done.err
+        assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+        assert "No space left on device" in done.stderr
         assert not list((copy / "out").rglob("*.html")), "nor half a page"
     assert study_runs(copy) == ["FAILED"]
 
@@ -152,13 +139,13 @@ def test_results_that_vanish_while_a_study_runs_are_missing_and_the_exit_code_is
     (folder / "site").mkdir()
     (folder / "site" / "sitecustomize.py").write_text(VANISHES)
     done = unrolled(folder, "run", "small.toml", PYTHONPATH=str(folder / "site"))
-    assert done.code == 1, done.err
-    assert "small: 2 trained, 0 already there, 0 failed, 0 diverged, 4 left\n" in done.out
-    assert "4 of 6 trials have no result: run again\n" in done.err
+    assert done.returncode == 1, done.stderr
+    assert "small: 2 trained, 0 already there, 0 failed, 0 diverged, 4 left\n" in done.stdout
+    assert "4 of 6 trials have no result: run again\n" in done.stderr
     assert study_runs(folder) == ["FAILED"]
     again = unrolled(folder, "run", "small.toml")
-    assert again.code == 0, again.err
-    assert "small: 4 trained, 2 already there, 0 failed, 0 diverged, 0 left\n" in again.out
+    assert again.returncode == 0, again.stderr
+    assert "small: 4 trained, 2 already there, 0 failed, 0 diverged, 0 left\n" in again.stdout
 
 
 # Old results.
@@ -168,7 +155,7 @@ def age(copy: Path) -> list[Path]:
     """Leave what a change of the code would: the plan of one study is gone, the other's has other trials."""
     plan_file(copy, "other").unlink()
     done = unrolled(copy, "run", "small.toml", "--set", "lr=0.02", "--seeds", "0")
-    assert "3 trained" in done.out, done.err
+    assert "3 trained" in done.stdout, done.stderr
     (copy / "results" / "checkpoints").mkdir(exist_ok=True)
     for name in ("0123456789abcdef.cpu.pt", f"{next((copy / 'results/trials').rglob('*.json')).stem}.cpu.pt"):
         (copy / "results" / "checkpoints" / name).write_bytes(bytes(1000))
@@ -181,30 +168,30 @@ def test_status_counts_the_results_of_no_plan_and_prune_removes_them_with_yes_al
     before = age(copy)
     assert len(before) == 9
     old = sum(path.stat().st_size for path in before) / 9 * 6 / 1e6
-    line = unrolled(copy, "status").out.splitlines()[-1]
+    line = unrolled(copy, "status").stdout.splitlines()[-1]
     assert line.startswith("6 results, 0.") and line.endswith("`unrolled prune` removes them")
     assert float(line.split()[2]) == pytest.approx(old, rel=0.1)
 
     told = unrolled(copy, "prune")
-    assert told.code == 0 and "6 of earlier plans of small" in told.out
-    assert "1 set-aside file, " in told.out
-    assert told.out.endswith("nothing was removed: `unrolled prune --yes` removes them\n")
+    assert told.returncode == 0 and "6 of earlier plans of small" in told.stdout
+    assert "1 set-aside file, " in told.stdout
+    assert told.stdout.endswith("nothing was removed: `unrolled prune --yes` removes them\n")
     assert sorted((copy / "results" / "trials").rglob("*.json")) == before
 
-    assert unrolled(copy, "prune", "--yes").out.endswith("removed\n")
+    assert unrolled(copy, "prune", "--yes").stdout.endswith("removed\n")
     assert len(list((copy / "results" / "trials").rglob("*.json"))) == 3
     assert not (copy / "results" / "set-aside").exists()
     assert not (copy / "results" / "checkpoints" / "0123456789abcdef.cpu.pt").exists()
-    assert unrolled(copy, "status").out == "small: 3 done, 0 failed, 0 diverged, 0 missing\n"
-    assert unrolled(copy, "prune").out == "nothing to remove: every result belongs to a plan\n"
+    assert unrolled(copy, "status").stdout == "small: 3 done, 0 failed, 0 diverged, 0 missing\n"
+    assert unrolled(copy, "prune").stdout == "nothing to remove: every result belongs to a plan\n"
 
 
 def test_a_plan_that_cannot_be_read_keeps_prune_from_removing_anything(copy: Path) -> None:
     before = sorted(copy.glob("results/trials/*/*"))
     plan_file(copy, "small").write_bytes(b"half")
     done = unrolled(copy, "prune", "--yes")
-    assert (done.code, done.err.count("\n")) == (2, 1)
-    assert "nothing is removed, as results may belong to it" in done.err
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "nothing is removed, as results may belong to it" in done.stderr
     assert sorted(copy.glob("results/trials/*/*")) == before
 
 
@@ -214,6 +201,6 @@ def test_prune_is_refused_while_a_study_runs(copy: Path) -> None:
     before = age(copy)
     with Ledger(copy / "results").lock("small"):
         done = unrolled(copy, "prune", "--yes")
-    assert (done.code, done.err.count("\n")) == (2, 1)
-    assert "a study of this ledger is being run" in done.err
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "a study of this ledger is being run" in done.stderr
     assert sorted((copy / "results" / "trials").rglob("*.json")) == before

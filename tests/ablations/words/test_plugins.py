@@ -1,13 +1,13 @@
 """A user's own code under the command: written by `new`, trained, reported, and trained again once edited."""
 
 import json
-import os
 import re
 import subprocess
-import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
+import as_typed
 import pytest
 
 from ablations.cli import main
@@ -18,7 +18,6 @@ from bench.models.registry import spec_of
 from bench.rehearsal import rehearse
 from bench.trial import Trial
 
-COMMAND = str(Path(sys.executable).with_name("unrolled"))
 STUDY = """
 name = "mine"
 question = "Is my cell any good?"
@@ -41,7 +40,7 @@ set = { my_penalty = 0.5 }
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    (tmp_path / "text.txt").write_text("the cat sat on the mat and the dog sat on the log . " * 60)
+    (tmp_path / "text.txt").write_text(as_typed.TEXT)
     (tmp_path / "mine.toml").write_text(STUDY)
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -49,19 +48,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def unrolled(folder: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    def run(*words: str) -> subprocess.CompletedProcess[str]:
-        clean = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW", "PYTEST", "COV"))}
-        return subprocess.run(
-            [COMMAND, *words],
-            cwd=folder,
-            env={**clean, "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db"},
-            capture_output=True,
-            text=True,
-            timeout=600,
-            check=False,
-        )
-
-    return run
+    return partial(as_typed.unrolled, folder)
 
 
 @pytest.mark.slow

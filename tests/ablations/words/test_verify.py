@@ -1,22 +1,19 @@
 """`unrolled verify`, and who tells of another kind of machine: real trials in real processes."""
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from as_typed import TEXT, unrolled
 from result_sets import gate
 
 from ablations.cli import main
 from ablations.ledger import Ledger
 from bench.trial import Result
 
-COMMAND = str(Path(sys.executable).with_name("unrolled"))
 STUDY = """
 name = "small"
 question = "What does a small text teach?"
@@ -40,17 +37,9 @@ set = {{ hidden = 16 }}
 """
 
 
-def unrolled(folder: Path, *words: str, **more: str) -> str:
-    clean = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW", "PYTEST", "COV"))}
-    done = subprocess.run(
-        [COMMAND, *words, "-j", "1"],
-        cwd=folder,
-        env={**clean, "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db", **more},
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=True,
-    )
+def printed(folder: Path, *words: str, **more: str) -> str:
+    done = unrolled(folder, *words, "-j", "1", **more)
+    assert done.returncode == 0, done.stderr
     return done.stdout
 
 
@@ -58,10 +47,10 @@ def unrolled(folder: Path, *words: str, **more: str) -> str:
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A study that was run: two arms on one text, one on another, one that diverges."""
     folder = tmp_path_factory.mktemp("trained")
-    (folder / "text.txt").write_text("the cat sat on the mat and the dog sat on the log . " * 60)
+    (folder / "text.txt").write_text(TEXT)
     (folder / "other.txt").write_text("a dog and a cat and a bird sat on a mat , said the cat . " * 60)
     (folder / "small.toml").write_text(STUDY.format(last="narrow"))
-    unrolled(folder, "run", "small.toml")
+    printed(folder, "run", "small.toml")
     return folder
 
 
@@ -188,7 +177,7 @@ def test_verify_counts_trials_whose_plugin_is_missing_or_was_edited(folder, veri
     plugin, study = Path("mine.py"), Path("small.toml").read_text()
     assert main(["new", "cell", str(plugin)]) == 0
     Path("small.toml").write_text(study.replace("hidden = 16", 'model = "mine"'))
-    unrolled(folder, "run", "small.toml", "--plugin", "mine.py")
+    printed(folder, "run", "small.toml", "--plugin", "mine.py")
     capsys.readouterr()
     code, said = verify()
     assert code == 1 and said.startswith("3 of 4 bit-identical, 1 could not be replayed (")
@@ -207,7 +196,7 @@ def test_results_of_another_kind_of_machine_are_named_by_run_report_verify_and_g
         pytest.skip("this CPU has no other capability")
     apart = f"cpu capability {json.loads(one)} / DEFAULT"
     Path("small.toml").write_text(STUDY.format(last="narrower").replace("hidden = 16", "hidden = 12"))
-    said = unrolled(folder, "run", "small.toml", ATEN_CPU_CAPABILITY="default")
+    said = printed(folder, "run", "small.toml", ATEN_CPU_CAPABILITY="default")
     assert f"small: 3 results are of another kind of machine, then / now: {apart}\n" in said
     pairs = f"1 of 2 pairs compares results of two kinds of machine ({apart}): their differences include"
     assert f"small: {pairs} rounding of the machine\n" in said
@@ -222,7 +211,7 @@ def test_results_of_another_kind_of_machine_are_named_by_run_report_verify_and_g
     assert code == 1 and said.endswith("3 of 4 bit-identical, 1 not\n")
     assert f"; trained on another kind of machine, then / now: {back}\n" in said
 
-    unrolled(folder, "run", "small.toml", "--results", "here")
+    printed(folder, "run", "small.toml", "--results", "here")
     _, said = gate(capsys, "results", "here", "--speed-margin", "9")
     assert f"1 of 4 pairs compares results of two kinds of machine ({back}): their" in " ".join(said.split())
     assert f"speed not compared: 1 of 3 pairs, unlike machines: {back}" in said
