@@ -12,7 +12,7 @@ from bench.models.recurrent import LanguageModel
 from bench.run import run_trial
 from bench.training import learner, train
 from bench.training.engine import Diverged, Trace, Training, first_difference
-from bench.training.train import build
+from bench.training.train import build, fit
 from bench.trial import Trial
 
 # The small trial has 299 windows: 239 // 8 = 29 batches to train on and 60 // 8 = 7 to validate.
@@ -23,7 +23,6 @@ CPU = torch.device("cpu")
 @pytest.fixture
 def fresh_starts(monkeypatch: pytest.MonkeyPatch) -> Callable[[Trial], tuple[list[bool], list[bool]]]:
     """For each batch that a trial's model reads, whether it started from nothing: training, validation."""
-    fit = train.fit
     seen: dict[bool, list[bool]] = {}
 
     def note(model: LanguageModel, _inputs: Any) -> None:
@@ -114,7 +113,6 @@ def test_the_rate_climbs_for_a_quarter_from_a_25th_and_ends_at_a_100000th(
 ) -> None:
     """fit_one_cycle: div 25, final div 1e5, pct_start .25, cosine; momentum the other way."""
     records = []
-    fit = train.fit
     monkeypatch.setattr(train, "fit", lambda *args: records.append(fit(*args)) or records[-1])
     run_trial(small(engine=engine, lr=0.01, epochs=4))
     (record,) = records
@@ -139,7 +137,7 @@ def test_weight_decay_spares_the_biases_of_linear_layers_but_not_nn_lstms(
         train, valid = batches(trial, data)
         train.rows = train.rows[:1]  # one update
         model = build(trial, len(data.vocab))
-        train.fit(trial, model, train, valid)
+        fit(trial, model, train, valid)
         weights.append(dict(model.named_parameters()))
     free, decayed = weights
     untouched = {name for name in free if torch.equal(free[name], decayed[name])}
