@@ -60,13 +60,14 @@ class Study:
         return [
             pid
             for pid in self.alive()
-            if pid != self.process.pid and "forkserver" in _read(pid, "cmdline") and _leads_session(pid)
+            if pid != self.process.pid and "forkserver" in _read(pid, "cmdline") and _session(pid) == pid
         ]
 
     def fork_servers(self) -> list[int]:
         """The fork server, of which there may be none or, just after a kill, two."""
         trials = self.trials()
-        return [p for p in self.alive() if "forkserver" in _read(p, "cmdline") and p not in trials]
+        servers = [p for p in self.alive() if "forkserver" in _read(p, "cmdline")]
+        return [p for p in servers if _session(p) not in trials]  # a trial's child before its exec is none
 
 
 def _pids() -> list[int]:
@@ -80,11 +81,11 @@ def _read(pid: int, name: str) -> str:
         return ""
 
 
-def _leads_session(pid: int) -> bool:
+def _session(pid: int) -> int:
     try:
-        return os.getsid(pid) == pid
+        return os.getsid(pid)
     except ProcessLookupError:
-        return False
+        return 0
 
 
 def _wait_for(condition: Callable[[], object], seconds: float = 120.0) -> None:

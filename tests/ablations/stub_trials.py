@@ -77,7 +77,7 @@ def exits(trial: Trial) -> Result:
 
 def diverges(trial: Trial) -> Result:
     return Result(
-        trial=trial, status="failed", reason="diverged at step 3", metrics={"valid_loss": float("nan")}
+        trial=trial, status="diverged", reason="diverged at step 3", metrics={"valid_loss": float("nan")}
     )
 
 
@@ -163,7 +163,7 @@ def leaves_a_grandchild(trial: Trial) -> Result:
 
 def leaves_an_orphan(trial: Trial) -> Result:
     """Start a process in a session of its own, whose parent ends at once, then do as `then` says."""
-    orphan = 'setsid sleep 3600 >/dev/null 2>&1 & echo $! >"$0.new"; mv "$0.new" "$0"'
+    orphan = 'setsid sleep 3600 >/dev/null 2>&1 & echo $! >"$0.$$"; mv "$0.$$" "$0"'
     pid = f"{trial.options['pid']}-{trial.seed}"
     subprocess.run(["sh", "-c", orphan, pid], check=True)
     return globals()[str(trial.options.get("then", "steady"))](trial)
