@@ -1,0 +1,144 @@
+"""Unrolled in a notebook:
+
+    from ablations import compare, learner, results, train, trial
+    train(trial("lm4", epochs=3)).metrics["valid_accuracy"]
+    results("toggles").groupby("arm").valid_accuracy.mean()
+    print(compare("toggles", "no AR"))
+    learner("3fa9").fit_one_cycle(5, 1e-3)
+
+Names in `folder` are those of the ledger, "results" by default. Torch is left with the threads that it had.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ablations.commands.report import evidence
+from ablations.design import plan as plans
+from ablations.design.settings import resolve
+from ablations.ledger import Ledger
+from ablations.trials.retrained import as_found, find, retrained
+from bench import plugins as plugins_
+from bench.identity import identify
+from bench.trial import BadInput, Result, Trial, lower_is_better
+from reports.comparison import titled, values
+from reports.statistics.contrasts import Contrast, contrast
+from reports.statistics.verdicts import sentence, verdict
+
+
+def trial(model: str, seed: int = 0, **settings: Any) -> Trial:
+    """One trial of `model` in its chapter settings, with others where given: `trial("lm7", hidden=128)`.
+
+    Settings are those of a study file. Raises BadInput for an unknown one, and for a value out of range.
+    """
+    return identify(Trial(seed=seed, **resolve({"model": model, **settings})))
+
+
+def train(trial: Trial) -> Result:
+    """Train a trial here and now, on one thread, as `unrolled run` does; nothing is stored.
+
+    A divergence is a result too: its `diverged` is true.
+    """
+    from bench.run import run_trial  # torch: two seconds that reading results does not need
+
+    with as_found():
+        return run_trial(trial)
+
+
+def plugin(file: str | Path) -> None:
+    """Load a file of your own cells, models or regularisers. Raises BadInput."""
+    plugins_.load(str(file))
+
+
+def result(id: str, folder: str | Path = "results") -> Result:
+    """A stored result, by its trial's identity or how that begins. Raises BadInput for none or several."""
+    return find(id, Ledger(Path(folder)))
+
+
+def results(study: str, folder: str | Path = "results") -> pd.DataFrame:
+    """The results of a study that was run, a row a trial: trial, arm, seed, status, settings, metrics.
+
+    A setting or metric that a trial does not have is missing (NaN). Raises BadInput for an unknown study.
+    """
+    ledger = Ledger(Path(folder))
+    rows = [
+        {
+            "trial": found.trial.id,
+            "arm": arm.name,
+            "seed": seed,
+            "status": found.status,
+            **found.trial.factors(),
+            **found.metrics,
+        }
+        for arm, seed, found in plans.stored(study, ledger).cells(ledger)
+    ]
+    return pd.DataFrame(rows)
+
+
+@dataclass(frozen=True)
+class Compared:
+    """Two arms, seed by seed. As text it is the sentence of a report; `contrast` has the numbers."""
+
+    arm: str
+    against: str
+    metric: str
+    contrast: Contrast
+
+    def __str__(self) -> str:
+        judged = verdict(self.contrast, self.contrast.p)
+        how = {"unit": titled(self.metric)[1], "correction": "unadjusted"}
+        return sentence(judged, self.arm, self.against, **how)
+
+
+def compare(
+    study: str,
+    arm: str,
+    against: str = "",
+    *,
+    metric: str = "",
+    delta: float = 0.0,
+    folder: str | Path = "results",
+) -> Compared:
+    """One arm of a study that was run against another, by default its baseline, paired by seed.
+
+    The metric and δ (`delta`, in the metric's unit) are the plan's unless they are given. p is that of this
+    one contrast: a report corrects for all of its study's. Raises BadInput for an unknown study or arm,
+    for another metric without its δ, and where the two arms share no seed.
+    """
+    ledger = Ledger(Path(folder))
+    plan = plans.stored(study, ledger)
+    if metric not in ("", plan.metric) and not delta:
+        raise BadInput(f"metric {metric!r}: δ of study {study!r} is for {plan.metric}; give delta")
+    arms = {one.name: one for one in evidence(plan, ledger).arms}
+    against = against or next(iter(arms))
+    for name in (arm, against):
+        if name not in arms:
+            raise BadInput(f"arm {name!r}: study {study!r} has none of this name; it has: {', '.join(arms)}")
+    metric = metric or plan.metric
+    ours, theirs = values(arms[arm], metric), values(arms[against], metric)
+    if not ours.keys() & theirs.keys():
+        raise BadInput(f"arms {arm!r} and {against!r}: no seed has a result of both")
+    lower, delta = lower_is_better(metric), delta or plan.equivalence
+    found = contrast(ours, theirs, delta=delta, lower_is_better=lower)
+    return Compared(arm, against, metric, found)
+
+
+def learner(id: str, folder: str | Path = "results", plugins: Sequence[str] = ()) -> Any:
+    """The trained fastai Learner of a trial, by its identity or how that begins.
+
+    Trains it again (seconds), prints whether its weights are the ledger's to the bit, and gives it back with
+    fastai's own progress and printing. `plugins` are the files that the trial's code came from, if any.
+    Raises BadInput where there is no such trial, or where its code or text have changed since.
+    """
+    from fastai.callback.progress import ProgressCallback  # four seconds that reading results does not need
+
+    for name in plugins:
+        plugin(name)
+    found = retrained(result(id, folder))
+    print(found)
+    found.learner.add_cb(ProgressCallback())
+    found.learner.logger = print
+    return found.learner

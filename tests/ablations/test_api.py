@@ -1,0 +1,120 @@
+"""The public functions, in a notebook's few lines."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import as_typed
+import pytest
+import torch
+
+import ablations
+from ablations.commands.report import evidence
+from ablations.design import plan as plans
+from ablations.ledger import Ledger
+from bench.models.registry import ZOO
+from bench.trial import BadInput
+from reports.comparison import compare as compared
+
+STUDY = """
+name = "small"
+question = "?"
+seeds = 3
+[baseline]
+model = "lm6"
+hidden = 8
+window = 4
+batch = 8
+epochs = 2
+corpus = "text.txt"
+[design.one_at_a_time]
+lr = [1e-3]
+dropout = [0.5]
+"""
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("api")
+    (folder / "text.txt").write_text(as_typed.TEXT)
+    (folder / "small.toml").write_text(STUDY)
+    done = as_typed.unrolled(folder, "run", "small.toml")
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.mark.parametrize("name", [name for name, spec in ZOO.items() if not spec.counted])
+def test_a_trial_has_the_chapters_settings_of_its_model(name: str) -> None:
+    made, spec = ablations.trial(name), ZOO[name]
+    assert dict(made.options) == dict(spec.options)
+    assert all(getattr(made, key) == value for key, value in spec.settings.items())
+    assert made.source and made.data and made.versions
+
+
+def test_a_trial_is_refused_as_a_study_file_is() -> None:
+    with pytest.raises(BadInput, match=r"^'learning_rate' is not a setting: it is called lr$"):
+        ablations.trial("lm4", learning_rate=1e-3)
+
+
+def test_training_here_gives_the_bits_of_a_run_and_leaves_torch_as_it_was(
+    ran: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ran)
+    stored = ablations.result(ablations.results("small").trial[0])
+    torch.set_num_threads(2)
+    again = ablations.train(stored.trial)
+    assert again.fingerprints == stored.fingerprints and again.trial == stored.trial
+    assert torch.get_num_threads() == 2 and not torch.are_deterministic_algorithms_enabled()
+
+
+def test_the_results_of_a_study_are_a_table_with_a_row_a_trial(ran: Path) -> None:
+    table = ablations.results("small", ran / "results")
+    assert table.groupby("arm").seed.agg(list).map(sorted).to_list() == [[0, 1, 2]] * 3
+    ledger = Ledger(ran / "results")
+    for row in table.itertuples():
+        kept = ledger.read(row.trial)
+        assert kept is not None and row.valid_loss == kept.metrics["valid_loss"]
+        assert (row.status, row.lr, row.seed) == ("done", kept.trial.lr, kept.trial.seed)
+
+
+def test_two_arms_are_compared_as_the_report_compares_them(ran: Path) -> None:
+    ledger = Ledger(ran / "results")
+    base, *rows = compared(evidence(plans.stored("small", ledger), ledger)).rows
+    for row in rows:
+        found = ablations.compare("small", row.arm.name, folder=ran / "results")
+        corrected = {"family": 2, "bonferroni": row.contrast.bonferroni}
+        assert replace(found.contrast, **corrected) == row.contrast
+        assert f"— {row.arm.name} against {base.arm.name}: " in str(found) and "unadjusted p" in str(found)
+    one, other = (row.arm.name for row in rows)
+    there = ablations.compare("small", one, other, folder=ran / "results")
+    back = ablations.compare("small", other, one, folder=ran / "results")
+    assert there.contrast.mean == -back.contrast.mean
+
+
+@pytest.mark.parametrize(
+    ("names", "how", "told"),
+    [
+        (("none", "x"), {}, "none"),
+        (("small", "lr 7"), {}, "arm 'lr 7': study 'small' has none of this name; it has: "),
+        (
+            ("small", "lr 0.001"),
+            {"metric": "valid_accuracy"},
+            "δ of study 'small' is for valid_loss; give delta",
+        ),
+    ],
+)
+def test_what_cannot_be_compared_is_told_in_one_line(ran: Path, names, how, told) -> None:
+    with pytest.raises(BadInput) as refused:
+        ablations.compare(*names, folder=ran / "results", **how)
+    assert told in str(refused.value) and "\n" not in str(refused.value)
+
+
+def test_the_docstring_of_the_api_runs(ran: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its lines as they stand, with names of the small study for those of a shipped one."""
+    from ablations import api
+
+    monkeypatch.chdir(ran)
+    first = ablations.results("small").trial[0]
+    lines = [line.strip() for line in (api.__doc__ or "").splitlines() if line.startswith("    ")]
+    assert len(lines) == 5
+    code = "\n".join(lines).replace("toggles", "small").replace("no AR", "lr 0.001").replace("3fa9", first)
+    exec(code.replace("epochs=3", "epochs=1, hidden=4"), {})
