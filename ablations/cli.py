@@ -1,22 +1,18 @@
-"""The command `unrolled`: words and flags. Nothing heavy is imported before a word is known to need it."""
+"""The command `unrolled`: its subcommands and their flags. A subcommand's module is imported when it runs."""
 
 import argparse
 import os
 import pkgutil
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Any, NamedTuple
 
-from ablations.flags import Parser, count, device, mib, port, positive
+from ablations.flags import Parser, count, device, mib, one_of, port, positive
+from bench.models.registry import suggestion
 from bench.trial import BadInput, visible
-
-DEVICE = "auto (the default) keeps a stored plan's device and else takes the faster one"
-
-Words = Any
-"""What argparse's add_subparsers returns; its class has no public name."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -24,7 +20,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if isinstance(sys.stdout, TextIOWrapper):  # a terminal may not have our signs: "–" becomes "\\u2013"
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        args = parser().parse_args(argv)
+        args = parse(sys.argv[1:] if argv is None else argv)
         code: int = pkgutil.resolve_name(args.do)(args)
         sys.stdout.flush()
         return code
@@ -42,177 +38,198 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
 
 
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """The flags of a command line, and in `do` the function that it calls.
+
+    Raises BadInput for an unknown command, and SystemExit after `--help`.
+    """
+    name, *rest = argv or [""]
+    if name not in COMMANDS:
+        _top().parse_args([name] if name.startswith("-") else [])  # --help, or a flag that is unknown
+        raise BadInput(f"{_unknown(name)}; see `unrolled --help`")
+    found: argparse.Namespace = parser(name).parse_args(rest)
+    return found
+
+
+def parser(name: str) -> Parser:
+    """The parser of one command."""
+    command = COMMANDS[name]
+    made = Parser(prog=f"unrolled {name}", description=command.help)
+    for add in command.flags:
+        add(made)
+    made.set_defaults(do=f"ablations.{command.do or f'commands.{name}'}:{name}")
+    return made
+
+
+def _top() -> Parser:
+    width = max(map(len, COMMANDS)) + 2
+    about = "Reproducible benchmarks and ablations of recurrent language models."
+    lines = "\n".join(f"  {name:<{width}}{command.help}" for name, command in COMMANDS.items())
+    return Parser(
+        prog="unrolled",
+        usage="unrolled COMMAND [FLAGS]",
+        description=f"{about}\n\ncommands:\n{lines}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+def _unknown(name: str) -> str:
+    from ablations.design.study_file import shipped  # imports pydantic: not for every command
+
+    if not name:
+        return f"no command; known: {', '.join(COMMANDS)}"
+    if name in ("golden", *shipped()):
+        return f"unknown command {name!r}; did you mean `unrolled run {name}`?"
+    return f"unknown command {name!r}{suggestion(name, list(COMMANDS))}"
+
+
 def _short(error: Exception) -> str:
     """One line; a word too long to be a file's name (255 bytes) is cut: it is a value gone wrong."""
     return re.sub(r"([^\s/]{60})[^\s/]{196,}", r"\1…", visible(error))
 
 
-class Command(Parser):
-    """The whole command: whoever names a study where a word should stand is told how to run it."""
-
-    def _check_value(self, action: argparse.Action, value: Any) -> None:
-        if action.choices is not None and value not in action.choices:
-            from ablations.design.written import shipped
-
-            if value in ("golden", *shipped()):
-                self.error(f"unknown word {value!r}; did you mean `unrolled run {value}`?")
-        super()._check_value(action, value)
+def _studies(p: Parser) -> None:
+    p.add_argument("studies", nargs="+", metavar="STUDY", help="a shipped study, the path of a .toml, or all")
+    p.add_argument("--seeds", help="0-9, or 0,3,5")
+    p.add_argument("--set", action="append", default=[], metavar="KEY=VALUES", help="lr=1e-3,1e-2")
+    p.add_argument("--corpus", metavar="TEXT", help="human-numbers, bible, or the path of a UTF-8 text")
+    text = "auto (the default) keeps a stored plan's device and else takes the faster one"
+    p.add_argument("--device", type=device, metavar="auto|cpu|cuda", help=text)
+    p.add_argument("--yes", action="store_true", help="plan more than 10,000 trials")
 
 
-def parser() -> argparse.ArgumentParser:
-    """The whole command line."""
-    top = Command(
-        prog="unrolled", description="Reproducible benchmarks and ablations of recurrent language models."
-    )
-    words, flags = top.add_subparsers(required=True, metavar="WORD", parser_class=Parser), _flags()
-    _study_words(words, flags)
-    _result_words(words, flags)
-    _server_words(words)
-    _own_words(words, flags)
-    return top
+def _known(p: Parser) -> None:
+    text = "studies that were run; all of them if none is named"
+    p.add_argument("studies", nargs="*", metavar="STUDY", help=text)
 
 
-class Flags(NamedTuple):
-    """What several words share."""
-
-    studies: argparse.ArgumentParser  # that may be run, and how they are changed
-    known: argparse.ArgumentParser  # that were run
-    plugin: argparse.ArgumentParser
-    results: argparse.ArgumentParser
-    out: argparse.ArgumentParser
+def _plugin(p: Parser) -> None:
+    p.add_argument("--plugin", action="append", default=[], metavar="FILE.py", help="code of your own")
 
 
-def _flags() -> Flags:
-    studies = _studies("STUDY", "a shipped study, the path of a .toml, or all")
-    studies.add_argument("--seeds", help="0-9, or 0,3,5")
-    studies.add_argument("--set", action="append", default=[], metavar="KEY=VALUES", help="lr=1e-3,1e-2")
-    studies.add_argument("--corpus", metavar="TEXT", help="human-numbers, bible, or the path of a UTF-8 text")
-    studies.add_argument("--device", type=device, metavar="auto|cpu|cuda", help=DEVICE)
-    studies.add_argument("--yes", action="store_true", help="plan more than 10,000 trials")
-    known = _studies("STUDY", "studies that were run; all of them if none is named", "*")
-    plugin, results, out = (argparse.ArgumentParser(add_help=False) for _ in range(3))
-    plugin.add_argument("--plugin", action="append", default=[], metavar="FILE.py", help="code of your own")
-    results.add_argument("--results", type=Path, default=Path("results"), help="the ledger's folder")
-    out.add_argument("--out", type=Path, default=Path("reports/out"), help="the reports' folder")
-    return Flags(studies, known, plugin, results, out)
+def _results(p: Parser) -> None:
+    p.add_argument("--results", type=Path, default=Path("results"), help="the ledger's folder")
 
 
-def _study_words(words: Words, flags: Flags) -> None:
-    studies, known, plugin, results, out = flags
-    text = "arms, trials, cost, and what so many seeds can decide"
-    _word(words, "plan", text, studies, plugin, results, do="words.looking")
-    text = "train what is missing, log it, report it"
-    _run_flags(_word(words, "run", text, studies, plugin, results, out, do="words.running"))
-    _word(words, "status", "how far each study is, and what belongs to none", known, results)
-    text = "remove results, checkpoints and set-aside files that belong to no plan"
-    prune = _word(words, "prune", text, results, do="words.pruning")
-    prune.epilog = "unrolled prune shows what would go; unrolled prune --yes removes it"
-    prune.add_argument("--yes", action="store_true", help="remove them; without it they are only counted")
+def _out(p: Parser) -> None:
+    p.add_argument("--out", type=Path, default=Path("reports/out"), help="the reports' folder")
 
 
-def _result_words(words: Words, flags: Flags) -> None:
-    _, known, plugin, results, out = flags
-    _word(words, "report", "render reports from the ledger", known, results, out, do="words.reporting")
-    text = "train ended trials again and compare every number"
-    verify = _word(words, "verify", text, plugin, results)
-    verify.add_argument("study", metavar="STUDY", help="a study that was run")
-    verify.add_argument("-n", "--number", type=count, default=5, help="trials to replay")
-    _limits(verify)
-    text = "did a change make results or speed worse? two result sets"
-    _gate(_word(words, "gate", text, do="words.gating"))
-    _word(words, "chapter", "answer the chapter's questions on one page", results, out, do="words.chapter")
-    timed = _word(
-        words, "benchmarks", "show what `make bench` has stored", results, out, do="words.benchmarks"
-    )
-    timed.add_argument("file", type=Path, nargs="?", metavar="FILE", help="of pytest-benchmark")
-    timed.add_argument("--readme", type=Path, metavar="FILE.md", help="fill its block <!-- speed --> too")
-    _word(words, "sync", "bring MLflow level with the ledger", known, results)
-
-
-def _server_words(words: Words) -> None:
-    where = argparse.ArgumentParser(add_help=False)
-    where.add_argument("--port", type=port, default=5000)
-    _word(words, "ui", "browse MLflow on 127.0.0.1", where, do="tracking.server")
-    text = "MLflow on PostgreSQL, for several drivers at once"
-    server = _word(words, "server", text, where, do="tracking.server")
-    server.add_argument("--folder", type=Path, default=Path("server"), help="where its data are kept")
-
-
-def _own_words(words: Words, flags: Flags) -> None:
-    plugin, results = flags.plugin, flags.results
-    _word(words, "models", "the zoo", plugin, do="words.looking")
-    _show(_word(words, "show", "look inside a trial, a study or a corpus", plugin, results, do="inside"))
-    learner = _word(words, "learner", "train a finished trial again and save its weights", plugin, results)
-    learner.set_defaults(do="ablations.inside:save")
-    learner.add_argument("trial", metavar="TRIAL", help="its identity, or how that begins")
-    learner.add_argument("--save", type=Path, required=True, metavar="FILE.pth", help="a torch state_dict")
-    new = _word(words, "new", "write a file of your own to start from", do="words.scaffold")
-    new.add_argument("kind", choices=("cell", "model", "regularizer", "study"))
-    new.add_argument("file", type=Path, metavar="FILE", help="my_cell.py, my.toml; it must not exist")
-
-
-def _studies(metavar: str, text: str, count: str = "+") -> argparse.ArgumentParser:
-    parent = argparse.ArgumentParser(add_help=False)
-    parent.add_argument("studies", nargs=count, metavar=metavar, help=text)
-    return parent
-
-
-def _word(
-    words: Words, name: str, text: str, *parents: argparse.ArgumentParser, do: str = "words.commands"
-) -> argparse.ArgumentParser:
-    made: argparse.ArgumentParser = words.add_parser(name, help=text, description=text, parents=parents)
-    made.set_defaults(do=f"ablations.{do}:{name}")
-    return made
-
-
-def _run_flags(run: argparse.ArgumentParser) -> None:
-    _limits(run)
-    run.add_argument("--dry-run", action="store_true", help="print the plan and stop")
-    run.add_argument("--fail-fast", action="store_true", help="start no more after a failure")
-    run.add_argument("--retry", action="store_true", help="run failed trials again")
-
-
-def _limits(run: argparse.ArgumentParser) -> None:
-    run.add_argument(
+def _limits(p: Parser) -> None:
+    p.add_argument(
         "-j", "--workers", type=count, help="trials at a time (one a core, or as many as GPUs bear)"
     )
-    run.add_argument(
+    p.add_argument(
         "--cluster", default="", metavar="ADDRESS", help="run there: a Dask scheduler, tcp://HOST:8786"
     )
-    run.add_argument("--time-limit", type=positive, default=3600.0, metavar="SECONDS", help="of one trial")
-    run.add_argument("--memory-limit", type=mib, default=0, metavar="MIB", help="of one trial; 0 is none")
+    p.add_argument("--time-limit", type=positive, default=3600.0, metavar="SECONDS", help="of one trial")
+    text = "of one trial on the CPU; 0 is none"
+    p.add_argument("--memory-limit", type=mib, default=0, metavar="MIB", help=text)
 
 
-def _show(show: argparse.ArgumentParser) -> None:
-    show.add_argument(
+def _run(p: Parser) -> None:
+    p.add_argument("--dry-run", action="store_true", help="print the plan and stop")
+    p.add_argument("--fail-fast", action="store_true", help="start no more after a failure")
+    p.add_argument("--retry", action="store_true", help="run failed trials again")
+
+
+def _prune(p: Parser) -> None:
+    p.epilog = "unrolled prune shows what would go; unrolled prune --yes removes it"
+    p.add_argument("--yes", action="store_true", help="remove them; without it they are only counted")
+
+
+def _verify(p: Parser) -> None:
+    p.add_argument("study", metavar="STUDY", help="a study that was run")
+    p.add_argument("-n", "--number", type=count, default=5, help="trials to replay")
+
+
+def _benchmarks(p: Parser) -> None:
+    p.add_argument("file", type=Path, nargs="?", metavar="FILE", help="of pytest-benchmark")
+    p.add_argument("--readme", type=Path, metavar="FILE.md", help="fill its block <!-- speed --> too")
+
+
+def _gate(p: Parser) -> None:
+    text = "a results folder, mlflow:URI (#COMMIT chooses), or pytest-benchmark's JSON: a file or a folder"
+    p.add_argument("baseline", metavar="BASELINE", help=text)
+    p.add_argument("candidate", metavar="CANDIDATE", help="what is held against it, of the same kind")
+    p.add_argument("--study", help="which study, where there are several")
+    p.add_argument("--metric", help="the baseline's plan names it; else valid_loss")
+    p.add_argument("--delta", type=positive, metavar="NATS", help="as the baseline's plan declares it")
+    p.add_argument("--speed-margin", type=positive, default=0.05, metavar="SHARE", help="0.05 is 5 %% slower")
+    p.add_argument("--require-speed", action="store_true", help="fail where speed cannot be compared")
+    p.add_argument("--markdown", type=Path, metavar="FILE", help="write a summary for a pull request")
+
+
+def _show(p: Parser) -> None:
+    p.add_argument(
         "what",
         metavar="WHAT",
         help="a trial's identity, or how that begins; a study that was run: its trials; "
         "corpus: the first validation batches, decoded into words",
     )
-    trial = show.add_argument_group("of a trial")
+    trial = p.add_argument_group("of a trial")
     trial.add_argument(
         "--generate", type=count, default=0, metavar="N", help="train it again, write N tokens"
     )
-    corpus = show.add_argument_group("of a corpus")
+    corpus = p.add_argument_group("of a corpus")
     corpus.add_argument("--model", default="lm4", help="whose chapter settings decide window and order")
     corpus.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="window=8")
     corpus.add_argument("--batches", type=count, default=2)
     corpus.add_argument("--rows", type=count, default=3)
 
 
-def _gate(gate: argparse.ArgumentParser) -> None:
-    text = "a results folder, mlflow:URI (#COMMIT chooses), or pytest-benchmark's JSON: a file or a folder"
-    gate.add_argument("baseline", metavar="BASELINE", help=text)
-    gate.add_argument("candidate", metavar="CANDIDATE", help="what is held against it, of the same kind")
-    gate.add_argument("--study", help="which study, where there are several")
-    gate.add_argument("--metric", help="the baseline's plan names it; else valid_loss")
-    gate.add_argument("--delta", type=positive, metavar="NATS", help="as the baseline's plan declares it")
-    gate.add_argument(
-        "--speed-margin", type=positive, default=0.05, metavar="SHARE", help="0.05 is 5 %% slower"
-    )
-    gate.add_argument("--require-speed", action="store_true", help="fail where speed cannot be compared")
-    gate.add_argument("--markdown", type=Path, metavar="FILE", help="write a summary for a pull request")
+def _learner(p: Parser) -> None:
+    p.add_argument("trial", metavar="TRIAL", help="its identity, or how that begins")
+    p.add_argument("--save", type=Path, required=True, metavar="FILE.pth", help="a torch state_dict")
+
+
+def _port(p: Parser) -> None:
+    p.add_argument("--port", type=port, default=5000)
+
+
+def _folder(p: Parser) -> None:
+    p.add_argument("--folder", type=Path, default=Path("server"), help="where its data are kept")
+
+
+def _new(p: Parser) -> None:
+    kind = one_of("cell", "model", "regularizer", "study")
+    p.add_argument("kind", type=kind, metavar="KIND", help="cell, model, regularizer or study")
+    p.add_argument("file", type=Path, metavar="FILE", help="my_cell.py, my.toml; it must not exist")
+
+
+@dataclass(frozen=True)
+class Command:
+    """A subcommand: its line in `--help`, what adds its flags, and the module that has its function."""
+
+    help: str
+    flags: tuple[Callable[[Parser], None], ...] = ()
+    do: str = ""  # below `ablations`; its own module in `commands` if empty
+
+
+COMMANDS = {
+    "plan": Command("arms, trials, cost, and what so many seeds can decide", (_studies, _plugin, _results)),
+    "run": Command(
+        "train what is missing, log it, report it", (_studies, _plugin, _results, _out, _limits, _run)
+    ),
+    "status": Command("how far each study is, and what belongs to none", (_known, _results)),
+    "prune": Command("remove results, checkpoints and set-aside files of no plan", (_results, _prune)),
+    "report": Command("render reports from the ledger", (_known, _results, _out)),
+    "verify": Command(
+        "train ended trials again and compare every number", (_plugin, _results, _verify, _limits)
+    ),
+    "gate": Command("did a change make results or speed worse? two result sets", (_gate,)),
+    "chapter": Command("answer the chapter's questions on one page", (_results, _out)),
+    "benchmarks": Command("show what `make bench` has stored", (_results, _out, _benchmarks)),
+    "sync": Command("bring MLflow level with the ledger", (_known, _results)),
+    "ui": Command("browse MLflow on 127.0.0.1", (_port,), "tracking.server"),
+    "server": Command(
+        "MLflow on PostgreSQL, for several drivers at once", (_port, _folder), "tracking.server"
+    ),
+    "models": Command("the models, and what can be set on each", (_plugin,)),
+    "show": Command("look inside a trial, a study or a corpus", (_plugin, _results, _show)),
+    "learner": Command("train a finished trial again and save its weights", (_plugin, _results, _learner)),
+    "new": Command("write a file of your own to start from", (_new,)),
+}
 
 
 if __name__ == "__main__":

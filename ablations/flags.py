@@ -4,6 +4,7 @@ import argparse
 import os
 import re
 import socket
+from collections.abc import Callable
 from dataclasses import fields
 from typing import Any, NoReturn
 
@@ -15,46 +16,47 @@ class Parser(argparse.ArgumentParser):
     """A parser whose refusals are BadInput: one line without the usage, and what was probably meant."""
 
     def error(self, message: str) -> NoReturn:
-        """Raise BadInput, naming the help of the word."""
+        """Raise BadInput, naming the help of the command."""
         raise BadInput(f"{message}; see `{self.prog} --help`")
 
-    def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
-        """As argparse does, but nothing may be left over: neither here nor by the parser of a word."""
-        found, left = super().parse_known_args(args, namespace)
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As argparse does; what is left over is told with what was probably meant."""
+        found, left = self.parse_known_args(args, namespace)
         if left:
             flag = next((each.partition("=")[0] for each in left if each.startswith("-")), None)
-            if flag is None:
-                self.error(f"{left[0]!r} is one word too many")
-            self.error(f"unknown flag {flag!r}{self._meant(flag)}")
-        return found, left
+            self.error(f"unknown flag {flag!r}{self._meant(flag)}" if flag else f"unexpected {left[0]!r}")
+        return found
 
     def _meant(self, flag: str) -> str:
         """A setting is no flag of its own; else the likest of the flags that there are."""
         key = flag.lstrip("-").replace("-", "_")
+        known = dict.fromkeys(re.findall(r"(?<![\w-])--?[a-z][a-z-]*", self.format_usage()))
         settings = {*(field.name for field in fields(Trial)), *(k for s in ZOO.values() for k in s.options)}
-        if "--set" in self._option_string_actions and key in settings:
+        if "--set" in known and key in settings:
             return f"; a setting is written --set {key}=VALUE"
-        return suggestion(flag, self._option_string_actions)
-
-    def _check_value(self, action: argparse.Action, value: Any) -> None:
-        if action.choices is not None and value not in action.choices:
-            name = str(action.metavar or action.dest).lower()
-            self.error(f"unknown {name} {value!r}{suggestion(value, list(action.choices))}")
+        return suggestion(flag, known)
 
 
 def count(text: str) -> int:
-    """A whole number of at least 1."""
+    """An integer of at least 1."""
     number = int(text) if re.fullmatch("[0-9]{1,18}", text) else 0
     if number < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a whole number of at least 1")
+        raise argparse.ArgumentTypeError(f"{text} is not an integer of at least 1")
     return number
 
 
-def device(text: str) -> str:
-    """A kind of device, or "auto"."""
-    if text not in ("auto", "cpu", "cuda"):
-        raise argparse.ArgumentTypeError(f"{text} is not auto, cpu or cuda")
-    return text
+def one_of(*choices: str) -> Callable[[str], str]:
+    """The type of a flag that has these values. Another one is told the likest of them."""
+
+    def chosen(text: str) -> str:
+        if text not in choices:
+            raise argparse.ArgumentTypeError(f"unknown {text!r}{suggestion(text, list(choices))}")
+        return text
+
+    return chosen
+
+
+device = one_of("auto", "cpu", "cuda")
 
 
 def mib(text: str) -> int:

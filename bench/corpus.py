@@ -171,7 +171,7 @@ def batches(trial: Trial, data: Corpus, random: torch.Generator | None = None) -
         positions = positions[:, -1]
     whole = (inputs, data.ids[positions], positions)
     if trial.order == "grouped":
-        kind, drawn = (VariedBatches, random) if trial.varied else (Batches, None)
+        kind, drawn = (VariedBatches, random) if trial.variable_bptt else (Batches, None)
         return (
             kind(*whole, rows=_grouped(train, b), rest=train[:0], random=drawn),
             Batches(*whole, rows=_grouped(valid, b), rest=valid[:0]),

@@ -14,7 +14,7 @@ def gradient_by_distance(model: LanguageModel, windows: Tensor) -> Tensor:
     """‖∂(last output)/∂(embedding k tokens before)‖ for k = 0, 1, …, (n·t,) float64; `windows` (n, b, t).
 
     Reads the windows in turn, in training mode. The model is used up: it ends in double precision, since
-    the gradients of a long horizon are smaller than single precision can hold.
+    gradients from far back are smaller than single precision can hold.
     """
     model.double().train().reset()
     embed, embedded = model.embed, []

@@ -28,7 +28,7 @@ def forward_flops(model: LanguageModel, tokens: int, targets: int) -> int:
 
 
 def training_flops(trial: Trial, model: LanguageModel, updates: int) -> int:
-    """Operations of all of a trial's updates; a horizon beyond the window reads windows again."""
+    """Operations of all of a trial's updates; a `detach_every` beyond the window reads windows again."""
     tokens = trial.batch * trial.window
     targets = tokens if trial.target == "every" else trial.batch
     again = _replayed(trial, updates // trial.epochs) * trial.epochs
@@ -37,6 +37,6 @@ def training_flops(trial: Trial, model: LanguageModel, updates: int) -> int:
 
 
 def _replayed(trial: Trial, updates: int) -> int:
-    """Windows that one epoch of so many updates reads again: those before, as far as the horizon goes."""
-    most = 0 if trial.reset == "batch" else max(trial.horizon // trial.window - 1, 0)
+    """Windows that one epoch of so many updates reads again: those that `detach_every` reaches back to."""
+    most = 0 if trial.reset == "batch" else max(trial.detach_every // trial.window - 1, 0)
     return sum(min(update, most) for update in range(updates))

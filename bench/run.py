@@ -22,7 +22,7 @@ PASSAGE = 60  # tokens of the validation set that a result shows with the model'
 
 
 def run_trial(trial: Trial) -> Result:
-    """Train and evaluate. Divergence is a failed Result; a mistake of the user raises BadInput.
+    """Train and evaluate. Divergence is a Result; a mistake of the user raises BadInput.
 
     Seeds first, then data, then the model; separate streams for the initial weights, the order of the
     data and dropout, so that arms of one seed stay paired.
@@ -34,11 +34,12 @@ def run_trial(trial: Trial) -> Result:
     try:
         found = measure(trial, *training.load(trial))
     except Diverged as error:
-        return failure(trial, str(error), seconds=time.perf_counter() - clock, **facts)
+        seconds = time.perf_counter() - clock
+        return failure(trial, str(error), status="diverged", seconds=seconds, **facts)
     seconds = time.perf_counter() - clock
     spent = seconds + found["metrics"].get("speed_seconds", 0.0)
     found["metrics"] |= {"speed_seconds": spent, "memory_peak": memory_peak()}
-    status = "failed" if found.get("reason") else "done"
+    status = "diverged" if found.get("reason") else "done"
     return Result(trial=trial, status=status, seconds=seconds, **facts, **found)
 
 
@@ -60,7 +61,7 @@ def train_and_measure(trial: Trial, data: Corpus, train: Batches, valid: Batches
         "train_updates": steps,
         "train_tokens": train.tokens * trial.epochs,
         **_speeds(record, train, valid),
-        "speed_seconds": record.before,  # to which comes this attempt
+        "speed_seconds": record.resumed_seconds,  # to which comes this attempt
         "model_parameters": sum(p.numel() for p in model.parameters()),
         **gpu_memory(environment.device(trial.device)),
     }

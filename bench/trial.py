@@ -39,12 +39,12 @@ class Trial:
     vocab: int = 0  # most tokens kept, the rest become <unk>; 0 keeps all
     split: str = "tail"  # tail (the chapter's) | blocks (random contiguous blocks)
     window: int = 16  # bptt: tokens a training step reads from each row
-    varied: bool = False  # draw the length of each training window, around `window`
+    variable_bptt: bool = False  # draw the length of each training window, around `window`
     batch: int = 64
     order: str = "grouped"  # grouped (row j reads the j-th stretch) | sequential | shuffled
     target: str = "every"  # predict after every word | after the last one of a window
     reset: str = "epoch"  # forget the hidden state each epoch | batch | never
-    horizon: int = 0  # tokens that gradients flow back (detach frequency); 0 means the window
+    detach_every: int = 0  # tokens that gradients flow back (detach frequency); 0 means the window
     lr: float = 1e-2
     epochs: int = 15
     wd: float = 0.01
@@ -53,8 +53,8 @@ class Trial:
     alpha: float = 0.0  # AR
     beta: float = 0.0  # TAR
     engine: str = "loop"  # loop (plain torch) | learner (fastai, the reference) | sgd (AWD-LSTM's)
-    stall: str = "ignore"  # when validation stalls: ignore | average (NT-ASGD) | halve (the rate)
-    nonmono: int = 5  # the last so many validations are not asked whether it stalls
+    on_plateau: str = "ignore"  # when validation stalls: ignore | average (NT-ASGD) | halve (the rate)
+    plateau_patience: int = 5  # the last so many validations are not asked whether it stalls
     finetune: int = 0  # the last so many epochs start again from the average, and average anew
     device: str = "cpu"  # cpu | cuda
     source: str = ""
@@ -62,8 +62,8 @@ class Trial:
     versions: str = ""
 
     def __post_init__(self) -> None:
-        """Make equal trials equal: the horizon is written out, the options are sorted."""
-        object.__setattr__(self, "horizon", self.horizon or self.window)
+        """Make equal trials equal: `detach_every` is written out, the options are sorted."""
+        object.__setattr__(self, "detach_every", self.detach_every or self.window)
         object.__setattr__(self, "options", dict(sorted(self.options.items())))
         object.__setattr__(self, "moms", tuple(self.moms))
 
@@ -106,7 +106,7 @@ class Epoch:
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """What one trial yielded. A failure is a result too: `status` failed, and the reason.
+    """What one trial yielded. Divergence and failure are results too: `status`, and the reason.
 
     `metrics` names begin with their section: valid_loss, valid_accuracy, valid_perplexity, valid_bits,
     valid_hits, valid_targets; train_loss, train_ar, train_tar, train_updates, train_tokens, train_flops
@@ -121,7 +121,7 @@ class Result:
     """
 
     trial: Trial
-    status: str  # done | failed
+    status: str  # done | diverged | failed
     reason: str = ""
     attempts: int = 1
     started: float = 0.0  # unix seconds
@@ -144,18 +144,13 @@ class Result:
 
     @property
     def diverged(self) -> bool:
-        """Whether training ran away (kept as data: a diverged seed counts as +∞)."""
-        return self.status == "failed" and self.reason.startswith("diverged")
+        """Whether training ran away. That is a result: a diverged seed counts as an infinite loss."""
+        return self.status == "diverged"
 
     @property
     def spent(self) -> float:
         """Seconds of the last attempt, and of the epochs that it took over from one before."""
         return max(self.seconds, self.metrics.get("speed_seconds", 0.0))
-
-    @property
-    def outcome(self) -> str:
-        """done, diverged or failed."""
-        return "diverged" if self.diverged else self.status
 
     @property
     def trouble(self) -> str:
@@ -189,9 +184,12 @@ def settings(trial: Trial) -> dict[str, Any]:
     return {key: value for key, value in asdict(trial).items() if key not in ("corpus", *FOUND)}
 
 
-def failure(trial: Trial, reason: str, **facts: Any) -> Result:
-    """A failed Result with a reason of one line."""
-    return Result(trial=trial, status="failed", reason=" ".join(reason.split()), **facts)
+STATUSES = ("done", "diverged", "failed")
+
+
+def failure(trial: Trial, reason: str, *, status: str = "failed", **facts: Any) -> Result:
+    """A Result without the numbers of a training that is done, and a reason of one line."""
+    return Result(trial=trial, status=status, reason=" ".join(reason.split()), **facts)
 
 
 def with_seed(trial: Trial, seed: int) -> Trial:

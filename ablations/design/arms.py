@@ -5,11 +5,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from ablations.design import seeds as seeds_
-from ablations.design.complaints import at
 from ablations.design.designs import Cell, matches, parts, title
+from ablations.design.errors import at
 from ablations.design.settings import Settings, flat, inherit, resolve
 from ablations.design.study import Arm
-from ablations.design.written import Written
+from ablations.design.study_file import Written
 from bench.models.registry import suggestion
 from bench.trial import BadInput, Scalar, canonical
 
@@ -99,7 +99,7 @@ def _refuse_idle(written: Written, arm: Arm, changes: Settings) -> None:
         rest = {other: value for other, value in changes.items() if other != key}
         try:
             without = resolve(inherit(written.baseline, rest))
-        except BadInput:  # the others need this key: horizon = 64 needs its window
+        except BadInput:  # the others need this key: detach_every = 64 needs its window
             continue
         if without == arm.settings:
             raise BadInput(f"{key} = {changes[key]!r} changes nothing: without it the arm is the same")

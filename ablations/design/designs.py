@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from ablations.design.complaints import at
+from ablations.design.errors import at
 from ablations.design.settings import (
     FACTORS,
     Factor,

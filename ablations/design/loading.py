@@ -7,10 +7,10 @@ from typing import Any
 from ablations.design import seeds as seeds_
 from ablations.design import tuning
 from ablations.design.arms import arms_of
-from ablations.design.complaints import at
+from ablations.design.errors import at
 from ablations.design.settings import inherit, label, resolve
 from ablations.design.study import Study
-from ablations.design.written import Written, check, read
+from ablations.design.study_file import Written, check, read
 from bench.trial import BadInput
 
 LIMIT = 10_000

@@ -18,7 +18,7 @@ from pydantic import ConfigDict, Field, TypeAdapter
 from ablations.design import tuning
 from ablations.design.settings import label
 from ablations.design.study import Arm, Study, trials
-from ablations.design.written import shipped
+from ablations.design.study_file import shipped
 from ablations.ledger import Ledger, seal, unseal
 from bench.files import save
 from bench.identity import identify

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ablations.design.complaints import explain, shown
+from ablations.design.errors import explain, shown
 from bench.models.registry import PENALTIES, ZOO, ModelSpec, spec_of, suggestion
 from bench.trial import BadInput, Scalar, Trial
 
@@ -35,12 +35,12 @@ class TrialFields(BaseModel):
     vocab: CountOrZero
     split: Literal["tail", "blocks"]
     window: Count
-    varied: bool
+    variable_bptt: bool
     batch: Count
     order: Literal["grouped", "sequential", "shuffled"]
     target: Literal["every", "last"]
     reset: Literal["epoch", "batch", "never"]
-    horizon: CountOrZero
+    detach_every: CountOrZero
     lr: Annotated[float, Field(gt=0)]
     epochs: Count
     wd: Weight
@@ -49,8 +49,8 @@ class TrialFields(BaseModel):
     alpha: Weight
     beta: Weight
     engine: Engine
-    stall: Literal["ignore", "average", "halve"]
-    nonmono: CountOrZero
+    on_plateau: Literal["ignore", "average", "halve"]
+    plateau_patience: CountOrZero
     finetune: CountOrZero
 
 
@@ -75,8 +75,8 @@ CHAPTER_FACTORS = {
 """On is what LMModel7 does, off is what LMModel6 does. Source: fastbook chapter 12, fastai's TextLearner."""
 
 AWD_FACTORS = {
-    "nt_asgd": Factor("NT-ASGD", "stall", "ignore", "average"),
-    "varied_windows": Factor("variable windows", "varied", False, True),
+    "nt_asgd": Factor("NT-ASGD", "on_plateau", "ignore", "average"),
+    "variable_bptt": Factor("variable windows", "variable_bptt", False, True),
     "embedding_dropout": Factor("embedding dropout", "embed_p", 0.0, 0.1),
     "input_dropout": Factor("input dropout", "input_p", 0.0, 0.4),
     "weight_dropout": Factor("weight dropout", "weight_p", 0.0, 0.5),
@@ -104,8 +104,12 @@ _ELSEWHERE = {
     "device": "it is chosen where the study is run",
     "name": "an arm is named beside its `set`",
     "batch_size": "it is called batch",
-    "detach": "how many tokens gradients flow back is horizon",
     "learning_rate": "it is called lr",
+    "detach": "it is called detach_every",
+    "horizon": "it is called detach_every",
+    "varied": "it is called variable_bptt",
+    "stall": "it is called on_plateau",
+    "nonmono": "it is called plateau_patience",
 }
 
 
@@ -113,7 +117,7 @@ def resolve(written: Settings) -> dict[str, Any]:
     """The fields of a Trial, the seed and the hashes apart, from flat settings: `Trial(seed=0, **fields)`.
 
     Raises BadInput where a setting is unknown, is not one of the model's, has the wrong type or is out of
-    range, and where the horizon does not fit the window.
+    range, and where `detach_every` does not fit the window.
     """
     spec = _spec(written)
     for key in written:
@@ -126,7 +130,7 @@ def resolve(written: Settings) -> dict[str, Any]:
     except ValidationError as error:
         raise BadInput(explain(error)) from error
     _check_engine(checked, written)
-    return {"model": model, "options": options, **checked, "horizon": _horizon(checked)}
+    return {"model": model, "options": options, **checked, "detach_every": _detach_every(checked)}
 
 
 def complete(written: Settings) -> dict[str, Any]:
@@ -169,9 +173,9 @@ def label(key: str, value: Any) -> str:
     match key, value:
         case "model", _:
             return spec_of(value).title
-        case "stall", _:
+        case "on_plateau", _:
             return _STALLS[value]
-        case "horizon", _:
+        case "detach_every", _:
             return f"detach every {value or 'window'}"
         case "moms", _:
             return _MOMS.get(tuple(value), "moms " + ",".join(str(m) for m in value))
@@ -241,34 +245,36 @@ def _option(spec: ModelSpec, key: str, value: Any) -> Scalar:
 def _check_engine(checked: Mapping[str, Any], written: Settings) -> None:
     """Raises BadInput for what the engine would ignore, and for windows that cannot be drawn."""
     if checked["engine"] != "sgd":
-        for key in ("varied", "stall", "finetune"):
+        for key in ("variable_bptt", "on_plateau", "finetune"):
             if checked[key] != DEFAULTS[key]:
                 raise BadInput(f'{key} = {shown(checked[key])}: needs engine = "sgd"')
     elif "moms" in written:
         raise BadInput('moms: engine = "sgd" has no momentum; take it out')
-    if checked["varied"] and (checked["order"], checked["target"]) != ("grouped", "every"):
-        raise BadInput('varied = true: needs order = "grouped" and target = "every"')
-    if checked["varied"] and checked["window"] < 2 * LEAST_DRAWN:
+    if checked["variable_bptt"] and (checked["order"], checked["target"]) != ("grouped", "every"):
+        raise BadInput('variable_bptt = true: needs order = "grouped" and target = "every"')
+    if checked["variable_bptt"] and checked["window"] < 2 * LEAST_DRAWN:
         raise BadInput(
-            f"varied = true: needs a window of at least {2 * LEAST_DRAWN}; none is drawn below half of it"
+            f"variable_bptt = true: needs a window of at least {2 * LEAST_DRAWN}: half of it may be drawn"
         )
-    if checked["varied"] and checked["horizon"] not in (0, checked["window"]):
-        raise BadInput("varied = true: gradients flow back as far as each window; leave horizon out")
+    if checked["variable_bptt"] and checked["detach_every"] not in (0, checked["window"]):
+        raise BadInput("variable_bptt = true: needs detach_every = 0, the length of each window")
     if checked["finetune"] >= checked["epochs"]:
         raise BadInput(f"finetune = {checked['finetune']}: should be less than epochs ({checked['epochs']})")
 
 
-def _horizon(checked: Mapping[str, Any]) -> int:
-    """The horizon written out. Gradients are cut inside a window or at the edge of one."""
-    window, horizon = int(checked["window"]), int(checked["horizon"])
-    if horizon and window % horizon and horizon % window:
-        raise BadInput(f"horizon = {horizon}: should divide the window ({window}), be a multiple of it, or 0")
-    if horizon > window and (checked["order"] != "grouped" or checked["reset"] == "batch"):
+def _detach_every(checked: Mapping[str, Any]) -> int:
+    """`detach_every`, where 0 is the window. Gradients are cut inside a window or at its edge."""
+    window, every = int(checked["window"]), int(checked["detach_every"])
+    if every and window % every and every % window:
         raise BadInput(
-            f"horizon = {horizon}: goes beyond the window ({window}), where no state is kept; "
+            f"detach_every = {every}: should be 0, or divide the window ({window}) or be its multiple"
+        )
+    if every > window and (checked["order"] != "grouped" or checked["reset"] == "batch"):
+        raise BadInput(
+            f"detach_every = {every}: goes beyond the window ({window}), where no state is kept; "
             'it needs order = "grouped", and reset = "epoch" or "never"'
         )
-    return horizon or window
+    return every or window
 
 
 def _parse(piece: str) -> Any:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 
 from ablations.design.settings import Settings
-from ablations.design.written import Written
+from ablations.design.study_file import Written
 from bench.trial import Scalar, Trial, canonical
 
 

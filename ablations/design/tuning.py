@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Any
 
-from ablations.design.complaints import at
+from ablations.design.errors import at
 from ablations.design.settings import Settings, check_key, flat, inherit, label, resolve
 from ablations.design.study import Arm, Study, Tuning
 from bench.models.registry import spec_of
@@ -121,10 +121,10 @@ def _tuned(arms: Sequence[Arm], setting: str) -> list[Arm]:
 
 
 def _search(arm: Arm, setting: str, level: Scalar) -> Search:
-    """The arm with the setting moved. A horizon that is the window's follows it."""
+    """The arm with the setting moved. A `detach_every` that equals the window follows it."""
     written = {key: value for key, value in arm.settings.items() if key != "options"}
-    if written["horizon"] == written["window"]:
-        written["horizon"] = 0
+    if written["detach_every"] == written["window"]:
+        written["detach_every"] = 0
     with at(f"arm {arm.name!r}"):
         settings = resolve({**written, **arm.settings["options"], setting: level})
     name = f"{arm.name}, {label(setting, level)} (search)"

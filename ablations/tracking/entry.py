@@ -174,6 +174,7 @@ def tags(study: StudyFacts, arm: str, result: Result) -> dict[str, str]:
         "unrolled.plan": study.mark,
         "unrolled.attempts": str(result.attempts),
         "unrolled.commit": str(result.environment.get("commit") or ""),
+        "unrolled.status": result.status,
         "unrolled.reason": result.reason,
     }
     found |= {f"{MACHINE}{name}": value for name, value in kind(result.environment).items()}

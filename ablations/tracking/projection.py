@@ -339,7 +339,7 @@ def timings(measured: str, metrics: Mapping[str, float], files: Iterable[Path], 
 def _reached(where: str, how: str, again: str = "") -> Iterator[None]:
     """What MLflow or its database raises meanwhile becomes a BadInput with the reason.
 
-    `again` is the word of the command to run once more.
+    `again` is the subcommand to run once more.
     """
     settings()
     try:

@@ -1,4 +1,4 @@
-"""The words `ui` and `server`: MLflow's own server, for this machine's address alone.
+"""`unrolled ui` and `unrolled server`: MLflow's own server, for this machine's address alone.
 
 `ui` shows the database that trials are written to; `server` puts PostgreSQL beneath it, so that several
 drivers can write at once.

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from math import inf
 
 from ablations.ledger import unseal
-from bench.trial import Result, Trial
+from bench.trial import STATUSES, Result, Trial
 
 _MISREAD = (ValueError, TypeError, KeyError, AttributeError, RecursionError)
 """What reading an answer raises that is not as it should be."""
@@ -65,5 +65,5 @@ def _check(result: Result) -> None:
         if type(getattr(result, name)) is not kind:
             raise ValueError(name)
     seconds = result.seconds
-    if result.status not in ("done", "failed") or type(seconds) not in (int, float) or not 0 <= seconds < inf:
+    if result.status not in STATUSES or type(seconds) not in (int, float) or not 0 <= seconds < inf:
         raise ValueError("status or seconds")

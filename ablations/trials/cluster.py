@@ -194,7 +194,7 @@ class _Dispatch:
     def run(self) -> None:
         """Until every trial of the queue is kept, or the brake is pulled and the places are empty."""
         for address in self.client.nthreads():
-            self.greet(address)
+            self.on_worker_added(address)
         while not self.brake.halted:
             self.fill()
             if self.finished():
@@ -206,11 +206,11 @@ class _Dispatch:
                 continue
             match what:
                 case "add-worker":
-                    self.greet(about["worker"])
+                    self.on_worker_added(about["worker"])
                 case "remove-worker":
-                    self.part(about["worker"], died=not about.get("expected"))
+                    self.on_worker_removed(about["worker"], died=not about.get("expected"))
                 case key:
-                    self.land(key, about)
+                    self.on_task_done(key, about)
 
     def hear(self, event: tuple[float, Any]) -> None:
         """Of the events that the scheduler and the workers log, pass on who came and who went.
@@ -284,12 +284,12 @@ class _Dispatch:
             outcome = error
         self.news.put((key, outcome))
 
-    def greet(self, address: str) -> None:
+    def on_worker_added(self, address: str) -> None:
         """Ask a worker for its code, unless that was done."""
         if address not in self.workers and all(f.address != address for f in self.flights.values()):
             self.submit(address, enlist, *self.entry, trial=None)
 
-    def part(self, address: str, *, died: bool) -> None:
+    def on_worker_removed(self, address: str, *, died: bool) -> None:
         """Give up a worker, and take back what it had: a late answer is to a question that nobody asks."""
         if self.workers.pop(address, None):
             self.alone = time.monotonic()
@@ -302,7 +302,7 @@ class _Dispatch:
             elif flight.trial:
                 self.again.append(flight.trial)
 
-    def land(self, key: str, outcome: object) -> None:
+    def on_task_done(self, key: str, outcome: object) -> None:
         """Take what came of a task."""
         flight = self.flights.pop(key, None)
         if flight is None:
@@ -310,7 +310,7 @@ class _Dispatch:
         if isinstance(outcome, asyncio.CancelledError):  # by nobody here
             raise self.gone()
         if flight.trial is None:
-            self.welcome(flight.address, outcome)
+            self.register(flight.address, outcome)
             return
         if flight.address in self.workers:
             self.free.append(flight.address)
@@ -321,13 +321,13 @@ class _Dispatch:
             attempts = answer.attempts + self.lost[answer.trial.id]
             self.keep(replace(answer, attempts=attempts, started=flight.sent))
         elif "refused" in answer:
-            self.part(flight.address, died=False)
+            self.on_worker_removed(flight.address, died=False)
             self.again.append(flight.trial)
             self.warn(f"worker {flight.address} {visible(answer['refused'])}; it gets no more trials")
         else:
             self.retry(flight.trial, answer["fault"], flight.sent)
 
-    def welcome(self, address: str, outcome: object) -> None:
+    def register(self, address: str, outcome: object) -> None:
         """Use a worker, or do not. Raises BadInput if one of the first is not as the driver is."""
         refused, found = presented(outcome)
         if refused:

@@ -33,7 +33,7 @@ from ablations.trials import descendants
 from ablations.trials.gpus import Seat
 from ablations.trials.usage import Usage
 from bench import identity, plugins
-from bench.trial import BadInput, Result, Trial, canonical, counted, failure
+from bench.trial import STATUSES, BadInput, Result, Trial, canonical, counted, failure
 
 ENVIRONMENT = {
     # One thread a process: two in one process collapse on a busy machine.
@@ -159,7 +159,7 @@ def _read_answer(trial: Trial, answer: bytes) -> Result | None:
         raise
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
-    fits = result.trial.id == trial.id and result.status in ("done", "failed")
+    fits = result.trial.id == trial.id and result.status in STATUSES
     return replace(result, trial=trial) if fits else None
 
 

@@ -27,10 +27,10 @@ WORK = "bench.run:run_trial"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Tally:
+class Counts:
     """What became of the planned trials; the four numbers add up to all of them."""
 
-    done: int = 0
+    done: int = 0  # or diverged, which is a result too
     failed: int = 0
     skipped: int = 0  # in the ledger already
     left: int = 0  # not run, or stopped: the next call runs them
@@ -61,7 +61,7 @@ def run_trials(
     on_start: Callable[[Trial], None] = _nothing,
     on_result: Callable[[Result], None] = _nothing,
     on_drain: Callable[[], None] = _nothing,
-) -> Tally:
+) -> Counts:
     """Run the trials that the ledger has no result for, in the order given, `workers` at a time.
 
     With the address of a Dask scheduler as `cluster` they run there, as many at a time as it has places.
@@ -94,7 +94,7 @@ def run_trials(
         with speaking:
             ended[result.status] += 1
             on_result(result)
-        if fail_fast and not result.done:
+        if fail_fast and result.status == "failed":
             brake.drain()
 
     cards = Gpus(gpus, workers, ledger.warn, limits.attempts) if on_gpus else None
@@ -124,8 +124,8 @@ def run_trials(
             send(cluster, order, todo, announced(), keep, brake, ledger.warn)
         else:
             _side_by_side(settle, announced(), workers, brake, speaking)
-    return Tally(
-        done=ended["done"],
+    return Counts(
+        done=ended["done"] + ended["diverged"],
         failed=ended["failed"],
         skipped=len(planned) - len(todo),
         left=len(todo) - ended.total(),

@@ -62,9 +62,9 @@ def cells(seeds: Sequence[int] = (0, 1, 2), **changes: Any) -> dict[str, Any]:
 
 def _gradients(model: LanguageModel, trial: Trial) -> list[float]:
     """Shares of the gradient at k = 0. A gradient that double precision cannot hold counts as 1e-300."""
-    valid = _valid(replace(trial, window=BACK, horizon=BACK))
+    valid = _valid(replace(trial, window=BACK, detach_every=BACK))
     read = copy.deepcopy(model)
-    read.horizon = BACK
+    read.detach_every = BACK
     norms = gradient_by_distance(read, valid.inputs[valid.rows[0]][None])
     return (norms / norms[0]).clamp_min(1e-300).tolist()
 

@@ -25,7 +25,7 @@ class AwdLM(LanguageModel):
     A pad token of its own stands behind the vocabulary and is never predicted: fastai pads with index 1 by
     default, which would freeze the embedding of a real token.
 
-    A dropout mask lasts for one window, as in the paper, also where the horizon cuts the window into pieces
+    A dropout mask lasts for one window, as in the paper, also where `detach_every` cuts it into pieces
     or goes beyond it: every stretch of a forward pass draws the numbers that its first one drew.
     """
 

@@ -1,4 +1,4 @@
-"""The floors: what counting reaches without learning. An arm below the bigram floor has learnt little."""
+"""Counting baselines: n-gram models. A model that predicts worse than bigram counts has learned little."""
 
 import math
 from collections import defaultdict

@@ -1,7 +1,7 @@
 """What every language model of the zoo shares: the state it carries, how far gradients flow, its output.
 
 A family gives `unroll`, the recurrence over one stretch of tokens from one state; nothing else of it knows
-about batches, resets or the horizon.
+about batches, resets or detaching.
 """
 
 from collections import deque
@@ -29,10 +29,10 @@ class LanguageModel(nn.Module):
     """A language model that carries its hidden state from batch to batch and detaches it.
 
     The state is created lazily from the input, so any batch size and any device will do; a batch of
-    another size starts afresh. `horizon` is how many tokens gradients flow back (chapter 12,
+    another size starts afresh. `detach_every` is how many tokens gradients flow back (chapter 12,
     "Backpropagation through time", where it equals the window):
 
-    - shorter than the window: the state is detached every `horizon` tokens within it;
+    - shorter than the window: the state is detached every `detach_every` tokens within it;
     - longer: the windows before are replayed from the state stored there with the current weights, and
       gradients flow through the replay. The forward numbers stay those of the carried state.
     """
@@ -40,7 +40,7 @@ class LanguageModel(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.i_h: nn.Module
-        self.horizon = 0  # 0: the window
+        self.detach_every = 0  # 0: the window
         self.target = "every"
         self.past: deque[tuple[Tensor, State]] = deque()
         self.reset()
@@ -50,7 +50,7 @@ class LanguageModel(nn.Module):
         raise NotImplementedError
 
     def embed(self, tokens: Tensor) -> Tensor:
-        """Embeddings (…, e) of `tokens` (…): where the horizon's witness listens."""
+        """Embeddings (…, e) of `tokens` (…): the witness of `detach_every` hooks in here."""
         vectors: Tensor = self.i_h(tokens)
         return vectors
 
@@ -77,25 +77,25 @@ class LanguageModel(nn.Module):
 
     def _pieces(self, tokens: Tensor) -> tuple[Tensor, State]:
         window = tokens.shape[1]
-        if not self.horizon or self.horizon == window:
+        if not self.detach_every or self.detach_every == window:
             return self.unroll(tokens, self.state)
-        if self.horizon > window:
+        if self.detach_every > window:
             return self.unroll(tokens, self._replayed(tokens))
         hidden, state = [], self.state
-        for piece in torch.split(tokens, self.horizon, dim=1):
+        for piece in torch.split(tokens, self.detach_every, dim=1):
             out, state = self.unroll(piece, state)
             hidden.append(out)
             state = detached(state)
         return torch.cat(hidden, dim=1), state
 
     def _replayed(self, tokens: Tensor) -> State:
-        """The carried state, with the gradient of the same state replayed from `horizon` tokens back."""
+        """The carried state, with the gradient of the same state replayed from `detach_every` tokens back."""
         carried = self.state
         if self.past:
             _, replayed = self.unroll(torch.cat([t for t, _ in self.past], dim=1), self.past[0][1])
             carried = _through(carried, replayed)
         self.past.append((tokens, self.state))
-        if len(self.past) > self.horizon // tokens.shape[1] - 1:
+        if len(self.past) > self.detach_every // tokens.shape[1] - 1:
             self.past.popleft()
         return carried
 

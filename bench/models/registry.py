@@ -264,7 +264,7 @@ ZOO: dict[str, ModelSpec] = dict(
             gpu_seconds=0.8,
         ),
         _spec(
-            "floor-common",
+            "most-common",
             "most common token",
             "always the most common validation target",
             _COUNTS,
@@ -275,7 +275,7 @@ ZOO: dict[str, ModelSpec] = dict(
             counted=True,
         ),
         _spec(
-            "floor-unigram",
+            "ngram-1",
             "unigram counts",
             "the share of each token",
             _COUNTS,
@@ -287,7 +287,7 @@ ZOO: dict[str, ModelSpec] = dict(
             counted=True,
         ),
         _spec(
-            "floor-bigram",
+            "ngram-2",
             "bigram counts",
             "the token before",
             _COUNTS,
@@ -299,7 +299,7 @@ ZOO: dict[str, ModelSpec] = dict(
             counted=True,
         ),
         _spec(
-            "floor-5gram",
+            "ngram-5",
             "5-gram counts",
             "the four tokens before",
             _COUNTS,

@@ -71,12 +71,12 @@ class Training:
     lrs: list[float] = field(default_factory=list)
     moms: list[float] = field(default_factory=list)
     lengths: list[int] = field(default_factory=list)  # tokens of each step's window
-    turns: dict[str, list[int]] = field(default_factory=dict)  # see bench.training.steps.Rule
+    phase_changes: dict[str, list[int]] = field(default_factory=dict)  # see bench.training.steps.Rule
     wd: float = math.nan  # as the optimizer had it
     valid: Tally = field(default_factory=Tally)  # of the last epoch
     penalties: dict[str, float] = field(default_factory=dict)  # a user's own by name, summed over the steps
-    before: float = 0.0  # seconds of the epochs that an earlier attempt trained
-    steepest: Tensor = field(default_factory=lambda: torch.zeros(()))  # gradient norm of an update; see clip
+    resumed_seconds: float = 0.0  # seconds of the epochs that an earlier attempt trained
+    max_grad_norm: Tensor = field(default_factory=lambda: torch.zeros(()))  # of an update; see clip
 
     trace: Trace = field(default_factory=Trace)
 
@@ -98,14 +98,14 @@ class Training:
         """Note the norm of the gradient that the optimizer is about to use. A GPU is not waited for."""
         grads = [weight.grad for _, weight in weights if weight.grad is not None]
         norm = nn.utils.get_total_norm(grads)
-        self.steepest = torch.maximum(self.steepest.to(norm.device, non_blocking=True), norm)
+        self.max_grad_norm = torch.maximum(self.max_grad_norm.to(norm.device, non_blocking=True), norm)
 
     def plain(self) -> dict[str, Any]:
         """The record so far as plain data and tensors, for a checkpoint."""
         return {
             **{key: getattr(self, key) for key in ("losses", "lrs", "moms", "lengths", "penalties")},
             "epochs": [asdict(epoch) for epoch in self.epochs],
-            "steepest": self.steepest.cpu(),
+            "max_grad_norm": self.max_grad_norm.cpu(),
             "trace": (self.trace.tensors, torch.frombuffer(self.trace.sums, dtype=torch.uint8).clone()),
         }
 
@@ -114,7 +114,7 @@ class Training:
         for key in ("losses", "lrs", "moms", "lengths", "penalties"):
             setattr(self, key, kept[key])
         self.epochs = [Epoch(**epoch) for epoch in kept["epochs"]]
-        self.before = sum(epoch.train_seconds + epoch.valid_seconds for epoch in self.epochs)
-        self.steepest = kept["steepest"]
+        self.resumed_seconds = sum(epoch.train_seconds + epoch.valid_seconds for epoch in self.epochs)
+        self.max_grad_norm = kept["max_grad_norm"]
         self.trace.tensors, sums = kept["trace"]
         self.trace.sums = bytearray(sums.numpy().tobytes())

@@ -46,8 +46,8 @@ class OneCycle(steps.Rule):
         super().__init__(optimizer)
         self.cycle = list(cycle)
 
-    def steer(self, length: int) -> tuple[float, float]:
-        """See Rule.steer; every window counts the same."""
+    def before_step(self, length: int) -> tuple[float, float]:
+        """See Rule.before_step; every window counts the same."""
         lr, mom = self.cycle[self.steps]
         for group in self.optimizer.param_groups:
             group["lr"], group["betas"] = lr, (mom, SQR_MOM)

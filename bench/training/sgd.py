@@ -26,14 +26,14 @@ def train(
     return steps.train(trial, model, train, valid, device, Descent(trial, model))
 
 
-def stalled(checks: Sequence[float], nonmono: int) -> bool:
-    """Whether the last check is worse than the best of those more than `nonmono` checks before it.
+def stalled(checks: Sequence[float], plateau_patience: int) -> bool:
+    """Whether the last check is worse than the best of those more than `plateau_patience` checks before it.
 
     NT-ASGD's trigger: Merity, Keskar and Socher, 2018, algorithm 1, as their code has it. arXiv's version has
     a typo, which they confirm in awd-lstm-lm's issue 13.
     """
     *before, now = checks
-    return len(before) > nonmono and now > min(before[: len(before) - nonmono])
+    return len(before) > plateau_patience and now > min(before[: len(before) - plateau_patience])
 
 
 class Descent(steps.Rule):
@@ -53,40 +53,40 @@ class Descent(steps.Rule):
         self.average: list[Tensor] = []  # of the weights, while there is one
         self.averaged = 0  # updates that are in it
 
-    def steer(self, length: int) -> tuple[float, float]:
-        """See Rule.steer: a window of half the length has half the rate, lest it weigh twice."""
+    def before_step(self, length: int) -> tuple[float, float]:
+        """See Rule.before_step: a window of half the length has half the rate, lest it weigh twice."""
         lr = self.lr * (length / self.trial.window)
         self.optimizer.param_groups[0]["lr"] = lr
         return lr, 0.0
 
     @torch.no_grad()
-    def stepped(self) -> None:
-        """See Rule.stepped."""
-        super().stepped()
+    def after_step(self) -> None:
+        """See Rule.after_step."""
+        super().after_step()
         if self.average:
             self.averaged += 1
             for mean, weight in zip(self.average, self.weights, strict=True):
                 mean.lerp_(weight, 1 / self.averaged)
 
     @contextmanager
-    def evaluated(self) -> Iterator[None]:
-        """See Rule.evaluated: the average, where there is one."""
+    def evaluation_weights(self) -> Iterator[None]:
+        """See Rule.evaluation_weights: the average, where there is one."""
         own = [weight.detach().clone() for weight in self.weights]
         self.finish()
         yield
         self._set(own)
 
-    def checked(self, epoch: Epoch) -> None:
-        """See Rule.checked."""
+    def after_epoch(self, epoch: Epoch) -> None:
+        """See Rule.after_epoch."""
         self.checks.append(epoch.valid_loss)
         if epoch.epoch + 1 == self.trial.epochs - self.trial.finetune < self.trial.epochs:
             self.finish()
             self.lr = self.trial.lr
             self._average("finetune")
-        elif not self.average and stalled(self.checks, self.trial.nonmono):
-            if self.trial.stall == "average":
+        elif not self.average and stalled(self.checks, self.trial.plateau_patience):
+            if self.trial.on_plateau == "average":
                 self._average("average")
-            elif self.trial.stall == "halve":
+            elif self.trial.on_plateau == "halve":
                 self.lr /= 2
                 self.checks.clear()
                 self._turn("halve")
@@ -112,7 +112,7 @@ class Descent(steps.Rule):
         self._turn(why)
 
     def _turn(self, what: str) -> None:
-        self.turns.setdefault(what, []).append(self.steps)
+        self.phase_changes.setdefault(what, []).append(self.steps)
 
     @torch.no_grad()
     def _set(self, values: Sequence[Tensor]) -> None:

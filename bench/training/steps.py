@@ -23,27 +23,27 @@ SMOOTH = 0.98  # of fastai's AvgSmoothLoss
 class Rule:
     """How an engine updates the weights: an optimizer, and what steers it. `steps` were made so far.
 
-    `turns` are the steps after which something began that the trial did not begin with, by its name.
+    `phase_changes` maps a phase ("average", "halve", "finetune") to the steps after which it began.
     """
 
     def __init__(self, optimizer: torch.optim.Optimizer) -> None:
         self.optimizer = optimizer
         self.steps = 0
-        self.turns: dict[str, list[int]] = {}
+        self.phase_changes: dict[str, list[int]] = {}
 
-    def steer(self, length: int) -> tuple[float, float]:
+    def before_step(self, length: int) -> tuple[float, float]:
         """Set the optimizer up for a window of `length` tokens; the learning rate and the momentum."""
         raise NotImplementedError
 
-    def stepped(self) -> None:
+    def after_step(self) -> None:
         """Take note of an update."""
         self.steps += 1
 
-    def evaluated(self) -> AbstractContextManager[None]:
+    def evaluation_weights(self) -> AbstractContextManager[None]:
         """The time in which the model has the weights that are to be evaluated."""
         return nullcontext()
 
-    def checked(self, epoch: Epoch) -> None:
+    def after_epoch(self, epoch: Epoch) -> None:
         """Draw conclusions from an epoch and its validation."""
 
     def finish(self) -> None:
@@ -51,12 +51,13 @@ class Rule:
 
     def state(self) -> dict[str, Any]:
         """Plain data and tensors, for a checkpoint."""
-        return {"optimizer": self.optimizer.state_dict(), "steps": self.steps, "turns": self.turns}
+        phases = {"phase_changes": self.phase_changes}
+        return {"optimizer": self.optimizer.state_dict(), "steps": self.steps, **phases}
 
     def restore(self, kept: dict[str, Any]) -> None:
         """Go on from what `state` gave."""
         self.optimizer.load_state_dict(kept["optimizer"])
-        self.steps, self.turns = kept["steps"], kept["turns"]
+        self.steps, self.phase_changes = kept["steps"], kept["phase_changes"]
 
 
 class Step(NamedTuple):
@@ -83,7 +84,7 @@ def train(
     checkpoint = Checkpoint(trial.id, device)
     if kept := checkpoint.load():
         _restore(kept, model, rule, train, record)
-    record.turns = rule.turns
+    record.phase_changes = rule.phase_changes
     for epoch in range(len(record.epochs), trial.epochs):
         clock.lap()
         before, total_ar, total_tar = len(record.losses), 0.0, 0.0
@@ -93,7 +94,7 @@ def train(
             record.lengths.append(step.length)
             record.step(loss, step.lr, step.mom, weights)
         train_seconds = clock.lap()
-        with rule.evaluated():
+        with rule.evaluation_weights():
             record.valid = _validate(trial, model, valid)
         made = len(record.losses) - before
         record.epochs.append(
@@ -108,7 +109,7 @@ def train(
                 valid_seconds=clock.lap(),
             )
         )
-        rule.checked(record.epochs[-1])
+        rule.after_epoch(record.epochs[-1])
         if epoch + 1 < trial.epochs and checkpoint.due():
             checkpoint.save(_state(model, rule, train, record))
     rule.finish()
@@ -163,7 +164,7 @@ def _steps(trial: Trial, model: LanguageModel, batches: Batches, rule: Rule) -> 
     for tokens, targets in batches:
         if trial.reset == "batch":
             model.reset()
-        lr, mom = rule.steer(tokens.shape[1])
+        lr, mom = rule.before_step(tokens.shape[1])
         output = model(tokens)
         logits, raw, dropped = output
         loss = F.cross_entropy(logits.flatten(0, -2), targets.flatten())
@@ -175,7 +176,7 @@ def _steps(trial: Trial, model: LanguageModel, batches: Batches, rule: Rule) -> 
             nn.utils.clip_grad_norm_(trained, trial.clip)
         rule.optimizer.step()
         rule.optimizer.zero_grad(set_to_none=False)  # as fastai: without a gradient there is still momentum
-        rule.stepped()
+        rule.after_step()
         penalized = {name: value.detach() for name, value in own.items()}
         yield Step(loss.detach(), ar.detach(), tar.detach(), penalized, lr, mom, tokens.shape[1])
 

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from bench.models.registry import spec_of, strengths
 from bench.witnesses import data, model, training
-from bench.witnesses.case import Case, Trained, Witness, near, penalty
-from bench.witnesses.seen import Seen
+from bench.witnesses.context import Case, Trained, Witness, near, penalty
+from bench.witnesses.observer import Seen
 
 __all__ = ["UNWITNESSED", "Case", "Seen", "Trained", "Witness", "count_witnesses", "witnesses"]
 
@@ -39,7 +39,7 @@ DATA: Mapping[str, Callable[[Case], Witness]] = {
 
 TRAINING: Mapping[str, Callable[[Trained], Witness | None]] = {
     "window": training.window,
-    "varied": training.varied,
+    "variable_bptt": training.variable_bptt,
     "batch": training.batch,
     "epochs": training.epochs,
     "order": training.order,
@@ -51,10 +51,10 @@ TRAINING: Mapping[str, Callable[[Trained], Witness | None]] = {
     "clip": training.clip,
     "alpha": lambda case: penalty(case.trial.alpha, sum(e.ar for e in case.record.epochs)),
     "beta": lambda case: penalty(case.trial.beta, sum(e.tar for e in case.record.epochs)),
-    "stall": training.stall,
-    "nonmono": training.nonmono,
+    "on_plateau": training.on_plateau,
+    "plateau_patience": training.plateau_patience,
     "finetune": training.finetune,
-    "horizon": training.horizon,
+    "detach_every": training.detach_every,
 }
 
 MODEL: Mapping[str, Callable[[Trained], Witness]] = {
@@ -79,7 +79,7 @@ PROMISED = ("tying", "dropout")
 def witnesses(case: Trained) -> dict[str, Witness]:
     """The witnesses of every factor that a trained model has. Leaves the random numbers as they were.
 
-    Those of the training come last: the horizon's uses the fresh model up.
+    Those of the training come last: that of `detach_every` uses the fresh model up.
     """
     options, steps = case.trial.options, len(case.record.losses)
     known = PROMISED if spec_of(case.trial.model).file else tuple(MODEL)
@@ -96,7 +96,7 @@ def witnesses(case: Trained) -> dict[str, Witness]:
 
 
 def count_witnesses(case: Case, logits: Tensor) -> dict[str, Witness]:
-    """The witnesses of a floor: of the data, and of how many tokens it reads.
+    """The witnesses of a counting baseline: of the data, and of how many tokens it reads.
 
     `logits` (targets, vocab) are its predictions on the validation set.
     """

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from bench.corpus import UNKNOWN
-from bench.witnesses.case import Case, Witness, equal, fitting
+from bench.witnesses.context import Case, Witness, equal, fitting
 
 
 def tokens(case: Case) -> Witness:

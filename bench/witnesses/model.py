@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.models.recurrent import Output, State, Unrolled
-from bench.witnesses.case import Trained, Witness, all_are, equal, fitting
+from bench.witnesses.context import Trained, Witness, all_are, equal, fitting
 
 DRAWS = 2**14  # numbers, at least, from which the share of a dropout is told
 

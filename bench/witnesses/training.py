@@ -9,7 +9,7 @@ from torch import Tensor
 from bench.corpus import LEAST, Batches
 from bench.diagnostics import gradient_by_distance
 from bench.models.recurrent import LanguageModel
-from bench.witnesses.case import Trained, Witness, all_are, equal, fitting, near
+from bench.witnesses.context import Trained, Witness, all_are, equal, fitting, near
 
 ROWS = 8  # of a batch that are looked up in the text
 
@@ -39,39 +39,39 @@ def _slack(case: Trained) -> float:
 
 def clip(case: Trained) -> Witness | None:
     """The largest gradient norm of an update: at the bound, or nothing was ever clipped."""
-    return near(case.trial.clip, float(case.record.steepest), 0.01) if case.trial.clip else None
+    return near(case.trial.clip, float(case.record.max_grad_norm), 0.01) if case.trial.clip else None
 
 
-def stall(case: Trained) -> Witness:
+def on_plateau(case: Trained) -> Witness:
     """What happened when validation stalled."""
-    happened = [turn for turn in case.record.turns if turn != "finetune"]
-    return equal(case.trial.stall, happened[0] if happened else "ignore")
+    happened = [phase for phase in case.record.phase_changes if phase != "finetune"]
+    return equal(case.trial.on_plateau, happened[0] if happened else "ignore")
 
 
-def nonmono(case: Trained) -> Witness | None:
+def plateau_patience(case: Trained) -> Witness | None:
     """When the first turn came, against when it had to; None where it neither had to nor came."""
-    if case.trial.stall == "ignore":
+    if case.trial.on_plateau == "ignore":
         return None
     from bench.training.sgd import stalled  # no other trial may load it: its file is not in their identity
 
-    losses, patience = [e.valid_loss for e in case.record.epochs], case.trial.nonmono
+    losses, patience = [e.valid_loss for e in case.record.epochs], case.trial.plateau_patience
     due = next((n for n in range(1, len(losses) + 1) if stalled(losses[:n], patience)), 0)
-    turns = [steps[0] for turn, steps in case.record.turns.items() if turn != "finetune"]
-    came = round(turns[0] / len(case.record.losses) * len(losses)) if turns else 0
+    began = [steps[0] for phase, steps in case.record.phase_changes.items() if phase != "finetune"]
+    came = round(began[0] / len(case.record.losses) * len(losses)) if began else 0
     seen = f"a turn after epoch {came}" if came else "no turn"
     return {"ok": due == came, "declared": patience, "seen": seen} if due or came else None
 
 
 def finetune(case: Trained) -> Witness:
     """The epochs that were left when the second run began."""
-    begun = case.record.turns.get("finetune", [len(case.record.losses)])[0]
+    begun = case.record.phase_changes.get("finetune", [len(case.record.losses)])[0]
     left = 1 - begun / len(case.record.losses)
     return equal(case.trial.finetune, round(left * len(case.record.epochs)))
 
 
 def window(case: Trained) -> Witness:
     """The tokens of every training window; of drawn ones the median, within a fifth and one token."""
-    if not case.trial.varied:
+    if not case.trial.variable_bptt:
         return all_are(case.trial.window, {width for _, width in case.seen.shapes})
     window, middle = case.trial.window, median_low(case.record.lengths)
     return {"ok": abs(middle - max(window, LEAST)) <= 1 + window / 5, "declared": window, "seen": middle}
@@ -87,9 +87,9 @@ def epochs(case: Trained) -> Witness:
     return equal(case.trial.epochs, len(case.record.epochs))
 
 
-def varied(case: Trained) -> Witness:
+def variable_bptt(case: Trained) -> Witness:
     """Whether training windows had several lengths."""
-    return equal(case.trial.varied, len({width for _, width in case.seen.shapes}) > 1)
+    return equal(case.trial.variable_bptt, len({width for _, width in case.seen.shapes}) > 1)
 
 
 def target(case: Trained) -> Witness:
@@ -139,8 +139,8 @@ def _stands_in(ids: Tensor, row: Tensor) -> bool:
     return len(at) > 0
 
 
-def horizon(case: Trained) -> Witness:
+def detach_every(case: Trained) -> Witness:
     """How many tokens back a gradient goes from the last word of a window. Uses the fresh model up."""
-    count = max(case.trial.horizon // case.trial.window, 1) + 1
+    count = max(case.trial.detach_every // case.trial.window, 1) + 1
     windows = case.train.inputs[case.train.order[:count].view(-1, 1)]
-    return equal(case.trial.horizon, int((gradient_by_distance(case.fresh, windows) > 0).sum()))
+    return equal(case.trial.detach_every, int((gradient_by_distance(case.fresh, windows) > 0).sum()))

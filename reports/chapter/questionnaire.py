@@ -94,7 +94,7 @@ QUESTIONNAIRE = (
         "What is BPTT?",
         "The gradient of the unrolled loop; truncated, it goes back no further than the last detach.",
         ("detach", "history"),
-        "a gradient goes back to the horizon and no further",
+        "a gradient goes back detach_every tokens and no further",
     ),
     Asked(
         "13",

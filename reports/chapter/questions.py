@@ -100,7 +100,7 @@ QUESTIONS = (
             "Every arm reads windows of 64 words and makes the same updates; only how far gradients flow "
             "back differs."
         ),
-        along=("horizon", "model", "tokens that gradients flow back"),
+        along=("detach_every", "model", "tokens that gradients flow back"),
     ),
     Question(
         id="growth",

@@ -78,4 +78,6 @@ def keep(folder: Path, results: dict[str, list[Result]], **facts: Any) -> Ledger
 
 def diverged(result: Result) -> Result:
     """The same trial, had it diverged in its second epoch."""
-    return replace(result, status="failed", reason="diverged at step 9", epochs=result.epochs[:1], metrics={})
+    return replace(
+        result, status="diverged", reason="diverged at step 9", epochs=result.epochs[:1], metrics={}
+    )

@@ -43,7 +43,7 @@ def test_a_recorded_result_reads_back_to_the_same_bits(ledger: Ledger) -> None:
 
 def test_what_diverged_is_kept_with_its_nan(ledger: Ledger) -> None:
     result = replace(
-        steady(trial()), status="failed", reason="diverged at step 3", metrics={"x": float("nan")}
+        steady(trial()), status="diverged", reason="diverged at step 3", metrics={"x": float("nan")}
     )
     ledger.record(result)
     read = ledger.read(result.trial.id)

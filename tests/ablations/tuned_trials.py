@@ -11,7 +11,7 @@ SUITS = {0.0: 0.01, 0.1: 0.003, 0.2: 0.03, 0.3: 0.01}
 def act(trial: Trial) -> Result:
     dropout = float(trial.options["dropout"])
     if dropout == 0.2 and trial.lr > 0.01 and trial.seed == 2001:
-        return failure(trial, "diverged at step 3")
+        return failure(trial, "diverged at step 3", status="diverged")
     if dropout == 0.3 and trial.seed >= 2000:
         return failure(trial, "killed by signal 9")
     luck = trial.seed % 10 / 100 + round(trial.seed * (1 + 10 * dropout)) % 3 / 1000

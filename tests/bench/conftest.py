@@ -39,7 +39,7 @@ def small(story: str) -> Callable[..., Trial]:
     """A trial of a tenth of a second, with what a test changes: 29 updates of 8 rows of 4 words."""
 
     def make(model: str = "lm6", **changes: object) -> Trial:
-        options = {} if model.startswith("floor") else {"hidden": 8}
+        options = {} if model.startswith(("ngram", "most")) else {"hidden": 8}
         settings = {"seed": 0, "corpus": story, "window": 4, "batch": 8, "epochs": 1, "options": options}
         return Trial(**{"model": model, **settings, **changes})
 

@@ -1,4 +1,4 @@
-"""AWD-LSTM twice: fastai's weights and numbers, a pad token of its own, five dropouts, any horizon."""
+"""AWD-LSTM twice: fastai's weights and numbers, a pad token of its own, five dropouts, any detach_every."""
 
 import copy
 from collections.abc import Callable
@@ -172,11 +172,11 @@ def test_each_of_the_five_dropouts_acts_alone_in_training_and_rests_in_evaluatio
 
 
 @both
-@pytest.mark.parametrize("horizon", [1, 3, 12])
-def test_one_set_of_masks_serves_a_window_however_far_gradients_flow(kind: type[AwdLM], horizon: int) -> None:
+@pytest.mark.parametrize("every", [1, 3, 12])
+def test_one_set_of_masks_serves_a_window_however_often_it_is_detached(kind: type[AwdLM], every: int) -> None:
     """Cut or replayed, a window gives the numbers that it gives in one piece, with every dropout on."""
     whole, cut = model(kind, **LOUD).train(), model(kind, **LOUD).train()
-    cut.horizon = horizon
+    cut.detach_every = every
     read = []
     for awd in (whole, cut):
         torch.manual_seed(2)
@@ -226,22 +226,22 @@ def test_output_dropout_is_the_same_at_every_step_of_a_row_and_after_what_tar_re
 
 
 @both
-@pytest.mark.parametrize("horizon", [2, 4, 12])
-def test_gradients_reach_as_far_back_as_the_horizon_says(kind: type[AwdLM], horizon: int) -> None:
+@pytest.mark.parametrize("detach_every", [2, 4, 12])
+def test_gradients_reach_as_far_back_as_the_detach_every_says(kind: type[AwdLM], detach_every: int) -> None:
     awd = model(kind)
-    awd.horizon = horizon
+    awd.detach_every = detach_every
     windows = text(20).view(3, 5, 4).transpose(0, 1)  # five windows of four tokens
-    reach = gradient_by_distance(awd, windows[: max(horizon // 4, 1) + 1])
-    assert int((reach > 0).sum()) == horizon
+    reach = gradient_by_distance(awd, windows[: max(detach_every // 4, 1) + 1])
+    assert int((reach > 0).sum()) == detach_every
 
 
 @both
-@pytest.mark.parametrize("horizon", [2, 8])
-def test_without_dropout_the_horizon_changes_gradients_and_no_output(kind: type[AwdLM], horizon: int) -> None:
+@pytest.mark.parametrize("every", [2, 8])
+def test_without_dropout_detaching_changes_gradients_and_no_output(kind: type[AwdLM], every: int) -> None:
     outputs, grads = [], []
-    for h in (4, horizon):
+    for h in (4, every):
         awd = model(kind, **QUIET).train()
-        awd.horizon = h
+        awd.detach_every = h
         outputs.append([awd(window) for window in text(12).split(4, dim=1)][-1].logits)
         outputs[-1].sum().backward()
         grads.append(weights(awd)["rnns.0.weight_hh_l0"].grad)

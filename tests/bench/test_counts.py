@@ -1,4 +1,4 @@
-"""The floors, against counts made by hand."""
+"""Counting baselines, against counts made by hand."""
 
 import pytest
 import torch
@@ -32,7 +32,7 @@ def test_bigram_shares_lean_on_the_unigrams() -> None:
 
 @pytest.mark.parametrize("context", [0, 1, 2, 4])
 def test_every_row_sums_to_one_and_leaves_nothing_impossible(numbers: Corpus, context: int) -> None:
-    train, valid = batches(Trial(model="floor-bigram", seed=0), numbers)
+    train, valid = batches(Trial(model="ngram-2", seed=0), numbers)
     seen, asked = (s.positions[s.order].flatten()[:3000] for s in (train, valid))
     p = NGram(30, context).predict(numbers.ids, seen, asked).exp()
     assert p.shape == (3000, 30) and (p > 0).all()
@@ -59,20 +59,20 @@ def test_the_constant_gives_the_top_token_its_share() -> None:
 def test_the_most_common_token_is_right_638_times_of_4207() -> None:
     """Source: fastbook chapter 12, 'thousand' at 0.15165200855716662."""
     settings = {"window": 3, "target": "last", "order": "sequential", "reset": "batch"}
-    result = run_trial(Trial(model="floor-common", seed=0, **settings))
+    result = run_trial(Trial(model="most-common", seed=0, **settings))
     assert (result.metrics["valid_hits"], result.metrics["valid_targets"]) == (638, 4207)
     assert result.metrics["valid_accuracy"] == 0.15165200855716662
     assert result.roles["thousand"][1:] == (638, 638)
     assert sum(hits for _, hits, _ in result.roles.values()) == 638
 
 
-def test_longer_contexts_make_better_floors_on_human_numbers() -> None:
-    names = ("floor-unigram", "floor-bigram", "floor-5gram")
+def test_longer_contexts_make_better_predictions_on_human_numbers() -> None:
+    names = ("ngram-1", "ngram-2", "ngram-5")
     losses = [run_trial(Trial(model=name, seed=0)).metrics["valid_loss"] for name in names]
     assert losses == sorted(losses, reverse=True)
-    assert run_trial(Trial(model="floor-bigram", seed=0)).metrics["valid_targets"] == 12_288
+    assert run_trial(Trial(model="ngram-2", seed=0)).metrics["valid_targets"] == 12_288
 
 
-def test_a_seed_changes_no_floor() -> None:
-    one, two = (run_trial(Trial(model="floor-bigram", seed=seed)) for seed in (0, 1))
+def test_a_seed_changes_no_count() -> None:
+    one, two = (run_trial(Trial(model="ngram-2", seed=seed)) for seed in (0, 1))
     assert one.fingerprints == two.fingerprints and one.metrics["valid_loss"] == two.metrics["valid_loss"]

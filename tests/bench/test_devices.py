@@ -19,7 +19,7 @@ from bench.corpus import batches, load
 from bench.metrics import Tally
 from bench.models.elman import LMModel2
 from bench.models.registry import ZOO, ModelSpec, spec_of
-from bench.rehearsal import rehearse
+from bench.preflight import rehearse
 from bench.run import run_trial
 from bench.training import checkpoint, steps, train
 from bench.trial import BadInput, Result, Trial
@@ -141,17 +141,17 @@ def test_a_run_of_every_model_goes_its_whole_way_on_another_device(
 
 
 SETTINGS: list[Settings] = [
-    {"horizon": 2},
-    {"horizon": 12},
+    {"detach_every": 2},
+    {"detach_every": 12},
     {"clip": 0.25, "reset": "never"},
     {"reset": "batch", "order": "shuffled"},
     {"target": "last", "order": "sequential"},
     {"alpha": 2.0, "beta": 1.0},
 ]
 DESCENT: list[Settings] = [
-    {"stall": "average", "nonmono": 0, "varied": True, "clip": 0.25},
-    {"stall": "average", "nonmono": 0, "finetune": 1, "horizon": 2},
-    {"stall": "halve", "nonmono": 0, "horizon": 8, "alpha": 2.0, "beta": 1.0},
+    {"on_plateau": "average", "plateau_patience": 0, "variable_bptt": True, "clip": 0.25},
+    {"on_plateau": "average", "plateau_patience": 0, "finetune": 1, "detach_every": 2},
+    {"on_plateau": "halve", "plateau_patience": 0, "detach_every": 8, "alpha": 2.0, "beta": 1.0},
 ]
 
 
@@ -171,12 +171,12 @@ def test_no_setting_of_awd_lstms_engine_mixes_devices(
     worse = iter(range(100))  # so that it stalls: zeros never do
     monkeypatch.setattr(Tally, "loss", lambda self: float(next(worse)))
     result = trained(name, engine="sgd", epochs=4, **settings)
-    assert result.witnesses["stall"]["seen"] == settings["stall"], "else it was not tried"
+    assert result.witnesses["on_plateau"]["seen"] == settings["on_plateau"], "else it was not tried"
 
 
 @pytest.mark.parametrize(
     ("name", "settings"),
-    [("lm6", {"horizon": 12, "clip": 0.25}), ("awd-scratch", {"engine": "sgd", "finetune": 2})],
+    [("lm6", {"detach_every": 12, "clip": 0.25}), ("awd-scratch", {"engine": "sgd", "finetune": 2})],
 )
 def test_a_resumed_trial_is_back_on_its_device(
     trained: Callable[..., Result],

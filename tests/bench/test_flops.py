@@ -71,9 +71,9 @@ def test_an_update_is_three_forward_passes_less_the_gradient_of_the_first_state(
 
 
 @pytest.mark.parametrize("windows", [1, 2, 3, 7])
-@pytest.mark.parametrize("horizon", [1, WINDOW, 2 * WINDOW, 4 * WINDOW])
-def test_a_horizon_beyond_the_window_pays_for_what_it_reads_again(horizon: int, windows: int) -> None:
-    trial = setting("lm6", horizon=horizon)
+@pytest.mark.parametrize("detach_every", [1, WINDOW, 2 * WINDOW, 4 * WINDOW])
+def test_reaching_beyond_the_window_pays_for_what_is_read_again(detach_every: int, windows: int) -> None:
+    trial = setting("lm6", detach_every=detach_every)
     model = build(trial, VOCAB)
     forward, _ = made(trial, model, windows)
     assert training_flops(trial, model, windows) == 3 * forward
@@ -81,14 +81,14 @@ def test_a_horizon_beyond_the_window_pays_for_what_it_reads_again(horizon: int, 
 
 def test_each_epoch_starts_with_no_window_to_read_again_and_a_reset_leaves_none() -> None:
     model = build(setting("lm6"), VOCAB)
-    longer = setting("lm6", horizon=4 * WINDOW)
+    longer = setting("lm6", detach_every=4 * WINDOW)
     one, two = (training_flops(replace(longer, epochs=n), model, 5 * n) for n in (1, 2))
     assert two == 2 * one
     forgetful = replace(longer, reset="batch")
     assert training_flops(forgetful, model, 5) == training_flops(setting("lm6"), model, 5) < one
 
 
-def test_a_trial_records_its_count_and_floors_and_plug_ins_have_none(
+def test_a_trial_records_its_count_and_counts_and_plug_ins_have_none(
     small: Callable[..., Trial], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     weights = 2 * 4 * 8 * (8 + 8) + 8 * 9  # two layers of four gates that read x and h; a decoder of 9 words
@@ -96,4 +96,4 @@ def test_a_trial_records_its_count_and_floors_and_plug_ins_have_none(
     assert found == 3 * 2 * weights * (2 * 29 * 8 * 4)  # × the tokens of two epochs
     monkeypatch.setitem(ZOO, "mine", replace(ZOO["lm6"], name="mine", file="mine.py"))
     assert "train_flops" not in run_trial(small("mine")).metrics
-    assert "train_flops" not in run_trial(small("floor-bigram")).metrics
+    assert "train_flops" not in run_trial(small("ngram-2")).metrics

@@ -21,7 +21,15 @@ DEVICE = "cuda"
 UPDATES = 5
 TRAINED = [name for name, spec in ZOO.items() if not spec.counted]
 SGD = {"engine": "sgd", "lr": 0.5, "wd": 0.0}
-AVERAGED = {**SGD, "epochs": 4, "stall": "average", "nonmono": 0, "finetune": 2, "varied": True, "clip": 0.25}
+AVERAGED = {
+    **SGD,
+    "epochs": 4,
+    "on_plateau": "average",
+    "plateau_patience": 0,
+    "finetune": 2,
+    "variable_bptt": True,
+    "clip": 0.25,
+}
 ALONE = """
 import json, sys
 from bench.run import run_trial
@@ -73,7 +81,7 @@ def test_a_trial_has_the_same_bits_in_two_processes_and_its_witnesses_hold(
 
 @pytest.mark.parametrize(
     ("name", "changes"),
-    [("lm7", {}), ("awd-scratch", {"horizon": 4}), ("awd", AVERAGED)],
+    [("lm7", {}), ("awd-scratch", {"detach_every": 4}), ("awd", AVERAGED)],
     ids=["carried state", "stretches of a window", "averaged"],
 )
 def test_a_resumed_trial_has_the_bits_of_an_undisturbed_one(
@@ -105,7 +113,7 @@ def prepared(settings: dict[str, Any]) -> tuple[Callable[[], object], Callable[[
         list(steps._steps(trial, model, taught, rule))
 
     def validate() -> None:
-        with rule.evaluated():
+        with rule.evaluation_weights():
             steps._validate(trial, model, asked)
 
     update(), validate()
@@ -114,8 +122,8 @@ def prepared(settings: dict[str, Any]) -> tuple[Callable[[], object], Callable[[
 
 CASES: list[tuple[str, dict[str, Any]]] = [
     *((name, {}) for name in TRAINED),
-    ("awd-scratch", {"horizon": 4}),
-    ("lm6", {"horizon": 48}),
+    ("awd-scratch", {"detach_every": 4}),
+    ("lm6", {"detach_every": 48}),
     ("awd", AVERAGED),
 ]
 

@@ -71,7 +71,7 @@ def test_three_words_make_21031_pairs_of_which_the_last_4207_validate(
     assert pair == ([".", "three", "."], "four")  # the chapter's second pair: tensor([1, 3, 1]), 4
 
 
-def test_the_floor_is_thousand_with_638_of_4207(numbers: Corpus, three_words: Trial) -> None:
+def test_the_most_common_word_is_thousand_with_638_of_4207(numbers: Corpus, three_words: Trial) -> None:
     _, valid = batches(three_words, numbers)
     (word, hits), *_ = Counter(numbers.decode(valid.targets[valid.order])).most_common()
     assert (word, hits) == ("thousand", 638)

@@ -75,14 +75,14 @@ def test_the_first_twenty_steps_are_the_learners(name: str) -> None:
 @pytest.mark.parametrize(
     "trial",
     [
-        chapter("lm7", horizon=4),
-        chapter("lm7", horizon=32),
+        chapter("lm7", detach_every=4),
+        chapter("lm7", detach_every=32),
         chapter("lm4", order="shuffled", reset="batch"),
         chapter("lm6", {"hidden": 50}, reset="never"),
         chapter("lm6", {"dropout": 0.4, "tying": True}, wd=0.5, lr=3e-2),
         chapter("gru-after", {"layers": 1}, alpha=2.0),
     ],
-    ids=["short horizon", "long horizon", "shuffled", "odd width", "heavy decay", "AR alone"],
+    ids=["detached often", "detached rarely", "shuffled", "odd width", "heavy decay", "AR alone"],
 )
 def test_they_agree_away_from_the_chapter_too(trial: Trial) -> None:
     assert_agree(trial)

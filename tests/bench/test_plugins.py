@@ -11,8 +11,8 @@ from bench import plugins
 from bench.identity import _CONTENTS, check, identify, source_hash, version
 from bench.models.recurrent import Output
 from bench.models.registry import PENALTIES, ZOO, spec_of
+from bench.preflight import rehearse
 from bench.regularization import penalties
-from bench.rehearsal import rehearse
 from bench.run import run_trial
 from bench.training import learner
 from bench.training.train import build
@@ -371,7 +371,7 @@ def test_a_penalty_that_the_engine_forgets_is_a_dead_toggle(
     assert result.witnesses["small"] == {"ok": False, "declared": 2.0, "seen": 0.0}
 
 
-def test_every_trained_model_has_the_option_and_the_floors_do_not(plug: Callable[..., Path]) -> None:
+def test_every_trained_model_has_the_option_and_counting_does_not(plug: Callable[..., Path]) -> None:
     plug(REGULARIZER)
     having = {name for name in ZOO if "small" in spec_of(name).options}
     assert having == {name for name, spec in ZOO.items() if not spec.counted}

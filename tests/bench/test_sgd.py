@@ -34,7 +34,7 @@ def awd(small: Make) -> Make:
         "clip": 0.25,
         "wd": 1e-6,
         "epochs": 8,
-        "nonmono": 0,
+        "plateau_patience": 0,
     }
     return lambda model="lm6", **changes: small(model, **{**settings, **changes})
 
@@ -70,7 +70,7 @@ def snapshots(trial: Trial) -> tuple[list[list[Tensor]], list[float]]:
 
 # len(before) > n and now > min(before[:-n]): awd-lstm-lm, main.py
 @pytest.mark.parametrize(
-    ("checks", "nonmono", "answer"),
+    ("checks", "plateau_patience", "answer"),
     [
         ([1.0], 0, False),
         ([1.0, 1.1], 0, True),
@@ -83,21 +83,21 @@ def snapshots(trial: Trial) -> tuple[list[list[Tensor]], list[float]]:
     ],
 )
 def test_it_stalls_where_it_is_worse_than_the_best_but_for_the_last_checks(
-    checks: list[float], nonmono: int, answer: bool
+    checks: list[float], plateau_patience: int, answer: bool
 ) -> None:
-    assert stalled(checks, nonmono) is answer
+    assert stalled(checks, plateau_patience) is answer
 
 
-@pytest.mark.parametrize("varied", [False, True])
+@pytest.mark.parametrize("variable_bptt", [False, True])
 def test_nt_asgd_keeps_the_mean_of_all_weights_since_validation_stalled(
-    awd: Make, varied: bool, monkeypatch: pytest.MonkeyPatch
+    awd: Make, variable_bptt: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sgd, "stalled", lambda checks, _: len(checks) == 3)
-    trial = awd(stall="average", varied=varied, wd=1e-3, lr=1.0)  # a rate at which rounding does not grow
+    trial = awd(on_plateau="average", variable_bptt=variable_bptt, wd=1e-3, lr=1.0)  # rounding stays small
     kept, losses = snapshots(trial)
     record, model = trained(trial)
-    began = record.turns["average"][0]
-    assert record.turns == {"average": [began]} and sum(record.lengths[:began]) == 3 * 11 * 10
+    began = record.phase_changes["average"][0]
+    assert record.phase_changes == {"average": [began]} and sum(record.lengths[:began]) == 3 * 11 * 10
     assert [e.valid_loss for e in record.epochs[:3]] == pytest.approx(losses[:3], rel=1e-4)
     for now, *since in zip(model.parameters(), *kept[began:], strict=True):
         torch.testing.assert_close(now.detach(), torch.stack(since).mean(dim=0), rtol=0, atol=1e-4)
@@ -122,10 +122,10 @@ class Line(LanguageModel):
 
 def follow(rule: Descent, model: Line, lengths: list[int]) -> None:
     for step, length in enumerate(lengths):
-        rule.steer(length)
+        rule.before_step(length)
         model.w.grad = torch.tensor([math.sin(step), 0.5])
         rule.optimizer.step()
-        rule.stepped()
+        rule.after_step()
 
 
 def epoch(number: int, valid_loss: float) -> Epoch:
@@ -134,11 +134,11 @@ def epoch(number: int, valid_loss: float) -> Epoch:
 
 
 def test_averaging_is_torchs_asgd_without_delay_and_decay() -> None:
-    trial = Trial(model="lm4", seed=0, lr=0.3, wd=0.01, stall="average", nonmono=0, epochs=9)
+    trial = Trial(model="lm4", seed=0, lr=0.3, wd=0.01, on_plateau="average", plateau_patience=0, epochs=9)
     ours, theirs = Line(), Line()
     rule = Descent(trial, ours)
-    rule.checked(epoch(0, 1.0))
-    rule.checked(epoch(1, 2.0))
+    rule.after_epoch(epoch(0, 1.0))
+    rule.after_epoch(epoch(1, 2.0))
     asgd = torch.optim.ASGD(theirs.parameters(), lr=0.3, lambd=0.0, t0=0, weight_decay=0.01)
     follow(rule, ours, [trial.window])
     first = ours.w.detach().clone()
@@ -147,26 +147,28 @@ def test_averaging_is_torchs_asgd_without_delay_and_decay() -> None:
         theirs.w.grad = torch.tensor([math.sin(step), 0.5])
         asgd.step()
     torch.testing.assert_close(ours.w, theirs.w)
-    with rule.evaluated():
+    with rule.evaluation_weights():
         rest = (20 * ours.w.detach() - first) / 19  # torch's forgets the first update: its µ lags by one
         torch.testing.assert_close(rest, asgd.state[theirs.w]["ax"])
     torch.testing.assert_close(ours.w, theirs.w)  # the descent goes on from the weights themselves
 
 
 def test_fine_tuning_starts_again_from_the_average_and_averages_at_once() -> None:
-    trial = Trial(model="lm4", seed=0, lr=0.3, wd=0.0, stall="average", nonmono=0, epochs=5, finetune=2)
+    trial = Trial(
+        model="lm4", seed=0, lr=0.3, wd=0, on_plateau="average", plateau_patience=0, epochs=5, finetune=2
+    )
     model = Line()
     rule = Descent(trial, model)
     for number, loss in enumerate([1.0, 2.0]):
         follow(rule, model, [16] * 3)
-        rule.checked(epoch(number, loss))
+        rule.after_epoch(epoch(number, loss))
     follow(rule, model, [16] * 3)
-    with rule.evaluated():
+    with rule.evaluation_weights():
         average = model.w.detach().clone()
     assert not torch.equal(model.w, average)
-    rule.checked(epoch(2, 3.0))
+    rule.after_epoch(epoch(2, 3.0))
     assert torch.equal(model.w, average)
-    assert rule.turns == {"average": [6], "finetune": [9]}
+    assert rule.phase_changes == {"average": [6], "finetune": [9]}
     follow(rule, model, [16])
     after = model.w.detach().clone()
     rule.finish()
@@ -174,24 +176,24 @@ def test_fine_tuning_starts_again_from_the_average_and_averages_at_once() -> Non
 
 
 def test_the_rate_is_halved_each_time_that_validation_stalls() -> None:
-    trial = Trial(model="lm4", seed=0, lr=8.0, stall="halve", nonmono=1, epochs=9)
+    trial = Trial(model="lm4", seed=0, lr=8.0, on_plateau="halve", plateau_patience=1, epochs=9)
     rule = Descent(trial, Line())
     rates = []
     for number, loss in enumerate([1.0, 2.0, 2.0, 1.0, 2.0, 2.0]):
-        rule.checked(epoch(number, loss))
-        rates.append(rule.steer(16)[0])
+        rule.after_epoch(epoch(number, loss))
+        rates.append(rule.before_step(16)[0])
     assert rates == [8, 8, 4, 4, 4, 2]  # after a halving the waiting begins anew
 
 
 def test_plain_descent_never_turns(awd: Make) -> None:
     record, _ = trained(awd())
     losses = [e.valid_loss for e in record.epochs]
-    assert any(stalled(losses[:n], 0) for n in range(2, 7)) and record.turns == {}
+    assert any(stalled(losses[:n], 0) for n in range(2, 7)) and record.phase_changes == {}
     assert set(record.lrs) == {20.0} and set(record.moms) == {0.0}
 
 
 def test_a_window_of_half_the_length_has_half_the_rate(awd: Make) -> None:
-    record, _ = trained(awd(varied=True, epochs=2))
+    record, _ = trained(awd(variable_bptt=True, epochs=2))
     assert len(set(record.lengths)) > 5
     assert record.lrs == pytest.approx([20.0 * length / 10 for length in record.lengths])
 
@@ -201,22 +203,22 @@ def test_a_window_of_half_the_length_has_half_the_rate(awd: Make) -> None:
 
 def drawn(trial: Trial) -> tuple[Batches, Batches, Batches]:
     """Fixed and varied batches of the same text, and the latter's validation."""
-    _, fixed, _ = load(Trial(**{**vars(trial), "varied": False}))
+    _, fixed, _ = load(Trial(**{**vars(trial), "variable_bptt": False}))
     _, varied, valid = load(trial)
     return fixed, varied, valid
 
 
 @pytest.mark.parametrize("split", ["tail", "blocks"])
-def test_varied_windows_cover_every_token_once_and_in_order(awd: Make, split: str) -> None:
-    fixed, varied, _ = drawn(awd(varied=True, split=split))
+def test_windows_of_drawn_length_cover_every_token_once_and_in_order(awd: Make, split: str) -> None:
+    fixed, varied, _ = drawn(awd(variable_bptt=True, split=split))
     for part in (0, 1):  # inputs, targets
         expected = torch.cat([batch[part] for batch in fixed], dim=1)
         for _ in range(2):
             assert torch.equal(torch.cat([batch[part] for batch in varied], dim=1), expected)
 
 
-def test_the_state_is_carried_over_varied_windows(awd: Make) -> None:
-    trial = awd(varied=True)
+def test_the_state_is_carried_over_windows_of_drawn_length(awd: Make) -> None:
+    trial = awd(variable_bptt=True)
     data, train, _ = load(trial)
     model = build(trial, len(data.vocab)).eval()
     windows = [tokens for tokens, _ in train]
@@ -228,7 +230,7 @@ def test_the_state_is_carried_over_varied_windows(awd: Make) -> None:
 
 
 def test_a_gradient_reaches_back_to_the_start_of_each_window(awd: Make) -> None:
-    trial = awd(varied=True)
+    trial = awd(variable_bptt=True)
     model = build(trial, 9).train()
     for length in (11, 3):
         embedded: list[Tensor] = []
@@ -256,16 +258,16 @@ def test_lengths_belong_to_the_seed_and_not_to_the_arm(awd: Make) -> None:
         return trained(trial)[0].lengths
 
     options = {"hidden": 8, "dropout": 0.3}
-    one = lengths(awd(varied=True, epochs=2))
-    assert lengths(awd(varied=True, epochs=2, options=options, lr=1.0, stall="average")) == one
-    assert lengths(awd(varied=True, epochs=2, seed=1)) != one
+    one = lengths(awd(variable_bptt=True, epochs=2))
+    assert lengths(awd(variable_bptt=True, epochs=2, options=options, lr=1.0, on_plateau="average")) == one
+    assert lengths(awd(variable_bptt=True, epochs=2, seed=1)) != one
     tokens = 11 * 10  # of one pass: eleven windows of ten
     first = next(n for n in range(len(one)) if sum(one[:n]) == tokens)
     assert one[:first] != one[first:]  # cut anew at every pass
 
 
 def test_validation_is_never_cut(awd: Make) -> None:
-    fixed, varied, valid = drawn(awd(varied=True))
+    fixed, varied, valid = drawn(awd(variable_bptt=True))
     assert isinstance(varied, VariedBatches) and not isinstance(valid, VariedBatches)
     assert {tokens.shape[1] for tokens, _ in valid} == {10}
     assert varied.tokens == fixed.tokens
@@ -273,9 +275,10 @@ def test_validation_is_never_cut(awd: Make) -> None:
 
 # --- as a trial
 
-FULL = {"varied": True, "lr": 5.0, "stall": "average", "alpha": 2.0, "beta": 1.0, "finetune": 2}
+FULL = {"variable_bptt": True, "lr": 5.0, "on_plateau": "average", "alpha": 2.0, "beta": 1.0, "finetune": 2}
 DROPPED = dict.fromkeys(("embed_p", "input_p", "weight_p", "hidden_p", "output_p"), 0.1)
 AWD = {**FULL, "options": {"embedding": 8, "hidden": 12, **DROPPED}}
+HALVING = {"on_plateau": "halve", "variable_bptt": True}
 
 
 def test_a_trial_of_awd_lstm_gives_the_same_bits_twice(awd: Make) -> None:
@@ -286,7 +289,7 @@ def test_a_trial_of_awd_lstm_gives_the_same_bits_twice(awd: Make) -> None:
 
 
 @pytest.mark.parametrize("killed_at", [20, 40, 75])
-@pytest.mark.parametrize("changes", [AWD, {"stall": "halve", "varied": True}], ids=["awd", "halving"])
+@pytest.mark.parametrize("changes", [AWD, HALVING], ids=["awd", "halving"])
 def test_a_killed_trial_goes_on_with_the_bits_of_an_undisturbed_one(
     awd: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, killed_at: int, changes: dict[str, Any]
 ) -> None:
@@ -294,18 +297,18 @@ def test_a_killed_trial_goes_on_with_the_bits_of_an_undisturbed_one(
     undisturbed = run_trial(trial)
     monkeypatch.setenv("UNROLLED_CHECKPOINTS", str(tmp_path))
     monkeypatch.setenv("UNROLLED_CHECKPOINT_SECONDS", "0")
-    steer = Descent.steer
+    before_step = Descent.before_step
 
     def killed(rule: Descent, length: int) -> tuple[float, float]:
         if rule.steps == killed_at:
             raise InterruptedError
-        return steer(rule, length)
+        return before_step(rule, length)
 
-    monkeypatch.setattr(Descent, "steer", killed)
+    monkeypatch.setattr(Descent, "before_step", killed)
     with pytest.raises(InterruptedError):
         run_trial(trial)
     began: list[int] = []
-    monkeypatch.setattr(Descent, "steer", lambda r, n: began.append(r.steps) or steer(r, n))
+    monkeypatch.setattr(Descent, "before_step", lambda r, n: began.append(r.steps) or before_step(r, n))
     resumed = run_trial(trial)
     assert 0 < began[0] <= killed_at  # from the last epoch, and not from the start
     assert resumed.fingerprints == undisturbed.fingerprints and resumed.trace == undisturbed.trace

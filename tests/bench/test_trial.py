@@ -19,12 +19,12 @@ CHANGED = {
     "vocab": 10,
     "split": "blocks",
     "window": 8,
-    "varied": True,
+    "variable_bptt": True,
     "batch": 32,
     "order": "shuffled",
     "target": "last",
     "reset": "never",
-    "horizon": 4,
+    "detach_every": 4,
     "lr": 1e-3,
     "epochs": 1,
     "wd": 0.1,
@@ -33,8 +33,8 @@ CHANGED = {
     "alpha": 2.0,
     "beta": 1.0,
     "engine": "learner",
-    "stall": "average",
-    "nonmono": 3,
+    "on_plateau": "average",
+    "plateau_patience": 3,
     "finetune": 2,
     "source": "t",
     "data": "e",
@@ -86,9 +86,9 @@ def test_the_order_of_options_does_not_count() -> None:
     assert other == TRIAL and other.id == TRIAL.id and canonical(asdict(other)) == canonical(asdict(TRIAL))
 
 
-def test_a_horizon_of_zero_is_the_window() -> None:
-    assert replace(TRIAL, horizon=0) == replace(TRIAL, horizon=16)
-    assert Trial(model="lm6", seed=0, window=8).horizon == 8
+def test_a_detach_every_of_zero_is_the_window() -> None:
+    assert replace(TRIAL, detach_every=0) == replace(TRIAL, detach_every=16)
+    assert Trial(model="lm6", seed=0, window=8).detach_every == 8
 
 
 def test_momenta_may_come_as_a_list() -> None:
@@ -149,7 +149,7 @@ def test_a_failure_has_a_reason_of_one_line() -> None:
     failed = failure(TRIAL, "ValueError:\n  too\tmany\n")
     assert failed.reason == "ValueError: too many"
     assert not failed.done and not failed.diverged
-    assert failure(TRIAL, "diverged: nan").diverged and result().done
+    assert failure(TRIAL, "diverged: nan", status="diverged").diverged and result().done
 
 
 def test_trials_and_results_are_frozen() -> None:

@@ -30,7 +30,7 @@ def regularized(small: Callable[..., Trial], **changes: object) -> Trial:
 def doubtful(trial: Trial) -> set[str]:
     """The factors whose witness says no."""
     found = run_trial(trial).witnesses
-    assert {"lr", "moms", "wd", "alpha", "beta", "horizon"} <= set(found)
+    assert {"lr", "moms", "wd", "alpha", "beta", "detach_every"} <= set(found)
     return {factor for factor, witness in found.items() if not witness["ok"]}
 
 
@@ -54,10 +54,10 @@ def test_a_good_trial_has_witnesses_for_its_factors_and_all_say_yes(
 @engines
 def test_lmmodel7_shows_what_its_regularisers_did(small: Callable[..., Trial], engine: str) -> None:
     seen = run_trial(regularized(small, engine=engine)).witnesses
-    assert {"lr", "moms", "wd", "alpha", "beta", "horizon", "tying", "dropout", "hidden"} <= set(seen)
+    assert {"lr", "moms", "wd", "alpha", "beta", "detach_every", "tying", "dropout", "hidden"} <= set(seen)
     assert all(w["ok"] for w in seen.values())
     assert seen["alpha"]["seen"] > 0 and seen["beta"]["seen"] > 0 and seen["tying"]["seen"] is True
-    assert seen["horizon"] == {"ok": True, "declared": 4, "seen": 4}
+    assert seen["detach_every"] == {"ok": True, "declared": 4, "seen": 4}
     assert seen["dropout"]["seen"] == pytest.approx(0.4, abs=0.01)
 
 
@@ -158,7 +158,7 @@ def drop_always(model: LanguageModel) -> None:
 
 
 def flow_through_the_window(model: LanguageModel) -> None:
-    model.horizon = 0
+    model.detach_every = 0
 
 
 BREAKS = [
@@ -166,8 +166,8 @@ BREAKS = [
     ("dropout", drop_nothing, {}),
     ("dropout", drop_half_as_much, {}),
     ("dropout", drop_always, {}),
-    ("horizon", flow_through_the_window, {"horizon": 1}),
-    ("horizon", flow_through_the_window, {"horizon": 16}),
+    ("detach_every", flow_through_the_window, {"detach_every": 1}),
+    ("detach_every", flow_through_the_window, {"detach_every": 16}),
 ]
 
 

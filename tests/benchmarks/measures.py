@@ -62,7 +62,7 @@ def pace(model: str, updates: int, batch: int = 64, window: int = 16, **options:
 
     The first epoch warms up and is not counted.
     """
-    device, plan = here(), chapter(model, epochs=2, batch=batch, window=window, horizon=0)
+    device, plan = here(), chapter(model, epochs=2, batch=batch, window=window, detach_every=0)
     plan = replace(plan, options={**plan.options, **options})
     net = build(plan, VOCAB)
     data = _random(updates, batch, window)

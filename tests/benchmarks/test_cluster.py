@@ -6,9 +6,9 @@ import pytest
 
 pytest.importorskip("distributed", reason="needs the extra: pip install 'unrolled[cluster]'")
 
+from ablations.commands import cluster_costs
+from ablations.commands.cluster_costs import PLACES
 from ablations.ledger import Ledger
-from ablations.words import scaling
-from ablations.words.scaling import PLACES
 
 
 @pytest.mark.benchmark(group="cluster")
@@ -20,10 +20,10 @@ def test_overhead_of_a_trial_on_a_cluster(benchmark, profile, tmp_path: Path) ->
 
     def run(arm: str, **where: str) -> None:
         first = next(starts)
-        pace, _ = scaling.overhead(Ledger(tmp_path), range(first, first + trials), **where)
+        pace, _ = cluster_costs.overhead(Ledger(tmp_path), range(first, first + trials), **where)
         seconds[arm].append(pace * PLACES)
 
-    with scaling.cluster_of_two() as (address, _):
+    with cluster_costs.cluster_of_two() as (address, _):
         benchmark.pedantic(
             run,
             args=("cluster",),

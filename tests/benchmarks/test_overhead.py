@@ -105,7 +105,7 @@ def _fill(folder: Path, like: Result) -> int:
     return len(trials)
 
 
-FLOORS = """
+COUNTS = """
 name = "models"
 question = "What does a trial cost beside its epochs?"
 seeds = 1
@@ -113,7 +113,7 @@ seeds = 1
 model = "lm4"
 epochs = 1
 [design.one_at_a_time]
-model = ["floor-unigram"]
+model = ["ngram-1"]
 """
 
 
@@ -128,8 +128,8 @@ def test_the_models_study_spends_its_time_on_training(benchmark, theirs, tmp_pat
     which weigh as their seconds do.
     """
     if benchmark.disabled:
-        (tmp_path / "floors.toml").write_text(FLOORS)
-    name = "floors.toml" if benchmark.disabled else "models"
+        (tmp_path / "counts.toml").write_text(COUNTS)
+    name = "counts.toml" if benchmark.disabled else "models"
     spent: list[_Spent] = []
 
     def run(seeds: int, epochs: int) -> None:
@@ -177,7 +177,7 @@ class _Spent:
 
     @property
     def epoch_seconds(self) -> dict[str, float]:
-        """Seconds of a mean epoch by model; a floor has none."""
+        """Seconds of a mean epoch by model; a counting baseline has none."""
         return {
             result["trial"]["model"]: fmean(
                 [e["train_seconds"] + e["valid_seconds"] for e in result["epochs"]] or [0.0]

@@ -112,7 +112,8 @@ def broken(whole: Arm, *, diverged: tuple[int, ...] = (), failed: tuple[int, ...
     results = dict(whole.results)
     for seed in diverged:
         was = results[seed]
-        results[seed] = failure(was.trial, "diverged at step 312: loss is nan", epochs=was.epochs[:5])
+        reason = "diverged at step 312: loss is nan"
+        results[seed] = failure(was.trial, reason, status="diverged", epochs=was.epochs[:5])
     for seed in failed:
         # a failed trial may have numbers from before it broke: they are not results
         was = results[seed]

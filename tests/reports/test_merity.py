@@ -99,7 +99,8 @@ def test_rows_that_are_missing_diverged_or_dead_are_not_made_up(evidence: Eviden
     base, *others = evidence.arms
     changed = {
         "no AR/TAR": lambda arm: replace(
-            arm, results={s: failure(r.trial, "diverged: nan") for s, r in arm.results.items()}
+            arm,
+            results={s: failure(r.trial, "diverged: nan", status="diverged") for s, r in arm.results.items()},
         ),
         "no weight decay": lambda arm: replace(
             arm, results={s: replace(base.results[s], trial=r.trial) for s, r in arm.results.items()}

@@ -201,13 +201,13 @@ def test_trials_that_are_still_to_come_are_counted(make_arm, make_study):
     assert tally(c) == "14 of 20 trials finished, 6 not trained yet"
 
 
-def test_warnings_name_dead_toggles_missing_witnesses_and_arms_below_a_floor(make_arm, make_study):
+def test_warnings_name_dead_toggles_missing_witnesses_and_arms_worse_than_counting(make_arm, make_study):
     base, twin = make_arm("base", 0.0, 0.0), make_arm("twin", 0.0, 0.0, settings={"alpha": 2.0})
-    floor = make_arm("bigrams", -0.4, model="floor-bigram")
+    counts = make_arm("bigrams", -0.4, model="ngram-2")
     blind = make_arm("blind", 0.1, settings={"beta": 1.0})
     unseen = {"tar": {"ok": False, "declared": 1.0, "seen": 0.0}}
     blind = replace(blind, results={s: replace(r, witnesses=unseen) for s, r in blind.results.items()})
-    said = warnings(compare(make_study((base, twin, floor, blind))))
+    said = warnings(compare(make_study((base, twin, counts, blind))))
     assert (
         "twin: dead toggle: the weights equal the baseline's bit for bit, so the change did nothing" in said
     )
@@ -217,20 +217,20 @@ def test_warnings_name_dead_toggles_missing_witnesses_and_arms_below_a_floor(mak
 
 
 def test_a_factor_that_took_effect_in_some_seeds_alone_is_told_with_their_number(make_arm, make_study):
-    arm = make_arm("late", 0.1, settings={"stall": "average"})
+    arm = make_arm("late", 0.1, settings={"on_plateau": "average"})
     for seed, result in arm.results.items():
         came = {"ok": seed > 1, "declared": "average", "seen": "average" if seed > 1 else "ignore"}
-        arm.results[seed] = replace(result, witnesses={"stall": came})
+        arm.results[seed] = replace(result, witnesses={"on_plateau": came})
     c = compare(make_study((make_arm("base", 0.0), arm)))
     of = len(arm.results)
-    assert f"late: no proof that stall took effect in 2 of {of} seeds" in warnings(c)
-    assert list(map(str, c.rows[1].shown)) == [f"✕ stall: ignore, not average (2 of {of} seeds)"]
+    assert f"late: no proof that on_plateau took effect in 2 of {of} seeds" in warnings(c)
+    assert list(map(str, c.rows[1].shown)) == [f"✕ on_plateau: ignore, not average (2 of {of} seeds)"]
 
 
-def test_an_arm_is_below_a_floor_by_verdict_and_never_by_its_mean_alone(make_arm, make_study):
-    floor = make_arm("bigrams", -0.01, 0.0, model="floor-bigram")
-    few = make_study((make_arm("base", 0.0, seeds=4), replace(floor)))
-    noisy = make_study((make_arm("base", 0.0, spread=0.2), floor))
+def test_an_arm_is_worse_than_counting_by_verdict_and_never_by_its_mean_alone(make_arm, make_study):
+    counts = make_arm("bigrams", -0.01, 0.0, model="ngram-2")
+    few = make_study((make_arm("base", 0.0, seeds=4), replace(counts)))
+    noisy = make_study((make_arm("base", 0.0, spread=0.2), counts))
     for evidence in (few, noisy):
         c = compare(evidence)
         assert c.rows[0].summary.mean > c.rows[1].summary.mean and warnings(c) == ()

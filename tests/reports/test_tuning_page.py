@@ -131,15 +131,15 @@ def test_the_curve_is_the_mean_of_the_best_over_all_subsets(tuned):
         assert base.curve[n - 1] == pytest.approx(sum(bests) / len(bests))
 
 
-def lost(search, level, seeds=SEEDS, reason="diverged at step 3"):
+def lost(search, level, seeds=SEEDS, status="diverged"):
     results = dict(search.levels[level])
     for seed in seeds:
-        results[seed] = failure(results[seed].trial, reason, metrics={"valid_loss": 0.0001})
+        results[seed] = failure(results[seed].trial, "lost", status=status, metrics={"valid_loss": 0.0001})
     return replace(search, levels={**search.levels, level: results})
 
 
 def test_a_failed_trial_of_a_search_counts_as_the_worst_and_is_counted_on_the_page(tuned, tmp_path):
-    search = lost(lost(tuned.tuned[1], 0.001), 0.01, (2001,), "killed by signal 9")
+    search = lost(lost(tuned.tuned[1], 0.001), 0.01, (2001,), "failed")
     changed = replace(tuned, tuned=(tuned.tuned[0], search, tuned.tuned[2]))
     x = own_best(compare(changed))[1]
     assert math.isinf(x.means[0.001]) and math.isinf(x.means[0.01]) and x.means[0.003] < 2

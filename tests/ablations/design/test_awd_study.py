@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from ablations import cli
+from ablations.design.costs import expected_seconds, work
 from ablations.design.loading import load, override
-from ablations.design.planning import expected_seconds, work
 from ablations.design.settings import LEAST_DRAWN, label, resolve
 from ablations.design.study import trials
 from bench import corpus, text
@@ -17,8 +17,8 @@ from bench.trial import BadInput, Trial
 
 CHANGES = {  # Merity, Keskar and Socher, 2018, section 7 and table 4
     "no fine-tuning": {"finetune": 0},
-    "no NT-ASGD": {"stall": "halve", "finetune": 0},
-    "no variable sequence lengths": {"varied": False},
+    "no NT-ASGD": {"on_plateau": "halve", "finetune": 0},
+    "no variable sequence lengths": {"variable_bptt": False},
     "no embedding dropout": {"embed_p": 0.0},
     "no weight decay": {"wd": 0.0},
     "no AR/TAR": {"alpha": 0.0, "beta": 0.0},
@@ -42,14 +42,15 @@ def test_the_arms_are_the_rows_of_the_paper_each_with_one_part_taken_out(name: s
     arms = {arm.name: dict(arm.changes) for arm in study.arms[1:] if not arm.seed_offset}
     assert arms == expected
     full = Trial(seed=0, **study.baseline.settings).factors()
-    assert (full["engine"], full["stall"], full["varied"], full["tying"]) == ("sgd", "average", True, True)
+    assert (full["engine"], full["on_plateau"]) == ("sgd", "average")
+    assert full["variable_bptt"] and full["tying"]
     assert study.baseline.name == "AWD-LSTM, tied"
 
 
 def test_the_papers_setting_is_that_of_wikitext_2() -> None:
     full = Trial(seed=0, **load("awd-paper").baseline.settings).factors()
     paper = {"embedding": 400, "hidden": 1150, "layers": 3, "lr": 30.0, "clip": 0.25, "wd": 1.2e-6}
-    paper |= {"batch": 80, "window": 70, "alpha": 2.0, "beta": 1.0, "nonmono": 5, "epochs": 2 * 750}
+    paper |= {"batch": 80, "window": 70, "alpha": 2.0, "beta": 1.0, "plateau_patience": 5, "epochs": 2 * 750}
     paper |= {"embed_p": 0.1, "input_p": 0.65, "weight_p": 0.5, "hidden_p": 0.3, "output_p": 0.4}
     assert {key: full[key] for key in paper} == paper
 
@@ -88,16 +89,16 @@ def test_a_missing_text_is_told_before_anything_is_trained(capsys: pytest.Captur
 @pytest.mark.parametrize(
     ("settings", "told"),
     [
-        ({"varied": True}, 'varied = true: needs engine = "sgd"'),
-        ({"stall": "average", "engine": "learner"}, 'stall = "average": needs engine = "sgd"'),
+        ({"variable_bptt": True}, 'variable_bptt = true: needs engine = "sgd"'),
+        ({"on_plateau": "average", "engine": "learner"}, 'on_plateau = "average": needs engine = "sgd"'),
         ({"finetune": 2}, 'finetune = 2: needs engine = "sgd"'),
         ({"engine": "sgd", "moms": [0.8, 0.7, 0.8]}, 'engine = "sgd" has no momentum'),
-        ({"engine": "sgd", "varied": True, "order": "shuffled"}, 'needs order = "grouped"'),
-        ({"engine": "sgd", "varied": True, "target": "last"}, 'target = "every"'),
-        ({"engine": "sgd", "varied": True, "horizon": 4}, "leave horizon out"),
-        ({"engine": "sgd", "varied": True, "window": 8}, "a window of at least 10"),
+        ({"engine": "sgd", "variable_bptt": True, "order": "shuffled"}, 'needs order = "grouped"'),
+        ({"engine": "sgd", "variable_bptt": True, "target": "last"}, 'target = "every"'),
+        ({"engine": "sgd", "variable_bptt": True, "detach_every": 4}, "needs detach_every = 0"),
+        ({"engine": "sgd", "variable_bptt": True, "window": 8}, "a window of at least 10"),
         ({"engine": "sgd", "finetune": 15}, r"finetune = 15: should be less than epochs \(15\)"),
-        ({"engine": "sgd", "stall": "wait"}, "stall = \"wait\": should be 'ignore', 'average' or 'halve'"),
+        ({"engine": "sgd", "on_plateau": "wait"}, "should be 'ignore', 'average' or 'halve'"),
     ],
 )
 def test_settings_that_would_be_ignored_are_refused(settings: dict[str, Any], told: str) -> None:
@@ -110,9 +111,10 @@ def test_the_least_drawn_window_is_the_corpuss() -> None:
 
 
 def test_the_engines_levels_have_names() -> None:
-    names = [label("stall", level) for level in ("average", "halve", "ignore")]
+    names = [label("on_plateau", level) for level in ("average", "halve", "ignore")]
     assert names == ["NT-ASGD", "SGD, rate halved when it stalls", "plain SGD"]
-    assert label("varied", False) == "no variable windows" and label("weight_p", 0.0) == "no weight dropout"
+    assert label("variable_bptt", False) == "no variable windows"
+    assert label("weight_p", 0.0) == "no weight dropout"
 
 
 def test_the_cost_of_a_token_is_near_what_was_measured() -> None:

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from ablations.commands import chapter
+from ablations.design.costs import contrasts, expected_seconds
 from ablations.design.loading import load
-from ablations.design.planning import contrasts, expected_seconds
 from ablations.design.study import Study, trials
-from ablations.design.written import shipped
+from ablations.design.study_file import shipped
 from ablations.ledger import Ledger
-from ablations.words import chapter
 from bench import corpus
 from bench.analyses import identity
 from bench.trial import Trial
@@ -49,9 +49,9 @@ def test_context_makes_as_many_updates_with_one_word_as_with_five() -> None:
 
 
 def test_context_counts_the_words_that_the_network_reads() -> None:
-    floors = [arm for arm in arms(load("context")) if str(arm["model"]).startswith("floor")]
-    assert [(arm["window"], arm["context"]) for arm in floors] == [(n, n) for n in range(1, 6)]
-    assert {(arm["target"], arm["order"]) for arm in floors} == {("last", "sequential")}
+    counts = [arm for arm in arms(load("context")) if str(arm["model"]).startswith("ngram")]
+    assert [(arm["window"], arm["context"]) for arm in counts] == [(n, n) for n in range(1, 6)]
+    assert {(arm["target"], arm["order"]) for arm in counts} == {("last", "sequential")}
 
 
 def test_depth_crosses_layers_with_both_activations() -> None:
@@ -74,7 +74,7 @@ def test_lstm_crosses_forms_with_depth() -> None:
 def test_split_has_every_model_on_both_splits_and_its_baseline_on_blocks() -> None:
     study = load("split")
     cells = [(arm["split"], arm["model"]) for arm in arms(study)]
-    models = ("lm4", "lm5", "lm6", "lm7", "gru", "floor-5gram")
+    models = ("lm4", "lm5", "lm6", "lm7", "gru", "ngram-5")
     assert sorted(cells) == sorted(product(("blocks", "tail"), models))
     assert study.baseline.settings["split"] == "blocks"
 

@@ -126,11 +126,10 @@ def test_a_shared_cell_keeps_its_first_name_and_lists_the_others(study) -> None:
 
 
 def test_one_at_a_time_changes_one_thing_an_arm(study) -> None:
-    assert changes(study("one_at_a_time = { lr = [1e-3, 1e-2, 3e-2], horizon = [4, 16, 32] }", "lm6")) == {
+    assert changes(study("one_at_a_time = { lr = [1e-3, 1e-2], detach_every = [4, 16, 32] }", "lm6")) == {
         "lr 0.001": {"lr": 0.001},
-        "lr 0.03": {"lr": 0.03},
-        "detach every 4": {"horizon": 4},
-        "detach every 32": {"horizon": 32},
+        "detach every 4": {"detach_every": 4},
+        "detach every 32": {"detach_every": 32},
     }  # lr 0.01 and 16 are the baseline's: they are the baseline
 
 
@@ -214,20 +213,20 @@ def test_whole_numbers_that_mean_floats_become_floats() -> None:
     assert (type(fields["lr"]), type(fields["options"]["dropout"])) == (float, float)
 
 
-@pytest.mark.parametrize("horizon", [1, 2, 4, 8, 16, 32, 64, 160])
-def test_a_horizon_divides_the_window_or_is_a_multiple_of_it(horizon: int) -> None:
-    assert resolve({"model": "lm6", "horizon": horizon})["horizon"] == horizon
+@pytest.mark.parametrize("detach_every", [1, 2, 4, 8, 16, 32, 64, 160])
+def test_a_detach_every_divides_the_window_or_is_a_multiple_of_it(detach_every: int) -> None:
+    assert resolve({"model": "lm6", "detach_every": detach_every})["detach_every"] == detach_every
 
 
 @pytest.mark.parametrize("kept", [{"reset": "batch"}, {"order": "shuffled"}, {"order": "sequential"}])
-def test_a_horizon_beyond_the_window_needs_a_state_that_is_kept(kept: dict[str, str]) -> None:
-    assert resolve({"model": "lm6", "horizon": 8, **kept})["horizon"] == 8
-    with pytest.raises(BadInput, match=r"^horizon = 32: goes beyond the window \(16\)"):
-        resolve({"model": "lm6", "horizon": 32, **kept})
+def test_a_detach_every_beyond_the_window_needs_a_state_that_is_kept(kept: dict[str, str]) -> None:
+    assert resolve({"model": "lm6", "detach_every": 8, **kept})["detach_every"] == 8
+    with pytest.raises(BadInput, match=r"^detach_every = 32: goes beyond the window \(16\)"):
+        resolve({"model": "lm6", "detach_every": 32, **kept})
 
 
-def test_a_horizon_of_zero_is_the_window() -> None:
-    assert resolve({"model": "lm6", "window": 64, "horizon": 0})["horizon"] == 64
+def test_a_detach_every_of_zero_is_the_window() -> None:
+    assert resolve({"model": "lm6", "window": 64, "detach_every": 0})["detach_every"] == 64
 
 
 @pytest.mark.parametrize(
@@ -235,7 +234,7 @@ def test_a_horizon_of_zero_is_the_window() -> None:
     [
         ("lr", 1e-3, "lr 0.001"),
         ("lr", 1e-5, "lr 1e-05"),
-        ("horizon", 4, "detach every 4"),
+        ("detach_every", 4, "detach every 4"),
         ("tying", True, "tying"),
         ("tying", False, "no tying"),
         ("beta", 0, "no TAR"),

@@ -8,7 +8,7 @@ import pytest
 from ablations.design.designs import AddOne, Design
 from ablations.design.loading import load
 from ablations.design.settings import TrialFields
-from ablations.design.written import ArmTable, TuningTable, Written
+from ablations.design.study_file import ArmTable, TuningTable, Written
 from bench.models.registry import spec_of
 from bench.trial import BadInput
 

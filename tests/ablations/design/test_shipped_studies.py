@@ -6,11 +6,11 @@ from itertools import product
 
 import pytest
 
+from ablations.design.costs import contrasts
 from ablations.design.loading import load
-from ablations.design.planning import contrasts
 from ablations.design.study import Study, trials
+from ablations.design.study_file import shipped
 from ablations.design.tuning import searches
-from ablations.design.written import shipped
 from bench.models.registry import ZOO
 from bench.trial import Trial
 from reports.statistics.power import seeds_for_exact
@@ -77,12 +77,12 @@ def test_engines_holds_each_model_against_itself_under_the_other_engine() -> Non
         assert {**base.settings, "engine": "learner"} == arm.settings
 
 
-def test_models_has_floors_on_the_three_word_task() -> None:
+def test_models_has_counting_baselines_on_the_three_word_task() -> None:
     # The set-up of LMModel1 and LMModel2; a 5-gram looks further back than three words.
     lm1 = {key: ZOO["lm1"].settings[key] for key in ("window", "target", "order")}
-    floors = [arm for arm in flat(load("models")) if ZOO[str(arm["model"])].counted and arm["window"] == 3]
-    assert [arm["model"] for arm in floors] == ["floor-common", "floor-unigram", "floor-bigram"]
-    for arm in floors:
+    counts = [arm for arm in flat(load("models")) if ZOO[str(arm["model"])].counted and arm["window"] == 3]
+    assert [arm["model"] for arm in counts] == ["most-common", "ngram-1", "ngram-2"]
+    for arm in counts:
         assert {key: arm[key] for key in lm1} == lm1
 
 
@@ -99,11 +99,11 @@ def test_toggles_changes_one_thing_of_lmmodel7_at_a_time() -> None:
         "lr 0.001": {"lr": 1e-3},
         "lr 0.003": {"lr": 3e-3},
         "lr 0.03": {"lr": 3e-2},
-        "detach every 1": {"horizon": 1},
-        "detach every 4": {"horizon": 4},
-        "detach every 8": {"horizon": 8},
-        "detach every 32": {"horizon": 32},
-        "detach every 64": {"horizon": 64},
+        "detach every 1": {"detach_every": 1},
+        "detach every 4": {"detach_every": 4},
+        "detach every 8": {"detach_every": 8},
+        "detach every 32": {"detach_every": 32},
+        "detach every 64": {"detach_every": 64},
         "neither AR nor TAR": {"alpha": 0.0, "beta": 0.0},
     }
 
@@ -133,9 +133,9 @@ def test_tuned_leaves_out_each_part_of_lmmodel7_and_gives_every_arm_the_same_rat
     assert cells == set(product(arms, (1e-3, 3e-3, 1e-2, 3e-2)))
 
 
-def test_detach_moves_the_horizon_and_nothing_else() -> None:
+def test_detach_moves_the_detach_every_and_nothing_else() -> None:
     arms = flat(load("detach"))
-    cells = {(arm["model"], arm["horizon"]) for arm in arms}
+    cells = {(arm["model"], arm["detach_every"]) for arm in arms}
     assert cells == set(product(("lm6", "gru", "rnn-relu", "lm5"), (1, 4, 16, 64, 128)))
     assert len(arms) == 20
     assert {(arm["window"], arm["batch"], arm["epochs"]) for arm in arms} == {(64, 64, 15)}
@@ -162,8 +162,8 @@ def test_all_studies_load_in_half_a_second_without_torch() -> None:
         "import sys, time\n"
         "from ablations.design.loading import load\n"
         "from ablations.design.study import trials\n"
-        "from ablations.design.written import shipped\n"
-        "from ablations.design.planning import contrasts, expected_seconds\n"
+        "from ablations.design.study_file import shipped\n"
+        "from ablations.design.costs import contrasts, expected_seconds\n"
         "start = time.process_time()\n"
         "for name in shipped():\n"
         "    study = load(name); contrasts(study)\n"

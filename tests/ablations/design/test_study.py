@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from ablations.design.arms import AA_NAME
+from ablations.design.costs import contrasts, expected_seconds
 from ablations.design.loading import load, override
-from ablations.design.planning import contrasts, expected_seconds
 from ablations.design.settings import resolve
 from ablations.design.study import Study, trials
 from bench.models.registry import ZOO
@@ -129,7 +129,7 @@ def test_the_plan_s_hash_changes_with_what_is_decided(
     ("old", "new"),
     [
         ("alpha = 2", "alpha = 2.0"),
-        ("epochs = 2", "epochs = 2\nhorizon = 16"),  # the window, written out
+        ("epochs = 2", "epochs = 2\ndetach_every = 16"),  # the window, written out
         ("[3, 0]", '"3,0"'),
         ('name = "mine"', '# a comment\nname = "mine"'),
     ],
@@ -202,14 +202,14 @@ def test_the_chapter_s_set_up_costs_what_was_measured(model: str) -> None:
     ("settings", "factor"),
     [
         ({"epochs": 30}, 2),
-        ({"horizon": 32}, 2),  # the window is read twice
-        ({"horizon": 4}, 1),
+        ({"detach_every": 32}, 2),  # the window is read twice
+        ({"detach_every": 4}, 1),
         ({"batch": 32}, 1.5),  # twice the updates, the same tokens
         ({"window": 64}, 0.625),  # a quarter of the updates
-        ({"window": 64, "horizon": 128, "epochs": 30}, 2.5),
+        ({"window": 64, "detach_every": 128, "epochs": 30}, 2.5),
     ],
 )
-def test_cost_follows_epochs_updates_and_horizon(settings: dict[str, object], factor: float) -> None:
+def test_cost_follows_epochs_updates_and_detach_every(settings: dict[str, object], factor: float) -> None:
     assert seconds(**settings) == pytest.approx(ZOO["lm6"].seconds * factor)
 
 

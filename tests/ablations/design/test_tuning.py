@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from ablations.commands.report import comparison, evidence
+from ablations.commands.run import _run_one
+from ablations.commands.summaries import summaries
 from ablations.design import plan, tuning
 from ablations.design.loading import load, override
 from ablations.design.study import Study
 from ablations.ledger import Ledger
 from ablations.trials.runner import run_trials
-from ablations.words import reporting, running
-from ablations.words.summaries import summaries
 from bench.trial import BadInput, Result, Trial, failure
 
 SMALL = """
@@ -40,8 +41,8 @@ set = { lr = 0.03 }
 name = "other task"
 set = { split = "blocks" }
 [[arm]]
-name = "floor"
-set = { model = "floor-bigram" }
+name = "counts"
+set = { model = "ngram-2" }
 [tuning]""",
 )
 DECLARED = 4 * 6  # of SMALL: the baseline, two dropouts and A/A, on six seeds
@@ -93,9 +94,9 @@ def test_a_search_at_the_declared_level_is_the_declared_trial_but_for_its_seed(s
     assert declared.id in {trial.id for _, trial in tuning.trials(study, same)}
 
 
-def test_a_horizon_that_is_the_window_s_follows_it(tmp_path: Path) -> None:
+def test_a_detach_every_that_is_the_window_s_follows_it(tmp_path: Path) -> None:
     study = written(tmp_path, TEXT.replace("lr = [0.003, 0.01, 0.03]", "window = [8, 16]"))
-    assert {(t.window, t.horizon) for _, t in tuning.trials(study, same)} == {(8, 8), (16, 16)}
+    assert {(t.window, t.detach_every) for _, t in tuning.trials(study, same)} == {(8, 8), (16, 16)}
 
 
 def test_an_option_of_the_model_can_be_tuned(tmp_path: Path) -> None:
@@ -144,7 +145,7 @@ def test_searches_and_winners_count_towards_the_limit(tmp_path: Path, study: Stu
         ("lr = [0.1, 0.2]\nseeds = 0", "tuning.seeds = 0"),
         ("lr = [0.1, 0.2]\nseeds = 1.5", "tuning.seeds = 1.5: should be a whole number"),
         ("lr = [0.1, 0.2]\nseeds = 1001", "tuning.seeds = 1001"),
-        ("horizon = [4, 5]", "[tuning]: horizon = 5: should divide the window"),
+        ("detach_every = [4, 5]", "[tuning]: detach_every = 5: should divide the window"),
     ],
 )
 def test_a_bad_tuning_is_refused_naming_key_and_cure(tmp_path: Path, table: str, words: str) -> None:
@@ -163,7 +164,7 @@ def test_seeds_that_the_search_needs_are_refused(tmp_path: Path, seeds: str) -> 
     ("old", "new"),
     [
         ("dropout = [0.1, 0.2]", "lr = [0.1]"),
-        ('model = "lm6"\n[design.one_at_a_time]\ndropout = [0.1, 0.2]', 'model = "floor-common"'),
+        ('model = "lm6"\n[design.one_at_a_time]\ndropout = [0.1, 0.2]', 'model = "most-common"'),
     ],
 )
 def test_a_baseline_that_would_be_tuned_alone_or_not_at_all_is_refused(
@@ -180,7 +181,8 @@ def result(loss: float, **metrics: float) -> Result:
     return Result(trial=Trial(model="lm6", seed=0), status="done", metrics={"valid_loss": loss, **metrics})
 
 
-GONE = failure(Trial(model="lm6", seed=0), "diverged at step 3", metrics={"valid_loss": 0.0})
+LM6 = Trial(model="lm6", seed=0)
+GONE = failure(LM6, "diverged at step 3", status="diverged", metrics={"valid_loss": 0.0})
 
 
 @pytest.mark.parametrize(
@@ -236,9 +238,11 @@ class Recorded:
 @pytest.fixture
 def train(tmp_path, monkeypatch, capsys):
     """Run a study with stub trials; what it printed. `stop_after` so many results it crashes."""
-    monkeypatch.setattr("ablations.tracking.recorder.Recorder", Recorded)
-    monkeypatch.setattr(running, "conditions", lambda *_: {"work": "tuned_trials:act", "workers": 1})
-    monkeypatch.setattr(running, "_rehearse", lambda *_: None)
+    monkeypatch.setattr("ablations.commands.run.Recorder", Recorded)
+    monkeypatch.setattr(
+        "ablations.commands.run.conditions", lambda *_: {"work": "tuned_trials:act", "workers": 1}
+    )
+    monkeypatch.setattr("ablations.commands.run._rehearse", lambda *_: None)
 
     def run(study: Study, *, stop_after: int = -1, **words: object) -> str:
         monkeypatch.setattr(Recorded, "stop_after", stop_after)
@@ -246,9 +250,9 @@ def train(tmp_path, monkeypatch, capsys):
         args = Namespace(results=tmp_path / "results", out=tmp_path / "out", **facts)
         if stop_after > 0:
             with pytest.raises(KeyboardInterrupt):
-                running._run_one(study, args)
+                _run_one(study, args)
         else:
-            running._run_one(study, args)
+            _run_one(study, args)
         return capsys.readouterr().out
 
     return run
@@ -310,14 +314,15 @@ def test_a_crash_in_either_stage_leaves_only_the_rest_to_train(train, small, tmp
     assert sorted(id for _, id in Recorded.last.seen) == sorted(stored(tmp_path).ids)
 
 
-def test_nothing_wins_before_every_search_has_ended(train, small, tmp_path) -> None:
-    train(small, fail_fast=True)  # one search diverges
+def test_nothing_wins_before_every_search_has_ended(train, tmp_path) -> None:
+    study = written(tmp_path, SMALL.replace("[0.1, 0.2]", "[0.1, 0.3]"))
+    train(study, fail_fast=True)  # one search fails
     assert stored(tmp_path).tuned == ()
 
 
 def test_ctrl_c_at_the_last_search_starts_no_winner(train, small, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(
-        "ablations.trials.runner.run_trials", lambda *a, **k: replace(run_trials(*a, **k), interrupted=True)
+        "ablations.commands.run.run_trials", lambda *a, **k: replace(run_trials(*a, **k), interrupted=True)
     )
     assert f"{DECLARED + SEARCHED - 1} trained" in train(small)
     assert stored(tmp_path).tuned == ()
@@ -341,7 +346,7 @@ def test_the_page_flags_what_tuning_flips(train, tmp_path) -> None:
 
 def test_evidence_has_each_arm_s_search_and_winner(train, small, tmp_path) -> None:
     train(small)
-    found = reporting.evidence(stored(tmp_path), Ledger(tmp_path / "results"))
+    found = evidence(stored(tmp_path), Ledger(tmp_path / "results"))
     assert [(t.arm, t.setting, t.best, t.budget) for t in found.tuned] == [
         ("LMModel6", "lr", 0.01, 6),
         ("dropout 0.1", "lr", 0.003, 6),
@@ -359,7 +364,7 @@ def test_evidence_has_each_arm_s_search_and_winner(train, small, tmp_path) -> No
 def test_mlflow_gets_the_means_of_arms_winners_and_searches(train, small, tmp_path) -> None:
     train(small)
     plan = stored(tmp_path)
-    found = reporting.comparison(plan, Ledger(tmp_path / "results"))
+    found = comparison(plan, Ledger(tmp_path / "results"))
     made = summaries(plan, found)
     assert [(one.name, one.role) for one in made] == [
         *((arm.name, "arm") for arm in (*plan.arms, *plan.tuned)),

@@ -99,7 +99,7 @@ def test_a_trial_that_never_started_is_written_once(study, store, result, snapsh
 
 def test_infinite_and_missing_numbers_are_tags_and_never_metrics(study, store, result, snapshot):
     bad = result(
-        status="failed",
+        status="diverged",
         reason="diverged at step 9",
         losses=(3.0, math.inf, math.nan),
         metrics={"valid_bits": -math.inf},

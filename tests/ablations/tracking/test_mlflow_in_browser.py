@@ -16,10 +16,10 @@ import many_trials
 import pytest
 
 from ablations.cli import main
+from ablations.commands.report import published
 from ablations.design.plan import Plan, PlannedArm
 from ablations.tracking import projection
 from ablations.tracking.entry import facts
-from ablations.words import reporting
 from reports.comparison import compare
 from reports.evidence import Arm, Evidence
 from reports.render import render
@@ -151,7 +151,7 @@ def page(ui_of, browser, template, result, shots, tmp_path_factory):
         PlannedArm(name=arm.name, model=arm.model, title=arm.title, changes=arm.changes,
                    trials={seed: r.trial.id for seed, r in arm.results.items()}) for arm in arms
     ))  # fmt: skip
-    made = reporting.published(render(found, folder / "out"), plan, found)
+    made = published(render(found, folder / "out"), plan, found)
     by_arm = {arm: list(of_arm.values()) for arm, of_arm in results.items()}
     projection.sync(facts(plan), by_arm, f"sqlite:///{database}", lambda links: made)
     mine = projection.Projection(facts(plan), f"sqlite:///{database}")

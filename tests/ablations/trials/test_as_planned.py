@@ -11,7 +11,7 @@ import pytest
 
 from ablations.ledger import Ledger
 from ablations.trials.process import Limits, run_alone
-from ablations.trials.runner import Tally, run_trials
+from ablations.trials.runner import Counts, run_trials
 from bench import plugins
 from bench.identity import identify
 from bench.trial import BadInput, Result, Trial
@@ -70,7 +70,7 @@ def test_a_text_that_is_replaced_while_a_study_runs_stops_it_and_is_in_no_result
         run_trials(trials, ledger, work=WORK, on_result=lambda result: text.write_text("other words " * 400))
     assert list(ledger.done(trial.id for trial in trials)) == [trials[0].id]
     text.write_text(kept)
-    assert run_trials(trials, ledger, work=WORK) == Tally(done=2, skipped=1)
+    assert run_trials(trials, ledger, work=WORK) == Counts(done=2, skipped=1)
     assert len({result.trial.data for _, result in ledger.each(trial.id for trial in trials)}) == 1
 
 

@@ -36,9 +36,16 @@ def settings(folder: Path, **changes: object) -> dict[str, object]:
     [
         {},
         {"model": "lm7", "options": {"hidden": 16, "dropout": 0.4}, "alpha": 2.0, "epochs": 30},
-        {"reset": "never", "horizon": 8},
+        {"reset": "never", "detach_every": 8},
         {"order": "shuffled", "reset": "batch"},
-        {"engine": "sgd", "lr": 5.0, "clip": 0.25, "window": 10, "varied": True, "stall": "average"},
+        {
+            "engine": "sgd",
+            "lr": 5.0,
+            "clip": 0.25,
+            "window": 10,
+            "variable_bptt": True,
+            "on_plateau": "average",
+        },
     ],
     ids=["plain", "dropout", "carried state and replay", "shuffled", "averaged, varied windows"],
 )
@@ -111,7 +118,7 @@ def test_a_resumed_record_knows_the_seconds_that_it_takes_over() -> None:
     first.step(1.0, lr=0.1, mom=0.9, weights=[])
     first.epochs = [Epoch(epoch=i, train_seconds=2.0, valid_seconds=1.0, **numbers) for i in range(2)]
     second.resume(first.plain())
-    assert (first.before, second.before) == (0.0, 6.0)
+    assert (first.resumed_seconds, second.resumed_seconds) == (0.0, 6.0)
 
 
 def test_a_damaged_checkpoint_counts_as_none_and_so_does_another_devices(

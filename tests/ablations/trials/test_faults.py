@@ -8,7 +8,7 @@ from stub_trials import WORK, bits, steady, trial
 
 from ablations.ledger import Ledger
 from ablations.trials.process import Limits, run_alone
-from ablations.trials.runner import Tally, run_trials
+from ablations.trials.runner import Counts, run_trials
 from bench.trial import BadInput, Result
 
 MIB = 2**20
@@ -52,12 +52,13 @@ def test_every_fault_is_one_failed_trial_with_its_reason_and_the_rest_goes_on(tm
         tally = run_trials(
             [each for pair in some for each in pair], ledger, work=WORK, workers=4, limits=limits
         )
-        assert tally == Tally(done=len(some), failed=len(some))
+        diverged = sum(faulty.options["act"] == "diverges" for faulty, _ in some)  # which is a result
+        assert tally == Counts(done=len(some) + diverged, failed=len(some) - diverged)
     trials = [each for pair in pairs for each in pair]
     kept = ledger.results(each.id for each in trials)
     assert {str(each.options["act"]): kept[each.id].reason for each in faulty} == FAULTS
     assert [bits(kept[each.id]) for each in healthy] == [bits(steady(each)) for each in healthy]
-    assert run_trials(trials, ledger, work=WORK) == Tally(skipped=2 * len(FAULTS)), (
+    assert run_trials(trials, ledger, work=WORK) == Counts(skipped=2 * len(FAULTS)), (
         "nothing is tried for ever"
     )
 
@@ -186,7 +187,7 @@ def test_a_worker_killed_from_outside_is_tried_again(tmp_path: Path, start_study
 def test_a_worker_killed_every_time_fails_and_the_others_go_on(tmp_path: Path) -> None:
     trials = [trial(0, "kills_itself"), trial(1), trial(2)]
     limits = Limits(attempts=2)
-    assert run_trials(trials, Ledger(tmp_path), work=WORK, limits=limits) == Tally(done=2, failed=1)
+    assert run_trials(trials, Ledger(tmp_path), work=WORK, limits=limits) == Counts(done=2, failed=1)
     result = Ledger(tmp_path).read(trials[0].id)
     assert result is not None
     assert (result.reason, result.attempts) == ("killed by signal 9 (2 attempts)", 2)
@@ -240,7 +241,7 @@ def test_a_killed_driver_can_be_resumed_to_the_same_bits(tmp_path: Path, start_s
     trials = [trial(seed, until=str(go), free=3) for seed in range(8)]
     code, output = start_study(tmp_path, count=8, workers=2, until=go, free=3).end()
     assert code == 0, output
-    assert "Tally(done=5, failed=0, skipped=3" in output
+    assert "Counts(done=5, failed=0, skipped=3" in output
     assert [bits(r) for r in Ledger(tmp_path).results(t.id for t in trials).values()] == [
         bits(steady(t)) for t in trials
     ]

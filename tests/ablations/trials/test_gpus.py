@@ -10,7 +10,7 @@ from nvml_stand_in import Machine, uuid
 from ablations.ledger import Ledger
 from ablations.trials import gpus
 from ablations.trials.process import Limits
-from ablations.trials.runner import Tally, run_trials
+from ablations.trials.runner import Counts, run_trials
 from bench.devices import usable
 from bench.nvidia import Gpu
 from bench.trial import BadInput, Result, Trial
@@ -134,7 +134,7 @@ def test_a_trial_whose_gpu_disappears_is_tried_on_another(
         nvml.has({"lost": True}, {})
     trials = [trial(seed, act, gone=str(tmp_path / "gone")) for seed in range(4)]
     tally = run_trials(trials, ledger, work=WORK, workers=2, gpus=found)
-    assert tally == Tally(done=4)
+    assert tally == Counts(done=4)
     assert where(ledger.results(each.id for each in trials)) == {uuid(1): 4}  # type: ignore[arg-type]
     assert len(warned) == 1 and warned[0].startswith("GPU 0 (GPU-00000000) is lost (")
     assert warned[0].endswith("): it gets no more trials")

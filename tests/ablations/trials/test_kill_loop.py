@@ -119,4 +119,4 @@ def test_a_trial_that_is_killed_too_often_is_one_failed_trial_and_stays_so(
     kept = Ledger(results).results(trial(seed, until=str(go)).id for seed in range(3))
     assert [result.reason for result in kept.values()] == ["killed by signal 9 (2 attempts)", "", ""]
     assert code == 1, output
-    assert "Tally(done=0, failed=0, skipped=3" in start_study(results, **planned).end()[1]
+    assert "Counts(done=0, failed=0, skipped=3" in start_study(results, **planned).end()[1]

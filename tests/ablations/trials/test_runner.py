@@ -12,7 +12,7 @@ from stub_trials import WORK, bits, steady, trial
 from ablations.ledger import Ledger
 from ablations.trials import process
 from ablations.trials.process import ENVIRONMENT, Limits, run_alone
-from ablations.trials.runner import Tally, run_trials
+from ablations.trials.runner import Counts, run_trials
 from bench.trial import BadInput, Result, Trial
 
 
@@ -32,14 +32,14 @@ def test_every_trial_ends_in_the_ledger(ledger: Ledger) -> None:
     trials = [trial(seed) for seed in range(6)]
     told: list[Result] = []
     tally = run_trials(trials, ledger, work=WORK, workers=3, on_result=told.append)
-    assert tally == Tally(done=6)
+    assert tally == Counts(done=6)
     kept = ledger.results(each.id for each in trials)
     assert {bits(result) for result in kept.values()} == {bits(steady(each)) for each in trials}
     assert {result.trial.id for result in told} == set(kept)
 
 
 def test_no_trials_are_a_finished_study(ledger: Ledger) -> None:
-    assert run_trials([], ledger, work=WORK) == Tally()
+    assert run_trials([], ledger, work=WORK) == Counts()
 
 
 def test_running_again_finishes_only_the_rest(ledger: Ledger) -> None:
@@ -47,7 +47,7 @@ def test_running_again_finishes_only_the_rest(ledger: Ledger) -> None:
     run_trials(trials[:2], ledger, work=WORK)
     started: list[Trial] = []
     tally = run_trials(trials, ledger, work=WORK, on_start=started.append)
-    assert tally == Tally(done=2, skipped=2)
+    assert tally == Counts(done=2, skipped=2)
     assert started == trials[2:]
 
 
@@ -55,14 +55,14 @@ def test_a_damaged_result_is_computed_again_to_the_same_bits(tmp_path: Path) -> 
     ledger = Ledger(tmp_path, warn=lambda line: None)
     run_trials([trial()], ledger, work=WORK)
     ledger.path(trial().id).write_bytes(ledger.path(trial().id).read_bytes()[:-9])
-    assert run_trials([trial()], ledger, work=WORK) == Tally(done=1)
+    assert run_trials([trial()], ledger, work=WORK) == Counts(done=1)
     read = ledger.read(trial().id)
     assert read is not None
     assert bits(read) == bits(steady(trial()))
 
 
 def test_a_cell_that_two_designs_share_is_trained_once(ledger: Ledger) -> None:
-    assert run_trials([trial(), trial(), trial(1)], ledger, work=WORK) == Tally(done=2)
+    assert run_trials([trial(), trial(), trial(1)], ledger, work=WORK) == Counts(done=2)
 
 
 def test_trials_start_in_the_order_given(ledger: Ledger) -> None:
@@ -92,19 +92,19 @@ def test_the_callbacks_are_never_called_at_the_same_time(ledger: Ledger) -> None
 
     trials = [trial(seed) for seed in range(8)]
     tally = run_trials(trials, ledger, work=WORK, workers=4, on_start=slow, on_result=slow)
-    assert tally == Tally(done=8)
+    assert tally == Counts(done=8)
 
 
 def test_a_failed_trial_is_final_until_it_is_asked_for_again(ledger: Ledger) -> None:
     trials = [trial(0, "raises"), trial(1)]
-    assert run_trials(trials, ledger, work=WORK) == Tally(done=1, failed=1)
-    assert run_trials(trials, ledger, work=WORK) == Tally(skipped=2)
-    assert run_trials(trials, ledger, work=WORK, retry=True) == Tally(failed=1, skipped=1)
+    assert run_trials(trials, ledger, work=WORK) == Counts(done=1, failed=1)
+    assert run_trials(trials, ledger, work=WORK) == Counts(skipped=2)
+    assert run_trials(trials, ledger, work=WORK, retry=True) == Counts(failed=1, skipped=1)
 
 
 def test_fail_fast_starts_nothing_after_the_first_failure(ledger: Ledger) -> None:
     trials = [trial(0), trial(1, "raises"), trial(2), trial(3)]
-    assert run_trials(trials, ledger, work=WORK, fail_fast=True) == Tally(done=1, failed=1, left=2)
+    assert run_trials(trials, ledger, work=WORK, fail_fast=True) == Counts(done=1, failed=1, left=2)
 
 
 def test_a_callback_that_fails_stops_the_study_and_is_raised(ledger: Ledger) -> None:
@@ -128,7 +128,7 @@ def test_a_ledger_that_cannot_be_written_stops_the_study_with_its_line(ledger: L
     trials = [trial(3, sleep=3600), *(trial(seed) for seed in range(3)), trial(4)]
     with pytest.raises(BadInput, match="no room"):  # within the test's own limit: the long trial was stopped
         run_trials(trials, Full(ledger.root), work=WORK, workers=2)
-    assert run_trials(trials[1:4], ledger, work=WORK) == Tally(done=1, skipped=2), "resumed"
+    assert run_trials(trials[1:4], ledger, work=WORK) == Counts(done=1, skipped=2), "resumed"
 
 
 def test_a_clock_that_jumps_back_changes_no_duration_and_no_limit(
@@ -174,7 +174,7 @@ def test_a_trials_process_does_not_import_the_program_that_started_it() -> None:
 def test_what_a_trial_leaks_does_not_reach_the_next(ledger: Ledger) -> None:
     before = looks_from_a_fresh_process()
     random.seed(0)
-    assert run_trials([trial(0, "leaks")], ledger, work=WORK) == Tally(done=1)
+    assert run_trials([trial(0, "leaks")], ledger, work=WORK) == Counts(done=1)
     after = looks_from_a_fresh_process()
     assert after.pop("pid") != before.pop("pid")
     assert after == before
@@ -207,7 +207,7 @@ def test_ctrl_c_lets_the_running_trials_finish_and_starts_no_more(tmp_path: Path
     go.touch()
     code, output = study.end()
     assert code == 130
-    assert "Tally(done=2, failed=0, skipped=0, left=48, interrupted=True)" in output
+    assert "Counts(done=2, failed=0, skipped=0, left=48, interrupted=True)" in output
     assert study.alive() == []
     again = start_study(tmp_path, count=4, workers=4)  # other trials: no sleep
     assert again.end()[0] == 0
@@ -221,7 +221,7 @@ def test_ctrl_c_twice_stops_now_and_records_nothing_half(tmp_path: Path, start_s
     os.killpg(study.process.pid, signal.SIGINT)
     code, output = study.end()
     assert code == 130
-    assert "Tally(done=0, failed=0, skipped=0, left=50, interrupted=True)" in output
+    assert "Counts(done=0, failed=0, skipped=0, left=50, interrupted=True)" in output
     assert study.alive() == []
 
 
@@ -242,8 +242,8 @@ def test_the_handlers_of_ctrl_c_are_put_back(ledger: Ledger) -> None:
 
 
 def test_a_study_can_run_outside_the_main_thread(ledger: Ledger) -> None:
-    tallies: list[Tally] = []
+    tallies: list[Counts] = []
     thread = threading.Thread(target=lambda: tallies.append(run_trials([trial()], ledger, work=WORK)))
     thread.start()
     thread.join()
-    assert tallies == [Tally(done=1)]
+    assert tallies == [Counts(done=1)]

@@ -8,7 +8,7 @@ from pathlib import Path
 from gated_trials import WORK
 
 from ablations.ledger import Ledger
-from ablations.trials.runner import Tally, run_trials
+from ablations.trials.runner import Counts, run_trials
 from bench.trial import Result, Trial
 
 
@@ -23,7 +23,7 @@ def ended(pid: int) -> bool:
 class Told(list[Result]):
     """What a driver in another thread told, and its tally in the end."""
 
-    tally: Tally
+    tally: Counts
     error: BaseException | None = None
 
 

@@ -21,7 +21,7 @@ from stub_trials import bits, steady
 
 from ablations.ledger import Ledger, unseal
 from ablations.trials import cluster, local_cluster, worker
-from ablations.trials.runner import Tally, run_trials
+from ablations.trials.runner import Counts, run_trials
 from bench.text import data_hash
 from bench.trial import BadInput, Trial
 
@@ -43,13 +43,13 @@ def test_a_cluster_yields_the_local_runners_results_and_bits(two: str, ledger: L
     trials = [stub_trials.trial(seed) for seed in range(8)] + [stub_trials.trial(8, "raises")]
     started: list[Trial] = []
     tally = run_trials(trials, ledger, work=stub_trials.WORK, cluster=two, on_start=started.append)
-    assert tally == Tally(done=8, failed=1)
+    assert tally == Counts(done=8, failed=1)
     assert started == trials
     kept = ledger.results(each.id for each in trials)
     assert [bits(kept[each.id]) for each in trials[:8]] == [bits(steady(each)) for each in trials[:8]]
     assert kept[trials[8].id].reason == "ValueError: two lines"
     assert "about to fail" in kept[trials[8].id].output
-    assert run_trials(trials, ledger, work=stub_trials.WORK, cluster="tcp://nobody:1") == Tally(skipped=9)
+    assert run_trials(trials, ledger, work=stub_trials.WORK, cluster="tcp://nobody:1") == Counts(skipped=9)
 
 
 def test_ctrl_c_lets_the_trials_under_way_finish(
@@ -63,7 +63,7 @@ def test_ctrl_c_lets_the_trials_under_way_finish(
     processes.read_until("^draining$")
     gate.open(*range(50))
     assert driver.wait(60) == 130
-    assert "Tally(done=2, failed=0, skipped=0, left=48, interrupted=True)" in processes.logs[-1].read_text()
+    assert "Counts(done=2, failed=0, skipped=0, left=48, interrupted=True)" in processes.logs[-1].read_text()
     assert len(gate.begun()) == 2
 
 
@@ -82,7 +82,7 @@ def test_ctrl_c_twice_ends_the_trials_on_the_workers(
     gate.open(*range(50))
     again = processes.driver(cluster=two, results=results, seeds=3, act="gated", folder=gate.folder)
     assert again.wait(60) == 0, "the workers are there for the next driver"
-    assert "Tally(done=3, failed=0" in processes.logs[-1].read_text()
+    assert "Counts(done=3, failed=0" in processes.logs[-1].read_text()
 
 
 def test_a_killed_driver_takes_its_trials_with_it(
@@ -97,7 +97,7 @@ def test_a_killed_driver_takes_its_trials_with_it(
     gate.open(1, 2, 3, 4)
     again = processes.driver(cluster=two, results=results, seeds=5, act="gated", folder=gate.folder)
     assert again.wait(60) == 0
-    assert "Tally(done=4, failed=0, skipped=1, left=0" in processes.logs[-1].read_text()
+    assert "Counts(done=4, failed=0, skipped=1, left=0" in processes.logs[-1].read_text()
 
 
 def test_a_worker_with_other_code_is_refused_before_the_first_trial(
@@ -130,7 +130,7 @@ def test_workers_that_join_later_get_trials_and_those_with_other_code_a_warning(
         processes.worker()
         wait_for(lambda: len(gate.begun()) == 2)
         gate.open(*range(4))
-    assert told.tally == Tally(done=4)
+    assert told.tally == Counts(done=4)
     assert len({worker for *_, worker in gate.begun()}) == 2
     assert warnings == [
         f"worker {odd} has another bench/metrics.py than the driver: install the same code there, then "
@@ -269,7 +269,7 @@ def test_with_tls_those_without_the_certificate_are_refused(
             run_trials([trial()], ledger, work=WORK, cluster=address)
     mine = {"ca-file": certificate, "client.cert": certificate, "client.key": key}
     with dask.config.set({f"distributed.comm.tls.{name}": str(path) for name, path in mine.items()}):
-        assert run_trials([trial()], ledger, work=WORK, cluster=processes.address) == Tally(done=1)
+        assert run_trials([trial()], ledger, work=WORK, cluster=processes.address) == Counts(done=1)
 
 
 def test_a_callback_of_dasks_that_hangs_in_this_process_holds_no_trial_up(two: str, ledger: Ledger) -> None:
@@ -281,4 +281,4 @@ def test_a_callback_of_dasks_that_hangs_in_this_process_holds_no_trial_up(two: s
                 pass
         finally:
             release.set()
-    assert told.tally == Tally(done=2)
+    assert told.tally == Counts(done=2)

@@ -10,7 +10,7 @@ from stub_trials import bits, steady
 
 from ablations.ledger import Ledger
 from ablations.trials.process import Limits
-from ablations.trials.runner import Tally
+from ablations.trials.runner import Counts
 from bench.trial import BadInput
 
 
@@ -24,7 +24,7 @@ def test_the_trials_of_a_killed_worker_are_tried_again_and_no_others(
         os.kill(victim[2], signal.SIGKILL)
         wait_for(lambda: [seed for seed, *_ in gate.begun()].count(victim[0]) == 2)
         gate.open(*range(6))
-    assert told.tally == Tally(done=6)
+    assert told.tally == Counts(done=6)
     every_trial_is_kept_once(told, ledger, trials)
     assert {r.trial.seed: r.attempts for r in told} == {s: 2 if s == victim[0] else 1 for s in range(6)}
     assert sorted(seed for seed, *_ in gate.begun()) == sorted([*range(6), victim[0]])
@@ -35,7 +35,7 @@ def test_a_trial_that_kills_its_worker_every_time_fails_alone(two: str, ledger: 
     trials = [trial(0), trial(1, "kills_its_worker"), *(trial(seed) for seed in range(2, 12))]
     with running(trials, ledger, two, limits=Limits(attempts=3)) as told:
         pass
-    assert told.tally == Tally(done=11, failed=1)
+    assert told.tally == Counts(done=11, failed=1)
     every_trial_is_kept_once(told, ledger, trials)
     killer = ledger.read(trials[1].id)
     assert killer is not None
@@ -62,7 +62,7 @@ def test_a_lost_scheduler_ends_the_driver_with_a_word_and_the_next_one_finishes_
     processes.cluster()
     with running(trials, ledger, processes.address) as rest:
         pass
-    assert rest.tally == Tally(done=3, skipped=1)
+    assert rest.tally == Counts(done=3, skipped=1)
     every_trial_is_kept_once(Told([*told, *rest]), ledger, trials)
 
 
@@ -100,7 +100,7 @@ def test_a_worker_that_hangs_and_comes_back_late_changes_nothing(
         wait_for(lambda: ended(process) and ended(worker))
         assert len(told) == 2, "the late result was not taken"
         gate.open(third)
-    assert told.tally == Tally(done=3)
+    assert told.tally == Counts(done=3)
     every_trial_is_kept_once(told, ledger, trials)
     assert {r.trial.seed: r.attempts for r in told} == {first: 2, second: 1, third: 1}
     assert {bits(result) for result in told} == {bits(steady(each)) for each in trials}
@@ -124,7 +124,7 @@ def test_a_worker_that_was_cut_off_and_comes_back_late_changes_nothing(
         wait_for(lambda: ended(worker))
         assert len(told) == 1, "the late result was not taken"
         gate.open(1, 2)
-    assert told.tally == Tally(done=3)
+    assert told.tally == Counts(done=3)
     every_trial_is_kept_once(told, ledger, trials)
     assert {r.trial.seed: r.attempts for r in told} == {first: 2, 1: 1, 2: 1}
     assert {bits(result) for result in told} == {bits(steady(each)) for each in trials}

@@ -1,6 +1,6 @@
 import pytest
 
-from ablations.words.scaling import Costs, ceilings, hours, table
+from ablations.commands.cluster_costs import Costs, ceilings, hours, table
 
 COSTS = Costs(
     plan=0.001,

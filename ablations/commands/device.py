@@ -1,0 +1,107 @@
+"""The device of a study: the CPU or GPUs, one for all of its trials, chosen before the first is trained."""
+
+from argparse import Namespace
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ablations.commands.progress import duration
+from ablations.design import costs, tuning
+from ablations.design.study import Study, trials
+from ablations.flags import cores
+from ablations.trials import gpus as cards
+from bench.devices import CONTEXT, Usable, usable
+from bench.nvidia import Gpu
+from bench.trial import BadInput, Trial, counted
+
+
+@dataclass(frozen=True, kw_only=True)
+class Device:
+    """What a study's trials are trained on, and how many at a time on this machine."""
+
+    kind: str  # cpu | cuda
+    why: str
+    places: int
+    gpus: tuple[Gpu, ...] = ()
+    full: tuple[Gpu, ...] = ()
+    missing: str = ""  # why there is no GPU for a study that has begun on one
+
+    def __str__(self) -> str:
+        lines = [f"device {self.kind}: {self.why}"]
+        lines += [
+            f"{gpu} has {gpu.free:.0f} MiB free, a trial needs {CONTEXT:.0f}: not used" for gpu in self.full
+        ]
+        return "\n".join(lines)
+
+    def check(self) -> None:
+        """Raises BadInput where there is no GPU for trials that need one."""
+        if self.missing:
+            raise BadInput(
+                f"device cuda, as the study's stored plan has it: {self.missing}; "
+                "--device cpu trains the whole study on the CPU"
+            )
+
+
+def of(kind: str, args: Namespace) -> Device:
+    """Places for trials whose device was decided earlier. Raises BadInput where there is no GPU for them."""
+    if args.cluster:
+        return Device(kind=kind, why="", places=cores())
+    found = usable() if kind == "cuda" else Usable()
+    if found.why:
+        raise BadInput(f"device cuda: {found.why}: {found.cure}")
+    return _device(kind, "", args.workers, found)
+
+
+def choose(study: Study, args: Namespace, before: str) -> Device:
+    """A study's device: as --device says, else as its stored plan has it (`before`), else the faster one.
+
+    On a cluster it is the CPU unless one of the first two says otherwise, and workers tell of their GPUs.
+    Raises BadInput where --device cuda is given and there is no GPU to train on.
+    """
+    asked, workers = (args.device or "").removeprefix("auto"), getattr(args, "workers", None)
+    if getattr(args, "cluster", ""):
+        why = "as --device says" if asked else "as its stored plan has it" if before else _ON_A_CLUSTER
+        return Device(kind=asked or before or "cpu", why=why, places=workers or cores())
+    if asked == "cpu":
+        return _device("cpu", "as --device says", workers, Usable())
+    found = usable()
+    if asked and found.why:
+        raise BadInput(f"--device cuda: {found.why}: {found.cure}, or use --device cpu")
+    kind = asked or before
+    if found.why:
+        why = f"as its stored plan has it; {found.why}" if kind == "cuda" else found.why
+        return _device(kind or "cpu", why, workers, found)
+    estimates = _estimates(study, workers, found.gpus)
+    kind = kind or min(estimates, key=lambda kind: estimates[kind][0])
+    said = [estimates[k][1] for k in sorted(estimates, key=lambda k: k != kind)]
+    source = "as --device says; " if asked else "as its stored plan has it; " if before else ""
+    return _device(kind, f"{source}about {', '.join(said)}", workers, found)
+
+
+_ON_A_CLUSTER = "on a cluster, unless --device cuda is given"
+
+
+def _device(kind: str, why: str, workers: int | None, found: Usable) -> Device:
+    if kind == "cpu":
+        return Device(kind=kind, why=why, places=workers or cores())
+    places = workers or cards.places(found.gpus, cores())
+    return Device(kind=kind, why=why, places=places, gpus=found.gpus, full=found.full, missing=found.why)
+
+
+def _estimates(study: Study, workers: int | None, gpus: Sequence[Gpu]) -> dict[str, tuple[float, str]]:
+    """Seconds of the whole study on the CPU and on the GPUs, and in words. The CPU comes first, for ties."""
+    every = [trial for _, trial in (*trials(study, _as_is), *tuning.trials(study, _as_is))]
+    many = min(workers or cores(), cores())
+    places = workers or cards.places(gpus, cores())
+    on_cpu = sum(map(costs.expected_seconds, every)) / many
+    busy = sum(map(costs.gpu_seconds, every))
+    # a GPU trains one at a time, and a place waits for its process to start
+    on_gpu = max(busy / min(len(gpus), places), (busy + costs.GPU_START * len(every)) / places)
+    where = "one GPU" if len(gpus) == 1 else f"{len(gpus)} GPUs"
+    return {
+        "cpu": (on_cpu, f"{duration(on_cpu)} on {counted(many, 'core')}"),
+        "cuda": (on_gpu, f"{duration(on_gpu)} on {where}"),
+    }
+
+
+def _as_is(trial: Trial) -> Trial:
+    return trial

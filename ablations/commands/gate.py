@@ -1,0 +1,54 @@
+"""`unrolled gate`: did a change make results or speed worse?"""
+
+import math
+from argparse import Namespace
+
+from ablations.commands import gate_sources
+from ablations.tracking.store import public
+from bench.files import save
+from bench.trial import BadInput
+from reports.gate import text as gate_text
+from reports.gate.judgement import Gate, judge, judge_timings
+
+FAILED = 3
+"""The exit code of a gate that stays shut."""
+
+
+def gate(args: Namespace) -> int:
+    """Compare two result sets, print one screen, and tell by the exit code whether the change may go in."""
+    for flag, number in (("--delta", args.delta), ("--speed-margin", args.speed_margin)):
+        if number is not None and math.isinf(number):
+            raise BadInput(f"{flag}: infinite lets everything pass; give a number")
+    kinds = {gate_sources.is_timings(source) for source in (args.baseline, args.candidate)}
+    if len(kinds) == 2:
+        raise BadInput(
+            f"{public(args.candidate)}: is not of {public(args.baseline)}'s kind: hold results against "
+            "results, or pytest-benchmark's stored runs against stored runs"
+        )
+    found = _timings(args) if kinds == {True} else _results(args)
+    print(gate_text.screen(found), end="")
+    if args.markdown:
+        save(args.markdown, gate_text.markdown(found).encode(errors="backslashreplace"))
+    return 0 if found.passed else FAILED
+
+
+def _timings(args: Namespace) -> Gate:
+    sides = (gate_sources.timings(source) for source in (args.baseline, args.candidate))
+    return judge_timings(*sides, margin=args.speed_margin, require_speed=args.require_speed)
+
+
+def _results(args: Namespace) -> Gate:
+    """The baseline decides what is asked, unless the command does: a change cannot lower its own bar."""
+    baseline = gate_sources.results(args.baseline, args.study or "", args.metric or "")
+    candidate = gate_sources.results(args.candidate, args.study or baseline.study, baseline.metric)
+    delta = args.delta or baseline.delta or candidate.delta
+    if not delta or not delta > 0:
+        raise BadInput(f"{baseline.name}: has no plan that declares δ: give --delta NATS, such as 0.02")
+    return judge(
+        baseline,
+        candidate,
+        metric=baseline.metric,
+        delta=delta,
+        margin=args.speed_margin,
+        require_speed=args.require_speed,
+    )

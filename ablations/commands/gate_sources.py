@@ -1,0 +1,309 @@
+"""Result sets as a gate takes them: a results folder, an MLflow experiment, pytest-benchmark's stored runs.
+
+Each may have been written by another version of the code, so only what a gate asks is read, and whatever
+else is there is left alone; nothing is written or moved.
+"""
+
+import json
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter
+
+from ablations.design.plan import Id
+from ablations.ledger import Ledger, needed, unseal
+from ablations.tracking import projection, store
+from ablations.tracking.entry import MACHINE, Ended, finals, section
+from bench.bits import measured
+from bench.kinds import kind
+from bench.models.registry import suggestion
+from bench.trial import BadInput, canonical, visible
+from reports.gate.sides import ArmResults, Outcome, ResultSet, Timings
+from reports.statistics.pace import Rounds
+
+
+@dataclass(frozen=True)
+class _Arm:
+    name: str
+    trials: Mapping[int, Id]
+
+
+@dataclass(frozen=True)
+class _Plan:
+    study: str
+    metric: str
+    equivalence: float
+    arms: tuple[_Arm, ...]
+
+
+@dataclass(frozen=True)
+class _Trained:
+    status: str
+    trial: Mapping[str, Any]
+    reason: str = ""
+    epochs: tuple[Mapping[str, Any], ...] = ()
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    roles: Mapping[str, tuple[float, int, int]] = field(default_factory=dict)
+    fingerprints: Mapping[str, str] = field(default_factory=dict)
+    environment: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Benchmark:
+    fullname: str
+    stats: Rounds
+
+
+@dataclass(frozen=True)
+class _Stored:
+    machine_info: Mapping[str, Any]
+    benchmarks: tuple[_Benchmark, ...]
+    datetime: str = ""
+
+
+_T = TypeVar("_T")
+_PLAN, _TRAINED, _STORED = TypeAdapter(_Plan), TypeAdapter(_Trained), TypeAdapter(_Stored)
+
+
+def is_timings(source: str) -> bool:
+    """Whether a source holds pytest-benchmark's runs: a file, or a folder of JSON files that is no ledger."""
+    path = Path(source)
+    return not _address(source) and (path.is_file() or (path.is_dir() and not (path / "plans").is_dir()))
+
+
+def results(source: str, study: str, metric: str) -> ResultSet:
+    """One side's results. `study` may be empty where there is only one, `metric` where a plan names it.
+
+    Raises BadInput, naming the source, where there is nothing to compare.
+    """
+    if address := _address(source):
+        return _of_mlflow(source, address, study, metric or "valid_loss")
+    if not Path(source).is_dir():
+        raise BadInput(
+            f"{source}: there is no such results folder; name one, an MLflow address such as "
+            "sqlite:///mlflow.db, or pytest-benchmark's JSON"
+        )
+    return _of_ledger(source, study, metric)
+
+
+def _address(source: str) -> str:
+    """The tracking URI of an MLflow source; "" for a path."""
+    return source.removeprefix("mlflow:") if source.startswith("mlflow:") or "://" in source else ""
+
+
+def _of_ledger(source: str, study: str, metric: str) -> ResultSet:
+    ledger = Ledger(Path(source))
+    plan = _chosen({plan.study: plan for plan in _plans(ledger)}, study, source)
+    metric = metric or plan.metric
+    commits: set[str] = set()
+    arms = {}
+    known: set[str] = set()
+    for arm in plan.arms:
+        there = {seed: ledger.path(id) for seed, id in arm.trials.items() if ledger.path(id).exists()}
+        read = [(seed, _sealed(path, "result", _TRAINED)) for seed, path in there.items()]
+        # by the trial's own seed, as MLflow has it: the A/A arm's are not the plan's
+        found = {int(trained.trial.get("seed", seed)): trained for seed, trained in read}
+        known |= {name for trained in found.values() for name in trained.metrics}
+        commits |= {_commit(trained.environment) for trained in found.values()}
+        arms[arm.name] = ArmResults(
+            outcomes={seed: _outcome(trained, metric) for seed, trained in found.items()},
+            waiting=tuple(seed for seed in arm.trials if seed not in there),
+            settings=next((_settings(trained.trial) for trained in found.values()), {}),
+        )
+    _check_metric(source, metric, known)
+    return ResultSet(
+        name=source,
+        study=plan.study,
+        arms=arms,
+        metric=metric,
+        delta=plan.equivalence,
+        base=plan.arms[0].name if plan.arms else "",
+        commit=_only(commits),
+    )
+
+
+def _plans(ledger: Ledger) -> Iterator[_Plan]:
+    """The plans of a ledger. One that cannot be read is warned of: it may be of a study not asked for."""
+    for path in sorted((ledger.root / "plans").glob("*.json")):
+        try:
+            yield _sealed(path, "plan", _PLAN)
+        except BadInput as error:
+            ledger.warn(f"{error}; skipped")
+
+
+def _chosen(plans: Mapping[str, _Plan], study: str, source: str) -> _Plan:
+    """The plan of the study, or the only one that there is."""
+    if study in plans:
+        return plans[study]
+    known = ", ".join(sorted(map(visible, plans)))
+    if not plans:
+        raise BadInput(
+            f"{source}: holds no study that was run; `unrolled run STUDY --results {source}` runs one"
+        )
+    if study:
+        raise BadInput(f"{source}: has no study {study!r}; it has {known}: name it with --study")
+    if len(plans) > 1:
+        raise BadInput(f"{source}: has the studies {known}: choose one with --study")
+    return next(iter(plans.values()))
+
+
+def _sealed(path: Path, key: str, kind: "TypeAdapter[_T]") -> _T:
+    """What a sealed file holds under a key. Raises BadInput if it is damaged, or lacks what a gate asks."""
+    try:
+        return kind.validate_json(canonical(unseal(needed(path))[key]))
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        if isinstance(error, BadInput):
+            raise
+        raise BadInput(f"{path}: is damaged or no {key} of a known format; run its study again") from error
+
+
+def _outcome(trained: _Trained, metric: str) -> Outcome:
+    value = trained.metrics.get(metric)
+    done, diverged = trained.status == "done", trained.status == "diverged"
+    prints = {name: mark for name, mark in trained.fingerprints.items() if name in ("weights", "metrics")}
+    return Outcome(
+        value=_value(value, done, diverged),
+        reason=trained.reason or ("" if value is not None else f"there is no {metric}"),
+        bits=" ".join(f"{name}={mark}" for name, mark in sorted(prints.items())) or trained.reason,
+        numbers=_numbers(trained) if prints else {},
+        speed=trained.metrics.get("speed_train"),
+        machine=kind(trained.environment),
+    )
+
+
+def _numbers(trained: _Trained) -> dict[str, str]:
+    """What was measured, by its own names and by those that MLflow has it under, where it can hold it."""
+    held = {n: v for n, v in finals(trained.metrics, trained.roles).items() if math.isfinite(v)}
+    return measured(
+        {"epochs": trained.epochs, "metrics": {**trained.metrics, **held}, "roles": trained.roles}
+    )
+
+
+def _value(value: float | None, done: bool, diverged: bool) -> float | None:
+    """The number that is compared: infinite where training diverged or the number is none."""
+    if diverged:
+        return math.inf
+    if not done or value is None:
+        return None
+    return value if math.isfinite(value) and abs(value) < 1e300 else math.inf  # MLflow's inf is 1.8e308
+
+
+def _settings(trial: Mapping[str, Any]) -> dict[str, str]:
+    options = trial.get("options")
+    flat = {**trial, **(options if isinstance(options, Mapping) else {})}
+    return {
+        name: ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+        for name, value in flat.items()
+        if name != "options"
+    }
+
+
+def _check_metric(source: str, metric: str, measured: Iterable[str]) -> None:
+    """Raises BadInput where there are numbers, and none of that name."""
+    known = sorted(measured)
+    if known and metric not in known and section(metric) not in known:
+        raise BadInput(
+            f"{store.public(source)}: no trial has the metric {metric!r}{suggestion(metric, known)}"
+        )
+
+
+def _commit(environment: Mapping[str, Any]) -> str:
+    commit = str(environment.get("commit") or "")[:7]
+    return f"{commit}, changed" if commit and environment.get("dirty") else commit
+
+
+def _only(commits: Iterable[str]) -> str:
+    known = sorted(set(commits) - {""})
+    return known[0] if len(known) == 1 else f"{len(known)} commits" if known else ""
+
+
+def _of_mlflow(source: str, address: str, study: str, metric: str) -> ResultSet:
+    """The ended runs of an experiment, by arm and seed; the latest counts. `#COMMIT` chooses those of one."""
+    where, _, commit = address.partition("#")
+    name, runs = projection.ended(where, study)
+    arms: dict[str, dict[int, Ended]] = {}
+    for run in sorted(runs, key=lambda run: run.started):
+        arm = run.tags.get("unrolled.arm") or run.params.get("arm") or run.tags.get("arm")
+        seed = run.params.get("seed") or run.tags.get("seed") or ""
+        if arm and seed.isdecimal() and run.commit.startswith(commit):
+            arms.setdefault(arm, {})[int(seed)] = run
+    if not arms:
+        which = f" of commit {commit}" if commit else ""
+        raise BadInput(
+            f"{store.public(source)}: experiment {name!r} has no ended run{which} with an arm and a seed, "
+            "as parameters or tags: log both"
+        )
+    _check_metric(source, metric, {name for of in arms.values() for r in of.values() for name in r.metrics})
+    return ResultSet(
+        name=store.public(source),
+        study=name,
+        arms={arm: _logged(of_seed, metric) for arm, of_seed in arms.items()},
+        metric=metric,
+        commit=_only(run.commit[:7] for of_seed in arms.values() for run in of_seed.values()),
+    )
+
+
+def _logged(runs: Mapping[int, Ended], metric: str) -> ArmResults:
+    outcomes = {}
+    for seed, run in runs.items():
+        value = run.metrics.get(section(metric), run.metrics.get(metric))
+        reason = run.tags.get("unrolled.reason", "" if run.done else f"MLflow says {run.status}")
+        prints = sorted((name, mark) for name, mark in run.tags.items() if name.startswith("fingerprint."))
+        outcomes[seed] = Outcome(
+            value=_value(value, run.done, run.tags.get("unrolled.status") == "diverged"),
+            reason=reason or ("" if value is not None else f"there is no {metric}"),
+            bits=" ".join(f"{name.partition('.')[2]}={mark}" for name, mark in prints) or reason,
+            speed=run.metrics.get(section("speed_train"), run.metrics.get("speed_train")),
+            numbers=measured({"metrics": run.metrics}) if prints else {},
+            machine={n.removeprefix(MACHINE): v for n, v in run.tags.items() if n.startswith(MACHINE)},
+        )
+    one = next(iter(runs.values()))
+    settings = {name: value for name, value in one.params.items() if name not in ("arm", "seed")}
+    if data := one.tags.get("unrolled.data"):
+        settings["data"] = data
+    return ArmResults(outcomes=outcomes, settings=settings)
+
+
+def timings(source: str) -> Timings:
+    """One side's benchmarks: a stored run, or a folder of them, such as `.benchmarks`.
+
+    Raises BadInput where a file is none, or there is none.
+    """
+    path = Path(source)
+    files = [path] if path.is_file() else sorted(path.rglob("*.json"))
+    stored = sorted((_stored(file) for file in files), key=lambda run: run.datetime)
+    if not stored:
+        raise BadInput(f"{source}: holds neither a ledger nor pytest-benchmark's stored runs (*.json)")
+    runs: dict[str, list[Rounds]] = {}
+    for run in stored:
+        for benchmark in run.benchmarks:
+            runs.setdefault(benchmark.fullname, []).append(benchmark.stats)
+    return Timings(name=source, runs=runs, machines=[_machine(run.machine_info) for run in stored])
+
+
+def _stored(file: Path) -> _Stored:
+    try:
+        found = _STORED.validate_json(json.dumps(json.loads(needed(file))))
+        if all(b.stats.median > 0 for b in found.benchmarks):
+            return found
+        raise ValueError("a time is not positive")
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, BadInput):
+            raise
+        raise BadInput(
+            f"{file}: is no stored run of pytest-benchmark; `pytest --benchmark-json={file.name}` writes one"
+        ) from error
+
+
+def _machine(info: Mapping[str, Any]) -> dict[str, str]:
+    """What a benchmark's time depends on; the machine's name does not matter."""
+    cpu = info.get("cpu")
+    cpu = cpu if isinstance(cpu, Mapping) else {}
+    facts = {"cpu": cpu.get("brand_raw", cpu.get("brand")), "cores": cpu.get("count")}
+    facts |= {
+        name: info.get(name) for name in ("machine", "system", "python_implementation", "python_version")
+    }
+    return {name: str(value) for name, value in facts.items() if value is not None}

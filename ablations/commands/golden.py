@@ -1,0 +1,39 @@
+"""`unrolled run golden`: the book's notebook replayed, its printed rows beside ours."""
+
+from argparse import Namespace
+from collections.abc import Iterator
+from dataclasses import asdict
+
+from ablations.commands.report import comparisons, writable
+from ablations.ledger import Ledger
+from bench import golden as book
+from bench.trial import BadInput
+from reports.golden import render
+from reports.render import render_index
+
+NOT_GOLDEN = ("seeds", "set", "corpus", "plugin", "cluster", "device", "dry_run", "fail_fast", "retry")
+"""Flags of `run` that say what is trained and how, which the book's notebook says itself."""
+
+
+def golden(args: Namespace) -> int:
+    """Do what the book's notebook did, and hold the rows against the printed ones. Not a study: no arms."""
+    if args.studies != ["golden"]:
+        raise BadInput("golden is the book's notebook and no study: run it alone, as `unrolled run golden`")
+    if idle := next((flag for flag in NOT_GOLDEN if getattr(args, flag)), None):
+        flag = idle.replace("_", "-")
+        raise BadInput(f"--{flag}: golden is the book's notebook, played as it is; leave the flag out")
+    writable(args.out)
+    studies = comparisons(Ledger(args.results))
+    facts, rows = book.facts(), []
+
+    def played() -> Iterator[book.GoldenRow]:
+        for row in book.play():
+            rows.append(row)
+            yield row
+
+    for line in book.lines(played(), facts):
+        print(line, flush=True)
+    page = render([asdict(row) for row in rows], facts, args.out)
+    render_index(studies, args.out)  # which now links to the page
+    print(f"report: {page}")
+    return 0

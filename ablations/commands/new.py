@@ -1,0 +1,126 @@
+"""`unrolled new`: ten lines or so to start from, which work as they are."""
+
+import keyword
+import re
+import shlex
+from argparse import Namespace
+from pathlib import Path
+
+from ablations.design.settings import DEFAULTS
+from ablations.design.study_file import shipped
+from bench.models.registry import ZOO
+from bench.trial import BadInput
+
+CELL = '''\
+import torch
+from torch import nn
+
+from bench.plugins import cell
+
+
+@cell("{name}", "{title}")
+class {cls}(nn.Module):
+    """A minimal gated unit: one gate decides how much of the state is new."""
+
+    def __init__(self, inputs, hidden):
+        super().__init__()
+        self.gate, self.new = (nn.Linear(inputs + hidden, hidden) for _ in range(2))
+
+    def forward(self, x, h=None):  # x (b, inputs), h (b, hidden) or None → output (b, hidden), next state
+        h = x.new_zeros(len(x), self.new.out_features) if h is None else h
+        gate = torch.sigmoid(self.gate(torch.cat([x, h], 1)))
+        new = torch.tanh(self.new(torch.cat([x, gate * h], 1)))
+        h = (1 - gate) * h + gate * new
+        return h, h
+'''
+
+MODEL = '''\
+from torch import nn
+
+from bench.models.recurrent import LanguageModel, Output
+from bench.plugins import model
+
+
+@model("{name}", "{title}")
+class {cls}(LanguageModel):
+    """Embedding, GRU, linear. The keywords below are what a study can set."""
+
+    def __init__(self, vocab, hidden=64, layers=1):
+        super().__init__()
+        self.i_h = nn.Embedding(vocab, hidden)
+        self.rnn = nn.GRU(hidden, hidden, layers, batch_first=True)
+        self.h_o = nn.Linear(hidden, vocab)
+
+    def unroll(self, tokens, state):  # tokens (b, t) → hidden states (b, t, hidden), next state
+        return self.rnn(self.embed(tokens), state)
+
+    def read(self, hidden):  # (b, t, hidden) → logits (b, t, vocab), and what penalties read
+        last = hidden[:, -1] if self.target == "last" else hidden
+        return Output(self.h_o(last), hidden, hidden)
+'''
+
+REGULARIZER = '''\
+from bench.plugins import regularizer
+
+
+@regularizer("{name}", "{title}")
+def {name}(output):
+    """The mean size of the activations: an L1 penalty, where AR squares them."""
+    return output.dropped.abs().mean()  # output.logits (b, t, vocab), .raw and .dropped (b, t, hidden)
+'''
+
+STUDY = """\
+name = "{name}"
+question = "How much does the width of LMModel6 matter?"
+equivalence = 0.02  # nats: a smaller difference counts as none
+seeds = 5           # fewer decide nothing
+
+[baseline]
+model = "lm6"       # `unrolled models` lists what there is, and what can be set on it
+epochs = 5          # five epochs are quick; LMModel6's own are 15
+# corpus = "my.txt" # any text of your own
+
+[design.one_at_a_time]
+hidden = [16, 32, 128]
+"""
+
+TEMPLATES = {"cell": CELL, "model": MODEL, "regularizer": REGULARIZER, "study": STUDY}
+TAKEN: dict[str, set[str]] = {
+    "cell": {*ZOO},
+    "model": {*ZOO},
+    "regularizer": {*DEFAULTS, *keyword.kwlist, *(key for spec in ZOO.values() for key in spec.options)},
+    "study": {*shipped()},
+}
+
+
+def new(args: Namespace) -> int:
+    """Write a file to start from. Raises BadInput where there is one already."""
+    kind, path = args.kind, args.file
+    suffix = ".toml" if kind == "study" else ".py"
+    if path.suffix != suffix:
+        raise BadInput(f"{path}: a {kind} is a {suffix} file; name it {path.stem}{suffix}")
+    names = _names(kind, path)
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(TEMPLATES[kind].format(**names))
+    except FileExistsError as error:
+        raise BadInput(f"{path}: exists already and is left as it is; choose another name") from error
+    except OSError as error:
+        raise BadInput(f"{path}: cannot be written ({error.strerror}); choose another folder") from error
+    setting = f"{names['name']}=0.1,0.5" if kind == "regularizer" else f"model=lm6,{names['name']}"
+    plugged = f"unrolled run my.toml --plugin {shlex.quote(str(path))} --set {setting}"
+    study = "unrolled new study my.toml"
+    print(f"{path}: written, and works as it is. Try it:")
+    print(f"  unrolled run {shlex.quote(str(path))}" if kind == "study" else f"  {study}\n  {plugged}")
+    return 0
+
+
+def _names(kind: str, path: Path) -> dict[str, str]:
+    """What the file's contents are called, from its own name. Raises BadInput where that is taken."""
+    words = re.findall(r"[a-z0-9]+", path.stem.lower())
+    if not words or not words[0][0].isalpha():
+        raise BadInput(f"{path}: the file's name becomes the {kind}'s; begin it with a letter, a to z")
+    name = ("_" if kind == "regularizer" else "-").join(words)
+    if name in TAKEN[kind]:
+        raise BadInput(f"{path}: the name {name!r} is taken; choose another one")
+    return {"name": name, "title": " ".join(words), "cls": "".join(word.title() for word in words)}

@@ -1,0 +1,176 @@
+"""`unrolled report`: the data of each page, and rendering it."""
+
+from argparse import Namespace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import groupby
+from pathlib import Path
+from sys import intern
+from tempfile import TemporaryFile
+from typing import TYPE_CHECKING, Any
+
+from ablations.design import plan as plans
+from ablations.design.plan import Plan
+from ablations.design.settings import FACTORS
+from ablations.ledger import Ledger
+from bench.files import PARTIAL, sweep
+from bench.trial import BadInput, Result
+
+if TYPE_CHECKING:
+    from ablations.tracking.arms import ArmFacts
+    from ablations.tracking.projection import Projection
+    from ablations.tracking.recorder import Recorder
+    from reports.comparison import Comparison
+    from reports.evidence import Arm, Evidence, Tuned
+
+    Linked = Recorder | Projection
+    Published = tuple[Path, tuple[str, ...], tuple[ArmFacts, ...]]
+
+
+def report(args: Namespace) -> int:
+    """Render the reports of studies from the ledger, and the index."""
+    ledger = Ledger(args.results)
+    writable(args.out)
+    chosen = plans.of_studies(args.studies, ledger)
+    page, _ = pages(chosen, ledger, args.out)
+    print(f"report: {page}" if len(chosen) == 1 else f"{len(chosen)} reports: {args.out / 'index.html'}")
+    return 0
+
+
+def pages(
+    chosen: Sequence[Plan], ledger: Ledger, out: Path, recorder: "Linked | None" = None
+) -> "tuple[Path, Comparison]":
+    """Render these plans' pages and the index over every study. Returns the last page and what it shows."""
+    from reports.render import render, render_index
+
+    found = {plan.study: comparison(plan, ledger, recorder) for plan in chosen}
+    written = [(render(one, out), one) for one in found.values()]
+    render_index(comparisons(ledger, found), out)
+    return written[-1]
+
+
+def published(page: Path, plan: Plan, found: "Comparison") -> "Published":
+    """What MLflow gets of a report: its folder, its claims, a sentence a contrast, and the arms' means."""
+    from ablations.commands.summaries import summaries
+    from reports.answer import sentences
+
+    return page.parent, sentences(found), summaries(plan, found)
+
+
+def comparisons(ledger: Ledger, made: "Mapping[str, Comparison] | None" = None) -> "list[Comparison]":
+    """That of every study that has been run; those `made` already, by study, are taken as they are."""
+    made = made or {}
+    return [made.get(plan.study) or comparison(plan, ledger) for plan in plans.all_stored(ledger)]
+
+
+def comparison(plan: Plan, ledger: Ledger, links: "Linked | None" = None) -> "Comparison":
+    """A plan's arms side by side, from the ledger's results."""
+    from reports.comparison import compare
+
+    return compare(evidence(plan, ledger, links))
+
+
+def evidence(plan: Plan, ledger: Ledger, recorder: "Linked | None" = None) -> "Evidence":
+    """What the report of a plan is made from: the ledger's results, arm by arm."""
+    from reports.evidence import Evidence
+
+    ids = dict.fromkeys((*plan.arms[0].trials.values(), *plan.ids))  # the baseline first
+    results = dict(_held_once(ledger.each(ids)))
+    shared = [earlier.planned for earlier in plan.earlier if not set(earlier.trials).isdisjoint(ids)]
+    return Evidence(
+        study=plan.study,
+        question=plan.question,
+        about=plan.about,
+        metric=plan.metric,
+        equivalence=plan.equivalence,
+        seeds=plan.seeds,
+        arms=tuple(_seen(arm, results, recorder) for arm in plan.arms),
+        tuned=tuple(_tuned(plan, results, recorder)),
+        plan=plan.hash,
+        planned=plan.planned,
+        command=plan.command,
+        declared=len(plan.declared),
+        reused=plan.reused,
+        first=min(shared, default=None),
+        titles={factor.key: factor.title for factor in FACTORS.values()},
+    )
+
+
+def _held_once(results: Iterable[tuple[str, Result]]) -> Iterator[tuple[str, Result]]:
+    """The results, thousands of them, with what is equal in them held once: half of their memory.
+
+    Only the first that finished keeps its passage, since a report shows one.
+    """
+    known: dict[str, Any] = {}
+    shown = False
+
+    def once(value: Any) -> Any:
+        return known.setdefault(repr(value), value)
+
+    for id, result in results:
+        yield (
+            id,
+            replace(
+                result,
+                passage=() if shown else result.passage,
+                environment=once(result.environment),
+                witnesses={intern(factor): once(seen) for factor, seen in result.witnesses.items()},
+            ),
+        )
+        shown = shown or (result.done and bool(result.passage))
+
+
+def _seen(arm: plans.PlannedArm, results: Mapping[str, Result], recorder: "Linked | None") -> "Arm":
+    from reports.evidence import Arm
+
+    return Arm(
+        name=arm.name,
+        model=arm.model,
+        title=arm.title,
+        changes=arm.changes,
+        results=_had(arm, results),
+        exploratory=arm.exploratory,
+        against=arm.against,
+        links=_links(arm, recorder),
+    )
+
+
+def _tuned(plan: Plan, results: Mapping[str, Result], recorder: "Linked | None") -> Iterator["Tuned"]:
+    """Each tuned arm's searches, and its winner if there is one."""
+    from reports.evidence import Tuned
+
+    winners = {arm.tunes: arm for arm in plan.tuned}
+    for name, group in groupby(plan.searches, key=lambda search: search.tunes):
+        searches, won = list(group), winners.get(name)
+        yield Tuned(
+            arm=name,
+            setting=searches[0].setting,
+            seeds=tuple(searches[0].trials),
+            levels={search.level: _had(search, results) for search in searches},
+            best=won.level if won else None,
+            own=_seen(won, results, recorder) if won else None,
+        )
+
+
+def _had(arm: plans.PlannedArm, results: Mapping[str, Result]) -> dict[int, Result]:
+    return {seed: results[id] for seed, id in arm.trials.items() if id in results}
+
+
+def _links(arm: plans.PlannedArm, recorder: "Linked | None") -> dict[int, str]:
+    if recorder is None:
+        return {}
+    found = {seed: recorder.link(arm.name, id) for seed, id in arm.trials.items()}
+    return {seed: link for seed, link in found.items() if link}
+
+
+def writable(out: Path) -> None:
+    """Make the reports' folder, and remove the drafts that a killed process left there.
+
+    Raises BadInput if nothing can be written there: now, not after training.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        TemporaryFile(dir=out).close()
+        sweep([*out.glob(f".*{PARTIAL}"), *out.glob(f"*/.*{PARTIAL}")])
+    except OSError as error:
+        raise BadInput(f"--out {out}: cannot be written ({error.strerror}): choose another folder") from error

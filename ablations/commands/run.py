@@ -1,0 +1,230 @@
+"""`unrolled run`: train what is missing of each study, log it, report it."""
+
+import os
+import sys
+from argparse import Namespace
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ablations import scratch
+from ablations.commands import device
+from ablations.commands.device import Device
+from ablations.commands.plan import chosen, print_plan
+from ablations.commands.progress import checking, progress
+from ablations.commands.report import pages, published, writable
+from ablations.design import costs, retraining
+from ablations.design import plan as plans
+from ablations.design.plan import Plan
+from ablations.design.study import Study
+from ablations.flags import cores
+from ablations.ledger import Ledger
+from ablations.tracking.entry import facts
+from ablations.tracking.recorder import Recorder
+from ablations.tracking.store import uri
+from ablations.trials.process import Limits
+from ablations.trials.runner import Counts, missing, run_trials
+from bench.kinds import kind, kinds_apart
+from bench.trial import BadInput, Result, Trial, counted, visible
+
+if TYPE_CHECKING:
+    from reports.comparison import Comparison
+
+
+FIRST_BATCH = 120.0
+"""Seconds that the first batch of an arm may take."""
+
+
+@scratch.used()
+def run(args: Namespace) -> int:
+    """Train what is missing of each study, then report."""
+    if "golden" in args.studies:
+        from ablations.commands.golden import golden  # torch and fastai: four seconds
+
+        return golden(args)
+    failed, interrupted = 0, False
+    for study in chosen(args):
+        if args.dry_run:
+            on = device.choose(study, args, plans.device_of(study.name, Ledger(args.results)))
+            print_plan(study, min(args.workers or cores(), cores()), on)
+            continue
+        faults, interrupted = _run_one(study, args)
+        failed += faults
+        if interrupted:
+            break
+    if args.dry_run:
+        return 0
+    if len(args.studies) > 1 or args.studies == ["all"]:
+        print(f"all reports: {args.out / 'index.html'}")
+    return 130 if interrupted else 1 if failed else 0
+
+
+class _Run(NamedTuple):
+    """What one run of the command works with, and the trials that it has trained."""
+
+    ledger: Ledger
+    recorder: Recorder
+    args: Namespace
+    device: Device
+    trained: set[str]
+
+
+def _run_one(study: Study, args: Namespace) -> tuple[int, bool]:
+    ledger = Ledger(args.results)
+    writable(args.out)
+    with ledger.lock(study.name):
+        on = device.choose(study, args, plans.device_of(study.name, ledger))
+        print(f"{visible(study.name)}: {on}", flush=True)
+        plan, trials = plans.decide(study, _command(), on.kind)
+        recorder = Recorder(facts(plan), uri())
+        try:
+            done = ledger.done(t.id for t in trials)
+            todo = missing(trials, done, args.retry)
+            if todo:
+                on.check()
+            if before := plans.latest(plan.study, ledger):
+                for reason in retraining.reasons(before, plan, todo, ledger):
+                    print(reason)
+            _rehearse(todo, plan, args, on)
+            plan = plans.store(plan, ledger)
+            run = _Run(ledger, recorder, args, on, set())
+            plan, interrupted = _train(run, plan, trials, done)
+            level = recorder.wait(30)
+            page, found = pages([plan], ledger, args.out, recorder)
+            recorder.publish(*published(page, plan, found))
+            counts = _counts(plan, run)
+        except BaseException:
+            recorder.close("FAILED", patience=5)
+            raise
+        status = "KILLED" if interrupted else "FAILED" if counts["left"] else "FINISHED"
+        if behind := recorder.close(status, patience=30 if level else 1):
+            print(behind, file=sys.stderr)
+    print(f"{visible(plan.study)}: " + ", ".join(f"{number} {what}" for what, number in counts.items()))
+    for line in _machines(found, {id for id, ok in done.items() if ok or not args.retry}):
+        print(f"{visible(plan.study)}: {visible(line)}")
+    print(f"report: {page}")
+    left = 0 if interrupted else counts["left"]
+    if left:
+        print(f"{left} of {counted(len(plan.ids), 'trial')} have no result: run again", file=sys.stderr)
+    return counts["failed"] + left, interrupted
+
+
+def _counts(plan: Plan, run: _Run) -> dict[str, int]:
+    """What became of the plan's trials, each counted once."""
+    counts = dict.fromkeys(("trained", "already there", "failed", "diverged", "left"), 0)
+    for id, result in run.ledger.each(plan.ids):
+        done = "trained" if id in run.trained else "already there"
+        counts[done if result.done else result.status] += 1
+    counts["left"] = len(plan.ids) - sum(counts.values())
+    return counts
+
+
+def _machines(found: "Comparison", reused: Collection[str]) -> Iterator[str]:
+    """How many reused trials are of another kind of machine than what was trained now, and how many pairs."""
+    from reports.answer import mixed_machines  # scipy: most of a second, before the first trial
+
+    kinds = {r.trial.id: kind(r.environment) for arm in found.evidence.arms for r in arm.results.values()}
+    now = {repr(one): one for id, one in kinds.items() if id not in reused}.values()  # a few, of thousands
+    before = [one for id, one in kinds.items() if id in reused]
+    if apart := [one for one in before if now and all(kinds_apart([one, other]) for other in now)]:
+        verb = "result is" if len(apart) == 1 else "results are"
+        yield f"{len(apart)} {verb} of another kind of machine, then / now: {kinds_apart([*apart, *now])}"
+    if pairs := mixed_machines(found):
+        yield pairs
+
+
+def _train(run: _Run, plan: Plan, trials: Sequence[Trial], done: Mapping[str, bool]) -> tuple[Plan, bool]:
+    """Train what is missing and then, where the study tunes and every search has ended, the winners.
+
+    `done` is what `Ledger.done` says of the trials. Returns the plan, and whether Ctrl-C ended the training.
+    """
+    first = _train_missing(run, plan, trials, done)
+    if not plan.searches or first.interrupted or (run.args.fail_fast and first.failed):
+        return plan, first.interrupted
+    plan, winners = plans.settle(plan, trials, run.ledger)
+    plan = plans.store(plan, run.ledger)
+    second = _train_missing(run, plan, winners, run.ledger.done(trial.id for trial in winners))
+    return plan, second.interrupted
+
+
+def _train_missing(run: _Run, plan: Plan, trials: Sequence[Trial], done: Mapping[str, bool]) -> Counts:
+    ledger, recorder, args, on, trained = run
+    names = {id: f"{arm.name}/seed={seed}" for id, (arm, seed) in plan.places.items()}
+    arms = {id: arm.name for id, (arm, _) in plan.places.items()}
+
+    def tell(id: str) -> None:
+        recorder.record(arms[id], partial(ledger.read, id))
+
+    for id in done:
+        tell(id)
+    todo = missing(trials, done, args.retry)
+    seconds = {t.id: costs.expected_seconds(t) for t in todo}
+    with progress(plan.study, seconds, names, _places(args, on)) as show:
+
+        def finished(result: Result) -> None:
+            trained.add(result.trial.id)
+            tell(result.trial.id)
+            show(result)
+
+        return run_trials(
+            todo,
+            ledger,
+            retry=args.retry,
+            fail_fast=args.fail_fast,
+            on_result=finished,
+            on_drain=lambda: print("finishing the running trials; Ctrl-C again stops them", file=sys.stderr),
+            **conditions(args, on),
+        )
+
+
+def _rehearse(trials: Sequence[Trial], plan: Plan, args: Namespace, on: Device) -> None:
+    """One batch of each arm. Raises BadInput, naming the arm, for one that cannot be trained in time."""
+    places = plan.places
+    arms = {places[trial.id][0].name: trial for trial in trials}
+    where = conditions(args, on)
+    seconds = min(FIRST_BATCH, where["limits"].seconds)
+    where |= {"limits": replace(where["limits"], seconds=seconds), "fail_fast": True}
+    with TemporaryDirectory() as folder, checking(len(arms)) as checked:
+        replies = Ledger(Path(folder))
+        work = "bench.preflight:rehearse"
+        tally = run_trials(list(arms.values()), replies, work=work, on_result=checked, **where)
+        if tally.interrupted:
+            raise KeyboardInterrupt
+        for name, trial in arms.items():
+            result = replies.read(trial.id)
+            if result is not None and not result.done:
+                reason = result.reason.removeprefix("BadInput: ")
+                if reason.startswith("time limit"):
+                    reason = (
+                        f"its first batch takes more than {seconds:g} s: lower what makes it large "
+                        "(layers, hidden, window, batch, the text)"
+                    )
+                raise BadInput(f"arm {name!r}: {reason}")
+
+
+def _places(args: Namespace, on: Device) -> int:
+    """How many trials run at a time."""
+    if not args.cluster:
+        return on.places
+    from ablations.trials.cluster import places  # the extra `cluster`
+
+    return places(args.cluster)
+
+
+def conditions(args: Namespace, on: Device) -> dict[str, Any]:
+    """Where trials run, and within which limits."""
+    return {
+        "preload": ("bench.preload", *args.plugin),
+        "workers": on.places,
+        "gpus": on.gpus,
+        "cluster": args.cluster,
+        "limits": Limits(seconds=args.time_limit, memory_bytes=args.memory_limit * 2**20),
+    }
+
+
+def _command() -> str:
+    """What was typed, in which a byte that is not UTF-8 is written \\xff: a plan is text."""
+    return os.fsencode(" ".join(["unrolled", *sys.argv[1:]])).decode(errors="backslashreplace")

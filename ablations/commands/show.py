@@ -1,0 +1,65 @@
+"""`unrolled show`: a corpus, the trials of a study, or one trial from its settings to its mistakes."""
+
+from argparse import Namespace
+from typing import Any
+
+from ablations.commands import trial_view
+from ablations.commands.plan import load_plugins
+from ablations.design import plan as plans
+from ablations.design.settings import parse_set, resolve
+from ablations.ledger import Ledger
+from ablations.trials.retrained import continuation, find, retrained
+from bench.trial import BadInput, Trial, visible
+
+
+def show(args: Namespace) -> int:
+    """Print a corpus, the trials of a study, or one trial from its settings to its mistakes."""
+    load_plugins(args)
+    ledger = Ledger(args.results)
+    if plans.is_stored(args.what, ledger):
+        plans.stored(args.what, ledger)  # raises where it cannot be read
+    stored = {} if args.what == "corpus" else {plan.study: plan for plan in plans.all_stored(ledger)}
+    if args.generate and args.what in ("corpus", *stored):
+        raise BadInput(f"--generate {args.generate}: {args.what} is no trial; give the identity of one")
+    if args.what == "corpus":
+        return _corpus(args)
+    if args.what in stored:
+        plan = stored[args.what]
+        have = ledger.results(plan.ids)
+        named = [(id, arm.name, seed) for id, (arm, seed) in plan.places.items()]
+        print("\n".join(map(visible, trial_view.listing(named, have))))
+        return 0
+    result = find(args.what, ledger)
+    id = result.trial.id
+    places = [(plan.study, *plan.places[id]) for plan in stored.values() if id in plan.places]
+    named_places = [f"{s}: {arm.name}, seed {seed}" for s, arm, seed in places]
+    print("\n".join(map(visible, trial_view.lines(result, named_places))))
+    if args.generate:
+        found = retrained(result)
+        prompt, words = continuation(found, args.generate)
+        lines = trial_view.generated(result.trial, prompt, words, str(found))
+        print("\n".join(map(visible, lines)))
+    return 0
+
+
+def _corpus(args: Namespace) -> int:
+    """Print the first batches of the validation set, decoded into words."""
+    from bench.corpus import batches, load  # torch: not for the ledger's trials
+
+    given: dict[str, Any] = {}
+    for key, values in map(parse_set, args.set):
+        if len(values) > 1 or key in given:
+            raise BadInput(f"--set {key}: a corpus is shown for one value; leave the others out")
+        given[key] = values[0]
+    trial = Trial(seed=0, **resolve({"model": args.model, **given}))
+    data = load(trial)
+    train, valid = batches(trial, data)
+    asked = valid.positions[valid.order].numel()
+    print(f"{data.name}: {len(data.ids):,} tokens, vocabulary {len(data.vocab):,}, sha256 {data.sha256[:12]}")
+    print(f"training {len(train):,} batches, validation {len(valid):,} batches, {asked:,} targets")
+    for number, (inputs, targets) in zip(range(args.batches), valid, strict=False):
+        shown = min(args.rows, len(inputs))
+        print(f"\nvalidation batch {number}, its first {shown} rows of {len(inputs)}:")
+        for row, target in zip(inputs[:shown], targets[:shown].view(shown, -1), strict=True):
+            print(visible(f"  {' '.join(data.decode(row))}  →  {' '.join(data.decode(target))}"))
+    return 0

@@ -1,0 +1,163 @@
+"""A trial in words and bars, for a terminal: from a Result to lines of text. Pure."""
+
+import math
+import textwrap
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+
+from ablations.commands.progress import duration
+from bench.models.registry import ZOO
+from bench.trial import Epoch, Result, Trial
+
+WIDTH = 100  # characters of a line
+BAR = 20  # characters of a full bar
+EIGHTHS = " ▏▎▍▌▋▊▉"
+LEVELS = "▁▂▃▄▅▆▇█"
+CONFUSIONS = 8  # that are shown
+
+
+def lines(result: Result, places: Sequence[str] = ()) -> Iterator[str]:
+    """Everything that the ledger knows of a trial; `places` are the studies, arms and seeds it stands in."""
+    trial = result.trial
+    title = ZOO[trial.model].title if trial.model in ZOO else trial.model
+    end = f"{result.status} in {duration(result.spent)}"
+    yield f"trial {trial.id}: {clean(title)}, seed {trial.seed}: {end}"
+    yield from (f"  in {clean(place)}" for place in places)
+    if not result.done:
+        yield f"\n{clean(result.trouble)} (attempts: {result.attempts})"
+    yield from _section("settings", _wrapped(_settings(trial), " · "))
+    yield from _section("result", _wrapped(_metrics(result), " · "))
+    yield from _section("learning curve", _curve(result.epochs))
+    yield from _section("by kind of token: accuracy, loss, share of the whole loss", _roles(result))
+    yield from _section("where it fails, in the passage below", _confusions(result))
+    yield from _section("passage: a wrong guess stands in ‹› after the token it missed", _passage(result))
+    yield from _section("witnesses", _witnesses(result))
+    yield from _section("fingerprints", [f"{key:<8} {value}" for key, value in result.fingerprints.items()])
+    yield from _section("what it printed last", clean(result.output, "\n").splitlines()[-40:])
+
+
+def listing(places: Sequence[tuple[str, str, int]], have: Mapping[str, Result]) -> Iterator[str]:
+    """A line for each of a study's trials, (identity, arm, seed), with what came of it."""
+    for id, arm, seed in places:
+        result = have.get(id)
+        if result is None:
+            word = "missing"
+        elif result.done:
+            m = result.metrics
+            word = f"loss {m['valid_loss']:.4f}  accuracy {m['valid_accuracy']:.4f}"
+        else:
+            word = f"FAILED: {clean(result.reason)}"
+        yield f"{id}  seed {seed:<4} {word:<32}  {clean(arm)}"
+
+
+def generated(trial: Trial, prompt: Sequence[str], words: Sequence[str], about: str) -> Iterator[str]:
+    """A continuation under its prompt, and which model wrote it."""
+    yield from _section("continuation of the first validation window", [*_text(trial, prompt), "→"])
+    yield from (f"  {line}" for line in _text(trial, words))
+    yield f"  ({about})"
+
+
+def bar(share: float, width: int = BAR) -> str:
+    """A share of 0 to 1 as a bar of eighths of a character, padded to `width`."""
+    eighths = round(min(max(share, 0.0), 1.0) * width * 8)
+    return ("█" * (eighths // 8) + EIGHTHS[eighths % 8]).strip().ljust(width)
+
+
+def sparkline(values: Sequence[float]) -> str:
+    """One character a value, from the lowest to the highest of them; × where there is no number."""
+    finite = [value for value in values if math.isfinite(value)]
+    low, high = min(finite, default=0.0), max(finite, default=0.0)
+    scale = (len(LEVELS) - 1) / (high - low) if high > low else 0.0
+    return "".join(LEVELS[round((v - low) * scale)] if math.isfinite(v) else "×" for v in values)
+
+
+def clean(text: str, kept: str = "") -> str:
+    """Text that cannot steer a terminal: what is not printable, or among `kept`, becomes �."""
+    return "".join(c if c.isprintable() or c in kept else "�" for c in text)
+
+
+def _section(title: str, body: Sequence[str]) -> Iterator[str]:
+    if body:
+        yield f"\n{title}"
+        yield from (f"  {line}" for line in body)
+
+
+def _wrapped(parts: Sequence[str], between: str) -> list[str]:
+    """Parts side by side, in lines; a part stays whole where it can."""
+    whole = between.join(part.replace(" ", "\xa0") for part in parts)
+    return [line.replace("\xa0", " ") for line in textwrap.wrap(whole, WIDTH, break_on_hyphens=False)]
+
+
+def _settings(trial: Trial) -> list[str]:
+    return [f"{key} {clean(str(value))}" for key, value in trial.factors().items()]
+
+
+def _metrics(result: Result) -> list[str]:
+    return [f"{key} {value:,.6g}" for key, value in result.metrics.items()]
+
+
+def _curve(epochs: Sequence[Epoch]) -> list[str]:
+    """A line each for training loss, validation loss and accuracy, over the epochs."""
+    found = []
+    for title, values, best in (
+        ("training loss", [e.train_loss for e in epochs], min),
+        ("validation loss", [e.valid_loss for e in epochs], min),
+        ("accuracy", [e.accuracy for e in epochs], max),
+    ):
+        if values:
+            top = best(values)
+            word = f"{values[0]:.4f} → {values[-1]:.4f}, best {top:.4f} in epoch {values.index(top)}"
+            found.append(f"{title:<15}  {sparkline(values)}  {word}")
+    return found
+
+
+def _roles(result: Result) -> list[str]:
+    roles = {name: sums for name, sums in result.roles.items() if sums[2]}
+    total = sum(nats for nats, _, _ in roles.values()) or 1.0
+    width = max(map(len, roles), default=0)
+    return [
+        f"{clean(name):<{width}}  {bar(hits / count)} {hits / count:>6.1%} of {count:<8,} "
+        f"{nats / count:>7.4f} nats  {nats / total:>4.0%}"
+        for name, (nats, hits, count) in roles.items()
+    ]
+
+
+def _confusions(result: Result) -> list[str]:
+    wrong = Counter((row["token"], row["guess"]) for row in result.passage if row["token"] != row["guess"])
+    return [
+        f"{count}× {_token(result.trial, guess)} for {_token(result.trial, token)}"
+        for (token, guess), count in wrong.most_common(CONFUSIONS)
+    ]
+
+
+def _passage(result: Result) -> list[str]:
+    trial = result.trial
+    marked = [
+        _token(trial, row["token"])
+        + ("" if row["token"] == row["guess"] else f"‹{_token(trial, row['guess'])}›")
+        for row in result.passage
+    ]
+    return _joined(trial, marked)
+
+
+def _witnesses(result: Result) -> list[str]:
+    return [
+        f"{'✓' if w['ok'] else '✗ DEAD TOGGLE:'} {name}: declared {w['declared']}, seen {w['seen']}"
+        for name, w in result.witnesses.items()
+    ]
+
+
+def _text(trial: Trial, tokens: Sequence[str]) -> list[str]:
+    return _joined(trial, [_token(trial, token) for token in tokens])
+
+
+def _joined(trial: Trial, tokens: Sequence[str]) -> list[str]:
+    """Words with spaces between, characters without."""
+    if trial.tokens == "char":
+        whole = "".join(tokens)
+        return [whole[at : at + WIDTH] for at in range(0, len(whole), WIDTH)]
+    return textwrap.wrap(" ".join(tokens), WIDTH, break_on_hyphens=False)
+
+
+def _token(trial: Trial, token: str) -> str:
+    return clean(token.replace("\n", "⏎").replace(" ", "␣")) if trial.tokens == "char" else clean(token)

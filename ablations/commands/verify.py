@@ -1,0 +1,118 @@
+"""`unrolled verify`: train ended trials again in fresh processes and compare every number."""
+
+import random
+from argparse import Namespace
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
+
+from ablations import scratch
+from ablations.commands import device
+from ablations.commands.plan import load_plugins
+from ablations.commands.run import conditions
+from ablations.design import plan as plans
+from ablations.design.plan import Plan
+from ablations.ledger import Ledger
+from ablations.trials.runner import run_trials
+from bench.bits import differences, numbers
+from bench.identity import changes, identify
+from bench.kinds import kind, kinds_apart
+from bench.trial import BadInput, Result, Trial, counted, visible
+from reports.text import short
+
+
+@scratch.used()
+def verify(args: Namespace) -> int:
+    """Train a sample of the ended trials again, in fresh processes, and compare every number.
+
+    The exit code is 1 where one differs, and where one could not be trained again.
+    """
+    load_plugins(args)
+    plan = plans.stored(args.study, Ledger(args.results))
+    results = sample(plan, Ledger(args.results), args.number)
+    differ, unplayed = 0, Counter[str]()
+    on = device.of(results[0].trial.device, args)  # which is that of all trials of a plan
+    for replay in replays(results, **conditions(args, on)):
+        trial = replay.result.trial
+        if replay.unplayed:
+            unplayed[short(replay.unplayed, 120)] += 1
+        elif replay.differs:
+            differ += 1
+            print(f"{trial.model} seed {trial.seed} ({trial.id}): {visible(replay.differs)}")
+    same = len(results) - differ - unplayed.total()
+    said = [f"{same} of {len(results)} bit-identical"]
+    said += [f"{differ} not"] if differ else []
+    if unplayed:
+        why = "; ".join(f"{reason}: {number}" for reason, number in unplayed.most_common())
+        said.append(f"{unplayed.total()} could not be replayed ({why})")
+    print(", ".join(said))
+    return 0 if same == len(results) else 1
+
+
+class Replay(NamedTuple):
+    """What came of training one result's trial again: both texts are empty where every number is the same."""
+
+    result: Result
+    differs: str = ""  # what differs first, and the kinds of machine where they do
+    unplayed: str = ""  # why it could not be trained again
+
+
+def sample(plan: Plan, ledger: Ledger, number: int) -> list[Result]:
+    """At most `number` results of a study, drawn by the plan's hash, so the same ones each time.
+
+    A trial that failed for another reason than divergence has no numbers to compare. Raises BadInput where
+    there are no others.
+    """
+    ended = [result for _, _, result in plan.cells(ledger) if result.done or result.diverged]
+    if not ended:
+        raise BadInput(f"study {plan.study!r} has no finished trial; `unrolled run {plan.study}` trains them")
+    drawn = random.Random(plan.hash).sample(ended, min(number, len(ended)))
+    return [whole for result in drawn if (whole := ledger.read(result.trial.id))]
+
+
+def replays(results: Sequence[Result], **places: Any) -> Iterator[Replay]:
+    """Train each trial again where today's code and data still make it; `places` as for `run_trials`."""
+    hindered = {result.trial.id: hindrance(result.trial) for result in results}
+    with TemporaryDirectory() as folder:
+        again = Ledger(Path(folder))
+        run_trials([r.trial for r in results if not hindered[r.trial.id]], again, **places)
+        for result in results:
+            id = result.trial.id
+            yield _compared(result, again.read(id)) if not hindered[id] else Replay(result, "", hindered[id])
+
+
+def hindrance(trial: Trial) -> str:
+    """Why today's code, data and plug-ins cannot train a trial again; "" where they can."""
+    try:
+        today = identify(trial)
+    except BadInput as error:
+        return str(error)
+    return "" if today.id == trial.id else ", ".join(changes(trial, today))
+
+
+def _compared(result: Result, replay: Result | None) -> Replay:
+    if replay is None:
+        return Replay(result, unplayed="interrupted")
+    if not (replay.done or replay.diverged):
+        return Replay(result, unplayed=replay.reason.removeprefix("BadInput: "))
+    return Replay(result, differs=difference(result, replay))
+
+
+def difference(result: Result, replay: Result) -> str:
+    """ "" for the same numbers; else the first step and tensor, and the first number, that differ."""
+    from bench.training.engine import first_difference
+
+    apart = list(differences(numbers(result.to_dict()), numbers(replay.to_dict())))
+    if not apart:
+        return ""
+    name, was, now = apart[0]
+    said = f"{name} {was} in the ledger, {now} in the replay"
+    if len(apart) > 1:
+        said += f", and {counted(len(apart) - 1, 'more number')}"
+    if result.trace and replay.trace and (step := first_difference(result.trace, replay.trace)):
+        said = f"differs from {step}: {said}"
+    if machines := kinds_apart([kind(result.environment), kind(replay.environment)]):
+        said += f"; trained on another kind of machine, then / now: {machines}"
+    return said

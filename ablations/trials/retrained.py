@@ -1,0 +1,131 @@
+"""A finished trial's model, trained again.
+
+The ledger keeps no weights. A trial is a function of its settings, so the model is trained again, and its
+fingerprint says whether it is the same to the last bit.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ablations.design import plan as plans
+from ablations.ledger import Ledger
+from bench.identity import identify
+from bench.models.registry import spec_of
+from bench.trial import BadInput, Result, Trial
+
+if TYPE_CHECKING:
+    from bench.corpus import Batches, Corpus
+
+
+def find(id: str, ledger: Ledger) -> Result:
+    """The result of the trial whose identity begins with `id`. Raises BadInput for none and for several."""
+    ids = sorted(path.stem for path in (ledger.root / "trials").glob("*/*.json"))
+    found = [known for known in ids if id and known.startswith(id.lower())]
+    if len(found) > 1:
+        shown = ", ".join(found[:3]) + (", …" if len(found) > 3 else "")
+        raise BadInput(f"trial {id!r}: {len(found)} identities begin so ({shown}); write more of it")
+    result = ledger.read(found[0]) if found else None
+    if result is None:
+        runs = ", ".join(plan.study for plan in plans.all_stored(ledger))
+        cure = (
+            f"`unrolled show STUDY` lists a study's trials (run: {runs})" if runs else "no study has been run"
+        )
+        raise BadInput(f"trial {id!r}: there is none in {ledger.root}; {cure}")
+    return result
+
+
+@dataclass(frozen=True)
+class Retrained:
+    """A trial's trained model, in a fastai Learner; `difference` is "" where its bits are the ledger's."""
+
+    trial: Trial
+    learner: Any
+    corpus: "Corpus"
+    valid: "Batches"
+    fingerprint: str
+    difference: str
+
+    def __str__(self) -> str:
+        """One line that says whether it is the model that the ledger knows."""
+        weights = f"trial {self.trial.id}, trained again: weights {self.fingerprint[:12]}"
+        if not self.difference:
+            return f"{weights}, the ledger's to the bit"
+        return (
+            f"{weights} are NOT the ledger's: they differ from {self.difference} (another machine or torch?)"
+        )
+
+
+def retrained(result: Result) -> Retrained:
+    """Train a finished trial again, here and now. Raises BadInput where that would be another trial."""
+    trial = result.trial
+    if spec_of(trial.model).counted:
+        raise BadInput(f"trial {trial.id}: {trial.model} is fitted by counting; there is nothing to train")
+    if not result.done:
+        raise BadInput(f"trial {trial.id}: has no model, as it failed: {result.reason}")
+    if identify(trial).id != trial.id:
+        raise BadInput(f"trial {trial.id}: its code or text have changed since; run its study again")
+    with as_found():
+        return _retrained(result, trial)
+
+
+def _retrained(result: Result, trial: Trial) -> Retrained:
+    import torch
+
+    from bench import environment
+    from bench.diagnostics import fingerprint
+    from bench.training import learner as engine
+    from bench.training import train as training
+    from bench.training.engine import Training, first_difference
+
+    environment.deterministic()
+    data, train, valid = training.load(trial)
+    model, device = training.build(trial, len(data.vocab)), environment.device(trial.device)
+    if trial.engine == "learner":
+        record = Training()
+        watch = engine.Watch(record, trial, device)
+        torch.manual_seed(environment.stream(trial.seed, "dropout"))
+        made = engine.learner(trial, model, train, valid, device, [watch])
+        engine.fit(made, trial)
+        made.remove_cb(watch)
+    else:
+        record = training.fit(trial, model, train, valid)
+        made = engine.learner(trial, model, train, valid, device, [])
+    made.dls.vocab = list(data.vocab)
+    weights = fingerprint(dict(model.named_parameters()))
+    same = weights == result.fingerprints["weights"]
+    difference = "" if same else first_difference(result.trace, record.trace.packed()) or "the last step on"
+    return Retrained(trial, made, data, valid, weights, difference)
+
+
+def continuation(found: Retrained, count: int) -> tuple[list[str], list[str]]:
+    """The first window of the validation text, and `count` tokens that the model goes on with.
+
+    Each is the most probable one after the last `window` tokens, which are read afresh every time.
+    """
+    import torch
+
+    model, window = found.learner.model.eval(), found.trial.window
+    ids = found.valid.inputs[found.valid.order[:1]].to(next(model.parameters()).device)  # (1, window)
+    with torch.no_grad():
+        for _ in range(count):
+            model.reset()
+            logits = model(ids[:, -window:]).logits.view(-1, len(found.corpus.vocab))
+            ids = torch.cat([ids, logits[-1:].argmax(-1, keepdim=True)], dim=1)
+    model.reset()
+    tokens = found.corpus.decode(ids[0].cpu())
+    return tokens[:window], tokens[window:]
+
+
+@contextmanager
+def as_found() -> Iterator[None]:
+    """Leave torch's threads and its mode as they were: this process goes on with something else."""
+    import torch
+
+    threads, mode = torch.get_num_threads(), torch.get_deterministic_debug_mode()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        torch.set_deterministic_debug_mode(mode)

@@ -1,0 +1,316 @@
+"""The command as a user types it: real processes, real trials of a small text, a real MLflow database."""
+
+import json
+import os
+import pkgutil
+import signal
+import socket
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from as_typed import COMMAND, TEXT, environment, unrolled
+
+from ablations.cli import COMMANDS, main, parser
+from ablations.design import plan as plans
+from ablations.flags import cores
+from ablations.ledger import Ledger
+from bench.identity import version
+from bench.trial import counted
+
+STUDY = """
+name = "small"
+question = "Does a narrower network do worse on a small text?"
+seeds = {seeds}
+[baseline]
+model = "lm4"
+corpus = "text.txt"
+epochs = {epochs}
+batch = 4
+window = 8
+[design.one_at_a_time]
+hidden = [8, 16]
+"""
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "text.txt").write_text(TEXT)
+    (tmp_path / "small.toml").write_text(STUDY.format(seeds=2, epochs=1))
+    return tmp_path
+
+
+def bits(folder):
+    """The fingerprints of every trial in a ledger, by identity."""
+    files = (folder / "results" / "trials").rglob("*.json")
+    results = [json.loads(f.read_text())["result"] for f in files]
+    return {
+        f"{r['trial']['options']} {r['trial']['seed']}": (r["status"], r["fingerprints"]) for r in results
+    }
+
+
+def mlflow_trials(folder):
+    """How many trials MLflow shows; a run that a kill left half-written stays in the database as deleted."""
+    import sqlite3
+
+    with sqlite3.connect(folder / "mlflow.db") as db:
+        query = (
+            "SELECT count(*) FROM tags JOIN runs USING (run_uuid) "
+            "WHERE key = 'unrolled.role' AND value = 'trial' AND lifecycle_stage = 'active'"
+        )
+        return db.execute(query).fetchone()[0]
+
+
+def test_a_study_is_trained_logged_and_reported_and_then_there_is_nothing_left_to_train(folder):
+    first = unrolled(folder, "run", "small.toml")
+    assert first.returncode == 0, first.stderr
+    assert "6 trained, 0 already there, 0 failed" in first.stdout
+    last = first.stdout.strip().splitlines()[-1]
+    page = folder / last.removeprefix("report: ")
+    assert "small text" in page.read_text()
+    assert len(bits(folder)) == mlflow_trials(folder) == 6
+    before = page.read_bytes()
+
+    second = unrolled(folder, "run", "small.toml")
+    assert "0 trained, 6 already there" in second.stdout
+    assert mlflow_trials(folder) == 6
+    assert page.read_bytes() == before
+
+    status = unrolled(folder, "status")
+    assert status.stdout == "small: 6 done, 0 failed, 0 diverged, 0 missing\n"
+
+
+def test_that_a_large_text_is_read_is_told_before_it_is(folder, monkeypatch, capsys):
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr("ablations.commands.plan.LARGE", 1000)
+    assert main(["plan", "small.toml"]) == 0
+    assert capsys.readouterr().err == "reading text.txt: 0 MB\n"
+
+
+def test_a_run_says_once_why_trials_are_trained_again_and_keeps_the_earlier_results(folder):
+    """As after an upgrade: the ledger's results are made those of an earlier torch."""
+    unrolled(folder, "run", "small.toml")
+    ledger = Ledger(folder / "results")
+    plan = plans.stored("small", ledger)
+    now = plan.ids
+    new = {}
+    for id, result in list(ledger.each(now)):
+        older = replace(result.trial, versions="torch 2.5.0")
+        ledger.record(replace(result, trial=older))
+        ledger.path(id).unlink()
+        new[id] = older.id
+    arms = [replace(arm, trials={s: new[id] for s, id in arm.trials.items()}) for arm in plan.arms]
+    plans.store(replace(plan, arms=tuple(arms)), ledger)
+    done = unrolled(folder, "run", "small.toml")
+    line = f"torch 2.5.0 → {version('torch')}: 6 trials to train; the earlier results stay in the ledger"
+    assert done.stdout.splitlines().count(line) == 1
+    assert "6 trained, 0 already there" in done.stdout
+    assert {*now, *new.values()} == set(ledger.files())
+
+
+# Of a program that is to stand still once so many results are in the ledger, before MLflow is told.
+STANDS_STILL = """
+import os, pathlib, time
+honest, results = os.replace, []
+def replace(source, target, **words):
+    honest(source, target, **words)
+    results.extend([target] if str(target).startswith("results/trials/") else [])
+    if len(results) == int(os.environ["STANDS_STILL_AFTER"]):
+        pathlib.Path("stands still").touch()
+        time.sleep(3600)
+os.replace = replace
+"""
+
+
+@pytest.mark.slow
+def test_a_driver_killed_three_times_ends_with_the_bits_of_an_undisturbed_study(
+    folder, tmp_path_factory, wait_for
+):
+    (folder / "small.toml").write_text(STUDY.format(seeds=4, epochs=3))
+    undisturbed = tmp_path_factory.mktemp("undisturbed")
+    for name in ("text.txt", "small.toml"):
+        (undisturbed / name).write_text((folder / name).read_text())
+    assert unrolled(undisturbed, "run", "small.toml").returncode == 0
+
+    (folder / "site").mkdir()
+    (folder / "site" / "sitecustomize.py").write_text(STANDS_STILL)
+    for results in (1, 3, 4):
+        (folder / "stands still").unlink(missing_ok=True)
+        still = {"PYTHONPATH": str(folder / "site"), "STANDS_STILL_AFTER": str(results)}
+        with subprocess.Popen(
+            [COMMAND, "run", "small.toml", "-j", "1"],
+            cwd=folder,
+            env=environment(folder, **still),
+            stdout=subprocess.DEVNULL,
+        ) as driver:
+            try:
+                wait_for((folder / "stands still").exists)
+            finally:
+                driver.kill()
+    assert len(bits(folder)) == 8
+    done = unrolled(folder, "run", "small.toml")
+    assert done.returncode == 0, done.stderr
+    assert bits(folder) == bits(undisturbed)
+    assert mlflow_trials(folder) == 12
+
+
+def test_a_study_runs_without_a_network(folder):
+    site = folder / "site"  # a folder of its own: beside `reports/out` it would hide the package
+    site.mkdir()
+    (site / "sitecustomize.py").write_text(
+        "import socket\n"
+        "honest = socket.socket.connect\n"
+        "def connect(self, address):\n"
+        "    if self.family != socket.AF_UNIX:\n"
+        "        open('dialled.txt', 'a').write(f'{address}\\n')\n"
+        "        raise OSError('the network is blocked')\n"
+        "    return honest(self, address)\n"
+        "socket.socket.connect = connect\n"
+    )
+    done = unrolled(folder, "run", "small.toml", "--seeds", "0", PYTHONPATH=str(site))
+    assert "3 trained" in done.stdout, done.stderr
+    assert not (folder / "dialled.txt").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["run", "togles"], "did you mean 'toggles'"),
+        (["run", "small.tom"], "a path to a .toml"),
+        (["run", "missing.toml"], "missing.toml: No such file"),
+        (["run", "small.toml", "--seeds=-1"], "seeds: "),
+        (["run", "small.toml", "--seeds", "1.5"], "seeds: "),
+        (["run", "small.toml", "--seeds", "1,1"], "seeds: "),
+        (["plan", "small.toml", "--set", "lrr=1"], "did you mean 'lr'"),
+        (["run", "small.toml", "--set", "batch=4000"], "4000"),
+        (["run", "small.toml", "--set", "corpus='nowhere.txt'"], "nowhere.txt"),
+        (["report", "toggles"], "has not been run (run: none yet); `unrolled run toggles` runs it"),
+        (["report", "chapter"], "none of this name ships; your own: `unrolled run chapter.toml`"),
+        (["status", "small.toml"], "one that was run goes by the name that stands in its file"),
+        (["verify", "toggles"], "has not been run"),
+        (["run", "golden", "--seeds", "3"], "--seeds: golden is the book's notebook, played as it is"),
+        (["run", "golden", "--dry-run"], "--dry-run: golden is the book's notebook, played as it is"),
+        (["run", "golden", "--out", "text.txt"], "--out text.txt: cannot be written"),
+        (["plan", "small.toml", "--seeds", ""], "seeds: "),
+        (["plan", "small.toml", "--corpus", ""], "--corpus '': give one text"),
+        (["plan", "small.toml", "--corpus", "a", "--set", "corpus=b"], "--corpus 'a': give one text"),
+        (["show", "corpus", "--set", "window=8,16"], "--set window: a corpus is shown for one value"),
+        (["show", "corpus", "--set=window=8", "--set=window=16"], "--set window: a corpus is shown for one"),
+        (["show", "corpus", "--generate", "5"], "--generate 5: corpus is no trial"),
+        (["status"], "no study has been run yet"),
+        (["run", "small.toml", "--out", "text.txt"], "--out text.txt: cannot be written"),
+        (["run", "small.toml", "--set", "corpus='a\nb\x1b.txt'"], "corpus a b␛.txt: No such file"),
+        (["models", "--plugin", "."], "plug-in .: no such module"),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_code_2(folder, words, told):
+    done = unrolled(folder, *words)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert told in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not (folder / "results" / "trials").exists()
+
+
+@pytest.mark.parametrize(
+    ("seeds", "told"),
+    [
+        ("0-3", "WARNING: every verdict will be INCONCLUSIVE: at least 5 seeds decide anything"),
+        ("0-4", "WARNING: no exact test can reach 0.05 after Holm: that needs 7 seeds"),
+        ("0", "1 seed, 2 contrasts; the smallest exact p is 1"),
+        ("0-9", "10 seeds, 2 contrasts; the smallest exact p is 0.002"),
+    ],
+)
+def test_the_plan_says_what_so_many_seeds_cannot_decide(folder, seeds, told):
+    assert told in unrolled(folder, "plan", "small.toml", "--seeds", seeds).stdout.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("places", "told"), [("1", "on 1 core\n"), ("9999", f"on {counted(cores(), 'core')}\n")]
+)
+def test_a_dry_run_counts_the_places_that_there_will_be_and_no_more_cores_than_there_are(
+    folder, places, told
+):
+    assert told in unrolled(folder, "run", "small.toml", "--dry-run", "-j", places).stdout
+
+
+@pytest.mark.parametrize("words", [["--help"], ["plan", "toggles"], ["models"]])
+def test_help_plan_and_models_import_no_torch(words):
+    code = (
+        "import sys; from ablations.cli import COMMANDS, main, parser\n"
+        f"try: main({words})\n"
+        "except SystemExit: pass\n"
+        "sys.exit(' '.join(m for m in ('torch', 'fastai', 'mlflow', 'pandas') if m in sys.modules) or None)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_every_command_has_a_help_and_stands_in_the_readme():
+    readme = (Path(__file__).parents[3] / "README.md").read_text()
+    for name, command in COMMANDS.items():
+        assert command.help and callable(pkgutil.resolve_name(parser(name).get_default("do")))
+        assert f"unrolled {name}" in readme, f"README.md does not mention `unrolled {name}`"
+
+
+@pytest.mark.parametrize(
+    "limit",
+    ["--time-limit=nan", "--time-limit=0", "--time-limit=-1", "--memory-limit=-5", "--workers=0"],
+)
+def test_a_limit_that_is_none_is_refused(limit, capsys):
+    assert main(["run", "gru", limit]) == 2
+    assert f"{limit.partition('=')[0]}: {limit.partition('=')[2]} is not" in capsys.readouterr().err
+
+
+def test_a_refused_study_leaves_the_plan_that_was_run(folder):
+    unrolled(folder, "run", "small.toml", "--seeds", "0")
+    assert unrolled(folder, "run", "small.toml", "--set", "batch=4000").returncode == 2
+    assert unrolled(folder, "status").stdout == "small: 3 done, 0 failed, 0 diverged, 0 missing\n"
+
+
+# Of a fork server that is to stand still in the middle of the import of torch.
+LOADS_SLOWLY = """
+import pathlib, sys, time
+class Gate:
+    def find_spec(self, name, path=None, target=None):
+        if name == "torch.nn" and any("forkserver" in word for word in sys.orig_argv):
+            pathlib.Path("loading").touch()
+            while not pathlib.Path("interrupted").exists():
+                time.sleep(0.01)
+sys.meta_path.insert(0, Gate())
+"""
+
+
+def test_ctrl_c_while_torch_is_loaded_ends_without_a_traceback(folder, wait_for):
+    (folder / "site").mkdir()
+    (folder / "site" / "sitecustomize.py").write_text(LOADS_SLOWLY)
+    run = subprocess.Popen(
+        [COMMAND, "run", "small.toml"],
+        cwd=folder,
+        env=environment(folder, PYTHONPATH=str(folder / "site")),
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+    wait_for((folder / "loading").exists)
+    os.killpg(run.pid, signal.SIGINT)
+    (folder / "interrupted").touch()
+    assert run.communicate(timeout=600)[1] == ""
+    assert run.returncode == 130
+
+
+def test_a_terminal_without_our_signs_gets_their_numbers(folder):
+    done = unrolled(folder, "plan", "small.toml", PYTHONIOENCODING="ascii")
+    assert done.returncode == 0, done.stderr
+    assert r"\u03b4 = 0.02" in done.stdout  # δ
+
+
+def test_a_port_in_use_is_one_line(capsys):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert main(["ui", "--port", str(port)]) == 2
+    told = capsys.readouterr().err
+    assert told.startswith(f"unrolled: --port {port}: Address already in use")
+    assert told.count("\n") == 1

@@ -1,0 +1,180 @@
+"""The device of a study: what is asked for, what its stored plan has, and what is faster."""
+
+import os
+import re
+import subprocess
+import sys
+from argparse import Namespace
+from pathlib import Path
+
+import pytest
+from nvml_stand_in import VARIABLE, Machine, uuid
+
+from ablations.cli import main
+from ablations.commands import device
+from ablations.design import costs, loading
+from ablations.design import plan as plans
+from ablations.design.settings import resolve
+from ablations.ledger import Ledger
+from bench.models.registry import ZOO
+from bench.trial import BadInput, Trial
+
+COMMAND = str(Path(sys.executable).with_name("unrolled"))
+STAND_INS = Path(__file__).parents[2] / "stand_ins"
+TINY = """
+name = "tiny"
+question = "Does a narrower network do worse on a small text?"
+seeds = 8
+[baseline]
+model = "lm4"
+corpus = "text.txt"
+epochs = 3
+batch = 4
+window = 8
+hidden = 8
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "text.txt").write_text("the cat sat on the mat and the dog sat on the log . " * 60)
+    (tmp_path / "tiny.toml").write_text(TINY)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(device, "cores", lambda: 16)
+    return tmp_path
+
+
+def chosen(name: str, asked: str = "", before: str = "", **flags) -> device.Device:
+    flags = {"workers": None, "cluster": "", **flags}
+    return device.choose(loading.load(name), Namespace(device=asked, **flags), before)
+
+
+def test_the_chapters_studies_take_the_cpu_and_the_papers_size_the_gpu(nvml: Machine, folder: Path) -> None:
+    nvml.has({})
+    assert str(chosen("toggles")) == "device cpu: about 50 s on 16 cores, 3 min on one GPU"
+    paper = chosen("awd-paper")
+    assert re.fullmatch(r"device cuda: about [\d.]+ h on one GPU, [\d.]+ h on 16 cores", str(paper))
+    assert (paper.places, paper.gpus[0].uuid) == (4, uuid(0))
+
+
+def test_many_gpus_make_the_gpu_the_faster_one(nvml: Machine, folder: Path) -> None:
+    nvml.has(*[{}] * 8)
+    assert str(chosen("toggles")) == "device cuda: about 39 s on 8 GPUs, 50 s on 16 cores"
+
+
+def test_no_gpu_makes_it_the_cpu_and_is_told(nvml: Machine, folder: Path) -> None:
+    assert str(chosen("toggles")) == "device cpu: no GPU is visible"
+    assert str(chosen("toggles", "auto")) == "device cpu: no GPU is visible"
+
+
+def test_a_full_gpu_is_not_used_and_is_told_in_a_line(nvml: Machine, folder: Path) -> None:
+    nvml.has({"used": 79_900}, {})
+    found = chosen("toggles", "cuda")
+    assert [gpu.index for gpu in found.gpus] == ["1"]
+    assert str(found).splitlines()[1] == (
+        "GPU 0 (GPU-00000000) has 100 MiB free, a trial needs 600: not used"
+    )
+
+
+def test_costs_are_the_codes_and_no_measurement_changes_them(nvml: Machine) -> None:
+    """The very figures: a choice of the past must be made again the same way."""
+    costs = {name: costs.gpu_seconds(Trial(seed=0, **resolve({"model": name}))) for name in ZOO}
+    assert costs["lm4"] == pytest.approx(1.1, abs=0.05)
+    assert costs["lm7"] == pytest.approx(0.7, abs=0.05)
+    assert all(5 < costs[name] < 8 for name in ("lstm-gates", "lstm-chunk", "gru-after", "gru-before"))
+    paper = Trial(seed=0, **resolve({"model": "awd", "embedding": 400, "hidden": 1150, "layers": 3}))
+    assert costs.expected_seconds(paper) / costs.gpu_seconds(paper) > 40, "arithmetic decides"
+
+
+def test_a_stored_plans_device_stays_whatever_is_faster_now(nvml: Machine, folder: Path) -> None:
+    nvml.has({})
+    assert str(chosen("toggles", before="cuda")).startswith(
+        "device cuda: as its stored plan has it; about 3 min"
+    )
+    assert chosen("awd-paper", before="cpu").kind == "cpu"
+    assert chosen("toggles", "cpu", before="cuda").kind == "cpu", "but for who names another"
+
+
+def test_a_study_that_began_on_a_gpu_is_not_continued_without_one(nvml: Machine, folder: Path) -> None:
+    found = chosen("toggles", before="cuda")
+    assert found.kind == "cuda", "no contrast straddles two devices"
+    with pytest.raises(BadInput, match=r"no GPU is visible; --device cpu trains the whole study on the CPU"):
+        found.check()
+
+
+def test_a_cluster_has_the_cpu_unless_cuda_is_asked_for(nvml: Machine, folder: Path) -> None:
+    where = {"cluster": "tcp://127.0.0.1:1"}
+    assert chosen("awd-paper", **where).kind == "cpu"
+    assert chosen("awd-paper", "cuda", **where).kind == "cuda", "the driver needs no GPU"
+    assert chosen("awd-paper", before="cuda", **where).kind == "cuda"
+
+
+@pytest.mark.parametrize("word", ["plan", "run"])
+def test_cuda_without_a_gpu_is_one_line_before_anything_is_trained(
+    nvml: Machine, folder: Path, capsys: pytest.CaptureFixture[str], word: str
+) -> None:
+    assert main([word, "tiny.toml", "--device", "cuda"]) == 2
+    assert capsys.readouterr().err == (
+        "unrolled: --device cuda: no GPU is visible: see `nvidia-smi -L` and CUDA_VISIBLE_DEVICES, "
+        "or use --device cpu\n"
+    )
+    assert not list(folder.glob("results/trials/*"))
+
+
+def test_the_plan_stores_the_device_and_the_identities_have_it(nvml: Machine, folder: Path) -> None:
+    study, ledger = loading.load("tiny.toml"), Ledger(folder / "results")
+    assert plans.device_of("tiny", ledger) == ""
+    for kind in ("cpu", "cuda"):
+        plan, trials = plans.decide(study, "", kind)
+        plans.store(plan, ledger)
+        assert plans.device_of("tiny", ledger) == plan.device == kind
+        assert {trial.device for trial in trials} == {kind}
+
+
+def unrolled(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    site = folder / "site"
+    site.mkdir(exist_ok=True)
+    (site / "sitecustomize.py").write_text("import cuda_stand_in\n")
+    variables = {
+        "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db",
+        "PYTHONPATH": f"{site}{os.pathsep}{STAND_INS}",
+        VARIABLE: str(folder / "nvml.json"),
+    }
+    clean = {k: v for k, v in os.environ.items() if k != "CUDA_VISIBLE_DEVICES"}
+    return subprocess.run(
+        [COMMAND, *words],
+        cwd=folder,
+        env={**clean, **variables},
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+
+
+def test_eight_trials_at_a_time_have_a_gpu_each_of_eight(nvml: Machine, folder: Path) -> None:
+    """Trained on the CPU, in processes that see one stand-in for a GPU each, which the line of each names."""
+    nvml.has(*[{"used": 1000, "busy": 50}] * 8)
+    done = unrolled(folder, "run", "tiny.toml", "-j", "8", "--device", "cuda")
+    assert done.returncode == 0, done.stderr
+    assert "tiny: device cuda: as --device says; about " in done.stdout
+    told = re.findall(r"^\[\d/8\] .*, GPU (\d) \((GPU-[\d-]+)\), ", done.stdout, re.MULTILINE)
+    assert sorted(told) == [(str(i), uuid(i)) for i in range(8)], done.stdout
+    ledger = Ledger(folder / "results")
+    for result in ledger.results(ledger.files()).values():
+        assert result.environment["trials_at_a_time"] == 8
+        assert result.metrics["gpu_memory_used"] == 1000.0
+
+    nvml.has()
+    kept = unrolled(folder, "run", "tiny.toml")
+    assert kept.returncode == 0 and "0 trained, 8 already there" in kept.stdout, "nothing needs a GPU"
+    more = unrolled(folder, "run", "tiny.toml", "--seeds", "0-9")
+    assert (more.returncode, more.stderr) == (
+        2,
+        "unrolled: device cuda, as the study's stored plan has it: no GPU is visible; "
+        "--device cpu trains the whole study on the CPU\n",
+    )
+    again = unrolled(folder, "verify", "tiny", "-n", "2")
+    assert (again.returncode, "device cuda: no GPU is visible" in again.stderr) == (2, True)
+    nvml.has({})
+    assert unrolled(folder, "verify", "tiny", "-n", "2").stdout == "2 of 2 bit-identical\n"

@@ -1,0 +1,287 @@
+"""`unrolled gate` on real ledgers and real stored runs of pytest-benchmark."""
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from result_sets import gate, ledger, side, trained
+
+from ablations.cli import parse
+from ablations.design import loading
+from ablations.design import plan as plans
+from ablations.ledger import Ledger, seal, unseal
+from bench.files import save
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def test_the_same_version_twice_is_bit_identical_and_passes(tmp_path, capsys) -> None:
+    code, said = gate(capsys, side(tmp_path / "a"), side(tmp_path / "b"))
+    assert code == 0
+    assert said.startswith("gate passed: 1 arm no worse, 1 bit-identical\n")
+    assert "(c0ffee1)" in said
+
+
+def test_another_version_as_good_passes_and_a_worse_one_fails(tmp_path, capsys) -> None:
+    before = side(tmp_path / "a")
+    assert gate(capsys, before, side(tmp_path / "b", code="v2"))[0] == 0
+    code, said = gate(capsys, before, side(tmp_path / "c", code="v2", worse=0.05))
+    assert code == 3
+    assert "✗ base: worse on 8 of 8 seeds, by +0.0" in said
+
+
+def test_a_slower_version_fails_and_on_another_machine_speed_is_not_compared(tmp_path, capsys) -> None:
+    before, slower = side(tmp_path / "a"), side(tmp_path / "b", slow=1.2)
+    code, said = gate(capsys, before, slower)
+    assert (code, "slower: the baseline's time ×1.200" in said) == (3, True)
+    assert gate(capsys, before, slower, "--speed-margin", "0.25")[0] == 0
+    other = side(tmp_path / "c", slow=1.2, cpu="Xeon 8481C")
+    code, said = gate(capsys, before, other)
+    assert (code, "speed not compared: unlike machines: cpu EPYC 9V74 / Xeon 8481C" in said) == (0, True)
+    assert gate(capsys, before, other, "--require-speed")[0] == 3
+
+
+def test_too_few_seeds_shut_the_gate_and_it_says_how_many_are_needed(tmp_path, capsys) -> None:
+    code, said = gate(capsys, side(tmp_path / "a", seeds=3), side(tmp_path / "b", seeds=3, code="v2"))
+    assert code == 3
+    assert "3 seeds in common; under 5 nothing is decided; 5 seeds would mostly show it" in said
+
+
+def test_the_baselines_plan_decides_what_is_asked_and_the_command_may(tmp_path, capsys) -> None:
+    before = side(tmp_path / "a")
+    made = {"base": [trained(seed, code="v2", worse=0.05) for seed in range(8)]}
+    lax = ledger(tmp_path / "b", made, equivalence=1.0)
+    assert gate(capsys, before, lax)[0] == 3
+    assert gate(capsys, before, lax, "--delta", "0.2")[0] == 0
+    assert "training speed" in gate(capsys, before, lax, "--metric", "speed_train", "--delta", "90")[1]
+
+
+def test_a_plan_and_results_sealed_by_another_version_are_read_and_left_alone(tmp_path, capsys) -> None:
+    before, after = side(tmp_path / "a"), side(tmp_path / "b", code="v2")
+    for path in [*(after / "plans").glob("*.json"), *(after / "trials").rglob("*.json")]:
+        body = unseal(path.read_bytes())
+        body["plan" if "plan" in body else "result"]["of a later version"] = {"x": [1]}
+        if "result" in body:
+            body["result"]["trial"]["a new setting"] = 3
+            body["format"] = 99
+        else:
+            del body["plan"]["question"], body["plan"]["arms"][0]["title"]
+        save(path, seal({k: v for k, v in body.items() if k != "sha256"}))
+    kept = contents(after)
+    assert gate(capsys, before, after)[0] == 0
+    assert contents(after) == kept
+
+
+def test_a_trial_without_a_result_shuts_the_gate(tmp_path, capsys) -> None:
+    after = side(tmp_path / "b")
+    Ledger(after).path(trained(7).trial.id).unlink()
+    code, said = gate(capsys, side(tmp_path / "a"), after)
+    assert (code, "base: has no result for seed 7: run the study to its end" in said) == (3, True)
+
+
+def test_a_new_divergence_shuts_the_gate(tmp_path, capsys) -> None:
+    made = [trained(seed) for seed in range(8)]
+    made[2] = replace(made[2], status="diverged", reason="diverged at step 7: loss is nan", metrics={})
+    code, said = gate(capsys, side(tmp_path / "a"), ledger(tmp_path / "b", {"base": made}))
+    assert (code, "1 new failure, seed 2: diverged at step 7" in said) == (3, True)
+
+
+def test_bad_input_is_told_in_one_line(tmp_path, capsys) -> None:
+    good = side(tmp_path / "a")
+    two = ledger(side(tmp_path / "two"), {"base": [trained(0)]}, study="t")
+    damaged = side(tmp_path / "damaged")
+    for path in (damaged / "trials").rglob("*.json"):
+        path.write_bytes(path.read_bytes()[:-9])
+    (tmp_path / "no.json").write_text('{"machine_info": {}}')
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "unrun" / "plans").mkdir(parents=True)
+    here = tmp_path.as_posix()
+    for words, said in [
+        ((good, tmp_path / "none"), "there is no such results folder"),
+        ((good, tmp_path / "unrun"), "holds no study that was run"),
+        ((good, two, "--study", "u"), "has no study 'u'; it has s"),
+        ((two, good), "has the studies s, t: choose one with --study"),
+        ((good, damaged), "is damaged or no result of a known format"),
+        ((good, tmp_path / "no.json"), "is not of"),
+        ((tmp_path / "no.json", tmp_path / "no.json"), "is no stored run of pytest-benchmark"),
+        (
+            (tmp_path / "empty", tmp_path / "empty"),
+            "holds neither a ledger nor pytest-benchmark's stored runs",
+        ),
+        ((good, f"sqlite:///{here}/none.db"), "there is no such database"),
+        ((tmp_path / "no.json", "http://me:secret@host"), "http://…@host: is not of"),
+        ((good, good, "--delta", "inf"), "infinite lets everything pass"),
+        ((good, good, "--delta", "-1"), "--delta"),
+        ((good, good, "--speed-margin", "x"), "--speed-margin"),
+    ]:
+        code, told = gate(capsys, *words)
+        assert code == 2 and said in told and told.count("\n") == 1, told
+    assert not (tmp_path / "none.db").exists()
+
+
+def test_the_markdown_summary_is_written_and_holds_hostile_names_as_text(tmp_path, capsys) -> None:
+    name = "<img src=x> @everyone `x` | nul\0"
+    sides = [
+        ledger(tmp_path / code, {name: [trained(s, worse=worse, code=code) for s in range(8)]})
+        for code, worse in (("v1", 0.0), ("v2", 0.05))
+    ]
+    code, said = gate(capsys, *sides, "--markdown", tmp_path / "out" / "gate.md")
+    text = (tmp_path / "out" / "gate.md").read_text()
+    assert code == 3 and "\0" not in said
+    assert "<img" not in text and "<code>&lt;img src=x&gt; @everyone \\`x\\` \\| nul␀</code>" in text
+
+
+# pytest-benchmark
+
+BENCHMARK = """
+import time
+def test_step(benchmark):
+    benchmark.pedantic(time.sleep, args=({seconds},), rounds=12, iterations=1)
+"""
+
+
+def timed(folder: Path, name: str, seconds: float) -> Path:
+    folder.mkdir(exist_ok=True)
+    (folder / "test_timed.py").write_text(BENCHMARK.format(seconds=seconds))
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist"]
+    done = subprocess.run(
+        [*command, f"--benchmark-json={name}.json", "test_timed.py"],
+        cwd=folder,
+        env={k: v for k, v in os.environ.items() if not k.startswith("PYTEST")},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder / f"{name}.json"
+
+
+def test_stored_runs_of_pytest_benchmark_are_compared_by_name(tmp_path, capsys) -> None:
+    before, after = timed(tmp_path, "before", 0.002), timed(tmp_path, "after", 0.2)
+    code, said = gate(capsys, before, before)
+    assert code == 0 and "none of 1 benchmark is shown to be slower" in said
+    code, said = gate(capsys, before, after)
+    assert code == 3 and "test_timed.py::test_step" in said and "slower: the baseline's time ×" in said
+
+    elsewhere = json.loads(after.read_text())
+    elsewhere["machine_info"]["cpu"]["brand_raw"] = "Z80"
+    (tmp_path / "elsewhere.json").write_text(json.dumps(elsewhere))
+    code, said = gate(capsys, before, tmp_path / "elsewhere.json")
+    assert code == 2 and "/ Z80: run both sides' benchmarks on one machine" in said
+
+    folder = tmp_path / ".benchmarks" / "Linux"
+    folder.mkdir(parents=True)
+    for i in range(3):
+        (folder / f"000{i}_run.json").write_bytes(before.read_bytes())
+    assert gate(capsys, tmp_path / ".benchmarks", folder)[0] == 0
+
+
+# in CI
+
+WORKFLOW = Path(__file__).parents[3] / "docs" / "github-actions" / "gate.yml"
+
+
+@pytest.fixture
+def workflow() -> dict[Any, Any]:
+    read: dict[Any, Any] = pytest.importorskip("yaml").safe_load(WORKFLOW.read_text())  # MLflow brings it
+    return read
+
+
+def test_the_workflow_in_the_docs_says_what_the_command_understands(workflow) -> None:
+    lines = [line for step in workflow["jobs"]["gate"]["steps"] for line in step.get("run", "").splitlines()]
+    commands = [shlex.split(line.partition("||")[0]) for line in lines if "bin/unrolled" in line]
+    read = [parse(words[1:]) for words in commands]
+    assert [args.do.partition(":")[2] for args in read] == ["run", "run", "gate"]
+    assert [str(args.results) for args in read[:2]] == [read[2].baseline, read[2].candidate]
+
+
+def test_the_workflow_names_each_action_by_its_commit() -> None:
+    used = [line.partition("uses:")[2] for line in WORKFLOW.read_text().splitlines() if "uses:" in line]
+    assert used and all(re.fullmatch(r" actions/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", one) for one in used)
+
+
+def test_no_job_of_the_workflow_that_may_write_runs_the_code_of_a_pull_request(workflow) -> None:
+    assert workflow[True] == "pull_request"  # "on" is a boolean of YAML; with "_target" every job could write
+    assert set(workflow["permissions"].values()) == {"read"}
+    writing = [job for job in workflow["jobs"].values() if "write" in job.get("permissions", {}).values()]
+    (comment,) = writing
+    assert comment["permissions"] == {"pull-requests": "write"}
+    assert [step["uses"].partition("@")[0] for step in comment["steps"] if "uses" in step] == [
+        "actions/download-artifact"  # no checkout
+    ]
+    commands = [line for step in comment["steps"] for line in step.get("run", "").splitlines()]
+    assert {line.split()[0] for line in commands} == {"test", "head", "gh"}
+    assert "${{" not in "".join(commands)
+
+
+# one made worse on purpose
+
+STUDY = """
+name = "small"
+question = "Is a narrow network as good?"
+seeds = 5
+equivalence = 0.02
+[baseline]
+model = "lm1"
+corpus = "text.txt"
+epochs = 1
+batch = 4
+lr = {lr}
+"""
+
+
+def real(folder: Path, lr: float) -> Path:
+    """A ledger of really trained trials."""
+    from bench.run import run_trial
+
+    (folder.parent / "small.toml").write_text(STUDY.format(lr=lr))
+    decided, trials = plans.decide(loading.load(str(folder.parent / "small.toml")), "unrolled run small.toml")
+    kept = Ledger(folder)
+    plans.store(decided, kept)
+    for trial in trials:
+        kept.record(run_trial(trial))
+    return folder
+
+
+def test_a_real_study_passes_against_itself_and_fails_with_a_learning_rate_made_worse(
+    tmp_path, capsys, monkeypatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "text.txt").write_text("the cat sat on the mat and the dog sat on the log . " * 60)
+    base, same, worse = (
+        real(tmp_path / "base", 1e-2),
+        real(tmp_path / "same", 1e-2),
+        real(tmp_path / "worse", 1e-3),
+    )
+    patient = ("--speed-margin", "9")  # a busy machine is no slower version
+    code, said = gate(capsys, base, same, *patient)
+    assert (code, said.splitlines()[0]) == (0, "gate passed: 1 arm no worse, 1 bit-identical")
+    code, said = gate(capsys, base, worse, *patient, "--markdown", "gate.md")
+    assert code == 3, said
+    assert "worse on 5 of 5 seeds, by +" in said
+    assert "its settings changed: lr 0.01 → 0.001" in said
+    assert len(said.splitlines()) <= 24
+    assert "WORSENS" in (tmp_path / "gate.md").read_text()
+
+
+def test_the_command_tells_by_its_exit_code_and_loads_neither_torch_nor_mlflow(tmp_path) -> None:
+    base, worse = side(tmp_path / "a"), side(tmp_path / "b", code="v2", worse=0.05)
+    code = (
+        "import sys; from ablations.cli import main; code = main(sys.argv[1:]); "
+        "assert not {'torch', 'mlflow', 'fastai'} & set(sys.modules); sys.exit(code)"
+    )
+    for sides, expected in (((base, base), 0), ((base, worse), 3), ((base, tmp_path / "none"), 2)):
+        command = [sys.executable, "-c", code, "gate", *map(str, sides)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+        assert done.returncode == expected, done.stderr
+        assert "Traceback" not in done.stderr

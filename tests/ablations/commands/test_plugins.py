@@ -1,0 +1,226 @@
+"""A user's own code under the command: written by `new`, trained, reported, and trained again once edited."""
+
+import json
+import re
+import subprocess
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import as_typed
+import pytest
+
+from ablations.cli import main
+from ablations.commands import progress
+from ablations.design import loading
+from bench import plugins
+from bench.models.registry import spec_of
+from bench.preflight import rehearse
+from bench.trial import Trial
+
+STUDY = """
+name = "mine"
+question = "Is my cell any good?"
+seeds = 1
+[baseline]
+model = "lm4"
+corpus = "text.txt"
+epochs = 1
+batch = 4
+window = 8
+hidden = 8
+[[arm]]
+name = "my cell"
+set = { model = "my-cell", layers = 1 }
+[[arm]]
+name = "small activations"
+set = { my_penalty = 0.5 }
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "text.txt").write_text(as_typed.TEXT)
+    (tmp_path / "mine.toml").write_text(STUDY)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def unrolled(folder: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    return partial(as_typed.unrolled, folder)
+
+
+@pytest.mark.slow
+def test_a_cell_and_a_regulariser_are_trained_reported_and_trained_again_when_they_are_edited(
+    folder: Path, unrolled: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    for kind, name in (("cell", "my_cell.py"), ("regularizer", "my_penalty.py")):
+        assert unrolled("new", kind, name).returncode == 0
+    run = ("run", "mine.toml", "--plugin", "my_cell.py", "--plugin", "my_penalty.py")
+    first = unrolled(*run)
+    assert first.returncode == 0, first.stderr
+    assert "mine: 3 trained, 0 already there, 0 failed" in first.stdout
+    page = (folder / "reports/out/mine/index.html").read_text()
+    assert "my cell" in page and "my_penalty" in page
+    files = (folder / "results" / "trials").rglob("*.json")
+    found = [json.loads(file.read_text())["result"] for file in files]
+    seen = next(r["witnesses"]["my_penalty"] for r in found if "my_penalty" in r["witnesses"])
+    assert seen["ok"] and seen["seen"] > 0
+
+    (folder / "elsewhere.py").write_text("# a comment\n")
+    assert "0 trained, 3 already there" in unrolled(*run).stdout
+    cell = folder / "my_cell.py"
+    cell.write_text(cell.read_text().replace("torch.tanh", "torch.sigmoid"))
+    assert "1 trained, 2 already there" in unrolled(*run).stdout
+    # Without the plug-ins there are still the results.
+    status, leftover = unrolled("status").stdout.splitlines()
+    assert status == "mine: 3 done, 0 failed, 0 diverged, 0 missing"
+    assert (
+        leftover.startswith("1 result, ") and "belong to no plan of today" in leftover
+    )  # of the cell before
+    assert unrolled("report", "mine").returncode == 0
+
+
+@pytest.mark.slow
+def test_a_mistake_stops_the_study_before_its_first_trial_and_an_error_later_fails_one_trial(
+    folder: Path, unrolled: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    text = STUDY.partition('[[arm]]\nname = "small')[0]
+    (folder / "mine.toml").write_text(text)
+    unrolled("new", "cell", "my_cell.py")
+    cell, run = folder / "my_cell.py", ("run", "mine.toml", "--plugin", "my_cell.py")
+    good = cell.read_text()
+    line = good.splitlines().index("        return h, h") + 1
+
+    cell.write_text(good.replace("        return h, h", "        return h @ h, h"))
+    refused = unrolled(*run)
+    assert refused.returncode == 2
+    expected = "model 'my-cell' fails on its first step: mat1 and mat2 shapes cannot be multiplied"
+    assert refused.stderr.startswith(f"unrolled: arm 'my cell': my_cell.py, line {line}: {expected}")
+    assert refused.stderr.count("\n") == 1
+    assert not list((folder / "results").rglob("trials/*/*.json"))
+
+    # The first batches take some 50 calls, the training 200.
+    late = "        self.calls = getattr(self, 'calls', 0) + 1\n        assert self.calls < 100, 'enough'\n"
+    cell.write_text(good.replace("        return h, h", f"{late}        return h, h"))
+    failed = unrolled(*run)
+    assert failed.returncode == 1
+    assert "mine: 1 trained, 0 already there, 1 failed" in failed.stdout
+    assert f"FAILED: my_cell.py, line {line + 1}: AssertionError: enough" in failed.stdout
+
+
+# What is found when a file is loaded: no study begins
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("def (", "line 1: invalid syntax; correct it"),
+        ("import not_there", "needs the package 'not_there'; install it"),
+        (
+            "from bench.plugins import cell\n@cell('lm6')\nclass C: ...",
+            "'lm6' exists already; choose another",
+        ),
+        ("x = 1", "registers nothing; decorate a class with @cell"),
+    ],
+)
+def test_a_file_that_cannot_be_used_has_exit_code_2_and_one_line(
+    folder: Path, as_before: None, capsys: pytest.CaptureFixture[str], text: str, said: str
+) -> None:
+    (folder / "bad.py").write_text(text)
+    assert main(["plan", "mine.toml", "--plugin", "bad.py"]) == 2
+    captured = capsys.readouterr()
+    assert captured.err.startswith("unrolled: plug-in bad.py: ") and said in captured.err
+    assert captured.err.count("\n") == 1 and not captured.out
+
+
+def test_models_lists_what_is_plugged_in(
+    folder: Path, as_before: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for kind in ("cell", "regularizer"):
+        assert main(["new", kind, f"my_{kind}.py"]) == 0
+    assert main(["models", "--plugin", "my_cell.py", "--plugin", "my_regularizer.py"]) == 0
+    out = capsys.readouterr().out
+    assert "my-cell        my cell            A minimal gated unit" in out
+    assert "my_regularizer my regularizer     The mean size of the activations" in out
+
+
+def test_a_strength_below_zero_is_refused_when_the_study_is_planned(
+    folder: Path, as_before: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["new", "regularizer", "my_regularizer.py"]) == 0
+    study = ["plan", "toggles", "--plugin", "my_regularizer.py", "--set", "my_regularizer=-1"]
+    assert main(study) == 2
+    said = "unrolled: --set: my_regularizer = -1: should be a number of at least 0\n"
+    assert capsys.readouterr().err == said
+
+
+# What `new` writes
+
+
+@pytest.mark.parametrize("kind", ["cell", "model", "regularizer"])
+def test_what_new_writes_works_as_it_is(folder: Path, as_before: None, kind: str) -> None:
+    assert main(["new", kind, f"my_{kind}.py"]) == 0
+    plugins.load(f"my_{kind}.py")
+    model = "lm6" if kind == "regularizer" else f"my-{kind}"
+    options = {"hidden": 8, **({"my_regularizer": 0.5} if kind == "regularizer" else {})}
+    assert set(options) <= set(spec_of(model).options)
+    for target in ("every", "last"):
+        trial = Trial(
+            model=model, seed=0, options=options, corpus="text.txt", window=8, batch=4, target=target
+        )
+        assert rehearse(trial).done
+
+
+def test_the_study_that_new_writes_can_be_planned(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["new", "study", "my.toml"]) == 0
+    assert len(loading.load("my.toml").arms) == 4
+    assert main(["plan", "my.toml"]) == 0
+    assert "4 arms × 5 seeds = 20 trials" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("kind", "file", "said"),
+    [
+        ("cell", "there.py", "there.py: exists already and is left as it is"),
+        ("cell", "my_cell.toml", "a cell is a .py file; name it my_cell.py"),
+        ("study", "my.py", "a study is a .toml file; name it my.toml"),
+        ("cell", "gru.py", "the name 'gru' is taken"),
+        ("regularizer", "alpha.py", "the name 'alpha' is taken"),
+        ("regularizer", "class.py", "the name 'class' is taken"),
+        ("study", "toggles.toml", "the name 'toggles' is taken"),
+        ("model", "7.py", "begin it with a letter"),
+        ("model", "nowhere/my.py", r"nowhere/my.py: cannot be written (No such file or directory)"),
+    ],
+)
+def test_new_refuses_and_leaves_what_is_there(
+    folder: Path, capsys: pytest.CaptureFixture[str], kind: str, file: str, said: str
+) -> None:
+    (folder / "there.py").write_text("mine\n")
+    before = sorted(folder.iterdir())
+    assert main(["new", kind, file]) == 2
+    assert said in capsys.readouterr().err
+    assert sorted(folder.iterdir()) == before and (folder / "there.py").read_text() == "mine\n"
+
+
+def test_a_first_batch_that_takes_too_long_is_refused_by_its_arm(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], as_before: None
+) -> None:
+    (folder / "slow.py").write_text(
+        "import time\nfrom bench.plugins import regularizer\n\n@regularizer('slow')\ndef slow(output):\n"
+        "    time.sleep(600)\n    return output.raw.mean()\n"
+    )
+    arms = 'slow = 0.1\n[[arm]]\nname = "slower"\nset = { slow = 0.5 }\n'
+    (folder / "slow.toml").write_text(STUDY[: STUDY.index("[[arm]]")] + arms)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
+    monkeypatch.setattr("ablations.commands.run.FIRST_BATCH", 3.0)
+    monkeypatch.setattr(progress, "PAUSE", 1.0)
+    assert main(["run", "slow.toml", "--plugin", "slow.py", "-j", "2"]) == 2
+    said = capsys.readouterr()
+    assert "checking the first batch of 2 arms: 0 of 2, " in said.out
+    assert re.fullmatch(
+        r"unrolled: arm '.*slow.*': its first batch takes more than 3 s: lower what makes it large "
+        r"\(layers, hidden, window, batch, the text\)\n",
+        said.err,
+    )

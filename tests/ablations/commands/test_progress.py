@@ -1,0 +1,46 @@
+"""What is shown while trials run, on a terminal."""
+
+import time
+
+from ablations.commands import progress as module
+from ablations.commands.progress import checking, line, progress
+from bench.trial import Trial, failure
+
+
+def test_a_study_s_name_is_no_markup_and_no_command_to_the_terminal(monkeypatch, capsys):
+    monkeypatch.setenv("FORCE_COLOR", "1")  # rich takes this for a terminal
+    monkeypatch.setenv("COLUMNS", "200")
+    trial = Trial(model="lm4", seed=0)
+    with progress("a[/b]\x1b]0;owned", {trial.id: 1.0}, {trial.id: "arm\x1b]0;too"}, 1) as show:
+        show(failure(trial, "no\x1b]0;reason"))
+    shown = capsys.readouterr().out
+    assert "a[/b]␛]0;owned" in shown
+    assert "arm␛]0;too: FAILED: no␛]0;reason" in shown
+    assert "\x1b]0;" not in shown
+
+
+def test_a_divergence_is_told_as_an_answer_and_an_error_as_a_failure():
+    trial = Trial(model="lm4", seed=0)
+    assert (
+        line("hot", failure(trial, "diverged: the loss is inf", status="diverged"))
+        == "hot: diverged: the loss is inf"
+    )
+    assert line("hot", failure(trial, "no memory")) == "hot: FAILED: no memory"
+
+
+def test_first_batches_are_counted_while_they_are_checked(monkeypatch, capsys):
+    monkeypatch.setattr(module, "PAUSE", 0.01)
+    said = ""
+    with checking(3) as checked:
+        checked(failure(Trial(model="lm4", seed=0), "no memory"))
+        while "1 of 3" not in said:
+            time.sleep(0.01)
+            said += capsys.readouterr().out
+    assert said.splitlines()[-1] == "checking the first batch of 3 arms: 1 of 3, 0 s"
+
+
+def test_first_batches_are_counted_on_a_terminal_too(monkeypatch, capsys):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    with checking(3) as checked:
+        checked(failure(Trial(model="lm4", seed=0), "no memory"))
+    assert "checking the first batch of 3 arms" in capsys.readouterr().out

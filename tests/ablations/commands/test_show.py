@@ -1,0 +1,251 @@
+"""`unrolled show` and `unrolled learner`: a trial as text, and its model, the same to the last bit."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from ablations.api import learner
+from ablations.cli import main
+from ablations.commands import trial_view
+from ablations.ledger import Ledger
+from ablations.trials.retrained import continuation, find, retrained
+from bench.identity import identify
+from bench.run import run_trial
+from bench.trial import BadInput, Epoch, Result, Trial, failure
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("inside")
+    (made / "text.txt").write_text("the cat sat on the mat and the dog sat on the log . " * 60)
+    return made
+
+
+@pytest.fixture(scope="module", autouse=True)
+def torch_as_it_was() -> Iterator[None]:
+    """Trials in this process; torch is left as it was found."""
+    threads, mode = torch.get_num_threads(), torch.get_deterministic_debug_mode()
+    yield
+    torch.set_num_threads(threads)
+    torch.set_deterministic_debug_mode(mode)
+
+
+@pytest.fixture(scope="module")
+def small(folder: Path) -> Callable[..., Trial]:
+    def make(**changes: object) -> Trial:
+        settings = {"model": "lm4", "seed": 0, "corpus": str(folder / "text.txt"), "epochs": 2, "batch": 4}
+        settings |= {"window": 8, "options": {"hidden": 8}}
+        return identify(Trial(**{**settings, **changes}))  # type: ignore[arg-type]
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def results(folder: Path, small: Callable[..., Trial]) -> dict[str, Result]:
+    """A ledger of a trial under each engine, of a failed trial and of counts."""
+    ledger = Ledger(folder / "results")
+    trials = {engine: small(engine=engine) for engine in ("learner", "loop")}
+    found = {engine: run_trial(trial) for engine, trial in trials.items()}
+    lost = failure(small(seed=7), "time limit of 5 s", output="step 1\n\x1b[31mstep 2\n")
+    found |= {"failed": lost, "counted": run_trial(small(model="ngram-2", options={"context": 1}))}
+    for result in found.values():
+        ledger.record(result)
+    return found
+
+
+@pytest.fixture
+def unrolled(
+    folder: Path, results: dict[str, Result], capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str, str]]:
+    """The command on that ledger: exit code, output, errors."""
+
+    def run(*words: object) -> tuple[int, str, str]:
+        code = main([*map(str, words), "--results", str(folder / "results")])
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run
+
+
+# What is shown
+
+
+def test_a_trial_is_shown_with_all_that_the_ledger_has(
+    unrolled: Callable[..., tuple[int, str, str]], results: dict[str, Result]
+) -> None:
+    result = results["loop"]
+    code, out, _ = unrolled("show", result.trial.id)
+    assert code == 0
+    assert f"trial {result.trial.id}: LMModel4, seed 0: done" in out
+    assert "hidden 8" in out and "window 8" in out
+    assert f"{result.epochs[0].valid_loss:.4f} → {result.epochs[1].valid_loss:.4f}" in out
+    nats, hits, count = result.roles["rank 1–10"]
+    assert f"{hits / count:.1%} of {count}" in out and f"{nats / count:.4f} nats" in out
+    wrong = next(row for row in result.passage if row["token"] != row["guess"])
+    assert f"{wrong['token']}‹{wrong['guess']}›" in out
+    assert f"× {wrong['guess']} for {wrong['token']}" in out
+    assert "✓ detach_every: declared 8, seen 8" in out
+    assert all(value in out for value in result.fingerprints.values())
+
+
+def test_a_failed_trial_is_shown_with_its_reason_and_what_it_printed(
+    unrolled: Callable[..., tuple[int, str, str]], results: dict[str, Result]
+) -> None:
+    code, out, _ = unrolled("show", results["failed"].trial.id)
+    assert code == 0 and "FAILED: time limit of 5 s" in out
+    assert "  step 1\n  �[31mstep 2\n" in out  # an escape character cannot steer the terminal
+    assert "learning curve" not in out and "passage" not in out
+
+
+def test_the_beginning_of_an_identity_is_enough(
+    unrolled: Callable[..., tuple[int, str, str]], results: dict[str, Result]
+) -> None:
+    id = results["loop"].trial.id
+    assert unrolled("show", id[:8]) == unrolled("show", id) == unrolled("show", id[:8].upper())
+
+
+def test_an_unknown_identity_and_one_of_several_are_refused(
+    folder: Path, small: Callable[..., Trial]
+) -> None:
+    ledger = Ledger(folder / "many")
+    trials = [small(seed=seed) for seed in range(40)]
+    for trial in trials:
+        ledger.record(failure(trial, "stub"))
+    first = trials[0].id[0]
+    several = sum(trial.id[0] == first for trial in trials)
+    assert several > 1  # 40 trials, 16 digits
+    with pytest.raises(
+        BadInput, match=f"^trial '{first}': {several} identities begin so .*; write more of it"
+    ):
+        find(first, ledger)
+    for unknown in ("nothing", "", "../trials"):
+        with pytest.raises(BadInput, match=f"^trial '{unknown}': there is none in .*; no study has been run"):
+            find(unknown, ledger)
+
+
+def test_an_unknown_identity_has_exit_code_2(unrolled: Callable[..., tuple[int, str, str]]) -> None:
+    code, out, err = unrolled("show", "nothing")
+    assert (code, out) == (2, "") and err.startswith("unrolled: trial 'nothing': there is none in ")
+
+
+def test_show_corpus_is_still_a_corpus(unrolled: Callable[..., tuple[int, str, str]], folder: Path) -> None:
+    settings = [
+        f"--set=corpus={folder}/text.txt",
+        "--set=batch=4",
+        "--set=window=8",
+        "--rows=1",
+        "--batches=1",
+    ]
+    code, out, _ = unrolled("show", "corpus", *settings)
+    assert code == 0 and "validation batch 0, its first 1 rows of 4" in out
+
+
+def test_bars_and_sparklines_are_to_scale() -> None:
+    assert trial_view.bar(0, 4) == "    " and trial_view.bar(1, 4) == "████"
+    assert trial_view.bar(0.5, 4) == "██  "
+    assert trial_view.bar(0.53125, 4) == "██▏ "  # 17 eighths of 32
+    assert trial_view.sparkline([0, 1, 2, 3, 4, 5, 6, 7]) == "▁▂▃▄▅▆▇█"
+    assert trial_view.sparkline([1, 0, float("inf"), 1]) == "█▁×█"
+    assert trial_view.sparkline([2, 2]) == "▁▁" and trial_view.sparkline([]) == ""
+
+
+def test_the_best_epoch_is_the_lowest_loss_and_the_highest_accuracy(results: dict[str, Result]) -> None:
+    times = {"ar": 0.0, "tar": 0.0, "train_seconds": 1.0, "valid_seconds": 1.0}
+    curve = [
+        Epoch(epoch=i, train_loss=loss, valid_loss=loss, accuracy=1 / loss, **times)
+        for i, loss in enumerate((4.0, 2.0, 2.5))
+    ]
+    text = "\n".join(trial_view.lines(replace(results["loop"], epochs=tuple(curve))))
+    assert "validation loss  █▁▃  4.0000 → 2.5000, best 2.0000 in epoch 1" in text
+    assert "accuracy         ▁█▅  0.2500 → 0.4000, best 0.5000 in epoch 1" in text
+
+
+def test_a_witness_that_says_no_stands_out(results: dict[str, Result]) -> None:
+    dead = {"alpha": {"ok": False, "declared": 2.0, "seen": 0.0}}
+    text = "\n".join(trial_view.lines(replace(results["loop"], witnesses=dead)))
+    assert "✗ DEAD TOGGLE: alpha: declared 2.0, seen 0.0" in text
+
+
+def test_characters_are_shown_without_spaces_between(results: dict[str, Result]) -> None:
+    rows = [{"token": t, "guess": g, "p": 0.5} for t, g in ("aa", "  ", "b\n")]
+    result = replace(
+        results["loop"], trial=replace(results["loop"].trial, tokens="char"), passage=tuple(rows)
+    )
+    assert "  a␣b‹⏎›" in list(trial_view.lines(result))
+
+
+# The trained model
+
+
+@pytest.mark.parametrize("engine", ["learner", "loop"])
+def test_the_learner_has_the_ledgers_weights_to_the_bit_and_goes_on_training(
+    folder: Path, results: dict[str, Result], engine: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    id = results[engine].trial.id
+    learn = learner(id[:10], folder / "results")
+    assert f"trial {id}, trained again: weights " in capsys.readouterr().out
+    assert learn.dls.vocab[:3] == ["the", "cat", "sat"]
+    loss, *_ = learn.validate()
+    assert loss == pytest.approx(results[engine].metrics["valid_loss"], abs=1e-4)
+    learn.fit_one_cycle(3, 1e-2)
+    assert learn.validate()[0] < loss
+
+
+def test_the_learner_leaves_torch_as_it_was(folder: Path, results: dict[str, Result]) -> None:
+    torch.set_num_threads(2)
+    torch.set_deterministic_debug_mode("default")
+    learner(results["loop"].trial.id, folder / "results")
+    assert torch.get_num_threads() == 2 and not torch.are_deterministic_algorithms_enabled()
+
+
+def test_other_bits_are_told_with_the_step_at_which_they_part(results: dict[str, Result]) -> None:
+    learned, looped = results["learner"], results["loop"]
+    other = replace(learned, fingerprints=looped.fingerprints, trace=looped.trace)
+    found = retrained(other)
+    assert found.difference.startswith("step ") and "NOT the ledger's: they differ from step " in str(found)
+
+
+def test_what_has_no_model_to_give_back_says_why(results: dict[str, Result], folder: Path) -> None:
+    with pytest.raises(BadInput, match="has no model, as it failed: time limit of 5 s"):
+        retrained(results["failed"])
+    with pytest.raises(BadInput, match="fitted by counting; there is nothing to train"):
+        retrained(results["counted"])
+    edited = replace(results["loop"], trial=replace(results["loop"].trial, source="0" * 64))
+    with pytest.raises(BadInput, match="its code or text have changed since"):
+        retrained(edited)
+
+
+def test_the_saved_weights_are_the_ledgers_and_no_file_is_overwritten(
+    unrolled: Callable[..., tuple[int, str, str]], results: dict[str, Result], tmp_path: Path
+) -> None:
+    from bench.diagnostics import fingerprint
+
+    result, path = results["loop"], tmp_path / "model.pth"
+    code, out, _ = unrolled("learner", result.trial.id[:10], "--save", path)
+    assert code == 0 and "the ledger's to the bit" in out
+    weights = torch.load(path, weights_only=True)
+    assert fingerprint(weights) == result.fingerprints["weights"]
+    before = path.read_bytes()
+    code, _, err = unrolled("learner", result.trial.id[:10], "--save", path)
+    assert code == 2 and "exists already and is left as it is" in err and path.read_bytes() == before
+    code, _, err = unrolled("learner", result.trial.id, "--save", tmp_path / "none" / "model.pth")
+    assert code == 2 and "there is no such folder" in err
+
+
+def test_a_continuation_is_the_models_own_and_always_the_same(
+    unrolled: Callable[..., tuple[int, str, str]], results: dict[str, Result]
+) -> None:
+    result = results["loop"]
+    code, out, _ = unrolled("show", result.trial.id, "--generate", 5)
+    assert code == 0 and "continuation of the first validation window" in out
+    found = retrained(result)
+    prompt, words = continuation(found, 5)
+    assert len(prompt) == 8 and len(words) == 5 and set(words) <= set(found.corpus.vocab)
+    assert f"  {' '.join(words)}\n" in out
+    ids = found.valid.inputs[found.valid.order[:1]]
+    with torch.no_grad():
+        expected = found.learner.model.eval()(ids).logits[0, -1].argmax()
+    assert words[0] == found.corpus.vocab[int(expected)]

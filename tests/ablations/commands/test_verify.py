@@ -1,0 +1,217 @@
+"""`unrolled verify`, and who tells of another kind of machine: real trials in real processes."""
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from as_typed import TEXT, unrolled
+from result_sets import gate
+
+from ablations.cli import main
+from ablations.ledger import Ledger
+from bench.trial import Result
+
+STUDY = """
+name = "small"
+question = "What does a small text teach?"
+seeds = 1
+equivalence = 0.5
+[baseline]
+model = "lm4"
+corpus = "text.txt"
+epochs = 2
+batch = 4
+window = 8
+[[arm]]
+name = "other text"
+set = {{ corpus = "other.txt" }}
+[[arm]]
+name = "too steep"
+set = {{ lr = 1e30 }}
+[[arm]]
+name = "{last}"
+set = {{ hidden = 16 }}
+"""
+
+
+def printed(folder: Path, *words: str, **more: str) -> str:
+    done = unrolled(folder, *words, "-j", "1", **more)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A study that was run: two arms on one text, one on another, one that diverges."""
+    folder = tmp_path_factory.mktemp("trained")
+    (folder / "text.txt").write_text(TEXT)
+    (folder / "other.txt").write_text("a dog and a cat and a bird sat on a mat , said the cat . " * 60)
+    (folder / "small.toml").write_text(STUDY.format(last="narrow"))
+    printed(folder, "run", "small.toml")
+    return folder
+
+
+@pytest.fixture
+def folder(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of it to spoil, and the folder that the command is called in."""
+    monkeypatch.chdir(shutil.copytree(trained, tmp_path / "study"))
+    return Path.cwd()
+
+
+@pytest.fixture
+def verify(capsys: pytest.CaptureFixture[str], as_before: None) -> Callable[..., tuple[int, str]]:
+    from bench.text import text_of
+
+    def call(*words: str) -> tuple[int, str]:
+        text_of.cache_clear()  # a command is a process; here one process is many
+        code = main(["verify", "small", *words])
+        return code, capsys.readouterr().out
+
+    return call
+
+
+def results(folder: Path) -> Iterator[tuple[Ledger, Result]]:
+    ledger = Ledger(folder / "results")
+    for path in sorted((folder / "results" / "trials").rglob("*.json")):
+        result = ledger.read(path.stem)
+        assert result is not None
+        yield ledger, result
+
+
+def change(folder: Path, of: str, how: Callable[[Result], Result]) -> Result:
+    """Change the results with that outcome and seal them again; the last of them as it was."""
+    found = [(ledger, result) for ledger, result in results(folder) if result.status == of]
+    for ledger, result in found:
+        ledger.record(how(result))
+    return found[-1][1]
+
+
+def test_verify_finds_the_same_numbers_in_fresh_processes_a_divergence_included(folder, verify) -> None:
+    assert sorted(result.status for _, result in results(folder)) == ["diverged", "done", "done", "done"]
+    assert verify() == (0, "4 of 4 bit-identical\n")
+    assert verify("-n", "3") == (0, "3 of 3 bit-identical\n")
+
+
+def test_verify_and_the_gate_find_losses_that_were_changed_and_sealed_again(folder, verify, capsys) -> None:
+    def better(result: Result) -> Result:
+        first, last = result.epochs
+        return replace(result, epochs=(first, replace(last, valid_loss=last.valid_loss - 0.25)))
+
+    honest = shutil.copytree("results", "honest")
+    was = change(folder, "done", better).epochs[1].valid_loss
+    code, said = verify()
+    assert code == 1 and said.endswith("1 of 4 bit-identical, 3 not\n")
+    assert f"epoch 1 valid_loss {was - 0.25!r} in the ledger, {was!r} in the replay\n" in said
+    code, said = gate(capsys, honest, "results", "--speed-margin", "9")
+    assert code == 3 and said.count("≡ bit-identical") == 1  # the arm that diverges, on both sides
+    assert "the same fingerprints and other numbers, seed 0: epoch 1 valid_loss" in said
+
+
+@pytest.mark.parametrize(
+    ("how", "name"),
+    [
+        (lambda r: replace(r, metrics={**r.metrics, "valid_hits": 1.0}), "valid_hits 1.0"),
+        (lambda r: replace(r, roles={k: (n, 0, c) for k, (n, _, c) in r.roles.items()}), "role "),
+        (lambda r: replace(r, passage=r.passage[1:]), "passage "),
+        (lambda r: replace(r, witnesses={**r.witnesses, "lr": {"ok": False}}), "witness lr "),
+        (lambda r: replace(r, status="diverged", reason="diverged: no"), 'status "diverged"'),
+    ],
+    ids=["metric", "role", "passage", "witness", "status"],
+)
+def test_verify_names_whatever_number_was_changed(folder, verify, how, name: str) -> None:
+    changed = change(folder, "done", how).trial.id
+    code, said = verify("-n", "4")
+    assert code == 1 and f"({changed}): {name}" in said
+
+
+def test_verify_finds_another_step_of_a_divergence(folder, verify) -> None:
+    change(folder, "diverged", lambda r: replace(r, reason=r.reason.replace("step 2", "step 9")))
+    code, said = verify()
+    assert code == 1 and said.endswith("3 of 4 bit-identical, 1 not\n")
+    assert "is nan at step 9" in said and "is nan at step 2" in said and said.startswith("lm4 seed 0 (")
+
+
+def test_verify_names_the_step_and_the_tensor_where_one_unit_in_the_last_place_differs(
+    folder, verify, monkeypatch
+) -> None:
+    import torch
+
+    from bench.run import run_trial
+    from bench.training.engine import Training
+
+    honest = Training.step
+
+    def nudged(self, loss, lr, mom, weights):
+        weights = list(weights)
+        if len(self.losses) == 4:  # in the fifth step
+            bias = dict(weights)["h_h.bias"].data
+            bias[3] = torch.nextafter(bias[3], torch.tensor(9.0))
+        honest(self, loss, lr, mom, weights)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Training, "step", nudged)
+        change(folder, "done", lambda result: run_trial(result.trial))
+    code, said = verify()
+    assert code == 1
+    assert said.count("differs from step 5, tensor h_h.bias: epoch 0 train_loss ") == 3
+    assert said.endswith("1 of 4 bit-identical, 3 not\n")
+
+
+def test_verify_counts_what_it_cannot_replay_and_says_why(folder, verify, capsys) -> None:
+    with Path("other.txt").open("a") as file:
+        file.write("and more")
+    said = "3 of 4 bit-identical, 1 could not be replayed (other.txt was edited: 1)\n"
+    assert verify() == (1, said)
+    Path("other.txt").unlink()
+    code, said = verify()
+    assert code == 1
+    assert "could not be replayed (corpus other.txt: No such file or directory; give the path" in said
+    Path("text.txt").write_text("all is new " * 900)
+    assert verify()[1].startswith("0 of 4 bit-identical, 4 could not be replayed (text.txt was edited: 3; ")
+
+
+def test_verify_counts_trials_whose_plugin_is_missing_or_was_edited(folder, verify, capsys) -> None:
+    plugin, study = Path("mine.py"), Path("small.toml").read_text()
+    assert main(["new", "cell", str(plugin)]) == 0
+    Path("small.toml").write_text(study.replace("hidden = 16", 'model = "mine"'))
+    printed(folder, "run", "small.toml", "--plugin", "mine.py")
+    capsys.readouterr()
+    code, said = verify()
+    assert code == 1 and said.startswith("3 of 4 bit-identical, 1 could not be replayed (")
+    assert "'mine'" in said
+    plugin.write_text(plugin.read_text() + "\n# edited\n")
+    code, said = verify("--plugin", "mine.py")
+    assert (code, said) == (1, "3 of 4 bit-identical, 1 could not be replayed (the plug-in was edited: 1)\n")
+
+
+def test_results_of_another_kind_of_machine_are_named_by_run_report_verify_and_gate(
+    folder, verify, capsys
+) -> None:
+    """The baseline and two arms by one CPU capability, and an arm that is declared later by another one."""
+    one, *_ = [json.dumps(r.environment["cpu_capability"]) for _, r in results(folder)]
+    if one == '"DEFAULT"':
+        pytest.skip("this CPU has no other capability")
+    apart = f"cpu capability {json.loads(one)} / DEFAULT"
+    Path("small.toml").write_text(STUDY.format(last="narrower").replace("hidden = 16", "hidden = 12"))
+    said = printed(folder, "run", "small.toml", ATEN_CPU_CAPABILITY="default")
+    assert f"small: 3 results are of another kind of machine, then / now: {apart}\n" in said
+    pairs = f"1 of 2 pairs compares results of two kinds of machine ({apart}): their differences include"
+    assert f"small: {pairs} rounding of the machine\n" in said
+
+    page, index = (Path("reports/out", name).read_text() for name in ("small/index.html", "index.html"))
+    answer = page[page.index('id="answer"') : page.index("</section>")]
+    assert pairs in answer and pairs in index
+    assert f"1 of 2 pairs of speeds not compared: unlike machines: {apart}." in page
+
+    code, said = verify()
+    back = f"cpu capability DEFAULT / {json.loads(one)}"
+    assert code == 1 and said.endswith("3 of 4 bit-identical, 1 not\n")
+    assert f"; trained on another kind of machine, then / now: {back}\n" in said
+
+    printed(folder, "run", "small.toml", "--results", "here")
+    _, said = gate(capsys, "results", "here", "--speed-margin", "9")
+    assert f"1 of 4 pairs compares results of two kinds of machine ({back}): their" in " ".join(said.split())
+    assert f"speed not compared: 1 of 3 pairs, unlike machines: {back}" in said

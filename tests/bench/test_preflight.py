@@ -1,0 +1,307 @@
+"""A model that cannot work is refused on one batch, with the thing to mend."""
+
+import random
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from bench import plugins
+from bench.models import registry
+from bench.models.elman import LMModel2
+from bench.models.recurrent import Output, State
+from bench.models.registry import ZOO, ModelSpec
+from bench.preflight import rehearse
+from bench.training import train
+from bench.trial import BadInput, Trial
+
+# What follows are the models of careless users.
+
+
+class Wide(LMModel2):
+    def __init__(self, vocab: int, hidden: int = 8) -> None:
+        super().__init__(vocab + 2, hidden)
+
+
+class Attached(LMModel2):
+    def forward(self, tokens: Tensor) -> Output:
+        hidden, self.state = self.unroll(tokens, self.state)
+        return self.read(hidden)
+
+
+class Bare(LMModel2):
+    def forward(self, tokens: Tensor) -> Tensor:
+        return super().forward(tokens).logits
+
+
+class Spare(LMModel2):
+    def __init__(self, vocab: int, hidden: int = 8) -> None:
+        super().__init__(vocab, hidden)
+        self.forgotten = nn.Linear(2, 2)
+
+
+class Remembering(LMModel2):
+    def reset(self) -> None:
+        self.past.clear()
+        if not hasattr(self, "state"):
+            self.state: State = None
+            self.rows = 0
+
+
+class Counting(LMModel2):
+    def __init__(self, vocab: int, hidden: int = 8) -> None:
+        super().__init__(vocab, hidden)
+        self.register_buffer("batches", torch.zeros(()))
+
+    def forward(self, tokens: Tensor) -> Output:
+        self.batches += 1
+        return super().forward(tokens)
+
+
+class Hot(LMModel2):
+    def read(self, hidden: Tensor) -> Output:
+        logits, raw, dropped = super().read(hidden)
+        return Output(logits * float("nan"), raw, dropped)
+
+
+class Failing(LMModel2):
+    def __init__(self, vocab: int, hidden: int = 8) -> None:
+        raise ValueError("hidden must be even")
+
+
+class Unembedded(LMModel2):
+    def unroll(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
+        hidden = torch.relu(self.h_h(self.i_h(tokens)))
+        return hidden, hidden[:, -1]
+
+
+class Hoarding(LMModel2):
+    kept: Tensor | None = None
+
+    def unroll(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
+        hidden, state = super().unroll(tokens, state)
+        if self.training:
+            hidden = hidden if self.kept is None else hidden + 0 * self.kept.sum()
+            self.kept = hidden
+        return hidden, state
+
+
+class Peeking(LMModel2):
+    def unroll(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
+        return super().unroll(tokens.flip(1), state)
+
+
+class Chance(LMModel2):
+    def unroll(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
+        hidden, state = super().unroll(tokens, state)
+        return (hidden + random.random() if self.training else hidden), state
+
+
+class Dice(LMModel2):
+    def __init__(self, vocab: int, hidden: int = 8) -> None:
+        super().__init__(vocab, hidden)
+        nn.init.constant_(self.h_h.bias, random.random())
+
+
+class Nameless(LMModel2):
+    def __init__(self, vocab: int, hidden: int = 8, dropout: float = 0.1) -> None:
+        super().__init__(vocab, hidden)
+
+
+class Single(LMModel2):
+    def unroll(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
+        hidden, state = super().unroll(tokens, state)
+        return hidden + torch.zeros(hidden.shape[-1]) @ torch.eye(hidden.shape[-1]), state @ torch.eye(
+            hidden.shape[-1]
+        )
+
+
+class Foreign(nn.Module):
+    def __init__(self, vocab: int, hidden: int = 8) -> None:
+        super().__init__()
+
+    def reset(self) -> None:
+        pass
+
+
+class Forgetless(nn.Module):
+    def __init__(self, vocab: int, hidden: int = 8) -> None:
+        super().__init__()
+
+
+CARELESS: dict[type[nn.Module], str] = {
+    Unembedded: r"never calls self.embed\(tokens\): embed there",
+    Hoarding: "keeps something of its last batch with its history: detach it",
+    Nameless: "has the option 'dropout' but no part self.drop: call it so, or rename the option",
+    Single: r": .*dtype.*make new tensors from what there is: x\.new_zeros",
+    Foreign: "is a Foreign: derive it from bench.models.recurrent.LanguageModel",
+    Forgetless: r"has no reset\(\): define it",
+    Wide: r"returns logits of shape \(8, 4, 11\); \(8, 4, 9\) is needed",
+    Attached: "keeps its state with its history: detach it after each batch",
+    Bare: r"returns Tensor: return Output\(logits, raw, dropped\)",
+    Spare: "gets no gradient for its parameter forgotten.weight: use it, take it out or detach less",
+    Remembering: r"answers differently after reset\(\) in evaluation",
+    Counting: "changes its weights or buffers in evaluation: change them while",
+    Hot: "gives a loss of nan on the first batch: look at its weights",
+    Peeking: "looks ahead: its answer to a word changes with the words after it",
+    Chance: "draws random numbers that the seed does not decide",
+    Dice: "draws random numbers that the seed does not decide",
+    Failing: "cannot be built: hidden must be even",
+}
+
+
+@pytest.fixture
+def entry(monkeypatch: pytest.MonkeyPatch) -> Callable[[type], None]:
+    """Put a class into the zoo under the name "mine"."""
+
+    def enter(cls: type) -> None:
+        class Mine(ModelSpec):
+            def build(self, vocab: int, **options: Any) -> Any:
+                return cls(vocab, **options)
+
+        monkeypatch.setitem(ZOO, "mine", Mine(name="mine", title="", about="", module="", builder=""))
+
+    return enter
+
+
+CELL = """
+import torch
+from torch import nn
+from bench.plugins import cell
+
+@cell("mine")
+class Mine(nn.Module):
+    def __init__(self, inputs, hidden):
+        super().__init__()
+        self.mix = nn.Linear(inputs, hidden)
+    def forward(self, x, h=None):
+        h = torch.tanh(self.mix(x) + (0 if h is None else h))
+        {line}
+        return h, h
+"""
+
+
+@pytest.fixture
+def plug_cell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
+    """Load a cell with a line of its own in the middle."""
+    monkeypatch.setattr(registry, "ZOO", dict(ZOO))
+    monkeypatch.setattr(plugins, "ZOO", registry.ZOO)
+
+    def load(line: str) -> None:
+        (tmp_path / "my_cell.py").write_text(CELL.format(line=line))
+        plugins.load(str(tmp_path / "my_cell.py"))
+
+    yield load
+
+
+@pytest.mark.parametrize("cls", CARELESS, ids=lambda cls: cls.__name__)
+def test_a_careless_model_is_refused_with_its_mistake(
+    small: Callable[..., Trial], entry: Callable[[type], None], cls: type[nn.Module]
+) -> None:
+    entry(cls)
+    with pytest.raises(BadInput, match=f"^model 'mine' ?{CARELESS[cls]}"):
+        rehearse(small("mine", options={"hidden": 8, "dropout": 0.1} if cls is Nameless else {"hidden": 8}))
+
+
+@pytest.mark.parametrize("name", ZOO)
+def test_every_model_of_the_zoo_passes(small: Callable[..., Trial], name: str) -> None:
+    options = {key: 8 for key in ("hidden", "embedding") if key in ZOO[name].options}
+    window = {"window": 3} if name == "lm1" else {}
+    result = rehearse(small(name, options=options, **window))
+    assert result.done and not result.epochs and not result.metrics
+
+
+@pytest.mark.parametrize("changes", [{"order": "shuffled"}, {"engine": "sgd", "variable_bptt": True}])
+def test_what_is_trained_last_are_batches_as_a_trial_draws_them(
+    small: Callable[..., Trial], monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]
+) -> None:
+    trained, fit = [], train.fit
+    monkeypatch.setattr(train, "fit", lambda trial, *rest: trained.append(rest[1]) or fit(trial, *rest))
+    trial = small(**changes)
+    rehearse(trial)
+    (rehearsed,), (_, expected, _) = trained, train.load(trial)
+    assert len(rehearsed) == 1 and type(rehearsed) is type(expected)
+    assert rehearsed.random is not None, "in the order of the seed"
+
+
+def test_windows_that_lmmodel1_cannot_read_are_refused(small: Callable[..., Trial]) -> None:
+    with pytest.raises(BadInput, match=r"lm1.* reads three tokens at a time and got 1"):
+        rehearse(small("lm1", window=3, detach_every=1))
+
+
+@pytest.mark.parametrize(
+    "options", [{"hidden": 10**9}, {"hidden": 8, "layers": 10**9}, {"hidden": 8, "embedding": 10**12}]
+)
+def test_weights_that_no_memory_holds_are_counted_and_not_built(
+    small: Callable[..., Trial], options: dict[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(train, "build", lambda *_: pytest.fail("it was built"))
+    with pytest.raises(BadInput, match=r"needs at least [\d,]+ MiB for its weights, of which this machine"):
+        rehearse(small("awd", options=options))
+
+
+def test_a_text_that_is_too_short_is_refused(small: Callable[..., Trial]) -> None:
+    with pytest.raises(BadInput, match="too few"):
+        rehearse(small(window=3000))
+
+
+def test_an_error_in_a_cells_own_file_is_one_line_with_its_place(
+    plug_cell: Callable[[str], None], small: Callable[..., Trial]
+) -> None:
+    plug_cell("h = h @ torch.ones(3, 3)")
+    with pytest.raises(
+        BadInput, match=r"^my_cell\.py, line 13: model 'mine' fails on its first step: mat1 and "
+    ):
+        rehearse(small("mine"))
+
+
+def test_a_state_that_a_cell_cannot_take_back_is_refused_at_the_second_step(
+    plug_cell: Callable[[str], None], small: Callable[..., Trial]
+) -> None:
+    plug_cell("return h, h[:, :3]")
+    said = "fails on its second step, with the state that its first returned: "
+    with pytest.raises(BadInput, match=rf"^my_cell\.py, line 12: model 'mine' {said}"):
+        rehearse(small("mine"))
+
+
+CELLS = {
+    "return h": "returns Tensor: return its output and its next state",
+    "return torch.cat([h, h], 1), h": r"returns an output of shape \(2, 16\); \(2, 8\) is needed",
+}
+
+
+@pytest.mark.parametrize("line", CELLS)
+def test_a_cell_of_another_shape_is_refused_by_its_name(
+    plug_cell: Callable[[str], None], small: Callable[..., Trial], line: str
+) -> None:
+    plug_cell(line)
+    with pytest.raises(BadInput, match=rf"^my_cell\.py: cell 'mine' {CELLS[line]}"):
+        rehearse(small("mine"))
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (
+            "h = h + getattr(self, 'old', 0); self.old = h",
+            "keeps something of its last batch with its history",
+        ),
+        ("h = h + getattr(self, 'old', 0); self.old = h.detach()", r"answers differently after reset\(\)"),
+        ("h = torch.dropout(h, 0.5, True)", "in evaluation: forget all .*, drop nothing out"),
+        (
+            "self.spare = nn.Linear(2, 2) if not hasattr(self, 'spare') else self.spare",
+            "gets no gradient for its parameter .*spare",
+        ),
+        ("h = h.detach()", "gets no gradient for its parameter"),
+        ("h += 1; h.mul_(h)", "has no gradient: .*modified by an inplace operation"),
+    ],
+)
+def test_a_cell_that_hides_something_is_refused(
+    plug_cell: Callable[[str], None], small: Callable[..., Trial], line: str, said: str
+) -> None:
+    plug_cell(line)
+    with pytest.raises(BadInput, match=rf"^my_cell\.py: model 'mine' .*{said}"):
+        rehearse(small("mine"))
