@@ -16,7 +16,7 @@ from typing import Any
 
 import pandas as pd
 
-from ablations.commands.report import evidence
+from ablations.commands.report import evidence, read
 from ablations.design import plan as plans
 from ablations.design.settings import resolve
 from ablations.ledger import Ledger
@@ -112,7 +112,7 @@ def compare(
     plan = plans.stored(study, ledger)
     if metric not in ("", plan.metric) and not delta:
         raise BadInput(f"metric {metric!r}: δ of study {study!r} is for {plan.metric}; give delta")
-    arms = {one.name: one for one in evidence(plan, ledger).arms}
+    arms = {one.name: one for one in evidence(plan, read(plan, ledger)).arms}
     against = against or next(iter(arms))
     for name in (arm, against):
         if name not in arms:

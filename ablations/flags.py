@@ -30,7 +30,8 @@ class Parser(argparse.ArgumentParser):
     def _meant(self, flag: str) -> str:
         """A setting is no flag of its own; else the likest of the flags that there are."""
         key = flag.lstrip("-").replace("-", "_")
-        known = dict.fromkeys(re.findall(r"(?<![\w-])--?[a-z][a-z-]*", self.format_usage()))
+        listed = "\n".join(re.findall(r"(?m)^  (-.*?)(?:  |$)", self.format_help()))  # "-j N, --workers N"
+        known = dict.fromkeys(re.findall(r"(?<![\w-])--?[a-z][a-z-]*", listed))
         settings = {*(field.name for field in fields(Trial)), *(k for s in ZOO.values() for k in s.options)}
         if "--set" in known and key in settings:
             return f"; a setting is written --set {key}=VALUE"

@@ -7,9 +7,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ablations.commands.report import comparisons, writable
+from ablations.commands.report import index, writable
 from ablations.design.errors import at
 from ablations.ledger import Ledger, needed
+from ablations.tracking import projection
+from ablations.tracking.store import uri
 from bench.files import save
 from bench.trial import BadInput
 
@@ -19,10 +21,7 @@ STORED = Path(".benchmarks")
 
 def benchmarks(args: Namespace) -> int:
     """Show one stored run: the latest, unless another is named."""
-    from ablations.tracking import projection
-    from ablations.tracking.store import uri
-    from reports.benchmarks.page import metrics, render
-    from reports.render import render_index
+    from reports.benchmarks.page import metrics, render  # matplotlib and pandas: two seconds
 
     file = args.file or _latest(STORED)
     stored = _read(file)
@@ -31,7 +30,7 @@ def benchmarks(args: Namespace) -> int:
         page, found = render(stored, args.out), metrics(stored)
         if args.readme:
             save(args.readme, _filled(args.readme, stored).encode())
-    render_index(comparisons(Ledger(args.results)), args.out)
+    index(Ledger(args.results), args.out)
     projection.timings(str(stored.get("datetime", file.stem)), found, [page, file], uri())
     print(f"page: {page}")
     return 0

@@ -4,12 +4,11 @@ from argparse import Namespace
 from collections.abc import Iterator
 from dataclasses import asdict
 
-from ablations.commands.report import comparisons, writable
+from ablations.commands.report import index, writable
 from ablations.ledger import Ledger
 from bench import golden as book
 from bench.trial import BadInput
 from reports.golden import render
-from reports.render import render_index
 
 NOT_GOLDEN = ("seeds", "set", "corpus", "plugin", "cluster", "device", "dry_run", "fail_fast", "retry")
 """Flags of `run` that say what is trained and how, which the book's notebook says itself."""
@@ -23,7 +22,6 @@ def golden(args: Namespace) -> int:
         flag = idle.replace("_", "-")
         raise BadInput(f"--{flag}: golden is the book's notebook, played as it is; leave the flag out")
     writable(args.out)
-    studies = comparisons(Ledger(args.results))
     facts, rows = book.facts(), []
 
     def played() -> Iterator[book.GoldenRow]:
@@ -34,6 +32,6 @@ def golden(args: Namespace) -> int:
     for line in book.lines(played(), facts):
         print(line, flush=True)
     page = render([asdict(row) for row in rows], facts, args.out)
-    render_index(studies, args.out)  # which now links to the page
+    index(Ledger(args.results), args.out)  # which now links to the page
     print(f"report: {page}")
     return 0

@@ -1,7 +1,7 @@
 """`unrolled report`: the data of each page, and rendering it."""
 
 from argparse import Namespace
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
@@ -13,45 +13,52 @@ from ablations.design import plan as plans
 from ablations.design.plan import Plan
 from ablations.design.settings import FACTORS
 from ablations.ledger import Ledger
+from ablations.tracking.arms import ArmFacts
+from ablations.tracking.projection import Projection
+from ablations.tracking.recorder import Recorder
 from bench.files import PARTIAL, sweep
 from bench.trial import BadInput, Result
+from reports.evidence import Arm, Evidence, Tuned
 
 if TYPE_CHECKING:
-    from ablations.tracking.arms import ArmFacts
-    from ablations.tracking.projection import Projection
-    from ablations.tracking.recorder import Recorder
     from reports.comparison import Comparison
-    from reports.evidence import Arm, Evidence, Tuned
 
-    Linked = Recorder | Projection
-    Published = tuple[Path, tuple[str, ...], tuple[ArmFacts, ...]]
+Linked = Recorder | Projection
+"""Either tells the address of a trial's run in MLflow."""
+
+Published = tuple[Path, tuple[str, ...], tuple[ArmFacts, ...]]
+"""What MLflow shows of a report: its folder, a sentence a contrast, and the arms' means."""
 
 
 def report(args: Namespace) -> int:
     """Render the reports of studies from the ledger, and the index."""
     ledger = Ledger(args.results)
     writable(args.out)
-    chosen = plans.of_studies(args.studies, ledger)
-    page, _ = pages(chosen, ledger, args.out)
-    print(f"report: {page}" if len(chosen) == 1 else f"{len(chosen)} reports: {args.out / 'index.html'}")
+    plans_ = plans.of_studies(args.studies, ledger)
+    made = {plan.study: comparison(plan, read(plan, ledger)) for plan in plans_}
+    pages = [render(found, args.out) for found in made.values()]
+    index(ledger, args.out, made)
+    print(f"report: {pages[0]}" if len(pages) == 1 else f"{len(pages)} reports: {args.out / 'index.html'}")
     return 0
 
 
-def pages(
-    chosen: Sequence[Plan], ledger: Ledger, out: Path, recorder: "Linked | None" = None
-) -> "tuple[Path, Comparison]":
-    """Render these plans' pages and the index over every study. Returns the last page and what it shows."""
-    from reports.render import render, render_index
+def render(found: "Comparison", out: Path) -> Path:
+    """Render a study's page. Returns its path."""
+    from reports.render import render  # matplotlib and pandas: two seconds, and not before training
 
-    found = {plan.study: comparison(plan, ledger, recorder) for plan in chosen}
-    written = [(render(one, out), one) for one in found.values()]
-    render_index(comparisons(ledger, found), out)
-    return written[-1]
+    return render(found, out)
 
 
-def published(page: Path, plan: Plan, found: "Comparison") -> "Published":
-    """What MLflow gets of a report: its folder, its claims, a sentence a contrast, and the arms' means."""
-    from ablations.commands.summaries import summaries
+def index(ledger: Ledger, out: Path, made: "Mapping[str, Comparison] | None" = None) -> None:
+    """Render the index over every study that was run; `made` has comparisons that need not be read again."""
+    from reports.render import render_index  # see render
+
+    render_index(comparisons(ledger, made), out)
+
+
+def published(page: Path, plan: Plan, found: "Comparison") -> Published:
+    """What MLflow shows of a report."""
+    from ablations.commands.summaries import summaries  # scipy
     from reports.answer import sentences
 
     return page.parent, sentences(found), summaries(plan, found)
@@ -60,23 +67,24 @@ def published(page: Path, plan: Plan, found: "Comparison") -> "Published":
 def comparisons(ledger: Ledger, made: "Mapping[str, Comparison] | None" = None) -> "list[Comparison]":
     """That of every study that has been run; those `made` already, by study, are taken as they are."""
     made = made or {}
-    return [made.get(plan.study) or comparison(plan, ledger) for plan in plans.all_stored(ledger)]
+    return [made.get(plan.study) or comparison(plan, read(plan, ledger)) for plan in plans.all_stored(ledger)]
 
 
-def comparison(plan: Plan, ledger: Ledger, links: "Linked | None" = None) -> "Comparison":
-    """A plan's arms side by side, from the ledger's results."""
-    from reports.comparison import compare
+def comparison(plan: Plan, results: Mapping[str, Result], links: Linked | None = None) -> "Comparison":
+    """A plan's arms side by side; `results` by trial id, as `read` gives them."""
+    from reports.comparison import compare  # scipy
 
-    return compare(evidence(plan, ledger, links))
+    return compare(evidence(plan, results, links))
 
 
-def evidence(plan: Plan, ledger: Ledger, recorder: "Linked | None" = None) -> "Evidence":
-    """What the report of a plan is made from: the ledger's results, arm by arm."""
-    from reports.evidence import Evidence
+def read(plan: Plan, ledger: Ledger) -> dict[str, Result]:
+    """The results that there are of a plan's trials, by id: the baseline's first."""
+    return dict(_held_once(ledger.each(dict.fromkeys((*plan.arms[0].trials.values(), *plan.ids)))))
 
-    ids = dict.fromkeys((*plan.arms[0].trials.values(), *plan.ids))  # the baseline first
-    results = dict(_held_once(ledger.each(ids)))
-    shared = [earlier.planned for earlier in plan.earlier if not set(earlier.trials).isdisjoint(ids)]
+
+def evidence(plan: Plan, results: Mapping[str, Result], recorder: Linked | None = None) -> Evidence:
+    """The data of a plan's report: its results, arm by arm."""
+    shared = [earlier.planned for earlier in plan.earlier if not set(earlier.trials).isdisjoint(plan.ids)]
     return Evidence(
         study=plan.study,
         question=plan.question,
@@ -120,9 +128,7 @@ def _held_once(results: Iterable[tuple[str, Result]]) -> Iterator[tuple[str, Res
         shown = shown or (result.done and bool(result.passage))
 
 
-def _seen(arm: plans.PlannedArm, results: Mapping[str, Result], recorder: "Linked | None") -> "Arm":
-    from reports.evidence import Arm
-
+def _seen(arm: plans.PlannedArm, results: Mapping[str, Result], recorder: Linked | None) -> Arm:
     return Arm(
         name=arm.name,
         model=arm.model,
@@ -135,10 +141,8 @@ def _seen(arm: plans.PlannedArm, results: Mapping[str, Result], recorder: "Linke
     )
 
 
-def _tuned(plan: Plan, results: Mapping[str, Result], recorder: "Linked | None") -> Iterator["Tuned"]:
+def _tuned(plan: Plan, results: Mapping[str, Result], recorder: Linked | None) -> Iterator[Tuned]:
     """Each tuned arm's searches, and its winner if there is one."""
-    from reports.evidence import Tuned
-
     winners = {arm.tunes: arm for arm in plan.tuned}
     for name, group in groupby(plan.searches, key=lambda search: search.tunes):
         searches, won = list(group), winners.get(name)
@@ -156,7 +160,7 @@ def _had(arm: plans.PlannedArm, results: Mapping[str, Result]) -> dict[int, Resu
     return {seed: results[id] for seed, id in arm.trials.items() if id in results}
 
 
-def _links(arm: plans.PlannedArm, recorder: "Linked | None") -> dict[int, str]:
+def _links(arm: plans.PlannedArm, recorder: Linked | None) -> dict[int, str]:
     if recorder is None:
         return {}
     found = {seed: recorder.link(arm.name, id) for seed, id in arm.trials.items()}

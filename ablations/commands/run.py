@@ -15,7 +15,7 @@ from ablations.commands import device
 from ablations.commands.device import Device
 from ablations.commands.plan import chosen, print_plan
 from ablations.commands.progress import checking, progress
-from ablations.commands.report import pages, published, writable
+from ablations.commands.report import comparison, index, published, read, render, writable
 from ablations.design import costs, retraining
 from ablations.design import plan as plans
 from ablations.design.plan import Plan
@@ -40,30 +40,39 @@ FIRST_BATCH = 120.0
 
 @scratch.used()
 def run(args: Namespace) -> int:
-    """Train what is missing of each study, then report."""
+    """Train the trials of each study that have no result, log them to MLflow, and render the reports."""
     if "golden" in args.studies:
         from ablations.commands.golden import golden  # torch and fastai: four seconds
 
         return golden(args)
-    failed, interrupted = 0, False
-    for study in chosen(args):
-        if args.dry_run:
-            on = device.choose(study, args, plans.device_of(study.name, Ledger(args.results)))
-            print_plan(study, min(args.workers or cores(), cores()), on)
-            continue
-        faults, interrupted = _run_one(study, args)
-        failed += faults
-        if interrupted:
-            break
     if args.dry_run:
-        return 0
+        return _dry_run(args)
+    made: dict[str, Comparison] = {}
+    failed, interrupted = 0, False
+    writable(args.out)
+    try:
+        for study in chosen(args):
+            made[study.name], faults, interrupted = _run_study(study, args)
+            failed += faults
+            if interrupted:
+                break
+    finally:
+        if made:  # also where a later study is refused
+            index(Ledger(args.results), args.out, made)
     if len(args.studies) > 1 or args.studies == ["all"]:
         print(f"all reports: {args.out / 'index.html'}")
     return 130 if interrupted else 1 if failed else 0
 
 
+def _dry_run(args: Namespace) -> int:
+    for study in chosen(args):
+        on = device.choose(study, args, plans.device_of(study.name, Ledger(args.results)))
+        print_plan(study, min(args.workers or cores(), cores()), on)
+    return 0
+
+
 class _Run(NamedTuple):
-    """What one run of the command works with, and the trials that it has trained."""
+    """The parts of one study's run, and the trials that it has trained."""
 
     ledger: Ledger
     recorder: Recorder
@@ -72,30 +81,26 @@ class _Run(NamedTuple):
     trained: set[str]
 
 
-def _run_one(study: Study, args: Namespace) -> tuple[int, bool]:
+def _run_study(study: Study, args: Namespace) -> "tuple[Comparison, int, bool]":
+    """Study → plan → trials → results → comparison → page, under the study's lock.
+
+    Returns the comparison, how many trials failed or have no result, and whether Ctrl-C ended the training.
+    """
     ledger = Ledger(args.results)
-    writable(args.out)
     with ledger.lock(study.name):
         on = device.choose(study, args, plans.device_of(study.name, ledger))
         print(f"{visible(study.name)}: {on}", flush=True)
         plan, trials = plans.decide(study, _command(), on.kind)
         recorder = Recorder(facts(plan), uri())
         try:
-            done = ledger.done(t.id for t in trials)
-            todo = missing(trials, done, args.retry)
-            if todo:
-                on.check()
-            if before := plans.latest(plan.study, ledger):
-                for reason in retraining.reasons(before, plan, todo, ledger):
-                    print(reason)
-            _rehearse(todo, plan, args, on)
+            done = ledger.done(trial.id for trial in trials)
+            _check(missing(trials, done, args.retry), plan, ledger, args, on)
             plan = plans.store(plan, ledger)
             run = _Run(ledger, recorder, args, on, set())
             plan, interrupted = _train(run, plan, trials, done)
-            level = recorder.wait(30)
-            page, found = pages([plan], ledger, args.out, recorder)
-            recorder.publish(*published(page, plan, found))
-            counts = _counts(plan, run)
+            results = read(plan, ledger)  # again: a result may have been damaged or removed meanwhile
+            found, page, level = _report(run, plan, results)
+            counts = _counts(plan, results, run.trained)
         except BaseException:
             recorder.close("FAILED", patience=5)
             raise
@@ -109,16 +114,41 @@ def _run_one(study: Study, args: Namespace) -> tuple[int, bool]:
     left = 0 if interrupted else counts["left"]
     if left:
         print(f"{left} of {counted(len(plan.ids), 'trial')} have no result: run again", file=sys.stderr)
-    return counts["failed"] + left, interrupted
+    return found, counts["failed"] + left, interrupted
 
 
-def _counts(plan: Plan, run: _Run) -> dict[str, int]:
-    """What became of the plan's trials, each counted once."""
+def _check(todo: Sequence[Trial], plan: Plan, ledger: Ledger, args: Namespace, on: Device) -> None:
+    """Raises BadInput where a trial cannot be trained; prints why trials are trained again."""
+    if todo:
+        on.check()
+    if before := plans.latest(plan.study, ledger):
+        for reason in retraining.reasons(before, plan, todo, ledger):
+            print(reason)
+    _rehearse(todo, plan, args, on)
+
+
+def _report(run: _Run, plan: Plan, results: Mapping[str, Result]) -> "tuple[Comparison, Path, bool]":
+    """Log the results to MLflow and render the page. Returns whether MLflow has everything, too."""
+    for id, (arm, _) in plan.places.items():
+        if id in results and id not in run.trained:  # those that were trained now are logged already
+            run.recorder.record(arm.name, partial(results.get, id))
+    level = run.recorder.wait(30)
+    found = comparison(plan, results, run.recorder)
+    page = render(found, run.args.out)
+    run.recorder.publish(*published(page, plan, found))
+    return found, page, level
+
+
+def _counts(plan: Plan, results: Mapping[str, Result], trained: Collection[str]) -> dict[str, int]:
+    """Trials of the plan by what became of them, each counted once."""
     counts = dict.fromkeys(("trained", "already there", "failed", "diverged", "left"), 0)
-    for id, result in run.ledger.each(plan.ids):
-        done = "trained" if id in run.trained else "already there"
-        counts[done if result.done else result.status] += 1
-    counts["left"] = len(plan.ids) - sum(counts.values())
+    for id in plan.ids:
+        if (result := results.get(id)) is None:
+            counts["left"] += 1
+        elif result.done:
+            counts["trained" if id in trained else "already there"] += 1
+        else:
+            counts[result.status] += 1
     return counts
 
 
@@ -155,18 +185,14 @@ def _train_missing(run: _Run, plan: Plan, trials: Sequence[Trial], done: Mapping
     names = {id: f"{arm.name}/seed={seed}" for id, (arm, seed) in plan.places.items()}
     arms = {id: arm.name for id, (arm, _) in plan.places.items()}
 
-    def tell(id: str) -> None:
-        recorder.record(arms[id], partial(ledger.read, id))
-
-    for id in done:
-        tell(id)
     todo = missing(trials, done, args.retry)
     seconds = {t.id: costs.expected_seconds(t) for t in todo}
     with progress(plan.study, seconds, names, _places(args, on)) as show:
 
         def finished(result: Result) -> None:
-            trained.add(result.trial.id)
-            tell(result.trial.id)
+            id = result.trial.id
+            trained.add(id)
+            recorder.record(arms[id], partial(ledger.read, id))  # later: the queue may be thousands long
             show(result)
 
         return run_trials(

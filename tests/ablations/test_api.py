@@ -8,12 +8,11 @@ import pytest
 import torch
 
 import ablations
-from ablations.commands.report import evidence
+from ablations.commands.report import comparison, read
 from ablations.design import plan as plans
 from ablations.ledger import Ledger
 from bench.models.registry import ZOO
 from bench.trial import BadInput
-from reports.comparison import compare as compared
 
 STUDY = """
 name = "small"
@@ -78,7 +77,8 @@ def test_the_results_of_a_study_are_a_table_with_a_row_a_trial(ran: Path) -> Non
 
 def test_two_arms_are_compared_as_the_report_compares_them(ran: Path) -> None:
     ledger = Ledger(ran / "results")
-    base, *rows = compared(evidence(plans.stored("small", ledger), ledger)).rows
+    plan = plans.stored("small", ledger)
+    base, *rows = comparison(plan, read(plan, ledger)).rows
     for row in rows:
         found = ablations.compare("small", row.arm.name, folder=ran / "results")
         corrected = {"family": 2, "bonferroni": row.contrast.bonferroni}

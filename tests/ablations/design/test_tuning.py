@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from ablations.commands.report import comparison, evidence
-from ablations.commands.run import _run_one
+from ablations.commands.report import comparison, evidence, read
+from ablations.commands.run import _run_study
 from ablations.commands.summaries import summaries
 from ablations.design import plan, tuning
 from ablations.design.loading import load, override
@@ -250,9 +250,9 @@ def train(tmp_path, monkeypatch, capsys):
         args = Namespace(results=tmp_path / "results", out=tmp_path / "out", **facts)
         if stop_after > 0:
             with pytest.raises(KeyboardInterrupt):
-                _run_one(study, args)
+                _run_study(study, args)
         else:
-            _run_one(study, args)
+            _run_study(study, args)
         return capsys.readouterr().out
 
     return run
@@ -346,7 +346,8 @@ def test_the_page_flags_what_tuning_flips(train, tmp_path) -> None:
 
 def test_evidence_has_each_arm_s_search_and_winner(train, small, tmp_path) -> None:
     train(small)
-    found = evidence(stored(tmp_path), Ledger(tmp_path / "results"))
+    plan = stored(tmp_path)
+    found = evidence(plan, read(plan, Ledger(tmp_path / "results")))
     assert [(t.arm, t.setting, t.best, t.budget) for t in found.tuned] == [
         ("LMModel6", "lr", 0.01, 6),
         ("dropout 0.1", "lr", 0.003, 6),
@@ -364,7 +365,7 @@ def test_evidence_has_each_arm_s_search_and_winner(train, small, tmp_path) -> No
 def test_mlflow_gets_the_means_of_arms_winners_and_searches(train, small, tmp_path) -> None:
     train(small)
     plan = stored(tmp_path)
-    found = comparison(plan, Ledger(tmp_path / "results"))
+    found = comparison(plan, read(plan, Ledger(tmp_path / "results")))
     made = summaries(plan, found)
     assert [(one.name, one.role) for one in made] == [
         *((arm.name, "arm") for arm in (*plan.arms, *plan.tuned)),
