@@ -12,7 +12,7 @@ ifeq ($(wildcard $(BIN)/unrolled)$(shell grep -sF '$(CURDIR)/$(BIN)/' $(BIN)/unr
 $(shell rm -f .venv/installed*)
 endif
 
-.PHONY: help ablations golden chapter test bench check lock ui cluster server clean
+.PHONY: help ablations golden chapter test bench check docs lock ui cluster server clean
 
 help:
 	@echo "make ablations   environment, installation, the main job; the report's path at the end"
@@ -22,7 +22,7 @@ help:
 	@echo "make test        everything that tests need, and the tests"
 	@echo "make bench       how fast it is, against the chapter's own code"
 	@echo "make server      MLflow on PostgreSQL; make cluster: two workers to try CLUSTER= with"
-	@echo "make check       formatter, linter, types, import rules; lock, clean: see CONTRIBUTING.md"
+	@echo "make check       formatter, linter, types, import rules; docs, lock, clean: see CONTRIBUTING.md"
 
 ablations: .venv/installed
 	@$(BIN)/unrolled run $(STUDIES) $(if $(SEEDS),--seeds $(SEEDS)) $(if $(CLUSTER),--cluster $(CLUSTER)) $(FLAGS)
@@ -47,6 +47,10 @@ check: .venv/installed-for-tests
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# The reference pages docs/study-file.md and docs/api.md, from the code.
+docs: .venv/installed
+	@$(BIN)/python docs/generate.py
 
 ui: .venv/installed
 	@$(BIN)/unrolled ui $(FLAGS)

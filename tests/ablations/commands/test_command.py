@@ -3,6 +3,7 @@
 import json
 import os
 import pkgutil
+import re
 import signal
 import socket
 import subprocess
@@ -247,11 +248,14 @@ def test_help_plan_and_models_import_no_torch(words):
     assert done.returncode == 0, done.stderr
 
 
-def test_every_command_has_a_help_and_stands_in_the_readme():
-    readme = (Path(__file__).parents[3] / "README.md").read_text()
+def test_every_command_and_flag_has_a_help_and_stands_in_the_documents():
+    page = (Path(__file__).parents[3] / "docs" / "command.md").read_text()
     for name, command in COMMANDS.items():
-        assert command.help and callable(pkgutil.resolve_name(parser(name).get_default("do")))
-        assert f"unrolled {name}" in readme, f"README.md does not mention `unrolled {name}`"
+        made = parser(name)
+        assert command.help and callable(pkgutil.resolve_name(made.get_default("do")))
+        assert f"unrolled {name}" in page, f"docs/command.md does not mention `unrolled {name}`"
+        for flag in re.findall(r"--[a-z-]+", made.format_usage()):
+            assert flag in page, f"docs/command.md does not mention {flag} of `unrolled {name}`"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,120 @@
+"""Write study-file.md and api.md from the code (`make docs`); with --check only say what is out of date."""
+
+import dataclasses
+import inspect
+import json
+import re
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import ablations
+from ablations import api
+from ablations.design.settings import FACTORS, resolve
+from ablations.design.study_file import Written
+from bench.models.registry import ZOO
+from bench.trial import BadInput, Trial
+
+HERE = Path(__file__).parent
+MEANINGS = dict(line.split(": ", 1) for line in (HERE / "meanings.txt").read_text("utf-8").splitlines())
+WRONG = ({}, -1, 10**12)  # each is refused with the rule that it breaks
+ESCAPED = str.maketrans({"|": r"\|", "<": r"\<", "\n": " "})
+MODULES = re.compile(r"\b[a-z_]\w*\.(?:\w+\.)*(?=[A-Z])")
+
+
+def study_file() -> Iterator[str]:
+    """The page of a study's file: its tables, settings, options, models and factors."""
+    schema = Written.model_json_schema()
+    for title, table in _tables(schema, schema["$defs"]):
+        needed, rows = table.get("required", ()), table["properties"].items()
+        usual = {k: "" if "$defs" in str(rule) else _toml(rule.get("default")) for k, rule in rows}
+        usual |= dict.fromkeys(needed, "required")
+        keys = [(k, _kind(rule), usual[k], _meaning(k, title)) for k, rule in rows]
+        yield _section(title, "key, type, default, meaning", keys)
+    models = {name: resolve({"model": name}) for name in ZOO}
+    usual = {field.name: field.default for field in dataclasses.fields(Trial)}
+    known = [key for key in models["lm4"] if key not in ("model", "options")]
+    settings = [(k, _toml(usual[k]), _rules(k, ["lm4"]), _meaning(k, "setting")) for k in known]
+    yield _section("Settings", "setting, default, values, meaning", settings)
+    having = {k: [n for n in ZOO if k in models[n]["options"]] for m in models.values() for k in m["options"]}
+    options = [(k, ", ".join(n), _rules(k, n), _meaning(k, "option")) for k, n in having.items()]
+    yield _section("Options", "option, models, values, meaning", options)
+    known.remove("detach_every")  # which is the window's unless it is written
+    own = {n: {k: m[k] for k in known if m[k] != usual[k]} for n, m in models.items()}
+    zoo = [(n, f"{s.title}: {s.about}", _toml(models[n]["options"]), _toml(own[n])) for n, s in ZOO.items()]
+    yield _section("Models", "model, description, options, settings", zoo)
+    factors = [(name, _toml({f.key: f.off}), _toml({f.key: f.on})) for name, f in FACTORS.items()]
+    yield _section("Factors", "factor, off, on", factors)
+
+
+def public_api() -> Iterator[str]:
+    """The page of the API: its functions, the classes that they return, and those of their fields."""
+    yield f"{inspect.getdoc(api)}\n"
+    found: list[Any] = []
+    for name in [name for name in vars(api) if name in ablations.__all__]:
+        function = getattr(api, name)
+        called = f"{name}{MODULES.sub('', str(inspect.signature(function)))}"
+        yield f"## {name}\n\n```python\n{called}\n```\n\n{inspect.getdoc(function)}\n"
+        found += filter(dataclasses.is_dataclass, [get_type_hints(function)["return"]])
+    for one in list(found):
+        found += filter(dataclasses.is_dataclass, get_type_hints(one).values())
+    for one in dict.fromkeys(found):
+        rows = [
+            (f.name, f"`{MODULES.sub('', inspect.formatannotation(f.type))}`", _comments(one)[f.name])
+            for f in dataclasses.fields(one)
+        ]
+        properties = inspect.getmembers(one, lambda member: isinstance(member, property))
+        rows += [(name, "property", str(inspect.getdoc(member))) for name, member in properties]
+        yield _section(one.__name__, "name, type, meaning", rows, f"{inspect.getdoc(one)}")
+
+
+def _tables(table: Any, known: Any, place: str = "") -> Iterator[tuple[str, Any]]:
+    yield (f"[[{place}]]" if place == "arm" else f"[{place}]" if place else "Top level"), table
+    for key, rule in table["properties"].items():
+        for name in re.findall(r"#/\$defs/(\w+)", json.dumps(rule)):
+            yield from _tables(known[name], known, f"{place}.{key}".strip("."))
+
+
+def _kind(rule: Mapping[str, Any]) -> str:
+    kind = rule.get("type", "table" if "$defs" in str(rule) else "integer, string or array")
+    return ", ".join(map(_toml, rule.get("enum", ()))) or kind.replace("object", "table")
+
+
+def _rules(key: str, models: Iterable[str]) -> str:
+    found = []
+    for settings in ({"model": model, key: value} for model in models for value in WRONG):
+        try:
+            resolve(settings)
+        except BadInput as error:
+            found += re.findall(r": should (?:be )?(.*)", str(error))
+    return ", ".join(dict.fromkeys(found))
+
+
+def _meaning(key: str, place: str) -> str:
+    return MEANINGS.get(f"{place} {key}") or _comments(Trial).get(key) or MEANINGS[key]
+
+
+def _comments(cls: type) -> dict[str, str]:
+    return dict(re.findall(r"(?m)^    (\w+): [^#\n]*(?:# (.*))?$", inspect.getsource(cls)))
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"`{key} = {json.dumps(level)}`" for key, level in value.items())
+    return "" if value in (None, "", []) else f"`{json.dumps(value)}`"
+
+
+def _section(title: str, head: str, rows: Iterable[Iterable[str]], said: str = "") -> str:
+    columns = head.split(", ")
+    lines = [columns, ["---"] * len(columns), *([f"`{name}`", *rest] for name, *rest in rows)]
+    table = "".join(f"| {' | '.join(cell.translate(ESCAPED) for cell in line)} |\n" for line in lines)
+    return "\n\n".join(filter(None, [f"## {title}", said or MEANINGS.get(title), table]))
+
+
+if __name__ == "__main__":
+    for name, page in {"study-file.md": study_file, "api.md": public_api}.items():
+        text = "\n".join([f"{MEANINGS[name]}\n".replace(r"\n", "\n"), *page()])
+        if "--check" in sys.argv and text != (HERE / name).read_text("utf-8"):
+            sys.exit(f"docs/{name} is out of date: `make docs` renews it")
+        (HERE / name).write_text(text, "utf-8")
