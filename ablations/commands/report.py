@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ablations.design import plan as plans
 from ablations.design.plan import Plan
-from ablations.design.settings import FACTORS
+from ablations.design.settings import SETTINGS
 from ablations.ledger import Ledger
 from bench.files import PARTIAL, sweep
 from bench.trial import BadInput, Result
@@ -92,7 +92,7 @@ def evidence(plan: Plan, ledger: Ledger, recorder: "Linked | None" = None) -> "E
         declared=len(plan.declared),
         reused=plan.reused,
         first=min(shared, default=None),
-        titles={factor.key: factor.title for factor in FACTORS.values()},
+        titles={key: setting.title for key, setting in SETTINGS.items() if setting.title},
     )
 
 
