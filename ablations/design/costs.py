@@ -10,7 +10,7 @@ from bench.models.registry import ModelSpec, spec_of
 from bench.text import HUMAN_NUMBERS, tokens_of
 from bench.trial import Scalar, Trial
 
-HUMAN_NUMBERS_SIZE = 63_095, 30  # its tokens and its words, to which the zoo's seconds belong
+HUMAN_NUMBERS_SIZE = 63_095, 30  # its tokens and its words, to which the seconds of the registry belong
 
 FIXED = 5.0  # µs a token of one core that no size changes
 GPU_START = 2.75  # seconds of a process before a GPU's first update: CUDA's context and kernels, 1.5 to 4

@@ -143,7 +143,7 @@ def _base(file: StudyFile, name: str, before: Iterable[Arm]) -> Arm:
         raise BadInput("against: a study that tunes holds every arm against its baseline")
     arms = {arm.name: arm for arm in before}
     if name not in arms:
-        raise BadInput(f"against: no arm {name!r} stands before this one{suggestion(name, arms)}")
+        raise BadInput(f"against: no arm {name!r} comes before this one{suggestion(name, arms)}")
     if arms[name].against:
         raise BadInput(f"against: {name!r} is held against {arms[name].against!r}; name that one")
     return arms[name]

@@ -18,7 +18,7 @@ from pydantic import ConfigDict, Field, TypeAdapter
 
 from ablations.design import tuning
 from ablations.design.settings import label
-from ablations.design.study import Arm, ArmFacts, Study, search_trials, trials
+from ablations.design.study import Arm, ArmDescription, Study, search_trials, trials
 from ablations.design.study_file import shipped
 from ablations.ledger import Ledger, seal, unseal
 from bench.files import save
@@ -33,7 +33,7 @@ _STRICT = ConfigDict(strict=True, extra="forbid")
 
 
 @dataclass(frozen=True, kw_only=True)
-class PlannedArm(ArmFacts):
+class PlannedArm(ArmDescription):
     """One arm and the identity of its trial for each of its seeds: the study's, or those of a search."""
 
     model: str
@@ -146,7 +146,7 @@ def _planned(listed: Iterable[tuple[Arm, Trial]]) -> tuple[PlannedArm, ...]:
             model=arm.settings["model"],
             title=spec_of(arm.settings["model"]).title,
             trials=ids,
-            **{fact.name: getattr(arm, fact.name) for fact in fields(ArmFacts)},
+            **{fact.name: getattr(arm, fact.name) for fact in fields(ArmDescription)},
         )
         for arm, ids in arms.values()
     )

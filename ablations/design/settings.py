@@ -174,7 +174,7 @@ def _parse(piece: str) -> Any:
             {"true": True, "false": False}[piece] if piece in ("true", "false") else ast.literal_eval(piece)
         )
     except (ValueError, SyntaxError):
-        return piece
+        return piece.strip("\"'")
 
 
 def _spec(given: Settings) -> ModelSpec:

@@ -10,7 +10,7 @@ from bench.trial import Scalar, Trial, canonical
 
 
 @dataclass(frozen=True, kw_only=True)
-class ArmFacts:
+class ArmDescription:
     """What a study's arm and a plan's have in common.
 
     `changes` are the settings that differ from the baseline's, by their flat names: with another model its
@@ -31,7 +31,7 @@ class ArmFacts:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Arm(ArmFacts):
+class Arm(ArmDescription):
     """One arm of a study, and everything that its trials are set to.
 
     `settings` are the fields of a Trial without the seed. A trial's seed is the study's seed plus

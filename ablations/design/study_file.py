@@ -74,7 +74,7 @@ class TuningTable(Table):
 
 
 class ArmTable(Table):
-    """An [[arm]]; also what a design stands for, where a name of "" is made from what is set."""
+    """An [[arm]]. Designs make them too; one without a name is named after what it sets."""
 
     name: Text
     set: dict[str, Any]
@@ -85,7 +85,7 @@ class ArmTable(Table):
 
 
 class StudyFile(Table):
-    """A study's file as it stands."""
+    """A study's file, checked for keys, types and ranges."""
 
     name: Text
     question: Text
@@ -163,6 +163,6 @@ def parse(text: str) -> StudyFile:
         where = re.search(r"\(at line (\d+)", str(error))
         line = f"line {where[1]}: " if where else ""
         if where and re.match(r"Cannot (overwrite|declare|mutate)|Duplicate", str(error)):
-            stands = text.splitlines()[int(where[1]) - 1].strip()
-            raise BadInput(f"{line}a key is given twice: {stands}; keep one of them") from error
+            repeated = text.split("\n")[int(where[1]) - 1].strip()
+            raise BadInput(f"{line}a key is given twice: {repeated}; keep one of them") from error
         raise BadInput(f"{line}is not TOML: {error}") from error

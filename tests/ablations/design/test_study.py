@@ -251,9 +251,9 @@ def test_an_arm_may_be_held_against_another_one_than_the_baseline(edited: Edit) 
 @pytest.mark.parametrize(
     ("against", "said"),
     [
-        ("+ drop", "against: no arm '+ drop' stands before this one; did you mean '+ dropout'?"),
-        ("stormy", "against: no arm 'stormy' stands before this one"),
-        ("calm", "against: no arm 'calm' stands before this one"),  # it comes later
+        ("+ drop", "against: no arm '+ drop' comes before this one; did you mean '+ dropout'?"),
+        ("stormy", "against: no arm 'stormy' comes before this one"),
+        ("calm", "against: no arm 'calm' comes before this one"),  # it comes later
     ],
 )
 def test_an_arm_that_is_held_against_nothing_known_is_refused(against: str, said: str, edited: Edit) -> None:
