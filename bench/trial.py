@@ -22,6 +22,24 @@ class BadInput(ValueError):
     """Something that a user can put right. `str()` is one line that names the place and the cure."""
 
 
+@dataclass(frozen=True)
+class Setting:
+    """What a setting of a trial means, what it may be and what people call it. Its type is its default's."""
+
+    about: str
+    title: str = ""  # by default its name
+    choices: tuple[str, ...] = ()
+    names: Mapping[Any, str] = field(default_factory=dict)  # of single values
+    low: float | None = None  # least value, or length of a string
+    above: float | None = None
+    below: float | None = None
+
+
+def setting(default: Any, about: str, **rules: Any) -> Any:
+    """A field of Trial that a study may set; `rules` are the further fields of Setting."""
+    return field(default=default, metadata={"setting": Setting(about, **rules)})
+
+
 @dataclass(frozen=True, kw_only=True)
 class Trial:
     """One arm and one seed: everything that decides the numbers.
@@ -34,28 +52,57 @@ class Trial:
     model: str
     seed: int
     options: Mapping[str, Scalar] = field(default_factory=dict)
-    corpus: str = "human-numbers"  # or the path of a UTF-8 text file
-    tokens: str = "word"  # word | char
-    vocab: int = 0  # most tokens kept, the rest become <unk>; 0 keeps all
-    split: str = "tail"  # tail (the chapter's) | blocks (random contiguous blocks)
-    window: int = 16  # bptt: tokens a training step reads from each row
-    variable_bptt: bool = False  # draw the length of each training window, around `window`
-    batch: int = 64
-    order: str = "grouped"  # grouped (row j reads the j-th stretch) | sequential | shuffled
-    target: str = "every"  # predict after every word | after the last one of a window
-    reset: str = "epoch"  # forget the hidden state each epoch | batch | never
-    detach_every: int = 0  # tokens that gradients flow back (detach frequency); 0 means the window
-    lr: float = 1e-2
-    epochs: int = 15
-    wd: float = 0.01
-    moms: tuple[float, float, float] = (0.95, 0.85, 0.95)
-    clip: float = 0.0  # largest gradient norm; 0 does not clip
-    alpha: float = 0.0  # AR
-    beta: float = 0.0  # TAR
-    engine: str = "loop"  # loop (plain torch) | learner (fastai, the reference) | sgd (AWD-LSTM's)
-    on_plateau: str = "ignore"  # when validation stalls: ignore | average (NT-ASGD) | halve (the rate)
-    plateau_patience: int = 5  # the last so many validations are not asked whether it stalls
-    finetune: int = 0  # the last so many epochs start again from the average, and average anew
+    corpus: str = setting("human-numbers", "or the path of a UTF-8 text file", low=1)
+    tokens: str = setting("word", "what a token is", choices=("word", "char"))
+    vocab: int = setting(0, "most tokens kept, the rest become <unk>; 0 keeps all")
+    split: str = setting(
+        "tail", "tail (the chapter's) or random contiguous blocks validate", choices=("tail", "blocks")
+    )
+    window: int = setting(16, "bptt: tokens a training step reads from each row", low=1)
+    variable_bptt: bool = setting(
+        False, "draw the length of each training window, around `window`", title="variable windows"
+    )
+    batch: int = setting(64, "rows of a batch", low=1)
+    order: str = setting(
+        "grouped",
+        "of the windows; grouped: row j reads the j-th stretch of the text",
+        choices=("grouped", "sequential", "shuffled"),
+    )
+    target: str = setting(
+        "every", "predict after every word, or after the last one of a window", choices=("every", "last")
+    )
+    reset: str = setting("epoch", "when the hidden state is forgotten", choices=("epoch", "batch", "never"))
+    detach_every: int = setting(
+        0, "tokens that gradients flow back; 0 means the window", names={0: "detach every window"}
+    )
+    lr: float = setting(1e-2, "learning rate", above=0)
+    epochs: int = setting(15, "passes over the training text", low=1)
+    wd: float = setting(0.01, "weight decay", title="weight decay", low=0)
+    moms: tuple[float, float, float] = setting(
+        (0.95, 0.85, 0.95),
+        "momentum at the start, the middle and the end",
+        title="moms",
+        names={(0.95, 0.85, 0.95): "moms of LMModel6", (0.8, 0.7, 0.8): "moms of LMModel7"},
+        low=0,
+        below=1,
+    )
+    clip: float = setting(0.0, "largest gradient norm; 0 does not clip", low=0)
+    alpha: float = setting(0.0, "activation regularization", title="AR", low=0)
+    beta: float = setting(0.0, "temporal activation regularization", title="TAR", low=0)
+    engine: str = setting(
+        "loop",
+        "loop (plain torch), learner (fastai, the reference) or sgd (AWD-LSTM's)",
+        choices=("learner", "loop", "sgd"),
+    )
+    on_plateau: str = setting(
+        "ignore",
+        "when validation stalls: ignore it, average (NT-ASGD) or halve the rate",
+        title="NT-ASGD",
+        choices=("ignore", "average", "halve"),
+        names={"ignore": "plain SGD", "average": "NT-ASGD", "halve": "SGD, rate halved when it stalls"},
+    )
+    plateau_patience: int = setting(5, "epochs at the end that the plateau test excludes")
+    finetune: int = setting(0, "epochs at the end that start again from the average, and average anew")
     device: str = "cpu"  # cpu | cuda
     source: str = ""
     data: str = ""

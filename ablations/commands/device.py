@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ablations.commands.progress import duration
-from ablations.design import costs, tuning
-from ablations.design.study import Study, trials
+from ablations.design import costs
+from ablations.design.study import Study, search_trials, trials
 from ablations.flags import cores
 from ablations.trials import gpus as cards
 from bench.devices import CONTEXT, Usable, usable
@@ -89,7 +89,7 @@ def _device(kind: str, why: str, workers: int | None, found: Usable) -> Device:
 
 def _estimates(study: Study, workers: int | None, gpus: Sequence[Gpu]) -> dict[str, tuple[float, str]]:
     """Seconds of the whole study on the CPU and on the GPUs, and in words. The CPU comes first, for ties."""
-    every = [trial for _, trial in (*trials(study, _as_is), *tuning.trials(study, _as_is))]
+    every = [trial for _, trial in (*trials(study, _as_is), *search_trials(study, _as_is))]
     many = min(workers or cores(), cores())
     places = workers or cards.places(gpus, cores())
     on_cpu = sum(map(costs.expected_seconds, every)) / many

@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import fmean
 
 from ablations.commands import device
-from ablations.design import costs, loading, study, tuning
+from ablations.design import costs, loading, study
 from ablations.design.plan import device_of
 from ablations.design.settings import parse_set
 from ablations.design.study_file import shipped
@@ -36,7 +36,7 @@ def chosen(args: Namespace) -> Iterator[study.Study]:
     limits = {"confirmed": args.yes}
     for name in names:
         found = loading.load(name, **limits)
-        if found.written.gpu and args.studies == ["all"]:
+        if found.file.gpu and args.studies == ["all"]:
             continue
         if args.seeds is not None or sets:
             found = loading.override(found, args.seeds, sets, **limits)
@@ -67,10 +67,10 @@ def plan(args: Namespace) -> int:
 def print_plan(found: study.Study, workers: int, on: device.Device) -> None:
     """One study's arms, trials, expected seconds, device, and what its seeds can decide."""
     cells = study.trials(found, lambda trial: trial)
-    seconds = {name: 0.0 for name, _ in cells}
-    for name, trial in cells:
-        seconds[name] += costs.expected_seconds(trial)
-    searching = [costs.expected_seconds(trial) for _, trial in tuning.trials(found, lambda trial: trial)]
+    seconds = {arm.name: 0.0 for arm in found.arms}
+    for arm, trial in cells:
+        seconds[arm.name] += costs.expected_seconds(trial)
+    searching = [costs.expected_seconds(t) for _, t in study.search_trials(found, lambda trial: trial)]
     total = sum(seconds.values()) + sum(searching)
     width = max(len(visible(name)) for name in seconds)
     print(f"{visible(found.name)}: {visible(found.question)}\n")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ablations.design import plan as plans
 from ablations.design.plan import Plan
-from ablations.design.settings import FACTORS
+from ablations.design.settings import SETTINGS
 from ablations.ledger import Ledger
 from ablations.tracking.arms import ArmFacts
 from ablations.tracking.projection import Projection
@@ -100,7 +100,7 @@ def evidence(plan: Plan, results: Mapping[str, Result], recorder: Linked | None 
         declared=len(plan.declared),
         reused=plan.reused,
         first=min(shared, default=None),
-        titles={factor.key: factor.title for factor in FACTORS.values()},
+        titles={key: setting.title for key, setting in SETTINGS.items() if setting.title},
     )
 
 

@@ -1,17 +1,16 @@
-"""What a study costs, before a minute is spent. Pure arithmetic."""
+"""Estimates of what a study costs, by arithmetic alone."""
 
 from collections.abc import Mapping
 from functools import cache
 from itertools import pairwise
-from typing import NamedTuple, Self
 
 from ablations.design.settings import complete
 from ablations.design.study import Study
-from bench.models.registry import spec_of
+from bench.models.registry import ModelSpec, spec_of
 from bench.text import HUMAN_NUMBERS, tokens_of
 from bench.trial import Scalar, Trial
 
-HUMAN_NUMBERS_SIZE = 63_095, 30  # its tokens and its words, to which the zoo's seconds belong
+HUMAN_NUMBERS_SIZE = 63_095, 30  # its tokens and its words, to which the seconds of the registry belong
 
 FIXED = 5.0  # µs a token of one core that no size changes
 GPU_START = 2.75  # seconds of a process before a GPU's first update: CUDA's context and kernels, 1.5 to 4
@@ -21,61 +20,42 @@ GPU_CORES = 120.0  # cores that a GPU does the arithmetic of: half of an A100's 
 def expected_seconds(trial: Trial) -> float:
     """About how long a trial takes on one core, in seconds, from the measured cost of the chapter's set-up.
 
-    seconds × epochs/chapter's epochs × max(1, detach_every/window)
-    × (½ + ½ · chapter's window·batch/window·batch)
-    × tokens/those of Human Numbers × `work` a token/the chapter's. Half of a trial's time goes to its tokens,
-    which no window changes, and half to its updates, of which a longer window or a larger batch needs fewer.
-    A `detach_every` longer than the window replays the tokens that came before it.
+    seconds × tokens read/the chapter's × (½ + ½ · chapter's window·batch/window·batch) × `work` a token/the
+    chapter's. Half of a trial's time goes to its tokens, which no window changes, and half to its updates, of
+    which a longer window or a larger batch needs fewer.
     """
-    spec, size = spec_of(trial.model), _Size.of(trial)
-    more = work(trial.options, size.words) / work(spec.options, HUMAN_NUMBERS_SIZE[1])
-    return spec.seconds * size.passes * (1 + size.updates) / 2 * more
+    spec, words, _, (passes, batches, windows) = _size(trial)
+    more = work(trial.options, words) / work(spec.options, HUMAN_NUMBERS_SIZE[1])
+    return spec.seconds * passes * (1 + batches * windows) / 2 * more
 
 
 def gpu_seconds(trial: Trial) -> float:
     """About how long a trial has a GPU to itself, in seconds, without the start of its process: `GPU_START`.
 
-    Launches bound a small model: the chapter's `gpu_seconds` × the trial's passes over text/the chapter's ×
+    Launches bound a small model: the chapter's `gpu_seconds` × tokens read/the chapter's ×
     chapter's batch/batch × (½ + ½ · chapter's window/window), as half of the launches belong to a
     position of a window and half to an update, × layers/chapter's layers. Arithmetic bounds a large one:
     `work` beyond its constant part, of `GPU_CORES` cores. These are estimates; no measurement of a machine
     changes them, since `--device auto` goes by them.
     """
-    spec, size = spec_of(trial.model), _Size.of(trial)
+    spec, words, tokens, (passes, batches, windows) = _size(trial)
     layers = float(trial.options.get("layers", 1)) / float(spec.options.get("layers", 1))
-    launches = spec.gpu_seconds * size.passes * size.batches * (1 + size.windows) / 2 * layers
-    arithmetic = (work(trial.options, size.words) - FIXED) * 1e-6 / GPU_CORES
-    tokens = HUMAN_NUMBERS_SIZE[0] * size.passes * size.epochs
+    launches = spec.gpu_seconds * passes * batches * (1 + windows) / 2 * layers
+    arithmetic = (work(trial.options, words) - FIXED) * 1e-6 / GPU_CORES
     return launches + (0.0 if spec.counted else tokens * arithmetic)
 
 
-class _Size(NamedTuple):
-    """How large a trial is, in units of the chapter's set-up of its model."""
+def _size(trial: Trial) -> tuple[ModelSpec, int, float, tuple[float, float, float]]:
+    """A trial's model, words and tokens read; and these tokens, 1/batch and 1/window over the chapter's.
 
-    words: int
-    epochs: int  # the chapter's
-    passes: float  # over the text, with what a long `detach_every` replays
-    batches: float  # chapter's/trial's
-    windows: float  # chapter's/trial's
-
-    @property
-    def updates(self) -> float:
-        """Chapter's/trial's."""
-        return self.batches * self.windows
-
-    @classmethod
-    def of(cls, trial: Trial) -> Self:
-        """Of a trial, from its settings and its text."""
-        chapter = complete({"model": trial.model})
-        tokens, words = _size(trial.corpus, trial.tokens)
-        replay = max(1.0, trial.detach_every / trial.window)
-        return cls(
-            epochs=chapter["epochs"],
-            words=min(words, trial.vocab or words),
-            passes=trial.epochs / chapter["epochs"] * replay * tokens / HUMAN_NUMBERS_SIZE[0],
-            batches=chapter["batch"] / trial.batch,
-            windows=chapter["window"] / trial.window,
-        )
+    A `detach_every` longer than the window reads the tokens that came before it again.
+    """
+    chapter = complete({"model": trial.model})
+    length, words = _text_size(trial.corpus, trial.tokens)
+    tokens = trial.epochs * length * max(1.0, trial.detach_every / trial.window)
+    passes = tokens / (chapter["epochs"] * HUMAN_NUMBERS_SIZE[0])
+    ratios = passes, chapter["batch"] / trial.batch, chapter["window"] / trial.window
+    return spec_of(trial.model), min(words, trial.vocab or words), tokens, ratios
 
 
 def work(options: Mapping[str, Scalar], words: int) -> float:
@@ -91,7 +71,7 @@ def work(options: Mapping[str, Scalar], words: int) -> float:
 
 
 @cache
-def _size(corpus: str, kind: str) -> tuple[int, int]:
+def _text_size(corpus: str, kind: str) -> tuple[int, int]:
     """Tokens of a text and how many there are of them, different ones."""
     if (corpus, kind) == (HUMAN_NUMBERS, "word"):
         return HUMAN_NUMBERS_SIZE

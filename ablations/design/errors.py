@@ -1,4 +1,4 @@
-"""What is wrong in a study, said in one line: where it stands, what stands there, and what should."""
+"""Mistakes in a study as one line: the place, the value that it has, and the rule."""
 
 import datetime
 import json
@@ -11,24 +11,24 @@ from pydantic import BaseModel, ValidationError
 from bench.models.registry import suggestion
 from bench.trial import BadInput
 
-_RULES = {  # what pydantic calls otherwise, in TOML's words
-    "bool_type": "should be true or false",
+_RULES = {  # of pydantic's types of error, in TOML's words
+    "bool_type": "should be a boolean, true or false",
     "dict_type": "should be a table",
     "finite_number": "should be a finite number",
     "float_type": "should be a number",
-    "greater_than": "should be more than {gt}",
-    "greater_than_equal": "should be at least {ge}",
-    "int_from_float": "should be a whole number",
-    "int_type": "should be a whole number",
-    "less_than": "should be below {lt}",
-    "less_than_equal": "should be at most {le}",
+    "greater_than": "should be more than {gt:,.12g}",
+    "greater_than_equal": "should be at least {ge:,.12g}",
+    "int_from_float": "should be an integer",
+    "int_type": "should be an integer",
+    "less_than": "should be below {lt:,.12g}",
+    "less_than_equal": "should be at most {le:,.12g}",
     "list_type": "should be an array",
     "literal_error": "should be {expected}",
     "model_type": "should be a table",
     "string_pattern_mismatch": "should not be blank",
     "string_too_long": "should have at most {max_length} characters",
     "string_too_short": "should not be empty",
-    "string_type": "should be text in quotes",
+    "string_type": "should be a string",
     "too_long": "should have at most {max_length} values",
     "too_short": "should not be empty",
     "tuple_type": "should be an array",
@@ -60,14 +60,8 @@ def explain(error: ValidationError, known: Mapping[str, type[BaseModel]] | None 
         return f"{place} = {shown(first['input'])}: should have {count} values"
     if first["type"] == "missing":
         return f"{place}: is missing; write it"
-    bounds = {key: _plain(value) for key, value in first.get("ctx", {}).items()}
-    rule = _RULES.get(first["type"], "cannot be used").format(**bounds)
+    rule = _RULES.get(first["type"], "cannot be used").format(**first.get("ctx", {}))
     return f"{place} = {shown(first['input'])}: {rule}"
-
-
-def _plain(bound: Any) -> str:
-    """A bound as people write it: 1,000,000,000 and 0, not 1000000000 and 0.0."""
-    return f"{bound:,.12g}" if isinstance(bound, int | float) else str(bound)
 
 
 def shown(value: Any) -> str:

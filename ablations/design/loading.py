@@ -1,20 +1,26 @@
 """TOML → a study. Everything is decided and checked before the first trial."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ablations.design import seeds as seeds_
 from ablations.design import tuning
-from ablations.design.arms import arms_of
+from ablations.design.designs import parts, title
 from ablations.design.errors import at
-from ablations.design.settings import inherit, label, resolve
-from ablations.design.study import Study
-from ablations.design.study_file import Written, check, read
-from bench.trial import BadInput
+from ablations.design.settings import Settings, flat, inherit, label, resolve
+from ablations.design.study import Arm, Study
+from ablations.design.study_file import ArmTable, StudyFile, parse, read
+from bench.models.registry import suggestion
+from bench.trial import BadInput, canonical
 
 LIMIT = 10_000
 """Trials that are planned without a confirmation."""
+
+AA_NAME = "A/A: the baseline again"
+AA_OFFSET = 1000
 
 
 def load(name_or_path: str | Path, *, limit: int = LIMIT, confirmed: bool = False) -> Study:
@@ -26,7 +32,7 @@ def load(name_or_path: str | Path, *, limit: int = LIMIT, confirmed: bool = Fals
     path, text = read(str(name_or_path))
     with at(path):
         try:
-            return _study(check(text), path, limit, confirmed)
+            return _study(parse(text), path, limit, confirmed)
         except RecursionError as error:
             raise BadInput("is nested too deeply; a study needs four levels") from error
 
@@ -43,24 +49,22 @@ def override(
 
     One value is the baseline's from now on; several are arms, one at a time. Raises BadInput.
     """
-    written = study.written
-    chosen = written.seeds if seeds is None else seeds_.seeds(seeds)
+    chosen = study.file.seeds if seeds is None else seeds_.seeds(seeds)
     with at("--set"):
-        changed = written.model_copy(update={"seeds": chosen, **_settings(written, sets)})
+        changed = study.file.model_copy(update={"seeds": chosen, **_changed(study.file, sets)})
     with at(study.path):
         return _study(changed, study.path, limit, confirmed)
 
 
-def _settings(written: Written, sets: Sequence[tuple[str, Sequence[Any]]]) -> dict[str, Any]:
-    """The fields of a study that `--set` changes: its baseline, that one's name, and what is swept."""
-    given = dict(sets)
-    if len(given) < len(sets):
-        twice = next(key for i, (key, _) in enumerate(sets) if key in dict(sets[:i]))
-        every = ",".join(str(value) for key, values in sets if key == twice for value in values)
-        raise BadInput(f"{twice} stands there twice; write its values side by side: {twice}={every}")
+def _changed(file: StudyFile, sets: Sequence[tuple[str, Sequence[Any]]]) -> dict[str, Any]:
+    """The fields of a study's file that `--set` changes: its baseline, that one's name, and what is swept."""
+    key, count = Counter(key for key, _ in sets).most_common(1)[0] if sets else ("", 0)
+    if count > 1:
+        every = ",".join(str(value) for one, values in sets if one == key for value in values)
+        raise BadInput(f"{key} is given twice; write its values side by side: {key}={every}")
     single = {key: values[0] for key, values in sets if len(values) == 1}
     swept = {key: list(values) for key, values in sets if key not in single}
-    baseline = inherit(written.baseline, single)
+    baseline = inherit(file.baseline, single)
     resolve(baseline)  # all at once: finetune = 1 is good where epochs = 4, in whatever order they come
     for key, values in swept.items():
         if not values:
@@ -68,29 +72,113 @@ def _settings(written: Written, sets: Sequence[tuple[str, Sequence[Any]]]) -> di
         for value in values:
             resolve(inherit(baseline, {key: value}))
     named = [label(key, value) for key, value in single.items() if key != "corpus"]
-    sweeps = {**written.design.one_at_a_time, **swept}
     return {
         "baseline": baseline,
-        "baseline_name": written.baseline_name and ", ".join([written.baseline_name, *named]),
-        "design": written.design.model_copy(update={"one_at_a_time": sweeps}),
+        "baseline_name": file.baseline_name and ", ".join([file.baseline_name, *named]),
+        "design": file.design.model_copy(update={"one_at_a_time": file.design.one_at_a_time | swept}),
     }
 
 
-def _study(written: Written, path: str, limit: int, confirmed: bool) -> Study:
-    seeds = seeds_.seeds(written.seeds)
-    arms = 1 + written.design.count + len(written.arm) + written.aa
-    most = arms * (len(seeds) + (written.tuning.count(len(seeds)) if written.tuning else 0))
+def _study(file: StudyFile, path: str, limit: int, confirmed: bool) -> Study:
+    seeds = seeds_.seeds(file.seeds)
+    most = file.most(len(seeds))
     if most > limit and not confirmed:
-        count = f"{most:,}" if arms < 10**15 else "more than 10^15"
+        count = f"{most:,}" if most < 10**18 else "more than 10^18"
         raise BadInput(
             f"plans up to {count} trials, more than {limit:,}; take levels out, or confirm with --yes"
         )
-    study = Study(
-        seeds=seeds,
-        arms=arms_of(written, seeds),
-        path=path,
-        written=written,
-        **{key: getattr(written, key) for key in ("name", "question", "about", "metric", "equivalence")},
-    )
+    arms = _merged(_arms(file, seeds))
     with at("[tuning]"):
-        return tuning.decided(study)
+        tuned = tuning.decide(file, arms, seeds)
+    decided = {key: getattr(file, key) for key in ("name", "question", "about", "metric", "equivalence")}
+    return Study(seeds=seeds, arms=arms, tuning=tuned, path=path, file=file, **decided)
+
+
+def _arms(file: StudyFile, seeds: Sequence[int]) -> list[Arm]:
+    """Every arm in declared order, not yet merged: the baseline, the design's, the [[arm]]s, A/A."""
+    with at("[baseline]"):
+        settings = resolve(file.baseline)
+    baseline = Arm(name=file.baseline_name or title(file.baseline), settings=settings)
+    arms = [baseline]
+    with at("[design]"):
+        for place, tables in parts(file.design, file.baseline):
+            with at(place):
+                found = [_arm(file, table, arms) for table in tables]
+                if all(arm.settings == settings for arm in found):
+                    raise BadInput("changes nothing: the baseline is set to this already")
+            arms += found
+    for table in file.arm:
+        with at(f"arm {table.name!r}"):
+            arms.append(_arm(file, table, arms))
+            _refuse_idle(file, arms[-1], table.set)
+    if file.aa:
+        if {seed + AA_OFFSET for seed in seeds} & set(seeds) or max(seeds) + AA_OFFSET > seeds_.LAST:
+            raise BadInput(
+                f"aa: needs the seeds {AA_OFFSET} above the study's own to be free; use lower seeds"
+            )
+        arms.append(replace(baseline, name=AA_NAME, seed_offset=AA_OFFSET))
+    return arms
+
+
+def _arm(file: StudyFile, table: ArmTable, before: Sequence[Arm]) -> Arm:
+    """The arm of a table, with its changes against the baseline or the arm `before` it that it names."""
+    settings = resolve(inherit(file.baseline, table.set))
+    base = before[0]
+    if table.against:
+        base = _base(file, table.against, before)
+        if base.settings == settings:
+            raise BadInput(f"against: {table.against!r} is set to the very same; change something")
+    old = flat(base.settings)
+    return Arm(
+        name=table.name or title(table.set),
+        settings=settings,
+        changes={key: value for key, value in flat(settings).items() if old.get(key) != value},
+        **{key: getattr(table, key) for key in ("question", "note", "exploratory", "against")},
+    )
+
+
+def _base(file: StudyFile, name: str, before: Iterable[Arm]) -> Arm:
+    """The arm that another one is held against, which is held against the baseline itself."""
+    if file.tuning:
+        raise BadInput("against: a study that tunes holds every arm against its baseline")
+    arms = {arm.name: arm for arm in before}
+    if name not in arms:
+        raise BadInput(f"against: no arm {name!r} comes before this one{suggestion(name, arms)}")
+    if arms[name].against:
+        raise BadInput(f"against: {name!r} is held against {arms[name].against!r}; name that one")
+    return arms[name]
+
+
+def _refuse_idle(file: StudyFile, arm: Arm, changes: Settings) -> None:
+    """Raises BadInput for a key without which the arm would be the same."""
+    if not changes:
+        raise BadInput("changes nothing: its `set` is empty")
+    for key in changes:
+        rest = {other: value for other, value in changes.items() if other != key}
+        try:
+            without = resolve(inherit(file.baseline, rest))
+        except BadInput:  # the others need this key: detach_every = 64 needs its window
+            continue
+        if without == arm.settings:
+            raise BadInput(f"{key} = {changes[key]!r} changes nothing: without it the arm is the same")
+
+
+def _merged(arms: Iterable[Arm]) -> tuple[Arm, ...]:
+    """Arms of equal content become one: the first keeps its name and lists the others'."""
+    kept: dict[bytes, Arm] = {}
+    for arm in arms:
+        content = canonical([arm.settings, arm.seed_offset, arm.against])
+        first = kept.setdefault(content, arm)
+        if arm.name and arm.name != first.name:
+            kept[content] = replace(
+                first,
+                also=(*dict.fromkeys((*first.also, arm.name)),),
+                question=first.question or arm.question,
+                note=first.note or arm.note,
+                exploratory=first.exploratory and arm.exploratory,
+            )
+    names = {name: arm.name for arm in kept.values() for name in (*arm.also, arm.name)}
+    for name, count in Counter(arm.name for arm in kept.values()).items():
+        if count > 1:
+            raise BadInput(f"two arms are called {name!r}; give one of them another name")
+    return tuple(replace(arm, against=arm.against and names[arm.against]) for arm in kept.values())

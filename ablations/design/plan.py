@@ -7,8 +7,9 @@ makes other trials and another plan, and old results cannot slip into a new repo
 import hashlib
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, fields, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Annotated
@@ -17,13 +18,13 @@ from pydantic import ConfigDict, Field, TypeAdapter
 
 from ablations.design import tuning
 from ablations.design.settings import label
-from ablations.design.study import Arm, Study, trials
+from ablations.design.study import Arm, ArmDescription, Study, search_trials, trials
 from ablations.design.study_file import shipped
 from ablations.ledger import Ledger, seal, unseal
 from bench.files import save
 from bench.identity import identify
 from bench.models.registry import spec_of
-from bench.trial import BadInput, Result, Scalar, Trial, canonical, with_seed
+from bench.trial import BadInput, Result, Trial, canonical, with_seed
 
 Id = Annotated[str, Field(pattern="^[0-9a-f]{12,}$")]
 """A trial's identity: it becomes the name of a file."""
@@ -32,24 +33,12 @@ _STRICT = ConfigDict(strict=True, extra="forbid")
 
 
 @dataclass(frozen=True, kw_only=True)
-class PlannedArm:
-    """One arm and the identity of its trial for each of its seeds: the study's, or those of a search.
+class PlannedArm(ArmDescription):
+    """One arm and the identity of its trial for each of its seeds: the study's, or those of a search."""
 
-    A search, and the winner of an arm's searches, name the arm that they tune, and the setting's level.
-    """
-
-    name: str
     model: str
     title: str
-    changes: Mapping[str, Scalar]
     trials: Mapping[int, Id]
-    exploratory: bool = False
-    against: str = ""
-    question: str = ""
-    note: str = ""
-    tunes: str = ""
-    setting: str = ""
-    level: Scalar = 0
 
     __pydantic_config__ = _STRICT  # how a stored one is read
 
@@ -68,7 +57,7 @@ class Declaration:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What was decided, and when. `hash` is the sha256 of the resolved study, `command` what was typed.
+    """A study as decided, and when. `hash` is the sha256 of the resolved study, `command` what was typed.
 
     `searches` are each tuned arm at each level, `tuned` the winners: known once every search has ended.
     `reused` counts the trials that had a result when the plan was declared, by the study whose plan they
@@ -134,45 +123,32 @@ def decide(study: Study, command: str, device: str = "cpu") -> tuple[Plan, list[
     def identified(trial: Trial) -> Trial:
         return identify(replace(trial, device=device))
 
-    cells = trials(study, identified)
-    by_arm: dict[str, dict[int, str]] = {arm.name: {} for arm in study.arms}
-    offsets = {arm.name: arm.seed_offset for arm in study.arms}
-    for name, trial in cells:
-        by_arm[name][trial.seed - offsets[name]] = trial.id
-    searched = tuning.trials(study, identified)
-    by_search: dict[str, dict[int, str]] = {}
-    for search, trial in searched:
-        by_search.setdefault(search.name, {})[trial.seed] = trial.id
+    declared, searched = trials(study, identified), search_trials(study, identified)
     plan = Plan(
         study=study.name,
-        seeds=study.seeds,
-        arms=tuple(_planned(arm, by_arm[arm.name]) for arm in study.arms),
-        searches=tuple(
-            replace(
-                _planned(search.arm, by_search[search.name]),
-                name=search.name,
-                tunes=search.arm.name,
-                setting=search.setting,
-                level=search.level,
-            )
-            for search in tuning.searches(study)
-        ),
+        arms=_planned(declared),
+        searches=_planned(searched),
         hash=study.plan,
         command=command,
         device=device,
-        **{key: getattr(study, key) for key in ("question", "about", "metric", "equivalence")},
+        **{key: getattr(study, key) for key in ("question", "about", "metric", "equivalence", "seeds")},
     )
-    return plan, [trial for _, trial in (*cells, *searched)]
+    return plan, [trial for _, trial in (*declared, *searched)]
 
 
-def _planned(arm: Arm, ids: Mapping[int, str]) -> PlannedArm:
-    return PlannedArm(
-        name=arm.name,
-        model=arm.settings["model"],
-        title=spec_of(arm.settings["model"]).title,
-        changes=arm.changes,
-        trials=ids,
-        **{key: getattr(arm, key) for key in ("exploratory", "against", "question", "note")},
+def _planned(listed: Iterable[tuple[Arm, Trial]]) -> tuple[PlannedArm, ...]:
+    """The arms in their order, each with its trials by the study's seeds."""
+    arms: dict[str, tuple[Arm, dict[int, str]]] = {}
+    for arm, trial in listed:
+        arms.setdefault(arm.name, (arm, {}))[1][trial.seed - arm.seed_offset] = trial.id
+    return tuple(
+        PlannedArm(
+            model=arm.settings["model"],
+            title=spec_of(arm.settings["model"]).title,
+            trials=ids,
+            **{fact.name: getattr(arm, fact.name) for fact in fields(ArmDescription)},
+        )
+        for arm, ids in arms.values()
     )
 
 
@@ -181,24 +157,24 @@ def settle(plan: Plan, trials: Sequence[Trial], ledger: Ledger) -> tuple[Plan, l
 
     `trials` are those of `decide`. Before every search has ended there is no winner.
     """
-    searched = [id for search in plan.searches for id in search.trials.values()]
+    searched = {id for search in plan.searches for id in search.trials.values()}
     results = ledger.results(searched)
-    if len(results) < len(set(searched)):
+    if len(results) < len(searched):
         return plan, []
     known = {trial.id: trial for trial in trials}
     tuned: list[PlannedArm] = []
-    again: list[dict[int, Trial]] = []
+    fresh: list[dict[int, Trial]] = []
     for name, group in groupby(plan.searches, key=lambda search: search.tunes):
         levels = list(group)
         best = tuning.winner([[results[id] for id in arm.trials.values()] for arm in levels], plan.metric)
         if best is not None:
             won = levels[best]
             one = known[next(iter(won.trials.values()))]
-            again.append({seed: with_seed(one, seed) for seed in plan.seeds})
-            ids = {seed: trial.id for seed, trial in again[-1].items()}
+            fresh.append({seed: with_seed(one, seed) for seed in plan.seeds})
+            ids = {seed: trial.id for seed, trial in fresh[-1].items()}
             tuned.append(replace(won, name=f"{name}, its best {label(won.setting, won.level)}", trials=ids))
-    fresh = [trials[seed] for seed in plan.seeds for trials in again]
-    return replace(plan, tuned=tuple(tuned)), [trial for trial in fresh if trial.id not in known]
+    in_order = [each[seed] for seed in plan.seeds for each in fresh]
+    return replace(plan, tuned=tuple(tuned)), [trial for trial in in_order if trial.id not in known]
 
 
 def store(plan: Plan, ledger: Ledger) -> Plan:
@@ -206,13 +182,13 @@ def store(plan: Plan, ledger: Ledger) -> Plan:
 
     It also keeps the winners, until others are settled. A stored plan that cannot be read is set aside.
     """
-    path, before = _path(ledger, plan.study), latest(plan.study, ledger)
+    before = latest(plan.study, ledger)
     if before and (before.hash, before.declared) == (plan.hash, plan.declared):
         kept = {key: getattr(before, key) for key in ("planned", "reused", "earlier")}
         plan = replace(plan, tuned=plan.tuned or before.tuned, **kept)
     else:
         plan = _declare(plan, before, ledger)
-    save(path, seal({"plan": asdict(plan)}))
+    save(_path(ledger, plan.study), seal({"plan": asdict(plan)}))
     return plan
 
 
@@ -220,7 +196,7 @@ def latest(study: str, ledger: Ledger) -> Plan | None:
     """The plan that a study has so far, if any. One that cannot be read is set aside."""
     path = _path(ledger, study)
     try:
-        return _read(path) if path.exists() else None
+        return _read(path)
     except BadInput as error:
         why = str(error).removeprefix(f"{path}: ")
         version = str(path.stat().st_mtime_ns).encode()  # its bytes may be what cannot be read
@@ -233,8 +209,10 @@ def _declare(plan: Plan, before: Plan | None, ledger: Ledger) -> Plan:
 
     One that the study had earlier keeps its first time.
     """
-    known = ledger.files()
-    earlier = [*before.earlier, _declaration(before)] if before else []
+    known, earlier = ledger.files(), list(before.earlier) if before else []
+    if before:
+        facts = {key: getattr(before, key) for key in ("hash", "planned", "reused")}
+        earlier.append(Declaration(trials=tuple(before.ids), **facts))
     again = next((e for e in earlier if e.hash == plan.hash and set(e.trials) >= set(plan.declared)), None)
     others = tuple(e for e in earlier if e is not again and not known.keys().isdisjoint(e.trials))
     if again:
@@ -248,10 +226,6 @@ def _declare(plan: Plan, before: Plan | None, ledger: Ledger) -> Plan:
     return replace(plan, reused=dict(reused), earlier=others)
 
 
-def _declaration(plan: Plan) -> Declaration:
-    return Declaration(hash=plan.hash, planned=plan.planned, trials=tuple(plan.ids), reused=plan.reused)
-
-
 def planned_ever(plan: Plan) -> list[str]:
     """The identity of every trial of this plan and of the study's earlier ones."""
     return [*(id for declared in plan.earlier for id in declared.trials), *plan.ids]
@@ -259,12 +233,11 @@ def planned_ever(plan: Plan) -> list[str]:
 
 def stored(name: str, ledger: Ledger) -> Plan:
     """The latest plan of a study. Raises BadInput where it was never run, or where it cannot be read."""
-    path = _path(ledger, name)
-    if path.exists():
-        try:
-            return _read(path)
-        except BadInput as error:
-            raise BadInput(f"study {name!r}: {error}; {_CURE}") from error
+    try:
+        if plan := _read(_path(ledger, name)):
+            return plan
+    except BadInput as error:
+        raise BadInput(f"study {name!r}: {error}; {_CURE}") from error
     known = ", ".join(plan.study for plan in all_stored(ledger)) or "none yet"
     cure = f"none of this name ships; your own: `unrolled run {name}.toml`"
     if name in shipped():
@@ -276,11 +249,10 @@ def stored(name: str, ledger: Ledger) -> Plan:
 
 def device_of(study: str, ledger: Ledger) -> str:
     """The device that a study's stored plan has; "" where there is none that can be read."""
-    try:
-        path = _path(ledger, study)
-        return _read(path).device if path.exists() else ""
-    except BadInput:
-        return ""
+    with suppress(BadInput):
+        if plan := _read(_path(ledger, study)):
+            return plan.device
+    return ""
 
 
 def is_stored(name: str, ledger: Ledger) -> bool:
@@ -291,8 +263,8 @@ def is_stored(name: str, ledger: Ledger) -> bool:
 def all_stored(ledger: Ledger) -> list[Plan]:
     """The latest plan of every study that was run, by name; one that cannot be read is warned of, once."""
     found, unreadable = read_all(ledger)
-    for what in unreadable:
-        ledger.warn_once(f"{what}: skipped; {_CURE}")
+    for line in unreadable:
+        ledger.warn_once(f"{line}: skipped; {_CURE}")
     return found
 
 
@@ -302,7 +274,7 @@ def read_all(ledger: Ledger) -> tuple[list[Plan], list[str]]:
     unreadable: list[str] = []
     for path in sorted((ledger.root / "plans").glob("*.json")):
         try:
-            found.append(_read(path))
+            found += filter(None, [_read(path)])
         except BadInput as error:
             unreadable.append(str(error))
     return sorted(found, key=lambda plan: plan.study), unreadable
@@ -320,10 +292,12 @@ def _path(ledger: Ledger, study: str) -> Path:
     return ledger.root / "plans" / f"{hashlib.sha256(study.encode()).hexdigest()[:16]}.json"
 
 
-def _read(path: Path) -> Plan:
-    """Raises BadInput, without a cure, where a file cannot be read or is no plan."""
+def _read(path: Path) -> Plan | None:
+    """The plan in a file; None where there is none. Raises BadInput where it cannot be read or is no plan."""
     try:
         return _PLAN.validate_json(canonical(unseal(path.read_bytes())["plan"]))
+    except FileNotFoundError:
+        return None
     except OSError as error:
         raise BadInput(f"{path}: cannot be read ({error.strerror})") from error
     except (ValueError, TypeError, KeyError, RecursionError) as error:

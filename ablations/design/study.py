@@ -1,43 +1,57 @@
 """A study: a question, the arms that answer it, and their trials, hashed before the first is trained."""
 
 import hashlib
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from ablations.design.settings import Settings
-from ablations.design.study_file import Written
+from ablations.design.study_file import StudyFile
 from bench.trial import Scalar, Trial, canonical
 
 
 @dataclass(frozen=True, kw_only=True)
-class Arm:
-    """One arm: what it changes against the baseline, and everything that its trials are set to.
+class ArmDescription:
+    """What a study's arm and a plan's have in common.
 
-    `settings` are the fields of a Trial without the seed; `changes` are those that differ from the
-    baseline's, by their flat names: with another model its chapter settings stand among them. `also` are
-    the names under which the design asked for the very same arm. A trial's seed is the study's seed plus
-    `seed_offset`; the pair stays with the study's seed. An arm that is held `against` another one than the
-    baseline names it, and has its changes against that one.
+    `changes` are the settings that differ from the baseline's, by their flat names: with another model its
+    chapter settings stand among them. An arm that is held `against` another one than the baseline names it,
+    and has its changes against that one. An arm of a search has the name of the arm that it `tunes`, that
+    one's changes, and the `level` of the tuned `setting`.
     """
 
     name: str
-    settings: Settings
     changes: Mapping[str, Scalar] = field(default_factory=dict)
     question: str = ""
     note: str = ""
     exploratory: bool = False
     against: str = ""
+    tunes: str = ""
+    setting: str = ""
+    level: Scalar = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arm(ArmDescription):
+    """One arm of a study, and everything that its trials are set to.
+
+    `settings` are the fields of a Trial without the seed. A trial's seed is the study's seed plus
+    `seed_offset`; the pair stays with the study's seed. `also` are the names under which the design asked
+    for the very same arm.
+    """
+
+    settings: Settings
     seed_offset: int = 0
     also: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Tuning:
-    """What every tuned arm searches: the levels of one setting, on seeds that no other trial has."""
+    """The levels of one setting, on seeds that no other trial has. `searches` are the tuned arms at each."""
 
     setting: str
     levels: tuple[Scalar, ...]
     seeds: tuple[int, ...]
+    searches: tuple[Arm, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +59,7 @@ class Study:
     """A question, and the arms that answer it. The first arm is the baseline.
 
     `metric` is a name in Result.metrics, `equivalence` the largest difference in its units that counts as
-    none. `written` is the file as it stands, from which `override` starts again.
+    none. `file` is the study as its file has it, from which `override` starts again.
     """
 
     name: str
@@ -55,9 +69,9 @@ class Study:
     equivalence: float
     seeds: tuple[int, ...]
     arms: tuple[Arm, ...]
-    tuning: Tuning | None = None
+    tuning: Tuning | None
     path: str
-    written: Written = field(repr=False, compare=False)
+    file: StudyFile = field(repr=False, compare=False)
 
     @property
     def baseline(self) -> Arm:
@@ -70,27 +84,32 @@ class Study:
         decided = {
             **{key: getattr(self, key) for key in ("name", "question", "metric", "equivalence", "seeds")},
             "arms": [
-                {
-                    "name": arm.name,
-                    "settings": arm.settings,
-                    "exploratory": arm.exploratory,
-                    "seed_offset": arm.seed_offset,
-                    **({"against": arm.against} if arm.against else {}),
-                }
+                {key: getattr(arm, key) for key in ("name", "settings", "exploratory", "seed_offset")}
+                | ({"against": arm.against} if arm.against else {})
                 for arm in self.arms
             ],
-            **({"tuning": asdict(self.tuning)} if self.tuning else {}),
         }
+        if self.tuning:
+            decided["tuning"] = {key: getattr(self.tuning, key) for key in ("setting", "levels", "seeds")}
         return hashlib.sha256(canonical(decided)).hexdigest()
 
 
-def trials(study: Study, identify: Callable[[Trial], Trial]) -> list[tuple[str, Trial]]:
-    """(arm name, trial) seed by seed, so that a study that is cut short still has whole pairs.
+def trials(study: Study, identify: Callable[[Trial], Trial]) -> list[tuple[Arm, Trial]]:
+    """Every arm's trials seed by seed, so that a study that is cut short still has whole pairs.
 
     `identify` fills in the hashes of source and data. Every trial is listed once.
     """
+    return _trials(study.arms, study.seeds, identify)
+
+
+def search_trials(study: Study, identify: Callable[[Trial], Trial]) -> list[tuple[Arm, Trial]]:
+    """The trials of every tuned arm at each level, likewise; none where the study does not tune."""
+    return _trials(study.tuning.searches, study.tuning.seeds, identify) if study.tuning else []
+
+
+def _trials(
+    arms: Sequence[Arm], seeds: Sequence[int], identify: Callable[[Trial], Trial]
+) -> list[tuple[Arm, Trial]]:
     return [
-        (arm.name, identify(Trial(seed=seed + arm.seed_offset, **arm.settings)))
-        for seed in study.seeds
-        for arm in study.arms
+        (arm, identify(Trial(seed=seed + arm.seed_offset, **arm.settings))) for seed in seeds for arm in arms
     ]

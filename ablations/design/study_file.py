@@ -1,22 +1,63 @@
-"""A study's file as it stands: where it is found, how it is read, which keys it may have."""
+"""A study's file: where it is found, how it is read, which tables and keys it may have."""
 
 import re
 import tomllib
 from importlib import resources
+from math import prod
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from ablations.design.designs import AddOne, Design, Table
 from ablations.design.errors import explain
 from bench.models.registry import suggestion
 from bench.text import contents
 from bench.trial import BadInput
 
 LARGEST = 1_000_000
-"""Bytes that a study's file may have: those of some 20,000 arms written one by one, read within a second."""
+"""Bytes that a study's file may have: those of some 20,000 arms one by one, read within a second."""
 
 Text = Annotated[str, Field(min_length=1, max_length=200, pattern=r"\S")]
+Levels = dict[str, Annotated[list[Any], Field(min_length=1)]]
+
+
+class Table(BaseModel):
+    """A table of a study's file: unknown keys and loose types are refused."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class AddOneTable(Table):
+    """Each factor put on alone. `base` is what it is added to: changes against the baseline."""
+
+    factors: list[str]
+    base: dict[str, Any] = {}
+
+
+class DesignTable(Table):
+    """The [design] table. Factors are named as in `FACTORS`; `one_at_a_time` and `grid` name settings."""
+
+    leave_one_out: list[str] = []
+    add_one: AddOneTable = AddOneTable(factors=[])
+    factorial: list[str] = []
+    one_at_a_time: Levels = {}
+    grid: Levels = {}
+
+    @field_validator("add_one", mode="before")
+    @classmethod
+    def _bare_list(cls, value: Any) -> Any:
+        return {"factors": value} if isinstance(value, list) else value
+
+    @property
+    def count(self) -> int:
+        """How many arms at most, by arithmetic: none is built, and equal ones count twice."""
+        factors, axes = self.add_one.factors, self.grid.values()
+        return (
+            len(self.leave_one_out)
+            + (len(factors) + bool(self.add_one.base) if factors else 0)
+            + (2 ** len(self.factorial) if self.factorial else 0)
+            + sum(len(levels) for levels in self.one_at_a_time.values())
+            + (prod(len(levels) for levels in axes) if axes else 0)
+        )
 
 
 class TuningTable(Table):
@@ -26,15 +67,14 @@ class TuningTable(Table):
 
     seeds: Annotated[int, Field(ge=1, le=1000)] = 3
 
-    def count(self, seeds: int) -> int:
-        """How many trials one arm adds at most, in a study of so many seeds: its search and its winner."""
-        return seeds + self.seeds * sum(
-            len(v) for v in (self.model_extra or {}).values() if isinstance(v, list)
-        )
+    @property
+    def levels(self) -> dict[str, Any]:
+        """The levels to try, by their setting, unchecked: more than one setting is refused later."""
+        return self.model_extra or {}
 
 
 class ArmTable(Table):
-    """An [[arm]]."""
+    """An [[arm]]. Designs make them too; one without a name is named after what it sets."""
 
     name: Text
     set: dict[str, Any]
@@ -44,8 +84,8 @@ class ArmTable(Table):
     against: str = ""
 
 
-class Written(Table):
-    """A study's file as it stands."""
+class StudyFile(Table):
+    """A study's file, checked for keys, types and ranges."""
 
     name: Text
     question: Text
@@ -57,7 +97,7 @@ class Written(Table):
     gpu: bool = False
     baseline_name: Annotated[str, Field(max_length=200)] = ""
     baseline: dict[str, Any]
-    design: Design = Design()
+    design: DesignTable = DesignTable()
     tuning: TuningTable | None = None
     arm: tuple[ArmTable, ...] = Field(default=(), strict=False)
 
@@ -69,11 +109,19 @@ class Written(Table):
             raise ValueError(f"write {value} for the seeds below it, or [{value}] for that one seed")
         return value
 
+    def most(self, seeds: int) -> int:
+        """How many trials at most, by arithmetic, on so many seeds: every arm may be searched and win."""
+        arms = 1 + self.design.count + len(self.arm) + self.aa
+        if self.tuning is None:
+            return arms * seeds
+        levels = sum(len(values) for values in self.tuning.levels.values() if isinstance(values, list))
+        return arms * (2 * seeds + self.tuning.seeds * levels)
+
 
 _TABLES: dict[str, type[Table]] = {
-    "": Written,
-    "design": Design,
-    "add_one": AddOne,
+    "": StudyFile,
+    "design": DesignTable,
+    "add_one": AddOneTable,
     "tuning": TuningTable,
     "arm": ArmTable,
 }
@@ -94,8 +142,7 @@ def read(name: str) -> tuple[str, str]:
         )
     try:
         if not mine:
-            shipped_file = resources.files("ablations.studies") / f"{name}.toml"
-            return f"{name}.toml", shipped_file.read_text("utf-8")
+            return f"{name}.toml", (resources.files("ablations.studies") / f"{name}.toml").read_text("utf-8")
         return name, contents(name, LARGEST).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise BadInput(f"{name}: byte {error.start} is not UTF-8; save the file as UTF-8") from error
@@ -106,23 +153,16 @@ def read(name: str) -> tuple[str, str]:
         ) from error
 
 
-def check(text: str) -> Written:
+def parse(text: str) -> StudyFile:
     """A study's text, checked. Raises BadInput, naming the line or the key."""
-    data = _parse(text)
     try:
-        return Written.model_validate(data)
+        return StudyFile.model_validate(tomllib.loads(f"{text}\n"))  # with a line end every error has a line
     except ValidationError as error:
         raise BadInput(explain(error, _TABLES)) from error
-
-
-def _parse(text: str) -> dict[str, Any]:
-    """TOML → plain data. Raises BadInput with the line; a key that is given twice is named."""
-    try:
-        return tomllib.loads(f"{text}\n")  # with a line end every error has a line
-    except ValueError as error:
+    except tomllib.TOMLDecodeError as error:
         where = re.search(r"\(at line (\d+)", str(error))
-        line = int(where[1]) if where else 0
-        written = text.splitlines()[line - 1].strip() if 0 < line <= len(text.splitlines()) else ""
-        if re.match(r"Cannot (overwrite|declare|mutate)|Duplicate", str(error)):
-            raise BadInput(f"line {line}: a key is given twice: {written}; keep one of them") from error
-        raise BadInput(f"{f'line {line}: ' if line else ''}is not TOML: {error}") from error
+        line = f"line {where[1]}: " if where else ""
+        if where and re.match(r"Cannot (overwrite|declare|mutate)|Duplicate", str(error)):
+            repeated = text.split("\n")[int(where[1]) - 1].strip()
+            raise BadInput(f"{line}a key is given twice: {repeated}; keep one of them") from error
+        raise BadInput(f"{line}is not TOML: {error}") from error

@@ -4,16 +4,17 @@ The winners are then trained again on the study's seeds: the luck that chose a l
 """
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from statistics import fmean
 from typing import Any
 
 from ablations.design.errors import at
 from ablations.design.settings import Settings, check_key, flat, inherit, label, resolve
-from ablations.design.study import Arm, Study, Tuning
+from ablations.design.study import Arm, Tuning
+from ablations.design.study_file import StudyFile
 from bench.models.registry import spec_of
-from bench.trial import TASK, BadInput, Result, Scalar, Trial, lower_is_better
+from bench.trial import TASK, BadInput, Result, Scalar, lower_is_better
 
 SEARCH_OFFSET = 2000
 """The first seed of a search: away from a study's own seeds and, by as much again, from its A/A arm's."""
@@ -22,64 +23,30 @@ _TASK = ("corpus", *(name for name in TASK if name != "data"))
 """As settings: the data are named by their corpus."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Search:
-    """One arm at one level of the tuned setting."""
-
-    arm: Arm
-    setting: str
-    level: Scalar
-    name: str
-    settings: Settings
-
-
-def decided(study: Study) -> Study:
-    """The study with its [tuning] table checked; the same one where it has none.
+def decide(file: StudyFile, arms: Sequence[Arm], seeds: Sequence[int]) -> Tuning | None:
+    """What the [tuning] table asks for, checked: each tuned arm at each level, baseline first.
 
     Raises BadInput where the table does not name one numeric setting with two levels or more, where that
     setting decides the task or an arm cannot have a level, where only the baseline would be tuned, and
     where a seed of the search is one of the study's.
     """
-    table = study.written.tuning
-    if table is None:
-        return study
-    written = table.model_extra or {}
-    if len(written) != 1:
+    if file.tuning is None:
+        return None
+    if len(file.tuning.levels) != 1:
         raise BadInput("name one setting and the levels to try, as in lr = [1e-3, 3e-3, 1e-2]")
-    ((setting, values),) = written.items()
-    seeds = tuple(range(SEARCH_OFFSET, SEARCH_OFFSET + table.seeds))
-    if set(seeds) & {seed + arm.seed_offset for arm in study.arms for seed in study.seeds}:
-        raise BadInput(f"seeds: {seeds[0]} to {seeds[-1]} are the search's; give the study lower seeds")
-    levels = _levels(study.written.baseline, setting, values)
-    study = replace(study, tuning=Tuning(setting=setting, levels=levels, seeds=seeds))
-    searches(study)  # every arm can have every level
-    return study
-
-
-def searches(study: Study) -> tuple[Search, ...]:
-    """Every tuned arm at every level, arm by arm, baseline first; nothing where the study does not tune.
-
-    Raises BadInput where an arm cannot have a level, and where the baseline would be tuned alone.
-    """
-    if study.tuning is None:
-        return ()
-    arms, setting = _tuned(study.arms, study.tuning.setting), study.tuning.setting
-    if len(arms) < 2 or arms[0] is not study.baseline:
+    ((setting, values),) = file.tuning.levels.items()
+    own = tuple(range(SEARCH_OFFSET, SEARCH_OFFSET + file.tuning.seeds))
+    if set(own) & {seed + arm.seed_offset for arm in arms for seed in seeds}:
+        raise BadInput(f"seeds: {own[0]} to {own[-1]} are the search's; give the study lower seeds")
+    levels = _levels(file.baseline, setting, values)
+    tuned = [arm for arm in arms if _is_tuned(arm, arms[0], setting)]
+    if len(tuned) < 2 or tuned[0] is not arms[0]:
         raise BadInput(
             "needs a baseline that trains, and another arm that does, on its task and without "
             f"a {setting} of its own"
         )
-    return tuple(_search(arm, setting, level) for arm in arms for level in study.tuning.levels)
-
-
-def trials(study: Study, identify: Callable[[Trial], Trial]) -> list[tuple[Search, Trial]]:
-    """Every search with its trials, seed by seed. `identify` fills in the hashes of source and data."""
-    found = searches(study)
-    return [
-        (search, identify(Trial(seed=seed, **search.settings)))
-        for seed in (study.tuning.seeds if study.tuning else ())
-        for search in found
-    ]
+    searches = tuple(_search(arm, setting, level) for arm in tuned for level in levels)
+    return Tuning(setting=setting, levels=levels, seeds=own, searches=searches)
 
 
 def winner(levels: Sequence[Sequence[Result]], metric: str) -> int | None:
@@ -106,29 +73,26 @@ def _levels(baseline: Settings, setting: str, values: Any) -> tuple[Scalar, ...]
     return levels
 
 
-def _tuned(arms: Sequence[Arm], setting: str) -> list[Arm]:
-    """The arms that train, on the baseline's task and at its level: others have no level that is shared."""
-    baseline = arms[0].settings
-    level = flat(baseline)[setting]
-    return [
-        arm
-        for arm in arms
-        if not arm.seed_offset
+def _is_tuned(arm: Arm, baseline: Arm, setting: str) -> bool:
+    """Whether an arm trains, on the baseline's task and at its level: others have no level that is shared."""
+    return (
+        not arm.seed_offset
         and not spec_of(arm.settings["model"]).counted
-        and all(arm.settings[key] == baseline[key] for key in _TASK)
-        and flat(arm.settings).get(setting) == level
-    ]
+        and all(arm.settings[key] == baseline.settings[key] for key in _TASK)
+        and flat(arm.settings).get(setting) == flat(baseline.settings)[setting]
+    )
 
 
-def _search(arm: Arm, setting: str, level: Scalar) -> Search:
+def _search(arm: Arm, setting: str, level: Scalar) -> Arm:
     """The arm with the setting moved. A `detach_every` that equals the window follows it."""
-    written = {key: value for key, value in arm.settings.items() if key != "options"}
-    if written["detach_every"] == written["window"]:
-        written["detach_every"] = 0
+    unset = {"options", "moms"} if arm.settings["engine"] == "sgd" else {"options"}  # which has no momentum
+    given = {key: value for key, value in arm.settings.items() if key not in unset} | arm.settings["options"]
+    if given["detach_every"] == given["window"]:
+        given["detach_every"] = 0
     with at(f"arm {arm.name!r}"):
-        settings = resolve({**written, **arm.settings["options"], setting: level})
+        settings = resolve({**given, setting: level})
     name = f"{arm.name}, {label(setting, level)} (search)"
-    return Search(arm=arm, setting=setting, level=level, name=name, settings=settings)
+    return replace(arm, name=name, settings=settings, also=(), tunes=arm.name, setting=setting, level=level)
 
 
 def _badness(result: Result, metric: str) -> float:

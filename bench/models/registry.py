@@ -22,7 +22,8 @@ class Sources:
 class ModelSpec:
     """One entry of the zoo.
 
-    `options` are the keywords that the class takes, with their defaults; no others can be set.
+    `options` are the keywords that the class takes, with their defaults; no others can be set. `choices` are
+    the values that one of them may have, where its default is a string.
     `settings` are the Trial's fields in the chapter's set-up. `seconds` is the measured cost of one
     such trial (engine loop, one core), from which plans are estimated. `gpu_seconds` is the estimated cost on
     a GPU without the start of a process: kernels an update × updates × 6 µs a launch.
@@ -34,6 +35,7 @@ class ModelSpec:
     module: str
     builder: str
     options: Mapping[str, Scalar] = field(default_factory=dict)
+    choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
     seconds: float = 10.0
     gpu_seconds: float = 6.0
@@ -148,6 +150,7 @@ ZOO: dict[str, ModelSpec] = dict(
             _ELMAN,
             "BuiltinRNN",
             options={**_DEEP, "nonlinearity": "tanh"},
+            choices={"nonlinearity": ("relu", "tanh")},
             settings={**_EVERY_WORD, "lr": 3e-3},
             seconds=2.5,
             gpu_seconds=0.7,
@@ -159,6 +162,7 @@ ZOO: dict[str, ModelSpec] = dict(
             _ELMAN,
             "BuiltinRNN",
             options={**_DEEP, "nonlinearity": "relu"},
+            choices={"nonlinearity": ("relu", "tanh")},
             settings={**_EVERY_WORD, "lr": 3e-3},
             seconds=2.2,
             gpu_seconds=0.7,
@@ -192,6 +196,7 @@ ZOO: dict[str, ModelSpec] = dict(
             _LSTM,
             "ScratchLSTM",
             options={**_DEEP, "form": "gates"},
+            choices={"form": ("chunk", "gates")},
             settings=_EVERY_WORD,
             seconds=9.2,
             gpu_seconds=7.7,
@@ -203,6 +208,7 @@ ZOO: dict[str, ModelSpec] = dict(
             _LSTM,
             "ScratchLSTM",
             options={**_DEEP, "form": "chunk"},
+            choices={"form": ("chunk", "gates")},
             settings=_EVERY_WORD,
             seconds=8.3,
             gpu_seconds=5.7,
@@ -225,6 +231,7 @@ ZOO: dict[str, ModelSpec] = dict(
             _GRU,
             "ScratchGRU",
             options={**_DEEP, "form": "after"},
+            choices={"form": ("after", "before")},
             settings=_EVERY_WORD,
             seconds=7.2,
             gpu_seconds=6.0,
@@ -236,6 +243,7 @@ ZOO: dict[str, ModelSpec] = dict(
             _GRU,
             "ScratchGRU",
             options={**_DEEP, "form": "before"},
+            choices={"form": ("after", "before")},
             settings=_EVERY_WORD,
             seconds=7.6,
             gpu_seconds=7.0,

@@ -152,7 +152,7 @@ def test_a_strength_below_zero_is_refused_when_the_study_is_planned(
     assert main(["new", "regularizer", "my_regularizer.py"]) == 0
     study = ["plan", "toggles", "--plugin", "my_regularizer.py", "--set", "my_regularizer=-1"]
     assert main(study) == 2
-    said = "unrolled: --set: my_regularizer = -1: should be a number of at least 0\n"
+    said = "unrolled: --set: my_regularizer = -1: should be at least 0\n"
     assert capsys.readouterr().err == said
 
 

@@ -1,14 +1,13 @@
-"""Whatever stands in a field of a study's file: it is read, or refused in one line of our own words."""
+"""Any value in any field of a study's file is read, or refused in one line of TOML's words."""
 
 import re
 from pathlib import Path
 
 import pytest
 
-from ablations.design.designs import AddOne, Design
 from ablations.design.loading import load
-from ablations.design.settings import TrialFields
-from ablations.design.study_file import ArmTable, TuningTable, Written
+from ablations.design.settings import DEFAULTS
+from ablations.design.study_file import AddOneTable, ArmTable, DesignTable, StudyFile, TuningTable
 from bench.models.registry import spec_of
 from bench.trial import BadInput
 
@@ -23,18 +22,18 @@ VALUES = {
 TOP = {"name": '"n"', "question": '"q?"', "baseline": '{ model = "lm6" }'}
 LM6 = {"model": '"lm6"'}
 TABLES = {  # header, what a sound one holds, its fields
-    "": ({}, Written.model_fields),
-    "[baseline]": (LM6, [*LM6, *TrialFields.model_fields, *spec_of("lm6").options]),
-    "[design]": ({}, Design.model_fields),
-    "[design.add_one]": ({"factors": '["ar"]'}, AddOne.model_fields),
+    "": ({}, StudyFile.model_fields),
+    "[baseline]": (LM6, [*LM6, *DEFAULTS, *spec_of("lm6").options]),
+    "[design]": ({}, DesignTable.model_fields),
+    "[design.add_one]": ({"factors": '["ar"]'}, AddOneTable.model_fields),
     "[tuning]": ({"lr": "[1e-3, 1e-2]"}, [*TuningTable.model_fields, "lr"]),
     "[[arm]]": ({"name": '"a"', "set": "{ lr = 0.1 }"}, ArmTable.model_fields),
 }
 FIELDS = [(header, field) for header, (_, fields) in TABLES.items() for field in fields]
-JARGON = re.compile("pydantic|Input|String|valid |dict|tuple|integer|float|equal to|datetime|Error")
+JARGON = re.compile("pydantic|Input|String|valid |dict|tuple|float|equal to|datetime|Error")
 
 
-def written(header: str, field: str, value: str) -> str:
+def text_of(header: str, field: str, value: str) -> str:
     sound, _ = TABLES[header]
     top = {key: text for key, text in TOP.items() if f"[{key}]" != header}
     tables = [top, {**sound, field: value}] if header else [{**top, field: value}]
@@ -43,12 +42,12 @@ def written(header: str, field: str, value: str) -> str:
 
 
 @pytest.mark.parametrize(("header", "field"), FIELDS, ids=lambda text: text or "top")
-def test_a_value_of_any_type_or_size_is_read_or_refused_in_one_line_of_our_words(
+def test_a_value_of_any_type_or_size_is_read_or_refused_in_one_line_of_toml_s_words(
     tmp_path: Path, header: str, field: str
 ) -> None:
     path, refused = tmp_path / "mine.toml", []
     for name, value in VALUES.items():
-        path.write_text(written(header, field, value))
+        path.write_text(text_of(header, field, value))
         try:
             load(path)
         except BadInput as error:

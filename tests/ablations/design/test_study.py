@@ -1,13 +1,13 @@
 """A study: arms, trials, the hash of its plan, what the command line changes, and its cost."""
 
+from collections.abc import Callable
 from dataclasses import FrozenInstanceError, replace
 from pathlib import Path
 
 import pytest
 
-from ablations.design.arms import AA_NAME
 from ablations.design.costs import contrasts, expected_seconds
-from ablations.design.loading import load, override
+from ablations.design.loading import AA_NAME, load, override
 from ablations.design.settings import resolve
 from ablations.design.study import Study, trials
 from bench.models.registry import ZOO
@@ -35,22 +35,27 @@ set = { alpha = 2 }
 """
 
 
+Edit = Callable[[str, str], Study]
+
+
 @pytest.fixture
-def mine(tmp_path: Path) -> Study:
-    path = tmp_path / "mine.toml"
-    path.write_text(TEXT)
-    return load(path)
+def mine(loaded: Callable[[str], Study]) -> Study:
+    return loaded(TEXT)
+
+
+@pytest.fixture
+def edited(loaded: Callable[[str], Study]) -> Edit:
+    """The study with one piece of its text replaced by another."""
+
+    def write(old: str, new: str) -> Study:
+        assert old in TEXT
+        return loaded(TEXT.replace(old, new))
+
+    return write
 
 
 def same(trial: Trial) -> Trial:
     return trial
-
-
-def reloaded(tmp_path: Path, old: str, new: str) -> Study:
-    assert old in TEXT
-    path = tmp_path / "other.toml"
-    path.write_text(TEXT.replace(old, new))
-    return load(path)
 
 
 def test_a_study_is_what_its_file_says(mine: Study, tmp_path: Path) -> None:
@@ -63,44 +68,33 @@ def test_a_study_is_what_its_file_says(mine: Study, tmp_path: Path) -> None:
     assert (calm.question, calm.note, calm.exploratory) == ("And AR?", "As in the book.", True)
     assert calm.changes == {"alpha": 2.0}
     assert calm.settings == {**mine.baseline.settings, "alpha": 2.0}
-
-
-def test_a_small_file_is_enough(tmp_path: Path) -> None:
-    path = tmp_path / "small.toml"
-    path.write_text('name = "small"\nquestion = "How good is it?"\nbaseline.model = "lm6"')
-    study = load(str(path))
-    assert (study.metric, study.equivalence, study.seeds) == ("valid_loss", 0.02, tuple(range(10)))
-    assert [arm.settings for arm in study.arms] == [resolve({"model": "lm6"})]
-
-
-def test_a_study_cannot_be_changed(mine: Study) -> None:
+    again = mine.arms[3]
+    assert (again.settings, again.changes, again.seed_offset) == (mine.baseline.settings, {}, 1000)
     with pytest.raises(FrozenInstanceError):
         mine.name = "other"  # type: ignore[misc]
 
 
-def test_names_stay_as_they_are_written(tmp_path: Path) -> None:
+def test_a_small_file_is_enough(loaded: Callable[[str], Study]) -> None:
+    study = loaded('name = "small"\nquestion = "How good is it?"\nbaseline.model = "lm6"')
+    assert (study.metric, study.equivalence, study.seeds) == ("valid_loss", 0.02, tuple(range(10)))
+    assert [arm.settings for arm in study.arms] == [resolve({"model": "lm6"})]
+
+
+def test_names_stay_as_they_are_written(edited: Edit) -> None:
     hostile = r"<script>alert(1)</script> $x_$ =cmd \u0000"
-    study = reloaded(tmp_path, 'name = "calm"', f'name = "{hostile}"')
+    study = edited('name = "calm"', f'name = "{hostile}"')
     assert study.arms[2].name == "<script>alert(1)</script> $x_$ =cmd \0"
 
 
-def test_trials_come_seed_by_seed_and_once_each(mine: Study) -> None:
+def test_trials_come_seed_by_seed_and_once_each_identified_by_the_function_given(mine: Study) -> None:
     listed = trials(mine, same)
-    assert [(name, trial.seed) for name, trial in listed] == [
+    assert [(arm.name, trial.seed) for arm, trial in listed] == [
         ("LMModel6, 2 epochs", 3), ("+ dropout", 3), ("calm", 3), (AA_NAME, 1003),
         ("LMModel6, 2 epochs", 0), ("+ dropout", 0), ("calm", 0), (AA_NAME, 1000),
     ]  # fmt: skip
     assert len({trial.id for _, trial in listed}) == len(listed)
-
-
-def test_trials_are_identified_by_the_function_that_is_given(mine: Study) -> None:
     listed = trials(mine, lambda trial: replace(trial, source="s", data="d"))
     assert {(trial.source, trial.data) for _, trial in listed} == {("s", "d")}
-
-
-def test_the_aa_arm_is_the_baseline_with_other_seeds(mine: Study) -> None:
-    again = mine.arms[-1]
-    assert (again.settings, again.changes, again.seed_offset) == (mine.baseline.settings, {}, 1000)
 
 
 @pytest.mark.parametrize(
@@ -119,10 +113,8 @@ def test_the_aa_arm_is_the_baseline_with_other_seeds(mine: Study) -> None:
         ('"calm"', '"AR"'),
     ],
 )
-def test_the_plan_s_hash_changes_with_what_is_decided(
-    mine: Study, tmp_path: Path, old: str, new: str
-) -> None:
-    assert reloaded(tmp_path, old, new).plan != mine.plan
+def test_the_plan_s_hash_changes_with_what_is_decided(mine: Study, edited: Edit, old: str, new: str) -> None:
+    assert edited(old, new).plan != mine.plan
 
 
 @pytest.mark.parametrize(
@@ -134,8 +126,8 @@ def test_the_plan_s_hash_changes_with_what_is_decided(
         ('name = "mine"', '# a comment\nname = "mine"'),
     ],
 )
-def test_the_plan_s_hash_is_of_what_is_meant(mine: Study, tmp_path: Path, old: str, new: str) -> None:
-    other = reloaded(tmp_path, old, new)
+def test_the_plan_s_hash_is_of_what_is_meant(mine: Study, edited: Edit, old: str, new: str) -> None:
+    other = edited(old, new)
     renamed = replace(other, arms=(replace(other.baseline, name=mine.baseline.name), *other.arms[1:]))
     assert renamed.plan == mine.plan
     assert len(mine.plan) == 64
@@ -179,6 +171,16 @@ def test_another_model_from_the_command_line_drops_what_it_does_not_have(mine: S
         override(with_layers, sets=[("model", ["lm4"])])
     gru = override(with_layers, sets=[("model", ["gru"])])
     assert gru.baseline.settings == resolve({"model": "gru", "epochs": 2, "layers": 1})
+
+
+def test_an_override_is_told_in_the_baseline_s_own_name() -> None:
+    assert override(load("awd"), sets=[("lr", [3.0])]).baseline.name == "AWD-LSTM, tied, lr 3.0"
+
+
+def test_settings_that_need_each_other_may_come_in_any_order() -> None:
+    sets = [("epochs", [4]), ("finetune", [1])]
+    one, other = (override(load("awd"), sets=way).baseline.settings for way in (sets, sets[::-1]))
+    assert one == other and (one["epochs"], one["finetune"]) == (4, 1)
 
 
 def test_bad_seeds_from_the_command_line_do_not_blame_the_file(mine: Study) -> None:
@@ -236,28 +238,26 @@ against = "calm"
 """
 
 
-def test_an_arm_may_be_held_against_another_one_than_the_baseline(tmp_path: Path) -> None:
-    study = reloaded(tmp_path, "[[arm]]", f"{AGAINST.replace('calm', '+ dropout')}[[arm]]")
+def test_an_arm_may_be_held_against_another_one_than_the_baseline(edited: Edit) -> None:
+    study = edited("[[arm]]", f"{AGAINST.replace('calm', '+ dropout')}[[arm]]")
     stormy = next(arm for arm in study.arms if arm.name == "stormy")
     assert stormy.against == "+ dropout"
     assert stormy.changes == {"alpha": 2.0, "clip": 1.0, "dropout": 0.0}  # less the dropout of the other
     # Contrasts: stormy with "+ dropout", A/A with the baseline. "calm" is exploratory, "+ dropout" a base.
     assert contrasts(study) == 2
-    assert study.plan != reloaded(tmp_path, "[[arm]]", f"{AGAINST.replace('calm', '')}[[arm]]").plan
+    assert study.plan != edited("[[arm]]", f"{AGAINST.replace('calm', '')}[[arm]]").plan
 
 
 @pytest.mark.parametrize(
     ("against", "said"),
     [
-        ("+ drop", "against: no arm '+ drop' stands before this one; did you mean '+ dropout'?"),
-        ("stormy", "against: no arm 'stormy' stands before this one"),
-        ("calm", "against: no arm 'calm' stands before this one"),  # it comes later
+        ("+ drop", "against: no arm '+ drop' comes before this one; did you mean '+ dropout'?"),
+        ("stormy", "against: no arm 'stormy' comes before this one"),
+        ("calm", "against: no arm 'calm' comes before this one"),  # it comes later
     ],
 )
-def test_an_arm_that_is_held_against_nothing_known_is_refused(
-    against: str, said: str, tmp_path: Path
-) -> None:
+def test_an_arm_that_is_held_against_nothing_known_is_refused(against: str, said: str, edited: Edit) -> None:
     with pytest.raises(BadInput) as refused:
-        reloaded(tmp_path, "[[arm]]", f"{AGAINST.replace('calm', against)}[[arm]]")
+        edited("[[arm]]", f"{AGAINST.replace('calm', against)}[[arm]]")
     assert said in str(refused.value)
     assert "arm 'stormy'" in str(refused.value)
