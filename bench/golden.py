@@ -10,7 +10,7 @@ Source: fastbook chapter 12; each printed row says where it stands.
 """
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from itertools import groupby
@@ -165,10 +165,8 @@ def loaders(trial: Trial, workers: int = 0) -> DataLoaders:
 def build(trial: Trial, **changes: float) -> LanguageModel:
     """The trial's model, drawn from the global generator as it stands."""
     vocab = len(corpus.load(trial).vocab)
-    options = {**trial.options, **changes}
-    model: LanguageModel = (
-        LMModel4(vocab) if trial.model == "lm4" else spec_of(trial.model).build(vocab, **options)
-    )
+    make: Callable[..., LanguageModel] = LMModel4 if trial.model == "lm4" else spec_of(trial.model).build
+    model = make(vocab, **{**trial.options, **changes})
     model.target = trial.target
     return model
 

@@ -22,6 +22,12 @@ class BadInput(ValueError):
     """Something that a user can put right. `str()` is one line that names the place and the cure."""
 
 
+def require(holds: object, complaint: str) -> None:
+    """Raises BadInput with the complaint unless the condition holds."""
+    if not holds:
+        raise BadInput(complaint)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Trial:
     """One arm and one seed: everything that decides the numbers.

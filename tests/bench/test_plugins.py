@@ -11,7 +11,7 @@ from bench import plugins
 from bench.identity import _CONTENTS, check, identify, source_hash, version
 from bench.models.recurrent import Output
 from bench.models.registry import PENALTIES, ZOO, spec_of
-from bench.preflight import rehearse
+from bench.preflight import preflight
 from bench.regularization import penalties
 from bench.run import run_trial
 from bench.training import learner
@@ -110,7 +110,7 @@ def test_ten_lines_are_a_model_that_learns(
 ) -> None:
     plug(text)
     trial = small("mine", engine=engine, epochs=3, options={"hidden": 8})
-    rehearse(trial)
+    preflight(trial)
     result = run_trial(trial)
     assert result.done and all(w["ok"] for w in result.witnesses.values())
     assert result.epochs[-1].valid_loss < result.epochs[0].valid_loss
@@ -138,7 +138,7 @@ def test_a_cells_own_keywords_are_options_and_reach_every_layer(
     assert ZOO["mine"].options == {**ZOO["lm6"].options, "sharp": 1.0}
     trial = small("mine", options={"hidden": 8, "layers": 2, "sharp": 3.0})
     assert [cell.sharp for cell in build(trial, 9).rnn.cells] == [3.0, 3.0]
-    assert rehearse(trial).done
+    assert preflight(trial).done
 
 
 def test_loading_a_file_twice_is_once(plug: Callable[..., Path]) -> None:
@@ -412,4 +412,4 @@ def test_a_mistake_in_a_penalty_is_found_on_one_batch(
     old, new, said = PENALTY_MISTAKES[mistake]
     plug(REGULARIZER, old, new)
     with pytest.raises(BadInput, match=rf"^my\.py[:,].* regularizer 'small' .*{said}"):
-        rehearse(small(options={"hidden": 8, "small": 0.5}))
+        preflight(small(options={"hidden": 8, "small": 0.5}))

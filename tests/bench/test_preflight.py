@@ -14,7 +14,7 @@ from bench.models import registry
 from bench.models.elman import LMModel2
 from bench.models.recurrent import Output, State
 from bench.models.registry import ZOO, ModelSpec
-from bench.preflight import rehearse
+from bench.preflight import preflight
 from bench.training import train
 from bench.trial import BadInput, Trial
 
@@ -203,14 +203,14 @@ def test_a_careless_model_is_refused_with_its_mistake(
 ) -> None:
     entry(cls)
     with pytest.raises(BadInput, match=f"^model 'mine' ?{CARELESS[cls]}"):
-        rehearse(small("mine", options={"hidden": 8, "dropout": 0.1} if cls is Nameless else {"hidden": 8}))
+        preflight(small("mine", options={"hidden": 8, "dropout": 0.1} if cls is Nameless else {"hidden": 8}))
 
 
 @pytest.mark.parametrize("name", ZOO)
 def test_every_model_of_the_zoo_passes(small: Callable[..., Trial], name: str) -> None:
     options = {key: 8 for key in ("hidden", "embedding") if key in ZOO[name].options}
     window = {"window": 3} if name == "lm1" else {}
-    result = rehearse(small(name, options=options, **window))
+    result = preflight(small(name, options=options, **window))
     assert result.done and not result.epochs and not result.metrics
 
 
@@ -221,15 +221,15 @@ def test_what_is_trained_last_are_batches_as_a_trial_draws_them(
     trained, fit = [], train.fit
     monkeypatch.setattr(train, "fit", lambda trial, *rest: trained.append(rest[1]) or fit(trial, *rest))
     trial = small(**changes)
-    rehearse(trial)
-    (rehearsed,), (_, expected, _) = trained, train.load(trial)
-    assert len(rehearsed) == 1 and type(rehearsed) is type(expected)
-    assert rehearsed.random is not None, "in the order of the seed"
+    preflight(trial)
+    (checked,), (_, expected, _) = trained, train.load(trial)
+    assert len(checked) == 1 and type(checked) is type(expected)
+    assert checked.random is not None, "in the order of the seed"
 
 
 def test_windows_that_lmmodel1_cannot_read_are_refused(small: Callable[..., Trial]) -> None:
     with pytest.raises(BadInput, match=r"lm1.* reads three tokens at a time and got 1"):
-        rehearse(small("lm1", window=3, detach_every=1))
+        preflight(small("lm1", window=3, detach_every=1))
 
 
 @pytest.mark.parametrize(
@@ -240,12 +240,12 @@ def test_weights_that_no_memory_holds_are_counted_and_not_built(
 ) -> None:
     monkeypatch.setattr(train, "build", lambda *_: pytest.fail("it was built"))
     with pytest.raises(BadInput, match=r"needs at least [\d,]+ MiB for its weights, of which this machine"):
-        rehearse(small("awd", options=options))
+        preflight(small("awd", options=options))
 
 
 def test_a_text_that_is_too_short_is_refused(small: Callable[..., Trial]) -> None:
     with pytest.raises(BadInput, match="too few"):
-        rehearse(small(window=3000))
+        preflight(small(window=3000))
 
 
 def test_an_error_in_a_cells_own_file_is_one_line_with_its_place(
@@ -255,7 +255,7 @@ def test_an_error_in_a_cells_own_file_is_one_line_with_its_place(
     with pytest.raises(
         BadInput, match=r"^my_cell\.py, line 13: model 'mine' fails on its first step: mat1 and "
     ):
-        rehearse(small("mine"))
+        preflight(small("mine"))
 
 
 def test_a_state_that_a_cell_cannot_take_back_is_refused_at_the_second_step(
@@ -264,7 +264,7 @@ def test_a_state_that_a_cell_cannot_take_back_is_refused_at_the_second_step(
     plug_cell("return h, h[:, :3]")
     said = "fails on its second step, with the state that its first returned: "
     with pytest.raises(BadInput, match=rf"^my_cell\.py, line 12: model 'mine' {said}"):
-        rehearse(small("mine"))
+        preflight(small("mine"))
 
 
 CELLS = {
@@ -279,7 +279,7 @@ def test_a_cell_of_another_shape_is_refused_by_its_name(
 ) -> None:
     plug_cell(line)
     with pytest.raises(BadInput, match=rf"^my_cell\.py: cell 'mine' {CELLS[line]}"):
-        rehearse(small("mine"))
+        preflight(small("mine"))
 
 
 @pytest.mark.parametrize(
@@ -304,4 +304,4 @@ def test_a_cell_that_hides_something_is_refused(
 ) -> None:
     plug_cell(line)
     with pytest.raises(BadInput, match=rf"^my_cell\.py: model 'mine' .*{said}"):
-        rehearse(small("mine"))
+        preflight(small("mine"))
