@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from bench import corpus, environment, run
 from bench.corpus import Batches
@@ -42,15 +42,21 @@ def preflight(trial: Trial) -> Result:
         _check_memory(trial, len(data.vocab))
         with _refusing(trial, "cannot be built"):
             model = training.build(trial, len(data.vocab))
-        _check_class(trial, model)
-        _check_cells(trial, model)
-        batch = next(iter(train))
-        _check_update(trial, model, batch, len(data.vocab))
-        _check_evaluation(trial, model, next(iter(valid))[0], len(data.vocab))
+        batch, name = next(iter(train)), _named(trial)
+        _refuse(name, _class_mistake(trial, model))
+        for cell in cells(model):
+            _refuse(_named(trial, "cell"), _cell_mistake(trial, cell))
+        _refuse(name, _update_mistake(trial, model, batch, len(data.vocab)))
+        _refuse(name, _evaluation_mistake(trial, model, next(iter(valid))[0], len(data.vocab)))
         _check_seeded(trial, batch[0], len(data.vocab))
         with _refusing(trial, "fails on its first batch"):
             _whole(replace(trial, epochs=1))
     return Result(trial=trial, status="done", started=started, seconds=time.perf_counter() - clock)
+
+
+def _refuse(name: str, mistake: str | None) -> None:
+    if mistake:
+        raise BadInput(f"{name} {mistake}")
 
 
 def _check_memory(trial: Trial, vocab: int) -> None:
@@ -106,142 +112,115 @@ def _first(split: Batches) -> Batches:
     return replace(split, rows=split.rows[:1], rest=split.rest[:0] if len(split.rows) else split.rest)
 
 
-def _check_class(trial: Trial, model: LanguageModel) -> None:
-    name, parts = _named(trial), dict(model.named_modules())
-    require(
-        callable(getattr(model, "reset", None)),
-        f"{name} has no reset(): define it, so that the hidden state can be forgotten",
-    )
-    require(
-        isinstance(model, LanguageModel),
-        f"{name} is a {type(model).__name__}: derive it from bench.models.recurrent.LanguageModel",
-    )
+def _class_mistake(trial: Trial, model: LanguageModel) -> str | None:
+    """The mistake in a model's class, as what follows its name in a complaint."""
+    if not callable(getattr(model, "reset", None)):
+        return "has no reset(): define it, so that the hidden state can be forgotten"
+    if not isinstance(model, LanguageModel):
+        return f"is a {type(model).__name__}: derive it from bench.models.recurrent.LanguageModel"
+    parts = dict(model.named_modules())
     for option, part in (("tying", "h_o"), ("dropout", "drop")):
-        require(
-            option not in trial.options or part in parts,
-            f"{name} has the option {option!r} but no part self.{part}: call it so, or rename the option",
-        )
+        if option in trial.options and part not in parts:
+            return f"has the option {option!r} but no part self.{part}: call it so, or rename the option"
+    return None
 
 
-def _check_cells(trial: Trial, model: LanguageModel) -> None:
-    """Call each cell by itself, so that a wrong shape is reported under the cell's name."""
-    for cell in cells(model):
-        x, name = torch.zeros(2, int(trial.options["hidden"])), _named(trial, "cell")
-        copy = deepcopy(cell)  # a cell may keep something in itself, which the next check must not meet
-        with _refusing(trial, "fails on its first step"):
-            answer = copy(x, None)
-        require(
-            isinstance(answer, tuple) and len(answer) == 2,
-            f"{name} returns {type(answer).__name__}: return its output and its next state",
-        )
+def _cell_mistake(trial: Trial, cell: nn.Module) -> str | None:
+    """The mistake in a cell, which is called by itself: a wrong shape still has its own name there."""
+    x = torch.zeros(2, int(trial.options["hidden"]))
+    copy = deepcopy(cell)  # a cell may keep something in itself, which the next check must not meet
+    with _refusing(trial, "fails on its first step"):
+        answer = copy(x, None)
+    if not isinstance(answer, tuple) or len(answer) != 2:
+        return f"returns {type(answer).__name__}: return its output and its next state"
+    if not isinstance(answer[0], Tensor) or answer[0].shape != x.shape:
         shape = tuple(getattr(answer[0], "shape", ()))
-        require(
-            isinstance(answer[0], Tensor) and shape == x.shape,
-            f"{name} returns an output of shape {shape}; {tuple(x.shape)} is needed",
-        )
-        with _refusing(trial, "fails on its second step, with the state that its first returned"):
-            copy(x, answer[1])
+        return f"returns an output of shape {shape}; {tuple(x.shape)} is needed"
+    with _refusing(trial, "fails on its second step, with the state that its first returned"):
+        copy(x, answer[1])
+    return None
 
 
-def _check_update(trial: Trial, model: LanguageModel, batch: tuple[Tensor, Tensor], vocab: int) -> None:
+def _update_mistake(
+    trial: Trial, model: LanguageModel, batch: tuple[Tensor, Tensor], vocab: int
+) -> str | None:
+    """The mistake that one update shows."""
     tokens, targets = batch
-    name, expected = _named(trial), (*targets.shape, vocab)
     with _refusing(trial, "fails on its first batch"), embeddings(model) as embedded:
         output = model.train()(tokens)
-    require(embedded, f"{name} never calls self.embed(tokens): embed there, where detach_every is measured")
-    require(
-        isinstance(output, tuple) and len(output) == 3,
-        f"{name} returns {type(output).__name__}: return Output(logits, raw, dropped)",
-    )
+    if not embedded:
+        return "never calls self.embed(tokens): embed there, where detach_every is measured"
+    if not isinstance(output, tuple) or len(output) != 3:
+        return f"returns {type(output).__name__}: return Output(logits, raw, dropped)"
     output = Output(*output)
-    shape = tuple(output.logits.shape)
-    require(shape == expected, f"{name} returns logits of shape {shape}; {expected} is needed")
-    require(
-        not any(part.requires_grad for part in parts_of(model.state)),
-        f"{name} keeps its state with its history: detach it after each batch",
-    )
+    shape, expected = tuple(output.logits.shape), (*targets.shape, vocab)
+    if shape != expected:
+        return f"returns logits of shape {shape}; {expected} is needed"
+    if any(part.requires_grad for part in parts_of(model.state)):
+        return "keeps its state with its history: detach it after each batch"
     loss = F.cross_entropy(output.logits.flatten(0, -2), targets.flatten())
-    require(
-        torch.isfinite(loss),
-        f"{name} gives a loss of {loss.item()} on the first batch: look at its weights and divisions",
-    )
-    _check_penalties(trial, output)
+    if not torch.isfinite(loss):
+        return f"gives a loss of {loss.item()} on the first batch: look at its weights and divisions"
+    for name in strengths(trial.options):
+        _refuse(_penalty_named(name), _penalty_mistake(trial, name, output))
     with _refusing(trial, "has no gradient"):
         sum(penalties(trial, output).values(), loss).backward()  # type: ignore[no-untyped-call]
-    unused = [n for n, p in model.named_parameters() if p.requires_grad and p.grad is None]
-    require(
-        not unused,
-        f"{name} gets no gradient for its parameter {''.join(unused[:1])}: "
-        "use it, take it out or detach less",
-    )
-    _check_history(name, model, tokens)
-
-
-def _check_history(name: str, model: LanguageModel, tokens: Tensor) -> None:
+    if unused := [n for n, p in model.named_parameters() if p.requires_grad and p.grad is None]:
+        return f"gets no gradient for its parameter {unused[0]}: use it, take it out or detach less"
     try:
         model(tokens).logits.sum().backward()
     except RuntimeError as error:
         if "backward through the graph a second time" not in str(error):
             raise
-        raise BadInput(
-            f"{name} keeps something of its last batch with its history: detach it "
-            "(a state that is a tensor, or a tuple or list of them, is detached for you)"
-        ) from error
+        hint = "(a state that is a tensor, or a tuple or list of them, is detached for you)"
+        return f"keeps something of its last batch with its history: detach it {hint}"
+    return None
 
 
-def _check_penalties(trial: Trial, output: Output) -> None:
-    """The user's own penalties on one output, before they are multiplied by their strengths."""
-    for name in strengths(trial.options):
-        who = _penalty_named(name)
-        with _refusing(trial, f"and regularizer {name!r} fail on their first batch"):
-            value = PENALTIES[name].function(output)
-        tensor = isinstance(value, Tensor)
-        what = f"a tensor of shape {tuple(value.shape)}" if tensor else "no tensor"
-        require(tensor and value.shape == (), f"{who} returns {what}: return one number, as .mean() gives it")
-        require(
-            value >= 0 and torch.isfinite(value),
-            f"{who} gives a penalty of {value.item():g}: it should be at least 0",
-        )
-        require(value.requires_grad, f"{who} has no gradient: compute it from the output, without detach()")
+def _penalty_mistake(trial: Trial, name: str, output: Output) -> str | None:
+    """The mistake in a user's penalty on one output, before it is multiplied by its strength."""
+    with _refusing(trial, f"and regularizer {name!r} fail on their first batch"):
+        value = PENALTIES[name].function(output)
+    if not isinstance(value, Tensor) or value.shape != ():
+        what = f"a tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else "no tensor"
+        return f"returns {what}: return one number, as .mean() gives it"
+    if not value >= 0 or not torch.isfinite(value):
+        return f"gives a penalty of {value.item():g}: it should be at least 0"
+    if not value.requires_grad:
+        return "has no gradient: compute it from the output, without detach()"
+    return None
 
 
-def _check_evaluation(trial: Trial, model: LanguageModel, tokens: Tensor, vocab: int) -> None:
+def _evaluation_mistake(trial: Trial, model: LanguageModel, tokens: Tensor, vocab: int) -> str | None:
+    """The mistake that three evaluations show, the third with another second half of the text."""
     model.eval()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     half = tokens.shape[1] // 2
     others = torch.cat([tokens[:, :half], (tokens[:, half:] + 1) % vocab], 1)
+    answers = []
     with torch.no_grad(), _refusing(trial, "fails in evaluation"):
-        answers = []
         for asked in (tokens, tokens, others):
             model.reset()
             answers.append(model(asked).logits)
     first, again, changed = answers
-    name = _named(trial)
-    require(
-        all(torch.equal(before[key], tensor) for key, tensor in model.state_dict().items()),
-        f"{name} changes its weights or buffers in evaluation: change them while self.training alone",
-    )
-    require(
-        torch.equal(first, again),
-        f"{name} answers differently after reset() in evaluation: forget all of the state there, "
-        "drop nothing out and draw no random numbers",
-    )
-    require(
-        first.dim() != 3 or torch.allclose(first[:, :half], changed[:, :half], rtol=1e-3, atol=1e-5),
-        f"{name} looks ahead: its answer to a word changes with the words after it; "
-        "let it see the word and those before it",
-    )
+    if any(not torch.equal(before[key], tensor) for key, tensor in model.state_dict().items()):
+        return "changes its weights or buffers in evaluation: change them while self.training alone"
+    if not torch.equal(first, again):
+        how = "forget all of the state there, drop nothing out and draw no random numbers"
+        return f"answers differently after reset() in evaluation: {how}"
+    if first.dim() == 3 and not torch.allclose(first[:, :half], changed[:, :half], rtol=1e-3, atol=1e-5):
+        how = "let it see the word and those before it"
+        return f"looks ahead: its answer to a word changes with the words after it; {how}"
+    return None
 
 
 def _check_seeded(trial: Trial, tokens: Tensor, vocab: int) -> None:
     """Compare two answers from one seed: a difference was drawn elsewhere, and no replay can repeat it."""
     first, second = (_trained_answers(trial, tokens, vocab) for _ in range(2))
+    cure = "draw them by torch (torch.rand), not by random or numpy"
     for who, answer in first.items():
-        require(
-            torch.equal(answer, second[who]),
-            f"{who} draws random numbers that the seed does not decide: "
-            "draw them by torch (torch.rand), not by random or numpy",
-        )
+        same = torch.equal(answer, second[who])
+        _refuse(who, None if same else f"draws random numbers that the seed does not decide: {cure}")
 
 
 def _trained_answers(trial: Trial, tokens: Tensor, vocab: int) -> dict[str, Tensor]:
