@@ -60,10 +60,18 @@ LEVELS: dict[str, tuple[str, dict[str, Any], Any, Any]] = {  # model, what else 
     "context": ("ngram-5", {}, 4, 1),
 }
 MORE: list[tuple[str, str, dict[str, Any], Any, Any]] = [
-    ("alpha", "lm6", {"engine": "learner"}, 0.0, 2.0),
-    ("beta", "lm6", {"engine": "learner"}, 0.0, 1.0),
-    ("clip", "lm6", {"engine": "learner"}, 0.0, 0.01),
-    ("reset", "lm6", {"engine": "learner"}, "epoch", "batch"),
+    *(
+        (name, model, {"engine": "learner"}, one, two)
+        for name, (model, _, one, two) in LEVELS.items()
+        if name in ("alpha", "beta", "clip", "lr", "moms", "reset", "wd")
+    ),
+    *(
+        (name, "lm6", {"engine": engine}, 2.0, 0.0)
+        for name in ("alpha", "beta")
+        for engine in ("loop", "learner")
+    ),
+    ("tying", "lm6", {}, True, False),
+    ("dropout", "lm6", {}, 0.2, 0.4),
     ("reset", "lm6", {"epochs": 2}, "epoch", "never"),
     ("reset", "lm6", {"epochs": 2}, "never", "epoch"),
     ("order", "lm6", {}, "grouped", "sequential"),
