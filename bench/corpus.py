@@ -15,7 +15,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from bench.text import HUMAN_NUMBERS, data_hash, tokens_of
+from bench.text import HUMAN_NUMBERS, tokens_of
 from bench.trial import BadInput, Trial
 
 UNKNOWN = "<unk>"
@@ -23,10 +23,10 @@ TRAIN_SHARE = 0.8
 HALVED, SPREAD, LEAST = 0.05, 5.0, 5  # of drawn windows: share of halves, SD and least tokens
 BLOCKS = 50  # of the split by random contiguous blocks; a fifth of them is validation
 
-_DIGITS = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
-_TEENS = ["ten", "eleven", "twelve"]
-_TEENS += ["thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen"]
-_TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
+_DIGITS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+_STEMS = ("thir", "four", "fif", "six", "seven", "eigh", "nine")
+_TEENS = ("ten", "eleven", "twelve", *(f"{stem}teen" for stem in _STEMS))
+_TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
 _BANDS = (10, 100, 1000)  # frequency ranks that bound the roles of an ordinary text
 
 
@@ -35,7 +35,6 @@ class Corpus:
     """A text as token ids: `ids` (n,) int64, `vocab` the token of each id, `roles` the kind of each token."""
 
     name: str
-    sha256: str
     ids: Tensor
     vocab: tuple[str, ...]
     roles: Tensor  # (n,) int64, an index into role_names
@@ -101,8 +100,8 @@ class Batches:
 class VariedBatches(Batches):
     """The same stretches of text, cut at every pass into windows whose lengths are drawn with `random`.
 
-    So that in the end every token is the first of a window and has others to learn from behind it. Merity,
-    Keskar and Socher, 2018, section 5, with the least length that their code has.
+    So over many passes every token is at times the first of a window and gets a gradient from later ones.
+    Merity, Keskar and Socher, 2018, section 5, with the least length that their code has.
     """
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
@@ -141,7 +140,7 @@ def corpus(name: str, tokens: str = "word", cap: int = 0) -> Corpus:
     ids = torch.tensor([number.get(word, len(vocab) - 1) for word in words])
     numbers = name == HUMAN_NUMBERS and tokens == "word"
     roles, role_names = _number_roles(words) if numbers else _band_roles(ids, len(vocab))
-    return Corpus(name, data_hash(name), ids, tuple(vocab), roles, role_names)
+    return Corpus(name, ids, tuple(vocab), roles, role_names)
 
 
 def batches(trial: Trial, data: Corpus, random: torch.Generator | None = None) -> tuple[Batches, Batches]:
@@ -149,8 +148,8 @@ def batches(trial: Trial, data: Corpus, random: torch.Generator | None = None) -
 
     Windows start at 0, w, 2w … below n−w−1. `grouped` reorders each split so that row j of every batch
     reads the j-th of `batch` contiguous stretches (the chapter's `group_chunks`) and drops incomplete
-    batches; otherwise the order is the text's and only training drops its last batch. `random` draws what
-    training leaves to chance; validation leaves nothing.
+    batches; otherwise the order is the text's and only training drops its last batch. `random` draws the
+    random parts of training; validation has none.
     Raises BadInput where the text is too short for one batch of each split.
     """
     w, b = trial.window, trial.batch
@@ -170,27 +169,19 @@ def batches(trial: Trial, data: Corpus, random: torch.Generator | None = None) -
     if trial.target == "last":
         positions = positions[:, -1]
     whole = (inputs, data.ids[positions], positions)
-    if trial.order == "grouped":
-        kind, drawn = (VariedBatches, random) if trial.variable_bptt else (Batches, None)
-        return (
-            kind(*whole, rows=_grouped(train, b), rest=train[:0], random=drawn),
-            Batches(*whole, rows=_grouped(valid, b), rest=valid[:0]),
-        )
-    full = len(valid) // b * b
+    kind = VariedBatches if trial.order == "grouped" and trial.variable_bptt else Batches
+    drawn = random if kind is VariedBatches or trial.order == "shuffled" else None
+    rest = valid[:0] if trial.order == "grouped" else valid[len(valid) // b * b :]
     return (
-        Batches(
-            *whole,
-            rows=train[: len(train) // b * b].view(-1, b),
-            rest=train[:0],
-            random=random if trial.order == "shuffled" else None,
-        ),
-        Batches(*whole, rows=valid[:full].view(-1, b), rest=valid[full:]),
+        kind(*whole, rows=_in_batches(train, trial), rest=train[:0], random=drawn),
+        Batches(*whole, rows=_in_batches(valid, trial), rest=rest),
     )
 
 
-def _grouped(part: Tensor, b: int) -> Tensor:
-    m = len(part) // b
-    return part[: m * b].view(b, m).t().contiguous()  # (batches, rows)
+def _in_batches(part: Tensor, trial: Trial) -> Tensor:
+    b, m = trial.batch, len(part) // trial.batch
+    whole = part[: m * b]
+    return whole.view(b, m).t().contiguous() if trial.order == "grouped" else whole.view(m, b)
 
 
 def _split(count: int, split: str) -> tuple[Tensor, Tensor]:

@@ -1,7 +1,8 @@
-"""What witnesses and measurements are made of: how far gradients flow, and fingerprints."""
+"""How far gradients flow, and fingerprints of weights and metrics."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
@@ -17,23 +18,33 @@ def gradient_by_distance(model: LanguageModel, windows: Tensor) -> Tensor:
     gradients from far back are smaller than single precision can hold.
     """
     model.double().train().reset()
-    embed, embedded = model.embed, []
-
-    def listening(tokens: Tensor) -> Tensor:
-        vectors = embed(tokens)
-        vectors.retain_grad()
-        embedded.append(vectors)
-        return vectors
-
-    model.embed = listening  # type: ignore[method-assign]
-    for window in windows:
-        before = len(embedded)
-        raw = model(window).raw
-    raw[:, -1].sum().backward()  # type: ignore[no-untyped-call]
+    with embeddings(model) as embedded:
+        for window in windows:
+            before = len(embedded)
+            raw = model(window).raw
+        for vectors in embedded[before:]:
+            vectors.retain_grad()
+        raw[:, -1].sum().backward()  # type: ignore[no-untyped-call]
     read = [e.grad for e in embedded[before:] if e.grad is not None]
     grads = torch.cat([g if g.dim() == 3 else g[:, None] for g in read], dim=1)  # (b, tokens, e)
     norms = grads.norm(dim=(0, 2)).flip(0)
     return torch.nn.functional.pad(norms, (0, windows[:, 0].numel() - len(norms)))
+
+
+@contextmanager
+def embeddings(model: LanguageModel) -> Iterator[list[Tensor]]:
+    """Collects each tensor that the model's `embed` returns within the context."""
+    embed, found = model.embed, []
+
+    def listening(tokens: Tensor) -> Tensor:
+        found.append(embed(tokens))
+        return found[-1]
+
+    model.embed = listening  # type: ignore[method-assign]
+    try:
+        yield found
+    finally:
+        del model.embed
 
 
 def fingerprint(weights: Mapping[str, Tensor]) -> str:

@@ -1,4 +1,4 @@
-"""Files that are there in full or not at all, whatever dies and whenever: a draft, synced, then renamed."""
+"""Atomic writes: a draft is written, synced and renamed, so that a file is there in full or not at all."""
 
 import os
 import threading
@@ -44,7 +44,7 @@ def save_all(files: Mapping[Path, bytes]) -> None:
 
 
 def sweep(drafts: Iterable[Path]) -> None:
-    """Remove those of these drafts whose process was killed."""
+    """Remove the drafts whose process was killed."""
     for draft in drafts:
         try:
             os.kill(int(draft.name.split(".")[-3]), 0)

@@ -1,21 +1,22 @@
-"""Golden rows: the chapter's notebook played again, held against the digits that were printed.
+"""Golden rows: the chapter's notebook replayed and compared with the digits that were printed.
 
-The notebook seeds once and then trains LMModel1 to LMModel7 on the CPU. Whoever draws the same random
-numbers in the same order gets the same digits, until rounding takes over. Three things draw from torch's
-generator: the weights of a model when it is built, dropout, and every pass over a fastai DataLoader (one
-base seed, whatever its number of workers). So the notebook's order is kept, with a pass that only counts
-targets and a model that is built and never trained, and the loaders are fastai's own.
+The notebook seeds once and then trains LMModel1 to LMModel7 on the CPU. The same random numbers in the same
+order give the same digits, until rounding takes over. Three things draw from torch's generator: the weights
+of a new model, dropout, and every pass over a fastai DataLoader (one base seed, whatever its number of
+workers). So the replay keeps the notebook's order, with a pass that only counts targets and a model that is
+built and never trained, and its loaders are fastai's own.
 
-Source: fastbook chapter 12; each printed row says where it stands.
+Source: fastbook chapter 12; each printed row names its own.
 """
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from itertools import groupby
 from typing import Any
 
+import numpy as np
 import torch
 from fastai.callback.rnn import ModelResetter, RNNCallback
 from fastai.callback.schedule import Learner  # patched with fit_one_cycle
@@ -36,9 +37,9 @@ from bench.trial import BadInput, Trial, counted
 SEED = 42
 NAMES = ("train_loss", "valid_loss", "accuracy")
 REFERENCE = {"torch": "2.13.0", "fastai": "2.8.12", "cpu": "AMD EPYC", "cpu_capability": "AVX512"}
-"""Where 12 of 22 rows came out whole, and 3 in all but a last digit; values begin so.
+"""Beginnings of the facts of a machine on which 12 of 22 rows agree in every digit and 3 in all but the last.
 
-Elsewhere sums may round otherwise: MKL has other orders of summation for Intel's processors.
+Other machines may round sums in another way: MKL has other orders of summation for Intel's processors.
 """
 
 Triple = tuple[float, float, float]
@@ -125,8 +126,8 @@ PRINTED: Mapping[str, Mapping[int, Printed]] = {
     "lm6": _printed("a public run of the notebook", "3.026114 2.772102 0.153076"),
     "lm7": _printed("a public run of the notebook, 2026", "0.036659 0.4024 0.882975", first=14),
 }
-"""What was printed, by model and epoch. From LMModel4 on the notebook of today prints rows that its own
-order does not give; prints that it does give are held there instead."""
+"""The printed rows by model and epoch. From LMModel4 on today's notebook prints rows that its own order does
+not give; there the rows are from other prints, which it does give."""
 
 
 def play(upto: str = "lm7") -> Iterator[GoldenRow]:
@@ -165,10 +166,8 @@ def loaders(trial: Trial, workers: int = 0) -> DataLoaders:
 def build(trial: Trial, **changes: float) -> LanguageModel:
     """The trial's model, drawn from the global generator as it stands."""
     vocab = len(corpus.load(trial).vocab)
-    options = {**trial.options, **changes}
-    model: LanguageModel = (
-        LMModel4(vocab) if trial.model == "lm4" else spec_of(trial.model).build(vocab, **options)
-    )
+    make: Callable[..., LanguageModel] = LMModel4 if trial.model == "lm4" else spec_of(trial.model).build
+    model = make(vocab, **{**trial.options, **changes})
     model.target = trial.target
     return model
 
@@ -184,19 +183,12 @@ def learner(trial: Trial, dls: DataLoaders) -> Learner:
 
 def compared(model: str, epoch: int, ours: Triple) -> GoldenRow:
     """Our numbers beside the printed ones."""
-    printed = PRINTED[model].get(epoch)
+    row, printed = GoldenRow(model=model, epoch=epoch, ours=ours), PRINTED[model].get(epoch)
     if printed is None:
-        return GoldenRow(model=model, epoch=epoch, ours=ours)
+        return row
     a, b, c = map(decimals, printed.row, ours)
-    return GoldenRow(
-        model=model,
-        epoch=epoch,
-        ours=ours,
-        printed=printed.row,
-        source=printed.source,
-        agree=(a, b, c),
-        steps=max(map(steps, printed.row, ours)),
-    )
+    far = max(map(steps, printed.row, ours))
+    return replace(row, printed=printed.row, source=printed.source, agree=(a, b, c), steps=far)
 
 
 def decimals(printed: str, ours: float) -> int:
@@ -213,7 +205,7 @@ def decimals(printed: str, ours: float) -> int:
 
 
 def steps(printed: str, ours: float) -> int:
-    """How many numbers of single precision further one prints as `printed`, if only its last digit differs.
+    """The single-precision steps from `ours` to a number that prints as `printed`, for one in the last digit.
 
     0 where the digits are the same, and where more than the last one differs.
     """
@@ -221,7 +213,7 @@ def steps(printed: str, ours: float) -> int:
     if decimals(printed, ours) != places - 1:
         return 0
     beyond = abs(Decimal(ours) - Decimal(printed)) - Decimal(1).scaleb(-places) / 2
-    return math.ceil(float(beyond) / 2.0 ** (math.frexp(ours)[1] - 24))
+    return math.ceil(float(beyond) / float(np.spacing(np.float32(ours))))
 
 
 def facts() -> dict[str, Any]:
@@ -258,12 +250,11 @@ def lines(rows: Iterable[GoldenRow], here: Mapping[str, Any]) -> Iterator[str]:
 def summary(epochs: Iterable[GoldenRow]) -> str:
     """How far one model's printed rows agree, in words."""
     held = [row for row in epochs if row.printed]
-    exact = [row for row in held if row.off == 0]
-    far = [row for row in held if row.off > 1]
-    said = f"every digit of {len(exact)} of {counted(len(held), 'printed row')}"
-    if far:
-        return f"{said}; from epoch {far[0].epoch} on rounding has taken over"
-    if len(exact) == len(held):
+    exact = sum(row.off == 0 for row in held)
+    said = f"every digit of {exact} of {counted(len(held), 'printed row')}"
+    if far := [row.epoch for row in held if row.off > 1]:
+        return f"{said}; from epoch {far[0]} on rounding has taken over"
+    if exact == len(held):
         return said
     away = counted(max(row.steps for row in held), "step")
     return f"{said}, all but a last digit of the others: {away} of single precision, as this processor rounds"

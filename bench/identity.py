@@ -1,6 +1,6 @@
-"""What a trial's numbers depend on beside its settings: the code that makes them, the text, the versions.
+"""Identity of a trial beside its settings: hashes of the code and the text, versions of the packages.
 
-A trial is identified where it is planned, and checked again in the process that trains it: files, texts and
+A trial is identified when it is planned, and checked again in the process that trains it: files, texts and
 packages may have changed in between.
 """
 
@@ -72,7 +72,7 @@ def check(trial: Trial) -> None:
 
 
 def changes(before: Trial, now: Trial) -> Iterator[str]:
-    """What makes another trial of the same settings, in a few words each."""
+    """The differences between two trials of the same settings, in a few words each."""
     if not before.versions:
         yield "results of an earlier version of unrolled"
         return
@@ -139,7 +139,7 @@ def source_hash(model: str, engine: str, penalties: tuple[str, ...] = ()) -> str
 
 
 def plugged(model: str, penalties: Iterable[str]) -> Iterator[Sources]:
-    """What a model and its penalties depend on, as far as they come from plug-ins."""
+    """The sources of a model and its penalties, as far as these come from plug-ins."""
     if (spec := spec_of(model)).file:
         yield spec.sources
     yield from (PENALTIES[name].sources for name in penalties)

@@ -1,4 +1,4 @@
-"""Summed nats and hits, divided once: loss, perplexity, bits, accuracy, in all and by token role."""
+"""Metrics of a validation pass, overall and by token role: sums of nats and hits, divided once."""
 
 import math
 
@@ -7,8 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-class Tally:
-    """Sums over the targets of one validation pass, kept target by target so that they can be cut by role."""
+class Evaluation:
+    """Loss and guess of every target of one validation pass, to be summed over all or by role."""
 
     def __init__(self) -> None:
         self.nats: list[Tensor] = []

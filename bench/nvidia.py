@@ -1,7 +1,7 @@
-"""NVIDIA's GPUs as the driver's own library (NVML) tells of them.
+"""NVIDIA's GPUs by the driver's own library, NVML.
 
-Needs neither torch nor a GPU, and makes no CUDA context: planning and the driver of a run may ask. Where
-NVML is missing or refuses, all but `driver` raise pynvml.NVMLError.
+Needs neither torch nor a GPU and makes no CUDA context, so that planning may use it. Where NVML is missing
+or refuses, all functions but `driver` raise pynvml.NVMLError.
 """
 
 import os
@@ -15,14 +15,8 @@ import pynvml
 
 T = TypeVar("T")
 
-GONE = frozenset(
-    (
-        pynvml.NVML_ERROR_GPU_IS_LOST,
-        pynvml.NVML_ERROR_GPU_NOT_FOUND,
-        pynvml.NVML_ERROR_NOT_FOUND,
-        pynvml.NVML_ERROR_RESET_REQUIRED,
-    )
-)
+_GONE = ("GPU_IS_LOST", "GPU_NOT_FOUND", "NOT_FOUND", "RESET_REQUIRED")
+GONE = frozenset(getattr(pynvml, f"NVML_ERROR_{name}") for name in _GONE)
 """Errors after which a GPU, or an instance of one, computes nothing more in this run."""
 
 
@@ -45,7 +39,7 @@ class Gpu:
 
 @dataclass(frozen=True, kw_only=True)
 class Reading:
-    """What a GPU does at a moment, whoever uses it."""
+    """A GPU's memory and utilisation at a moment, by all its users."""
 
     memory: float  # MiB in use
     free: float  # MiB
@@ -73,7 +67,7 @@ def visible() -> list[Gpu]:
 
 
 def read(gpu: Gpu) -> Reading:
-    """What a GPU does now. Raises Lost where it has disappeared."""
+    """A GPU's reading now. Raises Lost where it has disappeared."""
     try:
         pynvml.nvmlInit()
         handle = pynvml.nvmlDeviceGetHandleByUUID(gpu.uuid)
@@ -95,7 +89,7 @@ def driver() -> str:
 
 
 def within(seconds: float, ask: Callable[[], T]) -> T | Exception:
-    """What `ask` returns or raises, or a TimeoutError: a driver in trouble may never answer."""
+    """The result or the exception of `ask`, or a TimeoutError: a driver in trouble may never answer."""
     said: SimpleQueue[T | Exception] = SimpleQueue()
 
     def answer() -> None:
@@ -112,7 +106,7 @@ def within(seconds: float, ask: Callable[[], T]) -> T | Exception:
 
 
 def _named(name: str, every: list[tuple[str, list[Gpu]]]) -> list[Gpu]:
-    """What one name in CUDA_VISIBLE_DEVICES stands for; nothing where it fits none, or several."""
+    """The GPUs that one name in CUDA_VISIBLE_DEVICES stands for; none where it fits several."""
     if name.isdecimal():
         return every[int(name)][1] if int(name) < len(every) else []
     if name.startswith("MIG-"):

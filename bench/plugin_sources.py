@@ -1,4 +1,4 @@
-"""What a plug-in's numbers depend on: its file, the modules that it imports, the data that it declares.
+"""The sources of a plug-in's numbers: its file, the modules that it imports, the data that it declares.
 
 Imports are read from the source, so that one inside a function counts as well. A module that no import
 statement names is found in the process that trains: see `uncounted`.
@@ -45,16 +45,15 @@ def sources_of(module: ModuleType, declared: Iterable[Path] = ()) -> Sources:
 
 
 def uncounted(modules: Iterable[str], counted: Iterable[str]) -> list[str]:
-    """Of these loaded modules, those from outside of the installation whose file is not counted."""
+    """Those of the loaded modules that are not installed and whose file is not counted."""
     known = {Path(file) for file in counted}
-    found = []
-    for name in modules:
-        file = getattr(sys.modules.get(name), "__file__", None)
-        if file and name.partition(".")[0] not in PROJECT:
-            path = Path(file)
-            if path not in known and not _installed(path):
-                found.append(name)
-    return sorted(found)
+    files = {name: getattr(sys.modules.get(name), "__file__", None) for name in modules}
+    return sorted(
+        name
+        for name, file in files.items()
+        if file and name.partition(".")[0] not in PROJECT
+        if Path(file) not in known and not _installed(Path(file))
+    )
 
 
 def _imports(path: Path, package: str) -> Iterator[str]:

@@ -29,13 +29,13 @@ from typing import Any, TypeVar
 from bench.identity import loaded, plugged
 from bench.models.registry import PENALTIES, ZOO, ModelSpec, Penalty, Sources, strengths
 from bench.plugin_sources import sources_of, uncounted
-from bench.trial import FOUND, BadInput, Scalar, Trial
+from bench.trial import FOUND, BadInput, Scalar, Trial, require
 
 Cls = TypeVar("Cls", bound=type)
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 CHAPTER = ZOO["lm6"]
-"""Where a plug-in starts from, unless it says otherwise: LMModel6's settings and options."""
+"""The settings and options that a plug-in has unless it sets its own: those of LMModel6."""
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 BARE_KEY = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
@@ -46,7 +46,7 @@ _PREFIX = "unrolled_plugin_"
 
 @dataclass(frozen=True)
 class _Loaded:
-    """What one --plugin registered, and what its trials' numbers depend on."""
+    """The models and penalties that one --plugin registered, and the files that their numbers depend on."""
 
     models: frozenset[str]
     penalties: frozenset[str]
@@ -75,7 +75,7 @@ def load(name: str) -> ModuleType:
 
 
 def needed(trial: Trial, modules: Sequence[str]) -> list[str]:
-    """Of the modules to load for a study, those for one trial: not the plug-ins that it does not use."""
+    """The modules to load for one trial: those of its study without the plug-ins that it does not use."""
     penalties = set(strengths(trial.options))
     return [
         name
@@ -98,8 +98,7 @@ def data_file(name: str) -> Path:
     Call it at the top of the plug-in. Raises BadInput where there is no such file.
     """
     path = Path(sys._getframe(1).f_globals["__file__"]).resolve().parent / name
-    if not path.is_file():
-        raise BadInput(f"data_file({name!r}): there is no file {path}")
+    require(path.is_file(), f"data_file({name!r}): there is no file {path}")
     loaded(path, path.read_bytes())
     _DECLARED.append(path)
     return path
@@ -117,7 +116,7 @@ def check_imports(trial: Trial, modules: Iterable[str]) -> None:
 
 
 def _import_file(name: str) -> ModuleType:
-    """Execute a file as a module of a name of its own: the very bytes that its hash is taken of."""
+    """Execute a file as a module under a generated name; the bytes that are executed are those hashed."""
     path = Path(name).resolve()
     module_name = f"{_PREFIX}{hashlib.sha256(str(path).encode()).hexdigest()[:12]}"
     if module_name in sys.modules:
@@ -131,8 +130,10 @@ def _import_file(name: str) -> ModuleType:
         content = path.read_bytes()
         loaded(path, content)
         exec(compile(content, path, "exec", dont_inherit=True), module.__dict__)
-        if len(ZOO) + len(PENALTIES) == before:
-            raise BadInput("registers nothing; decorate a class with @cell or @model, or use @regularizer")
+        require(
+            len(ZOO) + len(PENALTIES) > before,
+            "registers nothing; decorate a class with @cell or @model, or use @regularizer",
+        )
     except (Exception, SystemExit) as error:
         del sys.modules[module_name]
         raise BadInput(f"plug-in {name}: {_mistake(error, path)}") from error
@@ -150,19 +151,14 @@ def cell(name: str, title: str = "", **settings: Any) -> Callable[[Cls], Cls]:
     _check_name("cell", name)
 
     def register(cls: Cls) -> Cls:
-        # nn.GRUCell's device and dtype, where a cell is derived from it, are no study's business
+        # a cell derived from nn.GRUCell also has device and dtype, whose default is None
         known = {key: value for key, value in _defaults(cls, after=2).items() if value is not None}
         own = _options("cell", name, known, taken=CHAPTER.options)
 
         def build(
-            vocab: int,
-            hidden: int = 64,
-            layers: int = 2,
-            dropout: float = 0.0,
-            tying: bool = False,
-            **options: Scalar,
+            vocab: int, hidden: int, layers: int, dropout: float, tying: bool, **options: Scalar
         ) -> Any:
-            from bench.models.recurrent import RecurrentLM, Unrolled
+            from bench.models.recurrent import RecurrentLM, Unrolled  # torch: not for planning
 
             def unrolled() -> Unrolled:
                 return Unrolled([cls(hidden, hidden, **options) for _ in range(layers)])
@@ -200,14 +196,14 @@ def regularizer(name: str, title: str = "") -> Callable[[Function], Function]:
     is added to what is optimised; 0.0 is off. Raises BadInput for a name that is taken.
     """
     _check_name("regularizer", name)
-    if not BARE_KEY.fullmatch(name):
-        raise BadInput(f"regularizer {name!r}: letters, digits and _ only, as it becomes a setting")
-    if name in _FIELDS or any(name in spec.options for spec in ZOO.values()):
-        raise BadInput(f"a setting called {name!r} exists already; choose another name")
+    require(
+        BARE_KEY.fullmatch(name), f"regularizer {name!r}: letters, digits and _ only, as it becomes a setting"
+    )
+    taken = name in _FIELDS or any(name in spec.options for spec in ZOO.values())
+    require(not taken, f"a setting called {name!r} exists already; choose another name")
 
     def register(function: Function) -> Function:
-        if name in PENALTIES:
-            raise BadInput(f"a regularizer called {name!r} exists already; choose another name")
+        require(name not in PENALTIES, f"a regularizer called {name!r} exists already; choose another name")
         file = inspect.getfile(function)
         PENALTIES[name] = Penalty(
             name=name, title=title or name, about=_about(function, file), function=function, file=file
@@ -226,8 +222,7 @@ def place(error: BaseException) -> str:
 
 def _import(name: str) -> ModuleType:
     mistake = f"plug-in {name}: no such module; give the path of a Python file, my_cell.py"
-    if not all(map(str.isidentifier, name.split("."))):
-        raise BadInput(mistake)
+    require(all(map(str.isidentifier, name.split("."))), mistake)
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
@@ -237,7 +232,7 @@ def _import(name: str) -> ModuleType:
 
 
 def _mistake(error: BaseException, path: Path) -> str:
-    """What went wrong while a plug-in's file was imported, with its line and the cure."""
+    """The message of an error in a plug-in's file while it was imported, with its line and the cure."""
     match error:
         case BadInput():
             return str(error)
@@ -255,10 +250,8 @@ def _mistake(error: BaseException, path: Path) -> str:
 
 
 def _check_name(kind: str, name: Any) -> None:
-    if not isinstance(name, str):
-        raise BadInput(f'@{kind} needs a name: write @{kind}("my-name")')
-    if not NAME.fullmatch(name):
-        raise BadInput(f"{kind} {name!r}: letters, digits, -, _ and . only; choose another name")
+    require(isinstance(name, str), f'@{kind} needs a name: write @{kind}("my-name")')
+    require(NAME.fullmatch(name), f"{kind} {name!r}: letters, digits, -, _ and . only; choose another name")
 
 
 def _defaults(cls: type, after: int) -> dict[str, Any]:
@@ -269,12 +262,9 @@ def _defaults(cls: type, after: int) -> dict[str, Any]:
 def _options(kind: str, name: str, given: Mapping[str, Any], taken: Iterable[str] = ()) -> dict[str, Scalar]:
     """The keywords as options. Raises BadInput for one without a default, and for a name that is taken."""
     for key, value in given.items():
-        if not isinstance(value, Scalar):
-            raise BadInput(
-                f"{kind} {name!r}: its keyword {key!r} needs a default: a number, text, True or False"
-            )
-        if key in _FIELDS | set(PENALTIES) | set(taken):
-            raise BadInput(f"{kind} {name!r}: its keyword {key!r} is a setting already; rename it")
+        keyword = f"{kind} {name!r}: its keyword {key!r}"
+        require(isinstance(value, Scalar), f"{keyword} needs a default: a number, a string or a boolean")
+        require(key not in {*_FIELDS, *PENALTIES, *taken}, f"{keyword} is a setting already; rename it")
     return dict(given)
 
 
@@ -287,22 +277,20 @@ def _add(
     settings: Mapping[str, Any],
 ) -> None:
     module, file = sys.modules[cls.__module__], inspect.getfile(cls)
-    if name in ZOO:
-        raise BadInput(f"a model called {name!r} exists already; choose another name")
-    if unknown := sorted(set(settings) - _SETTINGS):
-        raise BadInput(
-            f"model {name!r}: {unknown[0]!r} is not a setting; known: {', '.join(sorted(_SETTINGS))}"
-        )
+    require(name not in ZOO, f"a model called {name!r} exists already; choose another name")
+    for key in settings:
+        known = ", ".join(sorted(_SETTINGS))
+        require(key in _SETTINGS, f"model {name!r}: {key!r} is not a setting; known: {known}")
     builder = f"_build_{name}"
     setattr(module, builder, build)
     ZOO[name] = ModelSpec(
-        name=name,
-        title=title,
-        about=_about(cls, file),
-        module=cls.__module__,
-        builder=builder,
-        options=options,
-        settings={**CHAPTER.settings, **settings},
+        name,
+        title,
+        _about(cls, file),
+        cls.__module__,
+        builder,
+        options,
+        {**CHAPTER.settings, **settings},
         seconds=14.0,
         file=file,
     )

@@ -28,55 +28,50 @@ class Dropout(nn.Module):
         """Any shape."""
         if not self.training or not self.p:
             return x
-        return x * _mask(torch.empty_like(x), self.p)
+        return x * _mask(self.place(x), self.p)
+
+    def place(self, x: Tensor) -> Tensor:
+        """A tensor with an entry for each draw, in the memory layout in which they are drawn."""
+        return torch.empty_like(x)
 
 
-class LockedDropout(nn.Module):
-    """Dropout with one mask for all time steps: an activation that goes is gone for the whole stretch.
+class LockedDropout(Dropout):
+    """Dropout of (b, t, n) with one mask for all time steps, and another for each row of the batch.
 
-    Gal and Ghahramani, 2016. Each row of the batch has a mask of its own.
+    Gal and Ghahramani, 2016.
     """
 
-    def __init__(self, p: float) -> None:
-        super().__init__()
-        self.p = p
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(b, t, n) → (b, t, n)."""
-        if not self.training or not self.p:
-            return x
-        return x * _mask(x.new_empty(x.shape[0], 1, x.shape[2]), self.p)
+    def place(self, x: Tensor) -> Tensor:
+        """(b, 1, n)."""
+        return x.new_empty(len(x), 1, *x.shape[2:])
 
 
-class EmbeddingDropout(nn.Module):
-    """An embedding that loses whole words: one that goes is zero wherever it stands in the batch.
+class EmbeddingDropout(LockedDropout):
+    """An embedding (…) → (…, n) that loses whole words: a dropped one is zero wherever it occurs.
 
     Gal and Ghahramani, 2016, section 4.2: a mask over the rows of the embedding matrix.
     """
 
     def __init__(self, embedding: nn.Embedding, p: float) -> None:
-        super().__init__()
+        super().__init__(p)
         self.embedding = embedding
-        self.p = p
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Tokens (…) → vectors (…, n)."""
-        weight = self.embedding.weight  # (vocab, n)
-        if self.training and self.p:
-            weight = weight * _mask(weight.new_empty(len(weight), 1), self.p)
+        weight = super().forward(self.embedding.weight)  # (vocab, n)
         return F.embedding(tokens, weight, self.embedding.padding_idx)
 
 
 class WeightDropout(nn.Module):
     """A recurrent layer that runs with dropout on its hidden-to-hidden weights: DropConnect.
 
-    Wan et al., 2013; Merity, Keskar and Socher, 2018, section 2. A connection that goes is gone for every
-    step and every row. The layer keeps its parameters: the weights that lost connections stand in for one
-    call, so that optimizers, copies and saved states see nothing but an ordinary nn.LSTM.
+    Wan et al., 2013; Merity, Keskar and Socher, 2018, section 2. A dropped connection is missing at every
+    step and in every row. The layer keeps its parameters: the weights with dropout replace them for one
+    call, so that optimizers, copies and saved states see an ordinary nn.LSTM.
 
-    On a GPU the layer would move its weights into one block of memory whenever they are other ones: at each
-    call, in place, also between two stretches of one window, whose gradients are still to come. So it does
-    not, as fastai's does not, and cuDNN copies them at each call.
+    nn.LSTM on a GPU moves replaced weights into one block of memory, in place and at each call, which would
+    invalidate the gradients of an earlier stretch of the same window. So `flatten_parameters` does nothing,
+    as in fastai's, and cuDNN copies the weights at each call.
     """
 
     def __init__(self, rnn: nn.RNNBase, p: float) -> None:
@@ -114,7 +109,7 @@ def penalties(trial: Trial, output: Any) -> dict[str, Tensor]:
 
 
 def _nothing() -> None:
-    pass
+    """A named function, as a lambda cannot be pickled."""
 
 
 def _mask(place: Tensor, p: float) -> Tensor:

@@ -10,7 +10,7 @@ from bench import environment, machine
 from bench.corpus import Batches, Corpus
 from bench.diagnostics import fingerprint, metrics_fingerprint
 from bench.flops import training_flops
-from bench.metrics import Tally
+from bench.metrics import Evaluation
 from bench.models.registry import spec_of
 from bench.throughput import gpu_memory, memory_peak
 from bench.training import train as training
@@ -104,27 +104,27 @@ def _speeds(record: Training, train: Batches, valid: Batches) -> dict[str, float
 
 def count_and_measure(trial: Trial, data: Corpus, train: Batches, valid: Batches) -> dict[str, Any]:
     """Fit a counting baseline and measure it. Returns fields of a Result."""
-    logits, tally = training.count(trial, data, train, valid)
-    weights = {"log_probabilities": logits}
+    logits, evaluation = training.count(trial, data, train, valid)
+    marks = {"weights": {"log_probabilities": logits}, "metrics": {"nats": evaluation.nats[0]}}
     counted = train.positions[train.order].numel()
     return {
-        "metrics": {**tally.summary(), "train_tokens": float(counted)},
+        "metrics": {**evaluation.summary(), "train_tokens": float(counted)},
         "witnesses": count_witnesses(Case(trial=trial, data=data, train=train, valid=valid), logits),
-        "fingerprints": {"weights": fingerprint(weights), "metrics": fingerprint({"nats": tally.nats[0]})},
-        **_looks(trial, data, valid, tally),
+        "fingerprints": {name: fingerprint(tensors) for name, tensors in marks.items()},
+        **_looks(trial, data, valid, evaluation),
     }
 
 
-def _looks(trial: Trial, data: Corpus, valid: Batches, tally: Tally) -> dict[str, Any]:
+def _looks(trial: Trial, data: Corpus, valid: Batches, evaluation: Evaluation) -> dict[str, Any]:
     """Where it goes wrong: sums by token role, and the guesses along the first row's stretch of text."""
     roles = data.roles[valid.positions[valid.order].flatten()]
     return {
-        "roles": tally.by_role(roles, data.role_names),
-        "passage": tuple(_passage(trial, data, tally)),
+        "roles": evaluation.by_role(roles, data.role_names),
+        "passage": tuple(_passage(trial, data, evaluation)),
     }
 
 
-def _passage(trial: Trial, data: Corpus, tally: Tally) -> list[dict[str, Any]]:
+def _passage(trial: Trial, data: Corpus, evaluation: Evaluation) -> list[dict[str, Any]]:
     shape = (-1, trial.window) if trial.target == "every" else (-1, 1)
 
     def first_row(parts: list[Tensor]) -> Tensor:
@@ -133,9 +133,9 @@ def _passage(trial: Trial, data: Corpus, tally: Tally) -> list[dict[str, Any]]:
         return windows[::step].flatten()[:PASSAGE].cpu()
 
     rows = zip(
-        data.decode(first_row(tally.targets)),
-        data.decode(first_row(tally.guesses)),
-        (-first_row(tally.nats)).exp().tolist(),
+        data.decode(first_row(evaluation.targets)),
+        data.decode(first_row(evaluation.guesses)),
+        (-first_row(evaluation.nats)).exp().tolist(),
         strict=True,
     )
     return [{"token": token, "guess": guess, "p": round(p, 4)} for token, guess, p in rows]

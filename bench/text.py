@@ -27,7 +27,7 @@ LARGEST = 100_000_000
 
 def human_numbers() -> tuple[str, str]:
     """fastai's `train.txt` (1 … 7999) and `valid.txt` (8001 … 9999), to the byte."""
-    from num2words import num2words
+    from num2words import num2words  # only where the text is written out, which planning does not need
 
     def lines(numbers: range) -> str:
         words = (re.sub(r", | and |-", " ", num2words(n)) for n in numbers)

@@ -3,20 +3,13 @@
 import resource
 import sys
 import time
-from collections.abc import Callable
-from contextlib import suppress
 from typing import Any
 
-import pynvml
 import torch
-
-from bench import nvidia
-
-SAMPLED = 1.0  # seconds: the longest that NVML looks back
 
 
 class Clock:
-    """Seconds of named stretches: of this machine's clock, or on a GPU between two of its own events."""
+    """Seconds between laps: of this machine's clock, or on a GPU between two of its own events."""
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
@@ -52,16 +45,3 @@ def gpu_memory(device: torch.device) -> dict[str, float]:
     peak = torch.cuda.max_memory_allocated(device) / 2**20
     torch.cuda.reset_peak_memory_stats(device)
     return {"gpu_memory_peak": peak}
-
-
-def gpu_utilisation(work: Callable[[], object]) -> dict[str, float]:
-    """Utilisation of the GPU (%) in the last second or less of `work` over and over, where NVML tells it."""
-    begun = time.monotonic()
-    with suppress(pynvml.NVMLError, nvidia.Lost):
-        gpus = nvidia.visible()
-        work()
-        while gpus and time.monotonic() - begun < SAMPLED:
-            work()
-        if gpus and (busy := nvidia.read(gpus[0]).utilisation) is not None:
-            return {"gpu_utilisation": busy}
-    return {}

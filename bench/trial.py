@@ -1,4 +1,4 @@
-"""Trial and Result: what is trained, and what came of it. Frozen data, canonical JSON, identity.
+"""Trial and Result: the settings of a training and its outcome. Frozen data, canonical JSON, identity.
 
 Nothing here imports torch, so that planning, reading results and reporting stay light.
 """
@@ -38,6 +38,12 @@ class Setting:
 def setting(default: Any, about: str, **rules: Any) -> Any:
     """A field of Trial that a study may set; `rules` are the further fields of Setting."""
     return field(default=default, metadata={"setting": Setting(about, **rules)})
+
+
+def require(holds: object, complaint: str) -> None:
+    """Raises BadInput with the complaint unless the condition holds."""
+    if not holds:
+        raise BadInput(complaint)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,7 +159,7 @@ class Epoch:
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """What one trial yielded. Divergence and failure are results too: `status`, and the reason.
+    """The outcome of one trial. Divergence and failure are results too: `status`, and the reason.
 
     `metrics` names begin with their section: valid_loss, valid_accuracy, valid_perplexity, valid_bits,
     valid_hits, valid_targets; train_loss, train_ar, train_tar, train_updates, train_tokens, train_flops
@@ -191,7 +197,7 @@ class Result:
 
     @property
     def diverged(self) -> bool:
-        """Whether training ran away. That is a result: a diverged seed counts as an infinite loss."""
+        """Whether the training diverged. That is a result: a diverged seed counts as an infinite loss."""
         return self.status == "diverged"
 
     @property
@@ -201,7 +207,7 @@ class Result:
 
     @property
     def trouble(self) -> str:
-        """What to tell of a trial that is not done: a divergence is an answer, anything else a fault."""
+        """The reason of a trial that is not done; a divergence is a result, anything else a failure."""
         return self.reason if self.diverged else f"FAILED: {self.reason}"
 
     def to_dict(self) -> dict[str, Any]:
@@ -222,12 +228,12 @@ class Result:
 
 
 def _shared(row: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Facts whose words are those of every other result: thousands are held at a time."""
+    """A mapping with interned strings, which thousands of results share."""
     return {intern(key): intern(value) if type(value) is str else value for key, value in row.items()}
 
 
 def settings(trial: Trial) -> dict[str, Any]:
-    """What a study says of a trial: all but what is found out where it is planned, and its text's path."""
+    """The settings that a study declares: all fields but those in FOUND and the text's path."""
     return {key: value for key, value in asdict(trial).items() if key not in ("corpus", *FOUND)}
 
 
@@ -269,10 +275,10 @@ def _floats(cls: type, data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 FOUND = ("device", "source", "data", "versions")
-"""Fields of Trial that no study sets: they are found out where it is planned."""
+"""Fields of Trial that no study sets: planning determines them."""
 
 TASK = ("data", "tokens", "vocab", "split", "target")
-"""Fields of Trial that decide what is asked: under others of these, losses cannot be compared."""
+"""Fields of Trial that define the task: losses of trials that differ in them cannot be compared."""
 
 
 def lower_is_better(metric: str) -> bool:

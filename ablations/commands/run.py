@@ -215,7 +215,7 @@ def _rehearse(trials: Sequence[Trial], plan: Plan, args: Namespace, on: Device) 
     where |= {"limits": replace(where["limits"], seconds=seconds), "fail_fast": True}
     with TemporaryDirectory() as folder, checking(len(arms)) as checked:
         replies = Ledger(Path(folder))
-        work = "bench.preflight:rehearse"
+        work = "bench.preflight:preflight"
         tally = run_trials(list(arms.values()), replies, work=work, on_result=checked, **where)
         if tally.interrupted:
             raise KeyboardInterrupt

@@ -15,8 +15,8 @@ from typing import Any
 FORMAT = 1
 
 MEASURED = {
-    "batches": "bench.analyses.text:batches",
-    "coverage": "bench.analyses.text:coverage",
+    "batches": "bench.analyses.validation_text:batches",
+    "coverage": "bench.analyses.validation_text:coverage",
     "targets": "bench.analyses.learning:targets",
     "stability": "bench.analyses.learning:stability",
     "halved": "bench.analyses.learning:halved",
@@ -29,12 +29,12 @@ MEASURED = {
     "dropout": "bench.analyses.parts:dropout",
     "anatomy": "bench.analyses.anatomy:anatomy",
 }
-"""Where each measurement stands, by name."""
+"""The function of each measurement, as an import name."""
 
 
 def measure(name: str) -> dict[str, Any]:
     """One measurement: {"found": its data, "seconds", "environment"}. Sets torch up for this process."""
-    from bench import environment, machine
+    from bench import environment, machine  # torch
 
     environment.deterministic()
     clock = time.perf_counter()

@@ -7,14 +7,10 @@ from statistics import geometric_mean
 from typing import Any
 
 import torch
-from torch import Tensor
 
-from bench import corpus
-from bench.analyses.learning import chapter, evaluate, fit
-from bench.corpus import Batches
+from bench.analyses.learning import build, chapter, evaluate, fit, valid_batches
 from bench.diagnostics import gradient_by_distance
-from bench.models.recurrent import LanguageModel, State
-from bench.training.train import build
+from bench.models.recurrent import LanguageModel, parts_of
 from bench.trial import Trial
 
 CELLS = {"ReLU": "rnn-relu", "tanh": "lm5", "LSTM": "lm6", "GRU": "gru"}
@@ -32,37 +28,32 @@ def cells(seeds: Sequence[int] = (0, 1, 2), **changes: Any) -> dict[str, Any]:
     - `states`: the largest |state| after 1, 2, 4, … tokens of validation text read on and on, by seed;
     - `rounding`: for the trained LSTM, loss and guesses of the validation set by number format, by seed.
     """
-    found: dict[str, Any] = {
-        "back": BACK,
-        "seeds": list(seeds),
-        "gradients": {},
-        "states": {},
-        "rounding": [],
-    }
+    gradients, states, rounding = {}, {}, []
     for name, zoo in CELLS.items():
         far: dict[str, list[list[float]]] = {"start": [], "end": []}
-        states: dict[str, dict[str, list[dict[int, float]]]] = {"start": {}, "end": {}}
+        largest: dict[str, dict[str, list[dict[int, float]]]] = {"start": {}, "end": {}}
         for seed in seeds:
             trial = chapter(zoo, seed, changes, layers=1)
-            model = build(trial, len(corpus.load(trial).vocab))
+            model = build(trial)
             start = copy.deepcopy(model)
             fit(trial, model)
             for when, weights in (("start", start), ("end", model)):
-                for part, largest in _states(weights, trial).items():
-                    states[when].setdefault(part, []).append(largest)
+                for part, by_tokens in _states(weights, trial).items():
+                    largest[when].setdefault(part, []).append(by_tokens)
                 far[when].append(_gradients(weights, trial))
             if name == "LSTM":
-                found["rounding"].append(_rounding(model, trial))
-        found["gradients"][name] = {
+                rounding.append(_rounding(model, trial))
+        gradients[name] = {
             when: [geometric_mean(each) for each in zip(*runs, strict=True)] for when, runs in far.items()
         }
-        found["states"][name] = states
-    return found
+        states[name] = largest
+    found = {"gradients": gradients, "states": states, "rounding": rounding}
+    return {"back": BACK, "seeds": list(seeds), **found}
 
 
 def _gradients(model: LanguageModel, trial: Trial) -> list[float]:
     """Shares of the gradient at k = 0. A gradient that double precision cannot hold counts as 1e-300."""
-    valid = _valid(replace(trial, window=BACK, detach_every=BACK))
+    valid = valid_batches(replace(trial, window=BACK, detach_every=BACK))
     read = copy.deepcopy(model)
     read.detach_every = BACK
     norms = gradient_by_distance(read, valid.inputs[valid.rows[0]][None])
@@ -72,7 +63,7 @@ def _gradients(model: LanguageModel, trial: Trial) -> list[float]:
 @torch.no_grad()
 def _states(model: LanguageModel, trial: Trial) -> dict[str, dict[int, float]]:
     """The largest |entry| of each part of the state, by the number of tokens read."""
-    valid = _valid(trial)
+    valid = valid_batches(trial)
     text = valid.inputs[valid.order.sort().values].flatten()
     text = text[: len(text) // ROWS * ROWS].view(ROWS, -1)[:, :STEPS]  # the validation text, unbroken
     model.eval().reset()
@@ -80,25 +71,17 @@ def _states(model: LanguageModel, trial: Trial) -> dict[str, dict[int, float]]:
     ends = [2**k for k in range(text.shape[1].bit_length())]
     for begin, end in zip([0, *ends], ends, strict=False):
         model(text[:, begin:end])
-        for part, state in _parts(model.state).items():
+        for part, state in zip("hc", parts_of(model.state), strict=False):  # only an LSTM has a c
             found.setdefault(part, {})[end] = float(state.abs().max())
     return found
 
 
-def _parts(state: State) -> dict[str, Tensor]:
-    return {"h": state[0], "c": state[1]} if isinstance(state, tuple) else {"h": state}
-
-
 def _rounding(model: LanguageModel, trial: Trial) -> dict[str, dict[str, float]]:
     """Loss in nats, and the share of guesses that are those of double precision."""
-    valid, found, exact = _valid(trial), {}, None
+    valid, found, exact = valid_batches(trial), {}, None
     for name in ("float64", "float32", "bfloat16"):
         tally = evaluate(copy.deepcopy(model).to(getattr(torch, name)), valid)
         guesses = torch.cat(tally.guesses)
         exact = guesses if exact is None else exact
         found[name] = {"loss": tally.loss(), "same": float((guesses == exact).double().mean())}
     return found
-
-
-def _valid(trial: Trial) -> Batches:
-    return corpus.batches(trial, corpus.load(trial))[1]

@@ -1,5 +1,6 @@
-"""What a state that is carried on costs where it is not detached: the graph behind it."""
+"""The autograd graph behind a carried state, with and without detaching it."""
 
+from itertools import islice
 from typing import Any
 
 import torch
@@ -7,9 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bench import corpus
-from bench.analyses.learning import chapter
+from bench.analyses.learning import build, chapter
 from bench.models.recurrent import LanguageModel, State, detached
-from bench.training.train import build
 
 
 def history(count: int = 12, **changes: Any) -> dict[str, Any]:
@@ -19,9 +19,8 @@ def history(count: int = 12, **changes: Any) -> dict[str, Any]:
     tensors that are kept for it.
     """
     trial = chapter("lm4", 0, changes)
-    data = corpus.load(trial)
-    model = build(trial, len(data.vocab))
-    batches = [batch for _, batch in zip(range(count), corpus.batches(trial, data)[0], strict=False)]
+    model, train = build(trial), corpus.batches(trial, corpus.load(trial))[0]
+    batches = list(islice(train, count))
     return {
         "detached": _read(model, batches, detach=True),
         "not detached": _read(model, batches, detach=False),
@@ -32,12 +31,12 @@ def history(count: int = 12, **changes: Any) -> dict[str, Any]:
 def _read(model: LanguageModel, batches: list[tuple[Tensor, Tensor]], detach: bool) -> dict[str, list[int]]:
     state: State = None
     kept: dict[int, int] = {}  # bytes by address
+    found: dict[str, list[int]] = {"nodes": [], "bytes": []}
 
     def keep(tensor: Tensor) -> Tensor:
         kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
         return tensor
 
-    found: dict[str, list[int]] = {"nodes": [], "bytes": []}
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         for tokens, targets in batches:
             hidden, state = model.unroll(tokens, state)

@@ -1,4 +1,4 @@
-"""Small trainings, watched: why LMModel4 is unstable, and what it costs to ask for one word in three."""
+"""Small trainings: the instability of LMModel4, the cost of predicting one word in three, bfloat16."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -8,23 +8,21 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bench import corpus, environment
+from bench import corpus
 from bench.corpus import Batches
-from bench.metrics import Tally
+from bench.metrics import Evaluation
 from bench.models.recurrent import LanguageModel, Output
 from bench.models.registry import spec_of
-from bench.training import loop
+from bench.training import train as training
 from bench.training.engine import Training
-from bench.training.train import build
 from bench.trial import Scalar, Trial
 
-CPU = torch.device("cpu")
 SEEDS = range(10)
 
 
 @dataclass
-class Watch:
-    """What a training does to a recurrent network, epoch by epoch. Hooks only look: no number changes."""
+class Monitor:
+    """Records activations, gradients and the spectral radius of a training by epoch; changes no number."""
 
     model: LanguageModel
     recurrent: str  # the name of the hidden-to-hidden weight
@@ -63,21 +61,29 @@ def chapter(model: str, seed: int, changes: dict[str, Any], **options: Scalar) -
     return Trial(model=model, seed=seed, options={**spec.options, **options}, **{**spec.settings, **changes})
 
 
+def build(trial: Trial) -> LanguageModel:
+    """The trial's model with its initial weights."""
+    return training.build(trial, len(corpus.load(trial).vocab))
+
+
+def valid_batches(trial: Trial) -> Batches:
+    """The trial's validation batches."""
+    return corpus.batches(trial, corpus.load(trial))[1]
+
+
 def fit(trial: Trial, model: LanguageModel) -> Training:
     """Train by the loop engine, on the CPU. Raises Diverged."""
-    train, valid = corpus.batches(trial, corpus.load(trial))
-    torch.manual_seed(environment.stream(trial.seed, "dropout"))
-    return loop.train(trial, model, train, valid, CPU)
+    return training.fit(trial, model, *corpus.batches(trial, corpus.load(trial)))
 
 
 @torch.no_grad()
-def evaluate(model: LanguageModel, batches: Batches) -> Tally:
+def evaluate(model: LanguageModel, batches: Batches) -> Evaluation:
     """One pass over a split, from an empty state."""
-    tally = Tally()
+    evaluation = Evaluation()
     model.eval().reset()
     for tokens, targets in batches:
-        tally.add(model(tokens).logits, targets)
-    return tally
+        evaluation.add(model(tokens).logits, targets)
+    return evaluation
 
 
 def spectral_radius(weight: Tensor) -> float:
@@ -86,7 +92,7 @@ def spectral_radius(weight: Tensor) -> float:
 
 
 def stability(seeds: Sequence[int] = SEEDS, **changes: Any) -> dict[str, Any]:
-    """LMModel4 (ReLU), and nn.RNN of one layer (tanh) beside it, watched over whole trainings.
+    """Whole trainings of LMModel4 (ReLU) and of nn.RNN with one layer (tanh).
 
     Each by seed: accuracy and validation loss, the largest activation, the largest norm of the gradient, and
     the spectral radius of the hidden-to-hidden weight, epoch by epoch.
@@ -98,36 +104,35 @@ def stability(seeds: Sequence[int] = SEEDS, **changes: Any) -> dict[str, Any]:
 
 
 def _watched(trial: Trial, recurrent: str) -> dict[str, Any]:
-    model = build(trial, len(corpus.load(trial).vocab))
+    model = build(trial)
     before = spectral_radius(model.get_parameter(recurrent))
-    watch = Watch(model, recurrent)
+    monitor = Monitor(model, recurrent)
     record = fit(trial, model)
     return {
         "seed": trial.seed,
         "accuracy": [e.accuracy for e in record.epochs],
         "valid_loss": [e.valid_loss for e in record.epochs],
-        "activation": watch.activation,
-        "gradient": watch.gradient,
-        "radius": [before, *watch.radius],
+        "activation": monitor.activation,
+        "gradient": monitor.gradient,
+        "radius": [before, *monitor.radius],
     }
 
 
 def targets(seeds: Sequence[int] = SEEDS, **changes: Any) -> dict[str, Any]:
     """LMModel3's network trained on one word in three, and on every word: same windows, same updates.
 
-    Both are then asked for every word of the validation set, so that the two losses (nats a token, by seed)
-    are of the same targets.
+    Both are evaluated on every word of the validation set, so that the two losses (nats a token, by seed)
+    have the same targets.
     """
     losses: dict[str, dict[int, float]] = {"last": {}, "every": {}}
     for target, by_seed in losses.items():
         for seed in seeds:
             trial = chapter("lm3", seed, {**changes, "target": target})
-            data = corpus.load(trial)
-            model = build(trial, len(data.vocab))
+            model = build(trial)
             fit(trial, model)
             model.target = "every"
-            by_seed[seed] = evaluate(model, corpus.batches(replace(trial, target="every"), data)[1]).loss()
-    train = corpus.batches(trial, data)[0]
+            by_seed[seed] = evaluate(model, valid_batches(replace(trial, target="every"))).loss()
+    train = corpus.batches(trial, corpus.load(trial))[0]
     return {
         "losses": losses,
         "tokens": train.tokens * trial.epochs,
@@ -145,7 +150,7 @@ def halved(seeds: Sequence[int] = SEEDS, **changes: Any) -> dict[str, dict[int, 
     for name, by_seed in losses.items():
         for seed in seeds:
             trial = chapter("lm4", seed, changes)
-            model = build(trial, len(corpus.load(trial).vocab))
+            model = build(trial)
             # A cached copy of a weight would outlive its update.
             with torch.autocast("cpu", torch.bfloat16, enabled=name == "bfloat16", cache_enabled=False):
                 by_seed[seed] = fit(trial, model).epochs[-1].valid_loss

@@ -1,18 +1,17 @@
-"""Parts of the chapter held against what they should be: cells against torch's, dropout against its scale."""
+"""Cells from scratch compared with torch's, and the scale of dropout."""
 
 from collections.abc import Callable
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bench import corpus
-from bench.analyses.learning import chapter, evaluate, fit
+from bench.analyses.learning import build, chapter, evaluate, fit, valid_batches
 from bench.models.gru import ResetAfterCell
 from bench.models.lstm import ChunkCell, GatesCell
 from bench.models.recurrent import Unrolled
 from bench.regularization import Dropout
-from bench.training.train import build
 
 
 def same(size: int = 64, rows: int = 8, steps: int = 16) -> dict[str, Any]:
@@ -41,33 +40,29 @@ def same(size: int = 64, rows: int = 8, steps: int = 16) -> dict[str, Any]:
 
 
 def dropout(draws: int = 2**18, seed: int = 0, **changes: Any) -> dict[str, Any]:
-    """What 1/(1−p) is for.
+    """The effect of the factor 1/(1−p).
 
-    `means`: the mean of ones after dropout of p, scaled and not. `losses`: a trained LMModel7 in nats, as it
-    is, then with the activations that it would meet had training not scaled them, then with dropout left on.
+    `means`: the mean of ones after dropout of p, scaled and not. `losses`: nats of a trained LMModel7 as it
+    is, with its activations divided by 1−p, as if training had not scaled them, and with dropout left on.
     """
     torch.manual_seed(seed)
     ones, means = torch.ones(draws), []
     for p in (0.1, 0.25, 0.4, 0.5, 0.75, 0.9):
         dropped = Dropout(p).train()(ones)
-        means.append(
-            {"p": p, "scaled": float(dropped.mean()), "unscaled": float((dropped != 0).float().mean())}
-        )
+        kept = float((dropped != 0).float().mean())
+        means.append({"p": p, "scaled": float(dropped.mean()), "unscaled": kept})
     trial = chapter("lm7", seed, changes)
-    data = corpus.load(trial)
-    model = build(trial, len(data.vocab))
+    model, valid = build(trial), valid_batches(trial)
     fit(trial, model)
-    valid = corpus.batches(trial, data)[1]
-    p = float(trial.options["dropout"])
-    losses = {"as it is": evaluate(model, valid).loss()}
-    drop = model.get_submodule("drop")
-    for name, change in (
-        ("not scaled", lambda h: h / (1 - p)),
-        ("left on", lambda h: torch.nn.functional.dropout(h, p)),
-    ):
-        hook = drop.register_forward_hook(lambda _module, _inputs, out, change=change: change(out))
+    p, losses = float(trial.options["dropout"]), {}
+    changes_of_output = {
+        "as it is": lambda h: h,
+        "not scaled": lambda h: h / (1 - p),
+        "left on": lambda h: F.dropout(h, p),
+    }
+    for name, change in changes_of_output.items():
+        model.drop.forward = change  # type: ignore[union-attr, method-assign]
         losses[name] = evaluate(model, valid).loss()
-        hook.remove()
     return {"means": means, "losses": losses, "p": p, "seed": seed}
 
 

@@ -1,4 +1,4 @@
-"""AWD-LSTM (Merity, Keskar and Socher, 2018): of fastai's parts, and from scratch.
+"""AWD-LSTM (Merity, Keskar and Socher, 2018), twice: of fastai's parts, and from scratch.
 
 An LSTM with five dropouts: whole words of the embedding, the input of the first layer, the hidden-to-hidden
 weights of every layer, the activations between layers, the output. The rest of the paper is training: NT-ASGD
@@ -6,6 +6,7 @@ is `bench.training.sgd`, and windows of random length are `bench.corpus.VariedBa
 """
 
 from itertools import pairwise
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -14,6 +15,9 @@ from torch import Tensor, nn
 
 from bench.models.recurrent import LanguageModel, Output, State
 from bench.regularization import EmbeddingDropout, LockedDropout, WeightDropout
+
+Parts = tuple[nn.Embedding, nn.Module, nn.Module, nn.ModuleList, nn.Module, nn.Module]
+"""Embedding, embedding dropout, input dropout, LSTMs, dropout between them, output dropout."""
 
 INIT = 0.1  # awd-lstm-lm's and fastai's uniform range of the embedding and the decoder
 
@@ -30,29 +34,22 @@ class AwdLM(LanguageModel):
     """
 
     def __init__(
-        self,
-        i_h: nn.Embedding,
-        words: nn.Module,
-        inputs: nn.Module,
-        rnns: nn.ModuleList,
-        between: nn.Module,
-        output: nn.Module,
-        tying: bool,
+        self, vocab: int, embedding: int, hidden: int, layers: int, tying: bool, **dropouts: float
     ) -> None:
         super().__init__()
-        self.vocab = i_h.num_embeddings - 1
-        self.i_h: nn.Embedding = i_h
-        self.words = words
-        self.inputs = inputs
-        self.rnns = rnns
-        self.between = between
-        self.drop = output
+        self.vocab = vocab
+        parts = self.parts(vocab, embedding, hidden, layers, **dropouts)
+        self.i_h, self.words, self.inputs, self.rnns, self.between, self.drop = parts
         self.before_masks: Tensor | None = None  # the generator's state when the window's masks were drawn
-        self.h_o = nn.Linear(i_h.embedding_dim, i_h.num_embeddings)
+        self.h_o = nn.Linear(embedding, vocab + 1)
         nn.init.uniform_(self.h_o.weight, -INIT, INIT)
         nn.init.zeros_(self.h_o.bias)
         if tying:
-            self.h_o.weight = i_h.weight
+            self.h_o.weight = self.i_h.weight
+
+    def parts(self, *sizes: Any, **dropouts: Any) -> Parts:
+        """Build all parts but the decoder."""
+        raise NotImplementedError
 
     def forward(self, tokens: Tensor) -> Output:
         """See LanguageModel.forward."""
@@ -99,70 +96,38 @@ class ScratchAwdLSTM(AwdLM):
     its `uniform_`: there the two have masks of the same distribution, as under two seeds.
     """
 
-    def __init__(
+    def parts(
         self,
         vocab: int,
-        embedding: int = 64,
-        hidden: int = 64,
-        layers: int = 2,
-        tying: bool = True,
-        embed_p: float = 0.02,
-        input_p: float = 0.1,
-        weight_p: float = 0.1,
-        hidden_p: float = 0.1,
-        output_p: float = 0.2,
-    ) -> None:
+        embedding: int,
+        hidden: int,
+        layers: int,
+        *,
+        embed_p: float,
+        input_p: float,
+        weight_p: float,
+        hidden_p: float,
+        output_p: float,
+    ) -> Parts:
+        """The parts, from scratch."""
         i_h = nn.Embedding(vocab + 1, embedding, padding_idx=vocab)
         sizes = [embedding, *[hidden] * (layers - 1), embedding]
         rnns = [WeightDropout(nn.LSTM(n, m, batch_first=True), weight_p) for n, m in pairwise(sizes)]
         nn.init.uniform_(i_h.weight, -INIT, INIT)
-        super().__init__(
-            i_h,
-            words=EmbeddingDropout(i_h, embed_p),
-            inputs=LockedDropout(input_p),
-            rnns=nn.ModuleList(rnns),
-            between=LockedDropout(hidden_p),
-            output=LockedDropout(output_p),
-            tying=tying,
-        )
+        words, between = EmbeddingDropout(i_h, embed_p), LockedDropout(hidden_p)
+        return i_h, words, LockedDropout(input_p), nn.ModuleList(rnns), between, LockedDropout(output_p)
 
 
 class AwdLSTM(AwdLM):
-    """The parts of fastai's AWD_LSTM, which keeps and detaches its own state, with the state in our hands."""
+    """AWD-LSTM of the parts of fastai's AWD_LSTM, without the state that fastai's class keeps itself."""
 
-    def __init__(
-        self,
-        vocab: int,
-        embedding: int = 64,
-        hidden: int = 64,
-        layers: int = 2,
-        tying: bool = True,
-        embed_p: float = 0.02,
-        input_p: float = 0.1,
-        weight_p: float = 0.1,
-        hidden_p: float = 0.1,
-        output_p: float = 0.2,
-    ) -> None:
-        core = Core(
-            vocab + 1,
-            embedding,
-            hidden,
-            layers,
-            pad_token=vocab,
-            hidden_p=hidden_p,
-            input_p=input_p,
-            embed_p=embed_p,
-            weight_p=weight_p,
-        )
-        super().__init__(
-            core.encoder,
-            words=core.encoder_dp,
-            inputs=core.input_dp,
-            rnns=core.rnns,
-            between=core.hidden_dps[0],
-            output=fastai.RNNDropout(output_p),
-            tying=tying,
-        )
+    def parts(
+        self, vocab: int, embedding: int, hidden: int, layers: int, *, output_p: float, **dropouts: float
+    ) -> Parts:
+        """The parts, of fastai's classes."""
+        core = FastaiCore(vocab + 1, embedding, hidden, layers, pad_token=vocab, **dropouts)
+        output = fastai.RNNDropout(output_p)
+        return core.encoder, core.encoder_dp, core.input_dp, core.rnns, core.hidden_dps[0], output
 
 
 class WeightDrop(fastai.WeightDropout):  # type: ignore[misc]
@@ -175,7 +140,7 @@ class WeightDrop(fastai.WeightDropout):  # type: ignore[misc]
             setattr(self.module, name, raw.clone() if weight is raw else weight)
 
 
-class Core(fastai.AWD_LSTM):  # type: ignore[misc]
+class FastaiCore(fastai.AWD_LSTM):  # type: ignore[misc]
     """fastai's AWD_LSTM with that WeightDrop."""
 
     def _one_rnn(self, inputs: int, hidden: int, bidir: bool, weight_p: float, _layer: int) -> WeightDrop:

@@ -2,7 +2,7 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Callable
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -16,27 +16,22 @@ class NGram:
     p(w | c) = (count(c, w) + p(w | shorter c)) / (count(c) + 1), down to the uniform distribution.
     """
 
-    def __init__(self, vocab: int, context: int = 1) -> None:
+    def __init__(self, vocab: int, context: int) -> None:
         self.vocab, self.context = vocab, context
 
     def predict(self, ids: Tensor, train: Tensor, valid: Tensor) -> Tensor:
         """Log-probabilities (targets, vocab) at positions `valid` of `ids`, counted at positions `train`."""
         tokens = ids.tolist()
         counts = _count(tokens, train.tolist(), self.context, self.vocab)
-        known: dict[tuple[int, ...], Tensor] = {}
+        uniform = torch.full((self.vocab,), 1 / self.vocab, dtype=torch.float64)
 
+        @cache
         def probability(context: tuple[int, ...]) -> Tensor:
-            if context not in known:
-                lower = (
-                    probability(context[1:])
-                    if context
-                    else torch.full((self.vocab,), 1 / self.vocab, dtype=torch.float64)
-                )
-                seen = counts.get(context)
-                known[context] = lower if seen is None else (seen + PRIOR * lower) / (seen.sum() + PRIOR)
-            return known[context]
+            lower, seen = probability(context[1:]) if context else uniform, counts.get(context)
+            return lower if seen is None else (seen + PRIOR * lower) / (seen.sum() + PRIOR)
 
-        return _rows(probability, tokens, valid.tolist(), self.context)
+        rows = [probability(tuple(tokens[max(at - self.context, 0) : at])) for at in valid.tolist()]
+        return torch.stack(rows).clamp_min(math.exp(-700)).log()
 
 
 class Constant:
@@ -67,10 +62,3 @@ def _count(
         dense[key] = torch.zeros(vocab, dtype=torch.float64)
         dense[key][list(seen)] = torch.tensor(list(seen.values()), dtype=torch.float64)
     return dense
-
-
-def _rows(
-    probability: Callable[[tuple[int, ...]], Tensor], tokens: list[int], positions: list[int], context: int
-) -> Tensor:
-    rows = [probability(tuple(tokens[max(at - context, 0) : at])) for at in positions]
-    return torch.stack(rows).clamp_min(math.exp(-700)).log()

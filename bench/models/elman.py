@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bench.models.recurrent import LanguageModel, Output, RecurrentLM, State
+from bench.models.recurrent import BuiltinLM, LanguageModel, Output, State
 from bench.trial import BadInput
 
 
@@ -18,7 +18,7 @@ class LMModel2(LanguageModel):
     state; LMModel4 predicts after every word. Those are settings of the trial, not of the network.
     """
 
-    def __init__(self, vocab: int, hidden: int = 64) -> None:
+    def __init__(self, vocab: int, hidden: int) -> None:
         super().__init__()
         self.i_h = nn.Embedding(vocab, hidden)
         self.h_h = nn.Linear(hidden, hidden)
@@ -41,7 +41,7 @@ class LMModel2(LanguageModel):
 
 
 class LMModel1(LMModel2):
-    """The same network written out for three words. Every batch starts from nothing."""
+    """The same network written out for three words. Every batch starts from zeros."""
 
     def unroll(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
         """See LanguageModel.unroll; `tokens` is (b, 3) and `state` is not read. Raises BadInput."""
@@ -57,19 +57,7 @@ class LMModel1(LMModel2):
         return torch.stack([h1, h2, h3], dim=1), h3
 
 
-class BuiltinRNN(RecurrentLM):
+class BuiltinRNN(BuiltinLM):
     """LMModel5: nn.RNN. Not "exactly what we created earlier": tanh, an input matrix, two biases."""
 
-    def __init__(
-        self,
-        vocab: int,
-        hidden: int = 64,
-        layers: int = 2,
-        nonlinearity: str = "tanh",
-        dropout: float = 0.0,
-        tying: bool = False,
-    ) -> None:
-        def core() -> nn.Module:
-            return nn.RNN(hidden, hidden, layers, nonlinearity=nonlinearity, batch_first=True)
-
-        super().__init__(vocab, core, hidden, dropout, tying)
+    core = nn.RNN

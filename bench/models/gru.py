@@ -1,8 +1,10 @@
 """GRUs: nn.GRU, and the cell from scratch in both published forms."""
 
+from typing import ClassVar
+
 from torch import Tensor, nn
 
-from bench.models.recurrent import RecurrentLM, Unrolled
+from bench.models.recurrent import BuiltinLM, ScratchLM
 
 
 class ResetAfterCell(nn.Module):
@@ -46,33 +48,13 @@ class ResetBeforeCell(nn.Module):
         return h, h
 
 
-CELLS: dict[str, type[nn.Module]] = {"after": ResetAfterCell, "before": ResetBeforeCell}
-
-
-class BuiltinGRU(RecurrentLM):
+class BuiltinGRU(BuiltinLM):
     """LMModel6 with nn.GRU in the LSTM's place."""
 
-    def __init__(
-        self, vocab: int, hidden: int = 64, layers: int = 2, dropout: float = 0.0, tying: bool = False
-    ) -> None:
-        super().__init__(
-            vocab, lambda: nn.GRU(hidden, hidden, layers, batch_first=True), hidden, dropout, tying
-        )
+    core = nn.GRU
 
 
-class ScratchGRU(RecurrentLM):
-    """The same, of cells from scratch."""
+class ScratchGRU(ScratchLM):
+    """The same with cells from scratch."""
 
-    def __init__(
-        self,
-        vocab: int,
-        hidden: int = 64,
-        layers: int = 2,
-        form: str = "after",
-        dropout: float = 0.0,
-        tying: bool = False,
-    ) -> None:
-        cell = CELLS[form]
-        super().__init__(
-            vocab, lambda: Unrolled([cell(hidden, hidden) for _ in range(layers)]), hidden, dropout, tying
-        )
+    forms: ClassVar = {"after": ResetAfterCell, "before": ResetBeforeCell}

@@ -3,10 +3,12 @@
 Source: fastbook chapter 12, "LSTM"; Hochreiter and Schmidhuber, 1997.
 """
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 
-from bench.models.recurrent import RecurrentLM, Unrolled
+from bench.models.recurrent import BuiltinLM, ScratchLM
 
 LSTMState = tuple[Tensor, Tensor] | None
 """(h, c), each (b, hidden); None for zeros."""
@@ -54,36 +56,16 @@ class ChunkCell(nn.Module):
         return h, (h, c)
 
 
-CELLS: dict[str, type[nn.Module]] = {"gates": GatesCell, "chunk": ChunkCell}
-
-
-class BuiltinLSTM(RecurrentLM):
+class BuiltinLSTM(BuiltinLM):
     """LMModel6 with nn.LSTM; with dropout and tying it is LMModel7."""
 
-    def __init__(
-        self, vocab: int, hidden: int = 64, layers: int = 2, dropout: float = 0.0, tying: bool = False
-    ) -> None:
-        super().__init__(
-            vocab, lambda: nn.LSTM(hidden, hidden, layers, batch_first=True), hidden, dropout, tying
-        )
+    core = nn.LSTM
 
 
-class ScratchLSTM(RecurrentLM):
-    """The same, of cells from scratch."""
+class ScratchLSTM(ScratchLM):
+    """LMModel6 with cells from scratch."""
 
-    def __init__(
-        self,
-        vocab: int,
-        hidden: int = 64,
-        layers: int = 2,
-        form: str = "chunk",
-        dropout: float = 0.0,
-        tying: bool = False,
-    ) -> None:
-        cell = CELLS[form]
-        super().__init__(
-            vocab, lambda: Unrolled([cell(hidden, hidden) for _ in range(layers)]), hidden, dropout, tying
-        )
+    forms: ClassVar = {"gates": GatesCell, "chunk": ChunkCell}
 
 
 def _zeros(x: Tensor, hidden: int) -> tuple[Tensor, Tensor]:

@@ -1,12 +1,12 @@
-"""What every language model of the zoo shares: the state it carries, how far gradients flow, its output.
+"""Base classes of the zoo's language models: the carried state, how far gradients flow, the output.
 
-A family gives `unroll`, the recurrence over one stretch of tokens from one state; nothing else of it knows
-about batches, resets or detaching.
+A family defines `unroll`, the recurrence over one stretch of tokens from one state. Batches, resets and
+detaching are handled here.
 """
 
 from collections import deque
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +18,7 @@ State = Any
 
 
 class Output(NamedTuple):
-    """What a model returns: AR reads `dropped`, TAR reads `raw`, the loss reads `logits`."""
+    """The output of a model: AR reads `dropped`, TAR reads `raw`, the loss reads `logits`."""
 
     logits: Tensor  # (b, t, vocab), or (b, vocab) where only the last word is predicted
     raw: Tensor  # (b, t, hidden)
@@ -157,11 +157,44 @@ class Unrolled(nn.Module):
         return x, tuple(states)
 
 
+class BuiltinLM(RecurrentLM):
+    """RecurrentLM around one of torch's own recurrent modules, `core`."""
+
+    core: ClassVar[type[nn.Module]]
+
+    def __init__(
+        self, vocab: int, hidden: int, layers: int, dropout: float, tying: bool, **options: Any
+    ) -> None:
+        def core() -> nn.Module:
+            return self.core(hidden, hidden, layers, batch_first=True, **options)
+
+        super().__init__(vocab, core, hidden, dropout, tying)
+
+
+class ScratchLM(RecurrentLM):
+    """RecurrentLM around cells from scratch; `form` chooses one of `forms`."""
+
+    forms: ClassVar[Mapping[str, type[nn.Module]]]
+
+    def __init__(self, vocab: int, hidden: int, layers: int, dropout: float, tying: bool, form: str) -> None:
+        def core() -> nn.Module:
+            return Unrolled([self.forms[form](hidden, hidden) for _ in range(layers)])
+
+        super().__init__(vocab, core, hidden, dropout, tying)
+
+
 def detached(state: State) -> State:
     """The same state, without its history."""
     if isinstance(state, Tensor):
         return state.detach()
     return tuple(detached(s) for s in state) if isinstance(state, tuple | list) else state
+
+
+def parts_of(state: State) -> list[Tensor]:
+    """The tensors of a state."""
+    if isinstance(state, Tensor):
+        return [state]
+    return [p for s in state for p in parts_of(s)] if isinstance(state, tuple | list) else []
 
 
 def _through(value: State, gradient: State) -> State:

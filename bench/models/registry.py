@@ -1,4 +1,4 @@
-"""What the zoo holds: every model's name, origin, keywords and the chapter's settings. Imports no torch."""
+"""The zoo: every model's name, class, options and the chapter's settings for it. Imports no torch."""
 
 import difflib
 import importlib
@@ -11,14 +11,14 @@ from bench.trial import BadInput, Scalar
 
 @dataclass(frozen=True, kw_only=True)
 class Sources:
-    """What the numbers of a plug-in's trials depend on, beside the files that every trial runs through."""
+    """Files and packages that decide a plug-in's numbers, beside the files that every trial runs through."""
 
     files: tuple[str, ...] = ()  # its own, the user's modules that it imports, the data that it declares
-    families: tuple[str, ...] = ()  # of the zoo, which it builds on
+    families: tuple[str, ...] = ()  # files of the zoo that it builds on
     packages: tuple[str, ...] = ()  # installed ones that it imports, torch apart
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class ModelSpec:
     """One entry of the zoo.
 
@@ -35,18 +35,18 @@ class ModelSpec:
     module: str
     builder: str
     options: Mapping[str, Scalar] = field(default_factory=dict)
-    choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
     seconds: float = 10.0
     gpu_seconds: float = 6.0
     counted: bool = False  # fitted by counting: no seed, no gradient, no learning rate
     packages: tuple[str, ...] = ()  # that provide the model, torch apart
+    choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     file: str = ""  # a plug-in's own
     sources: Sources = Sources()
 
     def build(self, vocab: int, **options: Scalar) -> Any:
-        """The model for a vocabulary of `vocab` tokens. Imports its family (and torch)."""
-        own = {key: value for key, value in options.items() if key not in PENALTIES}
+        """The model for a vocabulary of `vocab` tokens, with the entry's defaults. Imports its family."""
+        own = {key: value for key, value in {**self.options, **options}.items() if key not in PENALTIES}
         return getattr(importlib.import_module(self.module), self.builder)(vocab, **own)
 
 
@@ -63,263 +63,79 @@ class Penalty:
 
 
 PENALTIES: dict[str, Penalty] = {}
-"""Those that plug-ins have registered."""
+"""The penalties that plug-ins have registered."""
 
+_FAST = {"window": 16, "lr": 1e-2, "epochs": 15}
+_SLOW = {**_FAST, "lr": 3e-3}
+_LAST_WORD = {"window": 3, "target": "last"}
+_STATELESS = {**_LAST_WORD, "order": "sequential", "reset": "batch", "lr": 1e-3, "epochs": 4}
+_STATEFUL = {**_LAST_WORD, "lr": 3e-3, "epochs": 10}
+_LM7 = {**_FAST, "alpha": 2.0, "beta": 1.0, "wd": 0.1, "moms": (0.8, 0.7, 0.8)}
 
-_THREE_WORDS = {
-    "window": 3,
-    "target": "last",
-    "order": "sequential",
-    "reset": "batch",
-    "lr": 1e-3,
-    "epochs": 4,
+_WIDTH: dict[str, Scalar] = {"hidden": 64}
+_DEEP: dict[str, Scalar] = {**_WIDTH, "dropout": 0.0, "tying": False, "layers": 2}
+_DROPOUTS = {"embed_p": 0.02, "input_p": 0.1, "weight_p": 0.1, "hidden_p": 0.1, "output_p": 0.2}
+_AWD: dict[str, Scalar] = {"embedding": 64, **_WIDTH, "layers": 2, "tying": True, **_DROPOUTS}
+
+_CHOICES = {
+    "BuiltinRNN": {"nonlinearity": ("relu", "tanh")},
+    "ScratchLSTM": {"form": ("chunk", "gates")},
+    "ScratchGRU": {"form": ("after", "before")},
 }
-_EVERY_WORD = {"window": 16, "lr": 1e-2, "epochs": 15}
-_ELMAN, _LSTM, _GRU, _COUNTS = (f"bench.models.{m}" for m in ("elman", "lstm", "gru", "counts"))
-_PLAIN = {"hidden": 64, "dropout": 0.0, "tying": False}
-_DEEP = {**_PLAIN, "layers": 2}
-_FIVE_DROPOUTS = {
-    "embedding": 64,
-    "hidden": 64,
-    "layers": 2,
-    "tying": True,
-    "embed_p": 0.02,
-    "input_p": 0.1,
-    "weight_p": 0.1,
-    "hidden_p": 0.1,
-    "output_p": 0.2,
-}
-_LM7 = {"alpha": 2.0, "beta": 1.0, "wd": 0.1, "moms": (0.8, 0.7, 0.8)}
 
 
-def _spec(name: str, title: str, about: str, module: str, builder: str, **rest: Any) -> tuple[str, ModelSpec]:
-    spec = ModelSpec(name=name, title=title, about=about, module=module, builder=builder, **rest)
-    return name, spec
+def _zoo(*rows: tuple[Any, ...]) -> dict[str, ModelSpec]:
+    """The entries by name. A row is the fields of a ModelSpec, in order, with module and class as one."""
+    zoo = {}
+    for name, title, about, path, *rest in rows:
+        module, builder = path.split(".")
+        choices = _CHOICES.get(builder, {})
+        zoo[name] = ModelSpec(name, title, about, f"bench.models.{module}", builder, *rest, choices=choices)
+    return zoo
 
 
-ZOO: dict[str, ModelSpec] = dict(
-    [
-        _spec(
-            "lm1",
-            "LMModel1",
-            "three words in, the recurrence written out three times",
-            _ELMAN,
-            "LMModel1",
-            options={"hidden": 64},
-            settings=_THREE_WORDS,
-            seconds=0.6,
-            gpu_seconds=0.4,
-        ),
-        _spec(
-            "lm2",
-            "LMModel2",
-            "the same as a loop",
-            _ELMAN,
-            "LMModel2",
-            options={"hidden": 64},
-            settings=_THREE_WORDS,
-            seconds=0.6,
-            gpu_seconds=0.4,
-        ),
-        _spec(
-            "lm3",
-            "LMModel3",
-            "keeps its state between batches",
-            _ELMAN,
-            "LMModel2",
-            options={"hidden": 64},
-            settings={"window": 3, "target": "last", "lr": 3e-3, "epochs": 10},
-            seconds=1.3,
-            gpu_seconds=1.1,
-        ),
-        _spec(
-            "lm4",
-            "LMModel4",
-            "predicts after every word",
-            _ELMAN,
-            "LMModel2",
-            options={"hidden": 64},
-            settings={**_EVERY_WORD, "lr": 3e-3},
-            seconds=1.3,
-            gpu_seconds=1.1,
-        ),
-        _spec(
-            "lm5",
-            "LMModel5",
-            "nn.RNN of two layers, tanh",
-            _ELMAN,
-            "BuiltinRNN",
-            options={**_DEEP, "nonlinearity": "tanh"},
-            choices={"nonlinearity": ("relu", "tanh")},
-            settings={**_EVERY_WORD, "lr": 3e-3},
-            seconds=2.5,
-            gpu_seconds=0.7,
-        ),
-        _spec(
-            "rnn-relu",
-            "nn.RNN, ReLU",
-            "LMModel5 with ReLU",
-            _ELMAN,
-            "BuiltinRNN",
-            options={**_DEEP, "nonlinearity": "relu"},
-            choices={"nonlinearity": ("relu", "tanh")},
-            settings={**_EVERY_WORD, "lr": 3e-3},
-            seconds=2.2,
-            gpu_seconds=0.7,
-        ),
-        _spec(
-            "lm6",
-            "LMModel6",
-            "nn.LSTM of two layers",
-            _LSTM,
-            "BuiltinLSTM",
-            options=_DEEP,
-            settings=_EVERY_WORD,
-            seconds=3.2,
-            gpu_seconds=0.6,
-        ),
-        _spec(
-            "lm7",
-            "LMModel7",
-            "LMModel6 with dropout, tying, AR and TAR",
-            _LSTM,
-            "BuiltinLSTM",
-            options={**_DEEP, "dropout": 0.4, "tying": True},
-            settings={**_EVERY_WORD, **_LM7},
-            seconds=3.8,
-            gpu_seconds=0.7,
-        ),
-        _spec(
-            "lstm-gates",
-            "LSTM, four gates",
-            "from scratch: four Linears over cat([h, x])",
-            _LSTM,
-            "ScratchLSTM",
-            options={**_DEEP, "form": "gates"},
-            choices={"form": ("chunk", "gates")},
-            settings=_EVERY_WORD,
-            seconds=9.2,
-            gpu_seconds=7.7,
-        ),
-        _spec(
-            "lstm-chunk",
-            "LSTM, chunked",
-            "from scratch: one Linear for x, one for h, chunk(4)",
-            _LSTM,
-            "ScratchLSTM",
-            options={**_DEEP, "form": "chunk"},
-            choices={"form": ("chunk", "gates")},
-            settings=_EVERY_WORD,
-            seconds=8.3,
-            gpu_seconds=5.7,
-        ),
-        _spec(
-            "gru",
-            "nn.GRU",
-            "nn.GRU of two layers",
-            _GRU,
-            "BuiltinGRU",
-            options=_DEEP,
-            settings=_EVERY_WORD,
-            seconds=6.3,
-            gpu_seconds=0.7,
-        ),
-        _spec(
-            "gru-after",
-            "GRU, reset after",
-            "from scratch, reset after the matmul (cuDNN, nn.GRU)",
-            _GRU,
-            "ScratchGRU",
-            options={**_DEEP, "form": "after"},
-            choices={"form": ("after", "before")},
-            settings=_EVERY_WORD,
-            seconds=7.2,
-            gpu_seconds=6.0,
-        ),
-        _spec(
-            "gru-before",
-            "GRU, reset before",
-            "from scratch, reset before the matmul (Cho et al.)",
-            _GRU,
-            "ScratchGRU",
-            options={**_DEEP, "form": "before"},
-            choices={"form": ("after", "before")},
-            settings=_EVERY_WORD,
-            seconds=7.6,
-            gpu_seconds=7.0,
-        ),
-        _spec(
-            "awd",
-            "AWD-LSTM",
-            "fastai's AWD_LSTM, with a pad token of its own",
-            "bench.models.awd",
-            "AwdLSTM",
-            packages=("fastai",),
-            options=_FIVE_DROPOUTS,
-            settings={**_EVERY_WORD, **_LM7},
-            seconds=4.0,
-            gpu_seconds=0.8,
-        ),
-        _spec(
-            "awd-scratch",
-            "AWD-LSTM, from scratch",
-            "the same with the five dropouts from scratch",
-            "bench.models.awd",
-            "ScratchAwdLSTM",
-            options=_FIVE_DROPOUTS,
-            settings={**_EVERY_WORD, **_LM7},
-            seconds=4.1,
-            gpu_seconds=0.8,
-        ),
-        _spec(
-            "most-common",
-            "most common token",
-            "always the most common validation target",
-            _COUNTS,
-            "Constant",
-            settings=_EVERY_WORD,
-            seconds=0.1,
-            gpu_seconds=0.1,
-            counted=True,
-        ),
-        _spec(
-            "ngram-1",
-            "unigram counts",
-            "the share of each token",
-            _COUNTS,
-            "NGram",
-            options={"context": 0},
-            settings=_EVERY_WORD,
-            seconds=0.1,
-            gpu_seconds=0.1,
-            counted=True,
-        ),
-        _spec(
-            "ngram-2",
-            "bigram counts",
-            "the token before",
-            _COUNTS,
-            "NGram",
-            options={"context": 1},
-            settings=_EVERY_WORD,
-            seconds=0.1,
-            gpu_seconds=0.1,
-            counted=True,
-        ),
-        _spec(
-            "ngram-5",
-            "5-gram counts",
-            "the four tokens before",
-            _COUNTS,
-            "NGram",
-            options={"context": 4},
-            settings=_EVERY_WORD,
-            seconds=0.2,
-            gpu_seconds=0.1,
-            counted=True,
-        ),
-    ]
+# fmt: off
+ZOO = _zoo(
+    ("lm1", "LMModel1", "three words in, the recurrence written out three times",
+        "elman.LMModel1", _WIDTH, _STATELESS, 0.6, 0.4),
+    ("lm2", "LMModel2", "the same as a loop",
+        "elman.LMModel2", _WIDTH, _STATELESS, 0.6, 0.4),
+    ("lm3", "LMModel3", "keeps its state between batches",
+        "elman.LMModel2", _WIDTH, _STATEFUL, 1.3, 1.1),
+    ("lm4", "LMModel4", "predicts after every word",
+        "elman.LMModel2", _WIDTH, _SLOW, 1.3, 1.1),
+    ("lm5", "LMModel5", "nn.RNN of two layers, tanh",
+        "elman.BuiltinRNN", {**_DEEP, "nonlinearity": "tanh"}, _SLOW, 2.5, 0.7),
+    ("rnn-relu", "nn.RNN, ReLU", "LMModel5 with ReLU",
+        "elman.BuiltinRNN", {**_DEEP, "nonlinearity": "relu"}, _SLOW, 2.2, 0.7),
+    ("lm6", "LMModel6", "nn.LSTM of two layers",
+        "lstm.BuiltinLSTM", _DEEP, _FAST, 3.2, 0.6),
+    ("lm7", "LMModel7", "LMModel6 with dropout, tying, AR and TAR",
+        "lstm.BuiltinLSTM", {**_DEEP, "dropout": 0.4, "tying": True}, _LM7, 3.8, 0.7),
+    ("lstm-gates", "LSTM, four gates", "from scratch: four Linears over cat([h, x])",
+        "lstm.ScratchLSTM", {**_DEEP, "form": "gates"}, _FAST, 9.2, 7.7),
+    ("lstm-chunk", "LSTM, chunked", "from scratch: one Linear for x, one for h, chunk(4)",
+        "lstm.ScratchLSTM", {**_DEEP, "form": "chunk"}, _FAST, 8.3, 5.7),
+    ("gru", "nn.GRU", "nn.GRU of two layers",
+        "gru.BuiltinGRU", _DEEP, _FAST, 6.3, 0.7),
+    ("gru-after", "GRU, reset after", "from scratch, reset after the matmul (cuDNN, nn.GRU)",
+        "gru.ScratchGRU", {**_DEEP, "form": "after"}, _FAST, 7.2, 6.0),
+    ("gru-before", "GRU, reset before", "from scratch, reset before the matmul (Cho et al.)",
+        "gru.ScratchGRU", {**_DEEP, "form": "before"}, _FAST, 7.6, 7.0),
+    ("awd", "AWD-LSTM", "fastai's AWD_LSTM, with a pad token of its own",
+        "awd.AwdLSTM", _AWD, _LM7, 4.0, 0.8, False, ("fastai",)),
+    ("awd-scratch", "AWD-LSTM, from scratch", "the same with the five dropouts from scratch",
+        "awd.ScratchAwdLSTM", _AWD, _LM7, 4.1, 0.8),
+    ("most-common", "most common token", "always the most common validation target",
+        "counts.Constant", {}, _FAST, 0.1, 0.1, True),
+    ("ngram-1", "unigram counts", "the share of each token",
+        "counts.NGram", {"context": 0}, _FAST, 0.1, 0.1, True),
+    ("ngram-2", "bigram counts", "the token before",
+        "counts.NGram", {"context": 1}, _FAST, 0.1, 0.1, True),
+    ("ngram-5", "5-gram counts", "the four tokens before",
+        "counts.NGram", {"context": 4}, _FAST, 0.2, 0.1, True),
 )
+# fmt: on
 
 
 def spec_of(name: str) -> ModelSpec:

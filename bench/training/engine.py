@@ -1,4 +1,4 @@
-"""What an engine gives back. An engine is `train(trial, model, train, valid, device) -> Training`."""
+"""The record that an engine returns. An engine is `train(trial, model, train, valid, device) -> Training`."""
 
 import base64
 import math
@@ -11,8 +11,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bench.metrics import Tally
+from bench.metrics import Evaluation
+from bench.throughput import Clock
 from bench.trial import Epoch
+
+KEPT = (
+    "losses",
+    "lrs",
+    "moms",
+    "lengths",
+    "penalties",
+)  # fields of Training that a checkpoint has as they are
 
 
 class Diverged(ArithmeticError):
@@ -46,7 +55,7 @@ class Trace:
         self.sums += struct.pack(f"<{1 + len(sums)}I", zlib.crc32(struct.pack("<d", loss)), *sums)
 
     def packed(self) -> dict[str, Any]:
-        """As a Result keeps it."""
+        """The trace as a Result keeps it."""
         return {"tensors": self.tensors, "sums": base64.b64encode(self.sums).decode()}
 
 
@@ -73,11 +82,10 @@ class Training:
     lengths: list[int] = field(default_factory=list)  # tokens of each step's window
     phase_changes: dict[str, list[int]] = field(default_factory=dict)  # see bench.training.steps.Rule
     wd: float = math.nan  # as the optimizer had it
-    valid: Tally = field(default_factory=Tally)  # of the last epoch
+    valid: Evaluation = field(default_factory=Evaluation)  # of the last epoch
     penalties: dict[str, float] = field(default_factory=dict)  # a user's own by name, summed over the steps
     resumed_seconds: float = 0.0  # seconds of the epochs that an earlier attempt trained
     max_grad_norm: Tensor = field(default_factory=lambda: torch.zeros(()))  # of an update; see clip
-
     trace: Trace = field(default_factory=Trace)
 
     def step(self, loss: float, lr: float, mom: float, weights: Iterable[tuple[str, Tensor]]) -> None:
@@ -88,6 +96,21 @@ class Training:
         self.trace.add(loss, weights)
         if not math.isfinite(loss):
             raise Diverged(loss, len(self.losses))
+
+    def end_epoch(self, train_loss: float, ar: float, tar: float, train_seconds: float, clock: Clock) -> None:
+        """Note an epoch, with `valid` as its validation and the mean penalties of a step."""
+        self.epochs.append(
+            Epoch(
+                epoch=len(self.epochs),
+                train_loss=train_loss,
+                ar=ar,
+                tar=tar,
+                valid_loss=self.valid.loss(),
+                accuracy=self.valid.accuracy(),
+                train_seconds=train_seconds,
+                valid_seconds=clock.lap(),
+            )
+        )
 
     def penalized(self, values: Mapping[str, float]) -> None:
         """Note the user's own penalties that were added to what one step optimises."""
@@ -103,7 +126,7 @@ class Training:
     def plain(self) -> dict[str, Any]:
         """The record so far as plain data and tensors, for a checkpoint."""
         return {
-            **{key: getattr(self, key) for key in ("losses", "lrs", "moms", "lengths", "penalties")},
+            **{key: getattr(self, key) for key in KEPT},
             "epochs": [asdict(epoch) for epoch in self.epochs],
             "max_grad_norm": self.max_grad_norm.cpu(),
             "trace": (self.trace.tensors, torch.frombuffer(self.trace.sums, dtype=torch.uint8).clone()),
@@ -111,7 +134,7 @@ class Training:
 
     def resume(self, kept: Mapping[str, Any]) -> None:
         """Go on from what `plain` gave."""
-        for key in ("losses", "lrs", "moms", "lengths", "penalties"):
+        for key in KEPT:
             setattr(self, key, kept[key])
         self.epochs = [Epoch(**epoch) for epoch in kept["epochs"]]
         self.resumed_seconds = sum(epoch.train_seconds + epoch.valid_seconds for epoch in self.epochs)

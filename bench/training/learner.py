@@ -1,4 +1,4 @@
-"""The reference engine: fastai's Learner with `fit_one_cycle`, everything that it decides made explicit."""
+"""The reference engine: fastai's Learner with `fit_one_cycle`, its defaults written out."""
 
 import math
 from typing import Any
@@ -15,16 +15,16 @@ from fastai.optimizer import Adam
 from torch import Tensor
 
 from bench.corpus import Batches
-from bench.metrics import Tally
+from bench.metrics import Evaluation
 from bench.models.recurrent import LanguageModel, Output
 from bench.models.registry import strengths
 from bench.regularization import activation, penalties, temporal_activation
 from bench.throughput import Clock
 from bench.training.engine import Training
-from bench.trial import Epoch, Trial
+from bench.trial import Trial
 
 
-class Watch(Callback):  # type: ignore[misc]
+class RecordCallback(Callback):  # type: ignore[misc]
     """Fills a Training. Runs after fastai's Recorder (order 50), whose smoothed loss it reads."""
 
     order = 60
@@ -33,7 +33,7 @@ class Watch(Callback):  # type: ignore[misc]
         self.record, self.trial, self.clock = record, trial, Clock(device)
 
     def before_fit(self) -> None:
-        """Know the weights by name."""
+        """Collect the weights by name."""
         self.weights = list(self.model.named_parameters())
 
     def before_train(self) -> None:
@@ -42,12 +42,12 @@ class Watch(Callback):  # type: ignore[misc]
         self.clock.lap()
 
     def after_pred(self) -> None:
-        """Count a validation batch."""
+        """Add a validation batch."""
         if not self.training:
             self.record.valid.add(self.pred, self.yb[0])
 
     def after_loss(self) -> None:
-        """Note the penalties, but only where the loss that is optimised has grown by just these."""
+        """Note the penalties if the optimised loss exceeds the raw loss by their sum."""
         alpha, beta = self.trial.alpha, self.trial.beta
         if self.training and _regularized(self.trial):
             ar = float(activation(self.rnn.out.detach(), alpha)) if alpha else 0.0
@@ -60,7 +60,7 @@ class Watch(Callback):  # type: ignore[misc]
                 self.record.penalized(own)
 
     def before_step(self) -> None:
-        """Note the gradient, behind fastai's GradientClip (order 11)."""
+        """Note the gradient's norm, after fastai's GradientClip (order 11)."""
         if self.trial.clip:
             self.record.stepping(self.weights)
 
@@ -73,32 +73,24 @@ class Watch(Callback):  # type: ignore[misc]
             self.record.wd = now["wd"]
 
     def after_train(self) -> None:
-        """Close the training half of an epoch."""
+        """Stop the clock of an epoch's training."""
         self.train_seconds = self.clock.lap()
 
     def before_validate(self) -> None:
         """Start a validation pass."""
-        self.record.valid = Tally()
+        self.record.valid = Evaluation()
 
     def after_validate(self) -> None:
-        """Write the epoch down."""
-        valid, steps = self.record.valid, len(self.dls.train)
-        self.record.epochs.append(
-            Epoch(
-                epoch=self.epoch,
-                train_loss=float(self.recorder.smooth_loss.value),
-                ar=self.ar / steps,
-                tar=self.tar / steps,
-                valid_loss=valid.loss(),
-                accuracy=valid.accuracy(),
-                train_seconds=self.train_seconds,
-                valid_seconds=self.clock.lap(),
-            )
-        )
+        """Note the epoch."""
+        steps, train_loss = len(self.dls.train), float(self.recorder.smooth_loss.value)
+        self.record.end_epoch(train_loss, self.ar / steps, self.tar / steps, self.train_seconds, self.clock)
 
 
 class Regularizer(RNNRegularizer):  # type: ignore[misc]
-    """fastai's, whose TAR asks for two rows of a batch where it means two steps; and the user's own."""
+    """fastai's AR and TAR, with TAR for one row too, and the user's own penalties.
+
+    fastai's guard of TAR tests the number of rows where it means the number of steps.
+    """
 
     def __init__(self, trial: Trial) -> None:
         super().__init__(trial.alpha, trial.beta)
@@ -120,7 +112,7 @@ class ResetEveryBatch(Callback):  # type: ignore[misc]
     """A stateless model: forget the hidden state before each batch."""
 
     def before_batch(self) -> None:
-        """Forget."""
+        """Reset the model."""
         self.model.reset()
 
 
@@ -129,7 +121,7 @@ def train(
 ) -> Training:
     """Train as the chapter does. Raises Diverged."""
     record = Training()
-    fit(learner(trial, model, train, valid, device, [Watch(record, trial, device)]), trial)
+    fit(learner(trial, model, train, valid, device, [RecordCallback(record, trial, device)]), trial)
     return record
 
 

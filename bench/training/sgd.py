@@ -37,7 +37,7 @@ def stalled(checks: Sequence[float], plateau_patience: int) -> bool:
 
 
 class Descent(steps.Rule):
-    """SGD whose rate follows the window's length; when it stalls, weights are averaged or the rate halved.
+    """SGD at a rate proportional to the window's length; a plateau averages the weights or halves the rate.
 
     Averaging runs over every update from the trigger on (ASGD with t0 = 0 and λ = 0), the descent goes on
     from the weights themselves, and the average is what is evaluated and kept. Fine-tuning is a second run
@@ -54,7 +54,7 @@ class Descent(steps.Rule):
         self.averaged = 0  # updates that are in it
 
     def before_step(self, length: int) -> tuple[float, float]:
-        """See Rule.before_step: a window of half the length has half the rate, lest it weigh twice."""
+        """Set the rate: a window of half the length has half the rate, or its tokens would weigh twice."""
         lr = self.lr * (length / self.trial.window)
         self.optimizer.param_groups[0]["lr"] = lr
         return lr, 0.0

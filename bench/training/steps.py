@@ -1,4 +1,4 @@
-"""What the plain engines share: epochs, updates, validation and checkpoints. An engine adds its Rule."""
+"""The loop of the plain engines: epochs, updates, validation, checkpoints. An engine adds its Rule."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bench.corpus import Batches
-from bench.metrics import Tally
+from bench.metrics import Evaluation
 from bench.models.recurrent import LanguageModel
 from bench.regularization import activation, penalties, temporal_activation
 from bench.throughput import Clock
@@ -21,7 +21,7 @@ SMOOTH = 0.98  # of fastai's AvgSmoothLoss
 
 
 class Rule:
-    """How an engine updates the weights: an optimizer, and what steers it. `steps` were made so far.
+    """How an engine updates the weights: an optimizer and its schedule. `steps` counts the updates so far.
 
     `phase_changes` maps a phase ("average", "halve", "finetune") to the steps after which it began.
     """
@@ -36,18 +36,18 @@ class Rule:
         raise NotImplementedError
 
     def after_step(self) -> None:
-        """Take note of an update."""
+        """Called after each update."""
         self.steps += 1
 
     def evaluation_weights(self) -> AbstractContextManager[None]:
-        """The time in which the model has the weights that are to be evaluated."""
+        """A context in which the model has the weights that are evaluated."""
         return nullcontext()
 
     def after_epoch(self, epoch: Epoch) -> None:
-        """Draw conclusions from an epoch and its validation."""
+        """Called after each epoch and its validation."""
 
     def finish(self) -> None:
-        """Give the model the weights that it is to keep."""
+        """Set the model's final weights."""
 
     def state(self) -> dict[str, Any]:
         """Plain data and tensors, for a checkpoint."""
@@ -61,7 +61,7 @@ class Rule:
 
 
 class Step(NamedTuple):
-    """What one update was made of."""
+    """The terms and settings of one update."""
 
     loss: Tensor
     ar: Tensor
@@ -97,18 +97,7 @@ def train(
         with rule.evaluation_weights():
             record.valid = _validate(trial, model, valid)
         made = len(record.losses) - before
-        record.epochs.append(
-            Epoch(
-                epoch=epoch,
-                train_loss=smoothed(record.losses),
-                ar=total_ar / made,
-                tar=total_tar / made,
-                valid_loss=record.valid.loss(),
-                accuracy=record.valid.accuracy(),
-                train_seconds=train_seconds,
-                valid_seconds=clock.lap(),
-            )
-        )
+        record.end_epoch(smoothed(record.losses), total_ar / made, total_tar / made, train_seconds, clock)
         rule.after_epoch(record.epochs[-1])
         if epoch + 1 < trial.epochs and checkpoint.due():
             checkpoint.save(_state(model, rule, train, record))
@@ -194,13 +183,13 @@ def _read(steps: Iterator[Step], device: torch.device) -> Iterator[tuple[Step, l
 
 
 @torch.no_grad()  # inference_mode would leave a state behind that training cannot use
-def _validate(trial: Trial, model: LanguageModel, batches: Batches) -> Tally:
-    tally = Tally()
+def _validate(trial: Trial, model: LanguageModel, batches: Batches) -> Evaluation:
+    evaluation = Evaluation()
     model.eval()
     if trial.reset == "epoch":
         model.reset()
     for tokens, targets in batches:
         if trial.reset == "batch":
             model.reset()
-        tally.add(model(tokens).logits, targets)
-    return tally
+        evaluation.add(model(tokens).logits, targets)
+    return evaluation

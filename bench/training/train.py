@@ -8,7 +8,7 @@ from torch import Tensor
 
 from bench import corpus, environment
 from bench.corpus import Batches, Corpus
-from bench.metrics import Tally
+from bench.metrics import Evaluation
 from bench.models.recurrent import LanguageModel
 from bench.models.registry import spec_of
 from bench.training.engine import Training
@@ -40,16 +40,16 @@ def fit(trial: Trial, model: LanguageModel, train: Batches, valid: Batches) -> T
     return record
 
 
-def count(trial: Trial, data: Corpus, train: Batches, valid: Batches) -> tuple[Tensor, Tally]:
-    """Fit a counting baseline. Returns log-probabilities (targets, vocab) and their tally.
+def count(trial: Trial, data: Corpus, train: Batches, valid: Batches) -> tuple[Tensor, Evaluation]:
+    """Fit a counting baseline. Returns log-probabilities (targets, vocab) and their evaluation.
 
     It is measured on the same validation targets as the trained models.
     """
     seen, asked = (split.positions[split.order].flatten() for split in (train, valid))
     logits = spec_of(trial.model).build(len(data.vocab), **trial.options).predict(data.ids, seen, asked)
-    tally = Tally()
-    tally.add(logits, data.ids[asked])
-    return logits, tally
+    evaluation = Evaluation()
+    evaluation.add(logits, data.ids[asked])
+    return logits, evaluation
 
 
 def divergence(record: Training, vocab: int) -> str:

@@ -1,7 +1,7 @@
-"""Witnesses: for each ablated factor, the proof from the trial itself that it took effect.
+"""Witnesses are manipulation checks: proofs from the trial itself that each ablated factor took effect.
 
 An arm whose factor left no trace is a dead toggle, not "no effect" (fastai 2.2.0 to 2.8.3 ignored alpha and
-beta in silence: fastai issue 3605). Every setting of a Trial and every option of the zoo has its witness in
+beta in silence: fastai issue 3605). Every setting of a Trial and every option of the zoo has a witness in
 one of the tables here, or a reason in `UNWITNESSED`.
 """
 
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from bench.models.registry import spec_of, strengths
 from bench.witnesses import data, model, training
-from bench.witnesses.context import Case, Trained, Witness, near, penalty
+from bench.witnesses.context import Case, Trained, Witness, all_are, equal, near, penalty
 from bench.witnesses.observer import Seen
 
 __all__ = ["UNWITNESSED", "Case", "Seen", "Trained", "Witness", "count_witnesses", "witnesses"]
@@ -39,9 +39,9 @@ DATA: Mapping[str, Callable[[Case], Witness]] = {
 
 TRAINING: Mapping[str, Callable[[Trained], Witness | None]] = {
     "window": training.window,
-    "variable_bptt": training.variable_bptt,
-    "batch": training.batch,
-    "epochs": training.epochs,
+    "variable_bptt": lambda case: equal(case.trial.variable_bptt, len(case.seen.widths) > 1),
+    "batch": lambda case: all_are(case.trial.batch, {rows for rows, _ in case.seen.shapes}),
+    "epochs": lambda case: equal(case.trial.epochs, len(case.record.epochs)),
     "order": training.order,
     "target": training.target,
     "reset": training.reset,
@@ -59,11 +59,16 @@ TRAINING: Mapping[str, Callable[[Trained], Witness | None]] = {
 
 MODEL: Mapping[str, Callable[[Trained], Witness]] = {
     "hidden": model.hidden,
-    "embedding": model.embedding,
+    "embedding": lambda case: equal(
+        case.trial.options["embedding"], case.fresh.embed(case.train.inputs[:1]).shape[-1]
+    ),
     "layers": model.layers,
     "nonlinearity": model.nonlinearity,
     "form": model.form,
-    "tying": model.tying,
+    "tying": lambda case: equal(
+        case.trial.options["tying"],
+        case.model.get_parameter("h_o.weight") is case.model.get_parameter("i_h.weight"),
+    ),
     "dropout": partial(model.dropout, "dropout", "drop"),
     "embed_p": model.embed_p,
     "input_p": partial(model.dropout, "input_p", "inputs"),
@@ -73,7 +78,7 @@ MODEL: Mapping[str, Callable[[Trained], Witness]] = {
 }
 
 PROMISED = ("tying", "dropout")
-"""The options whose meaning a user's own model has promised, by a part that the rehearsal looks for."""
+"""Options whose witness serves a user's own model too: the preflight check looks for their parts."""
 
 
 def witnesses(case: Trained) -> dict[str, Witness]:

@@ -1,4 +1,4 @@
-"""What a witness judges by, and how it is put."""
+"""The input of a witness, and the forms of its output."""
 
 import math
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ Witness = dict[str, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """What a trial leaves to judge it by."""
+    """A trial, its data and its batches."""
 
     trial: Trial
     data: Corpus
@@ -27,7 +27,7 @@ class Case:
 
 @dataclass(frozen=True, kw_only=True)
 class Trained(Case):
-    """What a trained one leaves; `fresh` is the same model untrained, to be used up."""
+    """A trained trial; `fresh` is the same model untrained, which witnesses may change."""
 
     model: LanguageModel
     fresh: LanguageModel
@@ -36,26 +36,26 @@ class Trained(Case):
 
 
 def equal(declared: Any, seen: Any) -> Witness:
-    """Seen is what is declared."""
+    """Holds if `seen` equals `declared`."""
     return {"ok": declared == seen, "declared": declared, "seen": seen}
 
 
 def all_are(declared: Any, seen: set[Any]) -> Witness:
-    """Everything seen is what is declared."""
+    """Holds if every value seen equals `declared`."""
     return equal(declared, next(iter(seen)) if len(seen) == 1 else sorted(seen))
 
 
 def fitting(declared: str, fits: Mapping[str, bool]) -> Witness:
-    """One of several words: the declared one where what was seen fits it, else one that it does fit."""
+    """Holds if the declared level is among those that `fits` maps to true."""
     others = (name for name, fit in fits.items() if fit)
     return equal(declared, declared if fits[declared] else next(others, "neither"))
 
 
 def near(declared: float, seen: float, slack: float) -> Witness:
-    """Seen is what is declared, within a share of it."""
+    """Holds if `seen` equals `declared` within the relative tolerance `slack`."""
     return {"ok": math.isclose(declared, seen, rel_tol=slack), "declared": declared, "seen": seen}
 
 
 def penalty(declared: float, seen: float) -> Witness:
-    """A penalty that was seen to be positive, where one is declared and nowhere else."""
+    """Holds if the penalty seen is positive exactly where one is declared."""
     return {"ok": (seen > 0) == (declared > 0), "declared": declared, "seen": seen}

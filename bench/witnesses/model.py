@@ -1,14 +1,13 @@
-"""Witnesses of the options of the zoo's models, told from their parts at work."""
+"""Witnesses of the options of the zoo's models, from their modules and what these compute."""
 
 import math
-import sys
 from collections.abc import Callable
 from functools import partial
 
 import torch
 from torch import Tensor, nn
 
-from bench.models.recurrent import Output, State, Unrolled
+from bench.models.recurrent import Output, ScratchLM, Unrolled, parts_of
 from bench.witnesses.context import Trained, Witness, all_are, equal, fitting
 
 DRAWS = 2**14  # numbers, at least, from which the share of a dropout is told
@@ -22,19 +21,6 @@ def hidden(case: Trained) -> Witness:
     return equal(declared, declared if declared in widths else sorted(widths))
 
 
-def layers(case: Trained) -> Witness:
-    """Layers of torch's modules, and of cells."""
-    modules = list(case.fresh.modules())
-    built_in = sum(m.num_layers for m in modules if isinstance(m, nn.RNNBase))
-    return equal(case.trial.options["layers"], built_in + len(_cells(case)))
-
-
-@torch.no_grad()
-def embedding(case: Trained) -> Witness:
-    """The width of an embedded token."""
-    return equal(case.trial.options["embedding"], case.fresh.embed(case.train.inputs[:1]).shape[-1])
-
-
 @torch.no_grad()
 def nonlinearity(case: Trained) -> Witness:
     """From large inputs, tanh gives numbers between −1 and 1, and ReLU none below 0."""
@@ -43,17 +29,17 @@ def nonlinearity(case: Trained) -> Witness:
     return fitting(str(case.trial.options["nonlinearity"]), {"tanh": bounded, "relu": positive})
 
 
+def layers(case: Trained) -> Witness:
+    """The layers of torch's modules, and the cells from scratch."""
+    built_in = sum(m.num_layers for m in case.fresh.modules() if isinstance(m, nn.RNNBase))
+    return equal(case.trial.options["layers"], built_in + len(cells(case.fresh)))
+
+
 def form(case: Trained) -> Witness:
-    """Which cells there are, by the names that their family gives them."""
-    found = {type(cell) for cell in _cells(case)}
-    named = {cls: name for cls in found for name, cls in vars(sys.modules[cls.__module__])["CELLS"].items()}
-    return all_are(case.trial.options["form"], {named[cls] for cls in found})
-
-
-def tying(case: Trained) -> Witness:
-    """Whether input and output share one weight after training."""
-    shared = case.model.get_parameter("h_o.weight") is case.model.get_parameter("i_h.weight")
-    return equal(case.trial.options["tying"], shared)
+    """The kinds of cells from scratch, by the names that their family gives them."""
+    assert isinstance(case.fresh, ScratchLM)
+    found, forms = {type(cell) for cell in cells(case.fresh)}, case.fresh.forms
+    return all_are(case.trial.options["form"], {name for name, cls in forms.items() if cls in found})
 
 
 def dropout(option: str, part: str, case: Trained) -> Witness:
@@ -90,9 +76,9 @@ def _weights_gone(layer: nn.Module) -> Tensor:
 
 @torch.no_grad()
 def _dropped(case: Trained, option: str, part: str, draw: Callable[[], Tensor]) -> Witness:
-    """The share that a part of the model drops in training, within five standard errors of what is declared.
+    """The share that a part of the model drops in training, within five standard errors of the declared one.
 
-    `draw` says of some numbers which are gone. In evaluation none may be; and a batch has to meet the part.
+    `draw` tells which of some numbers are dropped. In evaluation none may be, and a batch must pass the part.
     """
     p, drop = float(case.trial.options[option]), case.fresh.get_submodule(part)
     drop.train()
@@ -127,14 +113,9 @@ def _read(case: Trained) -> tuple[Tensor, list[Tensor]]:
     """The hidden states of one window, and the parts of the state after it."""
     case.fresh.eval().reset()
     output: Output = case.fresh(case.train.inputs[case.train.order[:1]])
-    return output.raw, _parts(case.fresh.state)
+    return output.raw, parts_of(case.fresh.state)
 
 
-def _parts(state: State) -> list[Tensor]:
-    if isinstance(state, Tensor):
-        return [state]
-    return [part for inner in state or () for part in _parts(inner)]
-
-
-def _cells(case: Trained) -> list[nn.Module]:
-    return [cell for part in case.fresh.modules() if isinstance(part, Unrolled) for cell in part.cells]
+def cells(model: nn.Module) -> list[nn.Module]:
+    """The cells from scratch of a model."""
+    return [cell for part in model.modules() if isinstance(part, Unrolled) for cell in part.cells]

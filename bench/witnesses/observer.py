@@ -1,6 +1,6 @@
-"""What a training was seen to do, from outside: the batches of the model, and the state it met them with.
+"""Records the batches that a training gives to its model, and whether the model had a state before each.
 
-Hooks that only look: no number of a trial depends on them.
+It uses forward hooks and changes no number of a trial.
 """
 
 from typing import Any
@@ -13,7 +13,7 @@ KEPT = 2  # training batches whose tokens are kept
 
 
 class Seen:
-    """Looks on from now until `close`."""
+    """Records from its creation until `close`."""
 
     def __init__(self, model: LanguageModel) -> None:
         self.batches: list[Tensor] = []  # the first ones of a training pass, each (b, t)
@@ -27,8 +27,13 @@ class Seen:
             model.register_forward_hook(self._after),  # type: ignore[arg-type]
         )
 
+    @property
+    def widths(self) -> set[int]:
+        """Tokens a row, of every training batch."""
+        return {width for _, width in self.shapes}
+
     def close(self) -> "Seen":
-        """Look no longer."""
+        """Remove the hooks."""
         for hook in self._hooks:
             hook.remove()
         return self

@@ -1,4 +1,4 @@
-"""Witnesses of how a model was trained, told from what the training left and was seen to do."""
+"""Witnesses of the training, from its record and from the batches that its model read."""
 
 import math
 from statistics import median_low
@@ -43,16 +43,16 @@ def clip(case: Trained) -> Witness | None:
 
 
 def on_plateau(case: Trained) -> Witness:
-    """What happened when validation stalled."""
+    """The first phase that began when validation stalled."""
     happened = [phase for phase in case.record.phase_changes if phase != "finetune"]
     return equal(case.trial.on_plateau, happened[0] if happened else "ignore")
 
 
 def plateau_patience(case: Trained) -> Witness | None:
-    """When the first turn came, against when it had to; None where it neither had to nor came."""
+    """The epoch of the first phase change against the one that is due; None where there is neither."""
     if case.trial.on_plateau == "ignore":
         return None
-    from bench.training.sgd import stalled  # no other trial may load it: its file is not in their identity
+    from bench.training.sgd import stalled  # not for trials of other engines: it is not in their identity
 
     losses, patience = [e.valid_loss for e in case.record.epochs], case.trial.plateau_patience
     due = next((n for n in range(1, len(losses) + 1) if stalled(losses[:n], patience)), 0)
@@ -72,34 +72,19 @@ def finetune(case: Trained) -> Witness:
 def window(case: Trained) -> Witness:
     """The tokens of every training window; of drawn ones the median, within a fifth and one token."""
     if not case.trial.variable_bptt:
-        return all_are(case.trial.window, {width for _, width in case.seen.shapes})
+        return all_are(case.trial.window, case.seen.widths)
     window, middle = case.trial.window, median_low(case.record.lengths)
     return {"ok": abs(middle - max(window, LEAST)) <= 1 + window / 5, "declared": window, "seen": middle}
 
 
-def batch(case: Trained) -> Witness:
-    """The rows of every training batch."""
-    return all_are(case.trial.batch, {rows for rows, _ in case.seen.shapes})
-
-
-def epochs(case: Trained) -> Witness:
-    """How often the text was read and the model evaluated."""
-    return equal(case.trial.epochs, len(case.record.epochs))
-
-
-def variable_bptt(case: Trained) -> Witness:
-    """Whether training windows had several lengths."""
-    return equal(case.trial.variable_bptt, len({width for _, width in case.seen.shapes}) > 1)
-
-
 def target(case: Trained) -> Witness:
     """How many predictions a row of a batch was trained on."""
-    widths, asked = {width for _, width in case.seen.shapes}, case.seen.targets
+    widths, asked = case.seen.widths, case.seen.targets
     return fitting(case.trial.target, {"every": asked == widths, "last": asked == {1}})
 
 
 def reset(case: Trained) -> Witness:
-    """Whether passes and batches began with a state, and whether the network reads it at all."""
+    """Whether passes and batches began with a state, and whether the network uses its state at all."""
     reads = _reads_its_state(case.fresh, case.train)
     starts, within = ({held and reads for held in seen} for seen in (case.seen.starts, case.seen.within))
     expected = {"epoch": (False, True), "batch": (False, False), "never": (True, True)}
@@ -118,7 +103,7 @@ def _reads_its_state(model: LanguageModel, train: Batches) -> bool:
 
 
 def order(case: Trained) -> Witness:
-    """Whether the rows of a batch go on in the next batch, or each row where the one above it ended."""
+    """Whether each row of a batch continues in the next batch, or in the row below it."""
     first, *later = (batch.cpu() for batch in case.seen.batches)
     across = _goes_on(case.data.ids, first, later[0]) if later else True
     below = _goes_on(case.data.ids, first[:-1], first[1:]) if len(first) > 1 else across
@@ -140,7 +125,7 @@ def _stands_in(ids: Tensor, row: Tensor) -> bool:
 
 
 def detach_every(case: Trained) -> Witness:
-    """How many tokens back a gradient goes from the last word of a window. Uses the fresh model up."""
+    """The number of tokens that a gradient reaches back from the last word. Changes the fresh model."""
     count = max(case.trial.detach_every // case.trial.window, 1) + 1
     windows = case.train.inputs[case.train.order[:count].view(-1, 1)]
     return equal(case.trial.detach_every, int((gradient_by_distance(case.fresh, windows) > 0).sum()))

@@ -9,32 +9,20 @@ from typing import Any
 import pytest
 import torch
 
-from bench.analyses import MEASURED, anatomy, cells, floats, identity, learning, parts, text
+from bench.analyses import MEASURED, anatomy, cells, floats, identity, learning, parts, validation_text
 from bench.models.registry import spec_of
-from bench.training.train import build
 from bench.trial import canonical
 
 
-def test_the_gap_above_one_is_the_formats_epsilon() -> None:
-    found = floats.spacing()
+def test_the_spacing_of_floats_is_that_of_their_formats() -> None:
+    found = floats.spacing(low=-12, high=15)
     at = found["exponents"].index(0)
     # IEEE 754: 23 bits of fraction in binary32, 10 in binary16; bfloat16 has 7.
     assert [found["gaps"][f][at] for f in ("float32", "float16", "bfloat16")] == [2**-23, 2**-10, 2**-7]
-
-
-def test_the_gap_doubles_with_the_magnitude() -> None:
-    for gaps in floats.spacing(low=-12, high=15)["gaps"].values():
-        assert all(b == 2 * a for a, b in pairwise(gaps))
-
-
-def test_the_first_whole_number_that_a_format_cannot_hold() -> None:
+    assert all(b == 2 * a for gaps in found["gaps"].values() for a, b in pairwise(gaps))
     # one bit more than the fraction and its hidden bit: 2^24 + 1, 2^11 + 1, 2^8 + 1
-    assert floats.spacing()["first_gap"] == {"float32": 16_777_217, "float16": 2049, "bfloat16": 257}
-
-
-def test_half_of_all_positive_float32_lie_below_one() -> None:
-    # exponents 0 to 126 of 0 to 254 are below 1: 127/255
-    assert floats.spacing()["share_below_one"] == pytest.approx(127 / 255)
+    assert found["first_gap"] == {"float32": 16_777_217, "float16": 2049, "bfloat16": 257}
+    assert found["share_below_one"] == pytest.approx(127 / 255)  # exponents 0 to 126 of 0 to 254
 
 
 def test_errors_of_repeated_products_grow_and_lie_near_the_formats_epsilon() -> None:
@@ -53,7 +41,7 @@ def test_tanh_is_a_sigmoid_stretched_with_four_times_its_slope() -> None:
 
 
 def test_the_batches_go_on_in_the_words_of_the_text() -> None:
-    found = text.batches(count=2, rows=1)
+    found = validation_text.batches(count=2, rows=1)
     first, second = found["rows"]
     # the validation windows begin at 8,083, one token in
     assert first["read"].startswith("thousand eighty three . eight thousand eighty four .")
@@ -63,7 +51,7 @@ def test_the_batches_go_on_in_the_words_of_the_text() -> None:
 
 
 def test_nine_thousand_is_new_on_the_chapters_split_and_not_on_blocks() -> None:
-    found = text.coverage(longest=2)
+    found = validation_text.coverage(longest=2)
     assert found["tail"]["most_common"][0]["pair"] == "nine thousand"
     assert found["tail"]["new"][2] > 0.07
     assert found["blocks"]["new"][2] == 0
@@ -107,31 +95,27 @@ def test_tanh_bounds_activations_and_relu_does_not(watched: Mapping[str, Any]) -
     assert max(watched["LMModel4"][0]["activation"]) > 1
 
 
-def test_a_watch_has_a_number_for_each_epoch(watched: Mapping[str, Any]) -> None:
+def test_a_monitor_has_a_number_for_each_epoch(watched: Mapping[str, Any]) -> None:
     for (one,) in watched.values():
-        assert {key: len(one[key]) for key in ("accuracy", "activation", "gradient", "radius")} == {
-            "accuracy": 2,
-            "activation": 2,
-            "gradient": 2,
-            "radius": 3,
-        }
-        assert min(one["gradient"]) > 0
+        numbers = [len(one[key]) for key in ("accuracy", "activation", "gradient", "radius")]
+        assert numbers == [2, 2, 2, 3] and min(one["gradient"]) > 0
 
 
-def test_watching_changes_no_number(watched: Mapping[str, Any]) -> None:
+def test_watching_changes_no_number_whatever_was_drawn_before(watched: Mapping[str, Any]) -> None:
+    torch.manual_seed(99)
     trial = learning.chapter("lm4", 3, {"epochs": 2})
-    record = learning.fit(trial, build(trial, 30))
+    record = learning.fit(trial, learning.build(trial))
     assert [e.valid_loss for e in record.epochs] == watched["LMModel4"][0]["valid_loss"]
 
 
 def test_the_gradient_norm_is_that_of_all_parameters_together() -> None:
     trial = learning.chapter("lm4", 0, {"epochs": 1})
-    model = build(trial, 30)
-    watch = learning.Watch(model, "h_h.weight")
+    model = learning.build(trial)
+    monitor = learning.Monitor(model, "h_h.weight")
     model.train()
     model(torch.arange(32).remainder(30).view(2, 16)).logits.pow(2).mean().backward()
     grads = [p.grad for p in model.parameters() if p.grad is not None]
-    assert watch.gradient == [pytest.approx(float(torch.cat([g.flatten() for g in grads]).norm()))]
+    assert monitor.gradient == [pytest.approx(float(torch.cat([g.flatten() for g in grads]).norm()))]
 
 
 def test_the_spectral_radius_of_a_known_matrix() -> None:
@@ -179,11 +163,6 @@ def test_float32_moves_a_loss_less_than_bfloat16(four_cells: Mapping[str, Any]) 
 def test_a_measurement_gives_the_same_bytes_again(name: str) -> None:
     function = pkgutil.resolve_name(MEASURED[name])
     assert canonical(function()) == canonical(function())
-
-
-def test_a_training_gives_the_same_bytes_again(watched: Mapping[str, Any]) -> None:
-    torch.manual_seed(99)  # whatever was drawn before
-    assert canonical(learning.stability(seeds=[3], epochs=2)) == canonical(watched)
 
 
 def test_identities_differ_by_name() -> None:

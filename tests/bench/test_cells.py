@@ -3,135 +3,84 @@
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from bench.models.gru import ResetAfterCell, ResetBeforeCell, ScratchGRU
-from bench.models.lstm import ChunkCell, GatesCell, ScratchLSTM
+from bench.analyses.parts import _to_chunk, _to_gates, _to_reset_after
+from bench.models.gru import ResetAfterCell, ResetBeforeCell
+from bench.models.lstm import ChunkCell, GatesCell
 from bench.models.recurrent import Unrolled
+from bench.models.registry import ZOO
 
 IN, HIDDEN, ROWS, STEPS = 5, 7, 3, 6
-EXACT = {"rtol": 0.0, "atol": 1e-12}
-CLOSE = {"rtol": 0.0, "atol": 1e-6}  # what single precision must reach
-
-
-def book_order(torch_order: Tensor) -> Tensor:
-    """Rows of gates input, forget, cell, output (torch) as input, forget, output, cell (the book)."""
-    i, f, g, o = torch_order.chunk(4)
-    return torch.cat([i, f, o, g])
-
-
-def copy(into: Tensor, value: Tensor) -> None:
-    with torch.no_grad():
-        into.copy_(value)
-
-
-def to_chunk(cell: ChunkCell, weights: dict[str, Tensor]) -> None:
-    copy(cell.ih.weight, book_order(weights["weight_ih"]))
-    copy(cell.hh.weight, book_order(weights["weight_hh"]))
-    copy(cell.ih.bias, book_order(weights["bias_ih"]))
-    copy(cell.hh.bias, book_order(weights["bias_hh"]))
-
-
-def to_gates(cell: GatesCell, weights: dict[str, Tensor]) -> None:
-    both = torch.cat([weights["weight_hh"], weights["weight_ih"]], dim=1)  # the state, then the input
-    bias = weights["bias_ih"] + weights["bias_hh"]
-    gates = (cell.input_gate, cell.forget_gate, cell.cell_gate, cell.output_gate)
-    for gate, weight, b in zip(gates, both.chunk(4), bias.chunk(4), strict=True):
-        copy(gate.weight, weight)
-        copy(gate.bias, b)
-
-
-def to_reset_after(cell: ResetAfterCell, weights: dict[str, Tensor]) -> None:
-    for ours, theirs in ((cell.ih, "ih"), (cell.hh, "hh")):
-        copy(ours.weight, weights[f"weight_{theirs}"])
-        copy(ours.bias, weights[f"bias_{theirs}"])
-
-
-def chunk_grads(cell: ChunkCell) -> dict[str, Tensor]:
-    back = {"weight_ih": cell.ih.weight, "weight_hh": cell.hh.weight}
-    back |= {"bias_ih": cell.ih.bias, "bias_hh": cell.hh.bias}
-    return {name: book_order(p.grad) for name, p in back.items() if p.grad is not None}  # its own inverse
-
-
-def gates_grads(cell: GatesCell) -> dict[str, Tensor]:
-    gates = (cell.input_gate, cell.forget_gate, cell.cell_gate, cell.output_gate)
-    weight = torch.cat([g.weight.grad for g in gates if g.weight.grad is not None])
-    bias = torch.cat([g.bias.grad for g in gates if g.bias.grad is not None])
-    hidden = cell.hidden
-    return {
-        "weight_hh": weight[:, :hidden],
-        "weight_ih": weight[:, hidden:],
-        "bias_ih": bias,
-        "bias_hh": bias,
-    }
-
-
-def reset_after_grads(cell: ResetAfterCell) -> dict[str, Tensor]:
-    found = {"weight_ih": cell.ih.weight, "weight_hh": cell.hh.weight}
-    found |= {"bias_ih": cell.ih.bias, "bias_hh": cell.hh.bias}
-    return {name: p.grad for name, p in found.items() if p.grad is not None}
-
-
 FORMS = {
-    "LSTM, gates": (GatesCell, to_gates, gates_grads, nn.LSTM, nn.LSTMCell),
-    "LSTM, chunk": (ChunkCell, to_chunk, chunk_grads, nn.LSTM, nn.LSTMCell),
-    "GRU, reset after": (ResetAfterCell, to_reset_after, reset_after_grads, nn.GRU, nn.GRUCell),
+    "LSTM, gates": (GatesCell, _to_gates, nn.LSTM, nn.LSTMCell),
+    "LSTM, chunk": (ChunkCell, _to_chunk, nn.LSTM, nn.LSTMCell),
+    "GRU, reset after": (ResetAfterCell, _to_reset_after, nn.GRU, nn.GRUCell),
 }
 forms = pytest.mark.parametrize("form", FORMS)
 precisions = pytest.mark.parametrize(
-    ("dtype", "tolerance"), [(torch.float64, EXACT), (torch.float32, CLOSE)], ids=["double", "single"]
+    ("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 1e-6)], ids=["double", "single"]
 )
 
 
-def layer_of(module: nn.Module, suffix: str) -> dict[str, Tensor]:
-    names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-    return {name: getattr(module, name + suffix).detach() for name in names}
+def layer(module: nn.Module, number: int, *, grad: bool = False) -> dict[str, Tensor]:
+    """Weights or gradients of a layer of torch's module, or of its cell, named as a first layer's."""
+    suffix = f"_l{number}" if isinstance(module, nn.RNNBase) else ""
+    names = [f"{kind}_{part}" for kind in ("weight", "bias") for part in ("ih", "hh")]
+    found = {f"{name}_l0": getattr(module, name + suffix) for name in names}
+    return {name: p.grad if grad else p.detach() for name, p in found.items()}
 
 
 @forms
 @precisions
-def test_a_cell_is_torchs_cell(form: str, dtype: torch.dtype, tolerance: dict[str, float]) -> None:
-    make, fill, _, _, builtin = FORMS[form]
+def test_a_cell_is_torchs_cell(form: str, dtype: torch.dtype, tolerance: float) -> None:
+    make, fill, _, builtin = FORMS[form]
     torch.manual_seed(0)
     ours, theirs = make(IN, HIDDEN).to(dtype), builtin(IN, HIDDEN).to(dtype)
-    fill(ours, layer_of(theirs, ""))
+    with torch.no_grad():
+        fill(ours, layer(theirs, 0))
     x, h, c = (torch.randn(ROWS, n, dtype=dtype) for n in (IN, HIDDEN, HIDDEN))
-    state = (h, c) if builtin is nn.LSTMCell else h
-    for before in (state, None):
+    is_lstm = builtin is nn.LSTMCell
+    for before in ((h, c) if is_lstm else h, None):
         out, new = ours(x, before)
         expected = theirs(x, before)
-        torch.testing.assert_close(new, expected, **tolerance)
-        torch.testing.assert_close(out, expected[0] if builtin is nn.LSTMCell else expected, **tolerance)
+        torch.testing.assert_close(new, expected, rtol=0, atol=tolerance)
+        torch.testing.assert_close(out, expected[0] if is_lstm else expected, rtol=0, atol=tolerance)
 
 
 @forms
 @precisions
 def test_two_layers_unrolled_are_torchs_module_in_outputs_and_gradients(
-    form: str, dtype: torch.dtype, tolerance: dict[str, float]
+    form: str, dtype: torch.dtype, tolerance: float
 ) -> None:
-    make, fill, grads, builtin, _ = FORMS[form]
+    make, fill, builtin, _ = FORMS[form]
     torch.manual_seed(1)
     theirs = builtin(IN, HIDDEN, 2, batch_first=True).to(dtype)
     ours = Unrolled([make(IN, HIDDEN), make(HIDDEN, HIDDEN)]).to(dtype)
-    for layer, cell in enumerate(ours.cells):
-        fill(cell, layer_of(theirs, f"_l{layer}"))
+    with torch.no_grad():
+        for number, cell in enumerate(ours.cells):
+            fill(cell, layer(theirs, number))
     x = torch.randn(ROWS, STEPS, IN, dtype=dtype)
-    mine, his = x.clone().requires_grad_(), x.clone().requires_grad_()
-    out, _ = ours(mine)
-    expected, _ = theirs(his)
-    torch.testing.assert_close(out, expected, **tolerance)
-    out.pow(2).mean().backward()
-    expected.pow(2).mean().backward()
-    torch.testing.assert_close(mine.grad, his.grad, **tolerance)
-    for layer, cell in enumerate(ours.cells):
-        for name, grad in grads(cell).items():
-            assert grad.any()
-            torch.testing.assert_close(grad, getattr(theirs, f"{name}_l{layer}").grad, **tolerance)
+    inputs = [x.clone().requires_grad_() for _ in range(2)]
+    outputs = [module(mine)[0] for module, mine in zip((ours, theirs), inputs, strict=True)]
+    for out in outputs:
+        out.pow(2).mean().backward()
+    torch.testing.assert_close(*outputs, rtol=0, atol=tolerance)
+    torch.testing.assert_close(inputs[0].grad, inputs[1].grad, rtol=0, atol=tolerance)
+    for number, cell in enumerate(ours.cells):
+        grads = layer(theirs, number, grad=True)
+        if make is GatesCell:  # whose one bias stands for torch's two, and has the gradient of either
+            grads["bias_hh_l0"] = torch.zeros_like(grads["bias_hh_l0"])
+        expected = make(cell_inputs(number), HIDDEN).to(dtype)
+        with torch.no_grad():
+            fill(expected, grads)
+        for (name, p), grad in zip(cell.named_parameters(), expected.parameters(), strict=True):
+            assert p.grad is not None and p.grad.any(), name
+            torch.testing.assert_close(p.grad, grad.detach(), rtol=0, atol=tolerance)
 
 
-def sigmoid(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    return 1 / (1 + np.exp(-x))
+def cell_inputs(number: int) -> int:
+    return HIDDEN if number else IN
 
 
 def test_the_reset_before_cell_is_the_formula_of_cho_et_al() -> None:
@@ -139,40 +88,42 @@ def test_the_reset_before_cell_is_the_formula_of_cho_et_al() -> None:
     torch.manual_seed(2)
     cell = ResetBeforeCell(IN, HIDDEN).double()
     x, h = torch.randn(ROWS, IN).double(), torch.randn(ROWS, HIDDEN).double()
-    w, u = cell.ih.weight.detach().numpy(), cell.hh.weight.detach().numpy()
-    b, c = cell.ih.bias.detach().numpy(), cell.hh.bias.detach().numpy()
-    n, X, H = HIDDEN, x.numpy(), h.numpy()
-    r = sigmoid(X @ w[:n].T + b[:n] + H @ u[:n].T + c[:n])
-    z = sigmoid(X @ w[n : 2 * n].T + b[n : 2 * n] + H @ u[n:].T + c[n:])
-    inner = (r * H) @ cell.hn.weight.detach().numpy().T + cell.hn.bias.detach().numpy()
-    candidate = np.tanh(X @ w[2 * n :].T + b[2 * n :] + inner)
-    expected = z * H + (1 - z) * candidate
+    weights = {name: p.detach().numpy() for name, p in cell.named_parameters()}
+    of_x = np.split(x.numpy() @ weights["ih.weight"].T + weights["ih.bias"], 3, axis=1)
+    of_h = np.split(h.numpy() @ weights["hh.weight"].T + weights["hh.bias"], 2, axis=1)
+    r, z = (1 / (1 + np.exp(-(a + b))) for a, b in zip(of_x, of_h, strict=False))
+    candidate = np.tanh(of_x[2] + (r * h.numpy()) @ weights["hn.weight"].T + weights["hn.bias"])
     out, new = cell(x, h)
     assert out is new
-    np.testing.assert_allclose(out.detach().numpy(), expected, atol=1e-14)
+    np.testing.assert_allclose(out.detach().numpy(), z * h.numpy() + (1 - z) * candidate, atol=1e-14)
 
 
-def test_the_two_published_grus_differ() -> None:
+@torch.no_grad()
+def test_the_two_published_grus_differ_in_their_recurrent_candidate_alone() -> None:
     torch.manual_seed(3)
     after, before = ResetAfterCell(IN, HIDDEN), ResetBeforeCell(IN, HIDDEN)
-    copy(before.ih.weight, after.ih.weight)
-    copy(before.ih.bias, after.ih.bias)
-    copy(before.hh.weight, after.hh.weight[: 2 * HIDDEN])
-    copy(before.hh.bias, after.hh.bias[: 2 * HIDDEN])
-    copy(before.hn.weight, after.hh.weight[2 * HIDDEN :])
-    copy(before.hn.bias, after.hh.bias[2 * HIDDEN :])
     x, h = torch.randn(ROWS, IN), torch.randn(ROWS, HIDDEN)
-    assert (after(x, h)[0] - before(x, h)[0]).abs().max() > 1e-3
-    copy(after.hh.weight[2 * HIDDEN :], torch.zeros(HIDDEN, HIDDEN))
-    copy(after.hh.bias, torch.zeros(3 * HIDDEN))
-    copy(before.hn.weight, torch.zeros(HIDDEN, HIDDEN))
-    copy(before.hn.bias, torch.zeros(HIDDEN))
-    copy(before.hh.bias, torch.zeros(2 * HIDDEN))
-    torch.testing.assert_close(after(x, h)[0], before(x, h)[0])  # without a recurrent candidate they agree
+    before.ih.load_state_dict(after.ih.state_dict())
+
+    def apart() -> float:
+        for kind in ("weight", "bias"):
+            gates, candidate = getattr(after.hh, kind).split([2 * HIDDEN, HIDDEN])
+            getattr(before.hh, kind).copy_(gates)
+            getattr(before.hn, kind).copy_(candidate)
+        return float((after(x, h)[0] - before(x, h)[0]).abs().max())
+
+    assert apart() > 1e-3
+    after.hh.weight[2 * HIDDEN :] = after.hh.bias[2 * HIDDEN :] = 0
+    assert apart() < 1e-6
 
 
-def test_the_form_chooses_the_cell() -> None:
-    assert isinstance(ScratchLSTM(9, 4, form="gates").rnn.cells[0], GatesCell)
-    assert isinstance(ScratchLSTM(9, 4, form="chunk").rnn.cells[1], ChunkCell)
-    assert isinstance(ScratchGRU(9, 4, form="after").rnn.cells[0], ResetAfterCell)
-    assert isinstance(ScratchGRU(9, 4, form="before").rnn.cells[1], ResetBeforeCell)
+@pytest.mark.parametrize(
+    ("name", "kinds"),
+    [
+        ("lstm-chunk", {"gates": GatesCell, "chunk": ChunkCell}),
+        ("gru-after", {"after": ResetAfterCell, "before": ResetBeforeCell}),
+    ],
+)
+def test_the_form_chooses_the_cells(name: str, kinds: dict[str, type]) -> None:
+    for form, kind in kinds.items():
+        assert {type(cell) for cell in ZOO[name].build(9, hidden=4, form=form).rnn.cells} == {kind}

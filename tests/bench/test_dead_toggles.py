@@ -60,10 +60,18 @@ LEVELS: dict[str, tuple[str, dict[str, Any], Any, Any]] = {  # model, what else 
     "context": ("ngram-5", {}, 4, 1),
 }
 MORE: list[tuple[str, str, dict[str, Any], Any, Any]] = [
-    ("alpha", "lm6", {"engine": "learner"}, 0.0, 2.0),
-    ("beta", "lm6", {"engine": "learner"}, 0.0, 1.0),
-    ("clip", "lm6", {"engine": "learner"}, 0.0, 0.01),
-    ("reset", "lm6", {"engine": "learner"}, "epoch", "batch"),
+    *(
+        (name, model, {"engine": "learner"}, one, two)
+        for name, (model, _, one, two) in LEVELS.items()
+        if name in ("alpha", "beta", "clip", "lr", "moms", "reset", "wd")
+    ),
+    *(
+        (name, "lm6", {"engine": engine}, 2.0, 0.0)
+        for name in ("alpha", "beta")
+        for engine in ("loop", "learner")
+    ),
+    ("tying", "lm6", {}, True, False),
+    ("dropout", "lm6", {}, 0.2, 0.4),
     ("reset", "lm6", {"epochs": 2}, "epoch", "never"),
     ("reset", "lm6", {"epochs": 2}, "never", "epoch"),
     ("order", "lm6", {}, "grouped", "sequential"),
@@ -84,12 +92,9 @@ cases = pytest.mark.parametrize(
 
 
 def trial_of(small: Callable[..., Trial], model: str, settings: dict[str, Any]) -> Trial:
-    sizes = {name: 8 for name in ("hidden", "embedding") if name in ZOO[model].options}
-    options = {
-        **ZOO[model].options,
-        **sizes,
-        **{k: v for k, v in settings.items() if k in ZOO[model].options},
-    }
+    options = {**ZOO[model].options}
+    options |= {name: 8 for name in ("hidden", "embedding") if name in options}
+    options |= {k: v for k, v in settings.items() if k in options}
     return small(model, options=options, **{k: v for k, v in settings.items() if k not in options})
 
 
@@ -103,13 +108,11 @@ def ignored(monkeypatch: pytest.MonkeyPatch, factor: str, value: Any) -> None:
         step = getattr(train, name)
         monkeypatch.setattr(train, name, lambda trial, *rest, step=step: step(without(trial), *rest))
     build = ModelSpec.build
-    monkeypatch.setattr(
-        ModelSpec,
-        "build",
-        lambda spec, vocab, **options: build(
-            spec, vocab, **{**options, **({factor: value} if factor in options else {})}
-        ),
-    )
+
+    def built(spec: ModelSpec, vocab: int, **options: Any) -> Any:
+        return build(spec, vocab, **(options | ({factor: value} if factor in options else {})))
+
+    monkeypatch.setattr(ModelSpec, "build", built)
 
 
 def held(factor: str, base: Result, arm: Result) -> Comparison:
@@ -119,19 +122,9 @@ def held(factor: str, base: Result, arm: Result) -> Comparison:
         Arm(name="as before", model=base.trial.model, title="", results={0: base}),
         Arm(name="changed", model=arm.trial.model, title="", changes={factor: value}, results={0: arm}),
     )
-    return compare(
-        Evidence(
-            study="toggles",
-            question="Does it act?",
-            metric="valid_loss",
-            equivalence=0.02,
-            seeds=(0,),
-            arms=arms,
-            plan="0" * 64,
-            planned=0.0,
-            command="unrolled run toggles",
-        )
-    )
+    facts = {"metric": "valid_loss", "equivalence": 0.02, "seeds": (0,), "plan": "0" * 64, "planned": 0.0}
+    names = {"study": "toggles", "question": "Does it act?", "command": "unrolled run toggles"}
+    return compare(Evidence(arms=arms, **facts, **names))
 
 
 @cases

@@ -16,10 +16,10 @@ from torch.utils._pytree import tree_leaves
 
 from bench import environment, plugins
 from bench.corpus import batches, load
-from bench.metrics import Tally
+from bench.metrics import Evaluation
 from bench.models.elman import LMModel2
 from bench.models.registry import ZOO, ModelSpec, spec_of
-from bench.preflight import rehearse
+from bench.preflight import preflight
 from bench.run import run_trial
 from bench.training import checkpoint, steps, train
 from bench.trial import BadInput, Result, Trial
@@ -75,7 +75,7 @@ class Apart(TorchDispatchMode):
         def hurrying(*args: Any) -> Any:
             self.hurried = True
             done = function(*args)
-            done = done if isinstance(done, Tally) else list(done)
+            done = done if isinstance(done, Evaluation) else list(done)
             self.hurried = False
             return done
 
@@ -114,19 +114,19 @@ def tiny(tmp_path: Path) -> Callable[..., Trial]:
 
 @pytest.fixture
 def trained(tiny: Callable[..., Trial], apart: Apart) -> Callable[..., Result]:
-    """The result of a trial on `meta`, after its rehearsal there."""
+    """The result of a trial on `meta`, after its preflight check there."""
 
     def run(name: str, **changes: Any) -> Result:
         trial = tiny(name, **changes)
-        rehearse(trial)
-        rehearsed = apart.reads
+        preflight(trial)
+        checked = apart.reads
         result = run_trial(trial)
         assert result.done, result.reason
         assert all(
             getattr(result, name) for name in ("metrics", "roles", "witnesses", "passage", "fingerprints")
         )
         if not spec_of(name).counted:
-            assert apart.reads > rehearsed > 0, "else it was not on the device"
+            assert apart.reads > checked > 0, "else it was not on the device"
             assert len(result.epochs) == trial.epochs
         return result
 
@@ -169,7 +169,7 @@ def test_no_setting_of_awd_lstms_engine_mixes_devices(
     trained: Callable[..., Result], monkeypatch: pytest.MonkeyPatch, name: str, settings: Settings
 ) -> None:
     worse = iter(range(100))  # so that it stalls: zeros never do
-    monkeypatch.setattr(Tally, "loss", lambda self: float(next(worse)))
+    monkeypatch.setattr(Evaluation, "loss", lambda self: float(next(worse)))
     result = trained(name, engine="sgd", epochs=4, **settings)
     assert result.witnesses["on_plateau"]["seen"] == settings["on_plateau"], "else it was not tried"
 
@@ -268,7 +268,7 @@ def test_a_cells_tensor_that_is_made_on_the_cpu_is_refused_with_its_line(
     with pytest.raises(
         BadInput, match=r"^mine\.py, line 15: model 'my-cell' fails on its first batch: .*device"
     ):
-        rehearse(tiny("my-cell"))
+        preflight(tiny("my-cell"))
 
 
 class BooksState(LMModel2):
@@ -293,7 +293,7 @@ def test_the_chapters_own_mistakes_are_refused(
     trial = tiny("lm4")
     monkeypatch.setattr(ModelSpec, "build", lambda self, vocab, hidden: wrong(vocab, hidden))
     with pytest.raises(BadInput, match=r"model 'lm4' fails on its first batch: .*device"):
-        rehearse(trial)
+        preflight(trial)
 
 
 def test_batches_that_were_read_on_one_device_are_read_anew_on_another(tiny: Callable[..., Trial]) -> None:

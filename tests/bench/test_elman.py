@@ -8,31 +8,25 @@ from torch import nn
 from torch.nn import functional as F
 
 from bench.corpus import Corpus, batches
-from bench.models.elman import BuiltinRNN, LMModel1, LMModel2
+from bench.models.elman import LMModel2
+from bench.models.registry import ZOO
 from bench.run import run_trial
 from bench.trial import BadInput, Trial
 
 
-def seeded(build: Callable[[int], nn.Module]) -> nn.Module:
-    torch.manual_seed(3)
-    return build(30)
-
-
 def test_lmmodel1_and_lmmodel2_are_one_function_bit_for_bit(numbers: Corpus, three_words: Trial) -> None:
     tokens, targets = next(iter(batches(three_words, numbers)[0]))
-    grads = []
-    for model in (seeded(LMModel1), seeded(LMModel2)):
+    found = []
+    for name in ("lm1", "lm2"):
+        torch.manual_seed(3)
+        model = ZOO[name].build(30)
         model.target = "last"
         output = model(tokens)
         F.cross_entropy(output.logits, targets).backward()
-        grads.append((output, dict(model.named_parameters())))
-    (one, weights), (two, others) = grads
-    assert all(torch.equal(a, b) for a, b in zip(one, two, strict=True))
-    assert weights.keys() == others.keys()
-    for name, weight in weights.items():
-        assert torch.equal(weight, others[name])
-        assert weight.grad is not None and weight.grad.any()
-        assert torch.equal(weight.grad, others[name].grad)
+        weights = dict(model.named_parameters())
+        assert all(p.grad is not None and p.grad.any() for p in weights.values())
+        found.append([*output, *weights.values(), *(p.grad for p in weights.values())])
+    assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
 
 
 def test_lmmodel1_and_lmmodel2_train_to_the_same_weights(small: Callable[..., Trial]) -> None:
@@ -48,7 +42,7 @@ def test_lmmodel1_refuses_windows_of_another_length(small: Callable[..., Trial])
 
 def test_the_chapters_recurrence_is_relu_of_one_matrix_over_the_sum() -> None:
     """h ← ReLU(W·(h + e) + b), with numbers that can be checked by hand."""
-    model = LMModel2(2, hidden=2)
+    model = LMModel2(2, 2)
     with torch.no_grad():
         model.i_h.weight.copy_(torch.tensor([[1.0, 0.0], [0.0, 2.0]]))
         model.h_h.weight.copy_(torch.tensor([[1.0, -1.0], [0.5, 1.0]]))
@@ -58,12 +52,10 @@ def test_the_chapters_recurrence_is_relu_of_one_matrix_over_the_sum() -> None:
 
 
 def test_the_last_target_reads_the_last_hidden_state_only() -> None:
-    model = LMModel2(30, hidden=8)
-    tokens = torch.randint(30, (4, 5))
+    model, tokens = LMModel2(30, 8), torch.randint(30, (4, 5))
     every = model(tokens).logits
     model.reset()
     model.target = "last"
-    assert every.shape == (4, 5, 30)
     torch.testing.assert_close(model(tokens).logits, every[:, -1])
 
 
@@ -73,6 +65,6 @@ def test_lmmodel5_is_an_embedding_nn_rnn_and_a_linear(nonlinearity: str) -> None
     i_h, rnn = nn.Embedding(30, 8), nn.RNN(8, 8, 2, nonlinearity=nonlinearity, batch_first=True)
     h_o = nn.Linear(8, 30)
     torch.manual_seed(0)  # the chapter's order of creation: the same seed gives the same weights
-    model = BuiltinRNN(30, hidden=8, layers=2, nonlinearity=nonlinearity)
+    model = ZOO["lm5"].build(30, hidden=8, nonlinearity=nonlinearity)
     tokens = torch.randint(30, (4, 5))
     assert torch.equal(model(tokens).logits, h_o(rnn(i_h(tokens))[0]))

@@ -29,9 +29,7 @@ def setting(model: str, **changes: object) -> Trial:
     spec = ZOO[model]
     small = {"hidden": HIDDEN} | ({"embedding": 6} if "embedding" in spec.options else {})
     first = {"window": 3, "target": "last", "reset": "batch"} if model == "lm1" else {"window": WINDOW}
-    return Trial(
-        **{"model": model, "seed": 0, "batch": ROWS, "epochs": 1, "options": small, **first, **changes}
-    )
+    return Trial(model=model, seed=0, batch=ROWS, **{"epochs": 1, "options": small, **first, **changes})
 
 
 def made(trial: Trial, model: LanguageModel, windows: int = 1) -> tuple[int, int]:

@@ -1,6 +1,7 @@
 """Printed rows: fastbook chapter 12 (`12_nlp_dive`), the tables under LMModel1, LMModel2 and LMModel3."""
 
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -12,11 +13,6 @@ from bench.trial import BadInput, Trial
 
 TARGETS = {"lm1": 4207, "lm2": 4207, "lm3": 4160}  # in the validation set; 12,288 from LMModel4 on
 UNLIKE = golden.facts()["unlike"]
-
-
-def shown(row):
-    """A row as fastai prints it."""
-    return tuple(f"{value:.6f}" for value in row.ours)
 
 
 def chapter_trial(name):
@@ -36,10 +32,7 @@ def all_seven():
 
 @pytest.mark.skipif(bool(UNLIKE), reason=f"digits are only promised on the reference: {UNLIKE}")
 def test_lm1_and_lm2_come_out_digit_for_digit(first_two):
-    assert shown(first_two["lm1", 0]) == ("1.824297", "1.970941", "0.467554")
-    assert shown(first_two["lm1", 3]) == ("1.376440", "1.650849", "0.494414")
-    assert shown(first_two["lm2", 0]) == ("1.816274", "1.964143", "0.460185")
-    assert shown(first_two["lm2", 3]) == ("1.388390", "1.657033", "0.470406")
+    assert [first_two[at].off for at in (("lm1", 0), ("lm1", 3), ("lm2", 0), ("lm2", 3))] == [0, 0, 0, 0]
 
 
 def test_lm1_and_lm2_are_off_by_a_last_digit_at_most_or_the_table_says_why(first_two):
@@ -51,18 +44,10 @@ def test_lm1_and_lm2_are_off_by_a_last_digit_at_most_or_the_table_says_why(first
 @pytest.mark.slow
 @pytest.mark.skipif(bool(UNLIKE), reason=f"digits are only promised on the reference: {UNLIKE}")
 def test_the_other_models_come_out_digit_for_digit_until_rounding_takes_over(all_seven):
-    rows = all_seven
-    assert [shown(rows["lm3", epoch]) for epoch in range(3)] == [
-        ("1.677074", "1.827367", "0.467548"),
-        ("1.282722", "1.870913", "0.388942"),
-        ("1.090705", "1.651793", "0.462500"),
-    ]
-    assert rows["lm3", 3].off > 1
-    assert shown(rows["lm4", 0]) == ("3.285931", "3.072032", "0.212565")  # the first edition
-    assert shown(rows["lm5", 14]) == ("0.630334", "2.168205", "0.548828")  # three public forks
-    assert rows["lm6", 0].off <= 1  # of 2.772102, the last digit is rounding's
-    train, valid, accuracy = shown(rows["lm7", 14])
-    assert (train, valid[:6], accuracy) == ("0.036659", "0.4024", "0.882975")  # a public run of 2026
+    whole = [("lm3", 0), ("lm3", 1), ("lm3", 2), ("lm4", 0), ("lm5", 14), ("lm7", 14)]
+    assert [all_seven[at].off for at in whole] == [0] * 6
+    assert all_seven["lm3", 3].off > 1
+    assert all_seven["lm6", 0].off <= 1  # of 2.772102, the last digit is rounding's
 
 
 @pytest.mark.slow
@@ -74,14 +59,8 @@ def test_the_notebook_written_a_second_time_gives_the_same_bits_so_what_differs_
 
     golden.environment.deterministic()
     assert {at: row.ours for at, row in all_seven.items()} == dict(peers.replay(golden.SEED))
-
-
-@pytest.mark.slow
-def test_every_epoch_of_the_chapter_is_played(all_seven):
-    epochs = dict.fromkeys(golden.PRINTED, 0)
-    for model, _ in all_seven:
-        epochs[model] += 1
-    assert list(epochs.values()) == [4, 4, 10, 15, 15, 15, 15]
+    epochs = Counter(model for model, _ in all_seven)
+    assert [epochs[model] for model in golden.PRINTED] == [4, 4, 10, 15, 15, 15, 15]
 
 
 def test_a_printed_accuracy_is_a_whole_number_of_hits():
@@ -163,9 +142,8 @@ def test_another_torch_or_processor_is_named(monkeypatch):
     other["cpu"] = "Intel(R) Xeon(R) Processor"
     monkeypatch.setattr(machine, "facts", lambda: other)
     here = golden.facts()
-    assert "torch 2.9.1+cpu instead of 2.13.0" in here["unlike"]
-    assert "cpu capability AVX2 instead of AVX512" in here["unlike"]
-    assert "cpu Intel(R) Xeon(R) Processor instead of AMD EPYC" in here["unlike"]
+    seen = ["torch 2.9.1+cpu instead of 2.13.0", "cpu capability AVX2 instead of AVX512"]
+    assert {*seen, "cpu Intel(R) Xeon(R) Processor instead of AMD EPYC"} <= set(here["unlike"])
     row = golden.compared("lm4", 0, (3.2859, 3.0720, 0.212565))
     assert "torch 2.9.1+cpu instead of 2.13.0" in list(golden.lines([row], here))[-1]
 

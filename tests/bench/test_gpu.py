@@ -21,15 +21,8 @@ DEVICE = "cuda"
 UPDATES = 5
 TRAINED = [name for name, spec in ZOO.items() if not spec.counted]
 SGD = {"engine": "sgd", "lr": 0.5, "wd": 0.0}
-AVERAGED = {
-    **SGD,
-    "epochs": 4,
-    "on_plateau": "average",
-    "plateau_patience": 0,
-    "finetune": 2,
-    "variable_bptt": True,
-    "clip": 0.25,
-}
+AVERAGED = {**SGD, "epochs": 4, "on_plateau": "average", "plateau_patience": 0, "finetune": 2}
+AVERAGED |= {"variable_bptt": True, "clip": 0.25}
 ALONE = """
 import json, sys
 from bench.run import run_trial

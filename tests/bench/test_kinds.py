@@ -44,14 +44,11 @@ def test_onednn_counts_as_it_is_switched_and_a_thread_is_one_whatever_the_shell_
     assert kinds_apart([here, kind(facts("no-onednn", OMP_NUM_THREADS="2"))]) == "oneDNN on / off"
 
 
-def test_a_variable_that_chooses_other_arithmetic_is_of_the_kind_set_or_not(here) -> None:
+def test_a_variable_that_chooses_other_arithmetic_is_of_the_kind_and_nothing_else_of_a_process(here) -> None:
+    assert kinds_apart([here, kind(facts())]) == "" and here["torch"] and "threads" in here
     other = kind(facts(ONEDNN_MAX_CPU_ISA="SSE41"))
     assert kinds_apart([here, other]) == "ONEDNN_MAX_CPU_ISA not set / SSE41"
     assert set(VARIABLES) < set(RECORDED)
-
-
-def test_two_processes_of_one_machine_are_of_one_kind(here) -> None:
-    assert kinds_apart([here, kind(facts())]) == "" and here["torch"] and "threads" in here
 
 
 @pytest.mark.parametrize("name", FACTS)

@@ -11,27 +11,22 @@ from bench import environment, machine
 from bench.trial import canonical
 
 
-def test_the_facts_name_what_can_move_a_bit() -> None:
+def test_the_facts_name_what_can_move_a_bit_and_no_secret_path_or_user(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    secrets = {"MLFLOW_TRACKING_PASSWORD": "hunter2", "USER": "someone-here", "HOME": "/home/someone-here"}
+    for name, value in {**secrets, "OMP_NUM_THREADS": "1"}.items():
+        monkeypatch.setenv(name, value)
     environment.deterministic()
     facts = machine.facts.__wrapped__()
     assert facts["threads"] == 1 and facts["deterministic"] is True
     assert facts["packages"]["torch"].split("+")[0] == torch.__version__.split("+")[0]
-    assert {"commit", "dirty", "diff", "python", "platform", "cpu", "cpu_capability", "torch_build"} <= set(
-        facts
-    )
-
-
-def test_no_secret_path_or_user_gets_into_a_result(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "hunter2")
-    monkeypatch.setenv("USER", "someone-here")
-    monkeypatch.setenv("HOME", "/home/someone-here")
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    facts = machine.facts.__wrapped__()
-    text = canonical(facts).decode()
+    named = ("commit", "dirty", "diff", "python", "platform", "cpu", "cpu_capability", "torch_build")
+    assert set(named) <= set(facts)
     assert facts["variables"]["OMP_NUM_THREADS"] == "1"
     assert set(facts["variables"]) <= set(machine.VARIABLES)
-    assert "hunter2" not in text
-    assert str(Path(machine.__file__).parent) not in text and "someone-here" not in text
+    text = canonical(facts).decode()
+    assert not any(s in text for s in ("hunter2", "someone-here", str(Path(machine.__file__).parent)))
 
 
 def test_without_git_there_is_no_commit_and_no_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

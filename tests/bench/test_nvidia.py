@@ -26,54 +26,42 @@ def test_the_stand_in_is_called_as_pynvml_is() -> None:
         assert list(inspect.signature(getattr(stand_in, name)).parameters) == list(theirs), name
 
 
-@pytest.mark.parametrize("count", [0, 1, 2, 8])
-def test_all_gpus_are_visible_in_the_order_of_nvidia_smi(nvml: Machine, count: int) -> None:
-    nvml.has(*EIGHT[:count])
-    assert [(gpu.index, gpu.uuid) for gpu in nvidia.visible()] == [(str(i), uuid(i)) for i in range(count)]
+ALL = list(range(8))
 
 
 @pytest.mark.parametrize(
-    ("named", "found"),
+    ("machine", "named", "found"),
     [
-        ("", []),
-        ("-1", []),
-        ("NoDevFiles", []),
-        ("3", [3]),
-        (" 5, 0 ", [5, 0]),
-        ("1,1", [1]),
-        ("1,8,2", [1]),
-        ("1,-1,2", [1]),
-        (uuid(6), [6]),
-        (f"{uuid(6)[:12]},2", [6, 2]),
-        ("GPU-0000", []),
+        ([], None, []),
+        (EIGHT, None, ALL),
+        (EIGHT, "", []),
+        (EIGHT, "-1", []),
+        (EIGHT, "NoDevFiles", []),
+        (EIGHT, "3", [3]),
+        (EIGHT, " 5, 0 ", [5, 0]),
+        (EIGHT, "1,1", [1]),
+        (EIGHT, "1,8,2", [1]),
+        (EIGHT, "1,-1,2", [1]),
+        (EIGHT, uuid(6), [6]),
+        (EIGHT, f"{uuid(6)[:12]},2", [6, 2]),
+        (EIGHT, "GPU-0000", []),
+        (DIVIDED, None, [(0, 0), (0, 2), 1]),
+        (DIVIDED, "0", [(0, 0), (0, 2)]),
+        (DIVIDED, uuid(0), [(0, 0), (0, 2)]),
+        (DIVIDED, uuid(0, 2), [(0, 2)]),
+        (DIVIDED, f"{uuid(0, 2)},1", [(0, 2), 1]),
+        (DIVIDED, uuid(0, 1), []),
     ],
 )
 def test_gpus_are_named_by_index_or_uuid_up_to_the_first_that_fits_none(
-    nvml: Machine, monkeypatch: pytest.MonkeyPatch, named: str, found: list[int]
+    nvml: Machine, monkeypatch: pytest.MonkeyPatch, machine: list[dict], named: str | None, found: list
 ) -> None:
-    nvml.has(*EIGHT)
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", named)
-    assert seen() == [uuid(index) for index in found]
-
-
-@pytest.mark.parametrize(
-    ("named", "found"),
-    [
-        (None, [(0, 0), (0, 2), (1, None)]),
-        ("0", [(0, 0), (0, 2)]),
-        (uuid(0), [(0, 0), (0, 2)]),
-        (uuid(0, 2), [(0, 2)]),
-        (f"{uuid(0, 2)},1", [(0, 2), (1, None)]),
-        (uuid(0, 1), []),
-    ],
-)
-def test_a_divided_gpu_stands_for_its_instances(
-    nvml: Machine, monkeypatch: pytest.MonkeyPatch, named: str | None, found: list[tuple[int, int | None]]
-) -> None:
-    nvml.has(*DIVIDED)
+    """In the order of nvidia-smi. A divided GPU stands for its instances."""
+    nvml.has(*machine)
     if named is not None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", named)
-    assert seen() == [uuid(*each) for each in found]
+    assert seen() == [uuid(*at) if isinstance(at, tuple) else uuid(at) for at in found]
+    assert all(gpu.index.replace(":", "").isdecimal() for gpu in nvidia.visible())
 
 
 def test_a_gpu_that_has_disappeared_is_not_visible_and_cannot_be_read(nvml: Machine) -> None:

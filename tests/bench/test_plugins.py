@@ -11,7 +11,7 @@ from bench import plugins
 from bench.identity import _CONTENTS, check, identify, source_hash, version
 from bench.models.recurrent import Output
 from bench.models.registry import PENALTIES, ZOO, spec_of
-from bench.preflight import rehearse
+from bench.preflight import preflight
 from bench.regularization import penalties
 from bench.run import run_trial
 from bench.training import learner
@@ -110,23 +110,20 @@ def test_ten_lines_are_a_model_that_learns(
 ) -> None:
     plug(text)
     trial = small("mine", engine=engine, epochs=3, options={"hidden": 8})
-    rehearse(trial)
+    preflight(trial)
     result = run_trial(trial)
     assert result.done and all(w["ok"] for w in result.witnesses.values())
     assert result.epochs[-1].valid_loss < result.epochs[0].valid_loss
 
 
-def test_a_plug_in_starts_from_lmmodel6s_settings_and_its_own_stand_above_them(
-    plug: Callable[..., Path],
-) -> None:
-    plug(CELL)
+def test_a_plug_in_starts_from_lmmodel6_or_from_its_own_keywords(plug: Callable[..., Path]) -> None:
+    path = plug(CELL)
     assert ZOO["mine"].settings == {**ZOO["lm6"].settings, "epochs": 1}
     assert ZOO["mine"].options == ZOO["lm6"].options
     assert (ZOO["mine"].title, ZOO["mine"].about) == ("my cell", "from my.py")
-
-
-def test_a_models_options_are_its_keywords(plug: Callable[..., Path]) -> None:
-    plug(MODEL)
+    assert plugins.load(str(path)) is plugins.load(f"{path.parent}/./my.py"), "loading it twice is once"
+    ZOO.pop("mine")
+    plug(MODEL, name="model.py")
     assert ZOO["mine"].options == {"hidden": 8}
 
 
@@ -138,68 +135,30 @@ def test_a_cells_own_keywords_are_options_and_reach_every_layer(
     assert ZOO["mine"].options == {**ZOO["lm6"].options, "sharp": 1.0}
     trial = small("mine", options={"hidden": 8, "layers": 2, "sharp": 3.0})
     assert [cell.sharp for cell in build(trial, 9).rnn.cells] == [3.0, 3.0]
-    assert rehearse(trial).done
-
-
-def test_loading_a_file_twice_is_once(plug: Callable[..., Path]) -> None:
-    path = plug(CELL)
-    assert plugins.load(str(path)) is plugins.load(f"{path.parent}/./my.py")
+    assert preflight(trial).done
 
 
 # Mistakes that are found when a file is loaded
 
+HEAD = '@cell("mine", "my cell", epochs=1)'
+ARGUMENTS = "inputs, hidden)"
 MISTAKES = {
     "syntax": (CELL, "def forward(", "def forward((", "line 12: .*correct it"),
-    "missing package": (
-        CELL,
-        "import torch\n",
-        "import torch_not_there\n",
-        "needs the package 'torch_not_there'",
-    ),
+    "missing package": (CELL, "import torch\n", "import nowhere\n", "needs the package 'nowhere'"),
     "attribute": (CELL, "nn.Module", "nn.Modul", "line 7: AttributeError: .*Modul"),
     "exits": (CELL, "import torch\n", "raise SystemExit(3)\n", r"ends the program .*take sys.exit\(\) out"),
-    "nothing": (CELL, '@cell("mine", "my cell", epochs=1)\n', "", "registers nothing; decorate a class"),
-    "no name": (
-        CELL,
-        '@cell("mine", "my cell", epochs=1)',
-        "@cell",
-        r'@cell needs a name: write @cell\("my-name"\)',
-    ),
+    "nothing": (CELL, f"{HEAD}\n", "", "registers nothing; decorate a class"),
+    "no name": (CELL, HEAD, "@cell", r'@cell needs a name: write @cell\("my-name"\)'),
     "bad name": (CELL, '"mine"', '"my cell"', "cell 'my cell': letters, digits"),
-    "taken by the zoo": (CELL, '"mine"', '"lm6"', "a model called 'lm6' exists already; choose another name"),
+    "taken by the zoo": (CELL, '"mine"', '"lm6"', "a model called 'lm6' exists already; choose another"),
     "setting": (CELL, "epochs=1", "epoch=1", "'epoch' is not a setting; known: alpha, "),
     "no default": (MODEL, "hidden=8", "hidden", "its keyword 'hidden' needs a default"),
-    "odd default": (
-        MODEL,
-        "hidden=8",
-        "hidden=8, sizes=(1, 2)",
-        "its keyword 'sizes' needs a default: a number",
-    ),
-    "setting as keyword": (
-        MODEL,
-        "hidden=8",
-        "hidden=8, lr=1",
-        "its keyword 'lr' is a setting already",
-    ),
-    "cell keyword without default": (
-        CELL,
-        "inputs, hidden)",
-        "inputs, hidden, gate)",
-        "cell 'mine': its keyword 'gate' needs a default: a number",
-    ),
-    "cell keyword taken": (
-        CELL,
-        "inputs, hidden)",
-        "inputs, hidden, dropout=0.1)",
-        "cell 'mine': its keyword 'dropout' is a setting already; rename it",
-    ),
+    "odd default": (MODEL, "hidden=8", "hidden=8, a=(1, 2)", "its keyword 'a' needs a default: a number"),
+    "setting as keyword": (MODEL, "hidden=8", "hidden=8, lr=1", "its keyword 'lr' is a setting already"),
+    "cell keyword": (CELL, ARGUMENTS, "inputs, hidden, gate)", "cell 'mine': its keyword 'gate' needs"),
+    "cell keyword taken": (CELL, ARGUMENTS, "inputs, hidden, dropout=0.1)", "'dropout' is a setting already"),
     "penalty no name": (REGULARIZER, '("small", "small activations")', "", "@regularizer needs a name"),
-    "penalty bad name": (
-        REGULARIZER,
-        '"small"',
-        '"too-small"',
-        "regularizer 'too-small': letters, digits and _",
-    ),
+    "penalty bad name": (REGULARIZER, '"small"', '"too-small"', "'too-small': letters, digits and _"),
     "penalty a setting": (REGULARIZER, '"small"', '"alpha"', "a setting called 'alpha' exists already"),
     "penalty an option": (REGULARIZER, '"small"', '"dropout"', "a setting called 'dropout' exists already"),
 }
@@ -241,41 +200,30 @@ def test_a_file_that_is_not_there_is_refused(name: str, said: str) -> None:
 
 
 def test_editing_the_file_of_a_model_makes_other_trials_of_it_and_of_no_other(
-    plug: Callable[..., Path], small: Callable[..., Trial]
-) -> None:
-    path = plug(CELL)
-    before = [identify(small(name)).id for name in ("mine", "lm6")]
-    path.write_text(CELL.replace("tanh", "sigmoid"))
-    again(path)
-    after = [identify(small(name)).id for name in ("mine", "lm6")]
-    assert before[0] != after[0] and before[1] == after[1]
-
-
-def test_editing_another_file_changes_nothing(
     plug: Callable[..., Path], small: Callable[..., Trial], tmp_path: Path
 ) -> None:
-    path, other = plug(CELL), tmp_path / "other.py"
-    before = identify(small("mine")).id
-    other.write_text("# a comment elsewhere\n")
+    """And an edit between planning and the trial is refused."""
+
+    def ids() -> list[str]:
+        return [identify(small(name)).id for name in ("mine", "lm6")]
+
+    path = plug(CELL)
+    before, trial = ids(), identify(small("mine"))
+    (tmp_path / "other.py").write_text("# a comment elsewhere\n")
     again(path)
-    assert identify(small("mine")).id == before
+    assert ids() == before
+    check(trial)
+    path.write_text(CELL.replace("tanh", "sigmoid"))
+    again(path)  # in the process of a trial
+    after = ids()
+    assert before[0] != after[0] and before[1] == after[1]
+    with pytest.raises(BadInput, match=r"its plug-in was edited after .* run the study again"):
+        check(trial)
 
 
 def test_a_family_of_the_zoo_that_a_plug_in_builds_on_counts_too(plug: Callable[..., Path]) -> None:
     plug(MODEL, "from torch import nn", "from torch import nn\nfrom bench.models.lstm import BuiltinLSTM")
     assert [Path(file).name for file in ZOO["mine"].sources.families] == ["lstm.py", "recurrent.py"]
-
-
-def test_an_edit_between_planning_and_the_trial_is_refused(
-    plug: Callable[..., Path], small: Callable[..., Trial]
-) -> None:
-    path = plug(CELL)
-    trial = identify(small("mine"))
-    check(trial)
-    path.write_text(CELL.replace("tanh", "sigmoid"))
-    again(path)  # in the process of a trial
-    with pytest.raises(BadInput, match=r"its plug-in was edited after .* run the study again"):
-        check(trial)
 
 
 def test_a_module_that_a_plug_in_imports_counts_wherever_it_imports_it(
@@ -327,30 +275,21 @@ def test_a_trial_whose_plug_in_is_not_loaded_says_so(small: Callable[..., Trial]
 # Regularisers
 
 
-@pytest.mark.parametrize("engine", ["learner", "loop"])
-def test_a_penalty_is_optimised_recorded_apart_and_witnessed(
-    plug: Callable[..., Path], small: Callable[..., Trial], engine: str
+def test_a_penalty_is_optimised_recorded_apart_and_witnessed_in_both_engines(
+    plug: Callable[..., Path], small: Callable[..., Trial]
 ) -> None:
     plug(REGULARIZER)
-    without, with_it = (
-        run_trial(small(engine=engine, options={"hidden": 8, "small": strength})) for strength in (0.0, 2.0)
-    )
-    assert without.fingerprints["weights"] != with_it.fingerprints["weights"]
-    assert "small" not in without.witnesses and "train_penalty_small" not in without.metrics
-    mean = with_it.metrics["train_penalty_small"]
-    assert with_it.witnesses["small"] == {"ok": True, "declared": 2.0, "seen": mean}
-    # The first step's loss is the raw one: the penalty is no part of it.
-    first = [result.trace["sums"][:5] for result in (without, with_it)]
-    assert mean > 0 and first[0] == first[1]
-
-
-def test_both_engines_add_the_same_penalty(plug: Callable[..., Path], small: Callable[..., Trial]) -> None:
-    plug(REGULARIZER)
-    seen = [
-        run_trial(small(engine=engine, options={"hidden": 8, "small": 2.0})).metrics["train_penalty_small"]
-        for engine in ("learner", "loop")
-    ]
-    assert seen[0] == pytest.approx(seen[1], rel=1e-3)
+    means = []
+    for engine in ("learner", "loop"):
+        trials = [small(engine=engine, options={"hidden": 8, "small": strength}) for strength in (0.0, 2.0)]
+        without, with_it = map(run_trial, trials)
+        assert without.fingerprints["weights"] != with_it.fingerprints["weights"]
+        assert "small" not in without.witnesses and "train_penalty_small" not in without.metrics
+        means.append(with_it.metrics["train_penalty_small"])
+        assert with_it.witnesses["small"] == {"ok": True, "declared": 2.0, "seen": means[-1]}
+        # The first step's loss is the raw one: the penalty is no part of it.
+        assert without.trace["sums"][:5] == with_it.trace["sums"][:5]
+    assert means[0] > 0 and means[0] == pytest.approx(means[1], rel=1e-3)
 
 
 def test_a_penalty_is_its_strength_times_what_the_function_returns(plug: Callable[..., Path]) -> None:
@@ -360,6 +299,8 @@ def test_a_penalty_is_its_strength_times_what_the_function_returns(plug: Callabl
     trial = Trial(model="lm6", seed=0, options={"small": 0.5})
     assert penalties(trial, output) == {"small": torch.tensor(1.0)}  # .5 · (|1| + |−3|)/2
     assert penalties(Trial(model="lm6", seed=0, options={"small": 0.0}), output) == {}
+    having = {name for name in ZOO if "small" in spec_of(name).options}
+    assert having == {name for name, spec in ZOO.items() if not spec.counted}
 
 
 def test_a_penalty_that_the_engine_forgets_is_a_dead_toggle(
@@ -369,12 +310,6 @@ def test_a_penalty_that_the_engine_forgets_is_a_dead_toggle(
     monkeypatch.setattr(learner.Regularizer, "after_loss", lambda self: None)
     result = run_trial(small(engine="learner", options={"hidden": 8, "small": 2.0}))
     assert result.witnesses["small"] == {"ok": False, "declared": 2.0, "seen": 0.0}
-
-
-def test_every_trained_model_has_the_option_and_counting_does_not(plug: Callable[..., Path]) -> None:
-    plug(REGULARIZER)
-    having = {name for name in ZOO if "small" in spec_of(name).options}
-    assert having == {name for name, spec in ZOO.items() if not spec.counted}
 
 
 def test_a_penalty_counts_in_the_identity_of_the_trials_that_have_it(
@@ -412,4 +347,4 @@ def test_a_mistake_in_a_penalty_is_found_on_one_batch(
     old, new, said = PENALTY_MISTAKES[mistake]
     plug(REGULARIZER, old, new)
     with pytest.raises(BadInput, match=rf"^my\.py[:,].* regularizer 'small' .*{said}"):
-        rehearse(small(options={"hidden": 8, "small": 0.5}))
+        preflight(small(options={"hidden": 8, "small": 0.5}))

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bench import corpus
-from bench.corpus import Batches, VariedBatches, drawn_lengths
+from bench.corpus import Batches, drawn_lengths
 from bench.models.recurrent import LanguageModel
 from bench.run import run_trial
 from bench.training import sgd
@@ -27,15 +27,8 @@ Make = Callable[..., Trial]
 @pytest.fixture
 def awd(small: Make) -> Make:
     """A trial of AWD-LSTM's engine that stalls early: 11 updates an epoch, at a high rate."""
-    settings = {
-        "engine": "sgd",
-        "window": 10,
-        "lr": 20.0,
-        "clip": 0.25,
-        "wd": 1e-6,
-        "epochs": 8,
-        "plateau_patience": 0,
-    }
+    settings = {"engine": "sgd", "window": 10, "lr": 20.0, "clip": 0.25, "wd": 1e-6, "epochs": 8}
+    settings |= {"plateau_patience": 0}
     return lambda model="lm6", **changes: small(model, **{**settings, **changes})
 
 
@@ -61,11 +54,15 @@ def snapshots(trial: Trial) -> tuple[list[list[Tensor]], list[float]]:
                     clipped = g * min(1.0, trial.clip / norm) if trial.clip else g
                     w -= trial.lr * tokens.shape[1] / trial.window * (clipped + trial.wd * w)
             kept.append([w.detach().clone() for w in model.parameters()])
-        model.eval().reset()
-        with torch.no_grad():
-            nats = [F.cross_entropy(model(x).logits.transpose(1, 2), y) for x, y in valid]
-        losses.append(float(sum(nats) / len(nats)))
+        losses.append(valid_loss(model, valid))
     return kept, losses
+
+
+@torch.no_grad()
+def valid_loss(model: LanguageModel, valid: Batches) -> float:
+    model.eval().reset()
+    nats = [F.cross_entropy(model(x).logits.transpose(1, 2), y) for x, y in valid]
+    return float(sum(nats) / len(nats))
 
 
 # len(before) > n and now > min(before[:-n]): awd-lstm-lm, main.py
@@ -105,11 +102,7 @@ def test_nt_asgd_keeps_the_mean_of_all_weights_since_validation_stalled(
     # The average is what was evaluated, after every epoch that it was there.
     evaluated = [e.valid_loss for e in record.epochs[3:]]
     assert evaluated != pytest.approx(losses[3:], rel=1e-4)
-    _, _, valid = load(trial)
-    model.eval().reset()
-    with torch.no_grad():
-        nats = [F.cross_entropy(model(x).logits.transpose(1, 2), y) for x, y in valid]
-    assert float(sum(nats) / len(nats)) == pytest.approx(evaluated[-1], rel=1e-5)
+    assert valid_loss(model, load(trial)[2]) == pytest.approx(evaluated[-1], rel=1e-5)
 
 
 class Line(LanguageModel):
@@ -118,6 +111,11 @@ class Line(LanguageModel):
     def __init__(self) -> None:
         super().__init__()
         self.w = nn.Parameter(torch.tensor([1.0, -2.0]))
+
+
+def descent(**settings: Any) -> tuple[Line, Descent]:
+    model = Line()
+    return model, Descent(Trial(model="lm4", seed=0, **settings), model)
 
 
 def follow(rule: Descent, model: Line, lengths: list[int]) -> None:
@@ -129,20 +127,19 @@ def follow(rule: Descent, model: Line, lengths: list[int]) -> None:
 
 
 def epoch(number: int, valid_loss: float) -> Epoch:
-    none = dict.fromkeys(("train_loss", "ar", "tar", "accuracy", "train_seconds", "valid_seconds"), 0.0)
-    return Epoch(epoch=number, valid_loss=valid_loss, **none)
+    none = dict.fromkeys((f.name for f in fields(Epoch)), 0.0)
+    return Epoch(**{**none, "epoch": number, "valid_loss": valid_loss})
 
 
 def test_averaging_is_torchs_asgd_without_delay_and_decay() -> None:
-    trial = Trial(model="lm4", seed=0, lr=0.3, wd=0.01, on_plateau="average", plateau_patience=0, epochs=9)
-    ours, theirs = Line(), Line()
-    rule = Descent(trial, ours)
+    ours, rule = descent(lr=0.3, wd=0.01, on_plateau="average", plateau_patience=0, epochs=9)
+    theirs = Line()
     rule.after_epoch(epoch(0, 1.0))
     rule.after_epoch(epoch(1, 2.0))
     asgd = torch.optim.ASGD(theirs.parameters(), lr=0.3, lambd=0.0, t0=0, weight_decay=0.01)
-    follow(rule, ours, [trial.window])
+    follow(rule, ours, [16])
     first = ours.w.detach().clone()
-    follow(rule, ours, [trial.window] * 19)
+    follow(rule, ours, [16] * 19)
     for step in (0, *range(19)):
         theirs.w.grad = torch.tensor([math.sin(step), 0.5])
         asgd.step()
@@ -154,11 +151,7 @@ def test_averaging_is_torchs_asgd_without_delay_and_decay() -> None:
 
 
 def test_fine_tuning_starts_again_from_the_average_and_averages_at_once() -> None:
-    trial = Trial(
-        model="lm4", seed=0, lr=0.3, wd=0, on_plateau="average", plateau_patience=0, epochs=5, finetune=2
-    )
-    model = Line()
-    rule = Descent(trial, model)
+    model, rule = descent(lr=0.3, wd=0, on_plateau="average", plateau_patience=0, epochs=5, finetune=2)
     for number, loss in enumerate([1.0, 2.0]):
         follow(rule, model, [16] * 3)
         rule.after_epoch(epoch(number, loss))
@@ -176,8 +169,7 @@ def test_fine_tuning_starts_again_from_the_average_and_averages_at_once() -> Non
 
 
 def test_the_rate_is_halved_each_time_that_validation_stalls() -> None:
-    trial = Trial(model="lm4", seed=0, lr=8.0, on_plateau="halve", plateau_patience=1, epochs=9)
-    rule = Descent(trial, Line())
+    _, rule = descent(lr=8.0, on_plateau="halve", plateau_patience=1, epochs=9)
     rates = []
     for number, loss in enumerate([1.0, 2.0, 2.0, 1.0, 2.0, 2.0]):
         rule.after_epoch(epoch(number, loss))
@@ -185,36 +177,29 @@ def test_the_rate_is_halved_each_time_that_validation_stalls() -> None:
     assert rates == [8, 8, 4, 4, 4, 2]  # after a halving the waiting begins anew
 
 
-def test_plain_descent_never_turns(awd: Make) -> None:
-    record, _ = trained(awd())
+def test_plain_descent_never_changes_and_a_window_of_half_the_length_has_half_the_rate(awd: Make) -> None:
+    record, _ = trained(awd(variable_bptt=True))
     losses = [e.valid_loss for e in record.epochs]
     assert any(stalled(losses[:n], 0) for n in range(2, 7)) and record.phase_changes == {}
-    assert set(record.lrs) == {20.0} and set(record.moms) == {0.0}
-
-
-def test_a_window_of_half_the_length_has_half_the_rate(awd: Make) -> None:
-    record, _ = trained(awd(variable_bptt=True, epochs=2))
-    assert len(set(record.lengths)) > 5
+    assert len(set(record.lengths)) > 5 and set(record.moms) == {0.0}
     assert record.lrs == pytest.approx([20.0 * length / 10 for length in record.lengths])
 
 
 # --- windows
 
 
-def drawn(trial: Trial) -> tuple[Batches, Batches, Batches]:
-    """Fixed and varied batches of the same text, and the latter's validation."""
-    _, fixed, _ = load(Trial(**{**vars(trial), "variable_bptt": False}))
-    _, varied, valid = load(trial)
-    return fixed, varied, valid
-
-
 @pytest.mark.parametrize("split", ["tail", "blocks"])
-def test_windows_of_drawn_length_cover_every_token_once_and_in_order(awd: Make, split: str) -> None:
-    fixed, varied, _ = drawn(awd(variable_bptt=True, split=split))
+def test_windows_of_drawn_length_cover_every_token_once_and_in_order_and_validation_is_never_cut(
+    awd: Make, split: str
+) -> None:
+    trial = awd(variable_bptt=True, split=split)
+    _, fixed, _ = load(replace(trial, variable_bptt=False))
+    _, varied, valid = load(trial)
     for part in (0, 1):  # inputs, targets
         expected = torch.cat([batch[part] for batch in fixed], dim=1)
         for _ in range(2):
             assert torch.equal(torch.cat([batch[part] for batch in varied], dim=1), expected)
+    assert {tokens.shape[1] for tokens, _ in valid} == {10} and varied.tokens == fixed.tokens
 
 
 def test_the_state_is_carried_over_windows_of_drawn_length(awd: Make) -> None:
@@ -266,26 +251,12 @@ def test_lengths_belong_to_the_seed_and_not_to_the_arm(awd: Make) -> None:
     assert one[:first] != one[first:]  # cut anew at every pass
 
 
-def test_validation_is_never_cut(awd: Make) -> None:
-    fixed, varied, valid = drawn(awd(variable_bptt=True))
-    assert isinstance(varied, VariedBatches) and not isinstance(valid, VariedBatches)
-    assert {tokens.shape[1] for tokens, _ in valid} == {10}
-    assert varied.tokens == fixed.tokens
-
-
 # --- as a trial
 
 FULL = {"variable_bptt": True, "lr": 5.0, "on_plateau": "average", "alpha": 2.0, "beta": 1.0, "finetune": 2}
 DROPPED = dict.fromkeys(("embed_p", "input_p", "weight_p", "hidden_p", "output_p"), 0.1)
 AWD = {**FULL, "options": {"embedding": 8, "hidden": 12, **DROPPED}}
 HALVING = {"on_plateau": "halve", "variable_bptt": True}
-
-
-def test_a_trial_of_awd_lstm_gives_the_same_bits_twice(awd: Make) -> None:
-    one, two = (run_trial(awd("awd-scratch", **AWD)) for _ in range(2))
-    assert one.done and one.fingerprints == two.fingerprints and one.trace == two.trace
-    other = run_trial(awd("awd-scratch", **{**AWD, "seed": 1}))
-    assert other.fingerprints != one.fingerprints
 
 
 @pytest.mark.parametrize("killed_at", [20, 40, 75])
@@ -295,6 +266,7 @@ def test_a_killed_trial_goes_on_with_the_bits_of_an_undisturbed_one(
 ) -> None:
     trial = awd("awd-scratch" if "options" in changes else "lm6", **changes)
     undisturbed = run_trial(trial)
+    assert run_trial(replace(trial, seed=1)).fingerprints != undisturbed.fingerprints
     monkeypatch.setenv("UNROLLED_CHECKPOINTS", str(tmp_path))
     monkeypatch.setenv("UNROLLED_CHECKPOINT_SECONDS", "0")
     before_step = Descent.before_step
@@ -318,12 +290,3 @@ def test_a_killed_trial_goes_on_with_the_bits_of_an_undisturbed_one(
 def test_a_runaway_rate_is_told_as_divergence(awd: Make) -> None:
     result = run_trial(awd(lr=1e12, clip=0.0))
     assert result.diverged, result.reason
-
-
-def test_the_learners_order_is_untouched_by_what_only_this_engine_draws(small: Make) -> None:
-    trial = small(order="shuffled", reset="batch")
-    data = corpus.load(trial)
-    train, _ = corpus.batches(trial, data, torch.Generator().manual_seed(1))
-    first = next(iter(train))[0]
-    drawn = torch.randperm(train.rows.numel(), generator=torch.Generator().manual_seed(1))
-    assert torch.equal(first, train.inputs[train.rows.flatten()[drawn][: trial.batch]])

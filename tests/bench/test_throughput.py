@@ -1,15 +1,21 @@
 """Clocks and what a device used. What needs a GPU is tried where there is one."""
 
 import os
+import sys
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
 from nvml_stand_in import Machine
 
-from bench import environment, machine, nvidia, throughput
-from bench.throughput import Clock, gpu_memory, gpu_utilisation
+sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
+
+import measures
+
+from bench import environment, machine, nvidia
+from bench.throughput import Clock, gpu_memory
 
 GPU = torch.device("cuda")
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
@@ -17,8 +23,8 @@ needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CU
 
 def test_without_a_gpu_nothing_is_said_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    monkeypatch.setattr(throughput, "SAMPLED", 0.0)
-    assert gpu_memory(torch.device("cpu")) == {} and gpu_utilisation(lambda: None) == {}
+    monkeypatch.setattr(measures, "SAMPLED", 0.0)
+    assert gpu_memory(torch.device("cpu")) == {} and measures.gpu_utilisation(lambda: None) == {}
     assert nvidia.driver() == ""
 
 
@@ -32,7 +38,8 @@ def test_the_peak_of_a_gpus_memory_begins_again_once_it_is_told(monkeypatch: pyt
 def test_a_gpus_utilisation_is_read_once_it_has_worked_for_a_while(
     nvml: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(throughput, "SAMPLED", 0.1)
+    """And what NVML does not tell is not told."""
+    monkeypatch.setattr(measures, "SAMPLED", 0.1)
     nvml.has({"busy": 0})
     begun = time.monotonic()
 
@@ -40,15 +47,12 @@ def test_a_gpus_utilisation_is_read_once_it_has_worked_for_a_while(
         nvml.has({"busy": 37 if time.monotonic() - begun > 0.09 else 1})
         time.sleep(0.001)
 
-    assert gpu_utilisation(work) == {"gpu_utilisation": 37.0}
-
-
-def test_what_nvml_does_not_tell_is_not_told(nvml: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(throughput, "SAMPLED", 0.0)
+    assert measures.gpu_utilisation(work) == {"gpu_utilisation": 37.0}
+    monkeypatch.setattr(measures, "SAMPLED", 0.0)
     nvml.has({"mig": [{}]})
-    assert gpu_utilisation(lambda: None) == {}
+    assert measures.gpu_utilisation(lambda: None) == {}
     nvml.has({})
-    assert gpu_utilisation(lambda: nvml.has({"lost": True})) == {}
+    assert measures.gpu_utilisation(lambda: nvml.has({"lost": True})) == {}
 
 
 def test_a_gpu_and_its_software_are_among_the_facts(nvml: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -140,4 +144,4 @@ def test_a_busy_gpu_is_seen_as_one() -> None:
             torch.mm(a, a)
         torch.cuda.synchronize(GPU)
 
-    assert gpu_utilisation(work).get("gpu_utilisation", 100.0) > 50
+    assert measures.gpu_utilisation(work).get("gpu_utilisation", 100.0) > 50

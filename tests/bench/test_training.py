@@ -7,7 +7,6 @@ import pytest
 import torch
 from fastai.learner import Callback
 
-from bench.corpus import Batches, batches, load
 from bench.models.recurrent import LanguageModel
 from bench.run import run_trial
 from bench.training import learner, train
@@ -21,55 +20,42 @@ CPU = torch.device("cpu")
 
 
 @pytest.fixture
-def fresh_starts(monkeypatch: pytest.MonkeyPatch) -> Callable[[Trial], tuple[list[bool], list[bool]]]:
+def fresh_starts() -> Callable[[Trial], tuple[list[bool], list[bool]]]:
     """For each batch that a trial's model reads, whether it started from nothing: training, validation."""
     seen: dict[bool, list[bool]] = {}
 
     def note(model: LanguageModel, _inputs: Any) -> None:
         seen[model.training].append(model.state is None)
 
-    def spy(trial: Trial, model: LanguageModel, train: Batches, valid: Batches) -> Training:
-        hook = model.register_forward_pre_hook(note)
-        record = fit(trial, model, train, valid)
-        hook.remove()
-        return record
-
     def look(trial: Trial) -> tuple[list[bool], list[bool]]:
         seen.update({True: [], False: []})
-        monkeypatch.setattr(train, "fit", spy)
-        run_trial(trial)
+        data, *splits = train.load(trial)
+        model = build(trial, len(data.vocab))
+        model.register_forward_pre_hook(note)
+        fit(trial, model, *splits)
         return seen[True], seen[False]
 
     return look
 
 
-Starts = Callable[[Trial], tuple[list[bool], list[bool]]]
-
-
 @engines
-def test_reset_epoch_forgets_before_each_pass(
-    small: Callable[..., Trial], fresh_starts: Starts, engine: str
+@pytest.mark.parametrize(
+    ("reset", "train", "valid"),
+    [
+        ("epoch", ([True] + [False] * 28) * 2, ([True] + [False] * 6) * 2),
+        ("batch", [True] * 58, [True] * 14),
+        ("never", [True] + [False] * 57, [False] * 14),
+    ],
+)
+def test_reset_forgets_before_each_pass_each_batch_or_never(
+    small: Callable[..., Trial],
+    fresh_starts: Callable[[Trial], tuple[list[bool], list[bool]]],
+    engine: str,
+    reset: str,
+    train: list[bool],
+    valid: list[bool],
 ) -> None:
-    train, valid = fresh_starts(small(engine=engine, epochs=2))
-    assert train == ([True] + [False] * 28) * 2
-    assert valid == ([True] + [False] * 6) * 2
-
-
-@engines
-def test_reset_batch_forgets_before_each_batch(
-    small: Callable[..., Trial], fresh_starts: Starts, engine: str
-) -> None:
-    train, valid = fresh_starts(small(engine=engine, reset="batch"))
-    assert (train, valid) == ([True] * 29, [True] * 7)
-
-
-@engines
-def test_reset_never_remembers_from_pass_to_pass(
-    small: Callable[..., Trial], fresh_starts: Starts, engine: str
-) -> None:
-    train, valid = fresh_starts(small(engine=engine, reset="never", epochs=2))
-    assert train == [True] + [False] * (2 * 29 - 1)
-    assert valid == [False] * 2 * 7
+    assert fresh_starts(small(engine=engine, reset=reset, epochs=2)) == (train, valid)
 
 
 class Norms(Callback):
@@ -86,9 +72,8 @@ class Norms(Callback):
 
 
 def gradient_norms(trial: Trial) -> list[float]:
-    data, norms = load(trial), Norms()
-    train, valid = batches(trial, data)
-    made = learner.learner(trial, build(trial, len(data.vocab)), train, valid, CPU, [norms])
+    norms, (data, *splits) = Norms(), train.load(trial)
+    made = learner.learner(trial, build(trial, len(data.vocab)), *splits, CPU, [norms])
     made.fit_one_cycle(1, trial.lr)
     return norms.seen
 
@@ -109,13 +94,12 @@ def test_a_clip_that_nothing_exceeds_leaves_every_bit(small: Callable[..., Trial
 
 @engines
 def test_the_rate_climbs_for_a_quarter_from_a_25th_and_ends_at_a_100000th(
-    small: Callable[..., Trial], monkeypatch: pytest.MonkeyPatch, engine: str
+    small: Callable[..., Trial], engine: str
 ) -> None:
     """fit_one_cycle: div 25, final div 1e5, pct_start .25, cosine; momentum the other way."""
-    records = []
-    monkeypatch.setattr(train, "fit", lambda *args: records.append(fit(*args)) or records[-1])
-    run_trial(small(engine=engine, lr=0.01, epochs=4))
-    (record,) = records
+    trial = small(engine=engine, lr=0.01, epochs=4)
+    data, *splits = train.load(trial)
+    record = fit(trial, build(trial, len(data.vocab)), *splits)
     steps = 4 * 29
     assert len(record.lrs) == len(record.moms) == steps
     assert record.lrs[0] == pytest.approx(0.01 / 25)
@@ -127,17 +111,16 @@ def test_the_rate_climbs_for_a_quarter_from_a_25th_and_ends_at_a_100000th(
 
 @engines
 def test_weight_decay_spares_the_biases_of_linear_layers_but_not_nn_lstms(
-    small: Callable[..., Trial], monkeypatch: pytest.MonkeyPatch, engine: str
+    small: Callable[..., Trial], engine: str
 ) -> None:
     """Told by two trials whose gradients are the same at the first step, and whose decays are not."""
     weights = []
     for wd in (0.0, 0.9):
         trial = small(engine=engine, wd=wd, lr=0.1)
-        data = load(trial)
-        train, valid = batches(trial, data)
-        train.rows = train.rows[:1]  # one update
+        data, taught, asked = train.load(trial)
+        taught.rows = taught.rows[:1]  # one update
         model = build(trial, len(data.vocab))
-        fit(trial, model, train, valid)
+        fit(trial, model, taught, asked)
         weights.append(dict(model.named_parameters()))
     free, decayed = weights
     untouched = {name for name in free if torch.equal(free[name], decayed[name])}

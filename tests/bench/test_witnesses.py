@@ -1,12 +1,10 @@
 """Each factor's witness: content with a trial that does what it declares, and with no other."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
-from torch import nn
 
 from bench import run
 from bench.diagnostics import fingerprint
@@ -27,13 +25,6 @@ def regularized(small: Callable[..., Trial], **changes: object) -> Trial:
     return small("lm7", **{**settings, **changes})
 
 
-def doubtful(trial: Trial) -> set[str]:
-    """The factors whose witness says no."""
-    found = run_trial(trial).witnesses
-    assert {"lr", "moms", "wd", "alpha", "beta", "detach_every"} <= set(found)
-    return {factor for factor, witness in found.items() if not witness["ok"]}
-
-
 @engines
 @pytest.mark.parametrize("name", [name for name, spec in ZOO.items() if not spec.counted])
 def test_a_good_trial_has_witnesses_for_its_factors_and_all_say_yes(
@@ -47,32 +38,7 @@ def test_a_good_trial_has_witnesses_for_its_factors_and_all_say_yes(
     result = run_trial(small(name, options=options, engine=engine, **settings, **window))
     assert result.status == "done" or result.diverged, result.reason
     assert {k: w for k, w in result.witnesses.items() if not w["ok"]} == {}
-    assert ("tying" in result.witnesses) == ("tying" in options)
-    assert ("dropout" in result.witnesses) == ("dropout" in options)
-
-
-@engines
-def test_lmmodel7_shows_what_its_regularisers_did(small: Callable[..., Trial], engine: str) -> None:
-    seen = run_trial(regularized(small, engine=engine)).witnesses
-    assert {"lr", "moms", "wd", "alpha", "beta", "detach_every", "tying", "dropout", "hidden"} <= set(seen)
-    assert all(w["ok"] for w in seen.values())
-    assert seen["alpha"]["seen"] > 0 and seen["beta"]["seen"] > 0 and seen["tying"]["seen"] is True
-    assert seen["detach_every"] == {"ok": True, "declared": 4, "seen": 4}
-    assert seen["dropout"]["seen"] == pytest.approx(0.4, abs=0.01)
-
-
-@engines
-@pytest.mark.parametrize(
-    ("factor", "value"),
-    [("lr", 5e-3), ("wd", 0.2), ("moms", (0.95, 0.85, 0.95)), ("alpha", 0.0), ("beta", 0.0)],
-    ids=lambda value: str(value),
-)
-def test_an_engine_that_does_another_thing_than_declared_is_found_out(
-    small: Callable[..., Trial], monkeypatch: pytest.MonkeyPatch, engine: str, factor: str, value: Any
-) -> None:
-    fit = train.fit
-    monkeypatch.setattr(train, "fit", lambda trial, *rest: fit(replace(trial, **{factor: value}), *rest))
-    assert doubtful(regularized(small, engine=engine)) == {factor}
+    assert {"lr", "alpha", "detach_every", *options} <= set(result.witnesses)
 
 
 @engines
@@ -83,16 +49,6 @@ def test_few_updates_are_no_reason_to_doubt(small: Callable[..., Trial], engine:
     result = run_trial(trial)
     assert result.metrics["train_updates"] == 239 // batch
     assert all(w["ok"] for w in result.witnesses.values()), result.witnesses
-
-
-@engines
-@pytest.mark.parametrize("factor", ["alpha", "beta"])
-def test_a_penalty_that_was_not_declared_is_found_out(
-    small: Callable[..., Trial], monkeypatch: pytest.MonkeyPatch, engine: str, factor: str
-) -> None:
-    fit = train.fit
-    monkeypatch.setattr(train, "fit", lambda trial, *rest: fit(replace(trial, **{factor: 1.0}), *rest))
-    assert doubtful(small(engine=engine)) == {factor}
 
 
 @pytest.mark.parametrize("penalties", [{"alpha": 2.0}, {"beta": 1.0}, {"alpha": 2.0, "beta": 1.0}], ids=str)
@@ -107,43 +63,14 @@ def test_a_regulariser_that_is_never_called_is_found_out(
 
 
 @engines
-@pytest.mark.parametrize("rows", [1, 8])
-def test_tar_acts_whatever_the_number_of_rows(small: Callable[..., Trial], engine: str, rows: int) -> None:
-    """fastai's own guard tests the rows of a batch, and leaves TAR out where there is one."""
-    assert run_trial(small(engine=engine, batch=rows, window=8, beta=1.0)).witnesses["beta"]["ok"]
-
-
-@engines
-def test_tar_on_windows_of_one_word_is_a_dead_toggle_and_no_nan(
+def test_tar_acts_in_a_single_row_and_on_windows_of_one_word_is_a_dead_toggle_and_no_nan(
     small: Callable[..., Trial], engine: str
 ) -> None:
+    """fastai's own guard tests the rows of a batch, and leaves TAR out where there is one."""
+    assert run_trial(small(engine=engine, batch=1, window=8, beta=1.0)).witnesses["beta"]["ok"]
     result = run_trial(small(engine=engine, batch=64, window=1, beta=1.0))
     assert result.metrics["train_tar"] == 0.0
     assert result.witnesses["beta"] == {"ok": False, "declared": 1.0, "seen": 0.0}
-
-
-def broken(monkeypatch: pytest.MonkeyPatch, breaking: Callable[[LanguageModel], None]) -> None:
-    """Every model is built with this defect."""
-    build = train.build
-
-    def badly(trial: Trial, vocab: int) -> LanguageModel:
-        model = build(trial, vocab)
-        breaking(model)
-        return model
-
-    monkeypatch.setattr(train, "build", badly)
-
-
-def untie(model: LanguageModel) -> None:
-    model.h_o.weight = nn.Parameter(model.h_o.weight.detach().clone())
-
-
-def drop_nothing(model: LanguageModel) -> None:
-    model.drop = nn.Identity()
-
-
-def drop_half_as_much(model: LanguageModel) -> None:
-    model.drop = Dropout(0.2)
 
 
 class Restless(Dropout):
@@ -153,50 +80,19 @@ class Restless(Dropout):
         return self.train()
 
 
-def drop_always(model: LanguageModel) -> None:
-    model.drop = Restless(0.4)
-
-
-def flow_through_the_window(model: LanguageModel) -> None:
-    model.detach_every = 0
-
-
-BREAKS = [
-    ("tying", untie, {}),
-    ("dropout", drop_nothing, {}),
-    ("dropout", drop_half_as_much, {}),
-    ("dropout", drop_always, {}),
-    ("detach_every", flow_through_the_window, {"detach_every": 1}),
-    ("detach_every", flow_through_the_window, {"detach_every": 16}),
-]
-
-
-@pytest.mark.parametrize(
-    ("factor", "breaking", "changes"), BREAKS, ids=lambda part: getattr(part, "__name__", str(part))
-)
-def test_a_model_with_a_broken_factor_is_found_out(
-    small: Callable[..., Trial],
-    monkeypatch: pytest.MonkeyPatch,
-    factor: str,
-    breaking: Callable[[LanguageModel], None],
-    changes: dict[str, Any],
-) -> None:
-    trial = regularized(small, **changes)
-    assert doubtful(trial) == set()
-    broken(monkeypatch, breaking)
-    assert doubtful(trial) == {factor}
-
-
-def test_weights_tied_where_they_should_not_be_are_found_out(
+def test_a_dropout_that_does_not_rest_in_evaluation_is_found_out(
     small: Callable[..., Trial], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def tie(model: LanguageModel) -> None:
-        model.h_o.weight = model.i_h.weight
+    build = train.build
 
-    trial = small(options={"hidden": 8, "tying": False})
-    assert doubtful(trial) == set()
-    broken(monkeypatch, tie)
-    assert doubtful(trial) == {"tying"}
+    def badly(trial: Trial, vocab: int) -> LanguageModel:
+        model = build(trial, vocab)
+        model.drop = Restless(0.4)
+        return model
+
+    monkeypatch.setattr(train, "build", badly)
+    found = run_trial(regularized(small)).witnesses
+    assert {factor for factor, witness in found.items() if not witness["ok"]} == {"dropout"}
 
 
 def test_witnesses_leave_the_random_numbers_alone(
@@ -217,7 +113,7 @@ def test_witnesses_leave_the_random_numbers_alone(
 
 def test_a_fingerprint_changes_with_a_name_a_type_a_shape_and_a_bit() -> None:
     weights = {"b": torch.zeros(2, 3), "a": torch.ones(2)}
-    same = {"a": torch.ones(2), "b": torch.zeros(2, 3)}
+    same = dict(reversed(weights.items()))
     others: list[dict[str, torch.Tensor]] = [
         {"c": torch.zeros(2, 3), "a": torch.ones(2)},
         {"b": torch.zeros(3, 2), "a": torch.ones(2)},

@@ -11,17 +11,18 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import pynvml
 import torch
 from torch import nn
 
-from bench import environment, flops, throughput
+from bench import environment, flops, nvidia, throughput
 from bench.corpus import Batches
 from bench.machine import facts
 from bench.models.registry import spec_of
@@ -32,6 +33,7 @@ from bench.training.train import build
 from bench.trial import Trial, canonical
 
 VOCAB = 30  # as Human Numbers
+SAMPLED = 1.0  # seconds: the longest that NVML looks back
 
 
 def chapter(model: str, **changes: Any) -> Trial:
@@ -57,6 +59,19 @@ def here() -> torch.device:
     return environment.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
+def gpu_utilisation(work: Callable[[], object]) -> dict[str, float]:
+    """Utilisation of the GPU (%) in the last second or less of `work` over and over, where NVML tells it."""
+    begun = time.monotonic()
+    with suppress(pynvml.NVMLError, nvidia.Lost):
+        gpus = nvidia.visible()
+        work()
+        while gpus and time.monotonic() - begun < SAMPLED:
+            work()
+        if gpus and (busy := nvidia.read(gpus[0]).utilisation) is not None:
+            return {"gpu_utilisation": busy}
+    return {}
+
+
 def pace(model: str, updates: int, batch: int = 64, window: int = 16, **options: int) -> dict[str, float]:
     """Tokens a second in training and in evaluation, on random tokens, and how much arithmetic that was.
 
@@ -74,7 +89,7 @@ def pace(model: str, updates: int, batch: int = 64, window: int = 16, **options:
     record = trained()
     used = throughput.gpu_memory(device)
     if used:
-        used |= throughput.gpu_utilisation(trained)
+        used |= gpu_utilisation(trained)
     last, operations = record.epochs[-1], flops.training_flops(replace(plan, epochs=1), net, updates)
     return {
         "train": data.tokens / last.train_seconds,

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from bench.analyses import MEASURED, anatomy, cells, floats, history, learning, parts, text
+from bench.analyses import MEASURED, anatomy, cells, floats, history, learning, parts, validation_text
 from bench.trial import canonical
 from reports.chapter import measurements, mechanics
 from reports.chapter.page import render
@@ -28,8 +28,8 @@ FACTS = {"commit": "0123456789abcdef", "dirty": False, "cpu": "Xeon 8481C", "thr
 def measured() -> dict[str, Any]:
     """Every measurement, as small as it can be, as JSON gives it back."""
     found = {
-        "batches": text.batches(),
-        "coverage": text.coverage(),
+        "batches": validation_text.batches(),
+        "coverage": validation_text.coverage(),
         "targets": learning.targets(seeds=[0, 1], epochs=1),
         "stability": learning.stability(seeds=[0, 1], epochs=2),
         "halved": learning.halved(seeds=[0, 1], epochs=1),

@@ -15,7 +15,7 @@ from ablations.commands import progress
 from ablations.design import loading
 from bench import plugins
 from bench.models.registry import spec_of
-from bench.preflight import rehearse
+from bench.preflight import preflight
 from bench.trial import Trial
 
 STUDY = """
@@ -170,7 +170,7 @@ def test_what_new_writes_works_as_it_is(folder: Path, as_before: None, kind: str
         trial = Trial(
             model=model, seed=0, options=options, corpus="text.txt", window=8, batch=4, target=target
         )
-        assert rehearse(trial).done
+        assert preflight(trial).done
 
 
 def test_the_study_that_new_writes_can_be_planned(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

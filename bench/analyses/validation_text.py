@@ -1,4 +1,4 @@
-"""What the models read: the first validation batches in words, and how much of each split is new."""
+"""The validation text: its first batches in words, and the share of it that training never contains."""
 
 from collections import Counter
 from typing import Any
