@@ -7,6 +7,7 @@ import pytest
 from stub_trials import WORK, bits, steady, trial
 
 from ablations.ledger import Ledger
+from ablations.trials import process
 from ablations.trials.process import Limits, run_alone
 from ablations.trials.runner import Counts, run_trials
 from bench.trial import BadInput, Result
@@ -14,8 +15,8 @@ from bench.trial import BadInput, Result
 MIB = 2**20
 
 
-def alone(act: str, *, seconds: float = 120.0, memory: int = 0, output: int = 64 * 1024, **options) -> Result:
-    limits = Limits(seconds=seconds, memory_bytes=memory, output_bytes=output)
+def alone(act: str, *, seconds: float = 120.0, memory: int = 0, **options) -> Result:
+    limits = Limits(seconds=seconds, memory_bytes=memory)
     result = run_alone(trial(0, act, **options), WORK, limits)
     assert result is not None
     return result
@@ -76,8 +77,9 @@ def test_a_failed_trial_keeps_its_traceback_and_a_done_one_no_output() -> None:
     assert alone("steady").output == ""
 
 
-def test_of_100_mb_of_output_the_end_is_kept() -> None:
-    result = alone("floods", output=4096)
+def test_of_100_mb_of_output_the_end_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "OUTPUT_BYTES", 4096)
+    result = alone("floods")
     assert len(result.output.encode()) == 4096
     assert "the last words\nTraceback" in result.output
 

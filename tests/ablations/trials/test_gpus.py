@@ -78,11 +78,11 @@ def test_no_gpu_is_no_place(nvml: Machine, ledger: Ledger) -> None:
 
 def test_by_default_a_gpu_has_as_many_places_as_its_memory_and_the_cores_bear() -> None:
     empty, small = (Gpu(index="0", uuid=uuid(i), free=free) for i, free in enumerate((80_000.0, 1300.0)))
-    assert gpus.places([empty], 16) == gpus.PER_GPU == 4
-    assert gpus.places([small], 16) == 2
-    assert gpus.places([empty, small], 16) == 6
-    assert gpus.places([empty, small], 3) == 3
-    assert gpus.places([empty, small], 1) == 2, "no GPU stays idle"
+    assert gpus.slots([empty], 16) == gpus.PER_GPU == 4
+    assert gpus.slots([small], 16) == 2
+    assert gpus.slots([empty, small], 16) == 6
+    assert gpus.slots([empty, small], 3) == 3
+    assert gpus.slots([empty, small], 1) == 2, "no GPU stays idle"
 
 
 def test_out_of_memory_is_tried_again_once_no_other_trial_is_on_the_gpu(

@@ -147,11 +147,11 @@ def test_a_worker_has_a_place_a_thread_or_a_gpu_and_must_be_allowed_to_start_pro
     with Client(processes.address, set_as_default=False) as client:
 
         def entry(address: str) -> dict:
-            words = (cluster.enlist, worker.facts(), {}, "cpu")
+            words = (cluster.prepare, worker.facts(), {}, "cpu")
             return unseal(client.submit(*words, workers=[address], pure=False).result())
 
-        assert entry(three) == {"refused": "", "places": 3, "gpu": False, "idle": ""}
-        assert entry(gpus) == {"refused": "", "places": 2, "gpu": True, "idle": ""}
+        assert entry(three) == {"refused": "", "slots": 3, "gpu": False, "idle": ""}
+        assert entry(gpus) == {"refused": "", "slots": 2, "gpu": True, "idle": ""}
         client.run(exec, "import multiprocessing; multiprocessing.current_process()._config['daemon'] = True")
         assert entry(three)["refused"].endswith("start it with DASK_DISTRIBUTED__WORKER__DAEMON=False")
 
@@ -230,7 +230,7 @@ def test_make_cluster_ends_whole_on_ctrl_c_and_names_a_port_in_use(
     ("words", "told"),
     [
         (["--port", "99999"], "argument --port: 99999 is not a port, 1 to 65535"),
-        (["--workers", "0"], "argument --workers: 0 is not a whole number of at least 1"),
+        (["--workers", "0"], "argument --workers: 0 is not an integer of at least 1"),
         (["--wrokers", "2"], "unknown flag '--wrokers'; did you mean '--workers'?"),
     ],
 )

@@ -21,7 +21,7 @@ HERE = Path(__file__).parent
         ("result", "its worker sent no answer"),
         ("list of results", "its worker sent no answer"),
         ("number", "its worker sent no answer"),
-        ("type", "something that is not a result"),
+        ("type", "something that is not its result"),
         ("error", "its worker sent no answer"),
         ("error of another kind", "sent something that is not read"),
         ("event", ""),
