@@ -7,13 +7,14 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from ablations import scratch
-from ablations.commands.report import Published, comparison, published
+from ablations.commands.report import comparison, published
 from ablations.design import plan as plans
 from ablations.design.plan import Plan
 from ablations.ledger import Ledger
 from bench.trial import Result, visible
 
 if TYPE_CHECKING:
+    from ablations.commands.report import Published
     from ablations.tracking.projection import Projection
 
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 def sync(args: Namespace) -> int:
     """Bring MLflow level with the ledger."""
     from ablations.tracking import projection, store
-    from ablations.tracking.entry import facts
 
     ledger = Ledger(args.results)
     for plan in plans.of_studies(args.studies, ledger):
@@ -31,7 +31,7 @@ def sync(args: Namespace) -> int:
                 by_arm.setdefault(arm.name, []).append(result)
             with TemporaryDirectory() as folder:
                 report = partial(_report, plan, ledger, Path(folder))
-                done = projection.sync(facts(plan), by_arm, store.uri(), report)
+                done = projection.sync(plan, by_arm, store.uri(), report)
             print(f"{visible(plan.study)}: {done}")
     return 0
 
