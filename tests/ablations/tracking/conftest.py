@@ -12,8 +12,8 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from stub_plans import planned
 
-from ablations.tracking.entry import StudyFacts
 from ablations.tracking.server import ui_command
 from ablations.tracking.store import create_whole, settings
 from bench.trial import Epoch, Result, Trial
@@ -25,9 +25,7 @@ STARTED = 1_700_000_000.25  # unix seconds
 
 @pytest.fixture
 def study():
-    return StudyFacts(
-        name="regularization", question="What carries the gain?", plan="f00d", arms=("baseline", "no dropout")
-    )
+    return planned(study="regularization", question="What carries the gain?")
 
 
 @pytest.fixture(scope="session")

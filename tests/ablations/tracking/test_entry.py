@@ -4,9 +4,9 @@ import json
 import math
 
 import pytest
+from stub_plans import planned
 
 from ablations.tracking import entry, projection
-from ablations.tracking.entry import StudyFacts
 from bench.trial import Trial
 
 # MLflow 3.17 uses a loader that SQLAlchemy 2.1 deprecates.
@@ -32,11 +32,8 @@ def test_a_trial_becomes_one_run_with_its_true_times(study, store, result, snaps
     }.items() <= params.items()
     assert set(result().trial.factors()) <= set(params)
     assert tags["unrolled.trial"] == result(seed=3).trial.id
-    assert (tags["unrolled.study"], tags["unrolled.role"], tags["unrolled.plan"]) == (
-        study.name,
-        "trial",
-        "f00d",
-    )
+    assert (tags["unrolled.study"], tags["unrolled.role"]) == (study.study, "trial")
+    assert tags["unrolled.plan"] == entry.mark(study)
 
 
 def test_curves_have_a_point_an_epoch_at_the_time_when_it_ended(study, store, result, snapshot):
@@ -143,9 +140,7 @@ HOSTILE = [
 
 
 def test_hostile_names_never_fail_a_study_and_stay_apart(store, result, snapshot):
-    study = StudyFacts(
-        name="hostile", question="<img src=x onerror=alert(1)>", plan="p", about="\0" + "y" * 9000
-    )
+    study = planned(question="<img src=x onerror=alert(1)>", about="\0" + "y" * 9000)
     results = {
         name: [result(seed=i, options={f"o{name}": name}, metrics={name: 1.0, f"m_{name}": 7.25}, reason=name,
                       witnesses={name: {"ok": True, "declared": name, "seen": name}})]
@@ -153,7 +148,7 @@ def test_hostile_names_never_fail_a_study_and_stay_apart(store, result, snapshot
     }  # fmt: skip
     assert projection.sync(study, results, store).written == len(HOSTILE)
     assert projection.sync(study, results, store).written == 0
-    runs = snapshot(store, study="hostile")
+    runs = snapshot(store, study="s")
     assert len({run[0] for run in runs}) == len(HOSTILE)
     for _, _, _, _, params, _, curves in runs:
         assert [points[-1][1] for points in curves.values()].count(7.25) == 1
@@ -162,7 +157,7 @@ def test_hostile_names_never_fail_a_study_and_stay_apart(store, result, snapshot
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_study_of_any_name_can_be_written(name, store, result):
-    study = StudyFacts(name=name, question=name, plan=name)
+    study = planned(study=name, question=name, hash=name)
     assert projection.sync(study, {name: [result()]}, store).written == 1
     assert projection.sync(study, {name: [result()]}, store).kept == 1
 

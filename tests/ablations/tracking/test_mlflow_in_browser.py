@@ -19,7 +19,6 @@ from ablations.cli import main
 from ablations.commands.report import published
 from ablations.design.plan import Plan, PlannedArm
 from ablations.tracking import projection
-from ablations.tracking.entry import facts
 from reports.comparison import compare
 from reports.evidence import Arm, Evidence
 from reports.render import render
@@ -153,8 +152,8 @@ def page(ui_of, browser, template, result, shots, tmp_path_factory):
     ))  # fmt: skip
     made = published(render(found, folder / "out"), plan, found)
     by_arm = {arm: list(of_arm.values()) for arm, of_arm in results.items()}
-    projection.sync(facts(plan), by_arm, f"sqlite:///{database}", lambda links: made)
-    mine = projection.Projection(facts(plan), f"sqlite:///{database}")
+    projection.sync(plan, by_arm, f"sqlite:///{database}", lambda links: made)
+    mine = projection.Projection(plan, f"sqlite:///{database}")
     with ui_of(database) as start:
         start()
         shown = Page(browser, start.address, 1, shots)

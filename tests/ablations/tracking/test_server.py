@@ -11,7 +11,6 @@ import stat
 import subprocess
 import sys
 import tempfile
-import textwrap
 import time
 import urllib.error
 import urllib.request
@@ -19,9 +18,10 @@ from argparse import Namespace
 from pathlib import Path
 
 import pytest
+from mlflow_writers import feed, start
+from stub_plans import planned
 
 from ablations.tracking import database, projection
-from ablations.tracking.entry import StudyFacts
 from ablations.tracking.server import server as serve
 from bench.trial import BadInput
 
@@ -112,27 +112,8 @@ def served(find_port):
 # two drivers
 
 
-DRIVE = textwrap.dedent("""
-    import functools, json, sys
-    from ablations.tracking.entry import StudyFacts
-    from ablations.tracking.recorder import Recorder
-    from bench.trial import Result
-    where, study = sys.argv[1:]
-    recorder = Recorder(StudyFacts(name=study, question="q", plan="p"), where, pause=0.1)
-    for line in sys.stdin:
-        recorder.record("baseline", functools.partial(Result.from_dict, json.loads(line)))
-    print(recorder.close(patience=240))
-""")
-
-
 def start_driver(address, study):
-    command = [sys.executable, "-c", DRIVE, address, study]
-    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-
-
-def feed(driver, results):
-    driver.stdin.write("".join(json.dumps(one.to_dict()) + "\n" for one in results))
-    driver.stdin.flush()
+    return start("record", address, study, "240")
 
 
 def end(driver):
@@ -165,8 +146,9 @@ def test_two_drivers_write_at_once_and_a_restart_in_the_middle_loses_and_doubles
         runs = snapshot(served.address, study=study)
         assert sorted(run[0] for run in runs) == sorted(f"baseline/seed={seed}" for seed in range(20))
         assert {run[1] for run in runs} == {"FINISHED"}
-        facts = StudyFacts(name=study, question="q", plan="p")
-        assert projection.sync(facts, {"baseline": results}, served.address) == projection.Synced(0, 20, 0)
+        assert projection.sync(
+            planned(study=study), {"baseline": results}, served.address
+        ) == projection.Synced(0, 20, 0)
 
 
 @pytest.mark.slow
@@ -176,8 +158,7 @@ def test_two_drivers_of_one_study_are_levelled_by_sync(served, result, snapshot)
     for driver, its in zip(drivers, (results, results[::-1]), strict=True):
         feed(driver, its)
     assert [end(driver) for driver in drivers] == ["", ""]
-    facts = StudyFacts(name="shared", question="q", plan="p")
-    projection.sync(facts, {"baseline": results}, served.address)
+    projection.sync(planned(study="shared"), {"baseline": results}, served.address)
     runs = snapshot(served.address, study="shared")
     assert [run[:2] for run in runs] == [(f"baseline/seed={seed}", "FINISHED") for seed in range(8)]
 
@@ -189,9 +170,8 @@ def test_what_a_server_holds_is_what_a_file_holds(served, result, store, snapsho
         "nul\0 and 🙂": [result(seed=1, losses=(3.0, float("inf"), float("nan")))],
         "long": [result(seed=2, options={"words": "é" * 9000})],
     }
-    facts = StudyFacts(name="alike", question="q", plan="p")
     for where in (served.address, store):
-        projection.sync(facts, results, where)
+        projection.sync(planned(study="alike"), results, where)
     assert snapshot(served.address, study="alike") == snapshot(store, study="alike")
     (kept,) = (served.folder / "artifacts").rglob("params/*.txt")
     assert kept.read_text(encoding="utf-8") == "é" * 9000

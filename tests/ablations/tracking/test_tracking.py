@@ -5,9 +5,9 @@ import sys
 from dataclasses import replace
 
 import pytest
+from mlflow_writers import start
 
 from ablations.tracking import entry, projection
-from ablations.tracking.entry import StudyFacts
 from ablations.tracking.server import ui_command
 from ablations.tracking.store import settings, uri
 from bench.trial import BadInput
@@ -59,10 +59,10 @@ def test_half_written_and_second_copies_are_removed(study, store, result, snapsh
     projection.sync(study, {"baseline": [result(seed=0)]}, store)
     client = MlflowClient(tracking_uri=store)
     experiment = client.get_experiment_by_name("unrolled/regularization").experiment_id
-    copied = entry.tags(study, "baseline", result(seed=0))
+    copied = {name: tag for name, tag in one(snapshot, store)[5].items() if name.startswith("unrolled.")}
     second = client.create_run(experiment, 1_700_000_000_250, copied, "baseline/seed=0")
     client.set_terminated(second.info.run_id)
-    client.create_run(experiment, 1_700_000_100_250, entry.tags(study, "baseline", result(seed=1)), "half")
+    client.create_run(experiment, 1_700_000_100_250, {**copied, **entry.tags(result(seed=1))}, "half")
     foreign = client.create_run(experiment, run_name="mine")  # a run of the user's own stays
 
     done = projection.sync(study, {"baseline": [result(seed=0), result(seed=1)]}, store)
@@ -83,9 +83,9 @@ def test_a_trial_that_was_tried_again_replaces_its_failure(study, store, result,
 
 def test_a_study_with_more_seeds_moves_its_trials_to_the_new_plan(study, store, result, snapshot):
     projection.sync(study, {"baseline": [result(seed=0)]}, store)
-    longer = StudyFacts(name=study.name, question=study.question, plan="beef")
+    longer = replace(study, hash="beef")
     projection.sync(longer, {"baseline": [result(seed=0), result(seed=1)]}, store)
-    assert [run[5]["unrolled.plan"] for run in snapshot(store)] == ["beef", "beef"]
+    assert [run[5]["unrolled.plan"] for run in snapshot(store)] == [entry.mark(longer)] * 2
 
 
 def test_a_deleted_experiment_is_brought_back(study, store, result, snapshot):
@@ -141,13 +141,13 @@ def test_a_study_run_of_another_plan_is_closed_and_then_replaced_by_the_new_repo
 ):
     (tmp_path / "out").mkdir()
     projection.Projection(study, store).begin(STARTED)  # and its parent was killed
-    after = projection.Projection(replace(study, plan="beef"), store)
+    after = projection.Projection(replace(study, hash="beef"), store)
     after.begin(STARTED + 60)
     assert sorted(run[1] for run in snapshot(store, role="study")) == ["KILLED", "RUNNING"]
     after.publish(tmp_path / "out")
     after.finish()
     assert [(run[1], run[5]["unrolled.plan"]) for run in snapshot(store, role="study")] == [
-        ("FINISHED", "beef")
+        ("FINISHED", entry.mark(replace(study, hash="beef")))
     ]
 
 
@@ -208,7 +208,7 @@ def test_an_answer_stays_until_the_plan_changes(study, store, result, told, repo
     projection.sync(study, {"baseline": [result()]}, store, report)
     projection.Projection(study, store)
     assert "IMPROVES" in told()
-    projection.Projection(replace(study, plan="beef"), store)
+    projection.Projection(replace(study, hash="beef"), store)
     assert "no answer yet" in told()
 
 
@@ -312,13 +312,5 @@ def test_telemetry_and_jobs_are_off_and_the_users_timeouts_stay(monkeypatch):
 
 
 def test_a_first_start_writes_nothing_to_the_terminal(tmp_path):
-    code = (
-        "from ablations.tracking.entry import StudyFacts;"
-        "from ablations.tracking.projection import Projection;"
-        "Projection(StudyFacts(name='n', question='q', plan='p'), 'sqlite:///mlflow.db')"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
-    )
-    assert (done.stdout, done.stderr) == ("", "")
+    assert start("project", "sqlite:///mlflow.db", "s", cwd=tmp_path).communicate() == ("ready\n", "")
     assert [p.name for p in tmp_path.iterdir()] == ["mlflow.db"]

@@ -2,24 +2,19 @@
 
 import contextlib
 import http.client
-import json
 import os
 import random
 import socket
 import sqlite3
-import subprocess
-import sys
-import textwrap
 import threading
 import time
-from dataclasses import asdict
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from mlflow_writers import feed, start
 
 from ablations.tracking import projection
-from ablations.tracking.entry import StudyFacts
 from ablations.tracking.recorder import Recorder
 
 # MLflow 3.17 uses a loader that SQLAlchemy 2.1 deprecates.
@@ -132,7 +127,7 @@ def test_one_trial_that_mlflow_refuses_does_not_hold_up_the_others(
     writing = recorder(store)
     for seed in (1, 0, 2):
         writing.record("baseline", partial(result, seed=seed))
-    until(lambda: len(writing._trials) == 1)
+    until(lambda: sum(job.trials for job in writing._jobs) == 1)
     assert writing.close(patience=5) == "MLflow is behind by 1 trial (refused): run `unrolled sync`"
     assert names(snapshot(store)) == ["baseline/seed=0", "baseline/seed=2"]
 
@@ -155,28 +150,9 @@ def test_a_recorder_opens_and_finishes_the_study_run(store, recorder, result, sn
 # killed
 
 
-PROJECT = textwrap.dedent("""
-    import json, sys
-    from ablations.tracking.entry import StudyFacts
-    from ablations.tracking.projection import Projection
-    from bench.trial import Result
-    projection = Projection(StudyFacts(**json.loads(sys.argv[2])), sys.argv[1])
-    projection.begin(1.0)
-    print("ready", flush=True)
-    for line in sys.stdin:
-        projection.record("baseline", Result.from_dict(json.loads(line)))
-        print("written", flush=True)
-""")
-
-
-def start_projecting(store, results):
-    facts = asdict(StudyFacts(name="regularization", question="What carries the gain?", plan="f00d"))
-    process = subprocess.Popen(
-        [sys.executable, "-c", PROJECT, store, json.dumps(facts)],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    process.stdin.write("".join(json.dumps(one.to_dict()) + "\n" for one in results))
-    process.stdin.flush()
+def start_projecting(store, results=()):
+    process = start("project", store, "regularization")
+    feed(process, results)
     return process
 
 
@@ -213,7 +189,7 @@ def test_a_parent_killed_while_it_creates_the_database_does_not_spoil_it(
     seconds, study, tmp_path, result, snapshot
 ):
     store = f"sqlite:///{tmp_path}/mlflow.db"
-    process = start_projecting(store, [])
+    process = start_projecting(store)
     until(lambda: list(tmp_path.iterdir()))
     time.sleep(seconds)
     end(process)
@@ -223,7 +199,7 @@ def test_a_parent_killed_while_it_creates_the_database_does_not_spoil_it(
 
 
 @pytest.mark.slow
-def test_two_parents_that_create_the_database_at_once_both_write(tmp_path, result, snapshot):
+def test_two_parents_that_create_the_database_at_once_both_write(study, tmp_path, result, snapshot):
     store = f"sqlite:///{tmp_path}/mlflow.db"
     both = [start_projecting(store, [result(seed=i)]) for i in range(2)]
     for process in both:
@@ -232,7 +208,6 @@ def test_two_parents_that_create_the_database_at_once_both_write(tmp_path, resul
         assert process.wait(120) == 0
         process.stdout.close()
     # The study's lock keeps two parents from one study; here they share one, the harshest case.
-    study = StudyFacts(name="regularization", question="What carries the gain?", plan="f00d")
     assert projection.sync(study, {"baseline": [result(seed=i) for i in range(2)]}, store).kept >= 1
     assert names(snapshot(store)) == NAMES[:2]
 
@@ -345,22 +320,11 @@ def test_syncing_with_a_server_that_is_down_is_one_clear_line(free_port, study, 
 @pytest.mark.slow
 def test_a_server_that_never_answers_does_not_keep_the_process_alive(result, tmp_path):
     """A socket that accepts and stays silent, a study of one trial: the process ends in bounded time."""
-    code = textwrap.dedent("""
-        import json, socket, sys, time
-        from ablations.tracking.entry import StudyFacts
-        from ablations.tracking.recorder import Recorder
-        from bench.trial import Result
-        hole = socket.create_server(("127.0.0.1", 0))
-        where = f"http://127.0.0.1:{hole.getsockname()[1]}"
-        recorder = Recorder(StudyFacts(name="n", question="q", plan="p"), where)
-        result = Result.from_dict(json.loads(sys.stdin.read()))
-        recorder.record("baseline", lambda: result)
-        print(recorder.close(patience=4))
-    """)
     patient = {**os.environ, "MLFLOW_HTTP_REQUEST_TIMEOUT": "3600"}  # it would stay for an hour
-    done = subprocess.run(
-        [sys.executable, "-c", code], input=json.dumps(result().to_dict()), text=True,
-        capture_output=True, timeout=200, cwd=tmp_path, env=patient,
-    )  # fmt: skip
-    assert done.stdout == "MLflow is behind by 1 trial (no answer within 4 s): run `unrolled sync`\n"
-    assert (done.stderr, done.returncode) == ("", 0)
+    with socket.create_server(("127.0.0.1", 0)) as hole:
+        where = f"http://127.0.0.1:{hole.getsockname()[1]}"
+        process = start("record", where, "regularization", "4", cwd=tmp_path, env=patient)
+        feed(process, [result()])
+        said = process.communicate(timeout=200)
+    assert said == ("MLflow is behind by 1 trial (no answer within 4 s): run `unrolled sync`\n", "")
+    assert process.returncode == 0
