@@ -59,11 +59,6 @@ def one_of(*choices: str) -> Callable[[str], str]:
 device = one_of("auto", "cpu", "cuda")
 
 
-def mib(text: str) -> int:
-    """Memory in MiB; 0 is no limit."""
-    return 0 if text == "0" else count(text)
-
-
 def positive(text: str) -> float:
     """A number of more than 0: seconds, nats, a share."""
     try:
@@ -80,6 +75,14 @@ def port(text: str) -> int:
     if count(text) > 65535:
         raise argparse.ArgumentTypeError(f"{text} is not a port, 1 to 65535")
     return int(text)
+
+
+def or_zero(kind: Callable[[str], int]) -> Callable[[str], int]:
+    """The type of a flag whose value 0 means that there is no limit, or no choice."""
+    return lambda text: 0 if text == "0" else kind(text)
+
+
+mib = or_zero(count)
 
 
 def check_free(port: int) -> None:

@@ -40,7 +40,7 @@ def folder() -> Path:
             _lock(made)
         except (BlockingIOError, FileNotFoundError):  # another process swept it before it was locked
             continue
-        except OSError:  # a file system without locks: nobody sweeps there
+        except OSError:  # a file system without locks: it is not swept
             break
         if made.is_dir():
             break

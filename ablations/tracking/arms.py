@@ -22,7 +22,7 @@ class ArmFacts:
     """One arm over its seeds, as the report has it.
 
     `metrics` go by the names of Result.metrics; those in `curves` have a mean for every epoch as well. Each
-    is over all finished seeds. `seeds` says in words how many those are, and what became of the others.
+    is over all finished seeds. `seeds` counts those and the others, as in "8 of 10, 2 diverged".
     """
 
     name: str

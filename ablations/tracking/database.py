@@ -52,7 +52,7 @@ def running(folder: Path) -> Iterator[str]:
         try:
             yield f"postgresql+psycopg2://{USER}@/{NAME}?host={socket}"
         finally:
-            process.send_signal(signal.SIGINT)  # "fast": it writes everything and waits for nobody
+            process.send_signal(signal.SIGINT)  # "fast": it writes everything and does not wait for clients
             process.wait()
 
 
@@ -99,8 +99,8 @@ def _programs(version: str) -> Path:
 
 
 def _version(programs: Path) -> str:
-    said = subprocess.run([programs / "initdb", "--version"], capture_output=True, text=True, check=True)
-    found = re.search(r"\d+", said.stdout)
+    version = subprocess.run([programs / "initdb", "--version"], capture_output=True, text=True, check=True)
+    found = re.search(r"\d+", version.stdout)
     return found[0] if found else "0"
 
 
@@ -125,7 +125,7 @@ def _create(folder: Path, system: System) -> None:
 
 
 def _my_name() -> str:
-    """This account's name, as the kernel tells it the database, whatever the environment says."""
+    """This account's name, as the kernel passes it to the database, whatever the environment says."""
     try:
         return pwd.getpwuid(os.geteuid()).pw_name
     except KeyError as error:

@@ -33,8 +33,8 @@ class Experiment:
 
         `started` in unix milliseconds.
         """
-        told = {**{f"unrolled.{name}": text(value, TAG_LENGTH) for name, value in own.items()}, **more}
-        made = self.client.create_run(self.id, started, told, text(title, NAME_LENGTH))
+        every = {**{f"unrolled.{name}": text(value, TAG_LENGTH) for name, value in own.items()}, **more}
+        made = self.client.create_run(self.id, started, every, text(title, NAME_LENGTH))
         return str(made.info.run_id)
 
     def log(self, run_id: str, points: list[Point], params: Mapping[str, Scalar]) -> None:

@@ -82,13 +82,13 @@ class Projection:
 
     def _describe(self) -> None:
         """Write the experiment's description and its saved views."""
-        told = self._client.get_experiment(self._experiment.id).tags
+        present = self._client.get_experiment(self._experiment.id).tags
         marks = {"unrolled.plan": self._plan, **browsing.views(self._study, self._plan)}
         marks["mlflow.experimentKind"] = "custom_model_development"  # without a kind the UI asks for one
-        if self._answers or told.get("unrolled.plan") != self._plan:  # an answer stays till the next
+        if self._answers or present.get("unrolled.plan") != self._plan:  # an answer stays until the next
             marks["mlflow.note.content"] = self._note()
         for name, value in marks.items():
-            if told.get(name) != value:
+            if present.get(name) != value:
                 self._client.set_experiment_tag(self._experiment.id, name, value)
 
     def _note(self) -> str:
@@ -98,8 +98,8 @@ class Projection:
             "Charts by arm": browsing.view_link(number, browsing.ARMS, charts=True),
             "Trials by arm": browsing.view_link(number, browsing.TRIALS),
         }
-        if self._answers and (home := self._home()):
-            links["Report"] = browsing.run_link(number, home, "index.html")
+        if self._answers and (own := self._report_run()):
+            links["Report"] = browsing.run_link(number, own, "index.html")
         return browsing.description(self._study, self._answers, links)
 
     def _read(self) -> None:
@@ -170,15 +170,15 @@ class Projection:
         for row in self._of_study:
             if row.status == "RUNNING" and row.plan != self._plan:
                 self._client.set_terminated(row.run_id, "KILLED")
-        if home := self._home():
-            self._client.update_run(home, status="RUNNING")
+        if own := self._report_run():
+            self._client.update_run(own, status="RUNNING")
             return
         start, name = milliseconds(started), self._study.study
         own = {"study": name, "role": "study", "plan": self._plan}
         run_id = self._experiment.create(f"study {name}", start, own, {"mlflow.note.content": self._note()})
         self._of_study.append(_Row(run_id, "RUNNING", start, self._plan))
 
-    def _home(self) -> str | None:
+    def _report_run(self) -> str | None:
         """The run that holds this plan's report, if there is one."""
         return next((row.run_id for row in self._of_study if row.plan == self._plan), None)
 
@@ -190,17 +190,17 @@ class Projection:
         """
         if not folder.is_dir():
             raise BadInput(f"{folder}: there is no such folder to publish; run `unrolled report` first")
-        alone = self._home() is None
+        alone = self._report_run() is None
         if alone:
             self.begin(time.time())
-        self._client.log_artifacts(self._home(), str(folder))
+        self._client.log_artifacts(self._report_run(), str(folder))
         self._summarise(arms)
-        for row in [row for row in self._of_study if row.run_id != self._home()]:
+        for row in [row for row in self._of_study if row.run_id != self._report_run()]:
             self._delete(row)
             self._of_study.remove(row)
         self._answers = answers
         self._describe()
-        self._client.set_tag(self._home(), "mlflow.note.content", self._note())
+        self._client.set_tag(self._report_run(), "mlflow.note.content", self._note())
         if alone:
             self.finish()
 
@@ -217,8 +217,8 @@ class Projection:
     def finish(self, status: str = "FINISHED", ended: float | None = None) -> None:
         """Close the study's own run, if there is one (FINISHED, FAILED or KILLED), and arms without means."""
         self._arms.close()
-        if home := self._home():
-            self._client.set_terminated(home, status, None if ended is None else milliseconds(ended))
+        if own := self._report_run():
+            self._client.set_terminated(own, status, None if ended is None else milliseconds(ended))
 
     def settle(self, results: Iterable[Result]) -> None:
         """Close the study's own run with the times of its trials, as `sync` finds them."""
@@ -260,7 +260,7 @@ def sync(
 def ended(where: str, study: str) -> tuple[str, list[Ended]]:
     """A study's name and its ended runs: of the experiment `unrolled/STUDY`, or STUDY; the only one for "".
 
-    Raises BadInput with the reason when MLflow cannot be read, or which study is meant cannot be told.
+    Raises BadInput with the reason when MLflow cannot be read, or several studies fit.
     """
     path = sqlite_path(where)
     if path is not None and not path.exists():  # MLflow would create it
@@ -317,5 +317,5 @@ def _reached(where: str, how: str, again: str = "") -> Iterator[None]:
     try:
         yield
     except (MlflowException, SQLAlchemyError, sqlite3.Error, ImportError, OSError) as error:
-        told = f"MLflow at {public(where)} cannot be {how} ({one_line(error)})"
-        raise BadInput(told + (cure if again else "")) from error
+        line = f"MLflow at {public(where)} cannot be {how} ({one_line(error)})"
+        raise BadInput(line + (cure if again else "")) from error

@@ -31,7 +31,7 @@ def ui(args: Namespace) -> int:
     command = ui_command(where := store.uri(), args.port)
     check_free(args.port)
     store.settings()
-    with suppress(sqlite3.Error):  # MLflow says what is wrong with a database
+    with suppress(sqlite3.Error):  # MLflow reports a damaged database
         store.relocate(where)
     print(f"MLflow: {browsing.first_page(args.port)} (Ctrl-C ends it)", flush=True)
     os.execvp(command[0], command)

@@ -37,7 +37,7 @@ _NEVER = (
     "MLFLOW_DEPLOYMENTS_TARGET",  # MLflow's server would send requests there
 )
 _UNLESS_SET = {
-    "MLFLOW_LOGGING_LEVEL": "CRITICAL",  # trouble is told in one line of ours instead
+    "MLFLOW_LOGGING_LEVEL": "CRITICAL",  # the recorder reports errors in one line
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",  # a blind second POST would write a trial twice
 }
@@ -78,7 +78,7 @@ def artifacts(where: str) -> str:
 
 
 def create_whole(where: str) -> None:
-    """Create the SQLite database, or bring one that was copied or moved up to date with its place.
+    """Create the SQLite database, or update the addresses in one that was copied or moved.
 
     It is created under another name first: one killed in its migration stays broken.
     """
@@ -153,7 +153,7 @@ def _left(database: sqlite3.Connection, here: str) -> list[str]:
         "AND artifact_location LIKE 'file:///%/mlartifacts' AND artifact_location != ?",
         (here,),
     )
-    return [place for (place,) in ours]
+    return [folder for (folder,) in ours]
 
 
 def _lead(database: sqlite3.Connection, old: str, new: str) -> None:

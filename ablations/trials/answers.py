@@ -9,7 +9,7 @@ from ablations.ledger import unseal
 from bench.trial import STATUSES, Result, Trial
 
 MISREAD = (ValueError, TypeError, KeyError, AttributeError, RecursionError)
-"""What reading a malformed answer raises."""
+"""The errors of reading a malformed answer."""
 
 MOST_SLOTS = 4096  # of one worker
 

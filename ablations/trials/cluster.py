@@ -116,7 +116,7 @@ def send(
         try:
             dispatch.run()
         finally:
-            if client.status == "running":  # or the scheduler would tell this client of its own end, in vain
+            if client.status == "running":  # a lost scheduler cannot answer
                 client.unsubscribe_topic("all")
 
 
@@ -174,7 +174,7 @@ class _Dispatch:
     client: Client
     scheduler: str
     spec: TaskSpec
-    there: Mapping[str, str]  # the modules to load, by the driver's name, as a worker knows them
+    there: Mapping[str, str]  # the names on a worker of the modules to load, by the driver's
     setup: tuple[Mapping[str, Mapping[str, str]], Mapping[str, bytes], str]  # the arguments of `prepare`
     queue: Iterator[Trial]
     keep: Callable[[Result], None]

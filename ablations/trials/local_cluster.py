@@ -8,7 +8,7 @@ from multiprocessing import resource_tracker
 import dask
 from distributed import LocalCluster
 
-from ablations.flags import Parser, check_free, count, port
+from ablations.flags import Parser, check_free, count, or_zero, port
 from ablations.trials.cluster import quiet
 from bench.trial import BadInput, counted
 
@@ -16,7 +16,7 @@ from bench.trial import BadInput, counted
 def main(argv: Sequence[str] | None = None) -> int:
     """A scheduler and workers on 127.0.0.1, in the foreground. Exit codes: 0, 2 bad input."""
     parser = Parser(prog="python -m ablations.trials.local_cluster", description=main.__doc__)
-    parser.add_argument("--port", type=_port, default=8786, help="0 is any that is free")
+    parser.add_argument("--port", type=or_zero(port), default=8786, help="0 is any that is free")
     parser.add_argument("--workers", type=count, default=2, help="each runs one trial at a time")
     try:
         args = parser.parse_args(argv)
@@ -42,10 +42,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         signal.sigwait({signal.SIGINT})
         quiet()
     return 0
-
-
-def _port(text: str) -> int:
-    return 0 if text == "0" else port(text)
 
 
 if __name__ == "__main__":

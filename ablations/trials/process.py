@@ -41,7 +41,7 @@ ENVIRONMENT = {
     # The order of a set of strings must not depend on the process.
     "PYTHONHASHSEED": "0",
 }
-"""What every trial's process is started with."""
+"""The environment of every trial's process."""
 
 LOST = 255
 """The exit code that multiprocessing gives when the fork server died before it could tell the real one."""
@@ -55,7 +55,7 @@ OUTPUT_BYTES = 64 * 1024  # of the end of what a trial prints, kept if it fails
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """What one trial may use."""
+    """Limits of one trial."""
 
     seconds: float = 3600.0  # wall clock, an attempt
     memory_bytes: int = 0  # private memory (RLIMIT_DATA) of each of its processes; 0 sets no limit
@@ -198,7 +198,7 @@ def _listen(
     """Read a process's pipes until it ends; end it when its time is up or `stop` is readable."""
     started, clock = time.time(), time.monotonic()
     deadline = clock + seconds
-    said = {answer: b"", output: b""}
+    found = {answer: b"", output: b""}
     keep = {answer: sys.maxsize, output: OUTPUT_BYTES}
     open_pipes = [answer, output]
     ended = late = stopped = False
@@ -213,15 +213,15 @@ def _listen(
             ready = wait(open_pipes, 0)  # what a dead process leaves fits into one read
         for pipe in [pipe for pipe in open_pipes if pipe in ready]:
             chunk = os.read(pipe.fileno(), PIPE_BYTES)
-            said[pipe] = (said[pipe] + chunk)[-keep[pipe] :]
+            found[pipe] = (found[pipe] + chunk)[-keep[pipe] :]
             if not chunk:
                 open_pipes.remove(pipe)
     return _End(
         code=LOST if process.exitcode is None else process.exitcode,
         started=started,
         seconds=time.monotonic() - clock,
-        answer=said[answer],
-        output=said[output],
+        answer=found[answer],
+        output=found[output],
         late=late and not ended,
         stopped=stopped,
         usage=usage.series(),

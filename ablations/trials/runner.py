@@ -78,6 +78,7 @@ def run_trials(
     """
     planned = {trial.id: trial for trial in trials}
     todo = missing(planned.values(), ledger.done(planned), retry)
+    spec = TaskSpec(work=work, limits=limits, preload=tuple(preload))
     shutdown, lock, ended = Shutdown(), threading.Lock(), Counter[str]()
 
     def announced() -> Iterator[Trial]:
@@ -98,11 +99,10 @@ def run_trials(
         if cluster and todo:
             from ablations.trials.cluster import send  # needs the extra `cluster`
 
-            spec = TaskSpec(work=work, limits=limits, preload=tuple(preload))
             send(cluster, spec, todo, announced(), keep, shutdown, ledger.warn)
         else:
             workers = min(workers, len(todo))
-            with _here(todo, ledger, work, preload, workers, gpus, limits, shutdown.stopped) as run:
+            with _here(todo, ledger, spec, workers, gpus, shutdown.stopped) as run:
                 _side_by_side(run, announced(), keep, workers, shutdown, lock)
     return Counts(
         done=ended["done"] + ended["diverged"],
@@ -117,11 +117,9 @@ def run_trials(
 def _here(
     todo: Sequence[Trial],
     ledger: Ledger,
-    work: str,
-    preload: Sequence[str],
+    spec: TaskSpec,
     workers: int,
     gpus: Sequence[Gpu],
-    limits: Limits,
     stop: Connection,
 ) -> Iterator[Callable[[Trial], Result | None]]:
     """The function that runs one trial on this machine; it returns None if `stop` became readable."""
@@ -130,13 +128,13 @@ def _here(
         raise BadInput("device cuda: no GPU was given to train on; see `nvidia-smi`, or use --device cpu")
 
     def run(trial: Trial) -> Result | None:
-        needed, checkpoints = plugins.needed(trial, preload), ledger.checkpoints
-        alone = partial(run_alone, trial, work, limits, preload=needed, checkpoints=checkpoints, stop=stop)
+        needed, kept = plugins.needed(trial, spec.preload), ledger.checkpoints
+        alone = partial(run_alone, trial, spec.work, spec.limits, preload=needed, checkpoints=kept, stop=stop)
         result = cards.run(lambda slot: alone(slot=slot)) if cards and trial.device != "cpu" else alone()
         facts = {"trials_at_a_time": workers}
         return result and replace(result, environment={**facts, **result.environment})
 
-    cards = Gpus(gpus, workers, ledger.warn, limits.attempts) if on_gpus else None
+    cards = Gpus(gpus, workers, ledger.warn, spec.limits.attempts) if on_gpus else None
     with closing(cards) if cards else nullcontext():
         yield run
 

@@ -33,7 +33,7 @@ ROOT = Path(__file__).parents[2]
 
 @dataclass(frozen=True, kw_only=True)
 class TaskSpec:
-    """How a worker runs the trials of a study."""
+    """How the trials of a study are run, here or on a worker."""
 
     work: str
     limits: Limits
@@ -66,7 +66,7 @@ def facts() -> dict[str, dict[str, str]]:
 
 
 def unfit(theirs: Mapping[str, Mapping[str, str]]) -> str:
-    """ "" if this machine would compute what the driver's would; else what differs, and the cure."""
+    """The difference from the driver's machine that would change numbers, and its cure; "" if none."""
     if multiprocessing.current_process().daemon:
         return "may start no process: start it with DASK_DISTRIBUTED__WORKER__DAEMON=False"
     mine = facts()
@@ -80,7 +80,7 @@ def unfit(theirs: Mapping[str, Mapping[str, str]]) -> str:
 
 
 def without_gpu() -> str:
-    """ "" if trials of device cuda can be trained here; else why not, and the cure."""
+    """Why trials of device cuda cannot be trained here, and the cure; "" if they can."""
     found = devices.usable()
     return f"has no GPU for device cuda ({found.why}): {found.cure}" if found.why else ""
 
@@ -99,7 +99,7 @@ def shipment(trials: Sequence[Trial], preload: Sequence[str]) -> tuple[dict[str,
 
     Raises BadInput if one of them cannot be read, or if a plug-in needs other files.
     """
-    files = {_text_place(trial): text_of(trial.corpus).encode() for trial in trials if _has_text(trial)}
+    files = {_text_path(trial): text_of(trial.corpus).encode() for trial in trials if _has_text(trial)}
     there = {}
     for name in preload:
         there[name] = name
@@ -118,17 +118,17 @@ def _has_text(trial: Trial) -> bool:
     return trial.corpus != HUMAN_NUMBERS
 
 
-def _text_place(trial: Trial) -> str:
+def _text_path(trial: Trial) -> str:
     return f"{trial.data}/{Path(trial.corpus).name}"
 
 
 def stage(folder: Path, files: Mapping[str, bytes]) -> str:
     """Write what was shipped, each file in a folder named by its content's hash; "" or what is wrong."""
     for name, content in files.items():
-        place = Path(name)
-        if hashlib.sha256(content).hexdigest() != place.parent.name or len(place.parts) != 2:
-            return f"received {place.name} with other bytes than were sent: run again"
-        save(folder / place, content)
+        path = Path(name)
+        if hashlib.sha256(content).hexdigest() != path.parent.name or len(path.parts) != 2:
+            return f"received {path.name} with other bytes than were sent: run again"
+        save(folder / path, content)
     return ""
 
 
@@ -139,7 +139,7 @@ def run(trial: Trial, spec: TaskSpec, folder: Path, cancelled: Callable[[], bool
     """
     if digest(code()) != spec.code:
         return seal({"refused": "has code that was edited since the study began: restart it"})
-    local = replace(trial, corpus=str(folder / _text_place(trial))) if _has_text(trial) else trial
+    local = replace(trial, corpus=str(folder / _text_path(trial))) if _has_text(trial) else trial
     preload = [str(folder / name) if name.endswith(".py") else name for name in spec.preload]
     checkpoints = folder.parent / "unrolled-checkpoints"
     alone = partial(run_alone, local, spec.work, spec.limits, preload=preload, checkpoints=checkpoints)
@@ -160,7 +160,7 @@ def _without_paths(result: Result, trial: Trial, folder: Path) -> Result:
 
     def clean(text: str) -> str:
         if _has_text(trial):
-            text = text.replace(str(folder / _text_place(trial)), trial.corpus)
+            text = text.replace(str(folder / _text_path(trial)), trial.corpus)
         return re.sub(re.escape(f"{folder}/") + "[0-9a-f]{64}/", "", text)
 
     return replace(result, trial=trial, reason=clean(result.reason), output=clean(result.output))
@@ -168,7 +168,7 @@ def _without_paths(result: Result, trial: Trial, folder: Path) -> Result:
 
 @contextmanager
 def _stop(cancelled: Callable[[], bool]) -> Iterator[Connection]:
-    """A connection that becomes readable once `cancelled` says so."""
+    """A connection that becomes readable once `cancelled` returns true."""
     stop, held = Pipe(duplex=False)
     over = threading.Event()
 

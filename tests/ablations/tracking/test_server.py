@@ -11,7 +11,6 @@ import stat
 import subprocess
 import sys
 import tempfile
-import time
 import urllib.error
 import urllib.request
 from argparse import Namespace
@@ -19,15 +18,12 @@ from pathlib import Path
 
 import pytest
 from mlflow_writers import feed, start
+from processes import wait_for
 from stub_plans import planned
 
 from ablations.tracking import database, projection
 from ablations.tracking.server import server as serve
 from bench.trial import BadInput
-
-# MLflow 3.17 uses a loader that SQLAlchemy 2.1 deprecates.
-pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader:DeprecationWarning")
-
 
 COMMAND = [sys.executable, "-m", "ablations.cli", "server", "--folder"]
 
@@ -58,7 +54,7 @@ class Served:
         below = self.below()
         self.process.send_signal(number)
         rest, _ = self.process.communicate(timeout=120)
-        until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in below))
+        wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in below))
         return self.process.returncode, rest
 
     def below(self):
@@ -71,13 +67,6 @@ class Served:
         for pid in found:
             found += [child for child, parent in parents.items() if parent == pid]
         return found[1:]
-
-
-def until(true, seconds=120.0):
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def ask(address, body=None, **headers):
@@ -112,10 +101,6 @@ def served(find_port):
 # two drivers
 
 
-def start_driver(address, study):
-    return start("record", address, study, "240")
-
-
 def end(driver):
     """What a driver says in the end: nothing where everything is written."""
     said, _ = driver.communicate(timeout=300)
@@ -133,10 +118,10 @@ def test_two_drivers_write_at_once_and_a_restart_in_the_middle_loses_and_doubles
     served, result, snapshot
 ):
     results = [result(seed=seed) for seed in range(20)]
-    drivers = {study: start_driver(served.address, study) for study in ("one", "other")}
+    drivers = {study: start("record", served.address, study, "240") for study in ("one", "other")}
     for driver in drivers.values():
         feed(driver, results[:10])
-    until(lambda: all(finished(snapshot, served, study) for study in drivers))
+    wait_for(lambda: all(finished(snapshot, served, study) for study in drivers))
     assert served.stop() == (0, "")
     for driver in drivers.values():
         feed(driver, results[10:])
@@ -154,7 +139,7 @@ def test_two_drivers_write_at_once_and_a_restart_in_the_middle_loses_and_doubles
 @pytest.mark.slow
 def test_two_drivers_of_one_study_are_levelled_by_sync(served, result, snapshot):
     results = [result(seed=seed) for seed in range(8)]
-    drivers = [start_driver(served.address, "shared") for _ in range(2)]
+    drivers = [start("record", served.address, "shared", "240") for _ in range(2)]
     for driver, its in zip(drivers, (results, results[::-1]), strict=True):
         feed(driver, its)
     assert [end(driver) for driver in drivers] == ["", ""]

@@ -13,12 +13,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from mlflow_writers import feed, start
+from processes import wait_for
 
 from ablations.tracking import projection
 from ablations.tracking.recorder import Recorder
-
-# MLflow 3.17 uses a loader that SQLAlchemy 2.1 deprecates.
-pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader:DeprecationWarning")
 
 NAMES = [f"baseline/seed={seed}" for seed in range(4)]
 
@@ -56,11 +54,9 @@ def names(runs):
     return [run[0] for run in runs if run[1] in ("FINISHED", "FAILED")]
 
 
-def until(true, seconds=120.0):
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+def record(writing, result, seeds):
+    for seed in seeds:
+        writing.record("baseline", partial(result, seed=seed))
 
 
 # the database
@@ -71,8 +67,7 @@ def test_a_locked_database_does_not_stop_training_and_is_written_once(
 ):
     writing = recorder(store)
     begun = time.monotonic()
-    for seed in range(4):
-        writing.record("baseline", partial(result, seed=seed))
+    record(writing, result, range(4))
     assert time.monotonic() - begun < 10  # MLflow would wait four times as long for the lock
     assert not writing.wait(1.0)
     lock()
@@ -86,9 +81,8 @@ def test_a_database_locked_for_longer_than_mlflow_waits_is_tried_again(
     lock, store, recorder, result, snapshot
 ):
     writing = recorder(store)
-    for seed in range(4):
-        writing.record("baseline", partial(result, seed=seed))
-    until(lambda: writing.problem)
+    record(writing, result, range(4))
+    wait_for(lambda: writing.problem)
     assert "database is locked" in writing.problem
     lock()
     assert writing.wait(120)
@@ -101,8 +95,7 @@ def test_the_end_waits_no_longer_than_told_and_says_how_to_catch_up(
     lock, study, store, recorder, result, snapshot
 ):
     writing = recorder(store)
-    writing.record("baseline", partial(result, seed=0))
-    writing.record("baseline", partial(result, seed=1))
+    record(writing, result, range(2))
     begun = time.monotonic()
     line = writing.close(patience=0.5)
     assert time.monotonic() - begun < 10  # and not for ever, as the lock is held until further down
@@ -125,26 +118,23 @@ def test_one_trial_that_mlflow_refuses_does_not_hold_up_the_others(
 
     monkeypatch.setattr(projection.Projection, "_write", refuse)
     writing = recorder(store)
-    for seed in (1, 0, 2):
-        writing.record("baseline", partial(result, seed=seed))
-    until(lambda: sum(job.trials for job in writing._jobs) == 1)
+    record(writing, result, (1, 0, 2))
+    wait_for(lambda: sum(job.trials for job in writing._jobs) == 1)
     assert writing.close(patience=5) == "MLflow is behind by 1 trial (refused): run `unrolled sync`"
     assert names(snapshot(store)) == ["baseline/seed=0", "baseline/seed=2"]
 
 
-def test_a_recorder_opens_and_finishes_the_study_run(store, recorder, result, snapshot, tmp_path):
-    (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "report.html").write_text("all of it")
+def test_a_recorder_opens_and_finishes_the_study_run(store, recorder, result, snapshot, out, published):
     writing = recorder(store)
-    until(lambda: writing._begun)
+    wait_for(lambda: writing._begun)
     assert [run[1] for run in snapshot(store, role="study")] == ["RUNNING"]
     writing.record("baseline", result)
     assert writing.wait(120)
     assert writing.link("baseline", result().trial.id).startswith("#/experiments/")
-    writing.publish(tmp_path / "out")
+    writing.publish(out)
     assert writing.close("KILLED") == ""
     assert [run[1] for run in snapshot(store, role="study")] == ["KILLED"]
-    assert [page.read_text() for page in tmp_path.glob("mlartifacts/**/report.html")] == ["all of it"]
+    assert published() == ["the report"]
 
 
 # killed
@@ -190,7 +180,7 @@ def test_a_parent_killed_while_it_creates_the_database_does_not_spoil_it(
 ):
     store = f"sqlite:///{tmp_path}/mlflow.db"
     process = start_projecting(store)
-    until(lambda: list(tmp_path.iterdir()))
+    wait_for(lambda: list(tmp_path.iterdir()))
     time.sleep(seconds)
     end(process)
     projection.sync(study, {"baseline": [result()]}, store)
@@ -269,8 +259,7 @@ def test_a_server_that_answers_500_or_late_gets_every_trial_once(
     dice = random.Random(fault)
     proxy.faults += [fault, "pass", "pass", *dice.sample([fault] * 4 + ["pass"] * 16, 20)]
     writing = recorder(proxy.address)
-    for seed in range(4):
-        writing.record("baseline", partial(result, seed=seed))
+    record(writing, result, range(4))
     assert writing.close(patience=200) == ""
     assert proxy.injected == 5
     assert [run[:2] for run in snapshot(store)] == [(name, "FINISHED") for name in NAMES]
@@ -283,14 +272,13 @@ def test_a_server_that_is_killed_in_the_middle_and_restarted_gets_every_trial_on
     server, store, recorder, result, snapshot
 ):
     writing = recorder(server.address)
-    writing.record("baseline", partial(result, seed=0))
-    until(lambda: writing.problem)  # it is not there yet
+    record(writing, result, [0])
+    wait_for(lambda: writing.problem)  # it is not there yet
     first = server()
     assert writing.wait(120)
     server.kill(first)
-    for seed in range(1, 4):
-        writing.record("baseline", partial(result, seed=seed))
-    until(lambda: writing.problem)
+    record(writing, result, range(1, 4))
+    wait_for(lambda: writing.problem)
     server()
     assert writing.wait(120)
     link = writing.link("baseline", result().trial.id)
@@ -300,13 +288,11 @@ def test_a_server_that_is_killed_in_the_middle_and_restarted_gets_every_trial_on
 
 
 @pytest.mark.slow
-def test_artifacts_reach_a_server(server, study, tmp_path, result):
+def test_artifacts_reach_a_server(server, study, tmp_path, result, out, published):
     server()
-    (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "report.html").write_text("over HTTP")
     projection.sync(study, {"baseline": [result(options={"words": "x" * 7000})]}, server.address)
-    projection.Projection(study, server.address).publish(tmp_path / "out")
-    assert [page.read_text() for page in tmp_path.glob("mlartifacts/**/report.html")] == ["over HTTP"]
+    projection.Projection(study, server.address).publish(out)
+    assert published() == ["the report"]
     assert [len(page.read_text()) for page in tmp_path.glob("mlartifacts/**/params/*.txt")] == [7000]
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from driving import running
-from gated_trials import trial
+from stub_trials import trial
 
 from ablations.ledger import Ledger
 from ablations.trials.process import Limits

@@ -5,8 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import stub_trials
-from stub_trials import bits, steady, trial
+from stub_trials import WORK, bits, steady, trial
 
 from ablations.ledger import unseal
 from ablations.trials import worker
@@ -20,7 +19,7 @@ def never() -> bool:
 
 
 def spec(**words) -> TaskSpec:
-    given = {"work": stub_trials.WORK, "limits": Limits(), "code": worker.digest(worker.code())}
+    given = {"work": WORK, "limits": Limits(), "code": worker.digest(worker.code())}
     return TaskSpec(**{**given, **words})
 
 
@@ -49,7 +48,7 @@ def test_code_edited_after_the_driver_looked_is_refused_trial_by_trial(tmp_path:
     assert unseal(answer) == {"refused": "has code that was edited since the study began: restart it"}
 
 
-def test_a_trial_travels_as_text_and_comes_back_with_the_local_bits(tmp_path: Path) -> None:
+def test_a_result_comes_back_sealed_with_the_local_bits(tmp_path: Path) -> None:
     limits = Limits(seconds=float("inf"))
     kept = tmp_path / "unrolled-checkpoints" / f"{trial().id}.cuda.pt"
     kept.parent.mkdir()
