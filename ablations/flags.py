@@ -1,4 +1,4 @@
-"""The command line's refusals and kinds of value: each mistake is one line that says what was meant."""
+"""The command line's parser and types of values: each mistake is one line with the likely correction."""
 
 import argparse
 import os
@@ -13,14 +13,14 @@ from bench.trial import BadInput, Trial
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose refusals are BadInput: one line without the usage, and what was probably meant."""
+    """A parser that raises BadInput: one line without the usage, with the likely correction."""
 
     def error(self, message: str) -> NoReturn:
         """Raise BadInput, naming the help of the command."""
         raise BadInput(f"{message}; see `{self.prog} --help`")
 
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """As argparse does; what is left over is told with what was probably meant."""
+        """As argparse does; an unknown flag is reported with the likeliest known one."""
         found, left = self.parse_known_args(args, namespace)
         if left:
             flag = next((each.partition("=")[0] for each in left if each.startswith("-")), None)
@@ -28,7 +28,7 @@ class Parser(argparse.ArgumentParser):
         return found
 
     def _meant(self, flag: str) -> str:
-        """A setting is no flag of its own; else the likest of the flags that there are."""
+        """How a setting is written, for the name of one; else the likeliest flag."""
         key = flag.lstrip("-").replace("-", "_")
         listed = "\n".join(re.findall(r"(?m)^  (-.*?)(?:  |$)", self.format_help()))  # "-j N, --workers N"
         known = dict.fromkeys(re.findall(r"(?<![\w-])--?[a-z][a-z-]*", listed))
@@ -47,7 +47,7 @@ def count(text: str) -> int:
 
 
 def one_of(*choices: str) -> Callable[[str], str]:
-    """The type of a flag that has these values. Another one is told the likest of them."""
+    """The type of a flag that has these values. The error for another value names the likeliest of them."""
 
     def chosen(text: str) -> str:
         if text not in choices:
@@ -58,11 +58,6 @@ def one_of(*choices: str) -> Callable[[str], str]:
 
 
 device = one_of("auto", "cpu", "cuda")
-
-
-def mib(text: str) -> int:
-    """Memory in MiB; 0 is no limit."""
-    return 0 if text == "0" else count(text)
 
 
 def positive(text: str) -> float:
@@ -83,12 +78,20 @@ def port(text: str) -> int:
     return int(text)
 
 
+def or_zero(kind: Callable[[str], int]) -> Callable[[str], int]:
+    """The type of a flag whose value 0 means that there is no limit, or no choice."""
+    return lambda text: 0 if text == "0" else kind(text)
+
+
+mib = or_zero(count)
+
+
 def check_free(port: int) -> None:
     """Raises BadInput where something listens on that port of this machine already."""
     try:
         socket.create_server(("127.0.0.1", port)).close()
     except OSError as error:
-        why = os.strerror(error.errno or 0)  # asyncio's own words repeat the address
+        why = os.strerror(error.errno or 0)  # asyncio's message repeats the address
         raise BadInput(f"--port {port}: {why}; choose another one") from error
 
 

@@ -1,10 +1,10 @@
 """Temporary files of a run, in one folder that is removed with it: at its end, or by the next run.
 
 A process that is killed cannot remove its files. Its folder is locked (flock) for as long as it lives, and
-the kernel frees the lock however it ends, so the next one sees that the folder is nobody's and removes it.
-The folder lies where the system's temporary files do and not under the results, which may lie too deep: the
-path of a socket has at most 107 bytes (103 on macOS). Processes that have the folder in their environment are
-killed with it (Linux).
+the kernel frees the lock however it ends, so the next run finds the folder unlocked and removes it. It lies
+among the system's temporary files and not under the results, whose path may be too long: that of a socket has
+at most 107 bytes (103 on macOS). Processes that have the folder in their environment are killed with it on
+Linux.
 """
 
 import atexit
@@ -14,7 +14,7 @@ import os
 import shutil
 import signal
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -40,17 +40,23 @@ def folder() -> Path:
             _lock(made)
         except (BlockingIOError, FileNotFoundError):  # another process swept it before it was locked
             continue
-        except OSError:  # a file system without locks: nobody sweeps there
+        except OSError:  # a file system without locks: it is not swept
             break
         if made.is_dir():
             break
-    atexit.register(_remove, made, os.getpid())
+    at_exit(_clear, made)
     return made
+
+
+def at_exit(function: Callable[..., None], *words: object) -> None:
+    """Call a function at the end of this process, and not of one that was forked from it."""
+    owner = os.getpid()
+    atexit.register(lambda: function(*words) if os.getpid() == owner else None)
 
 
 @contextmanager
 def used() -> Iterator[None]:
-    """Let whatever asks `tempfile` for a place get one in this process's folder."""
+    """Make `tempfile` use this process's folder."""
     before, tempfile.tempdir = tempfile.tempdir, str(folder())
     try:
         yield
@@ -59,7 +65,7 @@ def used() -> Iterator[None]:
 
 
 def _lock(path: Path) -> int:
-    """A descriptor that holds a folder, which no child inherits. Raises OSError if another process has it."""
+    """A descriptor that locks a folder; no child inherits it. Raises OSError if another process holds it."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
         if os.fstat(descriptor).st_uid != os.geteuid():
@@ -76,11 +82,6 @@ def _sweep(path: Path) -> None:
         descriptor = _lock(path)
         _clear(path)
         os.close(descriptor)
-
-
-def _remove(path: Path, owner: int) -> None:
-    if os.getpid() == owner:  # and not a process forked from it
-        _clear(path)
 
 
 def _clear(path: Path) -> None:

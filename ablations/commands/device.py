@@ -83,7 +83,7 @@ _ON_A_CLUSTER = "on a cluster, unless --device cuda is given"
 def _device(kind: str, why: str, workers: int | None, found: Usable) -> Device:
     if kind == "cpu":
         return Device(kind=kind, why=why, places=workers or cores())
-    places = workers or cards.places(found.gpus, cores())
+    places = workers or cards.slots(found.gpus, cores())
     return Device(kind=kind, why=why, places=places, gpus=found.gpus, full=found.full, missing=found.why)
 
 
@@ -91,7 +91,7 @@ def _estimates(study: Study, workers: int | None, gpus: Sequence[Gpu]) -> dict[s
     """Seconds of the whole study on the CPU and on the GPUs, and in words. The CPU comes first, for ties."""
     every = [trial for _, trial in (*trials(study, _as_is), *search_trials(study, _as_is))]
     many = min(workers or cores(), cores())
-    places = workers or cards.places(gpus, cores())
+    places = workers or cards.slots(gpus, cores())
     on_cpu = sum(map(costs.expected_seconds, every)) / many
     busy = sum(map(costs.gpu_seconds, every))
     # a GPU trains one at a time, and a place waits for its process to start

@@ -22,7 +22,6 @@ from ablations.design.plan import Plan
 from ablations.design.study import Study
 from ablations.flags import cores
 from ablations.ledger import Ledger
-from ablations.tracking.entry import facts
 from ablations.tracking.recorder import Recorder
 from ablations.tracking.store import uri
 from ablations.trials.process import Limits
@@ -91,7 +90,7 @@ def _run_study(study: Study, args: Namespace) -> "tuple[Comparison, int, bool]":
         on = device.choose(study, args, plans.device_of(study.name, ledger))
         print(f"{visible(study.name)}: {on}", flush=True)
         plan, trials = plans.decide(study, _command(), on.kind)
-        recorder = Recorder(facts(plan), uri())
+        recorder = Recorder(plan, uri())
         try:
             done = ledger.done(trial.id for trial in trials)
             _check(missing(trials, done, args.retry), plan, ledger, args, on)
@@ -235,9 +234,9 @@ def _places(args: Namespace, on: Device) -> int:
     """How many trials run at a time."""
     if not args.cluster:
         return on.places
-    from ablations.trials.cluster import places  # the extra `cluster`
+    from ablations.trials.cluster import slots  # the extra `cluster`
 
-    return places(args.cluster)
+    return slots(args.cluster)
 
 
 def conditions(args: Namespace, on: Device) -> dict[str, Any]:

@@ -12,7 +12,6 @@ from ablations.design import plan as plans
 from ablations.design.plan import Plan
 from ablations.ledger import Ledger
 from ablations.tracking import projection, store
-from ablations.tracking.entry import facts
 from ablations.tracking.projection import Projection
 from bench.trial import Result, visible
 
@@ -29,7 +28,7 @@ def sync(args: Namespace) -> int:
                 by_arm.setdefault(places[id][0].name, []).append(result)
             with TemporaryDirectory() as folder:
                 report = partial(_report, plan, results, Path(folder))
-                done = projection.sync(facts(plan), by_arm, store.uri(), report)
+                done = projection.sync(plan, by_arm, store.uri(), report)
             print(f"{visible(plan.study)}: {done}")
     return 0
 

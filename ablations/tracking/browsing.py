@@ -1,4 +1,4 @@
-"""What a person finds in MLflow's pages: descriptions, and saved views of a study's arms and trials. Pure.
+"""Descriptions, links and saved views for MLflow's pages of a study. Pure.
 
 MLflow keeps a saved view (its menu "Views") as a tag of the experiment: the page's state in JSON. Source of
 the names: mlflow/server/js of 3.17, ExperimentPageUIState and ExperimentPageSearchFacetsState.
@@ -10,7 +10,8 @@ import re
 from collections.abc import Mapping, Sequence
 from urllib.parse import urlencode
 
-from ablations.tracking.entry import MACHINE, TAG_LENGTH, StudyFacts, key, section, text
+from ablations.design.plan import Plan
+from ablations.tracking.entry import MACHINE, TAG_LENGTH, key, section, text
 from bench.trial import lower_is_better
 
 ARMS, TRIALS = "by-arm", "trials"
@@ -70,48 +71,45 @@ def run_link(experiment: str, run: str, artifact: str = "") -> str:
     return f"#/experiments/{experiment}/runs/{run}" + (f"/artifacts/{artifact}" if artifact else "")
 
 
-def views(study: StudyFacts) -> dict[str, str]:
-    """The saved views as tags, of the present plan alone.
+def views(plan: Plan, mark: str) -> dict[str, str]:
+    """The saved views as tags, of the plan with that mark alone.
 
     "By arm" has a line an arm with its means, the best first, and charts of them. "Trials" has the arms in
     the study's order with their trials beneath: MLflow nests only what is sorted by time.
     """
+    runs = f"tags.`unrolled.plan` = '{mark}' and tags.`unrolled.role`"
     arms = {
-        "searchFilter": _filter(study, "= 'arm'"),
-        **_best_first(study.metric),
+        "searchFilter": f"{runs} = 'arm'",
+        **_best_first(plan.metric),
         "compareRunSections": [{"uuid": "arms", "name": "Arms", "display": True, "isReordered": True}],
-        "compareRunCharts": _charts(study.metric),
+        "compareRunCharts": _charts(plan.metric),
     }
-    trials = {"searchFilter": _filter(study, "!= 'study'"), "orderByKey": _STARTED, "orderByAsc": True}
-    ends = [f"metrics.`{section(f'{study.metric} {end}')}`" for end in ("low", "high")]
+    trials = {"searchFilter": f"{runs} != 'study'", "orderByKey": _STARTED, "orderByAsc": True}
+    ends = [f"metrics.`{section(f'{plan.metric} {end}')}`" for end in ("low", "high")]
     return {
-        **_saved(ARMS, "By arm", arms, study, [*ends, "tags.`unrolled.verdict`"]),
-        **_saved(TRIALS, "Trials", trials, study, ["tags.`unrolled.reason`"]),
+        **_saved(ARMS, "By arm", arms, plan, [*ends, "tags.`unrolled.verdict`"]),
+        **_saved(TRIALS, "Trials", trials, plan, ["tags.`unrolled.reason`"]),
     }
-
-
-def _filter(study: StudyFacts, role: str) -> str:
-    """One plan's runs of some role."""
-    return f"tags.`unrolled.plan` = '{text(study.mark, TAG_LENGTH)}' and tags.`unrolled.role` {role}"
 
 
 def _saved(
-    view: str, name: str, state: Mapping[str, object], study: StudyFacts, more: Sequence[str]
+    view: str, name: str, state: Mapping[str, object], plan: Plan, more: Sequence[str]
 ) -> dict[str, str]:
     """A view as a tag, without the columns of the factors where these are too long for one."""
-    for factors in (study.factors[:MOST_COLUMNS], ()):
-        columns = _columns(study, [*more, *(f"params.`{key(name)}`" for name in factors)])
-        told = json.dumps({**state, **columns, "runsHiddenMode": "SHOW_ALL", "groupBy": None})
-        saved = json.dumps({"name": name, "createdAt": 0, "updatedAt": 0, "state": told})
+    factors = list(dict.fromkeys(factor for arm in plan.arms for factor in arm.changes))
+    for shown in (factors[:MOST_COLUMNS], ()):
+        columns = _columns(plan, [*more, *(f"params.`{key(name)}`" for name in shown)])
+        page = json.dumps({**state, **columns, "runsHiddenMode": "SHOW_ALL", "groupBy": None})
+        saved = json.dumps({"name": name, "createdAt": 0, "updatedAt": 0, "state": page})
         if len(saved) <= EXPERIMENT_TAG_LENGTH:
             return {f"mlflow.sharedViewState.{view}": saved}
     return {}
 
 
-def _columns(study: StudyFacts, more: Sequence[str]) -> dict[str, object]:
+def _columns(plan: Plan, more: Sequence[str]) -> dict[str, object]:
     """The columns of a table, and their widths in pixels."""
-    gpu = study.device == "cuda"
-    shown = dict.fromkeys([*SHOWN, study.metric, *(ON_A_GPU if gpu else ())])
+    gpu = plan.device == "cuda"
+    shown = dict.fromkeys([*SHOWN, plan.metric, *(ON_A_GPU if gpu else ())])
     metrics = [f"metrics.`{section(name)}`" for name in shown]
     machine = [f"tags.`{MACHINE}{fact}`" for fact in ("gpu", "driver", "cuda")] if gpu else []
     columns = [*metrics, "tags.`unrolled.seeds`", *more, *machine, "attributes.`Dataset`"]
@@ -139,23 +137,23 @@ def _chart(kind: str, metric: str) -> dict[str, object]:
     }
 
 
-def description(study: StudyFacts, links: Mapping[str, str]) -> str:
-    """What the study asks and answers, as Markdown without HTML; `links` by the words that carry them."""
-    answers = [f"- {_plain(answer)}" for answer in study.answers] or ["- no answer yet"]
-    arms = ", ".join(_plain(arm) for arm in study.arms)
+def description(plan: Plan, answers: Sequence[str], links: Mapping[str, str]) -> str:
+    """A study's question and answers, as Markdown without HTML; `links` by their text."""
+    lines = [f"- {_plain(answer)}" for answer in answers] or ["- no answer yet"]
+    arms = ", ".join(_plain(arm.name) for arm in plan.arms)
     parts = [
-        _plain(study.question),  # first and plain: MLflow's lists show the beginning as it is
-        "\n".join(answers),
+        _plain(plan.question),  # first and plain: MLflow's lists show the beginning as it is
+        "\n".join(lines),
         " · ".join(f"[{words}]({address})" for words, address in links.items()),
-        _plain(study.about),
+        _plain(plan.about),
         arms and f"Arms: {arms}",
-        f"Plan {_plain(study.plan[:12])}" + (f", made by `{_code(study.command)}`" if study.command else ""),
+        f"Plan {_plain(plan.hash[:12])}" + (f", made by `{_code(plan.command)}`" if plan.command else ""),
     ]
     return text("\n\n".join(filter(None, parts)), TAG_LENGTH)
 
 
 def arm_description(verdict: str, seeds: str, trials: str) -> str:
-    """What an arm's run says of it, as Markdown without HTML; `trials` is the address of their table."""
+    """The description of an arm's run, as Markdown without HTML; `trials` is the address of their table."""
     parts = [_plain(verdict), f"Seeds: {_plain(seeds)}" if seeds else "", f"[Its trials]({trials})"]
     return text("\n\n".join(filter(None, parts)), TAG_LENGTH)
 

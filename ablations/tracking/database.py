@@ -1,7 +1,7 @@
-"""A PostgreSQL of one's own in one folder, from the system's programs: no network and no password.
+"""A private PostgreSQL in one folder, from the system's programs: no network and no password.
 
-It listens on a Unix socket alone, and the kernel says who calls there (peer authentication): there is no
-password that a command line, an environment or a file could show.
+It listens on a Unix socket alone, and the kernel identifies clients there (peer authentication): there is
+no password that a command line, an environment or a file could show.
 """
 
 import ctypes
@@ -33,8 +33,7 @@ class System:
     """PostgreSQL's programs, and the account that they run under: they refuse to run as root."""
 
     programs: Path
-    account: str = ""  # empty: one's own
-    words: dict[str, Any] = field(default_factory=dict)  # what subprocess needs for that account
+    account: dict[str, Any] = field(default_factory=dict)  # subprocess's arguments for another account
 
 
 @contextmanager
@@ -53,12 +52,12 @@ def running(folder: Path) -> Iterator[str]:
         try:
             yield f"postgresql+psycopg2://{USER}@/{NAME}?host={socket}"
         finally:
-            process.send_signal(signal.SIGINT)  # "fast": it writes everything and waits for nobody
+            process.send_signal(signal.SIGINT)  # "fast": it writes everything and does not wait for clients
             process.wait()
 
 
 def _system(folder: Path) -> System:
-    """What this machine has to run the folder's database with. Raises BadInput."""
+    """The programs and the account for a folder's database. Raises BadInput."""
     made_by = folder / "PG_VERSION"
     version = made_by.read_text().strip() if made_by.exists() else ""
     programs = _programs(version)
@@ -70,11 +69,11 @@ def _system(folder: Path) -> System:
         raise BadInput(
             f"PostgreSQL does not run as root, and there is no user postgres: {INSTALL}"
         ) from error
-    words: dict[str, Any] = {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
-    system = System(programs=programs, account="postgres", words=words)
+    words = {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
+    system = System(programs=programs, account=words)
     _give(folder.parent, system)
     reach: list[str | Path] = ["test", "-w", folder.parent.absolute()]
-    if subprocess.run(reach, cwd="/", check=False, **words).returncode:
+    if subprocess.run(reach, cwd="/", check=False, **system.account).returncode:
         raise BadInput(
             f"{folder.parent}: the user postgres, who runs the database for root, cannot get there; "
             "choose a folder under /srv or /var/lib with --folder"
@@ -100,18 +99,18 @@ def _programs(version: str) -> Path:
 
 
 def _version(programs: Path) -> str:
-    said = subprocess.run([programs / "initdb", "--version"], capture_output=True, text=True, check=True)
-    found = re.search(r"\d+", said.stdout)
+    version = subprocess.run([programs / "initdb", "--version"], capture_output=True, text=True, check=True)
+    found = re.search(r"\d+", version.stdout)
     return found[0] if found else "0"
 
 
 def _give(path: Path, system: System) -> None:
     if system.account:
-        shutil.chown(path, system.account, system.words["group"])
+        os.chown(path, system.account["user"], system.account["group"])
 
 
 def _create(folder: Path, system: System) -> None:
-    """Make the database under another name first: one that was killed on the way does not count."""
+    """Make the database under another name first: an interrupted attempt does not count."""
     draft = folder.with_name(f"{folder.name}.new").absolute()
     shutil.rmtree(draft, ignore_errors=True)
     programs, me = system.programs, _my_name()
@@ -126,7 +125,7 @@ def _create(folder: Path, system: System) -> None:
 
 
 def _my_name() -> str:
-    """This account's name, as the database will hear it from the kernel, whatever the environment says."""
+    """This account's name, as the kernel passes it to the database, whatever the environment says."""
     try:
         return pwd.getpwuid(os.geteuid()).pw_name
     except KeyError as error:
@@ -135,14 +134,14 @@ def _my_name() -> str:
 
 def _call(command: list[str | Path], system: System, text: str = "") -> None:
     done = subprocess.run(
-        command, input=text, capture_output=True, text=True, cwd="/", check=False, **system.words
+        command, input=text, capture_output=True, text=True, cwd="/", check=False, **system.account
     )
     if done.returncode:
         raise BadInput(f"PostgreSQL's {Path(command[0]).name} failed: {' '.join(done.stderr.split())[-300:]}")
 
 
 def _start(folder: Path, socket: Path, system: System) -> "subprocess.Popen[bytes]":
-    """Start the database and wait until it answers. Raises BadInput with its last word."""
+    """Start the database and wait until it answers. Raises BadInput with the end of its log."""
     log = folder.with_name("postgres.log")
     where = ["listen_addresses=", f"unix_socket_directories={socket}", "unix_socket_permissions=0700"]
     settings = [word for setting in where for word in ("-c", setting)]
@@ -150,18 +149,10 @@ def _start(folder: Path, socket: Path, system: System) -> "subprocess.Popen[byte
         process = subprocess.Popen(
             [system.programs / "postgres", "-D", folder.absolute(), *settings],
             stdout=stream, stderr=stream, cwd="/", start_new_session=True,
-            preexec_fn=dies_with_parent(signal.SIGINT), **system.words,
+            preexec_fn=dies_with_parent(signal.SIGINT), **system.account,
         )  # fmt: skip
-    ready: list[str | Path] = [
-        system.programs / "pg_isready",
-        "--quiet",
-        "--host",
-        socket,
-        "--dbname",
-        NAME,
-        "--username",
-        USER,
-    ]
+    to = f"--host={socket}", f"--dbname={NAME}", f"--username={USER}"
+    ready: list[str | Path] = [system.programs / "pg_isready", "--quiet", *to]
     deadline = time.monotonic() + PATIENCE
     while subprocess.run(ready, check=False).returncode:
         if process.poll() is not None or time.monotonic() > deadline:
@@ -173,14 +164,14 @@ def _start(folder: Path, socket: Path, system: System) -> "subprocess.Popen[byte
 
 
 def last_line(log: Path) -> str:
-    """The end of a log that says what went wrong."""
+    """The last error in a log, or its last line."""
     lines = log.read_text(errors="replace").splitlines() if log.exists() else []
     fatal = [line for line in lines if re.search("FATAL|ERROR|Error", line)]
-    return (fatal or lines or ["it said nothing"])[-1].strip()[-300:]
+    return (fatal or lines or ["its log is empty"])[-1].strip()[-300:]
 
 
 def dies_with_parent(number: int) -> Callable[[], None] | None:
-    """What a child has to do first so that the kernel sends it a signal when its parent dies (Linux)."""
+    """A `preexec_fn`: the kernel sends the child a signal when its parent dies (Linux)."""
     if sys.platform != "linux":
         return None
     prctl, pr_set_pdeathsig = ctypes.CDLL(None).prctl, 1

@@ -1,4 +1,4 @@
-"""A result as MLflow can hold it: names, parameters, tags and points. Pure; imports no mlflow.
+"""A result in MLflow's terms: names, parameters, tags and points. Pure; imports no mlflow.
 
 Source of the limits: mlflow/utils/validation.py, 3.17.2.
 """
@@ -10,7 +10,7 @@ import math
 import posixpath
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from ablations.design.plan import Plan
 from bench.kinds import kind
@@ -22,31 +22,9 @@ NAME_LENGTH = 250  # of runs and of keys
 DIGEST_LENGTH = 8  # as MLflow makes them: more do not fit into the column
 
 MACHINE = "machine."
-"""What the tags that tell of the kind of machine begin with."""
+"""Prefix of the tags that describe the kind of machine."""
 
 Point = tuple[str, float, int, int]  # name, value, unix milliseconds, step
-
-
-@dataclass(frozen=True, kw_only=True)
-class StudyFacts:
-    """What MLflow is told of a study. `plan` is the hash of the resolved study, `cells` of its trials."""
-
-    name: str
-    question: str
-    plan: str
-    cells: str = ""
-    about: str = ""
-    command: str = ""
-    metric: str = "valid_loss"
-    device: str = "cpu"
-    arms: tuple[str, ...] = ()
-    factors: tuple[str, ...] = ()  # the settings that its arms change
-    answers: tuple[str, ...] = ()  # the report's claims, none before there is a report
-
-    @property
-    def mark(self) -> str:
-        """What its runs carry as `unrolled.plan`: other settings, code or data make another one."""
-        return f"{self.plan}-{self.cells}" if self.cells else self.plan
 
 
 @dataclass(frozen=True)
@@ -70,27 +48,17 @@ class Ended:
         return self.tags.get("unrolled.commit") or self.tags.get("mlflow.source.git.commit", "")
 
 
-def facts(plan: Plan) -> StudyFacts:
-    """What MLflow is told of a planned study."""
-    return StudyFacts(
-        name=plan.study,
-        question=plan.question,
-        plan=plan.hash,
-        cells=digest(" ".join(replace(plan, tuned=()).ids))[:16],  # winners are known later
-        about=plan.about,
-        command=plan.command,
-        metric=plan.metric,
-        device=plan.device,
-        arms=tuple(arm.name for arm in plan.arms),
-        factors=tuple(dict.fromkeys(factor for arm in plan.arms for factor in arm.changes)),
-    )
+def mark(plan: Plan) -> str:
+    """A plan's `unrolled.plan` tag: other settings, code or data give another one. Winners do not count."""
+    cells = digest(" ".join(plan.declared))[:16]
+    return text(f"{plan.hash}-{cells}", TAG_LENGTH)
 
 
 def points(result: Result) -> list[Point]:
     """Learning curves by epoch, then the final metrics: one that has a curve replaces its last point.
 
-    What is measured once has step 0, which MLflow draws as a bar. Whatever was not an epoch (loading,
-    building) is taken to come before the first.
+    A value that is measured once has step 0, which MLflow draws as a bar. The time outside of epochs
+    (loading, building) is taken to come before the first.
     """
     epochs = result.epochs
     trained = sum(e.train_seconds + e.valid_seconds for e in epochs)
@@ -126,7 +94,7 @@ SYSTEM = {
 
 
 def _sampled(result: Result) -> Iterator[Point]:
-    """What a long trial used, by the second."""
+    """The points of `Result.usage`; their step is the second."""
     for series, name in SYSTEM.items():
         for second, value in zip(result.usage.get("seconds", ()), result.usage.get(series, ()), strict=False):
             yield name, value, milliseconds(result.started + second), round(second)
@@ -163,15 +131,11 @@ def params(arm: str, result: Result) -> dict[str, str]:
     return {key(name): str(value) for name, value in settings.items()}
 
 
-def tags(study: StudyFacts, arm: str, result: Result) -> dict[str, str]:
-    """What can be searched for: identity, failure, witnesses, and the numbers that MLflow cannot hold."""
+def tags(result: Result) -> dict[str, str]:
+    """A trial's identity, failure and witnesses, and the numbers that MLflow cannot hold."""
     found = {
-        "unrolled.study": study.name,
-        "unrolled.role": "trial",
         "unrolled.trial": result.trial.id,
         "unrolled.data": result.trial.data,
-        "unrolled.arm": arm,
-        "unrolled.plan": study.mark,
         "unrolled.attempts": str(result.attempts),
         "unrolled.commit": str(result.environment.get("commit") or ""),
         "unrolled.status": result.status,

@@ -1,4 +1,4 @@
-"""MLflow's web application, reduced to what the UI and our own clients use.
+"""MLflow's web application, reduced to the requests of the UI and of this project's clients.
 
 MLflow's server finds it by its entry point (`--app-name unrolled`).
 """
@@ -48,8 +48,7 @@ for (const [key, value] of Object.entries({
   "mlflow.telemetry.info.alert.dismissed_v1": "true",
 })) if (localStorage.getItem(key) === null) localStorage.setItem(key, value)
 </script>"""
-"""What a browser is told that has no choices of its own yet: training, no assistant, no telemetry."""
-
+"""Defaults for a browser without settings of its own: training, no assistant, no telemetry."""
 
 HEADERS = {
     "Cache-Control": "no-cache",

@@ -1,6 +1,6 @@
-"""MLflow as a projection of the ledger: written behind the training, rebuilt from the results at any time.
+"""MLflow as a projection of the ledger: written while trials train, rebuilt from the results at any time.
 
-mlflow is imported inside functions, since that costs more than a second: here, in store.py, in mlflow_app.py.
+mlflow is imported inside functions, as it takes more than a second: here, in experiment, store, mlflow_app.
 """
 
 import math
@@ -11,26 +11,27 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
+from ablations.design.plan import Plan
 from ablations.tracking import browsing
-from ablations.tracking.arms import METRICS_A_CALL, ArmFacts, ArmRuns, log
+from ablations.tracking.arms import ArmFacts, ArmRuns
 from ablations.tracking.entry import (
     NAME_LENGTH,
     PARAM_LENGTH,
     TAG_LENGTH,
     Ended,
-    StudyFacts,
     dataset,
     digest,
     key,
+    mark,
     milliseconds,
     params,
     points,
     tags,
     text,
 )
-from ablations.tracking.store import artifacts, create_whole, one_line, public, settings, sqlite_path
+from ablations.tracking.experiment import Experiment, runs
+from ablations.tracking.store import one_line, public, settings, sqlite_path
 from bench.trial import BadInput, Result
 
 PARENT = "mlflow.parentRunId"  # under which MLflow's pages list a run
@@ -39,7 +40,7 @@ BENCHMARKS = "unrolled benchmarks"  # the experiment; those of studies are "unro
 
 @dataclass(frozen=True)
 class Synced:
-    """What `sync` did: trials written, trials that were there already, leftovers removed."""
+    """Counts of `sync`: trials written, trials that were there already, leftovers removed."""
 
     written: int
     kept: int
@@ -51,88 +52,62 @@ class Synced:
 
 @dataclass(frozen=True)
 class _Row:
-    """What has to be known of a run that is there."""
+    """The facts of a run that is there."""
 
     run_id: str
-    role: str
     status: str
     start: int  # unix milliseconds
     plan: str
     parent: str = ""
 
 
-def _pages(client: Any, experiment: str) -> Iterator[Any]:
-    """Every run of an experiment."""
-    token = None
-    while True:
-        page = client.search_runs([experiment], max_results=1000, page_token=token)
-        yield from page
-        token = page.token
-        if not token:
-            return
-
-
-def _experiment(client: Any, title: str, where: str) -> str:
-    """The number of the experiment of that name, made or brought back where need be."""
-    name = text(title, NAME_LENGTH)
-    found = client.get_experiment_by_name(name)
-    if found is None:
-        return str(client.create_experiment(name, None if where.startswith("http") else artifacts(where)))
-    if found.lifecycle_stage == "deleted":
-        client.restore_experiment(found.experiment_id)
-    return str(found.experiment_id)
-
-
 class Projection:
-    """One study in MLflow: what is there is read and tidied once, then trials are written one by one.
+    """One study in MLflow: its runs are read and tidied once, then trials are written one by one.
 
     Slow to construct: imports mlflow, creates the database. Every method raises what MLflow raises; after
     that it is unknown what was written, so construct another one, which reads everything again.
     """
 
-    def __init__(self, study: StudyFacts, where: str) -> None:
-        settings()
-        from mlflow import MlflowClient
-
-        create_whole(where)
-        self._study, self._plan = study, text(study.mark, TAG_LENGTH)
-        self._client = MlflowClient(tracking_uri=where)
+    def __init__(self, plan: Plan, where: str) -> None:
+        self._study, self._plan, self._answers = plan, mark(plan), tuple[str, ...]()
         self._served = where if where.startswith("http") else ""
-        self._experiment = _experiment(self._client, f"unrolled/{study.name}", where)
+        self._experiment = Experiment(f"unrolled/{plan.study}", where)
+        self._client = self._experiment.client
         self.removed = 0
         self._trials: dict[tuple[str, str], _Row] = {}  # by (arm, trial id)
         self._of_study: list[_Row] = []
-        self._arms = ArmRuns(self._client, self._experiment, study)
+        self._arms = ArmRuns(self._experiment, plan.study, self._plan, plan.metric)
         self._read()
         self._describe()
 
     def _describe(self) -> None:
-        """Tell the experiment what the study asks and answers, and how its page is to be shown."""
-        told = self._client.get_experiment(self._experiment).tags
-        marks = {"unrolled.plan": self._plan, **browsing.views(self._study)}
+        """Write the experiment's description and its saved views."""
+        present = self._client.get_experiment(self._experiment.id).tags
+        marks = {"unrolled.plan": self._plan, **browsing.views(self._study, self._plan)}
         marks["mlflow.experimentKind"] = "custom_model_development"  # without a kind the UI asks for one
-        if self._study.answers or told.get("unrolled.plan") != self._plan:  # an answer stays till the next
+        if self._answers or present.get("unrolled.plan") != self._plan:  # an answer stays until the next
             marks["mlflow.note.content"] = self._note()
         for name, value in marks.items():
-            if told.get(name) != value:
-                self._client.set_experiment_tag(self._experiment, name, value)
+            if present.get(name) != value:
+                self._client.set_experiment_tag(self._experiment.id, name, value)
 
     def _note(self) -> str:
+        number = self._experiment.id
         links = {
-            "Means by arm": browsing.view_link(self._experiment, browsing.ARMS),
-            "Charts by arm": browsing.view_link(self._experiment, browsing.ARMS, charts=True),
-            "Trials by arm": browsing.view_link(self._experiment, browsing.TRIALS),
+            "Means by arm": browsing.view_link(number, browsing.ARMS),
+            "Charts by arm": browsing.view_link(number, browsing.ARMS, charts=True),
+            "Trials by arm": browsing.view_link(number, browsing.TRIALS),
         }
-        if self._study.answers and (home := self._home()):
-            links["Report"] = browsing.run_link(self._experiment, home, "index.html")
-        return browsing.description(self._study, links)
+        if self._answers and (own := self._report_run()):
+            links["Report"] = browsing.run_link(number, own, "index.html")
+        return browsing.description(self._study, self._answers, links)
 
     def _read(self) -> None:
         """Index what is there; delete half-written trials and second copies."""
-        for run in _pages(self._client, self._experiment):
+        for run in runs(self._client, self._experiment.id):
             seen, info = run.data.tags, run.info
             role, plan = seen.get("unrolled.role", ""), seen.get("unrolled.plan", "")
-            row = _Row(info.run_id, role, info.status, info.start_time, plan, seen.get(PARENT, ""))
+            row = _Row(info.run_id, info.status, info.start_time, plan, seen.get(PARENT, ""))
             cell = (seen.get("unrolled.arm", ""), seen.get("unrolled.trial", ""))
             if role == "study":
                 self._of_study.append(row)
@@ -150,17 +125,18 @@ class Projection:
     def record(self, arm: str, result: Result) -> bool:
         """Write one trial, unless this very attempt is there. Returns whether it was written."""
         cell = (text(arm, TAG_LENGTH), result.trial.id)
-        status = "FINISHED" if result.done else "FAILED"
+        status, start = "FINISHED" if result.done else "FAILED", milliseconds(result.started)
         there = self._trials.get(cell)
-        parent = self._arms.open(arm, milliseconds(result.started))
-        if there and (there.status, there.start) == (status, milliseconds(result.started)):
+        parent = self._arms.open(arm, start)
+        if there and (there.status, there.start) == (status, start):
             if there.plan != self._plan:
                 self._client.set_tag(there.run_id, "unrolled.plan", self._plan)
             self._trials[cell] = replace(self._beneath(parent, there), plan=self._plan)
             return False
         if there:
             self._delete(self._trials.pop(cell))
-        self._trials[cell] = self._write(arm, result, status, parent)
+        run_id = self._write(arm, result, status, parent)
+        self._trials[cell] = _Row(run_id, status, start, self._plan, parent)
         return True
 
     def _beneath(self, parent: str, row: _Row) -> _Row:
@@ -171,63 +147,60 @@ class Projection:
             self._client.delete_tag(row.run_id, PARENT)
         return replace(row, parent=parent)
 
-    def _write(self, arm: str, result: Result, status: str, parent: str) -> _Row:
+    def _write(self, arm: str, result: Result, status: str, parent: str) -> str:
         from mlflow.entities import Dataset, DatasetInput, InputTag
 
-        client, start = self._client, milliseconds(result.started)
-        title = f"{text(arm, 200)}/seed={result.trial.seed}"
-        marks = {**tags(self._study, arm, result), PARENT: parent}
-        run_id = client.create_run(self._experiment, start, marks, title).info.run_id
+        client, title = self._client, f"{text(arm, 200)}/seed={result.trial.seed}"
+        own = {"study": self._study.study, "role": "trial", "arm": arm, "plan": self._plan}
+        more = {**tags(result), PARENT: parent}
+        run_id = self._experiment.create(title, milliseconds(result.started), own, more)
         whole = params(arm, result)
-        log(client, run_id, [point for point in points(result) if math.isfinite(point[1])], whole)
+        self._experiment.log(run_id, [point for point in points(result) if math.isfinite(point[1])], whole)
         if data := dataset(result.trial):
-            seen = InputTag("mlflow.data.context", "training, validation")
-            client.log_inputs(run_id, [DatasetInput(Dataset(**data), [seen])])
+            context = InputTag("mlflow.data.context", "training, validation")
+            client.log_inputs(run_id, [DatasetInput(Dataset(**data), [context])])
         for name, value in whole.items():
             if len(value) > PARAM_LENGTH:
                 client.log_text(run_id, value, f"params/{digest(name)[:16]}.txt")
         client.set_terminated(run_id, status, milliseconds(result.started + result.seconds))
-        return _Row(run_id, "trial", status, start, self._plan, parent)
+        return run_id
 
     def begin(self, started: float) -> None:
-        """Open the study's own run, or take up this plan's; close what a kill left RUNNING of another."""
-        start = milliseconds(started)
+        """Open the study's own run, or resume this plan's; close those of others that a kill left RUNNING."""
         for row in self._of_study:
             if row.status == "RUNNING" and row.plan != self._plan:
                 self._client.set_terminated(row.run_id, "KILLED")
-        if home := self._home():
-            self._client.update_run(home, status="RUNNING")
+        if own := self._report_run():
+            self._client.update_run(own, status="RUNNING")
             return
-        facts = {"study": self._study.name, "role": "study", "plan": self._plan}
-        marks = {f"unrolled.{name}": text(value, TAG_LENGTH) for name, value in facts.items()}
-        marks["mlflow.note.content"] = self._note()
-        title = text(f"study {self._study.name}", NAME_LENGTH)
-        run_id = self._client.create_run(self._experiment, start, marks, title).info.run_id
-        self._of_study.append(_Row(run_id, "study", "RUNNING", start, self._plan))
+        start, name = milliseconds(started), self._study.study
+        own = {"study": name, "role": "study", "plan": self._plan}
+        run_id = self._experiment.create(f"study {name}", start, own, {"mlflow.note.content": self._note()})
+        self._of_study.append(_Row(run_id, "RUNNING", start, self._plan))
 
-    def _home(self) -> str | None:
+    def _report_run(self) -> str | None:
         """The run that holds this plan's report, if there is one."""
         return next((row.run_id for row in self._of_study if row.plan == self._plan), None)
 
     def publish(self, folder: Path, answers: tuple[str, ...] = (), arms: tuple[ArmFacts, ...] = ()) -> None:
-        """Put the report into the study's own run, its answers into the descriptions, the arms into theirs.
+        """Write the report into the study's own run, its answers into the descriptions, the arms into theirs.
 
-        What shows earlier plans' reports and means is deleted; their trials stay, beneath no arm.
+        Reports and means of earlier plans are deleted; their trials stay, beneath no arm.
         Raises BadInput without a folder.
         """
         if not folder.is_dir():
             raise BadInput(f"{folder}: there is no such folder to publish; run `unrolled report` first")
-        alone = self._home() is None
+        alone = self._report_run() is None
         if alone:
             self.begin(time.time())
-        self._client.log_artifacts(self._home(), str(folder))
+        self._client.log_artifacts(self._report_run(), str(folder))
         self._summarise(arms)
-        for row in [row for row in self._of_study if row.run_id != self._home()]:
+        for row in [row for row in self._of_study if row.run_id != self._report_run()]:
             self._delete(row)
             self._of_study.remove(row)
-        self._study = replace(self._study, answers=answers)
+        self._answers = answers
         self._describe()
-        self._client.set_tag(self._home(), "mlflow.note.content", self._note())
+        self._client.set_tag(self._report_run(), "mlflow.note.content", self._note())
         if alone:
             self.finish()
 
@@ -244,8 +217,8 @@ class Projection:
     def finish(self, status: str = "FINISHED", ended: float | None = None) -> None:
         """Close the study's own run, if there is one (FINISHED, FAILED or KILLED), and arms without means."""
         self._arms.close()
-        if home := self._home():
-            self._client.set_terminated(home, status, None if ended is None else milliseconds(ended))
+        if own := self._report_run():
+            self._client.set_terminated(own, status, None if ended is None else milliseconds(ended))
 
     def settle(self, results: Iterable[Result]) -> None:
         """Close the study's own run with the times of its trials, as `sync` finds them."""
@@ -258,23 +231,23 @@ class Projection:
         """The page of one trial in MLflow's UI: a whole address on a server, else from the UI's root."""
         row = self._trials.get((text(arm, TAG_LENGTH), trial_id))
         root = re.sub(r"//[^/@]*@", "//", self._served).rstrip("/") + "/" if self._served else ""
-        return root + browsing.run_link(self._experiment, row.run_id) if row else None
+        return root + browsing.run_link(self._experiment.id, row.run_id) if row else None
 
 
 def sync(
-    study: StudyFacts,
+    plan: Plan,
     results: Mapping[str, Iterable[Result]],
     where: str,
     report: Callable[[Projection], tuple[Path, tuple[str, ...], tuple[ArmFacts, ...]]] | None = None,
 ) -> Synced:
-    """Bring MLflow level with the ledger's results (by arm), exactly once. Hold the study's lock meanwhile.
+    """Bring MLflow level with the ledger's results (by arm), exactly once. The caller holds the study's lock.
 
     `report` makes what `Projection.publish` takes; it may ask the projection for links.
     Raises BadInput with the reason when MLflow cannot be read or written.
     """
     cells = [(arm, result) for arm, of_arm in results.items() for result in of_arm]
     with _reached(where, "written", again="sync"):
-        projection = Projection(study, where)
+        projection = Projection(plan, where)
         written = sum(projection.record(arm, result) for arm, result in cells)
         projection.settle(result for _, result in cells)
     if report and cells:
@@ -287,7 +260,7 @@ def sync(
 def ended(where: str, study: str) -> tuple[str, list[Ended]]:
     """A study's name and its ended runs: of the experiment `unrolled/STUDY`, or STUDY; the only one for "".
 
-    Raises BadInput with the reason when MLflow cannot be read, or which study is meant cannot be told.
+    Raises BadInput with the reason when MLflow cannot be read, or several studies fit.
     """
     path = sqlite_path(where)
     if path is not None and not path.exists():  # MLflow would create it
@@ -302,11 +275,11 @@ def ended(where: str, study: str) -> tuple[str, list[Ended]]:
         if not named or (len(named) > 1 and not study):
             have = ", ".join(sorted(ours or known)) or "there is none"
             raise BadInput(f"{public(where)}: choose an experiment with --study: {have}")
-        every = [run for run in _pages(client, known[named[0]]) if run.info.end_time]
-        runs = [run for run in every if run.data.tags.get("unrolled.role", "trial") == "trial"]
+        every = [(run.info, run.data) for run in runs(client, known[named[0]])]
     return named[0].removeprefix("unrolled/"), [
-        Ended(run.info.status, run.info.start_time or 0, run.data.params, run.data.tags, run.data.metrics)
-        for run in runs
+        Ended(info.status, info.start_time or 0, data.params, data.tags, data.metrics)
+        for info, data in every
+        if info.end_time and data.tags.get("unrolled.role", "trial") == "trial"
     ]
 
 
@@ -316,19 +289,12 @@ def timings(measured: str, metrics: Mapping[str, float], files: Iterable[Path], 
     Raises BadInput with the reason when MLflow cannot be written.
     """
     with _reached(where, "written", again="benchmarks"):
-        from mlflow import MlflowClient
-        from mlflow.entities import Metric
-
-        create_whole(where)
-        client = MlflowClient(tracking_uri=where)
-        number = _experiment(client, BENCHMARKS, where)
-        if any(run.data.tags.get("unrolled.measured") == measured for run in _pages(client, number)):
+        experiment = Experiment(BENCHMARKS, where)
+        client, now = experiment.client, milliseconds(time.time())
+        if any(run.data.tags.get("unrolled.measured") == measured for run in runs(client, experiment.id)):
             return False
-        now, marks = milliseconds(time.time()), {"unrolled.role": "benchmarks", "unrolled.measured": measured}
-        run_id = client.create_run(number, now, marks, measured).info.run_id
-        found = [Metric(key(name), value, now, 0) for name, value in metrics.items()]
-        for first in range(0, len(found), METRICS_A_CALL):
-            client.log_batch(run_id, found[first : first + METRICS_A_CALL])
+        run_id = experiment.create(measured, now, {"role": "benchmarks", "measured": measured})
+        experiment.log(run_id, [(key(name), value, now, 0) for name, value in metrics.items()], {})
         for file in files:
             client.log_artifact(run_id, str(file))
         client.set_terminated(run_id)
@@ -337,7 +303,7 @@ def timings(measured: str, metrics: Mapping[str, float], files: Iterable[Path], 
 
 @contextmanager
 def _reached(where: str, how: str, again: str = "") -> Iterator[None]:
-    """What MLflow or its database raises meanwhile becomes a BadInput with the reason.
+    """Turn what MLflow or its database raises into BadInput with the reason.
 
     `again` is the subcommand to run once more.
     """
@@ -351,5 +317,5 @@ def _reached(where: str, how: str, again: str = "") -> Iterator[None]:
     try:
         yield
     except (MlflowException, SQLAlchemyError, sqlite3.Error, ImportError, OSError) as error:
-        told = f"MLflow at {public(where)} cannot be {how} ({one_line(error)})"
-        raise BadInput(told + (cure if again else "")) from error
+        line = f"MLflow at {public(where)} cannot be {how} ({one_line(error)})"
+        raise BadInput(line + (cure if again else "")) from error

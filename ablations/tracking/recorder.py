@@ -1,4 +1,4 @@
-"""Tell MLflow of trials while others train: one thread that takes all the waiting and all the trouble."""
+"""Background MLflow writer with retries."""
 
 import contextlib
 import threading
@@ -6,34 +6,39 @@ import time
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
+from ablations.design.plan import Plan
 from ablations.tracking.arms import ArmFacts
-from ablations.tracking.entry import StudyFacts
 from ablations.tracking.projection import Projection
 from ablations.tracking.store import one_line
 from bench.trial import Result, counted
 
 LONGEST_PAUSE = 30.0  # seconds between two attempts to reach MLflow
 
-Job = Callable[[Projection], object]
+
+class Job(NamedTuple):
+    """Something to write, and of how many trials."""
+
+    write: Callable[[Projection], object]
+    trials: int = 0
 
 
 class Recorder:
-    """Writes behind the training; nothing that happens to MLflow reaches the caller.
+    """Writes while trials train; errors of MLflow never reach the caller.
 
-    The import of mlflow and the creation of the database happen on the thread, while trials train. What
-    fails is tried again, first after `pause` seconds, then ever more rarely. One write waits at most 20 s
-    for a locked SQLite file (MLflow's busy_timeout) and 10 s for an answer of a server (`settings`).
+    The import of mlflow and the creation of the database happen on the thread, while trials train. A failed
+    write is tried again, first after `pause` seconds, then ever more rarely. One write waits at most 20 s for
+    a locked SQLite file (MLflow's busy_timeout) and 10 s for an answer of a server (`settings`).
     """
 
-    def __init__(self, study: StudyFacts, where: str, *, pause: float = 1.0) -> None:
+    def __init__(self, plan: Plan, where: str, *, pause: float = 1.0) -> None:
         self.problem = ""  # why MLflow is behind, one line
-        self._study, self._where, self._pause = study, where, pause
+        self._plan, self._where, self._pause = plan, where, pause
         self._started = time.time()
         self._begun = self._closing = self._given_up = False
         self._projection: Projection | None = None
-        self._jobs: deque[Job] = deque()  # in any order: each stands for itself
-        self._trials: set[Job] = set()
+        self._jobs: deque[Job] = deque()  # in any order: they are independent
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._work, name="mlflow", daemon=True)
         self._thread.start()
@@ -44,15 +49,15 @@ class Recorder:
         Returns at once and never raises.
         """
 
-        def job(projection: Projection) -> None:
+        def write(projection: Projection) -> None:
             if (result := read()) is not None:
                 projection.record(arm, result)
 
-        self._put(job, trial=True)
+        self._put(Job(write, trials=1))
 
     def publish(self, folder: Path, answers: tuple[str, ...] = (), arms: tuple[ArmFacts, ...] = ()) -> None:
-        """Queue the report's folder, the sentences that answer the study's question, and the arms' means."""
-        self._put(lambda projection: projection.publish(folder, answers, arms))
+        """Queue the report's folder, its answers to the study's question, and the arms' means."""
+        self._put(Job(lambda projection: projection.publish(folder, answers, arms)))
 
     def wait(self, patience: float) -> bool:
         """Wait until everything is written, as long as `patience` seconds bring one more job to its end.
@@ -71,8 +76,8 @@ class Recorder:
         return projection.link(arm, trial_id) if projection else None
 
     def close(self, status: str = "FINISHED", patience: float = 30.0) -> str:
-        """Write the rest in at most `patience` seconds. Returns "" or one line that says what is missing."""
-        self._put(lambda projection: projection.finish(status))
+        """Write the rest in at most `patience` seconds. Returns "" or one line that names the rest."""
+        self._put(Job(lambda projection: projection.finish(status)))
         with self._changed:
             self._closing = True
             self._changed.notify_all()
@@ -82,38 +87,36 @@ class Recorder:
             self._changed.notify_all()
             if not self._jobs:
                 return ""
-            n = len(self._trials)
+            n = sum(job.trials for job in self._jobs)
         lacking = f"by {counted(n, 'trial')}" if n else "with the study's own page"
         why = self.problem or f"no answer within {patience:g} s"
         return f"MLflow is behind {lacking} ({why}): run `unrolled sync`"
 
-    def _put(self, job: Job, *, trial: bool = False) -> None:
+    def _put(self, job: Job) -> None:
         with self._changed:
             self._jobs.append(job)
-            if trial:
-                self._trials.add(job)
             self._changed.notify_all()
 
     def _work(self) -> None:
-        pause, troubled = self._pause, False
+        pause, failed = self._pause, False
         while not self._given_up:
             try:
                 self._projection = self._projection or self._open()
                 if (job := self._next()) is None:
                     break
-                job(self._projection)
-            except Exception as error:  # whatever it is, training goes on
+                job.write(self._projection)
+            except Exception as error:  # whatever it is, training continues
                 self._postpone(error, pause)
-                pause, troubled = min(2 * pause, LONGEST_PAUSE), True
+                pause, failed = min(2 * pause, LONGEST_PAUSE), True
             else:
                 pause = self._pause
                 self._done(job)
-        if troubled and not self._given_up:  # an answer that came too late may have left a second copy
+        if failed and not self._given_up:  # a write that timed out may have succeeded: remove second copies
             with contextlib.suppress(Exception):
-                Projection(self._study, self._where)
+                Projection(self._plan, self._where)
 
     def _open(self) -> Projection:
-        projection = Projection(self._study, self._where)
+        projection = Projection(self._plan, self._where)
         if not self._begun:
             projection.begin(self._started)
             self._begun = True
@@ -126,7 +129,7 @@ class Recorder:
             return self._jobs[0] if self._jobs else None
 
     def _postpone(self, error: Exception, pause: float) -> None:
-        """Put the job behind the others, in case the trouble is its own, and wait."""
+        """Move the job behind the others, in case the error is its own, and wait."""
         with self._changed:
             self._projection, self.problem = None, one_line(error)
             self._jobs.rotate(-1)
@@ -138,5 +141,4 @@ class Recorder:
         with self._changed:
             self.problem = ""
             self._jobs.remove(job)
-            self._trials.discard(job)
             self._changed.notify_all()

@@ -21,7 +21,7 @@ from ablations.tracking import browsing, database, store
 from bench.trial import BadInput
 
 OWN = {"database", "database.new", "artifacts", "mlflow.log", "postgres.log"}
-"""What a server's folder may hold before its database is complete."""
+"""Names that a server's folder may hold before its database is complete."""
 
 PATIENCE = 180.0  # seconds that a first start may take: it makes some fifty tables
 
@@ -31,7 +31,7 @@ def ui(args: Namespace) -> int:
     command = ui_command(where := store.uri(), args.port)
     check_free(args.port)
     store.settings()
-    with suppress(sqlite3.Error):  # MLflow says what is wrong with a database
+    with suppress(sqlite3.Error):  # MLflow reports a damaged database
         store.relocate(where)
     print(f"MLflow: {browsing.first_page(args.port)} (Ctrl-C ends it)", flush=True)
     os.execvp(command[0], command)
@@ -48,12 +48,8 @@ def ui_command(where: str, port: int = 5000) -> list[str]:
 def _command(where: str, artifacts: list[str], port: int) -> list[str]:
     address = ["--host", "127.0.0.1", "--port", str(port), "--workers", "1", "--app-name", "unrolled"]
     # Another name that leads here (DNS rebinding) and other pages' requests are refused.
-    guards = [
-        "--allowed-hosts",
-        f"127.0.0.1:{port},localhost:{port}",
-        "--cors-allowed-origins",
-        _address(port),
-    ]
+    hosts, origins = f"127.0.0.1:{port},localhost:{port}", _address(port)
+    guards = ["--allowed-hosts", hosts, "--cors-allowed-origins", origins]
     quiet = ["--uvicorn-opts", "--no-access-log --timeout-graceful-shutdown 5"]
     data = ["--backend-store-uri", where, *artifacts]
     return [sys.executable, "-m", "mlflow", "server", *data, *address, *guards, *quiet]
@@ -74,7 +70,7 @@ def server(args: Namespace) -> int:
 
 
 def _make_private(folder: Path) -> None:
-    """Make the server's folder, for its owner alone. Raises BadInput for a folder of something else."""
+    """Make the server's folder, for its owner alone. Raises BadInput if it holds other things."""
     folder.mkdir(parents=True, exist_ok=True)
     strange = {path.name for path in folder.iterdir()} - OWN
     if strange and not (folder / "database" / "PG_VERSION").exists():
@@ -83,7 +79,7 @@ def _make_private(folder: Path) -> None:
 
 
 def _serve(where: str, folder: Path, port: int) -> None:
-    """Run MLflow until it is told to stop. Raises BadInput if it stops by itself."""
+    """Run MLflow until Ctrl-C. Raises BadInput if it stops by itself."""
     store.settings()
     log, artifacts = folder / "mlflow.log", (folder / "artifacts").absolute()
     command = _command(where, ["--artifacts-destination", artifacts.as_uri()], port)
@@ -115,7 +111,7 @@ def _await(process: "subprocess.Popen[bytes]", port: int) -> None:
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:
-    """Let the server finish its answers; what is left of its group after that is killed."""
+    """Let the server finish its answers, then kill what is left of its group."""
     process.terminate()
     with suppress(subprocess.TimeoutExpired):
         process.wait(20)

@@ -1,4 +1,4 @@
-"""Where MLflow keeps its data: the address, a database that is whole, the environment that MLflow reads.
+"""MLflow's storage: its address, a complete database, and the environment that MLflow reads.
 
 mlflow is imported inside `create_whole` alone.
 """
@@ -19,17 +19,8 @@ from ablations.tracking.entry import text
 from bench.trial import BadInput
 
 _SCHEMES = {
-    "sqlite",
-    "postgresql",
-    "mysql",
-    "mssql",
-    "http",
-    "https",
-    "file",
-    "databricks",
-    "databricks-uc",
-    "uc",
-}
+    "sqlite", "postgresql", "mysql", "mssql", "http", "https", "file", "databricks", "databricks-uc", "uc"
+}  # fmt: skip
 _ALWAYS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "true",
@@ -46,7 +37,7 @@ _NEVER = (
     "MLFLOW_DEPLOYMENTS_TARGET",  # MLflow's server would send requests there
 )
 _UNLESS_SET = {
-    "MLFLOW_LOGGING_LEVEL": "CRITICAL",  # trouble is told in one line of ours instead
+    "MLFLOW_LOGGING_LEVEL": "CRITICAL",  # the recorder reports errors in one line
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",  # a blind second POST would write a trial twice
 }
@@ -87,7 +78,7 @@ def artifacts(where: str) -> str:
 
 
 def create_whole(where: str) -> None:
-    """Create the SQLite database, or bring one that was copied or moved up to date with its place.
+    """Create the SQLite database, or update the addresses in one that was copied or moved.
 
     It is created under another name first: one killed in its migration stays broken.
     """
@@ -111,7 +102,7 @@ def create_whole(where: str) -> None:
 
 @contextmanager
 def _alone_in(folder: Path) -> Iterator[None]:
-    """Keep other processes of ours out of what they do to the folder's database; ends with this one."""
+    """Hold the folder's lock, which ends with this process."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
@@ -120,16 +111,14 @@ def _alone_in(folder: Path) -> Iterator[None]:
         os.close(handle)
 
 
-_LOCATIONS = {
-    "experiments": "artifact_location",
-    "runs": "artifact_uri",
-    "logged_models": "artifact_location",
-}
-"""Where MLflow keeps absolute addresses of artifacts: tables and their columns."""
+_LOCATIONS = (
+    ("experiments", "artifact_location"), ("runs", "artifact_uri"), ("logged_models", "artifact_location")
+)  # fmt: skip
+"""The tables and columns in which MLflow keeps absolute addresses of artifacts."""
 
 
 def relocate(where: str) -> None:
-    """Lead the artifacts of a SQLite database that was copied or moved to the folder where it is now.
+    """Point a SQLite database that was copied or moved to the artifacts in its present folder.
 
     MLflow stores absolute addresses: a copy would read and write the artifacts of the original. Those below
     the `mlartifacts` (and MLflow's own `mlruns`) of another folder are changed, with one line that says so.
@@ -156,7 +145,7 @@ def _folder(uri: str) -> str:
 
 
 def _left(database: sqlite3.Connection, here: str) -> list[str]:
-    """The folders `mlartifacts` of other places that our experiments name."""
+    """The folders `mlartifacts` elsewhere that the experiments of studies name."""
     if not database.execute("SELECT 1 FROM sqlite_master WHERE name = 'experiments'").fetchone():
         return []
     ours = database.execute(
@@ -164,7 +153,7 @@ def _left(database: sqlite3.Connection, here: str) -> list[str]:
         "AND artifact_location LIKE 'file:///%/mlartifacts' AND artifact_location != ?",
         (here,),
     )
-    return [place for (place,) in ours]
+    return [folder for (folder,) in ours]
 
 
 def _lead(database: sqlite3.Connection, old: str, new: str) -> None:
@@ -173,7 +162,7 @@ def _lead(database: sqlite3.Connection, old: str, new: str) -> None:
     roots += [(_folder(before), _folder(after)) for before, after in roots]
     pairs = [(f"{a}/{name}", f"{b}/{name}") for a, b in roots for name in ("mlartifacts", "mlruns")]
     known = {table for (table,) in database.execute("SELECT name FROM sqlite_master")}
-    for table, column in _LOCATIONS.items():
+    for table, column in _LOCATIONS:
         for before, after in pairs if table in known else ():
             database.execute(
                 f"UPDATE {table} SET {column} = ? || substr({column}, ?) "
@@ -188,6 +177,6 @@ def public(where: str) -> str:
 
 
 def one_line(error: Exception) -> str:
-    """What an error says first, without credentials."""
+    """The first line of an error, without credentials."""
     first = (str(error).strip() or type(error).__name__).splitlines()[0]
     return text(public(first), 300)

@@ -1,69 +1,66 @@
-"""Answers of workers, read with care, as whoever sends them may be hostile. Knows nothing of Dask."""
+"""Checks of the answers that trials' processes and workers send, which may be damaged or hostile. No Dask."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import inf
+from typing import Any
 
 from ablations.ledger import unseal
 from bench.trial import STATUSES, Result, Trial
 
-_MISREAD = (ValueError, TypeError, KeyError, AttributeError, RecursionError)
-"""What reading an answer raises that is not as it should be."""
+MISREAD = (ValueError, TypeError, KeyError, AttributeError, RecursionError)
+"""The errors of reading a malformed answer."""
 
-_MOST_PLACES = 4096  # of one worker
+MOST_SLOTS = 4096  # of one worker
 
 
 @dataclass(frozen=True)
 class Worker:
-    """What a worker said of itself."""
+    """A worker's description of itself."""
 
-    places: int  # how many trials it runs at a time
-    resources: Mapping[str, int]  # what each place takes of what Dask counts
-    idle: str = ""  # which of its GPUs have no place
+    refused: str  # why it cannot be used, or ""
+    slots: int = 0  # how many trials it runs at a time
+    resources: Mapping[str, int] = field(default_factory=dict)  # Dask's resources that one trial takes
+    idle: str = ""  # which of its GPUs have no slot
 
 
-def presented(outcome: object) -> tuple[str, Worker]:
-    """Why a worker cannot be used, or "", and what it said of itself."""
+def described(outcome: object) -> Worker:
+    """The description that a worker sent."""
     try:
-        told = unseal(outcome if isinstance(outcome, bytes) else b"")
-        refused, places, gpu = str(told["refused"]), int(told["places"]), bool(told["gpu"])
-        idle = str(told.get("idle", ""))
-    except _MISREAD:
-        return "cannot load unrolled, as its log says: install the same there", Worker(0, {})
-    if not 0 <= places <= _MOST_PLACES:
-        refused = f"says that it has {places} places; 0 to {_MOST_PLACES} are possible"
-    return refused, Worker(places, {"GPU": 1} if gpu else {}, idle)
+        body = unseal(outcome if isinstance(outcome, bytes) else b"")
+        refused, slots, gpu = str(body["refused"]), int(body["slots"]), bool(body["gpu"])
+        idle = str(body["idle"])
+    except MISREAD:
+        return Worker("cannot load unrolled, as its log says: install the same there")
+    if not 0 <= slots <= MOST_SLOTS:
+        refused = f"claims {slots} slots; 0 to {MOST_SLOTS} are possible"
+    return Worker(refused, slots, {"GPU": 1} if gpu else {}, idle)
 
 
 def answered(outcome: object, trial: Trial) -> Result | dict[str, str]:
-    """The result that a worker sent; or why it was refused; or the worker's fault."""
+    """The result that a worker sent, {"refused": why} or {"fault": why}."""
     if not isinstance(outcome, bytes):
-        return {"fault": f"its worker sent no answer: {_named(outcome)}"}
+        pickled = isinstance(outcome, Exception) and any(isinstance(word, bytes) for word in outcome.args)
+        return {"fault": f"its worker sent no answer: {'see its log' if pickled else repr(outcome)}"}
     try:
         answer = unseal(outcome)
         for word in ("refused", "fault"):
             if word in answer:
                 return {word: str(answer[word])}
-        result = Result.from_dict(answer["result"])
-        _check(result)
-    except _MISREAD as error:
-        return {"fault": f"its worker answered with something that is not a result: {error!r}"}
+        return checked(answer["result"], trial)
+    except MISREAD as error:
+        return {"fault": f"its worker answered with something that is not its result: {error!r}"}
+
+
+def checked(data: Mapping[str, Any], trial: Trial) -> Result:
+    """The trial's result in plain data. Raises one of `MISREAD` where a field is invalid."""
+    result = Result.from_dict(data)
+    kinds = {"status": str, "reason": str, "output": str, "attempts": int}
+    wrong = [name for name, kind in kinds.items() if type(getattr(result, name)) is not kind]
+    if wrong or result.status not in STATUSES:
+        raise ValueError(*wrong or ["status"])
+    if type(result.seconds) not in (int, float) or not 0 <= result.seconds < inf:
+        raise ValueError("seconds")
     if result.trial.id != trial.id:
-        return {"fault": "its worker answered with the result of another trial"}
+        raise ValueError("it is of another trial")
     return replace(result, trial=trial)
-
-
-def _named(outcome: object) -> str:
-    """An error of Dask's; one that it has pickled says nothing here, but stands in the worker's log."""
-    pickled = isinstance(outcome, Exception) and any(isinstance(word, bytes) for word in outcome.args)
-    return "see its log" if pickled else repr(outcome)
-
-
-def _check(result: Result) -> None:
-    """Raises ValueError where a plain field of a result does not hold what it should."""
-    for name, kind in {**dict.fromkeys(("status", "reason", "output"), str), "attempts": int}.items():
-        if type(getattr(result, name)) is not kind:
-            raise ValueError(name)
-    seconds = result.seconds
-    if result.status not in STATUSES or type(seconds) not in (int, float) or not 0 <= seconds < inf:
-        raise ValueError("status or seconds")

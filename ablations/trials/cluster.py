@@ -1,9 +1,9 @@
-"""Trials on the workers of a Dask cluster. What a worker does is in `worker`, without Dask.
+"""Trials on the workers of a Dask cluster. The worker's side is in `worker`, without Dask.
 
-The driver alone writes the ledger. Dask could place the trials itself, but it holds the death of a worker
-against everything that waits there, and after a few deaths fails trials that never began. So the driver gives
-every place (a thread of a worker, a GPU where the worker declares some) one trial at a time: a death has one
-suspect, a worker with other code gets no trial, and no more trials are under way than there are places.
+The driver alone writes the ledger. Dask could place the trials itself, but it counts the death of a worker
+against every task that waits there, and after a few deaths fails trials that never began. So the driver gives
+every slot (a thread of a worker, a GPU where the worker declares some) one trial at a time: a death counts
+against one trial, a worker with other code gets none, and no more trials are under way than there are slots.
 
 Workers answer with sealed text. Nothing that comes from the cluster is unpickled: see `unpickling`.
 """
@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING, Any
 
 from ablations.ledger import seal
 from ablations.trials import unpickling, worker
-from ablations.trials.answers import Worker, answered, presented
-from ablations.trials.worker import Order
+from ablations.trials.answers import Worker, answered, described
+from ablations.trials.worker import TaskSpec
 from bench import plugins
 from bench.trial import BadInput, Result, Trial, counted, failure, visible
 
@@ -34,19 +34,20 @@ except ImportError as error:
     raise BadInput(f"Dask is missing ({error}): pip install 'unrolled[cluster]' installs it") from error
 
 if TYPE_CHECKING:
-    from ablations.trials.runner import Brake
+    from ablations.trials.runner import Shutdown
 
 CONNECT = 10.0  # seconds for a scheduler to answer
 PATIENCE = 60.0  # seconds without a single worker, or without an answer from one that has just joined
-LOOK = 0.1  # seconds between two looks at the brake
+POLL = 0.1  # seconds between two checks of the connection and of Ctrl-C
+RERUN = "run the same command; everything recorded so far is kept"
 
 
-def enlist(facts: bytes, files: Mapping[str, bytes], device: str) -> bytes:
-    """On a worker: take the user's files if all else is as the driver has it, and say how many places it has.
+def prepare(facts: Mapping[str, Mapping[str, str]], files: Mapping[str, bytes], device: str) -> bytes:
+    """On a worker: check its code, store the user's files, and describe it.
 
-    A worker that declares a resource GPU has as many places as GPUs, and at most one a thread. One without a
-    GPU that can be used refuses trials of device "cuda". Answers, sealed, {"refused": why or "", "places":
-    number, "gpu": whether each place is a GPU, "idle": which GPUs have no thread, or ""}.
+    A worker that declares a resource GPU has as many slots as GPUs, and at most one a thread. One without a
+    GPU that can be used refuses trials of device "cuda". Answers, sealed, {"refused": why or "", "slots":
+    number, "gpu": whether each slot is a GPU, "idle": which GPUs have no thread, or ""}.
     """
     here = get_worker()
     try:
@@ -55,22 +56,22 @@ def enlist(facts: bytes, files: Mapping[str, bytes], device: str) -> bytes:
     except Exception as error:
         refused = f"failed: {error!r}"
     gpus, threads = here.state.total_resources.get("GPU"), here.state.nthreads
-    places = threads if gpus is None else min(threads, int(gpus))
+    slots = threads if gpus is None else min(threads, int(gpus))
     idle = ""
     if gpus is not None and gpus > threads:
         idle = (
             f"declares {counted(int(gpus), 'GPU')} and has {counted(threads, 'thread')}, so it runs "
-            f"{counted(places, 'trial')} at a time: start one worker a GPU, --nthreads 1 --resources GPU=1"
+            f"{counted(slots, 'trial')} at a time: start one worker a GPU, --nthreads 1 --resources GPU=1"
         )
-    return seal({"refused": refused, "places": places, "gpu": gpus is not None, "idle": idle})
+    return seal({"refused": refused, "slots": slots, "gpu": gpus is not None, "idle": idle})
 
 
-def perform(message: bytes) -> bytes:
+def perform(trial: Trial, spec: TaskSpec) -> bytes:
     """On a worker: run a trial for as long as the driver wants it.
 
-    Answers as `worker.run` does, or {"fault": why}.
+    Answers as `worker.run`, or {"fault": why}.
 
-    A driver that dies takes its tasks with it: the scheduler frees them, and the worker sees them cancelled.
+    When the driver dies, the scheduler frees its tasks, and the worker sees them cancelled.
     """
     here = get_worker()
     key = here.get_current_task()
@@ -81,12 +82,12 @@ def perform(message: bytes) -> bytes:
         return closing or task is None or task.state not in ("executing", "long-running")
 
     try:
-        return worker.run(message, Path(here.local_directory), cancelled)
+        return worker.run(trial, spec, Path(here.local_directory), cancelled)
     except Exception as error:
         return seal({"fault": f"its worker failed: {error!r}"})
 
 
-def places(address: str) -> int:
+def slots(address: str) -> int:
     """How many trials a cluster runs at a time, by its threads. Raises BadInput if there is none."""
     with _connected(address) as client:
         return sum(client.nthreads().values()) or 1
@@ -94,29 +95,28 @@ def places(address: str) -> int:
 
 def send(
     address: str,
-    order: Order,
+    spec: TaskSpec,
     todo: Sequence[Trial],
     queue: Iterator[Trial],
     keep: Callable[[Result], None],
-    brake: "Brake",
+    shutdown: "Shutdown",
     warn: Callable[[str], None],
 ) -> None:
-    """Run the trials of a queue on a cluster and keep each result as it comes, until the brake is pulled.
+    """Run the trials of a queue on a cluster and keep each result as it comes, until the shutdown.
 
     Raises BadInput if there is no cluster, if a worker has other code or other versions (before the first
     trial; one that joins later gets no trials and a line of warning), and if the scheduler is lost.
     """
-    files, there = worker.shipment(todo, order.preload)
-    facts = worker.facts()
-    order = replace(order, code=worker.digest(worker.code()))
+    files, there = worker.shipment(todo, spec.preload)
+    setup = worker.facts(), files, todo[0].device
+    spec = replace(spec, code=worker.digest(worker.code()))
     with _connected(address) as client:
-        entry = facts, files, todo[0].device
-        dispatch = _Dispatch(client, address, order, there, entry, queue, keep, brake, warn)
-        client.subscribe_topic("all", dispatch.hear)
+        dispatch = _Dispatch(client, address, spec, there, setup, queue, keep, shutdown, warn)
+        client.subscribe_topic("all", dispatch.on_event)
         try:
             dispatch.run()
         finally:
-            if client.status == "running":  # or the scheduler would tell this client of its own end, in vain
+            if client.status == "running":  # a lost scheduler cannot answer
                 client.unsubscribe_topic("all")
 
 
@@ -126,7 +126,7 @@ def _connected(address: str) -> Iterator[Client]:
     with unpickling.refused():
         client = _client(address)
         try:
-            for topic in ("print", "warn"):  # whose text Dask would print as it comes
+            for topic in ("print", "warn"):  # Dask would print their text
                 client.unsubscribe_topic(topic)
             yield client
         finally:
@@ -137,7 +137,7 @@ def _connected(address: str) -> Iterator[Client]:
 
 def _client(address: str) -> Client:
     try:
-        asyncio.run(_knock(address))  # a client that finds nobody would not go for half a minute
+        asyncio.run(_connect(address))  # a client without a scheduler would take half a minute to close
         return Client(address, timeout=CONNECT, set_as_default=False, direct_to_workers=False)
     except (OSError, ValueError, TypeError, RuntimeError) as error:
         raise BadInput(
@@ -146,20 +146,20 @@ def _client(address: str) -> Client:
         ) from error
 
 
-async def _knock(address: str) -> None:
+async def _connect(address: str) -> None:
     comm = await connect(address, timeout=CONNECT, **Security().get_connection_args("client"))
     await comm.close()
 
 
 def quiet() -> None:
-    """Let Dask's library be silent: what matters is told in words of our own."""
+    """Silence Dask's logs: the driver reports what matters itself."""
     for name in ("distributed", "distributed.client"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 @dataclass
-class _Flight:
-    """A trial on its way; without a trial, a worker that is being asked for its code."""
+class _Task:
+    """A trial on a worker; without a trial, the preparation of a worker."""
 
     address: str
     future: Future
@@ -169,40 +169,40 @@ class _Flight:
 
 @dataclass
 class _Dispatch:
-    """The driver's side: which places are free, which trials are where, and what is to be done about news."""
+    """The driver's side: free slots, trials under way, and the handling of events."""
 
     client: Client
     scheduler: str
-    order: Order
-    there: Mapping[str, str]  # the modules to load, by the driver's name, as a worker knows them
-    entry: tuple[bytes, Mapping[str, bytes], str]  # what `enlist` is called with
+    spec: TaskSpec
+    there: Mapping[str, str]  # the names on a worker of the modules to load, by the driver's
+    setup: tuple[Mapping[str, Mapping[str, str]], Mapping[str, bytes], str]  # the arguments of `prepare`
     queue: Iterator[Trial]
     keep: Callable[[Result], None]
-    brake: "Brake"
+    shutdown: "Shutdown"
     warn: Callable[[str], None]
 
-    news: SimpleQueue[tuple[str, Any]] = field(default_factory=SimpleQueue)
+    events: SimpleQueue[tuple[str, Any]] = field(default_factory=SimpleQueue)
     workers: dict[str, Worker] = field(default_factory=dict)  # by address
-    free: deque[str] = field(default_factory=deque)  # an address a free place
-    flights: dict[str, _Flight] = field(default_factory=dict)
-    again: deque[Trial] = field(default_factory=deque)  # lost with their worker
+    free: deque[str] = field(default_factory=deque)  # the address of each free slot
+    tasks: dict[str, _Task] = field(default_factory=dict)
+    requeued: deque[Trial] = field(default_factory=deque)  # lost with their worker
     lost: Counter[str] = field(default_factory=Counter)  # attempts, by trial
     began: float = field(default_factory=time.monotonic)
-    alone: float = field(default_factory=time.monotonic)  # since when there is no worker, if there is none
+    deserted: float = field(default_factory=time.monotonic)  # since when there is no worker, if there is none
     begun: bool = False
 
     def run(self) -> None:
-        """Until every trial of the queue is kept, or the brake is pulled and the places are empty."""
+        """Until every trial of the queue is kept, or the shutdown has let the last one finish."""
         for address in self.client.nthreads():
             self.on_worker_added(address)
-        while not self.brake.halted:
-            self.fill()
+        while not self.shutdown.halted:
+            self.assign()
             if self.finished():
                 return
             try:
-                what, about = self.news.get(timeout=LOOK)
+                what, about = self.events.get(timeout=POLL)
             except Empty:
-                self.look()
+                self.check_connection()
                 continue
             match what:
                 case "add-worker":
@@ -212,55 +212,49 @@ class _Dispatch:
                 case key:
                     self.on_task_done(key, about)
 
-    def hear(self, event: tuple[float, Any]) -> None:
-        """Of the events that the scheduler and the workers log, pass on who came and who went.
+    def on_event(self, event: tuple[float, Any]) -> None:
+        """Queue the scheduler's events that a worker has come or gone. Called in Dask's thread.
 
-        Called in Dask's thread. Workers may log what they like.
+        Workers may log anything under the same topic.
         """
         about = event[1] if isinstance(event[1], dict) else {}
-        what, known = about.get("action"), isinstance(about.get("worker"), str)
-        if known and what in ("add-worker", "remove-worker"):
-            self.news.put((str(what), about))
+        if about.get("action") in ("add-worker", "remove-worker") and isinstance(about.get("worker"), str):
+            self.events.put((about["action"], about))
 
-    def fill(self) -> None:
-        """Give every free place a trial, once all the workers that were there at first have answered."""
-        asked = any(flight.trial is None for flight in self.flights.values())
+    def assign(self) -> None:
+        """Give every free slot a trial, once all the workers that were there at first have answered."""
+        asked = any(task.trial is None for task in self.tasks.values())
         waiting = asked and time.monotonic() - self.began < PATIENCE
         self.begun = self.begun or (bool(self.workers) and not waiting)
-        while self.begun and self.free and not self.brake.drained:
-            trial = self.again.popleft() if self.again else next(self.queue, None)
+        while self.begun and self.free and not self.shutdown.drained:
+            trial = self.requeued.popleft() if self.requeued else next(self.queue, None)
             if trial is None:
                 return
-            preload = tuple(self.there[name] for name in plugins.needed(trial, self.order.preload))
-            order = replace(self.order, preload=preload)
-            self.submit(self.free.popleft(), perform, worker.message(trial, order), trial=trial)
+            preload = tuple(self.there[name] for name in plugins.needed(trial, self.spec.preload))
+            self.submit(self.free.popleft(), perform, trial, replace(self.spec, preload=preload), trial=trial)
 
     def finished(self) -> bool:
-        """Whether nothing is under way and nothing waits: a place still free found the queue empty."""
-        flying = any(flight.trial for flight in self.flights.values())
-        return not flying and (self.brake.drained or (self.begun and bool(self.free)))
+        """Whether no trial is under way or waits: a slot that is still free found the queue empty."""
+        busy = any(task.trial for task in self.tasks.values())
+        return not busy and (self.shutdown.drained or (self.begun and bool(self.free)))
 
-    def look(self) -> None:
+    def check_connection(self) -> None:
         """Raises BadInput if the scheduler is gone, every worker for too long, or Dask no longer listens."""
-        listening = self.client._handle_report_task  # which ends at what it cannot read, without a word
-        if self.client.status == "running" and listening.done():
+        listening = self.client._handle_report_task  # ends, silently, at what it cannot read
+        if self.client.status != "running":
+            raise self.scheduler_lost()
+        if listening.done():
             raise BadInput(
                 f"--cluster {self.scheduler}: sent something that is not read ({listening.exception()}): see "
-                "the logs of its workers, then run the same command; everything recorded so far is kept"
+                f"the logs of its workers, then {RERUN}"
             )
-        if self.client.status != "running":
-            raise self.gone()
-        if not self.workers and time.monotonic() - self.alone > PATIENCE:
+        if not self.workers and time.monotonic() - self.deserted > PATIENCE:
             raise BadInput(
-                f"--cluster {self.scheduler}: no worker for {PATIENCE:g} s: start some, then run the same "
-                "command; everything recorded so far is kept"
+                f"--cluster {self.scheduler}: no worker for {PATIENCE:g} s: start some, then {RERUN}"
             )
 
-    def gone(self) -> BadInput:
-        return BadInput(
-            f"--cluster {self.scheduler}: the scheduler was lost: start it again, then run the same command; "
-            "everything recorded so far is kept"
-        )
+    def scheduler_lost(self) -> BadInput:
+        return BadInput(f"--cluster {self.scheduler}: the scheduler was lost: start it again, then {RERUN}")
 
     def submit(self, address: str, function: Callable[..., Any], *words: Any, trial: Trial | None) -> None:
         """Send a task to one worker and to no other."""
@@ -269,11 +263,11 @@ class _Dispatch:
         future = self.client.submit(
             function, *words, key=key, workers=[address], resources=resources, pure=False
         )
-        self.flights[key] = _Flight(address, future, trial)
+        self.tasks[key] = _Task(address, future, trial)
         asyncio.run_coroutine_threadsafe(self.follow(key, future), self.client.loop.asyncio_loop)
 
     async def follow(self, key: str, future: Future) -> None:
-        """Report what comes of a task. Called in Dask's loop.
+        """Queue a task's outcome as an event. Called in Dask's loop.
 
         Dask's own callbacks share one thread in a process, and one that asks for a result while its client is
         closed hangs there, and with it every callback after it.
@@ -282,70 +276,69 @@ class _Dispatch:
             outcome: object = await future
         except (Exception, asyncio.CancelledError) as error:
             outcome = error
-        self.news.put((key, outcome))
+        self.events.put((key, outcome))
 
     def on_worker_added(self, address: str) -> None:
-        """Ask a worker for its code, unless that was done."""
-        if address not in self.workers and all(f.address != address for f in self.flights.values()):
-            self.submit(address, enlist, *self.entry, trial=None)
+        """Prepare a worker, unless that is done or under way."""
+        if address not in self.workers and all(t.address != address for t in self.tasks.values()):
+            self.submit(address, prepare, *self.setup, trial=None)
 
     def on_worker_removed(self, address: str, *, died: bool) -> None:
-        """Give up a worker, and take back what it had: a late answer is to a question that nobody asks."""
+        """Forget a worker and requeue its trials. Late results are ignored."""
         if self.workers.pop(address, None):
-            self.alone = time.monotonic()
-        self.free = deque(place for place in self.free if place != address)
-        for key in [key for key, flight in self.flights.items() if flight.address == address]:
-            flight = self.flights.pop(key)
-            flight.future.cancel()
-            if flight.trial and died:
-                self.retry(flight.trial, "its worker died or was cut off", flight.sent)
-            elif flight.trial:
-                self.again.append(flight.trial)
+            self.deserted = time.monotonic()
+        self.free = deque(slot for slot in self.free if slot != address)
+        for key in [key for key, task in self.tasks.items() if task.address == address]:
+            task = self.tasks.pop(key)
+            task.future.cancel()
+            if task.trial and died:
+                self.retry(task.trial, "its worker died or was cut off", task.sent)
+            elif task.trial:
+                self.requeued.append(task.trial)
 
     def on_task_done(self, key: str, outcome: object) -> None:
-        """Take what came of a task."""
-        flight = self.flights.pop(key, None)
-        if flight is None:
+        """Keep a trial's result, or try it again. The outcome of a task that was given up is ignored."""
+        task = self.tasks.pop(key, None)
+        if task is None:
             return
-        if isinstance(outcome, asyncio.CancelledError):  # by nobody here
-            raise self.gone()
-        if flight.trial is None:
-            self.register(flight.address, outcome)
+        if isinstance(outcome, asyncio.CancelledError):  # not by this driver
+            raise self.scheduler_lost()
+        if task.trial is None:
+            self.register(task.address, described(outcome))
             return
-        if flight.address in self.workers:
-            self.free.append(flight.address)
-        answer = answered(outcome, flight.trial)
+        if task.address in self.workers:
+            self.free.append(task.address)
+        answer = answered(outcome, task.trial)
         if isinstance(answer, Result):
             if answer.done:
-                self.fill()  # a place does not wait for the disk; after a failure the brake may be pulled
+                self.assign()  # a slot does not wait for the disk; a failure may begin the shutdown
             attempts = answer.attempts + self.lost[answer.trial.id]
-            self.keep(replace(answer, attempts=attempts, started=flight.sent))
+            self.keep(replace(answer, attempts=attempts, started=task.sent))
         elif "refused" in answer:
-            self.on_worker_removed(flight.address, died=False)
-            self.again.append(flight.trial)
-            self.warn(f"worker {flight.address} {visible(answer['refused'])}; it gets no more trials")
+            self.on_worker_removed(task.address, died=False)
+            self.requeued.append(task.trial)
+            self.warn(f"worker {task.address} {visible(answer['refused'])}; it gets no more trials")
         else:
-            self.retry(flight.trial, answer["fault"], flight.sent)
+            self.retry(task.trial, answer["fault"], task.sent)
 
-    def register(self, address: str, outcome: object) -> None:
-        """Use a worker, or do not. Raises BadInput if one of the first is not as the driver is."""
-        refused, found = presented(outcome)
-        if refused:
-            word = f"worker {address} {visible(refused)}"
+    def register(self, address: str, found: Worker) -> None:
+        """Add a worker's slots. Raises BadInput if one of the first workers differs from the driver."""
+        if found.refused:
+            line = f"worker {address} {visible(found.refused)}"
             if not self.begun:
-                raise BadInput(word)
-            self.warn(f"{word}; it gets no trials")
+                raise BadInput(line)
+            self.warn(f"{line}; it gets no trials")
             return
         if found.idle:
             self.warn(f"worker {address} {visible(found.idle)}")
         self.workers[address] = found
-        self.free.extend([address] * found.places)
+        self.free.extend([address] * found.slots)
 
     def retry(self, trial: Trial, reason: str, sent: float) -> None:
-        """Another attempt on another place, or the end of a trial that takes every worker with it."""
+        """Requeue a trial, or fail it after the last attempt."""
         self.lost[trial.id] += 1
-        if (attempts := self.lost[trial.id]) < self.order.limits.attempts:
-            self.again.append(trial)
+        if (attempts := self.lost[trial.id]) < self.spec.limits.attempts:
+            self.requeued.append(trial)
         else:
             reason = f"{reason} ({counted(attempts, 'attempt')})"
             self.keep(failure(trial, reason, attempts=attempts, started=sent))

@@ -1,9 +1,9 @@
-"""The descendants of a process, killed to the last one. Linux alone; elsewhere these functions do nothing.
+"""Kills all descendants of a process. Linux only; elsewhere these functions do nothing.
 
 A process that calls setsid() leaves its group, and one whose parent has died belongs to init: killing a group
 does not reach it. A child subreaper (prctl(2)) is the parent of every orphan among its descendants instead of
-init. Each trial's process is one, so whatever a trial starts stays below it in the tree of processes, and the
-fork server is one, to which what a killed trial leaves behind belongs then.
+init. Each trial's process is one, so whatever a trial starts stays below it in the tree of processes. The
+fork server is one too: it inherits what a killed trial leaves behind.
 """
 
 import ctypes
@@ -18,7 +18,7 @@ from pathlib import Path
 
 LINUX = sys.platform == "linux"
 PR_SET_CHILD_SUBREAPER = 36
-PATIENCE = 10.0  # seconds for killed processes to be gone: one in the kernel's hands may take its time
+PATIENCE = 10.0  # seconds for killed processes to be gone: one in a system call may take long
 
 
 def adopt_orphans() -> None:
@@ -43,7 +43,7 @@ def kill_tree(pid: int) -> None:
 
 
 def kill_own() -> None:
-    """Kill all that this process, which adopts orphans, has started. Costs nothing where there is nothing."""
+    """Kill all that this process, which adopts orphans, has started. Cheap if there is nothing."""
     deadline = time.monotonic() + PATIENCE
     with suppress(ChildProcessError):  # none is left
         while LINUX and time.monotonic() < deadline:

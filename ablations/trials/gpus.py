@@ -1,15 +1,15 @@
-"""Which GPU a trial gets, and what is done where one is full, crowded or lost.
+"""Assignment of trials to GPUs, and retries where a GPU is full, crowded or lost.
 
-A trial's process sees one GPU, and has it together with as many others as there are places on it. One that
-finds too little memory is tried again alone; one whose GPU has disappeared is tried on another.
+A trial's process sees one GPU and shares it with as many others as it has slots. A trial that finds too
+little memory is tried again alone; one whose GPU has disappeared is tried on another.
 """
 
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
-from ablations.trials.sampling import Sampler, Watch
+from ablations.trials.sampling import Readings, Sampler
 from bench import nvidia
 from bench.devices import CONTEXT, PATIENCE
 from bench.nvidia import Gpu
@@ -20,10 +20,10 @@ PER_GPU = 4
 more, but one trains while others start, which takes as long as two or three of the chapter's models."""
 
 CROWDED = ("out of memory", "ALLOC_FAILED", "busy or unavailable")
-"""What a failure says that another trial on the same GPU may be the cause of."""
+"""Parts of failure messages whose cause may be another trial on the same GPU."""
 
 GONE = ("no CUDA-capable device", "finds no GPU", "device is lost", "GPU is lost", "uncorrectable ECC")
-"""What a failure says that the GPU itself is the cause of."""
+"""Parts of failure messages whose cause is the GPU itself."""
 
 
 def room(gpu: Gpu) -> int:
@@ -31,17 +31,17 @@ def room(gpu: Gpu) -> int:
     return max(1, min(PER_GPU, int(gpu.free // CONTEXT)))
 
 
-def places(gpus: Sequence[Gpu], cores: int) -> int:
+def slots(gpus: Sequence[Gpu], cores: int) -> int:
     """How many trials run at a time by default: what the GPUs take, if there are cores to launch kernels."""
     return max(len(gpus), min(cores, sum(map(room, gpus))))
 
 
 @dataclass(frozen=True)
-class Seat:
-    """A trial's place on a GPU, and what is read of it meanwhile."""
+class Slot:
+    """A trial's share of a GPU, and the GPU's readings meanwhile."""
 
     gpu: Gpu
-    watch: Watch
+    readings: Readings
 
     @property
     def environ(self) -> Mapping[str, str]:
@@ -57,44 +57,35 @@ class Seat:
 @dataclass
 class _Card:
     gpu: Gpu
-    places: int
+    slots: int
     running: int = 0
     claimed: bool = False  # by a trial that waits to be alone, or is
     retired: str = ""  # why it gets no more trials
 
     @property
-    def open(self) -> bool:
-        return not (self.retired or self.claimed) and self.running < self.places
+    def free(self) -> bool:
+        return not (self.retired or self.claimed) and self.running < self.slots
 
 
-@dataclass
 class Gpus:
-    """The GPUs of a run, among which `number` places are dealt out. As a context it reads them meanwhile."""
+    """The GPUs of a run, with `number` slots in all. Reads them until `close`."""
 
-    gpus: Sequence[Gpu]
-    number: int
-    warn: Callable[[str], None]
-    attempts: int = 3  # on how many GPUs a trial is tried that says of each that it is lost
+    def __init__(
+        self, gpus: Sequence[Gpu], number: int, warn: Callable[[str], None], attempts: int = 3
+    ) -> None:
+        """Deal the slots out in turn, first to GPUs that have room. A GPU in reserve has one slot.
 
-    _cards: list[_Card] = field(init=False)
-    _changed: threading.Condition = field(default_factory=threading.Condition)
-
-    def __post_init__(self) -> None:
-        """Deal the places out in turn, first to GPUs that have room. One in reserve has one place."""
-        dealt = dict.fromkeys(self.gpus, 0)
-        for _ in range(self.number):
+        `attempts` is on how many GPUs a trial is tried that reports each of them lost.
+        """
+        dealt = dict.fromkeys(gpus, 0)
+        for _ in range(number):
             dealt[min(dealt, key=lambda gpu: (dealt[gpu] >= room(gpu), dealt[gpu]))] += 1
-        self._cards = [_Card(gpu, max(1, share)) for gpu, share in dealt.items()]
-        self._sampler = Sampler([card.gpu for card in self._cards], self._disappeared)
+        self._cards = {gpu: _Card(gpu, max(1, share)) for gpu, share in dealt.items()}
+        self._changed, self._warn, self._attempts = threading.Condition(), warn, attempts
+        self._sampler = Sampler(gpus, lambda gpu, why: self._retire(self._cards[gpu], f"is lost ({why})"))
+        self.close = self._sampler.close
 
-    def __enter__(self) -> "Gpus":
-        self._sampler.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._sampler.stop()
-
-    def settle(self, run: Callable[[Seat], Result | None]) -> Result | None:
+    def run(self, trial: Callable[[Slot], Result | None]) -> Result | None:
         """Run a trial on the GPU with the fewest, and again where the GPU was at fault.
 
         Returns None where the trial was stopped. Raises BadInput once no GPU is left.
@@ -105,25 +96,31 @@ class Gpus:
                 if card is None:  # retired while the trial waited to be alone
                     alone = None
                     continue
-                with self._sampler.watching(card.gpu) as watch:
-                    result = run(Seat(card.gpu, watch))
+                with self._sampler.readings(card.gpu) as readings:
+                    result = trial(Slot(card.gpu, readings))
             if result is None:
                 return None
             attempts += result.attempts
+            result = replace(result, attempts=attempts)
             if result.done or result.diverged:
-                return replace(result, attempts=attempts)
-            if self._gone(card, result.reason) and lost + 1 < self.attempts:
+                return result
+            if self._lost(card, result.reason) and lost + 1 < self._attempts:
                 lost, alone = lost + 1, None
             elif alone is None and any(word in result.reason for word in CROWDED):
                 alone = card
             else:
-                return replace(result, attempts=attempts)
+                return result
 
     @contextmanager
     def _shared(self) -> Iterator[_Card]:
         with self._changed:
-            while not (free := [card for card in self._cards if card.open]):
-                self._check()
+            cards = self._cards.values()
+            while not (free := [card for card in cards if card.free]):
+                if all(card.retired for card in cards):
+                    why = "; ".join(f"{card.gpu} {card.retired}" for card in cards)
+                    raise BadInput(
+                        f"no GPU is left: {why}; see `nvidia-smi`, then run the same command again"
+                    )
                 self._changed.wait()
             card = min(free, key=lambda card: card.running)
             card.running += 1
@@ -142,40 +139,31 @@ class Gpus:
             card.claimed = True
             self._changed.wait_for(lambda: not card.running)
         try:
-            seen = _look(card.gpu)
-            if isinstance(seen, nvidia.Reading) and seen.free < CONTEXT:
-                self._retire(card, f"has {seen.free:.0f} MiB free, a trial needs {CONTEXT:.0f}")
+            found = _read(card.gpu)
+            if isinstance(found, nvidia.Reading) and found.free < CONTEXT:
+                self._retire(card, f"has {found.free:.0f} MiB free, a trial needs {CONTEXT:.0f}")
             yield None if card.retired else card
         finally:
             with self._changed:
                 card.claimed = False
                 self._changed.notify_all()
 
-    def _gone(self, card: _Card, reason: str) -> bool:
-        """Whether a card has disappeared, by what a trial's failure says, or by what NVML does."""
+    def _lost(self, card: _Card, reason: str) -> bool:
+        """Whether a card has disappeared, by a trial's failure message or by NVML."""
         if any(word in reason for word in GONE):
             self._retire(card, f"is lost ({reason})")
-        elif isinstance(seen := _look(card.gpu), nvidia.Lost):
-            self._retire(card, f"is lost ({seen})")
+        elif isinstance(found := _read(card.gpu), nvidia.Lost):
+            self._retire(card, f"is lost ({found})")
         return bool(card.retired)
-
-    def _disappeared(self, gpu: Gpu, why: str) -> None:
-        self._retire(next(card for card in self._cards if card.gpu == gpu), f"is lost ({why})")
 
     def _retire(self, card: _Card, why: str) -> None:
         with self._changed:
             if not card.retired:
                 card.retired = why
-                self.warn(f"{card.gpu} {why}: it gets no more trials")
+                self._warn(f"{card.gpu} {why}: it gets no more trials")
                 self._changed.notify_all()
 
-    def _check(self) -> None:
-        """Raises BadInput if no GPU takes trials any more."""
-        if all(card.retired for card in self._cards):
-            said = "; ".join(f"{card.gpu} {card.retired}" for card in self._cards)
-            raise BadInput(f"no GPU is left: {said}; see `nvidia-smi`, then run the same command again")
 
-
-def _look(gpu: Gpu) -> nvidia.Reading | Exception:
-    """What a GPU does now, or why that cannot be told."""
+def _read(gpu: Gpu) -> nvidia.Reading | Exception:
+    """A GPU's present state, or why it cannot be read."""
     return nvidia.within(PATIENCE, lambda: nvidia.read(gpu))

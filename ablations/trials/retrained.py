@@ -1,7 +1,7 @@
 """A finished trial's model, trained again.
 
 The ledger keeps no weights. A trial is a function of its settings, so the model is trained again, and its
-fingerprint says whether it is the same to the last bit.
+fingerprint shows whether it is the same to the last bit.
 """
 
 from collections.abc import Iterator
@@ -48,7 +48,7 @@ class Retrained:
     difference: str
 
     def __str__(self) -> str:
-        """One line that says whether it is the model that the ledger knows."""
+        """One line: whether its weights are those of the ledger's result."""
         weights = f"trial {self.trial.id}, trained again: weights {self.fingerprint[:12]}"
         if not self.difference:
             return f"{weights}, the ledger's to the bit"
@@ -58,7 +58,7 @@ class Retrained:
 
 
 def retrained(result: Result) -> Retrained:
-    """Train a finished trial again, here and now. Raises BadInput where that would be another trial."""
+    """Train a finished trial again in this process. Raises BadInput where that would be another trial."""
     trial = result.trial
     if spec_of(trial.model).counted:
         raise BadInput(f"trial {trial.id}: {trial.model} is fitted by counting; there is nothing to train")
@@ -66,12 +66,7 @@ def retrained(result: Result) -> Retrained:
         raise BadInput(f"trial {trial.id}: has no model, as it failed: {result.reason}")
     if identify(trial).id != trial.id:
         raise BadInput(f"trial {trial.id}: its code or text have changed since; run its study again")
-    with as_found():
-        return _retrained(result, trial)
-
-
-def _retrained(result: Result, trial: Trial) -> Retrained:
-    import torch
+    import torch  # seconds, which the refusals above do not take
 
     from bench import environment
     from bench.diagnostics import fingerprint
@@ -79,19 +74,20 @@ def _retrained(result: Result, trial: Trial) -> Retrained:
     from bench.training import train as training
     from bench.training.engine import Training, first_difference
 
-    environment.deterministic()
-    data, train, valid = training.load(trial)
-    model, device = training.build(trial, len(data.vocab)), environment.device(trial.device)
-    if trial.engine == "learner":
-        record = Training()
-        watch = engine.Watch(record, trial, device)
-        torch.manual_seed(environment.stream(trial.seed, "dropout"))
-        made = engine.learner(trial, model, train, valid, device, [watch])
-        engine.fit(made, trial)
-        made.remove_cb(watch)
-    else:
-        record = training.fit(trial, model, train, valid)
-        made = engine.learner(trial, model, train, valid, device, [])
+    with as_found():
+        environment.deterministic()
+        data, train, valid = training.load(trial)
+        model, device = training.build(trial, len(data.vocab)), environment.device(trial.device)
+        if trial.engine == "learner":
+            record = Training()
+            watch = engine.Watch(record, trial, device)
+            torch.manual_seed(environment.stream(trial.seed, "dropout"))
+            made = engine.learner(trial, model, train, valid, device, [watch])
+            engine.fit(made, trial)
+            made.remove_cb(watch)
+        else:
+            record = training.fit(trial, model, train, valid)
+            made = engine.learner(trial, model, train, valid, device, [])
     made.dls.vocab = list(data.vocab)
     weights = fingerprint(dict(model.named_parameters()))
     same = weights == result.fingerprints["weights"]
@@ -120,7 +116,7 @@ def continuation(found: Retrained, count: int) -> tuple[list[str], list[str]]:
 
 @contextmanager
 def as_found() -> Iterator[None]:
-    """Leave torch's threads and its mode as they were: this process goes on with something else."""
+    """Restore torch's threads and its deterministic mode at the end of the block."""
     import torch
 
     threads, mode = torch.get_num_threads(), torch.get_deterministic_debug_mode()

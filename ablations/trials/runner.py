@@ -1,23 +1,24 @@
 """Run trials side by side, each in a fresh process, until every one of them is in the ledger.
 
-A thread of the parent stands for each place: it starts a trial, waits for it and records what came of it.
-A killed trial is therefore one failed result and never, as with a pool of processes, the end of the pool.
+Each worker is a thread of the parent, which starts a trial, waits for it and records its result. A killed
+trial is therefore one failed result and never, as with a pool of processes, the end of the pool.
 """
 
 import signal
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from contextlib import closing, contextmanager, nullcontext
+from dataclasses import dataclass, replace
+from functools import partial
 from multiprocessing import Pipe
+from multiprocessing.connection import Connection
 from types import FrameType
-from typing import Any
 
 from ablations.ledger import Ledger
-from ablations.trials.gpus import Gpus, Seat
+from ablations.trials.gpus import Gpus
 from ablations.trials.process import Limits, forget, run_alone
-from ablations.trials.worker import Order
+from ablations.trials.worker import TaskSpec
 from bench import plugins
 from bench.nvidia import Gpu
 from bench.trial import BadInput, Result, Trial
@@ -28,7 +29,7 @@ WORK = "bench.run:run_trial"
 
 @dataclass(frozen=True, kw_only=True)
 class Counts:
-    """What became of the planned trials; the four numbers add up to all of them."""
+    """The planned trials by outcome; the four numbers add up to all of them."""
 
     done: int = 0  # or diverged, which is a result too
     failed: int = 0
@@ -38,11 +39,11 @@ class Counts:
 
 
 def missing(trials: Iterable[Trial], done: Mapping[str, bool], retry: bool) -> list[Trial]:
-    """The trials still to be run, by what `Ledger.done` says: with `retry` also those that failed."""
+    """The trials still to be run, given `Ledger.done`: with `retry` also those that failed."""
     return [trial for trial in trials if trial.id not in done or (retry and not done[trial.id])]
 
 
-def _nothing(*_: Any) -> None:
+def _nothing(*_: object) -> None:
     pass
 
 
@@ -64,7 +65,7 @@ def run_trials(
 ) -> Counts:
     """Run the trials that the ledger has no result for, in the order given, `workers` at a time.
 
-    With the address of a Dask scheduler as `cluster` they run there, as many at a time as it has places.
+    With the address of a Dask scheduler as `cluster` they run there, as many at a time as it has slots.
     Trials of device "cuda" share `gpus`: see `ablations.trials.gpus`.
 
     A failed trial is final; `retry` runs the failed ones again. `fail_fast` starts no more after the
@@ -77,11 +78,8 @@ def run_trials(
     """
     planned = {trial.id: trial for trial in trials}
     todo = missing(planned.values(), ledger.done(planned), retry)
-    brake, speaking, ended = Brake(), threading.Lock(), Counter[str]()
-    workers = min(workers, len(todo))
-    on_gpus = not cluster and any(trial.device != "cpu" for trial in todo)
-    if on_gpus and not gpus:
-        raise BadInput("device cuda: no GPU was given to train on; see `nvidia-smi`, or use --device cpu")
+    spec = TaskSpec(work=work, limits=limits, preload=tuple(preload))
+    shutdown, lock, ended = Shutdown(), threading.Lock(), Counter[str]()
 
     def announced() -> Iterator[Trial]:
         for trial in todo:
@@ -91,71 +89,81 @@ def run_trials(
     def keep(result: Result) -> None:
         ledger.record(result)
         forget(ledger.checkpoints, result.trial)
-        with speaking:
+        with lock:
             ended[result.status] += 1
             on_result(result)
         if fail_fast and result.status == "failed":
-            brake.drain()
+            shutdown.drain()
 
-    cards = Gpus(gpus, workers, ledger.warn, limits.attempts) if on_gpus else None
-
-    def settle(trial: Trial) -> None:
-        def run(seat: Seat | None = None) -> Result | None:
-            return run_alone(
-                trial,
-                work,
-                limits,
-                preload=plugins.needed(trial, preload),
-                checkpoints=ledger.checkpoints,
-                stop=brake.stopped,
-                seat=seat,
-                facts={"trials_at_a_time": workers},
-            )
-
-        result = cards.settle(run) if cards and trial.device != "cpu" else run()
-        if result is not None:
-            keep(result)
-
-    with brake.signals(on_drain), cards or nullcontext():
+    with shutdown.signals(on_drain):
         if cluster and todo:
-            from ablations.trials.cluster import send
+            from ablations.trials.cluster import send  # needs the extra `cluster`
 
-            order = Order(work=work, limits=limits, preload=tuple(preload))
-            send(cluster, order, todo, announced(), keep, brake, ledger.warn)
+            send(cluster, spec, todo, announced(), keep, shutdown, ledger.warn)
         else:
-            _side_by_side(settle, announced(), workers, brake, speaking)
+            workers = min(workers, len(todo))
+            with _here(todo, ledger, spec, workers, gpus, shutdown.stopped) as run:
+                _side_by_side(run, announced(), keep, workers, shutdown, lock)
     return Counts(
         done=ended["done"] + ended["diverged"],
         failed=ended["failed"],
         skipped=len(planned) - len(todo),
         left=len(todo) - ended.total(),
-        interrupted=brake.interrupted,
+        interrupted=shutdown.interrupted,
     )
 
 
-def _side_by_side(
-    settle: Callable[[Trial], None],
-    queue: Iterator[Trial],
+@contextmanager
+def _here(
+    todo: Sequence[Trial],
+    ledger: Ledger,
+    spec: TaskSpec,
     workers: int,
-    brake: "Brake",
+    gpus: Sequence[Gpu],
+    stop: Connection,
+) -> Iterator[Callable[[Trial], Result | None]]:
+    """The function that runs one trial on this machine; it returns None if `stop` became readable."""
+    on_gpus = any(trial.device != "cpu" for trial in todo)
+    if on_gpus and not gpus:
+        raise BadInput("device cuda: no GPU was given to train on; see `nvidia-smi`, or use --device cpu")
+
+    def run(trial: Trial) -> Result | None:
+        needed, kept = plugins.needed(trial, spec.preload), ledger.checkpoints
+        alone = partial(run_alone, trial, spec.work, spec.limits, preload=needed, checkpoints=kept, stop=stop)
+        result = cards.run(lambda slot: alone(slot=slot)) if cards and trial.device != "cpu" else alone()
+        facts = {"trials_at_a_time": workers}
+        return result and replace(result, environment={**facts, **result.environment})
+
+    cards = Gpus(gpus, workers, ledger.warn, spec.limits.attempts) if on_gpus else None
+    with closing(cards) if cards else nullcontext():
+        yield run
+
+
+def _side_by_side(
+    run: Callable[[Trial], Result | None],
+    queue: Iterator[Trial],
+    keep: Callable[[Result], None],
+    workers: int,
+    shutdown: "Shutdown",
     lock: threading.Lock,
 ) -> None:
-    """Settle the trials of a queue, `workers` at a time; `lock` guards the queue. Raises the first error."""
+    """Run the trials of a queue, `workers` at a time; `lock` guards the queue. Raises the first error."""
     errors: list[BaseException] = []
 
-    def place() -> None:
+    def worker() -> None:
         try:
             while True:
                 with lock:
-                    trial = None if brake.drained else next(queue, None)
+                    trial = None if shutdown.drained else next(queue, None)
                 if trial is None:
                     return
-                settle(trial)
+                if (result := run(trial)) is not None:
+                    keep(result)
         except BaseException as error:
             errors.append(error)
-            brake.stop()
+            shutdown.stop()
 
-    threads = [threading.Thread(target=place) for _ in range(workers)]
+    threads = [threading.Thread(target=worker) for _ in range(workers)]
     try:
         for thread in threads:
             thread.start()
@@ -163,12 +171,12 @@ def _side_by_side(
             while thread.is_alive():  # a signal that another thread receives does not end a join
                 thread.join(0.1)
     finally:
-        brake.stop()
+        shutdown.stop()
     if errors:
         raise errors[0]
 
 
-class Brake:
+class Shutdown:
     """Two steps: `drain` lets no trial start, `stop` also makes `stopped` readable, which ends the others."""
 
     def __init__(self) -> None:
@@ -180,15 +188,15 @@ class Brake:
         self.drained = True
 
     def stop(self) -> None:
-        """End what runs."""
+        """End the running trials."""
         self.drained = self.halted = True
         self._open.close()
 
     @contextmanager
     def signals(self, on_drain: Callable[[], None]) -> Iterator[None]:
-        """Let Ctrl-C and SIGTERM pull the brake. Only the main thread can listen to signals."""
+        """Let Ctrl-C drain, and a second one or SIGTERM stop. Only the main thread can listen to signals."""
 
-        def pull(number: int, _: FrameType | None) -> None:
+        def handle(number: int, _: FrameType | None) -> None:
             again, self.interrupted = self.interrupted, True  # first: the next signal may come at once
             if again or number == signal.SIGTERM:
                 self.stop()
@@ -199,7 +207,7 @@ class Brake:
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        before = {number: signal.signal(number, pull) for number in (signal.SIGINT, signal.SIGTERM)}
+        before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             yield
         finally:

@@ -1,38 +1,36 @@
-"""Unpickling refused: what another machine sends is data, whatever it is called.
+"""Refusal to unpickle: whatever another machine sends is data.
 
 A pickle does something only through the classes and functions that it names. Python announces each of them
-(the audit event pickle.find_class) wherever a pickle is read, so none of a library's ways in is left out.
+(the audit event pickle.find_class) wherever a pickle is read, whichever library reads it.
 """
 
 import builtins
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
-_lock = threading.Lock()
-_hooked = False
-_refusing = 0
+_refusing: list[None] = []  # an item for each block of `refused`
 
 
 @contextmanager
 def refused() -> Iterator[None]:
     """Let no thread of this process unpickle more than plain data, bytes and Python's own exceptions.
 
-    Whoever tries gets a TypeError.
+    Any other pickle raises TypeError.
     """
-    global _hooked, _refusing
-    with _lock:
-        if not _hooked:  # such a hook stays for as long as the process lives
-            sys.addaudithook(_hook)
-            _hooked = True
-        _refusing += 1
+    _add_hook()
+    _refusing.append(None)
     try:
         yield
     finally:
-        with _lock:
-            _refusing -= 1
+        _refusing.pop()
+
+
+@cache
+def _add_hook() -> None:
+    sys.addaudithook(_hook)  # which cannot be removed
 
 
 def _hook(event: str, words: tuple[Any, ...]) -> None:
@@ -41,6 +39,6 @@ def _hook(event: str, words: tuple[Any, ...]) -> None:
 
 
 def _harmless(module: str, name: str) -> bool:
-    """Dask sends the type of each result, and the exceptions that it raises itself."""
+    """Whether Dask sends it itself: the type of each result, and exceptions."""
     named = getattr(builtins, name, None) if module == "builtins" else None
     return named is bytes or (isinstance(named, type) and issubclass(named, BaseException))

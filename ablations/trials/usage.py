@@ -1,6 +1,6 @@
-"""What a trial's process uses while it runs: sampled by its parent, so that it changes nothing of the trial.
+"""CPU, memory and GPU use of a trial's process, sampled by its parent, so that the trial is not affected.
 
-CPU and memory are the process's own (Linux), the GPU's are the whole device's, as `sampling` has read them.
+CPU and memory are the process's own (Linux), the GPU's are the whole device's, as `sampling` reads them.
 """
 
 import os
@@ -8,7 +8,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from ablations.trials.sampling import Watch
+from ablations.trials.sampling import Readings
 
 EVERY = 5.0  # seconds between two samples at first
 LONG = 60.0  # seconds; of a shorter trial nothing is kept
@@ -18,8 +18,8 @@ MOST = 60  # samples: whenever there are more, every other one goes and the paus
 class Usage:
     """The series of one process. `wait` says when `sample` is next due; sampling before that does nothing."""
 
-    def __init__(self, pid: int | None, watch: Watch | None = None) -> None:
-        self._process, self._watch = Path(f"/proc/{pid}"), watch
+    def __init__(self, pid: int | None, gpu: Readings | None = None) -> None:
+        self._process, self._gpu = Path(f"/proc/{pid}"), gpu
         self._began = self._last = time.monotonic()
         self._every, self._cpu = EVERY, 0.0
         self._samples: list[dict[str, float]] = []
@@ -37,19 +37,19 @@ class Usage:
         with suppress(OSError, ValueError, IndexError):
             cpu, memory = _cpu_seconds(self._process), _memory(self._process)
             share, self._cpu = 100 * (cpu - self._cpu) / (now - before), cpu
-            seen = {"seconds": now - self._began, "cpu": share, "memory": memory, **self._gpu()}
+            seen = {"seconds": now - self._began, "cpu": share, "memory": memory, **self._of_gpu()}
             self._samples.append({name: round(value, 1) for name, value in seen.items()})
         if len(self._samples) > MOST:
             self._samples, self._every = self._samples[1::2], 2 * self._every
 
-    def _gpu(self) -> dict[str, float]:
-        if self._watch is None or (seen := self._watch.latest) is None:
+    def _of_gpu(self) -> dict[str, float]:
+        if self._gpu is None or (latest := self._gpu.latest) is None:
             return {}
-        busy = {} if seen.utilisation is None else {"gpu": seen.utilisation}
-        return {**busy, "gpu_memory": seen.memory}
+        busy = {} if latest.utilisation is None else {"gpu": latest.utilisation}
+        return {**busy, "gpu_memory": latest.memory}
 
     def series(self) -> dict[str, tuple[float, ...]]:
-        """The samples by name, as `Result.usage` has them; nothing of a trial that was not `LONG`."""
+        """The samples by name, as in `Result.usage`; none for a trial shorter than `LONG`."""
         if time.monotonic() - self._began < LONG or not self._samples:
             return {}
         names = [name for name in self._samples[0] if all(name in sample for sample in self._samples)]

@@ -1,11 +1,9 @@
-"""What a machine of a cluster does with a trial: prove that it has the same code, then run it as at home.
+"""A cluster worker's side of a trial: the check that it has the driver's code, and the run. No Dask.
 
-Knows nothing of what carries the messages. They are canonical text, and an answer has a checksum.
+An answer is sealed text; nothing that a worker sends is unpickled.
 """
 
-import functools
 import hashlib
-import json
 import multiprocessing
 import platform
 import re
@@ -13,14 +11,15 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
+from functools import cache, partial
 from importlib import metadata
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
 
 from ablations.ledger import seal
-from ablations.trials.gpus import Gpus, Seat, places
+from ablations.trials.gpus import Gpus, slots
 from ablations.trials.process import Limits, forget, run_alone
 from bench import devices, plugins
 from bench.files import save
@@ -33,13 +32,13 @@ ROOT = Path(__file__).parents[2]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Order:
-    """What a worker must know beside the trial; the same for every trial of a study."""
+class TaskSpec:
+    """How the trials of a study are run, here or on a worker."""
 
     work: str
     limits: Limits
     preload: tuple[str, ...] = ()  # modules by name, plug-ins by where `stage` puts their file
-    code: str = ""  # digest of the files that the driver has
+    code: str = ""  # digest of the driver's files
 
 
 def versions() -> dict[str, str]:
@@ -61,47 +60,46 @@ def digest(code: Mapping[str, str]) -> str:
     return hashlib.sha256(canonical(code)).hexdigest()
 
 
-def facts() -> bytes:
-    """What must be equal on both sides, as text."""
-    return canonical({"versions": versions(), "code": code()})
+def facts() -> dict[str, dict[str, str]]:
+    """The facts that must be equal on both sides."""
+    return {"versions": versions(), "code": code()}
 
 
-def unfit(theirs: bytes) -> str:
-    """ "" if this machine would compute what the driver's would; else what differs, and the cure."""
+def unfit(theirs: Mapping[str, Mapping[str, str]]) -> str:
+    """The difference from the driver's machine that would change numbers, and its cure; "" if none."""
     if multiprocessing.current_process().daemon:
         return "may start no process: start it with DASK_DISTRIBUTED__WORKER__DAEMON=False"
-    wanted, mine = json.loads(theirs), json.loads(facts())
-    for name, version in wanted["versions"].items():
+    mine = facts()
+    for name, version in theirs["versions"].items():
         if (own := mine["versions"].get(name)) != version:
             return f"has {name} {own}, the driver {version}: install the same there"
-    for path in sorted({*wanted["code"], *mine["code"]}):
-        if wanted["code"].get(path) != mine["code"].get(path):
+    for path in sorted({*theirs["code"], *mine["code"]}):
+        if theirs["code"].get(path) != mine["code"].get(path):
             return f"has another {path} than the driver: install the same code there, then restart it"
     return ""
 
 
 def without_gpu() -> str:
-    """ "" if trials of device cuda can be trained here; else why not, and the cure."""
+    """Why trials of device cuda cannot be trained here, and the cure; "" if they can."""
     found = devices.usable()
     return f"has no GPU for device cuda ({found.why}): {found.cure}" if found.why else ""
 
 
-@functools.cache
+@cache
 def _gpus() -> Gpus:
     """The GPUs that this worker sees, read as long as it lives."""
     found = devices.usable()
     if not found.gpus:
         raise BadInput(f"device cuda: {found.why}: {found.cure}")
-    made = Gpus(found.gpus, places(found.gpus, sys.maxsize), lambda line: print(line, file=sys.stderr))
-    return made.__enter__()
+    return Gpus(found.gpus, slots(found.gpus, sys.maxsize), lambda line: print(line, file=sys.stderr))
 
 
 def shipment(trials: Sequence[Trial], preload: Sequence[str]) -> tuple[dict[str, bytes], dict[str, str]]:
-    """The user's own texts and plug-ins by where they go on a worker, and what `preload` is called there.
+    """The user's own texts and plug-ins by where they go on a worker, and the name of each `preload` there.
 
     Raises BadInput if one of them cannot be read, or if a plug-in needs other files.
     """
-    files = {_text_place(trial): text_of(trial.corpus).encode() for trial in trials if _has_text(trial)}
+    files = {_text_path(trial): text_of(trial.corpus).encode() for trial in trials if _has_text(trial)}
     there = {}
     for name in preload:
         there[name] = name
@@ -120,75 +118,57 @@ def _has_text(trial: Trial) -> bool:
     return trial.corpus != HUMAN_NUMBERS
 
 
-def _text_place(trial: Trial) -> str:
+def _text_path(trial: Trial) -> str:
     return f"{trial.data}/{Path(trial.corpus).name}"
 
 
 def stage(folder: Path, files: Mapping[str, bytes]) -> str:
     """Write what was shipped, each file in a folder named by its content's hash; "" or what is wrong."""
     for name, content in files.items():
-        place = Path(name)
-        if hashlib.sha256(content).hexdigest() != place.parent.name or len(place.parts) != 2:
-            return f"received {place.name} with other bytes than were sent: run again"
-        save(folder / place, content)
+        path = Path(name)
+        if hashlib.sha256(content).hexdigest() != path.parent.name or len(path.parts) != 2:
+            return f"received {path.name} with other bytes than were sent: run again"
+        save(folder / path, content)
     return ""
 
 
-def message(trial: Trial, order: Order) -> bytes:
-    """A trial as it travels to a worker."""
-    return canonical({"trial": asdict(trial), "order": asdict(order)})
-
-
-def run(message: bytes, folder: Path, cancelled: Callable[[], bool]) -> bytes:
+def run(trial: Trial, spec: TaskSpec, folder: Path, cancelled: Callable[[], bool]) -> bytes:
     """Run a trial whose files `stage` put into `folder`, until it ends or is `cancelled`.
 
     Answers {"result": …}, {"refused": why} or {} for a cancelled trial, sealed.
     """
-    received = json.loads(message)
-    trial, order = Trial.from_dict(received["trial"]), received["order"]
-    if digest(code()) != order["code"]:
+    if digest(code()) != spec.code:
         return seal({"refused": "has code that was edited since the study began: restart it"})
-    local = replace(trial, corpus=str(folder / _text_place(trial))) if _has_text(trial) else trial
-    preload = [str(folder / name) if name.endswith(".py") else name for name in order["preload"]]
-    limits = Limits(**{**order["limits"], "seconds": float(order["limits"]["seconds"])})  # may be "inf"
+    local = replace(trial, corpus=str(folder / _text_path(trial))) if _has_text(trial) else trial
+    preload = [str(folder / name) if name.endswith(".py") else name for name in spec.preload]
     checkpoints = folder.parent / "unrolled-checkpoints"
+    alone = partial(run_alone, local, spec.work, spec.limits, preload=preload, checkpoints=checkpoints)
     try:
         with _stop(cancelled) as stop:
-
-            def alone(seat: Seat | None = None) -> Result | None:
-                return run_alone(
-                    local,
-                    order["work"],
-                    limits,
-                    preload=preload,
-                    checkpoints=checkpoints,
-                    stop=stop,
-                    seat=seat,
-                )
-
-            result = alone() if local.device == "cpu" else _gpus().settle(alone)
+            on_gpu = local.device != "cpu"
+            result = _gpus().run(lambda slot: alone(stop=stop, slot=slot)) if on_gpu else alone(stop=stop)
     except BadInput as error:
         return seal({"refused": f"cannot compute a trial as it was planned: {error}"})
     if result is None:
         return seal({})
     forget(checkpoints, trial)
-    return seal({"result": _as_at_home(result, trial, folder).to_dict()})
+    return seal({"result": _without_paths(result, trial, folder).to_dict()})
 
 
-def _as_at_home(result: Result, trial: Trial, folder: Path) -> Result:
-    """The same result without the worker's paths."""
+def _without_paths(result: Result, trial: Trial, folder: Path) -> Result:
+    """The result with the driver's paths for the worker's."""
 
-    def told(text: str) -> str:
+    def clean(text: str) -> str:
         if _has_text(trial):
-            text = text.replace(str(folder / _text_place(trial)), trial.corpus)
+            text = text.replace(str(folder / _text_path(trial)), trial.corpus)
         return re.sub(re.escape(f"{folder}/") + "[0-9a-f]{64}/", "", text)
 
-    return replace(result, trial=trial, reason=told(result.reason), output=told(result.output))
+    return replace(result, trial=trial, reason=clean(result.reason), output=clean(result.output))
 
 
 @contextmanager
 def _stop(cancelled: Callable[[], bool]) -> Iterator[Connection]:
-    """A connection that becomes readable once `cancelled` says so."""
+    """A connection that becomes readable once `cancelled` returns true."""
     stop, held = Pipe(duplex=False)
     over = threading.Event()
 

@@ -1,18 +1,19 @@
 import json
 import os
+import signal
 import subprocess
 import sys
-import time
-import uuid
 from collections.abc import Callable, Iterator
 from multiprocessing import forkserver
 from pathlib import Path
 
 import pytest
 
+sys.path.append(str(Path(__file__).parent))  # trials are named by import, here and in their processes
+
+import processes
+
 HERE = Path(__file__).parent
-if str(HERE) not in sys.path:  # trials are named by import, here and in their processes
-    sys.path.append(str(HERE))
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -23,22 +24,15 @@ def a_fork_server_of_its_own() -> Iterator[None]:
 
 
 class Study:
-    """A study of stub trials in a process of its own, with all its descendants, whoever adopted them."""
+    """A study of stub trials in a process of its own."""
 
     def __init__(self, **words: object) -> None:
-        self.mark = f"UNROLLED_TEST={uuid.uuid4()}"
-        name, value = self.mark.split("=")
-        self.process = subprocess.Popen(
-            [sys.executable, str(HERE / "stub_trials.py"), json.dumps(words, default=str)],
-            env={**os.environ, name: value},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
+        self.marked = processes.Marked()
+        self.alive = self.marked.alive
+        program = sys.executable, str(HERE / "stub_trials.py"), json.dumps(words, default=str)
+        self.process = self.marked.start(*program, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
     def read_until(self, word: str) -> None:
-        assert self.process.stdout is not None
         seen = []
         for line in self.process.stdout:
             seen.append(line)
@@ -46,39 +40,29 @@ class Study:
                 return
         raise AssertionError(f"{word!r} is not in {''.join(seen)!r}")
 
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def interrupt(self) -> None:
+        """Ctrl-C, which a terminal sends to the whole foreground group."""
+        os.killpg(self.process.pid, signal.SIGINT)
+
     def end(self) -> tuple[int, str]:
         """Wait for the driver; its exit code and the rest of what it printed."""
         output, _ = self.process.communicate(timeout=120)
         return self.process.returncode, output
 
-    def alive(self) -> list[int]:
-        """The processes that carry the study's mark."""
-        return [pid for pid in _pids() if self.mark in _read(pid, "environ").split("\0")]
-
     def trials(self) -> list[int]:
         """The processes of the fork server's children: those that lead a session and are not the driver."""
-        return [
-            pid
-            for pid in self.alive()
-            if pid != self.process.pid and "forkserver" in _read(pid, "cmdline") and _session(pid) == pid
-        ]
+        forked = [pid for pid in self.alive() if "forkserver" in processes.read(pid, "cmdline")]
+        return [pid for pid in forked if pid != self.process.pid and _session(pid) == pid]
 
     def fork_servers(self) -> list[int]:
         """The fork server, of which there may be none or, just after a kill, two."""
         trials = self.trials()
-        servers = [p for p in self.alive() if "forkserver" in _read(p, "cmdline")]
-        return [p for p in servers if _session(p) not in trials]  # a trial's child before its exec is none
-
-
-def _pids() -> list[int]:
-    return [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]
-
-
-def _read(pid: int, name: str) -> str:
-    try:
-        return Path(f"/proc/{pid}/{name}").read_bytes().decode(errors="replace")
-    except OSError:
-        return ""
+        servers = [pid for pid in self.alive() if "forkserver" in processes.read(pid, "cmdline")]
+        return [pid for pid in servers if _session(pid) not in trials]  # not a trial's child before its exec
 
 
 def _session(pid: int) -> int:
@@ -88,17 +72,9 @@ def _session(pid: int) -> int:
         return 0
 
 
-def _wait_for(condition: Callable[[], object], seconds: float = 120.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.02)
-
-
 @pytest.fixture
 def wait_for() -> Callable[..., None]:
-    """Wait until a condition holds; fails after two minutes, which no machine is too busy to keep."""
-    return _wait_for
+    return processes.wait_for
 
 
 @pytest.fixture
@@ -108,18 +84,10 @@ def start_study() -> Iterator[Callable[..., Study]]:
         pytest.skip("finds processes through /proc")
     started: list[Study] = []
 
-    def start(folder: Path, *, count: int, workers: int = 2, attempts: int = 3, **options: object) -> Study:
-        words = {"folder": folder, "count": count, "workers": workers, "attempts": attempts, **options}
-        started.append(Study(**words))
+    def start(folder: Path, *, count: int, **options: object) -> Study:
+        started.append(Study(**{"folder": folder, "count": count, "workers": 2, **options}))
         return started[-1]
 
     yield start
     for study in started:
-        for pid in study.alive():
-            try:
-                os.kill(pid, 9)
-            except ProcessLookupError:
-                continue
-        study.process.wait(10)
-        assert study.process.stdout is not None
-        study.process.stdout.close()
+        study.marked.end()

@@ -15,6 +15,13 @@ from bench.trial import BadInput, Result, Trial
 WORK = "gpu_trials:act"
 
 
+FAILURES = {
+    "loses its GPU": RuntimeError("CUDA error: unspecified launch failure"),  # once it has disappeared
+    "finds no GPU": BadInput("device cuda: torch 2.13.0 finds no GPU; see `nvidia-smi`, or use --device cpu"),
+    "finds no memory": RuntimeError("CUDA error: out of memory"),
+}
+
+
 def trial(seed: int = 0, act: str = "ends", device: str = "cuda", **options) -> Trial:
     return replace(stub_trials.trial(seed, act, **options), device=device)
 
@@ -39,9 +46,9 @@ def ends(trial: Trial) -> Result:
 
 
 def meets(trial: Trial) -> Result:
-    """Wait until as many trials have begun as there are places."""
+    """Wait until as many trials have begun as there are slots."""
     told(trial, "begins")
-    while Path(str(trial.options["log"])).read_text().count("begins") < int(trial.options["places"]):
+    while Path(str(trial.options["log"])).read_text().count("begins") < int(trial.options["slots"]):
         time.sleep(0.01)
     return ends(trial)
 
@@ -65,22 +72,10 @@ def never_has_memory(trial: Trial) -> Result:
     raise RuntimeError("CUDA out of memory. Tried to allocate 80.00 GiB")
 
 
-def loses_its_gpu(trial: Trial) -> Result:
-    """Fail on the GPU that the file `gone` names, as CUDA does once it has disappeared."""
-    if seen() == Path(str(trial.options["gone"])).read_text():
-        raise RuntimeError("CUDA error: unspecified launch failure")
-    return ends(trial)
-
-
-def has_no_memory_there(trial: Trial) -> Result:
-    if seen() == Path(str(trial.options["gone"])).read_text():
-        raise RuntimeError("CUDA error: out of memory")
-    return ends(trial)
-
-
-def finds_no_gpu(trial: Trial) -> Result:
-    if seen() == Path(str(trial.options["gone"])).read_text():
-        raise BadInput("device cuda: torch 2.13.0 finds no GPU; see `nvidia-smi`, or use --device cpu")
+def fails_there(trial: Trial) -> Result:
+    """Fail on the GPU that the file `there` names, as `failure` says."""
+    if seen() == Path(str(trial.options["there"])).read_text():
+        raise FAILURES[str(trial.options["failure"])]
     return ends(trial)
 
 

@@ -6,8 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ablations.design import plan as plans
-from ablations.design.plan import Plan, PlannedArm
+import stub_plans
+
+from ablations.design.plan import Plan
 from ablations.ledger import Ledger
 from bench.trial import Epoch, Result, Trial
 
@@ -46,34 +47,14 @@ def study(seeds: int = 10, source: str = "v1", arms: int = len(ARMS)) -> dict[st
 
 def planned(results: dict[str, list[Result]], **facts: Any) -> Plan:
     """The plan whose trials these are."""
-    arms = tuple(
-        PlannedArm(
-            name=arm,
-            model="lm4",
-            title="LMModel4",
-            changes={"hidden": int(arm.split()[-1])} if arm != ARMS[0] else {},
-            trials={r.trial.seed: r.trial.id for r in of_arm},
-        )
-        for arm, of_arm in results.items()
-    )
-    seeds = tuple(sorted({r.trial.seed for of_arm in results.values() for r in of_arm}))
-    told = {
-        "question": "How wide?",
-        "about": "",
-        "metric": "valid_loss",
-        "equivalence": 0.02,
-        "command": "run",
-    }
-    return Plan(**{"study": "width", "seeds": seeds, "arms": arms, "hash": "f00d" * 16, **told, **facts})
+    changes = {arm: {"hidden": int(arm.split()[-1])} for arm in results if arm != ARMS[0]}
+    told = {"study": "width", "question": "How wide?", "command": "run", "hash": "f00d" * 16}
+    return stub_plans.planned(results, changes, **{**told, **facts})
 
 
 def keep(folder: Path, results: dict[str, list[Result]], **facts: Any) -> Ledger:
     """A ledger that holds the plan and these results."""
-    ledger = Ledger(folder)
-    for result in (result for of_arm in results.values() for result in of_arm):
-        ledger.record(result)
-    plans.store(planned(results, **facts), ledger)
-    return ledger
+    return stub_plans.kept(folder, planned(results, **facts), results)
 
 
 def diverged(result: Result) -> Result:

@@ -5,11 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from stub_plans import kept, planned
 
 from ablations.cli import main
-from ablations.design import plan as plans
-from ablations.design.plan import Plan, PlannedArm
-from ablations.ledger import Ledger
 from bench.trial import Result, Trial
 
 MACHINE = {"cpu": "EPYC 9V74", "threads": 1, "device": "cpu", "torch_build": "abc", "commit": "c0ffee12345"}
@@ -30,35 +28,8 @@ def trained(seed: int, worse: float = 0.0, code: str = "v1", slow: float = 1.0, 
     )
 
 
-def plan(arms: dict[str, list[Result]], **facts: Any) -> Plan:
-    planned = tuple(
-        PlannedArm(
-            name=name,
-            model="lm1",
-            title="LMModel1",
-            changes={},
-            trials={r.trial.seed: r.trial.id for r in made},
-        )
-        for name, made in arms.items()
-    )
-    seeds = tuple(sorted({r.trial.seed for made in arms.values() for r in made}))
-    default = {
-        "question": "?",
-        "about": "",
-        "metric": "valid_loss",
-        "equivalence": 0.02,
-        "command": "unrolled",
-    }
-    return Plan(**{"study": "s", "seeds": seeds, "arms": planned, "hash": "h", **default, **facts})
-
-
 def ledger(folder: Path, arms: dict[str, list[Result]], **facts: Any) -> Path:
-    kept = Ledger(folder)
-    for made in arms.values():
-        for result in made:
-            kept.record(result)
-    plans.store(plan(arms, **facts), kept)
-    return folder
+    return kept(folder, planned(arms, **facts), arms).root
 
 
 def side(folder: Path, seeds: int = 8, **facts: Any) -> Path:

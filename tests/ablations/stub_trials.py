@@ -16,6 +16,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+from bench.models.registry import PENALTIES
 from bench.trial import Epoch, Result, Trial, canonical
 
 WORK = "stub_trials:act"
@@ -36,19 +37,9 @@ def steady(trial: Trial) -> Result:
     if "until" in trial.options and trial.seed >= int(trial.options.get("free", 0)):
         while not Path(str(trial.options["until"])).exists():
             time.sleep(0.01)
-    epochs = tuple(
-        Epoch(
-            epoch=epoch,
-            train_loss=dice.random(),
-            ar=0.0,
-            tar=0.0,
-            valid_loss=dice.random(),
-            accuracy=dice.random(),
-            train_seconds=0.0,
-            valid_seconds=0.0,
-        )
-        for epoch in range(3)
-    )
+    zeros = dict.fromkeys(("ar", "tar", "train_seconds", "valid_seconds"), 0.0)
+    drawn = ("train_loss", "valid_loss", "accuracy")
+    epochs = tuple(Epoch(epoch=i, **zeros, **{name: dice.random() for name in drawn}) for i in range(3))
     return Result(
         trial=trial,
         status="done",
@@ -64,6 +55,42 @@ def steady(trial: Trial) -> Result:
 def bits(result: Result) -> bytes:
     """All of a result that must be the same in every run of the trial."""
     return canonical(replace(result, attempts=0, started=0.0, seconds=0.0, environment={}).to_dict())
+
+
+def gated(trial: Trial) -> Result:
+    """Write "seed, own pid, worker's pid" into the log of the folder `gate`; wait for its file <seed>."""
+    folder = Path(str(trial.options["gate"]))
+    with (folder / "log").open("a") as log:
+        log.write(f"{trial.seed} {os.getpid()} {worker_pid()}\n")
+    while not (folder / str(trial.seed)).exists():
+        time.sleep(0.01)
+    return steady(trial)
+
+
+def kills_its_worker(trial: Trial) -> Result:
+    os.kill(worker_pid(), signal.SIGKILL)
+    time.sleep(60)  # until the worker's death ends this process
+    raise AssertionError("outlived its worker")
+
+
+def reads_its_corpus(trial: Trial) -> Result:
+    seen = {"text": Path(trial.corpus).read_text(), "beside": Path(trial.corpus).name}
+    return replace(steady(trial), environment=seen)
+
+
+def names_its_corpus(trial: Trial) -> Result:
+    print(f"reading {trial.corpus}")
+    raise ValueError(f"corpus {trial.corpus}: too short")
+
+
+def names_its_penalties(trial: Trial) -> Result:
+    return replace(steady(trial), environment={"penalties": sorted(PENALTIES)})
+
+
+def worker_pid() -> int:
+    parent = multiprocessing.parent_process()
+    assert parent is not None and parent.pid is not None
+    return parent.pid
 
 
 def raises(trial: Trial) -> Result:
@@ -157,7 +184,7 @@ def measures_oddly(trial: Trial) -> Result:
 def leaves_a_grandchild(trial: Trial) -> Result:
     """Start a process that would outlive the trial, then do as `then` says."""
     grandchild = subprocess.Popen(["sleep", "3600"])
-    Path(str(trial.options["pid"])).write_text(str(grandchild.pid))
+    Path(f"{trial.options['pid']}-{trial.seed}").write_text(str(grandchild.pid))
     return globals()[str(trial.options.get("then", "steady"))](trial)
 
 
@@ -202,7 +229,7 @@ def looks(trial: Trial) -> Result:
     return replace(steady(trial), environment=seen)
 
 
-def study(folder: str, count: int, workers: int, attempts: int, **options) -> None:
+def study(folder: str, count: int, workers: int = 1, attempts: int = 3, cluster: str = "", **options) -> None:
     """Run a study of `count` trials as the command would: under the study's lock."""
     from ablations.ledger import Ledger
     from ablations.trials.process import Limits
@@ -216,6 +243,7 @@ def study(folder: str, count: int, workers: int, attempts: int, **options) -> No
             ledger,
             work=WORK,
             workers=workers,
+            cluster=cluster,
             limits=Limits(attempts=attempts, seconds=600),
             on_start=lambda trial: print("start", trial.seed, flush=True),
             on_result=lambda result: print("result", result.trial.seed, result.reason, flush=True),

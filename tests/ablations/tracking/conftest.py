@@ -9,25 +9,25 @@ import socket
 import subprocess
 import time
 import urllib.request
+from collections import namedtuple
 from pathlib import Path
 
 import pytest
+from stub_plans import planned
 
-from ablations.tracking.entry import StudyFacts
 from ablations.tracking.server import ui_command
 from ablations.tracking.store import create_whole, settings
 from bench.trial import Epoch, Result, Trial
 
 settings()  # before anything imports mlflow
 
+Run = namedtuple("Run", "name status start end params tags curves")
 STARTED = 1_700_000_000.25  # unix seconds
 
 
 @pytest.fixture
 def study():
-    return StudyFacts(
-        name="regularization", question="What carries the gain?", plan="f00d", arms=("baseline", "no dropout")
-    )
+    return planned(study="regularization", question="What carries the gain?")
 
 
 @pytest.fixture(scope="session")
@@ -96,7 +96,7 @@ def snapshot():
         experiment = client.get_experiment_by_name(f"unrolled/{study}")
         runs = client.search_runs([experiment.experiment_id], f"tags.`unrolled.role` = '{role}'")
         seen = [
-            (run.info.run_name, run.info.status, run.info.start_time, run.info.end_time, run.data.params,
+            Run(run.info.run_name, run.info.status, run.info.start_time, run.info.end_time, run.data.params,
              {name: tag for name, tag in run.data.tags.items() if name != "mlflow.parentRunId"},
              histories(client, run))
             for run in runs
@@ -104,6 +104,45 @@ def snapshot():
         return sorted(seen, key=lambda run: run[:4])
 
     return look
+
+
+@pytest.fixture
+def one(snapshot):
+    """The only run that `snapshot` sees."""
+
+    def look(where, **which):
+        (run,) = snapshot(where, **which)
+        return run
+
+    return look
+
+
+@pytest.fixture
+def client(store):
+    """MLflow's client of this test's own database; `experiment` is the study's."""
+    from mlflow import MlflowClient
+
+    class Client(MlflowClient):
+        @property
+        def experiment(self):
+            return self.get_experiment_by_name("unrolled/regularization")
+
+    return Client(tracking_uri=store)
+
+
+@pytest.fixture
+def out(tmp_path):
+    """A report's folder."""
+    (tmp_path / "out" / "figures").mkdir(parents=True)
+    (tmp_path / "out" / "index.html").write_text("the report")
+    (tmp_path / "out" / "figures" / "forest.svg").write_text("<svg/>")
+    return tmp_path / "out"
+
+
+@pytest.fixture
+def published(tmp_path):
+    """The reports among the artifacts."""
+    return lambda: [page.read_text() for page in tmp_path.glob("mlartifacts/**/index.html")]
 
 
 @pytest.fixture(scope="session")

@@ -2,23 +2,27 @@
 
 import json
 
+from stub_plans import planned
+
 from ablations.tracking import browsing
-from ablations.tracking.entry import StudyFacts
+
+MARK = "f00d-c0ffee"
 
 
-def facts(**words):
-    return StudyFacts(**{"name": "n", "question": "Why?", "plan": "f00d" * 16, "arms": ("a", "b"), **words})
+def plan(arms=("a", "b"), factors=(), **facts):
+    changes = dict.fromkeys(arms, dict.fromkeys(factors, 1))
+    told = {"question": "Why?", "hash": "f00d" * 16, "command": ""}
+    return planned(dict.fromkeys(arms, ()), changes, **{**told, **facts})
 
 
-def state(study, view=browsing.ARMS):
-    return json.loads(json.loads(browsing.views(study)[f"mlflow.sharedViewState.{view}"])["state"])
+def state(plan, view=browsing.ARMS):
+    return json.loads(json.loads(browsing.views(plan, MARK)[f"mlflow.sharedViewState.{view}"])["state"])
 
 
 def test_the_description_asks_answers_and_leads_on_without_html():
-    study = facts(
-        question="<script>x</script>?", answers=("▼ WORSENS — b against a",), command="unrolled run n.toml"
-    )
-    lines = browsing.description(study, {"Charts by arm": "#/x"}).split("\n\n")
+    study = plan(question="<script>x</script>?", command="unrolled run n.toml")
+    answers = ["▼ WORSENS — b against a"]
+    lines = browsing.description(study, answers, {"Charts by arm": "#/x"}).split("\n\n")
     assert lines == [
         "&lt;script&gt;x&lt;/script&gt;?",
         "- ▼ WORSENS — b against a",
@@ -29,41 +33,41 @@ def test_the_description_asks_answers_and_leads_on_without_html():
 
 
 def test_a_study_without_a_report_says_so():
-    assert "- no answer yet" in browsing.description(facts(), {})
+    assert "- no answer yet" in browsing.description(plan(), [], {})
 
 
 def test_names_are_no_markup():
-    said = browsing.description(facts(arms=("[x](javascript:y)", "*bold* `code` _low_ # ~~")), {})
+    said = browsing.description(plan(arms=("[x](javascript:y)", "*bold* `code` _low_ # ~~")), [], {})
     assert r"Arms: \[x\](javascript:y), \*bold\* \`code\` \_low\_ \# \~\~" in said
 
 
 def test_a_description_is_never_longer_than_a_tag():
-    assert len(browsing.description(facts(answers=("x" * 900,) * 100), {})) == 8000
+    assert len(browsing.description(plan(), ["x" * 900] * 100, {})) == 8000
 
 
 def test_the_arms_are_sorted_by_the_studys_metric_the_best_first():
-    assert (state(facts())["orderByKey"], state(facts())["orderByAsc"]) == ("metrics.`valid/loss`", True)
-    study = facts(metric="valid_accuracy")
+    assert (state(plan())["orderByKey"], state(plan())["orderByAsc"]) == ("metrics.`valid/loss`", True)
+    study = plan(metric="valid_accuracy")
     assert (state(study)["orderByKey"], state(study)["orderByAsc"]) == ("metrics.`valid/accuracy`", False)
 
 
 def test_a_view_shows_one_plan_and_mlflow_computes_no_mean_of_the_runs_that_it_has_loaded():
-    study = facts(cells="c0ffee")
     for view, role in ((browsing.ARMS, "= 'arm'"), (browsing.TRIALS, "!= 'study'")):
-        chosen = f"tags.`unrolled.plan` = '{study.plan}-c0ffee' and tags.`unrolled.role` {role}"
-        assert (state(study, view)["searchFilter"], state(study, view)["groupBy"]) == (chosen, None)
+        shown = state(plan(), view)
+        assert shown["searchFilter"] == f"tags.`unrolled.plan` = '{MARK}' and tags.`unrolled.role` {role}"
+        assert shown["groupBy"] is None
 
 
 def test_a_gpus_columns_are_there_where_a_study_has_one():
-    columns = state(facts(device="cuda"))["selectedColumns"]
+    columns = state(plan(device="cuda"))["selectedColumns"]
     named = ["metrics.`speed/steady`", "metrics.`gpu/utilisation`", "metrics.`gpu/memory_peak`"]
     machine = ["tags.`machine.gpu`", "tags.`machine.driver`", "tags.`machine.cuda`"]
     assert {*named, *machine} <= {*columns}
-    assert not {*named, *machine} & {*state(facts())["selectedColumns"]}
+    assert not {*named, *machine} & {*state(plan())["selectedColumns"]}
 
 
 def test_the_table_begins_with_accuracy_perplexity_loss_and_speed():
-    columns = state(facts())["selectedColumns"]
+    columns = state(plan())["selectedColumns"]
     named = ["valid/accuracy", "valid/perplexity", "valid/loss", "speed/train"]
     assert columns[:5] == [*(f"metrics.`{name}`" for name in named), "tags.`unrolled.seeds`"]
     assert {"metrics.`valid/loss low`", "metrics.`valid/loss high`", "tags.`unrolled.verdict`"} <= set(
@@ -72,15 +76,15 @@ def test_the_table_begins_with_accuracy_perplexity_loss_and_speed():
 
 
 def test_the_view_has_a_column_for_each_setting_that_the_arms_change_up_to_eight():
-    columns = state(facts(factors=("dropout", "lr")))["selectedColumns"]
+    columns = state(plan(factors=("dropout", "lr")))["selectedColumns"]
     assert {"params.`dropout`", "params.`lr`", "attributes.`Dataset`"} <= set(columns)
-    columns = state(facts(factors=tuple(f"f{i}" for i in range(30))))["selectedColumns"]
+    columns = state(plan(factors=tuple(f"f{i}" for i in range(30))))["selectedColumns"]
     assert sum(column.startswith("params") for column in columns) == 8
 
 
 def test_the_views_fit_into_tags_however_many_arms_and_settings_there_are():
-    many = facts(arms=tuple(f'arm "{i}" é' for i in range(2000)))
-    widest = facts(factors=tuple("é" * 240 + str(i) for i in range(8)))
+    many = plan(arms=tuple(f'arm "{i}" é' for i in range(2000)))
+    widest = plan(factors=tuple("é" * 240 + str(i) for i in range(8)))
     for study in (many, widest):
-        assert len(browsing.views(study)) == 2
-        assert max(map(len, browsing.views(study).values())) <= 20_000
+        assert len(browsing.views(study, MARK)) == 2
+        assert max(map(len, browsing.views(study, MARK).values())) <= 20_000

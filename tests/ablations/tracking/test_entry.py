@@ -4,53 +4,46 @@ import json
 import math
 
 import pytest
+from stub_plans import planned
 
 from ablations.tracking import entry, projection
-from ablations.tracking.entry import StudyFacts
 from bench.trial import Trial
 
-# MLflow 3.17 uses a loader that SQLAlchemy 2.1 deprecates.
-pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader:DeprecationWarning")
+
+@pytest.fixture
+def shown(study, store, result, one):
+    """The run that a result becomes."""
+
+    def write(**facts):
+        projection.sync(study, {"baseline": [result(**facts)]}, store)
+        return one(store)
+
+    return write
 
 
-def one(snapshot, store, **which):
-    (run,) = snapshot(store, **which)
-    return run
+def test_a_trial_becomes_one_run_with_its_true_times(study, shown, result):
+    run = shown(seed=3)
+    assert (run.name, run.status) == ("baseline/seed=3", "FINISHED")
+    assert (run.start, run.end) == (1_700_000_300_250, 1_700_000_310_250)  # 1 s of loading, 3 epochs of 3 s
+    told = {"model": "lm7", "arm": "baseline", "seed": "3", "dropout": "0.4", "lr": "0.01"}
+    assert told.items() <= run.params.items()
+    assert set(result().trial.factors()) <= set(run.params)
+    told = {
+        "trial": result(seed=3).trial.id,
+        "study": study.study,
+        "role": "trial",
+        "plan": entry.mark(study),
+    }
+    assert {f"unrolled.{name}": value for name, value in told.items()}.items() <= run.tags.items()
 
 
-def test_a_trial_becomes_one_run_with_its_true_times(study, store, result, snapshot):
-    projection.sync(study, {"baseline": [result(seed=3)]}, store)
-    name, status, start, end, params, tags, _ = one(snapshot, store)
-    assert (name, status) == ("baseline/seed=3", "FINISHED")
-    assert (start, end) == (1_700_000_300_250, 1_700_000_310_250)  # 1 s of loading and 3 epochs of 3 s
-    assert {
-        "model": "lm7",
-        "arm": "baseline",
-        "seed": "3",
-        "dropout": "0.4",
-        "lr": "0.01",
-    }.items() <= params.items()
-    assert set(result().trial.factors()) <= set(params)
-    assert tags["unrolled.trial"] == result(seed=3).trial.id
-    assert (tags["unrolled.study"], tags["unrolled.role"], tags["unrolled.plan"]) == (
-        study.name,
-        "trial",
-        "f00d",
-    )
-
-
-def test_curves_have_a_point_an_epoch_at_the_time_when_it_ended(study, store, result, snapshot):
-    projection.sync(study, {"baseline": [result()]}, store)
-    curves = one(snapshot, store)[-1]
+def test_curves_have_a_point_an_epoch_at_the_time_when_it_ended(shown):
+    curves = shown().curves
     ends = [1_700_000_004_250, 1_700_000_007_250, 1_700_000_010_250]
     assert curves["valid/loss"] == list(zip([0, 1, 2], [3.0, 2.0, 1.5], ends, strict=True))
     assert [step for step, _, _ in curves["train/loss"]] == [0, 1, 2]
     assert {"train/ar", "train/tar"} <= set(curves)
-
-
-def test_what_is_measured_once_has_step_0_which_mlflow_draws_as_a_bar(study, store, result, snapshot):
-    projection.sync(study, {"baseline": [result()]}, store)
-    curves = one(snapshot, store)[-1]
+    # A value that is measured once has step 0, which MLflow draws as a bar.
     once = {name: [step for step, _, _ in points] for name, points in curves.items() if len(points) == 1}
     assert once == {"valid/perplexity": [0], "speed/train": [0], "memory/peak": [0]}
 
@@ -69,70 +62,55 @@ def test_a_role_is_shown_as_loss_and_accuracy(result):
     assert "role/gap loss" not in found
 
 
-def test_witnesses_commit_and_attempts_are_tags(study, store, result, snapshot):
+def test_witnesses_commit_and_attempts_are_tags(shown):
     proof = {
         "dropout": {"ok": True, "declared": 0.4, "seen": 0.41},
         "tying": {"ok": False, "declared": True, "seen": False},
     }
-    projection.sync(
-        study, {"a": [result(witnesses=proof, environment={"commit": "abc123"}, attempts=2)]}, store
-    )
-    tags = one(snapshot, store)[5]
+    tags = shown(witnesses=proof, environment={"commit": "abc123"}, attempts=2).tags
     assert tags["witness.dropout"] == "ok: declared 0.4, seen 0.41"
     assert tags["witness.tying"] == "NOT ok: declared True, seen False"
     assert (tags["unrolled.commit"], tags["unrolled.attempts"]) == ("abc123", "2")
 
 
-def test_a_failed_trial_is_failed_with_its_reason(study, store, result, snapshot):
-    projection.sync(study, {"baseline": [result(status="failed", reason="signal 9", losses=(3.0,))]}, store)
-    _, status, _, _, _, tags, curves = one(snapshot, store)
-    assert (status, tags["unrolled.reason"]) == ("FAILED", "signal 9")
-    assert len(curves["valid/loss"]) == 1
+def test_a_failed_trial_is_failed_with_its_reason(shown):
+    run = shown(status="failed", reason="signal 9", losses=(3.0,))
+    assert (run.status, run.tags["unrolled.reason"]) == ("FAILED", "signal 9")
+    assert len(run.curves["valid/loss"]) == 1
 
 
-def test_a_trial_that_never_started_is_written_once(study, store, result, snapshot):
+def test_a_trial_that_never_started_is_written_once(study, store, result, one):
     never = {"baseline": [result(status="failed", reason="no memory", started=0.0, losses=(), metrics={})]}
     projection.sync(study, never, store)
     assert projection.sync(study, never, store).kept == 1
-    assert one(snapshot, store)[2] == 1  # MLflow takes a start of 0 for "now"
+    assert one(store).start == 1  # MLflow takes a start of 0 for "now"
 
 
-def test_infinite_and_missing_numbers_are_tags_and_never_metrics(study, store, result, snapshot):
-    bad = result(
-        status="diverged",
-        reason="diverged at step 9",
-        losses=(3.0, math.inf, math.nan),
-        metrics={"valid_bits": -math.inf},
-    )
-    projection.sync(study, {"baseline": [bad]}, store)
-    _, _, _, _, _, tags, curves = one(snapshot, store)
-    assert [point[:2] for point in curves["valid/loss"]] == [(0, 3.0)]
-    assert tags["nonfinite.valid/loss"] == "inf at 1, nan at 2"
-    assert tags["nonfinite.valid/bits"] == "-inf at 0"
-    assert all(
-        abs(value) < 1e300 for points in curves.values() for _, value, _ in points
-    )  # MLflow's inf is 1.8e308
+def test_infinite_and_missing_numbers_are_tags_and_never_metrics(shown):
+    bad = {"losses": (3.0, math.inf, math.nan), "metrics": {"valid_bits": -math.inf}}
+    run = shown(status="diverged", reason="diverged at step 9", **bad)
+    assert [point[:2] for point in run.curves["valid/loss"]] == [(0, 3.0)]
+    assert run.tags["nonfinite.valid/loss"] == "inf at 1, nan at 2"
+    assert run.tags["nonfinite.valid/bits"] == "-inf at 0"
+    values = [value for points in run.curves.values() for _, value, _ in points]
+    assert max(map(abs, values)) < 1e300  # MLflow's inf is 1.8e308
 
 
-def test_a_parameter_over_6000_characters_is_cut_visibly_and_kept_whole(
-    study, store, database, result, snapshot
-):
+def test_a_parameter_over_6000_characters_is_cut_visibly_and_kept_whole(shown, database):
     long = "é" * 9000
-    projection.sync(study, {"baseline": [result(options={"words": long})]}, store)
-    shown = one(snapshot, store)[4]["words"]
-    assert len(shown) == 6000
-    assert shown.endswith(f"… [cut: 9,000 characters, sha256 {entry.digest(long)}]")
+    cut = shown(options={"words": long}).params["words"]
+    assert len(cut) == 6000
+    assert cut.endswith(f"… [cut: 9,000 characters, sha256 {entry.digest(long)}]")
     (kept,) = (database.parent / "mlartifacts").rglob("params/*.txt")
     assert kept.read_text(encoding="utf-8") == long
 
 
-def test_more_metrics_and_parameters_than_one_call_takes_all_arrive(study, store, result, snapshot):
+def test_more_metrics_and_parameters_than_one_call_takes_all_arrive(shown):
     options = {f"option{i}": i for i in range(230)}  # MLflow takes 100 a call
     metrics = {f"many_{i}": float(i) for i in range(2100)}  # and 1000 metrics
-    projection.sync(study, {"baseline": [result(options=options, metrics=metrics)]}, store)
-    _, _, _, _, params, _, curves = one(snapshot, store)
-    assert {params[f"option{i}"] for i in range(230)} == {str(i) for i in range(230)}
-    assert [curves[f"many/{i}"][0][1] for i in range(2100)] == [float(i) for i in range(2100)]
+    run = shown(options=options, metrics=metrics)
+    assert {run.params[f"option{i}"] for i in range(230)} == {str(i) for i in range(230)}
+    assert [run.curves[f"many/{i}"][0][1] for i in range(2100)] == [float(i) for i in range(2100)]
 
 
 HOSTILE = [
@@ -143,9 +121,7 @@ HOSTILE = [
 
 
 def test_hostile_names_never_fail_a_study_and_stay_apart(store, result, snapshot):
-    study = StudyFacts(
-        name="hostile", question="<img src=x onerror=alert(1)>", plan="p", about="\0" + "y" * 9000
-    )
+    study = planned(question="<img src=x onerror=alert(1)>", about="\0" + "y" * 9000)
     results = {
         name: [result(seed=i, options={f"o{name}": name}, metrics={name: 1.0, f"m_{name}": 7.25}, reason=name,
                       witnesses={name: {"ok": True, "declared": name, "seen": name}})]
@@ -153,7 +129,7 @@ def test_hostile_names_never_fail_a_study_and_stay_apart(store, result, snapshot
     }  # fmt: skip
     assert projection.sync(study, results, store).written == len(HOSTILE)
     assert projection.sync(study, results, store).written == 0
-    runs = snapshot(store, study="hostile")
+    runs = snapshot(store, study="s")
     assert len({run[0] for run in runs}) == len(HOSTILE)
     for _, _, _, _, params, _, curves in runs:
         assert [points[-1][1] for points in curves.values()].count(7.25) == 1
@@ -162,7 +138,7 @@ def test_hostile_names_never_fail_a_study_and_stay_apart(store, result, snapshot
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_study_of_any_name_can_be_written(name, store, result):
-    study = StudyFacts(name=name, question=name, plan=name)
+    study = planned(study=name, question=name, hash=name)
     assert projection.sync(study, {name: [result()]}, store).written == 1
     assert projection.sync(study, {name: [result()]}, store).kept == 1
 
@@ -180,13 +156,9 @@ def test_a_data_set_is_named_without_its_folder_and_by_its_content():
     assert entry.dataset(Trial(model="lm7", seed=0)) == {}
 
 
-def test_every_trial_names_its_data_set(study, store, result):
-    from mlflow import MlflowClient
-
+def test_every_trial_names_its_data_set(client, study, store, result):
     projection.sync(study, {"baseline": [result(seed=s) for s in range(2)]}, store)
-    client = MlflowClient(tracking_uri=store)
-    number = client.get_experiment_by_name("unrolled/regularization").experiment_id
-    runs = client.search_runs([number], "tags.`unrolled.role` = 'trial'")
+    runs = client.search_runs([client.experiment.experiment_id], "tags.`unrolled.role` = 'trial'")
     used = [(one.dataset.name, one.dataset.digest) for run in runs for one in run.inputs.dataset_inputs]
     assert used == [("human-numbers", "5a5a5a5a")] * 2
 

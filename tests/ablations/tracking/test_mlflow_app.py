@@ -10,11 +10,8 @@ import pytest
 
 from ablations.tracking.mlflow_app import is_open
 
-pytestmark = [
-    # MLflow 3.17 uses a loader that SQLAlchemy 2.1 deprecates, and a part of Starlette.
-    pytest.mark.filterwarnings("ignore:The ``noload`` loader:DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore:starlette.middleware.wsgi is deprecated"),
-]
+# Of Starlette, which MLflow 3.17 uses.
+pytestmark = pytest.mark.filterwarnings("ignore:starlette.middleware.wsgi is deprecated")
 
 
 # the routes of the installed MLflow

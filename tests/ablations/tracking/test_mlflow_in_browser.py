@@ -4,33 +4,27 @@ import json
 import math
 import os
 import re
+import shutil
 import time
 import urllib.parse
 import urllib.request
 from collections import Counter
-from dataclasses import replace
+from contextlib import contextmanager
 from pathlib import Path
 from statistics import fmean
 
 import many_trials
 import pytest
+from stub_plans import kept, planned
 
 from ablations.cli import main
-from ablations.commands.report import published
-from ablations.design.plan import Plan, PlannedArm
 from ablations.tracking import projection
-from ablations.tracking.entry import facts
-from reports.comparison import compare
-from reports.evidence import Arm, Evidence
-from reports.render import render
 
 webdriver = pytest.importorskip("selenium.webdriver")
 
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.slow,
-    # MLflow 3.17 uses a loader that SQLAlchemy 2.1 deprecates.
-    pytest.mark.filterwarnings("ignore:The ``noload`` loader:DeprecationWarning"),
 ]
 
 FLAGS = """--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run
@@ -55,18 +49,19 @@ class Page:
     def text(self):
         return self.driver.find_element("tag name", "body").text
 
-    def shows(self, *words, seconds=120):
-        deadline = time.monotonic() + seconds
-        while missing := [word for word in words if word not in self.text()]:
-            assert time.monotonic() < deadline, f"{missing} not in {self.text()}"
-            time.sleep(0.3)
-
-    def find(self, path, seconds=120):
-        deadline = time.monotonic() + seconds
-        while not (found := self.driver.find_elements("xpath", path)):
-            assert time.monotonic() < deadline, f"no {path} in {self.text()}"
+    def until(self, find, wanted):
+        """What `find` returns, once it is something."""
+        deadline = time.monotonic() + 120
+        while not (found := find()):
+            assert time.monotonic() < deadline, f"no {wanted} in {self.text()}"
             time.sleep(0.3)
         return found
+
+    def shows(self, *words):
+        self.until(lambda: all(word in self.text() for word in words), words)
+
+    def find(self, path):
+        return self.until(lambda: self.driver.find_elements("xpath", path), path)
 
     def describe(self, question="What carries the gain?"):
         """Unfold the experiment's description; where its links lead, by their words."""
@@ -87,14 +82,14 @@ class Page:
                 for (const one of row.querySelectorAll("[role=gridcell]"))
                     (cells[row.getAttribute("row-index")] ??= {})[one.getAttribute("col-id")] = one.innerText
             return Object.values(cells)"""
-        deadline = time.monotonic() + 120
-        while True:
-            rows = self.driver.execute_script(read)
-            named = {row["attributes.`Run Name`"].splitlines()[-1]: row for row in rows}
-            if named and all(column in row for row in rows for column in columns):
-                return {name: [row[column].strip() for column in columns] for name, row in named.items()}
-            assert time.monotonic() < deadline, f"{columns} not in {rows}"
-            time.sleep(0.3)
+
+        def rows():
+            found = self.driver.execute_script(read)
+            return found if all(column in row for row in found for column in columns) else []
+
+        filled = self.until(rows, columns)
+        names = [row["attributes.`Run Name`"].splitlines()[-1] for row in filled]
+        return {n: [row[column].strip() for column in columns] for n, row in zip(names, filled, strict=True)}
 
     def shoot(self, name):
         assert self.driver.save_screenshot(str(self.shots / f"{name}.png"))
@@ -120,64 +115,52 @@ def shots(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def page(ui_of, browser, template, result, shots, tmp_path_factory):
-    """The UI of a study of two arms and six seeds, one of whose names is hostile, with its report."""
-    folder = tmp_path_factory.mktemp("browsed")
-    database = folder / "mlflow.db"
-    database.write_bytes(template.read_bytes())
-    results = {
-        arm: {
-            s: result(
-                seed=s,
-                losses=(3.0, 2.0, 1.5 + i + s / 10),
-                options={"dropout": 0.4 * (1 - i)},
-            )
-            for s in range(SEEDS)
-        }
-        for i, arm in enumerate(ARMS)
-    }
+def browse(ui_of, browser, template, shots, tmp_path_factory):
+    """The UI of a study, as `unrolled sync` writes it from a ledger."""
+
+    @contextmanager
+    def shown(results, plan):
+        folder = tmp_path_factory.mktemp("browsed")
+        database = Path(shutil.copy(template, folder / "mlflow.db"))
+        kept(folder / "results", plan, results)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{database}")
+            assert main(["sync", "--results", str(folder / "results")]) == 0
+        with ui_of(database) as start:
+            start()
+            page = Page(browser, start.address, 1, shots)
+            page.results = results
+            first = projection.Projection(plan, f"sqlite:///{database}")
+            arm = plan.arms[0]
+            page.trial = f"{start.address}/{first.link(arm.name, arm.trials[0])}"
+            yield page
+
+    return shown
+
+
+@pytest.fixture(scope="module")
+def page(browse, result):
+    """A study of two arms and six seeds, one of whose names is hostile."""
     busy = {"seconds": EVERY_FIFTH, "cpu": (99.0,) * 12, "memory": tuple(400.0 + s for s in EVERY_FIFTH)}
-    results["baseline"][0] = replace(results["baseline"][0], usage=busy)
-    told = {
-        "study": "regularization",
-        "question": "What carries the gain?",
-        "command": "unrolled run regularization",
-    }
-    arms = [Arm(name=arm, model="lm7", title=arm, changes={"dropout": 0.0} if i else {}, results=results[arm])
-            for i, arm in enumerate(ARMS)]  # fmt: skip
-    told |= {"metric": "valid_loss", "equivalence": 0.02, "seeds": tuple(range(SEEDS)), "about": ""}
-    found = compare(Evidence(**told, arms=tuple(arms), plan="f00d", planned=1.7e9))
-    plan = Plan(**told, hash="f00d", arms=tuple(
-        PlannedArm(name=arm.name, model=arm.model, title=arm.title, changes=arm.changes,
-                   trials={seed: r.trial.id for seed, r in arm.results.items()}) for arm in arms
-    ))  # fmt: skip
-    made = published(render(found, folder / "out"), plan, found)
-    by_arm = {arm: list(of_arm.values()) for arm, of_arm in results.items()}
-    projection.sync(facts(plan), by_arm, f"sqlite:///{database}", lambda links: made)
-    mine = projection.Projection(facts(plan), f"sqlite:///{database}")
-    with ui_of(database) as start:
-        start()
-        shown = Page(browser, start.address, 1, shots)
-        shown.trial = f"{start.address}/{mine.link('baseline', results['baseline'][0].trial.id)}"
+    results = {
+        arm: [
+            result(seed=s, losses=(3.0, 2.0, 1.5 + i + s / 10), options={"dropout": 0.4 * (1 - i)},
+                   usage={} if i or s else busy)
+            for s in range(SEEDS)
+        ]
+        for i, arm in enumerate(ARMS)
+    }  # fmt: skip
+    told = {"study": "regularization", "question": "What carries the gain?"}
+    with browse(results, planned(results, {ARMS[1]: {"dropout": 0.0}}, **told)) as shown:
         yield shown
 
 
 @pytest.fixture(scope="module")
-def many(ui_of, browser, template, shots, tmp_path_factory):
-    """The UI of a study of 110 trials, one of which diverged, as `unrolled sync` writes it."""
-    folder = tmp_path_factory.mktemp("many")
-    database = folder / "mlflow.db"
-    database.write_bytes(template.read_bytes())
+def many(browse):
+    """A study of 110 trials, one of which diverged."""
     results = many_trials.study()
     results["hidden = 12"][4] = many_trials.diverged(results["hidden = 12"][4])
-    many_trials.keep(folder / "results", results)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{database}")
-        assert main(["sync", "--results", str(folder / "results")]) == 0
-    with ui_of(database) as start:
-        start()
-        shown = Page(browser, start.address, 1, shots)
-        shown.results = results
+    with browse(results, many_trials.planned(results)) as shown:
         yield shown
 
 
@@ -238,10 +221,7 @@ def test_the_charts_draw_each_arms_mean_as_a_bar_and_by_epoch_as_a_line(many):
     many.shows("Arms\n(7)", "11 matching runs")
     means = [ledgers_means(many.results[arm]) for arm in many_trials.ARMS if arm != "hidden = 12"]
     wanted = Counter(f"{value:.2f}" for values in means for value in values[:3])  # the first row of charts
-    deadline = time.monotonic() + 120
-    while wanted - (drawn := Counter(many.text().splitlines())):
-        assert time.monotonic() < deadline, (wanted - drawn, many.text())
-        time.sleep(0.3)
+    many.until(lambda: wanted <= Counter(many.text().splitlines()), wanted)
     many.shoot("charts")
     below = many.find("//*[text() = 'speed']")[-1]  # the section after the arms', whose last charts are lines
     many.driver.execute_script("arguments[0].scrollIntoView(false)", below)

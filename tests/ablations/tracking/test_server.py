@@ -11,23 +11,19 @@ import stat
 import subprocess
 import sys
 import tempfile
-import textwrap
-import time
 import urllib.error
 import urllib.request
 from argparse import Namespace
 from pathlib import Path
 
 import pytest
+from mlflow_writers import feed, start
+from processes import wait_for
+from stub_plans import planned
 
 from ablations.tracking import database, projection
-from ablations.tracking.entry import StudyFacts
 from ablations.tracking.server import server as serve
 from bench.trial import BadInput
-
-# MLflow 3.17 uses a loader that SQLAlchemy 2.1 deprecates.
-pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader:DeprecationWarning")
-
 
 COMMAND = [sys.executable, "-m", "ablations.cli", "server", "--folder"]
 
@@ -58,7 +54,7 @@ class Served:
         below = self.below()
         self.process.send_signal(number)
         rest, _ = self.process.communicate(timeout=120)
-        until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in below))
+        wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in below))
         return self.process.returncode, rest
 
     def below(self):
@@ -71,13 +67,6 @@ class Served:
         for pid in found:
             found += [child for child, parent in parents.items() if parent == pid]
         return found[1:]
-
-
-def until(true, seconds=120.0):
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def ask(address, body=None, **headers):
@@ -112,29 +101,6 @@ def served(find_port):
 # two drivers
 
 
-DRIVE = textwrap.dedent("""
-    import functools, json, sys
-    from ablations.tracking.entry import StudyFacts
-    from ablations.tracking.recorder import Recorder
-    from bench.trial import Result
-    where, study = sys.argv[1:]
-    recorder = Recorder(StudyFacts(name=study, question="q", plan="p"), where, pause=0.1)
-    for line in sys.stdin:
-        recorder.record("baseline", functools.partial(Result.from_dict, json.loads(line)))
-    print(recorder.close(patience=240))
-""")
-
-
-def start_driver(address, study):
-    command = [sys.executable, "-c", DRIVE, address, study]
-    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-
-
-def feed(driver, results):
-    driver.stdin.write("".join(json.dumps(one.to_dict()) + "\n" for one in results))
-    driver.stdin.flush()
-
-
 def end(driver):
     """What a driver says in the end: nothing where everything is written."""
     said, _ = driver.communicate(timeout=300)
@@ -152,10 +118,10 @@ def test_two_drivers_write_at_once_and_a_restart_in_the_middle_loses_and_doubles
     served, result, snapshot
 ):
     results = [result(seed=seed) for seed in range(20)]
-    drivers = {study: start_driver(served.address, study) for study in ("one", "other")}
+    drivers = {study: start("record", served.address, study, "240") for study in ("one", "other")}
     for driver in drivers.values():
         feed(driver, results[:10])
-    until(lambda: all(finished(snapshot, served, study) for study in drivers))
+    wait_for(lambda: all(finished(snapshot, served, study) for study in drivers))
     assert served.stop() == (0, "")
     for driver in drivers.values():
         feed(driver, results[10:])
@@ -165,19 +131,19 @@ def test_two_drivers_write_at_once_and_a_restart_in_the_middle_loses_and_doubles
         runs = snapshot(served.address, study=study)
         assert sorted(run[0] for run in runs) == sorted(f"baseline/seed={seed}" for seed in range(20))
         assert {run[1] for run in runs} == {"FINISHED"}
-        facts = StudyFacts(name=study, question="q", plan="p")
-        assert projection.sync(facts, {"baseline": results}, served.address) == projection.Synced(0, 20, 0)
+        assert projection.sync(
+            planned(study=study), {"baseline": results}, served.address
+        ) == projection.Synced(0, 20, 0)
 
 
 @pytest.mark.slow
 def test_two_drivers_of_one_study_are_levelled_by_sync(served, result, snapshot):
     results = [result(seed=seed) for seed in range(8)]
-    drivers = [start_driver(served.address, "shared") for _ in range(2)]
+    drivers = [start("record", served.address, "shared", "240") for _ in range(2)]
     for driver, its in zip(drivers, (results, results[::-1]), strict=True):
         feed(driver, its)
     assert [end(driver) for driver in drivers] == ["", ""]
-    facts = StudyFacts(name="shared", question="q", plan="p")
-    projection.sync(facts, {"baseline": results}, served.address)
+    projection.sync(planned(study="shared"), {"baseline": results}, served.address)
     runs = snapshot(served.address, study="shared")
     assert [run[:2] for run in runs] == [(f"baseline/seed={seed}", "FINISHED") for seed in range(8)]
 
@@ -189,9 +155,8 @@ def test_what_a_server_holds_is_what_a_file_holds(served, result, store, snapsho
         "nul\0 and 🙂": [result(seed=1, losses=(3.0, float("inf"), float("nan")))],
         "long": [result(seed=2, options={"words": "é" * 9000})],
     }
-    facts = StudyFacts(name="alike", question="q", plan="p")
     for where in (served.address, store):
-        projection.sync(facts, results, where)
+        projection.sync(planned(study="alike"), results, where)
     assert snapshot(served.address, study="alike") == snapshot(store, study="alike")
     (kept,) = (served.folder / "artifacts").rglob("params/*.txt")
     assert kept.read_text(encoding="utf-8") == "é" * 9000

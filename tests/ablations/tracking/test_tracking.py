@@ -5,22 +5,14 @@ import sys
 from dataclasses import replace
 
 import pytest
+from mlflow_writers import start
 
 from ablations.tracking import entry, projection
-from ablations.tracking.entry import StudyFacts
 from ablations.tracking.server import ui_command
 from ablations.tracking.store import settings, uri
 from bench.trial import BadInput
 
-# MLflow 3.17 uses a loader that SQLAlchemy 2.1 deprecates.
-pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader:DeprecationWarning")
-
 STARTED = 1_700_000_000.25
-
-
-def one(snapshot, store, **which):
-    (run,) = snapshot(store, **which)
-    return run
 
 
 # exactly once
@@ -53,16 +45,13 @@ def test_a_new_database_gets_the_same_runs_parameters_metrics_and_times(
     assert snapshot(again, role="study") == snapshot(store, role="study")
 
 
-def test_half_written_and_second_copies_are_removed(study, store, result, snapshot):
-    from mlflow import MlflowClient
-
+def test_half_written_and_second_copies_are_removed(client, study, store, result, snapshot, one):
     projection.sync(study, {"baseline": [result(seed=0)]}, store)
-    client = MlflowClient(tracking_uri=store)
-    experiment = client.get_experiment_by_name("unrolled/regularization").experiment_id
-    copied = entry.tags(study, "baseline", result(seed=0))
+    experiment = client.experiment.experiment_id
+    copied = {name: tag for name, tag in one(store)[5].items() if name.startswith("unrolled.")}
     second = client.create_run(experiment, 1_700_000_000_250, copied, "baseline/seed=0")
     client.set_terminated(second.info.run_id)
-    client.create_run(experiment, 1_700_000_100_250, entry.tags(study, "baseline", result(seed=1)), "half")
+    client.create_run(experiment, 1_700_000_100_250, {**copied, **entry.tags(result(seed=1))}, "half")
     foreign = client.create_run(experiment, run_name="mine")  # a run of the user's own stays
 
     done = projection.sync(study, {"baseline": [result(seed=0), result(seed=1)]}, store)
@@ -74,28 +63,25 @@ def test_half_written_and_second_copies_are_removed(study, store, result, snapsh
     assert client.get_run(foreign.info.run_id).info.lifecycle_stage == "active"
 
 
-def test_a_trial_that_was_tried_again_replaces_its_failure(study, store, result, snapshot):
+def test_a_trial_that_was_tried_again_replaces_its_failure(study, store, result, one):
     projection.sync(study, {"baseline": [result(status="failed", reason="signal 9")]}, store)
     projection.sync(study, {"baseline": [result(started=STARTED + 60)]}, store)
-    name, status, start, *_ = one(snapshot, store)
+    name, status, start, *_ = one(store)
     assert (name, status, start) == ("baseline/seed=0", "FINISHED", 1_700_000_060_250)
 
 
 def test_a_study_with_more_seeds_moves_its_trials_to_the_new_plan(study, store, result, snapshot):
     projection.sync(study, {"baseline": [result(seed=0)]}, store)
-    longer = StudyFacts(name=study.name, question=study.question, plan="beef")
+    longer = replace(study, hash="beef")
     projection.sync(longer, {"baseline": [result(seed=0), result(seed=1)]}, store)
-    assert [run[5]["unrolled.plan"] for run in snapshot(store)] == ["beef", "beef"]
+    assert [run[5]["unrolled.plan"] for run in snapshot(store)] == [entry.mark(longer)] * 2
 
 
-def test_a_deleted_experiment_is_brought_back(study, store, result, snapshot):
-    from mlflow import MlflowClient
-
+def test_a_deleted_experiment_is_brought_back(client, study, store, result, one):
     projection.sync(study, {"baseline": [result()]}, store)
-    client = MlflowClient(tracking_uri=store)
-    client.delete_experiment(client.get_experiment_by_name("unrolled/regularization").experiment_id)
+    client.delete_experiment(client.experiment.experiment_id)
     projection.sync(study, {"baseline": [result()]}, store)
-    assert one(snapshot, store)[0] == "baseline/seed=0"
+    assert one(store)[0] == "baseline/seed=0"
 
 
 def test_more_trials_than_a_page_are_read(study, store, result, monkeypatch, snapshot):
@@ -112,20 +98,17 @@ def test_more_trials_than_a_page_are_read(study, store, result, monkeypatch, sna
 # the study's own run
 
 
-def test_the_study_run_is_running_until_it_is_finished_and_holds_the_report(study, store, tmp_path, snapshot):
-    pages = tmp_path / "pages"
-    (pages / "figures").mkdir(parents=True)
-    (pages / "report.html").write_text("<h1>done</h1>")
-    (pages / "figures" / "forest.svg").write_text("<svg/>")
+def test_the_study_run_is_running_until_it_is_finished_and_holds_the_report(
+    study, store, tmp_path, one, out, published
+):
     mine = projection.Projection(study, store)
     mine.begin(STARTED)
-    assert one(snapshot, store, role="study")[:2] == ("study regularization", "RUNNING")
-    mine.publish(pages)
+    assert one(store, role="study")[:2] == ("study regularization", "RUNNING")
+    mine.publish(out)
     mine.finish(ended=STARTED + 9)
-    assert one(snapshot, store, role="study")[1:4] == ("FINISHED", 1_700_000_000_250, 1_700_000_009_250)
-    (report,) = (tmp_path / "mlartifacts").rglob("report.html")
-    assert report.read_text() == "<h1>done</h1>"
-    assert (report.parent / "figures" / "forest.svg").is_file()
+    assert one(store, role="study")[1:4] == ("FINISHED", 1_700_000_000_250, 1_700_000_009_250)
+    assert published() == ["the report"]
+    assert len(list(tmp_path.glob("mlartifacts/**/figures/forest.svg"))) == 1
 
 
 def test_the_study_run_of_a_killed_parent_is_taken_up_again(study, store, snapshot):
@@ -137,34 +120,28 @@ def test_the_study_run_of_a_killed_parent_is_taken_up_again(study, store, snapsh
 
 
 def test_a_study_run_of_another_plan_is_closed_and_then_replaced_by_the_new_report(
-    study, store, tmp_path, snapshot
+    study, store, snapshot, out
 ):
-    (tmp_path / "out").mkdir()
     projection.Projection(study, store).begin(STARTED)  # and its parent was killed
-    after = projection.Projection(replace(study, plan="beef"), store)
+    after = projection.Projection(replace(study, hash="beef"), store)
     after.begin(STARTED + 60)
     assert sorted(run[1] for run in snapshot(store, role="study")) == ["KILLED", "RUNNING"]
-    after.publish(tmp_path / "out")
+    after.publish(out)
     after.finish()
     assert [(run[1], run[5]["unrolled.plan"]) for run in snapshot(store, role="study")] == [
-        ("FINISHED", "beef")
+        ("FINISHED", entry.mark(replace(study, hash="beef")))
     ]
 
 
-def test_a_later_report_goes_into_the_finished_study_run(study, store, result, tmp_path, snapshot):
-    projection.sync(study, {"baseline": [result()]}, store)
-    (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "report.html").write_text("late")
-    projection.Projection(study, store).publish(tmp_path / "out")
-    assert one(snapshot, store, role="study")[1] == "FINISHED"
-    assert [p.read_text() for p in (tmp_path / "mlartifacts").rglob("report.html")] == ["late"]
-
-
-def test_a_report_without_a_study_run_gets_one_that_is_closed(study, store, tmp_path, snapshot):
-    (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "report.html").write_text("x")
-    projection.Projection(study, store).publish(tmp_path / "out")
-    assert one(snapshot, store, role="study")[1] == "FINISHED"
+@pytest.mark.parametrize("synced", [True, False])
+def test_a_report_goes_into_the_finished_study_run_or_into_one_that_is_made_and_closed(
+    synced, study, store, result, one, out, published
+):
+    if synced:
+        projection.sync(study, {"baseline": [result()]}, store)
+    projection.Projection(study, store).publish(out)
+    assert one(store, role="study")[1] == "FINISHED"
+    assert published() == ["the report"]
 
 
 def test_a_missing_folder_of_the_report_is_refused(study, store, tmp_path):
@@ -176,30 +153,21 @@ def test_a_missing_folder_of_the_report_is_refused(study, store, tmp_path):
 
 
 @pytest.fixture
-def told(store):
+def told(client):
     """The experiment's description."""
-
-    def look():
-        from mlflow import MlflowClient
-
-        client = MlflowClient(tracking_uri=store)
-        return client.get_experiment_by_name("unrolled/regularization").tags["mlflow.note.content"]
-
-    return look
+    return lambda: client.experiment.tags["mlflow.note.content"]
 
 
 @pytest.fixture
-def report(tmp_path):
+def report(out):
     """A report's folder and its answers, as `sync` asks for them."""
-    (tmp_path / "report").mkdir()
-    (tmp_path / "report" / "index.html").write_text("rendered")
-    return lambda links: (tmp_path / "report", ("▲ IMPROVES — no dropout against baseline",), ())
+    return lambda links: (out, ("▲ IMPROVES — no dropout against baseline",), ())
 
 
-def test_the_answers_of_the_report_stand_in_both_descriptions(study, store, result, snapshot, told, report):
+def test_the_answers_of_the_report_stand_in_both_descriptions(study, store, result, one, told, report):
     projection.sync(study, {"baseline": [result()]}, store, report)
     assert "▲ IMPROVES — no dropout against baseline" in told()
-    home = one(snapshot, store, role="study")
+    home = one(store, role="study")
     assert home[5]["mlflow.note.content"] == told()
     assert "/artifacts/index.html)" in told()  # the link to the report
 
@@ -208,7 +176,7 @@ def test_an_answer_stays_until_the_plan_changes(study, store, result, told, repo
     projection.sync(study, {"baseline": [result()]}, store, report)
     projection.Projection(study, store)
     assert "IMPROVES" in told()
-    projection.Projection(replace(study, plan="beef"), store)
+    projection.Projection(replace(study, hash="beef"), store)
     assert "no answer yet" in told()
 
 
@@ -226,14 +194,12 @@ def test_the_report_is_rebuilt_with_links_to_its_trials(study, store, result, re
 # links, addresses, environment
 
 
-def test_a_link_names_the_experiment_and_the_run(study, store, result):
-    from mlflow import MlflowClient
-
+def test_a_link_names_the_experiment_and_the_run(client, study, store, result):
     mine = projection.Projection(study, store)
     mine.record("baseline", result())
     link = mine.link("baseline", result().trial.id)
     run_id = link.rpartition("/")[2]
-    run = MlflowClient(tracking_uri=store).get_run(run_id)
+    run = client.get_run(run_id)
     assert link == f"#/experiments/{run.info.experiment_id}/runs/{run_id}"
     assert run.info.run_name == "baseline/seed=0"
     assert mine.link("baseline", "unknown") is None
@@ -251,13 +217,10 @@ def test_a_link_names_the_experiment_and_the_run(study, store, result):
         "databricks",
     ],
 )
-def test_every_store_of_mlflow_is_accepted(where, monkeypatch):
+def test_every_store_of_mlflow_is_accepted_and_the_default_is_a_local_database(where, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", where)
     assert uri() == where
-
-
-def test_the_default_is_a_local_database(monkeypatch):
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
     assert uri() == "sqlite:///mlflow.db"
 
 
@@ -276,12 +239,6 @@ def test_a_file_that_is_no_database_is_one_clear_line(study, tmp_path, result):
     with pytest.raises(BadInput, match=r"cannot be written \(.*file is not a database") as refused:
         projection.sync(study, {"baseline": [result()]}, f"sqlite:///{tmp_path}/mlflow.db")
     assert "\n" not in str(refused.value)
-
-
-def test_the_ui_is_served_to_this_machine_only():
-    command = ui_command("sqlite:///mlflow.db", 5123)
-    assert command[command.index("--host") + 1] == "127.0.0.1"
-    assert command[command.index("--port") + 1] == "5123"
 
 
 def test_a_server_needs_no_second_server():
@@ -312,13 +269,5 @@ def test_telemetry_and_jobs_are_off_and_the_users_timeouts_stay(monkeypatch):
 
 
 def test_a_first_start_writes_nothing_to_the_terminal(tmp_path):
-    code = (
-        "from ablations.tracking.entry import StudyFacts;"
-        "from ablations.tracking.projection import Projection;"
-        "Projection(StudyFacts(name='n', question='q', plan='p'), 'sqlite:///mlflow.db')"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
-    )
-    assert (done.stdout, done.stderr) == ("", "")
+    assert start("project", "sqlite:///mlflow.db", "s", cwd=tmp_path).communicate() == ("ready\n", "")
     assert [p.name for p in tmp_path.iterdir()] == ["mlflow.db"]

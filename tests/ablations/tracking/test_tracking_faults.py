@@ -2,28 +2,21 @@
 
 import contextlib
 import http.client
-import json
 import os
 import random
 import socket
 import sqlite3
-import subprocess
-import sys
-import textwrap
 import threading
 import time
-from dataclasses import asdict
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from mlflow_writers import feed, start
+from processes import wait_for
 
 from ablations.tracking import projection
-from ablations.tracking.entry import StudyFacts
 from ablations.tracking.recorder import Recorder
-
-# MLflow 3.17 uses a loader that SQLAlchemy 2.1 deprecates.
-pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader:DeprecationWarning")
 
 NAMES = [f"baseline/seed={seed}" for seed in range(4)]
 
@@ -61,11 +54,9 @@ def names(runs):
     return [run[0] for run in runs if run[1] in ("FINISHED", "FAILED")]
 
 
-def until(true, seconds=120.0):
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+def record(writing, result, seeds):
+    for seed in seeds:
+        writing.record("baseline", partial(result, seed=seed))
 
 
 # the database
@@ -76,8 +67,7 @@ def test_a_locked_database_does_not_stop_training_and_is_written_once(
 ):
     writing = recorder(store)
     begun = time.monotonic()
-    for seed in range(4):
-        writing.record("baseline", partial(result, seed=seed))
+    record(writing, result, range(4))
     assert time.monotonic() - begun < 10  # MLflow would wait four times as long for the lock
     assert not writing.wait(1.0)
     lock()
@@ -91,9 +81,8 @@ def test_a_database_locked_for_longer_than_mlflow_waits_is_tried_again(
     lock, store, recorder, result, snapshot
 ):
     writing = recorder(store)
-    for seed in range(4):
-        writing.record("baseline", partial(result, seed=seed))
-    until(lambda: writing.problem)
+    record(writing, result, range(4))
+    wait_for(lambda: writing.problem)
     assert "database is locked" in writing.problem
     lock()
     assert writing.wait(120)
@@ -106,8 +95,7 @@ def test_the_end_waits_no_longer_than_told_and_says_how_to_catch_up(
     lock, study, store, recorder, result, snapshot
 ):
     writing = recorder(store)
-    writing.record("baseline", partial(result, seed=0))
-    writing.record("baseline", partial(result, seed=1))
+    record(writing, result, range(2))
     begun = time.monotonic()
     line = writing.close(patience=0.5)
     assert time.monotonic() - begun < 10  # and not for ever, as the lock is held until further down
@@ -130,53 +118,31 @@ def test_one_trial_that_mlflow_refuses_does_not_hold_up_the_others(
 
     monkeypatch.setattr(projection.Projection, "_write", refuse)
     writing = recorder(store)
-    for seed in (1, 0, 2):
-        writing.record("baseline", partial(result, seed=seed))
-    until(lambda: len(writing._trials) == 1)
+    record(writing, result, (1, 0, 2))
+    wait_for(lambda: sum(job.trials for job in writing._jobs) == 1)
     assert writing.close(patience=5) == "MLflow is behind by 1 trial (refused): run `unrolled sync`"
     assert names(snapshot(store)) == ["baseline/seed=0", "baseline/seed=2"]
 
 
-def test_a_recorder_opens_and_finishes_the_study_run(store, recorder, result, snapshot, tmp_path):
-    (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "report.html").write_text("all of it")
+def test_a_recorder_opens_and_finishes_the_study_run(store, recorder, result, snapshot, out, published):
     writing = recorder(store)
-    until(lambda: writing._begun)
+    wait_for(lambda: writing._begun)
     assert [run[1] for run in snapshot(store, role="study")] == ["RUNNING"]
     writing.record("baseline", result)
     assert writing.wait(120)
     assert writing.link("baseline", result().trial.id).startswith("#/experiments/")
-    writing.publish(tmp_path / "out")
+    writing.publish(out)
     assert writing.close("KILLED") == ""
     assert [run[1] for run in snapshot(store, role="study")] == ["KILLED"]
-    assert [page.read_text() for page in tmp_path.glob("mlartifacts/**/report.html")] == ["all of it"]
+    assert published() == ["the report"]
 
 
 # killed
 
 
-PROJECT = textwrap.dedent("""
-    import json, sys
-    from ablations.tracking.entry import StudyFacts
-    from ablations.tracking.projection import Projection
-    from bench.trial import Result
-    projection = Projection(StudyFacts(**json.loads(sys.argv[2])), sys.argv[1])
-    projection.begin(1.0)
-    print("ready", flush=True)
-    for line in sys.stdin:
-        projection.record("baseline", Result.from_dict(json.loads(line)))
-        print("written", flush=True)
-""")
-
-
-def start_projecting(store, results):
-    facts = asdict(StudyFacts(name="regularization", question="What carries the gain?", plan="f00d"))
-    process = subprocess.Popen(
-        [sys.executable, "-c", PROJECT, store, json.dumps(facts)],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    process.stdin.write("".join(json.dumps(one.to_dict()) + "\n" for one in results))
-    process.stdin.flush()
+def start_projecting(store, results=()):
+    process = start("project", store, "regularization")
+    feed(process, results)
     return process
 
 
@@ -213,8 +179,8 @@ def test_a_parent_killed_while_it_creates_the_database_does_not_spoil_it(
     seconds, study, tmp_path, result, snapshot
 ):
     store = f"sqlite:///{tmp_path}/mlflow.db"
-    process = start_projecting(store, [])
-    until(lambda: list(tmp_path.iterdir()))
+    process = start_projecting(store)
+    wait_for(lambda: list(tmp_path.iterdir()))
     time.sleep(seconds)
     end(process)
     projection.sync(study, {"baseline": [result()]}, store)
@@ -223,7 +189,7 @@ def test_a_parent_killed_while_it_creates_the_database_does_not_spoil_it(
 
 
 @pytest.mark.slow
-def test_two_parents_that_create_the_database_at_once_both_write(tmp_path, result, snapshot):
+def test_two_parents_that_create_the_database_at_once_both_write(study, tmp_path, result, snapshot):
     store = f"sqlite:///{tmp_path}/mlflow.db"
     both = [start_projecting(store, [result(seed=i)]) for i in range(2)]
     for process in both:
@@ -232,7 +198,6 @@ def test_two_parents_that_create_the_database_at_once_both_write(tmp_path, resul
         assert process.wait(120) == 0
         process.stdout.close()
     # The study's lock keeps two parents from one study; here they share one, the harshest case.
-    study = StudyFacts(name="regularization", question="What carries the gain?", plan="f00d")
     assert projection.sync(study, {"baseline": [result(seed=i) for i in range(2)]}, store).kept >= 1
     assert names(snapshot(store)) == NAMES[:2]
 
@@ -294,8 +259,7 @@ def test_a_server_that_answers_500_or_late_gets_every_trial_once(
     dice = random.Random(fault)
     proxy.faults += [fault, "pass", "pass", *dice.sample([fault] * 4 + ["pass"] * 16, 20)]
     writing = recorder(proxy.address)
-    for seed in range(4):
-        writing.record("baseline", partial(result, seed=seed))
+    record(writing, result, range(4))
     assert writing.close(patience=200) == ""
     assert proxy.injected == 5
     assert [run[:2] for run in snapshot(store)] == [(name, "FINISHED") for name in NAMES]
@@ -308,14 +272,13 @@ def test_a_server_that_is_killed_in_the_middle_and_restarted_gets_every_trial_on
     server, store, recorder, result, snapshot
 ):
     writing = recorder(server.address)
-    writing.record("baseline", partial(result, seed=0))
-    until(lambda: writing.problem)  # it is not there yet
+    record(writing, result, [0])
+    wait_for(lambda: writing.problem)  # it is not there yet
     first = server()
     assert writing.wait(120)
     server.kill(first)
-    for seed in range(1, 4):
-        writing.record("baseline", partial(result, seed=seed))
-    until(lambda: writing.problem)
+    record(writing, result, range(1, 4))
+    wait_for(lambda: writing.problem)
     server()
     assert writing.wait(120)
     link = writing.link("baseline", result().trial.id)
@@ -325,13 +288,11 @@ def test_a_server_that_is_killed_in_the_middle_and_restarted_gets_every_trial_on
 
 
 @pytest.mark.slow
-def test_artifacts_reach_a_server(server, study, tmp_path, result):
+def test_artifacts_reach_a_server(server, study, tmp_path, result, out, published):
     server()
-    (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "report.html").write_text("over HTTP")
     projection.sync(study, {"baseline": [result(options={"words": "x" * 7000})]}, server.address)
-    projection.Projection(study, server.address).publish(tmp_path / "out")
-    assert [page.read_text() for page in tmp_path.glob("mlartifacts/**/report.html")] == ["over HTTP"]
+    projection.Projection(study, server.address).publish(out)
+    assert published() == ["the report"]
     assert [len(page.read_text()) for page in tmp_path.glob("mlartifacts/**/params/*.txt")] == [7000]
 
 
@@ -345,22 +306,11 @@ def test_syncing_with_a_server_that_is_down_is_one_clear_line(free_port, study, 
 @pytest.mark.slow
 def test_a_server_that_never_answers_does_not_keep_the_process_alive(result, tmp_path):
     """A socket that accepts and stays silent, a study of one trial: the process ends in bounded time."""
-    code = textwrap.dedent("""
-        import json, socket, sys, time
-        from ablations.tracking.entry import StudyFacts
-        from ablations.tracking.recorder import Recorder
-        from bench.trial import Result
-        hole = socket.create_server(("127.0.0.1", 0))
-        where = f"http://127.0.0.1:{hole.getsockname()[1]}"
-        recorder = Recorder(StudyFacts(name="n", question="q", plan="p"), where)
-        result = Result.from_dict(json.loads(sys.stdin.read()))
-        recorder.record("baseline", lambda: result)
-        print(recorder.close(patience=4))
-    """)
     patient = {**os.environ, "MLFLOW_HTTP_REQUEST_TIMEOUT": "3600"}  # it would stay for an hour
-    done = subprocess.run(
-        [sys.executable, "-c", code], input=json.dumps(result().to_dict()), text=True,
-        capture_output=True, timeout=200, cwd=tmp_path, env=patient,
-    )  # fmt: skip
-    assert done.stdout == "MLflow is behind by 1 trial (no answer within 4 s): run `unrolled sync`\n"
-    assert (done.stderr, done.returncode) == ("", 0)
+    with socket.create_server(("127.0.0.1", 0)) as hole:
+        where = f"http://127.0.0.1:{hole.getsockname()[1]}"
+        process = start("record", where, "regularization", "4", cwd=tmp_path, env=patient)
+        feed(process, [result()])
+        said = process.communicate(timeout=200)
+    assert said == ("MLflow is behind by 1 trial (no answer within 4 s): run `unrolled sync`\n", "")
+    assert process.returncode == 0

@@ -4,13 +4,14 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
 from ablations.ledger import Ledger
 from bench.bits import differences, numbers
-from bench.trial import Epoch, Trial
+from bench.trial import Epoch, Result, Trial
 
 WORK = "bench.run:run_trial"
 DRIVER = """
@@ -24,10 +25,39 @@ run_trials([trial], ledger, work=sys.argv[3], preload=("bench.preload",))
 """
 
 
-def settings(folder: Path, **changes: object) -> dict[str, object]:
-    (folder / "text.txt").write_text("the cat sat on the mat and the dog sat on the log . " * 60)
-    plain = {"model": "lm4", "seed": 3, "options": {"hidden": 32}, "corpus": str(folder / "text.txt")}
-    return {**plain, "window": 4, "batch": 4, "epochs": 60, **changes}
+def driver(ledger: Ledger, trial: Trial, work: str = WORK, **variables: str) -> subprocess.Popen[bytes]:
+    words = [sys.executable, "-c", DRIVER, str(ledger.root), repr(asdict(trial)), work]
+    return subprocess.Popen(words, env={**os.environ, **variables})
+
+
+def resumed(
+    folder: Path, wait_for: Callable[..., None], changes: dict[str, object], **variables: str
+) -> tuple[Result, bytes]:
+    """A trial whose driver was killed after a checkpoint and started again; its result and the checkpoint.
+
+    It has the bits of an undisturbed trial, and no checkpoint is left.
+    """
+    text = folder / "text.txt"
+    text.write_text("the cat sat on the mat and the dog sat on the log . " * 60)
+    settings = {"model": "lm4", "seed": 3, "options": {"hidden": 32}, "corpus": str(text)}
+    trial = Trial(**{**settings, "window": 4, "batch": 4, "epochs": 60, **changes})
+    undisturbed, killed = Ledger(folder / "undisturbed"), Ledger(folder / "killed")
+    variables |= {"PYTHONPATH": str(Path(__file__).parents[1]), "UNROLLED_CHECKPOINT_SECONDS": "0"}
+    with driver(killed, trial, "halting_trials:act", **variables) as halting:
+        try:
+            wait_for(lambda: list(killed.checkpoints.glob("*.stands-still")))
+        finally:
+            halting.kill()
+    assert killed.read(trial.id) is None
+    (state,) = killed.checkpoints.glob(f"{trial.id}.cpu.*.pt")
+    kept = state.read_bytes()
+    for ledger in (undisturbed, killed):
+        assert driver(ledger, trial).wait() == 0
+    one, two = undisturbed.read(trial.id), killed.read(trial.id)
+    assert one is not None and two is not None
+    assert one.done and list(differences(numbers(one.to_dict()), numbers(two.to_dict()))) == []
+    assert list(killed.checkpoints.iterdir()) == []
+    return two, kept
 
 
 @pytest.mark.slow
@@ -52,31 +82,10 @@ def settings(folder: Path, **changes: object) -> dict[str, object]:
 def test_a_trial_killed_between_epochs_and_resumed_has_the_bits_of_an_undisturbed_one(
     tmp_path: Path, changes: dict[str, object], wait_for: Callable[..., None]
 ) -> None:
-    chosen = settings(tmp_path, **changes)
-    trial = Trial(**chosen)  # type: ignore[arg-type]
-    undisturbed, killed = Ledger(tmp_path / "undisturbed"), Ledger(tmp_path / "killed")
-    command = [sys.executable, "-c", DRIVER]
-    subprocess.run([*command, str(undisturbed.root), repr(chosen), WORK], check=True)
-
-    here = {"PYTHONPATH": str(Path(__file__).parents[1]), "UNROLLED_CHECKPOINT_SECONDS": "0"}
-    halting = [*command, str(killed.root), repr(chosen), "halting_trials:act"]
-    with subprocess.Popen(halting, env={**os.environ, **here}) as driver:
-        try:
-            wait_for(lambda: list(killed.checkpoints.glob("*.stands-still")))
-        finally:
-            driver.kill()
-    assert killed.read(trial.id) is None
-
-    (state,) = killed.checkpoints.glob(f"{trial.id}.cpu.*.pt")
-    kept = state.read_bytes()
-    subprocess.run([*command, str(killed.root), repr(chosen), WORK], check=True)
-    one, two = undisturbed.read(trial.id), killed.read(trial.id)
-    assert one is not None and two is not None
-    assert one.done and list(differences(numbers(one.to_dict()), numbers(two.to_dict()))) == []
+    result, kept = resumed(tmp_path, wait_for, changes)
     # It did go on: what was kept is a trained epoch, and its seconds are the first driver's.
     assert len(kept) > 1000
-    assert two.spent >= sum(e.train_seconds + e.valid_seconds for e in two.epochs)
-    assert list(killed.checkpoints.iterdir()) == []
+    assert result.spent >= sum(e.train_seconds + e.valid_seconds for e in result.epochs)
 
 
 def test_a_checkpoint_of_another_kind_of_machine_is_not_resumed_and_is_removed_in_the_end(
@@ -87,27 +96,7 @@ def test_a_checkpoint_of_another_kind_of_machine_is_not_resumed_and_is_removed_i
 
     if torch.backends.cpu.get_cpu_capability() == "DEFAULT":
         pytest.skip("this CPU has no other capability")
-    chosen = settings(tmp_path, epochs=12)
-    trial = Trial(**chosen)  # type: ignore[arg-type]
-    undisturbed, killed = Ledger(tmp_path / "undisturbed"), Ledger(tmp_path / "killed")
-    command = [sys.executable, "-c", DRIVER]
-    there = {
-        "PYTHONPATH": str(Path(__file__).parents[1]),
-        "UNROLLED_CHECKPOINT_SECONDS": "0",
-        "ATEN_CPU_CAPABILITY": "default",
-    }
-    halting = [*command, str(killed.root), repr(chosen), "halting_trials:act"]
-    with subprocess.Popen(halting, env={**os.environ, **there}) as driver:
-        try:
-            wait_for(lambda: list(killed.checkpoints.glob("*.stands-still")))
-        finally:
-            driver.kill()
-    for ledger in (undisturbed, killed):
-        subprocess.run([*command, str(ledger.root), repr(chosen), WORK], check=True)
-    one, two = undisturbed.read(trial.id), killed.read(trial.id)
-    assert one is not None and two is not None and one.done
-    assert list(differences(numbers(one.to_dict()), numbers(two.to_dict()))) == []
-    assert list(killed.checkpoints.iterdir()) == []
+    resumed(tmp_path, wait_for, {"epochs": 12}, ATEN_CPU_CAPABILITY="default")
 
 
 def test_a_resumed_record_knows_the_seconds_that_it_takes_over() -> None:

@@ -32,12 +32,8 @@ def ran(ledger: Ledger, trials: list[Trial], workers: int, **words) -> dict[int,
     return {result.trial.seed: result for result in ledger.results(each.id for each in trials).values()}
 
 
-def where(results: dict[int, Result]) -> Counter[str]:
-    return Counter(result.environment["CUDA_VISIBLE_DEVICES"] for result in results.values())
-
-
 @pytest.mark.parametrize(
-    ("machine", "places", "expected"),
+    ("machine", "slots", "expected"),
     [
         ([{}], 3, {uuid(0): 3}),
         ([{}] * 2, 4, {uuid(0): 2, uuid(1): 2}),
@@ -48,20 +44,20 @@ def where(results: dict[int, Result]) -> Counter[str]:
     ],
     ids=["one", "two", "eight", "instances", "one full", "one with room for one"],
 )
-def test_places_are_spread_over_gpus_and_each_trial_sees_its_own_alone(
-    nvml: Machine, ledger: Ledger, tmp_path: Path, machine: list, places: int, expected: dict[str, int]
+def test_slots_are_spread_over_gpus_and_each_trial_sees_its_own_alone(
+    nvml: Machine, ledger: Ledger, tmp_path: Path, machine: list, slots: int, expected: dict[str, int]
 ) -> None:
     nvml.has(*machine)
     (tmp_path / "log").touch()
-    trials = [trial(seed, "meets", log=str(tmp_path / "log"), places=places) for seed in range(places)]
-    results = ran(ledger, trials, places)
-    assert where(results) == expected
+    trials = [trial(seed, "meets", log=str(tmp_path / "log"), slots=slots) for seed in range(slots)]
+    results = ran(ledger, trials, slots)
+    assert Counter(r.environment["CUDA_VISIBLE_DEVICES"] for r in results.values()) == expected
     assert {r.environment["CUDA_DEVICE_ORDER"] for r in results.values()} == {"PCI_BUS_ID"}
     known = {gpu.uuid: gpu.index for gpu in usable().gpus}
     for result in results.values():
         seen = result.environment["CUDA_VISIBLE_DEVICES"]
         assert (result.environment["gpu_uuid"], result.environment["gpu_index"]) == (seen, known[seen])
-        assert result.environment["trials_at_a_time"] == places
+        assert result.environment["trials_at_a_time"] == slots
 
 
 def test_a_trial_on_the_cpu_sees_no_gpu(nvml: Machine, ledger: Ledger) -> None:
@@ -71,18 +67,18 @@ def test_a_trial_on_the_cpu_sees_no_gpu(nvml: Machine, ledger: Ledger) -> None:
     assert "gpu_uuid" not in result.environment and "gpu_memory_used" not in result.metrics
 
 
-def test_no_gpu_is_no_place(nvml: Machine, ledger: Ledger) -> None:
+def test_no_gpu_is_no_slot(nvml: Machine, ledger: Ledger) -> None:
     with pytest.raises(BadInput, match="device cuda: no GPU was given"):
         ran(ledger, [trial()], 1)
 
 
-def test_by_default_a_gpu_has_as_many_places_as_its_memory_and_the_cores_bear() -> None:
+def test_by_default_a_gpu_has_as_many_slots_as_its_memory_and_the_cores_bear() -> None:
     empty, small = (Gpu(index="0", uuid=uuid(i), free=free) for i, free in enumerate((80_000.0, 1300.0)))
-    assert gpus.places([empty], 16) == gpus.PER_GPU == 4
-    assert gpus.places([small], 16) == 2
-    assert gpus.places([empty, small], 16) == 6
-    assert gpus.places([empty, small], 3) == 3
-    assert gpus.places([empty, small], 1) == 2, "no GPU stays idle"
+    assert gpus.slots([empty], 16) == gpus.PER_GPU == 4
+    assert gpus.slots([small], 16) == 2
+    assert gpus.slots([empty, small], 16) == 6
+    assert gpus.slots([empty, small], 3) == 3
+    assert gpus.slots([empty, small], 1) == 2, "no GPU stays idle"
 
 
 def test_out_of_memory_is_tried_again_once_no_other_trial_is_on_the_gpu(
@@ -108,49 +104,44 @@ def test_out_of_memory_alone_is_a_failure(nvml: Machine, ledger: Ledger, tmp_pat
     assert (tmp_path / "log").read_text().count("begins") == 2
 
 
-def test_a_gpu_that_others_have_filled_gets_no_more_trials(
-    nvml: Machine, ledger: Ledger, tmp_path: Path, warned: list[str]
-) -> None:
-    nvml.has({}, {})
-    found = usable().gpus
-    nvml.has({"used": 79_900}, {})
-    (tmp_path / "gone").write_text(uuid(0))
-    runs_out = [trial(seed, "has_no_memory_there", gone=str(tmp_path / "gone")) for seed in range(3)]
-    run_trials(runs_out, ledger, work=WORK, workers=2, gpus=found)
-    results = ledger.results(each.id for each in runs_out)
-    assert where(results) == {uuid(1): 3}  # type: ignore[arg-type]
+@pytest.fixture
+def later(nvml: Machine, ledger: Ledger, tmp_path: Path):
+    """Train as many trials on GPUs of which the first changes before they begin, and then fails them."""
+
+    def train(now: list[dict], failure: str, count: int) -> Counter[str]:
+        nvml.has(*[{}] * len(now))
+        found = usable().gpus
+        nvml.has(*now)
+        (tmp_path / "there").write_text(uuid(0))
+        words = {"there": str(tmp_path / "there"), "failure": failure}
+        trials = [trial(seed, "fails_there", **words) for seed in range(count)]
+        assert run_trials(trials, ledger, work=WORK, workers=2, gpus=found) == Counts(done=count)
+        results = ledger.results(each.id for each in trials).values()
+        return Counter(result.environment["CUDA_VISIBLE_DEVICES"] for result in results)
+
+    return train
+
+
+def test_a_gpu_that_others_have_filled_gets_no_more_trials(later, warned: list[str]) -> None:
+    assert later([{"used": 79_900}, {}], "finds no memory", 3) == {uuid(1): 3}
     assert warned == ["GPU 0 (GPU-00000000) has 100 MiB free, a trial needs 600: it gets no more trials"]
 
 
-@pytest.mark.parametrize("act", ["loses_its_gpu", "finds_no_gpu"])
+@pytest.mark.parametrize(("failure", "now"), [("loses its GPU", {"lost": True}), ("finds no GPU", {})])
 def test_a_trial_whose_gpu_disappears_is_tried_on_another(
-    nvml: Machine, ledger: Ledger, tmp_path: Path, warned: list[str], act: str
+    later, warned: list[str], failure: str, now: dict
 ) -> None:
     """As NVML says, or as torch does."""
-    nvml.has({}, {})
-    found = usable().gpus
-    (tmp_path / "gone").write_text(uuid(0))
-    if act == "loses_its_gpu":
-        nvml.has({"lost": True}, {})
-    trials = [trial(seed, act, gone=str(tmp_path / "gone")) for seed in range(4)]
-    tally = run_trials(trials, ledger, work=WORK, workers=2, gpus=found)
-    assert tally == Counts(done=4)
-    assert where(ledger.results(each.id for each in trials)) == {uuid(1): 4}  # type: ignore[arg-type]
+    assert later([now, {}], failure, 4) == {uuid(1): 4}
     assert len(warned) == 1 and warned[0].startswith("GPU 0 (GPU-00000000) is lost (")
     assert warned[0].endswith("): it gets no more trials")
 
 
-def test_without_any_gpu_left_the_run_ends_with_a_line_and_keeps_what_it_has(
-    nvml: Machine, ledger: Ledger, tmp_path: Path
-) -> None:
-    nvml.has({})
-    found = usable().gpus
-    nvml.has({"lost": True})
-    (tmp_path / "gone").write_text(uuid(0))
+def test_without_any_gpu_left_the_run_ends_with_a_line_and_keeps_what_it_has(later, ledger: Ledger) -> None:
     kept = trial(9, device="cpu")
     run_trials([kept], ledger, work=WORK)
     with pytest.raises(BadInput, match=r"^no GPU is left: GPU 0 \(GPU-00000000\) is lost \(.*\); see"):
-        run_trials([trial(0, "loses_its_gpu", gone=str(tmp_path / "gone"))], ledger, work=WORK, gpus=found)
+        later([{"lost": True}], "loses its GPU", 1)
     assert list(ledger.files()) == [kept.id]
 
 

@@ -21,25 +21,22 @@ def ledger(tmp_path: Path) -> Ledger:
     return Ledger(tmp_path / "results")
 
 
-def looks_from_a_fresh_process(**limits) -> dict:
-    result = run_alone(trial(0, "looks"), WORK, Limits(**limits))
-    assert result is not None
-    assert result.done, result.reason
+def looks_from_a_fresh_process() -> dict:
+    result = run_alone(trial(0, "looks"), WORK, Limits())
+    assert result is not None and result.done, result
     return dict(result.environment)
 
 
-def test_every_trial_ends_in_the_ledger(ledger: Ledger) -> None:
-    trials = [trial(seed) for seed in range(6)]
+def test_trials_start_in_the_order_given_and_every_one_ends_in_the_ledger(ledger: Ledger) -> None:
+    trials = [trial(seed) for seed in (3, 1, 4, 0, 2, 5)]
+    started: list[Trial] = []
     told: list[Result] = []
-    tally = run_trials(trials, ledger, work=WORK, workers=3, on_result=told.append)
-    assert tally == Counts(done=6)
+    words = {"on_start": started.append, "on_result": told.append}
+    assert run_trials(trials, ledger, work=WORK, workers=3, **words) == Counts(done=6)
+    assert started == trials
     kept = ledger.results(each.id for each in trials)
     assert {bits(result) for result in kept.values()} == {bits(steady(each)) for each in trials}
     assert {result.trial.id for result in told} == set(kept)
-
-
-def test_no_trials_are_a_finished_study(ledger: Ledger) -> None:
-    assert run_trials([], ledger, work=WORK) == Counts()
 
 
 def test_running_again_finishes_only_the_rest(ledger: Ledger) -> None:
@@ -61,15 +58,11 @@ def test_a_damaged_result_is_computed_again_to_the_same_bits(tmp_path: Path) -> 
     assert bits(read) == bits(steady(trial()))
 
 
-def test_a_cell_that_two_designs_share_is_trained_once(ledger: Ledger) -> None:
+def test_a_cell_that_two_designs_share_is_trained_once_and_no_trials_are_a_finished_study(
+    ledger: Ledger,
+) -> None:
+    assert run_trials([], ledger, work=WORK) == Counts()
     assert run_trials([trial(), trial(), trial(1)], ledger, work=WORK) == Counts(done=2)
-
-
-def test_trials_start_in_the_order_given(ledger: Ledger) -> None:
-    trials = [trial(seed) for seed in (3, 1, 4, 0, 2)]
-    started: list[Trial] = []
-    run_trials(trials, ledger, work=WORK, workers=2, on_start=started.append)
-    assert started == trials
 
 
 def test_the_order_and_the_company_do_not_change_the_bits(tmp_path: Path) -> None:
@@ -146,29 +139,31 @@ def test_a_clock_that_jumps_back_changes_no_duration_and_no_limit(
     assert 1.5 <= told[1].seconds < 100
 
 
-def test_each_trial_has_a_process_of_its_own_started_with_the_pinned_environment() -> None:
+def test_each_trial_has_a_process_of_its_own_with_the_pinned_environment_and_few_modules() -> None:
     one, other = looks_from_a_fresh_process(), looks_from_a_fresh_process()
     assert len({one["pid"], other["pid"], os.getpid()}) == 3
     assert one["environment"].items() >= ENVIRONMENT.items()
     assert one["hash"] == other["hash"]
     assert one["folder"] == str(Path.cwd())
+    assert one["main"] is None, "the program that started it is not imported"
+    assert not {"pytest", "torch", "mlflow", "ablations.ledger", "ablations.trials.process"} & {
+        *one["modules"]
+    }
 
 
-def test_the_parents_own_environment_is_as_it_was(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_parent_is_as_it_was(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its environment, its main module, its blocked signals and its handlers of Ctrl-C."""
+
+    def state() -> tuple[object, ...]:
+        handlers = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+        return dict(os.environ), sys.modules["__main__"], blocked, handlers
+
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     monkeypatch.delenv("MALLOC_TOP_PAD_", raising=False)
-    before, main = dict(os.environ), sys.modules["__main__"]
-    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    before = state()
     run_trials([trial()], ledger, work=WORK)
-    assert dict(os.environ) == before
-    assert sys.modules["__main__"] is main
-    assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == blocked
-
-
-def test_a_trials_process_does_not_import_the_program_that_started_it() -> None:
-    seen = looks_from_a_fresh_process()
-    assert seen["main"] is None
-    assert not {"pytest", "torch", "mlflow", "ablations.ledger"} & set(seen["modules"])
+    assert state() == before
 
 
 def test_what_a_trial_leaks_does_not_reach_the_next(ledger: Ledger) -> None:
@@ -202,7 +197,7 @@ def test_ctrl_c_lets_the_running_trials_finish_and_starts_no_more(tmp_path: Path
     go = tmp_path / "go"
     study = start_study(tmp_path, count=50, workers=2, until=go)
     study.read_until("start 1")
-    os.killpg(study.process.pid, signal.SIGINT)  # the whole foreground group, as a terminal does
+    study.interrupt()
     study.read_until("draining")
     go.touch()
     code, output = study.end()
@@ -213,32 +208,22 @@ def test_ctrl_c_lets_the_running_trials_finish_and_starts_no_more(tmp_path: Path
     assert again.end()[0] == 0
 
 
-def test_ctrl_c_twice_stops_now_and_records_nothing_half(tmp_path: Path, start_study) -> None:
-    study = start_study(tmp_path, count=50, workers=2, sleep=600)
+@pytest.mark.parametrize("signals", ["ctrl-c twice", "sigterm"])
+def test_ctrl_c_twice_or_sigterm_stops_now_and_records_nothing_half(
+    tmp_path: Path, start_study, signals: str
+) -> None:
+    study = start_study(tmp_path, count=50, sleep=600)
     study.read_until("start 1")
-    os.killpg(study.process.pid, signal.SIGINT)
-    study.read_until("draining")
-    os.killpg(study.process.pid, signal.SIGINT)
+    if signals == "sigterm":
+        study.process.terminate()
+    else:
+        study.interrupt()
+        study.read_until("draining")
+        study.interrupt()
     code, output = study.end()
     assert code == 130
     assert "Counts(done=0, failed=0, skipped=0, left=50, interrupted=True)" in output
     assert study.alive() == []
-
-
-def test_sigterm_stops_now(tmp_path: Path, start_study) -> None:
-    study = start_study(tmp_path, count=50, workers=2, sleep=600)
-    study.read_until("start 1")
-    study.process.terminate()
-    code, output = study.end()
-    assert code == 130
-    assert "left=50, interrupted=True" in output
-    assert study.alive() == []
-
-
-def test_the_handlers_of_ctrl_c_are_put_back(ledger: Ledger) -> None:
-    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
-    run_trials([trial()], ledger, work=WORK)
-    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
 
 
 def test_a_study_can_run_outside_the_main_thread(ledger: Ledger) -> None:

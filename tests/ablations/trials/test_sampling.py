@@ -51,12 +51,12 @@ def test_no_trial_waits_for_a_driver_that_does_not_answer(nvml: Machine, tmp_pat
 
 
 def watched(sampler: Sampler, gpu: Gpu, change, wait_for) -> dict[str, float]:
-    with sampler.watching(gpu) as watch:
-        wait_for(lambda: watch.read)
+    with sampler.readings(gpu) as seen:
+        wait_for(lambda: seen.count)
         change()
-        before = watch.read
-        wait_for(lambda: watch.read > before + 1)
-    return watch.metrics()
+        before = seen.count
+        wait_for(lambda: seen.count > before + 1)
+    return seen.metrics()
 
 
 def test_memory_is_the_most_and_utilisation_the_mean_of_what_was_read_meanwhile(
@@ -65,10 +65,9 @@ def test_memory_is_the_most_and_utilisation_the_mean_of_what_was_read_meanwhile(
     nvml.has({"busy": 100, "used": 5000})
     (gpu,) = usable().gpus
     sampler = Sampler([gpu], lambda *_: None)
-    sampler.start()
     found = watched(sampler, gpu, lambda: nvml.has({"busy": 0, "used": 10}), wait_for)
     again = watched(sampler, gpu, lambda: None, wait_for)
-    sampler.stop()
+    sampler.close()
     assert found["gpu_memory_used"] == 5000.0 and 0 < found["gpu_utilisation"] < 100
     assert again == {"gpu_memory_used": 10.0, "gpu_utilisation": 0.0}
 
@@ -93,11 +92,10 @@ def test_a_gpu_that_disappears_is_told_once_and_the_others_are_read_on(nvml: Mac
     nvml.has({}, {})
     found, lost = usable().gpus, []
     sampler = Sampler(found, lambda gpu, why: lost.append((gpu.index, why)))
-    sampler.start()
-    with sampler.watching(found[1]) as watch:
+    with sampler.readings(found[1]) as seen:
         nvml.has({"lost": True}, {})
         wait_for(lambda: lost)
-        before = watch.read
-        wait_for(lambda: watch.read > before + 1)
-    sampler.stop()
+        before = seen.count
+        wait_for(lambda: seen.count > before + 1)
+    sampler.close()
     assert lost == [("0", "GPU is lost")]

@@ -8,7 +8,7 @@ import pytest
 
 from ablations.trials import usage
 from ablations.trials.process import Limits, run_alone
-from ablations.trials.sampling import Watch
+from ablations.trials.sampling import Readings
 from bench.nvidia import Reading
 from bench.trial import Result, Trial
 
@@ -74,14 +74,14 @@ def test_a_process_that_is_gone_gives_no_sample_and_no_error():
 
 
 def test_the_series_has_what_was_last_read_of_the_trials_gpu(busy):
-    watch = Watch()
+    watch = Readings()
     watch.add(Reading(memory=1024.0, free=0.0, utilisation=37.0))
     seen = usage.Usage(busy, watch)
     seen.sample()
     assert (seen.series()["gpu"], seen.series()["gpu_memory"]) == ((37.0,), (1024.0,))
 
 
-@pytest.mark.parametrize("watch", [None, Watch()])
+@pytest.mark.parametrize("watch", [None, Readings()])
 def test_a_gpu_of_which_nothing_was_read_is_left_out(busy, watch):
     seen = usage.Usage(busy, watch)
     seen.sample()

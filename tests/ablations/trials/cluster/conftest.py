@@ -1,144 +1,104 @@
 import json
 import os
 import re
-import signal
 import subprocess
 import sys
-import time
-import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from processes import Marked, wait_for
+from stub_trials import trial
 
 from ablations.ledger import Ledger
+from bench.trial import Trial
 
 pytest.importorskip("distributed", reason="needs the extra: pip install 'unrolled[cluster]'")
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[3]
-if str(HERE) not in sys.path:
-    sys.path.append(str(HERE))
+sys.path.append(str(HERE))
 
 
-class Processes:
-    """A scheduler, its workers and all that they start, known by a mark in their environment."""
+class Processes(Marked):
+    """A scheduler, its workers and all that they start."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self.mark = folder, f"UNROLLED_CLUSTER_TEST={uuid.uuid4()}"
-        self.programs: list[subprocess.Popen[str]] = []
+        super().__init__()
+        self.folder, self.address = folder, ""
         self.logs: list[Path] = []
-        self.address = ""
 
-    def start(self, *words: str, until: str, prefix: tuple[str, ...] = (), **settings: str) -> re.Match[str]:
-        """Start a program and wait for a line of it; later lines are not read."""
-        name, value = self.mark.split("=")
+    def run(self, *words: str, until: str, prefix: tuple[str, ...] = (), **settings: str) -> re.Match[str]:
+        """Start a Python program and wait for a line of it; later lines are not read."""
         self.logs.append(self.folder / f"{len(self.programs)}.log")
-        paths = (
-            settings.pop("code", str(ROOT)),
-            str(HERE),
-            str(HERE.parents[1]),
-            os.environ.get("PYTHONPATH", ""),
-        )
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths)), name: value}
-        environment |= {"DASK_DISTRIBUTED__WORKER__DAEMON": "False", **settings}
+        code = settings.pop("code", str(ROOT))
+        paths = filter(None, (code, str(HERE), str(HERE.parents[1]), os.environ.get("PYTHONPATH")))
+        settings = {"DASK_DISTRIBUTED__WORKER__DAEMON": "False", **settings}
+        settings["PYTHONPATH"] = os.pathsep.join(paths)
+        words, at = (*prefix, sys.executable, *words), self.folder
         with self.logs[-1].open("w") as log:
-            program = subprocess.Popen(
-                [*prefix, sys.executable, *words],
-                env=environment,
-                cwd=self.folder,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                text=True,
-                start_new_session=True,
-            )
-        self.programs.append(program)
+            self.start(*words, env=settings, cwd=at, stdout=log, stderr=subprocess.STDOUT)
         return self.read_until(until)
 
     def read_until(self, pattern: str) -> re.Match[str]:
         """Wait for a line of the program that was started last."""
-        found: list[re.Match[str]] = []
 
-        def said() -> bool:
+        def said() -> re.Match[str] | None:
             ended = self.programs[-1].poll() is not None
-            text = self.logs[-1].read_text()
-            found.extend(re.finditer(pattern, text, re.MULTILINE))
+            found = re.search(pattern, text := self.logs[-1].read_text(), re.MULTILINE)
             assert found or not ended, text
-            return bool(found)
+            return found
 
-        deadline = time.monotonic() + 120
-        while not said():
-            assert time.monotonic() < deadline, self.logs[-1].read_text()
-            time.sleep(0.02)
-        return found[0]
+        wait_for(said)
+        return said()
 
-    def cluster(self, workers: int = 2, **settings: str) -> subprocess.Popen[str]:
+    def cluster(self, workers: int = 2) -> subprocess.Popen[str]:
         """A scheduler and workers in one program, as `make cluster` starts them."""
         words = ("-m", "ablations.trials.local_cluster", "--port", "0", "--workers", str(workers))
-        self.address = self.start(*words, until=r"^(tcp://\S+), ", **settings)[1]
+        self.address = self.run(*words, until=r"^(tcp://\S+), ")[1]
         return self.programs[-1]
 
-    def scheduler(
-        self, host: str = "127.0.0.1", flags: tuple[str, ...] = (), **settings: str
-    ) -> subprocess.Popen[str]:
+    def scheduler(self, host: str = "127.0.0.1", *flags: str, **settings: str) -> subprocess.Popen[str]:
         """A scheduler alone, as Dask's own command starts it."""
         words = ("-m", "distributed.cli.dask_scheduler", "--host", host, "--port", "0", "--no-dashboard")
-        found = self.start(*words, *flags, until=r"Scheduler at:\s+(t\w+://\S+)", **settings)
-        self.address = found[1]
+        self.address = self.run(*words, *flags, until=r"Scheduler at:\s+(t\w+://\S+)", **settings)[1]
         return self.programs[-1]
 
     def worker(self, *flags: str, **settings) -> str:
         """A worker without a nanny, as Dask's own command starts it; its address."""
         words = ("-m", "distributed.cli.dask_worker", self.address, "--no-nanny", "--no-dashboard")
         words = (*words, "--nthreads", "1", "--memory-limit", "0", *flags)
-        found = self.start(*words, until=r"Start worker at:\s+(t\w+://\S+)(?s:.*)Registered to", **settings)
-        return found[1]
+        return self.run(*words, until=r"Start worker at:\s+(t\w+://\S+)(?s:.*)Registered to", **settings)[1]
 
     def driver(self, **words: object) -> subprocess.Popen[str]:
-        """A driver of gated trials in a process of its own."""
-        self.start(str(HERE / "gated_trials.py"), json.dumps(words, default=str), until="^start ")
+        """A driver of stub trials in a process of its own."""
+        self.run(str(HERE.parents[1] / "stub_trials.py"), json.dumps(words, default=str), until="^start ")
         return self.programs[-1]
 
-    def alive(self) -> list[int]:
-        """Everything that is left, whoever adopted it."""
-        return [int(p.name) for p in Path("/proc").iterdir() if p.name.isdigit() and self._mine(p)]
 
-    def _mine(self, process: Path) -> bool:
-        try:
-            return self.mark in (process / "environ").read_bytes().decode(errors="replace").split("\0")
-        except OSError:
-            return False
-
-    def end(self) -> None:
-        for pid in self.alive():
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
-        for program in self.programs:
-            program.wait(10)
-
-
-@pytest.fixture
-def processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Processes]:
-    """What is started here ends with the test."""
-    yield from _processes(tmp_path_factory)
-
-
-@pytest.fixture(scope="module")
-def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a cluster of two workers, which come back when they are killed."""
-    for made in _processes(tmp_path_factory):
-        made.cluster()
-        yield made.address
-
-
+@contextmanager
 def _processes(folders: pytest.TempPathFactory) -> Iterator[Processes]:
     if not Path("/proc/self/environ").exists():
         pytest.skip("finds processes through /proc")
     made = Processes(folders.mktemp("processes"))
     yield made
     made.end()
+
+
+@pytest.fixture
+def processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Processes]:
+    """What is started here ends with the test."""
+    with _processes(tmp_path_factory) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a cluster of two workers, which come back when they are killed."""
+    with _processes(tmp_path_factory) as made:
+        made.cluster()
+        yield made.address
 
 
 class Cable:
@@ -188,7 +148,7 @@ def cable() -> Iterator[Cable]:
 
 
 class Gate:
-    """The folder by which gated trials and a test understand each other."""
+    """The folder by which gated trials and a test communicate."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir()
@@ -196,10 +156,16 @@ class Gate:
         self.log = folder / "log"
         self.log.touch()
 
+    def trials(self, count: int) -> list[Trial]:
+        return [trial(seed, "gated", gate=str(self.folder)) for seed in range(count)]
+
     def begun(self) -> list[tuple[int, int, int]]:
         """Seed, process and worker's process of every attempt, in order."""
         lines = self.log.read_text().splitlines()
         return [(int(seed), int(pid), int(worker)) for seed, pid, worker in map(str.split, lines)]
+
+    def attempts(self, seed: int) -> int:
+        return [begun for begun, *_ in self.begun()].count(seed)
 
     def open(self, *seeds: int) -> None:
         for seed in seeds:

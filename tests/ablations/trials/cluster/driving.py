@@ -3,21 +3,12 @@
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
-from gated_trials import WORK
+from stub_trials import WORK, bits, steady
 
 from ablations.ledger import Ledger
 from ablations.trials.runner import Counts, run_trials
 from bench.trial import Result, Trial
-
-
-def ended(pid: int) -> bool:
-    """Whether a process is gone, or only its parent has not asked yet how it ended."""
-    try:
-        return not Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return True
 
 
 class Told(list[Result]):
@@ -47,7 +38,14 @@ def running(trials: list[Trial], ledger: Ledger, address: str, **words) -> Itera
     assert not thread.is_alive()
 
 
-def every_trial_is_kept_once(told: Told, ledger: Ledger, trials: list[Trial]) -> None:
+def every_trial_is_kept_once(
+    told: Told, ledger: Ledger, trials: list[Trial], attempts: dict[int, int] | None = None
+) -> None:
+    """Each is told once and has one file, and all are done after as many attempts, by seed (else one)."""
     assert sorted(result.trial.id for result in told) == sorted(each.id for each in trials)
     files = sorted(path.stem for path in ledger.root.glob("trials/*/*"))
     assert files == sorted(each.id for each in trials)
+    if attempts is not None:
+        assert told.tally == Counts(done=len(trials))
+        assert {r.trial.seed: r.attempts for r in told} == {t.seed: attempts.get(t.seed, 1) for t in trials}
+        assert {bits(result) for result in told} == {bits(steady(each)) for each in trials}

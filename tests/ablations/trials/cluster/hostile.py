@@ -13,7 +13,7 @@ from ablations.trials import cluster
 
 FOLDER, ATTACK = os.environ["UNROLLED_HOSTILE"], os.environ["UNROLLED_ATTACK"]
 PROGRAM = f"import os, pathlib; pathlib.Path({FOLDER!r}, str(os.getpid())).touch()"
-honest = vars(cluster).setdefault("honest", {"enlist": cluster.enlist, "perform": cluster.perform})
+honest = vars(cluster).setdefault("honest", {"prepare": cluster.prepare, "perform": cluster.perform})
 
 
 class Bomb:
@@ -33,7 +33,7 @@ class Typed(metaclass=Kind):
 copyreg.pickle(Kind, lambda _: (exec, (PROGRAM,)))
 
 
-def perform(message: bytes) -> object:
+def perform(*words: object) -> object:
     if ATTACK in errors:
         raise ValueError
     if ATTACK == "event":
@@ -44,11 +44,11 @@ def perform(message: bytes) -> object:
         for about in ([], {"action": "add-worker"}, {"action": ["x"]}):
             get_worker().log_event("all", about)
     made = {"result": Bomb, "list of results": lambda: [Bomb()], "type": Typed, "number": lambda: 3}
-    return made[ATTACK]() if ATTACK in made else honest["perform"](message)
+    return made[ATTACK]() if ATTACK in made else honest["perform"](*words)
 
 
-def enlist(*words: object) -> object:
-    return Bomb() if ATTACK == "entry" else honest["enlist"](*words)
+def prepare(*words: object) -> object:
+    return Bomb() if ATTACK == "entry" else honest["prepare"](*words)
 
 
 errors = {"error": pickle.dumps(Bomb()), "error of another kind": Bomb()}
@@ -56,5 +56,5 @@ if ATTACK in errors:
     told = {"status": "error", "traceback": None, "exception_text": "", "traceback_text": ""}
     told["exception"] = to_serialize(errors[ATTACK])
     distributed.worker.error_message = lambda _: told
-cluster.perform, cluster.enlist = perform, enlist
+cluster.perform, cluster.prepare = perform, prepare
 Path(FOLDER).mkdir(exist_ok=True)

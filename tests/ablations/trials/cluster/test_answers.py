@@ -6,10 +6,10 @@ import pytest
 from stub_trials import steady, trial
 
 from ablations.ledger import seal
-from ablations.trials.answers import Worker, answered, presented
+from ablations.trials.answers import Worker, answered, described
 from bench.trial import Result
 
-NO_RESULT = "its worker answered with something that is not a result"
+NO_RESULT = "its worker answered with something that is not its result"
 
 
 def test_a_result_comes_with_the_drivers_trial() -> None:
@@ -31,7 +31,7 @@ def test_a_result_comes_with_the_drivers_trial() -> None:
         ({"seconds": -1.0}, NO_RESULT),
         ({"metrics": [1]}, NO_RESULT),
         ({"surprise": 1}, NO_RESULT),
-        ({"trial": {"model": "stub", "seed": 1}}, "its worker answered with the result of another trial"),
+        ({"trial": {"model": "stub", "seed": 1}}, NO_RESULT),
     ],
 )
 def test_a_result_whose_fields_are_not_what_they_should_be_is_a_fault(changed: dict, told: str) -> None:
@@ -47,10 +47,10 @@ def test_bytes_that_hold_no_answer_are_a_fault(sent: bytes) -> None:
     assert answer["fault"].startswith(NO_RESULT)
 
 
-def test_a_worker_presents_itself_or_is_refused() -> None:
-    entry = {"refused": "", "places": 2, "gpu": True}
-    assert presented(seal(entry)) == ("", Worker(2, {"GPU": 1}))
-    assert presented(seal({**entry, "refused": "has other code"}))[0] == "has other code"
-    assert "0 to 4096 are possible" in presented(seal({**entry, "places": 10**9}))[0]
-    for other in (b"", b"{}", {"refused": "", "places": 1}, None, seal({**entry, "places": "many"})):
-        assert presented(other)[0].startswith("cannot load unrolled")
+def test_a_worker_describes_itself_or_is_refused() -> None:
+    entry = {"refused": "", "slots": 2, "gpu": True, "idle": ""}
+    assert described(seal(entry)) == Worker("", 2, {"GPU": 1})
+    assert described(seal({**entry, "refused": "has other code"})).refused == "has other code"
+    assert "0 to 4096 are possible" in described(seal({**entry, "slots": 10**9})).refused
+    for other in (b"", b"{}", {"refused": "", "slots": 1}, None, seal({**entry, "slots": "many"})):
+        assert described(other).refused.startswith("cannot load unrolled")

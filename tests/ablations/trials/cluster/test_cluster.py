@@ -13,11 +13,10 @@ from pathlib import Path
 import dask
 import psutil
 import pytest
-import stub_trials
 from distributed import Client
-from driving import ended, running
-from gated_trials import WORK, trial
-from stub_trials import bits, steady
+from driving import running
+from processes import lives
+from stub_trials import WORK, bits, steady, trial
 
 from ablations.ledger import Ledger, unseal
 from ablations.trials import cluster, local_cluster, worker
@@ -40,24 +39,27 @@ def other_code(folder: Path) -> Path:
 
 
 def test_a_cluster_yields_the_local_runners_results_and_bits(two: str, ledger: Ledger) -> None:
-    trials = [stub_trials.trial(seed) for seed in range(8)] + [stub_trials.trial(8, "raises")]
+    trials = [trial(seed) for seed in range(8)] + [trial(8, "raises")]
     started: list[Trial] = []
-    tally = run_trials(trials, ledger, work=stub_trials.WORK, cluster=two, on_start=started.append)
+    tally = run_trials(trials, ledger, work=WORK, cluster=two, on_start=started.append)
     assert tally == Counts(done=8, failed=1)
     assert started == trials
     kept = ledger.results(each.id for each in trials)
     assert [bits(kept[each.id]) for each in trials[:8]] == [bits(steady(each)) for each in trials[:8]]
     assert kept[trials[8].id].reason == "ValueError: two lines"
     assert "about to fail" in kept[trials[8].id].output
-    assert run_trials(trials, ledger, work=stub_trials.WORK, cluster="tcp://nobody:1") == Counts(skipped=9)
+    assert run_trials(trials, ledger, work=WORK, cluster="tcp://nobody:1") == Counts(skipped=9)
 
 
-def test_ctrl_c_lets_the_trials_under_way_finish(
-    two: str, processes, gate, tmp_path: Path, wait_for: Callable
-) -> None:
-    driver = processes.driver(
-        cluster=two, results=tmp_path / "results", seeds=50, act="gated", folder=gate.folder
-    )
+@pytest.fixture
+def drive(two: str, processes, gate, tmp_path: Path) -> Callable[[int], subprocess.Popen[str]]:
+    """Start a driver of that many gated trials on two workers, always into the same ledger."""
+    words = {"cluster": two, "folder": tmp_path / "results", "act": "gated", "gate": gate.folder}
+    return lambda count: processes.driver(count=count, **words)
+
+
+def test_ctrl_c_lets_the_trials_under_way_finish(drive, processes, gate, wait_for: Callable) -> None:
+    driver = drive(50)
     wait_for(lambda: len(gate.begun()) == 2)
     os.killpg(driver.pid, signal.SIGINT)
     processes.read_until("^draining$")
@@ -67,78 +69,55 @@ def test_ctrl_c_lets_the_trials_under_way_finish(
     assert len(gate.begun()) == 2
 
 
-def test_ctrl_c_twice_ends_the_trials_on_the_workers(
-    two: str, processes, gate, tmp_path: Path, wait_for: Callable
-) -> None:
-    results = tmp_path / "results"
-    driver = processes.driver(cluster=two, results=results, seeds=50, act="gated", folder=gate.folder)
+def test_ctrl_c_twice_ends_the_trials_on_the_workers(drive, processes, gate, wait_for: Callable) -> None:
+    driver = drive(50)
     wait_for(lambda: len(gate.begun()) == 2)
     os.killpg(driver.pid, signal.SIGINT)
     processes.read_until("^draining$")
     os.killpg(driver.pid, signal.SIGINT)
     assert driver.wait(60) == 130
     assert "left=50, interrupted=True" in processes.logs[-1].read_text()
-    wait_for(lambda: all(ended(process) for _, process, _ in gate.begun()))
+    wait_for(lambda: not any(lives(process) for _, process, _ in gate.begun()))
     gate.open(*range(50))
-    again = processes.driver(cluster=two, results=results, seeds=3, act="gated", folder=gate.folder)
-    assert again.wait(60) == 0, "the workers are there for the next driver"
+    assert drive(3).wait(60) == 0, "the workers are there for the next driver"
     assert "Counts(done=3, failed=0" in processes.logs[-1].read_text()
 
 
-def test_a_killed_driver_takes_its_trials_with_it(
-    two: str, processes, gate, tmp_path: Path, wait_for: Callable
-) -> None:
-    results = tmp_path / "results"
-    driver = processes.driver(cluster=two, results=results, seeds=4, act="gated", folder=gate.folder)
+def test_a_killed_driver_takes_its_trials_with_it(drive, processes, gate, wait_for: Callable) -> None:
+    driver = drive(4)
     gate.open(0)
     wait_for(lambda: len(gate.begun()) == 3)
     driver.kill()
-    wait_for(lambda: all(ended(process) for _, process, _ in gate.begun()))
+    wait_for(lambda: not any(lives(process) for _, process, _ in gate.begun()))
     gate.open(1, 2, 3, 4)
-    again = processes.driver(cluster=two, results=results, seeds=5, act="gated", folder=gate.folder)
-    assert again.wait(60) == 0
+    assert drive(5).wait(60) == 0
     assert "Counts(done=4, failed=0, skipped=1, left=0" in processes.logs[-1].read_text()
 
 
-def test_a_worker_with_other_code_is_refused_before_the_first_trial(
-    processes, ledger: Ledger, tmp_path: Path
-) -> None:
-    code = other_code(tmp_path)
-    processes.scheduler()
-    processes.worker()
-    odd = processes.worker(code=str(code))
-    with pytest.raises(BadInput) as refusal:
-        run_trials([trial()], ledger, work=WORK, cluster=processes.address)
-    assert str(refusal.value) == (
-        f"worker {odd} has another bench/metrics.py than the driver: install the same code there, "
-        "then restart it"
-    )
-    assert ledger.read(trial().id) is None
-
-
-def test_workers_that_join_later_get_trials_and_those_with_other_code_a_warning(
+def test_a_worker_with_other_code_is_refused_and_one_that_joins_later_gets_no_trials(
     processes, gate, ledger: Ledger, tmp_path: Path, wait_for: Callable
 ) -> None:
-    warnings: list[str] = []
+    code, warnings, trials = str(other_code(tmp_path)), [], gate.trials(4)
+    differs = "has another bench/metrics.py than the driver: install the same code there, then restart it"
     processes.scheduler()
     processes.worker()
-    trials = [trial(seed, "gated", folder=str(gate.folder)) for seed in range(4)]
     with running(trials, Ledger(ledger.root, warnings.append), processes.address) as told:
         wait_for(lambda: len(gate.begun()) == 1)
-        odd = processes.worker(code=str(other_code(tmp_path)))
+        odd = processes.worker(code=code)
         wait_for(lambda: warnings)
         processes.worker()
         wait_for(lambda: len(gate.begun()) == 2)
         gate.open(*range(4))
     assert told.tally == Counts(done=4)
     assert len({worker for *_, worker in gate.begun()}) == 2
-    assert warnings == [
-        f"worker {odd} has another bench/metrics.py than the driver: install the same code there, then "
-        "restart it; it gets no trials"
-    ]
+    assert warnings == [f"worker {odd} {differs}; it gets no trials"]
+    with pytest.raises(BadInput) as refusal:  # before the first trial
+        run_trials([trial()], ledger, work=WORK, cluster=processes.address)
+    assert str(refusal.value) == f"worker {odd} {differs}"
+    assert ledger.read(trial().id) is None
 
 
-def test_a_worker_has_a_place_a_thread_or_a_gpu_and_must_be_allowed_to_start_processes(
+def test_a_worker_has_a_slot_a_thread_or_a_gpu_and_must_be_allowed_to_start_processes(
     processes, ledger: Ledger
 ) -> None:
     processes.scheduler()
@@ -147,11 +126,11 @@ def test_a_worker_has_a_place_a_thread_or_a_gpu_and_must_be_allowed_to_start_pro
     with Client(processes.address, set_as_default=False) as client:
 
         def entry(address: str) -> dict:
-            words = (cluster.enlist, worker.facts(), {}, "cpu")
+            words = (cluster.prepare, worker.facts(), {}, "cpu")
             return unseal(client.submit(*words, workers=[address], pure=False).result())
 
-        assert entry(three) == {"refused": "", "places": 3, "gpu": False, "idle": ""}
-        assert entry(gpus) == {"refused": "", "places": 2, "gpu": True, "idle": ""}
+        assert entry(three) == {"refused": "", "slots": 3, "gpu": False, "idle": ""}
+        assert entry(gpus) == {"refused": "", "slots": 2, "gpu": True, "idle": ""}
         client.run(exec, "import multiprocessing; multiprocessing.current_process()._config['daemon'] = True")
         assert entry(three)["refused"].endswith("start it with DASK_DISTRIBUTED__WORKER__DAEMON=False")
 
@@ -190,8 +169,8 @@ def test_the_drivers_clock_stamps_a_trial_and_not_a_workers_that_is_behind(
     processes.scheduler()
     processes.worker("--preload", str(behind))
     before = time.time()
-    trials = [stub_trials.trial(0), stub_trials.trial(1, "raises")]
-    run_trials(trials, ledger, work=stub_trials.WORK, cluster=processes.address)
+    trials = [trial(0), trial(1, "raises")]
+    run_trials(trials, ledger, work=WORK, cluster=processes.address)
     for result in ledger.results(each.id for each in trials).values():
         assert before <= result.started <= result.started + result.seconds <= time.time()
 
@@ -230,7 +209,7 @@ def test_make_cluster_ends_whole_on_ctrl_c_and_names_a_port_in_use(
     ("words", "told"),
     [
         (["--port", "99999"], "argument --port: 99999 is not a port, 1 to 65535"),
-        (["--workers", "0"], "argument --workers: 0 is not a whole number of at least 1"),
+        (["--workers", "0"], "argument --workers: 0 is not an integer of at least 1"),
         (["--wrokers", "2"], "unknown flag '--wrokers'; did you mean '--workers'?"),
     ],
 )
@@ -261,7 +240,7 @@ def test_with_tls_those_without_the_certificate_are_refused(
     for side in ("SCHEDULER", "WORKER"):
         names |= {f"COMM__TLS__{side}__CERT": str(certificate), f"COMM__TLS__{side}__KEY": str(key)}
     settings = {f"DASK_DISTRIBUTED__{name}": value for name, value in names.items()}
-    processes.scheduler(flags=("--protocol", "tls"), **settings)
+    processes.scheduler("127.0.0.1", "--protocol", "tls", **settings)
     processes.worker(**settings)
     monkeypatch.setattr(cluster, "CONNECT", 5.0)
     for address in (processes.address, processes.address.replace("tls", "tcp")):

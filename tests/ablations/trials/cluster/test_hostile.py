@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from driving import running
-from gated_trials import trial
+from stub_trials import trial
 
 from ablations.ledger import Ledger
 from ablations.trials.process import Limits
@@ -21,7 +21,7 @@ HERE = Path(__file__).parent
         ("result", "its worker sent no answer"),
         ("list of results", "its worker sent no answer"),
         ("number", "its worker sent no answer"),
-        ("type", "something that is not a result"),
+        ("type", "something that is not its result"),
         ("error", "its worker sent no answer"),
         ("error of another kind", "sent something that is not read"),
         ("event", ""),

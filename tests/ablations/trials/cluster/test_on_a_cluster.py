@@ -1,11 +1,9 @@
 """The command on a cluster: real trials, a text and a model of the user's own, and the same bits as here."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from as_typed import unrolled
 
 MODEL = """
 from torch import nn
@@ -42,22 +40,12 @@ def test_a_study_on_a_cluster_has_the_bits_that_verify_finds_here(two: str, tmp_
     (tmp_path / "leaky.toml").write_text(STUDY)
     (tmp_path / "my.txt").write_text("the cat sat on a mat and saw another cat there . " * 60)
 
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("MLFLOW")}
-    environment["PYTHONPATH"] = str(Path(__file__).parents[4])
-
-    def unrolled(*words: str) -> str:
-        done = subprocess.run(
-            [sys.executable, "-m", "ablations.cli", *words, "--plugin", "leaky.py"],
-            cwd=tmp_path,
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+    def run(*words: str) -> str:
+        done = unrolled(tmp_path, *words, "--plugin", "leaky.py")
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    told = unrolled("run", "leaky.toml", "--cluster", two)
+    told = run("run", "leaky.toml", "--cluster", two)
     assert "[4/4] " in told
     assert "leaky: 4 trained, 0 already there, 0 failed, 0 diverged, 0 left" in told
-    assert "2 of 2 bit-identical" in unrolled("verify", "leaky", "-n", "2")
+    assert "2 of 2 bit-identical" in run("verify", "leaky", "-n", "2")

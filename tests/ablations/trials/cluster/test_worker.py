@@ -1,28 +1,26 @@
 """What a worker proves and refuses, without a cluster."""
 
 import hashlib
-import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import stub_trials
-from stub_trials import bits, steady, trial
+from stub_trials import WORK, bits, steady, trial
 
 from ablations.ledger import unseal
 from ablations.trials import worker
 from ablations.trials.process import Limits
-from ablations.trials.worker import Order
-from bench.trial import Result, canonical
+from ablations.trials.worker import TaskSpec
+from bench.trial import Result
 
 
 def never() -> bool:
     return False
 
 
-def order(**words) -> Order:
-    given = {"work": stub_trials.WORK, "limits": Limits(), "code": worker.digest(worker.code())}
-    return Order(**{**given, **words})
+def spec(**words) -> TaskSpec:
+    given = {"work": WORK, "limits": Limits(), "code": worker.digest(worker.code())}
+    return TaskSpec(**{**given, **words})
 
 
 def test_a_worker_fits_a_driver_with_the_same_code_and_versions() -> None:
@@ -31,31 +29,31 @@ def test_a_worker_fits_a_driver_with_the_same_code_and_versions() -> None:
 
 @pytest.mark.parametrize("name", ["Python", "torch", "unrolled"])
 def test_a_worker_with_another_version_says_which(name: str) -> None:
-    theirs = json.loads(worker.facts())
+    theirs = worker.facts()
     own, theirs["versions"][name] = theirs["versions"][name], "0.0"
-    assert worker.unfit(canonical(theirs)) == f"has {name} {own}, the driver 0.0: install the same there"
+    assert worker.unfit(theirs) == f"has {name} {own}, the driver 0.0: install the same there"
 
 
 def test_a_worker_names_the_file_that_differs_or_that_only_one_side_has() -> None:
-    theirs = json.loads(worker.facts())
+    theirs = worker.facts()
     theirs["code"]["bench/metrics.py"] = "0" * 64
-    assert worker.unfit(canonical(theirs)).startswith("has another bench/metrics.py than the driver: ")
-    theirs = json.loads(worker.facts())
+    assert worker.unfit(theirs).startswith("has another bench/metrics.py than the driver: ")
+    theirs = worker.facts()
     theirs["code"]["bench/models/new.py"] = "0" * 64
-    assert worker.unfit(canonical(theirs)).startswith("has another bench/models/new.py than the driver: ")
+    assert worker.unfit(theirs).startswith("has another bench/models/new.py than the driver: ")
 
 
 def test_code_edited_after_the_driver_looked_is_refused_trial_by_trial(tmp_path: Path) -> None:
-    answer = worker.run(worker.message(trial(), order(code="0" * 64)), tmp_path, never)
+    answer = worker.run(trial(), spec(code="0" * 64), tmp_path, never)
     assert unseal(answer) == {"refused": "has code that was edited since the study began: restart it"}
 
 
-def test_a_trial_travels_as_text_and_comes_back_with_the_local_bits(tmp_path: Path) -> None:
+def test_a_result_comes_back_sealed_with_the_local_bits(tmp_path: Path) -> None:
     limits = Limits(seconds=float("inf"))
     kept = tmp_path / "unrolled-checkpoints" / f"{trial().id}.cuda.pt"
     kept.parent.mkdir()
     kept.touch()
-    answer = worker.run(worker.message(trial(), order(limits=limits)), tmp_path / "files", never)
+    answer = worker.run(trial(), spec(limits=limits), tmp_path / "files", never)
     assert not kept.exists(), "the trial has ended"
     result = Result.from_dict(unseal(answer)["result"])
     assert bits(result) == bits(steady(trial()))
@@ -65,7 +63,7 @@ def test_a_trial_travels_as_text_and_comes_back_with_the_local_bits(tmp_path: Pa
 
 def test_a_cancelled_trial_ends_and_answers_nothing(tmp_path: Path) -> None:
     endless = replace(trial(), options={"act": "loops"})
-    assert "result" not in unseal(worker.run(worker.message(endless, order()), tmp_path, lambda: True))
+    assert "result" not in unseal(worker.run(endless, spec(), tmp_path, lambda: True))
 
 
 def test_shipped_files_are_kept_under_the_hash_of_their_content_or_not_at_all(tmp_path: Path) -> None:

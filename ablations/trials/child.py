@@ -1,0 +1,110 @@
+"""The trial's side of its process: leave the parent's group, do the work, answer with the result.
+
+Imports little, as every trial's process loads it: what starts the process is in `process`.
+"""
+
+import math
+import multiprocessing
+import os
+import pkgutil
+import resource
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from multiprocessing import forkserver
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from ablations.trials import descendants
+from bench import identity, plugins
+from bench.trial import BadInput, Result, Trial, canonical, failure
+
+MESSAGE_LENGTH = 500  # characters of an exception's message; the whole of it is in the output
+
+
+def main(
+    trial: Trial,
+    work: str,
+    preload: Sequence[str],
+    checkpoints: Path | None,
+    seconds: float,
+    memory_bytes: int,
+    environ: Mapping[str, str],
+    answer: Connection,
+    output: Connection,
+) -> None:
+    """Do the work and answer with the result, as canonical JSON. This is all that the process runs."""
+    os.setsid()
+    os.environ.update(environ)  # before torch looks for a GPU, which it does once
+    descendants.adopt_orphans()
+    os.close(forkserver._forkserver._forkserver_alive_fd)  # type: ignore[attr-defined]  # ends with the driver
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # one may be pending from before setsid
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+    # The kernel's own limit, for code that holds the interpreter's lock after the parent has died.
+    signal.alarm(math.ceil(min(seconds, 1e9)) + 60)
+    for descriptor in (1, 2):
+        os.dup2(output.fileno(), descriptor)
+    output.close()
+    if checkpoints:
+        os.environ["UNROLLED_CHECKPOINTS"] = str(checkpoints.absolute())
+    data = _work(trial, work, preload, memory_bytes)
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(Exception):  # the trial may have closed or replaced them
+            stream.flush()
+    with open(answer.fileno(), "wb", closefd=False) as pipe:
+        pipe.write(data)
+    descendants.kill_own()
+    os._exit(0)  # threads that the trial left running do not keep it
+
+
+def _die_with_parent() -> None:
+    """End the trial and what it started when the program that started it dies.
+
+    The fork server does so too, and also ends a trial that holds the interpreter's lock; but it may be dead.
+    """
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    descendants.kill_below(os.getpid())
+    os.killpg(0, signal.SIGKILL)
+
+
+def _work(trial: Trial, work: str, preload: Sequence[str], memory_bytes: int) -> bytes:
+    """The result as canonical JSON; an exception becomes a failed result."""
+    usual = resource.getrlimit(resource.RLIMIT_DATA)
+    try:
+        function: Callable[[Trial], Result] = pkgutil.resolve_name(work)
+        before = set(sys.modules)
+        try:
+            for module in preload:
+                plugins.load(module)
+            identity.check(trial)
+        except BadInput as error:
+            return canonical({"refused": str(error)})
+        if memory_bytes:
+            resource.setrlimit(resource.RLIMIT_DATA, (memory_bytes, usual[1]))
+        result = function(trial)
+        if not isinstance(result, Result):
+            raise TypeError(f"{work} returned {type(result).__name__}, not a Result")
+        plugins.check_imports(trial, set(sys.modules) - before)
+        return canonical(result.to_dict())
+    except BaseException as error:
+        resource.setrlimit(resource.RLIMIT_DATA, usual)  # room to report the failure
+        traceback.print_exc()
+        return canonical(failure(trial, _reason(error, memory_bytes)).to_dict())
+
+
+def _reason(error: BaseException, memory_bytes: int) -> str:
+    """One line for an exception. torch on a CPU reports lack of memory as a RuntimeError."""
+    message = str(error)
+    memory = isinstance(error, MemoryError) or "t allocate memory" in message
+    if memory and memory_bytes:
+        return f"out of memory (limit {memory_bytes / 2**20:.0f} MiB)"
+    if memory or "out of memory" in message:
+        return f"out of memory ({message})" if message else "out of memory"
+    where = "" if isinstance(error, BadInput) else plugins.place(error)
+    return f"{where}{type(error).__name__}: {message[:MESSAGE_LENGTH]}".rstrip(": ")

@@ -1,0 +1,42 @@
+"""Plans of made-up results, and ledgers that hold both."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ablations.design import plan as plans
+from ablations.design.plan import Plan, PlannedArm
+from ablations.ledger import Ledger
+from bench.trial import Result, Scalar
+
+
+def planned(
+    results: Mapping[str, Sequence[Result]] | None = None,
+    changes: Mapping[str, Mapping[str, Scalar]] | None = None,
+    **facts: Any,
+) -> Plan:
+    """The plan whose trials these results are, by arm."""
+    arms = tuple(
+        PlannedArm(
+            name=arm,
+            model=made[0].trial.model if made else "lm1",
+            title=arm,
+            changes=(changes or {}).get(arm, {}),
+            trials={r.trial.seed: r.trial.id for r in made},
+        )
+        for arm, made in (results or {}).items()
+    )
+    seeds = tuple(sorted({seed for arm in arms for seed in arm.trials}))
+    default = {"study": "s", "hash": "h", "question": "?", "about": "", "metric": "valid_loss"}
+    default |= {"equivalence": 0.02, "command": "unrolled", "seeds": seeds, "arms": arms}
+    return Plan(**{**default, **facts})
+
+
+def kept(folder: Path, plan: Plan, results: Mapping[str, Sequence[Result]]) -> Ledger:
+    """A ledger that holds the plan and these results."""
+    ledger = Ledger(folder)
+    for made in results.values():
+        for result in made:
+            ledger.record(result)
+    plans.store(plan, ledger)
+    return ledger
