@@ -5,47 +5,38 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Asked:
-    """One of the questions that close the chapter.
-
-    `sections` are questions of the page, `held` is the claim of a test of this project; `number` counts as
-    the book does, its further research as R1 to R4.
-    """
+    """One of the questions that close the chapter; `number` counts its further research as R1 to R4."""
 
     number: str
     asked: str
     short: str
-    sections: tuple[str, ...] = ()
-    held: str = ""
+    sections: tuple[str, ...]  # questions of the page
 
 
 QUESTIONNAIRE = (
     Asked(
         "1",
         "What to do when a data set is too slow to work with?",
-        "Find a small one that has the same problem: every study here is rehearsed on Human Numbers.",
+        "Find a small one that has the same problem: most studies here train on Human Numbers.",
         ("read",),
-        "there are 63095 tokens and 30 words in order of first appearance",
     ),
     Asked(
         "2",
         "Why are the texts joined before training?",
         "So that windows of equal length cover them, each going on where another ended.",
         ("read",),
-        "row j of every batch reads the jth stretch on and on",
     ),
     Asked(
         "3",
         "Which two changes make an ordinary network read three words?",
         "Each layer also takes in the next word, and all layers share one matrix.",
         ("context",),
-        "the chapters recurrence is relu of one matrix over the sum",
     ),
     Asked(
         "4",
         "How do layers share a matrix in PyTorch?",
         "One Linear is created, and called several times.",
-        (),
-        "lmmodel1 and lmmodel2 are one function bit for bit",
+        ("context",),
     ),
     Asked(
         "5",
@@ -58,65 +49,46 @@ QUESTIONNAIRE = (
         "What is a recurrent neural network?",
         "One layer, applied again at every word to its own last output: a loop.",
         ("depth",),
-        "the chapters recurrence is relu of one matrix over the sum",
     ),
     Asked("7", "What is the hidden state?", "What the loop hands on from word to word.", ("growth",)),
-    Asked(
-        "8",
-        "What is it in LMModel1?",
-        "h, written out three times.",
-        (),
-        "lmmodel1 and lmmodel2 train to the same weights",
-    ),
+    Asked("8", "What is it in LMModel1?", "h, written out three times.", ("context",)),
     Asked(
         "9",
         "Why must the text come in order to keep the state?",
         "A state belongs to the words that follow it, in the same row.",
         ("order", "read"),
-        "row j of every batch reads the jth stretch on and on",
     ),
     Asked(
         "10",
         "What is an unrolled recurrent network?",
         "Its loop, written out as one layer for each word.",
         ("depth",),
-        "two layers unrolled are torchs module in outputs and gradients",
     ),
     Asked(
         "11",
         "Why does a kept state cost memory and time, and what is the cure?",
         "Its history grows with every batch; detach it.",
         ("history",),
-        "the state is carried without its history",
     ),
     Asked(
         "12",
         "What is BPTT?",
         "The gradient of the unrolled loop; truncated, it goes back no further than the last detach.",
         ("detach", "history"),
-        "a gradient goes back detach_every tokens and no further",
     ),
-    Asked(
-        "13",
-        "Print the first batches of the validation set as text.",
-        "Here they are.",
-        ("read",),
-        "the batches go on in the words of the text",
-    ),
+    Asked("13", "Print the first batches of the validation set as text.", "Here they are.", ("read",)),
     Asked(
         "14",
         "What does ModelResetter do, and why?",
         "It zeroes the state before training and before validation: other text follows.",
         ("order",),
-        "reset epoch forgets before each pass",
     ),
     Asked("15", "What is lost with one answer for three words?", "Two answers of three.", ("targets",)),
     Asked(
         "16",
         "Why does LMModel4 need a loss function of its own?",
         "It answers at every word: answers and targets are flattened to one list.",
-        (),
-        "the validation loss is the plain mean cross entropy",
+        ("targets",),
     ),
     Asked(
         "17",
@@ -135,7 +107,6 @@ QUESTIONNAIRE = (
         "Draw a stacked RNN.",
         "Layer 2 reads, at every word, what layer 1 puts out.",
         ("depth", "anatomy"),
-        "two layers unrolled are torchs module in outputs and gradients",
     ),
     Asked(
         "20",
@@ -164,20 +135,13 @@ QUESTIONNAIRE = (
     ),
     Asked("25", "What are they called?", "Cell state (c) and hidden state (h).", ("growth",)),
     Asked("26", "What is tanh, and what has it to do with the sigmoid?", "tanh(x) = 2σ(2x) − 1.", ("tanh",)),
-    Asked(
-        "27",
-        "What is cat([h, input]) for?",
-        "One matrix then reads state and input together.",
-        ("lstm",),
-        "a cell is torchs cell",
-    ),
+    Asked("27", "What is cat([h, input]) for?", "One matrix then reads state and input together.", ("lstm",)),
     Asked("28", "What does chunk do?", "It cuts a tensor into equal parts: here the four gates.", ("lstm",)),
     Asked(
         "29",
         "Why is the refactored LSTMCell the same?",
         "The four gates' matrices stand in one, and are cut apart after the product.",
         ("lstm",),
-        "every cell from scratch is torchs to rounding",
     ),
     Asked(
         "30",
@@ -190,14 +154,9 @@ QUESTIONNAIRE = (
         "Which three regularisers does AWD-LSTM have?",
         "Dropout, activation regularisation and temporal activation regularisation.",
         ("parts", "anatomy"),
-        "lmmodel7 differs from lmmodel6 in six things",
     ),
     Asked(
-        "32",
-        "What is dropout?",
-        "Zeroing each activation with probability p, while training.",
-        ("scale",),
-        "dropout zeroes about p and keeps the mean",
+        "32", "What is dropout?", "Zeroing each activation with probability p, while training.", ("scale",)
     ),
     Asked(
         "33",
@@ -210,69 +169,44 @@ QUESTIONNAIRE = (
         "What is the line for that returns x unless self.training?",
         "In evaluation nothing is dropped.",
         ("scale",),
-        "dropout does nothing in evaluation or at zero",
     ),
-    Asked(
-        "35",
-        "Experiment with bernoulli_.",
-        "It draws the mask: ones with probability 1 − p.",
-        ("scale",),
-        "dropout is nn dropout bit for bit gradients too",
-    ),
+    Asked("35", "Experiment with bernoulli_.", "It draws the mask: ones with probability 1 − p.", ("scale",)),
     Asked(
         "36",
         "How is a model put into training and evaluation mode?",
         "model.train() and model.eval().",
-        (),
-        "each of the five dropouts acts alone in training and rests in evaluation",
+        ("scale",),
     ),
     Asked(
         "37",
         "Activation regularisation as an equation; how does it differ from weight decay?",
         "α times the mean square of the activations after dropout; weight decay is on weights.",
         ("parts", "anatomy"),
-        "ar is alpha times the mean square",
     ),
     Asked(
         "38",
         "The temporal one; why not for images?",
         "β times the mean square of the change from word to word; pixels have no such order in time.",
         ("parts", "anatomy"),
-        "tar is beta times the mean square of the steps",
     ),
-    Asked(
-        "39",
-        "What is weight tying?",
-        "The output layer uses the embedding's matrix.",
-        ("parts",),
-        "tied weights share storage and their gradient",
-    ),
+    Asked("39", "What is weight tying?", "The output layer uses the embedding's matrix.", ("parts",)),
     Asked(
         "R1",
         "Why may LMModel2 begin with h = 0?",
         "A number is broadcast: 0 plus an embedding has the embedding's shape.",
-        (),
-        "lmmodel1 and lmmodel2 are one function bit for bit",
+        ("context",),
     ),
-    Asked(
-        "R2",
-        "Write an LSTM from scratch.",
-        "Twice, in both of the chapter's forms.",
-        ("lstm",),
-        "two layers unrolled are torchs module in outputs and gradients",
-    ),
+    Asked("R2", "Write an LSTM from scratch.", "Twice, in both of the chapter's forms.", ("lstm",)),
     Asked(
         "R3",
         "Write a GRU from scratch and hold it against PyTorch's.",
         "In both published forms; one of them is nn.GRU.",
         ("gru",),
-        "the two published grus differ",
     ),
     Asked(
         "R4",
         "Map each line of AWD-LSTM's source to the chapter.",
         "Line by line, with what each was seen to do.",
         ("anatomy",),
-        "every part of awd lstm does what its concept says",
     ),
 )
