@@ -10,9 +10,9 @@ from itertools import combinations, product
 
 from bench.trial import Scalar
 from reports.comparison import Comparison, Row, trial_of
-from reports.statistics.contrasts import ArmSummary, contrast, holm, summarise
+from reports.statistics.contrasts import ArmSummary, summarise
 from reports.statistics.designs import Cells, Effect, factorial_effects
-from reports.statistics.verdicts import Verdict, across, verdict
+from reports.statistics.verdicts import Verdict, across, verdicts
 
 BESIDE, ALONE, AVERAGE = "beside all the others", "alone", "on average"
 VIEWS = {BESIDE: "leave one out", ALONE: "add one", AVERAGE: "over all settings of the others, factorial"}
@@ -114,12 +114,10 @@ def parts(c: Comparison, whole: Factorial | None) -> tuple[Part, ...]:
         if opposite and key in far and opposite is not near[key]:
             pairs[empty][key] = (opposite, far[key])
     found = {view: _judged(c, asked, switches) for view, asked in pairs.items()}
-    found[AVERAGE] = (
-        {s.key: effect.verdict for s, effect in zip(whole.switches, whole.effects, strict=False)}
-        if whole
-        else {}
-    )
-    views = {key: {view: verdicts.get(key) for view, verdicts in found.items()} for key in switches}
+    found[AVERAGE] = {}
+    if whole:
+        found[AVERAGE] = {s.key: e.verdict for s, e in zip(whole.switches, whole.effects, strict=False)}
+    views = {key: {view: judged.get(key) for view, judged in found.items()} for key in switches}
     return tuple(
         Part(switch=switches[key], views=seen)
         for key, seen in views.items()
@@ -131,18 +129,11 @@ def _judged(
     c: Comparison, pairs: Mapping[str, tuple[Row, Row]], switches: Mapping[str, Switch]
 ) -> dict[str, Verdict]:
     """On against off for every switch, corrected together."""
-    contrasts = {}
+    values = {}
     for key, pair in pairs.items():
         on, off = sorted(pair, key=lambda row: _settings(row)[key] != switches[key].on)
-        contrasts[key] = contrast(
-            on.summary.values,
-            off.summary.values,
-            delta=c.evidence.equivalence,
-            lower_is_better=c.lower_is_better,
-            family=len(pairs),
-        )
-    adjusted = holm([k.p for k in contrasts.values()])
-    return {key: verdict(k, p) for (key, k), p in zip(contrasts.items(), adjusted, strict=True) if k.pairs}
+        values[key] = (on.summary.values, off.summary.values)
+    return verdicts(values, delta=c.evidence.equivalence, lower_is_better=c.lower_is_better)
 
 
 def _entrants(c: Comparison) -> list[Row]:

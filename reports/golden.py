@@ -15,7 +15,7 @@ COLUMNS = ("Train loss (nats)", "Validation loss (nats)", "Accuracy")
 
 
 @dataclass(frozen=True)
-class Cell:
+class PrintedNumber:
     """One number: ours with as many decimals as were printed, and how many of them agree."""
 
     printed: str
@@ -34,26 +34,26 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Line:
+class PrintedRow:
     """One printed row beside ours."""
 
     epoch: int
     source: str
-    cells: tuple[Cell, ...]
+    cells: tuple[PrintedNumber, ...]
     steps: int  # of single precision, that a last digit hangs on
 
     @property
     def off(self) -> int:
-        """`Cell.off` of the worst of its numbers."""
+        """`PrintedNumber.off` of the worst of its numbers."""
         return max(cell.off for cell in self.cells)
 
 
 @dataclass(frozen=True)
-class Model:
+class PrintedModel:
     """What was printed of one model, and every epoch that we played: (epoch, three numbers)."""
 
     title: str
-    lines: tuple[Line, ...]
+    lines: tuple[PrintedRow, ...]
     epochs: tuple[tuple[int, Sequence[float]], ...]
 
     @property
@@ -77,7 +77,7 @@ def render(rows: Iterable[Mapping[str, Any]], facts: Mapping[str, Any], out: Pat
     return pages.write_page(out / "golden.html", "golden.html", context)
 
 
-def answer(models: Sequence[Model]) -> list[str]:
+def answer(models: Sequence[PrintedModel]) -> list[str]:
     """How far the printed rows come out again, in a few sentences."""
     lines = [line for model in models for line in model.lines]
     if not lines:
@@ -95,17 +95,17 @@ def answer(models: Sequence[Model]) -> list[str]:
     return said
 
 
-def _model(name: str, rows: list[Mapping[str, Any]]) -> Model:
-    return Model(
+def _model(name: str, rows: list[Mapping[str, Any]]) -> PrintedModel:
+    return PrintedModel(
         title=BOOK[name].title if name in BOOK else name,
         lines=tuple(_line(row) for row in rows if row["printed"]),
         epochs=tuple((row["epoch"], row["ours"]) for row in rows),
     )
 
 
-def _line(row: Mapping[str, Any]) -> Line:
+def _line(row: Mapping[str, Any]) -> PrintedRow:
     cells = []
     for printed, ours, agree in zip(row["printed"], row["ours"], row["agree"], strict=True):
         places = len(printed.partition(".")[2])
-        cells.append(Cell(printed, f"{ours:.{places}f}", agree))
-    return Line(row["epoch"], row["source"], tuple(cells), row["steps"])
+        cells.append(PrintedNumber(printed, f"{ours:.{places}f}", agree))
+    return PrintedRow(row["epoch"], row["source"], tuple(cells), row["steps"])

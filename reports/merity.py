@@ -11,7 +11,7 @@ SOURCE = "Merity, Keskar and Socher, “Regularizing and Optimizing LSTM Languag
 
 
 @dataclass(frozen=True, kw_only=True)
-class Published:
+class PaperAblation:
     """A row of the paper: (validation, test) perplexities of one run."""
 
     title: str
@@ -20,8 +20,8 @@ class Published:
     wiki: tuple[float, float]
 
 
-def _published(title: str, arm: str, *perplexities: float) -> Published:
-    return Published(title=title, arm=arm, penn=perplexities[:2], wiki=perplexities[2:])  # type: ignore[arg-type]
+def _published(title: str, arm: str, *perplexities: float) -> PaperAblation:
+    return PaperAblation(title=title, arm=arm, penn=perplexities[:2], wiki=perplexities[2:])  # type: ignore[arg-type]
 
 
 PUBLISHED = (
@@ -38,10 +38,10 @@ PUBLISHED = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Line:
+class PaperRow:
     """A row of the paper and ours, in perplexity; `contrast` is against our full model, paired by seed."""
 
-    published: Published
+    published: PaperAblation
     row: Row
     summary: ArmSummary
     contrast: Contrast | None
@@ -61,7 +61,7 @@ class Line:
 class PaperTable:
     """The paper's rows that a study has, its own text and size, and what it knows of them."""
 
-    lines: tuple[Line, ...]
+    lines: tuple[PaperRow, ...]
     corpus: str
     parameters: float | None
     settings: Mapping[str, object]
@@ -84,10 +84,10 @@ def paper_table(c: Comparison) -> PaperTable | None:
     )
 
 
-def _line(published: Published, row: Row, base: Row) -> Line:
+def _line(published: PaperAblation, row: Row, base: Row) -> PaperRow:
     ours, theirs = values(row.arm, "valid_perplexity"), values(base.arm, "valid_perplexity")
     shared = set(ours) & set(theirs) if row is not base and not row.note else set()
-    return Line(
+    return PaperRow(
         published=published,
         row=row,
         summary=summarise(ours, lower_is_better=True),

@@ -3,46 +3,26 @@
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from bench.kinds import kind, kinds_apart
 from bench.trial import Result, counted
 from reports.comparison import Comparison, Row, finished, mean_of, trial_of, values
 from reports.evidence import Arm, Evidence
 from reports.statistics.contrasts import ArmSummary, summarise
-from reports.statistics.curves import Throughput, TimeToTarget, throughput_ratio, time_to_target
+from reports.statistics.curves import TimeToTarget, time_to_target
 from reports.statistics.designs import rank_sets
-from reports.statistics.pace import unlike
+from reports.statistics.pace import Pace, speed_ratio, unlike
 from reports.text import when
 
 _MOST_RANKED = 60  # arms; all pairs are compared
 
 
-@dataclass(frozen=True, kw_only=True)
-class Cell:
-    """Accuracy on one token role, pooled over seeds, and its shade from 0 to 10."""
+Sweep = tuple[str, tuple[tuple[float, ArmSummary], ...]]
+"""One model at several learning rates, rising, everything else equal."""
 
-    accuracy: float
-    targets: int
-    shade: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class Sweep:
-    """One model at several learning rates, everything else equal."""
-
-    name: str
-    points: tuple[tuple[float, ArmSummary], ...]  # by rising learning rate
-
-
-@dataclass(frozen=True, kw_only=True)
-class Costs:
-    """What one arm spent, a trial on average, and how that differs from the baseline."""
-
-    row: Row
-    values: Mapping[str, float]
-    against: Mapping[str, float]  # the baseline's values
-
+Spent = tuple[Row, Mapping[str, float], Mapping[str, float]]
+"""What one arm spent, a trial on average, and what the baseline did."""
 
 COSTS = {
     "model_parameters": "parameters",
@@ -64,20 +44,20 @@ ON_A_GPU = ("speed_train", "speed_steady", "gpu_utilisation", "gpu_memory_peak")
 FINE = ("seconds", "train_flops")
 """Costs that are shown with a decimal."""
 
+_CLOCKS = ("seconds", "speed_train", "speed_steady", "gpu_utilisation")
 
-def roles(c: Comparison) -> tuple[tuple[str, ...], tuple[tuple[Row, tuple[Cell | None, ...]], ...]] | None:
-    """Names of the token roles, and each arm's accuracy on them."""
+
+def roles(c: Comparison) -> tuple[tuple[str, ...], tuple[tuple[Row, tuple[float | None, ...]], ...]] | None:
+    """Names of the token roles, and each arm's accuracy on them, pooled over finished seeds."""
     names = tuple(dict.fromkeys(name for row in c.rows for r in finished(row.arm) for name in r.roles))
-    lines = [(row, tuple(_cell(row.arm, name) for name in names)) for row in c.rows if finished(row.arm)]
+    lines = [(row, tuple(_accuracy(row.arm, name) for name in names)) for row in c.rows if finished(row.arm)]
     return (names, tuple(lines)) if names else None
 
 
-def _cell(arm: Arm, role: str) -> Cell | None:
+def _accuracy(arm: Arm, role: str) -> float | None:
     pooled = [r.roles[role] for r in finished(arm) if role in r.roles]
-    hits, targets = sum(h for _, h, _ in pooled), sum(t for _, _, t in pooled)
-    return (
-        Cell(accuracy=hits / targets, targets=targets, shade=round(10 * hits / targets)) if targets else None
-    )
+    targets = sum(n for _, _, n in pooled)
+    return sum(hits for _, hits, _ in pooled) / targets if targets else None
 
 
 def passage(c: Comparison) -> tuple[Row, Result] | None:
@@ -87,16 +67,17 @@ def passage(c: Comparison) -> tuple[Row, Result] | None:
 
 def ranks(c: Comparison) -> tuple[tuple[Row, int, int], ...]:
     """The set of ranks that each comparable arm may hold, best first; nothing for fewer than three arms."""
-    entrants = [row for row in c.rows if row.index == 0 or row.contrast]
+    entrants = {str(row.index): row for row in c.rows if row.index == 0 or row.contrast}
     if not 3 <= len(entrants) <= _MOST_RANKED:
         return ()
-    sets = rank_sets({str(r.index): r.summary.values for r in entrants}, lower_is_better=c.lower_is_better)
-    return tuple(
-        sorted(((r, *sets[str(r.index)]) for r in entrants), key=lambda entry: (entry[1:], entry[0].index))
+    sets = rank_sets(
+        {name: row.summary.values for name, row in entrants.items()}, lower_is_better=c.lower_is_better
     )
+    found = [(row, *sets[name]) for name, row in entrants.items()]
+    return tuple(sorted(found, key=lambda entry: (entry[1:], entry[0].index)))
 
 
-def throughput(c: Comparison) -> tuple[tuple[Row, float, Throughput | None], ...]:
+def throughput(c: Comparison) -> tuple[tuple[Row, float, Pace | None], ...]:
     """Mean training speed of every arm in tokens/s, and its ratio to the baseline's over common seeds.
 
     Only seeds that both sides trained on one kind of machine count: see `unpaced`.
@@ -104,9 +85,8 @@ def throughput(c: Comparison) -> tuple[tuple[Row, float, Throughput | None], ...
     lines = []
     for row in c.rows:
         pairs = [(a, b) for a, b, apart in _speeds(row, c) if not apart]
-        ratio = throughput_ratio(*zip(*pairs, strict=True)) if row.index and len(pairs) > 2 else None
         if (mean := mean_of(row.arm, "speed_train")) is not None:
-            lines.append((row, mean, ratio))
+            lines.append((row, mean, speed_ratio(pairs) if row.index else None))
     return tuple(lines)
 
 
@@ -138,10 +118,7 @@ def sweeps(c: Comparison) -> tuple[Sweep, ...]:
         if trial := trial_of(row.arm):
             groups.setdefault(replace(trial, lr=1.0, seed=0).id, {}).setdefault(trial.lr, row)
     return tuple(
-        Sweep(
-            name=next(iter(rows.values())).arm.title,
-            points=tuple((lr, rows[lr].summary) for lr in sorted(rows)),
-        )
+        (next(iter(rows.values())).arm.title, tuple((lr, rows[lr].summary) for lr in sorted(rows)))
         for rows in groups.values()
         if len(rows) > 1
     )
@@ -166,7 +143,7 @@ def _by_epoch(arm: Arm) -> dict[int, tuple[Sequence[float], Sequence[float]]]:
     return {seed: ([e.epoch + 1 for e in es], [e.valid_loss for e in es]) for seed, es in ended.items()}
 
 
-def costs(c: Comparison) -> tuple[Costs, ...]:
+def costs(c: Comparison) -> tuple[Spent, ...]:
     """What else differs between the arms: parameters, updates, tokens, operations, time and memory a trial.
 
     What a clock measured is compared where both arms were trained on one kind of machine.
@@ -174,13 +151,10 @@ def costs(c: Comparison) -> tuple[Costs, ...]:
     wanted = [name for name in COSTS if devices(c) or name not in ON_A_GPU]
     spent = [{name: v for name in wanted if (v := _cost(row.arm, name)) is not None} for row in c.rows]
     return tuple(
-        Costs(row=row, values=mine, against=_comparable(spent[c.base(row).index], row, c))
+        (row, mine, _comparable(spent[c.base(row).index], row, c))
         for row, mine in zip(c.rows, spent, strict=True)
         if mine
     )
-
-
-_CLOCKS = ("seconds", "speed_train", "speed_steady", "gpu_utilisation")
 
 
 def devices(c: Comparison) -> tuple[str, ...]:

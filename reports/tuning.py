@@ -7,10 +7,8 @@ from dataclasses import dataclass, replace
 from bench.trial import Result, Scalar
 from reports.comparison import Comparison, Row, compare
 from reports.evidence import Tuned
-from reports.statistics import verdicts
 from reports.statistics.estimators import expected_best_of_n
-
-_WORDS = {"lr": "learning rate"}
+from reports.statistics.verdicts import TuningVerdict, tuning_verdict
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,7 +18,7 @@ class OwnBest:
     row: Row
     search: Tuned
     own: Row | None
-    judged: verdicts.Tuned | None
+    judged: TuningVerdict | None
     note: str  # why nothing is judged
     means: Mapping[Scalar, float]  # over the search's seeds, of the levels that have ended
     curve: tuple[float, ...]  # the expected best of 1, 2, … trials of the search
@@ -39,13 +37,13 @@ class OwnBest:
 
 def words(setting: str) -> str:
     """A setting as a sentence names it."""
-    return _WORDS.get(setting, setting.replace("_", " "))
+    return {"lr": "learning rate"}.get(setting, setting.replace("_", " "))
 
 
 def own_best(c: Comparison) -> tuple[OwnBest, ...]:
     """Every tuned arm, baseline first; nothing where the study does not tune."""
     rows, won = {row.arm.name: row for row in c.rows}, _winners(c)
-    return tuple(_own_best(rows[search.arm], search, won, c) for search in c.evidence.tuned)
+    return tuple(_own_best(rows[search.arm], search, won.get(search.arm), c) for search in c.evidence.tuned)
 
 
 def _winners(c: Comparison) -> dict[str, Row]:
@@ -57,11 +55,18 @@ def _winners(c: Comparison) -> dict[str, Row]:
     return dict(zip(arms, again.rows, strict=True))
 
 
-def _own_best(row: Row, search: Tuned, won: Mapping[str, Row], c: Comparison) -> OwnBest:
+def _own_best(row: Row, search: Tuned, own: Row | None, c: Comparison) -> OwnBest:
     spent = {level: _spent(results, c) for level, results in search.levels.items()}
-    every = [value for values in spent.values() for value in values]
-    own = won.get(search.arm)
-    judged = _judged(row, own, search, c.evidence.tuned[0])
+    every, lower = [value for values in spent.values() for value in values], c.lower_is_better
+    judged = None
+    if own and row.verdict and own.verdict:
+        judged = tuning_verdict(
+            row.verdict,
+            own.verdict,
+            budgets=(search.budget, c.evidence.tuned[0].budget),
+            searched=search.seeds,
+            setting=words(search.setting),
+        )
     return OwnBest(
         row=row,
         search=search,
@@ -69,21 +74,7 @@ def _own_best(row: Row, search: Tuned, won: Mapping[str, Row], c: Comparison) ->
         judged=judged,
         note="" if judged else _note(row, own, search, len(every)),
         means={k: sum(v) / len(v) for k, v in spent.items() if len(v) == len(search.seeds)},
-        curve=tuple(
-            expected_best_of_n(every, n + 1, lower_is_better=c.lower_is_better) for n in range(len(every))
-        ),
-    )
-
-
-def _judged(row: Row, own: Row | None, search: Tuned, baseline: Tuned) -> verdicts.Tuned | None:
-    if own is None or row.verdict is None or own.verdict is None:
-        return None
-    return verdicts.tuned(
-        row.verdict,
-        own.verdict,
-        budgets=(search.budget, baseline.budget),
-        searched=search.seeds,
-        setting=words(search.setting),
+        curve=tuple(expected_best_of_n(every, n + 1, lower_is_better=lower) for n in range(len(every))),
     )
 
 

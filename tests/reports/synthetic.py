@@ -1,13 +1,16 @@
-"""A synthetic study: effects that are known, one diverged trial, one failed, and names that bite."""
+"""Synthetic studies (effects that are known, failures, names that bite), and what tests read of a page."""
 
+import html
 import math
 import random
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Mapping
 from dataclasses import replace
+from functools import cache
 from itertools import combinations
+from pathlib import Path
 from typing import Any
-
-import pytest
+from xml.etree import ElementTree as ET
 
 from bench.trial import Epoch, Result, Trial, failure
 from reports.evidence import Arm, Evidence
@@ -138,6 +141,7 @@ def study(arms: tuple[Arm, ...], **facts: Any) -> Evidence:
     return Evidence(arms=arms, **{**known, **facts})
 
 
+@cache
 def realistic() -> Evidence:
     """Every verdict but one, the book's models, a sweep, a full 2² factorial, failures and another task."""
     return study(
@@ -157,6 +161,7 @@ def realistic() -> Evidence:
     )
 
 
+@cache
 def switched() -> Evidence:
     """LMModel7's parts asked about in three ways: leave one out, add one to LMModel6, and the full 2⁴.
 
@@ -192,6 +197,7 @@ def switched() -> Evidence:
     )
 
 
+@cache
 def hostile() -> Evidence:
     """Names that would run as markup, mathematics, a private label, a formula or the end of a string."""
     return study(
@@ -203,43 +209,27 @@ def hostile() -> Evidence:
     )
 
 
-def big() -> Evidence:
-    """Fifty arms of ten seeds."""
-    return study(
-        tuple(arm(f"arm {i}", 0.01 * i, settings={"clip": float(i)}) for i in range(50)), study="big"
-    )
+def pair(**facts: Any) -> Evidence:
+    """A baseline, and an arm that is .1 worse."""
+    return study((arm("base", 0.0), arm("b", 0.1, settings={"clip": 1.0})), **facts)
 
 
-@pytest.fixture(scope="session")
-def evidence() -> Evidence:
-    return realistic()
+def text_of(page: Path) -> str:
+    """What a reader sees, pictures apart, with single spaces."""
+    bare = re.sub(r"(?s)<(style|script|svg)\b.*?</\1>", " ", page.read_text(encoding="utf-8"))
+    return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", bare)).split())
 
 
-@pytest.fixture(scope="session")
-def switched_evidence() -> Evidence:
-    return switched()
+def svgs(markup: str) -> list[ET.Element]:
+    return [ET.fromstring(text) for text in re.findall(r"<svg.*?</svg>", markup, re.S)]
 
 
-@pytest.fixture(scope="session")
-def hostile_evidence() -> Evidence:
-    return hostile()
+def labels(svg: ET.Element) -> list[str]:
+    """The texts of a picture."""
+    return [t.text or "" for t in svg.iter("text")]
 
 
-@pytest.fixture(scope="session")
-def big_evidence() -> Evidence:
-    return big()
-
-
-@pytest.fixture(scope="session")
-def make_arm() -> Callable[..., Arm]:
-    return arm
-
-
-@pytest.fixture(scope="session")
-def make_broken() -> Callable[..., Arm]:
-    return broken
-
-
-@pytest.fixture(scope="session")
-def make_study() -> Callable[..., Evidence]:
-    return study
+def is_self_contained(page: str) -> bool:
+    """Whether a page names nothing to fetch, no inline style, and the policy that forbids both."""
+    links = r"""(?:src|href)=["'](?!#|(?:[\w-]+/)?index\.html["']|(?:comparison|trials)\.\w+["'])"""
+    return "default-src &#39;none&#39;" in page and not re.search(rf"{links}|\sstyle=|url\((?!#)", page)

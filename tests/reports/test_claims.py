@@ -5,6 +5,7 @@ from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
+from synthetic import realistic, switched
 
 from reports.comparison import compare
 from reports.render import render, render_index
@@ -62,10 +63,9 @@ def unmarked_claims(html):
 
 
 @pytest.fixture(scope="module")
-def pages(evidence, switched_evidence, tmp_path_factory):
-    out = tmp_path_factory.mktemp("out")
-    found = {e.study: render(compare(e), out) for e in (evidence, switched_evidence)}
-    found["index"] = render_index([compare(evidence), compare(switched_evidence)], out)
+def pages(tmp_path_factory):
+    out, both = tmp_path_factory.mktemp("out"), [compare(realistic()), compare(switched())]
+    found = {c.evidence.study: render(c, out) for c in both} | {"index": render_index(both, out)}
     return {name: page.read_text(encoding="utf-8") for name, page in found.items()}
 
 
@@ -77,8 +77,8 @@ def test_no_claiming_word_stands_outside_a_sentence_of_a_verdict(pages, name):
 @pytest.mark.parametrize(
     "claim", ["AR helps.", "TAR has no effect.", "Tying is significantly better.", "It outperforms LMModel6."]
 )
-def test_a_claim_that_someone_writes_by_hand_is_found(evidence, tmp_path, claim):
-    page = render_index([compare(replace(evidence, question=claim))], tmp_path).read_text(encoding="utf-8")
+def test_a_claim_that_someone_writes_by_hand_is_found(tmp_path, claim):
+    page = render_index([compare(replace(realistic(), question=claim))], tmp_path).read_text(encoding="utf-8")
     assert len(unmarked_claims(page)) >= 1
 
 
