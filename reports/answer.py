@@ -7,11 +7,11 @@ from operator import attrgetter
 
 from bench.kinds import kind, mixed
 from reports.book import Held
-from reports.comparison import Comparison, Row, values
+from reports.comparison import ComparedArm, Comparison, values
+from reports.formats import count, interval, number
 from reports.statistics.contrasts import divergence_interval
 from reports.statistics.verdicts import Verdict, Word, grounds, verdicts
 from reports.statistics.verdicts import self_check as checked
-from reports.text import count, interval, number
 from reports.tuning import OwnBest, words
 
 OPEN, FEW = 10, 4
@@ -26,7 +26,7 @@ BASELINE = "ngram-2"
 class Claim:
     """One line of the answer box."""
 
-    row: Row
+    row: ComparedArm
     verdict: Verdict
     text: str  # the generated sentence, less the word and the names, which stand beside it
 
@@ -72,7 +72,7 @@ def tally(c: Comparison) -> str:
     return ", ".join([f"{done} of {total} trials finished", *bad])
 
 
-def broken(c: Comparison) -> tuple[tuple[Row, str], ...]:
+def broken(c: Comparison) -> tuple[tuple[ComparedArm, str], ...]:
     """The arms that have failures, with their rate of divergence."""
     lines = []
     for row in c.rows:
@@ -172,7 +172,7 @@ def limits(c: Comparison, environments: dict[str, str]) -> tuple[str, ...]:
     return tuple(filter(None, said))
 
 
-def _undetected(row: Row, unit: str) -> str:
+def _undetected(row: ComparedArm, unit: str) -> str:
     """The effect that this arm's seeds would mostly miss, or nothing where no spread is known."""
     k = row.contrast
     if k is None or k.mde is None:

@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from reports.comparison import Comparison, Row, mean_of, trial_of, values
+from reports.comparison import ComparedArm, Comparison, mean_of, trial_of, values
 from reports.statistics.replication import Prediction, prediction
 
 SOURCE = "Howard and Gugger, Deep Learning for Coders with fastai and PyTorch (2020), chapter 12"
@@ -46,7 +46,7 @@ BOOK = {
 class Held:
     """A published row held against our seeds of the same model and settings."""
 
-    row: Row
+    row: ComparedArm
     published: BookRow
     prediction: Prediction  # of the validation loss
     losses: tuple[float, ...]  # ours that converged
@@ -59,7 +59,7 @@ def hold(comparison: Comparison) -> tuple[Held, ...]:
     return tuple(held for row in comparison.rows if (held := _held(row)))
 
 
-def _held(row: Row) -> Held | None:
+def _held(row: ComparedArm) -> Held | None:
     trial, published = trial_of(row.arm), BOOK.get(row.arm.model)
     if trial is None or published is None or not set(row.arm.changes) <= {"model"}:
         return None

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from bench.trial import TASK, BadInput, Result, Trial, lower_is_better
-from reports.evidence import Arm, Evidence
+from reports.evidence import Evidence, MeasuredArm
 from reports.statistics.contrasts import ArmSummary, Contrast, benjamini_hochberg, holm, summarise
 from reports.statistics.verdicts import Verdict, verdicts
 
@@ -51,11 +51,11 @@ class Proof:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row:
+class ComparedArm:
     """One arm of the comparison. The baseline and arms of another task have no contrast."""
 
     index: int  # position in the study; 0 is the baseline
-    arm: Arm
+    arm: MeasuredArm
     total: int  # seeds planned
     done: int
     diverged: int
@@ -102,9 +102,9 @@ class Comparison:
     title: str  # the metric in words
     unit: str
     lower_is_better: bool
-    rows: tuple[Row, ...]
+    rows: tuple[ComparedArm, ...]
 
-    def base(self, row: Row) -> Row:
+    def base(self, row: ComparedArm) -> ComparedArm:
         """What the row is held against: the baseline, or the arm that it names."""
         return next((r for r in self.rows if r.arm.name == row.arm.against), self.rows[0])
 
@@ -119,7 +119,7 @@ class Comparison:
         return self.unit == "nats"
 
     @property
-    def compared(self) -> tuple[Row, ...]:
+    def compared(self) -> tuple[ComparedArm, ...]:
         """The rows that have a contrast."""
         return tuple(row for row in self.rows if row.contrast is not None)
 
@@ -158,7 +158,7 @@ def titled(metric: str) -> tuple[str, str]:
     return _TITLES.get(metric, (metric.replace("_", " "), ""))
 
 
-def values(arm: Arm, metric: str) -> dict[int, float]:
+def values(arm: MeasuredArm, metric: str) -> dict[int, float]:
     """A number a seed: that of a finished trial, infinity for a diverged one, none for any other failure."""
     numbers = {}
     for seed, result in sorted(arm.results.items()):
@@ -170,27 +170,27 @@ def values(arm: Arm, metric: str) -> dict[int, float]:
     return numbers
 
 
-def finished(arm: Arm) -> tuple[Result, ...]:
+def finished(arm: MeasuredArm) -> tuple[Result, ...]:
     """The results whose numbers may be used, by seed."""
     return tuple(result for _, result in sorted(arm.results.items()) if result.done)
 
 
-def mean_of(arm: Arm, metric: str) -> float | None:
+def mean_of(arm: MeasuredArm, metric: str) -> float | None:
     """The mean of a metric over finished trials that have it."""
     numbers = [r.metrics[metric] for r in finished(arm) if math.isfinite(r.metrics.get(metric, math.nan))]
     return sum(numbers) / len(numbers) if numbers else None
 
 
-def trial_of(arm: Arm) -> Trial | None:
+def trial_of(arm: MeasuredArm) -> Trial | None:
     """Any trial of the arm: they differ in the seed alone."""
     return next((result.trial for _, result in sorted(arm.results.items())), None)
 
 
-def _row(index: int, arm: Arm, evidence: Evidence, lower: bool) -> Row:
+def _row(index: int, arm: MeasuredArm, evidence: Evidence, lower: bool) -> ComparedArm:
     numbers = values(arm, evidence.metric)
     diverged = sum(math.isinf(v) for v in numbers.values())
     failed = sum(not r.done and not r.diverged for r in arm.results.values())
-    return Row(
+    return ComparedArm(
         index=index,
         arm=arm,
         total=len(set(evidence.seeds) | set(arm.results)),
@@ -203,7 +203,7 @@ def _row(index: int, arm: Arm, evidence: Evidence, lower: bool) -> Row:
     )
 
 
-def _proofs(arm: Arm) -> tuple[Proof, ...]:
+def _proofs(arm: MeasuredArm) -> tuple[Proof, ...]:
     said: dict[str, list[Mapping[str, Any]]] = {}
     for result in finished(arm):
         for factor, witness in result.witnesses.items():
@@ -226,7 +226,7 @@ def _plain(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _note(arm: Arm, evidence: Evidence) -> str:
+def _note(arm: MeasuredArm, evidence: Evidence) -> str:
     """Why the arm cannot be compared with the baseline, or with the arm that it names, or nothing."""
     if any(other.against == arm.name for other in evidence.arms):
         return REFERENCE
@@ -241,7 +241,7 @@ def _note(arm: Arm, evidence: Evidence) -> str:
     return ""
 
 
-def _same_weights(baseline: Arm, arm: Arm) -> bool:
+def _same_weights(baseline: MeasuredArm, arm: MeasuredArm) -> bool:
     """Whether a change of settings left every shared seed's weights as they were. Another model may."""
     ours, theirs = _fingerprints(arm), _fingerprints(baseline)
     shared = set(ours) & set(theirs)
@@ -249,7 +249,7 @@ def _same_weights(baseline: Arm, arm: Arm) -> bool:
     return settings_alone and bool(shared) and all(ours[s] == theirs[s] for s in shared)
 
 
-def _fingerprints(arm: Arm) -> dict[int, str]:
+def _fingerprints(arm: MeasuredArm) -> dict[int, str]:
     """The weights' fingerprint of every finished trial that has one, by seed."""
     prints = {r.trial.seed: r.fingerprints.get("weights", "") for r in finished(arm)}
     return {seed: mark for seed, mark in prints.items() if mark}

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import combinations, product
 
 from bench.trial import Scalar
-from reports.comparison import Comparison, Row, trial_of
+from reports.comparison import ComparedArm, Comparison, trial_of
 from reports.statistics.contrasts import ArmSummary, summarise
 from reports.statistics.designs import Cells, Effect, factorial_effects
 from reports.statistics.verdicts import Verdict, across, verdicts
@@ -69,7 +69,7 @@ class Part:
 
 def factorial(c: Comparison) -> Factorial | None:
     """The largest full 2^k of switches, k ≥ 2, that the baseline and its arms form, or nothing."""
-    cells: dict[frozenset[tuple[str, Scalar]], Row] = {}
+    cells: dict[frozenset[tuple[str, Scalar]], ComparedArm] = {}
     for row in _entrants(c):
         if not row.arm.against:  # the baseline comes first, and an A/A arm does not take its place
             cells.setdefault(frozenset(row.arm.changes.items()), row)
@@ -107,7 +107,7 @@ def parts(c: Comparison, whole: Factorial | None) -> tuple[Part, ...]:
     switches = {key: _switch(c, key, _settings(row)[key]) for key, row in near.items()}
     opposite = _row_of(c, {**_settings(base), **{key: _settings(row)[key] for key, row in near.items()}})
     far = _neighbours(c, opposite) if opposite else {}
-    pairs: dict[str, dict[str, tuple[Row, Row]]] = {BESIDE: {}, ALONE: {}}
+    pairs: dict[str, dict[str, tuple[ComparedArm, ComparedArm]]] = {BESIDE: {}, ALONE: {}}
     for key, switch in switches.items():
         full, empty = (BESIDE, ALONE) if _settings(base)[key] == switch.on else (ALONE, BESIDE)
         pairs[full][key] = (base, near[key])
@@ -126,7 +126,7 @@ def parts(c: Comparison, whole: Factorial | None) -> tuple[Part, ...]:
 
 
 def _judged(
-    c: Comparison, pairs: Mapping[str, tuple[Row, Row]], switches: Mapping[str, Switch]
+    c: Comparison, pairs: Mapping[str, tuple[ComparedArm, ComparedArm]], switches: Mapping[str, Switch]
 ) -> dict[str, Verdict]:
     """On against off for every switch, corrected together."""
     values = {}
@@ -136,21 +136,21 @@ def _judged(
     return verdicts(values, delta=c.evidence.equivalence, lower_is_better=c.lower_is_better)
 
 
-def _entrants(c: Comparison) -> list[Row]:
+def _entrants(c: Comparison) -> list[ComparedArm]:
     """The arms that have results of the baseline's task."""
     return [row for row in c.rows if row.index == 0 or row.contrast]
 
 
-def _settings(row: Row) -> dict[str, Scalar]:
+def _settings(row: ComparedArm) -> dict[str, Scalar]:
     """What the arm is trained with. Two names of one network are one model if all options are equal."""
     trial = trial_of(row.arm)
     return {key: value for key, value in trial.factors().items() if key != "model"} if trial else {}
 
 
-def _neighbours(c: Comparison, row: Row) -> dict[str, Row]:
+def _neighbours(c: Comparison, row: ComparedArm) -> dict[str, ComparedArm]:
     """By setting, the arm that differs from this one in that setting alone, where there is one such level."""
     here = _settings(row)
-    found: dict[str, dict[Scalar, Row]] = {}
+    found: dict[str, dict[Scalar, ComparedArm]] = {}
     for other in _entrants(c):
         there = _settings(other)
         differing = [key for key in here if there.get(key) != here[key]]
@@ -159,7 +159,7 @@ def _neighbours(c: Comparison, row: Row) -> dict[str, Row]:
     return {key: next(iter(rows.values())) for key, rows in found.items() if len(rows) == 1}
 
 
-def _row_of(c: Comparison, settings: Mapping[str, Scalar]) -> Row | None:
+def _row_of(c: Comparison, settings: Mapping[str, Scalar]) -> ComparedArm | None:
     return next((row for row in _entrants(c) if _settings(row) == settings), None)
 
 

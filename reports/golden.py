@@ -9,7 +9,7 @@ from typing import Any
 from bench.trial import counted
 from reports import render as pages
 from reports.book import BOOK
-from reports.text import machine
+from reports.formats import machine
 
 COLUMNS = ("Train loss (nats)", "Validation loss (nats)", "Accuracy")
 

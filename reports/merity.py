@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePath
 
-from reports.comparison import Comparison, Row, mean_of, trial_of, values
+from reports.comparison import ComparedArm, Comparison, mean_of, trial_of, values
 from reports.statistics.contrasts import ArmSummary, Contrast, contrast, summarise
 
 SOURCE = "Merity, Keskar and Socher, “Regularizing and Optimizing LSTM Language Models”, ICLR 2018, table 4"
@@ -42,7 +42,7 @@ class PaperRow:
     """A row of the paper and ours, in perplexity; `contrast` is against our full model, paired by seed."""
 
     published: PaperAblation
-    row: Row
+    row: ComparedArm
     summary: ArmSummary
     contrast: Contrast | None
 
@@ -84,7 +84,7 @@ def paper_table(c: Comparison) -> PaperTable | None:
     )
 
 
-def _line(published: PaperAblation, row: Row, base: Row) -> PaperRow:
+def _line(published: PaperAblation, row: ComparedArm, base: ComparedArm) -> PaperRow:
     ours, theirs = values(row.arm, "valid_perplexity"), values(base.arm, "valid_perplexity")
     shared = set(ours) & set(theirs) if row is not base and not row.note else set()
     return PaperRow(

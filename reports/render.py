@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from bench.files import save, save_all
 from bench.trial import counted, visible
-from reports import answer, factorial, merity, sections, text, tuning
+from reports import answer, factorial, formats, merity, sections, tuning
 from reports.book import SOURCE, hold
 from reports.comparison import Comparison, mean_of
 from reports.figures import forest, panels
@@ -96,9 +96,9 @@ def _jinja() -> Environment:
         lstrip_blocks=True,
         finalize=_finalize,
     )
-    jinja.filters |= {"number": text.number, "p": text.p_value, "count": text.count, "seconds": text.seconds,
-                      "interval": text.interval, "when": text.when, "short": text.short,
-                      "level": text.level, "counted": counted}  # fmt: skip
+    for name in ("number", "count", "seconds", "interval", "when", "short", "level"):
+        jinja.filters[name] = getattr(formats, name)
+    jinja.filters |= {"p": formats.p_value, "counted": counted}
     jinja.tests["web"] = lambda link: link.startswith(("https://", "http://"))
     jinja.globals |= {
         "mean_of": mean_of,

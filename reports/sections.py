@@ -7,13 +7,13 @@ from dataclasses import replace
 
 from bench.kinds import kind, kinds_apart
 from bench.trial import Result, counted
-from reports.comparison import Comparison, Row, finished, mean_of, trial_of, values
-from reports.evidence import Arm, Evidence
+from reports.comparison import ComparedArm, Comparison, finished, mean_of, trial_of, values
+from reports.evidence import Evidence, MeasuredArm
+from reports.formats import when
 from reports.statistics.contrasts import ArmSummary, summarise
 from reports.statistics.curves import TimeToTarget, time_to_target
 from reports.statistics.designs import rank_sets
 from reports.statistics.pace import Pace, speed_ratio, unlike
-from reports.text import when
 
 _MOST_RANKED = 60  # arms; all pairs are compared
 
@@ -21,7 +21,10 @@ _MOST_RANKED = 60  # arms; all pairs are compared
 Sweep = tuple[str, tuple[tuple[float, ArmSummary], ...]]
 """One model at several learning rates, rising, everything else equal."""
 
-Spent = tuple[Row, Mapping[str, float], Mapping[str, float]]
+Accuracies = tuple[ComparedArm, tuple[float | None, ...]]
+"""An arm, and its accuracy on each token role."""
+
+Spent = tuple[ComparedArm, Mapping[str, float], Mapping[str, float]]
 """What one arm spent, a trial on average, and what the baseline did."""
 
 COSTS = {
@@ -47,25 +50,25 @@ FINE = ("seconds", "train_flops")
 _CLOCKS = ("seconds", "speed_train", "speed_steady", "gpu_utilisation")
 
 
-def roles(c: Comparison) -> tuple[tuple[str, ...], tuple[tuple[Row, tuple[float | None, ...]], ...]] | None:
+def roles(c: Comparison) -> tuple[tuple[str, ...], tuple[Accuracies, ...]] | None:
     """Names of the token roles, and each arm's accuracy on them, pooled over finished seeds."""
     names = tuple(dict.fromkeys(name for row in c.rows for r in finished(row.arm) for name in r.roles))
     lines = [(row, tuple(_accuracy(row.arm, name) for name in names)) for row in c.rows if finished(row.arm)]
     return (names, tuple(lines)) if names else None
 
 
-def _accuracy(arm: Arm, role: str) -> float | None:
+def _accuracy(arm: MeasuredArm, role: str) -> float | None:
     pooled = [r.roles[role] for r in finished(arm) if role in r.roles]
     targets = sum(n for _, _, n in pooled)
     return sum(hits for _, hits, _ in pooled) / targets if targets else None
 
 
-def passage(c: Comparison) -> tuple[Row, Result] | None:
+def passage(c: Comparison) -> tuple[ComparedArm, Result] | None:
     """The first finished trial, baseline first, that decoded a stretch of the validation set."""
     return next(((row, r) for row in c.rows for r in finished(row.arm) if r.passage), None)
 
 
-def ranks(c: Comparison) -> tuple[tuple[Row, int, int], ...]:
+def ranks(c: Comparison) -> tuple[tuple[ComparedArm, int, int], ...]:
     """The set of ranks that each comparable arm may hold, best first; nothing for fewer than three arms."""
     entrants = {str(row.index): row for row in c.rows if row.index == 0 or row.contrast}
     if not 3 <= len(entrants) <= _MOST_RANKED:
@@ -77,7 +80,7 @@ def ranks(c: Comparison) -> tuple[tuple[Row, int, int], ...]:
     return tuple(sorted(found, key=lambda entry: (entry[1:], entry[0].index)))
 
 
-def throughput(c: Comparison) -> tuple[tuple[Row, float, Pace | None], ...]:
+def throughput(c: Comparison) -> tuple[tuple[ComparedArm, float, Pace | None], ...]:
     """Mean training speed of every arm in tokens/s, and its ratio to the baseline's over common seeds.
 
     Only seeds that both sides trained on one kind of machine count: see `unpaced`.
@@ -100,7 +103,7 @@ def unpaced(c: Comparison) -> str:
     return f"{len(reasons)} of {counted(len(found), 'pair')} of speeds not compared: {why}"
 
 
-def _speeds(row: Row, c: Comparison) -> list[tuple[float, float, str]]:
+def _speeds(row: ComparedArm, c: Comparison) -> list[tuple[float, float, str]]:
     """The arm's and the baseline's speed for every seed with both, and why the two cannot be compared."""
     base, arm = c.base(row).arm, row.arm
     ours, theirs = values(arm, "speed_train"), values(base, "speed_train")
@@ -113,7 +116,7 @@ def _speeds(row: Row, c: Comparison) -> list[tuple[float, float, str]]:
 
 def sweeps(c: Comparison) -> tuple[Sweep, ...]:
     """Groups of arms that differ in the learning rate alone."""
-    groups: dict[str, dict[float, Row]] = {}
+    groups: dict[str, dict[float, ComparedArm]] = {}
     for row in c.rows:
         if trial := trial_of(row.arm):
             groups.setdefault(replace(trial, lr=1.0, seed=0).id, {}).setdefault(trial.lr, row)
@@ -124,7 +127,7 @@ def sweeps(c: Comparison) -> tuple[Sweep, ...]:
     )
 
 
-def targets(c: Comparison) -> tuple[float, tuple[tuple[Row, TimeToTarget], ...]] | None:
+def targets(c: Comparison) -> tuple[float, tuple[tuple[ComparedArm, TimeToTarget], ...]] | None:
     """When each arm reaches the baseline's mean final validation loss, in epochs, censored at the last."""
     final = summarise(values(c.rows[0].arm, "valid_loss")).mean
     base = _by_epoch(c.rows[0].arm)
@@ -137,7 +140,7 @@ def targets(c: Comparison) -> tuple[float, tuple[tuple[Row, TimeToTarget], ...]]
     return final, tuple((row, t) for row, t in found if t.pairs)
 
 
-def _by_epoch(arm: Arm) -> dict[int, tuple[Sequence[float], Sequence[float]]]:
+def _by_epoch(arm: MeasuredArm) -> dict[int, tuple[Sequence[float], Sequence[float]]]:
     """Learning curves by seed, of trials that ended by themselves. Epochs count from 1."""
     ended = {seed: r.epochs for seed, r in sorted(arm.results.items()) if (r.done or r.diverged) and r.epochs}
     return {seed: ([e.epoch + 1 for e in es], [e.valid_loss for e in es]) for seed, es in ended.items()}
@@ -171,7 +174,7 @@ def devices(c: Comparison) -> tuple[str, ...]:
     )
 
 
-def _comparable(spent: Mapping[str, float], row: Row, c: Comparison) -> dict[str, float]:
+def _comparable(spent: Mapping[str, float], row: ComparedArm, c: Comparison) -> dict[str, float]:
     """The baseline's costs that the arm's may be held against."""
     base = c.base(row)
     both = [] if row is base else [*finished(row.arm), *finished(base.arm)]
@@ -179,7 +182,7 @@ def _comparable(spent: Mapping[str, float], row: Row, c: Comparison) -> dict[str
     return {name: v for name, v in spent.items() if not (apart and name in _CLOCKS)}
 
 
-def _cost(arm: Arm, name: str) -> float | None:
+def _cost(arm: MeasuredArm, name: str) -> float | None:
     if name == "seconds":
         taken = [r.spent for r in finished(arm)]
         return sum(taken) / len(taken) if taken else None

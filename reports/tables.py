@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from bench.trial import visible
-from reports.comparison import Comparison, Row, mean_of
+from reports.comparison import ComparedArm, Comparison, mean_of
 from reports.evidence import Evidence
+from reports.formats import csv_cell, interval, latex_cell, markdown_cell, number, p_value
 from reports.statistics.contrasts import Interval
-from reports.text import csv_cell, interval, latex_cell, markdown_cell, number, p_value
 
 
 def tables(c: Comparison) -> dict[str, str]:
@@ -64,7 +64,7 @@ def caption(c: Comparison) -> str:
     )
 
 
-def _record(row: Row, comparison: Comparison) -> dict[str, object]:
+def _record(row: ComparedArm, comparison: Comparison) -> dict[str, object]:
     c, s = row.contrast, row.summary
     record: dict[str, object] = {"arm": row.arm.name, "model": row.arm.model, "changed": row.changed}
     record |= {"parameters": mean_of(row.arm, "model_parameters"), "seeds_ok": row.done, "seeds": row.total}

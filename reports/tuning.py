@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from bench.trial import Result, Scalar
-from reports.comparison import Comparison, Row, compare
+from reports.comparison import ComparedArm, Comparison, compare
 from reports.evidence import Tuned
 from reports.statistics.estimators import expected_best_of_n
 from reports.statistics.verdicts import TuningVerdict, tuning_verdict
@@ -15,9 +15,9 @@ from reports.statistics.verdicts import TuningVerdict, tuning_verdict
 class OwnBest:
     """One arm as declared, its search, and the arm at its best level against the baseline at its own."""
 
-    row: Row
+    row: ComparedArm
     search: Tuned
-    own: Row | None
+    own: ComparedArm | None
     judged: TuningVerdict | None
     note: str  # why nothing is judged
     means: Mapping[Scalar, float]  # over the search's seeds, of the levels that have ended
@@ -46,7 +46,7 @@ def own_best(c: Comparison) -> tuple[OwnBest, ...]:
     return tuple(_own_best(rows[search.arm], search, won.get(search.arm), c) for search in c.evidence.tuned)
 
 
-def _winners(c: Comparison) -> dict[str, Row]:
+def _winners(c: Comparison) -> dict[str, ComparedArm]:
     """The arms at their best, by declared name, compared with the baseline at its best as one family."""
     arms = {search.arm: search.own for search in c.evidence.tuned if search.own}
     if c.rows[0].arm.name not in arms:
@@ -55,7 +55,7 @@ def _winners(c: Comparison) -> dict[str, Row]:
     return dict(zip(arms, again.rows, strict=True))
 
 
-def _own_best(row: Row, search: Tuned, own: Row | None, c: Comparison) -> OwnBest:
+def _own_best(row: ComparedArm, search: Tuned, own: ComparedArm | None, c: Comparison) -> OwnBest:
     spent = {level: _spent(results, c) for level, results in search.levels.items()}
     every, lower = [value for values in spent.values() for value in values], c.lower_is_better
     judged = None
@@ -78,7 +78,7 @@ def _own_best(row: Row, search: Tuned, own: Row | None, c: Comparison) -> OwnBes
     )
 
 
-def _note(row: Row, own: Row | None, search: Tuned, ended: int) -> str:
+def _note(row: ComparedArm, own: ComparedArm | None, search: Tuned, ended: int) -> str:
     if ended < search.budget:
         return f"{ended} of {search.budget} trials of the search have ended"
     if search.own is None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ablations.tracking.projection import Projection
     from ablations.tracking.recorder import Recorder
     from reports.comparison import Comparison
-    from reports.evidence import Arm, Evidence, Tuned
+    from reports.evidence import Evidence, MeasuredArm, Tuned
 
     Linked = Recorder | Projection
     Published = tuple[Path, tuple[str, ...], tuple[ArmFacts, ...]]
@@ -120,10 +120,10 @@ def _held_once(results: Iterable[tuple[str, Result]]) -> Iterator[tuple[str, Res
         shown = shown or (result.done and bool(result.passage))
 
 
-def _seen(arm: plans.PlannedArm, results: Mapping[str, Result], recorder: "Linked | None") -> "Arm":
-    from reports.evidence import Arm
+def _seen(arm: plans.PlannedArm, results: Mapping[str, Result], recorder: "Linked | None") -> "MeasuredArm":
+    from reports.evidence import MeasuredArm
 
-    return Arm(
+    return MeasuredArm(
         name=arm.name,
         model=arm.model,
         title=arm.title,

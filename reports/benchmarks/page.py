@@ -11,7 +11,7 @@ from reports import render as pages
 from reports.benchmarks.sizes import growth, throughput
 from reports.benchmarks.stored import Stored, benchmarks, medians, notes, value
 from reports.chapter.measurements import Shown, TextTable
-from reports.text import count, machine, markdown_cell, number
+from reports.formats import count, machine, markdown_cell, number
 
 ARMS = {
     "notebook": "the chapter's notebook",

@@ -13,7 +13,7 @@ from reports.benchmarks.stored import Stored, medians, notes, title
 from reports.chapter.measurements import Shown, TextTable
 from reports.figures.drawing import Series, plot
 from reports.figures.svg import picture
-from reports.text import count, number
+from reports.formats import count, number
 
 HEAD = ("Model", "Batch", "Hidden", "Training", "Evaluation", "GFLOP/s", "Of the limit")
 GPU = {"gpu_memory_peak": "GPU memory, MiB", "gpu_utilisation": "GPU in use, %"}

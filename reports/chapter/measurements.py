@@ -14,9 +14,9 @@ from reports.figures import measurements as figures
 from reports.figures.drawing import plot, power
 from reports.figures.measurements import STATES, Data
 from reports.figures.svg import picture
+from reports.formats import count, number
 from reports.statistics.contrasts import contrast
 from reports.statistics.verdicts import Verdict, grounds, sentence, verdict
-from reports.text import count, number
 
 DELTA = 0.02  # nats; as the studies declare it
 ONE = "one contrast,"  # in place of the correction of several

@@ -8,7 +8,7 @@ from reports.figures import measurements as figures
 from reports.figures.drawing import plot, power
 from reports.figures.measurements import Data
 from reports.figures.svg import picture
-from reports.text import count, number
+from reports.formats import count, number
 
 FORMATS = ("float32", "float16", "bfloat16")
 

@@ -14,8 +14,8 @@ from reports.chapter.questions import QUESTIONS, Question
 from reports.comparison import Comparison
 from reports.figures import forest
 from reports.figures.measurements import Data, levels
+from reports.formats import machine
 from reports.statistics.verdicts import Word
-from reports.text import machine
 
 CLAIMS = 5
 """Claims of a study that stand on the page; its report has them all."""

@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
 from reports.figures.svg import COLOURS
+from reports.formats import MINUS, number, short
 from reports.statistics.contrasts import ArmSummary
-from reports.text import MINUS, number, short
 
 WIDTH = 940
 """Of every picture, in units that are about a CSS pixel where the page is wide."""

@@ -14,8 +14,8 @@ from reports.comparison import Comparison
 from reports.factorial import Factorial
 from reports.figures.drawing import axes_at, blank
 from reports.figures.svg import COLOURS, picture
+from reports.formats import interval, number, two_lines
 from reports.statistics.verdicts import Verdict
-from reports.text import interval, number, two_lines
 
 _LEFT, _PLOT = 165, 445  # units: of the names, and of the plot
 

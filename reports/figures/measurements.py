@@ -7,7 +7,7 @@ from typing import Any
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from reports.comparison import Comparison, Row, trial_of
+from reports.comparison import ComparedArm, Comparison, trial_of
 from reports.figures.drawing import (
     axes_at,
     blank,
@@ -124,7 +124,7 @@ def tanh(data: Data) -> Figure:
 
 def levels(name: str, c: Comparison, factor: str, by: str, label: str) -> Markup | None:
     """A study's arms along one factor, a line for each level of another; None where it has no results yet."""
-    found: dict[str, dict[Any, Row]] = {}
+    found: dict[str, dict[Any, ComparedArm]] = {}
     for row in c.rows:
         trial = trial_of(row.arm)
         if trial and (row.index == 0 or row.arm.changes):  # the A/A arm changes nothing and is left out
@@ -137,7 +137,7 @@ def levels(name: str, c: Comparison, factor: str, by: str, label: str) -> Markup
     return picture(name, f"{c.title} against {label}", about, lambda: _levels(c, found, label))
 
 
-def _levels(c: Comparison, found: Mapping[str, Mapping[Any, Row]], label: str) -> Figure:
+def _levels(c: Comparison, found: Mapping[str, Mapping[Any, ComparedArm]], label: str) -> Figure:
     figure, ax = single()
     met = dict.fromkeys(level for line in found.values() for level in line)
     order = list(met) if any(isinstance(level, str) for level in met) else sorted(met)

@@ -12,13 +12,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from reports.book import Held
-from reports.comparison import Comparison, Row
+from reports.comparison import ComparedArm, Comparison
 from reports.factorial import Factorial
 from reports.figures.drawing import MARKERS, axes_at, blank, estimates, grid, share, single
 from reports.figures.svg import COLOURS, picture
+from reports.formats import short
 from reports.sections import Sweep
 from reports.statistics.estimators import t_interval
-from reports.text import short
 from reports.tuning import OwnBest
 
 _POINTS = 60  # most points that one learning curve keeps
@@ -33,7 +33,7 @@ def slopes(c: Comparison) -> Markup | None:
     return picture("slopes", "Paired slopes", about, lambda: _slopes(rows, c)) if rows else None
 
 
-def _slopes(rows: Sequence[Row], c: Comparison) -> Figure:
+def _slopes(rows: Sequence[ComparedArm], c: Comparison) -> Figure:
     figure, axes = grid(len(rows), 150)
     shown: list[float] = []
     for ax, row in zip(axes, rows, strict=True):
@@ -64,7 +64,7 @@ def curves(c: Comparison) -> Markup | None:
     return picture("curves", "Learning curves", about, lambda: _curves(rows, frames, c)) if rows else None
 
 
-def _curve_frame(row: Row) -> pd.DataFrame:
+def _curve_frame(row: ComparedArm) -> pd.DataFrame:
     """Thinned: seed, epoch (from 1), finite validation loss, whether the trial finished."""
     records = []
     for seed, result in sorted(row.arm.results.items()):
@@ -75,7 +75,7 @@ def _curve_frame(row: Row) -> pd.DataFrame:
     return pd.DataFrame(records, columns=["seed", "epoch", "loss", "done"]).astype({"done": bool})
 
 
-def _curves(rows: Sequence[Row], frames: dict[int, pd.DataFrame], c: Comparison) -> Figure:
+def _curves(rows: Sequence[ComparedArm], frames: dict[int, pd.DataFrame], c: Comparison) -> Figure:
     figure, axes = grid(len(rows), 150)
     shown: list[float] = []
     for ax, row in zip(axes, rows, strict=True):

@@ -12,13 +12,13 @@ from bench.bits import differences
 from bench.kinds import mixed
 from bench.trial import TASK, BadInput, counted, lower_is_better
 from reports.comparison import titled
+from reports.formats import number, short
 from reports.gate.sides import ArmResults, Outcome, ResultSet, Timings
 from reports.statistics import power
 from reports.statistics.contrasts import Contrast
 from reports.statistics.pace import Pace, of_rounds, of_speeds, unlike
 from reports.statistics.power import ALPHA, FEWEST_SEEDS
 from reports.statistics.verdicts import Verdict, Word, verdicts
-from reports.text import number, short
 
 _SILENT = ("corpus", "source", "seed")  # a path, the code itself, the pairing: no change of settings
 

@@ -7,9 +7,9 @@ from functools import partial
 from typing import TypeVar
 
 from bench.trial import counted
+from reports.formats import count, interval, number, p_value
 from reports.statistics.contrasts import Contrast, Interval, contrast, holm
 from reports.statistics.power import ALPHA, CLAIM_SEEDS, FEWEST_SEEDS
-from reports.text import count, interval, number, p_value
 
 Name = TypeVar("Name")
 

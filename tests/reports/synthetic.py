@@ -13,7 +13,7 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 from bench.trial import Epoch, Result, Trial, failure
-from reports.evidence import Arm, Evidence
+from reports.evidence import Evidence, MeasuredArm
 
 WORDS = [word for last in ("four", "five", "six") for word in ("eight", "thousand", "eighty", last, ".")]
 SHARE = {"separator": 0.2, "lead digit": 1.9, "digit": 1.0, "teen": 1.1, "hundred": 0.3, "thousand": 0.25}
@@ -91,7 +91,7 @@ def arm(
     options: Mapping[str, Any] | None = None,
     settings: Mapping[str, Any] | None = None,
     **facts: Any,
-) -> Arm:
+) -> MeasuredArm:
     """An arm whose losses lie `effect` above 1.30; each seed's own luck is shared with the other arms."""
     results = {}
     for seed in range(seeds):
@@ -105,12 +105,14 @@ def arm(
         )
         results[seed] = result(trial, 1.30 + luck + effect + own, **facts)
     changed = {**({"model": model} if model != "lm6" else {}), **(options or {}), **(settings or {})}
-    return Arm(
+    return MeasuredArm(
         name=name, model=model, title=model, changes=changed if changes is None else changes, results=results
     )
 
 
-def broken(whole: Arm, *, diverged: tuple[int, ...] = (), failed: tuple[int, ...] = ()) -> Arm:
+def broken(
+    whole: MeasuredArm, *, diverged: tuple[int, ...] = (), failed: tuple[int, ...] = ()
+) -> MeasuredArm:
     """The same arm with some of its trials diverged or failed."""
     results = dict(whole.results)
     for seed in diverged:
@@ -126,7 +128,7 @@ def broken(whole: Arm, *, diverged: tuple[int, ...] = (), failed: tuple[int, ...
     return replace(whole, results=results)
 
 
-def study(arms: tuple[Arm, ...], **facts: Any) -> Evidence:
+def study(arms: tuple[MeasuredArm, ...], **facts: Any) -> Evidence:
     """A study of these arms."""
     known: dict[str, Any] = {
         "study": "regularization",
@@ -170,7 +172,7 @@ def switched() -> Evidence:
     on = {"tying": True, "dropout": 0.4, "alpha": 2.0, "beta": 1.0, "wd": 0.1}
     off = {"tying": False, "dropout": 0.0, "alpha": 0.0, "beta": 0.0, "wd": 0.01}
 
-    def cell(name: str, model: str = "lm7", **changes: Any) -> Arm:
+    def cell(name: str, model: str = "lm7", **changes: Any) -> MeasuredArm:
         have = on | changes
         t, d, a = (bool(have[key]) for key in ("tying", "dropout", "alpha"))
         options = {key: have.pop(key) for key in ("tying", "dropout")}

@@ -10,8 +10,8 @@ import pytest
 
 from bench.trial import BadInput
 from reports.gate.judgement import Gate, judge, seeds_to_show
+from reports.gate.messages import WIDTH, markdown, screen
 from reports.gate.sides import ArmResults, Outcome, ResultSet
-from reports.gate.text import WIDTH, markdown, screen
 from reports.statistics.contrasts import contrast
 from reports.statistics.pace import of_speeds
 from reports.statistics.verdicts import Word

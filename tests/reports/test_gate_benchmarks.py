@@ -8,8 +8,8 @@ import pytest
 
 from bench.trial import BadInput
 from reports.gate.judgement import judge_timings
+from reports.gate.messages import screen
 from reports.gate.sides import Timings
-from reports.gate.text import screen
 from reports.statistics.pace import Rounds, of_rounds
 
 HERE = {"cpu": "EPYC 9V74", "threads": "1", "device": "cpu", "torch_build": "abc"}

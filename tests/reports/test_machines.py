@@ -7,7 +7,7 @@ from synthetic import arm, realistic, study
 
 from reports import answer, sections
 from reports.comparison import compare
-from reports.evidence import Arm, Tuned
+from reports.evidence import MeasuredArm, Tuned
 from reports.render import render, render_index
 
 THERE = {"cpu": "Xeon 8481C", "threads": 1, "cpu_capability": "AVX512", "mkldnn": True}
@@ -15,7 +15,7 @@ HERE = {**THERE, "cpu_capability": "DEFAULT", "mkldnn": False}
 APART = "cpu capability DEFAULT / AVX512, oneDNN off / on"
 
 
-def on(arm: Arm, environment: dict, seeds: range) -> Arm:
+def on(arm: MeasuredArm, environment: dict, seeds: range) -> MeasuredArm:
     """The arm, of which these seeds were trained in another environment."""
     moved = {s: replace(r, environment=environment) if s in seeds else r for s, r in arm.results.items()}
     return replace(arm, results=moved)
@@ -50,7 +50,7 @@ def test_where_all_are_of_one_kind_or_tell_nothing_of_it_nothing_is_said(c) -> N
 
 
 def test_pairs_of_tuned_arms_count_too(c) -> None:
-    def tuned(arm: Arm) -> Tuned:
+    def tuned(arm: MeasuredArm) -> Tuned:
         return Tuned(arm=arm.name, setting="lr", seeds=(0,), levels={0.1: {}}, best=0.1, own=arm)
 
     base, _, moved = c.evidence.arms

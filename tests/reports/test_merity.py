@@ -11,7 +11,7 @@ from ablations.design.loading import load
 from bench.trial import Result, Trial, failure
 from reports import merity
 from reports.comparison import compare
-from reports.evidence import Arm, Evidence
+from reports.evidence import Evidence, MeasuredArm
 from reports.render import render
 
 SEEDS = (0, 1, 2)
@@ -32,7 +32,7 @@ def evidence() -> Evidence:
         settings = {**arm.settings, "corpus": "/home/someone/sermons.txt"}
         results = {s: result(settings, s + arm.seed_offset, 80.0 + 2 * s + place) for s in SEEDS}
         arms.append(
-            Arm(name=arm.name, model="awd-scratch", title="AWD", changes=arm.changes, results=results)
+            MeasuredArm(name=arm.name, model="awd-scratch", title="AWD", changes=arm.changes, results=results)
         )
     return study(tuple(arms), study="awd", equivalence=0.02, seeds=SEEDS)
 

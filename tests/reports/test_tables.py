@@ -9,10 +9,10 @@ from bench.trial import BadInput, Trial, visible
 from reports.answer import claims
 from reports.book import BOOK, hold
 from reports.comparison import compare
+from reports.formats import count, csv_cell, interval, number, p_value
 from reports.statistics.contrasts import Interval
 from reports.statistics.verdicts import Word
 from reports.tables import comparison_csv, comparison_latex, comparison_markdown, trials_csv
-from reports.text import count, csv_cell, interval, number, p_value
 
 # Eight seeds whose contrast is A−B: −.0450 [−.05682, −.03318], wins 8/8, r .977 (scipy 1.17).
 B = (1.22, 1.31, 1.27, 1.40, 1.25, 1.29, 1.33, 1.24)

@@ -21,7 +21,7 @@ from ablations.design.plan import Plan, PlannedArm
 from ablations.tracking import projection
 from ablations.tracking.entry import facts
 from reports.comparison import compare
-from reports.evidence import Arm, Evidence
+from reports.evidence import Evidence, MeasuredArm
 from reports.render import render
 
 webdriver = pytest.importorskip("selenium.webdriver")
@@ -143,8 +143,8 @@ def page(ui_of, browser, template, result, shots, tmp_path_factory):
         "question": "What carries the gain?",
         "command": "unrolled run regularization",
     }
-    arms = [Arm(name=arm, model="lm7", title=arm, changes={"dropout": 0.0} if i else {}, results=results[arm])
-            for i, arm in enumerate(ARMS)]  # fmt: skip
+    arms = [MeasuredArm(name=arm, model="lm7", title=arm, results=results[arm],
+                        changes={"dropout": 0.0} if i else {}) for i, arm in enumerate(ARMS)]  # fmt: skip
     told |= {"metric": "valid_loss", "equivalence": 0.02, "seeds": tuple(range(SEEDS)), "about": ""}
     found = compare(Evidence(**told, arms=tuple(arms), plan="f00d", planned=1.7e9))
     plan = Plan(**told, hash="f00d", arms=tuple(

@@ -4,9 +4,9 @@ import textwrap
 from collections.abc import Sequence
 
 from bench.trial import counted
+from reports.formats import interval, markdown_cell, number, short
 from reports.gate.judgement import Gate, JudgedArm
 from reports.statistics.verdicts import sentence
-from reports.text import interval, markdown_cell, number, short
 
 WIDTH = 108  # columns of the screen
 _ROWS, _REASONS = 7, 8  # lines of each, so that all of it stays within 24 lines
