@@ -151,7 +151,6 @@ def _context(c: Comparison) -> dict[str, Any]:
         "linked": any(arm.links for arm in c.evidence.arms),
         "pictures": {
             "forest": forest.arms(c),
-            "slopes": panels.slopes(c),
             "curves": panels.curves(c),
             "book": panels.book(held),
             "sweep": panels.sweeps(sweeps, c),

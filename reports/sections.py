@@ -137,7 +137,7 @@ def targets(c: Comparison) -> tuple[float, tuple[tuple[ComparedArm, TimeToTarget
     found = [
         (row, time_to_target(_by_epoch(row.arm), base, target=final, budget=budget)) for row in c.compared
     ]
-    return final, tuple((row, t) for row, t in found if t.pairs)
+    return final, tuple((row, t) for row, t in found if t.contrast.pairs)
 
 
 def _by_epoch(arm: MeasuredArm) -> dict[int, tuple[Sequence[float], Sequence[float]]]:

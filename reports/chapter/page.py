@@ -9,7 +9,6 @@ from reports import answer
 from reports import render as pages
 from reports.answer import Claim
 from reports.chapter.measurements import Shown
-from reports.chapter.questionnaire import QUESTIONNAIRE
 from reports.chapter.questions import QUESTIONS, Question
 from reports.comparison import Comparison
 from reports.figures import forest
@@ -34,7 +33,6 @@ def render(measured: Mapping[str, Data], studies: Sequence[Comparison], out: Pat
         "questions": QUESTIONS,
         "shown": shown,
         "found": found,
-        "questionnaire": QUESTIONNAIRE,
         "titles": {q.id: q.title for q in QUESTIONS},
         "most": CLAIMS,
         "waiting": [q.study for q in QUESTIONS if q.study and not found[q.id]],

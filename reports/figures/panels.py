@@ -26,32 +26,6 @@ _MUTED = COLOURS["muted"]
 _GREY: dict[str, Any] = {"color": _MUTED, "lw": 1.1, "dashes": (3, 2)}  # the baseline's line in a panel
 
 
-def slopes(c: Comparison) -> Markup | None:
-    """Paired slopes: one line a seed from the baseline to the arm."""
-    rows = [r for r in c.compared if r.contrast and r.contrast.differences]
-    about = f"One panel an arm: each line joins a seed's {c.title} under the baseline and under the arm."
-    return picture("slopes", "Paired slopes", about, lambda: _slopes(rows, c)) if rows else None
-
-
-def _slopes(rows: Sequence[ComparedArm], c: Comparison) -> Figure:
-    figure, axes = grid(len(rows), 150)
-    shown: list[float] = []
-    for ax, row in zip(axes, rows, strict=True):
-        ax.set_gid(f"arm{row.index}-slopes")
-        base = c.base(row).summary.values
-        for seed, difference in row.contrast.differences.items() if row.contrast else ():
-            pair = (base[seed], row.summary.values[seed])
-            better = difference < 0 if c.lower_is_better else difference > 0
-            colour, line = ("improves", "-") if better else ("worsens", "--")
-            ax.plot([0, 1], pair, line, marker="o", ms=3.5, mew=0, lw=1.2, alpha=0.8, color=COLOURS[colour])
-            shown.extend(pair)
-        _title(ax, row.arm.name)
-        ax.set_xlim(-0.18, 1.18)
-        ax.set_xticks([0, 1], ["baseline", "arm"])
-    share(axes, shown)
-    return figure
-
-
 def _title(ax: Axes, name: str) -> None:
     ax.set_title(short(name, 26), weight="bold", pad=7)
 

@@ -22,11 +22,6 @@ class TimeToTarget:
     arm_mean: float | None
     contrast: Contrast  # of the restricted times; lower is better
 
-    @property
-    def pairs(self) -> int:
-        """Seeds that both arms have."""
-        return self.contrast.pairs
-
 
 def first_reach(curve: Curve, target: float) -> float:
     """The first recorded step with a loss at the target or below; infinite if there is none."""

@@ -20,7 +20,6 @@ EXPLAINED = (  # what the page says of its own signs, and of no arm
     r"\w+ is better\.",  # the metric's direction, declared before the first trial
     r"← better Δ [\w ]+(?: \(\w+\))? worse →",  # the axis of the forest plot
     r"the stronger the shade, the better",
-    r"solid where the arm is better, dashed where it is not",
     r"1 plus the arms that are significantly better, up to all arms less those that are significantly worse",
     r"an arm is equivalent when the whole 90 % interval lies within",
     r"A large p elsewhere on this page is not equivalence",

@@ -20,7 +20,6 @@ def drawn() -> dict[str, str]:
     whole = factorial(parts)
     return {
         "forest": forest.arms(c),
-        "slopes": panels.slopes(c),
         "curves": panels.curves(c),
         "book": panels.book(hold(c)),
         "sweep": panels.sweeps(sweeps(c), c),

@@ -123,7 +123,7 @@ def headings(html):
 
 def test_each_section_with_data_is_there_and_none_without(html, tmp_path):
     assert headings(html) == [
-        "Answer", "Effects", "Comparison", "Seed by seed", "Learning curves", "The book and us",
+        "Answer", "Effects", "Comparison", "Learning curves", "The book and us",
         "Where it goes wrong", "Rank sets", "Equivalence", "Interactions", "Throughput",
         "Learning-rate sweep", "Time to target", "Confound ledger", "All trials", "What this cannot show",
         "Provenance",
@@ -279,7 +279,7 @@ def test_an_arm_whose_operations_nobody_counted_has_a_dash_among_the_costs(tmp_p
 def test_a_miss_counts_as_the_whole_budget():
     target, lines = sections.targets(compare(realistic()))
     slow = {row.arm.name: t for row, t in lines}["lr 3e-3"]
-    assert slow.arm_reached < slow.pairs == 10 and slow.arm_mean <= 15
+    assert slow.arm_reached < slow.contrast.pairs == 10 and slow.arm_mean <= 15
     assert target == pytest.approx(compare(realistic()).rows[0].summary.mean)
 
 

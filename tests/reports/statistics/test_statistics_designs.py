@@ -94,7 +94,7 @@ def test_a_miss_counts_as_the_budget_and_is_never_dropped() -> None:
     arm = {s: (steps, [2.0, 1.0, 1.0, 1.0]) for s in range(6)}  # reaches 1.5 at step 2
     baseline = {s: (steps, [2.0, 2.0, 2.0, 1.4 if s < 4 else 2.0]) for s in range(6)}  # at 4, or never
     found = time_to_target(arm, baseline, target=1.5, budget=5)
-    assert (found.arm_reached, found.baseline_reached, found.pairs) == (6, 4, 6)
+    assert (found.arm_reached, found.baseline_reached, found.contrast.pairs) == (6, 4, 6)
     assert found.arm_mean == 2
     assert found.contrast.mean == pytest.approx(2 - (4 * 4 + 2 * 5) / 6)
     assert found.contrast.better and not found.contrast.given_convergence
@@ -105,7 +105,7 @@ def test_a_target_met_after_the_budget_is_a_miss() -> None:
     found = time_to_target(late, late, target=1.5, budget=2)
     assert (found.arm_reached, found.arm_mean) == (0, 2)
     nobody = time_to_target(late, {1: late[0]}, target=1.5, budget=2)
-    assert (nobody.pairs, nobody.arm_mean) == (0, None)
+    assert (nobody.contrast.pairs, nobody.arm_mean) == (0, None)
 
 
 def test_a_ratio_of_speeds_has_an_interval_and_a_zone_of_noise() -> None:
