@@ -18,14 +18,8 @@ from reports.evidence import Evidence, MeasuredArm
 WORDS = [word for last in ("four", "five", "six") for word in ("eight", "thousand", "eighty", last, ".")]
 SHARE = {"separator": 0.2, "lead digit": 1.9, "digit": 1.0, "teen": 1.1, "hundred": 0.3, "thousand": 0.25}
 OPTIONS: dict[str, Any] = {"hidden": 64, "layers": 2, "dropout": 0.0, "tying": False}
-ENVIRONMENT = {
-    "commit": "0123456789abcdef",
-    "dirty": False,
-    "python": "3.11.7",
-    "cpu": "Xeon 8481C",
-    "threads": 1,
-    "packages": {"torch": "2.13.0", "fastai": "2.8.12"},
-}
+ENVIRONMENT = {"commit": "0123456789abcdef", "dirty": False, "cpu": "Xeon 8481C", "threads": 1}
+ENVIRONMENT |= {"python": "3.11.7", "packages": {"torch": "2.13.0", "fastai": "2.8.12"}}
 HOSTILE = (
     "_base",
     "<script>alert(1)</script>",

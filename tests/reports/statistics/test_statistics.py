@@ -76,21 +76,15 @@ def test_a_contrast_joins_on_the_seed_and_never_on_position() -> None:
 
 def test_seeds_that_one_side_lacks_are_named_and_not_paired() -> None:
     c = contrast({**A, 90: 1.0}, {**B, 80: 1.0, 81: 1.1}, delta=0.02)
-    assert (c.pairs, c.unpaired) == (8, (80, 81, 90))
-    assert c.mean == pytest.approx(-0.045)
+    assert (c.pairs, c.unpaired, c.mean) == (8, (80, 81, 90), pytest.approx(-0.045))
 
 
-def test_swapping_the_arms_changes_the_sign_alone() -> None:
+def test_swapping_the_arms_or_the_direction_of_the_metric_turns_the_contrast_round() -> None:
     ab, ba = contrast(A, B, delta=0.02), contrast(B, A, delta=0.02)
-    assert ba.mean == -(ab.mean or 0)
-    assert ba.p == ab.p
-    assert (ba.wins, ba.losses) == (0, 8)
+    assert (ba.mean, ba.p, ba.wins, ba.losses) == (-(ab.mean or 0), ab.p, 0, 8)
     assert ab.better and not ba.better
-
-
-def test_a_higher_accuracy_is_better() -> None:
-    c = contrast(B, A, delta=0.02, lower_is_better=False)
-    assert (c.wins, c.losses, c.better) == (8, 0, True)
+    accuracy = contrast(B, A, delta=0.02, lower_is_better=False)
+    assert (accuracy.wins, accuracy.losses, accuracy.better) == (8, 0, True)
 
 
 def test_the_bonferroni_interval_holds_the_family_at_95_percent() -> None:
@@ -189,11 +183,7 @@ def test_a_rate_over_one_is_refused() -> None:
 
 
 def test_holm_corrects_the_family() -> None:
-    assert holm([0.001, 0.012, 0.02, 0.04, 0.3]) == pytest.approx([0.005, 0.048, 0.06, 0.08, 0.3])
     assert holm([0.3, 0.001, 0.04, 0.012, 0.02]) == pytest.approx([0.3, 0.005, 0.08, 0.048, 0.06])
-
-
-def test_holm_agrees_with_statsmodels() -> None:
     ps = np.random.default_rng(0).beta(0.3, 1, 40)
     assert holm(list(ps)) == pytest.approx(multipletests(ps, method="holm")[1])
 
