@@ -1,4 +1,4 @@
-"""What the first screen says and what the last section admits; every claim comes from a verdict."""
+"""Summary claims, warnings and caveats of a report; every claim comes from a verdict."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,10 +7,11 @@ from operator import attrgetter
 
 from bench.kinds import kind, mixed
 from reports.book import Held
-from reports.comparison import Comparison, Row, values
-from reports.statistics.contrasts import contrast, divergence_rate, holm
-from reports.statistics.verdicts import Verdict, Word, grounds, null, verdict
-from reports.text import count, interval, number
+from reports.comparison import ComparedArm, Comparison, values
+from reports.formats import count, interval, number
+from reports.statistics.contrasts import divergence_interval
+from reports.statistics.verdicts import Verdict, Word, grounds, verdicts
+from reports.statistics.verdicts import self_check as checked
 from reports.tuning import OwnBest, words
 
 OPEN, FEW = 10, 4
@@ -18,22 +19,26 @@ OPEN, FEW = 10, 4
 
 COUNTING = ("most-common", "ngram-1", "ngram-2", "ngram-5")  # bench.models.registry, without its torch
 BASELINE = "ngram-2"
-"""The counts that every neural arm must beat."""
+"""The counting baseline that every neural arm must beat."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Claim:
     """One line of the answer box."""
 
-    row: Row
+    row: ComparedArm
     verdict: Verdict
-    effect: str
     text: str  # the generated sentence, less the word and the names, which stand beside it
 
 
 def claims(c: Comparison) -> tuple[Claim, ...]:
     """One claim a contrast: by verdict, improvements first, and within each the largest effect first."""
-    found = [claim for row in c.compared if (claim := _claim(row, c))]
+    found = []
+    for row in c.compared:
+        if row.verdict:
+            correction = "Benjamini–Hochberg" if row.arm.exploratory else "Holm"
+            text = grounds(row.verdict, unit=c.unit, correction=correction)
+            found.append(Claim(row=row, verdict=row.verdict, text=text))
     order = list(Word)
     return tuple(sorted(found, key=lambda x: (order.index(x.verdict.word), -_size(x), x.row.index)))
 
@@ -46,25 +51,17 @@ def sentences(c: Comparison) -> tuple[str, ...]:
     )
 
 
-def _claim(row: Row, c: Comparison) -> Claim | None:
-    v = row.verdict
-    if v is None:
-        return None
-    correction = "Benjamini–Hochberg" if row.arm.exploratory else "Holm"
-    return Claim(
-        row=row,
-        verdict=v,
-        effect=number(v.contrast.mean, sign=True),
-        text=grounds(v, unit=c.unit, correction=correction),
-    )
-
-
 def _size(claim: Claim) -> float:
     return abs(claim.verdict.contrast.mean or 0.0)
 
 
+def largest(found: Sequence[Claim]) -> float:
+    """The size of the largest effect that a study is sure of."""
+    return max((_size(x) for x in found if x.verdict.word in (Word.IMPROVES, Word.WORSENS)), default=0.0)
+
+
 def tally(c: Comparison) -> str:
-    """How many trials there are and how many of them failed, and how."""
+    """How many trials there are, and how many of them diverged, failed or are missing."""
     done, total = sum(row.done for row in c.rows), sum(row.total for row in c.rows)
     ends = {
         "diverged": sum(row.diverged for row in c.rows),
@@ -75,15 +72,14 @@ def tally(c: Comparison) -> str:
     return ", ".join([f"{done} of {total} trials finished", *bad])
 
 
-def broken(c: Comparison) -> tuple[tuple[Row, str], ...]:
+def broken(c: Comparison) -> tuple[tuple[ComparedArm, str], ...]:
     """The arms that have failures, with their rate of divergence."""
     lines = []
     for row in c.rows:
         parts: list[str] = []
-        if row.diverged:
-            rate = divergence_rate(row.diverged, row.done + row.diverged)
-            ends = interval(rate.interval.low, rate.interval.high, 3)
-            parts.append(f"{rate.k} of {rate.n} diverged (95 % CI {ends})")
+        if k := row.diverged:
+            n = row.done + k
+            parts.append(f"{k} of {n} diverged (95 % CI {interval(divergence_interval(k, n), 3)})")
         parts += [f"{row.failed} failed"] if row.failed else []
         if parts:
             lines.append((row, ", ".join(parts)))
@@ -101,8 +97,7 @@ def warnings(c: Comparison) -> tuple[str, ...]:
             factors = ", ".join(proof.factor for proof in proofs)
             some = f" in {where}" if where else ""
             said.append(f"{row.arm.name}: no proof that {factors} took effect{some}")
-    machines = mixed_machines(c)
-    return (*said, *_worse_than_counting(c), *([machines] if machines else []))
+    return tuple(filter(None, (*said, *_worse_than_counting(c), mixed_machines(c))))
 
 
 def mixed_machines(c: Comparison) -> str:
@@ -123,22 +118,13 @@ def _worse_than_counting(c: Comparison) -> list[str]:
     if bigrams is None:
         return []
     trained = [row for row in c.rows if not row.note and row.arm.model not in COUNTING]
-    contrasts = [
-        contrast(
-            row.summary.values,
-            bigrams.summary.values,
-            delta=c.evidence.equivalence,
-            lower_is_better=c.lower_is_better,
-            family=len(trained),
-        )
-        for row in trained
-    ]
-    judged = map(verdict, contrasts, holm([k.p for k in contrasts]))
-    return [
-        f"{row.arm.name}: {v.symbol} {v.word} against bigram counts"
-        for row, v in zip(trained, judged, strict=True)
-        if v.word is Word.WORSENS
-    ]
+    judged = verdicts(
+        {row.arm.name: (row.summary.values, bigrams.summary.values) for row in trained},
+        delta=c.evidence.equivalence,
+        lower_is_better=c.lower_is_better,
+    )
+    worse = {name: v for name, v in judged.items() if v.word is Word.WORSENS}
+    return [f"{name}: {v.symbol} {v.word} against bigram counts" for name, v in worse.items()]
 
 
 def flips(found: Sequence[OwnBest]) -> tuple[str, ...]:
@@ -147,21 +133,21 @@ def flips(found: Sequence[OwnBest]) -> tuple[str, ...]:
 
 
 def self_check(c: Comparison) -> str:
-    """What the A/A arm, the baseline under other seeds, tells of the instrument; "" without one."""
+    """Whether the A/A arm, the baseline under other seeds, is told from the baseline; "" without one."""
     row = next((r for r in c.compared if not r.arm.changes and r.arm.model == c.rows[0].arm.model), None)
-    if row is None or row.verdict is None:
-        return ""
-    return f"the baseline against itself under other seeds: {null(row.verdict)}"
+    return checked(row.verdict) if row and row.verdict else ""
 
 
 def fits(held: Sequence[Held]) -> str:
-    """Whether the book's values fit, in one sentence."""
-    good = sum(h.prediction.plausible for h in held)
-    which = ", ".join(h.published.title for h in held if not h.prediction.plausible)
-    plural = "s are" if len(held) > 1 else " is"
-    return f"{good} of {len(held)} published value{plural} plausible as a single run of our procedure" + (
-        f"; not plausible: {which}" if which else ""
-    )
+    """Which of the book's values lie within our prediction intervals, in one sentence."""
+    said = []
+    for plausible, where in ((True, "within"), (False, "outside")):
+        found = [h.published for h in held if h.prediction.plausible is plausible]
+        named = dict.fromkeys(f"{number(p.valid_loss, 3)} ({p.title})" for p in found)
+        if named:
+            verb, s = ("lies", "") if len(named) == 1 else ("lie", "s")
+            said.append(f"{', '.join(named)} {verb} {where} our 95 % prediction interval{s}")
+    return f"The book's validation losses: {'; '.join(said)}" if said else ""
 
 
 def limits(c: Comparison, environments: dict[str, str]) -> tuple[str, ...]:
@@ -178,9 +164,7 @@ def limits(c: Comparison, environments: dict[str, str]) -> tuple[str, ...]:
             f"An arm's own best {words(tuned[0].setting)} is the best of {tried}, and no finer than that."
         )
     if machine := environments.get("gpu") or environments.get("cpu") or environments.get("platform"):
-        said.append(
-            f"Speeds and seconds hold for this hardware: {machine}. Elsewhere the order may be another."
-        )
+        said.append(f"Speeds and seconds hold for this hardware: {machine}. The order may differ elsewhere.")
     if any(row.diverged for row in c.rows):
         said.append("A mean beside a diverged seed is given convergence: it describes the others alone.")
     if any(row.arm.exploratory for row in c.rows):
@@ -188,7 +172,7 @@ def limits(c: Comparison, environments: dict[str, str]) -> tuple[str, ...]:
     return tuple(filter(None, said))
 
 
-def _undetected(row: Row, unit: str) -> str:
+def _undetected(row: ComparedArm, unit: str) -> str:
     """The effect that this arm's seeds would mostly miss, or nothing where no spread is known."""
     k = row.contrast
     if k is None or k.mde is None:

@@ -1,10 +1,9 @@
 """The rows that the chapter prints, and whether each could be one of our own trials."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from reports.comparison import Comparison, Row, mean_of, trial_of, values
+from reports.comparison import ComparedArm, Comparison, mean_of, trial_of, values
 from reports.statistics.replication import Prediction, prediction
 
 SOURCE = "Howard and Gugger, Deep Learning for Coders with fastai and PyTorch (2020), chapter 12"
@@ -13,7 +12,7 @@ DIGITS = 6
 
 
 @dataclass(frozen=True)
-class Published:
+class BookRow:
     """One published trial: the settings it was trained with, and the last line that it printed."""
 
     title: str
@@ -32,13 +31,13 @@ class Published:
 
 
 BOOK = {
-    "lm1": Published("LMModel1", 1e-3, 4, 1.376440, 1.650849, 0.494414, 4207, (1.650849, 0.494414)),
-    "lm2": Published("LMModel2", 1e-3, 4, 1.388390, 1.657033, 0.470406, 4207, (1.657033, 0.470406)),
-    "lm3": Published("LMModel3", 3e-3, 10, 0.795096, 1.651267, 0.588942, 4160),
-    "lm4": Published("LMModel4", 3e-3, 15, 0.646154, 1.877519, 0.640055, 12288),
-    "lm5": Published("LMModel5", 3e-3, 15, 0.604309, 2.180355, 0.487874, 12288, (2.168205, 0.548828)),
-    "lm6": Published("LMModel6", 1e-2, 15, 0.028068, 1.368083, 0.758464, 12288),
-    "lm7": Published("LMModel7", 1e-2, 15, 0.098121, 0.458372, 0.869385, 12288, (0.402400, 0.882975)),
+    "lm1": BookRow("LMModel1", 1e-3, 4, 1.376440, 1.650849, 0.494414, 4207, (1.650849, 0.494414)),
+    "lm2": BookRow("LMModel2", 1e-3, 4, 1.388390, 1.657033, 0.470406, 4207, (1.657033, 0.470406)),
+    "lm3": BookRow("LMModel3", 3e-3, 10, 0.795096, 1.651267, 0.588942, 4160),
+    "lm4": BookRow("LMModel4", 3e-3, 15, 0.646154, 1.877519, 0.640055, 12288),
+    "lm5": BookRow("LMModel5", 3e-3, 15, 0.604309, 2.180355, 0.487874, 12288, (2.168205, 0.548828)),
+    "lm6": BookRow("LMModel6", 1e-2, 15, 0.028068, 1.368083, 0.758464, 12288),
+    "lm7": BookRow("LMModel7", 1e-2, 15, 0.098121, 0.458372, 0.869385, 12288, (0.402400, 0.882975)),
 }
 """What the chapter prints, by model. Each is one trial of one seed."""
 
@@ -47,8 +46,8 @@ BOOK = {
 class Held:
     """A published row held against our seeds of the same model and settings."""
 
-    row: Row
-    published: Published
+    row: ComparedArm
+    published: BookRow
     prediction: Prediction  # of the validation loss
     losses: tuple[float, ...]  # ours that converged
     accuracy: float | None  # our mean
@@ -60,16 +59,12 @@ def hold(comparison: Comparison) -> tuple[Held, ...]:
     return tuple(held for row in comparison.rows if (held := _held(row)))
 
 
-def _held(row: Row) -> Held | None:
+def _held(row: ComparedArm) -> Held | None:
     trial, published = trial_of(row.arm), BOOK.get(row.arm.model)
     if trial is None or published is None or not set(row.arm.changes) <= {"model"}:
         return None
-    if (trial.corpus, trial.split, trial.lr, trial.epochs) != (
-        "human-numbers",
-        "tail",
-        published.lr,
-        published.epochs,
-    ):
+    printed = ("human-numbers", "tail", published.lr, published.epochs)
+    if (trial.corpus, trial.split, trial.lr, trial.epochs) != printed:
         return None
     losses = list(values(row.arm, "valid_loss").values())
     predicted = prediction(losses, published.valid_loss, DIGITS)
@@ -81,10 +76,7 @@ def _held(row: Row) -> Held | None:
         prediction=predicted,
         losses=tuple(x for x in losses if math.isfinite(x)),
         accuracy=mean_of(row.arm, "valid_accuracy"),
-        accuracy_prediction=prediction(_hits(row), published.accuracy, DIGITS),
+        accuracy_prediction=prediction(
+            values(row.arm, "valid_accuracy").values(), published.accuracy, DIGITS
+        ),
     )
-
-
-def _hits(row: Row) -> Sequence[float]:
-    """Accuracy by seed; a diverged one as the worst there is."""
-    return list(values(row.arm, "valid_accuracy").values())

@@ -1,14 +1,14 @@
 """The arms of a study against its baseline: which can be compared, by how much, and with what verdict."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from bench.trial import TASK, BadInput, Result, Trial, lower_is_better
-from reports.evidence import Arm, Evidence
-from reports.statistics.contrasts import ArmSummary, Contrast, benjamini_hochberg, contrast, holm, summarise
-from reports.statistics.verdicts import Verdict, verdict
+from reports.evidence import Evidence, MeasuredArm
+from reports.statistics.contrasts import ArmSummary, Contrast, benjamini_hochberg, holm, summarise
+from reports.statistics.verdicts import Verdict, verdicts
 
 _TITLES = {
     "valid_loss": ("validation loss", "nats"),
@@ -18,9 +18,9 @@ _TITLES = {
     "train_loss": ("training loss", "nats"),
     "speed_train": ("training speed", "tokens/s"),
 }
-_Adjust = Callable[[Sequence[float]], list[float]]
 DEAD = "dead toggle: the weights equal the baseline's"
 UNSEEN = "no results yet"
+APART = "no seed in common with the baseline yet"
 REFERENCE = "a baseline of its own: others are held against it"
 
 
@@ -51,11 +51,11 @@ class Proof:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row:
+class ComparedArm:
     """One arm of the comparison. The baseline and arms of another task have no contrast."""
 
     index: int  # position in the study; 0 is the baseline
-    arm: Arm
+    arm: MeasuredArm
     total: int  # seeds planned
     done: int
     diverged: int
@@ -102,11 +102,16 @@ class Comparison:
     title: str  # the metric in words
     unit: str
     lower_is_better: bool
-    rows: tuple[Row, ...]
+    rows: tuple[ComparedArm, ...]
 
-    def base(self, row: Row) -> Row:
+    def base(self, row: ComparedArm) -> ComparedArm:
         """What the row is held against: the baseline, or the arm that it names."""
         return next((r for r in self.rows if r.arm.name == row.arm.against), self.rows[0])
+
+    @property
+    def label(self) -> str:
+        """The metric in words, with its unit."""
+        return f"{self.title} ({self.unit})" if self.unit else self.title
 
     @property
     def in_nats(self) -> bool:
@@ -114,7 +119,7 @@ class Comparison:
         return self.unit == "nats"
 
     @property
-    def compared(self) -> tuple[Row, ...]:
+    def compared(self) -> tuple[ComparedArm, ...]:
         """The rows that have a contrast."""
         return tuple(row for row in self.rows if row.contrast is not None)
 
@@ -125,19 +130,25 @@ def compare(evidence: Evidence) -> Comparison:
         raise BadInput(f"study {evidence.study!r}: arms: there are none to report; declare a baseline")
     if not evidence.equivalence > 0:
         raise BadInput(
-            f"study {evidence.study!r}: equivalence: must be above 0, in units of {evidence.metric}"
+            f"study {evidence.study!r}: equivalence: must be above 0, in {evidence.metric}'s units"
         )
     lower = lower_is_better(evidence.metric)
     rows = [_row(index, arm, evidence, lower) for index, arm in enumerate(evidence.arms)]
-    named = {row.arm.name: row for row in rows}
+    base = {row.arm.name: row for row in rows}
     for exploratory in (False, True):
         declared = [r for r in rows[1:] if r.arm.exploratory is exploratory]
-        family = [r for r in declared if not r.note]
-        idle = sum(r.note in (UNSEEN, DEAD) for r in declared)
-        adjust = benjamini_hochberg if exploratory else holm
-        pairs = [(row, named.get(row.arm.against, rows[0])) for row in family]
-        for row in _judged(pairs, idle, evidence, lower, adjust):
-            rows[row.index] = row
+        family = {r.index: (r, base.get(r.arm.against, rows[0])) for r in declared if not r.note}
+        judged = verdicts(
+            {index: (row.summary.values, other.summary.values) for index, (row, other) in family.items()},
+            delta=evidence.equivalence,
+            lower_is_better=lower,
+            idle=sum(r.note in (UNSEEN, DEAD) for r in declared),
+            adjust=benjamini_hochberg if exploratory else holm,
+        )
+        for index in family:
+            rows[index] = replace(rows[index], note=APART)
+        for index, v in judged.items():
+            rows[index] = replace(rows[index], contrast=v.contrast, adjusted=v.p_adjusted, verdict=v, note="")
     title, unit = titled(evidence.metric)
     return Comparison(evidence=evidence, title=title, unit=unit, lower_is_better=lower, rows=tuple(rows))
 
@@ -147,7 +158,7 @@ def titled(metric: str) -> tuple[str, str]:
     return _TITLES.get(metric, (metric.replace("_", " "), ""))
 
 
-def values(arm: Arm, metric: str) -> dict[int, float]:
+def values(arm: MeasuredArm, metric: str) -> dict[int, float]:
     """A number a seed: that of a finished trial, infinity for a diverged one, none for any other failure."""
     numbers = {}
     for seed, result in sorted(arm.results.items()):
@@ -159,27 +170,27 @@ def values(arm: Arm, metric: str) -> dict[int, float]:
     return numbers
 
 
-def finished(arm: Arm) -> tuple[Result, ...]:
+def finished(arm: MeasuredArm) -> tuple[Result, ...]:
     """The results whose numbers may be used, by seed."""
     return tuple(result for _, result in sorted(arm.results.items()) if result.done)
 
 
-def mean_of(arm: Arm, metric: str) -> float | None:
+def mean_of(arm: MeasuredArm, metric: str) -> float | None:
     """The mean of a metric over finished trials that have it."""
     numbers = [r.metrics[metric] for r in finished(arm) if math.isfinite(r.metrics.get(metric, math.nan))]
     return sum(numbers) / len(numbers) if numbers else None
 
 
-def trial_of(arm: Arm) -> Trial | None:
+def trial_of(arm: MeasuredArm) -> Trial | None:
     """Any trial of the arm: they differ in the seed alone."""
     return next((result.trial for _, result in sorted(arm.results.items())), None)
 
 
-def _row(index: int, arm: Arm, evidence: Evidence, lower: bool) -> Row:
+def _row(index: int, arm: MeasuredArm, evidence: Evidence, lower: bool) -> ComparedArm:
     numbers = values(arm, evidence.metric)
     diverged = sum(math.isinf(v) for v in numbers.values())
     failed = sum(not r.done and not r.diverged for r in arm.results.values())
-    return Row(
+    return ComparedArm(
         index=index,
         arm=arm,
         total=len(set(evidence.seeds) | set(arm.results)),
@@ -192,23 +203,18 @@ def _row(index: int, arm: Arm, evidence: Evidence, lower: bool) -> Row:
     )
 
 
-def _proofs(arm: Arm) -> tuple[Proof, ...]:
-    seen: dict[str, list[Mapping[str, Any]]] = {}
-    for name, w in ((name, w) for r in finished(arm) for name, w in r.witnesses.items()):
-        seen.setdefault(name, []).append(w)
-    return tuple(_proof(name, said) for name, said in seen.items())
-
-
-def _proof(factor: str, said: Sequence[Mapping[str, Any]]) -> Proof:
-    against = [w for w in said if not w.get("ok")]
-    shown = (against or said)[0]
-    return Proof(
-        factor=factor,
-        declared=shown.get("declared"),
-        seen=shown.get("seen"),
-        without=len(against),
-        trials=len(said),
-    )
+def _proofs(arm: MeasuredArm) -> tuple[Proof, ...]:
+    said: dict[str, list[Mapping[str, Any]]] = {}
+    for result in finished(arm):
+        for factor, witness in result.witnesses.items():
+            said.setdefault(factor, []).append(witness)
+    proofs = []
+    for factor, every in said.items():
+        against = [w for w in every if not w.get("ok")]
+        declared, seen = map((against or every)[0].get, ("declared", "seen"))
+        without, trials = len(against), len(every)
+        proofs.append(Proof(factor=factor, declared=declared, seen=seen, without=without, trials=trials))
+    return tuple(proofs)
 
 
 def _plain(value: object) -> str:
@@ -220,7 +226,7 @@ def _plain(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _note(arm: Arm, evidence: Evidence) -> str:
+def _note(arm: MeasuredArm, evidence: Evidence) -> str:
     """Why the arm cannot be compared with the baseline, or with the arm that it names, or nothing."""
     if any(other.against == arm.name for other in evidence.arms):
         return REFERENCE
@@ -235,7 +241,7 @@ def _note(arm: Arm, evidence: Evidence) -> str:
     return ""
 
 
-def _same_weights(baseline: Arm, arm: Arm) -> bool:
+def _same_weights(baseline: MeasuredArm, arm: MeasuredArm) -> bool:
     """Whether a change of settings left every shared seed's weights as they were. Another model may."""
     ours, theirs = _fingerprints(arm), _fingerprints(baseline)
     shared = set(ours) & set(theirs)
@@ -243,34 +249,7 @@ def _same_weights(baseline: Arm, arm: Arm) -> bool:
     return settings_alone and bool(shared) and all(ours[s] == theirs[s] for s in shared)
 
 
-def _fingerprints(arm: Arm) -> dict[int, str]:
+def _fingerprints(arm: MeasuredArm) -> dict[int, str]:
     """The weights' fingerprint of every finished trial that has one, by seed."""
     prints = {r.trial.seed: r.fingerprints.get("weights", "") for r in finished(arm)}
     return {seed: mark for seed, mark in prints.items() if mark}
-
-
-def _judged(
-    family: Sequence[tuple[Row, Row]], idle: int, evidence: Evidence, lower: bool, adjust: _Adjust
-) -> list[Row]:
-    """The contrasts of (arm, base) pairs, corrected together. Arms that share no seed keep a note.
-
-    The `idle` arms that the plan declares and that have no contrast yet count with p = 1: an interim report
-    must not be bolder than the final one.
-    """
-    contrasts = [
-        contrast(
-            row.summary.values,
-            base.summary.values,
-            delta=evidence.equivalence,
-            lower_is_better=lower,
-            family=len(family) + idle,
-        )
-        for row, base in family
-    ]
-    adjusted = adjust([c.p for c in contrasts] + [1.0] * idle)[: len(contrasts)]
-    return [
-        replace(row, contrast=c, adjusted=p, verdict=verdict(c, p))
-        if c.pairs
-        else replace(row, note="no seed in common with the baseline yet")
-        for (row, _), c, p in zip(family, contrasts, adjusted, strict=True)
-    ]

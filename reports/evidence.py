@@ -7,7 +7,7 @@ from bench.trial import Result, Scalar
 
 
 @dataclass(frozen=True, kw_only=True)
-class Arm:
+class MeasuredArm:
     """One arm: what it changes against the baseline, and one result a seed (fewer if unfinished)."""
 
     name: str
@@ -32,7 +32,7 @@ class Tuned:
     seeds: tuple[int, ...]  # of the search; none is the study's
     levels: Mapping[Scalar, Mapping[int, Result]]  # level → results by seed; failures included
     best: Scalar | None = None  # None before every search has ended, and where each level had a failure
-    own: Arm | None = None  # at `best`, on the study's seeds
+    own: MeasuredArm | None = None  # at `best`, on the study's seeds
 
     @property
     def budget(self) -> int:
@@ -49,7 +49,7 @@ class Evidence:
     metric: str  # a name in Result.metrics; lower is better for losses, higher for accuracy
     equivalence: float  # δ, in units of the metric
     seeds: tuple[int, ...]
-    arms: tuple[Arm, ...]
+    arms: tuple[MeasuredArm, ...]
     plan: str  # hash of the resolved study
     planned: float  # unix seconds, when it was declared
     command: str  # the exact command that made it

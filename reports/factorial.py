@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from itertools import combinations, product
 
 from bench.trial import Scalar
-from reports.comparison import Comparison, Row, trial_of
-from reports.statistics.contrasts import ArmSummary, contrast, holm, summarise
+from reports.comparison import ComparedArm, Comparison, trial_of
+from reports.statistics.contrasts import ArmSummary, summarise
 from reports.statistics.designs import Cells, Effect, factorial_effects
-from reports.statistics.verdicts import Verdict, across, verdict
+from reports.statistics.verdicts import Verdict, across, verdicts
 
 BESIDE, ALONE, AVERAGE = "beside all the others", "alone", "on average"
 VIEWS = {BESIDE: "leave one out", ALONE: "add one", AVERAGE: "over all settings of the others, factorial"}
@@ -69,7 +69,7 @@ class Part:
 
 def factorial(c: Comparison) -> Factorial | None:
     """The largest full 2^k of switches, k ≥ 2, that the baseline and its arms form, or nothing."""
-    cells: dict[frozenset[tuple[str, Scalar]], Row] = {}
+    cells: dict[frozenset[tuple[str, Scalar]], ComparedArm] = {}
     for row in _entrants(c):
         if not row.arm.against:  # the baseline comes first, and an A/A arm does not take its place
             cells.setdefault(frozenset(row.arm.changes.items()), row)
@@ -107,19 +107,17 @@ def parts(c: Comparison, whole: Factorial | None) -> tuple[Part, ...]:
     switches = {key: _switch(c, key, _settings(row)[key]) for key, row in near.items()}
     opposite = _row_of(c, {**_settings(base), **{key: _settings(row)[key] for key, row in near.items()}})
     far = _neighbours(c, opposite) if opposite else {}
-    pairs: dict[str, dict[str, tuple[Row, Row]]] = {BESIDE: {}, ALONE: {}}
+    pairs: dict[str, dict[str, tuple[ComparedArm, ComparedArm]]] = {BESIDE: {}, ALONE: {}}
     for key, switch in switches.items():
         full, empty = (BESIDE, ALONE) if _settings(base)[key] == switch.on else (ALONE, BESIDE)
         pairs[full][key] = (base, near[key])
         if opposite and key in far and opposite is not near[key]:
             pairs[empty][key] = (opposite, far[key])
     found = {view: _judged(c, asked, switches) for view, asked in pairs.items()}
-    found[AVERAGE] = (
-        {s.key: effect.verdict for s, effect in zip(whole.switches, whole.effects, strict=False)}
-        if whole
-        else {}
-    )
-    views = {key: {view: verdicts.get(key) for view, verdicts in found.items()} for key in switches}
+    found[AVERAGE] = {}
+    if whole:
+        found[AVERAGE] = {s.key: e.verdict for s, e in zip(whole.switches, whole.effects, strict=False)}
+    views = {key: {view: judged.get(key) for view, judged in found.items()} for key in switches}
     return tuple(
         Part(switch=switches[key], views=seen)
         for key, seen in views.items()
@@ -128,38 +126,31 @@ def parts(c: Comparison, whole: Factorial | None) -> tuple[Part, ...]:
 
 
 def _judged(
-    c: Comparison, pairs: Mapping[str, tuple[Row, Row]], switches: Mapping[str, Switch]
+    c: Comparison, pairs: Mapping[str, tuple[ComparedArm, ComparedArm]], switches: Mapping[str, Switch]
 ) -> dict[str, Verdict]:
     """On against off for every switch, corrected together."""
-    contrasts = {}
+    values = {}
     for key, pair in pairs.items():
         on, off = sorted(pair, key=lambda row: _settings(row)[key] != switches[key].on)
-        contrasts[key] = contrast(
-            on.summary.values,
-            off.summary.values,
-            delta=c.evidence.equivalence,
-            lower_is_better=c.lower_is_better,
-            family=len(pairs),
-        )
-    adjusted = holm([k.p for k in contrasts.values()])
-    return {key: verdict(k, p) for (key, k), p in zip(contrasts.items(), adjusted, strict=True) if k.pairs}
+        values[key] = (on.summary.values, off.summary.values)
+    return verdicts(values, delta=c.evidence.equivalence, lower_is_better=c.lower_is_better)
 
 
-def _entrants(c: Comparison) -> list[Row]:
+def _entrants(c: Comparison) -> list[ComparedArm]:
     """The arms that have results of the baseline's task."""
     return [row for row in c.rows if row.index == 0 or row.contrast]
 
 
-def _settings(row: Row) -> dict[str, Scalar]:
+def _settings(row: ComparedArm) -> dict[str, Scalar]:
     """What the arm is trained with. Two names of one network are one model if all options are equal."""
     trial = trial_of(row.arm)
     return {key: value for key, value in trial.factors().items() if key != "model"} if trial else {}
 
 
-def _neighbours(c: Comparison, row: Row) -> dict[str, Row]:
+def _neighbours(c: Comparison, row: ComparedArm) -> dict[str, ComparedArm]:
     """By setting, the arm that differs from this one in that setting alone, where there is one such level."""
     here = _settings(row)
-    found: dict[str, dict[Scalar, Row]] = {}
+    found: dict[str, dict[Scalar, ComparedArm]] = {}
     for other in _entrants(c):
         there = _settings(other)
         differing = [key for key in here if there.get(key) != here[key]]
@@ -168,7 +159,7 @@ def _neighbours(c: Comparison, row: Row) -> dict[str, Row]:
     return {key: next(iter(rows.values())) for key, rows in found.items() if len(rows) == 1}
 
 
-def _row_of(c: Comparison, settings: Mapping[str, Scalar]) -> Row | None:
+def _row_of(c: Comparison, settings: Mapping[str, Scalar]) -> ComparedArm | None:
     return next((row for row in _entrants(c) if _settings(row) == settings), None)
 
 

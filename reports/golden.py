@@ -1,65 +1,38 @@
 """The golden rows as one page: what was printed, what we got, and how many digits agree."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from bench.trial import counted
 from reports import render as pages
 from reports.book import BOOK
-from reports.text import machine
+from reports.formats import machine
 
 COLUMNS = ("Train loss (nats)", "Validation loss (nats)", "Accuracy")
 
 
-@dataclass(frozen=True)
-class Cell:
-    """One number: ours with as many decimals as were printed, and how many of them agree."""
-
-    printed: str
-    ours: str
-    agree: int
-
-    @property
-    def places(self) -> int:
-        """Decimals that were printed."""
-        return len(self.printed.partition(".")[2])
-
-    @property
-    def off(self) -> int:
-        """How many of them do not agree: 0 is every digit, 1 all but the last."""
-        return self.places - self.agree
-
-
-@dataclass(frozen=True)
-class Line:
-    """One printed row beside ours."""
+class PrintedRow(NamedTuple):
+    """One printed row beside ours: of each number both, its decimals, and how many of them agree."""
 
     epoch: int
     source: str
-    cells: tuple[Cell, ...]
+    numbers: tuple[tuple[str, str, int, int], ...]
     steps: int  # of single precision, that a last digit hangs on
 
     @property
     def off(self) -> int:
-        """`Cell.off` of the worst of its numbers."""
-        return max(cell.off for cell in self.cells)
+        """Decimals of the worst number that do not agree: 0 is every digit, 1 all but the last."""
+        return max(places - agree for *_, places, agree in self.numbers)
 
 
-@dataclass(frozen=True)
-class Model:
+class PlayedModel(NamedTuple):
     """What was printed of one model, and every epoch that we played: (epoch, three numbers)."""
 
     title: str
-    lines: tuple[Line, ...]
+    rows: tuple[PrintedRow, ...]
     epochs: tuple[tuple[int, Sequence[float]], ...]
-
-    @property
-    def parting(self) -> int | None:
-        """The first printed epoch that is off by more than its last decimal."""
-        return next((line.epoch for line in self.lines if line.off > 1), None)
 
 
 def render(rows: Iterable[Mapping[str, Any]], facts: Mapping[str, Any], out: Path) -> Path:
@@ -77,35 +50,35 @@ def render(rows: Iterable[Mapping[str, Any]], facts: Mapping[str, Any], out: Pat
     return pages.write_page(out / "golden.html", "golden.html", context)
 
 
-def answer(models: Sequence[Model]) -> list[str]:
+def answer(models: Sequence[PlayedModel]) -> list[str]:
     """How far the printed rows come out again, in a few sentences."""
-    lines = [line for model in models for line in model.lines]
-    if not lines:
+    rows = [row for model in models for row in model.rows]
+    if not rows:
         return ["None of the epochs that were played has a printed row."]
-    exact, last = (sum(line.off == off for line in lines) for off in (0, 1))
-    away = max(line.steps for line in lines)
+    exact, last = (sum(row.off == off for row in rows) for off in (0, 1))
+    away = max(row.steps for row in rows)
     close = f": at most {counted(away, 'step')} of single precision, as this processor rounds" if away else ""
     said = [
-        f"{exact} of {len(lines)} printed rows come out in every digit, "
+        f"{exact} of {len(rows)} printed rows come out in every digit, "
         f"{last} more in all but a last digit{close}."
     ]
-    parted = [f"{model.title} at epoch {model.parting}" for model in models if model.parting is not None]
-    if parted:
-        said.append(f"Rounding takes over in {', '.join(parted)}.")
+    parted = {model.title: next((row.epoch for row in model.rows if row.off > 1), None) for model in models}
+    if places := [f"{title} at epoch {epoch}" for title, epoch in parted.items() if epoch is not None]:
+        said.append(f"Rounding takes over in {', '.join(places)}.")
     return said
 
 
-def _model(name: str, rows: list[Mapping[str, Any]]) -> Model:
-    return Model(
+def _model(name: str, rows: list[Mapping[str, Any]]) -> PlayedModel:
+    return PlayedModel(
         title=BOOK[name].title if name in BOOK else name,
-        lines=tuple(_line(row) for row in rows if row["printed"]),
+        rows=tuple(_row(row) for row in rows if row["printed"]),
         epochs=tuple((row["epoch"], row["ours"]) for row in rows),
     )
 
 
-def _line(row: Mapping[str, Any]) -> Line:
-    cells = []
+def _row(row: Mapping[str, Any]) -> PrintedRow:
+    numbers = []
     for printed, ours, agree in zip(row["printed"], row["ours"], row["agree"], strict=True):
         places = len(printed.partition(".")[2])
-        cells.append(Cell(printed, f"{ours:.{places}f}", agree))
-    return Line(row["epoch"], row["source"], tuple(cells), row["steps"])
+        numbers.append((printed, f"{ours:.{places}f}", places, agree))
+    return PrintedRow(row["epoch"], row["source"], tuple(numbers), row["steps"])

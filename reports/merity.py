@@ -3,65 +3,50 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePath
+from typing import NamedTuple
 
-from reports.comparison import Comparison, Row, mean_of, trial_of, values
+from reports.comparison import ComparedArm, Comparison, mean_of, trial_of, values
 from reports.statistics.contrasts import ArmSummary, Contrast, contrast, summarise
 
 SOURCE = "Merity, Keskar and Socher, “Regularizing and Optimizing LSTM Language Models”, ICLR 2018, table 4"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Published:
+class PaperAblation(NamedTuple):
     """A row of the paper: (validation, test) perplexities of one run."""
 
     title: str
     arm: str  # what the studies of these rows call it; "" is the baseline
-    penn: tuple[float, float]
-    wiki: tuple[float, float]
-
-
-def _published(title: str, arm: str, *perplexities: float) -> Published:
-    return Published(title=title, arm=arm, penn=perplexities[:2], wiki=perplexities[2:])  # type: ignore[arg-type]
+    penn: tuple[float, float]  # Penn Treebank
+    wiki: tuple[float, float]  # WikiText-2
 
 
 PUBLISHED = (
-    _published("AWD-LSTM (tied)", "", 60.0, 57.3, 68.6, 65.8),
-    _published("– fine-tuning", "no fine-tuning", 60.7, 58.8, 69.1, 66.0),
-    _published("– NT-ASGD", "no NT-ASGD", 66.3, 63.7, 73.3, 69.7),
-    _published("– variable sequence lengths", "no variable sequence lengths", 61.3, 58.9, 69.3, 66.2),
-    _published("– embedding dropout", "no embedding dropout", 65.1, 62.7, 71.1, 68.1),
-    _published("– weight decay", "no weight decay", 63.7, 61.0, 71.9, 68.7),
-    _published("– AR/TAR", "no AR/TAR", 62.7, 60.3, 73.2, 70.1),
-    _published("– full sized embedding", "full sized embedding", 68.0, 65.6, 73.7, 70.7),
-    _published("– weight-dropping", "no weight-dropping", 71.1, 68.9, 78.4, 74.9),
+    PaperAblation("AWD-LSTM (tied)", "", (60.0, 57.3), (68.6, 65.8)),
+    PaperAblation("– fine-tuning", "no fine-tuning", (60.7, 58.8), (69.1, 66.0)),
+    PaperAblation("– NT-ASGD", "no NT-ASGD", (66.3, 63.7), (73.3, 69.7)),
+    PaperAblation("– variable sequence lengths", "no variable sequence lengths", (61.3, 58.9), (69.3, 66.2)),
+    PaperAblation("– embedding dropout", "no embedding dropout", (65.1, 62.7), (71.1, 68.1)),
+    PaperAblation("– weight decay", "no weight decay", (63.7, 61.0), (71.9, 68.7)),
+    PaperAblation("– AR/TAR", "no AR/TAR", (62.7, 60.3), (73.2, 70.1)),
+    PaperAblation("– full sized embedding", "full sized embedding", (68.0, 65.6), (73.7, 70.7)),
+    PaperAblation("– weight-dropping", "no weight-dropping", (71.1, 68.9), (78.4, 74.9)),
 )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Line:
+class PaperRow(NamedTuple):
     """A row of the paper and ours, in perplexity; `contrast` is against our full model, paired by seed."""
 
-    published: Published
-    row: Row
+    published: PaperAblation
+    row: ComparedArm
     summary: ArmSummary
     contrast: Contrast | None
-
-    @property
-    def penn(self) -> float | None:
-        """What the paper's row adds to the Penn Treebank's validation perplexity; None for the full model."""
-        return self.published.penn[0] - PUBLISHED[0].penn[0] if self.published.arm else None
-
-    @property
-    def wiki(self) -> float | None:
-        """The same of WikiText-2."""
-        return self.published.wiki[0] - PUBLISHED[0].wiki[0] if self.published.arm else None
 
 
 @dataclass(frozen=True, kw_only=True)
 class PaperTable:
     """The paper's rows that a study has, its own text and size, and what it knows of them."""
 
-    lines: tuple[Line, ...]
+    lines: tuple[PaperRow, ...]
     corpus: str
     parameters: float | None
     settings: Mapping[str, object]
@@ -84,12 +69,8 @@ def paper_table(c: Comparison) -> PaperTable | None:
     )
 
 
-def _line(published: Published, row: Row, base: Row) -> Line:
+def _line(published: PaperAblation, row: ComparedArm, base: ComparedArm) -> PaperRow:
     ours, theirs = values(row.arm, "valid_perplexity"), values(base.arm, "valid_perplexity")
     shared = set(ours) & set(theirs) if row is not base and not row.note else set()
-    return Line(
-        published=published,
-        row=row,
-        summary=summarise(ours, lower_is_better=True),
-        contrast=contrast(ours, theirs, delta=1.0, lower_is_better=True) if shared else None,
-    )
+    c = contrast(ours, theirs, delta=1.0) if shared else None
+    return PaperRow(published, row, summarise(ours), c)

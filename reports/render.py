@@ -13,12 +13,11 @@ from markupsafe import Markup
 
 from bench.files import save, save_all
 from bench.trial import counted, visible
-from reports import answer, factorial, merity, sections, text, tuning
-from reports.book import SOURCE, Held, hold
+from reports import answer, factorial, formats, merity, sections, tuning
+from reports.book import SOURCE, hold
 from reports.comparison import Comparison, mean_of
-from reports.figures import panels as figures
+from reports.figures import forest, panels
 from reports.statistics import verdicts
-from reports.statistics.verdicts import Word
 from reports.tables import tables
 
 
@@ -40,21 +39,14 @@ def render_index(comparisons: Sequence[Comparison], out: Path) -> Path:
 
     And links to the pages of the chapter, the golden rows and the benchmarks that have been written.
     """
-    found = [(c, answer.claims(c)) for c in comparisons]
-    found.sort(key=lambda pair: (-_largest(pair[1]), pair[0].evidence.study))
     studies = [
         {
-            "c": c,
-            "claims": claims,
-            "tally": answer.tally(c),
-            "self_check": answer.self_check(c),
-            "warnings": answer.warnings(c),
-            "flips": answer.flips(tuning.own_best(c)),
-            "brought": _brought(c, factorial.factorial(c)),
+            **_answer(c, factorial.factorial(c), tuning.own_best(c)),
             "href": f"{folder_name(c.evidence.study)}/index.html",
         }
-        for c, claims in found
+        for c in comparisons
     ]
+    studies.sort(key=lambda s: (-answer.largest(s["claims"]), s["c"].evidence.study))
     written = {name: (out / f"{name}.html").is_file() for name in ("chapter", "golden", "benchmarks")}
     return write_page(out / "index.html", "index.html", {"studies": studies, **written})
 
@@ -65,12 +57,6 @@ def folder_name(study: str) -> str:
     if plain.isascii() and plain.isalnum() and len(study) <= 64 and study[0] not in "-_":
         return study
     return hashlib.sha256(study.encode("utf-8", "surrogatepass")).hexdigest()[:16]
-
-
-def _largest(found: Sequence[answer.Claim]) -> float:
-    """The size of the largest effect that a study is sure of."""
-    sure = [c for c in found if c.verdict.word in (Word.IMPROVES, Word.WORSENS)]
-    return max((abs(c.verdict.contrast.mean or 0.0) for c in sure), default=0.0)
 
 
 def write_page(page: Path, template: str, context: dict[str, Any]) -> Path:
@@ -110,9 +96,9 @@ def _jinja() -> Environment:
         lstrip_blocks=True,
         finalize=_finalize,
     )
-    jinja.filters |= {"number": text.number, "p": text.p_value, "count": text.count, "seconds": text.seconds,
-                      "interval": _interval, "when": text.when, "short": text.short,
-                      "level": text.level, "counted": counted}  # fmt: skip
+    for name in ("number", "count", "seconds", "interval", "when", "short", "level"):
+        jinja.filters[name] = getattr(formats, name)
+    jinja.filters |= {"p": formats.p_value, "counted": counted}
     jinja.tests["web"] = lambda link: link.startswith(("https://", "http://"))
     jinja.globals |= {
         "mean_of": mean_of,
@@ -128,28 +114,19 @@ def _finalize(value: Any) -> Any:
     return value if isinstance(value, Markup) else visible(value)
 
 
-def _interval(ends: Any, digits: int = 4, sign: bool = False) -> str:
-    return text.interval(ends.low, ends.high, digits, sign=sign) if ends else "–"
-
-
 def _context(c: Comparison) -> dict[str, Any]:
-    held, found, own_best = hold(c), sections.sweeps(c), tuning.own_best(c)
+    held, sweeps, own_best = hold(c), sections.sweeps(c), tuning.own_best(c)
     whole = factorial.factorial(c)
-    brought = _brought(c, whole)
+    said = _answer(c, whole, own_best)
     environments = sections.environments(c)
-    started = [r.started for arm in c.evidence.arms for r in arm.results.values() if r.started]
+    results = [r for arm in c.evidence.arms for r in arm.results.values()]
     return {
-        "c": c,
+        **said,
         "study": c.evidence,
         "base": c.rows[0],
-        "claims": answer.claims(c),
-        "open": answer.FEW if brought["parts"] else answer.OPEN,
-        "tally": answer.tally(c),
+        "open": answer.FEW if said["brought"]["parts"] else answer.OPEN,
         "broken": answer.broken(c),
-        "fits": answer.fits(held) if held else "",
-        "self_check": answer.self_check(c),
-        "warnings": answer.warnings(c),
-        "flips": answer.flips(own_best),
+        "fits": answer.fits(held),
         "limits": answer.limits(c, environments),
         "held": held,
         "book_source": SOURCE,
@@ -159,10 +136,9 @@ def _context(c: Comparison) -> dict[str, Any]:
         "passage": sections.passage(c),
         "ranks": sections.ranks(c),
         "whole": whole,
-        "brought": brought,
         "throughput": sections.throughput(c),
         "unpaced": sections.unpaced(c),
-        "sweeps": found,
+        "sweeps": sweeps,
         "own_best": own_best,
         "tuned": tuning.words(own_best[0].search.setting) if own_best else "",
         "targets": sections.targets(c),
@@ -170,41 +146,37 @@ def _context(c: Comparison) -> dict[str, Any]:
         "devices": sections.devices(c),
         "environments": environments,
         "reuse": sections.reuse(c.evidence),
-        "started": min(started, default=None),
-        "data": sorted({r.trial.data for arm in c.evidence.arms for r in arm.results.values()}),
+        "started": min((r.started for r in results if r.started), default=None),
+        "data": sorted({r.trial.data for r in results}),
         "linked": any(arm.links for arm in c.evidence.arms),
-        "most": figures.PANELS,
-        "pictures": _pictures(c, held, found, own_best, whole),
+        "pictures": {
+            "forest": forest.arms(c),
+            "curves": panels.curves(c),
+            "book": panels.book(held),
+            "sweep": panels.sweeps(sweeps, c),
+            "effects": forest.effects(whole, c) if whole else None,
+            "interplay": panels.interactions(whole, c) if whole else None,
+            "best_of_n": panels.best_of_n(own_best, c),
+        },
     }
 
 
-def _brought(c: Comparison, whole: factorial.Factorial | None) -> dict[str, Any]:
-    """What each part brings, in the views that there are, and whether a part has them all."""
+def _answer(
+    c: Comparison, whole: factorial.Factorial | None, own_best: Sequence[tuning.OwnBest]
+) -> dict[str, Any]:
+    """What a study's page and the index both say of it."""
     parts = factorial.parts(c, whole)
     return {
-        "parts": parts,
-        "views": {v: d for v, d in factorial.VIEWS.items() if any(part.views[v] for part in parts)},
-        "whole": whole,
-        "thorough": any(all(part.views.values()) for part in parts),
-    }
-
-
-def _pictures(
-    c: Comparison,
-    held: Sequence[Held],
-    found: Sequence[sections.Sweep],
-    own_best: Sequence[tuning.OwnBest],
-    whole: factorial.Factorial | None,
-) -> dict[str, Markup | None]:
-    """The figures for which there is data."""
-    paired = any(row.contrast.differences for row in c.compared if row.contrast)
-    return {
-        "forest": figures.forest(c) if c.compared else None,
-        "slopes": figures.slopes(c) if paired else None,
-        "curves": figures.curves(c) if figures.curve_rows(c) else None,
-        "book": figures.book(held) if held else None,
-        "sweep": figures.sweeps(found, c) if found else None,
-        "effects": figures.effects(whole, c) if whole else None,
-        "interplay": figures.interactions(whole, c) if whole else None,
-        "best_of_n": figures.best_of_n(own_best, c) if figures.best_rows(own_best) else None,
+        "c": c,
+        "claims": answer.claims(c),
+        "tally": answer.tally(c),
+        "self_check": answer.self_check(c),
+        "warnings": answer.warnings(c),
+        "flips": answer.flips(own_best),
+        "brought": {
+            "parts": parts,
+            "views": {v: d for v, d in factorial.VIEWS.items() if any(part.views[v] for part in parts)},
+            "whole": whole,
+            "thorough": any(all(part.views.values()) for part in parts),
+        },
     }

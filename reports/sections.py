@@ -3,46 +3,29 @@
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from bench.kinds import kind, kinds_apart
 from bench.trial import Result, counted
-from reports.comparison import Comparison, Row, finished, mean_of, trial_of, values
-from reports.evidence import Arm, Evidence
+from reports.comparison import ComparedArm, Comparison, finished, mean_of, trial_of, values
+from reports.evidence import Evidence, MeasuredArm
+from reports.formats import when
 from reports.statistics.contrasts import ArmSummary, summarise
-from reports.statistics.curves import Throughput, TimeToTarget, throughput_ratio, time_to_target
+from reports.statistics.curves import TimeToTarget, time_to_target
 from reports.statistics.designs import rank_sets
-from reports.statistics.pace import unlike
-from reports.text import when
+from reports.statistics.pace import Pace, speed_ratio, unlike
 
 _MOST_RANKED = 60  # arms; all pairs are compared
 
 
-@dataclass(frozen=True, kw_only=True)
-class Cell:
-    """Accuracy on one token role, pooled over seeds, and its shade from 0 to 10."""
+Sweep = tuple[str, tuple[tuple[float, ArmSummary], ...]]
+"""One model at several learning rates, rising, everything else equal."""
 
-    accuracy: float
-    targets: int
-    shade: int
+Accuracies = tuple[ComparedArm, tuple[float | None, ...]]
+"""An arm, and its accuracy on each token role."""
 
-
-@dataclass(frozen=True, kw_only=True)
-class Sweep:
-    """One model at several learning rates, everything else equal."""
-
-    name: str
-    points: tuple[tuple[float, ArmSummary], ...]  # by rising learning rate
-
-
-@dataclass(frozen=True, kw_only=True)
-class Costs:
-    """What one arm spent, a trial on average, and how that differs from the baseline."""
-
-    row: Row
-    values: Mapping[str, float]
-    against: Mapping[str, float]  # the baseline's values
-
+Spent = tuple[ComparedArm, Mapping[str, float], Mapping[str, float]]
+"""What one arm spent, a trial on average, and what the baseline did."""
 
 COSTS = {
     "model_parameters": "parameters",
@@ -64,39 +47,40 @@ ON_A_GPU = ("speed_train", "speed_steady", "gpu_utilisation", "gpu_memory_peak")
 FINE = ("seconds", "train_flops")
 """Costs that are shown with a decimal."""
 
+_CLOCKS = ("seconds", "speed_train", "speed_steady", "gpu_utilisation")
 
-def roles(c: Comparison) -> tuple[tuple[str, ...], tuple[tuple[Row, tuple[Cell | None, ...]], ...]] | None:
-    """Names of the token roles, and each arm's accuracy on them."""
+
+def roles(c: Comparison) -> tuple[tuple[str, ...], tuple[Accuracies, ...]] | None:
+    """Names of the token roles, and each arm's accuracy on them, pooled over finished seeds."""
     names = tuple(dict.fromkeys(name for row in c.rows for r in finished(row.arm) for name in r.roles))
-    lines = [(row, tuple(_cell(row.arm, name) for name in names)) for row in c.rows if finished(row.arm)]
+    lines = [(row, tuple(_accuracy(row.arm, name) for name in names)) for row in c.rows if finished(row.arm)]
     return (names, tuple(lines)) if names else None
 
 
-def _cell(arm: Arm, role: str) -> Cell | None:
+def _accuracy(arm: MeasuredArm, role: str) -> float | None:
     pooled = [r.roles[role] for r in finished(arm) if role in r.roles]
-    hits, targets = sum(h for _, h, _ in pooled), sum(t for _, _, t in pooled)
-    return (
-        Cell(accuracy=hits / targets, targets=targets, shade=round(10 * hits / targets)) if targets else None
-    )
+    targets = sum(n for _, _, n in pooled)
+    return sum(hits for _, hits, _ in pooled) / targets if targets else None
 
 
-def passage(c: Comparison) -> tuple[Row, Result] | None:
+def passage(c: Comparison) -> tuple[ComparedArm, Result] | None:
     """The first finished trial, baseline first, that decoded a stretch of the validation set."""
     return next(((row, r) for row in c.rows for r in finished(row.arm) if r.passage), None)
 
 
-def ranks(c: Comparison) -> tuple[tuple[Row, int, int], ...]:
+def ranks(c: Comparison) -> tuple[tuple[ComparedArm, int, int], ...]:
     """The set of ranks that each comparable arm may hold, best first; nothing for fewer than three arms."""
-    entrants = [row for row in c.rows if row.index == 0 or row.contrast]
+    entrants = {str(row.index): row for row in c.rows if row.index == 0 or row.contrast}
     if not 3 <= len(entrants) <= _MOST_RANKED:
         return ()
-    sets = rank_sets({str(r.index): r.summary.values for r in entrants}, lower_is_better=c.lower_is_better)
-    return tuple(
-        sorted(((r, *sets[str(r.index)]) for r in entrants), key=lambda entry: (entry[1:], entry[0].index))
+    sets = rank_sets(
+        {name: row.summary.values for name, row in entrants.items()}, lower_is_better=c.lower_is_better
     )
+    found = [(row, *sets[name]) for name, row in entrants.items()]
+    return tuple(sorted(found, key=lambda entry: (entry[1:], entry[0].index)))
 
 
-def throughput(c: Comparison) -> tuple[tuple[Row, float, Throughput | None], ...]:
+def throughput(c: Comparison) -> tuple[tuple[ComparedArm, float, Pace | None], ...]:
     """Mean training speed of every arm in tokens/s, and its ratio to the baseline's over common seeds.
 
     Only seeds that both sides trained on one kind of machine count: see `unpaced`.
@@ -104,9 +88,8 @@ def throughput(c: Comparison) -> tuple[tuple[Row, float, Throughput | None], ...
     lines = []
     for row in c.rows:
         pairs = [(a, b) for a, b, apart in _speeds(row, c) if not apart]
-        ratio = throughput_ratio(*zip(*pairs, strict=True)) if row.index and len(pairs) > 2 else None
         if (mean := mean_of(row.arm, "speed_train")) is not None:
-            lines.append((row, mean, ratio))
+            lines.append((row, mean, speed_ratio(pairs) if row.index else None))
     return tuple(lines)
 
 
@@ -120,7 +103,7 @@ def unpaced(c: Comparison) -> str:
     return f"{len(reasons)} of {counted(len(found), 'pair')} of speeds not compared: {why}"
 
 
-def _speeds(row: Row, c: Comparison) -> list[tuple[float, float, str]]:
+def _speeds(row: ComparedArm, c: Comparison) -> list[tuple[float, float, str]]:
     """The arm's and the baseline's speed for every seed with both, and why the two cannot be compared."""
     base, arm = c.base(row).arm, row.arm
     ours, theirs = values(arm, "speed_train"), values(base, "speed_train")
@@ -133,21 +116,18 @@ def _speeds(row: Row, c: Comparison) -> list[tuple[float, float, str]]:
 
 def sweeps(c: Comparison) -> tuple[Sweep, ...]:
     """Groups of arms that differ in the learning rate alone."""
-    groups: dict[str, dict[float, Row]] = {}
+    groups: dict[str, dict[float, ComparedArm]] = {}
     for row in c.rows:
         if trial := trial_of(row.arm):
             groups.setdefault(replace(trial, lr=1.0, seed=0).id, {}).setdefault(trial.lr, row)
     return tuple(
-        Sweep(
-            name=next(iter(rows.values())).arm.title,
-            points=tuple((lr, rows[lr].summary) for lr in sorted(rows)),
-        )
+        (next(iter(rows.values())).arm.title, tuple((lr, rows[lr].summary) for lr in sorted(rows)))
         for rows in groups.values()
         if len(rows) > 1
     )
 
 
-def targets(c: Comparison) -> tuple[float, tuple[tuple[Row, TimeToTarget], ...]] | None:
+def targets(c: Comparison) -> tuple[float, tuple[tuple[ComparedArm, TimeToTarget], ...]] | None:
     """When each arm reaches the baseline's mean final validation loss, in epochs, censored at the last."""
     final = summarise(values(c.rows[0].arm, "valid_loss")).mean
     base = _by_epoch(c.rows[0].arm)
@@ -157,16 +137,16 @@ def targets(c: Comparison) -> tuple[float, tuple[tuple[Row, TimeToTarget], ...]]
     found = [
         (row, time_to_target(_by_epoch(row.arm), base, target=final, budget=budget)) for row in c.compared
     ]
-    return final, tuple((row, t) for row, t in found if t.pairs)
+    return final, tuple((row, t) for row, t in found if t.contrast.pairs)
 
 
-def _by_epoch(arm: Arm) -> dict[int, tuple[Sequence[float], Sequence[float]]]:
+def _by_epoch(arm: MeasuredArm) -> dict[int, tuple[Sequence[float], Sequence[float]]]:
     """Learning curves by seed, of trials that ended by themselves. Epochs count from 1."""
     ended = {seed: r.epochs for seed, r in sorted(arm.results.items()) if (r.done or r.diverged) and r.epochs}
     return {seed: ([e.epoch + 1 for e in es], [e.valid_loss for e in es]) for seed, es in ended.items()}
 
 
-def costs(c: Comparison) -> tuple[Costs, ...]:
+def costs(c: Comparison) -> tuple[Spent, ...]:
     """What else differs between the arms: parameters, updates, tokens, operations, time and memory a trial.
 
     What a clock measured is compared where both arms were trained on one kind of machine.
@@ -174,13 +154,10 @@ def costs(c: Comparison) -> tuple[Costs, ...]:
     wanted = [name for name in COSTS if devices(c) or name not in ON_A_GPU]
     spent = [{name: v for name in wanted if (v := _cost(row.arm, name)) is not None} for row in c.rows]
     return tuple(
-        Costs(row=row, values=mine, against=_comparable(spent[c.base(row).index], row, c))
+        (row, mine, _comparable(spent[c.base(row).index], row, c))
         for row, mine in zip(c.rows, spent, strict=True)
         if mine
     )
-
-
-_CLOCKS = ("seconds", "speed_train", "speed_steady", "gpu_utilisation")
 
 
 def devices(c: Comparison) -> tuple[str, ...]:
@@ -197,7 +174,7 @@ def devices(c: Comparison) -> tuple[str, ...]:
     )
 
 
-def _comparable(spent: Mapping[str, float], row: Row, c: Comparison) -> dict[str, float]:
+def _comparable(spent: Mapping[str, float], row: ComparedArm, c: Comparison) -> dict[str, float]:
     """The baseline's costs that the arm's may be held against."""
     base = c.base(row)
     both = [] if row is base else [*finished(row.arm), *finished(base.arm)]
@@ -205,7 +182,7 @@ def _comparable(spent: Mapping[str, float], row: Row, c: Comparison) -> dict[str
     return {name: v for name, v in spent.items() if not (apart and name in _CLOCKS)}
 
 
-def _cost(arm: Arm, name: str) -> float | None:
+def _cost(arm: MeasuredArm, name: str) -> float | None:
     if name == "seconds":
         taken = [r.spent for r in finished(arm)]
         return sum(taken) / len(taken) if taken else None

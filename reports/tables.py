@@ -1,61 +1,45 @@
 """The comparison as CSV, Markdown and LaTeX, and every trial as CSV, beside the page."""
 
-import csv
-import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
 
 from bench.trial import visible
-from reports.comparison import Comparison, Row, mean_of
+from reports.comparison import ComparedArm, Comparison, mean_of
 from reports.evidence import Evidence
+from reports.formats import csv_cell, interval, latex_cell, markdown_cell, number, p_value
 from reports.statistics.contrasts import Interval
-from reports.text import csv_cell, interval, latex_cell, markdown_cell, number, p_value
-
-_HEADINGS = (
-    "arm",
-    "changed",
-    "parameters",
-    "seeds",
-    "mean ± SD",
-    "Δ [95 % CI]",
-    "p",
-    "wins",
-    "r",
-    "verdict",
-    "note",
-)
 
 
-def tables(comparison: Comparison) -> dict[str, str]:
+def tables(c: Comparison) -> dict[str, str]:
     """The tables by the name of their file."""
     return {
-        "comparison.csv": comparison_csv(comparison),
-        "comparison.md": comparison_markdown(comparison),
-        "comparison.tex": comparison_latex(comparison),
-        "trials.csv": trials_csv(comparison.evidence),
+        "comparison.csv": comparison_csv(c),
+        "comparison.md": comparison_markdown(c),
+        "comparison.tex": comparison_latex(c),
+        "trials.csv": trials_csv(c.evidence),
     }
 
 
-def comparison_csv(comparison: Comparison) -> str:
+def comparison_csv(c: Comparison) -> str:
     """One line an arm, numbers in full; empty where there is none."""
-    return _csv([_record(row, comparison) for row in comparison.rows])
+    return _csv([_record(row, c) for row in c.rows])
 
 
-def comparison_markdown(comparison: Comparison) -> str:
+def comparison_markdown(c: Comparison) -> str:
     """A pipe table of the printed digits, baseline first."""
-    lines = [_HEADINGS, ["---"] * len(_HEADINGS)]
-    lines += [[markdown_cell(cell) for cell in _printed(row)] for row in comparison.rows]
-    head = f"{markdown_cell(caption(comparison))}\n\n"
-    return head + "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+    table = _printed(c).map(markdown_cell)
+    lines = [table.columns, ["---"] * len(table.columns), *table.to_numpy()]
+    return f"{markdown_cell(caption(c))}\n\n" + "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
 
 
-def comparison_latex(comparison: Comparison) -> str:
+def comparison_latex(c: Comparison) -> str:
     """A booktabs table, ready to be read with \\input."""
-    lines = [[latex_cell(cell) for cell in _printed(row)] for row in comparison.rows]
-    body = "".join(f"{' & '.join(cells)} \\\\\n" for cells in lines)
-    heads = " & ".join(latex_cell(h) for h in _HEADINGS)
+    table = _printed(c).map(latex_cell)
+    heads, *rows = (" & ".join(cells) + " \\\\\n" for cells in (map(latex_cell, table), *table.to_numpy()))
     return (
-        f"% {visible(caption(comparison))}\n\\begin{{tabular}}{{ll{'r' * 7}ll}}\n\\toprule\n{heads} \\\\\n"
-        f"\\midrule\n{body}\\bottomrule\n\\end{{tabular}}\n"
+        f"% {visible(caption(c))}\n\\begin{{tabular}}{{ll{'r' * 7}ll}}\n\\toprule\n{heads}"
+        f"\\midrule\n{''.join(rows)}\\bottomrule\n\\end{{tabular}}\n"
     )
 
 
@@ -71,17 +55,16 @@ def trials_csv(evidence: Evidence) -> str:
     return _csv(records)
 
 
-def caption(comparison: Comparison) -> str:
+def caption(c: Comparison) -> str:
     """What the numbers of the comparison are."""
-    unit = f", {comparison.unit}" if comparison.unit else ""
-    better = "lower" if comparison.lower_is_better else "higher"
     return (
-        f"{comparison.evidence.study}: {comparison.title}{unit}, {better} is better; "
+        f"{c.evidence.study}: {c.title}{f', {c.unit}' if c.unit else ''}, "
+        f"{'lower' if c.lower_is_better else 'higher'} is better; "
         "intervals are over seeds, given this validation set; Δ is the arm minus the baseline"
     )
 
 
-def _record(row: Row, comparison: Comparison) -> dict[str, object]:
+def _record(row: ComparedArm, comparison: Comparison) -> dict[str, object]:
     c, s = row.contrast, row.summary
     record: dict[str, object] = {"arm": row.arm.name, "model": row.arm.model, "changed": row.changed}
     record |= {"parameters": mean_of(row.arm, "model_parameters"), "seeds_ok": row.done, "seeds": row.total}
@@ -92,43 +75,37 @@ def _record(row: Row, comparison: Comparison) -> dict[str, object]:
         record |= {"ratio": c and c.ratio, **_ends("ratio", c.ratio_interval if c else None)}
     record |= {"p": c and c.p, "p_adjusted": row.adjusted, "wins": c and c.wins, "pairs": c and c.pairs}
     record |= {"r": c and c.r, "verdict": row.verdict and row.verdict.word, "note": row.note}
-    record |= {"witness": "; ".join(map(str, row.shown))}
-    return record
+    return record | {"witness": "; ".join(map(str, row.shown))}
 
 
 def _ends(name: str, ends: Interval | None) -> dict[str, float | None]:
     return {f"{name}_low": ends.low if ends else None, f"{name}_high": ends.high if ends else None}
 
 
-def _printed(row: Row) -> Sequence[str]:
-    c, s = row.contrast, row.summary
-    parameters = mean_of(row.arm, "model_parameters")
-    delta = f"{number(c.mean, sign=True)} {interval(*_pair(c.interval), sign=True)}" if c else "–"
-    return (
-        row.arm.name,
-        row.changed or ("baseline" if row.index == 0 else "–"),
-        "–" if parameters is None else f"{parameters:.0f}",
-        f"{row.done}/{row.total}",
-        f"{number(s.mean)} ± {number(s.sd)}",
-        delta,
-        p_value(row.adjusted),
-        f"{c.wins}/{c.pairs}" if c else "–",
-        number(c.r, 2) if c else "–",
-        row.verdict.word if row.verdict else "–",
-        row.note,
-    )
+def _printed(c: Comparison) -> pd.DataFrame:
+    """The comparison in printed digits, one row an arm."""
+    lines = []
+    for row in c.rows:
+        k, s, parameters = row.contrast, row.summary, mean_of(row.arm, "model_parameters")
+        lines.append(
+            {
+                "arm": row.arm.name,
+                "changed": row.changed or ("baseline" if row.index == 0 else "–"),
+                "parameters": "–" if parameters is None else f"{parameters:.0f}",
+                "seeds": f"{row.done}/{row.total}",
+                "mean ± SD": f"{number(s.mean)} ± {number(s.sd)}",
+                "Δ [95 % CI]": f"{number(k.mean, sign=True)} {interval(k.interval, sign=True)}" if k else "–",
+                "p": p_value(row.adjusted),
+                "wins": f"{k.wins}/{k.pairs}" if k else "–",
+                "r": number(k.r, 2) if k else "–",
+                "verdict": row.verdict.word if row.verdict else "–",
+                "note": row.note,
+            }
+        )
+    return pd.DataFrame(lines, dtype=object)
 
 
-def _pair(ends: Interval | None) -> tuple[float | None, float | None]:
-    return (ends.low, ends.high) if ends else (None, None)
-
-
-def _csv(records: Iterable[dict[str, object]]) -> str:
+def _csv(records: Sequence[Mapping[str, object]]) -> str:
     """Records that may have different fields, as CSV that a spreadsheet opens as data and never as code."""
-    records = list(records)
-    columns = list(dict.fromkeys(name for record in records for name in record))
-    written = io.StringIO()
-    writer = csv.writer(written, lineterminator="\n")
-    writer.writerow([csv_cell(column) for column in columns])
-    writer.writerows([csv_cell(record.get(column)) for column in columns] for record in records)
-    return written.getvalue()
+    cells = [{csv_cell(key): csv_cell(value) for key, value in one.items()} for one in records]
+    return pd.DataFrame(cells, dtype=object).to_csv(index=False, lineterminator="\n")

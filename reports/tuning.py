@@ -5,22 +5,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from bench.trial import Result, Scalar
-from reports.comparison import Comparison, Row, compare
+from reports.comparison import ComparedArm, Comparison, compare
 from reports.evidence import Tuned
-from reports.statistics import verdicts
 from reports.statistics.estimators import expected_best_of_n
-
-_WORDS = {"lr": "learning rate"}
+from reports.statistics.verdicts import TuningVerdict, tuning_verdict
 
 
 @dataclass(frozen=True, kw_only=True)
 class OwnBest:
     """One arm as declared, its search, and the arm at its best level against the baseline at its own."""
 
-    row: Row
+    row: ComparedArm
     search: Tuned
-    own: Row | None
-    judged: verdicts.Tuned | None
+    own: ComparedArm | None
+    judged: TuningVerdict | None
     note: str  # why nothing is judged
     means: Mapping[Scalar, float]  # over the search's seeds, of the levels that have ended
     curve: tuple[float, ...]  # the expected best of 1, 2, … trials of the search
@@ -39,16 +37,16 @@ class OwnBest:
 
 def words(setting: str) -> str:
     """A setting as a sentence names it."""
-    return _WORDS.get(setting, setting.replace("_", " "))
+    return {"lr": "learning rate"}.get(setting, setting.replace("_", " "))
 
 
 def own_best(c: Comparison) -> tuple[OwnBest, ...]:
     """Every tuned arm, baseline first; nothing where the study does not tune."""
     rows, won = {row.arm.name: row for row in c.rows}, _winners(c)
-    return tuple(_own_best(rows[search.arm], search, won, c) for search in c.evidence.tuned)
+    return tuple(_own_best(rows[search.arm], search, won.get(search.arm), c) for search in c.evidence.tuned)
 
 
-def _winners(c: Comparison) -> dict[str, Row]:
+def _winners(c: Comparison) -> dict[str, ComparedArm]:
     """The arms at their best, by declared name, compared with the baseline at its best as one family."""
     arms = {search.arm: search.own for search in c.evidence.tuned if search.own}
     if c.rows[0].arm.name not in arms:
@@ -57,11 +55,18 @@ def _winners(c: Comparison) -> dict[str, Row]:
     return dict(zip(arms, again.rows, strict=True))
 
 
-def _own_best(row: Row, search: Tuned, won: Mapping[str, Row], c: Comparison) -> OwnBest:
+def _own_best(row: ComparedArm, search: Tuned, own: ComparedArm | None, c: Comparison) -> OwnBest:
     spent = {level: _spent(results, c) for level, results in search.levels.items()}
-    every = [value for values in spent.values() for value in values]
-    own = won.get(search.arm)
-    judged = _judged(row, own, search, c.evidence.tuned[0])
+    every, lower = [value for values in spent.values() for value in values], c.lower_is_better
+    judged = None
+    if own and row.verdict and own.verdict:
+        judged = tuning_verdict(
+            row.verdict,
+            own.verdict,
+            budgets=(search.budget, c.evidence.tuned[0].budget),
+            searched=search.seeds,
+            setting=words(search.setting),
+        )
     return OwnBest(
         row=row,
         search=search,
@@ -69,25 +74,11 @@ def _own_best(row: Row, search: Tuned, won: Mapping[str, Row], c: Comparison) ->
         judged=judged,
         note="" if judged else _note(row, own, search, len(every)),
         means={k: sum(v) / len(v) for k, v in spent.items() if len(v) == len(search.seeds)},
-        curve=tuple(
-            expected_best_of_n(every, n + 1, lower_is_better=c.lower_is_better) for n in range(len(every))
-        ),
+        curve=tuple(expected_best_of_n(every, n + 1, lower_is_better=lower) for n in range(len(every))),
     )
 
 
-def _judged(row: Row, own: Row | None, search: Tuned, baseline: Tuned) -> verdicts.Tuned | None:
-    if own is None or row.verdict is None or own.verdict is None:
-        return None
-    return verdicts.tuned(
-        row.verdict,
-        own.verdict,
-        budgets=(search.budget, baseline.budget),
-        searched=search.seeds,
-        setting=words(search.setting),
-    )
-
-
-def _note(row: Row, own: Row | None, search: Tuned, ended: int) -> str:
+def _note(row: ComparedArm, own: ComparedArm | None, search: Tuned, ended: int) -> str:
     if ended < search.budget:
         return f"{ended} of {search.budget} trials of the search have ended"
     if search.own is None:

@@ -7,7 +7,7 @@ from ablations.commands import gate_sources
 from ablations.tracking.store import public
 from bench.files import save
 from bench.trial import BadInput
-from reports.gate import text as gate_text
+from reports.gate import messages
 from reports.gate.judgement import Gate, judge, judge_timings
 
 FAILED = 3
@@ -26,9 +26,9 @@ def gate(args: Namespace) -> int:
             "results, or pytest-benchmark's stored runs against stored runs"
         )
     found = _timings(args) if kinds == {True} else _results(args)
-    print(gate_text.screen(found), end="")
+    print(messages.screen(found), end="")
     if args.markdown:
-        save(args.markdown, gate_text.markdown(found).encode(errors="backslashreplace"))
+        save(args.markdown, messages.markdown(found).encode(errors="backslashreplace"))
     return 0 if found.passed else FAILED
 
 

@@ -18,7 +18,7 @@ from ablations.tracking.projection import Projection
 from ablations.tracking.recorder import Recorder
 from bench.files import PARTIAL, sweep
 from bench.trial import BadInput, Result
-from reports.evidence import Arm, Evidence, Tuned
+from reports.evidence import Evidence, MeasuredArm, Tuned
 
 if TYPE_CHECKING:
     from reports.comparison import Comparison
@@ -128,8 +128,8 @@ def _held_once(results: Iterable[tuple[str, Result]]) -> Iterator[tuple[str, Res
         shown = shown or (result.done and bool(result.passage))
 
 
-def _seen(arm: plans.PlannedArm, results: Mapping[str, Result], recorder: Linked | None) -> Arm:
-    return Arm(
+def _seen(arm: plans.PlannedArm, results: Mapping[str, Result], recorder: Linked | None) -> MeasuredArm:
+    return MeasuredArm(
         name=arm.name,
         model=arm.model,
         title=arm.title,

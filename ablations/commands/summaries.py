@@ -10,9 +10,9 @@ from ablations.tracking.browsing import ON_A_GPU
 from bench.trial import Result, lower_is_better
 from reports.answer import claims, sentences
 from reports.comparison import Comparison, finished, trial_of, values
-from reports.evidence import Arm
+from reports.evidence import MeasuredArm
+from reports.formats import number
 from reports.statistics.contrasts import ArmSummary, Interval, summarise
-from reports.text import number
 from reports.tuning import own_best
 
 _CURVES = {"train_loss": "train_loss", "valid_loss": "valid_loss", "valid_accuracy": "accuracy"}
@@ -34,7 +34,7 @@ def summaries(plan: Plan, found: Comparison) -> tuple[ArmFacts, ...]:
         made.append(_facts(arm, seen[arm.name], metric, verdicts.get(arm.name, "")))
     for arm in plan.searches:
         results = levels[arm.tunes][arm.level]
-        shown = Arm(name=arm.name, model=arm.model, title=arm.title, results=results)
+        shown = MeasuredArm(name=arm.name, model=arm.model, title=arm.title, results=results)
         made.append(_facts(arm, shown, metric, "", role="search"))
     return tuple(made)
 
@@ -47,7 +47,7 @@ def _verdicts(found: Comparison) -> dict[str, str]:
     return said | {x.own.arm.name: x.judged.sentence for x in own_best(found) if x.own and x.judged}
 
 
-def _facts(arm: PlannedArm, seen: Arm, metric: str, verdict: str, role: str = "arm") -> ArmFacts:
+def _facts(arm: PlannedArm, seen: MeasuredArm, metric: str, verdict: str, role: str = "arm") -> ArmFacts:
     trial, times = trial_of(seen), [(r.started, r.started + r.seconds) for r in seen.results.values()]
     return ArmFacts(
         name=arm.name,
@@ -63,7 +63,7 @@ def _facts(arm: PlannedArm, seen: Arm, metric: str, verdict: str, role: str = "a
     )
 
 
-def _metrics(arm: Arm, metric: str) -> dict[str, float]:
+def _metrics(arm: MeasuredArm, metric: str) -> dict[str, float]:
     """Means with SD and interval over every finished seed, perplexity as exp of the loss's.
 
     A metric that is infinite on one seed, or that one lacks, has no mean.
@@ -102,7 +102,7 @@ def _present(numbers: Mapping[str, float | None]) -> dict[str, float]:
     return {name: x for name, x in numbers.items() if x is not None and math.isfinite(x)}
 
 
-def _curves(arm: Arm) -> dict[str, dict[int, float]]:
+def _curves(arm: MeasuredArm) -> dict[str, dict[int, float]]:
     """Means by epoch over all finished seeds; nothing where one diverged."""
     done = finished(arm)
     if not done or any(result.diverged for result in arm.results.values()):
@@ -120,7 +120,7 @@ def _curve(done: tuple[Result, ...], epochs: range, field: str) -> dict[int, flo
     return means
 
 
-def _seeds(arm: Arm, metric: str, planned: int) -> str:
+def _seeds(arm: MeasuredArm, metric: str, planned: int) -> str:
     """How many of the planned seeds the means cover, and what became of the others."""
     kinds = Counter(result.status for result in arm.results.values())
     others = {

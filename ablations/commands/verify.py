@@ -20,7 +20,7 @@ from bench.bits import differences, numbers
 from bench.identity import changes, identify
 from bench.kinds import kind, kinds_apart
 from bench.trial import BadInput, Result, Trial, counted, visible
-from reports.text import short
+from reports.formats import short
 
 
 @scratch.used()

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -11,8 +10,8 @@ from bench.trial import BadInput
 from reports import render as pages
 from reports.benchmarks.sizes import growth, throughput
 from reports.benchmarks.stored import Stored, benchmarks, medians, notes, value
-from reports.chapter.measurements import Shown, Table
-from reports.text import count, machine, markdown_cell, number
+from reports.chapter.measurements import Shown, TextTable
+from reports.formats import count, machine, markdown_cell, number
 
 ARMS = {
     "notebook": "the chapter's notebook",
@@ -65,10 +64,9 @@ def answer(stored: Stored) -> list[str]:
             f"One trial on {_place(stored)} takes ×{number(min(gains), 1)} to ×{number(max(gains), 1)} less "
             "time than in the notebook."
         )
-    held = [limit for one in benchmarks(stored, "overhead") for limit in _limits(one)]
+    held = [x <= most for one in benchmarks(stored, "overhead") for _, x, most, _ in _limits(one)]
     if held:
-        met = sum(limit.kept for limit in held)
-        said.append(f"{met} of {len(held)} limits on what is not training are kept.")
+        said.append(f"{sum(held)} of {len(held)} limits on what is not training are kept.")
     return said
 
 
@@ -102,10 +100,10 @@ def readme(text: str, stored: Stored) -> str:
         )
     rows = [table.head, ("---",) + ("---:",) * (len(table.head) - 1), *table.rows]
     block = ["| " + " | ".join(row) + " |" for row in rows]
-    said = " ".join(sentence for sentence in answer(stored)[:1])
     known = _facts(stored)
     parts = known.get("GPU"), known.get("Processor"), f"{known.get('Cores', '?')} cores"
-    block += ["", f"Seconds a trial on {_place(stored)} ({', '.join(filter(None, parts))}). {said}".strip()]
+    place = f"{_place(stored)} ({', '.join(filter(None, parts))})"
+    block += ["", f"Seconds a trial on {place}. {''.join(answer(stored)[:1])}".strip()]
     filled, found = re.subn(
         r"(?s)(<!-- speed\b.*?-->\n).*?(<!-- /speed -->)",
         lambda match: match[1] + "\n".join(block) + "\n" + match[2],
@@ -118,18 +116,13 @@ def readme(text: str, stored: Stored) -> str:
     return filled
 
 
-def _speed(stored: Stored) -> Table:
+def _speed(stored: Stored) -> TextTable:
     rows = []
     for info in _peers(stored):
         s = info["seconds"]
-        rows.append(
-            (
-                markdown_cell(info["title"]),
-                *(number(s[arm], 1) for arm in ARMS),
-                f"×{number(s['notebook'] / s['loop'], 1)}",
-            )
-        )
-    return Table(label="Seconds a trial", head=("model", *ARMS.values(), "gain"), rows=tuple(rows))
+        gain = f"×{number(s['notebook'] / s['loop'], 1)}"
+        rows.append((markdown_cell(info["title"]), *(number(s[arm], 1) for arm in ARMS), gain))
+    return TextTable(label="Seconds a trial", head=("model", *ARMS.values(), "gain"), rows=tuple(rows))
 
 
 def _trials(stored: Stored) -> Shown | None:
@@ -150,7 +143,7 @@ def _trials(stored: Stored) -> Shown | None:
         "mean epochs, validation included, as the chapter trains. The notebook has fastai's own loaders with "
         "their worker processes; the script reads tensors made once. Ratios are to the engine loop."
         + (ON_CPU if _machine(stored).get("gpu") else ""),
-        table=Table(
+        table=TextTable(
             label="Seconds a trial by model and way",
             head=("Model", *map(str.capitalize, ARMS), *(f"{arm.capitalize()} ÷ loop" for arm in OTHERS)),
             rows=tuple(rows),
@@ -176,7 +169,7 @@ def _study(stored: Stored) -> Shown | None:
             "end. The notebook trains one of each, one after the other. The command trains several "
             "seeds of each in processes of their own, checks and records every result, tells MLflow and "
             f"writes the report: ×{number(info['ratio'], 2)} the trials an hour.",
-            table=Table(
+            table=TextTable(
                 label="Trials an hour",
                 head=("Way", "Trials", "Seconds", "Rounds", "Trials an hour"),
                 rows=rows,
@@ -188,42 +181,27 @@ def _study(stored: Stored) -> Shown | None:
 def _overhead(stored: Stored) -> Shown | None:
     rows = []
     for one in benchmarks(stored, "overhead"):
-        rows += [limit.row() for limit in _limits(one)]
+        for what, measured, most, unit in _limits(one):
+            kept = "✓" if measured <= most else "✕"
+            rows.append((what, f"{number(measured, 2)} {unit}", f"{most:g} {unit}", kept))
         for part, cost in one["extra_info"].get("parts", {}).items():
             rows.append((f"of it: {part}", number(cost, 2), "", ""))
     if not rows:
         return None
     return Shown(
         text="Start, processes, ledger, MLflow, progress and report, with the limits that they have to keep.",
-        table=Table(
+        table=TextTable(
             label="Costs beside training", head=("What", "Measured", "Limit", "Kept"), rows=tuple(rows)
         ),
     )
 
 
-@dataclass(frozen=True)
-class _Limit:
-    """What was measured, and the most that it may be."""
-
-    what: str
-    measured: float
-    most: float
-    unit: str
-
-    @property
-    def kept(self) -> bool:
-        return self.measured <= self.most
-
-    def row(self) -> tuple[str, ...]:
-        measured = f"{number(self.measured, 2)} {self.unit}"
-        return self.what, measured, f"{self.most:g} {self.unit}", "✓" if self.kept else "✕"
-
-
-def _limits(one: Mapping[str, Any]) -> Iterator[_Limit]:
+def _limits(one: Mapping[str, Any]) -> Iterator[tuple[str, float, float, str]]:
+    """What was measured, its value, the most that it may be, and the unit of both."""
     info = one["extra_info"]
-    yield _Limit(info["what"], value(one), info["most"], info["unit"])
+    yield info["what"], value(one), info["most"], info["unit"]
     if "memory" in info:
-        yield _Limit("memory of the parent meanwhile", info["memory"], info["memory_most"], "MiB")
+        yield "memory of the parent meanwhile", info["memory"], info["memory_most"], "MiB"
 
 
 def _peers(stored: Stored) -> list[Mapping[str, Any]]:

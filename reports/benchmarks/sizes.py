@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 from markupsafe import Markup
-from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator
 
 from reports.benchmarks.stored import Stored, medians, notes, title
-from reports.chapter.measurements import Shown, Table
-from reports.figures.chapter import Line, draw, lines, logarithmic, power, single
-from reports.text import count, number
+from reports.chapter.measurements import Shown, TextTable
+from reports.figures.drawing import Series, plot
+from reports.figures.svg import picture
+from reports.formats import count, number
 
+HEAD = ("Model", "Batch", "Hidden", "Training", "Evaluation", "GFLOP/s", "Of the limit")
 GPU = {"gpu_memory_peak": "GPU memory, MiB", "gpu_utilisation": "GPU in use, %"}
 
 
@@ -43,18 +43,9 @@ def throughput(stored: Stored) -> Shown | None:
         f"{'on the GPU' if info['machine'].get('gpu') else 'on one thread'}.",
         picture=_paces(stored, cells),
         caption="Tokens a second in training against the hidden size, both logarithmic.",
-        table=Table(
+        table=TextTable(
             label="Tokens a second by model, batch and hidden size",
-            head=(
-                "Model",
-                "Batch",
-                "Hidden",
-                "Training",
-                "Evaluation",
-                "GFLOP/s",
-                "Of the limit",
-                *also.values(),
-            ),
+            head=(*HEAD, *also.values()),
             rows=rows,
         ),
     )
@@ -70,29 +61,16 @@ def _paces(stored: Stored, cells: Sequence[Mapping[str, Any]]) -> Markup | None:
     if not drawn:
         return None
     about = "; ".join(f"{name}: {count(y[0])} to {count(y[-1])}" for name, _, y in drawn)
-    how = partial(_loglog, drawn, "hidden size", "tokens a second")
-    return draw("paces", "Tokens a second", f"A line for each model and batch. {about}.", how)
+    how = partial(plot, drawn, "hidden size", "tokens a second", log=True, every=True)
+    return picture("q-paces", "Tokens a second", f"A line for each model and batch. {about}.", how)
 
 
-def _loglog(drawn: Sequence[Line], x: str, y: str, narrow: bool) -> Figure:
-    """Lines on two logarithmic axes, with a tick at every size that was measured."""
-    figure, ax = single(narrow, 240)
-    logarithmic(ax)
-    logarithmic(ax, "x")
-    ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    sizes = sorted({size for _, xs, _ in drawn for size in xs})
-    ax.set_xticks(sizes, [power(size) for size in sizes])
-    lines(ax, drawn, narrow)
-    ax.set(xlabel=x, ylabel=y)
-    return figure
-
-
-def _line(name: str, points: Sequence[tuple[float, float]]) -> Line:
+def _line(name: str, points: Sequence[tuple[float, float]]) -> Series:
     return name, [x for x, _ in points], [y for _, y in points]
 
 
 @dataclass(frozen=True)
-class Curve:
+class CostCurve:
     """Seconds against one size of one model, of two sizes at least."""
 
     what: str
@@ -106,7 +84,7 @@ class Curve:
         return float(np.polyfit(x, y, 1)[0])
 
     @property
-    def relative(self) -> Line:
+    def relative(self) -> Series:
         """Size and cost as multiples of the smallest's."""
         x0, y0 = self.points[0]
         return _line(f"{self.what}, {self.model}", [(x / x0, y / y0) for x, y in self.points])
@@ -126,15 +104,17 @@ def growth(stored: Stored) -> Shown | None:
         return None
     about = ", ".join(f"{c.what} of {c.model} {number(c.exponent, 2)}" for c in found)
     relative = [c.relative for c in found]
-    how = partial(_loglog, relative, "size, times the smallest", "cost, times the smallest")
+    how = partial(
+        plot, relative, "size, times the smallest", "cost, times the smallest", log=True, every=True
+    )
     return Shown(
         text="One size grows and the others stay as in the chapter. The exponent is the slope of a line "
         "through the logarithms: 1 is cost in proportion, 2 is four times the cost of twice the size. "
         "Hidden size, layers and window cost milliseconds an update; seeds cost milliseconds until as many "
         "have been trained for one epoch, side by side.",
-        picture=draw("growth", "What growth costs", f"Fitted exponents: {about}.", how),
+        picture=picture("q-growth", "What growth costs", f"Fitted exponents: {about}.", how),
         caption="Cost against size, each relative to its smallest, both logarithmic.",
-        table=Table(
+        table=TextTable(
             label="Fitted exponents of cost",
             head=("What grows", "Model", "From … to", "First, ms", "Last, ms", "Exponent"),
             rows=tuple(c.row for c in found),
@@ -142,11 +122,11 @@ def growth(stored: Stored) -> Shown | None:
     )
 
 
-def curves(stored: Stored) -> list[Curve]:
+def curves(stored: Stored) -> list[CostCurve]:
     """The medians of each size that grew, where it took two values at least."""
     found: dict[tuple[str, str], list[tuple[float, float]]] = {}
     for info in notes(stored, "growth"):
         for point in info["points"]:
             key = point["what"], title(stored, point["model"])
             found.setdefault(key, []).append((float(point["size"]), median(point["seconds"])))
-    return [Curve(*key, tuple(sorted(points))) for key, points in found.items() if len(points) > 1]
+    return [CostCurve(*key, tuple(sorted(points))) for key, points in found.items() if len(points) > 1]

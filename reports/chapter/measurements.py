@@ -1,4 +1,4 @@
-"""What the chapter's page says of a measurement: sentences that state its numbers, a picture, a table.
+"""Sections of the chapter's page from measurements: sentences that state its numbers, a picture, a table.
 
 Every function takes the measurement's plain data (see `bench.analyses`), as JSON gives it back.
 """
@@ -10,20 +10,22 @@ from statistics import fmean, stdev
 
 from markupsafe import Markup
 
-from reports.figures import measured
-from reports.figures.chapter import Data, draw, power
-from reports.figures.measured import STATES
+from reports.figures import measurements as figures
+from reports.figures.drawing import plot, power
+from reports.figures.measurements import STATES, Data
+from reports.figures.svg import picture
+from reports.formats import count, number
 from reports.statistics.contrasts import contrast
 from reports.statistics.verdicts import Verdict, grounds, sentence, verdict
-from reports.text import count, number
 
 DELTA = 0.02  # nats; as the studies declare it
+ONE = "one contrast,"  # in place of the correction of several
 CELLS = ("ReLU", "tanh", "LSTM", "GRU")
 BACK = 16  # tokens: the chapter's window
 
 
 @dataclass(frozen=True, kw_only=True)
-class Table:
+class TextTable:
     """Rows of text under headings; the first column names the row."""
 
     label: str
@@ -32,7 +34,7 @@ class Table:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Judged:
+class JudgedWay:
     """A contrast of two ways to train, as a claim: of what, its verdict, the rest of its sentence."""
 
     what: str
@@ -47,8 +49,8 @@ class Shown:
     text: str
     picture: Markup | None = None
     caption: str = ""
-    table: Table | None = None
-    judged: Judged | None = None
+    table: TextTable | None = None
+    judged: JudgedWay | None = None
 
 
 def batches(data: Data) -> Shown:
@@ -60,7 +62,7 @@ def batches(data: Data) -> Shown:
         text=f"The validation set of LMModel4 has {data['batches']} batches of {data['of']} rows. What is "
         "asked for is what is read, moved by one word. In these rows a batch "
         f"{'goes' if goes_on else 'does not go'} on where the same row of the batch before it stopped.",
-        table=Table(
+        table=TextTable(
             label="The first validation batches",
             head=("Where", "Read", "Asked for"),
             rows=tuple((f"batch {r['batch']}, row {r['row']}", r["read"], r["asked"]) for r in data["rows"]),
@@ -70,54 +72,63 @@ def batches(data: Data) -> Shown:
 
 def targets(data: Data) -> Shown:
     """One word in three against every word."""
-    last, every = ({int(s): float(v) for s, v in data["losses"][k].items()} for k in ("last", "every"))
-    judged, said = _judged(every, last, "asked for every word", "asked for one word in three")
-    return Shown(
+    last, every = (_by_seed(data["losses"][k]) for k in ("last", "every"))
+    return _two_ways(
+        "targets",
+        "One word in three against every word",
+        {"one word in three": last, "every word": every},
+        ("asked for every word", "asked for one word in three"),
         text="Three words in and one answer out uses one of three answers that the text holds. "
         f"LMModel3's network, its windows of {data['window']} words and {count(data['updates'])} updates "
         f"({count(data['tokens'])} tokens read) are trained on one answer a window or on every one; both "
         "are then asked for every word of the same validation text. Mean loss: "
         f"{number(fmean(last.values()))} nats with one, {number(fmean(every.values()))} with every one.",
-        picture=draw(
-            "targets",
-            "One word in three against every word",
-            f"Validation loss by seed, trained on one word in three and on every word. {said}",
-            partial(measured.pairs, last, every, ("one word in three", "every word")),
-        ),
         caption="Each line is one seed: the loss on every validation word, after training on one word in "
         "three (above) and on every word (below). Solid where every word is better. Diamonds: means.",
-        judged=judged,
     )
 
 
 def halved(data: Data) -> Shown:
     """Training with products of half the precision."""
-    whole, half = ({int(s): float(v) for s, v in data[k].items()} for k in ("float32", "bfloat16"))
-    judged, said = _judged(half, whole, "products in bfloat16", "all in float32")
-    return Shown(
+    whole, half = (_by_seed(data[k]) for k in ("float32", "bfloat16"))
+    return _two_ways(
+        "training",
+        "Training in float32 and with products in bfloat16",
+        {"float32": whole, "bfloat16": half},
+        ("products in bfloat16", "all in float32"),
         text="LMModel4 is trained twice from each seed: all in float32, and as mixed precision has it, with "
         "every matrix product in bfloat16 and weights, sums and updates in float32. Mean validation loss: "
         f"{number(fmean(whole.values()))} nats and {number(fmean(half.values()))} nats.",
-        picture=draw(
-            "training",
-            "Training in float32 and with products in bfloat16",
-            f"Validation loss by seed, trained in float32 and with products in bfloat16. {said}",
-            partial(measured.pairs, whole, half, ("float32", "bfloat16")),
-        ),
         caption="Each line is one seed: its validation loss after training in float32 (above) and with "
         "products in bfloat16 (below). Solid where bfloat16 is better, dashed where it is worse. Diamonds: "
         "means.",
-        judged=judged,
     )
 
 
-def _judged(
-    ours: Mapping[int, float], theirs: Mapping[int, float], name: str, against: str
-) -> tuple[Judged, str]:
-    """The one contrast of a measurement, from losses by seed: as a claim, and as a whole sentence."""
-    c = contrast(ours, theirs, delta=DELTA, lower_is_better=True, family=1)
-    v, how = verdict(c, c.p), {"correction": "one contrast,"}
-    return Judged(what=name, verdict=v, text=grounds(v, **how)), sentence(v, name, against, **how)
+def _by_seed(losses: Mapping[str, float]) -> dict[int, float]:
+    return {int(seed): float(loss) for seed, loss in losses.items()}
+
+
+def _two_ways(
+    name: str,
+    title: str,
+    ways: Mapping[str, Mapping[int, float]],
+    said: tuple[str, str],
+    *,
+    text: str,
+    caption: str,
+) -> Shown:
+    """Losses by seed of two ways to train, the second judged against the first."""
+    above, below = ways.values()
+    c = contrast(below, above, delta=DELTA)
+    v = verdict(c, c.p)
+    about = f"Validation loss by seed: {title}. {sentence(v, *said, correction=ONE)}"
+    return Shown(
+        text=text,
+        picture=picture(f"q-{name}", title, about, partial(figures.pairs, above, below, tuple(ways))),
+        caption=caption,
+        judged=JudgedWay(what=said[0], verdict=v, text=grounds(v, correction=ONE)),
+    )
 
 
 def stability(data: Data) -> Shown:
@@ -144,13 +155,13 @@ def stability(data: Data) -> Shown:
         f"LMModel4 ends between {number(low, 3)} and {number(high, 3)} accuracy, SD {spread[0]} (tanh: "
         f"{spread[1]}), and falls by more than .02 from one epoch to the next {falls[0]} times (tanh: "
         f"{falls[1]}).",
-        picture=draw(
-            "watched",
+        picture=picture(
+            "q-watched",
             f"LMModel4 watched over {len(relu)} trainings",
             "Four panels by epoch: validation accuracy, largest activation, largest gradient norm, "
             "spectral radius of the hidden-to-hidden matrix. LMModel4 solid, a tanh network dashed. "
             f"Largest activations: {grown[0]} and {grown[1]}.",
-            partial(measured.stability, relu, tanh),
+            partial(figures.stability, relu, tanh),
         ),
         caption="By epoch, one line a seed. Solid: LMModel4 (ReLU). Dashed: nn.RNN of one layer with "
         "tanh. Activation and gradient norm are the largest of an epoch, on logarithmic scales.",
@@ -174,12 +185,12 @@ def growth(data: Data) -> Shown:
         f"networks of one layer, the largest number in the state is: {said}. tanh, a GRU's h and an "
         "LSTM's h cannot leave −1 to 1, by their formulas. ReLU and the LSTM's cell state c have no such "
         "bound: the one repeats a product, the other adds, and forgets by a gate below 1.",
-        picture=draw(
-            "growth",
+        picture=picture(
+            "q-growth",
             "The largest number in the state over many steps",
             "Largest absolute entry of the state by tokens read, one panel a state, both logarithmic. At "
             f"the end: {said}.",
-            partial(measured.growth, data["states"]),
+            partial(figures.growth, data["states"]),
         ),
         caption="The largest |entry| of the state against tokens read, both logarithmic. Dashed: before "
         f"training. Solid: after. One line for each of {len(data['seeds'])} seeds.",
@@ -202,12 +213,12 @@ def gradients(data: Data) -> Shown:
             else "After training it exceeds 1 nowhere within these tokens: gradients vanish here and do not "
             "explode."
         ),
-        picture=draw(
-            "gradients",
+        picture=picture(
+            "q-gradients",
             "The gradient k tokens back",
             "Share of the last word's gradient by distance in tokens, logarithmic, before and after "
             f"training. {said}.",
-            partial(measured.gradients, far, CELLS),
+            partial(figures.gradients, far, CELLS),
         ),
         caption="‖∂(last output)/∂(embedding k tokens back)‖ as a share of that at k = 0, one layer of "
         f"each cell, in double precision; geometric mean over {len(data['seeds'])} seeds.",
@@ -231,12 +242,12 @@ def coverage(data: Data) -> Shown:
         f"holds{f' ({pair})' if pair else ''}, against {blocks} where random contiguous blocks are held "
         "out. The one split asks whether a model goes on counting where nothing has been seen, the other "
         "whether it has learnt what it was shown.",
-        picture=draw(
-            "coverage",
+        picture=picture(
+            "q-coverage",
             "How much of the validation text is new",
             f"Share of targets that end n words never seen together in training, by n. Pairs: {tail} and "
             f"{blocks}.",
-            partial(measured.plain, drawn, "n, words", "% of targets"),
+            partial(plot, drawn, "n, words", "% of targets"),
         ),
         caption="Share of validation targets whose last n words, the target among them, never stand "
         "together in the training text.",

@@ -1,15 +1,14 @@
-"""What the chapter's page says of numbers, formulas and parts: what needs little or no training.
-
-As `reports.chapter.measurements`: plain data in; sentences that state its numbers out, with pictures, tables.
-"""
+"""Sections of the chapter's page about numbers, formulas and parts, as those of `measurements`."""
 
 from functools import partial
 from statistics import fmean
 
-from reports.chapter.measurements import Shown, Table
-from reports.figures import measured
-from reports.figures.chapter import Data, draw, power
-from reports.text import count, number
+from reports.chapter.measurements import Shown, TextTable
+from reports.figures import measurements as figures
+from reports.figures.drawing import plot, power
+from reports.figures.measurements import Data
+from reports.figures.svg import picture
+from reports.formats import count, number
 
 FORMATS = ("float32", "float16", "bfloat16")
 
@@ -25,15 +24,16 @@ def spacing(data: Data) -> Shown:
         "magnitude the distance doubles: a format keeps a number of digits, not of decimals. "
         f"{number(100 * data['share_below_one'], 1)} % of all positive float32 lie below 1. The first "
         f"whole number that cannot be held: {first}.",
-        picture=draw(
-            "spacing",
+        picture=picture(
+            "q-spacing",
             "Distance to the next number",
             f"Distance from a number to the next against its magnitude, both logarithmic. At 1: {gaps}.",
             partial(
-                measured.loglog,
+                plot,
                 [(f, x, data["gaps"][f]) for f in FORMATS],
                 "magnitude",
                 "distance to the next",
+                log=True,
             ),
         ),
         caption="Distance from a number to the next one of the same format, at every power of two.",
@@ -62,16 +62,14 @@ def precision(data: Data, cells: Data) -> Shown:
         f"{count(times)} times as large. Trained LSTMs of one layer, read in these formats, change their "
         f"validation loss by up to {power(moved['float32'])} and {power(moved['bfloat16'])} nats. "
         "That is evaluation alone; the next question trains.",
-        picture=draw(
-            "precision",
+        picture=picture(
+            "q-precision",
             "Rounding error of repeated products",
             f"Relative error by the number of products, both logarithmic: {one} and {half} at the end.",
-            partial(
-                measured.loglog, [(f, steps, e) for f, e in errors.items()], "products", "relative error"
-            ),
+            partial(plot, [(f, steps, e) for f, e in errors.items()], "products", "relative error", log=True),
         ),
         caption=f"Relative error of x ← Q·x, Q orthogonal of size {data['size']}, against double precision.",
-        table=Table(
+        table=TextTable(
             label="Trained LSTMs read in three formats",
             head=(
                 "Format",
@@ -92,11 +90,11 @@ def tanh(data: Data) -> Shown:
         f"{power(data['gap'])}. tanh reaches from −1 to 1 and is centred on 0; σ reaches from 0 to 1, "
         f"which suits a gate. At its steepest tanh has a slope of {number(steep['tanh'], 2)} and σ one of "
         f"{number(steep['sigmoid'], 2)}.",
-        picture=draw(
-            "tanh",
+        picture=picture(
+            "q-tanh",
             "tanh from the sigmoid",
             "tanh(x) and σ(x) as lines, 2σ(2x) − 1 as rings that lie on tanh.",
-            partial(measured.tanh, data),
+            partial(figures.tanh, data),
         ),
         caption="Lines: tanh(x) and σ(x). Rings: 2σ(2x) − 1.",
     )
@@ -115,12 +113,12 @@ def history(data: Data) -> Shown:
         f"Detached after each batch, it is {count(cut['nodes'][-1])} nodes and {last[0]} MiB, however long "
         "the text. What remains is truncated backpropagation through time (BPTT): the state goes on, and "
         f"gradients flow back {data['window']} words.",
-        picture=draw(
-            "history",
+        picture=picture(
+            "q-history",
             "Memory held for the backward pass, by batch",
             f"MiB held against batches read: {last[0]} at the end with detaching, {last[1]} without.",
             partial(
-                measured.plain,
+                plot,
                 [(name, range(1, batches + 1), held) for name, held in memory.items()],
                 "batches read",
                 "MiB held",
@@ -154,7 +152,7 @@ def _same(data: Data, remark: str) -> Shown:
         text="Given the same weights, a cell from scratch and torch's own differ by at most "
         f"{power(worst)} in double precision, gradients included. {remark} Whether they also train alike is "
         "the study's question.",
-        table=Table(
+        table=TextTable(
             label="Largest difference from torch's cell with the same weights",
             head=("Cell", "Outputs", "Gradient at the input"),
             rows=tuple((n, power(data[n]["outputs"]), power(data[n]["gradients"])) for n in cells),
@@ -178,11 +176,11 @@ def dropout(data: Data) -> Shown:
         f"{number(losses['as it is'])} nats; with the larger activations that it would meet had training "
         f"not divided, {number(losses['not scaled'])}; with dropout left on in evaluation, "
         f"{number(losses['left on'])}. One seed illustrates and proves nothing.",
-        picture=draw(
-            "divided",
+        picture=picture(
+            "q-divided",
             "Dropout with and without its division",
             "Mean of ones after dropout against p: it stays at 1 with the division and falls as 1−p without.",
-            partial(measured.plain, drawn, "p", "mean of the ones"),
+            partial(plot, drawn, "p", "mean of the ones"),
         ),
         caption="The mean of many ones after dropout, against p, divided by 1−p and not.",
     )
@@ -194,19 +192,10 @@ def anatomy(data: Data) -> Shown:
     good = sum(bool(r["ok"]) for r in rows)
     return Shown(
         text=f"Each of {len(rows)} parts of fastai's AWD_LSTM and of what trains it was exercised alone; "
-        f"{good} of them were seen to do what the chapter's word for them says. The last column is the "
-        "claim of the test that holds this project's own to it.",
-        table=Table(
+        f"{good} of them were seen to do what the chapter's word for them says.",
+        table=TextTable(
             label="The parts of AWD-LSTM",
-            head=("Line", "In the chapter", "Seen", "Test"),
-            rows=tuple(
-                (r["line"], r["concept"], f"{'✓' if r['ok'] else '✕'} {r['seen']}", claim_of(r["test"]))
-                for r in rows
-            ),
+            head=("Line", "In the chapter", "Seen"),
+            rows=tuple((r["line"], r["concept"], f"{'✓' if r['ok'] else '✕'} {r['seen']}") for r in rows),
         ),
     )
-
-
-def claim_of(test: str) -> str:
-    """The name of a test, as the claim that it is."""
-    return test.removeprefix("test_").replace("_", " ")

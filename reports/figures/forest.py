@@ -6,17 +6,22 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from reports.comparison import Comparison
-from reports.figures.svg import COLOURS, axes_at, blank
+from reports.factorial import Factorial
+from reports.figures.drawing import axes_at, blank
+from reports.figures.svg import COLOURS, picture
+from reports.formats import interval, number, two_lines
 from reports.statistics.verdicts import Verdict
-from reports.text import interval, number, short, two_lines
+
+_LEFT, _PLOT = 165, 445  # units: of the names, and of the plot
 
 
 @dataclass(frozen=True)
-class Line:
+class ForestRow:
     """One row of the plot. `gid` begins the ids of its parts, by which the page finds them."""
 
     name: str
@@ -24,83 +29,89 @@ class Line:
     gid: str
 
 
-def draw(c: Comparison, narrow: bool) -> Figure:
-    """Every compared arm in declared order."""
-    lines = [Line(r.arm.name, r.verdict, f"arm{r.index}") for r in c.compared if r.verdict]
-    return plot(lines, c, narrow)
+def arms(c: Comparison, name: str = "forest") -> Markup | None:
+    """Every compared arm's Δ: a dot a seed, a thick 95 % interval, a thin Bonferroni one."""
+    rows = [ForestRow(r.arm.name, r.verdict, f"arm{r.index}") for r in c.compared if r.verdict]
+    about = f"Difference from {c.rows[0].arm.name} in {c.title}, one row an arm."
+    return _picture(name, f"Contrasts of {c.evidence.study}", about, rows, c) if rows else None
 
 
-def plot(lines: Sequence[Line], c: Comparison, narrow: bool) -> Figure:
-    """These contrasts, top down; on a narrow screen names stand above their row, not beside it."""
-    step, top = (54 if narrow else 36), 44
-    width, left, plot = (360, 8, 344) if narrow else (940, 165, 445)
-    figure = blank(width, top + step * len(lines) + 52)
-    ax = axes_at(figure, left, top, plot, step * len(lines))
-    ax.set(ylim=(len(lines) - 0.5, -0.5), yticks=[])
+def effects(whole: Factorial, c: Comparison) -> Markup:
+    """The factorial's main effects, then its interactions."""
+    rows = [ForestRow(e.name, e.verdict, f"effect{i}") for i, e in enumerate(whole.effects)]
+    about = f"Effects on {c.title}: main effects, then interactions."
+    return _picture("effects", "Effects of the factorial", about, rows, c)
+
+
+def _picture(name: str, title: str, about: str, rows: Sequence[ForestRow], c: Comparison) -> Markup:
+    said = "; ".join(f"{row.name}: {number(row.verdict.contrast.mean, sign=True)}" for row in rows)
+    return picture(name, title, f"{about} {said}", lambda: _plot(rows, c))
+
+
+def _plot(rows: Sequence[ForestRow], c: Comparison) -> Figure:
+    height, delta = 36 * len(rows), c.evidence.equivalence
+    figure = blank(height + 96)
+    ax = axes_at(figure, _LEFT, 44, _PLOT, height)
+    ax.grid(visible=False)
+    ax.set(ylim=(len(rows) - 0.5, -0.5), yticks=[])
     ax.spines["left"].set_visible(False)
-    delta = c.evidence.equivalence
     ax.axvspan(-delta, delta, color=COLOURS["band"], lw=0)
     ax.axvline(0, color=COLOURS["muted"], lw=1)
-    for y, line in enumerate(lines):
-        _numbers(ax, y, line, narrow)
-        _words(ax, y, line, narrow)
+    for y, row in enumerate(rows):
+        _numbers(ax, y, row)
+        _words(ax, y, row)
     low, high = min(ax.get_xlim()[0], -1.5 * delta), max(ax.get_xlim()[1], 1.5 * delta)
-    if any(line.verdict.contrast.arm_diverged for line in lines):
+    if any(row.verdict.contrast.arm_diverged for row in rows):
         high += 0.12 * (high - low)  # room for the ✕ of seeds that lie beyond any scale
     ax.set_xlim(low, high)
-    _scales(ax, c, narrow)
+    _scales(ax, c)
     return figure
 
 
-def _numbers(ax: Axes, y: float, line: Line, narrow: bool) -> None:
+def _numbers(ax: Axes, y: float, row: ForestRow) -> None:
     """Dots for seeds, a thin Bonferroni interval, a thick 95 % one, a diamond for the mean."""
-    contrast = line.verdict.contrast
-    look: dict[str, Any] = {"color": COLOURS[line.verdict.word.name.lower()], "mew": 0}
-    at, below = (y + 0.06, 0.2) if narrow else (y - 0.04, 0.26)
-    dots = list(contrast.differences.values())
-    ax.plot(dots, [at + below] * len(dots), "o", ms=3.6, alpha=0.55, gid=f"{line.gid}-seeds", **look)
+    contrast = row.verdict.contrast
+    look: dict[str, Any] = {"color": COLOURS[row.verdict.word.name.lower()], "mew": 0}
+    at, dots = y - 0.04, list(contrast.differences.values())
+    ax.plot(dots, [at + 0.26] * len(dots), "o", ms=3.6, alpha=0.55, gid=f"{row.gid}-seeds", **look)
     for ends, width in ((contrast.bonferroni, 1.2), (contrast.interval, 5)):
         if ends:
-            gid = f"{line.gid}-{width}"
+            gid = f"{row.gid}-{width}"
             ax.plot([ends.low, ends.high], [at, at], lw=width, solid_capstyle="butt", gid=gid, **look)
     if contrast.mean is not None:
-        ax.plot([contrast.mean], [at], "D", ms=7, gid=f"{line.gid}-mean", **look)
+        ax.plot([contrast.mean], [at], "D", ms=7, gid=f"{row.gid}-mean", **look)
 
 
-def _words(ax: Axes, y: float, line: Line, narrow: bool) -> None:
+def _words(ax: Axes, y: float, row: ForestRow) -> None:
     """The row's name, its effect, its verdict, and how many seeds lie beyond the plot: they diverged."""
-    verdict, contrast, gid = line.verdict, line.verdict.contrast, f"{line.gid}-"
-    colour = COLOURS[verdict.word.name.lower()]
-    place: dict[str, Any] = {"transform": ax.get_yaxis_transform(), "va": "center"}
+    verdict, contrast = row.verdict, row.verdict.contrast
     effect = number(contrast.mean, sign=True)
-    if narrow:
-        y -= 0.27
-        ax.text(0, y, short(line.name, 36), weight="bold", gid=f"{gid}name", **place)
-        effect = f"{effect} {verdict.symbol}"
-        ax.text(1, y, effect, ha="right", color=colour, weight="bold", gid=f"{gid}effect", **place)
-    else:
-        ends = contrast.interval
-        effect += f"  {interval(ends.low, ends.high, sign=True)}" if ends else ""
-        name = two_lines(line.name, 23)
-        ax.text(-165 / 445, y, name, weight="bold", linespacing=1.05, gid=f"{gid}name", **place)
-        ax.text(1.03, y, effect, gid=f"{gid}effect", **place)
-        word = f"{verdict.symbol} {verdict.word.name}"
-        ax.text(1.48, y, word, color=colour, weight="bold", gid=f"{gid}claim", **place)
-    if contrast.arm_diverged:
-        gone, at = f"{contrast.arm_diverged} ✕", y + (0.36 if narrow else 0)
-        ax.text(1, at, gone, ha="right", color=COLOURS["worsens"], gid=f"{gid}gone", **place)
+    effect += f"  {interval(contrast.interval, sign=True)}" if contrast.interval else ""
+    word, colour = f"{verdict.symbol} {verdict.word.name}", COLOURS[verdict.word.name.lower()]
+    bold = {"weight": "bold"}
+    texts: list[tuple[float, str, str, dict[str, Any]]] = [
+        (-_LEFT / _PLOT, two_lines(row.name, 23), "name", {"linespacing": 1.05, **bold}),
+        (1.03, effect, "effect", {}),
+        (1.48, word, "claim", {"color": colour, **bold}),
+    ]
+    if k := contrast.arm_diverged:
+        texts.append((1, f"{k} ✕", "gone", {"ha": "right", "color": COLOURS["worsens"]}))
+    for x, text, part, look in texts:
+        gid = f"{row.gid}-{part}"
+        ax.text(x, y, text, transform=ax.get_yaxis_transform(), va="center", gid=gid, **look)
 
 
-def _scales(ax: Axes, c: Comparison, narrow: bool) -> None:
+def _scales(ax: Axes, c: Comparison) -> None:
     """Differences below, and above them the ratios of perplexities where the metric is in nats."""
     left, right = ("better", "worse") if c.lower_is_better else ("worse", "better")
-    ax.set_xlabel(f"← {left}    Δ {c.title}{f' ({c.unit})' if c.unit else ''}    {right} →")
-    ax.locator_params(axis="x", nbins=5 if narrow else 8)
+    ax.set_xlabel(f"← {left}    Δ {c.label}    {right} →")
+    ax.tick_params(axis="x", length=3)
+    ax.locator_params(axis="x", nbins=8)
     ax.xaxis.set_major_formatter(lambda x, _: f"{x:+g}".replace("-", "−") if abs(x) > 1e-9 else "0")
     if c.in_nats:
         above = ax.twiny()
         above.set_xlim(ax.get_xlim())
-        ticks = _ratio_ticks(*ax.get_xlim(), 4 if narrow else 7)
+        ticks = _ratio_ticks(*ax.get_xlim(), 7)
         above.set_xticks(np.log(ticks), [f"{t:g}" for t in ticks])
         above.set_xlabel("ratio of perplexities")
         above.spines[["left", "bottom"]].set_visible(False)

@@ -4,35 +4,22 @@ import io
 import re
 import warnings
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 from xml.etree import ElementTree as ET
 
 import matplotlib as mpl
 from markupsafe import Markup
-from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from bench.trial import visible
 
-_NAMES: tuple[str, ...] = (
-    "ink",
-    "muted",
-    "rule",
-    "band",
-    "improves",
-    "worsens",
-    "equivalent",
-    "negligible",
-    "inconclusive",
-)
-_NAMES += tuple(f"arm{i}" for i in range(8))
-COLOURS = {name: f"#0a{i:04x}" for i, name in enumerate(_NAMES)}
+_NAMES = ["ink", "muted", "rule", "band"]
+_NAMES += ["improves", "worsens", "equivalent", "negligible", "inconclusive"]
+COLOURS = {name: f"#0a{i:04x}" for i, name in enumerate([*_NAMES, *(f"arm{i}" for i in range(8))])}
 """Stand-ins: the page's style sheet says what each looks like, light or dark."""
 
 _THEME = {stand_in: f"var(--{name})" for name, stand_in in COLOURS.items()} | {COLOURS["ink"]: "currentColor"}
-_WIDTHS = ("wide", "narrow")
 _DROPPED = {"font-family", "font", "stroke-dashoffset", "stroke-miterlimit"}
 _NUMBERS = {"d", "x", "y", "transform", "width", "height"}
 _PART = re.compile(r"arm(\d+)(?:-|$)")
@@ -62,33 +49,11 @@ STYLE: Any = {
 }
 
 
-def blank(width: float, height: float) -> Figure:
-    """A figure of so many units; a unit is about a CSS pixel."""
-    return Figure(figsize=(width / 72, height / 72), dpi=72)
+def picture(name: str, title: str, description: str, draw: Callable[[], Figure]) -> Markup:
+    """A figure as an `<svg>` that scrolls where it would be too small to read; equal figures give equal text.
 
-
-def axes_at(figure: Figure, left: float, top: float, width: float, height: float) -> Axes:
-    """Axes at a place given in units from the upper left corner."""
-    w, h = figure.get_size_inches() * 72
-    return figure.add_axes((left / w, 1 - (top + height) / h, width / w, height / h))
-
-
-def picture(name: str, title: str, description: str, draw: Callable[[bool], Figure]) -> Markup:
-    """What `draw(narrow)` draws, once for wide and once for narrow screens; the style sheet shows one."""
-    pair = (
-        inline(f"{name}-{width}", title, description, partial(draw, width == "narrow")) for width in _WIDTHS
-    )
-    return Markup("").join(
-        Markup('<div class="{}">{}</div>').format(width, svg)
-        for width, svg in zip(_WIDTHS, pair, strict=True)
-    )
-
-
-def inline(name: str, title: str, description: str, draw: Callable[[], Figure]) -> Markup:
-    """A figure as an `<svg>` whose ids all begin with `name`; equal figures give equal text.
-
-    A group id `armN…` set on an artist becomes `data-arm="N"`, by which the page switches arms off, and one
-    that ends in `-claim` becomes `data-claim`: its text is a verdict's.
+    All ids begin with `name`. A group id `armN…` set on an artist becomes `data-arm="N"`, by which the page
+    switches arms off, and one that ends in `-claim` becomes `data-claim`: its text is a verdict's.
     """
     written = io.BytesIO()
     with mpl.rc_context({**STYLE, "svg.hashsalt": name}), warnings.catch_warnings():
@@ -107,7 +72,10 @@ def inline(name: str, title: str, description: str, draw: Callable[[], Figure]) 
         child = ET.Element(tag, {"id": f"{name}-{tag}"})
         child.text = visible(text)
         root.insert(0, child)
-    return Markup(re.sub(r">\s+<", "><", ET.tostring(root, encoding="unicode")))
+    svg = Markup(re.sub(r">\s+<", "><", ET.tostring(root, encoding="unicode")))
+    return Markup('<div class="drawing" tabindex="0" role="region" aria-label="{}">{}</div>').format(
+        f"Figure: {visible(title)}", svg
+    )
 
 
 def _drop_metadata(root: ET.Element) -> None:

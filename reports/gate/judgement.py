@@ -12,19 +12,19 @@ from bench.bits import differences
 from bench.kinds import mixed
 from bench.trial import TASK, BadInput, counted, lower_is_better
 from reports.comparison import titled
+from reports.formats import number, short
 from reports.gate.sides import ArmResults, Outcome, ResultSet, Timings
 from reports.statistics import power
-from reports.statistics.contrasts import Contrast, contrast, holm
+from reports.statistics.contrasts import Contrast
 from reports.statistics.pace import Pace, of_rounds, of_speeds, unlike
 from reports.statistics.power import ALPHA, FEWEST_SEEDS
-from reports.statistics.verdicts import Verdict, Word, verdict
-from reports.text import number, short
+from reports.statistics.verdicts import Verdict, Word, verdicts
 
 _SILENT = ("corpus", "source", "seed")  # a path, the code itself, the pairing: no change of settings
 
 
 @dataclass(frozen=True, kw_only=True)
-class Judged:
+class JudgedArm:
     """One arm, or one benchmark, on both sides. It passes when nothing is at fault."""
 
     name: str
@@ -46,13 +46,13 @@ class Gate:
     unit: str
     delta: float | None
     margin: float
-    judged: tuple[Judged, ...]
+    judged: tuple[JudgedArm, ...]
     faults: tuple[str, ...] = ()  # of the whole, and not of one arm
     notes: tuple[str, ...] = ()
     unpaced: str = ""  # why speed is not compared
 
     @property
-    def failed(self) -> tuple[Judged, ...]:
+    def failed(self) -> tuple[JudgedArm, ...]:
         """What keeps the gate shut."""
         return tuple(j for j in self.judged if j.faults)
 
@@ -81,17 +81,19 @@ def judge(
     arms = _arms(candidate, baseline)
     pairs = {name: (arm, arms[name]) for name, arm in baseline.arms.items() if name in arms}
     same = {name for name, pair in pairs.items() if _identical(*pair)}
-    verdicts = _verdicts({n: pair for n, pair in pairs.items() if n not in same}, metric, delta)
-    verdicts |= _verdicts({n: pair for n, pair in pairs.items() if n in same}, metric, delta)
+    judged: dict[str, Verdict] = {}
+    for family in (pairs.keys() - same, same):  # what is bit-identical does not burden the rest
+        values = {n: (ours.values, theirs.values) for n, (theirs, ours) in pairs.items() if n in family}
+        judged |= verdicts(values, delta=delta, lower_is_better=lower_is_better(metric))
     both = [both for pair in pairs.values() for _, *both in _shared(*pair)]
     machines = mixed((theirs.machine, ours.machine) for theirs, ours in both)
     if metric.startswith("speed") and (reason := unlike([o.machine for found in both for o in found])):
         raise BadInput(f"{candidate.name}: {title}: {reason}: train both sides on one machine")
     paces, unpaced = _paces(pairs, margin)
-    judged = [
-        _judged(name, *pairs[name], name in same, verdicts.get(name), paces.get(name), unit)
+    arms_judged = [
+        _judged(name, *pairs[name], name in same, judged.get(name), paces.get(name), unit)
         if name in pairs
-        else Judged(name=name, faults=("is missing from the candidate",))
+        else JudgedArm(name=name, faults=("is missing from the candidate",))
         for name in baseline.arms
     ]
     return Gate(
@@ -102,7 +104,7 @@ def judge(
         unit=unit,
         delta=delta,
         margin=margin,
-        judged=tuple(judged),
+        judged=tuple(arms_judged),
         faults=(f"speed is required and not compared: {unpaced}",) if unpaced and require_speed else (),
         notes=(*([machines] if machines else []), *_new(baseline, arms)),
         unpaced=unpaced,
@@ -136,7 +138,7 @@ def judge_timings(
         unit="",
         delta=None,
         margin=margin,
-        judged=tuple(Judged(name=name, faults=pace.fault, pace=pace) for name, pace in paces.items()),
+        judged=tuple(JudgedArm(name=name, faults=pace.fault, pace=pace) for name, pace in paces.items()),
         faults=(lost,) if lost and (require_speed or not paces) else (),
         notes=(lost,) if lost and paces and not require_speed else (),
     )
@@ -157,10 +159,10 @@ def _judged(
     found: Verdict | None,
     pace: Pace | None,
     unit: str,
-) -> Judged:
+) -> JudgedArm:
     faults = [*_unfinished(theirs, ours), *_another_task(theirs, ours), *_contradicted(theirs, ours)]
     faults += () if identical else _not_shown(found, unit)
-    return Judged(
+    return JudgedArm(
         name=name,
         faults=(*faults, *(pace.fault if pace else ())),
         notes=tuple(_notes(theirs, ours)),
@@ -208,20 +210,6 @@ def _contradicted(theirs: ArmResults, ours: ArmResults) -> Iterator[str]:
             f"the same fingerprints and other numbers, seed {seeds}: {name} {was} in the baseline, {now} in "
             "the candidate: one was changed or damaged, or is measured in another way"
         )
-
-
-def _verdicts(
-    pairs: Mapping[str, tuple[ArmResults, ArmResults]], metric: str, delta: float
-) -> dict[str, Verdict]:
-    """The verdict of every arm that shares a seed, corrected over these arms."""
-    lower = lower_is_better(metric)
-    found = {
-        name: contrast(ours.values, theirs.values, delta=delta, lower_is_better=lower, family=len(pairs))
-        for name, (theirs, ours) in pairs.items()
-    }
-    found = {name: c for name, c in found.items() if c.pairs}
-    adjusted = holm([c.p for c in found.values()] + [1.0] * (len(pairs) - len(found)))
-    return {name: verdict(c, p) for (name, c), p in zip(found.items(), adjusted, strict=False)}
 
 
 def _unfinished(theirs: ArmResults, ours: ArmResults) -> Iterator[str]:

@@ -13,17 +13,7 @@ import numpy as np
 from scipy import stats
 
 from reports.statistics import power
-from reports.statistics.estimators import (
-    Floats,
-    clopper_pearson,
-    sign_flip_test,
-    sign_test,
-    step_down,
-    t_interval,
-    t_test,
-    tost_p,
-    without_rounding,
-)
+from reports.statistics.estimators import Floats, step_down, t_interval, t_test, tost_p, without_rounding
 from reports.statistics.power import ALPHA, FEWEST_SEEDS
 
 
@@ -74,7 +64,7 @@ class ArmSummary:
 class Contrast:
     """An arm minus the baseline, over the seeds that both have.
 
-    A pair is converged when both its sides are. Mean, SD, intervals, t, t_p, sign_flip_p, r, tost_p are
+    A pair is converged when both its sides are. Mean, SD, intervals, t, t_p, sign_flip_p, r and tost_p are
     over converged pairs and None when there are too few; wins, losses, sign_p and the medians count every
     pair. When a side diverged, the latter are the headline (`given_convergence`).
     """
@@ -100,8 +90,6 @@ class Contrast:
     interval90: Interval | None  # what the equivalence test looks at
     t: float | None
     t_p: float | None
-    sign_flip_p: float | None  # exact up to 20 pairs
-    sign_p: float
     tost_p: float | None
     r: float | None  # correlation of the pairs
 
@@ -117,11 +105,27 @@ class Contrast:
 
     @property
     def p(self) -> float:
-        """The p that is adjusted and judged: t, or the sign tests where t cannot speak."""
+        """The p that is judged: t's, the sign test's with diverged seeds, the exact one without spread."""
         if self.given_convergence:
             return self.sign_p
-        p = self.sign_flip_p if self.constant else self.t_p
-        return 1.0 if p is None else p
+        if self.constant:
+            return power.smallest_exact_p(self.pairs) if self.mean else 1.0
+        return 1.0 if self.t_p is None else self.t_p
+
+    @property
+    def sign_p(self) -> float:
+        """Exact two-sided p that wins and losses are equally likely; ties are left out."""
+        decided = self.wins + self.losses
+        return float(stats.binomtest(self.wins, decided).pvalue) if decided else 1.0
+
+    @property
+    def sign_flip_p(self) -> float | None:
+        """p of the paired permutation test: exact up to 16 pairs, beyond from 99,999 patterns of one seed."""
+        d = np.array(list(self.differences.values()))
+        if d.size < 2:
+            return 1.0 if d.size else None
+        drawn = stats.permutation_test((d,), np.mean, permutation_type="samples", n_resamples=99_999, rng=0)
+        return float(drawn.pvalue)
 
     @property
     def better(self) -> bool:
@@ -145,7 +149,7 @@ class Contrast:
         """The mean difference that this many seeds detect with 80 % power at .05/family."""
         if self.sd is None:
             return None
-        return power.minimum_detectable_effect(len(self.differences), self.sd, ALPHA / self.family)
+        return self.sd * power.minimum_detectable_effect(len(self.differences), ALPHA / self.family)
 
     @property
     def seeds_needed(self) -> int | None:
@@ -179,17 +183,11 @@ def contrast(
     lower_is_better: bool = True,
     family: int = 1,
 ) -> Contrast:
-    """Compare two arms, joined on the seed.
+    """Compare two arms by their values by seed; an infinite value is a diverged seed, the worst there is.
 
-    Args:
-        arm: value by seed; an infinite value is a diverged seed, the worst there is.
-        baseline: the same.
-        delta: half width of the zone of equivalence, in units of the metric.
-        lower_is_better: whether the metric is a loss.
-        family: contrasts that are corrected together.
-
-    Raises:
-        ValueError: on NaN, on a δ that is not positive, or on a family under 1.
+    `delta` is the half width of the zone of equivalence, in units of the metric; `family` counts the
+    contrasts that are corrected together. Raises ValueError on NaN, on a δ that is not positive, or on a
+    family under 1.
     """
     if not delta > 0 or family < 1:
         raise ValueError(f"δ must be positive and the family at least 1, not {delta} and {family}")
@@ -214,26 +212,8 @@ def contrast(
         arm_median=_median(a),
         baseline_median=_median(b),
         identical=bool(a.size and (a == b).all()),
-        sign_p=sign_test(wins, losses),
         **_paired(a[converged], b[converged], delta, family),
     )
-
-
-@dataclass(frozen=True)
-class Equivalence:
-    """Two one-sided tests: p under a mean of ±delta or beyond, and the 90 % interval that goes with it."""
-
-    p: float
-    interval: Interval | None
-    delta: float
-
-
-def tost(differences: Iterable[float], delta: float) -> Equivalence:
-    """Whether paired differences are within ±delta. Raises ValueError under 2, or on a value not finite."""
-    d = np.array(list(differences), dtype=float)
-    if d.size < 2 or not np.isfinite(d).all() or not delta > 0:
-        raise ValueError("equivalence needs two finite differences or more, and a positive δ")
-    return Equivalence(float(tost_p(d, delta)), _interval(d, 1 - 2 * ALPHA), delta)
 
 
 def holm(ps: Sequence[float]) -> list[float]:
@@ -246,24 +226,10 @@ def benjamini_hochberg(ps: Sequence[float]) -> list[float]:
     return [float(p) for p in stats.false_discovery_control(_checked(ps))] if len(ps) else []
 
 
-def mark_diverged(losses: Mapping[int, float], vocab: int) -> dict[int, float]:
-    """Final losses with +∞ for what is not finite or no better than guessing: ln V nats or more."""
-    return {s: x if math.isfinite(x) and x < math.log(vocab) else math.inf for s, x in losses.items()}
-
-
-@dataclass(frozen=True)
-class Rate:
-    """k of n, with its exact interval."""
-
-    k: int
-    n: int
-    interval: Interval
-
-
-def divergence_rate(k: int, n: int) -> Rate:
-    """How often training diverges, with Clopper–Pearson. Raises ValueError unless 0 ≤ k ≤ n and n ≥ 1."""
-    low, high = clopper_pearson(k, n)
-    return Rate(k, n, Interval(low, high, 1 - ALPHA))
+def divergence_interval(k: int, n: int) -> Interval:
+    """Clopper–Pearson's interval of the rate k/n. Raises ValueError unless 0 ≤ k ≤ n and n ≥ 1."""
+    ends = stats.binomtest(k, n).proportion_ci(1 - ALPHA, method="exact")
+    return Interval(float(ends.low), float(ends.high), 1 - ALPHA)
 
 
 def _paired(a: Floats, b: Floats, delta: float, family: int) -> dict[str, Any]:
@@ -281,7 +247,6 @@ def _paired(a: Floats, b: Floats, delta: float, family: int) -> dict[str, Any]:
         "interval90": _interval(d, 1 - 2 * ALPHA),
         "t": tested and float(tested[0]),
         "t_p": tested and float(tested[1]),
-        "sign_flip_p": sign_flip_test(d) if d.size else None,
         "tost_p": float(tost_p(d, delta)) if enough else None,
         "r": float(np.corrcoef(a, b)[0, 1]) if d.size > 2 and np.ptp(a) > 0 and np.ptp(b) > 0 else None,
     }

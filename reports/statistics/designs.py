@@ -2,15 +2,15 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
 
-from reports.statistics.contrasts import Contrast, Interval, contrast, holm
+from reports.statistics.contrasts import contrast, holm
 from reports.statistics.estimators import Floats, without_rounding
 from reports.statistics.power import ALPHA, FEWEST_SEEDS
-from reports.statistics.verdicts import Verdict, Word, verdict
+from reports.statistics.verdicts import Verdict, Word, verdicts
 
 
 def rank_sets(
@@ -43,8 +43,7 @@ class Effect:
     """
 
     factors: tuple[str, ...]
-    contrast: Contrast
-    p_adjusted: float
+    verdict: Verdict  # over all effects of the design as one family
     left_out: tuple[int, ...]
     diverged: tuple[int, ...]
 
@@ -56,29 +55,12 @@ class Effect:
     @property
     def mean(self) -> float:
         """Over seeds, in units of the metric."""
-        return self.contrast.mean or 0.0
-
-    @property
-    def interval(self) -> Interval | None:
-        """95 %; None under 3 seeds."""
-        return self.contrast.interval
-
-    @property
-    def p(self) -> float:
-        """Before correction."""
-        return self.contrast.p
+        return self.verdict.contrast.mean or 0.0
 
     @property
     def seeds(self) -> tuple[int, ...]:
         """Those that converged in every cell."""
-        return self.contrast.seeds
-
-    @property
-    def verdict(self) -> Verdict:
-        """The judgement, over all effects of the design as one family."""
-        if self.diverged:
-            return Verdict(Word.INCONCLUSIVE, self.contrast, self.p_adjusted)
-        return verdict(self.contrast, self.p_adjusted)
+        return self.verdict.contrast.seeds
 
 
 Cells = Mapping[tuple[bool, ...], Mapping[int, float]]
@@ -91,43 +73,25 @@ def factorial_effects(
     """Main effects, then two-way interactions, of a full 2^k design; Holm over all of them.
 
     A main effect is the mean with the factor on minus the mean with it off. An interaction is half the
-    difference that the second factor makes to the effect of the first. Both are taken within each seed.
-
-    Args:
-        cells: a value for every combination and seed.
-        factors: their names, in the order of the cells' keys.
-        delta: half width of the zone of equivalence, in units of the metric.
-        lower_is_better: whether the metric is a loss.
-
-    Raises:
-        ValueError: if a cell is missing, a value is NaN, or fewer than 2 seeds converged in every cell.
+    difference that the second factor makes to the effect of the first. Both are taken within each seed;
+    `factors` are named in the order of the cells' keys. Raises ValueError if a cell is missing, a value is
+    NaN, or fewer than 2 seeds converged in every cell.
     """
     seeds, table, lost = _converged(cells, len(factors))
     signs = np.where(np.array(sorted(cells)), 1, -1)  # (cells, factors)
     chosen = [*combinations(range(len(factors)), 1), *combinations(range(len(factors)), 2)]
-    contrasts = []
+    values = {}
     for columns in chosen:
-        per_seed = table @ signs[:, columns].prod(1) / 2 ** (len(factors) - 1)
-        per_seed = without_rounding(per_seed, np.abs(table).max())
-        contrasts.append(
-            contrast(
-                dict(zip(seeds, per_seed.tolist(), strict=True)),
-                dict.fromkeys(seeds, 0.0),
-                delta=delta,
-                lower_is_better=lower_is_better,
-                family=len(chosen),
-            )
-        )
-    anywhere = {seed for values in cells.values() for seed in values}
+        effect = table @ signs[:, columns].prod(1) / 2 ** (len(factors) - 1)
+        effect = without_rounding(effect, np.abs(table).max())
+        values[columns] = dict(zip(seeds, effect.tolist(), strict=True)), dict.fromkeys(seeds, 0.0)
+    judged = verdicts(values, delta=delta, lower_is_better=lower_is_better)
+    if lost:
+        judged = {name: replace(v, word=Word.INCONCLUSIVE) for name, v in judged.items()}
+    left_out = tuple(sorted({seed for cell in cells.values() for seed in cell} - set(seeds)))
     return tuple(
-        Effect(
-            factors=tuple(factors[i] for i in columns),
-            contrast=found,
-            p_adjusted=p,
-            left_out=tuple(sorted(anywhere - set(seeds))),
-            diverged=lost,
-        )
-        for columns, found, p in zip(chosen, contrasts, holm([c.p for c in contrasts]), strict=True)
+        Effect(factors=tuple(factors[i] for i in columns), verdict=v, left_out=left_out, diverged=lost)
+        for columns, v in judged.items()
     )
 
 

@@ -1,15 +1,16 @@
-"""Ratios of times with an interval: of paired speeds, or of two benchmarks' rounds; like machines only."""
+"""Ratios of speeds or of times with an interval, on like machines only."""
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 
+import numpy as np
 from scipy import special
 
 from bench.kinds import kinds_apart
 from reports.statistics.contrasts import Interval
-from reports.statistics.curves import throughput_ratio
+from reports.statistics.estimators import t_interval
 from reports.statistics.power import ALPHA
 
 FEWEST = 3
@@ -18,23 +19,27 @@ FEWEST = 3
 
 @dataclass(frozen=True, kw_only=True)
 class Pace:
-    """The candidate's time over the baseline's for the same work: above 1 is slower."""
+    """The ratio of two speeds or times; differences within the margin are no finding."""
 
     ratio: float
     interval: Interval
     margin: float
 
     @property
-    def slow(self) -> bool:
-        """Whether the whole interval lies beyond the margin."""
-        return self.interval.low > 1 + self.margin
+    def word(self) -> str:
+        """Of a ratio of speeds: faster or slower when the whole interval lies outside the margin."""
+        if self.interval.low > 1 + self.margin:
+            return "faster"
+        if self.interval.high < 1 - self.margin:
+            return "slower"
+        return f"not told apart from ±{100 * self.margin:g} % of noise"
 
     @property
     def fault(self) -> tuple[str, ...]:
-        """Why it is one: nothing where it is none."""
-        if not self.slow:
-            return ()
+        """Of the candidate's time over the baseline's: how much slower it is, if beyond the margin."""
         low, high = self.interval.low, self.interval.high
+        if low <= 1 + self.margin:
+            return ()
         zone = f"{100 * self.margin:g} %"
         return (f"slower: the baseline's time ×{self.ratio:.3f} [{low:.3f}, {high:.3f}], margin {zone}",)
 
@@ -48,18 +53,32 @@ class Rounds:
     rounds: int
 
 
+def speed_ratio(
+    pairs: Sequence[tuple[float, float]], *, margin: float = 0.02, level: float = 1 - ALPHA
+) -> Pace | None:
+    """The first speed over the second, by a paired t of the log ratio; None under 3 pairs.
+
+    Raises ValueError on a speed that is not positive and finite.
+    """
+    if len(pairs) < FEWEST:
+        return None
+    speeds = np.array(pairs, dtype=float)
+    if not (np.isfinite(speeds) & (speeds > 0)).all():
+        raise ValueError("speeds are positive and finite")
+    logs = np.log(speeds[:, 0] / speeds[:, 1])
+    low, high = t_interval(logs, level)
+    ends = Interval(float(low), float(high), level).exp()
+    return Pace(ratio=math.exp(logs.mean()), interval=ends, margin=margin)
+
+
 def of_speeds(pairs: Mapping[str, Sequence[tuple[float, float]]], margin: float) -> dict[str, Pace]:
     """Paces from (baseline, candidate) tokens/s of like seeds, by name; names with under 3 pairs have none.
 
     Intervals are Bonferroni's over the names: all of them hold together at 95 %.
     """
-    enough = {name: found for name, found in pairs.items() if len(found) >= FEWEST}
-    paces = {}
-    for name, found in enough.items():
-        before, after = zip(*found, strict=True)
-        measured = throughput_ratio(before, after, zone=margin, level=1 - ALPHA / len(enough))
-        paces[name] = Pace(ratio=measured.ratio, interval=measured.interval, margin=margin)
-    return paces
+    level = 1 - ALPHA / max(1, sum(len(found) >= FEWEST for found in pairs.values()))
+    paces = {name: speed_ratio(found, margin=margin, level=level) for name, found in pairs.items()}
+    return {name: pace for name, pace in paces.items() if pace}
 
 
 def of_rounds(
@@ -72,14 +91,13 @@ def of_rounds(
     """
     known = {name: (_log_median(a), _log_median(b)) for name, (a, b) in pairs.items()}
     whole = {name: (a, b) for name, (a, b) in known.items() if a and b}
-    paces = {}
+    level, paces = 1 - ALPHA / max(1, len(whole)), {}
     for name, ((before, error, df), (after, error2, df2)) in whole.items():
-        variances = error**2, error2**2
-        total = sum(variances)
-        joint = total**2 / (variances[0] ** 2 / df + variances[1] ** 2 / df2) if total else 1.0
-        half = float(special.stdtrit(joint, 1 - ALPHA / len(whole) / 2)) * math.sqrt(total)
-        ends = Interval(after - before - half, after - before + half, 1 - ALPHA / len(whole))
-        paces[name] = Pace(ratio=math.exp(after - before), interval=ends.exp(), margin=margin)
+        total = error**2 + error2**2
+        joint = total**2 / (error**4 / df + error2**4 / df2) if total else 1.0
+        half = float(special.stdtrit(joint, (1 + level) / 2)) * math.sqrt(total)
+        ends = Interval(after - before - half, after - before + half, level).exp()
+        paces[name] = Pace(ratio=math.exp(after - before), interval=ends, margin=margin)
     return paces
 
 

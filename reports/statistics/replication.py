@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from reports.statistics.contrasts import Interval
-from reports.statistics.estimators import prediction_interval, prediction_p
+from reports.statistics.estimators import prediction_p, t_interval
 from reports.statistics.power import ALPHA
 
 
@@ -18,7 +18,6 @@ class Prediction:
     y: float
     interval: Interval  # widened by half a unit of y's last printed digit
     p: float  # of y as printed; the interval decides
-    n: int
     diverged: int
 
     @property
@@ -34,15 +33,9 @@ class Prediction:
 
 
 def prediction(values: Iterable[float], y: float, digits: int = 6) -> Prediction | None:
-    """Hold a published value against our seeds; None under 3 converged ones.
+    """Hold a value, published with so many decimals, against ours by seed; None under 3 converged ones.
 
-    Args:
-        values: ours, one a seed; infinite ones diverged, and are counted but predict nothing.
-        y: the published value.
-        digits: decimals that y was printed with; rounding hides up to half a unit of the last one.
-
-    Raises:
-        ValueError: on NaN.
+    Infinite values diverged: they are counted and predict nothing. Raises ValueError on NaN.
     """
     ours = list(values)
     if any(math.isnan(v) for v in ours):
@@ -51,11 +44,6 @@ def prediction(values: Iterable[float], y: float, digits: int = 6) -> Prediction
     if x.size < 3:
         return None
     half_unit = 0.5 * 10.0**-digits
-    low, high = prediction_interval(x, 1 - ALPHA)
-    return Prediction(
-        y=y,
-        interval=Interval(float(low) - half_unit, float(high) + half_unit, 1 - ALPHA),
-        p=float(prediction_p(x, y)),
-        n=x.size,
-        diverged=len(ours) - x.size,
-    )
+    low, high = t_interval(x, one_more=True)
+    ends = Interval(float(low) - half_unit, float(high) + half_unit, 1 - ALPHA)
+    return Prediction(y=y, interval=ends, p=float(prediction_p(x, y)), diverged=len(ours) - x.size)

@@ -1,13 +1,17 @@
 """From contrasts to words: five verdicts, and the only sentences in which a report may claim anything."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
+from typing import TypeVar
 
 from bench.trial import counted
-from reports.statistics.contrasts import Contrast, Interval
+from reports.formats import count, interval, number, p_value
+from reports.statistics.contrasts import Contrast, Interval, contrast, holm
 from reports.statistics.power import ALPHA, CLAIM_SEEDS, FEWEST_SEEDS
-from reports.text import count, interval, number, p_value
+
+Name = TypeVar("Name")
 
 
 class Word(StrEnum):
@@ -22,16 +26,7 @@ class Word(StrEnum):
     @property
     def symbol(self) -> str:
         """A second encoding beside colour."""
-        return _SYMBOLS[self]
-
-
-_SYMBOLS = {
-    Word.IMPROVES: "▲",
-    Word.WORSENS: "▼",
-    Word.EQUIVALENT: "≡",
-    Word.NEGLIGIBLE: "≈",
-    Word.INCONCLUSIVE: "?",
-}
+        return dict(zip(Word, "▲▼≡≈?", strict=True))[self]
 
 
 @dataclass(frozen=True)
@@ -53,7 +48,7 @@ class Verdict:
         return self.word is not Word.INCONCLUSIVE and self.contrast.pairs < CLAIM_SEEDS
 
 
-def verdict(contrast: Contrast, p_adjusted: float) -> Verdict:
+def verdict(c: Contrast, p_adjusted: float) -> Verdict:
     """Judge a contrast by its p, adjusted over the family.
 
     | word                      | difference significant | equivalence test within ±δ |
@@ -66,7 +61,26 @@ def verdict(contrast: Contrast, p_adjusted: float) -> Verdict:
     Under 5 pairs the word is INCONCLUSIVE. With a diverged seed significance is the sign test's, and
     nothing is equivalent unless every seed is identical.
     """
-    return Verdict(_word(contrast, p_adjusted), contrast, p_adjusted)
+    return Verdict(_word(c, p_adjusted), c, p_adjusted)
+
+
+def verdicts(
+    pairs: Mapping[Name, tuple[Mapping[int, float], Mapping[int, float]]],
+    *,
+    delta: float,
+    lower_is_better: bool = True,
+    idle: int = 0,
+    adjust: Callable[[Sequence[float]], list[float]] = holm,
+) -> dict[Name, Verdict]:
+    """Judge (arm, baseline) values by seed, by name, corrected together; pairs that share no seed have none.
+
+    The `idle` contrasts that have no values yet count with p = 1: an interim report must not be bolder than
+    the final one.
+    """
+    judge = partial(contrast, delta=delta, lower_is_better=lower_is_better, family=len(pairs) + idle)
+    found = {name: judge(*pair) for name, pair in pairs.items()}
+    adjusted = adjust([c.p for c in found.values()] + [1.0] * idle)
+    return {name: verdict(c, p) for (name, c), p in zip(found.items(), adjusted, strict=False) if c.pairs}
 
 
 def _word(c: Contrast, p_adjusted: float) -> Word:
@@ -130,11 +144,11 @@ def _zone(c: Contrast, unit: str) -> str:
 
 
 def _ci(i: Interval | None) -> str:
-    return f", {100 * i.level:g} % CI {interval(i.low, i.high, sign=True)}" if i else ""
+    return f", {100 * i.level:g} % CI {interval(i, sign=True)}" if i else ""
 
 
 def _failures(c: Contrast) -> str:
-    parts = []
+    parts: list[str] = []
     if c.arm_diverged or c.baseline_diverged:
         parts.append(f"diverged {c.arm_diverged} of {c.pairs} against {c.baseline_diverged} of {c.pairs}")
     if c.unpaired:
@@ -154,18 +168,12 @@ def _undecided(c: Contrast, unit: str) -> str:
     )
 
 
-_NULL = {
-    Word.IMPROVES: "an effect where there is none: distrust this study",
-    Word.WORSENS: "an effect where there is none: distrust this study",
-    Word.EQUIVALENT: "no effect, as it must be",
-    Word.NEGLIGIBLE: "no effect that matters, as it must be",
-    Word.INCONCLUSIVE: "no effect is claimed, as it must be",
-}
-
-
-def null(v: Verdict) -> str:
-    """What the verdict on a contrast of the baseline with itself says of the instrument."""
-    return f"{v.symbol} {v.word}, {_NULL[v.word]}"
+def self_check(v: Verdict) -> str:
+    """What the verdict on a contrast of the baseline with itself says of the study."""
+    on = f"on {counted(v.contrast.pairs, 'seed')}"
+    if v.word in (Word.IMPROVES, Word.WORSENS):
+        return f"A/A check failed {on}: the baseline differs from itself; distrust this study"
+    return f"A/A check passed {on}: no difference found between the baseline and itself"
 
 
 _TOGETHER = {
@@ -192,11 +200,8 @@ def across(part: str, views: Mapping[str, Verdict]) -> str:
 
 
 @dataclass(frozen=True)
-class Tuned:
-    """The same contrast at the shared learning rate, and with each arm at its own best one.
-
-    `setting` is what was tuned, where it was another one.
-    """
+class TuningVerdict:
+    """The same contrast at the shared level of a setting, and with each arm at its own best one."""
 
     shared: Verdict
     own: Verdict
@@ -216,28 +221,21 @@ class Tuned:
         return f"{self.shared.word} at the shared {self.setting} and at each arm's own best."
 
 
-def tuned(
+def tuning_verdict(
     shared: Verdict,
     own: Verdict,
     *,
     budgets: tuple[int, int],
     searched: Collection[int],
     setting: str = "learning rate",
-) -> Tuned:
+) -> TuningVerdict:
     """Set the two verdicts side by side.
 
-    Args:
-        shared: at the shared learning rate.
-        own: at each arm's own best learning rate, trained again.
-        budgets: trials spent on finding it, the arm's and the baseline's.
-        searched: seeds that the search used.
-        setting: what was tuned, in words.
-
-    Raises:
-        ValueError: if the budgets differ, or a seed of the search is judged again (its luck chose the rate).
+    Raises ValueError if the trials that the arm's and the baseline's search had (`budgets`) differ, or a seed
+    that the search used is judged again: its luck chose the level.
     """
     if budgets[0] != budgets[1]:
         raise ValueError(f"unequal tuning: {budgets[0]} trials for the arm, {budgets[1]} for the baseline")
     if again := sorted(set(searched) & set(own.contrast.seeds)):
-        raise ValueError(f"seeds {again} chose the learning rate: judge it on fresh ones")
-    return Tuned(shared, own, setting)
+        raise ValueError(f"seeds {again} chose the {setting}: judge it on fresh ones")
+    return TuningVerdict(shared, own, setting)

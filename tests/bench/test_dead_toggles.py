@@ -18,7 +18,7 @@ from bench.training import train
 from bench.trial import Result, Trial
 from reports import answer
 from reports.comparison import Comparison, compare
-from reports.evidence import Arm, Evidence
+from reports.evidence import Evidence, MeasuredArm
 from reports.render import render
 
 SGD = {"engine": "sgd", "lr": 2.0, "epochs": 6}  # its validation loss rises from the first epoch on
@@ -119,8 +119,10 @@ def held(factor: str, base: Result, arm: Result) -> Comparison:
     """The report's comparison of the two."""
     value = arm.trial.factors()[factor]
     arms = (
-        Arm(name="as before", model=base.trial.model, title="", results={0: base}),
-        Arm(name="changed", model=arm.trial.model, title="", changes={factor: value}, results={0: arm}),
+        MeasuredArm(name="as before", model=base.trial.model, title="", results={0: base}),
+        MeasuredArm(
+            name="changed", model=arm.trial.model, title="", changes={factor: value}, results={0: arm}
+        ),
     )
     facts = {"metric": "valid_loss", "equivalence": 0.02, "seeds": (0,), "plan": "0" * 64, "planned": 0.0}
     names = {"study": "toggles", "question": "Does it act?", "command": "unrolled run toggles"}

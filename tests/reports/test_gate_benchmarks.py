@@ -8,8 +8,8 @@ import pytest
 
 from bench.trial import BadInput
 from reports.gate.judgement import judge_timings
+from reports.gate.messages import screen
 from reports.gate.sides import Timings
-from reports.gate.text import screen
 from reports.statistics.pace import Rounds, of_rounds
 
 HERE = {"cpu": "EPYC 9V74", "threads": "1", "device": "cpu", "torch_build": "abc"}
@@ -39,7 +39,7 @@ def test_three_stored_runs_on_each_side_are_replicates_of_their_own() -> None:
     # scipy ttest_ind(log after, log before, equal_var=False): ratio 1.0914, [.8946, 1.3315]
     assert pace.ratio == pytest.approx(1.0914, abs=1e-4)
     assert (pace.interval.low, pace.interval.high) == pytest.approx((0.89458, 1.33150), abs=1e-5)
-    assert not pace.slow
+    assert not pace.fault
 
 
 def test_skewed_rounds_at_the_margin_are_called_slow_at_most_once_in_twenty() -> None:
@@ -47,7 +47,7 @@ def test_skewed_rounds_at_the_margin_are_called_slow_at_most_once_in_twenty() ->
     slow = 0
     for _ in range(studies):
         before, after = rng.lognormal(0, 0.2, 20), 1.05 * rng.lognormal(0, 0.2, 20)
-        slow += of_rounds({"b": ([measured(before)], [measured(after)])}, 0.05)["b"].slow
+        slow += of_rounds({"b": ([measured(before)], [measured(after)])}, 0.05)["b"].fault != ()
     assert slow / studies <= 0.05 + 4 * math.sqrt(0.05 * 0.95 / studies)  # four standard errors above
 
 

@@ -7,9 +7,11 @@ import sys
 import time
 from dataclasses import replace
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 from jinja2 import UndefinedError
+from synthetic import arm, broken, hostile, is_self_contained, pair, realistic, study, text_of
 
 from bench.trial import BadInput
 from reports import sections
@@ -19,44 +21,40 @@ from reports.render import folder_name, render, render_index, write_page
 from reports.statistics.verdicts import Word
 
 
-class Page(HTMLParser):
-    """Tags, attributes, text and ids of a page."""
+class Tags(HTMLParser):
+    """Tags and attributes of a page, and what stands in its style and script."""
 
     def __init__(self, html):
         super().__init__()
-        self.tags, self.text, self.inline, self._inside = [], [], {}, None
+        self.all, self.inline, self._inside = [], {}, None
         self.feed(html)
 
     def handle_starttag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
+        self.all.append((tag, dict(attrs)))
         self._inside = tag
-
-    def handle_endtag(self, tag):
-        self._inside = None
 
     def handle_data(self, data):
         if self._inside in ("style", "script"):
-            self.inline[self._inside] = data
-        else:
-            self.text.append(data)
-
-    def __contains__(self, text):
-        return text in " ".join(" ".join(self.text).split())
+            self.inline.setdefault(self._inside, data)
 
 
 @pytest.fixture(scope="module")
-def html(evidence, tmp_path_factory):
-    return render(compare(evidence), tmp_path_factory.mktemp("out")).read_text(encoding="utf-8")
+def page(tmp_path_factory):
+    return render(compare(realistic()), tmp_path_factory.mktemp("out"))
 
 
 @pytest.fixture(scope="module")
-def page(html):
-    return Page(html)
+def html(page):
+    return page.read_text(encoding="utf-8")
 
 
-def test_the_page_and_its_tables_lie_side_by_side(evidence, tmp_path):
-    page = render(compare(evidence), tmp_path)
-    assert page == tmp_path / "regularization" / "index.html"
+@pytest.fixture(scope="module")
+def text(page):
+    return text_of(page)
+
+
+def test_the_page_and_its_tables_lie_side_by_side(page):
+    assert page.parts[-2:] == ("regularization", "index.html")
     names = {"index.html", "comparison.csv", "comparison.md", "comparison.tex", "trials.csv"}
     assert {path.name for path in page.parent.iterdir()} == names
 
@@ -70,12 +68,12 @@ def test_a_page_that_cannot_be_finished_leaves_the_one_before(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["index.html"] and page.read_bytes() == before
 
 
-def test_a_full_disk_leaves_the_whole_of_the_report_that_was_there(evidence, tmp_path, small_disk):
+def test_a_full_disk_leaves_the_whole_of_the_report_that_was_there(tmp_path, small_disk):
     with small_disk(tmp_path / "disk", "4m"):
-        folder = render(compare(evidence), tmp_path / "disk").parent
+        folder = render(compare(realistic()), tmp_path / "disk").parent
         before = {path.name: path.read_bytes() for path in folder.iterdir()}
         (tmp_path / "disk" / "filling").write_bytes(bytes(shutil.disk_usage(folder).free - 20_000))
-        longer = replace(evidence, command=f"unrolled run {'x' * 100_000}")
+        longer = replace(realistic(), command=f"unrolled run {'x' * 100_000}")
         with pytest.raises(BadInput, match=r"cannot be written \(No space left on device\): make room"):
             render(compare(longer), tmp_path / "disk")
         assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
@@ -83,247 +81,212 @@ def test_a_full_disk_leaves_the_whole_of_the_report_that_was_there(evidence, tmp
         assert b"unrolled run xxx" in render(compare(longer), tmp_path / "disk").read_bytes()
 
 
-def test_rendering_twice_gives_the_same_bytes(evidence, html, tmp_path):
-    assert render(compare(evidence), tmp_path).read_text(encoding="utf-8") == html
-
-
-def test_another_process_gives_the_same_bytes(make_arm, make_study, tmp_path):
+def test_another_process_gives_the_same_bytes(tmp_path):
     # Hash randomisation and a fresh import must not show.
     code = (
-        "import importlib.util as u, pathlib, sys; s = u.spec_from_file_location('c', sys.argv[1]);"
-        "c = u.module_from_spec(s); s.loader.exec_module(c); from reports.render import render;"
-        "from reports.comparison import compare;"
-        "arms = (c.arm('a', 0.0), c.arm('b', 0.1, settings={'clip': 1.0}));"
-        "render(compare(c.study(arms)), pathlib.Path(sys.argv[2]))"
+        "import sys, pathlib; sys.path.append(sys.argv[1]); import synthetic;"
+        "from reports.render import render; from reports.comparison import compare;"
+        "render(compare(synthetic.pair()), pathlib.Path(sys.argv[2]))"
     )
-    conftest = __file__.replace("test_render.py", "conftest.py")
-    subprocess.run([sys.executable, "-c", code, conftest, str(tmp_path / "there")], check=True)
-    here = render(
-        compare(make_study((make_arm("a", 0.0), make_arm("b", 0.1, settings={"clip": 1.0})))),
-        tmp_path / "here",
-    )
-    assert (tmp_path / "there" / "regularization" / "index.html").read_bytes() == here.read_bytes()
+    here, there = Path(__file__).parent, tmp_path / "there"
+    subprocess.run([sys.executable, "-c", code, str(here), str(there)], check=True)
+    ours = render(compare(pair()), tmp_path / "here").read_bytes()
+    assert (there / "regularization" / "index.html").read_bytes() == ours
 
 
-def test_the_policy_allows_the_inline_style_and_script_and_nothing_else(page):
-    metas = [a for tag, a in page.tags if tag == "meta" and a.get("http-equiv") == "Content-Security-Policy"]
-    policy = metas[0]["content"]
-    assert policy.startswith("default-src 'none'; ")
-    assert "unsafe" not in policy
-    for name, text in page.inline.items():
+def test_the_policy_allows_the_inline_style_and_script_and_nothing_else(html):
+    tags = Tags(html)
+    policy = next(a["content"] for _, a in tags.all if a.get("http-equiv") == "Content-Security-Policy")
+    assert policy.startswith("default-src 'none'; ") and "unsafe" not in policy
+    for name, text in tags.inline.items():
         digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
         assert f"{name}-src 'sha256-{digest}'" in policy
 
 
-def test_the_page_names_nothing_to_fetch_and_no_handler(page):
-    for tag, attributes in page.tags:
+def test_the_page_names_nothing_to_fetch_and_no_handler(html):
+    assert is_self_contained(html)
+    for tag, attributes in Tags(html).all:
         assert tag not in ("link", "img", "iframe", "object", "image", "base")
-        assert not {"src", "style", "srcset"} & set(attributes)
         assert not [name for name in attributes if name.startswith("on")]
-    for tag, attributes in page.tags:
-        if tag in ("a", "use") and "href" in attributes:
-            assert re.match(r"#|comparison\.|trials\.csv", attributes["href"])
 
 
-def test_no_id_is_given_twice(html):
+def test_no_id_is_given_twice_and_every_link_within_the_page_arrives(html):
     ids = re.findall(r'\bid="([^"]+)"', html)
     assert len(ids) == len(set(ids))
+    targets = {a["href"][1:] for tag, a in Tags(html).all if tag == "a" and a["href"].startswith("#")}
+    assert targets and targets <= set(ids)
 
 
-def test_every_link_within_the_page_arrives(page):
-    ids = {attributes["id"] for _, attributes in page.tags if "id" in attributes}
-    targets = {a["href"][1:] for tag, a in page.tags if tag == "a" and a["href"].startswith("#")}
-    assert targets and targets <= ids
+def headings(html):
+    return re.findall(r"<h2[^>]*>([^<]+)</h2>", html)
 
 
-@pytest.mark.parametrize(
-    "heading",
-    [
-        "Answer", "Effects", "Comparison", "Seed by seed", "Learning curves", "The book and us",
+def test_each_section_with_data_is_there_and_none_without(html, tmp_path):
+    assert headings(html) == [
+        "Answer", "Effects", "Comparison", "Learning curves", "The book and us",
         "Where it goes wrong", "Rank sets", "Equivalence", "Interactions", "Throughput",
         "Learning-rate sweep", "Time to target", "Confound ledger", "All trials", "What this cannot show",
         "Provenance",
-    ],
-)  # fmt: skip
-def test_each_section_with_data_is_there(page, heading):
-    assert heading in [text.strip() for text in page.text]
+    ]  # fmt: skip
+    alone = render(compare(study((arm("base", 0.0, seeds=2),))), tmp_path)
+    assert headings(alone.read_text(encoding="utf-8")) == [
+        "Answer", "Comparison", "Learning curves", "Where it goes wrong", "Throughput", "Time to target",
+        "Confound ledger", "All trials", "What this cannot show", "Provenance",
+    ]  # fmt: skip
+    assert "Nothing can be said yet" in text_of(alone)
 
 
-def test_a_section_without_data_is_left_out(make_arm, make_study, tmp_path):
-    text = render(compare(make_study((make_arm("base", 0.0, seeds=2),))), tmp_path).read_text(
-        encoding="utf-8"
-    )
-    for heading in (
-        "Effects",
-        "Seed by seed",
-        "The book and us",
-        "Rank sets",
-        "Interactions",
-        "Learning-rate sweep",
-    ):
-        assert f">{heading}<" not in text
-    assert "Nothing can be said yet" in text
+def test_a_study_of_failures_alone_is_still_a_page(tmp_path):
+    arms = [arm(name, 0.0, seeds=3, settings={"clip": clip}) for name, clip in (("a", 0.0), ("b", 1.0))]
+    gone = study(tuple(broken(a, diverged=(0, 1, 2)) for a in arms), seeds=(0, 1, 2))
+    assert "0 of 6 trials finished, 6 diverged" in text_of(render(compare(gone), tmp_path))
 
 
-def test_a_study_of_failures_alone_is_still_a_page(make_arm, make_broken, make_study, tmp_path):
-    arms = [make_arm(name, 0.0, seeds=3, settings={"clip": clip}) for name, clip in (("a", 0.0), ("b", 1.0))]
-    gone = make_study(tuple(make_broken(a, diverged=(0, 1, 2)) for a in arms), seeds=(0, 1, 2))
-    text = render(compare(gone), tmp_path).read_text(encoding="utf-8")
-    assert "0 of 6 trials finished, 6 diverged" in text
-
-
-def test_the_answer_says_what_helped_by_how_much_how_sure_and_what_failed(page):
-    assert "108 of 110 trials finished, 1 diverged, 1 failed" in page
-    assert "LMModel7 −0.4" in page
-    assert "95 % CI [−0.5" in page
-    assert "better on 10 of 10 seeds; no failures" in page
+def test_the_answer_says_what_helped_by_how_much_how_sure_and_what_failed(text):
+    answer = text.partition("Effects")[0]
+    assert "108 of 110 trials finished, 1 diverged, 1 failed" in answer
+    assert "LMModel7 −0.4896 −0.4896 nats, 95 % CI [−0.5215, −0.4577]" in answer
+    assert "better on 10 of 10 seeds; no failures" in answer
     assert (
-        "1 of 2 published values are plausible as a single run of our procedure; not plausible: LMModel7"
-        in page
+        "The book's validation losses: 1.368 (LMModel6) lies within our 95 % prediction interval; "
+        "0.458 (LMModel7) lies outside our 95 % prediction interval." in answer
     )
 
 
-def test_claims_come_in_the_order_of_their_verdicts(evidence):
-    found = claims(compare(evidence))
+def test_claims_come_in_the_order_of_their_verdicts():
+    found = claims(compare(realistic()))
     words = [claim.verdict.word for claim in found]
     assert words == sorted(words, key=list(Word).index)
     sizes = [abs(c.verdict.contrast.mean) for c in found if c.verdict.word is Word.IMPROVES]
     assert sizes == sorted(sizes, reverse=True) and len(sizes) > 1
 
 
-def test_a_failed_trial_never_shows_as_a_result(html, page):
+def test_a_failed_trial_never_shows_as_a_result(html, text):
     assert "0.123456" not in html and "0.1235" not in html
-    assert "killed by signal 9" in page and "diverged at step 312" in page
+    assert "killed by signal 9" in text and "diverged at step 312" in text
 
 
-def test_trials_that_are_still_to_come_are_counted(make_arm, make_study):
-    c = compare(make_study((make_arm("base", 0.0, seeds=4), make_arm("b", 0.1, settings={"clip": 1.0}))))
+def test_trials_that_are_still_to_come_are_counted():
+    c = compare(study((arm("base", 0.0, seeds=4), arm("b", 0.1, settings={"clip": 1.0}))))
     assert tally(c) == "14 of 20 trials finished, 6 not trained yet"
 
 
-def test_warnings_name_dead_toggles_missing_witnesses_and_arms_worse_than_counting(make_arm, make_study):
-    base, twin = make_arm("base", 0.0, 0.0), make_arm("twin", 0.0, 0.0, settings={"alpha": 2.0})
-    counts = make_arm("bigrams", -0.4, model="ngram-2")
-    blind = make_arm("blind", 0.1, settings={"beta": 1.0})
+def test_warnings_name_dead_toggles_missing_witnesses_and_arms_worse_than_counting():
+    base, twin = arm("base", 0.0, 0.0), arm("twin", 0.0, 0.0, settings={"alpha": 2.0})
+    counts = arm("bigrams", -0.4, model="ngram-2")
+    blind = arm("blind", 0.1, settings={"beta": 1.0})
     unseen = {"tar": {"ok": False, "declared": 1.0, "seen": 0.0}}
     blind = replace(blind, results={s: replace(r, witnesses=unseen) for s, r in blind.results.items()})
-    said = warnings(compare(make_study((base, twin, counts, blind))))
-    assert (
-        "twin: dead toggle: the weights equal the baseline's bit for bit, so the change did nothing" in said
+    said = warnings(compare(study((base, twin, counts, blind))))
+    assert said == (
+        "twin: dead toggle: the weights equal the baseline's bit for bit, so the change did nothing",
+        "blind: no proof that tar took effect",
+        "base: ▼ WORSENS against bigram counts",
+        "blind: ▼ WORSENS against bigram counts",
     )
-    assert "blind: no proof that tar took effect" in said
-    assert "base: ▼ WORSENS against bigram counts" in said
-    assert not [one for one in said if one.startswith("bigrams")]
 
 
-def test_a_factor_that_took_effect_in_some_seeds_alone_is_told_with_their_number(make_arm, make_study):
-    arm = make_arm("late", 0.1, settings={"on_plateau": "average"})
-    for seed, result in arm.results.items():
+def test_a_factor_that_took_effect_in_some_seeds_alone_is_told_with_their_number():
+    late = arm("late", 0.1, settings={"on_plateau": "average"})
+    for seed, result in late.results.items():
         came = {"ok": seed > 1, "declared": "average", "seen": "average" if seed > 1 else "ignore"}
-        arm.results[seed] = replace(result, witnesses={"on_plateau": came})
-    c = compare(make_study((make_arm("base", 0.0), arm)))
-    of = len(arm.results)
-    assert f"late: no proof that on_plateau took effect in 2 of {of} seeds" in warnings(c)
-    assert list(map(str, c.rows[1].shown)) == [f"✕ on_plateau: ignore, not average (2 of {of} seeds)"]
+        late.results[seed] = replace(result, witnesses={"on_plateau": came})
+    c = compare(study((arm("base", 0.0), late)))
+    assert "late: no proof that on_plateau took effect in 2 of 10 seeds" in warnings(c)
+    assert list(map(str, c.rows[1].shown)) == ["✕ on_plateau: ignore, not average (2 of 10 seeds)"]
 
 
-def test_an_arm_is_worse_than_counting_by_verdict_and_never_by_its_mean_alone(make_arm, make_study):
-    counts = make_arm("bigrams", -0.01, 0.0, model="ngram-2")
-    few = make_study((make_arm("base", 0.0, seeds=4), replace(counts)))
-    noisy = make_study((make_arm("base", 0.0, spread=0.2), counts))
-    for evidence in (few, noisy):
-        c = compare(evidence)
+def test_an_arm_is_worse_than_counting_by_verdict_and_never_by_its_mean_alone():
+    counts = arm("bigrams", -0.01, 0.0, model="ngram-2")
+    for base in (arm("base", 0.0, seeds=4), arm("base", 0.0, spread=0.2)):
+        c = compare(study((base, counts)))
         assert c.rows[0].summary.mean > c.rows[1].summary.mean and warnings(c) == ()
 
 
-def test_an_undecided_arm_comes_with_what_would_decide_it(evidence):
-    assert "this hardware: H100." in " ".join(limits(compare(evidence), {"cpu": "Xeon", "gpu": "H100"}))
-    said = " ".join(limits(compare(evidence), {"cpu": "Xeon"}))
+def test_an_undecided_arm_comes_with_what_would_decide_it():
+    said = " ".join(limits(compare(realistic()), {"cpu": "Xeon"}))
     assert re.search(r"tying: 10 pairs of seeds would mostly miss an effect under 0\.\d+ nats", said)
-    assert "given convergence" in said and "Xeon" in said
+    assert "given convergence" in said and "this hardware: Xeon." in said
+    assert "this hardware: H100." in " ".join(limits(compare(realistic()), {"cpu": "Xeon", "gpu": "H100"}))
 
 
-def test_a_sweep_joins_arms_that_differ_in_the_rate_alone(evidence):
-    (sweep,) = sections.sweeps(compare(evidence))
-    assert [lr for lr, _ in sweep.points] == [0.003, 0.01, 0.03]
+def test_a_sweep_joins_arms_that_differ_in_the_rate_alone():
+    ((_, points),) = sections.sweeps(compare(realistic()))
+    assert [lr for lr, _ in points] == [0.003, 0.01, 0.03]
 
 
-def test_roles_are_pooled_over_finished_seeds(evidence):
-    names, lines = sections.roles(compare(evidence))
+def test_roles_are_pooled_over_finished_seeds():
+    names, lines = sections.roles(compare(realistic()))
     assert names == ("separator", "lead digit", "digit", "teen", "hundred", "thousand")
-    by_arm = {row.arm.name: cells for row, cells in lines}
-    assert by_arm["LMModel6"][0].targets == 10_000 and by_arm["no reset"][0].targets == 9_000
-    hits = [r.roles["separator"][1] for r in evidence.arms[0].results.values()]
-    assert by_arm["LMModel6"][0].accuracy == sum(hits) / 10_000
+    accuracy = {row.arm.name: found[0] for row, found in lines}
+    for name, seeds in (("LMModel6", 10), ("no reset", 9)):
+        results = next(a for a in realistic().arms if a.name == name).results.values()
+        hits = [r.roles["separator"][1] for r in results if r.done]
+        assert accuracy[name] == sum(hits) / (1000 * seeds)
 
 
-def test_the_ledger_of_confounds_has_every_cost_and_its_difference_from_the_baseline(evidence, page):
-    costs = {line.row.arm.name: line for line in sections.costs(compare(evidence))}
-    gflops = 6 * 752640 / 1e9  # for each parameter of the synthetic trials
-    assert costs["LMModel6"].values["train_flops"] == pytest.approx(37598 * gflops)
-    fewer = costs["LMModel7"]
-    assert fewer.against["train_flops"] - fewer.values["train_flops"] == pytest.approx(4096 * gflops)
-    assert "GFLOPs of training" in page and "−18.5" in page  # 4096 · 6 · 752640 = 18.50e9
-    assert {"model_parameters", "train_updates", "train_tokens", "seconds"} <= fewer.values.keys()
+def costs(evidence):
+    return {row.arm.name: (spent, against) for row, spent, against in sections.costs(compare(evidence))}
 
 
-def test_the_ledger_of_confounds_shows_a_gpu_where_there_was_one_and_no_empty_column(
-    evidence, html, tmp_path
-):
-    without = html.partition('id="costs"')[2].partition("</section>")[0]
+def changed(whole, **metrics):
+    """The arm, whose trials measured this too, or not at all (None)."""
+    made = {
+        s: {k: v for k, v in {**r.metrics, **metrics}.items() if v is not None}
+        for s, r in whole.results.items()
+    }
+    return replace(whole, results={s: replace(r, metrics=made[s]) for s, r in whole.results.items()})
+
+
+def test_the_ledger_of_confounds_has_every_cost_and_its_difference_from_the_baseline(text):
+    found, gflops = costs(realistic()), 6 * 752640 / 1e9  # for each parameter of the synthetic trials
+    assert found["LMModel6"][0]["train_flops"] == pytest.approx(37598 * gflops)
+    spent, against = found["LMModel7"]
+    assert against["train_flops"] - spent["train_flops"] == pytest.approx(4096 * gflops)
+    assert "GFLOPs of training" in text and "−18.5" in text  # 4096 · 6 · 752640 = 18.50e9
+    assert {"model_parameters", "train_updates", "train_tokens", "seconds"} <= spent.keys()
+
+
+def test_the_ledger_of_confounds_shows_a_gpu_where_there_was_one_and_no_empty_column(text, tmp_path):
+    without = text.rpartition("Confound ledger")[2].partition("All trials")[0]
     assert "GPU" not in without and "tokens/s" not in without
-    measured = {"speed_steady": 5e5, "gpu_utilisation": 63.0, "gpu_memory_peak": 41.0}
     machine = {"device": "cuda", "gpu": "NVIDIA A", "driver": "570.1", "cuda": "12.8"}
 
-    def on_a_gpu(arm):
-        made = {
-            seed: replace(r, metrics={**r.metrics, **measured}, environment={**r.environment, **machine})
-            for seed, r in arm.results.items()
-        }
-        return replace(arm, results=made)
+    def on_a_gpu(whole):
+        made = changed(whole, speed_steady=5e5, gpu_utilisation=63.0, gpu_memory_peak=41.0).results
+        moved = {s: replace(r, environment={**r.environment, **machine}) for s, r in made.items()}
+        return replace(whole, results=moved)
 
-    arms = tuple(map(on_a_gpu, evidence.arms))
-    shown = render(compare(replace(evidence, arms=arms)), tmp_path).read_text()
-    table = shown.partition('id="costs"')[2].partition("</section>")[0]
+    shown = text_of(render(compare(study(tuple(map(on_a_gpu, pair().arms)))), tmp_path))
     for title in ("tokens/s after the first epoch", "GPU in use (%)", "peak GPU memory (MiB)"):
-        assert f">{title}</th>" in table
-    trials = sum(r.done for arm in arms for r in arm.results.values())
-    assert f"{trials} trials on NVIDIA A, driver 570.1, CUDA 12.8." in table
+        assert title in shown
+    assert "20 trials on NVIDIA A, driver 570.1, CUDA 12.8." in shown
 
 
-def test_a_resumed_trial_costs_what_all_its_attempts_took(evidence):
-    base = evidence.arms[0]
-    slow = {s: replace(r, metrics={**r.metrics, "speed_seconds": 900.0}) for s, r in base.results.items()}
-    arms = (replace(base, results=slow), *evidence.arms[1:])
-    assert sections.costs(compare(replace(evidence, arms=arms)))[0].values["seconds"] == 900.0
+def test_a_resumed_trial_costs_what_all_its_attempts_took():
+    base, *rest = realistic().arms
+    slow = replace(realistic(), arms=(changed(base, speed_seconds=900.0), *rest))
+    assert costs(slow)["LMModel6"][0]["seconds"] == 900.0
 
 
-def test_an_arm_whose_operations_nobody_counted_has_a_dash_among_the_costs(evidence, make_arm, tmp_path):
-    own = make_arm("mine", 0.1, model="my-cell")
-    bare = {
-        s: replace(r, metrics={k: v for k, v in r.metrics.items() if k != "train_flops"})
-        for s, r in own.results.items()
-    }
-    arms = (*evidence.arms[:1], replace(own, results=bare))
-    line = sections.costs(compare(replace(evidence, arms=arms)))[1]
-    assert "train_flops" not in line.values
-    html = render(compare(replace(evidence, arms=arms)), tmp_path).read_text(encoding="utf-8")
-    assert '<td class="num" data-value="">–</td>' in html
+def test_an_arm_whose_operations_nobody_counted_has_a_dash_among_the_costs(tmp_path):
+    bare = changed(arm("mine", 0.1, model="my-cell"), train_flops=None)
+    own = study((arm("base", 0.0), bare))
+    assert "train_flops" not in costs(own)["mine"][0]
+    assert '<td class="num" data-value="">–</td>' in render(compare(own), tmp_path).read_text()
 
 
-def test_a_miss_counts_as_the_whole_budget(evidence):
-    target, lines = sections.targets(compare(evidence))
+def test_a_miss_counts_as_the_whole_budget():
+    target, lines = sections.targets(compare(realistic()))
     slow = {row.arm.name: t for row, t in lines}["lr 3e-3"]
-    assert slow.arm_reached < slow.pairs == 10
-    assert slow.arm_mean <= 15 == slow.budget
-    assert target == pytest.approx(compare(evidence).rows[0].summary.mean)
+    assert slow.arm_reached < slow.contrast.pairs == 10 and slow.arm_mean <= 15
+    assert target == pytest.approx(compare(realistic()).rows[0].summary.mean)
 
 
-def test_hostile_names_are_shown_and_do_nothing(hostile_evidence, tmp_path):
-    text = render(compare(hostile_evidence), tmp_path).read_text(encoding="utf-8")
-    page = Page(text)
-    assert sum(tag == "script" for tag, _ in page.tags) == 1
-    assert not [1 for tag, _ in page.tags if tag == "img"]
+def test_hostile_names_are_shown_and_do_nothing(tmp_path):
+    page = render(compare(hostile()), tmp_path)
+    html, text = page.read_text(encoding="utf-8"), text_of(page)
+    assert [tag for tag, _ in Tags(html).all if tag in ("script", "img")] == ["script"]
     for name in (
         "_base",
         "<script>alert(1)</script>",
@@ -332,8 +295,8 @@ def test_hostile_names_are_shown_and_do_nothing(hostile_evidence, tmp_path):
         "=1+1",
         "{{ 7*7 }}",
     ):
-        assert name in page
-    assert "\0" not in text and "a\ufffdb" in page
+        assert name in text
+    assert "\0" not in html and "a\ufffdb" in text
 
 
 @pytest.mark.parametrize("name", ["../../etc", "", "a/b", "..", "-rf", "ü", "x" * 65, "CON:"])
@@ -345,28 +308,24 @@ def test_a_plain_study_name_is_its_folder():
     assert folder_name("learning-rate_2") == "learning-rate_2"
 
 
-def test_only_web_addresses_become_links(evidence, tmp_path):
+def test_only_web_addresses_become_links(tmp_path):
     links = {0: "http://127.0.0.1:5000/#/experiments/1/runs/a", 1: "javascript:alert(1)"}
-    arms = (replace(evidence.arms[0], links=links), *evidence.arms[1:])
-    text = render(compare(replace(evidence, arms=arms)), tmp_path).read_text(encoding="utf-8")
-    assert 'href="http://127.0.0.1:5000/#/experiments/1/runs/a"' in text
-    assert "javascript:" not in text
+    base, other = pair().arms
+    html = render(compare(study((replace(base, links=links), other))), tmp_path).read_text(encoding="utf-8")
+    assert 'href="http://127.0.0.1:5000/#/experiments/1/runs/a"' in html
+    assert "javascript:" not in html
 
 
 @pytest.mark.parametrize(
     ("reused", "first", "told"),
     [
-        (
-            None,
-            None,
-            "declared 2026-02-02 02:40:00 UTC; first trial",
-        ),  # by an earlier version: nothing is claimed
-        ({}, None, "declared 2026-02-02 02:40:00 UTC ✓ before any of its trials; first trial"),
+        (None, None, "02:40:00 UTC; first trial"),  # planned by an earlier version: nothing is claimed
+        ({}, None, "02:40:00 UTC ✓ before any of its trials; first trial"),
         (
             {"regularization": 11, "models": 20},
             1_770_000_000.0 - 86400,
-            "declared 2026-02-02 02:40:00 UTC, when 31 of its 110 trials had a result: 11 of an earlier plan "
-            "of this study, first declared 2026-02-01 02:40:00 UTC; 20 reused from models; first trial",
+            "02:40:00 UTC, when 31 of its 110 trials had a result: 11 of an earlier plan of this study, "
+            "first declared 2026-02-01 02:40:00 UTC; 20 reused from models; first trial",
         ),
         (
             {"": 3},
@@ -376,55 +335,39 @@ def test_only_web_addresses_become_links(evidence, tmp_path):
         ),
     ],
 )
-def test_the_page_says_what_was_known_when_the_plan_was_declared(evidence, tmp_path, reused, first, told):
-    known = replace(evidence, planned=1_770_000_000.0, declared=110, reused=reused, first=first)
-    page = render(compare(known), tmp_path)
-    assert told in Page(page.read_text(encoding="utf-8"))
-    assert ("✕ nothing shows" in page.read_text(encoding="utf-8")) == ("" in (reused or {}))
+def test_the_page_says_what_was_known_when_the_plan_was_declared(tmp_path, reused, first, told):
+    known = pair(planned=1_770_000_000.0, declared=110, reused=reused, first=first)
+    text = text_of(render(compare(known), tmp_path))
+    assert told in text and ("✕ nothing shows" in text) == ("" in (reused or {}))
 
 
-def test_five_hundred_trials_stay_under_three_megabytes_and_twenty_seconds(big_evidence, tmp_path):
+def test_five_hundred_trials_stay_under_three_megabytes_and_twenty_seconds(tmp_path):
+    big = study(tuple(arm(f"arm {i}", 0.01 * i, settings={"clip": float(i)}) for i in range(50)))
     began = time.process_time()  # what others do on this machine does not count
-    page = render(compare(big_evidence), tmp_path)
+    page = render(compare(big), tmp_path)
     assert time.process_time() - began < 20
     assert page.stat().st_size < 3_000_000
 
 
-def test_the_index_ranks_studies_and_links_to_their_pages(
-    evidence, hostile_evidence, make_arm, make_study, tmp_path
-):
-    small = make_study((make_arm("base", 0.0), make_arm("b", 0.1, settings={"clip": 1.0})), study="small")
-    text = render_index([compare(small), compare(evidence), compare(hostile_evidence)], tmp_path).read_text(
-        encoding="utf-8"
-    )
-    assert 'href="chapter.html"' not in text
-    (tmp_path / "chapter.html").touch()
-    (tmp_path / "golden.html").touch()
-    (tmp_path / "benchmarks.html").touch()
-    linked = render_index([compare(evidence)], tmp_path).read_text(encoding="utf-8")
-    assert 'href="chapter.html"' in linked
-    assert re.search(r'evidence\.\s+<a href="golden.html">.*digit\.\s+<a href="benchmarks.html">', linked)
-    links = [a["href"] for tag, a in Page(text).tags if tag == "a" and a["href"].endswith("index.html")]
-    first = list(dict.fromkeys(links))
+def test_the_index_ranks_studies_and_links_to_their_pages(tmp_path):
+    three = [compare(pair(study="small")), compare(realistic()), compare(hostile())]
+    html = render_index(three, tmp_path).read_text(encoding="utf-8")
+    assert 'href="chapter.html"' not in html
+    links = [a["href"] for tag, a in Tags(html).all if tag == "a" and a["href"].endswith("index.html")]
     # the largest sure effects: about .61, .49 and .10 nats
-    assert first == [
-        f"{folder_name(hostile_evidence.study)}/index.html",
-        "regularization/index.html",
-        "small/index.html",
-    ]
+    names = (folder_name(hostile().study), "regularization", "small")
+    assert list(dict.fromkeys(links)) == [f"{name}/index.html" for name in names]
+    others = [f"{name}.html" for name in ("chapter", "golden", "benchmarks")]
+    for name in others:
+        (tmp_path / name).touch()
+    linked = Tags(render_index([], tmp_path).read_text(encoding="utf-8"))
+    assert [a["href"] for tag, a in linked.all if tag == "a"][1:] == others
 
 
-def test_the_index_says_what_failed_and_what_the_instrument_shows_of_itself(
-    evidence, make_arm, make_study, tmp_path
-):
-    aa = make_study((make_arm("base", 0.0), make_arm("A/A", 0.0, spread=0.01)), study="small")
-    page = Page(render_index([compare(evidence), compare(aa)], tmp_path).read_text(encoding="utf-8"))
-    assert "108 of 110 trials finished, 1 diverged, 1 failed" in page
-    assert "the baseline against itself under other seeds: ≡ EQUIVALENT, no effect, as it must be" in page
-
-
-def test_an_index_of_nothing_says_so(tmp_path):
-    assert "No study has results yet" in render_index([], tmp_path).read_text(encoding="utf-8")
+def test_the_index_says_what_failed(tmp_path):
+    text = text_of(render_index([compare(realistic())], tmp_path))
+    assert "108 of 110 trials finished, 1 diverged, 1 failed" in text
+    assert "No study has results yet" in text_of(render_index([], tmp_path))
 
 
 def test_tables_are_light_to_import():
@@ -433,8 +376,10 @@ def test_tables_are_light_to_import():
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_an_effect_of_the_baseline_against_itself_is_a_warning(make_arm, make_study, tmp_path):
-    same = make_study((make_arm("base", 0.0), make_arm("A/A: the baseline again", 0.0, spread=0.01)))
-    shifted = make_study((make_arm("base", 0.0), make_arm("A/A: the baseline again", 0.3)))
-    assert "≡ EQUIVALENT, no effect, as it must be" in render(compare(same), tmp_path).read_text()
-    assert "distrust this study" in render(compare(shifted), tmp_path).read_text()
+def test_an_effect_of_the_baseline_against_itself_is_a_warning(tmp_path):
+    for effect, spread, told in (
+        (0.0, 0.01, "A/A check passed on 10 seeds: no difference found between the baseline and itself."),
+        (0.3, 0.02, "A/A check failed on 10 seeds: the baseline differs from itself; distrust this study."),
+    ):
+        c = compare(study((arm("base", 0.0), arm("A/A: the baseline again", effect, spread))))
+        assert told in text_of(render(c, tmp_path)) and told in text_of(render_index([c], tmp_path))

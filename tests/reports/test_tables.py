@@ -3,14 +3,16 @@ import io
 from dataclasses import replace
 
 import pytest
+from synthetic import arm, hostile, realistic, study
 
 from bench.trial import BadInput, Trial, visible
 from reports.answer import claims
 from reports.book import BOOK, hold
 from reports.comparison import compare
+from reports.formats import count, csv_cell, interval, number, p_value
+from reports.statistics.contrasts import Interval
 from reports.statistics.verdicts import Word
 from reports.tables import comparison_csv, comparison_latex, comparison_markdown, trials_csv
-from reports.text import count, csv_cell, interval, number, p_value
 
 # Eight seeds whose contrast is A−B: −.0450 [−.05682, −.03318], wins 8/8, r .977 (scipy 1.17).
 B = (1.22, 1.31, 1.27, 1.40, 1.25, 1.29, 1.33, 1.24)
@@ -22,32 +24,23 @@ def rows(text):
 
 
 @pytest.fixture
-def fixed(make_arm, make_study):
+def fixed():
     """The arms B (baseline) and A with exactly the losses above."""
-
-    def exact(name, losses, settings):
-        whole = make_arm(name, 0.0, seeds=8, settings=settings)
-        results = {
-            s: replace(whole.results[s], metrics={**whole.results[s].metrics, "valid_loss": x})
-            for s, x in enumerate(losses)
-        }
-        return replace(whole, results=results)
-
-    return make_study(
-        (exact("B", B, {}), exact("A", A, {"clip": 1.0})), seeds=tuple(range(8)), equivalence=0.02
-    )
+    arms = []
+    for name, losses, settings in (("B", B, {}), ("A", A, {"clip": 1.0})):
+        whole = arm(name, 0.0, seeds=8, settings=settings)
+        for s, loss in enumerate(losses):
+            result = whole.results[s]
+            whole.results[s] = replace(result, metrics={**result.metrics, "valid_loss": loss})
+        arms.append(whole)
+    return study(tuple(arms), seeds=tuple(range(8)), equivalence=0.02)
 
 
 def test_the_csv_holds_the_contrast_in_full(fixed):
     base, ours = rows(comparison_csv(compare(fixed)))
-    assert float(base["mean"]) == pytest.approx(1.28875)
-    assert float(base["sd"]) == pytest.approx(0.057925, abs=1e-6)
-    assert float(ours["delta"]) == pytest.approx(-0.045)
-    assert [float(ours["delta_low"]), float(ours["delta_high"])] == pytest.approx(
-        [-0.05682, -0.03318], abs=1e-5
-    )
-    assert float(ours["ratio"]) == pytest.approx(0.9560, abs=1e-4)
-    assert float(ours["r"]) == pytest.approx(0.977, abs=1e-3)
+    assert [float(base[key]) for key in ("mean", "sd")] == pytest.approx([1.28875, 0.057925], abs=1e-6)
+    found = [float(ours[key]) for key in ("delta", "delta_low", "delta_high", "ratio", "r")]
+    assert found == pytest.approx([-0.045, -0.05682, -0.03318, 0.9560, 0.977], abs=5e-5)
     assert (ours["wins"], ours["pairs"], ours["verdict"], base["verdict"]) == ("8", "8", "IMPROVES", "")
 
 
@@ -59,8 +52,8 @@ def test_markdown_and_latex_print_the_same_digits(fixed):
     assert latex.count(r"\\") == 3  # the head and two arms
 
 
-def test_arms_are_joined_on_the_seed_and_failures_are_no_results(evidence):
-    by_name = {row.arm.name: row for row in compare(evidence).rows}
+def test_arms_are_joined_on_the_seed_and_failures_are_no_results():
+    by_name = {row.arm.name: row for row in compare(realistic()).rows}
     reset, swift = by_name["no reset"], by_name["lr 3e-2"]
     assert (reset.done, reset.failed, reset.diverged, reset.contrast.pairs) == (9, 1, 0, 9)
     assert 7 not in reset.summary.values  # although the killed trial left a number behind
@@ -68,70 +61,70 @@ def test_arms_are_joined_on_the_seed_and_failures_are_no_results(evidence):
     assert swift.contrast.given_convergence
 
 
-def test_a_failed_trial_shows_no_number_in_any_table(evidence):
-    assert "0.123456" not in trials_csv(evidence) + comparison_csv(compare(evidence))
-    killed = [r for r in rows(trials_csv(evidence)) if r["status"] == "failed"]
-    assert [(r["arm"], r["seed"], r["valid_loss"]) for r in killed] == [
+def test_a_failed_trial_shows_no_number_in_any_table():
+    assert "0.123456" not in trials_csv(realistic()) + comparison_csv(compare(realistic()))
+    lost = [r for r in rows(trials_csv(realistic())) if r["status"] != "done"]
+    assert [(r["arm"], r["seed"], r["valid_loss"]) for r in lost] == [
         ("lr 3e-2", "3", ""),
         ("no reset", "7", ""),
     ]
 
 
-def test_another_task_gets_no_contrast_and_is_not_in_the_family(evidence):
-    by_name = {row.arm.name: row for row in compare(evidence).rows}
+def test_another_task_gets_no_contrast_and_is_not_in_the_family():
+    by_name = {row.arm.name: row for row in compare(realistic()).rows}
     assert by_name["random blocks"].contrast is None
     assert by_name["random blocks"].note == "another task: split"
     assert by_name["LMModel7"].contrast.family == 9  # ten arms against the baseline, less one
 
 
-def test_a_change_that_leaves_the_weights_alone_is_a_dead_toggle(make_arm, make_study):
-    arms = (make_arm("base", 0.0, 0.0), make_arm("alpha", 0.0, 0.0, settings={"alpha": 2.0}))
-    row = compare(make_study(arms)).rows[1]
+def test_a_change_that_leaves_the_weights_alone_is_a_dead_toggle():
+    arms = (arm("base", 0.0, 0.0), arm("alpha", 0.0, 0.0, settings={"alpha": 2.0}))
+    row = compare(study(arms)).rows[1]
     assert row.dead and row.verdict is None
 
 
-def test_an_arm_without_results_is_named_and_not_judged(make_arm, make_study):
-    arms = (make_arm("base", 0.0), make_arm("later", 0.0, seeds=0))
-    row = compare(make_study(arms)).rows[1]
+def test_an_arm_without_results_is_named_and_not_judged():
+    arms = (arm("base", 0.0), arm("later", 0.0, seeds=0))
+    row = compare(study(arms)).rows[1]
     assert (row.note, row.waiting, row.verdict) == ("no results yet", 10, None)
 
 
-def test_an_interim_report_is_corrected_for_the_arms_that_have_no_results_yet(make_arm, make_study):
-    arms = (make_arm("base", 0.0), make_arm("now", 0.02, settings={"clip": 1.0}))
-    later = (make_arm("later", 0.0, seeds=0), make_arm("last", 0.0, seeds=0))
-    alone, interim = compare(make_study(arms)).rows[1], compare(make_study(arms + later)).rows[1]
+def test_an_interim_report_is_corrected_for_the_arms_that_have_no_results_yet():
+    arms = (arm("base", 0.0), arm("now", 0.02, settings={"clip": 1.0}))
+    later = (arm("later", 0.0, seeds=0), arm("last", 0.0, seeds=0))
+    alone, interim = compare(study(arms)).rows[1], compare(study(arms + later)).rows[1]
     assert (alone.contrast.family, interim.contrast.family) == (1, 3)
     assert interim.adjusted == pytest.approx(3 * alone.adjusted)  # Holm's first step over three
 
 
-def test_exploratory_arms_do_not_burden_the_declared_family(make_arm, make_study):
-    arms = tuple(make_arm(f"arm {i}", 0.05 * i, settings={"clip": float(i)}) for i in range(6))
+def test_exploratory_arms_do_not_burden_the_declared_family():
+    arms = tuple(arm(f"arm {i}", 0.05 * i, settings={"clip": float(i)}) for i in range(6))
     arms = arms[:3] + tuple(replace(a, exploratory=True) for a in arms[3:])
-    assert [row.contrast.family for row in compare(make_study(arms)).compared] == [2, 2, 3, 3, 3]
+    assert [row.contrast.family for row in compare(study(arms)).compared] == [2, 2, 3, 3, 3]
 
 
-def test_accuracy_is_better_when_it_is_higher(evidence):
-    by_name = {row.arm.name: row for row in compare(replace(evidence, metric="valid_accuracy")).rows}
+def test_accuracy_is_better_when_it_is_higher():
+    by_name = {row.arm.name: row for row in compare(replace(realistic(), metric="valid_accuracy")).rows}
     assert by_name["LMModel7"].contrast.mean > 0
     assert by_name["LMModel7"].verdict.word is Word.IMPROVES
 
 
 @pytest.mark.parametrize(("facts", "key"), [({"arms": ()}, "arms"), ({"equivalence": 0.0}, "equivalence")])
-def test_nothing_to_report_is_refused_in_one_line(make_arm, make_study, facts, key):
+def test_nothing_to_report_is_refused_in_one_line(facts, key):
     with pytest.raises(BadInput, match=f"'regularization': {key}"):
-        compare(replace(make_study((make_arm("base", 0.0),)), **facts))
+        compare(replace(study((arm("base", 0.0),)), **facts))
 
 
-def test_a_spreadsheet_gets_text_and_never_a_formula(hostile_evidence):
-    table = rows(comparison_csv(compare(hostile_evidence)))
+def test_a_spreadsheet_gets_text_and_never_a_formula():
+    table = rows(comparison_csv(compare(hostile())))
     assert table[4]["arm"] == "'=1+1"
     assert table[4]["delta"].startswith(("0.", "-0."))  # numbers stay numbers
     assert [csv_cell(x) for x in ("=a", "+a", "-a", "@a", "a=")] == ["'=a", "'+a", "'-a", "'@a", "a="]
     assert csv_cell(-1.5) == -1.5
 
 
-def test_hostile_names_stay_text_in_markdown_and_latex(hostile_evidence):
-    comparison = compare(hostile_evidence)
+def test_hostile_names_stay_text_in_markdown_and_latex():
+    comparison = compare(hostile())
     markdown, latex = comparison_markdown(comparison), comparison_latex(comparison)
     assert "&lt;script&gt;" in markdown and "<script>" not in markdown
     assert r"\$x\_\$ \& \textbackslash{}frac" in latex
@@ -150,7 +143,7 @@ def test_numbers_carry_a_true_minus_and_never_a_negative_zero():
         "0.0000",
     ]
     assert [number(None), number(float("nan")), number(float("inf"))] == ["–", "–", "∞"]
-    assert interval(-1, 2, 1, sign=True) == "[−1.0, +2.0]"
+    assert interval(Interval(-1, 2, 0.95), 1, sign=True) == "[−1.0, +2.0]"
     assert [p_value(p) for p in (0.0001, 0.0123, 0.99999, None)] == ["<.001", ".012", "1", "–"]
     assert count(37598) == "37\u202f598"
 
@@ -164,31 +157,31 @@ def test_each_published_accuracy_is_a_whole_number_of_hits(name):
     assert row.hits / row.targets == pytest.approx(row.accuracy, abs=5.1e-7)
 
 
-def test_the_book_is_held_against_its_own_settings_only(make_arm, make_study):
+def test_the_book_is_held_against_its_own_settings_only():
     arms = (
-        make_arm("LMModel6", 0.0),
-        make_arm("LMModel7", -0.5, model="lm7"),
-        make_arm("LMModel7, fewer epochs", -0.5, model="lm7", settings={"epochs": 3}),
-        make_arm("LMModel4, another rate", 0.3, model="lm4"),  # the book's is 3e-3, this one 1e-2
+        arm("LMModel6", 0.0),
+        arm("LMModel7", -0.5, model="lm7"),
+        arm("LMModel7, fewer epochs", -0.5, model="lm7", settings={"epochs": 3}),
+        arm("LMModel4, another rate", 0.3, model="lm4"),  # the book's is 3e-3, this one 1e-2
     )
-    held = hold(compare(make_study(arms)))
+    held = hold(compare(study(arms)))
     assert [h.row.arm.name for h in held] == ["LMModel6", "LMModel7"]
     assert (
         held[0].prediction.plausible and not held[1].prediction.plausible
     )  # 1.368 is near 1.30, .458 not .80
 
 
-def test_two_arms_are_one_task_whatever_the_path_of_their_text(make_arm, make_study):
-    arms = (make_arm("base", 0.0), make_arm("moved", 0.1, settings={"corpus": "elsewhere.txt", "clip": 1.0}))
+def test_two_arms_are_one_task_whatever_the_path_of_their_text():
+    arms = (arm("base", 0.0), arm("moved", 0.1, settings={"corpus": "elsewhere.txt", "clip": 1.0}))
     assert Trial(model="lm6", seed=0, corpus="x").id == Trial(model="lm6", seed=0).id
-    assert compare(make_study(arms)).rows[1].contrast
+    assert compare(study(arms)).rows[1].contrast
 
 
-def test_an_arm_is_held_against_the_arm_that_it_names(make_arm, make_study):
-    base = make_arm("other", 0.5, settings={"clip": 1.0})
-    held = replace(make_arm("held", 0.3, settings={"clip": 2.0}), against="other")
-    rest = make_arm("rest", 0.1, settings={"wd": 0.0})
-    comparison = compare(make_study((make_arm("baseline", 0.0), base, held, rest)))
+def test_an_arm_is_held_against_the_arm_that_it_names():
+    base = arm("other", 0.5, settings={"clip": 1.0})
+    held = replace(arm("held", 0.3, settings={"clip": 2.0}), against="other")
+    rest = arm("rest", 0.1, settings={"wd": 0.0})
+    comparison = compare(study((arm("baseline", 0.0), base, held, rest)))
     _, other, ours, plain = comparison.rows
     assert other.contrast is None and "others are held against it" in other.note
     assert ours.contrast.mean == pytest.approx(ours.summary.mean - other.summary.mean)

@@ -4,9 +4,9 @@ import textwrap
 from collections.abc import Sequence
 
 from bench.trial import counted
-from reports.gate.judgement import Gate, Judged
+from reports.formats import interval, markdown_cell, number, short
+from reports.gate.judgement import Gate, JudgedArm
 from reports.statistics.verdicts import sentence
-from reports.text import interval, markdown_cell, number, short
 
 WIDTH = 108  # columns of the screen
 _ROWS, _REASONS = 7, 8  # lines of each, so that all of it stays within 24 lines
@@ -74,11 +74,11 @@ def _asked(gate: Gate) -> str:
     return f"{short(gate.study, 30)}: {gate.title} not worse by {zone} or more, {slow}"
 
 
-def _worst_first(gate: Gate) -> list[Judged]:
+def _worst_first(gate: Gate) -> list[JudgedArm]:
     return sorted(gate.judged, key=lambda j: not j.faults)  # a stable sort: else in declared order
 
 
-def _failing(rest: Sequence[Judged]) -> str:
+def _failing(rest: Sequence[JudgedArm]) -> str:
     return f"{sum(bool(j.faults) for j in rest) or 'none'} failed"
 
 
@@ -98,25 +98,21 @@ def _heads(gate: Gate) -> list[str]:
     return ["", "arm" if gate.title else "benchmark", *_HEADS[2:]]
 
 
-def _cells(j: Judged) -> tuple[str, ...]:
+def _cells(j: JudgedArm) -> tuple[str, ...]:
     """Sign, name, difference, pairs, verdict, ratio of times."""
     c = j.verdict.contrast if j.verdict else None
     delta, word = "–", "–"
     if j.identical:
         delta, word = "bit-identical", "≡ bit-identical"
     elif c and j.verdict:
-        ends = c.interval90
-        delta = (
-            f"{number(c.mean, sign=True)} {interval(ends.low, ends.high, sign=True) if ends else ''}".rstrip()
-        )
+        delta = number(c.mean, sign=True)
+        delta += f" {interval(c.interval90, sign=True)}" if c.interval90 else ""
         word = f"{j.verdict.symbol} {j.verdict.word}"
-    time = "–"
-    if j.pace:
-        time = f"{number(j.pace.ratio, 3)} {interval(j.pace.interval.low, j.pace.interval.high, 3)}"
+    time = f"{number(j.pace.ratio, 3)} {interval(j.pace.interval, 3)}" if j.pace else "–"
     return "✗" if j.faults else "✓", short(j.name, 22), delta, str(c.pairs) if c else "–", word, time
 
 
-def _markdown_cells(j: Judged) -> list[str]:
+def _markdown_cells(j: JudgedArm) -> list[str]:
     sign, _, *rest = _cells(j)
     return [sign, _code(j.name), *map(markdown_cell, rest)]
 

@@ -5,19 +5,26 @@ import re
 import textwrap
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bench.trial import visible
 
+if TYPE_CHECKING:  # the command imports this module, and must not wait for scipy
+    from reports.statistics.contrasts import Interval
+
 MINUS = "−"
 
-_LATEX = dict([
-    ("\\", r"\textbackslash{}"), ("~", r"\textasciitilde{}"), ("^", r"\textasciicircum{}"),
-    ("<", r"\textless{}"), (">", r"\textgreater{}"), ("–", "--"), ("−", "$-$"), ("±", r"$\pm$"),
-    ("Δ", r"$\Delta$"), ("≈", r"$\approx$"), ("∞", r"$\infty$"), ("≤", r"$\le$"), ("≥", r"$\ge$"),
-    ("×", r"$\times$"), ("→", r"$\to$"),
-    *((c, f"\\{c}") for c in "&%$#_{}"),
-])  # fmt: skip
+_LATEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+_LATEX |= {
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "–": "--",
+    "−": "$-$",
+    "±": r"$\pm$",
+    "Δ": r"$\Delta$",
+}
+_LATEX |= {"≈": r"$\approx$", "∞": r"$\infty$", "≤": r"$\le$", "≥": r"$\ge$", "×": r"$\times$", "→": r"$\to$"}
+_LATEX |= {c: f"\\{c}" for c in "&%$#_{}"}
 
 
 def short(value: object, most: int = 28) -> str:
@@ -49,15 +56,13 @@ def number(value: float | None, digits: int = 4, *, sign: bool = False) -> str:
     return text.replace("-", MINUS)
 
 
-def interval(low: float | None, high: float | None, digits: int = 4, *, sign: bool = False) -> str:
+def interval(ends: "Interval | None", digits: int = 4, *, sign: bool = False) -> str:
     """`[low, high]`, or an en dash where there is none."""
-    if low is None or high is None or math.isnan(low) or math.isnan(high):
-        return "–"
-    return f"[{number(low, digits, sign=sign)}, {number(high, digits, sign=sign)}]"
+    return f"[{number(ends.low, digits, sign=sign)}, {number(ends.high, digits, sign=sign)}]" if ends else "–"
 
 
 def p_value(p: float | None) -> str:
-    """Three significant digits from .001 on, and `<.001` below."""
+    """Three decimals from .001 on, and `<.001` below."""
     if p is None or math.isnan(p):
         return "–"
     return "<.001" if p < 0.001 else f"{p:.3f}".lstrip("0") if p < 0.9995 else "1"
@@ -65,11 +70,9 @@ def p_value(p: float | None) -> str:
 
 def count(value: float | None) -> str:
     """A whole number in groups of three, separated by thin spaces."""
-    return (
-        "–"
-        if value is None or not math.isfinite(value)
-        else f"{value:,.0f}".replace(",", "\u202f").replace("-", MINUS)
-    )
+    if value is None or not math.isfinite(value):
+        return "–"
+    return f"{value:,.0f}".replace(",", "\u202f").replace("-", MINUS)
 
 
 def seconds(value: float) -> str:
@@ -88,10 +91,10 @@ def level(value: object) -> str:
 
 def csv_cell(value: object) -> object:
     """Numbers as they are; a text that a spreadsheet would run as a formula gets a leading quote."""
-    if isinstance(value, bool) or value is None or not isinstance(value, int | float):
-        text = visible("" if value is None else value)
-        return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
-    return value
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return value
+    text = visible("" if value is None else value)
+    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
 
 
 def markdown_cell(value: object) -> str:
@@ -103,12 +106,6 @@ def markdown_cell(value: object) -> str:
 def latex_cell(value: object) -> str:
     """One cell of a LaTeX table."""
     return "".join(_LATEX.get(c, c) for c in visible(value))
-
-
-def machine(facts: Mapping[str, Any]) -> dict[str, str]:
-    """The facts of a machine by their titles, then its packages by name."""
-    versions = {name: str(version) for name, version in facts.get("packages", {}).items()}
-    return {title: str(facts[key]) for key, title in _FACTS.items() if facts.get(key)} | versions
 
 
 _FACTS = {
@@ -123,3 +120,9 @@ _FACTS = {
     "platform": "System",
     "commit": "Commit",
 }
+
+
+def machine(facts: Mapping[str, Any]) -> dict[str, str]:
+    """The facts of a machine by their titles, then its packages by name."""
+    versions = {name: str(version) for name, version in facts.get("packages", {}).items()}
+    return {title: str(facts[key]) for key, title in _FACTS.items() if facts.get(key)} | versions

@@ -1,0 +1,158 @@
+"""What the pictures share: places for axes, scales, lines and their names."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
+
+from reports.figures.svg import COLOURS
+from reports.formats import MINUS, number, short
+from reports.statistics.contrasts import ArmSummary
+
+WIDTH = 940
+"""Of every picture, in units that are about a CSS pixel where the page is wide."""
+
+MARKERS = "osD^vPX*"
+DASHES = ((1, 0), (5, 2), (1, 1.6), (6, 2, 1, 2), (3, 1.5), (8, 2), (1, 3), (5, 1, 1, 1, 1, 1))
+"""Marker and dash of arm i, modulo eight: what tells arms apart where colour does not."""
+
+Series = tuple[str, Sequence[float], Sequence[float]]
+"""A name, x and y."""
+
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def power(x: float) -> str:
+    """A number as people write it, small and large ones too: 0.02, 38.7, 3.1·10⁻⁷, 10⁶."""
+    if 0 < abs(x) < 0.001 or abs(x) >= 10_000:
+        digits, _, exponent = f"{x:.1e}".partition("e")
+        raised = str(int(exponent)).translate(_RAISED)
+        digits = digits.removesuffix(".0").replace("-", MINUS)
+        return f"10{raised}" if digits == "1" else f"{digits}·10{raised}"
+    if 0 < abs(x) < 1:
+        return f"{x:.2g}".replace("-", MINUS)
+    return number(x, 2).removesuffix("0").removesuffix(".0")
+
+
+def blank(height: float) -> Figure:
+    """A figure of so many units."""
+    return Figure(figsize=(WIDTH / 72, height / 72), dpi=72)
+
+
+def axes_at(figure: Figure, left: float, top: float, width: float, height: float) -> Axes:
+    """Axes with horizontal grid lines, at a place given in units from the upper left corner."""
+    w, h = figure.get_size_inches() * 72
+    ax = figure.add_axes((left / w, 1 - (top + height) / h, width / w, height / h))
+    ax.grid(axis="y")
+    ax.tick_params(length=0)
+    ax.set_axisbelow(True)
+    return ax
+
+
+def grid(count: int, height: float, *, columns: int = 4, own: bool = False) -> tuple[Figure, list[Axes]]:
+    """Small multiples, each with scales of its own, or all with one y scale, labelled at the left."""
+    columns = min(count, columns)
+    left, gap, below = (46, 52, 74) if own else (46, 22, 50)
+    each = (WIDTH - left - gap * (columns - 1) - 8) / columns
+    figure, axes = blank(math.ceil(count / columns) * (height + below) + 12), []
+    for y, x in (divmod(i, columns) for i in range(count)):
+        ax = axes_at(figure, left + x * (each + gap), 28 + y * (height + below), each, height)
+        ax.tick_params(labelleft=own or x == 0)
+        axes.append(ax)
+    return figure, axes
+
+
+def share(axes: Sequence[Axes], values: Sequence[float]) -> None:
+    """One y scale for all panels: from the least value to just above the most."""
+    low, high = min(values), max(values)
+    pad = 0.06 * (high - low) or 0.1
+    for ax in axes:
+        ax.set_ylim(low - pad, high + pad)
+
+
+def single(height: float = 250) -> tuple[Figure, Axes]:
+    """One pair of axes, with room at the right for the names of its lines."""
+    figure = blank(height + 62)
+    return figure, axes_at(figure, 62, 12, WIDTH - 252, height)
+
+
+def logarithmic(ax: Axes, axis: str = "y") -> None:
+    """A logarithmic scale whose numbers need no mathematics to be set."""
+    getattr(ax, f"set_{axis}scale")("log")
+    chosen = getattr(ax, f"{axis}axis")
+    chosen.set_major_formatter(lambda x, _: power(x))
+    chosen.set_minor_formatter(lambda *_: "")
+    ax.tick_params(axis="both", which="minor", length=0)
+
+
+def lines(ax: Axes, drawn: Sequence[Series]) -> None:
+    """Lines told apart by colour, dash and marker, each named at its end."""
+    ends = []
+    for i, (name, x, y) in enumerate(drawn):
+        look: dict[str, Any] = {"color": COLOURS[f"arm{(i + 1) % 8}"], "ls": (0, DASHES[i % 8])}
+        ax.plot(x, y, marker=MARKERS[i % 8], ms=5, mew=0, markevery=max(1, len(x) // 8), **look)
+        ends.append((y[-1], name, look["color"]))
+    name_ends(ax, ends)
+
+
+def plot(drawn: Sequence[Series], x: str, y: str, *, log: bool = False, every: bool = False) -> Figure:
+    """Lines on two linear or logarithmic axes; `every` puts a tick at each x that there is."""
+    figure, ax = single(220)
+    if log:
+        logarithmic(ax)
+        logarithmic(ax, "x")
+    found = sorted({value for _, xs, _ in drawn for value in xs})
+    if every:
+        ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        ax.set_xticks(found, [power(value) for value in found])
+    elif not log and all(float(value).is_integer() for value in found):
+        ax.locator_params(axis="x", integer=True)
+    lines(ax, drawn)
+    ax.set(xlabel=x, ylabel=y)
+    return figure
+
+
+def estimates(ax: Axes, drawn: Sequence[tuple[str, Sequence[tuple[float, ArmSummary]]]]) -> None:
+    """By name: a dot for each seed that converged, a bar for the interval, a line through the means."""
+    ends = []
+    for i, (name, points) in enumerate(drawn):
+        look: dict[str, Any] = {"color": COLOURS[f"arm{(i + 1) % 8}"]}
+        for x, s in points:
+            dots = [v for v in s.values.values() if math.isfinite(v)]
+            ax.plot([x] * len(dots), dots, "o", ms=3.5, mew=0, alpha=0.4, **look)
+            if s.interval:
+                ax.plot([x, x], [s.interval.low, s.interval.high], lw=4, alpha=0.45, **look)
+        means = [(x, s.mean) for x, s in points if s.mean is not None]
+        if means:
+            line: dict[str, Any] = {"ls": (0, DASHES[i % 8]), "marker": MARKERS[i % 8], "ms": 7, "mew": 0}
+            ax.plot(*zip(*means, strict=True), **line, **look)
+            ends.append((means[-1][1], name, look["color"]))
+    name_ends(ax, ends)
+
+
+def name_ends(ax: Axes, ends: Sequence[tuple[float, str, str]]) -> None:
+    """(y, name, colour) of each line: names at the right edge, at their line's height, none over another."""
+    figure: Any = ax.get_figure(root=True)
+    height = ax.get_position().height * figure.get_size_inches()[1] * 72
+    ax.autoscale_view()  # matplotlib puts it off until it draws
+    to_height = (ax.transData + ax.transAxes.inverted()).transform
+    ordered = sorted(ends)
+    heights = spread([float(to_height((1.0, y))[1]) for y, _, _ in ordered], 17 / height)
+    for at, (_, name, colour) in zip(heights, ordered, strict=True):
+        look: dict[str, Any] = {"color": colour, "weight": "bold", "va": "center", "transform": ax.transAxes}
+        ax.text(1.02, at, short(name, 26), **look)
+
+
+def spread(heights: Sequence[float], least: float) -> list[float]:
+    """Rising heights between 0 and 1, moved as far as keeps each at `least` above the one before it."""
+    placed: list[float] = []
+    for height in heights:
+        placed.append(max(min(height, 1), 0, placed[-1] + least if placed else 0))
+    limit = 1.0
+    for i in range(len(placed) - 1, -1, -1):  # what was pushed out at the top pushes the others down
+        placed[i] = min(placed[i], limit)
+        limit = placed[i] - least
+    return placed

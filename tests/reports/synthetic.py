@@ -1,0 +1,231 @@
+"""Synthetic studies (effects that are known, failures, names that bite), and what tests read of a page."""
+
+import html
+import math
+import random
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import cache
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree as ET
+
+from bench.trial import Epoch, Result, Trial, failure
+from reports.evidence import Evidence, MeasuredArm
+
+WORDS = [word for last in ("four", "five", "six") for word in ("eight", "thousand", "eighty", last, ".")]
+SHARE = {"separator": 0.2, "lead digit": 1.9, "digit": 1.0, "teen": 1.1, "hundred": 0.3, "thousand": 0.25}
+OPTIONS: dict[str, Any] = {"hidden": 64, "layers": 2, "dropout": 0.0, "tying": False}
+ENVIRONMENT = {"commit": "0123456789abcdef", "dirty": False, "cpu": "Xeon 8481C", "threads": 1}
+ENVIRONMENT |= {"python": "3.11.7", "packages": {"torch": "2.13.0", "fastai": "2.8.12"}}
+HOSTILE = (
+    "_base",
+    "<script>alert(1)</script>",
+    "$x_$ & \\frac",
+    "nul\0\x1b[31m\u202e",
+    "=1+1",
+    "x" * 300,
+    "{{ 7*7 }}",
+)
+
+
+def result(trial: Trial, loss: float, *, parameters: int = 37598, speed: float = 9000.0) -> Result:
+    """A finished trial whose curve falls to `loss`."""
+    epochs = tuple(
+        Epoch(
+            epoch=e,
+            train_loss=loss * 0.6 + 2 * math.exp(-e / 3),
+            ar=0.0,
+            tar=0.0,
+            valid_loss=loss + 1.6 * math.exp(-e / 2.5),
+            accuracy=math.exp(-loss) * (1 - math.exp(-e - 1)),
+            train_seconds=0.4,
+            valid_seconds=0.1,
+        )
+        for e in range(trial.epochs)
+    )
+    metrics = {
+        "valid_loss": loss,
+        "valid_accuracy": math.exp(-0.3 * loss),
+        "train_updates": 735.0,
+        "train_tokens": 752640.0,
+        "train_flops": 6.0 * parameters * 752640,
+        "speed_train": speed,
+        "model_parameters": float(parameters),
+    }
+    passage = [{"token": w, "guess": w if i % 4 else "nine", "p": 0.5} for i, w in enumerate(WORDS)]
+    return Result(
+        trial=trial,
+        status="done",
+        started=1_770_000_100.0 + trial.seed,
+        seconds=8.2,
+        epochs=epochs,
+        metrics=metrics,
+        roles={
+            role: (s * loss * 1000, round(1000 * math.exp(-0.4 * s * loss)), 1000)
+            for role, s in SHARE.items()
+        },
+        witnesses={"tying": {"ok": True, "declared": False, "seen": "the weights are apart"}},
+        passage=tuple(passage),
+        fingerprints={"weights": f"w{loss!r}", "metrics": f"m{loss!r}"},
+        environment=ENVIRONMENT,
+    )
+
+
+def arm(
+    name: str,
+    effect: float,
+    spread: float = 0.02,
+    *,
+    seeds: int = 10,
+    model: str = "lm6",
+    changes: Mapping[str, Any] | None = None,
+    options: Mapping[str, Any] | None = None,
+    settings: Mapping[str, Any] | None = None,
+    **facts: Any,
+) -> MeasuredArm:
+    """An arm whose losses lie `effect` above 1.30; each seed's own luck is shared with the other arms."""
+    results = {}
+    for seed in range(seeds):
+        luck, own = random.Random(seed).gauss(0, 0.06), random.Random(f"{name}{seed}").gauss(0, spread)
+        trial = Trial(
+            model=model,
+            seed=seed,
+            options={**OPTIONS, **(options or {})},
+            data="3a3e30cd",
+            **(settings or {}),
+        )
+        results[seed] = result(trial, 1.30 + luck + effect + own, **facts)
+    changed = {**({"model": model} if model != "lm6" else {}), **(options or {}), **(settings or {})}
+    return MeasuredArm(
+        name=name, model=model, title=model, changes=changed if changes is None else changes, results=results
+    )
+
+
+def broken(
+    whole: MeasuredArm, *, diverged: tuple[int, ...] = (), failed: tuple[int, ...] = ()
+) -> MeasuredArm:
+    """The same arm with some of its trials diverged or failed."""
+    results = dict(whole.results)
+    for seed in diverged:
+        was = results[seed]
+        reason = "diverged at step 312: loss is nan"
+        results[seed] = failure(was.trial, reason, status="diverged", epochs=was.epochs[:5])
+    for seed in failed:
+        # a failed trial may have numbers from before it broke: they are not results
+        was = results[seed]
+        results[seed] = replace(
+            was, status="failed", reason="killed by signal 9", metrics={"valid_loss": 0.123456}
+        )
+    return replace(whole, results=results)
+
+
+def study(arms: tuple[MeasuredArm, ...], **facts: Any) -> Evidence:
+    """A study of these arms."""
+    known: dict[str, Any] = {
+        "study": "regularization",
+        "question": "Which parts of LMModel7 carry its gain over LMModel6?",
+        "metric": "valid_loss",
+        "equivalence": 0.03,
+        "seeds": tuple(range(10)),
+        "plan": "9f86d081884c7d65",
+        "planned": 1_770_000_000.0,
+        "command": "unrolled run regularization -j 2",
+    }
+    return Evidence(arms=arms, **{**known, **facts})
+
+
+@cache
+def realistic() -> Evidence:
+    """Every verdict but one, the book's models, a sweep, a full 2² factorial, failures and another task."""
+    return study(
+        (
+            arm("LMModel6", 0.0),
+            arm("LMModel7", -0.50, 0.03, model="lm7", parameters=33502),
+            arm("dropout 0.4", -0.12, options={"dropout": 0.4}),
+            arm("tying", -0.06, 0.07, options={"tying": True}),
+            arm("dropout and tying", -0.24, options={"dropout": 0.4, "tying": True}),
+            arm("from scratch", 0.0, 0.012, model="lstm-chunk", speed=5200.0),
+            arm("clip 0.5", 0.012, 0.006, settings={"clip": 0.5}),
+            broken(arm("lr 3e-2", 0.31, 0.10, settings={"lr": 0.03}), diverged=(3,)),
+            arm("lr 3e-3", 0.16, 0.04, settings={"lr": 0.003}),
+            broken(arm("no reset", 0.01, 0.06, settings={"reset": "never"}), failed=(7,)),
+            arm("random blocks", -0.9, settings={"split": "blocks"}),
+        )
+    )
+
+
+@cache
+def switched() -> Evidence:
+    """LMModel7's parts asked about in three ways: leave one out, add one to LMModel6, and the full 2⁴.
+
+    Tying brings −.2, dropout −.1, AR −.05 and TAR nothing; tying and dropout together .08 less than that.
+    """
+    on = {"tying": True, "dropout": 0.4, "alpha": 2.0, "beta": 1.0, "wd": 0.1}
+    off = {"tying": False, "dropout": 0.0, "alpha": 0.0, "beta": 0.0, "wd": 0.01}
+
+    def cell(name: str, model: str = "lm7", **changes: Any) -> MeasuredArm:
+        have = on | changes
+        t, d, a = (bool(have[key]) for key in ("tying", "dropout", "alpha"))
+        options = {key: have.pop(key) for key in ("tying", "dropout")}
+        effect = -0.2 * t - 0.1 * d + 0.08 * t * d - 0.05 * a
+        named = {"model": model} if model != "lm7" else {}
+        return arm(
+            name, effect, 0.004, model=model, options=options, settings=have, changes={**named, **changes}
+        )
+
+    keys = ("tying", "dropout", "alpha", "beta")
+    corners = [corner for n in (2, 3, 4) for corner in combinations(keys, n)]
+    without = ({key: level for key, level in off.items() if key != added} for added in off)
+    return study(
+        (
+            cell("LMModel7"),
+            *(cell(f"no {key}", **{key: off[key]}) for key in off),
+            cell("LMModel6", "lm6", **off),
+            *(cell(f"LMModel6 + {key}", "lm6", **rest) for key, rest in zip(off, without, strict=True)),
+            *(cell(f"without {' '.join(x)}", **{key: off[key] for key in x}) for x in corners),
+        ),
+        study="switched",
+        question="Which parts of LMModel7 matter?",
+        titles={"alpha": "AR", "beta": "TAR", "wd": "weight decay"},
+    )
+
+
+@cache
+def hostile() -> Evidence:
+    """Names that would run as markup, mathematics, a private label, a formula or the end of a string."""
+    return study(
+        tuple(arm(name, 0.1 * i, changes={"note": name}) for i, name in enumerate(HOSTILE)),
+        study='"><img src=x onerror=alert(1)>',
+        question="</title><script>alert(2)</script>",
+        command="unrolled run '`$(rm)`'",
+        about="a\ud800b",
+    )
+
+
+def pair(**facts: Any) -> Evidence:
+    """A baseline, and an arm that is .1 worse."""
+    return study((arm("base", 0.0), arm("b", 0.1, settings={"clip": 1.0})), **facts)
+
+
+def text_of(page: Path) -> str:
+    """What a reader sees, pictures apart, with single spaces."""
+    bare = re.sub(r"(?s)<(style|script|svg)\b.*?</\1>", " ", page.read_text(encoding="utf-8"))
+    return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", bare)).split())
+
+
+def svgs(markup: str) -> list[ET.Element]:
+    return [ET.fromstring(text) for text in re.findall(r"<svg.*?</svg>", markup, re.S)]
+
+
+def labels(svg: ET.Element) -> list[str]:
+    """The texts of a picture."""
+    return [t.text or "" for t in svg.iter("text")]
+
+
+def is_self_contained(page: str) -> bool:
+    """Whether a page names nothing to fetch, no inline style, and the policy that forbids both."""
+    links = r"""(?:src|href)=["'](?!#|(?:[\w-]+/)?index\.html["']|(?:comparison|trials)\.\w+["'])"""
+    return "default-src &#39;none&#39;" in page and not re.search(rf"{links}|\sstyle=|url\((?!#)", page)
