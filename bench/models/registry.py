@@ -89,8 +89,8 @@ def _zoo(*rows: tuple[Any, ...]) -> dict[str, ModelSpec]:
     zoo = {}
     for name, title, about, path, *rest in rows:
         module, builder = path.split(".")
-        choices = _CHOICES.get(builder, {})
-        zoo[name] = ModelSpec(name, title, about, f"bench.models.{module}", builder, *rest, choices=choices)
+        spec = ModelSpec(name, title, about, f"bench.models.{module}", builder, *rest)
+        zoo[name] = replace(spec, choices=_CHOICES.get(builder, {}))
     return zoo
 
 
