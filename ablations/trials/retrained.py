@@ -84,7 +84,7 @@ def _retrained(result: Result, trial: Trial) -> Retrained:
     model, device = training.build(trial, len(data.vocab)), environment.device(trial.device)
     if trial.engine == "learner":
         record = Training()
-        watch = engine.Watch(record, trial, device)
+        watch = engine.RecordCallback(record, trial, device)
         torch.manual_seed(environment.stream(trial.seed, "dropout"))
         made = engine.learner(trial, model, train, valid, device, [watch])
         engine.fit(made, trial)
