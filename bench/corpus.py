@@ -15,7 +15,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from bench.text import HUMAN_NUMBERS, tokens_of
+from bench.text import HUMAN_NUMBERS, data_hash, tokens_of
 from bench.trial import BadInput, Trial
 
 UNKNOWN = "<unk>"
@@ -35,6 +35,7 @@ class Corpus:
     """A text as token ids: `ids` (n,) int64, `vocab` the token of each id, `roles` the kind of each token."""
 
     name: str
+    sha256: str
     ids: Tensor
     vocab: tuple[str, ...]
     roles: Tensor  # (n,) int64, an index into role_names
@@ -140,7 +141,7 @@ def corpus(name: str, tokens: str = "word", cap: int = 0) -> Corpus:
     ids = torch.tensor([number.get(word, len(vocab) - 1) for word in words])
     numbers = name == HUMAN_NUMBERS and tokens == "word"
     roles, role_names = _number_roles(words) if numbers else _band_roles(ids, len(vocab))
-    return Corpus(name, ids, tuple(vocab), roles, role_names)
+    return Corpus(name, data_hash(name), ids, tuple(vocab), roles, role_names)
 
 
 def batches(trial: Trial, data: Corpus, random: torch.Generator | None = None) -> tuple[Batches, Batches]:

@@ -80,7 +80,7 @@ def retrained(result: Result) -> Retrained:
         model, device = training.build(trial, len(data.vocab)), environment.device(trial.device)
         if trial.engine == "learner":
             record = Training()
-            watch = engine.Watch(record, trial, device)
+            watch = engine.RecordCallback(record, trial, device)
             torch.manual_seed(environment.stream(trial.seed, "dropout"))
             made = engine.learner(trial, model, train, valid, device, [watch])
             engine.fit(made, trial)

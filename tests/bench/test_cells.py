@@ -99,7 +99,8 @@ def test_the_reset_before_cell_is_the_formula_of_cho_et_al() -> None:
 
 
 @torch.no_grad()
-def test_the_two_published_grus_differ_in_their_recurrent_candidate_alone() -> None:
+def test_the_two_published_grus_differ() -> None:
+    """In their recurrent candidate alone."""
     torch.manual_seed(3)
     after, before = ResetAfterCell(IN, HIDDEN), ResetBeforeCell(IN, HIDDEN)
     x, h = torch.randn(ROWS, IN), torch.randn(ROWS, HIDDEN)

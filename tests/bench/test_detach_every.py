@@ -42,7 +42,7 @@ def reached(model: LanguageModel) -> list[int]:
 
 @models
 @pytest.mark.parametrize("detach_every", INTERVALS)
-def test_a_gradient_goes_back_to_the_detach_every_and_no_further(name: str, detach_every: int) -> None:
+def test_a_gradient_goes_back_detach_every_tokens_and_no_further(name: str, detach_every: int) -> None:
     model = built(name, detach_every)
     for window in windows():
         raw = model(window).raw

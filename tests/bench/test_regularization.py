@@ -155,9 +155,8 @@ def answer(module: nn.Module, x: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("make", [plain, locked, words, weights])
 @pytest.mark.parametrize(("p", "training"), [(0.0, True), (P, False)])
-def test_a_dropout_does_nothing_and_draws_nothing_at_zero_or_in_evaluation(
-    make: Make, p: float, training: bool
-) -> None:
+def test_dropout_does_nothing_in_evaluation_or_at_zero(make: Make, p: float, training: bool) -> None:
+    """And draws no random number."""
     module, x = make(p)
     before = torch.random.get_rng_state()
     out = answer(module.train(training), x)
@@ -176,9 +175,10 @@ def test_a_dropout_does_nothing_and_draws_nothing_at_zero_or_in_evaluation(
         (weights, lambda ours: fastai.WeightDropout(copy.deepcopy(ours.rnn), P)),
     ],
 )
-def test_each_dropout_is_torchs_or_fastais_bit_for_bit_gradients_and_random_numbers_too(
+def test_dropout_is_nn_dropout_bit_for_bit_gradients_too(
     make: Make, theirs: Callable[[nn.Module], nn.Module], training: bool
 ) -> None:
+    """The random numbers too; AWD-LSTM's three dropouts are fastai's."""
     ours, x = make(P)
     found = []
     for module in (ours, theirs(ours)):
@@ -194,9 +194,12 @@ def test_each_dropout_is_torchs_or_fastais_bit_for_bit_gradients_and_random_numb
     assert one.keys() == two.keys() and all(torch.equal(one[name], two[name]) for name in one)
 
 
-def test_ar_and_tar_are_their_formulas() -> None:
+def test_ar_is_alpha_times_the_mean_square() -> None:
     x = torch.tensor([[[1.0, 2.0], [3.0, 4.0]]])  # (1, 2, 2)
     assert activation(x, 2.0).item() == 15.0  # 2 × (1 + 4 + 9 + 16) / 4
+
+
+def test_tar_is_beta_times_the_mean_square_of_the_steps() -> None:
     x = torch.tensor([[[1.0, 2.0], [3.0, 1.0], [3.0, 4.0]]])  # (1, 3, 2): steps (2, −1), (0, 3)
     assert temporal_activation(x, 2.0).item() == 7.0  # 2 × (4 + 1 + 0 + 9) / 4
 

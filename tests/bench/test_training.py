@@ -47,7 +47,7 @@ def fresh_starts() -> Callable[[Trial], tuple[list[bool], list[bool]]]:
         ("never", [True] + [False] * 57, [False] * 14),
     ],
 )
-def test_reset_forgets_before_each_pass_each_batch_or_never(
+def test_reset_epoch_forgets_before_each_pass(
     small: Callable[..., Trial],
     fresh_starts: Callable[[Trial], tuple[list[bool], list[bool]]],
     engine: str,
@@ -55,6 +55,7 @@ def test_reset_forgets_before_each_pass_each_batch_or_never(
     train: list[bool],
     valid: list[bool],
 ) -> None:
+    """Reset batch forgets before each batch, and reset never not at all."""
     assert fresh_starts(small(engine=engine, reset=reset, epochs=2)) == (train, valid)
 
 
