@@ -56,7 +56,9 @@ def _corpus(args: Namespace) -> int:
     data = load(trial)
     train, valid = batches(trial, data)
     asked = valid.positions[valid.order].numel()
-    print(f"{data.name}: {len(data.ids):,} tokens, vocabulary {len(data.vocab):,}, sha256 {data_hash(trial.corpus)[:12]}")
+    print(
+        f"{data.name}: {len(data.ids):,} tokens, vocabulary {len(data.vocab):,}, sha256 {data_hash(trial.corpus)[:12]}"
+    )
     print(f"training {len(train):,} batches, validation {len(valid):,} batches, {asked:,} targets")
     for number, (inputs, targets) in zip(range(args.batches), valid, strict=False):
         shown = min(args.rows, len(inputs))

@@ -170,8 +170,8 @@ class Projection:
         for row in self._of_study:
             if row.status == "RUNNING" and row.plan != self._plan:
                 self._client.set_terminated(row.run_id, "KILLED")
-        if resumed := self._report_run():
-            self._client.update_run(resumed, status="RUNNING")
+        if there := self._report_run():
+            self._client.update_run(there, status="RUNNING")
             return
         start, name = milliseconds(started), self._study.study
         own = {"study": name, "role": "study", "plan": self._plan}

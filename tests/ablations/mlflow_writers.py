@@ -33,7 +33,7 @@ def record(where: str, study: str, patience: str) -> None:
 
 def start(*words: str, **options: object) -> "subprocess.Popen[str]":
     """`project WHERE STUDY` or `record WHERE STUDY PATIENCE` in a process of its own."""
-    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    pipes = dict.fromkeys(("stdin", "stdout"), subprocess.PIPE)
     return subprocess.Popen([sys.executable, __file__, *words], **pipes, text=True, **options)
 
 

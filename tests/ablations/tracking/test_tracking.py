@@ -269,5 +269,6 @@ def test_telemetry_and_jobs_are_off_and_the_users_timeouts_stay(monkeypatch):
 
 
 def test_a_first_start_writes_nothing_to_the_terminal(tmp_path):
-    assert start("project", "sqlite:///mlflow.db", "s", cwd=tmp_path).communicate() == ("ready\n", "")
+    program = start("project", "sqlite:///mlflow.db", "s", cwd=tmp_path, stderr=subprocess.PIPE)
+    assert program.communicate() == ("ready\n", "")
     assert [p.name for p in tmp_path.iterdir()] == ["mlflow.db"]

@@ -6,6 +6,7 @@ import os
 import random
 import socket
 import sqlite3
+import subprocess
 import threading
 import time
 from functools import partial
@@ -309,7 +310,9 @@ def test_a_server_that_never_answers_does_not_keep_the_process_alive(result, tmp
     patient = {**os.environ, "MLFLOW_HTTP_REQUEST_TIMEOUT": "3600"}  # it would stay for an hour
     with socket.create_server(("127.0.0.1", 0)) as hole:
         where = f"http://127.0.0.1:{hole.getsockname()[1]}"
-        process = start("record", where, "regularization", "4", cwd=tmp_path, env=patient)
+        process = start(
+            "record", where, "regularization", "4", cwd=tmp_path, env=patient, stderr=subprocess.PIPE
+        )
         feed(process, [result()])
         said = process.communicate(timeout=200)
     assert said == ("MLflow is behind by 1 trial (no answer within 4 s): run `unrolled sync`\n", "")
