@@ -58,7 +58,7 @@ class Trial:
     model: str
     seed: int
     options: Mapping[str, Scalar] = field(default_factory=dict)
-    corpus: str = setting("human-numbers", "or the path of a UTF-8 text file", low=1)
+    corpus: str = setting("human-numbers", "the text: human-numbers, bible, or the path of a UTF-8 file", low=1)
     tokens: str = setting("word", "what a token is", choices=("word", "char"))
     vocab: int = setting(0, "most tokens kept, the rest become <unk>; 0 keeps all")
     split: str = setting(
@@ -68,7 +68,7 @@ class Trial:
     variable_bptt: bool = setting(
         False, "draw the length of each training window, around `window`", title="variable windows"
     )
-    batch: int = setting(64, "rows of a batch", low=1)
+    batch: int = setting(64, "rows that are read side by side", low=1)
     order: str = setting(
         "grouped",
         "of the windows; grouped: row j reads the j-th stretch of the text",
@@ -81,20 +81,20 @@ class Trial:
     detach_every: int = setting(
         0, "tokens that gradients flow back; 0 means the window", names={0: "detach every window"}
     )
-    lr: float = setting(1e-2, "learning rate", above=0)
+    lr: float = setting(1e-2, "learning rate: the peak of one cycle; constant with engine sgd", above=0)
     epochs: int = setting(15, "passes over the training text", low=1)
     wd: float = setting(0.01, "weight decay", title="weight decay", low=0)
     moms: tuple[float, float, float] = setting(
         (0.95, 0.85, 0.95),
-        "momentum at the start, the middle and the end",
+        "momentum at the start, the middle and the end of one cycle",
         title="moms",
         names={(0.95, 0.85, 0.95): "moms of LMModel6", (0.8, 0.7, 0.8): "moms of LMModel7"},
         low=0,
         below=1,
     )
     clip: float = setting(0.0, "largest gradient norm; 0 does not clip", low=0)
-    alpha: float = setting(0.0, "activation regularization", title="AR", low=0)
-    beta: float = setting(0.0, "temporal activation regularization", title="TAR", low=0)
+    alpha: float = setting(0.0, "strength of activation regularization", title="AR", low=0)
+    beta: float = setting(0.0, "strength of temporal activation regularization", title="TAR", low=0)
     engine: str = setting(
         "loop",
         "loop (plain torch), learner (fastai, the reference) or sgd (AWD-LSTM's)",
@@ -107,7 +107,7 @@ class Trial:
         choices=("ignore", "average", "halve"),
         names={"ignore": "plain SGD", "average": "NT-ASGD", "halve": "SGD, rate halved when it stalls"},
     )
-    plateau_patience: int = setting(5, "epochs at the end that the plateau test excludes")
+    plateau_patience: int = setting(5, "the plateau test leaves out so many of the last validations")
     finetune: int = setting(0, "epochs at the end that start again from the average, and average anew")
     device: str = "cpu"  # cpu | cuda
     source: str = ""

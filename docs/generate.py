@@ -11,13 +11,41 @@ from typing import Any, get_type_hints
 
 import ablations
 from ablations import api
-from ablations.design.settings import FACTORS, resolve
-from ablations.design.study_file import Written
+from ablations.design.settings import FACTORS, OPTIONS, SETTINGS, resolve
+from ablations.design.study_file import StudyFile
 from bench.models.registry import ZOO
 from bench.trial import BadInput, Trial
 
 HERE = Path(__file__).parent
-MEANINGS = dict(line.split(": ", 1) for line in (HERE / "meanings.txt").read_text("utf-8").splitlines())
+INTRODUCTIONS = {
+    "api.md": (
+        "# Python API: reference\n\n`make docs` writes this page from the code. The functions are "
+        "imported from `ablations`."
+    ),
+    "study-file.md": (
+        "# Study file: reference\n\n`make docs` writes this page from the code.\n\nA study is a TOML file. "
+        "`unrolled new study my.toml` writes one; [studies.md](studies.md) explains it with examples."
+        " An unknown key, a value of another type or one out of range is refused in one line that "
+        "names the key."
+    ),
+    "Settings": (
+        "Keys of `[baseline]`, of an arm's `set`, of `one_at_a_time`, `grid` and `[tuning]`, and of "
+        "`--set KEY=VALUE`. A setting that is not written takes the model's value "
+        "([Models](#models)), and then the default here."
+    ),
+    "Options": (
+        "Settings that belong to some models only. Their defaults are in [Models](#models). A plug-in"
+        " adds its own: `unrolled models --plugin FILE.py` lists them."
+    ),
+    "Models": (
+        '`unrolled models` prints this list. "settings" are those in which a model\'s training in the '
+        "chapter differs from the defaults."
+    ),
+    "Factors": (
+        "Names for `leave_one_out`, `add_one` and `factorial`: a setting, and what it is where the "
+        "factor is off and on. In a factorial, on is the baseline's own level unless that is off."
+    ),
+}
 WRONG = ({}, -1, 10**12)  # each is refused with the rule that it breaks
 ESCAPED = str.maketrans({"|": r"\|", "<": r"\<", "\n": " "})
 MODULES = re.compile(r"\b[a-z_]\w*\.(?:\w+\.)*(?=[A-Z])")
@@ -25,20 +53,20 @@ MODULES = re.compile(r"\b[a-z_]\w*\.(?:\w+\.)*(?=[A-Z])")
 
 def study_file() -> Iterator[str]:
     """The page of a study's file: its tables, settings, options, models and factors."""
-    schema = Written.model_json_schema()
+    schema = StudyFile.model_json_schema()
     for title, table in _tables(schema, schema["$defs"]):
         needed, rows = table.get("required", ()), table["properties"].items()
         usual = {k: "" if "$defs" in str(rule) else _toml(rule.get("default")) for k, rule in rows}
         usual |= dict.fromkeys(needed, "required")
-        keys = [(k, _kind(rule), usual[k], _meaning(k, title)) for k, rule in rows]
+        keys = [(k, _kind(rule), usual[k], rule["description"]) for k, rule in rows]
         yield _section(title, "key, type, default, meaning", keys)
     models = {name: resolve({"model": name}) for name in ZOO}
     usual = {field.name: field.default for field in dataclasses.fields(Trial)}
     known = [key for key in models["lm4"] if key not in ("model", "options")]
-    settings = [(k, _toml(usual[k]), _rules(k, ["lm4"]), _meaning(k, "setting")) for k in known]
+    settings = [(k, _toml(usual[k]), _rules(k, ["lm4"]), SETTINGS[k].about) for k in known]
     yield _section("Settings", "setting, default, values, meaning", settings)
     having = {k: [n for n in ZOO if k in models[n]["options"]] for m in models.values() for k in m["options"]}
-    options = [(k, ", ".join(n), _rules(k, n), _meaning(k, "option")) for k, n in having.items()]
+    options = [(k, ", ".join(n), _rules(k, n), OPTIONS[k].about) for k, n in having.items()]
     yield _section("Options", "option, models, values, meaning", options)
     known.remove("detach_every")  # which is the window's unless it is written
     own = {n: {k: m[k] for k in known if m[k] != usual[k]} for n, m in models.items()}
@@ -61,7 +89,7 @@ def public_api() -> Iterator[str]:
         found += filter(dataclasses.is_dataclass, get_type_hints(one).values())
     for one in dict.fromkeys(found):
         rows = [
-            (f.name, f"`{MODULES.sub('', inspect.formatannotation(f.type))}`", _comments(one)[f.name])
+            (f.name, f"`{MODULES.sub('', inspect.formatannotation(f.type))}`", _about(one, f))
             for f in dataclasses.fields(one)
         ]
         properties = inspect.getmembers(one, lambda member: isinstance(member, property))
@@ -91,8 +119,9 @@ def _rules(key: str, models: Iterable[str]) -> str:
     return ", ".join(dict.fromkeys(found))
 
 
-def _meaning(key: str, place: str) -> str:
-    return MEANINGS.get(f"{place} {key}") or _comments(Trial).get(key) or MEANINGS[key]
+def _about(cls: type, field: dataclasses.Field[Any]) -> str:
+    declared = field.metadata.get("setting")
+    return declared.about if declared else _comments(cls)[field.name]
 
 
 def _comments(cls: type) -> dict[str, str]:
@@ -109,12 +138,12 @@ def _section(title: str, head: str, rows: Iterable[Iterable[str]], said: str = "
     columns = head.split(", ")
     lines = [columns, ["---"] * len(columns), *([f"`{name}`", *rest] for name, *rest in rows)]
     table = "".join(f"| {' | '.join(cell.translate(ESCAPED) for cell in line)} |\n" for line in lines)
-    return "\n\n".join(filter(None, [f"## {title}", said or MEANINGS.get(title), table]))
+    return "\n\n".join(filter(None, [f"## {title}", said or INTRODUCTIONS.get(title), table]))
 
 
 if __name__ == "__main__":
     for name, page in {"study-file.md": study_file, "api.md": public_api}.items():
-        text = "\n".join([f"{MEANINGS[name]}\n".replace(r"\n", "\n"), *page()])
+        text = "\n".join([f"{INTRODUCTIONS[name]}\n", *page()])
         if "--check" in sys.argv and text != (HERE / name).read_text("utf-8"):
             sys.exit(f"docs/{name} is out of date: `make docs` renews it")
         (HERE / name).write_text(text, "utf-8")

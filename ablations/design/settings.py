@@ -23,16 +23,19 @@ _FIELDS = {f.name: f for f in fields(Trial) if "setting" in f.metadata}
 DEFAULTS: Settings = {name: f.default for name, f in _FIELDS.items()}
 
 OPTIONS = {  # of the models; type and default stand in the registry, and so do the choices of a string
-    "hidden": Setting("units of the hidden state", low=1),
-    "embedding": Setting("units of the embedding", low=1),
+    "hidden": Setting("units of a layer", low=1),
+    "embedding": Setting("size of the embedding", low=1),
     "layers": Setting("recurrent layers", low=1),
-    "tying": Setting("the output has the weights of the embedding", title="tying"),
-    "dropout": Setting("share of each layer's output that is zeroed", title="dropout", low=0, below=1),
-    "embed_p": Setting("share of the words", title="embedding dropout", low=0, below=1),
-    "input_p": Setting("share of the embedding's output", title="input dropout", low=0, below=1),
-    "weight_p": Setting("share of the recurrent weights", title="weight dropout", low=0, below=1),
-    "hidden_p": Setting("share between two layers", title="hidden dropout", low=0, below=1),
-    "output_p": Setting("share of the last layer's output", title="output dropout", low=0, below=1),
+    "tying": Setting("one matrix is both embedding and output layer", title="tying"),
+    "nonlinearity": Setting("activation of nn.RNN"),
+    "form": Setting("published form of the cell"),
+    "context": Setting("tokens before the one that is predicted"),
+    "dropout": Setting("dropout of the last layer's output", title="dropout", low=0, below=1),
+    "embed_p": Setting("share of words whose embedding is dropped", title="embedding dropout", low=0, below=1),
+    "input_p": Setting("dropout of the embeddings", title="input dropout", low=0, below=1),
+    "weight_p": Setting("dropout of the hidden-to-hidden weights", title="weight dropout", low=0, below=1),
+    "hidden_p": Setting("dropout between layers", title="hidden dropout", low=0, below=1),
+    "output_p": Setting("dropout of the last layer's output", title="output dropout", low=0, below=1),
 }
 SETTINGS: Mapping[str, Setting] = OPTIONS | {name: f.metadata["setting"] for name, f in _FIELDS.items()}
 

@@ -23,24 +23,33 @@ Levels = dict[str, Annotated[list[Any], Field(min_length=1)]]
 class Table(BaseModel):
     """A table of a study's file: unknown keys and loose types are refused."""
 
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        strict=True, extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
 
 
 class AddOneTable(Table):
     """Each factor put on alone. `base` is what it is added to: changes against the baseline."""
 
     factors: list[str]
+    """the factors"""
     base: dict[str, Any] = {}
+    """settings against the baseline, to which each factor is added"""
 
 
 class DesignTable(Table):
     """The [design] table. Factors are named as in `FACTORS`; `one_at_a_time` and `grid` name settings."""
 
     leave_one_out: list[str] = []
+    """factors; an arm for each, with that factor off"""
     add_one: AddOneTable = AddOneTable(factors=[])
+    """factors, or a table as below; an arm for each, with that factor alone on"""
     factorial: list[str] = []
+    """factors; an arm for each combination of off and on"""
     one_at_a_time: Levels = {}
+    """setting = levels; an arm for each level"""
     grid: Levels = {}
+    """setting = levels; an arm for each combination of levels"""
 
     @field_validator("add_one", mode="before")
     @classmethod
@@ -66,6 +75,7 @@ class TuningTable(Table):
     model_config = ConfigDict(extra="allow")
 
     seeds: Annotated[int, Field(ge=1, le=1000)] = 3
+    """seeds of the search, from 2000 up. The other key of the table is the setting: `lr = [1e-3, 1e-2]`"""
 
     @property
     def levels(self) -> dict[str, Any]:
@@ -77,29 +87,48 @@ class ArmTable(Table):
     """An [[arm]]. Designs make them too; one without a name is named after what it sets."""
 
     name: Text
+    """the arm's name"""
     set: dict[str, Any]
+    """settings against the baseline"""
     question: str = ""
+    """what this arm asks"""
     note: str = ""
+    """a remark for the report"""
     exploratory: bool = False
+    """reported without a part in the correction for several contrasts"""
     against: str = ""
+    """the name of an arm written before, to compare with in place of the baseline"""
 
 
 class StudyFile(Table):
     """A study's file, checked for keys, types and ranges."""
 
     name: Text
+    """the study's name: that of its folder in reports and of its experiment in MLflow"""
     question: Text
+    """what the study asks, the title of its report"""
     about: str = ""
+    """a paragraph below the title"""
     metric: Literal["valid_loss", "valid_accuracy", "valid_perplexity", "valid_bits"] = "valid_loss"
+    """the metric of the verdicts"""
     equivalence: Annotated[float, Field(gt=0)] = 0.02
+    """δ, in the metric's unit: a smaller difference counts as none"""
     seeds: Any = 10
+    """how many seeds (`10` is 0 to 9), a range `"10-19"`, or a list `"0,3,5"` or `[0, 3, 5]`"""
     aa: bool = False
+    """adds the baseline once more under other seeds (1000 higher), where no difference should be found"""
     gpu: bool = False
+    """leaves the study out of `unrolled run all`"""
     baseline_name: Annotated[str, Field(max_length=200)] = ""
+    """the baseline's name in the report, if not that of its model"""
     baseline: dict[str, Any]
+    """settings of the arm that the others are compared with; `model` is required"""
     design: DesignTable = DesignTable()
+    """arms made by rule"""
     tuning: TuningTable | None = None
+    """each arm searches its own best level of one setting before it is compared"""
     arm: tuple[ArmTable, ...] = Field(default=(), strict=False)
+    """an arm written out; any number of these tables"""
 
     @field_validator("seeds")
     @classmethod
