@@ -60,9 +60,10 @@ def test_training_here_gives_the_bits_of_a_run_and_leaves_torch_as_it_was(
     monkeypatch.chdir(ran)
     stored = ablations.result(ablations.results("small").trial[0])
     torch.set_num_threads(2)
+    mode = torch.get_deterministic_debug_mode()
     again = ablations.train(stored.trial)
     assert again.fingerprints == stored.fingerprints and again.trial == stored.trial
-    assert torch.get_num_threads() == 2 and not torch.are_deterministic_algorithms_enabled()
+    assert (torch.get_num_threads(), torch.get_deterministic_debug_mode()) == (2, mode)
 
 
 def test_the_results_of_a_study_are_a_table_with_a_row_a_trial(ran: Path) -> None:
