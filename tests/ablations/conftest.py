@@ -3,6 +3,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from multiprocessing import forkserver
 from pathlib import Path
@@ -78,8 +79,11 @@ def wait_for() -> Callable[..., None]:
 
 
 @pytest.fixture
-def start_study() -> Iterator[Callable[..., Study]]:
-    """Start studies in processes of their own; what is left of them at the end is killed."""
+def start_study(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Study]]:
+    """Start studies in processes of their own; what is left of them at the end is killed.
+
+    In a temporary folder of their own: another run on this machine would end what a killed one has left.
+    """
     if not Path("/proc/self/environ").exists():
         pytest.skip("finds processes through /proc")
     started: list[Study] = []
@@ -88,6 +92,8 @@ def start_study() -> Iterator[Callable[..., Study]]:
         started.append(Study(**{"folder": folder, "count": count, "workers": 2, **options}))
         return started[-1]
 
-    yield start
-    for study in started:
-        study.marked.end()
+    with tempfile.TemporaryDirectory() as temporary:  # pytest's own path is too long for a socket
+        monkeypatch.setenv("TMPDIR", temporary)
+        yield start
+        for study in started:
+            study.marked.end()
