@@ -24,7 +24,7 @@ from reports.statistics.power import seeds_for_exact
 
 NAMES = shipped()
 MINUTES = {"awd": 30, **dict.fromkeys(("context", "depth", "lstm", "order", "split", "stability"), 10)}
-README = Path(__file__).parents[3] / "README.md"
+STUDIES = Path(__file__).parents[3] / "docs" / "studies.md"
 
 
 def flat(study: Study) -> list[dict[str, object]]:
@@ -36,7 +36,7 @@ def flat(study: Study) -> list[dict[str, object]]:
 def test_a_shipped_study_can_claim_something_and_trains_nothing_twice(name: str) -> None:
     study = load(name)
     assert study.name == name and study.question.endswith("?") and study.about
-    assert f"`{name}`" in README.read_text("utf-8")
+    assert f"`{name}`" in STUDIES.read_text("utf-8")
     assert seeds_for_exact(contrasts(study)) <= len(study.seeds)
     assert [arm.seed_offset for arm in study.arms].count(1000) == 1  # the A/A arm
     listed = [trial for _, trial in trials(study, lambda trial: trial)]
