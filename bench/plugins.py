@@ -93,7 +93,7 @@ def companions(name: str) -> list[str]:
 def data_file(name: str) -> Path:
     """The path of a file beside the plug-in that calls this, whose content counts in its trials' identities.
 
-        WORDS = data_file("commands.txt").read_text()
+        WORDS = data_file("words.txt").read_text()
 
     Call it at the top of the plug-in. Raises BadInput where there is no such file.
     """
