@@ -179,7 +179,7 @@ def test_a_study_runs_without_a_network(folder):
     ("words", "told"),
     [
         (["run", "togles"], "did you mean 'toggles'"),
-        (["run", "small.tom"], "a path to a .toml"),
+        (["run", "small.tom"], "give the path of its .toml"),
         (["run", "missing.toml"], "missing.toml: No such file"),
         (["run", "small.toml", "--seeds=-1"], "seeds: "),
         (["run", "small.toml", "--seeds", "1.5"], "seeds: "),
