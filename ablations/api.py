@@ -6,7 +6,7 @@
     print(compare("toggles", "no AR"))
     learner("3fa9").fit_one_cycle(5, 1e-3)
 
-Names in `folder` are those of the ledger, "results" by default. Torch is left with the threads that it had.
+`folder` is the folder of the results, "results" by default. The number of torch's threads is not changed.
 """
 
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ from reports.statistics.verdicts import sentence, verdict
 
 
 def trial(model: str, seed: int = 0, **settings: Any) -> Trial:
-    """One trial of `model` in its chapter settings, with others where given: `trial("lm7", hidden=128)`.
+    """A trial of `model` in its chapter settings, changed by the keywords: `trial("lm7", hidden=128)`.
 
     Settings are those of a study file. Raises BadInput for an unknown one, and for a value out of range.
     """
@@ -54,12 +54,14 @@ def plugin(file: str | Path) -> None:
 
 
 def result(id: str, folder: str | Path = "results") -> Result:
-    """A stored result, by its trial's identity or how that begins. Raises BadInput for none or several."""
+    """A stored result, by the first digits of its trial's identity. Raises BadInput for none or several."""
     return find(id, Ledger(Path(folder)))
 
 
 def results(study: str, folder: str | Path = "results") -> pd.DataFrame:
-    """The results of a study that was run, a row a trial: trial, arm, seed, status, settings, metrics.
+    """The results of a study that was run, one row for each trial.
+
+    The columns are trial, arm, seed, status, the settings and the metrics.
 
     A setting or metric that a trial does not have is missing (NaN). Raises BadInput for an unknown study.
     """
@@ -102,11 +104,11 @@ def compare(
     delta: float = 0.0,
     folder: str | Path = "results",
 ) -> Compared:
-    """One arm of a study that was run against another, by default its baseline, paired by seed.
+    """Compare two arms of a study that was run, paired by seed; by default with the study's baseline.
 
-    The metric and δ (`delta`, in the metric's unit) are the plan's unless they are given. p is that of this
-    one contrast: a report corrects for all of its study's. Raises BadInput for an unknown study or arm,
-    for another metric without its δ, and where the two arms share no seed.
+    The metric and δ (`delta`, in the metric's unit) default to the plan's. p belongs to this contrast alone;
+    a report corrects it for all contrasts of its study. Raises BadInput for an unknown study or arm, for
+    another metric without `delta`, and if the two arms share no seed.
     """
     ledger = Ledger(Path(folder))
     plan = plans.stored(study, ledger)
@@ -127,11 +129,11 @@ def compare(
 
 
 def learner(id: str, folder: str | Path = "results", plugins: Sequence[str] = ()) -> Any:
-    """The trained fastai Learner of a trial, by its identity or how that begins.
+    """The trained fastai Learner of a trial, by the first digits of its identity.
 
-    Trains it again (seconds), prints whether its weights are the ledger's to the bit, and gives it back with
-    fastai's own progress and printing. `plugins` are the files that the trial's code came from, if any.
-    Raises BadInput where there is no such trial, or where its code or text have changed since.
+    Trains the trial again (seconds) and prints whether the weights equal the stored result's bit for bit.
+    The Learner shows fastai's usual progress. `plugins` are the plug-in files of the trial, if any.
+    Raises BadInput if there is no such trial, or if its code or text have changed since.
     """
     from fastai.callback.progress import ProgressCallback  # four seconds that reading results does not need
 

@@ -90,12 +90,13 @@ def _short(error: Exception) -> str:
 
 def _studies(p: Parser) -> None:
     p.add_argument("studies", nargs="+", metavar="STUDY", help="a shipped study, the path of a .toml, or all")
-    p.add_argument("--seeds", help="0-9, or 0,3,5")
-    p.add_argument("--set", action="append", default=[], metavar="KEY=VALUES", help="lr=1e-3,1e-2")
+    p.add_argument("--seeds", help="seeds to train, such as 0-9 or 0,3,5")
+    text = "a setting to change, such as lr=1e-3; several values become arms: lr=1e-3,1e-2"
+    p.add_argument("--set", action="append", default=[], metavar="KEY=VALUES", help=text)
     p.add_argument("--corpus", metavar="TEXT", help="human-numbers, bible, or the path of a UTF-8 text")
-    text = "auto (the default) keeps a stored plan's device and else takes the faster one"
+    text = "auto (the default) keeps the device of a stored plan and otherwise chooses the faster one"
     p.add_argument("--device", type=device, metavar="auto|cpu|cuda", help=text)
-    p.add_argument("--yes", action="store_true", help="plan more than 10,000 trials")
+    p.add_argument("--yes", action="store_true", help="allow more than 10,000 trials")
 
 
 def _known(p: Parser) -> None:
@@ -104,32 +105,32 @@ def _known(p: Parser) -> None:
 
 
 def _plugin(p: Parser) -> None:
-    p.add_argument("--plugin", action="append", default=[], metavar="FILE.py", help="code of your own")
+    text = "a file with models, cells or regularisers of your own"
+    p.add_argument("--plugin", action="append", default=[], metavar="FILE.py", help=text)
 
 
 def _results(p: Parser) -> None:
-    p.add_argument("--results", type=Path, default=Path("results"), help="the ledger's folder")
+    p.add_argument("--results", type=Path, default=Path("results"), help="folder of the results (the ledger)")
 
 
 def _out(p: Parser) -> None:
-    p.add_argument("--out", type=Path, default=Path("reports/out"), help="the reports' folder")
+    p.add_argument("--out", type=Path, default=Path("reports/out"), help="folder of the reports")
 
 
 def _limits(p: Parser) -> None:
-    p.add_argument(
-        "-j", "--workers", type=count, help="trials at a time (one a core, or as many as GPUs bear)"
-    )
-    p.add_argument(
-        "--cluster", default="", metavar="ADDRESS", help="run there: a Dask scheduler, tcp://HOST:8786"
-    )
-    p.add_argument("--time-limit", type=positive, default=3600.0, metavar="SECONDS", help="of one trial")
-    text = "of one trial on the CPU; 0 is none"
+    text = "trials at a time (default: one for each core, or as many as fit on the GPUs)"
+    p.add_argument("-j", "--workers", type=count, help=text)
+    text = "run on the cluster of a Dask scheduler, such as tcp://HOST:8786"
+    p.add_argument("--cluster", default="", metavar="ADDRESS", help=text)
+    text = "time limit of one trial (default: 3600)"
+    p.add_argument("--time-limit", type=positive, default=3600.0, metavar="SECONDS", help=text)
+    text = "memory limit of one trial on the CPU (default: 0, no limit)"
     p.add_argument("--memory-limit", type=mib, default=0, metavar="MIB", help=text)
 
 
 def _run(p: Parser) -> None:
     p.add_argument("--dry-run", action="store_true", help="print the plan and stop")
-    p.add_argument("--fail-fast", action="store_true", help="start no more after a failure")
+    p.add_argument("--fail-fast", action="store_true", help="start no more trials after a failure")
     p.add_argument("--retry", action="store_true", help="run failed trials again")
 
 
@@ -140,23 +141,28 @@ def _prune(p: Parser) -> None:
 
 def _verify(p: Parser) -> None:
     p.add_argument("study", metavar="STUDY", help="a study that was run")
-    p.add_argument("-n", "--number", type=count, default=5, help="trials to replay")
+    p.add_argument(
+        "-n", "--number", type=count, default=5, help="number of trials to train again (default: 5)"
+    )
 
 
 def _benchmarks(p: Parser) -> None:
-    p.add_argument("file", type=Path, nargs="?", metavar="FILE", help="of pytest-benchmark")
-    p.add_argument("--readme", type=Path, metavar="FILE.md", help="fill its block <!-- speed --> too")
+    p.add_argument("file", type=Path, nargs="?", metavar="FILE", help="a stored run (default: the latest)")
+    text = "also fill the block <!-- speed --> of this file"
+    p.add_argument("--readme", type=Path, metavar="FILE.md", help=text)
 
 
 def _gate(p: Parser) -> None:
     text = "a results folder, mlflow:URI (#COMMIT chooses), or pytest-benchmark's JSON: a file or a folder"
     p.add_argument("baseline", metavar="BASELINE", help=text)
-    p.add_argument("candidate", metavar="CANDIDATE", help="what is held against it, of the same kind")
-    p.add_argument("--study", help="which study, where there are several")
-    p.add_argument("--metric", help="the baseline's plan names it; else valid_loss")
-    p.add_argument("--delta", type=positive, metavar="NATS", help="as the baseline's plan declares it")
-    p.add_argument("--speed-margin", type=positive, default=0.05, metavar="SHARE", help="0.05 is 5 %% slower")
-    p.add_argument("--require-speed", action="store_true", help="fail where speed cannot be compared")
+    p.add_argument("candidate", metavar="CANDIDATE", help="what is compared with it, of the same kind")
+    p.add_argument("--study", help="the study to compare, if there are several")
+    p.add_argument("--metric", help="default: the metric of the baseline's plan, else valid_loss")
+    text = "how much worse an arm may not be (default: δ of the baseline's plan)"
+    p.add_argument("--delta", type=positive, metavar="NATS", help=text)
+    text = "the share by which a run may be slower (default: 0.05, which is 5 %%)"
+    p.add_argument("--speed-margin", type=positive, default=0.05, metavar="SHARE", help=text)
+    p.add_argument("--require-speed", action="store_true", help="fail if speed cannot be compared")
     p.add_argument("--markdown", type=Path, metavar="FILE", help="write a summary for a pull request")
 
 
@@ -164,23 +170,25 @@ def _show(p: Parser) -> None:
     p.add_argument(
         "what",
         metavar="WHAT",
-        help="a trial's identity, or how that begins; a study that was run: its trials; "
-        "corpus: the first validation batches, decoded into words",
+        help="the first digits of a trial's identity; or a study that was run, to list its trials; "
+        "or corpus, to print the first validation batches as words",
     )
-    trial = p.add_argument_group("of a trial")
-    trial.add_argument(
-        "--generate", type=count, default=0, metavar="N", help="train it again, write N tokens"
-    )
-    corpus = p.add_argument_group("of a corpus")
-    corpus.add_argument("--model", default="lm4", help="whose chapter settings decide window and order")
-    corpus.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="window=8")
-    corpus.add_argument("--batches", type=count, default=2)
-    corpus.add_argument("--rows", type=count, default=3)
+    trial = p.add_argument_group("for a trial")
+    text = "train it again and generate N tokens"
+    trial.add_argument("--generate", type=count, default=0, metavar="N", help=text)
+    corpus = p.add_argument_group("for corpus")
+    text = "the model whose chapter settings are used (default: lm4)"
+    corpus.add_argument("--model", default="lm4", help=text)
+    text = "a setting to change, such as window=8"
+    corpus.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help=text)
+    corpus.add_argument("--batches", type=count, default=2, help="number of batches (default: 2)")
+    corpus.add_argument("--rows", type=count, default=3, help="rows of each batch (default: 3)")
 
 
 def _learner(p: Parser) -> None:
-    p.add_argument("trial", metavar="TRIAL", help="its identity, or how that begins")
-    p.add_argument("--save", type=Path, required=True, metavar="FILE.pth", help="a torch state_dict")
+    p.add_argument("trial", metavar="TRIAL", help="the first digits of the trial's identity")
+    text = "file for the weights, a torch state_dict; it must not exist"
+    p.add_argument("--save", type=Path, required=True, metavar="FILE.pth", help=text)
 
 
 def _port(p: Parser) -> None:
@@ -188,7 +196,7 @@ def _port(p: Parser) -> None:
 
 
 def _folder(p: Parser) -> None:
-    p.add_argument("--folder", type=Path, default=Path("server"), help="where its data are kept")
+    p.add_argument("--folder", type=Path, default=Path("server"), help="folder of the database")
 
 
 def _new(p: Parser) -> None:
@@ -199,7 +207,7 @@ def _new(p: Parser) -> None:
 
 @dataclass(frozen=True)
 class Command:
-    """A subcommand: its line in `--help`, what adds its flags, and the module that has its function."""
+    """A subcommand: its line in `--help`, the functions that add its flags, the module of its function."""
 
     help: str
     flags: tuple[Callable[[Parser], None], ...] = ()
@@ -207,26 +215,29 @@ class Command:
 
 
 COMMANDS = {
-    "plan": Command("arms, trials, cost, and what so many seeds can decide", (_studies, _plugin, _results)),
+    "plan": Command(
+        "print a study's arms, trials, cost and detectable effects", (_studies, _plugin, _results)
+    ),
     "run": Command(
-        "train what is missing, log it, report it", (_studies, _plugin, _results, _out, _limits, _run)
+        "train the missing trials of a study, log and report them",
+        (_studies, _plugin, _results, _out, _limits, _run),
     ),
-    "status": Command("how far each study is, and what belongs to none", (_known, _results)),
-    "prune": Command("remove results, checkpoints and set-aside files of no plan", (_results, _prune)),
-    "report": Command("render reports from the ledger", (_known, _results, _out)),
+    "status": Command("count the trials of each study that are done or missing", (_known, _results)),
+    "prune": Command("remove results and files that belong to no plan", (_results, _prune)),
+    "report": Command("render reports from stored results", (_known, _results, _out)),
     "verify": Command(
-        "train ended trials again and compare every number", (_plugin, _results, _verify, _limits)
+        "train some trials again and compare every number", (_plugin, _results, _verify, _limits)
     ),
-    "gate": Command("did a change make results or speed worse? two result sets", (_gate,)),
+    "gate": Command("compare two result sets and fail if the second is worse", (_gate,)),
     "chapter": Command("answer the chapter's questions on one page", (_results, _out)),
-    "benchmarks": Command("show what `make bench` has stored", (_results, _out, _benchmarks)),
-    "sync": Command("bring MLflow level with the ledger", (_known, _results)),
+    "benchmarks": Command("report a stored run of `make bench`", (_results, _out, _benchmarks)),
+    "sync": Command("write to MLflow the results that it lacks", (_known, _results)),
     "ui": Command("browse MLflow on 127.0.0.1", (_port,), "tracking.server"),
     "server": Command(
-        "MLflow on PostgreSQL, for several drivers at once", (_port, _folder), "tracking.server"
+        "serve MLflow on PostgreSQL, for several runs at once", (_port, _folder), "tracking.server"
     ),
-    "models": Command("the models, and what can be set on each", (_plugin,)),
-    "show": Command("look inside a trial, a study or a corpus", (_plugin, _results, _show)),
+    "models": Command("list the models and their options", (_plugin,)),
+    "show": Command("print a trial, the trials of a study, or a corpus", (_plugin, _results, _show)),
     "learner": Command("train a finished trial again and save its weights", (_plugin, _results, _learner)),
     "new": Command("write a file of your own to start from", (_new,)),
 }

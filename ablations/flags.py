@@ -39,7 +39,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def count(text: str) -> int:
-    """An integer of at least 1."""
+    """The text as an integer of at least 1."""
     number = int(text) if re.fullmatch("[0-9]{1,18}", text) else 0
     if number < 1:
         raise argparse.ArgumentTypeError(f"{text} is not an integer of at least 1")
@@ -61,25 +61,25 @@ device = one_of("auto", "cpu", "cuda")
 
 
 def positive(text: str) -> float:
-    """A number of more than 0: seconds, nats, a share."""
+    """The text as a number above 0."""
     try:
         number = float(text)
     except ValueError:
         number = 0.0
     if not number > 0:
-        raise argparse.ArgumentTypeError(f"{text} is not a number of more than 0")
+        raise argparse.ArgumentTypeError(f"{text} is not a number above 0")
     return number
 
 
 def port(text: str) -> int:
-    """A TCP port."""
+    """The text as a TCP port, 1 to 65535."""
     if count(text) > 65535:
         raise argparse.ArgumentTypeError(f"{text} is not a port, 1 to 65535")
     return int(text)
 
 
 def or_zero(kind: Callable[[str], int]) -> Callable[[str], int]:
-    """The type of a flag whose value 0 means that there is no limit, or no choice."""
+    """A type like `kind` that also accepts 0, for no limit or any free port."""
     return lambda text: 0 if text == "0" else kind(text)
 
 
@@ -87,7 +87,7 @@ mib = or_zero(count)
 
 
 def check_free(port: int) -> None:
-    """Raises BadInput where something listens on that port of this machine already."""
+    """Raise BadInput if the port is in use on this machine."""
     try:
         socket.create_server(("127.0.0.1", port)).close()
     except OSError as error:

@@ -1,8 +1,8 @@
-"""The ledger: one file a trial, named by the trial's identity. It is the truth; all else can be rebuilt.
+"""The ledger: one file for each trial, named by its identity. All other output can be rebuilt from it.
 
 A file is one line of canonical JSON, `{"format": …, "result": …, "sha256": …}`, whose checksum covers
-everything else in it. It is written under another name, synced and renamed, so that a reader sees the
-whole of it or nothing, whatever dies and whenever.
+everything else in it. It is written under another name, synced and renamed, so that a reader finds all of
+it or nothing, even after a crash.
 """
 
 import fcntl
@@ -26,25 +26,25 @@ def _to_stderr(line: str) -> None:
 
 @dataclass(frozen=True)
 class Ledger:
-    """The results in one folder. `warn` is told, in one line, of every file that had to be set aside."""
+    """The results in one folder. `warn` is called with one line for every file that is set aside."""
 
     root: Path
     warn: Callable[[str], None] = _to_stderr
     _told: set[str] = field(default_factory=set, repr=False, compare=False)
 
     def warn_once(self, line: str) -> None:
-        """Tell a line that others may have had reason to tell already."""
+        """Call `warn` with a line, unless it was called with the same line before."""
         if line not in self._told:
             self._told.add(line)
             self.warn(line)
 
     def path(self, id: str) -> Path:
-        """Where the result of a trial lies, whether or not it is there."""
+        """The path of a trial's result, which may not exist yet."""
         return self.root / "trials" / id[:2] / f"{id}.json"
 
     @property
     def checkpoints(self) -> Path:
-        """Where trials that take long keep their state from epoch to epoch."""
+        """The folder of the checkpoints of long trials."""
         return self.root / "checkpoints"
 
     def files(self) -> dict[str, Path]:
@@ -52,7 +52,7 @@ class Ledger:
         return {path.stem: path for path in sorted(self.root.glob("trials/*/*.json"))}
 
     def record(self, result: Result) -> None:
-        """Keep a result, durably, in place of an earlier one of the same trial.
+        """Store a result durably, replacing an earlier one of the same trial.
 
         Raises BadInput if the disk is full or the folder cannot be written.
         """
@@ -93,22 +93,22 @@ class Ledger:
     def each(self, ids: Iterable[str]) -> Iterator[tuple[str, Result]]:
         """As `results`, one at a time.
 
-        A trace is half of a result, and only a replay asks for it: `read` has it.
+        Traces are left out: they are half of a result, and only a replay needs them. `read` includes them.
         """
         for id in ids:
             if (result := self.read(id)) is not None:
                 yield id, replace(result, trace={})
 
     def done(self, ids: Iterable[str]) -> dict[str, bool]:
-        """Of the trials that have a result, whether each is done: thousands of results are much to hold."""
+        """Whether each trial that has a result is done, by id. The results are not kept in memory."""
         return {id: result.done for id, result in self.each(ids)}
 
     @contextmanager
     def lock(self, study: str) -> Iterator[None]:
-        """Hold a study, so that one process at a time runs it.
+        """Lock a study, so that only one process at a time runs it.
 
-        The kernel frees the lock with its process, however that ends: a stale file blocks nobody.
-        Raises BadInput, naming the process that holds it, if another one does.
+        The kernel frees the lock when its process ends, however that happens: a leftover file does not block.
+        Raises BadInput, naming the process that holds the lock, if another one does.
         """
         name = hashlib.sha256(study.encode()).hexdigest()[:16]
         with (
@@ -119,7 +119,7 @@ class Ledger:
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """Hold the ledger, so that no process runs a study of it. Raises BadInput if one does."""
+        """Lock the ledger, so that no process runs a study of it. Raises BadInput if one does."""
         with self._held("ledger", fcntl.LOCK_EX, "a study of this ledger is being run"):
             yield
 
@@ -147,7 +147,7 @@ class Ledger:
             os.close(descriptor)  # also frees the lock; the file stays, as removing it would race
 
     def set_aside(self, path: Path, data: bytes, why: str) -> None:
-        """Keep a damaged file for whoever wants to look at it, out of the way of the one that replaces it."""
+        """Move a damaged file to the folder set-aside, where it can be inspected and no longer counts."""
         aside = self.root / "set-aside" / f"{path.stem}-{hashlib.sha256(data).hexdigest()[:8]}.json"
         try:
             make_folder(aside.parent)
@@ -181,10 +181,10 @@ def seal(body: Mapping[str, Any]) -> bytes:
 
 
 def unseal(data: bytes) -> dict[str, Any]:
-    """What was sealed. Raises ValueError unless every byte is as sealed.
+    """The content of a sealed line. Raises ValueError if any byte has changed.
 
-    The checksum is taken of the bytes as they are: writing thousands of results again to compare takes
-    longer than reading them.
+    The checksum is computed from the bytes read: to serialise thousands of results again for comparison
+    takes longer than to read them.
     """
     whole = data[:-_CHECKSUM].removesuffix(b",") + b"}"
     if _with_checksum(whole) != data:

@@ -16,7 +16,7 @@ _LONGEST = 64  # characters of a value; a longer one is compared by its hash
 
 
 def measured(result: Mapping[str, Any]) -> dict[str, str]:
-    """What was measured: epochs, metrics and sums by role, as JSON by name ("epoch 3 valid_loss").
+    """Epochs, metrics and sums by role of a result, as JSON by name ("epoch 3 valid_loss").
 
     Raises TypeError, KeyError, ValueError or AttributeError on anything but a result.
     """
@@ -34,7 +34,7 @@ def measured(result: Mapping[str, Any]) -> dict[str, str]:
 
 
 def numbers(result: Mapping[str, Any]) -> dict[str, str]:
-    """All that training a trial again must reproduce: how it ended, what was measured, its proofs."""
+    """The values that a second training must reproduce: status, measurements, witnesses, fingerprints."""
     ended = {name: result.get(name, "") for name in ("status", "reason")}
     proofs = {f"witness {factor}": seen for factor, seen in result.get("witnesses", {}).items()}
     proofs |= {"passage": result.get("passage", ())}

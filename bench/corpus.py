@@ -48,22 +48,22 @@ class Corpus:
 
 @dataclass
 class Batches:
-    """Batches of one split. Iterating yields (inputs, targets), int64 tensors (b, window) and (b, …).
+    """Batches of one split. Iterating yields int64 (inputs (b, window), targets (b, window) or (b,)).
 
-    `rows` (k, b) are indices of windows, batch by batch; a shorter last batch stands in `rest`. With
-    `random` the windows are drawn in a new order at every pass.
+    `rows` (k, b) holds the indices of the windows of each batch, `rest` those of a shorter last batch.
+    With `random`, the windows are shuffled at every pass.
     """
 
     inputs: Tensor  # (windows, window)
     targets: Tensor  # (windows, window) or (windows,)
-    positions: Tensor  # as targets: where in the corpus each target stands
+    positions: Tensor  # shaped as targets: the position of each target in the corpus
     rows: Tensor
     rest: Tensor
     random: torch.Generator | None = None
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
 
     def to(self, device: torch.device) -> Self:
-        """The same batches on a device. One that is not the CPU gets all the windows at the first pass."""
+        """The same batches on a device. All windows are copied to a GPU at the first pass."""
         return replace(self, device=device)
 
     def __len__(self) -> int:

@@ -1,4 +1,4 @@
-"""Which GPUs trials can be trained on here, and where there are none, why. Imports no torch."""
+"""The GPUs that trials can be trained on here, or the reason why there are none. Imports no torch."""
 
 import importlib.util
 import runpy
@@ -15,7 +15,7 @@ PATIENCE = 10.0  # seconds for a driver to answer
 
 
 class Usable(NamedTuple):
-    """The GPUs that trials can be trained on, those that are too full, and why there are none."""
+    """The GPUs that trials can be trained on and those that are too full; if there are none, why."""
 
     gpus: tuple[Gpu, ...] = ()
     full: tuple[Gpu, ...] = ()
@@ -24,7 +24,7 @@ class Usable(NamedTuple):
 
 
 def usable() -> Usable:
-    """Ask the driver and look at the torch that is installed. Never raises, and takes `PATIENCE` at most."""
+    """The usable GPUs, by NVML and the installed torch. Never raises; waits at most `PATIENCE` seconds."""
     answer = nvidia.within(PATIENCE, nvidia.visible)
     found = answer if isinstance(answer, list) else []
     gpus = tuple(gpu for gpu in found if gpu.free >= CONTEXT)
@@ -50,7 +50,7 @@ def usable() -> Usable:
 
 
 def torch_build() -> tuple[str, str]:
-    """Version and CUDA of the torch that is installed, "" for a build without; torch is not imported."""
+    """The installed torch's version and its CUDA version, "" for a CPU build. Does not import torch."""
     spec = importlib.util.find_spec("torch")
     assert spec is not None and spec.origin is not None, "torch is a requirement of this package"
     found = runpy.run_path(str(Path(spec.origin).with_name("version.py")))

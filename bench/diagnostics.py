@@ -14,8 +14,8 @@ from bench.training.engine import Training
 def gradient_by_distance(model: LanguageModel, windows: Tensor) -> Tensor:
     """‖∂(last output)/∂(embedding k tokens before)‖ for k = 0, 1, …, (n·t,) float64; `windows` (n, b, t).
 
-    Reads the windows in turn, in training mode. The model is used up: it ends in double precision, since
-    gradients from far back are smaller than single precision can hold.
+    Reads the windows in turn, in training mode. Converts the model to double precision, since gradients
+    from far back are too small for single precision.
     """
     model.double().train().reset()
     with embeddings(model) as embedded:

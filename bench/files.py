@@ -44,7 +44,7 @@ def save_all(files: Mapping[Path, bytes]) -> None:
 
 
 def sweep(drafts: Iterable[Path]) -> None:
-    """Remove the drafts whose process was killed."""
+    """Remove the drafts of processes that no longer run."""
     for draft in drafts:
         try:
             os.kill(int(draft.name.split(".")[-3]), 0)
@@ -56,7 +56,7 @@ def sweep(drafts: Iterable[Path]) -> None:
 
 @contextmanager
 def explained(path: Path) -> Iterator[None]:
-    """Turn the system's refusal to write into one line that names the file and the cure."""
+    """Turn an OSError inside the block into a BadInput that names the file and the cure."""
     try:
         yield
     except OSError as error:
@@ -67,7 +67,7 @@ def explained(path: Path) -> Iterator[None]:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder and those above it, each one durable in the one that holds it."""
+    """Make a folder and its parents, and sync each new entry to the disk."""
     if not folder.is_dir():
         make_folder(folder.parent)
         folder.mkdir(exist_ok=True)

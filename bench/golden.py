@@ -56,7 +56,7 @@ class Printed:
 
 @dataclass(frozen=True, kw_only=True)
 class GoldenRow:
-    """One epoch of one model: our numbers, and the printed ones where there are any."""
+    """One epoch of one model: our numbers, and the printed ones if the chapter prints that epoch."""
 
     model: str  # its name in the zoo
     epoch: int
@@ -68,13 +68,13 @@ class GoldenRow:
 
     @property
     def off(self) -> int:
-        """How many of the printed decimals do not agree, at most: 0 is every digit, 1 all but the last."""
+        """The most decimals of one number that do not agree: 0 if all agree, 1 if only last digits differ."""
         pairs = zip(self.printed or (), self.agree or (), strict=True)
         return max((_places(text) - agree for text, agree in pairs), default=0)
 
 
 class LMModel4(LMModel2):
-    """LMModel4 as the notebook writes it: a product for each word, which rounds unlike one for all words."""
+    """LMModel4 as in the notebook: a product for each word, which rounds differently from one for all."""
 
     def read(self, hidden: Tensor) -> Output:
         """See LanguageModel.read."""
@@ -131,7 +131,7 @@ not give; there the rows are from other prints, which it does give."""
 
 
 def play(upto: str = "lm7") -> Iterator[GoldenRow]:
-    """Play the notebook as far as the model `upto`; yield each model's epochs when it is trained.
+    """Train the notebook's models in its order, up to `upto`; yield the epochs of each trained model.
 
     Seeds and draws from the global generators, as the notebook does. All seven take about a minute and a
     half on one core. Raises BadInput for a model that the chapter does not train.
@@ -164,7 +164,7 @@ def loaders(trial: Trial, workers: int = 0) -> DataLoaders:
 
 
 def build(trial: Trial, **changes: float) -> LanguageModel:
-    """The trial's model, drawn from the global generator as it stands."""
+    """The trial's model, with weights drawn from torch's global generator in its present state."""
     vocab = len(corpus.load(trial).vocab)
     make: Callable[..., LanguageModel] = LMModel4 if trial.model == "lm4" else spec_of(trial.model).build
     model = make(vocab, **{**trial.options, **changes})
@@ -205,9 +205,9 @@ def decimals(printed: str, ours: float) -> int:
 
 
 def steps(printed: str, ours: float) -> int:
-    """The single-precision steps from `ours` to a number that prints as `printed`, for one in the last digit.
+    """The steps of single precision from `ours` to the nearest number that prints as `printed`.
 
-    0 where the digits are the same, and where more than the last one differs.
+    0 if all digits agree, or if more than the last one differs.
     """
     places = _places(printed)
     if decimals(printed, ours) != places - 1:
@@ -217,7 +217,7 @@ def steps(printed: str, ours: float) -> int:
 
 
 def facts() -> dict[str, Any]:
-    """The facts of this machine, and `unlike`: in what it differs from the reference, empty if in nothing."""
+    """The facts of this machine, and in `unlike` its differences from the reference, if any."""
     environment.deterministic()
     here = machine.facts()
     seen = {**here["packages"], "cpu": here["cpu"], "cpu_capability": here["cpu_capability"]}
@@ -230,9 +230,9 @@ def facts() -> dict[str, Any]:
 
 
 def lines(rows: Iterable[GoldenRow], here: Mapping[str, Any]) -> Iterator[str]:
-    """The printed rows as a text table, then a line a model and, where it matters, one about this machine.
+    """The printed rows as a text table, a line for each model, and a line if this machine is unlike.
 
-    Rows are read as they come, so that the table can be printed while `play` is at work.
+    Rows are read one at a time, so that the table can be printed while `play` runs.
     """
     yield "printed → ours, and how many decimals agree (= is every digit)"
     yield f"{'model':<10}{'epoch':>5}  " + "".join(f"{name:<25}" for name in NAMES).rstrip()
@@ -248,7 +248,7 @@ def lines(rows: Iterable[GoldenRow], here: Mapping[str, Any]) -> Iterator[str]:
 
 
 def summary(epochs: Iterable[GoldenRow]) -> str:
-    """How far one model's printed rows agree, in words."""
+    """A sentence on how many of one model's printed rows agree."""
     held = [row for row in epochs if row.printed]
     exact = sum(row.off == 0 for row in held)
     said = f"every digit of {exact} of {counted(len(held), 'printed row')}"

@@ -54,9 +54,9 @@ def identify(trial: Trial) -> Trial:
 
 
 def check(trial: Trial) -> None:
-    """Raises BadInput where this process would not compute the trial that was planned.
+    """Raise BadInput if this process would not compute the trial as it was planned.
 
-    A trial that was never identified is not checked.
+    A trial without the hashes of `identify` is not checked.
     """
     if not trial.source:
         return
@@ -72,7 +72,7 @@ def check(trial: Trial) -> None:
 
 
 def changes(before: Trial, now: Trial) -> Iterator[str]:
-    """The differences between two trials of the same settings, in a few words each."""
+    """Phrases on what differs in code, text, versions or device between two trials of equal settings."""
     if not before.versions:
         yield "results of an earlier version of unrolled"
         return
@@ -116,16 +116,16 @@ def versions(trial: Trial) -> list[str]:
 
 
 def version(package: str) -> str:
-    """The version of a package as it is loaded, or as it would be loaded."""
+    """The version of the loaded package, or of the installed one if it is not loaded."""
     loaded = getattr(sys.modules.get(package), "__version__", None)
     return str(loaded or metadata.version(package)).partition("+")[0]
 
 
 @functools.cache
 def source_hash(model: str, engine: str, penalties: tuple[str, ...] = ()) -> str:
-    """sha256 of the files that a model under an engine runs through, and of the penalties that it has.
+    """sha256 of the source files that a model, its engine and its penalties use.
 
-    What comes from plug-ins has a hash of its own, behind a "-". Raises BadInput for an unknown model.
+    The files of plug-ins have a second hash, after a "-". Raises BadInput for an unknown model.
     """
     here, spec = Path(__file__).parent, spec_of(model)
     family = here / (spec.module.removeprefix("bench.").replace(".", "/") + ".py")
@@ -139,7 +139,7 @@ def source_hash(model: str, engine: str, penalties: tuple[str, ...] = ()) -> str
 
 
 def plugged(model: str, penalties: Iterable[str]) -> Iterator[Sources]:
-    """The sources of a model and its penalties, as far as these come from plug-ins."""
+    """The sources of a model and its penalties; those that do not come from a plug-in are left out."""
     if (spec := spec_of(model)).file:
         yield spec.sources
     yield from (PENALTIES[name].sources for name in penalties)
@@ -156,12 +156,12 @@ _CONTENTS: dict[Path, str] = {}
 
 
 def content_hash(path: Path) -> str:
-    """sha256 of a file as this process first met it. What is loaded later is told to `loaded`."""
+    """sha256 of a file's content when this process first read it, or when `loaded` recorded it."""
     if path not in _CONTENTS:
         loaded(path, path.read_bytes())
     return _CONTENTS[path]
 
 
 def loaded(path: Path, content: bytes) -> None:
-    """Note what a file held when it was loaded, whatever is written to it afterwards."""
+    """Record the content that a file had when it was loaded; later changes of the file are ignored."""
     _CONTENTS[path] = hashlib.sha256(content).hexdigest()

@@ -1,7 +1,7 @@
 """Kinds of machine: the facts of an environment that can change the bits of a trial. Imports no torch.
 
-One identity gives the same bits on one kind of machine. Across kinds that is not promised: pairs of results
-are named, speeds are not compared, and a checkpoint is not resumed.
+A trial gives the same bits on every machine of one kind. Results from different kinds may differ in rounding:
+such pairs are listed, their speeds are not compared, and a checkpoint of another kind is not resumed.
 """
 
 from collections.abc import Iterable, Mapping
@@ -49,7 +49,7 @@ _LONGEST, _MOST = 40, 3  # characters of a value that is named, and values of a 
 
 
 def kind(environment: Mapping[str, Any]) -> dict[str, str]:
-    """The kind of machine that a result's environment tells of, by name; {} where it tells of none."""
+    """The facts of a result's environment that define its kind of machine; {} if it records none."""
     packages, variables = (_mapping(environment.get(part)) for part in ("packages", "variables"))
     known = {**environment, "torch": packages.get("torch")}
     facts = {name: _word(known[name]) for name in FACTS if known.get(name) not in (None, "")}
@@ -57,9 +57,10 @@ def kind(environment: Mapping[str, Any]) -> dict[str, str]:
 
 
 def kinds_apart(kinds: Iterable[Mapping[str, str]]) -> str:
-    """What differs between kinds of machine, as "threads 1 / 2"; "" where nothing is known to.
+    """The facts that differ between kinds of machine, as "threads 1 / 2"; "" if none is known to differ.
 
-    A variable that a kind lacks was not set. Any other fact that it lacks is unknown and differs from none.
+    An environment variable that a kind lacks was not set. Any other missing fact is unknown and is not
+    counted as a difference.
     """
     known = [one for one in kinds if one]
     said = []
@@ -73,7 +74,7 @@ def kinds_apart(kinds: Iterable[Mapping[str, str]]) -> str:
 
 
 def mixed(pairs: Iterable[tuple[Mapping[str, str], Mapping[str, str]]]) -> str:
-    """How many of these pairs are of two kinds of machine, and which, in a sentence; "" where none is."""
+    """A sentence on the pairs whose sides ran on different kinds of machine; "" if there are none."""
     total, apart = 0, []
     for pair in pairs:
         total += 1

@@ -1,4 +1,4 @@
-"""The facts of the machine and of the code that a result carries. They change no number."""
+"""Facts of the machine and of the code, which are stored with a result."""
 
 import functools
 import hashlib
@@ -22,7 +22,7 @@ VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "ATEN_CPU_CAPABILITY", *kinds
 
 @functools.cache
 def facts(device: str = "cpu") -> dict[str, Any]:
-    """What may explain a difference between two machines' bits, as it is in force in this process.
+    """The facts of this process and its machine that can explain why two machines give different bits.
 
     Call it after `environment.deterministic`. No paths, no user names, no credentials.
     """
@@ -46,7 +46,7 @@ def facts(device: str = "cpu") -> dict[str, Any]:
 
 @functools.cache
 def code_version() -> Mapping[str, Any]:
-    """Commit of the checkout that this code runs from, whether it was changed, and the hash of the change."""
+    """The commit of this code's checkout, whether it has uncommitted changes, and their hash."""
     here = Path(__file__).parent
 
     def git(*words: str) -> bytes:  # a changed file may be in any encoding
@@ -82,7 +82,7 @@ def _cpu_model() -> str:
 
 
 def _torch_build() -> str:
-    """Hash of what torch was built with; the CPU capability, which stands among it, is a fact of its own."""
+    """Hash of torch's build configuration, without the CPU capability, which is a separate fact."""
     built = [line for line in torch.__config__.show().splitlines() if "CPU capability usage" not in line]
     return hashlib.sha256("\n".join(built).encode()).hexdigest()[:12]
 

@@ -49,8 +49,9 @@ class Reading:
 def visible() -> list[Gpu]:
     """The GPUs that CUDA_VISIBLE_DEVICES leaves visible, in its order; all of them where it is not set.
 
-    It names GPUs by index (by PCI bus), or GPUs and instances by UUID or how that begins. As for CUDA,
-    nothing counts from the first name on that fits none. A GPU in MIG mode stands for its instances.
+    The variable lists GPUs by index (in the order of the PCI bus), or GPUs and instances by UUID or its
+    first characters. As in CUDA, the list ends at the first unknown name. A GPU in MIG mode is replaced by
+    its instances.
     """
     pynvml.nvmlInit()
     every = [_gpu(index) for index in range(pynvml.nvmlDeviceGetCount())]
@@ -89,7 +90,7 @@ def driver() -> str:
 
 
 def within(seconds: float, ask: Callable[[], T]) -> T | Exception:
-    """The result or the exception of `ask`, or a TimeoutError: a driver in trouble may never answer."""
+    """The result or exception of `ask`; a TimeoutError after `seconds`, as a faulty driver may hang."""
     said: SimpleQueue[T | Exception] = SimpleQueue()
 
     def answer() -> None:

@@ -45,7 +45,7 @@ def sources_of(module: ModuleType, declared: Iterable[Path] = ()) -> Sources:
 
 
 def uncounted(modules: Iterable[str], counted: Iterable[str]) -> list[str]:
-    """Those of the loaded modules that are not installed and whose file is not counted."""
+    """The loaded modules that are neither installed packages nor among the plug-in's counted files."""
     known = {Path(file) for file in counted}
     files = {name: getattr(sys.modules.get(name), "__file__", None) for name in modules}
     return sorted(

@@ -58,7 +58,7 @@ _DECLARED: list[Path] = []  # by the plug-in that is being loaded
 
 
 def load(name: str) -> ModuleType:
-    """Import a module by its dotted name, or a .py file by its path. Loading a file twice is once.
+    """Import a module by its dotted name, or a .py file by its path. A loaded file is not run again.
 
     Raises BadInput, naming the file and what is wrong with it.
     """
@@ -105,7 +105,7 @@ def data_file(name: str) -> Path:
 
 
 def check_imports(trial: Trial, modules: Iterable[str]) -> None:
-    """Raises BadInput where modules were loaded that no import statement of the trial's plug-ins names."""
+    """Raise BadInput if a module was loaded that no import statement of the trial's plug-ins names."""
     used = plugged(trial.model, strengths(trial.options)) if _LOADED and trial.source else ()
     files = {file for sources in used for file in sources.files}
     if files and (hidden := uncounted(modules, files)):
@@ -146,7 +146,7 @@ def cell(name: str, title: str = "", **settings: Any) -> Callable[[Cls], Cls]:
     The class is called with (inputs, hidden, **options), `options` being its further keywords: a study can
     set them, unless their default is None. An instance maps x (b, inputs) and its state (None at first) to
     its output (b, hidden) and its next state. `settings` change the Trial's fields from LMModel6's.
-    Raises BadInput for a name that is taken, a setting that there is not, a keyword without a default.
+    Raises BadInput for a name that is taken, an unknown setting, or a keyword without a default.
     """
     _check_name("cell", name)
 
@@ -214,7 +214,7 @@ def regularizer(name: str, title: str = "") -> Callable[[Function], Function]:
 
 
 def place(error: BaseException) -> str:
-    """'my_cell.py, line 9: ' for an error that came up through a plug-in's file; else ''."""
+    """'my_cell.py, line 9: ' if the error passed through a plug-in's file; else ''."""
     mine = {getattr(module, "__file__", None) for name, module in sys.modules.items() if _PREFIX in name}
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename in mine]
     return f"{Path(frames[-1].filename).name}, line {frames[-1].lineno}: " if frames else ""
@@ -241,7 +241,7 @@ def _mistake(error: BaseException, path: Path) -> str:
         case ModuleNotFoundError() if (path.parent / f"{(error.name or '').partition('.')[0]}.py").exists():
             return f"imports {error.name}.py beside it; a plug-in is one file: put both into one"
         case ModuleNotFoundError():
-            return f"needs the package {error.name!r}; install it into .venv"
+            return f"needs the package {error.name!r}; install it where unrolled is installed"
         case SystemExit():
             return "ends the program when it is imported; take sys.exit() out"
     lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == str(path)]

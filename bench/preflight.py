@@ -1,4 +1,4 @@
-"""One batch of an arm before its study starts: finds the mistakes in a model that no schema can see."""
+"""One batch of an arm, trained before its study starts: finds mistakes in a model that no schema can find."""
 
 import os
 import time

@@ -2,7 +2,7 @@
 
 The one module whose import does something: it loads torch and fastai, writes out and tokenises Human
 Numbers, asks git and the installation for their versions, and makes an optimizer, whose first one loads
-torch's compiler (1.4 s). It opens no GPU and asks no driver, which would not survive the fork.
+torch's compiler (1.4 s). It uses neither CUDA nor NVML, which do not work after a fork.
 """
 
 from pathlib import Path

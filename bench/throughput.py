@@ -9,14 +9,14 @@ import torch
 
 
 class Clock:
-    """Seconds between laps: of this machine's clock, or on a GPU between two of its own events."""
+    """A clock of laps in seconds: the system's clock on the CPU, CUDA events on a GPU."""
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
         self.last = self._mark()
 
     def lap(self) -> float:
-        """Seconds since the last lap; on a GPU it waits for the work that was queued."""
+        """Seconds since the last lap. On a GPU, waits for the queued work first."""
         last, self.last = self.last, self._mark()
         if self.device.type == "cuda":
             return float(last.elapsed_time(self.last)) / 1000
@@ -33,13 +33,13 @@ class Clock:
 
 
 def memory_peak() -> float:
-    """Most memory that this process has held, in MiB."""
+    """The peak memory of this process, in MiB."""
     unit = 1 if sys.platform == "darwin" else 1024  # bytes there, KiB elsewhere
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
 
 
 def gpu_memory(device: torch.device) -> dict[str, float]:
-    """Most memory of the GPU held since this was last asked (MiB), where there is one."""
+    """The peak memory of torch's tensors on a GPU since the last call, in MiB; {} on the CPU."""
     if device.type != "cuda":
         return {}
     peak = torch.cuda.max_memory_allocated(device) / 2**20

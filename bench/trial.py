@@ -19,12 +19,12 @@ Scalar = bool | int | float | str
 
 
 class BadInput(ValueError):
-    """Something that a user can put right. `str()` is one line that names the place and the cure."""
+    """An error that the user can correct. `str()` is one line that names the place and the cure."""
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What a setting of a trial means, what it may be and what people call it. Its type is its default's."""
+    """The meaning, title and allowed values of a setting. Its type is the type of its default."""
 
     about: str
     title: str = ""  # by default its name
@@ -41,7 +41,7 @@ def setting(default: Any, about: str, **rules: Any) -> Any:
 
 
 def require(holds: object, complaint: str) -> None:
-    """Raises BadInput with the complaint unless the condition holds."""
+    """Raise BadInput with the complaint if the condition does not hold."""
     if not holds:
         raise BadInput(complaint)
 
@@ -58,7 +58,7 @@ class Trial:
     model: str
     seed: int
     options: Mapping[str, Scalar] = field(default_factory=dict)
-    corpus: str = setting("human-numbers", "the text: human-numbers, bible, or the path of a UTF-8 file", low=1)
+    corpus: str = setting("human-numbers", "human-numbers, bible, or the path of a UTF-8 text file", low=1)
     tokens: str = setting("word", "what a token is", choices=("word", "char"))
     vocab: int = setting(0, "most tokens kept, the rest become <unk>; 0 keeps all")
     split: str = setting(
@@ -192,7 +192,7 @@ class Result:
 
     @property
     def done(self) -> bool:
-        """Whether its numbers may be used."""
+        """Whether the training finished, so that its numbers may be used."""
         return self.status == "done"
 
     @property
@@ -241,7 +241,7 @@ STATUSES = ("done", "diverged", "failed")
 
 
 def failure(trial: Trial, reason: str, *, status: str = "failed", **facts: Any) -> Result:
-    """A Result without the numbers of a training that is done, and a reason of one line."""
+    """The Result of a trial that is not done, with its reason in one line."""
     return Result(trial=trial, status=status, reason=" ".join(reason.split()), **facts)
 
 
@@ -282,14 +282,14 @@ TASK = ("data", "tokens", "vocab", "split", "target")
 
 
 def lower_is_better(metric: str) -> bool:
-    """Losses, times and sizes fall when things improve; accuracies, hits and speeds rise."""
+    """Whether a lower value is better: for losses, times and sizes; not for accuracies, hits and speeds."""
     return not any(
         word in metric for word in ("accuracy", "hits", "speed_train", "speed_steady", "speed_valid")
     )
 
 
 def counted(number: int, noun: str) -> str:
-    """1 seed, 2 seeds."""
+    """A number with its noun in the singular or plural: '1 seed', '2 seeds'."""
     return f"{number} {noun}{'s' * (number != 1)}"
 
 

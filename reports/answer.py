@@ -56,12 +56,12 @@ def _size(claim: Claim) -> float:
 
 
 def largest(found: Sequence[Claim]) -> float:
-    """The size of the largest effect that a study is sure of."""
+    """The largest absolute effect among IMPROVES and WORSENS; 0 if there is none."""
     return max((_size(x) for x in found if x.verdict.word in (Word.IMPROVES, Word.WORSENS)), default=0.0)
 
 
 def tally(c: Comparison) -> str:
-    """How many trials there are, and how many of them diverged, failed or are missing."""
+    """A phrase that counts the trials that finished, diverged, failed or are missing."""
     done, total = sum(row.done for row in c.rows), sum(row.total for row in c.rows)
     ends = {
         "diverged": sum(row.diverged for row in c.rows),
@@ -101,7 +101,7 @@ def warnings(c: Comparison) -> tuple[str, ...]:
 
 
 def mixed_machines(c: Comparison) -> str:
-    """How many pairs of results are of two kinds of machine, and which kinds; "" where none is."""
+    """A sentence on pairs of results from different kinds of machine; "" if there are none."""
     sides = [(c.base(row).arm, row.arm) for row in c.compared]
     best = [search.own for search in c.evidence.tuned]  # the baseline's own best first
     sides += [(best[0], own) for own in best[1:] if best[0] and own]
@@ -128,18 +128,18 @@ def _worse_than_counting(c: Comparison) -> list[str]:
 
 
 def flips(found: Sequence[OwnBest]) -> tuple[str, ...]:
-    """Arms whose verdict hangs on the tuning: neither of the two may be quoted alone."""
+    """Arms whose verdict changes with tuning, so that neither verdict may be quoted alone."""
     return tuple(f"{x.row.arm.name}: {x.judged.sentence}" for x in found if x.judged and x.flips)
 
 
 def self_check(c: Comparison) -> str:
-    """Whether the A/A arm, the baseline under other seeds, is told from the baseline; "" without one."""
+    """The outcome of the A/A check, the baseline against itself under other seeds; "" without that arm."""
     row = next((r for r in c.compared if not r.arm.changes and r.arm.model == c.rows[0].arm.model), None)
     return checked(row.verdict) if row and row.verdict else ""
 
 
 def fits(held: Sequence[Held]) -> str:
-    """Which of the book's values lie within our prediction intervals, in one sentence."""
+    """A sentence that lists the book's values within and outside our prediction intervals."""
     said = []
     for plausible, where in ((True, "within"), (False, "outside")):
         found = [h.published for h in held if h.prediction.plausible is plausible]
@@ -151,7 +151,7 @@ def fits(held: Sequence[Held]) -> str:
 
 
 def limits(c: Comparison, environments: dict[str, str]) -> tuple[str, ...]:
-    """What these results cannot show."""
+    """Sentences on the limits of these results."""
     undecided = [row for row in c.compared if row.verdict and row.verdict.word is Word.INCONCLUSIVE]
     said = [
         "There is one validation set: every interval is over seeds, given that set. Other text may differ.",
@@ -161,7 +161,7 @@ def limits(c: Comparison, environments: dict[str, str]) -> tuple[str, ...]:
     if tuned := c.evidence.tuned[:1]:
         tried = f"{len(tuned[0].levels)} levels with {len(tuned[0].seeds)} seeds each"
         said.append(
-            f"An arm's own best {words(tuned[0].setting)} is the best of {tried}, and no finer than that."
+            f"An arm's own best {words(tuned[0].setting)} is the best of {tried}; no others were tried."
         )
     if machine := environments.get("gpu") or environments.get("cpu") or environments.get("platform"):
         said.append(f"Speeds and seconds hold for this hardware: {machine}. The order may differ elsewhere.")

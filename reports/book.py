@@ -44,7 +44,7 @@ BOOK = {
 
 @dataclass(frozen=True, kw_only=True)
 class Held:
-    """A published row held against our seeds of the same model and settings."""
+    """A published row compared with our seeds of the same model and settings."""
 
     row: ComparedArm
     published: BookRow
@@ -55,7 +55,7 @@ class Held:
 
 
 def hold(comparison: Comparison) -> tuple[Held, ...]:
-    """The arms that are a model of the book in the chapter's settings, and have three seeds or more."""
+    """The book's rows compared with the arms of the same model and settings that have three or more seeds."""
     return tuple(held for row in comparison.rows if (held := _held(row)))
 
 

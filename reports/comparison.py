@@ -26,12 +26,12 @@ REFERENCE = "a baseline of its own: others are held against it"
 
 @dataclass(frozen=True, kw_only=True)
 class Proof:
-    """What the witnesses of a factor say over an arm's finished trials; one that says no is shown for all."""
+    """The witnesses of a factor over an arm's finished trials. If one failed, `seen` is from a failed one."""
 
     factor: str
     declared: object
     seen: object
-    without: int  # trials whose witness says no
+    without: int  # trials whose witness failed
     trials: int
 
     @property
@@ -41,7 +41,7 @@ class Proof:
 
     @property
     def where(self) -> str:
-        """In how many trials it did not take effect, if some are better off."""
+        """The number of trials in which it did not take effect; "" if that is none or all."""
         return f"{self.without} of {self.trials} seeds" if 0 < self.without < self.trials else ""
 
     def __str__(self) -> str:
@@ -84,19 +84,19 @@ class ComparedArm:
 
     @property
     def dead(self) -> bool:
-        """Whether the change did nothing at all."""
+        """Whether the change had no effect: the weights equal the baseline's."""
         return self.note == DEAD
 
     @property
     def changed(self) -> str:
-        """What the arm changes, as `name = value`, and against which arm if not the baseline."""
+        """The arm's changes as `name = value`, and the arm that it is compared with if not the baseline."""
         changes = ", ".join(f"{name} = {value}" for name, value in self.arm.changes.items())
         return f"{changes}, against {self.arm.against}" if self.arm.against else changes
 
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """A study's rows in declared order, and what they are measured in."""
+    """A study's arms in declared order, compared by one metric."""
 
     evidence: Evidence
     title: str  # the metric in words
@@ -105,7 +105,7 @@ class Comparison:
     rows: tuple[ComparedArm, ...]
 
     def base(self, row: ComparedArm) -> ComparedArm:
-        """What the row is held against: the baseline, or the arm that it names."""
+        """The row that this one is compared with: the baseline, or the arm named in `against`."""
         return next((r for r in self.rows if r.arm.name == row.arm.against), self.rows[0])
 
     @property

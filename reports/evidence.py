@@ -1,4 +1,4 @@
-"""What a report is made from: the arms of one study and the results that they have so far."""
+"""The input of a report: the arms of one study and the results that they have so far."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -1,7 +1,6 @@
-"""What the switches of a study bring: beside all the others, alone, and on average over the rest.
+"""The effect of each switch of a study: with all the others on, alone, and averaged over the others.
 
-A switch is a setting with two levels. It is on at the level that is not nothing (0 or false), and where
-both are something, at the baseline's.
+A switch is a setting with two levels. Off is the level 0 or false. If neither is, on is the baseline's level.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,7 +20,7 @@ VIEWS = {BESIDE: "leave one out", ALONE: "add one", AVERAGE: "over all settings 
 
 @dataclass(frozen=True)
 class Switch:
-    """A setting, what people call it, and its levels."""
+    """A setting, its name in reports, and its two levels."""
 
     key: str
     name: str
@@ -51,19 +50,19 @@ class Factorial:
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """One switch, and what switching it on does in each view of the study; None where it has none."""
+    """One switch, with the verdict on switching it on in each view of the study; None if a view has none."""
 
     switch: Switch
     views: Mapping[str, Verdict | None]
 
     @property
     def differs(self) -> bool:
-        """Whether two views come to another verdict."""
+        """Whether the views have different verdicts."""
         return len({v.word for v in self.views.values() if v}) > 1
 
     @property
     def sentence(self) -> str:
-        """What the views say, side by side."""
+        """A sentence with the verdicts of all views."""
         return across(self.switch.name, {view: v for view, v in self.views.items() if v})
 
 
@@ -102,7 +101,7 @@ def _measured(c: Comparison, switches: Sequence[Switch], table: Cells) -> Factor
 
 
 def parts(c: Comparison, whole: Factorial | None) -> tuple[Part, ...]:
-    """The switches that more than one view of the study asks about; Holm over the switches of each view."""
+    """The switches that appear in more than one view; p is adjusted by Holm over the switches of a view."""
     base, near = c.rows[0], _neighbours(c, c.rows[0])
     switches = {key: _switch(c, key, _settings(row)[key]) for key, row in near.items()}
     opposite = _row_of(c, {**_settings(base), **{key: _settings(row)[key] for key, row in near.items()}})

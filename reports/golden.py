@@ -28,7 +28,7 @@ class PrintedRow(NamedTuple):
 
 
 class PlayedModel(NamedTuple):
-    """What was printed of one model, and every epoch that we played: (epoch, three numbers)."""
+    """The printed rows of one model, and every epoch that was trained here: (epoch, three numbers)."""
 
     title: str
     rows: tuple[PrintedRow, ...]
@@ -41,7 +41,7 @@ def render(rows: Iterable[Mapping[str, Any]], facts: Mapping[str, Any], out: Pat
     A row has `model` (its name in the zoo), `epoch`, `ours` (train loss, validation loss, accuracy) and,
     where an epoch was printed, `printed` (three texts), `source`, `agree` (three counts of decimals) and
     `steps` (of single precision, to the printed digits), else None or 0 for these. `facts` describe the
-    machine; `facts["unlike"]` says in what it differs from the reference. The same rows and facts give the
+    machine; `facts["unlike"]` lists its differences from the reference. The same rows and facts give the
     same bytes.
     """
     models = [_model(name, list(group)) for name, group in groupby(rows, key=lambda row: row["model"])]
@@ -51,7 +51,7 @@ def render(rows: Iterable[Mapping[str, Any]], facts: Mapping[str, Any], out: Pat
 
 
 def answer(models: Sequence[PlayedModel]) -> list[str]:
-    """How far the printed rows come out again, in a few sentences."""
+    """Sentences on how far the printed rows are reproduced."""
     rows = [row for model in models for row in model.rows]
     if not rows:
         return ["None of the epochs that were played has a printed row."]

@@ -44,7 +44,7 @@ class PaperRow(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class PaperTable:
-    """The paper's rows that a study has, its own text and size, and what it knows of them."""
+    """The rows of the paper's table that a study repeats, with the study's corpus, size and settings."""
 
     lines: tuple[PaperRow, ...]
     corpus: str

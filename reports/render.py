@@ -164,7 +164,7 @@ def _context(c: Comparison) -> dict[str, Any]:
 def _answer(
     c: Comparison, whole: factorial.Factorial | None, own_best: Sequence[tuning.OwnBest]
 ) -> dict[str, Any]:
-    """What a study's page and the index both say of it."""
+    """The parts that a study's page and the index share."""
     parts = factorial.parts(c, whole)
     return {
         "c": c,

@@ -1,4 +1,4 @@
-"""What the page's later sections say: each function gives rows, or nothing where there is no data."""
+"""The data of the page's later sections: each function returns rows, or nothing if there are no data."""
 
 import math
 from collections import Counter
@@ -94,7 +94,7 @@ def throughput(c: Comparison) -> tuple[tuple[ComparedArm, float, Pace | None], .
 
 
 def unpaced(c: Comparison) -> str:
-    """How many pairs of speeds are not compared, and why; "" where all are."""
+    """A sentence on the pairs of speeds that are not compared, and why; "" if there are none."""
     found = [apart for row in c.rows[1:] for _, _, apart in _speeds(row, c)]
     reasons = list(filter(None, found))
     if not reasons:
@@ -147,9 +147,9 @@ def _by_epoch(arm: MeasuredArm) -> dict[int, tuple[Sequence[float], Sequence[flo
 
 
 def costs(c: Comparison) -> tuple[Spent, ...]:
-    """What else differs between the arms: parameters, updates, tokens, operations, time and memory a trial.
+    """The mean costs of each arm's trials: parameters, updates, tokens, operations, time, memory.
 
-    What a clock measured is compared where both arms were trained on one kind of machine.
+    Times and speeds are compared only if both arms were trained on one kind of machine.
     """
     wanted = [name for name in COSTS if devices(c) or name not in ON_A_GPU]
     spent = [{name: v for name in wanted if (v := _cost(row.arm, name)) is not None} for row in c.rows]
@@ -191,7 +191,7 @@ def _cost(arm: MeasuredArm, name: str) -> float | None:
 
 
 def reuse(e: Evidence) -> tuple[str, ...]:
-    """How many trials had a result when the plan was declared, and whose plan those are of."""
+    """Phrases that count the trials with a result at the plan's declaration, by the plan they came from."""
     counts = dict(e.reused or {})
     own, none = counts.pop(e.study, 0), counts.pop("", 0)
     since = f", first declared {when(e.first)}" if e.first is not None else ""

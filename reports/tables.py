@@ -56,7 +56,7 @@ def trials_csv(evidence: Evidence) -> str:
 
 
 def caption(c: Comparison) -> str:
-    """What the numbers of the comparison are."""
+    """The caption: metric, unit, direction, and the meaning of intervals and Δ."""
     return (
         f"{c.evidence.study}: {c.title}{f', {c.unit}' if c.unit else ''}, "
         f"{'lower' if c.lower_is_better else 'higher'} is better; "

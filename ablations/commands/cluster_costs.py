@@ -1,9 +1,9 @@
-"""Where one driver breaks on the way to 1,000 workers and a million trials: costs measured, then multiplied.
+"""The limits of one driver with 1,000 workers and a million trials, calculated from measured costs.
 
     python -m ablations.commands.cluster_costs
 
-measures on this machine what a trial costs everyone but the worker that trains it, on a cluster of its own
-whose trials do nothing, and prints the tables of docs/cluster.md.
+measures on this machine what a trial costs the driver, the scheduler and MLflow, on a local cluster whose
+trials do nothing, and prints the tables of docs/cluster.md.
 """
 
 import os
@@ -59,14 +59,14 @@ class Ceiling:
     rate: float
 
     def workers(self, seconds: float) -> int:
-        """How many workers it keeps busy, if a trial takes `seconds`."""
+        """The number of workers that this part can keep busy if a trial takes `seconds`."""
         return int(self.rate * seconds)
 
 
 def ceilings(costs: Costs, *, mlflow: bool = True) -> list[Ceiling]:
-    """The parts in the order in which they break, with MLflow written meanwhile or by a later `sync`.
+    """The parts, the slowest first, with MLflow written during the run or by a later `sync`.
 
-    The driver keeps one result at a time, and shares Python's lock with the thread that writes to MLflow.
+    The driver stores one result at a time, and shares Python's lock with the thread that writes to MLflow.
     """
     waits = {
         "the driver's loop: CPU, then fsync": costs.driver + costs.ledger,
@@ -79,14 +79,14 @@ def ceilings(costs: Costs, *, mlflow: bool = True) -> list[Ceiling]:
 
 
 def hours(costs: Costs, trials: int, workers: int, seconds: float, *, mlflow: bool) -> float:
-    """How long a study takes: as long as its workers need, or as the narrowest part lets through."""
+    """The hours that a study takes, limited by its workers or by the slowest part."""
     narrowest = ceilings(costs, mlflow=mlflow)[0].rate
     rate = min(workers / (seconds + costs.worker), narrowest)
     return (trials * costs.plan + trials / rate) / 3600
 
 
 def nothing(trial: Trial) -> Result:
-    """A trial that is all overhead, with an answer as long as a real one's."""
+    """A trial that trains nothing and returns a result as long as a real one's."""
     return Result(trial=trial, status="done", trace={"checksums": "0" * LONG})
 
 
@@ -103,7 +103,7 @@ def cluster_of_two() -> Iterator[tuple[str, psutil.Process]]:
 
 
 def overhead(ledger: Ledger, seeds: range, **where: Any) -> tuple[float, float]:
-    """Seconds and CPU seconds of the driver for trials that do nothing, where `run_trials` is told to."""
+    """Seconds and CPU seconds of the driver for each trial that does nothing; `where` is for `run_trials`."""
     stamps: list[tuple[float, float]] = []
     trials = [Trial(model="none", seed=seed) for seed in seeds]
     run_trials(trials, ledger, work=WORK, workers=PLACES, on_result=lambda _: stamps.append(_now()), **where)
@@ -183,7 +183,7 @@ def _memory(make: Callable[[], object]) -> float:
 
 
 def table(costs: Costs) -> str:
-    """What was measured and what follows, in Markdown."""
+    """The measured costs and the calculated limits, in Markdown."""
     lines = ["| a trial costs | |", "|---|---|"]
     for name, value in asdict(costs).items():
         text = f"{value / 1024:,.1f} KiB" if name.endswith("bytes") else f"{1000 * value:.2f} ms"

@@ -16,7 +16,7 @@ from bench.trial import BadInput, Trial, counted
 
 @dataclass(frozen=True, kw_only=True)
 class Device:
-    """What a study's trials are trained on, and how many at a time on this machine."""
+    """The device of a study's trials, and the number of trials at a time on this machine."""
 
     kind: str  # cpu | cuda
     why: str
@@ -33,7 +33,7 @@ class Device:
         return "\n".join(lines)
 
     def check(self) -> None:
-        """Raises BadInput where there is no GPU for trials that need one."""
+        """Raise BadInput if the trials need a GPU and none can be used."""
         if self.missing:
             raise BadInput(
                 f"device cuda, as the study's stored plan has it: {self.missing}; "
@@ -42,7 +42,7 @@ class Device:
 
 
 def of(kind: str, args: Namespace) -> Device:
-    """Places for trials whose device was decided earlier. Raises BadInput where there is no GPU for them."""
+    """The Device of a kind that was chosen earlier. Raises BadInput for "cuda" if no GPU can be used."""
     if args.cluster:
         return Device(kind=kind, why="", places=cores())
     found = usable() if kind == "cuda" else Usable()
@@ -52,10 +52,10 @@ def of(kind: str, args: Namespace) -> Device:
 
 
 def choose(study: Study, args: Namespace, before: str) -> Device:
-    """A study's device: as --device says, else as its stored plan has it (`before`), else the faster one.
+    """Choose a study's device: --device, else that of its stored plan (`before`), else the faster one.
 
-    On a cluster it is the CPU unless one of the first two says otherwise, and workers tell of their GPUs.
-    Raises BadInput where --device cuda is given and there is no GPU to train on.
+    On a cluster the last choice is always the CPU, since the GPUs of the workers are not known here.
+    Raises BadInput for --device cuda if no GPU can be used.
     """
     asked, workers = (args.device or "").removeprefix("auto"), getattr(args, "workers", None)
     if getattr(args, "cluster", ""):

@@ -1,4 +1,4 @@
-"""`unrolled gate`: did a change make results or speed worse?"""
+"""`unrolled gate`: compare two result sets and fail if the second has worse results or speed."""
 
 import math
 from argparse import Namespace
@@ -11,19 +11,19 @@ from reports.gate import messages
 from reports.gate.judgement import Gate, judge, judge_timings
 
 FAILED = 3
-"""The exit code of a gate that stays shut."""
+"""The exit code of a gate that fails."""
 
 
 def gate(args: Namespace) -> int:
-    """Compare two result sets, print one screen, and tell by the exit code whether the change may go in."""
+    """Compare two result sets and print one screen. Returns 0 if the gate passes, else `FAILED`."""
     for flag, number in (("--delta", args.delta), ("--speed-margin", args.speed_margin)):
         if number is not None and math.isinf(number):
             raise BadInput(f"{flag}: infinite lets everything pass; give a number")
     kinds = {gate_sources.is_timings(source) for source in (args.baseline, args.candidate)}
     if len(kinds) == 2:
         raise BadInput(
-            f"{public(args.candidate)}: is not of {public(args.baseline)}'s kind: hold results against "
-            "results, or pytest-benchmark's stored runs against stored runs"
+            f"{public(args.candidate)}: is not of {public(args.baseline)}'s kind: compare results with "
+            "results, or pytest-benchmark's stored runs with stored runs"
         )
     found = _timings(args) if kinds == {True} else _results(args)
     print(messages.screen(found), end="")

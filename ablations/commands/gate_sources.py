@@ -1,7 +1,7 @@
-"""Result sets as a gate takes them: a results folder, an MLflow experiment, pytest-benchmark's stored runs.
+"""The result sets of a gate: a results folder, an MLflow experiment, or pytest-benchmark's stored runs.
 
-Each may have been written by another version of the code, so only what a gate asks is read, and whatever
-else is there is left alone; nothing is written or moved.
+They may have been written by another version of the code, so only the fields that a gate needs are read.
+Nothing is written or moved.
 """
 
 import json
@@ -151,7 +151,7 @@ def _chosen(plans: Mapping[str, _Plan], study: str, source: str) -> _Plan:
 
 
 def _sealed(path: Path, key: str, kind: "TypeAdapter[_T]") -> _T:
-    """What a sealed file holds under a key. Raises BadInput if it is damaged, or lacks what a gate asks."""
+    """The value of a key in a sealed file. Raises BadInput if it is damaged or lacks a needed field."""
     try:
         return kind.validate_json(canonical(unseal(needed(path))[key]))
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
@@ -202,7 +202,7 @@ def _settings(trial: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _check_metric(source: str, metric: str, measured: Iterable[str]) -> None:
-    """Raises BadInput where there are numbers, and none of that name."""
+    """Raise BadInput if there are metrics but none of that name."""
     known = sorted(measured)
     if known and metric not in known and section(metric) not in known:
         raise BadInput(
@@ -299,7 +299,7 @@ def _stored(file: Path) -> _Stored:
 
 
 def _machine(info: Mapping[str, Any]) -> dict[str, str]:
-    """What a benchmark's time depends on; the machine's name does not matter."""
+    """The facts that a benchmark's time depends on, without the machine's name."""
     cpu = info.get("cpu")
     cpu = cpu if isinstance(cpu, Mapping) else {}
     facts = {"cpu": cpu.get("brand_raw", cpu.get("brand")), "cores": cpu.get("count")}

@@ -15,7 +15,7 @@ NOT_GOLDEN = ("seeds", "set", "corpus", "plugin", "cluster", "device", "dry_run"
 
 
 def golden(args: Namespace) -> int:
-    """Do what the book's notebook did, and hold the rows against the printed ones. Not a study: no arms."""
+    """Replay the book's notebook and compare its rows with the printed ones. It is no study, without arms."""
     if args.studies != ["golden"]:
         raise BadInput("golden is the book's notebook and no study: run it alone, as `unrolled run golden`")
     if idle := next((flag for flag in NOT_GOLDEN if getattr(args, flag)), None):

@@ -1,4 +1,4 @@
-"""`unrolled new`: ten lines or so to start from, which work as they are."""
+"""`unrolled new`: write a short working example of a cell, model, regulariser or study."""
 
 import keyword
 import re

@@ -1,4 +1,4 @@
-"""`unrolled plan`: which studies are meant, and what they would do. Nothing here trains."""
+"""`unrolled plan`: choose studies, and print their trials, costs and power. Nothing is trained."""
 
 import sys
 from argparse import Namespace
@@ -22,9 +22,9 @@ LARGE = 10_000_000
 
 
 def chosen(args: Namespace) -> Iterator[study.Study]:
-    """The studies asked for, with --plugin, --seeds, --set and --corpus in force. Raises BadInput.
+    """The studies named on the command line, changed by --plugin, --seeds, --set and --corpus.
 
-    "all" leaves out those that need a GPU.
+    "all" leaves out those that need a GPU. Raises BadInput.
     """
     load_plugins(args)
     names = shipped() if args.studies == ["all"] else args.studies
@@ -52,13 +52,13 @@ def _tell_large_texts(found: study.Study) -> None:
 
 
 def load_plugins(args: Namespace) -> None:
-    """Let the user's files register their models."""
+    """Load the files of --plugin, which register models and regularisers."""
     for name in args.plugin:
         plugins.load(name)
 
 
 def plan(args: Namespace) -> int:
-    """Print what studies would do, what they cost and what they can decide."""
+    """Print the trials of studies, their costs, and the effects that their seeds can detect."""
     for found in chosen(args):
         print_plan(found, cores(), device.choose(found, args, device_of(found.name, Ledger(args.results))))
     return 0
@@ -97,7 +97,7 @@ def print_plan(found: study.Study, workers: int, on: device.Device) -> None:
 
 
 def _promise(contrasts: int, seeds: int, equivalence: float) -> list[str]:
-    """What so many seeds can and cannot decide for so many contrasts."""
+    """Lines on the effects that a number of seeds can detect, for a number of contrasts."""
     from reports.statistics.power import (
         ALPHA,
         FEWEST_SEEDS,
@@ -119,7 +119,7 @@ def _promise(contrasts: int, seeds: int, equivalence: float) -> list[str]:
         )
     if seeds < FEWEST_SEEDS:
         lines.append(
-            f"WARNING: every verdict will be INCONCLUSIVE: at least {FEWEST_SEEDS} seeds decide anything"
+            f"WARNING: every verdict will be INCONCLUSIVE: a verdict needs at least {FEWEST_SEEDS} seeds"
         )
     elif seeds < need:
         lines.append(f"WARNING: no exact test can reach {ALPHA:g} after Holm: that needs {need} seeds")

@@ -1,4 +1,4 @@
-"""What the user sees while trials run: a bar on a terminal, a line a trial elsewhere."""
+"""The progress of running trials: a bar on a terminal, otherwise one line for each trial."""
 
 import threading
 import time
@@ -18,10 +18,10 @@ PAUSE = 3.0
 def progress(
     title: str, seconds: dict[str, float], names: dict[str, str], workers: int
 ) -> Iterator[Callable[[Result], None]]:
-    """Show how far `seconds` (expected, by trial id) are done; yields what to call with each result.
+    """Show the progress of trials; yields a function to be called with each result.
 
-    `names` has what to call a trial. The time left comes from the trials' expected costs, corrected by what
-    the finished ones really took.
+    `seconds` are the trials' expected times by id, `names` their names. The time left is computed from the
+    expected times, corrected by the measured times of the trials that ended.
     """
     console = Console(highlight=False)
     total, spent, planned = len(seconds), [0.0], [0.0]
@@ -59,7 +59,7 @@ def progress(
 
 @contextmanager
 def checking(arms: int) -> Iterator[Callable[[Result], None]]:
-    """Show how many arms' first batches are checked; yields what to call with each result."""
+    """Show how many arms' first batches are checked; yields a function to be called with each result."""
     console, text = Console(highlight=False), f"checking the first batch of {counted(arms, 'arm')}"
     if console.is_terminal:
         columns = (TextColumn("{task.description}"), MofNCompleteColumn(), TimeElapsedColumn())
@@ -86,7 +86,7 @@ def checking(arms: int) -> Iterator[Callable[[Result], None]]:
 
 
 def line(name: str, result: Result) -> str:
-    """One trial in one line."""
+    """One line on a trial that ended: its name, loss, accuracy and time, or the reason of its failure."""
     index, uuid = (result.environment.get(fact, "") for fact in ("gpu_index", "gpu_uuid"))
     where = visible(f", GPU {index} ({uuid})") if index else ""
     if not result.done:
@@ -96,7 +96,7 @@ def line(name: str, result: Result) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Seconds as people say them."""
+    """A duration as text, in seconds, minutes or hours."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -27,7 +27,7 @@ Linked = Recorder | Projection
 """Either tells the address of a trial's run in MLflow."""
 
 Published = tuple[Path, tuple[str, ...], tuple[ArmFacts, ...]]
-"""What MLflow shows of a report: its folder, a sentence a contrast, and the arms' means."""
+"""The parts of a report that MLflow shows: its folder, one sentence for each contrast, the arms' means."""
 
 
 def report(args: Namespace) -> int:
@@ -57,7 +57,7 @@ def index(ledger: Ledger, out: Path, made: "Mapping[str, Comparison] | None" = N
 
 
 def published(page: Path, plan: Plan, found: "Comparison") -> Published:
-    """What MLflow shows of a report."""
+    """The parts of a report that are published in MLflow."""
     from ablations.commands.summaries import summaries  # scipy
     from reports.answer import sentences
 
@@ -65,7 +65,7 @@ def published(page: Path, plan: Plan, found: "Comparison") -> Published:
 
 
 def comparisons(ledger: Ledger, made: "Mapping[str, Comparison] | None" = None) -> "list[Comparison]":
-    """That of every study that has been run; those `made` already, by study, are taken as they are."""
+    """The comparison of every study that has been run; those in `made`, by study, are used unchanged."""
     made = made or {}
     return [made.get(plan.study) or comparison(plan, read(plan, ledger)) for plan in plans.all_stored(ledger)]
 
@@ -78,7 +78,7 @@ def comparison(plan: Plan, results: Mapping[str, Result], links: Linked | None =
 
 
 def read(plan: Plan, ledger: Ledger) -> dict[str, Result]:
-    """The results that there are of a plan's trials, by id: the baseline's first."""
+    """The stored results of a plan's trials, by id; the baseline's come first."""
     return dict(_held_once(ledger.each(dict.fromkeys((*plan.arms[0].trials.values(), *plan.ids)))))
 
 

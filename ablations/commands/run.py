@@ -117,7 +117,7 @@ def _run_study(study: Study, args: Namespace) -> "tuple[Comparison, int, bool]":
 
 
 def _check(todo: Sequence[Trial], plan: Plan, ledger: Ledger, args: Namespace, on: Device) -> None:
-    """Raises BadInput where a trial cannot be trained; prints why trials are trained again."""
+    """Raise BadInput if a trial cannot be trained; print why trials are trained again."""
     if todo:
         on.check()
     if before := plans.latest(plan.study, ledger):
@@ -152,7 +152,7 @@ def _counts(plan: Plan, results: Mapping[str, Result], trained: Collection[str])
 
 
 def _machines(found: "Comparison", reused: Collection[str]) -> Iterator[str]:
-    """How many reused trials are of another kind of machine than what was trained now, and how many pairs."""
+    """Lines on reused trials from another kind of machine than today's, and on pairs of such trials."""
     from reports.answer import mixed_machines  # scipy: most of a second, before the first trial
 
     kinds = {r.trial.id: kind(r.environment) for arm in found.evidence.arms for r in arm.results.values()}
@@ -240,7 +240,7 @@ def _places(args: Namespace, on: Device) -> int:
 
 
 def conditions(args: Namespace, on: Device) -> dict[str, Any]:
-    """Where trials run, and within which limits."""
+    """The keywords of `run_trials` for the place and the limits of the trials."""
     return {
         "preload": ("bench.preload", *args.plugin),
         "workers": on.places,

@@ -1,4 +1,4 @@
-"""`unrolled show`: a corpus, the trials of a study, or one trial from its settings to its mistakes."""
+"""`unrolled show`: print a corpus, the trials of a study, or one trial."""
 
 from argparse import Namespace
 from typing import Any
@@ -14,7 +14,7 @@ from bench.trial import BadInput, Trial, visible
 
 
 def show(args: Namespace) -> int:
-    """Print a corpus, the trials of a study, or one trial from its settings to its mistakes."""
+    """Print a corpus, the trials of a study, or one trial with its settings, metrics and mistakes."""
     load_plugins(args)
     ledger = Ledger(args.results)
     if plans.is_stored(args.what, ledger):
@@ -57,7 +57,8 @@ def _corpus(args: Namespace) -> int:
     train, valid = batches(trial, data)
     asked = valid.positions[valid.order].numel()
     print(
-        f"{data.name}: {len(data.ids):,} tokens, vocabulary {len(data.vocab):,}, sha256 {data_hash(trial.corpus)[:12]}"
+        f"{data.name}: {len(data.ids):,} tokens, vocabulary {len(data.vocab):,}, "
+        f"sha256 {data_hash(trial.corpus)[:12]}"
     )
     print(f"training {len(train):,} batches, validation {len(valid):,} batches, {asked:,} targets")
     for number, (inputs, targets) in zip(range(args.batches), valid, strict=False):

@@ -22,8 +22,8 @@ _CURVES = {"train_loss": "train_loss", "valid_loss": "valid_loss", "valid_accura
 def summaries(plan: Plan, found: Comparison) -> tuple[ArmFacts, ...]:
     """Every arm, search and winner of a plan over its seeds.
 
-    The mean of an arm that has a diverged seed is none: a mean of the others would stand beside whole ones
-    as if it were one. `seeds` then has the median, and the mean given convergence by that name.
+    An arm with a diverged seed has no mean, since the mean of its other seeds would be listed beside complete
+    ones. Its `seeds` then gives the median, and the mean given convergence under that name.
     """
     verdicts = _verdicts(found)
     seen = {row.arm.name: row.arm for row in found.rows}
@@ -40,7 +40,7 @@ def summaries(plan: Plan, found: Comparison) -> tuple[ArmFacts, ...]:
 
 
 def _verdicts(found: Comparison) -> dict[str, str]:
-    """What the report says of each arm, by its name."""
+    """The report's sentence on each arm, by the arm's name."""
     said = {row.arm.name: row.note for row in found.rows}
     said[found.rows[0].arm.name] = "the baseline"
     said |= {x.row.arm.name: line for x, line in zip(claims(found), sentences(found), strict=True)}

@@ -1,4 +1,4 @@
-"""`unrolled sync`: bring MLflow level with the ledger."""
+"""`unrolled sync`: write to MLflow the results that it lacks."""
 
 from argparse import Namespace
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ from bench.trial import Result, visible
 
 @scratch.used()
 def sync(args: Namespace) -> int:
-    """Bring MLflow level with the ledger."""
+    """Write to MLflow the ledger's results that it lacks, and the reports."""
     ledger = Ledger(args.results)
     for plan in plans.of_studies(args.studies, ledger):
         with ledger.lock(plan.study):

@@ -17,7 +17,7 @@ CONFUSIONS = 8  # that are shown
 
 
 def lines(result: Result, places: Sequence[str] = ()) -> Iterator[str]:
-    """Everything that the ledger knows of a trial; `places` are the studies, arms and seeds it stands in."""
+    """The stored facts of a trial; `places` lists its studies, arms and seeds."""
     trial = result.trial
     title = ZOO[trial.model].title if trial.model in ZOO else trial.model
     end = f"{result.status} in {duration(result.spent)}"
@@ -30,14 +30,14 @@ def lines(result: Result, places: Sequence[str] = ()) -> Iterator[str]:
     yield from _section("learning curve", _curve(result.epochs))
     yield from _section("by kind of token: accuracy, loss, share of the whole loss", _roles(result))
     yield from _section("where it fails, in the passage below", _confusions(result))
-    yield from _section("passage: a wrong guess stands in ‹› after the token it missed", _passage(result))
+    yield from _section("passage: a wrong guess follows the missed token in ‹›", _passage(result))
     yield from _section("witnesses", _witnesses(result))
     yield from _section("fingerprints", [f"{key:<8} {value}" for key, value in result.fingerprints.items()])
     yield from _section("what it printed last", clean(result.output, "\n").splitlines()[-40:])
 
 
 def listing(places: Sequence[tuple[str, str, int]], have: Mapping[str, Result]) -> Iterator[str]:
-    """A line for each of a study's trials, (identity, arm, seed), with what came of it."""
+    """A line for each of a study's trials, (identity, arm, seed), with its outcome."""
     for id, arm, seed in places:
         result = have.get(id)
         if result is None:

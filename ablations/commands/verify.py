@@ -52,7 +52,7 @@ def verify(args: Namespace) -> int:
 
 
 class Replay(NamedTuple):
-    """What came of training one result's trial again: both texts are empty where every number is the same."""
+    """The outcome of training a trial again: both texts are empty if every number is the same."""
 
     result: Result
     differs: str = ""  # what differs first, and the kinds of machine where they do
@@ -84,7 +84,7 @@ def replays(results: Sequence[Result], **places: Any) -> Iterator[Replay]:
 
 
 def hindrance(trial: Trial) -> str:
-    """Why today's code, data and plug-ins cannot train a trial again; "" where they can."""
+    """The reason why the present code, data and plug-ins cannot train a trial again; "" if they can."""
     try:
         today = identify(trial)
     except BadInput as error:

@@ -1,1 +1,1 @@
-"""Before the first trial: studies, their arms and designs, and the plan that says what will be decided."""
+"""Studies, their arms and designs, and the plan that is stored before the first trial."""

@@ -18,7 +18,7 @@ GPU_CORES = 120.0  # cores that a GPU does the arithmetic of: half of an A100's 
 
 
 def expected_seconds(trial: Trial) -> float:
-    """About how long a trial takes on one core, in seconds, from the measured cost of the chapter's set-up.
+    """Estimated seconds of a trial on one core, from the measured cost of the chapter's set-up.
 
     seconds × tokens read/the chapter's × (½ + ½ · chapter's window·batch/window·batch) × `work` a token/the
     chapter's. Half of a trial's time goes to its tokens, which no window changes, and half to its updates, of
@@ -30,7 +30,7 @@ def expected_seconds(trial: Trial) -> float:
 
 
 def gpu_seconds(trial: Trial) -> float:
-    """About how long a trial has a GPU to itself, in seconds, without the start of its process: `GPU_START`.
+    """Estimated seconds that a trial keeps a GPU busy, without the start of its process (`GPU_START`).
 
     Launches bound a small model: the chapter's `gpu_seconds` × tokens read/the chapter's ×
     chapter's batch/batch × (½ + ½ · chapter's window/window), as half of the launches belong to a
@@ -59,7 +59,7 @@ def _size(trial: Trial) -> tuple[ModelSpec, int, float, tuple[float, float, floa
 
 
 def work(options: Mapping[str, Scalar], words: int) -> float:
-    """About what a token costs to train on, in µs of one core: something, the network, and every word.
+    """Estimated cost of training on one token, in µs of one core: a constant, the network, the vocabulary.
 
     Measured of AWD-LSTM at 48 to 1,150 units (11 to 1,600 µs) and 30 to 10,000 words (11 to 219 µs).
     """
@@ -80,6 +80,6 @@ def _text_size(corpus: str, kind: str) -> tuple[int, int]:
 
 
 def contrasts(study: Study) -> int:
-    """How many contrasts the plan declares: not of exploratory arms, nor of those others are held against."""
+    """The number of declared contrasts; exploratory arms and arms that others name in `against` have none."""
     bases = {arm.against for arm in study.arms}
     return sum(not arm.exploratory and arm.name not in bases for arm in study.arms[1:])

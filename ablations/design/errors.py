@@ -59,7 +59,7 @@ def explain(error: ValidationError, known: Mapping[str, type[BaseModel]] | None 
         place, count = place.rpartition(".")[0], max(int(e["loc"][-1]) for e in errors) + 1
         return f"{place} = {shown(first['input'])}: should have {count} values"
     if first["type"] == "missing":
-        return f"{place}: is missing; write it"
+        return f"{place}: is missing; add this key"
     rule = _RULES.get(first["type"], "cannot be used").format(**first.get("ctx", {}))
     return f"{place} = {shown(first['input'])}: {rule}"
 

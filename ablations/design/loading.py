@@ -24,10 +24,10 @@ AA_OFFSET = 1000
 
 
 def load(name_or_path: str | Path, *, limit: int = LIMIT, confirmed: bool = False) -> Study:
-    """A study that ships, by name, or the user's own, by the path of its .toml.
+    """A shipped study by its name, or a study file by its path.
 
-    Raises BadInput, naming file and key, for everything that is wrong with it, and where it plans more
-    than `limit` trials that nobody has confirmed: they are counted without being built.
+    Raises BadInput, naming file and key, for every mistake in it, and for more than `limit` trials if they
+    are not confirmed; they are counted without being built.
     """
     path, text = read(str(name_or_path))
     with at(path):
@@ -47,7 +47,8 @@ def override(
 ) -> Study:
     """The study with other seeds and settings, as `--seeds` and `--set` give them.
 
-    One value is the baseline's from now on; several are arms, one at a time. Raises BadInput.
+    A single value replaces the baseline's; several values become arms, each with one of them. Raises
+    BadInput.
     """
     chosen = study.file.seeds if seeds is None else seeds_.seeds(seeds)
     with at("--set"):
@@ -150,7 +151,7 @@ def _base(file: StudyFile, name: str, before: Iterable[Arm]) -> Arm:
 
 
 def _refuse_idle(file: StudyFile, arm: Arm, changes: Settings) -> None:
-    """Raises BadInput for a key without which the arm would be the same."""
+    """Raise BadInput for a key without which the arm would be the same."""
     if not changes:
         raise BadInput("changes nothing: its `set` is empty")
     for key in changes:

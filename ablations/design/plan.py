@@ -1,7 +1,7 @@
 """A plan: a study as it was decided, with the identity of every trial, stored before the first of them.
 
-Reports, MLflow and `status` read the plan and the ledger, never the study's file or today's code: an edit
-makes other trials and another plan, and old results cannot slip into a new report.
+Reports, MLflow and `status` read the plan and the ledger, never the study's file or the present code. An
+edited study has other trials and another plan, so that no old result can enter a new report.
 """
 
 import hashlib
@@ -45,7 +45,7 @@ class PlannedArm(ArmDescription):
 
 @dataclass(frozen=True, kw_only=True)
 class Declaration:
-    """When an earlier plan of a study was declared, its trials, and their results that were known then."""
+    """An earlier plan of a study: when it was declared, its trials, and which had results at that time."""
 
     hash: str
     planned: float
@@ -88,7 +88,7 @@ class Plan:
     def places(self) -> dict[str, tuple[PlannedArm, int]]:
         """Every trial's arm and seed by identity, in the order of running: declared, searches, winners.
 
-        A winner at its arm's declared level has the declared trials, which stay where they are.
+        A winner at its arm's declared level shares the declared trials, which keep their place.
         """
         found: dict[str, tuple[PlannedArm, int]] = {}
         for arms in (self.arms, self.searches, self.tuned):
@@ -104,7 +104,7 @@ class Plan:
 
     @property
     def declared(self) -> list[str]:
-        """Those that were decided from the start: all but the winners'."""
+        """The identities of all trials except the winners', which are not known at the start."""
         return replace(self, tuned=()).ids
 
     def cells(self, ledger: Ledger) -> Iterator[tuple[PlannedArm, int, Result]]:
@@ -153,9 +153,9 @@ def _planned(listed: Iterable[tuple[Arm, Trial]]) -> tuple[PlannedArm, ...]:
 
 
 def settle(plan: Plan, trials: Sequence[Trial], ledger: Ledger) -> tuple[Plan, list[Trial]]:
-    """The plan with each arm's winner, and the winners' trials on the study's seeds, the declared ones apart.
+    """The plan with each arm's winner, and those of the winners' trials that were not declared already.
 
-    `trials` are those of `decide`. Before every search has ended there is no winner.
+    `trials` are those of `decide`. Until every search has ended, there are no winners.
     """
     searched = {id for search in plan.searches for id in search.trials.values()}
     results = ledger.results(searched)
@@ -178,9 +178,10 @@ def settle(plan: Plan, trials: Sequence[Trial], ledger: Ledger) -> tuple[Plan, l
 
 
 def store(plan: Plan, ledger: Ledger) -> Plan:
-    """Keep the plan in the ledger's folder and return it; the same plan again keeps its first time.
+    """Store the plan in the ledger's folder and return it.
 
-    It also keeps the winners, until others are settled. A stored plan that cannot be read is set aside.
+    A plan that is stored already keeps its time of declaration, and its winners until others are settled.
+    A stored plan that cannot be read is set aside.
     """
     before = latest(plan.study, ledger)
     if before and (before.hash, before.declared) == (plan.hash, plan.declared):
@@ -193,7 +194,7 @@ def store(plan: Plan, ledger: Ledger) -> Plan:
 
 
 def latest(study: str, ledger: Ledger) -> Plan | None:
-    """The plan that a study has so far, if any. One that cannot be read is set aside."""
+    """The stored plan of a study, or None. A plan that cannot be read is set aside."""
     path = _path(ledger, study)
     try:
         return _read(path)
@@ -238,17 +239,17 @@ def stored(name: str, ledger: Ledger) -> Plan:
             return plan
     except BadInput as error:
         raise BadInput(f"study {name!r}: {error}; {_CURE}") from error
-    known = ", ".join(plan.study for plan in all_stored(ledger)) or "none yet"
-    cure = f"none of this name ships; your own: `unrolled run {name}.toml`"
+    known = ", ".join(plan.study for plan in all_stored(ledger)) or "none"
+    cure = f"no shipped study has this name; `unrolled run {name}.toml` runs your own"
     if name in shipped():
         cure = f"`unrolled run {name}` runs it"
     elif name.endswith(".toml"):
-        cure = "one that was run goes by the name that stands in its file"
-    raise BadInput(f"study {name!r} has not been run (run: {known}); {cure}")
+        cure = "give the study's name, which is in the file, and not its path"
+    raise BadInput(f"study {name!r} has not been run (studies that were run: {known}); {cure}")
 
 
 def device_of(study: str, ledger: Ledger) -> str:
-    """The device that a study's stored plan has; "" where there is none that can be read."""
+    """The device of a study's stored plan; "" if there is none that can be read."""
     with suppress(BadInput):
         if plan := _read(_path(ledger, study)):
             return plan.device

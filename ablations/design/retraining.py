@@ -1,4 +1,4 @@
-"""Why trials run again that an earlier plan of the same study has results for."""
+"""The reasons why trials are trained again although an earlier plan has results for their settings."""
 
 from collections import Counter
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Seeds: the unit of replication. Given as a number of them, as a range, or one by one."""
+"""Seeds, the unit of replication: given as a count, a range or a list."""
 
 import re
 from collections import Counter
@@ -36,7 +36,7 @@ def seeds(given: int | str | Sequence[Any]) -> tuple[int, ...]:
             raise BadInput(f"seeds: {seed!r:.60} is not an integer from 0 to {LAST}; {cure}")
     seed, count = Counter(found).most_common(1)[0]
     if count > 1:
-        raise BadInput(f"seeds: {seed} is given twice; seeds are independent only if they differ")
+        raise BadInput(f"seeds: {seed} is given twice; keep one of them, as equal seeds are not independent")
     return tuple(found)
 
 

@@ -31,7 +31,7 @@ OPTIONS = {  # of the models; type and default stand in the registry, and so do 
     "form": Setting("published form of the cell"),
     "context": Setting("tokens before the one that is predicted"),
     "dropout": Setting("dropout of the last layer's output", title="dropout", low=0, below=1),
-    "embed_p": Setting("share of words whose embedding is dropped", title="embedding dropout", low=0, below=1),
+    "embed_p": Setting("share of words whose embedding is zeroed", title="embedding dropout", low=0, below=1),
     "input_p": Setting("dropout of the embeddings", title="input dropout", low=0, below=1),
     "weight_p": Setting("dropout of the hidden-to-hidden weights", title="weight dropout", low=0, below=1),
     "hidden_p": Setting("dropout between layers", title="hidden dropout", low=0, below=1),
@@ -42,7 +42,7 @@ SETTINGS: Mapping[str, Setting] = OPTIONS | {name: f.metadata["setting"] for nam
 
 @dataclass(frozen=True)
 class Factor:
-    """A change that designs know by name: the setting it moves, and its two levels."""
+    """A named change for use in designs: a setting and its two levels."""
 
     key: str
     off: Any  # what LMModel6 has
@@ -126,7 +126,7 @@ def flat(trial_fields: Settings) -> dict[str, Scalar]:
 
 
 def check_key(spec: ModelSpec, key: str) -> None:
-    """Raises BadInput, with what was probably meant, where the model has no such setting."""
+    """Raise BadInput with a suggestion if the model has no such setting."""
     if key in _settable(spec):
         return
     if key in FACTORS and FACTORS[key].key in _settable(spec):
@@ -141,7 +141,7 @@ def check_key(spec: ModelSpec, key: str) -> None:
 
 
 def label(key: str, value: Any) -> str:
-    """A setting in a learner's words: 'lr 0.001', 'no dropout', 'detach every 4', 'LMModel6'."""
+    """A setting as reports name it: 'lr 0.001', 'no dropout', 'detach every 4', 'LMModel6'."""
     setting = SETTINGS.get(key, Setting(""))
     title = setting.title or key.replace("_", " ")
     value = tuple(value) if isinstance(value, list) else value
@@ -161,7 +161,7 @@ def label(key: str, value: Any) -> str:
 def parse_set(text: str) -> tuple[str, list[Any]]:
     """`--set` as the command line has it: 'lr=1e-3,1e-2' → ('lr', [0.001, 0.01]).
 
-    A value that is itself an array stands in brackets: 'moms=[0.8,0.7,0.8]'. Raises BadInput.
+    An array is written in brackets: 'moms=[0.8,0.7,0.8]'. Raises BadInput.
     """
     key, equals, values = text.partition("=")
     if not equals or not key.strip() or not values.strip():
@@ -221,7 +221,7 @@ def _rule(key: str, kind: type, choices: tuple[str, ...]) -> Any:
 
 
 def _check_together(s: Settings, given: Settings) -> None:
-    """Raises BadInput for settings that do not go together, and for what the engine would ignore."""
+    """Raise BadInput for settings that exclude each other or that the engine would ignore."""
     sgd = [(key, "engine", "sgd") for key in ("variable_bptt", "on_plateau", "finetune")]
     for key, other, value in (
         *sgd,

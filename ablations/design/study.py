@@ -11,12 +11,12 @@ from bench.trial import Scalar, Trial, canonical
 
 @dataclass(frozen=True, kw_only=True)
 class ArmDescription:
-    """What a study's arm and a plan's have in common.
+    """The fields that a study's arms and a plan's arms share.
 
-    `changes` are the settings that differ from the baseline's, by their flat names: with another model its
-    chapter settings stand among them. An arm that is held `against` another one than the baseline names it,
-    and has its changes against that one. An arm of a search has the name of the arm that it `tunes`, that
-    one's changes, and the `level` of the tuned `setting`.
+    `changes` are the settings that differ from the baseline's, by their flat names; a change of the model
+    includes that model's chapter settings. `against` names the arm that this one is compared with, if it is
+    not the baseline; `changes` then differ from that arm's. An arm of a search names in `tunes` the arm whose
+    `setting` is tuned, repeats its changes, and has one `level`.
     """
 
     name: str
@@ -32,11 +32,11 @@ class ArmDescription:
 
 @dataclass(frozen=True, kw_only=True)
 class Arm(ArmDescription):
-    """One arm of a study, and everything that its trials are set to.
+    """One arm of a study with the complete settings of its trials.
 
-    `settings` are the fields of a Trial without the seed. A trial's seed is the study's seed plus
-    `seed_offset`; the pair stays with the study's seed. `also` are the names under which the design asked
-    for the very same arm.
+    `settings` are the fields of a Trial except the seed. A trial is trained with the study's seed plus
+    `seed_offset` and is paired by the study's seed. `also` are further names under which the design declares
+    an arm of the same settings.
     """
 
     settings: Settings
@@ -46,7 +46,7 @@ class Arm(ArmDescription):
 
 @dataclass(frozen=True, kw_only=True)
 class Tuning:
-    """The levels of one setting, on seeds that no other trial has. `searches` are the tuned arms at each."""
+    """A search over levels of a setting, with seeds of its own. `searches`: each tuned arm at each level."""
 
     setting: str
     levels: tuple[Scalar, ...]
@@ -59,7 +59,7 @@ class Study:
     """A question, and the arms that answer it. The first arm is the baseline.
 
     `metric` is a name in Result.metrics, `equivalence` the largest difference in its units that counts as
-    none. `file` is the study as its file has it, from which `override` starts again.
+    none. `file` is the parsed study file, which `override` changes.
     """
 
     name: str
@@ -75,7 +75,7 @@ class Study:
 
     @property
     def baseline(self) -> Arm:
-        """The arm that every other one is held against."""
+        """The first arm, with which the others are compared."""
         return self.arms[0]
 
     @property
@@ -103,7 +103,7 @@ def trials(study: Study, identify: Callable[[Trial], Trial]) -> list[tuple[Arm, 
 
 
 def search_trials(study: Study, identify: Callable[[Trial], Trial]) -> list[tuple[Arm, Trial]]:
-    """The trials of every tuned arm at each level, likewise; none where the study does not tune."""
+    """The trials of every tuned arm at each level, seed by seed; none if the study does not tune."""
     return _trials(study.tuning.searches, study.tuning.seeds, identify) if study.tuning else []
 
 

@@ -29,7 +29,7 @@ class Table(BaseModel):
 
 
 class AddOneTable(Table):
-    """Each factor put on alone. `base` is what it is added to: changes against the baseline."""
+    """One arm for each factor, which is added alone to `base`, given as changes of the baseline."""
 
     factors: list[str]
     """the factors"""
@@ -58,7 +58,7 @@ class DesignTable(Table):
 
     @property
     def count(self) -> int:
-        """How many arms at most, by arithmetic: none is built, and equal ones count twice."""
+        """An upper bound of the number of arms. None is built, and equal arms count twice."""
         factors, axes = self.add_one.factors, self.grid.values()
         return (
             len(self.leave_one_out)
@@ -163,11 +163,12 @@ def shipped() -> tuple[str, ...]:
 
 
 def read(name: str) -> tuple[str, str]:
-    """Where a study is from, for messages, and its text."""
+    """A study's origin, for messages, and its text."""
     mine = name.endswith(".toml") or "/" in name or "\\" in name
     if not mine and name not in shipped():
         raise BadInput(
-            f"no study {name!r} ships{suggestion(name, list(shipped()))}; your own is a path to a .toml"
+            f"no shipped study {name!r} exists{suggestion(name, list(shipped()))} "
+            "(your own: give the path of its .toml)"
         )
     try:
         if not mine:

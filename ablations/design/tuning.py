@@ -1,6 +1,6 @@
 """Tuning: every arm searches its own best level of one setting, with equal budgets and on seeds of its own.
 
-The winners are then trained again on the study's seeds: the luck that chose a level is never judged.
+The winners are then trained again on the study's seeds, so that no seed that chose a level also judges it.
 """
 
 import math
@@ -24,7 +24,7 @@ _TASK = ("corpus", *(name for name in TASK if name != "data"))
 
 
 def decide(file: StudyFile, arms: Sequence[Arm], seeds: Sequence[int]) -> Tuning | None:
-    """What the [tuning] table asks for, checked: each tuned arm at each level, baseline first.
+    """The search that the [tuning] table declares: each tuned arm at each level, baseline first.
 
     Raises BadInput where the table does not name one numeric setting with two levels or more, where that
     setting decides the task or an arm cannot have a level, where only the baseline would be tuned, and
@@ -50,9 +50,9 @@ def decide(file: StudyFile, arms: Sequence[Arm], seeds: Sequence[int]) -> Tuning
 
 
 def winner(levels: Sequence[Sequence[Result]], metric: str) -> int | None:
-    """Which level has the best mean of a metric over its trials; of equal ones the first.
+    """The index of the level with the best mean of a metric over its trials; the first of equal ones.
 
-    A trial that diverged, or failed in any other way, is the worst there is. None where every level has one.
+    A level with a trial that diverged or failed cannot win. None if every level has such a trial.
     """
     means = [fmean(_badness(result, metric) for result in results) for results in levels]
     best = min(range(len(means)), key=means.__getitem__)

@@ -19,10 +19,10 @@ SUMMARY = "unrolled.summary"
 
 @dataclass(frozen=True, kw_only=True)
 class ArmFacts:
-    """One arm over its seeds, as the report has it.
+    """The summary of one arm over its seeds, with the report's numbers.
 
-    `metrics` go by the names of Result.metrics; those in `curves` have a mean for every epoch as well. Each
-    is over all finished seeds. `seeds` counts those and the others, as in "8 of 10, 2 diverged".
+    `metrics` and `curves` are means over the finished seeds, by the names of Result.metrics; `curves` are
+    by epoch. `seeds` counts the finished and the other seeds, as in "8 of 10, 2 diverged".
     """
 
     name: str
@@ -38,7 +38,7 @@ class ArmFacts:
 
     @property
     def digest(self) -> str:
-        """Hash of everything that its run shows."""
+        """Hash of all fields, by which a changed summary is recognised."""
         return digest(canonical(asdict(self)).decode())
 
 
@@ -53,7 +53,7 @@ class ArmRuns:
         self._outdated: set[str] = set()  # runs of other plans, and second copies
 
     def read(self, run: Any) -> None:
-        """Index a run that is there; delete one whose summary was cut short."""
+        """Add an existing run to the index; delete it if its summary is incomplete."""
         tags, run_id = run.data.tags, run.info.run_id
         arm, shown = tags.get("unrolled.arm", ""), tags.get(SUMMARY, "")
         before = self._runs.get(arm)
@@ -75,7 +75,7 @@ class ArmRuns:
         return self._runs[arm]
 
     def write(self, facts: ArmFacts) -> str:
-        """Write an arm's summary, in a new run where the present one has another. Returns the run's id."""
+        """Write an arm's summary, to a new run if the present one holds another. Returns the run's id."""
         arm, mark = text(facts.name, TAG_LENGTH), facts.digest
         there = self._runs.get(arm, "")
         if there and self._shown[there] == mark:

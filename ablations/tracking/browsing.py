@@ -49,13 +49,13 @@ def first_page(port: int) -> str:
 
 
 def view_link(experiment: str, view: str, *, charts: bool = False) -> str:
-    """A saved view, as a table or as charts; from the UI's root."""
+    """The address of a saved view, as a table or as charts, relative to the UI's root."""
     mode = {"compareRunsMode": "CHART"} if charts else {}
     return f"#/experiments/{experiment}/runs?{urlencode({**_PAGE, **mode, 'viewStateShareKey': view})}"
 
 
 def children_link(experiment: str, run: str, metric: str) -> str:
-    """The table of the trials beneath one arm's run, the best first; from the UI's root."""
+    """The address of the table of one arm's trials, the best first, relative to the UI's root."""
     order = {**_best_first(metric), "orderByAsc": str(lower_is_better(metric)).lower()}
     chosen = {**_PAGE, "searchFilter": f"tags.`mlflow.parentRunId` = '{run}'", **order}
     return f"#/experiments/{experiment}/runs?{urlencode(chosen)}"
@@ -67,12 +67,12 @@ def _best_first(metric: str) -> dict[str, object]:
 
 
 def run_link(experiment: str, run: str, artifact: str = "") -> str:
-    """The page of one run, or of one of its files; from the UI's root."""
+    """The address of a run's page, or of one of its files, relative to the UI's root."""
     return f"#/experiments/{experiment}/runs/{run}" + (f"/artifacts/{artifact}" if artifact else "")
 
 
 def views(plan: Plan, mark: str) -> dict[str, str]:
-    """The saved views as tags, of the plan with that mark alone.
+    """The saved views as tags; they show only the runs of the plan with this mark.
 
     "By arm" has a line an arm with its means, the best first, and charts of them. "Trials" has the arms in
     the study's order with their trials beneath: MLflow nests only what is sorted by time.

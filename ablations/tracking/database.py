@@ -38,9 +38,9 @@ class System:
 
 @contextmanager
 def running(folder: Path) -> Iterator[str]:
-    """Run the database of a folder, made if it is not there; yields its address for SQLAlchemy.
+    """Run the database in a folder and yield its address for SQLAlchemy. A missing database is created.
 
-    The folder's parent must exist. Raises BadInput where PostgreSQL is missing or does not start.
+    The folder's parent must exist. Raises BadInput if PostgreSQL is missing or does not start.
     """
     system = _system(folder)
     if not folder.exists():

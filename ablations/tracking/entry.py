@@ -39,12 +39,12 @@ class Ended:
 
     @property
     def done(self) -> bool:
-        """Whether its numbers may be used."""
+        """Whether the training finished, so that its numbers may be used."""
         return self.status == "FINISHED"
 
     @property
     def commit(self) -> str:
-        """Of the code that it ran, "" where unknown."""
+        """The commit of the code that ran, "" if unknown."""
         return self.tags.get("unrolled.commit") or self.tags.get("mlflow.source.git.commit", "")
 
 
@@ -126,7 +126,7 @@ def dataset(trial: Trial) -> dict[str, str]:
 
 
 def params(arm: str, result: Result) -> dict[str, str]:
-    """Arm, seed and every factor. Values are whole: whoever writes them cuts them."""
+    """Arm, seed and every factor. Values have their full length; `Experiment.log` cuts them."""
     settings = {**result.trial.factors(), "arm": arm, "seed": result.trial.seed}
     return {key(name): str(value) for name, value in settings.items()}
 

@@ -59,10 +59,10 @@ HEADERS = {
 
 
 def is_open(method: str, path: str) -> bool:
-    """Whether a request is answered. `path` is percent-decoded, once, as ASGI's `scope["path"]` is.
+    """Whether a request is allowed. `path` is percent-decoded once, as ASGI's `scope["path"]` is.
 
-    A path matches as it stands. One with a doubled or trailing slash or a dot segment is closed: MLflow's
-    router may take it for another path.
+    The path is compared literally. A doubled or trailing slash or a dot segment is refused, since MLflow's
+    router may resolve it to another path.
     """
     return OPEN.fullmatch(f"{method} {path}") is not None
 

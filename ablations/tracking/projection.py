@@ -166,7 +166,7 @@ class Projection:
         return run_id
 
     def begin(self, started: float) -> None:
-        """Open the study's own run, or resume this plan's; close those of others that a kill left RUNNING."""
+        """Open or resume the study's run of this plan; close runs of other plans that are still RUNNING."""
         for row in self._of_study:
             if row.status == "RUNNING" and row.plan != self._plan:
                 self._client.set_terminated(row.run_id, "KILLED")
@@ -183,9 +183,9 @@ class Projection:
         return next((row.run_id for row in self._of_study if row.plan == self._plan), None)
 
     def publish(self, folder: Path, answers: tuple[str, ...] = (), arms: tuple[ArmFacts, ...] = ()) -> None:
-        """Write the report into the study's own run, its answers into the descriptions, the arms into theirs.
+        """Write the report to the study's run, its answers to the descriptions, and the arms' means.
 
-        Reports and means of earlier plans are deleted; their trials stay, beneath no arm.
+        Reports and means of earlier plans are deleted; their trials stay, without a parent.
         Raises BadInput without a folder.
         """
         if not folder.is_dir():
@@ -228,7 +228,7 @@ class Projection:
             self.finish(ended=max(end for _, end in started))
 
     def link(self, arm: str, trial_id: str) -> str | None:
-        """The page of one trial in MLflow's UI: a whole address on a server, else from the UI's root."""
+        """The address of a trial's page: absolute on a server, else from the UI's root; None if unwritten."""
         row = self._trials.get((text(arm, TAG_LENGTH), trial_id))
         root = re.sub(r"//[^/@]*@", "//", self._served).rstrip("/") + "/" if self._served else ""
         return root + browsing.run_link(self._experiment.id, row.run_id) if row else None
@@ -240,9 +240,10 @@ def sync(
     where: str,
     report: Callable[[Projection], tuple[Path, tuple[str, ...], tuple[ArmFacts, ...]]] | None = None,
 ) -> Synced:
-    """Bring MLflow level with the ledger's results (by arm), exactly once. The caller holds the study's lock.
+    """Write to MLflow the results (by arm) that it lacks, each exactly once.
 
-    `report` makes what `Projection.publish` takes; it may ask the projection for links.
+    The caller holds the study's lock. `report` returns the arguments of `Projection.publish`; it can get
+    links from the projection.
     Raises BadInput with the reason when MLflow cannot be read or written.
     """
     cells = [(arm, result) for arm, of_arm in results.items() for result in of_arm]

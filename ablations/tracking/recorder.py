@@ -60,9 +60,9 @@ class Recorder:
         self._put(Job(lambda projection: projection.publish(folder, answers, arms)))
 
     def wait(self, patience: float) -> bool:
-        """Wait until everything is written, as long as `patience` seconds bring one more job to its end.
+        """Wait until everything is written, or until no job has ended for `patience` seconds.
 
-        Returns whether everything is.
+        Returns whether everything is written.
         """
         with self._changed:
             while left := len(self._jobs):

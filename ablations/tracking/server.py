@@ -1,4 +1,4 @@
-"""`unrolled ui` and `unrolled server`: MLflow's own server, for this machine's address alone.
+"""`unrolled ui` and `unrolled server`: MLflow's own server, on 127.0.0.1 only.
 
 `ui` shows the database that trials are written to; `server` puts PostgreSQL beneath it, so that several
 drivers can write at once.
@@ -27,7 +27,7 @@ PATIENCE = 180.0  # seconds that a first start may take: it makes some fifty tab
 
 
 def ui(args: Namespace) -> int:
-    """Become MLflow's server for the database that trials are written to."""
+    """Replace this process by MLflow's server for the database that trials are written to."""
     command = ui_command(where := store.uri(), args.port)
     check_free(args.port)
     store.settings()

@@ -67,11 +67,11 @@ def prepare(facts: Mapping[str, Mapping[str, str]], files: Mapping[str, bytes], 
 
 
 def perform(trial: Trial, spec: TaskSpec) -> bytes:
-    """On a worker: run a trial for as long as the driver wants it.
+    """On a worker: run a trial until it ends or its task is cancelled.
 
-    Answers as `worker.run`, or {"fault": why}.
+    Returns the answer of `worker.run`, or {"fault": why}.
 
-    When the driver dies, the scheduler frees its tasks, and the worker sees them cancelled.
+    If the driver dies, the scheduler cancels its tasks.
     """
     here = get_worker()
     key = here.get_current_task()
@@ -88,7 +88,7 @@ def perform(trial: Trial, spec: TaskSpec) -> bytes:
 
 
 def slots(address: str) -> int:
-    """How many trials a cluster runs at a time, by its threads. Raises BadInput if there is none."""
+    """The number of threads of a cluster's workers, at least 1. Raises BadInput if no scheduler answers."""
     with _connected(address) as client:
         return sum(client.nthreads().values()) or 1
 
@@ -239,7 +239,7 @@ class _Dispatch:
         return not busy and (self.shutdown.drained or (self.begun and bool(self.free)))
 
     def check_connection(self) -> None:
-        """Raises BadInput if the scheduler is gone, every worker for too long, or Dask no longer listens."""
+        """Raise BadInput if the scheduler is lost, no worker has come for long, or Dask's listener failed."""
         listening = self.client._handle_report_task  # ends, silently, at what it cannot read
         if self.client.status != "running":
             raise self.scheduler_lost()

@@ -50,7 +50,7 @@ class Slot:
 
     @property
     def facts(self) -> Mapping[str, str]:
-        """Which GPU it was, for the result."""
+        """The facts of the GPU, for the result."""
         return {"gpu_index": self.gpu.index, "gpu_uuid": self.gpu.uuid}
 
 
@@ -86,7 +86,7 @@ class Gpus:
         self.close = self._sampler.close
 
     def run(self, trial: Callable[[Slot], Result | None]) -> Result | None:
-        """Run a trial on the GPU with the fewest, and again where the GPU was at fault.
+        """Run a trial on the GPU with the fewest trials, and again if it failed because of the GPU.
 
         Returns None where the trial was stopped. Raises BadInput once no GPU is left.
         """

@@ -119,7 +119,7 @@ def run_alone(
 
 
 def forget(checkpoints: Path, trial: Trial) -> None:
-    """Remove the state that a trial kept, on whatever device: it has ended."""
+    """Remove the checkpoints of a trial that has ended, of all devices."""
     for kept in checkpoints.glob(f"{trial.id}.*"):
         kept.unlink(missing_ok=True)
 

@@ -30,15 +30,15 @@ def find(id: str, ledger: Ledger) -> Result:
     if result is None:
         runs = ", ".join(plan.study for plan in plans.all_stored(ledger))
         cure = (
-            f"`unrolled show STUDY` lists a study's trials (run: {runs})" if runs else "no study has been run"
+            f"`unrolled show STUDY` lists a study's trials ({runs})" if runs else "no study has been run yet"
         )
-        raise BadInput(f"trial {id!r}: there is none in {ledger.root}; {cure}")
+        raise BadInput(f"trial {id!r}: no trial in {ledger.root} has this identity; {cure}")
     return result
 
 
 @dataclass(frozen=True)
 class Retrained:
-    """A trial's trained model, in a fastai Learner; `difference` is "" where its bits are the ledger's."""
+    """A retrained model in a fastai Learner; `difference` is "" if its weights equal the stored ones."""
 
     trial: Trial
     learner: Any
@@ -58,7 +58,7 @@ class Retrained:
 
 
 def retrained(result: Result) -> Retrained:
-    """Train a finished trial again in this process. Raises BadInput where that would be another trial."""
+    """Train a finished trial again in this process. Raises BadInput if its code or text have changed."""
     trial = result.trial
     if spec_of(trial.model).counted:
         raise BadInput(f"trial {trial.id}: {trial.model} is fitted by counting; there is nothing to train")

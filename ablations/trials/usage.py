@@ -16,7 +16,7 @@ MOST = 60  # samples: whenever there are more, every other one goes and the paus
 
 
 class Usage:
-    """The series of one process. `wait` says when `sample` is next due; sampling before that does nothing."""
+    """The samples of one process. `sample` takes one if it is due, and `wait` returns when the next is."""
 
     def __init__(self, pid: int | None, gpu: Readings | None = None) -> None:
         self._process, self._gpu = Path(f"/proc/{pid}"), gpu

@@ -95,7 +95,7 @@ def _gpus() -> Gpus:
 
 
 def shipment(trials: Sequence[Trial], preload: Sequence[str]) -> tuple[dict[str, bytes], dict[str, str]]:
-    """The user's own texts and plug-ins by where they go on a worker, and the name of each `preload` there.
+    """The user's texts and plug-ins by their path on a worker, and the name of each `preload` there.
 
     Raises BadInput if one of them cannot be read, or if a plug-in needs other files.
     """
@@ -123,7 +123,7 @@ def _text_path(trial: Trial) -> str:
 
 
 def stage(folder: Path, files: Mapping[str, bytes]) -> str:
-    """Write what was shipped, each file in a folder named by its content's hash; "" or what is wrong."""
+    """Write the shipped files, each in a folder named by its content's hash. Returns "" or the mistake."""
     for name, content in files.items():
         path = Path(name)
         if hashlib.sha256(content).hexdigest() != path.parent.name or len(path.parts) != 2:

@@ -26,15 +26,15 @@ class Output(NamedTuple):
 
 
 class LanguageModel(nn.Module):
-    """A language model that carries its hidden state from batch to batch and detaches it.
+    """A language model that carries its hidden state from batch to batch and detaches it in between.
 
-    The state is created lazily from the input, so any batch size and any device will do; a batch of
-    another size starts afresh. `detach_every` is how many tokens gradients flow back (chapter 12,
-    "Backpropagation through time", where it equals the window):
+    The state is created from the first input, with its batch size and device. A batch with another number
+    of rows starts from an empty state. `detach_every` is the number of tokens that gradients flow back; 0 is
+    the window, as in chapter 12, "Backpropagation through time":
 
-    - shorter than the window: the state is detached every `detach_every` tokens within it;
-    - longer: the windows before are replayed from the state stored there with the current weights, and
-      gradients flow through the replay. The forward numbers stay those of the carried state.
+    - Below the window, the state is detached every `detach_every` tokens within a window.
+    - Above it, the earlier windows are run again from their stored state with the current weights, and
+      gradients flow through this replay. The values of the state remain those that were carried.
     """
 
     def __init__(self) -> None:
@@ -50,7 +50,7 @@ class LanguageModel(nn.Module):
         raise NotImplementedError
 
     def embed(self, tokens: Tensor) -> Tensor:
-        """Embeddings (…, e) of `tokens` (…): the witness of `detach_every` hooks in here."""
+        """Embeddings (…, e) of `tokens` (…). The witness of `detach_every` intercepts this method."""
         vectors: Tensor = self.i_h(tokens)
         return vectors
 
@@ -65,7 +65,7 @@ class LanguageModel(nn.Module):
         self.past.clear()
 
     def forward(self, tokens: Tensor) -> Output:
-        """Read `tokens` (b, t), int64, after whatever was read before."""
+        """The output for `tokens` (b, t), int64, from the state that the previous call left."""
         if len(tokens) != self.rows:
             self.reset()
             self.rows = len(tokens)
@@ -184,7 +184,7 @@ class ScratchLM(RecurrentLM):
 
 
 def detached(state: State) -> State:
-    """The same state, without its history."""
+    """The same state, detached from the autograd graph."""
     if isinstance(state, Tensor):
         return state.detach()
     return tuple(detached(s) for s in state) if isinstance(state, tuple | list) else state

@@ -52,7 +52,7 @@ class ModelSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class Penalty:
-    """A user's own regulariser: an option of every trained model, by whose value `function` is multiplied."""
+    """A plugged-in regulariser. Its name is an option of every trained model: the factor of `function`."""
 
     name: str
     title: str
@@ -153,6 +153,6 @@ def strengths(options: Mapping[str, Scalar]) -> dict[str, float]:
 
 
 def suggestion(word: str, known: Mapping[str, Any] | list[str]) -> str:
-    """'; did you mean …?' for a misspelt word, or the list of what there is."""
+    """'; did you mean …?' with the closest known word, or '; known: …' with all if none is close."""
     close = difflib.get_close_matches(word, list(known), n=1)
     return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(known)}"

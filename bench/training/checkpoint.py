@@ -25,10 +25,10 @@ EVERY = "UNROLLED_CHECKPOINT_SECONDS"
 
 
 class Checkpoint:
-    """The last kept state of one trial. When it is written depends on the clock; what is trained does not.
+    """The last stored state of one trial. The clock decides when it is written; results do not depend on it.
 
-    It is resumed on the kind of machine that wrote it, since another one would end with other bits; so the
-    file is named by the trial, the device and a hash of the kind (see `bench.kinds`).
+    It is resumed only on the kind of machine that wrote it, since another kind would end with other bits;
+    the file's name holds the trial, the device and a hash of the kind (see `bench.kinds`).
     """
 
     def __init__(self, trial_id: str, device: torch.device) -> None:
@@ -42,7 +42,7 @@ class Checkpoint:
         return self.path is not None and time.monotonic() - self.last >= self.every
 
     def save(self, state: dict[str, Any]) -> None:
-        """Write tensors and plain data so that the file is whole or not there. A full disk costs the file."""
+        """Write tensors and plain data atomically. If they cannot be written, a line is printed."""
         assert self.path is not None
         buffer = io.BytesIO()
         torch.save(state, buffer)
@@ -54,7 +54,7 @@ class Checkpoint:
         self.last = time.monotonic()
 
     def load(self) -> dict[str, Any] | None:
-        """What was kept, or None."""
+        """The stored state; None if there is none or its checksum is wrong."""
         if self.path is None or not self.path.exists():
             return None
         data = self.path.read_bytes()

@@ -60,7 +60,7 @@ class Trace:
 
 
 def first_difference(one: Mapping[str, Any], two: Mapping[str, Any]) -> str:
-    """Where two packed traces part: 'step 3, tensor h_h.weight', or "" where they do not."""
+    """The first difference of two packed traces, as 'step 3, tensor h_h.weight'; "" if there is none."""
     if one.get("tensors") != two.get("tensors"):
         return "step 1: the models have different tensors"
     width = 4 * len(one.get("tensors", ()))
@@ -73,7 +73,7 @@ def first_difference(one: Mapping[str, Any], two: Mapping[str, Any]) -> str:
 
 @dataclass
 class Training:
-    """The record of one training: an Epoch each, and the loss, learning rate and momentum of each step."""
+    """The record of one training: its epochs, and the loss, learning rate and momentum of each step."""
 
     epochs: list[Epoch] = field(default_factory=list)
     losses: list[float] = field(default_factory=list)
@@ -118,7 +118,7 @@ class Training:
             self.penalties[name] = self.penalties.get(name, 0.0) + value
 
     def stepping(self, weights: Iterable[tuple[str, Tensor]]) -> None:
-        """Note the norm of the gradient that the optimizer is about to use. A GPU is not waited for."""
+        """Record the norm of the gradient before the optimizer's step, without waiting for a GPU."""
         grads = [weight.grad for _, weight in weights if weight.grad is not None]
         norm = nn.utils.get_total_norm(grads)
         self.max_grad_norm = torch.maximum(self.max_grad_norm.to(norm.device, non_blocking=True), norm)
@@ -133,7 +133,7 @@ class Training:
         }
 
     def resume(self, kept: Mapping[str, Any]) -> None:
-        """Go on from what `plain` gave."""
+        """Restore a record that `plain` returned."""
         for key in KEPT:
             setattr(self, key, kept[key])
         self.epochs = [Epoch(**epoch) for epoch in kept["epochs"]]

@@ -89,7 +89,7 @@ class RecordCallback(Callback):  # type: ignore[misc]
 class Regularizer(RNNRegularizer):  # type: ignore[misc]
     """fastai's AR and TAR, with TAR for one row too, and the user's own penalties.
 
-    fastai's guard of TAR tests the number of rows where it means the number of steps.
+    fastai skips TAR for a batch of one row; it means to skip it for a window of one step.
     """
 
     def __init__(self, trial: Trial) -> None:
@@ -126,7 +126,7 @@ def train(
 
 
 def fit(made: Learner, trial: Trial) -> None:
-    """The trial's one cycle, with what fastai leaves to its defaults written out."""
+    """Run `fit_one_cycle` with the trial's settings, and with fastai's defaults written out."""
     made.fit_one_cycle(
         trial.epochs, trial.lr, div=25.0, div_final=1e5, pct_start=0.25, wd=trial.wd, moms=trial.moms
     )
@@ -140,10 +140,10 @@ def learner(
     device: torch.device,
     cbs: list[Callback],
 ) -> Learner:
-    """A fastai Learner for this trial, silent, with the callbacks that the trial asks for.
+    """A fastai Learner for this trial, without output, with the callbacks of the trial's settings.
 
-    RNNCallback takes the model's tuple apart, as in fastai's `rnn_cbs`; the list that the chapter prints
-    lacks it and leaves the tuple for the loss, which crashes since fastai 2.2.
+    RNNCallback unpacks the model's output tuple, as in fastai's `rnn_cbs`. The chapter's list lacks it, so
+    that the loss receives the tuple, which fails since fastai 2.2.
     """
     chosen = [RNNCallback(), *cbs]
     if _regularized(trial):

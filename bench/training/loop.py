@@ -47,7 +47,7 @@ class OneCycle(steps.Rule):
         self.cycle = list(cycle)
 
     def before_step(self, length: int) -> tuple[float, float]:
-        """See Rule.before_step; every window counts the same."""
+        """See Rule.before_step; the length of the window has no effect."""
         lr, mom = self.cycle[self.steps]
         for group in self.optimizer.param_groups:
             group["lr"], group["betas"] = lr, (mom, SQR_MOM)
@@ -67,7 +67,7 @@ def one_cycle(steps: int, lr: float, moms: tuple[float, float, float]) -> Iterat
 
 
 def adam(model: nn.Module, wd: float) -> torch.optim.AdamW:
-    """fastai's Adam for the trainable parameters: decoupled decay, which leaves out what `spared` names.
+    """fastai's Adam for the trainable parameters, with decoupled decay of all but the `spared` ones.
 
     One fused call updates a whole group. A flat tensor that the parameters are views of gives the same
     bits and was no faster.
@@ -82,7 +82,7 @@ def adam(model: nn.Module, wd: float) -> torch.optim.AdamW:
 
 
 def spared(model: nn.Module) -> set[nn.Parameter]:
-    """Parameters without weight decay: of normalisation layers, and every `bias` (nn.LSTM has none)."""
+    """Parameters without weight decay: those of normalisation layers, and those named `bias`."""
     found: set[nn.Parameter] = set()
     for module in model.modules():
         if isinstance(module, NORMS):

@@ -54,7 +54,7 @@ class Descent(steps.Rule):
         self.averaged = 0  # updates that are in it
 
     def before_step(self, length: int) -> tuple[float, float]:
-        """Set the rate: a window of half the length has half the rate, or its tokens would weigh twice."""
+        """Set the rate in proportion to the window's length, so that every token has the same weight."""
         lr = self.lr * (length / self.trial.window)
         self.optimizer.param_groups[0]["lr"] = lr
         return lr, 0.0

@@ -32,7 +32,7 @@ class Rule:
         self.phase_changes: dict[str, list[int]] = {}
 
     def before_step(self, length: int) -> tuple[float, float]:
-        """Set the optimizer up for a window of `length` tokens; the learning rate and the momentum."""
+        """Prepare the optimizer for a window of `length` tokens. Returns learning rate and momentum."""
         raise NotImplementedError
 
     def after_step(self) -> None:
@@ -50,12 +50,12 @@ class Rule:
         """Set the model's final weights."""
 
     def state(self) -> dict[str, Any]:
-        """Plain data and tensors, for a checkpoint."""
+        """The rule's state as plain data and tensors, for a checkpoint."""
         phases = {"phase_changes": self.phase_changes}
         return {"optimizer": self.optimizer.state_dict(), "steps": self.steps, **phases}
 
     def restore(self, kept: dict[str, Any]) -> None:
-        """Go on from what `state` gave."""
+        """Restore a state that `state` returned."""
         self.optimizer.load_state_dict(kept["optimizer"])
         self.steps, self.phase_changes = kept["steps"], kept["phase_changes"]
 
@@ -75,7 +75,7 @@ class Step(NamedTuple):
 def train(
     trial: Trial, model: LanguageModel, train: Batches, valid: Batches, device: torch.device, rule: Rule
 ) -> Training:
-    """Train a model, which is on its device and has forgotten its state, by a rule. Raises Diverged."""
+    """Train a model by a rule. The model must be on its device, with an empty state. Raises Diverged."""
     train, valid = train.to(device), valid.to(device)
     weights = list(model.named_parameters())
     record, clock = Training(wd=rule.optimizer.param_groups[0]["weight_decay"]), Clock(device)

@@ -53,10 +53,10 @@ def count(trial: Trial, data: Corpus, train: Batches, valid: Batches) -> tuple[T
 
 
 def divergence(record: Training, vocab: int) -> str:
-    """Why a finished training counts as diverged, or "": it ends no better than a uniform guess.
+    """Why a finished training counts as diverged: its loss is no better than a uniform guess's. Else "".
 
-    The last tenth of the updates tells, by its mean loss on the training text. A validation loss above ln V
-    may be that of a good model which is confidently wrong where its training text had nothing alike.
+    The loss is the mean over the last tenth of the updates, on the training text. A validation loss above
+    ln V is no criterion: a good model can be confidently wrong about text unlike its training text.
     """
     last = record.losses[-max(1, len(record.losses) // 10) :]
     loss, limit, valid = sum(last) / len(last), math.log(vocab), record.valid.loss()

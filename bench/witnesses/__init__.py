@@ -82,9 +82,9 @@ PROMISED = ("tying", "dropout")
 
 
 def witnesses(case: Trained) -> dict[str, Witness]:
-    """The witnesses of every factor that a trained model has. Leaves the random numbers as they were.
+    """The witnesses of every factor that a trained model has. The random generators keep their state.
 
-    Those of the training come last: that of `detach_every` uses the fresh model up.
+    Those of the training come last, since that of `detach_every` changes the fresh model.
     """
     options, steps = case.trial.options, len(case.record.losses)
     known = PROMISED if spec_of(case.trial.model).file else tuple(MODEL)

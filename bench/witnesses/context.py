@@ -17,7 +17,7 @@ Witness = dict[str, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """A trial, its data and its batches."""
+    """The input of a witness: a trial, its corpus and its batches."""
 
     trial: Trial
     data: Corpus

@@ -1,4 +1,4 @@
-"""Witnesses of what was read, told from the text and its batches."""
+"""Witnesses of the data settings, from the text and its batches."""
 
 import torch
 from torch import Tensor
@@ -14,20 +14,20 @@ def tokens(case: Case) -> Witness:
 
 
 def vocab(case: Case) -> Witness:
-    """The number of tokens that are told apart; <unk> only where there is a cap."""
+    """The size of the vocabulary, which contains <unk> only if it is capped."""
     size, cap = len(case.data.vocab), case.trial.vocab
     return {"ok": size <= cap if cap else UNKNOWN not in case.data.vocab, "declared": cap, "seen": size}
 
 
 def split(case: Case) -> Witness:
-    """Whether all validation text stands behind all training text."""
+    """Whether all validation targets come after all training targets in the text."""
     train, valid = (part.positions[part.order] for part in (case.train, case.valid))
     behind = bool(train.max() < valid.min())
     return fitting(case.trial.split, {"tail": behind, "blocks": not behind})
 
 
 def context(case: Case, logits: Tensor) -> Witness:
-    """The fewest tokens that tell each prediction; one more than declared where those do not."""
+    """The fewest preceding tokens that determine each prediction; declared + 1 if more are needed."""
     most = int(case.trial.options["context"])
     weights = torch.linspace(1, 2, logits.shape[1], dtype=torch.float64)
     marks = (logits.double() @ weights).round(decimals=6).tolist()  # equal rows, equal marks

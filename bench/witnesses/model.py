@@ -23,7 +23,7 @@ def hidden(case: Trained) -> Witness:
 
 @torch.no_grad()
 def nonlinearity(case: Trained) -> Witness:
-    """From large inputs, tanh gives numbers between −1 and 1, and ReLU none below 0."""
+    """The activation, from outputs for large inputs: tanh's lie between −1 and 1, ReLU's are at least 0."""
     states = case.fresh.get_submodule("rnn")(100 * torch.randn(8, 2, int(case.trial.options["hidden"])))[0]
     bounded, positive = bool(states.abs().max() <= 1), bool(states.min() >= 0)
     return fitting(str(case.trial.options["nonlinearity"]), {"tanh": bounded, "relu": positive})
@@ -55,7 +55,7 @@ def embed_p(case: Trained) -> Witness:
 
 
 def weight_p(case: Trained) -> Witness:
-    """The share of hidden-to-hidden weights that a layer runs without; that of the worst layer."""
+    """The share of hidden-to-hidden weights dropped, in the layer furthest from the declared share."""
     layers = list(case.fresh.get_submodule("rnns").children())
     found = [
         _dropped(case, "weight_p", f"rnns.{i}", partial(_weights_gone, layer))

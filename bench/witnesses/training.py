@@ -23,7 +23,7 @@ def lr(case: Trained) -> Witness:
 
 
 def moms(case: Trained) -> Witness | None:
-    """Those of the first step, of the peak and of the last step; AWD-LSTM's engine has none."""
+    """The momentum of the first step, of the peak and of the last step; AWD-LSTM's engine has none."""
     if case.trial.engine == "sgd":
         return None
     moms, declared = case.record.moms, case.trial.moms
@@ -38,7 +38,7 @@ def _slack(case: Trained) -> float:
 
 
 def clip(case: Trained) -> Witness | None:
-    """The largest gradient norm of an update: at the bound, or nothing was ever clipped."""
+    """The largest gradient norm of an update, which equals the bound if any gradient was clipped."""
     return near(case.trial.clip, float(case.record.max_grad_norm), 0.01) if case.trial.clip else None
 
 
@@ -78,7 +78,7 @@ def window(case: Trained) -> Witness:
 
 
 def target(case: Trained) -> Witness:
-    """How many predictions a row of a batch was trained on."""
+    """The number of targets of each row of a batch."""
     widths, asked = case.seen.widths, case.seen.targets
     return fitting(case.trial.target, {"every": asked == widths, "last": asked == {1}})
 

@@ -98,7 +98,7 @@ class CostCurve:
 
 
 def growth(stored: Stored) -> Shown | None:
-    """What it costs as seeds, layers, hidden size and window grow."""
+    """The section on how cost grows with seeds, layers, hidden size and window."""
     found = curves(stored)
     if not found:
         return None

@@ -1,4 +1,4 @@
-"""What a stored run of pytest-benchmark holds: its benchmarks, and what ours noted beside their times."""
+"""Access to a stored run of pytest-benchmark: the benchmarks and their `extra_info`."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from statistics import median
@@ -9,19 +9,19 @@ Stored = Mapping[str, Any]
 
 
 def benchmarks(stored: Stored, group: str) -> Iterator[Mapping[str, Any]]:
-    """The benchmarks of one group that noted something."""
+    """The benchmarks of one group that have `extra_info`."""
     for one in stored.get("benchmarks", ()):
         if one.get("group") == group and one.get("extra_info"):
             yield one
 
 
 def notes(stored: Stored, group: str) -> Iterator[Mapping[str, Any]]:
-    """What the benchmarks of one group noted."""
+    """The `extra_info` of the benchmarks of one group."""
     return (one["extra_info"] for one in benchmarks(stored, group))
 
 
 def value(one: Mapping[str, Any]) -> float:
-    """What a limit is held against: seconds, unless the benchmark noted another value."""
+    """The value that a limit applies to: `value` of the `extra_info`, else the median seconds."""
     return float(one["extra_info"].get("value", one["stats"]["median"]))
 
 
@@ -32,5 +32,5 @@ def medians(measured: Sequence[Mapping[str, float]]) -> dict[str, float]:
 
 
 def title(stored: Stored, model: str) -> str:
-    """What to call a model."""
+    """The title of a model, or its name if the run has no title for it."""
     return next((str(i["title"]) for i in notes(stored, "trials") if i["model"] == model), model)

@@ -101,7 +101,7 @@ def tanh(data: Data) -> Shown:
 
 
 def history(data: Data) -> Shown:
-    """What detaching is for."""
+    """The section on detaching: the autograd graph with and without it."""
     cut, whole = data["detached"], data["not detached"]
     batches = len(whole["nodes"])
     memory = {name: [b / 2**20 for b in data[name]["bytes"]] for name in ("detached", "not detached")}
@@ -161,7 +161,7 @@ def _same(data: Data, remark: str) -> Shown:
 
 
 def dropout(data: Data) -> Shown:
-    """What 1/(1−p) is for."""
+    """The section on the factor 1/(1−p) of dropout."""
     losses, means = data["losses"], data["means"]
     half = next(m for m in means if m["p"] == 0.5)
     drawn = [

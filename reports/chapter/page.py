@@ -23,8 +23,8 @@ CLAIMS = 5
 def render(measured: Mapping[str, Data], studies: Sequence[Comparison], out: Path) -> Path:
     """Write `out`/chapter.html and return its path.
 
-    `measured` has measurements by name, as `bench.analyses.measure` gives them and JSON gives them back; what
-    is missing is said to be missing. The same measurements and studies give the same bytes.
+    `measured` has measurements by name, as `bench.analyses.measure` returns them, also after JSON. The page
+    marks missing measurements. The same measurements and studies give the same bytes.
     """
     compared = {c.evidence.study: c for c in studies}
     shown = {q.id: _shown(q, measured) for q in QUESTIONS}
@@ -51,7 +51,7 @@ def _shown(q: Question, measured: Mapping[str, Data]) -> Shown | None:
 
 
 def _study(q: Question, c: Comparison | None) -> dict[str, Any] | None:
-    """What the question's study says; None before it has a result."""
+    """The findings of the question's study; None before it has a result."""
     if c is None or not any(row.done or row.diverged for row in c.rows):
         return None
     found, name = answer.claims(c), f"q-{q.id}-study"

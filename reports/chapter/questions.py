@@ -11,10 +11,10 @@ from reports.chapter.measurements import Shown
 class Question:
     """One question, and its short title.
 
-    `show` turns the data of the `measured` into an answer; `study` names a study.
+    `measured` names a measurement, and `show` turns its data into an answer; `study` names a study.
 
     `along` draws a study's arms along a factor, a line for each level of another: (factor, lines, label);
-    without it the forest plot is drawn. `setup` says what the study holds equal: it claims nothing.
+    without it the forest plot is drawn. `setup` describes what the study keeps equal; it contains no claim.
     """
 
     id: str

@@ -1,4 +1,4 @@
-"""What the pictures share: places for axes, scales, lines and their names."""
+"""Functions shared by the pictures: axes at fixed places, scales, lines and their names."""
 
 import math
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def power(x: float) -> str:
-    """A number as people write it, small and large ones too: 0.02, 38.7, 3.1·10⁻⁷, 10⁶."""
+    """A number as text, with a power of ten if it is very small or large: 0.02, 38.7, 3.1·10⁻⁷, 10⁶."""
     if 0 < abs(x) < 0.001 or abs(x) >= 10_000:
         digits, _, exponent = f"{x:.1e}".partition("e")
         raised = str(int(exponent)).translate(_RAISED)
@@ -38,7 +38,7 @@ def power(x: float) -> str:
 
 
 def blank(height: float) -> Figure:
-    """A figure of so many units."""
+    """A figure of the page's width and a height in units."""
     return Figure(figsize=(WIDTH / 72, height / 72), dpi=72)
 
 
@@ -80,7 +80,7 @@ def single(height: float = 250) -> tuple[Figure, Axes]:
 
 
 def logarithmic(ax: Axes, axis: str = "y") -> None:
-    """A logarithmic scale whose numbers need no mathematics to be set."""
+    """Make an axis logarithmic, with tick labels that are plain text."""
     getattr(ax, f"set_{axis}scale")("log")
     chosen = getattr(ax, f"{axis}axis")
     chosen.set_major_formatter(lambda x, _: power(x))
@@ -134,7 +134,10 @@ def estimates(ax: Axes, drawn: Sequence[tuple[str, Sequence[tuple[float, ArmSumm
 
 
 def name_ends(ax: Axes, ends: Sequence[tuple[float, str, str]]) -> None:
-    """(y, name, colour) of each line: names at the right edge, at their line's height, none over another."""
+    """Write the names of lines at the right edge, at their ends' heights, moved apart where they overlap.
+
+    `ends` has (y, name, colour) of each line.
+    """
     figure: Any = ax.get_figure(root=True)
     height = ax.get_position().height * figure.get_size_inches()[1] * 72
     ax.autoscale_view()  # matplotlib puts it off until it draws
@@ -147,7 +150,7 @@ def name_ends(ax: Axes, ends: Sequence[tuple[float, str, str]]) -> None:
 
 
 def spread(heights: Sequence[float], least: float) -> list[float]:
-    """Rising heights between 0 and 1, moved as far as keeps each at `least` above the one before it."""
+    """Ascending heights between 0 and 1, moved so that neighbours are at least `least` apart."""
     placed: list[float] = []
     for height in heights:
         placed.append(max(min(height, 1), 0, placed[-1] + least if placed else 0))

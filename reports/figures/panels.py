@@ -197,7 +197,7 @@ def _interactions(whole: Factorial) -> Figure:
 
 
 def _name_levels(ax: Axes, whole: Factorial, pair: tuple[int, int], name: str) -> None:
-    """Each line's name at its right end, apart from the other's. The scale must stand."""
+    """Write each line's name at its right end, apart from the other's. The scale must not change later."""
     low, high = ax.get_ylim()
     ends = [whole.at(pair, (True, on)).mean or 0.0 for on, *_ in _LEVELS]
     middle, gap = sum(ends) / 2, max(abs(ends[1] - ends[0]), 0.13 * (high - low)) / 2

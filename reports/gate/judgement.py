@@ -1,4 +1,4 @@
-"""The gate: two sets of results, by two versions of the code, and whether the second one is any worse.
+"""The gate: judges whether the second of two sets of results, of two versions of the code, is worse.
 
 Results fail closed: an arm passes when it is shown to be no worse by δ, or is bit-identical. Speed fails only
 when it is shown to be slower by more than a margin, on like machines.
@@ -37,7 +37,7 @@ class JudgedArm:
 
 @dataclass(frozen=True, kw_only=True)
 class Gate:
-    """What was compared, and what came of it."""
+    """A comparison of two result sets and its outcome."""
 
     baseline: str
     candidate: str
@@ -53,12 +53,12 @@ class Gate:
 
     @property
     def failed(self) -> tuple[JudgedArm, ...]:
-        """What keeps the gate shut."""
+        """The arms or benchmarks that do not pass."""
         return tuple(j for j in self.judged if j.faults)
 
     @property
     def passed(self) -> bool:
-        """Whether the change may go in."""
+        """Whether the gate passes."""
         return not self.failed and not self.faults
 
 
@@ -196,7 +196,7 @@ def _shared(theirs: ArmResults, ours: ArmResults) -> list[tuple[int, Outcome, Ou
 
 
 def _unequal(theirs: Outcome, ours: Outcome) -> list[tuple[str, str, str]]:
-    """The numbers that both sides hold and that differ. What one side alone measures says nothing."""
+    """The numbers that both sides have and that differ. A number of one side alone is not compared."""
     both = theirs.numbers.keys() & ours.numbers.keys()
     return list(differences(*({n: v for n, v in o.numbers.items() if n in both} for o in (theirs, ours))))
 
@@ -256,7 +256,7 @@ def _measure(value: float | None, unit: str) -> str:
 
 
 def worst_end(c: Contrast) -> float | None:
-    """The end of the 90 % interval on the side that is worse: what a one-sided 5 % test looks at."""
+    """The worse end of the 90 % interval, which a one-sided 5 % test uses."""
     if c.interval90 is None:
         return None
     return c.interval90.high if c.lower_is_better else c.interval90.low
@@ -271,9 +271,9 @@ def shown_no_worse(c: Contrast) -> bool:
 
 
 def seeds_to_show(c: Contrast) -> int:
-    """The pairs at which a gate of so many arms opens with 80 % power, if all are unchanged and this spread.
+    """The pairs of seeds at which the whole gate passes with 80 % power, if no arm changed.
 
-    Every arm has to pass, so that each needs more power than the gate.
+    Every arm has to pass, so that each needs more power than the gate. All are assumed to have this spread.
     """
     if not c.sd:
         return FEWEST_SEEDS
@@ -282,7 +282,7 @@ def seeds_to_show(c: Contrast) -> int:
 
 
 def _notes(theirs: ArmResults, ours: ArmResults) -> Iterator[str]:
-    """What a reader should know of an arm, whether or not it passes."""
+    """Remarks on an arm that do not decide whether it passes."""
     if changed := _changed(theirs, ours):
         values = [f"{name} {theirs.settings[name]} → {ours.settings[name]}" for name in changed]
         yield f"its settings changed: {listed(values)}"

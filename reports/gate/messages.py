@@ -1,4 +1,4 @@
-"""What the gate says: one screen for a terminal, and Markdown for a pull request. Hostile names stay text."""
+"""The gate's output: one screen for a terminal, and Markdown for a pull request. Names are escaped."""
 
 import textwrap
 from collections.abc import Sequence
@@ -88,7 +88,7 @@ def _why(gate: Gate) -> list[tuple[str, str]]:
 
 
 def _asides(gate: Gate) -> list[str]:
-    """What is worth knowing and decides nothing."""
+    """Remarks that do not decide the outcome."""
     unpaced = [f"speed not compared: {gate.unpaced}"] if gate.unpaced else []
     notes = [f"{short(j.name)}: {note}" for j in _worst_first(gate) for note in j.notes]
     return [*unpaced, *gate.notes, *notes]

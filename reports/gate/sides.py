@@ -1,4 +1,4 @@
-"""What a gate compares: the results, or the timings, of two versions of the code."""
+"""The input of a gate: the results, or the timings, of one version of the code."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -9,7 +9,7 @@ from reports.statistics.pace import Rounds
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """How one trial ended, as far as a gate asks."""
+    """The fields of one trial's result that a gate uses."""
 
     value: float | None  # of the metric; infinite where training diverged, None where it failed otherwise
     reason: str = ""  # why there is no finite value

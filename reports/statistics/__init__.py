@@ -1,1 +1,1 @@
-"""Numbers, intervals and verdicts: pure functions that know no page."""
+"""Numbers, intervals and verdicts: pure functions, independent of the pages."""

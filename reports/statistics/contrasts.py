@@ -32,9 +32,9 @@ class Interval:
 
 @dataclass(frozen=True, kw_only=True)
 class ArmSummary:
-    """One arm over its seeds. Mean, SD and interval are given convergence; the median counts every seed.
+    """One arm over its seeds. Mean, SD and interval leave out diverged seeds; the median includes them.
 
-    Under 3 converged seeds there is no interval, under 2 no SD, under 1 no mean: these are None.
+    The mean needs 1 converged seed, the SD 2 and the interval 3; with fewer they are None.
     """
 
     values: Mapping[int, float]
@@ -105,7 +105,7 @@ class Contrast:
 
     @property
     def p(self) -> float:
-        """The p that is judged: t's, the sign test's with diverged seeds, the exact one without spread."""
+        """The p of the verdict: the t test's; with diverged seeds the sign test's; without spread exact."""
         if self.given_convergence:
             return self.sign_p
         if self.constant:
@@ -136,7 +136,7 @@ class Contrast:
 
     @property
     def ratio(self) -> float | None:
-        """Of the perplexities, arm over baseline; meaningful for losses alone."""
+        """The ratio of perplexities, arm over baseline; meaningful for losses only."""
         return None if self.mean is None else _exp(self.mean)
 
     @property

@@ -12,7 +12,7 @@ Curve = tuple[Sequence[float], Sequence[float]]
 
 @dataclass(frozen=True, kw_only=True)
 class TimeToTarget:
-    """How soon two arms reach a target loss, over their common seeds.
+    """The times at which two arms reach a target loss, over their common seeds.
 
     A seed that misses counts as the budget: means are restricted means, the least that is certain.
     """

@@ -1,4 +1,4 @@
-"""Ratios of speeds or of times with an interval, on like machines only."""
+"""Ratios of two speeds or times with an interval. Different kinds of machine are not compared."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -27,7 +27,7 @@ class Pace:
 
     @property
     def word(self) -> str:
-        """Of a ratio of speeds: faster or slower when the whole interval lies outside the margin."""
+        """For a ratio of speeds: "faster" or "slower" if the whole interval lies outside the margin."""
         if self.interval.low > 1 + self.margin:
             return "faster"
         if self.interval.high < 1 - self.margin:
@@ -36,7 +36,7 @@ class Pace:
 
     @property
     def fault(self) -> tuple[str, ...]:
-        """Of the candidate's time over the baseline's: how much slower it is, if beyond the margin."""
+        """For a ratio of times, candidate over baseline: a message if it is slower beyond the margin."""
         low, high = self.interval.low, self.interval.high
         if low <= 1 + self.margin:
             return ()
@@ -117,8 +117,8 @@ def _log_median(runs: Sequence[Rounds]) -> tuple[float, float, int] | None:
 
 
 def unlike(machines: Sequence[Mapping[str, str]]) -> str:
-    """What differs between machines, or nothing. A machine that is not described is like no other."""
+    """Why machines are not of one kind, or "". A machine without a description is of no known kind."""
     if not all(machines):
-        return "not every trial says which machine it ran on"
+        return "the machine of some trials is not recorded"
     differ = kinds_apart(machines)
     return f"unlike machines: {differ}" if differ else ""

@@ -1,4 +1,4 @@
-"""What a number of seeds can and cannot decide.
+"""The power of a number of seeds.
 
 `unrolled plan` imports this module: scipy.special takes 0.2 s, scipy.stats or scipy.optimize 0.5 s or more.
 """
@@ -12,7 +12,7 @@ from scipy import special
 ALPHA = 0.05
 """The error rate of every claim: 95 % intervals, Holm's family, the two one-sided tests."""
 POWER = 0.8
-"""The chance of seeing a real effect that plans ask for."""
+"""The probability of detecting a real effect that plans aim at."""
 FEWEST_SEEDS = 5
 """Under this many pairs the only verdict is INCONCLUSIVE."""
 CLAIM_SEEDS = 10

@@ -1,4 +1,4 @@
-"""A published single number held against our seeds."""
+"""A published single number compared with our seeds."""
 
 import math
 from collections.abc import Iterable
@@ -13,7 +13,7 @@ from reports.statistics.power import ALPHA
 
 @dataclass(frozen=True, kw_only=True)
 class Prediction:
-    """Whether a published single number could be one more seed of ours. Given convergence."""
+    """Whether a published single number could be one more seed of ours; diverged seeds are left out."""
 
     y: float
     interval: Interval  # widened by half a unit of y's last printed digit
@@ -27,15 +27,16 @@ class Prediction:
 
     @property
     def wording(self) -> str:
-        """The one way in which a report says it."""
+        """The phrase for it in reports."""
         left_out = f", given convergence ({self.diverged} diverged)" if self.diverged else ""
         return f"{'a' if self.plausible else 'not a'} plausible single run of our procedure{left_out}"
 
 
 def prediction(values: Iterable[float], y: float, digits: int = 6) -> Prediction | None:
-    """Hold a value, published with so many decimals, against ours by seed; None under 3 converged ones.
+    """Compare a value, published with `digits` decimals, with our seeds; None if fewer than 3 converged.
 
-    Infinite values diverged: they are counted and predict nothing. Raises ValueError on NaN.
+    An infinite value is a diverged seed: it is counted, and left out of the interval. Raises ValueError on
+    NaN.
     """
     ours = list(values)
     if any(math.isnan(v) for v in ours):

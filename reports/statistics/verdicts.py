@@ -44,7 +44,7 @@ class Verdict:
 
     @property
     def provisional(self) -> bool:
-        """Whether it claims something on fewer seeds than a claim should rest on."""
+        """Whether it claims an effect or equivalence on fewer than `CLAIM_SEEDS` seeds."""
         return self.word is not Word.INCONCLUSIVE and self.contrast.pairs < CLAIM_SEEDS
 
 
@@ -95,14 +95,14 @@ def _word(c: Contrast, p_adjusted: float) -> Word:
 
 
 def sentence(v: Verdict, arm: str, baseline: str, *, unit: str = "nats", correction: str = "Holm") -> str:
-    """The claim in words, from its verdict and the names of the arm and the baseline (unescaped) on."""
+    """The claim as a sentence that begins with the verdict and the names of both arms (unescaped)."""
     return f"{v.symbol} {v.word} — {arm} against {baseline}: {grounds(v, unit=unit, correction=correction)}"
 
 
 def grounds(v: Verdict, *, unit: str = "nats", correction: str = "Holm") -> str:
-    """What a claim rests on: effect, interval, p, seeds, failures, and what is still open.
+    """The evidence for a claim: effect, interval, p, seeds, failures and, if undecided, the seeds needed.
 
-    `unit` is the metric's, `correction` what adjusted the p.
+    `unit` is the metric's unit, `correction` the name of the method that adjusted p.
     """
     c = v.contrast
     if c.identical:
@@ -157,7 +157,7 @@ def _failures(c: Contrast) -> str:
 
 
 def _undecided(c: Contrast, unit: str) -> str:
-    """What these seeds could have seen, and how many would settle it."""
+    """The effect that these seeds can detect, and the number of seeds that would detect δ."""
     if c.pairs < FEWEST_SEEDS:
         return f"under {FEWEST_SEEDS} seeds nothing is decided"
     if c.mde is None or c.given_convergence:
@@ -169,29 +169,29 @@ def _undecided(c: Contrast, unit: str) -> str:
 
 
 def self_check(v: Verdict) -> str:
-    """What the verdict on a contrast of the baseline with itself says of the study."""
+    """A sentence on the A/A check, from the verdict on the baseline against itself."""
     on = f"on {counted(v.contrast.pairs, 'seed')}"
     if v.word in (Word.IMPROVES, Word.WORSENS):
         return f"A/A check failed {on}: the baseline differs from itself; distrust this study"
-    return f"A/A check passed {on}: no difference found between the baseline and itself"
+    return f"A/A check passed {on}: no significant difference between the baseline and itself"
 
 
 _TOGETHER = {
     Word.IMPROVES: "together better than the two effects add up to",
     Word.WORSENS: "together worse than the two effects add up to",
     Word.EQUIVALENT: "the two effects add up, within ±δ",
-    Word.NEGLIGIBLE: "the two effects add up but for less than δ",
+    Word.NEGLIGIBLE: "the two effects add up, except for less than δ",
     Word.INCONCLUSIVE: "whether the two effects add up is not decided",
 }
 
 
 def together(v: Verdict) -> str:
-    """What the verdict on an interaction says of the two factors' effects."""
+    """A phrase on whether two factors' effects add up, from the verdict on their interaction."""
     return _TOGETHER[v.word]
 
 
 def across(part: str, views: Mapping[str, Verdict]) -> str:
-    """What several views of one part say: each word once, with the views that come to it."""
+    """A sentence with each verdict on a part once, followed by the views that have it."""
     words: dict[Word, list[str]] = {}
     for view, v in views.items():
         words.setdefault(v.word, []).append(view)
@@ -214,7 +214,7 @@ class TuningVerdict:
 
     @property
     def sentence(self) -> str:
-        """What tuning changes."""
+        """A sentence on whether tuning changes the verdict."""
         if self.flips:
             words = f"{self.shared.word} at the shared {self.setting}, {self.own.word} at each arm's own best"
             return f"The verdict flips: {words}."
@@ -229,10 +229,10 @@ def tuning_verdict(
     searched: Collection[int],
     setting: str = "learning rate",
 ) -> TuningVerdict:
-    """Set the two verdicts side by side.
+    """Pair the two verdicts.
 
-    Raises ValueError if the trials that the arm's and the baseline's search had (`budgets`) differ, or a seed
-    that the search used is judged again: its luck chose the level.
+    Raises ValueError if the searches of the arm and of the baseline had different numbers of trials
+    (`budgets`), or if a seed of the search is judged again, as it helped to choose the level.
     """
     if budgets[0] != budgets[1]:
         raise ValueError(f"unequal tuning: {budgets[0]} trials for the arm, {budgets[1]} for the baseline")

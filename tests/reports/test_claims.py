@@ -19,10 +19,11 @@ CLAIMING = re.compile(
 EXPLAINED = (  # what the page says of its own signs, and of no arm
     r"\w+ is better\.",  # the metric's direction, declared before the first trial
     r"← better Δ [\w ]+(?: \(\w+\))? worse →",  # the axis of the forest plot
-    r"the stronger the shade, the better",
-    r"1 plus the arms that are significantly better, up to all arms less those that are significantly worse",
-    r"an arm is equivalent when the whole 90 % interval lies within",
-    r"A large p elsewhere on this page is not equivalence",
+    r"Wins are the seeds on which the arm is better",
+    r"The best is 1 plus the number of arms that are significantly better",
+    r"the worst is the number of arms minus those that are significantly worse",
+    r"an arm is equivalent if its whole 90 % interval lies within them",
+    r"A large p in the other tables does not show equivalence",
     r"Rank sets Equivalence|Mean Equivalence|ranks? Equivalence|Equivalence Two one-sided tests",  # headings
     r"\br Verdict|\bp Wins r\b",  # column headings
 )

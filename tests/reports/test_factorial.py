@@ -111,13 +111,13 @@ def test_a_view_that_no_part_has_is_no_column(tmp_path):
 
 def test_the_index_shows_what_each_part_brings_with_a_link_to_the_interactions(tmp_path):
     html = render_index([compared()], tmp_path).read_text(encoding="utf-8")
-    assert html.count("What each part brings") == 1 and 'href="switched/index.html#interactions"' in html
+    assert html.count("The effect of each part") == 1 and 'href="switched/index.html#interactions"' in html
 
 
 def test_a_study_that_asks_in_one_way_alone_has_no_such_table(tmp_path):
     c = compare(pair())
     assert parts(c, None) == ()
-    assert "What each part brings" not in text_of(render(c, tmp_path))
+    assert "The effect of each part" not in text_of(render(c, tmp_path))
 
 
 def test_a_setting_with_several_levels_is_no_switch():

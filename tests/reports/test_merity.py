@@ -71,7 +71,7 @@ def test_ours_stand_in_the_papers_order_each_against_our_full_model(evidence: Ev
 def test_the_page_says_that_corpus_and_size_are_others_and_names_no_folder(
     evidence: Evidence, tmp_path: Path
 ) -> None:
-    section = text_of(render(compare(evidence), tmp_path)).partition("Another corpus, another size")[2]
+    section = text_of(render(compare(evidence), tmp_path)).partition("Corpus and size differ")[2]
     section = section.partition("Rank sets")[0]
     assert "3 seeds" in section and "sermons.txt" in section and "someone" not in section
     assert "– weight-dropping 71.1 68.9 +11.1 78.4 74.9 +9.8 90.00 ± 2.00 +8.00" in section

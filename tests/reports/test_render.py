@@ -123,17 +123,17 @@ def headings(html):
 
 def test_each_section_with_data_is_there_and_none_without(html, tmp_path):
     assert headings(html) == [
-        "Answer", "Effects", "Comparison", "Learning curves", "The book and us",
-        "Where it goes wrong", "Rank sets", "Equivalence", "Interactions", "Throughput",
-        "Learning-rate sweep", "Time to target", "Confound ledger", "All trials", "What this cannot show",
+        "Answer", "Effects", "Comparison", "Learning curves", "The book's values",
+        "Errors by token role", "Rank sets", "Equivalence", "Interactions", "Throughput",
+        "Learning-rate sweep", "Time to target", "Costs of each arm", "All trials", "Limits",
         "Provenance",
     ]  # fmt: skip
     alone = render(compare(study((arm("base", 0.0, seeds=2),))), tmp_path)
     assert headings(alone.read_text(encoding="utf-8")) == [
-        "Answer", "Comparison", "Learning curves", "Where it goes wrong", "Throughput", "Time to target",
-        "Confound ledger", "All trials", "What this cannot show", "Provenance",
+        "Answer", "Comparison", "Learning curves", "Errors by token role", "Throughput", "Time to target",
+        "Costs of each arm", "All trials", "Limits", "Provenance",
     ]  # fmt: skip
-    assert "Nothing can be said yet" in text_of(alone)
+    assert "There is no result yet" in text_of(alone)
 
 
 def test_a_study_of_failures_alone_is_still_a_page(tmp_path):
@@ -248,7 +248,7 @@ def test_the_ledger_of_confounds_has_every_cost_and_its_difference_from_the_base
 
 
 def test_the_ledger_of_confounds_shows_a_gpu_where_there_was_one_and_no_empty_column(text, tmp_path):
-    without = text.rpartition("Confound ledger")[2].partition("All trials")[0]
+    without = text.rpartition("Costs of each arm")[2].partition("All trials")[0]
     assert "GPU" not in without and "tokens/s" not in without
     machine = {"device": "cuda", "gpu": "NVIDIA A", "driver": "570.1", "cuda": "12.8"}
 
@@ -378,7 +378,11 @@ def test_tables_are_light_to_import():
 
 def test_an_effect_of_the_baseline_against_itself_is_a_warning(tmp_path):
     for effect, spread, told in (
-        (0.0, 0.01, "A/A check passed on 10 seeds: no difference found between the baseline and itself."),
+        (
+            0.0,
+            0.01,
+            "A/A check passed on 10 seeds: no significant difference between the baseline and itself.",
+        ),
         (0.3, 0.02, "A/A check failed on 10 seeds: the baseline differs from itself; distrust this study."),
     ):
         c = compare(study((arm("base", 0.0), arm("A/A: the baseline again", effect, spread))))

@@ -76,7 +76,7 @@ def test_a_flip_is_flagged_in_words_and_with_a_symbol_in_section_answer_and_inde
 
 
 def test_the_page_states_the_budget_and_the_winner(text):
-    assert "searched 0.001, 0.003, 0.01 with 3 seeds a level (2000, 2001, 2002): 9 trials an arm" in text
+    assert "tried 0.001, 0.003, 0.01 with 3 seeds a level (2000, 2001, 2002): 9 trials an arm" in text
     assert len(re.findall(r"✓ \d\.\d{4}", text)) == 3
 
 
@@ -88,7 +88,7 @@ def test_a_winner_at_the_edge_of_the_search_is_marked(tuned, text):
 def test_the_limits_say_how_fine_the_search_was(tuned):
     said = limits(compare(tuned), {})
     assert (
-        "An arm's own best learning rate is the best of 3 levels with 3 seeds each, and no finer than that."
+        "An arm's own best learning rate is the best of 3 levels with 3 seeds each; no others were tried."
         in said
     )
 

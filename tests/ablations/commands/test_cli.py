@@ -35,9 +35,9 @@ from ablations.cli import main
         ),
         (["verify", "gru", "toggles"], "unexpected 'toggles'; see `unrolled verify --help`"),
         (["run", "gru", "-j", "two"], "argument -j/--workers: two is not an integer of at least 1"),
-        (["run", "gru", "--time-limit=1h"], "argument --time-limit: 1h is not a number of more than 0"),
+        (["run", "gru", "--time-limit=1h"], "argument --time-limit: 1h is not a number above 0"),
         (["ui", "--port", "65536"], "argument --port: 65536 is not a port, 1 to 65535"),
-        (["plan", "x" * 10_000], f"no study '{'x' * 59}… ships; known: "),
+        (["plan", "x" * 10_000], f"no shipped study '{'x' * 59}… exists; known: "),
     ],
 )
 def test_what_is_mistyped_is_one_line_with_the_cure(

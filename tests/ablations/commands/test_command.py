@@ -179,7 +179,7 @@ def test_a_study_runs_without_a_network(folder):
     ("words", "told"),
     [
         (["run", "togles"], "did you mean 'toggles'"),
-        (["run", "small.tom"], "a path to a .toml"),
+        (["run", "small.tom"], "give the path of its .toml"),
         (["run", "missing.toml"], "missing.toml: No such file"),
         (["run", "small.toml", "--seeds=-1"], "seeds: "),
         (["run", "small.toml", "--seeds", "1.5"], "seeds: "),
@@ -187,9 +187,12 @@ def test_a_study_runs_without_a_network(folder):
         (["plan", "small.toml", "--set", "lrr=1"], "did you mean 'lr'"),
         (["run", "small.toml", "--set", "batch=4000"], "4000"),
         (["run", "small.toml", "--set", "corpus='nowhere.txt'"], "nowhere.txt"),
-        (["report", "toggles"], "has not been run (run: none yet); `unrolled run toggles` runs it"),
-        (["report", "chapter"], "none of this name ships; your own: `unrolled run chapter.toml`"),
-        (["status", "small.toml"], "one that was run goes by the name that stands in its file"),
+        (
+            ["report", "toggles"],
+            "has not been run (studies that were run: none); `unrolled run toggles` runs it",
+        ),
+        (["report", "chapter"], "no shipped study has this name; `unrolled run chapter.toml` runs your own"),
+        (["status", "small.toml"], "give the study's name, which is in the file, and not its path"),
         (["verify", "toggles"], "has not been run"),
         (["run", "golden", "--seeds", "3"], "--seeds: golden is the book's notebook, played as it is"),
         (["run", "golden", "--dry-run"], "--dry-run: golden is the book's notebook, played as it is"),
@@ -217,7 +220,7 @@ def test_a_mistake_is_one_line_and_exit_code_2(folder, words, told):
 @pytest.mark.parametrize(
     ("seeds", "told"),
     [
-        ("0-3", "WARNING: every verdict will be INCONCLUSIVE: at least 5 seeds decide anything"),
+        ("0-3", "WARNING: every verdict will be INCONCLUSIVE: a verdict needs at least 5 seeds"),
         ("0-4", "WARNING: no exact test can reach 0.05 after Holm: that needs 7 seeds"),
         ("0", "1 seed, 2 contrasts; the smallest exact p is 1"),
         ("0-9", "10 seeds, 2 contrasts; the smallest exact p is 0.002"),

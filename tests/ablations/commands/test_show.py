@@ -122,13 +122,13 @@ def test_an_unknown_identity_and_one_of_several_are_refused(
     ):
         find(first, ledger)
     for unknown in ("nothing", "", "../trials"):
-        with pytest.raises(BadInput, match=f"^trial '{unknown}': there is none in .*; no study has been run"):
+        with pytest.raises(BadInput, match=f"^trial '{unknown}': no trial in .*; no study has been run yet"):
             find(unknown, ledger)
 
 
 def test_an_unknown_identity_has_exit_code_2(unrolled: Callable[..., tuple[int, str, str]]) -> None:
     code, out, err = unrolled("show", "nothing")
-    assert (code, out) == (2, "") and err.startswith("unrolled: trial 'nothing': there is none in ")
+    assert (code, out) == (2, "") and err.startswith("unrolled: trial 'nothing': no trial in ")
 
 
 def test_show_corpus_is_still_a_corpus(unrolled: Callable[..., tuple[int, str, str]], folder: Path) -> None:

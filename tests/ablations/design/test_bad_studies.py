@@ -198,7 +198,7 @@ def test_a_pipe_is_no_study(tmp_path: Path) -> None:
         ("togles", "did you mean 'toggles'?"),
         ("nowhere.toml", "No such file"),
         ("a\0.toml", "null"),
-        (".", "ships"),
+        (".", "no shipped study"),
         ("../studies/", "give the path of a .toml"),
     ],
 )
