@@ -55,15 +55,19 @@ class Study:
         return self.process.returncode, output
 
     def trials(self) -> list[int]:
-        """The processes of the fork server's children: those that lead a session and are not the driver."""
-        forked = [pid for pid in self.alive() if "forkserver" in processes.read(pid, "cmdline")]
-        return [pid for pid in forked if pid != self.process.pid and _session(pid) == pid]
+        """The fork server's children that lead a session."""
+        servers = self.fork_servers()
+        return [pid for pid in self.alive() if _parent(pid) in servers and _session(pid) == pid]
 
     def fork_servers(self) -> list[int]:
         """The fork server, of which there may be none or, just after a kill, two."""
-        trials = self.trials()
-        servers = [pid for pid in self.alive() if "forkserver" in processes.read(pid, "cmdline")]
-        return [pid for pid in servers if _session(pid) not in trials]  # not a trial's child before its exec
+        mine = [pid for pid in self.alive() if _parent(pid) == self.process.pid]
+        return [pid for pid in mine if "forkserver" in processes.read(pid, "cmdline")]
+
+
+def _parent(pid: int) -> int:
+    stat = processes.read(pid, "stat").rpartition(")")[2].split()
+    return int(stat[1]) if stat else 0
 
 
 def _session(pid: int) -> int:

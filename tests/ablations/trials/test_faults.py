@@ -1,5 +1,7 @@
 import os
 import signal
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,7 +10,7 @@ from processes import lives
 from stub_trials import WORK, bits, steady, trial
 
 from ablations.ledger import Ledger
-from ablations.trials import process
+from ablations.trials import descendants, process
 from ablations.trials.process import Limits, run_alone
 from ablations.trials.runner import Counts, run_trials
 from bench.trial import BadInput, Result
@@ -115,6 +117,17 @@ def test_what_a_trial_started_ends_with_it(tmp_path: Path, act: str, then: str) 
     result = alone(act, seconds=5 if then == "loops" else 120, pid=str(tmp_path / "pid"), then=then)
     assert result.done is (then == "steady")
     assert not lives(int((tmp_path / "pid-0").read_text()))
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds processes through /proc")
+def test_a_process_that_is_killed_has_no_time_to_see_its_children_die(tmp_path: Path) -> None:
+    """A trial would report that as its own failure."""
+    watch = "child = subprocess.Popen(['sleep', '3600']); print(flush=True); child.wait(); open('seen', 'w')"
+    program = [sys.executable, "-c", f"import subprocess; {watch}"]
+    with subprocess.Popen(program, stdout=subprocess.PIPE, cwd=tmp_path) as process:
+        process.stdout.readline()
+        descendants.kill_tree(process.pid)
+    assert process.returncode == -signal.SIGKILL and list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("victim", ["trial", "fork server", "driver"])
