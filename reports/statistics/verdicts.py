@@ -173,6 +173,8 @@ def self_check(v: Verdict) -> str:
     on = f"on {counted(v.contrast.pairs, 'seed')}"
     if v.word in (Word.IMPROVES, Word.WORSENS):
         return f"A/A check failed {on}: the baseline differs from itself; distrust this study"
+    if v.contrast.pairs < FEWEST_SEEDS:
+        return f"A/A check undecided {on}: it needs {FEWEST_SEEDS}"
     return f"A/A check passed {on}: no significant difference between the baseline and itself"
 
 

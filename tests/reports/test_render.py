@@ -377,13 +377,14 @@ def test_tables_are_light_to_import():
 
 
 def test_an_effect_of_the_baseline_against_itself_is_a_warning(tmp_path):
-    for effect, spread, told in (
-        (
-            0.0,
-            0.01,
-            "A/A check passed on 10 seeds: no significant difference between the baseline and itself.",
-        ),
-        (0.3, 0.02, "A/A check failed on 10 seeds: the baseline differs from itself; distrust this study."),
+    passed = "A/A check passed on 10 seeds: no significant difference between the baseline and itself."
+    failed = "A/A check failed on 10 seeds: the baseline differs from itself; distrust this study."
+    undecided = "A/A check undecided on 4 seeds: it needs 5."
+    for effect, spread, seeds, told in (
+        (0.0, 0.01, 10, passed),
+        (0.3, 0.02, 10, failed),
+        (0.3, 0.02, 4, undecided),
     ):
-        c = compare(study((arm("base", 0.0), arm("A/A: the baseline again", effect, spread))))
+        again = arm("A/A: the baseline again", effect, spread, seeds=seeds)
+        c = compare(study((arm("base", 0.0, seeds=seeds), again)))
         assert told in text_of(render(c, tmp_path)) and told in text_of(render_index([c], tmp_path))
