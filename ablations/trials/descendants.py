@@ -32,15 +32,14 @@ def kill_below(pid: int, spare: Collection[int] = ()) -> None:
     """Kill the descendants of a process, but for its children `spare` and what is below those."""
     deadline = time.monotonic() + PATIENCE
     while (found := _below(pid, spare)) and time.monotonic() < deadline:  # one may have started another
-        _send(signal.SIGKILL, *found)
+        _kill(*found)
         time.sleep(0.001)
 
 
 def kill_tree(pid: int) -> None:
     """Kill a process that adopts orphans, and all that it started."""
-    _send(signal.SIGSTOP, pid)  # or it would see its children die and report that as its own failure
     kill_below(pid)  # first, as long as all of it is there
-    _send(signal.SIGKILL, pid)
+    _kill(pid)
 
 
 def kill_own() -> None:
@@ -49,14 +48,14 @@ def kill_own() -> None:
     with suppress(ChildProcessError):  # none is left
         while LINUX and time.monotonic() < deadline:
             if os.waitpid(-1, os.WNOHANG) == (0, 0):  # none has just ended, but some live
-                _send(signal.SIGKILL, *_below(os.getpid()))
+                _kill(*_below(os.getpid()))
                 time.sleep(0.001)
 
 
-def _send(number: signal.Signals, *pids: int) -> None:
+def _kill(*pids: int) -> None:
     for pid in pids:
         with suppress(ProcessLookupError, PermissionError):
-            os.kill(pid, number)
+            os.kill(pid, signal.SIGKILL)
 
 
 def _below(pid: int, spare: Collection[int] = ()) -> list[int]:

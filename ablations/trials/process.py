@@ -209,13 +209,15 @@ def _listen(
         ended, stopped = process.sentinel in ready, stop in ready
         late = time.monotonic() >= deadline
         if ended or late or stopped:
-            _end_group(process)
             ready = wait(open_pipes, 0)  # what a dead process leaves fits into one read
         for pipe in [pipe for pipe in open_pipes if pipe in ready]:
             chunk = os.read(pipe.fileno(), PIPE_BYTES)
             found[pipe] = (found[pipe] + chunk)[-keep[pipe] :]
             if not chunk:
                 open_pipes.remove(pipe)
+    _end_group(
+        process
+    )  # after the last read: an answer from now on may report the kill as the trial's failure
     return _End(
         code=LOST if process.exitcode is None else process.exitcode,
         started=started,

@@ -163,6 +163,15 @@ def kills_itself_at_first(trial: Trial) -> Result:
     return steady(trial)
 
 
+def answers_when_its_child_is_killed(trial: Trial) -> Result:
+    """As one whose child is needed would fail: at once, before it is killed itself."""
+    *_, answer, _ = multiprocessing.current_process()._args  # type: ignore[attr-defined]
+    data = canonical(steady(trial).to_dict())
+    subprocess.Popen(["sleep", "3600"]).wait()
+    os.write(answer.fileno(), data)
+    return loops(trial)
+
+
 def answers_garbage(trial: Trial) -> Result:
     *_, answer, _ = multiprocessing.current_process()._args  # type: ignore[attr-defined]
     os.write(answer.fileno(), b'{"status": "done"}')

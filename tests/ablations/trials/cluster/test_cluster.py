@@ -83,10 +83,12 @@ def test_ctrl_c_twice_ends_the_trials_on_the_workers(drive, processes, gate, wai
     assert "Counts(done=3, failed=0" in processes.logs[-1].read_text()
 
 
-def test_a_killed_driver_takes_its_trials_with_it(drive, processes, gate, wait_for: Callable) -> None:
+def test_a_killed_driver_takes_its_trials_with_it(
+    drive, processes, gate, ledger: Ledger, wait_for: Callable
+) -> None:
     driver = drive(4)
     gate.open(0)
-    wait_for(lambda: len(gate.begun()) == 3)
+    wait_for(lambda: len(gate.begun()) == 3 and ledger.files())  # the next one starts before it is kept
     driver.kill()
     wait_for(lambda: not any(lives(process) for _, process, _ in gate.begun()))
     gate.open(1, 2, 3, 4)
