@@ -215,9 +215,7 @@ def _listen(
             found[pipe] = (found[pipe] + chunk)[-keep[pipe] :]
             if not chunk:
                 open_pipes.remove(pipe)
-    _end_group(
-        process
-    )  # after the last read: an answer from now on may report the kill as the trial's failure
+    _end_group(process)  # after the last read: it may report the death of its children as its own failure
     return _End(
         code=LOST if process.exitcode is None else process.exitcode,
         started=started,
