@@ -123,7 +123,7 @@ def _check(todo: Sequence[Trial], plan: Plan, ledger: Ledger, args: Namespace, o
     if before := plans.latest(plan.study, ledger):
         for reason in retraining.reasons(before, plan, todo, ledger):
             print(reason)
-    _rehearse(todo, plan, args, on)
+    _try_first_batches(todo, plan, args, on)
 
 
 def _report(run: _Run, plan: Plan, results: Mapping[str, Result]) -> "tuple[Comparison, Path, bool]":
@@ -205,7 +205,7 @@ def _train_missing(run: _Run, plan: Plan, trials: Sequence[Trial], done: Mapping
         )
 
 
-def _rehearse(trials: Sequence[Trial], plan: Plan, args: Namespace, on: Device) -> None:
+def _try_first_batches(trials: Sequence[Trial], plan: Plan, args: Namespace, on: Device) -> None:
     """One batch of each arm. Raises BadInput, naming the arm, for one that cannot be trained in time."""
     places = plan.places
     arms = {places[trial.id][0].name: trial for trial in trials}

@@ -248,7 +248,7 @@ def train(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(
         "ablations.commands.run.conditions", lambda *_: {"work": "tuned_trials:act", "workers": 1}
     )
-    monkeypatch.setattr("ablations.commands.run._rehearse", lambda *_: None)
+    monkeypatch.setattr("ablations.commands.run._try_first_batches", lambda *_: None)
 
     def run(study: Study, *, stop_after: int = -1, **words: object) -> str:
         monkeypatch.setattr(Recorded, "stop_after", stop_after)
