@@ -301,3 +301,10 @@ def test_batches_that_were_read_on_one_device_are_read_anew_on_another(tiny: Cal
     first, _ = batches(trial, load(trial))
     assert {x.device.type for pair in first for x in pair} == {"cpu"}
     assert {x.device.type for pair in first.to(META) for x in pair} == {"meta"}
+
+
+def test_cuda_without_a_gpu_is_refused_and_never_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(BadInput, match=r"^device cuda: torch .* finds no GPU; .*, or use --device cpu$"):
+        environment.device("cuda")
+    assert environment.device("cpu").type == "cpu"

@@ -57,6 +57,12 @@ def test_every_fact_of_a_kind_tells_two_machines_apart(name: str) -> None:
     assert kinds_apart([kind(one), kind(two)]) == f"{FACTS[name]} a / b"
 
 
+def test_a_trial_on_the_cpu_is_of_another_kind_than_one_on_a_gpu() -> None:
+    """By the device alone: a missing fact is not counted, and a CPU's trial has no fact of a GPU."""
+    one, two = {"device": "cpu"}, {"device": "cuda", "gpu": "H100", "driver": "570.1", "cuda": "12.8"}
+    assert kinds_apart([kind(one), kind(two)]) == "device cpu / cuda"
+
+
 def test_what_is_not_known_is_not_claimed_to_differ() -> None:
     assert kinds_apart([{}, {"cpu": "a"}]) == kinds_apart([{"cpu": "a"}, {"cpu": "a", "gpu": "H100"}]) == ""
     assert kind({"variables": None, "packages": "x", "commit": "abc", "cpu": ""}) == {}

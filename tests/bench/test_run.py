@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from bench import run
 from bench.corpus import Batches, batches, load
 from bench.environment import stream
 from bench.models.recurrent import LanguageModel
@@ -205,6 +206,13 @@ def test_the_training_loss_is_fastais_debiased_moving_average(
     half = len(record.losses) // 2
     first = np.average(record.losses[:half], weights=weights[half:])
     assert result.epochs[0].train_loss == pytest.approx(first, rel=1e-5)
+
+
+def test_the_peak_of_a_gpus_memory_is_among_the_metrics(
+    small: Callable[..., Trial], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "gpu_memory", lambda device: {"gpu_memory_peak": 41.0})
+    assert run_trial(small()).metrics["gpu_memory_peak"] == 41.0
 
 
 @engines

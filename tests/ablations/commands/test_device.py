@@ -16,6 +16,7 @@ from ablations.design import costs, loading
 from ablations.design import plan as plans
 from ablations.design.settings import resolve
 from ablations.ledger import Ledger
+from bench.devices import usable
 from bench.models.registry import ZOO
 from bench.trial import BadInput, Trial
 
@@ -86,6 +87,31 @@ def test_costs_are_the_codes_and_no_measurement_changes_them(nvml: Machine) -> N
     assert costs.expected_seconds(paper) / costs.gpu_seconds(paper) > 40, "arithmetic decides"
 
 
+@pytest.mark.parametrize(
+    ("settings", "times"),
+    [({"batch": 128}, 0.5), ({"window": 32}, 0.75), ({"layers": 4}, 2.0), ({"epochs": 30}, 2)],
+)
+def test_launches_bound_a_small_model_half_of_them_by_position_and_half_by_update(
+    settings: dict, times: float
+) -> None:
+    """Of LMModel7, with batches of 64, windows of 16, 2 layers, 15 epochs and a twentieth of arithmetic."""
+    one, other = (Trial(seed=0, **resolve({"model": "lm7", **more})) for more in ({}, settings))
+    assert costs.gpu_seconds(other) / costs.gpu_seconds(one) == pytest.approx(times, rel=0.06)
+
+
+def test_more_trials_at_a_time_make_a_busy_gpu_no_faster_and_more_gpus_do(
+    nvml: Machine, folder: Path
+) -> None:
+    """Processes of one GPU share its launches and its arithmetic."""
+    nvml.has({}, {})
+    study, two = loading.load("awd-paper"), usable().gpus
+    alone, shared, both = (
+        device._estimates(study, workers, gpus)["cuda"][0]
+        for workers, gpus in ((4, two[:1]), (8, two[:1]), (8, two))
+    )
+    assert alone == shared == pytest.approx(2 * both)
+
+
 def test_a_stored_plans_device_stays_whatever_is_faster_now(nvml: Machine, folder: Path) -> None:
     nvml.has({})
     assert str(chosen("toggles", before="cuda")).startswith(
@@ -119,6 +145,16 @@ def test_cuda_without_a_gpu_is_one_line_before_anything_is_trained(
         "or use --device cpu\n"
     )
     assert not list(folder.glob("results/trials/*"))
+
+
+@pytest.mark.parametrize("words", [["plan", "tiny.toml"], ["run", "tiny.toml", "--dry-run"]])
+def test_a_plan_says_which_device_it_takes_and_why(
+    nvml: Machine, folder: Path, capsys: pytest.CaptureFixture[str], words: list[str]
+) -> None:
+    nvml.has({})
+    assert main(words) == 0
+    told = r"^device cpu: about \d+ s on 16 cores, \d+ s on one GPU$"
+    assert re.search(told, capsys.readouterr().out, re.MULTILINE)
 
 
 def test_the_plan_stores_the_device_and_the_identities_have_it(nvml: Machine, folder: Path) -> None:

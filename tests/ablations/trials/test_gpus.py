@@ -4,11 +4,13 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+import stub_trials
 from gpu_trials import WORK, trial
 from nvml_stand_in import Machine, uuid
 
 from ablations.ledger import Ledger
 from ablations.trials import gpus
+from ablations.trials.gpus import Gpus, Slot
 from ablations.trials.process import Limits
 from ablations.trials.runner import Counts, run_trials
 from bench.devices import usable
@@ -65,6 +67,36 @@ def test_a_trial_on_the_cpu_sees_no_gpu(nvml: Machine, ledger: Ledger) -> None:
     (result,) = ran(ledger, [trial(device="cpu")], 1).values()
     assert result.environment["CUDA_VISIBLE_DEVICES"] == ""
     assert "gpu_uuid" not in result.environment and "gpu_memory_used" not in result.metrics
+
+
+def test_a_users_own_code_sees_the_trials_gpu_from_its_first_line(
+    nvml: Machine, ledger: Ledger, tmp_path: Path
+) -> None:
+    """As torch looks for GPUs once, and a plug-in may let it."""
+    nvml.has({}, {})
+    seen, plug_in = tmp_path / "seen", tmp_path / "mine.py"
+    plug_in.write_text(
+        "import os\nfrom pathlib import Path\nfrom bench.plugins import regularizer\n\n"
+        f"Path({str(seen)!r}).write_text(os.environ.get('CUDA_VISIBLE_DEVICES', 'all'))\n\n"
+        "@regularizer('own')\ndef own(output):\n    return output.raw.mean()\n"
+    )
+    assert ran(ledger, [trial()], 1, preload=[str(plug_in)])[0].done
+    assert seen.read_text() == uuid(0)
+
+
+def test_a_trial_goes_to_the_gpu_with_the_fewest_trials(nvml: Machine) -> None:
+    nvml.has({}, {})
+    cards, begun = Gpus(usable().gpus, 4, pytest.fail), []
+
+    def begin(slot: Slot) -> Result:
+        begun.append(slot.gpu.index)
+        if len(begun) < 4:
+            cards.run(begin)  # while this one is on its GPU
+        return stub_trials.steady(trial())
+
+    cards.run(begin)
+    cards.close()
+    assert begun == ["0", "1", "0", "1"]
 
 
 def test_no_gpu_is_no_slot(nvml: Machine, ledger: Ledger) -> None:
