@@ -29,6 +29,7 @@ def run_trial(trial: Trial) -> Result:
     """
     started, clock = time.time(), time.perf_counter()
     environment.deterministic()
+    environment.device(trial.device)  # refused here by its name, and not by torch when a GPU's facts are read
     facts: dict[str, Any] = {"started": started, "environment": machine.facts(trial.device)}
     measure = count_and_measure if spec_of(trial.model).counted else train_and_measure
     try:
