@@ -1,6 +1,7 @@
 """What is read of GPUs while trials run on them."""
 
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -42,8 +43,11 @@ def test_an_instance_of_a_gpu_has_memory_and_no_utilisation(nvml: Machine, tmp_p
 def test_no_trial_waits_for_a_driver_that_does_not_answer(nvml: Machine, tmp_path: Path) -> None:
     nvml.has({})
     found, ledger = usable().gpus, Ledger(tmp_path)
-    nvml.has({"sleep": 3600.0})
+    run_trials([trial(3)], ledger, work=WORK, gpus=found)  # so that the fork server is there
+    nvml.has({"sleep": 60.0})
+    began = time.monotonic()
     run_trials([trial(seed) for seed in range(3)], ledger, work=WORK, gpus=found)
+    assert time.monotonic() - began < 10
     results = ledger.results(trial(seed).id for seed in range(3)).values()
     assert [(result.status, "gpu_memory_used" in result.metrics) for result in results] == [
         ("done", False)
