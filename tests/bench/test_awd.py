@@ -172,6 +172,22 @@ def test_one_set_of_masks_serves_a_window_however_often_it_is_detached(kind: str
     assert not torch.allclose(*read[1])  # each window draws masks of its own
 
 
+@both
+def test_on_a_gpu_the_masks_of_a_window_are_kept_by_the_gpus_own_generator(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the place of a GPU's state stands a number, which each further stretch of the window restores."""
+    states, restored = iter([torch.tensor(7), torch.tensor(8)]), []
+    monkeypatch.setattr(torch.cuda, "get_rng_state", lambda: next(states))
+    monkeypatch.setattr(torch.cuda, "set_rng_state", lambda state: restored.append(int(state)))
+    awd = model(kind)
+    for _ in range(2):
+        awd.before_masks = None  # a window begins
+        for _ in range(3):
+            awd._draw_as_before(torch.device("cuda"))
+    assert restored == [7, 7, 8, 8]
+
+
 @each
 def test_each_of_the_five_dropouts_can_be_switched_off_alone(
     name: str, monkeypatch: pytest.MonkeyPatch
