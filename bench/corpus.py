@@ -24,8 +24,10 @@ HALVED, SPREAD, LEAST = 0.05, 5.0, 5  # of drawn windows: share of halves, SD an
 BLOCKS = 50  # of the split by random contiguous blocks; a fifth of them is validation
 
 _DIGITS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-_STEMS = ("thir", "four", "fif", "six", "seven", "eigh", "nine")
-_TEENS = ("ten", "eleven", "twelve", *(f"{stem}teen" for stem in _STEMS))
+# fmt: off
+_TEENS = ("ten", "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen",
+          "seventeen", "eighteen", "nineteen")
+# fmt: on
 _TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
 _BANDS = (10, 100, 1000)  # frequency ranks that bound the roles of an ordinary text
 

@@ -62,7 +62,9 @@ class Trial:
     tokens: str = setting("word", "what a token is", choices=("word", "char"))
     vocab: int = setting(0, "most tokens kept, the rest become <unk>; 0 keeps all")
     split: str = setting(
-        "tail", "tail (the chapter's) or random contiguous blocks validate", choices=("tail", "blocks")
+        "tail",
+        "the part that validates: the tail (the chapter's) or random contiguous blocks",
+        choices=("tail", "blocks"),
     )
     window: int = setting(16, "bptt: tokens a training step reads from each row", low=1)
     variable_bptt: bool = setting(
@@ -71,13 +73,13 @@ class Trial:
     batch: int = setting(64, "rows that are read side by side", low=1)
     order: str = setting(
         "grouped",
-        "of the windows; grouped: row j reads the j-th stretch of the text",
+        "order of the windows; grouped: row j of each batch continues that of the batch before",
         choices=("grouped", "sequential", "shuffled"),
     )
     target: str = setting(
         "every", "predict after every word, or after the last one of a window", choices=("every", "last")
     )
-    reset: str = setting("epoch", "when the hidden state is forgotten", choices=("epoch", "batch", "never"))
+    reset: str = setting("epoch", "when the hidden state is reset", choices=("epoch", "batch", "never"))
     detach_every: int = setting(
         0, "tokens that gradients flow back; 0 means the window", names={0: "detach every window"}
     )

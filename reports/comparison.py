@@ -146,9 +146,10 @@ def compare(evidence: Evidence) -> Comparison:
             adjust=benjamini_hochberg if exploratory else holm,
         )
         for index in family:
-            rows[index] = replace(rows[index], note=APART)
-        for index, v in judged.items():
-            rows[index] = replace(rows[index], contrast=v.contrast, adjusted=v.p_adjusted, verdict=v, note="")
+            if v := judged.get(index):
+                rows[index] = replace(rows[index], contrast=v.contrast, adjusted=v.p_adjusted, verdict=v)
+            else:
+                rows[index] = replace(rows[index], note=APART)
     title, unit = titled(evidence.metric)
     return Comparison(evidence=evidence, title=title, unit=unit, lower_is_better=lower, rows=tuple(rows))
 

@@ -9,7 +9,6 @@ from ablations.design import plan as plans
 from ablations.design.settings import parse_set, resolve
 from ablations.ledger import Ledger
 from ablations.trials.retrained import continuation, find, retrained
-from bench.text import data_hash
 from bench.trial import BadInput, Trial, visible
 
 
@@ -56,10 +55,7 @@ def _corpus(args: Namespace) -> int:
     data = load(trial)
     train, valid = batches(trial, data)
     asked = valid.positions[valid.order].numel()
-    print(
-        f"{data.name}: {len(data.ids):,} tokens, vocabulary {len(data.vocab):,}, "
-        f"sha256 {data_hash(trial.corpus)[:12]}"
-    )
+    print(f"{data.name}: {len(data.ids):,} tokens, vocabulary {len(data.vocab):,}, sha256 {data.sha256[:12]}")
     print(f"training {len(train):,} batches, validation {len(valid):,} batches, {asked:,} targets")
     for number, (inputs, targets) in zip(range(args.batches), valid, strict=False):
         shown = min(args.rows, len(inputs))

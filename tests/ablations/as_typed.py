@@ -7,6 +7,15 @@ from pathlib import Path
 
 COMMAND = str(Path(sys.executable).with_name("unrolled"))
 TEXT = "the cat sat on the mat and the dog sat on the log . " * 60
+BASELINE = """
+[baseline]
+model = "lm4"
+corpus = "text.txt"
+epochs = 1
+batch = 4
+window = 8
+"""
+"""Of a study that trains on TEXT in a moment."""
 
 
 def environment(folder: Path, **more: str) -> dict[str, str]:

@@ -12,19 +12,13 @@ from urllib.error import HTTPError
 from urllib.parse import unquote
 
 import pytest
-from as_typed import COMMAND, TEXT, unrolled
+from as_typed import BASELINE, COMMAND, TEXT, unrolled
 
-STUDY = """
+STUDY = f"""
 name = "small"
 question = "Does a narrower network do worse?"
 seeds = 2
-[baseline]
-model = "lm4"
-corpus = "text.txt"
-epochs = 1
-batch = 4
-window = 8
-[design.one_at_a_time]
+{BASELINE}[design.one_at_a_time]
 hidden = [8]
 """
 

@@ -7,19 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from as_typed import TEXT, unrolled
+from as_typed import BASELINE, TEXT, unrolled
 
-STUDY = """
-name = "{name}"
+STUDY = f"""
+name = "{{name}}"
 question = "Does a narrower network do worse on a small text?"
 seeds = 2
-[baseline]
-model = "lm4"
-corpus = "text.txt"
-epochs = 1
-batch = 4
-window = 8
-[design.one_at_a_time]
+{BASELINE}[design.one_at_a_time]
 hidden = [8, 16]
 """
 

@@ -18,23 +18,17 @@ from bench.models.registry import spec_of
 from bench.preflight import preflight
 from bench.trial import Trial
 
-STUDY = """
+STUDY = f"""
 name = "mine"
 question = "Is my cell any good?"
 seeds = 1
-[baseline]
-model = "lm4"
-corpus = "text.txt"
-epochs = 1
-batch = 4
-window = 8
-hidden = 8
+{as_typed.BASELINE}hidden = 8
 [[arm]]
 name = "my cell"
-set = { model = "my-cell", layers = 1 }
+set = {{ model = "my-cell", layers = 1 }}
 [[arm]]
 name = "small activations"
-set = { my_penalty = 0.5 }
+set = {{ my_penalty = 0.5 }}
 """
 
 
