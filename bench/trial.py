@@ -290,6 +290,19 @@ def lower_is_better(metric: str) -> bool:
     )
 
 
+@dataclass(frozen=True)
+class Metric:
+    """A name in Result.metrics by which arms are judged, and its δ: a smaller difference counts as none."""
+
+    name: str
+    delta: float  # in the metric's unit
+
+    @property
+    def lower_is_better(self) -> bool:
+        """Whether a lower value is better."""
+        return lower_is_better(self.name)
+
+
 def counted(number: int, noun: str) -> str:
     """A number with its noun in the singular or plural: '1 seed', '2 seeds'."""
     return f"{number} {noun}{'s' * (number != 1)}"
