@@ -106,24 +106,25 @@ def compare(
 ) -> Compared:
     """Compare two arms of a study that was run, paired by seed; by default with the study's baseline.
 
-    The metric and δ (`delta`, in the metric's unit) default to the plan's. p belongs to this contrast alone;
+    The metric defaults to the plan's first, δ (`delta`, in the metric's unit) to the plan's. p belongs to this contrast alone;
     a report corrects it for all contrasts of its study. Raises BadInput for an unknown study or arm, for
     another metric without `delta`, and if the two arms share no seed.
     """
     ledger = Ledger(Path(folder))
     plan = plans.stored(study, ledger)
-    if metric not in ("", plan.metric) and not delta:
-        raise BadInput(f"metric {metric!r}: δ of study {study!r} is for {plan.metric}; give delta")
+    deltas = {one.name: one.delta for one in plan.metrics}
+    metric = metric or plan.metrics[0].name
+    if metric not in deltas and not delta:
+        raise BadInput(f"metric {metric!r}: study {study!r} declares δ for {', '.join(deltas)}; give delta")
     arms = {one.name: one for one in evidence(plan, read(plan, ledger)).arms}
     against = against or next(iter(arms))
     for name in (arm, against):
         if name not in arms:
             raise BadInput(f"arm {name!r}: study {study!r} has none of this name; it has: {', '.join(arms)}")
-    metric = metric or plan.metric
     ours, theirs = values(arms[arm], metric), values(arms[against], metric)
     if not ours.keys() & theirs.keys():
         raise BadInput(f"arms {arm!r} and {against!r}: no seed has a result of both")
-    lower, delta = lower_is_better(metric), delta or plan.equivalence
+    lower, delta = lower_is_better(metric), delta or deltas[metric]
     found = contrast(ours, theirs, delta=delta, lower_is_better=lower)
     return Compared(arm, against, metric, found)
 

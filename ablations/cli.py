@@ -8,9 +8,10 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from io import TextIOWrapper
+from math import inf
 from pathlib import Path
 
-from ablations.flags import Parser, count, device, mib, one_of, port, positive
+from ablations.flags import Parser, count, device, duration, mib, one_of, port, positive
 from bench.models.registry import suggestion
 from bench.trial import BadInput, visible
 
@@ -132,6 +133,8 @@ def _run(p: Parser) -> None:
     p.add_argument("--dry-run", action="store_true", help="print the plan and stop")
     p.add_argument("--fail-fast", action="store_true", help="start no more trials after a failure")
     p.add_argument("--retry", action="store_true", help="run failed trials again")
+    text = "start no trial that is expected to end later than this, such as 90s, 15m or 2h"
+    p.add_argument("--budget", type=duration, default=inf, metavar="TIME", help=text)
 
 
 def _prune(p: Parser) -> None:

@@ -71,6 +71,15 @@ def positive(text: str) -> float:
     return number
 
 
+def duration(text: str) -> float:
+    """The text as seconds: 90s, 15m or 2h."""
+    match = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,3})?)([smh])", text)
+    seconds = float(match[1]) * {"s": 1, "m": 60, "h": 3600}[match[2]] if match else 0.0
+    if not seconds > 0:
+        raise argparse.ArgumentTypeError(f"{text} is not a time above 0 such as 90s, 15m or 2h")
+    return seconds
+
+
 def port(text: str) -> int:
     """The text as a TCP port, 1 to 65535."""
     if count(text) > 65535:

@@ -108,7 +108,7 @@ def mixed_machines(c: Comparison) -> str:
     return mixed(
         (kind(base.results[seed].environment), kind(arm.results[seed].environment))
         for base, arm in sides
-        for seed in values(base, c.evidence.metric).keys() & values(arm, c.evidence.metric).keys()
+        for seed in values(base, c.metric.name).keys() & values(arm, c.metric.name).keys()
     )
 
 
@@ -120,7 +120,7 @@ def _worse_than_counting(c: Comparison) -> list[str]:
     trained = [row for row in c.rows if not row.note and row is not bigrams and _has_epochs(row.arm)]
     judged = verdicts(
         {row.arm.name: (row.summary.values, bigrams.summary.values) for row in trained},
-        delta=c.evidence.equivalence,
+        delta=c.metric.delta,
         lower_is_better=c.lower_is_better,
     )
     worse = {name: v for name, v in judged.items() if v.word is Word.WORSENS}
@@ -139,8 +139,8 @@ def flips(found: Sequence[OwnBest]) -> tuple[str, ...]:
 
 def self_check(c: Comparison) -> str:
     """The outcome of the A/A check, the baseline against itself under other seeds; "" without that arm."""
-    row = next((r for r in c.compared if not r.arm.changes and r.arm.model == c.rows[0].arm.model), None)
-    return checked(row.verdict) if row and row.verdict else ""
+    row = next((row for row in c.compared if not row.declared), None)
+    return checked(row.contrast) if row and row.contrast else ""
 
 
 def fits(held: Sequence[Held]) -> str:
@@ -160,7 +160,7 @@ def limits(c: Comparison, environments: dict[str, str]) -> tuple[str, ...]:
     undecided = [row for row in c.compared if row.verdict and row.verdict.word is Word.INCONCLUSIVE]
     said = [
         "There is one validation set: every interval is over seeds, given that set. Other text may differ.",
-        f"Differences within ±{c.evidence.equivalence:g} {c.unit} were declared too small to matter.",
+        f"Differences within ±{c.metric.delta:g} {c.unit} were declared too small to matter.",
         *(_undetected(row, c.unit) for row in undecided),
     ]
     if tuned := c.evidence.tuned[:1]:

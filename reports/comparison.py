@@ -1,14 +1,20 @@
-"""The arms of a study against its baseline: which can be compared, by how much, and with what verdict."""
+"""The arms of a study, each against its baseline: what can be compared, by how much, with what verdict.
+
+Verdicts are sought at the study's looks, by the first of its metrics; what has been decided asks for no more
+seeds. Only the seeds of the looks that were taken count: others that were trained enter no verdict and no mean.
+"""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from bench.trial import TASK, BadInput, Result, Trial, lower_is_better
+from bench.trial import TASK, BadInput, Metric, Result, Trial
 from reports.evidence import Evidence, MeasuredArm
-from reports.statistics.contrasts import ArmSummary, Contrast, benjamini_hochberg, holm, summarise
-from reports.statistics.verdicts import Verdict, verdicts
+from reports.statistics.contrasts import ArmSummary, Contrast, benjamini_hochberg, contrast, holm, summarise
+from reports.statistics.decisions import Decisions, decide
+from reports.statistics.sequential import Looks
+from reports.statistics.verdicts import Verdict
 
 _TITLES = {
     "valid_loss": ("validation loss", "nats"),
@@ -52,11 +58,11 @@ class Proof:
 
 @dataclass(frozen=True, kw_only=True)
 class ComparedArm:
-    """One arm of the comparison. The baseline and arms of another task have no contrast."""
+    """One arm of the comparison, by one metric. The baseline and arms of another task have no contrast."""
 
     index: int  # position in the study; 0 is the baseline
-    arm: MeasuredArm
-    total: int  # seeds planned
+    arm: MeasuredArm  # with the results that count
+    total: int  # seeds that the looks so far and the next one need
     done: int
     diverged: int
     failed: int  # for any other reason
@@ -65,6 +71,9 @@ class ComparedArm:
     adjusted: float | None = None  # p: Holm's, or Benjamini–Hochberg's for an exploratory arm
     verdict: Verdict | None = None
     note: str = ""  # why it is not compared, or not to be believed
+    declared: bool = False  # whether it has a contrast to decide: the A/A check has none
+    decided: bool = False  # by the study's first metric
+    asks: int = 0  # seeds that its contrast needs at the next look; 0 if there is none
     proofs: tuple[Proof, ...] = ()  # one for each factor that has a witness
 
     @property
@@ -96,13 +105,29 @@ class ComparedArm:
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """A study's arms in declared order, compared by one metric."""
+    """A study's arms in declared order, compared by one metric; `others` compares them by the others."""
 
     evidence: Evidence
+    metric: Metric
     title: str  # the metric in words
     unit: str
-    lower_is_better: bool
     rows: tuple[ComparedArm, ...]
+    looked: int  # looks that were taken
+    others: tuple["Comparison", ...] = ()
+
+    @property
+    def lower_is_better(self) -> bool:
+        """Whether a lower value is better."""
+        return self.metric.lower_is_better
+
+    @property
+    def judged(self) -> tuple[ComparedArm, ...]:
+        """The rows that have a contrast to decide: the A/A check has none."""
+        return tuple(row for row in self.rows if row.declared)
+
+    def by(self, metric: str) -> "Comparison | None":
+        """The comparison by this metric, if the study names it."""
+        return next((c for c in (self, *self.others) if c.metric.name == metric), None)
 
     def base(self, row: ComparedArm) -> ComparedArm:
         """The row that this one is compared with: the baseline, or the arm named in `against`."""
@@ -125,33 +150,108 @@ class Comparison:
 
 
 def compare(evidence: Evidence) -> Comparison:
-    """Every arm against the first. Raises BadInput where there is no arm, or no δ."""
+    """Every arm against its baseline, by every metric. Raises BadInput where there is no arm, or no δ."""
     if not evidence.arms:
         raise BadInput(f"study {evidence.study!r}: arms: there are none to report; declare a baseline")
-    if not evidence.equivalence > 0:
-        raise BadInput(
-            f"study {evidence.study!r}: equivalence: must be above 0, in {evidence.metric}'s units"
-        )
-    lower = lower_is_better(evidence.metric)
-    rows = [_row(index, arm, evidence, lower) for index, arm in enumerate(evidence.arms)]
-    base = {row.arm.name: row for row in rows}
+    for metric in evidence.metrics:
+        if not metric.delta > 0:
+            raise BadInput(f"study {evidence.study!r}: δ of {metric.name}: must be above 0, in its unit")
+    arms = {arm.name: arm for arm in evidence.arms}
+    notes = {arm.name: _note(arm, evidence) for arm in evidence.arms[1:]}
+    pairs = {
+        name: (arms[name], arms.get(arms[name].against, evidence.arms[0]))
+        for name, note in notes.items()
+        if note in ("", UNSEEN, DEAD)
+    }
+    families = [_decided(family, evidence) for family in _families(pairs) if family]
+    decisions = Decisions(
+        verdicts={name: v for family in families for name, v in family.verdicts.items()},
+        asks={name: n for family in families for name, n in family.asks.items()},
+        looks=min((f.looks for f in families if any(f.asks.values())), default=len(evidence.looks)),
+    )
+    counted = _counted(pairs, decisions, evidence)
+    views = [_view(metric, counted, notes, decisions, evidence) for metric in evidence.metrics]
+    return replace(views[0], others=tuple(views[1:]))
+
+
+Pair = tuple[MeasuredArm, MeasuredArm]
+"""An arm, and the one that it is compared with."""
+
+
+def _families(pairs: Mapping[str, Pair]) -> Iterator[dict[str, Pair]]:
+    """The contrasts that are corrected together: those of the plan, and the exploratory ones."""
     for exploratory in (False, True):
-        declared = [r for r in rows[1:] if r.arm.exploratory is exploratory]
-        family = {r.index: (r, base.get(r.arm.against, rows[0])) for r in declared if not r.note}
-        judged = verdicts(
-            {index: (row.summary.values, other.summary.values) for index, (row, other) in family.items()},
-            delta=evidence.equivalence,
-            lower_is_better=lower,
-            idle=sum(r.note in (UNSEEN, DEAD) for r in declared),
-            adjust=benjamini_hochberg if exploratory else holm,
+        yield {
+            name: pair
+            for name, pair in pairs.items()
+            if pair[0].exploratory is exploratory and not is_self_check(pair[0])
+        }
+
+
+def _decided(family: Mapping[str, Pair], evidence: Evidence) -> Decisions[str]:
+    measured: dict[str, dict[str, tuple[dict[int, float], dict[int, float]]]] = {}
+    lost: dict[str, dict[int, str]] = {}
+    for name, (arm, base) in family.items():
+        measured[name] = {m.name: (values(arm, m.name), values(base, m.name)) for m in evidence.metrics}
+        lost[name] = {
+            seed: "failed"
+            for sides in measured[name].values()
+            for side, numbers in zip((arm, base), sides, strict=True)
+            for seed in side.results.keys() - numbers.keys()
+        }
+    return decide(
+        measured,
+        seeds=evidence.seeds,
+        looks=Looks(evidence.looks),
+        metrics=evidence.metrics,
+        lost=lost,
+        adjust=benjamini_hochberg if any(arm.exploratory for arm, _ in family.values()) else holm,
+    )
+
+
+def _counted(
+    pairs: Mapping[str, Pair], decisions: Decisions[str], evidence: Evidence
+) -> dict[str, MeasuredArm]:
+    """The arms with the results that count: of the looks that their contrasts took, and of the first."""
+    seeds = dict.fromkeys((arm.name for arm in evidence.arms), evidence.looks[0])
+    for name, verdicts in decisions.verdicts.items():
+        look = verdicts[evidence.metrics[0].name].contrast.look
+        for side in pairs[name]:
+            seeds[side.name] = max(seeds[side.name], look.looks.numbers[look.k])
+    return {
+        arm.name: replace(
+            arm, results={s: arm.results[s] for s in evidence.seeds[: seeds[arm.name]] if s in arm.results}
         )
-        for index in family:
-            if v := judged.get(index):
-                rows[index] = replace(rows[index], contrast=v.contrast, adjusted=v.p_adjusted, verdict=v)
+        for arm in evidence.arms
+    }
+
+
+def _view(
+    metric: Metric,
+    arms: Mapping[str, MeasuredArm],
+    notes: Mapping[str, str],
+    decisions: Decisions[str],
+    evidence: Evidence,
+) -> Comparison:
+    """The comparison by one metric."""
+    rows: list[ComparedArm] = []
+    for index, (name, arm) in enumerate(arms.items()):
+        row = _row(index, arm, evidence, metric, decisions.asks.get(name, 0), notes.get(name, ""))
+        if index and is_self_check(arm):
+            sides = row.summary.values, rows[0].summary.values
+            rule = {"delta": metric.delta, "lower_is_better": metric.lower_is_better}
+            row = replace(row, contrast=contrast(*sides, **rule))
+        elif v := decisions.verdicts.get(name, {}).get(metric.name):
+            row = replace(row, declared=True, decided=v.decided)
+            if not row.note and v.contrast.pairs:
+                row = replace(row, contrast=v.contrast, adjusted=v.p_adjusted, verdict=v)
             else:
-                rows[index] = replace(rows[index], note=APART)
-    title, unit = titled(evidence.metric)
-    return Comparison(evidence=evidence, title=title, unit=unit, lower_is_better=lower, rows=tuple(rows))
+                row = replace(row, note=row.note or APART)
+        rows.append(row)
+    title, unit = titled(metric.name)
+    return Comparison(
+        evidence=evidence, metric=metric, title=title, unit=unit, rows=tuple(rows), looked=decisions.looks
+    )
 
 
 def titled(metric: str) -> tuple[str, str]:
@@ -187,21 +287,29 @@ def trial_of(arm: MeasuredArm) -> Trial | None:
     return next((result.trial for _, result in sorted(arm.results.items())), None)
 
 
-def _row(index: int, arm: MeasuredArm, evidence: Evidence, lower: bool) -> ComparedArm:
-    numbers = values(arm, evidence.metric)
-    diverged = sum(math.isinf(v) for v in numbers.values())
+def _row(
+    index: int, arm: MeasuredArm, evidence: Evidence, metric: Metric, asks: int, note: str
+) -> ComparedArm:
+    numbers = values(arm, metric.name)
     failed = sum(not r.done and not r.diverged for r in arm.results.values())
+    diverged = sum(map(math.isinf, numbers.values()))
     return ComparedArm(
         index=index,
         arm=arm,
-        total=len(set(evidence.seeds) | set(arm.results)),
+        total=max(len(arm.results), asks, evidence.looks[0]),
         done=len(arm.results) - diverged - failed,
         diverged=diverged,
         failed=failed,
-        summary=summarise(numbers, lower_is_better=lower),
-        note=_note(arm, evidence) if index else "",
+        summary=summarise(numbers, lower_is_better=metric.lower_is_better),
+        note=note,
+        asks=asks,
         proofs=_proofs(arm),
     )
+
+
+def is_self_check(arm: MeasuredArm) -> bool:
+    """Whether an arm is the baseline again, if it is not the baseline itself."""
+    return not arm.changes and not arm.against
 
 
 def _proofs(arm: MeasuredArm) -> tuple[Proof, ...]:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from bench.trial import Result, Scalar
+from bench.trial import Metric, Result, Scalar
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,9 +46,9 @@ class Evidence:
 
     study: str
     question: str
-    metric: str  # a name in Result.metrics; lower is better for losses, higher for accuracy
-    equivalence: float  # δ, in units of the metric
+    metrics: tuple[Metric, ...]  # the first decides
     seeds: tuple[int, ...]
+    looks: tuple[int, ...]  # numbers of seeds after which verdicts are sought
     arms: tuple[MeasuredArm, ...]
     plan: str  # hash of the resolved study
     planned: float  # unix seconds, when it was declared

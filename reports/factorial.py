@@ -92,7 +92,7 @@ def factorial(c: Comparison) -> Factorial | None:
 
 
 def _measured(c: Comparison, switches: Sequence[Switch], table: Cells) -> Factorial | None:
-    names, delta, lower = [s.name for s in switches], c.evidence.equivalence, c.lower_is_better
+    names, delta, lower = [s.name for s in switches], c.metric.delta, c.lower_is_better
     try:
         effects = factorial_effects(table, names, delta=delta, lower_is_better=lower)
     except ValueError:  # fewer than two seeds converged in every cell: nothing can be said yet
@@ -132,7 +132,7 @@ def _judged(
     for key, pair in pairs.items():
         on, off = sorted(pair, key=lambda row: _settings(row)[key] != switches[key].on)
         values[key] = (on.summary.values, off.summary.values)
-    return verdicts(values, delta=c.evidence.equivalence, lower_is_better=c.lower_is_better)
+    return verdicts(values, delta=c.metric.delta, lower_is_better=c.lower_is_better)
 
 
 def _entrants(c: Comparison) -> list[ComparedArm]:

@@ -131,7 +131,7 @@ def targets(c: Comparison) -> tuple[float, tuple[tuple[ComparedArm, TimeToTarget
     """When each arm reaches the baseline's mean final validation loss, in epochs, censored at the last."""
     final = summarise(values(c.rows[0].arm, "valid_loss")).mean
     base = _by_epoch(c.rows[0].arm)
-    if final is None or not base or c.evidence.metric != "valid_loss":
+    if final is None or not base or c.metric.name != "valid_loss":
         return None
     budget = max(len(r.epochs) for r in c.rows[0].arm.results.values())
     found = [

@@ -20,7 +20,7 @@ from ablations.tracking.entry import MACHINE, Ended, finals, section
 from bench.bits import measured
 from bench.kinds import kind
 from bench.models.registry import suggestion
-from bench.trial import BadInput, canonical, visible
+from bench.trial import BadInput, Metric, canonical, visible
 from reports.gate.sides import ArmResults, Outcome, ResultSet, Timings
 from reports.statistics.pace import Rounds
 
@@ -34,8 +34,8 @@ class _Arm:
 @dataclass(frozen=True)
 class _Plan:
     study: str
-    metric: str
-    equivalence: float
+    metrics: tuple[Metric, ...]
+    looks: tuple[int, ...]
     arms: tuple[_Arm, ...]
 
 
@@ -97,7 +97,7 @@ def _address(source: str) -> str:
 def _of_ledger(source: str, study: str, metric: str) -> ResultSet:
     ledger = Ledger(Path(source))
     plan = _chosen({plan.study: plan for plan in _plans(ledger)}, study, source)
-    metric = metric or plan.metric
+    metric = metric or plan.metrics[0].name
     commits: set[str] = set()
     arms = {}
     known: set[str] = set()
@@ -110,7 +110,8 @@ def _of_ledger(source: str, study: str, metric: str) -> ResultSet:
         commits |= {_commit(trained.environment) for trained in found.values()}
         arms[arm.name] = ArmResults(
             outcomes={seed: _outcome(trained, metric) for seed, trained in found.items()},
-            waiting=tuple(seed for seed in arm.trials if seed not in there),
+            # a contrast may be decided at the first look; beyond it no seed need be there
+            waiting=tuple(seed for seed in list(arm.trials)[: plan.looks[0]] if seed not in there),
             settings=next((_settings(trained.trial) for trained in found.values()), {}),
         )
     _check_metric(source, metric, known)
@@ -119,7 +120,7 @@ def _of_ledger(source: str, study: str, metric: str) -> ResultSet:
         study=plan.study,
         arms=arms,
         metric=metric,
-        delta=plan.equivalence,
+        delta=next((m.delta for m in plan.metrics if m.name == metric), None),
         base=plan.arms[0].name if plan.arms else "",
         commit=_only(commits),
     )

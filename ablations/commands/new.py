@@ -72,8 +72,9 @@ def {name}(output):
 STUDY = """\
 name = "{name}"
 question = "How much does the width of LMModel6 matter?"
-equivalence = 0.02  # nats: a smaller difference counts as none
-seeds = 5           # fewer decide nothing
+# what decides, and δ: a smaller difference counts as none
+metrics = [{{ name = "valid_accuracy", delta = 0.02 }}, {{ name = "valid_loss", delta = 0.05 }}]
+looks = [10, 15, 20, 30, 40]  # numbers of seeds after which verdicts are sought
 
 [baseline]
 model = "lm6"       # `unrolled models` lists what there is, and what can be set on it

@@ -2,8 +2,9 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import NamedTuple
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -14,34 +15,40 @@ PAUSE = 3.0
 """Seconds between two lines about the first batches, where there is no terminal."""
 
 
+class Ahead(NamedTuple):
+    """What may still be trained: trials up to the next look, expected seconds up to the last one."""
+
+    trials: int
+    seconds: float  # of one core
+    standing: str  # looks and contrasts, in words; "" where there is one look
+
+
 @contextmanager
 def progress(
-    title: str, seconds: dict[str, float], names: dict[str, str], workers: int
+    title: str, seconds: Mapping[str, float], names: Mapping[str, str], workers: int, ahead: Callable[[], Ahead]
 ) -> Iterator[Callable[[Result], None]]:
     """Show the progress of trials; yields a function to be called with each result.
 
-    `seconds` are the trials' expected times by id, `names` their names. The time left is computed from the
-    expected times, corrected by the measured times of the trials that ended.
+    `seconds` are the trials' expected times by id, `names` their names; `ahead` is asked after each. The time
+    left is computed from the expected times, corrected by the measured times of the trials that ended.
     """
     console = Console(highlight=False)
-    total, spent, planned = len(seconds), [0.0], [0.0]
+    done, spent, planned = 0, 0.0, 0.0
 
-    def left() -> str:
-        factor = spent[0] / planned[0] if planned[0] else 1.0
-        rest = max(0.0, sum(seconds.values()) - planned[0])  # sums in another order may end below it
-        return duration(rest * factor / max(workers, 1))
-
-    def count(result: Result) -> str:
-        spent[0] += result.seconds
-        planned[0] += seconds[result.trial.id]
-        return line(names[result.trial.id], result)
+    def count(result: Result) -> tuple[str, int, str]:
+        """A line on the result, how many there will be by the next look, and what is left."""
+        nonlocal done, spent, planned
+        done, spent, planned = done + 1, spent + result.seconds, planned + seconds[result.trial.id]
+        trials, rest, standing = ahead()
+        time_left = duration(rest * (spent / planned if planned else 1.0) / max(workers, 1))
+        left = f"{standing}; at most {time_left} left" if standing else f"{time_left} left"
+        return line(names[result.trial.id], result), done + trials, left
 
     if not console.is_terminal:
-        done = [0]
 
         def say(result: Result) -> None:
-            done[0] += 1
-            console.print(f"[{done[0]}/{total}] {count(result)}, {left()} left", markup=False, soft_wrap=True)
+            said, total, left = count(result)
+            console.print(f"[{done}/{total}] {said}, {left}", markup=False, soft_wrap=True)
 
         yield say
         return
@@ -50,11 +57,16 @@ def progress(
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
-        TextColumn("{task.fields[left]} left  {task.fields[latest]}", markup=False),
+        TextColumn("{task.fields[left]}  {task.fields[latest]}", markup=False),
     )
     with Progress(*columns, console=console) as bar:
-        task = bar.add_task(visible(title), total=total, left=left(), latest="")
-        yield lambda result: bar.update(task, advance=1, latest=count(result), left=left())
+        task = bar.add_task(visible(title), total=ahead().trials, left=ahead().standing, latest="")
+
+        def update(result: Result) -> None:
+            latest, total, left = count(result)
+            bar.update(task, advance=1, total=total, latest=latest, left=left)
+
+        yield update
 
 
 @contextmanager

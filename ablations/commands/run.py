@@ -1,7 +1,9 @@
 """`unrolled run`: train what is missing of each study, log it, report it."""
 
+import math
 import os
 import sys
+import time
 from argparse import Namespace
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -14,8 +16,9 @@ from ablations import scratch
 from ablations.commands import device
 from ablations.commands.device import Device
 from ablations.commands.plan import chosen, print_plan
-from ablations.commands.progress import checking, progress
+from ablations.commands.progress import Ahead, checking, progress
 from ablations.commands.report import comparison, index, published, read, render, writable
+from ablations.commands.until_decided import UntilDecided
 from ablations.design import costs, retraining
 from ablations.design import plan as plans
 from ablations.design.plan import Plan
@@ -47,11 +50,11 @@ def run(args: Namespace) -> int:
     if args.dry_run:
         return _dry_run(args)
     made: dict[str, Comparison] = {}
-    failed, interrupted = 0, False
+    failed, interrupted, budget = 0, False, Budget(args.budget)
     writable(args.out)
     try:
         for study in chosen(args):
-            made[study.name], faults, interrupted = _run_study(study, args)
+            made[study.name], faults, interrupted = _run_study(study, args, budget)
             failed += faults
             if interrupted:
                 break
@@ -59,7 +62,9 @@ def run(args: Namespace) -> int:
         if made:  # also where a later study is refused
             index(Ledger(args.results), args.out, made)
     if len(args.studies) > 1 or args.studies == ["all"]:
-        print(f"all reports: {args.out / 'index.html'}")
+        every = [row for found in made.values() for row in found.judged]
+        decided = sum(row.decided for row in every)
+        print(f"{decided} of {counted(len(every), 'contrast')} decided; all reports: {args.out / 'index.html'}")
     return 130 if interrupted else 1 if failed else 0
 
 
@@ -70,6 +75,23 @@ def _dry_run(args: Namespace) -> int:
     return 0
 
 
+class Budget:
+    """The time that a command may take, in seconds: a trial that is expected to end later does not start."""
+
+    def __init__(self, seconds: float) -> None:
+        self._end = time.monotonic() + seconds
+        self._expected = self._taken = 0.0
+
+    def learn(self, expected: float, taken: float) -> None:
+        """Correct expected times by those that a trial took."""
+        self._expected, self._taken = self._expected + expected, self._taken + taken
+
+    def allows(self, expected: float) -> bool:
+        """Whether a trial that starts now is expected to end in time."""
+        pace = self._taken / self._expected if self._expected else 1.0
+        return time.monotonic() + expected * pace <= self._end
+
+
 class _Run(NamedTuple):
     """The parts of one study's run, and the trials that it has trained."""
 
@@ -77,10 +99,11 @@ class _Run(NamedTuple):
     recorder: Recorder
     args: Namespace
     device: Device
+    budget: Budget
     trained: set[str]
 
 
-def _run_study(study: Study, args: Namespace) -> "tuple[Comparison, int, bool]":
+def _run_study(study: Study, args: Namespace, budget: Budget) -> "tuple[Comparison, int, bool]":
     """Study → plan → trials → results → comparison → page, under the study's lock.
 
     Returns the comparison, how many trials failed or have no result, and whether Ctrl-C ended the training.
@@ -92,14 +115,17 @@ def _run_study(study: Study, args: Namespace) -> "tuple[Comparison, int, bool]":
         plan, trials = plans.decide(study, _command(), on.kind)
         recorder = Recorder(plan, uri())
         try:
-            done = ledger.done(trial.id for trial in trials)
-            _check(missing(trials, done, args.retry), plan, ledger, args, on)
+            there = {id: r for id, r in read(plan, ledger).items() if r.done or not args.retry}
+            until = UntilDecided(plan, there)
+            todo = [trial for trial in trials if trial.id not in there and until.wanted(trial.id)]
+            _check(todo, plan, ledger, args, on)
             plan = plans.store(plan, ledger)
-            run = _Run(ledger, recorder, args, on, set())
-            plan, interrupted = _train(run, plan, trials, done)
+            run = _Run(ledger, recorder, args, on, budget, set())
+            plan, interrupted = _train(run, plan, trials, todo, until)
             results = read(plan, ledger)  # again: a result may have been damaged or removed meanwhile
             found, page, level = _report(run, plan, results)
-            counts = _counts(plan, results, run.trained)
+            until = UntilDecided(plan, results)
+            counts = _counts(plan, results, run.trained, until)
         except BaseException:
             recorder.close("FAILED", patience=5)
             raise
@@ -107,13 +133,14 @@ def _run_study(study: Study, args: Namespace) -> "tuple[Comparison, int, bool]":
         if behind := recorder.close(status, patience=30 if level else 1):
             print(behind, file=sys.stderr)
     print(f"{visible(plan.study)}: " + ", ".join(f"{number} {what}" for what, number in counts.items()))
-    for line in _machines(found, {id for id, ok in done.items() if ok or not args.retry}):
+    print(f"{visible(plan.study)}: {until.standing}")
+    for line in _machines(found, there):
         print(f"{visible(plan.study)}: {visible(line)}")
     print(f"report: {page}")
     left = 0 if interrupted else counts["left"]
     if left:
-        print(f"{left} of {counted(len(plan.ids), 'trial')} have no result: run again", file=sys.stderr)
-    return found, counts["failed"] + left, interrupted
+        print(f"{counted(left, 'trial')} of this look have no result: run again", file=sys.stderr)
+    return found, counts["failed"] + (0 if args.budget < math.inf else left), interrupted
 
 
 def _check(todo: Sequence[Trial], plan: Plan, ledger: Ledger, args: Namespace, on: Device) -> None:
@@ -138,17 +165,16 @@ def _report(run: _Run, plan: Plan, results: Mapping[str, Result]) -> "tuple[Comp
     return found, page, level
 
 
-def _counts(plan: Plan, results: Mapping[str, Result], trained: Collection[str]) -> dict[str, int]:
-    """Trials of the plan by what became of them, each counted once."""
-    counts = dict.fromkeys(("trained", "already there", "failed", "diverged", "left"), 0)
+def _counts(
+    plan: Plan, results: Mapping[str, Result], trained: Collection[str], until: UntilDecided
+) -> dict[str, int]:
+    """Trials of the plan by what became of them, each counted once; `left` are those of the present look."""
+    counts = dict.fromkeys(("trained", "already there", "failed", "diverged"), 0)
     for id in plan.ids:
-        if (result := results.get(id)) is None:
-            counts["left"] += 1
-        elif result.done:
-            counts["trained" if id in trained else "already there"] += 1
-        else:
-            counts[result.status] += 1
-    return counts
+        if result := results.get(id):
+            what = "trained" if id in trained else "already there"
+            counts[what if result.done else result.status] += 1
+    return {**counts, "left": len(until.pending)}
 
 
 def _machines(found: "Comparison", reused: Collection[str]) -> Iterator[str]:
@@ -165,32 +191,42 @@ def _machines(found: "Comparison", reused: Collection[str]) -> Iterator[str]:
         yield pairs
 
 
-def _train(run: _Run, plan: Plan, trials: Sequence[Trial], done: Mapping[str, bool]) -> tuple[Plan, bool]:
-    """Train what is missing and then, where the study tunes and every search has ended, the winners.
+def _train(
+    run: _Run, plan: Plan, trials: Sequence[Trial], todo: Sequence[Trial], until: UntilDecided
+) -> tuple[Plan, bool]:
+    """Train what is wanted and then, where the study tunes and every search has ended, the winners.
 
-    `done` is what `Ledger.done` says of the trials. Returns the plan, and whether Ctrl-C ended the training.
+    `trials` are the plan's, `todo` those without a result. Returns the plan, and whether Ctrl-C ended it.
     """
-    first = _train_missing(run, plan, trials, done)
+    first = _train_missing(run, plan, todo, until)
     if not plan.searches or first.interrupted or (run.args.fail_fast and first.failed):
         return plan, first.interrupted
     plan, winners = plans.settle(plan, trials, run.ledger)
     plan = plans.store(plan, run.ledger)
-    second = _train_missing(run, plan, winners, run.ledger.done(trial.id for trial in winners))
+    there = run.ledger.done(trial.id for trial in winners)
+    second = _train_missing(run, plan, missing(winners, there, run.args.retry), UntilDecided(plan, until.results))
     return plan, second.interrupted
 
 
-def _train_missing(run: _Run, plan: Plan, trials: Sequence[Trial], done: Mapping[str, bool]) -> Counts:
-    ledger, recorder, args, on, trained = run
+def _train_missing(run: _Run, plan: Plan, todo: Sequence[Trial], until: UntilDecided) -> Counts:
+    ledger, recorder, args, on, budget, trained = run
     names = {id: f"{arm.name}/seed={seed}" for id, (arm, seed) in plan.places.items()}
     arms = {id: arm.name for id, (arm, _) in plan.places.items()}
-
-    todo = missing(trials, done, args.retry)
     seconds = {t.id: costs.expected_seconds(t) for t in todo}
-    with progress(plan.study, seconds, names, _places(args, on)) as show:
+
+    def ahead() -> Ahead:
+        left = [id for id in seconds if id not in trained and until.wanted(id)]
+        near = len(left) if len(plan.looks) == 1 else len(until.pending)
+        standing = str(until.standing) if len(plan.looks) > 1 else ""
+        return Ahead(near, sum(seconds[id] for id in left), standing)
+
+    with progress(plan.study, seconds, names, _places(args, on), ahead) as show:
 
         def finished(result: Result) -> None:
             id = result.trial.id
             trained.add(id)
+            until.add(result)
+            budget.learn(seconds[id], result.seconds)
             recorder.record(arms[id], partial(ledger.read, id))  # later: the queue may be thousands long
             show(result)
 
@@ -199,6 +235,7 @@ def _train_missing(run: _Run, plan: Plan, trials: Sequence[Trial], done: Mapping
             ledger,
             retry=args.retry,
             fail_fast=args.fail_fast,
+            wanted=lambda trial: until.wanted(trial.id) and budget.allows(seconds[trial.id]),
             on_result=finished,
             on_drain=lambda: print("finishing the running trials; Ctrl-C again stops them", file=sys.stderr),
             **conditions(args, on),

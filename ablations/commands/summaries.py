@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from ablations.design.plan import Plan, PlannedArm
 from ablations.tracking.arms import ArmFacts
@@ -29,13 +29,14 @@ def summaries(plan: Plan, found: Comparison) -> tuple[ArmFacts, ...]:
     seen = {row.arm.name: row.arm for row in found.rows}
     seen |= {tuned.own.name: tuned.own for tuned in found.evidence.tuned if tuned.own}
     levels = {tuned.arm: tuned.levels for tuned in found.evidence.tuned}
-    metric, made = found.evidence.metric, []
+    planned = {row.arm.name: row.total for row in found.rows}
+    metrics, made = [metric.name for metric in found.evidence.metrics], []
     for arm in (*plan.arms, *plan.tuned):
-        made.append(_facts(arm, seen[arm.name], metric, verdicts.get(arm.name, "")))
+        made.append(_facts(arm, seen[arm.name], metrics, planned.get(arm.name), verdicts.get(arm.name, "")))
     for arm in plan.searches:
         results = levels[arm.tunes][arm.level]
         shown = MeasuredArm(name=arm.name, model=arm.model, title=arm.title, results=results)
-        made.append(_facts(arm, shown, metric, "", role="search"))
+        made.append(_facts(arm, shown, metrics, role="search"))
     return tuple(made)
 
 
@@ -47,28 +48,35 @@ def _verdicts(found: Comparison) -> dict[str, str]:
     return said | {x.own.arm.name: x.judged.sentence for x in own_best(found) if x.own and x.judged}
 
 
-def _facts(arm: PlannedArm, seen: MeasuredArm, metric: str, verdict: str, role: str = "arm") -> ArmFacts:
+def _facts(
+    arm: PlannedArm,
+    seen: MeasuredArm,
+    metrics: Sequence[str],
+    planned: int | None = None,
+    verdict: str = "",
+    role: str = "arm",
+) -> ArmFacts:
     trial, times = trial_of(seen), [(r.started, r.started + r.seconds) for r in seen.results.values()]
     return ArmFacts(
         name=arm.name,
         role=role,
         trials=tuple(arm.trials.values()),
         settings=trial.factors() if trial else {"model": arm.model, **arm.changes},
-        metrics=_metrics(seen, metric),
+        metrics=_metrics(seen, metrics),
         curves=_curves(seen),
-        seeds=_seeds(seen, metric, len(arm.trials)),
+        seeds=_seeds(seen, metrics[0], planned or len(arm.trials)),
         verdict=verdict,
         started=min((start for start, _ in times), default=0.0),
         ended=max((end for _, end in times), default=0.0),
     )
 
 
-def _metrics(arm: MeasuredArm, metric: str) -> dict[str, float]:
+def _metrics(arm: MeasuredArm, metrics: Sequence[str]) -> dict[str, float]:
     """Means with SD and interval over every finished seed, perplexity as exp of the loss's.
 
     A metric that is infinite on one seed, or that one lacks, has no mean.
     """
-    wanted = dict.fromkeys((metric, "valid_accuracy", "valid_loss", "speed_train", *ON_A_GPU))
+    wanted = dict.fromkeys((*metrics, "valid_accuracy", "valid_loss", "speed_train", *ON_A_GPU))
     measured = {name: values(arm, name) for name in wanted}
     done = {seed for seed, result in arm.results.items() if result.done}
     found: dict[str, float] = {}

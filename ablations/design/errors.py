@@ -36,6 +36,10 @@ _RULES = {  # of pydantic's types of error, in TOML's words
 }
 
 
+_METRICS = 'write metrics = [{ name = "valid_loss", delta = 0.02 }]'
+_RENAMED = {"metric": _METRICS, "equivalence": _METRICS}
+
+
 @contextmanager
 def at(place: str) -> Iterator[None]:
     """Name the place in the message of a BadInput that is raised inside."""
@@ -54,6 +58,8 @@ def explain(error: ValidationError, known: Mapping[str, type[BaseModel]] | None 
     if first["type"] == "extra_forbidden" and known:
         tables = [part for part in first["loc"][:-1] if isinstance(part, str)]
         there = known[tables[-1] if tables else ""].model_fields
+        if place in _RENAMED:
+            return f"unknown key {place!r}; {_RENAMED[place]}"
         return f"unknown key {place!r}{suggestion(str(first['loc'][-1]), list(there))}"
     if first["type"] == "missing" and isinstance(first["loc"][-1], int):
         place, count = place.rpartition(".")[0], max(int(e["loc"][-1]) for e in errors) + 1

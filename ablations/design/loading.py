@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,14 @@ from ablations.design.settings import Settings, flat, inherit, label, resolve
 from ablations.design.study import Arm, Study
 from ablations.design.study_file import ArmTable, StudyFile, parse, read
 from bench.models.registry import suggestion
-from bench.trial import BadInput, canonical
+from bench.trial import BadInput, Metric, canonical
 
 LIMIT = 10_000
 """Trials that are planned without a confirmation."""
+
+LOOKS = 10, 15, 20, 30, 40
+FEWEST = 5
+"""Seeds of the earliest look."""
 
 AA_NAME = "A/A: the baseline again"
 AA_OFFSET = 1000
@@ -47,12 +52,12 @@ def override(
 ) -> Study:
     """The study with other seeds and settings, as `--seeds` and `--set` give them.
 
-    A single value replaces the baseline's; several values become arms, each with one of them. Raises
-    BadInput.
+    A single value replaces the baseline's; several values become arms, each with one of them. Seeds that are
+    given are all trained, and looked at once. Raises BadInput.
     """
-    chosen = study.file.seeds if seeds is None else seeds_.seeds(seeds)
+    fixed = {} if seeds is None else {"seeds": seeds_.seeds(seeds), "looks": None}
     with at("--set"):
-        changed = study.file.model_copy(update={"seeds": chosen, **_changed(study.file, sets)})
+        changed = study.file.model_copy(update={**fixed, **_changed(study.file, sets)})
     with at(study.path):
         return _study(changed, study.path, limit, confirmed)
 
@@ -81,7 +86,7 @@ def _changed(file: StudyFile, sets: Sequence[tuple[str, Sequence[Any]]]) -> dict
 
 
 def _study(file: StudyFile, path: str, limit: int, confirmed: bool) -> Study:
-    seeds = seeds_.seeds(file.seeds)
+    seeds, looks = _looks(file)
     most = file.most(len(seeds))
     if most > limit and not confirmed:
         count = f"{most:,}" if most < 10**18 else "more than 10^18"
@@ -91,8 +96,24 @@ def _study(file: StudyFile, path: str, limit: int, confirmed: bool) -> Study:
     arms = _merged(_arms(file, seeds))
     with at("[tuning]"):
         tuned = tuning.decide(file, arms, seeds)
-    decided = {key: getattr(file, key) for key in ("name", "question", "about", "metric", "equivalence")}
-    return Study(seeds=seeds, arms=arms, tuning=tuned, path=path, file=file, **decided)
+    metrics = tuple(Metric(metric.name, metric.delta) for metric in file.metrics)
+    decided = {key: getattr(file, key) for key in ("name", "question", "about")}
+    return Study(
+        metrics=metrics, seeds=seeds, looks=looks, arms=arms, tuning=tuned, path=path, file=file, **decided
+    )
+
+
+def _looks(file: StudyFile) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """A study's seeds, and the numbers of them after which verdicts are sought."""
+    seeds = seeds_.seeds((file.looks or LOOKS)[-1] if file.seeds is None else file.seeds)
+    looks = file.looks or (LOOKS if file.seeds is None else (len(seeds),))
+    if len(looks) > 1 and (looks[0] < FEWEST or any(b <= a for a, b in pairwise(looks))):
+        raise BadInput(f"looks = {list(looks)}: should rise, from {FEWEST} seeds or more")
+    if looks[-1] != len(seeds):
+        raise BadInput(f"looks = {list(looks)}: the last should be the number of seeds, {len(seeds)}")
+    if len(looks) > 1 and file.tuning:
+        raise BadInput("looks: a study that tunes is looked at once; give seeds alone")
+    return seeds, looks
 
 
 def _arms(file: StudyFile, seeds: Sequence[int]) -> list[Arm]:

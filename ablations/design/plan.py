@@ -24,7 +24,7 @@ from ablations.ledger import Ledger, seal, unseal
 from bench.files import save
 from bench.identity import identify
 from bench.models.registry import spec_of
-from bench.trial import BadInput, Result, Trial, canonical, with_seed
+from bench.trial import BadInput, Metric, Result, Trial, canonical, with_seed
 
 Id = Annotated[str, Field(pattern="^[0-9a-f]{12,}$")]
 """A trial's identity: it becomes the name of a file."""
@@ -69,9 +69,9 @@ class Plan:
     study: str
     question: str
     about: str
-    metric: str
-    equivalence: float
+    metrics: tuple[Metric, ...]
     seeds: tuple[int, ...]
+    looks: tuple[int, ...]
     arms: tuple[PlannedArm, ...]
     hash: str
     command: str
@@ -131,7 +131,7 @@ def decide(study: Study, command: str, device: str = "cpu") -> tuple[Plan, list[
         hash=study.plan,
         command=command,
         device=device,
-        **{key: getattr(study, key) for key in ("question", "about", "metric", "equivalence", "seeds")},
+        **{key: getattr(study, key) for key in ("question", "about", "metrics", "seeds", "looks")},
     )
     return plan, [trial for _, trial in (*declared, *searched)]
 
@@ -166,7 +166,7 @@ def settle(plan: Plan, trials: Sequence[Trial], ledger: Ledger) -> tuple[Plan, l
     fresh: list[dict[int, Trial]] = []
     for name, group in groupby(plan.searches, key=lambda search: search.tunes):
         levels = list(group)
-        best = tuning.winner([[results[id] for id in arm.trials.values()] for arm in levels], plan.metric)
+        best = tuning.winner([[results[id] for id in arm.trials.values()] for arm in levels], plan.metrics[0].name)
         if best is not None:
             won = levels[best]
             one = known[next(iter(won.trials.values()))]

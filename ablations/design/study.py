@@ -2,11 +2,11 @@
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 from ablations.design.settings import Settings
 from ablations.design.study_file import StudyFile
-from bench.trial import Scalar, Trial, canonical
+from bench.trial import Metric, Scalar, Trial, canonical
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,16 +58,16 @@ class Tuning:
 class Study:
     """A question, and the arms that answer it. The first arm is the baseline.
 
-    `metric` is a name in Result.metrics, `equivalence` the largest difference in its units that counts as
-    none. `file` is the parsed study file, which `override` changes.
+    The first of `metrics` decides; `looks` are the numbers of `seeds` after which it may. `file` is the parsed
+    study file, which `override` changes.
     """
 
     name: str
     question: str
     about: str
-    metric: str
-    equivalence: float
+    metrics: tuple[Metric, ...]
     seeds: tuple[int, ...]
+    looks: tuple[int, ...]
     arms: tuple[Arm, ...]
     tuning: Tuning | None
     path: str
@@ -80,9 +80,10 @@ class Study:
 
     @property
     def plan(self) -> str:
-        """sha256 of what is decided: question, metric, equivalence, seeds, the arms' settings, the tuning."""
+        """sha256 of what is decided: question, metrics, seeds, looks, the arms' settings, the tuning."""
         decided = {
-            **{key: getattr(self, key) for key in ("name", "question", "metric", "equivalence", "seeds")},
+            **{key: getattr(self, key) for key in ("name", "question", "seeds", "looks")},
+            "metrics": [asdict(metric) for metric in self.metrics],
             "arms": [
                 {key: getattr(arm, key) for key in ("name", "settings", "exploratory", "seed_offset")}
                 | ({"against": arm.against} if arm.against else {})

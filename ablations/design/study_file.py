@@ -100,6 +100,15 @@ class ArmTable(Table):
     """the name of an arm written before, to compare with in place of the baseline"""
 
 
+class MetricTable(Table):
+    """One of `metrics`: what arms are judged by."""
+
+    name: Literal["valid_accuracy", "valid_loss", "valid_perplexity", "valid_bits"]
+    """the metric"""
+    delta: Annotated[float, Field(gt=0)]
+    """δ, in the metric's unit: a smaller difference counts as none"""
+
+
 class StudyFile(Table):
     """A study's file, checked for keys, types and ranges."""
 
@@ -109,12 +118,17 @@ class StudyFile(Table):
     """what the study asks, the title of its report"""
     about: str = ""
     """a paragraph below the title"""
-    metric: Literal["valid_loss", "valid_accuracy", "valid_perplexity", "valid_bits"] = "valid_loss"
-    """the metric of the verdicts"""
-    equivalence: Annotated[float, Field(gt=0)] = 0.02
-    """δ, in the metric's unit: a smaller difference counts as none"""
-    seeds: Any = 10
-    """how many seeds (`10` is 0 to 9), a range `"10-19"`, or a list `"0,3,5"` or `[0, 3, 5]`"""
+    metrics: Annotated[tuple[MetricTable, ...], Field(strict=False, min_length=1)] = (
+        MetricTable(name="valid_accuracy", delta=0.02),
+        MetricTable(name="valid_loss", delta=0.05),
+    )
+    """what arms are judged by, the most important first: its verdicts decide how many seeds are trained"""
+    seeds: Any = None
+    """how many seeds (`10` is 0 to 9), a range `"10-19"`, or a list `"0,3,5"` or `[0, 3, 5]`; without
+    `looks` all of them are trained; by default as many as the last look needs"""
+    looks: Annotated[tuple[int, ...], Field(strict=False, min_length=1)] | None = None
+    """after how many seeds verdicts are sought: a contrast that is decided needs no more; by default
+    [10, 15, 20, 30, 40] where there are no `seeds`, and otherwise once, after all of them"""
     aa: bool = False
     """adds the baseline once more under other seeds (1000 higher), where no difference should be found"""
     gpu: bool = False
@@ -129,6 +143,13 @@ class StudyFile(Table):
     """each arm searches its own best level of one setting before it is compared"""
     arm: tuple[ArmTable, ...] = Field(default=(), strict=False)
     """an arm written out; any number of these tables"""
+
+    @field_validator("metrics")
+    @classmethod
+    def _each_once(cls, value: tuple[MetricTable, ...]) -> tuple[MetricTable, ...]:
+        if len({metric.name for metric in value}) < len(value):
+            raise ValueError("a metric is given twice; keep one of them")
+        return value
 
     @field_validator("seeds")
     @classmethod
@@ -149,6 +170,7 @@ class StudyFile(Table):
 
 _TABLES: dict[str, type[Table]] = {
     "": StudyFile,
+    "metrics": MetricTable,
     "design": DesignTable,
     "add_one": AddOneTable,
     "tuning": TuningTable,

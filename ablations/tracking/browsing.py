@@ -80,12 +80,12 @@ def views(plan: Plan, mark: str) -> dict[str, str]:
     runs = f"tags.`unrolled.plan` = '{mark}' and tags.`unrolled.role`"
     arms = {
         "searchFilter": f"{runs} = 'arm'",
-        **_best_first(plan.metric),
+        **_best_first(plan.metrics[0].name),
         "compareRunSections": [{"uuid": "arms", "name": "Arms", "display": True, "isReordered": True}],
-        "compareRunCharts": _charts(plan.metric),
+        "compareRunCharts": _charts(plan),
     }
     trials = {"searchFilter": f"{runs} != 'study'", "orderByKey": _STARTED, "orderByAsc": True}
-    ends = [f"metrics.`{section(f'{plan.metric} {end}')}`" for end in ("low", "high")]
+    ends = [f"metrics.`{section(f'{metric.name} {end}')}`" for metric in plan.metrics for end in ("low", "high")]
     return {
         **_saved(ARMS, "By arm", arms, plan, [*ends, "tags.`unrolled.verdict`"]),
         **_saved(TRIALS, "Trials", trials, plan, ["tags.`unrolled.reason`"]),
@@ -109,7 +109,7 @@ def _saved(
 def _columns(plan: Plan, more: Sequence[str]) -> dict[str, object]:
     """The columns of a table, and their widths in pixels."""
     gpu = plan.device == "cuda"
-    shown = dict.fromkeys([*SHOWN, plan.metric, *(ON_A_GPU if gpu else ())])
+    shown = dict.fromkeys([*SHOWN, *(m.name for m in plan.metrics), *(ON_A_GPU if gpu else ())])
     metrics = [f"metrics.`{section(name)}`" for name in shown]
     machine = [f"tags.`{MACHINE}{fact}`" for fact in ("gpu", "driver", "cuda")] if gpu else []
     columns = [*metrics, "tags.`unrolled.seeds`", *more, *machine, "attributes.`Dataset`"]
@@ -117,8 +117,8 @@ def _columns(plan: Plan, more: Sequence[str]) -> dict[str, object]:
     return {"selectedColumns": columns, "columnOrder": [_NAME, *columns], "columnWidths": widths}
 
 
-def _charts(metric: str) -> list[dict[str, object]]:
-    names = [section(name) for name in dict.fromkeys([*SHOWN, metric])]
+def _charts(plan: Plan) -> list[dict[str, object]]:
+    names = [section(name) for name in dict.fromkeys([*SHOWN, *(m.name for m in plan.metrics)])]
     curves = dict.fromkeys(["valid/accuracy", "valid/loss", "train/loss"])
     return [_chart("BAR", name) for name in names] + [_chart("LINE", name) for name in curves]
 

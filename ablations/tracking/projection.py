@@ -76,7 +76,7 @@ class Projection:
         self.removed = 0
         self._trials: dict[tuple[str, str], _Row] = {}  # by (arm, trial id)
         self._of_study: list[_Row] = []
-        self._arms = ArmRuns(self._experiment, plan.study, self._plan, plan.metric)
+        self._arms = ArmRuns(self._experiment, plan.study, self._plan, plan.metrics[0].name)
         self._read()
         self._describe()
 

@@ -34,7 +34,7 @@ class Counts:
     done: int = 0  # or diverged, which is a result too
     failed: int = 0
     skipped: int = 0  # in the ledger already
-    left: int = 0  # not run, or stopped: the next call runs them
+    left: int = 0  # not run, stopped, or not wanted
     interrupted: bool = False
 
 
@@ -45,6 +45,10 @@ def missing(trials: Iterable[Trial], done: Mapping[str, bool], retry: bool) -> l
 
 def _nothing(*_: object) -> None:
     pass
+
+
+def _always(_: Trial) -> bool:
+    return True
 
 
 def run_trials(
@@ -59,6 +63,7 @@ def run_trials(
     cluster: str = "",
     retry: bool = False,
     fail_fast: bool = False,
+    wanted: Callable[[Trial], bool] = _always,
     on_start: Callable[[Trial], None] = _nothing,
     on_result: Callable[[Result], None] = _nothing,
     on_drain: Callable[[], None] = _nothing,
@@ -67,6 +72,9 @@ def run_trials(
 
     With the address of a Dask scheduler as `cluster` they run there, as many at a time as it has slots.
     Trials of device "cuda" share `gpus`: see `ablations.trials.gpus`.
+
+    `wanted` is asked once of each trial, when a place is free for it; one that is not wanted does not start.
+    It is asked while no result is being kept, so that it may follow from the results so far.
 
     A failed trial is final; `retry` runs the failed ones again. `fail_fast` starts no more after the
     first failure. The first Ctrl-C starts no more either and calls `on_drain`; the second one, or SIGTERM,
@@ -83,8 +91,9 @@ def run_trials(
 
     def announced() -> Iterator[Trial]:
         for trial in todo:
-            on_start(trial)
-            yield trial
+            if wanted(trial):
+                on_start(trial)
+                yield trial
 
     def keep(result: Result) -> None:
         ledger.record(result)

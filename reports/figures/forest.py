@@ -49,7 +49,7 @@ def _picture(name: str, title: str, about: str, rows: Sequence[ForestRow], c: Co
 
 
 def _plot(rows: Sequence[ForestRow], c: Comparison) -> Figure:
-    height, delta = 36 * len(rows), c.evidence.equivalence
+    height, delta = 36 * len(rows), c.metric.delta
     figure = blank(height + 96)
     ax = axes_at(figure, _LEFT, 44, _PLOT, height)
     ax.grid(visible=False)

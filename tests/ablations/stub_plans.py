@@ -7,7 +7,7 @@ from typing import Any
 from ablations.design import plan as plans
 from ablations.design.plan import Plan, PlannedArm
 from ablations.ledger import Ledger
-from bench.trial import Result, Scalar
+from bench.trial import Metric, Result, Scalar
 
 
 def planned(
@@ -27,8 +27,8 @@ def planned(
         for arm, made in (results or {}).items()
     )
     seeds = tuple(sorted({seed for arm in arms for seed in arm.trials}))
-    default = {"study": "s", "hash": "h", "question": "?", "about": "", "metric": "valid_loss"}
-    default |= {"equivalence": 0.02, "command": "unrolled", "seeds": seeds, "arms": arms}
+    default = {"study": "s", "hash": "h", "question": "?", "about": "", "metrics": (Metric("valid_loss", 0.02),)}
+    default |= {"command": "unrolled", "seeds": seeds, "looks": (max(len(seeds), 1),), "arms": arms}
     return Plan(**{**default, **facts})
 
 

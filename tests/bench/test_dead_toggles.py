@@ -124,7 +124,7 @@ def held(factor: str, base: Result, arm: Result) -> Comparison:
             name="changed", model=arm.trial.model, title="", changes={factor: value}, results={0: arm}
         ),
     )
-    facts = {"metric": "valid_loss", "equivalence": 0.02, "seeds": (0,), "plan": "0" * 64, "planned": 0.0}
+    facts = {"metrics": (Metric("valid_loss", 0.02),), "seeds": (0,), "looks": (1,), "plan": "0" * 64, "planned": 0.0}
     names = {"study": "toggles", "question": "Does it act?", "command": "unrolled run toggles"}
     return compare(Evidence(arms=arms, **facts, **names))
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
 
-from bench.trial import Epoch, Result, Trial, failure
+from bench.trial import Epoch, Metric, Result, Trial, failure
 from reports.evidence import Evidence, MeasuredArm
 
 WORDS = [word for last in ("four", "five", "six") for word in ("eight", "thousand", "eighty", last, ".")]
@@ -122,19 +122,19 @@ def broken(
     return replace(whole, results=results)
 
 
-def study(arms: tuple[MeasuredArm, ...], **facts: Any) -> Evidence:
-    """A study of these arms."""
+def study(arms: tuple[MeasuredArm, ...], *, delta: float = 0.03, **facts: Any) -> Evidence:
+    """A study of these arms by the loss, which looks once."""
     known: dict[str, Any] = {
         "study": "regularization",
         "question": "Which parts of LMModel7 carry its gain over LMModel6?",
-        "metric": "valid_loss",
-        "equivalence": 0.03,
+        "metrics": (Metric("valid_loss", delta),),
         "seeds": tuple(range(10)),
         "plan": "9f86d081884c7d65",
         "planned": 1_770_000_000.0,
         "command": "unrolled run regularization -j 2",
     }
-    return Evidence(arms=arms, **{**known, **facts})
+    known |= facts
+    return Evidence(arms=arms, **{"looks": (len(known["seeds"]),), **known})
 
 
 @cache

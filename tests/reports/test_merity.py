@@ -34,7 +34,7 @@ def evidence() -> Evidence:
         arms.append(
             MeasuredArm(name=arm.name, model="awd-scratch", title="AWD", changes=arm.changes, results=results)
         )
-    return study(tuple(arms), study="awd", equivalence=0.02, seeds=SEEDS)
+    return study(tuple(arms), study="awd", delta=0.02, seeds=SEEDS)
 
 
 def test_every_row_of_the_paper_has_an_arm_of_both_studies() -> None:

@@ -33,7 +33,7 @@ def fixed():
             result = whole.results[s]
             whole.results[s] = replace(result, metrics={**result.metrics, "valid_loss": loss})
         arms.append(whole)
-    return study(tuple(arms), seeds=tuple(range(8)), equivalence=0.02)
+    return study(tuple(arms), seeds=tuple(range(8)), delta=0.02)
 
 
 def test_the_csv_holds_the_contrast_in_full(fixed):
@@ -109,7 +109,7 @@ def test_accuracy_is_better_when_it_is_higher():
     assert by_name["LMModel7"].verdict.word is Word.IMPROVES
 
 
-@pytest.mark.parametrize(("facts", "key"), [({"arms": ()}, "arms"), ({"equivalence": 0.0}, "equivalence")])
+@pytest.mark.parametrize(("facts", "key"), [({"arms": ()}, "arms"), ({"delta": 0.0}, "δ of valid_loss")])
 def test_nothing_to_report_is_refused_in_one_line(facts, key):
     with pytest.raises(BadInput, match=f"'regularization': {key}"):
         compare(replace(study((arm("base", 0.0),)), **facts))

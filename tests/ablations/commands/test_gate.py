@@ -59,7 +59,7 @@ def test_too_few_seeds_shut_the_gate_and_it_says_how_many_are_needed(tmp_path, c
 def test_the_baselines_plan_decides_what_is_asked_and_the_command_may(tmp_path, capsys) -> None:
     before = side(tmp_path / "a")
     made = {"base": [trained(seed, code="v2", worse=0.05) for seed in range(8)]}
-    lax = ledger(tmp_path / "b", made, equivalence=1.0)
+    lax = ledger(tmp_path / "b", made, metrics=(Metric("valid_loss", 1.0),))
     assert gate(capsys, before, lax)[0] == 3
     assert gate(capsys, before, lax, "--delta", "0.2")[0] == 0
     assert "training speed" in gate(capsys, before, lax, "--metric", "speed_train", "--delta", "90")[1]
@@ -230,7 +230,7 @@ STUDY = """
 name = "small"
 question = "Is a narrow network as good?"
 seeds = 5
-equivalence = 0.02
+metrics = [{ name = "valid_loss", delta = 0.02 }]
 [baseline]
 model = "lm1"
 corpus = "text.txt"

@@ -57,7 +57,10 @@ def refusal(tmp_path: Path, text: str | bytes) -> str:
         ("a = " + "[" * 5000, "is nested too deeply"),
         (LM6 + "lr." + "a." * 5000 + "b = 1", "is nested too deeply"),
         # values at the top, whose types and ranges test_every_field tries
-        (HEAD + "equivalence = 0\n[baseline]\nmodel = 'lm6'", "equivalence = 0: should be more than 0"),
+        (
+            HEAD + "metrics = [{ name = 'valid_loss', delta = 0 }]\n[baseline]\nmodel = 'lm6'",
+            "metrics.0.delta = 0: should be more than 0",
+        ),
         (HEAD + "seeds = [0, 1000]\naa = true\n[baseline]\nmodel = 'lm6'", "aa: needs the seeds 1000 above"),
         (HEAD + "seeds = [4294967295]\naa = true\n[baseline]\nmodel = 'lm6'", "aa: needs the seeds 1000"),
         (HEAD + 'seeds = "3"\n[baseline]\nmodel = "lm6"', 'seeds = "3": write 3 for the seeds below it'),

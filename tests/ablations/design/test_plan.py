@@ -18,9 +18,9 @@ PLAN = Plan(
     study="s",
     question="q?",
     about="",
-    metric="valid_loss",
-    equivalence=0.02,
+    metrics=(Metric("valid_loss", 0.02),),
     seeds=(0, 7),
+    looks=(2,),
     arms=(ARM,),
     hash="h",
     command="unrolled run s",
@@ -91,7 +91,7 @@ def test_storing_sets_a_plan_of_the_study_aside_that_cannot_be_read(
 @pytest.mark.parametrize(
     "changed",
     [
-        {"equivalence": "0.02"},
+        {"metrics": [{"name": "valid_loss", "delta": "0.02"}]},
         {"seeds": 3},
         {"study": 5},
         {"arms": {}},

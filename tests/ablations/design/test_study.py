@@ -11,14 +11,13 @@ from ablations.design.loading import AA_NAME, load, override
 from ablations.design.settings import resolve
 from ablations.design.study import Study, trials
 from bench.models.registry import ZOO
-from bench.trial import BadInput, Trial
+from bench.trial import BadInput, Metric, Trial
 
 TEXT = """
 name = "mine"
 question = "Does dropout help?"
 about = "A small one."
-metric = "valid_accuracy"
-equivalence = 0.01
+metrics = [{ name = "valid_accuracy", delta = 0.01 }]
 seeds = [3, 0]
 aa = true
 [baseline]
@@ -60,7 +59,7 @@ def same(trial: Trial) -> Trial:
 
 def test_a_study_is_what_its_file_says(mine: Study, tmp_path: Path) -> None:
     assert (mine.name, mine.question, mine.about) == ("mine", "Does dropout help?", "A small one.")
-    assert (mine.metric, mine.equivalence, mine.seeds) == ("valid_accuracy", 0.01, (3, 0))
+    assert (mine.metrics, mine.seeds, mine.looks) == ((Metric("valid_accuracy", 0.01),), (3, 0), (2,))
     assert [arm.name for arm in mine.arms] == ["LMModel6, 2 epochs", "+ dropout", "calm", AA_NAME]
     assert mine.baseline is mine.arms[0]
     assert mine.path == str(tmp_path / "mine.toml")
@@ -76,7 +75,8 @@ def test_a_study_is_what_its_file_says(mine: Study, tmp_path: Path) -> None:
 
 def test_a_small_file_is_enough(loaded: Callable[[str], Study]) -> None:
     study = loaded('name = "small"\nquestion = "How good is it?"\nbaseline.model = "lm6"')
-    assert (study.metric, study.equivalence, study.seeds) == ("valid_loss", 0.02, tuple(range(10)))
+    assert study.metrics == (Metric("valid_accuracy", 0.02), Metric("valid_loss", 0.05))
+    assert (study.seeds, study.looks) == (tuple(range(40)), (10, 15, 20, 30, 40))
     assert [arm.settings for arm in study.arms] == [resolve({"model": "lm6"})]
 
 

@@ -341,7 +341,7 @@ def test_an_arm_all_of_whose_levels_failed_is_not_tuned(train, loaded, tmp_path)
 
 def test_the_page_flags_what_tuning_flips(train, loaded, tmp_path) -> None:
     # At the shared .01 the dropout costs .1 and the wrong rate .52; at its own .003 it costs .1 alone.
-    study = loaded(f"equivalence = 0.2\n{SMALL}")
+    study = loaded(f"{SMALL}".replace("delta = 0.02", "delta = 0.2"))
     told = train(study)
     page = (tmp_path / "out" / "tuned" / "index.html").read_text()
     assert told.strip().endswith("index.html")
