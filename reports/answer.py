@@ -140,7 +140,7 @@ def flips(found: Sequence[OwnBest]) -> tuple[str, ...]:
 def self_check(c: Comparison) -> str:
     """The outcome of the A/A check, the baseline against itself under other seeds; "" without that arm."""
     row = next((r for r in c.compared if not r.arm.changes and r.arm.model == c.rows[0].arm.model), None)
-    return checked(row.verdict) if row and row.verdict else ""
+    return checked(row.contrast) if row and row.contrast else ""
 
 
 def fits(held: Sequence[Held]) -> str:
