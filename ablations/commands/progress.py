@@ -25,7 +25,11 @@ class Ahead(NamedTuple):
 
 @contextmanager
 def progress(
-    title: str, seconds: Mapping[str, float], names: Mapping[str, str], workers: int, ahead: Callable[[], Ahead]
+    title: str,
+    seconds: Mapping[str, float],
+    names: Mapping[str, str],
+    workers: int,
+    ahead: Callable[[], Ahead],
 ) -> Iterator[Callable[[Result], None]]:
     """Show the progress of trials; yields a function to be called with each result.
 

@@ -64,7 +64,9 @@ def run(args: Namespace) -> int:
     if len(args.studies) > 1 or args.studies == ["all"]:
         every = [row for found in made.values() for row in found.judged]
         decided = sum(row.decided for row in every)
-        print(f"{decided} of {counted(len(every), 'contrast')} decided; all reports: {args.out / 'index.html'}")
+        print(
+            f"{decided} of {counted(len(every), 'contrast')} decided; all reports: {args.out / 'index.html'}"
+        )
     return 130 if interrupted else 1 if failed else 0
 
 
@@ -204,7 +206,9 @@ def _train(
     plan, winners = plans.settle(plan, trials, run.ledger)
     plan = plans.store(plan, run.ledger)
     there = run.ledger.done(trial.id for trial in winners)
-    second = _train_missing(run, plan, missing(winners, there, run.args.retry), UntilDecided(plan, until.results))
+    second = _train_missing(
+        run, plan, missing(winners, there, run.args.retry), UntilDecided(plan, until.results)
+    )
     return plan, second.interrupted
 
 

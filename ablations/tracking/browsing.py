@@ -85,7 +85,9 @@ def views(plan: Plan, mark: str) -> dict[str, str]:
         "compareRunCharts": _charts(plan),
     }
     trials = {"searchFilter": f"{runs} != 'study'", "orderByKey": _STARTED, "orderByAsc": True}
-    ends = [f"metrics.`{section(f'{metric.name} {end}')}`" for metric in plan.metrics for end in ("low", "high")]
+    ends = [
+        f"metrics.`{section(f'{metric.name} {end}')}`" for metric in plan.metrics for end in ("low", "high")
+    ]
     return {
         **_saved(ARMS, "By arm", arms, plan, [*ends, "tags.`unrolled.verdict`"]),
         **_saved(TRIALS, "Trials", trials, plan, ["tags.`unrolled.reason`"]),

@@ -15,6 +15,7 @@ from scipy import stats
 from reports.statistics import power
 from reports.statistics.estimators import Floats, step_down, t_interval, t_test, tost_p, without_rounding
 from reports.statistics.power import ALPHA, FEWEST_SEEDS
+from reports.statistics.sequential import FIXED, Look
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,10 @@ class ArmSummary:
 
 @dataclass(frozen=True, kw_only=True)
 class Contrast:
-    """An arm minus the baseline, over the seeds that both have.
+    """An arm minus the baseline, over the seeds that both have, at one look of a design.
+
+    Intervals are repeated ones: each holds at all looks together at its level. With one look they are the
+    usual t intervals.
 
     A pair is converged when both its sides are. Mean, SD, intervals, t, t_p, sign_flip_p, r and tost_p are
     over converged pairs and None when there are too few; wins, losses, sign_p and the medians count every
@@ -74,6 +78,7 @@ class Contrast:
     differences: Mapping[int, float]  # of the converged pairs, by seed
     delta: float
     family: int
+    look: Look
     lower_is_better: bool
     wins: int  # pairs in which the arm is better
     losses: int
@@ -113,6 +118,13 @@ class Contrast:
         return 1.0 if self.t_p is None else self.t_p
 
     @property
+    def equivalence_p(self) -> float:
+        """The p of the equivalence within ±δ: 0 if bitwise identical, 1 with diverged seeds, else TOST's."""
+        if self.identical:
+            return 0.0
+        return 1.0 if self.given_convergence or self.tost_p is None else self.tost_p
+
+    @property
     def sign_p(self) -> float:
         """Exact two-sided p that wins and losses are equally likely; ties are left out."""
         decided = self.wins + self.losses
@@ -128,11 +140,17 @@ class Contrast:
         return float(drawn.pvalue)
 
     @property
+    def direction(self) -> int:
+        """1 where the headline favours the arm, −1 where it favours the baseline, otherwise 0."""
+        if self.given_convergence or self.mean is None:
+            return (self.wins > self.losses) - (self.wins < self.losses)
+        sign = (self.mean > 0) - (self.mean < 0)
+        return -sign if self.lower_is_better else sign
+
+    @property
     def better(self) -> bool:
         """Whether the headline favours the arm."""
-        if self.given_convergence or self.mean is None:
-            return self.wins > self.losses
-        return self.mean < 0 if self.lower_is_better else self.mean > 0
+        return self.direction > 0
 
     @property
     def ratio(self) -> float | None:
@@ -146,19 +164,21 @@ class Contrast:
 
     @property
     def mde(self) -> float | None:
-        """The mean difference that this many seeds detect with 80 % power at .05/family."""
+        """The mean difference that this look detects with 80 % power at .05/family."""
         if self.sd is None:
             return None
-        return self.sd * power.minimum_detectable_effect(len(self.differences), ALPHA / self.family)
+        level = self.look.level(ALPHA / self.family)
+        return self.sd * power.minimum_detectable_effect(len(self.differences), level)
 
     @property
     def seeds_needed(self) -> int | None:
-        """The seeds that would detect a difference of δ, with this spread, power and level."""
+        """The seeds that would detect a difference of δ at the last look, with this spread and power."""
         if self.sd is None:
             return None
         if self.sd == 0:
             return FEWEST_SEEDS
-        return max(FEWEST_SEEDS, power.seeds_needed(self.delta / self.sd, ALPHA / self.family))
+        level = self.look.looks.critical(ALPHA / self.family)
+        return max(FEWEST_SEEDS, power.seeds_needed(self.delta / self.sd, level))
 
 
 def summarise(values: Mapping[int, float], *, lower_is_better: bool = True) -> ArmSummary:
@@ -170,7 +190,7 @@ def summarise(values: Mapping[int, float], *, lower_is_better: bool = True) -> A
         diverged=len(ordered) - x.size,
         mean=float(x.mean()) if x.size else None,
         sd=float(x.std(ddof=1)) if x.size > 1 else None,
-        interval=_interval(x, 1 - ALPHA),
+        interval=_interval(x, ALPHA),
         median=_median(ordered.values()),
     )
 
@@ -182,12 +202,13 @@ def contrast(
     delta: float,
     lower_is_better: bool = True,
     family: int = 1,
+    look: Look = FIXED,
 ) -> Contrast:
     """Compare two arms by their values by seed; an infinite value is a diverged seed, the worst there is.
 
     `delta` is the half width of the zone of equivalence, in units of the metric; `family` counts the
-    contrasts that are corrected together. Raises ValueError on NaN, on a δ that is not positive, or on a
-    family under 1.
+    contrasts that are corrected together; `look` is the one at which these seeds are seen. Raises ValueError
+    on NaN, on a δ that is not positive, or on a family under 1.
     """
     if not delta > 0 or family < 1:
         raise ValueError(f"δ must be positive and the family at least 1, not {delta} and {family}")
@@ -204,6 +225,7 @@ def contrast(
         differences={s: float(x - y) for s, x, y, ok in zip(seeds, a, b, converged, strict=True) if ok},
         delta=delta,
         family=family,
+        look=look,
         lower_is_better=lower_is_better,
         wins=wins,
         losses=losses,
@@ -212,7 +234,7 @@ def contrast(
         arm_median=_median(a),
         baseline_median=_median(b),
         identical=bool(a.size and (a == b).all()),
-        **_paired(a[converged], b[converged], delta, family),
+        **_paired(a[converged], b[converged], delta, family, look),
     )
 
 
@@ -232,7 +254,7 @@ def divergence_interval(k: int, n: int) -> Interval:
     return Interval(float(ends.low), float(ends.high), 1 - ALPHA)
 
 
-def _paired(a: Floats, b: Floats, delta: float, family: int) -> dict[str, Any]:
+def _paired(a: Floats, b: Floats, delta: float, family: int, look: Look) -> dict[str, Any]:
     """The fields of a Contrast that rest on converged pairs."""
     d = without_rounding(a - b, max(np.abs(a).max(initial=0), np.abs(b).max(initial=0)))
     enough = d.size > 1
@@ -242,9 +264,9 @@ def _paired(a: Floats, b: Floats, delta: float, family: int) -> dict[str, Any]:
         "constant": constant,
         "mean": float(d.mean()) if d.size else None,
         "sd": (0.0 if constant else float(d.std(ddof=1))) if enough else None,
-        "interval": _interval(d, 1 - ALPHA),
-        "bonferroni": _interval(d, 1 - ALPHA / family),
-        "interval90": _interval(d, 1 - 2 * ALPHA),
+        "interval": _interval(d, ALPHA, look.level(ALPHA)),
+        "bonferroni": _interval(d, ALPHA / family, look.level(ALPHA / family)),
+        "interval90": _interval(d, 2 * ALPHA, 2 * look.level(ALPHA, sides=1)),
         "t": tested and float(tested[0]),
         "t_p": tested and float(tested[1]),
         "tost_p": float(tost_p(d, delta)) if enough else None,
@@ -258,12 +280,12 @@ def _checked(ps: Sequence[float]) -> Floats:
     return np.array(ps, dtype=float)
 
 
-def _interval(x: Floats, level: float) -> Interval | None:
-    """The mean's t interval, from 3 values on."""
+def _interval(x: Floats, alpha: float, here: float | None = None) -> Interval | None:
+    """The mean's t interval at 1 − alpha, from 3 values on; `here` is its alpha at this look alone."""
     if x.size < 3:
         return None
-    low, high = t_interval(x, level)
-    return Interval(float(low), float(high), level)
+    low, high = t_interval(x, 1 - (alpha if here is None else here))
+    return Interval(float(low), float(high), 1 - alpha)
 
 
 def _ordered(values: Mapping[int, float], lower_is_better: bool) -> dict[int, float]:

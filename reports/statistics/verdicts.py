@@ -12,6 +12,10 @@ from reports.statistics.contrasts import Contrast, Interval, contrast, holm
 from reports.statistics.power import ALPHA, CLAIM_SEEDS, FEWEST_SEEDS
 
 Name = TypeVar("Name")
+SELF_CHECK_ALPHA = 0.01
+"""The level of the A/A check: one study in a hundred is distrusted without a cause."""
+Adjust = Callable[[Sequence[float]], list[float]]
+"""A correction of a family's p values."""
 
 
 class Word(StrEnum):
@@ -31,11 +35,18 @@ class Word(StrEnum):
 
 @dataclass(frozen=True)
 class Verdict:
-    """A word, and the contrast and adjusted p that it rests on."""
+    """A word, the contrast that it rests on, and the p of both families, adjusted.
+
+    `decided` says that the contrast gets no more seeds: the first metric has a verdict. `stuck` says why an
+    open contrast cannot go on, such as "seed 3 failed".
+    """
 
     word: Word
     contrast: Contrast
     p_adjusted: float
+    p_equivalent: float
+    decided: bool = False
+    stuck: str = ""
 
     @property
     def symbol(self) -> str:
@@ -43,25 +54,42 @@ class Verdict:
         return self.word.symbol
 
     @property
+    def claims(self) -> bool:
+        """Whether it claims an effect or equivalence."""
+        return self.word is not Word.INCONCLUSIVE
+
+    @property
     def provisional(self) -> bool:
         """Whether it claims an effect or equivalence on fewer than `CLAIM_SEEDS` seeds."""
-        return self.word is not Word.INCONCLUSIVE and self.contrast.pairs < CLAIM_SEEDS
+        return self.claims and self.contrast.pairs < CLAIM_SEEDS
 
 
-def verdict(c: Contrast, p_adjusted: float) -> Verdict:
-    """Judge a contrast by its p, adjusted over the family.
+def verdict(
+    c: Contrast, p_adjusted: float, p_equivalent: float | None = None, direction: int | None = None
+) -> Verdict:
+    """Judge a contrast by the p of its difference and of its equivalence, both adjusted over their family.
 
-    | word                      | difference significant | equivalence test within ±δ |
-    |---------------------------|------------------------|----------------------------|
-    | IMPROVES, WORSENS         | yes                    | no                         |
-    | DETECTABLE BUT NEGLIGIBLE | yes                    | yes                        |
-    | EQUIVALENT                | no                     | yes                        |
-    | INCONCLUSIVE              | no                     | no                         |
+    | word                      | difference significant | equivalence within ±δ significant |
+    |---------------------------|------------------------|-----------------------------------|
+    | IMPROVES, WORSENS         | yes                    | no                                |
+    | DETECTABLE BUT NEGLIGIBLE | yes                    | yes                               |
+    | EQUIVALENT                | no                     | yes                               |
+    | INCONCLUSIVE              | no                     | no                                |
 
-    Under 5 pairs the word is INCONCLUSIVE. With a diverged seed significance is the sign test's, and
-    nothing is equivalent unless every seed is identical.
+    Under 5 pairs the word is INCONCLUSIVE. `p_equivalent` is the contrast's own unless given. With several
+    looks the p may come from an earlier one, and a word also needs this look's estimate: a direction that is
+    also the earlier look's (`direction`), or a mean within ±δ.
     """
-    return Verdict(_word(c, p_adjusted), c, p_adjusted)
+    p_equivalent = c.equivalence_p if p_equivalent is None else p_equivalent
+    within = p_equivalent <= ALPHA and c.equivalence_p < 0.5  # .5 is the p of a mean at ±δ
+    different = p_adjusted <= ALPHA
+    word = Word.INCONCLUSIVE
+    if c.pairs >= FEWEST_SEEDS:
+        if within:
+            word = Word.NEGLIGIBLE if different else Word.EQUIVALENT
+        elif different and c.direction and direction in (None, c.direction):
+            word = Word.IMPROVES if c.better else Word.WORSENS
+    return Verdict(word, c, p_adjusted, p_equivalent)
 
 
 def verdicts(
@@ -70,28 +98,20 @@ def verdicts(
     delta: float,
     lower_is_better: bool = True,
     idle: int = 0,
-    adjust: Callable[[Sequence[float]], list[float]] = holm,
+    adjust: Adjust = holm,
 ) -> dict[Name, Verdict]:
-    """Judge (arm, baseline) values by seed, by name, corrected together; pairs that share no seed have none.
+    """Judge (arm, baseline) values by seed, by name, at one look; pairs that share no seed have no verdict.
 
-    The `idle` contrasts that have no values yet count with p = 1: an interim report must not be bolder than
-    the final one.
+    Differences and equivalences are corrected as one family each. The `idle` contrasts that have no values
+    yet count with p = 1: an interim report must not be bolder than the final one.
     """
     judge = partial(contrast, delta=delta, lower_is_better=lower_is_better, family=len(pairs) + idle)
     found = {name: judge(*pair) for name, pair in pairs.items()}
-    adjusted = adjust([c.p for c in found.values()] + [1.0] * idle)
-    return {name: verdict(c, p) for (name, c), p in zip(found.items(), adjusted, strict=False) if c.pairs}
-
-
-def _word(c: Contrast, p_adjusted: float) -> Word:
-    if c.pairs < FEWEST_SEEDS:
-        return Word.INCONCLUSIVE
-    within = c.identical or (not c.given_convergence and c.tost_p is not None and c.tost_p <= ALPHA)
-    if p_adjusted <= ALPHA:
-        if within:
-            return Word.NEGLIGIBLE
-        return Word.IMPROVES if c.better else Word.WORSENS
-    return Word.EQUIVALENT if within else Word.INCONCLUSIVE
+    rest = [1.0] * idle
+    different = adjust([c.p for c in found.values()] + rest)
+    equivalent = adjust([c.equivalence_p for c in found.values()] + rest)
+    judged = zip(found.items(), different, equivalent, strict=False)
+    return {name: verdict(c, p, e) for (name, c), p, e in judged if c.pairs}
 
 
 def sentence(v: Verdict, arm: str, baseline: str, *, unit: str = "nats", correction: str = "Holm") -> str:
@@ -116,12 +136,27 @@ def grounds(v: Verdict, *, unit: str = "nats", correction: str = "Holm") -> str:
             _failures(c),
         ]
         if v.word in (Word.EQUIVALENT, Word.NEGLIGIBLE):
-            parts.insert(1, f"within {_zone(c, unit)} (TOST p {p_value(c.tost_p)}{_ci(c.interval90)})")
-    if v.word is Word.INCONCLUSIVE:
+            shown = f"TOST, {correction} p {p_value(v.p_equivalent)}{_ci(c.interval90)}"
+            parts.insert(1, f"within {_zone(c, unit)} ({shown})")
+    parts += filter(None, [_stage(v)])
+    if not v.claims:
         parts.append(_undecided(c, unit))
     if v.provisional:
         parts.append(f"provisional under {CLAIM_SEEDS} seeds")
     return f"{'; '.join(parts)}."
+
+
+def _stage(v: Verdict) -> str:
+    """Where in its looks a contrast stands; "" in a fixed design that can go on."""
+    if v.stuck:
+        return f"open: {v.stuck}"
+    looks = v.contrast.look.looks
+    if len(looks.numbers) == 1:
+        return ""
+    seen = f"{v.contrast.pairs} of {looks.last} seeds"
+    if not v.decided:
+        return f"open after {seen}"
+    return f"decided at {seen}" if v.claims else f"undecided at {seen}, where the first metric is decided"
 
 
 def _effect(c: Contrast, unit: str) -> str:
@@ -168,13 +203,16 @@ def _undecided(c: Contrast, unit: str) -> str:
     )
 
 
-def self_check(v: Verdict) -> str:
-    """A sentence on the A/A check, from the verdict on the baseline against itself."""
-    on = f"on {counted(v.contrast.pairs, 'seed')}"
-    if v.word in (Word.IMPROVES, Word.WORSENS):
-        return f"A/A check failed {on}: the baseline differs from itself; distrust this study"
-    if v.contrast.pairs < FEWEST_SEEDS:
+def self_check(c: Contrast) -> str:
+    """A sentence on the A/A check: the baseline against itself under other seeds.
+
+    It belongs to no family of contrasts. It is judged alone, over its pairs, by its plain p at .01.
+    """
+    on = f"on {counted(c.pairs, 'seed')}"
+    if c.pairs < FEWEST_SEEDS:
         return f"A/A check undecided {on}: it needs {FEWEST_SEEDS}"
+    if c.p <= SELF_CHECK_ALPHA:
+        return f"A/A check failed {on}: the baseline differs from itself; distrust this study"
     return f"A/A check passed {on}: no significant difference between the baseline and itself"
 
 

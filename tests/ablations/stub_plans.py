@@ -27,7 +27,13 @@ def planned(
         for arm, made in (results or {}).items()
     )
     seeds = tuple(sorted({seed for arm in arms for seed in arm.trials}))
-    default = {"study": "s", "hash": "h", "question": "?", "about": "", "metrics": (Metric("valid_loss", 0.02),)}
+    default = {
+        "study": "s",
+        "hash": "h",
+        "question": "?",
+        "about": "",
+        "metrics": (Metric("valid_loss", 0.02),),
+    }
     default |= {"command": "unrolled", "seeds": seeds, "looks": (max(len(seeds), 1),), "arms": arms}
     return Plan(**{**default, **facts})
 

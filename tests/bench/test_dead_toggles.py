@@ -15,7 +15,7 @@ from bench import witnesses
 from bench.models.registry import ZOO, ModelSpec
 from bench.run import run_trial
 from bench.training import train
-from bench.trial import Result, Trial
+from bench.trial import Metric, Result, Trial
 from reports import answer
 from reports.comparison import Comparison, compare
 from reports.evidence import Evidence, MeasuredArm
@@ -124,7 +124,13 @@ def held(factor: str, base: Result, arm: Result) -> Comparison:
             name="changed", model=arm.trial.model, title="", changes={factor: value}, results={0: arm}
         ),
     )
-    facts = {"metrics": (Metric("valid_loss", 0.02),), "seeds": (0,), "looks": (1,), "plan": "0" * 64, "planned": 0.0}
+    facts = {
+        "metrics": (Metric("valid_loss", 0.02),),
+        "seeds": (0,),
+        "looks": (1,),
+        "plan": "0" * 64,
+        "planned": 0.0,
+    }
     names = {"study": "toggles", "question": "Does it act?", "command": "unrolled run toggles"}
     return compare(Evidence(arms=arms, **facts, **names))
 

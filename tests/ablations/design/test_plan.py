@@ -9,7 +9,7 @@ import pytest
 from ablations.design.plan import Plan, PlannedArm, all_stored, store, stored
 from ablations.ledger import Ledger, seal
 from bench.files import save
-from bench.trial import BadInput, Trial, failure
+from bench.trial import BadInput, Metric, Trial, failure
 
 ARM = PlannedArm(
     name="a", model="lm4", title="LMModel4", changes={"lr": 0.1}, trials={0: "0" * 16, 7: "f" * 16}

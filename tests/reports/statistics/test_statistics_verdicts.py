@@ -104,7 +104,7 @@ def test_an_inconclusive_sentence_says_what_would_decide() -> None:
 
 def test_an_equivalence_names_its_zone_and_its_90_percent_interval() -> None:
     said = sentence(judged(differing(0.0, 0.01)), "x", "y")
-    assert "within ±0.02 nats (TOST p <.001, 90 % CI [−0.0058, +0.0058])" in said
+    assert "within ±0.02 nats (TOST, Holm p <.001, 90 % CI [−0.0058, +0.0058])" in said
 
 
 def test_no_sentence_calls_a_large_p_sameness() -> None:

@@ -1,0 +1,148 @@
+"""The verdicts of contrasts that get seeds until they are decided, look by look.
+
+A pure function of the study and its results: at look k it reads the first n_k seeds of what is still open,
+and nothing beyond. A study that is resumed, replayed or trained in another order comes to the same end.
+"""
+
+import math
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Generic, TypeVar
+
+from bench.trial import Metric
+from reports.statistics.contrasts import Contrast, contrast, holm
+from reports.statistics.sequential import Look, Looks
+from reports.statistics.verdicts import Adjust, Verdict, verdict
+
+Key = TypeVar("Key", bound=Hashable)
+Values = Mapping[int, float]
+Pair = tuple[Values, Values]
+"""The values of an arm and of its baseline by seed; infinite: diverged."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decisions(Generic[Key]):
+    """The state of every contrast after the looks that are complete."""
+
+    verdicts: Mapping[Key, Mapping[str, Verdict]]  # by contrast, by metric
+    asks: Mapping[Key, int]  # how many of the study's first seeds it needs for the next look; 0: no more
+    looks: int  # completed
+
+    @property
+    def stuck(self) -> dict[Key, str]:
+        """Why contrasts that are open get no more seeds, such as "seed 3 failed"."""
+        by_first = {name: next(iter(found.values())) for name, found in self.verdicts.items()}
+        return {name: v.stuck for name, v in by_first.items() if v.stuck}
+
+
+@dataclass(frozen=True)
+class _Track:
+    """A contrast by one metric, after the looks at which it was evaluated."""
+
+    contrast: Contrast  # of the last of them; before the first, of the pairs that there are
+    q: float = math.inf
+    direction: int = 0  # of the look that attained q
+    q_equivalent: float = math.inf
+
+    def then(self, c: Contrast) -> "_Track":
+        """After one more look."""
+        weight = c.look.weight
+        q, direction = min((self.q, self.direction), (c.p / weight, c.direction), key=lambda seen: seen[0])
+        return _Track(c, q, direction, min(self.q_equivalent, c.equivalence_p / weight))
+
+    @property
+    def ps(self) -> tuple[float, float]:
+        """p of difference and equivalence, valid at any stopping point; 1 before the first look."""
+        looks = self.contrast.look.looks
+        return float(looks.p(min(self.q, 1.0))), float(looks.p(min(self.q_equivalent, 1.0), sides=1))
+
+
+def decide(
+    pairs: Mapping[Key, Mapping[str, Pair]],
+    *,
+    seeds: Sequence[int],
+    looks: Looks,
+    metrics: Sequence[Metric],
+    lost: Mapping[Key, Mapping[int, str]] | None = None,
+    adjust: Adjust = holm,
+) -> Decisions[Key]:
+    """Judge all declared contrasts at their looks; the first metric decides when a contrast is done.
+
+    `pairs` has every declared contrast, by name and by metric, those without results too. `lost` has the
+    seeds for which a contrast cannot have a result, with the reason ("failed"): it stays open from the look
+    that needs one of them. A look is evaluated when every other open contrast has all of its seeds. What is
+    decided keeps its verdict. The other metrics are judged at the looks of the first, in families of their
+    own. Raises ValueError without metrics, or with fewer seeds than the last look.
+    """
+    if not metrics or len(set(seeds)) < max(looks.last, len(seeds)):
+        raise ValueError(f"looks up to {looks.last} need a metric and as many different seeds")
+    walk = _Walk(pairs, seeds, looks, metrics, lost or {})
+    tracks = {m: {name: _Track(walk.seen(name, m, 0)) for name in pairs} for m in metrics}
+    first = tracks[metrics[0]]
+    current = {name: verdict(track.contrast, *track.ps) for name, track in first.items()}
+    completed = 0
+    while completed < len(looks.numbers):
+        waiting = [name for name, v in current.items() if not v.decided and not walk.stuck(name, completed)]
+        if not waiting or not all(walk.complete(name, completed) for name in waiting):
+            break
+        for metric, found in tracks.items():
+            found.update({name: found[name].then(walk.seen(name, metric, completed)) for name in waiting})
+        judged = _judge(first, adjust)
+        current |= {name: replace(judged[name], decided=judged[name].claims) for name in waiting}
+        completed += 1
+    ahead = min(completed, len(looks.numbers) - 1)
+    why = {name: "" if v.decided else walk.stuck(name, ahead) for name, v in current.items()}
+    done = completed > ahead
+    words = {metrics[0].name: current} | {m.name: _judge(tracks[m], adjust) for m in metrics[1:]}
+    return Decisions(
+        verdicts={
+            name: {m: replace(by[name], decided=v.decided, stuck=why[name]) for m, by in words.items()}
+            for name, v in current.items()
+        },
+        asks={n: 0 if v.decided or why[n] or done else looks.numbers[ahead] for n, v in current.items()},
+        looks=completed,
+    )
+
+
+@dataclass(frozen=True)
+class _Walk(Generic[Key]):
+    """What the looks read of a study."""
+
+    pairs: Mapping[Key, Mapping[str, Pair]]
+    seeds: Sequence[int]
+    looks: Looks
+    metrics: Sequence[Metric]
+    lost: Mapping[Key, Mapping[int, str]]
+
+    def sides(self, name: Key, metric: Metric, k: int) -> Pair:
+        """The values of both sides at the seeds of look k."""
+        arm, baseline = self.pairs[name].get(metric.name, ({}, {}))
+        seeds = self.seeds[: self.looks.numbers[k]]
+        return {s: arm[s] for s in seeds if s in arm}, {s: baseline[s] for s in seeds if s in baseline}
+
+    def seen(self, name: Key, metric: Metric, k: int) -> Contrast:
+        """The contrast at look k."""
+        return contrast(
+            *self.sides(name, metric, k),
+            delta=metric.delta,
+            lower_is_better=metric.lower_is_better,
+            family=len(self.pairs),
+            look=Look(self.looks, k),
+        )
+
+    def complete(self, name: Key, k: int) -> bool:
+        """Whether both sides have every seed of look k by every metric."""
+        n = self.looks.numbers[k]
+        return all(len(side) == n for metric in self.metrics for side in self.sides(name, metric, k))
+
+    def stuck(self, name: Key, k: int) -> str:
+        """The seeds of look k that cannot have a result, with the reason; "" without any."""
+        lost = self.lost.get(name, {})
+        return ", ".join(f"seed {s} {lost[s]}" for s in self.seeds[: self.looks.numbers[k]] if s in lost)
+
+
+def _judge(tracks: Mapping[Key, _Track], adjust: Adjust) -> dict[Key, Verdict]:
+    """A verdict for every contrast by one metric: a family of differences and a family of equivalences."""
+    ps, es = zip(*(track.ps for track in tracks.values()), strict=True) if tracks else ((), ())
+    adjusted = zip(tracks.items(), adjust(ps), adjust(es), strict=True)
+    return {name: verdict(t.contrast, p, e, t.direction) for (name, t), p, e in adjusted}

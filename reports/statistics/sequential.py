@@ -1,0 +1,149 @@
+"""Tests at several looks: how small p must get when results are looked at while they come in.
+
+Look k sees the first n_k pairs and takes their p at the weight w_k = √(n_k/N). What is judged is
+Q = min over the looks so far of p_k/w_k. Without a difference, and with normal pairs, the distribution of the
+minimum over all looks depends on the looks alone, since a t statistic has no nuisance parameter. It is
+simulated once, and a p taken from it is valid wherever a study stops, for whatever reason.
+
+`unrolled plan` imports this module: numpy and scipy.special only.
+"""
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy import special
+
+from reports.statistics.estimators import Floats
+from reports.statistics.power import CLAIM_SEEDS
+
+DRAWS = 1_000_000
+"""Simulated studies behind the p values of looks that have no stored table."""
+_CHUNK = 100_000  # studies at a time: under 10 MB
+_EXACT = 500  # the smallest draws are all kept, larger ones 1 % of their rank apart
+
+
+@dataclass(frozen=True)
+class Looks:
+    """The numbers of pairs at which a contrast is looked at; one alone is a fixed design.
+
+    Raises ValueError unless they rise strictly from 2 or more.
+    """
+
+    numbers: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        n = self.numbers
+        if not n or n[0] < 2 or any(a >= b for a, b in pairwise(n)):
+            raise ValueError(f"looks must rise strictly from 2 or more seeds, not {list(n)}")
+
+    @property
+    def last(self) -> int:
+        """The pairs of the last look."""
+        return self.numbers[-1]
+
+    @property
+    def weights(self) -> tuple[float, ...]:
+        """√(n_k/N) for each look."""
+        return tuple(math.sqrt(n / self.last) for n in self.numbers)
+
+    def p(self, q: ArrayLike, sides: int = 2) -> Floats:
+        """The p of Q = min p_k/w_k at any stopping point; with one look, Q itself.
+
+        `sides` is 2 where the p_k are two-sided and 1 where they are one-sided, as those of equivalence.
+        """
+        if len(self.numbers) == 1:
+            return np.asarray(q, dtype=float)
+        table = _table(self.numbers)
+        return np.asarray(np.interp(np.asarray(q, dtype=float), table[sides], table[0]))
+
+    def critical(self, alpha: float, sides: int = 2) -> float:
+        """The Q whose p is alpha: look k alone decides at p_k ≤ w_k · critical."""
+        if len(self.numbers) == 1:
+            return alpha
+        table = _table(self.numbers)
+        return float(np.interp(alpha, table[0], table[sides]))
+
+
+@dataclass(frozen=True)
+class Look:
+    """One of a design's looks, counted from 0."""
+
+    looks: Looks
+    k: int = 0
+
+    @property
+    def weight(self) -> float:
+        """√(n_k/N)."""
+        return self.looks.weights[self.k]
+
+    def level(self, alpha: float, sides: int = 2) -> float:
+        """The error rate of a test or interval at this look with which all looks together keep to alpha.
+
+        Repeated confidence intervals: Jennison & Turnbull, "Group Sequential Methods" (2000), chapter 9.
+        """
+        return self.weight * self.looks.critical(alpha, sides)
+
+
+LOOKS = Looks((10, 15, 20, 30, 40))
+"""The default looks. Their table is stored, from 10⁷ draws."""
+FIXED = Look(Looks((CLAIM_SEEDS,)))
+"""The only look of a design with a fixed number of seeds, whichever it is."""
+
+
+@lru_cache(maxsize=16)
+def _table(numbers: tuple[int, ...]) -> Floats:
+    stored = _stored(numbers)
+    return np.load(stored) if stored.exists() else simulate(numbers)
+
+
+def _stored(numbers: tuple[int, ...]) -> Path:
+    return Path(__file__).with_name(f"looks_{'_'.join(map(str, numbers))}.npy")
+
+
+def store(numbers: tuple[int, ...] = LOOKS.numbers, draws: int = 10_000_000) -> None:
+    """Simulate the table of these looks and store it beside this module (half a minute, 200 MB)."""
+    np.save(_stored(numbers), simulate(numbers, draws))
+
+
+def simulate(numbers: tuple[int, ...], draws: int = DRAWS, seed: int = 0) -> Floats:
+    """A table with three rows: p, and the Q of one-sided and of two-sided tests that have this p.
+
+    The k-th smallest of B draws has p (k + 1)/(B + 1). In between p is interpolated over 1 % at most.
+    """
+    rng = np.random.default_rng(seed)
+    smallest = np.empty((2, draws))
+    for start in range(0, draws, _CHUNK):
+        chunk = smallest[:, start : start + _CHUNK]
+        chunk[:] = _smallest(numbers, rng, chunk.shape[1])
+    smallest.sort(axis=1)
+    ranks = np.geomspace(_EXACT, draws, 1_000).round().astype(int)
+    ranks = np.unique(np.concatenate([np.arange(1, _EXACT), ranks]))
+    p = (np.concatenate([[0], ranks]) + 1) / (draws + 1)
+    return np.vstack([p, np.insert(smallest[:, ranks - 1], 0, 0.0, axis=1)])
+
+
+def _smallest(numbers: tuple[int, ...], rng: np.random.Generator, size: int) -> Floats:
+    """min p_k/w_k, one-sided and two-sided, of null studies: (2, size).
+
+    A look adds m normal pairs, whose mean and sum of squares are drawn as such: normal with variance 1/m,
+    and chi-squared with m − 1 degrees of freedom.
+    """
+    n, mean, squares = 0, np.zeros(size), np.zeros(size)
+    found = np.full((2, size), np.inf)
+    for after, weight in zip(numbers, Looks(numbers).weights, strict=True):
+        m = after - n
+        step = rng.standard_normal(size) / math.sqrt(m) - mean
+        squares += step**2 * (n * m / after)
+        if m > 1:
+            squares += rng.chisquare(m - 1, size)
+        mean += step * (m / after)
+        n = after
+        t = mean / np.sqrt(squares / (n * (n - 1)))
+        tail = special.stdtr(n - 1, -np.abs(t))
+        np.minimum(found, np.array([np.where(t < 0, tail, 1 - tail), 2 * tail]) / weight, out=found)
+    return found
