@@ -106,9 +106,9 @@ def compare(
 ) -> Compared:
     """Compare two arms of a study that was run, paired by seed; by default with the study's baseline.
 
-    The metric defaults to the plan's first, δ (`delta`, in the metric's unit) to the plan's. p belongs to this contrast alone;
-    a report corrects it for all contrasts of its study. Raises BadInput for an unknown study or arm, for
-    another metric without `delta`, and if the two arms share no seed.
+    The metric defaults to the plan's first, δ (`delta`, in the metric's unit) to the plan's. p belongs to
+    this contrast alone; a report corrects it for all contrasts of its study. Raises BadInput for an unknown
+    study or arm, for another metric without `delta`, and if the two arms share no seed.
     """
     ledger = Ledger(Path(folder))
     plan = plans.stored(study, ledger)

@@ -1,7 +1,7 @@
 """The arms of a study, each against its baseline: what can be compared, by how much, with what verdict.
 
 Verdicts are sought at the study's looks, by the first of its metrics; what has been decided asks for no more
-seeds. Only the seeds of the looks that were taken count: others that were trained enter no verdict and no mean.
+seeds. Only the seeds of the looks that were taken count: others enter no verdict and no mean.
 """
 
 import math
@@ -239,8 +239,8 @@ def _view(
         row = _row(index, arm, evidence, metric, decisions.asks.get(name, 0), notes.get(name, ""))
         if index and is_self_check(arm):
             sides = row.summary.values, rows[0].summary.values
-            rule = {"delta": metric.delta, "lower_is_better": metric.lower_is_better}
-            row = replace(row, contrast=contrast(*sides, **rule))
+            lower = metric.lower_is_better
+            row = replace(row, contrast=contrast(*sides, delta=metric.delta, lower_is_better=lower))
         elif v := decisions.verdicts.get(name, {}).get(metric.name):
             row = replace(row, declared=True, decided=v.decided)
             if not row.note and v.contrast.pairs:

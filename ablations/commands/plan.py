@@ -93,7 +93,7 @@ def print_plan(found: study.Study, workers: int, on: device.Device) -> None:
         print(f"tuning: {size} = {len(searching)} trials, and at most {winners} for the winners")
     print(f"about {total:.0f} CPU seconds: {total / workers / 60:.0f} min on {counted(workers, 'core')}")
     print(on)
-    print("\n".join(_promise(costs.contrasts(found), len(found.seeds), found.equivalence)))
+    print("\n".join(_promise(costs.contrasts(found), len(found.seeds), found.metrics[0].delta)))
 
 
 def _promise(contrasts: int, seeds: int, equivalence: float) -> list[str]:

@@ -205,10 +205,8 @@ def _train(
         return plan, first.interrupted
     plan, winners = plans.settle(plan, trials, run.ledger)
     plan = plans.store(plan, run.ledger)
-    there = run.ledger.done(trial.id for trial in winners)
-    second = _train_missing(
-        run, plan, missing(winners, there, run.args.retry), UntilDecided(plan, until.results)
-    )
+    winners = missing(winners, run.ledger.done(trial.id for trial in winners), run.args.retry)
+    second = _train_missing(run, plan, winners, UntilDecided(plan, until.results))
     return plan, second.interrupted
 
 

@@ -25,7 +25,7 @@ class Standing:
 
 
 class UntilDecided:
-    """The trials that a plan wants: those of arms with an open contrast, and everybody's up to the first look.
+    """The trials that a plan wants: those of arms with an open contrast, and all up to the first look.
 
     Looks are taken when the results of all open contrasts are there, and what has been decided stays so.
     Results beyond a look change nothing (see `reports.statistics.decisions`), so that a study comes to the

@@ -166,9 +166,8 @@ def settle(plan: Plan, trials: Sequence[Trial], ledger: Ledger) -> tuple[Plan, l
     fresh: list[dict[int, Trial]] = []
     for name, group in groupby(plan.searches, key=lambda search: search.tunes):
         levels = list(group)
-        best = tuning.winner(
-            [[results[id] for id in arm.trials.values()] for arm in levels], plan.metrics[0].name
-        )
+        tried = [[results[id] for id in arm.trials.values()] for arm in levels]
+        best = tuning.winner(tried, plan.metrics[0].name)
         if best is not None:
             won = levels[best]
             one = known[next(iter(won.trials.values()))]

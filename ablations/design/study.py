@@ -58,8 +58,8 @@ class Tuning:
 class Study:
     """A question, and the arms that answer it. The first arm is the baseline.
 
-    The first of `metrics` decides; `looks` are the numbers of `seeds` after which it may. `file` is the parsed
-    study file, which `override` changes.
+    The first of `metrics` decides; `looks` are the numbers of `seeds` after which it may. `file` is the
+    parsed study file, which `override` changes.
     """
 
     name: str

@@ -18,6 +18,7 @@ from ablations.design import loading
 from ablations.design import plan as plans
 from ablations.ledger import Ledger, seal, unseal
 from bench.files import save
+from bench.trial import Metric
 
 
 def contents(folder: Path) -> dict[str, bytes]:
