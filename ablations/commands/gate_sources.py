@@ -102,7 +102,8 @@ def _of_ledger(source: str, study: str, metric: str) -> ResultSet:
     arms = {}
     known: set[str] = set()
     for arm in plan.arms:
-        there = {seed: ledger.path(id) for seed, id in arm.trials.items() if ledger.path(id).exists()}
+        once = {id: seed for seed, id in sorted(arm.trials.items(), reverse=True)}  # seeds may share a trial
+        there = {seed: ledger.path(id) for id, seed in once.items() if ledger.path(id).exists()}
         read = [(seed, _sealed(path, "result", _TRAINED)) for seed, path in there.items()]
         # by the trial's own seed, as MLflow has it: the A/A arm's are not the plan's
         found = {int(trained.trial.get("seed", seed)): trained for seed, trained in read}
@@ -110,7 +111,7 @@ def _of_ledger(source: str, study: str, metric: str) -> ResultSet:
         commits |= {_commit(trained.environment) for trained in found.values()}
         arms[arm.name] = ArmResults(
             outcomes={seed: _outcome(trained, metric) for seed, trained in found.items()},
-            waiting=tuple(seed for seed in arm.trials if seed not in there),
+            waiting=tuple(sorted(set(once.values()) - there.keys())),
             settings=next((_settings(trained.trial) for trained in found.values()), {}),
         )
     _check_metric(source, metric, known)

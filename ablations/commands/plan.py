@@ -81,8 +81,10 @@ def print_plan(found: study.Study, workers: int, on: device.Device) -> None:
         print(f"{visible(arm.name):<{width}}  {seconds[arm.name]:>7.0f}  {changes}{against}")
         for other in arm.also:
             print(f"{'':<{width}}           also: {visible(other)}")
-    arms, of_each = counted(len(found.arms), "arm"), counted(len(found.seeds), "seed")
-    size = f"{arms} × {of_each} = {counted(len(cells), 'trial')}"
+    once = sum(arm.counted for arm in found.arms)
+    arms, of_each = counted(len(found.arms) - once, "arm"), counted(len(found.seeds), "seed")
+    more = f" + {once} trained once" if once else ""
+    size = f"{arms} × {of_each}{more} = {counted(len(cells), 'trial')}"
     print(f"\n{size}, plan {found.plan[:12]}")
     if t := found.tuning:
         tuned = len(searching) // (len(t.levels) * len(t.seeds))

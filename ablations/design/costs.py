@@ -80,6 +80,13 @@ def _text_size(corpus: str, kind: str) -> tuple[int, int]:
 
 
 def contrasts(study: Study) -> int:
-    """The number of declared contrasts; exploratory arms and arms that others name in `against` have none."""
+    """The number of declared contrasts: those of all arms but exploratory ones and references.
+
+    References are an arm that others name in `against`, and one that is fitted by counting, unless it names
+    an arm itself.
+    """
     bases = {arm.against for arm in study.arms}
-    return sum(not arm.exploratory and arm.name not in bases for arm in study.arms[1:])
+    return sum(
+        not arm.exploratory and bool(arm.against or not (arm.counted or arm.name in bases))
+        for arm in study.arms[1:]
+    )
