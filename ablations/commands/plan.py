@@ -21,8 +21,8 @@ from bench.trial import BadInput, counted, visible
 LARGE = 10_000_000
 """Bytes of a text that takes more than a second to read."""
 
-EFFECTS = 0, 1, 2
-"""True differences for which a plan says what a contrast takes, in δ."""
+TRUTHS = "nothing differs", "every difference is δ", "every difference is 2 δ"
+"""The true differences, 0 to 2 δ, for which a plan says what a contrast takes."""
 SPREAD = 1.5
 """SD of the pairs' differences, in δ, where no results are there yet: as between most arms of `toggles`."""
 HOUR = 3600.0
@@ -85,15 +85,17 @@ def print_plan(found: study.Study, workers: int, on: device.Device, ledger: Ledg
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
     source = "of the results so far" if spreads else f"taken as {SPREAD:g} δ"
     print(
-        f"\nSD: of the pairs' differences in {metric.name}, {source}; δ = {metric.delta:g}. Beside it the seeds "
-        "until a verdict,\nand its chance, if the true difference is none, δ or 2 δ."
+        f"\nSD: of the pairs' differences in {metric.name}, {source}; δ = {metric.delta:g}. none, δ, 2 δ: the"
+    )
+    print(
+        "seeds until a verdict, and the chance of one, if that is the true difference. seconds: of a trial."
     )
     looks = ", ".join(map(str, found.looks))
     print(f"{counted(len(found.arms), 'arm')}, looks after {looks} seeds, plan {found.plan[:12]}")
     searching, tuning = _tuning(found)
     print(*tuning, sep="\n", end="\n" if tuning else "")
     longest = 0.0
-    for what, need in zip(("nothing differs", "every difference is δ", "every difference is 2 δ"), needs, strict=True):
+    for what, need in zip(TRUTHS, needs, strict=True):
         total = searching + sum(need[name] * seconds[name] for name in need)
         longest = max(longest, total / workers)
         cost = f"{total:.0f} CPU seconds, {total / workers / 60:.0f} min on {counted(workers, 'core')}"
@@ -102,34 +104,36 @@ def print_plan(found: study.Study, workers: int, on: device.Device, ledger: Ledg
     if len(found.seeds) < FEWEST:
         print(f"WARNING: every verdict will be INCONCLUSIVE: a verdict needs at least {FEWEST} seeds")
     if longest > HOUR:
-        print(f"WARNING: deciding may take {longest / HOUR:.1f} h; --budget 1h stops in time, and a later run goes on")
+        print(
+            f"WARNING: to decide may take {longest / HOUR:.1f} h; --budget 1h ends in time, a later run goes on"
+        )
 
 
 def _rows(
     found: study.Study, seconds: Mapping[str, float], spreads: Mapping[str, float]
 ) -> tuple[list[list[str]], list[dict[str, float]]]:
-    """The table, and the expected seeds of every arm for each of `EFFECTS`."""
+    """The table, and for each of `TRUTHS` the expected seeds of every arm."""
     from reports.statistics.planning import expected
     from reports.statistics.sequential import Looks
 
-    metric, looks, family = found.metrics[0], Looks(found.looks), max(costs.contrasts(found), 1)
-    rows = [["arm", "SD", *("none", "δ", "2 δ"), "seconds", "what it changes"]]
-    needs = [{arm.name: float(1 if arm.counted else found.looks[0]) for arm in found.arms} for _ in EFFECTS]
+    metric, contrasts = found.metrics[0], costs.contrasts(found)
+    family, first = max(len(contrasts), 1), float(found.looks[0])
+    rows = [["arm", "SD", "none", "δ", "2 δ", "seconds", "what it changes"]]
+    needs = [{arm.name: 1.0 if arm.counted else first for arm in found.arms} for _ in TRUTHS]
     for arm in found.arms:
-        changes = ", ".join(f"{key}={visible(value)}" for key, value in arm.changes.items()) or "–"
-        against = f", against {visible(arm.against)}" if arm.against else ""
-        cells = ["–"] * (1 + len(EFFECTS))
-        if costs.has_contrast(arm, found):
+        cells = ["–"] * (1 + len(TRUTHS))
+        if (base := contrasts.get(arm.name)) and first > 1:
             sd = spreads.get(arm.name) or SPREAD * metric.delta
             cells = [f"{sd:.2g}"]
-            for effect, need in zip(EFFECTS, needs, strict=True):
-                chance = expected(looks, sd=sd, delta=metric.delta, effect=effect * metric.delta, family=family)
+            for times, need in enumerate(needs):
+                effect = times * metric.delta
+                chance = expected(Looks(found.looks), sd=sd, delta=metric.delta, effect=effect, family=family)
                 cells.append(f"{chance.seeds:.0f} ({100 * chance.decided:.0f} %)")
-                for side in (arm.name, arm.against or found.baseline.name):
-                    if need[side] > 1:
-                        need[side] = max(need[side], chance.seeds)
+                need |= {side: max(need[side], chance.seeds) for side in (arm.name, base) if need[side] > 1}
+        changes = ", ".join(f"{key}={visible(value)}" for key, value in arm.changes.items()) or "–"
+        against = f", against {visible(arm.against)}" if arm.against else ""
         rows.append([visible(arm.name), *cells, f"{seconds[arm.name]:.1f}", changes + against])
-        rows += [["", *[""] * (2 + len(EFFECTS)), f"also: {visible(other)}"] for other in arm.also]
+        rows += [["", *[""] * (2 + len(TRUTHS)), f"also: {visible(other)}"] for other in arm.also]
     return rows, needs
 
 

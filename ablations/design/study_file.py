@@ -97,7 +97,8 @@ class ArmTable(Table):
     exploratory: bool = False
     """reported without a part in the correction for several contrasts"""
     against: str = ""
-    """the name of an arm written before, to compare with in place of the baseline"""
+    """the name of an arm before this one, to compare with in place of the baseline; an arm that others name \
+has a contrast of its own only where it names one itself, which may be the baseline"""
 
 
 class MetricTable(Table):

@@ -184,9 +184,9 @@ def test_very_many_arms_are_refused_within_a_second(tmp_path: Path, text: str, w
 
 
 def test_more_trials_than_the_limit_need_a_confirmation() -> None:
-    with pytest.raises(BadInput, match="plans up to 80 trials, more than 69"):  # one of seven arms twice
-        override(load("gru"), limit=69)
-    assert load("gru", limit=69, confirmed=True).plan == load("gru").plan
+    with pytest.raises(BadInput, match="plans up to 90 trials, more than 89"):
+        override(load("gru"), limit=89)
+    assert load("gru", limit=89, confirmed=True).plan == load("gru").plan
 
 
 def test_a_pipe_is_no_study(tmp_path: Path) -> None:
