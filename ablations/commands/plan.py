@@ -104,9 +104,7 @@ def print_plan(found: study.Study, workers: int, on: device.Device, ledger: Ledg
     if len(found.seeds) < FEWEST:
         print(f"WARNING: every verdict will be INCONCLUSIVE: a verdict needs at least {FEWEST} seeds")
     if longest > HOUR:
-        print(
-            f"WARNING: to decide may take {longest / HOUR:.1f} h; --budget 1h ends in time, a later run goes on"
-        )
+        print(f"WARNING: deciding may take {longest / HOUR:.1f} h; --budget 1h stops earlier, a later run goes on")
 
 
 def _rows(
