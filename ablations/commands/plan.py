@@ -84,11 +84,9 @@ def print_plan(found: study.Study, workers: int, on: device.Device, ledger: Ledg
     for row in rows:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
     source = "of the results so far" if spreads else f"taken as {SPREAD:g} δ"
+    print(f"\nSD: of the pairs' differences in {metric.name}, {source}; δ = {metric.delta:g}. Under none, δ")
     print(
-        f"\nSD: of the pairs' differences in {metric.name}, {source}; δ = {metric.delta:g}. none, δ, 2 δ: the"
-    )
-    print(
-        "seeds until a verdict, and the chance of one, if that is the true difference. seconds: of a trial."
+        "and 2 δ: the seeds until a verdict, and its chance, if that is the difference. Seconds: of a trial."
     )
     looks = ", ".join(map(str, found.looks))
     print(f"{counted(len(found.arms), 'arm')}, looks after {looks} seeds, plan {found.plan[:12]}")
@@ -104,7 +102,7 @@ def print_plan(found: study.Study, workers: int, on: device.Device, ledger: Ledg
     if len(found.seeds) < FEWEST:
         print(f"WARNING: every verdict will be INCONCLUSIVE: a verdict needs at least {FEWEST} seeds")
     if longest > HOUR:
-        print(f"WARNING: deciding may take {longest / HOUR:.1f} h; --budget 1h stops earlier, a later run goes on")
+        print(f"WARNING: deciding may take {longest / HOUR:.1f} h; --budget 1h ends a run in time")
 
 
 def _rows(
