@@ -7,8 +7,10 @@ A tolerance is four standard errors of the binomial; seeds are fixed, so that a 
 import math
 from collections.abc import Iterator
 from functools import cache
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from bench.trial import Metric
@@ -22,6 +24,7 @@ from reports.statistics.verdicts import Word
 
 pytestmark = pytest.mark.slow
 STUDIES, ARMS = 8_000, 16
+DIFFERENCES = Path(__file__).parents[2] / "data" / "toggles_differences.csv"
 METRIC = Metric("valid_loss", 0.02)
 
 
@@ -108,6 +111,28 @@ def test_the_size_of_equivalence_at_a_difference_of_delta(spread: float) -> None
 def sign_p(wins: int, losses: int) -> float:
     arm = {s: float(s >= wins) for s in range(wins + losses)}
     return contrast(arm, dict.fromkeys(arm, 0.5), delta=1.0).sign_p
+
+
+def stored(metric: str) -> np.ndarray:
+    """The differences (arms, seeds) of the study toggles, over the seeds that all its arms have."""
+    table = pd.read_csv(DIFFERENCES).query("metric == @metric")
+    return table.pivot(index="arm", columns="seed", values="difference").dropna(axis=1).to_numpy()
+
+
+@pytest.mark.parametrize("metric", ["valid_accuracy", "valid_loss"])
+def test_the_family_wise_error_with_differences_of_a_study_that_was_run(metric: str) -> None:
+    """Recentred, so that no arm has an effect; whole seeds are drawn, and smoothed (Silverman's width)."""
+    d, rng, studies = stored(metric), np.random.default_rng(11), 4_000
+    d = d - d.mean(-1, keepdims=True)
+    width = 0.9 * len(d.T) ** -0.2
+    drawn = d[:, rng.integers(len(d.T), size=(studies, 40))].swapaxes(0, 1)  # (studies, arms, 40)
+    drawn = drawn + width * d.std(-1, ddof=1)[:, None] * rng.standard_normal((studies, 1, 40))
+    wrong = (step_down(different(drawn)[-1]) <= ALPHA).any(-1).mean()
+    fixed = (step_down(t_test(drawn[..., :10])[1]) <= ALPHA).any(-1).mean()
+    print(
+        f"{metric}, recentred, {len(d.T)} seeds: family-wise error {wrong:.4f}; ten fixed seeds {fixed:.4f}"
+    )
+    assert wrong <= 0.08 + band(0.08, studies)  # pairs are not exactly normal
 
 
 @pytest.mark.parametrize("rate", [0.02, 0.2])
