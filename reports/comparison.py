@@ -7,10 +7,10 @@ seeds. Only the seeds of the looks that were taken count: others enter no verdic
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from bench.trial import TASK, BadInput, Metric, Result, Trial
 from reports.evidence import Evidence, MeasuredArm
+from reports.proofs import Proof, proofs
 from reports.statistics.contrasts import ArmSummary, Contrast, benjamini_hochberg, contrast, holm, summarise
 from reports.statistics.decisions import Decisions, decide
 from reports.statistics.sequential import Looks
@@ -27,33 +27,7 @@ _TITLES = {
 DEAD = "dead toggle: the weights equal the baseline's"
 UNSEEN = "no results yet"
 APART = "no seed in common with the baseline yet"
-REFERENCE = "a baseline of its own: others are held against it"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Proof:
-    """The witnesses of a factor over an arm's finished trials. If one failed, `seen` is from a failed one."""
-
-    factor: str
-    declared: object
-    seen: object
-    without: int  # trials whose witness failed
-    trials: int
-
-    @property
-    def ok(self) -> bool:
-        """Whether the factor took effect in every trial."""
-        return not self.without
-
-    @property
-    def where(self) -> str:
-        """The number of trials in which it did not take effect; "" if that is none or all."""
-        return f"{self.without} of {self.trials} seeds" if 0 < self.without < self.trials else ""
-
-    def __str__(self) -> str:
-        seen = f"{self.factor}: {_plain(self.seen)}"
-        where = f" ({self.where})" if self.where else ""
-        return f"✓ {seen}" if self.ok else f"✕ {seen}, not {_plain(self.declared)}{where}"
+REFERENCE = "a reference: others are held against it"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +40,8 @@ class ComparedArm:
     done: int
     diverged: int
     failed: int  # for any other reason
+    ahead: int  # trained for a look that is not complete, and not counted yet
+    most: int  # seeds that its contrasts may come to need
     summary: ArmSummary
     contrast: Contrast | None = None
     adjusted: float | None = None  # p: Holm's, or Benjamini–Hochberg's for an exploratory arm
@@ -79,7 +55,12 @@ class ComparedArm:
     @property
     def waiting(self) -> int:
         """Trials that have not ended."""
-        return self.total - self.done - self.diverged - self.failed
+        return self.total - self.done - self.diverged - self.failed - self.ahead
+
+    @property
+    def state(self) -> str:
+        """`decided` or `open`; "" for an arm that has no contrast to decide."""
+        return "" if not self.declared else "decided" if self.decided else "open"
 
     @property
     def unwitnessed(self) -> tuple[Proof, ...]:
@@ -124,6 +105,26 @@ class Comparison:
     def judged(self) -> tuple[ComparedArm, ...]:
         """The rows that have a contrast to decide: the A/A check has none."""
         return tuple(row for row in self.rows if row.declared)
+
+    @property
+    def views(self) -> tuple["Comparison", ...]:
+        """The comparison by each metric, this one first."""
+        return self, *self.others
+
+    @property
+    def sequential(self) -> bool:
+        """Whether the study looks more than once."""
+        return len(self.evidence.looks) > 1
+
+    @property
+    def uncounted(self) -> int:
+        """Trials that were trained beyond the looks that were taken."""
+        every = zip(self.evidence.arms, self.rows, strict=True)
+        return sum(len(arm.results) - len(row.arm.results) for arm, row in every)
+
+    def common(self, rows: Sequence[ComparedArm]) -> tuple[int, ...]:
+        """The seeds that count for all of these arms, failures included."""
+        return tuple(s for s in self.evidence.seeds if all(s in row.arm.results for row in rows))
 
     def by(self, metric: str) -> "Comparison | None":
         """The comparison by this metric, if the study names it."""
@@ -271,6 +272,11 @@ def values(arm: MeasuredArm, metric: str) -> dict[int, float]:
     return numbers
 
 
+def on(numbers: Mapping[int, float], seeds: Sequence[int]) -> dict[int, float]:
+    """The numbers of these seeds, of those that have one."""
+    return {seed: numbers[seed] for seed in seeds if seed in numbers}
+
+
 def finished(arm: MeasuredArm) -> tuple[Result, ...]:
     """The results whose numbers may be used, by seed."""
     return tuple(result for _, result in sorted(arm.results.items()) if result.done)
@@ -292,18 +298,22 @@ def _row(
 ) -> ComparedArm:
     numbers = values(arm, metric.name)
     failed = sum(not r.done and not r.diverged for r in arm.results.values())
+    total = max(len(arm.results), asks, evidence.looks[0])
+    trained = evidence.arms[index].results.keys() - arm.results.keys()
     diverged = sum(map(math.isinf, numbers.values()))
     return ComparedArm(
         index=index,
         arm=arm,
-        total=max(len(arm.results), asks, evidence.looks[0]),
+        total=total,
         done=len(arm.results) - diverged - failed,
         diverged=diverged,
         failed=failed,
+        ahead=len(trained & set(evidence.seeds[:total])),
+        most=evidence.looks[0] if index and is_self_check(arm) else evidence.looks[-1],
         summary=summarise(numbers, lower_is_better=metric.lower_is_better),
         note=note,
         asks=asks,
-        proofs=_proofs(arm),
+        proofs=proofs(finished(arm)),
     )
 
 
@@ -312,32 +322,9 @@ def is_self_check(arm: MeasuredArm) -> bool:
     return not arm.changes and not arm.against
 
 
-def _proofs(arm: MeasuredArm) -> tuple[Proof, ...]:
-    said: dict[str, list[Mapping[str, Any]]] = {}
-    for result in finished(arm):
-        for factor, witness in result.witnesses.items():
-            said.setdefault(factor, []).append(witness)
-    proofs = []
-    for factor, every in said.items():
-        against = [w for w in every if not w.get("ok")]
-        declared, seen = map((against or every)[0].get, ("declared", "seen"))
-        without, trials = len(against), len(every)
-        proofs.append(Proof(factor=factor, declared=declared, seen=seen, without=without, trials=trials))
-    return tuple(proofs)
-
-
-def _plain(value: object) -> str:
-    """A witness's value, short: 0.4003, true, 0.8, 0.7, 0.8."""
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return ", ".join(map(_plain, value))
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
 def _note(arm: MeasuredArm, evidence: Evidence) -> str:
     """Why the arm cannot be compared with the baseline, or with the arm that it names, or nothing."""
-    if any(other.against == arm.name for other in evidence.arms):
+    if not arm.against and any(other.against == arm.name for other in evidence.arms):
         return REFERENCE
     baseline = next((other for other in evidence.arms if other.name == arm.against), evidence.arms[0])
     ours, theirs = trial_of(arm), trial_of(baseline)

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter
 
+from ablations.commands import gate_open
 from ablations.design.plan import Id
 from ablations.ledger import Ledger, needed, unseal
 from ablations.tracking import projection, store
@@ -29,12 +30,16 @@ from reports.statistics.pace import Rounds
 class _Arm:
     name: str
     trials: Mapping[int, Id]
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    against: str = ""
+    exploratory: bool = False
 
 
 @dataclass(frozen=True)
 class _Plan:
     study: str
     metrics: tuple[Metric, ...]
+    seeds: tuple[int, ...]
     looks: tuple[int, ...]
     arms: tuple[_Arm, ...]
 
@@ -98,23 +103,19 @@ def _of_ledger(source: str, study: str, metric: str) -> ResultSet:
     ledger = Ledger(Path(source))
     plan = _chosen({plan.study: plan for plan in _plans(ledger)}, study, source)
     metric = metric or plan.metrics[0].name
-    commits: set[str] = set()
-    arms = {}
-    known: set[str] = set()
-    for arm in plan.arms:
-        there = {seed: ledger.path(id) for seed, id in arm.trials.items() if ledger.path(id).exists()}
-        read = [(seed, _sealed(path, "result", _TRAINED)) for seed, path in there.items()]
-        # by the trial's own seed, as MLflow has it: the A/A arm's are not the plan's
-        found = {int(trained.trial.get("seed", seed)): trained for seed, trained in read}
-        known |= {name for trained in found.values() for name in trained.metrics}
-        commits |= {_commit(trained.environment) for trained in found.values()}
-        arms[arm.name] = ArmResults(
-            outcomes={seed: _outcome(trained, metric) for seed, trained in found.items()},
-            # a contrast may be decided at the first look; beyond it no seed need be there
-            waiting=tuple(seed for seed in list(arm.trials)[: plan.looks[0]] if seed not in there),
+    read = {arm.name: _read(arm, ledger) for arm in plan.arms}
+    waiting = gate_open.missing(plan.arms, read, plan.seeds, plan.looks, plan.metrics)
+    every = [trained for found in read.values() for trained in found.values()]
+    arms = {
+        name: ArmResults(
+            # by the trial's own seed, as MLflow has it: the A/A arm's are not the plan's
+            outcomes={int(t.trial.get("seed", seed)): _outcome(t, metric) for seed, t in found.items()},
+            waiting=tuple(waiting[name]),
             settings=next((_settings(trained.trial) for trained in found.values()), {}),
         )
-    _check_metric(source, metric, known)
+        for name, found in read.items()
+    }
+    _check_metric(source, metric, {name for trained in every for name in trained.metrics})
     return ResultSet(
         name=source,
         study=plan.study,
@@ -122,8 +123,14 @@ def _of_ledger(source: str, study: str, metric: str) -> ResultSet:
         metric=metric,
         delta=next((m.delta for m in plan.metrics if m.name == metric), None),
         base=plan.arms[0].name if plan.arms else "",
-        commit=_only(commits),
+        commit=_only(_commit(trained.environment) for trained in every),
     )
+
+
+def _read(arm: _Arm, ledger: Ledger) -> dict[int, _Trained]:
+    """The results of an arm by the seed of the plan."""
+    there = {seed: ledger.path(id) for seed, id in arm.trials.items()}
+    return {seed: _sealed(path, "result", _TRAINED) for seed, path in there.items() if path.exists()}
 
 
 def _plans(ledger: Ledger) -> Iterator[_Plan]:

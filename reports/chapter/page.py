@@ -59,6 +59,8 @@ def _study(q: Question, c: Comparison | None) -> dict[str, Any] | None:
         "c": c,
         "claims": found,
         "verdicts": _verdicts(c, found),
+        "standing": answer.standing(c),
+        "extension": answer.extension(c),
         "tally": answer.tally(c),
         "warnings": answer.warnings(c),
         "picture": levels(name, c, *q.along) if q.along else forest.arms(c, name),
@@ -77,8 +79,9 @@ def _verdicts(c: Comparison, found: Sequence[Claim]) -> str:
     }
     counts = Counter(claim.verdict.word for claim in found)
     said = ", ".join(f"{counts[word]} {text}" for word, text in words.items() if counts[word])
-    base = c.rows[0].arm.name
-    return f"Of {len(found)} arms held against {base}: {said}." if found else "No arm can be compared yet."
+    base = "" if any(claim.against for claim in found) else f" held against {c.rows[0].arm.name}"
+    arms = f"{len(found)} arms{base}" if base else f"{len(found)} contrasts"
+    return f"Of {arms}: {said}." if found else "No arm can be compared yet."
 
 
 def _facts(measured: Mapping[str, Data]) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """Pictures of a comparison, each None where there is nothing to draw."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -32,17 +32,23 @@ def _title(ax: Axes, name: str) -> None:
 
 def curves(c: Comparison) -> Markup | None:
     """Learning curves: thin seeds, the mean of those that converged, its pointwise band."""
-    frames = {row.index: _curve_frame(row) for row in c.rows}
+    seeds = c.common(with_curves(c))
+    frames = {row.index: _curve_frame(row, seeds) for row in c.rows}
     rows = [row for row in c.rows if len(frames[row.index])]
     about = "Validation loss by epoch, one panel an arm; grey is the baseline's mean, ✕ a diverged seed."
     return picture("curves", "Learning curves", about, lambda: _curves(rows, frames, c)) if rows else None
 
 
-def _curve_frame(row: ComparedArm) -> pd.DataFrame:
+def with_curves(c: Comparison) -> list[ComparedArm]:
+    """The arms that were trained: one that counts has no epochs."""
+    return [row for row in c.rows if any(result.epochs for result in row.arm.results.values())]
+
+
+def _curve_frame(row: ComparedArm, seeds: Collection[int]) -> pd.DataFrame:
     """Thinned: seed, epoch (from 1), finite validation loss, whether the trial finished."""
     records = []
     for seed, result in sorted(row.arm.results.items()):
-        if result.epochs and (result.done or result.diverged):
+        if seed in seeds and result.epochs and (result.done or result.diverged):
             kept = np.unique(np.linspace(0, len(result.epochs) - 1, _POINTS).astype(int))
             points = [(result.epochs[i].epoch + 1, result.epochs[i].valid_loss) for i in kept]
             records += [(seed, epoch, loss, result.done) for epoch, loss in points if math.isfinite(loss)]
