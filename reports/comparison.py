@@ -167,11 +167,12 @@ def compare(evidence: Evidence) -> Comparison:
     families = [_decided(family, evidence) for family in _families(pairs) if family]
     decisions = Decisions(
         verdicts={name: v for family in families for name, v in family.verdicts.items()},
-        asks={name: n for family in families for name, n in family.asks.items()},
+        asks={name: min(n, evidence.looks[-1]) for f in families for name, n in f.asks.items()},
         looks=min((f.looks for f in families if any(f.asks.values())), default=len(evidence.looks)),
     )
     counted = _counted(pairs, decisions, evidence)
-    views = [_view(metric, counted, notes, decisions, evidence) for metric in evidence.metrics]
+    needs = _needed(pairs, decisions, evidence)
+    views = [_view(metric, counted, notes, decisions, needs, evidence) for metric in evidence.metrics]
     return replace(views[0], others=tuple(views[1:]))
 
 
@@ -200,10 +201,11 @@ def _decided(family: Mapping[str, Pair], evidence: Evidence) -> Decisions[str]:
             for side, numbers in zip((arm, base), sides, strict=True)
             for seed in side.results.keys() - numbers.keys()
         }
+    alone = evidence.looks[-1] == 1  # one seed decides nothing, and the least look is at two
     return decide(
         measured,
-        seeds=evidence.seeds,
-        looks=Looks(evidence.looks),
+        seeds=(*evidence.seeds, -1) if alone else evidence.seeds,
+        looks=Looks((2,) if alone else evidence.looks),
         metrics=evidence.metrics,
         lost=lost,
         adjust=benjamini_hochberg if any(arm.exploratory for arm, _ in family.values()) else holm,
@@ -227,23 +229,33 @@ def _counted(
     }
 
 
+def _needed(pairs: Mapping[str, Pair], decisions: Decisions[str], evidence: Evidence) -> dict[str, int]:
+    """By arm, the seeds of the first look, and of the next one of each contrast that it is a side of."""
+    needs = dict.fromkeys((arm.name for arm in evidence.arms), evidence.looks[0])
+    for name, asked in decisions.asks.items():
+        for side in pairs[name]:
+            needs[side.name] = max(needs[side.name], asked)
+    return needs
+
+
 def _view(
     metric: Metric,
     arms: Mapping[str, MeasuredArm],
     notes: Mapping[str, str],
     decisions: Decisions[str],
+    needs: Mapping[str, int],
     evidence: Evidence,
 ) -> Comparison:
     """The comparison by one metric."""
     rows: list[ComparedArm] = []
     for index, (name, arm) in enumerate(arms.items()):
-        row = _row(index, arm, evidence, metric, decisions.asks.get(name, 0), notes.get(name, ""))
+        row = _row(index, arm, evidence, metric, needs[name], notes.get(name, ""))
         if index and is_self_check(arm):
             sides = row.summary.values, rows[0].summary.values
             lower = metric.lower_is_better
             row = replace(row, contrast=contrast(*sides, delta=metric.delta, lower_is_better=lower))
         elif v := decisions.verdicts.get(name, {}).get(metric.name):
-            row = replace(row, declared=True, decided=v.decided)
+            row = replace(row, declared=True, decided=v.decided, asks=decisions.asks[name])
             if not row.note and v.contrast.pairs:
                 row = replace(row, contrast=v.contrast, adjusted=v.p_adjusted, verdict=v)
             else:
@@ -294,11 +306,11 @@ def trial_of(arm: MeasuredArm) -> Trial | None:
 
 
 def _row(
-    index: int, arm: MeasuredArm, evidence: Evidence, metric: Metric, asks: int, note: str
+    index: int, arm: MeasuredArm, evidence: Evidence, metric: Metric, needed: int, note: str
 ) -> ComparedArm:
     numbers = values(arm, metric.name)
     failed = sum(not r.done and not r.diverged for r in arm.results.values())
-    total = max(len(arm.results), asks, evidence.looks[0])
+    total = max(len(arm.results), needed)
     trained = evidence.arms[index].results.keys() - arm.results.keys()
     diverged = sum(map(math.isinf, numbers.values()))
     return ComparedArm(
@@ -312,7 +324,6 @@ def _row(
         most=evidence.looks[0] if index and is_self_check(arm) else evidence.looks[-1],
         summary=summarise(numbers, lower_is_better=metric.lower_is_better),
         note=note,
-        asks=asks,
         proofs=proofs(finished(arm)),
     )
 

@@ -101,7 +101,7 @@ def _printed(c: Comparison) -> pd.DataFrame:
     lines = []
     for row in c.rows:
         line = {"arm": row.arm.name, "changed": row.changed or ("baseline" if row.index == 0 else "–")}
-        line["seeds"] = " ".join(filter(None, [f"{row.done}/{row.total}", c.sequential and row.state]))
+        line["seeds"] = " ".join(filter(None, [f"{row.done}/{row.total}", row.state if c.sequential else ""]))
         for view in c.views:
             found = _printed_by(view.rows[row.index], view)
             line |= {f"{view.title}: {name}" if c.others else name: text for name, text in found.items()}

@@ -7,53 +7,22 @@ Nothing is written or moved.
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import TypeAdapter
 
-from ablations.commands import gate_open
-from ablations.design.plan import Id
+from ablations.commands.gate_open import StoredArm, StoredPlan, StoredTrial, missing
 from ablations.ledger import Ledger, needed, unseal
 from ablations.tracking import projection, store
 from ablations.tracking.entry import MACHINE, Ended, finals, section
 from bench.bits import measured
 from bench.kinds import kind
 from bench.models.registry import suggestion
-from bench.trial import BadInput, Metric, canonical, visible
+from bench.trial import BadInput, canonical, visible
 from reports.gate.sides import ArmResults, Outcome, ResultSet, Timings
 from reports.statistics.pace import Rounds
-
-
-@dataclass(frozen=True)
-class _Arm:
-    name: str
-    trials: Mapping[int, Id]
-    changes: Mapping[str, Any] = field(default_factory=dict)
-    against: str = ""
-    exploratory: bool = False
-
-
-@dataclass(frozen=True)
-class _Plan:
-    study: str
-    metrics: tuple[Metric, ...]
-    seeds: tuple[int, ...]
-    looks: tuple[int, ...]
-    arms: tuple[_Arm, ...]
-
-
-@dataclass(frozen=True)
-class _Trained:
-    status: str
-    trial: Mapping[str, Any]
-    reason: str = ""
-    epochs: tuple[Mapping[str, Any], ...] = ()
-    metrics: Mapping[str, float] = field(default_factory=dict)
-    roles: Mapping[str, tuple[float, int, int]] = field(default_factory=dict)
-    fingerprints: Mapping[str, str] = field(default_factory=dict)
-    environment: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -70,7 +39,7 @@ class _Stored:
 
 
 _T = TypeVar("_T")
-_PLAN, _TRAINED, _STORED = TypeAdapter(_Plan), TypeAdapter(_Trained), TypeAdapter(_Stored)
+_PLAN, _TRAINED, _STORED = TypeAdapter(StoredPlan), TypeAdapter(StoredTrial), TypeAdapter(_Stored)
 
 
 def is_timings(source: str) -> bool:
@@ -104,7 +73,7 @@ def _of_ledger(source: str, study: str, metric: str) -> ResultSet:
     plan = _chosen({plan.study: plan for plan in _plans(ledger)}, study, source)
     metric = metric or plan.metrics[0].name
     read = {arm.name: _read(arm, ledger) for arm in plan.arms}
-    waiting = gate_open.missing(plan.arms, read, plan.seeds, plan.looks, plan.metrics)
+    waiting = missing(plan, read)
     every = [trained for found in read.values() for trained in found.values()]
     arms = {
         name: ArmResults(
@@ -127,13 +96,13 @@ def _of_ledger(source: str, study: str, metric: str) -> ResultSet:
     )
 
 
-def _read(arm: _Arm, ledger: Ledger) -> dict[int, _Trained]:
+def _read(arm: StoredArm, ledger: Ledger) -> dict[int, StoredTrial]:
     """The results of an arm by the seed of the plan."""
     there = {seed: ledger.path(id) for seed, id in arm.trials.items()}
     return {seed: _sealed(path, "result", _TRAINED) for seed, path in there.items() if path.exists()}
 
 
-def _plans(ledger: Ledger) -> Iterator[_Plan]:
+def _plans(ledger: Ledger) -> Iterator[StoredPlan]:
     """The plans of a ledger. One that cannot be read is warned of: it may be of a study not asked for."""
     for path in sorted((ledger.root / "plans").glob("*.json")):
         try:
@@ -142,7 +111,7 @@ def _plans(ledger: Ledger) -> Iterator[_Plan]:
             ledger.warn(f"{error}; skipped")
 
 
-def _chosen(plans: Mapping[str, _Plan], study: str, source: str) -> _Plan:
+def _chosen(plans: Mapping[str, StoredPlan], study: str, source: str) -> StoredPlan:
     """The plan of the study, or the only one that there is."""
     if study in plans:
         return plans[study]
@@ -168,7 +137,7 @@ def _sealed(path: Path, key: str, kind: "TypeAdapter[_T]") -> _T:
         raise BadInput(f"{path}: is damaged or no {key} of a known format; run its study again") from error
 
 
-def _outcome(trained: _Trained, metric: str) -> Outcome:
+def _outcome(trained: StoredTrial, metric: str) -> Outcome:
     value = trained.metrics.get(metric)
     done, diverged = trained.status == "done", trained.status == "diverged"
     prints = {name: mark for name, mark in trained.fingerprints.items() if name in ("weights", "metrics")}
@@ -182,7 +151,7 @@ def _outcome(trained: _Trained, metric: str) -> Outcome:
     )
 
 
-def _numbers(trained: _Trained) -> dict[str, str]:
+def _numbers(trained: StoredTrial) -> dict[str, str]:
     """What was measured, by its own names and by those that MLflow has it under, where it can hold it."""
     held = {n: v for n, v in finals(trained.metrics, trained.roles).items() if math.isfinite(v)}
     return measured(

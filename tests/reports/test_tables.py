@@ -97,7 +97,7 @@ def test_an_arm_without_results_is_named_and_not_judged():
 
 
 def test_an_interim_report_is_corrected_for_the_arms_that_have_no_results_yet():
-    arms = (arm("base", 0.0), arm("now", 0.02, settings={"clip": 1.0}))
+    arms = (arm("base", 0.0), arm("now", 0.1, settings={"clip": 1.0}))
     later = tuple(arm(f"later {wd}", 0.0, seeds=0, settings={"wd": wd}) for wd in (0.0, 1.0))
     alone, interim = compare(study(arms)).rows[1], compare(study(arms + later)).rows[1]
     assert (alone.contrast.family, interim.contrast.family) == (1, 3)
