@@ -236,8 +236,8 @@ _LOOKS = (
 
 
 def zone(c: Comparison) -> str:
-    """±δ with its unit."""
-    return f"±{c.metric.delta:g} {c.unit}".rstrip()
+    """±δ with its unit, where the metric's title does not end in it."""
+    return f"±{c.metric.delta:g} {'' if c.title.endswith(c.unit) else c.unit}".rstrip()
 
 
 def limits(c: Comparison, environments: dict[str, str]) -> tuple[str, ...]:
@@ -246,7 +246,7 @@ def limits(c: Comparison, environments: dict[str, str]) -> tuple[str, ...]:
     said = [
         "There is one validation set: every interval is over seeds, given that set. Other text may differ.",
         *(
-            f"Differences within {zone(view)} of {view.title} were declared too small to matter."
+            f"Differences in {view.title} within {zone(view)} were declared too small to matter."
             for view in c.views
         ),
         *(_undetected(row, c.unit) for row in undecided),

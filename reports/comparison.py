@@ -137,7 +137,7 @@ class Comparison:
     @property
     def label(self) -> str:
         """The metric in words, with its unit."""
-        return f"{self.title} ({self.unit})" if self.unit else self.title
+        return self.title if self.title.endswith(self.unit) else f"{self.title} ({self.unit})"
 
     @property
     def in_nats(self) -> bool:
