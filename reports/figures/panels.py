@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from reports.book import Held
-from reports.comparison import ComparedArm, Comparison
+from reports.comparison import ComparedArm, Comparison, mean_of
 from reports.factorial import Factorial
 from reports.figures.drawing import MARKERS, axes_at, blank, estimates, grid, share, single
 from reports.figures.svg import COLOURS, picture
@@ -62,9 +62,13 @@ def _curves(rows: Sequence[ComparedArm], frames: dict[int, pd.DataFrame], c: Com
         frame = frames[row.index]
         ax.set_gid(f"arm{row.index}-curves")
         if row.contrast:
-            base = frames[c.base(row).index]
-            mean = base[base.done].groupby("epoch").loss.mean()
+            base = c.base(row)
+            frame_of_base = frames[base.index]
+            mean = frame_of_base[frame_of_base.done].groupby("epoch").loss.mean()
             ax.plot(mean.index, mean, **_GREY)
+            if not len(mean) and (level := mean_of(base.arm, "valid_loss")) is not None:
+                ax.axhline(level, **_GREY)  # a model that counts has no epochs
+                shown.append(level)
         _curve_panel(ax, frame, COLOURS[f"arm{row.index % 8}"])
         _title(ax, row.arm.name)
         ax.set(xlabel="", ylabel="")

@@ -4,37 +4,17 @@ import csv
 import io
 import math
 import re
-from dataclasses import replace
 from statistics import fmean
 
 import pytest
-from synthetic import arm, broken, study, text_of
+from synthetic import BOTH, arm, laddered, looked, study, svgs, text_of
 
-from bench.trial import Metric
 from reports import sections
 from reports.answer import claims, extension, limits, sentences, standing, tally
 from reports.comparison import compare
 from reports.formats import number
 from reports.render import render, render_index
 from reports.tables import comparison_csv, comparison_latex, comparison_markdown, trials_csv
-
-LOOKS = {"seeds": tuple(range(40)), "looks": (10, 15, 20, 30, 40)}
-BOTH = (Metric("valid_accuracy", 0.02), Metric("valid_loss", 0.05))
-
-
-def looked(*more, **facts):
-    """After two looks: one contrast was decided at the first, with two trials too many; others are open."""
-    return study(
-        (
-            arm("base", 0.0, seeds=16),
-            arm("strong", -0.5, seeds=12, settings={"clip": 1.0}),
-            arm("weak", 0.02, 0.2, seeds=17, settings={"clip": 2.0}),
-            broken(arm("lost", 0.3, seeds=12, settings={"clip": 3.0}), failed=(3,)),
-            *more,
-        ),
-        metrics=BOTH,
-        **{**LOOKS, **facts},
-    )
 
 
 @pytest.fixture(scope="module")
@@ -47,8 +27,8 @@ def text(c, tmp_path_factory):
     return text_of(render(c, tmp_path_factory.mktemp("out")))
 
 
-def differences(evidence, name, metric, seeds):
-    base, ours = evidence.arms[0], next(a for a in evidence.arms if a.name == name)
+def differences(evidence, name, metric, seeds, against="base"):
+    base, ours = (next(a for a in evidence.arms if a.name == n) for n in (against, name))
     return [ours.results[s].metrics[metric] - base.results[s].metrics[metric] for s in range(seeds)]
 
 
@@ -128,27 +108,36 @@ def test_sections_of_several_arms_use_the_seeds_that_all_of_them_have_and_say_ho
     assert "of the 10 seeds that all arms have" in text  # the learning curves
 
 
-def test_each_rung_of_a_ladder_is_held_against_the_one_before_and_names_it(tmp_path):
-    rungs = [arm(f"rung {i}", -0.3 * i, seeds=10, settings={"clip": float(i)}) for i in range(1, 4)]
-    held = [replace(a, against=b) for a, b in zip(rungs, ("base", "rung 1", "rung 2"), strict=True)]
-    c = compare(study((arm("base", 0.0), *held), metrics=BOTH, **LOOKS))
-    assert [row.contrast.mean > 0 for row in c.rows[1:]] == [True, True, True]
-    text = text_of(render(c, tmp_path))
-    assert "3 of 3 contrasts decided" in text and "rung 3 against rung 2" in text
+@pytest.fixture(scope="module")
+def ladder(tmp_path_factory):
+    c = compare(laddered())
+    return c, render(c, tmp_path_factory.mktemp("ladder"))
+
+
+def test_each_rung_of_a_ladder_is_held_against_the_one_before_and_names_it(ladder, tmp_path):
+    c, page = ladder
+    means = {row.arm.name: row.contrast.mean for row in c.rows if row.contrast}
+    assert means["rung 3"] == pytest.approx(
+        fmean(differences(c.evidence, "rung 3", "valid_accuracy", 10, "rung 2"))
+    )
+    assert standing(c) == "4 of 6 contrasts decided"
+    assert "rung 3 against rung 2" in text_of(page)
     assert "rung 3 against rung 2" in text_of(render_index([c], tmp_path))
 
 
-def test_an_arm_that_others_are_held_against_and_that_has_no_contrast_is_a_reference(tmp_path):
-    counts = arm("counts", 0.4, seeds=10, settings={"wd": 0.5})
-    above = replace(arm("above", 0.1, seeds=10, settings={"wd": 0.6}), against="counts")
-    c = compare(looked(counts, above))
-    assert standing(c) == "2 of 4 contrasts decided"
-    assert "counts wd = 0.5" in (said := text_of(render(c, tmp_path)))
-    assert "a reference: others are held against it" in said
+def test_counts_that_others_are_held_against_are_a_reference_and_a_line_among_the_curves(ladder):
+    c, page = ladder
+    row = next(row for row in c.rows if row.arm.name == "counts")
+    assert (row.contrast, row.declared, row.note) == (None, False, "a reference: others are held against it")
+    assert row.note in text_of(page) and "counts: " not in text_of(page).partition("Effects")[0]
+    (curves,) = (svg for svg in svgs(page.read_text()) if "Learning curves" in svg[0].text)
+    rung = next(str(row.index) for row in c.rows if row.arm.name == "rung 1")
+    (panel,) = (group for group in curves.iter("g") if group.get("data-arm") == rung)
+    assert [path for path in panel.iter("path") if path.get("stroke-dasharray")]
 
 
 def test_a_plan_that_was_declared_after_its_trials_were_seen_says_so_first_and_on_every_line(tmp_path):
-    c = compare(looked(reused={"regularization": 30, "models": 10}, declared=160))
+    c = compare(looked(reused={"looked": 30, "models": 10}, declared=160))
     told = "This plan was declared after 30 of its trials had been seen: its claims are exploratory."
     assert extension(c) == f"{told} Fresh seeds confirm: --seeds 40-79"
     text = text_of(render(c, tmp_path))
