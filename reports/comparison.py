@@ -10,20 +10,13 @@ from dataclasses import dataclass, replace
 
 from bench.trial import TASK, BadInput, Metric, Result, Trial, lower_is_better
 from reports.evidence import Evidence, MeasuredArm
+from reports.formats import titled
 from reports.proofs import Proof, proofs
 from reports.statistics.contrasts import ArmSummary, Contrast, benjamini_hochberg, contrast, holm, summarise
 from reports.statistics.decisions import Decisions, decide
 from reports.statistics.sequential import Looks
 from reports.statistics.verdicts import Verdict
 
-_TITLES = {
-    "valid_loss": ("validation loss", "nats"),
-    "valid_accuracy": ("validation accuracy", "accuracy"),
-    "valid_perplexity": ("validation perplexity", ""),
-    "valid_bits": ("validation bits a token", "bits"),
-    "train_loss": ("training loss", "nats"),
-    "speed_train": ("training speed", "tokens/s"),
-}
 DEAD = "dead toggle: the weights equal the baseline's"
 UNSEEN = "no results yet"
 APART = "no seed in common with the baseline yet"
@@ -278,11 +271,6 @@ def _view(
     return Comparison(
         evidence=evidence, metric=metric, title=title, unit=unit, rows=tuple(rows), looked=decisions.looks
     )
-
-
-def titled(metric: str) -> tuple[str, str]:
-    """A metric in words, and its unit."""
-    return _TITLES.get(metric, (metric.replace("_", " "), ""))
 
 
 def values(arm: MeasuredArm, metric: str) -> dict[int, float]:

@@ -15,7 +15,7 @@ from bench.files import save, save_all
 from bench.trial import counted, visible
 from reports import answer, factorial, formats, merity, sections, tuning
 from reports.book import SOURCE, hold
-from reports.comparison import Comparison, mean_of, titled
+from reports.comparison import Comparison, mean_of
 from reports.figures import forest, panels
 from reports.statistics import verdicts
 from reports.tables import tables
@@ -168,7 +168,7 @@ def _columns(c: Comparison) -> dict[str, str]:
     """The metrics of the table of all trials: the study's own, accuracy, and perplexity beside the loss."""
     names = dict.fromkeys((*(view.metric.name for view in c.views), "valid_accuracy"))
     every = [n for name in names for n in ((name, "valid_perplexity") if name == "valid_loss" else (name,))]
-    return {name: titled(name)[0].capitalize() for name in every}
+    return {name: formats.titled(name)[0].capitalize() for name in every}
 
 
 def _answer(
