@@ -7,8 +7,9 @@ from operator import attrgetter
 
 from bench.kinds import kind, mixed
 from bench.trial import counted
+from reports.arms import apart, values
 from reports.book import Held
-from reports.comparison import REFERENCE, ComparedArm, Comparison, apart, values
+from reports.comparison import REFERENCE, ComparedArm, Comparison
 from reports.evidence import MeasuredArm
 from reports.formats import count, interval, number, p_value
 from reports.statistics.contrasts import Contrast, divergence_interval

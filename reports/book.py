@@ -3,7 +3,8 @@
 import math
 from dataclasses import dataclass
 
-from reports.comparison import ComparedArm, Comparison, mean_of, trial_of, values
+from reports.arms import mean_of, trial_of, values
+from reports.comparison import ComparedArm, Comparison
 from reports.statistics.replication import Prediction, prediction
 
 SOURCE = "Howard and Gugger, Deep Learning for Coders with fastai and PyTorch (2020), chapter 12"

@@ -5,16 +5,16 @@ seeds. Only the seeds of the looks that were taken count: others enter no verdic
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from bench.trial import TASK, BadInput, Metric, Result, Trial, lower_is_better
+from bench.trial import BadInput, Metric
+from reports.arms import apart, finished, is_self_check, summary_of, trial_of, values
 from reports.evidence import Evidence, MeasuredArm
 from reports.formats import titled
+from reports.looks import Taken, taken
 from reports.proofs import Proof, proofs
-from reports.statistics.contrasts import ArmSummary, Contrast, benjamini_hochberg, contrast, holm, summarise
-from reports.statistics.decisions import Decisions, decide
-from reports.statistics.sequential import Looks
+from reports.statistics.contrasts import ArmSummary, Contrast, contrast
 from reports.statistics.verdicts import Verdict
 
 DEAD = "dead toggle: the weights equal the baseline's"
@@ -170,92 +170,17 @@ def compare(evidence: Evidence) -> Comparison:
         for name, note in notes.items()
         if note in ("", UNSEEN, DEAD)
     }
-    families = [_decided(family, evidence) for family in _families(pairs) if family]
-    decisions = Decisions(
-        verdicts={name: v for family in families for name, v in family.verdicts.items()},
-        asks={name: min(n, evidence.looks[-1]) for f in families for name, n in f.asks.items()},
-        looks=min((f.looks for f in families if any(f.asks.values())), default=len(evidence.looks)),
-    )
-    counted = _counted(pairs, decisions, evidence)
-    needs = _needed(pairs, decisions, evidence)
-    views = [_view(metric, counted, notes, decisions, needs, evidence) for metric in evidence.metrics]
+    found = taken(pairs, evidence)
+    views = [_view(metric, found, notes, evidence) for metric in evidence.metrics]
     return replace(views[0], others=tuple(views[1:]))
 
 
-Pair = tuple[MeasuredArm, MeasuredArm]
-"""An arm, and the one that it is compared with."""
-
-
-def _families(pairs: Mapping[str, Pair]) -> Iterator[dict[str, Pair]]:
-    """The contrasts that are corrected together: those of the plan, and the exploratory ones."""
-    for exploratory in (False, True):
-        yield {
-            name: pair
-            for name, pair in pairs.items()
-            if pair[0].exploratory is exploratory and not is_self_check(pair[0])
-        }
-
-
-def _decided(family: Mapping[str, Pair], evidence: Evidence) -> Decisions[str]:
-    measured: dict[str, dict[str, tuple[dict[int, float], dict[int, float]]]] = {}
-    lost: dict[str, dict[int, str]] = {}
-    for name, (arm, base) in family.items():
-        measured[name] = {m.name: (values(arm, m.name), values(base, m.name)) for m in evidence.metrics}
-        lost[name] = {
-            seed: "failed"
-            for sides in measured[name].values()
-            for side, numbers in zip((arm, base), sides, strict=True)
-            for seed in side.results.keys() - numbers.keys()
-        }
-    alone = evidence.looks[-1] == 1  # one seed decides nothing, and the least look is at two
-    return decide(
-        measured,
-        seeds=(*evidence.seeds, -1) if alone else evidence.seeds,
-        looks=Looks((2,) if alone else evidence.looks),
-        metrics=evidence.metrics,
-        lost=lost,
-        adjust=benjamini_hochberg if any(arm.exploratory for arm, _ in family.values()) else holm,
-    )
-
-
-def _counted(
-    pairs: Mapping[str, Pair], decisions: Decisions[str], evidence: Evidence
-) -> dict[str, MeasuredArm]:
-    """The arms with the results that count: of the looks that their contrasts took, and of the first."""
-    seeds = dict.fromkeys((arm.name for arm in evidence.arms), evidence.looks[0])
-    for name, verdicts in decisions.verdicts.items():
-        look = verdicts[evidence.metrics[0].name].contrast.look
-        for side in pairs[name]:
-            seeds[side.name] = max(seeds[side.name], look.looks.numbers[look.k])
-    return {
-        arm.name: replace(
-            arm, results={s: arm.results[s] for s in evidence.seeds[: seeds[arm.name]] if s in arm.results}
-        )
-        for arm in evidence.arms
-    }
-
-
-def _needed(pairs: Mapping[str, Pair], decisions: Decisions[str], evidence: Evidence) -> dict[str, int]:
-    """By arm, the seeds of the first look, and of the next one of each contrast that it is a side of."""
-    needs = dict.fromkeys((arm.name for arm in evidence.arms), evidence.looks[0])
-    for name, asked in decisions.asks.items():
-        for side in pairs[name]:
-            needs[side.name] = max(needs[side.name], asked)
-    return needs
-
-
-def _view(
-    metric: Metric,
-    arms: Mapping[str, MeasuredArm],
-    notes: Mapping[str, str],
-    decisions: Decisions[str],
-    needs: Mapping[str, int],
-    evidence: Evidence,
-) -> Comparison:
+def _view(metric: Metric, found: Taken, notes: Mapping[str, str], evidence: Evidence) -> Comparison:
     """The comparison by one metric."""
+    decisions = found.decisions
     rows: list[ComparedArm] = []
-    for index, (name, arm) in enumerate(arms.items()):
-        row = _row(index, arm, evidence, metric, needs[name], notes.get(name, ""))
+    for index, (name, arm) in enumerate(found.arms.items()):
+        row = _row(index, arm, evidence, metric, found.needs[name], notes.get(name, ""))
         if index and is_self_check(arm):
             sides = row.summary.values, rows[0].summary.values
             lower = metric.lower_is_better
@@ -271,51 +196,6 @@ def _view(
     return Comparison(
         evidence=evidence, metric=metric, title=title, unit=unit, rows=tuple(rows), looked=decisions.looks
     )
-
-
-def values(arm: MeasuredArm, metric: str) -> dict[int, float]:
-    """A number a seed: that of a finished trial, infinity for a diverged one, none for any other failure."""
-    numbers = {}
-    for seed, result in sorted(arm.results.items()):
-        if result.done and metric in result.metrics:
-            value = result.metrics[metric]
-            numbers[seed] = value if math.isfinite(value) else math.inf
-        elif result.diverged:
-            numbers[seed] = math.inf
-    return numbers
-
-
-def on(numbers: Mapping[int, float], seeds: Sequence[int]) -> dict[int, float]:
-    """The numbers of these seeds, of those that have one."""
-    return {seed: numbers[seed] for seed in seeds if seed in numbers}
-
-
-def summary_of(arm: MeasuredArm, metric: str) -> ArmSummary:
-    """An arm by the numbers of a metric. One that is trained once has neither SD nor interval."""
-    found = summarise(values(arm, metric), lower_is_better=lower_is_better(metric))
-    return replace(found, sd=None, interval=None) if arm.counted else found
-
-
-def finished(arm: MeasuredArm) -> tuple[Result, ...]:
-    """The results whose numbers may be used, by seed, each trial once."""
-    return tuple(result for result in arm.trials.values() if result.done)
-
-
-def mean_of(arm: MeasuredArm, metric: str) -> float | None:
-    """The mean of a metric over finished trials that have it."""
-    numbers = [r.metrics[metric] for r in finished(arm) if math.isfinite(r.metrics.get(metric, math.nan))]
-    return sum(numbers) / len(numbers) if numbers else None
-
-
-def trial_of(arm: MeasuredArm) -> Trial | None:
-    """Any trial of the arm: they differ in the seed alone."""
-    return next((result.trial for _, result in sorted(arm.results.items())), None)
-
-
-def apart(one: MeasuredArm, two: MeasuredArm) -> list[str]:
-    """The fields of their trials, of those that define the task, in which two arms with results differ."""
-    ours, theirs = trial_of(one), trial_of(two)
-    return [name for name in TASK if ours and theirs and getattr(ours, name) != getattr(theirs, name)]
 
 
 def _row(
@@ -339,11 +219,6 @@ def _row(
         note=note,
         proofs=proofs(finished(arm)),
     )
-
-
-def is_self_check(arm: MeasuredArm) -> bool:
-    """Whether an arm is the baseline again, if it is not the baseline itself."""
-    return not arm.changes and not arm.against
 
 
 def _note(arm: MeasuredArm, evidence: Evidence) -> str:

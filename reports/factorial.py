@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from itertools import combinations, product
 
 from bench.trial import Scalar
-from reports.comparison import ComparedArm, Comparison, on, trial_of
+from reports.arms import on, trial_of
+from reports.comparison import ComparedArm, Comparison
 from reports.statistics.contrasts import ArmSummary, summarise
 from reports.statistics.designs import Cells, Effect, factorial_effects
 from reports.statistics.verdicts import Verdict, across, verdicts

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import NamedTuple
 
-from reports.comparison import ComparedArm, Comparison, mean_of, trial_of, values
+from reports.arms import mean_of, trial_of, values
+from reports.comparison import ComparedArm, Comparison
 from reports.statistics.contrasts import ArmSummary, Contrast, contrast, summarise
 
 SOURCE = "Merity, Keskar and Socher, “Regularizing and Optimizing LSTM Language Models”, ICLR 2018, table 4"

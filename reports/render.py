@@ -14,8 +14,9 @@ from markupsafe import Markup
 from bench.files import save, save_all
 from bench.trial import counted, visible
 from reports import answer, factorial, formats, merity, sections, tuning
+from reports.arms import mean_of
 from reports.book import SOURCE, hold
-from reports.comparison import Comparison, mean_of
+from reports.comparison import Comparison
 from reports.figures import forest, panels
 from reports.statistics import verdicts
 from reports.tables import tables

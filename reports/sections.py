@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 
 from bench.kinds import kind, kinds_apart
 from bench.trial import Result, counted
-from reports.comparison import ComparedArm, Comparison, finished, mean_of, on, trial_of, values
+from reports.arms import finished, mean_of, on, trial_of, values
+from reports.comparison import ComparedArm, Comparison
 from reports.evidence import Evidence, MeasuredArm
 from reports.formats import when
 from reports.statistics.contrasts import ArmSummary, summarise

@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from bench.trial import visible
-from reports.comparison import ComparedArm, Comparison, mean_of
+from reports.arms import mean_of
+from reports.comparison import ComparedArm, Comparison
 from reports.formats import csv_cell, interval, latex_cell, markdown_cell, number, p_value
 from reports.statistics.contrasts import Interval
 

@@ -9,7 +9,8 @@ from ablations.tracking.arms import ArmFacts
 from ablations.tracking.browsing import ON_A_GPU
 from bench.trial import Result
 from reports.answer import claims, sentences
-from reports.comparison import ComparedArm, Comparison, finished, summary_of, trial_of, values
+from reports.arms import finished, summary_of, trial_of, values
+from reports.comparison import ComparedArm, Comparison
 from reports.evidence import MeasuredArm
 from reports.formats import number
 from reports.statistics.contrasts import ArmSummary, Interval, summarise

@@ -7,7 +7,8 @@ from typing import Any
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from reports.comparison import ComparedArm, Comparison, trial_of
+from reports.arms import trial_of
+from reports.comparison import ComparedArm, Comparison
 from reports.figures.drawing import (
     axes_at,
     blank,

@@ -11,8 +11,9 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from reports.arms import mean_of
 from reports.book import Held
-from reports.comparison import ComparedArm, Comparison, mean_of
+from reports.comparison import ComparedArm, Comparison
 from reports.factorial import Factorial
 from reports.figures.drawing import MARKERS, axes_at, blank, estimates, grid, share, single
 from reports.figures.svg import COLOURS, picture

@@ -1,0 +1,59 @@
+"""One arm by itself: its numbers by seed, its trials, its task."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from bench.trial import TASK, Result, Trial, lower_is_better
+from reports.evidence import MeasuredArm
+from reports.statistics.contrasts import ArmSummary, summarise
+
+
+def values(arm: MeasuredArm, metric: str) -> dict[int, float]:
+    """A number a seed: that of a finished trial, infinity for a diverged one, none for any other failure."""
+    numbers = {}
+    for seed, result in sorted(arm.results.items()):
+        if result.done and metric in result.metrics:
+            value = result.metrics[metric]
+            numbers[seed] = value if math.isfinite(value) else math.inf
+        elif result.diverged:
+            numbers[seed] = math.inf
+    return numbers
+
+
+def on(numbers: Mapping[int, float], seeds: Sequence[int]) -> dict[int, float]:
+    """The numbers of these seeds, of those that have one."""
+    return {seed: numbers[seed] for seed in seeds if seed in numbers}
+
+
+def summary_of(arm: MeasuredArm, metric: str) -> ArmSummary:
+    """An arm by the numbers of a metric. One that is trained once has neither SD nor interval."""
+    found = summarise(values(arm, metric), lower_is_better=lower_is_better(metric))
+    return replace(found, sd=None, interval=None) if arm.counted else found
+
+
+def finished(arm: MeasuredArm) -> tuple[Result, ...]:
+    """The results whose numbers may be used, by seed, each trial once."""
+    return tuple(result for result in arm.trials.values() if result.done)
+
+
+def mean_of(arm: MeasuredArm, metric: str) -> float | None:
+    """The mean of a metric over finished trials that have it."""
+    numbers = [r.metrics[metric] for r in finished(arm) if math.isfinite(r.metrics.get(metric, math.nan))]
+    return sum(numbers) / len(numbers) if numbers else None
+
+
+def trial_of(arm: MeasuredArm) -> Trial | None:
+    """Any trial of the arm: they differ in the seed alone."""
+    return next((result.trial for _, result in sorted(arm.results.items())), None)
+
+
+def apart(one: MeasuredArm, two: MeasuredArm) -> list[str]:
+    """The fields of their trials, of those that define the task, in which two arms with results differ."""
+    ours, theirs = trial_of(one), trial_of(two)
+    return [name for name in TASK if ours and theirs and getattr(ours, name) != getattr(theirs, name)]
+
+
+def is_self_check(arm: MeasuredArm) -> bool:
+    """Whether an arm is the baseline again, if it is not the baseline itself."""
+    return not arm.changes and not arm.against and not arm.counted
