@@ -171,7 +171,7 @@ def test_the_study_that_new_writes_can_be_planned(folder: Path, capsys: pytest.C
     assert main(["new", "study", "my.toml"]) == 0
     assert len(loading.load("my.toml").arms) == 4
     assert main(["plan", "my.toml"]) == 0
-    assert "4 arms × 5 seeds = 20 trials" in capsys.readouterr().out
+    assert "my: How much does the width" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
