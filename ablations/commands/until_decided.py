@@ -42,10 +42,10 @@ class UntilDecided:
         self.results = {id: _compact(result) for id, result in results.items()}
         self._plan = plan
         self._arms = {id: arm.name for id, (arm, _) in plan.places.items()}
-        self._uses: dict[str, dict[str, int]] = {}  # of declared trials: arms, which may share one
+        self._uses: dict[str, dict[str, int]] = {}  # arms, and their first seed, by declared trial
         for arm in plan.arms:
             for index, seed in enumerate(plan.seeds):
-                self._uses.setdefault(arm.trials[seed], {})[arm.name] = index
+                self._uses.setdefault(arm.trials[seed], {}).setdefault(arm.name, index)
         self._look()
 
     def _look(self) -> None:
