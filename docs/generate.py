@@ -98,14 +98,15 @@ def public_api() -> Iterator[str]:
 
 
 def _tables(table: Any, known: Any, place: str = "") -> Iterator[tuple[str, Any]]:
-    yield (f"[[{place}]]" if place == "arm" else f"[{place}]" if place else "Top level"), table
+    yield (f"[[{place}]]" if place in ("arm", "metrics") else f"[{place}]" if place else "Top level"), table
     for key, rule in table["properties"].items():
         for name in re.findall(r"#/\$defs/(\w+)", json.dumps(rule)):
             yield from _tables(known[name], known, f"{place}.{key}".strip("."))
 
 
 def _kind(rule: Mapping[str, Any]) -> str:
-    kind = rule.get("type", "table" if "$defs" in str(rule) else "integer, string or array")
+    kinds = [one["type"] for one in (rule, *rule.get("anyOf", ())) if one.get("type", "null") != "null"]
+    kind = kinds[0] if kinds else "table" if "$defs" in str(rule) else "integer, string or array"
     return ", ".join(map(_toml, rule.get("enum", ()))) or kind.replace("object", "table")
 
 

@@ -7,7 +7,7 @@ from operator import attrgetter
 
 from bench.kinds import kind, mixed
 from reports.book import Held
-from reports.comparison import ComparedArm, Comparison, values
+from reports.comparison import REFERENCE, ComparedArm, Comparison, apart, values
 from reports.evidence import MeasuredArm
 from reports.formats import count, interval, number
 from reports.statistics.contrasts import divergence_interval
@@ -113,13 +113,14 @@ def mixed_machines(c: Comparison) -> str:
 
 
 def _worse_than_counting(c: Comparison) -> list[str]:
-    """The trained arms that counting pairs of tokens beats, by verdict; Holm over all of them."""
-    bigrams = next((row for row in c.rows if row.arm.model == BIGRAMS and not row.note), None)
-    if bigrams is None:
-        return []
-    trained = [row for row in c.rows if not row.note and row is not bigrams and _has_epochs(row.arm)]
+    """The trained arms that counting pairs of tokens beats on their task, by verdict; Holm over all."""
+    pairs = {}
+    for row in c.rows:
+        bigrams = (other for other in c.rows if other.arm.model == BIGRAMS and not apart(other.arm, row.arm))
+        if row.note in ("", REFERENCE) and _has_epochs(row.arm) and (counts := next(bigrams, None)):
+            pairs[row.arm.name] = (row.summary.values, counts.summary.values)
     judged = verdicts(
-        {row.arm.name: (row.summary.values, bigrams.summary.values) for row in trained},
+        pairs,
         delta=c.metric.delta,
         lower_is_better=c.lower_is_better,
     )

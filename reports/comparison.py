@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from bench.trial import TASK, BadInput, Metric, Result, Trial
+from bench.trial import TASK, BadInput, Metric, Result, Trial, lower_is_better
 from reports.evidence import Evidence, MeasuredArm
 from reports.statistics.contrasts import ArmSummary, Contrast, benjamini_hochberg, contrast, holm, summarise
 from reports.statistics.decisions import Decisions, decide
@@ -28,6 +28,7 @@ DEAD = "dead toggle: the weights equal the baseline's"
 UNSEEN = "no results yet"
 APART = "no seed in common with the baseline yet"
 REFERENCE = "a baseline of its own: others are held against it"
+COUNTED = "a reference: trained once, as counting draws nothing at random"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +59,7 @@ class Proof:
 
 @dataclass(frozen=True, kw_only=True)
 class ComparedArm:
-    """One arm of the comparison, by one metric. The baseline and arms of another task have no contrast."""
+    """One arm of the comparison, by one metric. The baseline, references and other tasks have no contrast."""
 
     index: int  # position in the study; 0 is the baseline
     arm: MeasuredArm  # with the results that count
@@ -132,6 +133,18 @@ class Comparison:
     def base(self, row: ComparedArm) -> ComparedArm:
         """The row that this one is compared with: the baseline, or the arm named in `against`."""
         return next((r for r in self.rows if r.arm.name == row.arm.against), self.rows[0])
+
+    @property
+    def entrants(self) -> tuple[ComparedArm, ...]:
+        """The baseline, and the rows with a contrast that have its task: their numbers can be compared."""
+        first, *others = self.rows
+        return first, *(row for row in others if row.contrast and not apart(row.arm, first.arm))
+
+    @property
+    def bases(self) -> str:
+        """The baseline's name, and that arms are held against others too, if any is."""
+        others = any(row.contrast and self.base(row) is not self.rows[0] for row in self.rows)
+        return f"{self.rows[0].arm.name}{' or the arm that each names' if others else ''}"
 
     @property
     def label(self) -> str:
@@ -271,9 +284,15 @@ def values(arm: MeasuredArm, metric: str) -> dict[int, float]:
     return numbers
 
 
+def summary_of(arm: MeasuredArm, metric: str) -> ArmSummary:
+    """An arm by the numbers of a metric. One that is trained once has neither SD nor interval."""
+    found = summarise(values(arm, metric), lower_is_better=lower_is_better(metric))
+    return replace(found, sd=None, interval=None) if arm.counted else found
+
+
 def finished(arm: MeasuredArm) -> tuple[Result, ...]:
-    """The results whose numbers may be used, by seed."""
-    return tuple(result for _, result in sorted(arm.results.items()) if result.done)
+    """The results whose numbers may be used, by seed, each trial once."""
+    return tuple(result for result in arm.trials.values() if result.done)
 
 
 def mean_of(arm: MeasuredArm, metric: str) -> float | None:
@@ -287,20 +306,26 @@ def trial_of(arm: MeasuredArm) -> Trial | None:
     return next((result.trial for _, result in sorted(arm.results.items())), None)
 
 
+def apart(one: MeasuredArm, two: MeasuredArm) -> list[str]:
+    """The fields of their trials, of those that define the task, in which two arms with results differ."""
+    ours, theirs = trial_of(one), trial_of(two)
+    return [name for name in TASK if ours and theirs and getattr(ours, name) != getattr(theirs, name)]
+
+
 def _row(
     index: int, arm: MeasuredArm, evidence: Evidence, metric: Metric, asks: int, note: str
 ) -> ComparedArm:
-    numbers = values(arm, metric.name)
-    failed = sum(not r.done and not r.diverged for r in arm.results.values())
-    diverged = sum(map(math.isinf, numbers.values()))
+    ended, numbers = arm.trials, values(arm, metric.name)
+    failed = sum(not r.done and not r.diverged for r in ended.values())
+    diverged = sum(math.isinf(numbers.get(seed, 0.0)) for seed in ended)
     return ComparedArm(
         index=index,
         arm=arm,
-        total=max(len(arm.results), asks, evidence.looks[0]),
-        done=len(arm.results) - diverged - failed,
+        total=1 if arm.counted else max(len(ended), asks, evidence.looks[0]),
+        done=len(ended) - diverged - failed,
         diverged=diverged,
         failed=failed,
-        summary=summarise(numbers, lower_is_better=metric.lower_is_better),
+        summary=summary_of(arm, metric.name),
         note=note,
         asks=asks,
         proofs=_proofs(arm),
@@ -336,14 +361,15 @@ def _plain(value: object) -> str:
 
 
 def _note(arm: MeasuredArm, evidence: Evidence) -> str:
-    """Why the arm cannot be compared with the baseline, or with the arm that it names, or nothing."""
-    if any(other.against == arm.name for other in evidence.arms):
+    """Why the arm is not compared with the baseline, or with the arm that it names, or nothing."""
+    if arm.counted and not arm.against:
+        return COUNTED
+    if not arm.against and any(other.against == arm.name for other in evidence.arms):
         return REFERENCE
     baseline = next((other for other in evidence.arms if other.name == arm.against), evidence.arms[0])
-    ours, theirs = trial_of(arm), trial_of(baseline)
-    if ours is None or theirs is None:
+    if trial_of(arm) is None or trial_of(baseline) is None:
         return UNSEEN
-    if other := [name for name in TASK if getattr(ours, name) != getattr(theirs, name)]:
+    if other := apart(arm, baseline):
         return f"another task: {', '.join(other)}"
     if _same_weights(baseline, arm):
         return DEAD

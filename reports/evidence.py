@@ -17,7 +17,13 @@ class MeasuredArm:
     results: Mapping[int, Result] = field(default_factory=dict)  # by seed; failures included
     exploratory: bool = False  # not named by the plan: Benjamini–Hochberg instead of Holm
     against: str = ""  # the arm that it is held against, and that `changes` are against; "" is the baseline
+    counted: bool = False  # fitted by counting and trained once: every seed has the same result
     links: Mapping[int, str] = field(default_factory=dict)  # MLflow run of each seed
+
+    @property
+    def trials(self) -> dict[int, Result]:
+        """Its results in the order of seeds, each trial once."""
+        return dict(sorted(self.results.items())[: 1 if self.counted else None])
 
 
 @dataclass(frozen=True, kw_only=True)

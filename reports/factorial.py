@@ -69,7 +69,7 @@ class Part:
 def factorial(c: Comparison) -> Factorial | None:
     """The largest full 2^k of switches, k ≥ 2, that the baseline and its arms form, or nothing."""
     cells: dict[frozenset[tuple[str, Scalar]], ComparedArm] = {}
-    for row in _entrants(c):
+    for row in c.entrants:
         if not row.arm.against:  # the baseline comes first, and an A/A arm does not take its place
             cells.setdefault(frozenset(row.arm.changes.items()), row)
     order = {cell: row.index for cell, row in cells.items()}
@@ -135,11 +135,6 @@ def _judged(
     return verdicts(values, delta=c.metric.delta, lower_is_better=c.lower_is_better)
 
 
-def _entrants(c: Comparison) -> list[ComparedArm]:
-    """The arms that have results of the baseline's task."""
-    return [row for row in c.rows if row.index == 0 or row.contrast]
-
-
 def _settings(row: ComparedArm) -> dict[str, Scalar]:
     """What the arm is trained with. Two names of one network are one model if all options are equal."""
     trial = trial_of(row.arm)
@@ -150,7 +145,7 @@ def _neighbours(c: Comparison, row: ComparedArm) -> dict[str, ComparedArm]:
     """By setting, the arm that differs from this one in that setting alone, where there is one such level."""
     here = _settings(row)
     found: dict[str, dict[Scalar, ComparedArm]] = {}
-    for other in _entrants(c):
+    for other in c.entrants:
         there = _settings(other)
         differing = [key for key in here if there.get(key) != here[key]]
         if len(differing) == 1 and there.keys() == here.keys():
@@ -159,7 +154,7 @@ def _neighbours(c: Comparison, row: ComparedArm) -> dict[str, ComparedArm]:
 
 
 def _row_of(c: Comparison, settings: Mapping[str, Scalar]) -> ComparedArm | None:
-    return next((row for row in _entrants(c) if _settings(row) == settings), None)
+    return next((row for row in c.entrants if _settings(row) == settings), None)
 
 
 def _switch(c: Comparison, key: str, level: Scalar) -> Switch:

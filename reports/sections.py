@@ -70,7 +70,7 @@ def passage(c: Comparison) -> tuple[ComparedArm, Result] | None:
 
 def ranks(c: Comparison) -> tuple[tuple[ComparedArm, int, int], ...]:
     """The set of ranks that each comparable arm may hold, best first; nothing for fewer than three arms."""
-    entrants = {str(row.index): row for row in c.rows if row.index == 0 or row.contrast}
+    entrants = {str(row.index): row for row in c.entrants}
     if not 3 <= len(entrants) <= _MOST_RANKED:
         return ()
     sets = rank_sets(
@@ -135,7 +135,7 @@ def targets(c: Comparison) -> tuple[float, tuple[tuple[ComparedArm, TimeToTarget
         return None
     budget = max(len(r.epochs) for r in c.rows[0].arm.results.values())
     found = [
-        (row, time_to_target(_by_epoch(row.arm), base, target=final, budget=budget)) for row in c.compared
+        (row, time_to_target(_by_epoch(row.arm), base, target=final, budget=budget)) for row in c.entrants[1:]
     ]
     return final, tuple((row, t) for row, t in found if t.contrast.pairs)
 

@@ -47,7 +47,7 @@ def trials_csv(evidence: Evidence) -> str:
     """One line a trial, failures included: its settings, and whatever it measured."""
     records = []
     for arm in evidence.arms:
-        for seed, result in sorted(arm.results.items()):
+        for seed, result in arm.trials.items():
             facts = {"trial": result.trial.id, "arm": arm.name, "seed": seed, "status": result.status}
             facts |= {"reason": result.reason, "attempts": result.attempts, "seconds": result.spent}
             measured = result.metrics if result.done else {}
@@ -60,7 +60,8 @@ def caption(c: Comparison) -> str:
     return (
         f"{c.evidence.study}: {c.title}{f', {c.unit}' if c.unit else ''}, "
         f"{'lower' if c.lower_is_better else 'higher'} is better; "
-        "intervals are over seeds, given this validation set; Δ is the arm minus the baseline"
+        "intervals are over seeds, given this validation set; Δ is the arm minus "
+        f"{'the baseline' if c.bases == c.rows[0].arm.name else c.bases}"
     )
 
 

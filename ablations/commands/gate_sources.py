@@ -102,7 +102,8 @@ def _of_ledger(source: str, study: str, metric: str) -> ResultSet:
     arms = {}
     known: set[str] = set()
     for arm in plan.arms:
-        there = {seed: ledger.path(id) for seed, id in arm.trials.items() if ledger.path(id).exists()}
+        once = {id: seed for seed, id in sorted(arm.trials.items(), reverse=True)}  # seeds may share a trial
+        there = {seed: ledger.path(id) for id, seed in once.items() if ledger.path(id).exists()}
         read = [(seed, _sealed(path, "result", _TRAINED)) for seed, path in there.items()]
         # by the trial's own seed, as MLflow has it: the A/A arm's are not the plan's
         found = {int(trained.trial.get("seed", seed)): trained for seed, trained in read}
@@ -111,7 +112,7 @@ def _of_ledger(source: str, study: str, metric: str) -> ResultSet:
         arms[arm.name] = ArmResults(
             outcomes={seed: _outcome(trained, metric) for seed, trained in found.items()},
             # a contrast may be decided at the first look; beyond it no seed need be there
-            waiting=tuple(seed for seed in list(arm.trials)[: plan.looks[0]] if seed not in there),
+            waiting=tuple(s for s in list(arm.trials)[: plan.looks[0]] if s in {*once.values()} - {*there}),
             settings=next((_settings(trained.trial) for trained in found.values()), {}),
         )
     _check_metric(source, metric, known)

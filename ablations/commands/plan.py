@@ -2,14 +2,15 @@
 
 import sys
 from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from statistics import fmean
 
 from ablations.commands import device
 from ablations.design import costs, loading, study
-from ablations.design.plan import device_of
+from ablations.design import plan as plans
+from ablations.design.loading import FEWEST
 from ablations.design.settings import parse_set
 from ablations.design.study_file import shipped
 from ablations.flags import cores
@@ -19,6 +20,12 @@ from bench.trial import BadInput, counted, visible
 
 LARGE = 10_000_000
 """Bytes of a text that takes more than a second to read."""
+
+TRUTHS = "nothing differs", "every difference is δ", "every difference is 2 δ"
+"""The true differences, 0 to 2 δ, for which a plan says what a contrast takes."""
+SPREAD = 1.5
+"""SD of the pairs' differences, in δ, where no results are there yet: as between most arms of `toggles`."""
+HOUR = 3600.0
 
 
 def chosen(args: Namespace) -> Iterator[study.Study]:
@@ -58,70 +65,95 @@ def load_plugins(args: Namespace) -> None:
 
 
 def plan(args: Namespace) -> int:
-    """Print the trials of studies, their costs, and the effects that their seeds can detect."""
+    """Print the arms of studies, and what it takes to decide them."""
     for found in chosen(args):
-        print_plan(found, cores(), device.choose(found, args, device_of(found.name, Ledger(args.results))))
+        ledger = Ledger(args.results)
+        print_plan(found, cores(), device.choose(found, args, plans.device_of(found.name, ledger)), ledger)
     return 0
 
 
-def print_plan(found: study.Study, workers: int, on: device.Device) -> None:
-    """One study's arms, trials, expected seconds, device, and what its seeds can decide."""
-    cells = study.trials(found, lambda trial: trial)
-    seconds = {arm.name: 0.0 for arm in found.arms}
-    for arm, trial in cells:
-        seconds[arm.name] += costs.expected_seconds(trial)
-    searching = [costs.expected_seconds(t) for _, t in study.search_trials(found, lambda trial: trial)]
-    total = sum(seconds.values()) + sum(searching)
-    width = max(len(visible(name)) for name in seconds)
+def print_plan(found: study.Study, workers: int, on: device.Device, ledger: Ledger) -> None:
+    """One study's arms, what each may take until it is decided, trials, expected time and device."""
+    seconds: dict[str, float] = {}
+    for arm, trial in study.trials(found, lambda trial: trial):
+        seconds.setdefault(arm.name, costs.expected_seconds(trial))
+    spreads, metric = _spreads(found, ledger), found.metrics[0]
+    rows, needs = _rows(found, seconds, spreads)
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     print(f"{visible(found.name)}: {visible(found.question)}\n")
-    print(f"{'arm':<{width}}  seconds  what it changes")
+    for row in rows:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    source = "of the results so far" if spreads else f"taken as {SPREAD:g} δ"
+    print(f"\nSD: of the pairs' differences in {metric.name}, {source}; δ = {metric.delta:g}. Under none, δ")
+    print(
+        "and 2 δ: the seeds until a verdict, and its chance, if that is the difference. Seconds: of a trial."
+    )
+    looks = ", ".join(map(str, found.looks))
+    print(f"{counted(len(found.arms), 'arm')}, looks after {looks} seeds, plan {found.plan[:12]}")
+    searching, tuning = _tuning(found)
+    print(*tuning, sep="\n", end="\n" if tuning else "")
+    longest = 0.0
+    for what, need in zip(TRUTHS, needs, strict=True):
+        total = searching + sum(need[name] * seconds[name] for name in need)
+        longest = max(longest, total / workers)
+        cost = f"{total:.0f} CPU seconds, {total / workers / 60:.0f} min on {counted(workers, 'core')}"
+        print(f"if {what}: about {sum(need.values()):.0f} trials, {cost}")
+    print(on)
+    if len(found.seeds) < FEWEST:
+        print(f"WARNING: every verdict will be INCONCLUSIVE: a verdict needs at least {FEWEST} seeds")
+    if longest > HOUR:
+        print(f"WARNING: deciding may take {longest / HOUR:.1f} h; --budget 1h ends a run in time")
+
+
+def _rows(
+    found: study.Study, seconds: Mapping[str, float], spreads: Mapping[str, float]
+) -> tuple[list[list[str]], list[dict[str, float]]]:
+    """The table, and for each of `TRUTHS` the expected seeds of every arm."""
+    from reports.statistics.planning import expected
+    from reports.statistics.sequential import Looks
+
+    metric, contrasts = found.metrics[0], costs.contrasts(found)
+    family, first = max(len(contrasts), 1), float(found.looks[0])
+    rows = [["arm", "SD", "none", "δ", "2 δ", "seconds", "what it changes"]]
+    needs = [{arm.name: 1.0 if arm.counted else first for arm in found.arms} for _ in TRUTHS]
     for arm in found.arms:
+        cells = ["–"] * (1 + len(TRUTHS))
+        if (base := contrasts.get(arm.name)) and first > 1:
+            sd = spreads.get(arm.name) or SPREAD * metric.delta
+            cells = [f"{sd:.2g}"]
+            for times, need in enumerate(needs):
+                effect = times * metric.delta
+                chance = expected(Looks(found.looks), sd=sd, delta=metric.delta, effect=effect, family=family)
+                cells.append(f"{chance.seeds:.0f} ({100 * chance.decided:.0f} %)")
+                need |= {side: max(need[side], chance.seeds) for side in (arm.name, base) if need[side] > 1}
         changes = ", ".join(f"{key}={visible(value)}" for key, value in arm.changes.items()) or "–"
         against = f", against {visible(arm.against)}" if arm.against else ""
-        print(f"{visible(arm.name):<{width}}  {seconds[arm.name]:>7.0f}  {changes}{against}")
-        for other in arm.also:
-            print(f"{'':<{width}}           also: {visible(other)}")
-    arms, of_each = counted(len(found.arms), "arm"), counted(len(found.seeds), "seed")
-    size = f"{arms} × {of_each} = {counted(len(cells), 'trial')}"
-    print(f"\n{size}, plan {found.plan[:12]}")
-    if t := found.tuning:
-        tuned = len(searching) // (len(t.levels) * len(t.seeds))
-        winners = tuned * len(found.seeds)
-        total += winners * fmean(searching)
-        levels, of_each = counted(len(t.levels), "level"), counted(len(t.seeds), "seed")
-        size = f"{counted(tuned, 'arm')} × {levels} of {t.setting} × {of_each}"
-        print(f"tuning: {size} = {len(searching)} trials, and at most {winners} for the winners")
-    print(f"about {total:.0f} CPU seconds: {total / workers / 60:.0f} min on {counted(workers, 'core')}")
-    print(on)
-    print("\n".join(_promise(costs.contrasts(found), len(found.seeds), found.metrics[0].delta)))
+        rows.append([visible(arm.name), *cells, f"{seconds[arm.name]:.1f}", changes + against])
+        rows += [["", *[""] * (2 + len(TRUTHS)), f"also: {visible(other)}"] for other in arm.also]
+    return rows, needs
 
 
-def _promise(contrasts: int, seeds: int, equivalence: float) -> list[str]:
-    """Lines on the effects that a number of seeds can detect, for a number of contrasts."""
-    from reports.statistics.power import (
-        ALPHA,
-        FEWEST_SEEDS,
-        minimum_detectable_effect,
-        seeds_for_exact,
-        seeds_needed,
-        smallest_exact_p,
-    )
+def _spreads(found: study.Study, ledger: Ledger) -> dict[str, float]:
+    """The SD of each contrast of the study by its first metric, where the ledger has five pairs or more."""
+    if not plans.is_stored(found.name, ledger):
+        return {}
+    from ablations.commands.report import comparison, read  # scipy.stats: half a second
 
-    family = max(contrasts, 1)
-    need = seeds_for_exact(family)
-    decided = f"{counted(seeds, 'seed')}, {counted(contrasts, 'contrast')}"
-    lines = [f"{decided}; the smallest exact p is {smallest_exact_p(seeds):.2g}"]
-    if seeds >= 2:
-        effect = minimum_detectable_effect(seeds, alpha=ALPHA / family)
-        lines.append(
-            f"detects (80 % power, after Holm) an effect of {effect:.2f} SD of the paired differences, "
-            f"δ = {equivalence:g} if their SD is {equivalence / effect:.2g}"
-        )
-    if seeds < FEWEST_SEEDS:
-        lines.append(
-            f"WARNING: every verdict will be INCONCLUSIVE: a verdict needs at least {FEWEST_SEEDS} seeds"
-        )
-    elif seeds < need:
-        lines.append(f"WARNING: no exact test can reach {ALPHA:g} after Holm: that needs {need} seeds")
-    lines.append(f"an effect of one SD needs {seeds_needed(1.0, ALPHA / family)} seeds")
-    return lines
+    plan = plans.stored(found.name, ledger)
+    seen = comparison(plan, read(plan, ledger)).by(found.metrics[0].name)
+    contrasts = {row.arm.name: row.contrast for row in seen.rows} if seen else {}
+    return {name: c.sd for name, c in contrasts.items() if c and c.sd and c.pairs >= FEWEST}
+
+
+def _tuning(found: study.Study) -> tuple[float, list[str]]:
+    """The expected seconds of the searches and of their winners, and a line on them."""
+    tuning = found.tuning
+    if tuning is None:
+        return 0.0, []
+    searching = [costs.expected_seconds(t) for _, t in study.search_trials(found, lambda trial: trial)]
+    tuned = len(searching) // (len(tuning.levels) * len(tuning.seeds))
+    winners = tuned * len(found.seeds)
+    levels, of_each = counted(len(tuning.levels), "level"), counted(len(tuning.seeds), "seed")
+    size = f"{counted(tuned, 'arm')} × {levels} of {tuning.setting} × {of_each}"
+    line = f"tuning: {size} = {len(searching)} trials, and at most {winners} for the winners"
+    return sum(searching) + winners * fmean(searching), [line]

@@ -137,6 +137,7 @@ def _seen(arm: plans.PlannedArm, results: Mapping[str, Result], recorder: Linked
         results=_had(arm, results),
         exploratory=arm.exploratory,
         against=arm.against,
+        counted=arm.counted,
         links=_links(arm, recorder),
     )
 
@@ -163,7 +164,8 @@ def _had(arm: plans.PlannedArm, results: Mapping[str, Result]) -> dict[int, Resu
 def _links(arm: plans.PlannedArm, recorder: Linked | None) -> dict[int, str]:
     if recorder is None:
         return {}
-    found = {seed: recorder.link(arm.name, id) for seed, id in arm.trials.items()}
+    once = sorted(arm.trials.items())[: 1 if arm.counted else None]
+    found = {seed: recorder.link(arm.name, id) for seed, id in once}
     return {seed: link for seed, link in found.items() if link}
 
 

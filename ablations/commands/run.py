@@ -76,8 +76,9 @@ def run(args: Namespace) -> int:
 
 def _dry_run(args: Namespace) -> int:
     for study in chosen(args):
-        on = device.choose(study, args, plans.device_of(study.name, Ledger(args.results)))
-        print_plan(study, min(args.workers or cores(), cores()), on)
+        ledger = Ledger(args.results)
+        on = device.choose(study, args, plans.device_of(study.name, ledger))
+        print_plan(study, min(args.workers or cores(), cores()), on, ledger)
     return 0
 
 

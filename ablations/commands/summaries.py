@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from ablations.design.plan import Plan, PlannedArm
 from ablations.tracking.arms import ArmFacts
 from ablations.tracking.browsing import ON_A_GPU
-from bench.trial import Result, lower_is_better
+from bench.trial import Result
 from reports.answer import claims, sentences
-from reports.comparison import Comparison, finished, trial_of, values
+from reports.comparison import Comparison, finished, summary_of, trial_of, values
 from reports.evidence import MeasuredArm
 from reports.formats import number
 from reports.statistics.contrasts import ArmSummary, Interval, summarise
@@ -60,11 +60,11 @@ def _facts(
     return ArmFacts(
         name=arm.name,
         role=role,
-        trials=tuple(arm.trials.values()),
+        trials=tuple(dict.fromkeys(arm.trials.values())),
         settings=trial.factors() if trial else {"model": arm.model, **arm.changes},
         metrics=_metrics(seen, metrics),
         curves=_curves(seen),
-        seeds=_seeds(seen, metrics[0], planned or len(arm.trials)),
+        seeds=_seeds(seen, metrics[0], planned or len(set(arm.trials.values()))),
         verdict=verdict,
         started=min((start for start, _ in times), default=0.0),
         ended=max((end for _, end in times), default=0.0),
@@ -81,15 +81,11 @@ def _metrics(arm: MeasuredArm, metrics: Sequence[str]) -> dict[str, float]:
     done = {seed for seed, result in arm.results.items() if result.done}
     found: dict[str, float] = {}
     for name, numbers in measured.items():
-        summary = _over(numbers, name)
+        summary = summary_of(arm, name)
         if done <= numbers.keys() and not summary.diverged:
             found |= _numbers(name, summary)
             found |= _perplexity(summary) if name == "valid_loss" else {}
     return found
-
-
-def _over(numbers: Mapping[int, float], metric: str) -> ArmSummary:
-    return summarise(numbers, lower_is_better=lower_is_better(metric))
 
 
 def _numbers(name: str, summary: ArmSummary) -> dict[str, float]:
@@ -130,7 +126,9 @@ def _curve(done: tuple[Result, ...], epochs: range, field: str) -> dict[int, flo
 
 def _seeds(arm: MeasuredArm, metric: str, planned: int) -> str:
     """How many of the planned seeds the means cover, and what became of the others."""
-    kinds = Counter(result.status for result in arm.results.values())
+    kinds = Counter(result.status for result in arm.trials.values())
+    if arm.counted and kinds["done"]:
+        return "trained once"
     others = {
         "diverged": kinds["diverged"],
         "failed": kinds["failed"],
@@ -139,5 +137,5 @@ def _seeds(arm: MeasuredArm, metric: str, planned: int) -> str:
     said = ", ".join([f"{kinds['done']} of {planned}", *(f"{k} {what}" for what, k in others.items() if k)])
     if not kinds["diverged"]:
         return said
-    summary = _over(values(arm, metric), metric)
+    summary = summary_of(arm, metric)
     return f"{said}: no mean; median {number(summary.median)}, mean given convergence {number(summary.mean)}"

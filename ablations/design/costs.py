@@ -6,6 +6,7 @@ from itertools import pairwise
 
 from ablations.design.settings import complete
 from ablations.design.study import Study
+from ablations.design.tuning import TASK_SETTINGS
 from bench.models.registry import ModelSpec, spec_of
 from bench.text import HUMAN_NUMBERS, tokens_of
 from bench.trial import Scalar, Trial
@@ -79,7 +80,18 @@ def _text_size(corpus: str, kind: str) -> tuple[int, int]:
     return len(tokens), len(set(tokens))
 
 
-def contrasts(study: Study) -> int:
-    """The number of declared contrasts; exploratory arms and arms that others name in `against` have none."""
+def contrasts(study: Study) -> dict[str, str]:
+    """The declared contrasts: the arm that is compared, and the one that it is compared with.
+
+    The A/A check is none. Nor has a reference one: an arm that others name in `against`, or one that is
+    fitted by counting, unless it names an arm itself. Nor has an arm of another task.
+    """
+    arms, found = {arm.name: arm for arm in study.arms}, {}
     bases = {arm.against for arm in study.arms}
-    return sum(not arm.exploratory and arm.name not in bases for arm in study.arms[1:])
+    for arm in study.arms[1:]:
+        base = arms[arm.against or study.baseline.name]
+        reference = not arm.against and (arm.counted or arm.name in bases)
+        alike = all(arm.settings[key] == base.settings[key] for key in TASK_SETTINGS)
+        if alike and not reference and not arm.seed_offset:
+            found[arm.name] = base.name
+    return found

@@ -81,9 +81,13 @@ def _changed(file: StudyFile, sets: Sequence[tuple[str, Sequence[Any]]]) -> dict
         for value in values:
             resolve(inherit(baseline, {key: value}))
     named = [label(key, value) for key, value in single.items() if key != "corpus"]
+    name = file.baseline_name and ", ".join([file.baseline_name, *named])
+    before, now = file.baseline_name or title(file.baseline), name or title(baseline)
+    arms = [arm.model_copy(update={"against": now}) if arm.against == before else arm for arm in file.arm]
     return {
         "baseline": baseline,
-        "baseline_name": file.baseline_name and ", ".join([file.baseline_name, *named]),
+        "baseline_name": name,
+        "arm": tuple(arms),
         "design": file.design.model_copy(update={"one_at_a_time": file.design.one_at_a_time | swept}),
     }
 
@@ -177,14 +181,12 @@ def _arm(file: StudyFile, table: ArmTable, before: Sequence[Arm]) -> Arm:
 
 
 def _base(file: StudyFile, name: str, before: Iterable[Arm]) -> Arm:
-    """The arm that another one is held against, which is held against the baseline itself."""
+    """The arm that another one is held against: any that comes before it."""
     if file.tuning:
         raise BadInput("against: a study that tunes holds every arm against its baseline")
     arms = {arm.name: arm for arm in before}
     if name not in arms:
         raise BadInput(f"against: no arm {name!r} comes before this one{suggestion(name, arms)}")
-    if arms[name].against:
-        raise BadInput(f"against: {name!r} is held against {arms[name].against!r}; name that one")
     return arms[name]
 
 
@@ -202,12 +204,20 @@ def _refuse_idle(file: StudyFile, arm: Arm, changes: Settings) -> None:
             raise BadInput(f"{key} = {changes[key]!r} changes nothing: without it the arm is the same")
 
 
-def _merged(arms: Iterable[Arm]) -> tuple[Arm, ...]:
-    """Arms of equal content become one: the first keeps its name and lists the others'."""
+def _merged(arms: Sequence[Arm]) -> tuple[Arm, ...]:
+    """Arms of equal content become one: the first keeps its name and lists the others'.
+
+    `against` names the arm that is kept. One that names the baseline is held against it, as one that names
+    none is; together they are one arm, which names it.
+    """
     kept: dict[bytes, Arm] = {}
+    names: dict[str, str] = {}  # of the arm that each became
     for arm in arms:
-        content = canonical([arm.settings, arm.seed_offset, arm.against])
-        first = kept.setdefault(content, arm)
+        against = arm.against and names[arm.against]
+        other = against if against != arms[0].name else ""
+        content = canonical([arm.settings, arm.seed_offset, other])
+        first = kept.setdefault(content, replace(arm, against=against))
+        names[arm.name] = first.name
         if arm.name and arm.name != first.name:
             kept[content] = replace(
                 first,
@@ -215,9 +225,9 @@ def _merged(arms: Iterable[Arm]) -> tuple[Arm, ...]:
                 question=first.question or arm.question,
                 note=first.note or arm.note,
                 exploratory=first.exploratory and arm.exploratory,
+                against=first.against or against,
             )
-    names = {name: arm.name for arm in kept.values() for name in (*arm.also, arm.name)}
     for name, count in Counter(arm.name for arm in kept.values()).items():
         if count > 1:
             raise BadInput(f"two arms are called {name!r}; give one of them another name")
-    return tuple(replace(arm, against=arm.against and names[arm.against]) for arm in kept.values())
+    return tuple(kept.values())

@@ -34,11 +34,15 @@ _STRICT = ConfigDict(strict=True, extra="forbid")
 
 @dataclass(frozen=True, kw_only=True)
 class PlannedArm(ArmDescription):
-    """One arm and the identity of its trial for each of its seeds: the study's, or those of a search."""
+    """One arm and the identity of its trial for each of its seeds: the study's, or those of a search.
+
+    An arm that is fitted by counting is trained once: its seeds share one trial.
+    """
 
     model: str
     title: str
     trials: Mapping[int, Id]
+    counted: bool = False
 
     __pydantic_config__ = _STRICT  # how a stored one is read
 
@@ -94,7 +98,7 @@ class Plan:
         for arms in (self.arms, self.searches, self.tuned):
             for seed in dict.fromkeys(seed for arm in arms for seed in arm.trials):
                 for arm in arms:
-                    found.setdefault(arm.trials[seed], (arm, seed))
+                    found.setdefault(arm.trials[seed], (arm, min(arm.trials) if arm.counted else seed))
         return found
 
     @property
@@ -126,7 +130,7 @@ def decide(study: Study, command: str, device: str = "cpu") -> tuple[Plan, list[
     declared, searched = trials(study, identified), search_trials(study, identified)
     plan = Plan(
         study=study.name,
-        arms=_planned(declared),
+        arms=_planned(declared, study.seeds),
         searches=_planned(searched),
         hash=study.plan,
         command=command,
@@ -136,8 +140,8 @@ def decide(study: Study, command: str, device: str = "cpu") -> tuple[Plan, list[
     return plan, [trial for _, trial in (*declared, *searched)]
 
 
-def _planned(listed: Iterable[tuple[Arm, Trial]]) -> tuple[PlannedArm, ...]:
-    """The arms in their order, each with its trials by the study's seeds."""
+def _planned(listed: Iterable[tuple[Arm, Trial]], seeds: Sequence[int] = ()) -> tuple[PlannedArm, ...]:
+    """The arms in their order, each with its trials by the study's seeds; `seeds` share what is counted."""
     arms: dict[str, tuple[Arm, dict[int, str]]] = {}
     for arm, trial in listed:
         arms.setdefault(arm.name, (arm, {}))[1][trial.seed - arm.seed_offset] = trial.id
@@ -145,7 +149,8 @@ def _planned(listed: Iterable[tuple[Arm, Trial]]) -> tuple[PlannedArm, ...]:
         PlannedArm(
             model=arm.settings["model"],
             title=spec_of(arm.settings["model"]).title,
-            trials=ids,
+            trials=dict.fromkeys(seeds, next(iter(ids.values()))) if arm.counted else ids,
+            counted=arm.counted,
             **{fact.name: getattr(arm, fact.name) for fact in fields(ArmDescription)},
         )
         for arm, ids in arms.values()

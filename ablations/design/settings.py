@@ -29,6 +29,10 @@ OPTIONS = {  # of the models; type and default stand in the registry, and so do 
     "tying": Setting("one matrix is both embedding and output layer", title="tying"),
     "nonlinearity": Setting("activation of nn.RNN"),
     "form": Setting("published form of the cell"),
+    "init": Setting(
+        "initial weights: the cell's own draws, or those that nn.LSTM or nn.GRU draws from the same seed",
+        names={"own": "initial weights of its own", "built-in": "the built-in's initial weights"},
+    ),
     "context": Setting("tokens before the one that is predicted"),
     "dropout": Setting("dropout of the last layer's output", title="dropout", low=0, below=1),
     "embed_p": Setting("share of words whose embedding is zeroed", title="embedding dropout", low=0, below=1),

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 
 from ablations.design.settings import Settings
 from ablations.design.study_file import StudyFile
+from bench.models.registry import spec_of
 from bench.trial import Metric, Scalar, Trial, canonical
 
 
@@ -14,9 +15,10 @@ class ArmDescription:
     """The fields that a study's arms and a plan's arms share.
 
     `changes` are the settings that differ from the baseline's, by their flat names; a change of the model
-    includes that model's chapter settings. `against` names the arm that this one is compared with, if it is
-    not the baseline; `changes` then differ from that arm's. An arm of a search names in `tunes` the arm whose
-    `setting` is tuned, repeats its changes, and has one `level`.
+    includes that model's chapter settings. `against` names the arm that this one is compared with, from which
+    `changes` then differ; "" is the baseline. An arm that others name has a contrast only where it names one
+    itself. An arm of a search names in `tunes` the arm whose `setting` is tuned, repeats its changes, and has
+    one `level`.
     """
 
     name: str
@@ -42,6 +44,11 @@ class Arm(ArmDescription):
     settings: Settings
     seed_offset: int = 0
     also: tuple[str, ...] = ()
+
+    @property
+    def counted(self) -> bool:
+        """Whether it is fitted by counting, which no seed changes: all seeds share the lowest one's trial."""
+        return spec_of(self.settings["model"]).counted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +105,8 @@ class Study:
 def trials(study: Study, identify: Callable[[Trial], Trial]) -> list[tuple[Arm, Trial]]:
     """Every arm's trials seed by seed, so that a study that is cut short still has whole pairs.
 
-    `identify` fills in the hashes of source and data. Every trial is listed once.
+    `identify` fills in the hashes of source and data. Every trial is listed once; an arm that is fitted by
+    counting has one, of the lowest seed.
     """
     return _trials(study.arms, study.seeds, identify)
 
@@ -112,5 +120,8 @@ def _trials(
     arms: Sequence[Arm], seeds: Sequence[int], identify: Callable[[Trial], Trial]
 ) -> list[tuple[Arm, Trial]]:
     return [
-        (arm, identify(Trial(seed=seed + arm.seed_offset, **arm.settings))) for seed in seeds for arm in arms
+        (arm, identify(Trial(seed=(min(seeds) if arm.counted else seed) + arm.seed_offset, **arm.settings)))
+        for seed in seeds
+        for arm in arms
+        if seed == seeds[0] or not arm.counted
     ]

@@ -19,7 +19,7 @@ from bench.trial import TASK, BadInput, Result, Scalar, lower_is_better
 SEARCH_OFFSET = 2000
 """The first seed of a search: away from a study's own seeds and, by as much again, from its A/A arm's."""
 
-_TASK = ("corpus", *(name for name in TASK if name != "data"))
+TASK_SETTINGS = ("corpus", *(name for name in TASK if name != "data"))
 """As settings: the data are named by their corpus."""
 
 
@@ -62,7 +62,7 @@ def winner(levels: Sequence[Sequence[Result]], metric: str) -> int | None:
 def _levels(baseline: Settings, setting: str, values: Any) -> tuple[Scalar, ...]:
     """What the baseline would be set to, level by level."""
     check_key(spec_of(baseline["model"]), setting)
-    if setting in _TASK:
+    if setting in TASK_SETTINGS:
         raise BadInput(f"{setting}: decides the task, and losses of two tasks do not compare")
     numeric = isinstance(values, list) and all(type(value) in (int, float) for value in values)
     if not numeric or len(values) < 2:
@@ -78,7 +78,7 @@ def _is_tuned(arm: Arm, baseline: Arm, setting: str) -> bool:
     return (
         not arm.seed_offset
         and not spec_of(arm.settings["model"]).counted
-        and all(arm.settings[key] == baseline.settings[key] for key in _TASK)
+        and all(arm.settings[key] == baseline.settings[key] for key in TASK_SETTINGS)
         and flat(arm.settings).get(setting) == flat(baseline.settings)[setting]
     )
 

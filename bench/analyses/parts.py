@@ -22,16 +22,15 @@ def same(size: int = 64, rows: int = 8, steps: int = 16) -> dict[str, Any]:
     torch.manual_seed(0)
     x = torch.randn(rows, steps, size, dtype=torch.float64)
     found = {}
-    for name, cell, torchs, copy in (
-        ("LSTM, four gates", GatesCell, nn.LSTM, _to_gates),
-        ("LSTM, chunked", ChunkCell, nn.LSTM, _to_chunk),
-        ("GRU, reset after", ResetAfterCell, nn.GRU, _to_reset_after),
+    for name, cell, torchs in (
+        ("LSTM, four gates", GatesCell, nn.LSTM),
+        ("LSTM, chunked", ChunkCell, nn.LSTM),
+        ("GRU, reset after", ResetAfterCell, nn.GRU),
     ):
         theirs = torchs(size, size, batch_first=True).double()
-        ours = cell(size, size).double()
-        with torch.no_grad():
-            copy(ours, dict(theirs.named_parameters()))
-        (out, grad), (other, other_grad) = _read(Unrolled([ours]), x), _read(theirs, x)
+        ours = Unrolled([cell(size, size).double()])
+        ours.copy(theirs)
+        (out, grad), (other, other_grad) = _read(ours, x), _read(theirs, x)
         found[name] = {
             "outputs": float((out - other).abs().max()),
             "gradients": float((grad - other_grad).abs().max()),
@@ -72,27 +71,3 @@ def _read(module: Callable[[Tensor], tuple[Tensor, Any]], x: Tensor) -> tuple[Te
     out = module(x)[0]
     (grad,) = torch.autograd.grad(out.pow(2).sum(), x)
     return out.detach(), grad
-
-
-def _to_gates(cell: nn.Module, weights: dict[str, Tensor]) -> None:
-    """torch's gate order is input, forget, cell, output; a Linear of the book reads h, then x."""
-    gates = ("input_gate", "forget_gate", "cell_gate", "output_gate")
-    both = torch.cat([weights["weight_hh_l0"], weights["weight_ih_l0"]], dim=1).chunk(4)
-    biases = (weights["bias_ih_l0"] + weights["bias_hh_l0"]).chunk(4)
-    for gate, weight, bias in zip(gates, both, biases, strict=True):
-        cell.get_parameter(f"{gate}.weight").copy_(weight)
-        cell.get_parameter(f"{gate}.bias").copy_(bias)
-
-
-def _to_chunk(cell: nn.Module, weights: dict[str, Tensor]) -> None:
-    """The book's order is input, forget, output, cell."""
-    for layer in ("ih", "hh"):
-        for kind in ("weight", "bias"):
-            i, f, g, o = weights[f"{kind}_{layer}_l0"].chunk(4)
-            cell.get_parameter(f"{layer}.{kind}").copy_(torch.cat([i, f, o, g]))
-
-
-def _to_reset_after(cell: nn.Module, weights: dict[str, Tensor]) -> None:
-    for layer in ("ih", "hh"):
-        for kind in ("weight", "bias"):
-            cell.get_parameter(f"{layer}.{kind}").copy_(weights[f"{kind}_{layer}_l0"])

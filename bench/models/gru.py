@@ -1,13 +1,15 @@
 """GRUs: nn.GRU, and the cell from scratch in both published forms."""
 
+from collections.abc import Mapping
 from typing import ClassVar
 
+import torch
 from torch import Tensor, nn
 
-from bench.models.recurrent import BuiltinLM, ScratchLM
+from bench.models.recurrent import BuiltinLM, Cell, ScratchLM
 
 
-class ResetAfterCell(nn.Module):
+class ResetAfterCell(Cell):
     """The reset gate scales the state after its matmul: cuDNN's and nn.GRU's form (Cho et al. 2014, v1)."""
 
     def __init__(self, inputs: int, hidden: int) -> None:
@@ -26,8 +28,14 @@ class ResetAfterCell(nn.Module):
         h = (1 - z) * n + z * h
         return h, h
 
+    def copy(self, weights: Mapping[str, Tensor]) -> None:
+        """See Cell.copy."""
+        for name, weight in weights.items():
+            kind, part = name.split("_")
+            self.get_parameter(f"{part}.{kind}").copy_(weight)
 
-class ResetBeforeCell(nn.Module):
+
+class ResetBeforeCell(Cell):
     """The reset gate scales the state before its matmul (Cho et al. 2014, arXiv 1406.1078, equation 8)."""
 
     def __init__(self, inputs: int, hidden: int) -> None:
@@ -47,6 +55,14 @@ class ResetBeforeCell(nn.Module):
         h = (1 - z) * n + z * h
         return h, h
 
+    def copy(self, weights: Mapping[str, Tensor]) -> None:
+        """See Cell.copy. The function differs from nn.GRU's, in what the reset gate scales."""
+        for kind in ("weight", "bias"):
+            self.ih.get_parameter(kind).copy_(weights[f"{kind}_ih"])
+            gates, candidate = torch.split(weights[f"{kind}_hh"], [2 * self.hidden, self.hidden])
+            self.hh.get_parameter(kind).copy_(gates)
+            self.hn.get_parameter(kind).copy_(candidate)
+
 
 class BuiltinGRU(BuiltinLM):
     """LMModel6 with nn.GRU in the LSTM's place."""
@@ -58,3 +74,4 @@ class ScratchGRU(ScratchLM):
     """The same with cells from scratch."""
 
     forms: ClassVar = {"after": ResetAfterCell, "before": ResetBeforeCell}
+    twin = BuiltinGRU

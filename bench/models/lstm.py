@@ -3,19 +3,24 @@
 Source: fastbook chapter 12, "LSTM"; Hochreiter and Schmidhuber, 1997.
 """
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from bench.models.recurrent import BuiltinLM, ScratchLM
+from bench.models.recurrent import BuiltinLM, Cell, ScratchLM
 
 LSTMState = tuple[Tensor, Tensor] | None
 """(h, c), each (b, hidden); None for zeros."""
 
 
-class GatesCell(nn.Module):
-    """The chapter's first form: a Linear for each gate, over the state and the input side by side."""
+class GatesCell(Cell):
+    """The chapter's first form: a Linear for each gate, over the state and the input side by side.
+
+    One bias a gate, where torch has two, whose sum moves twice as far in a step of Adam: with nn.LSTM's
+    weights it computes the same, and trains a little differently from the second update on.
+    """
 
     def __init__(self, inputs: int, hidden: int) -> None:
         super().__init__()
@@ -34,8 +39,17 @@ class GatesCell(nn.Module):
         h = self.output_gate(both).sigmoid() * c.tanh()
         return h, (h, c)
 
+    def copy(self, weights: Mapping[str, Tensor]) -> None:
+        """See Cell.copy: torch's gates are input, forget, cell, output; a Linear here reads h, then x."""
+        gates = (self.input_gate, self.forget_gate, self.cell_gate, self.output_gate)
+        both = torch.cat([weights["weight_hh"], weights["weight_ih"]], dim=1).chunk(4)
+        biases = (weights["bias_ih"] + weights["bias_hh"]).chunk(4)
+        for gate, weight, bias in zip(gates, both, biases, strict=True):
+            gate.weight.copy_(weight)
+            gate.bias.copy_(bias)
 
-class ChunkCell(nn.Module):
+
+class ChunkCell(Cell):
     """The chapter's second form: one Linear for the input, one for the state, cut into four.
 
     Gate order input, forget, output, cell, as in the book; torch has input, forget, cell, output.
@@ -55,6 +69,13 @@ class ChunkCell(nn.Module):
         h = o.sigmoid() * c.tanh()
         return h, (h, c)
 
+    def copy(self, weights: Mapping[str, Tensor]) -> None:
+        """See Cell.copy."""
+        for name, weight in weights.items():
+            kind, part = name.split("_")
+            i, f, g, o = weight.chunk(4)
+            self.get_parameter(f"{part}.{kind}").copy_(torch.cat([i, f, o, g]))
+
 
 class BuiltinLSTM(BuiltinLM):
     """LMModel6 with nn.LSTM; with dropout and tying it is LMModel7."""
@@ -66,6 +87,7 @@ class ScratchLSTM(ScratchLM):
     """LMModel6 with cells from scratch."""
 
     forms: ClassVar = {"gates": GatesCell, "chunk": ChunkCell}
+    twin = BuiltinLSTM
 
 
 def _zeros(x: Tensor, hidden: int) -> tuple[Tensor, Tensor]:

@@ -135,6 +135,14 @@ class RecurrentLM(LanguageModel):
         return Output(self.h_o(last), hidden, dropped)
 
 
+class Cell(nn.Module):
+    """A cell from scratch, which can take the weights of one layer of torch's module."""
+
+    def copy(self, weights: Mapping[str, Tensor]) -> None:
+        """Take weight_ih, weight_hh, bias_ih and bias_hh of a layer of nn.LSTM or nn.GRU."""
+        raise NotImplementedError
+
+
 class Unrolled(nn.Module):
     """Layers of cells, unrolled over time: what nn.LSTM and nn.GRU do, as a loop that can be read.
 
@@ -156,11 +164,19 @@ class Unrolled(nn.Module):
             x = torch.stack(outputs, dim=1)
         return x, tuple(states)
 
+    @torch.no_grad()
+    def copy(self, theirs: nn.RNNBase) -> None:
+        """Take the weights of torch's module, layer by layer, into cells from scratch."""
+        names = [f"{kind}_{part}" for kind in ("weight", "bias") for part in ("ih", "hh")]
+        for layer, cell in enumerate(self.cells):
+            assert isinstance(cell, Cell)
+            cell.copy({name: theirs.get_parameter(f"{name}_l{layer}") for name in names})
+
 
 class BuiltinLM(RecurrentLM):
     """RecurrentLM around one of torch's own recurrent modules, `core`."""
 
-    core: ClassVar[type[nn.Module]]
+    core: ClassVar[Callable[..., nn.RNNBase]]
 
     def __init__(
         self, vocab: int, hidden: int, layers: int, dropout: float, tying: bool, **options: Any
@@ -172,13 +188,28 @@ class BuiltinLM(RecurrentLM):
 
 
 class ScratchLM(RecurrentLM):
-    """RecurrentLM around cells from scratch; `form` chooses one of `forms`."""
+    """RecurrentLM around cells from scratch; `form` chooses one of `forms`.
 
-    forms: ClassVar[Mapping[str, type[nn.Module]]]
+    With `init` "built-in", every initial weight is the one that `twin`, the model around torch's module,
+    draws from the same seed.
+    """
 
-    def __init__(self, vocab: int, hidden: int, layers: int, dropout: float, tying: bool, form: str) -> None:
-        def core() -> nn.Module:
+    forms: ClassVar[Mapping[str, type[Cell]]]
+    twin: ClassVar[type[BuiltinLM]]
+
+    def __init__(
+        self, vocab: int, hidden: int, layers: int, dropout: float, tying: bool, form: str, init: str
+    ) -> None:
+        def cells() -> Unrolled:
             return Unrolled([self.forms[form](hidden, hidden) for _ in range(layers)])
+
+        def core() -> Unrolled:
+            if init == "own":
+                return cells()
+            with torch.random.fork_rng(devices=[]):  # what follows is drawn as the twin draws it
+                made = cells()
+            made.copy(self.twin.core(hidden, hidden, layers))
+            return made
 
         super().__init__(vocab, core, hidden, dropout, tying)
 

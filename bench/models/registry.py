@@ -74,13 +74,15 @@ _LM7 = {**_FAST, "alpha": 2.0, "beta": 1.0, "wd": 0.1, "moms": (0.8, 0.7, 0.8)}
 
 _WIDTH: dict[str, Scalar] = {"hidden": 64}
 _DEEP: dict[str, Scalar] = {**_WIDTH, "dropout": 0.0, "tying": False, "layers": 2}
+_SCRATCH: dict[str, Scalar] = {**_DEEP, "init": "own"}
 _DROPOUTS = {"embed_p": 0.02, "input_p": 0.1, "weight_p": 0.1, "hidden_p": 0.1, "output_p": 0.2}
 _AWD: dict[str, Scalar] = {"embedding": 64, **_WIDTH, "layers": 2, "tying": True, **_DROPOUTS}
 
+_INIT = {"init": ("built-in", "own")}
 _CHOICES = {
     "BuiltinRNN": {"nonlinearity": ("relu", "tanh")},
-    "ScratchLSTM": {"form": ("chunk", "gates")},
-    "ScratchGRU": {"form": ("after", "before")},
+    "ScratchLSTM": {"form": ("chunk", "gates"), **_INIT},
+    "ScratchGRU": {"form": ("after", "before"), **_INIT},
 }
 
 
@@ -113,15 +115,15 @@ ZOO = _zoo(
     ("lm7", "LMModel7", "LMModel6 with dropout, tying, AR and TAR",
         "lstm.BuiltinLSTM", {**_DEEP, "dropout": 0.4, "tying": True}, _LM7, 3.8, 0.7),
     ("lstm-gates", "LSTM, four gates", "from scratch: four Linears over cat([h, x])",
-        "lstm.ScratchLSTM", {**_DEEP, "form": "gates"}, _FAST, 9.2, 7.7),
+        "lstm.ScratchLSTM", {**_SCRATCH, "form": "gates"}, _FAST, 9.2, 7.7),
     ("lstm-chunk", "LSTM, chunked", "from scratch: one Linear for x, one for h, chunk(4)",
-        "lstm.ScratchLSTM", {**_DEEP, "form": "chunk"}, _FAST, 8.3, 5.7),
+        "lstm.ScratchLSTM", {**_SCRATCH, "form": "chunk"}, _FAST, 8.3, 5.7),
     ("gru", "nn.GRU", "nn.GRU of two layers",
         "gru.BuiltinGRU", _DEEP, _FAST, 6.3, 0.7),
     ("gru-after", "GRU, reset after", "from scratch, reset after the matmul (cuDNN, nn.GRU)",
-        "gru.ScratchGRU", {**_DEEP, "form": "after"}, _FAST, 7.2, 6.0),
+        "gru.ScratchGRU", {**_SCRATCH, "form": "after"}, _FAST, 7.2, 6.0),
     ("gru-before", "GRU, reset before", "from scratch, reset before the matmul (Cho et al.)",
-        "gru.ScratchGRU", {**_DEEP, "form": "before"}, _FAST, 7.6, 7.0),
+        "gru.ScratchGRU", {**_SCRATCH, "form": "before"}, _FAST, 7.6, 7.0),
     ("awd", "AWD-LSTM", "fastai's AWD_LSTM, with a pad token of its own",
         "awd.AwdLSTM", _AWD, _LM7, 4.0, 0.8, False, ("fastai",)),
     ("awd-scratch", "AWD-LSTM, from scratch", "the same with the five dropouts from scratch",

@@ -65,6 +65,7 @@ MODEL: Mapping[str, Callable[[Trained], Witness]] = {
     "layers": model.layers,
     "nonlinearity": model.nonlinearity,
     "form": model.form,
+    "init": model.init,
     "tying": lambda case: equal(
         case.trial.options["tying"],
         case.model.get_parameter("h_o.weight") is case.model.get_parameter("i_h.weight"),

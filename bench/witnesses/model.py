@@ -2,13 +2,20 @@
 
 import math
 from collections.abc import Callable
+from copy import deepcopy
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from bench import environment
 from bench.models.recurrent import Output, ScratchLM, Unrolled, parts_of
+from bench.models.registry import spec_of
 from bench.witnesses.context import Trained, Witness, all_are, equal, fitting
+
+SHARED = ("hidden", "layers", "dropout", "tying")
+"""Options that a model from scratch has in common with its twin around torch's module."""
 
 DRAWS = 2**14  # numbers, at least, from which the share of a dropout is told
 
@@ -40,6 +47,26 @@ def form(case: Trained) -> Witness:
     assert isinstance(case.fresh, ScratchLM)
     found, forms = {type(cell) for cell in cells(case.fresh)}, case.fresh.forms
     return all_are(case.trial.options["form"], {name for name, cls in forms.items() if cls in found})
+
+
+def init(case: Trained) -> Witness:
+    """Whether the untrained model has the weights that its twin around torch's module draws from the seed."""
+    options: dict[str, Any] = {**spec_of(case.trial.model).options, **case.trial.options}
+    fresh = case.fresh
+    assert isinstance(fresh, ScratchLM) and isinstance(fresh.rnn, Unrolled)
+    mapped = deepcopy(fresh.rnn)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(environment.stream(case.trial.seed, "init"))
+        twin = fresh.twin(len(case.data.vocab), **{name: options[name] for name in SHARED})
+    assert isinstance(twin.rnn, nn.RNNBase)
+    mapped.copy(twin.rnn)
+    cells = _equal(fresh.rnn, mapped)
+    rest = _equal(fresh.i_h, twin.i_h) and _equal(fresh.h_o, twin.h_o)
+    return fitting(str(options["init"]), {"built-in": cells and rest, "own": not cells})
+
+
+def _equal(one: nn.Module, two: nn.Module) -> bool:
+    return all(torch.equal(a, b) for a, b in zip(one.parameters(), two.parameters(), strict=True))
 
 
 def dropout(option: str, part: str, case: Trained) -> Witness:

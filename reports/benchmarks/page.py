@@ -43,6 +43,7 @@ def render(stored: Stored, out: Path) -> Path:
 def _sections(stored: Stored) -> Iterator[tuple[str, Shown | None]]:
     yield "Seconds a trial", _trials(stored)
     yield "Trials an hour, everything included", _study(stored)
+    yield "Verdicts a CPU hour", _verdicts(stored)
     yield "Tokens a second, and the arithmetic limit", throughput(stored)
     yield "What growth costs", growth(stored)
     yield "What is not training", _overhead(stored)
@@ -78,6 +79,8 @@ def metrics(stored: Stored) -> dict[str, float]:
     for info in notes(stored, "study"):
         found |= {f"hourly/{what}": trials for what, trials in info["trials_an_hour"].items()}
         found["hourly/ratio"] = info["ratio"]
+    for info in notes(stored, "verdicts"):
+        found |= {f"verdicts/{name}": d["verdicts_an_hour"] for name, d in info["designs"].items()}
     for info in notes(stored, "throughput"):
         found["limit/flops"] = info["peak"]
         for cell in info["cells"]:
@@ -172,6 +175,24 @@ def _study(stored: Stored) -> Shown | None:
             table=TextTable(
                 label="Trials an hour",
                 head=("Way", "Trials", "Seconds", "Rounds", "Trials an hour"),
+                rows=rows,
+            ),
+        )
+    return None
+
+
+def _verdicts(stored: Stored) -> Shown | None:
+    for info in notes(stored, "verdicts"):
+        rows = tuple(
+            (name, number(d["verdicts"], 1), count(d["trials"]), number(d["verdicts_an_hour"], 1))
+            for name, d in info["designs"].items()
+        )
+        return Shown(
+            text=f"Studies like `toggles`, of {count(info['contrasts'])} contrasts: its stored differences, "
+            "drawn again by seed and smoothed. Each design judges the same studies; the numbers are means.",
+            table=TextTable(
+                label="Verdicts a CPU hour",
+                head=("Design", "Contrasts decided", "Trials", "Verdicts a CPU hour"),
                 rows=rows,
             ),
         )

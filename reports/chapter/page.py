@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from bench.trial import counted
 from reports import answer
 from reports import render as pages
 from reports.answer import Claim
@@ -67,7 +68,7 @@ def _study(q: Question, c: Comparison | None) -> dict[str, Any] | None:
 
 
 def _verdicts(c: Comparison, found: Sequence[Claim]) -> str:
-    """How often each verdict was given: '2 improve on LMModel6, 3 worsen it'."""
+    """How often each verdict was given: 'Of 5 contrasts: 2 better, 3 worse.'"""
     words = {
         Word.IMPROVES: "better",
         Word.WORSENS: "worse",
@@ -77,8 +78,7 @@ def _verdicts(c: Comparison, found: Sequence[Claim]) -> str:
     }
     counts = Counter(claim.verdict.word for claim in found)
     said = ", ".join(f"{counts[word]} {text}" for word, text in words.items() if counts[word])
-    base = c.rows[0].arm.name
-    return f"Of {len(found)} arms held against {base}: {said}." if found else "No arm can be compared yet."
+    return f"Of {counted(len(found), 'contrast')}: {said}." if found else "No arm can be compared yet."
 
 
 def _facts(measured: Mapping[str, Data]) -> dict[str, str]:

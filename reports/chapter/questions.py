@@ -151,7 +151,7 @@ QUESTIONS = (
         measured=("same",),
         show=mechanics.lstms,
         study="lstm",
-        setup="In the study each form draws its own initial weights and is trained.",
+        setup="In the study each form is trained from the initial weights of nn.LSTM, and from its own.",
     ),
     Question(
         id="rate",

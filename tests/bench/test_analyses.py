@@ -64,7 +64,7 @@ def test_every_cell_from_scratch_is_torchs_to_rounding() -> None:
 
 
 def test_a_cell_with_other_weights_would_be_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parts, "_to_chunk", lambda cell, weights: None)
+    monkeypatch.setattr(parts.ChunkCell, "copy", lambda cell, weights: None)
     assert parts.same(size=16)["LSTM, chunked"]["outputs"] > 1e-3
 
 

@@ -1,10 +1,14 @@
 """Counting baselines, against counts made by hand."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
 
+from bench.bits import numbers as numbers_of
 from bench.corpus import Corpus, batches
 from bench.models.counts import Constant, NGram
+from bench.models.registry import ZOO
 from bench.run import run_trial
 from bench.trial import Trial
 
@@ -67,6 +71,13 @@ def test_one_word_of_context_predicts_better_than_none_where_the_text_is_of_one_
     assert two.metrics["valid_loss"] < one.metrics["valid_loss"] - 0.5
 
 
-def test_a_seed_changes_no_count() -> None:
-    one, two = (run_trial(Trial(model="ngram-2", seed=seed)) for seed in (0, 1))
-    assert one.fingerprints == two.fingerprints and one.metrics["valid_targets"] == 12_288
+@pytest.mark.parametrize("order", ["grouped", "shuffled"])
+@pytest.mark.parametrize("split", ["tail", "blocks"])
+@pytest.mark.parametrize("model", [name for name, spec in ZOO.items() if spec.counted])
+def test_a_seed_changes_no_count(model: str, split: str, order: str, small: Callable[..., Trial]) -> None:
+    options = dict(ZOO[model].options)
+    one, two = (
+        run_trial(small(model, seed=seed, split=split, order=order, options=options)) for seed in (0, 1)
+    )
+    assert one.done and one.fingerprints == two.fingerprints
+    assert numbers_of(one.to_dict()) == numbers_of(two.to_dict())

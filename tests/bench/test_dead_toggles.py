@@ -51,6 +51,7 @@ LEVELS: dict[str, tuple[str, dict[str, Any], Any, Any]] = {  # model, what else 
     "dropout": ("lm6", {}, 0.0, 0.4),
     "nonlinearity": ("lm5", {}, "tanh", "relu"),
     "form": ("lstm-chunk", {}, "chunk", "gates"),
+    "init": ("lstm-chunk", {}, "own", "built-in"),
     "embedding": ("awd-scratch", AWD, 8, 12),
     "embed_p": ("awd-scratch", AWD, 0.2, 0.0),
     "input_p": ("awd-scratch", AWD, 0.2, 0.0),
@@ -83,6 +84,8 @@ MORE: list[tuple[str, str, dict[str, Any], Any, Any]] = [
     ("on_plateau", "lm4", {**SGD, "plateau_patience": 1}, "average", "halve"),
     ("nonlinearity", "rnn-relu", {"nonlinearity": "relu"}, "relu", "tanh"),
     ("form", "gru-after", {"form": "after"}, "after", "before"),
+    ("init", "gru-after", {}, "built-in", "own"),
+    *[("init", name, {}, "own", "built-in") for name in ("lstm-gates", "gru-before")],
     *[(name, "awd", AWD, 0.2, 0.5) for name in AWD if name != "lr"],
 ]
 CASES = [*((factor, *rest) for factor, rest in LEVELS.items()), *MORE]

@@ -57,6 +57,17 @@ STORED = {
                 "cells": CELLS,
             },
         },
+        {
+            "group": "verdicts",
+            "stats": {"median": 9.0},
+            "extra_info": {
+                "contrasts": 15,
+                "designs": {
+                    "until decided": {"verdicts": 14.3, "trials": 485.5, "verdicts_an_hour": 21.7},
+                    "40 seeds": {"verdicts": 13.2, "trials": 640.0, "verdicts_an_hour": 15.6},
+                },
+            },
+        },
         {"group": "growth", "stats": {"median": 60.0}, "extra_info": {"points": POINTS}},
         overhead("unrolled --help", 0.06, 0.25),
         overhead("1000 finished trials", 130.0, 120, memory=410.0, memory_most=400, parts={"recorded": 5.0}),
@@ -83,6 +94,12 @@ def test_the_page_holds_every_model_against_its_peers(tmp_path):
     assert "1000 finished trials 130.00 s 120 s ✕ memory of the parent meanwhile 410.00 MiB 400 MiB ✕" in text
     assert "Processor AMD EPYC" in text and "torch 2.13.0" in text
     assert "not ours" not in text
+
+
+def test_the_page_holds_seeds_until_decided_against_a_fixed_number(tmp_path):
+    text = text_of(render(STORED, tmp_path))
+    assert "until decided 14.3 486 21.7 40 seeds 13.2 640 15.6" in text
+    assert metrics(STORED)["verdicts/until decided"] == 21.7
 
 
 def test_throughput_is_the_median_of_the_rounds_and_a_share_of_the_limit(tmp_path):

@@ -6,9 +6,10 @@ import pytest
 from synthetic import arm, hostile, realistic, study
 
 from bench.trial import BadInput, Trial, visible
-from reports.answer import claims
+from reports.answer import claims, tally
 from reports.book import BOOK, hold
-from reports.comparison import compare
+from reports.comparison import COUNTED, compare
+from reports.evidence import MeasuredArm
 from reports.formats import count, csv_cell, interval, number, p_value
 from reports.statistics.contrasts import Interval
 from reports.statistics.verdicts import Word
@@ -175,6 +176,58 @@ def test_two_arms_are_one_task_whatever_the_path_of_their_text():
     arms = (arm("base", 0.0), arm("moved", 0.1, settings={"corpus": "elsewhere.txt", "clip": 1.0}))
     assert Trial(model="lm6", seed=0, corpus="x").id == Trial(model="lm6", seed=0).id
     assert compare(study(arms)).rows[1].contrast
+
+
+def test_arms_may_be_held_against_one_another_in_a_chain():
+    base = arm("other", 0.5, settings={"clip": 1.0})
+    second = replace(arm("second", 0.3, settings={"clip": 2.0}), against="other")
+    third = replace(arm("third", 0.1, settings={"clip": 3.0}), against="second")
+    named = replace(arm("named", 0.2, settings={"wd": 0.0}), against="baseline")
+    last = replace(arm("last", 0.4, settings={"wd": 0.1}), against="named")
+    c = compare(study((arm("baseline", 0.0), base, second, third, named, last)))
+    means = {row.arm.name: row.summary.mean for row in c.rows}
+    pairs = {"second": "other", "third": "second", "named": "baseline", "last": "named"}
+    assert {row.arm.name: c.base(row).arm.name for row in c.compared} == pairs
+    for row in c.compared:
+        assert row.contrast.mean == pytest.approx(means[row.arm.name] - means[pairs[row.arm.name]])
+    assert "Δ is the arm minus baseline or the arm that each names" in comparison_markdown(c)
+
+
+def counting(name, effect, **facts):
+    """An arm that is fitted by counting: every seed has the result of the first."""
+    one = arm(name, effect, seeds=1, model="ngram-2", **facts).results[0]
+    one = replace(one, epochs=())
+    return MeasuredArm(
+        name=name, model="ngram-2", title="bigram counts", results=dict.fromkeys(range(10), one), counted=True
+    )
+
+
+def test_what_is_counted_is_a_reference_that_is_trained_once_and_paired_with_every_seed():
+    held = replace(arm("held", 0.3, settings={"clip": 2.0}), against="bigrams")
+    c = compare(study((arm("baseline", 0.0), counting("bigrams", 0.5), held)))
+    _, counts, ours = c.rows
+    assert counts.contrast is None and counts.note == COUNTED
+    assert (counts.done, counts.total, counts.summary.sd, counts.summary.interval) == (1, 1, None, None)
+    assert ours.contrast.pairs == 10 and ours.contrast.family == 1
+    assert ours.contrast.sd == pytest.approx(ours.summary.sd)
+    assert tally(c) == "21 of 21 trials finished, none failed"
+    listed = [row["arm"] for row in rows(trials_csv(c.evidence))]
+    assert listed.count("bigrams") == 1 and len(listed) == 21
+
+
+def test_what_is_counted_has_a_contrast_where_it_names_an_arm():
+    counts = replace(counting("bigrams", 0.5), against="baseline")
+    (row,) = compare(study((arm("baseline", 0.0), counts))).compared
+    assert row.arm is counts and row.contrast.pairs == 10
+
+
+def test_arms_of_another_task_than_the_baseline_s_are_not_ranked_with_it():
+    three = {"target": "last", "window": 3}
+    base = arm("three words", 0.5, settings=three)
+    held = replace(arm("held", 0.3, settings={**three, "clip": 2.0}), against="three words")
+    c = compare(study((arm("baseline", 0.0), arm("wd", 0.1, settings={"wd": 0.0}), base, held)))
+    assert [row.arm.name for row in c.compared] == ["wd", "held"]
+    assert [row.arm.name for row in c.entrants] == ["baseline", "wd"]
 
 
 def test_an_arm_is_held_against_the_arm_that_it_names():

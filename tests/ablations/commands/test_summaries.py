@@ -96,6 +96,19 @@ def test_an_arm_says_its_seeds_its_settings_and_the_reports_verdict(mlflow):
     assert "seed" not in other.data.params
 
 
+def test_an_arm_that_is_trained_once_says_so_and_has_neither_sd_nor_interval(mlflow):
+    results = {**study(seeds=6, arms=1), OTHER: study(seeds=1, arms=2)[OTHER]}
+    plan = planned(results)
+    (one,) = results[OTHER]
+    arms = plan.arms[0], replace(plan.arms[1], trials=dict.fromkeys(range(6), one.trial.id), counted=True)
+    mlflow.sync(results, arms=arms)
+    run = mlflow.runs()[OTHER]
+    assert run.data.tags["unrolled.seeds"] == "trained once"
+    assert run.data.metrics["valid/loss"] == pytest.approx(one.metrics["valid_loss"])
+    assert not [name for name in run.data.metrics if name.endswith((" sd", " low", " high"))]
+    assert len(mlflow.runs("trial")) == 7
+
+
 def test_a_diverged_seed_is_told_and_leaves_its_arm_without_a_mean(mlflow):
     results = study(seeds=6, arms=2)
     losses = [r.metrics["valid_loss"] for r in results[OTHER]]

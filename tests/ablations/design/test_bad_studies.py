@@ -204,9 +204,9 @@ def test_very_many_arms_are_refused_within_a_second(tmp_path: Path, text: str, w
 
 
 def test_more_trials_than_the_limit_need_a_confirmation() -> None:
-    with pytest.raises(BadInput, match="plans up to 320 trials, more than 279"):  # one of seven arms twice
-        override(load("gru"), limit=279)
-    assert load("gru", limit=279, confirmed=True).plan == load("gru").plan
+    with pytest.raises(BadInput, match="plans up to 360 trials, more than 359"):
+        override(load("gru"), limit=359)
+    assert load("gru", limit=359, confirmed=True).plan == load("gru").plan
 
 
 def test_a_pipe_is_no_study(tmp_path: Path) -> None:

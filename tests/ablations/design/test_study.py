@@ -8,6 +8,7 @@ import pytest
 
 from ablations.design.costs import contrasts, expected_seconds
 from ablations.design.loading import AA_NAME, load, override
+from ablations.design.plan import decide
 from ablations.design.settings import resolve
 from ablations.design.study import Study, trials
 from bench.models.registry import ZOO
@@ -246,6 +247,70 @@ def test_an_arm_may_be_held_against_another_one_than_the_baseline(edited: Edit) 
     # Contrasts: stormy with "+ dropout", A/A with the baseline. "calm" is exploratory, "+ dropout" a base.
     assert contrasts(study) == 2
     assert study.plan != edited("[[arm]]", f"{AGAINST.replace('calm', '')}[[arm]]").plan
+
+
+CHAIN = """
+[[arm]]
+name = "two"
+set = { hidden = 32 }
+{against}
+[[arm]]
+name = "three"
+set = { hidden = 16 }
+against = "two"
+[[arm]]
+name = "four"
+set = { hidden = 8 }
+against = "three"
+[[arm]]
+"""
+
+
+def test_against_may_be_chained_and_an_arm_that_others_name_has_a_contrast_where_it_names_one(
+    edited: Edit,
+) -> None:
+    reference, kept = (
+        edited("[[arm]]", CHAIN.replace("{against}", against))
+        for against in ("", 'against = "LMModel6, 2 epochs"')
+    )
+    four = next(arm for arm in kept.arms if arm.name == "four")
+    assert (four.against, four.changes) == ("three", {"hidden": 8})
+    assert contrasts(reference) == 4  # + dropout, A/A, three and four
+    assert contrasts(kept) == 5  # two as well, as it names the baseline
+
+
+def test_the_baseline_s_name_in_against_follows_what_is_set_on_the_command_line(edited: Edit) -> None:
+    chain = CHAIN.replace("{against}", 'against = "LMModel6, 2 epochs"')
+    study = override(edited("[[arm]]", chain), sets=[("epochs", [1])])
+    assert {arm.name: arm.against for arm in study.arms}["two"] == study.baseline.name == "LMModel6, 1 epoch"
+
+
+def test_one_arm_that_names_the_baseline_and_one_that_names_none_are_one(edited: Edit) -> None:
+    named = AGAINST.replace('"stormy"', '"again"').replace("alpha = 2, clip = 1.0", "dropout = 0.4")
+    study = edited("[[arm]]", f"{named.replace('calm', 'LMModel6, 2 epochs')}[[arm]]")
+    (arm,) = [arm for arm in study.arms if arm.name == "+ dropout"]
+    assert (arm.also, arm.against) == (("again",), "LMModel6, 2 epochs")
+
+
+def test_against_names_the_arm_that_an_equal_one_became(edited: Edit) -> None:
+    twin = '[[arm]]\nname = "twin"\nset = { dropout = 0.4 }\n'
+    first, second = AGAINST.replace("calm", "twin"), AGAINST.replace("calm", "+ dropout")
+    study = edited("[[arm]]", f"{twin}{first}{second.replace('stormy', 'storm')}[[arm]]")
+    (stormy,) = [arm for arm in study.arms if arm.against]
+    assert (stormy.name, stormy.also, stormy.against) == ("stormy", ("storm",), "+ dropout")
+
+
+def test_an_arm_that_is_counted_has_one_trial_for_all_seeds_and_no_contrast_of_its_own(edited: Edit) -> None:
+    counts = '[[arm]]\nname = "counts"\nset = { model = "ngram-2" }\n'
+    study = edited("[[arm]]", f"{counts}{AGAINST.replace('calm', 'counts')}[[arm]]")
+    assert contrasts(study) == 3  # + dropout, stormy against the counts, A/A
+    plan, listed = decide(study, "unrolled run mine")
+    arm = next(arm for arm in plan.arms if arm.name == "counts")
+    assert arm.counted and list(arm.trials) == [3, 0] and len(set(arm.trials.values())) == 1
+    assert [trial.seed for trial in listed if trial.model == "ngram-2"] == [0]
+    assert plan.ids == [trial.id for trial in listed]
+    assert plan.places[arm.trials[3]] == (arm, 0)
+    assert [arm.name for arm in plan.arms] == [arm.name for arm in study.arms]
 
 
 @pytest.mark.parametrize(

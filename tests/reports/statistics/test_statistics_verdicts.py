@@ -7,7 +7,7 @@ from statistics import stdev
 import pytest
 
 from reports.statistics.contrasts import Contrast, contrast
-from reports.statistics.verdicts import Verdict, Word, sentence, tuning_verdict, verdict
+from reports.statistics.verdicts import Verdict, Word, self_check, sentence, tuning_verdict, verdict, verdicts
 
 SPREAD = (-1.3, 0.4, 1.1, -0.2, 0.7, -0.9, 1.5, -0.5, 0.1, -0.9)  # sums to zero
 
@@ -144,3 +144,20 @@ def test_tuning_with_unequal_budgets_or_used_seeds_is_refused() -> None:
         tuning_verdict(v, v, budgets=(12, 6), searched=())
     with pytest.raises(ValueError, match=r"seeds \[9\] chose the learning rate"):
         tuning_verdict(v, v, budgets=(12, 12), searched=(9, 10, 11))
+
+
+def test_equivalences_are_corrected_as_a_family_of_their_own() -> None:
+    zero, near = dict.fromkeys(range(10), 0.0), {s: 0.01 * x for s, x in enumerate(SPREAD)}
+    alone = verdicts({0: (near, zero)}, delta=0.006)[0]
+    assert 0.01 < alone.p_equivalent <= 0.05 and alone.word is Word.EQUIVALENT
+    for v in verdicts(dict.fromkeys(range(5), (near, zero)), delta=0.006).values():
+        assert v.p_equivalent == pytest.approx(5 * alone.p_equivalent)
+        assert v.word is Word.INCONCLUSIVE
+    assert verdicts({0: (near, zero)}, delta=0.006, idle=4)[0].word is Word.INCONCLUSIVE
+
+
+def test_the_self_check_is_judged_at_one_in_a_hundred() -> None:
+    c = differing(0.01, 0.012)
+    assert 0.01 < c.p < 0.05 and self_check(c).startswith("A/A check passed on 10 seeds")
+    assert self_check(differing(0.02, 0.012)).startswith("A/A check failed on 10 seeds")
+    assert "undecided on 4 seeds" in self_check(differing(0.5, 0.001, n=4))

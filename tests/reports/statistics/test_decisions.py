@@ -1,0 +1,195 @@
+"""The walk over the looks: what is read, what is frozen, what is asked for."""
+
+import math
+
+import numpy as np
+import pytest
+
+from bench.trial import Metric
+from reports.statistics.contrasts import benjamini_hochberg
+from reports.statistics.decisions import Decisions, Pair, decide
+from reports.statistics.sequential import LOOKS, Looks
+from reports.statistics.verdicts import Word, grounds, verdicts
+
+ACCURACY, LOSS = Metric("valid_accuracy", 0.02), Metric("valid_loss", 0.05)
+SEEDS = tuple(range(10, 50))
+Pairs = dict[str, dict[str, Pair]]
+
+
+def arm(effect: float, sd: float, seed: int, n: int = 40) -> dict[str, Pair]:
+    """Both metrics of an arm that differs from its baseline by effect ± sd; loss mirrors accuracy."""
+    rng = np.random.default_rng(seed)
+    theirs, d = 0.7 + 0.05 * rng.standard_normal(40), effect + sd * rng.standard_normal(40)
+    sides = {"valid_accuracy": (theirs + d, theirs), "valid_loss": (2 - theirs - 2 * d, 2 - theirs)}
+    return {
+        m: tuple(dict(zip(SEEDS[:n], x.tolist(), strict=False)) for x in both) for m, both in sides.items()
+    }
+
+
+def cut(pairs: Pairs, n: int) -> Pairs:
+    """The same pairs with the first n seeds."""
+    keep = set(SEEDS[:n])
+    return {
+        name: {m: tuple({s: v for s, v in x.items() if s in keep} for x in both) for m, both in by.items()}
+        for name, by in pairs.items()
+    }
+
+
+def run(pairs: Pairs, looks: Looks = LOOKS, **more: object) -> Decisions[str]:
+    return decide(pairs, seeds=SEEDS, looks=looks, metrics=(ACCURACY, LOSS), **more)
+
+
+PAIRS = {
+    "better": arm(0.2, 0.05, 1),
+    "worse": arm(-0.05, 0.05, 2),
+    "same": arm(0, 0.012, 3),
+    "wide": arm(0, 0.1, 4),
+}
+
+
+def first(d: Decisions[str], name: str) -> tuple[Word, int]:
+    v = d.verdicts[name]["valid_accuracy"]
+    return v.word, v.contrast.pairs
+
+
+def test_each_contrast_ends_at_its_own_look() -> None:
+    d = run(PAIRS)
+    assert first(d, "better") == (Word.IMPROVES, 10)
+    assert first(d, "same") == (Word.EQUIVALENT, 10)
+    assert first(d, "worse")[0] is Word.WORSENS and 10 < first(d, "worse")[1] < 40
+    assert first(d, "wide") == (Word.INCONCLUSIVE, 40)
+    assert d.looks == 5 and set(d.asks.values()) == {0} and not d.stuck
+    assert [d.verdicts[n]["valid_accuracy"].decided for n in PAIRS] == [True, True, True, False]
+
+
+def test_what_lies_beyond_a_look_changes_nothing() -> None:
+    rng = np.random.default_rng(5)
+    for trial in range(6):
+        pairs = {f"{i}": arm(rng.choice([0, 0.03, 0.1]), 0.04, 10 * trial + i) for i in range(4)}
+        state, names = run(cut(pairs, 0)), list(pairs)
+        while any(state.asks.values()):
+            needed = {name: state.asks[name] or first(state, name)[1] for name in names}
+            minimal = {name: cut(pairs, n)[name] for name, n in needed.items()}
+            extra = {name: cut(pairs, int(rng.integers(n, 41)))[name] for name, n in needed.items()}
+            wild = {s: (math.inf if s % 3 else 9.0) for s in SEEDS if s not in SEEDS[: max(needed.values())]}
+            for by in extra.values():
+                for both in by.values():
+                    both[0].update(wild)
+            state = run(minimal)
+            looked = run(cut(extra, max(needed.values())))
+            assert looked == state  # seeds of others' looks, in a contrast that is decided, too
+        assert run(minimal) == run({**minimal, **{n: pairs[n] for n in names}}) == run(pairs)
+
+
+def test_a_look_waits_for_every_open_contrast() -> None:
+    some = {**cut(PAIRS, 10), "wide": cut(PAIRS, 9)["wide"]}
+    d = run(some)
+    assert d.looks == 0 and set(d.asks.values()) == {10}
+    v = d.verdicts["better"]["valid_accuracy"]
+    assert (v.word, v.p_adjusted, v.p_equivalent, v.contrast.pairs) == (Word.INCONCLUSIVE, 1.0, 1.0, 10)
+    assert not v.decided and "open after 10 of 40 seeds" in grounds(v)
+    one_metric = {**cut(PAIRS, 10), "wide": {"valid_accuracy": cut(PAIRS, 10)["wide"]["valid_accuracy"]}}
+    assert run(one_metric).looks == 0
+    after = run(cut(PAIRS, 10))
+    assert after.looks == 1 and after.asks == {"better": 0, "same": 0, "worse": 15, "wide": 15}
+
+
+def test_contrasts_without_results_are_in_the_family() -> None:
+    d = run({"alone": PAIRS["worse"], **{f"{i}": {} for i in range(9)}})
+    assert d.looks == 0 and d.verdicts["0"]["valid_loss"].contrast.pairs == 0
+    lost = {f"{i}": {10: "failed"} for i in range(9)}
+    few, many = (
+        run({"alone": PAIRS["worse"]}),
+        run({"alone": PAIRS["worse"], **{n: {} for n in lost}}, lost=lost),
+    )
+    assert many.verdicts["alone"]["valid_accuracy"].contrast.family == 10
+    assert first(many, "alone")[1] > first(few, "alone")[1]
+
+
+def test_a_contrast_that_lost_a_seed_stays_open_and_holds_up_nobody() -> None:
+    gone = {s: v for s, v in PAIRS["wide"]["valid_accuracy"][0].items() if s != SEEDS[12]}
+    wide = {m: (gone, PAIRS["wide"][m][1]) for m in ("valid_accuracy", "valid_loss")}
+    d = run({**PAIRS, "wide": wide}, lost={"wide": {SEEDS[12]: "failed"}})
+    assert d.stuck == {"wide": "seed 22 failed"} and d.asks["wide"] == 0
+    assert first(d, "wide") == (Word.INCONCLUSIVE, 10)
+    assert first(d, "worse")[0] is Word.WORSENS
+    assert "open: seed 22 failed" in grounds(d.verdicts["wide"]["valid_accuracy"])
+    later = run(cut(PAIRS, 10), lost={"wide": {SEEDS[12]: "failed"}, "worse": {SEEDS[30]: "failed"}})
+    assert later.asks["wide"] == 0 and later.asks["worse"] == 15  # its lost seed is not needed yet
+    assert run(PAIRS, lost={"better": {SEEDS[12]: "failed"}}).stuck == {}  # decided before
+
+
+def test_the_other_metric_is_judged_where_the_first_one_stopped() -> None:
+    for name, by in run(PAIRS).verdicts.items():
+        assert list(by) == ["valid_accuracy", "valid_loss"]
+        assert by["valid_loss"].contrast.pairs == by["valid_accuracy"].contrast.pairs, name
+        assert by["valid_loss"].contrast.delta == 0.05 and by["valid_loss"].contrast.lower_is_better
+    loud = {"x": {**PAIRS["better"], "valid_loss": arm(0, 0.4, 6)["valid_loss"]}}
+    v = run(loud).verdicts["x"]["valid_loss"]
+    assert v.decided and v.word is Word.INCONCLUSIVE
+    assert "undecided at 10 of 40 seeds, where the first metric is decided" in grounds(v)
+
+
+def test_a_decided_sentence_says_at_how_many_seeds() -> None:
+    v = run(PAIRS).verdicts["better"]["valid_accuracy"]
+    assert "decided at 10 of 40 seeds" in grounds(v) and not v.provisional
+
+
+def test_a_direction_needs_the_estimate_that_is_claimed() -> None:
+    """p of the first falls to .02 at 10 seeds; its mean turns before the second is decided."""
+
+    def around(*parts: tuple[int, float, float]) -> dict[str, Pair]:
+        d = [mean + spread * (-1) ** i for n, mean, spread in parts for i in range(n)]
+        return {"valid_accuracy": (dict(zip(SEEDS, d, strict=False)), dict.fromkeys(SEEDS, 0.0))}
+
+    turning = around((10, 0.018, 0.02), (5, -0.4, 0.1))
+    pairs = {"turning": turning, "late": around((10, 0.06, 0.1), (5, 0.1, 0.0))}
+    d = decide(pairs, seeds=SEEDS, looks=Looks((10, 15)), metrics=(ACCURACY,))
+    assert first(d, "late") == (Word.IMPROVES, 15)
+    v = d.verdicts["turning"]["valid_accuracy"]
+    assert v.p_adjusted <= 0.05 and v.contrast.mean < 0  # significant, by the look where it was positive
+    assert v.word is Word.INCONCLUSIVE and not v.decided
+
+
+def test_a_diverged_seed_undoes_an_equivalence_of_an_earlier_look() -> None:
+    same, theirs = {s: 0.7 + 0.004 * (-1) ** s for s in SEEDS}, dict.fromkeys(SEEDS, 0.7)
+    blocked = {"valid_accuracy": ({**same, SEEDS[12]: math.inf}, theirs)}
+    d = decide({"x": blocked}, seeds=SEEDS, looks=Looks((4, 40)), metrics=(ACCURACY,))
+    v = d.verdicts["x"]["valid_accuracy"]
+    assert v.p_equivalent <= 0.05 and v.contrast.pairs == 40 and v.word is Word.INCONCLUSIVE
+
+
+def test_identical_arms_are_equivalent_at_the_first_look() -> None:
+    theirs = PAIRS["same"]["valid_accuracy"][1]
+    d = run({"x": {"valid_accuracy": (dict(theirs), theirs), "valid_loss": (dict(theirs), theirs)}})
+    assert first(d, "x") == (Word.EQUIVALENT, 10)
+
+
+def test_fewer_than_five_pairs_decide_nothing() -> None:
+    d = run({"x": PAIRS["better"]}, looks=Looks((3, 4, 6)))
+    v = d.verdicts["x"]["valid_accuracy"]
+    assert (v.word, v.contrast.pairs, v.provisional) == (Word.IMPROVES, 6, True)
+
+
+def test_one_look_is_the_fixed_design() -> None:
+    sides = {name: by["valid_accuracy"] for name, by in cut(PAIRS, 10).items()}
+    fixed = verdicts(sides, delta=0.02, lower_is_better=False)
+    d = run(PAIRS, looks=Looks((10,)))
+    for name, v in fixed.items():
+        same = d.verdicts[name]["valid_accuracy"]
+        assert (same.word, same.p_adjusted, same.p_equivalent) == (v.word, v.p_adjusted, v.p_equivalent)
+        assert same.contrast.interval == v.contrast.interval
+        assert " of 10 seeds" not in grounds(v).split("no failures")[1]
+
+
+def test_the_correction_may_be_another() -> None:
+    many = {f"{i}": arm(0.045, 0.05, 20 + i) for i in range(8)}
+    holm, milder = (run(cut(many, 10), **more) for more in ({}, {"adjust": benjamini_hochberg}))
+    assert sum(milder.asks.values()) < sum(holm.asks.values())
+
+
+def test_a_study_that_cannot_reach_its_looks_is_refused() -> None:
+    for seeds, metrics in ((SEEDS[:39], (LOSS,)), (SEEDS, ()), ((*SEEDS, 10), (LOSS,))):
+        with pytest.raises(ValueError, match="up to 40"):
+            decide({}, seeds=seeds, looks=LOOKS, metrics=metrics)
+    assert run({}).looks == 0 and run({}).verdicts == {}

@@ -1,0 +1,144 @@
+"""Looks, their p values and their intervals. Known answers: 2·10⁶ draws made elsewhere."""
+
+import math
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from scipy import special, stats
+
+from reports.statistics import sequential
+from reports.statistics.contrasts import contrast
+from reports.statistics.sequential import DRAWS, FIXED, LOOKS, Look, Looks, simulate
+
+SHORT, EARLY = Looks((10, 20, 40)), Looks((5, 10, 15, 20, 30, 40))
+STORED = 10_000_000  # draws behind the stored table
+ELSEWHERE = 2_000_000  # draws behind the known answers
+
+
+def of_two(p: float, *draws: int) -> float:
+    """Four standard errors of the ratio of two simulated tails of probability p."""
+    return 4 * math.sqrt((1 - p) / p * sum(1 / n for n in draws))
+
+
+@pytest.mark.parametrize(
+    ("looks", "alpha", "two", "one", "draws"),
+    [
+        (LOOKS, 0.05, 0.02090, 0.02252, STORED),
+        (LOOKS, 0.01, 0.00367, 0.00384, STORED),
+        (LOOKS, 0.05 / 15, 0.00113, 0.00119, STORED),
+        (SHORT, 0.05, 0.02698, 0.02835, DRAWS),
+        (EARLY, 0.05, 0.01848, 0.01999, DRAWS),
+    ],
+)
+def test_critical_values(looks: Looks, alpha: float, two: float, one: float, draws: int) -> None:
+    near = of_two(alpha, draws, ELSEWHERE)
+    assert looks.critical(alpha) == pytest.approx(two, rel=near)
+    assert looks.critical(alpha, sides=1) == pytest.approx(one, rel=near)
+
+
+@pytest.mark.parametrize(
+    ("looks", "alpha", "deciding"),
+    [
+        (LOOKS, 0.05, (3.22, 2.85, 2.68, 2.51, 2.41)),
+        (LOOKS, 0.05 / 15, (5.20, 4.33, 3.98, 3.67, 3.51)),
+        (SHORT, 0.05, (3.06, 2.56, 2.30)),
+        (EARLY, 0.05, (5.20, 3.30, 2.91, 2.74, 2.56, 2.46)),
+    ],
+)
+def test_t_values_that_decide(looks: Looks, alpha: float, deciding: tuple[float, ...]) -> None:
+    near = of_two(alpha, STORED if looks is LOOKS else DRAWS, ELSEWHERE)
+    for k, (n, t) in enumerate(zip(looks.numbers, deciding, strict=True)):
+        level = Look(looks, k).level(alpha)
+        low, high = (special.stdtrit(n - 1, 1 - level * x / 2) for x in (1 + near, 1 - near))
+        assert low - 0.005 <= t <= high + 0.005  # as printed
+
+
+def test_p_values_at_the_default_looks() -> None:
+    for q, two, one in ((0.02, 0.0480, 0.0450), (0.001, 0.0030, 0.0028)):
+        near = of_two(two, STORED, ELSEWHERE) * two + 0.00005  # as printed
+        assert float(LOOKS.p(q)) == pytest.approx(two, abs=near)
+        assert float(LOOKS.p(q, sides=1)) == pytest.approx(one, abs=near)
+
+
+def test_the_stored_table_agrees_with_a_fresh_simulation() -> None:
+    fresh = simulate(LOOKS.numbers, seed=1)
+    for sides in (1, 2):
+        for p in (0.5, 0.05, 0.01, 0.003, 0.0003):
+            again = np.interp(LOOKS.critical(p, sides), fresh[sides], fresh[0])
+            assert again == pytest.approx(p, rel=of_two(p, DRAWS, STORED))
+
+
+def test_a_simulation_of_whole_studies_agrees_with_drawn_means_and_squares() -> None:
+    studies = 20_000
+    d = np.random.default_rng(2).standard_normal((studies, 12))
+    looks = Looks((4, 5, 12))
+    seen = zip(looks.numbers, looks.weights, strict=True)
+    smallest = np.min([stats.ttest_1samp(d[:, :n], 0, axis=1).pvalue / w for n, w in seen], axis=0)
+    for p in (0.3, 0.05):
+        rate = np.mean(smallest <= looks.critical(p))
+        assert rate == pytest.approx(p, rel=of_two(p, studies, DRAWS))
+
+
+def test_the_table_is_the_same_each_time_and_rises() -> None:
+    once, again = simulate((5, 8), draws=3_000), simulate((5, 8), draws=3_000)
+    assert np.array_equal(once, again)
+    assert (np.diff(once, axis=1) >= 0).all()
+    assert once[0, [0, 1, -1]] == pytest.approx([1 / 3001, 2 / 3001, 1.0])
+
+
+def test_a_table_is_stored_and_read_again(monkeypatch: pytest.MonkeyPatch, tmp_path: object) -> None:
+    monkeypatch.setattr(sequential, "__file__", f"{tmp_path}/sequential.py")
+    sequential.store((3, 7), draws=2_000)
+    assert np.array_equal(sequential._table((3, 7)), simulate((3, 7), draws=2_000))
+    sequential._table.cache_clear()
+
+
+def test_p_and_critical_value_are_inverse_and_keep_to_their_range() -> None:
+    for sides in (1, 2):
+        for alpha in (0.2, 0.05, 0.0033, 1e-5):
+            assert float(LOOKS.p(LOOKS.critical(alpha, sides), sides)) == pytest.approx(alpha)
+        p = LOOKS.p([0.0, 1e-9, 0.01, 0.5, 1.0], sides)
+        assert (np.diff(p) >= 0).all() and 0 < p[0] < 1e-6 and p[-1] == 1
+        # one look alone has Q ≤ q with probability w_k q, and all of them at most with their sum (Boole)
+        assert 0.01 < p[2] <= 0.01 * sum(LOOKS.weights)
+
+
+def test_one_look_is_the_ordinary_test() -> None:
+    one = Looks((10,))
+    assert float(one.p(0.0312)) == 0.0312 and one.critical(0.05 / 7, sides=1) == 0.05 / 7
+    assert one.weights == (1.0,)
+
+
+@pytest.mark.parametrize("numbers", [(), (1, 5), (5, 5), (10, 8)])
+def test_looks_that_do_not_rise_from_two_are_refused(numbers: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="rise strictly from 2"):
+        Looks(numbers)
+
+
+def test_intervals_of_a_contrast_are_the_repeated_ones() -> None:
+    d = np.random.default_rng(3).normal(0.01, 0.03, 15)
+    sides = dict(enumerate(d)), dict.fromkeys(range(15), 0.0)
+    c = contrast(*sides, delta=0.02, family=4, look=Look(LOOKS, 1))
+    w = math.sqrt(15 / 40)
+    half = {
+        "interval": w * LOOKS.critical(0.05) / 2,
+        "bonferroni": w * LOOKS.critical(0.05 / 4) / 2,
+        "interval90": w * LOOKS.critical(0.05, sides=1),
+    }
+    for name, tail in half.items():
+        found = getattr(c, name)
+        expected = stats.ttest_1samp(d, 0).confidence_interval(1 - 2 * tail)
+        assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
+    assert (c.interval.level, c.bonferroni.level, c.interval90.level) == (0.95, 1 - 0.05 / 4, 0.9)
+    plain = contrast(*sides, delta=0.02, family=4)
+    assert plain.look is FIXED
+    assert (c.p, c.tost_p, c.mean) == (plain.p, plain.tost_p, plain.mean)
+    assert c.mde > plain.mde and c.seeds_needed > plain.seeds_needed
+
+
+def test_looks_load_the_light_half_of_scipy() -> None:
+    heavy = "{'scipy.stats', 'scipy.optimize', 'pandas', 'torch'}"
+    code = f"import sys; from reports.statistics.planning import *; print({heavy} & set(sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "set()\n"
