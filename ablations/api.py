@@ -61,7 +61,8 @@ def result(id: str, folder: str | Path = "results") -> Result:
 def results(study: str, folder: str | Path = "results") -> pd.DataFrame:
     """The results of a study that was run, one row for each trial.
 
-    The columns are trial, arm, seed, status, the settings and the metrics.
+    The columns are trial, arm, seed, status, the settings and the metrics. Results that no look needed are
+    among them; `compare` leaves them out.
 
     A setting or metric that a trial does not have is missing (NaN). Raises BadInput for an unknown study.
     """

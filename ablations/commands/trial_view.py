@@ -51,7 +51,7 @@ def listing(
             m = result.metrics
             word = f"loss {m['valid_loss']:.4f}  accuracy {m['valid_accuracy']:.4f}"
         else:
-            word = f"FAILED: {clean(result.reason)}"
+            word = clean(result.trouble)
         yield f"{id}  seed {seed:<4} {word:<32}  {clean(arm)}"
 
 

@@ -60,7 +60,7 @@ def test_the_baseline_of_a_shipped_grid_is_one_of_its_cells(name: str) -> None:
 def test_models_has_every_model_in_its_chapter_s_settings_and_counts_on_the_three_word_task() -> None:
     arms = flat(load("models"))
     own = [arm for arm in arms if _of_the_chapter(arm)]
-    scratch = {"lstm", "gru-after", "gru-before"}  # in the studies lstm and gru
+    scratch = {"lstm-chunk", "lstm-gates", "gru-after", "gru-before", "awd-scratch"}  # in studies of theirs
     assert {arm["model"] for arm in own} >= set(ZOO) - scratch
     task = {key: ZOO["lm1"].settings[key] for key in ("window", "target", "order")}
     counts = [arm["model"] for arm in arms if task.items() <= arm.items() and ZOO[str(arm["model"])].counted]
