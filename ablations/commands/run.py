@@ -119,7 +119,8 @@ def _run_study(study: Study, args: Namespace, budget: Budget) -> "tuple[Comparis
         if behind := run.recorder.close(status, patience=30 if level else 1):
             print(behind, file=sys.stderr)
     told = [", ".join(f"{number} {what}" for what, number in counts.items())]
-    told += [until.ahead(_places(args, on)), *map(visible, _machines(found, there))]
+    told += [str(until.standing) if args.cluster else until.ahead(on.places)]
+    told += map(visible, _machines(found, there))
     print("\n".join(f"{visible(plan.study)}: {line}" for line in told))
     print(f"report: {page}")
     if counts["left"] and not interrupted:
