@@ -325,7 +325,7 @@ def test_a_crash_in_either_stage_leaves_only_the_rest_to_train(train, small, tmp
 
 def test_nothing_wins_before_every_search_has_ended(train, loaded, tmp_path) -> None:
     study = loaded(SMALL.replace("[0.1, 0.2]", "[0.1, 0.3]"))
-    train(study, fail_fast=True)  # one search fails
+    assert ", 0 left" not in train(study, fail_fast=True), "one search fails, and others did not start"
     assert stored(tmp_path).tuned == ()
 
 
