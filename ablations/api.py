@@ -24,7 +24,8 @@ from ablations.trials.retrained import as_found, find, retrained
 from bench import plugins as plugins_
 from bench.identity import identify
 from bench.trial import BadInput, Result, Trial, lower_is_better
-from reports.comparison import titled, values
+from reports.comparison import values
+from reports.formats import titled
 from reports.statistics.contrasts import Contrast, contrast
 from reports.statistics.verdicts import Verdict, sentence, verdict
 

@@ -162,7 +162,7 @@ def _gate(p: Parser) -> None:
     p.add_argument("--study", help="the study to compare, if there are several")
     p.add_argument("--metric", help="default: the metric of the baseline's plan, else valid_loss")
     text = "how much worse an arm may not be (default: δ of the baseline's plan)"
-    p.add_argument("--delta", type=positive, metavar="NATS", help=text)
+    p.add_argument("--delta", type=positive, metavar="DELTA", help=text)
     text = "the share by which a run may be slower (default: 0.05, which is 5 %%)"
     p.add_argument("--speed-margin", type=positive, default=0.05, metavar="SHARE", help=text)
     p.add_argument("--require-speed", action="store_true", help="fail if speed cannot be compared")

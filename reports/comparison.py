@@ -7,54 +7,21 @@ seeds. Only the seeds of the looks that were taken count: others enter no verdic
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from bench.trial import TASK, BadInput, Metric, Result, Trial, lower_is_better
 from reports.evidence import Evidence, MeasuredArm
+from reports.formats import titled
+from reports.proofs import Proof, proofs
 from reports.statistics.contrasts import ArmSummary, Contrast, benjamini_hochberg, contrast, holm, summarise
 from reports.statistics.decisions import Decisions, decide
 from reports.statistics.sequential import Looks
 from reports.statistics.verdicts import Verdict
 
-_TITLES = {
-    "valid_loss": ("validation loss", "nats"),
-    "valid_accuracy": ("validation accuracy", "accuracy"),
-    "valid_perplexity": ("validation perplexity", ""),
-    "valid_bits": ("validation bits a token", "bits"),
-    "train_loss": ("training loss", "nats"),
-    "speed_train": ("training speed", "tokens/s"),
-}
 DEAD = "dead toggle: the weights equal the baseline's"
 UNSEEN = "no results yet"
 APART = "no seed in common with the baseline yet"
-REFERENCE = "a baseline of its own: others are held against it"
+REFERENCE = "a reference: others are held against it"
 COUNTED = "a reference: trained once, as counting draws nothing at random"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Proof:
-    """The witnesses of a factor over an arm's finished trials. If one failed, `seen` is from a failed one."""
-
-    factor: str
-    declared: object
-    seen: object
-    without: int  # trials whose witness failed
-    trials: int
-
-    @property
-    def ok(self) -> bool:
-        """Whether the factor took effect in every trial."""
-        return not self.without
-
-    @property
-    def where(self) -> str:
-        """The number of trials in which it did not take effect; "" if that is none or all."""
-        return f"{self.without} of {self.trials} seeds" if 0 < self.without < self.trials else ""
-
-    def __str__(self) -> str:
-        seen = f"{self.factor}: {_plain(self.seen)}"
-        where = f" ({self.where})" if self.where else ""
-        return f"✓ {seen}" if self.ok else f"✕ {seen}, not {_plain(self.declared)}{where}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +34,8 @@ class ComparedArm:
     done: int
     diverged: int
     failed: int  # for any other reason
+    ahead: int  # trained for a look that is not complete, and not counted yet
+    most: int  # seeds that its contrasts may come to need
     summary: ArmSummary
     contrast: Contrast | None = None
     adjusted: float | None = None  # p: Holm's, or Benjamini–Hochberg's for an exploratory arm
@@ -80,7 +49,12 @@ class ComparedArm:
     @property
     def waiting(self) -> int:
         """Trials that have not ended."""
-        return self.total - self.done - self.diverged - self.failed
+        return self.total - self.done - self.diverged - self.failed - self.ahead
+
+    @property
+    def state(self) -> str:
+        """`decided` or `open`; "" for an arm that has no contrast to decide."""
+        return "" if not self.declared else "decided" if self.decided else "open"
 
     @property
     def unwitnessed(self) -> tuple[Proof, ...]:
@@ -126,6 +100,26 @@ class Comparison:
         """The rows that have a contrast to decide: the A/A check has none."""
         return tuple(row for row in self.rows if row.declared)
 
+    @property
+    def views(self) -> tuple["Comparison", ...]:
+        """The comparison by each metric, this one first."""
+        return self, *self.others
+
+    @property
+    def sequential(self) -> bool:
+        """Whether the study looks more than once."""
+        return len(self.evidence.looks) > 1
+
+    @property
+    def uncounted(self) -> int:
+        """Trials that were trained beyond the looks that were taken."""
+        every = zip(self.evidence.arms, self.rows, strict=True)
+        return sum(len(arm.trials) - len(row.arm.trials) for arm, row in every)
+
+    def common(self, rows: Sequence[ComparedArm]) -> tuple[int, ...]:
+        """The seeds that count for all of these arms, failures included."""
+        return tuple(s for s in self.evidence.seeds if all(s in row.arm.results for row in rows))
+
     def by(self, metric: str) -> "Comparison | None":
         """The comparison by this metric, if the study names it."""
         return next((c for c in (self, *self.others) if c.metric.name == metric), None)
@@ -149,7 +143,7 @@ class Comparison:
     @property
     def label(self) -> str:
         """The metric in words, with its unit."""
-        return f"{self.title} ({self.unit})" if self.unit else self.title
+        return self.title if self.title.endswith(self.unit) else f"{self.title} ({self.unit})"
 
     @property
     def in_nats(self) -> bool:
@@ -179,11 +173,12 @@ def compare(evidence: Evidence) -> Comparison:
     families = [_decided(family, evidence) for family in _families(pairs) if family]
     decisions = Decisions(
         verdicts={name: v for family in families for name, v in family.verdicts.items()},
-        asks={name: n for family in families for name, n in family.asks.items()},
+        asks={name: min(n, evidence.looks[-1]) for f in families for name, n in f.asks.items()},
         looks=min((f.looks for f in families if any(f.asks.values())), default=len(evidence.looks)),
     )
     counted = _counted(pairs, decisions, evidence)
-    views = [_view(metric, counted, notes, decisions, evidence) for metric in evidence.metrics]
+    needs = _needed(pairs, decisions, evidence)
+    views = [_view(metric, counted, notes, decisions, needs, evidence) for metric in evidence.metrics]
     return replace(views[0], others=tuple(views[1:]))
 
 
@@ -212,10 +207,11 @@ def _decided(family: Mapping[str, Pair], evidence: Evidence) -> Decisions[str]:
             for side, numbers in zip((arm, base), sides, strict=True)
             for seed in side.results.keys() - numbers.keys()
         }
+    alone = evidence.looks[-1] == 1  # one seed decides nothing, and the least look is at two
     return decide(
         measured,
-        seeds=evidence.seeds,
-        looks=Looks(evidence.looks),
+        seeds=(*evidence.seeds, -1) if alone else evidence.seeds,
+        looks=Looks((2,) if alone else evidence.looks),
         metrics=evidence.metrics,
         lost=lost,
         adjust=benjamini_hochberg if any(arm.exploratory for arm, _ in family.values()) else holm,
@@ -239,23 +235,33 @@ def _counted(
     }
 
 
+def _needed(pairs: Mapping[str, Pair], decisions: Decisions[str], evidence: Evidence) -> dict[str, int]:
+    """By arm, the seeds of the first look, and of the next one of each contrast that it is a side of."""
+    needs = dict.fromkeys((arm.name for arm in evidence.arms), evidence.looks[0])
+    for name, asked in decisions.asks.items():
+        for side in pairs[name]:
+            needs[side.name] = max(needs[side.name], asked)
+    return needs
+
+
 def _view(
     metric: Metric,
     arms: Mapping[str, MeasuredArm],
     notes: Mapping[str, str],
     decisions: Decisions[str],
+    needs: Mapping[str, int],
     evidence: Evidence,
 ) -> Comparison:
     """The comparison by one metric."""
     rows: list[ComparedArm] = []
     for index, (name, arm) in enumerate(arms.items()):
-        row = _row(index, arm, evidence, metric, decisions.asks.get(name, 0), notes.get(name, ""))
+        row = _row(index, arm, evidence, metric, needs[name], notes.get(name, ""))
         if index and is_self_check(arm):
             sides = row.summary.values, rows[0].summary.values
             lower = metric.lower_is_better
             row = replace(row, contrast=contrast(*sides, delta=metric.delta, lower_is_better=lower))
         elif v := decisions.verdicts.get(name, {}).get(metric.name):
-            row = replace(row, declared=True, decided=v.decided)
+            row = replace(row, declared=True, decided=v.decided, asks=decisions.asks[name])
             if not row.note and v.contrast.pairs:
                 row = replace(row, contrast=v.contrast, adjusted=v.p_adjusted, verdict=v)
             else:
@@ -265,11 +271,6 @@ def _view(
     return Comparison(
         evidence=evidence, metric=metric, title=title, unit=unit, rows=tuple(rows), looked=decisions.looks
     )
-
-
-def titled(metric: str) -> tuple[str, str]:
-    """A metric in words, and its unit."""
-    return _TITLES.get(metric, (metric.replace("_", " "), ""))
 
 
 def values(arm: MeasuredArm, metric: str) -> dict[int, float]:
@@ -282,6 +283,11 @@ def values(arm: MeasuredArm, metric: str) -> dict[int, float]:
         elif result.diverged:
             numbers[seed] = math.inf
     return numbers
+
+
+def on(numbers: Mapping[int, float], seeds: Sequence[int]) -> dict[int, float]:
+    """The numbers of these seeds, of those that have one."""
+    return {seed: numbers[seed] for seed in seeds if seed in numbers}
 
 
 def summary_of(arm: MeasuredArm, metric: str) -> ArmSummary:
@@ -313,51 +319,31 @@ def apart(one: MeasuredArm, two: MeasuredArm) -> list[str]:
 
 
 def _row(
-    index: int, arm: MeasuredArm, evidence: Evidence, metric: Metric, asks: int, note: str
+    index: int, arm: MeasuredArm, evidence: Evidence, metric: Metric, needed: int, note: str
 ) -> ComparedArm:
     ended, numbers = arm.trials, values(arm, metric.name)
     failed = sum(not r.done and not r.diverged for r in ended.values())
+    total = 1 if arm.counted else max(len(ended), needed)
+    trained = evidence.arms[index].results.keys() - arm.results.keys()
     diverged = sum(math.isinf(numbers.get(seed, 0.0)) for seed in ended)
     return ComparedArm(
         index=index,
         arm=arm,
-        total=1 if arm.counted else max(len(ended), asks, evidence.looks[0]),
+        total=total,
         done=len(ended) - diverged - failed,
         diverged=diverged,
         failed=failed,
+        ahead=0 if arm.counted else len(trained & set(evidence.seeds[:total])),
+        most=total if arm.counted else evidence.looks[0 if index and is_self_check(arm) else -1],
         summary=summary_of(arm, metric.name),
         note=note,
-        asks=asks,
-        proofs=_proofs(arm),
+        proofs=proofs(finished(arm)),
     )
 
 
 def is_self_check(arm: MeasuredArm) -> bool:
     """Whether an arm is the baseline again, if it is not the baseline itself."""
     return not arm.changes and not arm.against
-
-
-def _proofs(arm: MeasuredArm) -> tuple[Proof, ...]:
-    said: dict[str, list[Mapping[str, Any]]] = {}
-    for result in finished(arm):
-        for factor, witness in result.witnesses.items():
-            said.setdefault(factor, []).append(witness)
-    proofs = []
-    for factor, every in said.items():
-        against = [w for w in every if not w.get("ok")]
-        declared, seen = map((against or every)[0].get, ("declared", "seen"))
-        without, trials = len(against), len(every)
-        proofs.append(Proof(factor=factor, declared=declared, seen=seen, without=without, trials=trials))
-    return tuple(proofs)
-
-
-def _plain(value: object) -> str:
-    """A witness's value, short: 0.4003, true, 0.8, 0.7, 0.8."""
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return ", ".join(map(_plain, value))
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _note(arm: MeasuredArm, evidence: Evidence) -> str:

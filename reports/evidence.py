@@ -65,3 +65,11 @@ class Evidence:
     about: str = ""
     tuned: tuple[Tuned, ...] = ()  # baseline first
     titles: Mapping[str, str] = field(default_factory=dict)  # setting → what people call it: alpha → AR
+
+    @property
+    def seen(self) -> int:
+        """Trials of this plan whose results this study had when the plan was declared.
+
+        Those of the same plan that is resumed, and those reused from another study, are not among them.
+        """
+        return (self.reused or {}).get(self.study, 0)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import combinations, product
 
 from bench.trial import Scalar
-from reports.comparison import ComparedArm, Comparison, trial_of
+from reports.comparison import ComparedArm, Comparison, on, trial_of
 from reports.statistics.contrasts import ArmSummary, summarise
 from reports.statistics.designs import Cells, Effect, factorial_effects
 from reports.statistics.verdicts import Verdict, across, verdicts
@@ -78,17 +78,23 @@ def factorial(c: Comparison) -> Factorial | None:
     for corner in corners:
         moves = sorted(corner, key=lambda move: order.get(frozenset([move]), 0))
         switches = [_switch(c, key, level) for key, level in moves]
-        table = {}
+        table, used = {}, [cells[part] for part in cells if part <= corner]
+        seeds = _until_last(c.common(used), c.evidence.seeds)
         for moved in product((False, True), repeat=len(moves)):
             part = frozenset(move for move, here in zip(moves, moved, strict=True) if here)
-            on = tuple(
+            levels = tuple(
                 (level == s.on) is here for s, (_, level), here in zip(switches, moves, moved, strict=True)
             )
             if part in cells:
-                table[on] = cells[part].summary.values
+                table[levels] = on(cells[part].summary.values, seeds)
         if len(table) == 2 ** len(moves):
             return _measured(c, switches, table)
     return None
+
+
+def _until_last(common: Sequence[int], seeds: Sequence[int]) -> Sequence[int]:
+    """The study's seeds up to the last that all cells have: those between are left out, and told."""
+    return seeds[: seeds.index(common[-1]) + 1] if common else ()
 
 
 def _measured(c: Comparison, switches: Sequence[Switch], table: Cells) -> Factorial | None:
@@ -127,11 +133,11 @@ def parts(c: Comparison, whole: Factorial | None) -> tuple[Part, ...]:
 def _judged(
     c: Comparison, pairs: Mapping[str, tuple[ComparedArm, ComparedArm]], switches: Mapping[str, Switch]
 ) -> dict[str, Verdict]:
-    """On against off for every switch, corrected together."""
-    values = {}
+    """On against off for every switch, on the seeds that all their arms have, corrected together."""
+    values, seeds = {}, c.common([row for pair in pairs.values() for row in pair])
     for key, pair in pairs.items():
-        on, off = sorted(pair, key=lambda row: _settings(row)[key] != switches[key].on)
-        values[key] = (on.summary.values, off.summary.values)
+        first, second = sorted(pair, key=lambda row: _settings(row)[key] != switches[key].on)
+        values[key] = (on(first.summary.values, seeds), on(second.summary.values, seeds))
     return verdicts(values, delta=c.metric.delta, lower_is_better=c.lower_is_better)
 
 

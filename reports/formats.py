@@ -26,6 +26,15 @@ _LATEX |= {
 _LATEX |= {"≈": r"$\approx$", "∞": r"$\infty$", "≤": r"$\le$", "≥": r"$\ge$", "×": r"$\times$", "→": r"$\to$"}
 _LATEX |= {c: f"\\{c}" for c in "&%$#_{}"}
 
+_TITLES = {
+    "valid_loss": ("validation loss", "nats"),
+    "valid_accuracy": ("validation accuracy", "accuracy"),
+    "valid_perplexity": ("validation perplexity", ""),
+    "valid_bits": ("validation bits a token", "bits"),
+    "train_loss": ("training loss", "nats"),
+    "speed_train": ("training speed", "tokens/s"),
+}
+
 
 def short(value: object, most: int = 28) -> str:
     """`visible` in at most `most` characters, for labels that cannot wrap."""
@@ -37,6 +46,11 @@ def two_lines(value: object, width: int) -> str:
     """`visible` broken between words into at most two lines of `width` characters."""
     lines = textwrap.wrap(visible(value), width, break_long_words=False, max_lines=2, placeholder="…")
     return "\n".join(short(line, width) for line in lines)
+
+
+def titled(metric: str) -> tuple[str, str]:
+    """A metric in words, and its unit."""
+    return _TITLES.get(metric, (metric.replace("_", " "), ""))
 
 
 def when(unix: float) -> str:

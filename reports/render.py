@@ -128,6 +128,7 @@ def _context(c: Comparison) -> dict[str, Any]:
         "broken": answer.broken(c),
         "fits": answer.fits(held),
         "limits": answer.limits(c, environments),
+        "zone": answer.zone,
         "held": held,
         "book_source": SOURCE,
         "merity": merity.paper_table(c),
@@ -139,6 +140,8 @@ def _context(c: Comparison) -> dict[str, Any]:
         "throughput": sections.throughput(c),
         "unpaced": sections.unpaced(c),
         "sweeps": sweeps,
+        "columns": _columns(c),
+        "curved": len(c.common(panels.with_curves(c))),
         "own_best": own_best,
         "tuned": tuning.words(own_best[0].search.setting) if own_best else "",
         "targets": sections.targets(c),
@@ -150,7 +153,7 @@ def _context(c: Comparison) -> dict[str, Any]:
         "data": sorted({r.trial.data for r in results}),
         "linked": any(arm.links for arm in c.evidence.arms),
         "pictures": {
-            "forest": forest.arms(c),
+            "forest": [forest.arms(view, f"forest{i or ''}") for i, view in enumerate(c.views)],
             "curves": panels.curves(c),
             "book": panels.book(held),
             "sweep": panels.sweeps(sweeps, c),
@@ -161,6 +164,13 @@ def _context(c: Comparison) -> dict[str, Any]:
     }
 
 
+def _columns(c: Comparison) -> dict[str, str]:
+    """The metrics of the table of all trials: the study's own, accuracy, and perplexity beside the loss."""
+    names = dict.fromkeys((*(view.metric.name for view in c.views), "valid_accuracy"))
+    every = [n for name in names for n in ((name, "valid_perplexity") if name == "valid_loss" else (name,))]
+    return {name: formats.titled(name)[0].capitalize() for name in every}
+
+
 def _answer(
     c: Comparison, whole: factorial.Factorial | None, own_best: Sequence[tuning.OwnBest]
 ) -> dict[str, Any]:
@@ -169,6 +179,8 @@ def _answer(
     return {
         "c": c,
         "claims": answer.claims(c),
+        "standing": answer.standing(c),
+        "extension": answer.extension(c),
         "tally": answer.tally(c),
         "self_check": answer.self_check(c),
         "warnings": answer.warnings(c),

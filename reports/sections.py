@@ -3,11 +3,11 @@
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from bench.kinds import kind, kinds_apart
 from bench.trial import Result, counted
-from reports.comparison import ComparedArm, Comparison, finished, mean_of, trial_of, values
+from reports.comparison import ComparedArm, Comparison, finished, mean_of, on, trial_of, values
 from reports.evidence import Evidence, MeasuredArm
 from reports.formats import when
 from reports.statistics.contrasts import ArmSummary, summarise
@@ -68,16 +68,27 @@ def passage(c: Comparison) -> tuple[ComparedArm, Result] | None:
     return next(((row, r) for row in c.rows for r in finished(row.arm) if r.passage), None)
 
 
-def ranks(c: Comparison) -> tuple[tuple[ComparedArm, int, int], ...]:
-    """The set of ranks that each comparable arm may hold, best first; nothing for fewer than three arms."""
+@dataclass(frozen=True)
+class Ranks:
+    """The set of ranks that each arm may hold, best first: (arm, its mean, first, last)."""
+
+    seeds: int  # that all of the arms have
+    lines: tuple[tuple[ComparedArm, float | None, int, int], ...]
+
+
+def ranks(c: Comparison) -> Ranks | None:
+    """Rank sets by the first metric over the seeds of all comparable arms; nothing for fewer than three."""
     entrants = {str(row.index): row for row in c.entrants}
-    if not 3 <= len(entrants) <= _MOST_RANKED:
-        return ()
-    sets = rank_sets(
-        {name: row.summary.values for name, row in entrants.items()}, lower_is_better=c.lower_is_better
-    )
-    found = [(row, *sets[name]) for name, row in entrants.items()]
-    return tuple(sorted(found, key=lambda entry: (entry[1:], entry[0].index)))
+    seeds = c.common(list(entrants.values()))
+    if not 3 <= len(entrants) <= _MOST_RANKED or not seeds:
+        return None
+    shared = {name: on(row.summary.values, seeds) for name, row in entrants.items()}
+    sets = rank_sets(shared, lower_is_better=c.lower_is_better)
+    means = {
+        name: summarise(numbers, lower_is_better=c.lower_is_better).mean for name, numbers in shared.items()
+    }
+    found = [(row, means[name], *sets[name]) for name, row in entrants.items()]
+    return Ranks(len(seeds), tuple(sorted(found, key=lambda entry: (entry[2:], entry[0].index))))
 
 
 def throughput(c: Comparison) -> tuple[tuple[ComparedArm, float, Pace | None], ...]:
@@ -131,7 +142,7 @@ def targets(c: Comparison) -> tuple[float, tuple[tuple[ComparedArm, TimeToTarget
     """When each arm reaches the baseline's mean final validation loss, in epochs, censored at the last."""
     final = summarise(values(c.rows[0].arm, "valid_loss")).mean
     base = _by_epoch(c.rows[0].arm)
-    if final is None or not base or c.metric.name != "valid_loss":
+    if final is None or not base or c.by("valid_loss") is None:
         return None
     budget = max(len(r.epochs) for r in c.rows[0].arm.results.values())
     found = [

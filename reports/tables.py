@@ -6,7 +6,6 @@ import pandas as pd
 
 from bench.trial import visible
 from reports.comparison import ComparedArm, Comparison, mean_of
-from reports.evidence import Evidence
 from reports.formats import csv_cell, interval, latex_cell, markdown_cell, number, p_value
 from reports.statistics.contrasts import Interval
 
@@ -17,7 +16,7 @@ def tables(c: Comparison) -> dict[str, str]:
         "comparison.csv": comparison_csv(c),
         "comparison.md": comparison_markdown(c),
         "comparison.tex": comparison_latex(c),
-        "trials.csv": trials_csv(c.evidence),
+        "trials.csv": trials_csv(c),
     }
 
 
@@ -38,17 +37,18 @@ def comparison_latex(c: Comparison) -> str:
     table = _printed(c).map(latex_cell)
     heads, *rows = (" & ".join(cells) + " \\\\\n" for cells in (map(latex_cell, table), *table.to_numpy()))
     return (
-        f"% {visible(caption(c))}\n\\begin{{tabular}}{{ll{'r' * 7}ll}}\n\\toprule\n{heads}"
+        f"% {visible(caption(c))}\n\\begin{{tabular}}{{{'l' * len(table.columns)}}}\n\\toprule\n{heads}"
         f"\\midrule\n{''.join(rows)}\\bottomrule\n\\end{{tabular}}\n"
     )
 
 
-def trials_csv(evidence: Evidence) -> str:
-    """One line a trial, failures included: its settings, and whatever it measured."""
+def trials_csv(c: Comparison) -> str:
+    """One line a trial, failures included: its settings, whatever it measured, and whether it counts."""
     records = []
-    for arm in evidence.arms:
+    for arm, row in zip(c.evidence.arms, c.rows, strict=True):
         for seed, result in arm.trials.items():
             facts = {"trial": result.trial.id, "arm": arm.name, "seed": seed, "status": result.status}
+            facts |= {"counted": str(seed in row.arm.results).lower()}
             facts |= {"reason": result.reason, "attempts": result.attempts, "seconds": result.spent}
             measured = result.metrics if result.done else {}
             records.append({**facts, **result.trial.factors(), **dict(sorted(measured.items())), **facts})
@@ -56,27 +56,40 @@ def trials_csv(evidence: Evidence) -> str:
 
 
 def caption(c: Comparison) -> str:
-    """The caption: metric, unit, direction, and the meaning of intervals and Δ."""
+    """The caption: metrics, units, directions, and the meaning of intervals and Δ."""
+    judged_by = "; ".join(
+        f"{view.title}{f', {view.unit}' if view.unit else ''}, "
+        f"{'lower' if view.lower_is_better else 'higher'} is better"
+        for view in c.views
+    )
     return (
-        f"{c.evidence.study}: {c.title}{f', {c.unit}' if c.unit else ''}, "
-        f"{'lower' if c.lower_is_better else 'higher'} is better; "
-        "intervals are over seeds, given this validation set; Δ is the arm minus "
-        f"{'the baseline' if c.bases == c.rows[0].arm.name else c.bases}"
+        f"{c.evidence.study}: {judged_by}; intervals are over seeds, given this validation set; Δ is the arm "
+        f"minus {'the baseline' if c.bases == c.rows[0].arm.name else c.bases}"
     )
 
 
-def _record(row: ComparedArm, comparison: Comparison) -> dict[str, object]:
-    c, s = row.contrast, row.summary
+def _record(row: ComparedArm, c: Comparison) -> dict[str, object]:
+    """The arm, then what it is by each metric, whose name begins its columns."""
     record: dict[str, object] = {"arm": row.arm.name, "model": row.arm.model, "changed": row.changed}
+    record |= {"against": c.base(row).arm.name if row.contrast else ""}
     record |= {"parameters": mean_of(row.arm, "model_parameters"), "seeds_ok": row.done, "seeds": row.total}
-    record |= {"diverged": row.diverged, "failed": row.failed, "mean": s.mean, "sd": s.sd}
-    record |= {**_ends("mean", s.interval), "median": s.median}
-    record |= {"delta": c and c.mean, **_ends("delta", c.interval if c else None)}
-    if comparison.in_nats:
-        record |= {"ratio": c and c.ratio, **_ends("ratio", c.ratio_interval if c else None)}
-    record |= {"p": c and c.p, "p_adjusted": row.adjusted, "wins": c and c.wins, "pairs": c and c.pairs}
-    record |= {"r": c and c.r, "verdict": row.verdict and row.verdict.word, "note": row.note}
-    return record | {"witness": "; ".join(map(str, row.shown))}
+    record |= {"diverged": row.diverged, "failed": row.failed, "verdict": row.verdict and row.verdict.word}
+    record |= {"state": row.state, "pairs": row.contrast and row.contrast.pairs, "most_seeds": row.most}
+    for view in c.views:
+        found = _by_metric(view.rows[row.index], view)
+        record |= {f"{view.metric.name}_{name}": value for name, value in found.items()}
+    return record | {"note": row.note, "witness": "; ".join(map(str, row.shown))}
+
+
+def _by_metric(row: ComparedArm, view: Comparison) -> dict[str, object]:
+    k, s, v = row.contrast, row.summary, row.verdict
+    found: dict[str, object] = {"mean": s.mean, "sd": s.sd, **_ends("mean", s.interval), "median": s.median}
+    found |= {"perplexity": s.perplexity} if view.in_nats else {}
+    found |= {"delta": k and k.mean, **_ends("delta", k.interval if k else None)}
+    if view.in_nats:
+        found |= {"ratio": k and k.ratio, **_ends("ratio", k.ratio_interval if k else None)}
+    found |= {"p": k and k.p, "p_adjusted": row.adjusted, "p_equivalent": v and v.p_equivalent}
+    return found | {"wins": k and k.wins, "r": k and k.r, "verdict": v and v.word}
 
 
 def _ends(name: str, ends: Interval | None) -> dict[str, float | None]:
@@ -87,23 +100,22 @@ def _printed(c: Comparison) -> pd.DataFrame:
     """The comparison in printed digits, one row an arm."""
     lines = []
     for row in c.rows:
-        k, s, parameters = row.contrast, row.summary, mean_of(row.arm, "model_parameters")
-        lines.append(
-            {
-                "arm": row.arm.name,
-                "changed": row.changed or ("baseline" if row.index == 0 else "–"),
-                "parameters": "–" if parameters is None else f"{parameters:.0f}",
-                "seeds": f"{row.done}/{row.total}",
-                "mean ± SD": f"{number(s.mean)} ± {number(s.sd)}",
-                "Δ [95 % CI]": f"{number(k.mean, sign=True)} {interval(k.interval, sign=True)}" if k else "–",
-                "p": p_value(row.adjusted),
-                "wins": f"{k.wins}/{k.pairs}" if k else "–",
-                "r": number(k.r, 2) if k else "–",
-                "verdict": row.verdict.word if row.verdict else "–",
-                "note": row.note,
-            }
-        )
+        line = {"arm": row.arm.name, "changed": row.changed or ("baseline" if row.index == 0 else "–")}
+        line["seeds"] = " ".join(filter(None, [f"{row.done}/{row.total}", row.state if c.sequential else ""]))
+        for view in c.views:
+            found = _printed_by(view.rows[row.index], view)
+            line |= {f"{view.title}: {name}" if c.others else name: text for name, text in found.items()}
+        lines.append({**line, "note": row.note})
     return pd.DataFrame(lines, dtype=object)
+
+
+def _printed_by(row: ComparedArm, view: Comparison) -> dict[str, str]:
+    k, s = row.contrast, row.summary
+    found = {"mean ± SD": f"{number(s.mean)} ± {number(s.sd)}"}
+    found |= {"perplexity": number(s.perplexity, 3)} if view.in_nats else {}
+    delta = f"{number(k.mean, sign=True)} {interval(k.interval, sign=True)}" if k else "–"
+    verdict = row.verdict.word if row.verdict else "–"
+    return found | {"Δ [95 % CI]": delta, "p": p_value(row.adjusted), "verdict": verdict}
 
 
 def _csv(records: Sequence[Mapping[str, object]]) -> str:

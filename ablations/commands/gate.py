@@ -43,7 +43,9 @@ def _results(args: Namespace) -> Gate:
     candidate = gate_sources.results(args.candidate, args.study or baseline.study, baseline.metric)
     delta = args.delta or baseline.delta or candidate.delta
     if not delta or not delta > 0:
-        raise BadInput(f"{baseline.name}: has no plan that declares δ: give --delta NATS, such as 0.02")
+        raise BadInput(
+            f"{baseline.name}: has no plan that declares δ of {baseline.metric}: give --delta, such as 0.02"
+        )
     return judge(
         baseline,
         candidate,

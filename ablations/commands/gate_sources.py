@@ -7,48 +7,22 @@ Nothing is written or moved.
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import TypeAdapter
 
-from ablations.design.plan import Id
+from ablations.commands.gate_open import StoredArm, StoredPlan, StoredTrial, missing
 from ablations.ledger import Ledger, needed, unseal
 from ablations.tracking import projection, store
 from ablations.tracking.entry import MACHINE, Ended, finals, section
 from bench.bits import measured
 from bench.kinds import kind
 from bench.models.registry import suggestion
-from bench.trial import BadInput, Metric, canonical, visible
+from bench.trial import BadInput, canonical, visible
 from reports.gate.sides import ArmResults, Outcome, ResultSet, Timings
 from reports.statistics.pace import Rounds
-
-
-@dataclass(frozen=True)
-class _Arm:
-    name: str
-    trials: Mapping[int, Id]
-
-
-@dataclass(frozen=True)
-class _Plan:
-    study: str
-    metrics: tuple[Metric, ...]
-    looks: tuple[int, ...]
-    arms: tuple[_Arm, ...]
-
-
-@dataclass(frozen=True)
-class _Trained:
-    status: str
-    trial: Mapping[str, Any]
-    reason: str = ""
-    epochs: tuple[Mapping[str, Any], ...] = ()
-    metrics: Mapping[str, float] = field(default_factory=dict)
-    roles: Mapping[str, tuple[float, int, int]] = field(default_factory=dict)
-    fingerprints: Mapping[str, str] = field(default_factory=dict)
-    environment: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -65,7 +39,7 @@ class _Stored:
 
 
 _T = TypeVar("_T")
-_PLAN, _TRAINED, _STORED = TypeAdapter(_Plan), TypeAdapter(_Trained), TypeAdapter(_Stored)
+_PLAN, _TRAINED, _STORED = TypeAdapter(StoredPlan), TypeAdapter(StoredTrial), TypeAdapter(_Stored)
 
 
 def is_timings(source: str) -> bool:
@@ -98,24 +72,19 @@ def _of_ledger(source: str, study: str, metric: str) -> ResultSet:
     ledger = Ledger(Path(source))
     plan = _chosen({plan.study: plan for plan in _plans(ledger)}, study, source)
     metric = metric or plan.metrics[0].name
-    commits: set[str] = set()
-    arms = {}
-    known: set[str] = set()
-    for arm in plan.arms:
-        once = {id: seed for seed, id in sorted(arm.trials.items(), reverse=True)}  # seeds may share a trial
-        there = {seed: ledger.path(id) for id, seed in once.items() if ledger.path(id).exists()}
-        read = [(seed, _sealed(path, "result", _TRAINED)) for seed, path in there.items()]
-        # by the trial's own seed, as MLflow has it: the A/A arm's are not the plan's
-        found = {int(trained.trial.get("seed", seed)): trained for seed, trained in read}
-        known |= {name for trained in found.values() for name in trained.metrics}
-        commits |= {_commit(trained.environment) for trained in found.values()}
-        arms[arm.name] = ArmResults(
-            outcomes={seed: _outcome(trained, metric) for seed, trained in found.items()},
-            # a contrast may be decided at the first look; beyond it no seed need be there
-            waiting=tuple(s for s in list(arm.trials)[: plan.looks[0]] if s in {*once.values()} - {*there}),
+    read = {arm.name: _read(arm, ledger) for arm in plan.arms}
+    waiting = missing(plan, read)
+    every = [trained for found in read.values() for trained in found.values()]
+    arms = {
+        name: ArmResults(
+            # by the trial's own seed, as MLflow has it: the A/A arm's are not the plan's
+            outcomes={int(t.trial.get("seed", seed)): _outcome(t, metric) for seed, t in found.items()},
+            waiting=tuple(waiting[name]),
             settings=next((_settings(trained.trial) for trained in found.values()), {}),
         )
-    _check_metric(source, metric, known)
+        for name, found in read.items()
+    }
+    _check_metric(source, metric, {name for trained in every for name in trained.metrics})
     return ResultSet(
         name=source,
         study=plan.study,
@@ -123,11 +92,18 @@ def _of_ledger(source: str, study: str, metric: str) -> ResultSet:
         metric=metric,
         delta=next((m.delta for m in plan.metrics if m.name == metric), None),
         base=plan.arms[0].name if plan.arms else "",
-        commit=_only(commits),
+        commit=_only(_commit(trained.environment) for trained in every),
     )
 
 
-def _plans(ledger: Ledger) -> Iterator[_Plan]:
+def _read(arm: StoredArm, ledger: Ledger) -> dict[int, StoredTrial]:
+    """The results of an arm by the seed of the plan."""
+    once = {id: seed for seed, id in sorted(arm.trials.items(), reverse=True)}  # seeds may share a trial
+    there = {seed: ledger.path(id) for id, seed in once.items()}
+    return {seed: _sealed(path, "result", _TRAINED) for seed, path in sorted(there.items()) if path.exists()}
+
+
+def _plans(ledger: Ledger) -> Iterator[StoredPlan]:
     """The plans of a ledger. One that cannot be read is warned of: it may be of a study not asked for."""
     for path in sorted((ledger.root / "plans").glob("*.json")):
         try:
@@ -136,7 +112,7 @@ def _plans(ledger: Ledger) -> Iterator[_Plan]:
             ledger.warn(f"{error}; skipped")
 
 
-def _chosen(plans: Mapping[str, _Plan], study: str, source: str) -> _Plan:
+def _chosen(plans: Mapping[str, StoredPlan], study: str, source: str) -> StoredPlan:
     """The plan of the study, or the only one that there is."""
     if study in plans:
         return plans[study]
@@ -162,7 +138,7 @@ def _sealed(path: Path, key: str, kind: "TypeAdapter[_T]") -> _T:
         raise BadInput(f"{path}: is damaged or no {key} of a known format; run its study again") from error
 
 
-def _outcome(trained: _Trained, metric: str) -> Outcome:
+def _outcome(trained: StoredTrial, metric: str) -> Outcome:
     value = trained.metrics.get(metric)
     done, diverged = trained.status == "done", trained.status == "diverged"
     prints = {name: mark for name, mark in trained.fingerprints.items() if name in ("weights", "metrics")}
@@ -176,7 +152,7 @@ def _outcome(trained: _Trained, metric: str) -> Outcome:
     )
 
 
-def _numbers(trained: _Trained) -> dict[str, str]:
+def _numbers(trained: StoredTrial) -> dict[str, str]:
     """What was measured, by its own names and by those that MLflow has it under, where it can hold it."""
     held = {n: v for n, v in finals(trained.metrics, trained.roles).items() if math.isfinite(v)}
     return measured(

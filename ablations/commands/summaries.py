@@ -9,7 +9,7 @@ from ablations.tracking.arms import ArmFacts
 from ablations.tracking.browsing import ON_A_GPU
 from bench.trial import Result
 from reports.answer import claims, sentences
-from reports.comparison import Comparison, finished, summary_of, trial_of, values
+from reports.comparison import ComparedArm, Comparison, finished, summary_of, trial_of, values
 from reports.evidence import MeasuredArm
 from reports.formats import number
 from reports.statistics.contrasts import ArmSummary, Interval, summarise
@@ -29,10 +29,10 @@ def summaries(plan: Plan, found: Comparison) -> tuple[ArmFacts, ...]:
     seen = {row.arm.name: row.arm for row in found.rows}
     seen |= {tuned.own.name: tuned.own for tuned in found.evidence.tuned if tuned.own}
     levels = {tuned.arm: tuned.levels for tuned in found.evidence.tuned}
-    planned = {row.arm.name: row.total for row in found.rows}
+    rows = {row.arm.name: row for row in found.rows} if found.sequential else {}
     metrics, made = [metric.name for metric in found.evidence.metrics], []
     for arm in (*plan.arms, *plan.tuned):
-        made.append(_facts(arm, seen[arm.name], metrics, planned.get(arm.name), verdicts.get(arm.name, "")))
+        made.append(_facts(arm, seen[arm.name], metrics, rows.get(arm.name), verdicts.get(arm.name, "")))
     for arm in plan.searches:
         results = levels[arm.tunes][arm.level]
         shown = MeasuredArm(name=arm.name, model=arm.model, title=arm.title, results=results)
@@ -52,7 +52,7 @@ def _facts(
     arm: PlannedArm,
     seen: MeasuredArm,
     metrics: Sequence[str],
-    planned: int | None = None,
+    row: ComparedArm | None = None,
     verdict: str = "",
     role: str = "arm",
 ) -> ArmFacts:
@@ -64,7 +64,7 @@ def _facts(
         settings=trial.factors() if trial else {"model": arm.model, **arm.changes},
         metrics=_metrics(seen, metrics),
         curves=_curves(seen),
-        seeds=_seeds(seen, metrics[0], planned or len(set(arm.trials.values()))),
+        seeds=_seeds(seen, metrics[0], row, len(set(arm.trials.values()))),
         verdict=verdict,
         started=min((start for start, _ in times), default=0.0),
         ended=max((end for _, end in times), default=0.0),
@@ -124,17 +124,22 @@ def _curve(done: tuple[Result, ...], epochs: range, field: str) -> dict[int, flo
     return means
 
 
-def _seeds(arm: MeasuredArm, metric: str, planned: int) -> str:
-    """How many of the planned seeds the means cover, and what became of the others."""
+def _seeds(arm: MeasuredArm, metric: str, row: ComparedArm | None, planned: int) -> str:
+    """How many seeds the means cover, and what became of the others; `row` where seeds follow looks.
+
+    "15 of 40, decided": of the seeds that the arm may come to need, those of the looks that were taken.
+    """
     kinds = Counter(result.status for result in arm.trials.values())
     if arm.counted and kinds["done"]:
         return "trained once"
     others = {
         "diverged": kinds["diverged"],
         "failed": kinds["failed"],
-        "not trained yet": planned - kinds.total(),
+        "not trained yet": row.waiting if row else planned - kinds.total(),
     }
-    said = ", ".join([f"{kinds['done']} of {planned}", *(f"{k} {what}" for what, k in others.items() if k)])
+    bad = [f"{k} {what}" for what, k in others.items() if k]
+    state = [row.state] if row and row.state else []
+    said = ", ".join([f"{kinds['done']} of {row.most if row else planned}", *state, *bad])
     if not kinds["diverged"]:
         return said
     summary = summary_of(arm, metric)

@@ -22,7 +22,7 @@ class ArmFacts:
     """The summary of one arm over its seeds, with the report's numbers.
 
     `metrics` and `curves` are means over the finished seeds, by the names of Result.metrics; `curves` are
-    by epoch. `seeds` counts the finished and the other seeds, as in "8 of 10, 2 diverged".
+    by epoch. `seeds` counts the finished seeds and the others: "15 of 40, decided, 1 diverged".
     """
 
     name: str

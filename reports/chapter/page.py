@@ -60,6 +60,8 @@ def _study(q: Question, c: Comparison | None) -> dict[str, Any] | None:
         "c": c,
         "claims": found,
         "verdicts": _verdicts(c, found),
+        "standing": answer.standing(c),
+        "extension": answer.extension(c),
         "tally": answer.tally(c),
         "warnings": answer.warnings(c),
         "picture": levels(name, c, *q.along) if q.along else forest.arms(c, name),

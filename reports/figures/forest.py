@@ -10,7 +10,7 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from reports.comparison import Comparison
+from reports.comparison import ComparedArm, Comparison
 from reports.factorial import Factorial
 from reports.figures.drawing import axes_at, blank
 from reports.figures.svg import COLOURS, picture
@@ -31,9 +31,14 @@ class ForestRow:
 
 def arms(c: Comparison, name: str = "forest") -> Markup | None:
     """Every compared arm's Δ: a dot a seed, a thick 95 % interval, a thin Bonferroni one."""
-    rows = [ForestRow(r.arm.name, r.verdict, f"arm{r.index}") for r in c.compared if r.verdict]
-    about = f"Difference from {c.rows[0].arm.name} in {c.title}, one row an arm."
-    return _picture(name, f"Contrasts of {c.evidence.study}", about, rows, c) if rows else None
+    rows = [ForestRow(_named(r), r.verdict, f"arm{r.index}") for r in c.compared if r.verdict]
+    about = f"Difference from {c.rows[0].arm.name}, or from the arm that is named, in {c.title}."
+    title = f"Contrasts of {c.evidence.study} by {c.title}"
+    return _picture(name, title, about, rows, c) if rows else None
+
+
+def _named(row: ComparedArm) -> str:
+    return f"{row.arm.name} against {row.arm.against}" if row.arm.against else row.arm.name
 
 
 def effects(whole: Factorial, c: Comparison) -> Markup:

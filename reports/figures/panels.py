@@ -1,7 +1,7 @@
 """Pictures of a comparison, each None where there is nothing to draw."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from reports.book import Held
-from reports.comparison import ComparedArm, Comparison
+from reports.comparison import ComparedArm, Comparison, mean_of
 from reports.factorial import Factorial
 from reports.figures.drawing import MARKERS, axes_at, blank, estimates, grid, share, single
 from reports.figures.svg import COLOURS, picture
@@ -32,17 +32,23 @@ def _title(ax: Axes, name: str) -> None:
 
 def curves(c: Comparison) -> Markup | None:
     """Learning curves: thin seeds, the mean of those that converged, its pointwise band."""
-    frames = {row.index: _curve_frame(row) for row in c.rows}
+    seeds = c.common(with_curves(c))
+    frames = {row.index: _curve_frame(row, seeds) for row in c.rows}
     rows = [row for row in c.rows if len(frames[row.index])]
     about = "Validation loss by epoch, one panel an arm; grey is the baseline's mean, ✕ a diverged seed."
     return picture("curves", "Learning curves", about, lambda: _curves(rows, frames, c)) if rows else None
 
 
-def _curve_frame(row: ComparedArm) -> pd.DataFrame:
+def with_curves(c: Comparison) -> list[ComparedArm]:
+    """The arms that were trained: one that counts has no epochs."""
+    return [row for row in c.rows if any(result.epochs for result in row.arm.results.values())]
+
+
+def _curve_frame(row: ComparedArm, seeds: Collection[int]) -> pd.DataFrame:
     """Thinned: seed, epoch (from 1), finite validation loss, whether the trial finished."""
     records = []
     for seed, result in sorted(row.arm.results.items()):
-        if result.epochs and (result.done or result.diverged):
+        if seed in seeds and result.epochs and (result.done or result.diverged):
             kept = np.unique(np.linspace(0, len(result.epochs) - 1, _POINTS).astype(int))
             points = [(result.epochs[i].epoch + 1, result.epochs[i].valid_loss) for i in kept]
             records += [(seed, epoch, loss, result.done) for epoch, loss in points if math.isfinite(loss)]
@@ -56,9 +62,13 @@ def _curves(rows: Sequence[ComparedArm], frames: dict[int, pd.DataFrame], c: Com
         frame = frames[row.index]
         ax.set_gid(f"arm{row.index}-curves")
         if row.contrast:
-            base = frames[c.base(row).index]
-            mean = base[base.done].groupby("epoch").loss.mean()
+            base = c.base(row)
+            frame_of_base = frames[base.index]
+            mean = frame_of_base[frame_of_base.done].groupby("epoch").loss.mean()
             ax.plot(mean.index, mean, **_GREY)
+            if not len(mean) and (level := mean_of(base.arm, "valid_loss")) is not None:
+                ax.axhline(level, **_GREY)  # a model that counts has no epochs
+                shown.append(level)
         _curve_panel(ax, frame, COLOURS[f"arm{row.index % 8}"])
         _title(ax, row.arm.name)
         ax.set(xlabel="", ylabel="")

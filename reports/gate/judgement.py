@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from bench.bits import differences
 from bench.kinds import mixed
 from bench.trial import TASK, BadInput, counted, lower_is_better
-from reports.comparison import titled
-from reports.formats import number, short
+from reports.formats import number, short, titled
 from reports.gate.sides import ArmResults, Outcome, ResultSet, Timings
 from reports.statistics import power
 from reports.statistics.contrasts import Contrast

@@ -1,4 +1,4 @@
-"""Verdicts a CPU hour: seeds until decided against a fixed number of them, on differences that were stored."""
+"""Verdicts a CPU hour: seeds until decided against a fixed number of them, on stored differences."""
 
 from pathlib import Path
 

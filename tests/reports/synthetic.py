@@ -20,6 +20,8 @@ SHARE = {"separator": 0.2, "lead digit": 1.9, "digit": 1.0, "teen": 1.1, "hundre
 OPTIONS: dict[str, Any] = {"hidden": 64, "layers": 2, "dropout": 0.0, "tying": False}
 ENVIRONMENT = {"commit": "0123456789abcdef", "dirty": False, "cpu": "Xeon 8481C", "threads": 1}
 ENVIRONMENT |= {"python": "3.11.7", "packages": {"torch": "2.13.0", "fastai": "2.8.12"}}
+LOOKS: dict[str, Any] = {"seeds": tuple(range(40)), "looks": (10, 15, 20, 30, 40)}
+BOTH = (Metric("valid_accuracy", 0.02), Metric("valid_loss", 0.05))
 HOSTILE = (
     "_base",
     "<script>alert(1)</script>",
@@ -191,6 +193,29 @@ def switched() -> Evidence:
         question="Which parts of LMModel7 matter?",
         titles={"alpha": "AR", "beta": "TAR", "wd": "weight decay"},
     )
+
+
+def looked(*more: MeasuredArm, **facts: Any) -> Evidence:
+    """After two looks: one contrast was decided at the first, with two trials too many; others are open."""
+    return study(
+        (
+            arm("base", 0.0, seeds=16),
+            arm("strong", -0.5, seeds=12, settings={"clip": 1.0}),
+            arm("weak", 0.02, 0.2, seeds=17, settings={"clip": 2.0}),
+            broken(arm("lost", 0.3, seeds=12, settings={"clip": 3.0}), failed=(3,)),
+            *more,
+        ),
+        **{"study": "looked", "metrics": BOTH, **LOOKS, **facts},
+    )
+
+
+def laddered() -> Evidence:
+    """A ladder whose first rung is held against counts, which are a reference and have no epochs."""
+    counts = arm("counts", 0.4, 0.0, model="ngram-2")
+    counted = {s: replace(r, epochs=()) for s, r in counts.results.items()}
+    rungs = [arm(f"rung {i}", -0.3 * i, settings={"clip": float(i)}) for i in range(1, 4)]
+    held = [replace(a, against=b) for a, b in zip(rungs, ("counts", "rung 1", "rung 2"), strict=True)]
+    return looked(replace(counts, results=counted), *held, study="ladder", reused={"ladder": 12})
 
 
 @cache

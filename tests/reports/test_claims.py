@@ -19,13 +19,11 @@ CLAIMING = re.compile(
 EXPLAINED = (  # what the page says of its own signs, and of no arm
     r"\w+ is better\.",  # the metric's direction, declared before the first trial
     r"← better Δ [\w ]+(?: \(\w+\))? worse →",  # the axis of the forest plot
-    r"Wins are the seeds on which the arm is better",
+    r"Below a verdict stand its p and the seeds on which the arm is better",
     r"The best is 1 plus the number of arms that are significantly better",
     r"the worst is the number of arms minus those that are significantly worse",
-    r"an arm is equivalent if its whole 90 % interval lies within them",
     r"A large p in the other tables does not show equivalence",
     r"Rank sets Equivalence|Mean Equivalence|ranks? Equivalence|Equivalence Two one-sided tests",  # headings
-    r"\br Verdict|\bp Wins r\b",  # column headings
 )
 
 

@@ -8,7 +8,7 @@ from itertools import combinations
 import pytest
 from synthetic import arm, hostile, study, text_of
 
-from bench.trial import failure
+from bench.trial import Metric, failure
 from reports.answer import flips, limits
 from reports.comparison import compare
 from reports.evidence import Tuned
@@ -132,7 +132,11 @@ def test_a_failed_trial_of_a_search_counts_as_the_worst_and_is_counted_on_the_pa
 
 
 def test_a_failed_trial_is_the_worst_of_an_accuracy_too(tuned):
-    changed = replace(tuned, metric="valid_accuracy", tuned=(lost(tuned.tuned[0], 0.001), *tuned.tuned[1:]))
+    changed = replace(
+        tuned,
+        metrics=(Metric("valid_accuracy", 0.02),),
+        tuned=(lost(tuned.tuned[0], 0.001), *tuned.tuned[1:]),
+    )
     x = own_best(compare(changed))[0]
     assert x.means[0.001] == -math.inf == x.curve[0]
     assert 0 < x.curve[8] < 1

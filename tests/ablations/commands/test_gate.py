@@ -231,7 +231,7 @@ STUDY = """
 name = "small"
 question = "Is a narrow network as good?"
 seeds = 5
-metrics = [{ name = "valid_loss", delta = 0.02 }]
+metrics = [{{ name = "valid_loss", delta = 0.02 }}, {{ name = "valid_accuracy", delta = 0.01 }}]
 [baseline]
 model = "lm1"
 corpus = "text.txt"
@@ -273,6 +273,14 @@ def test_a_real_study_passes_against_itself_and_fails_with_a_learning_rate_made_
     assert "its settings changed: lr 0.01 → 0.001" in said
     assert len(said.splitlines()) <= 24
     assert "WORSENS" in (tmp_path / "gate.md").read_text()
+    # a change of the rate by a millionth alters bits and passes at a δ of which the other change costs two
+    cost = re.search(r"worse on 5 of 5 seeds, by \+(\d\.\d+)", said)
+    assert cost
+    slight, delta = real(tmp_path / "slight", 1.000001e-2), ("--delta", str(float(cost[1]) / 2))
+    code, said = gate(capsys, base, slight, *patient, *delta)
+    assert (code, said.splitlines()[0]) == (0, "gate passed: 1 arm no worse")
+    assert gate(capsys, base, worse, *patient, *delta)[0] == 3
+    assert gate(capsys, base, slight, *patient, "--metric", "valid_accuracy")[0] == 0
 
 
 def test_the_command_tells_by_its_exit_code_and_loads_neither_torch_nor_mlflow(tmp_path) -> None:

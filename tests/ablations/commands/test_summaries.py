@@ -7,10 +7,12 @@ from statistics import fmean, stdev
 import pytest
 from many_trials import ARMS, diverged, keep, planned, study
 from scipy import stats
+from stub_plans import kept
 
 from ablations.cli import main
 from ablations.design import plan as plans
 from ablations.tracking import projection, store
+from bench.trial import Metric
 
 store.settings()  # before anything imports mlflow
 
@@ -107,6 +109,19 @@ def test_an_arm_that_is_trained_once_says_so_and_has_neither_sd_nor_interval(mlf
     assert run.data.metrics["valid/loss"] == pytest.approx(one.metrics["valid_loss"])
     assert not [name for name in run.data.metrics if name.endswith((" sd", " low", " high"))]
     assert len(mlflow.runs("trial")) == 7
+
+
+def test_an_arm_says_at_which_look_it_was_decided_and_has_every_metric_with_its_ends(mlflow):
+    whole = study(seeds=40, arms=2)
+    metrics = (Metric("valid_accuracy", 0.02), Metric("valid_loss", 0.05))
+    plan = planned(whole, metrics=metrics, looks=(10, 15, 20, 30, 40))
+    kept(mlflow.results, plan, {arm: of_arm[:10] for arm, of_arm in whole.items()})
+    assert main(["sync", "--results", str(mlflow.results)]) == 0
+    base, other = (mlflow.runs()[arm].data for arm in (BASE, OTHER))
+    assert [d.tags["unrolled.seeds"] for d in (base, other)] == ["10 of 40", "10 of 40, decided"]
+    said = other.tags["unrolled.verdict"]
+    assert "; decided at 10 of 40 seeds. Validation loss: ▼ WORSENS, " in said and "Perplexity: × " in said
+    assert "decided at 10 of 40 seeds" in other.tags["mlflow.note.content"]
 
 
 def test_a_diverged_seed_is_told_and_leaves_its_arm_without_a_mean(mlflow):

@@ -5,6 +5,7 @@ import json
 from stub_plans import planned
 
 from ablations.tracking import browsing
+from bench.trial import Metric
 
 MARK = "f00d-c0ffee"
 
@@ -47,7 +48,7 @@ def test_a_description_is_never_longer_than_a_tag():
 
 def test_the_arms_are_sorted_by_the_studys_metric_the_best_first():
     assert (state(plan())["orderByKey"], state(plan())["orderByAsc"]) == ("metrics.`valid/loss`", True)
-    study = plan(metric="valid_accuracy")
+    study = plan(metrics=(Metric("valid_accuracy", 0.02), Metric("valid_loss", 0.05)))
     assert (state(study)["orderByKey"], state(study)["orderByAsc"]) == ("metrics.`valid/accuracy`", False)
 
 

@@ -1,0 +1,154 @@
+"""A study that looks several times, by accuracy and then loss: what its page and its tables say of it."""
+
+import csv
+import io
+import math
+import re
+from statistics import fmean
+
+import pytest
+from synthetic import BOTH, arm, laddered, looked, study, svgs, text_of
+
+from reports import sections
+from reports.answer import claims, extension, limits, sentences, standing, tally
+from reports.comparison import compare
+from reports.formats import number
+from reports.render import render, render_index
+from reports.tables import comparison_csv, comparison_latex, comparison_markdown, trials_csv
+
+
+@pytest.fixture(scope="module")
+def c():
+    return compare(looked())
+
+
+@pytest.fixture(scope="module")
+def text(c, tmp_path_factory):
+    return text_of(render(c, tmp_path_factory.mktemp("out")))
+
+
+def differences(evidence, name, metric, seeds, against="base"):
+    base, ours = (next(a for a in evidence.arms if a.name == n) for n in (against, name))
+    return [ours.results[s].metrics[metric] - base.results[s].metrics[metric] for s in range(seeds)]
+
+
+def test_the_page_begins_with_the_number_of_contrasts_that_are_decided(c, text):
+    assert standing(c) == "1 of 3 contrasts decided"
+    assert "Answer 1 of 3 contrasts decided; 49 of 60 trials finished, 1 failed, 7 not trained yet" in text
+    assert standing(compare(study((arm("base", 0.0),)))) == ""
+
+
+def test_every_claim_says_at_which_seeds_it_was_decided_or_why_it_is_open(c):
+    said = {x.row.arm.name: x.text for x in claims(c)}
+    assert "; decided at 10 of 40 seeds." in said["strong"]
+    assert "; open after 15 of 40 seeds; " in said["weak"]
+    assert "; open: seed 3 failed; " in said["lost"]
+
+
+def test_a_claim_has_the_loss_and_the_perplexity_beneath_it_over_the_same_seeds(c, text):
+    accuracy, loss = (differences(c.evidence, "strong", m.name, 10) for m in BOTH)
+    (claim,) = [x for x in claims(c) if x.row.arm.name == "strong"]
+    assert claim.text.startswith(f"{number(fmean(accuracy), sign=True)} accuracy, 95 % CI [")
+    by_loss, perplexity = map(str, claim.beside)
+    assert by_loss.startswith(f"validation loss: ▲ IMPROVES, {number(fmean(loss), sign=True)} nats [")
+    assert perplexity.startswith(f"perplexity: × {number(math.exp(fmean(loss)), 3)} [")
+    assert f"{by_loss}; {perplexity}." in text
+    (whole,) = [line for line in sentences(c) if "strong" in line]
+    assert whole == f"▲ IMPROVES — strong against base: {claim.text} V{by_loss[1:]}. P{perplexity[1:]}."
+
+
+def test_the_tables_show_both_metrics_over_the_seeds_that_count(c):
+    rows = {row["arm"]: row for row in csv.DictReader(io.StringIO(comparison_csv(c)))}
+    for metric in BOTH:
+        strong = next(a for a in c.evidence.arms if a.name == "strong").results
+        mean = fmean(strong[s].metrics[metric.name] for s in range(10))
+        assert float(rows["strong"][f"{metric.name}_mean"]) == pytest.approx(mean)
+        delta = fmean(differences(c.evidence, "strong", metric.name, 10))
+        assert float(rows["strong"][f"{metric.name}_delta"]) == pytest.approx(delta)
+        for printed in (comparison_markdown(c), comparison_latex(c)):
+            assert re.sub(r"[\\$]", "", number(delta, sign=True)) in re.sub(r"\$-\$", "−", printed)
+    found = [(rows[n]["state"], rows[n]["pairs"], rows[n]["most_seeds"]) for n in ("strong", "weak", "lost")]
+    assert found == [("decided", "10", "40"), ("open", "15", "40"), ("open", "9", "40")]
+    assert "12/15" not in comparison_markdown(c) and "10/10 decided" in comparison_markdown(c)
+
+
+def test_a_trial_beyond_the_looks_that_were_taken_is_told_and_enters_no_mean(c, text):
+    # base 16 and weak 17 of 20 at the next look; strong 12 and lost 12, whose looks ended at 10
+    assert c.uncounted == 1 + 2 + 2 + 2
+    assert "7 trials beyond the looks that were taken were trained and do not count" in text
+    counted = [
+        (r["arm"], r["seed"]) for r in csv.DictReader(io.StringIO(trials_csv(c))) if r["counted"] == "false"
+    ]
+    early = [(name, seed) for name in ("lost", "strong") for seed in ("10", "11")]
+    assert sorted(counted) == sorted([*early, ("base", "15"), ("weak", "15"), ("weak", "16")])
+    assert tally(c).endswith(", 3 trained for a look that is not complete")  # one of base, two of weak
+
+
+def test_what_is_true_of_looks_is_said_once_and_only_where_there_are_several(text, tmp_path):
+    once = (
+        "After an early stop for a difference the mean leans away from zero",
+        "2 metrics make 4 families",
+        "up to 3/n of them",
+    )
+    assert [text.count(said) for said in once] == [1, 1, 1]
+    fixed = study(looked().arms[:2], seeds=tuple(range(10)))
+    plain = text_of(render(compare(fixed), tmp_path))
+    assert not [said for said in (*once, "not exactly normal", "decided at", "looked at") if said in plain]
+    assert "not exactly normal" in " ".join(limits(compare(looked()), {}))
+
+
+def test_sections_of_several_arms_use_the_seeds_that_all_of_them_have_and_say_how_many(c, text):
+    found = sections.ranks(c)
+    assert found.seeds == 10  # nine of them finished everywhere
+    base = next(mean for row, mean, *_ in found.lines if row.index == 0)
+    assert base == pytest.approx(
+        fmean(c.evidence.arms[0].results[s].metrics["valid_accuracy"] for s in range(10))
+    )
+    assert "on the 10 seeds that all of them have" in text
+    assert "of the 10 seeds that all arms have" in text  # the learning curves
+
+
+@pytest.fixture(scope="module")
+def ladder(tmp_path_factory):
+    c = compare(laddered())
+    return c, render(c, tmp_path_factory.mktemp("ladder"))
+
+
+def test_each_rung_of_a_ladder_is_held_against_the_one_before_and_names_it(ladder, tmp_path):
+    c, page = ladder
+    means = {row.arm.name: row.contrast.mean for row in c.rows if row.contrast}
+    assert means["rung 3"] == pytest.approx(
+        fmean(differences(c.evidence, "rung 3", "valid_accuracy", 10, "rung 2"))
+    )
+    assert standing(c) == "4 of 6 contrasts decided"
+    assert "rung 3 against rung 2" in text_of(page)
+    assert "rung 3 against rung 2" in text_of(render_index([c], tmp_path))
+
+
+def test_counts_that_others_are_held_against_are_a_reference_and_a_line_among_the_curves(ladder):
+    c, page = ladder
+    row = next(row for row in c.rows if row.arm.name == "counts")
+    assert (row.contrast, row.declared, row.note) == (None, False, "a reference: others are held against it")
+    assert row.note in text_of(page) and "counts: " not in text_of(page).partition("Effects")[0]
+    (curves,) = (svg for svg in svgs(page.read_text()) if "Learning curves" in svg[0].text)
+    rung = next(str(row.index) for row in c.rows if row.arm.name == "rung 1")
+    (panel,) = (group for group in curves.iter("g") if group.get("data-arm") == rung)
+    assert [path for path in panel.iter("path") if path.get("stroke-dasharray")]
+
+
+def test_a_plan_that_was_declared_after_its_trials_were_seen_says_so_first_and_on_every_line(tmp_path):
+    c = compare(looked(reused={"looked": 30, "models": 10}, declared=160))
+    told = "This plan was declared after 30 of its trials had been seen: its claims are exploratory."
+    assert extension(c) == f"{told} Fresh seeds confirm: --seeds 40-79"
+    text = text_of(render(c, tmp_path))
+    assert told in text.partition("Effects")[0]
+    assert all(x.exploratory for x in claims(c)) and "strong against base (exploratory): " in sentences(c)[0]
+    for reused in ({}, {"models": 10}, {"": 3}, None):
+        assert extension(compare(looked(reused=reused))) == ""
+
+
+def test_one_seed_decides_nothing_and_is_still_a_page(tmp_path):
+    alone = study(
+        tuple(arm(n, 0.1 * i, seeds=1, settings={"clip": float(i)}) for i, n in enumerate("ab")), seeds=(0,)
+    )
+    assert "0 of 1 contrast decided; 2 of 2 trials finished" in text_of(render(compare(alone), tmp_path))
