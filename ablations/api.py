@@ -16,7 +16,7 @@ from typing import Any
 
 import pandas as pd
 
-from ablations.commands.report import evidence, read
+from ablations.commands.report import comparison, read
 from ablations.design import plan as plans
 from ablations.design.settings import resolve
 from ablations.ledger import Ledger
@@ -27,7 +27,7 @@ from bench.trial import BadInput, Result, Trial, lower_is_better
 from reports.arms import values
 from reports.formats import titled
 from reports.statistics.contrasts import Contrast, contrast
-from reports.statistics.verdicts import sentence, verdict
+from reports.statistics.verdicts import Verdict, sentence, verdict
 
 
 def trial(model: str, seed: int = 0, **settings: Any) -> Trial:
@@ -62,7 +62,8 @@ def result(id: str, folder: str | Path = "results") -> Result:
 def results(study: str, folder: str | Path = "results") -> pd.DataFrame:
     """The results of a study that was run, one row for each trial.
 
-    The columns are trial, arm, seed, status, the settings and the metrics.
+    The columns are trial, arm, seed, status, the settings and the metrics. Results that no look needed are
+    among them; `compare` leaves them out.
 
     A setting or metric that a trial does not have is missing (NaN). Raises BadInput for an unknown study.
     """
@@ -88,12 +89,17 @@ class Compared:
     arm: str
     against: str
     metric: str
-    contrast: Contrast
+    verdict: Verdict
+    correction: str
+
+    @property
+    def contrast(self) -> Contrast:
+        """Effect, intervals and p of the pairs."""
+        return self.verdict.contrast
 
     def __str__(self) -> str:
-        judged = verdict(self.contrast, self.contrast.p)
-        how = {"unit": titled(self.metric)[1], "correction": "unadjusted"}
-        return sentence(judged, self.arm, self.against, **how)
+        how = {"unit": titled(self.metric)[1], "correction": self.correction}
+        return sentence(self.verdict, self.arm, self.against, **how)
 
 
 def compare(
@@ -105,29 +111,36 @@ def compare(
     delta: float = 0.0,
     folder: str | Path = "results",
 ) -> Compared:
-    """Compare two arms of a study that was run, paired by seed; by default with the study's baseline.
+    """Compare two arms of a study that was run, paired by seed; by default with the arm's own baseline.
 
-    The metric defaults to the plan's first, δ (`delta`, in the metric's unit) to the plan's. p belongs to
-    this contrast alone; a report corrects it for all contrasts of its study. Raises BadInput for an unknown
+    The metric defaults to the plan's first, δ (`delta`, in the metric's unit) to the plan's. A contrast that
+    the study declares has the verdict of its report, corrected for all looks and contrasts. Any other one
+    is of the seeds that count for both arms, and its p belongs to it alone. Raises BadInput for an unknown
     study or arm, for another metric without `delta`, and if the two arms share no seed.
     """
     ledger = Ledger(Path(folder))
     plan = plans.stored(study, ledger)
+    found = comparison(plan, read(plan, ledger))
     deltas = {one.name: one.delta for one in plan.metrics}
     metric = metric or plan.metrics[0].name
     if metric not in deltas and not delta:
         raise BadInput(f"metric {metric!r}: study {study!r} declares δ for {', '.join(deltas)}; give delta")
-    arms = {one.name: one for one in evidence(plan, read(plan, ledger)).arms}
-    against = against or next(iter(arms))
-    for name in (arm, against):
-        if name not in arms:
-            raise BadInput(f"arm {name!r}: study {study!r} has none of this name; it has: {', '.join(arms)}")
-    ours, theirs = values(arms[arm], metric), values(arms[against], metric)
+    rows = {row.arm.name: row for row in (found.by(metric) or found).rows}
+    for name in filter(None, (arm, against)):
+        if name not in rows:
+            raise BadInput(f"arm {name!r}: study {study!r} has none of this name; it has: {', '.join(rows)}")
+    row = rows[arm]
+    base = found.base(row).arm.name
+    against = against or base
+    if row.verdict and against == base and delta in (0.0, deltas.get(metric)):
+        method = "Benjamini–Hochberg" if row.arm.exploratory else "Holm"
+        return Compared(arm, against, metric, row.verdict, method)
+    ours, theirs = values(row.arm, metric), values(rows[against].arm, metric)
     if not ours.keys() & theirs.keys():
         raise BadInput(f"arms {arm!r} and {against!r}: no seed has a result of both")
     lower, delta = lower_is_better(metric), delta or deltas[metric]
-    found = contrast(ours, theirs, delta=delta, lower_is_better=lower)
-    return Compared(arm, against, metric, found)
+    alone = contrast(ours, theirs, delta=delta, lower_is_better=lower)
+    return Compared(arm, against, metric, verdict(alone, alone.p), "unadjusted")
 
 
 def learner(id: str, folder: str | Path = "results", plugins: Sequence[str] = ()) -> Any:

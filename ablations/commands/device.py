@@ -74,7 +74,8 @@ def choose(study: Study, args: Namespace, before: str) -> Device:
     kind = kind or min(estimates, key=lambda kind: estimates[kind][0])
     said = [estimates[k][1] for k in sorted(estimates, key=lambda k: k != kind)]
     source = "as --device says; " if asked else "as its stored plan has it; " if before else ""
-    return _device(kind, f"{source}about {', '.join(said)}", workers, found)
+    how = "about" if len(study.looks) == 1 else "at most"
+    return _device(kind, f"{source}{how} {', '.join(said)}", workers, found)
 
 
 _ON_A_CLUSTER = "on a cluster, unless --device cuda is given"
@@ -88,7 +89,7 @@ def _device(kind: str, why: str, workers: int | None, found: Usable) -> Device:
 
 
 def _estimates(study: Study, workers: int | None, gpus: Sequence[Gpu]) -> dict[str, tuple[float, str]]:
-    """Seconds of the whole study on the CPU and on the GPUs, and in words. The CPU comes first, for ties."""
+    """Seconds of a study, to its last look, on the CPU and on the GPUs, and in words; the CPU comes first."""
     every = [trial for _, trial in (*trials(study, _as_is), *search_trials(study, _as_is))]
     many = min(workers or cores(), cores())
     places = workers or cards.slots(gpus, cores())

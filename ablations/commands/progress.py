@@ -39,20 +39,25 @@ def progress(
     console = Console(highlight=False)
     done, spent, planned = 0, 0.0, 0.0
 
-    def count(result: Result) -> tuple[str, int, str]:
-        """A line on the result, how many there will be by the next look, and what is left."""
+    def count(result: Result) -> tuple[str, int, str, str]:
+        """A line on the result, how many there will be by the next look, the time left, the standing."""
         nonlocal done, spent, planned
         done, spent, planned = done + 1, spent + result.seconds, planned + seconds[result.trial.id]
         trials, rest, standing = ahead()
         time_left = duration(rest * (spent / planned if planned else 1.0) / max(workers, 1))
-        left = f"{standing}; at most {time_left} left" if standing else f"{time_left} left"
-        return line(names[result.trial.id], result), done + trials, left
+        left = f"{'at most ' if standing else ''}{time_left} left"
+        return line(names[result.trial.id], result), done + trials, left, standing
 
     if not console.is_terminal:
+        told = ahead().standing
 
         def say(result: Result) -> None:
-            said, total, left = count(result)
-            console.print(f"[{done}/{total}] {said}, {left}", markup=False, soft_wrap=True)
+            nonlocal told
+            said, total, left, standing = count(result)
+            lines = [f"[{done}/{total}] {said}, {left}"]
+            lines += [f"{visible(title)}: {standing}"] if standing != told else []
+            told = standing
+            console.print("\n".join(lines), markup=False, soft_wrap=True)
 
         yield say
         return
@@ -67,7 +72,8 @@ def progress(
         task = bar.add_task(visible(title), total=ahead().trials, left=ahead().standing, latest="")
 
         def update(result: Result) -> None:
-            latest, total, left = count(result)
+            latest, total, left, standing = count(result)
+            left = "; ".join(filter(None, [standing, left]))
             bar.update(task, advance=1, total=total, latest=latest, left=left)
 
         yield update

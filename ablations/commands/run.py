@@ -1,6 +1,5 @@
 """`unrolled run`: train what is missing of each study, log it, report it."""
 
-import math
 import os
 import sys
 import time
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ablations import scratch
 from ablations.commands import device
+from ablations.commands.budget import Budget
 from ablations.commands.device import Device
 from ablations.commands.plan import chosen, print_plan
 from ablations.commands.progress import Ahead, checking, progress
@@ -50,10 +50,14 @@ def run(args: Namespace) -> int:
     if args.dry_run:
         return _dry_run(args)
     made: dict[str, Comparison] = {}
-    failed, interrupted, budget = 0, False, Budget(args.budget)
+    failed, interrupted, end = 0, False, time.monotonic() + args.budget
     writable(args.out)
     try:
         for study in chosen(args):
+            budget = Budget(end)
+            if budget.over:
+                print(f"{visible(study.name)}: not run: no time was left", flush=True)
+                continue
             made[study.name], faults, interrupted = _run_study(study, args, budget)
             failed += faults
             if interrupted:
@@ -61,7 +65,7 @@ def run(args: Namespace) -> int:
     finally:
         if made:  # also where a later study is refused
             index(Ledger(args.results), args.out, made)
-    if len(args.studies) > 1 or args.studies == ["all"]:
+    if made and (len(args.studies) > 1 or args.studies == ["all"]):
         every = [row for found in made.values() for row in found.judged]
         decided = sum(row.decided for row in every)
         print(
@@ -76,23 +80,6 @@ def _dry_run(args: Namespace) -> int:
         on = device.choose(study, args, plans.device_of(study.name, ledger))
         print_plan(study, min(args.workers or cores(), cores()), on, ledger)
     return 0
-
-
-class Budget:
-    """The time that a command may take, in seconds: a trial that is expected to end later does not start."""
-
-    def __init__(self, seconds: float) -> None:
-        self._end = time.monotonic() + seconds
-        self._expected = self._taken = 0.0
-
-    def learn(self, expected: float, taken: float) -> None:
-        """Correct expected times by those that a trial took."""
-        self._expected, self._taken = self._expected + expected, self._taken + taken
-
-    def allows(self, expected: float) -> bool:
-        """Whether a trial that starts now is expected to end in time."""
-        pace = self._taken / self._expected if self._expected else 1.0
-        return time.monotonic() + expected * pace <= self._end
 
 
 class _Run(NamedTuple):
@@ -116,44 +103,40 @@ def _run_study(study: Study, args: Namespace, budget: Budget) -> "tuple[Comparis
         on = device.choose(study, args, plans.device_of(study.name, ledger))
         print(f"{visible(study.name)}: {on}", flush=True)
         plan, trials = plans.decide(study, _command(), on.kind)
-        recorder = Recorder(plan, uri())
+        run = _Run(ledger, Recorder(plan, uri()), args, on, budget, set())
         try:
             there = {id: r for id, r in read(plan, ledger).items() if r.done or not args.retry}
-            until = UntilDecided(plan, there)
-            todo = [trial for trial in trials if trial.id not in there and until.wanted(trial.id)]
-            _check(todo, plan, ledger, args, on)
-            plan = plans.store(plan, ledger)
-            run = _Run(ledger, recorder, args, on, budget, set())
-            plan, interrupted = _train(run, plan, trials, todo, until)
+            plan, interrupted = _train(run, plan, trials, there)
             results = read(plan, ledger)  # again: a result may have been damaged or removed meanwhile
             found, page, level = _report(run, plan, results)
             until = UntilDecided(plan, results)
             counts = _counts(plan, results, run.trained, until)
         except BaseException:
-            recorder.close("FAILED", patience=5)
+            run.recorder.close("FAILED", patience=5)
             raise
-        status = "KILLED" if interrupted else "FAILED" if counts["left"] else "FINISHED"
-        if behind := recorder.close(status, patience=30 if level else 1):
+        without = 0 if interrupted or run.budget.short else counts["left"]
+        status = "KILLED" if interrupted else "FAILED" if without else "FINISHED"
+        if behind := run.recorder.close(status, patience=30 if level else 1):
             print(behind, file=sys.stderr)
-    print(f"{visible(plan.study)}: " + ", ".join(f"{number} {what}" for what, number in counts.items()))
-    print(f"{visible(plan.study)}: {until.standing}")
-    for line in _machines(found, there):
-        print(f"{visible(plan.study)}: {visible(line)}")
+    told = [", ".join(f"{number} {what}" for what, number in counts.items())]
+    told += [str(until.standing) if args.cluster else until.ahead(on.places)]
+    told += map(visible, _machines(found, there))
+    print("\n".join(f"{visible(plan.study)}: {line}" for line in told))
     print(f"report: {page}")
-    left = 0 if interrupted else counts["left"]
-    if left:
-        print(f"{counted(left, 'trial')} of this look have no result: run again", file=sys.stderr)
-    return found, counts["failed"] + (0 if args.budget < math.inf else left), interrupted
+    if counts["left"] and not interrupted:
+        why = "were not begun, as the time is up" if run.budget.short else "have no result"
+        print(f"{counted(counts['left'], 'trial')} of this look {why}: run again", file=sys.stderr)
+    return found, counts["failed"] + without, interrupted
 
 
-def _check(todo: Sequence[Trial], plan: Plan, ledger: Ledger, args: Namespace, on: Device) -> None:
+def _check(run: _Run, plan: Plan, todo: Sequence[Trial]) -> None:
     """Raise BadInput if a trial cannot be trained; print why trials are trained again."""
     if todo:
-        on.check()
-    if before := plans.latest(plan.study, ledger):
-        for reason in retraining.reasons(before, plan, todo, ledger):
+        run.device.check()
+    if before := plans.latest(plan.study, run.ledger):
+        for reason in retraining.reasons(before, plan, todo, run.ledger):
             print(reason)
-    _try_first_batches(todo, plan, args, on)
+    _try_first_batches(todo, plan, run.args, run.device)
 
 
 def _report(run: _Run, plan: Plan, results: Mapping[str, Result]) -> "tuple[Comparison, Path, bool]":
@@ -194,13 +177,17 @@ def _machines(found: "Comparison", reused: Collection[str]) -> Iterator[str]:
         yield pairs
 
 
-def _train(
-    run: _Run, plan: Plan, trials: Sequence[Trial], todo: Sequence[Trial], until: UntilDecided
-) -> tuple[Plan, bool]:
-    """Train what is wanted and then, where the study tunes and every search has ended, the winners.
+def _train(run: _Run, plan: Plan, trials: Sequence[Trial], there: Mapping[str, Result]) -> tuple[Plan, bool]:
+    """Store the plan; train what is wanted and then, if the study tunes and its searches ended, the winners.
 
-    `trials` are the plan's, `todo` those without a result. Returns the plan, and whether Ctrl-C ended it.
+    `trials` are the plan's, `there` their results. Returns the plan, and whether Ctrl-C ended it.
     """
+    until = UntilDecided(plan, there)
+    todo = [trial for trial in trials if trial.id not in there and until.wanted(trial.id)]
+    _check(run, plan, todo)
+    plan = plans.store(plan, run.ledger)
+    for result in there.values():
+        run.budget.learn(_seconds(result.trial), result.seconds)
     first = _train_missing(run, plan, todo, until)
     if not plan.searches or first.interrupted or (run.args.fail_fast and first.failed):
         return plan, first.interrupted
@@ -215,13 +202,17 @@ def _train_missing(run: _Run, plan: Plan, todo: Sequence[Trial], until: UntilDec
     ledger, recorder, args, on, budget, trained = run
     names = {id: f"{arm.name}/seed={seed}" for id, (arm, seed) in plan.places.items()}
     arms = {id: arm.name for id, (arm, _) in plan.places.items()}
-    seconds = {t.id: costs.expected_seconds(t) for t in todo}
+    seconds = {trial.id: _seconds(trial) for trial in todo}
 
     def ahead() -> Ahead:
         left = [id for id in seconds if id not in trained and until.wanted(id)]
-        near = len(left) if len(plan.looks) == 1 else len(until.pending)
         standing = str(until.standing) if len(plan.looks) > 1 else ""
-        return Ahead(near, sum(seconds[id] for id in left), standing)
+        return Ahead(len(until.pending), sum(seconds[id] for id in left), standing)
+
+    def wanted(trial: Trial) -> bool:
+        """Beyond this look only while it will be taken in time."""
+        near = trial.id in until.pending or not budget.short
+        return near and until.wanted(trial.id) and budget.allows(seconds[trial.id])
 
     with progress(plan.study, seconds, names, _places(args, on), ahead) as show:
 
@@ -238,7 +229,7 @@ def _train_missing(run: _Run, plan: Plan, todo: Sequence[Trial], until: UntilDec
             ledger,
             retry=args.retry,
             fail_fast=args.fail_fast,
-            wanted=lambda trial: until.wanted(trial.id) and budget.allows(seconds[trial.id]),
+            wanted=wanted,
             on_result=finished,
             on_drain=lambda: print("finishing the running trials; Ctrl-C again stops them", file=sys.stderr),
             **conditions(args, on),
@@ -268,6 +259,13 @@ def _try_first_batches(trials: Sequence[Trial], plan: Plan, args: Namespace, on:
                         "(layers, hidden, window, batch, the text)"
                     )
                 raise BadInput(f"arm {name!r}: {reason}")
+
+
+def _seconds(trial: Trial) -> float:
+    """Seconds that a trial is expected to take."""
+    if trial.device == "cpu":
+        return costs.expected_seconds(trial)
+    return costs.GPU_START + costs.gpu_seconds(trial)
 
 
 def _places(args: Namespace, on: Device) -> int:

@@ -5,6 +5,7 @@ from typing import Any
 
 from ablations.commands import trial_view
 from ablations.commands.plan import load_plugins
+from ablations.commands.until_decided import UntilDecided
 from ablations.design import plan as plans
 from ablations.design.settings import parse_set, resolve
 from ablations.ledger import Ledger
@@ -27,7 +28,8 @@ def show(args: Namespace) -> int:
         plan = stored[args.what]
         have = ledger.results(plan.ids)
         named = [(id, arm.name, seed) for id, (arm, seed) in plan.places.items()]
-        print("\n".join(map(visible, trial_view.listing(named, have))))
+        pending = UntilDecided(plan, have).pending
+        print("\n".join(map(visible, trial_view.listing(named, have, pending))))
         return 0
     result = find(args.what, ledger)
     id = result.trial.id

@@ -7,6 +7,7 @@ from ablations.commands.prune import summary, unplanned
 from ablations.commands.report import read
 from ablations.commands.until_decided import UntilDecided
 from ablations.design import plan as plans
+from ablations.flags import cores
 from ablations.ledger import Ledger
 from bench.trial import visible
 
@@ -19,7 +20,7 @@ def status(args: Namespace) -> int:
         results = until.results.values()
         kinds = Counter(result.status for result in results)
         counts = ", ".join(f"{kinds[kind]} {kind}" for kind in ("done", "failed", "diverged"))
-        print(f"{visible(plan.study)}: {counts}, {len(until.pending)} missing; {until.standing}")
+        print(f"{visible(plan.study)}: {counts}, {len(until.pending)} missing; {until.ahead(cores())}")
         for result in results:
             if not result.done:
                 print(f"  {result.trial.id} seed {result.trial.seed}: {visible(result.reason)}")

@@ -3,7 +3,7 @@
 import math
 import textwrap
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from ablations.commands.progress import duration
 from bench.models.registry import ZOO
@@ -36,17 +36,22 @@ def lines(result: Result, places: Sequence[str] = ()) -> Iterator[str]:
     yield from _section("what it printed last", clean(result.output, "\n").splitlines()[-40:])
 
 
-def listing(places: Sequence[tuple[str, str, int]], have: Mapping[str, Result]) -> Iterator[str]:
-    """A line for each of a study's trials, (identity, arm, seed), with its outcome."""
+def listing(
+    places: Sequence[tuple[str, str, int]], have: Mapping[str, Result], pending: Collection[str]
+) -> Iterator[str]:
+    """A line for each of a study's trials, (identity, arm, seed), with its outcome.
+
+    Of those without one, `pending` are the trials that the next look needs.
+    """
     for id, arm, seed in places:
         result = have.get(id)
         if result is None:
-            word = "missing"
+            word = "missing" if id in pending else "not needed so far"
         elif result.done:
             m = result.metrics
             word = f"loss {m['valid_loss']:.4f}  accuracy {m['valid_accuracy']:.4f}"
         else:
-            word = f"FAILED: {clean(result.reason)}"
+            word = clean(result.trouble)
         yield f"{id}  seed {seed:<4} {word:<32}  {clean(arm)}"
 
 

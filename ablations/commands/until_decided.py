@@ -1,75 +1,113 @@
 """Seeds where they are needed: which trials a plan still wants, given the results so far."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from statistics import fmean
 
+from ablations.commands.progress import duration
 from ablations.commands.report import comparison
 from ablations.design.plan import Plan
 from bench.trial import Result, counted, visible
+from reports.formats import short
 
 
 @dataclass(frozen=True)
 class Standing:
     """How far a study is: its looks, and its contrasts (A/A apart) that are decided or open."""
 
-    look: int  # the one that is being trained for, from 1; the last one once all are done
+    look: int  # the one that is being trained for, from 1; 0 if no contrast asks for seeds
     looks: int
     decided: int
-    open: tuple[str, ...]  # the arms, in the study's order
+    open: Mapping[str, str]  # the arms, in the study's order, and why they get no more seeds
 
     def __str__(self) -> str:
-        names = ", ".join(map(visible, self.open[:3])) + (", …" if len(self.open) > 3 else "")
-        waiting = f"; open: {names}" if self.open else ""
+        if not (self.decided or self.open):
+            return "no contrast to decide"
+        at = f"look {self.look} of {self.looks}, " if self.look and self.looks > 1 else ""
+        first = [f"{visible(name)}{why and f' ({short(why, 40)})'}" for name, why in self.open.items()][:3]
+        names = ", ".join([*first, *(["…"] if len(self.open) > 3 else [])])
         total = counted(self.decided + len(self.open), "contrast")
-        return f"look {self.look} of {self.looks}, {self.decided} of {total} decided{waiting}"
+        return f"{at}{self.decided} of {total} decided" + (f"; open: {names}" if names else "")
 
 
 class UntilDecided:
     """The trials that a plan wants: those of arms with an open contrast, and all up to the first look.
 
-    Looks are taken when the results of all open contrasts are there, and what has been decided stays so.
-    Results beyond a look change nothing (see `reports.statistics.decisions`), so that a study comes to the
+    A look is taken once `pending`, the trials that it needs, is empty. What has been decided stays so, and
+    results beyond a look change nothing (see `reports.statistics.decisions`), so that a study comes to the
     same end in whatever order its results arrive. The searches and winners of tuning are always wanted.
     """
 
     def __init__(self, plan: Plan, results: Mapping[str, Result]) -> None:
-        self.results = dict(results)
+        self.results = {id: _compact(result) for id, result in results.items()}
         self._plan = plan
-        self._index = {seed: index for index, seed in enumerate(plan.seeds)}
-        self._declared = {id: place for id, place in plan.places.items() if place[0].tunes == ""}
-        self._take()
+        self._arms = {id: arm.name for id, (arm, _) in plan.places.items()}
+        self._uses: dict[str, dict[str, int]] = {}  # arms, and their first seed, by declared trial
+        for arm in plan.arms:
+            for index, seed in enumerate(plan.seeds):
+                self._uses.setdefault(arm.trials[seed], {}).setdefault(arm.name, index)
+        self._look()
 
-    def _take(self) -> None:
+    def _look(self) -> None:
         """Take the looks whose results are complete."""
         found = comparison(self._plan, self.results)
-        first, needs = self._plan.looks[0], dict.fromkeys((arm.name for arm in self._plan.arms), 0)
+        asking = [row for row in found.judged if row.asks]
+        near = min((row.asks for row in asking), default=0)  # exploratory contrasts may be at another look
         self.standing = Standing(
-            look=min(found.looked + 1, len(self._plan.looks)),
+            look=found.looked + 1 if asking else 0,
             looks=len(self._plan.looks),
             decided=sum(row.decided for row in found.judged),
-            open=tuple(row.arm.name for row in found.judged if not row.decided),
+            open={
+                row.arm.name: row.verdict.stuck if row.verdict else ""
+                for row in found.judged
+                if not row.decided
+            },
         )
-        for row in found.judged:
-            for side in (row, found.base(row)):
-                needs[side.arm.name] = max(needs[side.arm.name], row.asks)
-        self._needs = needs
-        self.pending = {
-            id
-            for id, (arm, seed) in self._declared.items()
-            if id not in self.results and self._index[seed] < max(first, needs[arm.name])
-        }
+        sides = [(side.arm.name, row.asks) for row in asking for side in (row, found.base(row))]
+        self._open = {name for name, _ in sides}
+        self._near = {name: near for name, asks in sides if asks == near}
+        self.pending = {id for id in self._arms if id not in self.results and self._by_this_look(id)}
 
     def add(self, result: Result) -> None:
         """Take a result into account."""
-        self.results[result.trial.id] = replace(result, trace={}, passage=())  # thousands are held
-        if result.trial.id in self.pending:
-            self.pending.discard(result.trial.id)
+        id = result.trial.id
+        self.results[id] = _compact(result)
+        if id in self.pending:
+            self.pending.discard(id)
             if not self.pending:
-                self._take()
+                self._look()
 
     def wanted(self, id: str) -> bool:
         """Whether a trial is wanted; beyond the next look it may turn out not to be needed."""
-        if id not in self._declared:
-            return True
-        arm, seed = self._declared[id]
-        return self._needs[arm.name] > 0 or self._index[seed] < self._plan.looks[0]
+        return self._by_this_look(id) or not self._open.isdisjoint(self._uses[id])
+
+    def _by_this_look(self, id: str) -> bool:
+        """Whether the next look needs a trial, or it is one of tuning."""
+        first = self._plan.looks[0]
+        uses = self._uses.get(id)
+        return uses is None or any(index < max(first, self._near.get(arm, 0)) for arm, index in uses.items())
+
+    def ahead(self, places: int) -> str:
+        """The standing, and the time for all that may still be wanted, by the times that results took."""
+        took: dict[str, list[float]] = {}
+        for id, result in self.results.items():
+            if result.done:
+                took.setdefault(self._arms[id], []).append(result.seconds)
+        means = {arm: fmean(seconds) for arm, seconds in took.items()}
+        left = [arm for id, arm in self._arms.items() if id not in self.results and self.wanted(id)]
+        if not (left and means):
+            return str(self.standing)
+        seconds = sum(means.get(arm, fmean(means.values())) for arm in left)
+        return f"{self.standing}; at most {duration(seconds / places)} left"
+
+
+def _compact(result: Result) -> Result:
+    """The parts of a result by which arms are compared: thousands are held while a study runs."""
+    return Result(
+        trial=result.trial,
+        status=result.status,
+        reason=result.reason,
+        seconds=result.seconds,
+        metrics=result.metrics,
+        fingerprints=result.fingerprints,
+    )

@@ -10,19 +10,22 @@ from typing import Any
 from ablations.design import seeds as seeds_
 from ablations.design import tuning
 from ablations.design.designs import parts, title
-from ablations.design.errors import at
+from ablations.design.errors import at, shown
 from ablations.design.settings import Settings, flat, inherit, label, resolve
 from ablations.design.study import Arm, Study
 from ablations.design.study_file import ArmTable, StudyFile, parse, read
 from bench.models.registry import suggestion
-from bench.trial import BadInput, Metric, canonical
+from bench.trial import BadInput, Metric, canonical, counted
 
 LIMIT = 10_000
 """Trials that are planned without a confirmation."""
 
 LOOKS = 10, 15, 20, 30, 40
+"""Of a study that gives neither looks nor seeds, and does not tune."""
 FEWEST = 5
 """Seeds of the earliest look."""
+MOST_LOOKS = 20
+"""Looks of a study: their distribution is simulated, in seconds."""
 
 AA_NAME = "A/A: the baseline again"
 AA_OFFSET = 1000
@@ -109,15 +112,29 @@ def _study(file: StudyFile, path: str, limit: int, confirmed: bool) -> Study:
 
 def _looks(file: StudyFile) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """A study's seeds, and the numbers of them after which verdicts are sought."""
-    seeds = seeds_.seeds((file.looks or LOOKS)[-1] if file.seeds is None else file.seeds)
-    looks = file.looks or (LOOKS if file.seeds is None else (len(seeds),))
-    if len(looks) > 1 and (looks[0] < FEWEST or any(b <= a for a, b in pairwise(looks))):
-        raise BadInput(f"looks = {list(looks)}: should rise, from {FEWEST} seeds or more")
-    if looks[-1] != len(seeds):
-        raise BadInput(f"looks = {list(looks)}: the last should be the number of seeds, {len(seeds)}")
-    if len(looks) > 1 and file.tuning:
-        raise BadInput("looks: a study that tunes is looked at once; give seeds alone")
+    looks = file.looks
+    if looks is None and file.seeds is None:
+        looks = LOOKS[:1] if file.tuning else LOOKS
+    seeds = seeds_.seeds(looks[-1] if looks and file.seeds is None else file.seeds)
+    looks = looks or (len(seeds),)
+    with at(f"looks = {shown(looks)}"):
+        if looks[-1] != len(seeds):
+            given = counted(len(seeds), "seed")
+            raise BadInput(f"should end with the number of seeds; there are {given}: change looks or seeds")
+        if len(looks) > 1:
+            _check_looks(looks, file)
     return seeds, looks
+
+
+def _check_looks(looks: Sequence[int], file: StudyFile) -> None:
+    if file.tuning:
+        raise BadInput("a study with [tuning] is looked at once; write seeds in place of looks")
+    if any(later <= earlier for earlier, later in pairwise(looks)):
+        raise BadInput(f"should rise, as in {list(LOOKS)}")
+    if looks[0] < FEWEST:
+        raise BadInput(f"a verdict needs {FEWEST} seeds; begin with {FEWEST} or more")
+    if len(looks) > MOST_LOOKS:
+        raise BadInput(f"should have at most {MOST_LOOKS} numbers; leave some out")
 
 
 def _arms(file: StudyFile, seeds: Sequence[int]) -> list[Arm]:

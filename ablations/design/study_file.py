@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from ablations.design.errors import explain
+from ablations.design.seeds import MOST
 from bench.models.registry import suggestion
 from bench.text import contents
 from bench.trial import BadInput
@@ -17,6 +18,7 @@ LARGEST = 1_000_000
 """Bytes that a study's file may have: those of some 20,000 arms one by one, read within a second."""
 
 Text = Annotated[str, Field(min_length=1, max_length=200, pattern=r"\S")]
+Look = Annotated[int, Field(ge=1, le=MOST)]
 Levels = dict[str, Annotated[list[Any], Field(min_length=1)]]
 
 
@@ -127,10 +129,10 @@ class StudyFile(Table):
     default the accuracy with a δ of 0.02, then the loss with a δ of 0.05 nats"""
     seeds: Any = None
     """how many seeds (`10` is 0 to 9), a range `"10-19"`, or a list `"0,3,5"` or `[0, 3, 5]`; without
-    `looks` all of them are trained; by default as many as the last look needs"""
-    looks: Annotated[tuple[int, ...], Field(strict=False, min_length=1)] | None = None
+    `looks` all of them are trained; by default as many as the last look needs (10 with [tuning])"""
+    looks: Annotated[tuple[Look, ...], Field(strict=False, min_length=1)] | None = None
     """after how many seeds verdicts are sought: a contrast that is decided needs no more; by default
-    [10, 15, 20, 30, 40] where there are no `seeds`, and otherwise once, after all of them"""
+    [10, 15, 20, 30, 40] where there are neither `seeds` nor [tuning], and otherwise once, after all seeds"""
     aa: bool = False
     """adds the baseline once more under other seeds (1000 higher), where no difference should be found"""
     gpu: bool = False

@@ -31,14 +31,14 @@ _EXACT = 500  # the smallest draws are all kept, larger ones 1 % of their rank a
 class Looks:
     """The numbers of pairs at which a contrast is looked at; one alone is a fixed design.
 
-    Raises ValueError unless they rise strictly from 2 or more.
+    Raises ValueError unless they rise strictly from 2 or more; a fixed design may have one.
     """
 
     numbers: tuple[int, ...]
 
     def __post_init__(self) -> None:
         n = self.numbers
-        if not n or n[0] < 2 or any(a >= b for a, b in pairwise(n)):
+        if not n or n[0] < min(len(n), 2) or any(a >= b for a, b in pairwise(n)):
             raise ValueError(f"looks must rise strictly from 2 or more seeds, not {list(n)}")
 
     @property

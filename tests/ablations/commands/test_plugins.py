@@ -69,7 +69,7 @@ def test_a_cell_and_a_regulariser_are_trained_reported_and_trained_again_when_th
     assert "1 trained, 2 already there" in unrolled(*run).stdout
     # Without the plug-ins there are still the results.
     status, leftover = unrolled("status").stdout.splitlines()
-    assert status == "mine: 3 done, 0 failed, 0 diverged, 0 missing"
+    assert status.startswith("mine: 3 done, 0 failed, 0 diverged, 0 missing; ")
     assert (
         leftover.startswith("1 result, ") and "belong to no plan of today" in leftover
     )  # of the cell before
@@ -171,7 +171,7 @@ def test_the_study_that_new_writes_can_be_planned(folder: Path, capsys: pytest.C
     assert main(["new", "study", "my.toml"]) == 0
     assert len(loading.load("my.toml").arms) == 4
     assert main(["plan", "my.toml"]) == 0
-    assert "4 arms × 5 seeds = 20 trials" in capsys.readouterr().out
+    assert "my: How much does the width" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

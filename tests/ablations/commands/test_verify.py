@@ -18,7 +18,7 @@ STUDY = """
 name = "small"
 question = "What does a small text teach?"
 seeds = 1
-metrics = [{ name = "valid_loss", delta = 0.5 }]
+metrics = [{{ name = "valid_loss", delta = 0.5 }}]
 [baseline]
 model = "lm4"
 corpus = "text.txt"

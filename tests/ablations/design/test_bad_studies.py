@@ -16,6 +16,7 @@ from bench.trial import BadInput
 HEAD = 'name = "n"\nquestion = "q?"\n'
 LM6 = HEAD + '[baseline]\nmodel = "lm6"\n'
 LM4 = LM6.replace("lm6", "lm4")
+TOP = HEAD + "{}\n[baseline]\nmodel = 'lm6'\n"
 SWEEP = LM6 + "[design.one_at_a_time]\n"
 ARM = LM6 + '[[arm]]\nname = "a"\n'
 
@@ -35,7 +36,7 @@ def refusal(tmp_path: Path, text: str | bytes) -> str:
     ("text", "words"),
     [
         # unknown, misspelt and duplicate keys
-        (HEAD + 'metrik = "x"\n[baseline]\nmodel = "lm6"', "unknown key 'metrik'; did you mean 'metric'?"),
+        (HEAD + 'metrik = "x"\n[baseline]\nmodel = "lm6"', "unknown key 'metrik'; did you mean 'metrics'?"),
         (LM6 + "[design]\nleave_one_oot = []", "'design.leave_one_oot'; did you mean 'leave_one_out'?"),
         (LM6 + "[design.add_one]\nfactor = []", "'design.add_one.factor'; did you mean 'factors'?"),
         (ARM + 'notes = ""\nset = {}', "'arm.0.notes'; did you mean 'note'?"),
@@ -60,6 +61,25 @@ def refusal(tmp_path: Path, text: str | bytes) -> str:
         (
             HEAD + "metrics = [{ name = 'valid_loss', delta = 0 }]\n[baseline]\nmodel = 'lm6'",
             "metrics.0.delta = 0: should be more than 0",
+        ),
+        (TOP.format("metrics = [{ name = 'valid_los', delta = 1 }]"), 'metrics.0.name = "valid_los": should'),
+        (
+            TOP.format("metrics = [{ name = 'valid_loss', delta = 1 }, { name = 'valid_loss', delta = 2 }]"),
+            "a metric is given twice; keep one of them",
+        ),
+        (TOP.format("metrics = []"), "metrics = []: should not be empty"),
+        (TOP.format("metrics = [{ name = 'valid_loss' }]"), "metrics.0.delta: is missing; add this key"),
+        (TOP.format("metric = 'valid_loss'"), "unknown key 'metric'; write metrics = [{ name = "),
+        (TOP.format("equivalence = 0.02"), "unknown key 'equivalence'; write metrics = [{ name = "),
+        (TOP.format("looks = [10, 10, 20]"), "looks = [10, 10, 20]: should rise, as in [10, 15, 20, 30, 40]"),
+        (TOP.format("looks = [20, 10]"), "looks = [20, 10]: should rise, as in [10, 15, 20, 30, 40]"),
+        (TOP.format("looks = [4, 10]"), "looks = [4, 10]: a verdict needs 5 seeds; begin with 5 or more"),
+        (TOP.format("looks = [0, 10]"), "looks.0 = 0: should be at least 1"),
+        (TOP.format("looks = [10, 20]\nseeds = 30"), "should end with the number of seeds; there are 30"),
+        (TOP.format(f"looks = {[*range(5, 40)]}"), "should have at most 20 numbers; leave some out"),
+        (
+            TOP.format("looks = [5, 10]") + "\n[tuning]\nlr = [1e-3, 1e-2]",
+            "looks = [5, 10]: a study with [tuning] is looked at once; write seeds in place of looks",
         ),
         (HEAD + "seeds = [0, 1000]\naa = true\n[baseline]\nmodel = 'lm6'", "aa: needs the seeds 1000 above"),
         (HEAD + "seeds = [4294967295]\naa = true\n[baseline]\nmodel = 'lm6'", "aa: needs the seeds 1000"),
@@ -170,9 +190,9 @@ GRID = "[design.grid]\n" + "\n".join(f"{key} = {levels}" for key, levels in LEVE
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        # 10 seeds × (10⁹ cells + the baseline)
-        (LM6 + GRID, "plans up to 10,000,000,010 trials, more than 10,000; take levels out, or confirm"),
-        (SWEEP + f"lr = [{', '.join(f'{n}e-9' for n in range(1, 80_000))}]", "plans up to 800,000 trials"),
+        # 40 seeds × (10⁹ cells + the baseline)
+        (LM6 + GRID, "plans up to 40,000,000,040 trials, more than 10,000; take levels out, or confirm"),
+        (SWEEP + f"lr = [{', '.join(f'{n}e-9' for n in range(1, 80_000))}]", "plans up to 3,200,000 trials"),
         (SWEEP + f"lr = [{', '.join(f'{n}e-9' for n in range(1, 1_000_001))}]", "bytes, more than 1,000,000"),
     ],
     ids=["a billion cells", "as long as a file may be", "a million levels"],
@@ -184,9 +204,9 @@ def test_very_many_arms_are_refused_within_a_second(tmp_path: Path, text: str, w
 
 
 def test_more_trials_than_the_limit_need_a_confirmation() -> None:
-    with pytest.raises(BadInput, match="plans up to 90 trials, more than 89"):
-        override(load("gru"), limit=89)
-    assert load("gru", limit=89, confirmed=True).plan == load("gru").plan
+    with pytest.raises(BadInput, match="plans up to 360 trials, more than 359"):
+        override(load("gru"), limit=359)
+    assert load("gru", limit=359, confirmed=True).plan == load("gru").plan
 
 
 def test_a_pipe_is_no_study(tmp_path: Path) -> None:

@@ -37,12 +37,18 @@ def test_a_shipped_study_can_claim_something_and_trains_nothing_twice(name: str)
     study = load(name)
     assert study.name == name and study.question.endswith("?") and study.about
     assert f"`{name}`" in STUDIES.read_text("utf-8")
-    assert seeds_for_exact(contrasts(study)) <= len(study.seeds)
+    assert seeds_for_exact(len(contrasts(study))) <= len(study.seeds)
     assert [arm.seed_offset for arm in study.arms].count(1000) == 1  # the A/A arm
     listed = [trial for _, trial in trials(study, lambda trial: trial)]
     assert len({trial.id for trial in listed}) == len(listed)
-    if name in MINUTES:  # on two cores
-        assert sum(map(expected_seconds, listed)) <= 2 * 60 * MINUTES[name]
+    if name in MINUTES:  # to the first look, on two cores
+        first = set(study.seeds[: study.looks[0]])
+        seconds = sum(expected_seconds(trial) for trial in listed if trial.seed % 1000 in first)
+        assert seconds <= 2 * 60 * MINUTES[name]
+
+
+def test_shipped_studies_begin_at_a_seed_that_no_choice_was_made_by() -> None:
+    assert min(seed for name in NAMES for seed in load(name).seeds) == 10
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if load(name).file.design.grid])
@@ -53,15 +59,18 @@ def test_the_baseline_of_a_shipped_grid_is_one_of_its_cells(name: str) -> None:
 
 def test_models_has_every_model_in_its_chapter_s_settings_and_counts_on_the_three_word_task() -> None:
     arms = flat(load("models"))
-    chapter = arms[: len(ZOO)]
-    assert {arm["model"] for arm in chapter} == set(ZOO)
-    for arm in chapter:
-        spec = ZOO[str(arm["model"])]
-        expected = {**spec.options, **spec.settings}
-        assert {key: arm[key] for key in expected.keys() - {"moms"}}.items() <= expected.items()
+    own = [arm for arm in arms if _of_the_chapter(arm)]
+    scratch = {"lstm-chunk", "lstm-gates", "gru-after", "gru-before", "awd-scratch"}  # in studies of theirs
+    assert {arm["model"] for arm in own} >= set(ZOO) - scratch
     task = {key: ZOO["lm1"].settings[key] for key in ("window", "target", "order")}
-    counts = [arm for arm in arms[len(ZOO) :] if task.items() <= arm.items()]
-    assert [arm["model"] for arm in counts] == ["most-common", "ngram-1", "ngram-2"]
+    counts = [arm["model"] for arm in arms if task.items() <= arm.items() and ZOO[str(arm["model"])].counted]
+    assert {"most-common", "ngram-1", "ngram-2"} <= set(counts)
+
+
+def _of_the_chapter(arm: dict[str, object]) -> bool:
+    spec = ZOO[str(arm["model"])]
+    expected = {**spec.options, **spec.settings}
+    return {key: arm[key] for key in expected.keys() - {"moms"}}.items() <= expected.items()
 
 
 def test_engines_holds_each_model_against_itself_under_the_other_engine() -> None:

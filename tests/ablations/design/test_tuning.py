@@ -5,10 +5,12 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import product
+from math import inf
 from pathlib import Path
 
 import pytest
 
+from ablations.commands.budget import Budget
 from ablations.commands.report import comparison, evidence, read
 from ablations.commands.run import _run_study
 from ablations.commands.summaries import summaries
@@ -22,6 +24,7 @@ from bench.trial import BadInput, Result, Trial, failure
 SMALL = """
 name = "tuned"
 question = "Does dropout still hurt at its own best rate?"
+metrics = [{ name = "valid_loss", delta = 0.02 }]
 seeds = 6
 aa = true
 [baseline]
@@ -256,9 +259,9 @@ def train(tmp_path, monkeypatch, capsys):
         args = Namespace(results=tmp_path / "results", out=tmp_path / "out", **facts)
         if stop_after > 0:
             with pytest.raises(KeyboardInterrupt):
-                _run_study(study, args)
+                _run_study(study, args, Budget(inf))
         else:
-            _run_study(study, args)
+            _run_study(study, args, Budget(inf))
         return capsys.readouterr().out
 
     return run
@@ -322,7 +325,7 @@ def test_a_crash_in_either_stage_leaves_only_the_rest_to_train(train, small, tmp
 
 def test_nothing_wins_before_every_search_has_ended(train, loaded, tmp_path) -> None:
     study = loaded(SMALL.replace("[0.1, 0.2]", "[0.1, 0.3]"))
-    train(study, fail_fast=True)  # one search fails
+    assert ", 0 left" not in train(study, fail_fast=True), "one search fails, and others did not start"
     assert stored(tmp_path).tuned == ()
 
 

@@ -1,0 +1,159 @@
+"""Seeds where they are needed: one end by whatever way, and no trial that nothing asked for."""
+
+import os
+import random
+import signal
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from look_trials import Study
+from processes import wait_for
+
+from ablations.cli import main
+from ablations.commands.budget import Budget
+
+LOOKS = 5, 6, 8
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Iterator[Study]:
+    made = Study(tmp_path)
+    yield made
+    made.marked.end()
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Study:
+    """The study run whole by one worker, which never has to guess what a look will ask for."""
+    made = Study(tmp_path_factory.mktemp("whole"))
+    made.said = made.run("-j", "1")  # type: ignore[attr-defined]
+    return made
+
+
+def seeds(study: Study) -> dict[int, int]:
+    """How many trials each width has in the ledger."""
+    return dict(Counter(hidden for hidden, _ in study.trained()))
+
+
+def test_a_decided_contrast_asks_for_no_more_seeds(whole: Study) -> None:
+    # the baseline's are 8, and 5 more of A/A
+    assert seeds(whole) == {64: 8 + 5, 8: 5, 24: 8, 32: 5, 48: 5}
+    assert "looks: 2 of 3 contrasts decided; open: hidden 24" in whole.said  # type: ignore[attr-defined]
+    assert "looks: 36 trained, 0 already there, 0 failed, 0 diverged, 0 left" in whole.said  # type: ignore[attr-defined]
+
+
+def test_trials_are_in_the_order_of_looks_and_seeds_and_what_has_no_contrast_gets_the_first_look(
+    whole: Study,
+) -> None:
+    order = [seed % 1000 for _, seed in whole.logged("start")]
+    assert order == sorted(order)
+    assert {seed for _, seed in whole.trained() if seed >= 1000} == set(range(1000, 1005))
+    assert {seed for hidden, seed in whole.trained() if hidden == 48} == set(range(5))
+
+
+@pytest.mark.slow
+def test_four_workers_come_to_the_same_end_and_train_no_more_than_their_places_beyond_a_look(
+    whole: Study, study: Study
+) -> None:
+    study.run("-j", "4", SLEEP="0.2")
+    assert study.outcome() == whole.outcome()
+    assert whole.trained() <= study.trained()
+    assert len(study.trained() - whole.trained()) <= 4 * len(LOOKS)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGKILL])
+def test_a_study_that_is_ended_three_times_comes_to_the_same_end(
+    whole: Study, study: Study, by: signal.Signals
+) -> None:
+    dice = random.Random(int(by))
+    for _ in range(3):
+        enough = len(study.logged("end")) + dice.randint(1, 10)
+        program = study.start("-j", "2", SLEEP="0.05")
+        wait_for(lambda enough=enough: len(study.logged("end")) >= enough)
+        if by is signal.SIGINT:
+            os.killpg(program.pid, by)  # as a terminal does
+        else:
+            program.kill()
+        program.communicate(timeout=120)
+        assert program.returncode == (130 if by is signal.SIGINT else -by)
+    study.run("-j", "2")
+    assert study.outcome() == whole.outcome()
+
+
+@pytest.mark.slow
+def test_results_of_other_seeds_and_of_damaged_files_change_no_verdict(whole: Study, study: Study) -> None:
+    study.run("-j", "2", "--seeds", "0-6")
+    assert seeds(study) == {64: 14, 8: 7, 24: 7, 32: 7, 48: 7}, "a fixed design trains all of its seeds"
+    for id in [*study.ledger.files()][:3]:
+        study.ledger.path(id).write_bytes(b"{}")
+    study.run("-j", "2")
+    assert study.outcome() == whole.outcome()
+    assert seeds(study)[24] == 8 and seeds(study)[8] <= 7
+
+
+@pytest.mark.slow
+def test_cores_do_not_idle_at_a_look_and_what_was_not_needed_enters_no_mean(
+    whole: Study, study: Study, tmp_path: Path
+) -> None:
+    gate = tmp_path / "gate"
+    gate.mkdir()
+    last = gate / "64-1004"  # of the first look: the A/A arm's fifth seed
+    last.touch()
+    program = study.start("-j", "2", GATE=str(gate))
+    try:
+        wait_for(lambda: (8, 5) in study.logged("end"))
+        assert (64, 1004) not in study.logged("end"), "the next look had not begun"
+    finally:
+        last.unlink()
+    said, _ = program.communicate(timeout=120)
+    assert program.returncode == 0, said
+    assert (8, 5) in study.trained() - whole.trained()
+    assert study.outcome() == whole.outcome()
+
+
+@pytest.mark.slow
+def test_a_failure_keeps_its_contrast_open_with_its_reason_until_it_is_tried_again(
+    whole: Study, study: Study
+) -> None:
+    said = study.run("-j", "2", FAIL="32/3", code=1)
+    assert "looks: 1 of 3 contrasts decided; open: hidden 24, hidden 32 (seed 3 failed)" in said
+    assert "1 failed, 0 diverged, 0 left" in said
+    assert seeds(study)[24] == 8, "other contrasts go on"
+    assert "0 trained" in study.run(code=1), "a failure is final"
+    study.run("-j", "2", "--retry")
+    assert study.outcome() == whole.outcome()
+
+
+@pytest.mark.slow
+def test_a_budget_ends_a_run_with_what_is_open_and_the_next_run_goes_on(whole: Study, study: Study) -> None:
+    said = study.run("-j", "1", "--budget", "6s", SLEEP="0.5")  # all of it would take 18 s
+    assert "as the time is up: run again" in said or "looks: not run: no time was left" in said
+    if "trained" in said and "0 trained" not in said:
+        assert "looks: look 1 of 3, 0 of " in said and "; at most " in said
+    assert "looks: not run: no time was left" in study.run("--budget", "0.001s")
+    study.run("-j", "2")
+    assert study.outcome() == whole.outcome()
+
+
+def test_a_budget_goes_by_the_times_that_trials_took(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    budget = Budget(110.0)
+    assert budget.allows(10.0) and not budget.short
+    budget.learn(expected=2.0, taken=4.0)
+    assert not budget.allows(6.0) and budget.short
+    assert budget.allows(5.0) and not budget.over
+    now[0] = 110.0
+    assert budget.over
+
+
+@pytest.mark.parametrize("value", ["15", "-1m", "0s", "1d", "", "m", "nan", "1e9s"])
+def test_a_budget_that_is_no_time_is_one_line(value: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "toggles", f"--budget={value}"]) == 2
+    said = capsys.readouterr().err
+    assert "--budget" in said and "is not a time above 0 such as 90s, 15m or 2h" in said
+    assert said.count("\n") == 1

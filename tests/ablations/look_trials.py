@@ -1,0 +1,158 @@
+"""Trials that need no torch and whose arms differ by known amounts, and `unrolled` with them for its work.
+
+An arm is LMModel4 of another width. What trials do besides is in the environment: SLEEP (seconds that each
+takes), FAIL ("width/seed …", those that fail), GATE (a folder: trials wait while it has their "width-seed")
+and LOG (a file, which gets a line when a trial starts and one when it ends).
+"""
+
+import os
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from as_typed import TEXT, environment
+from processes import Marked
+
+from ablations.commands.report import comparison, read
+from ablations.design import plan as plans
+from ablations.ledger import Ledger
+from bench.trial import Result, Trial, failure
+from reports.statistics import sequential
+
+sequential.simulate.__defaults__ = (20_000, 0)  # draws: enough for what is only compared with itself
+
+STUDY = """
+name = "looks"
+question = "Which width?"
+metrics = [{ name = "valid_loss", delta = 0.05 }, { name = "valid_accuracy", delta = 0.02 }]
+looks = [5, 6, 8]
+aa = true
+[baseline]
+model = "lm4"
+corpus = "text.txt"
+[design.one_at_a_time]
+hidden = [8, 24, 32]
+[[arm]]
+name = "another task"
+set = { hidden = 48, split = "blocks" }
+"""
+MOVED = {64: 0.0, 8: 3.0, 24: 0.1, 32: 0.0, 48: 0.0}
+"""The loss of a width: 8 is decided at the first look, 32 by its small noise, 24 not at all."""
+
+
+def act(trial: Trial) -> Result:
+    hidden = int(trial.options["hidden"])
+    log(f"start {hidden} {trial.seed}")
+    time.sleep(float(os.environ.get("SLEEP", 0)))
+    if "GATE" in os.environ:
+        gate = Path(os.environ["GATE"], f"{hidden}-{trial.seed}")
+        while gate.exists():
+            time.sleep(0.01)
+    log(f"end {hidden} {trial.seed}")
+    if f"{hidden}/{trial.seed}" in os.environ.get("FAIL", "").split():
+        return failure(trial, "no luck")
+    luck = random.Random(trial.seed).gauss(0, 0.5)
+    own = random.Random(f"{hidden} {trial.seed}").gauss(0, 0.01 if hidden == 32 else 0.3)
+    loss = 5 + MOVED[hidden] + luck + own * (hidden != 64)
+    return Result(
+        trial=trial,
+        status="done",
+        metrics={"valid_loss": loss, "valid_accuracy": 1 / loss},
+        fingerprints={"weights": str(loss)},
+    )
+
+
+def log(line: str) -> None:
+    if "LOG" in os.environ:
+        with Path(os.environ["LOG"]).open("a") as file:
+            file.write(f"{line}\n")
+
+
+class Unlogged:
+    """Stands in for the thread that writes to MLflow."""
+
+    def __init__(self, *_: object) -> None:
+        pass
+
+    def record(self, *_: object) -> None:
+        pass
+
+    def close(self, *_: object, **__: object) -> str:
+        return ""
+
+    def wait(self, *_: object) -> bool:
+        return True
+
+    def link(self, *_: object) -> None:
+        return None
+
+    def publish(self, *_: object) -> None:
+        pass
+
+
+def command(*words: str) -> int:
+    """The command with these trials for its work, without MLflow and pages."""
+    from ablations.cli import main
+    from ablations.commands import run
+
+    honest = run.conditions
+    run.conditions = lambda *args: {**honest(*args), "work": "look_trials:act", "preload": ()}
+    run._try_first_batches = lambda *_: None
+    run.Recorder = Unlogged  # type: ignore[assignment, misc]
+    run.published = lambda *_: ()  # type: ignore[assignment]
+    run.render = lambda found, out: out / "index.html"
+    run.index = lambda *_: None
+    return main(list(words))
+
+
+class Study:
+    """A folder with the study, in which the command runs."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.marked = folder, Marked()
+        self.log, self.ledger = folder / "log", Ledger(folder / "results")
+        self.log.touch()
+        (folder / "text.txt").write_text(TEXT)
+        (folder / "looks.toml").write_text(STUDY)
+
+    def start(self, *words: str, **more: str) -> "subprocess.Popen[str]":
+        paths = os.pathsep.join(filter(None, (str(Path(__file__).parent), os.environ.get("PYTHONPATH"))))
+        return self.marked.start(
+            *(sys.executable, "-m", "look_trials", "run", "looks.toml", *words),
+            cwd=self.folder,
+            env=environment(self.folder, PYTHONPATH=paths, LOG=str(self.log), **more),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+
+    def run(self, *words: str, code: int = 0, **more: str) -> str:
+        """Run the command to its end; what it said."""
+        program = self.start(*words, **more)
+        said, _ = program.communicate(timeout=600)
+        assert program.returncode == code, said
+        return said
+
+    def logged(self, what: str) -> list[tuple[int, int]]:
+        """Width and seed of every trial that started, or ended, in order."""
+        lines = [line.split() for line in self.log.read_text().splitlines()]
+        return [(int(hidden), int(seed)) for word, hidden, seed in lines if word == what]
+
+    def trained(self) -> set[tuple[int, int]]:
+        """Width and seed of every result in the ledger."""
+        found = self.ledger.results(self.ledger.files()).values()
+        return {(int(result.trial.options["hidden"]), result.trial.seed) for result in found}
+
+    def outcome(self) -> tuple[str, ...]:
+        """What is told of the study: each table, and the look and the words of each verdict."""
+        from reports.tables import comparison_csv
+
+        plan = plans.stored("looks", self.ledger)
+        found = comparison(plan, read(plan, self.ledger))
+        views = (found, *found.others)
+        return (*map(comparison_csv, views), *(str(row.verdict) for view in views for row in view.rows))
+
+
+if __name__ == "__main__":
+    sys.exit(command(*sys.argv[1:]))
