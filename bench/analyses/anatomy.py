@@ -1,4 +1,4 @@
-"""fastai's AWD_LSTM line by line: what the chapter calls each part, and what the part is seen to do."""
+"""fastai's AWD_LSTM part by part: what the chapter calls each part, and what the part is seen to do."""
 
 from typing import Any
 
@@ -22,7 +22,8 @@ def anatomy() -> dict[str, Any]:
     words = torch.randint(2, VOCAB, (ROWS, STEPS))
     core = AWD_LSTM(VOCAB, SIZE, SIZE, 2, hidden_p=P, input_p=P, embed_p=P, weight_p=P)
     decoder = LinearDecoder(VOCAB, SIZE, output_p=P, tie_encoder=core.encoder)
-    return {"rows": [*_words(core), *_layers(core), *_state(core, words), *_output(core, decoder, words)]}
+    rows = [*_words(core), *_layers(core), *_state(core, words), *_output(core, decoder, words)]
+    return {"rows": [*rows, *_shapes(core, words)]}
 
 
 def _words(core: AWD_LSTM) -> list[Row]:
@@ -164,6 +165,61 @@ def _output(core: AWD_LSTM, decoder: LinearDecoder, words: Tensor) -> list[Row]:
             f"{tar:.5f} at β = 1",
             abs(tar - float((raw[:, 1:] - raw[:, :-1]).pow(2).mean())) < 1e-6 and tar > 0,
             "test_ar_and_tar_are_fastais_in_value_and_gradient",
+        ),
+    ]
+
+
+def _shapes(core: AWD_LSTM, words: Tensor) -> list[Row]:
+    """Lines of fastai's that the chapter has no word for."""
+    wide = AWD_LSTM(VOCAB, SIZE, 2 * SIZE, 2)
+    first, last = (wide.rnns[i].module.hidden_size for i in (0, -1))
+    reach = float(wide.encoder.weight.detach().abs().max())
+    both = AWD_LSTM(VOCAB, SIZE, SIZE, 2, bidir=True)
+    halves = both.rnns[0].module.hidden_size
+    core.eval().reset()
+    with torch.no_grad():
+        core(words)
+        core(words[:3])
+        rows = {tensor.shape[1] for layer in core.hidden for tensor in layer}
+        core.reset()
+        by_words = core(words)
+        core.reset()
+        by_vectors = core(core.encoder(words), from_embeds=True)
+    return [
+        _row(
+            "encoder.weight.data.uniform_(−initrange, initrange)",
+            "no word of the chapter's: the embedding begins within ±.1",
+            f"no number larger than {reach:.3f}",
+            0.09 < reach <= 0.1,
+            "",
+        ),
+        _row(
+            "n_hid if l != n_layers − 1 else emb_sz",
+            "what tying needs: the last layer is as wide as the embedding",
+            f"layers of {first} and {last} over an embedding of {SIZE}",
+            (first, last) == (2 * SIZE, SIZE),
+            "test_the_last_layer_is_as_wide_as_the_embedding_so_that_the_decoder_can_share_it",
+        ),
+        _row(
+            "if bs != self.bs: self._change_hidden(bs)",
+            "no word of the chapter's: the state takes the number of rows of the batch",
+            f"after {ROWS} rows and then 3 the state has {', '.join(map(str, rows))}",
+            rows == {3},
+            "",
+        ),
+        _row(
+            "inp if from_embeds else encoder_dp(inp)",
+            "no word of the chapter's: vectors may be read instead of tokens",
+            "the same outputs from tokens and from their embeddings",
+            torch.equal(by_words, by_vectors),
+            "",
+        ),
+        _row(
+            "bidirectional=bidir",
+            "no word of the chapter's: a second direction, which a language model must not have",
+            f"each direction has {halves} of {SIZE} numbers",
+            both.n_dir == 2 and halves == SIZE // 2,
+            "",
         ),
     ]
 

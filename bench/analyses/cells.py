@@ -1,63 +1,54 @@
-"""Four cells before and after training: gradients far back, states over many steps, rounding."""
+"""Four cells while they are trained: gradients far back, states over many steps, rounding."""
 
 import copy
 from collections.abc import Sequence
-from dataclasses import replace
 from statistics import geometric_mean
 from typing import Any
 
 import torch
 
-from bench.analyses.learning import build, chapter, evaluate, fit, valid_batches
-from bench.diagnostics import gradient_by_distance
+from bench.analyses.distances import BACK, shares, snapshots
+from bench.analyses.learning import chapter, evaluate, recurrent, valid_batches
 from bench.models.recurrent import LanguageModel, parts_of
 from bench.trial import Trial
 
 CELLS = {"ReLU": "rnn-relu", "tanh": "lm5", "LSTM": "lm6", "GRU": "gru"}
 """One layer of each, in the chapter's settings for it."""
-BACK = 64  # tokens
 ROWS = 8
 STEPS = 1024
 
 
 def cells(seeds: Sequence[int] = (0, 1, 2), **changes: Any) -> dict[str, Any]:
-    """For each cell at the start and at the end of training, over a few seeds:
+    """For each cell, over a few seeds:
 
-    - `gradients`: ‖∂(last output)/∂(embedding k tokens back)‖ as a share of that at k = 0, for k below 64,
-      the geometric mean over seeds;
-    - `states`: the largest |state| after 1, 2, 4, … tokens of validation text read on and on, by seed;
+    - `gradients`: by epoch, the gradient of a loss k tokens back as a share of that at k = 0 (see
+      `bench.analyses.distances`), the geometric mean over seeds;
+    - `states`: the largest |state| after 1, 2, 4, … tokens of validation text read on and on, by seed,
+      before training and after;
     - `rounding`: for the trained LSTM, loss and guesses of the validation set by number format, by seed.
     """
     gradients, states, rounding = {}, {}, []
     for name, zoo in CELLS.items():
-        far: dict[str, list[list[float]]] = {"start": [], "end": []}
+        far: dict[int, list[list[float]]] = {}
         largest: dict[str, dict[str, list[dict[int, float]]]] = {"start": {}, "end": {}}
         for seed in seeds:
             trial = chapter(zoo, seed, changes, layers=1)
-            model = build(trial)
-            start = copy.deepcopy(model)
-            fit(trial, model)
-            for when, weights in (("start", start), ("end", model)):
-                for part, by_tokens in _states(weights, trial).items():
-                    largest[when].setdefault(part, []).append(by_tokens)
-                far[when].append(_gradients(weights, trial))
+            model = recurrent(trial)
+            kept = snapshots(trial, model)
+            for epoch, weights in kept.items():
+                model.load_state_dict(weights)
+                far.setdefault(epoch, []).append(shares(copy.deepcopy(model), trial))
+                if epoch in (0, max(kept)):
+                    for part, by_tokens in _states(model, trial).items():
+                        largest["end" if epoch else "start"].setdefault(part, []).append(by_tokens)
             if name == "LSTM":
                 rounding.append(_rounding(model, trial))
         gradients[name] = {
-            when: [geometric_mean(each) for each in zip(*runs, strict=True)] for when, runs in far.items()
+            e: [geometric_mean(at) for at in zip(*runs, strict=True)] for e, runs in far.items()
         }
         states[name] = largest
     found = {"gradients": gradients, "states": states, "rounding": rounding}
     return {"back": BACK, "seeds": list(seeds), **found}
-
-
-def _gradients(model: LanguageModel, trial: Trial) -> list[float]:
-    """Shares of the gradient at k = 0. A gradient that double precision cannot hold counts as 1e-300."""
-    valid = valid_batches(replace(trial, window=BACK, detach_every=BACK))
-    read = copy.deepcopy(model)
-    read.detach_every = BACK
-    norms = gradient_by_distance(read, valid.inputs[valid.rows[0]][None])
-    return (norms / norms[0]).clamp_min(1e-300).tolist()
 
 
 @torch.no_grad()

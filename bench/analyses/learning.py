@@ -1,4 +1,4 @@
-"""Small trainings: the instability of LMModel4, the cost of predicting one word in three, bfloat16."""
+"""Small trainings: the instability of LMModel4, the cost of asking for one word in three, bfloat16."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -11,24 +11,26 @@ from torch import Tensor, nn
 from bench import corpus
 from bench.corpus import Batches
 from bench.metrics import Evaluation
-from bench.models.recurrent import LanguageModel, Output
+from bench.models.elman import LMModel2
+from bench.models.recurrent import LanguageModel, Output, RecurrentLM, State
 from bench.models.registry import spec_of
 from bench.training import train as training
 from bench.training.engine import Training
 from bench.trial import Scalar, Trial
 
 SEEDS = range(10)
+MANY = range(20)  # for a spread
+MARKS = ("accuracy", "loss")
+NOT_ASKED = -100  # a target that the cross-entropy leaves out
 
 
 @dataclass
 class Monitor:
-    """Records activations, gradients and the spectral radius of a training by epoch; changes no number."""
+    """Records activations and gradients of a training by epoch; changes no number."""
 
     model: LanguageModel
-    recurrent: str  # the name of the hidden-to-hidden weight
     activation: list[float] = field(default_factory=list)  # the largest |h| of an epoch
     gradient: list[float] = field(default_factory=list)  # the largest norm of an epoch
-    radius: list[float] = field(default_factory=list)  # spectral radius at the end of an epoch
     squares: dict[int, float] = field(default_factory=dict)
     training: bool = False
 
@@ -44,8 +46,6 @@ class Monitor:
                 self.activation.append(0.0)
                 self.gradient.append(0.0)
             self.activation[-1] = max(self.activation[-1], float(out.raw.detach().abs().max()))
-        elif self.training:
-            self.radius.append(spectral_radius(model.get_parameter(self.recurrent)))
         self.training = model.training
 
     def _gradient(self, index: int, weight: Tensor) -> None:
@@ -66,14 +66,22 @@ def build(trial: Trial) -> LanguageModel:
     return training.build(trial, len(corpus.load(trial).vocab))
 
 
+def recurrent(trial: Trial) -> RecurrentLM:
+    """The same for a model that is an embedding, a recurrent core and a linear layer."""
+    model = build(trial)
+    assert isinstance(model, RecurrentLM)
+    return model
+
+
 def valid_batches(trial: Trial) -> Batches:
     """The trial's validation batches."""
     return corpus.batches(trial, corpus.load(trial))[1]
 
 
-def fit(trial: Trial, model: LanguageModel) -> Training:
-    """Train by the loop engine, on the CPU. Raises Diverged."""
-    return training.fit(trial, model, *corpus.batches(trial, corpus.load(trial)))
+def fit(trial: Trial, model: LanguageModel, train: Batches | None = None) -> Training:
+    """Train by the loop engine, on the CPU, on the trial's batches or on `train`. Raises Diverged."""
+    own, valid = corpus.batches(trial, corpus.load(trial))
+    return training.fit(trial, model, train or own, valid)
 
 
 @torch.no_grad()
@@ -86,72 +94,76 @@ def evaluate(model: LanguageModel, batches: Batches) -> Evaluation:
     return evaluation
 
 
-def spectral_radius(weight: Tensor) -> float:
-    """The largest |eigenvalue|: above 1, repeated products can grow without end."""
-    return float(torch.linalg.eigvals(weight.detach()).abs().max())
+class Tanh(LMModel2):
+    """LMModel4 with tanh in the place of ReLU, and nothing else changed."""
+
+    def unroll(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
+        """See LanguageModel.unroll."""
+        h = 0.0 if state is None else state  # (b, hidden)
+        hidden = []
+        for t in range(tokens.shape[1]):
+            h = self.h_h(h + self.embed(tokens[:, t])).tanh()
+            hidden.append(h)
+        return torch.stack(hidden, dim=1), h
 
 
-def stability(seeds: Sequence[int] = SEEDS, **changes: Any) -> dict[str, Any]:
-    """Whole trainings of LMModel4 (ReLU) and of nn.RNN with one layer (tanh).
+def stability(seeds: Sequence[int] = MANY, **changes: Any) -> dict[str, Any]:
+    """Whole trainings of LMModel4 with ReLU and with tanh, from the same initial weights.
 
-    Each by seed: accuracy and validation loss, the largest activation, the largest norm of the gradient, and
-    the spectral radius of the hidden-to-hidden weight, epoch by epoch.
+    Each by seed: accuracy, the largest activation and the largest norm of the gradient, epoch by epoch.
     """
-    return {
-        "LMModel4": [_watched(chapter("lm4", seed, changes), "h_h.weight") for seed in seeds],
-        "tanh": [_watched(chapter("lm5", seed, changes, layers=1), "rnn.weight_hh_l0") for seed in seeds],
-    }
+    found: dict[str, list[dict[str, Any]]] = {"ReLU": [], "tanh": []}
+    for seed in seeds:
+        trial = chapter("lm4", seed, changes)
+        relu = build(trial)
+        tanh = Tanh(relu.i_h.num_embeddings, int(trial.options["hidden"]))  # type: ignore[arg-type]
+        tanh.load_state_dict(relu.state_dict())
+        for name, model in (("ReLU", relu), ("tanh", tanh)):
+            found[name].append(_watched(trial, model))
+    return found
 
 
-def _watched(trial: Trial, recurrent: str) -> dict[str, Any]:
-    model = build(trial)
-    before = spectral_radius(model.get_parameter(recurrent))
-    monitor = Monitor(model, recurrent)
+def _watched(trial: Trial, model: LanguageModel) -> dict[str, Any]:
+    monitor = Monitor(model)
     record = fit(trial, model)
     return {
         "seed": trial.seed,
         "accuracy": [e.accuracy for e in record.epochs],
-        "valid_loss": [e.valid_loss for e in record.epochs],
         "activation": monitor.activation,
         "gradient": monitor.gradient,
-        "radius": [before, *monitor.radius],
     }
 
 
 def targets(seeds: Sequence[int] = SEEDS, **changes: Any) -> dict[str, Any]:
-    """LMModel3's network trained on one word in three, and on every word: same windows, same updates.
+    """LMModel4 trained on the answers after every third word, and on those after every word.
 
-    Both are evaluated on every word of the validation set, so that the two losses (nats a token, by seed)
-    have the same targets.
+    Both read the same windows of 15 words, make the same updates and are asked for every word of the
+    validation set; only the positions that the training loss reads differ. `accuracy` and `loss` by seed.
     """
-    losses: dict[str, dict[int, float]] = {"last": {}, "every": {}}
-    for target, by_seed in losses.items():
-        for seed in seeds:
-            trial = chapter("lm3", seed, {**changes, "target": target})
-            model = build(trial)
-            fit(trial, model)
-            model.target = "every"
-            by_seed[seed] = evaluate(model, valid_batches(replace(trial, target="every"))).loss()
-    train = corpus.batches(trial, corpus.load(trial))[0]
-    return {
-        "losses": losses,
-        "tokens": train.tokens * trial.epochs,
-        "updates": len(train) * trial.epochs,
-        "window": trial.window,
-    }
+    found: dict[str, dict[str, dict[int, float]]] = {key: {"third": {}, "every": {}} for key in MARKS}
+    for seed in seeds:
+        trial = chapter("lm4", seed, {"window": 15, **changes})
+        whole = corpus.batches(trial, corpus.load(trial))[0]
+        asked = torch.full_like(whole.targets, NOT_ASKED)
+        asked[:, 2::3] = whole.targets[:, 2::3]
+        for way, train in (("third", replace(whole, targets=asked)), ("every", whole)):
+            valid = fit(trial, build(trial), train).valid
+            found["accuracy"][way][seed], found["loss"][way][seed] = valid.accuracy(), valid.loss()
+    updates = len(whole) * trial.epochs
+    return {**found, "tokens": whole.tokens * trial.epochs, "updates": updates, "window": trial.window}
 
 
 def halved(seeds: Sequence[int] = SEEDS, **changes: Any) -> dict[str, dict[int, float]]:
-    """LMModel4 trained in float32, and with its matrix products in bfloat16: validation loss by seed.
+    """LMModel4 trained in float32, and with its matrix products in bfloat16: accuracy by seed.
 
     As mixed precision has it: weights, sums and the update stay in float32. Evaluated as it was trained.
     """
-    losses: dict[str, dict[int, float]] = {"float32": {}, "bfloat16": {}}
-    for name, by_seed in losses.items():
+    found: dict[str, dict[int, float]] = {"float32": {}, "bfloat16": {}}
+    for name, by_seed in found.items():
         for seed in seeds:
             trial = chapter("lm4", seed, changes)
             model = build(trial)
             # A cached copy of a weight would outlive its update.
             with torch.autocast("cpu", torch.bfloat16, enabled=name == "bfloat16", cache_enabled=False):
-                by_seed[seed] = fit(trial, model).epochs[-1].valid_loss
-    return losses
+                by_seed[seed] = fit(trial, model).epochs[-1].accuracy
+    return found

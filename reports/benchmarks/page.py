@@ -10,7 +10,7 @@ from bench.trial import BadInput
 from reports import render as pages
 from reports.benchmarks.sizes import growth, throughput
 from reports.benchmarks.stored import Stored, benchmarks, medians, notes, value
-from reports.chapter.measurements import Shown, TextTable
+from reports.chapter.shown import Shown, TextTable
 from reports.formats import count, machine, markdown_cell, number
 
 ARMS = {

@@ -10,7 +10,7 @@ import numpy as np
 from markupsafe import Markup
 
 from reports.benchmarks.stored import Stored, medians, notes, title
-from reports.chapter.measurements import Shown, TextTable
+from reports.chapter.shown import Shown, TextTable
 from reports.figures.drawing import Series, plot
 from reports.figures.svg import picture
 from reports.formats import count, number

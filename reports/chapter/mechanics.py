@@ -1,9 +1,9 @@
-"""Sections of the chapter's page about numbers, formulas and parts, as those of `measurements`."""
+"""Sections of the chapter's page about numbers, formulas and parts."""
 
 from functools import partial
 from statistics import fmean
 
-from reports.chapter.measurements import Shown, TextTable
+from reports.chapter.shown import Shown, TextTable, percent
 from reports.figures import measurements as figures
 from reports.figures.drawing import plot, power
 from reports.figures.measurements import Data
@@ -11,6 +11,7 @@ from reports.figures.svg import picture
 from reports.formats import count, number
 
 FORMATS = ("float32", "float16", "bfloat16")
+ROUNDING = 1e-12  # of double precision, over a few steps
 
 
 def spacing(data: Data) -> Shown:
@@ -19,9 +20,18 @@ def spacing(data: Data) -> Shown:
     gaps = ", ".join(f"{power(data['gaps'][f][at])} in {f}" for f in FORMATS)
     first = ", ".join(f"{count(data['first_gap'][f])} in {f}" for f in FORMATS)
     x = [2.0**e for e in data["exponents"]]
+    shares = {g / v for f in FORMATS for g, v in zip(data["gaps"][f], x, strict=True)}
+    fixed = len(shares) == len(FORMATS)  # one for each format
     return Shown(
-        text=f"Those near zero. From 1 to the next number it is {gaps}, and with every doubling of the "
-        "magnitude the distance doubles: a format keeps a number of digits, not of decimals. "
+        answer="Those near zero lie closest together"
+        + (
+            ": a format keeps a fixed number of significant digits, so the relative precision is the same "
+            "at every magnitude (down to the very smallest numbers, which lose digits)."
+            if fixed
+            else "; relative to the magnitude the distance differs too."
+        ),
+        text=f"From 1 to the next number it is {gaps}"
+        f"{', and with every doubling of the magnitude the distance doubles' if fixed else ''}. "
         f"{number(100 * data['share_below_one'], 1)} % of all positive float32 lie below 1. The first "
         f"whole number that cannot be held: {first}.",
         picture=picture(
@@ -56,11 +66,16 @@ def precision(data: Data, cells: Data) -> Shown:
         )
         for f in ("float64", *errors)
     )
+    worst = min(r["bfloat16"]["same"] for r in rounding)
     return Shown(
-        text=f"Multiply vectors by one orthogonal matrix {steps[-1]} times: their length should not "
-        f"change. The relative error ends at {one} in float32 and at {half} in bfloat16, on average "
-        f"{count(times)} times as large. Trained LSTMs of one layer, read in these formats, change their "
-        f"validation loss by up to {power(moved['float32'])} and {power(moved['bfloat16'])} nats. "
+        answer=f"Rounding grows with every product, to {one} in float32 and {half} in bfloat16 after "
+        f"{steps[-1]}; a trained LSTM read in bfloat16 still makes {percent(worst, 1)} of its guesses as "
+        "in double precision.",
+        text=f"Vectors are multiplied by one orthogonal matrix, which turns them and changes no length, "
+        f"{steps[-1]} times. The error of the vector, relative to its length, is in bfloat16 on average "
+        f"{count(times)} times as large as in float32. Trained LSTMs of one layer, read in these formats, "
+        "change "
+        f"their validation loss by up to {power(moved['float32'])} and {power(moved['bfloat16'])} nats. "
         "That is evaluation alone; the next question trains.",
         picture=picture(
             "q-precision",
@@ -86,10 +101,11 @@ def tanh(data: Data) -> Shown:
     """tanh is a sigmoid, stretched."""
     steep = data["steepest"]
     return Shown(
-        text="tanh(x) = 2σ(2x) − 1: on the grid drawn here the two sides differ by at most "
-        f"{power(data['gap'])}. tanh reaches from −1 to 1 and is centred on 0; σ reaches from 0 to 1, "
-        f"which suits a gate. At its steepest tanh has a slope of {number(steep['tanh'], 2)} and σ one of "
-        f"{number(steep['sigmoid'], 2)}.",
+        answer="tanh(x) = (eˣ − e⁻ˣ)/(eˣ + e⁻ˣ) squashes any number to between −1 and 1; it is the sigmoid "
+        "σ, stretched: tanh(x) = 2σ(2x) − 1.",
+        text=f"On the grid drawn here the two sides differ by at most {power(data['gap'])}. tanh is "
+        "centred on 0; σ reaches from 0 to 1, which suits a gate. At its steepest tanh has a slope of "
+        f"{number(steep['tanh'], 2)} and σ one of {number(steep['sigmoid'], 2)}.",
         picture=picture(
             "q-tanh",
             "tanh from the sigmoid",
@@ -106,13 +122,21 @@ def history(data: Data) -> Shown:
     batches = len(whole["nodes"])
     memory = {name: [b / 2**20 for b in data[name]["bytes"]] for name in ("detached", "not detached")}
     last = [number(m[-1], 1) for m in memory.values()]
+    grows = whole["bytes"][-1] > whole["bytes"][0] and whole["nodes"][-1] > whole["nodes"][0]
+    flat = cut["bytes"][-1] == cut["bytes"][0]
     return Shown(
-        text="A state that is kept drags along how it was computed. In LMModel4, without detaching, the "
-        f"backward pass of batch {batches} walks through {count(whole['nodes'][-1])} nodes, back to the "
-        f"first word of the epoch, and {last[1]} MiB are held for it; each batch adds as much again. "
-        f"Detached after each batch, it is {count(cut['nodes'][-1])} nodes and {last[0]} MiB, however long "
-        "the text. What remains is truncated backpropagation through time (BPTT): the state goes on, and "
-        f"gradients flow back {data['window']} words.",
+        answer="A kept state drags along how it was computed"
+        f"{', and the graph behind it grows with every batch' if grows else ''}; detaching keeps the state "
+        "and "
+        f"drops its history{', so that the cost stays the same however long the text' if flat else ''}.",
+        text=f"In LMModel4, without detaching, the backward pass of batch {batches} would walk through "
+        f"{count(whole['nodes'][-1])} nodes, back to the first word of the epoch, and {last[1]} MiB are "
+        "held for "
+        f"it. Detached after each batch, it is {count(cut['nodes'][-1])} nodes and {last[0]} MiB. This is "
+        "counted without updates; memory and nodes are counted, and time is not. In training, the second "
+        "backward pass would raise an error: the first one frees the graph. What remains is truncated "
+        "backpropagation through "
+        f"time: gradients flow back at most {data['window']} words.",
         picture=picture(
             "q-history",
             "Memory held for the backward pass, by batch",
@@ -131,27 +155,28 @@ def history(data: Data) -> Shown:
 
 def lstms(data: Data) -> Shown:
     """LSTM cells from scratch against torch's."""
-    return _same(
-        {name: found for name, found in data.items() if name.startswith("LSTM")},
-        "cat([h, x]) lets one matrix do the work of two; chunk(4) takes the four gates out of one product.",
-    )
+    return _same({name: found for name, found in data.items() if name.startswith("LSTM")}, "nn.LSTM", "")
 
 
 def grus(data: Data) -> Shown:
     """The GRU cell from scratch against torch's."""
-    return _same(
-        {name: found for name, found in data.items() if name.startswith("GRU")},
-        "The form that resets before the matrix product is another function, which nn.GRU does not have.",
+    found = {name: found for name, found in data.items() if name.startswith("GRU")}
+    other = (
+        " The other published form resets before the matrix product: another function, which torch has not."
     )
+    return _same(found, "nn.GRU", other)
 
 
-def _same(data: Data, remark: str) -> Shown:
+def _same(data: Data, builtin: str, remark: str) -> Shown:
     worst = max(max(d.values()) for d in data.values())
     cells = sorted(data)
+    equal = worst < ROUNDING
     return Shown(
-        text="Given the same weights, a cell from scratch and torch's own differ by at most "
-        f"{power(worst)} in double precision, gradients included. {remark} Whether they also train alike is "
-        "the study's question.",
+        answer=f"{'Yes' if equal else 'No'}: given the same weights, a cell from scratch and {builtin} "
+        "differ by "
+        f"at most {power(worst)}, {'which is rounding' if equal else 'which is more than rounding'}.{remark}",
+        text="Both read the same random input in double precision; outputs and the gradient that reaches the "
+        "input are compared. Whether they also train alike is the study's question.",
         table=TextTable(
             label="Largest difference from torch's cell with the same weights",
             head=("Cell", "Outputs", "Gradient at the input"),
@@ -162,20 +187,21 @@ def _same(data: Data, remark: str) -> Shown:
 
 def dropout(data: Data) -> Shown:
     """The section on the factor 1/(1−p) of dropout."""
-    losses, means = data["losses"], data["means"]
+    means = data["means"]
     half = next(m for m in means if m["p"] == 0.5)
     drawn = [
         (n, [m["p"] for m in means], [m[k] for m in means])
         for n, k in (("divided", "scaled"), ("not", "unscaled"))
     ]
+    kept = all(abs(m["scaled"] - 1) < 0.05 for m in means)
     return Shown(
-        text="So that the layer behind it meets the same mean with dropout and without: ones after "
-        f"dropout of .5 have a mean of {number(half['scaled'], 3)} with the division by 1−p and of "
-        f"{number(half['unscaled'], 3)} without. It is done in training only, and evaluation stays as it "
-        f"is. One trained LMModel7 (p = {data['p']:g}, seed {data['seed']}) has a validation loss of "
-        f"{number(losses['as it is'])} nats; with the larger activations that it would meet had training "
-        f"not divided, {number(losses['not scaled'])}; with dropout left on in evaluation, "
-        f"{number(losses['left on'])}. One seed illustrates and proves nothing.",
+        answer=f"The division by 1−p {'keeps' if kept else 'does not keep'} the mean that the next layer "
+        "meets; it is done in training only"
+        f"{', and evaluation changes nothing' if data['nothing in evaluation'] else ''}.",
+        text=f"Many ones after dropout of .5 have a mean of {number(half['scaled'], 3)} with the division "
+        "and of "
+        f"{number(half['unscaled'], 3)} without it. The mask comes from bernoulli_(1 − p): ones with "
+        "probability 1 − p, zeros otherwise.",
         picture=picture(
             "q-divided",
             "Dropout with and without its division",
@@ -191,8 +217,9 @@ def anatomy(data: Data) -> Shown:
     rows = data["rows"]
     good = sum(bool(r["ok"]) for r in rows)
     return Shown(
-        text=f"Each of {len(rows)} parts of fastai's AWD_LSTM and of what trains it was exercised alone; "
-        f"{good} of them were seen to do what the chapter's word for them says.",
+        answer=f"{good} of {len(rows)} parts of AWD-LSTM were seen to do what the chapter's word for them "
+        "says.",
+        text="Each part of fastai's AWD_LSTM, and of what trains it, was exercised alone.",
         table=TextTable(
             label="The parts of AWD-LSTM",
             head=("Line", "In the chapter", "Seen"),

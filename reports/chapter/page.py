@@ -1,4 +1,4 @@
-"""The chapter's questions, in its order, each answered by a measurement, by a study, or by both."""
+"""The chapter's page: its questions, each answered by a measurement, by a study, or by both."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -9,16 +9,22 @@ from bench.trial import counted
 from reports import answer
 from reports import render as pages
 from reports.answer import Claim
-from reports.chapter.measurements import Shown
+from reports.chapter.questionnaire import LINES
 from reports.chapter.questions import QUESTIONS, Question
+from reports.chapter.shown import Shown
 from reports.comparison import Comparison
-from reports.figures import forest
+from reports.figures import diagrams, forest
 from reports.figures.measurements import Data, levels
+from reports.figures.svg import picture
 from reports.formats import machine
 from reports.statistics.verdicts import Word
 
 CLAIMS = 5
 """Claims of a study that stand on the page; its report has them all."""
+
+
+STACKED = "Two layers over three words: layer 1 reads the words, layer 2 what layer 1 puts out; each hands "
+"on its h."
 
 
 def render(measured: Mapping[str, Data], studies: Sequence[Comparison], out: Path) -> Path:
@@ -32,6 +38,9 @@ def render(measured: Mapping[str, Data], studies: Sequence[Comparison], out: Pat
     found = {q.id: _study(q, compared.get(q.study)) for q in QUESTIONS}
     context = {
         "questions": QUESTIONS,
+        "lines": LINES,
+        "sources": measured["sources"]["found"] if "sources" in measured else {},
+        "stacked": picture("q-stacked", "A stacked RNN", STACKED, diagrams.stacked),
         "shown": shown,
         "found": found,
         "titles": {q.id: q.title for q in QUESTIONS},

@@ -1,116 +1,144 @@
-"""The questions of the chapter's page, in the order in which the chapter raises them."""
+"""The sections of the chapter's page, in the order of the book's questionnaire."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from reports.chapter import measurements, mechanics
-from reports.chapter.measurements import Shown
+from reports.chapter import distances, mechanics, trainings, words
+from reports.chapter.shown import Shown
 
 
 @dataclass(frozen=True, kw_only=True)
 class Question:
-    """One question, and its short title.
+    """One section: the book's questions that it answers (`book`; R for its further research), its own words.
 
-    `measured` names a measurement, and `show` turns its data into an answer; `study` names a study.
+    `measured` names measurements, and `show` turns their data into an answer; `study` names a study.
+    `answer` stands first where there is no measurement: what is true by definition.
 
     `along` draws a study's arms along a factor, a line for each level of another: (factor, lines, label);
     without it the forest plot is drawn. `setup` describes what the study keeps equal; it contains no claim.
     """
 
     id: str
+    book: tuple[str, ...]
     title: str
     asked: str
+    answer: str = ""
     measured: tuple[str, ...] = ()
     show: Callable[..., Shown] | None = None
     study: str = ""
     setup: str = ""
     along: tuple[str, str, str] | None = None
 
+    @property
+    def numbers(self) -> str:
+        """'Questions 9 and 14 of the book'."""
+        if not self.book:
+            return "Beyond the book's questions"
+        *most, last = self.book
+        return f"Question{'s' if most else ''} {', '.join(most)}{' and ' if most else ''}{last} of the book"
+
 
 QUESTIONS = (
     Question(
+        id="read",
+        book=("1", "2", "13"),
+        title="The first batches",
+        asked="What do the first batches of the validation set say, in words?",
+        measured=("batches",),
+        show=words.batches,
+    ),
+    Question(
         id="context",
+        book=("3", "4", "5", "8", "R1"),
         title="Third word from two",
         asked="Can the third word be told from the two before it, and would more words help?",
+        measured=("context",),
+        show=words.context,
         study="context",
         setup=(
-            "One to five words in, no state, the same number of updates for each; beside each, what "
-            "counting the same words reaches."
+            "The study trains LMModel2 on one to five words, without a state and with the same number of "
+            "updates. Each number of words is asked for other words of the text, so that its levels do not "
+            "compare with each other: each compares with counting the same words."
         ),
         along=("window", "model", "words read"),
     ),
     Question(
+        id="depth",
+        book=("6", "7", "10", "18", "19"),
+        title="Deeper RNNs",
+        asked="Unrolled, an RNN has many layers already: does stacking more help?",
+        answer=(
+            "The layers of time share one matrix, and between the newest word and the answer stands only "
+            "one of them; stacked layers have matrices of their own and act on every word."
+        ),
+        study="depth",
+        setup="The study trains nn.RNN with one to four layers, with ReLU and with tanh.",
+        along=("layers", "nonlinearity", "layers"),
+    ),
+    Question(
         id="order",
+        book=("9", "14"),
         title="Order and reset",
         asked="Why must the text be read in order, and when should the state be forgotten?",
+        measured=("trained",),
+        show=words.order,
         study="order",
-        setup=(
-            "A kept state is of use only where the next batch goes on with the same text. Three orders "
-            "of the windows, three habits of forgetting."
-        ),
+        setup="The study crosses three orders of the windows with three habits of forgetting.",
         along=("order", "reset", "order of the windows"),
     ),
     Question(
         id="history",
+        book=("11", "12"),
         title="Why detach",
         asked="What does a kept state cost, and what does detaching it save?",
         measured=("history",),
         show=mechanics.history,
     ),
     Question(
-        id="read",
-        title="The first batches",
-        asked="What do the first batches of the validation set say, in words?",
-        measured=("batches",),
-        show=measurements.batches,
-    ),
-    Question(
         id="targets",
+        book=("15", "16"),
         title="One word in three",
         asked="What is lost by asking for one word after every three?",
         measured=("targets",),
-        show=measurements.targets,
+        show=trainings.targets,
     ),
     Question(
         id="stability",
+        book=("17",),
         title="Why LMModel4 is unstable",
         asked="Why is the training of LMModel4 unstable?",
         measured=("stability",),
-        show=measurements.stability,
+        show=trainings.stability,
         study="stability",
         setup="The study changes one thing of LMModel4 at a time.",
     ),
     Question(
-        id="depth",
-        title="Deeper RNNs",
-        asked="Unrolled, an RNN has many layers already: does stacking more help?",
-        study="depth",
-        setup=(
-            "The layers of time share one matrix; stacked layers have matrices of their own. One to four "
-            "of them, with ReLU and with tanh."
-        ),
-        along=("layers", "nonlinearity", "layers"),
-    ),
-    Question(
         id="detach",
+        book=("20",),
         title="Detaching less often",
         asked="Should the state be detached less often, and for which cell?",
+        answer=(
+            "With fewer detachments an error can be traced to earlier words; that helps only as far as a "
+            "gradient arrives there and the words there tell something."
+        ),
         study="detach",
         setup=(
-            "Every arm reads windows of 64 words and makes the same updates; only how far gradients flow "
-            "back differs."
+            "Every arm of the study reads windows of 64 words and makes the same updates; only how far "
+            "gradients flow back differs."
         ),
-        along=("detach_every", "model", "tokens that gradients flow back"),
+        along=("detach_every", "model", "words that gradients flow back"),
     ),
     Question(
         id="growth",
+        book=("21",),
         title="Growing activations",
-        asked="How do many steps make activations very large or very small?",
+        asked="Why can many layers make very large or very small numbers, and why does it matter?",
         measured=("cells",),
-        show=measurements.growth,
+        show=distances.growth,
     ),
     Question(
         id="spacing",
+        book=("22",),
         title="Precise numbers",
         asked="Where are a computer's numbers the most precise?",
         measured=("spacing",),
@@ -118,6 +146,7 @@ QUESTIONS = (
     ),
     Question(
         id="precision",
+        book=(),
         title="Half the precision",
         asked="What does a number format of half the size cost?",
         measured=("precision", "cells"),
@@ -125,20 +154,39 @@ QUESTIONS = (
     ),
     Question(
         id="training",
+        book=(),
         title="Training in half of it",
         asked="Does training in half the precision cost anything?",
         measured=("halved",),
-        show=measurements.halved,
+        show=trainings.halved,
     ),
     Question(
         id="gradients",
+        book=("23",),
         title="Vanishing gradients",
         asked="Why do vanishing gradients keep a network from learning?",
         measured=("cells",),
-        show=measurements.gradients,
+        show=distances.gradients,
+    ),
+    Question(
+        id="recall",
+        book=("24",),
+        title="Recall over a distance",
+        asked="What are two states good for: which cell learns to keep one word in mind?",
+        measured=("recall",),
+        show=distances.recall,
+    ),
+    Question(
+        id="gates",
+        book=("25",),
+        title="Gates and states",
+        asked="What do an LSTM's states hold, and when does it forget?",
+        measured=("trained",),
+        show=words.gates,
     ),
     Question(
         id="tanh",
+        book=("26",),
         title="tanh and sigmoid",
         asked="How is tanh related to the sigmoid?",
         measured=("tanh",),
@@ -146,6 +194,7 @@ QUESTIONS = (
     ),
     Question(
         id="lstm",
+        book=("27", "28", "29", "R2"),
         title="LSTM from scratch",
         asked="Is an LSTM written from scratch the same as nn.LSTM?",
         measured=("same",),
@@ -155,42 +204,40 @@ QUESTIONS = (
     ),
     Question(
         id="rate",
+        book=("30",),
         title="Higher learning rates",
         asked="Why does the LSTM bear a higher learning rate?",
+        answer=(
+            "The chapter gives no reason of its own; what can be seen is which learning rates each model "
+            "bears, and that is the study's question."
+        ),
         study="learning-rate",
         setup="Five models at the same four learning rates, everything else as in the chapter.",
         along=("lr", "model", "learning rate"),
     ),
     Question(
+        id="parts",
+        book=("31", "37", "38", "39"),
+        title="What each part brings",
+        asked="What do dropout, AR, TAR, weight tying, weight decay and momentum each bring?",
+        answer=(
+            "AR adds α times the mean square of the activations after dropout to the loss, TAR β times "
+            "that of their change from word to word before it; what each part brings is the study's question."
+        ),
+        study="regularization",
+        setup=("One part left out of LMModel7, one added to LMModel6, and all sixteen combinations of four."),
+    ),
+    Question(
         id="scale",
+        book=("32", "33", "34", "35", "36"),
         title="Dropout's scale",
         asked="Why does dropout divide by 1−p, and when?",
         measured=("dropout",),
         show=mechanics.dropout,
     ),
     Question(
-        id="parts",
-        title="What each part brings",
-        asked="What do dropout, AR, TAR, weight tying, weight decay and momentum each bring?",
-        study="regularization",
-        setup=(
-            "AR adds α times the mean square of the activations after dropout, TAR β times that of their "
-            "change from step to step before it. One part left out of LMModel7, one added to LMModel6, "
-            "and all sixteen combinations of four."
-        ),
-    ),
-    Question(
-        id="split",
-        title="Another split",
-        asked="Would other validation text tell another story?",
-        measured=("coverage",),
-        show=measurements.coverage,
-        study="split",
-        setup="Contrasts are among arms on the blocks; losses on two validation sets do not compare.",
-        along=("split", "model", "validation text"),
-    ),
-    Question(
         id="gru",
+        book=("R3",),
         title="GRU from scratch",
         asked="And a GRU, in either of its published forms?",
         measured=("same",),
@@ -200,9 +247,29 @@ QUESTIONS = (
     ),
     Question(
         id="anatomy",
-        title="AWD-LSTM, line by line",
-        asked="What does the chapter call each line of AWD-LSTM?",
+        book=("R4",),
+        title="AWD-LSTM, part by part",
+        asked="What does the chapter call each part of AWD-LSTM?",
         measured=("anatomy",),
         show=mechanics.anatomy,
+    ),
+    Question(
+        id="grammar",
+        book=(),
+        title="Loss and accuracy",
+        asked="Which words does a trained network get wrong, and what does the loss make of it?",
+        measured=("trained",),
+        show=words.grammar,
+    ),
+    Question(
+        id="split",
+        book=(),
+        title="Another split",
+        asked="Would other validation text tell another story?",
+        measured=("coverage", "trained"),
+        show=words.coverage,
+        study="split",
+        setup="Contrasts are among arms on the blocks; losses on two validation sets do not compare.",
+        along=("split", "model", "validation text"),
     ),
 )

@@ -1,5 +1,6 @@
 """Figures of the chapter's page: its measurements, and a study's arms along one of its factors."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any
@@ -10,13 +11,15 @@ from matplotlib.figure import Figure
 from reports.arms import trial_of
 from reports.comparison import ComparedArm, Comparison
 from reports.figures.drawing import (
+    DASHES,
+    MARKERS,
     axes_at,
     blank,
     estimates,
     grid,
-    lines,
     logarithmic,
     name_ends,
+    share,
     single,
 )
 from reports.figures.svg import COLOURS, picture
@@ -24,17 +27,14 @@ from reports.statistics.contrasts import ArmSummary
 
 Data = Mapping[str, Any]
 
-WATCHED = {
-    "accuracy": "accuracy",
-    "activation": "largest activation",
-    "gradient": "largest gradient",
-    "radius": "spectral radius",
-}
+WATCHED = {"accuracy": "accuracy", "activation": "largest activation", "gradient": "largest gradient"}
+ROLES = ("separator", "lead digit", "thousand", "digit", "hundred", "tens", "teen")
+HABITS = ("kept", "zeroed", "another row's")  # of a state
 STATES = (("ReLU", "h"), ("tanh", "h"), ("LSTM", "h"), ("LSTM", "c"), ("GRU", "h"))
 
 
 def pairs(above: Mapping[int, float], below: Mapping[int, float], names: Sequence[str]) -> Figure:
-    """One line a seed, from its loss in one way of training above to that in another below."""
+    """One line a seed, from its accuracy in one way of training above to that in another below."""
     left, width = 170, 758
     figure = blank(178)
     ax = axes_at(figure, left, 14, width, 120)
@@ -42,30 +42,27 @@ def pairs(above: Mapping[int, float], below: Mapping[int, float], names: Sequenc
     ax.grid(axis="x")
     ax.spines["left"].set_visible(False)
     for seed in sorted(set(above) & set(below)):
-        colour, line = ("improves", "-") if below[seed] < above[seed] else ("worsens", "--")
+        colour, line = ("improves", "-") if below[seed] > above[seed] else ("worsens", "--")
         look: dict[str, Any] = {"marker": "o", "ms": 4, "mew": 0, "lw": 1.1, "alpha": 0.75}
         ax.plot([above[seed], below[seed]], [0, 1], color=COLOURS[colour], ls=line, **look)
-    for y, (losses, name) in enumerate(zip((above, below), names, strict=True)):
-        ax.plot([fmean(losses.values())], [y], "D", ms=8, mew=0, color=COLOURS["ink"], zorder=3)
+    for y, (values, name) in enumerate(zip((above, below), names, strict=True)):
+        ax.plot([fmean(values.values())], [y], "D", ms=8, mew=0, color=COLOURS["ink"], zorder=3)
         place = ax.get_yaxis_transform()
         ax.text(-left / width, y, name, transform=place, va="center", weight="bold")
-    ax.set(yticks=[], ylim=(1.3, -0.5), xlabel="validation loss (nats)")
+    ax.set(yticks=[], ylim=(1.3, -0.5), xlabel="validation accuracy")
     return figure
 
 
 def stability(relu: Sequence[Data], tanh: Sequence[Data]) -> Figure:
-    """Four panels by epoch, one line a seed: LMModel4 solid, tanh dashed."""
-    figure, axes = grid(4, 150, own=True)
+    """Three panels by epoch, one line a seed: LMModel4 solid, the same with tanh dashed."""
+    figure, axes = grid(len(WATCHED), 170, own=True)
     for ax, (key, title) in zip(axes, WATCHED.items(), strict=True):
         for runs, colour, dash in ((tanh, "arm1", (0, (4, 2))), (relu, "arm2", "-")):
             for one in runs:
-                start = 0 if key == "radius" else 1  # the radius is known before the first epoch
-                x = range(start, start + len(one[key]))
+                x = range(1, 1 + len(one[key]))
                 ax.plot(x, one[key], color=COLOURS[colour], lw=1, alpha=0.7, ls=dash)
-        if key in ("activation", "gradient"):
+        if key != "accuracy":
             logarithmic(ax)
-        if key == "radius":
-            ax.axhline(1, color=COLOURS["muted"], lw=1)
         ax.set_title(title, weight="bold", pad=7)
         ax.set_xlabel("epoch")
         ax.locator_params(axis="x", nbins=4, integer=True)
@@ -92,20 +89,86 @@ def growth(states: Data) -> Figure:
         ax.set_xticks(ticks, [str(n) for n in ticks])
         ax.set_ylim(min(seen) / 1.5, max(seen) * 1.5)
         ax.set_title(f"{cell}, {part}" if cell == "LSTM" else cell, weight="bold", pad=7)
-        ax.set_xlabel("tokens read")
+        ax.set_xlabel("words read")
     return figure
 
 
 def gradients(far: Data, names: Sequence[str]) -> Figure:
-    """Two panels, before and after training: the share of the gradient that is left, by distance."""
-    figure, each = blank(300), 350
-    for i, when in enumerate(("start", "end")):
-        ax = axes_at(figure, 60 + i * (each + 80), 26, each, 230)
+    """One panel a cell: the share of the gradient that is left by distance, a line for each epoch."""
+    figure, axes = grid(len(names), 230, own=True)
+    for ax, name in zip(axes, names, strict=True):
         logarithmic(ax)
-        ax.set_ylim(1e-12, 10)
-        ax.set_title(f"{'before' if when == 'start' else 'after'} training", weight="bold", pad=7)
-        ax.set(xlabel="tokens back", xlim=(0, len(far[names[0]][when]) - 1))
-        lines(ax, [(n if i else "", range(len(far[n][when])), far[n][when]) for n in names])
+        ax.set_ylim(1e-9, 10)
+        for i, epoch in enumerate(sorted(far[name], key=int)):
+            look: dict[str, Any] = {"color": COLOURS[f"arm{i + 1}"], "ls": (0, DASHES[i])}
+            label = f"{epoch} epoch{'' if epoch == '1' else 's'}"
+            ax.plot(range(len(far[name][epoch])), far[name][epoch], label=label, lw=1.6, **look)
+        ax.set_title(name, weight="bold", pad=7)
+        ax.set_xlabel("words back")
+    look = {"frameon": False, "labelcolor": COLOURS["ink"], "handlelength": 2.6}
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="lower center", ncol=5, **look)
+    return figure
+
+
+def reading(by_order: Data) -> Figure:
+    """One panel an order of training: accuracy by what is done with the state, a dot a seed."""
+    figure, axes = grid(len(by_order), 150, columns=2)
+    share(axes, [v for by in by_order.values() for seeds in by.values() for v in seeds.values()])
+    for ax, (order, by) in zip(axes, by_order.items(), strict=True):
+        for i, seeds in enumerate(by[habit] for habit in HABITS):
+            look: dict[str, Any] = {"color": COLOURS[f"arm{i + 1}"], "mew": 0}
+            ax.plot([i] * len(seeds), list(seeds.values()), "o", ms=5, alpha=0.6, **look)
+            ax.plot([i], [fmean(seeds.values())], MARKERS[i], ms=10, **look)
+        ax.set_xticks(range(len(HABITS)), [f"state {habit}" for habit in HABITS])
+        ax.set_xlim(-0.5, len(HABITS) - 0.5)
+        where = "in order" if order == "grouped" else order
+        ax.set_title(f"trained on windows {where}: accuracy", weight="bold", pad=7)
+    return figure
+
+
+def confusions(lead: Data) -> Figure:
+    """For each right digit and model a bar, cut by what was guessed; small parts are put together."""
+    totals = {
+        (digit, model): sum((Counter(run.get(digit, {})) for run in runs), Counter[str]())
+        for model, runs in lead.items()
+        for digit in {d for run in runs for d in run}
+    }
+    left, height = 200, 34
+    figure = blank(len(totals) * height + 62)
+    ax = axes_at(figure, left, 8, 700, len(totals) * height)
+    ax.grid(visible=False)
+    for y, ((digit, _), counts) in enumerate(sorted(totals.items())):
+        start, whole, rest = 0.0, sum(counts.values()), 100.0
+        for guess, times in counts.most_common():
+            width = 100 * times / whole
+            if width < 4:
+                break
+            fill: dict[str, Any] = {
+                "color": COLOURS["equivalent" if guess == digit else "band"],
+                "alpha": 0.55,
+            }
+            ax.barh(y, width, left=start, height=0.72, edgecolor=COLOURS["ink"], lw=0.6, **fill)
+            text = f"{guess} {width:.0f} %" if width > 11 else guess if width > 6 else ""
+            ax.text(start + width / 2, y, text, ha="center", va="center", weight="bold")
+            start, rest = start + width, rest - width
+        if rest > 0.5:
+            ax.barh(y, rest, left=start, height=0.72, color="none", edgecolor=COLOURS["ink"], lw=0.6)
+            ax.text(start + rest / 2, y, "others" if rest > 8 else "", ha="center", va="center")
+    ax.set_yticks(range(len(totals)), [f"right: “{d}”, {m}" for d, m in sorted(totals)])
+    ax.set(xlim=(0, 100), ylim=(len(totals) - 0.4, -0.6), xlabel="% of the guesses")
+    return figure
+
+
+def states(points: Sequence[Data]) -> Figure:
+    """States in two directions, marked by the kind of word that was read."""
+    figure, ax = single(300)
+    for i, kind in enumerate(ROLES):
+        here = [(p["x"], p["y"]) for p in points if p["kind"] == kind]
+        if here:
+            look: dict[str, Any] = {"color": COLOURS[f"arm{(i + 1) % 8}"], "mew": 0, "alpha": 0.75}
+            ax.plot(*zip(*here, strict=True), MARKERS[i], ms=6, label=kind, **look)
+    ax.legend(loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False, labelcolor=COLOURS["ink"])
+    ax.set(xlabel="first direction", ylabel="second direction")
     return figure
 
 

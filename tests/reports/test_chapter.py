@@ -1,59 +1,52 @@
 """The chapter's page: every answer states the numbers it rests on, or says what has not been run."""
 
-import json
 import re
 from dataclasses import replace
 from itertools import pairwise
-from typing import Any
 
 import pytest
 from synthetic import arm, hostile, is_self_contained, realistic, study, text_of
 
-from bench.analyses import MEASURED, anatomy, cells, floats, history, learning, parts, validation_text
-from bench.trial import canonical
-from reports.chapter import measurements, mechanics
+from bench.analyses import (
+    MEASURED,
+)
+from reports.chapter import mechanics, trainings
 from reports.chapter.page import render
+from reports.chapter.questionnaire import LINES
 from reports.chapter.questions import QUESTIONS
 from reports.comparison import compare
 from reports.figures.drawing import power, spread
-from reports.statistics.verdicts import Word
 
 FACTS = {"commit": "0123456789abcdef", "dirty": False, "cpu": "Xeon 8481C", "threads": 1}
-
-
-@pytest.fixture(scope="module")
-def measured() -> dict[str, Any]:
-    """Every measurement, as small as it can be, as JSON gives it back."""
-    found = {
-        "batches": validation_text.batches(),
-        "coverage": validation_text.coverage(),
-        "targets": learning.targets(seeds=[0, 1], epochs=1),
-        "stability": learning.stability(seeds=[0, 1], epochs=2),
-        "halved": learning.halved(seeds=[0, 1], epochs=1),
-        "history": history.history(count=3),
-        "cells": cells.cells(seeds=[0], epochs=1),
-        "spacing": floats.spacing(),
-        "precision": floats.precision(steps=16),
-        "tanh": floats.tanh(),
-        "same": parts.same(size=8),
-        "dropout": parts.dropout(draws=2**12, epochs=1),
-        "anatomy": anatomy.anatomy(),
-    }
-    assert set(found) == set(MEASURED)
-    whole = {name: {"found": f, "seconds": 1.0, "environment": FACTS} for name, f in found.items()}
-    return dict(json.loads(canonical(whole)))
-
-
-@pytest.fixture(scope="module")
-def found(measured: dict[str, Any]) -> dict[str, Any]:
-    return {name: m["found"] for name, m in measured.items()}
 
 
 def test_every_question_has_evidence_to_come_from() -> None:
     assert all(q.show or q.study for q in QUESTIONS)
     assert all(bool(q.show) == bool(q.measured) for q in QUESTIONS)
-    assert {name for q in QUESTIONS for name in q.measured} == set(MEASURED)
+    assert {name for q in QUESTIONS for name in q.measured} | {"sources"} == set(MEASURED)
     assert len({q.id for q in QUESTIONS}) == len(QUESTIONS)
+
+
+def test_sections_have_the_books_numbers_each_once_and_in_its_order() -> None:
+    numbers = [number for q in QUESTIONS for number in q.book]
+    assert sorted(numbers) == sorted(line.number for line in LINES)
+    firsts = [q.book[0] for q in QUESTIONS if q.book]
+    assert firsts == sorted(firsts, key=lambda n: (n.startswith("R"), int(n.lstrip("R"))))
+
+
+def test_every_section_opens_with_its_answer_before_its_figure(measured, tmp_path) -> None:
+    page = render(measured, [], tmp_path).read_text(encoding="utf-8")
+    for q in QUESTIONS:
+        section = page.partition(f'<h2 id="{q.id}">')[2].partition("</section>")[0]
+        answer = section.partition("</h2>")[2].lstrip()
+        assert answer.startswith("<p><b>"), q.id
+        assert not re.match(r"<p><b>\W*</b>", answer), q.id
+
+
+def test_without_a_measurement_no_section_answers_by_one(tmp_path) -> None:
+    page = render({}, [], tmp_path).read_text(encoding="utf-8")
+    answered = page.count("</h2>\n<p><b>")
+    assert answered == sum(bool(q.answer) for q in QUESTIONS)
 
 
 def test_the_questions_stand_in_their_order(measured, tmp_path) -> None:
@@ -86,7 +79,7 @@ def test_a_measurement_that_was_not_made_is_said_to_be_missing(measured, tmp_pat
 
 def test_a_study_that_was_run_speaks_through_its_verdicts(measured, tmp_path) -> None:
     page = text_of(render(measured, [compare(realistic())], tmp_path))
-    section = page.split("What do dropout, AR, TAR")[-1].split("Question 19")[0]
+    section = page.split("What do dropout, AR, TAR")[1].split("Questions 32, 33")[0]
     assert "IMPROVES" in section and "LMModel7" in section
     assert "better on 10 of 10 seeds" in section
     assert "108 of 110 trials finished, 1 diverged, 1 failed" in section
@@ -112,50 +105,42 @@ def test_a_study_of_levels_is_drawn_along_its_factor(measured, tmp_path) -> None
     assert all(f">{name}</text>" in drawing for name in ("tanh", "relu", "layers", "1", "2"))
 
 
-def test_the_numbers_in_the_sentences_are_the_measured_ones(found) -> None:
-    assert (
-        "1.2·10⁻⁷ in float32, 9.8·10⁻⁴ in float16, 0.0078 in bfloat16"
-        in mechanics.spacing(found["spacing"]).text
-    )
-    losses = found["targets"]["losses"]["every"].values()
-    assert f"{sum(losses) / 2:.4f} with every one" in measurements.targets(found["targets"]).text
-    assert "951 times" in measurements.coverage(found["coverage"]).text
-    assert f"{found['dropout']['losses']['left on']:.4f}" in mechanics.dropout(found["dropout"]).text
-
-
-def test_sentences_turn_with_their_numbers(found) -> None:
-    far = {cell: {w: [1.0, *[0.5] * 63] for w in ("start", "end")} for cell in measurements.CELLS}
-    data = {**found["cells"], "gradients": far}
-    assert "exceeds 1 nowhere" in measurements.gradients(data).text
-    far["GRU"]["end"][5] = 1.5
-    assert measurements.gradients(data).text.endswith("where the gradient grows: GRU.")
-
-
-@pytest.mark.parametrize(("effect", "word"), [(-0.5, Word.IMPROVES), (0.5, Word.WORSENS)])
-def test_one_word_in_three_is_judged_by_its_losses(found, effect: float, word: Word) -> None:
-    last = {str(seed): 2 + 0.1 * seed for seed in range(10)}
-    every = {seed: loss + effect + 0.01 * (int(seed) % 3) for seed, loss in last.items()}
-    shown = measurements.targets({**found["targets"], "losses": {"last": last, "every": every}})
-    assert shown.judged is not None
-    assert shown.judged.verdict.word is word
-
-
 def test_a_part_that_was_not_seen_is_crossed_out(found) -> None:
     rows = [{**found["anatomy"]["rows"][0], "ok": False}, *found["anatomy"]["rows"][1:]]
     shown = mechanics.anatomy({"rows": rows})
     assert shown.table is not None
     assert shown.table.rows[0][2].startswith("✕")
-    assert "12 of them were seen" in shown.text
+    assert shown.answer.startswith(f"{len(rows) - 1} of {len(rows)} parts")
 
 
 def test_the_questionnaire_is_whole_and_every_line_links_to_evidence(measured, tmp_path) -> None:
     """39 questions and 4 of further research: fastbook chapter 12, "Questionnaire" and "Further Research"."""
     page = render(measured, [], tmp_path).read_text(encoding="utf-8").partition('id="questionnaire"')[2]
-    lines = re.findall(r'<tr><th scope="row">(\w+) · .*?</tr>', page)
-    assert lines == [*map(str, range(1, 40)), "R1", "R2", "R3", "R4"]
-    linked = [re.findall(r'href="#(\w+)"', row) for row in page.split("<tr>")[2:]]
-    ours = {"training", "split"}
-    assert all(linked) and {id for row in linked for id in row} == {q.id for q in QUESTIONS} - ours
+    lines = page.split('<section class="line"')[1:]
+    assert [re.findall(r"<h3[^>]*>(\w+) ·", line)[0] for line in lines] == [
+        *map(str, range(1, 40)),
+        *("R1", "R2", "R3", "R4"),
+    ]
+    ids = {q.id for q in QUESTIONS}
+    linked = [re.findall(r'href="#(\w+)"', line) for line in lines]
+    assert all(linked) and {id for line in linked for id in line} <= ids
+    assert all(q.id in {id for line in linked for id in line} for q in QUESTIONS if q.book)
+
+
+def test_the_code_that_the_book_asks_for_is_shown_and_escaped(measured, tmp_path) -> None:
+    page = render(measured, [], tmp_path).read_text(encoding="utf-8")
+    shown = re.findall(r"<summary>Code: (\w+)</summary>", page)
+    assert shown == [name for line in LINES for name in line.code]
+    assert set(shown) == set(measured["sources"]["found"])
+    hostile_code = {**measured["sources"], "found": dict.fromkeys(shown, "<script>alert(1)")}
+    page = render({**measured, "sources": hostile_code}, [], tmp_path).read_text(encoding="utf-8")
+    assert "<script>alert" not in page and "&lt;script&gt;alert(1)" in page
+
+
+def test_the_stacked_network_is_drawn_where_the_book_asks_for_it(measured, tmp_path) -> None:
+    page = render(measured, [], tmp_path).read_text(encoding="utf-8")
+    line = page.partition('id="book-19"')[2].partition("</section>")[0]
+    assert line.count(">layer 1</text>") == line.count(">layer 2</text>") == 3
 
 
 def test_without_detaching_each_batch_adds_to_what_is_held(found) -> None:
@@ -163,14 +148,14 @@ def test_without_detaching_each_batch_adds_to_what_is_held(found) -> None:
     assert len(set(cut["nodes"])) == len(set(cut["bytes"])) == 1
     for grown in (kept["nodes"], kept["bytes"]):
         assert grown[0] < grown[1] < grown[2] and grown[2] - grown[1] == grown[1] - grown[0]
-    assert f"walks through {kept['nodes'][-1]} nodes" in mechanics.history(found["history"]).text
+    assert f"walk through {kept['nodes'][-1]} nodes" in mechanics.history(found["history"]).text
 
 
 def test_training_in_half_the_precision_is_another_training_of_the_same_seeds(found) -> None:
     whole, half = found["halved"]["float32"], found["halved"]["bfloat16"]
     assert set(whole) == set(half) == {"0", "1"}
     assert all(0 < abs(whole[seed] - half[seed]) < 0.2 for seed in whole)
-    assert measurements.halved(found["halved"]).judged is not None
+    assert trainings.halved(found["halved"]).judged is not None
 
 
 def test_the_page_is_self_contained_its_ids_are_its_own_and_its_bytes_the_same_each_time(

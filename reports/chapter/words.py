@@ -1,0 +1,276 @@
+"""Sections about the text and what trained networks make of it: counts, mistakes, state, gates."""
+
+from collections.abc import Mapping
+from functools import partial
+from statistics import fmean
+from typing import Any
+
+from bench.trial import counted
+from reports.chapter.shown import Shown, TextTable, by_seed, listed, percent
+from reports.figures import measurements as figures
+from reports.figures.drawing import plot
+from reports.figures.measurements import HABITS, ROLES, Data
+from reports.figures.svg import picture
+from reports.formats import count, number
+
+USES = 0.02  # of accuracy: what a state must bring to be called of use
+LEAD = "lead digit"
+
+
+def batches(data: Data) -> Shown:
+    """What the network reads, in words."""
+    asked = {(r["batch"], r["row"]): str(r["asked"]).split()[-1] for r in data["rows"]}
+    read = {(r["batch"], r["row"]): str(r["read"]).split()[0] for r in data["rows"]}
+    goes_on = all(asked[b - 1, row] == first for (b, row), first in read.items() if b)
+    return Shown(
+        answer="What is asked for is what is read, moved by one word; a row of a batch "
+        f"{'goes' if goes_on else 'does not go'} on where the same row of the batch before it stopped.",
+        text=f"The validation set of LMModel4 has {data['batches']} batches of {data['of']} rows; here are "
+        "the first rows of the first ones.",
+        table=TextTable(
+            label="The first validation batches",
+            head=("Where", "Read", "Asked for"),
+            rows=tuple((f"batch {r['batch']}, row {r['row']}", r["read"], r["asked"]) for r in data["rows"]),
+        ),
+    )
+
+
+def context(data: Data) -> Shown:
+    """How well counting tells the next word from one to five words."""
+    names = {"blocks": "random blocks held out", "tail": "the last fifth held out"}
+    found = {k: by_seed(data[k]) for k in names}  # by number of words
+    one, two = (found["blocks"][n] for n in (1, 2))
+    rest = max(v for n, v in found["blocks"].items() if n > 2)
+    enough = f"with more it {'gets no more' if rest <= two + 0.01 else 'gets more'} ({percent(rest)} at best)"
+    helped = "Two words tell more than one" if two > one + 0.01 else "Two words tell no more than one"
+    return Shown(
+        answer=f"{helped}: counting what followed them gets {percent(two)} of the words right from two and "
+        f"{percent(one)} from one; {enough}.",
+        text="The guess is the word that followed the same words most often in the training text, or fewer "
+        "of them where training never holds them together; every number of words is asked for the same "
+        "validation words. On the last fifth of the numbers, which has pairs that training never holds, two "
+        f"words tell {percent(found['tail'][2])}. A network that keeps a state has all earlier words to go "
+        "by.",
+        picture=picture(
+            "q-words",
+            "Right by counting, against the number of words read",
+            f"Share of validation words told right by counting: {percent(one)} from one word, {percent(two)} "
+            "from two, on blocks.",
+            partial(
+                plot,
+                [(n, list(found[k]), [100 * v for v in found[k].values()]) for k, n in names.items()],
+                "words read",
+                "% right",
+            ),
+        ),
+        caption="Share of the validation words that counting gets right, by the number of words before them.",
+    )
+
+
+def coverage(data: Data, trained: Data) -> Shown:
+    """How much of each validation set is new, and whether that is where the LSTM fails."""
+    names = {"tail": "last fifth", "blocks": "blocks"}
+    tail, blocks = (percent(data[k]["new"]["2"], 1) for k in names)
+    pair = "; ".join(f"“{m['pair']}”, {count(m['times'])} times" for m in data["tail"]["most_common"])
+    thousand, lead = (_accuracy(trained["roles"]["LMModel6"], kind) for kind in ("thousand", LEAD))
+    drawn = [
+        (n, [int(g) for g in data[k]["new"]], [100 * v for v in data[k]["new"].values()])
+        for k, n in names.items()
+    ]
+    shares = data["tail"]["new"]["2"] > data["blocks"]["new"]["2"]
+    known = (
+        f"LMModel6 still gets “thousand” right in {percent(thousand)} and fails at the digit before it "
+        f"({percent(lead)}), though training holds numbers that begin with “nine” "
+        f"{trained['held']['nine']} times."
+        if thousand > lead
+        else f"LMModel6 gets “thousand” right in {percent(thousand)} and the digit before it in "
+        f"{percent(lead)}."
+    )
+    return Shown(
+        answer=f"The chapter's validation text {'is' if shares else 'is not'} less like its training text "
+        "than "
+        f"random blocks are: {tail} of its words end a pair that training never holds, against {blocks}.",
+        text=f"The chapter validates on the last fifth of the numbers, {count(data['tail']['targets'])} "
+        "words. "
+        f"{f'The pair that is new most often is {pair}. ' if pair else ''}{known}",
+        picture=picture(
+            "q-coverage",
+            "How much of the validation text is new",
+            f"Share of words that end n words never seen together in training, by n. Pairs: {tail} and "
+            f"{blocks}.",
+            partial(plot, drawn, "n, words", "% of validation words"),
+        ),
+        caption="Share of the validation words that end n words which never stand together in the training "
+        "text.",
+    )
+
+
+def order(data: Data) -> Shown:
+    """What the carried state is worth, by how the network was trained."""
+    means = {o: {h: fmean(v.values()) for h, v in by.items()} for o, by in data["reading"].items()}
+    in_order, shuffled = (_use(means[o]) for o in ("grouped", "shuffled"))
+    other, zeroed = means["grouped"]["another row's"], means["grouped"]["zeroed"]
+    worse = "worse than" if other < zeroed - USES else "better than" if other > zeroed + USES else "no "
+    "better than"
+    return Shown(
+        answer=f"A network trained on text in order {in_order}; one trained on shuffled windows {shuffled}. "
+        f"A state of other words serves the first {worse} none ({number(other, 3)}), so the state is reset "
+        "where other text begins: at the start of an epoch and before validation.",
+        text="LMModel6 is trained with the windows in the chapter's order (each row of a batch goes on "
+        "where it stopped) or shuffled, its state carried from batch to batch in both. Both then read the "
+        "validation text in order: with the state kept, with zeros at the start of every window, and with "
+        "the state of "
+        f"another row, which has read other words. Accuracy, mean of {counted(len(data['seeds']), 'seed')}.",
+        picture=picture(
+            "q-reading",
+            "Accuracy by training order and by what is done with the state",
+            "; ".join(
+                f"{o}: " + ", ".join(f"{h} {number(v, 3)}" for h, v in by.items()) for o, by in means.items()
+            ),
+            partial(figures.reading, data["reading"]),
+        ),
+        caption="Accuracy on the validation text, a dot a seed, by the order in training (panels) and the "
+        "state that a window starts from.",
+        table=TextTable(
+            label="Accuracy by order in training and by state",
+            head=("Trained on windows", *(f"state {h}" for h in HABITS)),
+            rows=tuple(
+                ("in order" if o == "grouped" else o, *(number(by[h], 3) for h in HABITS))
+                for o, by in means.items()
+            ),
+        ),
+    )
+
+
+def _use(means: Mapping[str, float]) -> str:
+    """What the kept state brings against zeros: 'uses its state (…)'."""
+    kept, zeroed = means["kept"], means["zeroed"]
+    said = f"({number(kept, 3)} right with it, {number(zeroed, 3)} with zeros)"
+    if kept - zeroed > USES:
+        return f"uses the state that it carries {said}"
+    if zeroed - kept > USES:
+        return f"is misled by the state that it carries {said}"
+    return f"has no use for the state that it carries {said}"
+
+
+def grammar(data: Data) -> Shown:
+    """Which kind of word costs the loss, and which digits are taken for which."""
+    loss, kind, share, of = _dearest(data["roles"]["LMModel6"])
+    right = {m: _right(runs) for m, runs in data["lead"].items()}
+    digit = max(right["LMModel6"], key=lambda d: _asked(data, d) - right["LMModel6"][d])  # most often missed
+    wrong, times, asked = _most(data["lead"]["LMModel6"], digit)
+    seven, six = (right[m][digit] for m in ("LMModel7", "LMModel6"))
+    regular = "gets more of them right" if seven > six + 0.01 * asked else "does no better there"
+    rows = tuple(
+        (k, *(percent(_accuracy(runs, k)) for runs in data["roles"].values()), percent(_loss(data, k), 0))
+        for k in ROLES
+        if k in data["roles"]["LMModel6"][0]
+    )
+    return Shown(
+        answer=f"A loss is not an accuracy: {percent(share)} of LMModel6's validation loss "
+        f"({number(loss, 2)} nats) comes from one kind of word, the {kind}, {percent(of)} of the words; "
+        f"LMModel7 {regular}.",
+        text=f"Where the first digit of a number is asked for and “{digit}” is right, LMModel6 says "
+        f"“{wrong}” most often, {count(times)} of {count(asked)} times, and “{digit}” {count(six)} times; "
+        "LMModel7 says it "
+        f"{count(seven)} times. The training text begins {count(data['held'].get(digit, 0))} numbers with "
+        f"“{digit}” and {count(data['held'].get('two', 0))} with “two”. A network that is sure of a wrong "
+        "word "
+        "pays many nats for it: it is overconfident, not diverged. All seeds together "
+        f"({len(data['seeds'])}).",
+        picture=picture(
+            "q-grammar",
+            "Guesses at the first digit of a number",
+            f"For each right digit, how often each digit is guessed, LMModel6 and LMModel7. “{digit}”: "
+            f"“{wrong}” {times} of {asked} times by LMModel6.",
+            partial(figures.confusions, data["lead"]),
+        ),
+        caption="Guesses where a number's first digit is asked for: a bar for each right digit, cut by "
+        "what was guessed, in % of the times that it was right.",
+        table=TextTable(
+            label="Right by kind of word",
+            head=("Kind of word", *(f"{m} right" for m in data["roles"]), "Share of LMModel6's loss"),
+            rows=rows,
+        ),
+    )
+
+
+def _asked(data: Data, digit: str) -> int:
+    return sum(sum(run.get(digit, {}).values()) for run in data["lead"]["LMModel6"])
+
+
+def _right(runs: list[Data]) -> dict[str, int]:
+    return {d: sum(run.get(d, {}).get(d, 0) for run in runs) for run in runs for d in run}
+
+
+def _most(runs: list[Data], digit: str) -> tuple[str, int, int]:
+    """The guess that is made most often where a digit is right, how often, and of how many."""
+    counts: dict[str, int] = {}
+    for run in runs:
+        for guess, times in run.get(digit, {}).items():
+            counts[guess] = counts.get(guess, 0) + times
+    guess = max(sorted(counts), key=lambda g: counts[g])
+    return guess, counts[guess], sum(counts.values())
+
+
+def _accuracy(runs: list[dict[str, Any]], kind: str) -> float:
+    return float(sum(run[kind][1] for run in runs) / sum(run[kind][2] for run in runs))
+
+
+def _loss(data: Data, kind: str) -> float:
+    runs = data["roles"]["LMModel6"]
+    return float(sum(run[kind][0] for run in runs) / sum(v[0] for run in runs for v in run.values()))
+
+
+def _dearest(runs: list[dict[str, Any]]) -> tuple[float, str, float, float]:
+    """Mean loss; the kind of word with the largest share of it; that share; its share of the words."""
+    nats, words = ({k: sum(run[k][i] for run in runs) for k in runs[0]} for i in (0, 2))
+    kind = max(nats, key=lambda k: nats[k])
+    whole = sum(words.values())
+    return sum(nats.values()) / whole, kind, nats[kind] / sum(nats.values()), words[kind] / whole
+
+
+def gates(data: Data) -> Shown:
+    """When the forget gate forgets, and where the states lie."""
+    means = {
+        gate: {k: fmean(run[gate][k] for run in data["gates"]) for k in run_kinds}
+        for gate, run_kinds in ((g, list(by)) for g, by in data["gates"][0].items())
+    }
+    forget = {g: by for g, by in means.items() if g.startswith("forget")}
+    gate = max(forget, key=lambda g: max(forget[g].values()) - min(forget[g].values()))
+    low, high = (pick(forget[gate], key=lambda k: forget[gate][k]) for pick in (min, max))
+    chapter = (
+        "it forgets most where a number ends"
+        if low == "separator"
+        else "it does not forget most where a number ends"
+    )
+    kinds = [k for k in ROLES if k in forget[gate]]
+    return Shown(
+        answer="The cell state (c) is the memory, which gates change; the hidden state (h) is what is told "
+        "of it "
+        f"at each word. In LMModel6 {chapter}: the forget gate keeps {number(forget[gate][low], 2)} at "
+        f"{_named(low)} and {number(forget[gate][high], 2)} at {_named(high)}.",
+        text="Mean opening of each gate over the layer's 64 numbers and "
+        f"{counted(len(data['seeds']), 'seed')}, by the kind of word that is read, along the validation "
+        "text; 0 forgets all, "
+        f"1 keeps all. The sentence above is of {gate.removeprefix('forget, ')}, where the forget gate "
+        "moves most. The figure has the last layer's h of one seed in the two directions in which it "
+        "varies most.",
+        picture=picture(
+            "q-states",
+            "States of LMModel6 by the kind of word that was read",
+            f"Points in two directions of largest variance, marked by kind: {listed(kinds)}.",
+            partial(figures.states, data["states"]),
+        ),
+        caption="The hidden state after single words, in the two directions of largest variance (PCA): a "
+        "point a word, by its kind.",
+        table=TextTable(
+            label="Mean opening of the gates",
+            head=("Gate", *kinds),
+            rows=tuple((g, *(number(by[k], 2) for k in kinds)) for g, by in sorted(means.items())),
+        ),
+    )
+
+
+def _named(kind: str) -> str:
+    return {"separator": "“.”", "hundred": "“hundred”", "thousand": "“thousand”"}.get(kind, f"a {kind}")
