@@ -154,7 +154,7 @@ def _output(core: AWD_LSTM, decoder: LinearDecoder, words: Tensor) -> list[Row]:
         ),
         _row(
             "RNNRegularizer: α · out.pow(2).mean()",
-            "activation regularisation, after dropout; weight decay is the same of weights",
+            "activation regularisation: a term of the loss, of activations after dropout",
             f"{ar:.5f} at α = 2",
             abs(ar - 2 * float(dropped.pow(2).mean())) < 1e-6 and ar > 0,
             "test_ar_and_tar_are_fastais_in_value_and_gradient",

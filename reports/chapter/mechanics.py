@@ -191,7 +191,7 @@ def dropout(data: Data) -> Shown:
     half = next(m for m in means if m["p"] == 0.5)
     drawn = [
         (n, [m["p"] for m in means], [m[k] for m in means])
-        for n, k in (("divided", "scaled"), ("not", "unscaled"))
+        for n, k in (("divided", "scaled"), ("not divided", "unscaled"))
     ]
     kept = all(abs(m["scaled"] - 1) < 0.05 for m in means)
     return Shown(
@@ -215,10 +215,10 @@ def dropout(data: Data) -> Shown:
 def anatomy(data: Data) -> Shown:
     """AWD-LSTM's lines, by the chapter's names."""
     rows = data["rows"]
-    good = sum(bool(r["ok"]) for r in rows)
+    good, named = sum(bool(r["ok"]) for r in rows), sum("no word" not in r["concept"] for r in rows)
     return Shown(
-        answer=f"{good} of {len(rows)} parts of AWD-LSTM were seen to do what the chapter's word for them "
-        "says.",
+        answer=f"The chapter has a word for {named} of the {len(rows)} parts of AWD-LSTM below; {good} of "
+        "them were seen to do what is said of them.",
         text="Each part of fastai's AWD_LSTM, and of what trains it, was exercised alone.",
         table=TextTable(
             label="The parts of AWD-LSTM",

@@ -118,6 +118,9 @@ def test_the_state_is_said_to_be_of_use_only_where_it_is(found, kept: float, sai
     habits = {"kept": {"0": kept}, "zeroed": {"0": 0.6}, "another row's": {"0": 0.5}}
     data = {**found["trained"], "reading": {"grouped": habits, "shuffled": habits}}
     assert words.order(data).answer.count(said) == 2
+    assert "worse than none (0.500), so the state is reset" in words.order(data).answer
+    habits["another row's"] = {"0": 0.7}
+    assert "better than none (0.700), so nothing here asks" in words.order(data).answer
 
 
 def test_the_dearest_kind_of_word_and_the_commonest_mistake_are_named(found) -> None:
@@ -135,10 +138,11 @@ def test_the_dearest_kind_of_word_and_the_commonest_mistake_are_named(found) -> 
         "80 % of LMModel6's validation loss (1.00 nats) comes from one kind of word, the lead digit"
         in shown.answer
     )
-    assert "gets more of them right" in shown.answer
+    assert shown.answer.endswith("LMModel7 gets 20 % of them right, LMModel6 20 %.")
     assert "LMModel6 says “four” most often, 8 of 10 times" in shown.text
-    data["lead"]["LMModel7"] = data["lead"]["LMModel6"]
-    assert "does no better there" in words.grammar(data).answer
+    data["roles"]["LMModel6"] = [{"lead digit": [10.0, 9, 10], "tens": [90.0, 9, 90]}]
+    assert "90 % of LMModel6's validation loss" in words.grammar(data).answer
+    assert "the tens" in words.grammar(data).answer
 
 
 @pytest.mark.parametrize(("dot", "said"), [(0.1, "it forgets most where"), (0.99, "it does not forget most")])
