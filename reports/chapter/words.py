@@ -174,7 +174,7 @@ def grammar(data: Data) -> Shown:
     return Shown(
         answer=f"A loss is not an accuracy: {percent(share)} of LMModel6's validation loss "
         f"({number(loss, 2)} nats) comes from one kind of word, the {kind}, {percent(of)} of the words; "
-        f"LMModel7 {regular}.",
+        f"{regular}.",
         text=f"Where the first digit of a number is asked for and “{digit}” is right, LMModel6 says "
         f"“{wrong}” most often, {count(times)} of {count(asked)} times, and “{digit}” {count(six)} times; "
         "LMModel7 says it "

@@ -138,7 +138,7 @@ def test_the_dearest_kind_of_word_and_the_commonest_mistake_are_named(found) -> 
         "80 % of LMModel6's validation loss (1.00 nats) comes from one kind of word, the lead digit"
         in shown.answer
     )
-    assert shown.answer.endswith("LMModel7 gets 20 % of them right, LMModel6 20 %.")
+    assert shown.answer.endswith("of the words; LMModel7 gets 20 % of them right, LMModel6 20 %.")
     assert "LMModel6 says “four” most often, 8 of 10 times" in shown.text
     data["roles"]["LMModel6"] = [{"lead digit": [10.0, 9, 10], "tens": [90.0, 9, 90]}]
     assert "90 % of LMModel6's validation loss" in words.grammar(data).answer
