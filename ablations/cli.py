@@ -219,7 +219,8 @@ class Command:
 
 COMMANDS = {
     "plan": Command(
-        "print a study's arms, what it costs, and the seeds until it is decided", (_studies, _plugin, _results)
+        "print a study's arms, its cost, and the seeds until it is decided",
+        (_studies, _plugin, _results),
     ),
     "run": Command(
         "train the missing trials of a study, log and report them",

@@ -19,9 +19,6 @@ from ablations.commands.report import comparison, read
 from ablations.design import plan as plans
 from ablations.ledger import Ledger
 from bench.trial import Result, Trial, failure
-from reports.statistics import sequential
-
-sequential.simulate.__defaults__ = (20_000, 0)  # draws: enough for what is only compared with itself
 
 STUDY = """
 name = "looks"

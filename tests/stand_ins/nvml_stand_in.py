@@ -52,7 +52,7 @@ def _gpus() -> list[dict[str, Any]]:
 
 
 def _at(handle: tuple[int, int | None]) -> dict[str, Any]:
-    gpu = _gpus()[handle[0]]
+    gpu = dict(enumerate(_gpus())).get(handle[0], {"lost": True})  # a test may take it away meanwhile
     time.sleep(gpu.get("sleep", 0.0))
     if gpu.get("lost"):
         raise pynvml.NVMLError(pynvml.NVML_ERROR_GPU_IS_LOST)

@@ -17,6 +17,11 @@ seeds = 2
 hidden = [8, 16]
 """
 
+STATUS = (
+    "small: 3 done, 0 failed, 0 diverged, 0 missing; 0 of 2 contrasts decided; open: hidden 8, hidden 16\n"
+)
+"""What `unrolled status` says of the study on one seed."""
+
 
 def write(folder: Path) -> Path:
     (folder / "text.txt").write_text(TEXT)
@@ -63,7 +68,7 @@ def study_runs(folder: Path) -> list[str]:
 def test_a_byte_of_the_command_that_is_not_utf_8_stands_escaped_in_the_plan(folder: Path) -> None:
     done = unrolled(folder, "run", "small.toml", "--seeds", "0", "--out", b"out\xff")
     assert done.returncode == 0, done.stderr
-    assert unrolled(folder, "status").stdout == "small: 3 done, 0 failed, 0 diverged, 0 missing\n"
+    assert unrolled(folder, "status").stdout == STATUS
     plan = json.loads(plan_file(folder, "small").read_bytes())["plan"]
     assert plan["command"] == r"unrolled run small.toml --seeds 0 --out out\xff"
     assert study_runs(folder) == ["FINISHED"]
@@ -135,7 +140,7 @@ def test_results_that_vanish_while_a_study_runs_are_missing_and_the_exit_code_is
     done = unrolled(folder, "run", "small.toml", PYTHONPATH=str(folder / "site"))
     assert done.returncode == 1, done.stderr
     assert "small: 2 trained, 0 already there, 0 failed, 0 diverged, 4 left\n" in done.stdout
-    assert "4 of 6 trials have no result: run again\n" in done.stderr
+    assert "4 trials of this look have no result: run again\n" in done.stderr
     assert study_runs(folder) == ["FAILED"]
     again = unrolled(folder, "run", "small.toml")
     assert again.returncode == 0, again.stderr
@@ -176,7 +181,7 @@ def test_status_counts_the_results_of_no_plan_and_prune_removes_them_with_yes_al
     assert len(list((copy / "results" / "trials").rglob("*.json"))) == 3
     assert not (copy / "results" / "set-aside").exists()
     assert not (copy / "results" / "checkpoints" / "0123456789abcdef.cpu.pt").exists()
-    assert unrolled(copy, "status").stdout == "small: 3 done, 0 failed, 0 diverged, 0 missing\n"
+    assert unrolled(copy, "status").stdout == STATUS
     assert unrolled(copy, "prune").stdout == "nothing to remove: every result belongs to a plan\n"
 
 

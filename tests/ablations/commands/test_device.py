@@ -52,7 +52,7 @@ def chosen(name: str, asked: str = "", before: str = "", **flags) -> device.Devi
 
 def test_the_chapters_studies_take_the_cpu_and_the_papers_size_the_gpu(nvml: Machine, folder: Path) -> None:
     nvml.has({})
-    assert str(chosen("toggles")) == "device cpu: at most 3 min on 16 cores, 10 min on one GPU"
+    assert str(chosen("toggles")) == "device cpu: at most 5 min on 16 cores, 16 min on one GPU"
     paper = chosen("awd-paper")
     assert re.fullmatch(r"device cuda: about [\d.]+ h on one GPU, [\d.]+ h on 16 cores", str(paper))
     assert (paper.places, paper.gpus[0].uuid) == (4, uuid(0))
@@ -60,7 +60,7 @@ def test_the_chapters_studies_take_the_cpu_and_the_papers_size_the_gpu(nvml: Mac
 
 def test_many_gpus_make_the_gpu_the_faster_one(nvml: Machine, folder: Path) -> None:
     nvml.has(*[{}] * 8)
-    assert str(chosen("toggles")) == "device cuda: at most 3 min on 8 GPUs, 3 min on 16 cores"
+    assert str(chosen("toggles")) == "device cuda: at most 4 min on 8 GPUs, 5 min on 16 cores"
 
 
 def test_no_gpu_makes_it_the_cpu_and_is_told(nvml: Machine, folder: Path) -> None:
@@ -115,7 +115,7 @@ def test_more_trials_at_a_time_make_a_busy_gpu_no_faster_and_more_gpus_do(
 def test_a_stored_plans_device_stays_whatever_is_faster_now(nvml: Machine, folder: Path) -> None:
     nvml.has({})
     assert str(chosen("toggles", before="cuda")).startswith(
-        "device cuda: as its stored plan has it; at most 10 min"
+        "device cuda: as its stored plan has it; at most 16 min"
     )
     assert chosen("awd-paper", before="cpu").kind == "cpu"
     assert chosen("toggles", "cpu", before="cuda").kind == "cpu", "but for who names another"
