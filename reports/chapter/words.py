@@ -115,8 +115,13 @@ def order(data: Data) -> Shown:
         if other < zeroed - USES
         else ", so nothing here asks for the chapter's resets where other text begins."
     )
-    worse = "worse than" if other < zeroed - USES else "better than" if other > zeroed + USES else "no "
-    "better than"
+    worse = (
+        "worse than"
+        if other < zeroed - USES
+        else "better than"
+        if other > zeroed + USES
+        else "no better than"
+    )
     return Shown(
         answer=f"A network trained on text in order {in_order}; one trained on shuffled windows {shuffled}. "
         f"A state of other words serves the first {worse} none ({number(other, 3)}){reset}",
