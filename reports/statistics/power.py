@@ -26,11 +26,6 @@ def smallest_exact_p(n: int) -> float:
     return min(1.0, 2.0 ** (1 - n))
 
 
-def seeds_for_exact(contrasts: int, alpha: float = ALPHA) -> int:
-    """Seeds from which an exact test can pass Holm over this many contrasts: ⌈1 + log2(k/α)⌉."""
-    return math.ceil(1 + math.log2(contrasts / alpha))
-
-
 def power(dz: float, n: int, alpha: float = ALPHA) -> float:
     """The chance that a two-sided paired t test of n ≥ 2 pairs detects a mean of `dz` standard deviations."""
     critical, shift = special.stdtrit(n - 1, 1 - alpha / 2), abs(dz) * math.sqrt(n)
