@@ -96,6 +96,13 @@ def seconds(value: float) -> str:
     return f"{value / 60:.1f} min" if value < 7200 else f"{value / 3600:.1f} h"
 
 
+def duration(seconds: float) -> str:
+    """A duration as text, in seconds, minutes or hours."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
 def level(value: object) -> str:
     """A setting's level: on and off for a switch, 2 for 2.0."""
     if isinstance(value, bool):

@@ -4,7 +4,6 @@ from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ablations.commands.progress import duration
 from ablations.design import costs
 from ablations.design.study import Study, search_trials, trials
 from ablations.flags import cores
@@ -12,6 +11,7 @@ from ablations.trials import gpus as cards
 from bench.devices import CONTEXT, Usable, usable
 from bench.nvidia import Gpu
 from bench.trial import BadInput, Trial, counted
+from reports.formats import duration
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from bench.trial import Result, counted, visible
+from reports.formats import duration
 
 PAUSE = 3.0
 """Seconds between two lines about the first batches, where there is no terminal."""
@@ -115,10 +116,3 @@ def line(name: str, result: Result) -> str:
         return visible(f"{name}: {result.trouble}") + where
     loss, accuracy = result.metrics["valid_loss"], result.metrics["valid_accuracy"]
     return f"{visible(name)}: loss {loss:.4f}, accuracy {accuracy:.4f}, {result.seconds:.1f} s{where}"
-
-
-def duration(seconds: float) -> str:
-    """A duration as text, in seconds, minutes or hours."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

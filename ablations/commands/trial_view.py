@@ -5,9 +5,9 @@ import textwrap
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
-from ablations.commands.progress import duration
 from bench.models.registry import ZOO
 from bench.trial import Epoch, Result, Trial
+from reports.formats import duration
 
 WIDTH = 100  # characters of a line
 BAR = 20  # characters of a full bar

@@ -4,11 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import fmean
 
-from ablations.commands.progress import duration
 from ablations.commands.report import comparison
 from ablations.design.plan import Plan
 from bench.trial import Result, counted, visible
-from reports.formats import short
+from reports.formats import duration, short
 
 
 @dataclass(frozen=True)

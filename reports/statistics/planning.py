@@ -3,12 +3,14 @@
 `unrolled plan` imports this module: numpy and scipy.special only.
 """
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+from scipy import special
 
-from reports.statistics.estimators import t_test, tost_p
+from reports.statistics.estimators import Floats
 from reports.statistics.power import ALPHA, FEWEST_SEEDS
 from reports.statistics.sequential import Looks
 
@@ -37,14 +39,21 @@ def expected(looks: Looks, *, sd: float, delta: float, effect: float, family: in
 
 @lru_cache(maxsize=256)
 def _expected(looks: Looks, effect: float, delta: float, family: int) -> Expected:
-    rng = np.random.default_rng(0)
-    undecided = effect + rng.standard_normal((STUDIES, looks.last))
     different, equivalent = (looks.critical(ALPHA / family, sides) for sides in (2, 1))
-    seeds, before = 0, 0
-    for n, weight in zip(looks.numbers, looks.weights, strict=True):
-        seeds += (n - before) * len(undecided)
-        before, seen = n, undecided[:, :n]
+    undecided, seeds, before = np.ones(STUDIES, bool), 0, 0
+    for n, weight, (mean, error) in zip(looks.numbers, looks.weights, _standard(looks), strict=True):
+        seeds += (n - before) * int(undecided.sum())
+        before, size = n, np.abs(mean + effect)
         if n >= FEWEST_SEEDS:
-            apart = t_test(seen)[1] <= weight * different
-            undecided = undecided[~(apart | (tost_p(seen, delta) <= weight * equivalent))]
-    return Expected(seeds / STUDIES, 1 - len(undecided) / STUDIES)
+            apart = size >= special.stdtrit(n - 1, 1 - weight * different / 2) * error
+            within = size <= delta - special.stdtrit(n - 1, 1 - weight * equivalent) * error
+            undecided &= ~(apart | within)
+    return Expected(seeds / STUDIES, 1 - undecided.mean())
+
+
+@lru_cache(maxsize=16)
+def _standard(looks: Looks) -> tuple[tuple[Floats, Floats], ...]:
+    """Mean and standard error of simulated standard normal pairs at each look: (STUDIES,) each."""
+    drawn = np.random.default_rng(0).standard_normal((STUDIES, looks.last))
+    seen = [(drawn[:, :n], n) for n in looks.numbers]
+    return tuple((x.mean(1), x.std(1, ddof=1) / math.sqrt(n)) for x, n in seen)
