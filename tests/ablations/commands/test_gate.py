@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import re
 import shlex
 import subprocess
@@ -18,7 +19,7 @@ from ablations.design import loading
 from ablations.design import plan as plans
 from ablations.ledger import Ledger, seal, unseal
 from bench.files import save
-from bench.trial import Metric
+from bench.trial import Metric, Result
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -223,6 +224,34 @@ def test_no_job_of_the_workflow_that_may_write_runs_the_code_of_a_pull_request(w
     commands = [line for step in comment["steps"] for line in step.get("run", "").splitlines()]
     assert {line.split()[0] for line in commands} == {"test", "head", "gh"}
     assert "${{" not in "".join(commands)
+
+
+@pytest.mark.parametrize(("cost", "code"), [(0.0, 0), (0.06, 3)])
+def test_the_workflow_s_study_passes_other_bits_and_fails_what_costs_two_deltas(
+    tmp_path, capsys, cost: float, code: int
+) -> None:
+    """Between two engines the pairs of LMModel6 differ by an SD of .028 in accuracy (docs/gate.md)."""
+    study = loading.load(WORKFLOW.with_suffix(".toml"))
+    assert study.metrics[0] == Metric("valid_accuracy", 0.03)
+
+    def spread(of: str) -> float:
+        return random.Random(of).gauss(0, 0.028 / 2**0.5)
+
+    def of(version: str, cost: float) -> dict[str, list[Result]]:
+        return {
+            arm.name: [
+                replace(
+                    trained(seed, code=version + arm.name),
+                    metrics={"valid_accuracy": 0.8 - cost + spread(f"{version}{arm.name}{seed}")},
+                )
+                for seed in study.seeds
+            ]
+            for arm in study.arms
+        }
+
+    how = {"metrics": study.metrics[:1], "looks": study.looks}
+    before = ledger(tmp_path / "a", of("v1", 0.0), **how)
+    assert gate(capsys, before, ledger(tmp_path / "b", of("v2", cost), **how))[0] == code
 
 
 # one made worse on purpose
