@@ -64,7 +64,7 @@ def test_the_wheel_installs_into_an_empty_environment_and_its_command_plans(whee
         text=True,
         check=False,
     )
-    assert "17 arms × 10 seeds" in done.stdout, done.stderr
+    assert "17 arms, looks after 10, 15, 20, 30, 40, 60 seeds" in done.stdout, done.stderr
     where = subprocess.run(
         [python, "-c", "import bench; print(bench.__file__)"],
         cwd=tmp_path,
