@@ -1,0 +1,52 @@
+"""A study of pure noise, from its results to the words of its page: how often is a difference claimed?
+
+`STUDIES=2000 pytest -s -n0 tests/reports/test_pure_noise.py` repeats it 2,000 times (four minutes).
+"""
+
+import math
+import os
+
+import numpy as np
+import pytest
+from synthetic import study
+
+from bench.trial import Metric, Result, Trial
+from reports.comparison import compare
+from reports.evidence import Evidence, MeasuredArm
+from reports.statistics.verdicts import Word
+
+STUDIES, ARMS, SEEDS = int(os.environ.get("STUDIES", 60)), 12, tuple(range(10, 50))
+METRICS = (Metric("valid_accuracy", 0.02), Metric("valid_loss", 0.05))
+CLAIMS = (Word.IMPROVES, Word.WORSENS, Word.NEGLIGIBLE)
+
+
+def noise(rng: np.random.Generator) -> Evidence:
+    """A baseline and twelve arms that are alike but for luck; the SD of a pair's accuracies is .05."""
+    luck = dict(zip(SEEDS, rng.normal(0, 0.03, len(SEEDS)), strict=True))
+
+    def result(seed: int, hidden: int) -> Result:
+        accuracy = 0.7 + luck[seed] + rng.normal(0, 0.05 / math.sqrt(2))
+        metrics = {"valid_accuracy": accuracy, "valid_loss": 3 - 2 * accuracy + rng.normal(0, 0.2)}
+        trial = Trial(model="lm6", seed=seed, options={"hidden": hidden})
+        return Result(trial=trial, status="done", metrics=metrics)
+
+    def arm(hidden: int) -> MeasuredArm:
+        changes = {"hidden": hidden} if hidden > 64 else {}
+        results = {seed: result(seed, hidden) for seed in SEEDS}
+        return MeasuredArm(name=str(hidden), model="lm6", title="", changes=changes, results=results)
+
+    arms = tuple(arm(64 + index) for index in range(ARMS + 1))
+    return study(arms, metrics=METRICS, seeds=SEEDS, looks=(10, 15, 20, 30, 40))
+
+
+@pytest.mark.slow
+def test_a_difference_is_claimed_in_one_study_of_noise_in_twenty_at_most():
+    rng, wrong = np.random.default_rng(1), dict.fromkeys((metric.name for metric in METRICS), 0)
+    for _ in range(STUDIES):
+        for view in compare(noise(rng)).views:
+            words = [row.verdict.word for row in view.judged if row.verdict]
+            assert len(words) == ARMS
+            wrong[view.metric.name] += any(word in CLAIMS for word in words)
+    for metric, studies in wrong.items():
+        print(f"{metric}: a difference claimed in {studies} of {STUDIES} studies")
+        assert studies / STUDIES <= 0.05 + 4 * math.sqrt(0.05 * 0.95 / STUDIES)
