@@ -133,8 +133,7 @@ def compare(
     base = found.base(row).arm.name
     against = against or base
     if row.verdict and against == base and delta in (0.0, deltas.get(metric)):
-        method = "Benjamini–Hochberg" if row.arm.exploratory else "Holm"
-        return Compared(arm, against, metric, row.verdict, method)
+        return Compared(arm, against, metric, row.verdict, row.correction)
     ours, theirs = values(row.arm, metric), values(rows[against].arm, metric)
     if not ours.keys() & theirs.keys():
         raise BadInput(f"arms {arm!r} and {against!r}: no seed has a result of both")

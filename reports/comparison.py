@@ -47,6 +47,11 @@ class ComparedArm:
     proofs: tuple[Proof, ...] = ()  # one for each factor that has a witness
 
     @property
+    def correction(self) -> str:
+        """The method that adjusts its p."""
+        return "Benjamini–Hochberg" if self.arm.exploratory else "Holm"
+
+    @property
     def waiting(self) -> int:
         """Trials that have not ended."""
         return self.total - self.done - self.diverged - self.failed - self.ahead

@@ -27,7 +27,7 @@ def taken(pairs: Mapping[str, Pair], evidence: Evidence) -> Taken:
     families = [_decided(family, evidence) for family in _families(pairs) if family]
     decisions = Decisions(
         verdicts={name: v for family in families for name, v in family.verdicts.items()},
-        asks={name: min(n, evidence.looks[-1]) for f in families for name, n in f.asks.items()},
+        asks={name: n for family in families for name, n in family.asks.items()},
         looks=min((f.looks for f in families if any(f.asks.values())), default=len(evidence.looks)),
     )
     return Taken(decisions, _counted(pairs, decisions, evidence), _needed(pairs, decisions, evidence))
@@ -54,11 +54,10 @@ def _decided(family: Mapping[str, Pair], evidence: Evidence) -> Decisions[str]:
             for side, numbers in zip((arm, base), sides, strict=True)
             for seed in side.results.keys() - numbers.keys()
         }
-    alone = evidence.looks[-1] == 1  # one seed decides nothing, and the least look is at two
     return decide(
         measured,
-        seeds=(*evidence.seeds, -1) if alone else evidence.seeds,
-        looks=Looks((2,) if alone else evidence.looks),
+        seeds=evidence.seeds,
+        looks=Looks(evidence.looks),
         metrics=evidence.metrics,
         lost=lost,
         adjust=benjamini_hochberg if any(arm.exploratory for arm, _ in family.values()) else holm,

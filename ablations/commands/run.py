@@ -109,7 +109,7 @@ def _run_study(study: Study, args: Namespace, budget: Budget) -> "tuple[Comparis
             plan, interrupted = _train(run, plan, trials, there)
             results = read(plan, ledger)  # again: a result may have been damaged or removed meanwhile
             found, page, level = _report(run, plan, results)
-            until = UntilDecided(plan, results)
+            until = UntilDecided(plan, results, found)
             counts = _counts(plan, results, run.trained, until)
         except BaseException:
             run.recorder.close("FAILED", patience=5)

@@ -3,11 +3,15 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import fmean
+from typing import TYPE_CHECKING
 
 from ablations.commands.report import comparison
 from ablations.design.plan import Plan
 from bench.trial import Result, counted, visible
 from reports.formats import duration, short
+
+if TYPE_CHECKING:
+    from reports.comparison import Comparison
 
 
 @dataclass(frozen=True)
@@ -37,7 +41,7 @@ class UntilDecided:
     same end in whatever order its results arrive. The searches and winners of tuning are always wanted.
     """
 
-    def __init__(self, plan: Plan, results: Mapping[str, Result]) -> None:
+    def __init__(self, plan: Plan, results: Mapping[str, Result], found: "Comparison | None" = None) -> None:
         self.results = {id: _compact(result) for id, result in results.items()}
         self._plan = plan
         self._arms = {id: arm.name for id, (arm, _) in plan.places.items()}
@@ -45,11 +49,10 @@ class UntilDecided:
         for arm in plan.arms:
             for index, seed in enumerate(plan.seeds):
                 self._uses.setdefault(arm.trials[seed], {}).setdefault(arm.name, index)
-        self._look()
+        self._look(found or comparison(plan, self.results))
 
-    def _look(self) -> None:
-        """Take the looks whose results are complete."""
-        found = comparison(self._plan, self.results)
+    def _look(self, found: "Comparison") -> None:
+        """Take the looks whose results are complete; `found` compares the results so far."""
         asking = [row for row in found.judged if row.asks]
         near = min((row.asks for row in asking), default=0)  # exploratory contrasts may be at another look
         self.standing = Standing(
@@ -74,7 +77,7 @@ class UntilDecided:
         if id in self.pending:
             self.pending.discard(id)
             if not self.pending:
-                self._look()
+                self._look(comparison(self._plan, self.results))
 
     def wanted(self, id: str) -> bool:
         """Whether a trial is wanted; beyond the next look it may turn out not to be needed."""

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from as_typed import TEXT, environment
 from processes import Marked
+from unlogged import Unlogged
 
 from ablations.commands.report import comparison, read
 from ablations.design import plan as plans
@@ -65,28 +66,6 @@ def log(line: str) -> None:
     if "LOG" in os.environ:
         with Path(os.environ["LOG"]).open("a") as file:
             file.write(f"{line}\n")
-
-
-class Unlogged:
-    """Stands in for the thread that writes to MLflow."""
-
-    def __init__(self, *_: object) -> None:
-        pass
-
-    def record(self, *_: object) -> None:
-        pass
-
-    def close(self, *_: object, **__: object) -> str:
-        return ""
-
-    def wait(self, *_: object) -> bool:
-        return True
-
-    def link(self, *_: object) -> None:
-        return None
-
-    def publish(self, *_: object) -> None:
-        pass
 
 
 def command(*words: str) -> int:

@@ -9,6 +9,7 @@ from math import inf
 from pathlib import Path
 
 import pytest
+from unlogged import Unlogged
 
 from ablations.commands.budget import Budget
 from ablations.commands.report import comparison, evidence, read
@@ -215,7 +216,7 @@ def test_the_winner_has_the_best_mean_and_a_level_that_diverged_never_wins(
 # Both stages, trained by the command's own code.
 
 
-class Recorded:
+class Recorded(Unlogged):
     """Stands in for the thread that writes to MLflow; `stop_after` trials it breaks, as a crash would."""
 
     stop_after = -1
@@ -230,18 +231,6 @@ class Recorded:
         self.seen.append((arm, result.trial.id))
         if len(self.seen) == self.stop_after:
             raise KeyboardInterrupt
-
-    def close(self, *_: object, **__: object) -> str:
-        return ""
-
-    def wait(self, *_: object) -> bool:
-        return True
-
-    def link(self, *_: object) -> None:
-        return None
-
-    def publish(self, *_: object) -> None:
-        pass
 
 
 @pytest.fixture
