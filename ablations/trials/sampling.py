@@ -49,8 +49,11 @@ class Sampler:
         threading.Thread(target=self._sample, name="gpus", daemon=True).start()
 
     def close(self) -> None:
-        """Read no more. It does not wait for an answer that is due: a faulty driver may not give one."""
-        self._closed = True
+        """Read no more, and call `lost` no more. It does not wait for an answer that is due: a faulty
+        driver may not give one.
+        """
+        with self._lock:
+            self._closed = True
         self._wake.set()
 
     @contextmanager
@@ -73,8 +76,10 @@ class Sampler:
                 try:
                     reading = nvidia.read(gpu)
                 except nvidia.Lost as error:
-                    self._gpus.remove(gpu)
-                    self._lost(gpu, str(error))
+                    with self._lock:
+                        if not self._closed:
+                            self._gpus.remove(gpu)
+                            self._lost(gpu, str(error))
                     continue
                 except pynvml.NVMLError:  # busy with something else, or not allowed: no reading
                     continue

@@ -103,3 +103,14 @@ def test_a_gpu_that_disappears_is_told_once_and_the_others_are_read_on(nvml: Mac
         wait_for(lambda: seen.count > before + 1)
     sampler.close()
     assert lost == [("0", "GPU is lost")]
+
+
+def test_after_closing_no_gpu_is_told_of(nvml: Machine, wait_for) -> None:
+    nvml.has({})
+    found, lost = usable().gpus, []
+    nvml.has({"sleep": 0.3, "lost": True})
+    sampler = Sampler(found, lambda *_: lost.append("told"))
+    time.sleep(0.1)  # so that a reading is under way
+    sampler.close()
+    wait_for(lambda: all(thread.name != "gpus" for thread in threading.enumerate()))
+    assert lost == []
