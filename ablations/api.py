@@ -124,11 +124,19 @@ def compare(
     deltas = {one.name: one.delta for one in plan.metrics}
     metric = metric or plan.metrics[0].name
     if metric not in deltas and not delta:
-        raise BadInput(f"metric {metric!r}: study {study!r} declares δ for {', '.join(deltas)}; give delta")
+        raise BadInput(
+            f"study {study!r} declares δ for {', '.join(deltas)}",
+            place=f"metric {metric!r}",
+            cure="give delta",
+        )
     rows = {row.arm.name: row for row in (found.by(metric) or found).rows}
     for name in filter(None, (arm, against)):
         if name not in rows:
-            raise BadInput(f"arm {name!r}: study {study!r} has none of this name; it has: {', '.join(rows)}")
+            raise BadInput(
+                f"study {study!r} has none of this name",
+                place=f"arm {name!r}",
+                cure=f"it has: {', '.join(rows)}",
+            )
     row = rows[arm]
     base = found.base(row).arm.name
     against = against or base

@@ -35,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     except OSError as error:  # a disk that is full, a folder that cannot be written
         cure = "put that right, then run again; everything recorded so far is kept"
-        print(f"unrolled: {_short(error)}: {cure}", file=sys.stderr)
+        print(f"unrolled: {_short(error)}; {cure}", file=sys.stderr)
         return 2
 
 
@@ -47,7 +47,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     name, *rest = argv or [""]
     if name not in COMMANDS:
         _top().parse_args([name] if name.startswith("-") else [])  # --help, or a flag that is unknown
-        raise BadInput(f"{_unknown(name)}; see `unrolled --help`")
+        raise BadInput(_unknown(name), cure="see `unrolled --help`")
     found: argparse.Namespace = parser(name).parse_args(rest)
     return found
 
@@ -81,7 +81,7 @@ def _unknown(name: str) -> str:
         return f"no command; known: {', '.join(COMMANDS)}"
     if name in ("golden", *shipped()):
         return f"unknown command {name!r}; did you mean `unrolled run {name}`?"
-    return f"unknown command {name!r}{suggestion(name, list(COMMANDS))}"
+    return f"unknown command {name!r}; {suggestion(name, list(COMMANDS))}"
 
 
 def _short(error: Exception) -> str:

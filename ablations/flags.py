@@ -17,7 +17,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Raise BadInput, naming the help of the command."""
-        raise BadInput(f"{message}; see `{self.prog} --help`")
+        raise BadInput(message, cure=f"see `{self.prog} --help`")
 
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
         """As argparse does; an unknown flag is reported with the likeliest known one."""
@@ -35,7 +35,7 @@ class Parser(argparse.ArgumentParser):
         settings = {*(field.name for field in fields(Trial)), *(k for s in ZOO.values() for k in s.options)}
         if "--set" in known and key in settings:
             return f"; a setting is written --set {key}=VALUE"
-        return suggestion(flag, known)
+        return f"; {suggestion(flag, known)}"
 
 
 def count(text: str) -> int:
@@ -51,7 +51,7 @@ def one_of(*choices: str) -> Callable[[str], str]:
 
     def chosen(text: str) -> str:
         if text not in choices:
-            raise argparse.ArgumentTypeError(f"unknown {text!r}{suggestion(text, list(choices))}")
+            raise argparse.ArgumentTypeError(f"unknown {text!r}; {suggestion(text, list(choices))}")
         return text
 
     return chosen
@@ -101,7 +101,7 @@ def check_free(port: int) -> None:
         socket.create_server(("127.0.0.1", port)).close()
     except OSError as error:
         why = os.strerror(error.errno or 0)  # asyncio's message repeats the address
-        raise BadInput(f"--port {port}: {why}; choose another one") from error
+        raise BadInput(why, place=f"--port {port}", cure="choose another one") from error
 
 
 def cores() -> int:

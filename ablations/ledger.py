@@ -72,8 +72,9 @@ class Ledger:
             format = int(body["format"])
             if format > FORMAT:
                 raise BadInput(
-                    f"{path}: has format {format}, and this version reads up to {FORMAT}: "
-                    "upgrade unrolled, or choose another results folder"
+                    f"has format {format}, and this version reads up to {FORMAT}",
+                    place=path,
+                    cure="upgrade unrolled, or choose another results folder",
                 )
             result = Result.from_dict(body["result"])
             # The format is part of the identity, so an older file keeps the name it had then.
@@ -136,7 +137,9 @@ class Ledger:
             except BlockingIOError:
                 holder = os.pread(descriptor, 32, 0).decode(errors="replace").strip()
                 by = f" by process {holder}" if holder else ""
-                raise BadInput(f"{refusal}{by}: wait for it to end or stop it (lock: {path})") from None
+                raise BadInput(
+                    f"{refusal}{by}", cure=f"wait for it to end or stop it (lock: {path})"
+                ) from None
             with explained(path):
                 os.ftruncate(descriptor, 0)
                 if mode == fcntl.LOCK_EX:
@@ -164,14 +167,14 @@ def fetch(path: Path) -> bytes | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise BadInput(f"{path}: cannot be read ({error.strerror}): make it readable") from error
+        raise BadInput(f"cannot be read ({error.strerror})", place=path, cure="make it readable") from error
 
 
 def needed(path: Path) -> bytes:
     """A file's bytes. Raises BadInput if it is not there or cannot be read."""
     data = fetch(path)
     if data is None:
-        raise BadInput(f"{path}: there is no such file; see that its path is right")
+        raise BadInput("there is no such file", place=path, cure="see that its path is right")
     return data
 
 

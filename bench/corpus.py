@@ -162,8 +162,9 @@ def batches(trial: Trial, data: Corpus, random: torch.Generator | None = None) -
     if min(len(train), len(valid)) < b:
         need = (max(b, 2) * w * 5) + w + 1
         raise BadInput(
-            f"corpus {data.name}: {len(data.ids):,} tokens are too few for batch = {b} and window = {w}; "
-            f"about {need:,} are needed: give a longer text, or lower batch or window"
+            f"{len(data.ids):,} tokens are too few for batch = {b} and window = {w}",
+            place=f"corpus {data.name}",
+            cure=f"about {need:,} are needed: give a longer text, or lower batch or window",
         )
     starts = torch.arange(count) * w
     offsets = torch.arange(w)

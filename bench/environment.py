@@ -34,6 +34,8 @@ def device(kind: str) -> torch.device:
     """The device of a kind, "cpu" or "cuda". Raises BadInput where torch finds no GPU for "cuda"."""
     if kind == "cuda" and not torch.cuda.is_available():
         raise BadInput(
-            f"device cuda: torch {torch.__version__} finds no GPU; see `nvidia-smi`, or use --device cpu"
+            f"torch {torch.__version__} finds no GPU",
+            place="device cuda",
+            cure="see `nvidia-smi`, or use --device cpu",
         )
     return torch.device(kind)

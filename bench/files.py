@@ -61,8 +61,9 @@ def explained(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise BadInput(
-            f"{path}: cannot be written ({error.strerror}): make room or make the folder writable, "
-            "then run again; everything recorded so far is kept"
+            f"cannot be written ({error.strerror})",
+            place=path,
+            cure="make room or make the folder writable, then run again; everything recorded so far is kept",
         ) from error
 
 

@@ -137,7 +137,9 @@ def play(upto: str = "lm7") -> Iterator[GoldenRow]:
     half on one core. Raises BadInput for a model that the chapter does not train.
     """
     if upto not in PRINTED:
-        raise BadInput(f"golden rows: the chapter trains no {upto!r}; choose from {', '.join(PRINTED)}")
+        raise BadInput(
+            f"the chapter trains no {upto!r}", place="golden rows", cure=f"choose from {', '.join(PRINTED)}"
+        )
     environment.deterministic()
     set_seed(SEED)
     models = list(PRINTED)

@@ -41,8 +41,9 @@ def identify(trial: Trial) -> Trial:
     spec, own = spec_of(trial.model), strengths(trial.options)
     if unknown := [key for key in trial.options if key not in spec.options]:
         raise BadInput(
-            f"model {trial.model!r} has no option {unknown[0]!r}; "
-            "a regulariser of your own needs its file: --plugin FILE.py"
+            f"has no option {unknown[0]!r}",
+            place=f"model {trial.model!r}",
+            cure="a regulariser of your own needs its file: --plugin FILE.py",
         )
     return replace(
         trial,
@@ -60,15 +61,18 @@ def check(trial: Trial) -> None:
     """
     if not trial.source:
         return
-    again, now = "; run the study again", identify(trial)
+    again, now = "run the study again", identify(trial)
     if hashlib.sha256(text_of(trial.corpus).encode()).hexdigest() != trial.data:
-        raise BadInput(f"corpus {trial.corpus}: the text was edited after the study was planned{again}")
+        raise BadInput(
+            "the text was edited after the study was planned", place=f"corpus {trial.corpus}", cure=again
+        )
     if now.versions != trial.versions:
-        raise BadInput(f"{now.versions} is loaded, but {trial.versions} when the study was planned{again}")
+        rule = f"{now.versions} is loaded, but {trial.versions} when the study was planned"
+        raise BadInput(rule, cure=again)
     if _parts(now)[1] != _parts(trial)[1]:
-        raise BadInput(f"a file of its plug-in was edited after the study was planned{again}")
+        raise BadInput("a file of its plug-in was edited after the study was planned", cure=again)
     if now.source != trial.source:
-        raise BadInput(f"the code in {Path(__file__).parent.name}/ was edited after planning{again}")
+        raise BadInput(f"the code in {Path(__file__).parent.name}/ was edited after planning", cure=again)
 
 
 def changes(before: Trial, now: Trial) -> Iterator[str]:

@@ -42,6 +42,7 @@ BARE_KEY = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 _FIELDS = {f.name for f in fields(Trial)}
 _SETTINGS = _FIELDS - {"model", "seed", "options", *FOUND}
 _PREFIX = "unrolled_plugin_"
+_RENAME = "choose another name"
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ def data_file(name: str) -> Path:
     Call it at the top of the plug-in. Raises BadInput where there is no such file.
     """
     path = Path(sys._getframe(1).f_globals["__file__"]).resolve().parent / name
-    require(path.is_file(), f"data_file({name!r}): there is no file {path}")
+    require(path.is_file(), f"there is no file {path}", key=f"data_file({name!r})")
     loaded(path, path.read_bytes())
     _DECLARED.append(path)
     return path
@@ -110,8 +111,9 @@ def check_imports(trial: Trial, modules: Iterable[str]) -> None:
     files = {file for sources in used for file in sources.files}
     if files and (hidden := uncounted(modules, files)):
         raise BadInput(
-            f"{Path(min(files)).name}: imports {hidden[0]} in a way that its identity does not see; "
-            f"write `import {hidden[0]}` at the top of the plug-in"
+            f"imports {hidden[0]} in a way that its identity does not see",
+            place=Path(min(files)).name,
+            cure=f"write `import {hidden[0]}` at the top of the plug-in",
         )
 
 
@@ -123,7 +125,7 @@ def _import_file(name: str) -> ModuleType:
         return sys.modules[module_name]
     spec = importlib.util.spec_from_file_location(module_name, path)
     if spec is None or spec.loader is None or not path.is_file():
-        raise BadInput(f"plug-in {name}: no such file; give the path of a Python file")
+        raise BadInput("no such file", place=f"plug-in {name}", cure="give the path of a Python file")
     module = sys.modules[module_name] = importlib.util.module_from_spec(spec)
     before = len(ZOO) + len(PENALTIES)
     try:
@@ -132,11 +134,12 @@ def _import_file(name: str) -> ModuleType:
         exec(compile(content, path, "exec", dont_inherit=True), module.__dict__)
         require(
             len(ZOO) + len(PENALTIES) > before,
-            "registers nothing; decorate a class with @cell or @model, or use @regularizer",
+            "registers nothing",
+            cure="decorate a class with @cell or @model, or use @regularizer",
         )
     except (Exception, SystemExit) as error:
         del sys.modules[module_name]
-        raise BadInput(f"plug-in {name}: {_mistake(error, path)}") from error
+        raise _mistake(error, path, f"plug-in {name}") from error
     return module
 
 
@@ -196,14 +199,13 @@ def regularizer(name: str, title: str = "") -> Callable[[Function], Function]:
     is added to what is optimised; 0.0 is off. Raises BadInput for a name that is taken.
     """
     _check_name("regularizer", name)
-    require(
-        BARE_KEY.fullmatch(name), f"regularizer {name!r}: letters, digits and _ only, as it becomes a setting"
-    )
+    key = f"regularizer {name!r}"
+    require(BARE_KEY.fullmatch(name), "letters, digits and _ only, as it becomes a setting", key=key)
     taken = name in _FIELDS or any(name in spec.options for spec in ZOO.values())
-    require(not taken, f"a setting called {name!r} exists already; choose another name")
+    require(not taken, "a setting is called so", key=key, cure=_RENAME)
 
     def register(function: Function) -> Function:
-        require(name not in PENALTIES, f"a regularizer called {name!r} exists already; choose another name")
+        require(name not in PENALTIES, "exists already", key=key, cure=_RENAME)
         file = inspect.getfile(function)
         PENALTIES[name] = Penalty(
             name=name, title=title or name, about=_about(function, file), function=function, file=file
@@ -214,44 +216,47 @@ def regularizer(name: str, title: str = "") -> Callable[[Function], Function]:
 
 
 def place(error: BaseException) -> str:
-    """'my_cell.py, line 9: ' if the error passed through a plug-in's file; else ''."""
+    """'my_cell.py, line 9' if the error passed through a plug-in's file; else ''."""
     mine = {getattr(module, "__file__", None) for name, module in sys.modules.items() if _PREFIX in name}
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename in mine]
-    return f"{Path(frames[-1].filename).name}, line {frames[-1].lineno}: " if frames else ""
+    return f"{Path(frames[-1].filename).name}, line {frames[-1].lineno}" if frames else ""
 
 
 def _import(name: str) -> ModuleType:
-    mistake = f"plug-in {name}: no such module; give the path of a Python file, my_cell.py"
-    require(all(map(str.isidentifier, name.split("."))), mistake)
+    unknown = BadInput(
+        "no such module", place=f"plug-in {name}", cure="give the path of a Python file, my_cell.py"
+    )
+    if not all(map(str.isidentifier, name.split("."))):
+        raise unknown
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         if error.name and not name.startswith(error.name):
             raise
-        raise BadInput(mistake) from error
+        raise unknown from error
 
 
-def _mistake(error: BaseException, path: Path) -> str:
-    """The message of an error in a plug-in's file while it was imported, with its line and the cure."""
+def _mistake(error: BaseException, path: Path, place: str) -> BadInput:
+    """An error in a plug-in's file while it was imported, with its line and the cure."""
+    lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == str(path)]
+    rule, cure = f"{type(error).__name__}: {error}", ""
     match error:
         case BadInput():
-            return str(error)
+            lines, rule, cure = [], ": ".join(filter(None, (error.place, error.key, error.rule))), error.cure
         case SyntaxError():
-            return f"{f'line {error.lineno}: ' if error.lineno else ''}{error.msg}; correct it"
+            lines, rule, cure = [error.lineno] if error.lineno else [], error.msg, "correct it"
         case ModuleNotFoundError() if (path.parent / f"{(error.name or '').partition('.')[0]}.py").exists():
-            return f"imports {error.name}.py beside it; a plug-in is one file: put both into one"
+            rule, cure = f"imports {error.name}.py beside it", "a plug-in is one file: put both into one"
         case ModuleNotFoundError():
-            return f"needs the package {error.name!r}; install it where unrolled is installed"
+            rule, cure = f"needs the package {error.name!r}", "install it where unrolled is installed"
         case SystemExit():
-            return "ends the program when it is imported; take sys.exit() out"
-    lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == str(path)]
-    where = f"line {lines[-1]}: " if lines else ""
-    return f"{where}{type(error).__name__}: {error}"
+            rule, cure = "ends the program when it is imported", "take sys.exit() out"
+    return BadInput(rule, place=place, key=f"line {lines[-1]}" if lines else "", cure=cure)
 
 
 def _check_name(kind: str, name: Any) -> None:
-    require(isinstance(name, str), f'@{kind} needs a name: write @{kind}("my-name")')
-    require(NAME.fullmatch(name), f"{kind} {name!r}: letters, digits, -, _ and . only; choose another name")
+    require(isinstance(name, str), f"@{kind} needs a name", cure=f'write @{kind}("my-name")')
+    require(NAME.fullmatch(name), "letters, digits, -, _ and . only", key=f"{kind} {name!r}", cure=_RENAME)
 
 
 def _defaults(cls: type, after: int) -> dict[str, Any]:
@@ -263,8 +268,12 @@ def _options(kind: str, name: str, given: Mapping[str, Any], taken: Iterable[str
     """The keywords as options. Raises BadInput for one without a default, and for a name that is taken."""
     for key, value in given.items():
         keyword = f"{kind} {name!r}: its keyword {key!r}"
-        require(isinstance(value, Scalar), f"{keyword} needs a default: a number, a string or a boolean")
-        require(key not in {*_FIELDS, *PENALTIES, *taken}, f"{keyword} is a setting already; rename it")
+        require(
+            isinstance(value, Scalar), f"{keyword} needs a default", cure="a number, a string or a boolean"
+        )
+        require(
+            key not in {*_FIELDS, *PENALTIES, *taken}, f"{keyword} is a setting already", cure="rename it"
+        )
     return dict(given)
 
 
@@ -277,10 +286,10 @@ def _add(
     settings: Mapping[str, Any],
 ) -> None:
     module, file = sys.modules[cls.__module__], inspect.getfile(cls)
-    require(name not in ZOO, f"a model called {name!r} exists already; choose another name")
+    require(name not in ZOO, "exists already", key=f"model {name!r}", cure=_RENAME)
     for key in settings:
-        known = ", ".join(sorted(_SETTINGS))
-        require(key in _SETTINGS, f"model {name!r}: {key!r} is not a setting; known: {known}")
+        known = f"known: {', '.join(sorted(_SETTINGS))}"
+        require(key in _SETTINGS, f"{key!r} is not a setting", key=f"model {name!r}", cure=known)
     builder = f"_build_{name}"
     setattr(module, builder, build)
     ZOO[name] = ModelSpec(

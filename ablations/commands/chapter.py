@@ -51,7 +51,9 @@ def measured(names: Iterable[str], results: Path) -> Iterator[tuple[str, float]]
                 save(_path(waiting[done], results), seal({"measured": found}))
                 yield waiting[done], found["seconds"]
         except BrokenProcessPool as error:
-            raise BadInput("a measurement was killed: see that there is memory, and run it again") from error
+            raise BadInput(
+                "a measurement was killed", cure="see that there is memory, and run it again"
+            ) from error
         finally:
             pool.shutdown(cancel_futures=True)
 

@@ -36,8 +36,9 @@ class Device:
         """Raise BadInput if the trials need a GPU and none can be used."""
         if self.missing:
             raise BadInput(
-                f"device cuda, as the study's stored plan has it: {self.missing}; "
-                "--device cpu trains the whole study on the CPU"
+                self.missing,
+                place="device cuda, as the study's stored plan has it",
+                cure="--device cpu trains the whole study on the CPU",
             )
 
 
@@ -47,7 +48,7 @@ def of(kind: str, args: Namespace) -> Device:
         return Device(kind=kind, why="", places=cores())
     found = usable() if kind == "cuda" else Usable()
     if found.why:
-        raise BadInput(f"device cuda: {found.why}: {found.cure}")
+        raise BadInput(found.why, place="device cuda", cure=found.cure)
     return _device(kind, "", args.workers, found)
 
 
@@ -65,7 +66,7 @@ def choose(study: Study, args: Namespace, before: str) -> Device:
         return _device("cpu", "as --device says", workers, Usable())
     found = usable()
     if asked and found.why:
-        raise BadInput(f"--device cuda: {found.why}: {found.cure}, or use --device cpu")
+        raise BadInput(found.why, place="--device cuda", cure=f"{found.cure}, or use --device cpu")
     kind = asked or before
     if found.why:
         why = f"as its stored plan has it; {found.why}" if kind == "cuda" else found.why

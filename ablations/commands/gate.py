@@ -18,12 +18,13 @@ def gate(args: Namespace) -> int:
     """Compare two result sets and print one screen. Returns 0 if the gate passes, else `FAILED`."""
     for flag, number in (("--delta", args.delta), ("--speed-margin", args.speed_margin)):
         if number is not None and math.isinf(number):
-            raise BadInput(f"{flag}: infinite lets everything pass; give a number")
+            raise BadInput("infinite lets everything pass", place=flag, cure="give a number")
     kinds = {gate_sources.is_timings(source) for source in (args.baseline, args.candidate)}
     if len(kinds) == 2:
         raise BadInput(
-            f"{public(args.candidate)}: is not of {public(args.baseline)}'s kind: compare results with "
-            "results, or pytest-benchmark's stored runs with stored runs"
+            f"is not of {public(args.baseline)}'s kind",
+            place=public(args.candidate),
+            cure="compare results with results, or pytest-benchmark's stored runs with stored runs",
         )
     found = _timings(args) if kinds == {True} else _results(args)
     print(messages.screen(found), end="")
@@ -44,7 +45,9 @@ def _results(args: Namespace) -> Gate:
     delta = args.delta or baseline.delta or candidate.delta
     if not delta or not delta > 0:
         raise BadInput(
-            f"{baseline.name}: has no plan that declares δ of {baseline.metric}: give --delta, such as 0.02"
+            f"has no plan that declares δ of {baseline.metric}",
+            place=baseline.name,
+            cure="give --delta, such as 0.02",
         )
     return judge(
         baseline,

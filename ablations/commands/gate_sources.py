@@ -57,8 +57,9 @@ def results(source: str, study: str, metric: str) -> ResultSet:
         return _of_mlflow(source, address, study, metric or "valid_loss")
     if not Path(source).is_dir():
         raise BadInput(
-            f"{source}: there is no such results folder; name one, an MLflow address such as "
-            "sqlite:///mlflow.db, or pytest-benchmark's JSON"
+            "there is no such results folder",
+            place=source,
+            cure="name one, an MLflow address such as sqlite:///mlflow.db, or pytest-benchmark's JSON",
         )
     return _of_ledger(source, study, metric)
 
@@ -119,12 +120,14 @@ def _chosen(plans: Mapping[str, StoredPlan], study: str, source: str) -> StoredP
     known = ", ".join(sorted(map(visible, plans)))
     if not plans:
         raise BadInput(
-            f"{source}: holds no study that was run; `unrolled run STUDY --results {source}` runs one"
+            "holds no study that was run",
+            place=source,
+            cure=f"`unrolled run STUDY --results {source}` runs one",
         )
     if study:
-        raise BadInput(f"{source}: has no study {study!r}; it has {known}: name it with --study")
+        raise BadInput(f"has no study {study!r}", place=source, cure=f"it has {known}: name it with --study")
     if len(plans) > 1:
-        raise BadInput(f"{source}: has the studies {known}: choose one with --study")
+        raise BadInput(f"has the studies {known}", place=source, cure="choose one with --study")
     return next(iter(plans.values()))
 
 
@@ -135,7 +138,9 @@ def _sealed(path: Path, key: str, kind: "TypeAdapter[_T]") -> _T:
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         if isinstance(error, BadInput):
             raise
-        raise BadInput(f"{path}: is damaged or no {key} of a known format; run its study again") from error
+        raise BadInput(
+            f"is damaged or no {key} of a known format", place=path, cure="run its study again"
+        ) from error
 
 
 def _outcome(trained: StoredTrial, metric: str) -> Outcome:
@@ -184,7 +189,9 @@ def _check_metric(source: str, metric: str, measured: Iterable[str]) -> None:
     known = sorted(measured)
     if known and metric not in known and section(metric) not in known:
         raise BadInput(
-            f"{store.public(source)}: no trial has the metric {metric!r}{suggestion(metric, known)}"
+            f"no trial has the metric {metric!r}",
+            place=store.public(source),
+            cure=suggestion(metric, known),
         )
 
 
@@ -211,8 +218,9 @@ def _of_mlflow(source: str, address: str, study: str, metric: str) -> ResultSet:
     if not arms:
         which = f" of commit {commit}" if commit else ""
         raise BadInput(
-            f"{store.public(source)}: experiment {name!r} has no ended run{which} with an arm and a seed, "
-            "as parameters or tags: log both"
+            f"experiment {name!r} has no ended run{which} with an arm and a seed, as parameters or tags",
+            place=store.public(source),
+            cure="log both",
         )
     _check_metric(source, metric, {name for of in arms.values() for r in of.values() for name in r.metrics})
     return ResultSet(
@@ -254,7 +262,7 @@ def timings(source: str) -> Timings:
     files = [path] if path.is_file() else sorted(path.rglob("*.json"))
     stored = sorted((_stored(file) for file in files), key=lambda run: run.datetime)
     if not stored:
-        raise BadInput(f"{source}: holds neither a ledger nor pytest-benchmark's stored runs (*.json)")
+        raise BadInput("holds neither a ledger nor pytest-benchmark's stored runs (*.json)", place=source)
     runs: dict[str, list[Rounds]] = {}
     for run in stored:
         for benchmark in run.benchmarks:
@@ -272,7 +280,9 @@ def _stored(file: Path) -> _Stored:
         if isinstance(error, BadInput):
             raise
         raise BadInput(
-            f"{file}: is no stored run of pytest-benchmark; `pytest --benchmark-json={file.name}` writes one"
+            "is no stored run of pytest-benchmark",
+            place=file,
+            cure=f"`pytest --benchmark-json={file.name}` writes one",
         ) from error
 
 

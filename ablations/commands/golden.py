@@ -17,10 +17,12 @@ NOT_GOLDEN = ("seeds", "set", "corpus", "plugin", "cluster", "device", "dry_run"
 def golden(args: Namespace) -> int:
     """Replay the book's notebook and compare its rows with the printed ones. It is no study, without arms."""
     if args.studies != ["golden"]:
-        raise BadInput("golden is the book's notebook and no study: run it alone, as `unrolled run golden`")
+        raise BadInput(
+            "golden is the book's notebook and no study", cure="run it alone, as `unrolled run golden`"
+        )
     if idle := next((flag for flag in NOT_GOLDEN if getattr(args, flag)), None):
         flag = idle.replace("_", "-")
-        raise BadInput(f"--{flag}: golden is the book's notebook, played as it is; leave the flag out")
+        raise BadInput(f"--{flag}: golden is the book's notebook, played as it is", cure="leave the flag out")
     writable(args.out)
     facts, rows = book.facts(), []
 

@@ -15,14 +15,16 @@ def learner(args: Namespace) -> int:
     load_plugins(args)
     result = find(args.trial, Ledger(args.results))
     if args.save.exists():
-        raise BadInput(f"{args.save}: exists already and is left as it is; choose another name")
+        raise BadInput("exists already and is left as it is", place=args.save, cure="choose another name")
     if not args.save.parent.is_dir():
-        raise BadInput(f"{args.save}: there is no such folder; make it, or choose another one")
+        raise BadInput("there is no such folder", place=args.save, cure="make it, or choose another one")
     found = retrained(result)
     try:
         with args.save.open("xb") as file:
             torch.save(found.learner.model.state_dict(), file)
     except OSError as error:
-        raise BadInput(f"{args.save}: cannot be written ({error.strerror}); choose another place") from error
+        raise BadInput(
+            f"cannot be written ({error.strerror})", place=args.save, cure="choose another place"
+        ) from error
     print(f"{found}\n{args.save}: load it with torch.load({args.save.name!r}, weights_only=True)")
     return 1 if found.difference else 0

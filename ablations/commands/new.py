@@ -99,15 +99,19 @@ def new(args: Namespace) -> int:
     kind, path = args.kind, args.file
     suffix = ".toml" if kind == "study" else ".py"
     if path.suffix != suffix:
-        raise BadInput(f"{path}: a {kind} is a {suffix} file; name it {path.stem}{suffix}")
+        raise BadInput(f"a {kind} is a {suffix} file", place=path, cure=f"name it {path.stem}{suffix}")
     names = _names(kind, path)
     try:
         with path.open("x", encoding="utf-8") as file:
             file.write(TEMPLATES[kind].format(**names))
     except FileExistsError as error:
-        raise BadInput(f"{path}: exists already and is left as it is; choose another name") from error
+        raise BadInput(
+            "exists already and is left as it is", place=path, cure="choose another name"
+        ) from error
     except OSError as error:
-        raise BadInput(f"{path}: cannot be written ({error.strerror}); choose another folder") from error
+        raise BadInput(
+            f"cannot be written ({error.strerror})", place=path, cure="choose another folder"
+        ) from error
     setting = f"{names['name']}=0.1,0.5" if kind == "regularizer" else f"model=lm6,{names['name']}"
     plugged = f"unrolled run my.toml --plugin {shlex.quote(str(path))} --set {setting}"
     study = "unrolled new study my.toml"
@@ -120,8 +124,10 @@ def _names(kind: str, path: Path) -> dict[str, str]:
     """What the file's contents are called, from its own name. Raises BadInput where that is taken."""
     words = re.findall(r"[a-z0-9]+", path.stem.lower())
     if not words or not words[0][0].isalpha():
-        raise BadInput(f"{path}: the file's name becomes the {kind}'s; begin it with a letter, a to z")
+        raise BadInput(
+            f"the file's name becomes the {kind}'s", place=path, cure="begin it with a letter, a to z"
+        )
     name = ("_" if kind == "regularizer" else "-").join(words)
     if name in TAKEN[kind]:
-        raise BadInput(f"{path}: the name {name!r} is taken; choose another one")
+        raise BadInput(f"the name {name!r} is taken", place=path, cure="choose another one")
     return {"name": name, "title": " ".join(words), "cls": "".join(word.title() for word in words)}

@@ -38,7 +38,8 @@ def chosen(args: Namespace) -> Iterator[study.Study]:
     sets = [parse_set(text) for text in args.set]
     if args.corpus is not None:
         if not args.corpus.strip() or "corpus" in dict(sets):
-            raise BadInput(f"--corpus {args.corpus!r}: give one text, by its name or path, and once")
+            cure = "give one text, by its name or path, and once"
+            raise BadInput("is not one text", place=f"--corpus {args.corpus!r}", cure=cure)
         sets.append(("corpus", [args.corpus]))
     limits = {"confirmed": args.yes}
     for name in names:

@@ -17,13 +17,16 @@ def prune(args: Namespace) -> int:
     """Print what results, checkpoints and files set aside belong to no plan; remove them with --yes."""
     ledger = Ledger(args.results)
     if not ledger.root.is_dir():
-        raise BadInput(f"--results {ledger.root}: there is no such folder; name that of a ledger")
+        raise BadInput(
+            "there is no such folder", place=f"--results {ledger.root}", cure="name that of a ledger"
+        )
     with ledger.alone() if args.yes else nullcontext():  # no study that runs loses a result
         found, unreadable = plans.read_all(ledger)
         if unreadable:
             raise BadInput(
-                f"{unreadable[0]}: nothing is removed, as results may belong to it; "
-                "run its study again, which sets it aside, or delete it"
+                "nothing is removed, as results may belong to it",
+                place=unreadable[0],
+                cure="run its study again, which sets it aside, or delete it",
             )
         results = unplanned(ledger, found)
         rest = {

@@ -179,4 +179,6 @@ def writable(out: Path) -> None:
         TemporaryFile(dir=out).close()
         sweep([*out.glob(f".*{PARTIAL}"), *out.glob(f"*/.*{PARTIAL}")])
     except OSError as error:
-        raise BadInput(f"--out {out}: cannot be written ({error.strerror}): choose another folder") from error
+        raise BadInput(
+            f"cannot be written ({error.strerror})", place=f"--out {out}", cure="choose another folder"
+        ) from error

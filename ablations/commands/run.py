@@ -258,7 +258,7 @@ def _try_first_batches(trials: Sequence[Trial], plan: Plan, args: Namespace, on:
                         f"its first batch takes more than {seconds:g} s: lower what makes it large "
                         "(layers, hidden, window, batch, the text)"
                     )
-                raise BadInput(f"arm {name!r}: {reason}")
+                raise BadInput(reason, place=f"arm {name!r}")
 
 
 def _seconds(trial: Trial) -> float:

@@ -21,7 +21,9 @@ def show(args: Namespace) -> int:
         plans.stored(args.what, ledger)  # raises where it cannot be read
     stored = {} if args.what == "corpus" else {plan.study: plan for plan in plans.all_stored(ledger)}
     if args.generate and args.what in ("corpus", *stored):
-        raise BadInput(f"--generate {args.generate}: {args.what} is no trial; give the identity of one")
+        raise BadInput(
+            f"{args.what} is no trial", place=f"--generate {args.generate}", cure="give the identity of one"
+        )
     if args.what == "corpus":
         return _corpus(args)
     if args.what in stored:
@@ -51,7 +53,9 @@ def _corpus(args: Namespace) -> int:
     given: dict[str, Any] = {}
     for key, values in map(parse_set, args.set):
         if len(values) > 1 or key in given:
-            raise BadInput(f"--set {key}: a corpus is shown for one value; leave the others out")
+            raise BadInput(
+                "a corpus is shown for one value", place=f"--set {key}", cure="leave the others out"
+            )
         given[key] = values[0]
     trial = Trial(seed=0, **resolve({"model": args.model, **given}))
     data = load(trial)

@@ -67,7 +67,9 @@ def sample(plan: Plan, ledger: Ledger, number: int) -> list[Result]:
     """
     ended = [result for _, _, result in plan.cells(ledger) if result.done or result.diverged]
     if not ended:
-        raise BadInput(f"study {plan.study!r} has no finished trial; `unrolled run {plan.study}` trains them")
+        raise BadInput(
+            f"study {plan.study!r} has no finished trial", cure=f"`unrolled run {plan.study}` trains them"
+        )
     drawn = random.Random(plan.hash).sample(ended, min(number, len(ended)))
     return [whole for result in drawn if (whole := ledger.read(result.trial.id))]
 

@@ -62,7 +62,9 @@ def _added(added: AddOneTable, baseline: Settings) -> Iterator[ArmTable]:
         factor = _factor("add_one", name, base)
         level = complete(base)[factor.key]
         if level != factor.off:
-            raise BadInput(f"add_one: {name!r} changes nothing: its base already has {factor.key} = {level}")
+            raise BadInput(
+                f"{name!r} changes nothing: its base already has {factor.key} = {level}", key="add_one"
+            )
         yield _arm({**added.base, factor.key: factor.on}, f"{prefix}+ {SETTINGS[factor.key].title}")
 
 
@@ -87,7 +89,7 @@ def _arm(changes: Settings, name: str = "") -> ArmTable:
 def _factor(design: str, name: str, settings: Settings) -> Factor:
     """The factor of that name. Raises BadInput where there is none, or the model has no such setting."""
     if name not in FACTORS:
-        raise BadInput(f"{design}: unknown factor {name!r}{suggestion(name, FACTORS)}")
+        raise BadInput(f"unknown factor {name!r}", key=design, cure=suggestion(name, FACTORS))
     check_key(spec_of(settings["model"]), FACTORS[name].key)
     return FACTORS[name]
 
@@ -95,5 +97,5 @@ def _factor(design: str, name: str, settings: Settings) -> Factor:
 def _distinct(place: str, values: list[Any]) -> list[Any]:
     for i, value in enumerate(values):
         if value in values[:i]:
-            raise BadInput(f"{place}: {value!r} is given twice; keep one")
+            raise BadInput(f"{value!r} is given twice", place=place, cure="keep one")
     return values

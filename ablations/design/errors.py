@@ -46,28 +46,28 @@ def at(place: str) -> Iterator[None]:
     try:
         yield
     except BadInput as error:
-        raise BadInput(f"{place}: {error}") from error
+        error.place = f"{place}: {error.place}" if error.place else place
+        raise
 
 
-def explain(error: ValidationError, known: Mapping[str, type[BaseModel]] | None = None) -> str:
-    """The first thing that pydantic refused, as one line. `known` has the tables by their keys."""
+def explain(error: ValidationError, known: Mapping[str, type[BaseModel]] | None = None) -> BadInput:
+    """The first thing that pydantic refused. `known` has the tables by their keys."""
     errors = error.errors(include_url=False)
     # a misspelt key is missing too, which is less to the point
     first = next((e for e in errors if e["type"] == "extra_forbidden"), errors[0])
-    place = ".".join(str(part) for part in first["loc"])
+    key = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden" and known:
         tables = [part for part in first["loc"][:-1] if isinstance(part, str)]
         there = known[tables[-1] if tables else ""].model_fields
-        if place in _RENAMED:
-            return f"unknown key {place!r}; {_RENAMED[place]}"
-        return f"unknown key {place!r}{suggestion(str(first['loc'][-1]), list(there))}"
+        cure = _RENAMED.get(key) or suggestion(str(first["loc"][-1]), list(there))
+        return BadInput("unknown key", key=repr(key), cure=cure)
     if first["type"] == "missing" and isinstance(first["loc"][-1], int):
-        place, count = place.rpartition(".")[0], max(int(e["loc"][-1]) for e in errors) + 1
-        return f"{place} = {shown(first['input'])}: should have {count} values"
-    if first["type"] == "missing":
-        return f"{place}: is missing; add this key"
-    rule = _RULES.get(first["type"], "cannot be used").format(**first.get("ctx", {}))
-    return f"{place} = {shown(first['input'])}: {rule}"
+        key, rule = key.rpartition(".")[0], f"should have {max(int(e['loc'][-1]) for e in errors) + 1} values"
+    elif first["type"] == "missing":
+        return BadInput("is missing", key=key, cure="add this key")
+    else:
+        rule = _RULES.get(first["type"], "cannot be used").format(**first.get("ctx", {}))
+    return BadInput(rule, key=f"{key} = {shown(first['input'])}")
 
 
 def shown(value: Any) -> str:

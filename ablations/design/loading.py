@@ -15,7 +15,7 @@ from ablations.design.settings import Settings, flat, inherit, label, resolve
 from ablations.design.study import Arm, Study
 from ablations.design.study_file import ArmTable, StudyFile, parse, read
 from bench.models.registry import suggestion
-from bench.trial import BadInput, Metric, canonical, counted
+from bench.trial import BadInput, Metric, canonical
 
 LIMIT = 10_000
 """Trials that are planned without a confirmation."""
@@ -42,7 +42,7 @@ def load(name_or_path: str | Path, *, limit: int = LIMIT, confirmed: bool = Fals
         try:
             return _study(parse(text), path, limit, confirmed)
         except RecursionError as error:
-            raise BadInput("is nested too deeply; a study needs four levels") from error
+            raise BadInput("is nested too deeply", cure="a study needs four levels") from error
 
 
 def override(
@@ -70,14 +70,14 @@ def _changed(file: StudyFile, sets: Sequence[tuple[str, Sequence[Any]]]) -> dict
     key, count = Counter(key for key, _ in sets).most_common(1)[0] if sets else ("", 0)
     if count > 1:
         every = ",".join(str(value) for one, values in sets if one == key for value in values)
-        raise BadInput(f"{key} is given twice; write its values side by side: {key}={every}")
+        raise BadInput(f"{key} is given twice", cure=f"write its values side by side: {key}={every}")
     single = {key: values[0] for key, values in sets if len(values) == 1}
     swept = {key: list(values) for key, values in sets if key not in single}
     baseline = inherit(file.baseline, single)
     resolve(baseline)  # all at once: finetune = 1 is good where epochs = 4, in whatever order they come
     for key, values in swept.items():
         if not values:
-            raise BadInput(f"no value for {key}; write --set {key}=1 or --set {key}=1,2")
+            raise BadInput(f"no value for {key}", cure=f"write --set {key}=1 or --set {key}=1,2")
         for value in values:
             resolve(inherit(baseline, {key: value}))
     named = [label(key, value) for key, value in single.items() if key != "corpus"]
@@ -98,7 +98,7 @@ def _study(file: StudyFile, path: str, limit: int, confirmed: bool) -> Study:
     if most > limit and not confirmed:
         count = f"{most:,}" if most < 10**18 else "more than 10^18"
         raise BadInput(
-            f"plans up to {count} trials, more than {limit:,}; take levels out, or confirm with --yes"
+            f"plans up to {count} trials, more than {limit:,}", cure="take levels out, or confirm with --yes"
         )
     arms = _merged(_arms(file, seeds))
     with at("[tuning]"):
@@ -119,8 +119,7 @@ def _looks(file: StudyFile) -> tuple[tuple[int, ...], tuple[int, ...]]:
     looks = looks or (len(seeds),)
     with at(f"looks = {shown(looks)}"):
         if looks[-1] != len(seeds):
-            given = counted(len(seeds), "seed")
-            raise BadInput(f"should end with the number of seeds; there are {given}: change looks or seeds")
+            raise BadInput(f"should end with the number of seeds, {len(seeds)}", cure="change looks or seeds")
         if len(looks) > 1:
             _check_looks(looks, file)
     return seeds, looks
@@ -128,13 +127,13 @@ def _looks(file: StudyFile) -> tuple[tuple[int, ...], tuple[int, ...]]:
 
 def _check_looks(looks: Sequence[int], file: StudyFile) -> None:
     if file.tuning:
-        raise BadInput("a study with [tuning] is looked at once; write seeds in place of looks")
+        raise BadInput("a study with [tuning] is looked at once", cure="write seeds in place of looks")
     if any(later <= earlier for earlier, later in pairwise(looks)):
         raise BadInput(f"should rise, as in {list(LOOKS)}")
     if looks[0] < FEWEST:
-        raise BadInput(f"a verdict needs {FEWEST} seeds; begin with {FEWEST} or more")
+        raise BadInput(f"a verdict needs {FEWEST} seeds", cure=f"begin with {FEWEST} or more")
     if len(looks) > MOST_LOOKS:
-        raise BadInput(f"should have at most {MOST_LOOKS} numbers; leave some out")
+        raise BadInput(f"should have at most {MOST_LOOKS} numbers", cure="leave some out")
 
 
 def _arms(file: StudyFile, seeds: Sequence[int]) -> list[Arm]:
@@ -157,7 +156,9 @@ def _arms(file: StudyFile, seeds: Sequence[int]) -> list[Arm]:
     if file.aa:
         if {seed + AA_OFFSET for seed in seeds} & set(seeds) or max(seeds) + AA_OFFSET > seeds_.LAST:
             raise BadInput(
-                f"aa: needs the seeds {AA_OFFSET} above the study's own to be free; use lower seeds"
+                f"needs the seeds {AA_OFFSET} above the study's own to be free",
+                key="aa",
+                cure="use lower seeds",
             )
         arms.append(replace(baseline, name=AA_NAME, seed_offset=AA_OFFSET))
     return arms
@@ -170,7 +171,9 @@ def _arm(file: StudyFile, table: ArmTable, before: Sequence[Arm]) -> Arm:
     if table.against:
         base = _base(file, table.against, before)
         if base.settings == settings:
-            raise BadInput(f"against: {table.against!r} is set to the very same; change something")
+            raise BadInput(
+                f"{table.against!r} is set to the very same", key="against", cure="change something"
+            )
     old = flat(base.settings)
     return Arm(
         name=table.name or title(table.set),
@@ -183,10 +186,10 @@ def _arm(file: StudyFile, table: ArmTable, before: Sequence[Arm]) -> Arm:
 def _base(file: StudyFile, name: str, before: Iterable[Arm]) -> Arm:
     """The arm that another one is held against: any that comes before it."""
     if file.tuning:
-        raise BadInput("against: a study that tunes holds every arm against its baseline")
+        raise BadInput("a study that tunes holds every arm against its baseline", key="against")
     arms = {arm.name: arm for arm in before}
     if name not in arms:
-        raise BadInput(f"against: no arm {name!r} comes before this one{suggestion(name, arms)}")
+        raise BadInput(f"no arm {name!r} comes before this one", key="against", cure=suggestion(name, arms))
     return arms[name]
 
 
@@ -229,5 +232,5 @@ def _merged(arms: Sequence[Arm]) -> tuple[Arm, ...]:
             )
     for name, count in Counter(arm.name for arm in kept.values()).items():
         if count > 1:
-            raise BadInput(f"two arms are called {name!r}; give one of them another name")
+            raise BadInput(f"two arms are called {name!r}", cure="give one of them another name")
     return tuple(kept.values())

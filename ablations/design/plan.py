@@ -205,9 +205,8 @@ def latest(study: str, ledger: Ledger) -> Plan | None:
     try:
         return _read(path)
     except BadInput as error:
-        why = str(error).removeprefix(f"{path}: ")
         version = str(path.stat().st_mtime_ns).encode()  # its bytes may be what cannot be read
-        ledger.set_aside(path, version, f"{why}, so it counts as none")
+        ledger.set_aside(path, version, f"{error.rule}, so it counts as none")
         return None
 
 
@@ -244,14 +243,14 @@ def stored(name: str, ledger: Ledger) -> Plan:
         if plan := _read(_path(ledger, name)):
             return plan
     except BadInput as error:
-        raise BadInput(f"study {name!r}: {error}; {_CURE}") from error
+        raise BadInput(error, place=f"study {name!r}", cure=_CURE) from error
     known = ", ".join(plan.study for plan in all_stored(ledger)) or "none"
     cure = f"no shipped study has this name; `unrolled run {name}.toml` runs your own"
     if name in shipped():
         cure = f"`unrolled run {name}` runs it"
     elif name.endswith(".toml"):
         cure = "give the study's name, which is in the file, and not its path"
-    raise BadInput(f"study {name!r} has not been run (studies that were run: {known}); {cure}")
+    raise BadInput(f"study {name!r} has not been run (studies that were run: {known})", cure=cure)
 
 
 def device_of(study: str, ledger: Ledger) -> str:
@@ -291,7 +290,7 @@ def of_studies(names: Sequence[str], ledger: Ledger) -> list[Plan]:
     """The stored plans of these studies, or of all. Raises BadInput where there is none."""
     found = [stored(name, ledger) for name in names] if names else all_stored(ledger)
     if not found:
-        raise BadInput(f"{ledger.root}: no study has been run yet; `unrolled run toggles` runs one")
+        raise BadInput("no study has been run yet", place=ledger.root, cure="`unrolled run toggles` runs one")
     return found
 
 
@@ -306,9 +305,9 @@ def _read(path: Path) -> Plan | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise BadInput(f"{path}: cannot be read ({error.strerror})") from error
+        raise BadInput(f"cannot be read ({error.strerror})", place=path) from error
     except (ValueError, TypeError, KeyError, RecursionError) as error:
-        raise BadInput(f"{path}: is damaged or no plan of this version") from error
+        raise BadInput("is damaged or no plan of this version", place=path) from error
 
 
 _CURE = "run its study again, which sets it aside"

@@ -22,31 +22,35 @@ def seeds(given: int | str | Sequence[Any]) -> tuple[int, ...]:
     """
     if type(given) is int:
         if not 1 <= given <= MOST:
-            raise BadInput(f"seeds: {given!s:.60} is not a number of seeds from 1 to {MOST:,}; {_CURE}")
+            raise BadInput(
+                f"{given!s:.60} is not a number of seeds from 1 to {MOST:,}", key="seeds", cure=_CURE
+            )
         return tuple(range(given))
     if not isinstance(given, str | list | tuple):
-        raise BadInput(f"seeds: {given!s:.60} is not a list of seeds; {_CURE}")
+        raise BadInput(f"{given!s:.60} is not a list of seeds", key="seeds", cure=_CURE)
     found, cure = list(given), _CURE
     if isinstance(given, str):
         found, cure = [seed for piece in given.split(",") for seed in _listed(piece.strip())], _TEXT_CURE
     if not found:
-        raise BadInput(f"seeds: none are given; {cure}")
+        raise BadInput("none are given", key="seeds", cure=cure)
     for seed in found:
         if type(seed) is not int or not 0 <= seed <= LAST:
-            raise BadInput(f"seeds: {seed!r:.60} is not an integer from 0 to {LAST}; {cure}")
+            raise BadInput(f"{seed!r:.60} is not an integer from 0 to {LAST}", key="seeds", cure=cure)
     seed, count = Counter(found).most_common(1)[0]
     if count > 1:
-        raise BadInput(f"seeds: {seed} is given twice; keep one of them, as equal seeds are not independent")
+        raise BadInput(
+            f"{seed} is given twice", key="seeds", cure="keep one of them, as equal seeds are not independent"
+        )
     return tuple(found)
 
 
 def _listed(piece: str) -> range:
     match = re.fullmatch(r"([0-9]{1,10})\s*(?:-\s*([0-9]{1,10}))?", piece)
     if match is None:
-        raise BadInput(f"seeds: {piece!r:.60} is neither a seed nor a range; {_TEXT_CURE}")
+        raise BadInput(f"{piece!r:.60} is neither a seed nor a range", key="seeds", cure=_TEXT_CURE)
     first, last = int(match[1]), int(match[2] or match[1])
     if last < first:
-        raise BadInput(f"seeds: {piece!r} counts down; write {last}-{first}")
+        raise BadInput(f"{piece!r} counts down", key="seeds", cure=f"write {last}-{first}")
     if last - first >= MOST:
-        raise BadInput(f"seeds: {piece!r} is more than {MOST:,} seeds; give fewer")
+        raise BadInput(f"{piece!r} is more than {MOST:,} seeds", key="seeds", cure="give fewer")
     return range(first, last + 1)

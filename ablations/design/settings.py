@@ -103,7 +103,7 @@ def resolve(given: Settings) -> dict[str, Any]:
     try:
         checked = _schema(options).model_validate(settings).model_dump()
     except ValidationError as error:
-        raise BadInput(explain(error)) from error
+        raise explain(error) from error
     _check_together(checked, given)
     own = {key: checked.pop(key) for key in spec.options}
     checked["detach_every"] = checked["detach_every"] or checked["window"]
@@ -134,14 +134,13 @@ def check_key(spec: ModelSpec, key: str) -> None:
     if key in _settable(spec):
         return
     if key in FACTORS and FACTORS[key].key in _settable(spec):
-        raise BadInput(f"unknown setting {key!r}; did you mean {FACTORS[key].key!r}?")
+        raise BadInput("unknown setting", key=repr(key), cure=f"did you mean {FACTORS[key].key!r}?")
     if any(key in other.options for other in ZOO.values()):
-        raise BadInput(
-            f"model {spec.name!r} has no option {key!r}; it has: {', '.join(spec.options) or 'none'}"
-        )
+        cure = f"it has: {', '.join(spec.options) or 'none'}"
+        raise BadInput(f"has no option {key!r}", place=f"model {spec.name!r}", cure=cure)
     if key in _ELSEWHERE:
-        raise BadInput(f"{key!r} is not a setting: {_ELSEWHERE[key]}")
-    raise BadInput(f"unknown setting {key!r}{suggestion(key, _settable(spec))}")
+        raise BadInput("is not a setting", key=repr(key), cure=_ELSEWHERE[key])
+    raise BadInput("unknown setting", key=repr(key), cure=suggestion(key, _settable(spec)))
 
 
 def label(key: str, value: Any) -> str:
@@ -169,7 +168,8 @@ def parse_set(text: str) -> tuple[str, list[Any]]:
     """
     key, equals, values = text.partition("=")
     if not equals or not key.strip() or not values.strip():
-        raise BadInput(f"--set {text!r}: write a setting, = and its values: --set lr=1e-3,1e-2")
+        cure = "write a setting, = and its values: --set lr=1e-3,1e-2"
+        raise BadInput("is not a setting with its values", place=f"--set {text!r}", cure=cure)
     pieces = re.split(r",(?![^\[]*\])", values)  # at commas outside of brackets
     return key.strip(), [_parse(piece.strip()) for piece in pieces]
 
@@ -187,11 +187,11 @@ def _parse(piece: str) -> Any:
 def _spec(given: Settings) -> ModelSpec:
     model = given.get("model")
     if model is None:
-        raise BadInput('no model; name one: model = "lm6"')
+        raise BadInput("is missing", key="model", cure='name one: model = "lm6"')
     if not isinstance(model, str):
-        raise BadInput(f'model = {shown(model)}: not a name; write model = "lm6"')
+        raise BadInput("not a name", key=f"model = {shown(model)}", cure='write model = "lm6"')
     if model in _MODELS_BEFORE:
-        raise BadInput(f"model {model!r} is called {_MODELS_BEFORE[model]!r}")
+        raise BadInput(f"is called {_MODELS_BEFORE[model]!r}", key=f"model {model!r}")
     return spec_of(model)
 
 
@@ -233,24 +233,27 @@ def _check_together(s: Settings, given: Settings) -> None:
         ("variable_bptt", "target", "every"),
     ):
         if s[key] != DEFAULTS[key] and s[other] != value:
-            raise BadInput(f'{key} = {shown(s[key])}: needs {other} = "{value}"')
+            raise BadInput(f'needs {other} = "{value}"', key=f"{key} = {shown(s[key])}")
     window, every = s["window"], s["detach_every"]
     drawn, least = s["variable_bptt"], 2 * LEAST_DRAWN
     kept = s["order"] == "grouped" and s["reset"] != "batch"
-    for refused, why in (
-        ("moms" in given and s["engine"] == "sgd", 'moms: engine = "sgd" has no momentum; take it out'),
-        (drawn and window < least, f"window = {window}: should be at least {least} with variable_bptt"),
-        (drawn and every not in (0, window), f"detach_every = {every}: should be 0 with variable_bptt"),
-        (s["finetune"] >= s["epochs"], f"finetune = {s['finetune']}: should be below epochs ({s['epochs']})"),
+    for refused, key, rule, cure in (
+        ("moms" in given and s["engine"] == "sgd", "moms", 'engine = "sgd" has no momentum', "take it out"),
+        (drawn and window < least, "window", f"should be at least {least} with variable_bptt", ""),
+        (drawn and every not in (0, window), "detach_every", "should be 0 with variable_bptt", ""),
+        (s["finetune"] >= s["epochs"], "finetune", f"should be below epochs ({s['epochs']})", ""),
         (
             every and window % every and every % window,
-            f"detach_every = {every}: should be 0, or divide the window ({window}) or be its multiple",
+            "detach_every",
+            f"should be 0, or divide the window ({window}) or be its multiple",
+            "",
         ),
         (
             every > window and not kept,
-            f"detach_every = {every}: goes beyond the window ({window}), where no state is kept; "
+            "detach_every",
+            f"goes beyond the window ({window}), where no state is kept",
             'it needs order = "grouped", and reset = "epoch" or "never"',
         ),
     ):
         if refused:
-            raise BadInput(why)
+            raise BadInput(rule, key=f"{key} = {shown(s[key])}", cure=cure)

@@ -193,19 +193,21 @@ def read(name: str) -> tuple[str, str]:
     mine = name.endswith(".toml") or "/" in name or "\\" in name
     if not mine and name not in shipped():
         raise BadInput(
-            f"no shipped study {name!r} exists{suggestion(name, list(shipped()))} "
-            "(your own: give the path of its .toml)"
+            f"no shipped study {name!r} exists",
+            cure=f"{suggestion(name, list(shipped()))} (your own: give the path of its .toml)",
         )
     try:
         if not mine:
             return f"{name}.toml", (resources.files("ablations.studies") / f"{name}.toml").read_text("utf-8")
         return name, contents(name, LARGEST).decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise BadInput(f"{name}: byte {error.start} is not UTF-8; save the file as UTF-8") from error
+        raise BadInput(
+            f"byte {error.start} is not UTF-8", place=name, cure="save the file as UTF-8"
+        ) from error
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise BadInput(
-            f"{name}: {reason}; give the path of a .toml, or one of {', '.join(shipped())}"
+            reason, place=name, cure=f"give the path of a .toml, or one of {', '.join(shipped())}"
         ) from error
 
 
@@ -214,11 +216,11 @@ def parse(text: str) -> StudyFile:
     try:
         return StudyFile.model_validate(tomllib.loads(f"{text}\n"))  # with a line end every error has a line
     except ValidationError as error:
-        raise BadInput(explain(error, _TABLES)) from error
+        raise explain(error, _TABLES) from error
     except tomllib.TOMLDecodeError as error:
         where = re.search(r"\(at line (\d+)", str(error))
         line = f"line {where[1]}: " if where else ""
         if where and re.match(r"Cannot (overwrite|declare|mutate)|Duplicate", str(error)):
             repeated = text.split("\n")[int(where[1]) - 1].strip()
-            raise BadInput(f"{line}a key is given twice: {repeated}; keep one of them") from error
+            raise BadInput(f"{line}a key is given twice: {repeated}", cure="keep one of them") from error
         raise BadInput(f"{line}is not TOML: {error}") from error

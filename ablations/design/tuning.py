@@ -37,7 +37,9 @@ def decide(file: StudyFile, arms: Sequence[Arm], seeds: Sequence[int]) -> Tuning
     ((setting, values),) = file.tuning.levels.items()
     own = tuple(range(SEARCH_OFFSET, SEARCH_OFFSET + file.tuning.seeds))
     if set(own) & {seed + arm.seed_offset for arm in arms for seed in seeds}:
-        raise BadInput(f"seeds: {own[0]} to {own[-1]} are the search's; give the study lower seeds")
+        raise BadInput(
+            f"{own[0]} to {own[-1]} are the search's", key="seeds", cure="give the study lower seeds"
+        )
     levels = _levels(file.baseline, setting, values)
     tuned = [arm for arm in arms if _is_tuned(arm, arms[0], setting)]
     if len(tuned) < 2 or tuned[0] is not arms[0]:
@@ -63,13 +65,13 @@ def _levels(baseline: Settings, setting: str, values: Any) -> tuple[Scalar, ...]
     """What the baseline would be set to, level by level."""
     check_key(spec_of(baseline["model"]), setting)
     if setting in TASK_SETTINGS:
-        raise BadInput(f"{setting}: decides the task, and losses of two tasks do not compare")
+        raise BadInput("decides the task, and losses of two tasks do not compare", place=setting)
     numeric = isinstance(values, list) and all(type(value) in (int, float) for value in values)
     if not numeric or len(values) < 2:
-        raise BadInput(f"{setting}: should be an array of two numbers or more, as in lr = [1e-3, 1e-2]")
+        raise BadInput("should be an array of two numbers or more, as in lr = [1e-3, 1e-2]", place=setting)
     levels = tuple(flat(resolve(inherit(baseline, {setting: value})))[setting] for value in values)
     if len(set(levels)) < len(levels):
-        raise BadInput(f"{setting} = {values}: a level is given twice; keep one")
+        raise BadInput("a level is given twice", key=f"{setting} = {values}", cure="keep one")
     return levels
 
 

@@ -66,17 +66,17 @@ def _system(folder: Path) -> System:
     try:
         account = pwd.getpwnam("postgres")
     except KeyError as error:
-        raise BadInput(
-            f"PostgreSQL does not run as root, and there is no user postgres: {INSTALL}"
-        ) from error
+        rule = "PostgreSQL does not run as root, and there is no user postgres"
+        raise BadInput(rule, cure=INSTALL) from error
     words = {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
     system = System(programs=programs, account=words)
     _give(folder.parent, system)
     reach: list[str | Path] = ["test", "-w", folder.parent.absolute()]
     if subprocess.run(reach, cwd="/", check=False, **system.account).returncode:
         raise BadInput(
-            f"{folder.parent}: the user postgres, who runs the database for root, cannot get there; "
-            "choose a folder under /srv or /var/lib with --folder"
+            "the user postgres, who runs the database for root, cannot get there",
+            place=folder.parent,
+            cure="choose a folder under /srv or /var/lib with --folder",
         )
     return system
 
@@ -86,14 +86,14 @@ def _programs(version: str) -> Path:
     found = [path.parent for path in DEBIAN.glob("*/bin/initdb")]
     found += [Path(path).resolve().parent for path in [shutil.which("initdb")] if path]
     if not found:
-        raise BadInput(f"the server keeps its data in PostgreSQL, which is not installed here; {INSTALL}")
+        raise BadInput("the server keeps its data in PostgreSQL, which is not installed here", cure=INSTALL)
     by_version = {_version(path): path for path in reversed(found)}
     if not version:
         return by_version[max(by_version, key=int)]
     if version not in by_version:
         raise BadInput(
-            f"the database was made by PostgreSQL {version}, which is not installed here; "
-            f"apt-get install postgresql-{version}, or choose a new --folder and run `unrolled sync`"
+            f"the database was made by PostgreSQL {version}, which is not installed here",
+            cure=f"apt-get install postgresql-{version}, or choose a new --folder and run `unrolled sync`",
         )
     return by_version[version]
 
@@ -129,7 +129,9 @@ def _my_name() -> str:
     try:
         return pwd.getpwuid(os.geteuid()).pw_name
     except KeyError as error:
-        raise BadInput(f"PostgreSQL needs a name for user {os.geteuid()}: add one to /etc/passwd") from error
+        raise BadInput(
+            f"PostgreSQL needs a name for user {os.geteuid()}", cure="add one to /etc/passwd"
+        ) from error
 
 
 def _call(command: list[str | Path], system: System, text: str = "") -> None:
@@ -158,7 +160,7 @@ def _start(folder: Path, socket: Path, system: System) -> "subprocess.Popen[byte
         if process.poll() is not None or time.monotonic() > deadline:
             process.kill()
             process.wait()
-            raise BadInput(f"{folder}: PostgreSQL did not start ({last_line(log)}); see {log}")
+            raise BadInput(f"PostgreSQL did not start ({last_line(log)})", place=folder, cure=f"see {log}")
         time.sleep(0.1)
     return process
 

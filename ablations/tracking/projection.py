@@ -189,7 +189,9 @@ class Projection:
         Raises BadInput without a folder.
         """
         if not folder.is_dir():
-            raise BadInput(f"{folder}: there is no such folder to publish; run `unrolled report` first")
+            raise BadInput(
+                "there is no such folder to publish", place=folder, cure="run `unrolled report` first"
+            )
         alone = self._report_run() is None
         if alone:
             self.begin(time.time())
@@ -265,7 +267,7 @@ def ended(where: str, study: str) -> tuple[str, list[Ended]]:
     """
     path = sqlite_path(where)
     if path is not None and not path.exists():  # MLflow would create it
-        raise BadInput(f"{where}: there is no such database")
+        raise BadInput("there is no such database", place=where)
     with _reached(where, "read"):
         from mlflow import MlflowClient
 
@@ -275,7 +277,8 @@ def ended(where: str, study: str) -> tuple[str, list[Ended]]:
         named = [n for n in (text(f"unrolled/{study}", NAME_LENGTH), study) if n in known] if study else ours
         if not named or (len(named) > 1 and not study):
             have = ", ".join(sorted(ours or known)) or "there is none"
-            raise BadInput(f"{public(where)}: choose an experiment with --study: {have}")
+            what = "has several experiments" if named else "has no such experiment"
+            raise BadInput(what, place=public(where), cure=f"choose one with --study: {have}")
         every = [(run.info, run.data) for run in runs(client, known[named[0]])]
     return named[0].removeprefix("unrolled/"), [
         Ended(info.status, info.start_time or 0, data.params, data.tags, data.metrics)
@@ -314,9 +317,9 @@ def _reached(where: str, how: str, again: str = "") -> Iterator[None]:
         from sqlalchemy.exc import SQLAlchemyError
     except ImportError as error:
         raise BadInput(f"MLflow cannot be imported ({one_line(error)})") from error
-    cure = f"; put that right or change MLFLOW_TRACKING_URI, then run `unrolled {again}` again"
+    cure = f"put that right or change MLFLOW_TRACKING_URI, then run `unrolled {again}` again"
     try:
         yield
     except (MlflowException, SQLAlchemyError, sqlite3.Error, ImportError, OSError) as error:
-        line = f"MLflow at {public(where)} cannot be {how} ({one_line(error)})"
-        raise BadInput(line + (cure if again else "")) from error
+        rule = f"MLflow at {public(where)} cannot be {how} ({one_line(error)})"
+        raise BadInput(rule, cure=cure if again else "") from error

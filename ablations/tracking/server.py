@@ -41,7 +41,9 @@ def ui_command(where: str, port: int = 5000) -> list[str]:
     """The command that shows `where` at http://127.0.0.1:port. Call `settings` first: it turns jobs off."""
     if where.startswith("http"):
         public = store.public(where)
-        raise BadInput(f"MLFLOW_TRACKING_URI: {public} is a server already; open it in a browser")
+        raise BadInput(
+            f"{public} is a server already", place="MLFLOW_TRACKING_URI", cure="open it in a browser"
+        )
     return _command(where, ["--default-artifact-root", store.artifacts(where)], port)
 
 
@@ -58,7 +60,7 @@ def _command(where: str, artifacts: list[str], port: int) -> list[str]:
 def server(args: Namespace) -> int:
     """Serve MLflow on PostgreSQL until Ctrl-C. Raises BadInput with the cure for what is missing."""
     if importlib.util.find_spec("psycopg2") is None:
-        raise BadInput("PostgreSQL's driver is missing: pip install 'unrolled[server]'")
+        raise BadInput("PostgreSQL's driver is missing", cure="pip install 'unrolled[server]'")
     check_free(args.port)
     os.umask(0o077)
     _make_private(args.folder)
@@ -74,7 +76,9 @@ def _make_private(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     strange = {path.name for path in folder.iterdir()} - OWN
     if strange and not (folder / "database" / "PG_VERSION").exists():
-        raise BadInput(f"--folder {folder}: holds other things ({min(strange)}); choose a new folder")
+        raise BadInput(
+            f"holds other things ({min(strange)})", place=f"--folder {folder}", cure="choose a new folder"
+        )
     folder.chmod(0o700)
 
 
@@ -95,7 +99,7 @@ def _serve(where: str, folder: Path, port: int) -> None:
             print(f"data: {folder}")
             print(f"export MLFLOW_TRACKING_URI={_address(port)}", flush=True)
         process.wait()
-        raise BadInput(f"MLflow's server ended ({database.last_line(log)}); see {log}")
+        raise BadInput(f"MLflow's server ended ({database.last_line(log)})", cure=f"see {log}")
     finally:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the rest takes seconds
         _end(process)

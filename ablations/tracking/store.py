@@ -60,8 +60,9 @@ def uri() -> str:
     if scheme is None or scheme[1] in known:  # without a scheme it is a folder, or "databricks"
         return where
     raise BadInput(
-        f"MLFLOW_TRACKING_URI: MLflow has no store for {public(where)!r}; "
-        "use e.g. sqlite:///mlflow.db or http://127.0.0.1:5000"
+        f"MLflow has no store for {public(where)!r}",
+        place="MLFLOW_TRACKING_URI",
+        cure="use e.g. sqlite:///mlflow.db or http://127.0.0.1:5000",
     )
 
 

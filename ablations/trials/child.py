@@ -107,4 +107,4 @@ def _reason(error: BaseException, memory_bytes: int) -> str:
     if memory or "out of memory" in message:
         return f"out of memory ({message})" if message else "out of memory"
     where = "" if isinstance(error, BadInput) else plugins.place(error)
-    return f"{where}{type(error).__name__}: {message[:MESSAGE_LENGTH]}".rstrip(": ")
+    return ": ".join(filter(None, (where, type(error).__name__, message[:MESSAGE_LENGTH])))

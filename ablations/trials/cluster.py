@@ -31,7 +31,9 @@ try:
     from distributed import Client, Future, Security, Status, get_worker
     from distributed.comm import connect
 except ImportError as error:
-    raise BadInput(f"Dask is missing ({error}): pip install 'unrolled[cluster]' installs it") from error
+    raise BadInput(
+        f"Dask is missing ({error})", cure="pip install 'unrolled[cluster]' installs it"
+    ) from error
 
 if TYPE_CHECKING:
     from ablations.trials.runner import Shutdown
@@ -141,8 +143,10 @@ def _client(address: str) -> Client:
         return Client(address, timeout=CONNECT, set_as_default=False, direct_to_workers=False)
     except (OSError, ValueError, TypeError, RuntimeError) as error:
         raise BadInput(
-            f"--cluster {address}: no scheduler answers ({error}): start one (`make cluster` starts one on "
-            "this machine) or correct the address; tls:// needs certificates, see docs/cluster.md"
+            f"no scheduler answers ({error})",
+            place=f"--cluster {address}",
+            cure="start one (`make cluster` starts one on this machine) or correct the address; "
+            "tls:// needs certificates, see docs/cluster.md",
         ) from error
 
 
@@ -245,16 +249,23 @@ class _Dispatch:
             raise self.scheduler_lost()
         if listening.done():
             raise BadInput(
-                f"--cluster {self.scheduler}: sent something that is not read ({listening.exception()}): see "
-                f"the logs of its workers, then {RERUN}"
+                f"sent something that is not read ({listening.exception()})",
+                place=f"--cluster {self.scheduler}",
+                cure=f"see the logs of its workers, then {RERUN}",
             )
         if not self.workers and time.monotonic() - self.deserted > PATIENCE:
             raise BadInput(
-                f"--cluster {self.scheduler}: no worker for {PATIENCE:g} s: start some, then {RERUN}"
+                f"no worker for {PATIENCE:g} s",
+                place=f"--cluster {self.scheduler}",
+                cure=f"start some, then {RERUN}",
             )
 
     def scheduler_lost(self) -> BadInput:
-        return BadInput(f"--cluster {self.scheduler}: the scheduler was lost: start it again, then {RERUN}")
+        return BadInput(
+            "the scheduler was lost",
+            place=f"--cluster {self.scheduler}",
+            cure=f"start it again, then {RERUN}",
+        )
 
     def submit(self, address: str, function: Callable[..., Any], *words: Any, trial: Trial | None) -> None:
         """Send a task to one worker and to no other."""

@@ -119,7 +119,7 @@ class Gpus:
                 if all(card.retired for card in cards):
                     why = "; ".join(f"{card.gpu} {card.retired}" for card in cards)
                     raise BadInput(
-                        f"no GPU is left: {why}; see `nvidia-smi`, then run the same command again"
+                        f"no GPU is left: {why}", cure="see `nvidia-smi`, then run the same command again"
                     )
                 self._changed.wait()
             card = min(free, key=lambda card: card.running)

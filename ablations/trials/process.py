@@ -96,7 +96,9 @@ def run_alone(
     versions have changed, or its GPU's driver might be denied the memory that it maps (RLIMIT_DATA).
     """
     if limits.memory_bytes and trial.device != "cpu":
-        raise BadInput(f"--memory-limit is for trials on the CPU: leave it out on device {trial.device}")
+        raise BadInput(
+            "--memory-limit is for trials on the CPU", cure=f"leave it out on device {trial.device}"
+        )
     attempt = 0
     while True:
         attempt += 1

@@ -25,14 +25,16 @@ def find(id: str, ledger: Ledger) -> Result:
     found = [known for known in ids if id and known.startswith(id.lower())]
     if len(found) > 1:
         shown = ", ".join(found[:3]) + (", …" if len(found) > 3 else "")
-        raise BadInput(f"trial {id!r}: {len(found)} identities begin so ({shown}); write more of it")
+        raise BadInput(
+            f"{len(found)} identities begin so ({shown})", place=f"trial {id!r}", cure="write more of it"
+        )
     result = ledger.read(found[0]) if found else None
     if result is None:
         runs = ", ".join(plan.study for plan in plans.all_stored(ledger))
         cure = (
             f"`unrolled show STUDY` lists a study's trials ({runs})" if runs else "no study has been run yet"
         )
-        raise BadInput(f"trial {id!r}: no trial in {ledger.root} has this identity; {cure}")
+        raise BadInput(f"no trial in {ledger.root} has this identity", place=f"trial {id!r}", cure=cure)
     return result
 
 
@@ -61,11 +63,17 @@ def retrained(result: Result) -> Retrained:
     """Train a finished trial again in this process. Raises BadInput if its code or text have changed."""
     trial = result.trial
     if spec_of(trial.model).counted:
-        raise BadInput(f"trial {trial.id}: {trial.model} is fitted by counting; there is nothing to train")
+        raise BadInput(
+            f"{trial.model} is fitted by counting",
+            place=f"trial {trial.id}",
+            cure="there is nothing to train",
+        )
     if not result.done:
-        raise BadInput(f"trial {trial.id}: has no model, as it failed: {result.reason}")
+        raise BadInput(f"has no model, as it failed: {result.reason}", place=f"trial {trial.id}")
     if identify(trial).id != trial.id:
-        raise BadInput(f"trial {trial.id}: its code or text have changed since; run its study again")
+        raise BadInput(
+            "its code or text have changed since", place=f"trial {trial.id}", cure="run its study again"
+        )
     import torch  # seconds, which the refusals above do not take
 
     from bench import environment

@@ -134,7 +134,9 @@ def _here(
     """The function that runs one trial on this machine; it returns None if `stop` became readable."""
     on_gpus = any(trial.device != "cpu" for trial in todo)
     if on_gpus and not gpus:
-        raise BadInput("device cuda: no GPU was given to train on; see `nvidia-smi`, or use --device cpu")
+        raise BadInput(
+            "no GPU was given to train on", place="device cuda", cure="see `nvidia-smi`, or use --device cpu"
+        )
 
     def run(trial: Trial) -> Result | None:
         needed, kept = plugins.needed(trial, spec.preload), ledger.checkpoints

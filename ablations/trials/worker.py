@@ -90,7 +90,7 @@ def _gpus() -> Gpus:
     """The GPUs that this worker sees, read as long as it lives."""
     found = devices.usable()
     if not found.gpus:
-        raise BadInput(f"device cuda: {found.why}: {found.cure}")
+        raise BadInput(found.why, place="device cuda", cure=found.cure)
     return Gpus(found.gpus, slots(found.gpus, sys.maxsize), lambda line: print(line, file=sys.stderr))
 
 
@@ -106,7 +106,9 @@ def shipment(trials: Sequence[Trial], preload: Sequence[str]) -> tuple[dict[str,
         if name.endswith(".py"):
             if more := plugins.companions(name):
                 raise BadInput(
-                    f"plug-in {name}: needs {Path(more[0]).name}; a plug-in for a cluster is a single file"
+                    f"needs {Path(more[0]).name}",
+                    place=f"plug-in {name}",
+                    cure="a plug-in for a cluster is a single file",
                 )
             content = Path(name).read_bytes()
             there[name] = f"{hashlib.sha256(content).hexdigest()}/{Path(name).name}"

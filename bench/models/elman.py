@@ -47,8 +47,9 @@ class LMModel1(LMModel2):
         """See LanguageModel.unroll; `tokens` is (b, 3) and `state` is not read. Raises BadInput."""
         if tokens.shape[1] != 3:
             raise BadInput(
-                f"model 'lm1' reads three tokens at a time and got {tokens.shape[1]}: "
-                "set window = 3 and leave detach_every out, or take lm2"
+                f"reads three tokens at a time and got {tokens.shape[1]}",
+                place="model 'lm1'",
+                cure="set window = 3 and leave detach_every out, or take lm2",
             )
         one, two, three = tokens.unbind(1)
         h1 = F.relu(self.h_h(self.embed(one)))

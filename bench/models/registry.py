@@ -146,7 +146,8 @@ def spec_of(name: str) -> ModelSpec:
         spec = ZOO[name]
         off = {} if spec.counted else dict.fromkeys(PENALTIES, 0.0)
         return replace(spec, options={**spec.options, **off}) if off else spec
-    raise BadInput(f"model {name!r} is not in the zoo{suggestion(name, ZOO)} (your own: --plugin FILE.py)")
+    cure = f"{suggestion(name, ZOO)} (your own: --plugin FILE.py)"
+    raise BadInput("is not in the zoo", place=f"model {name!r}", cure=cure)
 
 
 def strengths(options: Mapping[str, Scalar]) -> dict[str, float]:
@@ -155,6 +156,6 @@ def strengths(options: Mapping[str, Scalar]) -> dict[str, float]:
 
 
 def suggestion(word: str, known: Mapping[str, Any] | list[str]) -> str:
-    """'; did you mean …?' with the closest known word, or '; known: …' with all if none is close."""
+    """'did you mean …?' with the closest known word, or 'known: …' with all if none is close."""
     close = difflib.get_close_matches(word, list(known), n=1)
-    return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(known)}"
+    return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known)}"

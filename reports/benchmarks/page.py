@@ -30,7 +30,7 @@ def render(stored: Stored, out: Path) -> Path:
     """
     shown = {title: one for title, one in _sections(stored) if one}
     if not shown:
-        raise BadInput("these timings have no benchmark of this project: `make bench` measures them")
+        raise BadInput("these timings have no benchmark of this project", cure="`make bench` measures them")
     context = {
         "answer": answer(stored),
         "shown": shown,
@@ -99,7 +99,7 @@ def readme(text: str, stored: Stored) -> str:
     table = _speed(stored)
     if not table.rows:
         raise BadInput(
-            "these timings hold no model against the chapter's notebook: run the whole `make bench`"
+            "these timings hold no model against the chapter's notebook", cure="run the whole `make bench`"
         )
     rows = [table.head, ("---",) + ("---:",) * (len(table.head) - 1), *table.rows]
     block = ["| " + " | ".join(row) + " |" for row in rows]
@@ -114,7 +114,7 @@ def readme(text: str, stored: Stored) -> str:
     )
     if not found:
         raise BadInput(
-            "has no place for the table: write <!-- speed --> and <!-- /speed --> there, a line each"
+            "has no place for the table", cure="write <!-- speed --> and <!-- /speed --> there, a line each"
         )
     return filled
 

@@ -87,7 +87,7 @@ def judge(
     both = [both for pair in pairs.values() for _, *both in _shared(*pair)]
     machines = mixed((theirs.machine, ours.machine) for theirs, ours in both)
     if metric.startswith("speed") and (reason := unlike([o.machine for found in both for o in found])):
-        raise BadInput(f"{candidate.name}: {title}: {reason}: train both sides on one machine")
+        raise BadInput(reason, place=candidate.name, key=title, cure="train both sides on one machine")
     paces, unpaced = _paces(pairs, margin)
     arms_judged = [
         _judged(name, *pairs[name], name in same, judged.get(name), paces.get(name), unit)
@@ -120,11 +120,13 @@ def judge_timings(
 ) -> Gate:
     """Compare two sides' benchmarks by name. Raises BadInput on unlike machines, and where none is shared."""
     if reason := unlike([*baseline.machines, *candidate.machines]):
-        raise BadInput(f"{candidate.name}: {reason}: run both sides' benchmarks on one machine")
+        raise BadInput(reason, place=candidate.name, cure="run both sides' benchmarks on one machine")
     both = {n: (runs, candidate.runs[n]) for n, runs in baseline.runs.items() if n in candidate.runs}
     if not both:
         raise BadInput(
-            f"{candidate.name}: has no benchmark of {baseline.name}: compare runs of the same tests"
+            f"has no benchmark of {baseline.name}",
+            place=candidate.name,
+            cure="compare runs of the same tests",
         )
     paces = of_rounds(both, margin)
     missing = [name for name in baseline.runs if name not in paces]

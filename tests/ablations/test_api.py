@@ -49,7 +49,7 @@ def test_a_trial_has_the_chapters_settings_of_its_model(name: str) -> None:
 
 
 def test_a_trial_is_refused_as_a_study_file_is() -> None:
-    with pytest.raises(BadInput, match=r"^'learning_rate' is not a setting: it is called lr$"):
+    with pytest.raises(BadInput, match=r"^'learning_rate': is not a setting; it is called lr$"):
         ablations.trial("lm4", learning_rate=1e-3)
 
 

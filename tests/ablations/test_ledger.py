@@ -279,7 +279,7 @@ def test_writers_of_one_trial_at_a_time_leave_one_whole_file(ledger: Ledger) -> 
 def test_a_second_runner_is_refused_and_told_the_firsts_process(ledger: Ledger, start_study) -> None:
     study = start_study(ledger.root, count=4, sleep=30)
     study.read_until("locked")
-    told = rf"'stub' is already being run by process {study.process.pid}:"
+    told = rf"'stub' is already being run by process {study.process.pid};"
     with pytest.raises(BadInput, match=told), ledger.lock("stub"):
         pass
     with ledger.lock("another study"):
@@ -291,13 +291,13 @@ def test_the_whole_ledger_is_held_by_nobody_while_a_study_runs_and_blocks_every_
 ) -> None:
     study = start_study(ledger.root, count=4, sleep=30)
     study.read_until("locked")
-    with pytest.raises(BadInput, match=r"^a study of this ledger is being run: wait"), ledger.alone():
+    with pytest.raises(BadInput, match=r"^a study of this ledger is being run; wait"), ledger.alone():
         pass
     study.process.send_signal(signal.SIGKILL)
     study.process.wait()
     with (
         ledger.alone(),
-        pytest.raises(BadInput, match=rf"^the ledger is being pruned by process {os.getpid()}: wait"),
+        pytest.raises(BadInput, match=rf"^the ledger is being pruned by process {os.getpid()}; wait"),
         ledger.lock("stub"),
     ):
         pass

@@ -36,7 +36,7 @@ def test_lmmodel1_and_lmmodel2_train_to_the_same_weights(small: Callable[..., Tr
 
 
 def test_lmmodel1_refuses_windows_of_another_length(small: Callable[..., Trial]) -> None:
-    with pytest.raises(BadInput, match="reads three tokens at a time and got 4: set window = 3"):
+    with pytest.raises(BadInput, match="reads three tokens at a time and got 4; set window = 3"):
         run_trial(small("lm1", window=4))
 
 

@@ -52,8 +52,10 @@ def test_the_registry_and_the_trial_import_no_torch() -> None:
 
 
 def test_a_misspelt_name_gets_a_suggestion_and_one_like_no_other_the_list() -> None:
-    with pytest.raises(BadInput, match=r"model 'lstm-chunks' is not in the zoo; did you mean 'lstm-chunk'\?"):
+    with pytest.raises(
+        BadInput, match=r"model 'lstm-chunks': is not in the zoo; did you mean 'lstm-chunk'\?"
+    ):
         spec_of("lstm-chunks")
-    with pytest.raises(BadInput, match="model 'transformer' is not in the zoo; known: lm1, lm2, "):
+    with pytest.raises(BadInput, match="model 'transformer': is not in the zoo; known: lm1, lm2, "):
         spec_of("transformer")
-    assert suggestion("zzz", ["one", "two"]) == "; known: one, two"
+    assert suggestion("zzz", ["one", "two"]) == "known: one, two"

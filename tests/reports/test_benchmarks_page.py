@@ -141,7 +141,7 @@ def test_the_page_is_self_contained_and_the_same_each_time(tmp_path):
 
 
 def test_timings_of_something_else_are_refused(tmp_path):
-    with pytest.raises(BadInput, match="no benchmark of this project: `make bench`"):
+    with pytest.raises(BadInput, match="no benchmark of this project; `make bench`"):
         render({"benchmarks": [{"group": None, "stats": {"median": 1.0}, "extra_info": {}}]}, tmp_path)
 
 

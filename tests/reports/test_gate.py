@@ -254,7 +254,7 @@ def test_pairs_of_two_kinds_of_machine_are_noted_and_a_speed_that_is_judged_is_r
     before, after = trained(B), trained(A, machine={**HERE, "cpu_capability": "AVX2", "threads": "2"})
     (note,) = gate(before, after).notes
     assert note.startswith("8 of 8 pairs compare results of two kinds of machine (threads 1 / 2): their diff")
-    with pytest.raises(BadInput, match="training speed: unlike machines: threads 1 / 2: train both sides"):
+    with pytest.raises(BadInput, match="training speed: unlike machines: threads 1 / 2; train both sides"):
         gate(before, after, metric="speed_train")
 
 

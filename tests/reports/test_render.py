@@ -74,7 +74,7 @@ def test_a_full_disk_leaves_the_whole_of_the_report_that_was_there(tmp_path, sma
         before = {path.name: path.read_bytes() for path in folder.iterdir()}
         (tmp_path / "disk" / "filling").write_bytes(bytes(shutil.disk_usage(folder).free - 20_000))
         longer = replace(realistic(), command=f"unrolled run {'x' * 100_000}")
-        with pytest.raises(BadInput, match=r"cannot be written \(No space left on device\): make room"):
+        with pytest.raises(BadInput, match=r"cannot be written \(No space left on device\); make room"):
             render(compare(longer), tmp_path / "disk")
         assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
         (tmp_path / "disk" / "filling").unlink()

@@ -201,8 +201,11 @@ def test_a_study_runs_without_a_network(folder):
         (["run", "golden", "--dry-run"], "--dry-run: golden is the book's notebook, played as it is"),
         (["run", "golden", "--out", "text.txt"], "--out text.txt: cannot be written"),
         (["plan", "small.toml", "--seeds", ""], "seeds: "),
-        (["plan", "small.toml", "--corpus", ""], "--corpus '': give one text"),
-        (["plan", "small.toml", "--corpus", "a", "--set", "corpus=b"], "--corpus 'a': give one text"),
+        (["plan", "small.toml", "--corpus", ""], "--corpus '': is not one text; give one text"),
+        (
+            ["plan", "small.toml", "--corpus", "a", "--set", "corpus=b"],
+            "--corpus 'a': is not one text; give one text",
+        ),
         (["show", "corpus", "--set", "window=8,16"], "--set window: a corpus is shown for one value"),
         (["show", "corpus", "--set=window=8", "--set=window=16"], "--set window: a corpus is shown for one"),
         (["show", "corpus", "--generate", "5"], "--generate 5: corpus is no trial"),

@@ -141,7 +141,7 @@ def test_cuda_without_a_gpu_is_one_line_before_anything_is_trained(
 ) -> None:
     assert main([word, "tiny.toml", "--device", "cuda"]) == 2
     assert capsys.readouterr().err == (
-        "unrolled: --device cuda: no GPU is visible: see `nvidia-smi -L` and CUDA_VISIBLE_DEVICES, "
+        "unrolled: --device cuda: no GPU is visible; see `nvidia-smi -L` and CUDA_VISIBLE_DEVICES, "
         "or use --device cpu\n"
     )
     assert not list(folder.glob("results/trials/*"))

@@ -111,7 +111,7 @@ def test_bad_input_is_told_in_one_line(tmp_path, capsys) -> None:
         ((good, tmp_path / "none"), "there is no such results folder"),
         ((good, tmp_path / "unrun"), "holds no study that was run"),
         ((good, two, "--study", "u"), "has no study 'u'; it has s"),
-        ((two, good), "has the studies s, t: choose one with --study"),
+        ((two, good), "has the studies s, t; choose one with --study"),
         ((good, damaged), "is damaged or no result of a known format"),
         ((good, tmp_path / "no.json"), "is not of"),
         ((tmp_path / "no.json", tmp_path / "no.json"), "is no stored run of pytest-benchmark"),
@@ -179,7 +179,7 @@ def test_stored_runs_of_pytest_benchmark_are_compared_by_name(tmp_path, capsys) 
     elsewhere["machine_info"]["cpu"]["brand_raw"] = "Z80"
     (tmp_path / "elsewhere.json").write_text(json.dumps(elsewhere))
     code, said = gate(capsys, before, tmp_path / "elsewhere.json")
-    assert code == 2 and "/ Z80: run both sides' benchmarks on one machine" in said
+    assert code == 2 and "/ Z80; run both sides' benchmarks on one machine" in said
 
     folder = tmp_path / ".benchmarks" / "Linux"
     folder.mkdir(parents=True)

@@ -1,6 +1,7 @@
 """Bad input is refused before the first trial, in one line that names file, key and cure."""
 
 import os
+import pickle
 import time
 from pathlib import Path
 from typing import Any
@@ -28,28 +29,35 @@ def refusal(tmp_path: Path, text: str | bytes) -> str:
     with pytest.raises(BadInput) as caught:
         load(path)
     message = str(caught.value)
-    assert message.startswith(str(path)) and "\n" not in message
+    assert caught.value.place.startswith(str(path)) and "\n" not in message
     return message.removeprefix(str(path))
+
+
+def test_an_error_says_place_key_rule_and_cure_also_in_another_process() -> None:
+    error = pickle.loads(pickle.dumps(BadInput("is too low", place="a.toml", key="lr = 0", cure="raise it")))
+    assert (error.place, error.key, error.rule, error.cure) == ("a.toml", "lr = 0", "is too low", "raise it")
+    assert str(error) == "a.toml: lr = 0: is too low; raise it"
+    assert (str(BadInput("no room")), BadInput("no room").cure) == ("no room", "")
 
 
 @pytest.mark.parametrize(
     ("text", "words"),
     [
         # unknown, misspelt and duplicate keys
-        (HEAD + 'metrik = "x"\n[baseline]\nmodel = "lm6"', "unknown key 'metrik'; did you mean 'metrics'?"),
-        (LM6 + "[design]\nleave_one_oot = []", "'design.leave_one_oot'; did you mean 'leave_one_out'?"),
-        (LM6 + "[design.add_one]\nfactor = []", "'design.add_one.factor'; did you mean 'factors'?"),
-        (ARM + 'notes = ""\nset = {}', "'arm.0.notes'; did you mean 'note'?"),
-        (LM6 + "lrr = 0.1", "[baseline]: unknown setting 'lrr'; did you mean 'lr'?"),
-        (LM6 + "tar = 1", "unknown setting 'tar'; did you mean 'beta'?"),
-        (LM6 + "seed = 1", "'seed' is not a setting: the study's own `seeds` name them"),
-        (LM6 + "horizon = 4", "'horizon' is not a setting: it is called detach_every"),
-        (HEAD + '[baseline]\nmodel = "floor-bigram"', "model 'floor-bigram' is called 'ngram-2'"),
+        (HEAD + 'metrik = "x"\n[baseline]\nmodel = "lm6"', "'metrik': unknown key; did you mean 'metrics'?"),
+        (LM6 + "[design]\nleave_one_oot = []", "leave_one_oot': unknown key; did you mean 'leave_one_out'?"),
+        (LM6 + "[design.add_one]\nfactor = []", "'design.add_one.factor': unknown key; did you mean"),
+        (ARM + 'notes = ""\nset = {}', "'arm.0.notes': unknown key; did you mean 'note'?"),
+        (LM6 + "lrr = 0.1", "[baseline]: 'lrr': unknown setting; did you mean 'lr'?"),
+        (LM6 + "tar = 1", "'tar': unknown setting; did you mean 'beta'?"),
+        (LM6 + "seed = 1", "'seed': is not a setting; the study's own `seeds` name them"),
+        (LM6 + "horizon = 4", "'horizon': is not a setting; it is called detach_every"),
+        (HEAD + '[baseline]\nmodel = "floor-bigram"', "model 'floor-bigram': is called 'ngram-2'"),
         (LM6 + 'model = "lm7"', "line 5: a key is given twice: model = \"lm7\"; keep one"),
         (LM6 + "[design]\n[design]\n", "line 6: a key is given twice: [design]"),
         # what is missing
         ('question = "q?"\n[baseline]\nmodel = "lm6"', "name: is missing"),
-        (HEAD + "[baseline]\nlr = 0.1", '[baseline]: no model; name one: model = "lm6"'),
+        (HEAD + "[baseline]\nlr = 0.1", '[baseline]: model: is missing; name one: model = "lm6"'),
         (LM6 + "[[arm]]\nset = { lr = 0.1 }", "arm.0.name: is missing"),
         # not a study at all
         ("", "is missing"),
@@ -69,13 +77,13 @@ def refusal(tmp_path: Path, text: str | bytes) -> str:
         ),
         (TOP.format("metrics = []"), "metrics = []: should not be empty"),
         (TOP.format("metrics = [{ name = 'valid_loss' }]"), "metrics.0.delta: is missing; add this key"),
-        (TOP.format("metric = 'valid_loss'"), "unknown key 'metric'; write metrics = [{ name = "),
-        (TOP.format("equivalence = 0.02"), "unknown key 'equivalence'; write metrics = [{ name = "),
+        (TOP.format("metric = 'valid_loss'"), "'metric': unknown key; write metrics = [{ name = "),
+        (TOP.format("equivalence = 0.02"), "'equivalence': unknown key; write metrics = [{ name = "),
         (TOP.format("looks = [10, 10, 20]"), "looks = [10, 10, 20]: should rise, as in [10, 15, 20, 30, 40]"),
         (TOP.format("looks = [20, 10]"), "looks = [20, 10]: should rise, as in [10, 15, 20, 30, 40]"),
         (TOP.format("looks = [4, 10]"), "looks = [4, 10]: a verdict needs 5 seeds; begin with 5 or more"),
         (TOP.format("looks = [0, 10]"), "looks.0 = 0: should be at least 1"),
-        (TOP.format("looks = [10, 20]\nseeds = 30"), "should end with the number of seeds; there are 30"),
+        (TOP.format("looks = [10, 20]\nseeds = 30"), "should end with the number of seeds, 30; change"),
         (TOP.format(f"looks = {[*range(5, 40)]}"), "should have at most 20 numbers; leave some out"),
         (
             TOP.format("looks = [5, 10]") + "\n[tuning]\nlr = [1e-3, 1e-2]",
@@ -90,8 +98,8 @@ def refusal(tmp_path: Path, text: str | bytes) -> str:
         (LM6 + '[design]\nadd_one = ["ar", "ar"]', "add_one: 'ar' is given twice"),
         (LM6 + '[design]\nleave_one_out = ["ar"]', "leave_one_out 'ar': changes nothing"),
         (LM6.replace("lm6", "lm7") + '[design]\nadd_one = ["ar"]', "add_one: 'ar' changes nothing"),
-        (LM4 + '[design]\nadd_one = ["tying"]', "model 'lm4' has no option 'tying'; it has: hidden"),
-        (LM4 + '[design]\nfactorial = ["tying"]', "model 'lm4' has no option 'tying'; it has: hidden"),
+        (LM4 + '[design]\nadd_one = ["tying"]', "model 'lm4': has no option 'tying'; it has: hidden"),
+        (LM4 + '[design]\nfactorial = ["tying"]', "model 'lm4': has no option 'tying'; it has: hidden"),
         (SWEEP + "lr = []", "design.one_at_a_time.lr"),
         (SWEEP + "lr = 1e-2", "design.one_at_a_time.lr = 0.01: should be an array"),
         (SWEEP + "detach_every = [16]", "one_at_a_time.detach_every: changes nothing"),
@@ -101,7 +109,7 @@ def refusal(tmp_path: Path, text: str | bytes) -> str:
         (ARM + "set = { lr = 1e-3, epochs = 15 }", "arm 'a': epochs = 15 changes nothing"),
         (ARM + "set = { model = 'lm4', lr = 3e-3 }", "arm 'a': lr = 0.003 changes nothing"),
         (ARM + "set = { model = 'lm6', lr = 3e-3 }", "arm 'a': model = 'lm6' changes nothing"),
-        (ARM + "set = { model = 'lm' }", "model 'lm' is not in the zoo; did you mean"),
+        (ARM + "set = { model = 'lm' }", "model 'lm': is not in the zoo; did you mean"),
         (ARM + "set = { lr = 0.1 }\n[[arm]]\nname = 'a'\nset = { lr = 0.2 }", "two arms are called 'a'"),
         # settings that would be ignored, or do not go together
         (LM6 + "variable_bptt = true", 'variable_bptt = true: needs engine = "sgd"'),
@@ -234,7 +242,7 @@ def test_a_study_that_is_not_there_is_refused(name: str, words: str) -> None:
 @pytest.mark.parametrize(
     ("sets", "words"),
     [
-        ([("lrr", [1e-3])], "unknown setting 'lrr'; did you mean 'lr'?"),
+        ([("lrr", [1e-3])], "'lrr': unknown setting; did you mean 'lr'?"),
         ([("lr", [1e-3, -1])], "lr = -1"),
         ([("lr", [1e-3, float("nan")])], "lr = nan"),
         ([("lr", [])], "no value for lr"),

@@ -168,7 +168,7 @@ def test_overriding_twice_adds_up(mine: Study) -> None:
 
 def test_another_model_from_the_command_line_drops_what_it_does_not_have(mine: Study) -> None:
     with_layers = override(mine, sets=[("layers", [1])])
-    with pytest.raises(BadInput, match="model 'lm4' has no option 'dropout'"):  # of add_one
+    with pytest.raises(BadInput, match="model 'lm4': has no option 'dropout'"):  # of add_one
         override(with_layers, sets=[("model", ["lm4"])])
     gru = override(with_layers, sets=[("model", ["gru"])])
     assert gru.baseline.settings == resolve({"model": "gru", "epochs": 2, "layers": 1})

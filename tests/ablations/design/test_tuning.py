@@ -142,7 +142,7 @@ def test_searches_and_winners_count_towards_the_limit(study: Study) -> None:
     [
         ("", "[tuning]: name one setting and the levels to try"),
         ("lr = [0.1, 0.2]\nwd = [0.1, 0.2]", "[tuning]: name one setting and the levels to try"),
-        ("lrr = [0.1, 0.2]", "[tuning]: unknown setting 'lrr'; did you mean 'lr'?"),
+        ("lrr = [0.1, 0.2]", "[tuning]: 'lrr': unknown setting; did you mean 'lr'?"),
         ("lr = 0.1", "[tuning]: lr: should be an array of two numbers or more"),
         ("lr = [0.1]", "[tuning]: lr: should be"),
         ("lr = ['0.1', '0.2']", "[tuning]: lr: should be"),

@@ -99,7 +99,7 @@ def test_leaving_without_a_result_names_the_exit_code() -> None:
 def test_a_limit_of_memory_is_refused_on_a_gpu_whose_driver_it_would_stop() -> None:
     on_gpu = replace(trial(), device="cuda")
     with pytest.raises(
-        BadInput, match=r"^--memory-limit is for trials on the CPU: leave it out on device cuda$"
+        BadInput, match=r"^--memory-limit is for trials on the CPU; leave it out on device cuda$"
     ):
         run_alone(on_gpu, WORK, Limits(memory_bytes=512 * MIB))
     assert run_alone(on_gpu, WORK, Limits()).done

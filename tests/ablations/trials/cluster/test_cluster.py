@@ -186,7 +186,7 @@ def test_no_scheduler_and_no_workers_are_told_in_a_line(
             run_trials([trial()], ledger, work=WORK, cluster=address)
     monkeypatch.setattr(cluster, "PATIENCE", 1.0)
     processes.scheduler()
-    with pytest.raises(BadInput, match=r"no worker for 1 s: start some, then run the same command"):
+    with pytest.raises(BadInput, match=r"no worker for 1 s; start some, then run the same command"):
         run_trials([trial()], ledger, work=WORK, cluster=processes.address)
 
 

@@ -51,7 +51,7 @@ def test_a_lost_scheduler_ends_the_driver_with_a_word_and_the_next_one_finishes_
         program.kill()
     assert isinstance(told.error, BadInput)
     assert str(told.error) == (
-        f"--cluster {processes.address}: the scheduler was lost: start it again, then run the same command; "
+        f"--cluster {processes.address}: the scheduler was lost; start it again, then run the same command; "
         "everything recorded so far is kept"
     )
     wait_for(lambda: processes.alive() == [])
