@@ -169,6 +169,24 @@ def _gate(p: Parser) -> None:
     p.add_argument("--markdown", type=Path, metavar="FILE", help="write a summary for a pull request")
 
 
+def _compare(p: Parser) -> None:
+    text = "a .csv, .tsv, .jsonl or .parquet file, pytest-benchmark's .json, or mlflow:URI"
+    p.add_argument("source", metavar="SOURCE", help=text)
+    p.add_argument(
+        "--arm", default="", metavar="COLUMNS", help="the columns that name an arm, such as model,lr"
+    )
+    text = "what rows of two arms share: a seed, a fold, a document"
+    p.add_argument("--pair", default="", metavar="COLUMN", help=text)
+    text = "a column that is compared, and the difference that does not matter; the first decides"
+    p.add_argument("--metric", action="append", default=[], metavar="COLUMN=DELTA", help=text)
+    p.add_argument("--baseline", default="", metavar="ARM", help="default: the arm of the first row")
+    for way in ("lower", "higher"):
+        text = f"a metric of which {way} is better, where its name does not say so"
+        p.add_argument(f"--{way}", action="append", default=[], metavar="COLUMN", help=text)
+    p.add_argument("--experiment", default="", metavar="NAME", help="the MLflow experiment")
+    p.epilog = "unrolled compare runs.csv --arm model --pair seed --metric accuracy=0.02"
+
+
 def _show(p: Parser) -> None:
     p.add_argument(
         "what",
@@ -233,6 +251,7 @@ COMMANDS = {
         "train some trials again and compare every number", (_plugin, _results, _verify, _limits)
     ),
     "gate": Command("compare two result sets and fail if the second is worse", (_gate,)),
+    "compare": Command("judge results that were made elsewhere, pair by pair", (_compare, _out)),
     "chapter": Command("answer the chapter's questions on one page", (_results, _out)),
     "benchmarks": Command("report a stored run of `make bench`", (_results, _out, _benchmarks)),
     "sync": Command("write to MLflow the results that it lacks", (_known, _results)),

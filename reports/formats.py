@@ -3,7 +3,7 @@
 import math
 import re
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -101,6 +101,16 @@ def duration(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def columns(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Rows in aligned columns; a column that has nothing to say is left out."""
+    kept = [column for column in zip(*rows, strict=True) if set(column[1:]) != {"–"}]
+    widths = [max(map(len, column)) for column in kept]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in zip(*kept, strict=True)
+    ]
 
 
 def level(value: object) -> str:

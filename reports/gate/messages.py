@@ -4,7 +4,7 @@ import textwrap
 from collections.abc import Sequence
 
 from bench.trial import counted
-from reports.formats import interval, markdown_cell, number, short
+from reports.formats import columns, interval, markdown_cell, number, short
 from reports.gate.judgement import Gate, JudgedArm
 from reports.statistics.verdicts import sentence
 
@@ -19,7 +19,7 @@ def screen(gate: Gate) -> str:
     said = (headline(gate), f"baseline   {gate.baseline}", f"candidate  {gate.candidate}")
     lines = [short(line, WIDTH) for line in (*said, f"asked      {_asked(gate)}")] + [""]
     shown = _worst_first(gate)[:_ROWS]
-    lines += _columns([_heads(gate), *(_cells(j) for j in shown)])
+    lines += columns([_heads(gate), *(_cells(j) for j in shown)])
     if rest := len(gate.judged) - len(shown):
         lines.append(f"   and {rest} more, of which {_failing(_worst_first(gate)[_ROWS:])}")
     reasons = [_wrapped(f"✗ {short(name)}: {why}") for name, why in _why(gate)]
@@ -120,16 +120,6 @@ def _markdown_cells(j: JudgedArm) -> list[str]:
 def _code(text: str) -> str:
     """Text that GitHub makes no mention, link or issue of."""
     return f"<code>{markdown_cell(short(text, 400))}</code>"
-
-
-def _columns(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Rows in aligned columns; a column that has nothing to say is left out."""
-    kept = [column for column in zip(*rows, strict=True) if set(column[1:]) != {"–"}]
-    widths = [max(map(len, column)) for column in kept]
-    return [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in zip(*kept, strict=True)
-    ]
 
 
 def _wrapped(line: str) -> list[str]:

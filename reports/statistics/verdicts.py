@@ -106,12 +106,16 @@ def verdicts(
     yet count with p = 1: an interim report must not be bolder than the final one.
     """
     judge = partial(contrast, delta=delta, lower_is_better=lower_is_better, family=len(pairs) + idle)
-    found = {name: judge(*pair) for name, pair in pairs.items()}
+    return judged({name: judge(*pair) for name, pair in pairs.items()}, idle=idle, adjust=adjust)
+
+
+def judged(found: Mapping[Name, Contrast], *, idle: int = 0, adjust: Adjust = holm) -> dict[Name, Verdict]:
+    """The verdicts on a family of contrasts, as `verdicts` has them."""
     rest = [1.0] * idle
     different = adjust([c.p for c in found.values()] + rest)
     equivalent = adjust([c.equivalence_p for c in found.values()] + rest)
-    judged = zip(found.items(), different, equivalent, strict=False)
-    return {name: verdict(c, p, e) for (name, c), p, e in judged if c.pairs}
+    both = zip(found.items(), different, equivalent, strict=False)
+    return {name: verdict(c, p, e) for (name, c), p, e in both if c.pairs}
 
 
 def sentence(v: Verdict, arm: str, baseline: str, *, unit: str = "nats", correction: str = "Holm") -> str:

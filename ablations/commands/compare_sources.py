@@ -1,0 +1,58 @@
+"""The results that `unrolled compare` reads: a table in a file, an MLflow experiment, or benchmarks."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+
+from ablations.ledger import needed
+from ablations.tracking import projection, store
+from bench.trial import BadInput
+
+KINDS = ".csv, .tsv, .jsonl, .parquet, pytest-benchmark's .json, or mlflow:URI"
+
+
+def rows(source: str, experiment: str) -> pd.DataFrame:
+    """The rows of a source, a column for everything that they have. Raises BadInput."""
+    if source.startswith("mlflow:"):
+        return _of_mlflow(source.removeprefix("mlflow:"), experiment)
+    path = Path(source)
+    needed(path)
+    kind = path.suffix.lower()
+    try:
+        if kind in (".csv", ".tsv"):
+            return pd.read_csv(path, sep="\t" if kind == ".tsv" else ",")
+        if kind in (".jsonl", ".ndjson"):
+            return pd.read_json(path, lines=True, dtype=False)
+        if kind == ".parquet":
+            return pd.read_parquet(path)
+        if kind == ".json":
+            return _of_benchmarks(path)
+    except (ValueError, KeyError, TypeError, OSError) as error:  # pandas' and pyarrow's own derive from them
+        why = " ".join(str(error).split())[:200] or type(error).__name__
+        raise BadInput(f"cannot be read as {kind[1:]} ({why})", place=path, cure="put that right") from error
+    raise BadInput("is of no known kind", place=path, cure=f"give {KINDS}")
+
+
+def _of_mlflow(where: str, experiment: str) -> pd.DataFrame:
+    """The ended runs of an experiment: their metrics, parameters and tags, in this order of rank."""
+    _, runs = projection.ended(where, experiment)
+    done = [run for run in sorted(runs, key=lambda run: run.started) if run.done]
+    if not done:
+        raise BadInput(f"experiment {experiment!r} has no finished run", place=store.public(where))
+    return pd.DataFrame([{**run.tags, **run.params, **run.metrics} for run in done])
+
+
+def _of_benchmarks(path: Path) -> pd.DataFrame:
+    """A row for each benchmark of a stored run, or for each of its rounds where they were kept."""
+    stored = json.loads(path.read_text())
+    found = []
+    for benchmark in stored["benchmarks"]:
+        about = {"name": benchmark["name"], "group": benchmark.get("group")}
+        about |= {f"param.{key}": value for key, value in (benchmark.get("params") or {}).items()}
+        stats = benchmark["stats"]
+        if rounds := stats.get("data"):
+            found += [{**about, "round": n, "seconds": seconds} for n, seconds in enumerate(rounds)]
+        else:
+            found.append({**about, "seconds": stats["median"]})
+    return pd.DataFrame(found)

@@ -1,0 +1,1 @@
+"""Results that were made elsewhere: a table in, verdicts and a page out."""

@@ -1,0 +1,116 @@
+"""A Foreign comparison as a screen, a CSV, a Markdown file and a page."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from bench.trial import counted
+from reports import render as pages
+from reports.foreign.judgement import Foreign, ForeignArm, Measure
+from reports.formats import columns, csv_cell, interval, markdown_cell, number, p_value, short
+
+HEADS = ("arm", "n", "mean", "Δ [95 % interval]", "better in", "p", "p of ±δ", "verdict")
+NOT_KNOWN = (
+    "Not known, as these results were made elsewhere: whether rows were added after looking at the results, "
+    "whether the arms differ in what their names say and in nothing else, and whether the rows are "
+    "independent."
+)
+MOST = 20  # pairs without a partner that are listed
+
+
+def screen(found: Foreign) -> str:
+    """The verdicts for a terminal."""
+    lines = [_title(found)]
+    for measure in found.design.measures:
+        rows = [[short(cell, 40) for cell in row] for row in cells(found, measure)]
+        lines += ["", _asked(measure), *columns([HEADS, *rows])]
+    return "\n".join([*lines, "", *notes(found)]) + "\n"
+
+
+def markdown(found: Foreign) -> str:
+    """The same as pipe tables."""
+    parts = [f"### {markdown_cell(_title(found))}"]
+    for measure in found.design.measures:
+        rows = [
+            HEADS,
+            ["---"] * len(HEADS),
+            *([markdown_cell(c) for c in row] for row in cells(found, measure)),
+        ]
+        parts += [markdown_cell(_asked(measure)), "\n".join(f"| {' | '.join(row)} |" for row in rows)]
+    return "\n\n".join([*parts, *map(markdown_cell, notes(found))]) + "\n"
+
+
+def csv(found: Foreign) -> str:
+    """A line for every arm and metric, numbers in full."""
+    lines = []
+    for measure in found.design.measures:
+        for arm in found.arms[measure.name]:
+            s, v = arm.summary, arm.verdict
+            line = {"metric": measure.name, "delta": measure.delta, "arm": csv_cell(arm.name)}
+            line |= {"baseline": csv_cell(found.baseline), "n": s.n, "mean": s.mean, "sd": s.sd}
+            if v:
+                c = v.contrast
+                line |= {"pairs": c.pairs, "difference": c.mean, "better": c.wins, "verdict": v.word.value}
+                line |= {"p_adjusted": v.p_adjusted, "p_equivalent": v.p_equivalent}
+                line |= {"low": c.interval.low, "high": c.interval.high} if c.interval else {}
+            lines.append(line)
+    return pd.DataFrame(lines).to_csv(index=False)
+
+
+def render(found: Foreign, out: Path) -> Path:
+    """Write `out`/compare.html and return its path."""
+    context = {
+        "title": _title(found),
+        "heads": HEADS,
+        "tables": [(m.name, _asked(m), list(cells(found, m))) for m in found.design.measures],
+        "notes": notes(found),
+    }
+    return pages.write_page(out / "compare.html", "compare.html", context)
+
+
+def cells(found: Foreign, measure: Measure) -> Iterator[tuple[str, ...]]:
+    """The rows of a metric's table, the baseline first."""
+    for arm in found.arms[measure.name]:
+        yield (
+            arm.name,
+            str(arm.summary.n),
+            number(arm.summary.mean),
+            *_against(arm, bool(found.design.pair)),
+        )
+
+
+def _against(arm: ForeignArm, paired: bool) -> Sequence[str]:
+    v = arm.verdict
+    if v is None:
+        return ("–",) * 4 + ("baseline",)
+    c = v.contrast
+    better = f"{c.wins} of {c.pairs}" if paired else "–"
+    effect = f"{number(c.mean, sign=True)} {interval(c.interval, sign=True)}"
+    word = f"{v.symbol} {v.word}{'' if paired else ' (unpaired)'}"
+    return effect, better, p_value(v.p_adjusted), p_value(v.p_equivalent), word
+
+
+def notes(found: Foreign) -> list[str]:
+    """How it was compared, what has no partner, and what cannot be known."""
+    pair = found.design.pair
+    how = "p is Holm's over all arms, of the difference and of the equivalence within ±δ. "
+    how += f"Pairs are rows of the same {pair}." if pair else (
+        "UNPAIRED (Welch): --pair would name the seed, fold or document that rows share, and decide sooner."
+    )  # fmt: skip
+    lone = [
+        f"{name}: {counted(len(labels), 'row')} without a partner: {pair} {', '.join(labels[:MOST])}"
+        + (f" and {len(labels) - MOST} more" if len(labels) > MOST else "")
+        for name, labels in found.alone.items()
+    ]
+    return [how, *lone, NOT_KNOWN]
+
+
+def _title(found: Foreign) -> str:
+    arms = len(next(iter(found.arms.values()))) - 1
+    return f"{found.source}: {counted(arms, 'arm')} against {found.baseline}, {counted(found.rows, 'row')}"
+
+
+def _asked(measure: Measure) -> str:
+    way = "lower" if measure.lower_is_better else "higher"
+    return f"{measure.name} ({way} is better, δ {measure.delta:g})"

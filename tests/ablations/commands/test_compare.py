@@ -1,0 +1,144 @@
+"""`unrolled compare` on files and MLflow runs of other tools."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from ablations.cli import main
+
+ARMS = {"base": 0.0, "better": 0.1, "worse": -0.1}
+FRAME = pd.DataFrame(
+    [{"model": arm, "seed": seed, "accuracy": 0.5 + seed / 50 + more * (1 + seed / 100)}
+     for arm, more in ARMS.items() for seed in range(10)]
+)  # fmt: skip
+ASKED = ("--arm", "model", "--pair", "seed", "--metric", "accuracy=0.02")
+WRITERS = {
+    "runs.csv": lambda path: FRAME.to_csv(path, index=False),
+    "runs.tsv": lambda path: FRAME.to_csv(path, index=False, sep="\t"),
+    "runs.jsonl": lambda path: FRAME.to_json(path, orient="records", lines=True),
+    "runs.parquet": FRAME.to_parquet,
+}
+
+
+@pytest.fixture
+def compare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    """Run the command in a folder of its own; returns its exit code, what it printed, and its errors."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(source: str, *flags: str) -> tuple[int, str, str]:
+        code = main(["compare", source, *flags])
+        return code, *capsys.readouterr()
+
+    return run
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_every_kind_of_file_gives_the_same_verdicts(compare, name: str) -> None:
+    WRITERS[name](Path(name))
+    code, out, err = compare(name, *ASKED)
+    assert (code, err) == (3, ""), "an arm is worse"
+    table = pd.read_csv("reports/out/compare.csv").set_index("arm")
+    assert table.verdict.dropna().to_dict() == {"better": "IMPROVES", "worse": "WORSENS"}
+    expected = FRAME[FRAME.model == "better"].accuracy.mean() - FRAME[FRAME.model == "base"].accuracy.mean()
+    assert table.difference["better"] == pytest.approx(expected)
+    for shown in (out, *(Path(f"reports/out/compare.{kind}").read_text() for kind in ("md", "html"))):
+        assert f"+{expected:.4f}" in shown and "10 of 10" in shown and "IMPROVES" in shown
+
+
+def test_nothing_worse_is_exit_code_0_and_torch_is_never_loaded(tmp_path: Path) -> None:
+    FRAME[FRAME.model != "worse"].to_csv(tmp_path / "runs.csv", index=False)
+    program = "import sys; from ablations.cli import main; code = main(); print('torch' in sys.modules, code)"
+    done = subprocess.run(
+        [sys.executable, "-c", program, "compare", "runs.csv", *ASKED],
+        cwd=tmp_path, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout.splitlines()[-1] == "False 0"
+
+
+SCIKIT_LEARN = """
+import json, mlflow
+from sklearn.datasets import make_classification
+from sklearn.dummy import DummyClassifier
+from sklearn.linear_model import LogisticRegression
+
+mlflow.set_experiment("classifiers")
+mlflow.sklearn.autolog(log_models=False, log_datasets=False, silent=True)
+scores = {"DummyClassifier": [], "LogisticRegression": []}
+for seed in range(6):
+    x, y = make_classification(120, random_state=seed)
+    for model in (DummyClassifier(random_state=seed), LogisticRegression(random_state=seed)):
+        model.fit(x, y)
+        scores[type(model).__name__].append(model.score(x, y))
+print(json.dumps(scores))
+"""
+
+
+def test_models_that_scikit_learn_logged_are_judged_by_seed(compare, tmp_path: Path) -> None:
+    where = f"sqlite:///{tmp_path / 'others.db'}"
+    logged = subprocess.run(
+        [sys.executable, "-c", SCIKIT_LEARN], cwd=tmp_path, capture_output=True, text=True, check=True,
+        env={**os.environ, "MLFLOW_TRACKING_URI": where},
+    )  # fmt: skip
+    flags = ("--experiment", "classifiers", "--arm", "estimator_name", "--pair", "random_state")
+    code, out, err = compare(f"mlflow:{where}", *flags, "--metric", "training_accuracy_score=0.02")
+    assert (code, err) == (0, "")
+    table = pd.read_csv("reports/out/compare.csv").set_index("arm")
+    scores = json.loads(logged.stdout.splitlines()[-1])
+    assert table["mean"].to_dict() == {arm: pytest.approx(sum(of) / 6) for arm, of in scores.items()}
+    assert table.verdict["LogisticRegression"] == "IMPROVES" and "6 of 6" in out
+
+
+def test_rounds_that_pytest_benchmark_stored_are_judged_as_unpaired(compare, tmp_path: Path) -> None:
+    (tmp_path / "test_sums.py").write_text(
+        "import pytest\n"
+        "@pytest.mark.parametrize('n', [10, 100_000])\n"
+        "def test_sum(benchmark, n): benchmark.pedantic(sum, (range(n),), rounds=20)\n"
+    )
+    words = [
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "no:xdist",
+        "--benchmark-json=b.json",
+        "--benchmark-save-data",
+    ]
+    subprocess.run([sys.executable, "-m", "pytest", *words, "test_sums.py"], cwd=tmp_path, check=True,
+                   capture_output=True)  # fmt: skip
+    stored = json.loads((tmp_path / "b.json").read_text())
+    code, out, _ = compare("b.json", "--arm", "param.n", "--metric", "seconds=1e-6")
+    assert (code, "(unpaired)" in out) == (3, True)
+    mean = pd.read_csv("reports/out/compare.csv").set_index("arm")["mean"]
+    for benchmark in stored["benchmarks"]:
+        assert mean[benchmark["params"]["n"]] == pytest.approx(benchmark["stats"]["mean"])
+
+
+@pytest.mark.parametrize(
+    ("source", "flags", "said"),
+    [
+        ("nowhere.csv", ASKED, "nowhere.csv: there is no such file"),
+        ("runs.xlsx", ASKED, "runs.xlsx: is of no known kind; give .csv, .tsv"),
+        ("broken.jsonl", ASKED, "broken.jsonl: cannot be read as jsonl ("),
+        ("empty.csv", ASKED, "empty.csv: cannot be read as csv ("),
+        ("other.json", ASKED, "other.json: cannot be read as json ("),
+        ("runs.csv", ASKED[2:], "--arm: is missing; name a column"),
+        ("runs.csv", ASKED[:4], "--metric: is missing; write a column"),
+        ("runs.csv", (*ASKED[:4], "--metric", "accuracy"), "--metric accuracy: has no δ above 0; write"),
+        ("runs.csv", (*ASKED[:4], "--metric", "accuracy=-1"), "--metric accuracy=-1: has no δ above 0"),
+        ("runs.csv", (*ASKED, "--baseline", "bas"), "has no arm 'bas'; it has: base, better, worse"),
+        ("mlflow:sqlite:///none.db", ASKED, "there is no such database"),
+    ],
+)  # fmt: skip
+def test_a_source_or_a_flag_that_is_wrong_is_one_line(
+    compare, source: str, flags: tuple[str, ...], said: str
+) -> None:
+    FRAME.to_csv("runs.csv", index=False)
+    for name, text in {"runs.xlsx": "x", "broken.jsonl": "{", "empty.csv": "", "other.json": "{}"}.items():
+        Path(name).write_text(text)
+    code, out, err = compare(source, *flags)
+    assert (code, out, err.count("\n")) == (2, "", 1) and said in err
