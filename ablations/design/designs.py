@@ -87,7 +87,9 @@ def _within(keys: list[str], cells: list[ArmTable], baseline: Settings) -> Itera
     """The cells that others are compared with, and then these."""
     for key in _distinct("within", keys):
         if key not in cells[0].set:
-            raise BadInput(f"{key!r} is no setting of the grid", key="within", cure=suggestion(key, cells[0].set))
+            raise BadInput(
+                f"{key!r} is no setting of the grid", key="within", cure=suggestion(key, cells[0].set)
+            )
     named = {canonical(resolve(inherit(baseline, cell.set))): title(cell.set) for cell in cells}
     others = []
     for cell in cells:

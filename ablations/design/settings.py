@@ -243,8 +243,8 @@ def _check_together(s: Settings, given: Settings) -> None:
         (
             s["stride"] not in (0, window) and s["reset"] != "batch",
             "stride",
-            'needs reset = "batch"',
-            "no window goes on where another ends",
+            'needs reset = "batch", since no window goes on where another ends',
+            "",
         ),
         ("moms" in given and s["engine"] == "sgd", "moms", 'engine = "sgd" has no momentum', "take it out"),
         (drawn and window < least, "window", f"should be at least {least} with variable_bptt", ""),
