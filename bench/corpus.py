@@ -21,7 +21,7 @@ from bench.trial import BadInput, Trial
 UNKNOWN = "<unk>"
 TRAIN_SHARE = 0.8
 HALVED, SPREAD, LEAST = 0.05, 5.0, 5  # of drawn windows: share of halves, SD and least tokens
-BLOCKS = 50  # of the split by random contiguous blocks; a fifth of them is validation
+CUT = 4  # rows that read a validation block; one reads a training block, so that a fifth is validation
 
 _DIGITS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 # fmt: off
@@ -149,24 +149,24 @@ def corpus(name: str, tokens: str = "word", cap: int = 0) -> Corpus:
 def batches(trial: Trial, data: Corpus, random: torch.Generator | None = None) -> tuple[Batches, Batches]:
     """Training and validation batches of a trial.
 
-    Windows start at 0, w, 2w … below n−w−1. `grouped` reorders each split so that row j of every batch
-    reads the j-th of `batch` contiguous stretches (the chapter's `group_chunks`) and drops incomplete
-    batches; otherwise the order is the text's and only training drops its last batch. `random` draws the
-    random parts of training; validation has none.
+    Windows start at 0, s, 2s … below n−w−1, where s is the stride, or w. `grouped` reorders each split
+    so that row j of every batch reads the j-th of `batch` contiguous stretches (the chapter's `group_chunks`)
+    and drops incomplete batches; otherwise the order is the text's and only training drops its last batch.
+    `random` draws the random parts of training; validation has none.
     Raises BadInput where the text is too short for one batch of each split.
     """
-    w, b = trial.window, trial.batch
-    count = len(range(0, len(data.ids) - w - 1, w))
+    w, b, stride = trial.window, trial.batch, trial.stride or trial.window
+    count = len(range(0, len(data.ids) - w - 1, stride))
     # Arithmetic first: a window or a batch may be any number. The rest is no larger than the text.
-    train, valid = _split(count, trial.split) if count >= 2 * b else (data.ids[:0], data.ids[:0])
+    train, valid = _split(count, trial) if count >= 2 * b else (data.ids[:0], data.ids[:0])
     if min(len(train), len(valid)) < b:
-        need = (max(b, 2) * w * 5) + w + 1
+        need = (max(b, 2) * stride * 5) + w + 1
         raise BadInput(
             f"{len(data.ids):,} tokens are too few for batch = {b} and window = {w}",
             place=f"corpus {data.name}",
             cure=f"about {need:,} are needed: give a longer text, or lower batch or window",
         )
-    starts = torch.arange(count) * w
+    starts = torch.arange(count) * stride
     offsets = torch.arange(w)
     inputs = data.ids[starts[:, None] + offsets]
     positions = starts[:, None] + offsets + 1
@@ -188,17 +188,21 @@ def _in_batches(part: Tensor, trial: Trial) -> Tensor:
     return whole.view(b, m).t().contiguous() if trial.order == "grouped" else whole.view(m, b)
 
 
-def _split(count: int, split: str) -> tuple[Tensor, Tensor]:
-    """Indices of the training and the validation windows. The split is of the data: no seed moves it."""
-    if split == "tail":
+def _split(count: int, trial: Trial) -> tuple[Tensor, Tensor]:
+    """Indices of the training and the validation windows. The split is of the data: no seed moves it.
+
+    A row of grouped batches lies within one block, so that no state runs from one block into another.
+    """
+    if trial.split == "tail":
         cut = int(count * TRAIN_SHARE)
         return torch.arange(cut), torch.arange(cut, count)
-    held = torch.zeros(BLOCKS, dtype=torch.bool)
-    chosen = torch.randperm(BLOCKS, generator=torch.Generator().manual_seed(0))
-    held[chosen[: round(BLOCKS * (1 - TRAIN_SHARE))]] = True
-    valid = held[torch.arange(count) * BLOCKS // max(count, 1)]
-    index = torch.arange(count)
-    return index[~valid], index[valid]
+    rows, held = trial.batch, -(-trial.batch // CUT)
+    size = count // (rows + held)  # of a block; the windows behind the last one are left out
+    blocks = torch.arange((rows + held) * size).view(-1, size)
+    drawn = torch.randperm(rows + held, generator=torch.Generator().manual_seed(0))
+    train, valid = (blocks[drawn[part].sort().values] for part in (slice(held, None), slice(held)))
+    cut = -(-rows // held)  # CUT, where that divides the batch
+    return train.flatten(), valid[:, : size // cut * cut].reshape(-1, size // cut)[:rows].flatten()
 
 
 def _number_roles(words: list[str]) -> tuple[Tensor, tuple[str, ...]]:

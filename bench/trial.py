@@ -79,6 +79,7 @@ class Trial:
         choices=("tail", "blocks"),
     )
     window: int = setting(16, "bptt: tokens a training step reads from each row", low=1)
+    stride: int = setting(0, "tokens between the starts of two windows; 0 means the window")
     variable_bptt: bool = setting(
         False, "draw the length of each training window, around `window`", title="variable windows"
     )
@@ -129,8 +130,9 @@ class Trial:
     versions: str = ""
 
     def __post_init__(self) -> None:
-        """Make equal trials equal: `detach_every` is written out, the options are sorted."""
+        """Make equal trials equal: `detach_every` is written out, `stride` is not; the options are sorted."""
         object.__setattr__(self, "detach_every", self.detach_every or self.window)
+        object.__setattr__(self, "stride", 0 if self.stride == self.window else self.stride)
         object.__setattr__(self, "options", dict(sorted(self.options.items())))
         object.__setattr__(self, "moms", tuple(self.moms))
 

@@ -13,6 +13,7 @@ from bench.trial import Scalar, Trial
 
 HUMAN_NUMBERS_SIZE = 63_095, 30  # its tokens and its words, to which the seconds of the registry belong
 
+REPLAY, PIECE = 0.75, 0.1  # of a window's time: to read one before it again, and to cut it once more
 FIXED = 5.0  # µs a token of one core that no size changes
 GPU_START = 2.75  # seconds of a process before a GPU's first update: CUDA's context and kernels, 1.5 to 4
 GPU_CORES = 120.0  # cores that a GPU does the arithmetic of: half of an A100's 19.5 TFLOP/s, .086 a core
@@ -49,11 +50,14 @@ def gpu_seconds(trial: Trial) -> float:
 def _size(trial: Trial) -> tuple[ModelSpec, int, float, tuple[float, float, float]]:
     """A trial's model, words and tokens read; and these tokens, 1/batch and 1/window over the chapter's.
 
-    A `detach_every` longer than the window reads the tokens that came before it again.
+    A window that is read again for a longer `detach_every` counts as `REPLAY`, each cut by a shorter one as
+    `PIECE`.
     """
     chapter = complete({"model": trial.model})
     length, words = _text_size(trial.corpus, trial.tokens)
-    tokens = trial.epochs * length * max(1.0, trial.detach_every / trial.window)
+    reach, stride = trial.detach_every / trial.window, trial.stride or trial.window
+    again = REPLAY * (reach - 1) if reach > 1 else PIECE * (1 / reach - 1)
+    tokens = trial.epochs * length * trial.window / stride * (1 + again)
     passes = tokens / (chapter["epochs"] * HUMAN_NUMBERS_SIZE[0])
     ratios = passes, chapter["batch"] / trial.batch, chapter["window"] / trial.window
     return spec_of(trial.model), min(words, trial.vocab or words), tokens, ratios

@@ -21,7 +21,7 @@ from ablations.design.settings import (
 )
 from ablations.design.study_file import AddOneTable, ArmTable, DesignTable
 from bench.models.registry import spec_of, suggestion
-from bench.trial import BadInput
+from bench.trial import BadInput, canonical
 
 
 def parts(design: DesignTable, baseline: Settings) -> Iterator[tuple[str, list[ArmTable]]]:
@@ -42,7 +42,8 @@ def parts(design: DesignTable, baseline: Settings) -> Iterator[tuple[str, list[A
         yield place, [_arm({key: level}) for level in _distinct(place, levels)]
     if design.grid:
         axes = [_distinct(f"grid.{key}", levels) for key, levels in design.grid.items()]
-        yield "grid", [_arm(dict(zip(design.grid, levels, strict=True))) for levels in product(*axes)]
+        cells = [_arm(dict(zip(design.grid, levels, strict=True))) for levels in product(*axes)]
+        yield "grid", list(_within(design.within, cells, baseline)) if design.within else cells
 
 
 def title(changes: Settings) -> str:
@@ -80,6 +81,29 @@ def _factorial(names: list[str], baseline: Settings) -> Iterator[ArmTable]:
         moved = [(f, new) for f, new in zip(factors, combination, strict=True) if new != old[f.key]]
         words = [label(f.key, new) if new == f.off else f"+ {SETTINGS[f.key].title}" for f, new in moved]
         yield _arm({f.key: new for f, new in moved}, ", ".join(words))
+
+
+def _within(keys: list[str], cells: list[ArmTable], baseline: Settings) -> Iterator[ArmTable]:
+    """The cells that others are compared with, and then these."""
+    for key in _distinct("within", keys):
+        if key not in cells[0].set:
+            raise BadInput(
+                f"{key!r} is no setting of the grid", key="within", cure=suggestion(key, cells[0].set)
+            )
+    named = {canonical(resolve(inherit(baseline, cell.set))): title(cell.set) for cell in cells}
+    others = []
+    for cell in cells:
+        wanted = {key: cell.set[key] for key in keys}
+        base = named.get(canonical(resolve(inherit(baseline, wanted))))
+        if base is None:
+            raise BadInput(
+                f"within: no cell has {title(wanted)} and the baseline's levels otherwise; add them"
+            )
+        if base == title(cell.set):
+            yield cell
+        else:
+            others.append(cell.model_copy(update={"against": base}))
+    yield from others
 
 
 def _arm(changes: Settings, name: str = "") -> ArmTable:

@@ -145,10 +145,11 @@ def _arms(file: StudyFile, seeds: Sequence[int]) -> list[Arm]:
     with at("[design]"):
         for place, tables in parts(file.design, file.baseline):
             with at(place):
-                found = [_arm(file, table, arms) for table in tables]
-                if all(arm.settings == settings for arm in found):
+                first = len(arms)
+                for table in tables:
+                    arms.append(_arm(file, table, arms))
+                if all(arm.settings == settings for arm in arms[first:]):
                     raise BadInput("changes nothing: the baseline is set to this already")
-            arms += found
     for table in file.arm:
         with at(f"arm {table.name!r}"):
             arms.append(_arm(file, table, arms))

@@ -107,6 +107,7 @@ def resolve(given: Settings) -> dict[str, Any]:
     _check_together(checked, given)
     own = {key: checked.pop(key) for key in spec.options}
     checked["detach_every"] = checked["detach_every"] or checked["window"]
+    checked["stride"] = 0 if checked["stride"] == checked["window"] else checked["stride"]
     return {"model": model, "options": own, **checked}
 
 
@@ -238,6 +239,13 @@ def _check_together(s: Settings, given: Settings) -> None:
     drawn, least = s["variable_bptt"], 2 * LEAST_DRAWN
     kept = s["order"] == "grouped" and s["reset"] != "batch"
     for refused, key, rule, cure in (
+        (s["stride"] > window, "stride", f"should be at most the window ({window})", ""),
+        (
+            s["stride"] not in (0, window) and s["reset"] != "batch",
+            "stride",
+            'needs reset = "batch", since no window goes on where another ends',
+            "",
+        ),
         ("moms" in given and s["engine"] == "sgd", "moms", 'engine = "sgd" has no momentum', "take it out"),
         (drawn and window < least, "window", f"should be at least {least} with variable_bptt", ""),
         (drawn and every not in (0, window), "detach_every", "should be 0 with variable_bptt", ""),

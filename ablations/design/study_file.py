@@ -52,6 +52,9 @@ class DesignTable(Table):
     """setting = levels; an arm for each level"""
     grid: Levels = {}
     """setting = levels; an arm for each combination of levels"""
+    within: list[str] = []
+    """settings of the grid; an arm is compared with the one that has the same levels of these and otherwise \
+the baseline's"""
 
     @field_validator("add_one", mode="before")
     @classmethod
@@ -106,7 +109,7 @@ has a contrast of its own only where it names one itself, which may be the basel
 class MetricTable(Table):
     """One of `metrics`: what arms are judged by."""
 
-    name: Literal["valid_accuracy", "valid_loss", "valid_perplexity", "valid_bits"]
+    name: Literal["valid_accuracy", "valid_loss", "valid_perplexity", "valid_bits", "train_loss"]
     """the metric"""
     delta: Annotated[float, Field(gt=0)]
     """δ, in the metric's unit: a smaller difference counts as none"""

@@ -35,6 +35,7 @@ DATA: Mapping[str, Callable[[Case], Witness]] = {
     "tokens": data.tokens,
     "vocab": data.vocab,
     "split": data.split,
+    "stride": data.stride,
 }
 
 TRAINING: Mapping[str, Callable[[Trained], Witness | None]] = {

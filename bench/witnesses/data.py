@@ -26,6 +26,13 @@ def split(case: Case) -> Witness:
     return fitting(case.trial.split, {"tail": behind, "blocks": not behind})
 
 
+def stride(case: Case) -> Witness:
+    """The least distance between two windows."""
+    parts = [part.positions[part.order].view(len(part.order), -1) for part in (case.train, case.valid)]
+    ends = torch.cat(parts)[:, -1].sort().values
+    return equal(case.trial.stride or case.trial.window, int(ends.diff().min()))
+
+
 def context(case: Case, logits: Tensor) -> Witness:
     """The fewest preceding tokens that determine each prediction; declared + 1 if more are needed."""
     most = int(case.trial.options["context"])

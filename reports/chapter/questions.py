@@ -56,9 +56,9 @@ QUESTIONS = (
         show=words.context,
         study="context",
         setup=(
-            "The study trains LMModel2 on one to five words, without a state and with the same number of "
-            "updates. Each number of words is asked for other words of the text, so that its levels do not "
-            "compare with each other: each compares with counting the same words."
+            "The study trains LMModel2 on one to five words, without a state, with the same number of "
+            "updates on as many answers, and holds it against counting the same words. A window starts at "
+            "every word; validation text is random blocks."
         ),
         along=("window", "model", "words read"),
     ),
@@ -72,8 +72,11 @@ QUESTIONS = (
             "one of them; stacked layers have matrices of their own and act on every word."
         ),
         study="depth",
-        setup="The study trains nn.RNN with one to four layers, with ReLU and with tanh.",
-        along=("layers", "nonlinearity", "layers"),
+        setup=(
+            "The study trains nn.RNN with one, two and four layers, with ReLU and with tanh, at three "
+            "learning rates, and holds each depth against one layer. Validation text is random blocks."
+        ),
+        along=("layers", "nonlinearity lr", "layers"),
     ),
     Question(
         id="order",
@@ -83,7 +86,10 @@ QUESTIONS = (
         measured=("trained",),
         show=words.order,
         study="order",
-        setup="The study crosses three orders of the windows with three habits of forgetting.",
+        setup=(
+            "The study trains LMModel6 on three orders of the windows without a state, and in each with one. "
+            "Validation text is random blocks."
+        ),
         along=("order", "reset", "order of the windows"),
     ),
     Question(
@@ -110,7 +116,7 @@ QUESTIONS = (
         measured=("stability",),
         show=trainings.stability,
         study="stability",
-        setup="The study changes one thing of LMModel4 at a time.",
+        setup="The study changes one thing at a time, and holds each form of the network against itself.",
     ),
     Question(
         id="detach",
@@ -123,10 +129,11 @@ QUESTIONS = (
         ),
         study="detach",
         setup=(
-            "Every arm of the study reads windows of 64 words and makes the same updates; only how far "
-            "gradients flow back differs."
+            "Every arm of the study, one layer of a cell, reads windows of 16 words and makes the same "
+            "updates; only how often the state is detached differs: every 1, 4, 16, 64 or 128 words, the "
+            "last two by replaying the windows before. Validation text is random blocks."
         ),
-        along=("detach_every", "model", "words that gradients flow back"),
+        along=("detach_every", "model", "words that a gradient reaches back, in the mean"),
     ),
     Question(
         id="growth",
@@ -212,7 +219,10 @@ QUESTIONS = (
             "bears, and that is the study's question."
         ),
         study="learning-rate",
-        setup="Five models at the same four learning rates, everything else as in the chapter.",
+        setup=(
+            "Four cells of one layer each at the same four learning rates, each held against itself at .003. "
+            "Validation text is random blocks."
+        ),
         along=("lr", "model", "learning rate"),
     ),
     Question(
@@ -269,7 +279,7 @@ QUESTIONS = (
         measured=("coverage", "trained"),
         show=words.coverage,
         study="split",
-        setup="Contrasts are among arms on the blocks; losses on two validation sets do not compare.",
+        setup="Contrasts are among arms of one split; losses on two validation sets do not compare.",
         along=("split", "model", "validation text"),
     ),
 )

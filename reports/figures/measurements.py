@@ -8,6 +8,7 @@ from typing import Any
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
+from bench.trial import Trial
 from reports.arms import trial_of
 from reports.comparison import ComparedArm, Comparison
 from reports.figures.drawing import (
@@ -193,12 +194,22 @@ def levels(name: str, c: Comparison, factor: str, by: str, label: str) -> Markup
         trial = trial_of(row.arm)
         if trial and (row.index == 0 or row.arm.changes):  # the A/A arm changes nothing and is left out
             factors = trial.factors()
-            line = row.arm.title if by == "model" else str(factors.get(by))
-            found.setdefault(line, {}).setdefault(factors.get(factor), row)
+            line = row.arm.title if by == "model" else ", ".join(str(factors.get(b)) for b in by.split())
+            level = reach(trial) if factor == "detach_every" else factors.get(factor)
+            found.setdefault(line, {}).setdefault(level, row)
     if not any(row.summary.mean is not None for line in found.values() for row in line.values()):
         return None
-    about = f"{c.title} against {label}, one line for each {by}: seeds as dots, means joined, 95 % intervals."
+    each = by.replace(" ", " and ")
+    about = (
+        f"{c.title} against {label}, one line for each {each}: seeds as dots, means joined, 95 % intervals."
+    )
     return picture(name, f"{c.title} against {label}", about, lambda: _levels(c, found, label))
+
+
+def reach(trial: Trial) -> float:
+    """How many words a gradient flows back, in the mean over the words of a window."""
+    every, window = trial.detach_every, trial.window
+    return max(every - window, 0) + (min(every, window) - 1) / 2
 
 
 def _levels(c: Comparison, found: Mapping[str, Mapping[Any, ComparedArm]], label: str) -> Figure:

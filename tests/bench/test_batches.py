@@ -50,20 +50,35 @@ def test_no_window_is_in_both_splits_or_twice_in_one(numbers: Corpus, split: str
     assert len(valid.order) / len(seen) == pytest.approx(0.2, abs=0.01)
 
 
-def test_the_blocks_are_contiguous_cover_the_text_and_are_a_fifth(numbers: Corpus) -> None:
-    """50 blocks, 10 of them held out, in one piece each."""
-    trial = Trial(model="lm4", seed=0, split="blocks", order="sequential", batch=1)
+@pytest.mark.parametrize(("batch", "stride"), [(64, 0), (64, 1), (6, 0)])
+def test_no_row_runs_from_one_block_into_another(numbers: Corpus, batch: int, stride: int) -> None:
+    """80 blocks of a batch of 64: 64 rows train on one each, four rows of validation share one."""
+    trial = Trial(model="lm4", seed=0, split="blocks", batch=batch, stride=stride, reset="batch")
     train, valid = batches(trial, numbers)
-    both = torch.cat([train.order, valid.order])
-    assert both.sort().values.tolist() == list(range(3_943))
-    held = torch.zeros(3_943, dtype=torch.bool)
-    held[valid.order] = True
-    block = torch.arange(3_943) * 50 // 3_943
-    inside = [held[block == k] for k in range(50)]
-    assert all(part.all() or not part.any() for part in inside)
-    assert sum(bool(part.all()) for part in inside) == 10
+    blocks = batch + -(-batch // 4)
+    size = len(train.inputs) // blocks
+    assert len(train) == size and (valid.rows // size == valid.rows[0] // size).all()
+    row = train.rows[0]
+    assert torch.equal(train.rows, row + torch.arange(size)[:, None])  # whole blocks, window by window
+    assert torch.equal(valid.rows, valid.rows[0] + torch.arange(len(valid))[:, None])
+    held = (valid.rows[0] // size).unique()
+    assert sorted([*(row // size).tolist(), *held.tolist()]) == list(range(blocks))
     words = " ".join(numbers.decode(train.inputs[train.order].flatten()))
-    assert "nine thousand" in words  # what the chapter's own split never trains on
+    assert stride or "nine thousand" in words  # what the chapter's own split never trains on
+
+
+def test_the_blocks_make_as_many_updates_and_ask_for_as_many_words_as_the_tail(numbers: Corpus) -> None:
+    tail, blocks = (batches(Trial(model="lm4", seed=0, split=s), numbers) for s in ("tail", "blocks"))
+    assert [len(part.order) for part in blocks] == [len(part.order) for part in tail]
+
+
+def test_a_stride_starts_windows_within_others_that_ask_for_every_word(numbers: Corpus) -> None:
+    trial = Trial(model="lm2", seed=0, window=3, stride=1, target="last", reset="batch", order="sequential")
+    train, valid = batches(trial, numbers)
+    asked = torch.cat([train.positions[train.order], valid.positions[valid.order]])
+    assert train.positions[train.order].diff().unique().tolist() == [1]
+    assert torch.equal(train.inputs[1:, :2], train.inputs[:-1, 1:])
+    assert len(asked.unique()) == len(asked) > 63_095 - 64 - 5
 
 
 @pytest.mark.parametrize("split", ["tail", "blocks"])

@@ -29,6 +29,7 @@ LEVELS: dict[str, tuple[str, dict[str, Any], Any, Any]] = {  # model, what else 
     "vocab": ("lm6", {}, 0, 5),
     "split": ("lm6", {}, "tail", "blocks"),
     "window": ("lm6", {}, 4, 8),
+    "stride": ("lm6", {"reset": "batch"}, 0, 2),
     "variable_bptt": ("lm6", {"engine": "sgd", "lr": 1.0, "window": 8}, False, True),
     "batch": ("lm6", {}, 8, 16),
     "epochs": ("lm6", {}, 1, 2),

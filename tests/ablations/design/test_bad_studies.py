@@ -112,6 +112,8 @@ def test_an_error_says_place_key_rule_and_cure_also_in_another_process() -> None
         (ARM + "set = { model = 'lm' }", "model 'lm': is not in the zoo; did you mean"),
         (ARM + "set = { lr = 0.1 }\n[[arm]]\nname = 'a'\nset = { lr = 0.2 }", "two arms are called 'a'"),
         # settings that would be ignored, or do not go together
+        (LM6 + "stride = 17", "should be at most the window (16)"),
+        (LM6 + "stride = 1", 'stride = 1: needs reset = "batch"'),
         (LM6 + "variable_bptt = true", 'variable_bptt = true: needs engine = "sgd"'),
         (LM6 + 'on_plateau = "average"', 'on_plateau = "average": needs engine = "sgd"'),
         (LM6 + "finetune = 2", 'finetune = 2: needs engine = "sgd"'),
@@ -212,9 +214,9 @@ def test_very_many_arms_are_refused_within_a_second(tmp_path: Path, text: str, w
 
 
 def test_more_trials_than_the_limit_need_a_confirmation() -> None:
-    with pytest.raises(BadInput, match="plans up to 360 trials, more than 359"):
-        override(load("gru"), limit=359)
-    assert load("gru", limit=359, confirmed=True).plan == load("gru").plan
+    with pytest.raises(BadInput, match="plans up to 540 trials, more than 539"):
+        override(load("gru"), limit=539)
+    assert load("gru", limit=539, confirmed=True).plan == load("gru").plan
 
 
 def test_a_pipe_is_no_study(tmp_path: Path) -> None:

@@ -1,11 +1,13 @@
 """From a few words to arms: which ones a design asks for, under which names, and which it shares."""
 
+import re
 from collections.abc import Callable
 from itertools import product
 from typing import Any
 
 import pytest
 
+from ablations.design.costs import contrasts
 from ablations.design.settings import (
     DEFAULTS,
     FACTORS,
@@ -235,3 +237,35 @@ def test_settings_have_names_that_a_learner_reads(key: str, value: object, words
 )
 def test_the_command_line_s_settings_are_read_by_type(text: str, key: str, values: list[object]) -> None:
     assert repr(parse_set(text)) == repr((key, values))
+
+
+WITHIN = 'within = ["model"]\ngrid = { model = ["lm6", "gru"], layers = [2, 1], lr = [1e-2] }'
+
+
+def test_a_grid_within_a_setting_compares_each_cell_with_the_baseline_s_levels_there(study: Write) -> None:
+    found = study(WITHIN, "lm6", "layers = 1")
+    assert [arm.name for arm in found.arms] == [
+        "LMModel6, 1 layer",
+        "nn.GRU, 1 layer, lr 0.01",
+        "LMModel6, 2 layers, lr 0.01",
+        "nn.GRU, 2 layers, lr 0.01",
+    ]
+    assert contrasts(found) == {
+        "LMModel6, 2 layers, lr 0.01": "LMModel6, 1 layer",
+        "nn.GRU, 2 layers, lr 0.01": "nn.GRU, 1 layer, lr 0.01",
+    }
+    assert found.arms[3].changes == {"layers": 2}
+
+
+@pytest.mark.parametrize(
+    ("design", "baseline", "said"),
+    [
+        (WITHIN.replace('["model"]', '["batch"]'), "", "within: 'batch' is no setting of the grid"),
+        (WITHIN, "layers = 3", "within: no cell has LMModel6 and the baseline's levels otherwise"),
+    ],
+)
+def test_a_grid_within_a_setting_needs_it_and_the_baseline_s_levels(
+    study: Write, design: str, baseline: str, said: str
+) -> None:
+    with pytest.raises(BadInput, match=re.escape(said)):
+        study(design, "lm6", baseline)

@@ -4,7 +4,6 @@ import json
 import subprocess
 import sys
 from itertools import product
-from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +19,12 @@ from bench.identity import identify
 from bench.models.registry import ZOO
 from bench.trial import BadInput, Trial
 from reports.chapter.questions import QUESTIONS
+from reports.statistics.planning import expected
 from reports.statistics.power import ALPHA, smallest_exact_p
+from reports.statistics.sequential import Looks
 
 NAMES = shipped()
-MINUTES = {"awd": 30, **dict.fromkeys(("context", "depth", "lstm", "order", "split", "stability"), 10)}
+DESK = [name for name in NAMES if not load(name).file.gpu]
 STUDIES = Path(__file__).parents[3] / "docs" / "studies.md"
 
 
@@ -41,20 +42,33 @@ def test_a_shipped_study_can_claim_something_and_trains_nothing_twice(name: str)
     assert [arm.seed_offset for arm in study.arms].count(1000) == 1  # the A/A arm
     listed = [trial for _, trial in trials(study, lambda trial: trial)]
     assert len({trial.id for trial in listed}) == len(listed)
-    if name in MINUTES:  # to the first look, on two cores
-        first = set(study.seeds[: study.looks[0]])
-        seconds = sum(expected_seconds(trial) for trial in listed if trial.seed % 1000 in first)
-        assert seconds <= 2 * 60 * MINUTES[name]
+
+
+@pytest.mark.parametrize("name", DESK)
+def test_a_shipped_study_is_expected_to_be_decided_within_half_an_hour(name: str) -> None:
+    """On two cores, if half of its differences are none and half twice δ, and pairs differ by 1.25 δ (SD)."""
+    study = load(name)
+    compared, seeds = contrasts(study), 0.0
+    for effect in (0.0, 2.0):
+        seen = expected(Looks(study.looks), sd=1.25, delta=1.0, effect=effect, family=len(compared))
+        assert seen.decided > 0.9
+        seeds += seen.seeds / 2
+    sides = {*compared, *compared.values()}
+    trained = [Trial(seed=0, **arm.settings) for arm in study.arms if arm.name in sides]
+    assert seeds * sum(map(expected_seconds, trained)) <= 2 * 30 * 60
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if load(name).file.design.within])
+def test_a_contrast_of_a_shipped_grid_changes_one_setting(name: str) -> None:
+    study = load(name)
+    arms = {arm.name: Trial(seed=0, **arm.settings).factors() for arm in study.arms}
+    for arm, base in contrasts(study).items():
+        moved = [key for key in study.file.design.grid if arms[arm].get(key) != arms[base].get(key)]
+        assert len(moved) == 1 and moved[0] not in study.file.design.within
 
 
 def test_shipped_studies_begin_at_a_seed_that_no_choice_was_made_by() -> None:
     assert min(seed for name in NAMES for seed in load(name).seeds) == 10
-
-
-@pytest.mark.parametrize("name", [name for name in NAMES if load(name).file.design.grid])
-def test_the_baseline_of_a_shipped_grid_is_one_of_its_cells(name: str) -> None:
-    study = load(name)
-    assert len(flat(study)) == prod(len(levels) for levels in study.file.design.grid.values())
 
 
 def test_models_has_every_model_in_its_chapter_s_settings_and_counts_on_the_three_word_task() -> None:
@@ -92,23 +106,25 @@ def test_regularization_trains_the_arms_that_its_views_share_once() -> None:
     assert cells == set(product((False, True), (0.0, 0.4), (0.0, 2.0), (0.0, 1.0)))
 
 
-def test_context_makes_as_many_updates_with_one_word_as_with_five_and_counts_the_same_words() -> None:
-    updates = {}
-    for arm in load("context").arms:
+def test_context_asks_for_as_many_words_from_one_as_from_five_and_counts_the_same_words() -> None:
+    arms = {arm.name: arm for arm in load("context").arms if not arm.seed_offset}
+    sizes = {}
+    for name, arm in arms.items():
         trial = Trial(seed=0, **arm.settings)
-        if trial.model == "lm2" and not arm.seed_offset:
-            updates[trial.window] = len(corpus.batches(trial, corpus.load(trial))[0]) * trial.epochs
-    assert sorted(updates) == [1, 2, 3, 4, 5]
-    assert max(updates.values()) <= 1.01 * min(updates.values())
-    counts = [arm for arm in flat(load("context")) if str(arm["model"]).startswith("ngram")]
-    assert [(arm["window"], arm["context"]) for arm in counts] == [(n, n) for n in range(1, 6)]
-    assert {(arm["target"], arm["order"]) for arm in counts} == {("last", "sequential")}
+        train, valid = corpus.batches(trial, corpus.load(trial))
+        sizes[name] = len(train) * trial.epochs * (trial.model == "lm2"), len(valid.order)
+        if arm.against and trial.model != "lm2":
+            assert (trial.window, trial.options["context"]) == (train.inputs.shape[1],) * 2
+            assert arms[arm.against].settings["window"] == trial.window
+    networks = {name for name in arms if not name.startswith("counts")}
+    assert len(networks) == 5 and len({sizes[name] for name in networks}) == 1
+    assert {valid for _, valid in sizes.values()} == {sizes["2 words"][1]}
 
 
 @pytest.mark.parametrize("question", [q for q in QUESTIONS if q.study], ids=lambda q: q.id)
 def test_a_question_s_study_ships_and_varies_what_it_is_drawn_along(question) -> None:
     arms = flat(load(question.study))
-    for factor in (question.along or ())[:2]:
+    for factor in " ".join((question.along or ())[:2]).split():
         assert len({arm.get(factor) for arm in arms}) > 1
 
 
