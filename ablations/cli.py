@@ -143,10 +143,22 @@ def _prune(p: Parser) -> None:
 
 
 def _verify(p: Parser) -> None:
-    p.add_argument("study", metavar="STUDY", help="a study that was run")
+    p.add_argument("study", metavar="STUDY", help="a study that was run, or the .zip of one")
     p.add_argument(
         "-n", "--number", type=count, default=5, help="number of trials to train again (default: 5)"
     )
+
+    bundle = p.add_argument_group("for a bundle")
+    text = "a file of allowed signers (ssh-keygen): the bundle must be signed by one of them"
+    bundle.add_argument("--signers", type=Path, metavar="FILE", help=text)
+    bundle.add_argument("--trust", action="store_true", help="run its plug-ins: code of someone else's")
+
+
+def _bundle(p: Parser) -> None:
+    p.add_argument("study", metavar="STUDY", help="a study that was run")
+    p.add_argument("-o", "--output", type=Path, required=True, metavar="FILE.zip", help="the file to write")
+    p.add_argument("--no-text", action="store_true", help="leave texts out: their sha256 stays")
+    p.add_argument("--sign", type=Path, metavar="KEY", help="also write FILE.zip.sig with this OpenSSH key")
 
 
 def _benchmarks(p: Parser) -> None:
@@ -250,6 +262,7 @@ COMMANDS = {
     "verify": Command(
         "train some trials again and compare every number", (_plugin, _results, _verify, _limits)
     ),
+    "bundle": Command("write a study with all that a reviewer needs", (_plugin, _results, _bundle)),
     "gate": Command("compare two result sets and fail if the second is worse", (_gate,)),
     "compare": Command("judge results that were made elsewhere, pair by pair", (_compare, _out)),
     "chapter": Command("answer the chapter's questions on one page", (_results, _out)),

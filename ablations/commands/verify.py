@@ -4,12 +4,13 @@ import random
 from argparse import Namespace
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 from ablations import scratch
-from ablations.commands import device
+from ablations.commands import bundle_check, device
 from ablations.commands.plan import load_plugins
 from ablations.commands.run import conditions
 from ablations.design import plan as plans
@@ -29,18 +30,32 @@ def verify(args: Namespace) -> int:
 
     The exit code is 1 where one differs, and where one could not be trained again.
     """
+    if args.study.endswith(".zip"):
+        return check_bundle(args)
     load_plugins(args)
-    plan = plans.stored(args.study, Ledger(args.results))
-    results = sample(plan, Ledger(args.results), args.number)
+    ledger = Ledger(args.results)
+    return replay(plans.stored(args.study, ledger), ledger, args)
+
+
+def check_bundle(args: Namespace) -> int:
+    """Check the bundle that the study's name is the path of, and train a sample of its trials again."""
+    with bundle_check.opened(args) as (plan, ledger, faults):
+        differs = replay(plan, ledger, args)
+    return 1 if faults or differs else 0
+
+
+def replay(plan: Plan, ledger: Ledger, args: Namespace) -> int:
+    """Train a sample of a plan's trials again and print how many are bit-identical. Returns the exit code."""
+    results = sample(plan, ledger, args.number)
     differ, unplayed = 0, Counter[str]()
     on = device.of(results[0].trial.device, args)  # which is that of all trials of a plan
-    for replay in replays(results, **conditions(args, on)):
-        trial = replay.result.trial
-        if replay.unplayed:
-            unplayed[short(replay.unplayed, 120)] += 1
-        elif replay.differs:
+    for again in replays(results, **conditions(args, on)):
+        trial = again.result.trial
+        if again.unplayed:
+            unplayed[short(again.unplayed, 120)] += 1
+        elif again.differs:
             differ += 1
-            print(f"{trial.model} seed {trial.seed} ({trial.id}): {visible(replay.differs)}")
+            print(f"{trial.model} seed {trial.seed} ({trial.id}): {visible(again.differs)}")
     same = len(results) - differ - unplayed.total()
     said = [f"{same} of {len(results)} bit-identical"]
     said += [f"{differ} not"] if differ else []
@@ -76,30 +91,39 @@ def sample(plan: Plan, ledger: Ledger, number: int) -> list[Result]:
 
 def replays(results: Sequence[Result], **places: Any) -> Iterator[Replay]:
     """Train each trial again where today's code and data still make it; `places` as for `run_trials`."""
-    hindered = {result.trial.id: hindrance(result.trial) for result in results}
+    today = {result.trial.id: as_today(result.trial) for result in results}
     with TemporaryDirectory() as folder:
         again = Ledger(Path(folder))
-        run_trials([r.trial for r in results if not hindered[r.trial.id]], again, **places)
+        run_trials([trial for trial, _ in today.values() if trial], again, **places)
         for result in results:
-            id = result.trial.id
-            yield _compared(result, again.read(id)) if not hindered[id] else Replay(result, "", hindered[id])
+            trial, why = today[result.trial.id]
+            yield _compared(result, again.read(trial.id), why) if trial else Replay(result, "", why)
 
 
-def hindrance(trial: Trial) -> str:
-    """The reason why the present code, data and plug-ins cannot train a trial again; "" if they can."""
+def as_today(trial: Trial) -> tuple[Trial | None, str]:
+    """The trial that the present code, data and plug-ins make of a stored one, and what differs, if anything.
+
+    None where more than the versions of packages differ: it would be another experiment.
+    """
     try:
         today = identify(trial)
     except BadInput as error:
-        return str(error)
-    return "" if today.id == trial.id else ", ".join(changes(trial, today))
+        return None, str(error)
+    if today.id == trial.id:
+        return trial, ""
+    same = replace(today, versions=trial.versions).id == trial.id
+    return today if same else None, ", ".join(changes(trial, today))
 
 
-def _compared(result: Result, replay: Result | None) -> Replay:
-    if replay is None:
+def _compared(result: Result, again: Result | None, why: str) -> Replay:
+    if again is None:
         return Replay(result, unplayed="interrupted")
-    if not (replay.done or replay.diverged):
-        return Replay(result, unplayed=replay.reason.removeprefix("BadInput: "))
-    return Replay(result, differs=difference(result, replay))
+    if not (again.done or again.diverged):
+        return Replay(result, unplayed=again.reason.removeprefix("BadInput: "))
+    if why:
+        apart = abs(result.metrics["valid_loss"] - again.metrics["valid_loss"])
+        return Replay(result, unplayed=f"{why}, by which the validation loss is {apart:.2g} nats apart")
+    return Replay(result, differs=difference(result, again))
 
 
 def difference(result: Result, replay: Result) -> str:

@@ -195,13 +195,13 @@ def store(plan: Plan, ledger: Ledger) -> Plan:
         plan = replace(plan, tuned=plan.tuned or before.tuned, **kept)
     else:
         plan = _declare(plan, before, ledger)
-    save(_path(ledger, plan.study), seal({"plan": asdict(plan)}))
+    save(path_of(ledger, plan.study), seal({"plan": asdict(plan)}))
     return plan
 
 
 def latest(study: str, ledger: Ledger) -> Plan | None:
     """The stored plan of a study, or None. A plan that cannot be read is set aside."""
-    path = _path(ledger, study)
+    path = path_of(ledger, study)
     try:
         return _read(path)
     except BadInput as error:
@@ -240,7 +240,7 @@ def planned_ever(plan: Plan) -> list[str]:
 def stored(name: str, ledger: Ledger) -> Plan:
     """The latest plan of a study. Raises BadInput where it was never run, or where it cannot be read."""
     try:
-        if plan := _read(_path(ledger, name)):
+        if plan := _read(path_of(ledger, name)):
             return plan
     except BadInput as error:
         raise BadInput(error, place=f"study {name!r}", cure=_CURE) from error
@@ -256,14 +256,14 @@ def stored(name: str, ledger: Ledger) -> Plan:
 def device_of(study: str, ledger: Ledger) -> str:
     """The device of a study's stored plan; "" if there is none that can be read."""
     with suppress(BadInput):
-        if plan := _read(_path(ledger, study)):
+        if plan := _read(path_of(ledger, study)):
             return plan.device
     return ""
 
 
 def is_stored(name: str, ledger: Ledger) -> bool:
     """Whether a study has a plan, which `stored` may not be able to read."""
-    return _path(ledger, name).exists()
+    return path_of(ledger, name).exists()
 
 
 def all_stored(ledger: Ledger) -> list[Plan]:
@@ -294,7 +294,8 @@ def of_studies(names: Sequence[str], ledger: Ledger) -> list[Plan]:
     return found
 
 
-def _path(ledger: Ledger, study: str) -> Path:
+def path_of(ledger: Ledger, study: str) -> Path:
+    """The file of a study's plan, which may not exist yet."""
     return ledger.root / "plans" / f"{hashlib.sha256(study.encode()).hexdigest()[:16]}.json"
 
 

@@ -1,0 +1,117 @@
+"""`unrolled bundle`: a study with everything that a reviewer needs, in one file.
+
+The file is a zip with an RO-Crate 1.1 description (https://w3id.org/ro/crate/1.1), which has the sha256 of
+every other file. `unrolled verify FILE.zip` checks it.
+"""
+
+import hashlib
+import io
+import zipfile
+from argparse import Namespace
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from importlib import metadata, resources
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from ablations import scratch
+from ablations.commands import signatures
+from ablations.commands.plan import load_plugins
+from ablations.commands.report import comparison, read, render
+from ablations.design import plan as plans
+from ablations.design.plan import Plan
+from ablations.ledger import Ledger, needed
+from bench.files import save
+from bench.text import BIBLE, HUMAN_NUMBERS
+from bench.trial import BadInput, Result, counted
+
+DESCRIPTION = "ro-crate-metadata.json"
+PARTS = {
+    "ledger": "the plan, with its date and hash, and every result, as the ledger has them",
+    "pages": "the report and its tables",
+    "plugins": "the study's own models, cells and regularisers",
+    "text": "the texts that it was trained on, by the sha256 that every trial has",
+    "source": "the source that trained it",
+    "environment.txt": "the installed packages",
+}
+
+
+@scratch.used()
+def bundle(args: Namespace) -> int:
+    """Write a study's bundle and, with --sign, an OpenSSH signature beside it."""
+    load_plugins(args)
+    ledger = Ledger(args.results)
+    plan = plans.stored(args.study, ledger)
+    results = read(plan, ledger)
+    if not results:
+        raise BadInput(f"study {plan.study!r} has no result", cure=f"`unrolled run {plan.study}` trains it")
+    with TemporaryDirectory() as folder:
+        root = Path(folder)
+        for name, data in _files(plan, results, ledger, args):
+            save(root / name, data)
+        render(comparison(plan, results), root / "pages")
+        _describe(root, plan)
+        save(args.output, _zipped(root))
+    if args.sign:
+        signatures.sign(args.output, args.sign)
+    print(f"{args.output}: {counted(len(results), 'result')}; `unrolled verify {args.output}` checks it")
+    return 0
+
+
+def _files(
+    plan: Plan, results: Mapping[str, Result], ledger: Ledger, args: Namespace
+) -> Iterator[tuple[str, bytes]]:
+    """Everything but the pages, by its name in the bundle."""
+    for path in (plans.path_of(ledger, plan.study), *map(ledger.path, results)):
+        yield f"ledger/{path.relative_to(ledger.root).as_posix()}", needed(path)
+    for name in args.plugin:
+        yield f"plugins/{Path(name).name}", needed(Path(name))
+    texts = {r.trial.corpus: r.trial.data for r in results.values()}
+    for name, sha256 in texts.items():
+        if name not in (HUMAN_NUMBERS, BIBLE) and not args.no_text:
+            yield f"text/{sha256}", needed(Path(name))
+    for package in ("bench", "ablations", "reports"):
+        yield from _package(package)
+    found = {f"{d.name}=={d.version}" for d in metadata.distributions()}
+    yield "environment.txt", ("\n".join(sorted(found, key=str.lower)) + "\n").encode()
+
+
+def _package(name: str) -> Iterator[tuple[str, bytes]]:
+    root = Path(str(resources.files(name)))
+    for path in sorted(root.rglob("*")):
+        inside = path.relative_to(root)
+        if path.is_file() and path.suffix != ".pyc" and "out" not in inside.parts:
+            yield f"source/{name}/{inside.as_posix()}", path.read_bytes()
+
+
+def _describe(root: Path, plan: Plan) -> None:
+    """Write the description of the files below `root` beside them."""
+    try:
+        from rocrate.rocrate import ROCrate  # an extra
+    except ImportError as error:
+        raise BadInput(f"rocrate is missing ({error})", cure="pip install 'unrolled[bundle]'") from error
+    crate = ROCrate(version="1.1")
+    crate.name, crate.description = f"unrolled: {plan.study}", plan.question
+    crate.license = "The code is under Apache-2.0; texts and plug-ins keep their own licences."
+    crate.datePublished = datetime.now(UTC)
+    crate.root_dataset["studyHash"] = plan.hash
+    crate.root_dataset["planned"] = datetime.fromtimestamp(plan.planned, UTC).isoformat()
+    for path in below(root):
+        name, data = path.relative_to(root).as_posix(), path.read_bytes()
+        about = {"sha256": hashlib.sha256(data).hexdigest(), "contentSize": str(len(data))}
+        crate.add_file(path, name, properties={**about, "description": PARTS[name.partition("/")[0]]})
+    crate.metadata.write(root)
+
+
+def below(root: Path) -> list[Path]:
+    """Every file below a folder."""
+    return sorted(path for path in root.rglob("*") if path.is_file())
+
+
+def _zipped(root: Path) -> bytes:
+    """The files below `root` as a zip."""
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in below(root):
+            archive.write(path, path.relative_to(root).as_posix())
+    return made.getvalue()

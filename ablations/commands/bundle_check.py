@@ -1,0 +1,163 @@
+"""The checks of a bundle, which may come from anyone.
+
+Nothing in it is run unless --trust says so, and nothing is written outside of a temporary folder.
+"""
+
+import hashlib
+import json
+import re
+import stat
+import zipfile
+from argparse import Namespace
+from collections.abc import Iterator, Mapping
+from contextlib import chdir, contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from ablations.commands import signatures
+from ablations.commands.bundle import DESCRIPTION, below
+from ablations.commands.report import comparison, read, render
+from ablations.design import plan as plans
+from ablations.design.plan import Plan
+from ablations.ledger import Ledger
+from bench import plugins
+from bench.text import BIBLE, HUMAN_NUMBERS
+from bench.trial import BadInput, Result, counted, visible
+
+LARGEST, MOST = 2**31, 100_000
+"""Bytes of a bundle's files together, and their number."""
+NAMES = re.compile(
+    r"ledger/plans/[0-9a-f]{16}\.json|ledger/trials/[0-9a-f]{2}/[0-9a-f]{12,64}\.json|pages(/\w[\w.-]*)+"
+    r"|plugins/\w+\.py|text/[0-9a-f]{64}|source(/\w[\w.-]*)+|environment\.txt|" + re.escape(DESCRIPTION)
+)
+"""The names that files of a bundle have. No part begins with a dot."""
+
+
+@contextmanager
+def opened(args: Namespace) -> Iterator[tuple[Plan, Ledger, list[str]]]:
+    """Check a bundle's signature, hashes, plan and verdicts; yields plan, ledger and what is wrong.
+
+    The working directory has its texts meanwhile. Raises BadInput where it is no bundle, or a hostile one.
+    """
+    path = Path(args.study)
+    if args.signers:
+        print(f"signed by {visible(signatures.check(path, args.signers))}")
+    with TemporaryDirectory() as folder:
+        root = Path(folder)
+        _extract(path, root)
+        faults = list(_hashes(root))
+        ledger = Ledger(root / "ledger", warn=faults.append)
+        plan = _plan(ledger, path)
+        results = read(plan, ledger)
+        faults += [*_other_designs(plan, results), *_other_pages(plan, results, root)]
+        print("".join(f"✗ {visible(fault.replace(folder, path.name))}\n" for fault in faults), end="")
+        there = f"{len(results)} of {counted(len(plan.ids), 'result')}"
+        print(f"{visible(plan.study)}: plan {plan.hash[:12]}, {there}, {counted(len(faults), 'fault')}")
+        _load(root, args)
+        with chdir(_with_texts(results, root)):
+            yield plan, ledger, faults
+
+
+def _extract(path: Path, root: Path) -> None:
+    """Write the files of a bundle below `root`, none before all names and sizes are known to be harmless."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            files = archive.infolist()
+            if reason := _hostile(files):
+                raise BadInput(reason, place=path, cure="nothing was unpacked; ask its author for another")
+            for info in files:
+                target = root / info.filename
+                target.parent.mkdir(parents=True, exist_ok=True)
+                with archive.open(info) as source:
+                    target.write_bytes(source.read(info.file_size))
+    except (zipfile.BadZipFile, OSError, NotImplementedError, RuntimeError, EOFError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise BadInput(f"is no bundle, or a damaged one ({why})", place=path, cure="get it again") from error
+
+
+def _hostile(files: list[zipfile.ZipInfo]) -> str:
+    """Why an archive is not to be unpacked, or nothing."""
+    if len(files) > MOST or sum(info.file_size for info in files) > LARGEST:
+        return f"would be more than {LARGEST >> 20:,} MiB or {MOST:,} files"
+    names = [info.filename for info in files]
+    for info in files:
+        if not NAMES.fullmatch(info.filename) or stat.S_ISLNK(info.external_attr >> 16):
+            return f"has a file that no bundle has, {info.filename!r:.80}"
+    return "has a name twice" if len(set(names)) < len(names) else ""
+
+
+def _hashes(root: Path) -> Iterator[str]:
+    """Files that are not as the description says, or not in it."""
+    try:
+        graph = json.loads((root / DESCRIPTION).read_bytes())["@graph"]
+        hashes = {entity["@id"]: entity["sha256"] for entity in graph if entity["@type"] == "File"}
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        yield f"{DESCRIPTION}: is missing, or describes no bundle"
+        return
+    there = {p.relative_to(root).as_posix(): p for p in below(root) if p.name != DESCRIPTION}
+    yield from (f"{name}: is described and not there" for name in hashes if name not in there)
+    for name, path in there.items():
+        if hashlib.sha256(path.read_bytes()).hexdigest() != hashes.get(name):
+            yield f"{name}: is not as it was described" if name in hashes else f"{name}: is not described"
+
+
+def _plan(ledger: Ledger, path: Path) -> Plan:
+    found, unreadable = plans.read_all(ledger)
+    if len(found) != 1 or unreadable:
+        raise BadInput("does not hold one plan that can be read", place=path, cure="get it again")
+    return found[0]
+
+
+def _other_designs(plan: Plan, results: Mapping[str, Result]) -> Iterator[str]:
+    """Trials with another model or other settings than the plan says of their arm."""
+    first = next((results[id] for id in plan.arms[0].trials.values() if id in results), None)
+    for arm in (*plan.arms, *plan.searches, *plan.tuned):
+        for seed, result in ((seed, results.get(id)) for seed, id in arm.trials.items()):
+            if result is None or arm.counted:
+                continue
+            has, told = result.trial.factors(), dict(arm.changes)
+            if first and arm.model == first.trial.model:
+                told = first.trial.factors() | told
+            other = [key for key, value in told.items() if key != "seed" and has.get(key) != value]
+            if arm.model != result.trial.model or other:
+                what = other[0] if other else "model"
+                yield f"arm {arm.name!r}, seed {seed}: was trained with another {what}"
+
+
+def _other_pages(plan: Plan, results: Mapping[str, Result], root: Path) -> Iterator[str]:
+    """Pages and tables that are not what the results give. Pictures are left out, as libraries draw them."""
+    again = root / "again"
+    page = render(comparison(plan, results), again)
+    for made in sorted(page.parent.iterdir()):
+        told = root / "pages" / made.relative_to(again)
+        if not told.is_file() or _words(told) != _words(made):
+            yield f"{told.relative_to(root)}: is not what the results give"
+
+
+def _words(file: Path) -> bytes:
+    return re.sub(rb"<svg.*?</svg>", b"", file.read_bytes(), flags=re.S)
+
+
+def _load(root: Path, args: Namespace) -> None:
+    """Load the plug-ins if they are trusted."""
+    if not (found := sorted((root / "plugins").glob("*.py"))):
+        return
+    if not args.trust:
+        print(f"its {counted(len(found), 'plug-in')} was not run: --trust runs foreign code")
+        return
+    args.plugin = [*args.plugin, *map(str, found)]
+    for file in found:
+        plugins.load(str(file))
+
+
+def _with_texts(results: Mapping[str, Result], root: Path) -> Path:
+    """A folder in which the texts have the names that the trials know them by."""
+    folder = root / "texts"
+    folder.mkdir()
+    for name, sha256 in {(r.trial.corpus, r.trial.data) for r in results.values()}:
+        text, place = root / "text" / sha256, folder / name
+        inside = not Path(name).is_absolute() and ".." not in Path(name).parts
+        if name not in (HUMAN_NUMBERS, BIBLE) and text.is_file() and inside:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_bytes(text.read_bytes())
+    return folder

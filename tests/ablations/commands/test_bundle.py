@@ -1,0 +1,262 @@
+"""`unrolled bundle` and `unrolled verify FILE.zip`: a study handed on, spoiled, and checked elsewhere."""
+
+import hashlib
+import json
+import shutil
+import stat
+import subprocess
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from as_typed import TEXT, unrolled
+from rocrate.rocrate import ROCrate
+
+from ablations.cli import main
+from ablations.commands import bundle_check
+from ablations.commands.bundle import DESCRIPTION
+from ablations.ledger import seal, unseal
+
+STUDY = """
+name = "small"
+question = "Does a rate of .02 help?"
+seeds = 2
+[baseline]
+model = "{model}"
+corpus = "texts/mine.txt"
+epochs = 1
+batch = 4
+window = 8
+hidden = 8
+[[arm]]
+name = "lr .02"
+set = {{ lr = 0.02 }}
+"""
+CELL = "my_cell.py"
+
+
+def study(folder: Path, model: str, *plugin: str) -> Path:
+    """The bundle of a study of four trials that was run in a folder."""
+    (folder / "texts").mkdir(exist_ok=True)
+    (folder / "texts" / "mine.txt").write_text(TEXT)
+    (folder / "small.toml").write_text(STUDY.format(model=model))
+    for words in (["run", "small.toml", "-j", "1"], ["bundle", "small", "-o", "small.zip"]):
+        done = unrolled(folder, *words, *plugin)
+        assert done.returncode == 0, done.stderr
+    return folder / "small.zip"
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], as_before: None):
+    """Run a command in a folder; returns its exit code, what it printed, and its errors."""
+
+    def run(folder: Path, *words: str) -> tuple[int, str, str]:
+        monkeypatch.chdir(folder)
+        code = main(list(words))
+        return code, *capsys.readouterr()
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bundle of a study on a text of the user's own."""
+    return study(tmp_path_factory.mktemp("author"), "lm4")
+
+
+@pytest.fixture
+def bundle(made: Path, tmp_path: Path) -> Path:
+    """A copy of it where nothing else of the study is."""
+    return Path(shutil.copy(made, tmp_path))
+
+
+def contents(bundle: Path) -> dict[str, bytes]:
+    with zipfile.ZipFile(bundle) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def write(bundle: Path, files: dict[str, bytes], described: bool = False) -> None:
+    """Write other files into the bundle, with hashes that fit where a forger sees to that."""
+    if described:
+        body = json.loads(files[DESCRIPTION])
+        for entity in body["@graph"]:
+            if entity["@type"] == "File":
+                entity["sha256"] = hashlib.sha256(files[entity["@id"]]).hexdigest()
+        files = {**files, DESCRIPTION: json.dumps(body).encode()}
+    with zipfile.ZipFile(bundle, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+
+
+def result_of(files: dict[str, bytes]) -> str:
+    return min(name for name in files if name.startswith("ledger/trials/"))
+
+
+def test_a_bundle_is_checked_and_replayed_where_nothing_else_of_the_study_is(told, bundle: Path) -> None:
+    code, out, err = told(bundle.parent, "verify", "small.zip", "-n", "2")
+    assert (code, err) == (0, "")
+    assert "4 of 4 results, 0 faults" in out and "2 of 2 bit-identical" in out
+    assert sorted(path.name for path in bundle.parent.iterdir()) == ["small.zip"], "nothing is left behind"
+
+
+def test_a_bundle_is_an_ro_crate_that_describes_every_file_by_its_hash(bundle: Path) -> None:
+    crate, files = ROCrate(bundle), contents(bundle)
+    described = {entity.id: entity["sha256"] for entity in crate.data_entities if entity.type == "File"}
+    assert described == {n: hashlib.sha256(d).hexdigest() for n, d in files.items() if n != DESCRIPTION}
+    root = crate.root_dataset
+    assert all(root[key] for key in ("name", "description", "datePublished", "license", "studyHash"))
+    parts = {name.partition("/")[0] for name in files}
+    assert parts == {"ledger", "pages", "text", "source", "environment.txt", DESCRIPTION}
+    assert "source/bench/training/loop.py" in files and b"torch==" in files["environment.txt"]
+
+
+def changed_loss(files: dict[str, bytes]) -> None:
+    name = result_of(files)
+    body = unseal(files[name])
+    body["result"]["metrics"]["valid_loss"] -= 0.5
+    files[name] = seal({key: value for key, value in body.items() if key != "sha256"})
+
+
+def another_rate(files: dict[str, bytes]) -> None:
+    """The trials of one arm stand under the name of the other."""
+    (name,) = (name for name in files if name.startswith("ledger/plans/"))
+    plan = unseal(files[name])["plan"]
+    first, second = plan["arms"]
+    first["trials"], second["trials"] = second["trials"], first["trials"]
+    files[name] = seal({"plan": plan})
+
+
+def a_verdict(files: dict[str, bytes]) -> None:
+    files["pages/small/comparison.csv"] = files["pages/small/comparison.csv"].replace(
+        b"INCONCLUSIVE", b"IMPROVES"
+    )
+
+
+def a_result_less(files: dict[str, bytes]) -> None:
+    del files[result_of(files)]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said", "sealed_again"),
+    [
+        (changed_loss, "is not as it was described", "comparison.csv: is not what the results give"),
+        (another_rate, "is not as it was described", "was trained with another lr"),
+        (a_verdict, "comparison.csv: is not as it was", "comparison.csv: is not what the results give"),
+        (a_result_less, "is described and not there", ""),
+    ],
+    ids=lambda value: getattr(value, "__name__", None) or None,
+)  # fmt: skip
+def test_a_planted_change_is_found_also_where_its_hashes_were_made_to_fit(
+    told, bundle: Path, spoil: Callable[[dict[str, bytes]], None], said: str, sealed_again: str
+) -> None:
+    files = contents(bundle)
+    spoil(files)
+    write(bundle, files)
+    code, out, _ = told(bundle.parent, "verify", "small.zip", "-n", "1")
+    assert code == 1 and said in out, out
+    if sealed_again:
+        write(bundle, files, described=True)
+        code, out, _ = told(bundle.parent, "verify", "small.zip", "-n", "1")
+        assert code == 1 and sealed_again in out, out
+
+
+def test_a_text_of_which_a_tenth_is_missing_is_found_when_a_trial_is_trained_again(bundle: Path) -> None:
+    files = contents(bundle)
+    (name,) = (name for name in files if name.startswith("text/"))
+    write(bundle, {**files, name: files[name][: -len(files[name]) // 10]}, described=True)
+    done = unrolled(bundle.parent, "verify", "small.zip", "-n", "1")
+    assert done.returncode == 1 and "mine.txt was edited" in done.stdout, done.stdout + done.stderr
+
+
+def hostile(bundle: Path, case: str) -> None:
+    files = contents(bundle)
+    match case:
+        case "pages/../../evil.html" | "/tmp/evil.html" | "pages/.bashrc" | "plugins/a/b.py":
+            write(bundle, {**files, case: b"x"})
+        case "link":
+            link = zipfile.ZipInfo("pages/link")
+            link.external_attr = (stat.S_IFLNK | 0o777) << 16
+            with zipfile.ZipFile(bundle, "a") as archive:
+                archive.writestr(link, "/etc/passwd")
+        case "bomb":
+            write(bundle, {**files, "pages/bomb": bytes(10**8)})
+        case "two plans":
+            (name,) = (name for name in files if name.startswith("ledger/plans/"))
+            write(bundle, {**files, "ledger/plans/" + "0" * 16 + ".json": files[name]})
+        case "no plan":
+            write(
+                bundle, {name: data for name, data in files.items() if not name.startswith("ledger/plans/")}
+            )
+        case "no zip":
+            bundle.write_bytes(b"PK\x03\x04" + bytes(100))
+        case "cut":
+            bundle.write_bytes(bundle.read_bytes()[:-3000])
+        case "a file below a file":
+            write(bundle, {**files, "pages/a": b"", "pages/a/b": b""})
+
+
+@pytest.mark.parametrize(
+    "case",
+    ["pages/../../evil.html", "/tmp/evil.html", "pages/.bashrc", "plugins/a/b.py", "link", "bomb", "no zip",
+     "two plans", "no plan", "cut", "a file below a file"],
+)  # fmt: skip
+def test_a_hostile_or_broken_archive_gets_one_line_and_writes_nothing(
+    told, bundle: Path, case: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bundle_check, "LARGEST", 10**7)
+    hostile(bundle, case)
+    code, out, err = told(bundle.parent, "verify", "small.zip")
+    assert (code, out, err.count("\n")) == (2, "", 1) and err.startswith("unrolled: small.zip: ")
+    assert sorted(path.name for path in bundle.parent.rglob("*")) == ["small.zip"]
+
+
+@pytest.fixture(scope="module")
+def with_plugin(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bundle of a study with a cell whose file leaves a trace, `ran` beside it, where it is run."""
+    folder = tmp_path_factory.mktemp("cell")
+    assert unrolled(folder, "new", "cell", CELL).returncode == 0
+    with (folder / CELL).open("a") as file:
+        file.write(f"\nopen({str(folder / 'ran')!r}, 'a').close()\n")
+    return study(folder, "my-cell", "--plugin", CELL)
+
+
+def test_foreign_code_runs_only_where_it_is_trusted(told, with_plugin: Path, tmp_path: Path) -> None:
+    shutil.copy(with_plugin, tmp_path)
+    trace = with_plugin.with_name("ran")
+    trace.unlink()
+    code, out, _ = told(tmp_path, "verify", "small.zip", "-n", "1")
+    assert code == 1 and "1 plug-in was not run: --trust runs foreign code" in out and "0 faults" in out
+    assert not trace.exists()
+    code, out, _ = told(tmp_path, "verify", "small.zip", "-n", "1", "--trust")
+    assert code == 0 and "1 of 1 bit-identical" in out and trace.exists()
+
+
+def test_a_text_that_may_not_be_passed_on_is_left_out_and_missed_in_the_replay(
+    told, made: Path, tmp_path: Path
+) -> None:
+    assert told(made.parent, "bundle", "small", "-o", str(tmp_path / "small.zip"), "--no-text")[0] == 0
+    done = unrolled(tmp_path, "verify", "small.zip", "-n", "1")
+    assert (
+        done.returncode == 1 and "0 faults" in done.stdout and "texts/mine.txt: No such file" in done.stdout
+    )
+
+
+def test_a_signature_is_made_and_asked_for(told, made: Path, tmp_path: Path) -> None:
+    for name in ("author", "stranger"):
+        key = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", name, "-f", str(tmp_path / name)]
+        subprocess.run(key, check=True)
+        public = (tmp_path / f"{name}.pub").read_text()
+        (tmp_path / f"{name}s").write_text(f"{name}@example.org {public}")
+    zipped = tmp_path / "small.zip"
+    words = ["bundle", "small", "-o", str(zipped), "--sign", str(tmp_path / "author")]
+    assert told(made.parent, *words)[0] == 0
+    ask = ["verify", "small.zip", "-n", "1", "--signers"]
+    code, out, _ = told(tmp_path, *ask, "authors")
+    assert code == 0 and out.startswith("signed by author@example.org\n")
+    code, out, err = told(tmp_path, *ask, "strangers")
+    assert (code, out) == (2, "") and "--signers strangers: ssh-keygen refuses" in err
+    zipped.write_bytes(zipped.read_bytes() + b" ")
+    assert told(tmp_path, *ask, "authors")[0] == 2
+    zipped.with_name("small.zip.sig").unlink()
+    assert "small.zip.sig: there is no signature; ask for it" in told(tmp_path, *ask, "authors")[2]
