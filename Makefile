@@ -4,6 +4,7 @@ STUDIES ?= models toggles
 SEEDS   ?=
 FLAGS   ?=
 CLUSTER ?=
+RESULTS ?= results
 BIN     := .venv/bin
 PIP     := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
@@ -12,7 +13,7 @@ ifeq ($(wildcard $(BIN)/unrolled)$(shell grep -sF '$(CURDIR)/$(BIN)/' $(BIN)/unr
 $(shell rm -f .venv/installed*)
 endif
 
-.PHONY: help ablations golden chapter test bench check docs lock ui cluster server clean
+.PHONY: help ablations golden chapter test bench check docs shipped-results lock ui cluster server clean
 
 help:
 	@echo "make ablations   environment, installation, the main job; the report's path at the end"
@@ -47,6 +48,10 @@ check: .venv/installed-for-tests
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# Slim copies of the shipped studies' results in a ledger, for the chapter's page: RESULTS=FOLDER.
+shipped-results: .venv/installed
+	@$(BIN)/python -m ablations.commands.shipped_results $(RESULTS)
 
 # The reference pages docs/study-file.md and docs/api.md, from the code.
 docs: .venv/installed

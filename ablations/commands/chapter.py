@@ -9,7 +9,9 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
+from ablations.commands import plan, shipped_results
 from ablations.commands.report import comparisons, writable
+from ablations.design.loading import load
 from ablations.flags import cores
 from ablations.ledger import Ledger, fetch, seal, unseal
 from bench.analyses import MEASURED, identity, measure
@@ -18,8 +20,9 @@ from bench.trial import BadInput
 
 
 def chapter(args: Namespace) -> int:
-    """Answer the chapter's questions on one page: measurements, and the studies that were run."""
+    """Answer the chapter's questions on one page: measurements, and studies, run here or shipped."""
     from reports.chapter.page import render
+    from reports.chapter.questions import STUDIES
     from reports.render import render_index
 
     writable(args.out)
@@ -31,7 +34,11 @@ def chapter(args: Namespace) -> int:
         print(f"  {name}: {seconds:.1f} s", flush=True)
     found = {name: stored(name, args.results) for name in MEASURED}
     studies = comparisons(ledger)
-    page = render({name: data for name, data in found.items() if data}, studies, args.out)
+    designs = [load(name) for name in STUDIES]
+    shipped = [c for study in designs if (c := shipped_results.read(study))]
+    minutes = {study.name: plan.minutes(study, cores()) for study in designs}
+    measurements = {name: data for name, data in found.items() if data}
+    page = render(measurements, studies, args.out, shipped=shipped, minutes=minutes)
     render_index(studies, args.out)  # which now links to the page
     print(f"page: {page}")
     return 0

@@ -75,9 +75,7 @@ def plan(args: Namespace) -> int:
 
 def print_plan(found: study.Study, workers: int, on: device.Device, ledger: Ledger) -> None:
     """One study's arms, what each may take until it is decided, trials, expected time and device."""
-    seconds: dict[str, float] = {}
-    for arm, trial in study.trials(found, lambda trial: trial):
-        seconds.setdefault(arm.name, costs.expected_seconds(trial))
+    seconds = _seconds(found)
     spreads, metric = _spreads(found, ledger), found.metrics[0]
     rows, needs = _rows(found, seconds, spreads)
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -104,6 +102,21 @@ def print_plan(found: study.Study, workers: int, on: device.Device, ledger: Ledg
         print(f"WARNING: every verdict will be INCONCLUSIVE: a verdict needs at least {FEWEST} seeds")
     if longest > HOUR:
         print(f"WARNING: deciding may take {longest / HOUR:.1f} h; --budget 1h ends a run in time")
+
+
+def minutes(found: study.Study, workers: int) -> str:
+    """The time that deciding a study is expected to take, over `TRUTHS`: '3 to 7 min on 2 cores'."""
+    seconds, (searching, _) = _seconds(found), _tuning(found)
+    _, needs = _rows(found, seconds, {})
+    totals = [searching + sum(need[name] * seconds[name] for name in need) for need in needs]
+    least, most = (max(1, round(of(totals) / workers / 60)) for of in (min, max))
+    return f"{f'{least} to ' if least < most else ''}{most} min on {counted(workers, 'core')}"
+
+
+def _seconds(found: study.Study) -> dict[str, float]:
+    """The expected seconds of a trial of each arm."""
+    trials = study.trials(found, lambda trial: trial)
+    return {arm.name: costs.expected_seconds(trial) for arm, trial in reversed(trials)}
 
 
 def _rows(

@@ -1,9 +1,12 @@
 """The chapter's page: its questions, each answered by a measurement, by a study, or by both."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+from markupsafe import Markup
 
 from bench.trial import counted
 from reports import answer
@@ -12,6 +15,7 @@ from reports.answer import Claim
 from reports.chapter.questionnaire import LINES
 from reports.chapter.questions import QUESTIONS, Question
 from reports.chapter.shown import Shown
+from reports.chapter.studied import best_levels, judged, origin, part
 from reports.comparison import Comparison
 from reports.figures import diagrams, forest
 from reports.figures.measurements import Data, levels
@@ -27,15 +31,26 @@ STACKED = "Two layers over three words: layer 1 reads the words, layer 2 what la
 "on its h."
 
 
-def render(measured: Mapping[str, Data], studies: Sequence[Comparison], out: Path) -> Path:
+def render(
+    measured: Mapping[str, Data],
+    studies: Sequence[Comparison],
+    out: Path,
+    *,
+    shipped: Sequence[Comparison] = (),
+    minutes: Mapping[str, str] | None = None,
+) -> Path:
     """Write `out`/chapter.html and return its path.
 
     `measured` has measurements by name, as `bench.analyses.measure` returns them, also after JSON. The page
-    marks missing measurements. The same measurements and studies give the same bytes.
+    marks missing measurements. `shipped` are comparisons by the results that come with Unrolled, shown with
+    their day and machine where `studies` has no results; `minutes` says how long a study takes. The same
+    arguments give the same bytes.
     """
-    compared = {c.evidence.study: c for c in studies}
+    compared = {c.evidence.study: c for c in shipped} | {c.evidence.study: c for c in studies if _ended(c)}
+    own = {c.evidence.study for c in studies if _ended(c)}
     shown = {q.id: _shown(q, measured) for q in QUESTIONS}
-    found = {q.id: _study(q, compared.get(q.study)) for q in QUESTIONS}
+    found = {q.id: _studies(q, compared, own) for q in QUESTIONS}
+    waiting = list(dict.fromkeys(q.study for q in QUESTIONS if q.study and q.study not in own))
     context = {
         "questions": QUESTIONS,
         "lines": LINES,
@@ -43,16 +58,22 @@ def render(measured: Mapping[str, Data], studies: Sequence[Comparison], out: Pat
         "stacked": picture("q-stacked", "A stacked RNN", STACKED, diagrams.stacked),
         "shown": shown,
         "found": found,
+        "studied": {"": "", **{q.id: _studied(q, found[q.id]) for q in QUESTIONS}},
         "titles": {q.id: q.title for q in QUESTIONS},
         "most": CLAIMS,
-        "waiting": [q.study for q in QUESTIONS if q.study and not found[q.id]],
-        "complete": sum(
-            bool(shown[q.id] or not q.show) and bool(found[q.id] or not q.study) for q in QUESTIONS
-        ),
+        "minutes": minutes or {},
+        "waiting": waiting,
+        "complete": sum(bool(shown[q.id] or not q.show) and q.study not in waiting for q in QUESTIONS),
         "facts": _facts(measured),
+        "took": {q.id: sum(measured[n]["seconds"] for n in q.measured if n in measured) for q in QUESTIONS},
         "seconds": sum(m["seconds"] for m in measured.values()),
     }
     return pages.write_page(out / "chapter.html", "chapter.html", context)
+
+
+def _ended(c: Comparison) -> bool:
+    """Whether the study has a result."""
+    return any(row.done or row.diverged for row in c.rows)
 
 
 def _shown(q: Question, measured: Mapping[str, Data]) -> Shown | None:
@@ -60,22 +81,43 @@ def _shown(q: Question, measured: Mapping[str, Data]) -> Shown | None:
     return q.show(*data) if q.show and len(data) == len(q.measured) else None
 
 
-def _study(q: Question, c: Comparison | None) -> dict[str, Any] | None:
-    """The findings of the question's study; None before it has a result."""
-    if c is None or not any(row.done or row.diverged for row in c.rows):
-        return None
-    found, name = answer.claims(c), f"q-{q.id}-study"
+def _studies(q: Question, compared: Mapping[str, Comparison], own: Set[str]) -> list[dict[str, Any]]:
+    """What the question's study found, and what the default study found that bears on it."""
+    default, which, _ = q.default
+    found = []
+    if c := compared.get(q.study):
+        drawn = partial(levels, f"q-{q.id}-study", c, *q.along) if q.along else None
+        found.append(_study(c, f"q-{q.id}-study", drawn, c.evidence.study in own))
+    if c := compared.get(default):
+        found.append(_study(part(c, which), f"q-{q.id}-default", None, default in own))
+    return [each for each in found if each["claims"] or each["picture"]]
+
+
+def _study(c: Comparison, name: str, drawn: Callable[[], Markup | None] | None, own: bool) -> dict[str, Any]:
+    found, study = answer.claims(c), c.evidence.study
     return {
         "c": c,
         "claims": found,
+        "along": drawn is not None,
         "verdicts": _verdicts(c, found),
         "standing": answer.standing(c),
         "extension": answer.extension(c),
         "tally": answer.tally(c),
         "warnings": answer.warnings(c),
-        "picture": levels(name, c, *q.along) if q.along else forest.arms(c, name),
-        "href": f"{pages.folder_name(q.study)}/index.html",
+        "picture": drawn() if drawn else forest.arms(c, name) if len(found) > 2 else None,
+        "href": f"{pages.folder_name(study)}/index.html" if own else "",
+        "origin": "" if own else origin(c),
     }
+
+
+def _studied(q: Question, found: Sequence[Mapping[str, Any]]) -> str:
+    """What the first of the studies answers, in a sentence."""
+    if not found:
+        return ""
+    c = found[0]["c"]
+    if q.along and q.comparable and c.evidence.study == q.study:
+        return best_levels(c, *q.along)
+    return judged(c)
 
 
 def _verdicts(c: Comparison, found: Sequence[Claim]) -> str:

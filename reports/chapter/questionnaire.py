@@ -7,7 +7,8 @@ from dataclasses import dataclass
 class Line:
     """One question of the book: a short answer, sections of the page with evidence, source code, a drawing.
 
-    `measured` names a section whose own answer, made from a measurement, is the answer here too.
+    `measured` names a section whose own answer, made from a measurement, is the answer here too; `studied`
+    one whose study's is.
     """
 
     number: str
@@ -15,19 +16,22 @@ class Line:
     answer: str
     see: tuple[str, ...]
     measured: str = ""
+    studied: str = ""
     code: tuple[str, ...] = ()
     drawn: bool = False
 
 
-def _line(number: str, asked: str, answer: str, *see: str, measured: str = "", code: str = "") -> Line:
-    shown = tuple(code.split())
+def _line(
+    number: str, asked: str, answer: str, *see: str, measured: str = "", studied: str = "", code: str = ""
+) -> Line:
     return Line(
         number=number,
         asked=asked,
         answer=answer,
         see=see,
         measured=measured,
-        code=shown,
+        studied=studied,
+        code=tuple(code.split()),
         drawn=number == "19",
     )
 
@@ -36,7 +40,7 @@ LINES = (
     _line(
         "1",
         "What to do when a data set is too slow to work with?",
-        "Find a small one that has the same problem: most studies here train on Human Numbers.",
+        "Find or make a small one that has the same problem: most studies here train on Human Numbers.",
         "read",
     ),
     _line(
@@ -72,8 +76,13 @@ LINES = (
         "One layer, applied again at every word to its own last output and to the next word: a loop.",
         "depth",
     ),
-    _line("7", "What is the hidden state?", "What the loop hands on from word to word.", "growth"),
-    _line("8", "What is it in LMModel1?", "h, written out three times.", "context"),
+    _line(
+        "7",
+        "What is the hidden state?",
+        "The activations that the loop hands on from word to word, and changes at each.",
+        "growth",
+    ),
+    _line("8", "What is it in LMModel1?", "h, which its three layers make one after the other.", "context"),
     _line(
         "9",
         "Why must the text come in order to keep the state?",
@@ -91,8 +100,7 @@ LINES = (
     _line(
         "11",
         "Why does a kept state cost memory and time, and what is the cure?",
-        "Its history grows with every batch, and the backward pass walks all of it; detach the state. "
-        "Without that the second backward pass raises an error, as the first one has freed the graph.",
+        "The backward pass walks through all of its history; detach the state after each batch.",
         "history",
         measured="history",
     ),
@@ -120,7 +128,7 @@ LINES = (
     _line(
         "15",
         "What is lost with one answer for three words?",
-        "Two answers of three.",
+        "",
         "targets",
         measured="targets",
     ),
@@ -153,6 +161,7 @@ LINES = (
         "detach",
         "gradients",
         measured="gradients",
+        studied="detach",
     ),
     _line(
         "21",
@@ -167,7 +176,7 @@ LINES = (
     _line(
         "24",
         "Why two states in an LSTM?",
-        "The cell state adds up and remembers; the hidden state is what is told of it now.",
+        "",
         "recall",
         "gates",
         measured="recall",
@@ -199,8 +208,9 @@ LINES = (
     _line(
         "30",
         "Why can LMModel6 have a higher learning rate?",
-        "The chapter gives no reason; the study measures how much higher.",
+        "The chapter gives no reason.",
         "rate",
+        studied="rate",
     ),
     _line(
         "31",
@@ -212,7 +222,7 @@ LINES = (
     _line(
         "32",
         "What is dropout?",
-        "Zeroing each activation with probability p, while training.",
+        "Zeroing each activation at random, with probability p, while training.",
         "scale",
         code="Dropout",
     ),

@@ -15,7 +15,9 @@ class Question:
     `answer` stands first where there is no measurement: what is true by definition.
 
     `along` draws a study's arms along a factor, a line for each level of another: (factor, lines, label);
-    without it the forest plot is drawn. `setup` describes what the study keeps equal; it contains no claim.
+    without it the forest plot is drawn. `comparable` says that its levels are asked for the same words.
+    `setup` describes what the study keeps equal; it contains no claim. `default` names a study of `make
+    ablations`, its contrasts that answer too, by the name or a setting of their arms, and their setup.
     """
 
     id: str
@@ -28,6 +30,8 @@ class Question:
     study: str = ""
     setup: str = ""
     along: tuple[str, str, str] | None = None
+    comparable: bool = True
+    default: tuple[str, tuple[str, ...], str] = ("", (), "")
 
     @property
     def numbers(self) -> str:
@@ -37,6 +41,8 @@ class Question:
         *most, last = self.book
         return f"Question{'s' if most else ''} {', '.join(most)}{' and ' if most else ''}{last} of the book"
 
+
+TOGGLED = "LMModel7 with one change an arm."
 
 QUESTIONS = (
     Question(
@@ -61,6 +67,7 @@ QUESTIONS = (
             "every word; validation text is random blocks."
         ),
         along=("window", "model", "words read"),
+        default=("models", ("LMModel1", "LMModel2"), "LMModel1 reads three words, LMModel2 in a loop."),
     ),
     Question(
         id="depth",
@@ -77,6 +84,11 @@ QUESTIONS = (
             "learning rates, and holds each depth against one layer. Validation text is random blocks."
         ),
         along=("layers", "nonlinearity lr", "layers"),
+        default=(
+            "models",
+            ("LMModel5", "nn.RNN, ReLU"),
+            "Two layers of nn.RNN, with the ReLU of LMModel4, and with tanh, which is LMModel5.",
+        ),
     ),
     Question(
         id="order",
@@ -134,6 +146,7 @@ QUESTIONS = (
             "last two by replaying the windows before. Validation text is random blocks."
         ),
         along=("detach_every", "model", "words that a gradient reaches back, in the mean"),
+        default=("toggles", ("detach_every",), TOGGLED),
     ),
     Question(
         id="growth",
@@ -213,10 +226,10 @@ QUESTIONS = (
         id="rate",
         book=("30",),
         title="Higher learning rates",
-        asked="Why does the LSTM bear a higher learning rate?",
+        asked="Does the LSTM bear a higher learning rate, and why?",
         answer=(
-            "The chapter gives no reason of its own; what can be seen is which learning rates each model "
-            "bears, and that is the study's question."
+            "The chapter gives no reason of its own; what can be measured is which learning rates each model "
+            "bears."
         ),
         study="learning-rate",
         setup=(
@@ -224,6 +237,7 @@ QUESTIONS = (
             "Validation text is random blocks."
         ),
         along=("lr", "model", "learning rate"),
+        default=("toggles", ("lr",), TOGGLED),
     ),
     Question(
         id="parts",
@@ -231,11 +245,12 @@ QUESTIONS = (
         title="What each part brings",
         asked="What do dropout, AR, TAR, weight tying, weight decay and momentum each bring?",
         answer=(
-            "AR adds α times the mean square of the activations after dropout to the loss, TAR β times "
-            "that of their change from word to word before it; what each part brings is the study's question."
+            "Dropout and weight tying change the network, AR and TAR the loss, weight decay and momentum the "
+            "update."
         ),
         study="regularization",
         setup=("One part left out of LMModel7, one added to LMModel6, and all sixteen combinations of four."),
+        default=("toggles", ("tying", "dropout", "alpha", "beta", "wd", "moms"), TOGGLED),
     ),
     Question(
         id="scale",
@@ -254,6 +269,7 @@ QUESTIONS = (
         show=mechanics.grus,
         study="gru",
         setup="The reset gate acts after the matrix product (cuDNN, nn.GRU) or before it (Cho et al.).",
+        default=("models", ("nn.GRU",), "nn.GRU in the settings of LMModel6, which is nn.LSTM."),
     ),
     Question(
         id="anatomy",
@@ -262,6 +278,7 @@ QUESTIONS = (
         asked="What does the chapter call each part of AWD-LSTM?",
         measured=("anatomy",),
         show=mechanics.anatomy,
+        default=("models", ("AWD-LSTM",), "fastai's AWD_LSTM in the settings of LMModel7."),
     ),
     Question(
         id="grammar",
@@ -281,5 +298,9 @@ QUESTIONS = (
         study="split",
         setup="Contrasts are among arms of one split; losses on two validation sets do not compare.",
         along=("split", "model", "validation text"),
+        comparable=False,
     ),
 )
+
+STUDIES = tuple(dict.fromkeys(study for q in QUESTIONS for study in (q.study, q.default[0]) if study))
+"""The studies that the page shows."""

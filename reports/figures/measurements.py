@@ -187,8 +187,8 @@ def tanh(data: Data) -> Figure:
     return figure
 
 
-def levels(name: str, c: Comparison, factor: str, by: str, label: str) -> Markup | None:
-    """A study's arms along one factor, a line for each level of another; None where it has no results yet."""
+def lines(c: Comparison, factor: str, by: str) -> dict[str, dict[Any, ComparedArm]]:
+    """A study's arms by their level of one factor, for each level of another."""
     found: dict[str, dict[Any, ComparedArm]] = {}
     for row in c.rows:
         trial = trial_of(row.arm)
@@ -197,6 +197,12 @@ def levels(name: str, c: Comparison, factor: str, by: str, label: str) -> Markup
             line = row.arm.title if by == "model" else ", ".join(str(factors.get(b)) for b in by.split())
             level = reach(trial) if factor == "detach_every" else factors.get(factor)
             found.setdefault(line, {}).setdefault(level, row)
+    return found
+
+
+def levels(name: str, c: Comparison, factor: str, by: str, label: str) -> Markup | None:
+    """A study's arms along one factor, a line for each level of another; None where it has no results yet."""
+    found = lines(c, factor, by)
     if not any(row.summary.mean is not None for line in found.values() for row in line.values()):
         return None
     each = by.replace(" ", " and ")

@@ -1,0 +1,99 @@
+"""Studies on the chapter's page: sentences turn with verdicts; shipped results stand in, labelled."""
+
+import re
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from synthetic import BOTH, arm, study, text_of
+
+from bench.trial import Metric
+from reports.chapter.page import render
+from reports.chapter.questions import QUESTIONS
+from reports.chapter.studied import best_levels, judged, part
+from reports.comparison import Comparison, compare
+from reports.evidence import Evidence
+
+ACCURACY = (Metric("valid_accuracy", 0.02),)
+DEPTH = next(q for q in QUESTIONS if q.id == "depth")
+
+
+def deeper(effect: float, spread: float = 0.004, **facts: Any) -> Evidence:
+    """A second and a third layer whose losses differ by `effect` and twice that."""
+    arms = (arm(f"{n} layers", effect * (n - 1), spread, options={"layers": n}) for n in (1, 2, 3))
+    return study(tuple(arms), study="depth", metrics=ACCURACY, delta=0.02, **facts)
+
+
+def of_another_machine(evidence: Evidence) -> Comparison:
+    facts = {"cpu": "EPYC 9654", "packages": {"torch": "2.12.1"}}
+    arms = (
+        replace(a, results={s: replace(r, environment=facts) for s, r in a.results.items()})
+        for a in evidence.arms
+    )
+    return compare(replace(evidence, arms=tuple(arms)))
+
+
+@pytest.mark.parametrize(
+    ("effect", "spread", "said"),
+    [
+        (-0.4, 0.004, "is higher with 3 layers (+0."),
+        (0.4, 0.004, "is lower with 3 layers (−0."),
+        (0.0, 0.004, "is the same within ±0.02 with 2 layers ("),
+        (0.0, 0.3, "is undecided with 2 layers ("),
+    ],
+)
+def test_a_studys_sentence_turns_with_its_verdicts(effect: float, spread: float, said: str) -> None:
+    sentence = judged(compare(deeper(effect, spread)))
+    assert sentence.startswith("Against 1 layers, validation accuracy is ")
+    assert said in sentence and sentence.count("layers") == 3
+
+
+def test_each_arm_names_its_base_where_these_differ_and_a_loss_is_lower_where_it_is_better() -> None:
+    first, second, third = deeper(-0.4).arms
+    held = study(
+        (first, replace(second, against="1 layers"), replace(third, against="2 layers")),
+        metrics=(Metric("valid_loss", 0.03),),
+    )
+    said = re.sub(r"\(−[0-9.]+", "(−x", judged(compare(held)))
+    both = {"2 layers (−x against 1 layers)", "3 layers (−x against 2 layers)"}
+    assert said.startswith("Validation loss is lower with ")
+    assert set(said[30:-1].split(" and ")) == both
+
+
+@pytest.mark.parametrize(("effect", "best"), [(-0.4, "3"), (0.4, "1"), (0.01, "1 or 2 or 3")])
+def test_the_best_levels_are_those_within_delta_of_the_best_mean(effect: float, best: str) -> None:
+    sentence = best_levels(compare(deeper(effect)), "layers", "model", "layers")
+    assert f"lm6 {best} (0." in sentence
+
+
+def test_a_part_of_a_study_has_the_named_contrasts_alone() -> None:
+    c = compare(deeper(-0.4))
+    assert "2 layers" not in judged(part(c, ["3 layers"])) and "3 layers" in judged(part(c, ["3 layers"]))
+    assert judged(part(c, ["layers"])) == judged(c)
+    assert judged(part(c, ["lr"])) == ""
+
+
+def test_shipped_results_stand_in_with_day_and_machine_until_there_are_own_ones(tmp_path) -> None:
+    shipped, minutes = [of_another_machine(deeper(-0.4))], {"depth": "3 to 7 min on 2 cores"}
+    page = text_of(render({}, [], tmp_path, shipped=shipped, minutes=minutes))
+    assert "Best mean validation accuracy by layers" in page
+    label = "From the results that come with Unrolled (2026-02-02, EPYC 9654, torch 2.12.1)"
+    assert label in page
+    assert "Yours replace them: unrolled run depth (3 to 7 min on 2 cores)" in page
+    assert "Studies still to be run: context, depth" in page
+    unseen = replace(deeper(0.4), arms=tuple(replace(a, results={}) for a in deeper(0.4).arms))
+    assert label in text_of(render({}, [compare(unseen)], tmp_path, shipped=shipped))
+    own = text_of(render({}, [compare(deeper(0.4))], tmp_path, shipped=shipped))
+    assert "Unrolled (2026" not in own and "come with Unrolled.)" not in own
+    assert "Of 2 contrasts: 2 worse." in own and "made by unrolled run" in own
+
+
+def test_a_default_study_answers_where_the_questions_own_was_not_run(tmp_path) -> None:
+    name, which, setup = DEPTH.default
+    arms = [arm("base", 0.0), *(arm(a, -0.4, model="rnn", changes={"model": "rnn"}) for a in which)]
+    default = compare(study(tuple(arms), study=name, metrics=BOTH, delta=0.02))
+    page = text_of(render({}, [default], tmp_path)).partition("does stacking more help?")[2]
+    section = page.partition("Questions 9 and 14")[0]
+    assert "Against base, validation accuracy is higher with" in section
+    assert f"From the study {name}: {setup}" in section
+    assert "The study depth has not been run: unrolled run depth" in section
