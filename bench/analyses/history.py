@@ -16,7 +16,8 @@ def history(count: int = 12, **changes: Any) -> dict[str, Any]:
     """LMModel4 over its first batches, with the state detached after each batch and not, without updates.
 
     By batch: `nodes` of the graph that a backward pass from the loss walks through, and `bytes` of the
-    tensors that are kept for it.
+    tensors that are kept for it. `refused` has the error that a training without detaching ends
+    with, "" if none, where the backward pass frees the graph and where it retains it.
     """
     trial = chapter("lm4", 0, changes)
     model, train = build(trial), corpus.batches(trial, corpus.load(trial))[0]
@@ -25,6 +26,10 @@ def history(count: int = 12, **changes: Any) -> dict[str, Any]:
         "detached": _read(model, batches, detach=True),
         "not detached": _read(model, batches, detach=False),
         "window": trial.window,
+        "refused": {
+            name: _refused(build(trial), batches, retain=retain)
+            for name, retain in (("freed", False), ("retained", True))
+        },
     }
 
 
@@ -47,6 +52,22 @@ def _read(model: LanguageModel, batches: list[tuple[Tensor, Tensor]], detach: bo
                 state = detached(state)
                 kept.clear()
     return found
+
+
+def _refused(model: LanguageModel, batches: list[tuple[Tensor, Tensor]], *, retain: bool) -> str:
+    """The first line of the error that training on the batches without detaching the state ends with."""
+    state: State = None
+    sgd = torch.optim.SGD(model.parameters(), lr=0.01)
+    try:
+        for tokens, targets in batches:
+            hidden, state = model.unroll(tokens, state)
+            loss = F.cross_entropy(model.read(hidden).logits.flatten(0, 1), targets.flatten())
+            sgd.zero_grad()
+            loss.backward(retain_graph=retain)  # type: ignore[no-untyped-call]
+            sgd.step()
+    except RuntimeError as error:
+        return str(error).splitlines()[0]
+    return ""
 
 
 def _nodes(loss: Tensor) -> int:

@@ -67,9 +67,8 @@ def gradients(data: Data) -> Shown:
         for cell in CELLS
     )
     return Shown(
-        answer=f"{_vanished(far, start)} If almost no gradient reaches an early word, the weights are not "
-        "told "
-        f"how to use it. {_trained(far, start, end)}",
+        answer="Every step back multiplies a gradient once more, and if almost none of it reaches an early "
+        f"word, the weights are not told how to use it. {_vanished(far, start)} {_trained(far, start, end)}",
         text="The loss of one word is differentiated by the embedding of the word k places before it, along "
         "the training text with the state carried from its beginning. The table has what is left "
         f"{BACK} words back, as a share of what the newest word gets. {_gates(far, end, last)}",
@@ -144,7 +143,8 @@ def recall(data: Data) -> Shown:
             f" Furthest: {listed(far)}, over {best}{' or more' if best == most else ''} words."
             if best
             else ""
-        ),
+        )
+        + f" {_opened(reach['LSTM'], reach[RECALL[-1]])}",
         text="A network reads one of nine digits, then k times the same filler, and is asked which digit it "
         "was: only a state that lasts helps. One layer of 64, at the chapter's learning rate for the cell, "
         f"{data['steps']} updates of {data['rows']} texts for each k; mean of "
@@ -165,6 +165,13 @@ def recall(data: Data) -> Shown:
             rows=rows,
         ),
     )
+
+
+def _opened(closed: int, opened: int) -> str:
+    """Whether an LSTM reaches further if its forget gates begin open."""
+    if opened > closed:
+        return f"With forget gates that begin open an LSTM gets from {closed} words to {opened}."
+    return "Forget gates that begin open do not take an LSTM further."
 
 
 def _memory(plain: list[int], gated: list[int]) -> str:

@@ -1,5 +1,6 @@
 """Sections of the chapter's page about numbers, formulas and parts."""
 
+from collections.abc import Mapping
 from functools import partial
 from statistics import fmean
 
@@ -133,9 +134,8 @@ def history(data: Data) -> Shown:
         f"{count(whole['nodes'][-1])} nodes, back to the first word of the epoch, and {last[1]} MiB are "
         "held for "
         f"it. Detached after each batch, it is {count(cut['nodes'][-1])} nodes and {last[0]} MiB. This is "
-        "counted without updates; memory and nodes are counted, and time is not. In training, the second "
-        "backward pass would raise an error: the first one frees the graph. What remains is truncated "
-        "backpropagation through "
+        "counted without updates; memory and nodes are counted, and time is not. "
+        f"{_refusals(data['refused'])} With detaching, what remains is truncated backpropagation through "
         f"time: gradients flow back at most {data['window']} words.",
         picture=picture(
             "q-history",
@@ -151,6 +151,23 @@ def history(data: Data) -> Shown:
         caption="Memory of the tensors that the backward pass of a batch needs, by batches read since the "
         "last reset.",
     )
+
+
+def _refusals(refused: Mapping[str, str]) -> str:
+    """What torch answers to training without detaching."""
+    freed, retained = refused["freed"], refused["retained"]
+    second = "backward through the graph a second time" in freed
+    inplace = "modified by an inplace operation" in retained
+    said = [
+        "In training torch refuses the next backward pass: the first one freed the graph"
+        if second
+        else f"In training torch {f'refuses it (“{freed}”)' if freed else 'does not refuse it'}",
+        "with retain_graph=True it refuses as well, since the update has changed the weights, which older "
+        "parts of the graph need, in place"
+        if inplace
+        else f"with retain_graph=True it {f'refuses as well (“{retained}”)' if retained else 'does not'}",
+    ]
+    return f"{'; '.join(said)}."
 
 
 def lstms(data: Data) -> Shown:

@@ -54,7 +54,7 @@ def halved(data: Data) -> Shown:
         answers={
             Word.IMPROVES: "No: with products of half the precision LMModel4 ends more accurate.",
             Word.WORSENS: "Yes: with products of half the precision LMModel4 ends less accurate.",
-            Word.EQUIVALENT: "No: LMModel4 ends as accurate, within a difference that matters.",
+            Word.EQUIVALENT: "No: LMModel4 ends as accurate, but for a difference too small to matter.",
             Word.NEGLIGIBLE: "Hardly: LMModel4 changes, by less than matters.",
             Word.INCONCLUSIVE: "These seeds do not decide whether LMModel4 loses accuracy.",
         },

@@ -215,6 +215,7 @@ def test_recall_without_training_is_a_guess_and_over_two_words_is_learnt() -> No
 
 @pytest.fixture(scope="module")
 def four_cells() -> Mapping[str, Any]:
+    torch.set_num_threads(1)
     return cells.cells(seeds=[0], epochs=1)
 
 

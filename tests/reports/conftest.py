@@ -15,6 +15,8 @@ FACTS = {"commit": "0123456789abcdef", "dirty": False, "cpu": "Xeon 8481C", "thr
 @pytest.fixture(scope="session")
 def measured() -> dict[str, Any]:
     """Every measurement, as small as it can be, as JSON gives it back."""
+    import torch
+
     from bench.analyses import (
         MEASURED,
         anatomy,
@@ -30,6 +32,7 @@ def measured() -> dict[str, Any]:
     )
     from bench.trial import canonical
 
+    torch.set_num_threads(1)  # two threads take ten times as long where another test runs on the other core
     found = {
         "sources": sources.sources(),
         "batches": validation_text.batches(),

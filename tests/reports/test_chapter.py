@@ -3,6 +3,7 @@
 import re
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from synthetic import arm, hostile, is_self_contained, realistic, study, text_of
@@ -20,6 +21,17 @@ from reports.figures.drawing import power, spread
 FACTS = {"commit": "0123456789abcdef", "dirty": False, "cpu": "Xeon 8481C", "threads": 1}
 
 
+@pytest.fixture(scope="module")
+def page(measured, tmp_path_factory) -> Path:
+    """The page before a study was run, and without results that come with Unrolled."""
+    return render(measured, [], tmp_path_factory.mktemp("page"))
+
+
+@pytest.fixture(scope="module")
+def text(page) -> str:
+    return page.read_text(encoding="utf-8")
+
+
 def test_every_question_has_evidence_to_come_from() -> None:
     assert all(q.show or q.study for q in QUESTIONS)
     assert all(bool(q.show) == bool(q.measured) for q in QUESTIONS)
@@ -34,10 +46,9 @@ def test_sections_have_the_books_numbers_each_once_and_in_its_order() -> None:
     assert firsts == sorted(firsts, key=lambda n: (n.startswith("R"), int(n.lstrip("R"))))
 
 
-def test_every_section_opens_with_its_answer_before_its_figure(measured, tmp_path) -> None:
-    page = render(measured, [], tmp_path).read_text(encoding="utf-8")
+def test_every_section_opens_with_its_answer_before_its_figure(text) -> None:
     for q in QUESTIONS:
-        section = page.partition(f'<h2 id="{q.id}">')[2].partition("</section>")[0]
+        section = text.partition(f'<h2 id="{q.id}">')[2].partition("</section>")[0]
         answer = section.partition("</h2>")[2].lstrip()
         assert answer.startswith("<p><b>"), q.id
         assert not re.match(r"<p><b>\W*</b>", answer), q.id
@@ -49,9 +60,8 @@ def test_without_a_measurement_no_section_answers_by_one(tmp_path) -> None:
     assert answered == sum(bool(q.answer) for q in QUESTIONS)
 
 
-def test_the_questions_stand_in_their_order(measured, tmp_path) -> None:
-    page = render(measured, [], tmp_path).read_text(encoding="utf-8")
-    assert re.findall(r'<h2 id="([a-z]+)">', page) == [
+def test_the_questions_stand_in_their_order(text) -> None:
+    assert re.findall(r'<h2 id="([a-z]+)">', text) == [
         "answer",
         *(q.id for q in QUESTIONS),
         "questionnaire",
@@ -59,15 +69,15 @@ def test_the_questions_stand_in_their_order(measured, tmp_path) -> None:
     ]
 
 
-def test_a_study_that_was_not_run_is_a_command_and_no_claim(measured, tmp_path) -> None:
-    page = text_of(render(measured, [], tmp_path))
+def test_a_study_that_was_not_run_is_a_command_and_no_claim(page) -> None:
+    said = text_of(page)
     for q in QUESTIONS:
         if q.study:
-            assert f"The study {q.study} has not been run: unrolled run {q.study}" in page
+            assert f"The study {q.study} has not been run: unrolled run {q.study}" in said
     waiting = [q.study for q in QUESTIONS if q.study]
-    assert f'make ablations STUDIES="{" ".join(waiting)}"' in page
+    assert f'make ablations STUDIES="{" ".join(waiting)}"' in said
     both = sum(bool(q.study) for q in QUESTIONS)
-    assert f"{len(QUESTIONS) - both} of {len(QUESTIONS)} questions have all their evidence" in page
+    assert f"{len(QUESTIONS) - both} of {len(QUESTIONS)} questions have all their evidence" in said
 
 
 def test_a_measurement_that_was_not_made_is_said_to_be_missing(measured, tmp_path) -> None:
@@ -113,9 +123,9 @@ def test_a_part_that_was_not_seen_is_crossed_out(found) -> None:
     assert f"{len(rows) - 1} of them were seen" in shown.answer
 
 
-def test_the_questionnaire_is_whole_and_every_line_links_to_evidence(measured, tmp_path) -> None:
+def test_the_questionnaire_is_whole_and_every_line_links_to_evidence(text) -> None:
     """39 questions and 4 of further research: fastbook chapter 12, "Questionnaire" and "Further Research"."""
-    page = render(measured, [], tmp_path).read_text(encoding="utf-8").partition('id="questionnaire"')[2]
+    page = text.partition('id="questionnaire"')[2]
     lines = page.split('<div class="line"')[1:]
     assert [re.findall(r"<h3[^>]*>(\w+) ·", line)[0] for line in lines] == [
         *map(str, range(1, 40)),
@@ -127,9 +137,8 @@ def test_the_questionnaire_is_whole_and_every_line_links_to_evidence(measured, t
     assert all(q.id in {id for line in linked for id in line} for q in QUESTIONS if q.book)
 
 
-def test_the_code_that_the_book_asks_for_is_shown_and_escaped(measured, tmp_path) -> None:
-    page = render(measured, [], tmp_path).read_text(encoding="utf-8")
-    shown = re.findall(r"<summary>Code: (\w+)</summary>", page)
+def test_the_code_that_the_book_asks_for_is_shown_and_escaped(measured, text, tmp_path) -> None:
+    shown = re.findall(r"<summary>Code: (\w+)</summary>", text)
     assert shown == [name for line in LINES for name in line.code]
     assert set(shown) == set(measured["sources"]["found"])
     hostile_code = {**measured["sources"], "found": dict.fromkeys(shown, "<script>alert(1)")}
@@ -137,9 +146,8 @@ def test_the_code_that_the_book_asks_for_is_shown_and_escaped(measured, tmp_path
     assert "<script>alert" not in page and "&lt;script&gt;alert(1)" in page
 
 
-def test_the_stacked_network_is_drawn_where_the_book_asks_for_it(measured, tmp_path) -> None:
-    page = render(measured, [], tmp_path).read_text(encoding="utf-8")
-    line = page.partition('id="book-19"')[2].partition("<h3")[0]
+def test_the_stacked_network_is_drawn_where_the_book_asks_for_it(text) -> None:
+    line = text.partition('id="book-19"')[2].partition("<h3")[0]
     assert line.count(">layer 1</text>") == line.count(">layer 2</text>") == 3
 
 

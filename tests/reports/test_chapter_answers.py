@@ -174,3 +174,68 @@ def test_the_scale_is_said_to_keep_the_mean_only_where_it_does(found) -> None:
     assert "keeps the mean" in mechanics.dropout(found["dropout"]).answer
     means = [{**m, "scaled": 0.5} for m in found["dropout"]["means"]]
     assert "does not keep the mean" in mechanics.dropout({**found["dropout"], "means": means}).answer
+
+
+def test_rows_are_said_to_go_on_only_where_they_do(found) -> None:
+    assert "a row of a batch goes on where" in words.batches(found["batches"]).answer
+    rows = [{**r, "read": f"zero {r['read']}"} for r in found["batches"]["rows"]]
+    assert "a row of a batch does not go on" in words.batches({**found["batches"], "rows": rows}).answer
+
+
+@pytest.mark.parametrize(
+    ("effect", "spread", "said"),
+    [
+        (-0.1, 0.01, "Yes: with products of half the precision LMModel4 ends less accurate."),
+        (0.1, 0.01, "No: with products of half the precision LMModel4 ends more accurate."),
+        (0.0, 0.001, "ends as accurate, but for a difference too small to matter."),
+        (0.005, 0.001, "Hardly: LMModel4 changes, by less than matters."),
+        (0.0, 0.2, "do not decide"),
+    ],
+)
+def test_the_answer_on_half_the_precision_turns_with_its_accuracies(effect, spread, said) -> None:
+    whole = {str(seed): 0.6 for seed in range(10)}
+    half = {seed: 0.6 + effect + spread * (int(seed) % 5 - 2) for seed in whole}
+    assert said in trainings.halved({"float32": whole, "bfloat16": half}).answer
+
+
+def test_relative_precision_is_said_to_be_the_same_only_where_it_is(found) -> None:
+    assert "the relative precision is the same" in mechanics.spacing(found["spacing"]).answer
+    gaps = {name: [1e-7] * len(by) for name, by in found["spacing"]["gaps"].items()}
+    shown = mechanics.spacing({**found["spacing"], "gaps": gaps})
+    assert "relative to the magnitude the distance differs too" in shown.answer
+    assert "the distance doubles" not in shown.text
+
+
+@pytest.mark.parametrize(("tail", "said"), [(0.5, "is less like its"), (0.0, "is not less like its")])
+def test_the_validation_text_is_said_to_be_new_only_where_it_is(found, tail: float, said: str) -> None:
+    data = {**found["coverage"], "tail": {**found["coverage"]["tail"], "new": {"1": 0.0, "2": tail}}}
+    assert said in words.coverage(data, found["trained"]).answer
+
+
+@pytest.mark.parametrize(
+    ("thousand", "said"),
+    [(9, "still gets “thousand” right in 90 % and fails"), (0, "in 0 % and the digit before it in 10 %")],
+)
+def test_the_pair_is_blamed_on_its_first_word_only_where_the_second_is_right(found, thousand, said) -> None:
+    roles = {"thousand": [1.0, thousand, 10], "lead digit": [1.0, 1, 10]}
+    data = {**found["trained"], "roles": {"LMModel6": [roles]}}
+    assert said in words.coverage(found["coverage"], data).text
+
+
+def test_a_history_is_said_to_grow_and_to_be_refused_only_where_it_is(found) -> None:
+    shown = mechanics.history(found["history"])
+    assert "grows with every batch" in shown.answer and "stays the same however long" in shown.answer
+    assert "the first one freed the graph; with retain_graph=True it refuses as well" in shown.text
+    flat, grown = ({"nodes": n, "bytes": n} for n in ([9, 9], [9, 18]))
+    other = {**found["history"], "detached": grown, "not detached": flat}
+    shown = mechanics.history({**other, "refused": {"freed": "", "retained": "out of memory"}})
+    assert "grows" not in shown.answer and "stays the same" not in shown.answer
+    assert "does not refuse it; with retain_graph=True it refuses as well (“out of memory”)" in shown.text
+
+
+@pytest.mark.parametrize(
+    ("opened", "said"), [(1.0, "gets from 2 words to 4"), (0.1, "do not take an LSTM further")]
+)
+def test_open_gates_are_said_to_reach_further_only_where_they_do(found, opened: float, said: str) -> None:
+    right = {c: {"2": [1.0], "4": [opened if c == recall.KEEPING else 0.1]} for c in distances.RECALL}
+    assert said in distances.recall({**found["recall"], "accuracy": right}).answer
