@@ -15,17 +15,17 @@ from typing import Any
 FORMAT = 1
 
 MEASURED = {
+    "trained": "bench.analyses.trained:trained",
+    "cells": "bench.analyses.cells:cells",
+    "stability": "bench.analyses.learning:stability",
+    "halved": "bench.analyses.learning:halved",
+    "targets": "bench.analyses.learning:targets",
+    "recall": "bench.analyses.recall:recall",
     "sources": "bench.analyses.sources:sources",
     "batches": "bench.analyses.validation_text:batches",
     "context": "bench.analyses.validation_text:context",
     "coverage": "bench.analyses.validation_text:coverage",
-    "targets": "bench.analyses.learning:targets",
-    "stability": "bench.analyses.learning:stability",
-    "halved": "bench.analyses.learning:halved",
     "history": "bench.analyses.history:history",
-    "cells": "bench.analyses.cells:cells",
-    "recall": "bench.analyses.recall:recall",
-    "trained": "bench.analyses.trained:trained",
     "spacing": "bench.analyses.floats:spacing",
     "precision": "bench.analyses.floats:precision",
     "tanh": "bench.analyses.floats:tanh",
@@ -33,7 +33,7 @@ MEASURED = {
     "dropout": "bench.analyses.parts:dropout",
     "anatomy": "bench.analyses.anatomy:anatomy",
 }
-"""The function of each measurement, as an import name."""
+"""The function of each measurement, as an import name; those that take longest come first."""
 
 
 def measure(name: str) -> dict[str, Any]:

@@ -32,7 +32,8 @@ def growth(data: Data) -> Shown:
     growing = [names[s] for s in STATES if at[steps][s] > GROWS * at[BACK][s]]
     return Shown(
         answer="Each layer multiplies, so that numbers and gradients can grow or shrink by a factor at every "
-        "step, and a weight then learns too fast or not at all; in trained networks here "
+        "step, in the extreme to infinity or zero, and a weight then learns too fast or not at all; in "
+        "trained networks here "
         + (
             f"{listed(growing)} still {'grows' if len(growing) == 1 else 'grow'} "
             if growing

@@ -89,8 +89,9 @@ def _studies(q: Question, compared: Mapping[str, Comparison], own: Set[str]) -> 
         drawn = partial(levels, f"q-{q.id}-study", c, *q.along) if q.along else None
         found.append(_study(c, f"q-{q.id}-study", drawn, c.evidence.study in own))
     if c := compared.get(default):
-        found.append(_study(part(c, which), f"q-{q.id}-default", None, default in own))
-    return [each for each in found if each["claims"] or each["picture"]]
+        slim = _study(part(c, which), f"q-{q.id}-default", None, default in own)
+        found += [slim] if slim["claims"] else []
+    return found
 
 
 def _study(c: Comparison, name: str, drawn: Callable[[], Markup | None] | None, own: bool) -> dict[str, Any]:
@@ -104,7 +105,7 @@ def _study(c: Comparison, name: str, drawn: Callable[[], Markup | None] | None, 
         "extension": answer.extension(c),
         "tally": answer.tally(c),
         "warnings": answer.warnings(c),
-        "picture": drawn() if drawn else forest.arms(c, name) if len(found) > 2 else None,
+        "picture": drawn() if drawn else forest.arms(c, name),
         "href": f"{pages.folder_name(study)}/index.html" if own else "",
         "origin": "" if own else origin(c),
     }

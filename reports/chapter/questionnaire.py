@@ -157,7 +157,7 @@ LINES = (
     _line(
         "20",
         "Why should detaching less often help, and why may it not?",
-        "The error can be traced to earlier words; but it may fade on the way.",
+        "The error can be traced to earlier words; but it may fade or explode on the way.",
         "detach",
         "gradients",
         measured="gradients",

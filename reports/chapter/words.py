@@ -115,6 +115,12 @@ def order(data: Data) -> Shown:
         if other < zeroed - USES
         else ", so nothing here asks for the chapter's resets where other text begins."
     )
+    outlived = (
+        " No gradient crossed the start of a window in training, and yet the state from before it is of use: "
+        "a memory can outlive the reach of the gradients."
+        if means["grouped"]["kept"] > zeroed + USES
+        else ""
+    )
     worse = (
         "worse than"
         if other < zeroed - USES
@@ -129,7 +135,8 @@ def order(data: Data) -> Shown:
         "where it stopped) or shuffled, its state carried from batch to batch in both. Both then read the "
         "validation text in order: with the state kept, with zeros at the start of every window, and with "
         "the state of "
-        f"another row, which has read other words. Accuracy, mean of {counted(len(data['seeds']), 'seed')}.",
+        f"another row, which has read other words. Accuracy, mean of {counted(len(data['seeds']), 'seed')}."
+        f"{outlived}",
         picture=picture(
             "q-reading",
             "Accuracy by training order and by what is done with the state",

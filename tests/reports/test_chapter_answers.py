@@ -118,6 +118,7 @@ def test_the_state_is_said_to_be_of_use_only_where_it_is(found, kept: float, sai
     habits = {"kept": {"0": kept}, "zeroed": {"0": 0.6}, "another row's": {"0": 0.5}}
     data = {**found["trained"], "reading": {"grouped": habits, "shuffled": habits}}
     assert words.order(data).answer.count(said) == 2
+    assert ("outlive the reach of the gradients" in words.order(data).text) == (kept > 0.62)
     assert "worse than none (0.500), so the state is reset" in words.order(data).answer
     habits["another row's"] = {"0": 0.7}
     assert "better than none (0.700), so nothing here asks" in words.order(data).answer
