@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ablations.commands import report
+from ablations.design import loading
 from ablations.design import plan as plans
-from ablations.design import study_file
 from ablations.design.study import Study
 from ablations.ledger import Ledger
 from bench.files import save
@@ -67,12 +67,14 @@ def _key(trial: Trial) -> str:
 
 
 def write(results: Path, folder: Path) -> list[Path]:
-    """Write the slim copy of every shipped study that a ledger has results of; returns the files."""
+    """Write the slim copy of every study of the chapter's page that a ledger has; returns the files."""
+    from reports.chapter.questions import STUDIES  # matplotlib
+
     ledger = Ledger(results)
     written = []
     for plan in plans.all_stored(ledger):
         ended = [result for _, _, result in plan.cells(ledger) if result.done or result.diverged]
-        if plan.study in study_file.shipped() and ended:
+        if plan.study in STUDIES and ended:
             names = [metric.name for metric in plan.metrics]
             written.append(folder / f"{plan.study}.json")
             save(written[-1], canonical(_slim(names, ended)) + b"\n")
@@ -99,4 +101,5 @@ def _slim(metrics: list[str], ended: Iterable[Result]) -> dict[str, Any]:
 
 if __name__ == "__main__":
     for path in write(Path(sys.argv[1]), Path(__file__).parents[1] / "studies"):
-        print(path)
+        shown = read(loading.load(path.stem)) is not None
+        print(path if shown else f"{path}: not all arms of today's design, so it is not shown")

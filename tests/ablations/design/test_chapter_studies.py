@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from ablations.commands import chapter
+from ablations.commands import chapter, shipped_results
+from ablations.design.loading import load
 from ablations.ledger import Ledger
 from bench.analyses import identity
+from reports.chapter.questions import STUDIES
 
 
 def measure(results: Path) -> dict[str, float]:
@@ -41,6 +43,8 @@ def test_the_word_measures_once_and_writes_the_page(tmp_path, capsys, monkeypatc
     assert chapter.chapter(args) == 0
     assert "measuring spacing, tanh" in capsys.readouterr().out
     first = (tmp_path / "out" / "chapter.html").read_bytes()
+    shipped = [shipped_results.read(load(study)) for study in STUDIES]
+    assert (b"From the results that come with Unrolled (" in first) == any(shipped)
     assert chapter.chapter(args) == 0
     assert capsys.readouterr().out == f"page: {tmp_path / 'out' / 'chapter.html'}\n"
     assert (tmp_path / "out" / "chapter.html").read_bytes() == first
