@@ -9,7 +9,7 @@ import json
 import math
 import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import fields
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -61,8 +61,10 @@ def _result(trial: Trial, stored: Mapping[str, Any]) -> Result | None:
 
 
 def _key(trial: Trial) -> str:
-    """Of a trial's settings and its text; neither the code nor the versions that ran it."""
-    content = {**settings(replace(trial, seed=0)), "data": trial.data}
+    """Of the text and the settings that are not Trial's defaults, so that a later setting changes no key."""
+    usual = {field.name: field.default for field in fields(Trial)}
+    content = {key: value for key, value in settings(trial).items() if value != usual[key] and key != "seed"}
+    content["data"] = trial.data
     return hashlib.sha256(canonical(content)).hexdigest()[:12]
 
 

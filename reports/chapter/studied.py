@@ -65,9 +65,9 @@ def best_levels(c: Comparison, factor: str, by: str, label: str) -> str:
         if len(means) > 1:
             best = (min if c.lower_is_better else max)(means.values())
             near = [level(x) for x, mean in means.items() if abs(mean - best) <= c.metric.delta]
-            said.append(f"{name} {' or '.join(near)} ({number(best, 3)})")
+            said.append(f"{name} at {' or '.join(near)} ({number(best, 3)})")
     return (
-        f"Best mean {c.title} by {label}, ties within {c.metric.delta:g}: {', '.join(said)}." if said else ""
+        f"Best mean {c.title} by {label}, ties within {c.metric.delta:g}: {'; '.join(said)}." if said else ""
     )
 
 
