@@ -116,7 +116,7 @@ def _studied(q: Question, found: Sequence[Mapping[str, Any]]) -> str:
     if not found:
         return ""
     c = found[0]["c"]
-    if q.along and q.comparable and c.evidence.study == q.study:
+    if q.along and q.best and c.evidence.study == q.study:
         return best_levels(c, *q.along)
     return judged(c)
 

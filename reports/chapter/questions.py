@@ -15,9 +15,10 @@ class Question:
     `answer` stands first where there is no measurement: what is true by definition.
 
     `along` draws a study's arms along a factor, a line for each level of another: (factor, lines, label);
-    without it the forest plot is drawn. `comparable` says that its levels are asked for the same words.
-    `setup` describes what the study keeps equal; it contains no claim. `default` names a study of `make
-    ablations`, its contrasts that answer too, by the name or a setting of their arms, and their setup.
+    without it the forest plot is drawn. With `best` the study's sentence names the best levels instead of the
+    verdicts; they must be asked for the same words. `setup` describes what the study keeps equal; it contains
+    no claim. `default` names a study of `make ablations`, its contrasts that answer too, by the name or a
+    setting of their arms, and their setup.
     """
 
     id: str
@@ -30,7 +31,7 @@ class Question:
     study: str = ""
     setup: str = ""
     along: tuple[str, str, str] | None = None
-    comparable: bool = True
+    best: bool = False
     default: tuple[str, tuple[str, ...], str] = ("", (), "")
 
     @property
@@ -67,6 +68,7 @@ QUESTIONS = (
             "every word; validation text is random blocks."
         ),
         along=("window", "model", "words read"),
+        best=True,
         default=("models", ("LMModel1", "LMModel2"), "LMModel1 reads three words, LMModel2 in a loop."),
     ),
     Question(
@@ -84,6 +86,7 @@ QUESTIONS = (
             "learning rates, and holds each depth against one layer. Validation text is random blocks."
         ),
         along=("layers", "nonlinearity lr", "layers"),
+        best=True,
         default=(
             "models",
             ("LMModel5", "nn.RNN, ReLU"),
@@ -146,6 +149,7 @@ QUESTIONS = (
             "last two by replaying the windows before. Validation text is random blocks."
         ),
         along=("detach_every", "model", "words that a gradient reaches back, in the mean"),
+        best=True,
         default=("toggles", ("detach_every",), TOGGLED),
     ),
     Question(
@@ -237,6 +241,7 @@ QUESTIONS = (
             "Validation text is random blocks."
         ),
         along=("lr", "model", "learning rate"),
+        best=True,
         default=("toggles", ("lr",), TOGGLED),
     ),
     Question(
@@ -298,7 +303,6 @@ QUESTIONS = (
         study="split",
         setup="Contrasts are among arms of one split; losses on two validation sets do not compare.",
         along=("split", "model", "validation text"),
-        comparable=False,
     ),
 )
 

@@ -11,7 +11,9 @@ from reports.figures.measurements import lines
 from reports.formats import level, number, when
 from reports.statistics.verdicts import Word
 
-NAMED = 4  # arms of one verdict
+NAMED = 3
+"""Arms of one verdict that a sentence names; one of so few contrasts names what each is held against."""
+EACH = "each against the arm that it is held against below, "
 
 
 def part(c: Comparison, which: Sequence[str]) -> Comparison:
@@ -38,23 +40,28 @@ def judged(c: Comparison) -> str:
     }
     said = []
     for text, words in groups.items():
-        names = [_named(x, c, len(bases) > 1) for x in found if x.verdict.word in words]
+        names = [
+            _named(x, c, len(bases) > 1 and len(found) <= NAMED) for x in found if x.verdict.word in words
+        ]
         if names:
             rest = [f"{len(names) - NAMED} more"] if len(names) > NAMED else []
             said.append(f"{text} {listed(names[:NAMED] + rest)}")
-    against = (
-        f"Against {next(iter(bases))}, {c.title}"
-        if len(bases) == 1
-        else f"{c.title[:1].upper()}{c.title[1:]}"
-    )
-    return f"{against} is {'; '.join(said)}." if said else ""
+    against = EACH if len(found) > NAMED else ""
+    if len(bases) == 1:
+        against = f"Against {_quoted(*bases)}, "
+    whole = f"{against}{c.title} is {'; '.join(said)}."
+    return f"{whole[0].upper()}{whole[1:]}" if said else ""
 
 
 def _named(x: Claim, c: Comparison, base: bool) -> str:
-    name = x.row.arm.name.strip()
-    name = f"“{name}”" if "," in name else name
-    against = f" against {c.base(x.row).arm.name}" if base else ""
-    return f"{name} ({number(x.verdict.contrast.mean, 3, sign=True)}{against})"
+    against = f" against {_quoted(c.base(x.row).arm.name)}" if base else ""
+    mean = number(x.verdict.contrast.mean, 3, sign=True)
+    return f"{_quoted(x.row.arm.name)} ({mean}{against})"
+
+
+def _quoted(name: str) -> str:
+    """A name as it stands in a list."""
+    return f"“{name.strip()}”" if "," in name else name.strip()
 
 
 def best_levels(c: Comparison, factor: str, by: str, label: str) -> str:
@@ -64,11 +71,11 @@ def best_levels(c: Comparison, factor: str, by: str, label: str) -> str:
         means = {x: row.summary.mean for x, row in line.items() if row.summary.mean is not None}
         if len(means) > 1:
             best = (min if c.lower_is_better else max)(means.values())
-            near = [level(x) for x, mean in means.items() if abs(mean - best) <= c.metric.delta]
-            said.append(f"{name} at {' or '.join(near)} ({number(best, 3)})")
-    return (
-        f"Best mean {c.title} by {label}, ties within {c.metric.delta:g}: {'; '.join(said)}." if said else ""
-    )
+            near = [x for x, mean in means.items() if abs(mean - best) <= c.metric.delta]
+            at = "any" if len(near) == len(means) else " or ".join(map(level, sorted(near)))
+            said.append(f"{name} at {at} ({number(best, 3)})")
+    best_of = f"Best mean {c.title} by {label}, ties within {c.metric.delta:g}"
+    return f"{best_of}: {'; '.join(said)}." if said else ""
 
 
 def origin(c: Comparison) -> str:
