@@ -74,9 +74,9 @@ def write(results: Path, folder: Path) -> list[Path]:
 
     ledger = Ledger(results)
     written = []
-    for plan in plans.all_stored(ledger):
+    for plan in filter(lambda plan: plan.study in STUDIES, plans.all_stored(ledger)):
         ended = [result for _, _, result in plan.cells(ledger) if result.done or result.diverged]
-        if plan.study in STUDIES and ended:
+        if ended:
             names = [metric.name for metric in plan.metrics]
             written.append(folder / f"{plan.study}.json")
             save(written[-1], canonical(_slim(names, ended)) + b"\n")
