@@ -20,9 +20,13 @@ class Budget:
         """Correct expected seconds by those that a trial took."""
         self._expected, self._taken = self._expected + expected, self._taken + taken
 
+    @property
+    def pace(self) -> float:
+        """Seconds that trials took, for each that was expected."""
+        return self._taken / self._expected if self._expected else 1.0
+
     def allows(self, expected: float) -> bool:
         """Whether a trial that starts now is expected to end in time."""
-        pace = self._taken / self._expected if self._expected else 1.0
-        fits = time.monotonic() + expected * pace <= self._end
+        fits = time.monotonic() + expected * self.pace <= self._end
         self.short = self.short or not fits
         return fits

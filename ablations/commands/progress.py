@@ -17,36 +17,30 @@ PAUSE = 3.0
 
 
 class Ahead(NamedTuple):
-    """What may still be trained: trials up to the next look, expected seconds up to the last one."""
+    """What may still be trained: trials up to the next look, expected seconds until the last one ends."""
 
     trials: int
-    seconds: float  # of one core
+    seconds: float
     standing: str  # looks and contrasts, in words; "" where there is one look
 
 
 @contextmanager
 def progress(
-    title: str,
-    seconds: Mapping[str, float],
-    names: Mapping[str, str],
-    workers: int,
-    ahead: Callable[[], Ahead],
+    title: str, names: Mapping[str, str], ahead: Callable[[], Ahead]
 ) -> Iterator[Callable[[Result], None]]:
     """Show the progress of trials; yields a function to be called with each result.
 
-    `seconds` are the trials' expected times by id, `names` their names; `ahead` is asked after each. The time
-    left is computed from the expected times, corrected by the measured times of the trials that ended.
+    `names` are the trials' names by id; `ahead` is asked after each.
     """
     console = Console(highlight=False)
-    done, spent, planned = 0, 0.0, 0.0
+    done = 0
 
     def count(result: Result) -> tuple[str, int, str, str]:
         """A line on the result, how many there will be by the next look, the time left, the standing."""
-        nonlocal done, spent, planned
-        done, spent, planned = done + 1, spent + result.seconds, planned + seconds[result.trial.id]
-        trials, rest, standing = ahead()
-        time_left = duration(rest * (spent / planned if planned else 1.0) / max(workers, 1))
-        left = f"{'at most ' if standing else ''}{time_left} left"
+        nonlocal done
+        done += 1
+        trials, seconds, standing = ahead()
+        left = f"{'at most ' if standing else ''}{duration(seconds)} left"
         return line(names[result.trial.id], result), done + trials, left, standing
 
     if not console.is_terminal:

@@ -202,19 +202,20 @@ def _train_missing(run: _Run, plan: Plan, todo: Sequence[Trial], until: UntilDec
     ledger, recorder, args, on, budget, trained = run
     names = {id: f"{arm.name}/seed={seed}" for id, (arm, seed) in plan.places.items()}
     arms = {id: arm.name for id, (arm, _) in plan.places.items()}
-    seconds = {trial.id: _seconds(trial) for trial in todo}
+    seconds, places = {trial.id: _seconds(trial) for trial in todo}, max(_places(args, on), 1)
 
     def ahead() -> Ahead:
         left = [id for id in seconds if id not in trained and until.wanted(id)]
         standing = str(until.standing) if len(plan.looks) > 1 else ""
-        return Ahead(len(until.pending), sum(seconds[id] for id in left), standing)
+        rest = sum(seconds[id] for id in left) * budget.pace / places
+        return Ahead(len(until.pending), rest, standing)
 
     def wanted(trial: Trial) -> bool:
         """Beyond this look only while it will be taken in time."""
         near = trial.id in until.pending or not budget.short
         return near and until.wanted(trial.id) and budget.allows(seconds[trial.id])
 
-    with progress(plan.study, seconds, names, _places(args, on), ahead) as show:
+    with progress(plan.study, names, ahead) as show:
 
         def finished(result: Result) -> None:
             id = result.trial.id

@@ -15,7 +15,7 @@ def test_a_study_s_name_is_no_markup_and_no_command_to_the_terminal(monkeypatch,
     monkeypatch.setenv("FORCE_COLOR", "1")  # rich takes this for a terminal
     monkeypatch.setenv("COLUMNS", "200")
     trial = Trial(model="lm4", seed=0)
-    with progress("a[/b]\x1b]0;owned", {trial.id: 1.0}, {trial.id: "arm\x1b]0;too"}, 1, none) as show:
+    with progress("a[/b]\x1b]0;owned", {trial.id: "arm\x1b]0;too"}, none) as show:
         show(failure(trial, "no\x1b]0;reason"))
     shown = capsys.readouterr().out
     assert "a[/b]␛]0;owned" in shown
