@@ -105,9 +105,9 @@ def _reads_its_state(model: LanguageModel, train: Batches) -> bool:
 def order(case: Trained) -> Witness:
     """Whether each row of a batch continues in the next batch, or in the row below it."""
     first, *later = (batch.cpu() for batch in case.seen.batches)
-    new = case.trial.stride or first.shape[1]  # tokens that a window does not share with the one before
-    across = _goes_on(case.data.ids, first, later[0][:, -new:]) if later else True
-    below = _goes_on(case.data.ids, first[:-1], first[1:, -new:]) if len(first) > 1 else across
+    shared = case.trial.window - case.trial.stride if case.trial.stride else 0  # words of two neighbours
+    across = _goes_on(case.data.ids, first, later[0][:, shared:]) if later else True
+    below = _goes_on(case.data.ids, first[:-1], first[1:, shared:]) if len(first) > 1 else across
     unmoved = torch.equal(first, case.train.inputs[case.train.rows[0]])
     return fitting(case.trial.order, {"grouped": across, "sequential": below, "shuffled": not unmoved})
 
