@@ -106,6 +106,12 @@ def test_regularization_trains_the_arms_that_its_views_share_once() -> None:
     assert cells == set(product((False, True), (0.0, 0.4), (0.0, 2.0), (0.0, 1.0)))
 
 
+@pytest.mark.parametrize("name", ["context", "order", "stability"])
+def test_every_arm_has_a_contrast_where_each_has_a_question(name: str) -> None:
+    study = load(name)
+    assert set(contrasts(study)) == {arm.name for arm in study.arms[1:] if not arm.seed_offset}
+
+
 def test_context_asks_for_as_many_words_from_one_as_from_five_and_counts_the_same_words() -> None:
     arms = {arm.name: arm for arm in load("context").arms if not arm.seed_offset}
     sizes = {}
