@@ -42,17 +42,21 @@ def words(setting: str) -> str:
 
 def own_best(c: Comparison) -> tuple[OwnBest, ...]:
     """Every tuned arm, baseline first; nothing where the study does not tune."""
-    rows, won = {row.arm.name: row for row in c.rows}, _winners(c)
+    rows, best = {row.arm.name: row for row in c.rows}, at_best(c)
+    named = {search.own.name: search.arm for search in c.evidence.tuned if search.own}
+    won = {named[row.arm.name]: row for row in best.rows} if best else {}
     return tuple(_own_best(rows[search.arm], search, won.get(search.arm), c) for search in c.evidence.tuned)
 
 
-def _winners(c: Comparison) -> dict[str, ComparedArm]:
-    """The arms at their best, by declared name, compared with the baseline at its best as one family."""
-    arms = {search.arm: search.own for search in c.evidence.tuned if search.own}
-    if c.rows[0].arm.name not in arms:
-        return {}
-    again = compare(replace(c.evidence, arms=tuple(arms.values()), tuned=()))
-    return dict(zip(arms, again.rows, strict=True))
+def at_best(c: Comparison) -> Comparison | None:
+    """The arms at their best levels, compared with the baseline at its best as one family.
+
+    None where the study does not tune, and before the baseline has a best level.
+    """
+    arms = tuple(search.own for search in c.evidence.tuned if search.own)
+    if not arms or c.evidence.tuned[0].own is None:
+        return None
+    return compare(replace(c.evidence, arms=arms, tuned=()))
 
 
 def _own_best(row: ComparedArm, search: Tuned, own: ComparedArm | None, c: Comparison) -> OwnBest:

@@ -69,7 +69,7 @@ def test_the_main_comparison_is_that_of_the_declared_arms(tuned):
 def test_a_flip_is_flagged_in_words_and_with_a_symbol_in_section_answer_and_index(tuned, text, tmp_path):
     said = "The verdict flips: WORSENS at the shared learning rate, IMPROVES at each arm's own best."
     assert flips(own_best(compare(tuned))) == (f"clipped: {said}",)
-    assert f"⇄ FLIP {said}" in text and f"⇄ FLIP clipped: {said}" in text.partition("Comparison")[0]
+    assert f"⇄ FLIP {said}" in text and f"⇄ FLIP clipped: {said}" in text.partition("Learning curves")[0]
     assert text.count("⇄ FLIP") == 3  # answer, table, and what the sign means
     index = text_of(render_index([compare(tuned)], tmp_path))
     assert f"⇄ FLIP clipped: {said}" in index and index.count("⇄ FLIP") == 1

@@ -1,0 +1,122 @@
+"""The answer to a study's question: a few sentences in everyday words, made from means and verdicts."""
+
+from collections.abc import Sequence
+
+from markupsafe import Markup
+
+from bench.trial import counted, visible
+from reports.answer import claims, size
+from reports.comparison import Comparison
+from reports.factorial import VIEWS, Part
+from reports.formats import scale
+from reports.statistics.verdicts import Verdict, Word
+
+NAMED = 4
+"""Arms of each verdict that the answer names before it counts the others."""
+
+Finding = tuple[Markup, str, Verdict]
+"""An arm or a switch, the arm that it is held against if not the baseline, and the verdict."""
+
+
+def answer(c: Comparison, parts: Sequence[Part] = ()) -> Markup:
+    """The study's question answered in a few sentences, from means and verdicts by the first metric.
+
+    `parts` are the switches of a study that asks for the effect of each; without, every contrast has a part.
+    """
+    view = next((v for v in VIEWS if any(part.views[v] for part in parts)), None)
+    if view:
+        found = [(_name(part.switch.name), "", v) for part in parts if (v := part.views[view])]
+    else:
+        found = [(_name(x.row.arm.name), x.row.arm.against, x.verdict) for x in claims(c)]
+    said, undecided = _effects(found, c), [x for x in found if x[2].word is Word.INCONCLUSIVE]
+    if view and said:
+        said[0] = Markup("{}, {}").format(view.capitalize(), said[0])
+    if undecided:
+        said.append(Markup("Undecided: {}").format(_few([_open(x) for x in undecided])))
+    if differ := [_name(part.switch.name) for part in parts if part.differs]:
+        said.append(Markup("The verdict depends on the other parts for {}").format(_few(differ)))
+    return Markup(" ").join(Markup("{}.").format(sentence) for sentence in [_levels(c), *said] if sentence)
+
+
+def _name(name: str) -> Markup:
+    return Markup("<b>{}</b>").format(visible(name))
+
+
+def _levels(c: Comparison) -> Markup:
+    """What the baseline reaches; in a ladder, what the best arms of its task reach, and the baseline."""
+    rows = [row for row in c.entrants if row.summary.mean is not None]
+    rows.sort(key=lambda row: (row.summary.mean or 0.0) * (1 if c.lower_is_better else -1))
+    ladder = any(row.arm.against for row in c.compared)
+    shown = [row for i, row in enumerate(rows) if row.index == 0 or (ladder and i < NAMED - 1)]
+    how, of_words = scale(c.metric.name), c.metric.name == "valid_accuracy"
+    levels = [how.at(row.summary.mean, 0 if of_words else None) for row in shown]
+    verb = "predicts {} of the words" if of_words else f"has a {c.title} of {{}}"
+    said = [
+        Markup("{} {}").format(_name(row.arm.name), level if i else verb.format(level))
+        for i, (row, level) in enumerate(zip(shown, levels, strict=True))
+    ]
+    return Markup(", ").join(said)
+
+
+def _effects(found: Sequence[Finding], c: Comparison) -> list[Markup]:
+    """A sentence for each kind of verdict that claims something, the one with the largest effect first."""
+    how = scale(c.metric.name)
+    moved = []
+    for word in (Word.IMPROVES, Word.WORSENS):
+        of = sorted((x for x in found if x[2].word is word), key=lambda x: -size(x[2]))
+        if of:
+            moved.append((-size(of[0][2]), _moved(of, word is Word.IMPROVES, c)))
+    said = [sentence for _, sentence in sorted(moved)]
+    same = [x for x in found if x[2].word in (Word.EQUIVALENT, Word.NEGLIGIBLE)]
+    alike = [x for x in same if x[2].contrast.identical]
+    equal = Markup("{} equals {}, bit for bit")
+    said += [equal.format(name, _name(against or c.rows[0].arm.name)) for name, against, _ in alike[:NAMED]]
+    within = [_against(name, against) for name, against, v in same if not v.contrast.identical]
+    if within:
+        least = f"{how.factor * c.metric.delta:g} {how.difference}".rstrip()
+        verb = "changes" if len(within) == 1 else "change"
+        said.append(Markup("{} {} less than {}").format(_few(within), verb, least))
+    return said
+
+
+def _against(name: Markup, against: str, over: str = "against") -> Markup:
+    return Markup("{} {} {}").format(name, over, visible(against)) if against else name
+
+
+def _moved(of: Sequence[Finding], gain: bool, c: Comparison) -> Markup:
+    """Arms with their effects, largest first: "A gains 20 points over B, C gains 14 over D"."""
+    how = scale(c.metric.name)
+    shown = of[: NAMED + (len(of) == NAMED + 1)]
+    said: list[Markup] = []
+    for name, against, v in shown:
+        verb, over = _verb(gain, bool(against), c)
+        effect = f"{verb} {how.by(size(v))} {how.difference if not said else ''}".rstrip()
+        effect = "diverges" if v.contrast.mean is None else effect
+        given = " where it converges" if v.contrast.given_convergence and v.contrast.mean is not None else ""
+        said.append(_against(Markup("{} {}").format(name, effect + given), against, over))
+    always = all(max(v.contrast.wins, v.contrast.losses) == v.contrast.pairs for *_, v in shown)
+    if rest := of[len(shown) :]:
+        verb, low, high = _verb(gain, False, c)[0].removesuffix("s"), size(rest[-1][2]), size(rest[0][2])
+        said.append(Markup(f"{len(rest)} others {verb} {how.by(low, high)} to {how.by(high)}"))
+    elif always:
+        said.append(Markup("each on every seed" if len(shown) > 1 else "on every seed"))
+    return Markup(", ").join(said)
+
+
+def _verb(gain: bool, rung: bool, c: Comparison) -> tuple[str, str]:
+    """A verb and the preposition of the arm that another is held against."""
+    if c.lower_is_better:
+        return ("saves", "over") if gain else ("costs", "against")
+    return ("gains", "over") if gain else ("loses", "to") if rung else ("costs", "against")
+
+
+def _open(x: Finding) -> Markup:
+    k = x[2].contrast
+    return Markup("{} (better on {} of {})").format(x[0], k.wins, counted(k.pairs, "seed"))
+
+
+def _few(names: Sequence[Markup]) -> Markup:
+    """Names as a list, of which all but a few are counted."""
+    shown = list(names[: NAMED + (len(names) == NAMED + 1)])
+    shown += [Markup(f"{len(names) - len(shown)} others")] if len(names) > len(shown) else []
+    return Markup(" and ").join(filter(None, [Markup(", ").join(shown[:-1]), shown[-1]]))
