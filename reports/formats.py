@@ -69,17 +69,17 @@ class Scale:
 
     def moved(self, mean: float, ends: "Interval | None" = None) -> str:
         """A difference without a sign: 14.2 points higher, 1.30 nats lower."""
-        size = f"{self.by(abs(mean), self.half(ends))} {self.difference}".rstrip()
+        size = f"{self.by(abs(mean), self.near(ends))} {self.difference}".rstrip()
         return f"{size} {'higher' if mean > 0 else 'lower'}" if mean else size
 
-    def half(self, ends: "Interval | None") -> float | None:
-        """Half the width of an interval."""
-        return (ends.high - ends.low) / 2 if ends else None
+    def near(self, ends: "Interval | None") -> float | None:
+        """The size that decides the decimals of a difference: of its uncertainty, or a tenth of its own."""
+        return max((ends.high - ends.low) / 2, abs(ends.high + ends.low) / 20) if ends else None
 
     def from_to(self, ends: "Interval | None") -> str:
         """The ends of a difference's interval; "" where there is none."""
         return (
-            f"[{', '.join(self.by(x, self.half(ends), sign=True) for x in (ends.low, ends.high))}]"
+            f"[{', '.join(self.by(x, self.near(ends), sign=True) for x in (ends.low, ends.high))}]"
             if ends
             else ""
         )

@@ -1,21 +1,29 @@
 """The answer to a study's question: a few sentences in everyday words, made from means and verdicts."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from markupsafe import Markup
 
 from bench.trial import counted, visible
 from reports.answer import claims, size
+from reports.arms import apart
 from reports.comparison import Comparison
 from reports.factorial import VIEWS, Part
 from reports.formats import scale
 from reports.statistics.verdicts import Verdict, Word
 
-NAMED = 4
+NAMED = 3
 """Arms of each verdict that the answer names before it counts the others."""
 
-Finding = tuple[Markup, str, Verdict]
-"""An arm or a switch, the arm that it is held against if not the baseline, and the verdict."""
+
+class Finding(NamedTuple):
+    """The verdict on an arm or a switch."""
+
+    name: Markup
+    against: str  # the arm that it is held against, if not the baseline
+    verdict: Verdict
+    apart: bool = False  # of another task than the baseline
 
 
 def answer(c: Comparison, parts: Sequence[Part] = ()) -> Markup:
@@ -25,10 +33,14 @@ def answer(c: Comparison, parts: Sequence[Part] = ()) -> Markup:
     """
     view = next((v for v in VIEWS if any(part.views[v] for part in parts)), None)
     if view:
-        found = [(_name(part.switch.name), "", v) for part in parts if (v := part.views[view])]
+        found = [Finding(_name(part.switch.name), "", v) for part in parts if (v := part.views[view])]
     else:
-        found = [(_name(x.row.arm.name), x.row.arm.against, x.verdict) for x in claims(c)]
-    said, undecided = _effects(found, c), [x for x in found if x[2].word is Word.INCONCLUSIVE]
+        base = c.rows[0].arm
+        found = [
+            Finding(_name(x.row.arm.name), x.row.arm.against, x.verdict, bool(apart(x.row.arm, base)))
+            for x in claims(c)
+        ]
+    said, undecided = _effects(found, c), [x for x in found if x.verdict.word is Word.INCONCLUSIVE]
     if view and said:
         said[0] = Markup("{}, {}").format(view.capitalize(), said[0])
     if undecided:
@@ -47,7 +59,7 @@ def _levels(c: Comparison) -> Markup:
     rows = [row for row in c.entrants if row.summary.mean is not None]
     rows.sort(key=lambda row: (row.summary.mean or 0.0) * (1 if c.lower_is_better else -1))
     ladder = any(row.arm.against for row in c.compared)
-    shown = [row for i, row in enumerate(rows) if row.index == 0 or (ladder and i < NAMED - 1)]
+    shown = [row for i, row in enumerate(rows) if row.index == 0 or (ladder and i < NAMED)]
     how, of_words = scale(c.metric.name), c.metric.name == "valid_accuracy"
     levels = [how.at(row.summary.mean, 0 if of_words else None) for row in shown]
     verb = "predicts {} of the words" if of_words else f"has a {c.title} of {{}}"
@@ -63,15 +75,15 @@ def _effects(found: Sequence[Finding], c: Comparison) -> list[Markup]:
     how = scale(c.metric.name)
     moved = []
     for word in (Word.IMPROVES, Word.WORSENS):
-        of = sorted((x for x in found if x[2].word is word), key=lambda x: -size(x[2]))
+        of = sorted((x for x in found if x.verdict.word is word), key=lambda x: (x.apart, -size(x.verdict)))
         if of:
-            moved.append((-size(of[0][2]), _moved(of, word is Word.IMPROVES, c)))
+            moved.append((-size(of[0].verdict), _moved(of, word is Word.IMPROVES, c)))
     said = [sentence for _, sentence in sorted(moved)]
-    same = [x for x in found if x[2].word in (Word.EQUIVALENT, Word.NEGLIGIBLE)]
-    alike = [x for x in same if x[2].contrast.identical]
+    same = [x for x in found if x.verdict.word in (Word.EQUIVALENT, Word.NEGLIGIBLE)]
+    alike = [x for x in same if x.verdict.contrast.identical]
     equal = Markup("{} equals {}, bit for bit")
-    said += [equal.format(name, _name(against or c.rows[0].arm.name)) for name, against, _ in alike[:NAMED]]
-    within = [_against(name, against) for name, against, v in same if not v.contrast.identical]
+    said += [equal.format(name, _name(against or c.rows[0].arm.name)) for name, against, *_ in alike[:NAMED]]
+    within = [_against(name, against) for name, against, v, _ in same if not v.contrast.identical]
     if within:
         least = f"{how.factor * c.metric.delta:g} {how.difference}".rstrip()
         verb = "changes" if len(within) == 1 else "change"
@@ -88,15 +100,16 @@ def _moved(of: Sequence[Finding], gain: bool, c: Comparison) -> Markup:
     how = scale(c.metric.name)
     shown = of[: NAMED + (len(of) == NAMED + 1)]
     said: list[Markup] = []
-    for name, against, v in shown:
+    for name, against, v, _ in shown:
         verb, over = _verb(gain, bool(against), c)
         effect = f"{verb} {how.by(size(v))} {how.difference if not said else ''}".rstrip()
         effect = "diverges" if v.contrast.mean is None else effect
         given = " where it converges" if v.contrast.given_convergence and v.contrast.mean is not None else ""
         said.append(_against(Markup("{} {}").format(name, effect + given), against, over))
-    always = all(max(v.contrast.wins, v.contrast.losses) == v.contrast.pairs for *_, v in shown)
+    always = all(max(v.contrast.wins, v.contrast.losses) == v.contrast.pairs for _, _, v, _ in shown)
     if rest := of[len(shown) :]:
-        verb, low, high = _verb(gain, False, c)[0].removesuffix("s"), size(rest[-1][2]), size(rest[0][2])
+        verb, sizes = _verb(gain, False, c)[0].removesuffix("s"), [size(x.verdict) for x in rest]
+        low, high = min(sizes), max(sizes)
         said.append(Markup(f"{len(rest)} others {verb} {how.by(low, high)} to {how.by(high)}"))
     elif always:
         said.append(Markup("each on every seed" if len(shown) > 1 else "on every seed"))
@@ -111,8 +124,8 @@ def _verb(gain: bool, rung: bool, c: Comparison) -> tuple[str, str]:
 
 
 def _open(x: Finding) -> Markup:
-    k = x[2].contrast
-    return Markup("{} (better on {} of {})").format(x[0], k.wins, counted(k.pairs, "seed"))
+    k = x.verdict.contrast
+    return Markup("{} (better on {} of {})").format(x.name, k.wins, counted(k.pairs, "seed"))
 
 
 def _few(names: Sequence[Markup]) -> Markup:

@@ -56,7 +56,9 @@ document.addEventListener("pointerover", ({ target }) => {
     picture.setAttribute("viewBox", [box.x, box.y, box.width, box.height].join(" "));
     picture.append(panel.cloneNode(true));
     for (const part of picture.querySelectorAll("[id]")) part.removeAttribute("id");
-    picture.querySelector(`[data-seed="${seed}"]`)?.classList.add("lit");
+    const curve = picture.querySelector(`[data-seed="${seed}"]`);
+    curve?.classList.add("lit");
+    curve?.parentNode.append(curve); // above the others
     tip.append(picture);
   }
   const { left, bottom } = dot.getBoundingClientRect();
