@@ -1,6 +1,7 @@
 """The answer to a study's question: a few sentences in everyday words, made from means and verdicts."""
 
 from collections.abc import Sequence
+from itertools import takewhile
 from typing import NamedTuple
 
 from markupsafe import Markup
@@ -106,14 +107,21 @@ def _moved(of: Sequence[Finding], gain: bool, c: Comparison) -> Markup:
         effect = "diverges" if v.contrast.mean is None else effect
         given = " where it converges" if v.contrast.given_convergence and v.contrast.mean is not None else ""
         said.append(_against(Markup("{} {}").format(name, effect + given), against, over))
-    always = all(max(v.contrast.wins, v.contrast.losses) == v.contrast.pairs for _, _, v, _ in shown)
-    if rest := of[len(shown) :]:
-        verb, sizes = _verb(gain, False, c)[0].removesuffix("s"), [size(x.verdict) for x in rest]
-        low, high = min(sizes), max(sizes)
-        said.append(Markup(f"{len(rest)} others {verb} {how.by(low, high)} to {how.by(high)}"))
-    elif always:
-        said.append(Markup("each on every seed" if len(shown) > 1 else "on every seed"))
-    return Markup(", ").join(said)
+    every = len(list(takewhile(_every_seed, shown)))
+    if every:
+        some = {1: "the first ", 2: "the first two ", 3: "the first three "}
+        which = (some | {len(shown): "each " if every > 1 else ""})[every]
+        said.append(Markup(f"{which}on every seed"))
+    listed, sizes = Markup(", ").join(said), [size(x.verdict) for x in of[len(shown) :]]
+    if not sizes:
+        return listed
+    verb, low, high = _verb(gain, False, c)[0].removesuffix("s"), min(sizes), max(sizes)
+    return Markup(f"{listed}; {len(sizes)} others {verb} {how.by(low, high)} to {how.by(high)}")
+
+
+def _every_seed(x: Finding) -> bool:
+    k = x.verdict.contrast
+    return max(k.wins, k.losses) == k.pairs
 
 
 def _verb(gain: bool, rung: bool, c: Comparison) -> tuple[str, str]:

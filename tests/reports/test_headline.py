@@ -66,7 +66,10 @@ def test_of_many_arms_the_largest_are_named_and_the_others_counted_with_their_ra
     sizes = sorted((abs(r.contrast.mean) for r in c.compared), reverse=True)
     assert all(row.verdict.word is Word.WORSENS for row in c.compared)
     text = answer(c).striptags()
-    assert text.count("clip") == 3 and f"5 others cost {sizes[-1]:.2f} to {sizes[3]:.2f}." in text
+    assert (
+        text.count("clip") == 3
+        and f"each on every seed; 5 others cost {sizes[-1]:.2f} to {sizes[3]:.2f}." in text
+    )
 
 
 def test_a_study_without_results_has_no_answer_and_hostile_names_are_text():
