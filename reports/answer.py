@@ -78,20 +78,15 @@ def state(row: ComparedArm) -> str:
         return row.note if row.index else "baseline"
     if not v:
         return checked(k).partition(":")[0]
-    said = (
-        [f"{max(k.arm_diverged, k.baseline_diverged)} of {k.pairs} diverged: mean given convergence"]
-        if k.given_convergence
-        else []
-    )
+    gone, said = max(k.arm_diverged, k.baseline_diverged), list[str]()
+    if k.given_convergence:
+        said.append(f"{gone} of {k.pairs} diverged: mean given convergence")
     if v.stuck:
         said.append(f"open: {v.stuck}")
     elif not v.decided:
         done = k.pairs >= k.look.looks.last
-        said.append(
-            f"not decided at {counted(k.pairs, 'seed')}"
-            if done
-            else f"open after {k.pairs} of {row.most} seeds"
-        )
+        seeds = counted(k.pairs, "seed")
+        said.append(f"not decided at {seeds}" if done else f"open after {k.pairs} of {row.most} seeds")
     return "; ".join(said)
 
 
@@ -215,24 +210,19 @@ def flips(found: Sequence[OwnBest]) -> tuple[str, ...]:
 
 def fits(held: Sequence[Held], c: Comparison) -> str:
     """A sentence that lists the book's values within and outside our prediction intervals."""
-    said, accuracy = [], c.metric.name == "valid_accuracy"
-    for plausible, where in ((True, "within"), (False, "outside")):
+    name, title = "valid_loss", "validation losses"
+    found = [(h.published.valid_loss, h.published.title, h.prediction) for h in held]
+    if c.metric.name == "valid_accuracy":
+        name, title = c.metric.name, "accuracies"
         found = [
-            f"{scale(name).at(value)} ({h.published.title})"
-            for h in held
-            for name, value, seen in (
-                ("valid_accuracy", h.published.accuracy, h.accuracy_prediction)
-                if accuracy
-                else ("valid_loss", h.published.valid_loss, h.prediction),
-            )
-            if seen and seen.plausible is plausible
+            (h.published.accuracy, h.published.title, h.accuracy_prediction or h.prediction) for h in held
         ]
-        if named := list(dict.fromkeys(found)):
+    said = []
+    for fit, where in ((True, "within"), (False, "outside")):
+        if named := dict.fromkeys(f"{scale(name).at(x)} ({of})" for x, of, p in found if p.plausible is fit):
             verb, s = ("lies", "") if len(named) == 1 else ("lie", "s")
             said.append(f"{', '.join(named)} {verb} {where} our 95 % prediction interval{s}")
-    return (
-        f"The book's {'accuracies' if accuracy else 'validation losses'}: {'; '.join(said)}" if said else ""
-    )
+    return f"The book's {title}: {'; '.join(said)}" if said else ""
 
 
 _LOOKS = (

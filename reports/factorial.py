@@ -5,12 +5,12 @@ A switch is a setting with two levels. Off is the level 0 or false. If neither i
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations, product
+from itertools import product
 
 from bench.trial import Scalar
 from reports.arms import on, trial_of
 from reports.comparison import ComparedArm, Comparison
-from reports.statistics.contrasts import ArmSummary, contrast, summarise
+from reports.statistics.contrasts import contrast
 from reports.statistics.designs import Cells, Effect, factorial_effects
 from reports.statistics.verdicts import Verdict, Word, verdicts
 
@@ -37,11 +37,6 @@ class Factorial:
     cells: Cells
     effects: tuple[Effect, ...]
 
-    @property
-    def pairs(self) -> tuple[tuple[int, int], ...]:
-        """Every two switches, as positions."""
-        return tuple(combinations(range(len(self.switches)), 2))
-
     def partners(self, effect: Effect) -> tuple[str, ...]:
         """The switches on which a main effect depends: those of its interactions that matter."""
         return tuple(
@@ -50,12 +45,6 @@ class Factorial:
             if len(effect.factors) == 1 and len(e.factors) == 2 and set(effect.factors) < set(e.factors)
             if e.verdict.word in (Word.IMPROVES, Word.WORSENS)
         )
-
-    def at(self, pair: tuple[int, int], levels: tuple[bool, bool]) -> ArmSummary:
-        """The metric with two switches off or on, averaged over the others within each seed."""
-        chosen = [values for key, values in self.cells.items() if tuple(key[i] for i in pair) == levels]
-        seeds = self.effects[0].seeds
-        return summarise({seed: sum(v[seed] for v in chosen) / len(chosen) for seed in seeds})
 
 
 @dataclass(frozen=True, kw_only=True)

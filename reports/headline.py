@@ -7,7 +7,7 @@ from typing import NamedTuple
 from markupsafe import Markup
 
 from bench.trial import counted, visible
-from reports.answer import claims, size
+from reports.answer import Claim, claims, size
 from reports.arms import apart
 from reports.comparison import Comparison
 from reports.factorial import VIEWS, Part
@@ -33,22 +33,25 @@ def answer(c: Comparison, parts: Sequence[Part] = ()) -> Markup:
     `parts` are the switches of a study that asks for the effect of each; without, every contrast has a part.
     """
     view = next((v for v in VIEWS if any(part.views[v] for part in parts)), None)
-    if view:
-        found = [Finding(_name(part.switch.name), "", v) for part in parts if (v := part.views[view])]
-    else:
-        base = c.rows[0].arm
-        found = [
-            Finding(_name(x.row.arm.name), x.row.arm.against, x.verdict, bool(apart(x.row.arm, base)))
-            for x in claims(c)
-        ]
+    found = [Finding(_name(part.switch.name), "", v) for part in parts if view and (v := part.views[view])]
+    found = found or [_finding(x, c) for x in claims(c)]
     said, undecided = _effects(found, c), [x for x in found if x.verdict.word is Word.INCONCLUSIVE]
     if view and said:
         said[0] = Markup("{}, {}").format(view.capitalize(), said[0])
     if undecided:
-        said.append(Markup("Undecided: {}").format(_few([_open(x) for x in undecided])))
+        better = Markup("{} (better on {} of {})").format
+        seeds = [(x.name, x.verdict.contrast.wins, x.verdict.contrast.pairs) for x in undecided]
+        said.append(
+            Markup("Undecided: {}").format(_few([better(n, k, counted(p, "seed")) for n, k, p in seeds]))
+        )
     if differ := [_name(part.switch.name) for part in parts if part.differs]:
         said.append(Markup("The verdict depends on the other parts for {}").format(_few(differ)))
     return Markup(" ").join(Markup("{}.").format(sentence) for sentence in [_levels(c), *said] if sentence)
+
+
+def _finding(x: Claim, c: Comparison) -> Finding:
+    elsewhere = bool(apart(x.row.arm, c.rows[0].arm))
+    return Finding(_name(x.row.arm.name), x.row.arm.against, x.verdict, elsewhere)
 
 
 def _name(name: str) -> Markup:
@@ -63,12 +66,9 @@ def _levels(c: Comparison) -> Markup:
     shown = [row for i, row in enumerate(rows) if row.index == 0 or (ladder and i < NAMED)]
     how, of_words = scale(c.metric.name), c.metric.name == "valid_accuracy"
     levels = [how.at(row.summary.mean, 0 if of_words else None) for row in shown]
-    verb = "predicts {} of the words" if of_words else f"has a {c.title} of {{}}"
-    said = [
-        Markup("{} {}").format(_name(row.arm.name), level if i else verb.format(level))
-        for i, (row, level) in enumerate(zip(shown, levels, strict=True))
-    ]
-    return Markup(", ").join(said)
+    levels[:1] = [f"predicts {x} of the words" if of_words else f"has a {c.title} of {x}" for x in levels[:1]]
+    pairs = zip(shown, levels, strict=True)
+    return Markup(", ").join(Markup("{} {}").format(_name(row.arm.name), level) for row, level in pairs)
 
 
 def _effects(found: Sequence[Finding], c: Comparison) -> list[Markup]:
@@ -107,7 +107,8 @@ def _moved(of: Sequence[Finding], gain: bool, c: Comparison) -> Markup:
         effect = "diverges" if v.contrast.mean is None else effect
         given = " where it converges" if v.contrast.given_convergence and v.contrast.mean is not None else ""
         said.append(_against(Markup("{} {}").format(name, effect + given), against, over))
-    every = len(list(takewhile(_every_seed, shown)))
+    ks = [x.verdict.contrast for x in shown]
+    every = len(list(takewhile(lambda k: max(k.wins, k.losses) == k.pairs, ks)))
     if every:
         some = {1: "the first ", 2: "the first two ", 3: "the first three "}
         which = (some | {len(shown): "each " if every > 1 else ""})[every]
@@ -119,21 +120,11 @@ def _moved(of: Sequence[Finding], gain: bool, c: Comparison) -> Markup:
     return Markup(f"{listed}; {len(sizes)} others {verb} {how.by(low, high)} to {how.by(high)}")
 
 
-def _every_seed(x: Finding) -> bool:
-    k = x.verdict.contrast
-    return max(k.wins, k.losses) == k.pairs
-
-
 def _verb(gain: bool, rung: bool, c: Comparison) -> tuple[str, str]:
     """A verb and the preposition of the arm that another is held against."""
     if c.lower_is_better:
         return ("saves", "over") if gain else ("costs", "against")
     return ("gains", "over") if gain else ("loses", "to") if rung else ("costs", "against")
-
-
-def _open(x: Finding) -> Markup:
-    k = x.verdict.contrast
-    return Markup("{} (better on {} of {})").format(x.name, k.wins, counted(k.pairs, "seed"))
 
 
 def _few(names: Sequence[Markup]) -> Markup:

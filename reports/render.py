@@ -152,8 +152,6 @@ def _context(c: Comparison) -> dict[str, Any]:
         "pictures": {
             "curves": panels.curves(c),
             "sweep": panels.sweeps(sweeps, c),
-            "interplay": panels.interactions(whole, c) if whole else None,
-            "best_of_n": panels.best_of_n(own_best, c),
         },
     }
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from bench.trial import Result, Scalar
 from reports.comparison import ComparedArm, Comparison, compare
 from reports.evidence import Tuned
-from reports.statistics.estimators import expected_best_of_n
 from reports.statistics.verdicts import TuningVerdict, tuning_verdict
 
 
@@ -21,7 +20,6 @@ class OwnBest:
     judged: TuningVerdict | None
     note: str  # why nothing is judged
     means: Mapping[Scalar, float]  # over the search's seeds, of the levels that have ended
-    curve: tuple[float, ...]  # the expected best of 1, 2, … trials of the search
 
     @property
     def flips(self) -> bool:
@@ -61,7 +59,6 @@ def at_best(c: Comparison) -> Comparison | None:
 
 def _own_best(row: ComparedArm, search: Tuned, own: ComparedArm | None, c: Comparison) -> OwnBest:
     spent = {level: _spent(results, c) for level, results in search.levels.items()}
-    every, lower = [value for values in spent.values() for value in values], c.lower_is_better
     judged = None
     if own and row.verdict and own.verdict:
         judged = tuning_verdict(
@@ -76,9 +73,8 @@ def _own_best(row: ComparedArm, search: Tuned, own: ComparedArm | None, c: Compa
         search=search,
         own=own,
         judged=judged,
-        note="" if judged else _note(row, own, search, len(every)),
+        note="" if judged else _note(row, own, search, sum(map(len, spent.values()))),
         means={k: sum(v) / len(v) for k, v in spent.items() if len(v) == len(search.seeds)},
-        curve=tuple(expected_best_of_n(every, n + 1, lower_is_better=lower) for n in range(len(every))),
     )
 
 

@@ -221,18 +221,15 @@ def _dots(axis: Axis, values: Mapping[int, float], said: Callable[[float], str])
 
 def _beyond(axis: Axis, summary: ArmSummary, *, lower: bool) -> list[str]:
     """The number of seeds beyond each end of the axis, and of those that diverged at the worse end."""
-    finite, gone = [x for x in summary.values.values() if math.isfinite(x)], f"{summary.diverged} ✕"
-    below, above = sum(x < axis.low for x in finite), sum(x > axis.high for x in finite)
-    clipped = summary.mean is not None and not axis.holds(summary.mean)  # its mean is written there
-    left = [f"◂ {below}"] if below and not clipped else []
-    right = [f"{above} ▸"] if above and not clipped else []
-    (right if lower else left).extend([gone] if summary.diverged else [])
-    ends = ((left, "0", "start"), (right, "100%", "end"))
-    return [
-        f'<text class="gone" x="{x}" y="26" text-anchor="{anchor}">{" ".join(texts)}</text>'
-        for texts, x, anchor in ends
-        if texts
-    ]
+    seen = [] if summary.mean is None or not axis.holds(summary.mean) else summary.values.values()
+    gone, marks = f" {summary.diverged} ✕" if summary.diverged else "", []
+    for x, anchor, k, end in (
+        ("0", "start", sum(-math.inf < v < axis.low for v in seen), "◂ {}"),
+        ("100%", "end", sum(axis.high < v < math.inf for v in seen), "{} ▸"),
+    ):
+        if said := f"{end.format(k) if k else ''}{gone if lower is (anchor == 'end') else ''}".strip():
+            marks.append(f'<text class="gone" x="{x}" y="26" text-anchor="{anchor}">{said}</text>')
+    return marks
 
 
 def _estimate(

@@ -11,13 +11,11 @@ from matplotlib.figure import Figure
 
 from reports.arms import mean_of
 from reports.comparison import ComparedArm, Comparison
-from reports.factorial import Factorial
-from reports.figures.drawing import MARKERS, estimates, grid, share, single
+from reports.figures.drawing import estimates, grid, share, single
 from reports.figures.svg import COLOURS, picture
 from reports.formats import short
 from reports.sections import Sweep
 from reports.statistics.estimators import t_interval
-from reports.tuning import OwnBest
 
 _POINTS, _ALL_POINTS = 60, 40_000  # most points that one learning curve keeps, and all of them
 _MUTED = COLOURS["muted"]
@@ -117,81 +115,3 @@ def _sweeps(found: Sequence[Sweep], c: Comparison) -> Figure:
     ax.minorticks_off()
     ax.set(xlabel="learning rate", ylabel=c.label)
     return figure
-
-
-def best_of_n(found: Sequence[OwnBest], c: Comparison) -> Markup | None:
-    """The expected best of n trials of each arm's search, against n."""
-    shown = [x for x in found if any(map(math.isfinite, x.curve))]
-    about = f"Expected best {c.title} of n trials of the search, one panel an arm; grey is the baseline's."
-    if not shown:
-        return None
-    return picture("best-of-n", "Expected best of n trials", about, lambda: _best_of_n(shown, found[0]))
-
-
-def _best_of_n(shown: Sequence[OwnBest], base: OwnBest) -> Figure:
-    figure, axes = grid(len(shown), 120)
-    for ax, one in zip(axes, shown, strict=True):
-        index = one.row.index
-        ax.set_gid(f"arm{index}-best")
-        if index:
-            ax.plot(*_finite(base.curve), **_GREY)
-        look: dict[str, Any] = {"marker": MARKERS[index % 8], "ms": 4, "mew": 0}
-        ax.plot(*_finite(one.curve), color=COLOURS["ink"], **look)
-        _title(ax, one.row.arm.name)
-        ax.set_xlim(0.5, len(one.curve) + 0.5)
-        ax.locator_params(axis="x", nbins=5, integer=True)
-    share(axes, [y for x in shown for y in _finite(x.curve)[1]])
-    return figure
-
-
-def _finite(curve: Sequence[float]) -> tuple[list[int], list[float]]:
-    """n, from 1, and the expected best of n, where a diverged trial does not make it infinite."""
-    points = [(n + 1, y) for n, y in enumerate(curve) if math.isfinite(y)]
-    return [n for n, _ in points], [y for _, y in points]
-
-
-_LEVELS = ((False, "muted", "o", (4, 2)), (True, "ink", "D", (1, 0)))
-"""Colour, marker and dash with the second switch off and on: colour is not all that tells them apart."""
-
-
-def interactions(whole: Factorial, c: Comparison) -> Markup:
-    """Every two switches: the metric with the first off and on, a line for each level of the second."""
-    about = (
-        f"Mean {c.title} with the first switch off and on, one line with the second off and one with it on."
-    )
-    return picture("interplay", "Interaction plot", about, lambda: _interactions(whole))
-
-
-def _interactions(whole: Factorial) -> Figure:
-    figure, axes = grid(len(whole.pairs), 130, columns=3)
-    names = [short(s.name, 14) for s in whole.switches]
-    shown: list[float] = []
-    for ax, (first, second) in zip(axes, whole.pairs, strict=True):
-        for on, colour, marker, dashes in _LEVELS:
-            look: dict[str, Any] = {"color": COLOURS[colour]}
-            at = [x + (0.03 if on else -0.03) for x in (0, 1)]  # bars of equal means must not hide each other
-            ends = [whole.at((first, second), (level, on)) for level in (False, True)]
-            means = [s.mean or 0.0 for s in ends]
-            for x, s, mean in zip(at, ends, means, strict=True):
-                low, high = (s.interval.low, s.interval.high) if s.interval else (mean, mean)
-                ax.plot([x, x], [low, high], lw=5, alpha=0.4, solid_capstyle="butt", **look)
-                shown += [low, high]
-            ax.plot(at, means, dashes=dashes, marker=marker, ms=6, mew=0, lw=1.8, **look)
-        _title(ax, f"{names[first]} × {names[second]}")
-        ax.set_xlim(-0.2, 1.95)
-        ax.set_xticks([0, 1], [f"no {names[first]}", names[first]])
-    share(axes, shown)
-    for ax, pair in zip(axes, whole.pairs, strict=True):
-        _name_levels(ax, whole, pair, names[pair[1]])
-    return figure
-
-
-def _name_levels(ax: Axes, whole: Factorial, pair: tuple[int, int], name: str) -> None:
-    """Write each line's name at its right end, apart from the other's. The scale must not change later."""
-    low, high = ax.get_ylim()
-    ends = [whole.at(pair, (True, on)).mean or 0.0 for on, *_ in _LEVELS]
-    middle, gap = sum(ends) / 2, max(abs(ends[1] - ends[0]), 0.13 * (high - low)) / 2
-    for (on, colour, *_), end, other in zip(_LEVELS, ends, reversed(ends), strict=True):
-        y = middle + (gap if end > other or (end == other and on) else -gap)
-        text = name if on else f"no {name}"
-        ax.text(1.15, y, text, color=COLOURS[colour], weight="bold", va="center")

@@ -145,13 +145,3 @@ def test_a_setting_with_several_levels_is_no_switch():
     )
     c = compare(study(several))
     assert [part.switch.key for part in parts(c, factorial(c))] == ["tying"]
-
-
-def test_a_panel_shows_the_mean_over_seeds_and_its_t_interval():
-    whole = WHOLE()
-    off, on = (whole.at((0, 1), (True, level)) for level in (False, True))
-    assert on.mean - off.mean == pytest.approx(-0.02, abs=0.003)  # dropout with tying: −.1 + .08
-    assert off.interval.low < off.mean < off.interval.high and off.n == 10
-    untied = [whole.at((0, 1), (False, level)).mean for level in (False, True)]
-    half = ((on.mean - off.mean) - (untied[1] - untied[0])) / 2
-    assert half == pytest.approx({e.name: e.mean for e in whole.effects}["tying × dropout"])

@@ -20,11 +20,10 @@ from reports.sections import sweeps
 
 @cache
 def drawn() -> dict[str, str]:
-    c, parts = compare(realistic()), compare(switched())
+    c = compare(realistic())
     return {
         "curves": panels.curves(c),
         "sweep": panels.sweeps(sweeps(c), c),
-        "interplay": panels.interactions(factorial(parts), parts),
     }
 
 
@@ -169,25 +168,11 @@ def test_effects_of_a_factorial_are_strips_around_zero():
         assert effect.verdict.word.name.lower() in marks(strip, "mean")[0].get("class").split()
 
 
-def test_the_interaction_plot_has_a_panel_for_every_two_switches():
-    (svg,) = svgs(drawn()["interplay"])
-    assert [text for text in labels(svg) if " × " in text] == [
-        "tying × dropout", "tying × AR", "tying × TAR", "dropout × AR", "dropout × TAR", "AR × TAR",
-    ]  # fmt: skip
-    assert labels(svg).count("no TAR") == labels(svg).count("TAR") == 3  # a line each in its three panels
-    strokes = {p.get("stroke-dasharray") for p in svg.iter("path") if p.get("stroke") == "var(--muted)"}
-    assert len(strokes) > 1  # off is dashed, so that colour is not all that tells it from on
-
-
 def test_hostile_names_are_text_in_a_picture():
     c = compare(hostile())
     texts = labels(svgs(panels.curves(c))[0])
     for name in ("_base", "$x_$ & \\frac", "nul␀␛[31m\ufffd", "=1+1", "{{ 7*7 }}"):
         assert name in texts  # matplotlib would leave out labels that begin with _
-    titles = {"alpha": "<script>alert(1)</script>", "beta": "$x_$", "tying": "_base"}
-    parts = compare(replace(switched(), titles=titles))
-    picture = panels.interactions(factorial(parts), parts)
-    assert "$x_$" in picture and "_base" in picture and "<script" not in picture
 
 
 def test_every_seed_of_the_figure_has_its_curve_to_be_shown():
