@@ -77,7 +77,7 @@ def _curves(rows: Sequence[ComparedArm], found: Mapping[int, dict[int, Curve]], 
             xs, ys = list(curve.losses), list(curve.losses.values())
             ax.plot(xs, ys, color=_MUTED, lw=0.6, alpha=0.4, gid=f"arm{row.index}-seed{seed}")
             if not curve.done:
-                ax.plot(xs[-1:], ys[-1:], "X", ms=8, mew=0, color=COLOURS["worsens"], zorder=3)
+                ax.plot(xs[-1:], ys[-1:], "X", ms=8, mew=0, color=COLOURS["ink"], zorder=3)
         epochs, mean, (low, high) = means[row.index]
         ax.plot(epochs, mean, color=COLOURS["ink"], lw=2)
         ax.fill_between(epochs, low, high, color=_MUTED, alpha=0.35, lw=0)
