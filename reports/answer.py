@@ -59,10 +59,10 @@ def _line(row: ComparedArm, c: Comparison) -> str:
     k, how, base = row.contrast, scale(c.metric.name), c.base(row).summary.values
     if k is None:
         return row.note
-    said = [f"better on {k.wins} of {counted(k.pairs, 'seed')}", state(row)]
     if k.identical:
-        said[:0] = ["the same on every seed"]
-    elif k.mean is not None:
+        return f"the same on every one of {counted(k.pairs, 'seed')}"
+    said = [f"better on {k.wins} of {counted(k.pairs, 'seed')}", state(row)]
+    if k.mean is not None:
         start = fmean(base[seed] for seed in k.differences)
         said[:0] = [
             f"{how.at(start)} → {how.at(start + k.mean)}",

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -49,9 +50,11 @@ def render_index(comparisons: Sequence[Comparison], out: Path) -> Path:
 
 
 def figure(c: Comparison) -> Markup:
-    """The main figure of a study by its first metric, for a page of several studies."""
+    """The figure of a study's judged arms and of those that they are held against, by its first metric."""
+    sides = {row.index for judged in c.compared if judged.verdict for row in (judged, c.base(judged))}
+    shown = replace(c, rows=tuple(row for row in c.rows if row.index in sides), others=())
     parts: Any = _jinja().get_template("parts.html").module
-    return Markup(parts.dots(forest.panels(c)[:1], controls=False))
+    return Markup(parts.dots(forest.panels(shown)[:1], controls=False))
 
 
 def folder_name(study: str) -> str:
