@@ -13,7 +13,7 @@ ifeq ($(wildcard $(BIN)/unrolled)$(shell grep -sF '$(CURDIR)/$(BIN)/' $(BIN)/unr
 $(shell rm -f .venv/installed*)
 endif
 
-.PHONY: help ablations golden chapter test bench check docs shipped-results lock ui cluster server clean
+.PHONY: help ablations golden chapter test bench check docs pictures shipped-results lock ui cluster server clean
 
 help:
 	@echo "make ablations   environment, installation, the main job; the report's path at the end"
@@ -56,6 +56,11 @@ shipped-results: .venv/installed
 # The reference pages docs/study-file.md and docs/api.md, from the code.
 docs: .venv/installed
 	@$(BIN)/python docs/generate.py
+
+# docs/report.png: the first screen of the report of `models`, which must have been run. Needs Chromium.
+pictures:
+	chromium --headless=new --no-sandbox --disable-gpu --hide-scrollbars --window-size=1280,900 \
+	  --screenshot=docs/report.png file://$(CURDIR)/reports/out/models/index.html
 
 ui: .venv/installed
 	@$(BIN)/unrolled ui $(FLAGS)

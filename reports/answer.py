@@ -1,9 +1,10 @@
 """Summary claims, warnings and caveats of a report; every claim comes from a verdict."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from operator import attrgetter
+from statistics import fmean
 
 from bench.kinds import kind, mixed
 from bench.trial import counted
@@ -11,42 +12,25 @@ from reports.arms import apart, values
 from reports.book import Held
 from reports.comparison import REFERENCE, ComparedArm, Comparison
 from reports.evidence import MeasuredArm
-from reports.formats import count, interval, number, p_value
-from reports.statistics.contrasts import Contrast, divergence_interval
-from reports.statistics.verdicts import Verdict, Word, grounds, verdicts
+from reports.formats import interval, scale
+from reports.statistics.contrasts import divergence_interval
+from reports.statistics.verdicts import Verdict, Word, verdicts
 from reports.statistics.verdicts import self_check as checked
 from reports.tuning import OwnBest, words
-
-OPEN, FEW = 10, 4
-"""Claims that the answer box shows before the reader unfolds the rest; few where it has a table as well."""
 
 BIGRAMS = "ngram-2"
 """The counting baseline that every neural arm must beat."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Beside:
-    """The same contrast by another measure; perplexity has no verdict of its own."""
-
-    title: str
-    verdict: Verdict | None
-    text: str
-
-    def __str__(self) -> str:
-        word = f"{self.verdict.symbol} {self.verdict.word}, " if self.verdict else ""
-        return f"{self.title}: {word}{self.text}"
-
-
-@dataclass(frozen=True, kw_only=True)
 class Claim:
-    """One line of the answer box, by the study's first metric; the others stand beside it."""
+    """One contrast in a line, by the study's first metric."""
 
     row: ComparedArm
     verdict: Verdict
-    against: str  # the arm that it is held against, where that is not the baseline
     exploratory: bool
-    text: str  # the generated sentence, less the word and the names, which stand beside it
-    beside: tuple[Beside, ...]
+    text: str  # levels, effect, interval, seeds; the word and the names stand beside it
+    beside: tuple[str, ...]  # the same by each other metric
 
 
 def claims(c: Comparison) -> tuple[Claim, ...]:
@@ -55,49 +39,62 @@ def claims(c: Comparison) -> tuple[Claim, ...]:
         Claim(
             row=row,
             verdict=row.verdict,
-            against=row.arm.against,
             exploratory=row.arm.exploratory or c.evidence.seen > 0,
-            text=grounds(row.verdict, unit=c.unit, correction=row.correction),
-            beside=tuple(_beside(row, c)),
+            text=_line(row, c),
+            beside=tuple(
+                f"{view.title}: {v.symbol} {v.word}, {_line(view.rows[row.index], view)}"
+                for view in c.others
+                if (v := view.rows[row.index].verdict)
+            ),
         )
         for row in c.compared
         if row.verdict
     ]
     order = list(Word)
-    return tuple(sorted(found, key=lambda x: (order.index(x.verdict.word), -_size(x), x.row.index)))
+    return tuple(sorted(found, key=lambda x: (order.index(x.verdict.word), -size(x.verdict), x.row.index)))
 
 
-def _beside(row: ComparedArm, c: Comparison) -> Iterator[Beside]:
-    """The contrast by the metrics after the first; perplexity beside the loss."""
-    for view in c.views:
-        v = view.rows[row.index].verdict
-        if v and view is not c:
-            p = f"{row.correction} p {p_value(v.p_adjusted)}"
-            yield Beside(title=view.title, verdict=v, text=f"{_estimate(v.contrast, view.unit)}, {p}")
-        if v and view.in_nats and v.contrast.ratio is not None:
-            ends = v.contrast.ratio_interval
-            ratio = f"× {number(v.contrast.ratio, 3)}{f' {interval(ends, 3)}' if ends else ''}"
-            yield Beside(title="perplexity", verdict=None, text=ratio)
-
-
-def _estimate(k: Contrast, unit: str) -> str:
+def _line(row: ComparedArm, c: Comparison) -> str:
+    """Level of the baseline → of the arm over the same seeds, effect with interval, seeds, state."""
+    k, how, base = row.contrast, scale(c.metric.name), c.base(row).summary.values
+    if k is None:
+        return row.note
     if k.identical:
-        return "bitwise identical"
-    ends = f" {interval(k.interval, sign=True)}" if k.interval else ""
-    given = "given convergence " if k.given_convergence else ""
-    return f"{given}{number(k.mean, sign=True)} {unit}".rstrip() + ends
+        return f"the same on every one of {counted(k.pairs, 'seed')}"
+    said = [f"better on {k.wins} of {counted(k.pairs, 'seed')}", state(row)]
+    if k.mean is not None:
+        start = fmean(base[seed] for seed in k.differences)
+        said[:0] = [
+            f"{how.at(start)} → {how.at(start + k.mean)}",
+            f"{how.moved(k.mean, k.interval)} {how.from_to(k.interval)}".rstrip(),
+        ]
+    return ", ".join(filter(None, said))
+
+
+def state(row: ComparedArm) -> str:
+    """The state of the arm's contrast, or why it has none; "" where it is decided like any other."""
+    v, k = row.verdict, row.contrast
+    if not k:
+        return row.note if row.index else "baseline"
+    if not v:
+        return checked(k).partition(":")[0]
+    gone, said = max(k.arm_diverged, k.baseline_diverged), list[str]()
+    if k.given_convergence:
+        said.append(f"{gone} of {k.pairs} diverged: mean given convergence")
+    if v.stuck:
+        said.append(f"open: {v.stuck}")
+    elif not v.decided:
+        done = k.pairs >= k.look.looks.last
+        seeds = counted(k.pairs, "seed")
+        said.append(f"not decided at {seeds}" if done else f"open after {k.pairs} of {row.most} seeds")
+    return "; ".join(said)
 
 
 def sentences(c: Comparison) -> tuple[str, ...]:
     """The claims as whole sentences, each with the other metrics after it."""
     return tuple(
-        " ".join(
-            [
-                f"{x.verdict.symbol} {x.verdict.word} — {x.row.arm.name} against {c.base(x.row).arm.name}"
-                f"{' (exploratory)' if x.exploratory else ''}: {x.text}",
-                *(f"{str(b)[0].upper()}{str(b)[1:]}." for b in x.beside),
-            ]
-        )
+        f"{x.verdict.symbol} {x.verdict.word} — {x.row.arm.name} against {c.base(x.row).arm.name}"
+        f"{' (exploratory)' if x.exploratory else ''}: {'; '.join((x.text, *x.beside))}."
         for x in claims(c)
     )
 
@@ -119,13 +116,15 @@ def extension(c: Comparison) -> str:
     )
 
 
-def _size(claim: Claim) -> float:
-    return abs(claim.verdict.contrast.mean or 0.0)
+def size(v: Verdict) -> float:
+    """The absolute mean difference."""
+    return abs(v.contrast.mean or 0.0)
 
 
-def largest(found: Sequence[Claim]) -> float:
-    """The largest absolute effect among IMPROVES and WORSENS; 0 if there is none."""
-    return max((_size(x) for x in found if x.verdict.word in (Word.IMPROVES, Word.WORSENS)), default=0.0)
+def largest(c: Comparison) -> float:
+    """The largest absolute effect among IMPROVES and WORSENS in units of δ; 0 if there is none."""
+    sure = (Word.IMPROVES, Word.WORSENS)
+    return max((size(x.verdict) / c.metric.delta for x in claims(c) if x.verdict.word in sure), default=0.0)
 
 
 def tally(c: Comparison) -> str:
@@ -156,7 +155,7 @@ def broken(c: Comparison) -> tuple[tuple[ComparedArm, str], ...]:
 
 
 def warnings(c: Comparison) -> tuple[str, ...]:
-    """Dead toggles, missing witnesses, arms worse than counting, mixed machines."""
+    """Dead toggles, missing witnesses, a failed A/A check, arms worse than counting, mixed machines."""
     said = [
         f"{row.arm.name}: {row.note} bit for bit, so the change did nothing" for row in c.rows if row.dead
     ]
@@ -166,6 +165,8 @@ def warnings(c: Comparison) -> tuple[str, ...]:
             factors = ", ".join(proof.factor for proof in proofs)
             some = f" in {where}" if where else ""
             said.append(f"{row.arm.name}: no proof that {factors} took effect{some}")
+    again = [checked(row.contrast) for row in c.compared if not row.declared and row.contrast]
+    said += [sentence for sentence in again if "failed" in sentence]
     return tuple(filter(None, (*said, *_worse_than_counting(c), mixed_machines(c))))
 
 
@@ -207,22 +208,21 @@ def flips(found: Sequence[OwnBest]) -> tuple[str, ...]:
     return tuple(f"{x.row.arm.name}: {x.judged.sentence}" for x in found if x.judged and x.flips)
 
 
-def self_check(c: Comparison) -> str:
-    """The outcome of the A/A check, the baseline against itself under other seeds; "" without that arm."""
-    row = next((row for row in c.compared if not row.declared), None)
-    return checked(row.contrast) if row and row.contrast else ""
-
-
-def fits(held: Sequence[Held]) -> str:
+def fits(held: Sequence[Held], c: Comparison) -> str:
     """A sentence that lists the book's values within and outside our prediction intervals."""
+    name, title = "valid_loss", "validation losses"
+    found = [(h.published.valid_loss, h.published.title, h.prediction) for h in held]
+    if c.metric.name == "valid_accuracy":
+        name, title = c.metric.name, "accuracies"
+        found = [
+            (h.published.accuracy, h.published.title, h.accuracy_prediction or h.prediction) for h in held
+        ]
     said = []
-    for plausible, where in ((True, "within"), (False, "outside")):
-        found = [h.published for h in held if h.prediction.plausible is plausible]
-        named = dict.fromkeys(f"{number(p.valid_loss, 3)} ({p.title})" for p in found)
-        if named:
+    for fit, where in ((True, "within"), (False, "outside")):
+        if named := dict.fromkeys(f"{scale(name).at(x)} ({of})" for x, of, p in found if p.plausible is fit):
             verb, s = ("lies", "") if len(named) == 1 else ("lie", "s")
             said.append(f"{', '.join(named)} {verb} {where} our 95 % prediction interval{s}")
-    return f"The book's validation losses: {'; '.join(said)}" if said else ""
+    return f"The book's {title}: {'; '.join(said)}" if said else ""
 
 
 _LOOKS = (
@@ -234,20 +234,19 @@ _LOOKS = (
 
 
 def zone(c: Comparison) -> str:
-    """±δ with its unit, where the metric's title does not end in it."""
-    return f"±{c.metric.delta:g} {'' if c.title.endswith(c.unit) else c.unit}".rstrip()
+    """±δ with its unit."""
+    how = scale(c.metric.name)
+    return f"±{how.factor * c.metric.delta:g} {how.difference}".rstrip()
 
 
 def limits(c: Comparison, environments: dict[str, str]) -> tuple[str, ...]:
     """Sentences on the limits of these results."""
-    undecided = [row for row in c.compared if row.verdict and row.verdict.word is Word.INCONCLUSIVE]
     said = [
         "There is one validation set: every interval is over seeds, given that set. Other text may differ.",
         *(
             f"Differences in {view.title} within {zone(view)} were declared too small to matter."
             for view in c.views
         ),
-        *(_undetected(row, c.unit) for row in undecided),
     ]
     if tuned := c.evidence.tuned[:1]:
         tried = f"{len(tuned[0].levels)} levels with {len(tuned[0].seeds)} seeds each"
@@ -263,14 +262,3 @@ def limits(c: Comparison, environments: dict[str, str]) -> tuple[str, ...]:
     if any(row.arm.exploratory for row in c.rows):
         said.append("Exploratory arms were not named by the plan: they suggest, they do not confirm.")
     return tuple(filter(None, said))
-
-
-def _undetected(row: ComparedArm, unit: str) -> str:
-    """The effect that this arm's seeds would mostly miss, or nothing where no spread is known."""
-    k = row.contrast
-    if k is None or k.mde is None:
-        return ""
-    return (
-        f"{row.arm.name}: {len(k.differences)} pairs of seeds would mostly miss an effect under "
-        f"{number(k.mde)} {unit} (80 % power); {count(k.seeds_needed)} would detect {k.delta:g}."
-    )

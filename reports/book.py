@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass
 
+from bench.trial import Scalar
 from reports.arms import mean_of, trial_of, values
 from reports.comparison import ComparedArm, Comparison
 from reports.statistics.replication import Prediction, prediction
@@ -43,6 +44,19 @@ BOOK = {
 """What the chapter prints, by model. Each is one trial of one seed."""
 
 
+_PLAIN = dict[str, Scalar](wd=0.01, moms="0.95,0.85,0.95", alpha=0.0, beta=0.0, dropout=0.0, tying=False)
+_PLAIN.update(window=16, detach_every=16, order="grouped", reset="epoch", batch=64, hidden=64, clip=0.0)
+_PLAIN.update(variable_bptt=False, on_plateau="ignore", finetune=0)
+_THREE: dict[str, Scalar] = {"window": 3, "detach_every": 3}
+_SETTINGS: dict[str, dict[str, Scalar]] = {
+    "lm1": {**_THREE, "order": "sequential", "reset": "batch"},
+    "lm2": {**_THREE, "order": "sequential", "reset": "batch"},
+    "lm3": _THREE,
+    "lm7": {"wd": 0.1, "moms": "0.8,0.7,0.8", "alpha": 2.0, "beta": 1.0, "dropout": 0.4, "tying": True},
+}
+"""How the book trains its models: the settings and options of all, and what is different for some."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Held:
     """A published row compared with our seeds of the same model and settings."""
@@ -55,6 +69,11 @@ class Held:
     accuracy_prediction: Prediction | None
 
 
+def own_settings(model: str) -> dict[str, Scalar]:
+    """How the book trains a model, as far as learning rate and epochs do not say it."""
+    return _PLAIN | _SETTINGS.get(model, {})
+
+
 def hold(comparison: Comparison) -> tuple[Held, ...]:
     """The book's rows compared with the arms of the same model and settings that have three or more seeds."""
     return tuple(held for row in comparison.rows if (held := _held(row)))
@@ -62,7 +81,10 @@ def hold(comparison: Comparison) -> tuple[Held, ...]:
 
 def _held(row: ComparedArm) -> Held | None:
     trial, published = trial_of(row.arm), BOOK.get(row.arm.model)
-    if trial is None or published is None or not set(row.arm.changes) <= {"model"}:
+    if trial is None or published is None:
+        return None
+    factors, book = trial.factors(), own_settings(row.arm.model).items()
+    if not set(row.arm.changes) <= {"model"} and any(factors.get(key, level) != level for key, level in book):
         return None
     printed = ("human-numbers", "tail", published.lr, published.epochs)
     if (trial.corpus, trial.split, trial.lr, trial.epochs) != printed:

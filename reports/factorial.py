@@ -4,15 +4,15 @@ A switch is a setting with two levels. Off is the level 0 or false. If neither i
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from itertools import combinations, product
+from dataclasses import dataclass, replace
+from itertools import product
 
 from bench.trial import Scalar
 from reports.arms import on, trial_of
 from reports.comparison import ComparedArm, Comparison
-from reports.statistics.contrasts import ArmSummary, summarise
+from reports.statistics.contrasts import contrast
 from reports.statistics.designs import Cells, Effect, factorial_effects
-from reports.statistics.verdicts import Verdict, across, verdicts
+from reports.statistics.verdicts import Verdict, Word, verdicts
 
 BESIDE, ALONE, AVERAGE = "beside all the others", "alone", "on average"
 VIEWS = {BESIDE: "leave one out", ALONE: "add one", AVERAGE: "over all settings of the others, factorial"}
@@ -37,16 +37,14 @@ class Factorial:
     cells: Cells
     effects: tuple[Effect, ...]
 
-    @property
-    def pairs(self) -> tuple[tuple[int, int], ...]:
-        """Every two switches, as positions."""
-        return tuple(combinations(range(len(self.switches)), 2))
-
-    def at(self, pair: tuple[int, int], levels: tuple[bool, bool]) -> ArmSummary:
-        """The metric with two switches off or on, averaged over the others within each seed."""
-        chosen = [values for key, values in self.cells.items() if tuple(key[i] for i in pair) == levels]
-        seeds = self.effects[0].seeds
-        return summarise({seed: sum(v[seed] for v in chosen) / len(chosen) for seed in seeds})
+    def partners(self, effect: Effect) -> tuple[str, ...]:
+        """The switches on which a main effect depends: those of its interactions that matter."""
+        return tuple(
+            next(name for name in e.factors if name not in effect.factors)
+            for e in self.effects
+            if len(effect.factors) == 1 and len(e.factors) == 2 and set(effect.factors) < set(e.factors)
+            if e.verdict.word in (Word.IMPROVES, Word.WORSENS)
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,11 +58,6 @@ class Part:
     def differs(self) -> bool:
         """Whether the views have different verdicts."""
         return len({v.word for v in self.views.values() if v}) > 1
-
-    @property
-    def sentence(self) -> str:
-        """A sentence with the verdicts of all views."""
-        return across(self.switch.name, {view: v for view, v in self.views.items() if v})
 
 
 def factorial(c: Comparison) -> Factorial | None:
@@ -134,12 +127,30 @@ def parts(c: Comparison, whole: Factorial | None) -> tuple[Part, ...]:
 def _judged(
     c: Comparison, pairs: Mapping[str, tuple[ComparedArm, ComparedArm]], switches: Mapping[str, Switch]
 ) -> dict[str, Verdict]:
-    """On against off for every switch, on the seeds that all their arms have, corrected together."""
-    values, seeds = {}, c.common([row for pair in pairs.values() for row in pair])
+    """On against off for every switch. A contrast that the study declares has the verdict that it has there.
+
+    The others are judged on the seeds that all their arms have, corrected together.
+    """
+    found, values, seeds = {}, {}, c.common([row for pair in pairs.values() for row in pair])
     for key, pair in pairs.items():
         first, second = sorted(pair, key=lambda row: _settings(row)[key] != switches[key].on)
-        values[key] = (on(first.summary.values, seeds), on(second.summary.values, seeds))
-    return verdicts(values, delta=c.metric.delta, lower_is_better=c.lower_is_better)
+        if first.verdict and c.base(first) is second:
+            found[key] = first.verdict
+        elif second.verdict and c.base(second) is first:
+            found[key] = _turned(second.verdict, second, first)
+        else:
+            values[key] = (on(first.summary.values, seeds), on(second.summary.values, seeds))
+    return found | verdicts(values, delta=c.metric.delta, lower_is_better=c.lower_is_better)
+
+
+def _turned(v: Verdict, row: ComparedArm, base: ComparedArm) -> Verdict:
+    """The verdict on the baseline against an arm, from that on the arm against the baseline."""
+    k, words = v.contrast, (Word.IMPROVES, Word.WORSENS)
+    lower, sides = k.lower_is_better, (on(side.summary.values, k.seeds) for side in (base, row))
+    turned = contrast(*sides, delta=k.delta, lower_is_better=lower, family=k.family, look=k.look)
+    return replace(
+        v, contrast=turned, word=dict(zip(words, reversed(words), strict=True)).get(v.word, v.word)
+    )
 
 
 def _settings(row: ComparedArm) -> dict[str, Scalar]:

@@ -2,8 +2,8 @@
 
 import math
 import re
-import textwrap
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -42,15 +42,64 @@ def short(value: object, most: int = 28) -> str:
     return text if len(text) <= most else text[: most - 1].rstrip() + "…"
 
 
-def two_lines(value: object, width: int) -> str:
-    """`visible` broken between words into at most two lines of `width` characters."""
-    lines = textwrap.wrap(visible(value), width, break_long_words=False, max_lines=2, placeholder="…")
-    return "\n".join(short(line, width) for line in lines)
-
-
 def titled(metric: str) -> tuple[str, str]:
     """A metric in words, and its unit."""
     return _TITLES.get(metric, (metric.replace("_", " "), ""))
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How people read a metric: the unit of its levels, that of its differences, and its decimals."""
+
+    level: str = ""
+    difference: str = ""
+    factor: float = 1.0
+    digits: int = 3  # at most; a difference has two significant digits of its uncertainty
+
+    def at(self, x: float | None, digits: int | None = None) -> str:
+        """A level with its unit: 87.6 %."""
+        text = number(
+            None if x is None else self.factor * x, min(2, self.digits) if digits is None else digits
+        )
+        return text if text == "–" else f"{text} {self.level}".rstrip()
+
+    def by(self, x: float | None, near: float | None = None, *, sign: bool = False) -> str:
+        """A difference without its unit; `near` is a number of the size of its uncertainty."""
+        return number(None if x is None else self.factor * x, self._decimals(near or x or 0), sign=sign)
+
+    def moved(self, mean: float, ends: "Interval | None" = None) -> str:
+        """A difference without a sign: 14.2 points higher, 1.30 nats lower."""
+        size = f"{self.by(abs(mean), self.near(ends))} {self.difference}".rstrip()
+        return f"{size} {'higher' if mean > 0 else 'lower'}" if mean else size
+
+    def near(self, ends: "Interval | None") -> float | None:
+        """The size that decides the decimals of a difference: of its uncertainty, or a tenth of its own."""
+        return max((ends.high - ends.low) / 2, abs(ends.high + ends.low) / 20) if ends else None
+
+    def from_to(self, ends: "Interval | None") -> str:
+        """The ends of a difference's interval; "" where there is none."""
+        return (
+            f"[{', '.join(self.by(x, self.near(ends), sign=True) for x in (ends.low, ends.high))}]"
+            if ends
+            else ""
+        )
+
+    def _decimals(self, size: float) -> int:
+        size = abs(self.factor * size)
+        return min(self.digits, max(0, 1 - math.floor(math.log10(size)))) if 0 < size < math.inf else 1
+
+
+_SCALES = {
+    "valid_accuracy": Scale("%", "points", 100, 1),
+    "valid_loss": Scale("nats", "nats"),
+    "train_loss": Scale("nats", "nats"),
+    "valid_bits": Scale("bits", "bits"),
+}
+
+
+def scale(metric: str) -> Scale:
+    """How people read a metric."""
+    return _SCALES.get(metric, Scale(titled(metric)[1], titled(metric)[1]))
 
 
 def when(unix: float) -> str:

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -12,9 +13,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from bench.files import save, save_all
-from bench.trial import counted, visible
-from reports import answer, factorial, formats, merity, sections, tuning
-from reports.arms import mean_of
+from bench.trial import Result, counted, visible
+from reports import answer, factorial, formats, headline, merity, sections, tuning
 from reports.book import SOURCE, hold
 from reports.comparison import Comparison
 from reports.figures import forest, panels
@@ -36,20 +36,25 @@ def render(comparison: Comparison, out: Path) -> Path:
 
 
 def render_index(comparisons: Sequence[Comparison], out: Path) -> Path:
-    """Write `out`/index.html: every study's question and claims, with a link to its page.
+    """Write `out`/index.html: every study's question and answer, with a link to its page.
 
     And links to the pages of the chapter, the golden rows and the benchmarks that have been written.
     """
     studies = [
-        {
-            **_answer(c, factorial.factorial(c), tuning.own_best(c)),
-            "href": f"{folder_name(c.evidence.study)}/index.html",
-        }
+        {**_answer(c), "href": f"{folder_name(c.evidence.study)}/index.html", "size": answer.largest(c)}
         for c in comparisons
     ]
-    studies.sort(key=lambda s: (-answer.largest(s["claims"]), s["c"].evidence.study))
+    studies.sort(key=lambda s: (-s["size"], s["c"].evidence.study))
     written = {name: (out / f"{name}.html").is_file() for name in ("chapter", "golden", "benchmarks")}
     return write_page(out / "index.html", "index.html", {"studies": studies, **written})
+
+
+def figure(c: Comparison) -> Markup:
+    """The figure of a study's judged arms and of those that they are held against, by its first metric."""
+    sides = {row.index for judged in c.compared if judged.verdict for row in (judged, c.base(judged))}
+    shown = replace(c, rows=tuple(row for row in c.rows if row.index in sides), others=())
+    parts: Any = _jinja().get_template("parts.html").module
+    return Markup(parts.dots(forest.panels(shown)[:1], controls=False))
 
 
 def folder_name(study: str) -> str:
@@ -97,15 +102,16 @@ def _jinja() -> Environment:
         lstrip_blocks=True,
         finalize=_finalize,
     )
-    for name in ("number", "count", "seconds", "interval", "when", "short", "level"):
+    for name in ("number", "count", "seconds", "duration", "interval", "when", "short", "level", "scale"):
         jinja.filters[name] = getattr(formats, name)
     jinja.filters |= {"p": formats.p_value, "counted": counted}
     jinja.tests["web"] = lambda link: link.startswith(("https://", "http://"))
     jinja.globals |= {
-        "mean_of": mean_of,
         "together": verdicts.together,
         "costs_of": sections.COSTS,
         "fine": sections.FINE,
+        "state": answer.state,
+        "zone": answer.zone,
     }
     return jinja
 
@@ -116,20 +122,15 @@ def _finalize(value: Any) -> Any:
 
 
 def _context(c: Comparison) -> dict[str, Any]:
-    held, sweeps, own_best = hold(c), sections.sweeps(c), tuning.own_best(c)
-    whole = factorial.factorial(c)
-    said = _answer(c, whole, own_best)
-    environments = sections.environments(c)
-    results = [r for arm in c.evidence.arms for r in arm.results.values()]
+    said = _answer(c)
+    best, whole, held, own_best = said["best"], said["whole"], said["held"], said["own_best"]
+    sweeps, environments = sections.sweeps(c), sections.environments(c)
     return {
         **said,
         "study": c.evidence,
-        "base": c.rows[0],
-        "open": answer.FEW if said["brought"]["parts"] else answer.OPEN,
+        "panels": forest.panels(best, held),
         "broken": answer.broken(c),
-        "fits": answer.fits(held),
         "limits": answer.limits(c, environments),
-        "zone": answer.zone,
         "held": held,
         "book_source": SOURCE,
         "merity": merity.paper_table(c),
@@ -137,32 +138,29 @@ def _context(c: Comparison) -> dict[str, Any]:
         "roles": sections.roles(c),
         "passage": sections.passage(c),
         "ranks": sections.ranks(c),
-        "whole": whole,
         "throughput": sections.throughput(c),
         "unpaced": sections.unpaced(c),
         "sweeps": sweeps,
         "columns": _columns(c),
         "curved": len(c.common(panels.with_curves(c))),
-        "own_best": own_best,
         "tuned": tuning.words(own_best[0].search.setting) if own_best else "",
         "targets": sections.targets(c),
         "costs": sections.costs(c),
         "devices": sections.devices(c),
         "environments": environments,
         "reuse": sections.reuse(c.evidence),
-        "started": min((r.started for r in results if r.started), default=None),
-        "data": sorted({r.trial.data for r in results}),
-        "linked": any(arm.links for arm in c.evidence.arms),
+        "started": min((r.started for r in _results(c) if r.started), default=None),
+        "data": sorted({r.trial.data for r in _results(c)}),
+        "effects": forest.effects(whole, c) if whole else None,
         "pictures": {
-            "forest": [forest.arms(view, f"forest{i or ''}") for i, view in enumerate(c.views)],
             "curves": panels.curves(c),
-            "book": panels.book(held),
             "sweep": panels.sweeps(sweeps, c),
-            "effects": forest.effects(whole, c) if whole else None,
-            "interplay": panels.interactions(whole, c) if whole else None,
-            "best_of_n": panels.best_of_n(own_best, c),
         },
     }
+
+
+def _results(c: Comparison) -> list[Result]:
+    return [r for arm in c.evidence.arms for r in arm.trials.values()]
 
 
 def _columns(c: Comparison) -> dict[str, str]:
@@ -172,24 +170,26 @@ def _columns(c: Comparison) -> dict[str, str]:
     return {name: formats.titled(name)[0].capitalize() for name in every}
 
 
-def _answer(
-    c: Comparison, whole: factorial.Factorial | None, own_best: Sequence[tuning.OwnBest]
-) -> dict[str, Any]:
-    """The parts that a study's page and the index share."""
-    parts = factorial.parts(c, whole)
+def _answer(c: Comparison) -> dict[str, Any]:
+    """The parts that a page and the index share; a study that tunes answers with each arm at its best."""
+    own_best, best, whole = tuning.own_best(c), tuning.at_best(c) or c, factorial.factorial(c)
+    parts, held = factorial.parts(c, whole), hold(best)
+    thorough = any(all(part.views.values()) for part in parts)
     return {
         "c": c,
-        "claims": answer.claims(c),
-        "standing": answer.standing(c),
+        "best": best,
+        "own_best": own_best,
+        "whole": whole,
+        "held": held,
+        "answer": headline.answer(best, parts if thorough else ()),
+        "fits": answer.fits(held, best),
+        "standing": answer.standing(best),
         "extension": answer.extension(c),
         "tally": answer.tally(c),
-        "self_check": answer.self_check(c),
         "warnings": answer.warnings(c),
         "flips": answer.flips(own_best),
-        "brought": {
-            "parts": parts,
-            "views": {v: d for v, d in factorial.VIEWS.items() if any(part.views[v] for part in parts)},
-            "whole": whole,
-            "thorough": any(all(part.views.values()) for part in parts),
-        },
+        "spent": sum(result.spent for result in _results(c)),
+        "parts": parts,
+        "views": {v: d for v, d in factorial.VIEWS.items() if any(part.views[v] for part in parts)},
+        "thorough": thorough,
     }

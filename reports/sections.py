@@ -10,7 +10,6 @@ from bench.trial import Result, counted
 from reports.arms import finished, mean_of, on, trial_of, values
 from reports.comparison import ComparedArm, Comparison
 from reports.evidence import Evidence, MeasuredArm
-from reports.formats import when
 from reports.statistics.contrasts import ArmSummary, summarise
 from reports.statistics.curves import TimeToTarget, time_to_target
 from reports.statistics.designs import rank_sets
@@ -71,7 +70,7 @@ def passage(c: Comparison) -> tuple[ComparedArm, Result] | None:
 
 @dataclass(frozen=True)
 class Ranks:
-    """The set of ranks that each arm may hold, best first: (arm, its mean, first, last)."""
+    """The set of ranks that each arm may hold, by mean: (arm, its mean, first, last)."""
 
     seeds: int  # that all of the arms have
     lines: tuple[tuple[ComparedArm, float | None, int, int], ...]
@@ -89,7 +88,9 @@ def ranks(c: Comparison) -> Ranks | None:
         name: summarise(numbers, lower_is_better=c.lower_is_better).mean for name, numbers in shared.items()
     }
     found = [(row, means[name], *sets[name]) for name, row in entrants.items()]
-    return Ranks(len(seeds), tuple(sorted(found, key=lambda entry: (entry[2:], entry[0].index))))
+    sign = 1 if c.lower_is_better else -1
+    found.sort(key=lambda entry: math.inf if entry[1] is None else sign * entry[1])
+    return Ranks(len(seeds), tuple(found))
 
 
 def throughput(c: Comparison) -> tuple[tuple[ComparedArm, float, Pace | None], ...]:
@@ -204,13 +205,12 @@ def _cost(arm: MeasuredArm, name: str) -> float | None:
 
 def reuse(e: Evidence) -> tuple[str, ...]:
     """Phrases that count the trials with a result at the plan's declaration, by the plan they came from."""
-    counts = dict(e.reused or {})
+    counts, total = dict(e.reused or {}), f"of {e.declared:,}"
     own, none = counts.pop(e.study, 0), counts.pop("", 0)
-    since = f", first declared {when(e.first)}" if e.first is not None else ""
     return (
-        *([f"{own:,} of an earlier plan of this study{since}"] if own else []),
-        *(f"{number:,} reused from {study}" for study, number in sorted(counts.items())),
-        *([f"{none:,} of no plan that is known"] if none else []),
+        *([f"{own:,} {total} from an earlier plan of this study"] if own else []),
+        *(f"{number:,} {total} reused from {study}" for study, number in sorted(counts.items())),
+        *([f"{none:,} {total} of no plan that is known"] if none else []),
     )
 
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from bench.trial import Result, Scalar
 from reports.comparison import ComparedArm, Comparison, compare
 from reports.evidence import Tuned
-from reports.statistics.estimators import expected_best_of_n
 from reports.statistics.verdicts import TuningVerdict, tuning_verdict
 
 
@@ -21,7 +20,6 @@ class OwnBest:
     judged: TuningVerdict | None
     note: str  # why nothing is judged
     means: Mapping[Scalar, float]  # over the search's seeds, of the levels that have ended
-    curve: tuple[float, ...]  # the expected best of 1, 2, … trials of the search
 
     @property
     def flips(self) -> bool:
@@ -42,22 +40,25 @@ def words(setting: str) -> str:
 
 def own_best(c: Comparison) -> tuple[OwnBest, ...]:
     """Every tuned arm, baseline first; nothing where the study does not tune."""
-    rows, won = {row.arm.name: row for row in c.rows}, _winners(c)
+    rows, best = {row.arm.name: row for row in c.rows}, at_best(c)
+    named = {search.own.name: search.arm for search in c.evidence.tuned if search.own}
+    won = {named[row.arm.name]: row for row in best.rows} if best else {}
     return tuple(_own_best(rows[search.arm], search, won.get(search.arm), c) for search in c.evidence.tuned)
 
 
-def _winners(c: Comparison) -> dict[str, ComparedArm]:
-    """The arms at their best, by declared name, compared with the baseline at its best as one family."""
-    arms = {search.arm: search.own for search in c.evidence.tuned if search.own}
-    if c.rows[0].arm.name not in arms:
-        return {}
-    again = compare(replace(c.evidence, arms=tuple(arms.values()), tuned=()))
-    return dict(zip(arms, again.rows, strict=True))
+def at_best(c: Comparison) -> Comparison | None:
+    """The arms at their best levels, compared with the baseline at its best as one family.
+
+    None where the study does not tune, and before the baseline has a best level.
+    """
+    arms = tuple(search.own for search in c.evidence.tuned if search.own)
+    if not arms or c.evidence.tuned[0].own is None:
+        return None
+    return compare(replace(c.evidence, arms=arms, tuned=()))
 
 
 def _own_best(row: ComparedArm, search: Tuned, own: ComparedArm | None, c: Comparison) -> OwnBest:
     spent = {level: _spent(results, c) for level, results in search.levels.items()}
-    every, lower = [value for values in spent.values() for value in values], c.lower_is_better
     judged = None
     if own and row.verdict and own.verdict:
         judged = tuning_verdict(
@@ -72,9 +73,8 @@ def _own_best(row: ComparedArm, search: Tuned, own: ComparedArm | None, c: Compa
         search=search,
         own=own,
         judged=judged,
-        note="" if judged else _note(row, own, search, len(every)),
+        note="" if judged else _note(row, own, search, sum(map(len, spent.values()))),
         means={k: sum(v) / len(v) for k, v in spent.items() if len(v) == len(search.seeds)},
-        curve=tuple(expected_best_of_n(every, n + 1, lower_is_better=lower) for n in range(len(every))),
     )
 
 

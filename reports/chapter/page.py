@@ -17,7 +17,7 @@ from reports.chapter.questions import QUESTIONS, Question
 from reports.chapter.shown import Shown
 from reports.chapter.studied import best_levels, judged, origin, part
 from reports.comparison import Comparison
-from reports.figures import diagrams, forest
+from reports.figures import diagrams
 from reports.figures.measurements import Data, levels
 from reports.figures.svg import picture
 from reports.formats import machine
@@ -105,7 +105,7 @@ def _study(c: Comparison, name: str, drawn: Callable[[], Markup | None] | None, 
         "extension": answer.extension(c),
         "tally": answer.tally(c),
         "warnings": answer.warnings(c),
-        "picture": drawn() if drawn else forest.arms(c, name),
+        "picture": drawn() if drawn else pages.figure(c) if found else None,
         "href": f"{pages.folder_name(study)}/index.html" if own else "",
         "origin": "" if own else origin(c),
     }

@@ -1,133 +1,265 @@
-"""The forest plot: one row a contrast, Δ on x, the ratio of perplexities above."""
+"""The main figure: a table with one row an arm, and in each row a strip of its seeds.
+
+A strip is an SVG whose places are percentages of its width: one drawing fits every screen.
+"""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from markupsafe import Markup
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
+from reports.arms import apart, is_self_check
+from reports.book import Held
 from reports.comparison import ComparedArm, Comparison
 from reports.factorial import Factorial
-from reports.figures.drawing import axes_at, blank
-from reports.figures.svg import COLOURS, picture
-from reports.formats import interval, number, two_lines
+from reports.formats import MINUS, Scale, interval, number, scale
+from reports.statistics.contrasts import ArmSummary, Contrast, Interval
 from reports.statistics.verdicts import Verdict
 
-_LEFT, _PLOT = 165, 445  # units: of the names, and of the plot
+_REACH = 3.0  # arms whose mean is farther than this many quartile ranges from the others are clipped
+_SPREAD = (0, -5, 4, -2, 6, -6, 2)  # px, by which a strip's dots are moved apart
+_ROUND = (1, 1.5, 2, 3, 5, 7)  # leading digits of the ticks of a logarithmic axis
 
 
 @dataclass(frozen=True)
-class ForestRow:
-    """One row of the plot. `gid` begins the ids of its parts, by which the page finds them."""
+class Axis:
+    """From low to high, in units of the metric."""
 
-    name: str
-    verdict: Verdict
-    gid: str
+    low: float
+    high: float
 
+    def at(self, x: float) -> str:
+        """A place as an attribute's value; what lies beyond the axis is at its end."""
+        share = (min(max(x, self.low), self.high) - self.low) / (self.high - self.low)
+        return f"{100 * share:.4g}%"
 
-def arms(c: Comparison, name: str = "forest") -> Markup | None:
-    """Every compared arm's Δ: a dot a seed, a thick 95 % interval, a thin Bonferroni one."""
-    rows = [ForestRow(_named(r), r.verdict, f"arm{r.index}") for r in c.compared if r.verdict]
-    about = f"Difference from {c.rows[0].arm.name}, or from the arm that is named, in {c.title}."
-    title = f"Contrasts of {c.evidence.study} by {c.title}"
-    return _picture(name, title, about, rows, c) if rows else None
-
-
-def _named(row: ComparedArm) -> str:
-    return f"{row.arm.name} against {row.arm.against}" if row.arm.against else row.arm.name
+    def holds(self, x: float) -> bool:
+        """Whether a number lies within the axis."""
+        return self.low <= x <= self.high
 
 
-def effects(whole: Factorial, c: Comparison) -> Markup:
-    """The factorial's main effects, then its interactions."""
-    rows = [ForestRow(e.name, e.verdict, f"effect{i}") for i, e in enumerate(whole.effects)]
-    about = f"Effects on {c.title}: main effects, then interactions."
-    return _picture("effects", "Effects of the factorial", about, rows, c)
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One arm: its strip, its mean, and its contrast in words."""
+
+    row: ComparedArm
+    strip: Markup
+    level: str
+    effect: str
+    ends: str
 
 
-def _picture(name: str, title: str, about: str, rows: Sequence[ForestRow], c: Comparison) -> Markup:
-    said = "; ".join(f"{row.name}: {number(row.verdict.contrast.mean, sign=True)}" for row in rows)
-    return picture(name, title, f"{about} {said}", lambda: _plot(rows, c))
+@dataclass(frozen=True, kw_only=True)
+class Panel:
+    """The figure by one metric. `rows` are grouped by task, and each group ends with its counts."""
+
+    title: str
+    view: Comparison
+    ticks: tuple[tuple[str, str], ...]  # (place, label)
+    groups: tuple[tuple[tuple[Row, ...], str, Markup], ...]  # rows, and counts as a list and as a strip
+    marked: bool  # whether a book's value is shown
 
 
-def _plot(rows: Sequence[ForestRow], c: Comparison) -> Figure:
-    height, delta = 36 * len(rows), c.metric.delta
-    figure = blank(height + 96)
-    ax = axes_at(figure, _LEFT, 44, _PLOT, height)
-    ax.grid(visible=False)
-    ax.set(ylim=(len(rows) - 0.5, -0.5), yticks=[])
-    ax.spines["left"].set_visible(False)
-    ax.axvspan(-delta, delta, color=COLOURS["band"], lw=0)
-    ax.axvline(0, color=COLOURS["muted"], lw=1)
-    for y, row in enumerate(rows):
-        _numbers(ax, y, row)
-        _words(ax, y, row)
-    low, high = min(ax.get_xlim()[0], -1.5 * delta), max(ax.get_xlim()[1], 1.5 * delta)
-    if any(row.verdict.contrast.arm_diverged for row in rows):
-        high += 0.12 * (high - low)  # room for the ✕ of seeds that lie beyond any scale
-    ax.set_xlim(low, high)
-    _scales(ax, c)
-    return figure
+@dataclass(frozen=True)
+class _Reading:
+    """How a panel writes its numbers. Perplexity has the places of the loss, and texts of its own."""
+
+    how: Scale
+    perplexity: bool = False
+
+    def level(self, x: float | None) -> str:
+        return number(math.exp(min(x, 700.0)), 2) if self.perplexity and x is not None else self.how.at(x)
+
+    def effect(self, k: Contrast | None) -> tuple[str, str]:
+        """The effect of a contrast, and the ends of its interval."""
+        if k is None or k.mean is None:
+            return "", ""
+        if k.identical:
+            return "identical", ""
+        if self.perplexity:
+            return f"× {number(k.ratio, 3)}", interval(k.ratio_interval, 3) if k.interval else ""
+        return self.how.moved(k.mean, k.interval), self.how.from_to(k.interval)
+
+    def ticks(self, axis: Axis) -> list[tuple[float, str]]:
+        if self.perplexity:
+            powers = range(
+                math.floor(axis.low / math.log(10)) - 1, math.ceil(min(axis.high, 700) / math.log(10))
+            )
+            found = [(math.log(m * 10.0**p), f"{m * 10.0**p:g}") for p in powers for m in _ROUND]
+        else:
+            factor, unit = self.how.factor, " %" if self.how.level == "%" else ""
+            places = MaxNLocator(6, steps=[1, 2, 5, 10]).tick_values(axis.low * factor, axis.high * factor)
+            found = [(float(x) / factor, f"{round(float(x), 9):g}{unit}".replace("-", MINUS)) for x in places]
+        return [(x, label) for x, label in found if axis.holds(x)]
 
 
-def _numbers(ax: Axes, y: float, row: ForestRow) -> None:
-    """Dots for seeds, a thin Bonferroni interval, a thick 95 % one, a diamond for the mean."""
-    contrast = row.verdict.contrast
-    look: dict[str, Any] = {"color": COLOURS[row.verdict.word.name.lower()], "mew": 0}
-    at, dots = y - 0.04, list(contrast.differences.values())
-    ax.plot(dots, [at + 0.26] * len(dots), "o", ms=3.6, alpha=0.55, gid=f"{row.gid}-seeds", **look)
-    for ends, width in ((contrast.bonferroni, 1.2), (contrast.interval, 5)):
-        if ends:
-            gid = f"{row.gid}-{width}"
-            ax.plot([ends.low, ends.high], [at, at], lw=width, solid_capstyle="butt", gid=gid, **look)
-    if contrast.mean is not None:
-        ax.plot([contrast.mean], [at], "D", ms=7, gid=f"{row.gid}-mean", **look)
+def panels(c: Comparison, held: Sequence[Held] = ()) -> tuple[Panel, ...]:
+    """The figure by each metric, the one that decides first; perplexity after the loss."""
+    kinds = [(view, p) for view in c.views for p in ((False, True) if view.in_nats else (False,))]
+    return tuple(_panel(view, held, _Reading(scale(view.metric.name), p)) for view, p in kinds)
 
 
-def _words(ax: Axes, y: float, row: ForestRow) -> None:
-    """The row's name, its effect, its verdict, and how many seeds lie beyond the plot: they diverged."""
-    verdict, contrast = row.verdict, row.verdict.contrast
-    effect = number(contrast.mean, sign=True)
-    effect += f"  {interval(contrast.interval, sign=True)}" if contrast.interval else ""
-    word, colour = f"{verdict.symbol} {verdict.word.name}", COLOURS[verdict.word.name.lower()]
-    bold = {"weight": "bold"}
-    texts: list[tuple[float, str, str, dict[str, Any]]] = [
-        (-_LEFT / _PLOT, two_lines(row.name, 23), "name", {"linespacing": 1.05, **bold}),
-        (1.03, effect, "effect", {}),
-        (1.48, word, "claim", {"color": colour, **bold}),
-    ]
-    if k := contrast.arm_diverged:
-        texts.append((1, f"{k} ✕", "gone", {"ha": "right", "color": COLOURS["worsens"]}))
-    for x, text, part, look in texts:
-        gid = f"{row.gid}-{part}"
-        ax.text(x, y, text, transform=ax.get_yaxis_transform(), va="center", gid=gid, **look)
-
-
-def _scales(ax: Axes, c: Comparison) -> None:
-    """Differences below, and above them the ratios of perplexities where the metric is in nats."""
-    left, right = ("better", "worse") if c.lower_is_better else ("worse", "better")
-    ax.set_xlabel(f"← {left}    Δ {c.label}    {right} →")
-    ax.tick_params(axis="x", length=3)
-    ax.locator_params(axis="x", nbins=8)
-    ax.xaxis.set_major_formatter(lambda x, _: f"{x:+g}".replace("-", "−") if abs(x) > 1e-9 else "0")
-    if c.in_nats:
-        above = ax.twiny()
-        above.set_xlim(ax.get_xlim())
-        ticks = _ratio_ticks(*ax.get_xlim(), 7)
-        above.set_xticks(np.log(ticks), [f"{t:g}" for t in ticks])
-        above.set_xlabel("ratio of perplexities")
-        above.spines[["left", "bottom"]].set_visible(False)
-
-
-def _ratio_ticks(low: float, high: float, most: int) -> list[float]:
-    """Round ratios within exp(low) … exp(high), spread evenly over the differences, 1 among them."""
-    raw = np.exp(np.linspace(low, high, most + 2)[1:-1])
-    step = 0.05 if high - low > 0.4 else 0.02 if high - low > 0.15 else 0.005
-    ticks = {float(round(round(x / step) * step, 4)) for x in raw} | {1.0}
-    gap = (high - low) / (most + 3)
-    return sorted(
-        t for t in ticks if t == 1 or (t > 0 and low <= math.log(t) <= high and abs(math.log(t)) > gap)
+def _panel(view: Comparison, held: Sequence[Held], reading: _Reading) -> Panel:
+    printed = {"valid_loss": "valid_loss", "valid_accuracy": "accuracy"}.get(view.metric.name)
+    book = {h.row.index: float(getattr(h.published, printed)) for h in held} if printed else {}
+    axis, drawn = _axis(view, book), []
+    for rows, counts in _groups(view):
+        listed = ", ".join(f"{row.arm.name} {reading.level(row.summary.mean)}" for row in counts)
+        lines = _counts(counts, axis)
+        strips = tuple(
+            _row(row, view, axis, reading, [*lines, *_book(axis, book.get(row.index))]) for row in rows
+        )
+        drawn.append((strips, listed, _svg(lines)))
+    return Panel(
+        title=view.title.replace("loss", "perplexity") if reading.perplexity else view.title,
+        view=view,
+        ticks=tuple((axis.at(x), label) for x, label in reading.ticks(axis)),
+        groups=tuple(drawn),
+        marked=bool(book),
     )
+
+
+def _groups(c: Comparison) -> Iterator[tuple[list[ComparedArm], list[ComparedArm]]]:
+    """By task, the baseline's first: the arms, and the counts that nothing is claimed of.
+
+    Arms are sorted by effect, largest gain first, unless they form a ladder; the A/A check is last.
+    """
+    ladder = any(row.arm.against for row in c.compared)
+    left = list(c.rows)
+    while left:
+        group = [row for row in left if not apart(row.arm, left[0].arm)]
+        left = [row for row in left if row not in group]
+        counts = [row for row in group if row.arm.counted and not row.contrast]
+        rows = [row for row in group if row not in counts]
+        yield sorted(rows, key=lambda row: _order(row, c, ladder)), counts
+
+
+def _order(row: ComparedArm, c: Comparison, ladder: bool) -> tuple[bool, bool, float, int]:
+    effect = row.contrast.mean if row.contrast and row.contrast.mean is not None else math.inf
+    gain = 0.0 if ladder or not math.isfinite(effect) else effect if c.lower_is_better else -effect
+    return row.index > 0, bool(row.index) and is_self_check(row.arm), gain, row.index
+
+
+def _axis(c: Comparison, book: Mapping[int, float]) -> Axis:
+    """Room for the seeds of all arms but those whose mean is far from the others', which are clipped."""
+    drawn = [row for row in c.rows if not (row.arm.counted and not row.contrast)]
+    means = {row.index: m for row in drawn if (m := row.summary.mean) is not None}
+    if not means:
+        return Axis(0.0, 1.0)
+    delta, (q1, q3) = c.metric.delta, np.quantile(list(means.values()), (0.25, 0.75))
+    reach = _REACH * max(q3 - q1, 2 * delta)
+    inner, outer = (Axis(float(q1 - far), float(q3 + far)) for far in (reach, 1.5 * reach))
+    near = [row for row in drawn if row.index in means and inner.holds(means[row.index])]
+    seen = [x for row in near for x in row.summary.values.values() if outer.holds(x)]
+    base = means[near[0].index]
+    low, high = min([*seen, base - 2 * delta]), max([*seen, base + 2 * delta])
+    counts = [m for row in c.rows if row.arm.counted and (m := row.summary.mean) is not None]
+    for mark in (*book.values(), *sorted(counts, reverse=not c.lower_is_better)[:1]):
+        if low - (high - low) / 2 < mark < high + (high - low) / 2:
+            low, high = min(low, mark), max(high, mark)
+    pad = 0.04 * (high - low)
+    return Axis(low - pad, high + pad)
+
+
+def _row(row: ComparedArm, view: Comparison, axis: Axis, reading: _Reading, marks: Sequence[str]) -> Row:
+    summary, base = row.summary, view.base(row).summary.mean
+    word = row.verdict.word.name.lower() if row.verdict else ""
+    drawn = [
+        *_zone(axis, base, view.metric.delta),
+        *_dots(axis, summary.values, reading.level),
+        *marks,
+        *_estimate(axis, summary.mean, summary.interval, word, reading.level),
+    ]
+    drawn += _beyond(axis, summary, lower=view.lower_is_better)
+    effect, ends = reading.effect(row.contrast)
+    return Row(row=row, strip=_svg(drawn), level=reading.level(summary.mean), effect=effect, ends=ends)
+
+
+def _svg(marks: Sequence[str]) -> Markup:
+    """A strip. Every mark is made here, of numbers alone."""
+    return Markup(f'<svg class="strip" height="28" aria-hidden="true">{"".join(marks)}</svg>')
+
+
+def _zone(axis: Axis, base: float | None, delta: float) -> list[str]:
+    """The mean of the arm that a row is held against, and ±δ around it."""
+    if base is None or not axis.low - delta < base < axis.high + delta:
+        return []
+    low, high = (float(axis.at(x)[:-1]) for x in (base - delta, base + delta))
+    band = f'<rect class="band" x="{low:.4g}%" width="{high - low:.4g}%" height="28"/>'
+    return [band, *([_line("origin", axis, base)] if axis.holds(base) else [])]
+
+
+def _counts(rows: Sequence[ComparedArm], axis: Axis) -> list[str]:
+    return [
+        _line("count", axis, m)
+        for m in {row.summary.mean: 0 for row in rows}
+        if m is not None and axis.holds(m)
+    ]
+
+
+def _line(name: str, axis: Axis, x: float) -> str:
+    return f'<line class="{name}" x1="{axis.at(x)}" x2="{axis.at(x)}" y2="28"/>'
+
+
+def _book(axis: Axis, value: float | None) -> list[str]:
+    if value is None or not axis.holds(value):
+        return []
+    return [f'<rect class="book" x="{axis.at(value)}" y="9.5" width="9" height="9"/>']
+
+
+def _dots(axis: Axis, values: Mapping[int, float], said: Callable[[float], str]) -> list[str]:
+    """A dot a seed."""
+    places = [(s, x, 14 + _SPREAD[i % 7]) for i, (s, x) in enumerate(values.items()) if axis.holds(x)]
+    return [
+        f'<circle cx="{axis.at(x)}" cy="{y}" data-seed="{s}"><title>seed {s}: {said(x)}</title></circle>'
+        for s, x, y in places
+    ]
+
+
+def _beyond(axis: Axis, summary: ArmSummary, *, lower: bool) -> list[str]:
+    """The number of seeds beyond each end of the axis, and of those that diverged at the worse end."""
+    seen = [] if summary.mean is None or not axis.holds(summary.mean) else summary.values.values()
+    gone, marks = f" {summary.diverged} ✕" if summary.diverged else "", []
+    for x, anchor, k, end in (
+        ("0", "start", sum(-math.inf < v < axis.low for v in seen), "◂ {}"),
+        ("100%", "end", sum(axis.high < v < math.inf for v in seen), "{} ▸"),
+    ):
+        if said := f"{end.format(k) if k else ''}{gone if lower is (anchor == 'end') else ''}".strip():
+            marks.append(f'<text class="gone" x="{x}" y="26" text-anchor="{anchor}">{said}</text>')
+    return marks
+
+
+def _estimate(
+    axis: Axis, mean: float | None, ends: Interval | None, word: str, said: Callable[[float], str]
+) -> list[str]:
+    """Mean and interval in the verdict's colour; an arrow with the mean where that is beyond the axis."""
+    if mean is None:
+        return []
+    if mean < axis.low:
+        return [f'<text class="{word}" x="0" y="18">◂ {said(mean)}</text>']
+    if mean > axis.high:
+        return [f'<text class="{word}" x="100%" y="18" text-anchor="end">{said(mean)} ▸</text>']
+    tick = f'<line class="mean {word}" x1="{axis.at(mean)}" x2="{axis.at(mean)}" y1="6" y2="22"/>'
+    if ends is None:
+        return [tick]
+    low, high = axis.at(ends.low), axis.at(ends.high)
+    return [f'<line class="ends {word}" x1="{low}" x2="{high}" y1="14" y2="14"/>', tick]
+
+
+def effects(whole: Factorial, c: Comparison) -> tuple[tuple[tuple[str, str], ...], tuple[Markup, ...]]:
+    """Ticks, and a strip for each effect of the factorial: its differences, seed by seed."""
+    how, delta = scale(c.metric.name), c.metric.delta
+    every = [x for e in whole.effects for x in e.verdict.contrast.differences.values()]
+    low, high = min([*every, -2 * delta]), max([*every, 2 * delta])
+    axis = Axis(low - 0.04 * (high - low), high + 0.04 * (high - low))
+    ticks = tuple((axis.at(x), label) for x, label in _Reading(how).ticks(axis))
+    return ticks, tuple(_svg(_effect(axis, e.verdict, delta, how)) for e in whole.effects)
+
+
+def _effect(axis: Axis, v: Verdict, delta: float, how: Scale) -> list[str]:
+    k, word = v.contrast, v.word.name.lower()
+    dots = _dots(axis, k.differences, lambda x: how.by(x, sign=True))
+    return [*_zone(axis, 0.0, delta), *dots, *_estimate(axis, k.mean, k.interval, word, how.by)]

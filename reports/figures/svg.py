@@ -22,7 +22,7 @@ COLOURS = {name: f"#0a{i:04x}" for i, name in enumerate([*_NAMES, *(f"arm{i}" fo
 _THEME = {stand_in: f"var(--{name})" for name, stand_in in COLOURS.items()} | {COLOURS["ink"]: "currentColor"}
 _DROPPED = {"font-family", "font", "stroke-dashoffset", "stroke-miterlimit"}
 _NUMBERS = {"d", "x", "y", "transform", "width", "height"}
-_PART = re.compile(r"arm(\d+)(?:-|$)")
+_PART = re.compile(r"arm(\d+)(?:-seed(\d+)|-|$)")
 
 STYLE: Any = {
     "svg.fonttype": "none",  # text stays text: searchable, and set in the page's font
@@ -53,7 +53,7 @@ def picture(name: str, title: str, description: str, draw: Callable[[], Figure])
     """A figure as an `<svg>` that scrolls where it would be too small to read; equal figures give equal text.
 
     All ids begin with `name`. A group id `armN…` set on an artist becomes `data-arm="N"`, by which the page
-    switches arms off, and one that ends in `-claim` becomes `data-claim`: its text is a verdict's.
+    hides arms, and `armN-seedS` becomes `data-seed="S"`, by which it finds the curve of a seed.
     """
     written = io.BytesIO()
     with mpl.rc_context({**STYLE, "svg.hashsalt": name}), warnings.catch_warnings():
@@ -103,10 +103,8 @@ def _plain(element: ET.Element, name: str) -> None:
         if value.startswith("url(#"):
             attributes[key] = f"url(#{name}-{value[5:]}"
     if identity := attributes.pop("id", ""):
-        if identity.endswith("-claim"):
-            attributes["data-claim"] = ""
         if part := _PART.match(identity):
-            attributes["data-arm"] = part[1]
+            attributes |= {"data-seed": part[2]} if part[2] else {"data-arm": part[1]}
         elif element.tag != "g" and element.tag != "text":  # a group's id is never referred to
             attributes["id"] = f"{name}-{identity}"
     for key in ("version", "xmlns"):

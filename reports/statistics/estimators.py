@@ -5,9 +5,6 @@ scipy.stats has most of them and takes a millisecond for each: a page with all p
 Bootstrap intervals are left out: at 5 seeds a nominal 95 % covers .83.
 """
 
-from collections.abc import Iterable
-from math import comb
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
@@ -71,14 +68,6 @@ def step_down(ps: ArrayLike) -> Floats:
     adjusted = np.empty_like(p)
     np.put_along_axis(adjusted, order, np.minimum(np.maximum.accumulate(scaled, -1), 1), -1)
     return adjusted
-
-
-def expected_best_of_n(values: Iterable[float], n: int, *, lower_is_better: bool = True) -> float:
-    """The expected best of n of these values (at least n, none NaN), unbiased: the mean over all subsets."""
-    ordered = sorted(values, reverse=not lower_is_better)
-    # the i-th best is the best of those subsets whose other members are all worse
-    ways = [comb(len(ordered) - 1 - i, n - 1) for i in range(len(ordered))]
-    return sum(w * v for w, v in zip(ways, ordered, strict=True) if w) / sum(ways)
 
 
 def _error(x: Floats, one_more: bool = False) -> Floats:

@@ -234,15 +234,6 @@ def together(v: Verdict) -> str:
     return _TOGETHER[v.word]
 
 
-def across(part: str, views: Mapping[str, Verdict]) -> str:
-    """A sentence with each verdict on a part once, followed by the views that have it."""
-    words: dict[Word, list[str]] = {}
-    for view, v in views.items():
-        words.setdefault(v.word, []).append(view)
-    said = [f"{word} {' and '.join(seen)}" for word, seen in words.items()]
-    return f"{part}: {'the views differ: ' if len(words) > 1 else ''}{', '.join(said)}."
-
-
 @dataclass(frozen=True)
 class TuningVerdict:
     """The same contrast at the shared level of a setting, and with each arm at its own best one."""

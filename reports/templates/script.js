@@ -1,8 +1,8 @@
 "use strict";
-// Sort a table by the column whose heading is pressed; the baseline stays first.
+// Sort a table by the column whose heading is pressed; the baseline stays first, counts stay last.
 for (const table of document.querySelectorAll("table.sortable")) {
-  const body = table.tBodies[0];
   [...table.tHead.rows[0].cells].forEach((cell, column) => {
+    if (cell.classList.contains("plot")) return;
     const button = document.createElement("button");
     button.type = "button";
     button.append(...cell.childNodes);
@@ -12,23 +12,56 @@ for (const table of document.querySelectorAll("table.sortable")) {
       const down = cell.getAttribute("aria-sort") === "ascending";
       for (const other of table.tHead.rows[0].cells) other.removeAttribute("aria-sort");
       cell.setAttribute("aria-sort", down ? "descending" : "ascending");
-      const rows = [...body.rows].filter((row) => !row.classList.contains("base"));
-      rows.sort((a, b) => {
+      const order = (a, b) => {
         const [x, y] = [value(a), value(b)];
         if (x === "" || y === "") return (x === "") - (y === ""); // what is missing stays last
         const order = isNaN(x) || isNaN(y) ? x.localeCompare(y) : x - y;
         return down ? -order : order;
-      });
-      body.append(...rows);
+      };
+      for (const body of table.tBodies) {
+        body.append(...[...body.rows].filter((row) => !row.matches(".base, .counts")).sort(order));
+        body.append(...body.querySelectorAll(".counts"));
+      }
     });
   });
 }
-// Switch arms on and off, in tables and figures alike.
-for (const fieldset of document.querySelectorAll(".switch")) {
-  fieldset.hidden = false;
-  fieldset.addEventListener("change", ({ target }) => {
-    for (const part of document.querySelectorAll(`[data-arm="${target.value}"]`)) {
-      part.classList.toggle("off", !target.checked);
+// Hide the arms whose name lacks what is typed, in tables and figures alike.
+for (const filter of document.querySelectorAll(".filter")) {
+  filter.hidden = false;
+  filter.querySelector("input").addEventListener("input", ({ target }) => {
+    const kept = {};
+    for (const row of document.querySelectorAll(".panel tr[data-arm]")) {
+      kept[row.dataset.arm] = row.cells[0].textContent.toLowerCase().includes(target.value.toLowerCase());
+    }
+    for (const part of document.querySelectorAll("[data-arm]")) {
+      part.classList.toggle("off", kept[part.dataset.arm] === false);
     }
   });
 }
+// Over a seed's dot, show its learning curve among those of its arm: a copy of the arm's panel.
+const tip = document.createElement("div");
+tip.className = "tip";
+tip.hidden = true;
+document.body.append(tip);
+document.addEventListener("pointerover", ({ target }) => {
+  const dot = target.closest(".strip [data-seed]");
+  tip.hidden = !dot;
+  if (!dot) return;
+  tip.textContent = dot.textContent;
+  const [arm, seed] = [dot.closest("[data-arm]").dataset.arm, dot.dataset.seed];
+  const panel = document.querySelector(`[aria-labelledby="curves"] g[data-arm="${arm}"]`);
+  const box = panel?.getBBox();
+  if (box?.width) {
+    const picture = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+    picture.setAttribute("viewBox", [box.x, box.y, box.width, box.height].join(" "));
+    picture.append(panel.cloneNode(true));
+    for (const part of picture.querySelectorAll("[id]")) part.removeAttribute("id");
+    const curve = picture.querySelector(`[data-seed="${seed}"]`);
+    curve?.classList.add("lit");
+    curve?.parentNode.append(curve); // above the others
+    tip.append(picture);
+  }
+  const { left, bottom } = dot.getBoundingClientRect();
+  tip.style.left = `${Math.max(0, Math.min(left, innerWidth - tip.offsetWidth - 8)) + scrollX}px`;
+  tip.style.top = `${bottom + 8 + scrollY}px`;
+});

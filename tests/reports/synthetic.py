@@ -252,5 +252,5 @@ def labels(svg: ET.Element) -> list[str]:
 
 def is_self_contained(page: str) -> bool:
     """Whether a page names nothing to fetch, no inline style, and the policy that forbids both."""
-    links = r"""(?:src|href)=["'](?!#|(?:[\w-]+/)?index\.html["']|(?:comparison|trials)\.\w+["'])"""
+    links = r"""(?:src|href)=["'](?!#|(?:(?:[\w-]+|\.\.)/)?index\.html["']|(?:comparison|trials)\.\w+["'])"""
     return "default-src &#39;none&#39;" in page and not re.search(rf"{links}|\sstyle=|url\((?!#)", page)

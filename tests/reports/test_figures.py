@@ -1,9 +1,13 @@
 """Rules that every picture keeps, and what each shows."""
 
+import math
 import re
 from dataclasses import replace
 from functools import cache
+from xml.etree import ElementTree as ET
 
+import numpy as np
+import pytest
 from markupsafe import escape
 from synthetic import arm, hostile, labels, realistic, study, svgs, switched
 
@@ -11,21 +15,34 @@ from reports.book import hold
 from reports.comparison import compare
 from reports.factorial import factorial
 from reports.figures import forest, panels
+from reports.render import figure
 from reports.sections import sweeps
 
 
 @cache
 def drawn() -> dict[str, str]:
-    c, parts = compare(realistic()), compare(switched())
-    whole = factorial(parts)
+    c = compare(realistic())
     return {
-        "forest": forest.arms(c),
         "curves": panels.curves(c),
-        "book": panels.book(hold(c)),
         "sweep": panels.sweeps(sweeps(c), c),
-        "effects": forest.effects(whole, parts),
-        "interplay": panels.interactions(whole, parts),
     }
+
+
+def strips(c, held=()):
+    """By panel, the strip of each arm by name."""
+    found = {}
+    for panel in forest.panels(c, held):
+        rows = {r.row.arm.name: r.strip for strips, _, _ in panel.groups for r in strips}
+        found[panel.title] = {name: ET.fromstring(strip) for name, strip in rows.items()}
+    return found
+
+
+def places(strip, tag="circle", name="cx"):
+    return [float(mark.get(name).removesuffix("%")) for mark in strip.iter(tag)]
+
+
+def marks(strip, kind):
+    return [mark for mark in strip if kind in (mark.get("class") or "").split()]
 
 
 def test_no_two_elements_share_an_id_and_no_reference_dangles():
@@ -59,59 +76,121 @@ def test_equal_results_draw_equal_bytes():
     assert drawn() == before
 
 
-def test_the_forest_has_a_row_of_seeds_for_every_compared_arm():
-    (svg,) = svgs(drawn()["forest"])
-    for row in compare(realistic()).compared:
-        parts = svg.findall(f".//g[@data-arm='{row.index}']")
-        text = [t for part in parts for t in labels(part)]
-        assert row.arm.name in text and f"{row.verdict.symbol} {row.verdict.word.name}" in text
-        assert max(len(part.findall(".//use")) for part in parts) == len(row.contrast.differences)
+def test_a_strip_has_a_dot_for_each_seed_at_its_place_with_mean_and_interval():
+    c = compare(realistic())
+    found = strips(c)
+    base = c.rows[0].summary
+    for row in c.rows[:-1]:  # the last is of another task, and beyond the scale
+        strip, summary = found["validation loss"][row.arm.name], row.summary
+        finite = {s: x for s, x in summary.values.items() if math.isfinite(x)}
+        assert [int(dot.get("data-seed")) for dot in strip.iter("circle")] == list(finite)
+        (tick,), (bar,) = marks(strip, "mean"), marks(strip, "ends")
+        ends = [float(bar.get(end)[:-1]) for end in ("x1", "x2")]
+        at = [*places(strip), float(tick.get("x1")[:-1]), *ends]
+        loss = [*finite.values(), summary.mean, summary.interval.low, summary.interval.high]
+        slope, zero = np.polyfit(loss, at, 1)
+        assert np.allclose(np.polyval((slope, zero), loss), at, atol=0.05)  # in % of the width
+        if row.verdict:
+            assert row.verdict.word.name.lower() in bar.get("class").split()
+        if not row.note:
+            (band,) = marks(strip, "band")
+            middle, width = slope * base.mean + zero, 2 * c.metric.delta * slope
+            assert float(band.get("width")[:-1]) == pytest.approx(width, abs=0.05)
+            assert float(band.get("x")[:-1]) + width / 2 == pytest.approx(middle, abs=0.05)
+
+
+def test_a_perplexity_stands_where_its_loss_stands():
+    found = strips(compare(realistic()))
+    assert list(found) == ["validation loss", "validation perplexity"]
+    by_loss, by_perplexity = ([places(s) for s in panel.values()] for panel in found.values())
+    assert by_loss == by_perplexity
+    loss, perplexity = forest.panels(compare(realistic()))
+    for place, label in perplexity.ticks:
+        low, high = (float(tick[0][:-1]) for tick in (loss.ticks[0], loss.ticks[-1]))
+        first, last = (float(tick[1]) for tick in (loss.ticks[0], loss.ticks[-1]))
+        share = (math.log(float(label)) - first) / (last - first)
+        assert float(place[:-1]) == pytest.approx(low + share * (high - low), abs=0.05)
+
+
+def test_an_arm_beyond_the_scale_is_an_arrow_with_its_mean_so_that_delta_stays_visible():
+    near = [arm(f"clip {i}", 0.03 * i, settings={"clip": float(i)}) for i in range(1, 6)]
+    far = arm("far", 4.0, settings={"wd": 0.0})
+    lone = arm("lone", 0.0, settings={"wd": 0.1})
+    seed = lone.results[3]
+    lone.results[3] = replace(seed, metrics={**seed.metrics, "valid_loss": 3.0})
+    c = compare(study((arm("base", 0.0), *near, far, lone)))
+    found = strips(c)["validation loss"]
+    assert labels(found["far"]) == [f"{c.rows[6].summary.mean:.2f} nats ▸"] and not places(found["far"])
+    assert labels(found["lone"]) == ["1 ▸"] and len(places(found["lone"])) == 9
+    assert float(marks(found["base"], "band")[0].get("width")[:-1]) > 5
+
+
+def test_counts_are_lines_and_a_list_and_the_books_value_is_a_diamond():
+    counts = arm("counts", 0.4, 0.0, model="ngram-2")
+    counts = replace(counts, counted=True, results=dict.fromkeys(range(10), counts.results[0]))
+    c = compare(study((arm("LMModel6", 0.0), counts, arm("clip", 0.1, settings={"clip": 1.0}))))
+    panel, _ = forest.panels(c, hold(c))
+    ((rows, listed, strip),) = panel.groups
+    assert [r.row.arm.name for r in rows] == ["LMModel6", "clip"] and panel.marked
+    assert listed == f"counts {c.rows[1].summary.mean:.2f} nats"
+    drawn = strips(c, hold(c))["validation loss"]
+    lines = [marks(svg, "count")[0].get("x1") for svg in (ET.fromstring(strip), *drawn.values())]
+    assert len(set(lines)) == 1 and len(lines) == 3
+    assert [len(marks(svg, "book")) for svg in drawn.values()] == [1, 0]  # 1.368
+
+
+def test_arms_are_sorted_by_gain_and_a_ladder_keeps_its_order():
+    def order(c):
+        return [r.row.arm.name for rows, _, _ in forest.panels(c)[0].groups for r in rows]
+
+    again = arm("A/A", 0.0)
+    arms = [arm(f"clip {i}", x, settings={"clip": i}) for i, x in ((1.0, 0.1), (2.0, -0.2), (3.0, -0.1))]
+    flat = study((arm("base", 0.0), again, *arms))
+    assert order(compare(flat)) == ["base", "clip 2.0", "clip 3.0", "clip 1.0", "A/A"]
+    ladder = replace(flat, arms=(*flat.arms[:3], *(replace(a, against="clip 1.0") for a in flat.arms[3:])))
+    assert order(compare(ladder)) == ["base", "clip 1.0", "clip 2.0", "clip 3.0", "A/A"]
 
 
 def test_a_diverged_seed_is_marked_and_not_dropped():
-    assert "1 ✕" in labels(svgs(drawn()["forest"])[0])
+    assert labels(strips(compare(realistic()))["validation loss"]["lr 3e-2"]) == ["1 ✕"]
     panel = svgs(drawn()["curves"])[0].find(".//g[@data-arm='7']")
-    assert panel.findall(".//use[@fill='var(--worsens)']")
+    assert len(panel.findall(".//use[@fill='currentColor']")) == 1
 
 
-def test_effects_are_drawn_with_their_verdicts_as_claims():
-    effects = factorial(compare(switched())).effects
-    (svg,) = svgs(drawn()["effects"])
-    assert {e.name for e in effects} <= set(labels(svg))
-    claims = [t for g in svg.iter("g") if "data-claim" in g.attrib for t in labels(g)]
-    assert claims == [f"{e.verdict.symbol} {e.verdict.word.name}" for e in effects]
+def test_a_page_of_several_studies_shows_the_judged_arms_and_their_bases():
+    shown = re.findall(r'<th scope="row">([^<]+)', figure(compare(realistic())))
+    assert shown == [r.row.arm.name for r in forest.panels(compare(realistic()))[0].groups[0][0]]
+    assert "random blocks" not in shown  # another task, and no verdict
 
 
-def test_the_interaction_plot_has_a_panel_for_every_two_switches():
-    (svg,) = svgs(drawn()["interplay"])
-    assert [text for text in labels(svg) if " × " in text] == [
-        "tying × dropout", "tying × AR", "tying × TAR", "dropout × AR", "dropout × TAR", "AR × TAR",
-    ]  # fmt: skip
-    assert labels(svg).count("no TAR") == labels(svg).count("TAR") == 3  # a line each in its three panels
-    strokes = {p.get("stroke-dasharray") for p in svg.iter("path") if p.get("stroke") == "var(--muted)"}
-    assert len(strokes) > 1  # off is dashed, so that colour is not all that tells it from on
+def test_effects_of_a_factorial_are_strips_around_zero():
+    c = compare(switched())
+    whole = factorial(c)
+    ticks, drawn = forest.effects(whole, c)
+    assert "0" in [label for _, label in ticks] and len(drawn) == len(whole.effects)
+    zero = next(place for place, label in ticks if label == "0")
+    for effect, strip in zip(whole.effects, map(ET.fromstring, drawn), strict=True):
+        assert marks(strip, "origin")[0].get("x1") == zero
+        assert len(places(strip)) == len(effect.seeds)
+        assert effect.verdict.word.name.lower() in marks(strip, "mean")[0].get("class").split()
 
 
 def test_hostile_names_are_text_in_a_picture():
     c = compare(hostile())
-    texts = [line for text in labels(svgs(forest.arms(c))[0]) for line in text.split("\n")]
-    for name in ("$x_$ & \\frac", "nul␀␛[31m\ufffd", "=1+1", "x" * 22 + "…", "{{ 7*7 }}"):
-        assert name in texts
-    assert "_base" in labels(svgs(panels.curves(c))[0])  # matplotlib leaves out labels that begin with _
-    titles = {"alpha": "<script>alert(1)</script>", "beta": "$x_$", "tying": "_base"}
-    whole = factorial(parts := compare(replace(switched(), titles=titles)))
-    for picture in (forest.effects(whole, parts), panels.interactions(whole, parts)):
-        assert "$x_$" in picture and "_base" in picture and "<script" not in picture + forest.arms(c)
+    texts = labels(svgs(panels.curves(c))[0])
+    for name in ("_base", "$x_$ & \\frac", "nul␀␛[31m\ufffd", "=1+1", "{{ 7*7 }}"):
+        assert name in texts  # matplotlib would leave out labels that begin with _
 
 
-def test_long_names_that_differ_at_their_ends_are_told_apart():
-    names = ("no tying, no dropout, no AR", "no tying, no dropout, no TAR")
-    arms = [arm(name, 0.1, settings={"clip": float(i + 1)}) for i, name in enumerate(names)]
-    (svg,) = svgs(forest.arms(compare(study((arm("base", 0.0), *arms)))))
-    for ends in ("no AR", "no TAR"):
-        assert any(text.endswith(ends) for text in labels(svg))
+def test_every_seed_of_the_figure_has_its_curve_to_be_shown():
+    c = compare(realistic())
+    svg = ET.fromstring(re.search("<svg.*</svg>", panels.curves(c), re.S)[0])
+    for row in c.rows:
+        panel = svg.find(f".//g[@data-arm='{row.index}']")
+        seeds = {s for s, r in row.arm.results.items() if r.done or r.diverged}
+        assert {int(g.get("data-seed")) for g in panel.iter("g") if g.get("data-seed")} == seeds
 
 
-def test_curves_keep_few_points_however_long_the_training():
+def test_curves_keep_few_points_however_long_the_training_and_however_many_the_seeds():
     c = compare(study((arm("base", 0.0, settings={"epochs": 2000}),)))
     assert len(panels.curves(c)) < 60_000

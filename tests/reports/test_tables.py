@@ -5,9 +5,10 @@ from dataclasses import replace
 import pytest
 from synthetic import arm, hostile, realistic, study
 
+from ablations.design.loading import load
 from bench.trial import BadInput, Metric, Trial, visible
 from reports.answer import claims, tally
-from reports.book import BOOK, hold
+from reports.book import BOOK, hold, own_settings
 from reports.comparison import COUNTED, compare
 from reports.evidence import MeasuredArm
 from reports.formats import count, csv_cell, interval, number, p_value
@@ -182,6 +183,27 @@ def test_the_book_is_held_against_its_own_settings_only():
     assert (
         held[0].prediction.plausible and not held[1].prediction.plausible
     )  # 1.368 is near 1.30, .458 not .80
+
+
+@pytest.mark.parametrize("name", BOOK)
+def test_the_books_settings_are_those_of_the_models_that_ship(name):
+    shipped = (Trial(seed=0, **arm.settings) for arm in load("models").arms)
+    factors = next(trial.factors() for trial in shipped if trial.model == name)
+    found = {key: factors[key] for key in own_settings(name) if key in factors}
+    assert found.items() <= own_settings(name).items() and len(found) > 10
+    assert (factors["lr"], factors["epochs"]) == (BOOK[name].lr, BOOK[name].epochs)
+
+
+def test_a_rung_of_a_ladder_is_held_against_the_book_by_its_settings():
+    parts = {"alpha": 2.0, "beta": 1.0, "wd": 0.1, "moms": (0.8, 0.7, 0.8)}
+    own = {"dropout": 0.4, "tying": True}
+    rungs = [
+        arm("LMModel7", -0.5, model="lm7", options=own, settings=parts),
+        arm("no AR", -0.4, model="lm7", options=own, settings={**parts, "alpha": 0.0}),
+    ]
+    assert all(set(rung.changes) > {"model"} for rung in rungs)
+    held = hold(compare(study((arm("base", 0.1, settings={"clip": 1.0}), *rungs))))
+    assert [h.row.arm.name for h in held] == ["LMModel7"]
 
 
 def test_two_arms_are_one_task_whatever_the_path_of_their_text():

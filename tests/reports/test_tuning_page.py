@@ -3,7 +3,6 @@
 import math
 import re
 from dataclasses import replace
-from itertools import combinations
 
 import pytest
 from synthetic import arm, hostile, study, text_of
@@ -12,7 +11,6 @@ from bench.trial import Metric, failure
 from reports.answer import flips, limits
 from reports.comparison import compare
 from reports.evidence import Tuned
-from reports.figures import panels
 from reports.render import render, render_index
 from reports.tuning import own_best
 
@@ -69,7 +67,7 @@ def test_the_main_comparison_is_that_of_the_declared_arms(tuned):
 def test_a_flip_is_flagged_in_words_and_with_a_symbol_in_section_answer_and_index(tuned, text, tmp_path):
     said = "The verdict flips: WORSENS at the shared learning rate, IMPROVES at each arm's own best."
     assert flips(own_best(compare(tuned))) == (f"clipped: {said}",)
-    assert f"⇄ FLIP {said}" in text and f"⇄ FLIP clipped: {said}" in text.partition("Comparison")[0]
+    assert f"⇄ FLIP {said}" in text and f"⇄ FLIP clipped: {said}" in text.partition("Learning curves")[0]
     assert text.count("⇄ FLIP") == 3  # answer, table, and what the sign means
     index = text_of(render_index([compare(tuned)], tmp_path))
     assert f"⇄ FLIP clipped: {said}" in index and index.count("⇄ FLIP") == 1
@@ -104,14 +102,6 @@ def test_another_setting_is_called_by_its_name(tuned, tmp_path):
     assert "At its own best weight p" in named and "at the shared weight p" in named
 
 
-def test_the_curve_is_the_mean_of_the_best_over_all_subsets(tuned):
-    base = own_best(compare(tuned))[0]
-    every = [r.metrics["valid_loss"] for level in tuned.tuned[0].levels.values() for r in level.values()]
-    for n in range(1, 10):
-        bests = [min(subset) for subset in combinations(every, n)]
-        assert base.curve[n - 1] == pytest.approx(sum(bests) / len(bests))
-
-
 def lost(search, level, seeds=SEEDS, status="diverged"):
     results = dict(search.levels[level])
     for seed in seeds:
@@ -124,8 +114,6 @@ def test_a_failed_trial_of_a_search_counts_as_the_worst_and_is_counted_on_the_pa
     changed = replace(tuned, tuned=(tuned.tuned[0], search, tuned.tuned[2]))
     x = own_best(compare(changed))[1]
     assert math.isinf(x.means[0.001]) and math.isinf(x.means[0.01]) and x.means[0.003] < 2
-    # 4 of 9 are lost: from 5 draws on, one of them has converged
-    assert [math.isinf(y) for y in x.curve] == [True] * 4 + [False] * 5
     shown = text_of(render(compare(changed), tmp_path))
     assert "✕ 3 of 3 failed" in shown and "✕ 1 of 3 failed" in shown
     assert "0.0001" not in shown
@@ -138,8 +126,7 @@ def test_a_failed_trial_is_the_worst_of_an_accuracy_too(tuned):
         tuned=(lost(tuned.tuned[0], 0.001), *tuned.tuned[1:]),
     )
     x = own_best(compare(changed))[0]
-    assert x.means[0.001] == -math.inf == x.curve[0]
-    assert 0 < x.curve[8] < 1
+    assert x.means[0.001] == -math.inf
 
 
 def test_an_arm_without_a_winner_says_why(tuned, tmp_path):
@@ -162,11 +149,6 @@ def test_a_study_whose_searches_have_not_begun_has_a_page(tuned, tmp_path):
     )
     shown = text_of(render(compare(replace(tuned, tuned=waiting)), tmp_path))
     assert "0 of 9 trials of the search have ended" in shown
-
-
-def test_the_figure_has_a_panel_for_each_tuned_arm(tuned):
-    c = compare(tuned)
-    assert re.findall(r'data-arm="(\d)"', panels.best_of_n(own_best(c), c)) == ["0", "1", "2"]
 
 
 def test_hostile_names_do_nothing_in_the_tuned_section(tuned, tmp_path):

@@ -9,7 +9,6 @@ from scipy import stats
 
 from reports.statistics.curves import first_reach, time_to_target
 from reports.statistics.designs import factorial_effects
-from reports.statistics.estimators import expected_best_of_n
 from reports.statistics.pace import speed_ratio
 from reports.statistics.replication import prediction
 
@@ -124,19 +123,6 @@ def test_a_speed_that_cannot_be_compared_is_refused() -> None:
     assert speed_ratio([(1, 1), (2, 2)]) is None
     with pytest.raises(ValueError, match="positive and finite"):
         speed_ratio([(1, 1), (2, 2), (0, 3)])
-
-
-@pytest.mark.parametrize("n", [1, 2, 3, 6])
-@pytest.mark.parametrize("lower", [True, False])
-def test_the_expected_best_is_the_mean_over_all_subsets(n: int, lower: bool) -> None:
-    values = [1.4, 1.1, 1.3, 1.25, 1.8, 1.1]
-    brute = np.mean([(min if lower else max)(chosen) for chosen in itertools.combinations(values, n)])
-    assert expected_best_of_n(values, n, lower_is_better=lower) == pytest.approx(brute)
-
-
-def test_the_expected_best_survives_a_diverged_seed_that_is_never_best() -> None:
-    assert expected_best_of_n([1.0, 2.0, math.inf], 2) == pytest.approx((1 + 1 + 2) / 3)
-    assert expected_best_of_n([1.0, 2.0, math.inf], 1) == math.inf
 
 
 def test_a_published_value_is_held_against_the_prediction_interval() -> None:
