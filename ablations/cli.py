@@ -7,11 +7,12 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib import metadata
 from io import TextIOWrapper
 from math import inf
 from pathlib import Path
 
-from ablations.flags import Parser, count, device, duration, mib, one_of, port, positive
+from ablations.flags import OneOf, Parser, count, device, duration, mib, port, positive
 from bench.models.registry import suggestion
 from bench.trial import BadInput, visible
 
@@ -55,7 +56,12 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
 def parser(name: str) -> Parser:
     """The parser of one command."""
     command = COMMANDS[name]
-    made = Parser(prog=f"unrolled {name}", description=command.help)
+    made = Parser(
+        prog=f"unrolled {name}",
+        description=command.help,
+        epilog="\n".join(["examples:", *(f"  unrolled {name} {words}" for words in command.examples)]),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     for add in command.flags:
         add(made)
     made.set_defaults(do=f"ablations.{command.do or f'commands.{name}'}:{name}")
@@ -66,12 +72,44 @@ def _top() -> Parser:
     width = max(map(len, COMMANDS)) + 2
     about = "Reproducible benchmarks and ablations of recurrent language models."
     lines = "\n".join(f"  {name:<{width}}{command.help}" for name, command in COMMANDS.items())
-    return Parser(
+    made = Parser(
         prog="unrolled",
         usage="unrolled COMMAND [FLAGS]",
         description=f"{about}\n\ncommands:\n{lines}",
+        epilog="begin with `unrolled studies`; `unrolled COMMAND --help` has flags and examples",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    made.add_argument("--version", action="version", version=f"unrolled {metadata.version('unrolled')}")
+    return made
+
+
+def completion(args: argparse.Namespace) -> int:
+    """Print the script by which a shell completes commands, flags, studies and files."""
+    import shtab
+
+    from ablations.design.study_file import shipped  # imports pydantic
+
+    names, function = " ".join([*shipped(), "all"]), "_unrolled_study_or_file"
+    studies = {
+        "bash": f'{function}() {{ compgen -W "{names}" -- "$1"; compgen -f -- "$1"; }}',
+        "zsh": f'{function}() {{ _alternative "studies:study:({names})" "files:file:_files" }}',
+    }
+    top = _top()
+    commands = top.add_subparsers()
+    for name, command in COMMANDS.items():
+        made = commands.add_parser(name, help=command.help)
+        for add in command.flags:
+            add(made)
+        for action in made._actions:
+            if isinstance(action.type, OneOf):
+                action.choices = action.type.choices
+            if action.type is Path or str(action.metavar).startswith("FILE"):
+                action.complete = shtab.FILE  # type: ignore[attr-defined]
+            if action.metavar == "STUDY":
+                fish = f"{names} {shtab.FILE['fish']}"
+                action.complete = {**dict.fromkeys(studies, function), "fish": fish}  # type: ignore[attr-defined]
+    print(shtab.complete(top, args.shell, preamble=studies.get(args.shell, "")))
+    return 0
 
 
 def _unknown(name: str) -> str:
@@ -138,7 +176,6 @@ def _run(p: Parser) -> None:
 
 
 def _prune(p: Parser) -> None:
-    p.epilog = "unrolled prune shows what would go; unrolled prune --yes removes it"
     p.add_argument("--yes", action="store_true", help="remove them; without it they are only counted")
 
 
@@ -196,7 +233,6 @@ def _compare(p: Parser) -> None:
         text = f"a metric of which {way} is better, where its name does not say so"
         p.add_argument(f"--{way}", action="append", default=[], metavar="COLUMN", help=text)
     p.add_argument("--experiment", default="", metavar="NAME", help="the MLflow experiment")
-    p.epilog = "unrolled compare runs.csv --arm model --pair seed --metric accuracy=0.02"
 
 
 def _show(p: Parser) -> None:
@@ -233,9 +269,13 @@ def _folder(p: Parser) -> None:
 
 
 def _new(p: Parser) -> None:
-    kind = one_of("cell", "model", "regularizer", "study")
+    kind = OneOf("cell", "model", "regularizer", "study")
     p.add_argument("kind", type=kind, metavar="KIND", help="cell, model, regularizer or study")
     p.add_argument("file", type=Path, metavar="FILE", help="my_cell.py, my.toml; it must not exist")
+
+
+def _shell(p: Parser) -> None:
+    p.add_argument("shell", type=OneOf("bash", "zsh", "fish"), metavar="SHELL", help="bash, zsh or fish")
 
 
 @dataclass(frozen=True)
@@ -244,38 +284,90 @@ class Command:
 
     help: str
     flags: tuple[Callable[[Parser], None], ...] = ()
+    examples: tuple[str, ...] = ()  # without `unrolled NAME`
     do: str = ""  # below `ablations`; its own module in `commands` if empty
 
 
 COMMANDS = {
+    "studies": Command(
+        "list the studies: question, arms, time, and how far each is",
+        (_plugin, _results),
+        ("", "--plugin my_cell.py"),
+    ),
     "plan": Command(
         "print a study's arms, its cost, and the seeds until it is decided",
         (_studies, _plugin, _results),
+        ("toggles", "my.toml --set lr=1e-3,1e-2", "awd --corpus my.txt"),
     ),
     "run": Command(
         "train the missing trials of a study, log and report them",
         (_studies, _plugin, _results, _out, _limits, _run),
+        (
+            "models toggles",
+            "models --seeds 0",
+            "my.toml --plugin my_cell.py --set model=lm6,my-cell",
+            "all --budget 1h",
+            "golden",
+        ),
     ),
-    "status": Command("count the trials of each study that are done or missing", (_known, _results)),
-    "prune": Command("remove results and files that belong to no plan", (_results, _prune)),
-    "report": Command("render reports from stored results", (_known, _results, _out)),
+    "status": Command(
+        "count the trials of each study that are done or missing", (_known, _results), ("", "toggles")
+    ),
+    "prune": Command("remove results and files that belong to no plan", (_results, _prune), ("", "--yes")),
+    "report": Command(
+        "render reports from stored results", (_known, _results, _out), ("", "toggles --out elsewhere")
+    ),
     "verify": Command(
-        "train some trials again and compare every number", (_plugin, _results, _verify, _limits)
+        "train some trials again and compare every number",
+        (_plugin, _results, _verify, _limits),
+        ("toggles", "my-study --plugin my_cell.py -n 20", "toggles.zip --signers reviewers"),
     ),
-    "bundle": Command("write a study with all that a reviewer needs", (_plugin, _results, _bundle)),
-    "gate": Command("compare two result sets and fail if the second is worse", (_gate,)),
-    "compare": Command("judge results that were made elsewhere, pair by pair", (_compare, _out)),
-    "chapter": Command("answer the chapter's questions on one page", (_results, _out)),
-    "benchmarks": Command("report a stored run of `make bench`", (_results, _out, _benchmarks)),
-    "sync": Command("write to MLflow the results that it lacks", (_known, _results)),
-    "ui": Command("browse MLflow on 127.0.0.1", (_port,), "tracking.server"),
+    "bundle": Command(
+        "write a study with all that a reviewer needs", (_plugin, _results, _bundle), ("toggles -o toggles.zip",)
+    ),
+    "gate": Command(
+        "compare two result sets and fail if the second is worse",
+        (_gate,),
+        ("results-before results --study toggles", "before.json after.json --speed-margin 0.1"),
+    ),
+    "compare": Command(
+        "judge results that were made elsewhere, pair by pair",
+        (_compare, _out),
+        (
+            "runs.csv --arm model --pair seed --metric accuracy=0.02",
+            "mlflow:sqlite:///mlflow.db --experiment mine --arm model --pair seed --metric loss=0.05",
+        ),
+    ),
+    "chapter": Command("answer the chapter's questions on one page", (_results, _out), ("",)),
+    "benchmarks": Command("report a stored run of `make bench`", (_results, _out, _benchmarks), ("",)),
+    "sync": Command(
+        "write to MLflow the results that it lacks", (_known, _results), ("", "toggles --results elsewhere")
+    ),
+    "ui": Command("browse MLflow on 127.0.0.1", (_port,), ("", "--port 5001"), "tracking.server"),
     "server": Command(
-        "serve MLflow on PostgreSQL, for several runs at once", (_port, _folder), "tracking.server"
+        "serve MLflow on PostgreSQL, for several runs at once",
+        (_port, _folder),
+        ("--folder /srv/unrolled",),
+        "tracking.server",
     ),
-    "models": Command("list the models and their options", (_plugin,)),
-    "show": Command("print a trial, the trials of a study, or a corpus", (_plugin, _results, _show)),
-    "learner": Command("train a finished trial again and save its weights", (_plugin, _results, _learner)),
-    "new": Command("write a file of your own to start from", (_new,)),
+    "models": Command("list the models and their options", (_plugin,), ("", "--plugin my_cell.py")),
+    "show": Command(
+        "print a trial, the trials of a study, or a corpus",
+        (_plugin, _results, _show),
+        ("toggles", "3fa9 --generate 50", "corpus --set corpus=my.txt --set window=8"),
+    ),
+    "learner": Command(
+        "train a finished trial again and save its weights",
+        (_plugin, _results, _learner),
+        ("3fa9 --save weights.pth",),
+    ),
+    "new": Command("write a file of your own to start from", (_new,), ("study my.toml", "cell my_cell.py")),
+    "completion": Command(
+        "print a shell's script that completes commands, flags and studies",
+        (_shell,),
+        ("bash > ~/.local/share/bash-completion/completions/unrolled", "zsh > ~/.zfunc/_unrolled"),
+        "cli",
+    ),
 }
 
 

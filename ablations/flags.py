@@ -46,18 +46,20 @@ def count(text: str) -> int:
     return number
 
 
-def one_of(*choices: str) -> Callable[[str], str]:
+class OneOf:
     """The type of a flag that has these values. The error for another value names the likeliest of them."""
 
-    def chosen(text: str) -> str:
-        if text not in choices:
-            raise argparse.ArgumentTypeError(f"unknown {text!r}; {suggestion(text, list(choices))}")
+    def __init__(self, *choices: str) -> None:
+        self.choices = choices
+
+    def __call__(self, text: str) -> str:
+        """The text. Raises ArgumentTypeError if it is none of the choices."""
+        if text not in self.choices:
+            raise argparse.ArgumentTypeError(f"unknown {text!r}; {suggestion(text, list(self.choices))}")
         return text
 
-    return chosen
 
-
-device = one_of("auto", "cpu", "cuda")
+device = OneOf("auto", "cpu", "cuda")
 
 
 def positive(text: str) -> float:
