@@ -94,8 +94,8 @@ def check_length(trial: Trial) -> None:
         raise BadInput(
             f"{length:,} tokens are too few for batch = {b} and window = {w}",
             place=f"corpus {trial.corpus}",
-            cure=f"about {max(b, 2) * stride * 5 + w + 1:,} are needed: give a longer text, or lower batch or "
-            "window",
+            cure=f"about {max(b, 2) * stride * 5 + w + 1:,} are needed: give a longer text, or lower batch "
+            "or window",
         )
 
 
