@@ -54,7 +54,8 @@ def test_every_study_of_the_package_and_of_the_folder_is_listed_with_its_questio
         line, question = found[name]
         assert question == study.question and f"  {len(study.arms)} " in line and line.endswith("not run")
     assert found["small.toml"][1] == "Does a narrower network do worse?"
-    assert "cannot be run" in found["mine.toml"][0] and "'my-cell' is not in the zoo" in found["mine.toml"][1]
+    assert found["mine.toml"][0].endswith("cannot be run")
+    assert "model 'my-cell': is not in the zoo" in found["mine.toml"][1]
     assert "other.toml" not in found
 
 
@@ -110,7 +111,9 @@ def test_a_text_is_refused_by_its_length_where_its_batches_are(
         data = replace(text, ids=text.ids[:length], roles=text.roles[:length])
         (folder / f"{length}.txt").write_text("a " * length)
         trial = Trial(model="lm4", seed=0, corpus=f"{folder}/{length}.txt", split=split, **shape)
-        assert refuses(partial(check_length, trial)) == refuses(partial(batches, trial, data))
+        told = refuses(partial(check_length, trial))
+        if split == "tail" or not told:
+            assert refuses(partial(batches, trial, data)) == told
 
 
 def refuses(check: Callable[[], object]) -> bool:
