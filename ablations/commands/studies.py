@@ -24,10 +24,10 @@ def studies(args: Namespace) -> int:
     for name in (*shipped(), *(str(path) for path in sorted(Path().glob("*.toml")) if _is_study(path))):
         try:
             found = loading.load(name)
+            time = "hours, for a GPU" if found.file.gpu else minutes(found, cores())
         except BadInput as error:
             rows.append((name, "–", "–", "cannot be run", str(error)))
             continue
-        time = "hours, for a GPU" if found.file.gpu else minutes(found, cores())
         state = _state(run.pop(found.name, None), found.plan, ledger)
         rows.append((name, str(len(found.arms)), time, state, found.question))
     rows += [

@@ -48,14 +48,19 @@ def test_every_study_of_the_package_and_of_the_folder_is_listed_with_its_questio
 ) -> None:
     (folder / "other.toml").write_text("[tool]\nx = 1\n")
     (folder / "mine.toml").write_text(STUDY.replace("lm4", "my-cell"))
+    (folder / "no-text.toml").write_text(STUDY.replace("text.txt", "nowhere.txt"))
     found = listed(capsys)
     for name in shipped():
         study = load(name)
         line, question = found[name]
         assert question == study.question and f"  {len(study.arms)} " in line and line.endswith("not run")
     assert found["small.toml"][1] == "Does a narrower network do worse?"
-    assert found["mine.toml"][0].endswith("cannot be run")
-    assert "model 'my-cell': is not in the zoo" in found["mine.toml"][1]
+    for name, why in {
+        "mine": "model 'my-cell': is not in the zoo",
+        "no-text": "nowhere.txt: No such",
+    }.items():
+        line, reason = found[f"{name}.toml"]
+        assert line.endswith("cannot be run") and why in reason
     assert "other.toml" not in found
 
 
