@@ -12,7 +12,7 @@ from io import TextIOWrapper
 from math import inf
 from pathlib import Path
 
-from ablations.flags import OneOf, Parser, count, device, duration, mib, port, positive
+from ablations.flags import OneOf, Parser, completed, count, device, duration, mib, port, positive
 from bench.models.registry import suggestion
 from bench.trial import BadInput, visible
 
@@ -59,7 +59,7 @@ def parser(name: str) -> Parser:
     made = Parser(
         prog=f"unrolled {name}",
         description=command.help,
-        epilog="\n".join(["examples:", *(f"  unrolled {name} {words}" for words in command.examples)]),
+        epilog="\n  unrolled ".join(["examples:", *examples(name)]),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     for add in command.flags:
@@ -85,30 +85,15 @@ def _top() -> Parser:
 
 def completion(args: argparse.Namespace) -> int:
     """Print the script by which a shell completes commands, flags, studies and files."""
-    import shtab
-
     from ablations.design.study_file import shipped  # imports pydantic
 
-    names, function = " ".join([*shipped(), "all"]), "_unrolled_study_or_file"
-    studies = {
-        "bash": f'{function}() {{ compgen -W "{names}" -- "$1"; compgen -f -- "$1"; }}',
-        "zsh": f'{function}() {{ _alternative "studies:study:({names})" "files:file:_files" }}',
-    }
     top = _top()
     commands = top.add_subparsers()
     for name, command in COMMANDS.items():
         made = commands.add_parser(name, help=command.help)
         for add in command.flags:
             add(made)
-        for action in made._actions:
-            if isinstance(action.type, OneOf):
-                action.choices = action.type.choices
-            if action.type is Path or str(action.metavar).startswith("FILE"):
-                action.complete = shtab.FILE  # type: ignore[attr-defined]
-            if action.metavar == "STUDY":
-                fish = f"{names} {shtab.FILE['fish']}"
-                action.complete = {**dict.fromkeys(studies, function), "fish": fish}  # type: ignore[attr-defined]
-    print(shtab.complete(top, args.shell, preamble=studies.get(args.shell, "")))
+    print(completed(top, args.shell, [*shipped(), "all"]))
     return 0
 
 
@@ -284,91 +269,91 @@ class Command:
 
     help: str
     flags: tuple[Callable[[Parser], None], ...] = ()
-    examples: tuple[str, ...] = ()  # without `unrolled NAME`
     do: str = ""  # below `ablations`; its own module in `commands` if empty
 
 
 COMMANDS = {
-    "studies": Command(
-        "list the studies: question, arms, time, and how far each is",
-        (_plugin, _results),
-        ("", "--plugin my_cell.py"),
-    ),
+    "studies": Command("list the studies: question, arms, time, and how far each is", (_plugin, _results)),
     "plan": Command(
         "print a study's arms, its cost, and the seeds until it is decided",
         (_studies, _plugin, _results),
-        ("toggles", "my.toml --set lr=1e-3,1e-2", "awd --corpus my.txt"),
     ),
     "run": Command(
         "train the missing trials of a study, log and report them",
         (_studies, _plugin, _results, _out, _limits, _run),
-        (
-            "models toggles",
-            "models --seeds 0",
-            "my.toml --plugin my_cell.py --set model=lm6,my-cell",
-            "all --budget 1h",
-            "golden",
-        ),
     ),
-    "status": Command(
-        "count the trials of each study that are done or missing", (_known, _results), ("", "toggles")
-    ),
-    "prune": Command("remove results and files that belong to no plan", (_results, _prune), ("", "--yes")),
-    "report": Command(
-        "render reports from stored results", (_known, _results, _out), ("", "toggles --out elsewhere")
-    ),
+    "status": Command("count the trials of each study that are done or missing", (_known, _results)),
+    "prune": Command("remove results and files that belong to no plan", (_results, _prune)),
+    "report": Command("render reports from stored results", (_known, _results, _out)),
     "verify": Command(
-        "train some trials again and compare every number",
-        (_plugin, _results, _verify, _limits),
-        ("toggles", "my-study --plugin my_cell.py -n 20", "toggles.zip --signers reviewers"),
+        "train some trials again and compare every number", (_plugin, _results, _verify, _limits)
     ),
-    "bundle": Command(
-        "write a study with all that a reviewer needs", (_plugin, _results, _bundle), ("toggles -o toggles.zip",)
-    ),
-    "gate": Command(
-        "compare two result sets and fail if the second is worse",
-        (_gate,),
-        ("results-before results --study toggles", "before.json after.json --speed-margin 0.1"),
-    ),
-    "compare": Command(
-        "judge results that were made elsewhere, pair by pair",
-        (_compare, _out),
-        (
-            "runs.csv --arm model --pair seed --metric accuracy=0.02",
-            "mlflow:sqlite:///mlflow.db --experiment mine --arm model --pair seed --metric loss=0.05",
-        ),
-    ),
-    "chapter": Command("answer the chapter's questions on one page", (_results, _out), ("",)),
-    "benchmarks": Command("report a stored run of `make bench`", (_results, _out, _benchmarks), ("",)),
-    "sync": Command(
-        "write to MLflow the results that it lacks", (_known, _results), ("", "toggles --results elsewhere")
-    ),
-    "ui": Command("browse MLflow on 127.0.0.1", (_port,), ("", "--port 5001"), "tracking.server"),
+    "bundle": Command("write a study with all that a reviewer needs", (_plugin, _results, _bundle)),
+    "gate": Command("compare two result sets and fail if the second is worse", (_gate,)),
+    "compare": Command("judge results that were made elsewhere, pair by pair", (_compare, _out)),
+    "chapter": Command("answer the chapter's questions on one page", (_results, _out)),
+    "benchmarks": Command("report a stored run of `make bench`", (_results, _out, _benchmarks)),
+    "sync": Command("write to MLflow the results that it lacks", (_known, _results)),
+    "ui": Command("browse MLflow on 127.0.0.1", (_port,), "tracking.server"),
     "server": Command(
-        "serve MLflow on PostgreSQL, for several runs at once",
-        (_port, _folder),
-        ("--folder /srv/unrolled",),
-        "tracking.server",
+        "serve MLflow on PostgreSQL, for several runs at once", (_port, _folder), "tracking.server"
     ),
-    "models": Command("list the models and their options", (_plugin,), ("", "--plugin my_cell.py")),
-    "show": Command(
-        "print a trial, the trials of a study, or a corpus",
-        (_plugin, _results, _show),
-        ("toggles", "3fa9 --generate 50", "corpus --set corpus=my.txt --set window=8"),
-    ),
-    "learner": Command(
-        "train a finished trial again and save its weights",
-        (_plugin, _results, _learner),
-        ("3fa9 --save weights.pth",),
-    ),
-    "new": Command("write a file of your own to start from", (_new,), ("study my.toml", "cell my_cell.py")),
-    "completion": Command(
-        "print a shell's script that completes commands, flags and studies",
-        (_shell,),
-        ("bash > ~/.local/share/bash-completion/completions/unrolled", "zsh > ~/.zfunc/_unrolled"),
-        "cli",
-    ),
+    "models": Command("list the models and their options", (_plugin,)),
+    "show": Command("print a trial, the trials of a study, or a corpus", (_plugin, _results, _show)),
+    "learner": Command("train a finished trial again and save its weights", (_plugin, _results, _learner)),
+    "new": Command("write a file of your own to start from", (_new,)),
+    "completion": Command("print a shell's script that completes all of this", (_shell,), "cli"),
 }
+
+EXAMPLES = """
+studies
+studies --plugin my_cell.py
+plan toggles
+plan my.toml --set lr=1e-3,1e-2
+plan awd --corpus my.txt
+run models toggles
+run models --seeds 0
+run my.toml --plugin my_cell.py --set model=lm6,my-cell
+run all --budget 1h
+run golden
+status
+status toggles
+prune
+prune --yes
+report
+report toggles --out elsewhere
+verify toggles
+verify my-study --plugin my_cell.py -n 20
+verify toggles.zip --signers reviewers
+bundle toggles -o toggles.zip
+gate results-before results --study toggles
+gate before.json after.json --speed-margin 0.1
+compare runs.csv --arm model --pair seed --metric accuracy=0.02
+compare mlflow:sqlite:///mlflow.db --experiment mine --arm model --pair seed --metric loss=0.05
+chapter
+benchmarks
+sync
+sync toggles --results elsewhere
+ui
+ui --port 5001
+server --folder /srv/unrolled
+models
+models --plugin my_cell.py
+show toggles
+show 3fa9 --generate 50
+show corpus --set corpus=my.txt --set window=8
+learner 3fa9 --save weights.pth
+new study my.toml
+new cell my_cell.py
+completion bash > ~/.local/share/bash-completion/completions/unrolled
+completion zsh > ~/.zfunc/_unrolled
+"""
+"""What `unrolled COMMAND --help` shows of each command."""
+
+
+def examples(name: str) -> list[str]:
+    """A command's examples, without `unrolled`."""
+    return [line for line in EXAMPLES.splitlines() if line.partition(" ")[0] == name]
 
 
 if __name__ == "__main__":

@@ -4,8 +4,9 @@ import argparse
 import os
 import re
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import fields
+from pathlib import Path
 from typing import Any, NoReturn
 
 from bench.models.registry import ZOO, suggestion
@@ -36,6 +37,27 @@ class Parser(argparse.ArgumentParser):
         if "--set" in known and key in settings:
             return f"; a setting is written --set {key}=VALUE"
         return f"; {suggestion(flag, known)}"
+
+
+def completed(top: Parser, shell: str, studies: Sequence[str]) -> str:
+    """A shell's script that completes the commands of a parser, their flags, files and studies."""
+    import shtab
+
+    names, function = " ".join(studies), "_unrolled_study_or_file"
+    preambles = {
+        "bash": f'{function}() {{ compgen -W "{names}" -- "$1"; compgen -f -- "$1"; }}',
+        "zsh": f'{function}() {{ _alternative "studies:study:({names})" "files:file:_files" }}',
+    }
+    study = {**dict.fromkeys(preambles, function), "fish": f"{names} {shtab.FILE['fish']}"}
+    commands = next(each.choices for each in top._actions if isinstance(each.choices, dict))
+    for action in (each for command in commands.values() for each in command._actions):
+        if isinstance(action.type, OneOf):
+            action.choices = action.type.choices
+        if action.metavar == "STUDY":
+            action.complete = study
+        elif action.type is Path or str(action.metavar).startswith("FILE"):
+            action.complete = shtab.FILE
+    return shtab.complete(top, shell, preamble=preambles.get(shell, ""))
 
 
 def count(text: str) -> int:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ablations.cli import COMMANDS, main, parse, parser
+from ablations.cli import COMMANDS, examples, main, parse, parser
 
 
 @pytest.mark.parametrize(
@@ -76,11 +76,10 @@ def test_the_version_is_that_of_the_installed_package(capsys: pytest.CaptureFixt
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_commands_help_has_examples_that_it_takes(name: str) -> None:
-    assert COMMANDS[name].examples
-    for words in COMMANDS[name].examples:
-        assert f"  unrolled {name} {words}\n" in parser(name).format_help()
-        typed = shlex.split(words.partition(">")[0])
-        assert parse([name, *typed]).do.endswith(f":{name}")
+    assert examples(name)
+    for line in examples(name):
+        assert f"  unrolled {line}\n" in parser(name).format_help()
+        assert parse(shlex.split(line.partition(">")[0])).do.endswith(f":{name}")
 
 
 @pytest.mark.parametrize(
