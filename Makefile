@@ -13,10 +13,11 @@ ifeq ($(wildcard $(BIN)/unrolled)$(shell grep -sF '$(CURDIR)/$(BIN)/' $(BIN)/unr
 $(shell rm -f .venv/installed*)
 endif
 
-.PHONY: help ablations golden chapter test bench check docs pictures shipped-results lock ui cluster server clean
+.PHONY: help install ablations golden chapter test bench check docs pictures shipped-results lock ui cluster server clean
 
 help:
 	@echo "make ablations   environment, installation, the main job; the report's path at the end"
+	@echo "make install     the environment alone: .venv/bin/unrolled"
 	@echo "make golden      the book's notebook replayed: its printed rows, digit by digit"
 	@echo "make chapter     chapter 12, answered"
 	@echo "make ui          browse MLflow"
@@ -27,6 +28,8 @@ help:
 
 ablations: .venv/installed
 	@$(BIN)/unrolled run $(STUDIES) $(if $(SEEDS),--seeds $(SEEDS)) $(if $(CLUSTER),--cluster $(CLUSTER)) $(FLAGS)
+
+install: .venv/installed
 
 golden: .venv/installed
 	@$(BIN)/unrolled run golden

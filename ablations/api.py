@@ -154,15 +154,17 @@ def learner(id: str, folder: str | Path = "results", plugins: Sequence[str] = ()
     """The trained fastai Learner of a trial, by the first digits of its identity.
 
     Trains the trial again (seconds) and prints whether the weights equal the stored result's bit for bit.
-    The Learner shows fastai's usual progress. `plugins` are the plug-in files of the trial, if any.
+    The Learner shows fastai's progress and the accuracy. `plugins` are the trial's plug-in files, if any.
     Raises BadInput if there is no such trial, or if its code or text have changed since.
     """
     from fastai.callback.progress import ProgressCallback  # four seconds that reading results does not need
+    from fastai.metrics import accuracy
 
     for name in plugins:
         plugin(name)
     found = retrained(result(id, folder))
     print(found)
     found.learner.add_cb(ProgressCallback())
+    found.learner.metrics = accuracy
     found.learner.logger = print
     return found.learner

@@ -7,11 +7,12 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib import metadata
 from io import TextIOWrapper
 from math import inf
 from pathlib import Path
 
-from ablations.flags import Parser, count, device, duration, mib, one_of, port, positive
+from ablations.flags import OneOf, Parser, completed, count, device, duration, mib, port, positive
 from bench.models.registry import suggestion
 from bench.trial import BadInput, visible
 
@@ -55,7 +56,12 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
 def parser(name: str) -> Parser:
     """The parser of one command."""
     command = COMMANDS[name]
-    made = Parser(prog=f"unrolled {name}", description=command.help)
+    made = Parser(
+        prog=f"unrolled {name}",
+        description=command.help,
+        epilog="\n  unrolled ".join(["examples:", *examples(name)]),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     for add in command.flags:
         add(made)
     made.set_defaults(do=f"ablations.{command.do or f'commands.{name}'}:{name}")
@@ -66,12 +72,29 @@ def _top() -> Parser:
     width = max(map(len, COMMANDS)) + 2
     about = "Reproducible benchmarks and ablations of recurrent language models."
     lines = "\n".join(f"  {name:<{width}}{command.help}" for name, command in COMMANDS.items())
-    return Parser(
+    made = Parser(
         prog="unrolled",
         usage="unrolled COMMAND [FLAGS]",
         description=f"{about}\n\ncommands:\n{lines}",
+        epilog="begin with `unrolled studies`; `unrolled COMMAND --help` has flags and examples",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    made.add_argument("--version", action="version", version=f"unrolled {metadata.version('unrolled')}")
+    return made
+
+
+def completion(args: argparse.Namespace) -> int:
+    """Print the script by which a shell completes commands, flags, studies and files."""
+    from ablations.design.study_file import shipped  # imports pydantic
+
+    top = _top()
+    commands = top.add_subparsers()
+    for name, command in COMMANDS.items():
+        made = commands.add_parser(name, help=command.help)
+        for add in command.flags:
+            add(made)
+    print(completed(top, args.shell, [*shipped(), "all"]))
+    return 0
 
 
 def _unknown(name: str) -> str:
@@ -138,7 +161,6 @@ def _run(p: Parser) -> None:
 
 
 def _prune(p: Parser) -> None:
-    p.epilog = "unrolled prune shows what would go; unrolled prune --yes removes it"
     p.add_argument("--yes", action="store_true", help="remove them; without it they are only counted")
 
 
@@ -196,7 +218,6 @@ def _compare(p: Parser) -> None:
         text = f"a metric of which {way} is better, where its name does not say so"
         p.add_argument(f"--{way}", action="append", default=[], metavar="COLUMN", help=text)
     p.add_argument("--experiment", default="", metavar="NAME", help="the MLflow experiment")
-    p.epilog = "unrolled compare runs.csv --arm model --pair seed --metric accuracy=0.02"
 
 
 def _show(p: Parser) -> None:
@@ -233,9 +254,13 @@ def _folder(p: Parser) -> None:
 
 
 def _new(p: Parser) -> None:
-    kind = one_of("cell", "model", "regularizer", "study")
+    kind = OneOf("cell", "model", "regularizer", "study")
     p.add_argument("kind", type=kind, metavar="KIND", help="cell, model, regularizer or study")
     p.add_argument("file", type=Path, metavar="FILE", help="my_cell.py, my.toml; it must not exist")
+
+
+def _shell(p: Parser) -> None:
+    p.add_argument("shell", type=OneOf("bash", "zsh", "fish"), metavar="SHELL", help="bash, zsh or fish")
 
 
 @dataclass(frozen=True)
@@ -248,6 +273,7 @@ class Command:
 
 
 COMMANDS = {
+    "studies": Command("list the studies: question, arms, time, and how far each is", (_plugin, _results)),
     "plan": Command(
         "print a study's arms, its cost, and the seeds until it is decided",
         (_studies, _plugin, _results),
@@ -276,7 +302,58 @@ COMMANDS = {
     "show": Command("print a trial, the trials of a study, or a corpus", (_plugin, _results, _show)),
     "learner": Command("train a finished trial again and save its weights", (_plugin, _results, _learner)),
     "new": Command("write a file of your own to start from", (_new,)),
+    "completion": Command("print a shell's script that completes all of this", (_shell,), "cli"),
 }
+
+EXAMPLES = """
+studies
+studies --plugin my_cell.py
+plan toggles
+plan my.toml --set lr=1e-3,1e-2
+plan awd --corpus my.txt
+run models toggles
+run models --seeds 0
+run my.toml --plugin my_cell.py --set model=lm6,my-cell
+run all --budget 1h
+run golden
+status
+status toggles
+prune
+prune --yes
+report
+report toggles --out elsewhere
+verify toggles
+verify my-study --plugin my_cell.py -n 20
+verify toggles.zip --signers reviewers
+bundle toggles -o toggles.zip
+gate results-before results --study toggles
+gate before.json after.json --speed-margin 0.1
+compare runs.csv --arm model --pair seed --metric accuracy=0.02
+compare mlflow:sqlite:///mlflow.db --experiment mine --arm model --pair seed --metric loss=0.05
+chapter
+benchmarks
+sync
+sync toggles --results elsewhere
+ui
+ui --port 5001
+server --folder /srv/unrolled
+models
+models --plugin my_cell.py
+show toggles
+show 3fa9 --generate 50
+show corpus --set corpus=my.txt --set window=8
+learner 3fa9 --save weights.pth
+new study my.toml
+new cell my_cell.py
+completion bash > ~/.local/share/bash-completion/completions/unrolled
+completion zsh > ~/.zfunc/_unrolled
+"""
+"""What `unrolled COMMAND --help` shows of each command."""
+
+
+def examples(name: str) -> list[str]:
+    """A command's examples, without `unrolled`."""
+    return [line for line in EXAMPLES.splitlines() if line.partition(" ")[0] == name]
 
 
 if __name__ == "__main__":

@@ -4,8 +4,9 @@ import argparse
 import os
 import re
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import fields
+from pathlib import Path
 from typing import Any, NoReturn
 
 from bench.models.registry import ZOO, suggestion
@@ -38,6 +39,27 @@ class Parser(argparse.ArgumentParser):
         return f"; {suggestion(flag, known)}"
 
 
+def completed(top: Parser, shell: str, studies: Sequence[str]) -> str:
+    """A shell's script that completes the commands of a parser, their flags, files and studies."""
+    import shtab
+
+    names, function = " ".join(studies), "_unrolled_study_or_file"
+    preambles = {
+        "bash": f'{function}() {{ compgen -W "{names}" -- "$1"; compgen -f -- "$1"; }}',
+        "zsh": f'{function}() {{ _alternative "studies:study:({names})" "files:file:_files" }}',
+    }
+    study = {**dict.fromkeys(preambles, function), "fish": f"{names} {shtab.FILE['fish']}"}
+    commands = next(each.choices for each in top._actions if isinstance(each.choices, dict))
+    for action in (each for command in commands.values() for each in command._actions):
+        if isinstance(action.type, OneOf):
+            action.choices = action.type.choices
+        if action.metavar == "STUDY":
+            action.complete = study
+        elif action.type is Path or str(action.metavar).startswith("FILE"):
+            action.complete = shtab.FILE
+    return shtab.complete(top, shell, preamble=preambles.get(shell, ""))
+
+
 def count(text: str) -> int:
     """The text as an integer of at least 1."""
     number = int(text) if re.fullmatch("[0-9]{1,18}", text) else 0
@@ -46,18 +68,20 @@ def count(text: str) -> int:
     return number
 
 
-def one_of(*choices: str) -> Callable[[str], str]:
+class OneOf:
     """The type of a flag that has these values. The error for another value names the likeliest of them."""
 
-    def chosen(text: str) -> str:
-        if text not in choices:
-            raise argparse.ArgumentTypeError(f"unknown {text!r}; {suggestion(text, list(choices))}")
+    def __init__(self, *choices: str) -> None:
+        self.choices = choices
+
+    def __call__(self, text: str) -> str:
+        """The text. Raises ArgumentTypeError if it is none of the choices."""
+        if text not in self.choices:
+            raise argparse.ArgumentTypeError(f"unknown {text!r}; {suggestion(text, list(self.choices))}")
         return text
 
-    return chosen
 
-
-device = one_of("auto", "cpu", "cuda")
+device = OneOf("auto", "cpu", "cuda")
 
 
 def positive(text: str) -> float:

@@ -43,6 +43,13 @@ class Ledger:
         return self.root / "trials" / id[:2] / f"{id}.json"
 
     @property
+    def elsewhere(self) -> str:
+        """A hint to the nearest ledger of a folder above this one; "" where there is none."""
+        above = self.root.absolute().parent.parents
+        found = next((near for folder in above if ((near := folder / "results") / "plans").is_dir()), None)
+        return f"a ledger is in {found.parent}: cd there, or give --results {found}" if found else ""
+
+    @property
     def checkpoints(self) -> Path:
         """The folder of the checkpoints of long trials."""
         return self.root / "checkpoints"

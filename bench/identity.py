@@ -122,7 +122,10 @@ def versions(trial: Trial) -> list[str]:
 def version(package: str) -> str:
     """The version of the loaded package, or of the installed one if it is not loaded."""
     loaded = getattr(sys.modules.get(package), "__version__", None)
-    return str(loaded or metadata.version(package)).partition("+")[0]
+    return str(loaded or _installed(package)).partition("+")[0]
+
+
+_installed = functools.cache(metadata.version)  # reads a file, which a thousand trials need not repeat
 
 
 @functools.cache

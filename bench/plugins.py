@@ -29,6 +29,7 @@ from typing import Any, TypeVar
 from bench.identity import loaded, plugged
 from bench.models.registry import PENALTIES, ZOO, ModelSpec, Penalty, Sources, strengths
 from bench.plugin_sources import sources_of, uncounted
+from bench.text import contents
 from bench.trial import FOUND, BadInput, Scalar, Trial, require
 
 Cls = TypeVar("Cls", bound=type)
@@ -38,6 +39,9 @@ CHAPTER = ZOO["lm6"]
 """The settings and options that a plug-in has unless it sets its own: those of LMModel6."""
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+LARGEST = 10_000_000
+"""Bytes that a plug-in may have."""
+
 BARE_KEY = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 _FIELDS = {f.name for f in fields(Trial)}
 _SETTINGS = _FIELDS - {"model", "seed", "options", *FOUND}
@@ -124,12 +128,16 @@ def _import_file(name: str) -> ModuleType:
     if module_name in sys.modules:
         return sys.modules[module_name]
     spec = importlib.util.spec_from_file_location(module_name, path)
-    if spec is None or spec.loader is None or not path.is_file():
-        raise BadInput("no such file", place=f"plug-in {name}", cure="give the path of a Python file")
+    try:
+        content = contents(name, LARGEST)
+    except OSError as error:
+        raise BadInput(
+            error.strerror, place=f"plug-in {name}", cure="give the path of a Python file"
+        ) from error
+    assert spec is not None  # the name ends in .py
     module = sys.modules[module_name] = importlib.util.module_from_spec(spec)
     before = len(ZOO) + len(PENALTIES)
     try:
-        content = path.read_bytes()
         loaded(path, content)
         exec(compile(content, path, "exec", dont_inherit=True), module.__dict__)
         require(

@@ -10,6 +10,7 @@ from statistics import fmean
 from ablations.commands import device
 from ablations.design import costs, loading, study
 from ablations.design import plan as plans
+from ablations.design.errors import at
 from ablations.design.loading import FEWEST
 from ablations.design.settings import parse_set
 from ablations.design.study_file import shipped
@@ -17,6 +18,7 @@ from ablations.flags import cores
 from ablations.ledger import Ledger
 from bench import plugins
 from bench.trial import BadInput, counted, visible
+from reports.formats import duration
 
 LARGE = 10_000_000
 """Bytes of a text that takes more than a second to read."""
@@ -48,15 +50,22 @@ def chosen(args: Namespace) -> Iterator[study.Study]:
             continue
         if args.seeds is not None or sets:
             found = loading.override(found, args.seeds, sets, **limits)
-        _tell_large_texts(found)
+        if found.name != name and found.name in shipped():
+            told = f"{name}: is called {found.name!r} as a shipped study is, and takes its report's place"
+            print(f"{visible(told)}; change `name` to keep both", file=sys.stderr)
+        _check_texts(found)
         yield found
 
 
-def _tell_large_texts(found: study.Study) -> None:
+def _check_texts(found: study.Study) -> None:
+    """Tell of large texts, and raise BadInput for one that is too short for an arm's batches."""
     for name in dict.fromkeys(arm.settings["corpus"] for arm in found.arms):
         with suppress(OSError, ValueError):  # no file: a corpus of the project's, or refused once it is read
             if (size := Path(name).stat().st_size) > LARGE:
                 print(f"reading {visible(name)}: {size / 1e6:.0f} MB", file=sys.stderr)
+    for arm, trial in study.trials(found, lambda trial: trial)[: len(found.arms)]:
+        with at(f"arm {arm.name!r}"):
+            costs.check_length(trial)
 
 
 def load_plugins(args: Namespace) -> None:
@@ -89,13 +98,16 @@ def print_plan(found: study.Study, workers: int, on: device.Device, ledger: Ledg
     )
     looks = ", ".join(map(str, found.looks))
     print(f"{counted(len(found.arms), 'arm')}, looks after {looks} seeds, plan {found.plan[:12]}")
+    if known := ledger.files().keys():
+        ids = plans.decide(found, "", on.kind)[0].ids
+        print(f"of {len(ids):,} trials at most, {len(known & ids):,} are in {visible(ledger.root)} already")
     searching, tuning = _tuning(found)
     print(*tuning, sep="\n", end="\n" if tuning else "")
     longest = 0.0
     for what, need in zip(TRUTHS, needs, strict=True):
         total = searching + sum(need[name] * seconds[name] for name in need)
         longest = max(longest, total / workers)
-        cost = f"{total:.0f} CPU seconds, {total / workers / 60:.0f} min on {counted(workers, 'core')}"
+        cost = f"{total:.0f} CPU seconds, {_about(total / workers)} on {counted(workers, 'core')}"
         print(f"if {what}: about {sum(need.values()):.0f} trials, {cost}")
     print(on)
     if len(found.seeds) < FEWEST:
@@ -105,12 +117,16 @@ def print_plan(found: study.Study, workers: int, on: device.Device, ledger: Ledg
 
 
 def minutes(found: study.Study, workers: int) -> str:
-    """The time that deciding a study is expected to take, over `TRUTHS`: '3 to 7 min on 2 cores'."""
+    """The time that deciding a study is expected to take, over `TRUTHS`: '3 min to 7 min on 2 cores'."""
     seconds, (searching, _) = _seconds(found), _tuning(found)
     _, needs = _rows(found, seconds, {})
     totals = [searching + sum(need[name] * seconds[name] for name in need) for need in needs]
-    least, most = (max(1, round(of(totals) / workers / 60)) for of in (min, max))
-    return f"{f'{least} to ' if least < most else ''}{most} min on {counted(workers, 'core')}"
+    ends = dict.fromkeys(_about(of(totals) / workers) for of in (min, max))
+    return f"{' to '.join(ends)} on {counted(workers, 'core')}"
+
+
+def _about(seconds: float) -> str:
+    return "under a minute" if seconds < 60 else duration(seconds)
 
 
 def _seconds(found: study.Study) -> dict[str, float]:

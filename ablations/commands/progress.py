@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Column
 
 from bench.trial import Result, counted, visible
 from reports.formats import duration
@@ -43,32 +44,38 @@ def progress(
         left = f"{'at most ' if standing else ''}{duration(seconds)} left"
         return line(names[result.trial.id], result), done + trials, left, standing
 
+    told = ahead().standing
+
+    def news(standing: str) -> list[str]:
+        """A line on the standing, if it has changed."""
+        nonlocal told
+        before, told = told, standing
+        return [f"{visible(title)}: {standing}"] if standing != before else []
+
     if not console.is_terminal:
-        told = ahead().standing
 
         def say(result: Result) -> None:
-            nonlocal told
             said, total, left, standing = count(result)
-            lines = [f"[{done}/{total}] {said}, {left}"]
-            lines += [f"{visible(title)}: {standing}"] if standing != told else []
-            told = standing
+            lines = [f"[{done}/{total}] {said}, {left}", *news(standing)]
             console.print("\n".join(lines), markup=False, soft_wrap=True)
 
         yield say
         return
     columns = (
         TextColumn("{task.description}", markup=False),
-        BarColumn(),
+        BarColumn(20),  # it stays where 80 columns cut the latest trial
         MofNCompleteColumn(),
         TimeElapsedColumn(),
-        TextColumn("{task.fields[left]}  {task.fields[latest]}", markup=False),
+        TextColumn("{task.fields[left]}", markup=False),
+        TextColumn("{task.fields[latest]}", markup=False, table_column=Column(no_wrap=True, ratio=1)),
     )
-    with Progress(*columns, console=console) as bar:
-        task = bar.add_task(visible(title), total=ahead().trials, left=ahead().standing, latest="")
+    with Progress(*columns, console=console, expand=True) as bar:
+        task = bar.add_task(visible(title), total=ahead().trials, left="", latest="")
 
         def update(result: Result) -> None:
             latest, total, left, standing = count(result)
-            left = "; ".join(filter(None, [standing, left]))
+            for said in news(standing):
+                console.print(said, markup=False, soft_wrap=True)
             bar.update(task, advance=1, total=total, latest=latest, left=left)
 
         yield update

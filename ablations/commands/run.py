@@ -52,6 +52,9 @@ def run(args: Namespace) -> int:
     made: dict[str, Comparison] = {}
     failed, interrupted, end = 0, False, time.monotonic() + args.budget
     writable(args.out)
+    if not (ledger := Ledger(args.results)).root.exists():
+        told = filter(None, [f"a new ledger begins in {ledger.root.absolute()}", ledger.elsewhere])
+        print(visible("; ".join(told)), flush=True)
     try:
         for study in chosen(args):
             budget = Budget(end)
@@ -64,7 +67,7 @@ def run(args: Namespace) -> int:
                 break
     finally:
         if made:  # also where a later study is refused
-            index(Ledger(args.results), args.out, made)
+            index(ledger, args.out, made)
     if made and (len(args.studies) > 1 or args.studies == ["all"]):
         every = [row for found in made.values() for row in found.judged]
         decided = sum(row.decided for row in every)

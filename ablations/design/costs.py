@@ -9,11 +9,13 @@ from ablations.design.study import Study
 from ablations.design.tuning import TASK_SETTINGS
 from bench.models.registry import ModelSpec, spec_of
 from bench.text import HUMAN_NUMBERS, tokens_of
-from bench.trial import Scalar, Trial
+from bench.trial import BadInput, Scalar, Trial
 
 HUMAN_NUMBERS_SIZE = 63_095, 30  # its tokens and its words, to which the seconds of the registry belong
 
 REPLAY, PIECE = 0.75, 0.1  # of a window's time: to read one before it again, and to cut it once more
+TRAIN_SHARE, CUT = 0.8, 4  # of the two splits, as in bench.corpus, which needs torch
+
 FIXED = 5.0  # µs a token of one core that no size changes
 GPU_START = 2.75  # seconds of a process before a GPU's first update: CUDA's context and kernels, 1.5 to 4
 GPU_CORES = 120.0  # cores that a GPU does the arithmetic of: half of an A100's 19.5 TFLOP/s, .086 a core
@@ -73,6 +75,28 @@ def work(options: Mapping[str, Scalar], words: int) -> float:
     sizes = [width, *[hidden] * (int(options.get("layers", 1)) - 1), width]
     weights = sum(4 * n * (m + n) for m, n in pairwise(sizes))
     return FIXED + 7e-5 * weights + words * (0.018 + 8e-5 * width)
+
+
+def check_length(trial: Trial) -> None:
+    """Raise BadInput for a text that is too short for a batch of each split.
+
+    Where `bench.corpus.batches` does, and before torch is loaded.
+    """
+    w, b, stride = trial.window, trial.batch, trial.stride or trial.window
+    length, _ = _text_size(trial.corpus, trial.tokens)
+    count = len(range(0, length - w - 1, stride))
+    if trial.split == "tail":
+        short = count - int(count * TRAIN_SHARE) < b
+    else:
+        held = -(-b // CUT)
+        short = count // (b + held) < -(-b // held)
+    if short or count < 2 * b:
+        raise BadInput(
+            f"{length:,} tokens are too few for batch = {b} and window = {w}",
+            place=f"corpus {trial.corpus}",
+            cure=f"about {max(b, 2) * stride * 5 + w + 1:,} are needed: give a longer text, or lower batch "
+            "or window",
+        )
 
 
 @cache

@@ -67,6 +67,10 @@ def explain(error: ValidationError, known: Mapping[str, type[BaseModel]] | None 
         return BadInput("is missing", key=key, cure="add this key")
     else:
         rule = _RULES.get(first["type"], "cannot be used").format(**first.get("ctx", {}))
+    if known and isinstance(first["input"], dict) and first["type"] == "tuple_type":
+        return BadInput(f"{rule} of tables", key=f"[{key}]", cure=f"write [[{key}]]")
+    if known and isinstance(first["input"], list) and first["type"] in ("dict_type", "model_type"):
+        return BadInput(rule, key=f"[[{key}]]", cure=f"write [{key}]")
     return BadInput(rule, key=f"{key} = {shown(first['input'])}")
 
 

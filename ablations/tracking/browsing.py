@@ -7,7 +7,7 @@ the names: mlflow/server/js of 3.17, ExperimentPageUIState and ExperimentPageSea
 import html
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from urllib.parse import urlencode
 
 from ablations.design.plan import Plan
@@ -39,7 +39,9 @@ _LINES = {
     "useGlobalLineSmoothing": True,
     "ignoreOutliers": False,
 }
+_ALL = {"runsHiddenMode": "SHOW_ALL", "groupBy": None}  # in the charts
 _NAME, _STARTED = "attributes.`Run Name`", "attributes.start_time"
+_VERDICT = "tags.`unrolled.verdict`"
 _PAGE = {"workflowType": "machine_learning"}  # else MLflow opens among its pages for language models
 
 
@@ -81,15 +83,14 @@ def views(plan: Plan, mark: str) -> dict[str, str]:
     arms = {
         "searchFilter": f"{runs} = 'arm'",
         **_best_first(plan.metrics[0].name),
-        "compareRunSections": [{"uuid": "arms", "name": "Arms", "display": True, "isReordered": True}],
-        "compareRunCharts": _charts(plan),
+        **_charts(_shown(plan)),
     }
     trials = {"searchFilter": f"{runs} != 'study'", "orderByKey": _STARTED, "orderByAsc": True}
     ends = [
         f"metrics.`{section(f'{metric.name} {end}')}`" for metric in plan.metrics for end in ("low", "high")
     ]
     return {
-        **_saved(ARMS, "By arm", arms, plan, [*ends, "tags.`unrolled.verdict`"]),
+        **_saved(ARMS, "By arm", arms, plan, [*ends, _VERDICT]),
         **_saved(TRIALS, "Trials", trials, plan, ["tags.`unrolled.reason`"]),
     }
 
@@ -99,30 +100,43 @@ def _saved(
 ) -> dict[str, str]:
     """A view as a tag, without the columns of the factors where these are too long for one."""
     factors = list(dict.fromkeys(factor for arm in plan.arms for factor in arm.changes))
+    machine = ("gpu", "driver", "cuda") if plan.device == "cuda" else ()
+    facts = [*(f"tags.`{MACHINE}{fact}`" for fact in machine), "attributes.`Dataset`"]
     for shown in (factors[:MOST_COLUMNS], ()):
-        columns = _columns(plan, [*more, *(f"params.`{key(name)}`" for name in shown)])
-        page = json.dumps({**state, **columns, "runsHiddenMode": "SHOW_ALL", "groupBy": None})
+        columns = _columns(_shown(plan), [*more, *(f"params.`{key(name)}`" for name in shown), *facts])
+        page = json.dumps({**state, **columns, **_ALL})
         saved = json.dumps({"name": name, "createdAt": 0, "updatedAt": 0, "state": page})
         if len(saved) <= EXPERIMENT_TAG_LENGTH:
             return {f"mlflow.sharedViewState.{view}": saved}
     return {}
 
 
-def _columns(plan: Plan, more: Sequence[str]) -> dict[str, object]:
-    """The columns of a table, and their widths in pixels."""
-    gpu = plan.device == "cuda"
-    shown = dict.fromkeys([*SHOWN, *(m.name for m in plan.metrics), *(ON_A_GPU if gpu else ())])
-    metrics = [f"metrics.`{section(name)}`" for name in shown]
-    machine = [f"tags.`{MACHINE}{fact}`" for fact in ("gpu", "driver", "cuda")] if gpu else []
-    columns = [*metrics, "tags.`unrolled.seeds`", *more, *machine, "attributes.`Dataset`"]
-    widths = {_NAME: 200, **dict.fromkeys(metrics, 100)}
+def _shown(plan: Plan) -> list[str]:
+    """The metrics of a study's tables and charts."""
+    on_a_gpu = ON_A_GPU if plan.device == "cuda" else ()
+    return list(dict.fromkeys([*SHOWN, *(metric.name for metric in plan.metrics), *on_a_gpu]))
+
+
+def first_table() -> str:
+    """The page of any study in a browser that has not changed it, as JSON: its arms, the best first."""
+    state = {"searchFilter": "tags.`unrolled.role` != 'trial'", **_best_first(SHOWN[0])}
+    return json.dumps({**state, **_columns(SHOWN, [_VERDICT]), **_charts(SHOWN), **_ALL})
+
+
+def _columns(names: Iterable[str], more: Sequence[str]) -> dict[str, object]:
+    """The columns of a table, metrics first, and their widths in pixels."""
+    metrics = [f"metrics.`{section(name)}`" for name in names]
+    columns = [*metrics, "tags.`unrolled.seeds`", *more]
+    widths = {_NAME: 200, **dict.fromkeys(metrics, 100), _VERDICT: 500}
     return {"selectedColumns": columns, "columnOrder": [_NAME, *columns], "columnWidths": widths}
 
 
-def _charts(plan: Plan) -> list[dict[str, object]]:
-    names = [section(name) for name in dict.fromkeys([*SHOWN, *(m.name for m in plan.metrics)])]
-    curves = dict.fromkeys(["valid/accuracy", "valid/loss", "train/loss"])
-    return [_chart("BAR", name) for name in names] + [_chart("LINE", name) for name in curves]
+def _charts(names: Iterable[str]) -> dict[str, object]:
+    """The first section of charts."""
+    curves = ["valid/accuracy", "valid/loss", "train/loss"]
+    cards = [_chart("BAR", section(name)) for name in names] + [_chart("LINE", name) for name in curves]
+    about = {"uuid": "arms", "name": "Arms", "display": True, "isReordered": True}
+    return {"compareRunSections": [about], "compareRunCharts": cards}
 
 
 def _chart(kind: str, metric: str) -> dict[str, object]:

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from ablations.tracking.browsing import first_table
+
 _API = r"/(?:ajax-)?api/2\.0/mlflow"
 _PATH = r"(?:/(?!\.{1,2}(?:/|\Z))[^/\\\x00-\x1f\x7f]+)+"  # no empty segment, no "." or ".."
 
@@ -47,8 +49,12 @@ for (const [key, value] of Object.entries({
   "mlflow.settings.telemetry.enabled_v1": "false",
   "mlflow.telemetry.info.alert.dismissed_v1": "true",
 })) if (localStorage.getItem(key) === null) localStorage.setItem(key, value)
+const stored = Storage.prototype.getItem
+Storage.prototype.getItem = function (key) {
+  return stored.call(this, key) ?? (/-ExperimentPage-.*-ReactComponentState$/.test(key) ? TABLE : null)
+}
 </script>"""
-"""Defaults for a browser without settings of its own: training, no assistant, no telemetry."""
+"""Defaults for a browser without settings of its own: training, no assistant, no telemetry, and TABLE."""
 
 HEADERS = {
     "Cache-Control": "no-cache",
@@ -87,7 +93,10 @@ def app() -> Callable[..., Any]:
 
     SqlAlchemyStore.create_experiment = create_here
     page = (Path(mlflow.server.__file__).parent / "js/build/index.html").read_text("utf-8")
-    first = HTMLResponse(page.replace("<head>", f"<head>{FIRST_LOOK}", 1), headers=HEADERS)
+    first = HTMLResponse(
+        page.replace("<head>", f"<head>{FIRST_LOOK.replace('TABLE', repr(first_table()))}", 1),
+        headers=HEADERS,
+    )
     whole.router.routes[:0] = [  # behind MLflow's checks of hosts and origins
         Route("/", lambda request: first),
         Route("/ajax-api/2.0/mlflow/gateway-proxy", lambda request: JSONResponse({"endpoints": []})),

@@ -1,5 +1,6 @@
 """A user's own file: what it registers, what is refused, and what of it counts in a trial's identity."""
 
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -194,11 +195,29 @@ def test_a_file_beside_the_plug_in_is_not_imported_behind_the_identitys_back(
 
 @pytest.mark.parametrize(
     ("name", "said"),
-    [("none.py", "no such file; give the path of a Python file"), ("none", r"no such module; .*my_cell\.py")],
+    [
+        ("none.py", "No such file or directory; give the path of a Python file"),
+        ("none", r"no such module; .*my_cell\.py"),
+    ],
 )
 def test_a_file_that_is_not_there_is_refused(name: str, said: str) -> None:
     with pytest.raises(BadInput, match=f"^plug-in {name}: {said}"):
         plugins.load(name)
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (os.mkfifo, "is not a regular file"),
+        (lambda path: path.touch() or os.truncate(path, 10**10), "has 10,0"),
+    ],
+)
+def test_a_pipe_or_a_huge_file_is_refused_at_once(
+    make: Callable[[Path], None], said: str, tmp_path: Path
+) -> None:
+    make(tmp_path / "cell.py")
+    with pytest.raises(BadInput, match=f"cell.py: {said}"):
+        plugins.load(str(tmp_path / "cell.py"))
 
 
 # Identity

@@ -1,14 +1,19 @@
-"""What is typed wrongly: one line that says what was meant, and never the usage above it."""
+"""What is mistyped gets one line with the cure; and what helps to type: examples, completion."""
+
+import shlex
+import subprocess
+from importlib import metadata
+from pathlib import Path
 
 import pytest
 
-from ablations.cli import main
+from ablations.cli import COMMANDS, examples, main, parse, parser
 
 
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        ([], "no command; known: plan, run, status, "),
+        ([], "no command; known: studies, plan, run, "),
         (["pln", "toggles"], "unknown command 'pln'; did you mean 'plan'?; see `unrolled --help`"),
         (["golden"], "unknown command 'golden'; did you mean `unrolled run golden`?"),
         (["toggles", "--seeds", "0"], "unknown command 'toggles'; did you mean `unrolled run toggles`?"),
@@ -22,7 +27,10 @@ from ablations.cli import main
         (["plan", "gru", "--sseeds=3"], "unknown flag '--sseeds'; did you mean '--seeds'?"),
         (["plan", "--sseeds", "3", "gru"], "unknown flag '--sseeds'; did you mean '--seeds'?"),
         (["run", "gru", "--dry-rum"], "unknown flag '--dry-rum'; did you mean '--dry-run'?"),
-        (["--verbose", "plan", "gru"], "unknown flag '--verbose'; known: -h, --help; see `unrolled --help`"),
+        (
+            ["--quiet", "plan", "gru"],
+            "unknown flag '--quiet'; known: -h, --help, --version; see `unrolled --help`",
+        ),
         (["plan", "gru", "--se", "3"], "ambiguous option: --se could match --seeds, --set"),
         (["plan", "gru", "--seeds"], "argument --seeds: expected one argument; see `unrolled plan --help`"),
         (
@@ -58,3 +66,50 @@ def test_help_is_told_on_the_standard_output_and_is_no_mistake(
         main(words)
     captured = capsys.readouterr()
     assert captured.out.startswith("usage: unrolled") and captured.err == ""
+
+
+def test_the_version_is_that_of_the_installed_package(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match=r"^0$"):
+        main(["--version"])
+    assert capsys.readouterr().out == f"unrolled {metadata.version('unrolled')}\n"
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_commands_help_has_examples_that_it_takes(name: str) -> None:
+    assert examples(name)
+    for line in examples(name):
+        assert f"  unrolled {line}\n" in parser(name).format_help()
+        assert parse(shlex.split(line.partition(">")[0])).do.endswith(f":{name}")
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("st", {"studies", "status"}),
+        ("run to", {"toggles"}),
+        ("run models my", {"my.toml"}),
+        ("new ", {"cell", "model", "regularizer", "study"}),
+        ("run gru --device c", {"cpu", "cuda"}),
+        ("plan toggles --se", {"--seeds", "--set"}),
+        ("learner 3fa9 --save w", {"weights.pth"}),
+    ],
+)
+def test_bash_completes_commands_flags_studies_and_files(
+    typed: str, offered: set[str], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["completion", "bash"]) == 0
+    (tmp_path / "complete").write_text(capfd.readouterr().out)
+    for name in ("my.toml", "weights.pth"):
+        (tmp_path / name).touch()
+    words = " ".join(map(shlex.quote, ["unrolled", *typed.split(" ")]))
+    ask = f"COMP_WORDS=({words}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); _shtab_unrolled"
+    command = ["bash", "-c", f'. ./complete; {ask}; printf "%s\n" "${{COMPREPLY[@]}}"']
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert set(done.stdout.splitlines()) == offered
+
+
+@pytest.mark.parametrize("shell", ["zsh", "fish"])
+def test_other_shells_get_every_command_and_study(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["completion", shell]) == 0
+    told = capsys.readouterr().out
+    assert all(name in told for name in (*COMMANDS, "toggles", "awd-paper", "--seeds"))

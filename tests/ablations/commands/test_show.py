@@ -188,8 +188,9 @@ def test_the_learner_has_the_ledgers_weights_to_the_bit_and_goes_on_training(
     learn = learner(id[:10], folder / "results")
     assert f"trial {id}, trained again: weights " in capsys.readouterr().out
     assert learn.dls.vocab[:3] == ["the", "cat", "sat"]
-    loss, *_ = learn.validate()
+    loss, accuracy = learn.validate()
     assert loss == pytest.approx(results[engine].metrics["valid_loss"], abs=1e-4)
+    assert accuracy == pytest.approx(results[engine].metrics["valid_accuracy"], abs=1e-4)
     learn.fit_one_cycle(3, 1e-2)
     assert learn.validate()[0] < loss
 

@@ -105,6 +105,8 @@ def test_an_error_says_place_key_rule_and_cure_also_in_another_process() -> None
         (SWEEP + "detach_every = [16]", "one_at_a_time.detach_every: changes nothing"),
         (SWEEP + "epochs = [1, 1]", "one_at_a_time.epochs: 1 is given twice"),
         # arms
+        (LM6 + "[arm]\nname = 'a'", "[arm]: should be an array of tables; write [[arm]]"),
+        (HEAD + "[[baseline]]\nmodel = 'lm6'", "[[baseline]]: should be a table; write [baseline]"),
         (ARM + "set = {}", "arm 'a': changes nothing"),
         (ARM + "set = { lr = 1e-3, epochs = 15 }", "arm 'a': epochs = 15 changes nothing"),
         (ARM + "set = { model = 'lm4', lr = 3e-3 }", "arm 'a': lr = 0.003 changes nothing"),

@@ -173,16 +173,6 @@ def test_a_first_visit_shows_the_studies_and_no_assistant(page):
     assert page.driver.execute_script("return localStorage['mlflow.workflowType_v1']") == '"machine_learning"'
 
 
-def test_the_arms_are_listed_with_their_trials_beneath(page):
-    page.open(page.trials)
-    page.shows("study regularization", "What carries the gain?", "15 matching runs")
-    page.shoot("list")
-    assert "/seed=" not in page.text()
-    for arm in ARMS:
-        page.find(f"//a[. = '{arm}']/ancestor::*[@role = 'row'][1]//button")[-1].click()
-    page.shows("human-numbers (5a5a", *(f"{arm}/seed={seed}" for arm in ARMS for seed in range(SEEDS)))
-
-
 def test_the_description_asks_and_answers(page):
     page.describe()
     page.shows("▼ WORSENS — no <b>dropout</b> against baseline: +1.0000 nats", "better on 0 of 6 seeds")
@@ -202,11 +192,13 @@ def ledgers_means(results):
     return [accuracy, math.exp(loss), loss, speed]
 
 
-def test_the_table_shows_each_arms_means_over_all_its_seeds_as_the_ledger_has_them(many):
-    many.open(many.describe("How wide?")["Means by arm"])
-    many.shows("By arm", "11 matching runs", "9 of 10, 1 diverged")
-    many.shoot("means")
+@pytest.mark.parametrize(("view", "count"), [("", 12), ("Means by arm", 11)])  # with the study's own run
+def test_a_study_opens_with_each_arms_means_over_all_its_seeds_the_best_first(many, view, count):
+    many.open(many.describe("How wide?")[view] if view else many.trials)
+    many.shows(f"{count} matching runs", "9 of 10, 1 diverged", "hidden = 192 against hidden = 64")
+    many.shoot(f"means {view}")
     shown = many.table(*COLUMNS, "tags.`unrolled.seeds`")
+    shown.pop("study width", None)
     assert set(shown) == set(many_trials.ARMS)
     for arm, (*cells, seeds) in shown.items():
         if arm == "hidden = 12":
@@ -214,6 +206,8 @@ def test_the_table_shows_each_arms_means_over_all_its_seeds_as_the_ledger_has_th
         else:
             assert [float(cell) for cell in cells] == pytest.approx(ledgers_means(many.results[arm]))
             assert seeds == "10 of 10"
+    first = [float(cells[0]) for cells in shown.values() if cells[0] != "-"]
+    assert first == sorted(first, reverse=True)
 
 
 def test_the_charts_draw_each_arms_mean_as_a_bar_and_by_epoch_as_a_line(many):

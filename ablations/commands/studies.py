@@ -1,0 +1,59 @@
+"""`unrolled studies`: every study there is, with its question, arms, time, and how far it is."""
+
+from argparse import Namespace
+from pathlib import Path
+
+from ablations.commands.plan import load_plugins, minutes
+from ablations.commands.report import read
+from ablations.commands.until_decided import UntilDecided
+from ablations.design import loading
+from ablations.design import plan as plans
+from ablations.design.plan import Plan
+from ablations.design.study_file import shipped
+from ablations.flags import cores
+from ablations.ledger import Ledger
+from bench.trial import BadInput, counted, visible
+
+
+def studies(args: Namespace) -> int:
+    """List the shipped studies, those of this folder's .toml files, and others that were run."""
+    load_plugins(args)
+    ledger = Ledger(args.results)
+    run = {plan.study: plan for plan in plans.all_stored(ledger)}
+    rows = [("study", "arms", "time until decided", "state", "")]
+    for name in (*shipped(), *(str(path) for path in sorted(Path().glob("*.toml")) if _is_study(path))):
+        try:
+            found = loading.load(name)
+            time = "hours, for a GPU" if found.file.gpu else minutes(found, cores())
+        except BadInput as error:
+            rows.append((name, "–", "–", "cannot be run", str(error)))
+            continue
+        state = _state(run.pop(found.name, None), found.plan, ledger)
+        rows.append((name, str(len(found.arms)), time, state, found.question))
+    rows += [
+        (plan.study, str(len(plan.arms)), "–", _state(plan, plan.hash, ledger), plan.question)
+        for plan in run.values()
+    ]
+    widths = [max(len(visible(cell)) for cell in column) for column in zip(*rows, strict=True)]
+    for *cells, question in rows:
+        print(
+            "  ".join(visible(cell).ljust(width) for cell, width in zip(cells, widths, strict=False)).rstrip()
+        )
+        print(f"    {visible(question)}\n" if question else "", end="")
+    print("\n`unrolled run STUDY` trains a study, `unrolled plan STUDY` says more of it, `unrolled new study")
+    print("my.toml` writes one of your own; `unrolled run golden` replays the book's notebook")
+    return 0
+
+
+def _is_study(path: Path) -> bool:
+    return path.is_file() and "[baseline" in path.read_text("utf-8", errors="replace")
+
+
+def _state(plan: Plan | None, today: str, ledger: Ledger) -> str:
+    """How far a study is; `today` is the hash of its plan as its file is now."""
+    if plan is None:
+        return "not run"
+    until = UntilDecided(plan, read(plan, ledger))
+    missing = f"{counted(len(until.pending), 'trial')} missing" if until.pending else "done"
+    edited = "" if plan.hash == today else ", of other seeds or settings"
+    return f"{missing}: {until.standing}{edited}"

@@ -1,0 +1,70 @@
+"""The examples of docs/examples, by the commands of their document, with few seeds and one epoch."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from as_typed import environment
+
+from ablations.api import compare, results
+from ablations.ledger import Ledger
+
+DOCS = Path(__file__).parents[3] / "docs"
+PAGE = (DOCS / "examples" / "README.md").read_text("utf-8")
+TYPED = "".join(re.findall(r"(?s)```sh\n(.*?)```", PAGE))
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project in which everything has been typed that the document says."""
+    folder = tmp_path_factory.mktemp("project")
+    shutil.copytree(DOCS, folder / "docs")
+    (folder / ".venv").symlink_to(sys.prefix)
+    small = re.sub(r"(?m)^(\S*unrolled run .*?)( *#.*)?$", r"\1 --seeds 0-1 --set epochs=1", TYPED)
+    command = ["bash", "-e", "-c", small]
+    done = subprocess.run(
+        command, cwd=folder, env=environment(folder), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    (folder / "told").write_text(done.stdout)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("study", "arm"),
+    [
+        ("min-gru", "minGRU"),
+        ("transformer", "transformer"),
+        ("z-loss", "z loss 0.1"),
+        ("my-text", "LMModel4"),
+    ],
+)
+def test_an_example_is_trained_compared_and_reported(folder: Path, study: str, arm: str) -> None:
+    table = results(study, folder / "results")
+    assert set(table.status) == {"done"} and sorted(set(table.seed)) == [0, 1]
+    assert compare(study, arm, folder=folder / "results").contrast.pairs == 2
+    assert arm in (folder / "reports" / "out" / study / "index.html").read_text("utf-8")
+
+
+def test_the_notebook_trains_reads_compares_and_goes_on(folder: Path) -> None:
+    told = (folder / "told").read_text().partition("LMModel4 after three epochs: ")[2]
+    assert re.match(r"[1-9]\d\.\d% of the words\n", told)
+    assert str(compare("min-gru", "minGRU", folder=folder / "results")) in told
+    best = results("min-gru", folder / "results").valid_accuracy.max()
+    assert any(r.metrics["valid_accuracy"] == best and r.trial.id in told for r in ledger(folder))
+    assert re.search(r"epoch +train_loss +valid_loss +accuracy", told)
+
+
+def ledger(folder: Path) -> list:  # type: ignore[type-arg]
+    found = Ledger(folder / "results")
+    return list(found.results(found.files()).values())
+
+
+def test_the_document_names_every_example() -> None:
+    for path in (DOCS / "examples").iterdir():
+        assert path.name == "README.md" or path.name in PAGE

@@ -1,0 +1,129 @@
+"""`unrolled studies`, and what `plan` and `run` say of studies and ledgers before anything is trained."""
+
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import pytest
+from as_typed import BASELINE, TEXT, unrolled
+
+from ablations.cli import main
+from ablations.design.costs import check_length
+from ablations.design.loading import load
+from ablations.design.study_file import shipped
+from bench.corpus import batches, corpus
+from bench.trial import BadInput, Trial
+
+STUDY = f"""
+name = "small"
+question = "Does a narrower network do worse?"
+seeds = 5
+{BASELINE}[design.one_at_a_time]
+hidden = [8]
+"""
+
+Captured = pytest.CaptureFixture[str]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "text.txt").write_text(TEXT)
+    (tmp_path / "small.toml").write_text(STUDY)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def listed(capsys: Captured) -> dict[str, tuple[str, str]]:
+    """The line of each study and the one below it, by the study's name."""
+    assert main(["studies"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    below = {line.split(" ")[0]: (line, lines[i + 1].strip()) for i, line in enumerate(lines[:-1])}
+    return {name: pair for name, pair in below.items() if name and pair[0] != lines[0]}
+
+
+def test_every_study_of_the_package_and_of_the_folder_is_listed_with_its_question(
+    folder: Path, capsys: Captured
+) -> None:
+    (folder / "other.toml").write_text("[tool]\nx = 1\n")
+    (folder / "mine.toml").write_text(STUDY.replace("lm4", "my-cell"))
+    (folder / "no-text.toml").write_text(STUDY.replace("text.txt", "nowhere.txt"))
+    found = listed(capsys)
+    for name in shipped():
+        study = load(name)
+        line, question = found[name]
+        assert question == study.question and f"  {len(study.arms)} " in line and line.endswith("not run")
+    assert found["small.toml"][1] == "Does a narrower network do worse?"
+    for name, why in {
+        "mine": "model 'my-cell': is not in the zoo",
+        "no-text": "nowhere.txt: No such",
+    }.items():
+        line, reason = found[f"{name}.toml"]
+        assert line.endswith("cannot be run") and why in reason
+    assert "other.toml" not in found
+
+
+def test_a_study_that_was_run_says_how_far_it_is_and_plan_counts_its_results(
+    folder: Path, capsys: Captured
+) -> None:
+    assert f"a new ledger begins in {folder}/results\n" in unrolled(folder, "run", "small.toml").stdout
+    assert main(["status"]) == 0
+    done = "done: " + capsys.readouterr().out.strip().partition("0 missing; ")[2]
+    assert "of 1 contrast decided" in done
+    assert listed(capsys)["small.toml"][0].endswith(done)
+    assert main(["plan", "small.toml", "--seeds", "0-9"]) == 0
+    told = capsys.readouterr().out
+    assert "of 20 trials at most, 10 are in results already\n" in told
+    assert "CPU seconds, under a minute on " in told
+    (folder / "small.toml").write_text(STUDY.replace("seeds = 5", "seeds = 6"))
+    assert listed(capsys)["small.toml"][0].endswith(f"{done}, of other seeds or settings")
+    (folder / "small.toml").unlink()  # what was run is listed without its file
+    assert listed(capsys)["small"][1] == "Does a narrower network do worse?"
+
+
+def test_a_command_in_another_folder_names_the_nearest_ledger(folder: Path, capsys: Captured) -> None:
+    (folder / "results" / "plans").mkdir(parents=True)
+    (folder / "below" / "it").mkdir(parents=True)
+    os.chdir(folder / "below" / "it")
+    assert main(["status"]) == 2
+    hint = f"{Path.cwd()}/results: no study has been run yet; a ledger is in {folder}: cd there, or give "
+    assert hint + f"--results {folder}/results\n" in capsys.readouterr().err
+
+
+def test_a_study_with_the_name_of_a_shipped_one_says_so(folder: Path, capsys: Captured) -> None:
+    (folder / "small.toml").write_text(STUDY.replace('"small"', '"toggles"'))
+    assert main(["plan", "small.toml"]) == 0
+    assert capsys.readouterr().err.startswith("small.toml: is called 'toggles' as a shipped study is")
+    assert main(["plan", "stability"]) == 0
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("command", ["plan", "run"])
+def test_plan_and_run_refuse_a_text_that_is_too_short(command: str, folder: Path, capsys: Captured) -> None:
+    (folder / "short.txt").write_text("one two three")
+    assert main([command, "small.toml", "--corpus", "short.txt"]) == 2
+    assert "short.txt: 3 tokens are too few for batch = 4 and window = 8" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("split", ["tail", "blocks"])
+@pytest.mark.parametrize("shape", [{"window": 8, "batch": 4}, {"window": 5, "batch": 7, "stride": 2}])
+def test_a_text_is_refused_by_its_length_where_its_batches_are(
+    shape: dict[str, int], split: str, folder: Path
+) -> None:
+    text = corpus("text.txt")
+    for length in range(1, 300):
+        data = replace(text, ids=text.ids[:length], roles=text.roles[:length])
+        (folder / f"{length}.txt").write_text("a " * length)
+        trial = Trial(model="lm4", seed=0, corpus=f"{folder}/{length}.txt", split=split, **shape)
+        told = refuses(partial(check_length, trial))
+        if split == "tail" or not told:
+            assert refuses(partial(batches, trial, data)) == told
+
+
+def refuses(check: Callable[[], object]) -> bool:
+    try:
+        check()
+    except BadInput:
+        return True
+    return False
