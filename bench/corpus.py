@@ -202,7 +202,7 @@ def _split(count: int, trial: Trial) -> tuple[Tensor, Tensor]:
     drawn = torch.randperm(rows + held, generator=torch.Generator().manual_seed(0))
     train, valid = (blocks[drawn[part].sort().values] for part in (slice(held, None), slice(held)))
     cut = -(-rows // held)  # CUT, where that divides the batch
-    return train.flatten(), valid[:, : size // cut * cut].reshape(-1, size // cut)[:rows].flatten()
+    return train.flatten(), valid[:, : size // cut * cut].reshape(held * cut, size // cut)[:rows].flatten()
 
 
 def _number_roles(words: list[str]) -> tuple[Tensor, tuple[str, ...]]:

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from sys import intern
 from typing import Any, Self
 
-FORMAT = 3
+FORMAT = 4
 """Version of the trial and result format; part of every identity."""
 
 Scalar = bool | int | float | str

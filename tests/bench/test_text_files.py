@@ -138,7 +138,10 @@ def _held() -> int:
     return int(Path("/proc/self/statm").read_text().split()[5]) * resource.getpagesize()
 
 
-@pytest.mark.parametrize("settings", [{"batch": 8}, {"batch": 2, "window": 40}, {"batch": 1000}])
+@pytest.mark.parametrize(
+    "settings",
+    [{"batch": 8}, {"batch": 2, "window": 40}, {"batch": 1000}, {"batch": 8, "window": 4, "split": "blocks"}],
+)
 def test_a_text_too_short_is_refused_with_the_number_of_tokens_that_suffices(
     file: Callable[[str], str], settings: dict[str, int]
 ) -> None:
