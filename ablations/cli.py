@@ -114,6 +114,10 @@ def _short(error: Exception) -> str:
 
 def _studies(p: Parser) -> None:
     p.add_argument("studies", nargs="+", metavar="STUDY", help="a shipped study, the path of a .toml, or all")
+    _changes(p)
+
+
+def _changes(p: Parser) -> None:
     p.add_argument("--seeds", help="seeds to train, such as 0-9 or 0,3,5")
     text = "a setting to change, such as lr=1e-3; several values become arms: lr=1e-3,1e-2"
     p.add_argument("--set", action="append", default=[], metavar="KEY=VALUES", help=text)
@@ -204,11 +208,12 @@ def _gate(p: Parser) -> None:
 
 
 def _compare(p: Parser) -> None:
-    text = "a .csv, .tsv, .jsonl or .parquet file, pytest-benchmark's .json, or mlflow:URI"
-    p.add_argument("source", metavar="SOURCE", help=text)
-    p.add_argument(
-        "--arm", default="", metavar="COLUMNS", help="the columns that name an arm, such as model,lr"
-    )
+    text = "a .csv, .tsv, .jsonl or .parquet file, pytest-benchmark's .json, or mlflow:URI; or two models or "
+    text += "more, which are trained where the ledger lacks them"
+    p.add_argument("sources", nargs="+", metavar="SOURCE", help=text)
+    p = p.add_argument_group("for results from elsewhere")  # type: ignore[assignment]
+    text = "the columns that name an arm, such as model,lr"
+    p.add_argument("--arm", default="", metavar="COLUMNS", help=text)
     text = "what rows of two arms share: a seed, a fold, a document"
     p.add_argument("--pair", default="", metavar="COLUMN", help=text)
     text = "a column that is compared, and the difference that does not matter; the first decides"
@@ -290,7 +295,10 @@ COMMANDS = {
     ),
     "bundle": Command("write a study with all that a reviewer needs", (_plugin, _results, _bundle)),
     "gate": Command("compare two result sets and fail if the second is worse", (_gate,)),
-    "compare": Command("judge results that were made elsewhere, pair by pair", (_compare, _out)),
+    "compare": Command(
+        "judge models, or results that were made elsewhere, pair by pair",
+        (_compare, _changes, _plugin, _results, _out, _limits, _run),
+    ),
     "chapter": Command("answer the chapter's questions on one page", (_results, _out)),
     "benchmarks": Command("report a stored run of `make bench`", (_results, _out, _benchmarks)),
     "sync": Command("write to MLflow the results that it lacks", (_known, _results)),
@@ -329,6 +337,7 @@ bundle toggles -o toggles.zip
 gate results-before results --study toggles
 gate before.json after.json --speed-margin 0.1
 compare runs.csv --arm model --pair seed --metric accuracy=0.02
+compare lm4 lm7 --seeds 10-19
 compare mlflow:sqlite:///mlflow.db --experiment mine --arm model --pair seed --metric loss=0.05
 chapter
 benchmarks

@@ -2,24 +2,75 @@
 
 from argparse import Namespace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
+from ablations import scratch
 from ablations.commands import compare_sources
 from ablations.commands.gate import FAILED
+from ablations.commands.plan import load_plugins
+from ablations.commands.report import comparison, read
+from ablations.commands.run import run
+from ablations.design import plan as plans
+from ablations.ledger import Ledger
 from ablations.tracking.store import public
 from bench.files import save
+from bench.models.registry import spec_of
 from bench.trial import BadInput
+from reports.answer import sentences
 from reports.foreign import judgement, tables
 from reports.foreign.judgement import Design, Foreign, Measure
+from reports.statistics.verdicts import Word
 
 
 def compare(args: Namespace) -> int:
     """Print a verdict on every arm, and write page and tables. Returns 0, or `FAILED` if an arm is worse."""
+    if args.sources[1:]:
+        return _of_models(args)
+    (source,) = args.sources
     design = _design(args)
-    found = judgement.compare(compare_sources.rows(args.source, args.experiment), design, public(args.source))
+    found = judgement.compare(compare_sources.rows(source, args.experiment), design, public(source))
     print(tables.screen(found), end="")
     for path in _written(found, args.out):
         print(path)
     return FAILED if found.worse else 0
+
+
+STUDY = """
+name = "{name}"
+question = "Which of {listed} is best?"
+[baseline]
+model = "{first}"
+"""
+ARM = """
+[[arm]]
+name = "{title}"
+set = {{ model = "{model}" }}
+"""
+
+
+@scratch.used()
+def _of_models(args: Namespace) -> int:
+    """The verdicts on models against the first, from the ledger; what it lacks is trained."""
+    if given := next((flag for flag in ("arm", "pair", "metric", "baseline") if getattr(args, flag)), ""):
+        cure = "leave it out, or name one file"
+        raise BadInput("is for results from elsewhere", place=f"--{given}", cure=cure)
+    load_plugins(args)
+    first, *others = map(spec_of, args.sources)
+    name, listed = "-".join(["compare", *args.sources]), ", ".join(args.sources)
+    text = STUDY.format(name=name, listed=listed, first=first.name)
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / f"{name}.toml"
+        file.write_text(text + "".join(ARM.format(title=spec.title, model=spec.name) for spec in others))
+        args.studies = [str(file)]
+        code = run(args)
+    if code or args.dry_run:
+        return code
+    ledger = Ledger(args.results)
+    plan = plans.stored(name, ledger)
+    found = comparison(plan, read(plan, ledger))
+    print("\n".join(sentences(found)))
+    worse = any(row.verdict and row.verdict.word is Word.WORSENS for row in found.judged)
+    return FAILED if worse else 0
 
 
 def _written(found: Foreign, out: Path) -> list[Path]:

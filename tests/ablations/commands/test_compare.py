@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from as_typed import TEXT
 
 from ablations.cli import main
 
@@ -118,6 +119,17 @@ def test_rounds_that_pytest_benchmark_stored_are_judged_as_unpaired(compare, tmp
         assert mean[benchmark["params"]["n"]] == pytest.approx(benchmark["stats"]["mean"])
 
 
+def test_models_are_trained_where_the_ledger_lacks_them_and_judged(compare, tmp_path: Path) -> None:
+    (tmp_path / "text.txt").write_text(TEXT)
+    words = ("lm2", "--seeds", "0-4", "--corpus", "text.txt", "--set", "batch=4", "--set", "epochs=1")
+    code, out, err = compare("lm1", *words, "--set", "window=3")
+    assert (code, err) == (0, "") and "10 trained, 0 already there" in out
+    assert (
+        "LMModel2 against lm1" in out.splitlines()[-1] or "LMModel2 against LMModel1" in out.splitlines()[-1]
+    )
+    assert "0 trained, 10 already there" in compare("lm1", *words, "--set", "window=3")[1]
+
+
 @pytest.mark.parametrize(
     ("source", "flags", "said"),
     [
@@ -132,6 +144,8 @@ def test_rounds_that_pytest_benchmark_stored_are_judged_as_unpaired(compare, tmp
         ("runs.csv", (*ASKED[:4], "--metric", "accuracy=-1"), "--metric accuracy=-1: has no δ above 0"),
         ("runs.csv", (*ASKED, "--baseline", "bas"), "has no arm 'bas'; it has: base, better, worse"),
         ("mlflow:sqlite:///none.db", ASKED, "there is no such database"),
+        ("lm4", ("lm7", *ASKED), "--arm: is for results from elsewhere; leave it out"),
+        ("lm4", ("lm77",), "model 'lm77': is not in the zoo; did you mean 'lm7'?"),
     ],
 )  # fmt: skip
 def test_a_source_or_a_flag_that_is_wrong_is_one_line(
