@@ -6,6 +6,7 @@ A strip is an SVG whose places are percentages of its width: one drawing fits ev
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 from markupsafe import Markup
@@ -20,6 +21,7 @@ from reports.statistics.contrasts import ArmSummary, Contrast, Interval
 from reports.statistics.verdicts import Verdict
 
 _REACH = 3.0  # arms whose mean is farther than this many quartile ranges from the others are clipped
+_MOST_DOTS = 300  # of an arm that may have any number of values
 _SPREAD = (0, -5, 4, -2, 6, -6, 2)  # px, by which a strip's dots are moved apart
 _ROUND = (1, 1.5, 2, 3, 5, 7)  # leading digits of the ticks of a logarithmic axis
 
@@ -257,6 +259,26 @@ def effects(whole: Factorial, c: Comparison) -> tuple[tuple[tuple[str, str], ...
     axis = Axis(low - 0.04 * (high - low), high + 0.04 * (high - low))
     ticks = tuple((axis.at(x), label) for x, label in _Reading(how).ticks(axis))
     return ticks, tuple(_svg(_effect(axis, e.verdict, delta, how)) for e in whole.effects)
+
+
+def samples(
+    arms: Sequence[tuple[ArmSummary, str]], delta: float, *, lower: bool
+) -> tuple[tuple[tuple[str, str], ...], tuple[Markup, ...]]:
+    """Ticks, and a strip for each arm, given with its verdict's name; the first one is the baseline."""
+    few = [dict(islice(arm.values.items(), _MOST_DOTS)) for arm, _ in arms]
+    every = [x for values in few for x in values.values() if math.isfinite(x)] or [0.0]
+    pad = max(0.04 * (max(every) - min(every)), delta)
+    axis, base, how = Axis(min(every) - pad, max(every) + pad), arms[0][0].mean, scale("")
+    strips = [
+        [
+            *_zone(axis, base, delta),
+            *_dots(axis, values, how.at),
+            *_estimate(axis, arm.mean, arm.interval, word, how.at),
+            *_beyond(axis, arm, lower=lower),
+        ]
+        for (arm, word), values in zip(arms, few, strict=True)
+    ]
+    return tuple((axis.at(x), label) for x, label in _Reading(how).ticks(axis)), tuple(map(_svg, strips))
 
 
 def _effect(axis: Axis, v: Verdict, delta: float, how: Scale) -> list[str]:

@@ -1,10 +1,12 @@
 """Pictures of a comparison, each None where there is nothing to draw."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
+import seaborn as sns
 from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -20,6 +22,8 @@ from reports.statistics.estimators import t_interval
 _POINTS, _ALL_POINTS = 60, 40_000  # most points that one learning curve keeps, and all of them
 _MUTED = COLOURS["muted"]
 _GREY: dict[str, Any] = {"color": _MUTED, "lw": 1.1, "dashes": (3, 2)}  # the baseline's line in a panel
+
+_MEAN: dict[str, Any] = {"color": COLOURS["ink"], "lw": 2, "err_kws": {"lw": 0}}
 
 
 class Curve(NamedTuple):
@@ -63,14 +67,13 @@ def _by_seed(row: ComparedArm, most: int) -> dict[int, Curve]:
 def _curves(rows: Sequence[ComparedArm], found: Mapping[int, dict[int, Curve]], c: Comparison) -> Figure:
     figure, axes = grid(len(rows), 150)
     common, shown = c.common(with_curves(c)), list[float]()
-    means = {index: _mean([x[s] for s in common if s in x]) for index, x in found.items()}
+    frames = {index: _converged(curves, common) for index, curves in found.items()}
     for ax, row in zip(axes, rows, strict=True):
         ax.set_gid(f"arm{row.index}-curves")
         if row.contrast:
             base = c.base(row)
-            epochs, mean, _ = means[base.index]
-            ax.plot(epochs, mean, **_GREY)
-            if not epochs and (level := mean_of(base.arm, "valid_loss")) is not None:
+            sns.lineplot(frames[base.index], x="epoch", y="loss", errorbar=None, ax=ax, **_GREY)
+            if frames[base.index].empty and (level := mean_of(base.arm, "valid_loss")) is not None:
                 ax.axhline(level, **_GREY)  # a model that counts has no epochs
                 shown.append(level)
         for seed, curve in found[row.index].items():
@@ -78,10 +81,11 @@ def _curves(rows: Sequence[ComparedArm], found: Mapping[int, dict[int, Curve]], 
             ax.plot(xs, ys, color=_MUTED, lw=0.6, alpha=0.4, gid=f"arm{row.index}-seed{seed}")
             if not curve.done:
                 ax.plot(xs[-1:], ys[-1:], "X", ms=8, mew=0, color=COLOURS["ink"], zorder=3)
-        epochs, mean, (low, high) = means[row.index]
-        ax.plot(epochs, mean, color=COLOURS["ink"], lw=2)
-        ax.fill_between(epochs, low, high, color=_MUTED, alpha=0.35, lw=0)
+        sns.lineplot(frames[row.index], x="epoch", y="loss", errorbar=_t_band, ax=ax, **_MEAN)
+        for band in ax.collections:
+            band.set(facecolor=_MUTED, alpha=0.35)
         _title(ax, row.arm.name)
+        ax.set(xlabel="", ylabel="")
         ax.locator_params(axis="x", nbins=5, integer=True)
         every = [y for curve in found[row.index].values() for y in curve.losses.values()]
         shown += [min(every), float(np.quantile(every, 0.995))]
@@ -89,15 +93,19 @@ def _curves(rows: Sequence[ComparedArm], found: Mapping[int, dict[int, Curve]], 
     return figure
 
 
-def _mean(curves: Sequence[Curve]) -> tuple[list[int], list[float], tuple[list[float], list[float]]]:
-    """Epochs, the mean of the seeds that converged, and the ends of its t interval: NaN under three seeds."""
-    values: dict[int, list[float]] = {}
-    for curve in curves:
-        for epoch, loss in curve.losses.items() if curve.done else ():
-            values.setdefault(epoch, []).append(loss)
-    ends = [t_interval(np.array(v)) if len(v) > 2 else (math.nan, math.nan) for v in values.values()]
-    means = [float(np.mean(v)) for v in values.values()]
-    return list(values), means, ([float(low) for low, _ in ends], [float(high) for _, high in ends])
+def _converged(curves: Mapping[int, Curve], common: Collection[int]) -> pd.DataFrame:
+    """A row a point of the curves that the mean is of: those of common seeds that converged."""
+    kept = [(seed, curve) for seed, curve in curves.items() if seed in common and curve.done]
+    records = [(seed, epoch, loss) for seed, curve in kept for epoch, loss in curve.losses.items()]
+    return pd.DataFrame(records, columns=["seed", "epoch", "loss"])
+
+
+def _t_band(sample: "pd.Series[float]") -> tuple[float, float]:
+    """A t interval over seeds, in place of seaborn's unseeded bootstrap."""
+    if len(sample) < 3:
+        return math.nan, math.nan
+    low, high = t_interval(np.asarray(sample, dtype=float))
+    return float(low), float(high)
 
 
 def sweeps(found: Sequence[Sweep], c: Comparison) -> Markup | None:

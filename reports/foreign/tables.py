@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from bench.trial import counted
 from reports import render as pages
+from reports.figures import forest
 from reports.foreign.judgement import Foreign, ForeignArm, Measure
 from reports.formats import columns, csv_cell, interval, markdown_cell, number, p_value, short
 
@@ -62,11 +64,19 @@ def render(found: Foreign, out: Path) -> Path:
     """Write `out`/compare.html and return its path."""
     context = {
         "title": _title(found),
-        "heads": HEADS,
-        "tables": [(m.name, _asked(m), list(cells(found, m))) for m in found.design.measures],
+        "heads": HEADS[1:],
+        "tables": [(_asked(m), *_drawn(found, m)) for m in found.design.measures],
         "notes": notes(found),
     }
     return pages.write_page(out / "compare.html", "compare.html", context)
+
+
+def _drawn(found: Foreign, measure: Measure) -> tuple[Any, list[tuple[Any, ...]]]:
+    """The ticks of a metric's figure, and a row an arm: name, strip, cells."""
+    arms = found.arms[measure.name]
+    words = [(arm.summary, arm.verdict.word.name.lower() if arm.verdict else "") for arm in arms]
+    ticks, strips = forest.samples(words, measure.delta, lower=measure.lower_is_better)
+    return ticks, [(row[0], strip, row[1:]) for row, strip in zip(cells(found, measure), strips, strict=True)]
 
 
 def cells(found: Foreign, measure: Measure) -> Iterator[tuple[str, ...]]:
