@@ -12,7 +12,7 @@ from io import TextIOWrapper
 from math import inf
 from pathlib import Path
 
-from ablations.flags import OneOf, Parser, completed, count, device, duration, mib, port, positive
+from ablations.flags import OneOf, Parser, completed, count, device, mib, port, positive, time_span
 from bench.models.registry import suggestion
 from bench.trial import BadInput, visible
 
@@ -161,7 +161,7 @@ def _run(p: Parser) -> None:
     p.add_argument("--fail-fast", action="store_true", help="start no more trials after a failure")
     p.add_argument("--retry", action="store_true", help="run failed trials again")
     text = "start no trial that is expected to end later than this, such as 90s, 15m or 2h"
-    p.add_argument("--budget", type=duration, default=inf, metavar="TIME", help=text)
+    p.add_argument("--budget", type=time_span, default=inf, metavar="TIME", help=text)
 
 
 def _prune(p: Parser) -> None:

@@ -95,7 +95,7 @@ def positive(text: str) -> float:
     return number
 
 
-def duration(text: str) -> float:
+def time_span(text: str) -> float:
     """The text as seconds: 90s, 15m or 2h."""
     match = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,3})?)([smh])", text)
     seconds = float(match[1]) * {"s": 1, "m": 60, "h": 3600}[match[2]] if match else 0.0
