@@ -222,7 +222,7 @@ def fits(held: Sequence[Held], c: Comparison) -> str:
         if named := dict.fromkeys(f"{scale(name).at(x)} ({of})" for x, of, p in found if p.plausible is fit):
             verb, s = ("lies", "") if len(named) == 1 else ("lie", "s")
             said.append(f"{', '.join(named)} {verb} {where} our 95 % prediction interval{s}")
-    return f"The book's {title}: {'; '.join(said)}" if said else ""
+    return f"Of the book's {title}, {'; '.join(said)}" if said else ""
 
 
 _LOOKS = (

@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from bench.trial import counted, visible
 from reports.answer import Claim, claims, size
-from reports.arms import apart
+from reports.arms import apart, is_self_check
 from reports.comparison import Comparison
 from reports.factorial import VIEWS, Part
 from reports.formats import scale
@@ -60,7 +60,8 @@ def _name(name: str) -> Markup:
 
 def _levels(c: Comparison) -> Markup:
     """What the baseline reaches; in a ladder, what the best arms of its task reach, and the baseline."""
-    rows = [row for row in c.entrants if row.summary.mean is not None]
+    rows = [row for row in c.entrants if row.index == 0 or not is_self_check(row.arm)]
+    rows = [row for row in rows if row.summary.mean is not None]
     rows.sort(key=lambda row: (row.summary.mean or 0.0) * (1 if c.lower_is_better else -1))
     ladder = any(row.arm.against for row in c.compared)
     shown = [row for i, row in enumerate(rows) if row.index == 0 or (ladder and i < NAMED)]
@@ -124,7 +125,7 @@ def _verb(gain: bool, rung: bool, c: Comparison) -> tuple[str, str]:
     """A verb and the preposition of the arm that another is held against."""
     if c.lower_is_better:
         return ("saves", "over") if gain else ("costs", "against")
-    return ("gains", "over") if gain else ("loses", "to") if rung else ("costs", "against")
+    return ("gains", "over") if gain else ("loses", "against") if rung else ("costs", "against")
 
 
 def _few(names: Sequence[Markup]) -> Markup:

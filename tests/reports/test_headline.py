@@ -46,7 +46,12 @@ def test_a_ladder_names_its_highest_rungs_and_what_each_is_held_against():
     assert "rung 3 gains 7.4 over rung 2" in text
     worse = replace(arm("down", 0.4, settings={"clip": 9.0}), against="rung 3")
     assert "down loses " in (lost := said(replace(laddered(), arms=(*laddered().arms, worse))))
-    assert " to rung 3" in lost
+    assert " against rung 3" in lost
+
+
+def test_the_baseline_under_other_seeds_is_no_answer():
+    again = arm("again", -0.9)  # by luck the best
+    assert "again" not in said(replace(laddered(), arms=(*laddered().arms, again)))
 
 
 @pytest.mark.parametrize(

@@ -148,7 +148,7 @@ def test_the_answer_says_what_helped_by_how_much_how_sure_and_what_failed(text):
     assert "LMModel7 0.82 nats 0.490 nats lower [−0.522, −0.458] 10 of 10 ▲ IMPROVES" in answer
     assert "tying 1.27 nats 0.043 nats lower [−0.101, +0.015] 7 of 10 ? INCONCLUSIVE not decided" in answer
     assert (
-        "The book's validation losses: 1.37 nats (LMModel6) lies within our 95 % prediction interval; "
+        "Of the book's validation losses, 1.37 nats (LMModel6) lies within our 95 % prediction interval; "
         "0.46 nats (LMModel7) lies outside our 95 % prediction interval." in answer
     )
 
