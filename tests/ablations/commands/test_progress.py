@@ -29,12 +29,12 @@ def test_a_terminal_of_80_columns_shows_the_bar_the_time_left_and_what_was_decid
     monkeypatch.setenv("COLUMNS", "80")
     trial, standing = Trial(model="lm4", seed=0), ["look 1 of 5, 0 of 4 contrasts decided; open: all of them"]
     names = {trial.id: "an arm with quite a long name/seed=0"}
-    with progress("toggles", {trial.id: 1.0}, names, 1, lambda: Ahead(101, 900.0, standing[0])) as show:
+    with progress("toggles", names, lambda: Ahead(101, 900.0, standing[0])) as show:
         standing[0] = "look 2 of 5, 3 of 4 contrasts decided; open: one"
         show(failure(trial, "no memory"))
     shown = re.sub("\x1b\\[[0-9;?]*[a-zA-Z]", "", capsys.readouterr().out)
     assert f"toggles: {standing[0]}\n" in shown
-    assert re.search("(?m)toggles +━.* 1/102 .* at most 0 s left an arm with", shown)
+    assert re.search("(?m)toggles +━.* 1/102 .* at most 15 min left an arm", shown)
 
 
 def test_a_divergence_is_told_as_an_answer_and_an_error_as_a_failure():

@@ -153,7 +153,7 @@ def test_all_studies_leave_out_the_one_that_needs_a_gpu(capsys: pytest.CaptureFi
 
 def test_corpus_puts_every_arm_on_another_text(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     sayings = tmp_path / "sayings.txt"
-    sayings.write_text("Early to bed, and early to rise. " * 400, encoding="utf-8")
+    sayings.write_text("Early to bed, and early to rise. " * 700, encoding="utf-8")
     assert cli.main(["plan", "awd", "--corpus", str(sayings), "--seeds", "0"]) == 0
     shown = capsys.readouterr().out
     assert "AWD-LSTM, tied " in shown and "sayings" not in shown  # a path is no part of an arm's name
