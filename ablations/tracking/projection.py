@@ -277,8 +277,8 @@ def ended(where: str, study: str) -> tuple[str, list[Ended]]:
         named = [n for n in (text(f"unrolled/{study}", NAME_LENGTH), study) if n in known] if study else ours
         if not named or (len(named) > 1 and not study):
             have = ", ".join(sorted(ours or known)) or "there is none"
-            what = "has several experiments" if named else "has no such experiment"
-            raise BadInput(what, place=public(where), cure=f"choose one with --study: {have}")
+            what = "it has several studies" if named or not study else f"it has no experiment {study!r}"
+            raise BadInput(what, place=public(where), cure=f"choose an experiment with --study: {have}")
         every = [(run.info, run.data) for run in runs(client, known[named[0]])]
     return named[0].removeprefix("unrolled/"), [
         Ended(info.status, info.start_time or 0, data.params, data.tags, data.metrics)

@@ -90,7 +90,7 @@ class Study:
         self.folder, self.marked = folder, Marked()
         self.log, self.ledger = folder / "log", Ledger(folder / "results")
         self.log.touch()
-        (folder / "text.txt").write_text(TEXT)
+        (folder / "text.txt").write_text(TEXT * 7)  # as long as its batches are
         (folder / "looks.toml").write_text(STUDY)
 
     def start(self, *words: str, **more: str) -> "subprocess.Popen[str]":

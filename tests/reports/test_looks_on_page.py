@@ -37,9 +37,9 @@ def test_the_page_begins_with_the_number_of_contrasts_that_are_decided(c, text):
     assert standing(compare(study((arm("base", 0.0),)))) == ""
 
 
-def test_a_claim_that_is_open_says_at_how_many_seeds_or_why(c, text):
+def test_a_claim_says_at_how_many_seeds_it_was_decided_or_why_it_is_open(c, text):
     said = {x.row.arm.name: x.text for x in claims(c)}
-    assert said["strong"].endswith("better on 10 of 10 seeds")
+    assert said["strong"].endswith("better on 10 of 10 seeds, decided at 10 of 40 seeds")
     assert said["weak"].endswith("of 15 seeds, open after 15 of 40 seeds")
     assert said["lost"].endswith(", open: seed 3 failed")
     assert "INCONCLUSIVE open after 15 of 40 seeds" in text and "INCONCLUSIVE open: seed 3 failed" in text

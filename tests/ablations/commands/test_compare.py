@@ -109,8 +109,9 @@ def test_rounds_that_pytest_benchmark_stored_are_judged_as_unpaired(compare, tmp
         "--benchmark-json=b.json",
         "--benchmark-save-data",
     ]
-    subprocess.run([sys.executable, "-m", "pytest", *words, "test_sums.py"], cwd=tmp_path, check=True,
-                   capture_output=True)  # fmt: skip
+    alone = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    command = [sys.executable, "-m", "pytest", *words, "test_sums.py"]
+    subprocess.run(command, cwd=tmp_path, env=alone, check=True, capture_output=True)
     stored = json.loads((tmp_path / "b.json").read_text())
     code, out, _ = compare("b.json", "--arm", "param.n", "--metric", "seconds=1e-6")
     assert (code, "(unpaired)" in out) == (3, True)

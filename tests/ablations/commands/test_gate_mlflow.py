@@ -41,7 +41,7 @@ def test_an_mlflow_experiment_is_compared_with_a_ledger_and_with_itself(database
     assert code == 3
     assert "1 new failure, seed 5: diverged at step 3" in said
     assert "slower: the baseline's time ×1.2" in said
-    assert "has no plan that declares δ of valid_loss: give --delta" in gate(capsys, database, database)[1]
+    assert "has no plan that declares δ of valid_loss; give --delta" in gate(capsys, database, database)[1]
     assert "has no ended run of commit 0000" in gate(capsys, before, f"{database}#0000")[1]
 
 

@@ -114,7 +114,7 @@ def test_a_mistake_stops_the_study_before_its_first_trial_and_an_error_later_fai
         ("import not_there", "needs the package 'not_there'; install it"),
         (
             "from bench.plugins import cell\n@cell('lm6')\nclass C: ...",
-            "'lm6' exists already; choose another",
+            "'lm6': exists already; choose another",
         ),
         ("x = 1", "registers nothing; decorate a class with @cell"),
     ],

@@ -120,7 +120,7 @@ def test_an_arm_says_at_which_look_it_was_decided_and_has_every_metric_with_its_
     base, other = (mlflow.runs()[arm].data for arm in (BASE, OTHER))
     assert [d.tags["unrolled.seeds"] for d in (base, other)] == ["10 of 40", "10 of 40, decided"]
     said = other.tags["unrolled.verdict"]
-    assert "; decided at 10 of 40 seeds. Validation loss: ▼ WORSENS, " in said and "Perplexity: × " in said
+    assert ", decided at 10 of 40 seeds; validation loss: ▼ WORSENS, " in said and "perplexity × " in said
     assert "decided at 10 of 40 seeds" in other.tags["mlflow.note.content"]
 
 

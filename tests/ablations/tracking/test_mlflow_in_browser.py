@@ -175,7 +175,9 @@ def test_a_first_visit_shows_the_studies_and_no_assistant(page):
 
 def test_the_description_asks_and_answers(page):
     page.describe()
-    page.shows("▼ WORSENS — no <b>dropout</b> against baseline: +1.0000 nats", "better on 0 of 6 seeds")
+    page.shows(
+        "▼ WORSENS — no <b>dropout</b> against baseline: ", "1.00 nats higher", "better on 0 of 6 seeds"
+    )
     page.shoot("description")
     assert "<b>" in page.text()  # as text: nothing of it is bold
 
@@ -255,9 +257,9 @@ def test_the_report_works_inside_mlflow(page):
     page.driver.switch_to.frame(page.find("//iframe")[0])
     try:
         page.shows("What carries the gain?", "WORSENS", "no <b>dropout</b>")
-        cells = page.find("//*[@data-arm]")
-        page.find("//fieldset[contains(@class, 'switch')]//input")[0].click()  # its script runs
-        assert any("off" in (cell.get_attribute("class") or "") for cell in cells)
+        rows = page.find("//div[contains(@class, 'p1')]//tr[@data-arm]")
+        page.find("//*[contains(@class, 'filter')]//input")[0].send_keys("dropout")  # its script runs
+        assert [row.is_displayed() for row in rows] == [False, True]
     finally:
         page.driver.switch_to.default_content()
         page.shoot("report")
