@@ -257,9 +257,9 @@ def test_the_report_works_inside_mlflow(page):
     page.driver.switch_to.frame(page.find("//iframe")[0])
     try:
         page.shows("What carries the gain?", "WORSENS", "no <b>dropout</b>")
-        rows = page.find("//div[contains(@class, 'p1')]//tr[@data-arm]")
-        page.find("//*[contains(@class, 'filter')]//input")[0].send_keys("dropout")  # its script runs
-        assert [row.is_displayed() for row in rows] == [False, True]
+        page.find("//label[contains(@class, 'filter')]//input")[0].send_keys("dropout")  # its script runs
+        off = page.find("//tr[contains(@class, 'off')]")
+        assert {row.get_attribute("data-arm") for row in off} == {"0"}
     finally:
         page.driver.switch_to.default_content()
         page.shoot("report")
