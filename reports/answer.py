@@ -14,7 +14,7 @@ from reports.comparison import REFERENCE, ComparedArm, Comparison
 from reports.evidence import MeasuredArm
 from reports.formats import interval, number, scale
 from reports.statistics.contrasts import divergence_interval
-from reports.statistics.verdicts import Verdict, Word, verdicts
+from reports.statistics.verdicts import Verdict, Word, stage, verdicts
 from reports.statistics.verdicts import self_check as checked
 from reports.tuning import OwnBest, words
 
@@ -40,7 +40,7 @@ def claims(c: Comparison) -> tuple[Claim, ...]:
             row=row,
             verdict=row.verdict,
             exploratory=row.arm.exploratory or c.evidence.seen > 0,
-            text=", ".join(filter(None, (_line(row, c), _stage(row)))),
+            text=", ".join(filter(None, (_line(row, c), stage(row.verdict) if row.decided else ""))),
             beside=tuple(
                 f"{view.title}: {v.symbol} {v.word}, {_line(view.rows[row.index], view)}"
                 for view in c.others
@@ -70,12 +70,6 @@ def _line(row: ComparedArm, c: Comparison) -> str:
             f"perplexity × {number(k.ratio, 3)}" if c.in_nats else "",
         ]
     return ", ".join(filter(None, said))
-
-
-def _stage(row: ComparedArm) -> str:
-    """At how many of its seeds a contrast was decided; "" where it took all, or is open."""
-    seen = row.contrast.pairs if row.contrast and row.decided else row.most
-    return f"decided at {seen} of {row.most} seeds" if seen < row.most else ""
 
 
 def state(row: ComparedArm) -> str:

@@ -24,7 +24,7 @@ def benchmarks(args: Namespace) -> int:
     from reports.benchmarks.page import metrics, render  # matplotlib and pandas: two seconds
 
     file = args.file or _latest(STORED)
-    stored = _read(file)
+    stored = read(file)
     writable(args.out)
     with _understood(file):
         page, found = render(stored, args.out), metrics(stored)
@@ -61,7 +61,8 @@ def _latest(folder: Path) -> Path:
     return runs[-1]
 
 
-def _read(file: Path) -> dict[str, Any]:
+def read(file: Path) -> dict[str, Any]:
+    """A run that pytest-benchmark stored. Raises BadInput where the file is none."""
     data = needed(file)
     try:
         stored = json.loads(data)

@@ -26,6 +26,7 @@ from bench.text import BIBLE, HUMAN_NUMBERS
 from bench.trial import BadInput, Result, counted
 
 DESCRIPTION = "ro-crate-metadata.json"
+SOURCES = {".py", ".toml", ".json", ".npy", ".html", ".css", ".js"}
 PARTS = {
     "ledger": "the plan, with its date and hash, and every result, as the ledger has them",
     "pages": "the report and its tables",
@@ -80,7 +81,7 @@ def _package(name: str) -> Iterator[tuple[str, bytes]]:
     root = Path(str(resources.files(name)))
     for path in sorted(root.rglob("*")):
         inside = path.relative_to(root)
-        if path.is_file() and path.suffix != ".pyc" and "out" not in inside.parts:
+        if path.is_file() and path.suffix in SOURCES and "out" not in inside.parts:
             yield f"source/{name}/{inside.as_posix()}", path.read_bytes()
 
 

@@ -1,6 +1,7 @@
 """`unrolled compare`: the verdicts of this project on results that it did not produce."""
 
 from argparse import Namespace
+from collections.abc import Iterable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -8,10 +9,7 @@ from ablations import scratch
 from ablations.commands import compare_sources
 from ablations.commands.gate import FAILED
 from ablations.commands.plan import load_plugins
-from ablations.commands.report import comparison, read
-from ablations.commands.run import run
-from ablations.design import plan as plans
-from ablations.ledger import Ledger
+from ablations.commands.run import run, run_studies
 from ablations.tracking.store import public
 from bench.files import save
 from bench.models.registry import spec_of
@@ -26,6 +24,7 @@ def compare(args: Namespace) -> int:
     """Print a verdict on every arm, and write page and tables. Returns 0, or `FAILED` if an arm is worse."""
     if args.sources[1:]:
         return _of_models(args)
+    _refuse(args, _TRAINED, "is for models that are trained", "leave it out, or name two models")
     (source,) = args.sources
     design = _design(args)
     found = judgement.compare(compare_sources.rows(source, args.experiment), design, public(source))
@@ -40,37 +39,38 @@ name = "{name}"
 question = "Which of {listed} is best?"
 [baseline]
 model = "{first}"
+[design.one_at_a_time]
+model = {others}
 """
-ARM = """
-[[arm]]
-name = "{title}"
-set = {{ model = "{model}" }}
-"""
+_ELSEWHERE = ("arm", "pair", "metric", "baseline", "lower", "higher", "experiment")
+_TRAINED = ("seeds", "set", "corpus", "plugin", "device", "cluster", "dry_run", "retry")
 
 
 @scratch.used()
 def _of_models(args: Namespace) -> int:
     """The verdicts on models against the first, from the ledger; what it lacks is trained."""
-    if given := next((flag for flag in ("arm", "pair", "metric", "baseline") if getattr(args, flag)), ""):
-        cure = "leave it out, or name one file"
-        raise BadInput("is for results from elsewhere", place=f"--{given}", cure=cure)
+    _refuse(args, _ELSEWHERE, "is for results from elsewhere", "leave it out, or name one file")
     load_plugins(args)
-    first, *others = map(spec_of, args.sources)
-    name, listed = "-".join(["compare", *args.sources]), ", ".join(args.sources)
-    text = STUDY.format(name=name, listed=listed, first=first.name)
+    first, *others = (spec_of(model).name for model in args.sources)
+    name, listed = "-".join(["compare", first, *others]), ", ".join(args.sources)
     with TemporaryDirectory() as folder:
         file = Path(folder) / f"{name}.toml"
-        file.write_text(text + "".join(ARM.format(title=spec.title, model=spec.name) for spec in others))
+        file.write_text(STUDY.format(name=name, listed=listed, first=first, others=others))
         args.studies = [str(file)]
-        code = run(args)
-    if code or args.dry_run:
+        if args.dry_run:
+            return run(args)
+        code, found = run_studies(args)
+    if code:
         return code
-    ledger = Ledger(args.results)
-    plan = plans.stored(name, ledger)
-    found = comparison(plan, read(plan, ledger))
-    print("\n".join(sentences(found)))
-    worse = any(row.verdict and row.verdict.word is Word.WORSENS for row in found.judged)
+    print("\n".join(sentences(found[name])))
+    worse = any(row.verdict and row.verdict.word is Word.WORSENS for row in found[name].judged)
     return FAILED if worse else 0
+
+
+def _refuse(args: Namespace, flags: Iterable[str], why: str, cure: str) -> None:
+    """Raise BadInput for a flag that would change nothing."""
+    if given := next((flag for flag in flags if getattr(args, flag)), ""):
+        raise BadInput(why, place=f"--{given.replace('_', '-')}", cure=cure)
 
 
 def _written(found: Foreign, out: Path) -> list[Path]:

@@ -1,10 +1,10 @@
 """The results that `unrolled compare` reads: a table in a file, an MLflow experiment, or benchmarks."""
 
-import json
 from pathlib import Path
 
 import pandas as pd
 
+from ablations.commands import benchmarks
 from ablations.ledger import needed
 from ablations.tracking import projection, store
 from bench.trial import BadInput
@@ -28,6 +28,8 @@ def rows(source: str, experiment: str) -> pd.DataFrame:
             return pd.read_parquet(path)
         if kind == ".json":
             return _of_benchmarks(path)
+    except BadInput:
+        raise
     except (ValueError, KeyError, TypeError, OSError) as error:  # pandas' and pyarrow's own derive from them
         why = " ".join(str(error).split())[:200] or type(error).__name__
         raise BadInput(f"cannot be read as {kind[1:]} ({why})", place=path, cure="put that right") from error
@@ -45,9 +47,8 @@ def _of_mlflow(where: str, experiment: str) -> pd.DataFrame:
 
 def _of_benchmarks(path: Path) -> pd.DataFrame:
     """A row for each benchmark of a stored run, or for each of its rounds where they were kept."""
-    stored = json.loads(path.read_text())
     found = []
-    for benchmark in stored["benchmarks"]:
+    for benchmark in benchmarks.read(path)["benchmarks"]:
         about = {"name": benchmark["name"], "group": benchmark.get("group")}
         about |= {f"param.{key}": value for key, value in (benchmark.get("params") or {}).items()}
         stats = benchmark["stats"]

@@ -47,8 +47,11 @@ def run(args: Namespace) -> int:
         from ablations.commands.golden import golden  # torch and fastai: four seconds
 
         return golden(args)
-    if args.dry_run:
-        return _dry_run(args)
+    return _dry_run(args) if args.dry_run else run_studies(args)[0]
+
+
+def run_studies(args: Namespace) -> "tuple[int, dict[str, Comparison]]":
+    """Do what `run` does. Returns the exit code, and what was found, by study."""
     made: dict[str, Comparison] = {}
     failed, interrupted, end = 0, False, time.monotonic() + args.budget
     writable(args.out)
@@ -74,7 +77,7 @@ def run(args: Namespace) -> int:
         print(
             f"{decided} of {counted(len(every), 'contrast')} decided; all reports: {args.out / 'index.html'}"
         )
-    return 130 if interrupted else 1 if failed else 0
+    return 130 if interrupted else 1 if failed else 0, made
 
 
 def _dry_run(args: Namespace) -> int:

@@ -13,6 +13,7 @@ from ablations.design.study_file import shipped
 from ablations.flags import cores
 from ablations.ledger import Ledger
 from bench.trial import BadInput, counted, visible
+from reports.formats import columns
 
 
 def studies(args: Namespace) -> int:
@@ -34,11 +35,9 @@ def studies(args: Namespace) -> int:
         (plan.study, str(len(plan.arms)), "–", _state(plan, plan.hash, ledger), plan.question)
         for plan in run.values()
     ]
-    widths = [max(len(visible(cell)) for cell in column) for column in zip(*rows, strict=True)]
-    for *cells, question in rows:
-        print(
-            "  ".join(visible(cell).ljust(width) for cell, width in zip(cells, widths, strict=False)).rstrip()
-        )
+    lines = columns([[visible(cell) for cell in cells] for *cells, _ in rows])
+    for line, (*_, question) in zip(lines, rows, strict=True):
+        print(line)
         print(f"    {visible(question)}\n" if question else "", end="")
     print("\n`unrolled run STUDY` trains a study, `unrolled plan STUDY` says more of it, `unrolled new study")
     print("my.toml` writes one of your own; `unrolled run golden` replays the book's notebook")

@@ -121,9 +121,15 @@ def _compared(result: Result, again: Result | None, why: str) -> Replay:
     if not (again.done or again.diverged):
         return Replay(result, unplayed=again.reason.removeprefix("BadInput: "))
     if why:
-        apart = abs(result.metrics["valid_loss"] - again.metrics["valid_loss"])
-        return Replay(result, unplayed=f"{why}, by which the validation loss is {apart:.2g} nats apart")
+        return Replay(result, unplayed=f"{why}, {_apart(result, again)}")
     return Replay(result, differs=difference(result, again))
+
+
+def _apart(one: Result, other: Result) -> str:
+    if one.diverged or other.diverged:
+        return "of which one diverged" if one.diverged != other.diverged else "and both diverged"
+    apart = abs(one.metrics["valid_loss"] - other.metrics["valid_loss"])
+    return f"by which the validation loss is {apart:.2g} nats apart"
 
 
 def difference(result: Result, replay: Result) -> str:
@@ -140,5 +146,5 @@ def difference(result: Result, replay: Result) -> str:
     if result.trace and replay.trace and (step := first_difference(result.trace, replay.trace)):
         said = f"differs from {step}: {said}"
     if machines := kinds_apart([kind(result.environment), kind(replay.environment)]):
-        said += f"; trained on another kind of machine, then / now: {machines}"
+        said += f"; trained on another kind of machine, then / now: {machines}, {_apart(result, replay)}"
     return said

@@ -142,7 +142,7 @@ def grounds(v: Verdict, *, unit: str = "nats", correction: str = "Holm") -> str:
         if v.word in (Word.EQUIVALENT, Word.NEGLIGIBLE):
             shown = f"TOST, {correction} p {p_value(v.p_equivalent)}{_ci(c.interval90)}"
             parts.insert(1, f"within {_zone(c, unit)} ({shown})")
-    parts += filter(None, [_stage(v)])
+    parts += filter(None, [stage(v)])
     if not v.claims:
         parts.append(_undecided(c, unit))
     if v.provisional:
@@ -150,7 +150,7 @@ def grounds(v: Verdict, *, unit: str = "nats", correction: str = "Holm") -> str:
     return f"{'; '.join(parts)}."
 
 
-def _stage(v: Verdict) -> str:
+def stage(v: Verdict) -> str:
     """Where in its looks a contrast stands; "" in a fixed design that can go on."""
     if v.stuck:
         return f"open: {v.stuck}"

@@ -16,6 +16,13 @@ batch = 4
 window = 8
 """
 """Of a study that trains on TEXT in a moment."""
+SMALL = f"""
+name = "small"
+question = "Does a narrower network do worse?"
+seeds = 5
+{BASELINE}[design.one_at_a_time]
+hidden = [8]
+"""
 
 
 def environment(folder: Path, **more: str) -> dict[str, str]:

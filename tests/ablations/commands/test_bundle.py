@@ -33,7 +33,7 @@ hidden = 8
 name = "lr .02"
 set = {{ lr = 0.02 }}
 """
-CELL = "my_cell.py"
+CELL = "my-cell.py"
 
 
 def study(folder: Path, model: str, *plugin: str) -> Path:

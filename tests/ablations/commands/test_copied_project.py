@@ -12,15 +12,7 @@ from urllib.error import HTTPError
 from urllib.parse import unquote
 
 import pytest
-from as_typed import BASELINE, COMMAND, TEXT, unrolled
-
-STUDY = f"""
-name = "small"
-question = "Does a narrower network do worse?"
-seeds = 2
-{BASELINE}[design.one_at_a_time]
-hidden = [8]
-"""
+from as_typed import COMMAND, SMALL, TEXT, unrolled
 
 
 def told(folder, *words):
@@ -36,7 +28,7 @@ def finished(tmp_path_factory):
     folder = tmp_path_factory.mktemp("projects") / "original"
     folder.mkdir()
     (folder / "text.txt").write_text(TEXT)
-    (folder / "small.toml").write_text(STUDY)
+    (folder / "small.toml").write_text(SMALL.replace("seeds = 5", "seeds = 2"))
     told(folder, "run", "small.toml")
     return folder
 

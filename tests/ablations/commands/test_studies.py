@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from as_typed import BASELINE, TEXT, unrolled
+from as_typed import SMALL, TEXT, unrolled
 
 from ablations.cli import main
 from ablations.design.costs import check_length
@@ -16,21 +16,13 @@ from ablations.design.study_file import shipped
 from bench.corpus import batches, corpus
 from bench.trial import BadInput, Trial
 
-STUDY = f"""
-name = "small"
-question = "Does a narrower network do worse?"
-seeds = 5
-{BASELINE}[design.one_at_a_time]
-hidden = [8]
-"""
-
 Captured = pytest.CaptureFixture[str]
 
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "text.txt").write_text(TEXT)
-    (tmp_path / "small.toml").write_text(STUDY)
+    (tmp_path / "small.toml").write_text(SMALL)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -47,8 +39,8 @@ def test_every_study_of_the_package_and_of_the_folder_is_listed_with_its_questio
     folder: Path, capsys: Captured
 ) -> None:
     (folder / "other.toml").write_text("[tool]\nx = 1\n")
-    (folder / "mine.toml").write_text(STUDY.replace("lm4", "my-cell"))
-    (folder / "no-text.toml").write_text(STUDY.replace("text.txt", "nowhere.txt"))
+    (folder / "mine.toml").write_text(SMALL.replace("lm4", "my-cell"))
+    (folder / "no-text.toml").write_text(SMALL.replace("text.txt", "nowhere.txt"))
     found = listed(capsys)
     for name in shipped():
         study = load(name)
@@ -76,7 +68,7 @@ def test_a_study_that_was_run_says_how_far_it_is_and_plan_counts_its_results(
     told = capsys.readouterr().out
     assert "of 20 trials at most, 10 are in results already\n" in told
     assert "CPU seconds, under a minute on " in told
-    (folder / "small.toml").write_text(STUDY.replace("seeds = 5", "seeds = 6"))
+    (folder / "small.toml").write_text(SMALL.replace("seeds = 5", "seeds = 6"))
     assert listed(capsys)["small.toml"][0].endswith(f"{done}, of other seeds or settings")
     (folder / "small.toml").unlink()  # what was run is listed without its file
     assert listed(capsys)["small"][1] == "Does a narrower network do worse?"
@@ -92,7 +84,7 @@ def test_a_command_in_another_folder_names_the_nearest_ledger(folder: Path, caps
 
 
 def test_a_study_with_the_name_of_a_shipped_one_says_so(folder: Path, capsys: Captured) -> None:
-    (folder / "small.toml").write_text(STUDY.replace('"small"', '"toggles"'))
+    (folder / "small.toml").write_text(SMALL.replace('"small"', '"toggles"'))
     assert main(["plan", "small.toml"]) == 0
     assert capsys.readouterr().err.startswith("small.toml: is called 'toggles' as a shipped study is")
     assert main(["plan", "stability"]) == 0

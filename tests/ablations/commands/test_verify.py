@@ -1,6 +1,7 @@
 """`unrolled verify`, and who tells of another kind of machine: real trials in real processes."""
 
 import json
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -11,6 +12,7 @@ from as_typed import TEXT, unrolled
 from result_sets import gate
 
 from ablations.cli import main
+from ablations.commands.verify import replays
 from ablations.ledger import Ledger
 from bench.trial import Result
 
@@ -108,6 +110,17 @@ def test_verify_and_the_gate_find_losses_that_were_changed_and_sealed_again(fold
     code, said = gate(capsys, honest, "results", "--speed-margin", "9")
     assert code == 3 and said.count("≡ bit-identical") == 1  # the arm that diverges, on both sides
     assert "the same fingerprints and other numbers, seed 0: epoch 1 valid_loss" in said
+
+
+def test_a_trial_of_other_versions_is_named_with_how_far_its_loss_is_apart(folder) -> None:
+    ledger, result = next((ledger, one) for ledger, one in results(folder) if one.status == "done")
+    whole = ledger.read(result.trial.id)
+    moved = {**whole.metrics, "valid_loss": whole.metrics["valid_loss"] + 0.125}
+    old = replace(whole, trial=replace(whole.trial, versions="torch 0.4.1"), metrics=moved)
+    (again,) = replays([old])
+    assert re.fullmatch(
+        r"torch 0.4.1 → [\d.]+, by which the validation loss is 0.12 nats apart", again.unplayed
+    )
 
 
 @pytest.mark.parametrize(
@@ -209,7 +222,7 @@ def test_results_of_another_kind_of_machine_are_named_by_run_report_verify_and_g
     code, said = verify()
     back = f"cpu capability DEFAULT / {json.loads(one)}"
     assert code == 1 and said.endswith("3 of 4 bit-identical, 1 not\n")
-    assert f"; trained on another kind of machine, then / now: {back}\n" in said
+    assert f"; trained on another kind of machine, then / now: {back}, by which the validation loss is " in said
 
     printed(folder, "run", "small.toml", "--results", "here")
     _, said = gate(capsys, "results", "here", "--speed-margin", "9")
