@@ -1,5 +1,6 @@
 """A Foreign comparison as a screen, a CSV, a Markdown file and a page."""
 
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -80,23 +81,20 @@ def _drawn(found: Foreign, measure: Measure) -> tuple[Any, list[tuple[Any, ...]]
 
 
 def cells(found: Foreign, measure: Measure) -> Iterator[tuple[str, ...]]:
-    """The rows of a metric's table, the baseline first."""
+    """The rows of a metric's table, the baseline first; numbers have two digits beyond δ's."""
+    digits, paired = min(12, max(0, 2 - math.floor(math.log10(measure.delta)))), bool(found.design.pair)
     for arm in found.arms[measure.name]:
-        yield (
-            arm.name,
-            str(arm.summary.n),
-            number(arm.summary.mean),
-            *_against(arm, bool(found.design.pair)),
-        )
+        s = arm.summary
+        yield arm.name, str(s.n), number(s.mean, digits), *_against(arm, paired, digits)
 
 
-def _against(arm: ForeignArm, paired: bool) -> Sequence[str]:
+def _against(arm: ForeignArm, paired: bool, digits: int) -> Sequence[str]:
     v = arm.verdict
     if v is None:
         return ("–",) * 4 + ("baseline",)
     c = v.contrast
     better = f"{c.wins} of {c.pairs}" if paired else "–"
-    effect = f"{number(c.mean, sign=True)} {interval(c.interval, sign=True)}"
+    effect = f"{number(c.mean, digits, sign=True)} {interval(c.interval, digits, sign=True)}"
     word = f"{v.symbol} {v.word}{'' if paired else ' (unpaired)'}"
     return effect, better, p_value(v.p_adjusted), p_value(v.p_equivalent), word
 

@@ -43,6 +43,15 @@ def test_without_pairs_they_are_welchs_of_rs_documentation_and_every_line_says_s
     assert len(lines) == 2 and all("unpaired" in line.lower() for line in lines)
 
 
+@pytest.mark.parametrize(
+    ("unit", "shown"), [(1, "+1.58 [+0.70, +2.46]"), (1e-6, "+0.00000158 [+0.00000070, "), (1e3, "+1580 [")]
+)
+def test_numbers_have_two_digits_beyond_their_delta(unit: float, shown: str) -> None:
+    scaled = SLEEP.assign(extra=SLEEP.extra * unit)
+    found = compare(scaled, Design(("group",), "ID", (Measure("extra", unit, False),)), "sleep")
+    assert shown in tables.screen(found)
+
+
 def test_the_order_of_the_rows_changes_nothing_but_the_baseline() -> None:
     turned = compare(SLEEP[::-1], Design(("group",), "ID", (HOURS,), baseline="1"), "sleep")
     assert tables.csv(turned) == tables.csv(sleep("ID"))

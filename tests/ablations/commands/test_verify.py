@@ -222,7 +222,9 @@ def test_results_of_another_kind_of_machine_are_named_by_run_report_verify_and_g
     code, said = verify()
     back = f"cpu capability DEFAULT / {json.loads(one)}"
     assert code == 1 and said.endswith("3 of 4 bit-identical, 1 not\n")
-    assert f"; trained on another kind of machine, then / now: {back}, by which the validation loss is " in said
+    assert (
+        f"; trained on another kind of machine, then / now: {back}, by which the validation loss is " in said
+    )
 
     printed(folder, "run", "small.toml", "--results", "here")
     _, said = gate(capsys, "results", "here", "--speed-margin", "9")
