@@ -206,7 +206,7 @@ def _has_epochs(arm: MeasuredArm) -> bool:
 
 def flips(found: Sequence[OwnBest]) -> tuple[str, ...]:
     """Arms whose verdict changes with tuning, so that neither verdict may be quoted alone."""
-    return tuple(f"{x.row.arm.name}: {x.judged.sentence}" for x in found if x.judged and x.flips)
+    return tuple(f"{x.row.arm.name}: {x.sentence}" for x in found if x.flips)
 
 
 def fits(held: Sequence[Held], c: Comparison) -> str:

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from bench.trial import Result, Scalar
 from reports.comparison import ComparedArm, Comparison, compare
 from reports.evidence import Tuned
-from reports.statistics.verdicts import TuningVerdict, tuning_verdict
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,14 +16,29 @@ class OwnBest:
     row: ComparedArm
     search: Tuned
     own: ComparedArm | None
-    judged: TuningVerdict | None
     note: str  # why nothing is judged
     means: Mapping[Scalar, float]  # over the search's seeds, of the levels that have ended
 
     @property
+    def judged(self) -> bool:
+        """Whether there is a verdict at either level."""
+        return bool(self.row.verdict and self.own and self.own.verdict)
+
+    @property
     def flips(self) -> bool:
-        """Whether tuning changes the verdict."""
-        return self.judged is not None and self.judged.flips
+        """Whether tuning changes the verdict: then neither of the two may be quoted alone."""
+        both = self.row.verdict, self.own and self.own.verdict
+        return self.judged and len({v.word for v in both if v}) > 1
+
+    @property
+    def sentence(self) -> str:
+        """A sentence on whether tuning changes the verdict; "" where nothing is judged."""
+        if not (self.row.verdict and self.own and self.own.verdict):
+            return ""
+        shared = f"{self.row.verdict.word} at the shared {words(self.search.setting)}"
+        if self.flips:
+            return f"The verdict flips: {shared}, {self.own.verdict.word} at each arm's own best."
+        return f"{shared} and at each arm's own best."
 
     @property
     def at_edge(self) -> bool:
@@ -59,21 +73,11 @@ def at_best(c: Comparison) -> Comparison | None:
 
 def _own_best(row: ComparedArm, search: Tuned, own: ComparedArm | None, c: Comparison) -> OwnBest:
     spent = {level: _spent(results, c) for level, results in search.levels.items()}
-    judged = None
-    if own and row.verdict and own.verdict:
-        judged = tuning_verdict(
-            row.verdict,
-            own.verdict,
-            budgets=(search.budget, c.evidence.tuned[0].budget),
-            searched=search.seeds,
-            setting=words(search.setting),
-        )
     return OwnBest(
         row=row,
         search=search,
         own=own,
-        judged=judged,
-        note="" if judged else _note(row, own, search, sum(map(len, spent.values()))),
+        note=_note(row, own, search, sum(map(len, spent.values()))),
         means={k: sum(v) / len(v) for k, v in spent.items() if len(v) == len(search.seeds)},
     )
 

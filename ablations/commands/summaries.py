@@ -46,7 +46,7 @@ def _verdicts(found: Comparison) -> dict[str, str]:
     said = {row.arm.name: row.note for row in found.rows}
     said[found.rows[0].arm.name] = "the baseline"
     said |= {x.row.arm.name: line for x, line in zip(claims(found), sentences(found), strict=True)}
-    return said | {x.own.arm.name: x.judged.sentence for x in own_best(found) if x.own and x.judged}
+    return said | {x.own.arm.name: x.sentence for x in own_best(found) if x.own and x.judged}
 
 
 def _facts(

@@ -91,7 +91,6 @@ class Contrast:
     mean: float | None
     sd: float | None
     interval: Interval | None  # 95 %
-    bonferroni: Interval | None  # 1 − .05/family
     interval90: Interval | None  # what the equivalence test looks at
     t: float | None
     t_p: float | None
@@ -234,7 +233,7 @@ def contrast(
         arm_median=_median(a),
         baseline_median=_median(b),
         identical=bool(a.size and (a == b).all()),
-        **_paired(a[converged], b[converged], delta, family, look),
+        **_paired(a[converged], b[converged], delta, look),
     )
 
 
@@ -254,7 +253,7 @@ def divergence_interval(k: int, n: int) -> Interval:
     return Interval(float(ends.low), float(ends.high), 1 - ALPHA)
 
 
-def _paired(a: Floats, b: Floats, delta: float, family: int, look: Look) -> dict[str, Any]:
+def _paired(a: Floats, b: Floats, delta: float, look: Look) -> dict[str, Any]:
     """The fields of a Contrast that rest on converged pairs."""
     d = without_rounding(a - b, max(np.abs(a).max(initial=0), np.abs(b).max(initial=0)))
     enough = d.size > 1
@@ -265,7 +264,6 @@ def _paired(a: Floats, b: Floats, delta: float, family: int, look: Look) -> dict
         "mean": float(d.mean()) if d.size else None,
         "sd": (0.0 if constant else float(d.std(ddof=1))) if enough else None,
         "interval": _interval(d, ALPHA, look.level(ALPHA)),
-        "bonferroni": _interval(d, ALPHA / family, look.level(ALPHA / family)),
         "interval90": _interval(d, 2 * ALPHA, 2 * look.level(ALPHA, sides=1)),
         "t": tested and float(tested[0]),
         "t_p": tested and float(tested[1]),

@@ -5,19 +5,21 @@ and nothing beyond. A study that is resumed, replayed or trained in another orde
 """
 
 import math
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
 from bench.trial import Metric
 from reports.statistics.contrasts import Contrast, contrast, holm
 from reports.statistics.sequential import Look, Looks
-from reports.statistics.verdicts import Adjust, Verdict, verdict
+from reports.statistics.verdicts import Verdict, verdict
 
 Key = TypeVar("Key", bound=Hashable)
 Values = Mapping[int, float]
 Pair = tuple[Values, Values]
 """The values of an arm and of its baseline by seed; infinite: diverged."""
+Adjust = Callable[[Sequence[float]], list[float]]
+"""A correction of a family's p values."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,12 +29,6 @@ class Decisions(Generic[Key]):
     verdicts: Mapping[Key, Mapping[str, Verdict]]  # by contrast, by metric
     asks: Mapping[Key, int]  # how many of the study's first seeds it needs for the next look; 0: no more
     looks: int  # completed
-
-    @property
-    def stuck(self) -> dict[Key, str]:
-        """Why contrasts that are open get no more seeds, such as "seed 3 failed"."""
-        by_first = {name: next(iter(found.values())) for name, found in self.verdicts.items()}
-        return {name: v.stuck for name, v in by_first.items() if v.stuck}
 
 
 @dataclass(frozen=True)

@@ -3,13 +3,13 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy import stats
 
-from reports.statistics.contrasts import Contrast, Interval
+from reports.statistics.contrasts import Contrast, Interval, contrast
 from reports.statistics.power import ALPHA
-from reports.statistics.sequential import FIXED
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,33 +51,19 @@ def welch(
         ends = tested.confidence_interval(1 - alpha)
         return Interval(float(ends.low), float(ends.high), 1 - alpha)
 
-    return Unpaired(
-        sizes=(len(arm), len(baseline)),
-        seeds=(),
-        unpaired=(),
-        differences={},
-        delta=delta,
-        family=family,
-        look=FIXED,
-        lower_is_better=lower_is_better,
-        wins=0,
-        losses=0,
-        arm_diverged=len(arm) - len(a),
-        baseline_diverged=len(baseline) - len(b),
-        arm_median=float(np.median(arm)) if len(arm) else None,
-        baseline_median=float(np.median(baseline)) if len(baseline) else None,
-        identical=False,
-        constant=False,
-        mean=float(np.mean(a) - np.mean(b)) if a and b else None,
-        sd=None,
-        interval=interval(ALPHA),
-        bonferroni=interval(ALPHA / family),
-        interval90=interval(2 * ALPHA),
-        t=tested and float(tested.statistic),
-        t_p=tested and float(tested.pvalue),
-        tost_p=_tost_p(a, b, delta) if enough else None,
-        r=None,
-    )
+    known: dict[str, Any] = {
+        "sizes": (len(arm), len(baseline)),
+        "arm_diverged": len(arm) - len(a),
+        "baseline_diverged": len(baseline) - len(b),
+        "mean": float(np.mean(a) - np.mean(b)) if a and b else None,
+        "interval": interval(ALPHA),
+        "interval90": interval(2 * ALPHA),
+        "t": tested and float(tested.statistic),
+        "t_p": tested and float(tested.pvalue),
+        "tost_p": _tost_p(a, b, delta) if enough else None,
+    }
+    no_pairs = contrast({}, {}, delta=delta, lower_is_better=lower_is_better, family=family)
+    return Unpaired(**{**vars(no_pairs), **known})
 
 
 def _tost_p(a: Sequence[float], b: Sequence[float], delta: float) -> float:

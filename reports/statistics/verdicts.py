@@ -1,6 +1,6 @@
 """From contrasts to words: five verdicts, and the only sentences in which a report may claim anything."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
@@ -14,8 +14,6 @@ from reports.statistics.power import ALPHA, CLAIM_SEEDS, FEWEST_SEEDS
 Name = TypeVar("Name")
 SELF_CHECK_ALPHA = 0.01
 """The level of the A/A check: one study in a hundred is distrusted without a cause."""
-Adjust = Callable[[Sequence[float]], list[float]]
-"""A correction of a family's p values."""
 
 
 class Word(StrEnum):
@@ -97,24 +95,22 @@ def verdicts(
     *,
     delta: float,
     lower_is_better: bool = True,
-    idle: int = 0,
-    adjust: Adjust = holm,
 ) -> dict[Name, Verdict]:
     """Judge (arm, baseline) values by seed, by name, at one look; pairs that share no seed have no verdict.
 
-    Differences and equivalences are corrected as one family each. The `idle` contrasts that have no values
-    yet count with p = 1: an interim report must not be bolder than the final one.
+    Differences and equivalences are corrected as one family of Holm's each.
     """
-    judge = partial(contrast, delta=delta, lower_is_better=lower_is_better, family=len(pairs) + idle)
-    return judged({name: judge(*pair) for name, pair in pairs.items()}, idle=idle, adjust=adjust)
+    judge = partial(contrast, delta=delta, lower_is_better=lower_is_better, family=len(pairs))
+    return judged({name: judge(*pair) for name, pair in pairs.items()})
 
 
-def judged(found: Mapping[Name, Contrast], *, idle: int = 0, adjust: Adjust = holm) -> dict[Name, Verdict]:
+def judged(found: Mapping[Name, Contrast]) -> dict[Name, Verdict]:
     """The verdicts on a family of contrasts, as `verdicts` has them."""
-    rest = [1.0] * idle
-    different = adjust([c.p for c in found.values()] + rest)
-    equivalent = adjust([c.equivalence_p for c in found.values()] + rest)
-    both = zip(found.items(), different, equivalent, strict=False)
+    different, equivalent = (
+        holm([c.p for c in found.values()]),
+        holm([c.equivalence_p for c in found.values()]),
+    )
+    both = zip(found.items(), different, equivalent, strict=True)
     return {name: verdict(c, p, e) for (name, c), p, e in both if c.pairs}
 
 
@@ -232,45 +228,3 @@ _TOGETHER = {
 def together(v: Verdict) -> str:
     """A phrase on whether two factors' effects add up, from the verdict on their interaction."""
     return _TOGETHER[v.word]
-
-
-@dataclass(frozen=True)
-class TuningVerdict:
-    """The same contrast at the shared level of a setting, and with each arm at its own best one."""
-
-    shared: Verdict
-    own: Verdict
-    setting: str = "learning rate"
-
-    @property
-    def flips(self) -> bool:
-        """Whether tuning changes the verdict: then neither may be quoted alone."""
-        return self.shared.word is not self.own.word
-
-    @property
-    def sentence(self) -> str:
-        """A sentence on whether tuning changes the verdict."""
-        if self.flips:
-            words = f"{self.shared.word} at the shared {self.setting}, {self.own.word} at each arm's own best"
-            return f"The verdict flips: {words}."
-        return f"{self.shared.word} at the shared {self.setting} and at each arm's own best."
-
-
-def tuning_verdict(
-    shared: Verdict,
-    own: Verdict,
-    *,
-    budgets: tuple[int, int],
-    searched: Collection[int],
-    setting: str = "learning rate",
-) -> TuningVerdict:
-    """Pair the two verdicts.
-
-    Raises ValueError if the searches of the arm and of the baseline had different numbers of trials
-    (`budgets`), or if a seed of the search is judged again, as it helped to choose the level.
-    """
-    if budgets[0] != budgets[1]:
-        raise ValueError(f"unequal tuning: {budgets[0]} trials for the arm, {budgets[1]} for the baseline")
-    if again := sorted(set(searched) & set(own.contrast.seeds)):
-        raise ValueError(f"seeds {again} chose the {setting}: judge it on fresh ones")
-    return TuningVerdict(shared, own, setting)

@@ -7,7 +7,7 @@ from statistics import stdev
 import pytest
 
 from reports.statistics.contrasts import Contrast, contrast
-from reports.statistics.verdicts import Verdict, Word, self_check, sentence, tuning_verdict, verdict, verdicts
+from reports.statistics.verdicts import Verdict, Word, self_check, sentence, verdict, verdicts
 
 SPREAD = (-1.3, 0.4, 1.1, -0.2, 0.7, -0.9, 1.5, -0.5, 0.1, -0.9)  # sums to zero
 
@@ -130,22 +130,6 @@ def test_a_contrast_of_nothing_has_a_sentence() -> None:
     assert said.startswith("? INCONCLUSIVE — x against y: no seed in common; Holm p 1;")
 
 
-def test_a_verdict_that_tuning_flips_is_flagged() -> None:
-    better, unclear = judged(differing(-0.05, 0.02)), judged(differing(0.01, 0.05))
-    flipped = tuning_verdict(better, unclear, budgets=(12, 12), searched=range(100, 104))
-    assert flipped.flips and "flips: IMPROVES" in flipped.sentence and "INCONCLUSIVE" in flipped.sentence
-    steady = tuning_verdict(better, better, budgets=(12, 12), searched=range(100, 104))
-    assert not steady.flips and "flips" not in steady.sentence
-
-
-def test_tuning_with_unequal_budgets_or_used_seeds_is_refused() -> None:
-    v = judged(differing(-0.05, 0.02))
-    with pytest.raises(ValueError, match="12 trials for the arm, 6 for the baseline"):
-        tuning_verdict(v, v, budgets=(12, 6), searched=())
-    with pytest.raises(ValueError, match=r"seeds \[9\] chose the learning rate"):
-        tuning_verdict(v, v, budgets=(12, 12), searched=(9, 10, 11))
-
-
 def test_equivalences_are_corrected_as_a_family_of_their_own() -> None:
     zero, near = dict.fromkeys(range(10), 0.0), {s: 0.01 * x for s, x in enumerate(SPREAD)}
     alone = verdicts({0: (near, zero)}, delta=0.006)[0]
@@ -153,7 +137,6 @@ def test_equivalences_are_corrected_as_a_family_of_their_own() -> None:
     for v in verdicts(dict.fromkeys(range(5), (near, zero)), delta=0.006).values():
         assert v.p_equivalent == pytest.approx(5 * alone.p_equivalent)
         assert v.word is Word.INCONCLUSIVE
-    assert verdicts({0: (near, zero)}, delta=0.006, idle=4)[0].word is Word.INCONCLUSIVE
 
 
 def test_the_self_check_is_judged_at_one_in_a_hundred() -> None:
