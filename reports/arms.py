@@ -3,10 +3,13 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 from bench.trial import TASK, Result, Trial, lower_is_better
 from reports.evidence import MeasuredArm
 from reports.statistics.contrasts import ArmSummary, summarise
+
+Value = TypeVar("Value")
 
 
 def values(arm: MeasuredArm, metric: str) -> dict[int, float]:
@@ -21,9 +24,9 @@ def values(arm: MeasuredArm, metric: str) -> dict[int, float]:
     return numbers
 
 
-def on(numbers: Mapping[int, float], seeds: Sequence[int]) -> dict[int, float]:
-    """The numbers of these seeds, of those that have one."""
-    return {seed: numbers[seed] for seed in seeds if seed in numbers}
+def on(found: Mapping[int, Value], seeds: Sequence[int]) -> dict[int, Value]:
+    """What these seeds have, of those that have something."""
+    return {seed: found[seed] for seed in seeds if seed in found}
 
 
 def summary_of(arm: MeasuredArm, metric: str) -> ArmSummary:

@@ -38,8 +38,7 @@ class ComparedArm:
     most: int  # seeds that its contrasts may come to need
     summary: ArmSummary
     contrast: Contrast | None = None
-    adjusted: float | None = None  # p: Holm's, or Benjamini–Hochberg's for an exploratory arm
-    verdict: Verdict | None = None
+    verdict: Verdict | None = None  # with p adjusted by Holm, of an exploratory arm by Benjamini–Hochberg
     note: str = ""  # why it is not compared, or not to be believed
     declared: bool = False  # whether it has a contrast to decide: the A/A check has none
     decided: bool = False  # by the study's first metric
@@ -127,7 +126,7 @@ class Comparison:
 
     def by(self, metric: str) -> "Comparison | None":
         """The comparison by this metric, if the study names it."""
-        return next((c for c in (self, *self.others) if c.metric.name == metric), None)
+        return next((c for c in self.views if c.metric.name == metric), None)
 
     def base(self, row: ComparedArm) -> ComparedArm:
         """The row that this one is compared with: the baseline, or the arm named in `against`."""
@@ -194,13 +193,12 @@ def _view(metric: Metric, found: Taken, notes: Mapping[str, str], evidence: Evid
     for index, (name, arm) in enumerate(found.arms.items()):
         row = _row(index, arm, evidence, metric, found.needs[name], notes.get(name, ""))
         if index and is_self_check(arm):
-            sides = row.summary.values, rows[0].summary.values
-            lower = metric.lower_is_better
+            sides, lower = (row.summary.values, rows[0].summary.values), metric.lower_is_better
             row = replace(row, contrast=contrast(*sides, delta=metric.delta, lower_is_better=lower))
         elif v := decisions.verdicts.get(name, {}).get(metric.name):
             row = replace(row, declared=True, decided=v.decided, asks=decisions.asks[name])
             if not row.note and v.contrast.pairs:
-                row = replace(row, contrast=v.contrast, adjusted=v.p_adjusted, verdict=v)
+                row = replace(row, contrast=v.contrast, verdict=v)
             else:
                 row = replace(row, note=row.note or APART)
         rows.append(row)
@@ -251,13 +249,10 @@ def _note(arm: MeasuredArm, evidence: Evidence) -> str:
 
 def _same_weights(baseline: MeasuredArm, arm: MeasuredArm) -> bool:
     """Whether a change of settings left every shared seed's weights as they were. Another model may."""
-    ours, theirs = _fingerprints(arm), _fingerprints(baseline)
-    shared = set(ours) & set(theirs)
+    ours, theirs = (
+        {r.trial.seed: mark for r in finished(side) if (mark := r.fingerprints.get("weights"))}
+        for side in (arm, baseline)
+    )
+    shared = ours.keys() & theirs.keys()
     settings_alone = arm.model == baseline.model and bool(arm.changes)
     return settings_alone and bool(shared) and all(ours[s] == theirs[s] for s in shared)
-
-
-def _fingerprints(arm: MeasuredArm) -> dict[int, str]:
-    """The weights' fingerprint of every finished trial that has one, by seed."""
-    prints = {r.trial.seed: r.fingerprints.get("weights", "") for r in finished(arm)}
-    return {seed: mark for seed, mark in prints.items() if mark}

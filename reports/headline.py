@@ -1,21 +1,27 @@
 """The answer to a study's question: a few sentences in everyday words, made from means and verdicts."""
 
-from collections.abc import Sequence
-from itertools import takewhile
+from collections.abc import Mapping, Sequence
+from itertools import combinations, takewhile
+from pathlib import PurePath
 from typing import NamedTuple
 
 from markupsafe import Markup
 
-from bench.trial import counted, visible
+from bench.trial import Scalar, counted, visible
 from reports.answer import Claim, claims, size
-from reports.arms import apart, is_self_check
-from reports.comparison import Comparison
+from reports.arms import apart, is_self_check, on, trial_of
+from reports.comparison import ComparedArm, Comparison
 from reports.factorial import VIEWS, Part
 from reports.formats import scale
-from reports.statistics.verdicts import Verdict, Word
+from reports.statistics.verdicts import Verdict, Word, verdicts
 
 NAMED = 3
 """Arms of each verdict that the answer names before it counts the others."""
+TASKS = ("corpus", "split", "target")
+"""The settings that decide which words are asked for."""
+Key = frozenset[tuple[str, Scalar]]
+"""An arm's other settings, by which it is found again on another task."""
+Arms = Mapping[Key, ComparedArm]
 
 
 class Finding(NamedTuple):
@@ -31,7 +37,10 @@ def answer(c: Comparison, parts: Sequence[Part] = ()) -> Markup:
     """The study's question answered in a few sentences, from means and verdicts by the first metric.
 
     `parts` are the switches of a study that asks for the effect of each; without, every contrast has a part.
+    A study with the same arms on several tasks asks for their order.
     """
+    if ordered := order(c):
+        return ordered
     view = next((v for v in VIEWS if any(part.views[v] for part in parts)), None)
     found = [Finding(_name(part.switch.name), "", v) for part in parts if view and (v := part.views[view])]
     found = found or [_finding(x, c) for x in claims(c)]
@@ -46,7 +55,60 @@ def answer(c: Comparison, parts: Sequence[Part] = ()) -> Markup:
         )
     if differ := [_name(part.switch.name) for part in parts if part.differs]:
         said.append(Markup("The verdict depends on the other parts for {}").format(_few(differ)))
-    return Markup(" ").join(Markup("{}.").format(sentence) for sentence in [_levels(c), *said] if sentence)
+    return _sentences([_levels(c), *said])
+
+
+def order(c: Comparison) -> Markup:
+    """Whether arms keep their order from task to task; "" unless a study has two arms or more on several."""
+    tasks = _tasks(c)
+    shared = set.intersection(*map(set, tasks.values())) if len(tasks) > 1 else set()
+    if len(shared) < 2:
+        return Markup("")
+    arms = {key: row.arm for key, row in next(iter(tasks.values())).items() if key in shared}
+    titles = [arm.title for arm in arms.values()]
+    names = {k: _name(arm.title if titles.count(arm.title) == 1 else arm.name) for k, arm in arms.items()}
+    words, sure = _words(tasks, list(names), c), {Word.IMPROVES, Word.WORSENS}
+    kept = [pair for pair, seen in words.items() if seen and seen < sure]
+    turned = [pair for pair, seen in words.items() if seen >= sure]
+    rest = [pair for pair in words if pair not in (*kept, *turned)]
+    verb = "keeps its" if len(kept) == 1 else "keep their"
+    said = [Markup(f"{len(kept)} of {counted(len(words), 'pair')} {verb} order")]
+    for pairs, what in ((turned, "change places"), (rest, "are not told apart everywhere")):
+        if pairs:
+            named = [Markup("{} and {}").format(names[one], names[two]) for one, two in pairs]
+            said.append(Markup("{} {}").format(_few(named), what))
+    levels = [
+        Markup("On {} {}").format(task, _listed(_best([(names[key], rows[key]) for key in names], c), c))
+        for task, rows in tasks.items()
+    ]
+    return _sentences([Markup("; ").join(said), *levels])
+
+
+def _words(tasks: Mapping[str, Arms], keys: Sequence[Key], c: Comparison) -> dict[tuple[Key, Key], set[Word]]:
+    """The words of the verdicts on every pair of these arms, each task's; Holm over all.
+
+    Of the seeds of the first look, whose number no result has chosen.
+    """
+    seeds = c.evidence.seeds[: c.evidence.looks[0]]
+    values = {(t, key): on(rows[key].summary.values, seeds) for t, rows in tasks.items() for key in keys}
+    words = {pair: set[Word]() for pair in combinations(keys, 2)}
+    sides = {(t, pair): (values[t, pair[0]], values[t, pair[1]]) for t in tasks for pair in words}
+    for (_, pair), v in verdicts(sides, delta=c.metric.delta, lower_is_better=c.lower_is_better).items():
+        words[pair].add(v.word)
+    return words
+
+
+def _tasks(c: Comparison) -> Mapping[str, Arms]:
+    """By task, in words, its arms by their other settings; the A/A check is left out."""
+    rows = [row for row in c.rows if row.index == 0 or not is_self_check(row.arm)]
+    trained = [(row, trial.factors()) for row in rows if row.summary.n and (trial := trial_of(row.arm))]
+    differing = [key for key in TASKS if len({factors[key] for _, factors in trained}) > 1]
+    found: dict[str, dict[Key, ComparedArm]] = {}
+    for row, factors in trained:
+        task = ", ".join(f"{key} {PurePath(str(factors[key])).name}" for key in differing)
+        rest = frozenset((key, value) for key, value in factors.items() if key not in TASKS)
+        found.setdefault(task, {})[rest] = row
+    return found
 
 
 def _finding(x: Claim, c: Comparison) -> Finding:
@@ -61,15 +123,29 @@ def _name(name: str) -> Markup:
 def _levels(c: Comparison) -> Markup:
     """What the baseline reaches; in a ladder, what the best arms of its task reach, and the baseline."""
     rows = [row for row in c.entrants if row.index == 0 or not is_self_check(row.arm)]
-    rows = [row for row in rows if row.summary.mean is not None]
-    rows.sort(key=lambda row: (row.summary.mean or 0.0) * (1 if c.lower_is_better else -1))
     ladder = any(row.arm.against for row in c.compared)
-    shown = [row for i, row in enumerate(rows) if row.index == 0 or (ladder and i < NAMED)]
+    best = _best([(_name(row.arm.name), row) for row in rows], c)
+    return _listed([x for i, x in enumerate(best) if x[1].index == 0 or (ladder and i < NAMED)], c)
+
+
+def _best(rows: Sequence[tuple[Markup, ComparedArm]], c: Comparison) -> list[tuple[Markup, ComparedArm]]:
+    """The arms that have a mean, the best first."""
+    found = [(mean, name, row) for name, row in rows if (mean := row.summary.mean) is not None]
+    found.sort(key=lambda x: x[0], reverse=not c.lower_is_better)
+    return [(name, row) for _, name, row in found]
+
+
+def _listed(rows: Sequence[tuple[Markup, ComparedArm]], c: Comparison) -> Markup:
+    """Arms with their means: "A predicts 98 % of the words, B 95 %"."""
     how, of_words = scale(c.metric.name), c.metric.name == "valid_accuracy"
-    levels = [how.at(row.summary.mean, 0 if of_words else None) for row in shown]
+    levels = [how.at(row.summary.mean, 0 if of_words else None) for _, row in rows]
     levels[:1] = [f"predicts {x} of the words" if of_words else f"has a {c.title} of {x}" for x in levels[:1]]
-    pairs = zip(shown, levels, strict=True)
-    return Markup(", ").join(Markup("{} {}").format(_name(row.arm.name), level) for row, level in pairs)
+    pairs = zip(rows, levels, strict=True)
+    return Markup(", ").join(Markup("{} {}").format(name, level) for (name, _), level in pairs)
+
+
+def _sentences(said: Sequence[Markup]) -> Markup:
+    return Markup(" ").join(Markup("{}.").format(sentence) for sentence in said if sentence)
 
 
 def _effects(found: Sequence[Finding], c: Comparison) -> list[Markup]:

@@ -1,9 +1,9 @@
 """The looks that a study has taken: its decisions, and the results that count for them."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from reports.arms import is_self_check, values
+from reports.arms import is_self_check, on, values
 from reports.evidence import Evidence, MeasuredArm
 from reports.statistics.contrasts import benjamini_hochberg, holm
 from reports.statistics.decisions import Decisions, decide
@@ -24,29 +24,28 @@ class Taken:
 
 def taken(pairs: Mapping[str, Pair], evidence: Evidence) -> Taken:
     """Take every look whose results are complete. `pairs` are the contrasts, by the name of their arm."""
-    families = [_decided(family, evidence) for family in _families(pairs) if family]
+    families = [_decided(pairs, evidence, exploratory) for exploratory in (False, True)]
     decisions = Decisions(
         verdicts={name: v for family in families for name, v in family.verdicts.items()},
         asks={name: n for family in families for name, n in family.asks.items()},
         looks=min((f.looks for f in families if any(f.asks.values())), default=len(evidence.looks)),
     )
-    return Taken(decisions, _counted(pairs, decisions, evidence), _needed(pairs, decisions, evidence))
+    looks = {name: v[evidence.metrics[0].name].contrast.look for name, v in decisions.verdicts.items()}
+    counted = _seeds(pairs, {name: look.looks.numbers[look.k] for name, look in looks.items()}, evidence)
+    arms = {
+        arm.name: replace(arm, results=on(arm.results, evidence.seeds[: counted[arm.name]]))
+        for arm in evidence.arms
+    }
+    return Taken(decisions, arms, _seeds(pairs, decisions.asks, evidence))
 
 
-def _families(pairs: Mapping[str, Pair]) -> Iterator[dict[str, Pair]]:
-    """The contrasts that are corrected together: those of the plan, and the exploratory ones."""
-    for exploratory in (False, True):
-        yield {
-            name: pair
-            for name, pair in pairs.items()
-            if pair[0].exploratory is exploratory and not is_self_check(pair[0])
-        }
-
-
-def _decided(family: Mapping[str, Pair], evidence: Evidence) -> Decisions[str]:
+def _decided(pairs: Mapping[str, Pair], evidence: Evidence, exploratory: bool) -> Decisions[str]:
+    """The contrasts that are corrected together: those of the plan, or the exploratory ones."""
     measured: dict[str, dict[str, tuple[dict[int, float], dict[int, float]]]] = {}
     lost: dict[str, dict[int, str]] = {}
-    for name, (arm, base) in family.items():
+    for name, (arm, base) in pairs.items():
+        if arm.exploratory is not exploratory or is_self_check(arm):
+            continue
         measured[name] = {m.name: (values(arm, m.name), values(base, m.name)) for m in evidence.metrics}
         lost[name] = {
             seed: "failed"
@@ -60,31 +59,14 @@ def _decided(family: Mapping[str, Pair], evidence: Evidence) -> Decisions[str]:
         looks=Looks(evidence.looks),
         metrics=evidence.metrics,
         lost=lost,
-        adjust=benjamini_hochberg if any(arm.exploratory for arm, _ in family.values()) else holm,
+        adjust=benjamini_hochberg if exploratory else holm,
     )
 
 
-def _counted(
-    pairs: Mapping[str, Pair], decisions: Decisions[str], evidence: Evidence
-) -> dict[str, MeasuredArm]:
-    """The arms with the results that count: of the looks that their contrasts took, and of the first."""
-    seeds = dict.fromkeys((arm.name for arm in evidence.arms), evidence.looks[0])
-    for name, verdicts in decisions.verdicts.items():
-        look = verdicts[evidence.metrics[0].name].contrast.look
+def _seeds(pairs: Mapping[str, Pair], wanted: Mapping[str, int], evidence: Evidence) -> dict[str, int]:
+    """By arm, the most seeds that a contrast wants of which it is a side; the first look's at least."""
+    most = dict.fromkeys((arm.name for arm in evidence.arms), evidence.looks[0])
+    for name, number in wanted.items():
         for side in pairs[name]:
-            seeds[side.name] = max(seeds[side.name], look.looks.numbers[look.k])
-    return {
-        arm.name: replace(
-            arm, results={s: arm.results[s] for s in evidence.seeds[: seeds[arm.name]] if s in arm.results}
-        )
-        for arm in evidence.arms
-    }
-
-
-def _needed(pairs: Mapping[str, Pair], decisions: Decisions[str], evidence: Evidence) -> dict[str, int]:
-    """By arm, the seeds of the first look, and of the next one of each contrast that it is a side of."""
-    needs = dict.fromkeys((arm.name for arm in evidence.arms), evidence.looks[0])
-    for name, asked in decisions.asks.items():
-        for side in pairs[name]:
-            needs[side.name] = max(needs[side.name], asked)
-    return needs
+            most[side.name] = max(most[side.name], number)
+    return most

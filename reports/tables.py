@@ -89,7 +89,7 @@ def _by_metric(row: ComparedArm, view: Comparison) -> dict[str, object]:
     found |= {"delta": k and k.mean, **_ends("delta", k.interval if k else None)}
     if view.in_nats:
         found |= {"ratio": k and k.ratio, **_ends("ratio", k.ratio_interval if k else None)}
-    found |= {"p": k and k.p, "p_adjusted": row.adjusted, "p_equivalent": v and v.p_equivalent}
+    found |= {"p": k and k.p, "p_adjusted": v and v.p_adjusted, "p_equivalent": v and v.p_equivalent}
     return found | {"wins": k and k.wins, "r": k and k.r, "verdict": v and v.word}
 
 
@@ -115,8 +115,8 @@ def _printed_by(row: ComparedArm, view: Comparison) -> dict[str, str]:
     found = {"mean ± SD": f"{number(s.mean)} ± {number(s.sd)}"}
     found |= {"perplexity": number(s.perplexity, 3)} if view.in_nats else {}
     delta = f"{number(k.mean, sign=True)} {interval(k.interval, sign=True)}" if k else "–"
-    verdict = row.verdict.word if row.verdict else "–"
-    return found | {"Δ [95 % CI]": delta, "p": p_value(row.adjusted), "verdict": verdict}
+    p, word = (p_value(v.p_adjusted), v.word) if (v := row.verdict) else ("–", "–")
+    return found | {"Δ [95 % CI]": delta, "p": p, "verdict": word}
 
 
 def _csv(records: Sequence[Mapping[str, object]]) -> str:

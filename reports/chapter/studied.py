@@ -9,6 +9,7 @@ from reports.chapter.shown import listed
 from reports.comparison import Comparison
 from reports.figures.measurements import lines
 from reports.formats import level, number, when
+from reports.headline import order
 from reports.statistics.verdicts import Word
 
 NAMED = 3
@@ -28,7 +29,12 @@ def part(c: Comparison, which: Sequence[str]) -> Comparison:
 
 
 def judged(c: Comparison) -> str:
-    """The verdicts as a sentence: 'Against A, validation accuracy is higher with B (+0.030).'"""
+    """The verdicts as a sentence: 'Against A, validation accuracy is higher with B (+0.030).'
+
+    Of a study with the same arms on several tasks, whether they keep their order.
+    """
+    if ordered := order(c):
+        return ordered.striptags()
     found = answer.claims(c)
     bases = {c.base(x.row).arm.name for x in found}
     up, down = ("lower", "higher") if c.lower_is_better else ("higher", "lower")

@@ -8,7 +8,7 @@ from typing import Any
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from bench.trial import Trial
+from bench.trial import Scalar, Trial
 from reports.arms import trial_of
 from reports.comparison import ComparedArm, Comparison
 from reports.figures.drawing import (
@@ -194,10 +194,17 @@ def lines(c: Comparison, factor: str, by: str) -> dict[str, dict[Any, ComparedAr
         trial = trial_of(row.arm)
         if trial and (row.index == 0 or row.arm.changes):  # the A/A arm changes nothing and is left out
             factors = trial.factors()
-            line = row.arm.title if by == "model" else ", ".join(str(factors.get(b)) for b in by.split())
+            line = (
+                row.arm.title if by == "model" else ", ".join(_level(b, factors.get(b)) for b in by.split())
+            )
             level = reach(trial) if factor == "detach_every" else factors.get(factor)
             found.setdefault(line, {}).setdefault(level, row)
     return found
+
+
+def _level(factor: str, value: Scalar | None) -> str:
+    """A level in the name of a line: "tanh", and "lr 0.003" for a number."""
+    return value if isinstance(value, str) else f"{factor} {value}"
 
 
 def levels(name: str, c: Comparison, factor: str, by: str, label: str) -> Markup | None:

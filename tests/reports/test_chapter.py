@@ -112,7 +112,9 @@ def test_a_study_of_levels_is_drawn_along_its_factor(measured, tmp_path) -> None
     render(measured, [compare(study(tuple(arms), study="depth"))], tmp_path)
     page = (tmp_path / "chapter.html").read_text(encoding="utf-8")
     drawing = page.split('id="q-depth-study-desc"')[1].split("</svg>")[0]
-    assert all(f">{name}</text>" in drawing for name in ("tanh, 0.01", "relu, 0.01", "layers", "1", "2"))
+    assert all(
+        f">{name}</text>" in drawing for name in ("tanh, lr 0.01", "relu, lr 0.01", "layers", "1", "2")
+    )
 
 
 def test_a_part_that_was_not_seen_is_crossed_out(found) -> None:

@@ -8,6 +8,7 @@ from markupsafe import escape
 from synthetic import BOTH, HOSTILE, arm, broken, hostile, laddered, looked, realistic, study
 
 from reports.comparison import compare
+from reports.evidence import MeasuredArm
 from reports.headline import answer
 from reports.statistics.verdicts import Word
 
@@ -52,6 +53,23 @@ def test_a_ladder_names_its_highest_rungs_and_what_each_is_held_against():
 def test_the_baseline_under_other_seeds_is_no_answer():
     again = arm("again", -0.9)  # by luck the best
     assert "again" not in said(replace(laddered(), arms=(*laddered().arms, again)))
+
+
+def test_the_same_arms_on_two_tasks_are_said_to_keep_their_order_or_to_change_places():
+    def split(name: str, effects: tuple[float, ...]) -> list[MeasuredArm]:
+        clips = [{"clip": float(i), "split": name} for i in range(len(effects))]
+        return [arm(f"{name[0]}{i}", e, settings=clips[i]) for i, e in enumerate(effects)]
+
+    tail, blocks = split("tail", (0.0, 0.2, 0.4, 0.4)), split("blocks", (-0.9, -0.5, -0.7, -0.7))
+    text = said(study((*tail, *(replace(a, against="b0") for a in blocks))))
+    assert text.startswith(
+        "3 of 6 pairs keep their order; t1 and t2 and t1 and t3 change places; "
+        "t2 and t3 are not told apart everywhere. On split tail t0 has a "
+    )
+    best = fmean(r.metrics["valid_loss"] for r in blocks[0].results.values())
+    assert f"On split blocks t0 has a validation loss of {best:.2f} nats, t3 0." in text
+    one_task = study((*tail, *(replace(a, against="b1") for a in blocks[1:2])))
+    assert "order" not in said(one_task)  # one arm alone is on both
 
 
 @pytest.mark.parametrize(

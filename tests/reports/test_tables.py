@@ -103,7 +103,11 @@ def test_an_interim_report_is_corrected_for_the_arms_that_have_no_results_yet():
     later = tuple(arm(f"later {wd}", 0.0, seeds=0, settings={"wd": wd}) for wd in (0.0, 1.0))
     alone, interim = compare(study(arms)).rows[1], compare(study(arms + later)).rows[1]
     assert (alone.contrast.family, interim.contrast.family) == (1, 3)
-    assert (alone.decided, interim.decided, interim.adjusted) == (True, False, 1)  # no look is complete
+    assert (alone.decided, interim.decided, interim.verdict.p_adjusted) == (
+        True,
+        False,
+        1,
+    )  # no look is complete
 
 
 def test_exploratory_arms_do_not_burden_the_declared_family():
