@@ -13,7 +13,7 @@ from reports.formats import MINUS, number, short
 from reports.statistics.contrasts import ArmSummary
 
 WIDTH = 940
-"""Of every picture, in units that are about a CSS pixel where the page is wide."""
+"""Of a picture as wide as the page, in units that are about a CSS pixel there."""
 
 MARKERS = "osD^vPX*"
 DASHES = ((1, 0), (5, 2), (1, 1.6), (6, 2, 1, 2), (3, 1.5), (8, 2), (1, 3), (5, 1, 1, 1, 1, 1))
@@ -37,9 +37,9 @@ def power(x: float) -> str:
     return number(x, 2).removesuffix("0").removesuffix(".0")
 
 
-def blank(height: float) -> Figure:
-    """A figure of the page's width and a height in units."""
-    return Figure(figsize=(WIDTH / 72, height / 72), dpi=72)
+def blank(height: float, width: float = WIDTH) -> Figure:
+    """A figure of a height and a width in units."""
+    return Figure(figsize=(width / 72, height / 72), dpi=72)
 
 
 def axes_at(figure: Figure, left: float, top: float, width: float, height: float) -> Axes:
@@ -65,12 +65,11 @@ def grid(count: int, height: float, *, columns: int = 4, own: bool = False) -> t
     return figure, axes
 
 
-def share(axes: Sequence[Axes], values: Sequence[float]) -> None:
-    """One y scale for all panels: from the least value to just above the most."""
+def around(values: Sequence[float]) -> tuple[float, float]:
+    """The ends of a scale for these values, with some room beyond them."""
     low, high = min(values), max(values)
     pad = 0.06 * (high - low) or 0.1
-    for ax in axes:
-        ax.set_ylim(low - pad, high + pad)
+    return low - pad, high + pad
 
 
 def single(height: float = 250) -> tuple[Figure, Axes]:

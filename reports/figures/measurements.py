@@ -14,13 +14,13 @@ from reports.comparison import ComparedArm, Comparison
 from reports.figures.drawing import (
     DASHES,
     MARKERS,
+    around,
     axes_at,
     blank,
     estimates,
     grid,
     logarithmic,
     name_ends,
-    share,
     single,
 )
 from reports.figures.svg import COLOURS, picture
@@ -114,14 +114,14 @@ def gradients(far: Data, names: Sequence[str]) -> Figure:
 def reading(by_order: Data) -> Figure:
     """One panel an order of training: accuracy by what is done with the state, a dot a seed."""
     figure, axes = grid(len(by_order), 150, columns=2)
-    share(axes, [v for by in by_order.values() for seeds in by.values() for v in seeds.values()])
+    ends = around([v for by in by_order.values() for seeds in by.values() for v in seeds.values()])
     for ax, (order, by) in zip(axes, by_order.items(), strict=True):
         for i, seeds in enumerate(by[habit] for habit in HABITS):
             look: dict[str, Any] = {"color": COLOURS[f"arm{i + 1}"], "mew": 0}
             ax.plot([i] * len(seeds), list(seeds.values()), "o", ms=5, alpha=0.6, **look)
             ax.plot([i], [fmean(seeds.values())], MARKERS[i], ms=10, **look)
         ax.set_xticks(range(len(HABITS)), [f"state {habit}" for habit in HABITS])
-        ax.set_xlim(-0.5, len(HABITS) - 0.5)
+        ax.set(xlim=(-0.5, len(HABITS) - 0.5), ylim=ends)
         where = "in order" if order == "grouped" else order
         ax.set_title(f"trained on windows {where}: accuracy", weight="bold", pad=7)
     return figure

@@ -2,19 +2,19 @@
 
 import math
 from collections.abc import Collection, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 import seaborn as sns
 from markupsafe import Markup
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from reports.arms import mean_of
 from reports.comparison import ComparedArm, Comparison
-from reports.figures.drawing import estimates, grid, share, single
-from reports.figures.svg import COLOURS, picture
+from reports.figures.drawing import around, axes_at, blank, estimates, single
+from reports.figures.svg import COLOURS, drawing, picture
 from reports.formats import short
 from reports.sections import Sweep
 from reports.statistics.estimators import t_interval
@@ -33,18 +33,32 @@ class Curve(NamedTuple):
     done: bool
 
 
-def _title(ax: Axes, name: str) -> None:
-    ax.set_title(short(name, 26), weight="bold", pad=7)
+def curves(c: Comparison) -> dict[int, Markup]:
+    """Learning curves, a picture an arm, by its index, all with one scale.
 
-
-def curves(c: Comparison) -> Markup | None:
-    """Learning curves: thin seeds, the mean of those that all arms have and that converged, its band."""
+    Thin seeds, the mean of those that all arms have and that converged, its band, and the other side's mean.
+    """
     number = sum(len(row.arm.trials) for row in c.rows)
     most = max(8, min(_POINTS, _ALL_POINTS // max(1, number)))
     found = {row.index: _by_seed(row, most) for row in c.rows}
-    rows = [row for row in c.rows if found[row.index]]
-    about = "Validation loss by epoch, one panel an arm; dashed is the baseline's mean, ✕ a diverged seed."
-    return picture("curves", "Learning curves", about, lambda: _curves(rows, found, c)) if rows else None
+    shown, common = [row for row in c.rows if found[row.index]], c.common(with_curves(c))
+    last = max((max(curve.losses) for row in shown for curve in found[row.index].values()), default=1)
+    means = {row.index: _mean(row, found[row.index], common, last) for row in c.rows}
+    bases = {row.index: means[c.base(row).index] if row.contrast else None for row in shown}
+    seen = [x for base in bases.values() if base is not None for x in base["loss"]]
+    for row in shown:
+        losses = [loss for curve in found[row.index].values() for loss in curve.losses.values()]
+        seen += [min(losses), float(np.quantile(losses, 0.995))]
+    about = "Validation loss by epoch; dashed is the mean of the arm it is held against, ✕ a diverged seed."
+    return {
+        i: drawing(
+            f"curves{i}",
+            f"Learning curves of {c.rows[i].arm.name}",
+            about,
+            partial(_curves, c.rows[i].arm.name, found[i], means[i], base, around(seen)),
+        )
+        for i, base in bases.items()
+    }
 
 
 def with_curves(c: Comparison) -> list[ComparedArm]:
@@ -64,39 +78,40 @@ def _by_seed(row: ComparedArm, most: int) -> dict[int, Curve]:
     return found
 
 
-def _curves(rows: Sequence[ComparedArm], found: Mapping[int, dict[int, Curve]], c: Comparison) -> Figure:
-    figure, axes = grid(len(rows), 150)
-    common, shown = c.common(with_curves(c)), list[float]()
-    frames = {index: _converged(curves, common) for index, curves in found.items()}
-    for ax, row in zip(axes, rows, strict=True):
-        ax.set_gid(f"arm{row.index}-curves")
-        if row.contrast:
-            base = c.base(row)
-            sns.lineplot(frames[base.index], x="epoch", y="loss", errorbar=None, ax=ax, **_GREY)
-            if frames[base.index].empty and (level := mean_of(base.arm, "valid_loss")) is not None:
-                ax.axhline(level, **_GREY)  # a model that counts has no epochs
-                shown.append(level)
-        for seed, curve in found[row.index].items():
-            xs, ys = list(curve.losses), list(curve.losses.values())
-            ax.plot(xs, ys, color=_MUTED, lw=0.6, alpha=0.4, gid=f"arm{row.index}-seed{seed}")
-            if not curve.done:
-                ax.plot(xs[-1:], ys[-1:], "X", ms=8, mew=0, color=COLOURS["ink"], zorder=3)
-        sns.lineplot(frames[row.index], x="epoch", y="loss", errorbar=_t_band, ax=ax, **_MEAN)
-        for band in ax.collections:
-            band.set(facecolor=_MUTED, alpha=0.35)
-        _title(ax, row.arm.name)
-        ax.set(xlabel="", ylabel="")
-        ax.locator_params(axis="x", nbins=5, integer=True)
-        every = [y for curve in found[row.index].values() for y in curve.losses.values()]
-        shown += [min(every), float(np.quantile(every, 0.995))]
-    share(axes, shown)
+def _curves(
+    name: str,
+    found: Mapping[int, Curve],
+    mean: pd.DataFrame,
+    base: pd.DataFrame | None,
+    ends: tuple[float, float],
+) -> Figure:
+    figure = blank(172, 200)
+    ax = axes_at(figure, 34, 26, 160, 122)
+    if base is not None:
+        sns.lineplot(base, x="epoch", y="loss", errorbar=None, ax=ax, **_GREY)
+    for seed, curve in found.items():
+        xs, ys = list(curve.losses), list(curve.losses.values())
+        ax.plot(xs, ys, color=_MUTED, lw=0.6, alpha=0.4, gid=f"seed{seed}")
+        if not curve.done:
+            ax.plot(xs[-1:], ys[-1:], "X", ms=8, mew=0, color=COLOURS["ink"], zorder=3)
+    sns.lineplot(mean, x="epoch", y="loss", errorbar=_t_band, ax=ax, **_MEAN)
+    for band in ax.collections:
+        band.set(facecolor=_MUTED, alpha=0.35)
+    ax.set_title(short(name, 26), weight="bold", pad=7)
+    ax.set(xlabel="", ylabel="", ylim=ends)
+    ax.locator_params(nbins=5, integer=True, axis="x")
     return figure
 
 
-def _converged(curves: Mapping[int, Curve], common: Collection[int]) -> pd.DataFrame:
-    """A row a point of the curves that the mean is of: those of common seeds that converged."""
-    kept = [(seed, curve) for seed, curve in curves.items() if seed in common and curve.done]
+def _mean(row: ComparedArm, found: Mapping[int, Curve], common: Collection[int], last: int) -> pd.DataFrame:
+    """A row a point of the curves that the mean is of: those of common seeds that converged.
+
+    A model that counts has no epochs: its loss, from the first epoch to the last.
+    """
+    kept = [(seed, curve) for seed, curve in found.items() if seed in common and curve.done]
     records = [(seed, epoch, loss) for seed, curve in kept for epoch, loss in curve.losses.items()]
+    if not found and (level := mean_of(row.arm, "valid_loss")) is not None:
+        records = [(0, epoch, level) for epoch in (1, last)]
     return pd.DataFrame(records, columns=["seed", "epoch", "loss"])
 
 

@@ -22,7 +22,7 @@ COLOURS = {name: f"#0a{i:04x}" for i, name in enumerate([*_NAMES, *(f"arm{i}" fo
 _THEME = {stand_in: f"var(--{name})" for name, stand_in in COLOURS.items()} | {COLOURS["ink"]: "currentColor"}
 _DROPPED = {"font-family", "font", "stroke-dashoffset", "stroke-miterlimit"}
 _NUMBERS = {"d", "x", "y", "transform", "width", "height"}
-_PART = re.compile(r"arm(\d+)(?:-seed(\d+)|-|$)")
+_SEED = re.compile(r"seed(\d+)$")
 
 STYLE: Any = {
     "svg.fonttype": "none",  # text stays text: searchable, and set in the page's font
@@ -50,10 +50,17 @@ STYLE: Any = {
 
 
 def picture(name: str, title: str, description: str, draw: Callable[[], Figure]) -> Markup:
-    """A figure as an `<svg>` that scrolls where it would be too small to read; equal figures give equal text.
+    """A figure as wide as the page, that scrolls where it would be too small to read."""
+    return Markup('<div class="drawing" tabindex="0" role="region" aria-label="{}">{}</div>').format(
+        f"Figure: {visible(title)}", drawing(name, title, description, draw)
+    )
 
-    All ids begin with `name`. A group id `armN…` set on an artist becomes `data-arm="N"`, by which the page
-    hides arms, and `armN-seedS` becomes `data-seed="S"`, by which it finds the curve of a seed.
+
+def drawing(name: str, title: str, description: str, draw: Callable[[], Figure]) -> Markup:
+    """A figure as an `<svg>`; equal figures give equal text.
+
+    All ids begin with `name`. A group id `seedS` set on an artist becomes `data-seed="S"`, by which the page
+    finds the curve of a seed.
     """
     written = io.BytesIO()
     with mpl.rc_context({**STYLE, "svg.hashsalt": name}), warnings.catch_warnings():
@@ -72,10 +79,7 @@ def picture(name: str, title: str, description: str, draw: Callable[[], Figure])
         child = ET.Element(tag, {"id": f"{name}-{tag}"})
         child.text = visible(text)
         root.insert(0, child)
-    svg = Markup(re.sub(r">\s+<", "><", ET.tostring(root, encoding="unicode")))
-    return Markup('<div class="drawing" tabindex="0" role="region" aria-label="{}">{}</div>').format(
-        f"Figure: {visible(title)}", svg
-    )
+    return Markup(re.sub(r">\s+<", "><", ET.tostring(root, encoding="unicode")))
 
 
 def _drop_metadata(root: ET.Element) -> None:
@@ -103,8 +107,8 @@ def _plain(element: ET.Element, name: str) -> None:
         if value.startswith("url(#"):
             attributes[key] = f"url(#{name}-{value[5:]}"
     if identity := attributes.pop("id", ""):
-        if part := _PART.match(identity):
-            attributes |= {"data-seed": part[2]} if part[2] else {"data-arm": part[1]}
+        if seed := _SEED.match(identity):
+            attributes["data-seed"] = seed[1]
         elif element.tag != "g" and element.tag != "text":  # a group's id is never referred to
             attributes["id"] = f"{name}-{identity}"
     for key in ("version", "xmlns"):

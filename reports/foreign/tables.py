@@ -66,7 +66,7 @@ def render(found: Foreign, out: Path) -> Path:
     context = {
         "title": _title(found),
         "heads": HEADS[1:],
-        "tables": [(_asked(m), *_drawn(found, m)) for m in found.design.measures],
+        "tables": [(_asked(m), f"±{m.delta:g}", *_drawn(found, m)) for m in found.design.measures],
         "notes": notes(found),
     }
     return pages.write_page(out / "compare.html", "compare.html", context)

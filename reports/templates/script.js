@@ -38,7 +38,7 @@ for (const filter of document.querySelectorAll(".filter")) {
     }
   });
 }
-// Over a seed's dot, show its learning curve among those of its arm: a copy of the arm's panel.
+// Over a seed's dot, show its learning curve among those of its arm: a copy of the arm's picture.
 const tip = document.createElement("div");
 tip.className = "tip";
 tip.hidden = true;
@@ -49,12 +49,8 @@ document.addEventListener("pointerover", ({ target }) => {
   if (!dot) return;
   tip.textContent = dot.textContent;
   const [arm, seed] = [dot.closest("[data-arm]").dataset.arm, dot.dataset.seed];
-  const panel = document.querySelector(`[aria-labelledby="curves"] g[data-arm="${arm}"]`);
-  const box = panel?.getBBox();
-  if (box?.width) {
-    const picture = document.createElementNS("http://www.w3.org/2000/svg", "svg");
-    picture.setAttribute("viewBox", [box.x, box.y, box.width, box.height].join(" "));
-    picture.append(panel.cloneNode(true));
+  const picture = document.querySelector(`.multiples [data-arm="${arm}"] svg`)?.cloneNode(true);
+  if (picture) {
     for (const part of picture.querySelectorAll("[id]")) part.removeAttribute("id");
     const curve = picture.querySelector(`[data-seed="${seed}"]`);
     curve?.classList.add("lit");
