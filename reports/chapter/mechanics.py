@@ -72,12 +72,11 @@ def precision(data: Data, cells: Data) -> Shown:
         answer=f"Rounding grows with every product, to {one} in float32 and {half} in bfloat16 after "
         f"{steps[-1]}; a trained LSTM read in bfloat16 still makes {percent(worst, 1)} of its guesses as "
         "in double precision.",
-        text=f"Vectors are multiplied by one orthogonal matrix, which turns them and changes no length, "
+        text="Vectors are multiplied by one orthogonal matrix, which turns them and changes no length, "
         f"{steps[-1]} times. The error of the vector, relative to its length, is in bfloat16 on average "
         f"{count(times)} times as large as in float32. Trained LSTMs of one layer, read in these formats, "
-        "change "
-        f"their validation loss by up to {power(moved['float32'])} and {power(moved['bfloat16'])} nats. "
-        "That is evaluation alone; the next question trains.",
+        f"change their validation loss by up to {power(moved['float32'])} and {power(moved['bfloat16'])} "
+        "nats. That is evaluation alone; the next question trains.",
         picture=picture(
             "q-precision",
             "Rounding error of repeated products",
@@ -131,10 +130,9 @@ def history(data: Data) -> Shown:
         "and "
         f"drops its history{', so that the cost stays the same however long the text' if flat else ''}.",
         text=f"In LMModel4, without detaching, the backward pass of batch {batches} would walk through "
-        f"{count(whole['nodes'][-1])} nodes, back to the first word of the epoch, and {last[1]} MiB are "
-        "held for "
-        f"it. Detached after each batch, it is {count(cut['nodes'][-1])} nodes and {last[0]} MiB. This is "
-        "counted without updates; memory and nodes are counted, and time is not. "
+        f"{count(whole['nodes'][-1])} nodes, back to the first word of the epoch, and {last[1]} MiB are held "
+        f"for it. Detached after each batch, it is {count(cut['nodes'][-1])} nodes and {last[0]} MiB. This "
+        "is counted without updates; memory and nodes are counted, and time is not. "
         f"{_refusals(data['refused'])} With detaching, what remains is truncated backpropagation through "
         f"time: gradients flow back at most {data['window']} words.",
         picture=picture(
@@ -216,8 +214,7 @@ def dropout(data: Data) -> Shown:
         "meets; it is done in training only"
         f"{', and evaluation changes nothing' if data['nothing in evaluation'] else ''}.",
         text=f"Many ones after dropout of .5 have a mean of {number(half['scaled'], 3)} with the division "
-        "and of "
-        f"{number(half['unscaled'], 3)} without it. The mask comes from bernoulli_(1 − p): ones with "
+        f"and of {number(half['unscaled'], 3)} without it. The mask comes from bernoulli_(1 − p): ones with "
         "probability 1 − p, zeros otherwise.",
         picture=picture(
             "q-divided",

@@ -91,8 +91,7 @@ def coverage(data: Data, trained: Data) -> Shown:
         "than "
         f"random blocks are: {tail} of its words end a pair that training never holds, against {blocks}.",
         text=f"The chapter validates on the last fifth of the numbers, {count(data['tail']['targets'])} "
-        "words. "
-        f"{f'The pair that is new most often is {pair}. ' if pair else ''}{known}",
+        f"words. {f'The pair that is new most often is {pair}. ' if pair else ''}{known}",
         picture=picture(
             "q-coverage",
             "How much of the validation text is new",
@@ -131,12 +130,11 @@ def order(data: Data) -> Shown:
     return Shown(
         answer=f"A network trained on text in order {in_order}; one trained on shuffled windows {shuffled}. "
         f"A state of other words serves the first {worse} none ({number(other, 3)}){reset}",
-        text="LMModel6 is trained with the windows in the chapter's order (each row of a batch goes on "
-        "where it stopped) or shuffled, its state carried from batch to batch in both. Both then read the "
+        text="LMModel6 is trained with the windows in the chapter's order (each row of a batch goes on where "
+        "it stopped) or shuffled, its state carried from batch to batch in both. Both then read the "
         "validation text in order: with the state kept, with zeros at the start of every window, and with "
-        "the state of "
-        f"another row, which has read other words. Accuracy, mean of {counted(len(data['seeds']), 'seed')}."
-        f"{outlived}",
+        "the state of another row, which has read other words. Accuracy, mean of "
+        f"{counted(len(data['seeds']), 'seed')}.{outlived}",
         picture=picture(
             "q-reading",
             "Accuracy by training order and by what is done with the state",
@@ -189,12 +187,10 @@ def grammar(data: Data) -> Shown:
         f"{regular}.",
         text=f"Where the first digit of a number is asked for and “{digit}” is right, LMModel6 says "
         f"“{wrong}” most often, {count(times)} of {count(asked)} times, and “{digit}” {count(six)} times; "
-        "LMModel7 says it "
-        f"{count(seven)} times. The training text begins {count(data['held'].get(digit, 0))} numbers with "
-        f"“{digit}” and {count(data['held'].get('two', 0))} with “two”. A network that is sure of a wrong "
-        "word "
-        "pays many nats for it: it is overconfident, not diverged. All seeds together "
-        f"({len(data['seeds'])}).",
+        f"LMModel7 says it {count(seven)} times. The training text begins "
+        f"{count(data['held'].get(digit, 0))} numbers with “{digit}” and {count(data['held'].get('two', 0))} "
+        "with “two”. A network that is sure of a wrong word pays many nats for it: it is overconfident, not "
+        f"diverged. All seeds together ({len(data['seeds'])}).",
         picture=picture(
             "q-grammar",
             "Guesses at the first digit of a number",
@@ -264,15 +260,13 @@ def gates(data: Data) -> Shown:
     kinds = [k for k in ROLES if k in forget[gate]]
     return Shown(
         answer="The cell state (c) is the memory, which gates change; the hidden state (h) is what is told "
-        "of it "
-        f"at each word. In LMModel6 {chapter}: the forget gate keeps {number(forget[gate][low], 2)} at "
+        f"of it at each word. In LMModel6 {chapter}: the forget gate keeps {number(forget[gate][low], 2)} at "
         f"{_named(low)} and {number(forget[gate][high], 2)} at {_named(high)}.",
         text="Mean opening of each gate over the layer's 64 numbers and "
         f"{counted(len(data['seeds']), 'seed')}, by the kind of word that is read, along the validation "
-        "text; 0 forgets all, "
-        f"1 keeps all. The sentence above is of {gate.removeprefix('forget, ')}, where the forget gate "
-        "moves most. The figure has the last layer's h of one seed in the two directions in which it "
-        "varies most.",
+        f"text; 0 forgets all, 1 keeps all. The sentence above is of {gate.removeprefix('forget, ')}, where "
+        "the forget gate moves most. The figure has the last layer's h of one seed in the two directions in "
+        "which it varies most.",
         picture=picture(
             "q-states",
             "States of LMModel6 by the kind of word that was read",

@@ -141,7 +141,7 @@ def test_the_questionnaire_is_whole_and_every_line_links_to_evidence(text) -> No
 
 def test_the_code_that_the_book_asks_for_is_shown_and_escaped(measured, text, tmp_path) -> None:
     shown = re.findall(r"<summary>Code: (\w+)</summary>", text)
-    assert shown == [name for line in LINES for name in line.code]
+    assert shown == [name for line in LINES for name in line.code.split()]
     assert set(shown) == set(measured["sources"]["found"])
     hostile_code = {**measured["sources"], "found": dict.fromkeys(shown, "<script>alert(1)")}
     page = render({**measured, "sources": hostile_code}, [], tmp_path).read_text(encoding="utf-8")
