@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -183,6 +183,17 @@ def markdown_cell(value: object) -> str:
     return re.sub(r"([\\`*_\[\]|$~])", r"\\\1", text)
 
 
+def pipe_table(rows: Sequence[Sequence[str]], rule: str = "---") -> str:
+    """A Markdown table whose first row is the head; `rule` aligns the columns after the first."""
+    lines = [rows[0], ["---", *[rule] * (len(rows[0]) - 1)], *rows[1:]]
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+
+
+def listed(names: Sequence[str]) -> str:
+    """'a', 'a and b', 'a, b and c'; 'none' without any."""
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]])) if names else "none"
+
+
 def latex_cell(value: object) -> str:
     """One cell of a LaTeX table."""
     return "".join(_LATEX.get(c, c) for c in visible(value))
@@ -206,3 +217,12 @@ def machine(facts: Mapping[str, Any]) -> dict[str, str]:
     """The facts of a machine by their titles, then its packages by name."""
     versions = {name: str(version) for name, version in facts.get("packages", {}).items()}
     return {title: str(facts[key]) for key, title in _FACTS.items() if facts.get(key)} | versions
+
+
+def merged(machines: Iterable[Mapping[str, object]]) -> dict[str, str]:
+    """The facts of several machines, each with all the values that were seen."""
+    seen: dict[str, dict[str, None]] = {}
+    for name, value in (fact for facts in machines for fact in facts.items()):
+        flat = ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, Mapping) else str(value)
+        seen.setdefault(name, {})[flat] = None
+    return {name: " | ".join(filter(None, values)) for name, values in seen.items() if any(values)}

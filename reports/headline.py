@@ -12,7 +12,7 @@ from reports.answer import Claim, claims, size
 from reports.arms import apart, is_self_check, on, trial_of
 from reports.comparison import ComparedArm, Comparison
 from reports.factorial import VIEWS, Part
-from reports.formats import scale
+from reports.formats import listed, scale
 from reports.statistics.verdicts import Verdict, Word, verdicts
 
 NAMED = 3
@@ -208,4 +208,4 @@ def _few(names: Sequence[Markup]) -> Markup:
     """Names as a list, of which all but a few are counted."""
     shown = list(names[: NAMED + (len(names) == NAMED + 1)])
     shown += [Markup(f"{len(names) - len(shown)} others")] if len(names) > len(shown) else []
-    return Markup(" and ").join(filter(None, [Markup(", ").join(shown[:-1]), shown[-1]]))
+    return Markup(listed(shown))

@@ -10,6 +10,7 @@ from bench.trial import Result, counted
 from reports.arms import finished, mean_of, on, trial_of, values
 from reports.comparison import ComparedArm, Comparison
 from reports.evidence import Evidence, MeasuredArm
+from reports.formats import merged
 from reports.statistics.contrasts import ArmSummary, summarise
 from reports.statistics.curves import TimeToTarget, time_to_target
 from reports.statistics.designs import rank_sets
@@ -216,14 +217,4 @@ def reuse(e: Evidence) -> tuple[str, ...]:
 
 def environments(c: Comparison) -> dict[str, str]:
     """Facts of the machines, each with all the values that the trials saw."""
-    seen: dict[str, dict[str, None]] = {}
-    for row in c.rows:
-        for result in row.arm.results.values():
-            for name, value in result.environment.items():
-                seen.setdefault(name, {})[_flat(value)] = None
-    return {name: " | ".join(filter(None, seen[name])) for name in sorted(seen) if any(seen[name])}
-
-
-def _flat(value: object) -> str:
-    """One fact in one line; a mapping as `name value, name value`."""
-    return ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, Mapping) else str(value)
+    return dict(sorted(merged(r.environment for row in c.rows for r in row.arm.results.values()).items()))

@@ -7,7 +7,7 @@ import pandas as pd
 from bench.trial import visible
 from reports.arms import mean_of
 from reports.comparison import ComparedArm, Comparison
-from reports.formats import csv_cell, interval, latex_cell, markdown_cell, number, p_value
+from reports.formats import csv_cell, interval, latex_cell, markdown_cell, number, p_value, pipe_table
 from reports.statistics.contrasts import Interval
 
 
@@ -29,8 +29,7 @@ def comparison_csv(c: Comparison) -> str:
 def comparison_markdown(c: Comparison) -> str:
     """A pipe table of the printed digits, baseline first."""
     table = _printed(c).map(markdown_cell)
-    lines = [table.columns, ["---"] * len(table.columns), *table.to_numpy()]
-    return f"{markdown_cell(caption(c))}\n\n" + "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+    return f"{markdown_cell(caption(c))}\n\n{pipe_table([[str(name) for name in table], *table.to_numpy()])}"
 
 
 def comparison_latex(c: Comparison) -> str:

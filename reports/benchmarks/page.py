@@ -11,7 +11,7 @@ from reports import render as pages
 from reports.benchmarks.sizes import growth, throughput
 from reports.benchmarks.stored import Stored, benchmarks, medians, notes, value
 from reports.chapter.shown import Shown, TextTable
-from reports.formats import count, machine, markdown_cell, number
+from reports.formats import count, machine, markdown_cell, number, pipe_table
 
 ARMS = {
     "notebook": "the chapter's notebook",
@@ -96,20 +96,22 @@ def readme(text: str, stored: Stored) -> str:
 
     Raises BadInput where there is no such block, or nothing to put there.
     """
-    table = _speed(stored)
-    if not table.rows:
+    rows = [("model", *ARMS.values(), "gain")]
+    for info in _peers(stored):
+        s = info["seconds"]
+        gain = f"×{number(s['notebook'] / s['loop'], 1)}"
+        rows.append((markdown_cell(info["title"]), *(number(s[arm], 1) for arm in ARMS), gain))
+    if len(rows) == 1:
         raise BadInput(
             "these timings hold no model against the chapter's notebook", cure="run the whole `make bench`"
         )
-    rows = [table.head, ("---",) + ("---:",) * (len(table.head) - 1), *table.rows]
-    block = ["| " + " | ".join(row) + " |" for row in rows]
     known = _facts(stored)
     parts = known.get("GPU"), known.get("Processor"), f"{known.get('Cores', '?')} cores"
     place = f"{_place(stored)} ({', '.join(filter(None, parts))})"
-    block += ["", f"Seconds a trial on {place}. {''.join(answer(stored)[:1])}".strip()]
+    said = f"Seconds a trial on {place}. {''.join(answer(stored)[:1])}".strip()
     filled, found = re.subn(
         r"(?s)(<!-- speed\b.*?-->\n).*?(<!-- /speed -->)",
-        lambda match: match[1] + "\n".join(block) + "\n" + match[2],
+        lambda match: f"{match[1]}{pipe_table(rows, '---:')}\n{said}\n{match[2]}",
         text,
     )
     if not found:
@@ -117,15 +119,6 @@ def readme(text: str, stored: Stored) -> str:
             "has no place for the table", cure="write <!-- speed --> and <!-- /speed --> there, a line each"
         )
     return filled
-
-
-def _speed(stored: Stored) -> TextTable:
-    rows = []
-    for info in _peers(stored):
-        s = info["seconds"]
-        gain = f"×{number(s['notebook'] / s['loop'], 1)}"
-        rows.append((markdown_cell(info["title"]), *(number(s[arm], 1) for arm in ARMS), gain))
-    return TextTable(label="Seconds a trial", head=("model", *ARMS.values(), "gain"), rows=tuple(rows))
 
 
 def _trials(stored: Stored) -> Shown | None:
@@ -139,6 +132,7 @@ def _trials(stored: Stored) -> Shown | None:
         cells += [f"×{number(seconds[arm] / loop, 2)}" if arm in seconds else "–" for arm in OTHERS]
         rows.append((info["title"], *cells))
     epochs = " or ".join(str(n) for n in sorted({info["measured_epochs"] for info in found}))
+    ways, ratios = map(str.capitalize, ARMS), (f"{arm.capitalize()} ÷ loop" for arm in OTHERS)
     return Shown(
         text="Medians of rounds in which the arms took turns: the engines in a process like a trial's, the "
         "others in one as it comes, both warm and with one thread. Timed epochs: "
@@ -146,57 +140,42 @@ def _trials(stored: Stored) -> Shown | None:
         "mean epochs, validation included, as the chapter trains. The notebook has fastai's own loaders with "
         "their worker processes; the script reads tensors made once. Ratios are to the engine loop."
         + (ON_CPU if _machine(stored).get("gpu") else ""),
-        table=TextTable(
-            label="Seconds a trial by model and way",
-            head=("Model", *map(str.capitalize, ARMS), *(f"{arm.capitalize()} ÷ loop" for arm in OTHERS)),
-            rows=tuple(rows),
-        ),
+        table=TextTable("Seconds a trial by model and way", ("Model", *ways, *ratios), rows),
     )
 
 
 def _study(stored: Stored) -> Shown | None:
-    for info in notes(stored, "study"):
-        names = {"notebook": "the chapter's notebook, one process", "unrolled": "unrolled run"}
-        rows = tuple(
-            (
-                names[what],
-                count(info["trials"][what]),
-                number(median(seconds), 1),
-                count(len(seconds)),
-                count(info["trials_an_hour"][what]),
-            )
-            for what, seconds in info["seconds"].items()
-        )
-        return Shown(
-            text="LMModel1 to LMModel7 and nn.GRU in their chapter settings, from the command's start to its "
-            "end. The notebook trains one of each, one after the other. The command trains several "
-            "seeds of each in processes of their own, checks and records every result, tells MLflow and "
-            f"writes the report: ×{number(info['ratio'], 2)} the trials an hour.",
-            table=TextTable(
-                label="Trials an hour",
-                head=("Way", "Trials", "Seconds", "Rounds", "Trials an hour"),
-                rows=rows,
-            ),
-        )
-    return None
+    info = next(notes(stored, "study"), None)
+    if info is None:
+        return None
+    names = {"notebook": "the chapter's notebook, one process", "unrolled": "unrolled run"}
+    rows = []
+    for what, seconds in info["seconds"].items():
+        trials, hourly = count(info["trials"][what]), count(info["trials_an_hour"][what])
+        rows.append((names[what], trials, number(median(seconds), 1), count(len(seconds)), hourly))
+    return Shown(
+        text="LMModel1 to LMModel7 and nn.GRU in their chapter settings, from the command's start to its "
+        "end. The notebook trains one of each, one after the other. The command trains several seeds of each "
+        "in processes of their own, checks and records every result, tells MLflow and writes the report: "
+        f"×{number(info['ratio'], 2)} the trials an hour.",
+        table=TextTable("Trials an hour", ("Way", "Trials", "Seconds", "Rounds", "Trials an hour"), rows),
+    )
 
 
 def _verdicts(stored: Stored) -> Shown | None:
-    for info in notes(stored, "verdicts"):
-        rows = tuple(
-            (name, number(d["verdicts"], 1), count(d["trials"]), number(d["verdicts_an_hour"], 1))
-            for name, d in info["designs"].items()
-        )
-        return Shown(
-            text=f"Studies like `toggles`, of {count(info['contrasts'])} contrasts: its stored differences, "
-            "drawn again by seed and smoothed. Each design judges the same studies; the numbers are means.",
-            table=TextTable(
-                label="Verdicts a CPU hour",
-                head=("Design", "Contrasts decided", "Trials", "Verdicts a CPU hour"),
-                rows=rows,
-            ),
-        )
-    return None
+    info = next(notes(stored, "verdicts"), None)
+    if info is None:
+        return None
+    rows = [
+        (name, number(d["verdicts"], 1), count(d["trials"]), number(d["verdicts_an_hour"], 1))
+        for name, d in info["designs"].items()
+    ]
+    head = ("Design", "Contrasts decided", "Trials", "Verdicts a CPU hour")
+    return Shown(
+        text=f"Studies like `toggles`, of {count(info['contrasts'])} contrasts: its stored differences, "
+        "drawn again by seed and smoothed. Each design judges the same studies; the numbers are means.",
+        table=TextTable("Verdicts a CPU hour", head, rows),
+    )
 
 
 def _overhead(stored: Stored) -> Shown | None:
@@ -211,9 +190,7 @@ def _overhead(stored: Stored) -> Shown | None:
         return None
     return Shown(
         text="Start, processes, ledger, MLflow, progress and report, with the limits that they have to keep.",
-        table=TextTable(
-            label="Costs beside training", head=("What", "Measured", "Limit", "Kept"), rows=tuple(rows)
-        ),
+        table=TextTable("Costs beside training", ("What", "Measured", "Limit", "Kept"), rows),
     )
 
 

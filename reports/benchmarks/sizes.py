@@ -43,11 +43,7 @@ def throughput(stored: Stored) -> Shown | None:
         f"{'on the GPU' if info['machine'].get('gpu') else 'on one thread'}.",
         picture=_paces(stored, cells),
         caption="Tokens a second in training against the hidden size, both logarithmic.",
-        table=TextTable(
-            label="Tokens a second by model, batch and hidden size",
-            head=(*HEAD, *also.values()),
-            rows=rows,
-        ),
+        table=TextTable("Tokens a second by model, batch and hidden size", (*HEAD, *also.values()), rows),
     )
 
 
@@ -115,9 +111,9 @@ def growth(stored: Stored) -> Shown | None:
         picture=picture("q-growth", "What growth costs", f"Fitted exponents: {about}.", how),
         caption="Cost against size, each relative to its smallest, both logarithmic.",
         table=TextTable(
-            label="Fitted exponents of cost",
-            head=("What grows", "Model", "From … to", "First, ms", "Last, ms", "Exponent"),
-            rows=tuple(c.row for c in found),
+            "Fitted exponents of cost",
+            ("What grows", "Model", "From … to", "First, ms", "Last, ms", "Exponent"),
+            tuple(c.row for c in found),
         ),
     )
 

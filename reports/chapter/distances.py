@@ -4,12 +4,12 @@ from functools import partial
 from statistics import fmean
 
 from bench.trial import counted
-from reports.chapter.shown import Shown, TextTable, listed
+from reports.chapter.shown import Shown, TextTable
 from reports.figures import measurements as figures
 from reports.figures.drawing import plot, power
 from reports.figures.measurements import STATES, Data
 from reports.figures.svg import picture
-from reports.formats import count, number
+from reports.formats import count, listed, number
 
 CELLS = ("ReLU", "tanh", "LSTM", "GRU")
 PLAIN, GATED = CELLS[:2], CELLS[2:]
@@ -84,13 +84,13 @@ def gradients(data: Data) -> Shown:
         f"double precision: geometric mean over {len(data['seeds'])} seeds, one line for each number of "
         "epochs.",
         table=TextTable(
-            label=f"Share of the gradient {BACK} words back",
-            head=(
+            f"Share of the gradient {BACK} words back",
+            (
                 "Cell",
                 *(f"{e} epochs" if e != 1 else "1 epoch" for e in epochs),
                 f"{last} words back, at the end",
             ),
-            rows=rows,
+            rows,
         ),
     )
 
@@ -161,9 +161,9 @@ def recall(data: Data) -> Shown:
         ),
         caption="Accuracy after training, by the number of fillers between the digit and the question.",
         table=TextTable(
-            label="Accuracy by the number of fillers",
-            head=("Cell", *(f"{k} fillers" for k in next(iter(accuracy.values())))),
-            rows=rows,
+            "Accuracy by the number of fillers",
+            ("Cell", *(f"{k} fillers" for k in next(iter(accuracy.values())))),
+            rows,
         ),
     )
 

@@ -85,14 +85,9 @@ def precision(data: Data, cells: Data) -> Shown:
         ),
         caption=f"Relative error of x ← Q·x, Q orthogonal of size {data['size']}, against double precision.",
         table=TextTable(
-            label="Trained LSTMs read in three formats",
-            head=(
-                "Format",
-                f"Loss, mean of {len(rounding)} seeds",
-                "Largest change",
-                "Same guesses, at least",
-            ),
-            rows=rows,
+            "Trained LSTMs read in three formats",
+            ("Format", f"Loss, mean of {len(rounding)} seeds", "Largest change", "Same guesses, at least"),
+            rows,
         ),
     )
 
@@ -193,9 +188,9 @@ def _same(data: Data, builtin: str, remark: str) -> Shown:
         text="Both read the same random input in double precision; outputs and the gradient that reaches the "
         "input are compared. Whether they also train alike is the study's question.",
         table=TextTable(
-            label="Largest difference from torch's cell with the same weights",
-            head=("Cell", "Outputs", "Gradient at the input"),
-            rows=tuple((n, power(data[n]["outputs"]), power(data[n]["gradients"])) for n in cells),
+            "Largest difference from torch's cell with the same weights",
+            ("Cell", "Outputs", "Gradient at the input"),
+            tuple((n, power(data[n]["outputs"]), power(data[n]["gradients"])) for n in cells),
         ),
     )
 
@@ -235,8 +230,8 @@ def anatomy(data: Data) -> Shown:
         "them were seen to do what is said of them.",
         text="Each part of fastai's AWD_LSTM, and of what trains it, was exercised alone.",
         table=TextTable(
-            label="The parts of AWD-LSTM",
-            head=("Line", "In the chapter", "Seen"),
-            rows=tuple((r["line"], r["concept"], f"{'✓' if r['ok'] else '✕'} {r['seen']}") for r in rows),
+            "The parts of AWD-LSTM",
+            ("Line", "In the chapter", "Seen"),
+            tuple((r["line"], r["concept"], f"{'✓' if r['ok'] else '✕'} {r['seen']}") for r in rows),
         ),
     )

@@ -20,7 +20,7 @@ from reports.comparison import Comparison
 from reports.figures import diagrams
 from reports.figures.measurements import Data, levels
 from reports.figures.svg import picture
-from reports.formats import machine
+from reports.formats import machine, merged
 from reports.statistics.verdicts import Word
 
 CLAIMS = 5
@@ -136,11 +136,7 @@ def _verdicts(c: Comparison, found: Sequence[Claim]) -> str:
 
 
 def _facts(measured: Mapping[str, Data]) -> dict[str, str]:
-    """The machines and versions that measured, each with all values seen."""
-    seen: dict[str, dict[str, None]] = {}
-    for one in measured.values():
-        facts = one["environment"]
-        commit = f"{facts.get('commit')}, edited" if facts.get("dirty") else facts.get("commit")
-        for title, value in machine({**facts, "commit": commit}).items():
-            seen.setdefault(title, {})[value] = None
-    return {title: " | ".join(values) for title, values in seen.items()}
+    """The machines and versions that measured."""
+    found = [one["environment"] for one in measured.values()]
+    commits = [f"{x.get('commit')}, edited" if x.get("dirty") else x.get("commit") for x in found]
+    return merged(machine({**x, "commit": commit}) for x, commit in zip(found, commits, strict=True))

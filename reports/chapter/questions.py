@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from reports.chapter import distances, mechanics, trainings, words
 from reports.chapter.shown import Shown
+from reports.formats import listed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,8 +40,7 @@ class Question:
         """'Questions 9 and 14 of the book'."""
         if not self.book:
             return "Beyond the book's questions"
-        *most, last = self.book
-        return f"Question{'s' if most else ''} {', '.join(most)}{' and ' if most else ''}{last} of the book"
+        return f"Question{'s' if len(self.book) > 1 else ''} {listed(self.book)} of the book"
 
 
 TOGGLED = "LMModel7 with one change an arm."

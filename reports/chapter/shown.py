@@ -1,8 +1,9 @@
 """What a section of the chapter's page shows: an answer and its evidence; two ways to train, compared."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 from markupsafe import Markup
 
@@ -16,13 +17,12 @@ DELTA = 0.02  # of accuracy; as the studies declare it
 ONE = "one contrast,"  # in place of the correction of several
 
 
-@dataclass(frozen=True, kw_only=True)
-class TextTable:
+class TextTable(NamedTuple):
     """Rows of text under headings; the first column names the row."""
 
     label: str
-    head: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
+    head: Sequence[str]
+    rows: Sequence[Sequence[str]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,11 +54,6 @@ def by_seed(values: Mapping[str, float]) -> dict[int, float]:
 def percent(share: float, digits: int = 0) -> str:
     """A share as a percentage."""
     return f"{number(100 * share, digits)} %"
-
-
-def listed(names: list[str]) -> str:
-    """'a', 'a and b', 'a, b and c'; 'none' without any."""
-    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]])) if names else "none"
 
 
 def two_ways(

@@ -5,10 +5,9 @@ from dataclasses import replace
 
 from reports import answer
 from reports.answer import Claim
-from reports.chapter.shown import listed
 from reports.comparison import Comparison
 from reports.figures.measurements import lines
-from reports.formats import level, number, when
+from reports.formats import level, listed, number, when
 from reports.headline import order
 from reports.statistics.verdicts import Word
 

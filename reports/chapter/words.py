@@ -6,12 +6,12 @@ from statistics import fmean
 from typing import Any
 
 from bench.trial import counted
-from reports.chapter.shown import Shown, TextTable, by_seed, listed, percent
+from reports.chapter.shown import Shown, TextTable, by_seed, percent
 from reports.figures import measurements as figures
 from reports.figures.drawing import plot
 from reports.figures.measurements import HABITS, ROLES, Data
 from reports.figures.svg import picture
-from reports.formats import count, number
+from reports.formats import count, listed, number
 
 USES = 0.02  # of accuracy: what a state must bring to be called of use
 LEAD = "lead digit"
@@ -28,9 +28,9 @@ def batches(data: Data) -> Shown:
         text=f"The validation set of LMModel4 has {data['batches']} batches of {data['of']} rows; here are "
         "the first rows of the first ones.",
         table=TextTable(
-            label="The first validation batches",
-            head=("Where", "Read", "Asked for"),
-            rows=tuple((f"batch {r['batch']}, row {r['row']}", r["read"], r["asked"]) for r in data["rows"]),
+            "The first validation batches",
+            ("Where", "Read", "Asked for"),
+            tuple((f"batch {r['batch']}, row {r['row']}", r["read"], r["asked"]) for r in data["rows"]),
         ),
     )
 
@@ -146,9 +146,9 @@ def order(data: Data) -> Shown:
         caption="Accuracy on the validation text, a dot a seed, by the order in training (panels) and the "
         "state that a window starts from.",
         table=TextTable(
-            label="Accuracy by order in training and by state",
-            head=("Trained on windows", *(f"state {h}" for h in HABITS)),
-            rows=tuple(
+            "Accuracy by order in training and by state",
+            ("Trained on windows", *(f"state {h}" for h in HABITS)),
+            tuple(
                 ("in order" if o == "grouped" else o, *(number(by[h], 3) for h in HABITS))
                 for o, by in means.items()
             ),
@@ -201,9 +201,9 @@ def grammar(data: Data) -> Shown:
         caption="Guesses where a number's first digit is asked for: a bar for each right digit, cut by "
         "what was guessed, in % of the times that it was right.",
         table=TextTable(
-            label="Right by kind of word",
-            head=("Kind of word", *(f"{m} right" for m in data["roles"]), "Share of LMModel6's loss"),
-            rows=rows,
+            "Right by kind of word",
+            ("Kind of word", *(f"{m} right" for m in data["roles"]), "Share of LMModel6's loss"),
+            rows,
         ),
     )
 
@@ -276,9 +276,9 @@ def gates(data: Data) -> Shown:
         caption="The hidden state after single words, in the two directions of largest variance (PCA): a "
         "point a word, by its kind.",
         table=TextTable(
-            label="Mean opening of the gates",
-            head=("Gate", *kinds),
-            rows=tuple((g, *(number(by[k], 2) for k in kinds)) for g, by in sorted(means.items())),
+            "Mean opening of the gates",
+            ("Gate", *kinds),
+            tuple((g, *(number(by[k], 2) for k in kinds)) for g, by in sorted(means.items())),
         ),
     )
 

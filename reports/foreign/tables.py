@@ -11,7 +11,7 @@ from bench.trial import counted
 from reports import render as pages
 from reports.figures import forest
 from reports.foreign.judgement import Foreign, ForeignArm, Measure
-from reports.formats import columns, csv_cell, interval, markdown_cell, number, p_value, short
+from reports.formats import columns, csv_cell, interval, markdown_cell, number, p_value, pipe_table, short
 
 HEADS = ("arm", "n", "mean", "Δ [95 % interval]", "better in", "p", "p of ±δ", "verdict")
 NOT_KNOWN = (
@@ -35,12 +35,8 @@ def markdown(found: Foreign) -> str:
     """The same as pipe tables."""
     parts = [f"### {markdown_cell(_title(found))}"]
     for measure in found.design.measures:
-        rows = [
-            HEADS,
-            ["---"] * len(HEADS),
-            *([markdown_cell(c) for c in row] for row in cells(found, measure)),
-        ]
-        parts += [markdown_cell(_asked(measure)), "\n".join(f"| {' | '.join(row)} |" for row in rows)]
+        rows = [HEADS, *([markdown_cell(c) for c in row] for row in cells(found, measure))]
+        parts += [markdown_cell(_asked(measure)), pipe_table(rows).rstrip()]
     return "\n\n".join([*parts, *map(markdown_cell, notes(found))]) + "\n"
 
 

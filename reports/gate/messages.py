@@ -4,7 +4,7 @@ import textwrap
 from collections.abc import Sequence
 
 from bench.trial import counted
-from reports.formats import columns, interval, markdown_cell, number, short
+from reports.formats import columns, interval, markdown_cell, number, pipe_table, short
 from reports.gate.judgement import Gate, JudgedArm
 from reports.statistics.verdicts import sentence
 
@@ -30,12 +30,12 @@ def screen(gate: Gate) -> str:
 def markdown(gate: Gate) -> str:
     """The same for a pull request: a table, the reasons, and each claim in full."""
     ordered = _worst_first(gate)
-    rows = [_heads(gate), ["---"] * len(_HEADS), *(_markdown_cells(j) for j in ordered[:_MOST])]
+    rows = [_heads(gate), *(_markdown_cells(j) for j in ordered[:_MOST])]
     claims = [sentence(j.verdict, j.name, "baseline", unit=gate.unit) for j in ordered if j.verdict]
     parts = [
         f"### {'✅' if gate.passed else '❌'} {markdown_cell(headline(gate))}",
         f"{_code(gate.baseline)} → {_code(gate.candidate)}: {_code(_asked(gate))}",
-        "\n".join(f"| {' | '.join(cells)} |" for cells in rows),
+        pipe_table(rows).rstrip(),
         _bullets([f"{short(name)}: {why}" for name, why in _why(gate)]),
         _bullets(_asides(gate)),
     ]
