@@ -8,6 +8,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
@@ -15,12 +16,23 @@ from synthetic import hostile, laddered, realistic, switched
 
 from reports.chapter.page import render as render_chapter
 from reports.comparison import compare
+from reports.foreign.judgement import Design, Measure
+from reports.foreign.judgement import compare as judge
+from reports.foreign.tables import render as render_foreign
 from reports.render import render, render_index
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 FLAGS = (
     "--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
     "--disable-component-update --disable-sync --disable-dev-shm-usage --hide-scrollbars"
+)
+NAMES = ("LSTM, two layers, dropout 0.4", "transformer-encoder with relative positions", "gru")
+ELSEWHERE = pd.DataFrame(
+    [
+        {"arm": name, "seed": s, "accuracy": 0.7 + 0.03 * i + s % 3 / 100 * (i + 1)}
+        for i, name in enumerate(NAMES)
+        for s in range(10)
+    ]
 )
 pytestmark = [
     pytest.mark.browser,
@@ -81,6 +93,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory) -> dict[str, Path]:
     out, c, bites = tmp_path_factory.mktemp("out"), compare(realistic()), compare(hostile())
+    design = Design(("arm",), "seed", (Measure("accuracy", 0.02, lower_is_better=False),))
     return {
         "report": render(c, out),
         "switched": render(compare(switched()), out),
@@ -88,10 +101,14 @@ def pages(tmp_path_factory) -> dict[str, Path]:
         "hostile": render(bites, out),
         "index": render_index([c, bites], out),
         "chapter": render_chapter({}, [c], out),
+        "compare": render_foreign(judge(ELSEWHERE, design, "elsewhere.csv"), out),
     }
 
 
-@pytest.mark.parametrize("name", ["report", "switched", "ladder", "hostile", "index", "chapter"])
+EVERY = ("report", "switched", "ladder", "hostile", "index", "chapter", "compare")
+
+
+@pytest.mark.parametrize("name", EVERY)
 def test_the_page_asks_for_nothing_and_logs_nothing(browser, pages, name):
     browser.open(pages[name])
     assert browser.requests() == [pages[name].as_uri()]
@@ -109,6 +126,7 @@ def test_the_page_asks_for_nothing_and_logs_nothing(browser, pages, name):
         ("hostile", 1280),
         ("index", 390),
         ("chapter", 1280),
+        ("compare", 390),
     ],
 )
 def test_axe_finds_nothing(browser, pages, name, width, scheme):
@@ -122,7 +140,7 @@ def test_axe_would_find_a_fault(browser, pages):
     assert [v.split(":")[0] for v in browser.violations()] == ["html-has-lang"]
 
 
-@pytest.mark.parametrize("name", ["report", "switched", "ladder", "hostile", "index", "chapter"])
+@pytest.mark.parametrize("name", EVERY)
 @pytest.mark.parametrize("width", [320, 390, 800, 1280])
 def test_nothing_scrolls_sideways(browser, pages, name, width):
     browser.open(pages[name], width=width)
@@ -139,12 +157,25 @@ def test_no_table_is_clipped_where_the_page_is_wide_and_the_figure_nowhere(brows
         assert not any(browser.ask(asked))
 
 
+def test_no_name_is_broken_in_mid_word(browser, pages):
+    browser.open(pages["compare"], width=390)
+    lines = """return [...document.querySelectorAll('tbody th')].flatMap((th) => [
+        ...th.textContent.matchAll(/[^ -]+/g)].map((word) => {
+            const range = document.createRange();
+            range.setStart(th.firstChild, word.index);
+            range.setEnd(th.firstChild, word.index + word[0].length);
+            return range.getClientRects().length;
+        }))"""
+    assert set(browser.ask(lines)) == {1}
+
+
 @pytest.mark.parametrize(("name", "width"), [("report", 1280), ("switched", 1280), ("report", 390)])
 def test_the_answer_and_the_figure_begin_in_the_first_screen(browser, pages, name, width):
     browser.open(pages[name], width=width)
     bottom = "return document.querySelector('{}').getBoundingClientRect().bottom"
     assert browser.ask(bottom.format(".lead")) < 450
-    assert browser.ask(bottom.format(".arms tbody tr + tr")) < 900  # the height of the window
+    legend, second = (browser.ask(bottom.format(it)) for it in (".legend", ".arms tbody tr + tr"))
+    assert legend < second < 900  # the height of the window
 
 
 def test_what_each_part_brings_stands_whole_in_the_first_screen(browser, pages):
@@ -199,10 +230,12 @@ def test_text_in_pictures_can_be_read_at_every_width_and_pictures_scroll_where_t
     browser, pages, width
 ):
     browser.open(pages["report"], width=width)
-    texts = "[...document.querySelectorAll('.drawing svg text')].map((t) => t.getScreenCTM())"
+    texts = "[...document.querySelectorAll('figure svg text')].map((t) => t.getScreenCTM())"
     assert browser.ask(f"return Math.min(...{texts}.map((m) => 12 * Math.hypot(m.a, m.b)))") > 8.5  # px
     scrolls = "[...document.querySelectorAll('.drawing')].map((d) => d.scrollWidth > d.clientWidth + 1)"
     assert set(browser.ask(f"return {scrolls}")) == {width < 700}
+    curves = "[...document.querySelectorAll('.multiples, .multiples svg')].map((e) => e.scrollWidth)"
+    assert max(browser.ask(f"return {curves}")) <= width  # they wrap
 
 
 def test_print_leaves_out_the_controls_and_stays_light(browser, pages):
