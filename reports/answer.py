@@ -8,10 +8,9 @@ from statistics import fmean
 
 from bench.kinds import kind, mixed
 from bench.trial import counted
-from reports.arms import apart, values
+from reports.arms import apart, values, was_trained
 from reports.book import Held
 from reports.comparison import REFERENCE, ComparedArm, Comparison
-from reports.evidence import MeasuredArm
 from reports.formats import interval, number, scale
 from reports.statistics.contrasts import divergence_interval
 from reports.statistics.verdicts import Verdict, Word, stage, verdicts
@@ -188,20 +187,11 @@ def _worse_than_counting(c: Comparison) -> list[str]:
     pairs = {}
     for row in c.rows:
         bigrams = (other for other in c.rows if other.arm.model == BIGRAMS and not apart(other.arm, row.arm))
-        if row.note in ("", REFERENCE) and _has_epochs(row.arm) and (counts := next(bigrams, None)):
+        if row.note in ("", REFERENCE) and was_trained(row.arm) and (counts := next(bigrams, None)):
             pairs[row.arm.name] = (row.summary.values, counts.summary.values)
-    judged = verdicts(
-        pairs,
-        delta=c.metric.delta,
-        lower_is_better=c.lower_is_better,
-    )
+    judged = verdicts(pairs, delta=c.metric.delta, lower_is_better=c.lower_is_better)
     worse = {name: v for name, v in judged.items() if v.word is Word.WORSENS}
     return [f"{name}: {v.symbol} {v.word} against bigram counts" for name, v in worse.items()]
-
-
-def _has_epochs(arm: MeasuredArm) -> bool:
-    """Whether the arm was trained: a model that is fitted by counting has no epochs."""
-    return any(result.epochs for result in arm.results.values())
 
 
 def flips(found: Sequence[OwnBest]) -> tuple[str, ...]:

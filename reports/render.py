@@ -5,7 +5,6 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +72,7 @@ def write_page(page: Path, template: str, context: dict[str, Any]) -> Path:
 
 def _filled(template: str, context: dict[str, Any]) -> bytes:
     """A page. Its style and script stand inline, under a policy that allows these two and nothing else."""
-    style, script = Markup(_jinja().get_template("style.css").render()), Markup(_source("script.js"))
+    style, script = (Markup(_jinja().get_template(name).render()) for name in ("style.css", "script.js"))
     policy = f"default-src 'none'; style-src '{_digest(style)}'; script-src '{_digest(script)}'"
     policy += "; base-uri 'none'; form-action 'none'"
     filled = _jinja().get_template(template).generate(**context, style=style, script=script, policy=policy)
@@ -85,11 +84,6 @@ def _filled(template: str, context: dict[str, Any]) -> bytes:
 
 def _digest(inline: str) -> str:
     return f"sha256-{base64.b64encode(hashlib.sha256(inline.encode()).digest()).decode()}"
-
-
-@cache
-def _source(name: str) -> str:
-    return (resources.files("reports") / "templates" / name).read_text(encoding="utf-8")
 
 
 @cache
@@ -142,7 +136,7 @@ def _context(c: Comparison) -> dict[str, Any]:
         "unpaced": sections.unpaced(c),
         "sweeps": sweeps,
         "columns": _columns(c),
-        "curved": len(c.common(panels.with_curves(c))),
+        "curved": len(panels.common_seeds(c)),
         "tuned": tuning.words(own_best[0].search.setting) if own_best else "",
         "targets": sections.targets(c),
         "costs": sections.costs(c),
@@ -152,10 +146,7 @@ def _context(c: Comparison) -> dict[str, Any]:
         "started": min((r.started for r in _results(c) if r.started), default=None),
         "data": sorted({r.trial.data for r in _results(c)}),
         "effects": forest.effects(whole, c) if whole else None,
-        "pictures": {
-            "curves": panels.curves(c),
-            "sweep": panels.sweeps(sweeps, c),
-        },
+        "pictures": {"curves": panels.curves(c), "sweep": panels.sweeps(sweeps, c)},
     }
 
 

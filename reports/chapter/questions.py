@@ -62,11 +62,9 @@ QUESTIONS = (
         measured=("context",),
         show=words.context,
         study="context",
-        setup=(
-            "The study trains LMModel2 on one to five words, without a state, with the same number of "
-            "updates on as many answers, and holds it against counting the same words. A window starts at "
-            "every word; validation text is random blocks."
-        ),
+        setup="The study trains LMModel2 on one to five words, without a state, with the same number of "
+        "updates on as many answers, and holds it against counting the same words. A window starts at "
+        "every word; validation text is random blocks.",
         along=("window", "model", "words read"),
         best=True,
         default=("models", ("LMModel1", "LMModel2"), "LMModel1 reads three words, LMModel2 in a loop."),
@@ -76,15 +74,11 @@ QUESTIONS = (
         book=("6", "7", "10", "18", "19"),
         title="Deeper RNNs",
         asked="Unrolled, an RNN has many layers already: does stacking more help?",
-        answer=(
-            "The layers of time share one matrix, and between the newest word and the answer stands only "
-            "one of them; stacked layers have matrices of their own and act on every word."
-        ),
+        answer="The layers of time share one matrix, and between the newest word and the answer stands only "
+        "one of them; stacked layers have matrices of their own and act on every word.",
         study="depth",
-        setup=(
-            "The study trains nn.RNN with one, two and four layers, with ReLU and with tanh, at three "
-            "learning rates, and holds each depth against one layer. Validation text is random blocks."
-        ),
+        setup="The study trains nn.RNN with one, two and four layers, with ReLU and with tanh, at three "
+        "learning rates, and holds each depth against one layer. Validation text is random blocks.",
         along=("layers", "nonlinearity lr", "layers"),
         best=True,
         default=(
@@ -101,10 +95,8 @@ QUESTIONS = (
         measured=("trained",),
         show=words.order,
         study="order",
-        setup=(
-            "The study trains LMModel6 on three orders of the windows without a state, and in each with one. "
-            "Validation text is random blocks."
-        ),
+        setup="The study trains LMModel6 on three orders of the windows without a state, and in each with "
+        "one. Validation text is random blocks.",
         along=("order", "reset", "order of the windows"),
     ),
     Question(
@@ -138,16 +130,12 @@ QUESTIONS = (
         book=("20",),
         title="Detaching less often",
         asked="Should the state be detached less often, and for which cell?",
-        answer=(
-            "With fewer detachments an error can be traced to earlier words; that helps only as far as a "
-            "gradient arrives there and the words there tell something."
-        ),
+        answer="With fewer detachments an error can be traced to earlier words; that helps only as far as a "
+        "gradient arrives there and the words there tell something.",
         study="detach",
-        setup=(
-            "Every arm of the study, one layer of a cell, reads windows of 16 words and makes the same "
-            "updates; only how often the state is detached differs: every 1, 4, 16, 64 or 128 words, the "
-            "last two by replaying the windows before. Validation text is random blocks."
-        ),
+        setup="Every arm of the study, one layer of a cell, reads windows of 16 words and makes the same "
+        "updates; only how often the state is detached differs: every 1, 4, 16, 64 or 128 words, the "
+        "last two by replaying the windows before. Validation text is random blocks.",
         along=("detach_every", "model", "words that a gradient reaches back, in the mean"),
         best=True,
         default=("toggles", ("detach_every",), TOGGLED),
@@ -231,15 +219,11 @@ QUESTIONS = (
         book=("30",),
         title="Higher learning rates",
         asked="Does the LSTM bear a higher learning rate, and why?",
-        answer=(
-            "The chapter gives no reason of its own; what can be measured is which learning rates each model "
-            "bears."
-        ),
+        answer="The chapter gives no reason of its own; what can be measured is which learning rates each "
+        "model bears.",
         study="learning-rate",
-        setup=(
-            "Four cells of one layer each at the same four learning rates, each held against itself at .003. "
-            "Validation text is random blocks."
-        ),
+        setup="Four cells of one layer each at the same four learning rates, each held against itself at "
+        ".003. Validation text is random blocks.",
         along=("lr", "model", "learning rate"),
         best=True,
         default=("toggles", ("lr",), TOGGLED),
@@ -249,10 +233,8 @@ QUESTIONS = (
         book=("31", "37", "38", "39"),
         title="What each part brings",
         asked="What do dropout, AR, TAR, weight tying, weight decay and momentum each bring?",
-        answer=(
-            "Dropout and weight tying change the network, AR and TAR the loss, weight decay and momentum the "
-            "update."
-        ),
+        answer="Dropout and weight tying change the network, AR and TAR the loss, weight decay and momentum "
+        "the update.",
         study="regularization",
         setup=("One part left out of LMModel7, one added to LMModel6, and all sixteen combinations of four."),
         default=("toggles", ("tying", "dropout", "alpha", "beta", "wd", "moms"), TOGGLED),

@@ -6,6 +6,7 @@ A strip is an SVG whose places are percentages of its width: one drawing fits ev
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 
 import numpy as np
@@ -18,7 +19,6 @@ from reports.comparison import ComparedArm, Comparison
 from reports.factorial import Factorial
 from reports.formats import MINUS, Scale, interval, number, scale
 from reports.statistics.contrasts import ArmSummary, Contrast, Interval
-from reports.statistics.verdicts import Verdict
 
 _REACH = 3.0  # arms whose mean is farther than this many quartile ranges from the others are clipped
 _MOST_DOTS = 300  # of an arm that may have any number of values
@@ -167,17 +167,14 @@ def _axis(c: Comparison, book: Mapping[int, float]) -> Axis:
 
 
 def _row(row: ComparedArm, view: Comparison, axis: Axis, reading: _Reading, marks: Sequence[str]) -> Row:
-    summary, base = row.summary, view.base(row).summary.mean
-    word = row.verdict.word.name.lower() if row.verdict else ""
+    s, word = row.summary, row.verdict.word.name.lower() if row.verdict else ""
     drawn = [
-        *_zone(axis, base, view.metric.delta),
-        *_dots(axis, summary.values, reading.level),
-        *marks,
-        *_estimate(axis, summary.mean, summary.interval, word, reading.level),
+        *_zone(axis, view.base(row).summary.mean, view.metric.delta),
+        *_seeds(axis, s, s.values, word, reading.level, marks),
+        *_beyond(axis, s, lower=view.lower_is_better),
     ]
-    drawn += _beyond(axis, summary, lower=view.lower_is_better)
     effect, ends = reading.effect(row.contrast)
-    return Row(row=row, strip=_svg(drawn), level=reading.level(summary.mean), effect=effect, ends=ends)
+    return Row(row=row, strip=_svg(drawn), level=reading.level(s.mean), effect=effect, ends=ends)
 
 
 def _svg(marks: Sequence[str]) -> Markup:
@@ -212,13 +209,21 @@ def _book(axis: Axis, value: float | None) -> list[str]:
     return [f'<rect class="book" x="{axis.at(value)}" y="9.5" width="9" height="9"/>']
 
 
-def _dots(axis: Axis, values: Mapping[int, float], said: Callable[[float], str]) -> list[str]:
-    """A dot a seed."""
+def _seeds(
+    axis: Axis,
+    of: ArmSummary | Contrast,
+    values: Mapping[int, float],
+    word: str,
+    said: Callable[[float], str],
+    marks: Sequence[str] = (),
+) -> list[str]:
+    """A dot a seed, then `marks`, then mean and interval in the verdict's colour."""
     places = [(s, x, 14 + _SPREAD[i % 7]) for i, (s, x) in enumerate(values.items()) if axis.holds(x)]
-    return [
+    dots = [
         f'<circle cx="{axis.at(x)}" cy="{y}" data-seed="{s}"><title>seed {s}: {said(x)}</title></circle>'
         for s, x, y in places
     ]
+    return [*dots, *marks, *_estimate(axis, of.mean, of.interval, word, said)]
 
 
 def _beyond(axis: Axis, summary: ArmSummary, *, lower: bool) -> list[str]:
@@ -258,7 +263,11 @@ def effects(whole: Factorial, c: Comparison) -> tuple[tuple[tuple[str, str], ...
     low, high = min([*every, -2 * delta]), max([*every, 2 * delta])
     axis = Axis(low - 0.04 * (high - low), high + 0.04 * (high - low))
     ticks = tuple((axis.at(x), label) for x, label in _Reading(how).ticks(axis))
-    return ticks, tuple(_svg(_effect(axis, e.verdict, delta, how)) for e in whole.effects)
+    zero, said, strips = _zone(axis, 0.0, delta), partial(how.by, sign=True), []
+    for v in (e.verdict for e in whole.effects):
+        word, k = v.word.name.lower(), v.contrast
+        strips.append(_svg([*zero, *_seeds(axis, k, k.differences, word, said)]))
+    return ticks, tuple(strips)
 
 
 def samples(
@@ -269,19 +278,9 @@ def samples(
     every = [x for values in few for x in values.values() if math.isfinite(x)] or [0.0]
     pad = max(0.04 * (max(every) - min(every)), delta)
     axis, base, how = Axis(min(every) - pad, max(every) + pad), arms[0][0].mean, scale("")
+    zone = _zone(axis, base, delta)
     strips = [
-        [
-            *_zone(axis, base, delta),
-            *_dots(axis, values, how.at),
-            *_estimate(axis, arm.mean, arm.interval, word, how.at),
-            *_beyond(axis, arm, lower=lower),
-        ]
+        _svg([*zone, *_seeds(axis, arm, values, word, how.at), *_beyond(axis, arm, lower=lower)])
         for (arm, word), values in zip(arms, few, strict=True)
     ]
-    return tuple((axis.at(x), label) for x, label in _Reading(how).ticks(axis)), tuple(map(_svg, strips))
-
-
-def _effect(axis: Axis, v: Verdict, delta: float, how: Scale) -> list[str]:
-    k, word = v.contrast, v.word.name.lower()
-    dots = _dots(axis, k.differences, lambda x: how.by(x, sign=True))
-    return [*_zone(axis, 0.0, delta), *dots, *_estimate(axis, k.mean, k.interval, word, how.by)]
+    return tuple((axis.at(x), label) for x, label in _Reading(how).ticks(axis)), tuple(strips)

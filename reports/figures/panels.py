@@ -11,7 +11,7 @@ import seaborn as sns
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from reports.arms import mean_of
+from reports.arms import mean_of, was_trained
 from reports.comparison import ComparedArm, Comparison
 from reports.figures.drawing import around, axes_at, blank, estimates, single
 from reports.figures.svg import COLOURS, drawing, picture
@@ -41,7 +41,7 @@ def curves(c: Comparison) -> dict[int, Markup]:
     number = sum(len(row.arm.trials) for row in c.rows)
     most = max(8, min(_POINTS, _ALL_POINTS // max(1, number)))
     found = {row.index: _by_seed(row, most) for row in c.rows}
-    shown, common = [row for row in c.rows if found[row.index]], c.common(with_curves(c))
+    shown, common = [row for row in c.rows if found[row.index]], common_seeds(c)
     last = max((max(curve.losses) for row in shown for curve in found[row.index].values()), default=1)
     means = {row.index: _mean(row, found[row.index], common, last) for row in c.rows}
     bases = {row.index: means[c.base(row).index] if row.contrast else None for row in shown}
@@ -61,9 +61,9 @@ def curves(c: Comparison) -> dict[int, Markup]:
     }
 
 
-def with_curves(c: Comparison) -> list[ComparedArm]:
-    """The arms that were trained: one that counts has no epochs."""
-    return [row for row in c.rows if any(result.epochs for result in row.arm.results.values())]
+def common_seeds(c: Comparison) -> tuple[int, ...]:
+    """The seeds that count for all arms that were trained."""
+    return c.common([row for row in c.rows if was_trained(row.arm)])
 
 
 def _by_seed(row: ComparedArm, most: int) -> dict[int, Curve]:
