@@ -99,13 +99,11 @@ def gradients(far: Data, names: Sequence[str]) -> Figure:
     figure, axes = grid(len(names), 230, own=True)
     for ax, name in zip(axes, names, strict=True):
         logarithmic(ax)
-        ax.set_ylim(1e-9, 10)
         for i, epoch in enumerate(sorted(far[name], key=int)):
             look: dict[str, Any] = {"color": COLOURS[f"arm{i + 1}"], "ls": (0, DASHES[i])}
             label = f"{epoch} epoch{'' if epoch == '1' else 's'}"
             ax.plot(range(len(far[name][epoch])), far[name][epoch], label=label, lw=1.6, **look)
-        ax.set_title(name, weight="bold", pad=7)
-        ax.set_xlabel("words back")
+        ax.set(ylim=(1e-9, 10), title=name, xlabel="words back")
     look = {"frameon": False, "labelcolor": COLOURS["ink"], "handlelength": 2.6}
     figure.legend(*axes[0].get_legend_handles_labels(), loc="lower center", ncol=5, **look)
     return figure
@@ -121,9 +119,8 @@ def reading(by_order: Data) -> Figure:
             ax.plot([i] * len(seeds), list(seeds.values()), "o", ms=5, alpha=0.6, **look)
             ax.plot([i], [fmean(seeds.values())], MARKERS[i], ms=10, **look)
         ax.set_xticks(range(len(HABITS)), [f"state {habit}" for habit in HABITS])
-        ax.set(xlim=(-0.5, len(HABITS) - 0.5), ylim=ends)
-        where = "in order" if order == "grouped" else order
-        ax.set_title(f"trained on windows {where}: accuracy", weight="bold", pad=7)
+        title = f"trained on windows {'in order' if order == 'grouped' else order}: accuracy"
+        ax.set(xlim=(-0.5, len(HABITS) - 0.5), ylim=ends, title=title)
     return figure
 
 
@@ -135,6 +132,7 @@ def confusions(lead: Data) -> Figure:
         for digit in {d for run in runs for d in run}
     }
     left, height = 200, 34
+    edge: dict[str, Any] = {"edgecolor": COLOURS["ink"], "lw": 0.6}
     figure = blank(len(totals) * height + 62)
     ax = axes_at(figure, left, 8, 700, len(totals) * height)
     ax.grid(visible=False)
@@ -144,16 +142,13 @@ def confusions(lead: Data) -> Figure:
             width = 100 * times / whole
             if width < 4:
                 break
-            fill: dict[str, Any] = {
-                "color": COLOURS["equivalent" if guess == digit else "band"],
-                "alpha": 0.55,
-            }
-            ax.barh(y, width, left=start, height=0.72, edgecolor=COLOURS["ink"], lw=0.6, **fill)
+            colour = COLOURS["equivalent" if guess == digit else "band"]
+            ax.barh(y, width, left=start, height=0.72, color=colour, alpha=0.55, **edge)
             text = f"{guess} {width:.0f} %" if width > 11 else guess if width > 6 else ""
             ax.text(start + width / 2, y, text, ha="center", va="center", weight="bold")
             start, rest = start + width, rest - width
         if rest > 0.5:
-            ax.barh(y, rest, left=start, height=0.72, color="none", edgecolor=COLOURS["ink"], lw=0.6)
+            ax.barh(y, rest, left=start, height=0.72, color="none", **edge)
             ax.text(start + rest / 2, y, "others" if rest > 8 else "", ha="center", va="center")
     ax.set_yticks(range(len(totals)), [f"right: “{d}”, {m}" for d, m in sorted(totals)])
     ax.set(xlim=(0, 100), ylim=(len(totals) - 0.4, -0.6), xlabel="% of the guesses")

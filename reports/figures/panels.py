@@ -97,8 +97,7 @@ def _curves(
     sns.lineplot(mean, x="epoch", y="loss", errorbar=_t_band, ax=ax, **_MEAN)
     for band in ax.collections:
         band.set(facecolor=_MUTED, alpha=0.35)
-    ax.set_title(short(name, 26), weight="bold", pad=7)
-    ax.set(xlabel="", ylabel="", ylim=ends)
+    ax.set(title=short(name, 26), xlabel="", ylabel="", ylim=ends)
     ax.locator_params(nbins=5, integer=True, axis="x")
     return figure
 

@@ -35,6 +35,8 @@ STYLE: Any = {
     "axes.spines.right": False,
     "axes.linewidth": 0.8,
     "axes.titlesize": 12,
+    "axes.titleweight": "bold",
+    "axes.titlepad": 7,
     "axes.titlelocation": "left",
     "figure.facecolor": "none",
     "text.color": COLOURS["ink"],
