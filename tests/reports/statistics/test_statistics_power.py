@@ -1,8 +1,6 @@
 """What a number of seeds can decide, held to scipy and statsmodels."""
 
 import math
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -25,9 +23,9 @@ def test_seeds_needed_are_the_fewest_by_statsmodels_power(dz: float) -> None:
     assert at.power(dz, n, 0.01) >= 0.8 > at.power(dz, n - 1, 0.01)
 
 
-@pytest.mark.parametrize("n", [2, 3, 5, 10, 30])
+@pytest.mark.parametrize("n", [2, 3, 5, 10, 9000])
 @pytest.mark.parametrize("alpha", [0.05, 0.05 / 12])
-@pytest.mark.parametrize("dz", [0.0, 0.1, 0.5, 1.2, 8.0])
+@pytest.mark.parametrize("dz", [0.0, 0.03, 0.5, 1.2, 8.0])
 def test_power_agrees_with_the_noncentral_t(n: int, alpha: float, dz: float) -> None:
     critical, shift = stats.t.isf(alpha / 2, n - 1), dz * math.sqrt(n)
     tails = stats.nct.sf(critical, n - 1, shift) + np.nan_to_num(stats.nct.cdf(-critical, n - 1, shift))
@@ -38,10 +36,6 @@ def test_power_agrees_with_the_noncentral_t(n: int, alpha: float, dz: float) -> 
 def test_the_detectable_effect_has_eighty_percent_power(n: int) -> None:
     expected = TTestPower().solve_power(nobs=n, alpha=0.05, power=0.8)
     assert power.minimum_detectable_effect(n) == pytest.approx(expected, rel=1e-5)
-
-
-def test_many_degrees_of_freedom_keep_their_precision() -> None:
-    assert power.power(0.03, 9000) == pytest.approx(TTestPower().power(0.03, 9000, 0.05), abs=1e-7)
 
 
 def test_a_huge_need_is_told_at_once() -> None:
@@ -70,9 +64,3 @@ def test_a_larger_family_detects_less_and_needs_more() -> None:
     )
     assert many.mde > one.mde
     assert (many.seeds_needed or 0) > (one.seeds_needed or 0) == power.seeds_needed(0.05 / one.sd)
-
-
-def test_planning_loads_the_light_half_of_scipy() -> None:
-    heavy = "{'scipy.stats', 'scipy.optimize', 'pandas', 'torch'}"
-    code = f"import sys, reports.statistics.power; print({heavy} & set(sys.modules))"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "set()\n"
