@@ -20,8 +20,14 @@ SHARE = {"separator": 0.2, "lead digit": 1.9, "digit": 1.0, "teen": 1.1, "hundre
 OPTIONS: dict[str, Any] = {"hidden": 64, "layers": 2, "dropout": 0.0, "tying": False}
 ENVIRONMENT = {"commit": "0123456789abcdef", "dirty": False, "cpu": "Xeon 8481C", "threads": 1}
 ENVIRONMENT |= {"python": "3.11.7", "packages": {"torch": "2.13.0", "fastai": "2.8.12"}}
+HERE = {"cpu": "EPYC 9V74", "threads": "1", "device": "cpu", "torch_build": "abc"}  # a kind of machine
 LOOKS: dict[str, Any] = {"seeds": tuple(range(40)), "looks": (10, 15, 20, 30, 40)}
 BOTH = (Metric("valid_accuracy", 0.02), Metric("valid_loss", 0.05))
+# Losses of eight seeds, in nats, whose statistics are known: see statistics/test_statistics.py.
+B = (1.22, 1.31, 1.27, 1.40, 1.25, 1.29, 1.33, 1.24)  # baseline
+A = (1.17, 1.28, 1.21, 1.36, 1.21, 1.22, 1.30, 1.20)
+C = (1.21, 1.32, 1.26, 1.41, 1.25, 1.28, 1.34, 1.24)
+D = (1.60, 1.72, 1.55, 1.81, 1.66, 1.70, 1.69, 1.58)
 HOSTILE = (
     "_base",
     "<script>alert(1)</script>",
@@ -31,6 +37,11 @@ HOSTILE = (
     "x" * 300,
     "{{ 7*7 }}",
 )
+
+
+def four_errors(rate: float, studies: int) -> float:
+    """Four standard errors of a rate over simulated studies: with fixed seeds a failure is no accident."""
+    return 4 * math.sqrt(rate * (1 - rate) / studies)
 
 
 def result(trial: Trial, loss: float, *, parameters: int = 37598, speed: float = 9000.0) -> Result:

@@ -8,17 +8,13 @@ from pathlib import Path
 import pytest
 from synthetic import arm, hostile, is_self_contained, realistic, study, text_of
 
-from bench.analyses import (
-    MEASURED,
-)
+from bench.analyses import MEASURED
 from reports.chapter import mechanics, trainings
 from reports.chapter.page import render
 from reports.chapter.questionnaire import LINES
 from reports.chapter.questions import QUESTIONS
 from reports.comparison import compare
 from reports.figures.drawing import power, spread
-
-FACTS = {"commit": "0123456789abcdef", "dirty": False, "cpu": "Xeon 8481C", "threads": 1}
 
 
 @pytest.fixture(scope="module")

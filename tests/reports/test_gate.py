@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from synthetic import HERE, A, B, C, D, four_errors
 
 from bench.trial import BadInput
 from reports.gate.judgement import Gate, judge, seeds_to_show
@@ -16,14 +17,8 @@ from reports.statistics.contrasts import contrast
 from reports.statistics.pace import of_speeds
 from reports.statistics.verdicts import Word
 
-# 8 seeds each, in nats
-B = (1.22, 1.31, 1.27, 1.40, 1.25, 1.29, 1.33, 1.24)
-A = (1.17, 1.28, 1.21, 1.36, 1.21, 1.22, 1.30, 1.20)
-C = (1.21, 1.32, 1.26, 1.41, 1.25, 1.28, 1.34, 1.24)
-D = (1.60, 1.72, 1.55, 1.81, 1.66, 1.70, 1.69, 1.58)
 FAST = (10120.0, 10050.0, 9980.0, 10200.0, 10090.0)  # tokens/s
 SLOW = (9400.0, 9310.0, 9250.0, 9480.0, 9390.0)
-HERE = {"cpu": "EPYC 9V74", "threads": "1", "device": "cpu", "torch_build": "abc"}
 
 
 def trained(losses: Iterable[float], speeds: Iterable[float] = (), **facts: Any) -> ArmResults:
@@ -269,10 +264,6 @@ def test_speed_is_not_compared_on_fewer_than_three_pairs() -> None:
 STUDIES = 1000
 
 
-def bound(rate: float, studies: int = STUDIES) -> float:
-    return rate + 4 * math.sqrt(rate * (1 - rate) / studies)
-
-
 def simulated(effects: Mapping[str, float], seeds: int, studies: int, delta: float) -> list[Gate]:
     rng = np.random.default_rng(seeds)
     found = []
@@ -291,14 +282,14 @@ def simulated(effects: Mapping[str, float], seeds: int, studies: int, delta: flo
 )
 def test_an_arm_worse_by_delta_is_let_pass_at_most_once_in_twenty(effects, seeds: int) -> None:
     passed = np.mean([g.passed for g in simulated(effects, seeds, STUDIES, 0.05)])
-    assert passed <= bound(0.05)
+    assert passed <= 0.05 + four_errors(0.05, STUDIES)
     assert passed > 0.02 or list(effects.values()).count(0.05) > 1  # the size is used, not just kept
 
 
 def test_nothing_is_called_worse_where_nothing_changed_but_once_in_twenty() -> None:
     found = simulated({"a": 0.0, "b": 0.0}, 8, STUDIES, 0.01)
     worse = [any(j.verdict.word is Word.WORSENS for j in g.judged) for g in found]
-    assert np.mean(worse) <= bound(0.05)
+    assert np.mean(worse) <= 0.05 + four_errors(0.05, STUDIES)
 
 
 def test_a_real_regression_is_stopped_and_an_unchanged_arm_passes() -> None:
@@ -323,7 +314,7 @@ def test_of_four_arms_at_the_margin_one_is_called_slow_at_most_once_in_twenty() 
             str(i): list(zip(a, b, strict=True)) for i, (a, b) in enumerate(zip(base, after, strict=True))
         }
         alarms += any(bool(pace.fault) for pace in of_speeds(pairs, 0.05).values())
-    assert 0.01 < alarms / studies <= bound(0.05, studies)  # one-sided, so half of it
+    assert 0.01 < alarms / studies <= 0.05 + four_errors(0.05, studies)  # one-sided, so half of it
 
 
 # what is said

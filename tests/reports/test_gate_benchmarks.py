@@ -5,14 +5,13 @@ from collections.abc import Mapping
 
 import numpy as np
 import pytest
+from synthetic import HERE, four_errors
 
 from bench.trial import BadInput
 from reports.gate.judgement import judge_timings
 from reports.gate.messages import screen
 from reports.gate.sides import Timings
 from reports.statistics.pace import Rounds, of_rounds
-
-HERE = {"cpu": "EPYC 9V74", "threads": "1", "device": "cpu", "torch_build": "abc"}
 
 
 def stored(median: float, iqr: float, rounds: int) -> Rounds:
@@ -48,7 +47,7 @@ def test_skewed_rounds_at_the_margin_are_called_slow_at_most_once_in_twenty() ->
     for _ in range(studies):
         before, after = rng.lognormal(0, 0.2, 20), 1.05 * rng.lognormal(0, 0.2, 20)
         slow += of_rounds({"b": ([measured(before)], [measured(after)])}, 0.05)["b"].fault != ()
-    assert slow / studies <= 0.05 + 4 * math.sqrt(0.05 * 0.95 / studies)  # four standard errors above
+    assert slow / studies <= 0.05 + four_errors(0.05, studies)
 
 
 def benchmarks(name: str, machine: Mapping[str, str] = HERE, **medians: float) -> Timings:

@@ -8,7 +8,7 @@ import os
 
 import numpy as np
 import pytest
-from synthetic import study
+from synthetic import four_errors, study
 
 from bench.trial import Metric, Result, Trial
 from reports.comparison import compare
@@ -49,4 +49,4 @@ def test_a_difference_is_claimed_in_one_study_of_noise_in_twenty_at_most():
             wrong[view.metric.name] += any(word in CLAIMS for word in words)
     for metric, studies in wrong.items():
         print(f"{metric}: a difference claimed in {studies} of {STUDIES} studies")
-        assert studies / STUDIES <= 0.05 + 4 * math.sqrt(0.05 * 0.95 / STUDIES)
+        assert studies / STUDIES <= 0.05 + four_errors(0.05, STUDIES)

@@ -3,18 +3,13 @@
 Each bound is four standard errors of the binomial; seeds are fixed, so that a failure is no accident.
 """
 
-import math
-
 import numpy as np
 import pytest
+from synthetic import four_errors
 
 from reports.statistics.estimators import step_down, t_interval, t_test, tost_p
 
 SEEDS = (5, 8, 10)
-
-
-def band(rate: float, studies: int) -> float:
-    return 4 * math.sqrt(rate * (1 - rate) / studies)
 
 
 def paired(studies: int, seeds: int, arms: int = 1, effect: float = 0.0) -> np.ndarray:
@@ -30,7 +25,7 @@ def paired(studies: int, seeds: int, arms: int = 1, effect: float = 0.0) -> np.n
 def test_t_intervals_cover_at_their_level(seeds: int, level: float) -> None:
     studies = 40_000
     low, high = t_interval(paired(studies, seeds)[:, 0], level)
-    assert np.mean((low <= 0) & (high >= 0)) == pytest.approx(level, abs=band(level, studies))
+    assert np.mean((low <= 0) & (high >= 0)) == pytest.approx(level, abs=four_errors(level, studies))
 
 
 @pytest.mark.parametrize("seeds", SEEDS)
@@ -39,7 +34,7 @@ def test_prediction_intervals_cover_one_more_seed(seeds: int) -> None:
     values = np.random.default_rng(seeds).normal(1.3, 0.06, (studies, seeds + 1))
     low, high = t_interval(values[:, :-1], one_more=True)
     inside = (low <= values[:, -1]) & (values[:, -1] <= high)
-    assert inside.mean() == pytest.approx(0.95, abs=band(0.95, studies))
+    assert inside.mean() == pytest.approx(0.95, abs=four_errors(0.95, studies))
 
 
 @pytest.mark.parametrize("seeds", SEEDS)
@@ -49,7 +44,7 @@ def test_holm_keeps_the_family_wise_error_with_a_shared_baseline(seeds: int) -> 
     any_claim = np.mean(step_down(ps).min(-1) <= 0.05)
     raw = np.mean(ps.min(-1) <= 0.05)
     # the shared baseline correlates the contrasts (.5), so that Holm lies below its nominal rate
-    assert 0.025 < any_claim <= 0.05 + band(0.05, studies)
+    assert 0.025 < any_claim <= 0.05 + four_errors(0.05, studies)
     assert raw > 0.10  # what would happen without a correction
 
 
@@ -58,7 +53,7 @@ def test_holm_keeps_the_family_wise_error_with_a_shared_baseline(seeds: int) -> 
 def test_tost_calls_a_difference_of_delta_equivalent_in_one_of_twenty(seeds: int, side: int) -> None:
     studies, delta = 40_000, 0.06  # δ is large against the standard error: the size is attained there
     ps = tost_p(paired(studies, seeds, effect=side * delta)[:, 0], delta)
-    assert np.mean(ps <= 0.05) == pytest.approx(0.05, abs=band(0.05, studies))
+    assert np.mean(ps <= 0.05) == pytest.approx(0.05, abs=four_errors(0.05, studies))
 
 
 def test_tost_never_errs_more_often_when_the_zone_is_narrow() -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from synthetic import four_errors
 
 from bench.trial import Metric
 from reports.statistics.contrasts import contrast
@@ -26,10 +27,6 @@ pytestmark = pytest.mark.slow
 STUDIES, ARMS = 8_000, 16
 DIFFERENCES = Path(__file__).parents[2] / "data" / "toggles_differences.csv"
 METRIC = Metric("valid_loss", 0.02)
-
-
-def band(rate: float, studies: int) -> float:
-    return 4 * math.sqrt(rate * (1 - rate) / studies)
 
 
 def seen(d: np.ndarray, looks: Looks) -> Iterator[tuple[np.ndarray, float]]:
@@ -63,8 +60,8 @@ def test_p_holds_wherever_one_stops(alpha: float) -> None:
     good = np.where((alone < 0.1).any(0), (alone < 0.1).argmax(0), 4)  # stop when it looks good
     rates = {"first": p[0], "last": p[-1], "good": np.take_along_axis(p, good[None], 0)[0]}
     for rule, stopped in rates.items():
-        assert np.mean(stopped <= alpha) <= alpha + band(alpha, studies), rule
-    assert np.mean(p[-1] <= alpha) == pytest.approx(alpha, abs=band(alpha, studies))  # and no looser
+        assert np.mean(stopped <= alpha) <= alpha + four_errors(alpha, studies), rule
+    assert np.mean(p[-1] <= alpha) == pytest.approx(alpha, abs=four_errors(alpha, studies))  # and no looser
     assert np.mean(alone.min(0) <= alpha) > 1.5 * alpha  # the plain p at the same looks
 
 
@@ -75,7 +72,7 @@ def test_the_family_wise_error_at_any_look(shared: bool) -> None:
     wrong = (np.array([step_down(at) for at in p]) <= ALPHA).any(-1)  # (K, studies)
     for rule, claims in {"first look": wrong[0], "last look": wrong[-1], "as soon as": wrong.any(0)}.items():
         print(f"shared baseline {shared}, {rule}: family-wise error {claims.mean():.4f}")
-        assert claims.mean() <= ALPHA + band(ALPHA, STUDIES)
+        assert claims.mean() <= ALPHA + four_errors(ALPHA, STUDIES)
     plain = np.array([step_down(t_test(x)[1]) for x, _ in seen(d, LOOKS)]).min((0, -1)) <= ALPHA
     print(f"shared baseline {shared}, plain p at the same looks: {plain.mean():.4f}")
     assert wrong.any(0).mean() > 0.025 and plain.mean() > 0.1
@@ -93,8 +90,8 @@ def test_repeated_intervals_cover_at_all_looks_together() -> None:
         print(
             f"coverage over all looks at 1 − .05/{family}: {inside.mean():.4f}, one-sided {above.mean():.4f}"
         )
-        assert inside.mean() == pytest.approx(1 - alpha, abs=band(alpha, studies))
-        assert above.mean() == pytest.approx(1 - alpha, abs=band(alpha, studies))
+        assert inside.mean() == pytest.approx(1 - alpha, abs=four_errors(alpha, studies))
+        assert above.mean() == pytest.approx(1 - alpha, abs=four_errors(alpha, studies))
 
 
 @pytest.mark.parametrize("spread", [0.5, 1.0, 2.0])
@@ -103,7 +100,7 @@ def test_the_size_of_equivalence_at_a_difference_of_delta(spread: float) -> None
     d = 1 + spread * nulls(1, shared=False, studies=studies)[:, 0]
     rate = np.mean(so_far([tost_p(x, 1.0) for x, _ in seen(d, LOOKS)], LOOKS, 1)[-1] <= ALPHA)
     print(f"EQUIVALENT at δ with an SD of {spread} δ: {rate:.4f}")
-    assert rate <= ALPHA + band(ALPHA, studies)
+    assert rate <= ALPHA + four_errors(ALPHA, studies)
     assert rate > (0.045 if spread <= 1 else 0.03)  # attained where the zone is wide
 
 
@@ -132,7 +129,7 @@ def test_the_family_wise_error_with_differences_of_a_study_that_was_run(metric: 
     print(
         f"{metric}, recentred, {len(d.T)} seeds: family-wise error {wrong:.4f}; ten fixed seeds {fixed:.4f}"
     )
-    assert wrong <= 0.08 + band(0.08, studies)  # pairs are not exactly normal
+    assert wrong <= 0.08 + four_errors(0.08, studies)  # pairs are not exactly normal
 
 
 @pytest.mark.parametrize("rate", [0.02, 0.2])
@@ -150,7 +147,7 @@ def test_seeds_that_diverge_on_either_side_alike(rate: float) -> None:
         ps.append(p)
     wrong = np.mean(so_far(ps, LOOKS, 2)[-1] <= ALPHA)
     print(f"a seed in {1 / rate:g} diverges on either side: error {wrong:.4f}")
-    assert 0.01 < wrong <= ALPHA + band(ALPHA, studies)
+    assert 0.01 < wrong <= ALPHA + four_errors(ALPHA, studies)
 
 
 def test_a_study_of_noise_through_decide_itself() -> None:
@@ -166,7 +163,7 @@ def test_a_study_of_noise_through_decide_itself() -> None:
         decided += sum(word is Word.EQUIVALENT for word in words)
         assert _claimed(study) == {i for i, word in enumerate(words) if word is not Word.INCONCLUSIVE}
     print(f"12 arms without effect: {wrong / studies:.3f} wrong, {decided / studies / 12:.3f} EQUIVALENT")
-    assert wrong / studies <= ALPHA + band(ALPHA, studies)
+    assert wrong / studies <= ALPHA + four_errors(ALPHA, studies)
     assert decided > 0.5 * studies * 12  # and the true answer is found
 
 
@@ -193,4 +190,4 @@ def test_what_a_plan_expects_is_what_decide_takes(effect: float) -> None:
         decided.append(v.decided)
     plan = expected(LOOKS, sd=0.03, delta=0.02, effect=effect)
     assert np.mean(taken) == pytest.approx(plan.seeds, abs=4 * np.std(taken) / math.sqrt(studies) + 0.5)
-    assert np.mean(decided) == pytest.approx(plan.decided, abs=band(0.5, studies))
+    assert np.mean(decided) == pytest.approx(plan.decided, abs=four_errors(0.5, studies))

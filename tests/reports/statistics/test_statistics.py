@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+import synthetic
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.weightstats import ttost_paired
@@ -22,14 +23,7 @@ from reports.statistics.estimators import without_rounding
 Values = dict[int, float]
 
 
-def seeds(text: str) -> Values:
-    return dict(enumerate(map(float, text.split())))
-
-
-B = seeds("1.22 1.31 1.27 1.40 1.25 1.29 1.33 1.24")  # baseline
-A = seeds("1.17 1.28 1.21 1.36 1.21 1.22 1.30 1.20")
-C = seeds("1.21 1.32 1.26 1.41 1.25 1.28 1.34 1.24")
-D = seeds("1.60 1.72 1.55 1.81 1.66 1.70 1.69 1.58")
+A, B, C, D = (dict(enumerate(x)) for x in (synthetic.A, synthetic.B, synthetic.C, synthetic.D))
 
 
 def printed(interval: Interval | None, digits: int) -> tuple[float, float]:
