@@ -162,18 +162,12 @@ class Comparison:
 
 def compare(evidence: Evidence) -> Comparison:
     """Every arm against its baseline, by every metric. Raises BadInput where there is no arm, or no δ."""
+    place = f"study {evidence.study!r}"
     if not evidence.arms:
-        raise BadInput(
-            "there are none to report",
-            place=f"study {evidence.study!r}",
-            key="arms",
-            cure="declare a baseline",
-        )
+        raise BadInput("there are none to report", place=place, key="arms", cure="declare a baseline")
     for metric in evidence.metrics:
         if not metric.delta > 0:
-            raise BadInput(
-                f"δ of {metric.name}: must be above 0, in its unit", place=f"study {evidence.study!r}"
-            )
+            raise BadInput(f"δ of {metric.name}: must be above 0, in its unit", place=place)
     arms = {arm.name: arm for arm in evidence.arms}
     notes = {arm.name: _note(arm, evidence) for arm in evidence.arms[1:]}
     pairs = {

@@ -58,10 +58,10 @@ class Scale:
 
     def at(self, x: float | None, digits: int | None = None) -> str:
         """A level with its unit: 87.6 %."""
-        text = number(
-            None if x is None else self.factor * x, min(2, self.digits) if digits is None else digits
-        )
-        return text if text == "–" else f"{text} {self.level}".rstrip()
+        if x is None or math.isnan(x):
+            return "–"
+        digits = min(2, self.digits) if digits is None else digits
+        return f"{number(self.factor * x, digits)} {self.level}".rstrip()
 
     def by(self, x: float | None, near: float | None = None, *, sign: bool = False) -> str:
         """A difference without its unit; `near` is a number of the size of its uncertainty."""
@@ -78,11 +78,8 @@ class Scale:
 
     def from_to(self, ends: "Interval | None") -> str:
         """The ends of a difference's interval; "" where there is none."""
-        return (
-            f"[{', '.join(self.by(x, self.near(ends), sign=True) for x in (ends.low, ends.high))}]"
-            if ends
-            else ""
-        )
+        both = (ends.low, ends.high) if ends else ()
+        return f"[{', '.join(self.by(x, self.near(ends), sign=True) for x in both)}]" if both else ""
 
     def _decimals(self, size: float) -> int:
         size = abs(self.factor * size)

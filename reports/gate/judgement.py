@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from bench.bits import differences
 from bench.kinds import mixed
 from bench.trial import TASK, BadInput, counted, lower_is_better
-from reports.formats import number, short, titled
+from reports.formats import short, titled
 from reports.gate.sides import ArmResults, Outcome, ResultSet, Timings
 from reports.statistics import power
 from reports.statistics.contrasts import Contrast
 from reports.statistics.pace import Pace, of_rounds, of_speeds, unlike
 from reports.statistics.power import ALPHA, FEWEST_SEEDS
-from reports.statistics.verdicts import Verdict, Word, verdicts
+from reports.statistics.verdicts import Verdict, Word, measure, verdicts
 
 _SILENT = ("corpus", "source", "seed")  # a path, the code itself, the pairing: no change of settings
 
@@ -89,6 +89,8 @@ def judge(
     if metric.startswith("speed") and (reason := unlike([o.machine for found in both for o in found])):
         raise BadInput(reason, place=candidate.name, key=title, cure="train both sides on one machine")
     paces, unpaced = _paces(pairs, margin)
+    new = [name for name in arms if name not in baseline.arms]
+    added = f"new in the candidate, not judged: {listed(new)}" if new else ""
     arms_judged = [
         _judged(name, *pairs[name], name in same, judged.get(name), paces.get(name), unit)
         if name in pairs
@@ -105,14 +107,9 @@ def judge(
         margin=margin,
         judged=tuple(arms_judged),
         faults=(f"speed is required and not compared: {unpaced}",) if unpaced and require_speed else (),
-        notes=(*([machines] if machines else []), *_new(baseline, arms)),
+        notes=tuple(filter(None, (machines, added))),
         unpaced=unpaced,
     )
-
-
-def _new(baseline: ResultSet, arms: Mapping[str, ArmResults]) -> Iterator[str]:
-    if new := [name for name in arms if name not in baseline.arms]:
-        yield f"new in the candidate, not judged: {listed(new)}"
 
 
 def judge_timings(
@@ -123,11 +120,8 @@ def judge_timings(
         raise BadInput(reason, place=candidate.name, cure="run both sides' benchmarks on one machine")
     both = {n: (runs, candidate.runs[n]) for n, runs in baseline.runs.items() if n in candidate.runs}
     if not both:
-        raise BadInput(
-            f"has no benchmark of {baseline.name}",
-            place=candidate.name,
-            cure="compare runs of the same tests",
-        )
+        cure = "compare runs of the same tests"
+        raise BadInput(f"has no benchmark of {baseline.name}", place=candidate.name, cure=cure)
     paces = of_rounds(both, margin)
     missing = [name for name in baseline.runs if name not in paces]
     lost = f"not compared, for want of rounds on both sides: {listed(missing)}" if missing else ""
@@ -240,7 +234,7 @@ def _not_shown(found: Verdict | None, unit: str) -> Iterator[str]:
         yield "has no seed in common with the baseline"
     elif found.word is Word.WORSENS:
         c = found.contrast
-        yield f"worse on {c.losses} of {c.pairs} seeds, by {_measure(c.mean, unit)}"
+        yield f"worse on {c.losses} of {c.pairs} seeds, by {measure(c.mean, unit, sign=True)}"
     elif found.word is Word.INCONCLUSIVE and not shown_no_worse(found.contrast):
         c = found.contrast
         needed = f"{seeds_to_show(c)} seeds would mostly show it, if nothing changed"
@@ -248,12 +242,8 @@ def _not_shown(found: Verdict | None, unit: str) -> Iterator[str]:
             which = "finished on both sides" if c.given_convergence else "in common"
             yield f"{len(c.differences)} seeds {which}; under {FEWEST_SEEDS} nothing is decided; {needed}"
         else:
-            zone, end = f"{c.delta:g} {unit}".rstrip(), _measure(worst_end(c), unit)
+            zone, end = f"{c.delta:g} {unit}".rstrip(), measure(worst_end(c), unit, sign=True)
             yield f"not shown to be less than {zone} worse: the interval reaches {end}; {needed}"
-
-
-def _measure(value: float | None, unit: str) -> str:
-    return f"{number(value, sign=True)} {unit}".rstrip()
 
 
 def worst_end(c: Contrast) -> float | None:
@@ -303,9 +293,8 @@ def _paces(pairs: Mapping[str, tuple[ArmResults, ArmResults]], margin: float) ->
     every = [pair for found in both.values() for pair in found]
     apart = [o.machine for pair in every if _unlike(pair) for o in pair]
     like = {n: [pair for pair in found if not _unlike(pair)] for n, found in both.items()}
-    paces = of_speeds(
-        {n: [(a.speed or 0, b.speed or 0) for a, b in found] for n, found in like.items()}, margin
-    )
+    speeds = {n: [(a.speed or 0, b.speed or 0) for a, b in found] for n, found in like.items()}
+    paces = of_speeds(speeds, margin)
     if apart:
         some = f"{len(apart) // 2} of {counted(len(every), 'pair')}, " if len(apart) < 2 * len(every) else ""
         return paces, some + unlike(apart)

@@ -11,7 +11,7 @@ from reports.statistics.verdicts import sentence
 WIDTH = 108  # columns of the screen
 _ROWS, _REASONS = 7, 8  # lines of each, so that all of it stays within 24 lines
 _MOST = 50  # arms, reasons and claims in a comment, which GitHub cuts at 65,536 characters
-_HEADS = ("", "arm", "Δ [90 % interval]", "seeds", "verdict", "time ×")
+_HEADS = ("Δ [90 % interval]", "seeds", "verdict", "time ×")
 
 
 def screen(gate: Gate) -> str:
@@ -21,7 +21,8 @@ def screen(gate: Gate) -> str:
     shown = _worst_first(gate)[:_ROWS]
     lines += columns([_heads(gate), *(_cells(j) for j in shown)])
     if rest := len(gate.judged) - len(shown):
-        lines.append(f"   and {rest} more, of which {_failing(_worst_first(gate)[_ROWS:])}")
+        failed = sum(bool(j.faults) for j in _worst_first(gate)[_ROWS:])
+        lines.append(f"   and {rest} more, of which {failed or 'none'} failed")
     reasons = [_wrapped(f"✗ {short(name)}: {why}") for name, why in _why(gate)]
     reasons += [_wrapped(f"  {note}") for note in _asides(gate)]
     return "\n".join([*lines, *_fitting(reasons)]) + "\n"
@@ -30,12 +31,13 @@ def screen(gate: Gate) -> str:
 def markdown(gate: Gate) -> str:
     """The same for a pull request: a table, the reasons, and each claim in full."""
     ordered = _worst_first(gate)
-    rows = [_heads(gate), *(_markdown_cells(j) for j in ordered[:_MOST])]
+    cells = ((_code(j.name), *_cells(j)) for j in ordered[:_MOST])
+    rows = [(sign, name, *map(markdown_cell, rest)) for name, sign, _, *rest in cells]
     claims = [sentence(j.verdict, j.name, "baseline", unit=gate.unit) for j in ordered if j.verdict]
     parts = [
         f"### {'✅' if gate.passed else '❌'} {markdown_cell(headline(gate))}",
         f"{_code(gate.baseline)} → {_code(gate.candidate)}: {_code(_asked(gate))}",
-        pipe_table(rows).rstrip(),
+        pipe_table([_heads(gate), *rows]).rstrip(),
         _bullets([f"{short(name)}: {why}" for name, why in _why(gate)]),
         _bullets(_asides(gate)),
     ]
@@ -78,10 +80,6 @@ def _worst_first(gate: Gate) -> list[JudgedArm]:
     return sorted(gate.judged, key=lambda j: not j.faults)  # a stable sort: else in declared order
 
 
-def _failing(rest: Sequence[JudgedArm]) -> str:
-    return f"{sum(bool(j.faults) for j in rest) or 'none'} failed"
-
-
 def _why(gate: Gate) -> list[tuple[str, str]]:
     whole = [("gate", fault) for fault in gate.faults]
     return whole + [(j.name, fault) for j in _worst_first(gate) for fault in j.faults]
@@ -95,7 +93,7 @@ def _asides(gate: Gate) -> list[str]:
 
 
 def _heads(gate: Gate) -> list[str]:
-    return ["", "arm" if gate.title else "benchmark", *_HEADS[2:]]
+    return ["", "arm" if gate.title else "benchmark", *_HEADS]
 
 
 def _cells(j: JudgedArm) -> tuple[str, ...]:
@@ -110,11 +108,6 @@ def _cells(j: JudgedArm) -> tuple[str, ...]:
         word = f"{j.verdict.symbol} {j.verdict.word}"
     time = f"{number(j.pace.ratio, 3)} {interval(j.pace.interval, 3)}" if j.pace else "–"
     return "✗" if j.faults else "✓", short(j.name, 22), delta, str(c.pairs) if c else "–", word, time
-
-
-def _markdown_cells(j: JudgedArm) -> list[str]:
-    sign, _, *rest = _cells(j)
-    return [sign, _code(j.name), *map(markdown_cell, rest)]
 
 
 def _code(text: str) -> str:

@@ -128,22 +128,14 @@ def grounds(v: Verdict, *, unit: str = "nats", correction: str = "Holm") -> str:
     if c.identical:
         parts = [f"bitwise identical on every one of {c.pairs} seeds", _failures(c)]
     else:
-        adjusted = f"{correction} p {p_value(v.p_adjusted)}"
-        parts = [
-            _effect(c, unit),
-            adjusted,
-            f"better on {c.wins} of {counted(c.pairs, 'seed')}",
-            _failures(c),
-        ]
+        adjusted, better = p_value(v.p_adjusted), f"better on {c.wins} of {counted(c.pairs, 'seed')}"
+        parts = [_effect(c, unit), f"{correction} p {adjusted}", better, _failures(c)]
         if v.word in (Word.EQUIVALENT, Word.NEGLIGIBLE):
             shown = f"TOST, {correction} p {p_value(v.p_equivalent)}{_ci(c.interval90)}"
             parts.insert(1, f"within {_zone(c, unit)} ({shown})")
-    parts += filter(None, [stage(v)])
-    if not v.claims:
-        parts.append(_undecided(c, unit))
-    if v.provisional:
-        parts.append(f"provisional under {CLAIM_SEEDS} seeds")
-    return f"{'; '.join(parts)}."
+    parts += [stage(v), "" if v.claims else _undecided(c, unit)]
+    parts += [f"provisional under {CLAIM_SEEDS} seeds"] if v.provisional else []
+    return f"{'; '.join(filter(None, parts))}."
 
 
 def stage(v: Verdict) -> str:
@@ -163,14 +155,15 @@ def _effect(c: Contrast, unit: str) -> str:
     """Mean difference and interval; with diverged seeds the medians first."""
     if not c.pairs:
         return "no seed in common"
-    medians = f"medians {_measure(c.arm_median, unit)} and {_measure(c.baseline_median, unit)}"
+    medians = f"medians {measure(c.arm_median, unit)} and {measure(c.baseline_median, unit)}"
     if c.mean is None:
         return medians
-    mean = f"{_measure(c.mean, unit, sign=True)}{_ci(c.interval)} over seeds, given this validation set"
+    mean = f"{measure(c.mean, unit, sign=True)}{_ci(c.interval)} over seeds, given this validation set"
     return f"{medians}; given convergence {mean}" if c.given_convergence else mean
 
 
-def _measure(x: float | None, unit: str, *, sign: bool = False) -> str:
+def measure(x: float | None, unit: str, *, sign: bool = False) -> str:
+    """A number with its unit."""
     return f"{number(x, sign=sign)} {unit}".rstrip()
 
 
@@ -198,7 +191,7 @@ def _undecided(c: Contrast, unit: str) -> str:
     if c.mde is None or c.given_convergence:
         return "a mean that leaves out diverged seeds decides nothing"
     return (
-        f"{c.pairs} seeds detect {_measure(c.mde, unit)} with 80 % power; "
+        f"{c.pairs} seeds detect {measure(c.mde, unit)} with 80 % power; "
         f"{count(c.seeds_needed)} would detect {_zone(c, unit).removeprefix('±')}"
     )
 
