@@ -161,7 +161,8 @@ def warnings(c: Comparison) -> tuple[str, ...]:
     ]
     place = attrgetter("where")
     for row in c.rows:
-        for where, proofs in groupby(sorted(row.unwitnessed, key=place), place):
+        failed = [proof for proof in row.proofs if not proof.ok]
+        for where, proofs in groupby(sorted(failed, key=place), place):
             factors = ", ".join(proof.factor for proof in proofs)
             some = f" in {where}" if where else ""
             said.append(f"{row.arm.name}: no proof that {factors} took effect{some}")

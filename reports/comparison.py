@@ -61,11 +61,6 @@ class ComparedArm:
         return "" if not self.declared else "decided" if self.decided else "open"
 
     @property
-    def unwitnessed(self) -> tuple[Proof, ...]:
-        """The proofs of factors that did not take effect, in one trial or more."""
-        return tuple(proof for proof in self.proofs if not proof.ok)
-
-    @property
     def shown(self) -> tuple[Proof, ...]:
         """The proofs to show: of what the arm changes, and all that failed."""
         return tuple(p for p in self.proofs if not p.ok or p.factor in self.arm.changes)

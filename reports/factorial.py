@@ -5,7 +5,6 @@ A switch is a setting with two levels. Off is the level 0 or false. If neither i
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import product
 
 from bench.trial import Scalar
 from reports.arms import on, trial_of
@@ -31,10 +30,9 @@ class Switch:
 
 @dataclass(frozen=True, kw_only=True)
 class Factorial:
-    """A full 2^k of switches that the arms form: its cells by (switch on, …), and its effects."""
+    """A full 2^k of switches that the arms form, and its effects."""
 
     switches: tuple[Switch, ...]
-    cells: Cells
     effects: tuple[Effect, ...]
 
     def partners(self, effect: Effect) -> tuple[str, ...]:
@@ -70,19 +68,16 @@ def factorial(c: Comparison) -> Factorial | None:
     corners = [corner for corner in cells if len(corner) > 1 and 2 ** len(corner) <= len(cells)]
     corners.sort(key=lambda x: (-len(x), order[x]))
     for corner in corners:
-        moves = sorted(corner, key=lambda move: order.get(frozenset([move]), 0))
-        switches = [_switch(c, key, level) for key, level in moves]
-        table, used = {}, [cells[part] for part in cells if part <= corner]
-        seeds = _until_last(c.common(used), c.evidence.seeds)
-        for moved in product((False, True), repeat=len(moves)):
-            part = frozenset(move for move, here in zip(moves, moved, strict=True) if here)
-            levels = tuple(
-                (level == s.on) is here for s, (_, level), here in zip(switches, moves, moved, strict=True)
-            )
-            if part in cells:
-                table[levels] = on(cells[part].summary.values, seeds)
-        if len(table) == 2 ** len(moves):
-            return _measured(c, switches, table)
+        moved = {part: row for part, row in cells.items() if part <= corner}
+        if len(moved) == 2 ** len(corner):
+            moves = sorted(corner, key=lambda move: order.get(frozenset([move]), 0))
+            switches = {move: _switch(c, *move) for move in moves}
+            seeds = _until_last(c.common(list(moved.values())), c.evidence.seeds)
+            table = {}
+            for part, row in moved.items():
+                levels = tuple((move in part) is (move[1] == s.on) for move, s in switches.items())
+                table[levels] = on(row.summary.values, seeds)
+            return _measured(c, tuple(switches.values()), table)
     return None
 
 
@@ -91,20 +86,21 @@ def _until_last(common: Sequence[int], seeds: Sequence[int]) -> Sequence[int]:
     return seeds[: seeds.index(common[-1]) + 1] if common else ()
 
 
-def _measured(c: Comparison, switches: Sequence[Switch], table: Cells) -> Factorial | None:
+def _measured(c: Comparison, switches: tuple[Switch, ...], table: Cells) -> Factorial | None:
     names, delta, lower = [s.name for s in switches], c.metric.delta, c.lower_is_better
     try:
         effects = factorial_effects(table, names, delta=delta, lower_is_better=lower)
     except ValueError:  # fewer than two seeds converged in every cell: nothing can be said yet
         return None
-    return Factorial(switches=tuple(switches), cells=table, effects=effects)
+    return Factorial(switches=switches, effects=effects)
 
 
 def parts(c: Comparison, whole: Factorial | None) -> tuple[Part, ...]:
     """The switches that appear in more than one view; p is adjusted by Holm over the switches of a view."""
     base, near = c.rows[0], _neighbours(c, c.rows[0])
     switches = {key: _switch(c, key, _settings(row)[key]) for key, row in near.items()}
-    opposite = _row_of(c, {**_settings(base), **{key: _settings(row)[key] for key, row in near.items()}})
+    opposed = _settings(base) | {key: _settings(row)[key] for key, row in near.items()}
+    opposite = next((row for row in c.entrants if _settings(row) == opposed), None)
     far = _neighbours(c, opposite) if opposite else {}
     pairs: dict[str, dict[str, tuple[ComparedArm, ComparedArm]]] = {BESIDE: {}, ALONE: {}}
     for key, switch in switches.items():
@@ -169,10 +165,6 @@ def _neighbours(c: Comparison, row: ComparedArm) -> dict[str, ComparedArm]:
         if len(differing) == 1 and there.keys() == here.keys():
             found.setdefault(differing[0], {}).setdefault(there[differing[0]], other)
     return {key: next(iter(rows.values())) for key, rows in found.items() if len(rows) == 1}
-
-
-def _row_of(c: Comparison, settings: Mapping[str, Scalar]) -> ComparedArm | None:
-    return next((row for row in c.entrants if _settings(row) == settings), None)
 
 
 def _switch(c: Comparison, key: str, level: Scalar) -> Switch:

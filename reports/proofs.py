@@ -7,30 +7,34 @@ from typing import Any
 from bench.trial import Result
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Proof:
-    """The witnesses of a factor over an arm's finished trials. If one failed, `seen` is from a failed one."""
+    """What the witness of a factor said of each of an arm's finished trials."""
 
     factor: str
-    declared: object
-    seen: object
-    without: int  # trials whose witness failed
-    trials: int
+    witnesses: Sequence[Mapping[str, Any]]
+
+    @property
+    def failed(self) -> list[Mapping[str, Any]]:
+        """The witnesses against it: of trials in which the factor did not take effect."""
+        return [witness for witness in self.witnesses if not witness.get("ok")]
 
     @property
     def ok(self) -> bool:
         """Whether the factor took effect in every trial."""
-        return not self.without
+        return not self.failed
 
     @property
     def where(self) -> str:
         """The number of trials in which it did not take effect; "" if that is none or all."""
-        return f"{self.without} of {self.trials} seeds" if 0 < self.without < self.trials else ""
+        without, trials = len(self.failed), len(self.witnesses)
+        return f"{without} of {trials} seeds" if 0 < without < trials else ""
 
     def __str__(self) -> str:
-        seen = f"{self.factor}: {_plain(self.seen)}"
+        one = (self.failed or self.witnesses)[0]
+        declared, seen = (_plain(one.get(key)) for key in ("declared", "seen"))
         where = f" ({self.where})" if self.where else ""
-        return f"✓ {seen}" if self.ok else f"✕ {seen}, not {_plain(self.declared)}{where}"
+        return f"✓ {self.factor}: {seen}" if self.ok else f"✕ {self.factor}: {seen}, not {declared}{where}"
 
 
 def proofs(results: Iterable[Result]) -> tuple[Proof, ...]:
@@ -39,13 +43,7 @@ def proofs(results: Iterable[Result]) -> tuple[Proof, ...]:
     for result in results:
         for factor, witness in result.witnesses.items():
             said.setdefault(factor, []).append(witness)
-    found = []
-    for factor, every in said.items():
-        against = [w for w in every if not w.get("ok")]
-        declared, seen = map((against or every)[0].get, ("declared", "seen"))
-        without, trials = len(against), len(every)
-        found.append(Proof(factor=factor, declared=declared, seen=seen, without=without, trials=trials))
-    return tuple(found)
+    return tuple(Proof(factor, every) for factor, every in said.items())
 
 
 def _plain(value: object) -> str:
