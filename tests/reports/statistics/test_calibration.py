@@ -1,4 +1,4 @@
-"""Error rates of studies, with looks and of a fixed size, on simulated studies without a difference, or with one of exactly δ.
+"""Error rates on simulated studies without a difference, or with one of exactly δ.
 
 A tolerance is four standard errors of the binomial; seeds are fixed, so that a failure is no accident.
 `pytest -s -m slow` with this file prints the rates.
@@ -91,9 +91,8 @@ def test_repeated_intervals_cover_at_all_looks_together(looks: Looks) -> None:
             low, high = t_interval(x, 1 - Look(looks, k).level(alpha))
             inside &= (low <= 0) & (high >= 0)
             above &= t_interval(x, 1 - 2 * Look(looks, k).level(alpha, sides=1))[1] >= 0
-        print(
-            f"{looks}, coverage over all looks at 1 − .05/{family}: {inside.mean():.4f}, one-sided {above.mean():.4f}"
-        )
+        rates = f"{inside.mean():.4f}, one-sided {above.mean():.4f}"
+        print(f"{looks}, coverage over all looks at 1 − .05/{family}: {rates}")
         assert inside.mean() == pytest.approx(1 - alpha, abs=four_errors(alpha, studies))
         assert above.mean() == pytest.approx(1 - alpha, abs=four_errors(alpha, studies))
 
