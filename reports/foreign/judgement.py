@@ -5,7 +5,7 @@ arms of a study are. Without a column of pairs the arms are compared by Welch's 
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -108,9 +108,16 @@ def compare(frame: pd.DataFrame, design: Design, source: str) -> Foreign:
         raise BadInput(f"has no arm {baseline!r}", place=source, cure=f"it has: {', '.join(order)}")
     order.sort(key=lambda name: name != baseline)
     pairs, labels = _pairs(frame, design, arms, source)
-    measured = {m.name: _numbers(frame[m.name], source) for m in design.measures}
-    found = {m.name: _by(m, measured[m.name], arms, pairs, order) for m in design.measures}
-    return Foreign(source, design, len(frame), found, _alone(arms, pairs, labels, order))
+    found, alone = {}, {}
+    for m in design.measures:
+        values, contrasts = _contrasts(m, _numbers(frame[m.name], source), arms, pairs, order)
+        verdicts, how = judged(contrasts), m.lower_is_better
+        found[m.name] = tuple(
+            ForeignArm(name, summarise(values[name], lower_is_better=how), verdicts.get(name))
+            for name in order
+        )
+        alone = {name: tuple(labels[i] for i in c.unpaired) for name, c in contrasts.items() if c.unpaired}
+    return Foreign(source, design, len(frame), found, alone)
 
 
 def _pairs(
@@ -153,41 +160,26 @@ def _row(where: "pd.Series[bool]") -> int:
     return int(np.flatnonzero(where)[0]) + 1
 
 
-def _by(
+def _contrasts(
     measure: Measure,
     numbers: "pd.Series[float]",
     arms: pd.Series,
     pairs: "pd.Series[int] | None",
     order: Sequence[str],
-) -> tuple[ForeignArm, ...]:
-    """Every arm by one metric: one family of differences and one of equivalences."""
+) -> tuple[dict[str, dict[int, float]], dict[str, Contrast]]:
+    """The values of every arm by one metric, and the contrasts with the first, as one family."""
     keys = range(len(numbers)) if pairs is None else pairs.to_numpy()
     values: dict[str, dict[int, float]] = {name: {} for name in order}
     for name, key, value in zip(arms, map(int, keys), map(float, numbers), strict=True):
         values[name][key] = value
-    baseline, *others = order
-    family, lower = len(others), measure.lower_is_better
+    base, *others = order
+    delta, lower, family = measure.delta, measure.lower_is_better, len(others)
     found: dict[str, Contrast] = {}
     for name in others:
         if pairs is None:
-            sides = list(values[name].values()), list(values[baseline].values())
-            found[name] = welch(*sides, delta=measure.delta, lower_is_better=lower, family=family)
+            sides = [*values[name].values()], [*values[base].values()]
+            found[name] = welch(*sides, delta=delta, lower_is_better=lower, family=family)
         else:
-            both = values[name], values[baseline]
-            found[name] = contrast(*both, delta=measure.delta, lower_is_better=lower, family=family)
-    verdicts = judged(found)
-    return tuple(
-        ForeignArm(name, summarise(values[name], lower_is_better=lower), verdicts.get(name)) for name in order
-    )
-
-
-def _alone(
-    arms: pd.Series, pairs: "pd.Series[int] | None", labels: Sequence[str], order: Iterable[str]
-) -> dict[str, tuple[str, ...]]:
-    """By arm, the pairs that only it or only the baseline has."""
-    if pairs is None:
-        return {}
-    has = {name: set(of) for name, of in pairs.groupby(arms)}
-    baseline, *others = order
-    lone = {name: sorted(has[name] ^ has[baseline]) for name in others}
-    return {name: tuple(labels[code] for code in codes) for name, codes in lone.items() if codes}
+            both = values[name], values[base]
+            found[name] = contrast(*both, delta=delta, lower_is_better=lower, family=family)
+    return values, found
