@@ -7,14 +7,16 @@ from reports.benchmarks.sizes import curves
 from reports.benchmarks.stored import medians
 
 
+def benchmark(group, median=1.0, **info):
+    return {"group": group, "stats": {"median": median}, "extra_info": info}
+
+
 def trials(model, title, **seconds):
-    info = {"model": model, "title": title, "measured_epochs": 2, "epochs": 15, "seconds": seconds}
-    return {"group": "trials", "stats": {"median": 1.0}, "extra_info": info}
+    return benchmark("trials", model=model, title=title, measured_epochs=2, epochs=15, seconds=seconds)
 
 
 def overhead(what, seconds, most, **rest):
-    info = {"what": what, "unit": "s", "most": most, **rest}
-    return {"group": "overhead", "stats": {"median": seconds}, "extra_info": info}
+    return benchmark("overhead", seconds, what=what, unit="s", most=most, **rest)
 
 
 def pace(train):
@@ -25,54 +27,35 @@ CELLS = [
     {"model": "lm6", "batch": 64, "hidden": 64, "measured": [pace(1e5), pace(3e5), pace(2e5)]},
     {"model": "lm6", "batch": 64, "hidden": 128, "measured": [pace(1e5)]},
 ]
-POINTS = [  # seconds = 0.001 · size², and 0.5 · size
-    *(
-        {"model": "lm6", "what": "hidden", "size": n, "seconds": [1e9, 0.001 * n**2, 0]}
-        for n in (64, 128, 256)
-    ),
-    *({"model": "lm4", "what": "seeds", "size": n, "seconds": [0.5 * n]} for n in (1, 2, 4)),
+SQUARE = [
+    {"model": "lm6", "what": "hidden", "size": n, "seconds": [1e9, 0.001 * n**2, 0]} for n in (64, 128, 256)
 ]
+LINEAR = [{"model": "lm4", "what": "seeds", "size": n, "seconds": [0.5 * n]} for n in (1, 2, 4)]
+MACHINE = {"cpu": "AMD EPYC", "cpus": 2, "packages": {"torch": "2.13.0"}, "load": 0.1}
+DESIGNS = {
+    "until decided": {"verdicts": 14.3, "trials": 485.5, "verdicts_an_hour": 21.7},
+    "40 seeds": {"verdicts": 13.2, "trials": 640.0, "verdicts_an_hour": 15.6},
+}
 STORED = {
     "datetime": "2026-11-25T06:00:00+00:00",
     "benchmarks": [
         trials("lm6", "LMModel6", notebook=24.0, script=9.0, learner=8.0, loop=6.0),
         trials("lm4", "LMModel4", notebook=12.0, script=3.0, learner=2.5, loop=2.0),
         trials("gru-after", "GRU, reset after", learner=12.0, loop=10.0),
-        {
-            "group": "study",
-            "stats": {"median": 88.0},
-            "extra_info": {
-                "trials": {"notebook": 8, "unrolled": 40},
-                "seconds": {"notebook": [80.0], "unrolled": [88.0]},
-                "trials_an_hour": {"notebook": 360.0, "unrolled": 1636.4},
-                "ratio": 4.546,
-            },
-        },
-        {
-            "group": "throughput",
-            "stats": {"median": 60.0},
-            "extra_info": {
-                "peak": 1e11,
-                "machine": {"cpu": "AMD EPYC", "cpus": 2, "packages": {"torch": "2.13.0"}, "load": 0.1},
-                "cells": CELLS,
-            },
-        },
-        {
-            "group": "verdicts",
-            "stats": {"median": 9.0},
-            "extra_info": {
-                "contrasts": 15,
-                "designs": {
-                    "until decided": {"verdicts": 14.3, "trials": 485.5, "verdicts_an_hour": 21.7},
-                    "40 seeds": {"verdicts": 13.2, "trials": 640.0, "verdicts_an_hour": 15.6},
-                },
-            },
-        },
-        {"group": "growth", "stats": {"median": 60.0}, "extra_info": {"points": POINTS}},
+        benchmark(
+            "study",
+            trials={"notebook": 8, "unrolled": 40},
+            seconds={"notebook": [80.0], "unrolled": [88.0]},
+            trials_an_hour={"notebook": 360.0, "unrolled": 1636.4},
+            ratio=4.546,
+        ),
+        benchmark("throughput", peak=1e11, machine=MACHINE, cells=CELLS),
+        benchmark("verdicts", contrasts=15, designs=DESIGNS),
+        benchmark("growth", points=[*SQUARE, *LINEAR]),
         overhead("unrolled --help", 0.06, 0.25),
         overhead("1000 finished trials", 130.0, 120, memory=410.0, memory_most=400, parts={"recorded": 5.0}),
         overhead("CPU seconds beside training", 100.0, 8, value=4.5),
-        {"group": "another", "stats": {"median": 1.0}, "extra_info": {"what": "not ours"}},
+        benchmark("another", what="not ours"),
     ],
 }
 README = "# Unrolled\n\n<!-- speed: filled by a command -->\nold\n<!-- /speed -->\n\nrest\n"
@@ -117,12 +100,8 @@ def test_an_exponent_is_the_slope_of_the_logarithms():
 
 def test_a_gpu_shows_its_memory_and_how_much_of_it_was_used(tmp_path):
     used = [{**pace(1e6), "gpu_memory_peak": 1234.0, "gpu_utilisation": 87.0}]
-    info = {
-        "peak": 5e13,
-        "machine": {"gpu": "NVIDIA H100"},
-        "cells": [{"model": "lm6", "batch": 64, "hidden": 64, "measured": used}],
-    }
-    gpu = {"group": "throughput", "stats": {"median": 1.0}, "extra_info": info}
+    cells = [{"model": "lm6", "batch": 64, "hidden": 64, "measured": used}]
+    gpu = benchmark("throughput", peak=5e13, machine={"gpu": "NVIDIA H100"}, cells=cells)
     trials = [one for one in STORED["benchmarks"] if one["group"] == "trials"]
     stored = {"benchmarks": [gpu, *trials]}
     text = text_of(render(stored, tmp_path))
@@ -142,7 +121,7 @@ def test_the_page_is_self_contained_and_the_same_each_time(tmp_path):
 
 def test_timings_of_something_else_are_refused(tmp_path):
     with pytest.raises(BadInput, match="no benchmark of this project; `make bench`"):
-        render({"benchmarks": [{"group": None, "stats": {"median": 1.0}, "extra_info": {}}]}, tmp_path)
+        render({"benchmarks": [benchmark(None)]}, tmp_path)
 
 
 def test_the_readme_gets_a_row_a_model_and_keeps_the_rest():
