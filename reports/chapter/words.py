@@ -169,22 +169,26 @@ def _use(means: Mapping[str, float]) -> str:
 
 def grammar(data: Data) -> Shown:
     """Which kind of word costs the loss, and which digits are taken for which."""
-    loss, kind, share, of = _dearest(data["roles"]["LMModel6"])
-    right = {m: _right(runs) for m, runs in data["lead"].items()}
-    digit = max(right["LMModel6"], key=lambda d: _asked(data, d) - right["LMModel6"][d])  # most often missed
-    wrong, times, asked = _most(data["lead"]["LMModel6"], digit)
-    seven, six = (right[m].get(digit, 0) for m in ("LMModel7", "LMModel6"))
+    runs = data["roles"]["LMModel6"]
+    nats, words = ({k: sum(run[k][i] for run in runs) for k in runs[0]} for i in (0, 2))
+    share = {k: n / sum(nats.values()) for k, n in nats.items()}
+    loss, kind = sum(nats.values()) / sum(words.values()), max(nats, key=lambda k: nats[k])
+    lead = figures.guesses(data["lead"]["LMModel6"])
+    digit = max(lead, key=lambda d: lead[d].total() - lead[d][d])  # the one that is missed most often
+    wrong = max(sorted(lead[digit]), key=lambda guess: lead[digit][guess])
+    times, asked, six = lead[digit][wrong], lead[digit].total(), lead[digit][digit]
+    seven = sum(run.get(digit, {}).get(digit, 0) for run in data["lead"]["LMModel7"])
     better = [_accuracy(data["roles"][m], kind) for m in ("LMModel7", "LMModel6")]
     regular = f"LMModel7 gets {percent(better[0])} of them right, LMModel6 {percent(better[1])}"
     rows = tuple(
-        (k, *(percent(_accuracy(runs, k)) for runs in data["roles"].values()), percent(_loss(data, k), 0))
+        (k, *(percent(_accuracy(runs, k)) for runs in data["roles"].values()), percent(share[k]))
         for k in ROLES
-        if k in data["roles"]["LMModel6"][0]
+        if k in share
     )
     return Shown(
-        answer=f"A loss is not an accuracy: {percent(share)} of LMModel6's validation loss "
-        f"({number(loss, 2)} nats) comes from one kind of word, the {kind}, {percent(of)} of the words; "
-        f"{regular}.",
+        answer=f"A loss is not an accuracy: {percent(share[kind])} of LMModel6's validation loss "
+        f"({number(loss, 2)} nats) comes from one kind of word, the {kind}, "
+        f"{percent(words[kind] / sum(words.values()))} of the words; {regular}.",
         text=f"Where the first digit of a number is asked for and “{digit}” is right, LMModel6 says "
         f"“{wrong}” most often, {count(times)} of {count(asked)} times, and “{digit}” {count(six)} times; "
         f"LMModel7 says it {count(seven)} times. The training text begins "
@@ -208,39 +212,8 @@ def grammar(data: Data) -> Shown:
     )
 
 
-def _asked(data: Data, digit: str) -> int:
-    return sum(sum(run.get(digit, {}).values()) for run in data["lead"]["LMModel6"])
-
-
-def _right(runs: list[Data]) -> dict[str, int]:
-    return {d: sum(run.get(d, {}).get(d, 0) for run in runs) for run in runs for d in run}
-
-
-def _most(runs: list[Data], digit: str) -> tuple[str, int, int]:
-    """The guess that is made most often where a digit is right, how often, and of how many."""
-    counts: dict[str, int] = {}
-    for run in runs:
-        for guess, times in run.get(digit, {}).items():
-            counts[guess] = counts.get(guess, 0) + times
-    guess = max(sorted(counts), key=lambda g: counts[g])
-    return guess, counts[guess], sum(counts.values())
-
-
 def _accuracy(runs: list[dict[str, Any]], kind: str) -> float:
     return float(sum(run[kind][1] for run in runs) / sum(run[kind][2] for run in runs))
-
-
-def _loss(data: Data, kind: str) -> float:
-    runs = data["roles"]["LMModel6"]
-    return float(sum(run[kind][0] for run in runs) / sum(v[0] for run in runs for v in run.values()))
-
-
-def _dearest(runs: list[dict[str, Any]]) -> tuple[float, str, float, float]:
-    """Mean loss; the kind of word with the largest share of it; that share; its share of the words."""
-    nats, words = ({k: sum(run[k][i] for run in runs) for k in runs[0]} for i in (0, 2))
-    kind = max(nats, key=lambda k: nats[k])
-    whole = sum(words.values())
-    return sum(nats.values()) / whole, kind, nats[kind] / sum(nats.values()), words[kind] / whole
 
 
 def gates(data: Data) -> Shown:

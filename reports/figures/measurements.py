@@ -124,13 +124,15 @@ def reading(by_order: Data) -> Figure:
     return figure
 
 
+def guesses(runs: Sequence[Data]) -> dict[str, Counter[str]]:
+    """By the digit that is right, how often each word is guessed, over all runs."""
+    digits = dict.fromkeys(digit for run in runs for digit in run)
+    return {d: sum((Counter(run.get(d, {})) for run in runs), Counter[str]()) for d in digits}
+
+
 def confusions(lead: Data) -> Figure:
     """For each right digit and model a bar, cut by what was guessed; small parts are put together."""
-    totals = {
-        (digit, model): sum((Counter(run.get(digit, {})) for run in runs), Counter[str]())
-        for model, runs in lead.items()
-        for digit in {d for run in runs for d in run}
-    }
+    totals = {(d, model): n for model, runs in lead.items() for d, n in guesses(runs).items()}
     left, height = 200, 34
     edge: dict[str, Any] = {"edgecolor": COLOURS["ink"], "lw": 0.6}
     figure = blank(len(totals) * height + 62)
