@@ -30,16 +30,11 @@ def growth(data: Data) -> Shown:
     }
     said = ", ".join(f"{names[s]} {power(round(v, 2))}" for s, v in at[steps].items())
     growing = [names[s] for s in STATES if at[steps][s] > GROWS * at[BACK][s]]
+    grows = f"{listed(growing)} still {'grows' if len(growing) == 1 else 'grow'}"
     return Shown(
         answer="Each layer multiplies, so that numbers and gradients can grow or shrink by a factor at every "
         "step, in the extreme to infinity or zero, and a weight then learns too fast or not at all; in "
-        "trained networks here "
-        + (
-            f"{listed(growing)} still {'grows' if len(growing) == 1 else 'grow'} "
-            if growing
-            else "no state grows "
-        )
-        + f"after {BACK} words.",
+        f"trained networks here {grows if growing else 'no state grows'} after {BACK} words.",
         text=f"Trained networks of one layer read {count(steps)} words of validation text without a reset. "
         f"The largest number in the state at the end: {said}. After {BACK} words it is "
         + ", ".join(power(round(v, 2)) for v in at[BACK].values())
@@ -85,11 +80,7 @@ def gradients(data: Data) -> Shown:
         "epochs.",
         table=TextTable(
             f"Share of the gradient {BACK} words back",
-            (
-                "Cell",
-                *(f"{e} epochs" if e != 1 else "1 epoch" for e in epochs),
-                f"{last} words back, at the end",
-            ),
+            ("Cell", *(counted(e, "epoch") for e in epochs), f"{last} words back, at the end"),
             rows,
         ),
     )
@@ -107,11 +98,7 @@ def _trained(far: Data, start: str, end: str) -> str:
     reach = [c for c in CELLS if far[c][end][BACK] > max(LEFT, far[c][start][BACK])]
     if len(reach) == len(CELLS):
         return "Training lets it reach further in all of them."
-    return (
-        f"Training lets it reach {BACK} words back in {listed(reach)}."
-        if reach
-        else (f"Training lets it reach {BACK} words back in none of them.")
-    )
+    return f"Training lets it reach {BACK} words back in {listed(reach) if reach else 'none of them'}."
 
 
 def _gates(far: Data, end: str, last: int) -> str:
@@ -137,15 +124,11 @@ def recall(data: Data) -> Shown:
     drawn = [(c, list(by), list(by.values())) for c, by in accuracy.items()]
     rows = tuple((c, *(number(a, 2) for a in by.values())) for c, by in accuracy.items())
     plain, gated = ([reach[c] for c in group] for group in (PLAIN, GATED))
+    furthest = f" Furthest: {listed(far)}, over {best}{' or more' if best == most else ''} words."
     return Shown(
-        answer="The cell state c can stay as it is where its gates allow it; the hidden state h is what "
-        f"is shown of it. {_memory(plain, gated)}"
-        + (
-            f" Furthest: {listed(far)}, over {best}{' or more' if best == most else ''} words."
-            if best
-            else ""
-        )
-        + f" {_opened(reach['LSTM'], reach[RECALL[-1]])}",
+        answer="The cell state c can stay as it is where its gates allow it; the hidden state h is what is "
+        f"shown of it. {_memory(plain, gated)}{furthest if best else ''} "
+        f"{_opened(reach['LSTM'], reach[RECALL[-1]])}",
         text="A network reads one of nine digits, then k times the same filler, and is asked which digit it "
         "was: only a state that lasts helps. One layer of 64, at the chapter's learning rate for the cell, "
         f"{data['steps']} updates of {data['rows']} texts for each k; mean of "

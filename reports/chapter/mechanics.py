@@ -23,14 +23,14 @@ def spacing(data: Data) -> Shown:
     x = [2.0**e for e in data["exponents"]]
     shares = {g / v for f in FORMATS for g, v in zip(data["gaps"][f], x, strict=True)}
     fixed = len(shares) == len(FORMATS)  # one for each format
+    relative = (
+        ": a format keeps a fixed number of significant digits, so the relative precision is the same at "
+        "every magnitude (down to the very smallest numbers, which lose digits)."
+        if fixed
+        else "; relative to the magnitude the distance differs too."
+    )
     return Shown(
-        answer="Those near zero lie closest together"
-        + (
-            ": a format keeps a fixed number of significant digits, so the relative precision is the same "
-            "at every magnitude (down to the very smallest numbers, which lose digits)."
-            if fixed
-            else "; relative to the magnitude the distance differs too."
-        ),
+        answer=f"Those near zero lie closest together{relative}",
         text=f"From 1 to the next number it is {gaps}"
         f"{', and with every doubling of the magnitude the distance doubles' if fixed else ''}. "
         f"{number(100 * data['share_below_one'], 1)} % of all positive float32 lie below 1. The first "
@@ -58,20 +58,13 @@ def precision(data: Data, cells: Data) -> Shown:
     times = fmean(b / f for f, b in zip(*errors.values(), strict=True))
     rounding = cells["rounding"]
     moved = {f: max(abs(r[f]["loss"] - r["float64"]["loss"]) for r in rounding) for f in rounding[0]}
-    rows = tuple(
-        (
-            f,
-            number(fmean(r[f]["loss"] for r in rounding), 5),
-            power(moved[f]),
-            f"{number(100 * min(r[f]['same'] for r in rounding), 2)} %",
-        )
-        for f in ("float64", *errors)
-    )
-    worst = min(r["bfloat16"]["same"] for r in rounding)
+    same = {f: min(r[f]["same"] for r in rounding) for f in rounding[0]}
+    loss = {f: fmean(r[f]["loss"] for r in rounding) for f in rounding[0]}
+    rows = [(f, number(loss[f], 5), power(moved[f]), percent(same[f], 2)) for f in ("float64", *errors)]
     return Shown(
         answer=f"Rounding grows with every product, to {one} in float32 and {half} in bfloat16 after "
-        f"{steps[-1]}; a trained LSTM read in bfloat16 still makes {percent(worst, 1)} of its guesses as "
-        "in double precision.",
+        f"{steps[-1]}; a trained LSTM read in bfloat16 still makes {percent(same['bfloat16'], 1)} of its "
+        "guesses as in double precision.",
         text="Vectors are multiplied by one orthogonal matrix, which turns them and changes no length, "
         f"{steps[-1]} times. The error of the vector, relative to its length, is in bfloat16 on average "
         f"{count(times)} times as large as in float32. Trained LSTMs of one layer, read in these formats, "

@@ -120,13 +120,8 @@ def order(data: Data) -> Shown:
         if means["grouped"]["kept"] > zeroed + USES
         else ""
     )
-    worse = (
-        "worse than"
-        if other < zeroed - USES
-        else "better than"
-        if other > zeroed + USES
-        else "no better than"
-    )
+    worse = "worse than" if other < zeroed - USES else "no better than"
+    worse = "better than" if other > zeroed + USES else worse
     return Shown(
         answer=f"A network trained on text in order {in_order}; one trained on shuffled windows {shuffled}. "
         f"A state of other words serves the first {worse} none ({number(other, 3)}){reset}",

@@ -8,7 +8,7 @@ from typing import Any
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from bench.trial import Scalar, Trial
+from bench.trial import Scalar, Trial, counted
 from reports.arms import trial_of
 from reports.comparison import ComparedArm, Comparison
 from reports.figures.drawing import (
@@ -101,7 +101,7 @@ def gradients(far: Data, names: Sequence[str]) -> Figure:
         logarithmic(ax)
         for i, epoch in enumerate(sorted(far[name], key=int)):
             look: dict[str, Any] = {"color": COLOURS[f"arm{i + 1}"], "ls": (0, DASHES[i])}
-            label = f"{epoch} epoch{'' if epoch == '1' else 's'}"
+            label = counted(int(epoch), "epoch")
             ax.plot(range(len(far[name][epoch])), far[name][epoch], label=label, lw=1.6, **look)
         ax.set(ylim=(1e-9, 10), title=name, xlabel="words back")
     look = {"frameon": False, "labelcolor": COLOURS["ink"], "handlelength": 2.6}
