@@ -89,7 +89,7 @@ def _held(row: ComparedArm) -> Held | None:
     printed = ("human-numbers", "tail", published.lr, published.epochs)
     if (trial.corpus, trial.split, trial.lr, trial.epochs) != printed:
         return None
-    losses = list(values(row.arm, "valid_loss").values())
+    losses, hits = (list(values(row.arm, name).values()) for name in ("valid_loss", "valid_accuracy"))
     predicted = prediction(losses, published.valid_loss, DIGITS)
     if predicted is None:
         return None
@@ -99,7 +99,5 @@ def _held(row: ComparedArm) -> Held | None:
         prediction=predicted,
         losses=tuple(x for x in losses if math.isfinite(x)),
         accuracy=mean_of(row.arm, "valid_accuracy"),
-        accuracy_prediction=prediction(
-            values(row.arm, "valid_accuracy").values(), published.accuracy, DIGITS
-        ),
+        accuracy_prediction=prediction(hits, published.accuracy, DIGITS),
     )

@@ -141,12 +141,10 @@ def _judged(
 
 def _turned(v: Verdict, row: ComparedArm, base: ComparedArm) -> Verdict:
     """The verdict on the baseline against an arm, from that on the arm against the baseline."""
-    k, words = v.contrast, (Word.IMPROVES, Word.WORSENS)
+    k, other = v.contrast, {Word.IMPROVES: Word.WORSENS, Word.WORSENS: Word.IMPROVES}
     lower, sides = k.lower_is_better, (on(side.summary.values, k.seeds) for side in (base, row))
     turned = contrast(*sides, delta=k.delta, lower_is_better=lower, family=k.family, look=k.look)
-    return replace(
-        v, contrast=turned, word=dict(zip(words, reversed(words), strict=True)).get(v.word, v.word)
-    )
+    return replace(v, contrast=turned, word=other.get(v.word, v.word))
 
 
 def _settings(row: ComparedArm) -> dict[str, Scalar]:

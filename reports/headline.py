@@ -48,11 +48,10 @@ def answer(c: Comparison, parts: Sequence[Part] = ()) -> Markup:
     if view and said:
         said[0] = Markup("{}, {}").format(view.capitalize(), said[0])
     if undecided:
-        better = Markup("{} (better on {} of {})").format
-        seeds = [(x.name, x.verdict.contrast.wins, x.verdict.contrast.pairs) for x in undecided]
-        said.append(
-            Markup("Undecided: {}").format(_few([better(n, k, counted(p, "seed")) for n, k, p in seeds]))
-        )
+        better, ks = Markup("{} (better on {} of {})").format, [x.verdict.contrast for x in undecided]
+        seeds = [counted(k.pairs, "seed") for k in ks]
+        named = [better(x.name, k.wins, n) for x, k, n in zip(undecided, ks, seeds, strict=True)]
+        said.append(Markup("Undecided: {}").format(_few(named)))
     if differ := [_name(part.switch.name) for part in parts if part.differs]:
         said.append(Markup("The verdict depends on the other parts for {}").format(_few(differ)))
     return _sentences([_levels(c), *said])

@@ -84,12 +84,11 @@ def ranks(c: Comparison) -> Ranks | None:
     if not 3 <= len(entrants) <= _MOST_RANKED or not seeds:
         return None
     shared = {name: on(row.summary.values, seeds) for name, row in entrants.items()}
-    sets = rank_sets(shared, lower_is_better=c.lower_is_better)
-    means = {
-        name: summarise(numbers, lower_is_better=c.lower_is_better).mean for name, numbers in shared.items()
-    }
+    lower = c.lower_is_better
+    sets = rank_sets(shared, lower_is_better=lower)
+    means = {name: summarise(numbers, lower_is_better=lower).mean for name, numbers in shared.items()}
     found = [(row, means[name], *sets[name]) for name, row in entrants.items()]
-    sign = 1 if c.lower_is_better else -1
+    sign = 1 if lower else -1
     found.sort(key=lambda entry: math.inf if entry[1] is None else sign * entry[1])
     return Ranks(len(seeds), tuple(found))
 

@@ -43,11 +43,9 @@ def judged(c: Comparison) -> str:
         f"the same within ±{c.metric.delta:g} with": [Word.EQUIVALENT, Word.NEGLIGIBLE],
         "undecided with": [Word.INCONCLUSIVE],
     }
-    said = []
+    said, each = [], len(bases) > 1 and len(found) <= NAMED
     for text, words in groups.items():
-        names = [
-            _named(x, c, len(bases) > 1 and len(found) <= NAMED) for x in found if x.verdict.word in words
-        ]
+        names = [_named(x, c, each) for x in found if x.verdict.word in words]
         if names:
             rest = [f"{len(names) - NAMED} more"] if len(names) > NAMED else []
             said.append(f"{text} {listed(names[:NAMED] + rest)}")

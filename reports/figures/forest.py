@@ -87,9 +87,8 @@ class _Reading:
 
     def ticks(self, axis: Axis) -> list[tuple[float, str]]:
         if self.perplexity:
-            powers = range(
-                math.floor(axis.low / math.log(10)) - 1, math.ceil(min(axis.high, 700) / math.log(10))
-            )
+            low, high = (min(x, 700) / math.log(10) for x in (axis.low, axis.high))
+            powers = range(math.floor(low) - 1, math.ceil(high))
             found = [(math.log(m * 10.0**p), f"{m * 10.0**p:g}") for p in powers for m in _ROUND]
         else:
             factor, unit = self.how.factor, " %" if self.how.level == "%" else ""

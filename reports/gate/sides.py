@@ -14,9 +14,7 @@ class Outcome:
     value: float | None  # of the metric; infinite where training diverged, None where it failed otherwise
     reason: str = ""  # why there is no finite value
     bits: str = ""  # what the trial computed, as fingerprints; "" where the source keeps none
-    numbers: Mapping[str, str] = field(
-        default_factory=dict
-    )  # what was measured, where there are fingerprints
+    numbers: Mapping[str, str] = field(default_factory=dict)  # measured, where there are fingerprints
     speed: float | None = None  # tokens/s
     machine: Mapping[str, str] = field(default_factory=dict)  # its kind: see bench.kinds
 

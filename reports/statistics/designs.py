@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import combinations
 
 import numpy as np
@@ -21,10 +22,8 @@ def rank_sets(
     All pairs are compared on their common seeds and corrected with Holm. Pairs of fewer than 5 seeds
     count in the correction and decide nothing.
     """
-    pairs = list(combinations(values, 2))
-    compared = [
-        contrast(values[a], values[b], delta=math.inf, lower_is_better=lower_is_better) for a, b in pairs
-    ]
+    pairs, judge = list(combinations(values, 2)), partial(contrast, delta=math.inf)
+    compared = [judge(values[a], values[b], lower_is_better=lower_is_better) for a, b in pairs]
     first, last = dict.fromkeys(values, 1), dict.fromkeys(values, len(values))
     for (a, b), c, p in zip(pairs, compared, holm([c.p for c in compared]), strict=True):
         if p <= ALPHA and c.pairs >= FEWEST_SEEDS:
