@@ -108,9 +108,8 @@ def test_a_gpu_shows_its_memory_and_how_much_of_it_was_used(tmp_path):
     assert "GPU memory, MiB GPU in use, %" in text and "1 234 87" in text
     assert "on the GPU" in text and "GPU NVIDIA H100" in text
     assert "One trial on the GPU takes ×4.0 to ×6.0 less time" in text
-    assert "The notebook trains on the CPU" in text and "The notebook trains on the CPU" not in text_of(
-        render(STORED, tmp_path)
-    )
+    said = "The notebook trains on the CPU"
+    assert said in text and said not in text_of(render(STORED, tmp_path))
 
 
 def test_the_page_is_self_contained_and_the_same_each_time(tmp_path):

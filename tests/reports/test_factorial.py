@@ -89,10 +89,9 @@ def test_each_view_is_the_contrast_of_the_two_arms_that_differ_in_the_part_alone
     view = asked()["tying"].views[BESIDE].contrast
     assert view.mean == pytest.approx(-rows["no tying"].contrast.mean)
     assert view.p == pytest.approx(rows["no tying"].contrast.p)
-    pairs = [
-        rows["LMModel6 + alpha"].summary.values[s] - rows["LMModel6"].summary.values[s] for s in range(10)
-    ]
-    assert asked()["AR"].views[ALONE].contrast.mean == pytest.approx(sum(pairs) / 10)
+    off, on = (rows[name].summary.values for name in ("LMModel6", "LMModel6 + alpha"))
+    mean = sum(on[s] - off[s] for s in range(10)) / 10
+    assert asked()["AR"].views[ALONE].contrast.mean == pytest.approx(mean)
 
 
 def test_a_contrast_of_the_study_has_one_verdict_on_the_page():

@@ -68,9 +68,8 @@ def test_a_slower_benchmark_fails_by_name_and_another_machine_is_refused() -> No
 
 def test_a_benchmark_that_is_gone_is_told_and_fails_where_speed_is_required() -> None:
     base, new = benchmarks("base.json", step=0.01, load=0.5), benchmarks("new.json", step=0.01)
-    assert "not compared, for want of rounds on both sides: load" in screen(
-        judge_timings(base, new, margin=0.05)
-    )
+    said = screen(judge_timings(base, new, margin=0.05))
+    assert "not compared, for want of rounds on both sides: load" in said
     assert not judge_timings(base, new, margin=0.05, require_speed=True).passed
     few = Timings(name="few.json", runs={"step": [stored(0.01, 0.0, 1)]}, machines=[HERE])
     assert not judge_timings(base, few, margin=0.05).passed

@@ -100,10 +100,8 @@ def test_what_is_true_of_looks_is_said_once_and_only_where_there_are_several(tex
 def test_sections_of_several_arms_use_the_seeds_that_all_of_them_have_and_say_how_many(c, text):
     found = sections.ranks(c)
     assert found.seeds == 10  # nine of them finished everywhere
-    base = next(mean for row, mean, *_ in found.lines if row.index == 0)
-    assert base == pytest.approx(
-        fmean(c.evidence.arms[0].results[s].metrics["valid_accuracy"] for s in range(10))
-    )
+    base, results = next(mean for row, mean, *_ in found.lines if not row.index), c.evidence.arms[0].results
+    assert base == pytest.approx(fmean(results[s].metrics["valid_accuracy"] for s in range(10)))
     assert "on the 10 seeds that all of them have" in text
     assert "of the 10 seeds that all arms have" in text  # the learning curves
 
@@ -117,9 +115,8 @@ def ladder(tmp_path_factory):
 def test_each_rung_of_a_ladder_is_held_against_the_one_before_and_names_it(ladder, tmp_path):
     c, page = ladder
     means = {row.arm.name: row.contrast.mean for row in c.rows if row.contrast}
-    assert means["rung 3"] == pytest.approx(
-        fmean(differences(c.evidence, "rung 3", "valid_accuracy", 10, "rung 2"))
-    )
+    gained = differences(c.evidence, "rung 3", "valid_accuracy", 10, "rung 2")
+    assert means["rung 3"] == pytest.approx(fmean(gained))
     assert standing(c) == "4 of 6 contrasts decided"
     assert "rung 3 against rung 2" in text_of(page)
     assert "rung 3 gains 7.4 over rung 2" in text_of(render_index([c], tmp_path))

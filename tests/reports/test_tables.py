@@ -36,9 +36,8 @@ def fixed():
 
 def test_the_csv_holds_the_contrast_in_full(fixed):
     base, ours = rows(comparison_csv(compare(fixed)))
-    assert [float(base[f"valid_loss_{key}"]) for key in ("mean", "sd")] == pytest.approx(
-        [1.28875, 0.057925], abs=1e-6
-    )
+    alone = [float(base[f"valid_loss_{key}"]) for key in ("mean", "sd")]
+    assert alone == pytest.approx([1.28875, 0.057925], abs=1e-6)
     found = [float(ours[f"valid_loss_{key}"]) for key in ("delta", "delta_low", "delta_high", "ratio", "r")]
     assert found == pytest.approx([-0.045, -0.05682, -0.03318, 0.9560, 0.977], abs=5e-5)
     assert (ours["valid_loss_wins"], ours["pairs"], ours["verdict"], base["verdict"]) == (
@@ -180,9 +179,8 @@ def test_the_book_is_held_against_its_own_settings_only():
     )
     held = hold(compare(study(arms)))
     assert [h.row.arm.name for h in held] == ["LMModel6", "LMModel7"]
-    assert (
-        held[0].prediction.plausible and not held[1].prediction.plausible
-    )  # 1.368 is near 1.30, .458 not .80
+    # 1.368 is near 1.30, .458 not near .80
+    assert [h.prediction.plausible for h in held] == [True, False]
 
 
 @pytest.mark.parametrize("name", BOOK)

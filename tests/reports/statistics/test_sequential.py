@@ -98,10 +98,7 @@ def test_intervals_of_a_contrast_are_the_repeated_ones() -> None:
     sides = dict(enumerate(d)), dict.fromkeys(range(15), 0.0)
     c = contrast(*sides, delta=0.02, family=4, look=Look(LOOKS, 1))
     w = math.sqrt(15 / 40)
-    half = {
-        "interval": w * LOOKS.critical(0.05) / 2,
-        "interval90": w * LOOKS.critical(0.05, sides=1),
-    }
+    half = {"interval": w * LOOKS.critical(0.05) / 2, "interval90": w * LOOKS.critical(0.05, sides=1)}
     for name, tail in half.items():
         found = getattr(c, name)
         expected = stats.ttest_1samp(d, 0).confidence_interval(1 - 2 * tail)
