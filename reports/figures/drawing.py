@@ -52,17 +52,11 @@ def axes_at(figure: Figure, left: float, top: float, width: float, height: float
     return ax
 
 
-def grid(count: int, height: float, *, columns: int = 4, own: bool = False) -> tuple[Figure, list[Axes]]:
-    """Small multiples, each with scales of its own, or all with one y scale, labelled at the left."""
-    columns = min(count, columns)
-    left, gap, below = (46, 52, 74) if own else (46, 22, 50)
-    each = (WIDTH - left - gap * (columns - 1) - 8) / columns
-    figure, axes = blank(math.ceil(count / columns) * (height + below) + 12), []
-    for y, x in (divmod(i, columns) for i in range(count)):
-        ax = axes_at(figure, left + x * (each + gap), 28 + y * (height + below), each, height)
-        ax.tick_params(labelleft=own or x == 0)
-        axes.append(ax)
-    return figure, axes
+def side_by_side(count: int, height: float) -> tuple[Figure, list[Axes]]:
+    """A row of panels, each with scales of its own."""
+    figure, left, gap = blank(height + 86), 46, 52
+    width = (WIDTH - left - gap * (count - 1) - 8) / count
+    return figure, [axes_at(figure, left + i * (width + gap), 28, width, height) for i in range(count)]
 
 
 def around(values: Sequence[float]) -> tuple[float, float]:

@@ -18,9 +18,9 @@ from reports.figures.drawing import (
     axes_at,
     blank,
     estimates,
-    grid,
     logarithmic,
     name_ends,
+    side_by_side,
     single,
 )
 from reports.figures.svg import COLOURS, picture
@@ -56,7 +56,7 @@ def pairs(above: Mapping[int, float], below: Mapping[int, float], names: Sequenc
 
 def stability(relu: Sequence[Data], tanh: Sequence[Data]) -> Figure:
     """Three panels by epoch, one line a seed: LMModel4 solid, the same with tanh dashed."""
-    figure, axes = grid(len(WATCHED), 170, own=True)
+    figure, axes = side_by_side(len(WATCHED), 170)
     for ax, (key, title) in zip(axes, WATCHED.items(), strict=True):
         for runs, colour, dash in ((tanh, "arm1", (0, (4, 2))), (relu, "arm2", "-")):
             for one in runs:
@@ -72,7 +72,7 @@ def stability(relu: Sequence[Data], tanh: Sequence[Data]) -> Figure:
 
 def growth(states: Data) -> Figure:
     """The largest number of each state against tokens read: dashed before training, solid after."""
-    figure, axes = grid(len(STATES), 140, columns=5, own=True)
+    figure, axes = side_by_side(len(STATES), 140)
     runs = {
         (cell, part, when): [sorted((int(n), float(v)) for n, v in run.items()) for run in both[part]]
         for cell, part in STATES
@@ -96,7 +96,7 @@ def growth(states: Data) -> Figure:
 
 def gradients(far: Data, names: Sequence[str]) -> Figure:
     """One panel a cell: the share of the gradient that is left by distance, a line for each epoch."""
-    figure, axes = grid(len(names), 230, own=True)
+    figure, axes = side_by_side(len(names), 230)
     for ax, name in zip(axes, names, strict=True):
         logarithmic(ax)
         for i, epoch in enumerate(sorted(far[name], key=int)):
@@ -111,7 +111,7 @@ def gradients(far: Data, names: Sequence[str]) -> Figure:
 
 def reading(by_order: Data) -> Figure:
     """One panel an order of training: accuracy by what is done with the state, a dot a seed."""
-    figure, axes = grid(len(by_order), 150, columns=2)
+    figure, axes = side_by_side(len(by_order), 150)
     ends = around([v for by in by_order.values() for seeds in by.values() for v in seeds.values()])
     for ax, (order, by) in zip(axes, by_order.items(), strict=True):
         for i, seeds in enumerate(by[habit] for habit in HABITS):
