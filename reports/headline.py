@@ -67,8 +67,8 @@ def order(c: Comparison) -> Markup:
     titles = [arm.title for arm in arms.values()]
     names = {k: _name(arm.title if titles.count(arm.title) == 1 else arm.name) for k, arm in arms.items()}
     words, sure = _words(tasks, list(names), c), {Word.IMPROVES, Word.WORSENS}
-    kept = [pair for pair, seen in words.items() if seen and seen < sure]
-    turned = [pair for pair, seen in words.items() if seen >= sure]
+    kept = [pair for pair, seen in words.items() if any(seen == [word] * len(tasks) for word in sure)]
+    turned = [pair for pair, seen in words.items() if sure <= set(seen)]
     rest = [pair for pair in words if pair not in (*kept, *turned)]
     verb = "keeps its" if len(kept) == 1 else "keep their"
     said = [Markup(f"{len(kept)} of {counted(len(words), 'pair')} {verb} order")]
@@ -83,17 +83,19 @@ def order(c: Comparison) -> Markup:
     return _sentences([Markup("; ").join(said), *levels])
 
 
-def _words(tasks: Mapping[str, Arms], keys: Sequence[Key], c: Comparison) -> dict[tuple[Key, Key], set[Word]]:
-    """The words of the verdicts on every pair of these arms, each task's; Holm over all.
+def _words(
+    tasks: Mapping[str, Arms], keys: Sequence[Key], c: Comparison
+) -> dict[tuple[Key, Key], list[Word]]:
+    """The words of the verdicts on every pair of these arms, a task's each; Holm over all.
 
     Of the seeds of the first look, whose number no result has chosen.
     """
     seeds = c.evidence.seeds[: c.evidence.looks[0]]
     values = {(t, key): on(rows[key].summary.values, seeds) for t, rows in tasks.items() for key in keys}
-    words = {pair: set[Word]() for pair in combinations(keys, 2)}
+    words = {pair: list[Word]() for pair in combinations(keys, 2)}
     sides = {(t, pair): (values[t, pair[0]], values[t, pair[1]]) for t in tasks for pair in words}
     for (_, pair), v in verdicts(sides, delta=c.metric.delta, lower_is_better=c.lower_is_better).items():
-        words[pair].add(v.word)
+        words[pair].append(v.word)
     return words
 
 
