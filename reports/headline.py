@@ -71,7 +71,7 @@ def order(c: Comparison) -> Markup:
     turned = [pair for pair, seen in words.items() if sure <= set(seen)]
     rest = [pair for pair in words if pair not in (*kept, *turned)]
     verb = "keeps its" if len(kept) == 1 else "keep their"
-    said = [Markup(f"{len(kept)} of {counted(len(words), 'pair')} {verb} order")]
+    said = [Markup(f"{len(kept)} of {counted(len(words), 'pair')} of arms {verb} order")]
     for pairs, what in ((turned, "change places"), (rest, "are not told apart everywhere")):
         if pairs:
             named = [Markup("{} and {}").format(names[one], names[two]) for one, two in pairs]

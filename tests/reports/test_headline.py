@@ -65,7 +65,7 @@ def test_the_same_arms_on_two_tasks_are_said_to_keep_their_order_or_to_change_pl
     both = study((*tail, *(replace(a, against="b0") for a in blocks)))
     text = said(both)
     assert text.startswith(
-        "3 of 6 pairs keep their order; t1 and t2 and t1 and t3 change places; "
+        "3 of 6 pairs of arms keep their order; t1 and t2 and t1 and t3 change places; "
         "t2 and t3 are not told apart everywhere. On split tail t0 has a "
     )
     best = fmean(r.metrics["valid_loss"] for r in blocks[0].results.values())
@@ -74,7 +74,9 @@ def test_the_same_arms_on_two_tasks_are_said_to_keep_their_order_or_to_change_pl
     own = {a.name: {s: r for s, r in a.results.items() if (s == 9) == (a.name == "b3")} for a in blocks}
     waiting = study((*tail, *(replace(a, against="b0", results=own[a.name]) for a in blocks)))
     # b3 shares no seed with the others
-    assert said(waiting).startswith("2 of 6 pairs keep their order; t1 and t2 change places; t0 and t3")
+    assert said(waiting).startswith(
+        "2 of 6 pairs of arms keep their order; t1 and t2 change places; t0 and t3"
+    )
     one_task = study((*tail, *(replace(a, against="b1") for a in blocks[1:2])))
     assert "order" not in said(one_task)  # one arm alone is on both
 
