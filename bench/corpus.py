@@ -23,12 +23,16 @@ TRAIN_SHARE = 0.8
 HALVED, SPREAD, LEAST = 0.05, 5.0, 5  # of drawn windows: share of halves, SD and least tokens
 CUT = 4  # rows that read a validation block; one reads a training block, so that a fifth is validation
 
-_DIGITS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-# fmt: off
-_TEENS = ("ten", "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen",
-          "seventeen", "eighteen", "nineteen")
-# fmt: on
-_TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
+_ROLES = {
+    "separator": ".",
+    "lead digit": "",  # a digit after a separator
+    "thousand": "thousand",
+    "digit": "one two three four five six seven eight nine",
+    "hundred": "hundred",
+    "tens": "twenty thirty forty fifty sixty seventy eighty ninety",
+    "teen": "ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen",
+}
+"""The roles in Human Numbers, and the words that have them."""
 _BANDS = (10, 100, 1000)  # frequency ranks that bound the roles of an ordinary text
 
 
@@ -147,12 +151,11 @@ def corpus(name: str, tokens: str = "word", cap: int = 0) -> Corpus:
 
 
 def batches(trial: Trial, data: Corpus, random: torch.Generator | None = None) -> tuple[Batches, Batches]:
-    """Training and validation batches of a trial.
+    """Training and validation batches of a trial; `random` draws the random parts of training.
 
     Windows start at 0, s, 2s … below n−w−1, where s is the stride, or w. `grouped` reorders each split
     so that row j of every batch reads the j-th of `batch` contiguous stretches (the chapter's `group_chunks`)
     and drops incomplete batches; otherwise the order is the text's and only training drops its last batch.
-    `random` draws the random parts of training; validation has none.
     Raises BadInput where the text is too short for one batch of each split.
     """
     w, b, stride = trial.window, trial.batch, trial.stride or trial.window
@@ -160,12 +163,10 @@ def batches(trial: Trial, data: Corpus, random: torch.Generator | None = None) -
     # Arithmetic first: a window or a batch may be any number. The rest is no larger than the text.
     train, valid = _split(count, trial) if count >= 2 * b else (data.ids[:0], data.ids[:0])
     if min(len(train), len(valid)) < b:
+        rule = f"{len(data.ids):,} tokens are too few for batch = {b} and window = {w}"
         need = (max(b, 2) * stride * 5) + w + 1
-        raise BadInput(
-            f"{len(data.ids):,} tokens are too few for batch = {b} and window = {w}",
-            place=f"corpus {data.name}",
-            cure=f"about {need:,} are needed: give a longer text, or lower batch or window",
-        )
+        cure = f"about {need:,} are needed: give a longer text, or lower batch or window"
+        raise BadInput(rule, place=f"corpus {data.name}", cure=cure)
     starts = torch.arange(count) * stride
     offsets = torch.arange(w)
     inputs = data.ids[starts[:, None] + offsets]
@@ -206,17 +207,12 @@ def _split(count: int, trial: Trial) -> tuple[Tensor, Tensor]:
 
 
 def _number_roles(words: list[str]) -> tuple[Tensor, tuple[str, ...]]:
-    kind = {".": "separator", "hundred": "hundred", "thousand": "thousand"}
-    for members, role in ((_DIGITS, "digit"), (_TEENS, "teen"), (_TENS, "tens")):
-        kind |= dict.fromkeys(members, role)
-    names = ("separator", "lead digit", "thousand", "digit", "hundred", "tens", "teen")
-    index = {name: i for i, name in enumerate(names)}
-    before = [".", *words]
-    roles = [
-        "lead digit" if kind[word] == "digit" and last == "." else kind[word]
-        for word, last in zip(words, before, strict=False)
-    ]
-    return torch.tensor([index[role] for role in roles]), names
+    names = tuple(_ROLES)
+    number = {word: i for i, members in enumerate(_ROLES.values()) for word in members.split()}
+    separator, lead, digit = map(names.index, ("separator", "lead digit", "digit"))
+    roles = torch.tensor([separator, *(number[word] for word in words)])
+    roles[1:][(roles[1:] == digit) & (roles[:-1] == separator)] = lead
+    return roles[1:], names
 
 
 def _band_roles(ids: Tensor, size: int) -> tuple[Tensor, tuple[str, ...]]:

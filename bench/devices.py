@@ -29,24 +29,19 @@ def usable() -> Usable:
     found = answer if isinstance(answer, list) else []
     gpus = tuple(gpu for gpu in found if gpu.free >= CONTEXT)
     full = tuple(gpu for gpu in found if gpu.free < CONTEXT)
-    reasons, cures = [], []
+    lacks = []  # why there are none, and the cure
     if isinstance(answer, Exception):
-        reasons.append(f"no NVIDIA driver answers ({answer})")
-        cures.append("see `nvidia-smi`")
+        lacks.append((f"no NVIDIA driver answers ({answer})", "see `nvidia-smi`"))
     elif not found:
-        reasons.append("no GPU is visible")
-        cures.append("see `nvidia-smi -L` and CUDA_VISIBLE_DEVICES")
+        lacks.append(("no GPU is visible", "see `nvidia-smi -L` and CUDA_VISIBLE_DEVICES"))
     elif not gpus:
-        most = max(gpu.free for gpu in full)
-        reasons.append(f"no GPU has {CONTEXT:.0f} MiB free ({most:.0f} at most)")
-        cures.append("see `nvidia-smi` for what uses them")
+        why = f"no GPU has {CONTEXT:.0f} MiB free ({max(gpu.free for gpu in full):.0f} at most)"
+        lacks.append((why, "see `nvidia-smi` for what uses them"))
     version, cuda = torch_build()
     if not cuda:
-        reasons.append(f"torch {version} is built without CUDA")
-        cures.append("install another torch (https://pytorch.org)")
-    if reasons:
-        return Usable((), full, " and ".join(reasons), " and ".join(cures))
-    return Usable(gpus, full)
+        why = f"torch {version} is built without CUDA"
+        lacks.append((why, "install another torch (https://pytorch.org)"))
+    return Usable((), full, *map(" and ".join, zip(*lacks, strict=True))) if lacks else Usable(gpus, full)
 
 
 def torch_build() -> tuple[str, str]:

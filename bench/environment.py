@@ -5,7 +5,7 @@ import os
 
 import torch
 
-from bench.trial import BadInput
+from bench.trial import require
 
 
 def stream(seed: int, name: str) -> int:
@@ -32,10 +32,6 @@ def deterministic() -> None:
 
 def device(kind: str) -> torch.device:
     """The device of a kind, "cpu" or "cuda". Raises BadInput where torch finds no GPU for "cuda"."""
-    if kind == "cuda" and not torch.cuda.is_available():
-        raise BadInput(
-            f"torch {torch.__version__} finds no GPU",
-            place="device cuda",
-            cure="see `nvidia-smi`, or use --device cpu",
-        )
+    found, rule = kind != "cuda" or torch.cuda.is_available(), f"torch {torch.__version__} finds no GPU"
+    require(found, rule, place="device cuda", cure="see `nvidia-smi`, or use --device cpu")
     return torch.device(kind)

@@ -60,11 +60,8 @@ def explained(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise BadInput(
-            f"cannot be written ({error.strerror})",
-            place=path,
-            cure="make room or make the folder writable, then run again; everything recorded so far is kept",
-        ) from error
+        cure = "make room or make the folder writable, then run again; everything recorded so far is kept"
+        raise BadInput(f"cannot be written ({error.strerror})", place=path, cure=cure) from error
 
 
 def make_folder(folder: Path) -> None:

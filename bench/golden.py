@@ -1,12 +1,9 @@
 """Golden rows: the chapter's notebook replayed and compared with the digits that were printed.
 
-The notebook seeds once and then trains LMModel1 to LMModel7 on the CPU. The same random numbers in the same
-order give the same digits, until rounding takes over. Three things draw from torch's generator: the weights
-of a new model, dropout, and every pass over a fastai DataLoader (one base seed, whatever its number of
-workers). So the replay keeps the notebook's order, with a pass that only counts targets and a model that is
-built and never trained, and its loaders are fastai's own.
-
-Source: fastbook chapter 12; each printed row names its own.
+The notebook seeds once and then trains LMModel1 to LMModel7 on the CPU. Three things draw from torch's
+generator: the weights of a new model, dropout, and every pass over a fastai DataLoader (one base seed). So
+the replay keeps the notebook's order, with a pass that only counts targets and a model that is built and
+never trained, and its loaders are fastai's own. Source: fastbook chapter 12.
 """
 
 import math
@@ -32,7 +29,7 @@ from bench.models.elman import LMModel2
 from bench.models.recurrent import LanguageModel, Output
 from bench.models.registry import spec_of
 from bench.training.learner import ResetEveryBatch
-from bench.trial import BadInput, Trial, counted
+from bench.trial import Trial, counted
 
 SEED = 42
 NAMES = ("train_loss", "valid_loss", "accuracy")
@@ -44,14 +41,8 @@ Other machines may round sums in another way: MKL has other orders of summation 
 
 Triple = tuple[float, float, float]
 """train_loss and valid_loss in nats a token, accuracy."""
-
-
-@dataclass(frozen=True)
-class Printed:
-    """One row as it was printed, digit for digit, and where."""
-
-    row: tuple[str, str, str]
-    source: str
+Digits = tuple[str, str, str]
+"""The same as they were printed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +52,7 @@ class GoldenRow:
     model: str  # its name in the zoo
     epoch: int
     ours: Triple
-    printed: tuple[str, str, str] | None = None
+    printed: Digits | None = None
     source: str = ""
     agree: tuple[int, int, int] | None = None  # decimals that agree; see `decimals`
     steps: int = 0  # of single precision, at most, that a last digit hangs on; see `steps`
@@ -77,74 +68,58 @@ class LMModel4(LMModel2):
     """LMModel4 as in the notebook: a product for each word, which rounds differently from one for all."""
 
     def read(self, hidden: Tensor) -> Output:
-        """See LanguageModel.read."""
         return Output(torch.stack([self.h_o(h) for h in hidden.unbind(1)], dim=1), hidden, hidden)
 
 
-def _printed(source: str, rows: str, first: int = 0) -> dict[int, Printed]:
-    lines = [line.split() for line in rows.strip().splitlines()]
-    return {epoch: Printed((a, b, c), source) for epoch, (a, b, c) in enumerate(lines, first)}
-
-
-_NOTEBOOK = "the chapter's notebook"
-PRINTED: Mapping[str, Mapping[int, Printed]] = {
-    "lm1": _printed(
-        _NOTEBOOK,
-        """
-        1.824297 1.970941 0.467554
-        1.386973 1.823242 0.467554
-        1.417556 1.654497 0.494414
-        1.376440 1.650849 0.494414
-        """,
-    ),
-    "lm2": _printed(
-        _NOTEBOOK,
-        """
-        1.816274 1.964143 0.460185
-        1.423805 1.739964 0.473259
-        1.430327 1.685172 0.485382
-        1.388390 1.657033 0.470406
-        """,
-    ),
-    "lm3": _printed(
-        _NOTEBOOK,
-        """
-        1.677074 1.827367 0.467548
-        1.282722 1.870913 0.388942
-        1.090705 1.651793 0.462500
-        1.005092 1.613794 0.516587
-        0.965975 1.560775 0.551202
-        0.916182 1.595857 0.560577
-        0.897657 1.539733 0.574279
-        0.836274 1.585141 0.583173
-        0.805877 1.629808 0.586779
-        0.795096 1.651267 0.588942
-        """,
-    ),
-    "lm4": _printed("the book's first edition", "3.285931 3.072032 0.212565"),
-    "lm5": _printed("three public forks of the notebook", "0.630334 2.168205 0.548828", first=14),
-    "lm6": _printed("a public run of the notebook", "3.026114 2.772102 0.153076"),
-    "lm7": _printed("a public run of the notebook, 2026", "0.036659 0.4024 0.882975", first=14),
+SOURCES = {
+    "lm4": "the book's first edition",
+    "lm5": "three public forks of the notebook",
+    "lm6": "a public run of the notebook",
+    "lm7": "a public run of the notebook, 2026",
 }
-"""The printed rows by model and epoch. From LMModel4 on today's notebook prints rows that its own order does
-not give; there the rows are from other prints, which it does give."""
+"""From LMModel4 on, today's notebook prints rows that its own order does not give. The rows here are from
+these other prints, which it does give."""
+
+_ROWS = """
+    lm1 0 1.824297 1.970941 0.467554
+    lm1 1 1.386973 1.823242 0.467554
+    lm1 2 1.417556 1.654497 0.494414
+    lm1 3 1.376440 1.650849 0.494414
+    lm2 0 1.816274 1.964143 0.460185
+    lm2 1 1.423805 1.739964 0.473259
+    lm2 2 1.430327 1.685172 0.485382
+    lm2 3 1.388390 1.657033 0.470406
+    lm3 0 1.677074 1.827367 0.467548
+    lm3 1 1.282722 1.870913 0.388942
+    lm3 2 1.090705 1.651793 0.462500
+    lm3 3 1.005092 1.613794 0.516587
+    lm3 4 0.965975 1.560775 0.551202
+    lm3 5 0.916182 1.595857 0.560577
+    lm3 6 0.897657 1.539733 0.574279
+    lm3 7 0.836274 1.585141 0.583173
+    lm3 8 0.805877 1.629808 0.586779
+    lm3 9 0.795096 1.651267 0.588942
+    lm4 0 3.285931 3.072032 0.212565
+    lm5 14 0.630334 2.168205 0.548828
+    lm6 0 3.026114 2.772102 0.153076
+    lm7 14 0.036659 0.4024 0.882975
+"""
+PRINTED: dict[str, dict[int, Digits]] = {}
+"""The printed rows by model and epoch."""
+for _model, _epoch, *_digits in map(str.split, _ROWS.strip().splitlines()):
+    PRINTED.setdefault(_model, {})[int(_epoch)] = (_digits[0], _digits[1], _digits[2])
 
 
 def play(upto: str = "lm7") -> Iterator[GoldenRow]:
     """Train the notebook's models in its order, up to `upto`; yield the epochs of each trained model.
 
-    Seeds and draws from the global generators, as the notebook does. All seven take about a minute and a
-    half on one core. Raises BadInput for a model that the chapter does not train.
+    Seeds and draws from the global generators. All seven take about a minute and a half on one core.
     """
-    if upto not in PRINTED:
-        raise BadInput(
-            f"the chapter trains no {upto!r}", place="golden rows", cure=f"choose from {', '.join(PRINTED)}"
-        )
     environment.deterministic()
     set_seed(SEED)
     models = list(PRINTED)
     for name in models[: models.index(upto) + 1]:
-        trial = Trial(model=name, seed=SEED, options=spec_of(name).options, **spec_of(name).settings)
+        trial = spec_of(name).trial(SEED)
         if name in ("lm1", "lm3", "lm4"):  # the others read the windows of the model before
             dls = loaders(trial)
         if name == "lm2":
@@ -188,16 +163,15 @@ def compared(model: str, epoch: int, ours: Triple) -> GoldenRow:
     row, printed = GoldenRow(model=model, epoch=epoch, ours=ours), PRINTED[model].get(epoch)
     if printed is None:
         return row
-    a, b, c = map(decimals, printed.row, ours)
-    far = max(map(steps, printed.row, ours))
-    return replace(row, printed=printed.row, source=printed.source, agree=(a, b, c), steps=far)
+    source, far = SOURCES.get(model, "the chapter's notebook"), max(map(steps, printed, ours))
+    a, b, c = map(decimals, printed, ours)
+    return replace(row, printed=printed, source=source, agree=(a, b, c), steps=far)
 
 
 def decimals(printed: str, ours: float) -> int:
     """How many decimals of a printed number agree with ours, rounded to as many as were printed.
 
-    n decimals agree when the two are at most half a unit of the n-th apart; all of them when the digits
-    are the same.
+    n decimals agree when the two are at most half a unit of the n-th apart.
     """
     if not math.isfinite(ours):
         return 0
@@ -228,14 +202,11 @@ def facts() -> dict[str, Any]:
         for name, value in REFERENCE.items()
         if not f"{seen[name]} ".replace("+", " ").startswith(f"{value} ")
     ]
-    return {**here, "device": "cpu", "unlike": unlike}
+    return {**here, "unlike": unlike}
 
 
 def lines(rows: Iterable[GoldenRow], here: Mapping[str, Any]) -> Iterator[str]:
-    """The printed rows as a text table, a line for each model, and a line if this machine is unlike.
-
-    Rows are read one at a time, so that the table can be printed while `play` runs.
-    """
+    """The printed rows as a table, one at a time, then a line a model, and one if this machine is unlike."""
     yield "printed → ours, and how many decimals agree (= is every digit)"
     yield f"{'model':<10}{'epoch':>5}  " + "".join(f"{name:<25}" for name in NAMES).rstrip()
     summaries = []

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from bench.models.registry import PENALTIES, Sources, spec_of, strengths
 from bench.text import data_hash, text_of
-from bench.trial import BadInput, Trial
+from bench.trial import BadInput, Trial, require
 
 SHARED = (
     "corpus.py",
@@ -40,11 +40,8 @@ def identify(trial: Trial) -> Trial:
     """
     spec, own = spec_of(trial.model), strengths(trial.options)
     if unknown := [key for key in trial.options if key not in spec.options]:
-        raise BadInput(
-            f"has no option {unknown[0]!r}",
-            place=f"model {trial.model!r}",
-            cure="a regulariser of your own needs its file: --plugin FILE.py",
-        )
+        cure = "a regulariser of your own needs its file: --plugin FILE.py"
+        raise BadInput(f"has no option {unknown[0]!r}", place=f"model {trial.model!r}", cure=cure)
     return replace(
         trial,
         options={key: value for key, value in trial.options.items() if key in own or key not in PENALTIES},
@@ -62,17 +59,15 @@ def check(trial: Trial) -> None:
     if not trial.source:
         return
     again, now = "run the study again", identify(trial)
-    if hashlib.sha256(text_of(trial.corpus).encode()).hexdigest() != trial.data:
-        raise BadInput(
-            "the text was edited after the study was planned", place=f"corpus {trial.corpus}", cure=again
-        )
-    if now.versions != trial.versions:
-        rule = f"{now.versions} is loaded, but {trial.versions} when the study was planned"
-        raise BadInput(rule, cure=again)
-    if _parts(now)[1] != _parts(trial)[1]:
-        raise BadInput("a file of its plug-in was edited after the study was planned", cure=again)
-    if now.source != trial.source:
-        raise BadInput(f"the code in {Path(__file__).parent.name}/ was edited after planning", cure=again)
+    same = hashlib.sha256(text_of(trial.corpus).encode()).hexdigest() == trial.data
+    rule = "the text was edited after the study was planned"
+    require(same, rule, place=f"corpus {trial.corpus}", cure=again)
+    rule = f"{now.versions} is loaded, but {trial.versions} when the study was planned"
+    require(now.versions == trial.versions, rule, cure=again)
+    rule = "a file of its plug-in was edited after the study was planned"
+    require(_parts(now)[2] == _parts(trial)[2], rule, cure=again)
+    rule = f"the code in {Path(__file__).parent.name}/ was edited after planning"
+    require(now.source == trial.source, rule, cure=again)
 
 
 def changes(before: Trial, now: Trial) -> Iterator[str]:
@@ -81,29 +76,22 @@ def changes(before: Trial, now: Trial) -> Iterator[str]:
         yield "results of an earlier version of unrolled"
         return
     if before.versions != now.versions:
-        old, new = before.versions.split(", "), now.versions.split(", ")
-        yield " and ".join(_version_changes(old, new))
+        old, new = (dict(one.rsplit(" ", 1) for one in t.versions.split(", ")) for t in (before, now))
+        apart = [name for name, version in new.items() if old.get(name) != version]
+        yield " and ".join(f"{name} {old.get(name, '(none)')} → {new[name]}" for name in apart)
     if before.device != now.device:
         yield f"device {before.device} → {now.device}"
     if _parts(before)[0] != _parts(now)[0]:
         yield "the code was edited"
-    if _parts(before)[1] != _parts(now)[1]:
+    if _parts(before)[2] != _parts(now)[2]:
         yield "the plug-in was edited"
     if before.data != now.data:
         yield f"{Path(now.corpus).name} was edited"
 
 
-def _parts(trial: Trial) -> tuple[str, str]:
-    """The hash of the package's code that a trial runs through, and that of its plug-ins."""
-    package, _, plugged = trial.source.partition("-")
-    return package, plugged
-
-
-def _version_changes(old: list[str], new: list[str]) -> Iterator[str]:
-    known = dict(each.rsplit(" ", 1) for each in old)
-    for name, version in (each.rsplit(" ", 1) for each in new):
-        if known.get(name) != version:
-            yield f"{name} {known.get(name, '(none)')} → {version}"
+def _parts(trial: Trial) -> tuple[str, str, str]:
+    """The hash of the package's code that a trial runs through, "-", and that of its plug-ins."""
+    return trial.source.partition("-")
 
 
 def versions(trial: Trial) -> list[str]:
@@ -155,18 +143,14 @@ def plugged(model: str, penalties: Iterable[str]) -> Iterator[Sources]:
 def _digest(paths: Iterable[Path]) -> str:
     digest = hashlib.sha256()
     for path in paths:
-        digest.update(f"{path.name}\0{content_hash(path)}\0".encode())
+        if path not in _CONTENTS:
+            loaded(path, path.read_bytes())
+        digest.update(f"{path.name}\0{_CONTENTS[path]}\0".encode())
     return digest.hexdigest()
 
 
 _CONTENTS: dict[Path, str] = {}
-
-
-def content_hash(path: Path) -> str:
-    """sha256 of a file's content when this process first read it, or when `loaded` recorded it."""
-    if path not in _CONTENTS:
-        loaded(path, path.read_bytes())
-    return _CONTENTS[path]
+"""sha256 of each file when this process first read it, or as `loaded` recorded it."""
 
 
 def loaded(path: Path, content: bytes) -> None:

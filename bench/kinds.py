@@ -50,7 +50,7 @@ _LONGEST, _MOST = 40, 3  # characters of a value that is named, and values of a 
 
 def kind(environment: Mapping[str, Any]) -> dict[str, str]:
     """The facts of a result's environment that define its kind of machine; {} if it records none."""
-    packages, variables = (_mapping(environment.get(part)) for part in ("packages", "variables"))
+    packages, variables = (environment.get(part) or {} for part in ("packages", "variables"))
     known = {**environment, "torch": packages.get("torch")}
     facts = {name: _word(known[name]) for name in FACTS if known.get(name) not in (None, "")}
     return facts | {name: _word(variables[name]) for name in VARIABLES if name in variables}
@@ -75,22 +75,15 @@ def kinds_apart(kinds: Iterable[Mapping[str, str]]) -> str:
 
 def mixed(pairs: Iterable[tuple[Mapping[str, str], Mapping[str, str]]]) -> str:
     """A sentence on the pairs whose sides ran on different kinds of machine; "" if there are none."""
-    total, apart = 0, []
-    for pair in pairs:
-        total += 1
-        if pair[0] != pair[1] and kinds_apart(pair):
-            apart.append(pair)
+    every = list(pairs)
+    apart = [pair for pair in every if pair[0] != pair[1] and kinds_apart(pair)]
     if not apart:
         return ""
     verb = "compares" if len(apart) == 1 else "compare"
     return (
-        f"{len(apart)} of {counted(total, 'pair')} {verb} results of two kinds of machine "
+        f"{len(apart)} of {counted(len(every), 'pair')} {verb} results of two kinds of machine "
         f"({kinds_apart(chain.from_iterable(apart))}): their differences include rounding of the machine"
     )
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
 
 
 def _word(value: Any) -> str:

@@ -7,7 +7,9 @@ or refuses, all functions but `driver` raise pynvml.NVMLError.
 import os
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import chain, takewhile
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
@@ -58,13 +60,8 @@ def visible() -> list[Gpu]:
     named = os.environ.get("CUDA_VISIBLE_DEVICES")
     if named is None:
         return [gpu for _, parts in every for gpu in parts]
-    found: list[Gpu] = []
-    for name in named.split(","):
-        parts = _named(name.strip(), every)
-        if not parts:
-            break
-        found += parts
-    return list(dict.fromkeys(found))
+    found = (_named(name.strip(), every) for name in named.split(","))
+    return list(dict.fromkeys(chain.from_iterable(takewhile(bool, found))))
 
 
 def read(gpu: Gpu) -> Reading:
@@ -138,11 +135,9 @@ def _divided(handle: Any) -> bool:
 def _instances(index: int, handle: Any) -> list[Gpu]:
     found = []
     for number in range(pynvml.nvmlDeviceGetMaxMigDeviceCount(handle)):
-        try:
+        with suppress(pynvml.NVMLError):  # not every number is taken
             instance = pynvml.nvmlDeviceGetMigDeviceHandleByIndex(handle, number)
-        except pynvml.NVMLError:  # not every number is taken
-            continue
-        found.append(_described(f"{index}:{number}", instance))
+            found.append(_described(f"{index}:{number}", instance))
     return found
 
 

@@ -21,13 +21,13 @@ import re
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
 
 from bench.identity import loaded, plugged
-from bench.models.registry import PENALTIES, ZOO, ModelSpec, Penalty, Sources, strengths
+from bench.models.registry import PENALTIES, ZOO, ModelSpec, Penalty, strengths
 from bench.plugin_sources import sources_of, uncounted
 from bench.text import contents
 from bench.trial import FOUND, BadInput, Scalar, Trial, require
@@ -49,16 +49,7 @@ _PREFIX = "unrolled_plugin_"
 _RENAME = "choose another name"
 
 
-@dataclass(frozen=True)
-class _Loaded:
-    """The models and penalties that one --plugin registered, and the files that their numbers depend on."""
-
-    models: frozenset[str]
-    penalties: frozenset[str]
-    sources: Sources
-
-
-_LOADED: dict[str, _Loaded] = {}
+_LOADED: dict[str, list[ModelSpec | Penalty]] = {}  # what each --plugin registered
 _DECLARED: list[Path] = []  # by the plug-in that is being loaded
 
 
@@ -70,29 +61,25 @@ def load(name: str) -> ModuleType:
     zoo, penalties = set(ZOO), set(PENALTIES)
     _DECLARED.clear()
     module = _import_file(name) if name.endswith(".py") else _import(name)
-    models, own = frozenset(ZOO) - zoo, frozenset(PENALTIES) - penalties
+    models, own = ZOO.keys() - zoo, PENALTIES.keys() - penalties
     if models or own:
         sources = sources_of(module, _DECLARED)
         ZOO.update({key: replace(ZOO[key], sources=sources) for key in models})
         PENALTIES.update({key: replace(PENALTIES[key], sources=sources) for key in own})
-        _LOADED[name] = _Loaded(models, own, sources)
+        _LOADED[name] = [*(ZOO[key] for key in models), *(PENALTIES[key] for key in own)]
     return module
 
 
 def needed(trial: Trial, modules: Sequence[str]) -> list[str]:
     """The modules to load for one trial: those of its study without the plug-ins that it does not use."""
-    penalties = set(strengths(trial.options))
-    return [
-        name
-        for name in modules
-        if (own := _LOADED.get(name)) is None or trial.model in own.models or penalties & own.penalties
-    ]
+    used = {trial.model, *strengths(trial.options)}
+    return [n for n in modules if n not in _LOADED or used.intersection(own.name for own in _LOADED[n])]
 
 
 def companions(name: str) -> list[str]:
     """The files beside a plug-in's own that its trials need, once it is loaded."""
-    files = _LOADED[name].sources.files if name in _LOADED else ()
-    return [file for file in files if file != str(Path(name).resolve())]
+    files = {file for own in _LOADED.get(name, ()) for file in own.sources.files}
+    return sorted(files - {str(Path(name).resolve())})
 
 
 def data_file(name: str) -> Path:
@@ -114,11 +101,9 @@ def check_imports(trial: Trial, modules: Iterable[str]) -> None:
     used = plugged(trial.model, strengths(trial.options)) if _LOADED and trial.source else ()
     files = {file for sources in used for file in sources.files}
     if files and (hidden := uncounted(modules, files)):
-        raise BadInput(
-            f"imports {hidden[0]} in a way that its identity does not see",
-            place=Path(min(files)).name,
-            cure=f"write `import {hidden[0]}` at the top of the plug-in",
-        )
+        rule = f"imports {hidden[0]} in a way that its identity does not see"
+        cure = f"write `import {hidden[0]}` at the top of the plug-in"
+        raise BadInput(rule, place=Path(min(files)).name, cure=cure)
 
 
 def _import_file(name: str) -> ModuleType:
@@ -128,26 +113,21 @@ def _import_file(name: str) -> ModuleType:
     if module_name in sys.modules:
         return sys.modules[module_name]
     spec = importlib.util.spec_from_file_location(module_name, path)
+    assert spec is not None  # the name ends in .py
+    here, before = f"plug-in {name}", len(ZOO) + len(PENALTIES)
     try:
         content = contents(name, LARGEST)
     except OSError as error:
-        raise BadInput(
-            error.strerror, place=f"plug-in {name}", cure="give the path of a Python file"
-        ) from error
-    assert spec is not None  # the name ends in .py
+        raise BadInput(error.strerror, place=here, cure="give the path of a Python file") from error
     module = sys.modules[module_name] = importlib.util.module_from_spec(spec)
-    before = len(ZOO) + len(PENALTIES)
     try:
         loaded(path, content)
         exec(compile(content, path, "exec", dont_inherit=True), module.__dict__)
-        require(
-            len(ZOO) + len(PENALTIES) > before,
-            "registers nothing",
-            cure="decorate a class with @cell or @model, or use @regularizer",
-        )
+        cure = "decorate a class with @cell or @model, or use @regularizer"
+        require(len(ZOO) + len(PENALTIES) > before, "registers nothing", cure=cure)
     except (Exception, SystemExit) as error:
         del sys.modules[module_name]
-        raise _mistake(error, path, f"plug-in {name}") from error
+        raise _mistake(error, path, here) from error
     return module
 
 
@@ -231,17 +211,14 @@ def place(error: BaseException) -> str:
 
 
 def _import(name: str) -> ModuleType:
-    unknown = BadInput(
-        "no such module", place=f"plug-in {name}", cure="give the path of a Python file, my_cell.py"
-    )
-    if not all(map(str.isidentifier, name.split("."))):
-        raise unknown
     try:
-        return importlib.import_module(name)
+        if all(map(str.isidentifier, name.split("."))):
+            return importlib.import_module(name)
     except ModuleNotFoundError as error:
         if error.name and not name.startswith(error.name):
             raise
-        raise unknown from error
+    cure = "give the path of a Python file, my_cell.py"
+    raise BadInput("no such module", place=f"plug-in {name}", cure=cure)
 
 
 def _mistake(error: BaseException, path: Path, place: str) -> BadInput:
@@ -274,14 +251,12 @@ def _defaults(cls: type, after: int) -> dict[str, Any]:
 
 def _options(kind: str, name: str, given: Mapping[str, Any], taken: Iterable[str] = ()) -> dict[str, Scalar]:
     """The keywords as options. Raises BadInput for one without a default, and for a name that is taken."""
+    known = {*_FIELDS, *PENALTIES, *taken}
     for key, value in given.items():
         keyword = f"{kind} {name!r}: its keyword {key!r}"
-        require(
-            isinstance(value, Scalar), f"{keyword} needs a default", cure="a number, a string or a boolean"
-        )
-        require(
-            key not in {*_FIELDS, *PENALTIES, *taken}, f"{keyword} is a setting already", cure="rename it"
-        )
+        cure = "a number, a string or a boolean"
+        require(isinstance(value, Scalar), f"{keyword} needs a default", cure=cure)
+        require(key not in known, f"{keyword} is a setting already", cure="rename it")
     return dict(given)
 
 
@@ -300,17 +275,9 @@ def _add(
         require(key in _SETTINGS, f"{key!r} is not a setting", key=f"model {name!r}", cure=known)
     builder = f"_build_{name}"
     setattr(module, builder, build)
-    ZOO[name] = ModelSpec(
-        name,
-        title,
-        _about(cls, file),
-        cls.__module__,
-        builder,
-        options,
-        {**CHAPTER.settings, **settings},
-        seconds=14.0,
-        file=file,
-    )
+    described = (name, title, _about(cls, file), cls.__module__, builder)
+    all_settings = {**CHAPTER.settings, **settings}
+    ZOO[name] = ModelSpec(*described, options, all_settings, seconds=14.0, file=file)
 
 
 def _about(registered: Any, file: str) -> str:

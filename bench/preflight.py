@@ -25,8 +25,8 @@ from bench.trial import BadInput, Result, Trial, require
 from bench.witnesses.model import cells
 
 LAYER_BYTES = 2000
-Named = tuple[str, str]  # the file, "" in the zoo, and "model 'mine'"
 """The least that a layer takes beside its weights, in Python's objects."""
+Named = tuple[str, str]  # the file, "" in the zoo, and "model 'mine'"
 
 
 def preflight(trial: Trial) -> Result:
@@ -40,25 +40,32 @@ def preflight(trial: Trial) -> Result:
     data = corpus.load(trial)
     train, valid = (_first(split) for split in corpus.batches(trial, data))
     if not spec_of(trial.model).counted:
-        _check_memory(trial, len(data.vocab))
+        vocab, batch = len(data.vocab), next(iter(train))
+        _check_memory(trial, vocab)
         with _refusing(trial, "cannot be built"):
-            model = training.build(trial, len(data.vocab))
-        batch, name = next(iter(train)), _named(trial)
-        _refuse(name, _class_mistake(trial, model))
-        for cell in cells(model):
-            _refuse(_named(trial, "cell"), _cell_mistake(trial, cell))
-        _refuse(name, _update_mistake(trial, model, batch, len(data.vocab)))
-        _refuse(name, _evaluation_mistake(trial, model, next(iter(valid))[0], len(data.vocab)))
-        _check_seeded(trial, batch[0], len(data.vocab))
+            model = training.build(trial, vocab)
+        with _naming(_named(trial)):
+            _check_class(trial, model)
+            for cell in cells(model):
+                with _naming(_named(trial, "cell")):
+                    _check_cell(trial, cell)
+            _check_update(trial, model, batch, vocab)
+            _check_evaluation(trial, model, next(iter(valid))[0], vocab)
+        _check_seeded(trial, batch[0], vocab)
         with _refusing(trial, "fails on its first batch"):
             _whole(replace(trial, epochs=1))
     return Result(trial=trial, status="done", started=started, seconds=time.perf_counter() - clock)
 
 
-def _refuse(named: Named, mistake: BadInput | None) -> None:
-    if mistake:
-        mistake.place, mistake.key = named
-        raise mistake
+@contextmanager
+def _naming(named: Named) -> Iterator[None]:
+    """Gives a BadInput of the block the file and the name, where it names nothing yet."""
+    try:
+        yield
+    except BadInput as mistake:
+        if not mistake.key:
+            mistake.place, mistake.key = named
+        raise
 
 
 def _check_memory(trial: Trial, vocab: int) -> None:
@@ -74,12 +81,8 @@ def _check_memory(trial: Trial, vocab: int) -> None:
     needed = (16 * weights + LAYER_BYTES * layers) >> 20
     there = (os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")) >> 20
     settings = ", ".join(f"{key} = {value:,}" for key, value in sizes.items())
-    require(
-        needed <= there,
-        f"needs at least {needed:,} MiB for its weights, of which this machine has {there:,}",
-        key=f"model {trial.model!r} with {settings}",
-        cure="lower them",
-    )
+    rule = f"needs at least {needed:,} MiB for its weights, of which this machine has {there:,}"
+    require(needed <= there, rule, key=f"model {trial.model!r} with {settings}", cure="lower them")
 
 
 @contextmanager
@@ -109,95 +112,84 @@ def _first(split: Batches) -> Batches:
     return replace(split, rows=split.rows[:1], rest=split.rest[:0] if len(split.rows) else split.rest)
 
 
-def _class_mistake(trial: Trial, model: LanguageModel) -> BadInput | None:
-    """The mistake in a model's class, or None."""
-    if not callable(getattr(model, "reset", None)):
-        return BadInput("has no reset()", cure="define it, so that the hidden state can be forgotten")
-    if not isinstance(model, LanguageModel):
-        return BadInput(
-            f"is a {type(model).__name__}", cure="derive it from bench.models.recurrent.LanguageModel"
-        )
+def _check_class(trial: Trial, model: LanguageModel) -> None:
+    forgets = callable(getattr(model, "reset", None))
+    require(forgets, "has no reset()", cure="define it, so that the hidden state can be forgotten")
+    cure = "derive it from bench.models.recurrent.LanguageModel"
+    require(isinstance(model, LanguageModel), f"is a {type(model).__name__}", cure=cure)
     parts = dict(model.named_modules())
     for option, part in (("tying", "h_o"), ("dropout", "drop")):
-        if option in trial.options and part not in parts:
-            return BadInput(
-                f"has the option {option!r} but no part self.{part}", cure="call it so, or rename the option"
-            )
-    return None
+        there = option not in trial.options or part in parts
+        rule = f"has the option {option!r} but no part self.{part}"
+        require(there, rule, cure="call it so, or rename the option")
 
 
-def _cell_mistake(trial: Trial, cell: nn.Module) -> BadInput | None:
-    """The mistake in a cell, which is called by itself: a wrong shape still has its own name there."""
+def _check_cell(trial: Trial, cell: nn.Module) -> None:
+    """Call a cell by itself, where a wrong shape still has its own name."""
     x = torch.zeros(2, int(trial.options["hidden"]))
     copy = deepcopy(cell)  # a cell may keep something in itself, which the next check must not meet
     with _refusing(trial, "fails on its first step"):
         answer = copy(x, None)
-    if not isinstance(answer, tuple) or len(answer) != 2:
-        return BadInput(f"returns {type(answer).__name__}", cure="return its output and its next state")
-    if not isinstance(answer[0], Tensor) or answer[0].shape != x.shape:
-        shape = tuple(getattr(answer[0], "shape", ()))
-        return BadInput(f"returns an output of shape {shape}", cure=f"{tuple(x.shape)} is needed")
+    pair = isinstance(answer, tuple) and len(answer) == 2
+    require(pair, f"returns {type(answer).__name__}", cure="return its output and its next state")
+    shape = tuple(getattr(answer[0], "shape", ()))
+    fits = isinstance(answer[0], Tensor) and shape == tuple(x.shape)
+    require(fits, f"returns an output of shape {shape}", cure=f"{tuple(x.shape)} is needed")
     with _refusing(trial, "fails on its second step, with the state that its first returned"):
         copy(x, answer[1])
-    return None
 
 
-def _update_mistake(
-    trial: Trial, model: LanguageModel, batch: tuple[Tensor, Tensor], vocab: int
-) -> BadInput | None:
-    """The mistake that one update shows."""
+def _check_update(trial: Trial, model: LanguageModel, batch: tuple[Tensor, Tensor], vocab: int) -> None:
+    """Make the gradients of two updates."""
     tokens, targets = batch
     with _refusing(trial, "fails on its first batch"), embeddings(model) as embedded:
         output = model.train()(tokens)
-    if not embedded:
-        return BadInput("never calls self.embed(tokens)", cure="embed there, where detach_every is measured")
-    if not isinstance(output, tuple) or len(output) != 3:
-        return BadInput(f"returns {type(output).__name__}", cure="return Output(logits, raw, dropped)")
+    cure = "embed there, where detach_every is measured"
+    require(embedded, "never calls self.embed(tokens)", cure=cure)
+    triple = isinstance(output, tuple) and len(output) == 3
+    require(triple, f"returns {type(output).__name__}", cure="return Output(logits, raw, dropped)")
     output = Output(*output)
     shape, expected = tuple(output.logits.shape), (*targets.shape, vocab)
-    if shape != expected:
-        return BadInput(f"returns logits of shape {shape}", cure=f"{expected} is needed")
-    if any(part.requires_grad for part in parts_of(model.state)):
-        return BadInput("keeps its state with its history", cure="detach it after each batch")
+    require(shape == expected, f"returns logits of shape {shape}", cure=f"{expected} is needed")
+    attached = any(part.requires_grad for part in parts_of(model.state))
+    require(not attached, "keeps its state with its history", cure="detach it after each batch")
     loss = F.cross_entropy(output.logits.flatten(0, -2), targets.flatten())
-    if not torch.isfinite(loss):
-        return BadInput(
-            f"gives a loss of {loss.item()} on the first batch", cure="look at its weights and divisions"
-        )
+    rule = f"gives a loss of {loss.item()} on the first batch"
+    require(torch.isfinite(loss), rule, cure="look at its weights and divisions")
     for name in strengths(trial.options):
-        _refuse(_penalty_named(name), _penalty_mistake(trial, name, output))
+        with _naming(_penalty_named(name)):
+            _check_penalty(trial, name, output)
     with _refusing(trial, "has no gradient"):
         sum(penalties(trial, output).values(), loss).backward()  # type: ignore[no-untyped-call]
-    if unused := [n for n, p in model.named_parameters() if p.requires_grad and p.grad is None]:
-        return BadInput(
-            f"gets no gradient for its parameter {unused[0]}", cure="use it, take it out or detach less"
-        )
+    for name, weight in model.named_parameters():
+        taught = weight.grad is not None or not weight.requires_grad
+        rule = f"gets no gradient for its parameter {name}"
+        require(taught, rule, cure="use it, take it out or detach less")
     try:
         model(tokens).logits.sum().backward()
     except RuntimeError as error:
         if "backward through the graph a second time" not in str(error):
             raise
         hint = "(a state that is a tensor, or a tuple or list of them, is detached for you)"
-        return BadInput("keeps something of its last batch with its history", cure=f"detach it {hint}")
-    return None
+        raise BadInput(
+            "keeps something of its last batch with its history", cure=f"detach it {hint}"
+        ) from error
 
 
-def _penalty_mistake(trial: Trial, name: str, output: Output) -> BadInput | None:
-    """The mistake in a user's penalty on one output, before it is multiplied by its strength."""
+def _check_penalty(trial: Trial, name: str, output: Output) -> None:
+    """Ask a user's penalty about one output, before it is multiplied by its strength."""
     with _refusing(trial, f"and regularizer {name!r} fail on their first batch"):
         value = PENALTIES[name].function(output)
-    if not isinstance(value, Tensor) or value.shape != ():
-        what = f"a tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else "no tensor"
-        return BadInput(f"returns {what}", cure="return one number, as .mean() gives it")
-    if not value >= 0 or not torch.isfinite(value):
-        return BadInput(f"gives a penalty of {value.item():g}", cure="it should be at least 0")
-    if not value.requires_grad:
-        return BadInput("has no gradient", cure="compute it from the output, without detach()")
-    return None
+    tensor = isinstance(value, Tensor)
+    what = f"a tensor of shape {tuple(value.shape)}" if tensor else "no tensor"
+    require(tensor and value.shape == (), f"returns {what}", cure="return one number, as .mean() gives it")
+    positive = value >= 0 and torch.isfinite(value)
+    require(positive, f"gives a penalty of {value.item():g}", cure="it should be at least 0")
+    require(value.requires_grad, "has no gradient", cure="compute it from the output, without detach()")
 
 
-def _evaluation_mistake(trial: Trial, model: LanguageModel, tokens: Tensor, vocab: int) -> BadInput | None:
-    """The mistake that three evaluations show, the third with another second half of the text."""
+def _check_evaluation(trial: Trial, model: LanguageModel, tokens: Tensor, vocab: int) -> None:
+    """Evaluate three times, the third time with another second half of the text."""
     model.eval()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     half = tokens.shape[1] // 2
@@ -208,36 +200,31 @@ def _evaluation_mistake(trial: Trial, model: LanguageModel, tokens: Tensor, voca
             model.reset()
             answers.append(model(asked).logits)
     first, again, changed = answers
-    if any(not torch.equal(before[key], tensor) for key, tensor in model.state_dict().items()):
-        return BadInput(
-            "changes its weights or buffers in evaluation", cure="change them while self.training alone"
-        )
-    if not torch.equal(first, again):
-        how = "forget all of the state there, drop nothing out and draw no random numbers"
-        return BadInput("answers differently after reset() in evaluation", cure=how)
-    if first.dim() == 3 and not torch.allclose(first[:, :half], changed[:, :half], rtol=1e-3, atol=1e-5):
-        how = "let it see the word and those before it"
-        return BadInput("looks ahead: its answer to a word changes with the words after it", cure=how)
-    return None
+    still = all(torch.equal(before[key], tensor) for key, tensor in model.state_dict().items())
+    cure = "change them while self.training alone"
+    require(still, "changes its weights or buffers in evaluation", cure=cure)
+    how = "forget all of the state there, drop nothing out and draw no random numbers"
+    require(torch.equal(first, again), "answers differently after reset() in evaluation", cure=how)
+    blind = first.dim() < 3 or torch.allclose(first[:, :half], changed[:, :half], rtol=1e-3, atol=1e-5)
+    rule = "looks ahead: its answer to a word changes with the words after it"
+    require(blind, rule, cure="let it see the word and those before it")
 
 
 def _check_seeded(trial: Trial, tokens: Tensor, vocab: int) -> None:
     """Compare two answers from one seed: a difference was drawn elsewhere, and no replay can repeat it."""
     first, second = (_trained_answers(trial, tokens, vocab) for _ in range(2))
+    rule = "draws random numbers that the seed does not decide"
     cure = "draw them by torch (torch.rand), not by random or numpy"
-    for who, answer in first.items():
-        same = torch.equal(answer, second[who])
-        _refuse(
-            who, None if same else BadInput("draws random numbers that the seed does not decide", cure=cure)
-        )
+    for (file, name), answer in first.items():
+        require(torch.equal(answer, second[file, name]), rule, place=file, key=name, cure=cure)
 
 
 def _trained_answers(trial: Trial, tokens: Tensor, vocab: int) -> dict[Named, Tensor]:
     model = training.build(trial, vocab).train()
     torch.manual_seed(environment.stream(trial.seed, "dropout"))
     output = model(tokens)
-    own = {_penalty_named(name): value for name, value in penalties(trial, output).items()}
-    return {_named(trial): output.logits, **own}
+    own = penalties(replace(trial, alpha=0.0, beta=0.0), output)
+    return {_named(trial): output.logits, **{_penalty_named(name): value for name, value in own.items()}}
 
 
 def _whole(trial: Trial) -> None:
@@ -250,9 +237,6 @@ def _whole(trial: Trial) -> None:
     except RuntimeError as error:
         if "dtype" not in str(error):
             raise
-        raise BadInput(
-            f"{error}: gradients are measured in double precision",
-            place=place(error),
-            key=f"model {trial.model!r}",
-            cure="make new tensors from what there is: x.new_zeros(…)",
-        ) from error
+        rule, key = f"{error}: gradients are measured in double precision", f"model {trial.model!r}"
+        cure = "make new tensors from what there is: x.new_zeros(…)"
+        raise BadInput(rule, place=place(error), key=key, cure=cure) from error

@@ -101,11 +101,15 @@ def temporal_activation(raw: Tensor, beta: float) -> Tensor:
 
 
 def penalties(trial: Trial, output: Any) -> dict[str, Tensor]:
-    """A user's own penalties, each at its strength, (), by name; `output` is the model's Output."""
-    return {
-        name: strength * PENALTIES[name].function(output)
-        for name, strength in strengths(trial.options).items()
-    }
+    """AR, TAR and a user's own penalties, (), by the setting that is their strength, if it is not 0.
+
+    `output` is the model's Output.
+    """
+    found = {"alpha": activation(output.dropped, trial.alpha)} if trial.alpha else {}
+    if trial.beta:
+        found["beta"] = temporal_activation(output.raw, trial.beta)
+    own = strengths(trial.options)
+    return found | {name: strength * PENALTIES[name].function(output) for name, strength in own.items()}
 
 
 def _nothing() -> None:

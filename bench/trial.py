@@ -8,7 +8,7 @@ import json
 import math
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields
 from sys import intern
 from typing import Any, Self
 
@@ -153,11 +153,6 @@ class Trial:
                 flat[name] = value
         return {**flat, **self.options}
 
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """Read what `asdict` wrote. Raises TypeError on unknown keys."""
-        return cls(**data)
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Epoch:
@@ -234,7 +229,7 @@ class Result:
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
         """Read what `to_dict` wrote. Raises TypeError or KeyError on anything else."""
         data = dict(data)
-        data["trial"] = Trial.from_dict(_shared(data["trial"]))
+        data["trial"] = Trial(**_shared(data["trial"]))
         data["epochs"] = tuple(Epoch(**_floats(Epoch, e)) for e in data["epochs"])
         data["metrics"] = {intern(k): float(v) for k, v in data["metrics"].items()}
         data["roles"] = {intern(k): (float(n), int(h), int(c)) for k, (n, h, c) in data["roles"].items()}
@@ -259,11 +254,6 @@ STATUSES = ("done", "diverged", "failed")
 def failure(trial: Trial, reason: str, *, status: str = "failed", **facts: Any) -> Result:
     """The Result of a trial that is not done, with its reason in one line."""
     return Result(trial=trial, status=status, reason=" ".join(reason.split()), **facts)
-
-
-def with_seed(trial: Trial, seed: int) -> Trial:
-    """The same arm under another seed."""
-    return replace(trial, seed=seed)
 
 
 def canonical(data: Any) -> bytes:
@@ -313,7 +303,6 @@ class Metric:
 
     @property
     def lower_is_better(self) -> bool:
-        """Whether a lower value is better."""
         return lower_is_better(self.name)
 
 

@@ -24,7 +24,7 @@ from ablations.ledger import Ledger, seal, unseal
 from bench.files import save
 from bench.identity import identify
 from bench.models.registry import spec_of
-from bench.trial import BadInput, Metric, Result, Trial, canonical, with_seed
+from bench.trial import BadInput, Metric, Result, Trial, canonical
 
 Id = Annotated[str, Field(pattern="^[0-9a-f]{12,}$")]
 """A trial's identity: it becomes the name of a file."""
@@ -176,7 +176,7 @@ def settle(plan: Plan, trials: Sequence[Trial], ledger: Ledger) -> tuple[Plan, l
         if best is not None:
             won = levels[best]
             one = known[next(iter(won.trials.values()))]
-            fresh.append({seed: with_seed(one, seed) for seed in plan.seeds})
+            fresh.append({seed: replace(one, seed=seed) for seed in plan.seeds})
             ids = {seed: trial.id for seed, trial in fresh[-1].items()}
             tuned.append(replace(won, name=f"{name}, its best {label(won.setting, won.level)}", trials=ids))
     in_order = [each[seed] for seed in plan.seeds for each in fresh]

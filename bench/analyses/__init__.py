@@ -21,7 +21,7 @@ MEASURED = {
     "halved": "bench.analyses.learning:halved",
     "targets": "bench.analyses.learning:targets",
     "recall": "bench.analyses.recall:recall",
-    "sources": "bench.analyses.sources:sources",
+    "sources": "bench.analyses.parts:sources",
     "batches": "bench.analyses.validation_text:batches",
     "context": "bench.analyses.validation_text:context",
     "coverage": "bench.analyses.validation_text:coverage",

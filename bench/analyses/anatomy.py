@@ -12,8 +12,9 @@ from bench.regularization import activation, temporal_activation
 VOCAB, SIZE, P = 400, 64, 0.5
 ROWS, STEPS = 8, 16
 
-Row = dict[str, Any]
-"""line (as fastai writes it), concept (as the chapter calls it), seen, ok, test (which holds it here)."""
+COLUMNS = ("line", "concept", "seen", "ok")
+"""As fastai writes it, as the chapter calls it, what was seen, and whether that is as it should be."""
+Row = tuple[str, str, str, bool]
 
 
 def anatomy() -> dict[str, Any]:
@@ -23,7 +24,7 @@ def anatomy() -> dict[str, Any]:
     core = AWD_LSTM(VOCAB, SIZE, SIZE, 2, hidden_p=P, input_p=P, embed_p=P, weight_p=P)
     decoder = LinearDecoder(VOCAB, SIZE, output_p=P, tie_encoder=core.encoder)
     rows = [*_words(core), *_layers(core), *_state(core, words), *_output(core, decoder, words)]
-    return {"rows": [*rows, *_shapes(core, words)]}
+    return {"rows": [dict(zip(COLUMNS, row, strict=True)) for row in [*rows, *_shapes(core, words)]]}
 
 
 def _words(core: AWD_LSTM) -> list[Row]:
@@ -36,19 +37,17 @@ def _words(core: AWD_LSTM) -> list[Row]:
     grad = core.encoder.weight.grad
     frozen = grad is not None and bool((grad[1] == 0).all()) and bool((grad[2] != 0).all())
     return [
-        _row(
+        (
             "encoder = nn.Embedding(…, padding_idx=1)",
             "the embedding i_h; the padding index gets no gradient, whichever token it is",
             "token 1 gets no gradient, token 2 does",
             frozen,
-            "test_the_pad_token_is_never_predicted_and_no_real_token_is_frozen",
         ),
-        _row(
+        (
             "encoder_dp = EmbeddingDropout(encoder, embed_p)",
             "dropout, of whole words of the embedding",
             f"{share:.3f} of the words gone at p = {P}, each with all its numbers",
             whole and _near(share) and isinstance(core.encoder_dp, EmbeddingDropout),
-            "test_embedding_dropout_drops_whole_words_wherever_they_stand",
         ),
     ]
 
@@ -62,33 +61,29 @@ def _layers(core: AWD_LSTM) -> list[Row]:
     gone = float((rnn.module.weight_hh_l0 == 0).float().mean())
     untouched = bool((rnn.module.weight_ih_l0 != 0).all())
     return [
-        _row(
+        (
             "input_dp = RNNDropout(input_p)",
             "dropout with one mask for all the steps of a row",
             f"{_gone(first):.3f} of the numbers gone at p = {P}, the same ones at each of {STEPS} steps",
             _locked(first) and isinstance(core.input_dp, RNNDropout),
-            "test_locked_dropout_has_one_mask_for_all_steps_and_another_for_each_row",
         ),
-        _row(
+        (
             "rnns = [nn.LSTM(…) for l in range(n_layers)]",
             "the stacked LSTM of LMModel6: layer 2 reads what layer 1 puts out",
             f"{len(core.rnns)} layers of nn.LSTM, input matrix {tuple(rnn.module.weight_ih_l0.shape)}",
             len(core.rnns) == 2 and all(isinstance(r.module, nn.LSTM) for r in core.rnns),
-            "test_in_evaluation_it_is_fastais_awd_lstm_and_linear_decoder_over_carried_windows",
         ),
-        _row(
+        (
             "WeightDropout(rnn, weight_p)",
             "dropout of weights: of the hidden-to-hidden matrix h_h, before the layer runs",
             f"{gone:.3f} of h_h gone at p = {P}, none of the input matrix",
             _near(gone) and untouched and isinstance(rnn, WeightDropout),
-            "test_weight_dropout_falls_on_every_layer_and_on_nothing_but_hidden_to_hidden",
         ),
-        _row(
+        (
             "hidden_dps = [RNNDropout(hidden_p) …]",
             "dropout between the layers, again one mask a row",
             f"{_gone(between):.3f} of the numbers gone at p = {P}, the same ones at each step",
             _locked(between),
-            "test_each_of_the_five_dropouts_acts_alone_in_training_and_rests_in_evaluation",
         ),
     ]
 
@@ -103,19 +98,17 @@ def _state(core: AWD_LSTM, words: Tensor) -> list[Row]:
     core(words)
     held = [tensor for layer in core.hidden for tensor in layer]
     return [
-        _row(
+        (
             "self.hidden = to_detach(new_hidden)",
             "truncated backpropagation through time: the state goes on, its history does not",
             f"{len(held)} tensors carried, none with a gradient; a second window starts from them",
             not any(t.requires_grad for t in held) and not torch.equal(first, second),
-            "test_the_state_is_carried_without_its_history",
         ),
-        _row(
+        (
             "reset()",
             "what ModelResetter calls: the state is zero again",
             "after it the first window gives the same numbers to the bit",
             torch.equal(first, again),
-            "test_reset_forgets",
         ),
     ]
 
@@ -131,40 +124,35 @@ def _output(core: AWD_LSTM, decoder: LinearDecoder, words: Tensor) -> list[Row]:
     alone = sum(p.numel() for p in core.parameters())
     together = sum(p.numel() for p in nn.ModuleList([core, decoder]).parameters())
     return [
-        _row(
+        (
             "output_dp = RNNDropout(output_p)",
             "LMModel7's dropout before the output layer, here with one mask for all steps",
             f"{_gone(mask):.3f} of the numbers gone at p = {P}, the same ones at each step",
             _locked(mask),
-            "test_output_dropout_is_the_same_at_every_step_of_a_row_and_after_what_tar_reads",
         ),
-        _row(
+        (
             "decoder.weight = tie_encoder.weight",
             "weight tying: the output layer h_o reads words with the matrix that writes them",
             f"one matrix; the output layer adds {together - alone} parameters, its bias",
             shared and together - alone == VOCAB,
-            "test_tied_weights_share_storage_and_their_gradient",
         ),
-        _row(
+        (
             "return decoder(dropped), raw, dropped",
             "the three things that LMModel7 returns: logits, activations before and after dropout",
             f"{tuple(raw.shape)} twice, equal where nothing was dropped, up to 1/(1−p)",
             bool(torch.allclose(dropped[dropped != 0], raw[dropped != 0] / (1 - P))),
-            "test_the_shapes_are_those_that_are_promised",
         ),
-        _row(
+        (
             "RNNRegularizer: α · out.pow(2).mean()",
             "activation regularisation: a term of the loss, of activations after dropout",
             f"{ar:.5f} at α = 2",
             abs(ar - 2 * float(dropped.pow(2).mean())) < 1e-6 and ar > 0,
-            "test_ar_and_tar_are_fastais_in_value_and_gradient",
         ),
-        _row(
+        (
             "RNNRegularizer: β · (h[:, 1:] − h[:, :−1]).pow(2).mean()",
             "temporal activation regularisation, before dropout; it needs steps that follow each other",
             f"{tar:.5f} at β = 1",
             abs(tar - float((raw[:, 1:] - raw[:, :-1]).pow(2).mean())) < 1e-6 and tar > 0,
-            "test_ar_and_tar_are_fastais_in_value_and_gradient",
         ),
     ]
 
@@ -186,46 +174,37 @@ def _shapes(core: AWD_LSTM, words: Tensor) -> list[Row]:
         core.reset()
         by_vectors = core(core.encoder(words), from_embeds=True)
     return [
-        _row(
+        (
             "encoder.weight.data.uniform_(−initrange, initrange)",
             "no word of the chapter's: the embedding begins within ±.1",
             f"no number larger than {reach:.3f}",
             0.09 < reach <= 0.1,
-            "",
         ),
-        _row(
+        (
             "n_hid if l != n_layers − 1 else emb_sz",
             "what tying needs: the last layer is as wide as the embedding",
             f"layers of {first} and {last} over an embedding of {SIZE}",
             (first, last) == (2 * SIZE, SIZE),
-            "test_the_last_layer_is_as_wide_as_the_embedding_so_that_the_decoder_can_share_it",
         ),
-        _row(
+        (
             "if bs != self.bs: self._change_hidden(bs)",
             "no word of the chapter's: the state takes the number of rows of the batch",
             f"after {ROWS} rows and then 3 the state has {', '.join(map(str, rows))}",
             rows == {3},
-            "",
         ),
-        _row(
+        (
             "inp if from_embeds else encoder_dp(inp)",
             "no word of the chapter's: vectors may be read instead of tokens",
             "the same outputs from tokens and from their embeddings",
             torch.equal(by_words, by_vectors),
-            "",
         ),
-        _row(
+        (
             "bidirectional=bidir",
             "no word of the chapter's: a second direction, which a language model must not have",
             f"each direction has {halves} of {SIZE} numbers",
             both.n_dir == 2 and halves == SIZE // 2,
-            "",
         ),
     ]
-
-
-def _row(line: str, concept: str, seen: str, ok: bool, test: str) -> Row:
-    return {"line": line, "concept": concept, "seen": seen, "ok": ok, "test": test}
 
 
 def _gone(masked: Tensor) -> float:

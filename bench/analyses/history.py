@@ -8,8 +8,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bench import corpus
-from bench.analyses.learning import build, chapter
+from bench.analyses.learning import build
 from bench.models.recurrent import LanguageModel, State, detached
+from bench.models.registry import spec_of
 
 
 def history(count: int = 12, **changes: Any) -> dict[str, Any]:
@@ -19,7 +20,7 @@ def history(count: int = 12, **changes: Any) -> dict[str, Any]:
     tensors that are kept for it. `refused` has the error that a training without detaching ends
     with, "" if none, where the backward pass frees the graph and where it retains it.
     """
-    trial = chapter("lm4", 0, changes)
+    trial = spec_of("lm4").trial(0, **changes)
     model, train = build(trial), corpus.batches(trial, corpus.load(trial))[0]
     batches = list(islice(train, count))
     return {

@@ -10,13 +10,12 @@ from torch import Tensor, nn
 
 from bench import corpus
 from bench.corpus import Batches
-from bench.metrics import Evaluation
 from bench.models.elman import LMModel2
-from bench.models.recurrent import LanguageModel, Output, RecurrentLM, State
+from bench.models.recurrent import LanguageModel, Output, State
 from bench.models.registry import spec_of
 from bench.training import train as training
 from bench.training.engine import Training
-from bench.trial import Scalar, Trial
+from bench.trial import Trial
 
 SEEDS = range(10)
 MANY = range(30)  # for a spread, whose error is 13 % then
@@ -55,22 +54,9 @@ class Monitor:
             self.squares.clear()
 
 
-def chapter(model: str, seed: int, changes: dict[str, Any], **options: Scalar) -> Trial:
-    """A trial in the chapter's settings for a model, with changes of settings and of options."""
-    spec = spec_of(model)
-    return Trial(model=model, seed=seed, options={**spec.options, **options}, **{**spec.settings, **changes})
-
-
 def build(trial: Trial) -> LanguageModel:
     """The trial's model with its initial weights."""
     return training.build(trial, len(corpus.load(trial).vocab))
-
-
-def recurrent(trial: Trial) -> RecurrentLM:
-    """The same for a model that is an embedding, a recurrent core and a linear layer."""
-    model = build(trial)
-    assert isinstance(model, RecurrentLM)
-    return model
 
 
 def valid_batches(trial: Trial) -> Batches:
@@ -84,21 +70,10 @@ def fit(trial: Trial, model: LanguageModel, train: Batches | None = None) -> Tra
     return training.fit(trial, model, train or own, valid)
 
 
-@torch.no_grad()
-def evaluate(model: LanguageModel, batches: Batches) -> Evaluation:
-    """One pass over a split, from an empty state."""
-    evaluation = Evaluation()
-    model.eval().reset()
-    for tokens, targets in batches:
-        evaluation.add(model(tokens).logits, targets)
-    return evaluation
-
-
 class Tanh(LMModel2):
     """LMModel4 with tanh in the place of ReLU, and nothing else changed."""
 
     def unroll(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
-        """See LanguageModel.unroll."""
         h = 0.0 if state is None else state  # (b, hidden)
         hidden = []
         for t in range(tokens.shape[1]):
@@ -114,24 +89,16 @@ def stability(seeds: Sequence[int] = MANY, **changes: Any) -> dict[str, Any]:
     """
     found: dict[str, list[dict[str, Any]]] = {"ReLU": [], "tanh": []}
     for seed in seeds:
-        trial = chapter("lm4", seed, changes)
+        trial = spec_of("lm4").trial(seed, **changes)
         relu = build(trial)
         tanh = Tanh(relu.i_h.num_embeddings, int(trial.options["hidden"]))  # type: ignore[arg-type]
         tanh.load_state_dict(relu.state_dict())
         for name, model in (("ReLU", relu), ("tanh", tanh)):
-            found[name].append(_watched(trial, model))
+            monitor = Monitor(model)
+            accuracy = [epoch.accuracy for epoch in fit(trial, model).epochs]
+            largest = {"activation": monitor.activation, "gradient": monitor.gradient}
+            found[name].append({"seed": seed, "accuracy": accuracy, **largest})
     return found
-
-
-def _watched(trial: Trial, model: LanguageModel) -> dict[str, Any]:
-    monitor = Monitor(model)
-    record = fit(trial, model)
-    return {
-        "seed": trial.seed,
-        "accuracy": [e.accuracy for e in record.epochs],
-        "activation": monitor.activation,
-        "gradient": monitor.gradient,
-    }
 
 
 def targets(seeds: Sequence[int] = SEEDS, **changes: Any) -> dict[str, Any]:
@@ -142,7 +109,7 @@ def targets(seeds: Sequence[int] = SEEDS, **changes: Any) -> dict[str, Any]:
     """
     found: dict[str, dict[str, dict[int, float]]] = {key: {"third": {}, "every": {}} for key in MARKS}
     for seed in seeds:
-        trial = chapter("lm4", seed, {"window": 15, **changes})
+        trial = spec_of("lm4").trial(seed, **{"window": 15, **changes})
         whole = corpus.batches(trial, corpus.load(trial))[0]
         asked = torch.full_like(whole.targets, NOT_ASKED)
         asked[:, 2::3] = whole.targets[:, 2::3]
@@ -161,7 +128,7 @@ def halved(seeds: Sequence[int] = SEEDS, **changes: Any) -> dict[str, dict[int, 
     found: dict[str, dict[int, float]] = {"float32": {}, "bfloat16": {}}
     for name, by_seed in found.items():
         for seed in seeds:
-            trial = chapter("lm4", seed, changes)
+            trial = spec_of("lm4").trial(seed, **changes)
             model = build(trial)
             # A cached copy of a weight would outlive its update.
             with torch.autocast("cpu", torch.bfloat16, enabled=name == "bfloat16", cache_enabled=False):

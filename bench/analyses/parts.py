@@ -1,15 +1,21 @@
-"""Cells from scratch compared with torch's, and the scale of dropout."""
+"""Cells from scratch compared with torch's, the scale of dropout, and the source of what a reader writes."""
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from bench.models.gru import ResetAfterCell
+from bench.analyses.validation_text import batches
+from bench.models.elman import LMModel1, LMModel2
+from bench.models.gru import ResetAfterCell, ResetBeforeCell
 from bench.models.lstm import ChunkCell, GatesCell
 from bench.models.recurrent import Unrolled
-from bench.regularization import Dropout
+from bench.regularization import Dropout, activation, temporal_activation
+
+ASKED = (LMModel1, LMModel2, GatesCell, ChunkCell, ResetAfterCell, ResetBeforeCell)
+"""Classes that the questionnaire asks a reader to write, beside dropout, AR, TAR and batches."""
 
 
 def same(size: int = 64, rows: int = 8, steps: int = 16) -> dict[str, Any]:
@@ -46,6 +52,12 @@ def dropout(draws: int = 2**18, seed: int = 0) -> dict[str, Any]:
         means.append({"p": p, "scaled": float(dropped.mean()), "unscaled": kept})
     still = torch.equal(Dropout(0.5).eval()(ones), ones)
     return {"means": means, "nothing in evaluation": still}
+
+
+def sources() -> dict[str, str]:
+    """Python source by name, as it stands in this project."""
+    asked = (*ASKED, Dropout, activation, temporal_activation, batches)
+    return {each.__name__: inspect.getsource(each).rstrip() for each in asked}
 
 
 def _read(module: Callable[[Tensor], tuple[Tensor, Any]], x: Tensor) -> tuple[Tensor, Tensor]:

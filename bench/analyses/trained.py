@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 
 from bench import corpus
-from bench.analyses.learning import chapter, fit, recurrent, valid_batches
+from bench.analyses.learning import build, fit, valid_batches
 from bench.metrics import Evaluation
 from bench.models.recurrent import RecurrentLM
+from bench.models.registry import spec_of
 from bench.trial import Trial
 
 LEAD = "lead digit"
@@ -32,8 +33,8 @@ def trained(seeds: Sequence[int] = (0, 1, 2), **changes: Any) -> dict[str, Any]:
     for name in ("lm6", "lm7"):
         title = f"LMModel{name[-1]}"
         for seed in seeds:
-            trial = chapter(name, seed, changes)
-            model = recurrent(trial)
+            trial = spec_of(name).trial(seed, **changes)
+            model: Any = build(trial)
             valid = fit(trial, model).valid
             _mistakes(found, title, trial, valid)
             if name == "lm6":
@@ -42,11 +43,11 @@ def trained(seeds: Sequence[int] = (0, 1, 2), **changes: Any) -> dict[str, Any]:
                 found["gates"].append(gates)
                 found.setdefault("states", points)
     for seed in seeds:
-        trial = chapter("lm6", seed, {**changes, "order": "shuffled"})
-        model = recurrent(trial)
+        trial = spec_of("lm6").trial(seed, **{**changes, "order": "shuffled"})
+        model = build(trial)
         fit(trial, model)
-        _read_on(found, "shuffled", model, chapter("lm6", seed, changes))
-    return {**found, "held": _held(chapter("lm6", 0, changes))}
+        _read_on(found, "shuffled", model, spec_of("lm6").trial(seed, **changes))
+    return {**found, "held": _held(spec_of("lm6").trial(0, **changes))}
 
 
 def _mistakes(found: dict[str, Any], title: str, trial: Trial, valid: Evaluation) -> None:
@@ -112,13 +113,8 @@ def _inside(model: RecurrentLM, trial: Trial) -> tuple[dict[str, Any], list[dict
 
 def _gates(rnn: Any, layer: int, x: Tensor, h: Tensor) -> dict[str, Tensor]:
     """The three gates of a layer of nn.LSTM for an input and the state before, each (b, hidden)."""
-    weights = {
-        name: getattr(rnn, f"{name}_l{layer}") for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-    }
-    product = (
-        x @ weights["weight_ih"].T + h @ weights["weight_hh"].T + weights["bias_ih"] + weights["bias_hh"]
-    )
-    i, f, _, o = product.sigmoid().chunk(4, dim=1)
+    of_x, of_h, bias_x, bias_h = rnn.all_weights[layer]
+    i, f, _, o = (x @ of_x.T + h @ of_h.T + bias_x + bias_h).sigmoid().chunk(4, dim=1)
     return {"input": i, "forget": f, "output": o}
 
 

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bench.models.recurrent import BuiltinLM, LanguageModel, Output, State
-from bench.trial import BadInput
+from bench.trial import require
 
 
 class LMModel2(LanguageModel):
@@ -25,7 +25,6 @@ class LMModel2(LanguageModel):
         self.h_o = nn.Linear(hidden, vocab)
 
     def unroll(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
-        """See LanguageModel.unroll."""
         h = 0.0 if state is None else state  # (b, hidden)
         hidden = []
         for t in range(tokens.shape[1]):
@@ -35,7 +34,6 @@ class LMModel2(LanguageModel):
         return torch.stack(hidden, dim=1), h
 
     def read(self, hidden: Tensor) -> Output:
-        """See LanguageModel.read."""
         last = hidden[:, -1] if self.target == "last" else hidden
         return Output(self.h_o(last), hidden, hidden)
 
@@ -45,12 +43,9 @@ class LMModel1(LMModel2):
 
     def unroll(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
         """See LanguageModel.unroll; `tokens` is (b, 3) and `state` is not read. Raises BadInput."""
-        if tokens.shape[1] != 3:
-            raise BadInput(
-                f"reads three tokens at a time and got {tokens.shape[1]}",
-                place="model 'lm1'",
-                cure="set window = 3 and leave detach_every out, or take lm2",
-            )
+        rule = f"reads three tokens at a time and got {tokens.shape[1]}"
+        cure = "set window = 3 and leave detach_every out, or take lm2"
+        require(tokens.shape[1] == 3, rule, place="model 'lm1'", cure=cure)
         one, two, three = tokens.unbind(1)
         h1 = F.relu(self.h_h(self.embed(one)))
         h2 = F.relu(self.h_h(h1 + self.embed(two)))

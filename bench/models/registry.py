@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from bench.trial import BadInput, Scalar
+from bench.trial import BadInput, Scalar, Trial
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +48,11 @@ class ModelSpec:
         """The model for a vocabulary of `vocab` tokens, with the entry's defaults. Imports its family."""
         own = {key: value for key, value in {**self.options, **options}.items() if key not in PENALTIES}
         return getattr(importlib.import_module(self.module), self.builder)(vocab, **own)
+
+    def trial(self, seed: int = 0, options: Mapping[str, Scalar] | None = None, **settings: Any) -> Trial:
+        """The model's trial in the chapter's set-up, but for these options and settings."""
+        own = {"options": {**self.options, **(options or {})}, **self.settings, **settings}
+        return Trial(model=self.name, seed=seed, **own)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,13 +15,8 @@ from bench.metrics import Evaluation
 from bench.throughput import Clock
 from bench.trial import Epoch
 
-KEPT = (
-    "losses",
-    "lrs",
-    "moms",
-    "lengths",
-    "penalties",
-)  # fields of Training that a checkpoint has as they are
+KEPT = ("losses", "lrs", "moms", "lengths", "penalties")
+"""Fields of Training that a checkpoint has as they are."""
 
 
 class Diverged(ArithmeticError):
@@ -29,11 +24,10 @@ class Diverged(ArithmeticError):
 
     def __init__(self, loss: float, step: int) -> None:
         super().__init__(loss, step)
-        self.reason = f"diverged: the training loss is {loss} at step {step}"
+        self.said = f"diverged: the training loss is {loss} at step {step}"
 
     def __str__(self) -> str:
-        """The reason; fastai overwrites `args` on the way up."""
-        return self.reason
+        return self.said  # fastai overwrites `args` on the way up
 
 
 class Trace:
@@ -83,28 +77,33 @@ class Training:
     phase_changes: dict[str, list[int]] = field(default_factory=dict)  # see bench.training.steps.Rule
     wd: float = math.nan  # as the optimizer had it
     valid: Evaluation = field(default_factory=Evaluation)  # of the last epoch
-    penalties: dict[str, float] = field(default_factory=dict)  # a user's own by name, summed over the steps
+    penalties: dict[str, float] = field(default_factory=dict)  # by name, summed over the steps
+    epoch_penalties: dict[str, float] = field(default_factory=dict)  # the same of the present epoch
     resumed_seconds: float = 0.0  # seconds of the epochs that an earlier attempt trained
     max_grad_norm: Tensor = field(default_factory=lambda: torch.zeros(()))  # of an update; see clip
     trace: Trace = field(default_factory=Trace)
 
-    def step(self, loss: float, lr: float, mom: float, weights: Iterable[tuple[str, Tensor]]) -> None:
+    def step(
+        self, loss: float, lr: float, mom: float, length: int, weights: Iterable[tuple[str, Tensor]]
+    ) -> None:
         """Note one update, after it was made. Raises Diverged where the loss is not finite."""
         self.losses.append(loss)
         self.lrs.append(float(lr))  # fastai hands out numpy floats
         self.moms.append(float(mom))
+        self.lengths.append(length)
         self.trace.add(loss, weights)
         if not math.isfinite(loss):
             raise Diverged(loss, len(self.losses))
 
-    def end_epoch(self, train_loss: float, ar: float, tar: float, train_seconds: float, clock: Clock) -> None:
-        """Note an epoch, with `valid` as its validation and the mean penalties of a step."""
+    def end_epoch(self, train_loss: float, steps: int, train_seconds: float, clock: Clock) -> None:
+        """Note an epoch of so many steps, with `valid` as its validation and their mean penalties."""
+        penalties, self.epoch_penalties = self.epoch_penalties, {}
         self.epochs.append(
             Epoch(
                 epoch=len(self.epochs),
                 train_loss=train_loss,
-                ar=ar,
-                tar=tar,
+                ar=penalties.get("alpha", 0.0) / steps,
+                tar=penalties.get("beta", 0.0) / steps,
                 valid_loss=self.valid.loss(),
                 accuracy=self.valid.accuracy(),
                 train_seconds=train_seconds,
@@ -113,9 +112,9 @@ class Training:
         )
 
     def penalized(self, values: Mapping[str, float]) -> None:
-        """Note the user's own penalties that were added to what one step optimises."""
-        for name, value in values.items():
-            self.penalties[name] = self.penalties.get(name, 0.0) + value
+        """Note the penalties that were added to what one step optimises."""
+        for sums in (self.penalties, self.epoch_penalties):
+            sums.update({name: sums.get(name, 0.0) + value for name, value in values.items()})
 
     def stepping(self, weights: Iterable[tuple[str, Tensor]]) -> None:
         """Record the norm of the gradient before the optimizer's step, without waiting for a GPU."""

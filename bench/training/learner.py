@@ -18,7 +18,7 @@ from bench.corpus import Batches
 from bench.metrics import Evaluation
 from bench.models.recurrent import LanguageModel, Output
 from bench.models.registry import strengths
-from bench.regularization import activation, penalties, temporal_activation
+from bench.regularization import penalties
 from bench.throughput import Clock
 from bench.training.engine import Training
 from bench.trial import Trial
@@ -33,31 +33,22 @@ class RecordCallback(Callback):  # type: ignore[misc]
         self.record, self.trial, self.clock = record, trial, Clock(device)
 
     def before_fit(self) -> None:
-        """Collect the weights by name."""
         self.weights = list(self.model.named_parameters())
 
     def before_train(self) -> None:
-        """Start the sums of an epoch."""
-        self.ar = self.tar = 0.0
         self.clock.lap()
 
     def after_pred(self) -> None:
-        """Add a validation batch."""
         if not self.training:
             self.record.valid.add(self.pred, self.yb[0])
 
     def after_loss(self) -> None:
         """Note the penalties if the optimised loss exceeds the raw loss by their sum."""
-        alpha, beta = self.trial.alpha, self.trial.beta
         if self.training and _regularized(self.trial):
-            ar = float(activation(self.rnn.out.detach(), alpha)) if alpha else 0.0
-            tar = float(temporal_activation(self.rnn.raw_out.detach(), beta)) if beta else 0.0
-            own = {name: float(value.detach()) for name, value in self.regularizer.own.items()}
-            expected = ar + tar + sum(own.values())
+            noted = {name: float(value.detach()) for name, value in self.regularizer.penalties.items()}
             added = float((self.loss_grad - self.loss).detach())
-            if math.isclose(added, expected, rel_tol=1e-3, abs_tol=1e-5):  # both are single precision
-                self.ar, self.tar = self.ar + ar, self.tar + tar
-                self.record.penalized(own)
+            if math.isclose(added, sum(noted.values()), rel_tol=1e-3, abs_tol=1e-5):  # single precision
+                self.record.penalized(noted)
 
     def before_step(self) -> None:
         """Note the gradient's norm, after fastai's GradientClip (order 11)."""
@@ -65,25 +56,21 @@ class RecordCallback(Callback):  # type: ignore[misc]
             self.record.stepping(self.weights)
 
     def after_batch(self) -> None:
-        """Note a step."""
         if self.training:
             now = self.opt.hypers[-1]
-            self.record.lengths.append(self.xb[0].shape[1])
-            self.record.step(float(self.loss.detach()), now["lr"], now["mom"], self.weights)
+            loss, length = float(self.loss.detach()), self.xb[0].shape[1]
+            self.record.step(loss, now["lr"], now["mom"], length, self.weights)
             self.record.wd = now["wd"]
 
     def after_train(self) -> None:
-        """Stop the clock of an epoch's training."""
         self.train_seconds = self.clock.lap()
 
     def before_validate(self) -> None:
-        """Start a validation pass."""
         self.record.valid = Evaluation()
 
     def after_validate(self) -> None:
-        """Note the epoch."""
         steps, train_loss = len(self.dls.train), float(self.recorder.smooth_loss.value)
-        self.record.end_epoch(train_loss, self.ar / steps, self.tar / steps, self.train_seconds, self.clock)
+        self.record.end_epoch(train_loss, steps, self.train_seconds, self.clock)
 
 
 class Regularizer(RNNRegularizer):  # type: ignore[misc]
@@ -95,24 +82,18 @@ class Regularizer(RNNRegularizer):  # type: ignore[misc]
     def __init__(self, trial: Trial) -> None:
         super().__init__(trial.alpha, trial.beta)
         self.trial = trial
-        self.own: dict[str, Tensor] = {}
+        self.penalties: dict[str, Tensor] = {}
 
     def after_loss(self) -> None:
         """Add all penalties to the loss that is optimised. fastai calls it in training only."""
-        if self.alpha:
-            self.learn.loss_grad = self.loss_grad + activation(self.rnn.out, self.alpha)
-        if self.beta:
-            self.learn.loss_grad = self.loss_grad + temporal_activation(self.rnn.raw_out, self.beta)
-        self.own = penalties(self.trial, Output(self.pred, self.rnn.raw_out, self.rnn.out))
-        for value in self.own.values():
-            self.learn.loss_grad = self.loss_grad + value
+        self.penalties = penalties(self.trial, Output(self.pred, self.rnn.raw_out, self.rnn.out))
+        self.learn.loss_grad = sum(self.penalties.values(), self.loss_grad)
 
 
 class ResetEveryBatch(Callback):  # type: ignore[misc]
     """A stateless model: forget the hidden state before each batch."""
 
     def before_batch(self) -> None:
-        """Reset the model."""
         self.model.reset()
 
 

@@ -6,7 +6,6 @@ an L2 penalty on every weight, and averaging takes in every update since its tri
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -44,6 +43,8 @@ class Descent(steps.Rule):
     of it in a trial's last epochs: from the average of the first, and averaged from its first update.
     """
 
+    kept = (*steps.Rule.kept, "lr", "checks", "average", "averaged")
+
     def __init__(self, trial: Trial, model: LanguageModel) -> None:
         self.weights = [p for p in model.parameters() if p.requires_grad]
         super().__init__(torch.optim.SGD(self.weights, lr=trial.lr, weight_decay=trial.wd))
@@ -61,7 +62,6 @@ class Descent(steps.Rule):
 
     @torch.no_grad()
     def after_step(self) -> None:
-        """See Rule.after_step."""
         super().after_step()
         if self.average:
             self.averaged += 1
@@ -77,7 +77,6 @@ class Descent(steps.Rule):
         self._set(own)
 
     def after_epoch(self, epoch: Epoch) -> None:
-        """See Rule.after_epoch."""
         self.checks.append(epoch.valid_loss)
         if epoch.epoch + 1 == self.trial.epochs - self.trial.finetune < self.trial.epochs:
             self.finish()
@@ -95,17 +94,6 @@ class Descent(steps.Rule):
         """See Rule.finish: the average, where there is one."""
         if self.averaged:
             self._set(self.average)
-
-    def state(self) -> dict[str, Any]:
-        """See Rule.state."""
-        own = {name: getattr(self, name) for name in ("lr", "checks", "average", "averaged")}
-        return {**super().state(), **own}
-
-    def restore(self, kept: dict[str, Any]) -> None:
-        """See Rule.restore."""
-        super().restore(kept)
-        self.lr, self.checks, self.averaged = kept["lr"], kept["checks"], kept["averaged"]
-        self.average = [mean.to(w.device) for mean, w in zip(kept["average"], self.weights, strict=False)]
 
     def _average(self, why: str) -> None:
         self.average, self.averaged = [weight.detach().clone() for weight in self.weights], 0

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from bench.corpus import Batches
 from bench.metrics import Evaluation
 from bench.models.recurrent import LanguageModel
-from bench.regularization import activation, penalties, temporal_activation
+from bench.regularization import penalties
 from bench.throughput import Clock
 from bench.training.checkpoint import Checkpoint
 from bench.training.engine import Training
@@ -23,8 +23,11 @@ SMOOTH = 0.98  # of fastai's AvgSmoothLoss
 class Rule:
     """How an engine updates the weights: an optimizer and its schedule. `steps` counts the updates so far.
 
-    `phase_changes` maps a phase ("average", "halve", "finetune") to the steps after which it began.
+    `phase_changes` maps a phase ("average", "halve", "finetune") to the steps after which it began. `kept`
+    names the attributes that a checkpoint has beside the optimizer's state.
     """
+
+    kept: tuple[str, ...] = ("steps", "phase_changes")
 
     def __init__(self, optimizer: torch.optim.Optimizer) -> None:
         self.optimizer = optimizer
@@ -51,22 +54,20 @@ class Rule:
 
     def state(self) -> dict[str, Any]:
         """The rule's state as plain data and tensors, for a checkpoint."""
-        phases = {"phase_changes": self.phase_changes}
-        return {"optimizer": self.optimizer.state_dict(), "steps": self.steps, **phases}
+        return {"optimizer": self.optimizer.state_dict(), **{name: getattr(self, name) for name in self.kept}}
 
-    def restore(self, kept: dict[str, Any]) -> None:
+    def restore(self, state: dict[str, Any]) -> None:
         """Restore a state that `state` returned."""
-        self.optimizer.load_state_dict(kept["optimizer"])
-        self.steps, self.phase_changes = kept["steps"], kept["phase_changes"]
+        self.optimizer.load_state_dict(state["optimizer"])
+        for name in self.kept:
+            setattr(self, name, state[name])
 
 
 class Step(NamedTuple):
     """The terms and settings of one update."""
 
     loss: Tensor
-    ar: Tensor
-    tar: Tensor
-    own: dict[str, Tensor]  # the user's own penalties
+    penalties: dict[str, Tensor]
     lr: float
     mom: float
     length: int  # tokens read from each row
@@ -87,17 +88,14 @@ def train(
     record.phase_changes = rule.phase_changes
     for epoch in range(len(record.epochs), trial.epochs):
         clock.lap()
-        before, total_ar, total_tar = len(record.losses), 0.0, 0.0
-        for step, (loss, ar, tar, *own) in _read(_steps(trial, model, train, rule), device):
-            total_ar, total_tar = total_ar + ar, total_tar + tar
-            record.penalized(dict(zip(step.own, own, strict=True)))
-            record.lengths.append(step.length)
-            record.step(loss, step.lr, step.mom, weights)
+        before = len(record.losses)
+        for step, (loss, *added) in _read(_steps(trial, model, train, rule), device):
+            record.penalized(dict(zip(step.penalties, added, strict=True)))
+            record.step(loss, step.lr, step.mom, step.length, weights)
         train_seconds = clock.lap()
         with rule.evaluation_weights():
-            record.valid = _validate(trial, model, valid)
-        made = len(record.losses) - before
-        record.end_epoch(smoothed(record.losses), total_ar / made, total_tar / made, train_seconds, clock)
+            record.valid = validate(trial, model, valid)
+        record.end_epoch(smoothed(record.losses), len(record.losses) - before, train_seconds, clock)
         rule.after_epoch(record.epochs[-1])
         if epoch + 1 < trial.epochs and checkpoint.due():
             checkpoint.save(_state(model, rule, train, record))
@@ -146,7 +144,6 @@ def _restore(
 def _steps(trial: Trial, model: LanguageModel, batches: Batches, rule: Rule) -> Iterator[Step]:
     """One epoch of updates, each made when it is asked for."""
     trained = [p for group in rule.optimizer.param_groups for p in group["params"]]
-    nothing = trained[0].new_zeros(())
     model.train()
     if trial.reset == "epoch":
         model.reset()
@@ -155,19 +152,16 @@ def _steps(trial: Trial, model: LanguageModel, batches: Batches, rule: Rule) -> 
             model.reset()
         lr, mom = rule.before_step(tokens.shape[1])
         output = model(tokens)
-        logits, raw, dropped = output
-        loss = F.cross_entropy(logits.flatten(0, -2), targets.flatten())
-        ar = activation(dropped, trial.alpha) if trial.alpha else nothing
-        tar = temporal_activation(raw, trial.beta) if trial.beta else nothing
-        own = penalties(trial, output)
-        sum(own.values(), loss + ar + tar).backward()  # type: ignore[no-untyped-call]
+        loss = F.cross_entropy(output.logits.flatten(0, -2), targets.flatten())
+        added = penalties(trial, output)
+        sum(added.values(), loss).backward()  # type: ignore[no-untyped-call]
         if trial.clip:
             nn.utils.clip_grad_norm_(trained, trial.clip)
         rule.optimizer.step()
         rule.optimizer.zero_grad(set_to_none=False)  # as fastai: without a gradient there is still momentum
         rule.after_step()
-        penalized = {name: value.detach() for name, value in own.items()}
-        yield Step(loss.detach(), ar.detach(), tar.detach(), penalized, lr, mom, tokens.shape[1])
+        added = {name: value.detach() for name, value in added.items()}
+        yield Step(loss.detach(), added, lr, mom, tokens.shape[1])
 
 
 def _read(steps: Iterator[Step], device: torch.device) -> Iterator[tuple[Step, list[float]]]:
@@ -176,14 +170,13 @@ def _read(steps: Iterator[Step], device: torch.device) -> Iterator[tuple[Step, l
     Reading a number makes a GPU wait, so there all the steps are made first, and one copy is read.
     """
     for made in ([step] for step in steps) if device.type == "cpu" else [list(steps)]:
-        numbers = torch.stack(
-            [x for step in made for x in (step.loss, step.ar, step.tar, *step.own.values())]
-        )
+        numbers = torch.stack([x for step in made for x in (step.loss, *step.penalties.values())])
         yield from zip(made, numbers.view(len(made), -1).tolist(), strict=True)
 
 
 @torch.no_grad()  # inference_mode would leave a state behind that training cannot use
-def _validate(trial: Trial, model: LanguageModel, batches: Batches) -> Evaluation:
+def validate(trial: Trial, model: LanguageModel, batches: Batches) -> Evaluation:
+    """Evaluate a model on one pass over its validation batches."""
     evaluation = Evaluation()
     model.eval()
     if trial.reset == "epoch":

@@ -1,8 +1,8 @@
 """Witnesses are manipulation checks: proofs from the trial itself that each ablated factor took effect.
 
 An arm whose factor left no trace is a dead toggle, not "no effect" (fastai 2.2.0 to 2.8.3 ignored alpha and
-beta in silence: fastai issue 3605). Every setting of a Trial and every option of the zoo has a witness in
-one of the tables here, or a reason in `UNWITNESSED`.
+beta in silence: fastai issue 3605). A test holds that every setting of a Trial and every option of the zoo
+has a witness in one of the tables here, or a reason to need none.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,20 +16,7 @@ from bench.witnesses import data, model, training
 from bench.witnesses.context import Case, Trained, Witness, all_are, equal, near, penalty
 from bench.witnesses.observer import Seen
 
-__all__ = ["UNWITNESSED", "Case", "Seen", "Trained", "Witness", "count_witnesses", "witnesses"]
-
-UNWITNESSED = {
-    "model": "names what is built: tests hold each name to its network, and fingerprints tell them apart",
-    "seed": "not a factor: an arm is a distribution over seeds",
-    "options": "each option has a witness of its own",
-    "corpus": "its text is hashed into the trial's identity",
-    "data": "the hash of the text, a part of the identity",
-    "source": "the hash of the code, a part of the identity",
-    "engine": "names the module that is imported: tests hold the engines to each other",
-    "device": "torch trains on the device that it is told, or refuses; the environment records it",
-    "versions": "held against the loaded packages before the trial begins",
-}
-"""The settings that need no witness, and why."""
+__all__ = ["Case", "Seen", "Trained", "Witness", "count_witnesses", "witnesses"]
 
 DATA: Mapping[str, Callable[[Case], Witness]] = {
     "tokens": data.tokens,

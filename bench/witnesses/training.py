@@ -56,8 +56,8 @@ def plateau_patience(case: Trained) -> Witness | None:
 
     losses, patience = [e.valid_loss for e in case.record.epochs], case.trial.plateau_patience
     due = next((n for n in range(1, len(losses) + 1) if stalled(losses[:n], patience)), 0)
-    began = [steps[0] for phase, steps in case.record.phase_changes.items() if phase != "finetune"]
-    came = round(began[0] / len(case.record.losses) * len(losses)) if began else 0
+    began = next((steps[0] for phase, steps in case.record.phase_changes.items() if phase != "finetune"), 0)
+    came = round(began / len(case.record.losses) * len(losses))
     seen = f"a turn after epoch {came}" if came else "no turn"
     return {"ok": due == came, "declared": patience, "seen": seen} if due or came else None
 

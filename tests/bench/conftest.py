@@ -5,8 +5,54 @@ from pathlib import Path
 import pytest
 import torch
 
+from bench import plugins
 from bench.corpus import Corpus, corpus
 from bench.trial import Trial
+
+PLUG_INS = {
+    "cell": """
+import torch
+from torch import nn
+from bench.plugins import cell
+
+@cell("mine", "my cell", epochs=1)
+class Mine(nn.Module):
+    def __init__(self, inputs, hidden):
+        super().__init__()
+        self.mix = nn.Linear(inputs + hidden, hidden)
+
+    def forward(self, x, h=None):
+        h = x.new_zeros(len(x), self.mix.out_features) if h is None else h
+        h = torch.tanh(self.mix(torch.cat([x, h], 1)))
+        return h, h
+""",
+    "model": """
+from torch import nn
+from bench.models.recurrent import LanguageModel, Output
+from bench.plugins import model
+
+@model("mine")
+class Mine(LanguageModel):
+    def __init__(self, vocab, hidden=8):
+        super().__init__()
+        self.i_h, self.h_o = nn.Embedding(vocab, hidden), nn.Linear(hidden, vocab)
+        self.rnn = nn.GRU(hidden, hidden, batch_first=True)
+
+    def unroll(self, tokens, state):
+        return self.rnn(self.embed(tokens), state)
+
+    def read(self, hidden):
+        return Output(self.h_o(hidden), hidden, hidden)
+""",
+    "regularizer": """
+from bench.plugins import regularizer
+
+@regularizer("small", "small activations")
+def small(output):
+    return output.dropped.abs().mean()
+""",
+}
+"""A user's own files, each the simplest of its kind."""
 
 
 @pytest.fixture(autouse=True)
@@ -55,3 +101,17 @@ def numbers() -> Corpus:
 def three_words() -> Trial:
     """The set-up of LMModel1 and LMModel2."""
     return Trial(model="lm2", seed=0, window=3, target="last", order="sequential", reset="batch")
+
+
+@pytest.fixture
+def plug(tmp_path: Path, as_before: None) -> Callable[..., Path]:
+    """Write one of PLUG_INS, with some text of it replaced, and load it."""
+
+    def write(kind: str, old: str = "", new: str = "", name: str = "my.py") -> Path:
+        assert old in PLUG_INS[kind]
+        path = tmp_path / name
+        path.write_text(PLUG_INS[kind].replace(old, new, 1))
+        plugins.load(str(path))
+        return path
+
+    return write

@@ -3,6 +3,7 @@
 import math
 import pkgutil
 from collections.abc import Mapping
+from functools import cache
 from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any
@@ -14,13 +15,11 @@ from bench.analyses import (
     MEASURED,
     anatomy,
     cells,
-    distances,
     floats,
     identity,
     learning,
     parts,
     recall,
-    sources,
     trained,
     validation_text,
 )
@@ -77,11 +76,6 @@ def test_every_cell_from_scratch_is_torchs_to_rounding() -> None:
         assert 0 <= max(apart.values()) < 1e-14, name
 
 
-def test_a_cell_with_other_weights_would_be_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parts.ChunkCell, "copy", lambda cell, weights: None)
-    assert parts.same(size=16)["LSTM, chunked"]["outputs"] > 1e-3
-
-
 def test_the_division_keeps_the_mean_and_the_share_is_one_minus_p() -> None:
     found = parts.dropout()
     for row in found["means"]:
@@ -105,7 +99,7 @@ def test_a_guess_falls_back_on_fewer_words() -> None:
 
 
 def test_the_source_is_that_of_the_models() -> None:
-    found = sources.sources()
+    found = parts.sources()
     assert found["LMModel1"].startswith("class LMModel1(LMModel2):")
     assert ".chunk(4, dim=1)" in found["ChunkCell"] and "torch.cat([h, x], dim=1)" in found["GatesCell"]
 
@@ -116,32 +110,25 @@ def test_every_part_of_awd_lstm_does_what_its_concept_says() -> None:
     assert len(rows) == 18
 
 
-@pytest.fixture(scope="module")
+@cache
 def watched() -> Mapping[str, Any]:
-    torch.set_num_threads(1)  # as each test has it, before whose fixture this one is made
     return learning.stability(seeds=[3], epochs=2)
 
 
-def test_tanh_bounds_activations_and_relu_does_not(watched: Mapping[str, Any]) -> None:
-    assert max(watched["tanh"][0]["activation"]) <= 1
-    assert max(watched["ReLU"][0]["activation"]) > 1
+def test_tanh_bounds_activations_and_relu_does_not() -> None:
+    assert max(watched()["tanh"][0]["activation"]) <= 1
+    assert max(watched()["ReLU"][0]["activation"]) > 1
 
 
-def test_a_monitor_has_a_number_for_each_epoch(watched: Mapping[str, Any]) -> None:
-    for (one,) in watched.values():
-        numbers = [len(one[key]) for key in ("accuracy", "activation", "gradient")]
-        assert numbers == [2, 2, 2] and min(one["gradient"]) > 0
-
-
-def test_watching_changes_no_number_whatever_was_drawn_before(watched: Mapping[str, Any]) -> None:
+def test_watching_changes_no_number_whatever_was_drawn_before() -> None:
     torch.manual_seed(99)
-    trial = learning.chapter("lm4", 3, {"epochs": 2})
+    trial = spec_of("lm4").trial(3, epochs=2)
     record = learning.fit(trial, learning.build(trial))
-    assert [e.accuracy for e in record.epochs] == watched["ReLU"][0]["accuracy"]
+    assert [e.accuracy for e in record.epochs] == watched()["ReLU"][0]["accuracy"]
 
 
 def test_the_twin_differs_by_its_nonlinearity_alone() -> None:
-    trial = learning.chapter("lm4", 0, {})
+    trial = spec_of("lm4").trial()
     relu = learning.build(trial)
     tanh = learning.Tanh(30, 64)
     tanh.load_state_dict(relu.state_dict())
@@ -151,7 +138,7 @@ def test_the_twin_differs_by_its_nonlinearity_alone() -> None:
 
 
 def test_the_gradient_norm_is_that_of_all_parameters_together() -> None:
-    trial = learning.chapter("lm4", 0, {"epochs": 1})
+    trial = spec_of("lm4").trial(epochs=1)
     model = learning.build(trial)
     monitor = learning.Monitor(model)
     model.train()
@@ -176,23 +163,22 @@ def test_a_third_of_the_answers_is_asked_for_on_the_same_windows(monkeypatch: py
     assert counted.sum(1).unique().tolist() == [5] and found["window"] == every.targets.shape[1] == 15
 
 
-@pytest.fixture(scope="module")
+@cache
 def three_models() -> Mapping[str, Any]:
-    torch.set_num_threads(1)
     return trained.trained(seeds=[0], epochs=1)
 
 
-def test_mistakes_at_the_first_digit_are_those_of_the_roles(three_models: Mapping[str, Any]) -> None:
-    for name, (roles,) in three_models["roles"].items():
-        (lead,) = three_models["lead"][name]
+def test_mistakes_at_the_first_digit_are_those_of_the_roles() -> None:
+    for name, (roles,) in three_models()["roles"].items():
+        (lead,) = three_models()["lead"][name]
         nats, hits, asked = roles["lead digit"]
         assert sum(sum(row.values()) for row in lead.values()) == asked and nats > 0
         assert sum(row.get(digit, 0) for digit, row in lead.items()) == hits
-    assert three_models["held"]["nine"] == 101  # of 9 and 900 to 999
+    assert three_models()["held"]["nine"] == 101  # of 9 and 900 to 999
 
 
-def test_a_state_kept_zeroed_and_of_another_row_are_three_readings(three_models: Mapping[str, Any]) -> None:
-    for habits in three_models["reading"].values():
+def test_a_state_kept_zeroed_and_of_another_row_are_three_readings() -> None:
+    for habits in three_models()["reading"].values():
         assert len({by_seed[0] for by_seed in habits.values()}) == 3
 
 
@@ -213,41 +199,40 @@ def test_recall_without_training_is_a_guess_and_over_two_words_is_learnt() -> No
     assert all(by[2][0] < 0.5 for by in recall.recall(seeds=[0], distances=[2], steps=0)["accuracy"].values())
 
 
-@pytest.fixture(scope="module")
+@cache
 def four_cells() -> Mapping[str, Any]:
-    torch.set_num_threads(1)
     return cells.cells(seeds=[0], epochs=1)
 
 
-def test_gradients_are_shares_of_the_newest_words(four_cells: Mapping[str, Any]) -> None:
-    for cell, by_epoch in four_cells["gradients"].items():
+def test_gradients_are_shares_of_the_newest_words() -> None:
+    for cell, by_epoch in four_cells()["gradients"].items():
         assert list(by_epoch) == [0, 1]
         for shares in by_epoch.values():
-            assert shares[0] == pytest.approx(1) and len(shares) == distances.BACK, cell
+            assert shares[0] == pytest.approx(1) and len(shares) == cells.BACK, cell
     # untrained, every cell forgets
-    assert all(by_epoch[0][-1] < 1e-6 for by_epoch in four_cells["gradients"].values())
+    assert all(by_epoch[0][-1] < 1e-6 for by_epoch in four_cells()["gradients"].values())
 
 
 def test_a_snapshot_is_of_the_end_of_its_epoch() -> None:
-    trial = learning.chapter("lm5", 0, {"epochs": 2}, layers=1)
-    model = learning.recurrent(trial)
-    kept = distances.snapshots(trial, model)
+    trial = spec_of("lm5").trial(options={"layers": 1}, epochs=2)
+    model = learning.build(trial)
+    kept = cells.snapshots(trial, model)
     assert list(kept) == [0, 1, 2]
     assert all(torch.equal(tensor, model.state_dict()[name]) for name, tensor in kept[2].items())
     assert not torch.equal(kept[0]["h_o.weight"], kept[1]["h_o.weight"])
 
 
-def test_only_relu_and_the_cell_state_may_leave_one(four_cells: Mapping[str, Any]) -> None:
+def test_only_relu_and_the_cell_state_may_leave_one() -> None:
     def largest(cell: str, part: str) -> float:
-        runs = four_cells["states"][cell]["end"][part]
+        runs = four_cells()["states"][cell]["end"][part]
         return max(value for run in runs for value in run.values())
 
     assert max(largest("tanh", "h"), largest("LSTM", "h"), largest("GRU", "h")) <= 1
     assert largest("ReLU", "h") > 1
 
 
-def test_float32_moves_a_loss_less_than_bfloat16(four_cells: Mapping[str, Any]) -> None:
-    (one,) = four_cells["rounding"]
+def test_float32_moves_a_loss_less_than_bfloat16() -> None:
+    (one,) = four_cells()["rounding"]
     off = {name: abs(found["loss"] - one["float64"]["loss"]) for name, found in one.items()}
     assert off["float64"] == 0 < off["float32"] < off["bfloat16"] < 0.1
 
@@ -260,10 +245,3 @@ def test_a_measurement_gives_the_same_bytes_again(name: str) -> None:
 
 def test_identities_differ_by_name() -> None:
     assert len({identity(name) for name in MEASURED}) == len(MEASURED)
-
-
-def test_the_cells_are_single_layers_in_the_chapters_settings() -> None:
-    for zoo in cells.CELLS.values():
-        trial = learning.chapter(zoo, 0, {}, layers=1)
-        assert trial.options["layers"] == 1
-        assert trial.lr == spec_of(zoo).settings["lr"]

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from bench import environment, plugins
+from bench import environment
 from bench.corpus import batches, load
 from bench.metrics import Evaluation
 from bench.models.elman import LMModel2
@@ -91,7 +91,7 @@ def apart(monkeypatch: pytest.MonkeyPatch) -> Iterator[Apart]:
     monkeypatch.setattr(model, "DRAWS", 2**8)  # fewer, as what is dropped is not the question here
     mode = Apart()
     monkeypatch.setattr(steps, "_steps", mode.hurry(steps._steps))
-    monkeypatch.setattr(steps, "_validate", mode.hurry(steps._validate))
+    monkeypatch.setattr(steps, "validate", mode.hurry(steps.validate))
     with mode:
         yield mode
 
@@ -106,8 +106,7 @@ def tiny(tmp_path: Path) -> Callable[..., Trial]:
         spec, options = spec_of(name), changes.pop("options", {})
         narrow = {key: 4 for key in ("hidden", "embedding") if key in spec.options}
         size = {"corpus": str(text), "window": 3 if name == "lm1" else 4, "batch": 2, "epochs": EPOCHS}
-        settings = {**spec.settings, **size, **changes, "options": {**spec.options, **narrow, **options}}
-        return Trial(model=name, seed=0, **settings)
+        return spec.trial(options={**narrow, **options}, **{**size, **changes})
 
     return make
 
@@ -204,71 +203,22 @@ def test_an_epoch_reads_its_steps_at_once_and_its_validation_at_once(
     assert apart.reads == 2 * len(record.epochs) == 6 and len(record.losses) == 15
 
 
-PLUGINS = """
-import torch
-from torch import nn
-from bench.models.recurrent import LanguageModel, Output
-from bench.plugins import cell, model, regularizer
-
-@cell("my-cell")
-class Cell(nn.Module):
-    def __init__(self, inputs, hidden):
-        super().__init__()
-        self.mix = nn.Linear(inputs + hidden, hidden)
-
-    def forward(self, x, h=None):
-        h = ZEROS if h is None else h
-        h = torch.tanh(self.mix(torch.cat([x, h], 1)))
-        return h, h
-
-@model("my-model", options={"hidden": 4})
-class Model(LanguageModel):
-    def __init__(self, vocab, hidden):
-        super().__init__()
-        self.i_h, self.h_o = nn.Embedding(vocab, hidden), nn.Linear(hidden, vocab)
-        self.rnn = nn.GRU(hidden, hidden, batch_first=True)
-
-    def unroll(self, tokens, state):
-        return self.rnn(self.embed(tokens), state)
-
-    def read(self, hidden):
-        return Output(self.h_o(hidden), hidden, hidden)
-
-@regularizer("size")
-def size(output):
-    return output.raw.double().pow(2).mean()
-"""
-
-
-@pytest.fixture
-def plugged(tmp_path: Path, as_before: None) -> Callable[[str], None]:
-    """Load the plug-ins above, whose cell begins with certain zeros."""
-
-    def load(zeros: str) -> None:
-        file = tmp_path / "mine.py"
-        file.write_text(PLUGINS.replace("ZEROS", zeros))
-        plugins.load(str(file))
-
-    return load
-
-
 @pytest.mark.parametrize("engine", ["loop", "learner"])
-@pytest.mark.parametrize("name", ["my-cell", "my-model"])
+@pytest.mark.parametrize("kind", ["cell", "model"])
 def test_a_users_own_model_and_regularizer_go_the_whole_way(
-    plugged: Callable[[str], None], trained: Callable[..., Result], name: str, engine: str
+    plug: Callable[..., Path], trained: Callable[..., Result], kind: str, engine: str
 ) -> None:
-    plugged("x.new_zeros(len(x), self.mix.out_features)")
-    assert "train_penalty_size" in trained(name, engine=engine, options={"size": 0.5}).metrics
+    plug("regularizer", "dropped", "dropped.double()", name="penalty.py")
+    plug(kind)
+    assert "train_penalty_small" in trained("mine", engine=engine, options={"small": 0.5}).metrics
 
 
 def test_a_cells_tensor_that_is_made_on_the_cpu_is_refused_with_its_line(
-    plugged: Callable[[str], None], tiny: Callable[..., Trial], apart: Apart
+    plug: Callable[..., Path], tiny: Callable[..., Trial], apart: Apart
 ) -> None:
-    plugged("torch.zeros(len(x), self.mix.out_features, dtype=x.dtype)")
-    with pytest.raises(
-        BadInput, match=r"^mine\.py, line 15: model 'my-cell' fails on its first batch: .*device"
-    ):
-        preflight(tiny("my-cell"))
+    plug("cell", "x.new_zeros(len(x), self.mix.out_features)", "torch.zeros(len(x), 4, dtype=x.dtype)")
+    with pytest.raises(BadInput, match=r"^my\.py, line 14: model 'mine' fails on its first batch: .*device"):
+        preflight(tiny("mine"))
 
 
 class BooksState(LMModel2):
@@ -301,10 +251,3 @@ def test_batches_that_were_read_on_one_device_are_read_anew_on_another(tiny: Cal
     first, _ = batches(trial, load(trial))
     assert {x.device.type for pair in first for x in pair} == {"cpu"}
     assert {x.device.type for pair in first.to(META) for x in pair} == {"meta"}
-
-
-def test_cuda_without_a_gpu_is_refused_and_never_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(BadInput, match=r"^device cuda: torch .* finds no GPU; .*, or use --device cpu$"):
-        environment.device("cuda")
-    assert environment.device("cpu").type == "cpu"

@@ -9,15 +9,9 @@ import torch
 
 from bench import golden, machine
 from bench.models.registry import spec_of
-from bench.trial import BadInput, Trial
 
 TARGETS = {"lm1": 4207, "lm2": 4207, "lm3": 4160}  # in the validation set; 12,288 from LMModel4 on
 UNLIKE = golden.facts()["unlike"]
-
-
-def chapter_trial(name):
-    spec = spec_of(name)
-    return Trial(model=name, seed=golden.SEED, options=spec.options, **spec.settings)
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +60,7 @@ def test_the_notebook_written_a_second_time_gives_the_same_bits_so_what_differs_
 def test_a_printed_accuracy_is_a_whole_number_of_hits():
     for model, rows in golden.PRINTED.items():
         for printed in rows.values():
-            hits = float(printed.row[2]) * TARGETS.get(model, 12288)
+            hits = float(printed[2]) * TARGETS.get(model, 12288)
             assert abs(hits - round(hits)) < 0.01, (model, printed)  # six decimals of 12,288 leave 0.006
 
 
@@ -103,7 +97,7 @@ def test_no_steps_are_counted_where_all_digits_agree_or_several_do_not():
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")  # Python ≥ 3.12
 def test_a_pass_over_a_loader_draws_one_base_seed_whatever_the_workers():
-    trial, states, batches = chapter_trial("lm1"), [], []
+    trial, states, batches = spec_of("lm1").trial(golden.SEED), [], []
     for workers in (0, 1):
         loader = golden.loaders(trial, workers).valid
         torch.manual_seed(0)
@@ -117,7 +111,7 @@ def test_a_pass_over_a_loader_draws_one_base_seed_whatever_the_workers():
 
 
 def test_lm4_in_the_notebooks_form_is_the_zoos_lm4_up_to_rounding():
-    trial = chapter_trial("lm4")
+    trial = spec_of("lm4").trial(golden.SEED)
     torch.manual_seed(0)
     book = golden.build(trial)
     torch.manual_seed(0)
@@ -129,7 +123,7 @@ def test_lm4_in_the_notebooks_form_is_the_zoos_lm4_up_to_rounding():
 
 def test_text_learner_honours_the_chapters_settings():
     """fastai 2.2.0 to 2.8.3 dropped alpha and beta without a word (fastai #3605)."""
-    trial = chapter_trial("lm7")
+    trial = spec_of("lm7").trial(golden.SEED)
     learn = golden.learner(trial, golden.loaders(trial))
     assert (learn.rnn_regularizer.alpha, learn.rnn_regularizer.beta) == (2, 1)
     assert learn.moms == (0.8, 0.7, 0.8)
@@ -168,8 +162,3 @@ def test_the_table_shows_printed_rows_and_says_where_rounding_takes_over():
         "LMModel6: every digit of 0 of 1 printed row, all but a last digit of the others: "
         "1 step of single precision, as this processor rounds",
     ]
-
-
-def test_a_model_that_the_chapter_does_not_train_is_refused():
-    with pytest.raises(BadInput, match="no 'gru'; choose from lm1, lm2"):
-        next(golden.play("gru"))

@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,9 +38,7 @@ pytestmark = [
 
 def chapter(name: str, **changes: Any) -> dict[str, Any]:
     """The keywords of the model's trial in the chapter's set-up, of two epochs."""
-    spec = spec_of(name)
-    settings = {**spec.settings, "device": DEVICE, "epochs": 2, **changes}
-    return {"model": name, "seed": 0, "options": dict(spec.options), **settings}
+    return asdict(spec_of(name).trial(**{"device": DEVICE, "epochs": 2, **changes}))
 
 
 def results(settings: dict[str, Any], **variables: str) -> Callable[[], Result]:
@@ -107,7 +105,7 @@ def prepared(settings: dict[str, Any]) -> tuple[Callable[[], object], Callable[[
 
     def validate() -> None:
         with rule.evaluation_weights():
-            steps._validate(trial, model, asked)
+            steps.validate(trial, model, asked)
 
     update(), validate()
     return update, validate

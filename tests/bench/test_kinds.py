@@ -65,7 +65,7 @@ def test_a_trial_on_the_cpu_is_of_another_kind_than_one_on_a_gpu() -> None:
 
 def test_what_is_not_known_is_not_claimed_to_differ() -> None:
     assert kinds_apart([{}, {"cpu": "a"}]) == kinds_apart([{"cpu": "a"}, {"cpu": "a", "gpu": "H100"}]) == ""
-    assert kind({"variables": None, "packages": "x", "commit": "abc", "cpu": ""}) == {}
+    assert kind({"variables": None, "packages": None, "commit": "abc", "cpu": ""}) == {}
 
 
 def test_pairs_of_two_kinds_are_counted_and_named() -> None:

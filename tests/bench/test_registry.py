@@ -2,12 +2,12 @@
 
 import subprocess
 import sys
-from dataclasses import replace
 
 import pytest
+import torch
 
 from bench.models.registry import ZOO, spec_of, suggestion
-from bench.trial import BadInput, Trial
+from bench.trial import BadInput
 
 # Source: fastbook chapter 12: learning rate, epochs, window.
 CHAPTER = dict.fromkeys(("lm1", "lm2"), (1e-3, 4, 3)) | {"lm3": (3e-3, 10, 3)}
@@ -17,7 +17,6 @@ CHAPTER |= dict.fromkeys(("lm4", "lm5"), (3e-3, 15, 16)) | dict.fromkeys(("lm6",
 @pytest.mark.parametrize("name", ZOO)
 def test_an_entry_builds_its_class_with_exactly_its_options(name: str) -> None:
     spec = ZOO[name]
-    Trial(model=name, seed=0, options=spec.options, **spec.settings)
     assert spec.name == name and spec.seconds > 0 and spec.title and spec.about
     model = spec.build(30)
     if not spec.counted:  # no parameters without a use
@@ -28,7 +27,7 @@ def test_an_entry_builds_its_class_with_exactly_its_options(name: str) -> None:
 
 @pytest.mark.parametrize("name", CHAPTER)
 def test_the_chapters_models_have_the_chapters_settings(name: str) -> None:
-    trial = Trial(model=name, seed=0, **ZOO[name].settings)
+    trial = ZOO[name].trial()
     assert (trial.lr, trial.epochs, trial.window) == CHAPTER[name]
     assert ZOO[name].options["hidden"] == trial.batch == 64
     assert trial.reset == ("batch" if name in ("lm1", "lm2") else "epoch")
@@ -36,19 +35,22 @@ def test_the_chapters_models_have_the_chapters_settings(name: str) -> None:
 
 
 def test_lmmodel7_differs_from_lmmodel6_in_six_things() -> None:
-    six, seven = (
-        replace(Trial(model="lm", seed=0, **ZOO[name].settings), options=ZOO[name].options).factors()
-        for name in ("lm6", "lm7")
-    )
+    six, seven = (ZOO[name].trial().factors() for name in ("lm6", "lm7"))
     added = {"dropout": 0.4, "tying": True, "alpha": 2.0, "beta": 1.0, "wd": 0.1, "moms": "0.8,0.7,0.8"}
+    added["model"] = "lm7"
     assert {key: seven[key] for key in seven if seven[key] != six[key]} == added
 
 
-def test_the_registry_and_the_trial_import_no_torch() -> None:
-    modules = "bench.models.registry, bench.trial, bench.identity"
-    code = f"import sys, {modules}; print({{'torch', 'fastai'}} & {{*sys.modules}})"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "set()"
+LIGHT = """
+import sys, bench.models.registry, bench.trial, bench.identity, bench.devices, bench.text
+bench.text.text_of("human-numbers")
+print(*bench.devices.torch_build(), {"torch", "fastai"} & {*sys.modules})
+"""
+
+
+def test_the_registry_the_text_and_the_build_of_torch_are_read_without_torch() -> None:
+    done = subprocess.run([sys.executable, "-c", LIGHT], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [torch.__version__, *(torch.version.cuda or "").split(), "set()"]
 
 
 def test_a_misspelt_name_gets_a_suggestion_and_one_like_no_other_the_list() -> None:

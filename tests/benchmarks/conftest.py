@@ -101,8 +101,7 @@ def ours() -> Iterator[Process]:
 @pytest.fixture(scope="session")
 def theirs() -> Iterator[Process]:
     """A process as it comes, but for its threads: it has one, as ours."""
-    plain = {name: value for name, value in os.environ.items() if name not in ENVIRONMENT}
-    yield from _process(plain, "one-thread")
+    yield from _process(_plain(), "one-thread")
 
 
 def _process(environment: dict[str, str], *how: str) -> Iterator[Process]:
@@ -115,8 +114,8 @@ def _process(environment: dict[str, str], *how: str) -> Iterator[Process]:
 def clean() -> Callable[[Path], dict[str, str]]:
     """The environment of a command that keeps its results and its MLflow in a folder."""
 
-    def made(folder: Path) -> dict[str, str]:
-        kept = {name: value for name, value in os.environ.items() if name not in ENVIRONMENT}
-        return {**kept, "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db"}
+    return lambda folder: {**_plain(), "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db"}
 
-    return made
+
+def _plain() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name not in ENVIRONMENT}

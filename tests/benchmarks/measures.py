@@ -30,16 +30,10 @@ from bench.run import run_trial
 from bench.training import loop
 from bench.training.engine import Training
 from bench.training.train import build
-from bench.trial import Trial, canonical
+from bench.trial import canonical
 
 VOCAB = 30  # as Human Numbers
 SAMPLED = 1.0  # seconds: the longest that NVML looks back
-
-
-def chapter(model: str, **changes: Any) -> Trial:
-    """A model of the zoo in its chapter settings."""
-    spec = spec_of(model)
-    return Trial(model=model, seed=0, options=spec.options, **{**spec.settings, **changes})
 
 
 def trial(arm: str, model: str, epochs: int) -> dict[str, float]:
@@ -48,7 +42,7 @@ def trial(arm: str, model: str, epochs: int) -> dict[str, float]:
         import peers
 
         return asdict(getattr(peers, arm)(model, epochs))
-    result = run_trial(chapter(model, engine=arm, epochs=epochs))
+    result = run_trial(spec_of(model).trial(engine=arm, epochs=epochs))
     training = sum(e.train_seconds + e.valid_seconds for e in result.epochs)
     begun = result.metrics["speed_seconds"] - training
     return {"start": begun, "epoch": training / epochs, "loss": result.epochs[-1].valid_loss}
@@ -77,8 +71,8 @@ def pace(model: str, updates: int, batch: int = 64, window: int = 16, **options:
 
     The first epoch warms up and is not counted.
     """
-    device, plan = here(), chapter(model, epochs=2, batch=batch, window=window, detach_every=0)
-    plan = replace(plan, options={**plan.options, **options})
+    device, size = here(), {"batch": batch, "window": window}
+    plan = spec_of(model).trial(options=options, epochs=2, detach_every=0, **size)
     net = build(plan, VOCAB)
     data = _random(updates, batch, window)
     throughput.gpu_memory(device)  # what was held before is not its own
@@ -137,7 +131,7 @@ def seeds(count: int, model: str, workers: int) -> dict[str, float]:
     from ablations.ledger import Ledger
     from ablations.trials.runner import run_trials
 
-    trials = [replace(chapter(model, epochs=1), seed=seed) for seed in range(count)]
+    trials = [spec_of(model).trial(seed, epochs=1) for seed in range(count)]
     with TemporaryDirectory() as folder:
         begun = time.perf_counter()
         tally = run_trials(trials, Ledger(Path(folder)), preload=("bench.preload",), workers=workers)
@@ -148,7 +142,7 @@ def seeds(count: int, model: str, workers: int) -> dict[str, float]:
 
 def result(model: str, epochs: int) -> dict[str, Any]:
     """A whole result, as the ledger keeps it."""
-    return json.loads(canonical(run_trial(chapter(model, epochs=epochs)).to_dict()))
+    return json.loads(canonical(run_trial(spec_of(model).trial(epochs=epochs)).to_dict()))
 
 
 def cpu(command: list[str], folder: str, results: str) -> dict[str, float]:
@@ -175,20 +169,8 @@ def _children() -> float:
 def machine() -> dict[str, Any]:
     """What the numbers were measured on."""
     known = facts()
-    kept = (
-        "commit",
-        "dirty",
-        "python",
-        "platform",
-        "cpu",
-        "cpu_capability",
-        "cpus",
-        "device",
-        "gpu",
-        "driver",
-        "cuda",
-        "packages",
-    )
+    kept = ("commit", "dirty", "python", "platform", "cpu", "cpu_capability", "cpus", "device", "gpu",
+            "driver", "cuda", "packages")  # fmt: skip
     return {name: known[name] for name in kept if name in known}
 
 

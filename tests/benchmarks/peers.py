@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -100,32 +101,26 @@ class Layered(nn.Module):
         return self.h_o(out), raw, out
 
 
-def _elman(carries: bool, every: bool) -> Callable[[int], nn.Module]:
-    return lambda vocab: Elman(vocab, carries, every)
-
-
-def _layered(core: type[nn.RNNBase], **rest: Any) -> Callable[[int], nn.Module]:
-    return lambda vocab: Layered(vocab, core, **rest)
-
-
-_FIRST = Recipe(_elman(False, False), window=3, every=False, grouped=False, lr=1e-3, epochs=4)
-_SIXTH = Recipe(_layered(nn.LSTM))
+_FIRST = Recipe(
+    partial(Elman, carries=False, every=False), window=3, every=False, grouped=False, lr=1e-3, epochs=4
+)
+_SIXTH = Recipe(partial(Layered, core=nn.LSTM))
 RECIPES = {
     "lm1": _FIRST,
     "lm2": _FIRST,
-    "lm3": Recipe(_elman(True, False), window=3, every=False, lr=3e-3, epochs=10),
-    "lm4": Recipe(_elman(True, True), lr=3e-3),
-    "lm5": Recipe(_layered(nn.RNN), lr=3e-3),
+    "lm3": Recipe(partial(Elman, carries=True, every=False), window=3, every=False, lr=3e-3, epochs=10),
+    "lm4": Recipe(partial(Elman, carries=True, every=True), lr=3e-3),
+    "lm5": Recipe(partial(Layered, core=nn.RNN), lr=3e-3),
     "lm6": _SIXTH,
     "lm7": replace(
         _SIXTH,
-        build=_layered(nn.LSTM, p=0.4, tied=True),
+        build=partial(Layered, core=nn.LSTM, p=0.4, tied=True),
         wd=0.1,
         alpha=2.0,
         beta=1.0,
         moms=(0.8, 0.7, 0.8),
     ),
-    "gru": Recipe(_layered(nn.GRU)),
+    "gru": Recipe(partial(Layered, core=nn.GRU)),
 }
 """LMModel1 writes its three steps out where LMModel2 loops: the same operations, so the same recipe."""
 
@@ -252,13 +247,12 @@ def _loss(recipe: Recipe, output: Any, y: Tensor) -> Tensor:
 def _evaluate(net: nn.Module, valid: list[Tensor]) -> float:
     net.eval()
     net.reset()
-    nats = hits = seen = 0.0
+    nats = seen = 0.0
     for x, y in _batches(*valid):
         output = net(x)
         logits = output[0] if isinstance(output, tuple) else output
         logits, y = logits.flatten(0, -2), y.flatten()
         nats += F.cross_entropy(logits, y, reduction="sum").item()
-        hits += (logits.argmax(-1) == y).sum().item()
         seen += len(y)
     return nats / seen
 

@@ -5,7 +5,7 @@ import random
 import subprocess
 import sys
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -130,34 +130,31 @@ def test_the_models_study_spends_its_time_on_training(benchmark, theirs, tmp_pat
     if benchmark.disabled:
         (tmp_path / "counts.toml").write_text(COUNTS)
     name = "counts.toml" if benchmark.disabled else "models"
-    spent: list[_Spent] = []
+    spent: list[tuple[float, list[dict[str, Any]]]] = []  # CPU seconds, and results as the ledger has them
 
     def run(seeds: int, epochs: int) -> None:
         folder = tmp_path / f"{seeds} {epochs}"
         command = [*COMMAND, "run", name, "--seeds", f"0-{seeds - 1}", "--set", f"epochs={epochs}"]
         cpu = theirs.ask("cpu", command=command, folder=str(tmp_path), results=str(folder))["seconds"]
         results = [json.loads(path.read_bytes())["result"] for path in folder.rglob("trials/*/*.json")]
-        spent.append(_Spent(cpu, results))
+        spent.append((cpu, results))
 
     def all_three() -> None:
         for seeds, epochs in [(1, 1)] if benchmark.disabled else [(1, 1), (3, 1), (1, 4)]:
             run(seeds, epochs)
 
     benchmark.pedantic(all_three, rounds=1)
-    assert all(one.results and one.cpu > 0 for one in spent)
+    assert all(results and cpu > 0 for cpu, results in spent)
     if benchmark.disabled:
         return
-    few, many, longer = spent
-    epoch = (longer.cpu - few.cpu) / 3
-    trial = (many.cpu - few.cpu - 2 * epoch) / (len(many.results) - len(few.results))
-    start = few.cpu - len(few.results) * trial - epoch
+    (few_cpu, few), (many_cpu, many), (longer_cpu, longer) = spent
+    epoch = (longer_cpu - few_cpu) / 3
+    trial = (many_cpu - few_cpu - 2 * epoch) / (len(many) - len(few))
+    start = few_cpu - len(few) * trial - epoch
     whole = [t for _, t in study.trials(loading.load("models"), lambda trial: trial)]
-    weights = longer.epoch_seconds
-    training = (
-        epoch
-        * sum(t.epochs * weights[t.model] for t in whole)
-        / sum(weights[result["trial"]["model"]] for result in few.results)
-    )
+    weights = _epoch_seconds(longer)
+    trained = sum(t.epochs * weights[t.model] for t in whole)
+    training = epoch * trained / sum(weights[result["trial"]["model"]] for result in few)
     beside = start + len(whole) * trial
     benchmark.extra_info.update(
         what="the models study: CPU seconds beside training",
@@ -168,19 +165,9 @@ def test_the_models_study_spends_its_time_on_training(benchmark, theirs, tmp_pat
     )
 
 
-@dataclass(frozen=True)
-class _Spent:
-    """CPU seconds of a run, and its results as the ledger has them."""
-
-    cpu: float
-    results: list[dict[str, Any]]
-
-    @property
-    def epoch_seconds(self) -> dict[str, float]:
-        """Seconds of a mean epoch by model; a counting baseline has none."""
-        return {
-            result["trial"]["model"]: fmean(
-                [e["train_seconds"] + e["valid_seconds"] for e in result["epochs"]] or [0.0]
-            )
-            for result in self.results
-        }
+def _epoch_seconds(results: list[dict[str, Any]]) -> dict[str, float]:
+    """Seconds of a mean epoch by model; a counting baseline has none."""
+    taken = {
+        r["trial"]["model"]: [e["train_seconds"] + e["valid_seconds"] for e in r["epochs"]] for r in results
+    }
+    return {model: fmean(seconds or [0.0]) for model, seconds in taken.items()}

@@ -26,7 +26,6 @@ def measured() -> dict[str, Any]:
         learning,
         parts,
         recall,
-        sources,
         trained,
         validation_text,
     )
@@ -34,7 +33,7 @@ def measured() -> dict[str, Any]:
 
     torch.set_num_threads(1)  # two threads take ten times as long where another test runs on the other core
     found = {
-        "sources": sources.sources(),
+        "sources": parts.sources(),
         "batches": validation_text.batches(),
         "context": validation_text.context(),
         "coverage": validation_text.coverage(),
