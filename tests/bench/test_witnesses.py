@@ -51,14 +51,13 @@ def test_few_updates_are_no_reason_to_doubt(small: Callable[..., Trial], engine:
     assert all(w["ok"] for w in result.witnesses.values()), result.witnesses
 
 
-@pytest.mark.parametrize("penalties", [{"alpha": 2.0}, {"beta": 1.0}, {"alpha": 2.0, "beta": 1.0}], ids=str)
 def test_a_regulariser_that_is_never_called_is_found_out(
-    small: Callable[..., Trial], monkeypatch: pytest.MonkeyPatch, penalties: dict[str, float]
+    small: Callable[..., Trial], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """fastai 2.2.0 to 2.8.3 ignored alpha and beta in silence: fastai issue 3605."""
     monkeypatch.setattr(learner.Regularizer, "after_loss", lambda self: None)
-    result = run_trial(small(engine="learner", **penalties))
-    assert {k for k, w in result.witnesses.items() if not w["ok"]} == set(penalties)
+    result = run_trial(small(engine="learner", alpha=2.0, beta=1.0))
+    assert {k for k, w in result.witnesses.items() if not w["ok"]} == {"alpha", "beta"}
     assert result.metrics["train_ar"] == result.metrics["train_tar"] == 0
 
 
