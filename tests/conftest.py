@@ -57,7 +57,7 @@ def as_before() -> Iterator[None]:
     PENALTIES.clear()
     plugins._LOADED.clear()
     source_hash.cache_clear()
-    for name in [name for name in sys.modules if name.startswith("unrolled_plugin_")]:
+    for name in [name for name in sys.modules if name.startswith(("unrolled_plugin_", "mylayers"))]:
         del sys.modules[name]
 
 

@@ -47,7 +47,7 @@ class AwdLM(LanguageModel):
         if tying:
             self.h_o.weight = self.i_h.weight
 
-    def parts(self, *sizes: int, **dropouts: Any) -> Parts:
+    def parts(self, *sizes: Any, **dropouts: Any) -> Parts:
         """All parts but the decoder, from the sizes vocab, embedding, hidden and layers."""
         raise NotImplementedError
 
