@@ -12,14 +12,16 @@ from fastai.callback.rnn import RNNRegularizer
 from fastai.text.models import awdlstm as fastai
 from torch import Tensor, nn
 
+from bench.models.recurrent import Output
 from bench.regularization import (
     Dropout,
     EmbeddingDropout,
     LockedDropout,
     WeightDropout,
-    activation,
+    penalties,
     temporal_activation,
 )
+from bench.trial import Trial
 
 P = 0.4
 
@@ -146,7 +148,8 @@ def test_ar_and_tar_are_fastais_in_value_and_gradient() -> None:
         training=True, loss_grad=torch.zeros(()), rnn=SimpleNamespace(out=dropped, raw_out=raw)
     )
     theirs.after_loss()
-    ours = activation(dropped, 2.0) + temporal_activation(raw, 1.0)
+    trial = Trial(model="lm7", seed=0, alpha=2.0, beta=1.0)
+    ours = sum(penalties(trial, Output(raw, raw, dropped)).values())
     assert torch.equal(ours, theirs.learn.loss_grad)
     grads = (torch.autograd.grad(loss, (raw, dropped)) for loss in (ours, theirs.learn.loss_grad))
     assert all(torch.equal(a, b) for a, b in zip(*grads, strict=True))
