@@ -66,7 +66,7 @@ def valid_batches(trial: Trial) -> Batches:
 
 def fit(trial: Trial, model: LanguageModel, train: Batches | None = None) -> Training:
     """Train by the loop engine, on the CPU, on the trial's batches or on `train`. Raises Diverged."""
-    own, valid = corpus.batches(trial, corpus.load(trial))
+    _, own, valid = training.load(trial)
     return training.fit(trial, model, train or own, valid)
 
 

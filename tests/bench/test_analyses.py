@@ -24,6 +24,7 @@ from bench.analyses import (
     validation_text,
 )
 from bench.models.registry import spec_of
+from bench.run import run_trial
 from bench.trial import canonical
 
 
@@ -125,6 +126,12 @@ def test_watching_changes_no_number_whatever_was_drawn_before() -> None:
     trial = spec_of("lm4").trial(3, epochs=2)
     record = learning.fit(trial, learning.build(trial))
     assert [e.accuracy for e in record.epochs] == watched()["ReLU"][0]["accuracy"]
+
+
+def test_a_measurement_trains_on_the_windows_in_the_order_of_its_trial() -> None:
+    trial = spec_of("lm4").trial(epochs=1, order="shuffled")
+    record = learning.fit(trial, learning.build(trial))
+    assert record.valid.loss() == run_trial(trial).metrics["valid_loss"]
 
 
 def test_the_twin_differs_by_its_nonlinearity_alone() -> None:
