@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ablations.design import costs
-from ablations.design.study import Study, search_trials, trials
+from ablations.design.study import Study
 from ablations.flags import cores
 from ablations.trials import gpus as cards
 from bench.devices import CONTEXT, Usable, usable
 from bench.nvidia import Gpu
-from bench.trial import BadInput, Trial, counted
+from bench.trial import BadInput, counted
 from reports.formats import duration
 
 
@@ -91,19 +91,16 @@ def _device(kind: str, why: str, workers: int | None, found: Usable) -> Device:
 
 def _estimates(study: Study, workers: int | None, gpus: Sequence[Gpu]) -> dict[str, tuple[float, str]]:
     """Seconds of a study, to its last look, on the CPU and on the GPUs, and in words; the CPU comes first."""
-    every = [trial for _, trial in (*trials(study, _as_is), *search_trials(study, _as_is))]
+    each = [(arm.trial(), 1 if arm.counted else len(arm.seeds)) for arm in (*study.arms, *study.searches)]
     many = min(workers or cores(), cores())
     places = workers or cards.slots(gpus, cores())
-    on_cpu = sum(map(costs.expected_seconds, every)) / many
-    busy = sum(map(costs.gpu_seconds, every))
+    on_cpu = sum(count * costs.expected_seconds(trial) for trial, count in each) / many
+    busy = sum(count * costs.gpu_seconds(trial) for trial, count in each)
+    starts = costs.GPU_START * sum(count for _, count in each)
     # a GPU trains one at a time, and a place waits for its process to start
-    on_gpu = max(busy / min(len(gpus), places), (busy + costs.GPU_START * len(every)) / places)
+    on_gpu = max(busy / min(len(gpus), places), (busy + starts) / places)
     where = "one GPU" if len(gpus) == 1 else f"{len(gpus)} GPUs"
     return {
         "cpu": (on_cpu, f"{duration(on_cpu)} on {counted(many, 'core')}"),
         "cuda": (on_gpu, f"{duration(on_gpu)} on {where}"),
     }
-
-
-def _as_is(trial: Trial) -> Trial:
-    return trial

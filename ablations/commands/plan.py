@@ -2,6 +2,7 @@
 
 import sys
 from argparse import Namespace
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -63,9 +64,9 @@ def _check_texts(found: study.Study) -> None:
         with suppress(OSError, ValueError):  # no file: a corpus of the project's, or refused once it is read
             if (size := Path(name).stat().st_size) > LARGE:
                 print(f"reading {visible(name)}: {size / 1e6:.0f} MB", file=sys.stderr)
-    for arm, trial in study.trials(found, lambda trial: trial)[: len(found.arms)]:
+    for arm in found.arms:
         with at(f"arm {arm.name!r}"):
-            costs.check_length(trial)
+            costs.check_length(arm.trial())
 
 
 def load_plugins(args: Namespace) -> None:
@@ -84,8 +85,8 @@ def plan(args: Namespace) -> int:
 
 def print_plan(found: study.Study, workers: int, on: device.Device, ledger: Ledger) -> None:
     """One study's arms, what each may take until it is decided, trials, expected time and device."""
-    seconds = _seconds(found)
-    spreads, metric = _spreads(found, ledger), found.metrics[0]
+    (spreads, measured), metric = _seen(found, ledger), found.metrics[0]
+    seconds = {**_seconds(found), **measured}
     rows, needs = _rows(found, seconds, spreads)
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     print(f"{visible(found.name)}: {visible(found.question)}\n")
@@ -93,15 +94,14 @@ def print_plan(found: study.Study, workers: int, on: device.Device, ledger: Ledg
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
     source = "of the results so far" if spreads else f"taken as {SPREAD:g} δ"
     print(f"\nSD: of the pairs' differences in {metric.name}, {source}; δ = {metric.delta:g}. Under none, δ")
-    print(
-        "and 2 δ: the seeds until a verdict, and its chance, if that is the difference. Seconds: of a trial."
-    )
+    took = "of a trial, measured where there are results" if measured else "of a trial"
+    print(f"and 2 δ: the seeds until a verdict, and its chance, if that is the difference. Seconds: {took}.")
     looks = ", ".join(map(str, found.looks))
     print(f"{counted(len(found.arms), 'arm')}, looks after {looks} seeds, plan {found.plan[:12]}")
     if known := ledger.files().keys():
         ids = plans.decide(found, "", on.kind)[0].ids
         print(f"of {len(ids):,} trials at most, {len(known & ids):,} are in {visible(ledger.root)} already")
-    searching, tuning = _tuning(found)
+    searching, tuning = _tuning(found, seconds)
     print(*tuning, sep="\n", end="\n" if tuning else "")
     longest = 0.0
     for what, need in zip(TRUTHS, needs, strict=True):
@@ -118,7 +118,8 @@ def print_plan(found: study.Study, workers: int, on: device.Device, ledger: Ledg
 
 def minutes(found: study.Study, workers: int) -> str:
     """The time that deciding a study is expected to take, over `TRUTHS`: '3 min to 7 min on 2 cores'."""
-    seconds, (searching, _) = _seconds(found), _tuning(found)
+    seconds = _seconds(found)
+    searching, _ = _tuning(found, seconds)
     _, needs = _rows(found, seconds, {})
     totals = [searching + sum(need[name] * seconds[name] for name in need) for need in needs]
     ends = dict.fromkeys(_about(of(totals) / workers) for of in (min, max))
@@ -130,9 +131,8 @@ def _about(seconds: float) -> str:
 
 
 def _seconds(found: study.Study) -> dict[str, float]:
-    """The expected seconds of a trial of each arm."""
-    trials = study.trials(found, lambda trial: trial)
-    return {arm.name: costs.expected_seconds(trial) for arm, trial in reversed(trials)}
+    """The expected seconds of a trial of each arm and search."""
+    return {arm.name: costs.expected_seconds(arm.trial()) for arm in (*found.arms, *found.searches)}
 
 
 def _rows(
@@ -163,25 +163,38 @@ def _rows(
     return rows, needs
 
 
-def _spreads(found: study.Study, ledger: Ledger) -> dict[str, float]:
-    """The SD of each contrast of the study by its first metric, where the ledger has five pairs or more."""
+def _seen(found: study.Study, ledger: Ledger) -> tuple[dict[str, float], dict[str, float]]:
+    """What the ledger has of the study: SDs and seconds on a CPU, by arm.
+
+    The SD is of a contrast by the first metric, of five pairs or more; the seconds are the mean of the
+    trials with the arm's present settings.
+    """
     if not plans.is_stored(found.name, ledger):
-        return {}
+        return {}, {}
     from ablations.commands.report import comparison, read  # scipy.stats: half a second
 
     plan = plans.stored(found.name, ledger)
-    seen = comparison(plan, read(plan, ledger)).by(found.metrics[0].name)
+    results = read(plan, ledger)
+    seen = comparison(plan, results).by(found.metrics[0].name)
     contrasts = {row.arm.name: row.contrast for row in seen.rows} if seen else {}
-    return {name: c.sd for name, c in contrasts.items() if c and c.sd and c.pairs >= FEWEST}
+    wanted = {arm.name: arm.trial().factors() for arm in (*found.arms, *found.searches)}
+    took = defaultdict(list)
+    for id, (arm, _) in plan.places.items() if plan.device != "cuda" else ():
+        if (result := results.get(id)) and result.done and result.trial.factors() == wanted.get(arm.name):
+            took[arm.name].append(result.spent)
+    return (
+        {name: c.sd for name, c in contrasts.items() if c and c.sd and c.pairs >= FEWEST},
+        {name: fmean(seconds) for name, seconds in took.items()},
+    )
 
 
-def _tuning(found: study.Study) -> tuple[float, list[str]]:
+def _tuning(found: study.Study, seconds: Mapping[str, float]) -> tuple[float, list[str]]:
     """The expected seconds of the searches and of their winners, and a line on them."""
     tuning = found.tuning
     if tuning is None:
         return 0.0, []
-    searching = [costs.expected_seconds(t) for _, t in study.search_trials(found, lambda trial: trial)]
-    tuned = len(searching) // (len(tuning.levels) * len(tuning.seeds))
+    searching = [seconds[arm.name] for arm in tuning.searches for _ in tuning.seeds]
+    tuned = len(tuning.searches) // len(tuning.levels)
     winners = tuned * len(found.seeds)
     levels, of_each = counted(len(tuning.levels), "level"), counted(len(tuning.seeds), "seed")
     size = f"{counted(tuned, 'arm')} × {levels} of {tuning.setting} × {of_each}"

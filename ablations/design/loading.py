@@ -102,7 +102,7 @@ def _study(file: StudyFile, path: str, limit: int, confirmed: bool) -> Study:
         )
     arms = _merged(_arms(file, seeds))
     with at("[tuning]"):
-        tuned = tuning.decide(file, arms, seeds)
+        tuned = tuning.decide(file, arms)
     metrics = tuple(Metric(metric.name, metric.delta) for metric in file.metrics)
     decided = {key: getattr(file, key) for key in ("name", "question", "about")}
     return Study(
@@ -140,7 +140,7 @@ def _arms(file: StudyFile, seeds: Sequence[int]) -> list[Arm]:
     """Every arm in declared order, not yet merged: the baseline, the design's, the [[arm]]s, A/A."""
     with at("[baseline]"):
         settings = resolve(file.baseline)
-    baseline = Arm(name=file.baseline_name or title(file.baseline), settings=settings)
+    baseline = Arm(name=file.baseline_name or title(file.baseline), settings=settings, seeds=tuple(seeds))
     arms = [baseline]
     with at("[design]"):
         for place, tables in parts(file.design, file.baseline):
@@ -179,6 +179,7 @@ def _arm(file: StudyFile, table: ArmTable, before: Sequence[Arm]) -> Arm:
     return Arm(
         name=table.name or title(table.set),
         settings=settings,
+        seeds=base.seeds,
         changes={key: value for key, value in flat(settings).items() if old.get(key) != value},
         **{key: getattr(table, key) for key in ("question", "note", "exploratory", "against")},
     )

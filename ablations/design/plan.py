@@ -7,7 +7,7 @@ edited study has other trials and another plan, so that no old result can enter 
 import hashlib
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields, replace
 from itertools import groupby
@@ -18,7 +18,7 @@ from pydantic import ConfigDict, Field, TypeAdapter
 
 from ablations.design import tuning
 from ablations.design.settings import label
-from ablations.design.study import Arm, ArmDescription, Study, search_trials, trials
+from ablations.design.study import Arm, ArmDescription, Study
 from ablations.design.study_file import shipped
 from ablations.ledger import Ledger, seal, unseal
 from bench.files import save
@@ -123,38 +123,30 @@ def decide(study: Study, command: str, device: str = "cpu") -> tuple[Plan, list[
 
     Where the study tunes, the trials of the searches are among them and the winners' are not: see `settle`.
     """
+    known: dict[str, Trial] = {}
 
-    def identified(trial: Trial) -> Trial:
-        return identify(replace(trial, device=device))
+    def planned(arm: Arm) -> PlannedArm:
+        trials = {seed: identify(arm.trial(seed, device)) for seed in arm.seeds}
+        ids = {seed: trial.id for seed, trial in trials.items()}
+        known.update(zip(ids.values(), trials.values(), strict=True))
+        return PlannedArm(
+            model=arm.settings["model"],
+            title=spec_of(arm.settings["model"]).title,
+            trials=ids,
+            counted=arm.counted,
+            **{fact.name: getattr(arm, fact.name) for fact in fields(ArmDescription)},
+        )
 
-    declared, searched = trials(study, identified), search_trials(study, identified)
     plan = Plan(
         study=study.name,
-        arms=_planned(declared, study.seeds),
-        searches=_planned(searched),
+        arms=tuple(map(planned, study.arms)),
+        searches=tuple(map(planned, study.searches)),
         hash=study.plan,
         command=command,
         device=device,
         **{key: getattr(study, key) for key in ("question", "about", "metrics", "seeds", "looks")},
     )
-    return plan, [trial for _, trial in (*declared, *searched)]
-
-
-def _planned(listed: Iterable[tuple[Arm, Trial]], seeds: Sequence[int] = ()) -> tuple[PlannedArm, ...]:
-    """The arms in their order, each with its trials by the study's seeds; `seeds` share what is counted."""
-    arms: dict[str, tuple[Arm, dict[int, str]]] = {}
-    for arm, trial in listed:
-        arms.setdefault(arm.name, (arm, {}))[1][trial.seed - arm.seed_offset] = trial.id
-    return tuple(
-        PlannedArm(
-            model=arm.settings["model"],
-            title=spec_of(arm.settings["model"]).title,
-            trials=dict.fromkeys(seeds, next(iter(ids.values()))) if arm.counted else ids,
-            counted=arm.counted,
-            **{fact.name: getattr(arm, fact.name) for fact in fields(ArmDescription)},
-        )
-        for arm, ids in arms.values()
-    )
+    return plan, [known[id] for id in plan.ids]
 
 
 def settle(plan: Plan, trials: Sequence[Trial], ledger: Ledger) -> tuple[Plan, list[Trial]]:

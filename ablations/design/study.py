@@ -1,7 +1,7 @@
 """A study: a question, the arms that answer it, and their trials, hashed before the first is trained."""
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 
 from ablations.design.settings import Settings
@@ -36,12 +36,13 @@ class ArmDescription:
 class Arm(ArmDescription):
     """One arm of a study with the complete settings of its trials.
 
-    `settings` are the fields of a Trial except the seed. A trial is trained with the study's seed plus
-    `seed_offset` and is paired by the study's seed. `also` are further names under which the design declares
-    an arm of the same settings.
+    `settings` are the fields of a Trial except the seed. A trial is trained with one of `seeds` (the study's,
+    or the search's) plus `seed_offset`, and is paired without it. `also` are further names under which the
+    design declares an arm of the same settings.
     """
 
     settings: Settings
+    seeds: tuple[int, ...]
     seed_offset: int = 0
     also: tuple[str, ...] = ()
 
@@ -49,6 +50,11 @@ class Arm(ArmDescription):
     def counted(self) -> bool:
         """Whether it is fitted by counting, which no seed changes: all seeds share the lowest one's trial."""
         return spec_of(self.settings["model"]).counted
+
+    def trial(self, seed: int = 0, device: str = "cpu") -> Trial:
+        """Its trial for a seed of the study, without the hashes of code and text (`bench.identity`)."""
+        seed = min(self.seeds) if self.counted else seed
+        return Trial(seed=seed + self.seed_offset, device=device, **self.settings)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,6 +92,11 @@ class Study:
         return self.arms[0]
 
     @property
+    def searches(self) -> tuple[Arm, ...]:
+        """Each tuned arm at each level; none if the study does not tune."""
+        return self.tuning.searches if self.tuning else ()
+
+    @property
     def plan(self) -> str:
         """sha256 of what is decided: question, metrics, seeds, looks, the arms' settings, the tuning."""
         decided = {
@@ -100,28 +111,3 @@ class Study:
         if self.tuning:
             decided["tuning"] = {key: getattr(self.tuning, key) for key in ("setting", "levels", "seeds")}
         return hashlib.sha256(canonical(decided)).hexdigest()
-
-
-def trials(study: Study, identify: Callable[[Trial], Trial]) -> list[tuple[Arm, Trial]]:
-    """Every arm's trials seed by seed, so that a study that is cut short still has whole pairs.
-
-    `identify` fills in the hashes of source and data. Every trial is listed once; an arm that is fitted by
-    counting has one, of the lowest seed.
-    """
-    return _trials(study.arms, study.seeds, identify)
-
-
-def search_trials(study: Study, identify: Callable[[Trial], Trial]) -> list[tuple[Arm, Trial]]:
-    """The trials of every tuned arm at each level, seed by seed; none if the study does not tune."""
-    return _trials(study.tuning.searches, study.tuning.seeds, identify) if study.tuning else []
-
-
-def _trials(
-    arms: Sequence[Arm], seeds: Sequence[int], identify: Callable[[Trial], Trial]
-) -> list[tuple[Arm, Trial]]:
-    return [
-        (arm, identify(Trial(seed=(min(seeds) if arm.counted else seed) + arm.seed_offset, **arm.settings)))
-        for seed in seeds
-        for arm in arms
-        if seed == seeds[0] or not arm.counted
-    ]

@@ -23,7 +23,7 @@ TASK_SETTINGS = ("corpus", *(name for name in TASK if name != "data"))
 """As settings: the data are named by their corpus."""
 
 
-def decide(file: StudyFile, arms: Sequence[Arm], seeds: Sequence[int]) -> Tuning | None:
+def decide(file: StudyFile, arms: Sequence[Arm]) -> Tuning | None:
     """The search that the [tuning] table declares: each tuned arm at each level, baseline first.
 
     Raises BadInput where the table does not name one numeric setting with two levels or more, where that
@@ -36,7 +36,7 @@ def decide(file: StudyFile, arms: Sequence[Arm], seeds: Sequence[int]) -> Tuning
         raise BadInput("name one setting and the levels to try, as in lr = [1e-3, 3e-3, 1e-2]")
     ((setting, values),) = file.tuning.levels.items()
     own = tuple(range(SEARCH_OFFSET, SEARCH_OFFSET + file.tuning.seeds))
-    if set(own) & {seed + arm.seed_offset for arm in arms for seed in seeds}:
+    if set(own) & {seed + arm.seed_offset for arm in arms for seed in arm.seeds}:
         raise BadInput(
             f"{own[0]} to {own[-1]} are the search's", key="seeds", cure="give the study lower seeds"
         )
@@ -47,7 +47,7 @@ def decide(file: StudyFile, arms: Sequence[Arm], seeds: Sequence[int]) -> Tuning
             "needs a baseline that trains, and another arm that does, on its task and without "
             f"a {setting} of its own"
         )
-    searches = tuple(_search(arm, setting, level) for arm in tuned for level in levels)
+    searches = tuple(_search(arm, own, setting, level) for arm in tuned for level in levels)
     return Tuning(setting=setting, levels=levels, seeds=own, searches=searches)
 
 
@@ -79,13 +79,13 @@ def _is_tuned(arm: Arm, baseline: Arm, setting: str) -> bool:
     """Whether an arm trains, on the baseline's task and at its level: others have no level that is shared."""
     return (
         not arm.seed_offset
-        and not spec_of(arm.settings["model"]).counted
+        and not arm.counted
         and all(arm.settings[key] == baseline.settings[key] for key in TASK_SETTINGS)
         and flat(arm.settings).get(setting) == flat(baseline.settings)[setting]
     )
 
 
-def _search(arm: Arm, setting: str, level: Scalar) -> Arm:
+def _search(arm: Arm, seeds: tuple[int, ...], setting: str, level: Scalar) -> Arm:
     """The arm with the setting moved. A `detach_every` that equals the window follows it."""
     unset = {"options", "moms"} if arm.settings["engine"] == "sgd" else {"options"}  # which has no momentum
     given = {key: value for key, value in arm.settings.items() if key not in unset} | arm.settings["options"]
@@ -93,8 +93,16 @@ def _search(arm: Arm, setting: str, level: Scalar) -> Arm:
         given["detach_every"] = 0
     with at(f"arm {arm.name!r}"):
         settings = resolve({**given, setting: level})
-    name = f"{arm.name}, {label(setting, level)} (search)"
-    return replace(arm, name=name, settings=settings, also=(), tunes=arm.name, setting=setting, level=level)
+    return replace(
+        arm,
+        name=f"{arm.name}, {label(setting, level)} (search)",
+        settings=settings,
+        seeds=seeds,
+        also=(),
+        tunes=arm.name,
+        setting=setting,
+        level=level,
+    )
 
 
 def _badness(result: Result, metric: str) -> float:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from ablations.design import loading, plan, study
+from ablations.design import loading, plan
 from ablations.ledger import Ledger
 from bench.trial import Result
 
@@ -151,7 +151,7 @@ def test_the_models_study_spends_its_time_on_training(benchmark, theirs, tmp_pat
     epoch = (longer_cpu - few_cpu) / 3
     trial = (many_cpu - few_cpu - 2 * epoch) / (len(many) - len(few))
     start = few_cpu - len(few) * trial - epoch
-    whole = [t for _, t in study.trials(loading.load("models"), lambda trial: trial)]
+    _, whole = plan.decide(loading.load("models"), "")
     weights = _epoch_seconds(longer)
     trained = sum(t.epochs * weights[t.model] for t in whole)
     training = epoch * trained / sum(weights[result["trial"]["model"]] for result in few)

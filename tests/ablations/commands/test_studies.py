@@ -5,14 +5,17 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from statistics import fmean
 
 import pytest
 from as_typed import SMALL, TEXT, unrolled
 
 from ablations.cli import main
+from ablations.design import plan as plans
 from ablations.design.costs import check_length
 from ablations.design.loading import load
 from ablations.design.study_file import shipped
+from ablations.ledger import Ledger
 from bench.corpus import batches, corpus
 from bench.trial import BadInput, Trial
 
@@ -56,7 +59,7 @@ def test_every_study_of_the_package_and_of_the_folder_is_listed_with_its_questio
     assert "other.toml" not in found
 
 
-def test_a_study_that_was_run_says_how_far_it_is_and_plan_counts_its_results(
+def test_a_study_that_was_run_says_how_far_it_is_and_plan_counts_its_results_and_takes_their_seconds(
     folder: Path, capsys: Captured
 ) -> None:
     assert f"a new ledger begins in {folder}/results\n" in unrolled(folder, "run", "small.toml").stdout
@@ -68,6 +71,12 @@ def test_a_study_that_was_run_says_how_far_it_is_and_plan_counts_its_results(
     told = capsys.readouterr().out
     assert "of 20 trials at most, 10 are in results already\n" in told
     assert "CPU seconds, under a minute on " in told
+    ledger = Ledger(folder / "results")
+    baseline = list(plans.stored("small", ledger).arms[0].trials.values())
+    measured = fmean(result.spent for _, result in ledger.each(baseline))
+    assert told.splitlines()[3].split()[-2] == f"{measured:.1f}"
+    assert main(["plan", "small.toml", "--set", "epochs=2"]) == 0
+    assert "measured" not in capsys.readouterr().out, "trials with other settings"
     (folder / "small.toml").write_text(SMALL.replace("seeds = 5", "seeds = 6"))
     assert listed(capsys)["small.toml"][0].endswith(f"{done}, of other seeds or settings")
     (folder / "small.toml").unlink()  # what was run is listed without its file

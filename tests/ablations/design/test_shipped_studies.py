@@ -12,10 +12,10 @@ import pytest
 from ablations import cli
 from ablations.design.costs import contrasts, expected_seconds, work
 from ablations.design.loading import load, override
-from ablations.design.study import Study, trials
+from ablations.design.plan import decide
+from ablations.design.study import Study
 from ablations.design.study_file import shipped
 from bench import corpus, text
-from bench.identity import identify
 from bench.models.registry import ZOO
 from bench.trial import BadInput, Trial
 from reports.chapter.questions import QUESTIONS
@@ -40,8 +40,8 @@ def test_a_shipped_study_can_claim_something_and_trains_nothing_twice(name: str)
     assert f"`{name}`" in STUDIES.read_text("utf-8")
     assert smallest_exact_p(len(study.seeds)) * len(contrasts(study)) <= ALPHA
     assert [arm.seed_offset for arm in study.arms].count(1000) == 1  # the A/A arm
-    listed = [trial for _, trial in trials(study, lambda trial: trial)]
-    assert len({trial.id for trial in listed}) == len(listed)
+    arms = {arm.trial(study.seeds[0]).id for arm in study.arms}
+    assert len(arms) == len(study.arms)
 
 
 @pytest.mark.parametrize("name", DESK)
@@ -159,7 +159,7 @@ def test_corpus_puts_every_arm_on_another_text(tmp_path: Path, capsys: pytest.Ca
     assert "AWD-LSTM, tied " in shown and "sayings" not in shown  # a path is no part of an arm's name
     study = override(load("awd"), seeds=[0], sets=[("corpus", [str(sayings)])])
     assert {arm.settings["corpus"] for arm in study.arms} == {str(sayings)}
-    assert len({identify(t).data for _, t in trials(study, identify)}) == 1
+    assert len({trial.data for trial in decide(study, "")[1]}) == 1
     assert cli.main(["plan", "awd", "--corpus", "nowhere.txt"]) == 2
     assert "corpus nowhere.txt: No such file" in capsys.readouterr().err
 
@@ -177,13 +177,12 @@ def test_all_studies_load_in_half_a_second_without_torch() -> None:
         "import sys, time\n"
         "from ablations.commands import plan\n"
         "from ablations.design.loading import load\n"
-        "from ablations.design.study import trials\n"
         "from ablations.design.study_file import shipped\n"
         "from ablations.design.costs import contrasts, expected_seconds\n"
         "start = time.process_time()\n"
         "for name in shipped():\n"
         "    study = load(name); contrasts(study)\n"
-        "    sum(expected_seconds(t) for _, t in trials(study, lambda t: t))\n"
+        "    sum(expected_seconds(arm.trial(seed)) for arm in study.arms for seed in arm.seeds)\n"
         "print(time.process_time() - start)\n"
         "print([m for m in ('torch', 'fastai', 'mlflow', 'numpy', 'scipy', 'pandas') if m in sys.modules])\n"
     )

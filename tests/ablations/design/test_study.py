@@ -10,7 +10,7 @@ from ablations.design.costs import contrasts, expected_seconds
 from ablations.design.loading import AA_NAME, load, override
 from ablations.design.plan import decide
 from ablations.design.settings import resolve
-from ablations.design.study import Study, trials
+from ablations.design.study import Study
 from bench.models.registry import ZOO
 from bench.trial import BadInput, Metric, Trial
 
@@ -54,10 +54,6 @@ def edited(loaded: Callable[[str], Study]) -> Edit:
     return write
 
 
-def same(trial: Trial) -> Trial:
-    return trial
-
-
 def test_a_study_is_what_its_file_says(mine: Study, tmp_path: Path) -> None:
     assert (mine.name, mine.question, mine.about) == ("mine", "Does dropout help?", "A small one.")
     assert (mine.metrics, mine.seeds, mine.looks) == ((Metric("valid_accuracy", 0.01),), (3, 0), (2,))
@@ -87,15 +83,14 @@ def test_names_stay_as_they_are_written(edited: Edit) -> None:
     assert study.arms[2].name == "<script>alert(1)</script> $x_$ =cmd \0"
 
 
-def test_trials_come_seed_by_seed_and_once_each_identified_by_the_function_given(mine: Study) -> None:
-    listed = trials(mine, same)
-    assert [(arm.name, trial.seed) for arm, trial in listed] == [
+def test_trials_come_seed_by_seed_and_once_each(mine: Study) -> None:
+    plan, listed = decide(mine, "unrolled run mine")
+    arms = [arm.name for arm, _ in plan.places.values()]
+    assert [(name, trial.seed) for name, trial in zip(arms, listed, strict=True)] == [
         ("LMModel6, 2 epochs", 3), ("+ dropout", 3), ("calm", 3), (AA_NAME, 1003),
         ("LMModel6, 2 epochs", 0), ("+ dropout", 0), ("calm", 0), (AA_NAME, 1000),
     ]  # fmt: skip
-    assert len({trial.id for _, trial in listed}) == len(listed)
-    listed = trials(mine, lambda trial: replace(trial, source="s", data="d"))
-    assert {(trial.source, trial.data) for _, trial in listed} == {("s", "d")}
+    assert all(trial.source and trial.data and trial.versions for trial in listed)
 
 
 @pytest.mark.parametrize(

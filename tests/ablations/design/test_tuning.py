@@ -17,7 +17,7 @@ from ablations.commands.run import _run_study
 from ablations.commands.summaries import summaries
 from ablations.design import plan, tuning
 from ablations.design.loading import load, override
-from ablations.design.study import Arm, Study, search_trials
+from ablations.design.study import Arm, Study
 from ablations.ledger import Ledger
 from ablations.trials.runner import run_trials
 from bench.trial import BadInput, Result, Trial, failure
@@ -65,7 +65,7 @@ def study(loaded: Write) -> Study:
 
 
 def searched(study: Study) -> list[tuple[Arm, Trial]]:
-    return search_trials(study, lambda trial: trial)
+    return [(search, search.trial(seed)) for search in study.searches for seed in search.seeds]
 
 
 # What is planned.
