@@ -88,8 +88,7 @@ def _programs(version: str) -> Path:
     if not found:
         raise BadInput("the server keeps its data in PostgreSQL, which is not installed here", cure=INSTALL)
     by_version = {_version(path): path for path in reversed(found)}
-    if not version:
-        return by_version[max(by_version, key=int)]
+    version = version or max(by_version, key=int)
     if version not in by_version:
         raise BadInput(
             f"the database was made by PostgreSQL {version}, which is not installed here",

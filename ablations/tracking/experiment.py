@@ -7,8 +7,6 @@ from ablations.tracking.entry import NAME_LENGTH, PARAM_LENGTH, TAG_LENGTH, Poin
 from ablations.tracking.store import artifacts, create_whole, settings
 from bench.trial import Scalar
 
-METRICS_A_CALL, PARAMS_A_CALL = 800, 100  # log_batch takes 1000 things, 100 of them parameters
-
 
 class Experiment:
     """The experiment of a title, made or restored where need be. Methods raise what MLflow raises."""
@@ -38,14 +36,11 @@ class Experiment:
         return str(made.info.run_id)
 
     def log(self, run_id: str, points: list[Point], params: Mapping[str, Scalar]) -> None:
-        """Write metrics and parameters in calls of a size that MLflow takes; long parameters are cut."""
+        """Write metrics and parameters; long parameters are cut."""
         from mlflow.entities import Metric, Param
 
-        metrics = [Metric(*point) for point in points]
         written = [Param(key(name), text(str(value), PARAM_LENGTH)) for name, value in params.items()]
-        while metrics or written:
-            self.client.log_batch(run_id, metrics[:METRICS_A_CALL], written[:PARAMS_A_CALL])
-            metrics, written = metrics[METRICS_A_CALL:], written[PARAMS_A_CALL:]
+        self.client.log_batch(run_id, [Metric(*point) for point in points], written)
 
 
 def runs(client: Any, experiment: str) -> Iterator[Any]:

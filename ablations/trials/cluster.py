@@ -18,11 +18,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ablations.ledger import seal
 from ablations.trials import unpickling, worker
 from ablations.trials.answers import Worker, answered, described
+from ablations.trials.runner import Shutdown
 from ablations.trials.worker import TaskSpec
 from bench import plugins
 from bench.trial import BadInput, Result, Trial, counted, failure, visible
@@ -35,16 +36,13 @@ except ImportError as error:
         f"Dask is missing ({error})", cure="pip install 'unrolled[cluster]' installs it"
     ) from error
 
-if TYPE_CHECKING:
-    from ablations.trials.runner import Shutdown
-
 CONNECT = 10.0  # seconds for a scheduler to answer
 PATIENCE = 60.0  # seconds without a single worker, or without an answer from one that has just joined
 POLL = 0.1  # seconds between two checks of the connection and of Ctrl-C
-RERUN = "run the same command; everything recorded so far is kept"
+SCHEDULER_LOST = "the scheduler was lost", "start it again"  # and its cure
 
 
-def prepare(facts: Mapping[str, Mapping[str, str]], files: Mapping[str, bytes], device: str) -> bytes:
+def prepare(facts: Mapping[str, str], files: Mapping[str, bytes], device: str) -> bytes:
     """On a worker: check its code, store the user's files, and describe it.
 
     A worker that declares a resource GPU has as many slots as GPUs, and at most one a thread. One without a
@@ -71,9 +69,7 @@ def prepare(facts: Mapping[str, Mapping[str, str]], files: Mapping[str, bytes], 
 def perform(trial: Trial, spec: TaskSpec) -> bytes:
     """On a worker: run a trial until it ends or its task is cancelled.
 
-    Returns the answer of `worker.run`, or {"fault": why}.
-
-    If the driver dies, the scheduler cancels its tasks.
+    Returns the answer of `worker.run`, or {"fault": why}. The scheduler cancels the tasks of a dead driver.
     """
     here = get_worker()
     key = here.get_current_task()
@@ -101,7 +97,7 @@ def send(
     todo: Sequence[Trial],
     queue: Iterator[Trial],
     keep: Callable[[Result], None],
-    shutdown: "Shutdown",
+    shutdown: Shutdown,
     warn: Callable[[str], None],
 ) -> None:
     """Run the trials of a queue on a cluster and keep each result as it comes, until the shutdown.
@@ -111,7 +107,7 @@ def send(
     """
     files, there = worker.shipment(todo, spec.preload)
     setup = worker.facts(), files, todo[0].device
-    spec = replace(spec, code=worker.digest(worker.code()))
+    spec = replace(spec, code=worker.digest())
     with _connected(address) as client:
         dispatch = _Dispatch(client, address, spec, there, setup, queue, keep, shutdown, warn)
         client.subscribe_topic("all", dispatch.on_event)
@@ -179,10 +175,10 @@ class _Dispatch:
     scheduler: str
     spec: TaskSpec
     there: Mapping[str, str]  # the names on a worker of the modules to load, by the driver's
-    setup: tuple[Mapping[str, Mapping[str, str]], Mapping[str, bytes], str]  # the arguments of `prepare`
+    setup: tuple[Mapping[str, str], Mapping[str, bytes], str]  # the arguments of `prepare`
     queue: Iterator[Trial]
     keep: Callable[[Result], None]
-    shutdown: "Shutdown"
+    shutdown: Shutdown
     warn: Callable[[str], None]
 
     events: SimpleQueue[tuple[str, Any]] = field(default_factory=SimpleQueue)
@@ -246,26 +242,17 @@ class _Dispatch:
         """Raise BadInput if the scheduler is lost, no worker has come for long, or Dask's listener failed."""
         listening = self.client._handle_report_task  # ends, silently, at what it cannot read
         if self.client.status != "running":
-            raise self.scheduler_lost()
+            raise self.fault(*SCHEDULER_LOST)
         if listening.done():
-            raise BadInput(
-                f"sent something that is not read ({listening.exception()})",
-                place=f"--cluster {self.scheduler}",
-                cure=f"see the logs of its workers, then {RERUN}",
-            )
+            said = f"sent something that is not read ({listening.exception()})"
+            raise self.fault(said, "see the logs of its workers")
         if not self.workers and time.monotonic() - self.deserted > PATIENCE:
-            raise BadInput(
-                f"no worker for {PATIENCE:g} s",
-                place=f"--cluster {self.scheduler}",
-                cure=f"start some, then {RERUN}",
-            )
+            raise self.fault(f"no worker for {PATIENCE:g} s", "start some")
 
-    def scheduler_lost(self) -> BadInput:
-        return BadInput(
-            "the scheduler was lost",
-            place=f"--cluster {self.scheduler}",
-            cure=f"start it again, then {RERUN}",
-        )
+    def fault(self, rule: str, cure: str) -> BadInput:
+        """An error that ends the run."""
+        again = "then run the same command; everything recorded so far is kept"
+        return BadInput(rule, place=f"--cluster {self.scheduler}", cure=f"{cure}, {again}")
 
     def submit(self, address: str, function: Callable[..., Any], *words: Any, trial: Trial | None) -> None:
         """Send a task to one worker and to no other."""
@@ -313,7 +300,7 @@ class _Dispatch:
         if task is None:
             return
         if isinstance(outcome, asyncio.CancelledError):  # not by this driver
-            raise self.scheduler_lost()
+            raise self.fault(*SCHEDULER_LOST)
         if task.trial is None:
             self.register(task.address, described(outcome))
             return

@@ -21,8 +21,7 @@ if TYPE_CHECKING:
 
 def find(id: str, ledger: Ledger) -> Result:
     """The result of the trial whose identity begins with `id`. Raises BadInput for none and for several."""
-    ids = sorted(path.stem for path in (ledger.root / "trials").glob("*/*.json"))
-    found = [known for known in ids if id and known.startswith(id.lower())]
+    found = [known for known in ledger.files() if id and known.startswith(id.lower())]
     if len(found) > 1:
         shown = ", ".join(found[:3]) + (", …" if len(found) > 3 else "")
         raise BadInput(

@@ -41,12 +41,6 @@ class TaskSpec:
     code: str = ""  # digest of the driver's files
 
 
-def versions() -> dict[str, str]:
-    """Python and the packages that decide numbers. A CPU and a CUDA build of one torch count as the same."""
-    found = {name: metadata.version(name).partition("+")[0] for name in PACKAGES}
-    return {"Python": platform.python_version(), **found}
-
-
 def code() -> dict[str, str]:
     """sha256 of every file that a trial may run through, by its path in the project."""
     folders = (ROOT / "bench", ROOT / "ablations" / "trials")
@@ -55,27 +49,30 @@ def code() -> dict[str, str]:
     return {str(f.relative_to(ROOT)): hashlib.sha256(f.read_bytes()).hexdigest() for f in sorted(files)}
 
 
-def digest(code: Mapping[str, str]) -> str:
-    """One hash for all files."""
-    return hashlib.sha256(canonical(code)).hexdigest()
+def digest() -> str:
+    """One hash of all these files."""
+    return hashlib.sha256(canonical(code())).hexdigest()
 
 
-def facts() -> dict[str, dict[str, str]]:
-    """The facts that must be equal on both sides."""
-    return {"versions": versions(), "code": code()}
+def facts() -> dict[str, str]:
+    """What must be equal on both sides: Python, the packages that decide numbers, and the files.
+
+    A CPU and a CUDA build of one torch count as the same.
+    """
+    versions = {name: metadata.version(name).partition("+")[0] for name in PACKAGES}
+    return {"Python": platform.python_version(), **versions, **code()}
 
 
-def unfit(theirs: Mapping[str, Mapping[str, str]]) -> str:
+def unfit(theirs: Mapping[str, str]) -> str:
     """The difference from the driver's machine that would change numbers, and its cure; "" if none."""
     if multiprocessing.current_process().daemon:
         return "may start no process: start it with DASK_DISTRIBUTED__WORKER__DAEMON=False"
     mine = facts()
-    for name, version in theirs["versions"].items():
-        if (own := mine["versions"].get(name)) != version:
-            return f"has {name} {own}, the driver {version}: install the same there"
-    for path in sorted({*theirs["code"], *mine["code"]}):
-        if theirs["code"].get(path) != mine["code"].get(path):
-            return f"has another {path} than the driver: install the same code there, then restart it"
+    for name in {**theirs, **mine}:
+        if (other := theirs.get(name)) != (own := mine.get(name)):
+            if name.endswith(".py"):
+                return f"has another {name} than the driver: install the same code there, then restart it"
+            return f"has {name} {own}, the driver {other}: install the same there"
     return ""
 
 
@@ -99,7 +96,7 @@ def shipment(trials: Sequence[Trial], preload: Sequence[str]) -> tuple[dict[str,
 
     Raises BadInput if one of them cannot be read, or if a plug-in needs other files.
     """
-    files = {_text_path(trial): text_of(trial.corpus).encode() for trial in trials if _has_text(trial)}
+    files = {path: text_of(trial.corpus).encode() for trial in trials if (path := _text_path(trial))}
     there = {}
     for name in preload:
         there[name] = name
@@ -116,12 +113,9 @@ def shipment(trials: Sequence[Trial], preload: Sequence[str]) -> tuple[dict[str,
     return files, there
 
 
-def _has_text(trial: Trial) -> bool:
-    return trial.corpus != HUMAN_NUMBERS
-
-
 def _text_path(trial: Trial) -> str:
-    return f"{trial.data}/{Path(trial.corpus).name}"
+    """Where a trial's text is shipped to; "" where every worker has it."""
+    return "" if trial.corpus == HUMAN_NUMBERS else f"{trial.data}/{Path(trial.corpus).name}"
 
 
 def stage(folder: Path, files: Mapping[str, bytes]) -> str:
@@ -139,9 +133,9 @@ def run(trial: Trial, spec: TaskSpec, folder: Path, cancelled: Callable[[], bool
 
     Answers {"result": …}, {"refused": why} or {} for a cancelled trial, sealed.
     """
-    if digest(code()) != spec.code:
+    if digest() != spec.code:
         return seal({"refused": "has code that was edited since the study began: restart it"})
-    local = replace(trial, corpus=str(folder / _text_path(trial))) if _has_text(trial) else trial
+    local = replace(trial, corpus=str(folder / path)) if (path := _text_path(trial)) else trial
     preload = [str(folder / name) if name.endswith(".py") else name for name in spec.preload]
     checkpoints = folder.parent / "unrolled-checkpoints"
     alone = partial(run_alone, local, spec.work, spec.limits, preload=preload, checkpoints=checkpoints)
@@ -161,8 +155,8 @@ def _without_paths(result: Result, trial: Trial, folder: Path) -> Result:
     """The result with the driver's paths for the worker's."""
 
     def clean(text: str) -> str:
-        if _has_text(trial):
-            text = text.replace(str(folder / _text_path(trial)), trial.corpus)
+        if path := _text_path(trial):
+            text = text.replace(str(folder / path), trial.corpus)
         return re.sub(re.escape(f"{folder}/") + "[0-9a-f]{64}/", "", text)
 
     return replace(result, trial=trial, reason=clean(result.reason), output=clean(result.output))

@@ -19,7 +19,7 @@ def never() -> bool:
 
 
 def spec(**words) -> TaskSpec:
-    given = {"work": WORK, "limits": Limits(), "code": worker.digest(worker.code())}
+    given = {"work": WORK, "limits": Limits(), "code": worker.digest()}
     return TaskSpec(**{**given, **words})
 
 
@@ -30,17 +30,14 @@ def test_a_worker_fits_a_driver_with_the_same_code_and_versions() -> None:
 @pytest.mark.parametrize("name", ["Python", "torch", "unrolled"])
 def test_a_worker_with_another_version_says_which(name: str) -> None:
     theirs = worker.facts()
-    own, theirs["versions"][name] = theirs["versions"][name], "0.0"
+    own, theirs[name] = theirs[name], "0.0"
     assert worker.unfit(theirs) == f"has {name} {own}, the driver 0.0: install the same there"
 
 
-def test_a_worker_names_the_file_that_differs_or_that_only_one_side_has() -> None:
-    theirs = worker.facts()
-    theirs["code"]["bench/metrics.py"] = "0" * 64
-    assert worker.unfit(theirs).startswith("has another bench/metrics.py than the driver: ")
-    theirs = worker.facts()
-    theirs["code"]["bench/models/new.py"] = "0" * 64
-    assert worker.unfit(theirs).startswith("has another bench/models/new.py than the driver: ")
+@pytest.mark.parametrize("file", ["bench/metrics.py", "bench/models/new.py"])
+def test_a_worker_names_the_file_that_differs_or_that_only_one_side_has(file: str) -> None:
+    told = worker.unfit({**worker.facts(), file: "0" * 64})
+    assert told.startswith(f"has another {file} than the driver: ")
 
 
 def test_code_edited_after_the_driver_looked_is_refused_trial_by_trial(tmp_path: Path) -> None:
