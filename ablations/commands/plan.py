@@ -190,13 +190,13 @@ def _seen(found: study.Study, ledger: Ledger) -> tuple[dict[str, float], dict[st
 
 def _tuning(found: study.Study, seconds: Mapping[str, float]) -> tuple[float, list[str]]:
     """The expected seconds of the searches and of their winners, and a line on them."""
-    tuning = found.tuning
-    if tuning is None:
+    if not (searches := found.searches):
         return 0.0, []
-    searching = [seconds[arm.name] for arm in tuning.searches for _ in tuning.seeds]
-    tuned = len(tuning.searches) // len(tuning.levels)
-    winners = tuned * len(found.seeds)
-    levels, of_each = counted(len(tuning.levels), "level"), counted(len(tuning.seeds), "seed")
-    size = f"{counted(tuned, 'arm')} × {levels} of {tuning.setting} × {of_each}"
+    searching = [seconds[search.name] for search in searches for _ in search.seeds]
+    tuned, levels = {search.tunes for search in searches}, {search.level for search in searches}
+    winners, of_each = len(tuned) * len(found.seeds), counted(len(searches[0].seeds), "seed")
+    size = (
+        f"{counted(len(tuned), 'arm')} × {counted(len(levels), 'level')} of {searches[0].setting} × {of_each}"
+    )
     line = f"tuning: {size} = {len(searching)} trials, and at most {winners} for the winners"
     return sum(searching) + winners * fmean(searching), [line]

@@ -102,11 +102,11 @@ def _study(file: StudyFile, path: str, limit: int, confirmed: bool) -> Study:
         )
     arms = _merged(_arms(file, seeds))
     with at("[tuning]"):
-        tuned = tuning.decide(file, arms)
+        searches = tuning.searches(file, arms)
     metrics = tuple(Metric(metric.name, metric.delta) for metric in file.metrics)
-    decided = {key: getattr(file, key) for key in ("name", "question", "about")}
+    told = {key: getattr(file, key) for key in ("name", "question", "about")}
     return Study(
-        metrics=metrics, seeds=seeds, looks=looks, arms=arms, tuning=tuned, path=path, file=file, **decided
+        metrics=metrics, seeds=seeds, looks=looks, arms=arms, searches=searches, path=path, file=file, **told
     )
 
 

@@ -58,21 +58,11 @@ class Arm(ArmDescription):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Tuning:
-    """A search over levels of a setting, with seeds of its own. `searches`: each tuned arm at each level."""
-
-    setting: str
-    levels: tuple[Scalar, ...]
-    seeds: tuple[int, ...]
-    searches: tuple[Arm, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
 class Study:
     """A question, and the arms that answer it. The first arm is the baseline.
 
-    The first of `metrics` decides; `looks` are the numbers of `seeds` after which it may. `file` is the
-    parsed study file, which `override` changes.
+    The first of `metrics` decides; `looks` are the numbers of `seeds` after which it may. `searches` are each
+    tuned arm at each level, if the study tunes. `file` is the parsed study file, which `override` changes.
     """
 
     name: str
@@ -82,7 +72,7 @@ class Study:
     seeds: tuple[int, ...]
     looks: tuple[int, ...]
     arms: tuple[Arm, ...]
-    tuning: Tuning | None
+    searches: tuple[Arm, ...]
     path: str
     file: StudyFile = field(repr=False, compare=False)
 
@@ -90,11 +80,6 @@ class Study:
     def baseline(self) -> Arm:
         """The first arm, with which the others are compared."""
         return self.arms[0]
-
-    @property
-    def searches(self) -> tuple[Arm, ...]:
-        """Each tuned arm at each level; none if the study does not tune."""
-        return self.tuning.searches if self.tuning else ()
 
     @property
     def plan(self) -> str:
@@ -108,6 +93,8 @@ class Study:
                 for arm in self.arms
             ],
         }
-        if self.tuning:
-            decided["tuning"] = {key: getattr(self.tuning, key) for key in ("setting", "levels", "seeds")}
+        if self.searches:
+            levels = [*dict.fromkeys(search.level for search in self.searches)]
+            first = self.searches[0]
+            decided["tuning"] = {"setting": first.setting, "levels": levels, "seeds": first.seeds}
         return hashlib.sha256(canonical(decided)).hexdigest()

@@ -11,7 +11,7 @@ from typing import Any
 
 from ablations.design.errors import at
 from ablations.design.settings import Settings, check_key, flat, inherit, label, resolve
-from ablations.design.study import Arm, Tuning
+from ablations.design.study import Arm
 from ablations.design.study_file import StudyFile
 from bench.models.registry import spec_of
 from bench.trial import TASK, BadInput, Result, Scalar, lower_is_better
@@ -23,15 +23,15 @@ TASK_SETTINGS = ("corpus", *(name for name in TASK if name != "data"))
 """As settings: the data are named by their corpus."""
 
 
-def decide(file: StudyFile, arms: Sequence[Arm]) -> Tuning | None:
-    """The search that the [tuning] table declares: each tuned arm at each level, baseline first.
+def searches(file: StudyFile, arms: Sequence[Arm]) -> tuple[Arm, ...]:
+    """The searches that the [tuning] table declares: each tuned arm at each level, baseline first.
 
     Raises BadInput where the table does not name one numeric setting with two levels or more, where that
     setting decides the task or an arm cannot have a level, where only the baseline would be tuned, and
     where a seed of the search is one of the study's.
     """
     if file.tuning is None:
-        return None
+        return ()
     if len(file.tuning.levels) != 1:
         raise BadInput("name one setting and the levels to try, as in lr = [1e-3, 3e-3, 1e-2]")
     ((setting, values),) = file.tuning.levels.items()
@@ -47,8 +47,7 @@ def decide(file: StudyFile, arms: Sequence[Arm]) -> Tuning | None:
             "needs a baseline that trains, and another arm that does, on its task and without "
             f"a {setting} of its own"
         )
-    searches = tuple(_search(arm, own, setting, level) for arm in tuned for level in levels)
-    return Tuning(setting=setting, levels=levels, seeds=own, searches=searches)
+    return tuple(_search(arm, own, setting, level) for arm in tuned for level in levels)
 
 
 def winner(levels: Sequence[Sequence[Result]], metric: str) -> int | None:

@@ -43,14 +43,6 @@ def missing(trials: Iterable[Trial], done: Mapping[str, bool], retry: bool) -> l
     return [trial for trial in trials if trial.id not in done or (retry and not done[trial.id])]
 
 
-def _nothing(*_: object) -> None:
-    pass
-
-
-def _always(_: Trial) -> bool:
-    return True
-
-
 def run_trials(
     trials: Sequence[Trial],
     ledger: Ledger,
@@ -63,10 +55,9 @@ def run_trials(
     cluster: str = "",
     retry: bool = False,
     fail_fast: bool = False,
-    wanted: Callable[[Trial], bool] = _always,
-    on_start: Callable[[Trial], None] = _nothing,
-    on_result: Callable[[Result], None] = _nothing,
-    on_drain: Callable[[], None] = _nothing,
+    wanted: Callable[[Trial], bool] = lambda _: True,
+    on_result: Callable[[Result], None] = lambda _: None,
+    on_drain: Callable[[], None] = lambda: None,
 ) -> Counts:
     """Run the trials that the ledger has no result for, in the order given, `workers` at a time.
 
@@ -78,7 +69,8 @@ def run_trials(
 
     A failed trial is final; `retry` runs the failed ones again. `fail_fast` starts no more after the
     first failure. The first Ctrl-C starts no more either and calls `on_drain`; the second one, or SIGTERM,
-    ends the running trials too, unrecorded. The other two are called one at a time, from several threads.
+    ends the running trials too, unrecorded. `wanted` and `on_result` are called one at a time, from several
+    threads.
 
     Raises BadInput if the ledger cannot be written, if a trial's code, text or versions have changed since it
     was planned, if the cluster fails, or if no GPU is left; and whatever the callbacks raise, once all is
@@ -88,12 +80,6 @@ def run_trials(
     todo = missing(planned.values(), ledger.done(planned), retry)
     spec = TaskSpec(work=work, limits=limits, preload=tuple(preload))
     shutdown, lock, ended = Shutdown(), threading.Lock(), Counter[str]()
-
-    def announced() -> Iterator[Trial]:
-        for trial in todo:
-            if wanted(trial):
-                on_start(trial)
-                yield trial
 
     def keep(result: Result) -> None:
         ledger.record(result)
@@ -108,11 +94,11 @@ def run_trials(
         if cluster and todo:
             from ablations.trials.cluster import send  # needs the extra `cluster`
 
-            send(cluster, spec, todo, announced(), keep, shutdown, ledger.warn)
+            send(cluster, spec, todo, filter(wanted, todo), keep, shutdown, ledger.warn)
         else:
             workers = min(workers, len(todo))
             with _here(todo, ledger, spec, workers, gpus, shutdown.stopped) as run:
-                _side_by_side(run, announced(), keep, workers, shutdown, lock)
+                _side_by_side(run, filter(wanted, todo), keep, workers, shutdown, lock)
     return Counts(
         done=ended["done"] + ended["diverged"],
         failed=ended["failed"],

@@ -254,7 +254,7 @@ def study(folder: str, count: int, workers: int = 1, attempts: int = 3, cluster:
             workers=workers,
             cluster=cluster,
             limits=Limits(attempts=attempts, seconds=600),
-            on_start=lambda trial: print("start", trial.seed, flush=True),
+            wanted=lambda trial: not print("start", trial.seed, flush=True),
             on_result=lambda result: print("result", result.trial.seed, result.reason, flush=True),
             on_drain=lambda: print("draining", flush=True),
         )

@@ -31,7 +31,7 @@ def test_trials_start_in_the_order_given_and_every_one_ends_in_the_ledger(ledger
     trials = [trial(seed) for seed in (3, 1, 4, 0, 2, 5)]
     started: list[Trial] = []
     told: list[Result] = []
-    words = {"on_start": started.append, "on_result": told.append}
+    words = {"wanted": lambda trial: not started.append(trial), "on_result": told.append}
     assert run_trials(trials, ledger, work=WORK, workers=3, **words) == Counts(done=6)
     assert started == trials
     kept = ledger.results(each.id for each in trials)
@@ -43,7 +43,7 @@ def test_running_again_finishes_only_the_rest(ledger: Ledger) -> None:
     trials = [trial(seed) for seed in range(4)]
     run_trials(trials[:2], ledger, work=WORK)
     started: list[Trial] = []
-    tally = run_trials(trials, ledger, work=WORK, on_start=started.append)
+    tally = run_trials(trials, ledger, work=WORK, wanted=lambda trial: not started.append(trial))
     assert tally == Counts(done=2, skipped=2)
     assert started == trials[2:]
 
@@ -78,13 +78,14 @@ def test_the_order_and_the_company_do_not_change_the_bits(tmp_path: Path) -> Non
 def test_the_callbacks_are_never_called_at_the_same_time(ledger: Ledger) -> None:
     inside = threading.Semaphore(1)
 
-    def slow(_: Trial | Result) -> None:
+    def slow(_: Trial | Result) -> bool:
         assert inside.acquire(blocking=False)
         time.sleep(0.01)
         inside.release()
+        return True
 
     trials = [trial(seed) for seed in range(8)]
-    tally = run_trials(trials, ledger, work=WORK, workers=4, on_start=slow, on_result=slow)
+    tally = run_trials(trials, ledger, work=WORK, workers=4, wanted=slow, on_result=slow)
     assert tally == Counts(done=8)
 
 
