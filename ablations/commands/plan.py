@@ -44,13 +44,12 @@ def chosen(args: Namespace) -> Iterator[study.Study]:
             cure = "give one text, by its name or path, and once"
             raise BadInput("is not one text", place=f"--corpus {args.corpus!r}", cure=cure)
         sets.append(("corpus", [args.corpus]))
-    limits = {"confirmed": args.yes}
     for name in names:
-        found = loading.load(name, **limits)
+        found = loading.load(name, confirmed=args.yes)
         if found.file.gpu and args.studies == ["all"]:
             continue
         if args.seeds is not None or sets:
-            found = loading.override(found, args.seeds, sets, **limits)
+            found = loading.override(found, args.seeds, sets, confirmed=args.yes)
         if found.name != name and found.name in shipped():
             told = f"{name}: is called {found.name!r} as a shipped study is, and takes its report's place"
             print(f"{visible(told)}; change `name` to keep both", file=sys.stderr)

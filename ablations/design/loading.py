@@ -31,16 +31,16 @@ AA_NAME = "A/A: the baseline again"
 AA_OFFSET = 1000
 
 
-def load(name_or_path: str | Path, *, limit: int = LIMIT, confirmed: bool = False) -> Study:
+def load(name_or_path: str | Path, *, confirmed: bool = False) -> Study:
     """A shipped study by its name, or a study file by its path.
 
-    Raises BadInput, naming file and key, for every mistake in it, and for more than `limit` trials if they
-    are not confirmed; they are counted without being built.
+    Raises BadInput, naming file and key, for every mistake in it, and for more than `LIMIT` trials, which are
+    counted without being built, unless they are `confirmed`.
     """
     path, text = read(str(name_or_path))
     with at(path):
         try:
-            return _study(parse(text), path, limit, confirmed)
+            return _study(parse(text), path, confirmed)
         except RecursionError as error:
             raise BadInput("is nested too deeply", cure="a study needs four levels") from error
 
@@ -50,7 +50,6 @@ def override(
     seeds: int | str | Sequence[int] | None = None,
     sets: Sequence[tuple[str, Sequence[Any]]] = (),
     *,
-    limit: int = LIMIT,
     confirmed: bool = False,
 ) -> Study:
     """The study with other seeds and settings, as `--seeds` and `--set` give them.
@@ -62,7 +61,7 @@ def override(
     with at("--set"):
         changed = study.file.model_copy(update={**fixed, **_changed(study.file, sets)})
     with at(study.path):
-        return _study(changed, study.path, limit, confirmed)
+        return _study(changed, study.path, confirmed)
 
 
 def _changed(file: StudyFile, sets: Sequence[tuple[str, Sequence[Any]]]) -> dict[str, Any]:
@@ -92,13 +91,13 @@ def _changed(file: StudyFile, sets: Sequence[tuple[str, Sequence[Any]]]) -> dict
     }
 
 
-def _study(file: StudyFile, path: str, limit: int, confirmed: bool) -> Study:
+def _study(file: StudyFile, path: str, confirmed: bool) -> Study:
     seeds, looks = _looks(file)
     most = file.most(len(seeds))
-    if most > limit and not confirmed:
+    if most > LIMIT and not confirmed:
         count = f"{most:,}" if most < 10**18 else "more than 10^18"
         raise BadInput(
-            f"plans up to {count} trials, more than {limit:,}", cure="take levels out, or confirm with --yes"
+            f"plans up to {count} trials, more than {LIMIT:,}", cure="take levels out, or confirm with --yes"
         )
     arms = _merged(_arms(file, seeds))
     with at("[tuning]"):

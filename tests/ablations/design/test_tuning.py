@@ -15,7 +15,7 @@ from ablations.commands.budget import Budget
 from ablations.commands.report import comparison, evidence, read
 from ablations.commands.run import _run_study
 from ablations.commands.summaries import summaries
-from ablations.design import plan, tuning
+from ablations.design import loading, plan, tuning
 from ablations.design.loading import load, override
 from ablations.design.study import Arm, Study
 from ablations.ledger import Ledger
@@ -131,11 +131,13 @@ def test_the_command_line_keeps_the_tuning(study: Study) -> None:
     assert {search.settings["epochs"] for search in changed} == {3}
 
 
-def test_searches_and_winners_count_towards_the_limit(study: Study) -> None:
+def test_searches_and_winners_count_towards_the_limit(study: Study, monkeypatch) -> None:
     # 7 arms × (6 seeds + 3 levels × 2 seeds + 6 seeds of a winner)
+    monkeypatch.setattr(loading, "LIMIT", 126)
+    assert load(study.path) == study
+    monkeypatch.setattr(loading, "LIMIT", 125)
     with pytest.raises(BadInput, match="plans up to 126 trials, more than 125"):
-        load(study.path, limit=125)
-    assert load(study.path, limit=126) == study
+        load(study.path)
 
 
 @pytest.mark.parametrize(
