@@ -186,12 +186,7 @@ class Projection:
         """Write the report to the study's run, its answers to the descriptions, and the arms' means.
 
         Reports and means of earlier plans are deleted; their trials stay, without a parent.
-        Raises BadInput without a folder.
         """
-        if not folder.is_dir():
-            raise BadInput(
-                "there is no such folder to publish", place=folder, cure="run `unrolled report` first"
-            )
         alone = self._report_run() is None
         if alone:
             self.begin(time.time())

@@ -1,5 +1,6 @@
-"""Programs that write results from stdin, a JSON line each, to MLflow; how tests start and feed them."""
+"""Programs that write results from stdin, a JSON line each, to MLflow; how tests start, feed and ask them."""
 
+import http.client
 import json
 import subprocess
 import sys
@@ -40,6 +41,17 @@ def start(*words: str, **options: object) -> "subprocess.Popen[str]":
 def feed(process: "subprocess.Popen[str]", results: Iterable[Result]) -> None:
     process.stdin.write("".join(json.dumps(one.to_dict()) + "\n" for one in results))
     process.stdin.flush()
+
+
+def ask(address: str, method: str, path: str, body: object = None, **headers: str) -> tuple[int, str]:
+    """Send a server a request whose path stays as it is written; the status of its answer, and the text."""
+    connection = http.client.HTTPConnection(address.removeprefix("http://"), timeout=60)
+    data = None if body is None else json.dumps(body)
+    connection.request(method, path, data, {"Content-Type": "application/json", **headers})
+    answer = connection.getresponse()
+    said = answer.read().decode("utf-8", "replace")
+    connection.close()
+    return answer.status, said
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import pytest
 from unlogged import Unlogged
 
 from ablations.commands.budget import Budget
-from ablations.commands.report import comparison, evidence, read
+from ablations.commands.report import comparison, read
 from ablations.commands.run import _run_study
 from ablations.commands.summaries import summaries
 from ablations.design import loading, plan, tuning
@@ -287,32 +287,23 @@ def test_winners_are_trained_on_the_study_s_seeds_and_shared_trials_once(train, 
     assert Counter(arm for arm, _ in logged)["dropout 0.1, lr 0.03 (search)"] == 2
 
 
-def test_the_searches_are_stored_before_the_first_trial_and_the_time_of_the_plan_stays(
-    train, small, tmp_path
+@pytest.mark.parametrize("at", [1, DECLARED + 7, DECLARED + SEARCHED + 2])
+def test_a_crash_in_either_stage_leaves_the_plan_with_its_searches_and_only_the_rest_to_train(
+    train, small, tmp_path, at
 ) -> None:
-    train(small, stop_after=1)
-    before = stored(tmp_path)
-    assert [search.name for search in before.searches][:2] == [
-        "LMModel6, lr 0.003 (search)",
-        "LMModel6, lr 0.01 (search)",
-    ]
-    assert sum(len(search.trials) for search in before.searches) == SEARCHED and before.tuned == ()
-    train(small)
-    after = stored(tmp_path)
-    assert (after.planned, after.searches) == (before.planned, before.searches)
-    assert len(after.tuned) == 3
-
-
-@pytest.mark.parametrize("at", [DECLARED // 2, DECLARED + 7, DECLARED + SEARCHED + 2])
-def test_a_crash_in_either_stage_leaves_only_the_rest_to_train(train, small, tmp_path, at) -> None:
     train(small, stop_after=at)
     assert len(list((tmp_path / "results" / "trials").rglob("*.json"))) == at
-    diverges = at < DECLARED + SEARCHED  # the one that does is the last of the searches
-    trained, there = TOTAL - at - diverges, at - (not diverges)
+    before, searching = stored(tmp_path), at < DECLARED + SEARCHED
+    assert sum(len(search.trials) for search in before.searches) == SEARCHED
+    assert (before.tuned == ()) == searching
+    # the one that diverges is the last of the searches
+    trained, there = TOTAL - at - searching, at - (not searching)
     assert f"{trained} trained, {there} already there, 0 failed, 1 diverged, 0 left" in train(small)
     assert len(list((tmp_path / "results" / "trials").rglob("*.json"))) == TOTAL
     assert "tuned: 0 trained" in train(small)
-    assert sorted(id for _, id in Recorded.last.seen) == sorted(stored(tmp_path).ids)
+    after = stored(tmp_path)
+    assert (after.planned, after.searches) == (before.planned, before.searches) and len(after.tuned) == 3
+    assert sorted(id for _, id in Recorded.last.seen) == sorted(after.ids)
 
 
 def test_nothing_wins_before_every_search_has_ended(train, loaded, tmp_path) -> None:
@@ -345,10 +336,11 @@ def test_the_page_flags_what_tuning_flips(train, loaded, tmp_path) -> None:
     assert f"⇄ FLIP</span> <span data-claim>dropout 0.1: {flip}" in page
 
 
-def test_evidence_has_each_arm_s_search_and_winner(train, small, tmp_path) -> None:
+def test_report_and_mlflow_get_each_arm_s_search_and_winner(train, small, tmp_path) -> None:
     train(small)
     plan = stored(tmp_path)
-    found = evidence(plan, read(plan, Ledger(tmp_path / "results")))
+    compared = comparison(plan, read(plan, Ledger(tmp_path / "results")))
+    found = compared.evidence
     assert [(t.arm, t.setting, t.best, t.budget) for t in found.tuned] == [
         ("LMModel6", "lr", 0.01, 6),
         ("dropout 0.1", "lr", 0.003, 6),
@@ -361,13 +353,7 @@ def test_evidence_has_each_arm_s_search_and_winner(train, small, tmp_path) -> No
         ]
         assert set(search.own.results) == set(range(6))
         assert {r.trial.lr for r in search.own.results.values()} == {search.best}
-
-
-def test_mlflow_gets_the_means_of_arms_winners_and_searches(train, small, tmp_path) -> None:
-    train(small)
-    plan = stored(tmp_path)
-    found = comparison(plan, read(plan, Ledger(tmp_path / "results")))
-    made = summaries(plan, found)
+    made = summaries(plan, compared)
     assert [(one.name, one.role) for one in made] == [
         *((arm.name, "arm") for arm in (*plan.arms, *plan.tuned)),
         *((arm.name, "search") for arm in plan.searches),

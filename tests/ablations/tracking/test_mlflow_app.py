@@ -1,11 +1,12 @@
 """MLflow's application reduced to what is open: its routes, and requests to its real server."""
 
-import http.client
 import json
 import re
 import uuid
+from functools import partial
 from urllib.parse import quote
 
+import mlflow_writers
 import pytest
 
 from ablations.tracking.mlflow_app import is_open
@@ -95,23 +96,13 @@ API = "/ajax-api/2.0/mlflow"
 
 @pytest.fixture(scope="module")
 def ask(ui_of, template, tmp_path_factory):
-    """Send a request whose path stays as it is written; the status of the answer, and its text."""
+    """`mlflow_writers.ask` a server of these tests."""
     database = tmp_path_factory.mktemp("app") / "mlflow.db"
     database.write_bytes(template.read_bytes())
-
-    def send(method, path, body=None):
-        connection = http.client.HTTPConnection("127.0.0.1", start.port, timeout=60)
-        data = None if body is None else json.dumps(body)
-        connection.request(method, path, data, {"Content-Type": "application/json"})
-        answer = connection.getresponse()
-        said = answer.read().decode("utf-8", "replace")
-        connection.close()
-        return answer.status, said
-
     with pytest.MonkeyPatch.context() as patch, ui_of(database) as start:
         patch.setenv("MLFLOW_DEPLOYMENTS_TARGET", "http://127.0.0.1:9")  # where MLflow's gateway would ask
         start()
-        yield send
+        yield partial(mlflow_writers.ask, start.address)
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,6 @@ import re
 import shutil
 import time
 import urllib.parse
-import urllib.request
 from collections import Counter
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +14,7 @@ from statistics import fmean
 
 import many_trials
 import pytest
+from mlflow_writers import ask
 from stub_plans import kept, planned
 
 from ablations.cli import main
@@ -295,12 +295,8 @@ WHOLE = {
 def test_what_is_closed_leaves_no_hole_in_a_page(page, address):
     root, _, run = page.trial.partition("/runs/")
     experiment = root.rpartition("/")[2]
-    search = json.dumps({"experiment_ids": [experiment]}).encode()
-    request = urllib.request.Request(
-        f"{page.address}/api/2.0/mlflow/runs/search", search, {"Content-Type": "application/json"}
-    )
-    with urllib.request.urlopen(request, timeout=60) as answer:
-        other = json.load(answer)["runs"][0]["info"]["run_id"]
+    _, runs = ask(page.address, "POST", "/api/2.0/mlflow/runs/search", {"experiment_ids": [experiment]})
+    other = json.loads(runs)["runs"][0]["info"]["run_id"]
     two = urllib.parse.urlencode({"runs": json.dumps([run, other]), "experiments": json.dumps([experiment])})
     page.open(address.format(trial=page.trial, experiment=root, address=page.address, two=two))
     page.shows(*WHOLE[address])

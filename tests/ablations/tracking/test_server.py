@@ -1,7 +1,6 @@
 """`unrolled server`: a real PostgreSQL under a real MLflow, for several drivers at once."""
 
 import contextlib
-import json
 import os
 import re
 import shutil
@@ -11,13 +10,11 @@ import stat
 import subprocess
 import sys
 import tempfile
-import urllib.error
-import urllib.request
 from argparse import Namespace
 from pathlib import Path
 
 import pytest
-from mlflow_writers import feed, start
+from mlflow_writers import ask, feed, start
 from processes import wait_for
 from stub_plans import planned
 
@@ -67,17 +64,6 @@ class Served:
         for pid in found:
             found += [child for child, parent in parents.items() if parent == pid]
         return found[1:]
-
-
-def ask(address, body=None, **headers):
-    """The status of an answer, and its text."""
-    data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(address, data, {"Content-Type": "application/json", **headers})
-    try:
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            return answer.status, answer.read().decode()
-    except urllib.error.HTTPError as refused:
-        return refused.code, refused.read().decode()
 
 
 @pytest.fixture(scope="module")
@@ -167,11 +153,11 @@ def test_what_a_server_holds_is_what_a_file_holds(served, result, store, snapsho
 
 @pytest.mark.slow
 def test_only_this_machine_is_served_and_pages_of_others_are_refused(served):
-    create = f"{served.address}/api/2.0/mlflow/experiments/create"
-    assert ask(served.address, Host="evil.example")[0] == 403  # DNS rebinding
-    assert ask(served.address, Host="10.0.0.1:5000")[0] == 403  # MLflow would take private addresses
-    assert ask(create, {"name": "theirs"}, Origin="http://evil.example")[0] == 403
-    assert ask(create, {"name": "ours"})[0] == 200
+    assert ask(served.address, "GET", "/", Host="evil.example")[0] == 403  # DNS rebinding
+    assert ask(served.address, "GET", "/", Host="10.0.0.1:5000")[0] == 403  # MLflow would take private ones
+    create = served.address, "POST", "/api/2.0/mlflow/experiments/create"
+    assert ask(*create, {"name": "theirs"}, Origin="http://evil.example")[0] == 403
+    assert ask(*create, {"name": "ours"})[0] == 200
     addresses = {line.split()[1] for line in Path("/proc/net/tcp").read_text().splitlines()[1:]}
     assert f"0100007F:{served.port:04X}" in addresses  # 127.0.0.1, as proc(5) writes it
     assert f"00000000:{served.port:04X}" not in addresses
@@ -180,11 +166,11 @@ def test_only_this_machine_is_served_and_pages_of_others_are_refused(served):
 @pytest.mark.slow
 @pytest.mark.parametrize("key", ["artifact_location", "artifactLocation"])
 def test_no_client_chooses_where_artifacts_lie(served, key):
-    create = f"{served.address}/api/2.0/mlflow/experiments/create"
-    status, said = ask(create, {"name": f"in /etc by {key}", key: "file:///etc"})
+    body = {"name": f"in /etc by {key}", key: "file:///etc"}
+    status, said = ask(served.address, "POST", "/api/2.0/mlflow/experiments/create", body)
     assert (status, "keeps artifacts in its own folder" in said) == (400, True)
-    up = f"{served.address}/api/2.0/mlflow-artifacts/artifacts/..%2f..%2f..%2fetc/passwd"
-    assert ask(up) == (404, "closed here")
+    up = "/api/2.0/mlflow-artifacts/artifacts/..%2f..%2f..%2fetc/passwd"
+    assert ask(served.address, "GET", up) == (404, "closed here")
 
 
 @pytest.mark.slow

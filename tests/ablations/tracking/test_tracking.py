@@ -144,11 +144,6 @@ def test_a_report_goes_into_the_finished_study_run_or_into_one_that_is_made_and_
     assert published() == ["the report"]
 
 
-def test_a_missing_folder_of_the_report_is_refused(study, store, tmp_path):
-    with pytest.raises(BadInput, match="no such folder to publish"):
-        projection.Projection(study, store).publish(tmp_path / "nowhere")
-
-
 # what the study asks and answers
 
 
