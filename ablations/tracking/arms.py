@@ -84,21 +84,20 @@ class ArmRuns:
             self._outdated.add(self._runs.pop(arm))
         run_id = self.open(arm, milliseconds(facts.started))
         self._experiment.log(run_id, _points(facts), {"arm": facts.name, **facts.settings})
-        for name, value in self._tags(facts, run_id).items():
-            self._client.set_tag(run_id, name, text(value, TAG_LENGTH))
-        self._client.set_tag(run_id, SUMMARY, mark)
+        link = browsing.children_link(self._experiment.id, run_id, self._metric)
+        tags = {
+            "unrolled.role": facts.role,
+            "unrolled.seeds": facts.seeds,
+            "unrolled.verdict": facts.verdict,
+            "mlflow.note.content": browsing.arm_description(facts.verdict, facts.seeds, link),
+            SUMMARY: mark,  # last
+        }
+        for name, value in tags.items():
+            if value:
+                self._client.set_tag(run_id, name, text(value, TAG_LENGTH))
         self._client.set_terminated(run_id, "FINISHED", milliseconds(facts.ended))
         self._shown[run_id] = mark
         return run_id
-
-    def _tags(self, facts: ArmFacts, run_id: str) -> dict[str, str]:
-        """The columns beside the numbers, and the description of the run's page."""
-        columns = {"role": facts.role, "seeds": facts.seeds, "verdict": facts.verdict}
-        link = browsing.children_link(self._experiment.id, run_id, self._metric)
-        return {
-            **{f"unrolled.{name}": value for name, value in columns.items() if value},
-            "mlflow.note.content": browsing.arm_description(facts.verdict, facts.seeds, link),
-        }
 
     def tidy(self) -> None:
         """Delete the means of other plans. No trial may have such a run as its parent any more."""

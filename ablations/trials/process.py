@@ -257,7 +257,8 @@ def _isolated(preload: list[str]) -> Iterator[None]:
     with _starting:
         multiprocessing.get_context("forkserver").set_forkserver_preload(preload)
         wanted = {**ENVIRONMENT, scratch.MARK: _folder()}
-        main, environment = sys.modules["__main__"], {name: os.environ.get(name) for name in wanted}
+        main = sys.modules["__main__"]
+        before = {name: os.environ[name] for name in wanted if name in os.environ}
         # Ctrl-C in a terminal reaches the whole foreground group, but only the parent handles it. The tracker
         # starts first, because starting it unblocks SIGINT, also for the fork server after it.
         resource_tracker.ensure_running()
@@ -269,11 +270,9 @@ def _isolated(preload: list[str]) -> Iterator[None]:
             yield
         finally:
             sys.modules["__main__"] = main
-            for name, value in environment.items():
-                if value is None:
-                    del os.environ[name]
-                else:
-                    os.environ[name] = value
+            for name in wanted:
+                del os.environ[name]
+            os.environ.update(before)
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 

@@ -8,6 +8,7 @@ import signal
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
@@ -144,8 +145,7 @@ def _side_by_side(
     shutdown: "Shutdown",
     lock: threading.Lock,
 ) -> None:
-    """Run the trials of a queue, `workers` at a time; `lock` guards the queue. Raises the first error."""
-    errors: list[BaseException] = []
+    """Run the trials of a queue, `workers` at a time; `lock` guards the queue. Raises an error of theirs."""
 
     def worker() -> None:
         try:
@@ -156,21 +156,19 @@ def _side_by_side(
                     return
                 if (result := run(trial)) is not None:
                     keep(result)
-        except BaseException as error:
-            errors.append(error)
+        except BaseException:
             shutdown.stop()
+            raise
 
-    threads = [threading.Thread(target=worker) for _ in range(workers)]
-    try:
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            while thread.is_alive():  # a signal that another thread receives does not end a join
-                thread.join(0.1)
-    finally:
-        shutdown.stop()
-    if errors:
-        raise errors[0]
+    with ThreadPoolExecutor(max(workers, 1)) as pool:
+        futures = [pool.submit(worker) for _ in range(workers)]
+        try:
+            while wait(futures, 0.1).not_done:  # a signal that another thread receives does not end a wait
+                pass
+        finally:
+            shutdown.stop()
+    for future in futures:
+        future.result()
 
 
 class Shutdown:
