@@ -21,7 +21,7 @@ from ablations.design.settings import (
 )
 from ablations.design.study_file import AddOneTable, ArmTable, DesignTable
 from bench.models.registry import spec_of, suggestion
-from bench.trial import BadInput, canonical
+from bench.trial import BadInput, canonical, require
 
 
 def parts(design: DesignTable, baseline: Settings) -> Iterator[tuple[str, list[ArmTable]]]:
@@ -62,10 +62,8 @@ def _added(added: AddOneTable, baseline: Settings) -> Iterator[ArmTable]:
     for name in _distinct("add_one", added.factors):
         factor = _factor("add_one", name, base)
         level = complete(base)[factor.key]
-        if level != factor.off:
-            raise BadInput(
-                f"{name!r} changes nothing: its base already has {factor.key} = {level}", key="add_one"
-            )
+        rule = f"{name!r} changes nothing: its base already has {factor.key} = {level}"
+        require(level == factor.off, rule, key="add_one")
         yield _arm({**added.base, factor.key: factor.on}, f"{prefix}+ {SETTINGS[factor.key].title}")
 
 
@@ -86,19 +84,16 @@ def _factorial(names: list[str], baseline: Settings) -> Iterator[ArmTable]:
 def _within(keys: list[str], cells: list[ArmTable], baseline: Settings) -> Iterator[ArmTable]:
     """The cells that others are compared with, and then these."""
     for key in _distinct("within", keys):
-        if key not in cells[0].set:
-            raise BadInput(
-                f"{key!r} is no setting of the grid", key="within", cure=suggestion(key, cells[0].set)
-            )
+        rule, cure = f"{key!r} is no setting of the grid", suggestion(key, cells[0].set)
+        require(key in cells[0].set, rule, key="within", cure=cure)
     named = {canonical(resolve(inherit(baseline, cell.set))): title(cell.set) for cell in cells}
     others = []
     for cell in cells:
         wanted = {key: cell.set[key] for key in keys}
         base = named.get(canonical(resolve(inherit(baseline, wanted))))
         if base is None:
-            raise BadInput(
-                f"within: no cell has {title(wanted)} and the baseline's levels otherwise; add them"
-            )
+            rule = f"no cell has {title(wanted)} and the baseline's levels otherwise"
+            raise BadInput(rule, key="within", cure="add them")
         if base == title(cell.set):
             yield cell
         else:

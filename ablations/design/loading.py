@@ -15,7 +15,7 @@ from ablations.design.settings import Settings, flat, inherit, label, resolve
 from ablations.design.study import Arm, Study
 from ablations.design.study_file import ArmTable, StudyFile, parse, read
 from bench.models.registry import suggestion
-from bench.trial import BadInput, Metric, canonical
+from bench.trial import BadInput, Metric, canonical, require
 
 LIMIT = 10_000
 """Trials that are planned without a confirmation."""
@@ -75,8 +75,7 @@ def _changed(file: StudyFile, sets: Sequence[tuple[str, Sequence[Any]]]) -> dict
     baseline = inherit(file.baseline, single)
     resolve(baseline)  # all at once: finetune = 1 is good where epochs = 4, in whatever order they come
     for key, values in swept.items():
-        if not values:
-            raise BadInput(f"no value for {key}", cure=f"write --set {key}=1 or --set {key}=1,2")
+        require(values, f"no value for {key}", cure=f"write --set {key}=1 or --set {key}=1,2")
         for value in values:
             resolve(inherit(baseline, {key: value}))
     named = [label(key, value) for key, value in single.items() if key != "corpus"]
@@ -117,22 +116,20 @@ def _looks(file: StudyFile) -> tuple[tuple[int, ...], tuple[int, ...]]:
     seeds = seeds_.seeds(looks[-1] if looks and file.seeds is None else file.seeds)
     looks = looks or (len(seeds),)
     with at(f"looks = {shown(looks)}"):
-        if looks[-1] != len(seeds):
-            raise BadInput(f"should end with the number of seeds, {len(seeds)}", cure="change looks or seeds")
+        n = len(seeds)
+        require(looks[-1] == n, f"should end with the number of seeds, {n}", cure="change looks or seeds")
         if len(looks) > 1:
             _check_looks(looks, file)
     return seeds, looks
 
 
 def _check_looks(looks: Sequence[int], file: StudyFile) -> None:
-    if file.tuning:
-        raise BadInput("a study with [tuning] is looked at once", cure="write seeds in place of looks")
-    if any(later <= earlier for earlier, later in pairwise(looks)):
-        raise BadInput(f"should rise, as in {list(LOOKS)}")
-    if looks[0] < FEWEST:
-        raise BadInput(f"a verdict needs {FEWEST} seeds", cure=f"begin with {FEWEST} or more")
-    if len(looks) > MOST_LOOKS:
-        raise BadInput(f"should have at most {MOST_LOOKS} numbers", cure="leave some out")
+    once = "a study with [tuning] is looked at once"
+    require(not file.tuning, once, cure="write seeds in place of looks")
+    require(all(a < b for a, b in pairwise(looks)), f"should rise, as in {list(LOOKS)}")
+    require(looks[0] >= FEWEST, f"a verdict needs {FEWEST} seeds", cure=f"begin with {FEWEST} or more")
+    most = f"should have at most {MOST_LOOKS} numbers"
+    require(len(looks) <= MOST_LOOKS, most, cure="leave some out")
 
 
 def _arms(file: StudyFile, seeds: Sequence[int]) -> list[Arm]:
@@ -147,19 +144,17 @@ def _arms(file: StudyFile, seeds: Sequence[int]) -> list[Arm]:
                 first = len(arms)
                 for table in tables:
                     arms.append(_arm(file, table, arms))
-                if all(arm.settings == settings for arm in arms[first:]):
-                    raise BadInput("changes nothing: the baseline is set to this already")
+                moved = any(arm.settings != settings for arm in arms[first:])
+                require(moved, "changes nothing: the baseline is set to this already")
     for table in file.arm:
         with at(f"arm {table.name!r}"):
             arms.append(_arm(file, table, arms))
             _refuse_idle(file, arms[-1], table.set)
     if file.aa:
-        if {seed + AA_OFFSET for seed in seeds} & set(seeds) or max(seeds) + AA_OFFSET > seeds_.LAST:
-            raise BadInput(
-                f"needs the seeds {AA_OFFSET} above the study's own to be free",
-                key="aa",
-                cure="use lower seeds",
-            )
+        above = {seed + AA_OFFSET for seed in seeds}
+        rule = f"needs the seeds {AA_OFFSET} above the study's own to be free"
+        free = above.isdisjoint(seeds) and max(above) <= seeds_.LAST
+        require(free, rule, key="aa", cure="use lower seeds")
         arms.append(replace(baseline, name=AA_NAME, seed_offset=AA_OFFSET))
     return arms
 
@@ -170,10 +165,8 @@ def _arm(file: StudyFile, table: ArmTable, before: Sequence[Arm]) -> Arm:
     base = before[0]
     if table.against:
         base = _base(file, table.against, before)
-        if base.settings == settings:
-            raise BadInput(
-                f"{table.against!r} is set to the very same", key="against", cure="change something"
-            )
+        rule = f"{table.against!r} is set to the very same"
+        require(base.settings != settings, rule, key="against", cure="change something")
     old = flat(base.settings)
     return Arm(
         name=table.name or title(table.set),
@@ -186,8 +179,7 @@ def _arm(file: StudyFile, table: ArmTable, before: Sequence[Arm]) -> Arm:
 
 def _base(file: StudyFile, name: str, before: Iterable[Arm]) -> Arm:
     """The arm that another one is held against: any that comes before it."""
-    if file.tuning:
-        raise BadInput("a study that tunes holds every arm against its baseline", key="against")
+    require(not file.tuning, "a study that tunes holds every arm against its baseline", key="against")
     arms = {arm.name: arm for arm in before}
     if name not in arms:
         raise BadInput(f"no arm {name!r} comes before this one", key="against", cure=suggestion(name, arms))
@@ -196,16 +188,15 @@ def _base(file: StudyFile, name: str, before: Iterable[Arm]) -> Arm:
 
 def _refuse_idle(file: StudyFile, arm: Arm, changes: Settings) -> None:
     """Raise BadInput for a key without which the arm would be the same."""
-    if not changes:
-        raise BadInput("changes nothing: its `set` is empty")
+    require(changes, "changes nothing: its `set` is empty")
     for key in changes:
         rest = {other: value for other, value in changes.items() if other != key}
         try:
             without = resolve(inherit(file.baseline, rest))
         except BadInput:  # the others need this key: detach_every = 64 needs its window
             continue
-        if without == arm.settings:
-            raise BadInput(f"{key} = {changes[key]!r} changes nothing: without it the arm is the same")
+        rule = f"{key} = {changes[key]!r} changes nothing: without it the arm is the same"
+        require(without != arm.settings, rule)
 
 
 def _merged(arms: Sequence[Arm]) -> tuple[Arm, ...]:
@@ -232,6 +223,5 @@ def _merged(arms: Sequence[Arm]) -> tuple[Arm, ...]:
                 against=first.against or against,
             )
     for name, count in Counter(arm.name for arm in kept.values()).items():
-        if count > 1:
-            raise BadInput(f"two arms are called {name!r}", cure="give one of them another name")
+        require(count == 1, f"two arms are called {name!r}", cure="give one of them another name")
     return tuple(kept.values())

@@ -14,7 +14,7 @@ from ablations.design.settings import Settings, check_key, flat, inherit, label,
 from ablations.design.study import Arm
 from ablations.design.study_file import StudyFile
 from bench.models.registry import spec_of
-from bench.trial import TASK, BadInput, Result, Scalar, lower_is_better
+from bench.trial import TASK, BadInput, Result, Scalar, lower_is_better, require
 
 SEARCH_OFFSET = 2000
 """The first seed of a search: away from a study's own seeds and, by as much again, from its A/A arm's."""
@@ -36,17 +36,16 @@ def searches(file: StudyFile, arms: Sequence[Arm]) -> tuple[Arm, ...]:
         raise BadInput("name one setting and the levels to try, as in lr = [1e-3, 3e-3, 1e-2]")
     ((setting, values),) = file.tuning.levels.items()
     own = tuple(range(SEARCH_OFFSET, SEARCH_OFFSET + file.tuning.seeds))
-    if set(own) & {seed + arm.seed_offset for arm in arms for seed in arm.seeds}:
-        raise BadInput(
-            f"{own[0]} to {own[-1]} are the search's", key="seeds", cure="give the study lower seeds"
-        )
+    taken = {seed + arm.seed_offset for arm in arms for seed in arm.seeds}
+    rule = f"{own[0]} to {own[-1]} are the search's"
+    require(taken.isdisjoint(own), rule, key="seeds", cure="give the study lower seeds")
     levels = _levels(file.baseline, setting, values)
     tuned = [arm for arm in arms if _is_tuned(arm, arms[0], setting)]
-    if len(tuned) < 2 or tuned[0] is not arms[0]:
-        raise BadInput(
-            "needs a baseline that trains, and another arm that does, on its task and without "
-            f"a {setting} of its own"
-        )
+    require(
+        len(tuned) > 1 and tuned[0] is arms[0],
+        "needs a baseline that trains, and another arm that does, on its task and without "
+        f"a {setting} of its own",
+    )
     return tuple(_search(arm, own, setting, level) for arm in tuned for level in levels)
 
 

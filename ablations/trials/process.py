@@ -28,7 +28,7 @@ from ablations.trials import child, descendants
 from ablations.trials.answers import MISREAD, checked
 from ablations.trials.gpus import Slot
 from ablations.trials.usage import Usage
-from bench.trial import BadInput, Result, Trial, counted, failure
+from bench.trial import BadInput, Result, Trial, counted, failure, require
 
 ENVIRONMENT = {
     # One thread a process: two in one process collapse on a busy machine.
@@ -95,10 +95,8 @@ def run_alone(
     end. Raises BadInput where the trial cannot be computed as it was planned: its code, its text or its
     versions have changed, or its GPU's driver might be denied the memory that it maps (RLIMIT_DATA).
     """
-    if limits.memory_bytes and trial.device != "cpu":
-        raise BadInput(
-            "--memory-limit is for trials on the CPU", cure=f"leave it out on device {trial.device}"
-        )
+    limited, cure = limits.memory_bytes, f"leave it out on device {trial.device}"
+    require(trial.device == "cpu" or not limited, "--memory-limit is for trials on the CPU", cure=cure)
     attempt = 0
     while True:
         attempt += 1

@@ -13,7 +13,7 @@ from ablations.design import plan as plans
 from ablations.ledger import Ledger
 from bench.identity import identify
 from bench.models.registry import spec_of
-from bench.trial import BadInput, Result, Trial
+from bench.trial import BadInput, Result, Trial, require
 
 if TYPE_CHECKING:
     from bench.corpus import Batches, Corpus
@@ -61,18 +61,11 @@ class Retrained:
 def retrained(result: Result) -> Retrained:
     """Train a finished trial again in this process. Raises BadInput if its code or text have changed."""
     trial = result.trial
-    if spec_of(trial.model).counted:
-        raise BadInput(
-            f"{trial.model} is fitted by counting",
-            place=f"trial {trial.id}",
-            cure="there is nothing to train",
-        )
-    if not result.done:
-        raise BadInput(f"has no model, as it failed: {result.reason}", place=f"trial {trial.id}")
-    if identify(trial).id != trial.id:
-        raise BadInput(
-            "its code or text have changed since", place=f"trial {trial.id}", cure="run its study again"
-        )
+    place, counts = f"trial {trial.id}", spec_of(trial.model).counted
+    require(not counts, f"{trial.model} is fitted by counting", place=place, cure="there is nothing to train")
+    require(result.done, f"has no model, as it failed: {result.reason}", place=place)
+    same = identify(trial).id == trial.id
+    require(same, "its code or text have changed since", place=place, cure="run its study again")
     import torch  # seconds, which the refusals above do not take
 
     from bench import environment

@@ -22,7 +22,7 @@ from ablations.trials.process import Limits, forget, run_alone
 from ablations.trials.worker import TaskSpec
 from bench import plugins
 from bench.nvidia import Gpu
-from bench.trial import BadInput, Result, Trial
+from bench.trial import Result, Trial, require
 
 WORK = "bench.run:run_trial"
 """The function that a trial's process calls, by its import name: the parent need not import torch."""
@@ -120,10 +120,8 @@ def _here(
 ) -> Iterator[Callable[[Trial], Result | None]]:
     """The function that runs one trial on this machine; it returns None if `stop` became readable."""
     on_gpus = any(trial.device != "cpu" for trial in todo)
-    if on_gpus and not gpus:
-        raise BadInput(
-            "no GPU was given to train on", place="device cuda", cure="see `nvidia-smi`, or use --device cpu"
-        )
+    cure = "see `nvidia-smi`, or use --device cpu"
+    require(gpus or not on_gpus, "no GPU was given to train on", place="device cuda", cure=cure)
 
     def run(trial: Trial) -> Result | None:
         needed, kept = plugins.needed(trial, spec.preload), ledger.checkpoints

@@ -24,7 +24,7 @@ from ablations.trials.process import Limits, forget, run_alone
 from bench import devices, plugins
 from bench.files import save
 from bench.text import HUMAN_NUMBERS, text_of
-from bench.trial import BadInput, Result, Trial, canonical
+from bench.trial import BadInput, Result, Trial, canonical, require
 
 PACKAGES = ("torch", "fastai", "numpy", "unrolled")
 POLL = 0.2  # seconds between two looks at whether a trial is still wanted
@@ -86,8 +86,7 @@ def without_gpu() -> str:
 def _gpus() -> Gpus:
     """The GPUs that this worker sees, read as long as it lives."""
     found = devices.usable()
-    if not found.gpus:
-        raise BadInput(found.why, place="device cuda", cure=found.cure)
+    require(found.gpus, found.why, place="device cuda", cure=found.cure)
     return Gpus(found.gpus, slots(found.gpus, sys.maxsize), lambda line: print(line, file=sys.stderr))
 
 
@@ -101,12 +100,8 @@ def shipment(trials: Sequence[Trial], preload: Sequence[str]) -> tuple[dict[str,
     for name in preload:
         there[name] = name
         if name.endswith(".py"):
-            if more := plugins.companions(name):
-                raise BadInput(
-                    f"needs {Path(more[0]).name}",
-                    place=f"plug-in {name}",
-                    cure="a plug-in for a cluster is a single file",
-                )
+            more, cure = plugins.companions(name), "a plug-in for a cluster is a single file"
+            require(not more, f"needs {Path(*more[:1]).name}", place=f"plug-in {name}", cure=cure)
             content = Path(name).read_bytes()
             there[name] = f"{hashlib.sha256(content).hexdigest()}/{Path(name).name}"
             files[there[name]] = content
