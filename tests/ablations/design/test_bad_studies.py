@@ -21,6 +21,14 @@ LM4 = LM6.replace("lm6", "lm4")
 TOP = HEAD + "{}\n[baseline]\nmodel = 'lm6'\n"
 SWEEP = LM6 + "[design.one_at_a_time]\n"
 ARM = LM6 + '[[arm]]\nname = "a"\n'
+OTHER = "[[arm]]\nname = 'b'\nset = { lr = 0.2 }"
+WITHIN = LM6 + 'layers = 3\n[design]\nwithin = [{}]\n[design.grid]\nmodel = ["lm6", "gru"]\nlayers = [2, 1]'
+RATES = "lr = [0.1, 0.2]"
+
+
+def tuned(table: str, top: str = "") -> str:
+    """A study with this [tuning] table."""
+    return f"{TOP.format(top)}[design.one_at_a_time]\ndropout = [0.1]\n[tuning]\n{table}"
 
 
 def refusal(tmp_path: Path, text: str | bytes) -> str:
@@ -114,6 +122,30 @@ def test_an_error_says_place_key_rule_and_cure_also_in_another_process() -> None
         (ARM + "set = { model = 'lm6', lr = 3e-3 }", "arm 'a': model = 'lm6' changes nothing"),
         (ARM + "set = { model = 'lm' }", "model 'lm': is not in the zoo; did you mean"),
         (ARM + "set = { lr = 0.1 }\n[[arm]]\nname = 'a'\nset = { lr = 0.2 }", "two arms are called 'a'"),
+        (ARM + "set = { lr = 0.1 }\nagainst = 'b'\n" + OTHER, "arm 'a': against: no arm 'b' comes before"),
+        (ARM + "set = { lr = 0.1 }\nagainst = 'a'", "arm 'a': against: no arm 'a' comes before this one"),
+        (ARM + "set = { lr = 0.1 }\nagainst = 'LMModel'", "before this one; did you mean 'LMModel6'?"),
+        (WITHIN.format('"batch"'), "[design]: within: 'batch' is no setting of the grid"),
+        (WITHIN.format('"model"'), "within: no cell has LMModel6 and the baseline's levels otherwise; add"),
+        # tuning
+        (tuned(""), "[tuning]: name one setting and the levels to try"),
+        (tuned("lr = [0.1, 0.2]\nwd = [0.1, 0.2]"), "[tuning]: name one setting and the levels"),
+        (tuned("lrr = [0.1, 0.2]"), "[tuning]: 'lrr': unknown setting; did you mean 'lr'?"),
+        (tuned("lr = 0.1"), "[tuning]: lr: should be an array of two numbers or more"),
+        (tuned("lr = [0.1]"), "[tuning]: lr: should be"),
+        (tuned("lr = ['0.1', '0.2']"), "[tuning]: lr: should be"),
+        (tuned("tying = [true, false]"), "[tuning]: tying: should be"),
+        (tuned("lr = [0.1, -0.1]"), "[tuning]: lr = -0.1: should"),
+        (tuned("lr = [0.1, nan]"), "[tuning]: lr = nan: should"),
+        (tuned("alpha = [1, 1.0]"), "[tuning]: alpha = [1, 1.0]: a level is given twice"),
+        (tuned("layers = [1, 1.5]"), "[tuning]: layers = 1.5: should"),
+        (tuned("vocab = [10, 20]"), "[tuning]: vocab: decides the task"),
+        (tuned("lr = [0.1, 0.2]\nseeds = 1001"), "tuning.seeds = 1001"),
+        (tuned("detach_every = [4, 5]"), "[tuning]: detach_every = 5: should be 0, or divide"),
+        (tuned(RATES, "seeds = [0, 2000]"), "2000 to 2002 are the search's; give the study lower"),
+        (tuned(RATES, "seeds = [1000]\naa = true"), "2000 to 2002 are the search's"),
+        (LM6 + f"[tuning]\n{RATES}", "needs a baseline that trains, and another arm that does"),
+        (LM6.replace("lm6", "most-common") + f"[tuning]\n{RATES}", "needs a baseline that trains"),
         # settings that would be ignored, or do not go together
         (LM6 + "stride = 17", "should be at most the window (16)"),
         (LM6 + "stride = 1", 'stride = 1: needs reset = "batch"'),

@@ -1,6 +1,5 @@
 """From a few words to arms: which ones a design asks for, under which names, and which it shares."""
 
-import re
 from collections.abc import Callable
 from itertools import product
 from typing import Any
@@ -255,17 +254,3 @@ def test_a_grid_within_a_setting_compares_each_cell_with_the_baseline_s_levels_t
         "nn.GRU, 2 layers, lr 0.01": "nn.GRU, 1 layer, lr 0.01",
     }
     assert found.arms[3].changes == {"layers": 2}
-
-
-@pytest.mark.parametrize(
-    ("design", "baseline", "said"),
-    [
-        (WITHIN.replace('["model"]', '["batch"]'), "", "within: 'batch' is no setting of the grid"),
-        (WITHIN, "layers = 3", "within: no cell has LMModel6 and the baseline's levels otherwise"),
-    ],
-)
-def test_a_grid_within_a_setting_needs_it_and_the_baseline_s_levels(
-    study: Write, design: str, baseline: str, said: str
-) -> None:
-    with pytest.raises(BadInput, match=re.escape(said)):
-        study(design, "lm6", baseline)

@@ -306,18 +306,3 @@ def test_an_arm_that_is_counted_has_one_trial_for_all_seeds_and_no_contrast_of_i
     assert plan.ids == [trial.id for trial in listed]
     assert plan.places[arm.trials[3]] == (arm, 0)
     assert [arm.name for arm in plan.arms] == [arm.name for arm in study.arms]
-
-
-@pytest.mark.parametrize(
-    ("against", "said"),
-    [
-        ("+ drop", "against: no arm '+ drop' comes before this one; did you mean '+ dropout'?"),
-        ("stormy", "against: no arm 'stormy' comes before this one"),
-        ("calm", "against: no arm 'calm' comes before this one"),  # it comes later
-    ],
-)
-def test_an_arm_that_is_held_against_nothing_known_is_refused(against: str, said: str, edited: Edit) -> None:
-    with pytest.raises(BadInput) as refused:
-        edited("[[arm]]", f"{AGAINST.replace('calm', against)}[[arm]]")
-    assert said in str(refused.value)
-    assert "arm 'stormy'" in str(refused.value)

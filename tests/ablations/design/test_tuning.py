@@ -140,53 +140,6 @@ def test_searches_and_winners_count_towards_the_limit(study: Study, monkeypatch)
         load(study.path)
 
 
-@pytest.mark.parametrize(
-    ("table", "words"),
-    [
-        ("", "[tuning]: name one setting and the levels to try"),
-        ("lr = [0.1, 0.2]\nwd = [0.1, 0.2]", "[tuning]: name one setting and the levels to try"),
-        ("lrr = [0.1, 0.2]", "[tuning]: 'lrr': unknown setting; did you mean 'lr'?"),
-        ("lr = 0.1", "[tuning]: lr: should be an array of two numbers or more"),
-        ("lr = [0.1]", "[tuning]: lr: should be"),
-        ("lr = ['0.1', '0.2']", "[tuning]: lr: should be"),
-        ("tying = [true, false]", "[tuning]: tying: should be"),
-        ("lr = [0.1, -0.1]", "[tuning]: lr = -0.1: should"),
-        ("lr = [0.1, nan]", "[tuning]: lr = nan: should"),
-        ("alpha = [1, 1.0]", "[tuning]: alpha = [1, 1.0]: a level is given twice"),
-        ("layers = [1, 1.5]", "[tuning]: layers = 1.5: should"),
-        ("vocab = [10, 20]", "[tuning]: vocab: decides the task"),
-        ("lr = [0.1, 0.2]\nseeds = 1001", "tuning.seeds = 1001"),
-        ("detach_every = [4, 5]", "[tuning]: detach_every = 5: should be 0, or divide the window"),
-    ],
-)
-def test_a_bad_tuning_is_refused_naming_key_and_cure(loaded: Write, table: str, words: str) -> None:
-    with pytest.raises(BadInput) as caught:
-        loaded(f"{TEXT.partition('[tuning]')[0]}[tuning]\n{table}")
-    assert f"mine.toml: {words}" in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "words"),
-    [
-        ("seeds = 6", "seeds = [0, 2000]", "2000 to 2001 are the search's; give the study lower seeds"),
-        ("seeds = 6", "seeds = [1000]", "2000 to 2001 are the search's"),
-        ("seeds = 6", "seeds = [2001]", "2000 to 2001 are the search's"),
-        # the baseline would be tuned alone, or not at all
-        ("dropout = [0.1, 0.2]", "lr = [0.1]", "needs a baseline that trains, and another arm that does"),
-        (
-            'model = "lm6"\n[design.one_at_a_time]\ndropout = [0.1, 0.2]',
-            'model = "most-common"',
-            "needs a baseline that trains",
-        ),
-    ],
-)
-def test_a_tuning_that_does_not_fit_the_study_is_refused(
-    loaded: Write, old: str, new: str, words: str
-) -> None:
-    with pytest.raises(BadInput, match=words):
-        loaded(TEXT.replace(old, new))
-
-
 # Who wins.
 
 
