@@ -14,6 +14,8 @@ sys.path.append(str(Path(__file__).parent))  # trials are named by import, here 
 
 import processes
 
+from ablations.ledger import Ledger
+
 HERE = Path(__file__).parent
 
 
@@ -75,6 +77,17 @@ def _session(pid: int) -> int:
         return os.getsid(pid)
     except ProcessLookupError:
         return 0
+
+
+@pytest.fixture
+def warned() -> list[str]:
+    """The lines that `ledger` warned with."""
+    return []
+
+
+@pytest.fixture
+def ledger(tmp_path: Path, warned: list[str]) -> Ledger:
+    return Ledger(tmp_path / "results", warned.append)
 
 
 @pytest.fixture

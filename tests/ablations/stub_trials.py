@@ -52,6 +52,15 @@ def steady(trial: Trial) -> Result:
     )
 
 
+def alone(trial: Trial, work: str = WORK, **options) -> Result:
+    """The result of a trial in a process of its own; `options` are those of `run_alone`."""
+    from ablations.trials.process import Limits, run_alone
+
+    result = run_alone(trial, work, options.pop("limits", Limits()), **options)
+    assert result is not None
+    return result
+
+
 def bits(result: Result) -> bytes:
     """All of a result that must be the same in every run of the trial."""
     return canonical(replace(result, attempts=0, started=0.0, seconds=0.0, environment={}).to_dict())

@@ -89,7 +89,6 @@ def test_an_error_says_place_key_rule_and_cure_also_in_another_process() -> None
         (TOP.format("metric = 'valid_loss'"), "'metric': unknown key; write metrics = [{ name = "),
         (TOP.format("equivalence = 0.02"), "'equivalence': unknown key; write metrics = [{ name = "),
         (TOP.format("looks = [10, 10, 20]"), "looks = [10, 10, 20]: should rise, as in [10, 15, 20, 30, 40]"),
-        (TOP.format("looks = [20, 10]"), "looks = [20, 10]: should rise, as in [10, 15, 20, 30, 40]"),
         (TOP.format("looks = [4, 10]"), "looks = [4, 10]: a verdict needs 5 seeds; begin with 5 or more"),
         (TOP.format("looks = [0, 10]"), "looks.0 = 0: should be at least 1"),
         (TOP.format("looks = [10, 20]\nseeds = 30"), "should end with the number of seeds, 30; change"),
@@ -109,7 +108,6 @@ def test_an_error_says_place_key_rule_and_cure_also_in_another_process() -> None
         (LM6.replace("lm6", "lm7") + '[design]\nadd_one = ["ar"]', "add_one: 'ar' changes nothing"),
         (LM4 + '[design]\nadd_one = ["tying"]', "model 'lm4': has no option 'tying'; it has: hidden"),
         (LM4 + '[design]\nfactorial = ["tying"]', "model 'lm4': has no option 'tying'; it has: hidden"),
-        (SWEEP + "lr = []", "design.one_at_a_time.lr"),
         (SWEEP + "lr = 1e-2", "design.one_at_a_time.lr = 0.01: should be an array"),
         (SWEEP + "detach_every = [16]", "one_at_a_time.detach_every: changes nothing"),
         (SWEEP + "epochs = [1, 1]", "one_at_a_time.epochs: 1 is given twice"),
@@ -160,7 +158,6 @@ def test_an_error_says_place_key_rule_and_cure_also_in_another_process() -> None
         (LM6 + 'engine = "sgd"\nfinetune = 15', "finetune = 15: should be below epochs (15)"),
         (LM6 + "detach_every = 24", "detach_every = 24: should be 0, or divide the window (16)"),
         (LM6 + "moms = [0.9, 0.8]", "moms = [0.9, 0.8]: should have 3 values"),
-        (LM6 + "moms = [0.95, 0.85, 0.95, 0.95]", "moms"),
         (LM6 + "moms = [0.9, 0.8, true]", "moms.2 = true: should be a number"),
     ],
 )  # fmt: skip

@@ -172,24 +172,17 @@ def test_the_cost_of_a_token_is_near_what_was_measured() -> None:
         assert work(options, words) == pytest.approx(took, rel=0.3)
 
 
-def test_all_studies_load_in_half_a_second_without_torch() -> None:
+def test_all_studies_load_without_torch_and_other_slow_packages() -> None:
     code = (
-        "import sys, time\n"
+        "import sys\n"
         "from ablations.commands import plan\n"
-        "from ablations.design.loading import load\n"
-        "from ablations.design.study_file import shipped\n"
-        "from ablations.design.costs import contrasts, expected_seconds\n"
-        "start = time.process_time()\n"
-        "for name in shipped():\n"
-        "    study = load(name); contrasts(study)\n"
-        "    sum(expected_seconds(arm.trial(seed)) for arm in study.arms for seed in arm.seeds)\n"
-        "print(time.process_time() - start)\n"
-        "print([m for m in ('torch', 'fastai', 'mlflow', 'numpy', 'scipy', 'pandas') if m in sys.modules])\n"
+        "for name in plan.shipped():\n"
+        "    study = plan.loading.load(name)\n"
+        "    plan.costs.contrasts(study), plan.costs.expected_seconds(study.baseline.trial())\n"
+        "print(sorted({'torch', 'fastai', 'mlflow', 'numpy', 'scipy', 'pandas'} & {*sys.modules}))\n"
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    seconds, heavy = ran.stdout.splitlines()
-    assert float(seconds) < 0.5
-    assert heavy == "[]"
+    assert ran.stdout == "[]\n"
 
 
 # The Bible, a text of the extra `corpora`.

@@ -163,19 +163,15 @@ def test_every_trial_names_its_data_set(client, study, store, result):
     assert used == [("human-numbers", "5a5a5a5a")] * 2
 
 
-def test_a_gpus_series_are_among_mlflows_system_metrics(result):
-    usage = {"seconds": (5.0,), "gpu": (37.0,), "gpu_memory": (1024.0,)}
-    found = {name: value for name, value, *_ in entry.points(result(usage=usage))}
-    assert found["system/gpu_utilization_percentage"] == 37.0
-    assert found["system/gpu_memory_usage_megabytes"] == 1024.0
-
-
 def test_what_a_long_trial_used_becomes_system_metrics_by_the_second(result):
     usage = {"seconds": (5.0, 10.1), "cpu": (99.0, 98.0), "memory": (400.0, 401.5)}
+    usage |= {"gpu": (37.0,), "gpu_memory": (1024.0,)}
     found = [point for point in entry.points(result(usage=usage)) if point[0].startswith("system/")]
     assert found == [
         ("system/cpu_utilization_percentage", 99.0, 1_700_000_005_250, 5),
         ("system/cpu_utilization_percentage", 98.0, 1_700_000_010_350, 10),
         ("system/process_memory_megabytes", 400.0, 1_700_000_005_250, 5),
         ("system/process_memory_megabytes", 401.5, 1_700_000_010_350, 10),
+        ("system/gpu_utilization_percentage", 37.0, 1_700_000_005_250, 5),
+        ("system/gpu_memory_usage_megabytes", 1024.0, 1_700_000_005_250, 5),
     ]

@@ -175,29 +175,23 @@ def test_an_answer_stays_until_the_plan_changes(study, store, result, told, repo
     assert "no answer yet" in told()
 
 
-def test_the_report_is_rebuilt_with_links_to_its_trials(study, store, result, report):
-    asked = []
-
-    def with_links(links):
-        asked.append(links.link("baseline", result().trial.id))
-        return report(links)
-
-    projection.sync(study, {"baseline": [result()]}, store, with_links)
-    assert asked[0].startswith("#/experiments/")
-
-
 # links, addresses, environment
 
 
-def test_a_link_names_the_experiment_and_the_run(client, study, store, result):
-    mine = projection.Projection(study, store)
-    mine.record("baseline", result())
-    link = mine.link("baseline", result().trial.id)
-    run_id = link.rpartition("/")[2]
-    run = client.get_run(run_id)
-    assert link == f"#/experiments/{run.info.experiment_id}/runs/{run_id}"
-    assert run.info.run_name == "baseline/seed=0"
-    assert mine.link("baseline", "unknown") is None
+def test_the_report_is_made_with_links_that_name_the_experiment_and_the_run(
+    client, study, store, result, report
+):
+    asked = []
+
+    def with_links(links):
+        asked.extend(links.link("baseline", id) for id in (result().trial.id, "unknown"))
+        return report(links)
+
+    projection.sync(study, {"baseline": [result()]}, store, with_links)
+    link, none = asked
+    run = client.get_run(link.rpartition("/")[2])
+    assert link == f"#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}"
+    assert run.info.run_name == "baseline/seed=0" and none is None
 
 
 @pytest.mark.parametrize(

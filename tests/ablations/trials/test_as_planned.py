@@ -8,14 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from stub_trials import alone
 from torch import nn
 
 from ablations.ledger import Ledger
-from ablations.trials.process import Limits, run_alone
 from ablations.trials.runner import Counts, run_trials
 from bench import plugins
 from bench.identity import identify
-from bench.trial import BadInput, Result, Trial
+from bench.trial import BadInput, Trial
 
 WORK = "bench.run:run_trial"
 PROJECT = Path(__file__).parents[3]
@@ -53,12 +53,6 @@ def planned(text: Path) -> Callable[..., Trial]:
     return plan
 
 
-def alone(trial: Trial, preload: list[str] | None = None) -> Result:
-    result = run_alone(trial, WORK, Limits(), preload=preload or [])
-    assert result is not None and result.done, result
-    return result
-
-
 def test_a_text_that_is_replaced_while_a_study_runs_stops_it_and_is_in_no_result(
     planned: Callable[..., Trial], text: Path, tmp_path: Path
 ) -> None:
@@ -79,7 +73,7 @@ def test_a_text_that_is_gone_stops_the_study(planned: Callable[..., Trial], text
     trial = planned()
     text.unlink()
     with pytest.raises(BadInput, match=r"text\.txt: No such file"):
-        run_alone(trial, WORK, Limits())
+        alone(trial, WORK)
 
 
 def test_other_versions_than_planned_are_refused_by_name(planned: Callable[..., Trial]) -> None:
@@ -87,7 +81,7 @@ def test_other_versions_than_planned_are_refused_by_name(planned: Callable[..., 
     with pytest.raises(
         BadInput, match=r"torch [\d.]+ is loaded, but torch 0\.4\.1 when the study was planned"
     ):
-        run_alone(trial, WORK, Limits())
+        alone(trial, WORK)
 
 
 EDITED = """
@@ -136,7 +130,7 @@ def test_a_plug_in_is_loaded_only_by_the_trials_that_use_it(
     planned: Callable[..., Trial], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever else its file does to torch reaches no other trial."""
-    clean = alone(planned())
+    clean = alone(planned(), WORK)
     plug_in = tmp_path / "my_cell.py"
     plug_in.write_text(CELL + "\nnn.Linear.forward = lambda self, x: x @ self.weight.t() * 0.5 + self.bias\n")
     monkeypatch.setattr(nn.Linear, "forward", nn.Linear.forward)  # to be put back, as the file is loaded here
@@ -156,8 +150,7 @@ def test_a_module_that_no_import_statement_names_fails_the_trial_with_the_cure(
     find = f"import importlib, sys\nsys.path.append({str(tmp_path)!r})\n"
     plug_in.write_text(find + "importlib.import_module('hidden_layer')\n" + CELL)
     plugins.load(str(plug_in))
-    result = run_alone(planned("mine"), WORK, Limits(), preload=[str(plug_in)])
-    assert result is not None and not result.done
+    result = alone(planned("mine"), WORK, preload=[str(plug_in)])
     assert "imports hidden_layer in a way that its identity does not see" in result.reason
     assert "write `import hidden_layer` at the top of the plug-in" in result.reason
 
@@ -172,4 +165,4 @@ def test_a_plug_in_that_is_edited_after_planning_is_refused(
     trial = planned("mine")
     plug_in.write_text(CELL.replace("tanh", "sigmoid"))
     with pytest.raises(BadInput, match="a file of its plug-in was edited after the study was planned"):
-        run_alone(trial, WORK, Limits(), preload=[str(plug_in)])
+        alone(trial, WORK, preload=[str(plug_in)])

@@ -5,21 +5,19 @@ from pathlib import Path
 
 import pytest
 from processes import lives
-from stub_trials import WORK, bits, steady, trial
+from stub_trials import WORK, alone, bits, steady, trial
 
 from ablations.ledger import Ledger
 from ablations.trials import process
-from ablations.trials.process import Limits, run_alone
+from ablations.trials.process import Limits
 from ablations.trials.runner import Counts, run_trials
 from bench.trial import BadInput, Result
 
 MIB = 2**20
 
 
-def alone(act: str, *, seconds: float = 120.0, **options) -> Result:
-    result = run_alone(trial(0, act, **options), WORK, Limits(seconds=seconds))
-    assert result is not None
-    return result
+def ended(act: str, *, seconds: float = 120.0, **options) -> Result:
+    return alone(trial(0, act, **options), limits=Limits(seconds=seconds))
 
 
 FAULTS = {
@@ -66,34 +64,34 @@ def test_every_fault_is_one_failed_trial_with_its_reason_and_the_rest_goes_on(tm
 
 
 def test_a_killed_trial_is_tried_again_and_gives_the_same_bits(tmp_path: Path) -> None:
-    result = alone("kills_itself_at_first", count=str(tmp_path / "count"))
+    result = ended("kills_itself_at_first", count=str(tmp_path / "count"))
     assert (result.status, result.attempts) == ("done", 3)
     assert bits(result) == bits(steady(result.trial))
 
 
 def test_an_exception_is_not_tried_again_and_keeps_its_traceback_and_a_done_trial_keeps_no_output() -> None:
-    result = alone("raises")
+    result = ended("raises")
     assert result.attempts == 1
     assert result.output.startswith("about to fail\nTraceback (most recent call last):\n")
     assert result.output.endswith("ValueError: two\nlines\n")
-    assert alone("steady").output == ""
+    assert ended("steady").output == ""
 
 
 def test_of_100_mb_of_output_the_end_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process, "OUTPUT_BYTES", 4096)
-    result = alone("floods")
+    result = ended("floods")
     assert len(result.output.encode()) == 4096
     assert "the last words\nTraceback" in result.output
 
 
 def test_a_diverged_trial_keeps_its_numbers() -> None:
-    result = alone("diverges")
+    result = ended("diverges")
     assert result.diverged
     assert str(result.metrics["valid_loss"]) == "nan"
 
 
 def test_leaving_without_a_result_names_the_exit_code() -> None:
-    assert alone("leaves", code=3).reason == "ended without a result (exit code 3)"
+    assert ended("leaves", code=3).reason == "ended without a result (exit code 3)"
 
 
 def test_a_limit_of_memory_is_refused_on_a_gpu_whose_driver_it_would_stop() -> None:
@@ -101,19 +99,19 @@ def test_a_limit_of_memory_is_refused_on_a_gpu_whose_driver_it_would_stop() -> N
     with pytest.raises(
         BadInput, match=r"^--memory-limit is for trials on the CPU; leave it out on device cuda$"
     ):
-        run_alone(on_gpu, WORK, Limits(memory_bytes=512 * MIB))
-    assert run_alone(on_gpu, WORK, Limits()).done
+        alone(on_gpu, limits=Limits(memory_bytes=512 * MIB))
+    assert alone(on_gpu).done
 
 
 def test_without_a_limit_lack_of_memory_is_still_called_by_its_name() -> None:
-    assert alone("fills_memory_like_torch").reason.startswith("out of memory (DefaultCPUAllocator")
+    assert ended("fills_memory_like_torch").reason.startswith("out of memory (DefaultCPUAllocator")
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds processes through /proc")
 @pytest.mark.parametrize("then", ["steady", "raises", "leaves", "kills_itself", "loops"])
 @pytest.mark.parametrize("act", ["leaves_a_grandchild", "leaves_an_orphan"])
 def test_what_a_trial_started_ends_with_it(tmp_path: Path, act: str, then: str) -> None:
-    result = alone(act, seconds=5 if then == "loops" else 120, pid=str(tmp_path / "pid"), then=then)
+    result = ended(act, seconds=5 if then == "loops" else 120, pid=str(tmp_path / "pid"), then=then)
     assert result.done is (then == "steady")
     assert not lives(int((tmp_path / "pid-0").read_text()))
 

@@ -18,16 +18,6 @@ from bench.nvidia import Gpu
 from bench.trial import BadInput, Result, Trial
 
 
-@pytest.fixture
-def warned() -> list[str]:
-    return []
-
-
-@pytest.fixture
-def ledger(tmp_path: Path, warned: list[str]) -> Ledger:
-    return Ledger(tmp_path / "results", warn=warned.append)
-
-
 def ran(ledger: Ledger, trials: list[Trial], workers: int, **words) -> dict[int, Result]:
     """The results by seed, of trials on the GPUs that there are."""
     run_trials(trials, ledger, work=WORK, workers=workers, gpus=usable().gpus, **words)

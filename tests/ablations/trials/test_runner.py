@@ -7,24 +7,17 @@ import time
 from pathlib import Path
 
 import pytest
-from stub_trials import WORK, bits, steady, trial
+from stub_trials import WORK, alone, bits, steady, trial
 
 from ablations.ledger import Ledger
 from ablations.trials import process
-from ablations.trials.process import ENVIRONMENT, Limits, run_alone
+from ablations.trials.process import ENVIRONMENT, Limits
 from ablations.trials.runner import Counts, run_trials
 from bench.trial import BadInput, Result, Trial
 
 
-@pytest.fixture
-def ledger(tmp_path: Path) -> Ledger:
-    return Ledger(tmp_path / "results")
-
-
-def looks_from_a_fresh_process() -> dict:
-    result = run_alone(trial(0, "looks"), WORK, Limits())
-    assert result is not None and result.done, result
-    return dict(result.environment)
+def looks_from_a_fresh_process(**options) -> dict:
+    return dict(alone(trial(0, "looks"), **options).environment)
 
 
 def test_trials_start_in_the_order_given_and_every_one_ends_in_the_ledger(ledger: Ledger) -> None:
@@ -180,18 +173,13 @@ def test_a_plug_in_is_imported_in_the_trials_process(tmp_path: Path, monkeypatch
     (tmp_path / "my_plug_in.py").write_text("")
     (tmp_path / "my_broken_plug_in.py").write_text("import no_such_package")
     monkeypatch.syspath_prepend(tmp_path)
-    result = run_alone(trial(0, "looks"), WORK, Limits(), preload=["my_plug_in"])
-    assert result is not None
-    assert "my_plug_in" in result.environment["modules"]
-    result = run_alone(trial(0, "looks"), WORK, Limits(), preload=["my_broken_plug_in"])
-    assert result is not None
+    assert "my_plug_in" in looks_from_a_fresh_process(preload=["my_plug_in"])["modules"]
+    result = alone(trial(), preload=["my_broken_plug_in"])
     assert result.reason == "ModuleNotFoundError: No module named 'no_such_package'"
 
 
 def test_work_that_does_not_exist_is_a_failed_trial() -> None:
-    result = run_alone(trial(), "stub_trials:no_such_function", Limits())
-    assert result is not None
-    assert result.reason.startswith("AttributeError: ")
+    assert alone(trial(), "stub_trials:no_such_function").reason.startswith("AttributeError: ")
 
 
 def test_ctrl_c_lets_the_running_trials_finish_and_starts_no_more(tmp_path: Path, start_study) -> None:

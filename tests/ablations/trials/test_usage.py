@@ -5,12 +5,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from stub_trials import alone, trial
 
 from ablations.trials import usage
-from ablations.trials.process import Limits, run_alone
 from ablations.trials.sampling import Readings
 from bench.nvidia import Reading
-from bench.trial import Result, Trial
+from bench.trial import Result
 
 BUSY = "import time\nblock = bytearray(50 * 2**20)\nprint('up', flush=True)\nwhile True: pass"
 
@@ -90,7 +90,6 @@ def test_a_gpu_of_which_nothing_was_read_is_left_out(busy, watch):
 
 def test_a_result_has_its_samples_and_reads_back(monkeypatch):
     monkeypatch.setattr(usage, "EVERY", 0.001)
-    trial = Trial(model="stub", seed=0, options={"act": "steady"})
-    result = run_alone(trial, "stub_trials:act", Limits())
+    result = alone(trial())
     assert set(result.usage) >= {"seconds", "cpu", "memory"}
     assert Result.from_dict(result.to_dict()) == result

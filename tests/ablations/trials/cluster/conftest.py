@@ -11,7 +11,6 @@ import pytest
 from processes import Marked, wait_for
 from stub_trials import trial
 
-from ablations.ledger import Ledger
 from bench.trial import Trial
 
 pytest.importorskip("distributed", reason="needs the extra: pip install 'unrolled[cluster]'")
@@ -175,8 +174,3 @@ class Gate:
 @pytest.fixture
 def gate(tmp_path: Path) -> Gate:
     return Gate(tmp_path / "gate")
-
-
-@pytest.fixture
-def ledger(tmp_path: Path) -> Ledger:
-    return Ledger(tmp_path / "results")

@@ -98,22 +98,22 @@ def test_a_killed_driver_takes_its_trials_with_it(
 
 
 def test_a_worker_with_other_code_is_refused_and_one_that_joins_later_gets_no_trials(
-    processes, gate, ledger: Ledger, tmp_path: Path, wait_for: Callable
+    processes, gate, ledger: Ledger, warned: list[str], tmp_path: Path, wait_for: Callable
 ) -> None:
-    code, warnings, trials = str(other_code(tmp_path)), [], gate.trials(4)
+    code, trials = str(other_code(tmp_path)), gate.trials(4)
     differs = "has another bench/metrics.py than the driver: install the same code there, then restart it"
     processes.scheduler()
     processes.worker()
-    with running(trials, Ledger(ledger.root, warnings.append), processes.address) as told:
+    with running(trials, ledger, processes.address) as told:
         wait_for(lambda: len(gate.begun()) == 1)
         odd = processes.worker(code=code)
-        wait_for(lambda: warnings)
+        wait_for(lambda: warned)
         processes.worker()
         wait_for(lambda: len(gate.begun()) == 2)
         gate.open(*range(4))
     assert told.tally == Counts(done=4)
     assert len({worker for *_, worker in gate.begun()}) == 2
-    assert warnings == [f"worker {odd} {differs}; it gets no trials"]
+    assert warned == [f"worker {odd} {differs}; it gets no trials"]
     with pytest.raises(BadInput) as refusal:  # before the first trial
         run_trials([trial()], ledger, work=WORK, cluster=processes.address)
     assert str(refusal.value) == f"worker {odd} {differs}"

@@ -54,11 +54,9 @@ def test_a_worker_without_a_gpu_is_refused_for_trials_that_need_one(
 
 
 def test_a_worker_that_declares_more_gpus_than_threads_is_told_how_to_use_them(
-    with_gpus, processes, tmp_path: Path
+    with_gpus, processes, ledger: Ledger, warned: list[str]
 ) -> None:
-    warned: list[str] = []
     address = with_gpus("--resources", "GPU=2", visible="0,1")
-    ledger = Ledger(tmp_path / "results", warn=warned.append)
     assert run_trials([trial()], ledger, work=WORK, cluster=processes.address) == Counts(done=1)
     assert warned == [
         f"worker {address} declares 2 GPUs and has 1 thread, so it runs 1 trial at a time: "
