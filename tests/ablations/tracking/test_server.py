@@ -13,6 +13,7 @@ import tempfile
 from argparse import Namespace
 from pathlib import Path
 
+import psutil
 import pytest
 from mlflow_writers import ask, feed, start
 from processes import wait_for
@@ -51,19 +52,12 @@ class Served:
         below = self.below()
         self.process.send_signal(number)
         rest, _ = self.process.communicate(timeout=120)
-        wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in below))
+        wait_for(lambda: not any(process.is_running() for process in below))
         return self.process.returncode, rest
 
     def below(self):
         """The processes of MLflow and PostgreSQL: all descendants."""
-        parents = {}
-        for status in Path("/proc").glob("[0-9]*/stat"):
-            with contextlib.suppress(OSError):
-                parents[int(status.parent.name)] = int(status.read_text().rpartition(")")[2].split()[1])
-        found = [self.process.pid]
-        for pid in found:
-            found += [child for child, parent in parents.items() if parent == pid]
-        return found[1:]
+        return psutil.Process(self.process.pid).children(recursive=True)
 
 
 @pytest.fixture(scope="module")
@@ -72,8 +66,6 @@ def served(find_port):
     pytest.importorskip("psycopg2", reason="PostgreSQL's driver is missing: pip install 'unrolled[server]'")
     if not (list(database.DEBIAN.glob("*/bin/initdb")) or shutil.which("initdb")):
         pytest.skip("PostgreSQL is not installed: apt-get install postgresql")
-    if not Path("/proc/self/stat").exists():
-        pytest.skip("finds processes through /proc")
     # Not below pytest's own folder: root's PostgreSQL runs as the user postgres, who may not go there.
     folder = Path(tempfile.mkdtemp(prefix="unrolled-test-", dir="/tmp"))
     one = Served(folder, find_port())
@@ -177,8 +169,8 @@ def test_no_client_chooses_where_artifacts_lie(served, key):
 def test_the_database_has_no_port_no_password_and_no_superuser_for_mlflow(served):
     import psycopg2
 
-    commands = [Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ") for pid in served.below()]
-    where = re.search(r"//unrolled@/mlflow\?host=(\S+)", " ".join(commands))[1]
+    commands = " ".join(word for process in served.below() for word in process.cmdline())
+    where = re.search(r"//unrolled@/mlflow\?host=(\S+)", commands)[1]
     with contextlib.closing(psycopg2.connect(host=where, user="unrolled", dbname="mlflow")) as connection:
         cursor = connection.cursor()
         cursor.execute("SHOW listen_addresses")
