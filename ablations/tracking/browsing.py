@@ -24,7 +24,6 @@ ON_A_GPU = ("speed_steady", "gpu_utilisation", "gpu_memory_peak")
 """Metrics that stand behind them where a study is trained on a GPU."""
 
 MOST_COLUMNS = 8  # of factors: a wider table cannot be read
-EXPERIMENT_TAG_LENGTH = 20_000  # characters that MLflow takes
 
 _LINES = {
     "lineSmoothness": 0,
@@ -98,17 +97,14 @@ def views(plan: Plan, mark: str) -> dict[str, str]:
 def _saved(
     view: str, name: str, state: Mapping[str, object], plan: Plan, more: Sequence[str]
 ) -> dict[str, str]:
-    """A view as a tag, without the columns of the factors where these are too long for one."""
-    factors = list(dict.fromkeys(factor for arm in plan.arms for factor in arm.changes))
+    """A view as a tag, whose length MLflow limits to 20,000 characters."""
+    factors = list(dict.fromkeys(factor for arm in plan.arms for factor in arm.changes))[:MOST_COLUMNS]
     machine = ("gpu", "driver", "cuda") if plan.device == "cuda" else ()
     facts = [*(f"tags.`{MACHINE}{fact}`" for fact in machine), "attributes.`Dataset`"]
-    for shown in (factors[:MOST_COLUMNS], ()):
-        columns = _columns(_shown(plan), [*more, *(f"params.`{key(name)}`" for name in shown), *facts])
-        page = json.dumps({**state, **columns, **_ALL})
-        saved = json.dumps({"name": name, "createdAt": 0, "updatedAt": 0, "state": page})
-        if len(saved) <= EXPERIMENT_TAG_LENGTH:
-            return {f"mlflow.sharedViewState.{view}": saved}
-    return {}
+    columns = _columns(_shown(plan), [*more, *(f"params.`{key(factor)}`" for factor in factors), *facts])
+    page = json.dumps({**state, **columns, **_ALL}, ensure_ascii=False)
+    saved = {"name": name, "createdAt": 0, "updatedAt": 0, "state": page}
+    return {f"mlflow.sharedViewState.{view}": json.dumps(saved, ensure_ascii=False)}
 
 
 def _shown(plan: Plan) -> list[str]:

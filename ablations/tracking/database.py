@@ -98,9 +98,8 @@ def _programs(version: str) -> Path:
 
 
 def _version(programs: Path) -> str:
-    version = subprocess.run([programs / "initdb", "--version"], capture_output=True, text=True, check=True)
-    found = re.search(r"\d+", version.stdout)
-    return found[0] if found else "0"
+    told = subprocess.run([programs / "initdb", "--version"], capture_output=True, text=True, check=True)
+    return str(re.findall(r"\d+", told.stdout)[0])
 
 
 def _give(path: Path, system: System) -> None:
