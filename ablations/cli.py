@@ -60,7 +60,6 @@ def parser(name: str) -> Parser:
         prog=f"unrolled {name}",
         description=command.help,
         epilog="\n  unrolled ".join(["examples:", *examples(name)]),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     for add in command.flags:
         add(made)
@@ -77,7 +76,6 @@ def _top() -> Parser:
         usage="unrolled COMMAND [FLAGS]",
         description=f"{about}\n\ncommands:\n{lines}",
         epilog="begin with `unrolled studies`; `unrolled COMMAND --help` has flags and examples",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     made.add_argument("--version", action="version", version=f"unrolled {metadata.version('unrolled')}")
     return made

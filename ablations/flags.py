@@ -14,7 +14,14 @@ from bench.trial import BadInput, Trial
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser that raises BadInput: one line without the usage, with the likely correction."""
+    """A parser that raises BadInput: one line without the usage, with the likely correction.
+
+    Flags are written in full: an abbreviation that fits one flag today would fit two tomorrow.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        options.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
+        super().__init__(allow_abbrev=False, **options)
 
     def error(self, message: str) -> NoReturn:
         """Raise BadInput, naming the help of the command."""
@@ -29,10 +36,11 @@ class Parser(argparse.ArgumentParser):
         return found
 
     def _meant(self, flag: str) -> str:
-        """How a setting is written, for the name of one; else the likeliest flag."""
+        """The flags that begin so; else how a setting is written, for the name of one, or the likeliest."""
         key = flag.lstrip("-").replace("-", "_")
-        listed = "\n".join(re.findall(r"(?m)^  (-.*?)(?:  |$)", self.format_help()))  # "-j N, --workers N"
-        known = dict.fromkeys(re.findall(r"(?<![\w-])--?[a-z][a-z-]*", listed))
+        known = list(self._option_string_actions)
+        if begin := [repr(each) for each in known if each.startswith(flag)]:
+            return f"; did you mean {' or '.join(begin)}?"
         settings = {*(field.name for field in fields(Trial)), *(k for s in ZOO.values() for k in s.options)}
         if "--set" in known and key in settings:
             return f"; a setting is written --set {key}=VALUE"
@@ -57,7 +65,8 @@ def completed(top: Parser, shell: str, studies: Sequence[str]) -> str:
             action.complete = study
         elif action.type is Path or str(action.metavar).startswith("FILE"):
             action.complete = shtab.FILE
-    return shtab.complete(top, shell, preamble=preambles.get(shell, ""))
+    script = shtab.complete(top, shell, preamble=preambles.get(shell, ""))
+    return script.replace('"(*):', '"*:')  # zsh: every word of several, where shtab completes the first
 
 
 def count(text: str) -> int:

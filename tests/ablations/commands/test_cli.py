@@ -31,7 +31,8 @@ from ablations.cli import COMMANDS, examples, main, parse, parser
             ["--quiet", "plan", "gru"],
             "unknown flag '--quiet'; known: -h, --help, --version; see `unrolled --help`",
         ),
-        (["plan", "gru", "--se", "3"], "ambiguous option: --se could match --seeds, --set"),
+        (["plan", "gru", "--seed", "3"], "unknown flag '--seed'; did you mean '--seeds'?"),
+        (["run", "gru", "--c=3"], "unknown flag '--c'; did you mean '--corpus' or '--cluster'?"),
         (["plan", "gru", "--seeds"], "argument --seeds: expected one argument; see `unrolled plan --help`"),
         (
             ["run", "gru", "--epochs", "3"],
@@ -113,3 +114,4 @@ def test_other_shells_get_every_command_and_study(shell: str, capsys: pytest.Cap
     assert main(["completion", shell]) == 0
     told = capsys.readouterr().out
     assert all(name in told for name in (*COMMANDS, "toggles", "awd-paper", "--seeds"))
+    assert "(*):" not in told, "zsh would complete the first of several studies alone"
