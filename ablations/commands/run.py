@@ -109,10 +109,15 @@ def _run_study(study: Study, args: Namespace, budget: Budget) -> "tuple[Comparis
         on = device.choose(study, args, plans.device_of(study.name, ledger))
         print(f"{visible(study.name)}: {on}", flush=True)
         plan, trials = plans.decide(study, _command(), on.kind)
-        run = _Run(ledger, Recorder(plan, uri()), args, on, budget, set())
+        there = {id: r for id, r in read(plan, ledger).items() if r.done or not args.retry}
+        until = UntilDecided(plan, there)
+        todo = [trial for trial in trials if trial.id not in there and until.wanted(trial.id)]
+        where = uri()
+        _check(todo, plan, ledger, args, on)  # before MLflow knows of the run: a refusal leaves nothing
+        plan = plans.store(plan, ledger)
+        run = _Run(ledger, Recorder(plan, where), args, on, budget, set())
         try:
-            there = {id: r for id, r in read(plan, ledger).items() if r.done or not args.retry}
-            plan, interrupted = _train(run, plan, trials, there)
+            plan, interrupted = _train(run, plan, trials, todo, until)
             results = read(plan, ledger)  # again: a result may have been damaged or removed meanwhile
             found, page, level = _report(run, plan, results)
             until = UntilDecided(plan, results, found)
@@ -135,14 +140,14 @@ def _run_study(study: Study, args: Namespace, budget: Budget) -> "tuple[Comparis
     return found, counts["failed"] + without, interrupted
 
 
-def _check(run: _Run, plan: Plan, todo: Sequence[Trial]) -> None:
+def _check(todo: Sequence[Trial], plan: Plan, ledger: Ledger, args: Namespace, on: Device) -> None:
     """Raise BadInput if a trial cannot be trained; print why trials are trained again."""
     if todo:
-        run.device.check()
-    if before := plans.latest(plan.study, run.ledger):
-        for reason in retraining.reasons(before, plan, todo, run.ledger):
+        on.check()
+    if before := plans.latest(plan.study, ledger):
+        for reason in retraining.reasons(before, plan, todo, ledger):
             print(reason)
-    _try_first_batches(todo, plan, run.args, run.device)
+    _try_first_batches(todo, plan, args, on)
 
 
 def _report(run: _Run, plan: Plan, results: Mapping[str, Result]) -> "tuple[Comparison, Path, bool]":
@@ -183,16 +188,14 @@ def _machines(found: "Comparison", reused: Collection[str]) -> Iterator[str]:
         yield pairs
 
 
-def _train(run: _Run, plan: Plan, trials: Sequence[Trial], there: Mapping[str, Result]) -> tuple[Plan, bool]:
-    """Store the plan; train what is wanted and then, if the study tunes and its searches ended, the winners.
+def _train(
+    run: _Run, plan: Plan, trials: Sequence[Trial], todo: Sequence[Trial], until: UntilDecided
+) -> tuple[Plan, bool]:
+    """Train `todo`, those of the plan's trials that are wanted, and the winners if the study's searches ended.
 
-    `trials` are the plan's, `there` their results. Returns the plan, and whether Ctrl-C ended it.
+    Returns the plan, and whether Ctrl-C ended it.
     """
-    until = UntilDecided(plan, there)
-    todo = [trial for trial in trials if trial.id not in there and until.wanted(trial.id)]
-    _check(run, plan, todo)
-    plan = plans.store(plan, run.ledger)
-    for result in there.values():
+    for result in until.results.values():
         run.budget.learn(_seconds(result.trial), result.seconds)
     first = _train_missing(run, plan, todo, until)
     if not plan.searches or first.interrupted or (run.args.fail_fast and first.failed):

@@ -198,7 +198,7 @@ def test_new_refuses_and_leaves_what_is_there(
     assert sorted(folder.iterdir()) == before and (folder / "there.py").read_text() == "mine\n"
 
 
-def test_a_first_batch_that_takes_too_long_is_refused_by_its_arm(
+def test_a_first_batch_that_takes_too_long_is_refused_by_its_arm_and_mlflow_hears_nothing(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], as_before: None
 ) -> None:
     (folder / "slow.py").write_text(
@@ -218,3 +218,4 @@ def test_a_first_batch_that_takes_too_long_is_refused_by_its_arm(
         r"\(layers, hidden, window, batch, the text\)\n",
         said.err,
     )
+    assert not (folder / "mlflow.db").exists()
