@@ -11,8 +11,9 @@ from importlib import metadata
 from io import TextIOWrapper
 from math import inf
 from pathlib import Path
+from typing import Any
 
-from ablations.flags import OneOf, Parser, completed, count, device, mib, port, positive, time_span
+from ablations.flags import OneOf, Parser, completed, count, device, mib, new_file, port, positive, time_span
 from bench.models.registry import suggestion
 from bench.trial import BadInput, visible
 
@@ -88,9 +89,7 @@ def completion(args: argparse.Namespace) -> int:
     top = _top()
     commands = top.add_subparsers()
     for name, command in COMMANDS.items():
-        made = commands.add_parser(name, help=command.help)
-        for add in command.flags:
-            add(made)
+        commands.add_parser(name, help=command.help, parents=[parser(name)], add_help=False)
     print(completed(top, args.shell, [*shipped(), "all"]))
     return 0
 
@@ -110,6 +109,20 @@ def _short(error: Exception) -> str:
     return re.sub(r"([^\s/]{60})[^\s/]{196,}", r"\1…", visible(error))
 
 
+def _flag(*names: str, **options: Any) -> Callable[[Parser], object]:
+    """A function that adds one flag to a parser."""
+    return lambda p: p.add_argument(*names, **options)
+
+
+_results = _flag("--results", type=Path, default=Path("results"), help="folder of the results (the ledger)")
+_out = _flag("--out", type=Path, default=Path("reports/out"), help="folder of the reports")
+_prune = _flag("--yes", action="store_true", help="remove them; without it they are only counted")
+_known = _flag("studies", nargs="*", metavar="STUDY", help="studies that were run; all if none is named")
+_port = _flag("--port", type=port, default=5000)
+_folder = _flag("--folder", type=Path, default=Path("server"), help="folder of the database")
+_shell = _flag("shell", type=OneOf("bash", "zsh", "fish"), metavar="SHELL", help="bash, zsh or fish")
+
+
 def _studies(p: Parser) -> None:
     p.add_argument("studies", nargs="+", metavar="STUDY", help="a shipped study, the path of a .toml, or all")
     _changes(p)
@@ -125,22 +138,9 @@ def _changes(p: Parser) -> None:
     p.add_argument("--yes", action="store_true", help="allow more than 10,000 trials")
 
 
-def _known(p: Parser) -> None:
-    text = "studies that were run; all of them if none is named"
-    p.add_argument("studies", nargs="*", metavar="STUDY", help=text)
-
-
 def _plugin(p: Parser) -> None:
     text = "a file with models, cells or regularisers of your own"
     p.add_argument("--plugin", action="append", default=[], metavar="FILE.py", help=text)
-
-
-def _results(p: Parser) -> None:
-    p.add_argument("--results", type=Path, default=Path("results"), help="folder of the results (the ledger)")
-
-
-def _out(p: Parser) -> None:
-    p.add_argument("--out", type=Path, default=Path("reports/out"), help="folder of the reports")
 
 
 def _limits(p: Parser) -> None:
@@ -162,16 +162,10 @@ def _run(p: Parser) -> None:
     p.add_argument("--budget", type=time_span, default=inf, metavar="TIME", help=text)
 
 
-def _prune(p: Parser) -> None:
-    p.add_argument("--yes", action="store_true", help="remove them; without it they are only counted")
-
-
 def _verify(p: Parser) -> None:
     p.add_argument("study", metavar="STUDY", help="a study that was run, or the .zip of one")
-    p.add_argument(
-        "-n", "--number", type=count, default=5, help="number of trials to train again (default: 5)"
-    )
-
+    text = "number of trials to train again (default: 5)"
+    p.add_argument("-n", "--number", type=count, default=5, help=text)
     bundle = p.add_argument_group("for a bundle")
     text = "a file of allowed signers (ssh-keygen): the bundle must be signed by one of them"
     bundle.add_argument("--signers", type=Path, metavar="FILE", help=text)
@@ -206,8 +200,7 @@ def _gate(p: Parser) -> None:
 
 
 def _compare(p: Parser) -> None:
-    text = "a .csv, .tsv, .jsonl or .parquet file, pytest-benchmark's .json, or mlflow:URI; or two models or "
-    text += "more, which are trained where the ledger lacks them"
+    text = "a .csv, .tsv, .jsonl, .parquet or pytest-benchmark's .json file, mlflow:URI, or models to train"
     p.add_argument("sources", nargs="+", metavar="SOURCE", help=text)
     p = p.add_argument_group("for results from elsewhere")  # type: ignore[assignment]
     text = "the columns that name an arm, such as model,lr"
@@ -245,25 +238,13 @@ def _show(p: Parser) -> None:
 def _learner(p: Parser) -> None:
     p.add_argument("trial", metavar="TRIAL", help="the first digits of the trial's identity")
     text = "file for the weights, a torch state_dict; it must not exist"
-    p.add_argument("--save", type=Path, required=True, metavar="FILE.pth", help=text)
-
-
-def _port(p: Parser) -> None:
-    p.add_argument("--port", type=port, default=5000)
-
-
-def _folder(p: Parser) -> None:
-    p.add_argument("--folder", type=Path, default=Path("server"), help="folder of the database")
+    p.add_argument("--save", type=new_file, required=True, metavar="FILE.pth", help=text)
 
 
 def _new(p: Parser) -> None:
     kind = OneOf("cell", "model", "regularizer", "study")
     p.add_argument("kind", type=kind, metavar="KIND", help="cell, model, regularizer or study")
-    p.add_argument("file", type=Path, metavar="FILE", help="my_cell.py, my.toml; it must not exist")
-
-
-def _shell(p: Parser) -> None:
-    p.add_argument("shell", type=OneOf("bash", "zsh", "fish"), metavar="SHELL", help="bash, zsh or fish")
+    p.add_argument("file", type=new_file, metavar="FILE", help="my_cell.py, my.toml; it must not exist")
 
 
 @dataclass(frozen=True)
@@ -271,7 +252,7 @@ class Command:
     """A subcommand: its line in `--help`, the functions that add its flags, the module of its function."""
 
     help: str
-    flags: tuple[Callable[[Parser], None], ...] = ()
+    flags: tuple[Callable[[Parser], object], ...] = ()
     do: str = ""  # below `ablations`; its own module in `commands` if empty
 
 

@@ -4,7 +4,7 @@ import argparse
 import os
 import re
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, NoReturn
@@ -120,12 +120,29 @@ def port(text: str) -> int:
     return int(text)
 
 
+def new_file(text: str) -> Path:
+    """The text as the path of a file that can be made: it is not there, and its folder is."""
+    path = Path(text)
+    if path.exists():
+        raise argparse.ArgumentTypeError(f"{path} exists already and is left as it is; choose another name")
+    if not path.parent.is_dir():
+        raise argparse.ArgumentTypeError(f"{path}: there is no such folder; make it, or choose another one")
+    return path
+
+
 def or_zero(kind: Callable[[str], int]) -> Callable[[str], int]:
     """A type like `kind` that also accepts 0, for no limit or any free port."""
     return lambda text: 0 if text == "0" else kind(text)
 
 
 mib = or_zero(count)
+
+
+def refuse(args: argparse.Namespace, flags: Iterable[str], rule: str, cure: str) -> None:
+    """Raise BadInput for the first of these flags that was given, as it would change nothing."""
+    for flag in flags:
+        if getattr(args, flag):
+            raise BadInput(rule, place=f"--{flag.replace('_', '-')}", cure=cure)
 
 
 def check_free(port: int) -> None:

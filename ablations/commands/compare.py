@@ -1,7 +1,6 @@
 """`unrolled compare`: the verdicts of this project on results that it did not produce."""
 
 from argparse import Namespace
-from collections.abc import Iterable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -10,6 +9,7 @@ from ablations.commands import compare_sources
 from ablations.commands.gate import FAILED
 from ablations.commands.plan import load_plugins
 from ablations.commands.run import run, run_studies
+from ablations.flags import refuse
 from ablations.tracking.store import public
 from bench.files import save
 from bench.models.registry import spec_of
@@ -24,7 +24,7 @@ def compare(args: Namespace) -> int:
     """Print a verdict on every arm, and write page and tables. Returns 0, or `FAILED` if an arm is worse."""
     if args.sources[1:]:
         return _of_models(args)
-    _refuse(args, _TRAINED, "is for models that are trained", "leave it out, or name two models")
+    refuse(args, _TRAINED, "is for models that are trained", "leave it out, or name two models")
     (source,) = args.sources
     design = _design(args)
     found = judgement.compare(compare_sources.rows(source, args.experiment), design, public(source))
@@ -49,7 +49,7 @@ _TRAINED = ("seeds", "set", "corpus", "plugin", "device", "cluster", "dry_run", 
 @scratch.used()
 def _of_models(args: Namespace) -> int:
     """The verdicts on models against the first, from the ledger; what it lacks is trained."""
-    _refuse(args, _ELSEWHERE, "is for results from elsewhere", "leave it out, or name one file")
+    refuse(args, _ELSEWHERE, "is for results from elsewhere", "leave it out, or name one file")
     load_plugins(args)
     first, *others = (spec_of(model).name for model in args.sources)
     name, listed = "-".join(["compare", first, *others]), ", ".join(args.sources)
@@ -65,12 +65,6 @@ def _of_models(args: Namespace) -> int:
     print("\n".join(sentences(found[name])))
     worse = any(row.verdict and row.verdict.word is Word.WORSENS for row in found[name].judged)
     return FAILED if worse else 0
-
-
-def _refuse(args: Namespace, flags: Iterable[str], why: str, cure: str) -> None:
-    """Raise BadInput for a flag that would change nothing."""
-    if given := next((flag for flag in flags if getattr(args, flag)), ""):
-        raise BadInput(why, place=f"--{given.replace('_', '-')}", cure=cure)
 
 
 def _written(found: Foreign, out: Path) -> list[Path]:

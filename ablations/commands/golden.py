@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 
 from ablations.commands.report import index, writable
+from ablations.flags import refuse
 from ablations.ledger import Ledger
 from bench import golden as book
 from bench.trial import BadInput
@@ -20,9 +21,7 @@ def golden(args: Namespace) -> int:
         raise BadInput(
             "golden is the book's notebook and no study", cure="run it alone, as `unrolled run golden`"
         )
-    if idle := next((flag for flag in NOT_GOLDEN if getattr(args, flag)), None):
-        flag = idle.replace("_", "-")
-        raise BadInput(f"--{flag}: golden is the book's notebook, played as it is", cure="leave the flag out")
+    refuse(args, NOT_GOLDEN, "golden is the book's notebook, played as it is", "leave the flag out")
     writable(args.out)
     facts, rows = book.facts(), []
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ablations.design.settings import DEFAULTS
 from ablations.design.study_file import shipped
+from bench.files import explained
 from bench.models.registry import ZOO
 from bench.trial import BadInput
 
@@ -95,23 +96,14 @@ TAKEN: dict[str, set[str]] = {
 
 
 def new(args: Namespace) -> int:
-    """Write a file to start from. Raises BadInput where there is one already."""
+    """Write a file to start from. Raises BadInput where its name does not fit, or is taken."""
     kind, path = args.kind, args.file
     suffix = ".toml" if kind == "study" else ".py"
     if path.suffix != suffix:
         raise BadInput(f"a {kind} is a {suffix} file", place=path, cure=f"name it {path.stem}{suffix}")
     names = _names(kind, path)
-    try:
-        with path.open("x", encoding="utf-8") as file:
-            file.write(TEMPLATES[kind].format(**names))
-    except FileExistsError as error:
-        raise BadInput(
-            "exists already and is left as it is", place=path, cure="choose another name"
-        ) from error
-    except OSError as error:
-        raise BadInput(
-            f"cannot be written ({error.strerror})", place=path, cure="choose another folder"
-        ) from error
+    with explained(path), path.open("x", encoding="utf-8") as file:
+        file.write(TEMPLATES[kind].format(**names))
     setting = f"{names['name']}=0.1,0.5" if kind == "regularizer" else f"model=lm6,{names['name']}"
     plugged = f"unrolled run my.toml --plugin {shlex.quote(str(path))} --set {setting}"
     study = "unrolled new study my.toml"

@@ -191,9 +191,9 @@ def _machines(found: "Comparison", reused: Collection[str]) -> Iterator[str]:
 def _train(
     run: _Run, plan: Plan, trials: Sequence[Trial], todo: Sequence[Trial], until: UntilDecided
 ) -> tuple[Plan, bool]:
-    """Train `todo`, those of the plan's trials that are wanted, and the winners if the study's searches ended.
+    """Train `todo`, the trials that are wanted, and then the winners if the searches of tuning ended.
 
-    Returns the plan, and whether Ctrl-C ended it.
+    `trials` are the plan's. Returns the plan, and whether Ctrl-C ended it.
     """
     for result in until.results.values():
         run.budget.learn(_seconds(result.trial), result.seconds)

@@ -177,7 +177,7 @@ def test_the_study_that_new_writes_can_be_planned(folder: Path, capsys: pytest.C
 @pytest.mark.parametrize(
     ("kind", "file", "said"),
     [
-        ("cell", "there.py", "there.py: exists already and is left as it is"),
+        ("cell", "there.py", "there.py exists already and is left as it is"),
         ("cell", "my_cell.toml", "a cell is a .py file; name it my_cell.py"),
         ("study", "my.py", "a study is a .toml file; name it my.toml"),
         ("cell", "gru.py", "the name 'gru' is taken"),
@@ -185,7 +185,7 @@ def test_the_study_that_new_writes_can_be_planned(folder: Path, capsys: pytest.C
         ("regularizer", "class.py", "the name 'class' is taken"),
         ("study", "toggles.toml", "the name 'toggles' is taken"),
         ("model", "7.py", "begin it with a letter"),
-        ("model", "nowhere/my.py", r"nowhere/my.py: cannot be written (No such file or directory)"),
+        ("model", "nowhere/my.py", "nowhere/my.py: there is no such folder"),
     ],
 )
 def test_new_refuses_and_leaves_what_is_there(
