@@ -7,22 +7,65 @@ Nothing is written or moved.
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import TypeAdapter
+from pydantic import ConfigDict, TypeAdapter
 
-from ablations.commands.gate_open import StoredArm, StoredPlan, StoredTrial, missing
+from ablations.commands.until_decided import UntilDecided
+from ablations.design.plan import Plan, PlannedArm
 from ablations.ledger import Ledger, needed, unseal
 from ablations.tracking import projection, store
 from ablations.tracking.entry import MACHINE, Ended, finals, section
 from bench.bits import measured
 from bench.kinds import kind
 from bench.models.registry import suggestion
-from bench.trial import BadInput, canonical, visible
+from bench.trial import TASK, BadInput, Result, Trial, canonical, visible
 from reports.gate.sides import ArmResults, Outcome, ResultSet, Timings
 from reports.statistics.pace import Rounds
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Arm(PlannedArm):
+    model: str = ""
+    title: str = ""
+
+    __pydantic_config__ = ConfigDict(extra="ignore")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Plan(Plan):
+    arms: tuple[_Arm, ...]
+    question: str = ""
+    about: str = ""
+    hash: str = ""
+    command: str = ""
+
+    __pydantic_config__ = ConfigDict(extra="ignore")
+
+
+_ASKED = ("study", "metrics", "seeds", "looks", "arms")
+"""The parts of a plan that are read."""
+
+
+@dataclass(frozen=True)
+class _Trained:
+    status: str
+    trial: Mapping[str, Any]
+    reason: str = ""
+    epochs: tuple[Mapping[str, Any], ...] = ()
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    roles: Mapping[str, tuple[float, int, int]] = field(default_factory=dict)
+    fingerprints: Mapping[str, str] = field(default_factory=dict)
+    environment: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def compared(self) -> Result:
+        """What a comparison reads of a result."""
+        task = {name: self.trial[name] for name in TASK if name in self.trial}
+        trial = Trial(model="", seed=int(self.trial.get("seed", 0)), **task)
+        return Result(trial=trial, status=self.status, metrics=self.metrics)
 
 
 @dataclass(frozen=True)
@@ -39,7 +82,7 @@ class _Stored:
 
 
 _T = TypeVar("_T")
-_PLAN, _TRAINED, _STORED = TypeAdapter(StoredPlan), TypeAdapter(StoredTrial), TypeAdapter(_Stored)
+_PLAN, _TRAINED, _STORED = TypeAdapter(_Plan), TypeAdapter(_Trained), TypeAdapter(_Stored)
 
 
 def is_timings(source: str) -> bool:
@@ -73,19 +116,20 @@ def _of_ledger(source: str, study: str, metric: str) -> ResultSet:
     ledger = Ledger(Path(source))
     plan = _chosen({plan.study: plan for plan in _plans(ledger)}, study, source)
     metric = metric or plan.metrics[0].name
-    read = {arm.name: _read(arm, ledger) for arm in plan.arms}
-    waiting = missing(plan, read)
-    every = [trained for found in read.values() for trained in found.values()]
-    arms = {
-        name: ArmResults(
-            # by the trial's own seed, as MLflow has it: the A/A arm's are not the plan's
-            outcomes={int(t.trial.get("seed", seed)): _outcome(t, metric) for seed, t in found.items()},
-            waiting=tuple(waiting[name]),
-            settings=next((_settings(trained.trial) for trained in found.values()), {}),
+    places = plan.places
+    paths = {id: ledger.path(id) for id in places}
+    trained = {id: _sealed(path, "result", _TRAINED) for id, path in paths.items() if path.exists()}
+    pending = UntilDecided(plan, {id: one.compared for id, one in trained.items()}).pending
+    arms = {}
+    for arm in plan.arms:
+        # by the trial's own seed, as MLflow has it: the A/A arm's are not the plan's
+        own = {int(t.trial.get("seed", seed)): t for seed, id in arm.trials.items() if (t := trained.get(id))}
+        arms[arm.name] = ArmResults(
+            outcomes={seed: _outcome(one, metric) for seed, one in sorted(own.items())},
+            waiting=tuple(seed for id, (of, seed) in places.items() if of is arm and id in pending),
+            settings=next((_settings(one.trial) for one in own.values()), {}),
         )
-        for name, found in read.items()
-    }
-    _check_metric(source, metric, {name for trained in every for name in trained.metrics})
+    _check_metric(source, metric, {name for one in trained.values() for name in one.metrics})
     return ResultSet(
         name=source,
         study=plan.study,
@@ -93,18 +137,11 @@ def _of_ledger(source: str, study: str, metric: str) -> ResultSet:
         metric=metric,
         delta=next((m.delta for m in plan.metrics if m.name == metric), None),
         base=plan.arms[0].name if plan.arms else "",
-        commit=_only(_commit(trained.environment) for trained in every),
+        commit=_only(_commit(one.environment) for one in trained.values()),
     )
 
 
-def _read(arm: StoredArm, ledger: Ledger) -> dict[int, StoredTrial]:
-    """The results of an arm by the seed of the plan."""
-    once = {id: seed for seed, id in sorted(arm.trials.items(), reverse=True)}  # seeds may share a trial
-    there = {seed: ledger.path(id) for id, seed in once.items()}
-    return {seed: _sealed(path, "result", _TRAINED) for seed, path in sorted(there.items()) if path.exists()}
-
-
-def _plans(ledger: Ledger) -> Iterator[StoredPlan]:
+def _plans(ledger: Ledger) -> Iterator[_Plan]:
     """The plans of a ledger. One that cannot be read is warned of: it may be of a study not asked for."""
     for path in sorted((ledger.root / "plans").glob("*.json")):
         try:
@@ -113,7 +150,7 @@ def _plans(ledger: Ledger) -> Iterator[StoredPlan]:
             ledger.warn(f"{error}; skipped")
 
 
-def _chosen(plans: Mapping[str, StoredPlan], study: str, source: str) -> StoredPlan:
+def _chosen(plans: Mapping[str, _Plan], study: str, source: str) -> _Plan:
     """The plan of the study, or the only one that there is."""
     if study in plans:
         return plans[study]
@@ -134,7 +171,9 @@ def _chosen(plans: Mapping[str, StoredPlan], study: str, source: str) -> StoredP
 def _sealed(path: Path, key: str, kind: "TypeAdapter[_T]") -> _T:
     """The value of a key in a sealed file. Raises BadInput if it is damaged or lacks a needed field."""
     try:
-        return kind.validate_json(canonical(unseal(needed(path))[key]))
+        body = unseal(needed(path))[key]
+        asked = {name: body[name] for name in _ASKED} if key == "plan" else body
+        return kind.validate_json(canonical(asked))
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         if isinstance(error, BadInput):
             raise
@@ -143,7 +182,7 @@ def _sealed(path: Path, key: str, kind: "TypeAdapter[_T]") -> _T:
         ) from error
 
 
-def _outcome(trained: StoredTrial, metric: str) -> Outcome:
+def _outcome(trained: _Trained, metric: str) -> Outcome:
     value = trained.metrics.get(metric)
     done, diverged = trained.status == "done", trained.status == "diverged"
     prints = {name: mark for name, mark in trained.fingerprints.items() if name in ("weights", "metrics")}
@@ -157,7 +196,7 @@ def _outcome(trained: StoredTrial, metric: str) -> Outcome:
     )
 
 
-def _numbers(trained: StoredTrial) -> dict[str, str]:
+def _numbers(trained: _Trained) -> dict[str, str]:
     """What was measured, by its own names and by those that MLflow has it under, where it can hold it."""
     held = {n: v for n, v in finals(trained.metrics, trained.roles).items() if math.isfinite(v)}
     return measured(
