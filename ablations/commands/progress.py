@@ -34,33 +34,6 @@ def progress(
     `names` are the trials' names by id; `ahead` is asked after each.
     """
     console = Console(highlight=False)
-    done = 0
-
-    def count(result: Result) -> tuple[str, int, str, str]:
-        """A line on the result, how many there will be by the next look, the time left, the standing."""
-        nonlocal done
-        done += 1
-        trials, seconds, standing = ahead()
-        left = f"{'at most ' if standing else ''}{duration(seconds)} left"
-        return line(names[result.trial.id], result), done + trials, left, standing
-
-    told = ahead().standing
-
-    def news(standing: str) -> list[str]:
-        """A line on the standing, if it has changed."""
-        nonlocal told
-        before, told = told, standing
-        return [f"{visible(title)}: {standing}"] if standing != before else []
-
-    if not console.is_terminal:
-
-        def say(result: Result) -> None:
-            said, total, left, standing = count(result)
-            lines = [f"[{done}/{total}] {said}, {left}", *news(standing)]
-            console.print("\n".join(lines), markup=False, soft_wrap=True)
-
-        yield say
-        return
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(20),  # it stays where 80 columns cut the latest trial
@@ -69,13 +42,21 @@ def progress(
         TextColumn("{task.fields[left]}", markup=False),
         TextColumn("{task.fields[latest]}", markup=False, table_column=Column(no_wrap=True, ratio=1)),
     )
-    with Progress(*columns, console=console, expand=True) as bar:
+    done, told = 0, ahead().standing
+    with Progress(*columns, console=console, expand=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(visible(title), total=ahead().trials, left="", latest="")
 
         def update(result: Result) -> None:
-            latest, total, left, standing = count(result)
-            for said in news(standing):
-                console.print(said, markup=False, soft_wrap=True)
+            nonlocal done, told
+            done += 1
+            trials, seconds, standing = ahead()
+            total, latest = done + trials, line(names[result.trial.id], result)
+            left = f"{'at most ' if standing else ''}{duration(seconds)} left"
+            said = [] if console.is_terminal else [f"[{done}/{total}] {latest}, {left}"]
+            said += [f"{visible(title)}: {standing}"] if standing != told else []
+            told = standing
+            if said:
+                console.print("\n".join(said), markup=False, soft_wrap=True)
             bar.update(task, advance=1, total=total, latest=latest, left=left)
 
         yield update

@@ -130,7 +130,7 @@ def _run_study(study: Study, args: Namespace, budget: Budget) -> "tuple[Comparis
         if behind := run.recorder.close(status, patience=30 if level else 1):
             print(behind, file=sys.stderr)
     told = [", ".join(f"{number} {what}" for what, number in counts.items())]
-    told += [str(until.standing) if args.cluster else until.ahead(on.places)]
+    told += [until.standing if args.cluster else until.ahead(on.places)]
     told += map(visible, _machines(found, there))
     print("\n".join(f"{visible(plan.study)}: {line}" for line in told))
     print(f"report: {page}")
@@ -215,7 +215,7 @@ def _train_missing(run: _Run, plan: Plan, todo: Sequence[Trial], until: UntilDec
 
     def ahead() -> Ahead:
         left = [id for id in seconds if id not in trained and until.wanted(id)]
-        standing = str(until.standing) if len(plan.looks) > 1 else ""
+        standing = until.standing if len(plan.looks) > 1 else ""
         rest = sum(seconds[id] for id in left) * budget.pace / places
         return Ahead(len(until.pending), rest, standing)
 

@@ -1,36 +1,16 @@
 """Seeds where they are needed: which trials a plan still wants, given the results so far."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from statistics import fmean
 from typing import TYPE_CHECKING
 
 from ablations.commands.report import comparison
 from ablations.design.plan import Plan
-from bench.trial import Result, counted, visible
+from bench.trial import Result, visible
 from reports.formats import duration, short
 
 if TYPE_CHECKING:
     from reports.comparison import Comparison
-
-
-@dataclass(frozen=True)
-class Standing:
-    """How far a study is: its looks, and its contrasts (A/A apart) that are decided or open."""
-
-    look: int  # the one that is being trained for, from 1; 0 if no contrast asks for seeds
-    looks: int
-    decided: int
-    open: Mapping[str, str]  # the arms, in the study's order, and why they get no more seeds
-
-    def __str__(self) -> str:
-        if not (self.decided or self.open):
-            return "no contrast to decide"
-        at = f"look {self.look} of {self.looks}, " if self.look and self.looks > 1 else ""
-        first = [f"{visible(name)}{why and f' ({short(why, 40)})'}" for name, why in self.open.items()][:3]
-        names = ", ".join([*first, *(["…"] if len(self.open) > 3 else [])])
-        total = counted(self.decided + len(self.open), "contrast")
-        return f"{at}{self.decided} of {total} decided" + (f"; open: {names}" if names else "")
 
 
 class UntilDecided:
@@ -55,16 +35,7 @@ class UntilDecided:
         """Take the looks whose results are complete; `found` compares the results so far."""
         asking = [row for row in found.judged if row.asks]
         near = min((row.asks for row in asking), default=0)  # exploratory contrasts may be at another look
-        self.standing = Standing(
-            look=found.looked + 1 if asking else 0,
-            looks=len(self._plan.looks),
-            decided=sum(row.decided for row in found.judged),
-            open={
-                row.arm.name: row.verdict.stuck if row.verdict else ""
-                for row in found.judged
-                if not row.decided
-            },
-        )
+        self.standing = _standing(found, found.looked + 1 if asking else 0)
         sides = [(side.arm.name, row.asks) for row in asking for side in (row, found.base(row))]
         self._open = {name for name, _ in sides}
         self._near = {name: near for name, asks in sides if asks == near}
@@ -98,9 +69,25 @@ class UntilDecided:
         means = {arm: fmean(seconds) for arm, seconds in took.items()}
         left = [arm for id, arm in self._arms.items() if id not in self.results and self.wanted(id)]
         if not (left and means):
-            return str(self.standing)
+            return self.standing
         seconds = sum(means.get(arm, fmean(means.values())) for arm in left)
         return f"{self.standing}; at most {duration(seconds / places)} left"
+
+
+def _standing(found: "Comparison", look: int) -> str:
+    """How far a study is: the look that is trained for, the contrasts that are decided, and the open ones.
+
+    `look` counts from 1; it is 0 if no contrast asks for seeds.
+    """
+    from reports.answer import standing  # scipy
+
+    looks = len(found.evidence.looks)
+    at = f"look {look} of {looks}, " if look and looks > 1 else ""
+    open_ = {r.arm.name: r.verdict.stuck if r.verdict else "" for r in found.judged if not r.decided}
+    named = [f"{visible(name)}{why and f' ({short(why, 40)})'}" for name, why in open_.items()]
+    names = ", ".join([*named[:3], *["…"] * (len(named) > 3)])
+    told = standing(found) or "no contrast to decide"
+    return at + told + (f"; open: {names}" if names else "")
 
 
 def _compact(result: Result) -> Result:
