@@ -51,22 +51,11 @@ class Costs:
     file_bytes: float  # on disk
 
 
-@dataclass(frozen=True, kw_only=True)
-class Ceiling:
-    """A part that every trial passes through, and the most trials a second that it lets through."""
+def ceilings(costs: Costs, *, mlflow: bool = True) -> dict[str, float]:
+    """The parts that every trial passes, and the trials a second that each lets through; the slowest first.
 
-    part: str
-    rate: float
-
-    def workers(self, seconds: float) -> int:
-        """The number of workers that this part can keep busy if a trial takes `seconds`."""
-        return int(self.rate * seconds)
-
-
-def ceilings(costs: Costs, *, mlflow: bool = True) -> list[Ceiling]:
-    """The parts, the slowest first, with MLflow written during the run or by a later `sync`.
-
-    The driver stores one result at a time, and shares Python's lock with the thread that writes to MLflow.
+    MLflow is written during the run, or by a later `sync`. The driver stores one result at a time, and shares
+    Python's lock with the thread that writes to MLflow.
     """
     waits = {
         "the driver's loop: CPU, then fsync": costs.driver + costs.ledger,
@@ -75,13 +64,12 @@ def ceilings(costs: Costs, *, mlflow: bool = True) -> list[Ceiling]:
     if mlflow:
         waits["MLflow: one write after the other"] = costs.mlflow
         waits["the driver and its MLflow thread: CPU"] = costs.driver + costs.mlflow_cpu
-    return sorted((Ceiling(part=p, rate=1 / s) for p, s in waits.items()), key=lambda c: c.rate)
+    return {part: 1 / waits[part] for part in sorted(waits, key=waits.__getitem__, reverse=True)}
 
 
 def hours(costs: Costs, trials: int, workers: int, seconds: float, *, mlflow: bool) -> float:
     """The hours that a study takes, limited by its workers or by the slowest part."""
-    narrowest = ceilings(costs, mlflow=mlflow)[0].rate
-    rate = min(workers / (seconds + costs.worker), narrowest)
+    rate = min(workers / (seconds + costs.worker), *ceilings(costs, mlflow=mlflow).values())
     return (trials * costs.plan + trials / rate) / 3600
 
 
@@ -190,9 +178,9 @@ def table(costs: Costs) -> str:
         lines.append(f"| {name} | {text} |")
     lines += ["", "| what breaks, in this order | trials/s | busy workers at 1 s | 10 s | 60 s |"]
     lines.append("|---|---|---|---|---|")
-    for each in ceilings(costs):
-        counts = " | ".join(f"{each.workers(seconds):,}" for seconds in (1, 10, 60))
-        lines.append(f"| {each.part} | {each.rate:,.0f} | {counts} |")
+    for part, rate in ceilings(costs).items():
+        busy = " | ".join(f"{int(rate * seconds):,}" for seconds in (1, 10, 60))
+        lines.append(f"| {part} | {rate:,.0f} | {busy} |")
     lines += ["", "| 1,000,000 trials on 1,000 workers | workers alone | with one driver | and MLflow |"]
     lines.append("|---|---|---|---|")
     for seconds in (1, 10, 60):
@@ -200,11 +188,8 @@ def table(costs: Costs) -> str:
         both = [hours(costs, 10**6, 1000, seconds, mlflow=mlflow) for mlflow in (False, True)]
         lines.append(f"| {seconds} s a trial | {alone:.1f} h | {both[0]:.1f} h | {both[1]:.1f} h |")
     memory, disk = costs.planned_bytes + costs.result_bytes, costs.file_bytes
-    lines += [
-        "",
-        f"A million trials: {memory / 1e3:.0f} GB of the driver's memory, {disk / 1e3:.0f} GB on disk.",
-    ]
-    return "\n".join(lines)
+    total = f"{memory / 1e3:.0f} GB of the driver's memory, {disk / 1e3:.0f} GB on disk"
+    return "\n".join([*lines, "", f"A million trials: {total}."])
 
 
 if __name__ == "__main__":
