@@ -85,22 +85,15 @@ def read(plan: Plan, ledger: Ledger) -> dict[str, Result]:
 def evidence(plan: Plan, results: Mapping[str, Result], recorder: Linked | None = None) -> Evidence:
     """The data of a plan's report: its results, arm by arm."""
     shared = [earlier.planned for earlier in plan.earlier if not set(earlier.trials).isdisjoint(plan.ids)]
+    same = ("study", "question", "about", "metrics", "seeds", "looks", "planned", "command", "reused")
     return Evidence(
-        study=plan.study,
-        question=plan.question,
-        about=plan.about,
-        metrics=plan.metrics,
-        seeds=plan.seeds,
-        looks=plan.looks,
         arms=tuple(_seen(arm, results, recorder) for arm in plan.arms),
         tuned=tuple(_tuned(plan, results, recorder)),
         plan=plan.hash,
-        planned=plan.planned,
-        command=plan.command,
         declared=len(plan.declared),
-        reused=plan.reused,
         first=min(shared, default=None),
         titles={key: setting.title for key, setting in SETTINGS.items() if setting.title},
+        **{key: getattr(plan, key) for key in same},
     )
 
 
@@ -116,30 +109,16 @@ def _held_once(results: Iterable[tuple[str, Result]]) -> Iterator[tuple[str, Res
         return known.setdefault(repr(value), value)
 
     for id, result in results:
-        yield (
-            id,
-            replace(
-                result,
-                passage=() if shown else result.passage,
-                environment=once(result.environment),
-                witnesses={intern(factor): once(seen) for factor, seen in result.witnesses.items()},
-            ),
-        )
+        seen = {intern(factor): once(proof) for factor, proof in result.witnesses.items()}
+        passage = () if shown else result.passage
+        yield id, replace(result, passage=passage, environment=once(result.environment), witnesses=seen)
         shown = shown or (result.done and bool(result.passage))
 
 
 def _seen(arm: plans.PlannedArm, results: Mapping[str, Result], recorder: Linked | None) -> MeasuredArm:
-    return MeasuredArm(
-        name=arm.name,
-        model=arm.model,
-        title=arm.title,
-        changes=arm.changes,
-        results=_had(arm, results),
-        exploratory=arm.exploratory,
-        against=arm.against,
-        counted=arm.counted,
-        links=_links(arm, recorder),
-    )
+    same = ("name", "model", "title", "changes", "exploratory", "against", "counted")
+    facts = {key: getattr(arm, key) for key in same}
+    return MeasuredArm(results=_had(arm, results), links=_links(arm, recorder), **facts)
 
 
 def _tuned(plan: Plan, results: Mapping[str, Result], recorder: Linked | None) -> Iterator[Tuned]:

@@ -2,18 +2,19 @@
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from statistics import fmean
 
 from ablations.design.plan import Plan, PlannedArm
 from ablations.tracking.arms import ArmFacts
 from ablations.tracking.browsing import ON_A_GPU
 from bench.trial import Result
 from reports.answer import claims, sentences
-from reports.arms import finished, summary_of, trial_of, values
+from reports.arms import finished, summary_of, trial_of
 from reports.comparison import ComparedArm, Comparison
 from reports.evidence import MeasuredArm
 from reports.formats import number
-from reports.statistics.contrasts import ArmSummary, Interval, summarise
+from reports.statistics.contrasts import Interval
 from reports.tuning import own_best
 
 _CURVES = {"train_loss": "train_loss", "valid_loss": "valid_loss", "valid_accuracy": "accuracy"}
@@ -78,33 +79,21 @@ def _metrics(arm: MeasuredArm, metrics: Sequence[str]) -> dict[str, float]:
     A metric that is infinite on one seed, or that one lacks, has no mean.
     """
     wanted = dict.fromkeys((*metrics, "valid_accuracy", "valid_loss", "speed_train", *ON_A_GPU))
-    measured = {name: values(arm, name) for name in wanted}
     done = {seed for seed, result in arm.results.items() if result.done}
     found: dict[str, float] = {}
-    for name, numbers in measured.items():
+    for name in wanted:
         summary = summary_of(arm, name)
-        if done <= numbers.keys() and not summary.diverged:
-            found |= _numbers(name, summary)
-            found |= _perplexity(summary) if name == "valid_loss" else {}
+        if done <= summary.values.keys() and not summary.diverged:
+            found |= _numbers(name, summary.mean, summary.sd, summary.interval)
+            if name == "valid_loss":
+                found |= _numbers("valid_perplexity", summary.perplexity, None, summary.perplexity_interval)
     return found
 
 
-def _numbers(name: str, summary: ArmSummary) -> dict[str, float]:
-    ends = summary.interval
-    return _present({name: summary.mean, f"{name} sd": summary.sd, **_ends(name, ends)})
-
-
-def _perplexity(summary: ArmSummary) -> dict[str, float]:
-    ends = summary.perplexity_interval
-    return _present({"valid_perplexity": summary.perplexity, **_ends("valid_perplexity", ends)})
-
-
-def _ends(name: str, ends: Interval | None) -> dict[str, float | None]:
-    return {f"{name} low": ends.low if ends else None, f"{name} high": ends.high if ends else None}
-
-
-def _present(numbers: Mapping[str, float | None]) -> dict[str, float]:
-    return {name: x for name, x in numbers.items() if x is not None and math.isfinite(x)}
+def _numbers(name: str, mean: float | None, sd: float | None, ends: Interval | None) -> dict[str, float]:
+    low, high = (ends.low, ends.high) if ends else (None, None)
+    numbers = {"": mean, " sd": sd, " low": low, " high": high}
+    return {f"{name}{end}": x for end, x in numbers.items() if x is not None and math.isfinite(x)}
 
 
 def _curves(arm: MeasuredArm) -> dict[str, dict[int, float]]:
@@ -112,16 +101,16 @@ def _curves(arm: MeasuredArm) -> dict[str, dict[int, float]]:
     done = finished(arm)
     if not done or any(result.diverged for result in arm.results.values()):
         return {}
-    epochs = range(min(len(result.epochs) for result in done))
-    return {metric: _curve(done, epochs, field) for metric, field in _CURVES.items()}
+    return {metric: _curve(done, field) for metric, field in _CURVES.items()}
 
 
-def _curve(done: tuple[Result, ...], epochs: range, field: str) -> dict[int, float]:
+def _curve(done: Sequence[Result], field: str) -> dict[int, float]:
+    """Means by epoch, of those that every seed has a finite number of."""
     means = {}
-    for epoch in epochs:
-        seen = {r.trial.seed: float(getattr(r.epochs[epoch], field)) for r in done}
-        if all(map(math.isfinite, seen.values())) and (mean := summarise(seen).mean) is not None:
-            means[done[0].epochs[epoch].epoch] = mean
+    for epochs in zip(*(result.epochs for result in done), strict=False):
+        numbers = [float(getattr(epoch, field)) for epoch in epochs]
+        if all(map(math.isfinite, numbers)):
+            means[epochs[0].epoch] = fmean(numbers)
     return means
 
 
@@ -139,8 +128,8 @@ def _seeds(arm: MeasuredArm, metric: str, row: ComparedArm | None, planned: int)
         "not trained yet": row.waiting if row else planned - kinds.total(),
     }
     bad = [f"{k} {what}" for what, k in others.items() if k]
-    state = [row.state] if row and row.state else []
-    said = ", ".join([f"{kinds['done']} of {row.most if row else planned}", *state, *bad])
+    of = f"{kinds['done']} of {row.most if row else planned}"
+    said = ", ".join(filter(None, [of, row.state if row else "", *bad]))
     if not kinds["diverged"]:
         return said
     summary = summary_of(arm, metric)
