@@ -2,7 +2,7 @@
 
 from argparse import Namespace
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ablations.design import costs
 from ablations.design.study import Study
@@ -14,38 +14,32 @@ from bench.trial import BadInput, counted
 from reports.formats import duration
 
 
-@dataclass(frozen=True, kw_only=True)
-class Device:
+class Device(NamedTuple):
     """The device of a study's trials, and the number of trials at a time on this machine."""
 
     kind: str  # cpu | cuda
     why: str
     places: int
-    gpus: tuple[Gpu, ...] = ()
-    full: tuple[Gpu, ...] = ()
-    missing: str = ""  # why there is no GPU for a study that has begun on one
+    found: Usable = Usable()  # where it is cuda, and no cluster trains
 
     def __str__(self) -> str:
         lines = [f"device {self.kind}: {self.why}"]
-        lines += [
-            f"{gpu} has {gpu.free:.0f} MiB free, a trial needs {CONTEXT:.0f}: not used" for gpu in self.full
-        ]
+        for gpu in self.found.full:
+            lines.append(f"{gpu} has {gpu.free:.0f} MiB free, a trial needs {CONTEXT:.0f}: not used")
         return "\n".join(lines)
 
     def check(self) -> None:
         """Raise BadInput if the trials need a GPU and none can be used."""
-        if self.missing:
-            raise BadInput(
-                self.missing,
-                place="device cuda, as the study's stored plan has it",
-                cure="--device cpu trains the whole study on the CPU",
-            )
+        if self.found.why:
+            place = "device cuda, as the study's stored plan has it"
+            cure = "--device cpu trains the whole study on the CPU"
+            raise BadInput(self.found.why, place=place, cure=cure)
 
 
 def of(kind: str, args: Namespace) -> Device:
     """The Device of a kind that was chosen earlier. Raises BadInput for "cuda" if no GPU can be used."""
     if args.cluster:
-        return Device(kind=kind, why="", places=cores())
+        return Device(kind, "", cores())
     found = usable() if kind == "cuda" else Usable()
     if found.why:
         raise BadInput(found.why, place="device cuda", cure=found.cure)
@@ -59,34 +53,30 @@ def choose(study: Study, args: Namespace, before: str) -> Device:
     Raises BadInput for --device cuda if no GPU can be used.
     """
     asked, workers = (args.device or "").removeprefix("auto"), getattr(args, "workers", None)
+    kind = asked or before
+    source = "as --device says" if asked else "as its stored plan has it" if before else ""
     if getattr(args, "cluster", ""):
-        why = "as --device says" if asked else "as its stored plan has it" if before else _ON_A_CLUSTER
-        return Device(kind=asked or before or "cpu", why=why, places=workers or cores())
+        why = source or "on a cluster, unless --device cuda is given"
+        return Device(kind or "cpu", why, workers or cores())
     if asked == "cpu":
-        return _device("cpu", "as --device says", workers, Usable())
+        return _device("cpu", source, workers, Usable())
     found = usable()
     if asked and found.why:
         raise BadInput(found.why, place="--device cuda", cure=f"{found.cure}, or use --device cpu")
-    kind = asked or before
     if found.why:
-        why = f"as its stored plan has it; {found.why}" if kind == "cuda" else found.why
+        why = f"{source}; {found.why}" if kind == "cuda" else found.why
         return _device(kind or "cpu", why, workers, found)
     estimates = _estimates(study, workers, found.gpus)
     kind = kind or min(estimates, key=lambda kind: estimates[kind][0])
-    said = [estimates[k][1] for k in sorted(estimates, key=lambda k: k != kind)]
-    source = "as --device says; " if asked else "as its stored plan has it; " if before else ""
+    said = ", ".join(estimates[k][1] for k in sorted(estimates, key=lambda k: k != kind))
     how = "about" if len(study.looks) == 1 else "at most"
-    return _device(kind, f"{source}{how} {', '.join(said)}", workers, found)
-
-
-_ON_A_CLUSTER = "on a cluster, unless --device cuda is given"
+    return _device(kind, f"{source}{source and '; '}{how} {said}", workers, found)
 
 
 def _device(kind: str, why: str, workers: int | None, found: Usable) -> Device:
     if kind == "cpu":
-        return Device(kind=kind, why=why, places=workers or cores())
-    places = workers or cards.slots(found.gpus, cores())
-    return Device(kind=kind, why=why, places=places, gpus=found.gpus, full=found.full, missing=found.why)
+        return Device(kind, why, workers or cores())
+    return Device(kind, why, workers or cards.slots(found.gpus, cores()), found)
 
 
 def _estimates(study: Study, workers: int | None, gpus: Sequence[Gpu]) -> dict[str, tuple[float, str]]:

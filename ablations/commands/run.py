@@ -292,7 +292,7 @@ def conditions(args: Namespace, on: Device) -> dict[str, Any]:
     return {
         "preload": ("bench.preload", *args.plugin),
         "workers": on.places,
-        "gpus": on.gpus,
+        "gpus": on.found.gpus,
         "cluster": args.cluster,
         "limits": Limits(seconds=args.time_limit, memory_bytes=args.memory_limit * 2**20),
     }

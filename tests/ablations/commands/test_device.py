@@ -55,7 +55,7 @@ def test_the_chapters_studies_take_the_cpu_and_the_papers_size_the_gpu(nvml: Mac
     assert str(chosen("toggles")) == "device cpu: at most 5 min on 16 cores, 16 min on one GPU"
     paper = chosen("awd-paper")
     assert re.fullmatch(r"device cuda: at most [\d.]+ h on one GPU, [\d.]+ h on 16 cores", str(paper))
-    assert (paper.places, paper.gpus[0].uuid) == (4, uuid(0))
+    assert (paper.places, paper.found.gpus[0].uuid) == (4, uuid(0))
 
 
 def test_many_gpus_make_the_gpu_the_faster_one(nvml: Machine, folder: Path) -> None:
@@ -71,7 +71,7 @@ def test_no_gpu_makes_it_the_cpu_and_is_told(nvml: Machine, folder: Path) -> Non
 def test_a_full_gpu_is_not_used_and_is_told_in_a_line(nvml: Machine, folder: Path) -> None:
     nvml.has({"used": 79_900}, {})
     found = chosen("toggles", "cuda")
-    assert [gpu.index for gpu in found.gpus] == ["1"]
+    assert [gpu.index for gpu in found.found.gpus] == ["1"]
     assert str(found).splitlines()[1] == (
         "GPU 0 (GPU-00000000) has 100 MiB free, a trial needs 600: not used"
     )
