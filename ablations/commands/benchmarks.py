@@ -26,7 +26,7 @@ def benchmarks(args: Namespace) -> int:
     file = args.file or _latest(STORED)
     stored = read(file)
     writable(args.out)
-    with _understood(file):
+    with understood(file):
         page, found = render(stored, args.out), metrics(stored)
         if args.readme:
             save(args.readme, _filled(args.readme, stored).encode())
@@ -68,7 +68,7 @@ def read(file: Path) -> dict[str, Any]:
         stored = json.loads(data)
         if not isinstance(stored["benchmarks"], list):
             raise TypeError("no list of benchmarks")
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise BadInput(
             "is not a file of pytest-benchmark", place=file, cure="`make bench` writes them"
         ) from error
@@ -76,13 +76,11 @@ def read(file: Path) -> dict[str, Any]:
 
 
 @contextmanager
-def _understood(file: Path) -> Iterator[None]:
-    """Raise BadInput where the run lacks what the page shows, as one of another version may."""
+def understood(file: Path) -> Iterator[None]:
+    """Raise BadInput where the run lacks what is asked of it, as one of another version may."""
     try:
         yield
     except BadInput:
         raise
     except (KeyError, TypeError, AttributeError, IndexError, ValueError, ZeroDivisionError) as error:
-        raise BadInput(
-            "was stored by another version", place=file, cure="`make bench` measures anew"
-        ) from error
+        raise BadInput("was stored by another version", place=file, cure="measure anew") from error

@@ -4,7 +4,6 @@ They may have been written by another version of the code, so only the fields th
 Nothing is written or moved.
 """
 
-import json
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from typing import Any, TypeVar
 
 from pydantic import ConfigDict, TypeAdapter
 
+from ablations.commands import benchmarks
 from ablations.commands.until_decided import UntilDecided
 from ablations.design.plan import Plan, PlannedArm
 from ablations.ledger import Ledger, needed, unseal
@@ -310,19 +310,12 @@ def timings(source: str) -> Timings:
 
 
 def _stored(file: Path) -> _Stored:
-    try:
-        found = _STORED.validate_json(json.dumps(json.loads(needed(file))))
-        if all(b.stats.median > 0 for b in found.benchmarks):
-            return found
-        raise ValueError("a time is not positive")
-    except (ValueError, RecursionError) as error:
-        if isinstance(error, BadInput):
-            raise
-        raise BadInput(
-            "is no stored run of pytest-benchmark",
-            place=file,
-            cure=f"`pytest --benchmark-json={file.name}` writes one",
-        ) from error
+    stored = benchmarks.read(file)
+    with benchmarks.understood(file):
+        found = _STORED.validate_python(stored)
+        if not all(b.stats.median > 0 for b in found.benchmarks):
+            raise ValueError("a time is not positive")
+        return found
 
 
 def _machine(info: Mapping[str, Any]) -> dict[str, str]:

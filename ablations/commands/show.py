@@ -1,6 +1,7 @@
 """`unrolled show`: print a corpus, the trials of a study, or one trial."""
 
 from argparse import Namespace
+from collections.abc import Iterable
 from typing import Any
 
 from ablations.commands import trial_view
@@ -21,29 +22,26 @@ def show(args: Namespace) -> int:
         plans.stored(args.what, ledger)  # raises where it cannot be read
     stored = {} if args.what == "corpus" else {plan.study: plan for plan in plans.all_stored(ledger)}
     if args.generate and args.what in ("corpus", *stored):
-        raise BadInput(
-            f"{args.what} is no trial", place=f"--generate {args.generate}", cure="give the identity of one"
-        )
+        place = f"--generate {args.generate}"
+        raise BadInput(f"{args.what} is no trial", place=place, cure="give the identity of one")
     if args.what == "corpus":
         return _corpus(args)
-    if args.what in stored:
-        plan = stored[args.what]
+    if plan := stored.get(args.what):
         have = ledger.results(plan.ids)
         named = [(id, arm.name, seed) for id, (arm, seed) in plan.places.items()]
-        pending = UntilDecided(plan, have).pending
-        print("\n".join(map(visible, trial_view.listing(named, have, pending))))
+        _print(trial_view.listing(named, have, UntilDecided(plan, have).pending))
         return 0
     result = find(args.what, ledger)
-    id = result.trial.id
-    places = [(plan.study, *plan.places[id]) for plan in stored.values() if id in plan.places]
-    named_places = [f"{s}: {arm.name}, seed {seed}" for s, arm, seed in places]
-    print("\n".join(map(visible, trial_view.lines(result, named_places))))
+    places = [(plan.study, found) for plan in stored.values() if (found := plan.places.get(result.trial.id))]
+    _print(trial_view.lines(result, [f"{study}: {arm.name}, seed {seed}" for study, (arm, seed) in places]))
     if args.generate:
-        found = retrained(result)
-        prompt, words = continuation(found, args.generate)
-        lines = trial_view.generated(result.trial, prompt, words, str(found))
-        print("\n".join(map(visible, lines)))
+        again = retrained(result)
+        _print(trial_view.generated(result.trial, *continuation(again, args.generate), str(again)))
     return 0
+
+
+def _print(lines: Iterable[str]) -> None:
+    print("\n".join(map(visible, lines)))
 
 
 def _corpus(args: Namespace) -> int:
@@ -53,9 +51,8 @@ def _corpus(args: Namespace) -> int:
     given: dict[str, Any] = {}
     for key, values in map(parse_set, args.set):
         if len(values) > 1 or key in given:
-            raise BadInput(
-                "a corpus is shown for one value", place=f"--set {key}", cure="leave the others out"
-            )
+            cure = "leave the others out"
+            raise BadInput("a corpus is shown for one value", place=f"--set {key}", cure=cure)
         given[key] = values[0]
     trial = Trial(seed=0, **resolve({"model": args.model, **given}))
     data = load(trial)

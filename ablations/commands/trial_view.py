@@ -25,8 +25,9 @@ def lines(result: Result, places: Sequence[str] = ()) -> Iterator[str]:
     yield from (f"  in {clean(place)}" for place in places)
     if not result.done:
         yield f"\n{clean(result.trouble)} (attempts: {result.attempts})"
-    yield from _section("settings", _wrapped(_settings(trial), " · "))
-    yield from _section("result", _wrapped(_metrics(result), " · "))
+    settings = [f"{key} {clean(str(value))}" for key, value in trial.factors().items()]
+    yield from _section("settings", _wrapped(settings))
+    yield from _section("result", _wrapped([f"{name} {x:,.6g}" for name, x in result.metrics.items()]))
     yield from _section("learning curve", _curve(result.epochs))
     yield from _section("by kind of token: accuracy, loss, share of the whole loss", _roles(result))
     yield from _section("where it fails, in the passage below", _confusions(result))
@@ -57,9 +58,9 @@ def listing(
 
 def generated(trial: Trial, prompt: Sequence[str], words: Sequence[str], about: str) -> Iterator[str]:
     """A continuation under its prompt, and which model wrote it."""
-    yield from _section("continuation of the first validation window", [*_text(trial, prompt), "→"])
-    yield from (f"  {line}" for line in _text(trial, words))
-    yield f"  ({about})"
+    asked, answer = (_joined(trial, [_token(trial, token) for token in text]) for text in (prompt, words))
+    title = "continuation of the first validation window"
+    yield from _section(title, [*asked, "→", *answer, f"({about})"])
 
 
 def bar(share: float, width: int = BAR) -> str:
@@ -87,32 +88,21 @@ def _section(title: str, body: Sequence[str]) -> Iterator[str]:
         yield from (f"  {line}" for line in body)
 
 
-def _wrapped(parts: Sequence[str], between: str) -> list[str]:
+def _wrapped(parts: Sequence[str]) -> list[str]:
     """Parts side by side, in lines; a part stays whole where it can."""
-    whole = between.join(part.replace(" ", "\xa0") for part in parts)
+    whole = " · ".join(part.replace(" ", "\xa0") for part in parts)
     return [line.replace("\xa0", " ") for line in textwrap.wrap(whole, WIDTH, break_on_hyphens=False)]
-
-
-def _settings(trial: Trial) -> list[str]:
-    return [f"{key} {clean(str(value))}" for key, value in trial.factors().items()]
-
-
-def _metrics(result: Result) -> list[str]:
-    return [f"{key} {value:,.6g}" for key, value in result.metrics.items()]
 
 
 def _curve(epochs: Sequence[Epoch]) -> list[str]:
     """A line each for training loss, validation loss and accuracy, over the epochs."""
     found = []
-    for title, values, best in (
-        ("training loss", [e.train_loss for e in epochs], min),
-        ("validation loss", [e.valid_loss for e in epochs], min),
-        ("accuracy", [e.accuracy for e in epochs], max),
-    ):
-        if values:
-            top = best(values)
-            word = f"{values[0]:.4f} → {values[-1]:.4f}, best {top:.4f} in epoch {values.index(top)}"
-            found.append(f"{title:<15}  {sparkline(values)}  {word}")
+    fields = {"training loss": "train_loss", "validation loss": "valid_loss", "accuracy": "accuracy"}
+    for title, field in fields.items() if epochs else ():
+        values = [getattr(epoch, field) for epoch in epochs]
+        best = max(values) if field == "accuracy" else min(values)
+        word = f"{values[0]:.4f} → {values[-1]:.4f}, best {best:.4f} in epoch {values.index(best)}"
+        found.append(f"{title:<15}  {sparkline(values)}  {word}")
     return found
 
 
@@ -136,13 +126,11 @@ def _confusions(result: Result) -> list[str]:
 
 
 def _passage(result: Result) -> list[str]:
-    trial = result.trial
-    marked = [
-        _token(trial, row["token"])
-        + ("" if row["token"] == row["guess"] else f"‹{_token(trial, row['guess'])}›")
-        for row in result.passage
-    ]
-    return _joined(trial, marked)
+    marked = []
+    for token, guess in ((row["token"], row["guess"]) for row in result.passage):
+        wrong = "" if token == guess else f"‹{_token(result.trial, guess)}›"
+        marked.append(_token(result.trial, token) + wrong)
+    return _joined(result.trial, marked)
 
 
 def _witnesses(result: Result) -> list[str]:
@@ -150,10 +138,6 @@ def _witnesses(result: Result) -> list[str]:
         f"{'✓' if w['ok'] else '✗ DEAD TOGGLE:'} {name}: declared {w['declared']}, seen {w['seen']}"
         for name, w in result.witnesses.items()
     ]
-
-
-def _text(trial: Trial, tokens: Sequence[str]) -> list[str]:
-    return _joined(trial, [_token(trial, token) for token in tokens])
 
 
 def _joined(trial: Trial, tokens: Sequence[str]) -> list[str]:

@@ -28,26 +28,21 @@ from reports.formats import short
 def verify(args: Namespace) -> int:
     """Train a sample of the ended trials again, in fresh processes, and compare every number.
 
-    The exit code is 1 where one differs, and where one could not be trained again.
+    A study that is a .zip is a bundle, which is checked first. The exit code is 1 where a number differs,
+    where a trial could not be trained again, and where a bundle has a fault.
     """
     if args.study.endswith(".zip"):
-        return check_bundle(args)
+        with bundle_check.opened(args) as (plan, ledger, faults):
+            return 1 if replay(plan, ledger, args) or faults else 0
     load_plugins(args)
     ledger = Ledger(args.results)
     return replay(plans.stored(args.study, ledger), ledger, args)
 
 
-def check_bundle(args: Namespace) -> int:
-    """Check the bundle that the study's name is the path of, and train a sample of its trials again."""
-    with bundle_check.opened(args) as (plan, ledger, faults):
-        differs = replay(plan, ledger, args)
-    return 1 if faults or differs else 0
-
-
 def replay(plan: Plan, ledger: Ledger, args: Namespace) -> int:
     """Train a sample of a plan's trials again and print how many are bit-identical. Returns the exit code."""
     results = sample(plan, ledger, args.number)
-    differ, unplayed = 0, Counter[str]()
+    differ, unplayed = 0, Counter[str]()  # by the reason
     on = device.of(results[0].trial.device, args)  # which is that of all trials of a plan
     for again in replays(results, **conditions(args, on)):
         trial = again.result.trial
@@ -82,9 +77,8 @@ def sample(plan: Plan, ledger: Ledger, number: int) -> list[Result]:
     """
     ended = [result for _, _, result in plan.cells(ledger) if result.done or result.diverged]
     if not ended:
-        raise BadInput(
-            f"study {plan.study!r} has no finished trial", cure=f"`unrolled run {plan.study}` trains them"
-        )
+        cure = f"`unrolled run {plan.study}` trains them"
+        raise BadInput(f"study {plan.study!r} has no finished trial", cure=cure)
     drawn = random.Random(plan.hash).sample(ended, min(number, len(ended)))
     return [whole for result in drawn if (whole := ledger.read(result.trial.id))]
 

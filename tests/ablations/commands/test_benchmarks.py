@@ -65,7 +65,7 @@ def test_the_latest_run_becomes_a_page_a_table_and_one_run_of_mlflow(folder: Pat
         (["nothing.json"], "nothing.json: there is no such file"),
         (["half.json"], "half.json: is not a file of pytest-benchmark"),
         (["foreign.json"], "these timings have no benchmark of this project"),
-        (["older.json"], "older.json: was stored by another version; `make bench` measures anew"),
+        (["older.json"], "older.json: was stored by another version; measure anew"),
         (["good.json", "--readme", "nothing.md"], "nothing.md: there is no such file"),
         (["good.json", "--readme", "latin.md"], "latin.md: byte 1 is not UTF-8"),
         (["good.json", "--readme", "bare.md"], "bare.md: has no place for the table"),

@@ -114,7 +114,7 @@ def test_bad_input_is_told_in_one_line(tmp_path, capsys) -> None:
         ((two, good), "has the studies s, t; choose one with --study"),
         ((good, damaged), "is damaged or no result of a known format"),
         ((good, tmp_path / "no.json"), "is not of"),
-        ((tmp_path / "no.json", tmp_path / "no.json"), "is no stored run of pytest-benchmark"),
+        ((tmp_path / "no.json", tmp_path / "no.json"), "is not a file of pytest-benchmark"),
         (
             (tmp_path / "empty", tmp_path / "empty"),
             "holds neither a ledger nor pytest-benchmark's stored runs",
