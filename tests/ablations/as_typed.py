@@ -1,28 +1,36 @@
 """The command as a user types it: in a process, a folder and an MLflow database of its own."""
 
+import json
 import os
+import sqlite3
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 COMMAND = str(Path(sys.executable).with_name("unrolled"))
 TEXT = "the cat sat on the mat and the dog sat on the log . " * 60
-BASELINE = """
-[baseline]
-model = "lm4"
-corpus = "text.txt"
-epochs = 1
-batch = 4
-window = 8
-"""
-"""Of a study that trains on TEXT in a moment."""
-SMALL = f"""
-name = "small"
-question = "Does a narrower network do worse?"
-seeds = 5
-{BASELINE}[design.one_at_a_time]
-hidden = [8]
-"""
+
+
+def write(
+    folder: Path,
+    name: str = "small",
+    seeds: str = "seeds = 5",
+    widths: Sequence[int] = (8,),
+    arms="",
+    **settings,
+) -> Path:
+    """Write a study that trains on a small text in a moment, with arms of these widths; the folder.
+
+    `seeds` are lines of the study, with its looks or metrics if need be; `arms` are more of them.
+    """
+    settings = {"model": "lm4", "corpus": "text.txt", "epochs": 1, "batch": 4, "window": 8, **settings}
+    baseline = "".join(f"{key} = {json.dumps(value)}\n" for key, value in settings.items())
+    design = f"[design.one_at_a_time]\nhidden = {[*widths]}\n" if widths else ""
+    about = f'name = "{name}"\nquestion = "Does a narrower network do worse?"\n{seeds}\n'
+    (folder / settings["corpus"]).write_text(TEXT)
+    (folder / f"{name}.toml").write_text(f"{about}[baseline]\n{baseline}{design}{arms}")
+    return folder
 
 
 def environment(folder: Path, **more: str) -> dict[str, str]:
@@ -42,3 +50,22 @@ def unrolled(folder: Path, *words: str | bytes, **more: str) -> subprocess.Compl
         timeout=600,
         check=False,
     )
+
+
+def mlflow_runs(folder: Path, role: str) -> list[str]:
+    """The statuses of MLflow's runs of a role; what a kill left half-written stays there as deleted."""
+    with sqlite3.connect(folder / "mlflow.db") as db:
+        query = (
+            "SELECT status FROM runs JOIN tags USING (run_uuid) "
+            "WHERE key = 'unrolled.role' AND value = ? AND lifecycle_stage = 'active'"
+        )
+        return [status for (status,) in db.execute(query, (role,))]
+
+
+def benchmarked(folder: Path, name: str, code: str) -> Path:
+    """The file of a run of pytest-benchmark, with its rounds."""
+    (folder / "test_timed.py").write_text(code)
+    flags = ("-q", "-p", "no:cacheprovider", "-p", "no:xdist", "--benchmark-save-data")
+    command = [sys.executable, "-m", "pytest", *flags, f"--benchmark-json={name}", "test_timed.py"]
+    subprocess.run(command, cwd=folder, env=environment(folder), check=True, capture_output=True)
+    return folder / name

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-import as_typed
 import pytest
 import torch
+from as_typed import unrolled, write
 
 import ablations
 from ablations.commands.report import comparison, read
@@ -13,29 +13,13 @@ from ablations.ledger import Ledger
 from bench.models.registry import ZOO
 from bench.trial import BadInput
 
-STUDY = """
-name = "small"
-question = "?"
-seeds = 3
-[baseline]
-model = "lm6"
-hidden = 8
-window = 4
-batch = 8
-epochs = 2
-corpus = "text.txt"
-[design.one_at_a_time]
-lr = [1e-3]
-dropout = [0.5]
-"""
-
 
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("api")
-    (folder / "text.txt").write_text(as_typed.TEXT)
-    (folder / "small.toml").write_text(STUDY)
-    done = as_typed.unrolled(folder, "run", "small.toml")
+    facts = {"model": "lm6", "hidden": 8, "window": 4, "batch": 8, "epochs": 2}
+    arms = "[design.one_at_a_time]\nlr = [1e-3]\ndropout = [0.5]\n"
+    folder = write(tmp_path_factory.mktemp("api"), seeds="seeds = 3", widths=(), arms=arms, **facts)
+    done = unrolled(folder, "run", "small.toml")
     assert done.returncode == 0, done.stderr
     return folder
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from as_typed import TEXT, unrolled
+from as_typed import unrolled, write
 from rocrate.rocrate import ROCrate
 
 from ablations.cli import main
@@ -18,29 +18,14 @@ from ablations.commands import bundle_check
 from ablations.commands.bundle import DESCRIPTION
 from ablations.ledger import seal, unseal
 
-STUDY = """
-name = "small"
-question = "Does a rate of .02 help?"
-seeds = 2
-[baseline]
-model = "{model}"
-corpus = "texts/mine.txt"
-epochs = 1
-batch = 4
-window = 8
-hidden = 8
-[[arm]]
-name = "lr .02"
-set = {{ lr = 0.02 }}
-"""
 CELL = "my-cell.py"
 
 
 def study(folder: Path, model: str, *plugin: str) -> Path:
     """The bundle of a study of four trials that was run in a folder."""
     (folder / "texts").mkdir(exist_ok=True)
-    (folder / "texts" / "mine.txt").write_text(TEXT)
-    (folder / "small.toml").write_text(STUDY.format(model=model))
+    steep = '[[arm]]\nname = "lr .02"\nset = { lr = 0.02 }\n'
+    write(folder, seeds="seeds = 2", widths=(), arms=steep, model=model, corpus="texts/mine.txt", hidden=8)
     for words in (["run", "small.toml", "-j", "1"], ["bundle", "small", "-o", "small.zip"]):
         done = unrolled(folder, *words, *plugin)
         assert done.returncode == 0, done.stderr
@@ -76,7 +61,7 @@ def contents(bundle: Path) -> dict[str, bytes]:
         return {name: archive.read(name) for name in archive.namelist()}
 
 
-def write(bundle: Path, files: dict[str, bytes], described: bool = False) -> None:
+def rewrite(bundle: Path, files: dict[str, bytes], described: bool = False) -> None:
     """Write other files into the bundle, with hashes that fit where a forger sees to that."""
     if described:
         body = json.loads(files[DESCRIPTION])
@@ -152,11 +137,11 @@ def test_a_planted_change_is_found_also_where_its_hashes_were_made_to_fit(
 ) -> None:
     files = contents(bundle)
     spoil(files)
-    write(bundle, files)
+    rewrite(bundle, files)
     code, out, _ = told(bundle.parent, "verify", "small.zip", "-n", "1")
     assert code == 1 and said in out, out
     if sealed_again:
-        write(bundle, files, described=True)
+        rewrite(bundle, files, described=True)
         code, out, _ = told(bundle.parent, "verify", "small.zip", "-n", "1")
         assert code == 1 and sealed_again in out, out
 
@@ -164,7 +149,7 @@ def test_a_planted_change_is_found_also_where_its_hashes_were_made_to_fit(
 def test_a_text_of_which_a_tenth_is_missing_is_found_when_a_trial_is_trained_again(bundle: Path) -> None:
     files = contents(bundle)
     (name,) = (name for name in files if name.startswith("text/"))
-    write(bundle, {**files, name: files[name][: -len(files[name]) // 10]}, described=True)
+    rewrite(bundle, {**files, name: files[name][: -len(files[name]) // 10]}, described=True)
     done = unrolled(bundle.parent, "verify", "small.zip", "-n", "1")
     assert done.returncode == 1 and "mine.txt was edited" in done.stdout, done.stdout + done.stderr
 
@@ -173,19 +158,19 @@ def hostile(bundle: Path, case: str) -> None:
     files = contents(bundle)
     match case:
         case "pages/../../evil.html" | "/tmp/evil.html" | "pages/.bashrc" | "plugins/a/b.py":
-            write(bundle, {**files, case: b"x"})
+            rewrite(bundle, {**files, case: b"x"})
         case "link":
             link = zipfile.ZipInfo("pages/link")
             link.external_attr = (stat.S_IFLNK | 0o777) << 16
             with zipfile.ZipFile(bundle, "a") as archive:
                 archive.writestr(link, "/etc/passwd")
         case "bomb":
-            write(bundle, {**files, "pages/bomb": bytes(10**8)})
+            rewrite(bundle, {**files, "pages/bomb": bytes(10**8)})
         case "two plans":
             (name,) = (name for name in files if name.startswith("ledger/plans/"))
-            write(bundle, {**files, "ledger/plans/" + "0" * 16 + ".json": files[name]})
+            rewrite(bundle, {**files, "ledger/plans/" + "0" * 16 + ".json": files[name]})
         case "no plan":
-            write(
+            rewrite(
                 bundle, {name: data for name, data in files.items() if not name.startswith("ledger/plans/")}
             )
         case "no zip":
@@ -193,7 +178,7 @@ def hostile(bundle: Path, case: str) -> None:
         case "cut":
             bundle.write_bytes(bundle.read_bytes()[:-3000])
         case "a file below a file":
-            write(bundle, {**files, "pages/a": b"", "pages/a/b": b""})
+            rewrite(bundle, {**files, "pages/a": b"", "pages/a/b": b""})
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from as_typed import TEXT, environment
+from as_typed import TEXT, benchmarked
 
 from ablations.cli import main
 
@@ -95,23 +95,12 @@ def test_models_that_scikit_learn_logged_are_judged_by_seed(compare, tmp_path: P
 
 
 def test_rounds_that_pytest_benchmark_stored_are_judged_as_unpaired(compare, tmp_path: Path) -> None:
-    (tmp_path / "test_sums.py").write_text(
-        "import pytest\n"
-        "@pytest.mark.parametrize('n', [10, 100_000])\n"
-        "def test_sum(benchmark, n): benchmark.pedantic(sum, (range(n),), rounds=20)\n"
-    )
-    words = [
-        "-q",
-        "-p",
-        "no:cacheprovider",
-        "-p",
-        "no:xdist",
-        "--benchmark-json=b.json",
-        "--benchmark-save-data",
-    ]
-    command = [sys.executable, "-m", "pytest", *words, "test_sums.py"]
-    subprocess.run(command, cwd=tmp_path, env=environment(tmp_path), check=True, capture_output=True)
-    stored = json.loads((tmp_path / "b.json").read_text())
+    code = """
+import pytest
+@pytest.mark.parametrize("n", [10, 100_000])
+def test_sum(benchmark, n): benchmark.pedantic(sum, (range(n),), rounds=20)
+"""
+    stored = json.loads(benchmarked(tmp_path, "b.json", code).read_text())
     code, out, _ = compare("b.json", "--arm", "param.n", "--metric", "seconds=1e-6")
     assert (code, "(unpaired)" in out) == (3, True)
     mean = pd.read_csv("reports/out/compare.csv").set_index("arm")["mean"]

@@ -12,7 +12,7 @@ from urllib.error import HTTPError
 from urllib.parse import unquote
 
 import pytest
-from as_typed import COMMAND, SMALL, TEXT, unrolled
+from as_typed import COMMAND, unrolled, write
 
 
 def told(folder, *words):
@@ -27,9 +27,7 @@ def finished(tmp_path_factory):
     """A project whose study has been run."""
     folder = tmp_path_factory.mktemp("projects") / "original"
     folder.mkdir()
-    (folder / "text.txt").write_text(TEXT)
-    (folder / "small.toml").write_text(SMALL.replace("seeds = 5", "seeds = 2"))
-    told(folder, "run", "small.toml")
+    told(write(folder, seeds="seeds = 2"), "run", "small.toml")
     return folder
 
 

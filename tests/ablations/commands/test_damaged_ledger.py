@@ -2,20 +2,16 @@
 
 import json
 import shutil
-import sqlite3
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from as_typed import BASELINE, TEXT, unrolled
+from as_typed import mlflow_runs, unrolled, write
 
-STUDY = f"""
-name = "{{name}}"
-question = "Does a narrower network do worse on a small text?"
-seeds = 2
-{BASELINE}[design.one_at_a_time]
-hidden = [8, 16]
-"""
+from ablations.design import plan as plans
+from ablations.ledger import Ledger
+from bench.identity import version
 
 STATUS = (
     "small: 3 done, 0 failed, 0 diverged, 0 missing; 0 of 2 contrasts decided; open: hidden 8, hidden 16\n"
@@ -23,22 +19,22 @@ STATUS = (
 """What `unrolled status` says of the study on one seed."""
 
 
-def write(folder: Path) -> Path:
-    (folder / "text.txt").write_text(TEXT)
+def two_studies(folder: Path) -> Path:
+    """Two studies of the same trials."""
     for name in ("small", "other"):
-        (folder / f"{name}.toml").write_text(STUDY.format(name=name))
+        write(folder, name, seeds="seeds = 2", widths=(8, 16))
     return folder
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    return write(tmp_path)
+    return two_studies(tmp_path)
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which two studies, of the same trials, were run."""
-    folder = write(tmp_path_factory.mktemp("trained"))
+    folder = two_studies(tmp_path_factory.mktemp("trained"))
     assert unrolled(folder, "run", "small.toml", "other.toml").returncode == 0
     return folder
 
@@ -55,23 +51,13 @@ def plan_file(folder: Path, study: str) -> Path:
     return next(path for path in plans if json.loads(path.read_bytes())["plan"]["study"] == study)
 
 
-def study_runs(folder: Path) -> list[str]:
-    """The statuses of the studies' own runs in MLflow."""
-    with sqlite3.connect(folder / "mlflow.db") as db:
-        query = (
-            "SELECT status FROM runs JOIN tags USING (run_uuid) "
-            "WHERE key = 'unrolled.role' AND value = 'study' AND lifecycle_stage = 'active'"
-        )
-        return [status for (status,) in db.execute(query)]
-
-
 def test_a_byte_of_the_command_that_is_not_utf_8_stands_escaped_in_the_plan(folder: Path) -> None:
     done = unrolled(folder, "run", "small.toml", "--seeds", "0", "--out", b"out\xff")
     assert done.returncode == 0, done.stderr
     assert unrolled(folder, "status").stdout == STATUS
     plan = json.loads(plan_file(folder, "small").read_bytes())["plan"]
     assert plan["command"] == r"unrolled run small.toml --seeds 0 --out out\xff"
-    assert study_runs(folder) == ["FINISHED"]
+    assert mlflow_runs(folder, "study") == ["FINISHED"]
 
 
 @pytest.mark.parametrize(
@@ -105,7 +91,7 @@ def test_a_run_sets_aside_the_unreadable_plan_of_its_own_study_and_goes_on(copy:
     assert "0 trained, 6 already there" in done.stdout
     assert "no plan of this version, so it counts as none; moved to results/set-aside/" in done.stderr
     assert unrolled(copy, "status").stdout.count("6 done") == 2
-    assert study_runs(copy) == ["FINISHED"]
+    assert mlflow_runs(copy, "study") == ["FINISHED"]
 
 
 def test_a_report_that_cannot_be_written_ends_the_study_s_run_in_mlflow(
@@ -116,7 +102,7 @@ def test_a_report_that_cannot_be_written_ends_the_study_s_run_in_mlflow(
         assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
         assert "No space left on device" in done.stderr
         assert not list((copy / "out").rglob("*.html")), "nor half a page"
-    assert study_runs(copy) == ["FAILED"]
+    assert mlflow_runs(copy, "study") == ["FAILED"]
 
 
 # Of a program that, once the last of six results is there, removes three and damages one.
@@ -141,7 +127,7 @@ def test_results_that_vanish_while_a_study_runs_are_missing_and_the_exit_code_is
     assert done.returncode == 1, done.stderr
     assert "small: 2 trained, 0 already there, 0 failed, 0 diverged, 4 left\n" in done.stdout
     assert "4 trials of this look have no result: run again\n" in done.stderr
-    assert study_runs(folder) == ["FAILED"]
+    assert mlflow_runs(folder, "study") == ["FAILED"]
     again = unrolled(folder, "run", "small.toml")
     assert again.returncode == 0, again.stderr
     assert "small: 4 trained, 2 already there, 0 failed, 0 diverged, 0 left\n" in again.stdout
@@ -161,6 +147,26 @@ def age(copy: Path) -> list[Path]:
     (copy / "results" / "set-aside").mkdir(exist_ok=True)
     (copy / "results" / "set-aside" / "x.json").write_bytes(b"{}")
     return sorted((copy / "results" / "trials").rglob("*.json"))
+
+
+def test_a_run_says_once_why_trials_are_trained_again_and_keeps_the_earlier_results(copy: Path) -> None:
+    """As after an upgrade: the ledger's results are made those of an earlier torch."""
+    ledger = Ledger(copy / "results")
+    plan = plans.stored("small", ledger)
+    now = plan.ids
+    new = {}
+    for id, result in list(ledger.each(now)):
+        older = replace(result.trial, versions="torch 2.5.0")
+        ledger.record(replace(result, trial=older))
+        ledger.path(id).unlink()
+        new[id] = older.id
+    arms = [replace(arm, trials={s: new[id] for s, id in arm.trials.items()}) for arm in plan.arms]
+    plans.store(replace(plan, arms=tuple(arms)), ledger)
+    done = unrolled(copy, "run", "small.toml")
+    line = f"torch 2.5.0 → {version('torch')}: 6 trials to train; the earlier results stay in the ledger"
+    assert done.stdout.splitlines().count(line) == 1
+    assert "6 trained, 0 already there" in done.stdout
+    assert {*now, *new.values()} == set(ledger.files())
 
 
 def test_status_counts_the_results_of_no_plan_and_prune_removes_them_with_yes_alone(copy: Path) -> None:
@@ -195,8 +201,6 @@ def test_a_plan_that_cannot_be_read_keeps_prune_from_removing_anything(copy: Pat
 
 
 def test_prune_is_refused_while_a_study_runs(copy: Path) -> None:
-    from ablations.ledger import Ledger
-
     before = age(copy)
     with Ledger(copy / "results").lock("small"):
         done = unrolled(copy, "prune", "--yes")

@@ -2,12 +2,13 @@
 
 import os
 import re
-import subprocess
-import sys
 from argparse import Namespace
+from functools import partial
 from pathlib import Path
 
+import as_typed
 import pytest
+from as_typed import write
 from nvml_stand_in import VARIABLE, Machine, uuid
 
 from ablations.cli import main
@@ -20,27 +21,12 @@ from bench.devices import usable
 from bench.models.registry import ZOO
 from bench.trial import BadInput, Trial
 
-COMMAND = str(Path(sys.executable).with_name("unrolled"))
 STAND_INS = Path(__file__).parents[2] / "stand_ins"
-TINY = """
-name = "tiny"
-question = "Does a narrower network do worse on a small text?"
-seeds = 8
-[baseline]
-model = "lm4"
-corpus = "text.txt"
-epochs = 3
-batch = 4
-window = 8
-hidden = 8
-"""
 
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    (tmp_path / "text.txt").write_text("the cat sat on the mat and the dog sat on the log . " * 60)
-    (tmp_path / "tiny.toml").write_text(TINY)
-    monkeypatch.chdir(tmp_path)
+    monkeypatch.chdir(write(tmp_path, "tiny", "seeds = 8", widths=(), epochs=3, hidden=8))
     monkeypatch.setattr(device, "cores", lambda: 16)
     return tmp_path
 
@@ -167,31 +153,14 @@ def test_the_plan_stores_the_device_and_the_identities_have_it(nvml: Machine, fo
         assert {trial.device for trial in trials} == {kind}
 
 
-def unrolled(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    site = folder / "site"
-    site.mkdir(exist_ok=True)
-    (site / "sitecustomize.py").write_text("import cuda_stand_in\n")
-    variables = {
-        "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db",
-        "PYTHONPATH": f"{site}{os.pathsep}{STAND_INS}",
-        VARIABLE: str(folder / "nvml.json"),
-    }
-    clean = {k: v for k, v in os.environ.items() if k != "CUDA_VISIBLE_DEVICES"}
-    return subprocess.run(
-        [COMMAND, *words],
-        cwd=folder,
-        env={**clean, **variables},
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
-
-
 def test_eight_trials_at_a_time_have_a_gpu_each_of_eight(nvml: Machine, folder: Path) -> None:
     """Trained on the CPU, in processes that see one stand-in for a GPU each, which the line of each names."""
     nvml.has(*[{"used": 1000, "busy": 50}] * 8)
-    done = unrolled(folder, "run", "tiny.toml", "-j", "8", "--device", "cuda")
+    (folder / "site").mkdir()
+    (folder / "site" / "sitecustomize.py").write_text("import cuda_stand_in\n")
+    seen = {"PYTHONPATH": f"{folder}/site{os.pathsep}{STAND_INS}", VARIABLE: str(folder / "nvml.json")}
+    unrolled = partial(as_typed.unrolled, folder, **seen)
+    done = unrolled("run", "tiny.toml", "-j", "8", "--device", "cuda")
     assert done.returncode == 0, done.stderr
     assert "tiny: device cuda: as --device says; about " in done.stdout
     told = re.findall(r"^\[\d/8\] .*, GPU (\d) \((GPU-[\d-]+)\), ", done.stdout, re.MULTILINE)
@@ -202,15 +171,15 @@ def test_eight_trials_at_a_time_have_a_gpu_each_of_eight(nvml: Machine, folder: 
         assert result.metrics["gpu_memory_used"] == 1000.0
 
     nvml.has()
-    kept = unrolled(folder, "run", "tiny.toml")
+    kept = unrolled("run", "tiny.toml")
     assert kept.returncode == 0 and "0 trained, 8 already there" in kept.stdout, "nothing needs a GPU"
-    more = unrolled(folder, "run", "tiny.toml", "--seeds", "0-9")
+    more = unrolled("run", "tiny.toml", "--seeds", "0-9")
     assert (more.returncode, more.stderr) == (
         2,
         "unrolled: device cuda, as the study's stored plan has it: no GPU is visible; "
         "--device cpu trains the whole study on the CPU\n",
     )
-    again = unrolled(folder, "verify", "tiny", "-n", "2")
+    again = unrolled("verify", "tiny", "-n", "2")
     assert (again.returncode, "device cuda: no GPU is visible" in again.stderr) == (2, True)
     nvml.has({})
-    assert unrolled(folder, "verify", "tiny", "-n", "2").stdout == "2 of 2 bit-identical\n"
+    assert unrolled("verify", "tiny", "-n", "2").stdout == "2 of 2 bit-identical\n"

@@ -1,7 +1,6 @@
 """`unrolled gate` on real ledgers and real stored runs of pytest-benchmark."""
 
 import json
-import os
 import random
 import re
 import shlex
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from as_typed import benchmarked, write
 from result_sets import gate, ledger, side, trained
 
 from ablations.cli import parse
@@ -151,25 +151,9 @@ def test_step(benchmark):
 """
 
 
-def timed(folder: Path, name: str, seconds: float) -> Path:
-    folder.mkdir(exist_ok=True)
-    (folder / "test_timed.py").write_text(BENCHMARK.format(seconds=seconds))
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist"]
-    done = subprocess.run(
-        [*command, f"--benchmark-json={name}.json", "test_timed.py"],
-        cwd=folder,
-        env={k: v for k, v in os.environ.items() if not k.startswith("PYTEST")},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return folder / f"{name}.json"
-
-
 def test_stored_runs_of_pytest_benchmark_are_compared_by_name(tmp_path, capsys) -> None:
-    before, after = timed(tmp_path, "before", 0.002), timed(tmp_path, "after", 0.2)
+    files = {"before.json": 0.002, "after.json": 0.2}
+    before, after = (benchmarked(tmp_path, name, BENCHMARK.format(seconds=s)) for name, s in files.items())
     code, said = gate(capsys, before, before)
     assert code == 0 and "none of 1 benchmark is shown to be slower" in said
     code, said = gate(capsys, before, after)
@@ -256,26 +240,17 @@ def test_the_workflow_s_study_passes_other_bits_and_fails_what_costs_two_deltas(
 
 # one made worse on purpose
 
-STUDY = """
-name = "small"
-question = "Is a narrow network as good?"
-seeds = 5
-metrics = [{{ name = "valid_loss", delta = 0.02 }}, {{ name = "valid_accuracy", delta = 0.01 }}]
-[baseline]
-model = "lm1"
-corpus = "text.txt"
-epochs = 1
-batch = 4
-lr = {lr}
-"""
-
 
 def real(folder: Path, lr: float) -> Path:
     """A ledger of really trained trials."""
     from bench.run import run_trial
 
-    (folder.parent / "small.toml").write_text(STUDY.format(lr=lr))
-    decided, trials = plans.decide(loading.load(str(folder.parent / "small.toml")), "unrolled run small.toml")
+    metrics = 'metrics = [{ name = "valid_loss", delta = 0.02 }, { name = "valid_accuracy", delta = 0.01 }]'
+    file = (
+        write(folder.parent, seeds=f"seeds = 5\n{metrics}", widths=(), model="lm1", window=3, lr=lr)
+        / "small.toml"
+    )
+    decided, trials = plans.decide(loading.load(str(file)), "unrolled run small.toml")
     kept = Ledger(folder)
     plans.store(decided, kept)
     for trial in trials:
@@ -287,12 +262,8 @@ def test_a_real_study_passes_against_itself_and_fails_with_a_learning_rate_made_
     tmp_path, capsys, monkeypatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "text.txt").write_text("the cat sat on the mat and the dog sat on the log . " * 60)
-    base, same, worse = (
-        real(tmp_path / "base", 1e-2),
-        real(tmp_path / "same", 1e-2),
-        real(tmp_path / "worse", 1e-3),
-    )
+    rates = {"base": 1e-2, "same": 1e-2, "worse": 1e-3}
+    base, same, worse = (real(tmp_path / name, lr) for name, lr in rates.items())
     patient = ("--speed-margin", "9")  # a busy machine is no slower version
     code, said = gate(capsys, base, same, *patient)
     assert (code, said.splitlines()[0]) == (0, "gate passed: 1 arm no worse, 1 bit-identical")

@@ -18,25 +18,17 @@ from bench.models.registry import spec_of
 from bench.preflight import preflight
 from bench.trial import Trial
 
-STUDY = f"""
-name = "mine"
-question = "Is my cell any good?"
-seeds = 1
-{as_typed.BASELINE}hidden = 8
-[[arm]]
-name = "my cell"
-set = {{ model = "my-cell", layers = 1 }}
-[[arm]]
-name = "small activations"
-set = {{ my_penalty = 0.5 }}
-"""
+CELL = '[[arm]]\nname = "my cell"\nset = { model = "my-cell", layers = 1 }\n'
+PENALTY = '[[arm]]\nname = "small activations"\nset = { my_penalty = 0.5 }\n'
+
+
+def mine(folder: Path, arms: str, **settings) -> Path:
+    return as_typed.write(folder, "mine", "seeds = 1", widths=(), arms=arms, hidden=8, **settings)
 
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    (tmp_path / "text.txt").write_text(as_typed.TEXT)
-    (tmp_path / "mine.toml").write_text(STUDY)
-    monkeypatch.chdir(tmp_path)
+    monkeypatch.chdir(mine(tmp_path, CELL + PENALTY))
     return tmp_path
 
 
@@ -80,8 +72,7 @@ def test_a_cell_and_a_regulariser_are_trained_reported_and_trained_again_when_th
 def test_a_mistake_stops_the_study_before_its_first_trial_and_an_error_later_fails_one_trial(
     folder: Path, unrolled: Callable[..., subprocess.CompletedProcess[str]]
 ) -> None:
-    text = STUDY.partition('[[arm]]\nname = "small')[0]
-    (folder / "mine.toml").write_text(text)
+    mine(folder, CELL)
     unrolled("new", "cell", "my_cell.py")
     cell, run = folder / "my_cell.py", ("run", "mine.toml", "--plugin", "my_cell.py")
     good = cell.read_text()
@@ -205,12 +196,11 @@ def test_a_first_batch_that_takes_too_long_is_refused_by_its_arm_and_mlflow_hear
         "import time\nfrom bench.plugins import regularizer\n\n@regularizer('slow')\ndef slow(output):\n"
         "    time.sleep(600)\n    return output.raw.mean()\n"
     )
-    arms = 'slow = 0.1\n[[arm]]\nname = "slower"\nset = { slow = 0.5 }\n'
-    (folder / "slow.toml").write_text(STUDY[: STUDY.index("[[arm]]")] + arms)
+    mine(folder, '[[arm]]\nname = "slower"\nset = { slow = 0.5 }\n', slow=0.1)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
     monkeypatch.setattr("ablations.commands.run.FIRST_BATCH", 3.0)
     monkeypatch.setattr(progress, "PAUSE", 1.0)
-    assert main(["run", "slow.toml", "--plugin", "slow.py", "-j", "2"]) == 2
+    assert main(["run", "mine.toml", "--plugin", "slow.py", "-j", "2"]) == 2
     said = capsys.readouterr()
     assert "checking the first batch of 2 arms: 0 of 2, " in said.out
     assert re.fullmatch(

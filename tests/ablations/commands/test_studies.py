@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import fmean
 
 import pytest
-from as_typed import SMALL, TEXT, unrolled
+from as_typed import unrolled, write
 
 from ablations.cli import main
 from ablations.design import plan as plans
@@ -24,9 +24,7 @@ Captured = pytest.CaptureFixture[str]
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    (tmp_path / "text.txt").write_text(TEXT)
-    (tmp_path / "small.toml").write_text(SMALL)
-    monkeypatch.chdir(tmp_path)
+    monkeypatch.chdir(write(tmp_path))
     return tmp_path
 
 
@@ -42,18 +40,17 @@ def test_every_study_of_the_package_and_of_the_folder_is_listed_with_its_questio
     folder: Path, capsys: Captured
 ) -> None:
     (folder / "other.toml").write_text("[tool]\nx = 1\n")
-    (folder / "mine.toml").write_text(SMALL.replace("lm4", "my-cell"))
-    (folder / "no-text.toml").write_text(SMALL.replace("text.txt", "nowhere.txt"))
+    write(folder, "mine", model="my-cell")
+    write(folder, "no-text", corpus="nowhere.txt")
+    (folder / "nowhere.txt").unlink()
     found = listed(capsys)
     for name in shipped():
         study = load(name)
         line, question = found[name]
         assert question == study.question and f"  {len(study.arms)} " in line and line.endswith("not run")
     assert found["small.toml"][1] == "Does a narrower network do worse?"
-    for name, why in {
-        "mine": "model 'my-cell': is not in the zoo",
-        "no-text": "nowhere.txt: No such",
-    }.items():
+    refused = {"mine": "model 'my-cell': is not in the zoo", "no-text": "nowhere.txt: No such"}
+    for name, why in refused.items():
         line, reason = found[f"{name}.toml"]
         assert line.endswith("cannot be run") and why in reason
     assert "other.toml" not in found
@@ -77,7 +74,7 @@ def test_a_study_that_was_run_says_how_far_it_is_and_plan_counts_its_results_and
     assert told.splitlines()[3].split()[-2] == f"{measured:.1f}"
     assert main(["plan", "small.toml", "--set", "epochs=2"]) == 0
     assert "measured" not in capsys.readouterr().out, "trials with other settings"
-    (folder / "small.toml").write_text(SMALL.replace("seeds = 5", "seeds = 6"))
+    write(folder, seeds="seeds = 6")
     assert listed(capsys)["small.toml"][0].endswith(f"{done}, of other seeds or settings")
     (folder / "small.toml").unlink()  # what was run is listed without its file
     assert listed(capsys)["small"][1] == "Does a narrower network do worse?"
@@ -93,9 +90,9 @@ def test_a_command_in_another_folder_names_the_nearest_ledger(folder: Path, caps
 
 
 def test_a_study_with_the_name_of_a_shipped_one_says_so(folder: Path, capsys: Captured) -> None:
-    (folder / "small.toml").write_text(SMALL.replace('"small"', '"toggles"'))
-    assert main(["plan", "small.toml"]) == 0
-    assert capsys.readouterr().err.startswith("small.toml: is called 'toggles' as a shipped study is")
+    write(folder, "toggles")
+    assert main(["plan", "toggles.toml"]) == 0
+    assert capsys.readouterr().err.startswith("toggles.toml: is called 'toggles' as a shipped study is")
     assert main(["plan", "stability"]) == 0
     assert capsys.readouterr().err == ""
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from as_typed import TEXT, unrolled
+from as_typed import unrolled, write
 from result_sets import gate
 
 from ablations.cli import main
@@ -16,27 +16,22 @@ from ablations.commands.verify import replays
 from ablations.ledger import Ledger
 from bench.trial import Result
 
-STUDY = """
-name = "small"
-question = "What does a small text teach?"
-seeds = 1
-metrics = [{{ name = "valid_loss", delta = 0.5 }}]
-[baseline]
-model = "lm4"
-corpus = "text.txt"
-epochs = 2
-batch = 4
-window = 8
+ARMS = """
 [[arm]]
 name = "other text"
-set = {{ corpus = "other.txt" }}
+set = { corpus = "other.txt" }
 [[arm]]
 name = "too steep"
-set = {{ lr = 1e30 }}
+set = { lr = 1e30 }
 [[arm]]
-name = "{last}"
-set = {{ hidden = 16 }}
+name = "last"
 """
+
+
+def study(folder: Path, last: str = "hidden = 16") -> Path:
+    """Two arms on one text, one on another, one that diverges; the last arm has the setting `last`."""
+    lines = 'seeds = 1\nmetrics = [{ name = "valid_loss", delta = 0.5 }]'
+    return write(folder, seeds=lines, widths=(), epochs=2, arms=f"{ARMS}set = {{ {last} }}\n")
 
 
 def printed(folder: Path, *words: str, **more: str) -> str:
@@ -47,11 +42,9 @@ def printed(folder: Path, *words: str, **more: str) -> str:
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A study that was run: two arms on one text, one on another, one that diverges."""
-    folder = tmp_path_factory.mktemp("trained")
-    (folder / "text.txt").write_text(TEXT)
+    """The study after it was run."""
+    folder = study(tmp_path_factory.mktemp("trained"))
     (folder / "other.txt").write_text("a dog and a cat and a bird sat on a mat , said the cat . " * 60)
-    (folder / "small.toml").write_text(STUDY.format(last="narrow"))
     printed(folder, "run", "small.toml")
     return folder
 
@@ -187,9 +180,9 @@ def test_verify_counts_what_it_cannot_replay_and_says_why(folder, verify, capsys
 
 
 def test_verify_counts_trials_whose_plugin_is_missing_or_was_edited(folder, verify, capsys) -> None:
-    plugin, study = Path("mine.py"), Path("small.toml").read_text()
+    plugin = Path("mine.py")
     assert main(["new", "cell", str(plugin)]) == 0
-    Path("small.toml").write_text(study.replace("hidden = 16", 'model = "mine"'))
+    study(folder, 'model = "mine"')
     printed(folder, "run", "small.toml", "--plugin", "mine.py")
     capsys.readouterr()
     code, said = verify()
@@ -208,7 +201,7 @@ def test_results_of_another_kind_of_machine_are_named_by_run_report_verify_and_g
     if one == '"DEFAULT"':
         pytest.skip("this CPU has no other capability")
     apart = f"cpu capability {json.loads(one)} / DEFAULT"
-    Path("small.toml").write_text(STUDY.format(last="narrower").replace("hidden = 16", "hidden = 12"))
+    study(folder, "hidden = 12")
     said = printed(folder, "run", "small.toml", ATEN_CPU_CAPABILITY="default")
     assert f"small: 3 results are of another kind of machine, then / now: {apart}\n" in said
     pairs = f"1 of 2 pairs compares results of two kinds of machine ({apart}): their differences include"
