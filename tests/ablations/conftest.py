@@ -14,6 +14,7 @@ sys.path.append(str(Path(__file__).parent))  # trials are named by import, here 
 
 import processes
 
+from ablations.cli import main
 from ablations.ledger import Ledger
 
 HERE = Path(__file__).parent
@@ -88,6 +89,17 @@ def warned() -> list[str]:
 @pytest.fixture
 def ledger(tmp_path: Path, warned: list[str]) -> Ledger:
     return Ledger(tmp_path / "results", warned.append)
+
+
+@pytest.fixture
+def command(capsys) -> Callable[..., tuple[int, str, str]]:
+    """Run a command in this process: its exit code, what it printed, and its errors."""
+
+    def run(*words: object) -> tuple[int, str, str]:
+        code = main([*map(str, words)])
+        return code, *capsys.readouterr()
+
+    return run
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from bench.trial import BadInput
 
 
 @pytest.fixture(scope="module")
-def ran(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def ran(tmp_path_factory) -> Path:
     facts = {"model": "lm6", "hidden": 8, "window": 4, "batch": 8, "epochs": 2}
     arms = "[design.one_at_a_time]\nlr = [1e-3]\ndropout = [0.5]\n"
     folder = write(tmp_path_factory.mktemp("api"), seeds="seeds = 3", widths=(), arms=arms, **facts)
@@ -37,9 +37,7 @@ def test_a_trial_is_refused_as_a_study_file_is() -> None:
         ablations.trial("lm4", learning_rate=1e-3)
 
 
-def test_training_here_gives_the_bits_of_a_run_and_leaves_torch_as_it_was(
-    ran: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_training_here_gives_the_bits_of_a_run_and_leaves_torch_as_it_was(ran: Path, monkeypatch) -> None:
     monkeypatch.chdir(ran)
     stored = ablations.result(ablations.results("small").trial[0])
     torch.set_num_threads(2)
@@ -93,7 +91,7 @@ def test_what_cannot_be_compared_is_told_in_one_line(ran: Path, names, how, told
     assert told in str(refused.value) and "\n" not in str(refused.value)
 
 
-def test_the_docstring_of_the_api_runs(ran: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_docstring_of_the_api_runs(ran: Path, monkeypatch) -> None:
     """Its lines as they stand, with names of the small study for those of a shipped one."""
     from ablations import api
 

@@ -13,7 +13,7 @@ SAY = "from ablations import scratch; print(scratch.folder(), flush=True); "
 
 
 @pytest.fixture
-def temporary(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def temporary(monkeypatch) -> Iterator[Path]:
     """A TMPDIR that is short enough for a socket, as pytest's own folders are not, and empty at the end."""
     with tempfile.TemporaryDirectory() as folder:
         monkeypatch.setenv("TMPDIR", folder)
@@ -56,9 +56,7 @@ def test_what_a_killed_process_left_goes_with_the_next_one_and_what_lives_stays(
     started("")[0].communicate()
 
 
-def test_a_path_that_is_too_long_for_a_socket_is_not_taken(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_path_that_is_too_long_for_a_socket_is_not_taken(tmp_path: Path, monkeypatch) -> None:
     deep = tmp_path / ("deep" * 20)
     deep.mkdir()
     monkeypatch.setenv("TMPDIR", str(deep))

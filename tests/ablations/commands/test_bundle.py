@@ -13,7 +13,6 @@ import pytest
 from as_typed import unrolled, write
 from rocrate.rocrate import ROCrate
 
-from ablations.cli import main
 from ablations.commands import bundle_check
 from ablations.commands.bundle import DESCRIPTION
 from ablations.ledger import seal, unseal
@@ -33,19 +32,18 @@ def study(folder: Path, model: str, *plugin: str) -> Path:
 
 
 @pytest.fixture
-def told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], as_before: None):
-    """Run a command in a folder; returns its exit code, what it printed, and its errors."""
+def told(monkeypatch, command, as_before):
+    """Run a command in a folder: its exit code, what it printed, and its errors."""
 
     def run(folder: Path, *words: str) -> tuple[int, str, str]:
         monkeypatch.chdir(folder)
-        code = main(list(words))
-        return code, *capsys.readouterr()
+        return command(*words)
 
     return run
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def made(tmp_path_factory) -> Path:
     """The bundle of a study on a text of the user's own."""
     return study(tmp_path_factory.mktemp("author"), "lm4")
 
@@ -187,7 +185,7 @@ def hostile(bundle: Path, case: str) -> None:
      "two plans", "no plan", "cut", "a file below a file"],
 )  # fmt: skip
 def test_a_hostile_or_broken_archive_gets_one_line_and_writes_nothing(
-    told, bundle: Path, case: str, monkeypatch: pytest.MonkeyPatch
+    told, bundle: Path, case: str, monkeypatch
 ) -> None:
     monkeypatch.setattr(bundle_check, "LARGEST", 10**7)
     hostile(bundle, case)
@@ -197,7 +195,7 @@ def test_a_hostile_or_broken_archive_gets_one_line_and_writes_nothing(
 
 
 @pytest.fixture(scope="module")
-def with_plugin(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def with_plugin(tmp_path_factory) -> Path:
     """The bundle of a study with a cell whose file leaves a trace, `ran` beside it, where it is run."""
     folder = tmp_path_factory.mktemp("cell")
     assert unrolled(folder, "new", "cell", CELL).returncode == 0

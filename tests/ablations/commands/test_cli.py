@@ -49,9 +49,7 @@ from ablations.cli import COMMANDS, examples, main, parse, parser
         (["plan", "x" * 10_000], f"no shipped study '{'x' * 59}… exists; known: "),
     ],
 )
-def test_what_is_mistyped_is_one_line_with_the_cure(
-    words: list[str], told: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_is_mistyped_is_one_line_with_the_cure(words: list[str], told: str, capsys) -> None:
     assert main(words) == 2
     captured = capsys.readouterr()
     assert captured.err.startswith(f"unrolled: {told}")
@@ -60,16 +58,14 @@ def test_what_is_mistyped_is_one_line_with_the_cure(
 
 
 @pytest.mark.parametrize("words", [["--help"], ["plan", "--help"]])
-def test_help_is_told_on_the_standard_output_and_is_no_mistake(
-    words: list[str], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_help_is_told_on_the_standard_output_and_is_no_mistake(words: list[str], capsys) -> None:
     with pytest.raises(SystemExit, match=r"^0$"):
         main(words)
     captured = capsys.readouterr()
     assert captured.out.startswith("usage: unrolled") and captured.err == ""
 
 
-def test_the_version_is_that_of_the_installed_package(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_version_is_that_of_the_installed_package(capsys) -> None:
     with pytest.raises(SystemExit, match=r"^0$"):
         main(["--version"])
     assert capsys.readouterr().out == f"unrolled {metadata.version('unrolled')}\n"
@@ -96,7 +92,7 @@ def test_every_commands_help_has_examples_that_it_takes(name: str) -> None:
     ],
 )
 def test_bash_completes_commands_flags_studies_and_files(
-    typed: str, offered: set[str], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    typed: str, offered: set[str], tmp_path: Path, capfd
 ) -> None:
     assert main(["completion", "bash"]) == 0
     (tmp_path / "complete").write_text(capfd.readouterr().out)
@@ -110,7 +106,7 @@ def test_bash_completes_commands_flags_studies_and_files(
 
 
 @pytest.mark.parametrize("shell", ["zsh", "fish"])
-def test_other_shells_get_every_command_and_study(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_other_shells_get_every_command_and_study(shell: str, capsys) -> None:
     assert main(["completion", shell]) == 0
     told = capsys.readouterr().out
     assert all(name in told for name in (*COMMANDS, "toggles", "awd-paper", "--seeds"))

@@ -4,13 +4,12 @@ import json
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from as_typed import TEXT, benchmarked
-
-from ablations.cli import main
 
 ARMS = {"base": 0.0, "better": 0.1, "worse": -0.1}
 FRAME = pd.DataFrame(
@@ -27,15 +26,10 @@ WRITERS = {
 
 
 @pytest.fixture
-def compare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
-    """Run the command in a folder of its own; returns its exit code, what it printed, and its errors."""
+def compare(tmp_path: Path, monkeypatch, command):
+    """Run the command in a folder of its own."""
     monkeypatch.chdir(tmp_path)
-
-    def run(source: str, *flags: str) -> tuple[int, str, str]:
-        code = main(["compare", source, *flags])
-        return code, *capsys.readouterr()
-
-    return run
+    return partial(command, "compare")
 
 
 @pytest.mark.parametrize("name", WRITERS)

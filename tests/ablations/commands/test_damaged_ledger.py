@@ -32,7 +32,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def trained(tmp_path_factory) -> Path:
     """A folder in which two studies, of the same trials, were run."""
     folder = two_studies(tmp_path_factory.mktemp("trained"))
     assert unrolled(folder, "run", "small.toml", "other.toml").returncode == 0

@@ -25,7 +25,7 @@ STAND_INS = Path(__file__).parents[2] / "stand_ins"
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(tmp_path: Path, monkeypatch) -> Path:
     monkeypatch.chdir(write(tmp_path, "tiny", "seeds = 8", widths=(), epochs=3, hidden=8))
     monkeypatch.setattr(device, "cores", lambda: 16)
     return tmp_path
@@ -123,7 +123,7 @@ def test_a_cluster_has_the_cpu_unless_cuda_is_asked_for(nvml: Machine, folder: P
 
 @pytest.mark.parametrize("word", ["plan", "run"])
 def test_cuda_without_a_gpu_is_one_line_before_anything_is_trained(
-    nvml: Machine, folder: Path, capsys: pytest.CaptureFixture[str], word: str
+    nvml: Machine, folder: Path, capsys, word: str
 ) -> None:
     assert main([word, "tiny.toml", "--device", "cuda"]) == 2
     assert capsys.readouterr().err == (
@@ -135,7 +135,7 @@ def test_cuda_without_a_gpu_is_one_line_before_anything_is_trained(
 
 @pytest.mark.parametrize("words", [["plan", "tiny.toml"], ["run", "tiny.toml", "--dry-run"]])
 def test_a_plan_says_which_device_it_takes_and_why(
-    nvml: Machine, folder: Path, capsys: pytest.CaptureFixture[str], words: list[str]
+    nvml: Machine, folder: Path, capsys, words: list[str]
 ) -> None:
     nvml.has({})
     assert main(words) == 0

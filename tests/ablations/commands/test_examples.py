@@ -20,7 +20,7 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(tmp_path_factory) -> Path:
     """A project in which everything has been typed that the document says."""
     folder = tmp_path_factory.mktemp("project")
     shutil.copytree(DOCS, folder / "docs")

@@ -27,7 +27,7 @@ def mine(folder: Path, arms: str, **settings) -> Path:
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(tmp_path: Path, monkeypatch) -> Path:
     monkeypatch.chdir(mine(tmp_path, CELL + PENALTY))
     return tmp_path
 
@@ -111,7 +111,7 @@ def test_a_mistake_stops_the_study_before_its_first_trial_and_an_error_later_fai
     ],
 )
 def test_a_file_that_cannot_be_used_has_exit_code_2_and_one_line(
-    folder: Path, as_before: None, capsys: pytest.CaptureFixture[str], text: str, said: str
+    folder: Path, as_before, capsys, text: str, said: str
 ) -> None:
     (folder / "bad.py").write_text(text)
     assert main(["plan", "mine.toml", "--plugin", "bad.py"]) == 2
@@ -120,9 +120,7 @@ def test_a_file_that_cannot_be_used_has_exit_code_2_and_one_line(
     assert captured.err.count("\n") == 1 and not captured.out
 
 
-def test_models_lists_what_is_plugged_in(
-    folder: Path, as_before: None, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_models_lists_what_is_plugged_in(folder: Path, as_before, capsys) -> None:
     for kind in ("cell", "regularizer"):
         assert main(["new", kind, f"my_{kind}.py"]) == 0
     assert main(["models", "--plugin", "my_cell.py", "--plugin", "my_regularizer.py"]) == 0
@@ -131,9 +129,7 @@ def test_models_lists_what_is_plugged_in(
     assert "my_regularizer my regularizer     The mean size of the activations" in out
 
 
-def test_a_strength_below_zero_is_refused_when_the_study_is_planned(
-    folder: Path, as_before: None, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_strength_below_zero_is_refused_when_the_study_is_planned(folder: Path, as_before, capsys) -> None:
     assert main(["new", "regularizer", "my_regularizer.py"]) == 0
     study = ["plan", "toggles", "--plugin", "my_regularizer.py", "--set", "my_regularizer=-1"]
     assert main(study) == 2
@@ -145,7 +141,7 @@ def test_a_strength_below_zero_is_refused_when_the_study_is_planned(
 
 
 @pytest.mark.parametrize("kind", ["cell", "model", "regularizer"])
-def test_what_new_writes_works_as_it_is(folder: Path, as_before: None, kind: str) -> None:
+def test_what_new_writes_works_as_it_is(folder: Path, as_before, kind: str) -> None:
     assert main(["new", kind, f"my_{kind}.py"]) == 0
     plugins.load(f"my_{kind}.py")
     model = "lm6" if kind == "regularizer" else f"my-{kind}"
@@ -158,7 +154,7 @@ def test_what_new_writes_works_as_it_is(folder: Path, as_before: None, kind: str
         assert preflight(trial).done
 
 
-def test_the_study_that_new_writes_can_be_planned(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_study_that_new_writes_can_be_planned(folder: Path, capsys) -> None:
     assert main(["new", "study", "my.toml"]) == 0
     assert len(loading.load("my.toml").arms) == 4
     assert main(["plan", "my.toml"]) == 0
@@ -179,9 +175,7 @@ def test_the_study_that_new_writes_can_be_planned(folder: Path, capsys: pytest.C
         ("model", "nowhere/my.py", "nowhere/my.py: there is no such folder"),
     ],
 )
-def test_new_refuses_and_leaves_what_is_there(
-    folder: Path, capsys: pytest.CaptureFixture[str], kind: str, file: str, said: str
-) -> None:
+def test_new_refuses_and_leaves_what_is_there(folder: Path, capsys, kind: str, file: str, said: str) -> None:
     (folder / "there.py").write_text("mine\n")
     before = sorted(folder.iterdir())
     assert main(["new", kind, file]) == 2
@@ -190,7 +184,7 @@ def test_new_refuses_and_leaves_what_is_there(
 
 
 def test_a_first_batch_that_takes_too_long_is_refused_by_its_arm_and_mlflow_hears_nothing(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], as_before: None
+    folder: Path, monkeypatch, capsys, as_before
 ) -> None:
     (folder / "slow.py").write_text(
         "import time\nfrom bench.plugins import regularizer\n\n@regularizer('slow')\ndef slow(output):\n"

@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from ablations.api import learner
-from ablations.cli import main
 from ablations.commands import trial_view
 from ablations.ledger import Ledger
 from ablations.trials.retrained import continuation, find, retrained
@@ -18,7 +17,7 @@ from bench.trial import BadInput, Epoch, Result, Trial, failure
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(tmp_path_factory) -> Path:
     made = tmp_path_factory.mktemp("inside")
     (made / "text.txt").write_text("the cat sat on the mat and the dog sat on the log . " * 60)
     return made
@@ -44,11 +43,10 @@ def small(folder: Path) -> Callable[..., Trial]:
 
 
 @pytest.fixture(scope="module")
-def results(folder: Path, small: Callable[..., Trial]) -> dict[str, Result]:
+def results(folder: Path, small) -> dict[str, Result]:
     """A ledger of a trial under each engine, of a failed trial and of counts."""
     ledger = Ledger(folder / "results")
-    trials = {engine: small(engine=engine) for engine in ("learner", "loop")}
-    found = {engine: run_trial(trial) for engine, trial in trials.items()}
+    found = {engine: run_trial(small(engine=engine)) for engine in ("learner", "loop")}
     lost = failure(small(seed=7), "time limit of 5 s", output="step 1\n\x1b[31mstep 2\n")
     found |= {"failed": lost, "counted": run_trial(small(model="ngram-2", options={"context": 1}))}
     for result in found.values():
@@ -57,25 +55,15 @@ def results(folder: Path, small: Callable[..., Trial]) -> dict[str, Result]:
 
 
 @pytest.fixture
-def unrolled(
-    folder: Path, results: dict[str, Result], capsys: pytest.CaptureFixture[str]
-) -> Callable[..., tuple[int, str, str]]:
-    """The command on that ledger: exit code, output, errors."""
-
-    def run(*words: object) -> tuple[int, str, str]:
-        code = main([*map(str, words), "--results", str(folder / "results")])
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return run
+def unrolled(folder: Path, results, command) -> Callable[..., tuple[int, str, str]]:
+    """The command on that ledger."""
+    return lambda *words: command(*words, "--results", folder / "results")
 
 
 # What is shown
 
 
-def test_a_trial_is_shown_with_all_that_the_ledger_has(
-    unrolled: Callable[..., tuple[int, str, str]], results: dict[str, Result]
-) -> None:
+def test_a_trial_is_shown_with_all_that_the_ledger_has(unrolled, results) -> None:
     result = results["loop"]
     code, out, _ = unrolled("show", result.trial.id)
     assert code == 0
@@ -91,25 +79,21 @@ def test_a_trial_is_shown_with_all_that_the_ledger_has(
     assert all(value in out for value in result.fingerprints.values())
 
 
-def test_a_failed_trial_is_shown_with_its_reason_and_what_it_printed(
-    unrolled: Callable[..., tuple[int, str, str]], results: dict[str, Result]
-) -> None:
+def test_a_failed_trial_is_shown_with_its_reason_and_what_it_printed(unrolled, results) -> None:
     code, out, _ = unrolled("show", results["failed"].trial.id)
     assert code == 0 and "FAILED: time limit of 5 s" in out
     assert "  step 1\n  �[31mstep 2\n" in out  # an escape character cannot steer the terminal
     assert "learning curve" not in out and "passage" not in out
 
 
-def test_the_beginning_of_an_identity_is_enough(
-    unrolled: Callable[..., tuple[int, str, str]], results: dict[str, Result]
-) -> None:
+def test_the_beginning_of_an_identity_is_enough(unrolled, results) -> None:
     id = results["loop"].trial.id
     assert unrolled("show", id[:8]) == unrolled("show", id) == unrolled("show", id[:8].upper())
+    code, out, err = unrolled("show", "nothing")
+    assert (code, out) == (2, "") and err.startswith("unrolled: trial 'nothing': no trial in ")
 
 
-def test_an_unknown_identity_and_one_of_several_are_refused(
-    folder: Path, small: Callable[..., Trial]
-) -> None:
+def test_an_unknown_identity_and_one_of_several_are_refused(folder: Path, small) -> None:
     ledger = Ledger(folder / "many")
     trials = [small(seed=seed) for seed in range(40)]
     for trial in trials:
@@ -117,29 +101,16 @@ def test_an_unknown_identity_and_one_of_several_are_refused(
     first = trials[0].id[0]
     several = sum(trial.id[0] == first for trial in trials)
     assert several > 1  # 40 trials, 16 digits
-    with pytest.raises(
-        BadInput, match=f"^trial '{first}': {several} identities begin so .*; write more of it"
-    ):
-        find(first, ledger)
-    for unknown in ("nothing", "", "../trials"):
-        with pytest.raises(BadInput, match=f"^trial '{unknown}': no trial in .*; no study has been run yet"):
-            find(unknown, ledger)
+    told = dict.fromkeys(("nothing", "", "../trials"), "no trial in .*; no study has been run yet")
+    told[first] = f"{several} identities begin so .*; write more of it"
+    for id, rule in told.items():
+        with pytest.raises(BadInput, match=f"^trial '{id}': {rule}"):
+            find(id, ledger)
 
 
-def test_an_unknown_identity_has_exit_code_2(unrolled: Callable[..., tuple[int, str, str]]) -> None:
-    code, out, err = unrolled("show", "nothing")
-    assert (code, out) == (2, "") and err.startswith("unrolled: trial 'nothing': no trial in ")
-
-
-def test_show_corpus_is_still_a_corpus(unrolled: Callable[..., tuple[int, str, str]], folder: Path) -> None:
-    settings = [
-        f"--set=corpus={folder}/text.txt",
-        "--set=batch=4",
-        "--set=window=8",
-        "--rows=1",
-        "--batches=1",
-    ]
-    code, out, _ = unrolled("show", "corpus", *settings)
+def test_show_corpus_is_still_a_corpus(unrolled, folder: Path) -> None:
+    shown = (f"--set=corpus={folder}/text.txt", "--set=batch=4", "--set=window=8", "--rows=1", "--batches=1")
+    code, out, _ = unrolled("show", "corpus", *shown)
     assert code == 0 and "validation batch 0, its first 1 rows of 4" in out
 
 
@@ -152,7 +123,7 @@ def test_bars_and_sparklines_are_to_scale() -> None:
     assert trial_view.sparkline([2, 2]) == "▁▁" and trial_view.sparkline([]) == ""
 
 
-def test_the_best_epoch_is_the_lowest_loss_and_the_highest_accuracy(results: dict[str, Result]) -> None:
+def test_the_best_epoch_is_the_lowest_loss_and_the_highest_accuracy(results) -> None:
     times = {"ar": 0.0, "tar": 0.0, "train_seconds": 1.0, "valid_seconds": 1.0}
     curve = [
         Epoch(epoch=i, train_loss=loss, valid_loss=loss, accuracy=1 / loss, **times)
@@ -163,13 +134,13 @@ def test_the_best_epoch_is_the_lowest_loss_and_the_highest_accuracy(results: dic
     assert "accuracy         ▁█▅  0.2500 → 0.4000, best 0.5000 in epoch 1" in text
 
 
-def test_a_witness_that_says_no_stands_out(results: dict[str, Result]) -> None:
+def test_a_witness_that_says_no_stands_out(results) -> None:
     dead = {"alpha": {"ok": False, "declared": 2.0, "seen": 0.0}}
     text = "\n".join(trial_view.lines(replace(results["loop"], witnesses=dead)))
     assert "✗ DEAD TOGGLE: alpha: declared 2.0, seen 0.0" in text
 
 
-def test_characters_are_shown_without_spaces_between(results: dict[str, Result]) -> None:
+def test_characters_are_shown_without_spaces_between(results) -> None:
     rows = [{"token": t, "guess": g, "p": 0.5} for t, g in ("aa", "  ", "b\n")]
     result = replace(
         results["loop"], trial=replace(results["loop"].trial, tokens="char"), passage=tuple(rows)
@@ -182,7 +153,7 @@ def test_characters_are_shown_without_spaces_between(results: dict[str, Result])
 
 @pytest.mark.parametrize("engine", ["learner", "loop"])
 def test_the_learner_has_the_ledgers_weights_to_the_bit_and_goes_on_training(
-    folder: Path, results: dict[str, Result], engine: str, capsys: pytest.CaptureFixture[str]
+    folder: Path, results, engine: str, capsys
 ) -> None:
     id = results[engine].trial.id
     learn = learner(id[:10], folder / "results")
@@ -195,21 +166,21 @@ def test_the_learner_has_the_ledgers_weights_to_the_bit_and_goes_on_training(
     assert learn.validate()[0] < loss
 
 
-def test_the_learner_leaves_torch_as_it_was(folder: Path, results: dict[str, Result]) -> None:
+def test_the_learner_leaves_torch_as_it_was(folder: Path, results) -> None:
     torch.set_num_threads(2)
     torch.set_deterministic_debug_mode("default")
     learner(results["loop"].trial.id, folder / "results")
     assert torch.get_num_threads() == 2 and not torch.are_deterministic_algorithms_enabled()
 
 
-def test_other_bits_are_told_with_the_step_at_which_they_part(results: dict[str, Result]) -> None:
+def test_other_bits_are_told_with_the_step_at_which_they_part(results) -> None:
     learned, looped = results["learner"], results["loop"]
     other = replace(learned, fingerprints=looped.fingerprints, trace=looped.trace)
     found = retrained(other)
     assert found.difference.startswith("step ") and "NOT the ledger's: they differ from step " in str(found)
 
 
-def test_what_has_no_model_to_give_back_says_why(results: dict[str, Result], folder: Path) -> None:
+def test_what_has_no_model_to_give_back_says_why(results, folder: Path) -> None:
     with pytest.raises(BadInput, match="has no model, as it failed: time limit of 5 s"):
         retrained(results["failed"])
     with pytest.raises(BadInput, match="fitted by counting; there is nothing to train"):
@@ -220,7 +191,7 @@ def test_what_has_no_model_to_give_back_says_why(results: dict[str, Result], fol
 
 
 def test_the_saved_weights_are_the_ledgers_and_no_file_is_overwritten(
-    unrolled: Callable[..., tuple[int, str, str]], results: dict[str, Result], tmp_path: Path
+    unrolled, results, tmp_path: Path
 ) -> None:
     from bench.diagnostics import fingerprint
 
@@ -236,9 +207,7 @@ def test_the_saved_weights_are_the_ledgers_and_no_file_is_overwritten(
     assert code == 2 and "there is no such folder" in err
 
 
-def test_a_continuation_is_the_models_own_and_always_the_same(
-    unrolled: Callable[..., tuple[int, str, str]], results: dict[str, Result]
-) -> None:
+def test_a_continuation_is_the_models_own_and_always_the_same(unrolled, results) -> None:
     result = results["loop"]
     code, out, _ = unrolled("show", result.trial.id, "--generate", 5)
     assert code == 0 and "continuation of the first validation window" in out

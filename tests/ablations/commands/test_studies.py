@@ -19,16 +19,14 @@ from ablations.ledger import Ledger
 from bench.corpus import batches, corpus
 from bench.trial import BadInput, Trial
 
-Captured = pytest.CaptureFixture[str]
-
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(tmp_path: Path, monkeypatch) -> Path:
     monkeypatch.chdir(write(tmp_path))
     return tmp_path
 
 
-def listed(capsys: Captured) -> dict[str, tuple[str, str]]:
+def listed(capsys) -> dict[str, tuple[str, str]]:
     """The line of each study and the one below it, by the study's name."""
     assert main(["studies"]) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -37,7 +35,7 @@ def listed(capsys: Captured) -> dict[str, tuple[str, str]]:
 
 
 def test_every_study_of_the_package_and_of_the_folder_is_listed_with_its_question(
-    folder: Path, capsys: Captured
+    folder: Path, capsys
 ) -> None:
     (folder / "other.toml").write_text("[tool]\nx = 1\n")
     write(folder, "mine", model="my-cell")
@@ -57,7 +55,7 @@ def test_every_study_of_the_package_and_of_the_folder_is_listed_with_its_questio
 
 
 def test_a_study_that_was_run_says_how_far_it_is_and_plan_counts_its_results_and_takes_their_seconds(
-    folder: Path, capsys: Captured
+    folder: Path, capsys
 ) -> None:
     assert f"a new ledger begins in {folder}/results\n" in unrolled(folder, "run", "small.toml").stdout
     assert main(["status"]) == 0
@@ -80,7 +78,7 @@ def test_a_study_that_was_run_says_how_far_it_is_and_plan_counts_its_results_and
     assert listed(capsys)["small"][1] == "Does a narrower network do worse?"
 
 
-def test_a_command_in_another_folder_names_the_nearest_ledger(folder: Path, capsys: Captured) -> None:
+def test_a_command_in_another_folder_names_the_nearest_ledger(folder: Path, capsys) -> None:
     (folder / "results" / "plans").mkdir(parents=True)
     (folder / "below" / "it").mkdir(parents=True)
     os.chdir(folder / "below" / "it")
@@ -89,7 +87,7 @@ def test_a_command_in_another_folder_names_the_nearest_ledger(folder: Path, caps
     assert hint + f"--results {folder}/results\n" in capsys.readouterr().err
 
 
-def test_a_study_with_the_name_of_a_shipped_one_says_so(folder: Path, capsys: Captured) -> None:
+def test_a_study_with_the_name_of_a_shipped_one_says_so(folder: Path, capsys) -> None:
     write(folder, "toggles")
     assert main(["plan", "toggles.toml"]) == 0
     assert capsys.readouterr().err.startswith("toggles.toml: is called 'toggles' as a shipped study is")
@@ -98,7 +96,7 @@ def test_a_study_with_the_name_of_a_shipped_one_says_so(folder: Path, capsys: Ca
 
 
 @pytest.mark.parametrize("command", ["plan", "run"])
-def test_plan_and_run_refuse_a_text_that_is_too_short(command: str, folder: Path, capsys: Captured) -> None:
+def test_plan_and_run_refuse_a_text_that_is_too_short(command: str, folder: Path, capsys) -> None:
     (folder / "short.txt").write_text("one two three")
     assert main([command, "small.toml", "--corpus", "short.txt"]) == 2
     assert "short.txt: 3 tokens are too few for batch = 4 and window = 8" in capsys.readouterr().err

@@ -26,7 +26,7 @@ def study(tmp_path: Path) -> Iterator[Study]:
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Study:
+def whole(tmp_path_factory) -> Study:
     """The study run whole by one worker, which never has to guess what a look will ask for."""
     made = Study(tmp_path_factory.mktemp("whole"))
     made.said = made.run("-j", "1")  # type: ignore[attr-defined]
@@ -139,7 +139,7 @@ def test_a_budget_ends_a_run_with_what_is_open_and_the_next_run_goes_on(whole: S
     assert study.outcome() == whole.outcome()
 
 
-def test_a_budget_goes_by_the_times_that_trials_took(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_budget_goes_by_the_times_that_trials_took(monkeypatch) -> None:
     now = [100.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
     budget = Budget(110.0)
@@ -152,7 +152,7 @@ def test_a_budget_goes_by_the_times_that_trials_took(monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.parametrize("value", ["15", "-1m", "0s", "1d", "", "m", "nan", "1e9s"])
-def test_a_budget_that_is_no_time_is_one_line(value: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_budget_that_is_no_time_is_one_line(value: str, capsys) -> None:
     assert main(["run", "toggles", f"--budget={value}"]) == 2
     said = capsys.readouterr().err
     assert "--budget" in said and "is not a time above 0 such as 90s, 15m or 2h" in said

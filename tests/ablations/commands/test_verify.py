@@ -41,7 +41,7 @@ def printed(folder: Path, *words: str, **more: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def trained(tmp_path_factory) -> Path:
     """The study after it was run."""
     folder = study(tmp_path_factory.mktemp("trained"))
     (folder / "other.txt").write_text("a dog and a cat and a bird sat on a mat , said the cat . " * 60)
@@ -50,14 +50,14 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def folder(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(trained: Path, tmp_path: Path, monkeypatch) -> Path:
     """A copy of it to spoil, and the folder that the command is called in."""
     monkeypatch.chdir(shutil.copytree(trained, tmp_path / "study"))
     return Path.cwd()
 
 
 @pytest.fixture
-def verify(capsys: pytest.CaptureFixture[str], as_before: None) -> Callable[..., tuple[int, str]]:
+def verify(capsys, as_before) -> Callable[..., tuple[int, str]]:
     from bench.text import text_of
 
     def call(*words: str) -> tuple[int, str]:
