@@ -44,7 +44,22 @@ from ablations.cli import COMMANDS, examples, main, parse, parser
         ),
         (["verify", "gru", "toggles"], "unexpected 'toggles'; see `unrolled verify --help`"),
         (["run", "gru", "-j", "two"], "argument -j/--workers: two is not an integer of at least 1"),
-        (["run", "gru", "--time-limit=1h"], "argument --time-limit: 1h is not a number above 0"),
+        (["run", "gru", "--workers=0"], "argument -j/--workers: 0 is not an integer of at least 1"),
+        (["run", "gru", "--memory-limit=-5"], "argument --memory-limit: -5 is not an integer of at least 1"),
+        *(
+            (
+                ["run", "gru", f"--time-limit={value}"],
+                f"argument --time-limit: {value} is not a number above 0",
+            )
+            for value in ("1h", "nan", "0", "-1")
+        ),
+        *(
+            (
+                ["run", "gru", f"--budget={value}"],
+                f"argument --budget: {value} is not a time above 0 such as 90s",
+            )
+            for value in ("15", "-1m", "0s", "1d", "", "m", "nan", "1e9s")
+        ),
         (["ui", "--port", "65536"], "argument --port: 65536 is not a port, 1 to 65535"),
         (["plan", "x" * 10_000], f"no shipped study '{'x' * 59}… exists; known: "),
     ],

@@ -225,15 +225,6 @@ def test_every_command_and_flag_has_a_help_and_stands_in_the_documents():
             assert flag in page, f"docs/command.md does not mention {flag} of `unrolled {name}`"
 
 
-@pytest.mark.parametrize(
-    "limit",
-    ["--time-limit=nan", "--time-limit=0", "--time-limit=-1", "--memory-limit=-5", "--workers=0"],
-)
-def test_a_limit_that_is_none_is_refused(limit, capsys):
-    assert main(["run", "gru", limit]) == 2
-    assert f"{limit.partition('=')[0]}: {limit.partition('=')[2]} is not" in capsys.readouterr().err
-
-
 # Of a fork server that is to stand still in the middle of the import of torch.
 LOADS_SLOWLY = """
 import pathlib, sys, time
