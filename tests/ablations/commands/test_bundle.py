@@ -6,6 +6,7 @@ import shutil
 import stat
 import subprocess
 import zipfile
+from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
 
@@ -140,8 +141,9 @@ def test_a_planted_change_is_found_also_where_its_hashes_were_made_to_fit(
     assert code == 1 and said in out, out
     if sealed_again:
         rewrite(bundle, files, described=True)
-        code, out, _ = told(bundle.parent, "verify", "small.zip", "-n", "1")
-        assert code == 1 and sealed_again in out, out
+        asked = Namespace(study=str(bundle), signers=None, trust=False, plugin=[])
+        with bundle_check.opened(asked) as (_, _, faults):
+            assert sealed_again in "\n".join(faults)
 
 
 def test_a_text_of_which_a_tenth_is_missing_is_found_when_a_trial_is_trained_again(bundle: Path) -> None:

@@ -5,10 +5,9 @@ import shutil
 import socket
 import sqlite3
 import subprocess
-import time
 import urllib.request
+from contextlib import suppress
 from pathlib import Path
-from urllib.error import HTTPError
 from urllib.parse import unquote
 
 import pytest
@@ -83,30 +82,24 @@ def test_a_folder_that_was_moved_keeps_its_artifacts(finished, copied, tmp_path)
     assert not copied.exists()
 
 
-def test_the_page_of_a_copy_shows_the_copys_own_report(finished, copied):
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
+def fetched(address: str) -> bytes:
+    with suppress(OSError), urllib.request.urlopen(address, timeout=60) as answer:
+        return answer.read()
+    return b""
+
+
+def test_the_page_of_a_copy_shows_the_copys_own_report(finished, copied, wait_for):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     before = state(finished)
     (page,) = (copied / "mlartifacts").rglob("index.html")
     page.write_text("the copy's own")
+    run = page.relative_to(copied / "mlartifacts").parts[0]
     ui = subprocess.Popen([COMMAND, "ui", "--port", str(port)], cwd=copied, stderr=subprocess.DEVNULL)
     try:
-        run = page.relative_to(copied / "mlartifacts").parts[0]
         address = f"http://127.0.0.1:{port}/get-artifact?path=index.html&run_uuid={run}"
-        deadline = time.monotonic() + 200
-        while True:
-            try:
-                with urllib.request.urlopen(address, timeout=60) as answer:
-                    shown = answer.read()
-                break
-            except HTTPError as error:
-                raise AssertionError(error.read()) from error
-            except OSError:  # it is not there yet
-                assert ui.poll() is None and time.monotonic() < deadline
-                time.sleep(0.2)
+        wait_for(lambda: fetched(address) == b"the copy's own")
     finally:
         ui.terminate()
         ui.wait()
-    assert shown == b"the copy's own"
     assert state(finished) == before

@@ -26,36 +26,23 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
 
-def test_the_same_version_twice_is_bit_identical_and_passes(tmp_path, capsys) -> None:
-    code, said = gate(capsys, side(tmp_path / "a"), side(tmp_path / "b"))
-    assert code == 0
-    assert said.startswith("gate passed: 1 arm no worse, 1 bit-identical\n")
-    assert "(c0ffee1)" in said
-
-
-def test_another_version_as_good_passes_and_a_worse_one_fails(tmp_path, capsys) -> None:
-    before = side(tmp_path / "a")
-    assert gate(capsys, before, side(tmp_path / "b", code="v2"))[0] == 0
-    code, said = gate(capsys, before, side(tmp_path / "c", code="v2", worse=0.05))
-    assert code == 3
-    assert "✗ base: worse on 8 of 8 seeds, by +0.0" in said
-
-
-def test_a_slower_version_fails_and_on_another_machine_speed_is_not_compared(tmp_path, capsys) -> None:
-    before, slower = side(tmp_path / "a"), side(tmp_path / "b", slow=1.2)
-    code, said = gate(capsys, before, slower)
-    assert (code, "slower: the baseline's time ×1.200" in said) == (3, True)
-    assert gate(capsys, before, slower, "--speed-margin", "0.25")[0] == 0
-    other = side(tmp_path / "c", slow=1.2, cpu="Xeon 8481C")
-    code, said = gate(capsys, before, other)
-    assert (code, "speed not compared: unlike machines: cpu EPYC 9V74 / Xeon 8481C" in said) == (0, True)
-    assert gate(capsys, before, other, "--require-speed")[0] == 3
-
-
-def test_too_few_seeds_shut_the_gate_and_it_says_how_many_are_needed(tmp_path, capsys) -> None:
-    code, said = gate(capsys, side(tmp_path / "a", seeds=3), side(tmp_path / "b", seeds=3, code="v2"))
-    assert code == 3
-    assert "3 seeds in common; under 5 nothing is decided; 5 seeds would mostly show it" in said
+@pytest.mark.parametrize(
+    ("after", "flags", "code", "said"),
+    [
+        ({}, "", 0, "gate passed: 1 arm no worse, 1 bit-identical\n"),
+        ({"code": "v2"}, "", 0, "gate passed: 1 arm no worse\n"),
+        ({"code": "v2", "worse": 0.05}, "", 3, "✗ base: worse on 8 of 8 seeds, by +0.0"),
+        ({"code": "v2", "seeds": 3}, "", 3, "3 seeds in common; under 5 nothing is decided"),
+        ({"slow": 1.2}, "", 3, "slower: the baseline's time ×1.200"),
+        ({"slow": 1.2}, "--speed-margin 0.25", 0, "(c0ffee1)"),
+        ({"slow": 1.2, "cpu": "Z80"}, "", 0, "speed not compared: unlike machines: cpu EPYC 9V74 / Z80"),
+        ({"slow": 1.2, "cpu": "Z80"}, "--require-speed", 3, "unlike machines: cpu EPYC 9V74 / Z80"),
+    ],
+)
+def test_a_version_that_is_worse_or_slower_fails(tmp_path, capsys, after, flags, code, said) -> None:
+    sides = side(tmp_path / "a", after.get("seeds", 8)), side(tmp_path / "b", **after)
+    found, told = gate(capsys, *sides, *flags.split())
+    assert (found, said in told) == (code, True), told
 
 
 def test_the_baselines_plan_decides_what_is_asked_and_the_command_may(tmp_path, capsys) -> None:
@@ -81,13 +68,6 @@ def test_a_plan_and_results_sealed_by_another_version_are_read_and_left_alone(tm
     kept = contents(after)
     assert gate(capsys, before, after)[0] == 0
     assert contents(after) == kept
-
-
-def test_a_trial_without_a_result_shuts_the_gate(tmp_path, capsys) -> None:
-    after = side(tmp_path / "b")
-    Ledger(after).path(trained(7).trial.id).unlink()
-    code, said = gate(capsys, side(tmp_path / "a"), after)
-    assert (code, "base: has no result for seed 7: run the study to its end" in said) == (3, True)
 
 
 def test_a_new_divergence_shuts_the_gate(tmp_path, capsys) -> None:
@@ -128,18 +108,6 @@ def test_bad_input_is_told_in_one_line(tmp_path, capsys) -> None:
         code, told = gate(capsys, *words)
         assert code == 2 and said in told and told.count("\n") == 1, told
     assert not (tmp_path / "none.db").exists()
-
-
-def test_the_markdown_summary_is_written_and_holds_hostile_names_as_text(tmp_path, capsys) -> None:
-    name = "<img src=x> @everyone `x` | nul\0"
-    sides = [
-        ledger(tmp_path / code, {name: [trained(s, worse=worse, code=code) for s in range(8)]})
-        for code, worse in (("v1", 0.0), ("v2", 0.05))
-    ]
-    code, said = gate(capsys, *sides, "--markdown", tmp_path / "out" / "gate.md")
-    text = (tmp_path / "out" / "gate.md").read_text()
-    assert code == 3 and "\0" not in said
-    assert "<img" not in text and "<code>&lt;img src=x&gt; @everyone \\`x\\` \\| nul␀</code>" in text
 
 
 # pytest-benchmark
@@ -284,13 +252,11 @@ def test_a_real_study_passes_against_itself_and_fails_with_a_learning_rate_made_
 
 
 def test_the_command_tells_by_its_exit_code_and_loads_neither_torch_nor_mlflow(tmp_path) -> None:
-    base, worse = side(tmp_path / "a"), side(tmp_path / "b", code="v2", worse=0.05)
     code = (
         "import sys; from ablations.cli import main; code = main(sys.argv[1:]); "
         "assert not {'torch', 'mlflow', 'fastai'} & set(sys.modules); sys.exit(code)"
     )
-    for sides, expected in (((base, base), 0), ((base, worse), 3), ((base, tmp_path / "none"), 2)):
-        command = [sys.executable, "-c", code, "gate", *map(str, sides)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-        assert done.returncode == expected, done.stderr
-        assert "Traceback" not in done.stderr
+    sides = side(tmp_path / "a"), side(tmp_path / "b", code="v2", worse=0.05)
+    command = [sys.executable, "-c", code, "gate", *map(str, sides)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (3, "")

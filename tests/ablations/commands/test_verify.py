@@ -1,9 +1,8 @@
 """`unrolled verify`, and who tells of another kind of machine: real trials in real processes."""
 
-import json
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from as_typed import unrolled, write
 from result_sets import gate
 
 from ablations.cli import main
-from ablations.commands.verify import replays
+from ablations.commands.verify import difference, replays
 from ablations.ledger import Ledger
 from bench.trial import Result
 
@@ -68,24 +67,14 @@ def verify(capsys, as_before) -> Callable[..., tuple[int, str]]:
     return call
 
 
-def results(folder: Path) -> Iterator[tuple[Ledger, Result]]:
+def ended(folder: Path, status: str) -> list[Result]:
+    """The results with this outcome, whole."""
     ledger = Ledger(folder / "results")
-    for path in sorted((folder / "results" / "trials").rglob("*.json")):
-        result = ledger.read(path.stem)
-        assert result is not None
-        yield ledger, result
-
-
-def change(folder: Path, of: str, how: Callable[[Result], Result]) -> Result:
-    """Change the results with that outcome and seal them again; the last of them as it was."""
-    found = [(ledger, result) for ledger, result in results(folder) if result.status == of]
-    for ledger, result in found:
-        ledger.record(how(result))
-    return found[-1][1]
+    return [whole for id in ledger.files() if (whole := ledger.read(id)) and whole.status == status]
 
 
 def test_verify_finds_the_same_numbers_in_fresh_processes_a_divergence_included(folder, verify) -> None:
-    assert sorted(result.status for _, result in results(folder)) == ["diverged", "done", "done", "done"]
+    assert (len(ended(folder, "done")), len(ended(folder, "diverged"))) == (3, 1)
     assert verify() == (0, "4 of 4 bit-identical\n")
     assert verify("-n", "3") == (0, "3 of 3 bit-identical\n")
 
@@ -96,7 +85,9 @@ def test_verify_and_the_gate_find_losses_that_were_changed_and_sealed_again(fold
         return replace(result, epochs=(first, replace(last, valid_loss=last.valid_loss - 0.25)))
 
     honest = shutil.copytree("results", "honest")
-    was = change(folder, "done", better).epochs[1].valid_loss
+    for result in (done := ended(folder, "done")):
+        Ledger(folder / "results").record(better(result))
+    was = done[-1].epochs[1].valid_loss
     code, said = verify()
     assert code == 1 and said.endswith("1 of 4 bit-identical, 3 not\n")
     assert f"epoch 1 valid_loss {was - 0.25!r} in the ledger, {was!r} in the replay\n" in said
@@ -106,8 +97,7 @@ def test_verify_and_the_gate_find_losses_that_were_changed_and_sealed_again(fold
 
 
 def test_a_trial_of_other_versions_is_named_with_how_far_its_loss_is_apart(folder) -> None:
-    ledger, result = next((ledger, one) for ledger, one in results(folder) if one.status == "done")
-    whole = ledger.read(result.trial.id)
+    whole = ended(folder, "done")[0]
     moved = {**whole.metrics, "valid_loss": whole.metrics["valid_loss"] + 0.125}
     old = replace(whole, trial=replace(whole.trial, versions="torch 0.4.1"), metrics=moved)
     (again,) = replays([old])
@@ -127,43 +117,37 @@ def test_a_trial_of_other_versions_is_named_with_how_far_its_loss_is_apart(folde
     ],
     ids=["metric", "role", "passage", "witness", "status"],
 )
-def test_verify_names_whatever_number_was_changed(folder, verify, how, name: str) -> None:
-    changed = change(folder, "done", how).trial.id
-    code, said = verify("-n", "4")
-    assert code == 1 and f"({changed}): {name}" in said
+def test_whatever_number_was_changed_is_named(trained, how, name: str) -> None:
+    honest = ended(trained, "done")[0]
+    assert difference(how(honest), honest).startswith(name)
 
 
-def test_verify_finds_another_step_of_a_divergence(folder, verify) -> None:
-    change(folder, "diverged", lambda r: replace(r, reason=r.reason.replace("step 2", "step 9")))
-    code, said = verify()
-    assert code == 1 and said.endswith("3 of 4 bit-identical, 1 not\n")
-    assert "is nan at step 9" in said and "is nan at step 2" in said and said.startswith("lm4 seed 0 (")
+def test_another_step_of_a_divergence_is_named(trained) -> None:
+    (honest,) = ended(trained, "diverged")
+    said = difference(replace(honest, reason=honest.reason.replace("step 2", "step 9")), honest)
+    assert "is nan at step 9" in said and "is nan at step 2" in said
 
 
-def test_verify_names_the_step_and_the_tensor_where_one_unit_in_the_last_place_differs(
-    folder, verify, monkeypatch
+def test_the_step_and_the_tensor_are_named_where_one_unit_in_the_last_place_differs(
+    folder, as_before, monkeypatch
 ) -> None:
     import torch
 
     from bench.run import run_trial
     from bench.training.engine import Training
 
-    honest = Training.step
+    honest, step = ended(folder, "done")[0], Training.step
 
     def nudged(self, loss, lr, mom, weights):
         weights = list(weights)
         if len(self.losses) == 4:  # in the fifth step
             bias = dict(weights)["h_h.bias"].data
             bias[3] = torch.nextafter(bias[3], torch.tensor(9.0))
-        honest(self, loss, lr, mom, weights)
+        step(self, loss, lr, mom, weights)
 
-    with monkeypatch.context() as patch:
-        patch.setattr(Training, "step", nudged)
-        change(folder, "done", lambda result: run_trial(result.trial))
-    code, said = verify()
-    assert code == 1
-    assert said.count("differs from step 5, tensor h_h.bias: epoch 0 train_loss ") == 3
-    assert said.endswith("1 of 4 bit-identical, 3 not\n")
+    monkeypatch.setattr(Training, "step", nudged)
+    said = difference(run_trial(honest.trial), honest)
+    assert said.startswith("differs from step 5, tensor h_h.bias: epoch 0 train_loss ")
 
 
 def test_verify_counts_what_it_cannot_replay_and_says_why(folder, verify, capsys) -> None:
@@ -197,10 +181,10 @@ def test_results_of_another_kind_of_machine_are_named_by_run_report_verify_and_g
     folder, verify, capsys
 ) -> None:
     """The baseline and two arms by one CPU capability, and an arm that is declared later by another one."""
-    one, *_ = [json.dumps(r.environment["cpu_capability"]) for _, r in results(folder)]
-    if one == '"DEFAULT"':
+    one = ended(folder, "done")[0].environment["cpu_capability"]
+    if one == "DEFAULT":
         pytest.skip("this CPU has no other capability")
-    apart = f"cpu capability {json.loads(one)} / DEFAULT"
+    apart = f"cpu capability {one} / DEFAULT"
     study(folder, "hidden = 12")
     said = printed(folder, "run", "small.toml", ATEN_CPU_CAPABILITY="default")
     assert f"small: 3 results are of another kind of machine, then / now: {apart}\n" in said
@@ -213,7 +197,7 @@ def test_results_of_another_kind_of_machine_are_named_by_run_report_verify_and_g
     assert f"1 of 2 pairs of speeds not compared: unlike machines: {apart}." in page
 
     code, said = verify()
-    back = f"cpu capability DEFAULT / {json.loads(one)}"
+    back = f"cpu capability DEFAULT / {one}"
     assert code == 1 and said.endswith("3 of 4 bit-identical, 1 not\n")
     assert (
         f"; trained on another kind of machine, then / now: {back}, by which the validation loss is " in said
