@@ -3,7 +3,7 @@
 import sys
 from argparse import Namespace
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from statistics import fmean
@@ -76,13 +76,14 @@ def load_plugins(args: Namespace) -> None:
 
 def plan(args: Namespace) -> int:
     """Print the arms of studies, and what it takes to decide them."""
+    workers = min(getattr(args, "workers", None) or cores(), cores())
     for found in chosen(args):
         ledger = Ledger(args.results)
-        print_plan(found, cores(), device.choose(found, args, plans.device_of(found.name, ledger)), ledger)
+        _print(found, workers, device.choose(found, args, plans.device_of(found.name, ledger)), ledger)
     return 0
 
 
-def print_plan(found: study.Study, workers: int, on: device.Device, ledger: Ledger) -> None:
+def _print(found: study.Study, workers: int, on: device.Device, ledger: Ledger) -> None:
     """One study's arms, what each may take until it is decided, trials, expected time and device."""
     (spreads, measured), metric = _seen(found, ledger), found.metrics[0]
     seconds = {**_seconds(found), **measured}
@@ -100,29 +101,32 @@ def print_plan(found: study.Study, workers: int, on: device.Device, ledger: Ledg
     if known := ledger.files().keys():
         ids = plans.decide(found, "", on.kind)[0].ids
         print(f"of {len(ids):,} trials at most, {len(known & ids):,} are in {visible(ledger.root)} already")
-    searching, tuning = _tuning(found, seconds)
-    print(*tuning, sep="\n", end="\n" if tuning else "")
-    longest = 0.0
-    for what, need in zip(TRUTHS, needs, strict=True):
-        total = searching + sum(need[name] * seconds[name] for name in need)
-        longest = max(longest, total / workers)
+    print("".join(f"{line}\n" for line in _tuning(found, seconds)[1]), end="")
+    totals = _totals(found, seconds, needs)
+    for what, need, total in zip(TRUTHS, needs, totals, strict=True):
         cost = f"{total:.0f} CPU seconds, {_about(total / workers)} on {counted(workers, 'core')}"
         print(f"if {what}: about {sum(need.values()):.0f} trials, {cost}")
     print(on)
     if len(found.seeds) < FEWEST:
         print(f"WARNING: every verdict will be INCONCLUSIVE: a verdict needs at least {FEWEST} seeds")
-    if longest > HOUR:
+    if (longest := max(totals) / workers) > HOUR:
         print(f"WARNING: deciding may take {longest / HOUR:.1f} h; --budget 1h ends a run in time")
 
 
 def minutes(found: study.Study, workers: int) -> str:
     """The time that deciding a study is expected to take, over `TRUTHS`: '3 min to 7 min on 2 cores'."""
     seconds = _seconds(found)
-    searching, _ = _tuning(found, seconds)
-    _, needs = _rows(found, seconds, {})
-    totals = [searching + sum(need[name] * seconds[name] for name in need) for need in needs]
+    totals = _totals(found, seconds, _rows(found, seconds, {})[1])
     ends = dict.fromkeys(_about(of(totals) / workers) for of in (min, max))
     return f"{' to '.join(ends)} on {counted(workers, 'core')}"
+
+
+def _totals(
+    found: study.Study, seconds: Mapping[str, float], needs: Iterable[Mapping[str, float]]
+) -> list[float]:
+    """The expected CPU seconds of all trials, for each of `TRUTHS`."""
+    searching = _tuning(found, seconds)[0]
+    return [searching + sum(need[name] * seconds[name] for name in need) for need in needs]
 
 
 def _about(seconds: float) -> str:

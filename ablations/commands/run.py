@@ -15,7 +15,8 @@ from ablations import scratch
 from ablations.commands import device
 from ablations.commands.budget import Budget
 from ablations.commands.device import Device
-from ablations.commands.plan import chosen, print_plan
+from ablations.commands.plan import chosen
+from ablations.commands.plan import plan as print_plans
 from ablations.commands.progress import Ahead, checking, progress
 from ablations.commands.report import comparison, index, published, read, render, writable
 from ablations.commands.until_decided import UntilDecided
@@ -23,7 +24,6 @@ from ablations.design import costs, retraining
 from ablations.design import plan as plans
 from ablations.design.plan import Plan
 from ablations.design.study import Study
-from ablations.flags import cores
 from ablations.ledger import Ledger
 from ablations.tracking.recorder import Recorder
 from ablations.tracking.store import uri
@@ -47,7 +47,7 @@ def run(args: Namespace) -> int:
         from ablations.commands.golden import golden  # torch and fastai: four seconds
 
         return golden(args)
-    return _dry_run(args) if args.dry_run else run_studies(args)[0]
+    return print_plans(args) if args.dry_run else run_studies(args)[0]
 
 
 def run_studies(args: Namespace) -> "tuple[int, dict[str, Comparison]]":
@@ -78,14 +78,6 @@ def run_studies(args: Namespace) -> "tuple[int, dict[str, Comparison]]":
             f"{decided} of {counted(len(every), 'contrast')} decided; all reports: {args.out / 'index.html'}"
         )
     return 130 if interrupted else 1 if failed else 0, made
-
-
-def _dry_run(args: Namespace) -> int:
-    for study in chosen(args):
-        ledger = Ledger(args.results)
-        on = device.choose(study, args, plans.device_of(study.name, ledger))
-        print_plan(study, min(args.workers or cores(), cores()), on, ledger)
-    return 0
 
 
 class _Run(NamedTuple):

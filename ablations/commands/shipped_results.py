@@ -8,7 +8,7 @@ import hashlib
 import json
 import math
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from importlib import resources
 from importlib.resources.abc import Traversable
@@ -83,21 +83,19 @@ def write(results: Path, folder: Path) -> list[Path]:
     return written
 
 
-def _slim(metrics: list[str], ended: Iterable[Result]) -> dict[str, Any]:
+def _slim(metrics: list[str], ended: Sequence[Result]) -> dict[str, Any]:
     trials: dict[str, dict[int, list[Any]]] = {}
-    machines: dict[str, dict[str, None]] = {"cpu": {}, "torch": {}}
-    last = 0.0
     for result in ended:
         row: list[Any] = []  # of a diverged one
         if result.done:
             row = [round(result.metrics.get(name, math.inf), DIGITS) for name in metrics]
             row.append(result.fingerprints.get("weights", "")[:8])
-            machines["cpu"][str(result.environment["cpu"])] = None
-            machines["torch"][str(result.environment["packages"]["torch"])] = None
         trials.setdefault(_key(result.trial), {})[result.trial.seed] = row
-        last = max(last, result.started)
-    cpu, torch = (" | ".join(seen) for seen in machines.values())
+    machines = [result.environment for result in ended if result.done]
+    cpu = " | ".join(dict.fromkeys(str(machine["cpu"]) for machine in machines))
+    torch = " | ".join(dict.fromkeys(str(machine["packages"]["torch"]) for machine in machines))
     environment = {"cpu": cpu, "packages": {"torch": torch}}
+    last = max(result.started for result in ended)
     return {"metrics": metrics, "started": last, "environment": environment, "trials": trials}
 
 
