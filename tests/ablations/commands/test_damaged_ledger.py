@@ -46,6 +46,14 @@ def copy(trained: Path, tmp_path: Path) -> Path:
     return tmp_path / "copy"
 
 
+@pytest.fixture
+def here(copy: Path, monkeypatch) -> Path:
+    """The copy, for commands of this process."""
+    monkeypatch.chdir(copy)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{copy}/mlflow.db")
+    return copy
+
+
 def plan_file(folder: Path, study: str) -> Path:
     plans = (folder / "results" / "plans").glob("*.json")
     return next(path for path in plans if json.loads(path.read_bytes())["plan"]["study"] == study)
@@ -63,25 +71,27 @@ def test_a_byte_of_the_command_that_is_not_utf_8_stands_escaped_in_the_plan(fold
 @pytest.mark.parametrize(
     "words", ["status", "report", "sync", "show other", "gate results results --study other"]
 )
-def test_a_plan_that_cannot_be_read_costs_one_line_of_warning(copy: Path, words: str) -> None:
-    file = plan_file(copy, "small")
+def test_a_plan_that_cannot_be_read_costs_one_line_of_warning(here: Path, command, words: str) -> None:
+    file = plan_file(here, "small")
     file.write_bytes(file.read_bytes()[:100])
-    done = unrolled(copy, *words.split())
-    assert done.returncode == 0, done.stderr
-    told = [line for line in done.stderr.splitlines() if f"results/plans/{file.name}: " in line]
-    assert len(told) == max(1, words.count("results")), done.stderr  # once a ledger
+    code, _, err = command(*words.split())
+    assert code == 0, err
+    told = [line for line in err.splitlines() if f"results/plans/{file.name}: " in line]
+    assert len(told) == max(1, words.count("results")), err  # once a ledger
     assert all("skipped" in line for line in told)
 
 
 @pytest.mark.parametrize("word", ["status", "report", "sync", "verify", "show"])
-def test_a_study_named_whose_plan_cannot_be_read_is_one_line_with_the_cure(copy: Path, word: str) -> None:
-    file = plan_file(copy, "small")
+def test_a_study_named_whose_plan_cannot_be_read_is_one_line_with_the_cure(
+    here: Path, command, word: str
+) -> None:
+    file = plan_file(here, "small")
     file.unlink()
     file.mkdir()  # permissions prove nothing where tests run as root
-    done = unrolled(copy, word, "small")
-    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
-    assert f"study 'small': results/plans/{file.name}: cannot be read (Is a directory)" in done.stderr
-    assert "run its study again, which sets it aside" in done.stderr
+    code, _, err = command(word, "small")
+    assert (code, err.count("\n")) == (2, 1), err
+    assert f"study 'small': results/plans/{file.name}: cannot be read (Is a directory)" in err
+    assert "run its study again, which sets it aside" in err
 
 
 def test_a_run_sets_aside_the_unreadable_plan_of_its_own_study_and_goes_on(copy: Path) -> None:
@@ -191,19 +201,14 @@ def test_status_counts_the_results_of_no_plan_and_prune_removes_them_with_yes_al
     assert unrolled(copy, "prune").stdout == "nothing to remove: every result belongs to a plan\n"
 
 
-def test_a_plan_that_cannot_be_read_keeps_prune_from_removing_anything(copy: Path) -> None:
-    before = sorted(copy.glob("results/trials/*/*"))
-    plan_file(copy, "small").write_bytes(b"half")
-    done = unrolled(copy, "prune", "--yes")
-    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
-    assert "nothing is removed, as results may belong to it" in done.stderr
-    assert sorted(copy.glob("results/trials/*/*")) == before
-
-
-def test_prune_is_refused_while_a_study_runs(copy: Path) -> None:
-    before = age(copy)
-    with Ledger(copy / "results").lock("small"):
-        done = unrolled(copy, "prune", "--yes")
-    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
-    assert "a study of this ledger is being run" in done.stderr
-    assert sorted((copy / "results" / "trials").rglob("*.json")) == before
+def test_prune_removes_nothing_where_a_plan_cannot_be_read_or_a_study_runs(here: Path, command) -> None:
+    (here / "results" / "trials" / "ab").mkdir(exist_ok=True)
+    (here / "results" / "trials" / "ab" / "abcdef012345.json").touch()  # of no plan
+    before = sorted(here.glob("results/trials/*/*"))
+    with Ledger(here / "results").lock("small"):
+        code, _, err = command("prune", "--yes")
+    assert (code, err.count("\n")) == (2, 1) and "a study of this ledger is being run" in err
+    plan_file(here, "small").write_bytes(b"half")
+    code, _, err = command("prune", "--yes")
+    assert (code, err.count("\n")) == (2, 1) and "nothing is removed, as results may belong to it" in err
+    assert sorted(here.glob("results/trials/*/*")) == before

@@ -36,22 +36,35 @@ def chosen(name: str, asked: str = "", before: str = "", **flags) -> device.Devi
     return device.choose(loading.load(name), Namespace(device=asked, **flags), before)
 
 
-def test_the_chapters_studies_take_the_cpu_and_the_papers_size_the_gpu(nvml: Machine, folder: Path) -> None:
+@pytest.mark.parametrize(
+    ("gpus", "how", "told"),
+    [
+        (1, {"name": "toggles"}, "cpu: at most 5 min on 16 cores, 16 min on one GPU"),
+        (1, {"name": "awd-paper"}, r"cuda: at most [\d.]+ h on one GPU, [\d.]+ h on 16 cores"),
+        (8, {"name": "toggles"}, "cuda: at most 4 min on 8 GPUs, 5 min on 16 cores"),
+        (0, {"name": "toggles"}, "cpu: no GPU is visible"),
+        (0, {"name": "toggles", "asked": "auto"}, "cpu: no GPU is visible"),
+        # whatever is faster now, a stored plan's device stays, but for who names another
+        (1, {"name": "toggles", "before": "cuda"}, "cuda: as its stored plan has it; at most 16 min .*"),
+        (1, {"name": "awd-paper", "before": "cpu"}, "cpu: as its stored plan has it; at most .*"),
+        (1, {"name": "toggles", "asked": "cpu", "before": "cuda"}, "cpu: as --device says"),
+        # on a cluster the driver needs no GPU
+        (0, {"name": "awd-paper", "cluster": "tcp://127.0.0.1:1"}, "cpu: on a cluster, unless .*"),
+        (0, {"name": "awd-paper", "cluster": "tcp://127.0.0.1:1", "asked": "cuda"}, "cuda: as --device says"),
+        (0, {"name": "awd-paper", "cluster": "tcp://127.0.0.1:1", "before": "cuda"}, "cuda: as its .*"),
+    ],
+)
+def test_the_device_is_the_one_that_is_asked_for_or_stored_or_faster(
+    nvml: Machine, folder: Path, gpus: int, how: dict, told: str
+) -> None:
+    nvml.has(*[{}] * gpus)
+    assert re.fullmatch(f"device {told}", str(chosen(**how)))
+
+
+def test_as_many_trials_share_a_gpu_as_fit(nvml: Machine, folder: Path) -> None:
     nvml.has({})
-    assert str(chosen("toggles")) == "device cpu: at most 5 min on 16 cores, 16 min on one GPU"
     paper = chosen("awd-paper")
-    assert re.fullmatch(r"device cuda: at most [\d.]+ h on one GPU, [\d.]+ h on 16 cores", str(paper))
     assert (paper.places, paper.found.gpus[0].uuid) == (4, uuid(0))
-
-
-def test_many_gpus_make_the_gpu_the_faster_one(nvml: Machine, folder: Path) -> None:
-    nvml.has(*[{}] * 8)
-    assert str(chosen("toggles")) == "device cuda: at most 4 min on 8 GPUs, 5 min on 16 cores"
-
-
-def test_no_gpu_makes_it_the_cpu_and_is_told(nvml: Machine, folder: Path) -> None:
-    assert str(chosen("toggles")) == "device cpu: no GPU is visible"
-    assert str(chosen("toggles", "auto")) == "device cpu: no GPU is visible"
 
 
 def test_a_full_gpu_is_not_used_and_is_told_in_a_line(nvml: Machine, folder: Path) -> None:
@@ -98,27 +111,11 @@ def test_more_trials_at_a_time_make_a_busy_gpu_no_faster_and_more_gpus_do(
     assert alone == shared == pytest.approx(2 * both)
 
 
-def test_a_stored_plans_device_stays_whatever_is_faster_now(nvml: Machine, folder: Path) -> None:
-    nvml.has({})
-    assert str(chosen("toggles", before="cuda")).startswith(
-        "device cuda: as its stored plan has it; at most 16 min"
-    )
-    assert chosen("awd-paper", before="cpu").kind == "cpu"
-    assert chosen("toggles", "cpu", before="cuda").kind == "cpu", "but for who names another"
-
-
 def test_a_study_that_began_on_a_gpu_is_not_continued_without_one(nvml: Machine, folder: Path) -> None:
     found = chosen("toggles", before="cuda")
     assert found.kind == "cuda", "no contrast straddles two devices"
     with pytest.raises(BadInput, match=r"no GPU is visible; --device cpu trains the whole study on the CPU"):
         found.check()
-
-
-def test_a_cluster_has_the_cpu_unless_cuda_is_asked_for(nvml: Machine, folder: Path) -> None:
-    where = {"cluster": "tcp://127.0.0.1:1"}
-    assert chosen("awd-paper", **where).kind == "cpu"
-    assert chosen("awd-paper", "cuda", **where).kind == "cuda", "the driver needs no GPU"
-    assert chosen("awd-paper", before="cuda", **where).kind == "cuda"
 
 
 @pytest.mark.parametrize("word", ["plan", "run"])

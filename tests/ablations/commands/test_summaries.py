@@ -63,39 +63,27 @@ def parents(mlflow):
     return {run.data.tags.get("mlflow.parentRunId") for run in mlflow.runs("trial").values()}
 
 
-def test_an_arm_has_its_mean_sd_and_interval_over_all_seeds_and_perplexity_from_the_mean_loss(mlflow):
+def test_an_arm_has_its_means_its_seeds_its_settings_and_the_reports_verdict(mlflow):
     results = study(seeds=6, arms=2)
     mlflow.sync(results)
+    base, other = (mlflow.runs()[arm].data for arm in (BASE, OTHER))
+    told = ("6 of 6", "the baseline")
+    assert (base.tags["unrolled.seeds"], base.tags["unrolled.verdict"]) == told
+    assert f"{OTHER} against {BASE}: " in other.tags["unrolled.verdict"]
+    assert (other.params["hidden"], other.params["arm"]) == ("8", OTHER)
+    assert "seed" not in other.params
     for arm, of_arm in results.items():
         shown = mlflow.runs()[arm].data.metrics
-        for key, name in {
-            "valid/loss": "valid_loss",
-            "valid/accuracy": "valid_accuracy",
-            "speed/train": "speed_train",
-        }.items():
-            x = [r.metrics[name] for r in of_arm]
-            low, high = stats.t.interval(0.95, 5, fmean(x), stats.sem(x))
-            wanted = [fmean(x), stdev(x), low, high]
-            assert [shown[key], *(shown[f"{key} {end}"] for end in ("sd", "low", "high"))] == pytest.approx(
-                wanted
-            )
+        for key in ("valid/loss", "valid/accuracy", "speed/train"):
+            x = [r.metrics[key.replace("/", "_")] for r in of_arm]
+            ends = stats.t.interval(0.95, 5, fmean(x), stats.sem(x))
+            numbers = [shown[f"{key}{end}"] for end in ("", " sd", " low", " high")]
+            assert numbers == pytest.approx([fmean(x), stdev(x), *ends])
         assert shown["valid/perplexity"] == pytest.approx(math.exp(shown["valid/loss"]))
         assert shown["valid/perplexity high"] == pytest.approx(math.exp(shown["valid/loss high"]))
         curve = [(e, fmean(r.epochs[e].valid_loss for r in of_arm)) for e in range(4)]
         found = mlflow.history(mlflow.runs()[arm], "valid/loss")
         assert found == [(epoch, pytest.approx(loss)) for epoch, loss in curve]
-
-
-def test_an_arm_says_its_seeds_its_settings_and_the_reports_verdict(mlflow):
-    mlflow.sync(study(seeds=6, arms=2))
-    base, other = (mlflow.runs()[arm] for arm in (BASE, OTHER))
-    assert (base.data.tags["unrolled.seeds"], base.data.tags["unrolled.verdict"]) == (
-        "6 of 6",
-        "the baseline",
-    )
-    assert f"{OTHER} against {BASE}: " in other.data.tags["unrolled.verdict"]
-    assert (other.data.params["hidden"], other.data.params["arm"]) == ("8", OTHER)
-    assert "seed" not in other.data.params
 
 
 def test_an_arm_that_is_trained_once_says_so_and_has_neither_sd_nor_interval(mlflow):
@@ -136,35 +124,32 @@ def test_a_diverged_seed_is_told_and_leaves_its_arm_without_a_mean(mlflow):
     assert not run.data.metrics
 
 
-def test_a_metric_that_one_seed_lacks_has_no_mean(mlflow):
+def test_a_metric_that_one_seed_lacks_has_no_mean_and_what_a_gpu_was_used_has_one(mlflow):
     results = study(seeds=3, arms=1)
-    few = {name: x for name, x in results[BASE][0].metrics.items() if name != "speed_train"}
-    results[BASE][0] = replace(results[BASE][0], metrics=few)
-    mlflow.sync(results)
+    of_arm = [
+        replace(r, metrics={**r.metrics, "gpu_utilisation": 50.0 + r.trial.seed}) for r in results[BASE]
+    ]
+    few = {name: x for name, x in of_arm[0].metrics.items() if name != "speed_train"}
+    mlflow.sync({BASE: [replace(of_arm[0], metrics=few), *of_arm[1:]]})
     shown = mlflow.runs()[BASE].data.metrics
     assert "valid/loss" in shown and not [name for name in shown if name.startswith("speed")]
-
-
-def test_what_a_gpu_was_used_is_the_mean_over_seeds(mlflow):
-    results = study(seeds=3, arms=1)
-    used = [{**r.metrics, "gpu_utilisation": 50.0 + seed} for seed, r in enumerate(results[BASE])]
-    results[BASE] = [replace(r, metrics=m) for r, m in zip(results[BASE], used, strict=True)]
-    mlflow.sync(results)
-    assert mlflow.runs()[BASE].data.metrics["gpu/utilisation"] == pytest.approx(51.0)
+    assert shown["gpu/utilisation"] == pytest.approx(51.0)
 
 
 def test_every_trial_lies_beneath_its_arm_and_syncing_again_changes_nothing(mlflow):
     mlflow.sync(study(seeds=3, arms=3))
-    before = mlflow.runs()
+    before, trials = mlflow.runs(), mlflow.runs("trial")
     for arm, run in before.items():
-        beneath = [
-            t for t in mlflow.runs("trial").values() if t.data.tags["mlflow.parentRunId"] == run.info.run_id
-        ]
-        assert sorted(t.info.run_name for t in beneath) == [f"{arm}/seed={seed}" for seed in range(3)]
+        parents = {name: trial.data.tags["mlflow.parentRunId"] for name, trial in trials.items()}
+        beneath = sorted(name for name, parent in parents.items() if parent == run.info.run_id)
+        assert beneath == [f"{arm}/seed={seed}" for seed in range(3)]
+    _, ended = projection.ended(f"sqlite:///{mlflow.folder}/mlflow.db", "width")
+    read = {(run.tags["unrolled.role"], run.params["seed"]) for run in ended}
+    assert read == {("trial", str(seed)) for seed in range(3)}, "a gate reads the trials and no means"
     mlflow.sync(study(seeds=3, arms=3))
-    assert {n: r.to_dictionary() for n, r in mlflow.runs().items()} == {
-        n: r.to_dictionary() for n, r in before.items()
-    }
+    after = mlflow.runs()
+    assert after.keys() == before.keys()
+    assert [after[name].to_dictionary() for name in before] == [r.to_dictionary() for r in before.values()]
 
 
 def test_a_partial_arm_says_how_many_seeds_it_covers_and_is_replaced_when_it_is_whole(mlflow):
@@ -210,11 +195,3 @@ def test_a_summary_that_was_cut_short_is_written_anew(mlflow):
     assert after[BASE].info.run_id == before[BASE].info.run_id
     assert after[OTHER].data.metrics == before[OTHER].data.metrics
     assert parents(mlflow) == {run.info.run_id for run in after.values()}
-
-
-def test_a_gate_reads_the_trials_and_no_means(mlflow):
-    mlflow.sync(study(seeds=3, arms=2))
-    _, ended = projection.ended(f"sqlite:///{mlflow.folder}/mlflow.db", "width")
-    assert {(run.tags["unrolled.role"], run.params.get("seed")) for run in ended} == {
-        ("trial", str(seed)) for seed in range(3)
-    }
