@@ -15,7 +15,6 @@ import pytest
 from stub_trials import bits, steady, trial
 
 from ablations.ledger import Ledger
-from bench.files import save
 from bench.trial import FORMAT, BadInput, canonical
 
 
@@ -273,19 +272,3 @@ def test_a_lock_is_free_after_its_block_and_a_hostile_name_stays_in_the_folder(l
         with ledger.lock(name):
             pass
     assert [name.rpartition("/")[0] for name in files(ledger.root)] == ["locks"] * 6, "and the ledger's own"
-
-
-def test_half_written_files_of_the_dead_are_swept_and_those_of_the_living_are_not(ledger: Ledger) -> None:
-    ledger.record(steady(trial()))
-    dead = subprocess.Popen(["true"])
-    dead.wait()
-    whole = [ledger.path(trial().id), ledger.root / "plans" / "study.json", ledger.checkpoints / "abc.cpu.pt"]
-    for path in whole:
-        save(path, b"whole")
-    for pid in (dead.pid, os.getppid()):
-        for path in whole:
-            path.with_name(f".{path.name}.{pid}.1.partial").write_bytes(b"half")
-    with ledger.lock("study"):
-        left = {path for path in ledger.root.rglob("*") if path.is_file() and path.suffix != ".lock"}
-    living = [path.with_name(f".{path.name}.{os.getppid()}.1.partial") for path in whole]
-    assert left == {*whole, *living}

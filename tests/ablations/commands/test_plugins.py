@@ -95,31 +95,6 @@ def test_a_mistake_stops_the_study_before_its_first_trial_and_an_error_later_fai
     assert f"FAILED: my_cell.py, line {line + 1}: AssertionError: enough" in failed.stdout
 
 
-# What is found when a file is loaded: no study begins
-
-
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        ("def (", "line 1: invalid syntax; correct it"),
-        ("import not_there", "needs the package 'not_there'; install it"),
-        (
-            "from bench.plugins import cell\n@cell('lm6')\nclass C: ...",
-            "'lm6': exists already; choose another",
-        ),
-        ("x = 1", "registers nothing; decorate a class with @cell"),
-    ],
-)
-def test_a_file_that_cannot_be_used_has_exit_code_2_and_one_line(
-    folder: Path, as_before, capsys, text: str, said: str
-) -> None:
-    (folder / "bad.py").write_text(text)
-    assert main(["plan", "mine.toml", "--plugin", "bad.py"]) == 2
-    captured = capsys.readouterr()
-    assert captured.err.startswith("unrolled: plug-in bad.py: ") and said in captured.err
-    assert captured.err.count("\n") == 1 and not captured.out
-
-
 def test_models_lists_what_is_plugged_in(folder: Path, as_before, capsys) -> None:
     for kind in ("cell", "regularizer"):
         assert main(["new", kind, f"my_{kind}.py"]) == 0

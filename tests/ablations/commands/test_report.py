@@ -1,25 +1,41 @@
-"""What is written into the reports' folder, also where the process that writes is killed."""
+"""Drafts of files whose process was killed while it wrote them."""
 
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from ablations.commands.report import writable
+from ablations.ledger import Ledger
 
 KILLED = """
 import os, signal, sys
 from pathlib import Path
 from bench.files import save
 os.fsync = lambda descriptor: os.kill(os.getpid(), signal.SIGKILL)
-save(Path(sys.argv[1]), b"a page")
+save(Path(sys.argv[1]), b"half")
 """
 
 
-def test_the_draft_of_a_page_whose_process_was_killed_is_removed_by_the_next_report(tmp_path: Path) -> None:
-    for page in (tmp_path / "index.html", tmp_path / "study" / "index.html"):
-        page.parent.mkdir(exist_ok=True)
-        subprocess.run([sys.executable, "-c", KILLED, str(page)], check=False)
-        (draft,) = page.parent.glob(".*")
-        assert draft.name.startswith(".index.html.") and not page.exists()
-    writable(tmp_path)
-    assert [path.name for path in tmp_path.rglob("*")] == ["study"]
+def locked(folder: Path) -> None:
+    with Ledger(folder).lock("study"):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("sweeps", "files"),
+    [
+        (writable, ("index.html", "study/index.html")),
+        (locked, ("trials/ab/abcd.json", "plans/study.json", "checkpoints/abcd.cpu.pt")),
+    ],
+)
+def test_the_next_report_or_run_removes_them(sweeps, files: tuple[str, ...], tmp_path: Path) -> None:
+    for file in files:
+        path = tmp_path / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        subprocess.run([sys.executable, "-c", KILLED, str(path)], check=False)
+        (draft,) = path.parent.glob(".*")
+        assert draft.name.startswith(f".{path.name}.") and not path.exists()
+    sweeps(tmp_path)
+    assert not list(tmp_path.rglob(".*"))

@@ -106,28 +106,6 @@ def test_a_trial_of_other_versions_is_named_with_how_far_its_loss_is_apart(folde
     )
 
 
-@pytest.mark.parametrize(
-    ("how", "name"),
-    [
-        (lambda r: replace(r, metrics={**r.metrics, "valid_hits": 1.0}), "valid_hits 1.0"),
-        (lambda r: replace(r, roles={k: (n, 0, c) for k, (n, _, c) in r.roles.items()}), "role "),
-        (lambda r: replace(r, passage=r.passage[1:]), "passage "),
-        (lambda r: replace(r, witnesses={**r.witnesses, "lr": {"ok": False}}), "witness lr "),
-        (lambda r: replace(r, status="diverged", reason="diverged: no"), 'status "diverged"'),
-    ],
-    ids=["metric", "role", "passage", "witness", "status"],
-)
-def test_whatever_number_was_changed_is_named(trained, how, name: str) -> None:
-    honest = ended(trained, "done")[0]
-    assert difference(how(honest), honest).startswith(name)
-
-
-def test_another_step_of_a_divergence_is_named(trained) -> None:
-    (honest,) = ended(trained, "diverged")
-    said = difference(replace(honest, reason=honest.reason.replace("step 2", "step 9")), honest)
-    assert "is nan at step 9" in said and "is nan at step 2" in said
-
-
 def test_the_step_and_the_tensor_are_named_where_one_unit_in_the_last_place_differs(
     folder, as_before, monkeypatch
 ) -> None:
