@@ -68,17 +68,10 @@ def results(study: str, folder: str | Path = "results") -> pd.DataFrame:
     A setting or metric that a trial does not have is missing (NaN). Raises BadInput for an unknown study.
     """
     ledger = Ledger(Path(folder))
-    rows = [
-        {
-            "trial": found.trial.id,
-            "arm": arm.name,
-            "seed": seed,
-            "status": found.status,
-            **found.trial.factors(),
-            **found.metrics,
-        }
-        for arm, seed, found in plans.stored(study, ledger).cells(ledger)
-    ]
+    rows = []
+    for arm, seed, found in plans.stored(study, ledger).cells(ledger):
+        about = {"trial": found.trial.id, "arm": arm.name, "seed": seed, "status": found.status}
+        rows.append({**about, **found.trial.factors(), **found.metrics})
     return pd.DataFrame(rows)
 
 

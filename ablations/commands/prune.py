@@ -28,17 +28,16 @@ def prune(args: Namespace) -> int:
                 place=unreadable[0],
                 cure="run its study again, which sets it aside, or delete it",
             )
-        results = unplanned(ledger, found)
-        rest = {
+        groups = {
+            "result": unplanned(ledger, found),
             "checkpoint": _checkpoints(ledger, found),
             "set-aside file": sorted((ledger.root / "set-aside").glob("*")),
         }
-        if results:
-            print(f"{summary(results, 'result')}: {_origins(results, found)}")
-        for what, paths in rest.items():
+        for what, paths in groups.items():
             if paths:
-                print(summary(paths, what))
-        leftovers = [*results, *(path for paths in rest.values() for path in paths)]
+                origins = f": {_origins(paths, found)}" if what == "result" else ""
+                print(f"{summary(paths, what)}{origins}")
+        leftovers = [path for paths in groups.values() for path in paths]
         if not leftovers:
             print("nothing to remove: every result belongs to a plan")
         elif args.yes:
@@ -56,10 +55,8 @@ def unplanned(ledger: Ledger, found: Iterable[Plan]) -> list[Path]:
 
 
 def _checkpoints(ledger: Ledger, found: Iterable[Plan]) -> list[Path]:
-    planned = _planned(found)
-    return [
-        file for file in sorted(ledger.checkpoints.glob("*")) if file.name.partition(".")[0] not in planned
-    ]
+    files, planned = sorted(ledger.checkpoints.glob("*")), _planned(found)
+    return [file for file in files if file.name.partition(".")[0] not in planned]
 
 
 def _planned(found: Iterable[Plan]) -> set[str]:
@@ -76,21 +73,17 @@ def summary(paths: Sequence[Path], noun: str) -> str:
 def _size(path: Path) -> int:
     """Bytes of a file, or of all in a folder; 0 of what has gone."""
     with suppress(OSError):
-        if path.is_dir():
-            return sum(map(_size, path.iterdir()))
-        return path.stat().st_size
+        return sum(map(_size, path.iterdir())) if path.is_dir() else path.stat().st_size
     return 0
 
 
 def _origins(results: Iterable[Path], found: Iterable[Plan]) -> str:
     """Whose the results were: 9 of earlier plans of models, 3 of no plan that is known."""
     earlier = {id: plan.study for plan in found for id in plans.planned_ever(plan)}
-    of = Counter(earlier.get(path.stem) for path in results)
-    unknown = of.pop(None, 0)
-    said = [
-        f"{number:,} of earlier plans of {visible(study)}" for study, number in sorted(of.items(), key=str)
-    ]
-    return ", ".join([*said, *([f"{unknown:,} of no plan that is known"] if unknown else [])])
+    of = Counter(earlier.get(path.stem, "") for path in results)
+    named = {study: f"of earlier plans of {visible(study)}" for study in sorted(of) if study}
+    named[""] = "of no plan that is known"
+    return ", ".join(f"{of[study]:,} {what}" for study, what in named.items() if of[study])
 
 
 def _remove(paths: Iterable[Path]) -> None:

@@ -201,8 +201,8 @@ def _train(
 
 def _train_missing(run: _Run, plan: Plan, todo: Sequence[Trial], until: UntilDecided) -> Counts:
     ledger, recorder, args, on, budget, trained = run
-    names = {id: f"{arm.name}/seed={seed}" for id, (arm, seed) in plan.places.items()}
-    arms = {id: arm.name for id, (arm, _) in plan.places.items()}
+    planned = plan.places
+    names = {id: f"{arm.name}/seed={seed}" for id, (arm, seed) in planned.items()}
     seconds, places = {trial.id: _seconds(trial) for trial in todo}, max(_places(args, on), 1)
 
     def ahead() -> Ahead:
@@ -223,7 +223,7 @@ def _train_missing(run: _Run, plan: Plan, todo: Sequence[Trial], until: UntilDec
             trained.add(id)
             until.add(result)
             budget.learn(seconds[id], result.seconds)
-            recorder.record(arms[id], partial(ledger.read, id))  # later: the queue may be thousands long
+            recorder.record(planned[id][0].name, partial(ledger.read, id))  # later: thousands may wait
             show(result)
 
         return run_trials(
@@ -243,23 +243,19 @@ def _try_first_batches(trials: Sequence[Trial], plan: Plan, args: Namespace, on:
     places = plan.places
     arms = {places[trial.id][0].name: trial for trial in trials}
     where = conditions(args, on)
-    seconds = min(FIRST_BATCH, where["limits"].seconds)
-    where |= {"limits": replace(where["limits"], seconds=seconds), "fail_fast": True}
+    seconds = min(FIRST_BATCH, args.time_limit)
+    where |= {"work": "bench.preflight:preflight", "limits": replace(where["limits"], seconds=seconds)}
     with TemporaryDirectory() as folder, checking(len(arms)) as checked:
         replies = Ledger(Path(folder))
-        work = "bench.preflight:preflight"
-        tally = run_trials(list(arms.values()), replies, work=work, on_result=checked, **where)
+        tally = run_trials([*arms.values()], replies, fail_fast=True, on_result=checked, **where)
         if tally.interrupted:
             raise KeyboardInterrupt
         for name, trial in arms.items():
-            result = replies.read(trial.id)
-            if result is not None and not result.done:
+            if (result := replies.read(trial.id)) and not result.done:
                 reason = result.reason.removeprefix("BadInput: ")
                 if reason.startswith("time limit"):
-                    reason = (
-                        f"its first batch takes more than {seconds:g} s: lower what makes it large "
-                        "(layers, hidden, window, batch, the text)"
-                    )
+                    large = "lower what makes it large (layers, hidden, window, batch, the text)"
+                    reason = f"its first batch takes more than {seconds:g} s: {large}"
                 raise BadInput(reason, place=f"arm {name!r}")
 
 
