@@ -68,21 +68,8 @@ class _Trained:
         return Result(trial=trial, status=self.status, metrics=self.metrics)
 
 
-@dataclass(frozen=True)
-class _Benchmark:
-    fullname: str
-    stats: Rounds
-
-
-@dataclass(frozen=True)
-class _Stored:
-    machine_info: Mapping[str, Any]
-    benchmarks: tuple[_Benchmark, ...]
-    datetime: str = ""
-
-
 _T = TypeVar("_T")
-_PLAN, _TRAINED, _STORED = TypeAdapter(_Plan), TypeAdapter(_Trained), TypeAdapter(_Stored)
+_PLAN, _TRAINED = TypeAdapter(_Plan), TypeAdapter(_Trained)
 
 
 def is_timings(source: str) -> bool:
@@ -299,31 +286,26 @@ def timings(source: str) -> Timings:
     """
     path = Path(source)
     files = [path] if path.is_file() else sorted(path.rglob("*.json"))
-    stored = sorted((_stored(file) for file in files), key=lambda run: run.datetime)
+    stored = {file: benchmarks.read(file) for file in files}
     if not stored:
         raise BadInput("holds neither a ledger nor pytest-benchmark's stored runs (*.json)", place=source)
     runs: dict[str, list[Rounds]] = {}
-    for run in stored:
-        for benchmark in run.benchmarks:
-            runs.setdefault(benchmark.fullname, []).append(benchmark.stats)
-    return Timings(name=source, runs=runs, machines=[_machine(run.machine_info) for run in stored])
-
-
-def _stored(file: Path) -> _Stored:
-    stored = benchmarks.read(file)
-    with benchmarks.understood(file):
-        found = _STORED.validate_python(stored)
-        if not all(b.stats.median > 0 for b in found.benchmarks):
-            raise ValueError("a time is not positive")
-        return found
+    machines = []
+    for file, run in sorted(stored.items(), key=lambda pair: str(pair[1].get("datetime", ""))):
+        with benchmarks.understood(file):
+            for one in run["benchmarks"]:
+                rounds = Rounds(**{name: one["stats"][name] for name in ("median", "iqr", "rounds")})
+                if not rounds.median > 0:
+                    raise ValueError("a time is not positive")
+                runs.setdefault(str(one["fullname"]), []).append(rounds)
+            machines.append(_machine(run["machine_info"]))
+    return Timings(name=source, runs=runs, machines=machines)
 
 
 def _machine(info: Mapping[str, Any]) -> dict[str, str]:
     """The facts that a benchmark's time depends on, without the machine's name."""
-    cpu = info.get("cpu")
-    cpu = cpu if isinstance(cpu, Mapping) else {}
+    cpu = info.get("cpu") or {}
     facts = {"cpu": cpu.get("brand_raw", cpu.get("brand")), "cores": cpu.get("count")}
-    facts |= {
-        name: info.get(name) for name in ("machine", "system", "python_implementation", "python_version")
-    }
+    names = ("machine", "system", "python_implementation", "python_version")
+    facts |= {name: info.get(name) for name in names}
     return {name: str(value) for name, value in facts.items() if value is not None}
