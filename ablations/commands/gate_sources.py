@@ -294,7 +294,8 @@ def timings(source: str) -> Timings:
     for file, run in sorted(stored.items(), key=lambda pair: str(pair[1].get("datetime", ""))):
         with benchmarks.understood(file):
             for one in run["benchmarks"]:
-                rounds = Rounds(**{name: one["stats"][name] for name in ("median", "iqr", "rounds")})
+                median, iqr, count = (float(one["stats"][name]) for name in ("median", "iqr", "rounds"))
+                rounds = Rounds(median=median, iqr=iqr, rounds=int(count))
                 if not rounds.median > 0:
                     raise ValueError("a time is not positive")
                 runs.setdefault(str(one["fullname"]), []).append(rounds)
