@@ -13,7 +13,7 @@ from math import inf
 from pathlib import Path
 from typing import Any
 
-from ablations.flags import OneOf, Parser, completed, count, device, mib, new_file, port, positive, time_span
+from ablations.flags import Parser, completed, count, mib, new_file, port, positive, time_span
 from bench.models.registry import suggestion
 from bench.trial import BadInput, visible
 
@@ -120,7 +120,7 @@ _prune = _flag("--yes", action="store_true", help="remove them; without it they 
 _known = _flag("studies", nargs="*", metavar="STUDY", help="studies that were run; all if none is named")
 _port = _flag("--port", type=port, default=5000)
 _folder = _flag("--folder", type=Path, default=Path("server"), help="folder of the database")
-_shell = _flag("shell", type=OneOf("bash", "zsh", "fish"), metavar="SHELL", help="bash, zsh or fish")
+_shell = _flag("shell", choices=("bash", "zsh", "fish"), metavar="SHELL", help="bash, zsh or fish")
 
 
 def _studies(p: Parser) -> None:
@@ -134,7 +134,7 @@ def _changes(p: Parser) -> None:
     p.add_argument("--set", action="append", default=[], metavar="KEY=VALUES", help=text)
     p.add_argument("--corpus", metavar="TEXT", help="human-numbers, bible, or the path of a UTF-8 text")
     text = "auto (the default) keeps the device of a stored plan and otherwise chooses the faster one"
-    p.add_argument("--device", type=device, metavar="auto|cpu|cuda", help=text)
+    p.add_argument("--device", choices=("auto", "cpu", "cuda"), metavar="auto|cpu|cuda", help=text)
     p.add_argument("--yes", action="store_true", help="allow more than 10,000 trials")
 
 
@@ -242,8 +242,8 @@ def _learner(p: Parser) -> None:
 
 
 def _new(p: Parser) -> None:
-    kind = OneOf("cell", "model", "regularizer", "study")
-    p.add_argument("kind", type=kind, metavar="KIND", help="cell, model, regularizer or study")
+    kinds = ("cell", "model", "regularizer", "study")
+    p.add_argument("kind", choices=kinds, metavar="KIND", help="cell, model, regularizer or study")
     p.add_argument("file", type=new_file, metavar="FILE", help="my_cell.py, my.toml; it must not exist")
 
 

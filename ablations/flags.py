@@ -35,6 +35,12 @@ class Parser(argparse.ArgumentParser):
             self.error(f"unknown flag {flag!r}{self._meant(flag)}" if flag else f"unexpected {left[0]!r}")
         return found
 
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        """Raise ArgumentError for none of the choices, naming the likeliest of them."""
+        if action.choices is not None and value not in action.choices:
+            told = f"unknown {value!r}; {suggestion(value, list(action.choices))}"
+            raise argparse.ArgumentError(action, told)
+
     def _meant(self, flag: str) -> str:
         """The flags that begin so; else how a setting is written, for the name of one, or the likeliest."""
         key = flag.lstrip("-").replace("-", "_")
@@ -59,8 +65,6 @@ def completed(top: Parser, shell: str, studies: Sequence[str]) -> str:
     study = {**dict.fromkeys(preambles, function), "fish": f"{names} {shtab.FILE['fish']}"}
     commands = next(each.choices for each in top._actions if isinstance(each.choices, dict))
     for action in (each for command in commands.values() for each in command._actions):
-        if isinstance(action.type, OneOf):
-            action.choices = action.type.choices
         if action.metavar == "STUDY":
             action.complete = study
         elif action.type is Path or str(action.metavar).startswith("FILE"):
@@ -75,22 +79,6 @@ def count(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError(f"{text} is not an integer of at least 1")
     return number
-
-
-class OneOf:
-    """The type of a flag that has these values. The error for another value names the likeliest of them."""
-
-    def __init__(self, *choices: str) -> None:
-        self.choices = choices
-
-    def __call__(self, text: str) -> str:
-        """The text. Raises ArgumentTypeError if it is none of the choices."""
-        if text not in self.choices:
-            raise argparse.ArgumentTypeError(f"unknown {text!r}; {suggestion(text, list(self.choices))}")
-        return text
-
-
-device = OneOf("auto", "cpu", "cuda")
 
 
 def positive(text: str) -> float:

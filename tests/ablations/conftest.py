@@ -103,6 +103,17 @@ def command(capsys) -> Callable[..., tuple[int, str, str]]:
 
 
 @pytest.fixture
+def gate(command) -> Callable[..., tuple[int, str]]:
+    """`unrolled gate`: its exit code, and all that it says."""
+
+    def run(*words: object) -> tuple[int, str]:
+        code, out, err = command("gate", *words)
+        return code, out + err
+
+    return run
+
+
+@pytest.fixture
 def wait_for() -> Callable[..., None]:
     return processes.wait_for
 

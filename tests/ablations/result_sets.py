@@ -4,10 +4,8 @@ import random
 from pathlib import Path
 from typing import Any
 
-import pytest
 from stub_plans import kept, planned
 
-from ablations.cli import main
 from bench.trial import Result, Trial
 
 MACHINE = {"cpu": "EPYC 9V74", "threads": 1, "device": "cpu", "torch_build": "abc", "commit": "c0ffee12345"}
@@ -34,9 +32,3 @@ def ledger(folder: Path, arms: dict[str, list[Result]], **facts: Any) -> Path:
 
 def side(folder: Path, seeds: int = 8, **facts: Any) -> Path:
     return ledger(folder, {"base": [trained(seed, **facts) for seed in range(seeds)]})
-
-
-def gate(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str]:
-    code = main(["gate", *map(str, words)])
-    said = capsys.readouterr()
-    return code, said.out + said.err

@@ -1,13 +1,14 @@
 """Plans of made-up results, and ledgers that hold both."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ablations.design import plan as plans
 from ablations.design.plan import Plan, PlannedArm
+from ablations.design.study import Study
 from ablations.ledger import Ledger
-from bench.trial import Metric, Result, Scalar
+from bench.trial import Metric, Result, Scalar, Trial
 
 
 def planned(
@@ -46,3 +47,13 @@ def kept(folder: Path, plan: Plan, results: Mapping[str, Sequence[Result]]) -> L
             ledger.record(result)
     plans.store(plan, ledger)
     return ledger
+
+
+def recorded(folder: Path, study: Study, result: Callable[[Trial], Result]) -> Path:
+    """The folder of a ledger that has a result of every trial of a study."""
+    ledger = Ledger(folder)
+    plan, trials = plans.decide(study, f"unrolled run {study.name}")
+    plans.store(plan, ledger)
+    for trial in trials:
+        ledger.record(result(trial))
+    return folder

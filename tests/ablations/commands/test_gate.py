@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 from as_typed import benchmarked, write
-from result_sets import gate, ledger, side, trained
+from result_sets import ledger, side, trained
+from stub_plans import recorded
 
 from ablations.cli import parse
 from ablations.design import loading
-from ablations.design import plan as plans
-from ablations.ledger import Ledger, seal, unseal
+from ablations.ledger import seal, unseal
 from bench.files import save
 from bench.trial import Metric, Result
 
@@ -39,22 +39,22 @@ def contents(folder: Path) -> dict[str, bytes]:
         ({"slow": 1.2, "cpu": "Z80"}, "--require-speed", 3, "unlike machines: cpu EPYC 9V74 / Z80"),
     ],
 )
-def test_a_version_that_is_worse_or_slower_fails(tmp_path, capsys, after, flags, code, said) -> None:
+def test_a_version_that_is_worse_or_slower_fails(tmp_path, gate, after, flags, code, said) -> None:
     sides = side(tmp_path / "a", after.get("seeds", 8)), side(tmp_path / "b", **after)
-    found, told = gate(capsys, *sides, *flags.split())
+    found, told = gate(*sides, *flags.split())
     assert (found, said in told) == (code, True), told
 
 
-def test_the_baselines_plan_decides_what_is_asked_and_the_command_may(tmp_path, capsys) -> None:
+def test_the_baselines_plan_decides_what_is_asked_and_the_command_may(tmp_path, gate) -> None:
     before = side(tmp_path / "a")
     made = {"base": [trained(seed, code="v2", worse=0.05) for seed in range(8)]}
     lax = ledger(tmp_path / "b", made, metrics=(Metric("valid_loss", 1.0),))
-    assert gate(capsys, before, lax)[0] == 3
-    assert gate(capsys, before, lax, "--delta", "0.2")[0] == 0
-    assert "training speed" in gate(capsys, before, lax, "--metric", "speed_train", "--delta", "90")[1]
+    assert gate(before, lax)[0] == 3
+    assert gate(before, lax, "--delta", "0.2")[0] == 0
+    assert "training speed" in gate(before, lax, "--metric", "speed_train", "--delta", "90")[1]
 
 
-def test_a_plan_and_results_sealed_by_another_version_are_read_and_left_alone(tmp_path, capsys) -> None:
+def test_a_plan_and_results_sealed_by_another_version_are_read_and_left_alone(tmp_path, gate) -> None:
     before, after = side(tmp_path / "a"), side(tmp_path / "b", code="v2")
     for path in [*(after / "plans").glob("*.json"), *(after / "trials").rglob("*.json")]:
         body = unseal(path.read_bytes())
@@ -66,18 +66,18 @@ def test_a_plan_and_results_sealed_by_another_version_are_read_and_left_alone(tm
             del body["plan"]["question"], body["plan"]["arms"][0]["title"]
         save(path, seal({k: v for k, v in body.items() if k != "sha256"}))
     kept = contents(after)
-    assert gate(capsys, before, after)[0] == 0
+    assert gate(before, after)[0] == 0
     assert contents(after) == kept
 
 
-def test_a_new_divergence_shuts_the_gate(tmp_path, capsys) -> None:
+def test_a_new_divergence_shuts_the_gate(tmp_path, gate) -> None:
     made = [trained(seed) for seed in range(8)]
     made[2] = replace(made[2], status="diverged", reason="diverged at step 7: loss is nan", metrics={})
-    code, said = gate(capsys, side(tmp_path / "a"), ledger(tmp_path / "b", {"base": made}))
+    code, said = gate(side(tmp_path / "a"), ledger(tmp_path / "b", {"base": made}))
     assert (code, "1 new failure, seed 2: diverged at step 7" in said) == (3, True)
 
 
-def test_bad_input_is_told_in_one_line(tmp_path, capsys) -> None:
+def test_bad_input_is_told_in_one_line(tmp_path, gate) -> None:
     good = side(tmp_path / "a")
     two = ledger(side(tmp_path / "two"), {"base": [trained(0)]}, study="t")
     damaged = side(tmp_path / "damaged")
@@ -105,7 +105,7 @@ def test_bad_input_is_told_in_one_line(tmp_path, capsys) -> None:
         ((good, good, "--delta", "-1"), "--delta"),
         ((good, good, "--speed-margin", "x"), "--speed-margin"),
     ]:
-        code, told = gate(capsys, *words)
+        code, told = gate(*words)
         assert code == 2 and said in told and told.count("\n") == 1, told
     assert not (tmp_path / "none.db").exists()
 
@@ -119,25 +119,25 @@ def test_step(benchmark):
 """
 
 
-def test_stored_runs_of_pytest_benchmark_are_compared_by_name(tmp_path, capsys) -> None:
+def test_stored_runs_of_pytest_benchmark_are_compared_by_name(tmp_path, gate) -> None:
     files = {"before.json": 0.002, "after.json": 0.2}
     before, after = (benchmarked(tmp_path, name, BENCHMARK.format(seconds=s)) for name, s in files.items())
-    code, said = gate(capsys, before, before)
+    code, said = gate(before, before)
     assert code == 0 and "none of 1 benchmark is shown to be slower" in said
-    code, said = gate(capsys, before, after)
+    code, said = gate(before, after)
     assert code == 3 and "test_timed.py::test_step" in said and "slower: the baseline's time ×" in said
 
     elsewhere = json.loads(after.read_text())
     elsewhere["machine_info"]["cpu"]["brand_raw"] = "Z80"
     (tmp_path / "elsewhere.json").write_text(json.dumps(elsewhere))
-    code, said = gate(capsys, before, tmp_path / "elsewhere.json")
+    code, said = gate(before, tmp_path / "elsewhere.json")
     assert code == 2 and "/ Z80; run both sides' benchmarks on one machine" in said
 
     folder = tmp_path / ".benchmarks" / "Linux"
     folder.mkdir(parents=True)
     for i in range(3):
         (folder / f"000{i}_run.json").write_bytes(before.read_bytes())
-    assert gate(capsys, tmp_path / ".benchmarks", folder)[0] == 0
+    assert gate(tmp_path / ".benchmarks", folder)[0] == 0
 
 
 # in CI
@@ -180,7 +180,7 @@ def test_no_job_of_the_workflow_that_may_write_runs_the_code_of_a_pull_request(w
 
 @pytest.mark.parametrize(("cost", "code"), [(0.0, 0), (0.06, 3)])
 def test_the_workflow_s_study_passes_other_bits_and_fails_what_costs_two_deltas(
-    tmp_path, capsys, cost: float, code: int
+    tmp_path, gate, cost: float, code: int
 ) -> None:
     """Between two engines the pairs of LMModel6 differ by an SD of .028 in accuracy (docs/gate.md)."""
     study = loading.load(WORKFLOW.with_suffix(".toml"))
@@ -203,7 +203,7 @@ def test_the_workflow_s_study_passes_other_bits_and_fails_what_costs_two_deltas(
 
     how = {"metrics": study.metrics[:1], "looks": study.looks}
     before = ledger(tmp_path / "a", of("v1", 0.0), **how)
-    assert gate(capsys, before, ledger(tmp_path / "b", of("v2", cost), **how))[0] == code
+    assert gate(before, ledger(tmp_path / "b", of("v2", cost), **how))[0] == code
 
 
 # one made worse on purpose
@@ -218,24 +218,19 @@ def real(folder: Path, lr: float) -> Path:
         write(folder.parent, seeds=f"seeds = 5\n{metrics}", widths=(), model="lm1", window=3, lr=lr)
         / "small.toml"
     )
-    decided, trials = plans.decide(loading.load(str(file)), "unrolled run small.toml")
-    kept = Ledger(folder)
-    plans.store(decided, kept)
-    for trial in trials:
-        kept.record(run_trial(trial))
-    return folder
+    return recorded(folder, loading.load(str(file)), run_trial)
 
 
 def test_a_real_study_passes_against_itself_and_fails_with_a_learning_rate_made_worse(
-    tmp_path, capsys, monkeypatch
+    tmp_path, gate, monkeypatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     rates = {"base": 1e-2, "same": 1e-2, "worse": 1e-3}
     base, same, worse = (real(tmp_path / name, lr) for name, lr in rates.items())
     patient = ("--speed-margin", "9")  # a busy machine is no slower version
-    code, said = gate(capsys, base, same, *patient)
+    code, said = gate(base, same, *patient)
     assert (code, said.splitlines()[0]) == (0, "gate passed: 1 arm no worse, 1 bit-identical")
-    code, said = gate(capsys, base, worse, *patient, "--markdown", "gate.md")
+    code, said = gate(base, worse, *patient, "--markdown", "gate.md")
     assert code == 3, said
     assert "worse on 5 of 5 seeds, by +" in said
     assert "its settings changed: lr 0.01 → 0.001" in said
@@ -245,10 +240,10 @@ def test_a_real_study_passes_against_itself_and_fails_with_a_learning_rate_made_
     cost = re.search(r"worse on 5 of 5 seeds, by \+(\d\.\d+)", said)
     assert cost
     slight, delta = real(tmp_path / "slight", 1.000001e-2), ("--delta", str(float(cost[1]) / 2))
-    code, said = gate(capsys, base, slight, *patient, *delta)
+    code, said = gate(base, slight, *patient, *delta)
     assert (code, said.splitlines()[0]) == (0, "gate passed: 1 arm no worse")
-    assert gate(capsys, base, worse, *patient, *delta)[0] == 3
-    assert gate(capsys, base, slight, *patient, "--metric", "valid_accuracy")[0] == 0
+    assert gate(base, worse, *patient, *delta)[0] == 3
+    assert gate(base, slight, *patient, "--metric", "valid_accuracy")[0] == 0
 
 
 def test_the_command_tells_by_its_exit_code_and_loads_neither_torch_nor_mlflow(tmp_path) -> None:

@@ -4,7 +4,7 @@ import random
 from dataclasses import replace
 
 import pytest
-from result_sets import gate, ledger, trained
+from result_sets import ledger, trained
 from stub_plans import planned
 
 from ablations.design import plan as plans
@@ -27,27 +27,25 @@ def database(tmp_path):
 PLAN = planned()
 
 
-def test_an_mlflow_experiment_is_compared_with_a_ledger_and_with_itself(database, tmp_path, capsys) -> None:
+def test_an_mlflow_experiment_is_compared_with_a_ledger_and_with_itself(database, tmp_path, gate) -> None:
     made = [trained(seed) for seed in range(8)]
     projection.sync(PLAN, {"base": made}, database)
     before = ledger(tmp_path / "a", {"base": made})
-    code, said = gate(capsys, before, f"mlflow:{database}")
+    code, said = gate(before, f"mlflow:{database}")
     assert code == 0 and "1 bit-identical" in said and "speed not compared" not in said
 
     worse = [trained(s, code="v2", worse=0.05, slow=1.2, commit="beefbeef") for s in range(8)]
     worse[5] = replace(worse[5], status="diverged", reason="diverged at step 3", metrics={"valid_loss": 9.0})
     projection.sync(PLAN, {"base": [*made, *worse]}, database)
-    code, said = gate(capsys, f"{database}#c0ffee", f"{database}#beef", "--delta", "0.02")
+    code, said = gate(f"{database}#c0ffee", f"{database}#beef", "--delta", "0.02")
     assert code == 3
     assert "1 new failure, seed 5: diverged at step 3" in said
     assert "slower: the baseline's time ×1.2" in said
-    assert "has no plan that declares δ of valid_loss; give --delta" in gate(capsys, database, database)[1]
-    assert "has no ended run of commit 0000" in gate(capsys, before, f"{database}#0000")[1]
+    assert "has no plan that declares δ of valid_loss; give --delta" in gate(database, database)[1]
+    assert "has no ended run of commit 0000" in gate(before, f"{database}#0000")[1]
 
 
-def test_a_ledger_is_its_own_mlflow_also_where_an_arm_has_seeds_of_its_own(
-    database, tmp_path, capsys
-) -> None:
+def test_a_ledger_is_its_own_mlflow_also_where_an_arm_has_seeds_of_its_own(database, tmp_path, gate) -> None:
     arms = {"base": [trained(seed) for seed in range(8)], "A/A": [trained(1000 + s) for s in range(8)]}
     projection.sync(PLAN, arms, database)
     kept = Ledger(ledger(tmp_path / "a", {"base": arms["base"]}))
@@ -58,50 +56,50 @@ def test_a_ledger_is_its_own_mlflow_also_where_an_arm_has_seeds_of_its_own(
         again, trials={seed - 1000: id for seed, id in again.trials.items()}
     )  # as the study has it
     plans.store(replace(planned({"base": arms["base"]}), arms=(base, again)), kept)
-    code, said = gate(capsys, kept.root, database)
+    code, said = gate(kept.root, database)
     assert code == 0 and "2 bit-identical" in said and "changed" not in said
 
 
-def test_a_ledgers_losses_that_were_changed_are_found_by_its_mlflow(database, tmp_path, capsys) -> None:
+def test_a_ledgers_losses_that_were_changed_are_found_by_its_mlflow(database, tmp_path, gate) -> None:
     made = [replace(trained(s), roles={"digit": (3.0 + s, 2, 4)}) for s in range(8)]
     projection.sync(PLAN, {"base": made}, database)
-    assert gate(capsys, ledger(tmp_path / "a", {"base": made}), database)[0] == 0
+    assert gate(ledger(tmp_path / "a", {"base": made}), database)[0] == 0
     for name, changed in (
         ("valid/loss", replace(made[3], metrics={**made[3].metrics, "valid_loss": 1.0})),
         ("role/digit accuracy", replace(made[3], roles={"digit": (6.0, 3, 4)})),
     ):
         spoilt = ledger(tmp_path / name, {"base": [*made[:3], changed, *made[4:]]})
-        code, said = gate(capsys, spoilt, database)
+        code, said = gate(spoilt, database)
         assert code == 3 and "bit-identical" not in said
         assert f"the same fingerprints and other numbers, seed 3: {name} " in " ".join(said.split())
 
 
-def test_the_kind_of_machine_is_known_to_mlflow(database, tmp_path, capsys) -> None:
+def test_the_kind_of_machine_is_known_to_mlflow(database, tmp_path, gate) -> None:
     made = [trained(seed, mkldnn=True, variables={"MKL_CBWR": "AVX2"}) for seed in range(8)]
     projection.sync(PLAN, {"base": [trained(seed, mkldnn=False) for seed in range(8)]}, database)
-    code, said = gate(capsys, ledger(tmp_path / "a", {"base": made}), database)
+    code, said = gate(ledger(tmp_path / "a", {"base": made}), database)
     apart = "oneDNN on / off, MKL_CBWR AVX2 / not set"
     assert code == 0 and f"speed not compared: unlike machines: {apart}" in said
     assert f"8 of 8 pairs compare results of two kinds of machine ({apart})" in " ".join(said.split())
 
 
-def test_mlflows_runs_on_another_text_are_another_task(database, tmp_path, capsys) -> None:
+def test_mlflows_runs_on_another_text_are_another_task(database, tmp_path, gate) -> None:
     made = [trained(seed) for seed in range(8)]
     other = [replace(r, trial=replace(r.trial, data="beef", corpus="my.txt")) for r in made]
     projection.sync(PLAN, {"base": other}, database)
-    code, said = gate(capsys, ledger(tmp_path / "a", {"base": made}), database)
+    code, said = gate(ledger(tmp_path / "a", {"base": made}), database)
     assert code == 3 and "another task, so that the numbers cannot be compared: data changed" in said
 
 
-def test_a_mistyped_metric_is_told_what_was_meant(database, tmp_path, capsys) -> None:
+def test_a_mistyped_metric_is_told_what_was_meant(database, tmp_path, gate) -> None:
     made = {"base": [trained(seed) for seed in range(8)]}
     projection.sync(PLAN, made, database)
     for source in (ledger(tmp_path / "a", made), database):
-        code, said = gate(capsys, source, source, "--metric", "valid_los", "--delta", "0.02")
+        code, said = gate(source, source, "--metric", "valid_los", "--delta", "0.02")
         assert code == 2 and "no trial has the metric 'valid_los'; did you mean 'valid" in said
 
 
-def test_anyones_experiment_with_arms_and_seeds_is_compared(database, capsys) -> None:
+def test_anyones_experiment_with_arms_and_seeds_is_compared(database, gate) -> None:
     from mlflow import MlflowClient
 
     client = MlflowClient(tracking_uri=database)
@@ -114,8 +112,8 @@ def test_anyones_experiment_with_arms_and_seeds_is_compared(database, capsys) ->
             client.set_terminated(run)
         client.create_run(experiment, tags={"arm": "big", "seed": "6"})  # still running
     words = ("--metric", "val", "--delta", "0.1")
-    assert "choose an experiment with --study: " in gate(capsys, database, database, *words)[1]
-    code, said = gate(capsys, database, database, "--study", "before", *words)
+    assert "choose an experiment with --study: " in gate(database, database, *words)[1]
+    code, said = gate(database, database, "--study", "before", *words)
     assert code == 0 and "✓  big  0.0000" in said and "only on one side" not in said
     sides = (f"{database}", f"{database}")
-    assert gate(capsys, *sides, "--study", "after", *words)[0] == 0
+    assert gate(*sides, "--study", "after", *words)[0] == 0

@@ -1,17 +1,15 @@
 """Results that come with Unrolled: of today's designs, and another draw of what today's code gives."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean, stdev
 
 import pytest
+from stub_plans import recorded
 
 from ablations.commands import shipped_results
 from ablations.design import loading
-from ablations.design import plan as plans
 from ablations.design.study import Study
-from ablations.ledger import Ledger
 from bench.run import run_trial
 from bench.trial import Result, Trial, failure
 from reports.arms import values
@@ -44,29 +42,14 @@ def test_a_training_here_is_another_draw_of_the_shipped_accuracies() -> None:
     assert abs(again["valid_accuracy"] - fmean(accuracies)) < 4 * stdev(accuracies) < 0.3
 
 
-def recorded(study: Study, root: Path, result: Callable[[Trial], Result]) -> None:
-    """A ledger that has a result of every trial of a study."""
-    ledger = Ledger(root)
-    plan, trials = plans.decide(study, "unrolled run")
-    plans.store(plan, ledger)
-    for trial in trials:
-        ledger.record(result(trial))
-
-
 def made_up(trial: Trial) -> Result:
     if trial.model == "lm5" and trial.seed == 12:
         return failure(trial, "loss is nan", status="diverged")
     accuracy = 0.5 + 0.01 * int(trial.options.get("layers", 0)) + trial.seed / 1000
     metrics = {"valid_accuracy": accuracy, "valid_loss": 1 / 3}
     environment = {"cpu": "EPYC 9654", "packages": {"torch": "2.12.1"}}
-    return Result(
-        trial=trial,
-        status="done",
-        metrics=metrics,
-        started=1_770_000_000.0,
-        fingerprints={"weights": trial.id},
-        environment=environment,
-    )
+    facts = {"started": 1_770_000_000.0, "fingerprints": {"weights": trial.id}, "environment": environment}
+    return Result(trial=trial, status="done", metrics=metrics, **facts)
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +58,7 @@ def models() -> Study:
 
 
 def test_a_slim_copy_compares_as_its_ledger_does(models, tmp_path) -> None:
-    recorded(models, tmp_path / "results", made_up)
+    recorded(tmp_path / "results", models, made_up)
     assert shipped_results.write(tmp_path / "results", tmp_path) == [tmp_path / "models.json"]
     c = shipped_results.read(models, tmp_path)
     assert c is not None
@@ -91,12 +74,12 @@ def test_a_slim_copy_compares_as_its_ledger_does(models, tmp_path) -> None:
     "change", [{"sets": [("epochs", [3])]}, {"seeds": "10-15"}, {"sets": [("lr", [0.1, 0.2])]}]
 )
 def test_results_of_another_design_are_not_used(models, tmp_path, change) -> None:
-    recorded(models, tmp_path / "results", made_up)
+    recorded(tmp_path / "results", models, made_up)
     shipped_results.write(tmp_path / "results", tmp_path)
     changed = loading.override(models, **{"seeds": "10-14", **change})
     assert shipped_results.read(changed, tmp_path) is None
 
 
 def test_a_study_of_the_readers_own_does_not_ship(models, tmp_path) -> None:
-    recorded(replace(models, name="mine"), tmp_path / "results", made_up)
+    recorded(tmp_path / "results", replace(models, name="mine"), made_up)
     assert shipped_results.write(tmp_path / "results", tmp_path) == []

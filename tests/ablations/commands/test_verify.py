@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 from as_typed import unrolled, write
-from result_sets import gate
 
 from ablations.cli import main
 from ablations.commands.verify import difference, replays
@@ -79,7 +78,7 @@ def test_verify_finds_the_same_numbers_in_fresh_processes_a_divergence_included(
     assert verify("-n", "3") == (0, "3 of 3 bit-identical\n")
 
 
-def test_verify_and_the_gate_find_losses_that_were_changed_and_sealed_again(folder, verify, capsys) -> None:
+def test_verify_and_the_gate_find_losses_that_were_changed_and_sealed_again(folder, verify, gate) -> None:
     def better(result: Result) -> Result:
         first, last = result.epochs
         return replace(result, epochs=(first, replace(last, valid_loss=last.valid_loss - 0.25)))
@@ -91,7 +90,7 @@ def test_verify_and_the_gate_find_losses_that_were_changed_and_sealed_again(fold
     code, said = verify()
     assert code == 1 and said.endswith("1 of 4 bit-identical, 3 not\n")
     assert f"epoch 1 valid_loss {was - 0.25!r} in the ledger, {was!r} in the replay\n" in said
-    code, said = gate(capsys, honest, "results", "--speed-margin", "9")
+    code, said = gate(honest, "results", "--speed-margin", "9")
     assert code == 3 and said.count("≡ bit-identical") == 1  # the arm that diverges, on both sides
     assert "the same fingerprints and other numbers, seed 0: epoch 1 valid_loss" in said
 
@@ -156,7 +155,7 @@ def test_verify_counts_trials_whose_plugin_is_missing_or_was_edited(folder, veri
 
 
 def test_results_of_another_kind_of_machine_are_named_by_run_report_verify_and_gate(
-    folder, verify, capsys
+    folder, verify, gate
 ) -> None:
     """The baseline and two arms by one CPU capability, and an arm that is declared later by another one."""
     one = ended(folder, "done")[0].environment["cpu_capability"]
@@ -182,6 +181,6 @@ def test_results_of_another_kind_of_machine_are_named_by_run_report_verify_and_g
     )
 
     printed(folder, "run", "small.toml", "--results", "here")
-    _, said = gate(capsys, "results", "here", "--speed-margin", "9")
+    _, said = gate("results", "here", "--speed-margin", "9")
     assert f"1 of 4 pairs compares results of two kinds of machine ({back}): their" in " ".join(said.split())
     assert f"speed not compared: 1 of 3 pairs, unlike machines: {back}" in said
