@@ -117,15 +117,11 @@ def _flag(*names: str, **options: Any) -> Callable[[Parser], object]:
 _results = _flag("--results", type=Path, default=Path("results"), help="folder of the results (the ledger)")
 _out = _flag("--out", type=Path, default=Path("reports/out"), help="folder of the reports")
 _prune = _flag("--yes", action="store_true", help="remove them; without it they are only counted")
+_studies = _flag("studies", nargs="+", metavar="STUDY", help="a shipped study, the path of a .toml, or all")
 _known = _flag("studies", nargs="*", metavar="STUDY", help="studies that were run; all if none is named")
 _port = _flag("--port", type=port, default=5000)
 _folder = _flag("--folder", type=Path, default=Path("server"), help="folder of the database")
 _shell = _flag("shell", choices=("bash", "zsh", "fish"), metavar="SHELL", help="bash, zsh or fish")
-
-
-def _studies(p: Parser) -> None:
-    p.add_argument("studies", nargs="+", metavar="STUDY", help="a shipped study, the path of a .toml, or all")
-    _changes(p)
 
 
 def _changes(p: Parser) -> None:
@@ -260,11 +256,11 @@ COMMANDS = {
     "studies": Command("list the studies: question, arms, time, and how far each is", (_plugin, _results)),
     "plan": Command(
         "print a study's arms, its cost, and the seeds until it is decided",
-        (_studies, _plugin, _results),
+        (_studies, _changes, _plugin, _results),
     ),
     "run": Command(
         "train the missing trials of a study, log and report them",
-        (_studies, _plugin, _results, _out, _limits, _run),
+        (_studies, _changes, _plugin, _results, _out, _limits, _run),
     ),
     "status": Command("count the trials of each study that are done or missing", (_known, _results)),
     "prune": Command("remove results and files that belong to no plan", (_results, _prune)),

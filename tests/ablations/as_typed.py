@@ -52,6 +52,16 @@ def unrolled(folder: Path, *words: str | bytes, **more: str) -> subprocess.Compl
     )
 
 
+def started_with(folder: Path, code: str) -> str:
+    """The PYTHONPATH under which every process runs this code first.
+
+    It is a folder of its own: one that has `reports/out` would hide the package.
+    """
+    (folder / "site").mkdir()
+    (folder / "site" / "sitecustomize.py").write_text(code)
+    return str(folder / "site")
+
+
 def mlflow_runs(folder: Path, role: str) -> list[str]:
     """The statuses of MLflow's runs of a role; what a kill left half-written stays there as deleted."""
     with sqlite3.connect(folder / "mlflow.db") as db:

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from as_typed import COMMAND, environment, mlflow_runs, unrolled, write
+from as_typed import COMMAND, environment, mlflow_runs, started_with, unrolled, write
 
 from ablations.cli import COMMANDS, main, parser
 from ablations.flags import cores
@@ -87,11 +87,10 @@ def test_a_driver_killed_three_times_ends_with_the_bits_of_an_undisturbed_study(
         (undisturbed / name).write_text((folder / name).read_text())
     assert unrolled(undisturbed, "run", "small.toml").returncode == 0
 
-    (folder / "site").mkdir()
-    (folder / "site" / "sitecustomize.py").write_text(STANDS_STILL)
+    path = started_with(folder, STANDS_STILL)
     for results in (1, 3, 4):
         (folder / "stands still").unlink(missing_ok=True)
-        still = {"PYTHONPATH": str(folder / "site"), "STANDS_STILL_AFTER": str(results)}
+        still = {"PYTHONPATH": path, "STANDS_STILL_AFTER": str(results)}
         with subprocess.Popen(
             [COMMAND, "run", "small.toml", "-j", "1"],
             cwd=folder,
@@ -109,20 +108,21 @@ def test_a_driver_killed_three_times_ends_with_the_bits_of_an_undisturbed_study(
     assert len(mlflow_runs(folder, "trial")) == 12
 
 
+BLOCKED = """
+import socket
+honest = socket.socket.connect
+def connect(self, address):
+    if self.family != socket.AF_UNIX:
+        open("dialled.txt", "a").write(f"{address}\\n")
+        raise OSError("the network is blocked")
+    return honest(self, address)
+socket.socket.connect = connect
+"""
+
+
 def test_a_study_runs_without_a_network(folder):
-    site = folder / "site"  # a folder of its own: beside `reports/out` it would hide the package
-    site.mkdir()
-    (site / "sitecustomize.py").write_text(
-        "import socket\n"
-        "honest = socket.socket.connect\n"
-        "def connect(self, address):\n"
-        "    if self.family != socket.AF_UNIX:\n"
-        "        open('dialled.txt', 'a').write(f'{address}\\n')\n"
-        "        raise OSError('the network is blocked')\n"
-        "    return honest(self, address)\n"
-        "socket.socket.connect = connect\n"
-    )
-    done = unrolled(folder, "run", "small.toml", "--seeds", "0", PYTHONPATH=str(site))
+    path = started_with(folder, BLOCKED)
+    done = unrolled(folder, "run", "small.toml", "--seeds", "0", PYTHONPATH=path)
     assert "3 trained" in done.stdout, done.stderr
     assert not (folder / "dialled.txt").exists()
 
@@ -227,12 +227,11 @@ sys.meta_path.insert(0, Gate())
 
 
 def test_ctrl_c_while_torch_is_loaded_ends_without_a_traceback(folder, wait_for):
-    (folder / "site").mkdir()
-    (folder / "site" / "sitecustomize.py").write_text(LOADS_SLOWLY)
+    path = started_with(folder, LOADS_SLOWLY)
     run = subprocess.Popen(
         [COMMAND, "run", "small.toml"],
         cwd=folder,
-        env=environment(folder, PYTHONPATH=str(folder / "site")),
+        env=environment(folder, PYTHONPATH=path),
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,

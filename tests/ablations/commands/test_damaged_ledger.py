@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from as_typed import mlflow_runs, unrolled, write
+from as_typed import mlflow_runs, started_with, unrolled, write
 
 from ablations.design import plan as plans
 from ablations.ledger import Ledger
@@ -131,9 +131,7 @@ os.replace = replace
 
 
 def test_results_that_vanish_while_a_study_runs_are_missing_and_the_exit_code_is_1(folder: Path) -> None:
-    (folder / "site").mkdir()
-    (folder / "site" / "sitecustomize.py").write_text(VANISHES)
-    done = unrolled(folder, "run", "small.toml", PYTHONPATH=str(folder / "site"))
+    done = unrolled(folder, "run", "small.toml", PYTHONPATH=started_with(folder, VANISHES))
     assert done.returncode == 1, done.stderr
     assert "small: 2 trained, 0 already there, 0 failed, 0 diverged, 4 left\n" in done.stdout
     assert "4 trials of this look have no result: run again\n" in done.stderr

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import as_typed
 import pytest
-from as_typed import write
+from as_typed import started_with, write
 from nvml_stand_in import VARIABLE, Machine, uuid
 
 from ablations.cli import main
@@ -153,9 +153,8 @@ def test_the_plan_stores_the_device_and_the_identities_have_it(nvml: Machine, fo
 def test_eight_trials_at_a_time_have_a_gpu_each_of_eight(nvml: Machine, folder: Path) -> None:
     """Trained on the CPU, in processes that see one stand-in for a GPU each, which the line of each names."""
     nvml.has(*[{"used": 1000, "busy": 50}] * 8)
-    (folder / "site").mkdir()
-    (folder / "site" / "sitecustomize.py").write_text("import cuda_stand_in\n")
-    seen = {"PYTHONPATH": f"{folder}/site{os.pathsep}{STAND_INS}", VARIABLE: str(folder / "nvml.json")}
+    path = f"{started_with(folder, 'import cuda_stand_in')}{os.pathsep}{STAND_INS}"
+    seen = {"PYTHONPATH": path, VARIABLE: str(folder / "nvml.json")}
     unrolled = partial(as_typed.unrolled, folder, **seen)
     done = unrolled("run", "tiny.toml", "-j", "8", "--device", "cuda")
     assert done.returncode == 0, done.stderr

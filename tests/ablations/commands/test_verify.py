@@ -55,13 +55,13 @@ def folder(trained: Path, tmp_path: Path, monkeypatch) -> Path:
 
 
 @pytest.fixture
-def verify(capsys, as_before) -> Callable[..., tuple[int, str]]:
+def verify(command, as_before) -> Callable[..., tuple[int, str]]:
     from bench.text import text_of
 
     def call(*words: str) -> tuple[int, str]:
         text_of.cache_clear()  # a command is a process; here one process is many
-        code = main(["verify", "small", *words])
-        return code, capsys.readouterr().out
+        code, out, _ = command("verify", "small", *words)
+        return code, out
 
     return call
 
