@@ -20,6 +20,12 @@ def sources() -> list[str]:
     return sorted(str(p) for p in (path.relative_to(ROOT) for path in files) if not made & set(p.parts))
 
 
+def told(*words: object, **options) -> str:
+    done = subprocess.run([*map(str, words)], capture_output=True, text=True, check=False, **options)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
     folder = tmp_path_factory.mktemp("wheel")
@@ -27,18 +33,7 @@ def wheel(tmp_path_factory):
     for name in (*FILES, *sources()):  # without what a build leaves behind
         (source / name).parent.mkdir(parents=True, exist_ok=True)
         (source / name).write_bytes((ROOT / name).read_bytes())
-    command = [
-        sys.executable,
-        "-m",
-        "build",
-        "--wheel",
-        "--no-isolation",
-        "--outdir",
-        str(folder),
-        str(source),
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
+    told(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", folder, source)
     return next(folder.glob("*.whl"))
 
 
@@ -50,28 +45,15 @@ def test_the_wheel_holds_exactly_the_three_packages_and_all_their_files(wheel):
 
 
 def test_the_wheel_installs_into_an_empty_environment_and_its_command_plans(wheel, tmp_path):
-    subprocess.run([sys.executable, "-m", "venv", str(tmp_path / "venv")], check=True)
+    told(sys.executable, "-m", "venv", tmp_path / "venv")
     python = tmp_path / "venv" / "bin" / "python"
-    install = [python, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", str(wheel)]
-    subprocess.run(install, check=True)
+    told(python, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", wheel)
     # The dependencies come from the environment of the tests: what they are is pip's business.
     site = Path(sysconfig.get_paths(vars={"base": str(tmp_path / "venv")})["purelib"])
     (site / "dependencies.pth").write_text(sysconfig.get_paths()["purelib"] + "\n")
-    done = subprocess.run(
-        [tmp_path / "venv" / "bin" / "unrolled", "plan", "toggles"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert "17 arms, looks after 10, 15, 20, 30, 40, 60 seeds" in done.stdout, done.stderr
-    where = subprocess.run(
-        [python, "-c", "import bench; print(bench.__file__)"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
+    plan = told(python.with_name("unrolled"), "plan", "toggles", cwd=tmp_path)
+    assert "17 arms, looks after 10, 15, 20, 30, 40, 60 seeds" in plan
+    where = told(python, "-c", "import bench; print(bench.__file__)", cwd=tmp_path)
     assert where.startswith(str(tmp_path))
 
 
@@ -84,7 +66,4 @@ def test_an_environment_that_came_with_a_copied_folder_is_installed_again(tmp_pa
     for place, installs in ((tmp_path, False), (tmp_path / "original", True)):
         command.write_text(f"#!{place}/.venv/bin/python\n")
         (tmp_path / ".venv" / "installed").touch()
-        said = subprocess.run(
-            ["make", "-n", "ablations"], cwd=tmp_path, capture_output=True, text=True, check=True
-        )
-        assert ("pip install" in said.stdout) == installs
+        assert ("pip install" in told("make", "-n", "ablations", cwd=tmp_path)) == installs

@@ -52,6 +52,23 @@ def unrolled(folder: Path, *words: str | bytes, **more: str) -> subprocess.Compl
     )
 
 
+def imports(folder: Path, *words: object) -> tuple[int, set[str]]:
+    """A command's exit code, and which of the slow packages it imports."""
+    code = """
+import sys
+from ablations.cli import main
+try:
+    code = main(sys.argv[1:])
+except SystemExit as end:
+    code = end.code
+print(code, *{"torch", "fastai", "mlflow", "pandas"} & {*sys.modules})
+"""
+    program = [sys.executable, "-c", code, *map(str, words)]
+    done = subprocess.run(program, cwd=folder, capture_output=True, text=True, check=True)
+    number, *found = done.stdout.splitlines()[-1].split()
+    return int(number), {*found}
+
+
 def started_with(folder: Path, code: str) -> str:
     """The PYTHONPATH under which every process runs this code first.
 
