@@ -59,10 +59,7 @@ class Ledger:
         return {path.stem: path for path in sorted(self.root.glob("trials/*/*.json"))}
 
     def record(self, result: Result) -> None:
-        """Store a result durably, replacing an earlier one of the same trial.
-
-        Raises BadInput if the disk is full or the folder cannot be written.
-        """
+        """Store a result durably, in place of an earlier one. Raises BadInput if it cannot be written."""
         save(self.path(result.trial.id), seal({"format": FORMAT, "result": result.to_dict()}))
 
     def read(self, id: str) -> Result | None:
@@ -99,10 +96,7 @@ class Ledger:
         return dict(self.each(ids))
 
     def each(self, ids: Iterable[str]) -> Iterator[tuple[str, Result]]:
-        """As `results`, one at a time.
-
-        Traces are left out: they are half of a result, and only a replay needs them. `read` includes them.
-        """
+        """As `results`, one at a time. Traces are half of a result, and only a replay needs them."""
         for id in ids:
             if (result := self.read(id)) is not None:
                 yield id, replace(result, trace={})
@@ -113,11 +107,7 @@ class Ledger:
 
     @contextmanager
     def lock(self, study: str) -> Iterator[None]:
-        """Lock a study, so that only one process at a time runs it.
-
-        The kernel frees the lock when its process ends, however that happens: a leftover file does not block.
-        Raises BadInput, naming the process that holds the lock, if another one does.
-        """
+        """Lock a study, so that only one process at a time runs it. Raises BadInput, naming the other one."""
         name = hashlib.sha256(study.encode()).hexdigest()[:16]
         with (
             self._held("ledger", fcntl.LOCK_SH, "the ledger is being pruned"),
@@ -191,11 +181,7 @@ def seal(body: Mapping[str, Any]) -> bytes:
 
 
 def unseal(data: bytes) -> dict[str, Any]:
-    """The content of a sealed line. Raises ValueError if any byte has changed.
-
-    The checksum is computed from the bytes read: to serialise thousands of results again for comparison
-    takes longer than to read them.
-    """
+    """The content of a sealed line. Raises ValueError if any byte has changed."""
     whole = data[:-_CHECKSUM].removesuffix(b",") + b"}"
     if _with_checksum(whole) != data:
         raise ValueError("the bytes differ from those that were sealed")

@@ -1,10 +1,8 @@
 """Temporary files of a run, in one folder that is removed with it: at its end, or by the next run.
 
-A process that is killed cannot remove its files. Its folder is locked (flock) for as long as it lives, and
-the kernel frees the lock however it ends, so the next run finds the folder unlocked and removes it. It lies
-among the system's temporary files and not under the results, whose path may be too long: that of a socket has
-at most 107 bytes (103 on macOS). Processes that have the folder in their environment are killed with it on
-Linux.
+A process holds a lock on its folder (flock), which the kernel frees however the process ends: the next run
+removes a folder that is unlocked and, on Linux, kills the processes that have it in their environment. It
+lies in the system's temporary folder, as the path of a socket has at most 107 bytes (103 on macOS).
 """
 
 import atexit

@@ -45,10 +45,7 @@ def chapter(args: Namespace) -> int:
 
 
 def measured(names: Iterable[str], results: Path) -> Iterator[tuple[str, float]]:
-    """Measure and keep, each in a fresh process, one a core; yields a name and its seconds as they end.
-
-    Raises BadInput where a process was killed: what has ended by then is kept.
-    """
+    """Measure in fresh processes, one a core; yields a name and its seconds. Raises BadInput if one is killed."""
     fresh = multiprocessing.get_context("forkserver")
     with ProcessPoolExecutor(cores(), mp_context=fresh, max_tasks_per_child=1) as pool:
         waiting = {pool.submit(measure, name): name for name in names}

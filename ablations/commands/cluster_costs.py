@@ -103,10 +103,7 @@ def _now() -> tuple[float, float]:
 
 
 def _pace(stamps: Sequence[tuple[float, float]]) -> tuple[float, float]:
-    """Seconds and CPU seconds from stamp to stamp, where they were quickest for some time.
-
-    So neither a start nor what else the machine did meanwhile counts.
-    """
+    """Seconds and CPU seconds from stamp to stamp, where they were quickest: other work does not count."""
     ahead = min(STRETCH, len(stamps) - 1)
     pairs = list(zip(stamps, stamps[ahead:], strict=False))
     seconds, cpu = (min((late[i] - early[i]) / ahead for early, late in pairs) for i in (0, 1))

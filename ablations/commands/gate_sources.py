@@ -79,10 +79,7 @@ def is_timings(source: str) -> bool:
 
 
 def results(source: str, study: str, metric: str) -> ResultSet:
-    """One side's results. `study` may be empty where there is only one, `metric` where a plan names it.
-
-    Raises BadInput, naming the source, where there is nothing to compare.
-    """
+    """One side's results; `study` and `metric` may be "" where they follow. Raises BadInput for none."""
     if address := _address(source):
         return _of_mlflow(source, address, study, metric or "valid_loss")
     if not Path(source).is_dir():
@@ -280,10 +277,7 @@ def _logged(runs: Mapping[int, Ended], metric: str) -> ArmResults:
 
 
 def timings(source: str) -> Timings:
-    """One side's benchmarks: a stored run, or a folder of them, such as `.benchmarks`.
-
-    Raises BadInput where a file is none, or there is none.
-    """
+    """One side's benchmarks: a stored run, or a folder of them, such as `.benchmarks`. Raises BadInput."""
     path = Path(source)
     files = [path] if path.is_file() else sorted(path.rglob("*.json"))
     stored = {file: benchmarks.read(file) for file in files}

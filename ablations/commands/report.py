@@ -149,10 +149,7 @@ def _links(arm: plans.PlannedArm, recorder: Linked | None) -> dict[int, str]:
 
 
 def writable(out: Path) -> None:
-    """Make the reports' folder, and remove the drafts that a killed process left there.
-
-    Raises BadInput if nothing can be written there: now, not after training.
-    """
+    """Make the reports' folder, without drafts of killed processes. Raises BadInput where it is read-only."""
     try:
         out.mkdir(parents=True, exist_ok=True)
         TemporaryFile(dir=out).close()

@@ -31,10 +31,7 @@ DIGITS = 6
 
 
 def read(study: Study, folder: Traversable = FOLDER) -> "Comparison | None":
-    """A study's comparison by the results that come with it.
-
-    None where there are none, and where an arm has none for a seed of the first look.
-    """
+    """A study's comparison by the results that ship; None where an arm lacks a seed of the first look."""
     file = folder / f"{study.name}.json"
     if not file.is_file():
         return None

@@ -74,10 +74,7 @@ def _facts(
 
 
 def _metrics(arm: MeasuredArm, metrics: Sequence[str]) -> dict[str, float]:
-    """Means with SD and interval over every finished seed, perplexity as exp of the loss's.
-
-    A metric that is infinite on one seed, or that one lacks, has no mean.
-    """
+    """Means with SD and interval of metrics that every finished seed has; perplexity is exp of the loss's."""
     wanted = dict.fromkeys((*metrics, "valid_accuracy", "valid_loss", "speed_train", *ON_A_GPU))
     done = {seed for seed, result in arm.results.items() if result.done}
     found: dict[str, float] = {}

@@ -40,10 +40,7 @@ def lines(result: Result, places: Sequence[str] = ()) -> Iterator[str]:
 def listing(
     places: Sequence[tuple[str, str, int]], have: Mapping[str, Result], pending: Collection[str]
 ) -> Iterator[str]:
-    """A line for each of a study's trials, (identity, arm, seed), with its outcome.
-
-    Of those without one, `pending` are the trials that the next look needs.
-    """
+    """A line for each of a study's trials, (identity, arm, seed); the next look needs those in `pending`."""
     for id, arm, seed in places:
         result = have.get(id)
         if result is None:

@@ -70,11 +70,7 @@ class Replay(NamedTuple):
 
 
 def sample(plan: Plan, ledger: Ledger, number: int) -> list[Result]:
-    """At most `number` results of a study, drawn by the plan's hash, so the same ones each time.
-
-    A trial that failed for another reason than divergence has no numbers to compare. Raises BadInput where
-    there are no others.
-    """
+    """At most `number` ended results, the same each time: the plan's hash draws. Raises BadInput for none."""
     ended = [result for _, _, result in plan.cells(ledger) if result.done or result.diverged]
     if not ended:
         cure = f"`unrolled run {plan.study}` trains them"
