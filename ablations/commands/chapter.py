@@ -45,7 +45,7 @@ def chapter(args: Namespace) -> int:
 
 
 def measured(names: Iterable[str], results: Path) -> Iterator[tuple[str, float]]:
-    """Measure in fresh processes, one a core; yields a name and its seconds. Raises BadInput if one is killed."""
+    """Measure in fresh processes, one a core; yields name and seconds. Raises BadInput if one is killed."""
     fresh = multiprocessing.get_context("forkserver")
     with ProcessPoolExecutor(cores(), mp_context=fresh, max_tasks_per_child=1) as pool:
         waiting = {pool.submit(measure, name): name for name in names}
