@@ -104,10 +104,10 @@ def _run_study(study: Study, args: Namespace, budget: Budget) -> "tuple[Comparis
         there = {id: r for id, r in read(plan, ledger).items() if r.done or not args.retry}
         until = UntilDecided(plan, there)
         todo = [trial for trial in trials if trial.id not in there and until.wanted(trial.id)]
-        where = uri()
-        _check(todo, plan, ledger, args, on)  # before MLflow knows of the run: a refusal leaves nothing
+        warm = Recorder.warm_up(where := uri())
+        _check(todo, plan, ledger, args, on)  # before MLflow knows of the run: a refusal leaves none
         plan = plans.store(plan, ledger)
-        run = _Run(ledger, Recorder(plan, where), args, on, budget, set())
+        run = _Run(ledger, Recorder(plan, where, warm), args, on, budget, set())
         try:
             plan, interrupted = _train(run, plan, trials, todo, until)
             results = read(plan, ledger)  # again: a result may have been damaged or removed meanwhile

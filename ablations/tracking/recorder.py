@@ -1,6 +1,7 @@
 """Background MLflow writer with retries."""
 
 import contextlib
+import importlib
 import threading
 import time
 from collections import deque
@@ -11,7 +12,7 @@ from typing import NamedTuple
 from ablations.design.plan import Plan
 from ablations.tracking.arms import ArmFacts
 from ablations.tracking.projection import Projection
-from ablations.tracking.store import one_line
+from ablations.tracking.store import create_whole, one_line, settings
 from bench.trial import Result, counted
 
 LONGEST_PAUSE = 30.0  # seconds between two attempts to reach MLflow
@@ -27,14 +28,31 @@ class Job(NamedTuple):
 class Recorder:
     """Writes while trials train; errors of MLflow never reach the caller.
 
-    The import of mlflow and the creation of the database happen on the thread, while trials train. A failed
-    write is tried again, first after `pause` seconds, then ever more rarely. One write waits at most 20 s for
-    a locked SQLite file (MLflow's busy_timeout) and 10 s for an answer of a server (`settings`).
+    The import of mlflow and the creation of the database happen on the thread, while trials train, or on that
+    of `warm_up`, which it waits for (`after`). A failed write is tried again, first after `pause` seconds,
+    then ever more rarely. One write waits at most 20 s for a locked SQLite file (MLflow's busy_timeout) and
+    10 s for an answer of a server (`settings`).
     """
 
-    def __init__(self, plan: Plan, where: str, *, pause: float = 1.0) -> None:
+    @staticmethod
+    def warm_up(where: str) -> threading.Thread:
+        """Import mlflow and create its database on a thread: seconds, in which no study is written."""
+
+        def work() -> None:
+            with contextlib.suppress(Exception):  # the Recorder meets it again, and says so
+                settings()
+                importlib.import_module("mlflow")
+                create_whole(where)
+
+        thread = threading.Thread(target=work, name="mlflow", daemon=True)
+        thread.start()
+        return thread
+
+    def __init__(
+        self, plan: Plan, where: str, after: threading.Thread | None = None, *, pause: float = 1.0
+    ) -> None:
         self.problem = ""  # why MLflow is behind, one line
-        self._plan, self._where, self._pause = plan, where, pause
+        self._plan, self._where, self._after, self._pause = plan, where, after, pause
         self._started = time.time()
         self._begun = self._closing = self._given_up = False
         self._projection: Projection | None = None
@@ -99,6 +117,8 @@ class Recorder:
 
     def _work(self) -> None:
         pause, failed = self._pause, False
+        if self._after:
+            self._after.join()
         while not self._given_up:
             try:
                 self._projection = self._projection or self._open()

@@ -7,6 +7,10 @@ class Unlogged:
     def __init__(self, *_: object) -> None:
         pass
 
+    @staticmethod
+    def warm_up(*_: object) -> None:
+        pass
+
     def record(self, *_: object) -> None:
         pass
 
