@@ -122,11 +122,27 @@ def _name(name: str) -> Markup:
 
 
 def _levels(c: Comparison) -> Markup:
-    """What the baseline reaches; in a ladder, what the best arms of its task reach, and the baseline."""
+    """What the baseline reaches; in a ladder, what the best arms of its task reach, and the baseline.
+
+    In a grid, what the best arm of each line reaches.
+    """
+    if lines := _lines(c):
+        best = _best([x for line in lines for x in _best(line, c)[:1]], c)
+        return _listed(best, c)
     rows = [row for row in c.entrants if row.index == 0 or not is_self_check(row.arm)]
     ladder = any(row.arm.against for row in c.compared)
     best = _best([(_name(row.arm.name), row) for row in rows], c)
     return _listed([x for i, x in enumerate(best) if x[1].index == 0 or (ladder and i < NAMED)], c)
+
+
+def _lines(c: Comparison) -> Sequence[Sequence[tuple[Markup, ComparedArm]]]:
+    """The lines of a grid: an arm that is held against none, and all that are held against it."""
+    lines: dict[str, list[ComparedArm]] = {}
+    for row in c.rows:
+        if row.contrast and not is_self_check(row.arm):
+            lines.setdefault(c.base(row).arm.name, [c.base(row)]).append(row)
+    grid = len(lines) > 1 and all(len(line) > 2 and not line[0].declared for line in lines.values())
+    return [[(_name(row.arm.name), row) for row in line] for line in lines.values()] if grid else []
 
 
 def _best(rows: Sequence[tuple[Markup, ComparedArm]], c: Comparison) -> list[tuple[Markup, ComparedArm]]:

@@ -51,6 +51,16 @@ def test_a_ladder_names_its_highest_rungs_and_what_each_is_held_against():
     assert " against rung 3" in lost
 
 
+def test_a_grid_names_the_best_arm_of_each_of_its_lines():
+    losses = {"a": (0.5, 0.9, 0.7), "b": (0.4, 0.1, 0.2)}
+    arms = [
+        replace(arm(f"{line} {i}", effect), against=f"{line} 0" if i else "")
+        for line, effects in losses.items()
+        for i, effect in enumerate(effects)
+    ]
+    assert said(study(tuple(arms))).startswith("b 1 has a validation loss of 1.41 nats, a 0 1.82 nats. ")
+
+
 def test_the_baseline_under_other_seeds_is_no_answer():
     again = arm("again", -0.9)  # by luck the best
     assert "again" not in said(replace(laddered(), arms=(*laddered().arms, again)))
