@@ -22,6 +22,7 @@ class Evaluation:
         self.nats.append(F.cross_entropy(logits, targets, reduction="none"))
         self.guesses.append(logits.argmax(-1))
         self.targets.append(targets)
+        self.__dict__.pop("_sums", None)  # of the batches before
 
     def loss(self) -> float:
         """Mean nats a target."""
