@@ -103,7 +103,7 @@ def test_a_resumed_record_knows_the_seconds_that_it_takes_over() -> None:
 
     numbers = dict.fromkeys(("train_loss", "ar", "tar", "valid_loss", "accuracy"), 1.0)
     first, second = Training(), Training()
-    first.step(1.0, lr=0.1, mom=0.9, weights=[])
+    first.step(1.0, lr=0.1, mom=0.9, length=1, weights=[])
     first.epochs = [Epoch(epoch=i, train_seconds=2.0, valid_seconds=1.0, **numbers) for i in range(2)]
     second.resume(first.plain())
     assert (first.resumed_seconds, second.resumed_seconds) == (0.0, 6.0)
