@@ -18,16 +18,6 @@ from ablations.ledger import Ledger
 from bench.trial import FORMAT, BadInput, canonical
 
 
-@pytest.fixture
-def lines() -> list[str]:
-    return []
-
-
-@pytest.fixture
-def ledger(tmp_path: Path, lines: list[str]) -> Ledger:
-    return Ledger(tmp_path / "results", lines.append)
-
-
 def files(folder: Path) -> list[str]:
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
 
@@ -64,7 +54,7 @@ def test_results_come_in_the_order_asked(ledger: Ledger) -> None:
     assert list(ledger.results(asked)) == asked[:-1]
 
 
-def test_every_truncation_and_flipped_bit_is_noticed_and_set_aside(ledger: Ledger, lines: list[str]) -> None:
+def test_every_truncation_and_flipped_bit_is_noticed_and_set_aside(ledger: Ledger, warned: list[str]) -> None:
     """Of the envelope every bit: one of the format turns 1 into 3, which is damage and no newer version."""
     ledger.record(steady(trial()))
     path = ledger.path(trial().id)
@@ -79,17 +69,17 @@ def test_every_truncation_and_flipped_bit_is_noticed_and_set_aside(ledger: Ledge
     for data in damaged:
         path.write_bytes(data)
         assert ledger.read(trial().id) is None and not path.exists(), data
-    assert len(lines) == len(list((ledger.root / "set-aside").iterdir())) == len(damaged) > 1200
+    assert len(warned) == len(list((ledger.root / "set-aside").iterdir())) == len(damaged) > 1200
 
 
-def test_the_line_on_a_damaged_file_names_it_and_where_it_went(ledger: Ledger, lines: list[str]) -> None:
+def test_the_line_on_a_damaged_file_names_it_and_where_it_went(ledger: Ledger, warned: list[str]) -> None:
     ledger.record(steady(trial()))
     path = ledger.path(trial().id)
     path.write_bytes(b"{}")
     assert ledger.read(trial().id) is None
     (aside,) = (ledger.root / "set-aside").iterdir()
     assert aside.read_bytes() == b"{}"
-    assert lines == [f"{path}: damaged, so it counts as missing; moved to {aside}"]
+    assert warned == [f"{path}: damaged, so it counts as missing; moved to {aside}"]
     ledger.record(steady(trial()))  # again
     read = ledger.read(trial().id)
     assert read is not None and bits(read) == bits(steady(trial()))
@@ -118,10 +108,12 @@ def test_an_older_format_is_read_under_the_name_it_had(ledger: Ledger) -> None:
 
 
 @pytest.mark.parametrize("result", [{"something": "else"}, steady(trial(1)).to_dict()])
-def test_a_sealed_file_of_something_else_is_set_aside(ledger: Ledger, lines: list[str], result: dict) -> None:
+def test_a_sealed_file_of_something_else_is_set_aside(
+    ledger: Ledger, warned: list[str], result: dict
+) -> None:
     write_in_format(ledger, FORMAT, result)
     assert ledger.read(trial().id) is None
-    assert len(lines) == 1
+    assert len(warned) == 1
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS])
@@ -221,14 +213,14 @@ def test_what_is_in_the_way_of_a_file_is_one_clear_line(tmp_path: Path, ledger: 
 
 
 def test_a_damaged_file_on_a_read_only_disk_counts_as_missing_and_stays(
-    ledger: Ledger, lines: list[str], monkeypatch: pytest.MonkeyPatch
+    ledger: Ledger, warned: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ledger.record(steady(trial()))
     ledger.path(trial().id).write_bytes(b"")
     monkeypatch.setattr(Path, "mkdir", lambda *_, **__: exec("raise OSError(30, 'Read-only file system')"))
     assert ledger.read(trial().id) is None
     assert ledger.path(trial().id).exists()
-    assert "nowhere (Read-only file system)" in lines[0]
+    assert "nowhere (Read-only file system)" in warned[0]
 
 
 def test_writers_of_one_trial_at_a_time_leave_one_whole_file(ledger: Ledger) -> None:
