@@ -68,6 +68,7 @@ class LMModel4(LMModel2):
     """LMModel4 as in the notebook: a product for each word, which rounds differently from one for all."""
 
     def read(self, hidden: Tensor) -> Output:
+        """See LanguageModel.read."""
         return Output(torch.stack([self.h_o(h) for h in hidden.unbind(1)], dim=1), hidden, hidden)
 
 

@@ -1,7 +1,6 @@
 """Metrics of a validation pass, overall and by token role: sums of nats and hits, divided once."""
 
 import math
-from functools import cached_property
 
 import torch
 import torch.nn.functional as F
@@ -15,6 +14,7 @@ class Evaluation:
         self.nats: list[Tensor] = []
         self.guesses: list[Tensor] = []
         self.targets: list[Tensor] = []
+        self._sums: tuple[float, int] | None = None
 
     def add(self, logits: Tensor, targets: Tensor) -> None:
         """Count one batch: logits (b, t, vocab) or (b, vocab), targets (b, t) or (b,)."""
@@ -22,15 +22,15 @@ class Evaluation:
         self.nats.append(F.cross_entropy(logits, targets, reduction="none"))
         self.guesses.append(logits.argmax(-1))
         self.targets.append(targets)
-        self.__dict__.pop("_sums", None)  # of the batches before
+        self._sums = None
 
     def loss(self) -> float:
         """Mean nats a target."""
-        return self._sums[0] / self._count()
+        return self._summed()[0] / self._count()
 
     def hits(self) -> int:
         """Targets guessed right."""
-        return self._sums[1]
+        return self._summed()[1]
 
     def accuracy(self) -> float:
         """Share of the targets guessed right."""
@@ -61,13 +61,14 @@ class Evaluation:
     def _count(self) -> int:
         return sum(len(t) for t in self.targets)
 
-    @cached_property
-    def _sums(self) -> tuple[float, int]:
+    def _summed(self) -> tuple[float, int]:
         """Nats and hits. However many batches there are, they are copied from the device once."""
-        nats = [n.double().sum() for n in self.nats]
-        hits = [(g == t).sum().double() for g, t in zip(self.guesses, self.targets, strict=True)]
-        read = torch.stack(nats + hits).tolist()
-        return sum(read[: len(nats)]), int(sum(read[len(nats) :]))
+        if self._sums is None:
+            nats = [n.double().sum() for n in self.nats]
+            hits = [(g == t).sum().double() for g, t in zip(self.guesses, self.targets, strict=True)]
+            read = torch.stack(nats + hits).tolist()
+            self._sums = sum(read[: len(nats)]), int(sum(read[len(nats) :]))
+        return self._sums
 
 
 def perplexity(loss: float) -> float:

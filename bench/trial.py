@@ -303,6 +303,7 @@ class Metric:
 
     @property
     def lower_is_better(self) -> bool:
+        """Whether a lower value is better."""
         return lower_is_better(self.name)
 
 

@@ -74,6 +74,7 @@ class Tanh(LMModel2):
     """LMModel4 with tanh in the place of ReLU, and nothing else changed."""
 
     def unroll(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
+        """See LanguageModel.unroll."""
         h = 0.0 if state is None else state  # (b, hidden)
         hidden = []
         for t in range(tokens.shape[1]):

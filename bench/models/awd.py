@@ -48,10 +48,11 @@ class AwdLM(LanguageModel):
             self.h_o.weight = self.i_h.weight
 
     def parts(self, *sizes: Any, **dropouts: Any) -> Parts:
-        """All parts but the decoder, from the sizes vocab, embedding, hidden and layers."""
+        """Build all parts but the decoder."""
         raise NotImplementedError
 
     def forward(self, tokens: Tensor) -> Output:
+        """See LanguageModel.forward."""
         self.before_masks = None
         return super().forward(tokens)
 
@@ -96,12 +97,22 @@ class ScratchAwdLSTM(AwdLM):
     """
 
     def parts(
-        self, *sizes: int, embed_p: float, input_p: float, weight_p: float, hidden_p: float, output_p: float
+        self,
+        vocab: int,
+        embedding: int,
+        hidden: int,
+        layers: int,
+        *,
+        embed_p: float,
+        input_p: float,
+        weight_p: float,
+        hidden_p: float,
+        output_p: float,
     ) -> Parts:
-        vocab, embedding, hidden, layers = sizes
+        """The parts, from scratch."""
         i_h = nn.Embedding(vocab + 1, embedding, padding_idx=vocab)
-        widths = [embedding, *[hidden] * (layers - 1), embedding]
-        rnns = [WeightDropout(nn.LSTM(n, m, batch_first=True), weight_p) for n, m in pairwise(widths)]
+        sizes = [embedding, *[hidden] * (layers - 1), embedding]
+        rnns = [WeightDropout(nn.LSTM(n, m, batch_first=True), weight_p) for n, m in pairwise(sizes)]
         nn.init.uniform_(i_h.weight, -INIT, INIT)
         words, between = EmbeddingDropout(i_h, embed_p), LockedDropout(hidden_p)
         return i_h, words, LockedDropout(input_p), nn.ModuleList(rnns), between, LockedDropout(output_p)
@@ -110,9 +121,11 @@ class ScratchAwdLSTM(AwdLM):
 class AwdLSTM(AwdLM):
     """AWD-LSTM of the parts of fastai's AWD_LSTM, without the state that fastai's class keeps itself."""
 
-    def parts(self, *sizes: int, output_p: float, **dropouts: float) -> Parts:
-        vocab, *rest = sizes
-        core = FastaiCore(vocab + 1, *rest, pad_token=vocab, **dropouts)
+    def parts(
+        self, vocab: int, embedding: int, hidden: int, layers: int, *, output_p: float, **dropouts: float
+    ) -> Parts:
+        """The parts, of fastai's classes."""
+        core = FastaiCore(vocab + 1, embedding, hidden, layers, pad_token=vocab, **dropouts)
         output = fastai.RNNDropout(output_p)
         return core.encoder, core.encoder_dp, core.input_dp, core.rnns, core.hidden_dps[0], output
 

@@ -25,6 +25,7 @@ class LMModel2(LanguageModel):
         self.h_o = nn.Linear(hidden, vocab)
 
     def unroll(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
+        """See LanguageModel.unroll."""
         h = 0.0 if state is None else state  # (b, hidden)
         hidden = []
         for t in range(tokens.shape[1]):
@@ -34,6 +35,7 @@ class LMModel2(LanguageModel):
         return torch.stack(hidden, dim=1), h
 
     def read(self, hidden: Tensor) -> Output:
+        """See LanguageModel.read."""
         last = hidden[:, -1] if self.target == "last" else hidden
         return Output(self.h_o(last), hidden, hidden)
 

@@ -29,6 +29,7 @@ class ResetAfterCell(Cell):
         return h, h
 
     def copy(self, weights: Mapping[str, Tensor]) -> None:
+        """See Cell.copy."""
         for name, weight in weights.items():
             kind, part = name.split("_")
             self.get_parameter(f"{part}.{kind}").copy_(weight)

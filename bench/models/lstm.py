@@ -70,6 +70,7 @@ class ChunkCell(Cell):
         return h, (h, c)
 
     def copy(self, weights: Mapping[str, Tensor]) -> None:
+        """See Cell.copy."""
         for name, weight in weights.items():
             kind, part = name.split("_")
             i, f, g, o = weight.chunk(4)

@@ -124,10 +124,12 @@ class RecurrentLM(LanguageModel):
             self.h_o.weight = self.i_h.weight
 
     def unroll(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
+        """See LanguageModel.unroll."""
         hidden, state = self.rnn(self.embed(tokens), state)
         return hidden, state
 
     def read(self, hidden: Tensor) -> Output:
+        """See LanguageModel.read."""
         dropped = self.drop(hidden)
         last = dropped[:, -1] if self.target == "last" else dropped
         return Output(self.h_o(last), hidden, dropped)

@@ -33,12 +33,15 @@ class RecordCallback(Callback):  # type: ignore[misc]
         self.record, self.trial, self.clock = record, trial, Clock(device)
 
     def before_fit(self) -> None:
+        """Collect the weights by name."""
         self.weights = list(self.model.named_parameters())
 
     def before_train(self) -> None:
+        """Start the sums of an epoch."""
         self.clock.lap()
 
     def after_pred(self) -> None:
+        """Add a validation batch."""
         if not self.training:
             self.record.valid.add(self.pred, self.yb[0])
 
@@ -56,6 +59,7 @@ class RecordCallback(Callback):  # type: ignore[misc]
             self.record.stepping(self.weights)
 
     def after_batch(self) -> None:
+        """Note a step."""
         if self.training:
             now = self.opt.hypers[-1]
             loss, length = float(self.loss.detach()), self.xb[0].shape[1]
@@ -63,12 +67,15 @@ class RecordCallback(Callback):  # type: ignore[misc]
             self.record.wd = now["wd"]
 
     def after_train(self) -> None:
+        """Stop the clock of an epoch's training."""
         self.train_seconds = self.clock.lap()
 
     def before_validate(self) -> None:
+        """Start a validation pass."""
         self.record.valid = Evaluation()
 
     def after_validate(self) -> None:
+        """Note the epoch."""
         steps, train_loss = len(self.dls.train), float(self.recorder.smooth_loss.value)
         self.record.end_epoch(train_loss, steps, self.train_seconds, self.clock)
 
@@ -94,6 +101,7 @@ class ResetEveryBatch(Callback):  # type: ignore[misc]
     """A stateless model: forget the hidden state before each batch."""
 
     def before_batch(self) -> None:
+        """Reset the model."""
         self.model.reset()
 
 

@@ -62,6 +62,7 @@ class Descent(steps.Rule):
 
     @torch.no_grad()
     def after_step(self) -> None:
+        """See Rule.after_step."""
         super().after_step()
         if self.average:
             self.averaged += 1
@@ -77,6 +78,7 @@ class Descent(steps.Rule):
         self._set(own)
 
     def after_epoch(self, epoch: Epoch) -> None:
+        """See Rule.after_epoch."""
         self.checks.append(epoch.valid_loss)
         if epoch.epoch + 1 == self.trial.epochs - self.trial.finetune < self.trial.epochs:
             self.finish()
