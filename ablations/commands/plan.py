@@ -104,7 +104,7 @@ def _print(found: study.Study, workers: int, on: device.Device, ledger: Ledger) 
     print("".join(f"{line}\n" for line in _tuning(found, seconds)[1]), end="")
     totals = _totals(found, seconds, needs)
     for what, need, total in zip(TRUTHS, needs, totals, strict=True):
-        cost = f"{total:.0f} CPU seconds, {_about(total / workers)} on {counted(workers, 'core')}"
+        cost = f"{total:.0f} seconds of training, {_about(total / workers)} on {counted(workers, 'core')}"
         print(f"if {what}: about {sum(need.values()):.0f} trials, {cost}")
     print(on)
     if len(found.seeds) < FEWEST:
@@ -124,7 +124,7 @@ def minutes(found: study.Study, workers: int) -> str:
 def _totals(
     found: study.Study, seconds: Mapping[str, float], needs: Iterable[Mapping[str, float]]
 ) -> list[float]:
-    """The expected CPU seconds of all trials, for each of `TRUTHS`."""
+    """The expected seconds of training of all trials, for each of `TRUTHS`."""
     searching = _tuning(found, seconds)[0]
     return [searching + sum(need[name] * seconds[name] for name in need) for need in needs]
 

@@ -65,7 +65,7 @@ def test_a_study_that_was_run_says_how_far_it_is_and_plan_counts_its_results_and
     assert main(["plan", "small.toml", "--seeds", "0-9"]) == 0
     told = capsys.readouterr().out
     assert "of 20 trials at most, 10 are in results already\n" in told
-    assert "CPU seconds, under a minute on " in told
+    assert " seconds of training, under a minute on " in told
     ledger = Ledger(folder / "results")
     baseline = list(plans.stored("small", ledger).arms[0].trials.values())
     measured = fmean(result.spent for _, result in ledger.each(baseline))
