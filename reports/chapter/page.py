@@ -58,6 +58,7 @@ def render(
         "stacked": picture("q-stacked", "A stacked RNN", STACKED, diagrams.stacked),
         "shown": shown,
         "found": found,
+        "leads": {"": "", **{q.id: _lead(q, found[q.id]) for q in QUESTIONS}},
         "studied": {"": "", **{q.id: _studied(q, found[q.id]) for q in QUESTIONS}},
         "titles": {q.id: q.title for q in QUESTIONS},
         "most": CLAIMS,
@@ -109,6 +110,12 @@ def _study(c: Comparison, name: str, drawn: Callable[[], Markup | None] | None, 
         "href": f"{pages.folder_name(study)}/index.html" if own else "",
         "origin": "" if own else origin(c),
     }
+
+
+def _lead(q: Question, found: Sequence[Mapping[str, Any]]) -> str:
+    """The sentence that stands first, by the question's own study."""
+    own = [a["c"] for a in found if a["c"].evidence.study == q.study]
+    return q.lead(own[0]) if q.lead and own else ""
 
 
 def _studied(q: Question, found: Sequence[Mapping[str, Any]]) -> str:

@@ -2,9 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from reports.chapter import distances, mechanics, trainings, words
 from reports.chapter.shown import Shown
+from reports.chapter.studied import bears, helped
+from reports.comparison import Comparison
 from reports.formats import listed
 
 
@@ -13,7 +16,8 @@ class Question:
     """One section: the book's questions that it answers (`book`; R for its further research), its own words.
 
     `measured` names measurements, and `show` turns their data into an answer; `study` names a study.
-    `answer` stands first where there is no measurement: what is true by definition.
+    `answer` is for a section without a measurement: what is true by definition. `lead` turns the study's
+    comparison into the sentence that stands first.
 
     `along` draws a study's arms along a factor, a line for each level of another: (factor, lines, label);
     without it the forest plot is drawn. With `best` the study's sentence names the best levels instead of the
@@ -27,6 +31,7 @@ class Question:
     title: str
     asked: str
     answer: str = ""
+    lead: Callable[[Comparison], str] | None = None
     measured: tuple[str, ...] = ()
     show: Callable[..., Shown] | None = None
     study: str = ""
@@ -76,6 +81,7 @@ QUESTIONS = (
         asked="Unrolled, an RNN has many layers already: does stacking more help?",
         answer="The layers of time share one matrix, and between the newest word and the answer stands only "
         "one of them; stacked layers have matrices of their own and act on every word.",
+        lead=partial(helped, doing="stacking layers"),
         study="depth",
         setup="The study trains nn.RNN with one, two and four layers, with ReLU and with tanh, at three "
         "learning rates, and holds each depth against one layer. Validation text is random blocks.",
@@ -132,6 +138,7 @@ QUESTIONS = (
         asked="Should the state be detached less often, and for which cell?",
         answer="With fewer detachments an error can be traced to earlier words; that helps only as far as a "
         "gradient arrives there and the words there tell something.",
+        lead=partial(helped, doing="detaching less often than once a window", above=("detach_every", 16)),
         study="detach",
         setup="Every arm of the study, one layer of a cell, reads windows of 16 words and makes the same "
         "updates; only how often the state is detached differs: every 1, 4, 16, 64 or 128 words, the "
@@ -221,6 +228,7 @@ QUESTIONS = (
         asked="Does the LSTM bear a higher learning rate, and why?",
         answer="The chapter gives no reason of its own; what can be measured is which learning rates each "
         "model bears.",
+        lead=bears,
         study="learning-rate",
         setup="Four cells of one layer each at the same four learning rates, each held against itself at "
         ".003. Validation text is random blocks.",

@@ -1,16 +1,26 @@
 """What a study answers to a question, in a sentence made from its verdicts or its means."""
 
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 
 from reports import answer
 from reports.answer import Claim
+from reports.arms import trial_of
 from reports.comparison import Comparison
 from reports.figures.measurements import lines
 from reports.formats import level, listed, number, when
 from reports.headline import order
 from reports.statistics.verdicts import Word
 
+WITHIN = {
+    Word.IMPROVES: "helps",
+    Word.WORSENS: "harms",
+    Word.EQUIVALENT: "changes too little to matter",
+    Word.NEGLIGIBLE: "changes too little to matter",
+    Word.INCONCLUSIVE: "is undecided",
+}
+"""What a change does in a comparison, by its verdict."""
 NAMED = 3
 """Arms of one verdict that a sentence names; one of so few contrasts names what each is held against."""
 EACH = "each against the arm that it is held against below, "
@@ -65,6 +75,48 @@ def _named(x: Claim, c: Comparison, base: bool) -> str:
 def _quoted(name: str) -> str:
     """A name as it stands in a list."""
     return f"“{name.strip()}”" if "," in name else name.strip()
+
+
+def helped(c: Comparison, doing: str, above: tuple[str, float] = ("", 0)) -> str:
+    """How often a change helps: 'Stacking layers helps in 9 of 12 comparisons and harms in 3.'
+
+    `above` = (setting, level) counts only the arms whose setting is above a level.
+    """
+    setting, least = above
+    counts = Counter(
+        WITHIN[x.verdict.word]
+        for x in answer.claims(c)
+        if not setting or ((trial := trial_of(x.row.arm)) and float(trial.factors()[setting]) > least)
+    )
+    if not (n := counts.total()):
+        return ""
+    certain = (
+        "" if len(counts) > 1 else {"helps": "yes: ", "is undecided": ""}.get(next(iter(counts)), "no: ")
+    )
+    seen = [what for what in dict.fromkeys(WITHIN.values()) if counts[what]]
+    said = [f"{what} in {counts[what]}" for what in seen]
+    said[0] += f" of {n} comparisons" if n > 1 else " comparison"
+    whole = f"{certain}{doing} {listed(said)}."
+    return f"{whole[0].upper()}{whole[1:]}"
+
+
+def bears(c: Comparison) -> str:
+    """Whether the baseline's model bears a higher learning rate than the others: up to δ below its best."""
+    highest = defaultdict(list)
+    for model, line in lines(c, "lr", "model").items():
+        means = {lr: row.summary.mean for lr, row in line.items() if row.summary.mean is not None}
+        if means:
+            best = max(means.values(), key=lambda mean: -mean if c.lower_is_better else mean)
+            highest[max(lr for lr, mean in means.items() if abs(mean - best) <= c.metric.delta)].append(model)
+    ours = next((lr for lr, models in highest.items() if c.rows[0].arm.title in models), None)
+    others = [lr for lr, models in highest.items() if set(models) - {c.rows[0].arm.title}]
+    if ours is None or not others:
+        return ""
+    said = [f"{level(lr)} for {listed(highest[lr])}" for lr in sorted(highest, reverse=True)]
+    certain = "Yes" if ours > max(others) else "No" if ours <= min(others) else "Not of all"
+    return (
+        f"{certain}: the highest learning rate within {c.metric.delta:g} of a model's best is {listed(said)}."
+    )
 
 
 def best_levels(c: Comparison, factor: str, by: str, label: str) -> str:

@@ -220,16 +220,13 @@ def gates(data: Data) -> Shown:
     forget = {g: by for g, by in means.items() if g.startswith("forget")}
     gate = max(forget, key=lambda g: max(forget[g].values()) - min(forget[g].values()))
     low, high = (pick(forget[gate], key=lambda k: forget[gate][k]) for pick in (min, max))
-    chapter = (
-        "it forgets most where a number ends"
-        if low == "separator"
-        else "it does not forget most where a number ends"
-    )
+    chapter = "does keep" if low == "separator" else "does not keep"
     kinds = [k for k in ROLES if k in forget[gate]]
     return Shown(
         answer="The cell state (c) is the memory, which gates change; the hidden state (h) is what is told "
-        f"of it at each word. In LMModel6 {chapter}: the forget gate keeps {number(forget[gate][low], 2)} at "
-        f"{_named(low)} and {number(forget[gate][high], 2)} at {_named(high)}.",
+        f"of it at each word. The chapter expects a period to reset c; in LMModel6 the forget gate {chapter} "
+        f"least there: it keeps {number(forget[gate][low], 2)} at {_named(low)} and "
+        f"{number(forget[gate][high], 2)} at {_named(high)}.",
         text="Mean opening of each gate over the layer's 64 numbers and "
         f"{counted(len(data['seeds']), 'seed')}, by the kind of word that is read, along the validation "
         f"text; 0 forgets all, 1 keeps all. The sentence above is of {gate.removeprefix('forget, ')}, where "

@@ -10,7 +10,7 @@ from synthetic import BOTH, arm, study, text_of
 from bench.trial import Metric
 from reports.chapter.page import render
 from reports.chapter.questions import QUESTIONS
-from reports.chapter.studied import best_levels, judged, part
+from reports.chapter.studied import bears, best_levels, helped, judged, part
 from reports.comparison import Comparison, compare
 from reports.evidence import Evidence
 
@@ -64,6 +64,50 @@ def test_each_arm_names_its_base_where_these_differ_and_a_loss_is_lower_where_it
 def test_the_best_levels_are_those_within_delta_of_the_best_mean(effect: float, best: str) -> None:
     sentence = best_levels(compare(deeper(effect)), "layers", "model", "layers")
     assert f"lm6 at {best} (0." in sentence
+
+
+@pytest.mark.parametrize(
+    ("effect", "spread", "said"),
+    [
+        (-0.4, 0.004, "Yes: stacking helps in 2 of 2 comparisons."),
+        (0.4, 0.004, "No: stacking harms in 2 of 2 comparisons."),
+        (0.0, 0.004, "No: stacking changes too little to matter in 2 of 2 comparisons."),
+        (0.0, 0.3, "Stacking is undecided in 2 of 2 comparisons."),
+    ],
+)
+def test_whether_a_change_helps_turns_with_the_verdicts(effect: float, spread: float, said: str) -> None:
+    assert helped(compare(deeper(effect, spread)), "stacking") == said
+
+
+def test_verdicts_that_disagree_are_counted_each_and_arms_below_a_level_are_not() -> None:
+    first, second, _ = deeper(-0.4).arms
+    worse = arm("3 layers", 0.4, 0.004, options={"layers": 3})
+    c = compare(study((first, second, worse), study="depth", metrics=ACCURACY, delta=0.02))
+    assert helped(c, "stacking") == "Stacking helps in 1 of 2 comparisons and harms in 1."
+    assert helped(c, "stacking", ("layers", 2)) == "No: stacking harms in 1 comparison."
+    assert helped(c, "stacking", ("layers", 3)) == ""
+
+
+def rates(ours: float, theirs: float) -> Comparison:
+    """Two models at three rates; each does best at the rates up to its own limit."""
+
+    def at(model: str, lr: float, limit: float) -> Any:
+        return arm(
+            f"{model} {lr}", 0.0 if lr <= limit else 0.5, model=model, settings={"lr": lr}, changes={"lr": lr}
+        )
+
+    rows = [at(m, lr, top) for m, top in (("lm6", ours), ("lm5", theirs)) for lr in (0.001, 0.01, 0.1)]
+    return compare(study(tuple(rows), study="learning-rate", metrics=ACCURACY, delta=0.02))
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "said"),
+    [(0.1, 0.01, "Yes: "), (0.01, 0.1, "No: "), (0.01, 0.01, "No: ")],
+)
+def test_the_lstm_is_said_to_bear_more_only_where_it_does(ours: float, theirs: float, said: str) -> None:
+    told = bears(rates(ours, theirs))
+    assert told.startswith(f"{said}the highest learning rate within 0.02 of a model's best is ")
+    assert (f"{max(ours, theirs)} for lm6 and {min(ours, theirs)} for lm5" in told) == (ours > theirs)
 
 
 def test_a_part_of_a_study_has_the_named_contrasts_alone() -> None:
