@@ -50,6 +50,7 @@ def render(
     own = {c.evidence.study for c in studies if _ended(c)}
     shown = {q.id: _shown(q, measured) for q in QUESTIONS}
     found = {q.id: _studies(q, compared, own) for q in QUESTIONS}
+    studied = {q.id: _studied(q, found[q.id]) for q in QUESTIONS}
     waiting = list(dict.fromkeys(q.study for q in QUESTIONS if q.study and q.study not in own))
     context = {
         "questions": QUESTIONS,
@@ -58,8 +59,8 @@ def render(
         "stacked": picture("q-stacked", "A stacked RNN", STACKED, diagrams.stacked),
         "shown": shown,
         "found": found,
-        "leads": {"": "", **{q.id: _lead(q, found[q.id]) for q in QUESTIONS}},
-        "studied": {"": "", **{q.id: _studied(q, found[q.id]) for q in QUESTIONS}},
+        "said": {q.id: _said(q, shown[q.id], studied[q.id]) for q in QUESTIONS},
+        "studied": {"": [], **studied},
         "titles": {q.id: q.title for q in QUESTIONS},
         "most": CLAIMS,
         "minutes": minutes or {},
@@ -112,20 +113,22 @@ def _study(c: Comparison, name: str, drawn: Callable[[], Markup | None] | None, 
     }
 
 
-def _lead(q: Question, found: Sequence[Mapping[str, Any]]) -> str:
-    """The sentence that stands first, by the question's own study."""
-    own = [a["c"] for a in found if a["c"].evidence.study == q.study]
-    return q.lead(own[0]) if q.lead and own else ""
+def _said(q: Question, measured: Shown | None, studied: Sequence[str]) -> list[str]:
+    """The section's answer, the sentence or two that stand first, and what is said after it."""
+    if measured:
+        return [measured.answer, *studied]
+    return list(filter(None, [*studied[:1], q.answer, *studied[1:]]))
 
 
-def _studied(q: Question, found: Sequence[Mapping[str, Any]]) -> str:
-    """What the first of the studies answers, in a sentence."""
+def _studied(q: Question, found: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What the first of the studies answers, a sentence or two."""
     if not found:
-        return ""
+        return []
     c = found[0]["c"]
-    if q.along and q.best and c.evidence.study == q.study:
-        return best_levels(c, *q.along)
-    return judged(c)
+    if c.evidence.study != q.study:
+        return [judged(c)]
+    lead = q.lead(c) if q.lead else ""
+    return list(filter(None, [lead, best_levels(c, *q.along) if q.along and q.best else judged(c)]))
 
 
 def _verdicts(c: Comparison, found: Sequence[Claim]) -> str:
