@@ -16,7 +16,7 @@ from bench.models.elman import LMModel2
 from bench.models.recurrent import LanguageModel, Output
 from bench.models.registry import ZOO
 from bench.training import learner, loop
-from bench.training.engine import Training
+from bench.training.engine import Diverged, Training
 from bench.training.train import build
 from bench.trial import Trial
 
@@ -177,6 +177,45 @@ def test_frozen_parameters_are_left_alone_and_a_model_may_have_no_biases() -> No
     model(torch.ones(1, 2)).sum().backward()
     optimizer.step()
     assert [torch.equal(p, was) for p, was in zip(model.parameters(), before, strict=True)] == [True, False]
+
+
+@pytest.mark.parametrize("name", ["lm7", "awd"])
+def test_a_trained_model_has_ordinary_parameters_of_which_tied_ones_are_one(name: str) -> None:
+    trial = chapter(name)
+    _, model = trained(loop.train, trial, 3)
+    assert model.h_o.weight is model.i_h.weight
+    assert not torch.equal(model.i_h.weight, prepared(trial)[0].i_h.weight)
+    for parameter in model.parameters():
+        assert parameter.is_leaf and parameter.requires_grad
+        assert parameter.untyped_storage().nbytes() == parameter.numel() * 4  # bytes of a float32
+    fresh, train, _ = prepared(trial)
+    fresh.load_state_dict(model.state_dict())
+    tokens, _ = next(iter(train))
+    model.reset()
+    with torch.no_grad():
+        assert torch.equal(fresh.eval()(tokens).logits, model.eval()(tokens).logits)
+
+
+@pytest.mark.parametrize("name", ["lm2", "lm4", "lm7"])
+def test_an_epochs_columns_are_the_learners(name: str) -> None:
+    trial = chapter(name, epochs=2)
+    slow, fast = (trained(engine, trial, 25)[0] for engine in (learner.train, loop.train))
+    for expected, got in zip(slow.epochs, fast.epochs, strict=True):
+        for column in ("epoch", "train_loss", "ar", "tar", "valid_loss"):
+            assert getattr(got, column) == pytest.approx(getattr(expected, column), rel=1e-4), column
+        assert got.accuracy == pytest.approx(expected.accuracy, abs=1e-3)  # a tie may fall either way
+    assert (fast.epochs[0].ar > 0) == (name == "lm7") == (fast.epochs[0].tar > 0)
+    assert len(fast.valid.targets) == len(slow.valid.targets)
+
+
+def test_divergence_is_told_at_the_same_step() -> None:
+    trial = chapter("lm4", lr=1e6, epochs=2)
+    reasons = []
+    for engine in (learner.train, loop.train):
+        with pytest.raises(Diverged) as caught:
+            trained(engine, trial)
+        reasons.append(str(caught.value))
+    assert reasons[0] == reasons[1]
 
 
 @pytest.mark.gpu

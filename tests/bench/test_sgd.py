@@ -132,6 +132,25 @@ def epoch(number: int, valid_loss: float) -> Epoch:
     return Epoch(**{**none, "epoch": number, "valid_loss": valid_loss})
 
 
+def test_averaging_is_torchs_asgd_without_delay_and_decay() -> None:
+    ours, rule = descent(lr=0.3, wd=0.01, on_plateau="average", plateau_patience=0, epochs=9)
+    theirs = Line()
+    rule.after_epoch(epoch(0, 1.0))
+    rule.after_epoch(epoch(1, 2.0))
+    asgd = torch.optim.ASGD(theirs.parameters(), lr=0.3, lambd=0.0, t0=0, weight_decay=0.01)
+    follow(rule, ours, [16])
+    first = ours.w.detach().clone()
+    follow(rule, ours, [16] * 19)
+    for step in (0, *range(19)):
+        theirs.w.grad = torch.tensor([math.sin(step), 0.5])
+        asgd.step()
+    torch.testing.assert_close(ours.w, theirs.w)
+    with rule.evaluation_weights():
+        rest = (20 * ours.w.detach() - first) / 19  # torch's forgets the first update: its µ lags by one
+        torch.testing.assert_close(rest, asgd.state[theirs.w]["ax"])
+    torch.testing.assert_close(ours.w, theirs.w)  # the descent goes on from the weights themselves
+
+
 def test_fine_tuning_starts_again_from_the_average_and_averages_at_once() -> None:
     model, rule = descent(lr=0.3, wd=0, on_plateau="average", plateau_patience=0, epochs=5, finetune=2)
     for number, loss in enumerate([1.0, 2.0]):
@@ -184,6 +203,18 @@ def test_windows_of_drawn_length_cover_every_token_once_and_in_order_and_validat
     assert {tokens.shape[1] for tokens, _ in valid} == {10} and varied.tokens == fixed.tokens
 
 
+def test_the_state_is_carried_over_windows_of_drawn_length(awd: Make) -> None:
+    trial = awd(variable_bptt=True)
+    data, train, _ = load(trial)
+    model = build(trial, len(data.vocab)).eval()
+    windows = [tokens for tokens, _ in train]
+    with torch.no_grad():
+        pieces = torch.cat([model(tokens).logits for tokens in windows], dim=1)
+        model.reset()
+        whole = model(torch.cat(windows, dim=1)).logits
+    torch.testing.assert_close(pieces, whole)
+
+
 def test_a_gradient_reaches_back_to_the_start_of_each_window(awd: Make) -> None:
     trial = awd(variable_bptt=True)
     model = build(trial, 9)
@@ -225,7 +256,7 @@ AWD = {**FULL, "options": {"embedding": 8, "hidden": 12, **DROPPED}}
 HALVING = {"on_plateau": "halve", "variable_bptt": True}
 
 
-@pytest.mark.parametrize("killed_at", [20, 75])
+@pytest.mark.parametrize("killed_at", [20, 40, 75])
 @pytest.mark.parametrize("changes", [AWD, HALVING], ids=["awd", "halving"])
 def test_a_killed_trial_goes_on_with_the_bits_of_an_undisturbed_one(
     awd: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, killed_at: int, changes: dict[str, Any]
@@ -251,3 +282,8 @@ def test_a_killed_trial_goes_on_with_the_bits_of_an_undisturbed_one(
     assert 0 < began[0] <= killed_at  # from the last epoch, and not from the start
     assert resumed.fingerprints == undisturbed.fingerprints and resumed.trace == undisturbed.trace
     assert resumed.witnesses == undisturbed.witnesses
+
+
+def test_a_runaway_rate_is_told_as_divergence(awd: Make) -> None:
+    result = run_trial(awd(lr=1e12, clip=0.0))
+    assert result.diverged, result.reason

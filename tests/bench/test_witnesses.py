@@ -51,16 +51,6 @@ def test_few_updates_are_no_reason_to_doubt(small: Callable[..., Trial], engine:
     assert all(w["ok"] for w in result.witnesses.values()), result.witnesses
 
 
-def test_a_regulariser_that_is_never_called_is_found_out(
-    small: Callable[..., Trial], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """fastai 2.2.0 to 2.8.3 ignored alpha and beta in silence: fastai issue 3605."""
-    monkeypatch.setattr(learner.Regularizer, "after_loss", lambda self: None)
-    result = run_trial(small(engine="learner", alpha=2.0, beta=1.0))
-    assert {k for k, w in result.witnesses.items() if not w["ok"]} == {"alpha", "beta"}
-    assert result.metrics["train_ar"] == result.metrics["train_tar"] == 0
-
-
 @engines
 def test_tar_acts_in_a_single_row_and_on_windows_of_one_word_is_a_dead_toggle_and_no_nan(
     small: Callable[..., Trial], engine: str
@@ -121,3 +111,14 @@ def test_a_fingerprint_changes_with_a_name_a_type_a_shape_and_a_bit() -> None:
     ]
     assert fingerprint(same) == fingerprint(weights)
     assert len({fingerprint(w) for w in [weights, *others]}) == 5
+
+
+@pytest.mark.parametrize("penalties", [{"alpha": 2.0}, {"beta": 1.0}, {"alpha": 2.0, "beta": 1.0}], ids=str)
+def test_a_regulariser_that_is_never_called_is_found_out(
+    small: Callable[..., Trial], monkeypatch: pytest.MonkeyPatch, penalties: dict[str, float]
+) -> None:
+    """fastai 2.2.0 to 2.8.3 ignored alpha and beta in silence: fastai issue 3605."""
+    monkeypatch.setattr(learner.Regularizer, "after_loss", lambda self: None)
+    result = run_trial(small(engine="learner", **penalties))
+    assert {k for k, w in result.witnesses.items() if not w["ok"]} == set(penalties)
+    assert result.metrics["train_ar"] == result.metrics["train_tar"] == 0
