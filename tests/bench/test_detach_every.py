@@ -53,6 +53,17 @@ def test_a_gradient_goes_back_detach_every_tokens_and_no_further(name: str, deta
 
 
 @models
+def test_the_diagnostic_measures_the_gradient_of_one_long_pass(name: str) -> None:
+    model = built(name, VOCAB)
+    model.i_h.weight.grad = None
+    raw, _ = model.unroll(torch.arange(VOCAB)[None], None)
+    raw[:, -1].sum().backward()
+    expected = model.i_h.weight.grad.norm(dim=1).flip(0)
+    seen = gradient_by_distance(built(name, VOCAB), torch.stack(windows()))
+    torch.testing.assert_close(seen, expected)
+
+
+@models
 @pytest.mark.parametrize("detach_every", INTERVALS)
 def test_the_numbers_of_a_pass_are_those_of_any_detach_every_to_the_bit(name: str, detach_every: int) -> None:
     """Also while the weights move: a replay has the gradient of today's weights, not their numbers."""

@@ -18,12 +18,14 @@ from bench.regularization import (
     EmbeddingDropout,
     LockedDropout,
     WeightDropout,
+    activation,
     penalties,
     temporal_activation,
 )
 from bench.trial import Trial
 
 P = 0.4
+WORDS, SIZE = 2000, 4
 
 
 def lstm(layers: int = 1) -> nn.LSTM:
@@ -33,6 +35,68 @@ def lstm(layers: int = 1) -> nn.LSTM:
 
 def steps() -> Tensor:
     return torch.randn(3, 7, 5, generator=torch.Generator().manual_seed(1))
+
+
+def assert_dropped(out: Tensor, draws: int) -> None:
+    """A share of about P is zero and the mean is 1, within four standard errors."""
+    error = (P * (1 - P) / draws) ** 0.5
+    assert float((out == 0).float().mean()) == pytest.approx(P, abs=4 * error)
+    assert float(out.mean()) == pytest.approx(1, abs=4 * error / (1 - P))
+    assert set(out.unique().tolist()) == {0.0, float(torch.tensor(1 / (1 - P)))}
+
+
+def test_dropout_zeroes_about_p_and_keeps_the_mean() -> None:
+    torch.manual_seed(0)
+    assert_dropped(Dropout(P).train()(torch.ones(200_000)), 200_000)
+
+
+def test_locked_dropout_has_one_mask_for_all_steps_and_another_for_each_row() -> None:
+    torch.manual_seed(0)
+    locked, x = LockedDropout(P).train(), torch.ones(500, 6, 400)
+    out = locked(x)
+    assert torch.equal(out, out[:, :1].expand_as(out)) and not torch.equal(out[0], out[1])
+    assert_dropped(out, 500 * 400)
+    assert not torch.equal(out, locked(x)), "every stretch draws a new mask"
+
+
+def test_embedding_dropout_drops_whole_words_wherever_they_stand() -> None:
+    """A dropped word learns nothing, and the pad token never does."""
+    torch.manual_seed(0)
+    tokens = torch.arange(WORDS).repeat(3, 1).t().reshape(6, -1)  # each word three times, in some row
+    embedding = nn.Embedding(WORDS, SIZE, padding_idx=WORDS - 1)
+    nn.init.ones_(embedding.weight)
+    out = EmbeddingDropout(embedding, P).train()(tokens).view(WORDS, 3, SIZE)
+    assert torch.equal(out, out[:, :1, :1].expand_as(out))  # all or nothing, and the same three times
+    assert_dropped(out.detach(), WORDS)
+    out.sum().backward()
+    learns = embedding.weight.grad.any(dim=1)
+    assert torch.equal(learns[:-1], out[:-1, 0].any(dim=1)) and not learns[-1]
+
+
+def test_weight_dropout_runs_the_layer_with_fewer_hidden_to_hidden_connections() -> None:
+    """By hand: nn.LSTM with a weight that went through nn.Dropout once, for all rows and steps."""
+    rnn, by_hand, x = lstm(), lstm(), steps()
+    torch.manual_seed(2)
+    with torch.no_grad():
+        by_hand.weight_hh_l0.copy_(nn.Dropout(P)(by_hand.weight_hh_l0))
+    kept = by_hand.weight_hh_l0 != 0
+    torch.manual_seed(2)
+    out, state = WeightDropout(rnn, P).train()(x)
+    expected, expected_state = by_hand(x)
+    assert all(torch.equal(a, b) for a, b in zip((out, *state), (expected, *expected_state), strict=True))
+    out.pow(2).sum().backward()  # which teaches only the connections that stayed
+    grads = {name: p.grad for name, p in rnn.named_parameters()}
+    assert torch.equal(grads.pop("weight_hh_l0") != 0, kept) and 0.5 < float(kept.float().mean()) < 0.7
+    assert all(grad.ne(0).all() for grad in grads.values())
+
+
+def test_weight_dropout_falls_on_every_layer_and_on_nothing_but_hidden_to_hidden(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    dropped, seen = WeightDropout(lstm(layers=2), P).train(), []
+    monkeypatch.setattr(dropped.drop, "forward", lambda w: seen.append(w) or w)
+    dropped(steps())
+    assert [id(w) for w in seen] == [id(dropped.rnn.weight_hh_l0), id(dropped.rnn.weight_hh_l1)]
 
 
 def test_weights_that_are_replaced_for_a_call_are_not_moved_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -131,6 +195,16 @@ def test_dropout_is_nn_dropout_bit_for_bit_gradients_too(
         found.append({"out": out, "random": torch.random.get_rng_state(), **grads})
     one, two = found
     assert one.keys() == two.keys() and all(torch.equal(one[name], two[name]) for name in one)
+
+
+def test_ar_is_alpha_times_the_mean_square() -> None:
+    x = torch.tensor([[[1.0, 2.0], [3.0, 4.0]]])  # (1, 2, 2)
+    assert activation(x, 2.0).item() == 15.0  # 2 × (1 + 4 + 9 + 16) / 4
+
+
+def test_tar_is_beta_times_the_mean_square_of_the_steps() -> None:
+    x = torch.tensor([[[1.0, 2.0], [3.0, 1.0], [3.0, 4.0]]])  # (1, 3, 2): steps (2, −1), (0, 3)
+    assert temporal_activation(x, 2.0).item() == 7.0  # 2 × (4 + 1 + 0 + 9) / 4
 
 
 def test_tar_of_a_single_step_is_nothing_and_of_a_single_row_is_something() -> None:

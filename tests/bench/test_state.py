@@ -38,6 +38,15 @@ def test_a_text_in_carried_pieces_gives_what_one_long_pass_gives(name: str) -> N
 
 
 @stateful
+def test_reset_forgets(name: str) -> None:
+    model, tokens = built(name).eval(), text(4)
+    first, second = model(tokens).logits, model(tokens).logits
+    assert not torch.allclose(first, second)
+    model.reset()
+    assert torch.equal(model(tokens).logits, first)
+
+
+@stateful
 def test_a_batch_of_another_size_starts_afresh(name: str) -> None:
     model = built(name).eval()
     fresh = model(text(4, rows=2)).logits
@@ -45,6 +54,15 @@ def test_a_batch_of_another_size_starts_afresh(name: str) -> None:
     model(text(4))
     assert torch.equal(model(text(4, rows=2)).logits, fresh)
     assert {t.shape[-2] for t in parts_of(model.state)} == {2}
+
+
+@stateful
+def test_the_state_is_carried_without_its_history(name: str) -> None:
+    model = built(name).train()
+    assert model.state is None  # nothing of a size or on a device before there is an input
+    model(text(4)).logits.sum().backward()
+    assert not any(t.requires_grad for t in parts_of(model.state))
+    model(text(4)).logits.sum().backward()  # would raise if the first graph were still attached
 
 
 @pytest.mark.parametrize("name", NEURAL)
