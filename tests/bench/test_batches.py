@@ -32,6 +32,13 @@ def test_row_j_of_every_batch_reads_the_jth_stretch_on_and_on(numbers: Corpus) -
             assert torch.equal(read[:, j].flatten(), numbers.ids[stretch : stretch + m * trial.window])
 
 
+def test_incomplete_batches_are_dropped_from_grouped_data(numbers: Corpus) -> None:
+    train, valid = batches(Trial(model="lm4", seed=0), numbers)
+    assert (len(train), len(valid)) == (3_154 // 64, 789 // 64)
+    assert {len(inputs) for split in (train, valid) for inputs, _ in split} == {64}
+    assert train.tokens == 49 * 64 * 16
+
+
 @pytest.mark.parametrize("order", ["grouped", "sequential", "shuffled"])
 @pytest.mark.parametrize("split", ["tail", "blocks"])
 def test_no_window_is_in_both_splits_or_twice_in_one(numbers: Corpus, split: str, order: str) -> None:
@@ -72,6 +79,16 @@ def test_a_stride_starts_windows_within_others_that_ask_for_every_word(numbers: 
     assert train.positions[train.order].diff().unique().tolist() == [1]
     assert torch.equal(train.inputs[1:, :2], train.inputs[:-1, 1:])
     assert len(asked.unique()) == len(asked) > 63_095 - 64 - 5
+
+
+@pytest.mark.parametrize("split", ["tail", "blocks"])
+def test_no_seed_moves_the_split(numbers: Corpus, split: str) -> None:
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        one = batches(Trial(model="lm4", seed=1, split=split), numbers)
+        torch.manual_seed(2)
+        two = batches(Trial(model="lm4", seed=2, split=split), numbers)
+    assert all(torch.equal(a.order, b.order) for a, b in zip(one, two, strict=True))
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from bench.bits import numbers as numbers_of
+from bench.corpus import Corpus, batches
 from bench.models.counts import Constant, NGram
 from bench.models.registry import ZOO
 from bench.run import run_trial
@@ -27,6 +28,15 @@ def test_unigram_shares_are_counts_with_one_pseudo_count_and_bigram_shares_lean_
     assert probabilities(0) == [pytest.approx(UNIGRAM)] * 2
     after_zero = [UNIGRAM[0] / 4, (2 + UNIGRAM[1]) / 4, (1 + UNIGRAM[2]) / 4]
     assert probabilities(1) == [pytest.approx(UNIGRAM), pytest.approx(after_zero)]  # 2 was never a context
+
+
+@pytest.mark.parametrize("context", [0, 1, 2, 4])
+def test_every_row_sums_to_one_and_leaves_nothing_impossible(numbers: Corpus, context: int) -> None:
+    train, valid = batches(Trial(model="ngram-2", seed=0), numbers)
+    seen, asked = (s.positions[s.order].flatten()[:3000] for s in (train, valid))
+    p = NGram(30, context).predict(numbers.ids, seen, asked).exp()
+    assert p.shape == (3000, 30) and (p > 0).all()
+    torch.testing.assert_close(p.sum(1), torch.ones(3000, dtype=torch.float64), rtol=0, atol=1e-12)
 
 
 def test_nothing_is_counted_outside_the_training_targets() -> None:
@@ -56,9 +66,18 @@ def test_the_most_common_token_is_right_638_times_of_4207() -> None:
     assert sum(hits for _, hits, _ in result.roles.values()) == 638
 
 
+def test_one_word_of_context_predicts_better_than_none_where_the_text_is_of_one_distribution() -> None:
+    one, two = (run_trial(Trial(model=f"ngram-{n}", seed=0, split="blocks")) for n in (1, 2))
+    assert two.metrics["valid_loss"] < one.metrics["valid_loss"] - 0.5
+
+
+@pytest.mark.parametrize("order", ["grouped", "shuffled"])
+@pytest.mark.parametrize("split", ["tail", "blocks"])
 @pytest.mark.parametrize("model", [name for name, spec in ZOO.items() if spec.counted])
-def test_a_seed_changes_no_count(model: str, small: Callable[..., Trial]) -> None:
-    changes = {"split": "blocks", "order": "shuffled", "options": ZOO[model].options}
-    one, two = (run_trial(small(model, seed=seed, **changes)) for seed in (0, 1))
+def test_a_seed_changes_no_count(model: str, split: str, order: str, small: Callable[..., Trial]) -> None:
+    options = dict(ZOO[model].options)
+    one, two = (
+        run_trial(small(model, seed=seed, split=split, order=order, options=options)) for seed in (0, 1)
+    )
     assert one.done and one.fingerprints == two.fingerprints
     assert numbers_of(one.to_dict()) == numbers_of(two.to_dict())
