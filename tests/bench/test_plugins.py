@@ -1,5 +1,6 @@
 """A user's own file: what it registers, what is refused, and what of it counts in a trial's identity."""
 
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ from bench.models.registry import PENALTIES, ZOO, spec_of
 from bench.preflight import preflight
 from bench.regularization import penalties
 from bench.run import run_trial
+from bench.training import learner
 from bench.training.train import build
 from bench.trial import BadInput, Trial
 
@@ -24,6 +26,7 @@ READS = "from bench.plugins import data_file\nSCALE = data_file('scale.txt').rea
 PARTS = {
     "its own file": ("", "my.py"),
     "a package that it imports": (IMPORTS, "mylayers/__init__.py"),
+    "a module that it imports": (IMPORTS, "mylayers/mixing.py"),
     "a module that only its module imports": (IMPORTS, "mylayers/deeper.py"),
     "a module that a function imports": (IMPORTS, "mylayers/late.py"),
     "a data file that it declares": (READS, "scale.txt"),
@@ -151,6 +154,21 @@ def test_a_file_that_is_not_there_is_refused(name: str, said: str) -> None:
         plugins.load(name)
 
 
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (os.mkfifo, "is not a regular file"),
+        (lambda path: path.touch() or os.truncate(path, 10**10), "has 10,0"),
+    ],
+)
+def test_a_pipe_or_a_huge_file_is_refused_at_once(
+    make: Callable[[Path], None], said: str, tmp_path: Path
+) -> None:
+    make(tmp_path / "cell.py")
+    with pytest.raises(BadInput, match=f"cell.py: {said}"):
+        plugins.load(str(tmp_path / "cell.py"))
+
+
 # Identity
 
 
@@ -239,6 +257,15 @@ def test_a_penalty_is_its_strength_times_what_the_function_returns(plug: Callabl
     assert penalties(Trial(model="lm6", seed=0, options={"small": 0.0}), output) == {}
     having = {name for name in ZOO if "small" in spec_of(name).options}
     assert having == {name for name, spec in ZOO.items() if not spec.counted}
+
+
+def test_a_penalty_that_the_engine_forgets_is_a_dead_toggle(
+    plug: Callable[..., Path], small: Callable[..., Trial], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plug("regularizer")
+    monkeypatch.setattr(learner.Regularizer, "after_loss", lambda self: None)
+    result = run_trial(small(engine="learner", options={"hidden": 8, "small": 2.0}))
+    assert result.witnesses["small"] == {"ok": False, "declared": 2.0, "seen": 0.0}
 
 
 def test_a_penalty_counts_in_the_identity_of_the_trials_that_have_it(

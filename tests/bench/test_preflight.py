@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from bench.models.elman import LMModel2
 from bench.models.recurrent import Output, State
-from bench.models.registry import ModelSpec
+from bench.models.registry import ZOO, ModelSpec
 from bench.preflight import preflight
 from bench.training import train
 from bench.trial import BadInput, Trial
@@ -47,6 +47,19 @@ class Bare(LMModel2):
         return super().forward(tokens).logits
 
 
+class Spare(LMModel2):
+    def __init__(self, vocab: int, hidden: int) -> None:
+        super().__init__(vocab, hidden)
+        self.forgotten = nn.Linear(2, 2)
+
+
+class Remembering(LMModel2):
+    def reset(self) -> None:
+        self.past.clear()
+        if not hasattr(self, "state"):
+            self.state, self.rows = None, 0
+
+
 class Counting(LMModel2):
     def __init__(self, vocab: int, hidden: int) -> None:
         super().__init__(vocab, hidden)
@@ -73,9 +86,23 @@ class Unembedded(LMModel2):
         return hidden, hidden[:, -1]
 
 
+class Hoarding(Plain):
+    kept: Tensor | float = 0.0
+
+    def after(self, hidden: Tensor) -> Tensor:
+        if self.training:
+            self.kept = hidden = hidden + 0 * torch.as_tensor(self.kept).sum()
+        return hidden
+
+
 class Peeking(LMModel2):
     def unroll(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
         return super().unroll(tokens.flip(1), state)
+
+
+class Chance(Plain):
+    def after(self, hidden: Tensor) -> Tensor:
+        return hidden + random.random() if self.training else hidden
 
 
 class Dice(LMModel2):
@@ -106,6 +133,7 @@ class Foreign(Forgetless):
 
 CARELESS: dict[type[nn.Module], str] = {
     Unembedded: r"never calls self.embed\(tokens\); embed there",
+    Hoarding: "keeps something of its last batch with its history; detach it",
     Nameless: "has the option 'dropout' but no part self.drop; call it so, or rename the option",
     Single: r": .*dtype.*make new tensors from what there is: x\.new_zeros",
     Foreign: "is a Foreign; derive it from bench.models.recurrent.LanguageModel",
@@ -113,9 +141,12 @@ CARELESS: dict[type[nn.Module], str] = {
     Wide: r"returns logits of shape \(8, 4, 11\); \(8, 4, 9\) is needed",
     Attached: "keeps its state with its history; detach it after each batch",
     Bare: r"returns Tensor; return Output\(logits, raw, dropped\)",
+    Spare: "gets no gradient for its parameter forgotten.weight; use it, take it out or detach less",
+    Remembering: r"answers differently after reset\(\) in evaluation",
     Counting: "changes its weights or buffers in evaluation; change them while",
     Hot: "gives a loss of nan on the first batch; look at its weights",
     Peeking: "looks ahead: its answer to a word changes with the words after it",
+    Chance: "draws random numbers that the seed does not decide",
     Dice: "draws random numbers that the seed does not decide",
     Failing: "cannot be built: hidden must be even",
 }
@@ -129,6 +160,14 @@ def test_a_careless_model_is_refused_with_its_mistake(
     options = {"hidden": 8, "dropout": 0.1} if cls is Nameless else {"hidden": 8}
     with pytest.raises(BadInput, match=f"^model 'lm4'( .*)?:? ?{CARELESS[cls]}"):
         preflight(small("lm4", options=options))
+
+
+@pytest.mark.parametrize("name", ZOO)
+def test_every_model_of_the_zoo_passes(small: Callable[..., Trial], name: str) -> None:
+    options = {key: 8 for key in ("hidden", "embedding") if key in ZOO[name].options}
+    window = {"window": 3} if name == "lm1" else {}
+    result = preflight(small(name, options=options, **window))
+    assert result.done and not result.epochs and not result.metrics
 
 
 @pytest.mark.parametrize("changes", [{"order": "shuffled"}, {"engine": "sgd", "variable_bptt": True}])
