@@ -2,6 +2,7 @@
 
 import os
 import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -34,13 +35,40 @@ def test_the_peak_of_a_gpus_memory_begins_again_once_it_is_told(monkeypatch: pyt
     assert gpu_memory(GPU) == {"gpu_memory_peak": 2.0} and again == [GPU]
 
 
+def test_a_gpus_utilisation_is_read_once_it_has_worked_for_a_while(
+    nvml: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And what NVML does not tell is not told."""
+    monkeypatch.setattr(measures, "SAMPLED", 0.1)
+    nvml.has({"busy": 0})
+    begun = time.monotonic()
+
+    def work() -> None:
+        nvml.has({"busy": 37 if time.monotonic() - begun > 0.09 else 1})
+        time.sleep(0.001)
+
+    assert measures.gpu_utilisation(work) == {"gpu_utilisation": 37.0}
+    monkeypatch.setattr(measures, "SAMPLED", 0.0)
+    nvml.has({"mig": [{}]})
+    assert measures.gpu_utilisation(lambda: None) == {}
+    nvml.has({})
+    assert measures.gpu_utilisation(lambda: nvml.has({"lost": True})) == {}
+
+
 def test_a_gpu_and_its_software_are_among_the_facts(nvml: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     found = SimpleNamespace(name="NVIDIA H100", major=9, minor=0, uuid="d1a0")
     monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda index: found)
-    facts = machine._gpu_facts()
-    named = ("gpu", "gpu_uuid", "gpu_capability", "driver")
-    assert [facts[name] for name in named] == ["NVIDIA H100", "d1a0", "9.0", "580.159.04"]
+    monkeypatch.setattr(torch.backends.cudnn, "version", lambda: 91000)
+    assert machine._gpu_facts() == {
+        "gpu": "NVIDIA H100",
+        "gpu_uuid": "d1a0",
+        "gpu_capability": "9.0",
+        "driver": "580.159.04",
+        "cuda": torch.version.cuda,
+        "cudnn": 91000,
+        "same_bits": "unverified",
+    }
     del found.uuid
     assert machine._gpu_facts()["gpu_uuid"] == "", "an older torch does not tell it"
 
