@@ -108,14 +108,6 @@ def test_the_size_of_equivalence_at_a_difference_of_delta(spread: float, looks: 
     assert rate > (0.045 if spread <= 1 else 0.03 * (looks is LOOKS))  # attained where the zone is wide
 
 
-def test_prediction_intervals_cover_one_more_seed() -> None:
-    studies = 40_000
-    values = np.random.default_rng(8).normal(1.3, 0.06, (studies, 9))
-    low, high = t_interval(values[:, :-1], one_more=True)
-    inside = (low <= values[:, -1]) & (values[:, -1] <= high)
-    assert inside.mean() == pytest.approx(0.95, abs=four_errors(0.95, studies))
-
-
 @cache
 def sign_p(wins: int, losses: int) -> float:
     arm = {s: float(s >= wins) for s in range(wins + losses)}

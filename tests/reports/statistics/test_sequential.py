@@ -6,7 +6,7 @@ import sys
 
 import numpy as np
 import pytest
-from scipy import stats
+from scipy import special, stats
 
 from reports.statistics import sequential
 from reports.statistics.contrasts import contrast
@@ -36,6 +36,30 @@ def test_critical_values(looks: Looks, alpha: float, two: float, one: float, dra
     near = of_two(alpha, draws, ELSEWHERE)
     assert looks.critical(alpha) == pytest.approx(two, rel=near)
     assert looks.critical(alpha, sides=1) == pytest.approx(one, rel=near)
+
+
+@pytest.mark.parametrize(
+    ("looks", "alpha", "deciding"),
+    [
+        (LOOKS, 0.05, (3.22, 2.85, 2.68, 2.51, 2.41)),
+        (LOOKS, 0.05 / 15, (5.20, 4.33, 3.98, 3.67, 3.51)),
+        (SHORT, 0.05, (3.06, 2.56, 2.30)),
+        (EARLY, 0.05, (5.20, 3.30, 2.91, 2.74, 2.56, 2.46)),
+    ],
+)
+def test_t_values_that_decide(looks: Looks, alpha: float, deciding: tuple[float, ...]) -> None:
+    near = of_two(alpha, STORED if looks is LOOKS else DRAWS, ELSEWHERE)
+    for k, (n, t) in enumerate(zip(looks.numbers, deciding, strict=True)):
+        level = Look(looks, k).level(alpha)
+        low, high = (special.stdtrit(n - 1, 1 - level * x / 2) for x in (1 + near, 1 - near))
+        assert low - 0.005 <= t <= high + 0.005  # as printed
+
+
+def test_p_values_at_the_default_looks() -> None:
+    for q, two, one in ((0.02, 0.0480, 0.0450), (0.001, 0.0030, 0.0028)):
+        near = of_two(two, STORED, ELSEWHERE) * two + 0.00005  # as printed
+        assert float(LOOKS.p(q)) == pytest.approx(two, abs=near)
+        assert float(LOOKS.p(q, sides=1)) == pytest.approx(one, abs=near)
 
 
 def test_the_stored_table_agrees_with_a_fresh_simulation() -> None:
