@@ -160,6 +160,14 @@ def test_an_answer_turns_with_its_measurement(found, said: str, of: Callable[[Fo
     assert said in of(found)
 
 
+@pytest.mark.parametrize(
+    ("kept", "said"),
+    [(0.8, "uses the state"), (0.4, "is misled by the state"), (0.6, "has no use for the state")],
+)
+def test_the_use_of_a_state_is_told_of_both_orders(found, kept: float, said: str) -> None:
+    assert state(found, kept).count(said) == 2
+
+
 def test_a_memory_is_said_to_outlive_the_gradients_only_where_the_state_is_of_use(found) -> None:
     assert "outlive" not in state(found, 0.6) + state(found, 0.4)
 

@@ -7,7 +7,7 @@ from synthetic import A, B, arm, hostile, realistic, study
 
 from ablations.design.loading import load
 from bench.trial import BadInput, Metric, Trial, visible
-from reports.answer import tally
+from reports.answer import claims, tally
 from reports.book import BOOK, hold, own_settings
 from reports.comparison import COUNTED, compare
 from reports.evidence import MeasuredArm
@@ -228,6 +228,7 @@ def test_arms_may_be_held_against_one_another_in_a_chain():
     assert reference.contrast is None and "others are held against it" in reference.note
     assert held.summary.mean > means["baseline"] and held.verdict.word is Word.IMPROVES
     assert held.changed.endswith("against other")
+    assert "against other" not in claims(c)[0].text  # the names stand beside the sentence
 
 
 def counting(name, effect, **facts):
