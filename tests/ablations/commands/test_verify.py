@@ -95,6 +95,29 @@ def test_verify_and_the_gate_find_losses_that_were_changed_and_sealed_again(fold
     assert "the same fingerprints and other numbers, seed 0: epoch 1 valid_loss" in said
 
 
+@pytest.mark.parametrize(
+    ("how", "name"),
+    [
+        (lambda r: replace(r, metrics={**r.metrics, "valid_hits": 1.0}), "valid_hits 1.0"),
+        (lambda r: replace(r, roles={k: (n, 0, c) for k, (n, _, c) in r.roles.items()}), "role "),
+        (lambda r: replace(r, passage=r.passage[1:]), "passage "),
+        (lambda r: replace(r, witnesses={**r.witnesses, "lr": {"ok": False}}), "witness lr "),
+        (lambda r: replace(r, status="diverged", reason="diverged: no"), 'status "diverged"'),
+    ],
+    ids=["metric", "role", "passage", "witness", "status"],
+)
+def test_whatever_number_was_changed_is_named(trained, how: Callable[[Result], Result], name: str) -> None:
+    honest = ended(trained, "done")[0]
+    assert difference(honest, honest) == ""
+    assert difference(how(honest), honest).startswith(name)
+
+
+def test_another_step_of_a_divergence_is_named(trained) -> None:
+    honest = ended(trained, "diverged")[0]
+    said = difference(replace(honest, reason=honest.reason.replace("step 2", "step 9")), honest)
+    assert re.search("is nan at step 9.* in the ledger, .*is nan at step 2.* in the replay", said)
+
+
 def test_a_trial_of_other_versions_is_named_with_how_far_its_loss_is_apart(folder) -> None:
     whole = ended(folder, "done")[0]
     moved = {**whole.metrics, "valid_loss": whole.metrics["valid_loss"] + 0.125}
