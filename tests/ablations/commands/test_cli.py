@@ -20,6 +20,7 @@ from ablations.cli import COMMANDS, examples, main, parse, parser
         (["x" * 10_000], f"unknown command '{'x' * 59}…"),
         (["new", "cel", "my.py"], "argument KIND: unknown 'cel'; did you mean 'cell'?; see `unrolled new "),
         (["plan"], "the following arguments are required: STUDY; see `unrolled plan --help`"),
+        (["plan", "gru", "--sseeds", "3"], "unknown flag '--sseeds'; did you mean '--seeds'?"),
         (["plan", "gru", "--sseeds=3"], "unknown flag '--sseeds'; did you mean '--seeds'?"),
         (["plan", "--sseeds", "3", "gru"], "unknown flag '--sseeds'; did you mean '--seeds'?"),
         (["run", "gru", "--dry-rum"], "unknown flag '--dry-rum'; did you mean '--dry-run'?"),

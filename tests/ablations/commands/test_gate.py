@@ -15,7 +15,7 @@ from stub_plans import recorded
 
 from ablations.cli import parse
 from ablations.design import loading
-from ablations.ledger import seal, unseal
+from ablations.ledger import Ledger, seal, unseal
 from bench.files import save
 from bench.trial import Metric, Result
 
@@ -30,7 +30,7 @@ def contents(folder: Path) -> dict[str, bytes]:
         ({}, "", 0, "gate passed: 1 arm no worse, 1 bit-identical\n"),
         ({"code": "v2"}, "", 0, "gate passed: 1 arm no worse\n"),
         ({"code": "v2", "worse": 0.05}, "", 3, "✗ base: worse on 8 of 8 seeds, by +0.0"),
-        ({"code": "v2", "seeds": 3}, "", 3, "3 seeds in common; under 5 nothing is decided"),
+        ({"code": "v2", "seeds": 3}, "", 3, "under 5 nothing is decided; 5 seeds would mostly show it"),
         ({"slow": 1.2}, "", 3, "slower: the baseline's time ×1.200"),
         ({"slow": 1.2}, "--speed-margin 0.25", 0, "(c0ffee1)"),
         ({"slow": 1.2, "cpu": "Z80"}, "", 0, "speed not compared: unlike machines: cpu EPYC 9V74 / Z80"),
@@ -66,6 +66,13 @@ def test_a_plan_and_results_sealed_by_another_version_are_read_and_left_alone(tm
     kept = contents(after)
     assert gate(before, after)[0] == 0
     assert contents(after) == kept
+
+
+def test_a_trial_without_a_result_shuts_the_gate(tmp_path, gate) -> None:
+    after = side(tmp_path / "b")
+    Ledger(after).path(trained(7).trial.id).unlink()
+    code, said = gate(side(tmp_path / "a"), after)
+    assert (code, "base: has no result for seed 7: run the study to its end" in said) == (3, True)
 
 
 def test_a_new_divergence_shuts_the_gate(tmp_path, gate) -> None:

@@ -1,5 +1,6 @@
 """Drafts of files whose process was killed while it wrote them."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -30,12 +31,18 @@ def locked(folder: Path) -> None:
         (locked, ("trials/ab/abcd.json", "plans/study.json", "checkpoints/abcd.cpu.pt")),
     ],
 )
-def test_the_next_report_or_run_removes_them(sweeps, files: tuple[str, ...], tmp_path: Path) -> None:
+def test_the_next_report_or_run_removes_them_and_none_of_a_process_that_lives(
+    sweeps, files: tuple[str, ...], tmp_path: Path
+) -> None:
+    living = set()
     for file in files:
         path = tmp_path / file
         path.parent.mkdir(parents=True, exist_ok=True)
         subprocess.run([sys.executable, "-c", KILLED, str(path)], check=False)
         (draft,) = path.parent.glob(".*")
         assert draft.name.startswith(f".{path.name}.") and not path.exists()
+        living.add(path.with_name(f".{path.name}.{os.getppid()}.1.partial"))
+    for draft in living:
+        draft.write_bytes(b"half")
     sweeps(tmp_path)
-    assert not list(tmp_path.rglob(".*"))
+    assert set(tmp_path.rglob(".*")) == living

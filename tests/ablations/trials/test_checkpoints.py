@@ -64,6 +64,7 @@ def resumed(
 @pytest.mark.parametrize(
     "changes",
     [
+        {},
         {"model": "lm7", "options": {"hidden": 16, "dropout": 0.4}, "alpha": 2.0, "epochs": 30},
         {"reset": "never", "detach_every": 8},
         {"order": "shuffled", "reset": "batch"},
@@ -76,7 +77,7 @@ def resumed(
             "on_plateau": "average",
         },
     ],
-    ids=["dropout", "carried state and replay", "shuffled", "averaged, varied windows"],
+    ids=["plain", "dropout", "carried state and replay", "shuffled", "averaged, varied windows"],
 )
 def test_a_trial_killed_between_epochs_and_resumed_has_the_bits_of_an_undisturbed_one(
     tmp_path: Path, changes: dict[str, object], wait_for: Callable[..., None]

@@ -213,3 +213,11 @@ def test_ctrl_c_twice_or_sigterm_stops_now_and_records_nothing_half(
     assert code == 130
     assert "Counts(done=0, failed=0, skipped=0, left=50, interrupted=True)" in output
     assert study.alive() == []
+
+
+def test_a_study_can_run_outside_the_main_thread(ledger: Ledger) -> None:
+    tallies: list[Counts] = []
+    thread = threading.Thread(target=lambda: tallies.append(run_trials([trial()], ledger, work=WORK)))
+    thread.start()
+    thread.join()
+    assert tallies == [Counts(done=1)]
