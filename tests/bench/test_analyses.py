@@ -77,6 +77,11 @@ def test_every_cell_from_scratch_is_torchs_to_rounding() -> None:
         assert 0 <= max(apart.values()) < 1e-14, name
 
 
+def test_a_cell_with_other_weights_would_be_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parts.ChunkCell, "copy", lambda cell, weights: None)
+    assert parts.same(size=16)["LSTM, chunked"]["outputs"] > 1e-3
+
+
 def test_the_division_keeps_the_mean_and_the_share_is_one_minus_p() -> None:
     found = parts.dropout()
     for row in found["means"]:
@@ -119,6 +124,12 @@ def watched() -> Mapping[str, Any]:
 def test_tanh_bounds_activations_and_relu_does_not() -> None:
     assert max(watched()["tanh"][0]["activation"]) <= 1
     assert max(watched()["ReLU"][0]["activation"]) > 1
+
+
+def test_a_monitor_has_a_number_for_each_epoch() -> None:
+    for (one,) in watched().values():
+        numbers = [len(one[key]) for key in ("accuracy", "activation", "gradient")]
+        assert numbers == [2, 2, 2] and min(one["gradient"]) > 0
 
 
 def test_watching_changes_no_number_whatever_was_drawn_before() -> None:
