@@ -222,6 +222,15 @@ def four_cells() -> Mapping[str, Any]:
     return cells.cells(seeds=[0], epochs=1)
 
 
+def test_the_cells_are_single_layers_in_the_chapters_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    monkeypatch.setattr(
+        cells, "snapshots", lambda trial, model: asked.append(trial) or {0: model.state_dict()}
+    )
+    cells.cells(seeds=[4])
+    assert asked == [spec_of(zoo).trial(4, {"layers": 1}) for zoo in cells.CELLS.values()]
+
+
 def test_gradients_are_shares_of_the_newest_words() -> None:
     for cell, by_epoch in four_cells()["gradients"].items():
         assert list(by_epoch) == [0, 1]

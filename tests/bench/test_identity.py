@@ -23,7 +23,7 @@ WITHOUT_NUMBERS = {
     "models/registry.py",  # the defaults it holds are written out in each trial
     "training/__init__.py",
     "training/checkpoint.py",  # resumed trials have the bits of undisturbed ones
-    *(f"witnesses/{path.name}" for path in (PACKAGE / "witnesses").glob("*.py")),
+    *(f"witnesses/{name}.py" for name in ("__init__", "context", "data", "model", "observer", "training")),
 }
 
 

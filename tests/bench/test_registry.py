@@ -17,7 +17,7 @@ CHAPTER |= dict.fromkeys(("lm4", "lm5"), (3e-3, 15, 16)) | dict.fromkeys(("lm6",
 @pytest.mark.parametrize("name", ZOO)
 def test_an_entry_builds_its_class_with_exactly_its_options(name: str) -> None:
     spec = ZOO[name]
-    assert spec.name == name and spec.seconds > 0 and spec.title and spec.about
+    assert spec.name == spec.trial().model == name and spec.seconds > 0 and spec.title and spec.about
     model = spec.build(30)
     if not spec.counted:  # no parameters without a use
         assert sum(p.numel() for p in model.parameters()) > 2 * 30 * 64 * 0.9
