@@ -164,7 +164,7 @@ class Recorder(Unlogged):
         raise AssertionError("MLflow hears of the run")
 
 
-def test_a_first_batch_that_takes_too_long_is_refused_by_its_arm_and_mlflow_hears_nothing(
+def test_a_first_batch_that_takes_too_long_is_refused_by_its_arm_before_plan_and_mlflow_have_it(
     folder: Path, monkeypatch, capsys, as_before
 ) -> None:
     (folder / "slow.py").write_text(
@@ -183,3 +183,4 @@ def test_a_first_batch_that_takes_too_long_is_refused_by_its_arm_and_mlflow_hear
         r"\(layers, hidden, window, batch, the text\)\n",
         said.err,
     )
+    assert not list((folder / "results" / "plans").glob("*.json"))
