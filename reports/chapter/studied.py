@@ -23,7 +23,7 @@ WITHIN = {
 """What a change does in a comparison, by its verdict."""
 NAMED = 3
 """Arms of one verdict that a sentence names; one of so few contrasts names what each is held against."""
-EACH = "each against the arm that it is held against below, "
+EACH = ", each arm against its base as listed below,"
 
 
 def part(c: Comparison, which: Sequence[str]) -> Comparison:
@@ -53,16 +53,15 @@ def judged(c: Comparison) -> str:
         f"the same within ±{c.metric.delta:g} with": [Word.EQUIVALENT, Word.NEGLIGIBLE],
         "undecided with": [Word.INCONCLUSIVE],
     }
-    said, each = [], len(bases) > 1 and len(found) <= NAMED
+    said, short = [], len(bases) > 1 and len(found) <= NAMED
     for text, words in groups.items():
-        names = [_named(x, c, each) for x in found if x.verdict.word in words]
+        names = [_named(x, c, short) for x in found if x.verdict.word in words]
         if names:
-            rest = [f"{len(names) - NAMED} more"] if len(names) > NAMED else []
-            said.append(f"{text} {listed(names[:NAMED] + rest)}")
-    against = EACH if len(found) > NAMED else ""
-    if len(bases) == 1:
-        against = f"Against {_quoted(*bases)}, "
-    whole = f"{against}{c.title} is {'; '.join(said)}."
+            rest = [f"{len(names) - NAMED} more"] if len(names) > NAMED + 1 else []
+            said.append(f"{text} {listed((names[:NAMED] if rest else names) + rest)}")
+    against = f"Against {_quoted(*bases)}, " if len(bases) == 1 else ""
+    each = EACH if len(bases) > 1 and len(found) > NAMED else ""
+    whole = f"{against}{c.title}{each} is {'; '.join(said)}."
     return f"{whole[0].upper()}{whole[1:]}" if said else ""
 
 
