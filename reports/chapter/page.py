@@ -128,7 +128,8 @@ def _studied(q: Question, found: Sequence[Mapping[str, Any]]) -> list[str]:
     if c.evidence.study != q.study:
         return [judged(c)]
     lead = q.lead(c) if q.lead else ""
-    return list(filter(None, [lead, best_levels(c, *q.along) if q.along and q.best else judged(c)]))
+    rest = best_levels(c, *q.along) if q.along and q.best else "" if lead else judged(c)
+    return list(filter(None, [lead, rest]))
 
 
 def _verdicts(c: Comparison, found: Sequence[Claim]) -> str:

@@ -6,7 +6,7 @@ from functools import partial
 
 from reports.chapter import distances, mechanics, trainings, words
 from reports.chapter.shown import Shown
-from reports.chapter.studied import bears, helped
+from reports.chapter.studied import bears, helped, of_parts
 from reports.comparison import Comparison
 from reports.formats import listed
 
@@ -243,6 +243,7 @@ QUESTIONS = (
         asked="What do dropout, AR, TAR, weight tying, weight decay and momentum each bring?",
         answer="Dropout and weight tying change the network, AR and TAR the loss, weight decay and momentum "
         "the update.",
+        lead=of_parts,
         study="regularization",
         setup=("One part left out of LMModel7, one added to LMModel6, and all sixteen combinations of four."),
         default=("toggles", ("tying", "dropout", "alpha", "beta", "wd", "moms"), TOGGLED),

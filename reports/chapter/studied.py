@@ -4,13 +4,12 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 
-from reports import answer
+from reports import answer, factorial, headline
 from reports.answer import Claim
 from reports.arms import trial_of
 from reports.comparison import Comparison
 from reports.figures.measurements import lines
 from reports.formats import level, listed, number, when
-from reports.headline import order
 from reports.statistics.verdicts import Word
 
 WITHIN = {
@@ -42,7 +41,7 @@ def judged(c: Comparison) -> str:
 
     Of a study with the same arms on several tasks, whether they keep their order.
     """
-    if ordered := order(c):
+    if ordered := headline.order(c):
         return ordered.striptags()
     found = answer.claims(c)
     bases = {c.base(x.row).arm.name for x in found}
@@ -97,6 +96,11 @@ def helped(c: Comparison, doing: str, above: tuple[str, float] = ("", 0)) -> str
     said[0] += f" of {n} comparisons" if n > 1 else " comparison"
     whole = f"{certain}{doing} {listed(said)}."
     return f"{whole[0].upper()}{whole[1:]}"
+
+
+def of_parts(c: Comparison) -> str:
+    """What each part of a factorial study brings, as the first screen of its report says it."""
+    return headline.answer(c, factorial.parts(c, factorial.factorial(c))).striptags()
 
 
 def bears(c: Comparison) -> str:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from synthetic import BOTH, arm, study, text_of
+from synthetic import BOTH, arm, study, switched, text_of
 
 from bench.trial import Metric
 from reports.chapter.page import render
@@ -13,6 +13,7 @@ from reports.chapter.questions import QUESTIONS
 from reports.chapter.studied import bears, best_levels, helped, judged, part
 from reports.comparison import Comparison, compare
 from reports.evidence import Evidence
+from reports.render import render as render_report
 
 ACCURACY = (Metric("valid_accuracy", 0.02),)
 DEPTH = next(q for q in QUESTIONS if q.id == "depth")
@@ -115,6 +116,14 @@ def test_a_part_of_a_study_has_the_named_contrasts_alone() -> None:
     assert "2 layers" not in judged(part(c, ["3 layers"])) and "3 layers" in judged(part(c, ["3 layers"]))
     assert judged(part(c, ["layers"])) == judged(c)
     assert judged(part(c, ["lr"])) == ""
+
+
+def test_what_parts_bring_is_said_as_on_the_first_screen_of_the_studys_report(tmp_path) -> None:
+    c = compare(replace(switched(), study="regularization"))
+    report = text_of(render_report(c, tmp_path))
+    chapter = text_of(render({}, [c], tmp_path)).partition("weight decay and momentum each bring?")[2]
+    said = chapter.partition("Dropout and weight tying change the network")[0].strip()
+    assert said.count(". ") >= 2 and "tying" in said and said.replace(" ", "") in report.replace(" ", "")
 
 
 def test_shipped_results_stand_in_with_day_and_machine_until_there_are_own_ones(tmp_path) -> None:
