@@ -64,7 +64,8 @@ def gradients(data: Data) -> Shown:
     )
     return Shown(
         answer="Every step back multiplies a gradient once more, and if almost none of it reaches an early "
-        f"word, the weights are not told how to use it. {_vanished(far, start)} {_trained(far, start, end)}",
+        f"word, the weights are not told how to use that word. {_vanished(far, start)} "
+        f"{_trained(far, start, end)}",
         text="The loss of one word is differentiated by the embedding of the word k places before it, along "
         "the training text with the state carried from its beginning. The table has what is left "
         f"{BACK} words back, as a share of what the newest word gets. {_gates(far, end, last)}",

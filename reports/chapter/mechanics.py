@@ -62,9 +62,9 @@ def precision(data: Data, cells: Data) -> Shown:
     loss = {f: fmean(r[f]["loss"] for r in rounding) for f in rounding[0]}
     rows = [(f, number(loss[f], 5), power(moved[f]), percent(same[f], 2)) for f in ("float64", *errors)]
     return Shown(
-        answer=f"Rounding grows with every product, to {one} in float32 and {half} in bfloat16 after "
-        f"{steps[-1]}; a trained LSTM read in bfloat16 still makes {percent(same['bfloat16'], 1)} of its "
-        "guesses as in double precision.",
+        answer=f"The rounding error grows with every product, to {one} in float32 and {half} in bfloat16 "
+        f"after {steps[-1]}; a trained LSTM read in bfloat16 still makes {percent(same['bfloat16'], 1)} of "
+        "its guesses as in double precision.",
         text="Vectors are multiplied by one orthogonal matrix, which turns them and changes no length, "
         f"{steps[-1]} times. The error of the vector, relative to its length, is in bfloat16 on average "
         f"{count(times)} times as large as in float32. Trained LSTMs of one layer, read in these formats, "
@@ -115,8 +115,7 @@ def history(data: Data) -> Shown:
     return Shown(
         answer="A kept state drags along how it was computed"
         f"{', and the graph behind it grows with every batch' if grows else ''}; detaching keeps the state "
-        "and "
-        f"drops its history{', so that the cost stays the same however long the text' if flat else ''}.",
+        f"and drops its history{', so that a batch costs the same however long the text' if flat else ''}.",
         text=f"In LMModel4, without detaching, the backward pass of batch {batches} would walk through "
         f"{count(whole['nodes'][-1])} nodes, back to the first word of the epoch, and {last[1]} MiB are held "
         f"for it. Detached after each batch, it is {count(cut['nodes'][-1])} nodes and {last[0]} MiB. This "
@@ -165,7 +164,8 @@ def grus(data: Data) -> Shown:
     """The GRU cell from scratch against torch's."""
     found = {name: found for name, found in data.items() if name.startswith("GRU")}
     other = (
-        " The other published form resets before the matrix product: another function, which torch has not."
+        " The other published form resets before the matrix product: another function, which torch does not "
+        "have."
     )
     return _same(found, "nn.GRU", other)
 

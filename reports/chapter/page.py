@@ -128,8 +128,12 @@ def _studied(q: Question, found: Sequence[Mapping[str, Any]]) -> list[str]:
     if c.evidence.study != q.study:
         return [judged(c)]
     lead = q.lead(c) if q.lead else ""
-    rest = best_levels(c, *q.along) if q.along and q.best else "" if lead else judged(c)
-    return list(filter(None, [lead, rest]))
+    if q.along and q.best:
+        return list(filter(None, [lead, best_levels(c, *q.along)]))
+    if lead and len(found) > 1:  # the other study has more seeds of the arms that both have
+        other, study = judged(found[1]["c"]), found[1]["c"].evidence.study
+        return [lead, f"In the study {study}, {other[0].lower()}{other[1:]}"]
+    return [lead or judged(c)]
 
 
 def _verdicts(c: Comparison, found: Sequence[Claim]) -> str:

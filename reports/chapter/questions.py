@@ -141,8 +141,9 @@ QUESTIONS = (
         lead=partial(helped, doing="detaching less often than once a window", above=("detach_every", 16)),
         study="detach",
         setup="Every arm of the study, one layer of a cell, reads windows of 16 words and makes the same "
-        "updates; only how often the state is detached differs: every 1, 4, 16, 64 or 128 words, the "
-        "last two by replaying the windows before. Validation text is random blocks.",
+        "updates; only how often the state is detached differs: every 1, 4, 16, 64 or 128 words, so that a "
+        "gradient reaches 0, 1.5, 7.5, 55.5 or 119.5 words back in the mean; the last two replay the "
+        "windows before. Validation text is random blocks.",
         along=("detach_every", "model", "words that a gradient reaches back, in the mean"),
         best=True,
         default=("toggles", ("detach_every",), TOGGLED),
@@ -226,8 +227,9 @@ QUESTIONS = (
         book=("30",),
         title="Higher learning rates",
         asked="Does the LSTM bear a higher learning rate, and why?",
-        answer="The chapter gives no reason of its own; what can be measured is which learning rates each "
-        "model bears.",
+        answer="The usual reason is that an LSTM adds to its cell state, through gates between 0 and 1, so "
+        "that neither numbers nor gradients are multiplied by one matrix at every word. The chapter gives "
+        "none, and it is not tested here.",
         lead=bears,
         study="learning-rate",
         setup="Four cells of one layer each at the same four learning rates, each held against itself at "
@@ -260,7 +262,7 @@ QUESTIONS = (
         id="gru",
         book=("R3",),
         title="GRU from scratch",
-        asked="And a GRU, in either of its published forms?",
+        asked="Is a GRU written from scratch the same as nn.GRU?",
         measured=("same",),
         show=mechanics.grus,
         study="gru",

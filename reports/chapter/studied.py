@@ -1,6 +1,6 @@
 """What a study answers to a question, in a sentence made from its verdicts or its means."""
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -9,7 +9,7 @@ from reports.answer import Claim
 from reports.arms import trial_of
 from reports.comparison import Comparison
 from reports.figures.measurements import lines
-from reports.formats import level, listed, number, when
+from reports.formats import level, listed, number, scale, when
 from reports.statistics.verdicts import Word
 
 WITHIN = {
@@ -17,12 +17,12 @@ WITHIN = {
     Word.WORSENS: "harms",
     Word.EQUIVALENT: "changes too little to matter",
     Word.NEGLIGIBLE: "changes too little to matter",
-    Word.INCONCLUSIVE: "is undecided",
+    Word.INCONCLUSIVE: "has an undecided effect",
 }
 """What a change does in a comparison, by its verdict."""
 NAMED = 3
 """Arms of one verdict that a sentence names; one of so few contrasts names what each is held against."""
-EACH = ", each arm against its base as listed below,"
+EACH = ", each arm against its own base,"
 
 
 def part(c: Comparison, which: Sequence[str]) -> Comparison:
@@ -88,9 +88,8 @@ def helped(c: Comparison, doing: str, above: tuple[str, float] = ("", 0)) -> str
     )
     if not (n := counts.total()):
         return ""
-    certain = (
-        "" if len(counts) > 1 else {"helps": "yes: ", "is undecided": ""}.get(next(iter(counts)), "no: ")
-    )
+    verdict = next(iter(counts)) if len(counts) == 1 else WITHIN[Word.INCONCLUSIVE]
+    certain = {WITHIN[Word.IMPROVES]: "yes: ", WITHIN[Word.INCONCLUSIVE]: ""}.get(verdict, "no: ")
     seen = [what for what in dict.fromkeys(WITHIN.values()) if counts[what]]
     said = [f"{what} in {counts[what]}" for what in seen]
     said[0] += f" of {n} comparisons" if n > 1 else " comparison"
@@ -104,21 +103,21 @@ def of_parts(c: Comparison) -> str:
 
 
 def bears(c: Comparison) -> str:
-    """Whether the baseline's model bears a higher learning rate than the others: up to δ below its best."""
-    highest = defaultdict(list)
+    """What each model loses at the highest learning rate against its own best one, the baseline's first."""
+    how, ours, lost = scale(c.metric.name), c.rows[0].arm.title, dict[str, float]()
+    sign = 1 if c.lower_is_better else -1
     for model, line in lines(c, "lr", "model").items():
         means = {lr: row.summary.mean for lr, row in line.items() if row.summary.mean is not None}
-        if means:
-            best = max(means.values(), key=lambda mean: -mean if c.lower_is_better else mean)
-            highest[max(lr for lr, mean in means.items() if abs(mean - best) <= c.metric.delta)].append(model)
-    ours = next((lr for lr, models in highest.items() if c.rows[0].arm.title in models), None)
-    others = [lr for lr, models in highest.items() if set(models) - {c.rows[0].arm.title}]
-    if ours is None or not others:
+        if len(means) == len(line) > 1:
+            lost[model] = sign * means[max(means)] - min(sign * mean for mean in means.values())
+    if len(lost) < 2 or ours not in lost:
         return ""
-    said = [f"{level(lr)} for {listed(highest[lr])}" for lr in sorted(highest, reverse=True)]
-    certain = "Yes" if ours > max(others) else "No" if ours <= min(others) else "Not of all"
+    top = max(lr for line in lines(c, "lr", "model").values() for lr in line)
+    least = "least" if lost[ours] < min(x for name, x in lost.items() if name != ours) else "not the least"
+    said = [f"{model} {how.by(lost[model])}" for model in sorted(lost, key=lambda model: lost[model])]
+    said[0] += f" {how.difference}".rstrip()
     return (
-        f"{certain}: the highest learning rate within {c.metric.delta:g} of a model's best is {listed(said)}."
+        f"At the highest rate, {level(top)}, {ours} loses {least} against its own best rate: {listed(said)}."
     )
 
 

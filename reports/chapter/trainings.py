@@ -102,7 +102,7 @@ def _falls(runs: Sequence[Data]) -> int:
 
 def _spikes(larger: int, smaller: int, of: int) -> str:
     if larger >= 0.9 * of:
-        return "One matrix is multiplied at every word, and ReLU lets its gradients spike; "
+        return "The state is multiplied by the same matrix at every word, and ReLU lets its gradients spike; "
     if smaller >= 0.9 * of:
         return "It is not ReLU's gradients: those of tanh spike more; "
     return "Its gradients do not set it apart from the same network with tanh; "

@@ -110,7 +110,7 @@ def order(data: Data) -> Shown:
     in_order, shuffled = (_use(means[o]) for o in ("grouped", "shuffled"))
     other, zeroed = means["grouped"]["another row's"], means["grouped"]["zeroed"]
     reset = (
-        ", so the state is reset where other text begins: at the start of an epoch and before validation."
+        "; a reset where other text begins, at the start of an epoch and before validation, spares it that."
         if other < zeroed - USES
         else ", so nothing here asks for the chapter's resets where other text begins."
     )
@@ -123,8 +123,9 @@ def order(data: Data) -> Shown:
     worse = "worse than" if other < zeroed - USES else "no better than"
     worse = "better than" if other > zeroed + USES else worse
     return Shown(
-        answer=f"A network trained on text in order {in_order}; one trained on shuffled windows {shuffled}. "
-        f"A state of other words serves the first {worse} none ({number(other, 3)}){reset}",
+        answer="A state tells of the words before it, from which only text in order goes on. To a network "
+        f"trained in order it {in_order}; to one trained on shuffled windows it {shuffled}. "
+        f"A state of other words at every window serves the first {worse} none ({number(other, 3)}){reset}",
         text="LMModel6 is trained with the windows in the chapter's order (each row of a batch goes on where "
         "it stopped) or shuffled, its state carried from batch to batch in both. Both then read the "
         "validation text in order: with the state kept, with zeros at the start of every window, and with "
@@ -152,14 +153,12 @@ def order(data: Data) -> Shown:
 
 
 def _use(means: Mapping[str, float]) -> str:
-    """What the kept state brings against zeros: 'uses its state (…)'."""
+    """What the kept state brings against zeros: 'brings 0.171 (…)'."""
     kept, zeroed = means["kept"], means["zeroed"]
     said = f"({number(kept, 3)} right with it, {number(zeroed, 3)} with zeros)"
-    if kept - zeroed > USES:
-        return f"uses the state that it carries {said}"
-    if zeroed - kept > USES:
-        return f"is misled by the state that it carries {said}"
-    return f"has no use for the state that it carries {said}"
+    if abs(kept - zeroed) <= USES:
+        return f"brings nothing {said}"
+    return f"{'brings' if kept > zeroed else 'costs'} {number(abs(kept - zeroed), 3)} of accuracy {said}"
 
 
 def grammar(data: Data) -> Shown:
@@ -186,7 +185,7 @@ def grammar(data: Data) -> Shown:
         f"{percent(words[kind] / sum(words.values()))} of the words; {regular}.",
         text=f"Where the first digit of a number is asked for and “{digit}” is right, LMModel6 says "
         f"“{wrong}” most often, {count(times)} of {count(asked)} times, and “{digit}” {count(six)} times; "
-        f"LMModel7 says it {count(seven)} times. The training text begins "
+        f"LMModel7 says “{digit}” {count(seven)} times. The training text begins "
         f"{count(data['held'].get(digit, 0))} numbers with “{digit}” and {count(data['held'].get('two', 0))} "
         "with “two”. A network that is sure of a wrong word pays many nats for it: it is overconfident, not "
         f"diverged. All seeds together ({len(data['seeds'])}).",
@@ -225,8 +224,8 @@ def gates(data: Data) -> Shown:
     return Shown(
         answer="The cell state (c) is the memory, which gates change; the hidden state (h) is what is told "
         f"of it at each word. The chapter expects a period to reset c; in LMModel6 the forget gate {chapter} "
-        f"least there: it keeps {number(forget[gate][low], 2)} at {_named(low)} and "
-        f"{number(forget[gate][high], 2)} at {_named(high)}.",
+        f"least there ({number(forget[gate]['separator'], 2)}): {number(forget[gate][low], 2)} at "
+        f"{_named(low)} and {number(forget[gate][high], 2)} at {_named(high)}.",
         text="Mean opening of each gate over the layer's 64 numbers and "
         f"{counted(len(data['seeds']), 'seed')}, by the kind of word that is read, along the validation "
         f"text; 0 forgets all, 1 keeps all. The sentence above is of {gate.removeprefix('forget, ')}, where "

@@ -133,11 +133,11 @@ def coverage(found: Found, tail: float, thousand: int = 9) -> str:
         ("ends as accurate, but for a difference too small to matter.", lambda _: halved(0.0, 0.001)),
         ("Hardly: LMModel4 changes, by less than matters.", lambda _: halved(0.005, 0.001)),
         ("do not decide", lambda _: halved(0.0, 0.2)),
-        ("in order uses the state that it carries", lambda f: state(f, 0.8)),
+        ("in order it brings 0.200 of accuracy", lambda f: state(f, 0.8)),
         ("outlive the reach of the gradients", lambda f: state(f, 0.8)),
-        ("in order is misled by the state", lambda f: state(f, 0.4)),
-        ("shuffled windows has no use for the state", lambda f: state(f, 0.6)),
-        ("worse than none (0.500), so the state is reset", lambda f: state(f, 0.8)),
+        ("in order it costs 0.200 of accuracy", lambda f: state(f, 0.4)),
+        ("shuffled windows it brings nothing", lambda f: state(f, 0.6)),
+        ("worse than none (0.500); a reset where other text", lambda f: state(f, 0.8)),
         ("better than none (0.700), so nothing here asks", lambda f: state(f, 0.8, other=0.7)),
         ("gate does keep least there", lambda f: gates(f, 0.1)),
         ("gate does not keep least there", lambda f: gates(f, 0.99)),
@@ -162,7 +162,7 @@ def test_an_answer_turns_with_its_measurement(found, said: str, of: Callable[[Fo
 
 @pytest.mark.parametrize(
     ("kept", "said"),
-    [(0.8, "uses the state"), (0.4, "is misled by the state"), (0.6, "has no use for the state")],
+    [(0.8, "it brings 0.200"), (0.4, "it costs 0.200"), (0.6, "it brings nothing")],
 )
 def test_the_use_of_a_state_is_told_of_both_orders(found, kept: float, said: str) -> None:
     assert state(found, kept).count(said) == 2
@@ -214,10 +214,10 @@ def test_relative_precision_is_said_to_be_the_same_only_where_it_is(found) -> No
 
 def test_a_history_is_said_to_grow_and_to_be_refused_only_where_it_is(found) -> None:
     shown = mechanics.history(found["history"])
-    assert "grows with every batch" in shown.answer and "stays the same however long" in shown.answer
+    assert "grows with every batch" in shown.answer and "costs the same however long" in shown.answer
     assert "the first one freed the graph; with retain_graph=True it refuses as well" in shown.text
     flat, grown = ({"nodes": n, "bytes": n} for n in ([9, 9], [9, 18]))
     other = {**found["history"], "detached": grown, "not detached": flat}
     shown = mechanics.history({**other, "refused": {"freed": "", "retained": "out of memory"}})
-    assert "grows" not in shown.answer and "stays the same" not in shown.answer
+    assert "grows" not in shown.answer and "costs the same" not in shown.answer
     assert "does not refuse it; with retain_graph=True it refuses as well (“out of memory”)" in shown.text
