@@ -92,7 +92,7 @@ class _Reading:
             found = [(math.log(m * 10.0**p), f"{m * 10.0**p:g}") for p in powers for m in _ROUND]
         else:
             factor, unit = self.how.factor, " %" if self.how.level == "%" else ""
-            places = MaxNLocator(6, steps=[1, 2, 5, 10]).tick_values(axis.low * factor, axis.high * factor)
+            places = MaxNLocator(4, steps=[1, 2, 5, 10]).tick_values(axis.low * factor, axis.high * factor)
             found = [(float(x) / factor, f"{round(float(x), 9):g}{unit}".replace("-", MINUS)) for x in places]
         return [(x, label) for x, label in found if axis.holds(x)]
 
