@@ -130,7 +130,7 @@ def _studied(q: Question, found: Sequence[Mapping[str, Any]]) -> list[str]:
     lead = q.lead(c) if q.lead else ""
     if q.along and q.best:
         return list(filter(None, [lead, best_levels(c, *q.along)]))
-    if lead and len(found) > 1:  # the other study has more seeds of the arms that both have
+    if lead and len(found) > 1:  # the other study asks some of the same, with other seeds
         other, study = judged(found[1]["c"]), found[1]["c"].evidence.study
         return [lead, f"In the study {study}, {other[0].lower()}{other[1:]}"]
     return [lead or judged(c)]

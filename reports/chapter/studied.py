@@ -103,22 +103,26 @@ def of_parts(c: Comparison) -> str:
 
 
 def bears(c: Comparison) -> str:
-    """What each model loses at the highest learning rate against its own best one, the baseline's first."""
-    how, ours, lost = scale(c.metric.name), c.rows[0].arm.title, dict[str, float]()
-    sign = 1 if c.lower_is_better else -1
-    for model, line in lines(c, "lr", "model").items():
+    """What each model loses at the highest learning rate against its own best one, the smallest loss first.
+
+    And whether the baseline's model loses least. "" where a model has no mean at the highest rate.
+    """
+    how, ours, found = scale(c.metric.name), c.rows[0].arm.title, lines(c, "lr", "model")
+    top = max((lr for line in found.values() for lr in line), default=0)
+    lost: dict[str, float] = {}
+    for model, line in found.items():
         means = {lr: row.summary.mean for lr, row in line.items() if row.summary.mean is not None}
-        if len(means) == len(line) > 1:
-            lost[model] = sign * means[max(means)] - min(sign * mean for mean in means.values())
-    if len(lost) < 2 or ours not in lost:
+        if top not in means:
+            return ""
+        best = (min if c.lower_is_better else max)(means.values())
+        lost[model] = abs(means[top] - best)
+    if ours not in lost or len(lost) < 2:
         return ""
-    top = max(lr for line in lines(c, "lr", "model").values() for lr in line)
     least = "least" if lost[ours] < min(x for name, x in lost.items() if name != ours) else "not the least"
-    said = [f"{model} {how.by(lost[model])}" for model in sorted(lost, key=lambda model: lost[model])]
+    said = [f"{model} {how.by(loss)}" for model, loss in sorted(lost.items(), key=lambda x: x[1])]
     said[0] += f" {how.difference}".rstrip()
-    return (
-        f"At the highest rate, {level(top)}, {ours} loses {least} against its own best rate: {listed(said)}."
-    )
+    against = f"{ours} loses {least} against its own best rate"
+    return f"At the highest rate, {level(top)}, {against}: {listed(said)}."
 
 
 def best_levels(c: Comparison, factor: str, by: str, label: str) -> str:
