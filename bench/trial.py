@@ -102,8 +102,8 @@ class Trial:
     moms: tuple[float, float, float] = setting(
         (0.95, 0.85, 0.95),
         "momentum at the start, the middle and the end of one cycle",
-        title="moms",
-        names={(0.95, 0.85, 0.95): "moms of LMModel6", (0.8, 0.7, 0.8): "moms of LMModel7"},
+        title="momentum",
+        names={(0.95, 0.85, 0.95): "momentum of LMModel6", (0.8, 0.7, 0.8): "momentum of LMModel7"},
         low=0,
         below=1,
     )

@@ -39,8 +39,11 @@ def answer(c: Comparison, parts: Sequence[Part] = ()) -> Markup:
     `parts` are the switches of a study that asks for the effect of each; without, every contrast has a part.
     A study with the same arms on several tasks asks for their order.
     """
-    if ordered := order(c):
-        return ordered
+    return order(c) or sentences([_levels(c), *effects(c, parts)])
+
+
+def effects(c: Comparison, parts: Sequence[Part] = ()) -> list[Markup]:
+    """The sentences of `answer` on what changes, without their full stops."""
     view = next((v for v in VIEWS if any(part.views[v] for part in parts)), None)
     found = [Finding(_name(part.switch.name), "", v) for part in parts if view and (v := part.views[view])]
     found = found or [_finding(x, c) for x in claims(c)]
@@ -54,7 +57,7 @@ def answer(c: Comparison, parts: Sequence[Part] = ()) -> Markup:
         said.append(Markup("Undecided: {}").format(_few(named)))
     if differ := [_name(part.switch.name) for part in parts if part.differs]:
         said.append(Markup("The verdict depends on the other parts for {}").format(_few(differ)))
-    return _sentences([_levels(c), *said])
+    return said
 
 
 def order(c: Comparison) -> Markup:
@@ -71,8 +74,9 @@ def order(c: Comparison) -> Markup:
     turned = [pair for pair, seen in words.items() if sure <= set(seen)]
     rest = [pair for pair in words if pair not in (*kept, *turned)]
     verb = "keeps its" if len(kept) == 1 else "keep their"
+    unsure = f"differ for certain on at most {len(tasks) - 1} of {len(tasks)} tasks"
     said = [Markup(f"{len(kept)} of {counted(len(words), 'pair')} of arms {verb} order")]
-    for pairs, what in ((turned, "change places"), (rest, "are not told apart everywhere")):
+    for pairs, what in ((turned, "change places"), (rest, unsure)):
         if pairs:
             named = [Markup("{} and {}").format(names[one], names[two]) for one, two in pairs]
             said.append(Markup("{} {}").format(_few(named), what))
@@ -80,7 +84,7 @@ def order(c: Comparison) -> Markup:
         Markup("On {} {}").format(task, _listed(_best([(names[key], rows[key]) for key in names], c), c))
         for task, rows in tasks.items()
     ]
-    return _sentences([Markup("; ").join(said), *levels])
+    return sentences([Markup("; ").join(said), *levels])
 
 
 def _words(
@@ -161,7 +165,8 @@ def _listed(rows: Sequence[tuple[Markup, ComparedArm]], c: Comparison) -> Markup
     return Markup(", ").join(Markup("{} {}").format(name, level) for (name, _), level in pairs)
 
 
-def _sentences(said: Sequence[Markup]) -> Markup:
+def sentences(said: Sequence[Markup]) -> Markup:
+    """As one text, each with its full stop; empty ones are left out."""
     return Markup(" ").join(Markup("{}.").format(sentence) for sentence in said if sentence)
 
 

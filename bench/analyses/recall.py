@@ -29,7 +29,9 @@ def recall(
     found = {
         name: {k: [_trained(name, k, seed, steps) for seed in seeds] for k in distances} for name in KINDS
     }
-    return {"accuracy": found, "seeds": list(seeds), "steps": steps, "rows": ROWS, "chance": 1 / DIGITS}
+    about = {"steps": steps, "rows": ROWS, "chance": 1 / DIGITS}
+    lr = {name: spec_of(model).settings["lr"] for name, model in KINDS.items()}
+    return {"accuracy": found, "seeds": list(seeds), "lr": lr, **about}
 
 
 def _trained(name: str, fillers: int, seed: int, steps: int) -> float:

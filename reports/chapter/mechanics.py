@@ -121,7 +121,7 @@ def history(data: Data) -> Shown:
         f"for it. Detached after each batch, it is {count(cut['nodes'][-1])} nodes and {last[0]} MiB. This "
         "is counted without updates; memory and nodes are counted, and time is not. "
         f"{_refusals(data['refused'])} With detaching, what remains is truncated backpropagation through "
-        f"time: gradients flow back at most {data['window']} words.",
+        f"time: gradients flow back through the {data['window']} words of a window at most.",
         picture=picture(
             "q-history",
             "Memory held for the backward pass, by batch",
@@ -175,9 +175,9 @@ def _same(data: Data, builtin: str, remark: str) -> Shown:
     cells = sorted(data)
     equal = worst < ROUNDING
     return Shown(
-        answer=f"{'Yes' if equal else 'No'}: given the same weights, a cell from scratch and {builtin} "
-        "differ by "
-        f"at most {power(worst)}, {'which is rounding' if equal else 'which is more than rounding'}.{remark}",
+        answer=f"With the same weights a cell from scratch {'computes' if equal else 'does not compute'} the "
+        f"same as {builtin}: they differ by at most {power(worst)}, which is {'' if equal else 'more than '}"
+        f"rounding.{remark}",
         text="Both read the same random input in double precision; outputs and the gradient that reaches the "
         "input are compared. Whether they also train alike is the study's question.",
         table=TextTable(
@@ -219,9 +219,9 @@ def anatomy(data: Data) -> Shown:
     rows = data["rows"]
     good, named = sum(bool(r["ok"]) for r in rows), sum("no word" not in r["concept"] for r in rows)
     return Shown(
-        answer=f"The chapter has a word for {named} of the {len(rows)} parts of AWD-LSTM below; {good} of "
-        "them were seen to do what is said of them.",
-        text="Each part of fastai's AWD_LSTM, and of what trains it, was exercised alone.",
+        answer=f"The chapter has a word for {named} of {len(rows)} parts of AWD-LSTM; exercised alone, "
+        f"{'every part' if good == len(rows) else f'{good} of {len(rows)}'} did what the table says of it.",
+        text="The parts are those of fastai's AWD_LSTM and of what trains it.",
         table=TextTable(
             "The parts of AWD-LSTM",
             ("Line", "In the chapter", "Seen"),

@@ -121,19 +121,18 @@ def _said(q: Question, measured: Shown | None, studied: Sequence[str]) -> list[s
 
 
 def _studied(q: Question, found: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What the first of the studies answers, a sentence or two."""
+    """What the studies answer, a sentence or two each."""
     if not found:
         return []
     c = found[0]["c"]
     if c.evidence.study != q.study:
         return [judged(c)]
     lead = q.lead(c) if q.lead else ""
-    if q.along and q.best:
-        return list(filter(None, [lead, best_levels(c, *q.along)]))
-    if lead and len(found) > 1:  # the other study asks some of the same, with other seeds
-        other, study = judged(found[1]["c"]), found[1]["c"].evidence.study
-        return [lead, f"In the study {study}, {other[0].lower()}{other[1:]}"]
-    return [lead or judged(c)]
+    said = [lead, best_levels(c, *q.along)] if q.along and q.best else [lead or judged(c)]
+    for other in found[1:]:  # it asks some of the same, with other seeds or settings
+        text = judged(other["c"])
+        said.append(f"In the study {other['c'].evidence.study}, {text[0].lower()}{text[1:]}" if text else "")
+    return list(filter(None, said))
 
 
 def _verdicts(c: Comparison, found: Sequence[Claim]) -> str:

@@ -49,7 +49,7 @@ LINES = (
     ),
     Line(
         "5",
-        "Write a module that tells the third word from two.",
+        "Write a module that predicts the third word from two.",
         "LMModel2 with a window of two: its loop runs over however many words it is given.",
         "context",
         code="LMModel2",
@@ -91,13 +91,13 @@ LINES = (
         "12",
         "What is BPTT?",
         "Backpropagation through time: the gradient of the unrolled loop. Truncated, as in the chapter, it "
-        "goes back no further than the last detach, at most 16 words with windows of 16.",
+        "goes back no further than the last detach, through 16 words at most where windows have 16.",
         "detach history",
     ),
     Line(
         "13",
         "Print the first batches of the validation set as text.",
-        "Here they are.",
+        "The first section has them, and this is the code that prints them.",
         "read",
         code="batches",
     ),
@@ -129,7 +129,7 @@ LINES = (
     Line(
         "20",
         "Why should detaching less often help, and why may it not?",
-        "The error can be traced to earlier words; but it may fade or explode on the way.",
+        "An error can then be traced to earlier words; but on its way back the gradient may fade or explode.",
         "detach gradients",
         measured="gradients",
         studied="detach",

@@ -6,7 +6,7 @@ from functools import partial
 
 from reports.chapter import distances, mechanics, trainings, words
 from reports.chapter.shown import Shown
-from reports.chapter.studied import bears, helped, of_parts
+from reports.chapter.studied import bears, clipped, helped, of_parts
 from reports.comparison import Comparison
 from reports.formats import listed
 
@@ -81,7 +81,7 @@ QUESTIONS = (
         asked="Unrolled, an RNN has many layers already: does stacking more help?",
         answer="The layers of time share one matrix, and between the newest word and the answer stands only "
         "one of them; stacked layers have matrices of their own and act on every word.",
-        lead=partial(helped, doing="stacking layers"),
+        lead=partial(helped, doing="stacking layers, on random blocks,"),
         study="depth",
         setup="The study trains nn.RNN with one, two and four layers, with ReLU and with tanh, at three "
         "learning rates, and holds each depth against one layer. Validation text is random blocks.",
@@ -90,7 +90,8 @@ QUESTIONS = (
         default=(
             "models",
             ("LMModel5", "nn.RNN, ReLU"),
-            "Two layers of nn.RNN, with the ReLU of LMModel4, and with tanh, which is LMModel5.",
+            "Two layers of nn.RNN on the chapter's own validation text, with the ReLU of LMModel4, and with "
+            "tanh, which is LMModel5 and changes two things.",
         ),
     ),
     Question(
@@ -128,8 +129,10 @@ QUESTIONS = (
         asked="Why is the training of LMModel4 unstable?",
         measured=("stability",),
         show=trainings.stability,
+        lead=clipped,
         study="stability",
-        setup="The study changes one thing at a time, and holds each form of the network against itself.",
+        setup="The study changes one thing at a time, and holds each form of the network against itself. "
+        "Clipping bounds the norm of the gradient, and with it what a spike can do to the weights.",
     ),
     Question(
         id="detach",
@@ -290,7 +293,7 @@ QUESTIONS = (
         id="split",
         book=(),
         title="Another split",
-        asked="Would other validation text tell another story?",
+        asked="How new is the chapter's validation text, and do other texts put the models in another order?",
         measured=("coverage", "trained"),
         show=words.coverage,
         study="split",

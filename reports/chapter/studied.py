@@ -75,10 +75,11 @@ def _quoted(name: str) -> str:
     return f"“{name.strip()}”" if "," in name else name.strip()
 
 
-def helped(c: Comparison, doing: str, above: tuple[str, float] = ("", 0)) -> str:
+def helped(c: Comparison, doing: str, above: tuple[str, float] = ("", 0), asked: bool = True) -> str:
     """How often a change helps: 'Stacking layers helps in 9 of 12 comparisons and harms in 3.'
 
-    `above` = (setting, level) counts only the arms whose setting is above a level.
+    `above` = (setting, level) counts only the arms whose setting is above a level. It begins with yes or no
+    if that was `asked`.
     """
     setting, least = above
     counts = Counter(
@@ -93,13 +94,19 @@ def helped(c: Comparison, doing: str, above: tuple[str, float] = ("", 0)) -> str
     seen = [what for what in dict.fromkeys(WITHIN.values()) if counts[what]]
     said = [f"{what} in {counts[what]}" for what in seen]
     said[0] += f" of {n} comparisons" if n > 1 else " comparison"
-    whole = f"{certain}{doing} {listed(said)}."
+    whole = f"{certain if asked else ''}{doing} {listed(said)}."
     return f"{whole[0].upper()}{whole[1:]}"
 
 
 def of_parts(c: Comparison) -> str:
     """What each part of a factorial study brings, as the first screen of its report says it."""
-    return headline.answer(c, factorial.parts(c, factorial.factorial(c))).striptags()
+    parts = factorial.parts(c, factorial.factorial(c))
+    return headline.sentences(headline.effects(c, parts)).striptags()
+
+
+def clipped(c: Comparison) -> str:
+    """How often bounding the gradient's norm helps, and all verdicts of its study."""
+    return f"{helped(c, 'clipping its gradients', ('clip', 0), asked=False)} {judged(c)}".strip()
 
 
 def bears(c: Comparison) -> str:

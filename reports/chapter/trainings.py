@@ -81,8 +81,8 @@ def stability(data: Data) -> Shown:
         f"initial weights. The largest gradient norm of a training is {norms[0]} with ReLU and {norms[1]} "
         f"with tanh, and larger with ReLU on {larger} of {of} seeds; the largest activation is {grown[0]} "
         f"and {grown[1]}. LMModel4 ends between {number(min(ends[0]), 3)} and {number(max(ends[0]), 3)} "
-        f"accuracy (tanh: {number(min(ends[1]), 3)} and {number(max(ends[1]), 3)}), and falls by more than "
-        f".02 from one epoch to the next {falls[0]} times (tanh: {falls[1]}).",
+        f"accuracy (with tanh between {number(min(ends[1]), 3)} and {number(max(ends[1]), 3)}), and falls by "
+        f"more than {FALL:g} from one epoch to the next {falls[0]} times (with tanh {falls[1]}).",
         picture=picture(
             "q-watched",
             f"LMModel4 over {of} trainings, with ReLU and with tanh",

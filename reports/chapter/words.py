@@ -1,5 +1,6 @@
 """Sections about the text and what trained networks make of it: counts, mistakes, state, gates."""
 
+import math
 from collections.abc import Mapping
 from functools import partial
 from statistics import fmean
@@ -41,11 +42,12 @@ def context(data: Data) -> Shown:
     found = {k: by_seed(data[k]) for k in names}  # by number of words
     one, two = (found["blocks"][n] for n in (1, 2))
     rest = max(v for n, v in found["blocks"].items() if n > 2)
-    enough = f"with more it {'gets no more' if rest <= two + 0.01 else 'gets more'} ({percent(rest)} at best)"
-    helped = "Two words tell more than one" if two > one + 0.01 else "Two words tell no more than one"
+    often = "Mostly" if two > 0.5 else "Less than half of the time"
+    helped = f"{'more' if two > one + 0.01 else 'no more'} than from one ({percent(one)})"
+    enough = f"more words {'do not help' if rest <= two + 0.01 else 'help'} ({percent(rest)} at best)"
     return Shown(
-        answer=f"{helped}: counting what followed them gets {percent(two)} of the words right from two and "
-        f"{percent(one)} from one; {enough}.",
+        answer=f"{often}: counting what followed two words tells {percent(two)} of the words, {helped}, and "
+        f"{enough}.",
         text="The guess is the word that followed the same words most often in the training text, or fewer "
         "of them where training never holds them together; every number of words is asked for the same "
         "validation words. On the last fifth of the numbers, which has pairs that training never holds, two "
@@ -167,6 +169,9 @@ def grammar(data: Data) -> Shown:
     nats, words = ({k: sum(run[k][i] for run in runs) for k in runs[0]} for i in (0, 2))
     share = {k: n / sum(nats.values()) for k, n in nats.items()}
     loss, kind = sum(nats.values()) / sum(words.values()), max(nats, key=lambda k: nats[k])
+    each, even = nats[LEAD] / words[LEAD], math.log(len(data["held"]))
+    than, so = ("more", ": it is overconfident") if each > even else ("less", "")
+    sure = f"{than} than the {number(even, 1)} of an even guess among {len(data['held'])} digits{so}"
     lead = figures.guesses(data["lead"]["LMModel6"])
     digit = max(lead, key=lambda d: lead[d].total() - lead[d][d])  # the one that is missed most often
     wrong = max(sorted(lead[digit]), key=lambda guess: lead[digit][guess])
@@ -187,8 +192,8 @@ def grammar(data: Data) -> Shown:
         f"“{wrong}” most often, {count(times)} of {count(asked)} times, and “{digit}” {count(six)} times; "
         f"LMModel7 says “{digit}” {count(seven)} times. The training text begins "
         f"{count(data['held'].get(digit, 0))} numbers with “{digit}” and {count(data['held'].get('two', 0))} "
-        "with “two”. A network that is sure of a wrong word pays many nats for it: it is overconfident, not "
-        f"diverged. All seeds together ({len(data['seeds'])}).",
+        f"with “two”. A first digit costs LMModel6 {number(each, 1)} nats in the mean, {sure}. "
+        f"All seeds together ({len(data['seeds'])}).",
         picture=picture(
             "q-grammar",
             "Guesses at the first digit of a number",

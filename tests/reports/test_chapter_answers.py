@@ -25,11 +25,12 @@ def test_the_numbers_in_the_sentences_are_the_measured_ones(found) -> None:
     assert f"{means[0.5]['unscaled']:.3f} without it" in mechanics.dropout(found["dropout"]).text
 
 
-def gradients(found: Found, start: float, end: float, gated: float | None = None) -> str:
-    """Of gradients of four cells at 16 words and more, before training and after."""
+def gradients(found: Found, start: float, end: float, gated: float | None = None, far: float = 0) -> str:
+    """Of gradients of four cells, before training and after; `far`: of gated ones at the last distance."""
     ends = {cell: gated if gated and cell in distances.GATED else end for cell in distances.CELLS}
-    far = {c: {"0": [1.0, *[start] * 63], "15": [1.0, *[ends[c]] * 63]} for c in distances.CELLS}
-    shown = distances.gradients({**found["cells"], "gradients": far})
+    last = {cell: far if far and cell in distances.GATED else ends[cell] for cell in ends}
+    far_ = {c: {"0": [1.0, *[start] * 63], "15": [1.0, *[ends[c]] * 62, last[c]]} for c in ends}
+    shown = distances.gradients({**found["cells"], "gradients": far_})
     return f"{shown.answer} {shown.text}"
 
 
@@ -108,15 +109,20 @@ def coverage(found: Found, tail: float, thousand: int = 9) -> str:
         ("reach further in all of them", lambda f: gradients(f, 1e-6, 0.3)),
         ("no cell loses it", lambda f: gradients(f, 0.5, 0.6)),
         ("in none of them", lambda f: gradients(f, 1e-6, 1e-7)),
-        ("both gated cells keep more", lambda f: gradients(f, 1e-6, 0.3, 0.6)),
-        ("both plain cells keep more", lambda f: gradients(f, 1e-6, 0.3, 0.1)),
-        ("no clear advantage of cells with gates", lambda f: gradients(f, 1e-6, 0.3, 0.3)),
+        ("Training overcomes that here", lambda f: gradients(f, 1e-6, 0.3)),
+        ("Training lets it reach further", lambda f: gradients(f, 0.5, 0.6)),
+        ("both gated cells keep more of it 16 and 63 words back", lambda f: gradients(f, 1e-6, 0.3, 0.6)),
+        ("both plain cells keep more of it 16 and 63 words back", lambda f: gradients(f, 1e-6, 0.3, 0.1)),
+        ("both plain cells keep more of it 63 words back", lambda f: gradients(f, 1e-6, 0.3, far=0.1)),
+        ("neither the gated nor the plain", lambda f: gradients(f, 1e-6, 0.3, 0.3)),
         ("no state grows after 16 words", lambda f: growth(f, 1.0)),
         ("LSTM’s c still grows after 16 words", lambda f: growth(f, 3.0)),
         ("Cells with gates learn to recall a digit over more words", lambda f: recalled(f, 1.0, 1.0)),
         ("not in every cell", lambda f: recalled(f, 0.1, 1.0)),
         ("gates do not help", lambda f: recalled(f, 0.1, 0.1)),
         (f"Furthest: {recall.KEEPING}, over 4 or more words", lambda f: recalled(f, 0.1, 0.1)),
+        ("not needed for it: a GRU keeps its only one", lambda f: recalled(f, 0.1, 0.1)),
+        ("gets less far than an LSTM", lambda f: recalled(f, 1.0, 0.1)),
         ("gets from 2 words to 4", lambda f: recalled(f, 0.1, 0.1)),
         ("do not take an LSTM further", lambda f: recalled(f, 0.1, 0.1, opened=0.1)),
         ("ReLU lets its gradients spike", lambda _: stability((9.0, 2.0), (0.1, 0.01))),
@@ -125,9 +131,12 @@ def coverage(found: Found, tail: float, thousand: int = 9) -> str:
         ("varies less from seed", lambda _: stability((2.0, 9.0), (0.01, 0.1))),
         ("do not set it apart", lambda _: stability((2.0, 2.0), (0.1, 0.1))),
         ("is undecided", lambda _: stability((2.0, 2.0), (0.1, 0.1))),
-        ("Two words tell more than one", lambda _: context(0.5, 0.5)),
-        ("no more than one", lambda _: context(0.1, 0.1)),
-        ("with more it gets more (70 % at best)", lambda _: context(0.5, 0.7)),
+        ("Less than half of the time: counting what followed two words", lambda _: context(0.4, 0.4)),
+        ("Mostly: counting what followed two words tells 60 %", lambda _: context(0.6, 0.6)),
+        ("50 % of the words, more than from one (10 %)", lambda _: context(0.5, 0.5)),
+        ("10 % of the words, no more than from one (10 %)", lambda _: context(0.1, 0.1)),
+        ("more words do not help (50 % at best)", lambda _: context(0.5, 0.5)),
+        ("more words help (70 % at best)", lambda _: context(0.5, 0.7)),
         ("Yes: with products of half the precision LMModel4 ends less", lambda _: halved(-0.1, 0.01)),
         ("No: with products of half the precision LMModel4 ends more", lambda _: halved(0.1, 0.01)),
         ("ends as accurate, but for a difference too small to matter.", lambda _: halved(0.0, 0.001)),
@@ -149,9 +158,10 @@ def coverage(found: Found, tail: float, thousand: int = 9) -> str:
         ("is not less like its", lambda f: coverage(f, 0.0)),
         ("still gets “thousand” right in 90 % and fails", lambda f: coverage(f, 0.5, 9)),
         ("in 0 % and the digit before it in 10 %", lambda f: coverage(f, 0.5, 0)),
-        ("Yes: given the same weights", lambda f: mechanics.lstms(f["same"]).answer),
+        ("scratch computes the same as nn.LSTM", lambda f: mechanics.lstms(f["same"]).answer),
+        ("which is rounding", lambda f: mechanics.lstms(f["same"]).answer),
         (
-            "No: given the same",
+            "does not compute the same as nn.LSTM: they differ by at most 0.1, which is more than rounding",
             lambda _: mechanics.lstms({"LSTM": {"outputs": 0.1, "gradients": 0.1}}).answer,
         ),
     ],
@@ -199,8 +209,12 @@ def test_the_dearest_kind_of_word_and_the_commonest_mistake_are_named(found) -> 
     )
     assert shown.answer.endswith("of the words; LMModel7 gets 20 % of them right, LMModel6 20 %.")
     assert "LMModel6 says “four” most often, 8 of 10 times" in shown.text
+    assert "costs LMModel6 8.0 nats in the mean, more than the 2.2 of an even guess" in shown.text
+    assert "it is overconfident" in shown.text
     data["roles"]["LMModel6"] = [{"lead digit": [10.0, 9, 10], "tens": [90.0, 9, 90]}]
     assert "90 % of LMModel6's validation loss" in words.grammar(data).answer
+    assert "1.0 nats in the mean, less than the 2.2 of an even guess" in words.grammar(data).text
+    assert "overconfident" not in words.grammar(data).text
     assert "the tens" in words.grammar(data).answer
 
 

@@ -76,7 +76,7 @@ def test_the_same_arms_on_two_tasks_are_said_to_keep_their_order_or_to_change_pl
     text = said(both)
     assert text.startswith(
         "3 of 6 pairs of arms keep their order; t1 and t2 and t1 and t3 change places; "
-        "t2 and t3 are not told apart everywhere. On split tail t0 has a "
+        "t2 and t3 differ for certain on at most 1 of 2 tasks. On split tail t0 has a "
     )
     best = fmean(r.metrics["valid_loss"] for r in blocks[0].results.values())
     assert f"On split blocks t0 has a validation loss of {best:.2f} nats, t3 0." in text

@@ -52,7 +52,7 @@ def test_leave_one_out_puts_each_factor_to_what_lmmodel6_does(study: Write) -> N
         "no AR": {"alpha": 0.0},
         "no TAR": {"beta": 0.0},
         "weight decay 0.01": {"wd": 0.01},
-        "moms of LMModel6": {"moms": "0.95,0.85,0.95"},
+        "momentum of LMModel6": {"moms": "0.95,0.85,0.95"},
     }
 
 
@@ -64,7 +64,7 @@ def test_add_one_puts_each_factor_to_what_lmmodel7_does(study: Write) -> None:
         "+ AR": {"alpha": 2.0},
         "+ TAR": {"beta": 1.0},
         "+ weight decay": {"wd": 0.1},
-        "+ moms": {"moms": "0.8,0.7,0.8"},
+        "+ momentum": {"moms": "0.8,0.7,0.8"},
     }
 
 
@@ -212,8 +212,8 @@ def test_the_least_drawn_window_is_the_corpuss() -> None:
         ("layers", 1, "1 layer"),
         ("layers", 2, "2 layers"),
         ("model", "gru", "nn.GRU"),
-        ("moms", [0.8, 0.7, 0.8], "moms of LMModel7"),
-        ("moms", [0.9, 0.8, 0.9], "moms 0.9,0.8,0.9"),
+        ("moms", [0.8, 0.7, 0.8], "momentum of LMModel7"),
+        ("moms", [0.9, 0.8, 0.9], "momentum 0.9,0.8,0.9"),
         ("on_plateau", "average", "NT-ASGD"),
         ("hidden_p", 0.1, "hidden dropout 0.1"),
     ],
