@@ -110,24 +110,16 @@ def order(data: Data) -> Shown:
     """What the carried state is worth, by how the network was trained."""
     means = {o: {h: fmean(v.values()) for h, v in by.items()} for o, by in data["reading"].items()}
     in_order, shuffled = (_use(means[o]) for o in ("grouped", "shuffled"))
-    other, zeroed = means["grouped"]["another row's"], means["grouped"]["zeroed"]
-    reset = (
-        "; a reset where other text begins, at the start of an epoch and before validation, spares it that."
-        if other < zeroed - USES
-        else ", so nothing here asks for the chapter's resets where other text begins."
-    )
     outlived = (
         " No gradient crossed the start of a window in training, and yet the state from before it is of use: "
         "a memory can outlive the reach of the gradients."
-        if means["grouped"]["kept"] > zeroed + USES
+        if means["grouped"]["kept"] > means["grouped"]["zeroed"] + USES
         else ""
     )
-    worse = "worse than" if other < zeroed - USES else "no better than"
-    worse = "better than" if other > zeroed + USES else worse
     return Shown(
         answer="A state tells of the words before it, from which only text in order goes on. To a network "
         f"trained in order it {in_order}; to one trained on shuffled windows it {shuffled}. "
-        f"A state of other words at every window serves the first {worse} none ({number(other, 3)}){reset}",
+        f"A state of other words at every window serves the first {_others(means['grouped'])}",
         text="LMModel6 is trained with the windows in the chapter's order (each row of a batch goes on where "
         "it stopped) or shuffled, its state carried from batch to batch in both. Both then read the "
         "validation text in order: with the state kept, with zeros at the start of every window, and with "
@@ -154,6 +146,17 @@ def order(data: Data) -> Shown:
     )
 
 
+def _others(means: Mapping[str, float]) -> str:
+    """How a state of other words serves, against none, and what that says of resets."""
+    other, zeroed = means["another row's"], means["zeroed"]
+    if other < zeroed - USES:
+        where = "where other text begins, at the start of an epoch and before validation"
+        return f"worse than none ({number(other, 3)}); a reset {where}, spares it that."
+    how = "better" if other > zeroed + USES else "no better"
+    resets = "nothing here asks for the chapter's resets where other text begins"
+    return f"{how} than none ({number(other, 3)}), so {resets}."
+
+
 def _use(means: Mapping[str, float]) -> str:
     """What the kept state brings against zeros: 'brings 0.171 (…)'."""
     kept, zeroed = means["kept"], means["zeroed"]
@@ -169,9 +172,6 @@ def grammar(data: Data) -> Shown:
     nats, words = ({k: sum(run[k][i] for run in runs) for k in runs[0]} for i in (0, 2))
     share = {k: n / sum(nats.values()) for k, n in nats.items()}
     loss, kind = sum(nats.values()) / sum(words.values()), max(nats, key=lambda k: nats[k])
-    each, even = nats[LEAD] / words[LEAD], math.log(len(data["held"]))
-    than, so = ("more", ": it is overconfident") if each > even else ("less", "")
-    sure = f"{than} than the {number(even, 1)} of an even guess among {len(data['held'])} digits{so}"
     lead = figures.guesses(data["lead"]["LMModel6"])
     digit = max(lead, key=lambda d: lead[d].total() - lead[d][d])  # the one that is missed most often
     wrong = max(sorted(lead[digit]), key=lambda guess: lead[digit][guess])
@@ -192,7 +192,7 @@ def grammar(data: Data) -> Shown:
         f"“{wrong}” most often, {count(times)} of {count(asked)} times, and “{digit}” {count(six)} times; "
         f"LMModel7 says “{digit}” {count(seven)} times. The training text begins "
         f"{count(data['held'].get(digit, 0))} numbers with “{digit}” and {count(data['held'].get('two', 0))} "
-        f"with “two”. A first digit costs LMModel6 {number(each, 1)} nats in the mean, {sure}. "
+        f"with “two”. A first digit costs LMModel6 {_price(nats[LEAD] / words[LEAD], len(data['held']))}. "
         f"All seeds together ({len(data['seeds'])}).",
         picture=picture(
             "q-grammar",
@@ -209,6 +209,14 @@ def grammar(data: Data) -> Shown:
             rows,
         ),
     )
+
+
+def _price(each: float, digits: int) -> str:
+    """Nats for a first digit, against those of an even guess, and what it says of a network's certainty."""
+    even = math.log(digits)
+    than, so = ("more", ": it is overconfident") if each > even else ("less", "")
+    guess = f"the {number(even, 1)} of an even guess among {digits}"
+    return f"{number(each, 1)} nats in the mean, {than} than {guess}{so}"
 
 
 def _accuracy(runs: list[dict[str, Any]], kind: str) -> float:
