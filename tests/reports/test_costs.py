@@ -1,0 +1,63 @@
+"""What each arm cost: parameters, operations, tokens, seconds, and a GPU where there was one."""
+
+from dataclasses import replace
+
+import pytest
+from synthetic import arm, pair, realistic, study, text_of
+
+from reports import sections
+from reports.comparison import compare
+from reports.render import render
+
+
+def costs(evidence):
+    return {row.arm.name: (spent, against) for row, spent, against in sections.costs(compare(evidence))}
+
+
+def changed(whole, **metrics):
+    """The arm, whose trials measured this too, or not at all (None)."""
+    made = {
+        s: {k: v for k, v in {**r.metrics, **metrics}.items() if v is not None}
+        for s, r in whole.results.items()
+    }
+    return replace(whole, results={s: replace(r, metrics=made[s]) for s, r in whole.results.items()})
+
+
+def test_the_ledger_of_confounds_has_every_cost_and_its_difference_from_the_baseline(tmp_path):
+    text = text_of(render(compare(realistic()), tmp_path))
+    found, gflops = costs(realistic()), 6 * 752640 / 1e9  # for each parameter of the synthetic trials
+    assert found["LMModel6"][0]["train_flops"] == pytest.approx(37598 * gflops)
+    spent, against = found["LMModel7"]
+    assert against["train_flops"] - spent["train_flops"] == pytest.approx(4096 * gflops)
+    assert "GFLOPs of training" in text and "−18.5" in text  # 4096 · 6 · 752640 = 18.50e9
+    assert {"model_parameters", "train_updates", "train_tokens", "seconds"} <= spent.keys()
+
+
+def test_the_ledger_of_confounds_shows_a_gpu_where_there_was_one_and_no_empty_column(tmp_path):
+    text = text_of(render(compare(realistic()), tmp_path / "cpu"))
+    without = text.rpartition("Costs of each arm")[2].partition("All trials")[0]
+    assert "GPU" not in without and "tokens/s" not in without
+    machine = {"device": "cuda", "gpu": "NVIDIA A", "driver": "570.1", "cuda": "12.8"}
+
+    def on_a_gpu(whole):
+        made = changed(whole, speed_steady=5e5, gpu_utilisation=63.0, gpu_memory_peak=41.0).results
+        moved = {s: replace(r, environment={**r.environment, **machine}) for s, r in made.items()}
+        return replace(whole, results=moved)
+
+    shown = text_of(render(compare(study(tuple(map(on_a_gpu, pair().arms)))), tmp_path))
+    for title in ("tokens/s after the first epoch", "GPU in use (%)", "peak GPU memory (MiB)"):
+        assert title in shown
+    assert "20 trials on NVIDIA A, driver 570.1, CUDA 12.8." in shown
+
+
+def test_a_resumed_trial_costs_what_all_its_attempts_took():
+    base, *rest = realistic().arms
+    slow = replace(realistic(), arms=(changed(base, speed_seconds=900.0), *rest))
+    assert costs(slow)["LMModel6"][0]["seconds"] == 900.0
+
+
+def test_an_arm_whose_operations_nobody_counted_has_a_dash_among_the_costs(tmp_path):
+    bare = changed(arm("mine", 0.1, model="my-cell"), train_flops=None)
+    own = study((arm("base", 0.0), bare))
+    assert "train_flops" not in costs(own)["mine"][0]
+    assert '<td class="num" data-value="">–</td>' in render(compare(own), tmp_path).read_text()
