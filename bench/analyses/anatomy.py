@@ -132,7 +132,7 @@ def _output(core: AWD_LSTM, decoder: LinearDecoder, words: Tensor) -> list[Row]:
         ),
         (
             "decoder.weight = tie_encoder.weight",
-            "weight tying: the output layer h_o reads words with the matrix that writes them",
+            "weight tying: the output layer h_o writes words with the matrix that reads them",
             f"one matrix; the output layer adds {together - alone} parameters, its bias",
             shared and together - alone == VOCAB,
         ),

@@ -29,17 +29,18 @@ def growth(data: Data) -> Shown:
         for n in (BACK, steps)
     }
     said = ", ".join(f"{names[s]} {power(round(v, 2))}" for s, v in at[steps].items())
-    growing = [names[s] for s in STATES if at[steps][s] > GROWS * at[BACK][s]]
-    grows = f"{listed(growing)} still {'grows' if len(growing) == 1 else 'grow'}"
+    growth = {names[s]: at[steps][s] / at[BACK][s] for s in STATES}
+    growing = [f"{name} grows {number(by, 1)}-fold" for name, by in growth.items() if by > GROWS]
     return Shown(
         answer="Each layer multiplies, so that numbers and gradients can grow or shrink by a factor at every "
         "step, in the extreme to infinity or zero, and a weight then learns too fast or not at all; in "
-        f"trained networks here {grows if growing else 'no state grows'} after {BACK} words.",
+        f"trained networks here {listed(growing) if growing else 'no state grows'} from {BACK} words to "
+        f"{count(steps)}.",
         text=f"Trained networks of one layer read {count(steps)} words of validation text without a reset. "
         f"The largest number in the state at the end: {said}. After {BACK} words it is "
         + ", ".join(power(round(v, 2)) for v in at[BACK].values())
         + " in the same order. By their formulas tanh, a GRU's h and an LSTM's h stay between −1 and 1; "
-        "ReLU and the LSTM's c have no such bound.",
+        "the LSTM's c adds at most 1 a word; ReLU has no such bound.",
         picture=picture(
             "q-growth",
             "The largest number in the state over many steps",
@@ -90,10 +91,12 @@ def gradients(data: Data) -> Shown:
 
 def _vanished(far: Data, start: str) -> str:
     gone = [c for c in CELLS if far[c][start][BACK] < LEFT]
+    times = min(far[c][start][BACK] for c in GATED) / max(far[c][start][BACK] for c in PLAIN)
+    kept = f", though with gates at least {count(times)} times as much is left" if times >= 2 else ""
     if len(gone) == len(CELLS):
-        return f"Before training the gradient vanishes within {BACK} words, with gates and without."
+        return f"Before training the gradient vanishes within {BACK} words, with gates and without{kept}."
     rest = f"{listed(gone)} lose it within {BACK} words" if gone else f"no cell loses it within {BACK} words"
-    return f"Before training {rest}."
+    return f"Before training {rest}{kept}."
 
 
 def _trained(far: Data, start: str, end: str) -> str:
@@ -127,7 +130,7 @@ def recall(data: Data) -> Shown:
     furthest = f" Furthest: {listed(far)}, over {best}{' or more' if best == most else ''} words."
     return Shown(
         answer="The cell state c can stay as it is where its gates allow it; the hidden state h is what is "
-        f"shown of it. {_memory(plain, gated)}{furthest if best else ''} "
+        f"shown of it. Within {data['steps']} updates here {_memory(plain, gated)}{furthest if best else ''} "
         f"{_one_state(reach['GRU'], reach['LSTM'])} {_opened(reach['LSTM'], reach[RECALL[-1]])}",
         text="A network reads one of nine digits, then k times the same filler, and is asked which digit it "
         "was: only a state that lasts helps. One layer of 64, at the chapter's learning rate for the cell "
@@ -174,7 +177,7 @@ def _opened(closed: int, opened: int) -> str:
 
 def _memory(plain: list[int], gated: list[int]) -> str:
     if min(gated) > max(plain):
-        return "Cells with gates learn to recall a digit over more words than cells without."
+        return "cells with gates recall a digit over more words than cells without."
     if max(gated) > max(plain):
-        return "Gates can help to recall a digit over more words, but not in every cell."
-    return "In this test gates do not help to recall a digit over more words."
+        return "a cell with gates recalls a digit over the most words, but not every cell with gates does."
+    return "gates do not help to recall a digit over more words."

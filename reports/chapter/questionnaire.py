@@ -20,6 +20,13 @@ class Line:
     code: str = ""
 
 
+HIGHER = (
+    "The chapter gives no reason. The usual one is that an LSTM adds to its cell state c, so that along c "
+    "neither numbers nor gradients are multiplied by a matrix at every word; along h they still are. It is "
+    "not tested here."
+)
+"""Why an LSTM is said to bear a higher learning rate."""
+
 LINES = (
     Line(
         "1",
@@ -66,11 +73,17 @@ LINES = (
         "The activations that the loop hands on from word to word, and changes at each.",
         "growth",
     ),
-    Line("8", "What is it in LMModel1?", "h, which its three layers make one after the other.", "context"),
+    Line(
+        "8",
+        "What is it in LMModel1?",
+        "What its three layers make one after the other: h1, h2, h3.",
+        "context",
+    ),
     Line(
         "9",
         "Why must the text come in order to keep the state?",
-        "A state belongs to the words that follow it, in the same row.",
+        "A state sums up the words before it, so that it is of use only to the words that come next in its "
+        "row.",
         "order read",
         measured="order",
     ),
@@ -171,7 +184,7 @@ LINES = (
     Line(
         "30",
         "Why can LMModel6 have a higher learning rate?",
-        "The chapter gives no reason.",
+        HIGHER,
         "rate",
         studied="rate",
     ),
@@ -250,6 +263,7 @@ LINES = (
         "In both published forms.",
         "gru",
         measured="gru",
+        studied="gru",
         code="ResetAfterCell ResetBeforeCell",
     ),
     Line(

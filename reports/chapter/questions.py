@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from functools import partial
 
 from reports.chapter import distances, mechanics, trainings, words
+from reports.chapter.questionnaire import HIGHER
 from reports.chapter.shown import Shown
-from reports.chapter.studied import bears, clipped, helped, of_parts
+from reports.chapter.studied import bears, clipped, detached, helped, of_parts
 from reports.comparison import Comparison
 from reports.formats import listed
 
@@ -72,7 +73,11 @@ QUESTIONS = (
         "every word; validation text is random blocks.",
         along=("window", "model", "words read"),
         best=True,
-        default=("models", ("LMModel1", "LMModel2"), "LMModel1 reads three words, LMModel2 in a loop."),
+        default=(
+            "models",
+            ("LMModel1", "LMModel2"),
+            "LMModel1 reads three words, LMModel2 the same in a loop; bigram counts go by one word.",
+        ),
     ),
     Question(
         id="depth",
@@ -90,8 +95,9 @@ QUESTIONS = (
         default=(
             "models",
             ("LMModel5", "nn.RNN, ReLU"),
-            "Two layers of nn.RNN on the chapter's own validation text, with the ReLU of LMModel4, and with "
-            "tanh, which is LMModel5 and changes two things.",
+            "Two layers of nn.RNN on the chapter's own validation text. Both bring an input matrix too, "
+            "which LMModel4 has not (one layer of it: question 17), and LMModel5 brings tanh in place of "
+            "ReLU.",
         ),
     ),
     Question(
@@ -103,7 +109,9 @@ QUESTIONS = (
         show=words.order,
         study="order",
         setup="The study trains LMModel6 on three orders of the windows without a state, and in each with "
-        "one. Validation text is random blocks.",
+        "one. Grouped, the chapter's: each row of a batch goes on where it stopped. Sequential: a batch "
+        "takes the next windows of the text, so that its rows do not go on. Shuffled: windows are drawn at "
+        "random. Validation text is random blocks.",
         along=("order", "reset", "order of the windows"),
     ),
     Question(
@@ -141,7 +149,7 @@ QUESTIONS = (
         asked="Should the state be detached less often, and for which cell?",
         answer="With fewer detachments an error can be traced to earlier words; that helps only as far as a "
         "gradient arrives there and the words there tell something.",
-        lead=partial(helped, doing="detaching less often than once a window", above=("detach_every", 16)),
+        lead=detached,
         study="detach",
         setup="Every arm of the study, one layer of a cell, reads windows of 16 words and makes the same "
         "updates; only how often the state is detached differs: every 1, 4, 16, 64 or 128 words, so that a "
@@ -170,7 +178,7 @@ QUESTIONS = (
     Question(
         id="precision",
         book=(),
-        title="Half the precision",
+        title="Half the bits",
         asked="What does a number format of half the size cost?",
         measured=("precision", "cells"),
         show=mechanics.precision,
@@ -178,8 +186,8 @@ QUESTIONS = (
     Question(
         id="training",
         book=(),
-        title="Training in half of it",
-        asked="Does training in half the precision cost anything?",
+        title="Training in half the bits",
+        asked="Does training with half the bits cost accuracy?",
         measured=("halved",),
         show=trainings.halved,
     ),
@@ -223,16 +231,15 @@ QUESTIONS = (
         measured=("same",),
         show=mechanics.lstms,
         study="lstm",
-        setup="In the study each form is trained from the initial weights of nn.LSTM, and from its own.",
+        setup="In the study each form is trained from the initial weights of nn.LSTM, against nn.LSTM, and "
+        "from its own, against the same form with nn.LSTM's.",
     ),
     Question(
         id="rate",
         book=("30",),
         title="Higher learning rates",
         asked="Does the LSTM bear a higher learning rate, and why?",
-        answer="The usual reason is that an LSTM adds to its cell state, through gates between 0 and 1, so "
-        "that neither numbers nor gradients are multiplied by one matrix at every word. The chapter gives "
-        "none, and it is not tested here.",
+        answer=HIGHER,
         lead=bears,
         study="learning-rate",
         setup="Four cells of one layer each at the same four learning rates, each held against itself at "
@@ -246,11 +253,13 @@ QUESTIONS = (
         book=("31", "37", "38", "39"),
         title="What each part brings",
         asked="What do dropout, AR, TAR, weight tying, weight decay and momentum each bring?",
-        answer="Dropout and weight tying change the network, AR and TAR the loss, weight decay and momentum "
-        "the update.",
+        answer="Dropout and weight tying change the network, activation regularization (AR) and its temporal "
+        "form (TAR) the loss, weight decay and momentum the update.",
         lead=of_parts,
         study="regularization",
-        setup=("One part left out of LMModel7, one added to LMModel6, and all sixteen combinations of four."),
+        setup="One part left out of LMModel7, one added to LMModel6, and all sixteen combinations of four. "
+        "Out and in are the settings of LMModel6 and LMModel7: weight decay of 0.01 and 0.1, momentum of "
+        "0.95, 0.85, 0.95 and 0.8, 0.7, 0.8.",
         default=("toggles", ("tying", "dropout", "alpha", "beta", "wd", "moms"), TOGGLED),
     ),
     Question(
@@ -269,7 +278,9 @@ QUESTIONS = (
         measured=("same",),
         show=mechanics.grus,
         study="gru",
-        setup="The reset gate acts after the matrix product (cuDNN, nn.GRU) or before it (Cho et al.).",
+        setup="The reset gate acts after the matrix product (nn.GRU, the first version of Cho et al. 2014) "
+        "or before it (their later one). Each form is trained from the initial weights of nn.GRU, against "
+        "nn.GRU, and from its own, against the same form with nn.GRU's.",
         default=("models", ("nn.GRU",), "nn.GRU in the settings of LMModel6, which is nn.LSTM."),
     ),
     Question(
@@ -279,7 +290,12 @@ QUESTIONS = (
         asked="What does the chapter call each part of AWD-LSTM?",
         measured=("anatomy",),
         show=mechanics.anatomy,
-        default=("models", ("AWD-LSTM",), "fastai's AWD_LSTM in the settings of LMModel7."),
+        default=(
+            "models",
+            ("AWD-LSTM",),
+            "fastai's AWD_LSTM, trained as LMModel7 is. It changes many parts at once, four more dropouts "
+            "among them; which of them costs what, this contrast does not tell.",
+        ),
     ),
     Question(
         id="grammar",
@@ -297,7 +313,9 @@ QUESTIONS = (
         measured=("coverage", "trained"),
         show=words.coverage,
         study="split",
-        setup="Contrasts are among arms of one split; losses on two validation sets do not compare.",
+        setup="Split tail is the last fifth of the text, which is the chapter's; split blocks is random "
+        "blocks of it. Contrasts are among arms of one split, since losses on two validation sets do not "
+        "compare; the order is judged for every pair of arms, on the seeds of the first look.",
         along=("split", "model", "validation text"),
     ),
 )

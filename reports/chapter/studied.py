@@ -1,13 +1,15 @@
 """What a study answers to a question, in a sentence made from its verdicts or its means."""
 
+import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from reports import answer, factorial, headline
 from reports.answer import Claim
 from reports.arms import trial_of
 from reports.comparison import Comparison
+from reports.factorial import ALONE, VIEWS
 from reports.figures.measurements import lines
 from reports.formats import level, listed, number, scale, when
 from reports.statistics.verdicts import Word
@@ -23,6 +25,10 @@ WITHIN = {
 NAMED = 3
 """Arms of one verdict that a sentence names; one of so few contrasts names what each is held against."""
 EACH = ", each arm against its own base,"
+GATED = ("LMModel6", "nn.GRU")
+WINDOW = 16  # words, of the study `detach`
+Where = tuple[str, Callable[[float], bool]]
+"""A setting, and a condition on its level."""
 
 
 def part(c: Comparison, which: Sequence[str]) -> Comparison:
@@ -60,8 +66,21 @@ def judged(c: Comparison) -> str:
             said.append(f"{text} {listed((names[:NAMED] if rest else names) + rest)}")
     against = f"Against {_quoted(*bases)}, " if len(bases) == 1 else ""
     each = EACH if len(bases) > 1 and len(found) > NAMED else ""
-    whole = f"{against}{c.title}{each} is {'; '.join(said)}."
+    whole = f"{against}{c.title}{each} is {'; '.join(said)}.{_opposed(found, c)}"
     return f"{whole[0].upper()}{whole[1:]}" if said else ""
+
+
+def _opposed(found: Sequence[Claim], c: Comparison) -> str:
+    """A sentence on the arms of which another metric has the opposite verdict."""
+    turned = {Word.IMPROVES: Word.WORSENS, Word.WORSENS: Word.IMPROVES}
+    said = []
+    for view in c.others:
+        words = {x.row.index: v.word for x in found if (v := view.rows[x.row.index].verdict)}
+        names = [
+            _quoted(x.row.arm.name) for x in found if turned.get(x.verdict.word) is words.get(x.row.index, 0)
+        ]
+        said += [f" By {view.title} the opposite holds for {listed(names)}."] if names else []
+    return "".join(said)
 
 
 def _named(x: Claim, c: Comparison, base: bool) -> str:
@@ -75,18 +94,13 @@ def _quoted(name: str) -> str:
     return f"“{name.strip()}”" if "," in name else name.strip()
 
 
-def helped(c: Comparison, doing: str, above: tuple[str, float] = ("", 0), asked: bool = True) -> str:
+def helped(c: Comparison, doing: str, where: Where | None = None, asked: bool = True) -> str:
     """How often a change helps: 'Stacking layers helps in 9 of 12 comparisons and harms in 3.'
 
-    `above` = (setting, level) counts only the arms whose setting is above a level. It begins with yes or no
-    if that was `asked`.
+    `where` = (setting, condition) counts only the arms whose level of a setting meets a condition. It begins
+    with yes or no if that was `asked`.
     """
-    setting, least = above
-    counts = Counter(
-        WITHIN[x.verdict.word]
-        for x in answer.claims(c)
-        if not setting or ((trial := trial_of(x.row.arm)) and float(trial.factors()[setting]) > least)
-    )
+    counts = Counter(WITHIN[x.verdict.word] for x in answer.claims(c) if not where or _meets(x, *where))
     if not (n := counts.total()):
         return ""
     verdict = next(iter(counts)) if len(counts) == 1 else WITHIN[Word.INCONCLUSIVE]
@@ -98,15 +112,33 @@ def helped(c: Comparison, doing: str, above: tuple[str, float] = ("", 0), asked:
     return f"{whole[0].upper()}{whole[1:]}"
 
 
+def _meets(x: Claim, setting: str, condition: Callable[[float], bool]) -> bool:
+    trial = trial_of(x.row.arm)
+    return trial is not None and condition(float(trial.factors()[setting]))
+
+
 def of_parts(c: Comparison) -> str:
-    """What each part of a factorial study brings, as the first screen of its report says it."""
+    """What each part of a factorial study brings, as the first screen of its report says it, and alone."""
     parts = factorial.parts(c, factorial.factorial(c))
-    return headline.sentences(headline.effects(c, parts)).striptags()
+    alone = [replace(part, views=dict.fromkeys(VIEWS) | {ALONE: part.views[ALONE]}) for part in parts]
+    said = headline.effects(c, parts)
+    if any(part.views[ALONE] for part in parts):
+        said += headline.effects(c, alone)
+    return headline.sentences(said).striptags()
 
 
 def clipped(c: Comparison) -> str:
     """How often bounding the gradient's norm helps, and all verdicts of its study."""
-    return f"{helped(c, 'clipping its gradients', ('clip', 0), asked=False)} {judged(c)}".strip()
+    clips = ("clip", lambda norm: norm > 0)
+    return f"{helped(c, 'clipping its gradients', clips, asked=False)} {judged(c)}".strip()
+
+
+def detached(c: Comparison) -> str:
+    """How often it helps to detach less often than once a window of 16 words, and more often."""
+    less = helped(c, "detaching less often than once a window", ("detach_every", lambda n: n > WINDOW))
+    more = helped(c, "detaching more often", ("detach_every", lambda n: n < WINDOW), asked=False)
+    gone = [x.row.arm.name for x in answer.claims(c) if x.verdict.contrast.arm_diverged]
+    return " ".join(filter(None, [less, more, f"Trainings diverged with {listed(gone)}." if gone else ""]))
 
 
 def bears(c: Comparison) -> str:
@@ -129,7 +161,15 @@ def bears(c: Comparison) -> str:
     said = [f"{model} {how.by(loss)}" for model, loss in sorted(lost.items(), key=lambda x: x[1])]
     said[0] += f" {how.difference}".rstrip()
     against = f"{ours} loses {least} against its own best rate"
-    return f"At the highest rate, {level(top)}, {against}: {listed(said)}."
+    untested = "These means are not tested against each other."
+    whole = f"At the highest rate, {level(top)}, {against}: {listed(said)}. {untested}"
+    plain = [loss for name, loss in lost.items() if name not in GATED]
+    more = [name for name in GATED if name != ours and lost.get(name, 0) > min(plain, default=math.inf)]
+    return (
+        f"{whole} Gates alone do not explain it: {listed(more)} loses more than a cell without."
+        if more
+        else whole
+    )
 
 
 def best_levels(c: Comparison, factor: str, by: str, label: str) -> str:

@@ -52,8 +52,8 @@ def halved(data: Data) -> Shown:
         "Training in float32 and with products in bfloat16",
         {"all in float32": whole, "products in bfloat16": half},
         answers={
-            Word.IMPROVES: "No: with products of half the precision LMModel4 ends more accurate.",
-            Word.WORSENS: "Yes: with products of half the precision LMModel4 ends less accurate.",
+            Word.IMPROVES: "No: with products in bfloat16 LMModel4 ends more accurate.",
+            Word.WORSENS: "Yes: with products in bfloat16 LMModel4 ends less accurate.",
             Word.EQUIVALENT: "No: LMModel4 ends as accurate, but for a difference too small to matter.",
             Word.NEGLIGIBLE: "Hardly: LMModel4 changes, by less than matters.",
             Word.INCONCLUSIVE: "These seeds do not decide whether LMModel4 loses accuracy.",
@@ -102,9 +102,11 @@ def _falls(runs: Sequence[Data]) -> int:
 
 def _spikes(larger: int, smaller: int, of: int) -> str:
     if larger >= 0.9 * of:
-        return "The state is multiplied by the same matrix at every word, and ReLU lets its gradients spike; "
+        again = "The state is multiplied by the same matrix at every word"
+        steep = f"the largest gradients are larger with ReLU than with tanh on {larger} of {of} seeds"
+        return f"{again}, and {steep}; "
     if smaller >= 0.9 * of:
-        return "It is not ReLU's gradients: those of tanh spike more; "
+        return "It is not ReLU's gradients: the largest of tanh are larger; "
     return "Its gradients do not set it apart from the same network with tanh; "
 
 

@@ -46,13 +46,13 @@ def context(data: Data) -> Shown:
     helped = f"{'more' if two > one + 0.01 else 'no more'} than from one ({percent(one)})"
     enough = f"more words {'do not help' if rest <= two + 0.01 else 'help'} ({percent(rest)} at best)"
     return Shown(
-        answer=f"{often}: counting what followed two words tells {percent(two)} of the words, {helped}, and "
-        f"{enough}.",
+        answer=f"{often}: counting what followed two words tells {percent(two)} of the words on random "
+        f"blocks, {helped}, and {enough}. On the last fifth of the text, the chapter's, two words tell "
+        f"{percent(found['tail'][2])}.",
         text="The guess is the word that followed the same words most often in the training text, or fewer "
         "of them where training never holds them together; every number of words is asked for the same "
-        "validation words. On the last fifth of the numbers, which has pairs that training never holds, two "
-        f"words tell {percent(found['tail'][2])}. A network that keeps a state has all earlier words to go "
-        "by.",
+        "validation words. The last fifth has pairs that training never holds. A study asks for other words, "
+        "so that its counts differ a little. A network that keeps a state has all earlier words to go by.",
         picture=picture(
             "q-words",
             "Right by counting, against the number of words read",
@@ -150,8 +150,8 @@ def _others(means: Mapping[str, float]) -> str:
     """How a state of other words serves, against none, and what that says of resets."""
     other, zeroed = means["another row's"], means["zeroed"]
     if other < zeroed - USES:
-        where = "where other text begins, at the start of an epoch and before validation"
-        return f"worse than none ({number(other, 3)}); a reset {where}, spares it that."
+        where = "at the start of an epoch and before validation"
+        return f"worse than none ({number(other, 3)}); a reset {where} spares it that for one window each."
     how = "better" if other > zeroed + USES else "no better"
     resets = "nothing here asks for the chapter's resets where other text begins"
     return f"{how} than none ({number(other, 3)}), so {resets}."
@@ -232,18 +232,19 @@ def gates(data: Data) -> Shown:
     forget = {g: by for g, by in means.items() if g.startswith("forget")}
     gate = max(forget, key=lambda g: max(forget[g].values()) - min(forget[g].values()))
     low, high = (pick(forget[gate], key=lambda k: forget[gate][k]) for pick in (min, max))
-    chapter = "does keep" if low == "separator" else "does not keep"
+    least, most = (f"{_named(kind)} ({number(forget[gate][kind], 2)})" for kind in (low, high))
+    dot = f"{number(forget[gate]['separator'], 2)} there in the mean, "
+    there = "least of it there" if low == "separator" else f"{dot}least at {least}"
     kinds = [k for k in ROLES if k in forget[gate]]
     return Shown(
         answer="The cell state (c) is the memory, which gates change; the hidden state (h) is what is told "
-        f"of it at each word. The chapter expects a period to reset c; in LMModel6 the forget gate {chapter} "
-        f"least there ({number(forget[gate]['separator'], 2)}): {number(forget[gate][low], 2)} at "
-        f"{_named(low)} and {number(forget[gate][high], 2)} at {_named(high)}.",
+        f"of it at each word. The chapter expects a period to reset c; in LMModel6 the forget gate keeps "
+        f"{there} and most at {most}.",
         text="Mean opening of each gate over the layer's 64 numbers and "
         f"{counted(len(data['seeds']), 'seed')}, by the kind of word that is read, along the validation "
-        f"text; 0 forgets all, 1 keeps all. The sentence above is of {gate.removeprefix('forget, ')}, where "
-        "the forget gate moves most. The figure has the last layer's h of one seed in the two directions in "
-        "which it varies most.",
+        "text; 0 forgets all, 1 keeps all. A mean can hide single numbers that are reset. The sentence above "
+        f"is of {gate.removeprefix('forget, ')}, where the forget gate moves most. The figure has the last "
+        "layer's h of one seed in the two directions in which it varies most.",
         picture=picture(
             "q-states",
             "States of LMModel6 by the kind of word that was read",
@@ -261,4 +262,6 @@ def gates(data: Data) -> Shown:
 
 
 def _named(kind: str) -> str:
-    return {"separator": "“.”", "hundred": "“hundred”", "thousand": "“thousand”"}.get(kind, f"a {kind}")
+    return {"separator": "“.”", "hundred": "“hundred”", "thousand": "“thousand”", "tens": "a ten"}.get(
+        kind, f"a {kind}"
+    )
