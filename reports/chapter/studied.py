@@ -1,7 +1,6 @@
 """What a study answers to a question, in a sentence made from its verdicts or its means."""
 
 import math
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -100,14 +99,19 @@ def helped(c: Comparison, doing: str, where: Where | None = None, asked: bool = 
     `where` = (setting, condition) counts only the arms whose level of a setting meets a condition. It begins
     with yes or no if that was `asked`.
     """
-    counts = Counter(WITHIN[x.verdict.word] for x in answer.claims(c) if not where or _meets(x, *where))
-    if not (n := counts.total()):
+    named: dict[str, list[str]] = {what: [] for what in WITHIN.values()}
+    for x in answer.claims(c):
+        if not where or _meets(x, *where):
+            named[WITHIN[x.verdict.word]].append(_quoted(x.row.arm.name))
+    seen = {what: names for what, names in named.items() if names}
+    if not (n := sum(map(len, seen.values()))):
         return ""
-    verdict = next(iter(counts)) if len(counts) == 1 else WITHIN[Word.INCONCLUSIVE]
+    verdict = next(iter(seen)) if len(seen) == 1 else WITHIN[Word.INCONCLUSIVE]
     certain = {WITHIN[Word.IMPROVES]: "yes: ", WITHIN[Word.INCONCLUSIVE]: ""}.get(verdict, "no: ")
-    seen = [what for what in dict.fromkeys(WITHIN.values()) if counts[what]]
-    said = [f"{what} in {counts[what]}" for what in seen]
+    said = [f"{what} in {len(names)}" for what, names in seen.items()]
     said[0] += f" of {n} comparisons" if n > 1 else " comparison"
+    alone = [f" ({names[0]})" if len(names) == 1 < n else "" for names in seen.values()]
+    said = [text + name for text, name in zip(said, alone, strict=True)]
     whole = f"{certain if asked else ''}{doing} {listed(said)}."
     return f"{whole[0].upper()}{whole[1:]}"
 

@@ -74,7 +74,9 @@ def test_verdicts_that_disagree_are_counted_each_and_arms_below_a_level_are_not(
     first, second, _ = deeper(-0.4).arms
     worse = arm("3 layers", 0.4, 0.004, options={"layers": 3})
     c = compare(study((first, second, worse), study="depth", metrics=ACCURACY, delta=0.02))
-    assert helped(c, "stacking") == "Stacking helps in 1 of 2 comparisons and harms in 1."
+    assert (
+        helped(c, "stacking") == "Stacking helps in 1 of 2 comparisons (2 layers) and harms in 1 (3 layers)."
+    )
     assert helped(c, "stacking", ("layers", lambda n: n > 2)) == "No: stacking harms in 1 comparison."
     assert helped(c, "stacking", ("layers", lambda n: n > 3)) == ""
 
