@@ -101,8 +101,8 @@ def _run_study(study: Study, args: Namespace, budget: Budget) -> "tuple[Comparis
         on = device.choose(study, args, plans.device_of(study.name, ledger))
         print(f"{visible(study.name)}: {on}", flush=True)
         plan, trials = plans.decide(study, _command(), on.kind)
-        there = {id: r for id, r in read(plan, ledger).items() if r.done or not args.retry}
-        until = UntilDecided(plan, there)
+        until = _so_far(plan, ledger, args.retry)
+        there = frozenset(until.results)
         todo = [trial for trial in trials if trial.id not in there and until.wanted(trial.id)]
         warm = Recorder.warm_up(where := uri())
         _check(todo, plan, ledger, args, on)  # before MLflow knows of the run: a refusal leaves none
@@ -110,6 +110,7 @@ def _run_study(study: Study, args: Namespace, budget: Budget) -> "tuple[Comparis
         run = _Run(ledger, Recorder(plan, where, warm), args, on, budget, set())
         try:
             plan, interrupted = _train(run, plan, trials, todo, until)
+            del until, trials, todo  # a report of thousands needs their memory
             results = read(plan, ledger)  # again: a result may have been damaged or removed meanwhile
             found, page, level = _report(run, plan, results)
             until = UntilDecided(plan, results, found)
@@ -130,6 +131,11 @@ def _run_study(study: Study, args: Namespace, budget: Budget) -> "tuple[Comparis
         why = "were not begun, as the time is up" if run.budget.short else "have no result"
         print(f"{counted(counts['left'], 'trial')} of this look {why}: run again", file=sys.stderr)
     return found, counts["failed"] + without, interrupted
+
+
+def _so_far(plan: Plan, ledger: Ledger, retry: bool) -> UntilDecided:
+    """What the stored results decide; with `retry` those that failed are wanted again."""
+    return UntilDecided(plan, {id: r for id, r in read(plan, ledger).items() if r.done or not retry})
 
 
 def _check(todo: Sequence[Trial], plan: Plan, ledger: Ledger, args: Namespace, on: Device) -> None:
