@@ -1,7 +1,7 @@
 """What a study answers to a question, in a sentence made from its verdicts or its means."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from reports import answer, factorial, headline
@@ -165,15 +165,17 @@ def bears(c: Comparison) -> str:
     said = [f"{model} {how.by(loss)}" for model, loss in sorted(lost.items(), key=lambda x: x[1])]
     said[0] += f" {how.difference}".rstrip()
     against = f"{ours} loses {least} against its own best rate"
-    untested = "These means are not tested against each other."
-    whole = f"At the highest rate, {level(top)}, {against}: {listed(said)}. {untested}"
-    plain = [loss for name, loss in lost.items() if name not in GATED]
-    more = [name for name in GATED if name != ours and lost.get(name, 0) > min(plain, default=math.inf)]
-    return (
-        f"{whole} Gates alone do not explain it: {listed(more)} loses more than a cell without."
-        if more
-        else whole
+    whole = f"At the highest rate, {level(top)}, {against}: {listed(said)}."
+    return " ".join(
+        filter(None, [whole, "These means are not tested against each other.", _gated(lost, ours)])
     )
+
+
+def _gated(lost: Mapping[str, float], ours: str) -> str:
+    """A sentence where another cell with gates loses more than a cell without; else ""."""
+    least = min((loss for model, loss in lost.items() if model not in GATED), default=math.inf)
+    more = [model for model in GATED if model != ours and lost.get(model, 0) > least]
+    return f"Gates alone do not explain it: {listed(more)} loses more than a cell without." if more else ""
 
 
 def best_levels(c: Comparison, factor: str, by: str, label: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from synthetic import BOTH, arm, study, switched, text_of
 
-from bench.trial import Metric
+from bench.trial import Metric, failure
 from reports.chapter.page import render
 from reports.chapter.questions import QUESTIONS
 from reports.chapter.studied import bears, best_levels, clipped, detached, helped, judged, part
@@ -81,15 +81,16 @@ def test_verdicts_that_disagree_are_counted_each_and_arms_below_a_level_are_not(
     assert helped(c, "stacking", ("layers", lambda n: n > 3)) == ""
 
 
-def rates(ours: float, theirs: float) -> Comparison:
-    """Two models at three rates; each does best at the rates up to its own limit."""
+def rates(ours: float, theirs: float, **more: float) -> Comparison:
+    """Models at three rates; each does best at the rates up to its own limit."""
 
     def at(model: str, lr: float, limit: float) -> Any:
-        return arm(
-            f"{model} {lr}", 0.0 if lr <= limit else 0.5, model=model, settings={"lr": lr}, changes={"lr": lr}
-        )
+        worse = 0.0 if lr <= limit else 0.5
+        made = arm(f"{model} {lr}", worse, model=model, settings={"lr": lr}, changes={"lr": lr})
+        return replace(made, title="nn.GRU") if model == "gru" else made
 
-    rows = [at(m, lr, top) for m, top in (("lm6", ours), ("lm5", theirs)) for lr in (0.001, 0.01, 0.1)]
+    limits = {"lm6": ours, "lm5": theirs, **more}
+    rows = [at(model, lr, top) for model, top in limits.items() for lr in (0.001, 0.01, 0.1)]
     return compare(study(tuple(rows), study="learning-rate", metrics=ACCURACY, delta=0.02))
 
 
@@ -131,6 +132,12 @@ def test_detaching_less_often_and_more_often_are_counted_apart(effect: float, le
     said = detached(compare(study(tuple(arms), study="detach", metrics=ACCURACY, delta=0.02)))
     assert said.startswith(f"{less}: detaching less often than once a window h")
     assert said.endswith(f" in 2 of 2 comparisons. Detaching more often {more} in 1 comparison.")
+    gone = {
+        seed: failure(r.trial, "nan", status="diverged") for seed, r in arms[1].results.items() if seed < 2
+    }
+    arms[1] = replace(arms[1], results={**arms[1].results, **gone})
+    said = detached(compare(study(tuple(arms), study="detach", metrics=ACCURACY, delta=0.02)))
+    assert said.endswith(" Trainings diverged with every 1.")
 
 
 @pytest.mark.parametrize(
@@ -147,6 +154,12 @@ def test_an_arm_that_another_metric_judges_the_other_way_is_named(turned: bool, 
     found = judged(compare(study((arm("a", 0.0), replace(better, results=results)), metrics=BOTH)))
     assert found.startswith("Against a, validation accuracy is higher with b (+")
     assert found.partition(").")[2] == said
+
+
+@pytest.mark.parametrize(("plain", "gru", "said"), [(0.1, 0.01, True), (0.01, 0.1, False)])
+def test_gates_do_not_explain_it_where_a_gru_loses_more_than_a_plain_cell(plain, gru, said: bool) -> None:
+    told = bears(rates(0.1, plain, gru=gru))
+    assert ("Gates alone do not explain it: nn.GRU loses more than a cell without." in told) == said
 
 
 def test_a_part_of_a_study_has_the_named_contrasts_alone() -> None:
