@@ -1,7 +1,7 @@
 """The chapter's page: its questions, each answered by a measurement, by a study, or by both."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from reports.figures import diagrams
 from reports.figures.measurements import Data, levels
 from reports.figures.svg import picture
 from reports.formats import machine, merged
+from reports.statistics.power import FEWEST_SEEDS
 from reports.statistics.verdicts import Word
 
 CLAIMS = 5
@@ -43,11 +44,12 @@ def render(
 
     `measured` has measurements by name, as `bench.analyses.measure` returns them, also after JSON. The page
     marks missing measurements. `shipped` are comparisons by the results that come with Unrolled, shown with
-    their day and machine where `studies` has no results; `minutes` says how long a study takes. The same
-    arguments give the same bytes.
+    their day and machine where `studies` has results of fewer than five seeds; `minutes` says how long a
+    study takes. The same arguments give the same bytes.
     """
-    compared = {c.evidence.study: c for c in shipped} | {c.evidence.study: c for c in studies if _ended(c)}
-    own = {c.evidence.study for c in studies if _ended(c)}
+    instead = {c.evidence.study: c for c in shipped}
+    own = {c.evidence.study: c for c in studies if _stands(c, c.evidence.study in instead)}
+    compared = instead | own
     shown = {q.id: _shown(q, measured) for q in QUESTIONS}
     found = {q.id: _studies(q, compared, own) for q in QUESTIONS}
     studied = {q.id: _studied(q, found[q.id]) for q in QUESTIONS}
@@ -73,8 +75,10 @@ def render(
     return pages.write_page(out / "chapter.html", "chapter.html", context)
 
 
-def _ended(c: Comparison) -> bool:
-    """Whether the study has a result."""
+def _stands(c: Comparison, shipped: bool) -> bool:
+    """Whether a reader's own results are shown: any, or where others ship those that can decide something."""
+    if shipped:
+        return any(x.verdict.contrast.pairs >= FEWEST_SEEDS for x in answer.claims(c))
     return any(row.done or row.diverged for row in c.rows)
 
 
@@ -83,7 +87,7 @@ def _shown(q: Question, measured: Mapping[str, Data]) -> Shown | None:
     return q.show(*data) if q.show and len(data) == len(q.measured) else None
 
 
-def _studies(q: Question, compared: Mapping[str, Comparison], own: Set[str]) -> list[dict[str, Any]]:
+def _studies(q: Question, compared: Mapping[str, Comparison], own: Collection[str]) -> list[dict[str, Any]]:
     """What the question's study found, and what the default study found that bears on it."""
     default, which, _ = q.default
     found = []

@@ -191,10 +191,13 @@ def test_shipped_results_stand_in_with_day_and_machine_until_there_are_own_ones(
     assert "Best mean validation accuracy by layers" in page
     label = "From the results that come with Unrolled (2026-02-02, EPYC 9654, torch 2.12.1)"
     assert label in page
-    assert "Yours replace them: unrolled run depth (3 to 7 min on 2 cores)" in page
+    assert "Yours replace them from five seeds on: unrolled run depth (3 to 7 min on 2 cores)" in page
     assert "Studies still to be run: context, depth" in page
     unseen = replace(deeper(0.4), arms=tuple(replace(a, results={}) for a in deeper(0.4).arms))
     assert label in text_of(render({}, [compare(unseen)], tmp_path, shipped=shipped))
+    tour = study(tuple(arm(f"{n}", 0.4 * n, seeds=4, options={"layers": n}) for n in (1, 2)), study="depth")
+    assert label in text_of(render({}, [compare(tour)], tmp_path, shipped=shipped))
+    assert label not in (toured := text_of(render({}, [compare(tour)], tmp_path))) and "1 undecided" in toured
     own = text_of(render({}, [compare(deeper(0.4))], tmp_path, shipped=shipped))
     assert "Unrolled (2026" not in own and "come with Unrolled.)" not in own
     assert "Of 2 contrasts: 2 worse." in own and "made by unrolled run" in own
