@@ -45,8 +45,19 @@ def answer(c: Comparison, parts: Sequence[Part] = ()) -> Markup:
 def effects(c: Comparison, parts: Sequence[Part] = ()) -> list[Markup]:
     """The sentences of `answer` on what changes, without their full stops."""
     view = next((v for v in VIEWS if any(part.views[v] for part in parts)), None)
-    found = [Finding(_name(part.switch.name), "", v) for part in parts if view and (v := part.views[view])]
-    found = found or [_finding(x, c) for x in claims(c)]
+    said = in_view(c, parts, view) if view else _told([_finding(x, c) for x in claims(c)], c)
+    if differ := [_name(part.switch.name) for part in parts if part.differs]:
+        said.append(Markup("The verdict depends on the other parts for {}").format(_few(differ)))
+    return said
+
+
+def in_view(c: Comparison, parts: Sequence[Part], view: str) -> list[Markup]:
+    """The sentences on what the parts bring in one of `VIEWS`; none where it has no verdict."""
+    found = [Finding(_name(part.switch.name), "", v) for part in parts if (v := part.views[view])]
+    return _told(found, c, view)
+
+
+def _told(found: Sequence[Finding], c: Comparison, view: str = "") -> list[Markup]:
     said, undecided = _effects(found, c), [x for x in found if x.verdict.word is Word.INCONCLUSIVE]
     if view and said:
         said[0] = Markup("{}, {}").format(view.capitalize(), said[0])
@@ -55,8 +66,6 @@ def effects(c: Comparison, parts: Sequence[Part] = ()) -> list[Markup]:
         seeds = [counted(k.pairs, "seed") for k in ks]
         named = [better(x.name, k.wins, n) for x, k, n in zip(undecided, ks, seeds, strict=True)]
         said.append(Markup("Undecided: {}").format(_few(named)))
-    if differ := [_name(part.switch.name) for part in parts if part.differs]:
-        said.append(Markup("The verdict depends on the other parts for {}").format(_few(differ)))
     return said
 
 

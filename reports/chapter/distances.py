@@ -4,7 +4,7 @@ from functools import partial
 from statistics import fmean
 
 from bench.trial import counted
-from reports.chapter.shown import Shown, TextTable, percent
+from reports.chapter.shown import WINDOW, Shown, TextTable, percent
 from reports.figures import measurements as figures
 from reports.figures.drawing import plot, power
 from reports.figures.measurements import STATES, Data
@@ -14,7 +14,7 @@ from reports.formats import count, listed, number
 CELLS = ("ReLU", "tanh", "LSTM", "GRU")
 PLAIN, GATED = CELLS[:2], CELLS[2:]
 RECALL = (*CELLS, "LSTM, bias 1")
-BACK = 16  # words: the chapter's window
+BACK = WINDOW
 LEFT = 0.01  # share of a gradient below which it has vanished
 GROWS = 1.25  # from the window's end to the end of the text
 LEARNT = 0.9  # accuracy
@@ -29,8 +29,8 @@ def growth(data: Data) -> Shown:
         for n in (BACK, steps)
     }
     said = ", ".join(f"{names[s]} {power(round(v, 2))}" for s, v in at[steps].items())
-    growth = {names[s]: at[steps][s] / at[BACK][s] for s in STATES}
-    growing = [f"{name} grows {number(by, 1)}-fold" for name, by in growth.items() if by > GROWS]
+    times = {names[s]: at[steps][s] / at[BACK][s] for s in STATES}
+    growing = [f"{name} grows {number(by, 1)}-fold" for name, by in times.items() if by > GROWS]
     return Shown(
         answer="Each layer multiplies, so that numbers and gradients can grow or shrink by a factor at every "
         "step, in the extreme to infinity or zero, and a weight then learns too fast or not at all; in "

@@ -69,8 +69,8 @@ QUESTIONS = (
         show=words.context,
         study="context",
         setup="The study trains LMModel2 on one to five words, without a state, with the same number of "
-        "updates on as many answers, and holds it against counting the same words. A window starts at "
-        "every word; validation text is random blocks.",
+        "updates on as many answers, and holds it against counts of the same words (5-gram counts). A "
+        "window starts at every word; validation text is random blocks.",
         along=("window", "model", "words read"),
         best=True,
         default=(

@@ -14,6 +14,7 @@ from reports.statistics.contrasts import contrast
 from reports.statistics.verdicts import Verdict, Word, grounds, sentence, verdict
 
 DELTA = 0.02  # of accuracy; as the studies declare it
+WINDOW = 16  # words; the chapter's
 ONE = "one contrast,"  # in place of the correction of several
 
 

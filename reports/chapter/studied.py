@@ -7,8 +7,9 @@ from dataclasses import replace
 from reports import answer, factorial, headline
 from reports.answer import Claim
 from reports.arms import trial_of
+from reports.chapter.shown import WINDOW
 from reports.comparison import Comparison
-from reports.factorial import ALONE, VIEWS
+from reports.factorial import ALONE
 from reports.figures.measurements import lines
 from reports.formats import level, listed, number, scale, when
 from reports.statistics.verdicts import Word
@@ -25,7 +26,6 @@ NAMED = 3
 """Arms of one verdict that a sentence names; one of so few contrasts names what each is held against."""
 EACH = ", each arm against its own base,"
 GATED = ("LMModel6", "nn.GRU")
-WINDOW = 16  # words, of the study `detach`
 Where = tuple[str, Callable[[float], bool]]
 """A setting, and a condition on its level."""
 
@@ -124,10 +124,7 @@ def _meets(x: Claim, setting: str, condition: Callable[[float], bool]) -> bool:
 def of_parts(c: Comparison) -> str:
     """What each part of a factorial study brings, as the first screen of its report says it, and alone."""
     parts = factorial.parts(c, factorial.factorial(c))
-    alone = [replace(part, views=dict.fromkeys(VIEWS) | {ALONE: part.views[ALONE]}) for part in parts]
-    said = headline.effects(c, parts)
-    if any(part.views[ALONE] for part in parts):
-        said += headline.effects(c, alone)
+    said = headline.effects(c, parts) + headline.in_view(c, parts, ALONE)
     return headline.sentences(said).striptags()
 
 
@@ -138,7 +135,7 @@ def clipped(c: Comparison) -> str:
 
 
 def detached(c: Comparison) -> str:
-    """How often it helps to detach less often than once a window of 16 words, and more often."""
+    """How often it helps to detach less often than once a window, and more often."""
     less = helped(c, "detaching less often than once a window", ("detach_every", lambda n: n > WINDOW))
     more = helped(c, "detaching more often", ("detach_every", lambda n: n < WINDOW), asked=False)
     gone = [x.row.arm.name for x in answer.claims(c) if x.verdict.contrast.arm_diverged]

@@ -118,7 +118,7 @@ def _spread(relu: Sequence[float], tanh: Sequence[float]) -> str:
     low, high = (ratio / float(stats.f.ppf(q, *free)) ** 0.5 for q in (0.975, 0.025))
     said = f"(ratio of the SDs {number(ratio, 2)}, 95 % interval {number(low, 2)} to {number(high, 2)})"
     if low > 1:
-        return f"its accuracy varies more from seed to seed than with tanh {said}."
+        return f"LMModel4's accuracy varies more from seed to seed than with tanh in its place {said}."
     if high < 1:
-        return f"yet its accuracy varies less from seed to seed than with tanh {said}."
+        return f"yet LMModel4's accuracy varies less from seed to seed than with tanh in its place {said}."
     return f"whether its accuracy varies more from seed to seed than with tanh is undecided {said}."
