@@ -1,4 +1,4 @@
-"""A trial in words and bars, for a terminal: from a Result to lines of text. Pure."""
+"""A trial in words and bars, for a terminal: from a Result to lines of text, which `show` makes printable. Pure."""
 
 import math
 import textwrap
@@ -21,11 +21,11 @@ def lines(result: Result, places: Sequence[str] = ()) -> Iterator[str]:
     trial = result.trial
     title = ZOO[trial.model].title if trial.model in ZOO else trial.model
     end = f"{result.status} in {duration(result.spent)}"
-    yield f"trial {trial.id}: {clean(title)}, seed {trial.seed}: {end}"
-    yield from (f"  in {clean(place)}" for place in places)
+    yield f"trial {trial.id}: {title}, seed {trial.seed}: {end}"
+    yield from (f"  in {place}" for place in places)
     if not result.done:
-        yield f"\n{clean(result.trouble)} (attempts: {result.attempts})"
-    settings = [f"{key} {clean(str(value))}" for key, value in trial.factors().items()]
+        yield from ("", f"{result.trouble} (attempts: {result.attempts})")
+    settings = [f"{key} {value}" for key, value in trial.factors().items()]
     yield from _section("settings", _wrapped(settings))
     yield from _section("result", _wrapped([f"{name} {x:,.6g}" for name, x in result.metrics.items()]))
     yield from _section("learning curve", _curve(result.epochs))
@@ -34,7 +34,7 @@ def lines(result: Result, places: Sequence[str] = ()) -> Iterator[str]:
     yield from _section("passage: a wrong guess follows the missed token in ‹›", _passage(result))
     yield from _section("witnesses", _witnesses(result))
     yield from _section("fingerprints", [f"{key:<8} {value}" for key, value in result.fingerprints.items()])
-    yield from _section("what it printed last", clean(result.output, "\n").splitlines()[-40:])
+    yield from _section("what it printed last", result.output.splitlines()[-40:])
 
 
 def listing(
@@ -49,8 +49,8 @@ def listing(
             m = result.metrics
             word = f"loss {m['valid_loss']:.4f}  accuracy {m['valid_accuracy']:.4f}"
         else:
-            word = clean(result.trouble)
-        yield f"{id}  seed {seed:<4} {word:<32}  {clean(arm)}"
+            word = result.trouble
+        yield f"{id}  seed {seed:<4} {word:<32}  {arm}"
 
 
 def generated(trial: Trial, prompt: Sequence[str], words: Sequence[str], about: str) -> Iterator[str]:
@@ -74,14 +74,9 @@ def sparkline(values: Sequence[float]) -> str:
     return "".join(LEVELS[round((v - low) * scale)] if math.isfinite(v) else "×" for v in values)
 
 
-def clean(text: str, kept: str = "") -> str:
-    """Text that cannot steer a terminal: what is not printable, or among `kept`, becomes �."""
-    return "".join(c if c.isprintable() or c in kept else "�" for c in text)
-
-
 def _section(title: str, body: Sequence[str]) -> Iterator[str]:
     if body:
-        yield f"\n{title}"
+        yield from ("", title)
         yield from (f"  {line}" for line in body)
 
 
@@ -108,7 +103,7 @@ def _roles(result: Result) -> list[str]:
     total = sum(nats for nats, _, _ in roles.values()) or 1.0
     width = max(map(len, roles), default=0)
     return [
-        f"{clean(name):<{width}}  {bar(hits / count)} {hits / count:>6.1%} of {count:<8,} "
+        f"{name:<{width}}  {bar(hits / count)} {hits / count:>6.1%} of {count:<8,} "
         f"{nats / count:>7.4f} nats  {nats / total:>4.0%}"
         for name, (nats, hits, count) in roles.items()
     ]
@@ -146,4 +141,4 @@ def _joined(trial: Trial, tokens: Sequence[str]) -> list[str]:
 
 
 def _token(trial: Trial, token: str) -> str:
-    return clean(token.replace("\n", "⏎").replace(" ", "␣")) if trial.tokens == "char" else clean(token)
+    return token.replace("\n", "⏎").replace(" ", "␣") if trial.tokens == "char" else token

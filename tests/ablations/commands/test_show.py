@@ -68,7 +68,7 @@ def test_a_trial_is_shown_with_all_that_the_ledger_has(unrolled, results) -> Non
     code, out, _ = unrolled("show", result.trial.id)
     assert code == 0
     assert f"trial {result.trial.id}: LMModel4, seed 0: done" in out
-    assert "hidden 8" in out and "window 8" in out
+    assert "hidden 8" in out and "window 8" in out and "\n\nresult\n" in out
     assert f"{result.epochs[0].valid_loss:.4f} → {result.epochs[1].valid_loss:.4f}" in out
     nats, hits, count = result.roles["rank 1–10"]
     assert f"{hits / count:.1%} of {count}" in out and f"{nats / count:.4f} nats" in out
@@ -82,7 +82,7 @@ def test_a_trial_is_shown_with_all_that_the_ledger_has(unrolled, results) -> Non
 def test_a_failed_trial_is_shown_with_its_reason_and_what_it_printed(unrolled, results) -> None:
     code, out, _ = unrolled("show", results["failed"].trial.id)
     assert code == 0 and "FAILED: time limit of 5 s" in out
-    assert "  step 1\n  �[31mstep 2\n" in out  # an escape character cannot steer the terminal
+    assert "  step 1\n  ␛[31mstep 2\n" in out  # an escape character cannot steer the terminal
     assert "learning curve" not in out and "passage" not in out
 
 
