@@ -32,7 +32,6 @@ class Gpu:
 
     index: str  # as nvidia-smi counts, by PCI bus: "0"; "0:1" is instance 1 of GPU 0
     uuid: str  # as CUDA_VISIBLE_DEVICES takes it
-    name: str = ""
     free: float = field(default=0.0, compare=False)  # MiB that nobody used when it was found
 
     def __str__(self) -> str:
@@ -145,7 +144,6 @@ def _described(index: str, handle: Any) -> Gpu:
     return Gpu(
         index=index,
         uuid=pynvml.nvmlDeviceGetUUID(handle),
-        name=pynvml.nvmlDeviceGetName(handle),
         free=pynvml.nvmlDeviceGetMemoryInfo(handle).free / 2**20,
     )
 
