@@ -13,6 +13,7 @@ from reports.book import Held
 from reports.comparison import REFERENCE, ComparedArm, Comparison
 from reports.formats import interval, number, scale
 from reports.statistics.contrasts import divergence_interval
+from reports.statistics.power import CLAIM_SEEDS
 from reports.statistics.verdicts import Verdict, Word, stage, verdicts
 from reports.statistics.verdicts import self_check as checked
 from reports.tuning import OwnBest, words
@@ -87,6 +88,8 @@ def state(row: ComparedArm) -> str:
         done = k.pairs >= k.look.looks.last
         seeds = counted(k.pairs, "seed")
         said.append(f"not decided at {seeds}" if done else f"open after {k.pairs} of {row.most} seeds")
+    if v.provisional:
+        said.append(f"provisional: under {CLAIM_SEEDS} seeds")
     return "; ".join(said)
 
 

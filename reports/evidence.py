@@ -13,6 +13,8 @@ class MeasuredArm:
     name: str
     model: str
     title: str
+    question: str = ""
+    note: str = ""
     changes: Mapping[str, Scalar] = field(default_factory=dict)
     results: Mapping[int, Result] = field(default_factory=dict)  # by seed; failures included
     exploratory: bool = False  # not named by the plan: Benjamini–Hochberg instead of Holm

@@ -116,7 +116,7 @@ def _held_once(results: Iterable[tuple[str, Result]]) -> Iterator[tuple[str, Res
 
 
 def _seen(arm: plans.PlannedArm, results: Mapping[str, Result], recorder: Linked | None) -> MeasuredArm:
-    same = ("name", "model", "title", "changes", "exploratory", "against", "counted")
+    same = ("name", "model", "title", "question", "note", "changes", "exploratory", "against", "counted")
     facts = {key: getattr(arm, key) for key in same}
     return MeasuredArm(results=_had(arm, results), links=_links(arm, recorder), **facts)
 

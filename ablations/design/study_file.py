@@ -96,9 +96,9 @@ class ArmTable(Table):
     set: dict[str, Any]
     """settings against the baseline"""
     question: str = ""
-    """what this arm asks"""
+    """what this arm asks; the report lists it"""
     note: str = ""
-    """a remark for the report"""
+    """a remark, which the report lists beside it"""
     exploratory: bool = False
     """reported without a part in the correction for several contrasts"""
     against: str = ""

@@ -16,7 +16,7 @@ from synthetic import SEEN, arm, broken, hostile, is_self_contained, pair, reali
 
 from bench.trial import BadInput
 from reports import sections
-from reports.answer import claims, limits, tally, warnings
+from reports.answer import claims, limits, sentences, tally, warnings
 from reports.comparison import compare
 from reports.render import folder_name, render, render_index, write_page
 from reports.statistics.verdicts import Word
@@ -152,6 +152,21 @@ def test_the_answer_says_what_helped_by_how_much_how_sure_and_what_failed(text):
         "Of the book's validation losses, 1.37 nats (LMModel6) lies within our 95 % prediction interval; "
         "0.46 nats (LMModel7) lies outside our 95 % prediction interval." in answer
     )
+
+
+def test_the_page_lists_what_each_arm_asks_and_its_note(tmp_path):
+    base, b = pair().arms
+    asks = replace(pair(), arms=(base, replace(b, question="Is it <b>?", note="as in the paper")))
+    assert " b : Is it <b>? as in the paper " in text_of(render(compare(asks), tmp_path))
+
+
+@pytest.mark.parametrize(("seeds", "told"), [(9, True), (10, False)])
+def test_a_claim_on_fewer_than_ten_seeds_is_called_provisional(seeds, told, tmp_path):
+    arms = (arm("base", 0.0, seeds=seeds), arm("b", 0.1, seeds=seeds, settings={"clip": 1.0}))
+    few = study(arms, seeds=tuple(range(seeds)))
+    said = text_of(render(compare(few), tmp_path))
+    assert "▼ WORSENS" in said and ("▼ WORSENS provisional: under 10 seeds" in said) is told
+    assert ("provisional" in " ".join(sentences(compare(few)))) is told
 
 
 def test_claims_come_in_the_order_of_their_verdicts():
