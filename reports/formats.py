@@ -191,6 +191,11 @@ def listed(names: Sequence[str]) -> str:
     return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]])) if names else "none"
 
 
+def quoted(name: str) -> str:
+    """A name as it stands in a sentence: in quotation marks where it has a comma of its own."""
+    return f"“{name.strip()}”" if "," in name else name.strip()
+
+
 def latex_cell(value: object) -> str:
     """One cell of a LaTeX table."""
     return "".join(_LATEX.get(c, c) for c in visible(value))

@@ -12,7 +12,7 @@ from reports.answer import Claim, claims, size
 from reports.arms import apart, is_self_check, on, trial_of
 from reports.comparison import ComparedArm, Comparison
 from reports.factorial import VIEWS, Part
-from reports.formats import listed, scale
+from reports.formats import listed, quoted, scale
 from reports.statistics.verdicts import Verdict, Word, verdicts
 
 NAMED = 3
@@ -201,7 +201,7 @@ def _effects(found: Sequence[Finding], c: Comparison) -> list[Markup]:
 
 
 def _against(name: Markup, against: str, over: str = "against") -> Markup:
-    return Markup("{} {} {}").format(name, over, visible(against)) if against else name
+    return Markup("{} {} {}").format(name, over, quoted(visible(against))) if against else name
 
 
 def _moved(of: Sequence[Finding], gain: bool, c: Comparison) -> Markup:

@@ -11,7 +11,7 @@ from reports.chapter.shown import WINDOW
 from reports.comparison import Comparison
 from reports.factorial import ALONE
 from reports.figures.measurements import lines
-from reports.formats import level, listed, number, scale, when
+from reports.formats import level, listed, number, quoted, scale, when
 from reports.statistics.verdicts import Word
 
 WITHIN = {
@@ -63,7 +63,7 @@ def judged(c: Comparison) -> str:
         if names:
             rest = [f"{len(names) - NAMED} more"] if len(names) > NAMED + 1 else []
             said.append(f"{text} {listed((names[:NAMED] if rest else names) + rest)}")
-    against = f"Against {_quoted(*bases)}, " if len(bases) == 1 else ""
+    against = f"Against {quoted(*bases)}, " if len(bases) == 1 else ""
     each = EACH if len(bases) > 1 and len(found) > NAMED else ""
     whole = f"{against}{c.title}{each} is {'; '.join(said)}.{_opposed(found, c)}"
     return f"{whole[0].upper()}{whole[1:]}" if said else ""
@@ -76,21 +76,16 @@ def _opposed(found: Sequence[Claim], c: Comparison) -> str:
     for view in c.others:
         words = {x.row.index: v.word for x in found if (v := view.rows[x.row.index].verdict)}
         names = [
-            _quoted(x.row.arm.name) for x in found if turned.get(x.verdict.word) is words.get(x.row.index, 0)
+            quoted(x.row.arm.name) for x in found if turned.get(x.verdict.word) is words.get(x.row.index, 0)
         ]
         said += [f" By {view.title} the opposite holds for {listed(names)}."] if names else []
     return "".join(said)
 
 
 def _named(x: Claim, c: Comparison, base: bool) -> str:
-    against = f" against {_quoted(c.base(x.row).arm.name)}" if base else ""
+    against = f" against {quoted(c.base(x.row).arm.name)}" if base else ""
     mean = number(x.verdict.contrast.mean, 3, sign=True)
-    return f"{_quoted(x.row.arm.name)} ({mean}{against})"
-
-
-def _quoted(name: str) -> str:
-    """A name as it stands in a list."""
-    return f"“{name.strip()}”" if "," in name else name.strip()
+    return f"{quoted(x.row.arm.name)} ({mean}{against})"
 
 
 def helped(c: Comparison, doing: str, where: Where | None = None, asked: bool = True) -> str:
@@ -102,7 +97,7 @@ def helped(c: Comparison, doing: str, where: Where | None = None, asked: bool = 
     named: dict[str, list[str]] = {what: [] for what in WITHIN.values()}
     for x in answer.claims(c):
         if not where or _meets(x, *where):
-            named[WITHIN[x.verdict.word]].append(_quoted(x.row.arm.name))
+            named[WITHIN[x.verdict.word]].append(quoted(x.row.arm.name))
     seen = {what: names for what, names in named.items() if names}
     if not (n := sum(map(len, seen.values()))):
         return ""

@@ -49,6 +49,9 @@ def test_a_ladder_names_its_highest_rungs_and_what_each_is_held_against():
     worse = replace(arm("down", 0.4, settings={"clip": 9.0}), against="rung 3")
     assert "down loses " in (lost := said(replace(laddered(), arms=(*laddered().arms, worse))))
     assert " against rung 3" in lost
+    base = arm("chunked, two layers", -0.9, settings={"clip": 4.0})
+    named = said(looked(base, replace(worse, against=base.name)))
+    assert " against “chunked, two layers”, on every seed" in named
 
 
 def test_a_grid_names_the_best_arm_of_each_of_its_lines():
