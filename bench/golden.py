@@ -10,7 +10,6 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -29,7 +28,7 @@ from bench.models.elman import LMModel2
 from bench.models.recurrent import LanguageModel, Output
 from bench.models.registry import spec_of
 from bench.training.learner import ResetEveryBatch
-from bench.trial import Trial, counted
+from bench.trial import Trial
 
 SEED = 42
 NAMES = ("train_loss", "valid_loss", "accuracy")
@@ -207,31 +206,13 @@ def facts() -> dict[str, Any]:
 
 
 def lines(rows: Iterable[GoldenRow], here: Mapping[str, Any]) -> Iterator[str]:
-    """The printed rows as a table, one at a time, then a line a model, and one if this machine is unlike."""
+    """The printed rows as a table, one at a time, and a line if this machine is unlike."""
     yield "printed → ours, and how many decimals agree (= is every digit)"
     yield f"{'model':<10}{'epoch':>5}  " + "".join(f"{name:<25}" for name in NAMES).rstrip()
-    summaries = []
-    for model, group in groupby(rows, key=lambda row: row.model):
-        epochs = list(group)
-        yield from (_line(row) for row in epochs if row.printed)
-        summaries.append(f"{spec_of(model).title}: {summary(epochs)}")
-    yield from ("", *summaries)
+    yield from (_line(row) for row in rows if row.printed)
     if here["unlike"]:
         unlike = ", ".join(here["unlike"])
         yield f"This machine has {unlike}: sums may round in another way, and digits differ."
-
-
-def summary(epochs: Iterable[GoldenRow]) -> str:
-    """A sentence on how many of one model's printed rows agree."""
-    held = [row for row in epochs if row.printed]
-    exact = sum(row.off == 0 for row in held)
-    said = f"every digit of {exact} of {counted(len(held), 'printed row')}"
-    if far := [row.epoch for row in held if row.off > 1]:
-        return f"{said}; from epoch {far[0]} on rounding has taken over"
-    if exact == len(held):
-        return said
-    away = counted(max(row.steps for row in held), "step")
-    return f"{said}, all but a last digit of the others: {away} of single precision, as this processor rounds"
 
 
 def _line(row: GoldenRow) -> str:

@@ -9,7 +9,7 @@ from ablations.flags import refuse
 from ablations.ledger import Ledger
 from bench import golden as book
 from bench.trial import BadInput
-from reports.golden import render
+from reports.golden import answer, render
 
 NOT_GOLDEN = ("seeds", "set", "corpus", "plugin", "cluster", "device", "dry_run", "fail_fast", "retry")
 """Flags of `run` that say what is trained and how, which the book's notebook says itself."""
@@ -32,7 +32,9 @@ def golden(args: Namespace) -> int:
 
     for line in book.lines(played(), facts):
         print(line, flush=True)
-    page = render([asdict(row) for row in rows], facts, args.out)
+    shown = [{**asdict(row), "off": row.off} for row in rows]
+    print("", *answer(shown), sep="\n")
+    page = render(shown, facts, args.out)
     index(Ledger(args.results), args.out)  # which now links to the page
     print(f"report: {page}")
     return 0

@@ -1,4 +1,4 @@
-"""A trial in words and bars, for a terminal: from a Result to lines of text, which `show` makes printable. Pure."""
+"""A trial in words and bars, for a terminal: from a Result to lines of text, not yet made printable."""
 
 import math
 import textwrap

@@ -6,15 +6,15 @@ from reports.golden import render
 ROWS = [
     {"model": "lm1", "epoch": 2, "ours": (1.4175559, 1.6544977, 0.4944141),
      "printed": ("1.417556", "1.654497", "0.494414"), "source": "the chapter's notebook", "agree": (6, 5, 6),
-     "steps": 3},
+     "steps": 3, "off": 1},
     {"model": "lm1", "epoch": 3, "ours": (1.3764397, 1.6508489, 0.4944141),
      "printed": ("1.376440", "1.650849", "0.494414"), "source": "the chapter's notebook", "agree": (6, 6, 6),
-     "steps": 0},
+     "steps": 0, "off": 0},
     {"model": "lm3", "epoch": 3, "ours": (1.0052156, 1.6159903, 0.5151442),
      "printed": ("1.005092", "1.613794", "0.516587"), "source": "the chapter's notebook", "agree": (3, 2, 2),
-     "steps": 0},
+     "steps": 0, "off": 4},
     {"model": "lm4", "epoch": 1, "ours": (2.3303714, 1.9695220, float("nan")),
-     "printed": None, "source": "", "agree": None, "steps": 0},
+     "printed": None, "source": "", "agree": None, "steps": 0, "off": 0},
 ]  # fmt: skip
 FACTS = {"unlike": [], "commit": "0123456789abcdef", "cpu": "Xeon 8481C", "cpu_capability": "AVX512",
          "threads": 1, "packages": {"torch": "2.13.0+cpu", "fastai": "2.8.12"}}  # fmt: skip
