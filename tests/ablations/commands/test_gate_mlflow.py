@@ -13,9 +13,6 @@ from ablations.tracking import projection, store
 
 projection.settings()  # before anything imports mlflow
 
-# MLflow 3.17 uses a loader that SQLAlchemy 2.1 deprecates.
-pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader:DeprecationWarning")
-
 
 @pytest.fixture
 def database(tmp_path):

@@ -16,9 +16,6 @@ from bench.trial import Metric
 
 store.settings()  # before anything imports mlflow
 
-# MLflow 3.17 uses a loader that SQLAlchemy 2.1 deprecates.
-pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader:DeprecationWarning")
-
 BASE, OTHER = ARMS[:2]
 
 
