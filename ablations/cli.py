@@ -13,7 +13,7 @@ from math import inf
 from pathlib import Path
 from typing import Any
 
-from ablations.flags import Parser, completed, count, mib, new_file, port, positive, time_span
+from ablations.flags import Parser, completed, count, device, mib, new_file, port, positive, time_span
 from bench.models.registry import suggestion
 from bench.trial import BadInput, visible
 
@@ -130,7 +130,8 @@ def _changes(p: Parser) -> None:
     p.add_argument("--set", action="append", default=[], metavar="KEY=VALUES", help=text)
     p.add_argument("--corpus", metavar="TEXT", help="human-numbers, bible, or the path of a UTF-8 text")
     text = "auto (the default) keeps the device of a stored plan and otherwise chooses the faster one"
-    p.add_argument("--device", choices=("auto", "cpu", "cuda"), metavar="auto|cpu|cuda", help=text)
+    choices = ("auto", "cpu", "cuda")
+    p.add_argument("--device", choices=choices, type=device, metavar="|".join(choices), help=text)
     p.add_argument("--yes", action="store_true", help="allow more than 10,000 trials")
 
 

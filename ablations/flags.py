@@ -81,6 +81,11 @@ def count(text: str) -> int:
     return number
 
 
+def device(text: str) -> str:
+    """The text, with torch's name for a GPU."""
+    return "cuda" if text == "gpu" else text
+
+
 def positive(text: str) -> float:
     """The text as a number above 0."""
     try:

@@ -8,7 +8,7 @@ import hashlib
 import io
 import zipfile
 from argparse import Namespace
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from importlib import metadata, resources
 from pathlib import Path
@@ -21,9 +21,10 @@ from ablations.commands.report import comparison, read, render
 from ablations.design import plan as plans
 from ablations.design.plan import Plan
 from ablations.ledger import Ledger, needed
-from bench.files import save
+from bench.files import save, save_all
+from bench.models.registry import PENALTIES, ZOO
 from bench.text import BIBLE, HUMAN_NUMBERS
-from bench.trial import BadInput, Result, counted
+from bench.trial import BadInput, Result, counted, require
 
 DESCRIPTION = "ro-crate-metadata.json"
 SOURCES = {".py", ".toml", ".json", ".npy", ".html", ".css", ".js"}
@@ -40,23 +41,36 @@ PARTS = {
 @scratch.used()
 def bundle(args: Namespace) -> int:
     """Write a study's bundle and, with --sign, an OpenSSH signature beside it."""
+    rule = "a bundle's name ends in .zip"
+    require(args.output.suffix == ".zip", rule, place=f"-o {args.output}", cure=f"-o {args.output.stem}.zip")
     load_plugins(args)
     ledger = Ledger(args.results)
     plan = plans.stored(args.study, ledger)
     results = read(plan, ledger)
     if not results:
         raise BadInput(f"study {plan.study!r} has no result", cure=f"`unrolled run {plan.study}` trains it")
-    with TemporaryDirectory() as folder:
-        root = Path(folder)
+    _check_parts(results.values())
+    with TemporaryDirectory() as folder, TemporaryDirectory() as beside:
+        root, draft = Path(folder), Path(beside) / args.output.name
         for name, data in _files(plan, results, ledger, args):
             save(root / name, data)
         render(comparison(plan, results), root / "pages")
         _describe(root, plan)
-        save(args.output, _zipped(root))
-    if args.sign:
-        signatures.sign(args.output, args.sign)
+        save(draft, _zipped(root))
+        if args.sign:
+            signatures.sign(draft, args.sign)
+        signatures.of(args.output).unlink(missing_ok=True)  # of another file
+        made = [draft, *([signatures.of(draft)] if args.sign else [])]
+        save_all({args.output.with_name(path.name): path.read_bytes() for path in made})
     print(f"{args.output}: {counted(len(results), 'result')}; `unrolled verify {args.output}` checks it")
     return 0
+
+
+def _check_parts(results: Iterable[Result]) -> None:
+    """Raise BadInput if a result needs a plug-in that is not loaded, and so would not be in the bundle."""
+    for model, *options in {(result.trial.model, *result.trial.options) for result in results}:
+        known = model in ZOO and set(options) <= ZOO[model].options.keys() | PENALTIES.keys()
+        require(known, f"model {model!r} needs a plug-in", place="bundle", cure="add --plugin FILE.py")
 
 
 def _files(
@@ -90,7 +104,9 @@ def _describe(root: Path, plan: Plan) -> None:
     try:
         from rocrate.rocrate import ROCrate  # an extra
     except ImportError as error:
-        raise BadInput(f"rocrate is missing ({error})", cure="pip install 'unrolled[bundle]'") from error
+        raise BadInput(
+            f"rocrate is missing ({error})", cure=".venv/bin/pip install -e '.[bundle]'"
+        ) from error
     crate = ROCrate(version="1.1")
     crate.name, crate.description = f"unrolled: {plan.study}", plan.question
     crate.license = "The code is under Apache-2.0; texts and plug-ins keep their own licences."

@@ -10,7 +10,7 @@ import stat
 import zipfile
 from argparse import Namespace
 from collections.abc import Iterator, Mapping
-from contextlib import chdir, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -21,7 +21,6 @@ from ablations.design import plan as plans
 from ablations.design.plan import Plan
 from ablations.ledger import Ledger
 from bench import plugins
-from bench.text import BIBLE, HUMAN_NUMBERS
 from bench.trial import BadInput, Result, counted, visible
 
 LARGEST, MOST = 2**31, 100_000
@@ -34,10 +33,11 @@ NAMES = re.compile(
 
 
 @contextmanager
-def opened(args: Namespace) -> Iterator[tuple[Plan, Ledger, list[str]]]:
-    """Check a bundle's signature, hashes, plan and verdicts; yields plan, ledger and what is wrong.
+def opened(args: Namespace) -> Iterator[tuple[Plan, Ledger, list[str], dict[str, Path]]]:
+    """Check a bundle's signature, hashes, plan and verdicts.
 
-    The working directory has its texts meanwhile. Raises BadInput where it is no bundle, or a hostile one.
+    Yields plan, ledger, what is wrong, and its texts by their sha256. Raises BadInput where it is no bundle,
+    or a hostile one.
     """
     path = Path(args.study)
     if args.signers:
@@ -54,8 +54,7 @@ def opened(args: Namespace) -> Iterator[tuple[Plan, Ledger, list[str]]]:
         there = f"{len(results)} of {counted(len(plan.ids), 'result')}"
         print(f"{visible(plan.study)}: plan {plan.hash[:12]}, {there}, {counted(len(faults), 'fault')}")
         _load(root, args)
-        with chdir(_with_texts(results, root)):
-            yield plan, ledger, faults
+        yield plan, ledger, faults, _texts(results, root)
 
 
 def _extract(path: Path, root: Path) -> None:
@@ -150,14 +149,14 @@ def _load(root: Path, args: Namespace) -> None:
         plugins.load(str(file))
 
 
-def _with_texts(results: Mapping[str, Result], root: Path) -> Path:
-    """A folder in which the texts have the names that the trials know them by."""
-    folder = root / "texts"
-    folder.mkdir()
-    for name, sha256 in {(r.trial.corpus, r.trial.data) for r in results.values()}:
-        text, place = root / "text" / sha256, folder / name
-        inside = not Path(name).is_absolute() and ".." not in Path(name).parts
-        if name not in (HUMAN_NUMBERS, BIBLE) and text.is_file() and inside:
-            place.parent.mkdir(parents=True, exist_ok=True)
-            place.write_bytes(text.read_bytes())
-    return folder
+def _texts(results: Mapping[str, Result], root: Path) -> dict[str, Path]:
+    """The bundle's texts by their sha256. Messages name a file as the trials do, so it is renamed so."""
+    there = {path.name: path for path in root.glob("text/*")}
+    named = {
+        r.trial.data: re.sub(r"[^\w.-]", "_", Path(r.trial.corpus).name)[-100:] for r in results.values()
+    }
+    return {
+        sha256: path.rename(path.with_name(f"{sha256[:8]}-{named[sha256]}"))
+        for sha256, path in there.items()
+        if sha256 in named
+    }

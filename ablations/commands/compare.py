@@ -12,8 +12,8 @@ from ablations.commands.run import run, run_studies
 from ablations.flags import refuse
 from ablations.tracking.store import public
 from bench.files import save
-from bench.models.registry import spec_of
-from bench.trial import BadInput
+from bench.models.registry import ZOO, spec_of
+from bench.trial import BadInput, require
 from reports.answer import sentences
 from reports.foreign import judgement, tables
 from reports.foreign.judgement import Design, Foreign, Measure
@@ -24,8 +24,13 @@ def compare(args: Namespace) -> int:
     """Print a verdict on every arm, and write page and tables. Returns 0, or `FAILED` if an arm is worse."""
     if args.sources[1:]:
         return _of_models(args)
-    refuse(args, _TRAINED, "is for models that are trained", "leave it out, or name two models")
     (source,) = args.sources
+    rule, cure = "is a model, and one alone has nothing to be compared with", "name two models"
+    require(source not in ZOO, rule, place=source, cure=cure)
+    refuse(args, _TRAINED, "is for models that are trained", "leave it out, or name two models")
+    if not source.startswith("mlflow:"):
+        refuse(args, ("experiment",), "is for mlflow:URI", "leave it out")
+        require(Path(source).exists(), "there is no such file", place=source, cure="correct its path")
     design = _design(args)
     found = judgement.compare(compare_sources.rows(source, args.experiment), design, public(source))
     print(tables.screen(found), end="")
@@ -43,7 +48,8 @@ model = "{first}"
 model = {others}
 """
 _ELSEWHERE = ("arm", "pair", "metric", "baseline", "lower", "higher", "experiment")
-_TRAINED = ("seeds", "set", "corpus", "plugin", "device", "cluster", "dry_run", "retry")
+_TRAINED = ("seeds", "set", "corpus", "plugin", "device", "cluster", "dry_run", "retry", "fail_fast",
+            "workers", "memory_limit", "yes")  # fmt: skip
 
 
 @scratch.used()
@@ -52,6 +58,9 @@ def _of_models(args: Namespace) -> int:
     refuse(args, _ELSEWHERE, "is for results from elsewhere", "leave it out, or name one file")
     load_plugins(args)
     first, *others = (spec_of(model).name for model in args.sources)
+    for model in others:
+        once = [first, *others].count(model) == 1
+        require(once, "is named twice", place=model, cure="name each model once")
     name, listed = "-".join(["compare", first, *others]), ", ".join(args.sources)
     with TemporaryDirectory() as folder:
         file = Path(folder) / f"{name}.toml"
@@ -81,6 +90,13 @@ def _design(args: Namespace) -> Design:
     for key, given in (("--metric", measures), ("--arm", arms)):
         if not given:
             raise BadInput("is missing", place=key, cure="name a column" if key == "--arm" else _METRIC)
+    for flag, columns, others in (("lower", args.lower, args.higher), ("higher", args.higher, args.lower)):
+        for column in columns:
+            known = column in {one.name for one in measures} - {*others}
+            cure = "give a column of --metric, to --lower or to --higher"
+            require(
+                known, "names no metric, or one of both directions", place=f"--{flag} {column}", cure=cure
+            )
     return Design(arm=arms, pair=args.pair, measures=tuple(measures), baseline=args.baseline)
 
 

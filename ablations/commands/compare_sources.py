@@ -7,7 +7,7 @@ import pandas as pd
 from ablations.commands import benchmarks
 from ablations.ledger import needed
 from ablations.tracking import projection, store
-from bench.trial import BadInput
+from bench.trial import BadInput, require
 
 KINDS = ".csv, .tsv, .jsonl, .parquet, pytest-benchmark's .json, or mlflow:URI"
 
@@ -30,6 +30,8 @@ def rows(source: str, experiment: str) -> pd.DataFrame:
             return _of_benchmarks(path)
     except BadInput:
         raise
+    except UnicodeDecodeError as error:
+        raise BadInput("is not UTF-8", place=path, cure="save the file as UTF-8") from error
     except (ValueError, KeyError, TypeError, OSError) as error:  # pandas' and pyarrow's own derive from them
         why = " ".join(str(error).split())[:200] or type(error).__name__
         raise BadInput(f"cannot be read as {kind[1:]} ({why})", place=path, cure="put that right") from error
@@ -38,7 +40,7 @@ def rows(source: str, experiment: str) -> pd.DataFrame:
 
 def _of_mlflow(where: str, experiment: str) -> pd.DataFrame:
     """The ended runs of an experiment: their metrics, parameters and tags, in this order of rank."""
-    _, runs = projection.ended(where, experiment)
+    _, runs = projection.ended(where, experiment, flag="--experiment")
     done = [run for run in sorted(runs, key=lambda run: run.started) if run.done]
     if not done:
         raise BadInput(f"experiment {experiment!r} has no finished run", place=store.public(where))
@@ -56,4 +58,5 @@ def _of_benchmarks(path: Path) -> pd.DataFrame:
             found += [{**about, "round": n, "seconds": seconds} for n, seconds in enumerate(rounds)]
         else:
             found.append({**about, "seconds": stats["median"]})
+    require(found, "holds no benchmark", place=path, cure="give a run of at least one")
     return pd.DataFrame(found)

@@ -4,6 +4,7 @@ import math
 from argparse import Namespace
 
 from ablations.commands import gate_sources
+from ablations.flags import refuse
 from ablations.tracking.store import public
 from bench.files import save
 from bench.trial import BadInput
@@ -19,6 +20,8 @@ def gate(args: Namespace) -> int:
     for flag, number in (("--delta", args.delta), ("--speed-margin", args.speed_margin)):
         if number is not None and math.isinf(number):
             raise BadInput("infinite lets everything pass", place=flag, cure="give a number")
+    for source in (args.baseline, args.candidate):
+        gate_sources.check(source)
     kinds = {gate_sources.is_timings(source) for source in (args.baseline, args.candidate)}
     if len(kinds) == 2:
         raise BadInput(
@@ -34,6 +37,7 @@ def gate(args: Namespace) -> int:
 
 
 def _timings(args: Namespace) -> Gate:
+    refuse(args, ("study", "metric", "delta"), "is for results, and these are benchmarks", "leave it out")
     sides = (gate_sources.timings(source) for source in (args.baseline, args.candidate))
     return judge_timings(*sides, margin=args.speed_margin, require_speed=args.require_speed)
 
@@ -42,7 +46,7 @@ def _results(args: Namespace) -> Gate:
     """The baseline decides what is asked, unless the command does: a change cannot lower its own bar."""
     baseline = gate_sources.results(args.baseline, args.study or "", args.metric or "")
     candidate = gate_sources.results(args.candidate, args.study or baseline.study, baseline.metric)
-    delta = args.delta or baseline.delta or candidate.delta
+    delta = args.delta or baseline.delta
     if not delta or not delta > 0:
         raise BadInput(
             f"has no plan that declares δ of {baseline.metric}",

@@ -21,7 +21,7 @@ from ablations.tracking.entry import MACHINE, Ended, finals, section
 from bench.bits import measured
 from bench.kinds import kind
 from bench.models.registry import suggestion
-from bench.trial import TASK, BadInput, Result, Trial, canonical, visible
+from bench.trial import TASK, BadInput, Result, Trial, canonical, require, visible
 from reports.gate.sides import ArmResults, Outcome, ResultSet, Timings
 from reports.statistics.pace import Rounds
 
@@ -72,6 +72,18 @@ _T = TypeVar("_T")
 _PLAN, _TRAINED = TypeAdapter(_Plan), TypeAdapter(_Trained)
 
 
+def check(source: str) -> None:
+    """Raise BadInput for a path at which there is nothing, or no result set."""
+    path = Path(source)
+    if _address(source):
+        return
+    cure = "name a results folder, an MLflow address, or pytest-benchmark's JSON"
+    if path.suffix == ".db":
+        cure = f"write sqlite:///{source}"
+    there = source and (path.is_file() or (path.is_dir() and any(path.iterdir())))
+    require(there and path.suffix != ".db", "there are no results", place=source or "''", cure=cure)
+
+
 def is_timings(source: str) -> bool:
     """Whether a source holds pytest-benchmark's runs: a file, or a folder of JSON files that is no ledger."""
     path = Path(source)
@@ -82,12 +94,6 @@ def results(source: str, study: str, metric: str) -> ResultSet:
     """One side's results; `study` and `metric` may be "" where they follow. Raises BadInput for none."""
     if address := _address(source):
         return _of_mlflow(source, address, study, metric or "valid_loss")
-    if not Path(source).is_dir():
-        raise BadInput(
-            "there is no such results folder",
-            place=source,
-            cure="name one, an MLflow address such as sqlite:///mlflow.db, or pytest-benchmark's JSON",
-        )
     return _of_ledger(source, study, metric)
 
 
@@ -239,11 +245,12 @@ def _of_mlflow(source: str, address: str, study: str, metric: str) -> ResultSet:
         if arm and seed.isdecimal() and run.commit.startswith(commit):
             arms.setdefault(arm, {})[int(seed)] = run
     if not arms:
-        which = f" of commit {commit}" if commit else ""
+        commits = ", ".join(sorted({run.commit[:7] for run in runs} - {""})) if commit else ""
         raise BadInput(
-            f"experiment {name!r} has no ended run{which} with an arm and a seed, as parameters or tags",
+            f"experiment {name!r} has no ended run{f' of commit {commit}' if commit else ''} with an arm and "
+            "a seed, as parameters or tags",
             place=store.public(source),
-            cure="log both",
+            cure=f"its runs are of {commits}" if commits else "log both",
         )
     _check_metric(source, metric, {name for of in arms.values() for r in of.values() for name in r.metrics})
     return ResultSet(

@@ -10,9 +10,14 @@ NAMESPACE = "unrolled-bundle"
 """The purpose that a signature is made for, and valid for."""
 
 
+def of(file: Path) -> Path:
+    """The path of a file's signature."""
+    return file.with_name(f"{file.name}.sig")
+
+
 def sign(file: Path, key: Path) -> Path:
     """Sign a file with a private key. Returns the signature's path, `file`.sig. Raises BadInput."""
-    signature = file.with_name(f"{file.name}.sig")
+    signature = of(file)
     signature.unlink(missing_ok=True)  # ssh-keygen would ask
     _ssh_keygen(["-Y", "sign", "-q", "-f", key, "-n", NAMESPACE, file], f"--sign {key}")
     return signature
@@ -20,7 +25,7 @@ def sign(file: Path, key: Path) -> Path:
 
 def check(file: Path, signers: Path) -> str:
     """The signer of a file, who must be one of the allowed signers. Raises BadInput otherwise."""
-    signature, place = file.with_name(f"{file.name}.sig"), f"--signers {signers}"
+    signature, place = of(file), f"--signers {signers}"
     if not signature.is_file():
         raise BadInput("there is no signature", place=signature, cure="ask for it, or leave --signers out")
     found = _ssh_keygen(["-Y", "find-principals", "-f", signers, "-s", signature], place).splitlines()

@@ -1,9 +1,10 @@
 """`unrolled verify`: train ended trials again in fresh processes and compare every number."""
 
 import random
+import zipfile
 from argparse import Namespace
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,6 +16,7 @@ from ablations.commands.plan import load_plugins
 from ablations.commands.run import conditions
 from ablations.design import plan as plans
 from ablations.design.plan import Plan
+from ablations.flags import refuse
 from ablations.ledger import Ledger
 from ablations.trials.runner import run_trials
 from bench.bits import differences, numbers
@@ -31,17 +33,25 @@ def verify(args: Namespace) -> int:
     A study that is a .zip is a bundle, which is checked first. The exit code is 1 where a number differs,
     where a trial could not be trained again, and where a bundle has a fault.
     """
-    if args.study.endswith(".zip"):
-        with bundle_check.opened(args) as (plan, ledger, faults):
-            return 1 if replay(plan, ledger, args) or faults else 0
+    if args.study.lower().endswith(".zip") or zipfile.is_zipfile(args.study):
+        with bundle_check.opened(args) as (plan, ledger, faults, texts):
+            code = replay(plan, ledger, args, texts)
+            return 1 if faults else code
+    refuse(args, ("signers", "trust"), "is for a bundle", "name its .zip, or leave it out")
     load_plugins(args)
     ledger = Ledger(args.results)
     return replay(plans.stored(args.study, ledger), ledger, args)
 
 
-def replay(plan: Plan, ledger: Ledger, args: Namespace) -> int:
-    """Train a sample of a plan's trials again and print how many are bit-identical. Returns the exit code."""
+def replay(plan: Plan, ledger: Ledger, args: Namespace, texts: Mapping[str, Path] | None = None) -> int:
+    """Train a sample of a plan's trials again and print how many are bit-identical. Returns the exit code.
+
+    `texts` are files of corpora by their sha256, to be read in place of the files that the trials name.
+    """
     results = sample(plan, ledger, args.number)
+    for i, result in enumerate(results):
+        if text := (texts or {}).get(result.trial.data):
+            results[i] = replace(result, trial=replace(result.trial, corpus=str(text)))
     differ, unplayed = 0, Counter[str]()  # by the reason
     on = device.of(results[0].trial.device, args)  # which is that of all trials of a plan
     for again in replays(results, **conditions(args, on)):
@@ -58,6 +68,8 @@ def replay(plan: Plan, ledger: Ledger, args: Namespace) -> int:
         why = "; ".join(f"{reason}: {number}" for reason, number in unplayed.most_common())
         said.append(f"{unplayed.total()} could not be replayed ({why})")
     print(", ".join(said))
+    if unplayed["interrupted"] and not differ:
+        return 130
     return 0 if same == len(results) else 1
 
 
@@ -70,12 +82,12 @@ class Replay(NamedTuple):
 
 
 def sample(plan: Plan, ledger: Ledger, number: int) -> list[Result]:
-    """At most `number` ended results, the same each time: the plan's hash draws. Raises BadInput for none."""
+    """At most `number` ended results, drawn anew each time: no author can know which. BadInput for none."""
     ended = [result for _, _, result in plan.cells(ledger) if result.done or result.diverged]
     if not ended:
         cure = f"`unrolled run {plan.study}` trains them"
         raise BadInput(f"study {plan.study!r} has no finished trial", cure=cure)
-    drawn = random.Random(plan.hash).sample(ended, min(number, len(ended)))
+    drawn = random.SystemRandom().sample(ended, min(number, len(ended)))
     return [whole for result in drawn if (whole := ledger.read(result.trial.id))]
 
 

@@ -255,14 +255,15 @@ def sync(
     return Synced(written, len(cells) - written, projection.removed)
 
 
-def ended(where: str, study: str) -> tuple[str, list[Ended]]:
+def ended(where: str, study: str, flag: str = "--study") -> tuple[str, list[Ended]]:
     """A study's name and its ended runs: of the experiment `unrolled/STUDY`, or STUDY; the only one for "".
 
-    Raises BadInput with the reason when MLflow cannot be read, or several studies fit.
+    `flag` is the one that chooses. Raises BadInput with the reason when MLflow cannot be read, or several
+    studies fit.
     """
     path = sqlite_path(where)
     if path is not None and not path.exists():  # MLflow would create it
-        raise BadInput("there is no such database", place=where)
+        raise BadInput("there is no such database", place=where, cure="correct the address")
     with _reached(where, "read"):
         from mlflow import MlflowClient
 
@@ -273,7 +274,7 @@ def ended(where: str, study: str) -> tuple[str, list[Ended]]:
         if not named or (len(named) > 1 and not study):
             have = ", ".join(sorted(ours or known)) or "there is none"
             what = "it has several studies" if named or not study else f"it has no experiment {study!r}"
-            raise BadInput(what, place=public(where), cure=f"choose an experiment with --study: {have}")
+            raise BadInput(what, place=public(where), cure=f"choose an experiment with {flag}: {have}")
         every = [(run.info, run.data) for run in runs(client, known[named[0]])]
     return named[0].removeprefix("unrolled/"), [
         Ended(info.status, info.start_time or 0, data.params, data.tags, data.metrics)
@@ -316,5 +317,8 @@ def _reached(where: str, how: str, again: str = "") -> Iterator[None]:
     try:
         yield
     except (MlflowException, SQLAlchemyError, sqlite3.Error, ImportError, OSError) as error:
+        if "Max retries exceeded" in str(error):  # of urllib3
+            cure = "start it (`make ui`), or correct the address"
+            raise BadInput("nothing answers", place=f"MLflow at {public(where)}", cure=cure) from error
         rule = f"MLflow at {public(where)} cannot be {how} ({one_line(error)})"
         raise BadInput(rule, cure=cure if again else "") from error

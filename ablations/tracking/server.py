@@ -60,7 +60,7 @@ def _command(where: str, artifacts: list[str], port: int) -> list[str]:
 def server(args: Namespace) -> int:
     """Serve MLflow on PostgreSQL until Ctrl-C. Raises BadInput with the cure for what is missing."""
     if importlib.util.find_spec("psycopg2") is None:
-        raise BadInput("PostgreSQL's driver is missing", cure="pip install 'unrolled[server]'")
+        raise BadInput("PostgreSQL's driver is missing", cure=".venv/bin/pip install -e '.[server]'")
     check_free(args.port)
     os.umask(0o077)
     _make_private(args.folder)

@@ -33,7 +33,7 @@ try:
     from distributed.comm import connect
 except ImportError as error:
     raise BadInput(
-        f"Dask is missing ({error})", cure="pip install 'unrolled[cluster]' installs it"
+        f"Dask is missing ({error})", cure=".venv/bin/pip install -e '.[cluster]' installs it"
     ) from error
 
 CONNECT = 10.0  # seconds for a scheduler to answer

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from bench.trial import BadInput
+from bench.trial import BadInput, require
 from reports.statistics.contrasts import ArmSummary, Contrast, contrast, summarise
 from reports.statistics.unpaired import welch
 from reports.statistics.verdicts import Verdict, Word, judged
@@ -97,12 +97,14 @@ def compare(frame: pd.DataFrame, design: Design, source: str) -> Foreign:
         if column not in frame.columns:
             cure = f"it has: {', '.join(map(str, frame.columns))}"
             raise BadInput(f"has no column {column!r}", place=source, cure=cure)
+    for column in design.arm:
+        _filled(frame[column], source)
     names = frame[list(design.arm)].astype(str).agg(" / ".join, axis=1) if len(design.arm) > 1 else None
     arms = (frame[design.arm[0]].astype(str) if names is None else names).rename("arm")
     order = list(dict.fromkeys(arms))
-    if len(order) < 2:
-        raise BadInput(f"has one arm, {order[0]!r}" if order else "has no rows", place=source,
-                       cure="name with --arm the columns in which arms differ")  # fmt: skip
+    require(order, "has no rows", place=source, cure="give a table with results")
+    one, cure = f"has one arm, {order[0]!r}", "name with --arm the columns in which arms differ"
+    require(len(order) > 1, one, place=source, cure=cure)
     baseline = design.baseline or order[0]
     if baseline not in order:
         raise BadInput(f"has no arm {baseline!r}", place=source, cure=f"it has: {', '.join(order)}")
@@ -127,11 +129,12 @@ def _pairs(
     if not design.pair:
         return None, ()
     given = frame[design.pair]
-    if given.isna().any():
-        raise BadInput(
-            f"row {_row(given.isna())} has no {design.pair}", place=source, cure="fill it in, or leave it out"
-        )
-    codes, labels = pd.factorize(given, sort=True)
+    _filled(given, source)
+    try:
+        codes, labels = pd.factorize(given, sort=True)
+    except TypeError as error:  # lists or objects
+        raise BadInput("has values that are no plain text or number", place=source, key=design.pair,
+                       cure="name another column with --pair") from error  # fmt: skip
     pairs = pd.Series(codes, index=frame.index)
     twice = pd.DataFrame({"arm": arms, "pair": pairs}).duplicated()
     if twice.any():
@@ -142,6 +145,13 @@ def _pairs(
             cure="add the column in which they differ to --arm, or keep one of them",
         )
     return pairs, [str(label) for label in labels]
+
+
+def _filled(column: pd.Series, source: str) -> None:
+    """Raise BadInput for a column with an empty cell."""
+    empty = column.isna()
+    rule = f"row {_row(empty)} has no {column.name}" if empty.any() else ""
+    require(not rule, rule, place=source, cure="fill it in, or leave it out")
 
 
 def _numbers(column: pd.Series, source: str) -> "pd.Series[float]":

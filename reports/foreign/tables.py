@@ -19,6 +19,10 @@ NOT_KNOWN = (
     "whether the arms differ in what their names say and in nothing else, and whether the rows are "
     "independent."
 )
+DIVERGED = (
+    "Means and Δ leave out the rows that diverged: they describe the others alone. An arm with such pairs is "
+    "judged by how often each side is better (sign test); without pairs nothing is decided."
+)
 MOST = 20  # pairs without a partner that are listed
 
 
@@ -47,7 +51,8 @@ def csv(found: Foreign) -> str:
         for arm in found.arms[measure.name]:
             s, v = arm.summary, arm.verdict
             line = {"metric": measure.name, "delta": measure.delta, "arm": csv_cell(arm.name)}
-            line |= {"baseline": csv_cell(found.baseline), "n": s.n, "mean": s.mean, "sd": s.sd}
+            line |= {"baseline": csv_cell(found.baseline), "n": s.n, "diverged": s.diverged}
+            line |= {"mean": s.mean, "sd": s.sd}
             if v:
                 c = v.contrast
                 line |= {"pairs": c.pairs, "difference": c.mean, "better": c.wins, "verdict": v.word.value}
@@ -81,7 +86,8 @@ def cells(found: Foreign, measure: Measure) -> Iterator[tuple[str, ...]]:
     digits, paired = min(12, max(0, 2 - math.floor(math.log10(measure.delta)))), bool(found.design.pair)
     for arm in found.arms[measure.name]:
         s = arm.summary
-        yield arm.name, str(s.n), number(s.mean, digits), *_against(arm, paired, digits)
+        n = f"{s.n}, {s.diverged} diverged" if s.diverged else str(s.n)
+        yield arm.name, n, number(s.mean, digits), *_against(arm, paired, digits)
 
 
 def _against(arm: ForeignArm, paired: bool, digits: int) -> Sequence[str]:
@@ -107,7 +113,8 @@ def notes(found: Foreign) -> list[str]:
         + (f" and {len(labels) - MOST} more" if len(labels) > MOST else "")
         for name, labels in found.alone.items()
     ]
-    return [how, *lone, NOT_KNOWN]
+    diverged = any(arm.summary.diverged for arms in found.arms.values() for arm in arms)
+    return [how, *([DIVERGED] if diverged else []), *lone, NOT_KNOWN]
 
 
 def _title(found: Foreign) -> str:

@@ -179,9 +179,12 @@ def _side(side: ResultSet) -> str:
 
 
 def _identical(theirs: ArmResults, ours: ArmResults) -> bool:
-    """Whether every shared seed has the same bits, and the same of every number that both sides hold."""
-    shared = _shared(theirs, ours)
-    return bool(shared) and all(a.bits and a.bits == b.bits and not _unequal(a, b) for _, a, b in shared)
+    """Whether every shared seed has the same bits, and the same of every number that both sides hold.
+
+    A clock or a memory that is asked for has to be the same, too.
+    """
+    same = [a.bits and a.bits == b.bits and a.value == b.value for _, a, b in _shared(theirs, ours)]
+    return bool(same) and all(same) and not any(_contradicted(theirs, ours))
 
 
 def _shared(theirs: ArmResults, ours: ArmResults) -> list[tuple[int, Outcome, Outcome]]:

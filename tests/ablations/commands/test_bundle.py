@@ -21,11 +21,11 @@ from ablations.ledger import seal, unseal
 CELL = "my-cell.py"
 
 
-def study(folder: Path, model: str, *plugin: str) -> Path:
+def study(folder: Path, model: str, *plugin: str, corpus: str = "texts/mine.txt") -> Path:
     """The bundle of a study of four trials that was run in a folder."""
     (folder / "texts").mkdir(exist_ok=True)
     steep = '[[arm]]\nname = "lr .02"\nset = { lr = 0.02 }\n'
-    write(folder, seeds="seeds = 2", widths=(), arms=steep, model=model, corpus="texts/mine.txt", hidden=8)
+    write(folder, seeds="seeds = 2", widths=(), arms=steep, model=model, corpus=corpus, hidden=8)
     for words in (["run", "small.toml", "-j", "1"], ["bundle", "small", "-o", "small.zip"]):
         done = unrolled(folder, *words, *plugin)
         assert done.returncode == 0, done.stderr
@@ -146,7 +146,7 @@ def test_a_planted_change_is_found_also_where_its_hashes_were_made_to_fit(
     if sealed_again:
         rewrite(bundle, files, described=True)
         asked = Namespace(study=str(bundle), signers=None, trust=False, plugin=[])
-        with bundle_check.opened(asked) as (_, _, faults):
+        with bundle_check.opened(asked) as (_, _, faults, _):
             assert sealed_again in "\n".join(faults)
 
 
@@ -228,6 +228,35 @@ def test_a_text_that_may_not_be_passed_on_is_left_out_and_missed_in_the_replay(
     )
 
 
+def test_a_text_from_outside_the_authors_folder_is_read_from_the_bundle(told, tmp_path: Path) -> None:
+    for name in ("author", "elsewhere", "reviewer"):
+        (tmp_path / name).mkdir()
+    text = tmp_path / "elsewhere" / "mine.txt"
+    shutil.copy(study(tmp_path / "author", "lm2", corpus=str(text)), tmp_path / "reviewer")
+    text.unlink()
+    code, out, _ = told(tmp_path / "reviewer", "verify", "small.zip", "-n", "1")
+    assert code == 0 and "1 of 1 bit-identical" in out
+
+
+def test_a_bundle_that_verify_could_not_check_is_not_written(told, made: Path, with_plugin: Path) -> None:
+    for author, words, said in [
+        (made, ("-o", "small.txt"), "-o small.txt: a bundle's name ends in .zip; -o small.zip"),
+        (with_plugin, ("-o", "new.zip"), "bundle: model 'my-cell' needs a plug-in; add --plugin FILE.py"),
+        (made, ("-o", "new.zip", "--sign", "none"), "--sign none: ssh-keygen refuses"),
+    ]:
+        done = unrolled(author.parent, "bundle", "small", *words)
+        assert (done.returncode, done.stderr.count("\n")) == (2, 1) and said in done.stderr
+        assert {path.name for path in author.parent.glob("*.[zt][ix][pt]")} <= {"small.zip", "text.txt"}
+
+
+def test_flags_of_a_bundle_are_refused_for_a_study(told, made: Path) -> None:
+    code, _, said = told(made.parent, "verify", "small", "--signers", "nobody")
+    assert code == 2 and "--signers: is for a bundle; name its .zip" in said
+    shutil.copy(made, made.with_name("renamed.file"))
+    assert "2 of 2 bit-identical" in told(made.parent, "verify", "renamed.file", "-n", "2")[1]
+    made.with_name("renamed.file").unlink()
+
+
 def test_a_signature_is_made_and_asked_for(told, made: Path, tmp_path: Path) -> None:
     for name in ("author", "stranger"):
         key = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", name, "-f", str(tmp_path / name)]
@@ -246,3 +275,8 @@ def test_a_signature_is_made_and_asked_for(told, made: Path, tmp_path: Path) -> 
     assert told(tmp_path, *ask, "authors")[0] == 2
     zipped.with_name("small.zip.sig").unlink()
     assert "small.zip.sig: there is no signature; ask for it" in told(tmp_path, *ask, "authors")[2]
+    for more in (("--sign", str(tmp_path / "author")), ()):
+        assert told(made.parent, "bundle", "small", "-o", str(zipped), *more)[0] == 0
+        assert zipped.with_name("small.zip.sig").exists() is bool(more), (
+            "no signature of another file is left"
+        )

@@ -45,6 +45,18 @@ def test_every_kind_of_file_gives_the_same_verdicts(compare, name: str) -> None:
         assert f"+{expected:.4f}" in shown and "10 of 10" in shown and "IMPROVES" in shown
 
 
+def test_rows_that_diverged_are_counted_and_their_mean_is_of_the_others(compare) -> None:
+    frame = FRAME[FRAME.model != "worse"].rename(columns={"accuracy": "loss"})
+    frame.loc[(frame.model == "better") & (frame.seed < 3), "loss"] = float("inf")
+    frame.to_csv("runs.csv", index=False)
+    _, out, _ = compare("runs.csv", *ASKED[:4], "--metric", "loss=0.02")
+    assert "10, 3 diverged" in out and "Means and Δ leave out the rows that diverged" in out
+    assert pd.read_csv("reports/out/compare.csv").set_index("arm").diverged.to_dict() == {
+        "base": 0,
+        "better": 3,
+    }
+
+
 def test_nothing_worse_is_exit_code_0_and_torch_is_never_imported(tmp_path: Path) -> None:
     FRAME[FRAME.model != "worse"].to_csv(tmp_path / "runs.csv", index=False)
     code, slow = imports(tmp_path, "compare", "runs.csv", *ASKED)
@@ -124,13 +136,33 @@ def test_models_are_trained_where_the_ledger_lacks_them_and_judged(compare, tmp_
         ("lm4", ("lm7", *ASKED), "--arm: is for results from elsewhere; leave it out"),
         ("runs.csv", (*ASKED, "--seeds", "0-4"), "--seeds: is for models that are trained; leave it out"),
         ("lm4", ("lm77",), "model 'lm77': is not in the zoo; did you mean 'lm7'?"),
+        ("lm4", ASKED, "lm4: is a model, and one alone has nothing to be compared with; name two models"),
+        ("lm4", ("lm4",), "lm4: is named twice; name each model once"),
+        ("nowhere.csv", (), "nowhere.csv: there is no such file"),
+        ("head.csv", ASKED, "head.csv: has no rows; give a table with results"),
+        ("latin.csv", ASKED, "latin.csv: is not UTF-8; save the file as UTF-8"),
+        ("noarm.csv", ASKED, "noarm.csv: row 2 has no model; fill it in"),
+        ("lists.jsonl", ASKED, "lists.jsonl: seed: has values that are no plain text or number; name"),
+        ("none.json", ASKED, "none.json: holds no benchmark"),
+        ("runs.csv", (*ASKED, "--lower", "acuracy"), "--lower acuracy: names no metric, or one of both"),
+        ("runs.csv", (*ASKED, "--lower", "accuracy", "--higher", "accuracy"), "--lower accuracy: names no"),
+        ("runs.csv", (*ASKED, "--experiment", "x"), "--experiment: is for mlflow:URI; leave it out"),
+        ("runs.csv", (*ASKED, "-j", "2"), "--workers: is for models that are trained; leave it out"),
     ],
 )  # fmt: skip
 def test_a_source_or_a_flag_that_is_wrong_is_one_line(
     compare, source: str, flags: tuple[str, ...], said: str
 ) -> None:
     FRAME.to_csv("runs.csv", index=False)
-    for name, text in {"runs.xlsx": "x", "broken.jsonl": "{", "empty.csv": "", "other.json": "{}"}.items():
-        Path(name).write_text(text)
+    texts = {"runs.xlsx": "x", "broken.jsonl": "{", "empty.csv": "", "other.json": "{}"}
+    texts |= {
+        "head.csv": "model,seed,accuracy\n",
+        "latin.csv": "model,é\n",
+        "none.json": '{"benchmarks": []}',
+    }
+    texts |= {"noarm.csv": "model,seed,accuracy\na,1,1\n,2,1\n"}
+    texts |= {"lists.jsonl": "".join(f'{{"model": "{m}", "seed": [1], "accuracy": 1}}\n' for m in "ab")}
+    for name, text in texts.items():
+        Path(name).write_text(text, encoding="latin-1")
     code, out, err = compare(source, *flags)
     assert (code, out, err.count("\n")) == (2, "", 1) and said in err

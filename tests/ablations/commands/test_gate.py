@@ -50,6 +50,15 @@ def test_the_baselines_plan_decides_what_is_asked_and_the_command_may(tmp_path, 
     assert gate(before, lax)[0] == 3
     assert gate(before, lax, "--delta", "0.2")[0] == 0
     assert "training speed" in gate(before, lax, "--metric", "speed_train", "--delta", "90")[1]
+    undeclared = ledger(tmp_path / "c", made, metrics=(Metric("valid_accuracy", 1.0),))
+    assert "has no plan that declares δ of valid_loss" in gate(undeclared, lax, "--metric", "valid_loss")[1]
+
+
+def test_a_speed_that_is_asked_for_is_compared_also_of_identical_trials(tmp_path, gate) -> None:
+    sides, asked = (side(tmp_path / "a"), side(tmp_path / "b", slow=1.2)), ("--metric", "speed_train")
+    assert "1 bit-identical" in gate(*sides, "--speed-margin", "9")[1]
+    code, said = gate(*sides, *asked, "--delta", "90", "--speed-margin", "9")
+    assert code == 3 and "base: worse on 8 of 8 seeds" in said and "bit-identical" not in said
 
 
 def test_a_plan_and_results_sealed_by_another_version_are_read_and_left_alone(tmp_path, gate) -> None:
@@ -90,20 +99,25 @@ def test_bad_input_is_told_in_one_line(tmp_path, gate) -> None:
         path.write_bytes(path.read_bytes()[:-9])
     (tmp_path / "no.json").write_text('{"machine_info": {}}')
     (tmp_path / "empty").mkdir()
+    (tmp_path / "other" / "folder").mkdir(parents=True)
     (tmp_path / "unrun" / "plans").mkdir(parents=True)
     here = tmp_path.as_posix()
     for words, said in [
-        ((good, tmp_path / "none"), "there is no such results folder"),
+        ((good, tmp_path / "none"), f"{here}/none: there are no results; name a results folder"),
+        ((good, ""), "'': there are no results"),
+        ((good, "mlflow.db"), "mlflow.db: there are no results; write sqlite:///mlflow.db"),
         ((good, tmp_path / "unrun"), "holds no study that was run"),
         ((good, two, "--study", "u"), "has no study 'u'; it has s"),
         ((two, good), "has the studies s, t; choose one with --study"),
         ((good, damaged), "is damaged or no result of a known format"),
         ((good, tmp_path / "no.json"), "is not of"),
         ((tmp_path / "no.json", tmp_path / "no.json"), "is not a file of pytest-benchmark"),
+        ((good, tmp_path / "empty"), f"{here}/empty: there are no results"),
         (
-            (tmp_path / "empty", tmp_path / "empty"),
+            (tmp_path / "other", tmp_path / "other"),
             "holds neither a ledger nor pytest-benchmark's stored runs",
         ),
+        ((tmp_path / "no.json", tmp_path / "no.json", "--delta", "3"), "--delta: is for results, and these"),
         ((good, f"sqlite:///{here}/none.db"), "there is no such database"),
         ((tmp_path / "no.json", "http://me:secret@host"), "http://…@host: is not of"),
         ((good, good, "--delta", "inf"), "infinite lets everything pass"),

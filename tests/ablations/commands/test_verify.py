@@ -10,7 +10,9 @@ import pytest
 from as_typed import unrolled, write
 
 from ablations.cli import main
-from ablations.commands.verify import difference, replays
+from ablations.commands import verify as verifying
+from ablations.commands.verify import Replay, difference, replays, sample
+from ablations.design import plan as plans
 from ablations.ledger import Ledger
 from bench.trial import Result
 
@@ -110,6 +112,19 @@ def test_whatever_number_was_changed_is_named(trained, how: Callable[[Result], R
     honest = ended(trained, "done")[0]
     assert difference(honest, honest) == ""
     assert difference(how(honest), honest).startswith(name)
+
+
+def test_nobody_can_know_which_trials_are_trained_again(trained) -> None:
+    ledger = Ledger(trained / "results")
+    drawn = {sample(plans.stored("small", ledger), ledger, 1)[0].trial.id for _ in range(64)}
+    assert len(drawn) > 1  # 4 trials: the same one 64 times has a chance of 4^-63
+
+
+def test_an_interrupted_replay_is_no_difference(folder, verify, monkeypatch) -> None:
+    monkeypatch.setattr(
+        verifying, "replays", lambda results, **_: (Replay(r, "", "interrupted") for r in results)
+    )
+    assert verify() == (130, "0 of 4 bit-identical, 4 could not be replayed (interrupted: 4)\n")
 
 
 def test_another_step_of_a_divergence_is_named(trained) -> None:
