@@ -18,12 +18,14 @@ import pandas as pd
 
 from ablations.commands.report import comparison, read
 from ablations.design import plan as plans
+from ablations.design.seeds import seeds
 from ablations.design.settings import resolve
 from ablations.ledger import Ledger
 from ablations.trials.retrained import as_found, find, retrained
 from bench import plugins as plugins_
 from bench.identity import identify
-from bench.trial import BadInput, Result, Trial, lower_is_better
+from bench.models.registry import suggestion
+from bench.trial import BadInput, Result, Trial, lower_is_better, require
 from reports.arms import values
 from reports.formats import titled
 from reports.statistics.contrasts import Contrast, contrast
@@ -35,6 +37,7 @@ def trial(model: str, seed: int = 0, **settings: Any) -> Trial:
 
     Settings are those of a study file. Raises BadInput for an unknown one, and for a value out of range.
     """
+    (seed,) = seeds([seed])
     return identify(Trial(seed=seed, **resolve({"model": model, **settings})))
 
 
@@ -111,11 +114,19 @@ def compare(
     is of the seeds that count for both arms, and its p belongs to it alone. Raises BadInput for an unknown
     study or arm, for another metric without `delta`, and if the two arms share no seed.
     """
+    require(delta >= 0, "is not above 0", key="delta", cure="give the difference that does not matter")
     ledger = Ledger(Path(folder))
     plan = plans.stored(study, ledger)
-    found = comparison(plan, read(plan, ledger))
+    found = comparison(plan, every := read(plan, ledger))
     deltas = {one.name: one.delta for one in plan.metrics}
     metric = metric or plan.metrics[0].name
+    known = sorted({name for one in every.values() for name in one.metrics})
+    require(
+        not known or metric in known,
+        f"no result has {metric!r}",
+        key="metric",
+        cure=suggestion(metric, known),
+    )
     if metric not in deltas and not delta:
         raise BadInput(
             f"study {study!r} declares δ for {', '.join(deltas)}",

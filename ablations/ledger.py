@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.files import PARTIAL, explained, make_folder, save, sweep
-from bench.trial import FORMAT, BadInput, Result, canonical
+from bench.trial import FORMAT, BadInput, Result, canonical, require
 
 
 def _to_stderr(line: str) -> None:
@@ -31,6 +31,9 @@ class Ledger:
     root: Path
     warn: Callable[[str], None] = _to_stderr
     _told: set[str] = field(default_factory=set, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        require(not self.root.is_file(), "is a file", place=self.root, cure="give the folder of the results")
 
     def warn_once(self, line: str) -> None:
         """Call `warn` with a line, unless it was called with the same line before."""

@@ -244,7 +244,7 @@ def limits(c: Comparison, environments: dict[str, str]) -> tuple[str, ...]:
         ),
     ]
     if tuned := c.evidence.tuned[:1]:
-        tried = f"{len(tuned[0].levels)} levels with {len(tuned[0].seeds)} seeds each"
+        tried = f"{len(tuned[0].levels)} levels with {counted(len(tuned[0].seeds), 'seed')} each"
         said.append(
             f"An arm's own best {words(tuned[0].setting)} is the best of {tried}; no others were tried."
         )

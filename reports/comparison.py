@@ -42,6 +42,7 @@ class ComparedArm:
     note: str = ""  # why it is not compared, or not to be believed
     declared: bool = False  # whether it has a contrast to decide: the A/A check has none
     decided: bool = False  # by the study's first metric
+    stuck: str = ""  # why its contrast cannot be decided, such as "seed 3 failed"
     asks: int = 0  # seeds that its contrast needs at the next look; 0 if there is none
     proofs: tuple[Proof, ...] = ()  # one for each factor that has a witness
 
@@ -185,11 +186,11 @@ def _view(metric: Metric, found: Taken, notes: Mapping[str, str], evidence: Evid
             sides, lower = (row.summary.values, rows[0].summary.values), metric.lower_is_better
             row = replace(row, contrast=contrast(*sides, delta=metric.delta, lower_is_better=lower))
         elif v := decisions.verdicts.get(name, {}).get(metric.name):
-            row = replace(row, declared=True, decided=v.decided, asks=decisions.asks[name])
+            row = replace(row, declared=True, decided=v.decided, stuck=v.stuck, asks=decisions.asks[name])
             if not row.note and v.contrast.pairs:
                 row = replace(row, contrast=v.contrast, verdict=v)
             else:
-                row = replace(row, note=row.note or APART)
+                row = replace(row, note=row.note or (f"open: {v.stuck}" if v.stuck else APART))
         rows.append(row)
     title, unit = titled(metric.name)
     return Comparison(

@@ -7,8 +7,9 @@ from tempfile import TemporaryDirectory
 from ablations import scratch
 from ablations.commands import compare_sources
 from ablations.commands.gate import FAILED
-from ablations.commands.plan import load_plugins
+from ablations.commands.plan import chosen, load_plugins
 from ablations.commands.run import run, run_studies
+from ablations.design import costs
 from ablations.flags import refuse
 from ablations.tracking.store import public
 from bench.files import save
@@ -66,6 +67,13 @@ def _of_models(args: Namespace) -> int:
         file = Path(folder) / f"{name}.toml"
         file.write_text(STUDY.format(name=name, listed=listed, first=first, others=others))
         args.studies = [str(file)]
+        (study,) = chosen(args)
+        for arm in study.arms[1:]:
+            other = costs.other_task(study, arm)
+            rule = f"cannot be compared with {first}, as it is of another task: {', '.join(other)}"
+            require(
+                not other, rule, place=arm.name, cure="name models of one task, or set it: --set KEY=VALUE"
+            )
         if args.dry_run:
             return run(args)
         code, found = run_studies(args)

@@ -161,6 +161,8 @@ def _rows(
                 need |= {side: max(need[side], chance.seeds) for side in (arm.name, base) if need[side] > 1}
         changes = ", ".join(f"{key}={visible(value)}" for key, value in arm.changes.items()) or "–"
         against = f", against {visible(arm.against)}" if arm.against else ""
+        if other := costs.other_task(found, arm):
+            against += f"; no contrast, as it is of another task: {', '.join(other)}"
         rows.append([visible(arm.name), *cells, f"{seconds[arm.name]:.1f}", changes + against])
         rows += [["", *[""] * (2 + len(TRUTHS)), f"also: {visible(other)}"] for other in arm.also]
     return rows, needs

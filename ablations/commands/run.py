@@ -124,7 +124,7 @@ def _run_study(study: Study, args: Namespace, budget: Budget) -> "tuple[Comparis
             print(behind, file=sys.stderr)
     told = [", ".join(f"{number} {what}" for what, number in counts.items())]
     told += [until.standing if args.cluster else until.ahead(on.places)]
-    told += map(visible, _machines(found, there))
+    told += map(visible, _remarks(found, there))
     print("\n".join(f"{visible(plan.study)}: {line}" for line in told))
     print(f"report: {page}")
     if counts["left"] and not interrupted:
@@ -172,9 +172,9 @@ def _counts(
     return {**counts, "left": len(until.pending)}
 
 
-def _machines(found: "Comparison", reused: Collection[str]) -> Iterator[str]:
-    """Lines on reused trials from another kind of machine than today's, and on pairs of such trials."""
-    from reports.answer import mixed_machines  # scipy: most of a second, before the first trial
+def _remarks(found: "Comparison", reused: Collection[str]) -> Iterator[str]:
+    """Lines on trials from another kind of machine than today's, and on a plan that came after results."""
+    from reports.answer import extension, mixed_machines  # scipy: most of a second, before a trial
 
     kinds = {r.trial.id: kind(r.environment) for arm in found.evidence.arms for r in arm.results.values()}
     now = {repr(one): one for id, one in kinds.items() if id not in reused}.values()  # a few, of thousands
@@ -182,8 +182,7 @@ def _machines(found: "Comparison", reused: Collection[str]) -> Iterator[str]:
     if apart := [one for one in before if now and all(kinds_apart([one, other]) for other in now)]:
         verb = "result is" if len(apart) == 1 else "results are"
         yield f"{len(apart)} {verb} of another kind of machine, then / now: {kinds_apart([*apart, *now])}"
-    if pairs := mixed_machines(found):
-        yield pairs
+    yield from filter(None, (mixed_machines(found), extension(found)))
 
 
 def _train(

@@ -9,6 +9,7 @@ from ablations.commands.until_decided import UntilDecided
 from ablations.design import loading
 from ablations.design import plan as plans
 from ablations.design.plan import Plan
+from ablations.design.study import Study
 from ablations.design.study_file import shipped
 from ablations.flags import cores
 from ablations.ledger import Ledger
@@ -22,18 +23,24 @@ def studies(args: Namespace) -> int:
     ledger = Ledger(args.results)
     run = {plan.study: plan for plan in plans.all_stored(ledger)}
     rows = [("study", "arms", "time until decided", "state", "")]
-    for name in (*shipped(), *(str(path) for path in sorted(Path().glob("*.toml")) if _is_study(path))):
-        try:
-            found = loading.load(name)
-            time = "hours, for a GPU" if found.file.gpu else minutes(found, cores())
-        except BadInput as error:
-            rows.append((name, "–", "–", "cannot be run", str(error)))
+    files = (*shipped(), *(str(path) for path in sorted(Path().glob("*.toml")) if _is_study(path)))
+    found = {name: _loaded(name) for name in files}
+    today = {one[0].plan for one in found.values() if not isinstance(one, BadInput)}
+    listed = set()
+    for name, one in found.items():
+        if isinstance(one, BadInput):
+            rows.append((name, "–", "–", "cannot be run", str(one)))
             continue
-        state = _state(run.pop(found.name, None), found.plan, ledger)
-        rows.append((name, str(len(found.arms)), time, state, found.question))
+        study, time = one
+        plan = run.get(study.name)
+        if plan and plan.hash != study.plan and plan.hash in today:
+            plan = None  # it is another file's, of the same name
+        listed.add(study.name)
+        rows.append((name, str(len(study.arms)), time, _state(plan, study.plan, ledger), study.question))
     rows += [
         (plan.study, str(len(plan.arms)), "–", _state(plan, plan.hash, ledger), plan.question)
         for plan in run.values()
+        if plan.study not in listed
     ]
     lines = columns([[visible(cell) for cell in cells] for *cells, _ in rows])
     for line, (*_, question) in zip(lines, rows, strict=True):
@@ -42,6 +49,15 @@ def studies(args: Namespace) -> int:
     print("\n`unrolled run STUDY` trains a study, `unrolled plan STUDY` says more of it, `unrolled new study")
     print("my.toml` writes one of your own; `unrolled run golden` replays the book's notebook")
     return 0
+
+
+def _loaded(name: str) -> tuple[Study, str] | BadInput:
+    """A study and the time that it takes, or what is wrong with its file."""
+    try:
+        study = loading.load(name)
+        return study, "hours, for a GPU" if study.file.gpu else minutes(study, cores())
+    except BadInput as error:
+        return error
 
 
 def _is_study(path: Path) -> bool:

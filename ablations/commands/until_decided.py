@@ -83,7 +83,7 @@ def _standing(found: "Comparison", look: int) -> str:
 
     looks = len(found.evidence.looks)
     at = f"look {look} of {looks}, " if look and looks > 1 else ""
-    open_ = {r.arm.name: r.verdict.stuck if r.verdict else "" for r in found.judged if not r.decided}
+    open_ = {r.arm.name: r.stuck for r in found.judged if not r.decided}
     named = [f"{visible(name)}{why and f' ({short(why, 40)})'}" for name, why in open_.items()]
     names = ", ".join([*named[:3], *["…"] * (len(named) > 3)])
     told = standing(found) or "no contrast to decide"

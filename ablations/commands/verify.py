@@ -57,7 +57,7 @@ def replay(plan: Plan, ledger: Ledger, args: Namespace, texts: Mapping[str, Path
     for again in replays(results, **conditions(args, on)):
         trial = again.result.trial
         if again.unplayed:
-            unplayed[short(again.unplayed, 120)] += 1
+            unplayed[short(again.unplayed, 400)] += 1
         elif again.differs:
             differ += 1
             print(f"{trial.model} seed {trial.seed} ({trial.id}): {visible(again.differs)}")

@@ -5,7 +5,7 @@ from functools import cache
 from itertools import pairwise
 
 from ablations.design.settings import complete
-from ablations.design.study import Study
+from ablations.design.study import Arm, Study
 from ablations.design.tuning import TASK_SETTINGS
 from bench.models.registry import ModelSpec, spec_of
 from bench.text import HUMAN_NUMBERS, tokens_of
@@ -119,7 +119,12 @@ def contrasts(study: Study) -> dict[str, str]:
     for arm in study.arms[1:]:
         base = arms[arm.against or study.baseline.name]
         reference = not arm.against and (arm.counted or arm.name in bases)
-        alike = all(arm.settings[key] == base.settings[key] for key in TASK_SETTINGS)
-        if alike and not reference and not arm.seed_offset:
+        if not other_task(study, arm) and not reference and not arm.seed_offset:
             found[arm.name] = base.name
     return found
+
+
+def other_task(study: Study, arm: Arm) -> list[str]:
+    """The settings of the task in which an arm differs from the one that it is compared with."""
+    base = next((one for one in study.arms if one.name == arm.against), study.baseline)
+    return [key for key in TASK_SETTINGS if arm.settings[key] != base.settings[key]]

@@ -30,6 +30,7 @@ def parts(design: DesignTable, baseline: Settings) -> Iterator[tuple[str, list[A
     `baseline` is the [baseline] table. Raises BadInput for unknown factors, for one that its base has
     already, and for a level that is given twice.
     """
+    require(design.grid or not design.within, "needs a grid", key="within", cure="add grid = { … }")
     for name in _distinct("leave_one_out", design.leave_one_out):
         factor = _factor("leave_one_out", name, baseline)
         yield f"leave_one_out {name!r}", [_arm({factor.key: factor.off})]

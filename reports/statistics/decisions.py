@@ -133,8 +133,9 @@ class _Walk(Generic[Key]):
 
     def stuck(self, name: Key, k: int) -> str:
         """The seeds of look k that cannot have a result, with the reason; "" without any."""
-        lost = self.lost.get(name, {})
-        return ", ".join(f"seed {s} {lost[s]}" for s in self.seeds[: self.looks.numbers[k]] if s in lost)
+        lost, seeds = self.lost.get(name, {}), self.seeds[: self.looks.numbers[k]]
+        gone = [f"seed {s} {lost[s]}" for s in seeds if s in lost]
+        return ", ".join(gone[:2]) + (f" and {len(gone) - 2} more" if len(gone) > 2 else "")
 
 
 def _judge(tracks: Mapping[Key, _Track], adjust: Adjust) -> dict[Key, Verdict]:

@@ -35,6 +35,9 @@ def test_a_trial_has_the_chapters_settings_of_its_model(name: str) -> None:
 def test_a_trial_is_refused_as_a_study_file_is() -> None:
     with pytest.raises(BadInput, match=r"^'learning_rate': is not a setting; it is called lr$"):
         ablations.trial("lm4", learning_rate=1e-3)
+    for seed in ("a", -1, 1.5, 2**40, True):
+        with pytest.raises(BadInput, match=r"^seeds: .* is not an integer from 0 to 4294967295; "):
+            ablations.trial("lm4", seed=seed)  # type: ignore[arg-type]
 
 
 def test_training_here_gives_the_bits_of_a_run_and_leaves_torch_as_it_was(ran: Path, monkeypatch) -> None:
@@ -78,6 +81,12 @@ def test_two_arms_are_compared_as_the_report_compares_them(ran: Path) -> None:
     [
         (("none", "x"), {}, "none"),
         (("small", "lr 7"), {}, "arm 'lr 7': study 'small' has none of this name; it has: "),
+        (("small", "lr 0.001"), {"delta": -1.0}, "delta: is not above 0; give the difference"),
+        (
+            ("small", "lr 0.001"),
+            {"metric": "valid_lost", "delta": 0.1},
+            "no result has 'valid_lost'; did you",
+        ),
         (
             ("small", "lr 0.001"),
             {"metric": "train_loss"},

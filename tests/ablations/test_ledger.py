@@ -205,7 +205,7 @@ def test_a_folder_without_the_right_to_write_is_refused_before_the_first_trial()
 
 def test_what_is_in_the_way_of_a_file_is_one_clear_line(tmp_path: Path, ledger: Ledger) -> None:
     (tmp_path / "taken").write_text("in the way")
-    with pytest.raises(BadInput, match=r"taken.*cannot be written"):
+    with pytest.raises(BadInput, match=r"taken: is a file; give the folder of the results"):
         Ledger(tmp_path / "taken").record(steady(trial()))
     ledger.path(trial().id).mkdir(parents=True)
     with pytest.raises(BadInput, match="cannot be read"):

@@ -6,7 +6,7 @@ import re
 from statistics import fmean
 
 import pytest
-from synthetic import BOTH, arm, laddered, looked, study, svgs, text_of
+from synthetic import BOTH, LOOKS, arm, broken, laddered, looked, study, svgs, text_of
 
 from reports import sections
 from reports.answer import claims, extension, limits, sentences, standing, tally
@@ -140,6 +140,21 @@ def test_a_plan_that_was_declared_after_its_trials_were_seen_says_so_first_and_o
     assert all(x.exploratory for x in claims(c)) and "strong against base (exploratory): " in sentences(c)[0]
     for reused in ({}, {"models": 10}, {"": 3}, None):
         assert extension(compare(looked(reused=reused))) == ""
+
+
+def test_an_arm_that_failed_on_every_seed_is_open_for_good(tmp_path):
+    lost = broken(arm("lost", 0.3, seeds=12, settings={"clip": 3.0}), failed=tuple(range(12)))
+    arms = [one for one in looked().arms if one.name != "lost"]
+    c = compare(study((*arms, lost), metrics=BOTH, **LOOKS))
+    row = c.rows[-1]
+    assert row.stuck == "seed 0 failed, seed 1 failed and 10 more" and row.note == f"open: {row.stuck}"
+    assert row.note in text_of(render(c, tmp_path))
+
+
+def test_a_study_whose_arms_have_no_contrast_has_results_all_the_same(tmp_path):
+    apart = study((arm("base", 0.0), arm("b", 0.1, settings={"split": "blocks"})))
+    text = text_of(render(compare(apart), tmp_path))
+    assert "No arm has a contrast: the table says why." in text and "There is no result yet" not in text
 
 
 def test_one_seed_decides_nothing_and_is_still_a_page(tmp_path):

@@ -188,6 +188,17 @@ def test_the_plan_says_what_a_contrast_takes_and_its_chance_of_a_verdict(folder,
     assert "if nothing differs: about " in told and "if every difference is 2 δ: about " in told
 
 
+def test_the_plan_says_which_arm_has_no_contrast_and_a_ledger_that_is_a_file_is_refused(
+    folder, monkeypatch, capsys
+):
+    other = '[[arm]]\nname = "letters"\nset = { tokens = "char" }\n'
+    monkeypatch.chdir(write(folder, "tasks", arms=other))
+    assert main(["plan", "tasks.toml"]) == 0
+    assert "no contrast, as it is of another task: tokens\n" in capsys.readouterr().out
+    assert main(["plan", "tasks.toml", "--results", "tasks.toml"]) == 2
+    assert "tasks.toml: is a file; give the folder of the results\n" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("places", "told"), [("1", "on 1 core\n"), ("9999", f"on {counted(cores(), 'core')}\n")]
 )

@@ -137,6 +137,7 @@ def test_models_are_trained_where_the_ledger_lacks_them_and_judged(compare, tmp_
         ("runs.csv", (*ASKED, "--seeds", "0-4"), "--seeds: is for models that are trained; leave it out"),
         ("lm4", ("lm77",), "model 'lm77': is not in the zoo; did you mean 'lm7'?"),
         ("lm4", ASKED, "lm4: is a model, and one alone has nothing to be compared with; name two models"),
+        ("lm3", ("lm4",), "LMModel4: cannot be compared with lm3, as it is of another task: target; name"),
         ("lm4", ("lm4",), "lm4: is named twice; name each model once"),
         ("nowhere.csv", (), "nowhere.csv: there is no such file"),
         ("head.csv", ASKED, "head.csv: has no rows; give a table with results"),

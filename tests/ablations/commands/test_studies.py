@@ -74,6 +74,12 @@ def test_a_study_that_was_run_says_how_far_it_is_and_plan_counts_its_results_and
     assert "measured" not in capsys.readouterr().out, "trials with other settings"
     write(folder, seeds="seeds = 6")
     assert listed(capsys)["small.toml"][0].endswith(f"{done}, of other seeds or settings")
+    write(folder, seeds="seeds = 5")
+    (folder / "same.toml").write_text((folder / "small.toml").read_text().replace("seeds = 5", "seeds = 7"))
+    assert main(["studies"]) == 0
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith(("small", "same"))]
+    assert [line.rpartition("  ")[2] for line in lines] == ["not run", done], "two studies of one name"
+    (folder / "same.toml").unlink()
     (folder / "small.toml").unlink()  # what was run is listed without its file
     assert listed(capsys)["small"][1] == "Does a narrower network do worse?"
 

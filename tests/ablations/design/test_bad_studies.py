@@ -125,6 +125,7 @@ def test_an_error_says_place_key_rule_and_cure_also_in_another_process() -> None
         (ARM + "set = { lr = 0.1 }\nagainst = 'b'\n" + OTHER, "arm 'a': against: no arm 'b' comes before"),
         (ARM + "set = { lr = 0.1 }\nagainst = 'a'", "arm 'a': against: no arm 'a' comes before this one"),
         (ARM + "set = { lr = 0.1 }\nagainst = 'LMModel'", "before this one; did you mean 'LMModel6'?"),
+        (LM6 + '[design]\nwithin = ["lr"]\none_at_a_time = { lr = [1e-3] }', "within: needs a grid; add"),
         (WITHIN.format('"batch"'), "[design]: within: 'batch' is no setting of the grid"),
         (WITHIN.format('"model"'), "within: no cell has LMModel6 and the baseline's levels otherwise; add"),
         # tuning

@@ -37,7 +37,7 @@ def flat(study: Study) -> list[dict[str, object]]:
 def test_a_shipped_study_can_claim_something_and_trains_nothing_twice(name: str) -> None:
     study = load(name)
     assert study.name == name and study.question.endswith("?") and study.about
-    assert f"`{name}`" in STUDIES.read_text("utf-8")
+    assert f"| `{name}` | {study.question}" in STUDIES.read_text("utf-8")
     assert smallest_exact_p(len(study.seeds)) * len(contrasts(study)) <= ALPHA
     assert [arm.seed_offset for arm in study.arms].count(1000) == 1  # the A/A arm
     listed = [{arm.trial(seed).id for seed in arm.seeds} for arm in study.arms]
