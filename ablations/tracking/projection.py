@@ -313,12 +313,12 @@ def _reached(where: str, how: str, again: str = "") -> Iterator[None]:
         from sqlalchemy.exc import SQLAlchemyError
     except ImportError as error:
         raise BadInput(f"MLflow cannot be imported ({one_line(error)})") from error
-    cure = f"put that right or change MLFLOW_TRACKING_URI, then run `unrolled {again}` again"
+    then = f", then run `unrolled {again}` again" if again else ""
     try:
         yield
     except (MlflowException, SQLAlchemyError, sqlite3.Error, ImportError, OSError) as error:
         if "Max retries exceeded" in str(error):  # of urllib3
-            cure = "start it (`make ui`), or correct the address"
+            cure = f"start it (`make ui`), or correct the address{then}"
             raise BadInput("nothing answers", place=f"MLflow at {public(where)}", cure=cure) from error
         rule = f"MLflow at {public(where)} cannot be {how} ({one_line(error)})"
-        raise BadInput(rule, cure=cure if again else "") from error
+        raise BadInput(rule, cure=f"put that right or change MLFLOW_TRACKING_URI{then}") from error

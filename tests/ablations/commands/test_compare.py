@@ -133,6 +133,7 @@ def test_models_are_trained_where_the_ledger_lacks_them_and_judged(compare, tmp_
         ("runs.csv", (*ASKED[:4], "--metric", "accuracy=-1"), "--metric accuracy=-1: has no δ above 0"),
         ("runs.csv", (*ASKED, "--baseline", "bas"), "has no arm 'bas'; it has: base, better, worse"),
         ("mlflow:sqlite:///none.db", ASKED, "there is no such database"),
+        ("mlflow:http://127.0.0.1:1", ASKED, "MLflow at http://127.0.0.1:1: nothing answers; start it"),
         ("lm4", ("lm7", *ASKED), "--arm: is for results from elsewhere; leave it out"),
         ("runs.csv", (*ASKED, "--seeds", "0-4"), "--seeds: is for models that are trained; leave it out"),
         ("lm4", ("lm77",), "model 'lm77': is not in the zoo; did you mean 'lm7'?"),

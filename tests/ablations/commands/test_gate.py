@@ -176,6 +176,8 @@ def test_the_workflow_in_the_docs_says_what_the_command_understands(workflow) ->
     read = [parse(words[1:]) for words in commands]
     assert [args.do.partition(":")[2] for args in read] == ["run", "run", "gate"]
     assert [str(args.results) for args in read[:2]] == [read[2].baseline, read[2].candidate]
+    asked = workflow["jobs"]["gate"]["env"]["STUDY"]
+    assert asked.startswith("base/") and commands[2][0].startswith("base/"), "no change judges itself"
 
 
 def test_the_workflow_names_each_action_by_its_commit() -> None:
