@@ -287,7 +287,7 @@ def test_artifacts_reach_a_server(server, study, tmp_path, result, out, publishe
 
 
 def test_syncing_with_a_server_that_is_down_is_one_clear_line(free_port, study, result):
-    with pytest.raises(projection.BadInput, match="nothing answers.* run `unrolled sync` again") as refused:
+    with pytest.raises(projection.BadInput, match=r"nothing answers.* run `unrolled sync` again") as refused:
         projection.sync(study, {"baseline": [result()]}, f"http://user:secret@127.0.0.1:{free_port}")
     assert "secret" not in str(refused.value)
     assert "\n" not in str(refused.value)
