@@ -9,6 +9,8 @@
 `folder` is the folder of the results, "results" by default. The number of torch's threads is not changed.
 """
 
+import math
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +20,7 @@ import pandas as pd
 
 from ablations.commands.report import comparison, read
 from ablations.design import plan as plans
-from ablations.design.seeds import seeds
+from ablations.design.seeds import LAST
 from ablations.design.settings import resolve
 from ablations.ledger import Ledger
 from ablations.trials.retrained import as_found, find, retrained
@@ -37,8 +39,10 @@ def trial(model: str, seed: int = 0, **settings: Any) -> Trial:
 
     Settings are those of a study file. Raises BadInput for an unknown one, and for a value out of range.
     """
-    (seed,) = seeds([seed])
-    return identify(Trial(seed=seed, **resolve({"model": model, **settings})))
+    number = operator.index(seed) if hasattr(seed, "__index__") and not isinstance(seed, bool) else -1
+    rule = f"{seed!r:.60} is not an integer from 0 to {LAST}"
+    require(0 <= number <= LAST, rule, key="seed", cure="give one, such as 0")
+    return identify(Trial(seed=number, **resolve({"model": model, **settings})))
 
 
 def train(trial: Trial) -> Result:
@@ -114,7 +118,8 @@ def compare(
     is of the seeds that count for both arms, and its p belongs to it alone. Raises BadInput for an unknown
     study or arm, for another metric without `delta`, and if the two arms share no seed.
     """
-    require(delta >= 0, "is not above 0", key="delta", cure="give the difference that does not matter")
+    rule, cure = "is not a number above 0", "give the difference that does not matter"
+    require(0 <= delta < math.inf, rule, key="delta", cure=cure)
     ledger = Ledger(Path(folder))
     plan = plans.stored(study, ledger)
     found = comparison(plan, every := read(plan, ledger))

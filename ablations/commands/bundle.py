@@ -9,6 +9,7 @@ import io
 import zipfile
 from argparse import Namespace
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib import metadata, resources
 from pathlib import Path
@@ -22,7 +23,7 @@ from ablations.design import plan as plans
 from ablations.design.plan import Plan
 from ablations.ledger import Ledger, needed
 from bench.files import save, save_all
-from bench.models.registry import PENALTIES, ZOO
+from bench.identity import changes, identify
 from bench.text import BIBLE, HUMAN_NUMBERS
 from bench.trial import BadInput, Result, counted, require
 
@@ -41,15 +42,17 @@ PARTS = {
 @scratch.used()
 def bundle(args: Namespace) -> int:
     """Write a study's bundle and, with --sign, an OpenSSH signature beside it."""
-    rule = "a bundle's name ends in .zip"
-    require(args.output.suffix == ".zip", rule, place=f"-o {args.output}", cure=f"-o {args.output.stem}.zip")
+    zipped, place = args.output.suffix.lower() == ".zip", f"-o {args.output}"
+    require(zipped, "a bundle's name ends in .zip", place=place, cure=f"{place}.zip")
+    once = len({Path(name).name for name in args.plugin}) == len(args.plugin)
+    require(once, "two files have one name", place="--plugin", cure="give one of them another name")
     load_plugins(args)
     ledger = Ledger(args.results)
     plan = plans.stored(args.study, ledger)
     results = read(plan, ledger)
     if not results:
         raise BadInput(f"study {plan.study!r} has no result", cure=f"`unrolled run {plan.study}` trains it")
-    _check_parts(results.values())
+    _check_parts(results.values(), plan.study)
     with TemporaryDirectory() as folder, TemporaryDirectory() as beside:
         root, draft = Path(folder), Path(beside) / args.output.name
         for name, data in _files(plan, results, ledger, args):
@@ -59,18 +62,21 @@ def bundle(args: Namespace) -> int:
         save(draft, _zipped(root))
         if args.sign:
             signatures.sign(draft, args.sign)
-        signatures.of(args.output).unlink(missing_ok=True)  # of another file
         made = [draft, *([signatures.of(draft)] if args.sign else [])]
         save_all({args.output.with_name(path.name): path.read_bytes() for path in made})
+        if not args.sign:
+            signatures.of(args.output).unlink(missing_ok=True)  # of the file that was there
     print(f"{args.output}: {counted(len(results), 'result')}; `unrolled verify {args.output}` checks it")
     return 0
 
 
-def _check_parts(results: Iterable[Result]) -> None:
-    """Raise BadInput if a result needs a plug-in that is not loaded, and so would not be in the bundle."""
-    for model, *options in {(result.trial.model, *result.trial.options) for result in results}:
-        known = model in ZOO and set(options) <= ZOO[model].options.keys() | PENALTIES.keys()
-        require(known, f"model {model!r} needs a plug-in", place="bundle", cure="add --plugin FILE.py")
+def _check_parts(results: Iterable[Result], study: str) -> None:
+    """Raise BadInput if `verify` could not train a result again: for want of a plug-in, or after an edit."""
+    for trial in {(t.model, *t.options, t.corpus): t for t in (result.trial for result in results)}.values():
+        today = replace(identify(trial), versions=trial.versions)
+        rule = f"{', '.join(changes(trial, today))} since it was trained, so that no one could train it again"
+        cure = f"restore it, or `unrolled run {study}`"
+        require(today.id == trial.id, rule, place=f"study {study!r}", cure=cure)
 
 
 def _files(

@@ -117,6 +117,7 @@ def _other_designs(plan: Plan, results: Mapping[str, Result]) -> Iterator[str]:
             has, told = result.trial.factors(), dict(arm.changes)
             if first and arm.model == first.trial.model:
                 told = first.trial.factors() | told
+                told |= {arm.setting: arm.level} if arm.tunes else {}
             other = [key for key, value in told.items() if key != "seed" and has.get(key) != value]
             if arm.model != result.trial.model or other:
                 what = other[0] if other else "model"

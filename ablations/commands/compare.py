@@ -13,7 +13,7 @@ from ablations.design import costs
 from ablations.flags import refuse
 from ablations.tracking.store import public
 from bench.files import save
-from bench.models.registry import ZOO, spec_of
+from bench.models.registry import ZOO, spec_of, suggestion
 from bench.trial import BadInput, require
 from reports.answer import sentences
 from reports.foreign import judgement, tables
@@ -31,7 +31,12 @@ def compare(args: Namespace) -> int:
     refuse(args, _TRAINED, "is for models that are trained", "leave it out, or name two models")
     if not source.startswith("mlflow:"):
         refuse(args, ("experiment",), "is for mlflow:URI", "leave it out")
-        require(Path(source).exists(), "there is no such file", place=source, cure="correct its path")
+        cure = (
+            f"write mlflow:{source}"
+            if "://" in source
+            else suggestion(source, [*ZOO, *map(str, Path().iterdir())])
+        )
+        require(Path(source).exists(), "there is no such file", place=source, cure=cure)
     design = _design(args)
     found = judgement.compare(compare_sources.rows(source, args.experiment), design, public(source))
     print(tables.screen(found), end="")
@@ -72,7 +77,10 @@ def _of_models(args: Namespace) -> int:
             other = costs.other_task(study, arm)
             rule = f"cannot be compared with {first}, as it is of another task: {', '.join(other)}"
             require(
-                not other, rule, place=arm.name, cure="name models of one task, or set it: --set KEY=VALUE"
+                not other,
+                rule,
+                place=arm.name,
+                cure="name models of one task, and give its settings one value: --set KEY=VALUE",
             )
         if args.dry_run:
             return run(args)

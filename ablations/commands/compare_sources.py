@@ -21,7 +21,9 @@ def rows(source: str, experiment: str) -> pd.DataFrame:
     kind = path.suffix.lower()
     try:
         if kind in (".csv", ".tsv"):
-            return pd.read_csv(path, sep="\t" if kind == ".tsv" else ",")
+            # "None" and "NA" are names of arms; an empty cell alone is none
+            sep = "\t" if kind == ".tsv" else ","
+            return pd.read_csv(path, sep=sep, keep_default_na=False, na_values=[""])
         if kind in (".jsonl", ".ndjson"):
             return pd.read_json(path, lines=True, dtype=False)
         if kind == ".parquet":

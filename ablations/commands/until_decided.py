@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from ablations.commands.report import comparison
 from ablations.design.plan import Plan
 from bench.trial import Result, visible
-from reports.formats import duration, short
+from reports.formats import duration, quoted, short
 
 if TYPE_CHECKING:
     from reports.comparison import Comparison
@@ -84,7 +84,7 @@ def _standing(found: "Comparison", look: int) -> str:
     looks = len(found.evidence.looks)
     at = f"look {look} of {looks}, " if look and looks > 1 else ""
     open_ = {r.arm.name: r.stuck for r in found.judged if not r.decided}
-    named = [f"{visible(name)}{why and f' ({short(why, 40)})'}" for name, why in open_.items()]
+    named = [f"{quoted(visible(name))}{why and f' ({short(why, 40)})'}" for name, why in open_.items()]
     names = ", ".join([*named[:3], *["…"] * (len(named) > 3)])
     told = standing(found) or "no contrast to decide"
     return at + told + (f"; open: {names}" if names else "")

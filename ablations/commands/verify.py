@@ -33,12 +33,12 @@ def verify(args: Namespace) -> int:
     A study that is a .zip is a bundle, which is checked first. The exit code is 1 where a number differs,
     where a trial could not be trained again, and where a bundle has a fault.
     """
+    load_plugins(args)
     if args.study.lower().endswith(".zip") or zipfile.is_zipfile(args.study):
         with bundle_check.opened(args) as (plan, ledger, faults, texts):
             code = replay(plan, ledger, args, texts)
             return 1 if faults else code
     refuse(args, ("signers", "trust"), "is for a bundle", "name its .zip, or leave it out")
-    load_plugins(args)
     ledger = Ledger(args.results)
     return replay(plans.stored(args.study, ledger), ledger, args)
 

@@ -321,4 +321,5 @@ def _reached(where: str, how: str, again: str = "") -> Iterator[None]:
             cure = f"start it (`make ui`), or correct the address{then}"
             raise BadInput("nothing answers", place=f"MLflow at {public(where)}", cure=cure) from error
         rule = f"MLflow at {public(where)} cannot be {how} ({one_line(error)})"
-        raise BadInput(rule, cure=f"put that right or change MLFLOW_TRACKING_URI{then}") from error
+        cure = f"put that right or change MLFLOW_TRACKING_URI{then}" if again else "correct the address"
+        raise BadInput(rule, cure=cure) from error

@@ -20,8 +20,8 @@ NOT_KNOWN = (
     "independent."
 )
 DIVERGED = (
-    "Means and Δ leave out the rows that diverged: they describe the others alone. An arm with such pairs is "
-    "judged by how often each side is better (sign test); without pairs nothing is decided."
+    "Means and Δ leave out the rows that diverged: they describe the others alone. Where such pairs "
+    "differ, how often each side is better decides (sign test); without pairs nothing is decided."
 )
 MOST = 20  # pairs without a partner that are listed
 

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from as_typed import unrolled, write
@@ -36,8 +37,11 @@ def test_a_trial_is_refused_as_a_study_file_is() -> None:
     with pytest.raises(BadInput, match=r"^'learning_rate': is not a setting; it is called lr$"):
         ablations.trial("lm4", learning_rate=1e-3)
     for seed in ("a", -1, 1.5, 2**40, True):
-        with pytest.raises(BadInput, match=r"^seeds: .* is not an integer from 0 to 4294967295; "):
-            ablations.trial("lm4", seed=seed)  # type: ignore[arg-type]
+        with pytest.raises(
+            BadInput, match=r"^seed: .* is not an integer from 0 to 4294967295; give one, such as 0$"
+        ):
+            ablations.trial("lm4", seed=seed)
+    assert ablations.trial("lm4", seed=np.int64(3)).id == ablations.trial("lm4", seed=3).id
 
 
 def test_training_here_gives_the_bits_of_a_run_and_leaves_torch_as_it_was(ran: Path, monkeypatch) -> None:
@@ -81,7 +85,7 @@ def test_two_arms_are_compared_as_the_report_compares_them(ran: Path) -> None:
     [
         (("none", "x"), {}, "none"),
         (("small", "lr 7"), {}, "arm 'lr 7': study 'small' has none of this name; it has: "),
-        (("small", "lr 0.001"), {"delta": -1.0}, "delta: is not above 0; give the difference"),
+        (("small", "lr 0.001"), {"delta": -1.0}, "delta: is not a number above 0; give"),
         (
             ("small", "lr 0.001"),
             {"metric": "valid_lost", "delta": 0.1},

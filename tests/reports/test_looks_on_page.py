@@ -154,7 +154,10 @@ def test_an_arm_that_failed_on_every_seed_is_open_for_good(tmp_path):
 def test_a_study_whose_arms_have_no_contrast_has_results_all_the_same(tmp_path):
     apart = study((arm("base", 0.0), arm("b", 0.1, settings={"split": "blocks"})))
     text = text_of(render(compare(apart), tmp_path))
-    assert "No arm has a contrast: the table says why." in text and "There is no result yet" not in text
+    assert (
+        "No arm can be compared with the baseline: the table says why." in text
+        and "There is no result yet" not in text
+    )
 
 
 def test_one_seed_decides_nothing_and_is_still_a_page(tmp_path):

@@ -134,7 +134,7 @@ def test_each_section_with_data_is_there_and_none_without(html, tmp_path):
         "Answer", "Learning curves", "Errors by token role", "All numbers", "Throughput", "Time to target",
         "Costs of each arm", "All trials", "Limits", "Provenance",
     ]  # fmt: skip
-    assert "No arm has a contrast: the table says why." in text_of(alone)
+    assert "No arm can be compared with the baseline: the table says why." in text_of(alone)
 
 
 def test_a_study_of_failures_alone_is_still_a_page(tmp_path):

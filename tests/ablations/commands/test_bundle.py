@@ -238,15 +238,33 @@ def test_a_text_from_outside_the_authors_folder_is_read_from_the_bundle(told, tm
     assert code == 0 and "1 of 1 bit-identical" in out
 
 
-def test_a_bundle_that_verify_could_not_check_is_not_written(told, made: Path, with_plugin: Path) -> None:
+def test_a_bundle_that_verify_could_not_check_is_not_written(made: Path, with_plugin: Path) -> None:
     for author, words, said in [
-        (made, ("-o", "small.txt"), "-o small.txt: a bundle's name ends in .zip; -o small.zip"),
-        (with_plugin, ("-o", "new.zip"), "bundle: model 'my-cell' needs a plug-in; add --plugin FILE.py"),
+        (made, ("-o", "small.txt"), "-o small.txt: a bundle's name ends in .zip; -o small.txt.zip"),
+        (with_plugin, ("-o", "new.zip"), "model 'my-cell': is not in the zoo; "),
         (made, ("-o", "new.zip", "--sign", "none"), "--sign none: ssh-keygen refuses"),
     ]:
         done = unrolled(author.parent, "bundle", "small", *words)
         assert (done.returncode, done.stderr.count("\n")) == (2, 1) and said in done.stderr
         assert {path.name for path in author.parent.glob("*.[zt][ix][pt]")} <= {"small.zip", "text.txt"}
+
+
+def test_what_was_edited_since_it_was_trained_is_not_bundled(tmp_path: Path) -> None:
+    made = study(tmp_path, "lm2")
+    with (tmp_path / "texts" / "mine.txt").open("a") as text:
+        text.write("more words .")
+    done = unrolled(tmp_path, "bundle", "small", "-o", str(made))
+    said = "study 'small': mine.txt was edited since it was trained, so that no one could train it again; restore"
+    assert done.returncode == 2 and said in done.stderr
+
+
+def test_the_searches_and_winners_of_a_tuned_study_are_as_planned(told, tmp_path: Path) -> None:
+    arms = '[[arm]]\nname = "wide"\nset = { hidden = 16 }\n[tuning]\nlr = [1e-3, 1e-2]\nseeds = 1\n'
+    write(tmp_path, seeds="seeds = 2", widths=(), arms=arms, model="lm2", hidden=8)
+    assert unrolled(tmp_path, "run", "small.toml").returncode == 0
+    assert told(tmp_path, "bundle", "small", "-o", "small.zip")[0] == 0
+    code, out, _ = told(tmp_path, "verify", "small.zip", "-n", "1")
+    assert code == 0 and ", 0 faults" in out
 
 
 def test_flags_of_a_bundle_are_refused_for_a_study(told, made: Path) -> None:

@@ -57,6 +57,18 @@ def test_rows_that_diverged_are_counted_and_their_mean_is_of_the_others(compare)
     }
 
 
+def test_none_and_na_are_names_of_arms(compare) -> None:
+    FRAME.assign(model=FRAME.model.map({"base": "None", "better": "NA", "worse": "null"})).to_csv(
+        "runs.csv", index=False
+    )
+    assert "NA " in compare("runs.csv", *ASKED)[1]
+    assert pd.read_csv("reports/out/compare.csv", keep_default_na=False).arm.to_list() == [
+        "None",
+        "NA",
+        "null",
+    ]
+
+
 def test_nothing_worse_is_exit_code_0_and_torch_is_never_imported(tmp_path: Path) -> None:
     FRAME[FRAME.model != "worse"].to_csv(tmp_path / "runs.csv", index=False)
     code, slow = imports(tmp_path, "compare", "runs.csv", *ASKED)
