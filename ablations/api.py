@@ -10,17 +10,17 @@
 """
 
 import math
-import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from ablations.commands.report import comparison, read
 from ablations.design import plan as plans
-from ablations.design.seeds import LAST
+from ablations.design import seeds
 from ablations.design.settings import resolve
 from ablations.ledger import Ledger
 from ablations.trials.retrained import as_found, find, retrained
@@ -39,10 +39,9 @@ def trial(model: str, seed: int = 0, **settings: Any) -> Trial:
 
     Settings are those of a study file. Raises BadInput for an unknown one, and for a value out of range.
     """
-    number = operator.index(seed) if hasattr(seed, "__index__") and not isinstance(seed, bool) else -1
-    rule = f"{seed!r:.60} is not an integer from 0 to {LAST}"
-    require(0 <= number <= LAST, rule, key="seed", cure="give one, such as 0")
-    return identify(Trial(seed=number, **resolve({"model": model, **settings})))
+    seed = int(seed) if isinstance(seed, np.integer) else seed
+    seeds.check(seed, key="seed", cure="give one, such as 0")
+    return identify(Trial(seed=seed, **resolve({"model": model, **settings})))
 
 
 def train(trial: Trial) -> Result:

@@ -9,7 +9,6 @@ import io
 import zipfile
 from argparse import Namespace
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
 from datetime import UTC, datetime
 from importlib import metadata, resources
 from pathlib import Path
@@ -22,8 +21,8 @@ from ablations.commands.report import comparison, read, render
 from ablations.design import plan as plans
 from ablations.design.plan import Plan
 from ablations.ledger import Ledger, needed
+from ablations.trials.retrained import as_today
 from bench.files import save, save_all
-from bench.identity import changes, identify
 from bench.text import BIBLE, HUMAN_NUMBERS
 from bench.trial import BadInput, Result, counted, require
 
@@ -72,11 +71,10 @@ def bundle(args: Namespace) -> int:
 
 def _check_parts(results: Iterable[Result], study: str) -> None:
     """Raise BadInput if `verify` could not train a result again: for want of a plug-in, or after an edit."""
-    for trial in {(t.model, *t.options, t.corpus): t for t in (result.trial for result in results)}.values():
-        today = replace(identify(trial), versions=trial.versions)
-        rule = f"{', '.join(changes(trial, today))} since it was trained, so that no one could train it again"
-        cure = f"restore it, or `unrolled run {study}`"
-        require(today.id == trial.id, rule, place=f"study {study!r}", cure=cure)
+    for trial in {(r.trial.source, r.trial.data): r.trial for r in results}.values():
+        today, why = as_today(trial)
+        rule, cure = f"no one could train it again: {why}", f"restore that, or `unrolled run {study}`"
+        require(today, rule, place=f"study {study!r}", cure=cure)
 
 
 def _files(

@@ -18,11 +18,11 @@ from ablations.design import plan as plans
 from ablations.design.plan import Plan
 from ablations.flags import refuse
 from ablations.ledger import Ledger
+from ablations.trials.retrained import as_today
 from ablations.trials.runner import run_trials
 from bench.bits import differences, numbers
-from bench.identity import changes, identify
 from bench.kinds import kind, kinds_apart
-from bench.trial import BadInput, Result, Trial, counted, visible
+from bench.trial import BadInput, Result, counted, visible
 from reports.formats import short
 
 
@@ -100,21 +100,6 @@ def replays(results: Sequence[Result], **places: Any) -> Iterator[Replay]:
         for result in results:
             trial, why = today[result.trial.id]
             yield _compared(result, again.read(trial.id), why) if trial else Replay(result, "", why)
-
-
-def as_today(trial: Trial) -> tuple[Trial | None, str]:
-    """The trial that the present code, data and plug-ins make of a stored one, and what differs, if anything.
-
-    None where more than the versions of packages differ: it would be another experiment.
-    """
-    try:
-        today = identify(trial)
-    except BadInput as error:
-        return None, str(error)
-    if today.id == trial.id:
-        return trial, ""
-    same = replace(today, versions=trial.versions).id == trial.id
-    return today if same else None, ", ".join(changes(trial, today))
 
 
 def _compared(result: Result, again: Result | None, why: str) -> Replay:

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from bench.trial import BadInput
+from bench.trial import BadInput, require
 
 LAST = 2**32 - 1  # the largest that NumPy takes
 MOST = 100_000
@@ -34,14 +34,19 @@ def seeds(given: int | str | Sequence[Any]) -> tuple[int, ...]:
     if not found:
         raise BadInput("none are given", key="seeds", cure=cure)
     for seed in found:
-        if type(seed) is not int or not 0 <= seed <= LAST:
-            raise BadInput(f"{seed!r:.60} is not an integer from 0 to {LAST}", key="seeds", cure=cure)
+        check(seed, key="seeds", cure=cure)
     seed, count = Counter(found).most_common(1)[0]
     if count > 1:
         raise BadInput(
             f"{seed} is given twice", key="seeds", cure="keep one of them, as equal seeds are not independent"
         )
     return tuple(found)
+
+
+def check(seed: Any, **fields: Any) -> None:
+    """Raise BadInput, with the fields given, for what cannot be a seed."""
+    can = type(seed) is int and 0 <= seed <= LAST
+    require(can, f"{seed!r:.60} is not an integer from 0 to {LAST}", **fields)
 
 
 def _listed(piece: str) -> range:

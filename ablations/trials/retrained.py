@@ -6,12 +6,12 @@ fingerprint shows whether it is the same to the last bit.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ablations.design import plan as plans
 from ablations.ledger import Ledger
-from bench.identity import identify
+from bench.identity import changes, identify
 from bench.models.registry import spec_of
 from bench.trial import BadInput, Result, Trial, require
 
@@ -35,6 +35,21 @@ def find(id: str, ledger: Ledger) -> Result:
         )
         raise BadInput(f"no trial in {ledger.root} has this identity", place=f"trial {id!r}", cure=cure)
     return result
+
+
+def as_today(trial: Trial) -> tuple[Trial | None, str]:
+    """The trial that the present code, data and plug-ins make of a stored one, and what differs, if anything.
+
+    None where more than the versions of packages differ: it would be another experiment.
+    """
+    try:
+        today = identify(trial)
+    except BadInput as error:
+        return None, str(error)
+    if today.id == trial.id:
+        return trial, ""
+    same = replace(today, versions=trial.versions).id == trial.id
+    return today if same else None, ", ".join(changes(trial, today))
 
 
 @dataclass(frozen=True)

@@ -149,9 +149,9 @@ def _pairs(
 
 def _filled(column: pd.Series, source: str) -> None:
     """Raise BadInput for a column with an empty cell."""
-    empty = column.isna()
-    rule = f"row {_row(empty)} has no {column.name}" if empty.any() else ""
-    require(not rule, rule, place=source, cure="fill it in, or leave it out")
+    if (empty := column.isna()).any():
+        rule = f"row {_row(empty)} has no {column.name}"
+        raise BadInput(rule, place=source, cure="fill it in, or leave it out")
 
 
 def _numbers(column: pd.Series, source: str) -> "pd.Series[float]":

@@ -254,7 +254,7 @@ def test_what_was_edited_since_it_was_trained_is_not_bundled(tmp_path: Path) -> 
     with (tmp_path / "texts" / "mine.txt").open("a") as text:
         text.write("more words .")
     done = unrolled(tmp_path, "bundle", "small", "-o", str(made))
-    said = "study 'small': mine.txt was edited since it was trained, so that no one could"
+    said = "study 'small': no one could train it again: mine.txt was edited; restore that"
     assert done.returncode == 2 and said in done.stderr
 
 
