@@ -15,7 +15,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from bench.text import HUMAN_NUMBERS, data_hash, tokens_of
+from bench.text import data_hash, is_human_numbers, tokens_of
 from bench.trial import BadInput, Trial
 
 UNKNOWN = "<unk>"
@@ -145,7 +145,7 @@ def corpus(name: str, tokens: str = "word", cap: int = 0) -> Corpus:
         vocab = [word for word in vocab if word in kept] + [UNKNOWN]
     number = {word: i for i, word in enumerate(vocab)}
     ids = torch.tensor([number.get(word, len(vocab) - 1) for word in words])
-    numbers = name == HUMAN_NUMBERS and tokens == "word"
+    numbers = tokens == "word" and is_human_numbers(name)
     roles, role_names = _number_roles(words) if numbers else _band_roles(ids, len(vocab))
     return Corpus(name, data_hash(name), ids, tuple(vocab), roles, role_names)
 

@@ -13,7 +13,7 @@ from importlib import metadata
 from pathlib import Path
 
 from bench.models.registry import PENALTIES, Sources, spec_of, strengths
-from bench.text import data_hash, text_of
+from bench.text import HUMAN_NUMBERS, data_hash, is_human_numbers, text_of
 from bench.trial import BadInput, Trial, require
 
 SHARED = (
@@ -36,6 +36,7 @@ def identify(trial: Trial) -> Trial:
     """The trial with the hashes of its code and its text, and the versions: a change makes it another trial.
 
     A plugged-in penalty of strength 0 is left out, so that a plug-in touches only the trials that have it.
+    Human Numbers from a file has the built-in text's name.
     Raises BadInput where the trial needs a plug-in that is not loaded.
     """
     spec, own = spec_of(trial.model), strengths(trial.options)
@@ -45,6 +46,7 @@ def identify(trial: Trial) -> Trial:
     return replace(
         trial,
         options={key: value for key, value in trial.options.items() if key in own or key not in PENALTIES},
+        corpus=HUMAN_NUMBERS if is_human_numbers(trial.corpus) else trial.corpus,
         source=source_hash(trial.model, trial.engine, tuple(own)),
         data=data_hash(trial.corpus),
         versions=", ".join(versions(trial)),

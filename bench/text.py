@@ -87,18 +87,28 @@ def text_of(name: str) -> str:
 def tokens_of(name: str, kind: str = "word") -> list[str]:
     """The tokens of a corpus, in order: its words and single punctuation marks, or its characters.
 
-    Human Numbers: lines joined with " . " and split on spaces, as in the chapter.
+    Human Numbers, also from a file: lines joined with " . " and split on spaces, as in the chapter.
     """
     text = text_of(name)
     if kind == "char":
         return list(text)
-    if name == HUMAN_NUMBERS:
+    if is_human_numbers(name):
         return " . ".join(line.strip() for line in text.splitlines()).split(" ")
     return re.findall(r"\w+|[^\w\s]", text)
+
+
+def is_human_numbers(name: str) -> bool:
+    """Whether a corpus is the chapter's text, by its content: it may come from a file."""
+    return data_hash(name) == HUMAN_NUMBERS_SHA256
 
 
 def data_hash(name: str) -> str:
     """sha256 of the corpus's text."""
     if name == HUMAN_NUMBERS:
         return HUMAN_NUMBERS_SHA256
-    return hashlib.sha256(text_of(name).encode()).hexdigest()
+    return _sha256(text_of(name))
+
+
+@functools.cache
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -6,9 +6,9 @@ from itertools import pairwise
 
 from ablations.design.settings import complete
 from ablations.design.study import Arm, Study
-from ablations.design.tuning import TASK_SETTINGS
+from ablations.design.tuning import TASK_SETTINGS, task
 from bench.models.registry import ModelSpec, spec_of
-from bench.text import HUMAN_NUMBERS, tokens_of
+from bench.text import is_human_numbers, tokens_of
 from bench.trial import BadInput, Scalar, Trial
 
 HUMAN_NUMBERS_SIZE = 63_095, 30  # its tokens and its words, to which the seconds of the registry belong
@@ -102,7 +102,7 @@ def check_length(trial: Trial) -> None:
 @cache
 def _text_size(corpus: str, kind: str) -> tuple[int, int]:
     """Tokens of a text and how many there are of them, different ones."""
-    if (corpus, kind) == (HUMAN_NUMBERS, "word"):
+    if kind == "word" and is_human_numbers(corpus):
         return HUMAN_NUMBERS_SIZE
     tokens = tokens_of(corpus, kind)
     return len(tokens), len(set(tokens))
@@ -127,4 +127,5 @@ def contrasts(study: Study) -> dict[str, str]:
 def other_task(study: Study, arm: Arm) -> list[str]:
     """The settings of the task in which an arm differs from the one that it is compared with."""
     base = next((one for one in study.arms if one.name == arm.against), study.baseline)
-    return [key for key in TASK_SETTINGS if arm.settings[key] != base.settings[key]]
+    ours, theirs = task(arm.settings), task(base.settings)
+    return [key for key in TASK_SETTINGS if ours[key] != theirs[key]]

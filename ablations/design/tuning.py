@@ -14,6 +14,7 @@ from ablations.design.settings import Settings, check_key, flat, inherit, label,
 from ablations.design.study import Arm
 from ablations.design.study_file import StudyFile
 from bench.models.registry import spec_of
+from bench.text import data_hash
 from bench.trial import TASK, BadInput, Result, Scalar, lower_is_better, require
 
 SEARCH_OFFSET = 2000
@@ -21,6 +22,11 @@ SEARCH_OFFSET = 2000
 
 TASK_SETTINGS = ("corpus", *(name for name in TASK if name != "data"))
 """As settings: the data are named by their corpus."""
+
+
+def task(settings: Settings) -> dict[str, Any]:
+    """The settings that decide which words are predicted, with the text's hash for its name."""
+    return {key: settings[key] for key in TASK_SETTINGS} | {"corpus": data_hash(settings["corpus"])}
 
 
 def searches(file: StudyFile, arms: Sequence[Arm]) -> tuple[Arm, ...]:
@@ -78,7 +84,7 @@ def _is_tuned(arm: Arm, baseline: Arm, setting: str) -> bool:
     return (
         not arm.seed_offset
         and not arm.counted
-        and all(arm.settings[key] == baseline.settings[key] for key in TASK_SETTINGS)
+        and task(arm.settings) == task(baseline.settings)
         and flat(arm.settings).get(setting) == flat(baseline.settings)[setting]
     )
 

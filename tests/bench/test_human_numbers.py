@@ -1,10 +1,13 @@
 """The corpus of the chapter. Counts and hashes: fastbook chapter 12, measured on fastai's HUMAN_NUMBERS."""
 
 import hashlib
+from pathlib import Path
 
 import pytest
+import torch
 
-from bench.corpus import Corpus, batches
+from bench.corpus import Corpus, batches, corpus
+from bench.identity import identify
 from bench.text import HUMAN_NUMBERS, HUMAN_NUMBERS_SHA256, data_hash, human_numbers
 from bench.trial import Trial
 
@@ -19,6 +22,17 @@ def test_the_two_files_are_fastais_to_the_byte_and_have_the_hash_that_planning_u
     assert [len(part) for part in parts] == [280_599, 74_884]
     assert tuple(hashlib.sha256(part).hexdigest() for part in parts) == SHA256
     assert hashlib.sha256(b"".join(parts)).hexdigest() == data_hash(HUMAN_NUMBERS) == HUMAN_NUMBERS_SHA256
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_human_numbers_from_a_file_are_the_built_in_ones(tmp_path: Path, numbers: Corpus, end: str) -> None:
+    path = tmp_path / "hn.txt"
+    path.write_bytes("".join(human_numbers()).replace("\n", end).encode())
+    from_file = corpus(str(path))
+    assert torch.equal(from_file.ids, numbers.ids) and from_file.vocab == numbers.vocab
+    assert torch.equal(from_file.roles, numbers.roles) and from_file.role_names == numbers.role_names
+    built_in, other = (identify(Trial(model="lm4", seed=0, **c)) for c in ({}, {"corpus": str(path)}))
+    assert other == built_in, "what reads a result by its corpus finds the chapter's"
 
 
 def test_there_are_63095_tokens_and_30_words_in_order_of_first_appearance(numbers: Corpus) -> None:
