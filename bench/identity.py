@@ -12,23 +12,57 @@ from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 
-from bench.models.registry import PENALTIES, Sources, spec_of, strengths
+from bench.models.registry import spec_of
+from bench.models.spec import PENALTIES, Sources, strengths
 from bench.text import HUMAN_NUMBERS, data_hash, is_human_numbers, text_of
 from bench.trial import BadInput, Trial, require
 
 SHARED = (
     "corpus.py",
+    "diagnostics.py",
     "environment.py",
+    "flops.py",
     "metrics.py",
     "regularization.py",
+    "run.py",
     "text.py",
+    "throughput.py",
+    "trial.py",
+    "models/recurrent.py",
+    "models/spec.py",
     "training/engine.py",
     "training/train.py",
-    "models/recurrent.py",
+    "witnesses/__init__.py",
+    "witnesses/context.py",
+    "witnesses/data.py",
+    "witnesses/model.py",
+    "witnesses/observer.py",
+    "witnesses/training.py",
 )
-"""Files that every trial's numbers come from. Clocks, descriptions and checkpoints change no number."""
+"""Files that compute or record a number of every trial's result."""
 
-ENGINES = {"learner": ("learner",), "loop": ("loop", "steps"), "sgd": ("sgd", "steps")}
+UNCOUNTED = {
+    "__init__.py": "empty",
+    "models/__init__.py": "empty",
+    "training/__init__.py": "empty",
+    "devices.py": "finds the GPUs that can be used",
+    "files.py": "writes bytes, which are read back under a checksum",
+    "identity.py": "decides which trial it is",
+    "kinds.py": "names the machine's facts",
+    "machine.py": "reads the machine's facts",
+    "nvidia.py": "reads the machine's facts",
+    "models/registry.py": "lists models: a trial holds their settings, and its hash their class",
+    "plugin_sources.py": "finds the files of plug-ins",
+    "plugins.py": "loads plug-ins; it counts for their models, whose layers it stacks",
+    "preload.py": "imports the rest before a trial",
+}
+"""Files that a trial's process loads and that change no number, with the reason."""
+
+ENGINES = {
+    "learner": ("learner",),
+    "loop": ("loop", "steps", "checkpoint"),
+    "sgd": ("sgd", "steps", "checkpoint"),
+}
 """The modules of `bench.training` that an engine is made of."""
 
 
@@ -125,12 +159,12 @@ def source_hash(model: str, engine: str, penalties: tuple[str, ...] = ()) -> str
     The files of plug-ins have a second hash, after a "-". Raises BadInput for an unknown model.
     """
     here, spec = Path(__file__).parent, spec_of(model)
-    family = here / (spec.module.removeprefix("bench.").replace(".", "/") + ".py")
     parts = list(plugged(model, penalties))
     families = {Path(file) for part in parts for file in part.families}
-    families |= set() if spec.file else {family}
+    module = spec.module.removeprefix("bench.").replace(".", "/")
+    families.add(here / ("plugins.py" if spec.file else f"{module}.py"))
     own = [here / f"training/{name}.py" for name in ENGINES[engine]]
-    package = _digest([*(here / name for name in SHARED), *sorted(families), *own])
+    package = _digest([*(here / name for name in SHARED), *sorted(families), *own], spec.builder)
     files = sorted({Path(file) for part in parts for file in part.files}, key=lambda p: (p.name, p))
     return f"{package}-{_digest(files)}" if files else package
 
@@ -142,8 +176,8 @@ def plugged(model: str, penalties: Iterable[str]) -> Iterator[Sources]:
     yield from (PENALTIES[name].sources for name in penalties)
 
 
-def _digest(paths: Iterable[Path]) -> str:
-    digest = hashlib.sha256()
+def _digest(paths: Iterable[Path], builder: str = "") -> str:
+    digest = hashlib.sha256(builder.encode())
     for path in paths:
         if path not in _CONTENTS:
             loaded(path, path.read_bytes())

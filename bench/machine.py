@@ -21,7 +21,6 @@ VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "ATEN_CPU_CAPABILITY", *kinds
 """Environment variables that are recorded; no others are, so that no secret gets into a result."""
 
 
-@functools.cache
 def facts(device: str = "cpu") -> dict[str, Any]:
     """The facts of this process and its machine that can explain why two machines give different bits.
 
@@ -72,6 +71,7 @@ def package_versions() -> Mapping[str, str]:
     return {name: metadata.distribution(name).version for name in PACKAGES}
 
 
+@functools.cache
 def _cpu_model() -> str:
     with suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text().splitlines():
@@ -80,6 +80,7 @@ def _cpu_model() -> str:
     return platform.processor() or sys.platform
 
 
+@functools.cache
 def _torch_build() -> str:
     """Hash of torch's build configuration, without the CPU capability, which is a separate fact."""
     built = [line for line in torch.__config__.show().splitlines() if "CPU capability usage" not in line]

@@ -13,7 +13,7 @@ from importlib import metadata
 from pathlib import Path
 from types import ModuleType
 
-from bench.models.registry import Sources
+from bench.models.spec import Sources
 
 BENCH = Path(__file__).parent
 PROJECT = ("bench", "ablations", "reports")

@@ -27,7 +27,8 @@ from types import ModuleType
 from typing import Any, TypeVar
 
 from bench.identity import loaded, plugged
-from bench.models.registry import PENALTIES, ZOO, ModelSpec, Penalty, strengths
+from bench.models.registry import ZOO
+from bench.models.spec import PENALTIES, ModelSpec, Penalty, strengths
 from bench.plugin_sources import sources_of, uncounted
 from bench.text import contents
 from bench.trial import FOUND, BadInput, Scalar, Trial, require

@@ -13,10 +13,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bench import corpus, environment, run
-from bench.corpus import Batches
+from bench.corpus import Batches, Corpus
 from bench.diagnostics import embeddings
 from bench.models.recurrent import LanguageModel, Output, parts_of
-from bench.models.registry import PENALTIES, spec_of, strengths
+from bench.models.registry import spec_of
+from bench.models.spec import PENALTIES, strengths
 from bench.plugins import place
 from bench.regularization import penalties
 from bench.training import train as training
@@ -40,21 +41,26 @@ def preflight(trial: Trial) -> Result:
     data = corpus.load(trial)
     train, valid = (_first(split) for split in corpus.batches(trial, data))
     if not spec_of(trial.model).counted:
-        vocab, batch = len(data.vocab), next(iter(train))
-        _check_memory(trial, vocab)
-        with _refusing(trial, "cannot be built"):
-            model = training.build(trial, vocab)
-        with _naming(_named(trial)):
-            _check_class(trial, model)
-            for cell in cells(model):
-                with _naming(_named(trial, "cell")):
-                    _check_cell(trial, cell)
-            _check_update(trial, model, batch, vocab)
-            _check_evaluation(trial, model, next(iter(valid))[0], vocab)
-        _check_seeded(trial, batch[0], vocab)
-        with _refusing(trial, "fails on its first batch"):
-            _whole(replace(trial, epochs=1))
+        with _naming(_named(trial)), run.unchanged_machine(trial.device):
+            _check(trial, data, train, valid)
     return Result(trial=trial, status="done", started=started, seconds=time.perf_counter() - clock)
+
+
+def _check(trial: Trial, data: Corpus, train: Batches, valid: Batches) -> None:
+    """Every check of a model that is trained, on its first batches."""
+    vocab, batch = len(data.vocab), next(iter(train))
+    _check_memory(trial, vocab)
+    with _refusing(trial, "cannot be built"):
+        model = training.build(trial, vocab)
+    _check_class(trial, model)
+    for cell in cells(model):
+        with _naming(_named(trial, "cell")):
+            _check_cell(trial, cell)
+    _check_update(trial, model, batch, vocab)
+    _check_evaluation(trial, model, next(iter(valid))[0], vocab)
+    _check_seeded(trial, batch[0], vocab)
+    with _refusing(trial, "fails on its first batch"):
+        _whole(replace(trial, epochs=1))
 
 
 @contextmanager

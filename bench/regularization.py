@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from bench.models.registry import PENALTIES, strengths
+from bench.models.spec import PENALTIES, strengths
 from bench.trial import Trial
 
 

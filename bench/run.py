@@ -1,6 +1,8 @@
 """One trial from its settings to its result, in whatever process it is called in."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -10,12 +12,14 @@ from bench import environment, machine
 from bench.corpus import Batches, Corpus
 from bench.diagnostics import fingerprint, metrics_fingerprint
 from bench.flops import training_flops
+from bench.kinds import FACTS
 from bench.metrics import Evaluation
-from bench.models.registry import PENALTIES, spec_of
+from bench.models.registry import spec_of
+from bench.models.spec import PENALTIES
 from bench.throughput import gpu_memory, memory_peak
 from bench.training import train as training
 from bench.training.engine import Diverged, Training
-from bench.trial import Result, Trial, failure
+from bench.trial import Result, Trial, failure, require
 from bench.witnesses import Case, Seen, Trained, count_witnesses, witnesses
 
 PASSAGE = 60  # tokens of the validation set that a result shows with the model's guesses
@@ -30,18 +34,30 @@ def run_trial(trial: Trial) -> Result:
     started, clock = time.time(), time.perf_counter()
     environment.deterministic()
     environment.device(trial.device)  # refused here by its name, and not by torch when a GPU's facts are read
-    facts: dict[str, Any] = {"started": started, "environment": machine.facts(trial.device)}
     measure = count_and_measure if spec_of(trial.model).counted else train_and_measure
-    try:
-        found = measure(trial, *training.load(trial))
-    except Diverged as error:
-        seconds = time.perf_counter() - clock
-        return failure(trial, str(error), status="diverged", seconds=seconds, **facts)
+    with unchanged_machine(trial.device) as machine_facts:
+        facts: dict[str, Any] = {"started": started, "environment": machine_facts}
+        try:
+            found = measure(trial, *training.load(trial))
+        except Diverged as error:
+            seconds = time.perf_counter() - clock
+            return failure(trial, str(error), status="diverged", seconds=seconds, **facts)
     seconds = time.perf_counter() - clock
     spent = seconds + found["metrics"].get("speed_seconds", 0.0)
     found["metrics"] |= {"speed_seconds": spent, "memory_peak": memory_peak()}
     status = "diverged" if found.get("reason") else "done"
     return Result(trial=trial, status=status, seconds=seconds, **facts, **found)
+
+
+@contextmanager
+def unchanged_machine(device: str) -> Iterator[dict[str, Any]]:
+    """The machine's facts. Raises BadInput where the block changes one, such as the number of threads."""
+    before = machine.facts(device)
+    yield before
+    after = machine.facts(device)
+    for name, value in before.items():
+        rule = f"{FACTS.get(name, name)} changed from {value} to {after[name]} while it trained"
+        require(after[name] == value, rule, cure="leave torch's settings and the environment as they are")
 
 
 def train_and_measure(trial: Trial, data: Corpus, train: Batches, valid: Batches) -> dict[str, Any]:

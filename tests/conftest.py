@@ -17,7 +17,8 @@ import nvml_stand_in as stand_in
 
 from bench import devices, plugins
 from bench.identity import source_hash
-from bench.models.registry import PENALTIES, ZOO
+from bench.models.registry import ZOO
+from bench.models.spec import PENALTIES
 
 WANTED = {"UNROLLED_SCREENSHOTS"}  # where the browser's tests leave pictures
 TERMINAL = {"COLUMNS", "FORCE_COLOR", "LINES", "NO_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"}

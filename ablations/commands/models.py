@@ -3,7 +3,8 @@
 from argparse import Namespace
 
 from ablations.commands.plan import load_plugins
-from bench.models.registry import PENALTIES, ZOO
+from bench.models.registry import ZOO
+from bench.models.spec import PENALTIES
 
 
 def models(args: Namespace) -> int:

@@ -7,7 +7,8 @@ from itertools import pairwise
 from ablations.design.settings import complete
 from ablations.design.study import Arm, Study
 from ablations.design.tuning import TASK_SETTINGS, task
-from bench.models.registry import ModelSpec, spec_of
+from bench.models.registry import spec_of
+from bench.models.spec import ModelSpec
 from bench.text import is_human_numbers, tokens_of
 from bench.trial import BadInput, Scalar, Trial
 

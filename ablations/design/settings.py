@@ -14,7 +14,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from ablations.design.errors import explain, shown
-from bench.models.registry import PENALTIES, ZOO, ModelSpec, spec_of, suggestion
+from bench.models.registry import ZOO, spec_of, suggestion
+from bench.models.spec import PENALTIES, ModelSpec
 from bench.trial import FOUND, BadInput, Scalar, Setting, Trial, counted
 
 Settings = Mapping[str, Any]

@@ -1,74 +1,12 @@
 """The zoo: every model's name, class, options and the chapter's settings for it. Imports no torch."""
 
 import difflib
-import importlib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
-from bench.trial import BadInput, Scalar, Trial
-
-
-@dataclass(frozen=True, kw_only=True)
-class Sources:
-    """Files and packages that decide a plug-in's numbers, beside the files that every trial runs through."""
-
-    files: tuple[str, ...] = ()  # its own, the user's modules that it imports, the data that it declares
-    families: tuple[str, ...] = ()  # files of the zoo that it builds on
-    packages: tuple[str, ...] = ()  # installed ones that it imports, torch apart
-
-
-@dataclass(frozen=True)
-class ModelSpec:
-    """One entry of the zoo.
-
-    `options` are the keywords that the class takes, with their defaults; no others can be set. `choices` are
-    the values that one of them may have, where its default is a string.
-    `settings` are the Trial's fields in the chapter's set-up. `seconds` is the measured cost of one
-    such trial (engine loop, one core), from which plans are estimated. `gpu_seconds` is the estimated cost on
-    a GPU without the start of a process: kernels an update × updates × 6 µs a launch.
-    """
-
-    name: str
-    title: str
-    about: str
-    module: str
-    builder: str
-    options: Mapping[str, Scalar] = field(default_factory=dict)
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    seconds: float = 10.0
-    gpu_seconds: float = 6.0
-    counted: bool = False  # fitted by counting: no seed, no gradient, no learning rate
-    packages: tuple[str, ...] = ()  # that provide the model, torch apart
-    choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    file: str = ""  # a plug-in's own
-    sources: Sources = Sources()
-
-    def build(self, vocab: int, **options: Scalar) -> Any:
-        """The model for a vocabulary of `vocab` tokens, with the entry's defaults. Imports its family."""
-        own = {key: value for key, value in {**self.options, **options}.items() if key not in PENALTIES}
-        return getattr(importlib.import_module(self.module), self.builder)(vocab, **own)
-
-    def trial(self, seed: int = 0, options: Mapping[str, Scalar] | None = None, **settings: Any) -> Trial:
-        """The model's trial in the chapter's set-up, but for these options and settings."""
-        own = {"options": {**self.options, **(options or {})}, **self.settings, **settings}
-        return Trial(model=self.name, seed=seed, **own)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Penalty:
-    """A plugged-in regulariser. Its name is an option of every trained model: the factor of `function`."""
-
-    name: str
-    title: str
-    about: str
-    function: Callable[[Any], Any]  # an Output → a tensor ()
-    file: str  # where it is defined
-    sources: Sources = Sources()
-
-
-PENALTIES: dict[str, Penalty] = {}
-"""The penalties that plug-ins have registered."""
+from bench.models.spec import PENALTIES, ModelSpec
+from bench.trial import BadInput, Scalar
 
 _FAST = {"window": 16, "lr": 1e-2, "epochs": 15}
 _SLOW = {**_FAST, "lr": 3e-3}
@@ -153,11 +91,6 @@ def spec_of(name: str) -> ModelSpec:
         return replace(spec, options={**spec.options, **off}) if off else spec
     cure = f"{suggestion(name, ZOO)} (your own: --plugin FILE.py)"
     raise BadInput("is not in the zoo", place=f"model {name!r}", cure=cure)
-
-
-def strengths(options: Mapping[str, Scalar]) -> dict[str, float]:
-    """The plugged-in penalties that are on among a trial's options, by name."""
-    return {name: float(options[name]) for name in sorted(PENALTIES) if options.get(name)}
 
 
 def suggestion(word: str, known: Mapping[str, Any] | list[str]) -> str:

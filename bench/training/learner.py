@@ -17,7 +17,7 @@ from torch import Tensor
 from bench.corpus import Batches
 from bench.metrics import Evaluation
 from bench.models.recurrent import LanguageModel, Output
-from bench.models.registry import strengths
+from bench.models.spec import strengths
 from bench.regularization import penalties
 from bench.throughput import Clock
 from bench.training.engine import Training

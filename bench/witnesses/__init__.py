@@ -11,7 +11,8 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from bench.models.registry import spec_of, strengths
+from bench.models.registry import spec_of
+from bench.models.spec import strengths
 from bench.witnesses import data, model, training
 from bench.witnesses.context import Case, Trained, Witness, all_are, equal, near, penalty
 from bench.witnesses.observer import Seen

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from bench import witnesses
-from bench.models.registry import ZOO, ModelSpec
+from bench.models.registry import ZOO
+from bench.models.spec import ModelSpec
 from bench.run import run_trial
 from bench.training import train
 from bench.trial import Trial

@@ -18,7 +18,8 @@ from bench import environment
 from bench.corpus import batches, load
 from bench.metrics import Evaluation
 from bench.models.elman import LMModel2
-from bench.models.registry import ZOO, ModelSpec, spec_of
+from bench.models.registry import ZOO, spec_of
+from bench.models.spec import ModelSpec
 from bench.preflight import preflight
 from bench.run import run_trial
 from bench.training import checkpoint, steps, train

@@ -1,30 +1,22 @@
 """An edit of the code or of the text makes another trial, and only where it can change a number."""
 
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from ablations.trials.process import Limits, run_alone
 from bench import identity
 from bench.identity import identify
 from bench.models.registry import ZOO
-from bench.trial import Trial
+from bench.run import run_trial
+from bench.trial import Result, Trial
 
 PACKAGE = Path(identity.__file__).parent
 FAMILY = {name: spec.module.rsplit(".", 1)[1] for name, spec in ZOO.items()}
-WITHOUT_NUMBERS = {
-    *(f"{name}.py" for name in ("__init__", "devices", "diagnostics", "files", "flops", "kinds", "machine")),
-    *("nvidia.py", "throughput.py", "trial.py"),
-    "run.py",  # measures and describes what training/train.py made
-    "models/__init__.py",
-    "models/registry.py",  # the defaults it holds are written out in each trial
-    "training/__init__.py",
-    "training/checkpoint.py",  # resumed trials have the bits of undisturbed ones
-    *(f"witnesses/{name}.py" for name in ("__init__", "context", "data", "model", "observer", "training")),
-}
 
 
 @pytest.fixture
@@ -65,15 +57,21 @@ def test_editing_what_all_trials_share_changes_all(copy: Path, file: str) -> Non
 
 
 def test_editing_an_engine_changes_the_trials_under_it_and_no_others(copy: Path) -> None:
-    for file in ("learner", "loop", "sgd", "steps"):
+    for file in ("learner", "loop", "sgd", "steps", "checkpoint"):
         for engine, files in identity.ENGINES.items():
             expected = set(ZOO) if file in files else set()
             assert changed(copy / "training" / f"{file}.py", engine=engine) == expected
 
 
-@pytest.mark.parametrize("file", sorted(WITHOUT_NUMBERS))
+@pytest.mark.parametrize("file", identity.UNCOUNTED)
 def test_editing_what_makes_no_number_changes_nothing(copy: Path, file: str) -> None:
     assert changed(copy / file) == set()
+
+
+def test_another_class_in_the_registry_makes_other_trials(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = ids()
+    monkeypatch.setitem(ZOO, "lm2", replace(ZOO["lm2"], builder="LMModel1"))
+    assert {name for name, found in ids().items() if found != before[name]} == {"lm2"}
 
 
 def test_moving_text_from_one_file_to_the_next_is_an_edit(copy: Path) -> None:
@@ -85,22 +83,25 @@ def test_moving_text_from_one_file_to_the_next_is_an_edit(copy: Path) -> None:
     assert not set(ids().values()) & set(before.values())
 
 
-@pytest.mark.parametrize("engine", sorted(identity.ENGINES))
-def test_every_module_that_a_trial_runs_through_is_hashed_or_makes_no_number(engine: str) -> None:
-    """In a fresh process, the modules of the package that are loaded by a trial of LMModel4."""
-    code = f"""
-import sys
-from bench.run import run_trial
-from bench.trial import Trial
-run_trial(Trial(model="lm4", seed=0, epochs=1, batch=500, options={{"hidden": 2}}, engine={engine!r}))
-print(*(m.__file__ for name, m in sys.modules.items() if name.split(".")[0] == "bench"), sep="\\n")
-"""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    loaded = {str(Path(line).relative_to(PACKAGE)) for line in done.stdout.splitlines()}
+def modules(trial: Trial) -> Result:
+    """A trial's work, which prints the files of the package that its process has loaded at the end."""
+    result = run_trial(trial)
+    print(*(m.__file__ for name, m in sys.modules.items() if name.partition(".")[0] == "bench"), sep="\n")
+    raise RuntimeError(f"prints are kept of trials that fail; this one is {result.status}")
+
+
+@pytest.mark.parametrize("engine", identity.ENGINES)
+def test_every_file_that_a_trials_process_loads_counts_or_has_its_reason(
+    small: Callable[..., Trial], engine: str
+) -> None:
+    result = run_alone(small("lm4", engine=engine), f"{__name__}:modules", Limits())
+    assert result is not None and result.reason.endswith("this one is done")
+    lines = map(Path, result.output.splitlines())
+    loaded = {str(line.relative_to(PACKAGE)) for line in lines if line.is_relative_to(PACKAGE)}
     own = {f"training/{name}.py" for name in identity.ENGINES[engine]}
-    hashed = {*identity.SHARED, "models/elman.py", *own}
-    assert hashed <= loaded
-    assert loaded - hashed <= WITHOUT_NUMBERS
+    counted = {*identity.SHARED, "models/elman.py", *own}
+    assert counted <= loaded
+    assert loaded - counted <= identity.UNCOUNTED.keys()
 
 
 def test_an_edited_text_is_another_trial_and_a_moved_one_is_not(tmp_path: Path) -> None:

@@ -11,7 +11,8 @@ import torch
 from bench import plugins
 from bench.identity import _CONTENTS, check, identify, source_hash, version
 from bench.models.recurrent import Output
-from bench.models.registry import PENALTIES, ZOO, spec_of
+from bench.models.registry import ZOO, spec_of
+from bench.models.spec import PENALTIES
 from bench.preflight import preflight
 from bench.regularization import penalties
 from bench.run import run_trial

@@ -11,8 +11,10 @@ from torch import Tensor, nn
 
 from bench.models.elman import LMModel2
 from bench.models.recurrent import Output, State
-from bench.models.registry import ZOO, ModelSpec
+from bench.models.registry import ZOO
+from bench.models.spec import ModelSpec
 from bench.preflight import preflight
+from bench.run import run_trial
 from bench.training import train
 from bench.trial import BadInput, Trial
 
@@ -160,6 +162,20 @@ def test_a_careless_model_is_refused_with_its_mistake(
     options = {"hidden": 8, "dropout": 0.1} if cls is Nameless else {"hidden": 8}
     with pytest.raises(BadInput, match=f"^model 'lm4'( .*)?:? ?{CARELESS[cls]}"):
         preflight(small("lm4", options=options))
+
+
+def test_a_model_that_takes_another_number_of_threads_is_refused(
+    plug: Callable[..., Path], small: Callable[..., Trial]
+) -> None:
+    forward = "def forward(self, x, h=None):\n"
+    plug("cell", forward, f"{forward}        torch.set_num_threads(2)\n")
+    for refuse in (preflight, run_trial):
+        torch.set_num_threads(1)
+        with pytest.raises(
+            BadInput, match=r"threads changed from 1 to 2 .* leave torch's settings"
+        ) as refused:
+            refuse(small("mine"))
+        assert refuse is run_trial or refused.value.place == "my.py"
 
 
 @pytest.mark.parametrize("name", ZOO)
