@@ -1,23 +1,30 @@
 """The sources of a plug-in's numbers: its file, the modules that it imports, the data that it declares.
 
-Imports are read from the source, so that one inside a function counts as well. A module that no import
-statement names is found in the process that trains: see `uncounted`.
+Imports are read from the source, so that one inside a function counts as well. Any other file that is read
+in the process that trains is refused there: see `Reads`.
 """
 
 import ast
 import importlib.util
+import os
 import sys
 import sysconfig
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from importlib import metadata
+from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from bench.models.spec import Sources
+from bench.trial import BadInput
 
 BENCH = Path(__file__).parent
 PROJECT = ("bench", "ablations", "reports")
-STANDARD = {Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib")}
+STANDARD = {Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "platstdlib")}
+SYSTEM = {Path("/", name) for name in ("etc", "lib", "lib64", "proc", "sys", "usr", "System", "Library")}
+"""Folders of the operating system, which describe the machine."""
 
 
 def sources_of(module: ModuleType, declared: Iterable[Path] = ()) -> Sources:
@@ -44,16 +51,69 @@ def sources_of(module: ModuleType, declared: Iterable[Path] = ()) -> Sources:
     )
 
 
-def uncounted(modules: Iterable[str], counted: Iterable[str]) -> list[str]:
-    """The loaded modules that are neither installed packages nor among the plug-in's counted files."""
-    known = {Path(file) for file in counted}
-    files = {name: getattr(sys.modules.get(name), "__file__", None) for name in modules}
-    return sorted(
-        name
-        for name, file in files.items()
-        if file and name.partition(".")[0] not in PROJECT
-        if Path(file) not in known and not _installed(Path(file))
-    )
+class Reads:
+    """The files that this process reads from now on by `open` or `import`: an audit hook, which stays.
+
+    Those of the machine, of installed packages and of this project are left out, and those that the process
+    wrote itself. What a library reads without Python's `open` is not seen.
+    """
+
+    def __init__(self) -> None:
+        self.files: list[str] = []
+        self._written: set[str] = set()
+        self._refuse: Callable[[str], None] | None = None
+        sys.addaudithook(self._on_event)
+
+    @contextmanager
+    def only(self, counted: Iterable[str], place: str) -> Iterator[None]:
+        """Refuse other files than these, and than those in these folders, in the block and before it.
+
+        Raises BadInput at the file's opening, and at the block's end where its code caught that.
+        """
+        known = {os.path.realpath(path) for path in counted if path}
+
+        def refuse(path: str) -> None:
+            if not known & {path, str(Path(path).parent)}:
+                raise _uncounted(Path(path), place)
+
+        for path in self.files:
+            refuse(path)
+        self._refuse = refuse
+        try:
+            yield
+        finally:
+            self._refuse = None
+        for path in self.files:
+            refuse(path)
+
+    def _on_event(self, event: str, arguments: tuple[Any, ...]) -> None:
+        if event == "open":
+            path, flags = arguments[0], arguments[2]
+        elif event == "import":  # of a module in C, which has a path
+            path, flags = arguments[1], os.O_RDONLY
+        else:
+            return
+        if isinstance(path, str | bytes):  # and no descriptor
+            self._opened(os.path.realpath(os.fsdecode(path)), flags)
+
+    def _opened(self, path: str, flags: int) -> None:
+        if path.endswith(".pyc"):
+            path = importlib.util.source_from_cache(path)
+        if flags & os.O_CREAT and flags & (os.O_TRUNC | os.O_EXCL):
+            self._written.add(path)
+        unread = flags & os.O_WRONLY or path in self._written
+        if unread or not Path(path).is_file() or _is_the_machines(Path(path)):
+            return
+        self.files.append(path)
+        if self._refuse:
+            self._refuse(path)
+
+
+def _uncounted(path: Path, place: str) -> BadInput:
+    is_code = path.suffix in (".py", *EXTENSION_SUFFIXES)
+    line = f"import {path.name.partition('.')[0]}" if is_code else f"data_file({path.name!r})"
+    rule = f"reads {path.name}, which its trials' identity does not count"
+    return BadInput(rule, place=place, cure=f"write `{line}` at the top of the plug-in")
 
 
 def _imports(path: Path, package: str) -> Iterator[str]:
@@ -89,3 +149,9 @@ def _installed(path: Path) -> bool:
     if {"site-packages", "dist-packages"} & set(path.parts):
         return True
     return any(path.is_relative_to(folder) for folder in STANDARD)
+
+
+def _is_the_machines(path: Path) -> bool:
+    """Whether a file belongs to the operating system, to what is installed or to this project."""
+    own = (BENCH.parent / package for package in PROJECT)
+    return _installed(path) or any(path.is_relative_to(folder) for folder in (*SYSTEM, *own))

@@ -29,7 +29,7 @@ from typing import Any, TypeVar
 from bench.identity import loaded, plugged
 from bench.models.registry import ZOO
 from bench.models.spec import PENALTIES, ModelSpec, Penalty, strengths
-from bench.plugin_sources import sources_of, uncounted
+from bench.plugin_sources import sources_of
 from bench.text import contents
 from bench.trial import FOUND, BadInput, Scalar, Trial, require
 
@@ -97,14 +97,14 @@ def data_file(name: str) -> Path:
     return path
 
 
-def check_imports(trial: Trial, modules: Iterable[str]) -> None:
-    """Raise BadInput if a module was loaded that no import statement of the trial's plug-ins names."""
-    used = plugged(trial.model, strengths(trial.options)) if _LOADED and trial.source else ()
-    files = {file for sources in used for file in sources.files}
-    if files and (hidden := uncounted(modules, files)):
-        rule = f"imports {hidden[0]} in a way that its identity does not see"
-        cure = f"write `import {hidden[0]}` at the top of the plug-in"
-        raise BadInput(rule, place=Path(min(files)).name, cure=cure)
+def is_plug_in(name: str) -> bool:
+    """Whether a module to load is a user's: `bench.preload` is not."""
+    return not name.startswith("bench.")
+
+
+def counted_files(trial: Trial) -> set[str]:
+    """The files of its plug-ins that count in a trial's identity."""
+    return {file for sources in plugged(trial.model, strengths(trial.options)) for file in sources.files}
 
 
 def _import_file(name: str) -> ModuleType:

@@ -3,6 +3,7 @@
 Imports little, as every trial's process loads it: what starts the process is in `process`.
 """
 
+import importlib
 import math
 import multiprocessing
 import os
@@ -13,13 +14,14 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from pathlib import Path
 
 from ablations.trials import descendants
 from bench import identity, plugins
+from bench.plugin_sources import Reads
 from bench.trial import BadInput, Result, Trial, canonical, failure
 
 MESSAGE_LENGTH = 500  # characters of an exception's message; the whole of it is in the output
@@ -78,19 +80,27 @@ def _work(trial: Trial, work: str, preload: Sequence[str], memory_bytes: int) ->
     usual = resource.getrlimit(resource.RLIMIT_DATA)
     try:
         function: Callable[[Trial], Result] = pkgutil.resolve_name(work)
-        before = set(sys.modules)
+        plug_ins = list(filter(plugins.is_plug_in, preload))
+        for module in preload:
+            if module not in plug_ins:
+                importlib.import_module(module)
+        reads = (
+            Reads() if plug_ins else None
+        )  # of plug-ins: what libraries read when they are loaded is theirs
         try:
-            for module in preload:
+            for module in plug_ins:
                 plugins.load(module)
             identity.check(trial)
         except BadInput as error:
             return canonical({"refused": str(error)})
         if memory_bytes:
             resource.setrlimit(resource.RLIMIT_DATA, (memory_bytes, usual[1]))
-        result = function(trial)
+        kept = [trial.corpus, os.environ.get("UNROLLED_CHECKPOINTS", "")]
+        counted = [*plugins.counted_files(trial), *kept]
+        with reads.only(counted, Path(plug_ins[0]).name) if reads else nullcontext():
+            result = function(trial)
         if not isinstance(result, Result):
             raise TypeError(f"{work} returned {type(result).__name__}, not a Result")
-        plugins.check_imports(trial, set(sys.modules) - before)
         return canonical(result.to_dict())
     except BaseException as error:
         resource.setrlimit(resource.RLIMIT_DATA, usual)  # room to report the failure

@@ -28,6 +28,7 @@ from ablations.trials import child, descendants
 from ablations.trials.answers import MISREAD, checked
 from ablations.trials.gpus import Slot
 from ablations.trials.usage import Usage
+from bench import plugins
 from bench.trial import BadInput, Result, Trial, counted, failure, require
 
 ENVIRONMENT = {
@@ -89,7 +90,7 @@ def run_alone(
     """Run `work(trial)` in a fresh process, again if that gets killed, and return its result.
 
     `work` is the import name of the function, as "bench.run:run_trial". `preload` has modules to import
-    first: by name, in the fork server if they can be (torch); by the path of a .py file (a plug-in).
+    first: those of `bench` in the fork server, plug-ins in the trial's own process.
     `checkpoints` is where the trial may keep its state from epoch to epoch, for the next attempt. A trial on
     the CPU sees no GPU, one with a `slot` that GPU alone. Returns None if `stop` became readable before the
     end. Raises BadInput where the trial cannot be computed as it was planned: its code, its text or its
@@ -162,7 +163,7 @@ def _attempt(
 ) -> _End:
     """Start a process, listen until it ends or has to be ended, and leave nothing of it behind."""
     environ = slot.environ if slot else {} if trial.device != "cpu" else {"CUDA_VISIBLE_DEVICES": ""}
-    modules = [*PRELOADED, *(m for m in preload if not m.endswith(".py")), work.partition(":")[0]]
+    modules = [*PRELOADED, *(m for m in preload if not plugins.is_plug_in(m)), work.partition(":")[0]]
     answer, answer_in = multiprocessing.Pipe(duplex=False)
     output, output_in = multiprocessing.Pipe(duplex=False)
     bounds = limits.seconds, limits.memory_bytes

@@ -136,17 +136,43 @@ def test_a_plug_in_is_loaded_only_by_the_trials_that_use_it(
 
 
 @pytest.mark.usefixtures("as_before")
-def test_a_module_that_no_import_statement_names_fails_the_trial_with_the_cure(
+@pytest.mark.parametrize("when", ["when it is loaded", "while it trains, and caught"])
+def test_a_file_that_a_plug_in_reads_behind_its_identitys_back_fails_the_trial_with_the_cure(
+    planned: Callable[..., Trial], tmp_path: Path, when: str
+) -> None:
+    (tmp_path / "scale.txt").write_text("1.0")
+    plug_in = tmp_path / "my_cell.py"
+    read = f"Path({str(tmp_path / 'scale.txt')!r}).read_text()\n"
+    forward, indent = "def forward(self, x, h=None):\n", " " * 8
+    caught = f"{indent}try: {read}{indent}except Exception: pass\n"
+    body = read + CELL if "loaded" in when else CELL.replace(forward, forward + caught)
+    plug_in.write_text(f"from pathlib import Path\n{body}")
+    plugins.load(str(plug_in))
+    result = alone(planned("mine"), WORK, preload=["bench.preload", str(plug_in)])
+    assert result.status == "failed"
+    assert "my_cell.py: reads scale.txt, which" in result.reason
+    assert "write `data_file('scale.txt')` at the top" in result.reason
+
+
+@pytest.mark.usefixtures("as_before")
+def test_a_plug_in_may_read_what_counts_and_what_it_wrote_itself(
     planned: Callable[..., Trial], tmp_path: Path
 ) -> None:
-    (tmp_path / "hidden_layer.py").write_text("")
+    (tmp_path / "scale.txt").write_text("1.0")
     plug_in = tmp_path / "my_cell.py"
-    find = f"import importlib, sys\nsys.path.append({str(tmp_path)!r})\n"
-    plug_in.write_text(find + "importlib.import_module('hidden_layer')\n" + CELL)
+    lines = f"""
+import tempfile
+from pathlib import Path
+from bench.plugins import data_file
+SCALE = data_file("scale.txt")
+NOTES = Path({str(tmp_path)!r}, "notes.txt")
+NOTES.write_text("mine")
+"""
+    forward, indent = "def forward(self, x, h=None):\n", " " * 8
+    reads = f"{indent}SCALE.read_text(), NOTES.read_text(), Path('/proc/self/statm').read_text()\n"
+    plug_in.write_text(lines + CELL.replace(forward, forward + reads))
     plugins.load(str(plug_in))
-    result = alone(planned("mine"), WORK, preload=[str(plug_in)])
-    assert "imports hidden_layer in a way that its identity does not see" in result.reason
-    assert "write `import hidden_layer` at the top of the plug-in" in result.reason
+    assert alone(planned("mine"), WORK, preload=["bench.preload", str(plug_in)]).done
 
 
 @pytest.mark.usefixtures("as_before")
