@@ -158,15 +158,28 @@ def source_hash(model: str, engine: str, penalties: tuple[str, ...] = ()) -> str
 
     The files of plug-ins have a second hash, after a "-". Raises BadInput for an unknown model.
     """
-    here, spec = Path(__file__).parent, spec_of(model)
-    parts = list(plugged(model, penalties))
-    families = {Path(file) for part in parts for file in part.families}
+    package = package_hash(model, engine, Path(__file__).parent, penalties)
+    files = {Path(file) for part in plugged(model, penalties) for file in part.files}
+    own = sorted(files, key=lambda path: (path.name, path))
+    return f"{package}-{_digest(own)}" if own else package
+
+
+def package_hash(model: str, engine: str, folder: Path, penalties: tuple[str, ...] = ()) -> str:
+    """The first hash of `source_hash`, of the copy of this package in `folder`.
+
+    Raises OSError where a file is missing.
+    """
+    files = [folder / name for name in package_files(model, engine, penalties)]
+    return _digest(files, spec_of(model).builder)
+
+
+def package_files(model: str, engine: str, penalties: tuple[str, ...] = ()) -> list[str]:
+    """The files of this package that compute or record a trial's numbers, relative to it."""
+    spec = spec_of(model)
     module = spec.module.removeprefix("bench.").replace(".", "/")
-    families.add(here / ("plugins.py" if spec.file else f"{module}.py"))
-    own = [here / f"training/{name}.py" for name in ENGINES[engine]]
-    package = _digest([*(here / name for name in SHARED), *sorted(families), *own], spec.builder)
-    files = sorted({Path(file) for part in parts for file in part.files}, key=lambda p: (p.name, p))
-    return f"{package}-{_digest(files)}" if files else package
+    families = {f"models/{Path(file).name}" for part in plugged(model, penalties) for file in part.families}
+    families.add("plugins.py" if spec.file else f"{module}.py")
+    return [*SHARED, *sorted(families), *(f"training/{name}.py" for name in ENGINES[engine])]
 
 
 def plugged(model: str, penalties: Iterable[str]) -> Iterator[Sources]:

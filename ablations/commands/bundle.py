@@ -91,8 +91,23 @@ def _files(
             yield f"text/{sha256}", needed(Path(name))
     for package in ("bench", "ablations", "reports"):
         yield from _package(package)
-    found = {f"{d.name}=={d.version}" for d in metadata.distributions()}
-    yield "environment.txt", ("\n".join(sorted(found, key=str.lower)) + "\n").encode()
+    yield "environment.txt", _environment(results.values())
+
+
+def _environment(results: Iterable[Result]) -> bytes:
+    """The installed packages, and those that trained the results in the versions that did."""
+    packages = {found.name: found.version for found in metadata.distributions()}
+    for name, version in trained_by(results).items():
+        if packages.get(name, "").partition("+")[0] != version:
+            packages[name] = version
+    lines = [f"{name}=={packages[name]}\n" for name in sorted(packages, key=str.lower)]
+    return "".join(lines).encode()
+
+
+def trained_by(results: Iterable[Result]) -> dict[str, str]:
+    """The packages that computed a study's trials, and their versions."""
+    packages = [package for result in results for package in result.trial.versions.split(", ") if package]
+    return dict(package.rsplit(" ", 1) for package in packages)
 
 
 def _package(name: str) -> Iterator[tuple[str, bytes]]:

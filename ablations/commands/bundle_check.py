@@ -11,17 +11,20 @@ import zipfile
 from argparse import Namespace
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from itertools import starmap, zip_longest
+from math import inf
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from ablations.commands import signatures
-from ablations.commands.bundle import DESCRIPTION, below
+from ablations.commands.bundle import DESCRIPTION, below, trained_by
 from ablations.commands.report import comparison, read, render
 from ablations.design import plan as plans
 from ablations.design.plan import Plan
 from ablations.ledger import Ledger
 from bench import plugins
-from bench.trial import BadInput, Result, counted, visible
+from bench.identity import package_files, package_hash
+from bench.trial import BadInput, Result, Trial, counted, visible
 
 LARGEST, MOST = 2**31, 100_000
 """Bytes of a bundle's files together, and their number."""
@@ -30,6 +33,12 @@ NAMES = re.compile(
     r"|plugins/\w[\w.-]*\.py|text/[0-9a-f]{64}|source(/\w[\w.-]*)+|environment\.txt|" + re.escape(DESCRIPTION)
 )
 """The names that files of a bundle have. No part begins with a dot."""
+
+TAG = re.compile(rb"(<[^>]*>)")
+FIGURE = re.compile(rb"<(circle|clipPath|g|line|path|rect|text|tspan|use)\b")
+"""Elements of figures. Their coordinates may be rounded otherwise on another machine."""
+NUMBER = re.compile(rb"-?\d+(?:\.\d+)?")
+ROUNDED = 0.11  # pixels: figures have one decimal
 
 
 @contextmanager
@@ -50,9 +59,11 @@ def opened(args: Namespace) -> Iterator[tuple[Plan, Ledger, list[str], dict[str,
         plan = _plan(ledger, path)
         results = read(plan, ledger)
         faults += [*_other_designs(plan, results), *_other_pages(plan, results, root)]
+        faults += [*_other_environment(results, root), *_other_source(results, root)]
         print("".join(f"✗ {visible(fault.replace(folder, path.name))}\n" for fault in faults), end="")
         there = f"{len(results)} of {counted(len(plan.ids), 'result')}"
         print(f"{visible(plan.study)}: plan {plan.hash[:12]}, {there}, {counted(len(faults), 'fault')}")
+        print(_unchecked(results, root))
         _load(root, args)
         yield plan, ledger, faults, _texts(results, root)
 
@@ -125,17 +136,69 @@ def _other_designs(plan: Plan, results: Mapping[str, Result]) -> Iterator[str]:
 
 
 def _other_pages(plan: Plan, results: Mapping[str, Result], root: Path) -> Iterator[str]:
-    """Pages and tables that are not what the results give. Pictures are left out, as libraries draw them."""
-    again = root / "again"
-    page = render(comparison(plan, results), again)
-    for made in sorted(page.parent.iterdir()):
-        told = root / "pages" / made.relative_to(again)
-        if not told.is_file() or _words(told) != _words(made):
-            yield f"{told.relative_to(root)}: is not what the results give"
+    """Pages and tables that are not what the results give."""
+    again, pages = root / "again", root / "pages"
+    render(comparison(plan, results), again)
+    made, told = ({str(path.relative_to(top)): path for path in below(top)} for top in (again, pages))
+    for name in sorted(made.keys() | told.keys()):
+        if name not in made:
+            yield f"pages/{name}: is no page of these results"
+        elif name not in told or not _same_page(told[name].read_bytes(), made[name].read_bytes()):
+            yield f"pages/{name}: is not what the results give"
 
 
-def _words(file: Path) -> bytes:
-    return re.sub(rb"<svg.*?</svg>", b"", file.read_bytes(), flags=re.S)
+def _same_page(told: bytes, made: bytes) -> bool:
+    """Whether two pages differ at most in how a coordinate of a figure was rounded."""
+    return told == made or all(starmap(_same_piece, zip_longest(TAG.split(told), TAG.split(made))))
+
+
+def _same_piece(told: bytes | None, made: bytes | None) -> bool:
+    if told == made:
+        return True
+    if not (told and made and FIGURE.match(told)):
+        return False
+    numbers = zip_longest(*(map(float, NUMBER.findall(piece)) for piece in (told, made)), fillvalue=inf)
+    return NUMBER.sub(b"#", told) == NUMBER.sub(b"#", made) and all(abs(a - b) < ROUNDED for a, b in numbers)
+
+
+def _other_environment(results: Mapping[str, Result], root: Path) -> Iterator[str]:
+    """Packages of environment.txt in other versions than trained the results."""
+    lines = [line.partition("==") for line in _text(root / "environment.txt").splitlines()]
+    told = {name.lower(): version.partition("+")[0] for name, _, version in lines}
+    for name, version in trained_by(results.values()).items():
+        if told.get(name.lower()) != version:
+            has = told.get(name.lower(), "none")
+            yield f"environment.txt: has {name} {has}, and the trials were trained with {version}"
+
+
+def _other_source(results: Mapping[str, Result], root: Path) -> Iterator[str]:
+    """Source files that are not those that trained the results, by the hash that every trial has."""
+    for trial in _zoo_trials(results):
+        try:
+            found = package_hash(trial.model, trial.engine, root / "source" / "bench")
+        except OSError as error:
+            yield f"source/: lacks {Path(str(error.filename)).relative_to(root / 'source')}"
+            return
+        if found != trial.source:
+            yield f"source/: is not what trained {trial.model} with engine {trial.engine}"
+
+
+def _unchecked(results: Mapping[str, Result], root: Path) -> str:
+    """How much of a bundle no result tells of."""
+    hashed = {name for trial in _zoo_trials(results) for name in package_files(trial.model, trial.engine)}
+    files = len(below(root / "source")) - len(hashed)
+    packages = len(_text(root / "environment.txt").splitlines()) - len(trained_by(results.values()))
+    return f"unchecked: {counted(files, 'other file')} in source/, {counted(packages, 'other package')}"
+
+
+def _zoo_trials(results: Mapping[str, Result]) -> list[Trial]:
+    """A trial of each source that the results have, those with plug-ins apart."""
+    trials = {result.trial.source: result.trial for result in results.values()}
+    return [trial for source, trial in trials.items() if "-" not in source]
+
+
+def _text(path: Path) -> str:
+    return path.read_text("utf-8", errors="replace") if path.is_file() else ""
 
 
 def _load(root: Path, args: Namespace) -> None:

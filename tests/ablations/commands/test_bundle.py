@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import shutil
 import stat
 import subprocess
@@ -64,9 +65,12 @@ def rewrite(bundle: Path, files: dict[str, bytes], described: bool = False) -> N
     """Write other files into the bundle, with hashes that fit where a forger sees to that."""
     if described:
         body = json.loads(files[DESCRIPTION])
-        for entity in body["@graph"]:
-            if entity["@type"] == "File":
-                entity["sha256"] = hashlib.sha256(files[entity["@id"]]).hexdigest()
+        kept = [e for e in body["@graph"] if e["@type"] != "File"]
+        body["@graph"] = kept + [
+            {"@id": name, "@type": "File", "sha256": hashlib.sha256(data).hexdigest()}
+            for name, data in files.items()
+            if name != DESCRIPTION
+        ]
         files = {**files, DESCRIPTION: json.dumps(body).encode()}
     with zipfile.ZipFile(bundle, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, data in files.items():
@@ -121,6 +125,43 @@ def a_verdict(files: dict[str, bytes]) -> None:
     )
 
 
+PAGE = "pages/small/index.html"
+
+
+def a_verdict_in_a_figure(files: dict[str, bytes]) -> None:
+    files[PAGE] = files[PAGE].replace(
+        b"</main>", b"<svg><text>VERDICT: lr .02 IMPROVES</text></svg></main>", 1
+    )
+
+
+def a_word_in_a_figure(files: dict[str, bytes]) -> None:
+    before, text, after = files[PAGE].partition(b"</text>")
+    files[PAGE] = before + b" IMPROVES" + text + after
+
+
+def a_point_moved_in_a_figure(files: dict[str, bytes]) -> None:
+    seed = files[PAGE].index(b"data-seed")
+    there = re.compile(rb'[xy]="([\d.]+)"').search(files[PAGE], seed)
+    assert there is not None
+    files[PAGE] = files[PAGE][: there.start(1)] + b"7" + files[PAGE][there.start(1) :]
+
+
+def another_page(files: dict[str, bytes]) -> None:
+    files["pages/index.html"] = files[PAGE]
+
+
+def another_torch(files: dict[str, bytes]) -> None:
+    files["environment.txt"] = re.sub(rb"(?m)^torch==.*$", b"torch==1.0.0", files["environment.txt"])
+
+
+def another_source(files: dict[str, bytes]) -> None:
+    files["source/bench/training/steps.py"] += b"# edited\n"
+
+
+def a_source_less(files: dict[str, bytes]) -> None:
+    del files["source/bench/run.py"]
+
+
 def a_result_less(files: dict[str, bytes]) -> None:
     del files[result_of(files)]
 
@@ -131,6 +172,13 @@ def a_result_less(files: dict[str, bytes]) -> None:
         (changed_loss, "is not as it was described", "comparison.csv: is not what the results give"),
         (another_rate, "is not as it was described", "was trained with another lr"),
         (a_verdict, "comparison.csv: is not as it was", "comparison.csv: is not what the results give"),
+        (a_verdict_in_a_figure, "index.html: is not as it was", "index.html: is not what the results give"),
+        (a_word_in_a_figure, "index.html: is not as it was", "index.html: is not what the results give"),
+        (a_point_moved_in_a_figure, "index.html: is not as it", "index.html: is not what the results give"),
+        (another_page, "is not described", "pages/index.html: is no page of these results"),
+        (another_torch, "environment.txt: is not as it was", "environment.txt: has torch 1.0.0"),
+        (another_source, "steps.py: is not as it was", "source/: is not what trained lm4 with engine loop"),
+        (a_source_less, "is described and not there", "source/: lacks bench/run.py"),
         (a_result_less, "is described and not there", ""),
     ],
     ids=lambda value: getattr(value, "__name__", None) or None,
@@ -148,6 +196,19 @@ def test_a_planted_change_is_found_also_where_its_hashes_were_made_to_fit(
         asked = Namespace(study=str(bundle), signers=None, trust=False, plugin=[])
         with bundle_check.opened(asked) as (_, _, faults, _):
             assert sealed_again in "\n".join(faults)
+
+
+def test_a_coordinate_that_another_machine_rounds_otherwise_is_no_fault(bundle: Path) -> None:
+    files = contents(bundle)
+    seed = files[PAGE].index(b"data-seed")
+    there = re.compile(rb'[xy]="([\d.]+)"').search(files[PAGE], seed)
+    assert there is not None
+    moved = f"{float(there[1]) + 0.1:.1f}".encode()
+    files[PAGE] = files[PAGE][: there.start(1)] + moved + files[PAGE][there.end(1) :]
+    rewrite(bundle, files, described=True)
+    asked = Namespace(study=str(bundle), signers=None, trust=False, plugin=[])
+    with bundle_check.opened(asked) as (_, _, faults, _):
+        assert faults == []
 
 
 def test_a_text_of_which_a_tenth_is_missing_is_found_when_a_trial_is_trained_again(bundle: Path) -> None:
