@@ -173,11 +173,12 @@ def _lead(database: sqlite3.Connection, old: str, new: str) -> None:
 
 
 def public(where: str) -> str:
-    """An address without credentials."""
-    return re.sub(r"//[^/@\s]*@", "//…@", where)
+    """An address without credentials: no user, no query and no fragment."""
+    return re.sub(r"(\w://[^\s?#]*)[?#]\S*", r"\1", re.sub(r"//[^/@\s]*@", "//…@", where))
 
 
 def one_line(error: Exception) -> str:
-    """The first line of an error, without credentials."""
-    first = (str(error).strip() or type(error).__name__).splitlines()[0]
+    """The first line of an error, without credentials and SQLAlchemy's advice on its autoflush."""
+    message = re.sub(r"^\(raised as a result of .*?\)\s*", "", str(error).strip())
+    first = (message or type(error).__name__).splitlines()[0]
     return text(public(first), 300)

@@ -19,6 +19,7 @@ from reports.statistics.verdicts import Verdict, Word, judged
 LOWER = {"loss", "error", "err", "nats", "nll", "perplexity", "ppl", "bits", "mse", "rmse", "mae",
     "seconds", "time", "latency", "memory"}  # fmt: skip
 """Words in the names of metrics of which lower values are better."""
+LARGEST, LONGEST_NAME = 1e150, 200
 HIGHER = {"accuracy", "acc", "auc", "f1", "precision", "recall", "score", "r2", "bleu", "rouge", "hits",
     "reward", "speed", "throughput"}  # fmt: skip
 
@@ -103,6 +104,8 @@ def compare(frame: pd.DataFrame, design: Design, source: str) -> Foreign:
     arms = (frame[design.arm[0]].astype(str) if names is None else names).rename("arm")
     order = list(dict.fromkeys(arms))
     require(order, "has no rows", place=source, cure="give a table with results")
+    rule = f"the name of an arm has {max(map(len, order)):,} characters, of which {LONGEST_NAME} are shown"
+    require(max(map(len, order)) <= LONGEST_NAME, rule, place=source, cure="name another column with --arm")
     one, cure = f"has one arm, {order[0]!r}", "name with --arm the columns in which arms differ"
     require(len(order) > 1, one, place=source, cure=cure)
     baseline = design.baseline or order[0]
@@ -162,6 +165,9 @@ def _numbers(column: pd.Series, source: str) -> "pd.Series[float]":
         what = "is empty" if pd.isna(value) else f"{value!r} is not a number"
         cure = "write a number; inf stands for a run that diverged"
         raise BadInput(f"row {_row(bad)}: {what}", place=source, key=str(column.name), cure=cure)
+    if (huge := np.isfinite(numbers) & (numbers.abs() > LARGEST)).any():
+        rule = f"row {_row(huge)}: {numbers[huge].iloc[0]:g} is beyond ±{LARGEST:g}, where squares overflow"
+        raise BadInput(rule, place=source, key=str(column.name), cure="write inf for a run that diverged")
     return numbers
 
 

@@ -100,6 +100,16 @@ def test_several_columns_name_an_arm_and_an_arm_that_is_worse_is_told() -> None:
             Design(("group",), "ID", (HOURS,)),
             "extra: row 1: 'high' is not a number",
         ),
+        (
+            SLEEP.replace({"extra": {3.7: -1e308}}),
+            Design(("group",), "ID", (HOURS,)),
+            "extra: row 7: -1e+308 is beyond ±1e+150, where squares overflow; write inf",
+        ),
+        (
+            SLEEP.assign(group="x" * 201),
+            Design(("group",), "ID", (HOURS,)),
+            "the name of an arm has 201 characters, of which 200 are shown; name another column",
+        ),
         (SLEEP.replace({"extra": {3.7: None}}), Design(("group",), "", (HOURS,)), "extra: row 7: is empty"),
         (SLEEP.replace({"ID": {4: None}}), Design(("group",), "ID", (HOURS,)), "row 4 has no ID; fill it in"),
     ],

@@ -1,0 +1,27 @@
+"""What is printed of a tracking address and of its errors."""
+
+import pytest
+
+from ablations.tracking.store import one_line
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://127.0.0.1:1/x?token=SECRET",
+        "http://127.0.0.1:1/x#SECRET",
+        "https://me:SECRET@127.0.0.1:1/x",
+        "mysql://127.0.0.1:1/db?password=SECRET",
+    ],
+)
+def test_a_secret_in_an_address_is_printed_nowhere(address: str, command) -> None:
+    flags = ("--experiment", "e", "--arm", "arm", "--metric", "acc=0.1")
+    code, out, err = command("compare", f"mlflow:{address}", *flags)
+    assert code == 2 and "127.0.0.1:1/" in err and "SECRET" not in out + err
+
+
+def test_the_reason_of_a_failure_is_not_sqlalchemys_advice() -> None:
+    advice = "(raised as a result of Query-invoked autoflush; consider using … prematurely)"
+    assert one_line(RuntimeError(f"{advice}\n(OperationalError) database is locked\n[SQL: …]")) == (
+        "(OperationalError) database is locked"
+    )
