@@ -32,6 +32,7 @@ from reports.arms import values
 from reports.formats import titled
 from reports.statistics.contrasts import Contrast, contrast
 from reports.statistics.verdicts import Verdict, sentence, verdict
+from reports.tables import trial_record, trial_records
 
 
 def trial(model: str, seed: int = 0, **settings: Any) -> Trial:
@@ -65,20 +66,28 @@ def result(id: str, folder: str | Path = "results") -> Result:
     return find(id, Ledger(Path(folder)))
 
 
-def results(study: str, folder: str | Path = "results") -> pd.DataFrame:
-    """The results of a study that was run, one row for each trial.
+def results(study: str, folder: str | Path = "results", *, all: bool = False) -> pd.DataFrame:
+    """The results of a study that count, one row for each trial.
 
-    The columns are trial, arm, seed, status, the settings and the metrics. Results that no look needed are
-    among them; `compare` leaves them out.
-
-    A setting or metric that a trial does not have is missing (NaN). Raises BadInput for an unknown study.
+    A trial counts if its arm's own contrast uses it; one of a baseline, if any contrast does. The columns are
+    trial, arm, seed, status, reason, attempts, seconds, the settings and the metrics. With `all` the others
+    follow, and a column `counts`: trials beyond the looks that were taken, and those of tuning. A setting or
+    metric that a trial does not have is missing (NaN), as is every metric of one that failed or diverged.
+    Raises BadInput for an unknown study.
     """
     ledger = Ledger(Path(folder))
-    rows = []
-    for arm, seed, found in plans.stored(study, ledger).cells(ledger):
-        about = {"trial": found.trial.id, "arm": arm.name, "seed": seed, "status": found.status}
-        rows.append({**about, **found.trial.factors(), **found.metrics})
-    return pd.DataFrame(rows)
+    plan = plans.stored(study, ledger)
+    rows = [
+        {**record, "counts": counts}
+        for record, counts in trial_records(comparison(plan, read(plan, ledger)))
+        if all or counts
+    ]
+    if all:
+        known = {row["trial"] for row in rows}
+        others = [cell for cell in plan.cells(ledger) if cell[2].trial.id not in known]
+        rows += [{**trial_record(arm.name, seed, found), "counts": False} for arm, seed, found in others]
+    frame = pd.DataFrame(rows)
+    return frame if all else frame.drop(columns="counts", errors="ignore")
 
 
 @dataclass(frozen=True)

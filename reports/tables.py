@@ -1,12 +1,12 @@
 """The comparison as CSV, Markdown and LaTeX, and every trial as CSV, beside the page."""
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from io import StringIO
 
 import pandas as pd
 
-from bench.trial import visible
+from bench.trial import Result, visible
 from reports.arms import mean_of
 from reports.comparison import ComparedArm, Comparison
 from reports.formats import csv_cell, interval, latex_cell, markdown_cell, number, p_value, pipe_table
@@ -45,16 +45,23 @@ def comparison_latex(c: Comparison) -> str:
 
 
 def trials_csv(c: Comparison) -> str:
-    """One line a trial, failures included: its settings, whatever it measured, and whether it counts."""
-    records = []
+    """One line a trial that counts, failures included: its settings, and whatever it measured."""
+    return _csv([record for record, counts in trial_records(c) if counts])
+
+
+def trial_records(c: Comparison) -> Iterator[tuple[dict[str, object], bool]]:
+    """Every trial as a record, and whether it counts: for its arm's contrast, a baseline's for any."""
     for arm, row in zip(c.evidence.arms, c.rows, strict=True):
         for seed, result in arm.trials.items():
-            facts = {"trial": result.trial.id, "arm": arm.name, "seed": seed, "status": result.status}
-            facts |= {"counted": str(seed in row.arm.results).lower()}
-            facts |= {"reason": result.reason, "attempts": result.attempts, "seconds": result.spent}
-            measured = result.metrics if result.done else {}
-            records.append({**facts, **result.trial.factors(), **dict(sorted(measured.items())), **facts})
-    return _csv(records)
+            yield trial_record(arm.name, seed, result), seed in row.arm.results
+
+
+def trial_record(arm: str, seed: int, result: Result) -> dict[str, object]:
+    """A trial's outcome, settings and metrics; one that failed or diverged has no metric."""
+    facts = {"trial": result.trial.id, "arm": arm, "seed": seed, "status": result.status}
+    facts |= {"reason": result.reason, "attempts": result.attempts, "seconds": result.spent}
+    measured = result.metrics if result.done else {}
+    return {**facts, **result.trial.factors(), **dict(sorted(measured.items())), **facts}
 
 
 def caption(c: Comparison) -> str:

@@ -13,7 +13,7 @@ from reports.answer import claims, extension, limits, sentences, standing, tally
 from reports.comparison import compare
 from reports.formats import number
 from reports.render import render, render_index
-from reports.tables import comparison_csv, comparison_latex, comparison_markdown, trials_csv
+from reports.tables import comparison_csv, comparison_latex, comparison_markdown, trial_records, trials_csv
 
 
 @pytest.fixture(scope="module")
@@ -76,11 +76,11 @@ def test_a_trial_beyond_the_looks_that_were_taken_is_told_and_enters_no_mean(c, 
     # base 16 and weak 17 of 20 at the next look; strong 12 and lost 12, whose looks ended at 10
     assert c.uncounted == 1 + 2 + 2 + 2
     assert "7 trials beyond the looks that were taken were trained and do not count" in text
-    counted = [
-        (r["arm"], r["seed"]) for r in csv.DictReader(io.StringIO(trials_csv(c))) if r["counted"] == "false"
-    ]
-    early = [(name, seed) for name in ("lost", "strong") for seed in ("10", "11")]
-    assert sorted(counted) == sorted([*early, ("base", "15"), ("weak", "15"), ("weak", "16")])
+    uncounted = [(record["arm"], record["seed"]) for record, counts in trial_records(c) if not counts]
+    early = [(name, seed) for name in ("lost", "strong") for seed in (10, 11)]
+    assert sorted(uncounted) == sorted([*early, ("base", 15), ("weak", 15), ("weak", 16)])
+    listed = {(r["arm"], int(r["seed"])) for r in csv.DictReader(io.StringIO(trials_csv(c)))}
+    assert listed and not listed.intersection(uncounted)
     assert tally(c).endswith(", 3 trained for a look that is not complete")  # one of base, two of weak
 
 

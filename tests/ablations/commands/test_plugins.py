@@ -62,7 +62,7 @@ def test_a_cell_and_a_regulariser_are_trained_reported_and_trained_again_when_th
     assert "1 trained, 2 already there" in unrolled(*run).stdout
     # Without the plug-ins there are still the results.
     status, leftover = unrolled("status").stdout.splitlines()
-    assert status.startswith("mine: 3 done, 0 failed, 0 diverged, 0 missing; ")
+    assert status.startswith("mine: 3 of 3 trials finished, none failed; ")
     assert (
         leftover.startswith("1 result, ") and "belong to no plan of today" in leftover
     )  # of the cell before

@@ -9,10 +9,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from as_typed import unrolled
 from look_trials import Study
 from processes import wait_for
 
+from ablations import results
 from ablations.commands.budget import Budget
+from ablations.commands.report import comparison, read
+from ablations.design import plan as plans
+from reports.answer import tally
+from reports.tables import trials_csv
 
 LOOKS = 5, 6, 8
 
@@ -112,6 +118,24 @@ def test_cores_do_not_idle_at_a_look_and_what_was_not_needed_enters_no_mean(
     assert program.returncode == 0, said
     assert (8, 5) in study.trained() - whole.trained()
     assert study.outcome() == whole.outcome()
+    _check_numbers_of_trials(study, whole)
+
+
+def _check_numbers_of_trials(study: Study, whole: Study) -> None:
+    """Those that count, in every place; `whole` trained no others."""
+    folder = study.folder / "results"
+    table, every = results("looks", folder), results("looks", folder, all=True)
+    assert set(table.trial) == set(whole.ledger.files())
+    assert set(every.trial) == set(study.ledger.files())
+    assert every[every.counts].drop(columns="counts").reset_index(drop=True).equals(table)
+    plan = plans.stored("looks", study.ledger)
+    page = comparison(plan, read(plan, study.ledger))
+    means = table.groupby("arm").valid_loss.mean()
+    assert all(row.summary.mean == pytest.approx(means[row.arm.name]) for row in page.by("valid_loss").rows)
+    assert len(trials_csv(page).splitlines()) == 1 + len(table)
+    told = f"{len(table)} of {len(table)} trials finished"
+    assert told in tally(page)
+    assert told in unrolled(study.folder, "status").stdout
 
 
 @pytest.mark.slow
