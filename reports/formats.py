@@ -1,4 +1,4 @@
-"""Text and numbers as a page, a CSV, a Markdown or a LaTeX file must show them: hostile names stay text."""
+"""Text and numbers as a page, a CSV or a Markdown file must show them: hostile names stay text."""
 
 import math
 import re
@@ -13,18 +13,6 @@ if TYPE_CHECKING:  # the command imports this module, and must not wait for scip
     from reports.statistics.contrasts import Interval
 
 MINUS = "−"
-
-_LATEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
-_LATEX |= {
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "–": "--",
-    "−": "$-$",
-    "±": r"$\pm$",
-    "Δ": r"$\Delta$",
-}
-_LATEX |= {"≈": r"$\approx$", "∞": r"$\infty$", "≤": r"$\le$", "≥": r"$\ge$", "×": r"$\times$", "→": r"$\to$"}
-_LATEX |= {c: f"\\{c}" for c in "&%$#_{}"}
 
 _TITLES = {
     "valid_loss": ("validation loss", "nats"),
@@ -194,11 +182,6 @@ def listed(names: Sequence[str]) -> str:
 def quoted(name: str) -> str:
     """A name as it stands in a sentence: in quotation marks where it has a comma of its own."""
     return f"“{name.strip()}”" if "," in name else name.strip()
-
-
-def latex_cell(value: object) -> str:
-    """One cell of a LaTeX table."""
-    return "".join(_LATEX.get(c, c) for c in visible(value))
 
 
 _FACTS = {

@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from bench.files import save, save_all
 from bench.trial import Result, counted, visible
-from reports import answer, factorial, formats, headline, merity, sections, tuning
+from reports import answer, factorial, formats, headline, sections, tuning
 from reports.book import SOURCE, hold
 from reports.comparison import Comparison
 from reports.figures import forest, panels
@@ -22,7 +22,7 @@ from reports.tables import tables
 
 
 def render(comparison: Comparison, out: Path) -> Path:
-    """Write `out`/<study>/index.html, comparison.csv, .md, .tex and trials.csv; return the page's path.
+    """Write `out`/<study>/index.html, comparison.csv, .md and trials.csv; return the page's path.
 
     The same evidence gives the same bytes. Raises BadInput, leaving the report that was there, if these
     cannot be written.
@@ -127,18 +127,14 @@ def _context(c: Comparison) -> dict[str, Any]:
         "limits": answer.limits(c, environments),
         "held": held,
         "book_source": SOURCE,
-        "merity": merity.paper_table(c),
-        "merity_source": merity.SOURCE,
         "roles": sections.roles(c),
         "passage": sections.passage(c),
-        "ranks": sections.ranks(c),
         "throughput": sections.throughput(c),
         "unpaced": sections.unpaced(c),
         "sweeps": sweeps,
         "columns": _columns(c),
         "curved": len(panels.common_seeds(c)),
         "tuned": tuning.words(own_best[0].search.setting) if own_best else "",
-        "targets": sections.targets(c),
         "costs": sections.costs(c),
         "devices": sections.devices(c),
         "environments": environments,

@@ -2,22 +2,17 @@
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 
 from bench.kinds import kind, kinds_apart
 from bench.trial import Result, counted
-from reports.arms import finished, mean_of, on, trial_of, values
+from reports.arms import finished, mean_of, trial_of, values
 from reports.comparison import ComparedArm, Comparison
 from reports.evidence import Evidence, MeasuredArm
 from reports.formats import merged
-from reports.statistics.contrasts import ArmSummary, summarise
-from reports.statistics.curves import TimeToTarget, time_to_target
-from reports.statistics.designs import rank_sets
+from reports.statistics.contrasts import ArmSummary
 from reports.statistics.pace import Pace, speed_ratio, unlike
-
-_MOST_RANKED = 60  # arms; all pairs are compared
-
 
 Sweep = tuple[str, tuple[tuple[float, ArmSummary], ...]]
 """One model at several learning rates, rising, everything else equal."""
@@ -69,30 +64,6 @@ def passage(c: Comparison) -> tuple[ComparedArm, Result] | None:
     return next(((row, r) for row in c.rows for r in finished(row.arm) if r.passage), None)
 
 
-@dataclass(frozen=True)
-class Ranks:
-    """The set of ranks that each arm may hold, by mean: (arm, its mean, first, last)."""
-
-    seeds: int  # that all of the arms have
-    lines: tuple[tuple[ComparedArm, float | None, int, int], ...]
-
-
-def ranks(c: Comparison) -> Ranks | None:
-    """Rank sets by the first metric over the seeds of all comparable arms; nothing for fewer than three."""
-    entrants = {str(row.index): row for row in c.entrants}
-    seeds = c.common(list(entrants.values()))
-    if not 3 <= len(entrants) <= _MOST_RANKED or not seeds:
-        return None
-    shared = {name: on(row.summary.values, seeds) for name, row in entrants.items()}
-    lower = c.lower_is_better
-    sets = rank_sets(shared, lower_is_better=lower)
-    means = {name: summarise(numbers, lower_is_better=lower).mean for name, numbers in shared.items()}
-    found = [(row, means[name], *sets[name]) for name, row in entrants.items()]
-    sign = 1 if lower else -1
-    found.sort(key=lambda entry: math.inf if entry[1] is None else sign * entry[1])
-    return Ranks(len(seeds), tuple(found))
-
-
 def throughput(c: Comparison) -> tuple[tuple[ComparedArm, float, Pace | None], ...]:
     """Mean training speed of every arm in tokens/s, and its ratio to the baseline's over common seeds.
 
@@ -138,25 +109,6 @@ def sweeps(c: Comparison) -> tuple[Sweep, ...]:
         for rows in groups.values()
         if len(rows) > 1
     )
-
-
-def targets(c: Comparison) -> tuple[float, tuple[tuple[ComparedArm, TimeToTarget], ...]] | None:
-    """When each arm reaches the baseline's mean final validation loss, in epochs, censored at the last."""
-    final = summarise(values(c.rows[0].arm, "valid_loss")).mean
-    base = _by_epoch(c.rows[0].arm)
-    if final is None or not base or c.by("valid_loss") is None:
-        return None
-    budget = max(len(r.epochs) for r in c.rows[0].arm.results.values())
-    found = [
-        (row, time_to_target(_by_epoch(row.arm), base, target=final, budget=budget)) for row in c.entrants[1:]
-    ]
-    return final, tuple((row, t) for row, t in found if t.contrast.pairs)
-
-
-def _by_epoch(arm: MeasuredArm) -> dict[int, tuple[Sequence[float], Sequence[float]]]:
-    """Learning curves by seed, of trials that ended by themselves. Epochs count from 1."""
-    ended = {seed: r.epochs for seed, r in sorted(arm.results.items()) if (r.done or r.diverged) and r.epochs}
-    return {seed: ([e.epoch + 1 for e in es], [e.valid_loss for e in es]) for seed, es in ended.items()}
 
 
 def costs(c: Comparison) -> tuple[Spent, ...]:

@@ -1,4 +1,4 @@
-"""The comparison as CSV, Markdown and LaTeX, and every trial as CSV, beside the page."""
+"""The comparison as CSV and Markdown, and every trial as CSV, beside the page."""
 
 import csv
 from collections.abc import Iterator, Mapping, Sequence
@@ -6,10 +6,10 @@ from io import StringIO
 
 import pandas as pd
 
-from bench.trial import Result, visible
+from bench.trial import Result
 from reports.arms import mean_of
 from reports.comparison import ComparedArm, Comparison
-from reports.formats import csv_cell, interval, latex_cell, markdown_cell, number, p_value, pipe_table
+from reports.formats import csv_cell, interval, markdown_cell, number, p_value, pipe_table
 from reports.statistics.contrasts import Interval
 
 
@@ -18,7 +18,6 @@ def tables(c: Comparison) -> dict[str, str]:
     return {
         "comparison.csv": comparison_csv(c),
         "comparison.md": comparison_markdown(c),
-        "comparison.tex": comparison_latex(c),
         "trials.csv": trials_csv(c),
     }
 
@@ -32,16 +31,6 @@ def comparison_markdown(c: Comparison) -> str:
     """A pipe table of the printed digits, baseline first."""
     table = _printed(c).map(markdown_cell)
     return f"{markdown_cell(caption(c))}\n\n{pipe_table([[str(name) for name in table], *table.to_numpy()])}"
-
-
-def comparison_latex(c: Comparison) -> str:
-    """A booktabs table, ready to be read with \\input."""
-    table = _printed(c).map(latex_cell)
-    heads, *rows = (" & ".join(cells) + " \\\\\n" for cells in (map(latex_cell, table), *table.to_numpy()))
-    return (
-        f"% {visible(caption(c))}\n\\begin{{tabular}}{{{'l' * len(table.columns)}}}\n\\toprule\n{heads}"
-        f"\\midrule\n{''.join(rows)}\\bottomrule\n\\end{{tabular}}\n"
-    )
 
 
 def trials_csv(c: Comparison) -> str:

@@ -68,7 +68,7 @@ class Contrast:
     Intervals are repeated ones: each holds at all looks together at its level. With one look they are the
     usual t intervals.
 
-    A pair is converged when both its sides are. Mean, SD, intervals, t, t_p, sign_flip_p, r and tost_p are
+    A pair is converged when both its sides are. Mean, SD, intervals, t, t_p, r and tost_p are
     over converged pairs and None when there are too few; wins, losses, sign_p and the medians count every
     pair. When a side diverged, the latter are the headline (`given_convergence`).
     """
@@ -128,15 +128,6 @@ class Contrast:
         """Exact two-sided p that wins and losses are equally likely; ties are left out."""
         decided = self.wins + self.losses
         return float(stats.binomtest(self.wins, decided).pvalue) if decided else 1.0
-
-    @property
-    def sign_flip_p(self) -> float | None:
-        """p of the paired permutation test: exact up to 16 pairs, beyond from 99,999 patterns of one seed."""
-        d = np.array(list(self.differences.values()))
-        if d.size < 2:
-            return 1.0 if d.size else None
-        drawn = stats.permutation_test((d,), np.mean, permutation_type="samples", n_resamples=99_999, rng=0)
-        return float(drawn.pvalue)
 
     @property
     def direction(self) -> int:

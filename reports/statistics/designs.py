@@ -1,36 +1,14 @@
-"""Beyond one contrast: the rank sets of all arms, the effects of a factorial design."""
+"""The effects of a factorial design."""
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from itertools import combinations
 
 import numpy as np
 
-from reports.statistics.contrasts import contrast, holm
 from reports.statistics.estimators import Floats, without_rounding
-from reports.statistics.power import ALPHA, FEWEST_SEEDS
 from reports.statistics.verdicts import Verdict, Word, verdicts
-
-
-def rank_sets(
-    values: Mapping[str, Mapping[int, float]], *, lower_is_better: bool = True
-) -> dict[str, tuple[int, int]]:
-    """The ranks that each arm may hold: 1 + arms significantly better, k − arms significantly worse.
-
-    All pairs are compared on their common seeds and corrected with Holm. Pairs of fewer than 5 seeds
-    count in the correction and decide nothing.
-    """
-    pairs, judge = list(combinations(values, 2)), partial(contrast, delta=math.inf)
-    compared = [judge(values[a], values[b], lower_is_better=lower_is_better) for a, b in pairs]
-    first, last = dict.fromkeys(values, 1), dict.fromkeys(values, len(values))
-    for (a, b), c, p in zip(pairs, compared, holm([c.p for c in compared]), strict=True):
-        if p <= ALPHA and c.pairs >= FEWEST_SEEDS:
-            better, worse = (a, b) if c.better else (b, a)
-            first[worse] += 1
-            last[better] -= 1
-    return {name: (first[name], last[name]) for name in values}
 
 
 @dataclass(frozen=True, kw_only=True)

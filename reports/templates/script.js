@@ -25,19 +25,6 @@ for (const table of document.querySelectorAll("table.sortable")) {
     });
   });
 }
-// Hide the arms whose name lacks what is typed, in tables and figures alike.
-for (const filter of document.querySelectorAll(".filter")) {
-  filter.hidden = false;
-  filter.querySelector("input").addEventListener("input", ({ target }) => {
-    const kept = {};
-    for (const row of document.querySelectorAll(".panel tr[data-arm]")) {
-      kept[row.dataset.arm] = row.cells[0].textContent.toLowerCase().includes(target.value.toLowerCase());
-    }
-    for (const part of document.querySelectorAll("[data-arm]")) {
-      part.classList.toggle("off", kept[part.dataset.arm] === false);
-    }
-  });
-}
 // Over a seed's dot, show its learning curve among those of its arm: a copy of the arm's picture.
 const tip = document.createElement("div");
 tip.className = "tip";

@@ -16,7 +16,6 @@ from reports.statistics.contrasts import (
     holm,
     summarise,
 )
-from reports.statistics.designs import rank_sets
 from reports.statistics.estimators import without_rounding
 
 Values = dict[int, float]
@@ -54,7 +53,6 @@ def test_a_contrast_gives_the_paired_t_and_the_exact_test() -> None:
     assert printed(c.interval, 5) == (-0.05682, -0.03318)
     assert c.t == pytest.approx(-9)
     assert c.p == c.t_p == pytest.approx(4.27e-5, abs=5e-8)
-    assert c.sign_flip_p == 0.0078125
     assert round(c.r or 0, 3) == 0.977
     assert (c.wins, c.losses, c.pairs) == (8, 0, 8)
     assert round(c.ratio or 0, 4) == 0.9560
@@ -197,42 +195,3 @@ def test_equivalence_depends_on_the_zone() -> None:
 def test_equivalence_agrees_with_statsmodels(delta: float) -> None:
     a, b = np.array(list(A.values())), np.array(list(B.values()))
     assert contrast(A, B, delta=delta).tost_p == pytest.approx(ttost_paired(a, b, -delta, delta)[0])
-
-
-@pytest.mark.parametrize("n", [1, 2, 5, 12])
-def test_the_sign_flip_test_counts_every_pattern(n: int) -> None:
-    d = np.random.default_rng(n).normal(0.4, 1, n)
-    patterns = np.array(np.meshgrid(*[[1, -1]] * n)).reshape(n, -1)
-    brute = np.mean(np.abs(d @ patterns) >= abs(d.sum()) - 1e-12)
-    assert sign_flip_p(d) == pytest.approx(brute)
-
-
-def sign_flip_p(differences: np.ndarray) -> float:
-    c = contrast(dict(enumerate(differences)), dict.fromkeys(range(differences.size), 0.0), delta=1.0)
-    return c.sign_flip_p or 0.0
-
-
-def exact_by_halves(d: np.ndarray) -> float:
-    """The sign-flip p of 24 pairs, with the 2²⁴ sums looked up in two tables of 2¹²."""
-    half = np.array([[1 if bit >> i & 1 else -1 for i in range(12)] for bit in range(4096)])
-    first, second = np.sort(half @ d[:12]), half @ d[12:]
-    far = first.size - np.searchsorted(first, abs(d.sum()) - 1e-12 - second)
-    return float(2 * far.sum() / 4096**2)
-
-
-def test_many_pairs_are_sampled_the_same_way_each_time() -> None:
-    d = np.random.default_rng(2).normal(0.3, 1, 24)
-    p = sign_flip_p(d)
-    assert p == sign_flip_p(d)
-    assert p == pytest.approx(exact_by_halves(d), abs=0.002)  # four standard errors of 99,999 draws
-
-
-def test_arms_get_rank_sets() -> None:
-    arms, between = {"A": A, "B": B, "C": C, "D": D}, {"B": (2, 3), "C": (2, 3)}
-    assert rank_sets(arms) == {"A": (1, 1), **between, "D": (4, 4)}
-    assert rank_sets(arms, lower_is_better=False) == {"A": (4, 4), **between, "D": (1, 1)}
-
-
-def test_under_five_seeds_every_rank_is_possible() -> None:
-    few = {name: {s: x[s] for s in range(4)} for name, x in {"A": A, "B": B, "D": D}.items()}
-    assert rank_sets(few) == {"A": (1, 3), "B": (1, 3), "D": (1, 3)}

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from reports.statistics.curves import first_reach, time_to_target
 from reports.statistics.designs import factorial_effects
 from reports.statistics.pace import speed_ratio
 from reports.statistics.replication import prediction
@@ -79,32 +78,6 @@ def test_an_incomplete_design_is_refused() -> None:
     table[True, True, True] = {0: 1.0}
     with pytest.raises(ValueError, match="two seeds"):
         factorial_effects(table, FACTORS)
-
-
-def test_a_target_is_reached_at_the_first_step_that_meets_it() -> None:
-    curve = ([1, 2, 3, 4], [2.0, 1.5, 1.6, 1.2])
-    assert first_reach(curve, 1.5) == 2
-    assert first_reach(curve, 1.0) == math.inf
-    assert first_reach(([1, 2], [math.nan, math.nan]), 1.5) == math.inf
-
-
-def test_a_miss_counts_as_the_budget_and_is_never_dropped() -> None:
-    steps = [1, 2, 3, 4]
-    arm = {s: (steps, [2.0, 1.0, 1.0, 1.0]) for s in range(6)}  # reaches 1.5 at step 2
-    baseline = {s: (steps, [2.0, 2.0, 2.0, 1.4 if s < 4 else 2.0]) for s in range(6)}  # at 4, or never
-    found = time_to_target(arm, baseline, target=1.5, budget=5)
-    assert (found.arm_reached, found.baseline_reached, found.contrast.pairs) == (6, 4, 6)
-    assert found.arm_mean == 2
-    assert found.contrast.mean == pytest.approx(2 - (4 * 4 + 2 * 5) / 6)
-    assert found.contrast.better and not found.contrast.given_convergence
-
-
-def test_a_target_met_after_the_budget_is_a_miss() -> None:
-    late = {0: ([1, 2, 3], [2.0, 2.0, 1.0])}
-    found = time_to_target(late, late, target=1.5, budget=2)
-    assert (found.arm_reached, found.arm_mean) == (0, 2)
-    nobody = time_to_target(late, {1: late[0]}, target=1.5, budget=2)
-    assert (nobody.contrast.pairs, nobody.arm_mean) == (0, None)
 
 
 def test_a_ratio_of_speeds_has_an_interval_and_a_zone_of_noise() -> None:
