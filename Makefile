@@ -44,7 +44,6 @@ test: .venv/installed-for-tests
 # against the one before.
 bench: .venv/installed-for-tests
 	$(BIN)/python -m pytest tests/benchmarks --benchmark-enable --benchmark-only --benchmark-autosave --timeout 0 $(FLAGS)
-	@$(BIN)/unrolled benchmarks
 
 check: .venv/installed-for-tests
 	$(BIN)/ruff format --check .

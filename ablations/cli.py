@@ -176,12 +176,6 @@ def _bundle(p: Parser) -> None:
     p.add_argument("--sign", type=Path, metavar="KEY", help="also write FILE.zip.sig with this OpenSSH key")
 
 
-def _benchmarks(p: Parser) -> None:
-    p.add_argument("file", type=Path, nargs="?", metavar="FILE", help="a stored run (default: the latest)")
-    text = "also fill the block <!-- speed --> of this file"
-    p.add_argument("--readme", type=Path, metavar="FILE.md", help=text)
-
-
 def _gate(p: Parser) -> None:
     text = "a results folder, mlflow:URI (#COMMIT chooses), or pytest-benchmark's JSON: a file or a folder"
     p.add_argument("baseline", metavar="BASELINE", help=text)
@@ -276,7 +270,6 @@ COMMANDS = {
         (_compare, _changes, _plugin, _results, _out, _limits, _run),
     ),
     "chapter": Command("answer the chapter's questions on one page", (_results, _out)),
-    "benchmarks": Command("report a stored run of `make bench`", (_results, _out, _benchmarks)),
     "sync": Command("write to MLflow the results that it lacks", (_known, _results)),
     "ui": Command("browse MLflow on 127.0.0.1", (_port,), "tracking.server"),
     "server": Command(
@@ -316,7 +309,6 @@ compare runs.csv --arm model --pair seed --metric accuracy=0.02
 compare lm4 lm7 --seeds 10-19
 compare mlflow:sqlite:///mlflow.db --experiment mine --arm model --pair seed --metric loss=0.05
 chapter
-benchmarks
 sync
 sync toggles --results elsewhere
 ui

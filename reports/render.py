@@ -37,14 +37,14 @@ def render(comparison: Comparison, out: Path) -> Path:
 def render_index(comparisons: Sequence[Comparison], out: Path) -> Path:
     """Write `out`/index.html: every study's question and answer, with a link to its page.
 
-    And links to the pages of the chapter, the golden rows and the benchmarks that have been written.
+    And links to the pages of the chapter and the golden rows, if they have been written.
     """
     studies = [
         {**_answer(c), "href": f"{folder_name(c.evidence.study)}/index.html", "size": answer.largest(c)}
         for c in comparisons
     ]
     studies.sort(key=lambda s: (-s["size"], s["c"].evidence.study))
-    written = {name: (out / f"{name}.html").is_file() for name in ("chapter", "golden", "benchmarks")}
+    written = {name: (out / f"{name}.html").is_file() for name in ("chapter", "golden")}
     return write_page(out / "index.html", "index.html", {"studies": studies, **written})
 
 

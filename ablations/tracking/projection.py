@@ -22,7 +22,6 @@ from ablations.tracking.entry import (
     Ended,
     dataset,
     digest,
-    key,
     mark,
     milliseconds,
     params,
@@ -35,7 +34,6 @@ from ablations.tracking.store import one_line, public, settings, sqlite_path
 from bench.trial import BadInput, Result
 
 PARENT = "mlflow.parentRunId"  # under which MLflow's pages list a run
-BENCHMARKS = "unrolled benchmarks"  # the experiment; those of studies are "unrolled/STUDY"
 
 
 @dataclass(frozen=True)
@@ -281,24 +279,6 @@ def ended(where: str, study: str, flag: str = "--study") -> tuple[str, list[Ende
         for info, data in every
         if info.end_time and data.tags.get("unrolled.role", "trial") == "trial"
     ]
-
-
-def timings(measured: str, metrics: Mapping[str, float], files: Iterable[Path], where: str) -> bool:
-    """Write one run of the benchmarks, named by when it was `measured`. Returns False where it is there.
-
-    Raises BadInput with the reason when MLflow cannot be written.
-    """
-    with _reached(where, "written", again="benchmarks"):
-        experiment = Experiment(BENCHMARKS, where)
-        client, now = experiment.client, milliseconds(time.time())
-        if any(run.data.tags.get("unrolled.measured") == measured for run in runs(client, experiment.id)):
-            return False
-        run_id = experiment.create(measured, now, {"role": "benchmarks", "measured": measured})
-        experiment.log(run_id, [(key(name), value, now, 0) for name, value in metrics.items()], {})
-        for file in files:
-            client.log_artifact(run_id, str(file))
-        client.set_terminated(run_id)
-    return True
 
 
 @contextmanager

@@ -52,6 +52,24 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--full", action="store_true", help="benchmarks: more sizes, more rounds; hours")
 
 
+def pytest_benchmark_update_json(config: pytest.Config, output_json: dict[str, Any]) -> None:
+    """Print below pytest-benchmark's tables what a benchmark measured beside its own time."""
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    assert reporter is not None
+    for one in output_json["benchmarks"]:
+        for name, value in one["extra_info"].items():
+            reporter.write_line(f"{one['name']}: {name} {_digits(value)}")
+
+
+def _digits(value: Any) -> Any:
+    """Floats with four significant digits, wherever they stand."""
+    if isinstance(value, dict):
+        return {key: _digits(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_digits(part) for part in value]
+    return float(f"{value:.4g}") if isinstance(value, float) else value
+
+
 LOAD = os.getloadavg()[0]  # now, before the first benchmark makes its own
 
 

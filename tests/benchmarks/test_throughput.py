@@ -1,5 +1,8 @@
 """Tokens a second by batch and hidden size, their share of the arithmetic limit, and what growth costs."""
 
+from statistics import median
+
+import numpy as np
 import pytest
 
 from ablations.flags import cores
@@ -28,10 +31,10 @@ def test_tokens_a_second(benchmark, profile, ours, load):
     benchmark.extra_info.update(
         peak=max(peaks),
         machine={**ours.ask("machine"), "load": load},
-        cells=[
-            {"model": family, "batch": batch, "hidden": hidden, "measured": measured}
+        cells={
+            f"{family}, batch {batch}, hidden {hidden}": _medians(measured) | {"limit": max(peaks)}
             for (family, batch, hidden), measured in cells.items()
-        ],
+        },
     )
 
 
@@ -61,10 +64,23 @@ def test_what_growth_costs(benchmark, profile, ours):
         ours.ask("seeds", count=1, model="lm4", workers=1)  # the fork server loads torch once
     benchmark.pedantic(measure, rounds=profile.rounds)
     assert {what for _, what, _ in points} >= {"hidden", "window", "seeds"}
-    benchmark.extra_info["points"] = [
-        {"model": family, "what": what, "size": size, "seconds": measured}
-        for (family, what, size), measured in points.items()
-    ]
+    curves: dict[tuple[str, str], dict[int, float]] = {}
+    for (family, what, size), seconds in points.items():
+        curves.setdefault((family, what), {})[size] = median(seconds)
+    benchmark.extra_info["exponents"] = {
+        f"{family}, {what}": _exponent(curve) for (family, what), curve in curves.items() if len(curve) > 1
+    }
+
+
+def _medians(rounds: list[dict[str, float]]) -> dict[str, float]:
+    """The median of each number that every round has: tokens a second, FLOP/s, on a GPU its memory."""
+    return {name: median(one[name] for one in rounds) for name in rounds[0]}
+
+
+def _exponent(curve: dict[int, float]) -> float:
+    """The slope of a line through the logarithms of size and seconds: 1 is cost in proportion."""
+    sizes, seconds = np.log(np.array(sorted(curve.items()))).T
+    return float(np.polyfit(sizes, seconds, 1)[0])
 
 
 def _updates(batch: int, hidden: int) -> int:

@@ -61,7 +61,7 @@ def test_the_page_and_its_tables_lie_side_by_side(page):
 
 
 def test_a_page_that_cannot_be_finished_leaves_the_one_before(tmp_path):
-    others = dict.fromkeys(("chapter", "golden", "benchmarks"), False)
+    others = dict.fromkeys(("chapter", "golden"), False)
     page = write_page(tmp_path / "index.html", "index.html", {"studies": [], **others})
     before = page.read_bytes()
     with pytest.raises(UndefinedError):
@@ -302,7 +302,7 @@ def test_the_index_ranks_studies_and_links_to_their_pages(tmp_path):
     # the largest sure effects: about .61, .49 and .10 nats
     names = (folder_name(hostile().study), "regularization", "small")
     assert list(dict.fromkeys(links)) == [f"{name}/index.html" for name in names]
-    others = [f"{name}.html" for name in ("chapter", "golden", "benchmarks")]
+    others = [f"{name}.html" for name in ("chapter", "golden")]
     for name in others:
         (tmp_path / name).touch()
     linked = Tags(render_index([], tmp_path).read_text(encoding="utf-8"))
