@@ -119,6 +119,7 @@ CASES: list[tuple[str, dict[str, Any]]] = [
 ]
 
 
+@pytest.mark.filterwarnings("ignore:Synchronization debug mode is a prototype feature")
 @pytest.mark.parametrize(("name", "changes"), CASES)
 def test_neither_updates_nor_a_validation_wait(name: str, changes: dict[str, Any]) -> None:
     parts = prepared(chapter(name, **changes))
