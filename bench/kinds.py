@@ -25,6 +25,17 @@ FACTS = {
 }
 """Facts of `bench.machine.facts` by name, and as a sentence calls them."""
 
+GPU_VARIABLES = (
+    "TORCH_BLAS_PREFER_CUBLASLT",
+    "TORCH_CUDNN_USE_HEURISTIC_MODE_B",
+    "TORCH_CUDNN_V8_API_DISABLED",
+    "CUBLAS_WORKSPACE_CONFIG",
+    "CUBLASLT_WORKSPACE_SIZE",
+    "TORCH_CUBLASLT_UNIFIED_WORKSPACE",
+    "NVIDIA_TF32_OVERRIDE",
+)
+"""Those of `VARIABLES` that change nothing on a CPU."""
+
 VARIABLES = (
     "MKL_CBWR",
     "MKL_DEBUG_CPU_TYPE",
@@ -37,11 +48,7 @@ VARIABLES = (
     "GLIBC_TUNABLES",
     "TORCH_LINEAR_FLATTEN_3D",
     "TORCH_MKLDNN_MATMUL_MIN_DIM",
-    "TORCH_BLAS_PREFER_CUBLASLT",
-    "TORCH_CUDNN_USE_HEURISTIC_MODE_B",
-    "TORCH_CUDNN_V8_API_DISABLED",
-    "CUBLAS_WORKSPACE_CONFIG",
-    "NVIDIA_TF32_OVERRIDE",
+    *GPU_VARIABLES,
 )
 """Environment variables that choose other arithmetic, and whose effect cannot be read back from torch."""
 
@@ -53,7 +60,8 @@ def kind(environment: Mapping[str, Any]) -> dict[str, str]:
     packages, variables = (environment.get(part) or {} for part in ("packages", "variables"))
     known = {**environment, "torch": packages.get("torch")}
     facts = {name: _word(known[name]) for name in FACTS if known.get(name) not in (None, "")}
-    return facts | {name: _word(variables[name]) for name in VARIABLES if name in variables}
+    idle = GPU_VARIABLES if facts.get("device") == "cpu" else ()
+    return facts | {n: _word(variables[n]) for n in VARIABLES if n in variables and n not in idle}
 
 
 def kinds_apart(kinds: Iterable[Mapping[str, str]]) -> str:

@@ -51,6 +51,18 @@ def test_a_variable_that_chooses_other_arithmetic_is_of_the_kind_and_nothing_els
     assert set(VARIABLES) < set(RECORDED)
 
 
+NAMES = ("CUBLAS_WORKSPACE_CONFIG", "CUBLASLT_WORKSPACE_SIZE", "TORCH_CUBLASLT_UNIFIED_WORKSPACE")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_workspace_by_which_a_gpu_chooses_its_kernels_is_of_the_kind_there_alone(name: str) -> None:
+    set_, unset = {"variables": {name: "1"}}, {"variables": {}}
+    on_gpu, on_cpu = (
+        [kind({"device": device, **one}) for one in (unset, set_)] for device in ("cuda", "cpu")
+    )
+    assert (kinds_apart(on_gpu), kinds_apart(on_cpu)) == (f"{name} not set / 1", "")
+
+
 @pytest.mark.parametrize("name", FACTS)
 def test_every_fact_of_a_kind_tells_two_machines_apart(name: str) -> None:
     one, two = ({"packages": {"torch": v}} if name == "torch" else {name: v} for v in ("a", "b"))
