@@ -1,7 +1,7 @@
 """NVIDIA's GPUs by the driver's own library, NVML.
 
 Needs neither torch nor a GPU and makes no CUDA context, so that planning may use it. Where NVML is missing
-or refuses, all functions but `driver` raise pynvml.NVMLError.
+or refuses, all functions but `driver` and `newest_cuda` raise pynvml.NVMLError.
 """
 
 import os
@@ -33,6 +33,7 @@ class Gpu:
     index: str  # as nvidia-smi counts, by PCI bus: "0"; "0:1" is instance 1 of GPU 0
     uuid: str  # as CUDA_VISIBLE_DEVICES takes it
     free: float = field(default=0.0, compare=False)  # MiB that nobody used when it was found
+    capability: tuple[int, int] | None = field(default=None, compare=False)  # compute capability, as (9, 0)
 
     def __str__(self) -> str:
         return f"GPU {self.index} ({self.uuid[:12]})"
@@ -85,6 +86,16 @@ def driver() -> str:
         return ""
 
 
+def newest_cuda() -> tuple[int, int] | None:
+    """The newest CUDA that the driver runs, as (12, 8); None where it does not tell."""
+    try:
+        pynvml.nvmlInit()
+        version = pynvml.nvmlSystemGetCudaDriverVersion_v2()
+        return version // 1000, version % 1000 // 10
+    except pynvml.NVMLError:
+        return None
+
+
 def within(seconds: float, ask: Callable[[], T]) -> T | Exception:
     """The result or exception of `ask`; a TimeoutError after `seconds`, as a faulty driver may hang."""
     said: SimpleQueue[T | Exception] = SimpleQueue()
@@ -119,7 +130,7 @@ def _gpu(index: int) -> tuple[str, list[Gpu]]:
         uuid = pynvml.nvmlDeviceGetUUID(handle)
         if _divided(handle):
             return uuid, _instances(index, handle)
-        return uuid, [_described(str(index), handle)]
+        return uuid, [_described(str(index), handle, _capability(handle))]
     except pynvml.NVMLError:
         return "", []
 
@@ -136,16 +147,25 @@ def _instances(index: int, handle: Any) -> list[Gpu]:
     for number in range(pynvml.nvmlDeviceGetMaxMigDeviceCount(handle)):
         with suppress(pynvml.NVMLError):  # not every number is taken
             instance = pynvml.nvmlDeviceGetMigDeviceHandleByIndex(handle, number)
-            found.append(_described(f"{index}:{number}", instance))
+            found.append(_described(f"{index}:{number}", instance, _capability(handle)))
     return found
 
 
-def _described(index: str, handle: Any) -> Gpu:
+def _described(index: str, handle: Any, capability: tuple[int, int] | None) -> Gpu:
     return Gpu(
         index=index,
         uuid=pynvml.nvmlDeviceGetUUID(handle),
         free=pynvml.nvmlDeviceGetMemoryInfo(handle).free / 2**20,
+        capability=capability,
     )
+
+
+def _capability(handle: Any) -> tuple[int, int] | None:
+    try:
+        major, minor = pynvml.nvmlDeviceGetCudaComputeCapability(handle)
+        return int(major), int(minor)
+    except pynvml.NVMLError:
+        return None
 
 
 def _utilisation(handle: Any) -> float | None:

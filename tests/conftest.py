@@ -91,6 +91,7 @@ def nvml(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[stand_in.M
     monkeypatch.setenv(stand_in.VARIABLE, str(machine.path))
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.setattr(devices, "torch_build", lambda: ("2.13.0", "12.8"))
+    monkeypatch.setattr(devices, "architectures", lambda: stand_in.ARCHITECTURES)
     own = {name: getattr(pynvml, name) for name in stand_in.FUNCTIONS}
     stand_in.install()
     yield machine

@@ -8,7 +8,7 @@ from ablations.design import costs
 from ablations.design.study import Study
 from ablations.flags import cores
 from ablations.trials import gpus as cards
-from bench.devices import CONTEXT, Usable, usable
+from bench.devices import Usable, usable
 from bench.nvidia import Gpu
 from bench.trial import BadInput, counted
 from reports.formats import duration
@@ -24,9 +24,8 @@ class Device(NamedTuple):
 
     def __str__(self) -> str:
         lines = [f"device {self.kind}: {self.why}"]
-        for gpu in self.found.full:
-            lines.append(f"{gpu} has {gpu.free:.0f} MiB free, a trial needs {CONTEXT:.0f}: not used")
-        return "\n".join(lines)
+        unused = () if self.found.why else self.found.unused
+        return "\n".join([*lines, *(f"{line}: not used" for line in unused)])
 
     def check(self) -> None:
         """Raise BadInput if the trials need a GPU and none can be used."""

@@ -5,6 +5,7 @@ import inspect
 import nvml_stand_in as stand_in
 import pynvml
 import pytest
+import torch
 from nvml_stand_in import Machine, uuid
 
 from bench import devices, nvidia
@@ -81,9 +82,10 @@ def test_a_reading_has_memory_and_of_a_whole_gpu_utilisation(nvml: Machine) -> N
 def test_full_gpus_are_not_usable(nvml: Machine) -> None:
     nvml.has({"used": 79_900}, {"used": 79_000})
     found = usable()
-    assert ([gpu.index for gpu in found.gpus], [gpu.index for gpu in found.full]) == (["1"], ["0"])
+    full = "GPU 0 (GPU-00000000) has 100 MiB free, a trial needs 600"
+    assert ([gpu.index for gpu in found.gpus], found.unused, found.why) == (["1"], (full,), "")
     nvml.has({"used": 79_900})
-    assert usable().why == "no GPU has 600 MiB free (100 at most)"
+    assert (usable().gpus, usable().why) == ((), full)
 
 
 def test_what_is_missing_is_told(nvml: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,6 +95,38 @@ def test_what_is_missing_is_told(nvml: Machine, monkeypatch: pytest.MonkeyPatch)
     nvml.has({})
     monkeypatch.setattr(devices, "torch_build", lambda: ("2.13.0+cpu", ""))
     assert usable().why == "torch 2.13.0+cpu is built without CUDA" and not usable().gpus
+
+
+@pytest.mark.parametrize(("cuda", "told"), [(12_000, ""), (13_000, ""), (11_080, "CUDA 11.8 at most")])
+def test_a_driver_of_an_earlier_cuda_than_torchs_can_use_no_gpu(nvml: Machine, cuda: int, told: str) -> None:
+    """Torch's is 12.8, which runs on any driver of CUDA 12."""
+    nvml.has({}, cuda=cuda)
+    found = usable()
+    assert (bool(found.gpus), told in found.why) == (not told, True)
+    assert ("torch for CUDA 11" in found.cure) is bool(told)
+
+
+@pytest.mark.parametrize(
+    ("capability", "can"),
+    [((7, 0), 0), ((7, 5), 1), ((8, 9), 1), ((10, 3), 1), ((11, 0), 0), ((12, 1), 1), ((13, 0), 1)],
+)
+def test_a_gpu_for_which_torch_is_not_compiled_is_not_usable(
+    nvml: Machine, capability: tuple[int, int], can: int
+) -> None:
+    """By machine code of its major version, or by PTX of an earlier one: see the stand-in's ARCHITECTURES."""
+    nvml.has({"capability": capability}, {})
+    found = usable()
+    assert ["1", "0"][: len(found.gpus)] == [gpu.index for gpu in found.gpus][::-1]
+    assert (len(found.gpus), len(found.unused)) == (1 + can, 1 - can)
+
+
+def test_instances_of_a_gpu_have_its_capability(nvml: Machine) -> None:
+    nvml.has({"capability": (6, 1), "mig": [{}]}, {"capability": (8, 0), "mig": [{}]})
+    assert [gpu.index for gpu in usable().gpus] == ["1:0"]
+
+
+def test_torch_tells_what_it_is_compiled_for() -> None:
+    assert devices.architectures() == tuple(torch.cuda.get_arch_list())
 
 
 def test_a_driver_that_never_answers_is_told_after_a_while(

@@ -27,6 +27,7 @@ def _nameless(machine: ModuleType) -> None:
 
 def _built_for_cuda(devices: ModuleType) -> None:
     devices.torch_build = lambda: ("2.13.0", "12.8")  # type: ignore[attr-defined]
+    devices.architectures = lambda: nvml_stand_in.ARCHITECTURES  # type: ignore[attr-defined]
 
 
 CHANGED: dict[str, Callable[[ModuleType], None]] = {

@@ -2,8 +2,9 @@
 
 `install` puts them in the place of pynvml's own, here or, by `PYTHONPATH` and a sitecustomize.py, in a
 process that is started. The file is read at each call, so that a test may change the GPUs meanwhile:
-`{"gpus": [{…}]}`, where a GPU has `used` and `total` (MiB), `busy` (%), `lost`, `sleep` (seconds that a
-reading takes) and `mig` (its instances, each with `used` and `total`; null is a number that is not taken).
+`{"gpus": [{…}], "cuda": 12080}`, where a GPU has `used` and `total` (MiB), `busy` (%), `lost`, `capability`,
+`sleep` (seconds that a reading takes) and `mig` (its instances, each with `used` and `total`; null is a
+number that is not taken).
 """
 
 import json
@@ -19,16 +20,20 @@ VARIABLE = "NVML_STAND_IN"
 """Environment variable with the file's path. Without it, or the file, there is no driver."""
 
 
+ARCHITECTURES = ("sm_75", "sm_80", "sm_86", "sm_90", "sm_100", "sm_120", "compute_120")
+"""What the stand-in of a CUDA build of torch is compiled for: as torch 2.13's wheels for CUDA 12.8."""
+
+
 class Machine:
     """The GPUs of a test."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def has(self, *gpus: dict[str, Any]) -> None:
-        """Be a machine with these GPUs from now on."""
+    def has(self, *gpus: dict[str, Any], cuda: int = 12_080) -> None:
+        """Be a machine with these GPUs from now on, and a driver that runs this CUDA and earlier ones."""
         draft = self.path.with_suffix(".new")
-        draft.write_text(json.dumps({"gpus": gpus}))
+        draft.write_text(json.dumps({"gpus": gpus, "cuda": cuda}))
         draft.replace(self.path)
 
 
@@ -44,11 +49,15 @@ def install() -> None:
         setattr(pynvml, name, globals()[name])
 
 
-def _gpus() -> list[dict[str, Any]]:
+def _machine() -> dict[str, Any]:
     path = Path(os.environ.get(VARIABLE, "nowhere"))
     if not path.is_file():
         raise pynvml.NVMLError(pynvml.NVML_ERROR_LIBRARY_NOT_FOUND)
-    return json.loads(path.read_text())["gpus"]
+    return json.loads(path.read_text())
+
+
+def _gpus() -> list[dict[str, Any]]:
+    return _machine()["gpus"]
 
 
 def _at(handle: tuple[int, int | None]) -> dict[str, Any]:
@@ -70,6 +79,14 @@ def nvmlInit():
 
 def nvmlSystemGetDriverVersion():
     return "580.159.04"
+
+
+def nvmlSystemGetCudaDriverVersion_v2():
+    return _machine().get("cuda", 12_080)
+
+
+def nvmlDeviceGetCudaComputeCapability(handle):
+    return _at(handle).get("capability", (9, 0))
 
 
 def nvmlDeviceGetCount():

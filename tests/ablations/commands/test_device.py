@@ -130,6 +130,28 @@ def test_cuda_without_a_gpu_is_one_line_before_anything_is_trained(
     assert not list(folder.glob("results/trials/*"))
 
 
+@pytest.mark.parametrize(
+    ("gpu", "cuda", "why"),
+    [
+        ({"capability": (6, 1)}, 12_080, "GPU 0 (GPU-00000000) has compute capability 6.1, torch 2.13.0 is "),
+        ({}, 11_080, "torch 2.13.0 is built for CUDA 12.8, the driver runs CUDA 11.8 at most"),
+    ],
+    ids=["card", "driver"],
+)
+def test_a_gpu_that_this_torch_cannot_use_is_not_chosen_and_cuda_is_refused_with_the_reason(
+    nvml: Machine, folder: Path, capsys, gpu: dict, cuda: int, why: str
+) -> None:
+    nvml.has(gpu, cuda=cuda)
+    told = str(chosen("awd-paper"))
+    assert told.startswith(f"device cpu: {why}") and told.count("\n") == 0
+    for word in ("plan", "run"):
+        assert main([word, "tiny.toml", "--device", "cuda"]) == 2
+        told = capsys.readouterr().err
+        assert told.startswith(f"unrolled: --device cuda: {why}") and told.count("\n") == 1
+        assert "https://pytorch.org" in told and "lost" not in told and "--device cpu" in told
+    assert not list(folder.glob("results/trials/*"))
+
+
 @pytest.mark.parametrize("words", [["plan", "tiny.toml"], ["run", "tiny.toml", "--dry-run"]])
 def test_a_plan_says_which_device_it_takes_and_why(
     nvml: Machine, folder: Path, capsys, words: list[str]
