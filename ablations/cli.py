@@ -141,7 +141,7 @@ def _plugin(p: Parser) -> None:
 
 
 def _limits(p: Parser) -> None:
-    text = "trials at a time (default: one for each core, or as many as fit on the GPUs)"
+    text = "trials at a time (default: one for each core or GPU)"
     p.add_argument("-j", "--workers", type=count, help=text)
     text = "run on the cluster of a Dask scheduler, such as tcp://HOST:8786"
     p.add_argument("--cluster", default="", metavar="ADDRESS", help=text)

@@ -7,7 +7,6 @@ from typing import NamedTuple
 from ablations.design import costs
 from ablations.design.study import Study
 from ablations.flags import cores
-from ablations.trials import gpus as cards
 from bench.devices import Usable, usable
 from bench.nvidia import Gpu
 from bench.trial import BadInput, counted
@@ -75,14 +74,14 @@ def choose(study: Study, args: Namespace, before: str) -> Device:
 def _device(kind: str, why: str, workers: int | None, found: Usable) -> Device:
     if kind == "cpu":
         return Device(kind, why, workers or cores())
-    return Device(kind, why, workers or cards.slots(found.gpus, cores()), found)
+    return Device(kind, why, workers or len(found.gpus), found)
 
 
 def _estimates(study: Study, workers: int | None, gpus: Sequence[Gpu]) -> dict[str, tuple[float, str]]:
     """Seconds of a study, to its last look, on the CPU and on the GPUs, and in words; the CPU comes first."""
     each = [(arm.trial(), 1 if arm.counted else len(arm.seeds)) for arm in (*study.arms, *study.searches)]
     many = min(workers or cores(), cores())
-    places = workers or cards.slots(gpus, cores())
+    places = workers or len(gpus)
     on_cpu = sum(count * costs.expected_seconds(trial) for trial, count in each) / many
     busy = sum(count * costs.gpu_seconds(trial) for trial, count in each)
     starts = costs.GPU_START * sum(count for _, count in each)

@@ -15,10 +15,6 @@ from bench.devices import CONTEXT, PATIENCE
 from bench.nvidia import Gpu
 from bench.trial import BadInput, Result
 
-PER_GPU = 4
-"""Most trials at a time on a GPU by default. Processes share its launches, so that training is no faster with
-more, but one trains while others start, which takes as long as two or three of the chapter's models."""
-
 CROWDED = ("out of memory", "ALLOC_FAILED", "busy or unavailable")
 """Parts of failure messages whose cause may be another trial on the same GPU."""
 
@@ -27,13 +23,8 @@ GONE = ("no CUDA-capable device", "finds no GPU", "device is lost", "GPU is lost
 
 
 def room(gpu: Gpu) -> int:
-    """How many trials a GPU takes at a time by default: by its free memory, at most `PER_GPU`."""
-    return max(1, min(PER_GPU, int(gpu.free // CONTEXT)))
-
-
-def slots(gpus: Sequence[Gpu], cores: int) -> int:
-    """How many trials run at a time by default: what the GPUs take, if there are cores to launch kernels."""
-    return max(len(gpus), min(cores, sum(map(room, gpus))))
+    """How many trials at a time a GPU has memory for, at least 1."""
+    return max(1, int(gpu.free // CONTEXT))
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from ablations.ledger import seal
-from ablations.trials.gpus import Gpus, slots
+from ablations.trials.gpus import Gpus
 from ablations.trials.process import Limits, forget, run_alone
 from bench import devices, plugins
 from bench.files import save
@@ -87,7 +87,7 @@ def _gpus() -> Gpus:
     """The GPUs that this worker sees, read as long as it lives."""
     found = devices.usable()
     require(found.gpus, found.why, place="device cuda", cure=found.cure)
-    return Gpus(found.gpus, slots(found.gpus, sys.maxsize), lambda line: print(line, file=sys.stderr))
+    return Gpus(found.gpus, len(found.gpus), lambda line: print(line, file=sys.stderr))
 
 
 def shipment(trials: Sequence[Trial], preload: Sequence[str]) -> tuple[dict[str, bytes], dict[str, str]]:

@@ -39,13 +39,13 @@ def chosen(name: str, asked: str = "", before: str = "", **flags) -> device.Devi
 @pytest.mark.parametrize(
     ("gpus", "how", "told"),
     [
-        (1, {"name": "toggles"}, "cpu: at most 5 min on 16 cores, 16 min on one GPU"),
+        (1, {"name": "toggles"}, "cpu: at most 5 min on 16 cores, 63 min on one GPU"),
         (1, {"name": "awd-paper"}, r"cuda: at most [\d.]+ h on one GPU, [\d.]+ h on 16 cores"),
-        (8, {"name": "toggles"}, "cuda: at most 4 min on 8 GPUs, 5 min on 16 cores"),
+        (16, {"name": "toggles"}, "cuda: at most 4 min on 16 GPUs, 5 min on 16 cores"),
         (0, {"name": "toggles"}, "cpu: no GPU is visible"),
         (0, {"name": "toggles", "asked": "auto"}, "cpu: no GPU is visible"),
         # whatever is faster now, a stored plan's device stays, but for who names another
-        (1, {"name": "toggles", "before": "cuda"}, "cuda: as its stored plan has it; at most 16 min .*"),
+        (1, {"name": "toggles", "before": "cuda"}, "cuda: as its stored plan has it; at most 63 min .*"),
         (1, {"name": "awd-paper", "before": "cpu"}, "cpu: as its stored plan has it; at most .*"),
         (1, {"name": "toggles", "asked": "cpu", "before": "cuda"}, "cpu: as --device says"),
         # on a cluster the driver needs no GPU
@@ -61,10 +61,13 @@ def test_the_device_is_the_one_that_is_asked_for_or_stored_or_faster(
     assert re.fullmatch(f"device {told}", str(chosen(**how)))
 
 
-def test_as_many_trials_share_a_gpu_as_fit(nvml: Machine, folder: Path) -> None:
-    nvml.has({})
-    paper = chosen("awd-paper")
-    assert (paper.places, paper.found.gpus[0].uuid) == (4, uuid(0))
+@pytest.mark.parametrize(("gpus", "asked", "places"), [(1, None, 1), (2, None, 2), (1, 3, 3), (2, 1, 1)])
+def test_a_gpu_trains_one_trial_at_a_time_unless_more_are_asked_for(
+    nvml: Machine, folder: Path, gpus: int, asked: int | None, places: int
+) -> None:
+    nvml.has(*[{}] * gpus)
+    paper = chosen("awd-paper", workers=asked)
+    assert (paper.places, paper.found.gpus[0].uuid) == (places, uuid(0))
 
 
 def test_a_full_gpu_is_not_used_and_is_told_in_a_line(nvml: Machine, folder: Path) -> None:

@@ -9,12 +9,10 @@ from gpu_trials import WORK, trial
 from nvml_stand_in import Machine, uuid
 
 from ablations.ledger import Ledger
-from ablations.trials import gpus
 from ablations.trials.gpus import Gpus, Slot
 from ablations.trials.process import Limits
 from ablations.trials.runner import Counts, run_trials
 from bench.devices import usable
-from bench.nvidia import Gpu
 from bench.trial import BadInput, Result, Trial
 
 
@@ -92,15 +90,6 @@ def test_a_trial_goes_to_the_gpu_with_the_fewest_trials(nvml: Machine) -> None:
 def test_no_gpu_is_no_slot(nvml: Machine, ledger: Ledger) -> None:
     with pytest.raises(BadInput, match="device cuda: no GPU was given"):
         ran(ledger, [trial()], 1)
-
-
-def test_by_default_a_gpu_has_as_many_slots_as_its_memory_and_the_cores_bear() -> None:
-    empty, small = (Gpu(index="0", uuid=uuid(i), free=free) for i, free in enumerate((80_000.0, 1300.0)))
-    assert gpus.slots([empty], 16) == gpus.PER_GPU == 4
-    assert gpus.slots([small], 16) == 2
-    assert gpus.slots([empty, small], 16) == 6
-    assert gpus.slots([empty, small], 3) == 3
-    assert gpus.slots([empty, small], 1) == 2, "no GPU stays idle"
 
 
 def test_out_of_memory_is_tried_again_once_no_other_trial_is_on_the_gpu(
