@@ -84,20 +84,31 @@ def points(result: Result) -> list[Point]:
     return [(name, value, when, step) for (name, step), (value, when) in at.items()] + sampled
 
 
+MEGABYTES = 2**20 / 1e6
+"""Of a MiB: MLflow's system metrics are in megabytes."""
+
 SYSTEM = {
-    "cpu": "system/cpu_utilization_percentage",  # of one core
-    "memory": "system/process_memory_megabytes",
-    "gpu": "system/gpu_utilization_percentage",
-    "gpu_memory": "system/gpu_memory_usage_megabytes",
+    "cpu": ("system/process_cpu_percentage_of_one_core", 1.0),  # MLflow's "cpu_…" is the whole machine's
+    "memory": ("system/process_memory_rss_megabytes", MEGABYTES),
+    "gpu": ("system/gpu_{gpu}_utilization_percentage", 1.0),
+    "gpu_memory": ("system/gpu_{gpu}_memory_usage_megabytes", MEGABYTES),
 }
-"""The series of `Result.usage` under MLflow's prefix, which puts them under "System metrics"."""
+"""The series of `Result.usage` under MLflow's own names, with the factor to its unit. MLflow counts GPUs as
+nvidia-smi does, and shows what begins with system/ under "System metrics".
+"""
 
 
 def _sampled(result: Result) -> Iterator[Point]:
     """The points of `Result.usage`; their step is the second."""
-    for series, name in SYSTEM.items():
+    gpu = str(result.environment.get("gpu_index", "0")).replace(":", "_")  # 0:1 is an instance of GPU 0
+    for series, (name, unit) in SYSTEM.items():
         for second, value in zip(result.usage.get("seconds", ()), result.usage.get(series, ()), strict=False):
-            yield name, value, milliseconds(result.started + second), round(second)
+            yield (
+                name.format(gpu=gpu),
+                round(value * unit, 1),
+                milliseconds(result.started + second),
+                round(second),
+            )
 
 
 def finals(metrics: Mapping[str, float], roles: Mapping[str, tuple[float, int, int]]) -> dict[str, float]:

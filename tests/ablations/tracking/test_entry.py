@@ -164,14 +164,21 @@ def test_every_trial_names_its_data_set(client, study, store, result):
 
 
 def test_what_a_long_trial_used_becomes_system_metrics_by_the_second(result):
-    usage = {"seconds": (5.0, 10.1), "cpu": (99.0, 98.0), "memory": (400.0, 401.5)}
+    """Under the names and in the units of MLflow's own: GPUs are numbered, a megabyte is 10⁶ bytes."""
+    usage = {"seconds": (5.0, 10.1), "cpu": (99.0, 98.0), "memory": (400.0, 500.0)}
     usage |= {"gpu": (37.0,), "gpu_memory": (1024.0,)}
-    found = [point for point in entry.points(result(usage=usage)) if point[0].startswith("system/")]
-    assert found == [
-        ("system/cpu_utilization_percentage", 99.0, 1_700_000_005_250, 5),
-        ("system/cpu_utilization_percentage", 98.0, 1_700_000_010_350, 10),
-        ("system/process_memory_megabytes", 400.0, 1_700_000_005_250, 5),
-        ("system/process_memory_megabytes", 401.5, 1_700_000_010_350, 10),
-        ("system/gpu_utilization_percentage", 37.0, 1_700_000_005_250, 5),
-        ("system/gpu_memory_usage_megabytes", 1024.0, 1_700_000_005_250, 5),
+    long = result(usage=usage, environment={"gpu_index": "3"})
+    assert [point for point in entry.points(long) if point[0].startswith("system/")] == [
+        ("system/process_cpu_percentage_of_one_core", 99.0, 1_700_000_005_250, 5),
+        ("system/process_cpu_percentage_of_one_core", 98.0, 1_700_000_010_350, 10),
+        ("system/process_memory_rss_megabytes", 419.4, 1_700_000_005_250, 5),
+        ("system/process_memory_rss_megabytes", 524.3, 1_700_000_010_350, 10),
+        ("system/gpu_3_utilization_percentage", 37.0, 1_700_000_005_250, 5),
+        ("system/gpu_3_memory_usage_megabytes", 1073.7, 1_700_000_005_250, 5),
     ]
+
+
+def test_an_instance_of_a_gpu_has_a_name_that_mlflow_takes(result):
+    usage = {"seconds": (5.0,), "gpu_memory": (1.0,)}
+    part = result(usage=usage, environment={"gpu_index": "0:1"})
+    assert {name for name, *_ in entry.points(part)} >= {"system/gpu_0_1_memory_usage_megabytes"}

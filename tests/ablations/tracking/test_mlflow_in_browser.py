@@ -274,7 +274,7 @@ def test_what_a_trial_measures_once_is_drawn_as_a_bar(page):
 
 def test_a_long_trial_shows_what_it_used(page):
     page.open(f"{page.trial}/system-metrics")
-    page.shows("cpu_utilization_percentage", "process_memory_megabytes")
+    page.shows("process_cpu_percentage_of_one_core", "process_memory_rss_megabytes")
     page.find("//*[local-name() = 'g' and contains(@class, 'scatterlayer')]//*[local-name() = 'path']")
     page.shoot("system")
 
