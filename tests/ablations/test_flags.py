@@ -1,0 +1,30 @@
+"""The cores that trials are trained on."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ablations.flags import cores
+
+COUNT = "from ablations.flags import cores; print(cores())"
+HALF = {
+    "v2": {"cpu.max": "50000 100000\n"},
+    "v1": {"cpu/cpu.cfs_quota_us": "50000\n", "cpu/cpu.cfs_period_us": "100000\n"},
+}
+
+
+@pytest.mark.skipif(cores() == 1, reason="there is one core in any case")
+@pytest.mark.parametrize("version", HALF)
+def test_a_container_with_half_a_core_counts_one_and_not_the_machines(tmp_path: Path, version: str) -> None:
+    """As `docker --cpus=.5`: in a mount namespace whose control group says so."""
+    for name, value in HALF[version].items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(value)
+    inside = f'mount --bind "{tmp_path}" /sys/fs/cgroup && exec "{sys.executable}" -c "{COUNT}"'
+    command = ["unshare", "--mount", "sh", "-c", inside]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip(f"needs the right to mount: {done.stderr}")
+    assert done.stdout == "1\n"
