@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import NamedTuple
 
 from rich.console import Console
@@ -63,31 +63,32 @@ def progress(
 
 
 @contextmanager
-def checking(arms: int) -> Iterator[Callable[[Result], None]]:
-    """Show how many arms' first batches are checked; yields a function to be called with each result."""
-    console, text = Console(highlight=False), f"checking the first batch of {counted(arms, 'arm')}"
-    if console.is_terminal:
-        columns = (TextColumn("{task.description}"), MofNCompleteColumn(), TimeElapsedColumn())
-        with Progress(*columns, console=console, transient=True) as bar:
-            task = bar.add_task(text, total=arms)
-            yield lambda _: bar.advance(task)
-        return
-    began, checked, over = time.monotonic(), [0], threading.Event()
+def checking(arms: int, loaded: Callable[[], bool]) -> Iterator[Callable[[Result], None]]:
+    """Show how many arms' first batches are checked; yields a function to be called with each result.
 
-    def say() -> None:
-        while not over.wait(PAUSE):
-            console.print(f"{text}: {checked[0]} of {arms}, {duration(time.monotonic() - began)}")
+    Until torch is `loaded`, which takes longer than checking an arm, it is that which is shown.
+    """
+    console, began, over = Console(highlight=False), time.monotonic(), threading.Event()
+    results: list[Result] = []
 
-    def count(_: Result) -> None:
-        checked[0] += 1
+    def text() -> str:
+        done = f"checking the first batch of {counted(arms, 'arm')}: {len(results)} of {arms}"
+        return f"{done if loaded() else 'loading torch'}, {duration(time.monotonic() - began)}"
 
-    teller = threading.Thread(target=say, daemon=True)
-    teller.start()
-    try:
-        yield count
-    finally:
-        over.set()
-        teller.join()
+    with console.status(text()) if console.is_terminal else nullcontext() as status:
+        say = status.update if status else console.print
+
+        def keep_saying() -> None:
+            while not over.wait(PAUSE / 10 if status else PAUSE):
+                say(text())
+
+        teller = threading.Thread(target=keep_saying, daemon=True)
+        teller.start()
+        try:
+            yield results.append
+        finally:
+            over.set()
+            teller.join()
 
 
 def line(name: str, result: Result) -> str:

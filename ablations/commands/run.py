@@ -27,7 +27,7 @@ from ablations.design.study import Study
 from ablations.ledger import Ledger
 from ablations.tracking.recorder import Recorder
 from ablations.tracking.store import uri
-from ablations.trials.process import Limits
+from ablations.trials.process import Limits, loaded
 from ablations.trials.runner import Counts, missing, run_trials
 from bench.kinds import kind, kinds_apart
 from bench.trial import BadInput, Result, Trial, counted, visible
@@ -105,7 +105,8 @@ def _run_study(study: Study, args: Namespace, budget: Budget) -> "tuple[Comparis
         there = frozenset(until.results)
         todo = [trial for trial in trials if trial.id not in there and until.wanted(trial.id)]
         warm = Recorder.warm_up(where := uri())
-        _check(todo, plan, ledger, args, on)  # before MLflow knows of the run: a refusal leaves none
+        _check(todo, plan, ledger, on)  # before MLflow knows of the run: a refusal leaves none
+        _try_first_batches(_untried(todo, plan, until.results), args, on)
         plan = plans.store(plan, ledger)
         run = _Run(ledger, Recorder(plan, where, warm), args, on, budget, set())
         try:
@@ -138,14 +139,13 @@ def _so_far(plan: Plan, ledger: Ledger, retry: bool) -> UntilDecided:
     return UntilDecided(plan, {id: r for id, r in read(plan, ledger).items() if r.done or not retry})
 
 
-def _check(todo: Sequence[Trial], plan: Plan, ledger: Ledger, args: Namespace, on: Device) -> None:
-    """Raise BadInput if a trial cannot be trained; print why trials are trained again."""
+def _check(todo: Sequence[Trial], plan: Plan, ledger: Ledger, on: Device) -> None:
+    """Raise BadInput if the device cannot be used; print why trials are trained again."""
     if todo:
         on.check()
     if before := plans.latest(plan.study, ledger):
         for reason in retraining.reasons(before, plan, todo, ledger):
             print(reason)
-    _try_first_batches(todo, plan, args, on)
 
 
 def _report(run: _Run, plan: Plan, results: Mapping[str, Result]) -> "tuple[Comparison, Path, bool]":
@@ -243,14 +243,22 @@ def _train_missing(run: _Run, plan: Plan, todo: Sequence[Trial], until: UntilDec
         )
 
 
-def _try_first_batches(trials: Sequence[Trial], plan: Plan, args: Namespace, on: Device) -> None:
-    """One batch of each arm. Raises BadInput, naming the arm, for one that cannot be trained in time."""
-    places = plan.places
-    arms = {places[trial.id][0].name: trial for trial in trials}
+def _untried(todo: Sequence[Trial], plan: Plan, results: Mapping[str, Result]) -> dict[str, Trial]:
+    """A trial of each arm that has no result yet, by the arm's name."""
+    arms = {id: arm.name for id, (arm, _) in plan.places.items()}
+    tried = {arms[id] for id, result in results.items() if result.done or result.diverged}
+    return {arms[trial.id]: trial for trial in todo if arms[trial.id] not in tried}
+
+
+def _try_first_batches(arms: Mapping[str, Trial], args: Namespace, on: Device) -> None:
+    """Train a batch of each arm. Raises BadInput, naming the arm, for one that cannot be trained in time."""
+    if not arms:
+        return
     where = conditions(args, on)
+    ready = (lambda: True) if args.cluster else loaded  # a cluster's workers load it
     seconds = min(FIRST_BATCH, args.time_limit)
     where |= {"work": "bench.preflight:preflight", "limits": replace(where["limits"], seconds=seconds)}
-    with TemporaryDirectory() as folder, checking(len(arms)) as checked:
+    with TemporaryDirectory() as folder, checking(len(arms), ready) as checked:
         replies = Ledger(Path(folder))
         tally = run_trials([*arms.values()], replies, fail_fast=True, on_result=checked, **where)
         if tally.interrupted:

@@ -174,6 +174,7 @@ def _attempt(
         try:
             with answer_in, output_in, _isolated(modules):
                 process.start()
+            _loaded.set()
         except (OSError, EOFError) as error:
             reason = f"its process could not be started: {error!r}"
             return _End(code=LOST, started=time.time(), output=reason.encode())
@@ -247,6 +248,12 @@ def _end_orphans() -> None:
             descendants.kill_below(server, waited_for)
 
 
+def loaded() -> bool:
+    """Whether the fork server has loaded torch: it has started a process."""
+    return _loaded.is_set()
+
+
+_loaded = threading.Event()
 _starting = threading.Lock()
 
 

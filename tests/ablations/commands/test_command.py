@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 from as_typed import COMMAND, environment, imports, mlflow_runs, started_with, unrolled, write
+from unlogged import Unlogged
 
 from ablations.cli import COMMANDS, main, parser
+from ablations.commands import run
 from ablations.flags import cores
 from bench.trial import counted
 from reports.statistics.planning import expected
@@ -269,3 +271,19 @@ def test_a_port_in_use_is_one_line(capsys):
     told = capsys.readouterr().err
     assert told.startswith(f"unrolled: --port {port}: Address already in use")
     assert told.count("\n") == 1
+
+
+def test_only_arms_without_a_result_are_tried_on_their_first_batch(folder, monkeypatch):
+    tried = []
+
+    def try_first_batches(arms, *_):
+        tried.append([name.partition(",")[0] for name in arms])
+
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(run, "_try_first_batches", try_first_batches)
+    monkeypatch.setattr(run, "Recorder", Unlogged)
+    flags = ("--results", "results", "-j", "2")
+    for widths, seeds in (((8,), "0"), ((8, 16), "0-1"), ((8, 16), "0-1")):
+        write(folder, widths=widths)
+        assert main(["run", "small.toml", "--seeds", seeds, *flags]) == 0
+    assert tried == [["LMModel4", "hidden 8"], ["hidden 16"], []]

@@ -3,6 +3,8 @@
 import re
 import time
 
+import pytest
+
 from ablations.commands import progress as module
 from ablations.commands.progress import Ahead, checking, line, progress
 from bench.trial import Trial, failure
@@ -46,19 +48,24 @@ def test_a_divergence_is_told_as_an_answer_and_an_error_as_a_failure():
     assert line("hot", failure(trial, "no memory")) == "hot: FAILED: no memory"
 
 
-def test_first_batches_are_counted_while_they_are_checked(monkeypatch, capsys):
+@pytest.mark.parametrize("terminal", [False, True])
+def test_first_batches_are_counted_once_torch_is_loaded(monkeypatch, capsys, terminal):
+    """Not before: a count that stands at none for half a minute looks stuck."""
     monkeypatch.setattr(module, "PAUSE", 0.01)
-    said = ""
-    with checking(3) as checked:
-        checked(failure(Trial(model="lm4", seed=0), "no memory"))
-        while "1 of 3" not in said:
+    if terminal:
+        monkeypatch.setenv("FORCE_COLOR", "1")  # rich takes this for a terminal
+    shown, loaded = "", []
+
+    def until(word):
+        nonlocal shown
+        while word not in shown:
             time.sleep(0.01)
-            said += capsys.readouterr().out
-    assert said.splitlines()[-1] == "checking the first batch of 3 arms: 1 of 3, 0 s"
+            shown += capsys.readouterr().out
 
-
-def test_first_batches_are_counted_on_a_terminal_too(monkeypatch, capsys):
-    monkeypatch.setenv("FORCE_COLOR", "1")
-    with checking(3) as checked:
+    with checking(3, lambda: bool(loaded)) as checked:
+        until("loading torch, 0 s")
+        assert "first batch" not in shown
+        loaded.append(True)
+        until("checking the first batch of 3 arms: 0 of 3, 0 s")
         checked(failure(Trial(model="lm4", seed=0), "no memory"))
-    assert "checking the first batch of 3 arms" in capsys.readouterr().out
+        until("checking the first batch of 3 arms: 1 of 3, 0 s")
