@@ -86,7 +86,8 @@ class Apart(TorchDispatchMode):
 @pytest.fixture
 def apart(monkeypatch: pytest.MonkeyPatch) -> Iterator[Apart]:
     """Trials train on `meta`, whatever device is theirs, and their epochs wait for nothing there."""
-    whole = torch.optim.AdamW  # whose fused form knows CPUs and GPUs alone
+    whole = torch.optim.AdamW  # whose fused form knows CPUs and GPUs alone, as does its function
+    monkeypatch.delattr(torch, "_fused_adamw_")
     monkeypatch.setattr(torch.optim, "AdamW", lambda *args, fused, **named: whole(*args, **named))
     monkeypatch.setattr(environment, "device", lambda kind: META)
     monkeypatch.setattr(model, "DRAWS", 2**8)  # fewer, as what is dropped is not the question here

@@ -169,6 +169,36 @@ def test_weight_decay_spares_what_fastai_spares(name: str) -> None:
         assert (tensor in loop.spared(model)) == (id(tensor) in fastais), parameter
 
 
+@pytest.mark.parametrize("name", ["lm2", "lm7", "awd"])
+def test_every_update_has_the_bits_of_torchs_fused_adamw_and_only_the_first_calls_its_class(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Along the cycle's changing rate and betas, with decay of one group of weights and not of the other."""
+    calls, whole, trial = [], torch.optim.AdamW.step, chapter(name, wd=0.1)
+
+    def step(self: torch.optim.AdamW, closure: None = None) -> None:
+        calls.append(self)
+        whole(self, closure)
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", step)
+    direct, model = trained(loop.train, trial, 25)
+    assert len(calls) == 1 and min(len({*direct.lrs}), len({*direct.moms})) > 15
+    monkeypatch.setattr(loop, "FusedAdamW", torch.optim.AdamW)
+    expected, reference = trained(loop.train, trial, 25)
+    assert len(calls) == 26 and direct.trace.packed() == expected.trace.packed()
+    assert furthest(model, reference) == 0.0
+
+
+def test_torchs_class_updates_weights_of_two_types_and_where_its_function_is_missing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    alike = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 1))
+    mixed = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 1, dtype=torch.float64))
+    assert [type(loop.adam(m, 0.1)) for m in (alike, mixed)] == [loop.FusedAdamW, torch.optim.AdamW]
+    monkeypatch.delattr(torch, "_fused_adamw_")
+    assert type(loop.adam(alike, 0.1)) is torch.optim.AdamW
+
+
 def test_frozen_parameters_are_left_alone_and_a_model_may_have_no_biases() -> None:
     model = nn.Sequential(nn.Linear(2, 2, bias=False), nn.Linear(2, 1, bias=False))
     model[0].weight.requires_grad_(False)
