@@ -103,7 +103,8 @@ def _run_study(study: Study, args: Namespace, budget: Budget) -> "tuple[Comparis
         plan, trials = plans.decide(study, _command(), on.kind)
         until = _so_far(plan, ledger, args.retry)
         there = frozenset(until.results)
-        todo = [trial for trial in trials if trial.id not in there and until.wanted(trial.id)]
+        wanted = (trial for trial in trials if trial.id not in there and until.wanted(trial.id))
+        todo = until.in_order(wanted)
         warm = Recorder.warm_up(where := uri())
         _check(todo, plan, ledger, on)  # before MLflow knows of the run: a refusal leaves none
         _try_first_batches(_untried(todo, plan, until.results), args, on)
@@ -193,14 +194,15 @@ def _train(
     `trials` are the plan's. Returns the plan, and whether Ctrl-C ended it.
     """
     for result in until.results.values():
-        run.budget.learn(_seconds(result.trial), result.seconds)
+        run.budget.learn(costs.seconds(result.trial), result.seconds)
     first = _train_missing(run, plan, todo, until)
     if not plan.searches or first.interrupted or (run.args.fail_fast and first.failed):
         return plan, first.interrupted
     plan, winners = plans.settle(plan, trials, run.ledger)
     plan = plans.store(plan, run.ledger)
     winners = missing(winners, run.ledger.done(trial.id for trial in winners), run.args.retry)
-    second = _train_missing(run, plan, winners, UntilDecided(plan, until.results))
+    until = UntilDecided(plan, until.results)
+    second = _train_missing(run, plan, until.in_order(winners), until)
     return plan, second.interrupted
 
 
@@ -208,7 +210,7 @@ def _train_missing(run: _Run, plan: Plan, todo: Sequence[Trial], until: UntilDec
     ledger, recorder, args, on, budget, trained = run
     planned = plan.places
     names = {id: f"{arm.name}/seed={seed}" for id, (arm, seed) in planned.items()}
-    seconds, places = {trial.id: _seconds(trial) for trial in todo}, max(_places(args, on), 1)
+    seconds, places = {trial.id: costs.seconds(trial) for trial in todo}, max(_places(args, on), 1)
 
     def ahead() -> Ahead:
         left = [id for id in seconds if id not in trained and until.wanted(id)]
@@ -270,13 +272,6 @@ def _try_first_batches(arms: Mapping[str, Trial], args: Namespace, on: Device) -
                     large = "lower what makes it large (layers, hidden, window, batch, the text)"
                     reason = f"its first batch takes more than {seconds:g} s: {large}"
                 raise BadInput(reason, place=f"arm {name!r}")
-
-
-def _seconds(trial: Trial) -> float:
-    """Seconds that a trial is expected to take."""
-    if trial.device == "cpu":
-        return costs.expected_seconds(trial)
-    return costs.GPU_START + costs.gpu_seconds(trial)
 
 
 def _places(args: Namespace, on: Device) -> int:

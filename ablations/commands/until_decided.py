@@ -1,12 +1,14 @@
 """Seeds where they are needed: which trials a plan still wants, given the results so far."""
 
-from collections.abc import Mapping
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping
 from statistics import fmean
 from typing import TYPE_CHECKING
 
 from ablations.commands.report import comparison
+from ablations.design import costs
 from ablations.design.plan import Plan
-from bench.trial import Result, visible
+from bench.trial import Result, Trial, visible
 from reports.formats import duration, quoted, short
 
 if TYPE_CHECKING:
@@ -40,6 +42,16 @@ class UntilDecided:
         self._open = {name for name, _ in sides}
         self._near = {name: near for name, asks in sides if asks == near}
         self.pending = {id for id in self._arms if id not in self.results and self._by_this_look(id)}
+
+    def in_order(self, trials: Iterable[Trial]) -> list[Trial]:
+        """Trials look by look, and within a look the longest first: no core waits for one that began last."""
+        ends = self._plan.looks
+
+        def key(trial: Trial) -> tuple[int, float]:
+            index = min(self._uses.get(trial.id, {"": ends[-1]}).values())  # those of tuning come last
+            return bisect_right(ends, index), -costs.seconds(trial)
+
+        return sorted(trials, key=key)
 
     def add(self, result: Result) -> None:
         """Take a result into account."""

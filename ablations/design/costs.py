@@ -22,6 +22,11 @@ GPU_START = 2.75  # seconds of a process before a GPU's first update: CUDA's con
 GPU_CORES = 120.0  # cores that a GPU does the arithmetic of: half of an A100's 19.5 TFLOP/s, .086 a core
 
 
+def seconds(trial: Trial) -> float:
+    """Estimated seconds of a trial on its device, with the start of its process."""
+    return expected_seconds(trial) if trial.device == "cpu" else GPU_START + gpu_seconds(trial)
+
+
 def expected_seconds(trial: Trial) -> float:
     """Estimated seconds of a trial on one core, from the measured cost of the chapter's set-up.
 

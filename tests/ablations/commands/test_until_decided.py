@@ -4,6 +4,7 @@ import os
 import random
 import signal
 import time
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -50,13 +51,18 @@ def test_a_decided_contrast_asks_for_no_more_seeds(whole: Study) -> None:
     assert "looks: 36 trained, 0 already there, 0 failed, 0 diverged, 0 left" in whole.said  # type: ignore[attr-defined]
 
 
-def test_trials_are_in_the_order_of_looks_and_seeds_and_what_has_no_contrast_gets_the_first_look(
-    whole: Study,
-) -> None:
-    order = [seed % 1000 for _, seed in whole.logged("start")]
+def test_trials_are_in_the_order_of_looks_and_what_has_no_contrast_gets_the_first_look(whole: Study) -> None:
+    order = [bisect_right(LOOKS, seed % 1000) for _, seed in whole.logged("start")]
     assert order == sorted(order)
     assert {seed for _, seed in whole.trained() if seed >= 1000} == set(range(1000, 1005))
     assert {seed for hidden, seed in whole.trained() if hidden == 48} == set(range(5))
+
+
+def test_within_a_look_the_longest_trials_come_first_and_equal_ones_by_seed(whole: Study) -> None:
+    """Wider is longer; the baseline's width is that of A/A, too."""
+    started = [(width, seed % 1000) for width, seed in whole.logged("start")]
+    first = [(width, seed) for width, seed in started if seed < LOOKS[0]]
+    assert first == sorted(first, key=lambda trial: (-trial[0], trial[1])) and len(first) == 6 * LOOKS[0]
 
 
 @pytest.mark.slow
