@@ -19,7 +19,7 @@ from bench.trial import BadInput, visible
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Exit codes: 0, 1 trials failed or have no result, 2 bad input, 3 gate failed, 130 interrupted."""
+    """Exit codes: 0, 1 trials failed or have no result, 2 bad input, 3 an arm is worse, 130 interrupted."""
     if isinstance(sys.stdout, TextIOWrapper):  # a terminal may not have our signs: "–" becomes "\\u2013"
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
@@ -176,30 +176,25 @@ def _bundle(p: Parser) -> None:
     p.add_argument("--sign", type=Path, metavar="KEY", help="also write FILE.zip.sig with this OpenSSH key")
 
 
-def _gate(p: Parser) -> None:
-    text = "a results folder, mlflow:URI (#COMMIT chooses), or pytest-benchmark's JSON: a file or a folder"
-    p.add_argument("baseline", metavar="BASELINE", help=text)
-    p.add_argument("candidate", metavar="CANDIDATE", help="what is compared with it, of the same kind")
-    p.add_argument("--study", help="the study to compare, if there are several")
-    p.add_argument("--metric", help="default: the metric of the baseline's plan, else valid_loss")
-    text = "how much worse an arm may not be (default: δ of the baseline's plan)"
-    p.add_argument("--delta", type=positive, metavar="DELTA", help=text)
-    text = "the share by which a run may be slower (default: 0.05, which is 5 %%)"
-    p.add_argument("--speed-margin", type=positive, default=0.05, metavar="SHARE", help=text)
-    p.add_argument("--require-speed", action="store_true", help="fail if speed cannot be compared")
-    p.add_argument("--markdown", type=Path, metavar="FILE", help="write a summary for a pull request")
-
-
 def _compare(p: Parser) -> None:
-    text = "a .csv, .tsv, .jsonl, .parquet or pytest-benchmark's .json file, mlflow:URI, or models to train"
+    text = (
+        "one table (.csv, .tsv, .jsonl, .parquet, pytest-benchmark's .json, mlflow:URI) with arms in it; two "
+    )
+    text += "result sets, before and after (results folders, tables, stored benchmarks, MLflow); or models"
     p.add_argument("sources", nargs="+", metavar="SOURCE", help=text)
-    p = p.add_argument_group("for results from elsewhere")  # type: ignore[assignment]
+    two = p.add_argument_group("for results before and after")
+    two.add_argument("--study", help="the study to compare, if there are several")
+    text = "the share by which a run may be slower (default: 0.05, which is 5 %%)"
+    two.add_argument("--speed-margin", type=positive, metavar="SHARE", help=text)
+    two.add_argument("--require-speed", action="store_true", help="fail if speed cannot be compared")
+    two.add_argument("--markdown", type=Path, metavar="FILE", help="write a summary for a pull request")
+    p = p.add_argument_group("for tables")  # type: ignore[assignment]
     text = "the columns that name an arm, such as model,lr"
     p.add_argument("--arm", default="", metavar="COLUMNS", help=text)
     text = "what rows of two arms share: a seed, a fold, a document"
     p.add_argument("--pair", default="", metavar="COLUMN", help=text)
-    text = "a column that is compared, and the difference that does not matter; the first decides"
-    p.add_argument("--metric", action="append", default=[], metavar="COLUMN=DELTA", help=text)
+    text = "what is compared, and the difference that does not matter (a study's plan has its own)"
+    p.add_argument("--metric", action="append", default=[], metavar="NAME=DELTA", help=text)
     p.add_argument("--baseline", default="", metavar="ARM", help="default: the arm of the first row")
     for way in ("lower", "higher"):
         text = f"a metric of which {way} is better, where its name does not say so"
@@ -264,9 +259,8 @@ COMMANDS = {
         "train some trials again and compare every number", (_plugin, _results, _verify, _limits)
     ),
     "bundle": Command("write a study with all that a reviewer needs", (_plugin, _results, _bundle)),
-    "gate": Command("compare two result sets and fail if the second is worse", (_gate,)),
     "compare": Command(
-        "judge models, or results that were made elsewhere, pair by pair",
+        "judge arms of a table, results before and after, or models, pair by pair",
         (_compare, _changes, _plugin, _results, _out, _limits, _run),
     ),
     "chapter": Command("answer the chapter's questions on one page", (_results, _out)),
@@ -303,8 +297,8 @@ verify toggles
 verify my-study --plugin my_cell.py -n 20
 verify toggles.zip --signers reviewers
 bundle toggles -o toggles.zip
-gate results-before results --study toggles
-gate before.json after.json --speed-margin 0.1
+compare results-before results --study toggles --markdown summary.md
+compare before.json after.json --speed-margin 0.1
 compare runs.csv --arm model --pair seed --metric accuracy=0.02
 compare lm4 lm7 --seeds 10-19
 compare mlflow:sqlite:///mlflow.db --experiment mine --arm model --pair seed --metric loss=0.05

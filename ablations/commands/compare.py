@@ -1,4 +1,4 @@
-"""`unrolled compare`: the verdicts of this project on results that it did not produce."""
+"""`unrolled compare`: one source has arms inside it, two are before and after, models are trained."""
 
 from argparse import Namespace
 from pathlib import Path
@@ -6,7 +6,8 @@ from tempfile import TemporaryDirectory
 
 from ablations import scratch
 from ablations.commands import compare_sources
-from ablations.commands.gate import FAILED
+from ablations.commands.before_after import FAILED, compare_before_after
+from ablations.commands.gate_sources import is_stored
 from ablations.commands.plan import chosen, load_plugins
 from ablations.commands.run import run, run_studies
 from ablations.design import costs
@@ -14,15 +15,22 @@ from ablations.flags import refuse
 from ablations.tracking.store import public
 from bench.files import save
 from bench.models.registry import ZOO, spec_of, suggestion
-from bench.trial import BadInput, require
+from bench.trial import require
 from reports.answer import sentences
 from reports.foreign import judgement, tables
-from reports.foreign.judgement import Design, Foreign, Measure
+from reports.foreign.judgement import Foreign
 from reports.statistics.verdicts import Word
 
 
 def compare(args: Namespace) -> int:
-    """Print a verdict on every arm, and write page and tables. Returns 0, or `FAILED` if an arm is worse."""
+    """Print verdicts: on the arms of one source, on a source before and after, or on models.
+
+    Returns 0, or `FAILED` if an arm is worse; of before and after also where that is not ruled out.
+    """
+    if len(args.sources) == 2 and any(map(is_stored, args.sources)):
+        refuse(args, _NOT_OF_TWO, "is not for results before and after", "leave it out")
+        return compare_before_after(args)
+    refuse(args, _OF_TWO, "is for results before and after", "leave it out, or name two result sets")
     if args.sources[1:]:
         return _of_models(args)
     (source,) = args.sources
@@ -37,7 +45,7 @@ def compare(args: Namespace) -> int:
             else suggestion(source, [*ZOO, *map(str, Path().iterdir())])
         )
         require(Path(source).exists(), "there is no such file", place=source, cure=cure)
-    design = _design(args)
+    design = compare_sources.design(args)
     found = judgement.compare(compare_sources.rows(source, args.experiment), design, public(source))
     print(tables.screen(found), end="")
     for path in _written(found, args.out):
@@ -54,8 +62,10 @@ model = "{first}"
 model = {others}
 """
 _ELSEWHERE = ("arm", "pair", "metric", "baseline", "lower", "higher", "experiment")
+_OF_TWO = ("study", "markdown", "speed_margin", "require_speed")
 _TRAINED = ("seeds", "set", "corpus", "plugin", "device", "cluster", "dry_run", "retry", "fail_fast",
             "workers", "memory_limit", "yes")  # fmt: skip
+_NOT_OF_TWO = ("baseline", "experiment", *_TRAINED)
 
 
 @scratch.used()
@@ -98,33 +108,3 @@ def _written(found: Foreign, out: Path) -> list[Path]:
     for name, table in files.items():
         save(out / name, table.encode(errors="backslashreplace"))
     return [tables.render(found, out), *(out / name for name in files)]
-
-
-def _design(args: Namespace) -> Design:
-    measures = [_measure(given, args.lower, args.higher) for given in args.metric]
-    arms = tuple(filter(None, (column.strip() for column in args.arm.split(","))))
-    for key, given in (("--metric", measures), ("--arm", arms)):
-        if not given:
-            raise BadInput("is missing", place=key, cure="name a column" if key == "--arm" else _METRIC)
-    for flag, columns, others in (("lower", args.lower, args.higher), ("higher", args.higher, args.lower)):
-        for column in columns:
-            known = column in {one.name for one in measures} - {*others}
-            cure = "give a column of --metric, to --lower or to --higher"
-            require(
-                known, "names no metric, or one of both directions", place=f"--{flag} {column}", cure=cure
-            )
-    return Design(arm=arms, pair=args.pair, measures=tuple(measures), baseline=args.baseline)
-
-
-_METRIC = "write a column and the difference that does not matter: --metric accuracy=0.02"
-
-
-def _measure(given: str, lower: list[str], higher: list[str]) -> Measure:
-    name, _, delta = given.rpartition("=")
-    try:
-        number = float(delta)
-    except ValueError:
-        number = 0.0
-    if not name or not 0 < number < float("inf"):
-        raise BadInput("has no δ above 0", place=f"--metric {given}", cure=_METRIC)
-    return Measure(name, number, judgement.direction(name, lower, higher))

@@ -1,5 +1,6 @@
 """The results that `unrolled compare` reads: a table in a file, an MLflow experiment, or benchmarks."""
 
+from argparse import Namespace
 from pathlib import Path
 
 import pandas as pd
@@ -7,7 +8,10 @@ import pandas as pd
 from ablations.commands import benchmarks
 from ablations.tracking import projection, store
 from bench.trial import BadInput, require
+from reports.foreign import judgement
+from reports.foreign.judgement import Design, Measure
 
+TABLES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
 KINDS = ".csv, .tsv, .jsonl, .parquet, pytest-benchmark's .json, or mlflow:URI"
 
 
@@ -60,3 +64,40 @@ def _of_benchmarks(path: Path) -> pd.DataFrame:
             found.append({**about, "seconds": stats["median"]})
     require(found, "holds no benchmark", place=path, cure="give a run of at least one")
     return pd.DataFrame(found)
+
+
+def design(args: Namespace) -> Design:
+    """How the rows of a table are read, by the flags. Raises BadInput."""
+    measures = [_measure(given, args.lower, args.higher) for given in args.metric]
+    arms = tuple(filter(None, (column.strip() for column in args.arm.split(","))))
+    for key, given in (("--metric", measures), ("--arm", arms)):
+        if not given:
+            raise BadInput("is missing", place=key, cure="name a column" if key == "--arm" else _METRIC)
+    for flag, columns, others in (("lower", args.lower, args.higher), ("higher", args.higher, args.lower)):
+        for column in columns:
+            known = column in {one.name for one in measures} - {*others}
+            cure = "give a column of --metric, to --lower or to --higher"
+            require(
+                known, "names no metric, or one of both directions", place=f"--{flag} {column}", cure=cure
+            )
+    return Design(arm=arms, pair=args.pair, measures=tuple(measures), baseline=args.baseline)
+
+
+_METRIC = "write a column and the difference that does not matter: --metric accuracy=0.02"
+
+
+def _measure(given: str, lower: list[str], higher: list[str]) -> Measure:
+    name, delta = metric_and_delta(given)
+    return Measure(name, delta, judgement.direction(name, lower, higher))
+
+
+def metric_and_delta(given: str) -> tuple[str, float]:
+    """The two sides of "accuracy=0.02". Raises BadInput for a δ that is no number above 0."""
+    name, _, delta = given.rpartition("=")
+    try:
+        number = float(delta)
+    except ValueError:
+        number = 0.0
+    if not name or not 0 < number < float("inf"):
+        raise BadInput("has no δ above 0", place=f"--metric {given}", cure=_METRIC)
+    return name, number

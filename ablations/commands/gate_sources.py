@@ -77,11 +77,16 @@ def check(source: str) -> None:
     path = Path(source)
     if _address(source):
         return
-    cure = "name a results folder, an MLflow address, or pytest-benchmark's JSON"
+    cure = "name a results folder, an MLflow address, a table, or pytest-benchmark's JSON"
     if path.suffix == ".db":
         cure = f"write sqlite:///{source}"
     there = source and (path.is_file() or (path.is_dir() and any(path.iterdir())))
     require(there and path.suffix != ".db", "there are no results", place=source or "''", cure=cure)
+
+
+def is_stored(source: str) -> bool:
+    """Whether a source is the path or the address of results, and not the name of a model."""
+    return bool(_address(source)) or Path(source).exists()
 
 
 def is_timings(source: str) -> bool:

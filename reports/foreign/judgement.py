@@ -7,6 +7,7 @@ arms of a study are. Without a column of pairs the arms are compared by Welch's 
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -94,18 +95,8 @@ def compare(frame: pd.DataFrame, design: Design, source: str) -> Foreign:
     Raises BadInput for a column that is missing, a value that is no number, two rows of one arm and pair,
     or a table of one arm.
     """
-    for column in filter(None, (*design.arm, design.pair, *(m.name for m in design.measures))):
-        if column not in frame.columns:
-            cure = f"it has: {', '.join(map(str, frame.columns))}"
-            raise BadInput(f"has no column {column!r}", place=source, cure=cure)
-    for column in design.arm:
-        _filled(frame[column], source)
-    names = frame[list(design.arm)].astype(str).agg(" / ".join, axis=1) if len(design.arm) > 1 else None
-    arms = (frame[design.arm[0]].astype(str) if names is None else names).rename("arm")
+    arms = _arms(frame, design, source)
     order = list(dict.fromkeys(arms))
-    require(order, "has no rows", place=source, cure="give a table with results")
-    rule = f"the name of an arm has {max(map(len, order)):,} characters, of which {LONGEST_NAME} are shown"
-    require(max(map(len, order)) <= LONGEST_NAME, rule, place=source, cure="name another column with --arm")
     one, cure = f"has one arm, {order[0]!r}", "name with --arm the columns in which arms differ"
     require(len(order) > 1, one, place=source, cure=cure)
     baseline = design.baseline or order[0]
@@ -123,6 +114,38 @@ def compare(frame: pd.DataFrame, design: Design, source: str) -> Foreign:
         )
         alone = {name: tuple(labels[i] for i in c.unpaired) for name, c in contrasts.items() if c.unpaired}
     return Foreign(source, design, len(frame), found, alone)
+
+
+Values = Mapping[str, Mapping[Any, float]]
+"""A metric by arm and, within it, by what its rows are paired by."""
+
+
+def values(frame: pd.DataFrame, design: Design, measure: Measure, source: str) -> Values:
+    """A table's values of one metric. Raises BadInput as `compare` does."""
+    arms = _arms(frame, design, source)
+    _pairs(frame, design, arms, source)
+    found: dict[str, dict[Any, float]] = {}
+    numbers = _numbers(frame[measure.name], source)
+    for arm, pair, number in zip(arms, frame[design.pair], numbers, strict=True):
+        found.setdefault(arm, {})[pair] = float(number)
+    return found
+
+
+def _arms(frame: pd.DataFrame, design: Design, source: str) -> pd.Series:
+    """The name of each row's arm. Raises BadInput for a column that is missing or a cell that is empty."""
+    for column in filter(None, (*design.arm, design.pair, *(m.name for m in design.measures))):
+        if column not in frame.columns:
+            cure = f"it has: {', '.join(map(str, frame.columns))}"
+            raise BadInput(f"has no column {column!r}", place=source, cure=cure)
+    for column in design.arm:
+        _filled(frame[column], source)
+    require(len(frame), "has no rows", place=source, cure="give a table with results")
+    names = frame[list(design.arm)].astype(str).agg(" / ".join, axis=1) if len(design.arm) > 1 else None
+    arms = (frame[design.arm[0]].astype(str) if names is None else names).rename("arm")
+    longest = max(map(len, arms))
+    rule = f"the name of an arm has {longest:,} characters, of which {LONGEST_NAME} are shown"
+    require(longest <= LONGEST_NAME, rule, place=source, cure="name another column with --arm")
+    return arms
 
 
 def _pairs(

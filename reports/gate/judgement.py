@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from bench.bits import differences
 from bench.kinds import mixed
-from bench.trial import TASK, BadInput, counted, lower_is_better
+from bench.trial import TASK, BadInput, counted
 from reports.formats import short, titled
 from reports.gate.sides import ArmResults, Outcome, ResultSet, Timings
 from reports.statistics import power
@@ -67,10 +67,11 @@ def judge(
     *,
     metric: str,
     delta: float,
+    lower: bool,
     margin: float,
     require_speed: bool = False,
 ) -> Gate:
-    """Compare the candidate's arms with the baseline's, paired by seed.
+    """Compare the candidate's arms with the baseline's, paired by seed. `lower` is better, or higher.
 
     The gate opens when every arm passes, so that each is tested at .05 without a correction: the chance to
     let an arm pass that is worse by δ is at most .05 however many there are (intersection–union test, Berger
@@ -83,7 +84,7 @@ def judge(
     judged: dict[str, Verdict] = {}
     for family in (pairs.keys() - same, same):  # what is bit-identical does not burden the rest
         values = {n: (ours.values, theirs.values) for n, (theirs, ours) in pairs.items() if n in family}
-        judged |= verdicts(values, delta=delta, lower_is_better=lower_is_better(metric))
+        judged |= verdicts(values, delta=delta, lower_is_better=lower)
     both = [both for pair in pairs.values() for _, *both in _shared(*pair)]
     machines = mixed((theirs.machine, ours.machine) for theirs, ours in both)
     if metric.startswith("speed") and (reason := unlike([o.machine for found in both for o in found])):

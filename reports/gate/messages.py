@@ -55,13 +55,13 @@ def _bullets(texts: Sequence[str]) -> str:
 def headline(gate: Gate) -> str:
     """Passed or failed, and by how much."""
     if gate.passed and not gate.title:
-        return f"gate passed: none of {_count(gate)} is shown to be slower"
+        return f"passed: none of {_count(gate)} is shown to be slower"
     if gate.passed:
         same = sum(j.identical for j in gate.judged)
-        return f"gate passed: {_count(gate)} no worse" + (f", {same} bit-identical" if same else "")
+        return f"passed: {_count(gate)} no worse" + (f", {same} bit-identical" if same else "")
     if not gate.failed:
-        return f"gate FAILED: {gate.faults[0]}"
-    return f"gate FAILED: {len(gate.failed)} of {_count(gate)}"
+        return f"FAILED: {gate.faults[0]}"
+    return f"FAILED: {len(gate.failed)} of {_count(gate)}"
 
 
 def _count(gate: Gate) -> str:

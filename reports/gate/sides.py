@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from reports.statistics.pace import Rounds
 
@@ -28,17 +29,17 @@ class Outcome:
 class ArmResults:
     """One arm of one side."""
 
-    outcomes: Mapping[int, Outcome]  # by seed
+    outcomes: Mapping[Any, Outcome]  # by seed, or by what rows of a table are paired by
     waiting: tuple[int, ...] = ()  # seeds that were planned and have no result
     settings: Mapping[str, str] = field(default_factory=dict)
 
     @property
-    def values(self) -> dict[int, float]:
+    def values(self) -> dict[Any, float]:
         """The metric by seed, diverged seeds included."""
         return {seed: o.value for seed, o in self.outcomes.items() if o.value is not None}
 
     @property
-    def broken(self) -> set[int]:
+    def broken(self) -> set[Any]:
         """Seeds whose trial diverged or failed."""
         return {seed for seed, o in self.outcomes.items() if not o.finished}
 

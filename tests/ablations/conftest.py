@@ -104,10 +104,10 @@ def command(capsys) -> Callable[..., tuple[int, str, str]]:
 
 @pytest.fixture
 def gate(command) -> Callable[..., tuple[int, str]]:
-    """`unrolled gate`: its exit code, and all that it says."""
+    """`unrolled compare BEFORE AFTER`: its exit code, and all that it says."""
 
     def run(*words: object) -> tuple[int, str]:
-        code, out, err = command("gate", *words)
+        code, out, err = command("compare", *words)
         return code, out + err
 
     return run

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from synthetic import HERE, A, B, C, D, four_errors
 
-from bench.trial import BadInput
+from bench.trial import BadInput, lower_is_better
 from reports.gate.judgement import Gate, judge, seeds_to_show
 from reports.gate.messages import WIDTH, markdown, screen
 from reports.gate.sides import ArmResults, Outcome, ResultSet
@@ -38,6 +38,7 @@ def side(name: str = "base", **arms: ArmResults) -> ResultSet:
 
 def gate(before: ArmResults, after: ArmResults, **how: Any) -> Gate:
     how = {"metric": "valid_loss", "delta": 0.02, "margin": 0.05, **how}
+    how["lower"] = lower_is_better(how["metric"])
     return judge(side(a=before), side("candidate", a=after), **how)
 
 
@@ -168,7 +169,7 @@ def test_arms_that_diverge_in_the_same_way_on_every_seed_are_the_same() -> None:
 
 def test_what_is_missing_on_a_side_shuts_the_gate_or_is_told() -> None:
     both = side(a=trained(B), b=trained(B))
-    how = {"metric": "valid_loss", "delta": 0.02, "margin": 0.05}
+    how = {"metric": "valid_loss", "lower": True, "delta": 0.02, "margin": 0.05}
     gone = judge(both, side("c", a=trained(A)), **how)
     assert [j.faults for j in gone.judged] == [(), ("is missing from the candidate",)]
     new = judge(side(a=trained(B)), side("c", a=trained(A), b=trained(B)), **how)
@@ -185,7 +186,7 @@ def test_the_studys_own_baseline_is_paired_though_its_settings_name_it() -> None
     def named(name: str) -> ResultSet:
         return ResultSet(name=name, study="s", arms={name: trained(B)}, base=name)
 
-    found = judge(named("lr 0.1"), named("lr 0.2"), metric="valid_loss", delta=0.02, margin=0.05)
+    found = judge(named("lr 0.1"), named("lr 0.2"), metric="valid_loss", lower=True, delta=0.02, margin=0.05)
     assert found.passed and [j.name for j in found.judged] == ["lr 0.1"]
 
 
@@ -271,7 +272,7 @@ def simulated(effects: Mapping[str, float], seeds: int, studies: int, delta: flo
         luck = rng.normal(0, 0.06, seeds)
         before = {n: trained(1.3 + luck + rng.normal(0, 0.02, seeds)) for n in effects}
         after = {n: trained(1.3 + luck + e + rng.normal(0, 0.02, seeds)) for n, e in effects.items()}
-        how = {"metric": "valid_loss", "delta": delta, "margin": 0.05}
+        how = {"metric": "valid_loss", "lower": True, "delta": delta, "margin": 0.05}
         found.append(judge(side(**before), side("c", **after), **how))
     return found
 
@@ -337,7 +338,7 @@ def hostile() -> Gate:
         names[0]: broken(trained(B), s1=reason)
     }
     candidate = ResultSet(name="<b>", study="s", arms=after)
-    return judge(before, candidate, metric="valid_loss", delta=0.02, margin=0.05)
+    return judge(before, candidate, metric="valid_loss", lower=True, delta=0.02, margin=0.05)
 
 
 def test_the_screen_has_at_most_24_lines_of_the_width_whatever_the_names_are() -> None:
@@ -357,4 +358,4 @@ def test_the_markdown_holds_hostile_names_as_text() -> None:
 def test_a_claim_is_made_in_full_by_its_verdict() -> None:
     text = markdown(gate(trained(B), trained(D)))
     assert "▼ WORSENS — a against baseline: +0.3750 nats, 95 % CI" in text
-    assert "❌ gate FAILED: 1 of 1 arm" in text
+    assert "❌ FAILED: 1 of 1 arm" in text

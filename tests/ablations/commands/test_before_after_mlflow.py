@@ -34,11 +34,14 @@ def test_an_mlflow_experiment_is_compared_with_a_ledger_and_with_itself(database
     worse = [trained(s, code="v2", worse=0.05, slow=1.2, commit="beefbeef") for s in range(8)]
     worse[5] = replace(worse[5], status="diverged", reason="diverged at step 3", metrics={"valid_loss": 9.0})
     projection.sync(PLAN, {"base": [*made, *worse]}, database)
-    code, said = gate(f"{database}#c0ffee", f"{database}#beef", "--delta", "0.02")
+    code, said = gate(f"{database}#c0ffee", f"{database}#beef", "--metric", "valid_loss=0.02")
     assert code == 3
     assert "1 new failure, seed 5: diverged at step 3" in said
     assert "slower: the baseline's time ×1.2" in said
-    assert "has no plan that declares δ of valid_loss; give --delta" in gate(database, database)[1]
+    assert (
+        "has no plan that declares δ of valid_loss; give --metric valid_loss=0.02"
+        in gate(database, database)[1]
+    )
     assert "has no plan that declares δ" in gate(database, before)[1], "nor may the candidate declare it"
     said = gate(before, f"{database}#0000")[1]
     assert "has no ended run of commit 0000" in said and "its runs are of beefbee, c0ffee1" in said
@@ -94,7 +97,7 @@ def test_a_mistyped_metric_is_told_what_was_meant(database, tmp_path, gate) -> N
     made = {"base": [trained(seed) for seed in range(8)]}
     projection.sync(PLAN, made, database)
     for source in (ledger(tmp_path / "a", made), database):
-        code, said = gate(source, source, "--metric", "valid_los", "--delta", "0.02")
+        code, said = gate(source, source, "--metric", "valid_los=0.02")
         assert code == 2 and "no trial has the metric 'valid_los'; did you mean 'valid" in said
 
 
@@ -110,7 +113,7 @@ def test_anyones_experiment_with_arms_and_seeds_is_compared(database, gate) -> N
             client.log_metric(run, "val", 1.0 + 0.01 * random.Random(f"{name}{seed}").random() + worse)
             client.set_terminated(run)
         client.create_run(experiment, tags={"arm": "big", "seed": "6"})  # still running
-    words = ("--metric", "val", "--delta", "0.1")
+    words = ("--metric", "val=0.1")
     assert "choose an experiment with --study: " in gate(database, database, *words)[1]
     code, said = gate(database, database, "--study", "before", *words)
     assert code == 0 and "✓  big  0.0000" in said and "only on one side" not in said

@@ -1,4 +1,4 @@
-"""`unrolled gate` on real ledgers and real stored runs of pytest-benchmark."""
+"""`unrolled compare BEFORE AFTER` on real ledgers, tables and stored runs of pytest-benchmark."""
 
 import json
 import random
@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from as_typed import benchmarked, imports, write
 from result_sets import ledger, side, trained
@@ -27,8 +28,8 @@ def contents(folder: Path) -> dict[str, bytes]:
 @pytest.mark.parametrize(
     ("after", "flags", "code", "said"),
     [
-        ({}, "", 0, "gate passed: 1 arm no worse, 1 bit-identical\n"),
-        ({"code": "v2"}, "", 0, "gate passed: 1 arm no worse\n"),
+        ({}, "", 0, "passed: 1 arm no worse, 1 bit-identical\n"),
+        ({"code": "v2"}, "", 0, "passed: 1 arm no worse\n"),
         ({"code": "v2", "worse": 0.05}, "", 3, "✗ base: worse on 8 of 8 seeds, by +0.0"),
         ({"code": "v2", "seeds": 3}, "", 3, "under 5 nothing is decided; 5 seeds would mostly show it"),
         ({"slow": 1.2}, "", 3, "slower: the baseline's time ×1.200"),
@@ -48,16 +49,16 @@ def test_the_baselines_plan_decides_what_is_asked_and_the_command_may(tmp_path, 
     made = {"base": [trained(seed, code="v2", worse=0.05) for seed in range(8)]}
     lax = ledger(tmp_path / "b", made, metrics=(Metric("valid_loss", 1.0),))
     assert gate(before, lax)[0] == 3
-    assert gate(before, lax, "--delta", "0.2")[0] == 0
-    assert "training speed" in gate(before, lax, "--metric", "speed_train", "--delta", "90")[1]
+    assert gate(before, lax, "--metric", "valid_loss=0.2")[0] == 0
+    assert "training speed" in gate(before, lax, "--metric", "speed_train=90")[1]
     undeclared = ledger(tmp_path / "c", made, metrics=(Metric("valid_accuracy", 1.0),))
     assert "has no plan that declares δ of valid_loss" in gate(undeclared, lax, "--metric", "valid_loss")[1]
 
 
 def test_a_speed_that_is_asked_for_is_compared_also_of_identical_trials(tmp_path, gate) -> None:
-    sides, asked = (side(tmp_path / "a"), side(tmp_path / "b", slow=1.2)), ("--metric", "speed_train")
+    sides, asked = (side(tmp_path / "a"), side(tmp_path / "b", slow=1.2)), ("--metric", "speed_train=90")
     assert "1 bit-identical" in gate(*sides, "--speed-margin", "9")[1]
-    code, said = gate(*sides, *asked, "--delta", "90", "--speed-margin", "9")
+    code, said = gate(*sides, *asked, "--speed-margin", "9")
     assert code == 3 and "base: worse on 8 of 8 seeds" in said and "bit-identical" not in said
 
 
@@ -117,11 +118,18 @@ def test_bad_input_is_told_in_one_line(tmp_path, gate) -> None:
             (tmp_path / "other", tmp_path / "other"),
             "holds neither a ledger nor pytest-benchmark's stored runs",
         ),
-        ((tmp_path / "no.json", tmp_path / "no.json", "--delta", "3"), "--delta: is for results, and these"),
+        (
+            (tmp_path / "no.json", tmp_path / "no.json", "--metric", "x=3"),
+            "--metric: is for results, and these",
+        ),
         ((good, f"sqlite:///{here}/none.db"), "there is no such database"),
         ((tmp_path / "no.json", "http://me:secret@host"), "http://…@host: is not of"),
-        ((good, good, "--delta", "inf"), "infinite lets everything pass"),
-        ((good, good, "--delta", "-1"), "--delta"),
+        ((good, good, "--metric", "valid_loss=inf"), "has no δ above 0"),
+        ((good, good, "--speed-margin", "inf"), "infinite lets everything pass"),
+        ((good, good, "--seeds", "0-3"), "--seeds: is not for results before and after"),
+        ((good, good, "--arm", "model"), "--arm: is for tables"),
+        ((good, tmp_path / "text.csv"), "text.csv: there are no results"),
+        ((good, good, "--metric", "valid_loss=-1"), "has no δ above 0"),
         ((good, good, "--speed-margin", "x"), "--speed-margin"),
     ]:
         code, told = gate(*words)
@@ -174,8 +182,8 @@ def test_the_workflow_in_the_docs_says_what_the_command_understands(workflow) ->
     lines = [line for step in workflow["jobs"]["gate"]["steps"] for line in step.get("run", "").splitlines()]
     commands = [shlex.split(line.partition("||")[0]) for line in lines if "bin/unrolled" in line]
     read = [parse(words[1:]) for words in commands]
-    assert [args.do.partition(":")[2] for args in read] == ["run", "run", "gate"]
-    assert [str(args.results) for args in read[:2]] == [read[2].baseline, read[2].candidate]
+    assert [args.do.partition(":")[2] for args in read] == ["run", "run", "compare"]
+    assert [str(args.results) for args in read[:2]] == read[2].sources
     asked = workflow["jobs"]["gate"]["env"]["STUDY"]
     assert asked.startswith("base/") and commands[2][0].startswith("base/"), "no change judges itself"
 
@@ -250,7 +258,7 @@ def test_a_real_study_passes_against_itself_and_fails_with_a_learning_rate_made_
     base, same, worse = (real(tmp_path / name, lr) for name, lr in rates.items())
     patient = ("--speed-margin", "9")  # a busy machine is no slower version
     code, said = gate(base, same, *patient)
-    assert (code, said.splitlines()[0]) == (0, "gate passed: 1 arm no worse, 1 bit-identical")
+    assert (code, said.splitlines()[0]) == (0, "passed: 1 arm no worse, 1 bit-identical")
     code, said = gate(base, worse, *patient, "--markdown", "gate.md")
     assert code == 3, said
     assert "worse on 5 of 5 seeds, by +" in said
@@ -260,13 +268,42 @@ def test_a_real_study_passes_against_itself_and_fails_with_a_learning_rate_made_
     # a change of the rate by a millionth alters bits and passes at a δ of which the other change costs two
     cost = re.search(r"worse on 5 of 5 seeds, by \+(\d\.\d+)", said)
     assert cost
-    slight, delta = real(tmp_path / "slight", 1.000001e-2), ("--delta", str(float(cost[1]) / 2))
+    slight, delta = real(tmp_path / "slight", 1.000001e-2), ("--metric", f"valid_loss={float(cost[1]) / 2}")
     code, said = gate(base, slight, *patient, *delta)
-    assert (code, said.splitlines()[0]) == (0, "gate passed: 1 arm no worse")
+    assert (code, said.splitlines()[0]) == (0, "passed: 1 arm no worse")
     assert gate(base, worse, *patient, *delta)[0] == 3
     assert gate(base, slight, *patient, "--metric", "valid_accuracy")[0] == 0
 
 
-def test_a_gate_imports_neither_torch_nor_mlflow(tmp_path) -> None:
-    code, slow = imports(tmp_path, "gate", side(tmp_path / "a"), side(tmp_path / "b", code="v2", worse=0.05))
+def test_before_and_after_import_neither_torch_nor_mlflow(tmp_path) -> None:
+    code, slow = imports(
+        tmp_path, "compare", side(tmp_path / "a"), side(tmp_path / "b", code="v2", worse=0.05)
+    )
     assert code == 3 and slow <= {"pandas"}
+
+
+def test_two_tables_are_compared_arm_by_arm_and_fail_closed(tmp_path, gate) -> None:
+    dice = random.Random(0)
+    luck = {name: dice.gauss(0, 0.05) for name in ("a", "b", "10", "9", "8", "7", "6", "5")}
+    rows = [{"model": m, "fold": f, "val_acc": 0.8 + luck[f]} for m in ("x", "y") for f in luck]
+
+    def table(name: str, **moved: float) -> Path:
+        own = random.Random(name)
+        lines = [
+            {**row, "val_acc": row["val_acc"] + moved.get(row["model"], 0) + own.gauss(0, 0.002)}
+            for row in rows
+        ]
+        pd.DataFrame(lines).to_csv(tmp_path / name, index=False)
+        return tmp_path / name
+
+    asked = ("--arm", "model", "--pair", "fold", "--metric", "val_acc=0.02")
+    before, same, worse = table("before.csv"), table("same.csv"), table("worse.csv", y=-0.1)
+    assert gate(before, same, *asked, "--higher", "val_acc")[0] == 0
+    code, said = gate(before, worse, *asked, "--higher", "val_acc")
+    assert code == 3 and "✗ y: worse on 8 of 8 seeds" in said and "1 of 2 arms" in said
+    assert gate(worse, before, *asked, "--higher", "val_acc")[0] == 0, "better is not worse"
+    few = tmp_path / "few.csv"
+    pd.read_csv(same).query("model == 'x'").to_csv(few, index=False)
+    code, said = gate(before, few, *asked, "--higher", "val_acc")
+    assert code == 3 and "y: is missing" in said
+    assert "--pair: is missing" in gate(before, same, "--arm", "model", "--metric", "val_acc=0.02")[1]
