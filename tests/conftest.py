@@ -1,9 +1,11 @@
 """What no test may depend on: the folder that pytest was started in, and what the caller's shell has set."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -28,6 +30,9 @@ for name in list(os.environ):  # before a module is imported that reads them
     if (name.startswith(("MLFLOW_", "UNROLLED_")) and name not in WANTED) or name in TERMINAL | GIT:
         del os.environ[name]
 
+LACKS = "this machine lacks "
+"""How the reason begins for which a test is skipped that needs a program beside Python, make and git."""
+
 # Behind `make test &` it is ignored, and so would be every Ctrl-C that a test sends.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -37,6 +42,28 @@ def pytest_configure(config: pytest.Config) -> None:
     """Tests hold what a CPU computes. Benchmarks see a GPU, and so do its own tests: FLAGS="-m gpu"."""
     if config.option.markexpr != "gpu" and not config.getoption("benchmark_enable", default=False):
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> Iterator[None]:
+    """Tell in the last line but one how many tests were skipped for want of which program."""
+    yield
+    reasons = [report.longrepr[2] for report in terminalreporter.stats.get("skipped", ())]
+    lacking = Counter(reason.partition(LACKS)[2] for reason in reasons if LACKS in reason)
+    if lacking:
+        told = ", ".join(f"{programs} ({count})" for programs, count in sorted(lacking.items()))
+        terminalreporter.write_line(f"skipped for want of: {told}")
+
+
+@pytest.fixture(scope="session")
+def need() -> Callable[..., None]:
+    """Skip the test unless programs are installed. `.ci/run` installs them all."""
+
+    def check(*programs: str) -> None:
+        if lacking := [name for name in programs if not shutil.which(name)]:
+            pytest.skip(LACKS + " and ".join(lacking))
+
+    return check
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -66,11 +93,8 @@ def as_before() -> Iterator[None]:
 def _small_disk(folder: Path, size: str) -> Iterator[None]:
     folder.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
-    try:
-        if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode:
-            pytest.skip("needs the right to mount a small disk")
-    except FileNotFoundError:
-        pytest.skip("needs mount")
+    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("needs the right to mount a small disk")
     try:
         yield
     finally:
@@ -78,8 +102,9 @@ def _small_disk(folder: Path, size: str) -> Iterator[None]:
 
 
 @pytest.fixture
-def small_disk() -> Callable[[Path, str], AbstractContextManager[None]]:
+def small_disk(need: Callable[..., None]) -> Callable[[Path, str], AbstractContextManager[None]]:
     """Mount a disk of a size such as "64k" at a folder that is made for it."""
+    need("mount", "umount")
     return _small_disk
 
 

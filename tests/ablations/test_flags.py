@@ -17,8 +17,11 @@ HALF = {
 
 @pytest.mark.skipif(cores() == 1, reason="there is one core in any case")
 @pytest.mark.parametrize("version", HALF)
-def test_a_container_with_half_a_core_counts_one_and_not_the_machines(tmp_path: Path, version: str) -> None:
+def test_a_container_with_half_a_core_counts_one_and_not_the_machines(
+    tmp_path: Path, version: str, need
+) -> None:
     """As `docker --cpus=.5`: in a mount namespace whose control group says so."""
+    need("unshare", "mount")
     for name, value in HALF[version].items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(value)

@@ -1,6 +1,5 @@
 """What a result says about its machine, and what it keeps to itself."""
 
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -34,8 +33,8 @@ def test_without_git_there_is_no_commit_and_no_error(monkeypatch: pytest.MonkeyP
     assert machine.code_version.__wrapped__() == {"commit": "", "dirty": False, "diff": ""}
 
 
-@pytest.mark.skipif(not shutil.which("git"), reason="needs git")
-def test_a_changed_file_may_be_in_any_encoding(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_changed_file_may_be_in_any_encoding(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, need) -> None:
+    need("git")
     code = tmp_path / "machine.py"
     monkeypatch.setattr(machine, "__file__", str(code))
     who = ["-c", "user.name=a", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false"]

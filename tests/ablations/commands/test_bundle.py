@@ -299,7 +299,8 @@ def test_a_text_from_outside_the_authors_folder_is_read_from_the_bundle(told, tm
     assert code == 0 and "1 of 1 bit-identical" in out
 
 
-def test_a_bundle_that_verify_could_not_check_is_not_written(made: Path, with_plugin: Path) -> None:
+def test_a_bundle_that_verify_could_not_check_is_not_written(made: Path, with_plugin: Path, need) -> None:
+    need("ssh-keygen")
     for author, words, said in [
         (made, ("-o", "small.txt"), "-o small.txt: a bundle's name ends in .zip; -o small.txt.zip"),
         (with_plugin, ("-o", "new.zip"), "model 'my-cell': is not in the zoo; "),
@@ -336,7 +337,8 @@ def test_flags_of_a_bundle_are_refused_for_a_study(told, made: Path) -> None:
     made.with_name("renamed.file").unlink()
 
 
-def test_a_signature_is_made_and_asked_for(told, made: Path, tmp_path: Path) -> None:
+def test_a_signature_is_made_and_asked_for(told, made: Path, tmp_path: Path, need) -> None:
+    need("ssh-keygen")
     for name in ("author", "stranger"):
         key = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", name, "-f", str(tmp_path / name)]
         subprocess.run(key, check=True)

@@ -95,8 +95,9 @@ def test_every_commands_help_has_examples_that_it_takes(name: str) -> None:
     ],
 )
 def test_bash_completes_commands_flags_studies_and_files(
-    typed: str, offered: set[str], tmp_path: Path, capfd
+    typed: str, offered: set[str], tmp_path: Path, capfd, need
 ) -> None:
+    need("bash")
     assert main(["completion", "bash"]) == 0
     (tmp_path / "complete").write_text(capfd.readouterr().out)
     for name in ("my.toml", "weights.pth"):

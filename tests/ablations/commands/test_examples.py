@@ -20,8 +20,9 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Path:
+def folder(tmp_path_factory, need) -> Path:
     """A project in which everything has been typed that the document says."""
+    need("bash")
     folder = tmp_path_factory.mktemp("project")
     shutil.copytree(DOCS, folder / "docs")
     (folder / ".venv").symlink_to(sys.prefix)

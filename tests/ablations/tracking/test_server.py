@@ -61,11 +61,11 @@ class Served:
 
 
 @pytest.fixture(scope="module")
-def served(find_port):
+def served(find_port, need):
     """One server for these tests: making its tables takes seconds."""
     pytest.importorskip("psycopg2", reason="PostgreSQL's driver is missing: pip install 'unrolled[server]'")
-    if not (list(database.DEBIAN.glob("*/bin/initdb")) or shutil.which("initdb")):
-        pytest.skip("PostgreSQL is not installed: apt-get install postgresql")
+    if not list(database.DEBIAN.glob("*/bin/initdb")):
+        need("initdb")  # PostgreSQL's
     # Not below pytest's own folder: root's PostgreSQL runs as the user postgres, who may not go there.
     folder = Path(tempfile.mkdtemp(prefix="unrolled-test-", dir="/tmp"))
     one = Served(folder, find_port())

@@ -3,7 +3,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -133,12 +133,11 @@ class Cable:
 
 
 @pytest.fixture
-def cable() -> Iterator[Cable]:
+def cable(need: Callable[..., None]) -> Iterator[Cable]:
+    need("ip")
     made = Cable()
     try:
         made.lay()
-    except FileNotFoundError:
-        pytest.skip("needs the command ip (Debian: iproute2)")
     except subprocess.CalledProcessError as error:
         made.remove()
         pytest.skip(f"may not make a network namespace here: {error.stderr.decode().strip()}")

@@ -230,10 +230,9 @@ def listening(pids: list[int]) -> set[str]:
 
 
 def test_with_tls_those_without_the_certificate_are_refused(
-    processes, ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    processes, ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, need
 ) -> None:
-    if not shutil.which("openssl"):
-        pytest.skip("needs openssl to make a certificate")
+    need("openssl")
     certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
     make = (
         "openssl req -x509 -newkey rsa:2048 -nodes -days 1 -subj /CN=unrolled -keyout key.pem -out cert.pem"
