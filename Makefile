@@ -51,9 +51,9 @@ check: .venv/installed-for-tests
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# Slim copies of the shipped studies' results in a ledger, for the chapter's page: RESULTS=FOLDER.
+# The tables that come with Unrolled, ablations/studies/*.csv, from a ledger: RESULTS=FOLDER.
 shipped-results: .venv/installed
-	@$(BIN)/python -m ablations.commands.shipped_results $(RESULTS)
+	@$(BIN)/python -m ablations.commands.study_tables $(RESULTS)
 
 # The reference pages docs/study-file.md and docs/api.md, from the code.
 docs: .venv/installed

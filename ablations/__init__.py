@@ -3,9 +3,9 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ablations.api import compare, learner, plugin, result, results, train, trial
+    from ablations.api import compare, learner, plugin, result, results, shipped, train, trial, verdicts
 
-__all__ = ["compare", "learner", "plugin", "result", "results", "train", "trial"]
+__all__ = ["compare", "learner", "plugin", "result", "results", "shipped", "train", "trial", "verdicts"]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,12 +1,14 @@
 """Unrolled in a notebook:
 
-    from ablations import compare, learner, results, train, trial
+    from ablations import compare, learner, results, train, trial, verdicts
     train(trial("lm4", epochs=3)).metrics["valid_accuracy"]
     results("toggles").groupby("arm").valid_accuracy.mean()
     print(compare("toggles", "no AR"))
+    verdicts("toggles")
     learner("3fa9").fit_one_cycle(5, 1e-3)
 
-`folder` is the folder of the results, "results" by default. The number of torch's threads is not changed.
+`folder` is the folder of the results, "results" by default. In place of a study's name `compare` and
+`verdicts` take a table: `verdicts(shipped("toggles"))`. The number of torch's threads is not changed.
 """
 
 import math
@@ -18,7 +20,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ablations.commands import study_tables
 from ablations.commands.report import comparison, read
+from ablations.commands.study_tables import shipped as shipped
 from ablations.design import plan as plans
 from ablations.design import seeds
 from ablations.design.settings import resolve
@@ -29,6 +33,7 @@ from bench.identity import identify
 from bench.models.registry import suggestion
 from bench.trial import BadInput, Result, Trial, lower_is_better, require
 from reports.arms import values
+from reports.comparison import Comparison
 from reports.formats import titled
 from reports.statistics.contrasts import Contrast, contrast
 from reports.statistics.verdicts import Verdict, sentence, verdict
@@ -111,7 +116,7 @@ class Compared:
 
 
 def compare(
-    study: str,
+    study: str | pd.DataFrame,
     arm: str,
     against: str = "",
     *,
@@ -128,43 +133,73 @@ def compare(
     """
     rule, cure = "is not a number above 0", "give the difference that does not matter"
     require(0 <= delta < math.inf, rule, key="delta", cure=cure)
-    ledger = Ledger(Path(folder))
-    plan = plans.stored(study, ledger)
-    found = comparison(plan, every := read(plan, ledger))
-    deltas = {one.name: one.delta for one in plan.metrics}
-    metric = metric or plan.metrics[0].name
-    known = sorted({name for one in every.values() for name in one.metrics})
-    require(
-        not known or metric in known,
-        f"no result has {metric!r}",
-        key="metric",
-        cure=suggestion(metric, known),
-    )
-    if metric not in deltas and not delta:
-        raise BadInput(
-            f"study {study!r} declares δ for {', '.join(deltas)}",
-            place=f"metric {metric!r}",
-            cure="give delta",
-        )
-    rows = {row.arm.name: row for row in (found.by(metric) or found).rows}
-    for name in filter(None, (arm, against)):
-        if name not in rows:
+    found = _by_metric(_comparison(study, folder), metric, delta)
+    name, metric = found.evidence.study, metric or found.metric.name
+    rows = {row.arm.name: row for row in found.rows}
+    for given in filter(None, (arm, against)):
+        if given not in rows:
             raise BadInput(
-                f"study {study!r} has none of this name",
-                place=f"arm {name!r}",
+                f"study {name!r} has none of this name",
+                place=f"arm {given!r}",
                 cure=f"it has: {', '.join(rows)}",
             )
     row = rows[arm]
     base = found.base(row).arm.name
     against = against or base
-    if row.verdict and against == base and delta in (0.0, deltas.get(metric)):
+    same = metric == found.metric.name
+    if row.verdict and against == base and same and delta in (0.0, found.metric.delta):
         return Compared(arm, against, metric, row.verdict, row.correction)
     ours, theirs = values(row.arm, metric), values(rows[against].arm, metric)
     if not ours.keys() & theirs.keys():
         raise BadInput(f"arms {arm!r} and {against!r}: no seed has a result of both")
-    lower, delta = lower_is_better(metric), delta or deltas[metric]
+    lower, delta = lower_is_better(metric), delta or found.metric.delta
     alone = contrast(ours, theirs, delta=delta, lower_is_better=lower)
     return Compared(arm, against, metric, verdict(alone, alone.p), "unadjusted")
+
+
+def verdicts(study: str | pd.DataFrame, *, metric: str = "", folder: str | Path = "results") -> pd.DataFrame:
+    """The verdict on every contrast of a study, one row each, as its report has them.
+
+    The columns are arm, baseline, pairs (of seeds), mean (of the baseline's seeds of these pairs), difference
+    with its 95 % interval from low to high, better (pairs in which the arm is), p (corrected) and verdict.
+    The metric defaults to the plan's first. Raises BadInput for an unknown study, or a metric without δ.
+    """
+    found = _by_metric(_comparison(study, folder), metric)
+    rows = []
+    for row in found.judged:
+        if row.verdict and row.contrast:
+            k, base, ends = row.contrast, found.base(row), row.contrast.interval
+            at = [base.summary.values[seed] for seed in k.differences]
+            about = {"arm": row.arm.name, "baseline": base.arm.name, "pairs": k.pairs}
+            about |= {"mean": np.mean(at) if at else math.nan, "difference": k.mean}
+            about |= {"low": ends and ends.low, "high": ends and ends.high, "better": k.wins}
+            rows.append({**about, "p": row.verdict.p_adjusted, "verdict": str(row.verdict.word)})
+    return pd.DataFrame(rows)
+
+
+def _comparison(study: str | pd.DataFrame, folder: str | Path) -> Comparison:
+    """A study's arms side by side: of a table, or of a ledger."""
+    if isinstance(study, pd.DataFrame):
+        return study_tables.judge(study)
+    ledger = Ledger(Path(folder))
+    plan = plans.stored(study, ledger)
+    return comparison(plan, read(plan, ledger))
+
+
+def _by_metric(found: Comparison, metric: str, delta: float = 0.0) -> Comparison:
+    """The view by a metric; the first metric's where the study does not name it and `delta` is given."""
+    study, metrics = found.evidence.study, found.evidence.metrics
+    results = [result for arm in found.evidence.arms for result in arm.results.values()]
+    known = sorted({name for result in results for name in result.metrics})
+    cure = suggestion(metric, known)
+    require(not metric or not known or metric in known, f"no result has {metric!r}", key="metric", cure=cure)
+    view = found.by(metric) if metric else found
+    if view is None and not delta:
+        declared = ", ".join(one.name for one in metrics)
+        raise BadInput(
+            f"study {study!r} declares δ for {declared}", place=f"metric {metric!r}", cure="give delta"
+        )
+    return view or found
 
 
 def learner(id: str, folder: str | Path = "results", plugins: Sequence[str] = ()) -> Any:

@@ -5,7 +5,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from ablations import scratch
-from ablations.commands import compare_sources
+from ablations.commands import compare_sources, study_tables
 from ablations.commands.before_after import FAILED, compare_before_after
 from ablations.commands.gate_sources import is_stored
 from ablations.commands.plan import chosen, load_plugins
@@ -17,6 +17,7 @@ from bench.files import save
 from bench.models.registry import ZOO, spec_of, suggestion
 from bench.trial import require
 from reports.answer import sentences
+from reports.comparison import Comparison
 from reports.foreign import judgement, tables
 from reports.foreign.judgement import Foreign
 from reports.statistics.verdicts import Word
@@ -45,8 +46,10 @@ def compare(args: Namespace) -> int:
             else suggestion(source, [*ZOO, *map(str, Path().iterdir())])
         )
         require(Path(source).exists(), "there is no such file", place=source, cure=cure)
-    design = compare_sources.design(args)
-    found = judgement.compare(compare_sources.rows(source, args.experiment), design, public(source))
+    table = compare_sources.rows(source, args.experiment)
+    if study_tables.is_study(table) and not (args.arm or args.metric):
+        return _told(study_tables.judge(table))
+    found = judgement.compare(table, compare_sources.design(args), public(source))
     print(tables.screen(found), end="")
     for path in _written(found, args.out):
         print(path)
@@ -95,10 +98,13 @@ def _of_models(args: Namespace) -> int:
         if args.dry_run:
             return run(args)
         code, found = run_studies(args)
-    if code:
-        return code
-    print("\n".join(sentences(found[name])))
-    worse = any(row.verdict and row.verdict.word is Word.WORSENS for row in found[name].judged)
+    return code or _told(found[name])
+
+
+def _told(found: Comparison) -> int:
+    """Print a study's verdicts. Returns 0, or `FAILED` if an arm is worse."""
+    print("\n".join(sentences(found)))
+    worse = any(row.verdict and row.verdict.word is Word.WORSENS for row in found.judged)
     return FAILED if worse else 0
 
 

@@ -111,6 +111,6 @@ def test_the_docstring_of_the_api_runs(ran: Path, monkeypatch) -> None:
     monkeypatch.chdir(ran)
     first = ablations.results("small").trial[0]
     lines = [line.strip() for line in (api.__doc__ or "").splitlines() if line.startswith("    ")]
-    assert len(lines) == 5
+    assert len(lines) == 6
     code = "\n".join(lines).replace("toggles", "small").replace("no AR", "lr 0.001").replace("3fa9", first)
     exec(code.replace("epochs=3", "epochs=1, hidden=4"), {})

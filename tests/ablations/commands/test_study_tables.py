@@ -1,0 +1,126 @@
+"""Results that come with Unrolled: tables of today's designs, judged as a ledger is."""
+
+from dataclasses import replace
+from pathlib import Path
+from statistics import fmean, stdev
+
+import pandas as pd
+import pytest
+from as_typed import unrolled
+from stub_plans import recorded
+
+import ablations
+from ablations.commands import report, study_tables
+from ablations.design import loading
+from ablations.design import plan as plans
+from ablations.design.study import Study
+from ablations.ledger import Ledger
+from bench.run import run_trial
+from bench.trial import BadInput, Result, Trial, failure
+
+STUDIES = sorted(path.stem for path in Path(str(study_tables.FOLDER)).glob("*.csv"))
+
+
+def test_what_ships_is_small() -> None:
+    sizes = [len((study_tables.FOLDER / f"{name}.csv").read_bytes()) for name in STUDIES]
+    assert len(sizes) >= 12 and max(sizes) < 100_000 and sum(sizes) < 500_000
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_a_shipped_table_is_of_todays_design_and_has_all_that_its_looks_ask_for(name: str) -> None:
+    table = ablations.shipped(name)
+    found = study_tables.judge(table)
+    counted = {(row.arm.name, seed) for row in found.rows for seed in row.arm.trials}
+    rows = table[table.counts]
+    assert counted == set(zip(rows.arm, rows.seed, strict=True))
+    assert len(ablations.verdicts(table)) == sum(row.declared for row in found.rows)
+    assert all(row.decided or row.contrast.pairs == len(found.evidence.seeds) for row in found.judged)
+
+
+def test_the_command_judges_a_shipped_table_as_python_does(tmp_path) -> None:
+    done = unrolled(tmp_path, "compare", str(study_tables.FOLDER / "order.csv"))
+    assert done.returncode == 3, "an arm is worse"
+    lines, table = done.stdout.splitlines(), ablations.verdicts(ablations.shipped("order"))
+    for row in table.itertuples():
+        assert sum(f"{row.verdict} — {row.arm} against {row.baseline}" in line for line in lines) == 1
+    assert len(lines) == len(table) and not list(tmp_path.iterdir()), "no ledger is touched"
+
+
+def test_a_training_here_is_another_draw_of_the_shipped_accuracies() -> None:
+    """Bits differ between machines, and a training amplifies them: within four SDs of the mean over seeds.
+
+    Counting amplifies nothing: its numbers are the same in all six stored digits.
+    """
+    arms = dict(iter(ablations.shipped("models").groupby("arm")))
+    counts, seed = arms["bigram counts"].iloc[0], int(arms["LMModel4"].seed.iloc[0])
+    again = run_trial(ablations.trial("ngram-2", seed)).metrics
+    for name in ("valid_accuracy", "valid_loss"):
+        assert again[name] == pytest.approx(counts[name], abs=1e-6)
+    accuracies = arms["LMModel4"].valid_accuracy
+    again = run_trial(ablations.trial("lm4", seed)).metrics
+    assert abs(again["valid_accuracy"] - fmean(accuracies)) < 4 * stdev(accuracies) < 0.3
+
+
+def made_up(trial: Trial) -> Result:
+    if trial.model == "lm5" and trial.seed == 12:
+        return failure(trial, "loss is nan", status="diverged")
+    accuracy = 0.5 + 0.01 * int(trial.options.get("layers", 0)) + trial.seed / 1000
+    return Result(trial=trial, status="done", metrics={"valid_accuracy": accuracy, "valid_loss": 1 / 3})
+
+
+@pytest.fixture(scope="module")
+def models() -> Study:
+    return loading.load("models")
+
+
+@pytest.fixture(scope="module")
+def ledger(models, tmp_path_factory) -> Path:
+    return recorded(tmp_path_factory.mktemp("ledger"), models, made_up)
+
+
+def test_a_table_written_from_a_ledger_compares_as_the_ledger_does(models, ledger, tmp_path) -> None:
+    (file,) = study_tables.write(ledger, tmp_path)
+    plan = plans.stored("models", Ledger(ledger))
+    own = report.comparison(plan, report.read(plan, Ledger(ledger)))
+    found = study_tables.judge(pd.read_csv(file, keep_default_na=False, na_values=[""]))
+    for one, other in zip(own.rows, found.rows, strict=True):
+        assert (one.arm.name, one.done, one.diverged) == (other.arm.name, other.done, other.diverged)
+        assert (one.verdict and one.verdict.word) == (other.verdict and other.verdict.word)
+        assert one.summary.values == pytest.approx(other.summary.values, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    "change", [{"sets": [("epochs", [3])]}, {"seeds": "10-15"}, {"sets": [("lr", [0.1, 0.2])]}]
+)
+def test_a_table_of_another_design_is_refused_in_one_line(models, monkeypatch, change) -> None:
+    table = ablations.shipped("models")
+    changed = loading.override(models, **change)
+    monkeypatch.setattr(loading, "load", lambda name: changed)
+    for use in (study_tables.judge, ablations.verdicts, lambda table: ablations.compare(table, "LMModel5")):
+        with pytest.raises(BadInput) as refused:
+            use(table)
+        assert refused.value.place == "study 'models'" and "unrolled run models" in refused.value.cure
+    with pytest.raises(BadInput):
+        ablations.shipped("models")
+
+
+def test_other_words_in_a_studys_file_change_no_design(models) -> None:
+    words = {"question": "Which is best?", "about": "As it is."}
+    assert study_tables.design(replace(models, file=models.file.model_copy(update=words))) == (
+        study_tables.design(models)
+    )
+
+
+def test_what_is_no_table_of_a_study_is_refused(models, tmp_path) -> None:
+    table = ablations.shipped("models")
+    with pytest.raises(BadInput, match="no trial of arm 'LMModel9'"):
+        study_tables.judge(table.assign(arm="LMModel9"))
+    with pytest.raises(BadInput, match="is not a study's table"):
+        ablations.verdicts(table.drop(columns="design"))
+    with pytest.raises(BadInput, match="no results that come with Unrolled"):
+        ablations.shipped("tuned")
+
+
+def test_a_study_of_the_readers_own_does_not_ship(models, tmp_path) -> None:
+    recorded(tmp_path / "results", replace(loading.override(models, seeds="10-14"), name="mine"), made_up)
+    assert study_tables.write(tmp_path / "results", tmp_path) == []
