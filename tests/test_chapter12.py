@@ -1,0 +1,110 @@
+"""docs/chapter12.ipynb: every question is answered, and every answer is what its cell measures."""
+
+import re
+import subprocess
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import nbformat
+import pytest
+
+NOTEBOOK = Path(__file__).parents[1] / "docs" / "chapter12.ipynb"
+QUESTIONS = [*map(str, range(1, 40)), "R1", "R2", "R3", "R4"]
+ANSWER = re.compile(r"\*\*Answer (\w+)\.\*\*(.*)", re.DOTALL)
+CODE = re.compile(r"`[^`]*`")
+NUMBER = re.compile(r"(?<![\w.])[-−]?\d+(?:,\d{3})*(?:\.\d+)?(?:e[-−]?\d+)?")
+ELSEWHERE = 0.2
+"""How far another processor may lead from a number that an answer calls "about", as a share of it."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer's text, and what the cell below it printed, or the error that it ended with."""
+
+    name: str
+    text: str
+    printed: str
+
+    def stated(self) -> list[str]:
+        """The numbers of the text, in its order; those in code are none."""
+        return [
+            number.replace("−", "-").replace(",", "") for number in NUMBER.findall(CODE.sub("", self.text))
+        ]
+
+    def errors(self, elsewhere: float = 0.0) -> list[str]:
+        """The numbers of the text that were not measured, to the digits that it states."""
+        head, _, numbers = self.printed.partition(":")
+        if head != f"answer {self.name}":
+            return [self.printed or "printed nothing"]
+        stated, measured = self.stated(), numbers.split()
+        if len(stated) != len(measured):
+            return [f"states {', '.join(stated)}, and its cell {', '.join(measured)}"]
+        return [
+            f"states {one}, and its cell {other}"
+            for one, other in zip(stated, measured, strict=True)
+            if not abs(float(one) - float(other)) <= max(half_a_digit(one), elsewhere * abs(float(one)))
+        ]
+
+
+def half_a_digit(number: str) -> float:
+    digits, _, exponent = number.partition("e")
+    return 0.5000001 * 10.0 ** (int(exponent or 0) - len(digits.partition(".")[2]))
+
+
+def answers(notebook: nbformat.NotebookNode) -> dict[str, Answer]:
+    found = {}
+    for cell, below in zip(notebook.cells, notebook.cells[1:], strict=False):
+        if cell.cell_type == "markdown" and (match := ANSWER.search(cell.source)):
+            name, text = match.groups()
+            assert name not in found, name
+            outputs = [o.get("text") or f"{o.get('ename')}: {o.get('evalue')}" for o in below.outputs]
+            found[name] = Answer(name, text, "".join(outputs).strip())
+    return found
+
+
+WRITTEN = nbformat.read(NOTEBOOK, as_version=4)
+ANSWERS = answers(WRITTEN)
+
+
+@pytest.fixture(scope="module")
+def executed(tmp_path_factory) -> dict[str, Answer]:
+    """The answers of the notebook as a clean kernel executes it."""
+    folder = tmp_path_factory.mktemp("notebook")
+    command = [sys.executable, "-m", "nbconvert", "--to", "notebook", "--execute", "--allow-errors"]
+    done = subprocess.run([*command, "--output-dir", folder, NOTEBOOK], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return answers(nbformat.read(folder / NOTEBOOK.name, as_version=4))
+
+
+def test_every_question_of_the_book_is_answered_in_its_order() -> None:
+    assert [name for name in ANSWERS if name in QUESTIONS] == QUESTIONS
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+def test_an_answer_states_the_numbers_that_stand_below_it(name: str) -> None:
+    assert ANSWERS[name].errors() == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ANSWERS)
+def test_an_answer_holds_where_it_is_measured_again(name: str, executed: dict[str, Answer]) -> None:
+    assert executed[name].errors(ELSEWHERE if "about" in ANSWERS[name].text else 0.0) == []
+
+
+@pytest.mark.parametrize("name", [name for name, answer in ANSWERS.items() if answer.stated()])
+def test_another_number_in_an_answer_is_noticed(name: str) -> None:
+    text = CODE.sub("", ANSWERS[name].text)
+    for number in NUMBER.finditer(text):
+        last = number.end() - 1
+        changed = f"{text[:last]}{(int(text[last]) + 1) % 10}{text[last + 1 :]}"
+        assert replace(ANSWERS[name], text=changed).errors(), number[0]
+
+
+def test_the_notebook_is_read_in_half_an_hour_and_github_shows_it() -> None:
+    prose = " ".join(cell.source for cell in WRITTEN.cells if cell.cell_type == "markdown")
+    assert len(prose.split()) <= 8000
+    assert NOTEBOOK.stat().st_size < 1_500_000
+    code = [cell for cell in WRITTEN.cells if cell.cell_type == "code"]
+    assert [cell.execution_count for cell in code] == [*range(1, len(code) + 1)], "executed once, in order"
+    assert not any(output.output_type == "error" for cell in code for output in cell.outputs)
