@@ -263,7 +263,6 @@ COMMANDS = {
         "judge arms of a table, results before and after, or models, pair by pair",
         (_compare, _changes, _plugin, _results, _out, _limits, _run),
     ),
-    "chapter": Command("answer the chapter's questions on one page", (_results, _out)),
     "sync": Command("write to MLflow the results that it lacks", (_known, _results)),
     "ui": Command("browse MLflow on 127.0.0.1", (_port,), "tracking.server"),
     "server": Command(
@@ -302,7 +301,6 @@ compare before.json after.json --speed-margin 0.1
 compare runs.csv --arm model --pair seed --metric accuracy=0.02
 compare lm4 lm7 --seeds 10-19
 compare mlflow:sqlite:///mlflow.db --experiment mine --arm model --pair seed --metric loss=0.05
-chapter
 sync
 sync toggles --results elsewhere
 ui

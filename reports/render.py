@@ -3,7 +3,6 @@
 import base64
 import hashlib
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -44,16 +43,8 @@ def render_index(comparisons: Sequence[Comparison], out: Path) -> Path:
         for c in comparisons
     ]
     studies.sort(key=lambda s: (-s["size"], s["c"].evidence.study))
-    written = {name: (out / f"{name}.html").is_file() for name in ("chapter", "golden")}
+    written = {name: (out / f"{name}.html").is_file() for name in ("chapter12", "golden")}
     return write_page(out / "index.html", "index.html", {"studies": studies, **written})
-
-
-def figure(c: Comparison) -> Markup:
-    """The figure of a study's judged arms and of those that they are held against, by its first metric."""
-    sides = {row.index for judged in c.compared if judged.verdict for row in (judged, c.base(judged))}
-    shown = replace(c, rows=tuple(row for row in c.rows if row.index in sides), others=())
-    parts: Any = _jinja().get_template("parts.html").module
-    return Markup(parts.dots(forest.panels(shown)[:1], controls=False))
 
 
 def folder_name(study: str) -> str:

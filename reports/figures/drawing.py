@@ -52,13 +52,6 @@ def axes_at(figure: Figure, left: float, top: float, width: float, height: float
     return ax
 
 
-def side_by_side(count: int, height: float) -> tuple[Figure, list[Axes]]:
-    """A row of panels, each with scales of its own."""
-    figure, left, gap = blank(height + 86), 46, 52
-    width = (WIDTH - left - gap * (count - 1) - 8) / count
-    return figure, [axes_at(figure, left + i * (width + gap), 28, width, height) for i in range(count)]
-
-
 def around(values: Sequence[float]) -> tuple[float, float]:
     """The ends of a scale for these values, with some room beyond them."""
     low, high = min(values), max(values)
@@ -91,18 +84,14 @@ def lines(ax: Axes, drawn: Sequence[Series]) -> None:
     name_ends(ax, ends)
 
 
-def plot(drawn: Sequence[Series], x: str, y: str, *, log: bool = False, every: bool = False) -> Figure:
-    """Lines on two linear or logarithmic axes; `every` puts a tick at each x that there is."""
+def plot(drawn: Sequence[Series], x: str, y: str) -> Figure:
+    """Lines on two logarithmic axes, with a tick at each x that there is."""
     figure, ax = single(220)
-    if log:
-        logarithmic(ax)
-        logarithmic(ax, "x")
+    logarithmic(ax)
+    logarithmic(ax, "x")
     found = sorted({value for _, xs, _ in drawn for value in xs})
-    if every:
-        ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        ax.set_xticks(found, [power(value) for value in found])
-    elif not log and all(float(value).is_integer() for value in found):
-        ax.locator_params(axis="x", integer=True)
+    ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    ax.set_xticks(found, [power(value) for value in found])
     lines(ax, drawn)
     ax.set(xlabel=x, ylabel=y)
     return figure

@@ -15,7 +15,6 @@ from reports.book import hold
 from reports.comparison import compare
 from reports.factorial import factorial
 from reports.figures import forest, panels
-from reports.render import figure
 from reports.sections import sweeps
 
 
@@ -144,12 +143,6 @@ def test_arms_are_sorted_by_gain_and_a_ladder_keeps_its_order():
 def test_a_diverged_seed_is_marked_and_not_dropped():
     assert labels(strips(compare(realistic()))["validation loss"]["lr 3e-2"]) == ["1 ✕"]
     assert len(ET.fromstring(drawn()[7]).findall(".//use[@fill='currentColor']")) == 1
-
-
-def test_a_page_of_several_studies_shows_the_judged_arms_and_their_bases():
-    shown = re.findall(r'<th scope="row">([^<]+)', figure(compare(realistic())))
-    assert shown == [r.row.arm.name for r in forest.panels(compare(realistic()))[0].groups[0][0]]
-    assert "random blocks" not in shown  # another task, and no verdict
 
 
 def test_effects_of_a_factorial_are_strips_around_zero():

@@ -14,7 +14,6 @@ from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 from synthetic import hostile, laddered, realistic, switched
 
-from reports.chapter.page import render as render_chapter
 from reports.comparison import compare
 from reports.foreign.judgement import Design, Measure
 from reports.foreign.judgement import compare as judge
@@ -97,12 +96,11 @@ def pages(tmp_path_factory) -> dict[str, Path]:
         "ladder": render(compare(laddered()), out),
         "hostile": render(bites, out),
         "index": render_index([c, bites], out),
-        "chapter": render_chapter({}, [c], out),
         "compare": render_foreign(judge(ELSEWHERE, design, "elsewhere.csv"), out),
     }
 
 
-EVERY = ("report", "switched", "ladder", "hostile", "index", "chapter", "compare")
+EVERY = ("report", "switched", "ladder", "hostile", "index", "compare")
 
 
 @pytest.mark.parametrize("name", EVERY)
@@ -122,7 +120,6 @@ def test_the_page_asks_for_nothing_and_logs_nothing(browser, pages, name):
         ("ladder", 1280),
         ("hostile", 1280),
         ("index", 390),
-        ("chapter", 1280),
         ("compare", 390),
     ],
 )

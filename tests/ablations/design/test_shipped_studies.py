@@ -18,7 +18,6 @@ from ablations.design.study_file import shipped
 from bench import corpus, text
 from bench.models.registry import ZOO
 from bench.trial import BadInput, Trial
-from reports.chapter.questions import QUESTIONS
 from reports.statistics.planning import expected
 from reports.statistics.power import ALPHA, smallest_exact_p
 from reports.statistics.sequential import Looks
@@ -126,13 +125,6 @@ def test_context_asks_for_as_many_words_from_one_as_from_five_and_counts_the_sam
     networks = {name for name in arms if not name.startswith("counts")}
     assert len(networks) == 5 and len({sizes[name] for name in networks}) == 1
     assert {valid for _, valid in sizes.values()} == {sizes["2 words"][1]}
-
-
-@pytest.mark.parametrize("question", [q for q in QUESTIONS if q.study], ids=lambda q: q.id)
-def test_a_question_s_study_ships_and_varies_what_it_is_drawn_along(question) -> None:
-    arms = flat(load(question.study))
-    for factor in " ".join((question.along or ())[:2]).split():
-        assert len({arm.get(factor) for arm in arms}) > 1
 
 
 def test_both_awd_studies_take_the_same_parts_out_of_the_whole_model() -> None:

@@ -1,1 +1,0 @@
-"""The page that answers the chapter: its questions, their measurements, the questionnaire."""
