@@ -14,7 +14,7 @@ ifeq ($(wildcard $(BIN)/unrolled)$(shell grep -sF '$(CURDIR)/$(BIN)/' $(BIN)/unr
 $(shell rm -f .venv/installed*)
 endif
 
-.PHONY: help install ablations golden chapter test bench check docs pictures shipped-results lock ui cluster server clean
+.PHONY: help install ablations golden chapter test bench check docs pictures shipped-results lock ui cluster clean
 
 help:
 	@echo "make ablations   environment, installation, the main job; the report's path at the end"
@@ -24,7 +24,7 @@ help:
 	@echo "make ui          browse MLflow"
 	@echo "make test        everything that tests need, and the tests"
 	@echo "make bench       how fast it is, against the chapter's own code"
-	@echo "make server      MLflow on PostgreSQL; make cluster: two workers to try CLUSTER= with"
+	@echo "make cluster     two workers to try CLUSTER= with"
 	@echo "make check       formatter, linter, types, import rules; docs, lock, clean: see CONTRIBUTING.md"
 
 ablations: .venv/installed
@@ -75,9 +75,6 @@ ui: .venv/installed
 cluster: .venv/installed-for-cluster
 	@$(BIN)/python -m ablations.trials.local_cluster $(FLAGS)
 
-server: .venv/installed-for-server
-	@$(BIN)/unrolled server $(FLAGS)
-
 # The newest releases that pyproject.toml allows, written down exactly. torch and torchvision stay ranges:
 # which build is right depends on the machine.
 lock:
@@ -99,10 +96,6 @@ lock:
 
 .venv/installed-for-cluster: .venv/installed
 	@$(PIP) --constraint constraints.txt --editable '.[cluster]'
-	@touch $@
-
-.venv/installed-for-server: .venv/installed
-	@$(PIP) --constraint constraints.txt --editable '.[server]'
 	@touch $@
 
 .venv/installed-for-tests: .venv/installed

@@ -120,7 +120,6 @@ _prune = _flag("--yes", action="store_true", help="remove them; without it they 
 _studies = _flag("studies", nargs="+", metavar="STUDY", help="a shipped study, the path of a .toml, or all")
 _known = _flag("studies", nargs="*", metavar="STUDY", help="studies that were run; all if none is named")
 _port = _flag("--port", type=port, default=5000)
-_folder = _flag("--folder", type=Path, default=Path("server"), help="folder of the database")
 _shell = _flag("shell", choices=("bash", "zsh", "fish"), metavar="SHELL", help="bash, zsh or fish")
 
 
@@ -264,10 +263,7 @@ COMMANDS = {
         (_compare, _changes, _plugin, _results, _out, _limits, _run),
     ),
     "sync": Command("write to MLflow the results that it lacks", (_known, _results)),
-    "ui": Command("browse MLflow on 127.0.0.1", (_port,), "tracking.server"),
-    "server": Command(
-        "serve MLflow on PostgreSQL, for several runs at once", (_port, _folder), "tracking.server"
-    ),
+    "ui": Command("browse MLflow on 127.0.0.1", (_port,), "tracking.ui"),
     "models": Command("list the models and their options", (_plugin,)),
     "show": Command("print a trial, the trials of a study, or a corpus", (_plugin, _results, _show)),
     "learner": Command("train a finished trial again and save its weights", (_plugin, _results, _learner)),
@@ -305,7 +301,6 @@ sync
 sync toggles --results elsewhere
 ui
 ui --port 5001
-server --folder /srv/unrolled
 models
 models --plugin my_cell.py
 show toggles

@@ -43,10 +43,8 @@ _NAME, _STARTED = "attributes.`Run Name`", "attributes.start_time"
 _VERDICT = "tags.`unrolled.verdict`"
 _PAGE = {"workflowType": "machine_learning"}  # else MLflow opens among its pages for language models
 
-
-def first_page(port: int) -> str:
-    """The address of MLflow's list of studies."""
-    return f"http://127.0.0.1:{port}/#/experiments?{urlencode(_PAGE)}"
+HOME = f"#/experiments?{urlencode(_PAGE)}"
+"""The address of MLflow's list of studies, relative to the UI's root."""
 
 
 def view_link(experiment: str, view: str, *, charts: bool = False) -> str:
@@ -111,12 +109,6 @@ def _shown(plan: Plan) -> list[str]:
     """The metrics of a study's tables and charts."""
     on_a_gpu = ON_A_GPU if plan.device == "cuda" else ()
     return list(dict.fromkeys([*SHOWN, *(metric.name for metric in plan.metrics), *on_a_gpu]))
-
-
-def first_table() -> str:
-    """The page of any study in a browser that has not changed it, as JSON: its arms, the best first."""
-    state = {"searchFilter": "tags.`unrolled.role` != 'trial'", **_best_first(SHOWN[0])}
-    return json.dumps({**state, **_columns(SHOWN, [_VERDICT]), **_charts(SHOWN), **_ALL})
 
 
 def _columns(names: Iterable[str], more: Sequence[str]) -> dict[str, object]:

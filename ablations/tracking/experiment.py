@@ -43,6 +43,16 @@ class Experiment:
         self.client.log_batch(run_id, [Metric(*point) for point in points], written)
 
 
+def studies(where: str) -> list[tuple[str, str]]:
+    """The name and the experiment's id of every study, in the order in which they were made."""
+    from mlflow import MlflowClient
+
+    found = MlflowClient(tracking_uri=where).search_experiments(
+        filter_string="name LIKE 'unrolled/%'", order_by=["creation_time ASC"]
+    )
+    return [(one.name.removeprefix("unrolled/"), str(one.experiment_id)) for one in found]
+
+
 def runs(client: Any, experiment: str) -> Iterator[Any]:
     """Every run of an experiment, page by page."""
     token = None

@@ -1,14 +1,12 @@
 """MLflow as a projection of the ledger: written while trials train, rebuilt from the results at any time.
 
-mlflow is imported inside functions, as it takes more than a second: here, in experiment, store, mlflow_app.
+mlflow is imported inside functions, as it takes more than a second: here, in experiment and store.
 """
 
 import math
 import re
-import sqlite3
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -30,7 +28,7 @@ from ablations.tracking.entry import (
     text,
 )
 from ablations.tracking.experiment import Experiment, runs
-from ablations.tracking.store import one_line, public, settings, sqlite_path
+from ablations.tracking.store import public, reached, sqlite_path
 from bench.trial import BadInput, Result
 
 PARENT = "mlflow.parentRunId"  # under which MLflow's pages list a run
@@ -242,13 +240,13 @@ def sync(
     Raises BadInput with the reason when MLflow cannot be read or written.
     """
     cells = [(arm, result) for arm, of_arm in results.items() for result in of_arm]
-    with _reached(where, "written", again="sync"):
+    with reached(where, "written", again="sync"):
         projection = Projection(plan, where)
         written = sum(projection.record(arm, result) for arm, result in cells)
         projection.settle(result for _, result in cells)
     if report and cells:
         made = report(projection)
-        with _reached(where, "written", again="sync"):
+        with reached(where, "written", again="sync"):
             projection.publish(*made)
     return Synced(written, len(cells) - written, projection.removed)
 
@@ -262,7 +260,7 @@ def ended(where: str, study: str, flag: str = "--study") -> tuple[str, list[Ende
     path = sqlite_path(where)
     if path is not None and not path.exists():  # MLflow would create it
         raise BadInput("there is no such database", place=where, cure="correct the address")
-    with _reached(where, "read"):
+    with reached(where, "read"):
         from mlflow import MlflowClient
 
         client = MlflowClient(tracking_uri=where)
@@ -281,25 +279,3 @@ def ended(where: str, study: str, flag: str = "--study") -> tuple[str, list[Ende
     ]
 
 
-@contextmanager
-def _reached(where: str, how: str, again: str = "") -> Iterator[None]:
-    """Turn what MLflow or its database raises into BadInput with the reason.
-
-    `again` is the subcommand to run once more.
-    """
-    settings()
-    try:
-        from mlflow.exceptions import MlflowException
-        from sqlalchemy.exc import SQLAlchemyError
-    except ImportError as error:
-        raise BadInput(f"MLflow cannot be imported ({one_line(error)})") from error
-    then = f", then run `unrolled {again}` again" if again else ""
-    try:
-        yield
-    except (MlflowException, SQLAlchemyError, sqlite3.Error, ImportError, OSError) as error:
-        if "Max retries exceeded" in str(error):  # of urllib3
-            cure = f"start it (`make ui`), or correct the address{then}"
-            raise BadInput("nothing answers", place=f"MLflow at {public(where)}", cure=cure) from error
-        rule = f"MLflow at {public(where)} cannot be {how} ({one_line(error)})"
-        cure = f"put that right or change MLFLOW_TRACKING_URI{then}" if again else "correct the address"
-        raise BadInput(rule, cure=cure) from error

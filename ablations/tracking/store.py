@@ -1,6 +1,6 @@
 """MLflow's storage: its address, a complete database, and the environment that MLflow reads.
 
-mlflow is imported inside `create_whole` alone.
+mlflow is imported inside functions, as that takes a second.
 """
 
 import fcntl
@@ -182,3 +182,27 @@ def one_line(error: Exception) -> str:
     message = re.sub(r"^\(raised as a result of .*?\)\s*", "", str(error).strip())
     first = (message or type(error).__name__).splitlines()[0]
     return text(public(first), 300)
+
+
+@contextmanager
+def reached(where: str, how: str, again: str = "") -> Iterator[None]:
+    """Turn what MLflow or its database raises into BadInput with the reason.
+
+    `again` is the subcommand to run once more.
+    """
+    settings()
+    try:
+        from mlflow.exceptions import MlflowException
+        from sqlalchemy.exc import SQLAlchemyError
+    except ImportError as error:
+        raise BadInput(f"MLflow cannot be imported ({one_line(error)})") from error
+    then = f", then run `unrolled {again}` again" if again else ""
+    try:
+        yield
+    except (MlflowException, SQLAlchemyError, sqlite3.Error, ImportError, OSError) as error:
+        if "Max retries exceeded" in str(error):  # of urllib3
+            cure = f"start it (`make ui`), or correct the address{then}"
+            raise BadInput("nothing answers", place=f"MLflow at {public(where)}", cure=cure) from error
+        rule = f"MLflow at {public(where)} cannot be {how} ({one_line(error)})"
+        cure = f"put that right or change MLFLOW_TRACKING_URI{then}" if again else "correct the address"
+        raise BadInput(rule, cure=cure) from error

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 from stub_plans import planned
 
-from ablations.tracking.server import ui_command
 from ablations.tracking.store import create_whole, settings
+from ablations.tracking.ui import ui_command
 from bench.trial import Epoch, Result, Trial
 
 settings()  # before anything imports mlflow

@@ -3,7 +3,6 @@
 import json
 import math
 import os
-import re
 import shutil
 import time
 import urllib.parse
@@ -14,7 +13,6 @@ from statistics import fmean
 
 import many_trials
 import pytest
-from mlflow_writers import ask
 from stub_plans import kept, planned
 
 from ablations.cli import main
@@ -40,7 +38,8 @@ class Page:
 
     def __init__(self, driver, address, experiment, shots):
         self.driver, self.address, self.shots = driver, address, shots
-        self.trials = f"{address}/#/experiments/{experiment}/runs"
+        self.trials = f"{address}/#/experiments/{experiment}/runs?workflowType=machine_learning"
+        self.view = f"{self.trials}&viewStateShareKey=by-arm"  # as `unrolled ui` prints it
 
     def open(self, address):
         self.driver.get("about:blank")  # else a new fragment would not load anything
@@ -165,15 +164,6 @@ def many(browse):
         yield shown
 
 
-def test_a_first_visit_shows_the_studies_and_no_assistant(page):
-    page.open(page.address)
-    page.shows("unrolled/regularization", "What carries the gain?")
-    page.shoot("home")
-    assert "Welcome to MLflow Assistant" not in page.text()
-    assert "collects usage data" not in page.text()
-    assert page.driver.execute_script("return localStorage['mlflow.workflowType_v1']") == '"machine_learning"'
-
-
 def test_the_description_asks_and_answers(page):
     page.describe()
     page.shows(
@@ -195,13 +185,11 @@ def ledgers_means(results):
     return [accuracy, math.exp(loss), loss, speed]
 
 
-@pytest.mark.parametrize(("view", "count"), [("", 12), ("Means by arm", 11)])  # with the study's own run
-def test_a_study_opens_with_each_arms_means_over_all_its_seeds_the_best_first(many, view, count):
-    many.open(many.describe("How wide?")[view] if view else many.trials)
-    many.shows(f"{count} matching runs", "9 of 10, 1 diverged", "hidden = 192 against hidden = 64")
-    many.shoot(f"means {view}")
+def test_the_address_of_a_study_shows_each_arms_means_over_all_its_seeds_the_best_first(many):
+    many.open(many.view)
+    many.shows("11 matching runs", "9 of 10, 1 diverged")
+    many.shoot("means")
     shown = many.table(*COLUMNS, "tags.`unrolled.seeds`")
-    shown.pop("study width", None)
     assert set(shown) == set(many_trials.ARMS)
     for arm, (*cells, seeds) in shown.items():
         if arm == "hidden = 12":
@@ -245,7 +233,7 @@ def test_an_arm_unfolds_into_all_its_trials(many):
 
 
 def test_an_arms_page_has_its_verdict_and_leads_to_its_trials(many):
-    many.open(many.describe("How wide?")["Means by arm"])
+    many.open(many.view)
     many.find("//a[. = 'hidden = 192']")[0].click()
     many.shows("hidden = 192 against hidden = 64", "Seeds: 10 of 10", "Child runs")
     many.shoot("arm")
@@ -280,43 +268,6 @@ def test_a_long_trial_shows_what_it_used(page):
     page.shoot("system")
 
 
-WHOLE = {
-    "{trial}/model-metrics": ["train_seconds", "valid_seconds"],
-    "{trial}/artifacts": ["No Artifacts Recorded"],
-    "{trial}/traces": ["No traces found"],
-    "{experiment}/models": ["Track and compare versions of your models"],
-    "{experiment}/traces": ["Start tracing your LLM application"],
-    "{address}/#/models": ["Registered Models", "Create model"],
-    "{address}/#/compare-runs?{two}": ["Comparing 2 Runs from 1 Experiment", "Parallel Coordinates Plot"],
-}
-"""What stands on the pages that the navigation leads to, by their addresses."""
-
-
-@pytest.mark.parametrize("address", WHOLE)
-def test_what_is_closed_leaves_no_hole_in_a_page(page, address):
-    root, _, run = page.trial.partition("/runs/")
-    experiment = root.rpartition("/")[2]
-    _, runs = ask(page.address, "POST", "/api/2.0/mlflow/runs/search", {"experiment_ids": [experiment]})
-    other = json.loads(runs)["runs"][0]["info"]["run_id"]
-    two = urllib.parse.urlencode({"runs": json.dumps([run, other]), "experiments": json.dumps([experiment])})
-    page.open(address.format(trial=page.trial, experiment=root, address=page.address, two=two))
-    page.shows(*WHOLE[address])
-    page.shoot(f"whole {list(WHOLE).index(address)}")
-    assert not re.search(
-        "not found|couldn't|failed", page.text().replace("No traces found", ""), re.IGNORECASE
-    )
-
-
-UNHEEDED = {
-    "/ajax-api/2.0/mlflow/users/current",
-    "/ajax-api/3.0/mlflow/assistant/config",
-    "/ajax-api/3.0/mlflow/assistant/providers",
-    "/ajax-api/3.0/mlflow/datasets/search",
-    "/ajax-api/3.0/mlflow/scorers/list",
-}
-"""What the pages ask without showing an error where it is closed."""
-
-
 def test_a_link_of_the_report_opens_the_trial_and_nothing_leaves_the_machine(page):
     page.open(page.trial)
     page.shows(
@@ -327,6 +278,3 @@ def test_a_link_of_the_report_opens_the_trial_and_nothing_leaves_the_machine(pag
     asked = [e["params"]["request"]["url"] for e in events if e["method"] == "Network.requestWillBeSent"]
     hosts = {urllib.parse.urlsplit(address).hostname for address in asked if address.startswith("http")}
     assert hosts == {"127.0.0.1"}
-    answers = [e["params"]["response"] for e in events if e["method"] == "Network.responseReceived"]
-    closed = {urllib.parse.urlsplit(answer["url"]).path for answer in answers if answer["status"] >= 400}
-    assert closed <= UNHEEDED

@@ -8,7 +8,6 @@ import pytest
 from mlflow_writers import start
 
 from ablations.tracking import entry, projection
-from ablations.tracking.server import ui_command
 from ablations.tracking.store import settings, uri
 from bench.trial import BadInput
 
@@ -228,11 +227,6 @@ def test_a_file_that_is_no_database_is_one_clear_line(study, tmp_path, result):
     with pytest.raises(BadInput, match=r"cannot be written \(.*file is not a database") as refused:
         projection.sync(study, {"baseline": [result()]}, f"sqlite:///{tmp_path}/mlflow.db")
     assert "\n" not in str(refused.value)
-
-
-def test_a_server_needs_no_second_server():
-    with pytest.raises(BadInput, match="is a server already; open it in a browser"):
-        ui_command("http://user:secret@host:5000")
 
 
 def test_importing_the_modules_imports_no_mlflow():

@@ -1,0 +1,50 @@
+"""`unrolled ui`: MLflow's own pages for this project's database, on 127.0.0.1 alone."""
+
+import os
+import sys
+from argparse import Namespace
+
+from ablations.flags import check_free
+from ablations.tracking import browsing, store
+from ablations.tracking.experiment import studies
+from bench.trial import BadInput, visible
+
+
+def ui(args: Namespace) -> int:
+    """Print each study's address and replace this process by `mlflow ui`. Raises BadInput."""
+    where = store.uri()
+    command = ui_command(where, args.port)
+    check_free(args.port)
+    root = f"http://127.0.0.1:{args.port}/"
+    with store.reached(where, "read"):
+        store.create_whole(where)
+        addresses = {name: browsing.view_link(number, browsing.ARMS) for name, number in studies(where)}
+    print(f"MLflow: {root}{browsing.HOME} (Ctrl-C ends it)")
+    for name, address in addresses.items():
+        print(f"{visible(name)}: {root}{address}")
+    sys.stdout.flush()
+    os.execv(command[0], command)
+
+
+def ui_command(where: str, port: int) -> list[str]:
+    """The command that shows a database at http://127.0.0.1:port; its environment is that of `settings`.
+
+    Raises BadInput where a server keeps the data. MLflow answers no other host name that leads here (DNS
+    rebinding), and takes nothing from pages of other hosts.
+    """
+    if where.startswith("http"):
+        rule = f"{store.public(where)} is a server already"
+        raise BadInput(rule, place="MLFLOW_TRACKING_URI", cure="open it in a browser")
+    store.settings()
+    options = {
+        "backend-store-uri": where,
+        "default-artifact-root": store.artifacts(where),
+        "host": "127.0.0.1",
+        "port": str(port),
+        "workers": "1",
+        "allowed-hosts": f"127.0.0.1:{port},localhost:{port}",
+        "cors-allowed-origins": f"http://127.0.0.1:{port}",
+        "uvicorn-opts": "--no-access-log --timeout-graceful-shutdown 5",
+    }
+    flags = [word for name, value in options.items() for word in (f"--{name}", value)]
+    return [sys.executable, "-m", "mlflow", "ui", *flags]
