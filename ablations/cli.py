@@ -263,7 +263,7 @@ COMMANDS = {
         (_compare, _changes, _plugin, _results, _out, _limits, _run),
     ),
     "sync": Command("write to MLflow the results that it lacks", (_known, _results)),
-    "ui": Command("browse MLflow on 127.0.0.1", (_port,), "tracking.ui"),
+    "ui": Command("browse MLflow on 127.0.0.1", (_port,), "mlflow.ui"),
     "models": Command("list the models and their options", (_plugin,)),
     "show": Command("print a trial, the trials of a study, or a corpus", (_plugin, _results, _show)),
     "learner": Command("train a finished trial again and save its weights", (_plugin, _results, _learner)),

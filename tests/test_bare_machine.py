@@ -13,7 +13,7 @@ HERE = Path(__file__).parent
 @pytest.mark.parametrize(
     ("tests", "programs"),
     [
-        ("ablations/tracking/test_mlflow_in_browser.py", "chromium and chromedriver"),
+        ("ablations/mlflow/test_mlflow_in_browser.py", "chromium and chromedriver"),
         ("reports/test_page_in_browser.py", "chromium and chromedriver"),
         ("bench/test_machine.py", "git"),
     ],

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ablations.commands import compare_sources, gate_sources
 from ablations.flags import refuse
-from ablations.tracking.store import public
+from ablations.mlflow.database import public
 from bench.files import save
 from bench.trial import BadInput, lower_is_better, require
 from reports.foreign import judgement as tables

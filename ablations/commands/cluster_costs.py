@@ -23,7 +23,7 @@ import psutil
 
 from ablations.design import loading, plan
 from ablations.ledger import Ledger
-from ablations.tracking import projection
+from ablations.mlflow.study_runs import StudyRuns
 from ablations.trials.process import Limits, run_alone
 from ablations.trials.runner import run_trials
 from bench.trial import Result, Trial
@@ -138,10 +138,9 @@ def measure() -> Costs:
         recorded, _ = _one_by_one(ledger.record, shown)
         size = ledger.path(shown[0].trial.id).stat().st_size
         result_bytes = _memory(lambda: ledger.results(each.trial.id for each in shown)) / TRIALS
-        shown_in = projection.Projection(planned, f"sqlite:///{folder}/mlflow.db")
-        shown_in.begin(time.time())
+        shown_in = StudyRuns(planned, f"sqlite:///{folder}/mlflow.db")
         arm = planned.arms[0].name
-        mlflow, mlflow_cpu = _one_by_one(lambda each: shown_in.record(arm, each), shown)
+        mlflow, mlflow_cpu = _one_by_one(lambda each: shown_in.write_trial(arm, each), shown)
     return Costs(
         plan=planning,
         ledger=recorded,

@@ -12,7 +12,7 @@ from ablations.commands.plan import chosen, load_plugins
 from ablations.commands.run import run, run_studies
 from ablations.design import costs
 from ablations.flags import refuse
-from ablations.tracking.store import public
+from ablations.mlflow.database import public
 from bench.files import save
 from bench.models.registry import ZOO, spec_of, suggestion
 from bench.trial import require

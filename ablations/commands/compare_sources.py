@@ -6,7 +6,8 @@ from pathlib import Path
 import pandas as pd
 
 from ablations.commands import benchmarks
-from ablations.tracking import projection, store
+from ablations.mlflow.database import public
+from ablations.mlflow.experiment import read_ended_runs
 from bench.trial import BadInput, require
 from reports.foreign import judgement
 from reports.foreign.judgement import Design, Measure
@@ -44,10 +45,10 @@ def rows(source: str, experiment: str) -> pd.DataFrame:
 
 def _of_mlflow(where: str, experiment: str) -> pd.DataFrame:
     """The ended runs of an experiment: their metrics, parameters and tags, in this order of rank."""
-    _, runs = projection.ended(where, experiment, flag="--experiment")
+    _, runs = read_ended_runs(where, experiment, flag="--experiment")
     done = [run for run in sorted(runs, key=lambda run: run.started) if run.done]
     if not done:
-        raise BadInput(f"experiment {experiment!r} has no finished run", place=store.public(where))
+        raise BadInput(f"experiment {experiment!r} has no finished run", place=public(where))
     return pd.DataFrame([{**run.tags, **run.params, **run.metrics} for run in done])
 
 

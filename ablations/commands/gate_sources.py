@@ -16,8 +16,9 @@ from ablations.commands import benchmarks
 from ablations.commands.until_decided import UntilDecided
 from ablations.design.plan import Plan, PlannedArm
 from ablations.ledger import Ledger, needed, unseal
-from ablations.tracking import projection, store
-from ablations.tracking.entry import MACHINE, Ended, finals, section
+from ablations.mlflow.database import public
+from ablations.mlflow.experiment import EndedRun, read_ended_runs
+from ablations.mlflow.fields import MACHINE, final_metrics, metric_key
 from bench.bits import measured
 from bench.kinds import kind
 from bench.models.registry import suggestion
@@ -193,7 +194,7 @@ def _outcome(trained: _Trained, metric: str) -> Outcome:
 
 def _numbers(trained: _Trained) -> dict[str, str]:
     """What was measured, by its own names and by those that MLflow has it under, where it can hold it."""
-    held = {n: v for n, v in finals(trained.metrics, trained.roles).items() if math.isfinite(v)}
+    held = {n: v for n, v in final_metrics(trained.metrics, trained.roles).items() if math.isfinite(v)}
     return measured(
         {"epochs": trained.epochs, "metrics": {**trained.metrics, **held}, "roles": trained.roles}
     )
@@ -221,10 +222,10 @@ def _settings(trial: Mapping[str, Any]) -> dict[str, str]:
 def _check_metric(source: str, metric: str, measured: Iterable[str]) -> None:
     """Raise BadInput if there are metrics but none of that name."""
     known = sorted(measured)
-    if known and metric not in known and section(metric) not in known:
+    if known and metric not in known and metric_key(metric) not in known:
         raise BadInput(
             f"no trial has the metric {metric!r}",
-            place=store.public(source),
+            place=public(source),
             cure=suggestion(metric, known),
         )
 
@@ -242,8 +243,8 @@ def _only(commits: Iterable[str]) -> str:
 def _of_mlflow(source: str, address: str, study: str, metric: str) -> ResultSet:
     """The ended runs of an experiment, by arm and seed; the latest counts. `#COMMIT` chooses those of one."""
     where, _, commit = address.partition("#")
-    name, runs = projection.ended(where, study)
-    arms: dict[str, dict[int, Ended]] = {}
+    name, runs = read_ended_runs(where, study)
+    arms: dict[str, dict[int, EndedRun]] = {}
     for run in sorted(runs, key=lambda run: run.started):
         arm = run.tags.get("unrolled.arm") or run.params.get("arm") or run.tags.get("arm")
         seed = run.params.get("seed") or run.tags.get("seed") or ""
@@ -254,12 +255,12 @@ def _of_mlflow(source: str, address: str, study: str, metric: str) -> ResultSet:
         raise BadInput(
             f"experiment {name!r} has no ended run{f' of commit {commit}' if commit else ''} with an arm and "
             "a seed, as parameters or tags",
-            place=store.public(source),
+            place=public(source),
             cure=f"its runs are of {commits}" if commits else "log both",
         )
     _check_metric(source, metric, {name for of in arms.values() for r in of.values() for name in r.metrics})
     return ResultSet(
-        name=store.public(source),
+        name=public(source),
         study=name,
         arms={arm: _logged(of_seed, metric) for arm, of_seed in arms.items()},
         metric=metric,
@@ -267,17 +268,17 @@ def _of_mlflow(source: str, address: str, study: str, metric: str) -> ResultSet:
     )
 
 
-def _logged(runs: Mapping[int, Ended], metric: str) -> ArmResults:
+def _logged(runs: Mapping[int, EndedRun], metric: str) -> ArmResults:
     outcomes = {}
     for seed, run in runs.items():
-        value = run.metrics.get(section(metric), run.metrics.get(metric))
+        value = run.metrics.get(metric_key(metric), run.metrics.get(metric))
         reason = run.tags.get("unrolled.reason", "" if run.done else f"MLflow says {run.status}")
         prints = sorted((name, mark) for name, mark in run.tags.items() if name.startswith("fingerprint."))
         outcomes[seed] = Outcome(
             value=_value(value, run.done, run.tags.get("unrolled.status") == "diverged"),
             reason=reason or ("" if value is not None else f"there is no {metric}"),
             bits=" ".join(f"{name.partition('.')[2]}={mark}" for name, mark in prints) or reason,
-            speed=run.metrics.get(section("speed_train"), run.metrics.get("speed_train")),
+            speed=run.metrics.get(metric_key("speed_train"), run.metrics.get("speed_train")),
             numbers=measured({"metrics": run.metrics}) if prints else {},
             machine={n.removeprefix(MACHINE): v for n, v in run.tags.items() if n.startswith(MACHINE)},
         )

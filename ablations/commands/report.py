@@ -13,9 +13,8 @@ from ablations.design import plan as plans
 from ablations.design.plan import Plan
 from ablations.design.settings import SETTINGS
 from ablations.ledger import Ledger
-from ablations.tracking.arms import ArmFacts
-from ablations.tracking.projection import Projection
-from ablations.tracking.recorder import Recorder
+from ablations.mlflow.study_runs import ArmRun, StudyRuns
+from ablations.mlflow.writer import Writer
 from bench.files import PARTIAL, sweep
 from bench.trial import BadInput, Result
 from reports.evidence import Evidence, MeasuredArm, Tuned
@@ -23,10 +22,10 @@ from reports.evidence import Evidence, MeasuredArm, Tuned
 if TYPE_CHECKING:
     from reports.comparison import Comparison
 
-Linked = Recorder | Projection
+Linked = Writer | StudyRuns
 """Either tells the address of a trial's run in MLflow."""
 
-Published = tuple[Path, tuple[str, ...], tuple[ArmFacts, ...]]
+Published = tuple[Path, tuple[str, ...], tuple[ArmRun, ...]]
 """The parts of a report that MLflow shows: its folder, one sentence for each contrast, the arms' means."""
 
 
@@ -58,10 +57,10 @@ def index(ledger: Ledger, out: Path, made: "Mapping[str, Comparison] | None" = N
 
 def published(page: Path, plan: Plan, found: "Comparison") -> Published:
     """The parts of a report that are published in MLflow."""
-    from ablations.commands.summaries import summaries  # scipy
+    from ablations.commands.summaries import summarise_arms  # scipy
     from reports.answer import sentences
 
-    return page.parent, sentences(found), summaries(plan, found)
+    return page.parent, sentences(found), summarise_arms(plan, found)
 
 
 def comparisons(ledger: Ledger, made: "Mapping[str, Comparison] | None" = None) -> "list[Comparison]":

@@ -25,8 +25,8 @@ from ablations.design import plan as plans
 from ablations.design.plan import Plan
 from ablations.design.study import Study
 from ablations.ledger import Ledger
-from ablations.tracking.recorder import Recorder
-from ablations.tracking.store import uri
+from ablations.mlflow.database import tracking_uri
+from ablations.mlflow.writer import Writer
 from ablations.trials.process import Limits, loaded
 from ablations.trials.runner import Counts, missing, run_trials
 from bench.kinds import kind, kinds_apart
@@ -84,7 +84,7 @@ class _Run(NamedTuple):
     """The parts of one study's run, and the trials that it has trained."""
 
     ledger: Ledger
-    recorder: Recorder
+    writer: Writer
     args: Namespace
     device: Device
     budget: Budget
@@ -105,25 +105,25 @@ def _run_study(study: Study, args: Namespace, budget: Budget) -> "tuple[Comparis
         there = frozenset(until.results)
         wanted = (trial for trial in trials if trial.id not in there and until.wanted(trial.id))
         todo = until.in_order(wanted)
-        warm = Recorder.warm_up(where := uri())
-        _check(todo, plan, ledger, on)  # before MLflow knows of the run: a refusal leaves none
-        _try_first_batches(_untried(todo, plan, until.results), args, on)
-        plan = plans.store(plan, ledger)
-        run = _Run(ledger, Recorder(plan, where, warm), args, on, budget, set())
+        writer = Writer(tracking_uri())
         try:
+            _check(todo, plan, ledger, on)  # before MLflow knows of the study: a refusal leaves none
+            _try_first_batches(_untried(todo, plan, until.results), args, on)
+            plan = plans.store(plan, ledger)
+            writer.open(plan)
+            run = _Run(ledger, writer, args, on, budget, set())
             plan, interrupted = _train(run, plan, trials, todo, until)
             del until, trials, todo  # a report of thousands needs their memory
             results = read(plan, ledger)  # again: a result may have been damaged or removed meanwhile
-            found, page, level = _report(run, plan, results)
+            found, page = _report(run, plan, results)
             until = UntilDecided(plan, results, found)
             counts = _counts(plan, results, run.trained, until)
         except BaseException:
-            run.recorder.close("FAILED", patience=5)
+            writer.close()
             raise
         without = 0 if interrupted or run.budget.short else counts["left"]
-        status = "KILLED" if interrupted else "FAILED" if without else "FINISHED"
-        if behind := run.recorder.close(status, patience=30 if level else 1):
-            print(behind, file=sys.stderr)
+        if lacking := writer.finish():
+            print(lacking, file=sys.stderr)
     told = [", ".join(f"{number} {what}" for what, number in counts.items())]
     told += [until.standing if args.cluster else until.ahead(on.places)]
     told += map(visible, _remarks(found, there))
@@ -149,16 +149,14 @@ def _check(todo: Sequence[Trial], plan: Plan, ledger: Ledger, on: Device) -> Non
             print(reason)
 
 
-def _report(run: _Run, plan: Plan, results: Mapping[str, Result]) -> "tuple[Comparison, Path, bool]":
-    """Log the results to MLflow and render the page. Returns whether MLflow has everything, too."""
-    for id, (arm, _) in plan.places.items():
-        if id in results and id not in run.trained:  # those that were trained now are logged already
-            run.recorder.record(arm.name, partial(results.get, id))
-    level = run.recorder.wait(30)
-    found = comparison(plan, results, run.recorder)
+def _report(run: _Run, plan: Plan, results: Mapping[str, Result]) -> "tuple[Comparison, Path]":
+    """Write to MLflow what it lacks, and render the page."""
+    arms = {id: arm.name for id, (arm, _) in plan.places.items()}
+    run.writer.write_missing((arms[id], result) for id, result in results.items())
+    found = comparison(plan, results, run.writer)
     page = render(found, run.args.out)
-    run.recorder.publish(*published(page, plan, found))
-    return found, page, level
+    run.writer.publish(*published(page, plan, found))
+    return found, page
 
 
 def _counts(
@@ -207,7 +205,7 @@ def _train(
 
 
 def _train_missing(run: _Run, plan: Plan, todo: Sequence[Trial], until: UntilDecided) -> Counts:
-    ledger, recorder, args, on, budget, trained = run
+    ledger, writer, args, on, budget, trained = run
     planned = plan.places
     names = {id: f"{arm.name}/seed={seed}" for id, (arm, seed) in planned.items()}
     seconds, places = {trial.id: costs.seconds(trial) for trial in todo}, max(_places(args, on), 1)
@@ -230,7 +228,7 @@ def _train_missing(run: _Run, plan: Plan, todo: Sequence[Trial], until: UntilDec
             trained.add(id)
             until.add(result)
             budget.learn(seconds[id], result.seconds)
-            recorder.record(planned[id][0].name, partial(ledger.read, id))  # later: thousands may wait
+            writer.write_trial(planned[id][0].name, partial(ledger.read, id))  # later: thousands may wait
             show(result)
 
         return run_trials(

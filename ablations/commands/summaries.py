@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from statistics import fmean
 
 from ablations.design.plan import Plan, PlannedArm
-from ablations.tracking.arms import ArmFacts
-from ablations.tracking.browsing import ON_A_GPU
+from ablations.mlflow.study_runs import ArmRun
+from ablations.mlflow.views import ON_A_GPU
 from bench.trial import Result
 from reports.answer import claims, sentences
 from reports.arms import finished, summary_of, trial_of
 from reports.comparison import ComparedArm, Comparison
 from reports.evidence import MeasuredArm
-from reports.formats import number
+from reports.formats import number, scale
 from reports.statistics.contrasts import Interval
 from reports.tuning import own_best
 
@@ -21,7 +21,7 @@ _CURVES = {"train_loss": "train_loss", "valid_loss": "valid_loss", "valid_accura
 """Metrics that have a value for every epoch, and the field of Epoch that holds it."""
 
 
-def summaries(plan: Plan, found: Comparison) -> tuple[ArmFacts, ...]:
+def summarise_arms(plan: Plan, found: Comparison) -> tuple[ArmRun, ...]:
     """Every arm, search and winner of a plan over its seeds.
 
     An arm with a diverged seed has no mean, since the mean of its other seeds would be listed beside complete
@@ -34,11 +34,11 @@ def summaries(plan: Plan, found: Comparison) -> tuple[ArmFacts, ...]:
     rows = {row.arm.name: row for row in found.rows} if found.sequential else {}
     metrics, made = [metric.name for metric in found.evidence.metrics], []
     for arm in (*plan.arms, *plan.tuned):
-        made.append(_facts(arm, seen[arm.name], metrics, rows.get(arm.name), verdicts.get(arm.name, "")))
+        made.append(_summarise(arm, seen[arm.name], metrics, rows.get(arm.name), verdicts.get(arm.name, "")))
     for arm in plan.searches:
         results = levels[arm.tunes][arm.level]
         shown = MeasuredArm(name=arm.name, model=arm.model, title=arm.title, results=results)
-        made.append(_facts(arm, shown, metrics, role="search"))
+        made.append(_summarise(arm, shown, metrics, role="search"))
     return tuple(made)
 
 
@@ -50,20 +50,21 @@ def _verdicts(found: Comparison) -> dict[str, str]:
     return said | {x.own.arm.name: x.sentence for x in own_best(found) if x.own and x.judged}
 
 
-def _facts(
+def _summarise(
     arm: PlannedArm,
     seen: MeasuredArm,
     metrics: Sequence[str],
     row: ComparedArm | None = None,
     verdict: str = "",
     role: str = "arm",
-) -> ArmFacts:
+) -> ArmRun:
     trial, times = trial_of(seen), [(r.started, r.started + r.seconds) for r in seen.results.values()]
-    return ArmFacts(
+    return ArmRun(
         name=arm.name,
         role=role,
         trials=tuple(dict.fromkeys(arm.trials.values())),
         settings=trial.factors() if trial else {"model": arm.model, **arm.changes},
+        title=_title(seen, metrics[0]),
         metrics=_metrics(seen, metrics),
         curves=_curves(seen),
         seeds=_seeds(seen, metrics[0], row, len(set(arm.trials.values()))),
@@ -85,6 +86,18 @@ def _metrics(arm: MeasuredArm, metrics: Sequence[str]) -> dict[str, float]:
             if name == "valid_loss":
                 found |= _numbers("valid_perplexity", summary.perplexity, None, summary.perplexity_interval)
     return found
+
+
+def _title(arm: MeasuredArm, metric: str) -> str:
+    """The arm's name with the mean of a metric and its interval, by which MLflow's charts tell arms apart."""
+    summary, unit = summary_of(arm, metric), scale(metric)
+    if summary.mean is None or summary.diverged:
+        return arm.name
+    title = f"{arm.name} · {unit.at(summary.mean)}"
+    if ends := summary.interval:
+        low, high = (number(unit.factor * end, min(2, unit.digits)) for end in (ends.low, ends.high))
+        title += f" [{low}, {high}]"
+    return title
 
 
 def _numbers(name: str, mean: float | None, sd: float | None, ends: Interval | None) -> dict[str, float]:

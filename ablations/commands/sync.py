@@ -11,8 +11,9 @@ from ablations.commands.report import Published, comparison, published, read, re
 from ablations.design import plan as plans
 from ablations.design.plan import Plan
 from ablations.ledger import Ledger
-from ablations.tracking import projection, store
-from ablations.tracking.projection import Projection
+from ablations.mlflow import study_runs
+from ablations.mlflow.database import tracking_uri
+from ablations.mlflow.study_runs import StudyRuns
 from bench.trial import Result, visible
 
 
@@ -28,12 +29,12 @@ def sync(args: Namespace) -> int:
                 by_arm.setdefault(places[id][0].name, []).append(result)
             with TemporaryDirectory() as folder:
                 report = partial(_report, plan, results, Path(folder))
-                done = projection.sync(plan, by_arm, store.uri(), report)
+                done = study_runs.sync(plan, by_arm, tracking_uri(), report)
             print(f"{visible(plan.study)}: {done}")
     return 0
 
 
-def _report(plan: Plan, results: Mapping[str, Result], out: Path, links: Projection) -> Published:
-    """What `Projection.publish` takes of a plan's report."""
+def _report(plan: Plan, results: Mapping[str, Result], out: Path, links: StudyRuns) -> Published:
+    """What `StudyRuns.publish` takes of a plan's report."""
     found = comparison(plan, results, links)
     return published(render(found, out), plan, found)

@@ -76,7 +76,7 @@ def command(*words: str) -> int:
     honest = run.conditions
     run.conditions = lambda *args: {**honest(*args), "work": "look_trials:act", "preload": ()}
     run._try_first_batches = lambda *_: None
-    run.Recorder = Unlogged  # type: ignore[assignment, misc]
+    run.Writer = Unlogged  # type: ignore[assignment, misc]
     run.published = lambda *_: ()  # type: ignore[assignment]
     run.render = lambda found, out: out / "index.html"
     run.index = lambda *_: None

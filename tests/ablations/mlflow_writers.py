@@ -12,28 +12,33 @@ from stub_plans import planned
 from bench.trial import Result
 
 
-def project(where: str, study: str) -> None:
-    from ablations.tracking.projection import Projection
+def write(where: str, study: str) -> None:
+    """In this thread, one trial after the other."""
+    from ablations.mlflow.study_runs import StudyRuns
 
-    projection = Projection(planned(study=study), where)
-    projection.begin(1.0)
+    runs = StudyRuns(planned(study=study), where)
     print("ready", flush=True)
     for line in sys.stdin:
-        projection.record("baseline", Result.from_dict(json.loads(line)))
+        runs.write_trial("baseline", Result.from_dict(json.loads(line)))
         print("written", flush=True)
 
 
-def record(where: str, study: str, patience: str) -> None:
-    from ablations.tracking.recorder import Recorder
+def train(where: str, study: str, patience: str) -> None:
+    """On the writer's thread, as a run does; prints what `finish` says."""
+    from ablations.mlflow import writer
 
-    recorder = Recorder(planned(study=study), where, pause=0.1)
-    for line in sys.stdin:
-        recorder.record("baseline", partial(Result.from_dict, json.loads(line)))
-    print(recorder.close(patience=float(patience)))
+    writer.PATIENCE = float(patience)
+    thread = writer.Writer(where)
+    thread.open(planned(study=study))
+    results = [Result.from_dict(json.loads(line)) for line in sys.stdin]
+    for result in results:
+        thread.write_trial("baseline", partial(Result.from_dict, result.to_dict()))
+    thread.write_missing(("baseline", result) for result in results)
+    print(thread.finish())
 
 
 def start(*words: str, **options: object) -> "subprocess.Popen[str]":
-    """`project WHERE STUDY` or `record WHERE STUDY PATIENCE` in a process of its own."""
+    """`write WHERE STUDY` or `train WHERE STUDY PATIENCE` in a process of its own."""
     pipes = dict.fromkeys(("stdin", "stdout"), subprocess.PIPE)
     return subprocess.Popen([sys.executable, __file__, *words], **pipes, text=True, **options)
 

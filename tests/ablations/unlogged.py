@@ -7,18 +7,20 @@ class Unlogged:
     def __init__(self, *_: object) -> None:
         pass
 
-    @staticmethod
-    def warm_up(*_: object) -> None:
+    def open(self, *_: object) -> None:
         pass
 
-    def record(self, *_: object) -> None:
+    def write_trial(self, *_: object) -> None:
         pass
 
-    def close(self, *_: object, **__: object) -> str:
+    def write_missing(self, *_: object) -> None:
+        pass
+
+    def finish(self) -> str:
         return ""
 
-    def wait(self, *_: object) -> bool:
-        return True
+    def close(self) -> None:
+        pass
 
     def link(self, *_: object) -> None:
         return None

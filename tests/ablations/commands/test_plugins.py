@@ -159,8 +159,8 @@ def test_new_refuses_and_leaves_what_is_there(folder: Path, capsys, kind: str, f
     assert sorted(folder.iterdir()) == before and (folder / "there.py").read_text() == "mine\n"
 
 
-class Recorder(Unlogged):
-    def __init__(self, *_: object) -> None:
+class Writer(Unlogged):
+    def open(self, *_: object) -> None:
         raise AssertionError("MLflow hears of the run")
 
 
@@ -172,7 +172,7 @@ def test_a_first_batch_that_takes_too_long_is_refused_by_its_arm_before_plan_and
         "    time.sleep(600)\n    return output.raw.mean()\n"
     )
     mine(folder, '[[arm]]\nname = "slower"\nset = { slow = 0.5 }\n', slow=0.1)
-    monkeypatch.setattr(run, "Recorder", Recorder)
+    monkeypatch.setattr(run, "Writer", Writer)
     monkeypatch.setattr(run, "FIRST_BATCH", 3.0)
     monkeypatch.setattr(progress, "PAUSE", 1.0)
     assert main(["run", "mine.toml", "--plugin", "slow.py", "-j", "2"]) == 2

@@ -11,10 +11,11 @@ from stub_plans import kept
 
 from ablations.cli import main
 from ablations.design import plan as plans
-from ablations.tracking import projection, store
+from ablations.mlflow.database import prepare, set_environment
+from ablations.mlflow.experiment import read_ended_runs
 from bench.trial import Metric
 
-store.settings()  # before anything imports mlflow
+set_environment()  # before anything imports mlflow
 
 BASE, OTHER = ARMS[:2]
 
@@ -22,7 +23,7 @@ BASE, OTHER = ARMS[:2]
 @pytest.fixture(scope="module")
 def template(tmp_path_factory):
     path = tmp_path_factory.mktemp("template") / "mlflow.db"
-    store.create_whole(f"sqlite:///{path}")
+    prepare(f"sqlite:///{path}")
     return path
 
 
@@ -47,8 +48,10 @@ def mlflow(template, tmp_path, monkeypatch):
         def runs(self, role="arm"):
             number = self.client().get_experiment_by_name("unrolled/width").experiment_id
             found = self.client().search_runs([number], f"tags.`unrolled.role` = '{role}'")
-            assert len({run.info.run_name for run in found}) == len(found)
-            return {run.info.run_name: run for run in found}
+            keys = {"arm": "unrolled.arm", "trial": "mlflow.runName", "study": "mlflow.runName"}
+            by_name = {run.data.tags[keys[role]]: run for run in found}
+            assert len(by_name) == len(found)
+            return by_name
 
         def history(self, run, metric):
             return [(m.step, m.value) for m in self.client().get_metric_history(run.info.run_id, metric)]
@@ -81,6 +84,15 @@ def test_an_arm_has_its_means_its_seeds_its_settings_and_the_reports_verdict(mlf
         curve = [(e, fmean(r.epochs[e].valid_loss for r in of_arm)) for e in range(4)]
         found = mlflow.history(mlflow.runs()[arm], "valid/loss")
         assert found == [(epoch, pytest.approx(loss)) for epoch, loss in curve]
+
+
+def test_the_name_of_an_arms_run_tells_near_means_apart(mlflow):
+    results = study(seeds=6, arms=2)
+    mlflow.sync(results, metrics=(Metric("valid_accuracy", 0.02),))
+    for arm, run in mlflow.runs().items():
+        shown = run.data.metrics
+        mean, low, high = (f"{100 * shown[f'valid/accuracy{end}']:.1f}" for end in ("", " low", " high"))
+        assert run.info.run_name == f"{arm} · {mean} % [{low}, {high}]"
 
 
 def test_an_arm_that_is_trained_once_says_so_and_has_neither_sd_nor_interval(mlflow):
@@ -140,7 +152,7 @@ def test_every_trial_lies_beneath_its_arm_and_syncing_again_changes_nothing(mlfl
         parents = {name: trial.data.tags["mlflow.parentRunId"] for name, trial in trials.items()}
         beneath = sorted(name for name, parent in parents.items() if parent == run.info.run_id)
         assert beneath == [f"{arm}/seed={seed}" for seed in range(3)]
-    _, ended = projection.ended(f"sqlite:///{mlflow.folder}/mlflow.db", "width")
+    _, ended = read_ended_runs(f"sqlite:///{mlflow.folder}/mlflow.db", "width")
     read = {(run.tags["unrolled.role"], run.params["seed"]) for run in ended}
     assert read == {("trial", str(seed)) for seed in range(3)}, "a gate reads the trials and no means"
     mlflow.sync(study(seeds=3, arms=3))
@@ -179,16 +191,3 @@ def test_trials_of_an_earlier_plan_leave_their_arms_whose_old_means_are_deleted(
     assert not marks & {
         r.data.tags["unrolled.plan"] for r in everything if "mlflow.parentRunId" not in r.data.tags
     }
-
-
-def test_a_summary_that_was_cut_short_is_written_anew(mlflow):
-    results = study(seeds=3, arms=2)
-    mlflow.sync(results)
-    before = mlflow.runs()
-    mlflow.client().delete_tag(before[OTHER].info.run_id, "unrolled.summary")  # it is written last
-    mlflow.sync(results)
-    after = mlflow.runs()
-    assert after[OTHER].info.run_id != before[OTHER].info.run_id
-    assert after[BASE].info.run_id == before[BASE].info.run_id
-    assert after[OTHER].data.metrics == before[OTHER].data.metrics
-    assert parents(mlflow) == {run.info.run_id for run in after.values()}

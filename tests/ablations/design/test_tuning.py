@@ -2,7 +2,7 @@
 
 from argparse import Namespace
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from itertools import product
 from math import inf
@@ -14,7 +14,7 @@ from unlogged import Unlogged
 from ablations.commands.budget import Budget
 from ablations.commands.report import comparison, read
 from ablations.commands.run import _run_study
-from ablations.commands.summaries import summaries
+from ablations.commands.summaries import summarise_arms
 from ablations.design import loading, plan, tuning
 from ablations.design.loading import load, override
 from ablations.design.study import Arm, Study
@@ -181,18 +181,21 @@ class Recorded(Unlogged):
         self.seen: list[tuple[str, str]] = []
         type(self).last = self
 
-    def record(self, arm: str, read: Callable[[], Result | None]) -> None:
+    def write_trial(self, arm: str, read: Callable[[], Result | None]) -> None:
         result = read()
         assert result is not None, "what MLflow is told is in the ledger already"
         self.seen.append((arm, result.trial.id))
         if len(self.seen) == self.stop_after:
             raise KeyboardInterrupt
 
+    def write_missing(self, trials: Iterable[tuple[str, Result]]) -> None:
+        self.seen = [(arm, result.trial.id) for arm, result in trials]
+
 
 @pytest.fixture
 def train(tmp_path, monkeypatch, capsys):
     """Run a study with stub trials; what it printed. `stop_after` so many results it crashes."""
-    monkeypatch.setattr("ablations.commands.run.Recorder", Recorded)
+    monkeypatch.setattr("ablations.commands.run.Writer", Recorded)
     monkeypatch.setattr(
         "ablations.commands.run.conditions", lambda *_: {"work": "tuned_trials:act", "workers": 1}
     )
@@ -306,7 +309,7 @@ def test_report_and_mlflow_get_each_arm_s_search_and_winner(train, small, tmp_pa
         ]
         assert set(search.own.results) == set(range(6))
         assert {r.trial.lr for r in search.own.results.values()} == {search.best}
-    made = summaries(plan, compared)
+    made = summarise_arms(plan, compared)
     assert [(one.name, one.role) for one in made] == [
         *((arm.name, "arm") for arm in (*plan.arms, *plan.tuned)),
         *((arm.name, "search") for arm in plan.searches),

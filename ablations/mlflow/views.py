@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from urllib.parse import urlencode
 
 from ablations.design.plan import Plan
-from ablations.tracking.entry import MACHINE, TAG_LENGTH, key, section, text
+from ablations.mlflow.fields import MACHINE, TAG_LENGTH, key, metric_key, text
 from bench.trial import lower_is_better
 
 ARMS, TRIALS = "by-arm", "trials"
@@ -53,16 +53,9 @@ def view_link(experiment: str, view: str, *, charts: bool = False) -> str:
     return f"#/experiments/{experiment}/runs?{urlencode({**_PAGE, **mode, 'viewStateShareKey': view})}"
 
 
-def children_link(experiment: str, run: str, metric: str) -> str:
-    """The address of the table of one arm's trials, the best first, relative to the UI's root."""
-    order = {**_best_first(metric), "orderByAsc": str(lower_is_better(metric)).lower()}
-    chosen = {**_PAGE, "searchFilter": f"tags.`mlflow.parentRunId` = '{run}'", **order}
-    return f"#/experiments/{experiment}/runs?{urlencode(chosen)}"
-
-
 def _best_first(metric: str) -> dict[str, object]:
     """An order by a metric. MLflow lists runs flat where they are not sorted by time."""
-    return {"orderByKey": f"metrics.`{section(metric)}`", "orderByAsc": lower_is_better(metric)}
+    return {"orderByKey": f"metrics.`{metric_key(metric)}`", "orderByAsc": lower_is_better(metric)}
 
 
 def run_link(experiment: str, run: str, artifact: str = "") -> str:
@@ -70,7 +63,19 @@ def run_link(experiment: str, run: str, artifact: str = "") -> str:
     return f"#/experiments/{experiment}/runs/{run}" + (f"/artifacts/{artifact}" if artifact else "")
 
 
-def views(plan: Plan, mark: str) -> dict[str, str]:
+def study_links(experiment: str, report: str) -> dict[str, str]:
+    """The links of a study's description, by their text; `report` is the report's run, if there is one."""
+    links = {
+        "Means by arm": view_link(experiment, ARMS),
+        "Charts by arm": view_link(experiment, ARMS, charts=True),
+        "Trials by arm": view_link(experiment, TRIALS),
+    }
+    if report:
+        links["Report"] = run_link(experiment, report, "index.html")
+    return links
+
+
+def saved_views(plan: Plan, mark: str) -> dict[str, str]:
     """The saved views as tags; they show only the runs of the plan with this mark.
 
     "By arm" has a line an arm with its means, the best first, and charts of them. "Trials" has the arms in
@@ -84,7 +89,9 @@ def views(plan: Plan, mark: str) -> dict[str, str]:
     }
     trials = {"searchFilter": f"{runs} != 'study'", "orderByKey": _STARTED, "orderByAsc": True}
     ends = [
-        f"metrics.`{section(f'{metric.name} {end}')}`" for metric in plan.metrics for end in ("low", "high")
+        f"metrics.`{metric_key(f'{metric.name} {end}')}`"
+        for metric in plan.metrics
+        for end in ("low", "high")
     ]
     return {
         **_saved(ARMS, "By arm", arms, plan, [*ends, _VERDICT]),
@@ -113,16 +120,16 @@ def _shown(plan: Plan) -> list[str]:
 
 def _columns(names: Iterable[str], more: Sequence[str]) -> dict[str, object]:
     """The columns of a table, metrics first, and their widths in pixels."""
-    metrics = [f"metrics.`{section(name)}`" for name in names]
+    metrics = [f"metrics.`{metric_key(name)}`" for name in names]
     columns = [*metrics, "tags.`unrolled.seeds`", *more]
-    widths = {_NAME: 200, **dict.fromkeys(metrics, 100), _VERDICT: 500}
+    widths = {_NAME: 280, **dict.fromkeys(metrics, 100), _VERDICT: 500}
     return {"selectedColumns": columns, "columnOrder": [_NAME, *columns], "columnWidths": widths}
 
 
 def _charts(names: Iterable[str]) -> dict[str, object]:
     """The first section of charts."""
     curves = ["valid/accuracy", "valid/loss", "train/loss"]
-    cards = [_chart("BAR", section(name)) for name in names] + [_chart("LINE", name) for name in curves]
+    cards = [_chart("BAR", metric_key(name)) for name in names] + [_chart("LINE", name) for name in curves]
     about = {"uuid": "arms", "name": "Arms", "display": True, "isReordered": True}
     return {"compareRunSections": [about], "compareRunCharts": cards}
 
@@ -141,7 +148,7 @@ def _chart(kind: str, metric: str) -> dict[str, object]:
     }
 
 
-def description(plan: Plan, answers: Sequence[str], links: Mapping[str, str]) -> str:
+def describe_study(plan: Plan, answers: Sequence[str], links: Mapping[str, str]) -> str:
     """A study's question and answers, as Markdown without HTML; `links` by their text."""
     lines = [f"- {_plain(answer)}" for answer in answers] or ["- no answer yet"]
     arms = ", ".join(_plain(arm.name) for arm in plan.arms)
@@ -156,9 +163,9 @@ def description(plan: Plan, answers: Sequence[str], links: Mapping[str, str]) ->
     return text("\n\n".join(filter(None, parts)), TAG_LENGTH)
 
 
-def arm_description(verdict: str, seeds: str, trials: str) -> str:
-    """The description of an arm's run, as Markdown without HTML; `trials` is the address of their table."""
-    parts = [_plain(verdict), f"Seeds: {_plain(seeds)}" if seeds else "", f"[Its trials]({trials})"]
+def describe_arm(verdict: str, seeds: str) -> str:
+    """The description of an arm's run, as Markdown without HTML."""
+    parts = [_plain(verdict), f"Seeds: {_plain(seeds)}" if seeds else ""]
     return text("\n\n".join(filter(None, parts)), TAG_LENGTH)
 
 

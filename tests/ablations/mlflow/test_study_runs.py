@@ -7,8 +7,9 @@ from dataclasses import replace
 import pytest
 from mlflow_writers import start
 
-from ablations.tracking import entry, projection
-from ablations.tracking.store import settings, uri
+from ablations.mlflow import fields, study_runs
+from ablations.mlflow.database import public, set_environment, tracking_uri
+from ablations.mlflow.study_runs import ArmRun
 from bench.trial import BadInput
 
 STARTED = 1_700_000_000.25
@@ -22,10 +23,10 @@ def test_syncing_again_writes_nothing(study, store, result, snapshot):
         "baseline": [result(seed=s) for s in range(3)],
         "no dropout": [result(seed=0, options={"dropout": 0.0})],
     }
-    assert projection.sync(study, results, store) == projection.Synced(4, 0, 0)
+    assert study_runs.sync(study, results, store) == study_runs.Synced(4, 0, 0)
     before = snapshot(store)
-    again = projection.sync(study, results, store)
-    assert again == projection.Synced(0, 4, 0)
+    again = study_runs.sync(study, results, store)
+    assert again == study_runs.Synced(0, 4, 0)
     assert str(again) == "0 written, 4 there already, 0 leftovers removed"
     assert snapshot(store) == before
 
@@ -38,23 +39,22 @@ def test_a_new_database_gets_the_same_runs_parameters_metrics_and_times(
         "b": [result(seed=1, options={"hidden": 8})],
     }
     again = f"sqlite:///{tmp_path}/again.db"
-    projection.sync(study, results, store)
-    projection.sync(study, dict(reversed(results.items())), again)
+    study_runs.sync(study, results, store)
+    study_runs.sync(study, dict(reversed(results.items())), again)
     assert snapshot(again) == snapshot(store)
-    assert snapshot(again, role="study") == snapshot(store, role="study")
 
 
 def test_half_written_and_second_copies_are_removed(client, study, store, result, snapshot, one):
-    projection.sync(study, {"baseline": [result(seed=0)]}, store)
+    study_runs.sync(study, {"baseline": [result(seed=0)]}, store)
     experiment = client.experiment.experiment_id
     copied = {name: tag for name, tag in one(store)[5].items() if name.startswith("unrolled.")}
     second = client.create_run(experiment, 1_700_000_000_250, copied, "baseline/seed=0")
     client.set_terminated(second.info.run_id)
-    client.create_run(experiment, 1_700_000_100_250, {**copied, **entry.tags(result(seed=1))}, "half")
+    client.create_run(experiment, 1_700_000_100_250, {**copied, **fields.tags(result(seed=1))}, "half")
     foreign = client.create_run(experiment, run_name="mine")  # a run of the user's own stays
 
-    done = projection.sync(study, {"baseline": [result(seed=0), result(seed=1)]}, store)
-    assert done == projection.Synced(written=1, kept=1, removed=2)
+    done = study_runs.sync(study, {"baseline": [result(seed=0), result(seed=1)]}, store)
+    assert done == study_runs.Synced(written=1, kept=1, removed=2)
     assert [run[:2] for run in snapshot(store)] == [
         ("baseline/seed=0", "FINISHED"),
         ("baseline/seed=1", "FINISHED"),
@@ -63,23 +63,24 @@ def test_half_written_and_second_copies_are_removed(client, study, store, result
 
 
 def test_a_trial_that_was_tried_again_replaces_its_failure(study, store, result, one):
-    projection.sync(study, {"baseline": [result(status="failed", reason="signal 9")]}, store)
-    projection.sync(study, {"baseline": [result(started=STARTED + 60)]}, store)
+    study_runs.sync(study, {"baseline": [result(status="failed", reason="signal 9")]}, store)
+    study_runs.sync(study, {"baseline": [result(started=STARTED + 60)]}, store)
     name, status, start, *_ = one(store)
     assert (name, status, start) == ("baseline/seed=0", "FINISHED", 1_700_000_060_250)
 
 
-def test_a_study_with_more_seeds_moves_its_trials_to_the_new_plan(study, store, result, snapshot):
-    projection.sync(study, {"baseline": [result(seed=0)]}, store)
-    longer = replace(study, hash="beef")
-    projection.sync(longer, {"baseline": [result(seed=0), result(seed=1)]}, store)
-    assert [run[5]["unrolled.plan"] for run in snapshot(store)] == [entry.mark(longer)] * 2
+def test_a_study_with_more_seeds_moves_its_trials_to_the_new_plan(study, store, result, snapshot, out):
+    study_runs.sync(study, {"baseline": [result(seed=0)]}, store)
+    longer, results = replace(study, hash="beef"), [result(seed=0), result(seed=1)]
+    arm = ArmRun(name="baseline", trials=tuple(r.trial.id for r in results))
+    study_runs.sync(longer, {"baseline": results}, store, lambda _: (out, (), (arm,)))
+    assert [run[5]["unrolled.plan"] for run in snapshot(store)] == [study_runs.plan_mark(longer)] * 2
 
 
 def test_a_deleted_experiment_is_brought_back(client, study, store, result, one):
-    projection.sync(study, {"baseline": [result()]}, store)
+    study_runs.sync(study, {"baseline": [result()]}, store)
     client.delete_experiment(client.experiment.experiment_id)
-    projection.sync(study, {"baseline": [result()]}, store)
+    study_runs.sync(study, {"baseline": [result()]}, store)
     assert one(store)[0] == "baseline/seed=0"
 
 
@@ -89,58 +90,43 @@ def test_more_trials_than_a_page_are_read(study, store, result, monkeypatch, sna
     search = MlflowClient.search_runs
     small = lambda self, ids, max_results, page_token: search(self, ids, max_results=2, page_token=page_token)  # noqa: E731
     results = {"baseline": [result(seed=s) for s in range(5)]}
-    projection.sync(study, results, store)
+    study_runs.sync(study, results, store)
     monkeypatch.setattr(MlflowClient, "search_runs", small)
-    assert projection.sync(study, results, store).kept == 5
+    assert study_runs.sync(study, results, store).kept == 5
 
 
 # the study's own run
 
 
-def test_the_study_run_is_running_until_it_is_finished_and_holds_the_report(
+def test_the_report_is_an_artifact_of_one_run_with_the_times_of_the_trials(
     study, store, tmp_path, one, out, published
 ):
-    mine = projection.Projection(study, store)
-    mine.begin(STARTED)
-    assert one(store, role="study")[:2] == ("study regularization", "RUNNING")
-    mine.publish(out)
-    mine.finish(ended=STARTED + 9)
-    assert one(store, role="study")[1:4] == ("FINISHED", 1_700_000_000_250, 1_700_000_009_250)
+    arm = ArmRun(name="baseline", started=STARTED, ended=STARTED + 9)
+    for page in ("an earlier page", "the report"):
+        (out / "index.html").write_text(page)
+        study_runs.StudyRuns(study, store).publish(out, (), (arm,))
+    times = (1_700_000_000_250, 1_700_000_009_250)
+    assert one(store, role="study")[:4] == ("study regularization", "FINISHED", *times)
     assert published() == ["the report"]
     assert len(list(tmp_path.glob("mlartifacts/**/figures/forest.svg"))) == 1
 
 
-def test_the_study_run_of_a_killed_parent_is_taken_up_again(study, store, snapshot):
-    projection.Projection(study, store).begin(STARTED)
-    after = projection.Projection(study, store)
-    after.begin(STARTED + 60)
-    after.finish()
-    assert [run[1:3] for run in snapshot(store, role="study")] == [("FINISHED", 1_700_000_000_250)]
+def test_the_report_of_a_new_plan_replaces_that_of_the_one_before(study, store, one, out):
+    study_runs.StudyRuns(study, store).publish(out)
+    later = replace(study, hash="beef")
+    study_runs.StudyRuns(later, store).publish(out)
+    assert one(store, role="study")[5]["unrolled.plan"] == study_runs.plan_mark(later)
 
 
-def test_a_study_run_of_another_plan_is_closed_and_then_replaced_by_the_new_report(
-    study, store, snapshot, out
-):
-    projection.Projection(study, store).begin(STARTED)  # and its parent was killed
-    after = projection.Projection(replace(study, hash="beef"), store)
-    after.begin(STARTED + 60)
-    assert sorted(run[1] for run in snapshot(store, role="study")) == ["KILLED", "RUNNING"]
-    after.publish(out)
-    after.finish()
-    assert [(run[1], run[5]["unrolled.plan"]) for run in snapshot(store, role="study")] == [
-        ("FINISHED", entry.mark(replace(study, hash="beef")))
-    ]
-
-
-@pytest.mark.parametrize("synced", [True, False])
-def test_a_report_goes_into_the_finished_study_run_or_into_one_that_is_made_and_closed(
-    synced, study, store, result, one, out, published
-):
-    if synced:
-        projection.sync(study, {"baseline": [result()]}, store)
-    projection.Projection(study, store).publish(out)
-    assert one(store, role="study")[1] == "FINISHED"
-    assert published() == ["the report"]
+def test_an_arms_run_that_a_kill_left_half_written_is_made_anew(client, study, store, snapshot, out):
+    arm = ArmRun(name="baseline", metrics={"valid_loss": 1.5}, started=STARTED, ended=STARTED + 9)
+    study_runs.StudyRuns(study, store).publish(out, (), (arm,))
+    before = snapshot(store, role="arm")
+    half = client.search_runs([client.experiment.experiment_id], "tags.`unrolled.role` = 'arm'")[0]
+    client.update_run(half.info.run_id, status="RUNNING")
+    study_runs.StudyRuns(study, store).publish(out, (), (arm,))
+    assert snapshot(store, role="arm") == before
+    assert client.get_run(half.info.run_id).info.lifecycle_stage == "deleted"
 
 
 # what the study asks and answers
@@ -159,7 +145,7 @@ def report(out):
 
 
 def test_the_answers_of_the_report_stand_in_both_descriptions(study, store, result, one, told, report):
-    projection.sync(study, {"baseline": [result()]}, store, report)
+    study_runs.sync(study, {"baseline": [result()]}, store, report)
     assert "▲ IMPROVES — no dropout against baseline" in told()
     home = one(store, role="study")
     assert home[5]["mlflow.note.content"] == told()
@@ -167,10 +153,10 @@ def test_the_answers_of_the_report_stand_in_both_descriptions(study, store, resu
 
 
 def test_an_answer_stays_until_the_plan_changes(study, store, result, told, report):
-    projection.sync(study, {"baseline": [result()]}, store, report)
-    projection.Projection(study, store)
+    study_runs.sync(study, {"baseline": [result()]}, store, report)
+    study_runs.StudyRuns(study, store)
     assert "IMPROVES" in told()
-    projection.Projection(replace(study, hash="beef"), store)
+    study_runs.StudyRuns(replace(study, hash="beef"), store)
     assert "no answer yet" in told()
 
 
@@ -186,7 +172,7 @@ def test_the_report_is_made_with_links_that_name_the_experiment_and_the_run(
         asked.extend(links.link("baseline", id) for id in (result().trial.id, "unknown"))
         return report(links)
 
-    projection.sync(study, {"baseline": [result()]}, store, with_links)
+    study_runs.sync(study, {"baseline": [result()]}, store, with_links)
     link, none = asked
     run = client.get_run(link.rpartition("/")[2])
     assert link == f"#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}"
@@ -207,9 +193,9 @@ def test_the_report_is_made_with_links_that_name_the_experiment_and_the_run(
 )
 def test_every_store_of_mlflow_is_accepted_and_the_default_is_a_local_database(where, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", where)
-    assert uri() == where
+    assert tracking_uri() == where
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
-    assert uri() == "sqlite:///mlflow.db"
+    assert tracking_uri() == "sqlite:///mlflow.db"
 
 
 @pytest.mark.parametrize(
@@ -218,19 +204,28 @@ def test_every_store_of_mlflow_is_accepted_and_the_default_is_a_local_database(w
 def test_an_unknown_store_is_refused_without_showing_credentials(where, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", where)
     with pytest.raises(BadInput, match="MLFLOW_TRACKING_URI: MLflow has no store for") as refused:
-        uri()
+        tracking_uri()
     assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "where", ["https://u:secret@h/x", "http://h/?token=secret", "mysql://h/db?password=secret&x=1"]
+)
+def test_an_address_is_shown_without_its_secrets(where):
+    assert "secret" not in public(where)
+    assert "secret" not in public(f"no answer from {where}, said the client")
+    assert public("mlflow:http://h:5000#c0ffee") == "mlflow:http://h:5000#c0ffee"
 
 
 def test_a_file_that_is_no_database_is_one_clear_line(study, tmp_path, result):
     (tmp_path / "mlflow.db").write_bytes(b"not a database " * 100)
     with pytest.raises(BadInput, match=r"cannot be written \(.*file is not a database") as refused:
-        projection.sync(study, {"baseline": [result()]}, f"sqlite:///{tmp_path}/mlflow.db")
+        study_runs.sync(study, {"baseline": [result()]}, f"sqlite:///{tmp_path}/mlflow.db")
     assert "\n" not in str(refused.value)
 
 
 def test_importing_the_modules_imports_no_mlflow():
-    look = "import sys, ablations.tracking.recorder; print('mlflow' in sys.modules)"
+    look = "import sys, ablations.mlflow.writer; print('mlflow' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
 
@@ -238,7 +233,7 @@ def test_importing_the_modules_imports_no_mlflow():
 def test_telemetry_and_jobs_are_off_and_the_users_timeouts_stay(monkeypatch):
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "77")
     monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "false")
-    settings()
+    set_environment()
     from mlflow.environment_variables import (
         MLFLOW_DISABLE_TELEMETRY,
         MLFLOW_HTTP_REQUEST_MAX_RETRIES,
@@ -252,6 +247,6 @@ def test_telemetry_and_jobs_are_off_and_the_users_timeouts_stay(monkeypatch):
 
 
 def test_a_first_start_writes_nothing_to_the_terminal(tmp_path):
-    program = start("project", "sqlite:///mlflow.db", "s", cwd=tmp_path, stderr=subprocess.PIPE)
+    program = start("write", "sqlite:///mlflow.db", "s", cwd=tmp_path, stderr=subprocess.PIPE)
     assert program.communicate() == ("ready\n", "")
     assert [p.name for p in tmp_path.iterdir()] == ["mlflow.db"]

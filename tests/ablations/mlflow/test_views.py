@@ -4,7 +4,7 @@ import json
 
 from stub_plans import planned
 
-from ablations.tracking import browsing
+from ablations.mlflow import views
 from bench.trial import Metric
 
 MARK = "f00d-c0ffee"
@@ -16,14 +16,14 @@ def plan(arms=("a", "b"), factors=(), **facts):
     return planned(dict.fromkeys(arms, ()), changes, **{**told, **facts})
 
 
-def state(plan, view=browsing.ARMS):
-    return json.loads(json.loads(browsing.views(plan, MARK)[f"mlflow.sharedViewState.{view}"])["state"])
+def state(plan, view=views.ARMS):
+    return json.loads(json.loads(views.saved_views(plan, MARK)[f"mlflow.sharedViewState.{view}"])["state"])
 
 
 def test_the_description_asks_answers_and_leads_on_without_html():
     study = plan(question="<script>x</script>?", command="unrolled run n.toml")
     answers = ["▼ WORSENS — b against a"]
-    lines = browsing.description(study, answers, {"Charts by arm": "#/x"}).split("\n\n")
+    lines = views.describe_study(study, answers, {"Charts by arm": "#/x"}).split("\n\n")
     assert lines == [
         "&lt;script&gt;x&lt;/script&gt;?",
         "- ▼ WORSENS — b against a",
@@ -34,16 +34,16 @@ def test_the_description_asks_answers_and_leads_on_without_html():
 
 
 def test_a_study_without_a_report_says_so():
-    assert "- no answer yet" in browsing.description(plan(), [], {})
+    assert "- no answer yet" in views.describe_study(plan(), [], {})
 
 
 def test_names_are_no_markup():
-    said = browsing.description(plan(arms=("[x](javascript:y)", "*bold* `code` _low_ # ~~")), [], {})
+    said = views.describe_study(plan(arms=("[x](javascript:y)", "*bold* `code` _low_ # ~~")), [], {})
     assert r"Arms: \[x\](javascript:y), \*bold\* \`code\` \_low\_ \# \~\~" in said
 
 
 def test_a_description_is_never_longer_than_a_tag():
-    assert len(browsing.description(plan(), ["x" * 900] * 100, {})) == 8000
+    assert len(views.describe_study(plan(), ["x" * 900] * 100, {})) == 8000
 
 
 def test_the_arms_are_sorted_by_the_studys_metric_the_best_first():
@@ -53,7 +53,7 @@ def test_the_arms_are_sorted_by_the_studys_metric_the_best_first():
 
 
 def test_a_view_shows_one_plan_and_mlflow_computes_no_mean_of_the_runs_that_it_has_loaded():
-    for view, role in ((browsing.ARMS, "= 'arm'"), (browsing.TRIALS, "!= 'study'")):
+    for view, role in ((views.ARMS, "= 'arm'"), (views.TRIALS, "!= 'study'")):
         shown = state(plan(), view)
         assert shown["searchFilter"] == f"tags.`unrolled.plan` = '{MARK}' and tags.`unrolled.role` {role}"
         assert shown["groupBy"] is None
@@ -87,5 +87,5 @@ def test_the_views_fit_into_tags_however_many_arms_and_settings_there_are():
     many = plan(arms=tuple(f'arm "{i}" é' for i in range(2000)))
     widest = plan(factors=tuple("é" * 240 + str(i) for i in range(8)))
     for study in (many, widest):
-        assert len(browsing.views(study, MARK)) == 2
-        assert max(map(len, browsing.views(study, MARK).values())) <= 20_000
+        assert len(views.saved_views(study, MARK)) == 2
+        assert max(map(len, views.saved_views(study, MARK).values())) <= 20_000

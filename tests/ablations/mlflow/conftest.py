@@ -15,11 +15,11 @@ from pathlib import Path
 import pytest
 from stub_plans import planned
 
-from ablations.tracking.store import create_whole, settings
-from ablations.tracking.ui import ui_command
+from ablations.mlflow.database import prepare, set_environment
+from ablations.mlflow.ui import ui_command
 from bench.trial import Epoch, Result, Trial
 
-settings()  # before anything imports mlflow
+set_environment()  # before anything imports mlflow
 
 Run = namedtuple("Run", "name status start end params tags curves")
 STARTED = 1_700_000_000.25  # unix seconds
@@ -66,7 +66,7 @@ def result():
 def template(tmp_path_factory):
     """A database with MLflow's schema: creating one takes two seconds, a copy none."""
     path = tmp_path_factory.mktemp("template") / "mlflow.db"
-    create_whole(f"sqlite:///{path}")
+    prepare(f"sqlite:///{path}")
     return path
 
 

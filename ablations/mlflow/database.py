@@ -1,4 +1,4 @@
-"""MLflow's storage: its address, a complete database, and the environment that MLflow reads.
+"""MLflow's database: its address, its creation, and the environment that MLflow reads.
 
 mlflow is imported inside functions, as that takes a second.
 """
@@ -15,7 +15,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from urllib.request import url2pathname
 
-from ablations.tracking.entry import text
+from ablations.mlflow.fields import text
 from bench.trial import BadInput
 
 _SCHEMES = {
@@ -37,13 +37,13 @@ _NEVER = (
     "MLFLOW_DEPLOYMENTS_TARGET",  # MLflow's server would send requests there
 )
 _UNLESS_SET = {
-    "MLFLOW_LOGGING_LEVEL": "CRITICAL",  # the recorder reports errors in one line
+    "MLFLOW_LOGGING_LEVEL": "CRITICAL",  # errors are reported in one line
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",  # a blind second POST would write a trial twice
 }
 
 
-def settings() -> None:
+def set_environment() -> None:
     """Set the environment that MLflow reads on import: no telemetry, no jobs, no pickle, short waits."""
     os.environ.update(_ALWAYS)
     for name in _NEVER:
@@ -52,7 +52,7 @@ def settings() -> None:
         os.environ.setdefault(name, value)
 
 
-def uri() -> str:
+def tracking_uri() -> str:
     """Where MLflow keeps its data: $MLFLOW_TRACKING_URI or ./mlflow.db. Raises BadInput on another scheme."""
     where = os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
     scheme = re.match(r"([a-z-]+)(\+\w+)?:", where)
@@ -72,25 +72,26 @@ def sqlite_path(where: str) -> Path | None:
     return Path(path) if where.startswith("sqlite:///") and path not in ("", ":memory:") else None
 
 
-def artifacts(where: str) -> str:
+def artifacts_uri(where: str) -> str:
     """The folder mlartifacts beside the database (or here), as a URI."""
     path = sqlite_path(where)
     return ((path.parent if path else Path()) / "mlartifacts").absolute().as_uri()
 
 
-def create_whole(where: str) -> None:
-    """Create the SQLite database, or update the addresses in one that was copied or moved.
+def prepare(where: str) -> None:
+    """Import mlflow; create the SQLite database, or update the addresses in one that was copied or moved.
 
     It is created under another name first: one killed in its migration stays broken.
     """
+    set_environment()
+    from mlflow import MlflowClient
+
     path = sqlite_path(where)
     if path is None:
         return
     if path.exists():
-        relocate(where)
+        relocate(path, artifacts_uri(where))
         return
-    from mlflow import MlflowClient
-
     path.parent.mkdir(parents=True, exist_ok=True)
     with _alone_in(path.parent):
         if not path.exists():
@@ -112,59 +113,49 @@ def _alone_in(folder: Path) -> Iterator[None]:
         os.close(handle)
 
 
-_LOCATIONS = (
-    ("experiments", "artifact_location"), ("runs", "artifact_uri"), ("logged_models", "artifact_location")
-)  # fmt: skip
-"""The tables and columns in which MLflow keeps absolute addresses of artifacts."""
-
-
-def relocate(where: str) -> None:
-    """Point a SQLite database that was copied or moved to the artifacts in its present folder.
+def relocate(path: Path, here: str) -> None:
+    """Point a SQLite database that was copied or moved to the artifacts in `here`, a URI.
 
     MLflow stores absolute addresses: a copy would read and write the artifacts of the original. Those below
     the `mlartifacts` (and MLflow's own `mlruns`) of another folder are changed, with one line that says so.
     Raises sqlite3.Error for a database that cannot be read or written.
     """
-    path = sqlite_path(where)
-    if path is None or not path.exists():
-        return
     with closing(sqlite3.connect(path, timeout=20, isolation_level=None)) as database:
-        if not (left := _left(database, artifacts(where))):
+        elsewhere = _folders_elsewhere(database, here)
+        if not elsewhere:
             return
-        with _alone_in(path.parent):
-            database.execute("BEGIN IMMEDIATE")
-            for old in left:
-                _lead(database, old, artifacts(where))
-            database.execute("COMMIT")
-    folders = ", ".join(map(_folder, left))
-    here = _folder(artifacts(where))
-    print(f"{path}: was copied or moved; its artifacts are in {here} now, not in {folders}", file=sys.stderr)
+        database.execute("BEGIN IMMEDIATE")
+        for old in elsewhere:
+            _replace_addresses(database, old, here)
+        database.execute("COMMIT")
+    folders = ", ".join(map(_folder, elsewhere))
+    told = f"was copied or moved; its artifacts are in {_folder(here)} now, not in {folders}"
+    print(f"{path}: {told}", file=sys.stderr)
 
 
 def _folder(uri: str) -> str:
     return url2pathname(uri.removeprefix("file://"))
 
 
-def _left(database: sqlite3.Connection, here: str) -> list[str]:
-    """The folders `mlartifacts` elsewhere that the experiments of studies name."""
+def _folders_elsewhere(database: sqlite3.Connection, here: str) -> list[str]:
+    """The other folders `mlartifacts` that the experiments of studies name."""
     if not database.execute("SELECT 1 FROM sqlite_master WHERE name = 'experiments'").fetchone():
         return []
-    ours = database.execute(
+    rows = database.execute(
         "SELECT DISTINCT artifact_location FROM experiments WHERE name LIKE 'unrolled%' "
         "AND artifact_location LIKE 'file:///%/mlartifacts' AND artifact_location != ?",
         (here,),
     )
-    return [folder for (folder,) in ours]
+    return [folder for (folder,) in rows]
 
 
-def _lead(database: sqlite3.Connection, old: str, new: str) -> None:
+def _replace_addresses(database: sqlite3.Connection, old: str, new: str) -> None:
     """Change every address below the old folder, written as a URI or as a path, and beside it `mlruns`."""
     roots = [(old.rpartition("/")[0], new.rpartition("/")[0])]
     roots += [(_folder(before), _folder(after)) for before, after in roots]
     pairs = [(f"{a}/{name}", f"{b}/{name}") for a, b in roots for name in ("mlartifacts", "mlruns")]
-    known = {table for (table,) in database.execute("SELECT name FROM sqlite_master")}
-    for table, column in _LOCATIONS:
-        for before, after in pairs if table in known else ():
+    for table, column in (("experiments", "artifact_location"), ("runs", "artifact_uri")):
+        for before, after in pairs:
             database.execute(
                 f"UPDATE {table} SET {column} = ? || substr({column}, ?) "
                 f"WHERE {column} = ? OR substr({column}, 1, ?) = ?",
@@ -185,12 +176,12 @@ def one_line(error: Exception) -> str:
 
 
 @contextmanager
-def reached(where: str, how: str, again: str = "") -> Iterator[None]:
+def translate_errors(where: str, how: str, again: str = "") -> Iterator[None]:
     """Turn what MLflow or its database raises into BadInput with the reason.
 
     `again` is the subcommand to run once more.
     """
-    settings()
+    set_environment()
     try:
         from mlflow.exceptions import MlflowException
         from sqlalchemy.exc import SQLAlchemyError

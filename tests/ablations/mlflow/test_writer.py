@@ -16,8 +16,8 @@ import pytest
 from mlflow_writers import feed, start
 from processes import wait_for
 
-from ablations.tracking import projection
-from ablations.tracking.recorder import Recorder
+from ablations.mlflow import study_runs, writer
+from bench.trial import BadInput
 
 NAMES = [f"baseline/seed={seed}" for seed in range(4)]
 
@@ -29,109 +29,130 @@ def short_waits(monkeypatch):
 
 
 @pytest.fixture
-def recorder(study):
-    """Start recorders that a failing test does not leave behind."""
+def open_writer(study):
+    """Open the study with writers whose threads end with the test."""
     started = []
 
-    def start(where):
-        started.append(Recorder(study, where, pause=0.1))
+    def open_study(where):
+        started.append(writer.Writer(where))
+        started[-1].open(study)
         return started[-1]
 
-    yield start
+    yield open_study
     for one in started:
-        one.close(patience=0)
+        one.close()
 
 
 @pytest.fixture
 def lock(database):
-    """Lock the database as another process that writes does."""
+    """Lock the database as another process that writes does; the function ends the lock."""
     connection = sqlite3.connect(database, isolation_level=None, check_same_thread=False)
     connection.execute("BEGIN EXCLUSIVE")
     yield lambda: connection.execute("ROLLBACK")
     connection.close()
 
 
+@pytest.fixture
+def trials(result):
+    """Four trials of one arm, as a run hands them over at its end."""
+    return [("baseline", result(seed=seed)) for seed in range(4)]
+
+
+def write(writing, trials):
+    for arm, result in trials:
+        writing.write_trial(arm, partial(lambda result: result, result))
+
+
 def names(runs):
     return [run[0] for run in runs if run[1] in ("FINISHED", "FAILED")]
-
-
-def record(writing, result, seeds):
-    for seed in seeds:
-        writing.record("baseline", partial(result, seed=seed))
 
 
 # the database
 
 
 @pytest.mark.slow  # MLflow itself waits 5 to 20 s for a lock
-def test_a_database_locked_for_longer_than_mlflow_waits_stops_no_training_and_is_written_once(
-    lock, store, recorder, result, snapshot
+def test_a_locked_database_stops_no_training_and_the_end_of_the_run_writes_it_once(
+    lock, store, open_writer, trials, snapshot, capsys
 ):
-    writing = recorder(store)
-    begun = time.monotonic()
-    record(writing, result, range(4))
-    assert time.monotonic() - begun < 10  # MLflow would wait four times as long for the lock
-    assert not writing.wait(0.1)
+    writing = open_writer(store)
+    write(writing, trials[:3])
+    assert not writing.problem, "they are queued while the thread still waits for the lock"
     wait_for(lambda: writing.problem)
     assert "database is locked" in writing.problem
     lock()
-    assert writing.wait(120)
-    assert writing.close() == ""
-    assert writing.problem == ""
+    write(writing, trials[3:])
+    wait_for(lambda: not writing._jobs)
+    assert writing.problem, "nothing is attempted before the end"
+    writing.write_missing(trials)
+    assert writing.finish() == ""
+    assert capsys.readouterr().err.count("\n") == 1
     assert names(snapshot(store)) == NAMES
 
 
-def test_the_end_waits_no_longer_than_told_and_says_how_to_catch_up(
-    lock, study, store, recorder, result, snapshot
+@pytest.mark.slow
+def test_the_end_waits_no_longer_than_told_and_sync_catches_up(
+    lock, study, store, open_writer, trials, result, snapshot, monkeypatch
 ):
-    writing = recorder(store)
-    record(writing, result, range(2))
-    begun = time.monotonic()
-    line = writing.close(patience=0.5)
-    assert time.monotonic() - begun < 10  # and not for ever, as the lock is held until further down
-    assert line == "MLflow is behind by 2 trials (no answer within 0.5 s): run `unrolled sync`"
+    monkeypatch.setattr(writer, "PATIENCE", 0.5)
+    writing = open_writer(store)
+    write(writing, trials)
+    writing.write_missing(trials)  # the lock is held until further down
+    assert writing.finish().endswith("run `unrolled sync`")
     lock()
-    writing._thread.join(120)  # here the process would have ended
-    projection.sync(study, {"baseline": [result(seed=0), result(seed=1)]}, store)
-    assert names(snapshot(store)) == NAMES[:2]
+    study_runs.sync(study, {"baseline": [result for _, result in trials]}, store)
+    assert names(snapshot(store)) == NAMES
 
 
-def test_one_trial_that_mlflow_refuses_does_not_hold_up_the_others(
-    store, recorder, result, snapshot, monkeypatch
+def test_a_database_that_is_deleted_while_it_is_written_is_told_and_made_anew_by_sync(
+    database, store, open_writer, trials, snapshot, capsys
 ):
-    write = projection.Projection._write
-
-    def refuse(self, arm, one, *more):
-        if one.trial.seed == 1:
-            raise ValueError("refused\nfor a reason")
-        return write(self, arm, one, *more)
-
-    monkeypatch.setattr(projection.Projection, "_write", refuse)
-    writing = recorder(store)
-    record(writing, result, (1, 0, 2))
-    wait_for(lambda: sum(job.trials for job in writing._jobs) == 1)
-    assert writing.close(patience=5) == "MLflow is behind by 1 trial (refused): run `unrolled sync`"
-    assert names(snapshot(store)) == ["baseline/seed=0", "baseline/seed=2"]
+    writing = open_writer(store)
+    writing.write_missing(trials[:2])
+    assert writing.problem == ""
+    database.unlink()
+    writing.write_missing(trials)
+    assert writing.finish().endswith("run `unrolled sync`")
+    process = start("write", store, "regularization")
+    feed(process, [result for _, result in trials])
+    process.communicate()
+    again = store.replace("sqlite:///", "sqlite:////")  # another name, as MLflow keeps what it has open
+    assert names(snapshot(again)) == NAMES
 
 
-def test_a_recorder_opens_and_finishes_the_study_run(store, recorder, result, snapshot, out, published):
-    writing = recorder(store)
-    wait_for(lambda: writing._begun)
-    assert [run[1] for run in snapshot(store, role="study")] == ["RUNNING"]
-    writing.record("baseline", result)
-    assert writing.wait(120)
+def test_a_database_that_is_overwritten_is_told_and_training_goes_on(database, store, open_writer, trials):
+    writing = open_writer(store)
+    writing.write_missing(trials[:2])
+    database.write_bytes(b"not a database " * 5000)
+    writing.write_missing(trials)
+    assert writing.finish().endswith("run `unrolled sync`")
+
+
+def test_a_result_that_is_gone_when_its_turn_comes_is_left_out(store, open_writer, trials, snapshot):
+    writing = open_writer(store)
+    writing.write_trial("baseline", lambda: None)
+    write(writing, trials)
+    assert writing.finish() == ""
+    assert names(snapshot(store)) == NAMES
+
+
+def test_a_trial_has_a_link_once_it_is_written(store, open_writer, trials, result):
+    writing = open_writer(store)
+    assert writing.link("baseline", result().trial.id) is None
+    writing.write_missing(trials)
     assert writing.link("baseline", result().trial.id).startswith("#/experiments/")
-    writing.publish(out)
-    assert writing.close("KILLED") == ""
-    assert [run[1] for run in snapshot(store, role="study")] == ["KILLED"]
-    assert published() == ["the report"]
+
+
+def test_a_run_that_is_refused_leaves_no_study(store, client, database):
+    writing = writer.Writer(store)
+    assert writing.finish() == ""
+    assert client.experiment is None
 
 
 # killed
 
 
 def start_projecting(store, results=()):
-    process = start("project", store, "regularization")
+    process = start("write", store, "regularization")
     feed(process, results)
     return process
 
@@ -155,12 +176,11 @@ def test_a_parent_killed_while_it_writes_leaves_nothing_twice_and_nothing_half(
         assert process.stdout.readline() == "written\n"
     time.sleep(chance.uniform(0, 0.03))  # somewhere within the next one, or just after it
     end(process)
-    done = projection.sync(study, {"baseline": results}, store)
+    done = study_runs.sync(study, {"baseline": results}, store)
     assert done.kept in (before, before + 1)
     assert done.written + done.kept == 40
     assert sorted(run[0] for run in snapshot(store)) == sorted(f"baseline/seed={i}" for i in range(40))
     assert {run[1] for run in snapshot(store)} == {"FINISHED"}
-    assert [run[1] for run in snapshot(store, role="study")].count("RUNNING") == 0
 
 
 @pytest.mark.slow
@@ -173,7 +193,7 @@ def test_a_parent_killed_while_it_creates_the_database_does_not_spoil_it(
     wait_for(lambda: list(tmp_path.iterdir()))
     time.sleep(seconds)
     end(process)
-    projection.sync(study, {"baseline": [result()]}, store)
+    study_runs.sync(study, {"baseline": [result()]}, store)
     assert names(snapshot(store)) == NAMES[:1]
     assert [path.name for path in tmp_path.iterdir()] == ["mlflow.db"]  # no draft stays
 
@@ -188,7 +208,7 @@ def test_two_parents_that_create_the_database_at_once_both_write(study, tmp_path
         assert process.wait(120) == 0
         process.stdout.close()
     # The study's lock keeps two parents from one study; here they share one, the harshest case.
-    assert projection.sync(study, {"baseline": [result(seed=i) for i in range(2)]}, store).kept >= 1
+    assert study_runs.sync(study, {"baseline": [result(seed=i) for i in range(2)]}, store).kept >= 1
     assert names(snapshot(store)) == NAMES[:2]
 
 
@@ -244,51 +264,65 @@ def proxy(server):
 @pytest.mark.usefixtures("short_waits")
 @pytest.mark.parametrize("fault", ["refuse", "lose", "slow"])
 def test_a_server_that_answers_500_or_late_gets_every_trial_once(
-    fault, proxy, study, store, recorder, result, snapshot
+    fault, proxy, study, store, open_writer, trials, snapshot
 ):
-    dice = random.Random(fault)
-    proxy.faults += [fault, "pass", "pass", *dice.sample([fault] * 4 + ["pass"] * 16, 20)]
-    writing = recorder(proxy.address)
-    record(writing, result, range(4))
-    assert writing.close(patience=200) == ""
-    assert proxy.injected == 5
+    writing = open_writer(proxy.address)
+    write(writing, trials[:1])
+    wait_for(lambda: not writing._jobs)
+    proxy.faults += ["pass"] * random.Random(fault).randrange(6) + [fault]
+    write(writing, trials[1:])
+    wait_for(lambda: writing.problem)
+    writing.write_missing(trials)
+    assert writing.finish() == ""
+    assert proxy.injected == 1
     assert [run[:2] for run in snapshot(store)] == [(name, "FINISHED") for name in NAMES]
-    results = {"baseline": [result(seed=seed) for seed in range(4)]}
-    assert projection.sync(study, results, store) == projection.Synced(written=0, kept=4, removed=0)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("short_waits")
+@pytest.mark.parametrize("fault", ["refuse", "lose", "slow"])
+def test_what_fails_at_the_end_too_is_told_and_written_by_sync(
+    fault, proxy, study, store, open_writer, trials, snapshot
+):
+    writing = open_writer(proxy.address)
+    wait_for(lambda: not writing._jobs)
+    proxy.faults += ["pass"] * random.Random(fault).randrange(12) + [fault]
+    writing.write_missing(trials)
+    assert writing.finish().endswith("run `unrolled sync`")
+    results = {"baseline": [result for _, result in trials]}
+    study_runs.sync(study, results, proxy.address)
+    assert [run[:2] for run in snapshot(store)] == [(name, "FINISHED") for name in NAMES]
+    assert study_runs.sync(study, results, store) == study_runs.Synced(written=0, kept=4, removed=0)
 
 
 @pytest.mark.slow
 def test_a_server_that_is_killed_in_the_middle_and_restarted_gets_every_trial_once(
-    server, store, recorder, result, snapshot
+    server, store, open_writer, trials, snapshot, result
 ):
-    writing = recorder(server.address)
-    record(writing, result, [0])
-    wait_for(lambda: writing.problem)  # it is not there yet
     first = server()
-    assert writing.wait(120)
+    writing = open_writer(server.address)
+    write(writing, trials[:2])
+    wait_for(lambda: not writing._jobs)
     server.kill(first)
-    record(writing, result, range(1, 4))
+    write(writing, trials[2:])
     wait_for(lambda: writing.problem)
     server()
-    assert writing.wait(120)
-    link = writing.link("baseline", result().trial.id)
-    assert link.startswith(f"{server.address}/#/experiments/")
-    assert writing.close() == ""
+    writing.write_missing(trials)
+    assert writing.link("baseline", result().trial.id).startswith(f"{server.address}/#/experiments/")
+    assert writing.finish() == ""
     assert names(snapshot(store)) == NAMES
 
 
 @pytest.mark.slow
-def test_artifacts_reach_a_server(server, study, tmp_path, result, out, published):
+def test_the_report_reaches_a_server(server, study, out, published):
     server()
-    projection.sync(study, {"baseline": [result(options={"words": "x" * 7000})]}, server.address)
-    projection.Projection(study, server.address).publish(out)
+    study_runs.StudyRuns(study, server.address).publish(out)
     assert published() == ["the report"]
-    assert [len(page.read_text()) for page in tmp_path.glob("mlartifacts/**/params/*.txt")] == [7000]
 
 
 def test_syncing_with_a_server_that_is_down_is_one_clear_line(free_port, study, result):
-    with pytest.raises(projection.BadInput, match=r"nothing answers.* run `unrolled sync` again") as refused:
-        projection.sync(study, {"baseline": [result()]}, f"http://user:secret@127.0.0.1:{free_port}")
+    with pytest.raises(BadInput, match=r"nothing answers.* run `unrolled sync` again") as refused:
+        study_runs.sync(study, {"baseline": [result()]}, f"http://user:secret@127.0.0.1:{free_port}")
     assert "secret" not in str(refused.value)
     assert "\n" not in str(refused.value)
 
@@ -300,9 +334,9 @@ def test_a_server_that_never_answers_does_not_keep_the_process_alive(result, tmp
     with socket.create_server(("127.0.0.1", 0)) as hole:
         where = f"http://127.0.0.1:{hole.getsockname()[1]}"
         process = start(
-            "record", where, "regularization", "4", cwd=tmp_path, env=patient, stderr=subprocess.PIPE
+            "train", where, "regularization", "4", cwd=tmp_path, env=patient, stderr=subprocess.PIPE
         )
         feed(process, [result()])
         said = process.communicate(timeout=200)
-    assert said == ("MLflow is behind by 1 trial (no answer within 4 s): run `unrolled sync`\n", "")
+    assert said == ("MLflow lacks some of this (no answer within 4 s): run `unrolled sync`\n", "")
     assert process.returncode == 0

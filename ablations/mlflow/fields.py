@@ -1,4 +1,4 @@
-"""A result in MLflow's terms: names, parameters, tags and points. Pure; imports no mlflow.
+"""The fields of a trial's run: a result's parameters, tags, metrics and data set. Imports no mlflow.
 
 Source of the limits: mlflow/utils/validation.py, 3.17.2.
 """
@@ -10,9 +10,7 @@ import math
 import posixpath
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
-from ablations.design.plan import Plan
 from bench.kinds import kind
 from bench.trial import Result, Trial
 
@@ -27,33 +25,6 @@ MACHINE = "machine."
 Point = tuple[str, float, int, int]  # name, value, unix milliseconds, step
 
 
-@dataclass(frozen=True)
-class Ended:
-    """A run that ended, whoever logged it."""
-
-    status: str  # FINISHED | FAILED | KILLED
-    started: int  # unix milliseconds
-    params: Mapping[str, str]
-    tags: Mapping[str, str]
-    metrics: Mapping[str, float]
-
-    @property
-    def done(self) -> bool:
-        """Whether the training finished, so that its numbers may be used."""
-        return self.status == "FINISHED"
-
-    @property
-    def commit(self) -> str:
-        """The commit of the code that ran, "" if unknown."""
-        return self.tags.get("unrolled.commit") or self.tags.get("mlflow.source.git.commit", "")
-
-
-def mark(plan: Plan) -> str:
-    """A plan's `unrolled.plan` tag: other settings, code or data give another one. Winners do not count."""
-    cells = digest(" ".join(plan.declared))[:16]
-    return text(f"{plan.hash}-{cells}", TAG_LENGTH)
-
-
 def points(result: Result) -> list[Point]:
     """Learning curves by epoch, then the final metrics: one that has a curve replaces its last point.
 
@@ -63,7 +34,7 @@ def points(result: Result) -> list[Point]:
     epochs = result.epochs
     trained = sum(e.train_seconds + e.valid_seconds for e in epochs)
     clock = result.started + max(0.0, result.seconds - trained)
-    at: dict[tuple[str, int], tuple[float, int]] = {}
+    values: dict[tuple[str, int], tuple[float, int]] = {}
     for e in epochs:
         clock += e.train_seconds + e.valid_seconds
         curve = {
@@ -75,13 +46,15 @@ def points(result: Result) -> list[Point]:
             "speed_train_seconds": e.train_seconds,
             "speed_valid_seconds": e.valid_seconds,
         }
-        at |= {(section(name), e.epoch): (float(value), milliseconds(clock)) for name, value in curve.items()}
+        values |= {
+            (metric_key(name), e.epoch): (float(value), milliseconds(clock)) for name, value in curve.items()
+        }
     last, end = (epochs[-1].epoch if epochs else 0), milliseconds(result.started + result.seconds)
-    curves = {name for name, _ in at}
-    for name, value in finals(result.metrics, result.roles).items():
-        at[name, last if name in curves else 0] = (value, end)
+    curves = {name for name, _ in values}
+    for name, value in final_metrics(result.metrics, result.roles).items():
+        values[name, last if name in curves else 0] = (value, end)
     sampled = list(_sampled(result))
-    return [(name, value, when, step) for (name, step), (value, when) in at.items()] + sampled
+    return [(name, value, when, step) for (name, step), (value, when) in values.items()] + sampled
 
 
 MEGABYTES = 2**20 / 1e6
@@ -111,13 +84,15 @@ def _sampled(result: Result) -> Iterator[Point]:
             )
 
 
-def finals(metrics: Mapping[str, float], roles: Mapping[str, tuple[float, int, int]]) -> dict[str, float]:
+def final_metrics(
+    metrics: Mapping[str, float], roles: Mapping[str, tuple[float, int, int]]
+) -> dict[str, float]:
     """The final metrics, and loss (nats a token) and accuracy of each role, by their names in MLflow."""
     shares: dict[str, float] = {}
     for role, (nats, hits, targets) in roles.items():
         if targets:
             shares |= {f"role_{role} loss": nats / targets, f"role_{role} accuracy": hits / targets}
-    return {section(name): float(value) for name, value in {**metrics, **shares}.items()}
+    return {metric_key(name): float(value) for name, value in {**metrics, **shares}.items()}
 
 
 def dataset(trial: Trial) -> dict[str, str]:
@@ -137,7 +112,7 @@ def dataset(trial: Trial) -> dict[str, str]:
 
 
 def params(arm: str, result: Result) -> dict[str, str]:
-    """Arm, seed and every factor. Values have their full length; `Experiment.log` cuts them."""
+    """Arm, seed and every factor, in full length."""
     settings = {**result.trial.factors(), "arm": arm, "seed": result.trial.seed}
     return {key(name): str(value) for name, value in settings.items()}
 
@@ -166,7 +141,7 @@ def tags(result: Result) -> dict[str, str]:
 
 
 @functools.lru_cache(4096)  # the same few names for every epoch of every trial
-def section(name: str) -> str:
+def metric_key(name: str) -> str:
     """A metric's key with its section before a slash, as the UI groups them: valid_loss → valid/loss."""
     return key(name.replace("_", "/", 1))
 

@@ -5,21 +5,29 @@ import sys
 from argparse import Namespace
 
 from ablations.flags import check_free
-from ablations.tracking import browsing, store
-from ablations.tracking.experiment import studies
+from ablations.mlflow import views
+from ablations.mlflow.database import (
+    artifacts_uri,
+    prepare,
+    public,
+    set_environment,
+    tracking_uri,
+    translate_errors,
+)
+from ablations.mlflow.experiment import studies
 from bench.trial import BadInput, visible
 
 
 def ui(args: Namespace) -> int:
     """Print each study's address and replace this process by `mlflow ui`. Raises BadInput."""
-    where = store.uri()
+    where = tracking_uri()
     command = ui_command(where, args.port)
     check_free(args.port)
     root = f"http://127.0.0.1:{args.port}/"
-    with store.reached(where, "read"):
-        store.create_whole(where)
-        addresses = {name: browsing.view_link(number, browsing.ARMS) for name, number in studies(where)}
-    print(f"MLflow: {root}{browsing.HOME} (Ctrl-C ends it)")
+    with translate_errors(where, "read"):
+        prepare(where)
+        addresses = {name: views.view_link(number, views.ARMS) for name, number in studies(where)}
+    print(f"MLflow: {root}{views.HOME} (Ctrl-C ends it)")
     for name, address in addresses.items():
         print(f"{visible(name)}: {root}{address}")
     sys.stdout.flush()
@@ -27,18 +35,18 @@ def ui(args: Namespace) -> int:
 
 
 def ui_command(where: str, port: int) -> list[str]:
-    """The command that shows a database at http://127.0.0.1:port; its environment is that of `settings`.
+    """The command that shows a database at http://127.0.0.1:port; sets the environment that it needs.
 
     Raises BadInput where a server keeps the data. MLflow answers no other host name that leads here (DNS
     rebinding), and takes nothing from pages of other hosts.
     """
     if where.startswith("http"):
-        rule = f"{store.public(where)} is a server already"
+        rule = f"{public(where)} is a server already"
         raise BadInput(rule, place="MLFLOW_TRACKING_URI", cure="open it in a browser")
-    store.settings()
+    set_environment()
     options = {
         "backend-store-uri": where,
-        "default-artifact-root": store.artifacts(where),
+        "default-artifact-root": artifacts_uri(where),
         "host": "127.0.0.1",
         "port": str(port),
         "workers": "1",

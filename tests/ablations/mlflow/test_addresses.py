@@ -2,7 +2,7 @@
 
 import pytest
 
-from ablations.tracking.store import one_line
+from ablations.mlflow.database import one_line
 
 
 @pytest.mark.parametrize(

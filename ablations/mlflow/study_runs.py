@@ -1,0 +1,261 @@
+"""A study in MLflow: a run a trial, a run an arm, and one for the report. Results can rebuild all of it."""
+
+import re
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+from ablations.design.plan import Plan
+from ablations.mlflow import views
+from ablations.mlflow.database import translate_errors
+from ablations.mlflow.experiment import Experiment, runs
+from ablations.mlflow.fields import (
+    TAG_LENGTH,
+    Point,
+    dataset,
+    digest,
+    metric_key,
+    milliseconds,
+    params,
+    points,
+    tags,
+    text,
+)
+from bench.trial import Result, Scalar, canonical
+
+PARENT = "mlflow.parentRunId"
+"""Tag with the run under which MLflow's pages list a run."""
+
+NOTE = "mlflow.note.content"
+"""Tag with a description, in Markdown."""
+
+ROLE, PLAN, SUMMARY = "unrolled.role", "unrolled.plan", "unrolled.summary"
+"""Tags: trial, arm, search or study; the plan's mark; the hash of what an arm's run shows."""
+
+ENDED = ("FINISHED", "FAILED")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArmRun:
+    """One arm over its seeds, with the report's numbers.
+
+    `metrics` and `curves` are means over the finished seeds, by the names of Result.metrics; `curves` are
+    by epoch. `seeds` counts the finished seeds and the others: "15 of 40, decided, 1 diverged".
+    """
+
+    name: str
+    role: str = "arm"  # or "search": one level of a tuned setting, which decides nothing by itself
+    trials: tuple[str, ...] = ()  # identities
+    settings: Mapping[str, Scalar] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    curves: Mapping[str, Mapping[int, float]] = field(default_factory=dict)
+    title: str = ""  # the arm's name with its mean and interval
+    seeds: str = ""
+    verdict: str = ""
+    started: float = 0.0  # unix seconds, of the first trial
+    ended: float = 0.0
+
+
+@dataclass(frozen=True)
+class Synced:
+    """Counts of `sync`: trials written, trials that were there already, leftovers removed."""
+
+    written: int
+    kept: int
+    removed: int
+
+    def __str__(self) -> str:
+        return f"{self.written} written, {self.kept} there already, {self.removed} leftovers removed"
+
+
+@dataclass(frozen=True)
+class _TrialRun:
+    run_id: str
+    status: str
+    start: int  # unix milliseconds
+    plan: str
+    parent: str = ""
+
+
+class StudyRuns:
+    """The runs of one study.
+
+    Each run is written whole and then ended: one that has not ended was left by a process that was killed,
+    and is deleted when the study is opened. Slow to open: it imports mlflow, creates the database and reads
+    every run. Methods raise what MLflow raises; it is then unknown what was written, so open the study again.
+    """
+
+    def __init__(self, plan: Plan, where: str) -> None:
+        self._plan, self._mark = plan, plan_mark(plan)
+        self._root = re.sub(r"//[^/@]*@", "//", where).rstrip("/") + "/" if where.startswith("http") else ""
+        self._experiment = Experiment(f"unrolled/{plan.study}", where)
+        self._client = self._experiment.client
+        self._trials: dict[tuple[str, str], _TrialRun] = {}  # by arm and trial
+        self._summaries: dict[str, Mapping[str, str]] = {}  # tags of arms' and the study's runs, by run
+        self.removed = 0
+        self._read_runs()
+        if self._client.get_experiment(self._experiment.id).tags.get(PLAN) != self._mark:
+            self._describe()
+
+    def _read_runs(self) -> None:
+        """Index what is there; delete what is half-written, and second copies of trials."""
+        for run in runs(self._client, self._experiment.id):
+            found, info = run.data.tags, run.info
+            if ROLE not in found:  # a run of the user's own
+                continue
+            cell = found.get("unrolled.arm", ""), found.get("unrolled.trial", "")
+            if info.status not in ENDED or cell in self._trials:
+                self._client.delete_run(info.run_id)
+                self.removed += 1
+            elif found[ROLE] == "trial":
+                plan, parent = found.get(PLAN, ""), found.get(PARENT, "")
+                self._trials[cell] = _TrialRun(info.run_id, info.status, info.start_time, plan, parent)
+            else:
+                self._summaries[info.run_id] = found
+
+    def write_trial(self, arm: str, result: Result) -> bool:
+        """Write one trial, unless this very attempt is there. Returns whether it was written."""
+        cell = (text(arm, TAG_LENGTH), result.trial.id)
+        status, start = "FINISHED" if result.done else "FAILED", milliseconds(result.started)
+        there = self._trials.get(cell)
+        if there and (there.status, there.start) == (status, start):
+            return False
+        if there:
+            self._client.delete_run(there.run_id)
+            self.removed += 1
+        run_id = self._experiment.write_run(
+            f"{text(arm, 200)}/seed={result.trial.seed}",
+            {**self._tags("trial", arm), **tags(result)},
+            started=result.started,
+            ended=result.started + result.seconds,
+            status=status,
+            points=points(result),
+            params=params(arm, result),
+            dataset=dataset(result.trial),
+        )
+        self._trials[cell] = _TrialRun(run_id, status, start, self._mark)
+        return True
+
+    def publish(self, report: Path, answers: tuple[str, ...] = (), arms: tuple[ArmRun, ...] = ()) -> None:
+        """Write the arms, the report and its answers to the study's question.
+
+        `report` is the page's folder. Arms and reports of before are deleted; earlier trials stay, beneath no
+        arm.
+        """
+        of_arms = {text(arm.name, TAG_LENGTH): self._write_arm(arm) for arm in arms}
+        self._place_trials({(text(arm.name, TAG_LENGTH), id) for arm in arms for id in arm.trials}, of_arms)
+        own = self._write_report(report, arms)
+        for run_id in self._summaries.keys() - {own, *of_arms.values()}:  # now without trials beneath them
+            self._client.delete_run(run_id)
+            del self._summaries[run_id]
+        self._describe(answers, own)
+
+    def _write_arm(self, arm: ArmRun) -> str:
+        """The arm's run, a new one if none shows the same: MLflow keeps every value of a metric for ever."""
+        mark = digest(self._mark + canonical(asdict(arm)).decode())
+        for run_id, found in self._summaries.items():
+            if found.get(SUMMARY) == mark:
+                return run_id
+        shown = {
+            **self._tags(arm.role, arm.name),
+            "unrolled.seeds": arm.seeds,
+            "unrolled.verdict": arm.verdict,
+            NOTE: views.describe_arm(arm.verdict, arm.seeds),
+            SUMMARY: mark,
+        }
+        run_id = self._experiment.write_run(
+            arm.title or arm.name,
+            shown,
+            started=arm.started,
+            ended=arm.ended,
+            points=_arm_points(arm),
+            params={"arm": arm.name, **arm.settings},
+        )
+        self._summaries[run_id] = shown
+        return run_id
+
+    def _place_trials(self, present: set[tuple[str, str]], of_arms: Mapping[str, str]) -> None:
+        """Put the trials of the plan beneath their arms' runs, and no other trial beneath any."""
+        for cell, trial in self._trials.items():
+            parent, plan = (of_arms[cell[0]], self._mark) if cell in present else ("", trial.plan)
+            if plan != trial.plan:
+                self._client.set_tag(trial.run_id, PLAN, plan)
+            if parent and parent != trial.parent:
+                self._client.set_tag(trial.run_id, PARENT, parent)
+            elif trial.parent and not parent:  # MLflow's pages would list a deleted parent
+                self._client.delete_tag(trial.run_id, PARENT)
+            self._trials[cell] = replace(trial, plan=plan, parent=parent)
+
+    def _write_report(self, report: Path, arms: Iterable[ArmRun]) -> str:
+        """The study's own run with the report's folder among its artifacts."""
+        times = [time for arm in arms if arm.started for time in (arm.started, arm.ended)] or [time.time()]
+        for run_id, found in self._summaries.items():
+            if found[ROLE] == "study" and found[PLAN] == self._mark:
+                self._client.log_artifacts(run_id, str(report))
+                self._client.set_terminated(run_id, "FINISHED", milliseconds(max(times)))
+                return run_id
+        shown = self._tags("study")
+        title = f"study {self._plan.study}"
+        run_id = self._experiment.write_run(
+            title, shown, started=min(times), ended=max(times), artifacts=[report]
+        )
+        self._summaries[run_id] = shown
+        return run_id
+
+    def _describe(self, answers: tuple[str, ...] = (), report: str = "") -> None:
+        """Write the experiment's description and saved views, and the description of the report's run."""
+        links = views.study_links(self._experiment.id, report)
+        note = views.describe_study(self._plan, answers, links)
+        if report:
+            self._client.set_tag(report, NOTE, note)
+        shown = {NOTE: note, **views.saved_views(self._plan, self._mark), PLAN: self._mark}
+        shown["mlflow.experimentKind"] = "custom_model_development"  # without a kind the page asks for one
+        for name, value in shown.items():
+            self._client.set_experiment_tag(self._experiment.id, name, value)
+
+    def _tags(self, role: str, arm: str = "") -> dict[str, str]:
+        return {"unrolled.study": self._plan.study, ROLE: role, "unrolled.arm": arm, PLAN: self._mark}
+
+    def link(self, arm: str, trial_id: str) -> str | None:
+        """The address of a trial's page: absolute on a server, else from the UI's root; None if unwritten."""
+        trial = self._trials.get((text(arm, TAG_LENGTH), trial_id))
+        return self._root + views.run_link(self._experiment.id, trial.run_id) if trial else None
+
+
+def sync(
+    plan: Plan,
+    results: Mapping[str, Iterable[Result]],
+    where: str,
+    report: Callable[[StudyRuns], tuple[Path, tuple[str, ...], tuple[ArmRun, ...]]] | None = None,
+) -> Synced:
+    """Write to MLflow the results (by arm) that it lacks, each exactly once.
+
+    The caller holds the study's lock. `report` returns the arguments of `StudyRuns.publish`; it can get
+    links from the runs. Raises BadInput with the reason when MLflow cannot be read or written.
+    """
+    trials = [(arm, result) for arm, of_arm in results.items() for result in of_arm]
+    with translate_errors(where, "written", again="sync"):
+        study = StudyRuns(plan, where)
+        written = sum(study.write_trial(arm, result) for arm, result in trials)
+    if report and trials:
+        made = report(study)
+        with translate_errors(where, "written", again="sync"):
+            study.publish(*made)
+    return Synced(written, len(trials) - written, study.removed)
+
+
+def plan_mark(plan: Plan) -> str:
+    """A plan's `unrolled.plan` tag: other settings, code or data give another one. Winners do not count."""
+    return text(f"{plan.hash}-{digest(' '.join(plan.declared))[:16]}", TAG_LENGTH)
+
+
+def _arm_points(arm: ArmRun) -> list[Point]:
+    """Curves by epoch and then the metrics: at the last epoch where there is a curve, else once."""
+    end = milliseconds(arm.ended)
+    values: dict[tuple[str, int], float] = {}
+    for name, curve in arm.curves.items():
+        values |= {(metric_key(name), epoch): value for epoch, value in curve.items()}
+    for name, value in arm.metrics.items():
+        values[metric_key(name), max(arm.curves.get(name, ()), default=0)] = value
+    return [(name, value, end, step) for (name, step), value in values.items()]

@@ -1,0 +1,124 @@
+"""The thread that writes to MLflow while trials train."""
+
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable
+from functools import partial
+from pathlib import Path
+
+from ablations.design.plan import Plan
+from ablations.mlflow.database import one_line, prepare
+from ablations.mlflow.study_runs import ArmRun, StudyRuns
+from bench.trial import Result
+
+PATIENCE = 30.0
+"""Seconds without an answer after which the end of a run waits no longer."""
+
+
+class Writer:
+    """Writes a study's trials to MLflow on a thread of its own; no error of MLflow reaches the caller.
+
+    After an error nothing is attempted until `write_missing`, at the end of the run. One write waits at most
+    20 s for a locked SQLite file (MLflow's busy_timeout) and 10 s for an answer of a server.
+    """
+
+    def __init__(self, where: str) -> None:
+        """Import mlflow and create its database on the thread. No study is written before `open`."""
+        self.problem = ""  # why nothing is written, one line
+        self._where = where
+        self._plan: Plan | None = None
+        self._runs: StudyRuns | None = None
+        self._at_end = False
+        self._jobs: deque[Callable[[], object]] = deque()  # the first is under way
+        self._closed = False
+        self._changed = threading.Condition()
+        threading.Thread(target=self._work, name="mlflow", daemon=True).start()
+        self._put(partial(prepare, where))
+
+    def open(self, plan: Plan) -> None:
+        """Open the study in MLflow."""
+        self._plan = plan
+        self._put(self._study_runs)
+
+    def write_trial(self, arm: str, read: Callable[[], Result | None]) -> None:
+        """Queue a trial, which is read when its turn comes: a queue may be thousands long."""
+        self._put(lambda: self._write_trial(arm, read()))
+
+    def write_missing(self, trials: Iterable[tuple[str, Result]]) -> None:
+        """Write the trials, each with its arm, that MLflow lacks, also after an error; wait for them."""
+        self._at_end = True
+        if not self._wait():
+            return
+        if self.problem:  # what was written is unknown: read it again
+            self.problem, self._runs = "", None
+        for arm, result in trials:
+            self._put(partial(self._write_trial, arm, result))
+        self._wait()
+
+    def link(self, arm: str, trial_id: str) -> str | None:
+        """`StudyRuns.link`, or None for a trial that is not written."""
+        return self._runs.link(arm, trial_id) if self._runs else None
+
+    def publish(self, report: Path, answers: tuple[str, ...] = (), arms: tuple[ArmRun, ...] = ()) -> None:
+        """Queue `StudyRuns.publish`."""
+        self._put(lambda: self._study_runs().publish(report, answers, arms))
+
+    def finish(self) -> str:
+        """Wait for what is queued and end the thread. Returns "", or a line if MLflow lacks something."""
+        if not self.problem:
+            self._wait()
+        self.close()
+        return f"MLflow lacks some of this ({self.problem}): run `unrolled sync`" if self.problem else ""
+
+    def close(self) -> None:
+        """Drop what is queued; the thread ends after the write that is under way."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    def _put(self, job: Callable[[], object]) -> None:
+        with self._changed:
+            self._jobs.append(job)
+            self._changed.notify_all()
+
+    def _wait(self) -> bool:
+        """Wait for every job. Returns False, with a problem, once none has ended for PATIENCE seconds."""
+        with self._changed:
+            while self._jobs:
+                if not self._changed.wait(PATIENCE):
+                    self.problem = f"no answer within {PATIENCE:g} s"
+                    return False
+        return True
+
+    def _work(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._jobs or self._closed)
+                if self._closed:
+                    return
+                job = self._jobs[0]
+            if not self.problem:
+                self._do(job)
+            with self._changed:
+                self._jobs.popleft()
+                self._changed.notify_all()
+
+    def _do(self, job: Callable[[], object]) -> None:
+        try:
+            job()
+        except Exception as error:  # whatever it is, training goes on
+            self.problem = one_line(error)
+            if not self._at_end:
+                then = "training goes on, and the end of the run tries again"
+                print(f"MLflow cannot be written ({self.problem}); {then}", file=sys.stderr)
+
+    def _write_trial(self, arm: str, result: Result | None) -> None:
+        if result is not None:
+            self._study_runs().write_trial(arm, result)
+
+    def _study_runs(self) -> StudyRuns:
+        if self._runs is None:
+            assert self._plan is not None, "a study is opened before it is written"
+            self._runs = StudyRuns(self._plan, self._where)
+        return self._runs

@@ -1,1 +1,0 @@
-"""MLflow: what it shows, when it is written, where it is kept, and its server."""
