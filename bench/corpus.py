@@ -20,7 +20,6 @@ from bench.trial import BadInput, Trial
 
 UNKNOWN = "<unk>"
 TRAIN_SHARE = 0.8
-HALVED, SPREAD, LEAST = 0.05, 5.0, 5  # of drawn windows: share of halves, SD and least tokens
 CUT = 4  # rows that read a validation block; one reads a training block, so that a fifth is validation
 
 _ROLES = {
@@ -103,32 +102,6 @@ class Batches:
         return tensor.to(self.device, non_blocking=True)
 
 
-@dataclass
-class VariedBatches(Batches):
-    """The same stretches of text, cut at every pass into windows whose lengths are drawn with `random`.
-
-    So over many passes every token is at times the first of a window and gets a gradient from later ones.
-    Merity, Keskar and Socher, 2018, section 5, with the least length that their code has.
-    """
-
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        rows = self._sent(self.rows)
-        inputs, targets = (x[rows].transpose(0, 1).flatten(1) for x in self._on_device)  # (b, tokens)
-        lengths = drawn_lengths(inputs.shape[1], self.inputs.shape[1], self.random)
-        yield from zip(torch.split(inputs, lengths, dim=1), torch.split(targets, lengths, dim=1), strict=True)
-
-
-def drawn_lengths(tokens: int, window: int, random: torch.Generator | None) -> list[int]:
-    """Lengths of windows that sum to `tokens`, drawn around `window`, or rarely around half of it."""
-    lengths = []
-    while tokens:
-        mean = window / 2 if torch.rand((), generator=random) < HALVED else window
-        length = round(float(torch.randn((), generator=random)) * SPREAD + mean)
-        lengths.append(min(max(length, LEAST), tokens))
-        tokens -= lengths[-1]
-    return lengths
-
-
 def load(trial: Trial) -> Corpus:
     """The corpus of a trial, tokenised."""
     return corpus(trial.corpus, tokens=trial.tokens, cap=trial.vocab)
@@ -151,7 +124,7 @@ def corpus(name: str, tokens: str = "word", cap: int = 0) -> Corpus:
 
 
 def batches(trial: Trial, data: Corpus, random: torch.Generator | None = None) -> tuple[Batches, Batches]:
-    """Training and validation batches of a trial; `random` draws the random parts of training.
+    """Training and validation batches of a trial; `random` draws a shuffled order of training.
 
     Windows start at 0, s, 2s … below n−w−1, where s is the stride, or w. `grouped` reorders each split
     so that row j of every batch reads the j-th of `batch` contiguous stretches (the chapter's `group_chunks`)
@@ -174,11 +147,10 @@ def batches(trial: Trial, data: Corpus, random: torch.Generator | None = None) -
     if trial.target == "last":
         positions = positions[:, -1]
     whole = (inputs, data.ids[positions], positions)
-    kind = VariedBatches if trial.order == "grouped" and trial.variable_bptt else Batches
-    drawn = random if kind is VariedBatches or trial.order == "shuffled" else None
+    drawn = random if trial.order == "shuffled" else None
     rest = valid[:0] if trial.order == "grouped" else valid[len(valid) // b * b :]
     return (
-        kind(*whole, rows=_in_batches(train, trial), rest=train[:0], random=drawn),
+        Batches(*whole, rows=_in_batches(train, trial), rest=train[:0], random=drawn),
         Batches(*whole, rows=_in_batches(valid, trial), rest=rest),
     )
 

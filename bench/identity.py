@@ -61,7 +61,6 @@ UNCOUNTED = {
 ENGINES = {
     "learner": ("learner",),
     "loop": ("loop", "steps", "checkpoint"),
-    "sgd": ("sgd", "steps", "checkpoint"),
 }
 """The modules of `bench.training` that an engine is made of."""
 

@@ -22,7 +22,6 @@ def _warm() -> tuple[object, ...]:
     import bench.run
     import bench.training.learner
     import bench.training.loop
-    import bench.training.sgd
     from bench import corpus, machine
     from bench.models import awd, counts, elman, gru, lstm
     from bench.trial import Trial

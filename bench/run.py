@@ -83,7 +83,7 @@ def train_and_measure(trial: Trial, data: Corpus, train: Batches, valid: Batches
         **gpu_memory(environment.device(trial.device)),
     }
     if not spec_of(trial.model).file:  # a plug-in's shapes do not tell how often it uses them
-        metrics["train_flops"] = training_flops(trial, model, sum(record.lengths) // trial.window)
+        metrics["train_flops"] = training_flops(trial, model, steps)
     weights, fresh = dict(model.named_parameters()), training.build(trial, len(data.vocab))
     read = Case(trial=trial, data=data, train=train, valid=valid)
     case = Trained(**vars(read), model=model, fresh=fresh, record=record, seen=seen.close())

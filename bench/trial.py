@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field, fields
 from sys import intern
 from typing import Any, Self
 
-FORMAT = 4
+FORMAT = 5
 """Version of the trial and result format; part of every identity."""
 
 Scalar = bool | int | float | str
@@ -80,9 +80,6 @@ class Trial:
     )
     window: int = setting(16, "bptt: tokens a training step reads from each row", low=1)
     stride: int = setting(0, "tokens between the starts of two windows; 0 means the window")
-    variable_bptt: bool = setting(
-        False, "draw the length of each training window, around `window`", title="variable windows"
-    )
     batch: int = setting(64, "rows that are read side by side", low=1)
     order: str = setting(
         "grouped",
@@ -96,7 +93,7 @@ class Trial:
     detach_every: int = setting(
         0, "tokens that gradients flow back; 0 means the window", names={0: "detach every window"}
     )
-    lr: float = setting(1e-2, "learning rate: the peak of one cycle; constant with engine sgd", above=0)
+    lr: float = setting(1e-2, "learning rate: the peak of one cycle", above=0)
     epochs: int = setting(15, "passes over the training text", low=1)
     wd: float = setting(0.01, "weight decay", title="weight decay", low=0)
     moms: tuple[float, float, float] = setting(
@@ -111,19 +108,8 @@ class Trial:
     alpha: float = setting(0.0, "strength of activation regularization", title="AR", low=0)
     beta: float = setting(0.0, "strength of temporal activation regularization", title="TAR", low=0)
     engine: str = setting(
-        "loop",
-        "loop (plain torch), learner (fastai, the reference) or sgd (AWD-LSTM's)",
-        choices=("learner", "loop", "sgd"),
+        "loop", "loop (plain torch) or learner (fastai, the reference)", choices=("learner", "loop")
     )
-    on_plateau: str = setting(
-        "ignore",
-        "when validation stalls: ignore it, average (NT-ASGD) or halve the rate",
-        title="NT-ASGD",
-        choices=("ignore", "average", "halve"),
-        names={"ignore": "plain SGD", "average": "NT-ASGD", "halve": "SGD, rate halved when it stalls"},
-    )
-    plateau_patience: int = setting(5, "the plateau test leaves out so many of the last validations")
-    finetune: int = setting(0, "epochs at the end that start again from the average, and average anew")
     device: str = "cpu"  # cpu | cuda
     source: str = ""
     data: str = ""

@@ -46,7 +46,6 @@ BOOK = {
 
 _PLAIN = dict[str, Scalar](wd=0.01, moms="0.95,0.85,0.95", alpha=0.0, beta=0.0, dropout=0.0, tying=False)
 _PLAIN.update(window=16, detach_every=16, order="grouped", reset="epoch", batch=64, hidden=64, clip=0.0)
-_PLAIN.update(variable_bptt=False, on_plateau="ignore", finetune=0)
 _THREE: dict[str, Scalar] = {"window": 3, "detach_every": 3}
 _SETTINGS: dict[str, dict[str, Scalar]] = {
     "lm1": {**_THREE, "order": "sequential", "reset": "batch"},

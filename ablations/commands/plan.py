@@ -34,7 +34,7 @@ HOUR = 3600.0
 def chosen(args: Namespace) -> Iterator[study.Study]:
     """The studies named on the command line, changed by --plugin, --seeds, --set and --corpus.
 
-    "all" leaves out those that need a GPU. Raises BadInput.
+    Raises BadInput.
     """
     load_plugins(args)
     names = shipped() if args.studies == ["all"] else args.studies
@@ -46,8 +46,6 @@ def chosen(args: Namespace) -> Iterator[study.Study]:
         sets.append(("corpus", [args.corpus]))
     for name in names:
         found = loading.load(name, confirmed=args.yes)
-        if found.file.gpu and args.studies == ["all"]:
-            continue
         if args.seeds is not None or sets:
             found = loading.override(found, args.seeds, sets, confirmed=args.yes)
         if found.name != name and found.name in shipped():

@@ -55,7 +55,7 @@ def _loaded(name: str) -> tuple[Study, str] | BadInput:
     """A study and the time that it takes, or what is wrong with its file."""
     try:
         study = loading.load(name)
-        return study, "hours, for a GPU" if study.file.gpu else minutes(study, cores())
+        return study, minutes(study, cores())
     except BadInput as error:
         return error
 

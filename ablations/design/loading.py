@@ -73,7 +73,7 @@ def _changed(file: StudyFile, sets: Sequence[tuple[str, Sequence[Any]]]) -> dict
     single = {key: values[0] for key, values in sets if len(values) == 1}
     swept = {key: list(values) for key, values in sets if key not in single}
     baseline = inherit(file.baseline, single)
-    resolve(baseline)  # all at once: finetune = 1 is good where epochs = 4, in whatever order they come
+    resolve(baseline)  # all at once: detach_every = 64 is good where window = 64, in whatever order they come
     for key, values in swept.items():
         require(values, f"no value for {key}", cure=f"write --set {key}=1 or --set {key}=1,2")
         for value in values:

@@ -65,8 +65,6 @@ _KEYS = {
 }
 FACTORS = {name: Factor(key, _OFF[key], _ON[key]) for name, key in _KEYS.items()}
 
-LEAST_DRAWN = 5  # tokens of a window whose length is drawn: bench.corpus.LEAST, without its torch
-
 _ELSEWHERE = {
     **dict.fromkeys(FOUND, "it is found out where the study is planned; a text is named with corpus"),
     "seed": "the study's own `seeds` name them",
@@ -77,9 +75,6 @@ _ELSEWHERE = {
     "learning_rate": "it is called lr",
     "detach": "it is called detach_every",
     "horizon": "it is called detach_every",
-    "varied": "it is called variable_bptt",
-    "stall": "it is called on_plateau",
-    "nonmono": "it is called plateau_patience",
 }
 _MODELS_BEFORE = {
     "floor-common": "most-common",
@@ -105,7 +100,7 @@ def resolve(given: Settings) -> dict[str, Any]:
         checked = _schema(options).model_validate(settings).model_dump()
     except ValidationError as error:
         raise explain(error) from error
-    _check_together(checked, given)
+    _check_together(checked)
     own = {key: checked.pop(key) for key in spec.options}
     checked["detach_every"] = checked["detach_every"] or checked["window"]
     checked["stride"] = 0 if checked["stride"] == checked["window"] else checked["stride"]
@@ -226,18 +221,9 @@ def _rule(key: str, kind: type, choices: tuple[str, ...]) -> Any:
     return number if kind is float else Annotated[tuple[number, number, number], Field(strict=False)]
 
 
-def _check_together(s: Settings, given: Settings) -> None:
-    """Raise BadInput for settings that exclude each other or that the engine would ignore."""
-    sgd = [(key, "engine", "sgd") for key in ("variable_bptt", "on_plateau", "finetune")]
-    for key, other, value in (
-        *sgd,
-        ("variable_bptt", "order", "grouped"),
-        ("variable_bptt", "target", "every"),
-    ):
-        if s[key] != DEFAULTS[key] and s[other] != value:
-            raise BadInput(f'needs {other} = "{value}"', key=f"{key} = {shown(s[key])}")
+def _check_together(s: Settings) -> None:
+    """Raise BadInput for settings that exclude each other."""
     window, every = s["window"], s["detach_every"]
-    drawn, least = s["variable_bptt"], 2 * LEAST_DRAWN
     kept = s["order"] == "grouped" and s["reset"] != "batch"
     for refused, key, rule, cure in (
         (s["stride"] > window, "stride", f"should be at most the window ({window})", ""),
@@ -247,10 +233,6 @@ def _check_together(s: Settings, given: Settings) -> None:
             'needs reset = "batch", since no window goes on where another ends',
             "",
         ),
-        ("moms" in given and s["engine"] == "sgd", "moms", 'engine = "sgd" has no momentum', "take it out"),
-        (drawn and window < least, "window", f"should be at least {least} with variable_bptt", ""),
-        (drawn and every not in (0, window), "detach_every", "should be 0 with variable_bptt", ""),
-        (s["finetune"] >= s["epochs"], "finetune", f"should be below epochs ({s['epochs']})", ""),
         (
             every and window % every and every % window,
             "detach_every",

@@ -138,8 +138,6 @@ class StudyFile(Table):
     [10, 15, 20, 30, 40] where there are neither `seeds` nor [tuning], and otherwise once, after all seeds"""
     aa: bool = False
     """adds the baseline once more under other seeds (1000 higher), where no difference should be found"""
-    gpu: bool = False
-    """leaves the study out of `unrolled run all`"""
     baseline_name: Annotated[str, Field(max_length=200)] = ""
     """the baseline's name in the report, if not that of its model"""
     baseline: dict[str, Any]

@@ -91,8 +91,7 @@ def _is_tuned(arm: Arm, baseline: Arm, setting: str) -> bool:
 
 def _search(arm: Arm, seeds: tuple[int, ...], setting: str, level: Scalar) -> Arm:
     """The arm with the setting moved. A `detach_every` that equals the window follows it."""
-    unset = {"options", "moms"} if arm.settings["engine"] == "sgd" else {"options"}  # which has no momentum
-    given = {key: value for key, value in arm.settings.items() if key not in unset} | arm.settings["options"]
+    given = {key: value for key, value in arm.settings.items() if key != "options"} | arm.settings["options"]
     if given["detach_every"] == given["window"]:
         given["detach_every"] = 0
     with at(f"arm {arm.name!r}"):

@@ -1,8 +1,8 @@
 """AWD-LSTM (Merity, Keskar and Socher, 2018), twice: of fastai's parts, and from scratch.
 
 An LSTM with five dropouts: whole words of the embedding, the input of the first layer, the hidden-to-hidden
-weights of every layer, the activations between layers, the output. The rest of the paper is training: NT-ASGD
-is `bench.training.sgd`, and windows of random length are `bench.corpus.VariedBatches`.
+weights of every layer, the activations between layers, the output. It is trained as the chapter trains: the
+paper's own recipe (NT-ASGD, windows of random length) is left out.
 """
 
 from itertools import pairwise

@@ -15,7 +15,7 @@ from bench.metrics import Evaluation
 from bench.throughput import Clock
 from bench.trial import Epoch
 
-KEPT = ("losses", "lrs", "moms", "lengths", "penalties")
+KEPT = ("losses", "lrs", "moms", "penalties")
 """Fields of Training that a checkpoint has as they are."""
 
 
@@ -73,8 +73,6 @@ class Training:
     losses: list[float] = field(default_factory=list)
     lrs: list[float] = field(default_factory=list)
     moms: list[float] = field(default_factory=list)
-    lengths: list[int] = field(default_factory=list)  # tokens of each step's window
-    phase_changes: dict[str, list[int]] = field(default_factory=dict)  # see bench.training.steps.Rule
     wd: float = math.nan  # as the optimizer had it
     valid: Evaluation = field(default_factory=Evaluation)  # of the last epoch
     penalties: dict[str, float] = field(default_factory=dict)  # by name, summed over the steps
@@ -83,14 +81,11 @@ class Training:
     max_grad_norm: Tensor = field(default_factory=lambda: torch.zeros(()))  # of an update; see clip
     trace: Trace = field(default_factory=Trace)
 
-    def step(
-        self, loss: float, lr: float, mom: float, length: int, weights: Iterable[tuple[str, Tensor]]
-    ) -> None:
+    def step(self, loss: float, lr: float, mom: float, weights: Iterable[tuple[str, Tensor]]) -> None:
         """Note one update, after it was made. Raises Diverged where the loss is not finite."""
         self.losses.append(loss)
         self.lrs.append(float(lr))  # fastai hands out numpy floats
         self.moms.append(float(mom))
-        self.lengths.append(length)
         self.trace.add(loss, weights)
         if not math.isfinite(loss):
             raise Diverged(loss, len(self.losses))

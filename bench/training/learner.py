@@ -62,8 +62,7 @@ class RecordCallback(Callback):  # type: ignore[misc]
         """Note a step."""
         if self.training:
             now = self.opt.hypers[-1]
-            loss, length = float(self.loss.detach()), self.xb[0].shape[1]
-            self.record.step(loss, now["lr"], now["mom"], length, self.weights)
+            self.record.step(float(self.loss.detach()), now["lr"], now["mom"], self.weights)
             self.record.wd = now["wd"]
 
     def after_train(self) -> None:

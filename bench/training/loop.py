@@ -18,7 +18,7 @@ from bench.training.engine import Training
 from bench.trial import Trial
 
 DIV, DIV_FINAL, WARM_UP = 25.0, 1e5, 0.25  # of fastai's fit_one_cycle
-SQR_MOM, EPS = 0.99, 1e-5  # of fastai's Adam; torch's own are .999 and 1e-8
+EPS = 1e-5  # of fastai's Adam; torch's own is 1e-8
 
 NORMS = (
     nn.BatchNorm1d,
@@ -37,22 +37,7 @@ def train(
     """Train as the chapter does. Raises Diverged."""
     model.to(device).reset()
     cycle = one_cycle(trial.epochs * len(train), trial.lr, trial.moms)
-    return steps.train(trial, model, train, valid, device, OneCycle(adam(model, trial.wd), cycle))
-
-
-class OneCycle(steps.Rule):
-    """Adam, steered along fit_one_cycle's two curves."""
-
-    def __init__(self, optimizer: torch.optim.Optimizer, cycle: Iterator[tuple[float, float]]) -> None:
-        super().__init__(optimizer)
-        self.cycle = list(cycle)
-
-    def before_step(self, length: int) -> tuple[float, float]:
-        """See Rule.before_step; the length of the window has no effect."""
-        lr, mom = self.cycle[self.steps]
-        for group in self.optimizer.param_groups:
-            group["lr"], group["betas"] = lr, (mom, SQR_MOM)
-        return lr, mom
+    return steps.train(trial, model, train, valid, device, adam(model, trial.wd), list(cycle))
 
 
 def one_cycle(steps: int, lr: float, moms: tuple[float, float, float]) -> Iterator[tuple[float, float]]:

@@ -1,12 +1,12 @@
-"""The loop of the plain engines: epochs, updates, validation, checkpoints. An engine adds its Rule."""
+"""Epochs, updates, validation and checkpoints of the engine `loop`, which adds optimizer and schedule."""
 
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from bench.corpus import Batches
 from bench.metrics import Evaluation
@@ -15,52 +15,13 @@ from bench.regularization import penalties
 from bench.throughput import Clock
 from bench.training.checkpoint import Checkpoint
 from bench.training.engine import Training
-from bench.trial import Epoch, Trial
+from bench.trial import Trial
 
 SMOOTH = 0.98  # of fastai's AvgSmoothLoss
+SQR_MOM = 0.99  # of fastai's Adam; torch's own is .999
 
-
-class Rule:
-    """How an engine updates the weights: an optimizer and its schedule. `steps` counts the updates so far.
-
-    `phase_changes` maps a phase ("average", "halve", "finetune") to the steps after which it began. `kept`
-    names the attributes that a checkpoint has beside the optimizer's state.
-    """
-
-    kept: tuple[str, ...] = ("steps", "phase_changes")
-
-    def __init__(self, optimizer: torch.optim.Optimizer) -> None:
-        self.optimizer = optimizer
-        self.steps = 0
-        self.phase_changes: dict[str, list[int]] = {}
-
-    def before_step(self, length: int) -> tuple[float, float]:
-        """Prepare the optimizer for a window of `length` tokens. Returns learning rate and momentum."""
-        raise NotImplementedError
-
-    def after_step(self) -> None:
-        """Called after each update."""
-        self.steps += 1
-
-    def evaluation_weights(self) -> AbstractContextManager[None]:
-        """A context in which the model has the weights that are evaluated."""
-        return nullcontext()
-
-    def after_epoch(self, epoch: Epoch) -> None:
-        """Called after each epoch and its validation."""
-
-    def finish(self) -> None:
-        """Set the model's final weights."""
-
-    def state(self) -> dict[str, Any]:
-        """The rule's state as plain data and tensors, for a checkpoint."""
-        return {"optimizer": self.optimizer.state_dict(), **{name: getattr(self, name) for name in self.kept}}
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Restore a state that `state` returned."""
-        self.optimizer.load_state_dict(state["optimizer"])
-        for name in self.kept:
-            setattr(self, name, state[name])
+Cycle = Sequence[tuple[float, float]]
+"""Learning rate and momentum of each step."""
 
 
 class Step(NamedTuple):
@@ -70,36 +31,38 @@ class Step(NamedTuple):
     penalties: dict[str, Tensor]
     lr: float
     mom: float
-    length: int  # tokens read from each row
 
 
 def train(
-    trial: Trial, model: LanguageModel, train: Batches, valid: Batches, device: torch.device, rule: Rule
+    trial: Trial,
+    model: LanguageModel,
+    train: Batches,
+    valid: Batches,
+    device: torch.device,
+    optimizer: Optimizer,
+    cycle: Cycle,
 ) -> Training:
-    """Train a model by a rule. The model must be on its device, with an empty state. Raises Diverged."""
+    """Train a model along a cycle. It must be on its device, with an empty state. Raises Diverged."""
     train, valid = train.to(device), valid.to(device)
     weights = list(model.named_parameters())
-    record, clock = Training(wd=rule.optimizer.param_groups[0]["weight_decay"]), Clock(device)
+    record, clock = Training(wd=optimizer.param_groups[0]["weight_decay"]), Clock(device)
     if trial.clip:
-        rule.optimizer.register_step_pre_hook(lambda *_: record.stepping(weights))
+        optimizer.register_step_pre_hook(lambda *_: record.stepping(weights))
     checkpoint = Checkpoint(trial.id, device)
     if kept := checkpoint.load():
-        _restore(kept, model, rule, train, record)
-    record.phase_changes = rule.phase_changes
+        _restore(kept, model, optimizer, train, record)
     for epoch in range(len(record.epochs), trial.epochs):
         clock.lap()
-        before = len(record.losses)
-        for step, (loss, *added) in _read(_steps(trial, model, train, rule), device):
+        part = cycle[epoch * len(train) : (epoch + 1) * len(train)]
+        steps = _steps(trial, model, train, optimizer, part)
+        for step, (loss, *added) in _read(steps, device):
             record.penalized(dict(zip(step.penalties, added, strict=True)))
-            record.step(loss, step.lr, step.mom, step.length, weights)
+            record.step(loss, step.lr, step.mom, weights)
         train_seconds = clock.lap()
-        with rule.evaluation_weights():
-            record.valid = validate(trial, model, valid)
-        record.end_epoch(smoothed(record.losses), len(record.losses) - before, train_seconds, clock)
-        rule.after_epoch(record.epochs[-1])
+        record.valid = validate(trial, model, valid)
+        record.end_epoch(smoothed(record.losses), len(train), train_seconds, clock)
         if epoch + 1 < trial.epochs and checkpoint.due():
-            checkpoint.save(_state(model, rule, train, record))
-    rule.finish()
+            checkpoint.save(_state(model, optimizer, train, record))
     if trial.reset == "epoch":
         model.reset()
     return record
@@ -113,11 +76,11 @@ def smoothed(losses: list[float]) -> float:
     return average / (1 - SMOOTH ** len(losses))
 
 
-def _state(model: LanguageModel, rule: Rule, train: Batches, record: Training) -> dict[str, Any]:
+def _state(model: LanguageModel, optimizer: Optimizer, train: Batches, record: Training) -> dict[str, Any]:
     """Everything that the next epoch depends on, and the record so far."""
     return {
         "model": model.state_dict(),
-        "rule": rule.state(),
+        "optimizer": optimizer.state_dict(),
         "carried": (model.state, model.rows, list(model.past)),
         "random": torch.get_rng_state(),
         "random_cuda": torch.cuda.get_rng_state(train.device) if train.device.type == "cuda" else None,
@@ -127,10 +90,10 @@ def _state(model: LanguageModel, rule: Rule, train: Batches, record: Training) -
 
 
 def _restore(
-    kept: dict[str, Any], model: LanguageModel, rule: Rule, train: Batches, record: Training
+    kept: dict[str, Any], model: LanguageModel, optimizer: Optimizer, train: Batches, record: Training
 ) -> None:
     model.load_state_dict(kept["model"])
-    rule.restore(kept["rule"])
+    optimizer.load_state_dict(kept["optimizer"])
     model.state, model.rows, past = kept["carried"]
     model.past.extend(past)
     torch.set_rng_state(kept["random"])
@@ -141,27 +104,29 @@ def _restore(
     record.resume(kept["record"])
 
 
-def _steps(trial: Trial, model: LanguageModel, batches: Batches, rule: Rule) -> Iterator[Step]:
-    """One epoch of updates, each made when it is asked for."""
-    trained = [p for group in rule.optimizer.param_groups for p in group["params"]]
+def _steps(
+    trial: Trial, model: LanguageModel, batches: Batches, optimizer: Optimizer, cycle: Cycle
+) -> Iterator[Step]:
+    """One epoch of updates, each made when it is asked for. `cycle` has those of the epoch alone."""
+    trained = [p for group in optimizer.param_groups for p in group["params"]]
     model.train()
     if trial.reset == "epoch":
         model.reset()
-    for tokens, targets in batches:
+    for (tokens, targets), (lr, mom) in zip(batches, cycle, strict=True):
         if trial.reset == "batch":
             model.reset()
-        lr, mom = rule.before_step(tokens.shape[1])
+        for group in optimizer.param_groups:
+            group["lr"], group["betas"] = lr, (mom, SQR_MOM)
         output = model(tokens)
         loss = F.cross_entropy(output.logits.flatten(0, -2), targets.flatten())
         added = penalties(trial, output)
         sum(added.values(), loss).backward()  # type: ignore[no-untyped-call]
         if trial.clip:
             nn.utils.clip_grad_norm_(trained, trial.clip)
-        rule.optimizer.step()
-        rule.optimizer.zero_grad(set_to_none=False)  # as fastai: without a gradient there is still momentum
-        rule.after_step()
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=False)  # as fastai: without a gradient there is still momentum
         added = {name: value.detach() for name, value in added.items()}
-        yield Step(loss.detach(), added, lr, mom, tokens.shape[1])
+        yield Step(loss.detach(), added, lr, mom)
 
 
 def _read(steps: Iterator[Step], device: torch.device) -> Iterator[tuple[Step, list[float]]]:

@@ -26,8 +26,7 @@ def build(trial: Trial, vocab: int) -> LanguageModel:
     """The trial's model with its initial weights, which depend on the seed and not on the arm."""
     torch.manual_seed(environment.stream(trial.seed, "init"))
     model: LanguageModel = spec_of(trial.model).build(vocab, **trial.options)
-    # 0 detaches after every window, whatever its length
-    model.detach_every = 0 if trial.variable_bptt else trial.detach_every
+    model.detach_every = trial.detach_every
     model.target = trial.target
     return model
 

@@ -27,8 +27,7 @@ DATA: Mapping[str, Callable[[Case], Witness]] = {
 }
 
 TRAINING: Mapping[str, Callable[[Trained], Witness | None]] = {
-    "window": training.window,
-    "variable_bptt": lambda case: equal(case.trial.variable_bptt, len(case.seen.widths) > 1),
+    "window": lambda case: all_are(case.trial.window, case.seen.widths),
     "batch": lambda case: all_are(case.trial.batch, {rows for rows, _ in case.seen.shapes}),
     "epochs": lambda case: equal(case.trial.epochs, len(case.record.epochs)),
     "order": training.order,
@@ -40,9 +39,6 @@ TRAINING: Mapping[str, Callable[[Trained], Witness | None]] = {
     "clip": training.clip,
     "alpha": lambda case: penalty(case.trial.alpha, sum(e.ar for e in case.record.epochs)),
     "beta": lambda case: penalty(case.trial.beta, sum(e.tar for e in case.record.epochs)),
-    "on_plateau": training.on_plateau,
-    "plateau_patience": training.plateau_patience,
-    "finetune": training.finetune,
     "detach_every": training.detach_every,
 }
 

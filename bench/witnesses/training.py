@@ -1,31 +1,25 @@
 """Witnesses of the training, from its record and from the batches that its model read."""
 
 import math
-from statistics import median_low
 
 import torch
 from torch import Tensor
 
-from bench.corpus import LEAST, Batches
+from bench.corpus import Batches
 from bench.diagnostics import gradient_by_distance
 from bench.models.recurrent import LanguageModel
-from bench.witnesses.context import Trained, Witness, all_are, equal, fitting, near
+from bench.witnesses.context import Trained, Witness, equal, fitting, near
 
 ROWS = 8  # of a batch that are looked up in the text
 
 
 def lr(case: Trained) -> Witness:
-    """The peak of the cycle; the rate of AWD-LSTM's engine is scaled by the window that it begins with."""
-    record = case.record
-    scaled = record.lrs[0] * case.trial.window / record.lengths[0]
-    cyclic = case.trial.engine != "sgd"
-    return near(case.trial.lr, max(record.lrs) if cyclic else scaled, _slack(case) if cyclic else 1e-6)
+    """The peak of the cycle."""
+    return near(case.trial.lr, max(case.record.lrs), _slack(case))
 
 
-def moms(case: Trained) -> Witness | None:
-    """The momentum of the first step, of the peak and of the last step; AWD-LSTM's engine has none."""
-    if case.trial.engine == "sgd":
-        return None
+def moms(case: Trained) -> Witness:
+    """The momentum of the first step, of the peak and of the last step."""
     moms, declared = case.record.moms, case.trial.moms
     seen = (moms[0], min(moms), moms[-1])
     ok = all(math.isclose(d, s, rel_tol=_slack(case)) for d, s in zip(declared, seen, strict=True))
@@ -40,41 +34,6 @@ def _slack(case: Trained) -> float:
 def clip(case: Trained) -> Witness | None:
     """The largest gradient norm of an update, which equals the bound if any gradient was clipped."""
     return near(case.trial.clip, float(case.record.max_grad_norm), 0.01) if case.trial.clip else None
-
-
-def on_plateau(case: Trained) -> Witness:
-    """The first phase that began when validation stalled."""
-    happened = [phase for phase in case.record.phase_changes if phase != "finetune"]
-    return equal(case.trial.on_plateau, happened[0] if happened else "ignore")
-
-
-def plateau_patience(case: Trained) -> Witness | None:
-    """The epoch of the first phase change against the one that is due; None where there is neither."""
-    if case.trial.on_plateau == "ignore":
-        return None
-    from bench.training.sgd import stalled  # not for trials of other engines: it is not in their identity
-
-    losses, patience = [e.valid_loss for e in case.record.epochs], case.trial.plateau_patience
-    due = next((n for n in range(1, len(losses) + 1) if stalled(losses[:n], patience)), 0)
-    began = next((steps[0] for phase, steps in case.record.phase_changes.items() if phase != "finetune"), 0)
-    came = round(began / len(case.record.losses) * len(losses))
-    seen = f"a turn after epoch {came}" if came else "no turn"
-    return {"ok": due == came, "declared": patience, "seen": seen} if due or came else None
-
-
-def finetune(case: Trained) -> Witness:
-    """The epochs that were left when the second run began."""
-    begun = case.record.phase_changes.get("finetune", [len(case.record.losses)])[0]
-    left = 1 - begun / len(case.record.losses)
-    return equal(case.trial.finetune, round(left * len(case.record.epochs)))
-
-
-def window(case: Trained) -> Witness:
-    """The tokens of every training window; of drawn ones the median, within a fifth and one token."""
-    if not case.trial.variable_bptt:
-        return all_are(case.trial.window, case.seen.widths)
-    window, middle = case.trial.window, median_low(case.record.lengths)
-    return {"ok": abs(middle - max(window, LEAST)) <= 1 + window / 5, "declared": window, "seen": middle}
 
 
 def target(case: Trained) -> Witness:

@@ -17,7 +17,6 @@ from bench.run import run_trial
 from bench.training import train
 from bench.trial import Trial
 
-SGD = {"engine": "sgd", "lr": 2.0, "epochs": 6}  # its validation loss rises from the first epoch on
 AWD = {"lr": 0.1, **dict.fromkeys(("embed_p", "input_p", "weight_p", "hidden_p", "output_p"), 0.2)}
 
 LEVELS: dict[str, tuple[str, dict[str, Any], Any, Any]] = {  # model, what else is set, two levels
@@ -26,7 +25,6 @@ LEVELS: dict[str, tuple[str, dict[str, Any], Any, Any]] = {  # model, what else 
     "split": ("lm6", {}, "tail", "blocks"),
     "window": ("lm6", {}, 4, 8),
     "stride": ("lm6", {"reset": "batch"}, 0, 2),
-    "variable_bptt": ("lm6", {"engine": "sgd", "lr": 1.0, "window": 8}, False, True),
     "batch": ("lm6", {}, 8, 16),
     "epochs": ("lm6", {}, 1, 2),
     "order": ("lm6", {}, "sequential", "grouped"),
@@ -39,9 +37,6 @@ LEVELS: dict[str, tuple[str, dict[str, Any], Any, Any]] = {  # model, what else 
     "alpha": ("lm6", {}, 0.0, 2.0),
     "beta": ("lm6", {}, 0.0, 1.0),
     "detach_every": ("lm6", {}, 4, 1),
-    "on_plateau": ("lm4", {**SGD, "plateau_patience": 1}, "ignore", "average"),
-    "plateau_patience": ("lm4", {**SGD, "on_plateau": "average"}, 0, 3),
-    "finetune": ("lm4", SGD, 0, 2),
     "hidden": ("lm6", {}, 8, 12),
     "layers": ("lm6", {}, 2, 1),
     "tying": ("lm6", {}, False, True),
@@ -79,7 +74,6 @@ MORE: list[tuple[str, str, dict[str, Any], Any, Any]] = [
     ("target", "lm2", {}, "last", "every"),
     ("split", "lm6", {}, "blocks", "tail"),
     ("detach_every", "lm6", {}, 4, 16),
-    ("on_plateau", "lm4", {**SGD, "plateau_patience": 1}, "average", "halve"),
     ("nonlinearity", "rnn-relu", {"nonlinearity": "relu"}, "relu", "tanh"),
     ("form", "gru-after", {"form": "after"}, "after", "before"),
     ("init", "gru-after", {}, "built-in", "own"),

@@ -3,7 +3,6 @@
 import random
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -186,16 +185,14 @@ def test_every_model_of_the_zoo_passes(small: Callable[..., Trial], name: str) -
     assert result.done and not result.epochs and not result.metrics
 
 
-@pytest.mark.parametrize("changes", [{"order": "shuffled"}, {"engine": "sgd", "variable_bptt": True}])
 def test_what_is_trained_last_are_batches_as_a_trial_draws_them(
-    small: Callable[..., Trial], monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]
+    small: Callable[..., Trial], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trained, fit = [], train.fit
     monkeypatch.setattr(train, "fit", lambda trial, *rest: trained.append(rest[1]) or fit(trial, *rest))
-    trial = small(**changes)
-    preflight(trial)
-    (checked,), (_, expected, _) = trained, train.load(trial)
-    assert len(checked) == 1 and type(checked) is type(expected)
+    preflight(small(order="shuffled"))
+    (checked,) = trained
+    assert len(checked) == 1
     assert checked.random is not None, "in the order of the seed"
 
 

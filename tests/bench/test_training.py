@@ -146,7 +146,7 @@ def test_first_difference_names_the_step_and_the_tensor() -> None:
 @pytest.mark.parametrize("loss", [float("nan"), float("inf")])
 def test_a_record_refuses_a_loss_that_is_no_number_after_noting_it(loss: float) -> None:
     record = Training()
-    record.step(1.0, 0.1, 0.9, 4, [])
+    record.step(1.0, 0.1, 0.9, [])
     with pytest.raises(Diverged, match=f"^diverged: the training loss is {loss} at step 2$"):
-        record.step(loss, 0.1, 0.9, 4, [])
+        record.step(loss, 0.1, 0.9, [])
     assert len(record.losses) == len(record.lrs) == 2

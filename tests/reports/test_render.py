@@ -203,13 +203,13 @@ def test_warnings_name_dead_toggles_missing_witnesses_and_arms_worse_than_counti
 
 
 def test_a_factor_that_took_effect_in_some_seeds_alone_is_told_with_their_number():
-    late = arm("late", 0.1, settings={"on_plateau": "average"})
+    late = arm("late", 0.1, settings={"reset": "never"})
     for seed, result in late.results.items():
-        came = {"ok": seed > 1, "declared": "average", "seen": "average" if seed > 1 else "ignore"}
-        late.results[seed] = replace(result, witnesses={"on_plateau": came})
+        came = {"ok": seed > 1, "declared": "never", "seen": "never" if seed > 1 else "epoch"}
+        late.results[seed] = replace(result, witnesses={"reset": came})
     c = compare(study((arm("base", 0.0), late)))
-    assert "late: no proof that on_plateau took effect in 2 of 10 seeds" in warnings(c)
-    assert list(map(str, c.rows[1].shown)) == ["✕ on_plateau: ignore, not average (2 of 10 seeds)"]
+    assert "late: no proof that reset took effect in 2 of 10 seeds" in warnings(c)
+    assert list(map(str, c.rows[1].shown)) == ["✕ reset: epoch, not never (2 of 10 seeds)"]
 
 
 def test_an_arm_is_worse_than_counting_by_verdict_and_never_by_its_mean_alone():

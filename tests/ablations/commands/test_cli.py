@@ -113,5 +113,5 @@ def test_bash_completes_commands_flags_studies_and_files(
 def test_other_shells_get_every_command_and_study(shell: str, capsys) -> None:
     assert main(["completion", shell]) == 0
     told = capsys.readouterr().out
-    assert all(name in told for name in (*COMMANDS, "toggles", "awd-paper", "--seeds"))
+    assert all(name in told for name in (*COMMANDS, "toggles", "learning-rate", "--seeds"))
     assert "(*):" not in told, "zsh would complete the first of several studies alone"

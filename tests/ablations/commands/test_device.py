@@ -16,6 +16,7 @@ from ablations.commands import device
 from ablations.design import costs, loading
 from ablations.design import plan as plans
 from ablations.design.settings import resolve
+from ablations.design.study import Study
 from ablations.ledger import Ledger
 from bench.devices import usable
 from bench.models.registry import ZOO
@@ -31,27 +32,35 @@ def folder(tmp_path: Path, monkeypatch) -> Path:
     return tmp_path
 
 
+LARGE = [("embedding", [400]), ("hidden", [1150]), ("layers", [3])]
+"""AWD-LSTM at the size of its paper: arithmetic decides."""
+
+
+def study(name: str) -> Study:
+    return loading.override(loading.load("awd"), sets=LARGE) if name == "large" else loading.load(name)
+
+
 def chosen(name: str, asked: str = "", before: str = "", **flags) -> device.Device:
     flags = {"workers": None, "cluster": "", **flags}
-    return device.choose(loading.load(name), Namespace(device=asked, **flags), before)
+    return device.choose(study(name), Namespace(device=asked, **flags), before)
 
 
 @pytest.mark.parametrize(
     ("gpus", "how", "told"),
     [
         (1, {"name": "toggles"}, "cpu: at most 5 min on 16 cores, 63 min on one GPU"),
-        (1, {"name": "awd-paper"}, r"cuda: at most [\d.]+ h on one GPU, [\d.]+ h on 16 cores"),
+        (1, {"name": "large"}, r"cuda: at most [\d.]+ h on one GPU, [\d.]+ h on 16 cores"),
         (16, {"name": "toggles"}, "cuda: at most 4 min on 16 GPUs, 5 min on 16 cores"),
         (0, {"name": "toggles"}, "cpu: no GPU is visible"),
         (0, {"name": "toggles", "asked": "auto"}, "cpu: no GPU is visible"),
         # whatever is faster now, a stored plan's device stays, but for who names another
         (1, {"name": "toggles", "before": "cuda"}, "cuda: as its stored plan has it; at most 63 min .*"),
-        (1, {"name": "awd-paper", "before": "cpu"}, "cpu: as its stored plan has it; at most .*"),
+        (1, {"name": "large", "before": "cpu"}, "cpu: as its stored plan has it; at most .*"),
         (1, {"name": "toggles", "asked": "cpu", "before": "cuda"}, "cpu: as --device says"),
         # on a cluster the driver needs no GPU
-        (0, {"name": "awd-paper", "cluster": "tcp://127.0.0.1:1"}, "cpu: on a cluster, unless .*"),
-        (0, {"name": "awd-paper", "cluster": "tcp://127.0.0.1:1", "asked": "cuda"}, "cuda: as --device says"),
-        (0, {"name": "awd-paper", "cluster": "tcp://127.0.0.1:1", "before": "cuda"}, "cuda: as its .*"),
+        (0, {"name": "large", "cluster": "tcp://127.0.0.1:1"}, "cpu: on a cluster, unless .*"),
+        (0, {"name": "large", "cluster": "tcp://127.0.0.1:1", "asked": "cuda"}, "cuda: as --device says"),
+        (0, {"name": "large", "cluster": "tcp://127.0.0.1:1", "before": "cuda"}, "cuda: as its .*"),
     ],
 )
 def test_the_device_is_the_one_that_is_asked_for_or_stored_or_faster(
@@ -66,8 +75,8 @@ def test_a_gpu_trains_one_trial_at_a_time_unless_more_are_asked_for(
     nvml: Machine, folder: Path, gpus: int, asked: int | None, places: int
 ) -> None:
     nvml.has(*[{}] * gpus)
-    paper = chosen("awd-paper", workers=asked)
-    assert (paper.places, paper.found.gpus[0].uuid) == (places, uuid(0))
+    large = chosen("large", workers=asked)
+    assert (large.places, large.found.gpus[0].uuid) == (places, uuid(0))
 
 
 def test_a_full_gpu_is_not_used_and_is_told_in_a_line(nvml: Machine, folder: Path) -> None:
@@ -85,8 +94,8 @@ def test_costs_are_the_codes_and_no_measurement_changes_them(nvml: Machine) -> N
     assert seconds["lm4"] == pytest.approx(1.1, abs=0.05)
     assert seconds["lm7"] == pytest.approx(0.7, abs=0.05)
     assert all(5 < seconds[name] < 8 for name in ("lstm-gates", "lstm-chunk", "gru-after", "gru-before"))
-    paper = Trial(seed=0, **resolve({"model": "awd", "embedding": 400, "hidden": 1150, "layers": 3}))
-    assert costs.expected_seconds(paper) / costs.gpu_seconds(paper) > 40, "arithmetic decides"
+    large = study("large").baseline.trial()
+    assert costs.expected_seconds(large) / costs.gpu_seconds(large) > 40, "arithmetic decides"
 
 
 @pytest.mark.parametrize(
@@ -106,9 +115,9 @@ def test_more_trials_at_a_time_make_a_busy_gpu_no_faster_and_more_gpus_do(
 ) -> None:
     """Processes of one GPU share its launches and its arithmetic."""
     nvml.has({}, {})
-    study, two = loading.load("awd-paper"), usable().gpus
+    two = usable().gpus
     alone, shared, both = (
-        device._estimates(study, workers, gpus)["cuda"][0]
+        device._estimates(study("large"), workers, gpus)["cuda"][0]
         for workers, gpus in ((4, two[:1]), (8, two[:1]), (8, two))
     )
     assert alone == shared == pytest.approx(2 * both)
@@ -166,10 +175,10 @@ def test_a_plan_says_which_device_it_takes_and_why(
 
 
 def test_the_plan_stores_the_device_and_the_identities_have_it(nvml: Machine, folder: Path) -> None:
-    study, ledger = loading.load("tiny.toml"), Ledger(folder / "results")
+    tiny, ledger = loading.load("tiny.toml"), Ledger(folder / "results")
     assert plans.device_of("tiny", ledger) == ""
     for kind in ("cpu", "cuda"):
-        plan, trials = plans.decide(study, "", kind)
+        plan, trials = plans.decide(tiny, "", kind)
         plans.store(plan, ledger)
         assert plans.device_of("tiny", ledger) == plan.device == kind
         assert {trial.device for trial in trials} == {kind}

@@ -10,7 +10,6 @@ from ablations.design.costs import contrasts
 from ablations.design.settings import (
     DEFAULTS,
     FACTORS,
-    LEAST_DRAWN,
     inherit,
     label,
     parse_set,
@@ -18,7 +17,6 @@ from ablations.design.settings import (
 )
 from ablations.design.study import Arm, Study
 from ablations.design.study_file import DesignTable
-from bench import corpus
 from bench.models.registry import ZOO
 from bench.trial import FOUND, BadInput, Setting, Trial
 
@@ -194,10 +192,6 @@ def test_a_detach_every_beyond_the_window_needs_a_state_that_is_kept(kept: dict[
         resolve({"model": "lm6", "detach_every": 32, **kept})
 
 
-def test_the_least_drawn_window_is_the_corpuss() -> None:
-    assert LEAST_DRAWN == corpus.LEAST
-
-
 @pytest.mark.parametrize(
     ("key", "value", "words"),
     [
@@ -206,7 +200,6 @@ def test_the_least_drawn_window_is_the_corpuss() -> None:
         ("detach_every", 0, "detach every window"),
         ("tying", True, "tying"),
         ("tying", False, "no tying"),
-        ("variable_bptt", False, "no variable windows"),
         ("beta", 0, "no TAR"),
         ("beta", 1, "TAR 1"),
         ("layers", 1, "1 layer"),
@@ -214,7 +207,7 @@ def test_the_least_drawn_window_is_the_corpuss() -> None:
         ("model", "gru", "nn.GRU"),
         ("moms", [0.8, 0.7, 0.8], "momentum of LMModel7"),
         ("moms", [0.9, 0.8, 0.9], "momentum 0.9,0.8,0.9"),
-        ("on_plateau", "average", "NT-ASGD"),
+        ("embed_p", 0.0, "no embedding dropout"),
         ("hidden_p", 0.1, "hidden dropout 0.1"),
     ],
 )

@@ -23,7 +23,6 @@ from reports.statistics.power import ALPHA, smallest_exact_p
 from reports.statistics.sequential import Looks
 
 NAMES = shipped()
-DESK = [name for name in NAMES if not load(name).file.gpu]
 STUDIES = Path(__file__).parents[3] / "docs" / "studies.md"
 
 
@@ -44,7 +43,7 @@ def test_a_shipped_study_can_claim_something_and_trains_nothing_twice(name: str)
     assert len(set().union(*listed)) == sum(map(len, listed))
 
 
-@pytest.mark.parametrize("name", DESK)
+@pytest.mark.parametrize("name", NAMES)
 def test_a_shipped_study_is_expected_to_be_decided_within_half_an_hour(name: str) -> None:
     """On two cores, if half of its differences are none and half twice δ, and pairs differ by 1.25 δ (SD)."""
     study = load(name)
@@ -127,21 +126,13 @@ def test_context_asks_for_as_many_words_from_one_as_from_five_and_counts_the_sam
     assert {valid for _, valid in sizes.values()} == {sizes["2 words"][1]}
 
 
-def test_both_awd_studies_take_the_same_parts_out_of_the_whole_model() -> None:
-    small, paper = ([arm for arm in load(name).arms if not arm.seed_offset] for name in ("awd", "awd-paper"))
-    assert [(arm.name, set(arm.changes)) for arm in small] == [(a.name, set(a.changes)) for a in paper]
-    for study in (small, paper):
-        full = Trial(seed=0, **study[0].settings).factors()
-        assert full["on_plateau"] == "average" and full["variable_bptt"] and full["tying"]
-        taken = set().union(*(arm.changes for arm in study))
-        assert taken >= {"finetune", "on_plateau", "variable_bptt", "embed_p", "wd", "alpha", "weight_p"}
-
-
-def test_all_studies_leave_out_the_one_that_needs_a_gpu(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["plan", "all"]) == 0
-    planned = capsys.readouterr().out
-    assert planned.startswith("awd: ") and "awd-paper" not in planned
-    assert cli.main(["plan", "awd-paper"]) == 0
+def test_awd_takes_out_each_dropout_alone_and_shares_lmmodel7_with_toggles() -> None:
+    arms = load("awd").arms
+    alone = {key for arm in arms if len(arm.changes) == 1 for key, value in arm.changes.items() if not value}
+    assert alone == {"embed_p", "input_p", "weight_p", "hidden_p", "output_p", "tying", "alpha", "beta"}
+    (lm7,) = (arm for arm in arms if arm.settings["model"] == "lm7")
+    toggles = load("toggles").baseline
+    assert [lm7.trial(seed).id for seed in lm7.seeds] == [toggles.trial(seed).id for seed in toggles.seeds]
 
 
 def test_corpus_puts_every_arm_on_another_text(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -149,7 +140,7 @@ def test_corpus_puts_every_arm_on_another_text(tmp_path: Path, capsys: pytest.Ca
     sayings.write_text("Early to bed, and early to rise. " * 700, encoding="utf-8")
     assert cli.main(["plan", "awd", "--corpus", str(sayings), "--seeds", "0"]) == 0
     shown = capsys.readouterr().out
-    assert "AWD-LSTM, tied " in shown and "sayings" not in shown  # a path is no part of an arm's name
+    assert "AWD-LSTM " in shown and "sayings" not in shown  # a path is no part of an arm's name
     study = override(load("awd"), seeds=[0], sets=[("corpus", [str(sayings)])])
     assert {arm.settings["corpus"] for arm in study.arms} == {str(sayings)}
     assert len({trial.data for trial in decide(study, "")[1]}) == 1

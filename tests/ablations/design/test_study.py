@@ -170,13 +170,13 @@ def test_another_model_from_the_command_line_drops_what_it_does_not_have(mine: S
 
 
 def test_an_override_is_told_in_the_baseline_s_own_name() -> None:
-    assert override(load("awd"), sets=[("lr", [3.0])]).baseline.name == "AWD-LSTM, tied, lr 3.0"
+    assert override(load("order"), sets=[("lr", [3.0])]).baseline.name == "grouped, no state, lr 3.0"
 
 
 def test_settings_that_need_each_other_may_come_in_any_order() -> None:
-    sets = [("epochs", [4]), ("finetune", [1])]
+    sets = [("window", [10]), ("detach_every", [5])]
     one, other = (override(load("awd"), sets=way).baseline.settings for way in (sets, sets[::-1]))
-    assert one == other and (one["epochs"], one["finetune"]) == (4, 1)
+    assert one == other and (one["window"], one["detach_every"]) == (10, 5)
 
 
 def test_bad_seeds_from_the_command_line_do_not_blame_the_file(mine: Study) -> None:

@@ -109,11 +109,6 @@ def test_any_numeric_setting_can_be_tuned(loaded: Write, setting: str, levels: s
     assert all(t.detach_every == t.window for _, t in searched(study)) or setting == "detach_every"
 
 
-def test_an_engine_without_momentum_can_be_tuned(loaded: Write) -> None:
-    study = loaded(SMALL.replace('"lm6"', '"lm6"\nengine = "sgd"'))
-    assert {trial.lr for _, trial in searched(study)} == {0.003, 0.01, 0.03}
-
-
 @pytest.mark.parametrize(
     ("old", "new"),
     [("[0.003, 0.01, 0.03]", "[0.003, 0.01]"), ("seeds = 2", "seeds = 3"), ("lr = [0.003", "wd = [0.003")],
