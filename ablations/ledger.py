@@ -68,7 +68,7 @@ class Ledger:
     def read(self, id: str) -> Result | None:
         """The result of a trial, or None if it has none. A damaged file is set aside and counts as none.
 
-        Raises BadInput if a newer version wrote the file, or if it cannot be read at all.
+        Raises BadInput if a version with another format wrote the file, or if it cannot be read at all.
         """
         path = self.path(id)
         data = fetch(path)
@@ -77,15 +77,14 @@ class Ledger:
         try:
             body = unseal(data)
             format = int(body["format"])
-            if format > FORMAT:
+            if format != FORMAT:
                 raise BadInput(
-                    f"has format {format}, and this version reads up to {FORMAT}",
+                    f"has format {format}, and this version of unrolled reads {FORMAT}",
                     place=path,
-                    cure="upgrade unrolled, or choose another results folder",
+                    cure="choose another results folder, or the version that wrote it",
                 )
             result = Result.from_dict(body["result"])
-            # The format is part of the identity, so an older file keeps the name it had then.
-            if format == FORMAT and result.trial.id != id:
+            if result.trial.id != id:
                 raise ValueError("holds another trial")
         except BadInput:
             raise

@@ -107,9 +107,6 @@ def check(trial: Trial) -> None:
 
 def changes(before: Trial, now: Trial) -> Iterator[str]:
     """Phrases on what differs in code, text, versions or device between two trials of equal settings."""
-    if not before.versions:
-        yield "results of an earlier version of unrolled"
-        return
     if before.versions != now.versions:
         old, new = (dict(one.rsplit(" ", 1) for one in t.versions.split(", ")) for t in (before, now))
         apart = [name for name, version in new.items() if old.get(name) != version]
