@@ -65,22 +65,15 @@ _KEYS = {
 }
 FACTORS = {name: Factor(key, _OFF[key], _ON[key]) for name, key in _KEYS.items()}
 
+_MEANT = {**_KEYS, "learning_rate": "lr", "batch_size": "batch"}
+"""Settings by other names that people try."""
+
 _ELSEWHERE = {
     **dict.fromkeys(FOUND, "it is found out where the study is planned; a text is named with corpus"),
     "seed": "the study's own `seeds` name them",
     "seeds": "they stand at the top of the file",
     "options": "write the model's options themselves: hidden = 128",
     "name": "an arm is named beside its `set`",
-    "batch_size": "it is called batch",
-    "learning_rate": "it is called lr",
-    "detach": "it is called detach_every",
-    "horizon": "it is called detach_every",
-}
-_MODELS_BEFORE = {
-    "floor-common": "most-common",
-    "floor-unigram": "ngram-1",
-    "floor-bigram": "ngram-2",
-    "floor-5gram": "ngram-5",
 }
 
 
@@ -130,8 +123,8 @@ def check_key(spec: ModelSpec, key: str) -> None:
     """Raise BadInput with a suggestion if the model has no such setting."""
     if key in _settable(spec):
         return
-    if key in FACTORS and FACTORS[key].key in _settable(spec):
-        raise BadInput("unknown setting", key=repr(key), cure=f"did you mean {FACTORS[key].key!r}?")
+    if _MEANT.get(key) in _settable(spec):
+        raise BadInput("unknown setting", key=repr(key), cure=f"did you mean {_MEANT[key]!r}?")
     if any(key in other.options for other in ZOO.values()):
         cure = f"it has: {', '.join(spec.options) or 'none'}"
         raise BadInput(f"has no option {key!r}", place=f"model {spec.name!r}", cure=cure)
@@ -187,8 +180,6 @@ def _spec(given: Settings) -> ModelSpec:
         raise BadInput("is missing", key="model", cure='name one: model = "lm6"')
     if not isinstance(model, str):
         raise BadInput("not a name", key=f"model = {shown(model)}", cure='write model = "lm6"')
-    if model in _MODELS_BEFORE:
-        raise BadInput(f"is called {_MODELS_BEFORE[model]!r}", key=f"model {model!r}")
     return spec_of(model)
 
 

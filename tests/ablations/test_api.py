@@ -34,7 +34,7 @@ def test_a_trial_has_the_chapters_settings_of_its_model(name: str) -> None:
 
 
 def test_a_trial_is_refused_as_a_study_file_is() -> None:
-    with pytest.raises(BadInput, match=r"^'learning_rate': is not a setting; it is called lr$"):
+    with pytest.raises(BadInput, match=r"^'learning_rate': unknown setting; did you mean 'lr'\?$"):
         ablations.trial("lm4", learning_rate=1e-3)
     for seed in ("a", -1, 1.5, 2**40, True):
         with pytest.raises(

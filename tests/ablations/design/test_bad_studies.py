@@ -60,8 +60,7 @@ def test_an_error_says_place_key_rule_and_cure_also_in_another_process() -> None
         (LM6 + "lrr = 0.1", "[baseline]: 'lrr': unknown setting; did you mean 'lr'?"),
         (LM6 + "tar = 1", "'tar': unknown setting; did you mean 'beta'?"),
         (LM6 + "seed = 1", "'seed': is not a setting; the study's own `seeds` name them"),
-        (LM6 + "horizon = 4", "'horizon': is not a setting; it is called detach_every"),
-        (HEAD + '[baseline]\nmodel = "floor-bigram"', "model 'floor-bigram': is called 'ngram-2'"),
+        (LM6 + "batch_size = 4", "'batch_size': unknown setting; did you mean 'batch'?"),
         (LM6 + 'model = "lm7"', "line 5: a key is given twice: model = \"lm7\"; keep one"),
         (LM6 + "[design]\n[design]\n", "line 6: a key is given twice: [design]"),
         # what is missing
