@@ -41,23 +41,6 @@ SHARED = (
 )
 """Files that compute or record a number of every trial's result."""
 
-UNCOUNTED = {
-    "__init__.py": "empty",
-    "models/__init__.py": "empty",
-    "training/__init__.py": "empty",
-    "devices.py": "finds the GPUs that can be used",
-    "files.py": "writes bytes, which are read back under a checksum",
-    "identity.py": "decides which trial it is",
-    "kinds.py": "names the machine's facts",
-    "machine.py": "reads the machine's facts",
-    "nvidia.py": "reads the machine's facts",
-    "models/registry.py": "lists models: a trial holds their settings, and its hash their class",
-    "plugin_sources.py": "finds the files of plug-ins",
-    "plugins.py": "loads plug-ins; it counts for their models, whose layers it stacks",
-    "preload.py": "imports the rest before a trial",
-}
-"""Files that a trial's process loads and that change no number, with the reason."""
-
 ENGINES = {
     "learner": ("learner",),
     "loop": ("loop", "steps", "checkpoint"),
@@ -149,7 +132,7 @@ _installed = functools.cache(metadata.version)  # reads a file, which a thousand
 
 
 @functools.cache
-def source_hash(model: str, engine: str, penalties: tuple[str, ...] = ()) -> str:
+def source_hash(model: str, engine: str, penalties: tuple[str, ...]) -> str:
     """sha256 of the source files that a model, its engine and its penalties use.
 
     The files of plug-ins have a second hash, after a "-". Raises BadInput for an unknown model.

@@ -27,7 +27,7 @@ SYSTEM = {Path("/", name) for name in ("etc", "lib", "lib64", "proc", "sys", "us
 """Folders of the operating system, which describe the machine."""
 
 
-def sources_of(module: ModuleType, declared: Iterable[Path] = ()) -> Sources:
+def sources_of(module: ModuleType, declared: Iterable[Path]) -> Sources:
     """Follow the imports of a loaded plug-in to every file and package that counts for its trials."""
     own = Path(str(module.__file__))
     files, families, packages = {own, *declared}, set[Path](), set[str]()
