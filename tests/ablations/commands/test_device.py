@@ -154,7 +154,7 @@ def test_a_gpu_that_this_torch_cannot_use_is_not_chosen_and_cuda_is_refused_with
     nvml: Machine, folder: Path, capsys, gpu: dict, cuda: int, why: str
 ) -> None:
     nvml.has(gpu, cuda=cuda)
-    told = str(chosen("awd-paper"))
+    told = str(chosen("large"))
     assert told.startswith(f"device cpu: {why}") and told.count("\n") == 0
     for word in ("plan", "run"):
         assert main([word, "tiny.toml", "--device", "cuda"]) == 2
