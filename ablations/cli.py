@@ -116,7 +116,7 @@ def _flag(*names: str, **options: Any) -> Callable[[Parser], object]:
 
 _results = _flag("--results", type=Path, default=Path("results"), help="folder of the results (the ledger)")
 _out = _flag("--out", type=Path, default=Path("reports/out"), help="folder of the reports")
-_prune = _flag("--yes", action="store_true", help="remove them; without it they are only counted")
+_old = _flag("--remove-old", action="store_true", help="remove results and files that belong to no plan")
 _studies = _flag("studies", nargs="+", metavar="STUDY", help="a shipped study, the path of a .toml, or all")
 _known = _flag("studies", nargs="*", metavar="STUDY", help="studies that were run; all if none is named")
 _port = _flag("--port", type=port, default=5000)
@@ -163,8 +163,6 @@ def _verify(p: Parser) -> None:
     text = "number of trials to train again (default: 5)"
     p.add_argument("-n", "--number", type=count, default=5, help=text)
     bundle = p.add_argument_group("for a bundle")
-    text = "a file of allowed signers (ssh-keygen): the bundle must be signed by one of them"
-    bundle.add_argument("--signers", type=Path, metavar="FILE", help=text)
     bundle.add_argument("--trust", action="store_true", help="run its plug-ins: code of someone else's")
 
 
@@ -172,7 +170,6 @@ def _bundle(p: Parser) -> None:
     p.add_argument("study", metavar="STUDY", help="a study that was run")
     p.add_argument("-o", "--output", type=Path, required=True, metavar="FILE.zip", help="the file to write")
     p.add_argument("--no-text", action="store_true", help="leave texts out: their sha256 stays")
-    p.add_argument("--sign", type=Path, metavar="KEY", help="also write FILE.zip.sig with this OpenSSH key")
 
 
 def _compare(p: Parser) -> None:
@@ -206,7 +203,7 @@ def _show(p: Parser) -> None:
         "what",
         metavar="WHAT",
         help="the first digits of a trial's identity; or a study that was run, to list its trials; "
-        "or corpus, to print the first validation batches as words",
+        "or models, to list them with their options; or corpus, for the first validation batches as words",
     )
     trial = p.add_argument_group("for a trial")
     text = "train it again and generate N tokens"
@@ -218,12 +215,6 @@ def _show(p: Parser) -> None:
     corpus.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help=text)
     corpus.add_argument("--batches", type=count, default=2, help="number of batches (default: 2)")
     corpus.add_argument("--rows", type=count, default=3, help="rows of each batch (default: 3)")
-
-
-def _learner(p: Parser) -> None:
-    p.add_argument("trial", metavar="TRIAL", help="the first digits of the trial's identity")
-    text = "file for the weights, a torch state_dict; it must not exist"
-    p.add_argument("--save", type=new_file, required=True, metavar="FILE.pth", help=text)
 
 
 def _new(p: Parser) -> None:
@@ -242,7 +233,9 @@ class Command:
 
 
 COMMANDS = {
-    "studies": Command("list the studies: question, arms, time, and how far each is", (_plugin, _results)),
+    "studies": Command(
+        "list the studies: question, arms, time, and how far each is", (_known, _plugin, _results, _old)
+    ),
     "plan": Command(
         "print a study's arms, its cost, and the seeds until it is decided",
         (_studies, _changes, _plugin, _results),
@@ -251,8 +244,6 @@ COMMANDS = {
         "train the missing trials of a study, log and report them",
         (_studies, _changes, _plugin, _results, _out, _limits, _run),
     ),
-    "status": Command("count the trials of each study that are done or missing", (_known, _results)),
-    "prune": Command("remove results and files that belong to no plan", (_results, _prune)),
     "report": Command("render reports from stored results", (_known, _results, _out)),
     "verify": Command(
         "train some trials again and compare every number", (_plugin, _results, _verify, _limits)
@@ -264,9 +255,9 @@ COMMANDS = {
     ),
     "sync": Command("write to MLflow the results that it lacks", (_known, _results)),
     "ui": Command("browse MLflow on 127.0.0.1", (_port,), "mlflow.ui"),
-    "models": Command("list the models and their options", (_plugin,)),
-    "show": Command("print a trial, the trials of a study, or a corpus", (_plugin, _results, _show)),
-    "learner": Command("train a finished trial again and save its weights", (_plugin, _results, _learner)),
+    "show": Command(
+        "print a trial, the trials of a study, the models, or a corpus", (_plugin, _results, _show)
+    ),
     "new": Command("write a file of your own to start from", (_new,)),
     "completion": Command("print a shell's script that completes all of this", (_shell,), "cli"),
 }
@@ -274,6 +265,8 @@ COMMANDS = {
 EXAMPLES = """
 studies
 studies --plugin my_cell.py
+studies toggles
+studies --remove-old
 plan toggles
 plan my.toml --set lr=1e-3,1e-2
 plan awd --corpus my.txt
@@ -282,15 +275,11 @@ run models --seeds 0
 run my.toml --plugin my_cell.py --set model=lm6,my-cell
 run all --budget 1h
 run golden
-status
-status toggles
-prune
-prune --yes
 report
 report toggles --out elsewhere
 verify toggles
 verify my-study --plugin my_cell.py -n 20
-verify toggles.zip --signers reviewers
+verify toggles.zip
 bundle toggles -o toggles.zip
 compare results-before results --study toggles --markdown summary.md
 compare before.json after.json --speed-margin 0.1
@@ -301,12 +290,10 @@ sync
 sync toggles --results elsewhere
 ui
 ui --port 5001
-models
-models --plugin my_cell.py
+show models --plugin my_cell.py
 show toggles
 show 3fa9 --generate 50
 show corpus --set corpus=my.txt --set window=8
-learner 3fa9 --save weights.pth
 new study my.toml
 new cell my_cell.py
 completion bash > ~/.local/share/bash-completion/completions/unrolled

@@ -35,10 +35,10 @@ INTRODUCTIONS = {
     ),
     "Options": (
         "Settings that belong to some models only. Their defaults are in [Models](#models). A plug-in"
-        " adds its own: `unrolled models --plugin FILE.py` lists them."
+        " adds its own: `unrolled show models --plugin FILE.py` lists them."
     ),
     "Models": (
-        '`unrolled models` prints this list. "settings" are those in which a model\'s training in the '
+        '`unrolled show models` prints this list. "settings" are those in which a model\'s training in the '
         "chapter differs from the defaults."
     ),
     "Factors": (

@@ -15,14 +15,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from ablations import scratch
-from ablations.commands import signatures
 from ablations.commands.plan import load_plugins
 from ablations.commands.report import comparison, read, render
 from ablations.design import plan as plans
 from ablations.design.plan import Plan
 from ablations.ledger import Ledger, needed
 from ablations.trials.retrained import as_today
-from bench.files import save, save_all
+from bench.files import save
 from bench.text import BIBLE, HUMAN_NUMBERS
 from bench.trial import BadInput, Result, counted, require
 
@@ -40,7 +39,7 @@ PARTS = {
 
 @scratch.used()
 def bundle(args: Namespace) -> int:
-    """Write a study's bundle and, with --sign, an OpenSSH signature beside it."""
+    """Write a study's bundle."""
     zipped, place = args.output.suffix.lower() == ".zip", f"-o {args.output}"
     require(zipped, "a bundle's name ends in .zip", place=place, cure=f"{place}.zip")
     once = len({Path(name).name for name in args.plugin}) == len(args.plugin)
@@ -52,19 +51,13 @@ def bundle(args: Namespace) -> int:
     if not results:
         raise BadInput(f"study {plan.study!r} has no result", cure=f"`unrolled run {plan.study}` trains it")
     _check_parts(results.values(), plan.study)
-    with TemporaryDirectory() as folder, TemporaryDirectory() as beside:
-        root, draft = Path(folder), Path(beside) / args.output.name
+    with TemporaryDirectory() as folder:
+        root = Path(folder)
         for name, data in _files(plan, results, ledger, args):
             save(root / name, data)
         render(comparison(plan, results), root / "pages")
         _describe(root, plan)
-        save(draft, _zipped(root))
-        if args.sign:
-            signatures.sign(draft, args.sign)
-        made = [draft, *([signatures.of(draft)] if args.sign else [])]
-        save_all({args.output.with_name(path.name): path.read_bytes() for path in made})
-        if not args.sign:
-            signatures.of(args.output).unlink(missing_ok=True)  # of the file that was there
+        save(args.output, _zipped(root))
     print(f"{args.output}: {counted(len(results), 'result')}; `unrolled verify {args.output}` checks it")
     return 0
 

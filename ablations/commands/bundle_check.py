@@ -16,7 +16,6 @@ from math import inf
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from ablations.commands import signatures
 from ablations.commands.bundle import DESCRIPTION, below, trained_by
 from ablations.commands.report import comparison, read, render
 from ablations.design import plan as plans
@@ -43,14 +42,12 @@ ROUNDED = 0.11  # pixels: figures have one decimal
 
 @contextmanager
 def opened(args: Namespace) -> Iterator[tuple[Plan, Ledger, list[str], dict[str, Path]]]:
-    """Check a bundle's signature, hashes, plan and verdicts.
+    """Check a bundle's hashes, plan and verdicts.
 
     Yields plan, ledger, what is wrong, and its texts by their sha256. Raises BadInput where it is no bundle,
     or a hostile one.
     """
     path = Path(args.study)
-    if args.signers:
-        print(f"signed by {visible(signatures.check(path, args.signers))}")
     with TemporaryDirectory() as folder:
         root = Path(folder)
         _extract(path, root)

@@ -78,7 +78,7 @@ metrics = [{{ name = "valid_accuracy", delta = 0.02 }}, {{ name = "valid_loss", 
 looks = [10, 15, 20, 30, 40]  # numbers of seeds after which verdicts are sought
 
 [baseline]
-model = "lm6"       # `unrolled models` lists what there is, and what can be set on it
+model = "lm6"       # `unrolled show models` lists what there is, and what can be set on it
 epochs = 5          # five epochs are quick; LMModel6's own are 15
 # corpus = "my.txt" # any text of your own
 

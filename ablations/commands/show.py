@@ -1,4 +1,4 @@
-"""`unrolled show`: print a corpus, the trials of a study, or one trial."""
+"""`unrolled show`: print a corpus, the models, the trials of a study, or one trial."""
 
 from argparse import Namespace
 from collections.abc import Iterable
@@ -11,12 +11,16 @@ from ablations.design import plan as plans
 from ablations.design.settings import parse_set, resolve
 from ablations.ledger import Ledger
 from ablations.trials.retrained import continuation, find, retrained
+from bench.models.registry import ZOO
+from bench.models.spec import PENALTIES
 from bench.trial import BadInput, Trial, visible
 
 
 def show(args: Namespace) -> int:
-    """Print a corpus, the trials of a study, or one trial with its settings, metrics and mistakes."""
+    """Print a corpus, the models, the trials of a study, or one trial with all that is known of it."""
     load_plugins(args)
+    if args.what == "models":
+        return _models()
     ledger = Ledger(args.results)
     if plans.is_stored(args.what, ledger):
         plans.stored(args.what, ledger)  # raises where it cannot be read
@@ -42,6 +46,17 @@ def show(args: Namespace) -> int:
 
 def _print(lines: Iterable[str]) -> None:
     print("\n".join(map(visible, lines)))
+
+
+def _models() -> int:
+    """Print the models and the penalties, and what can be set on each."""
+    for spec in ZOO.values():
+        options = ", ".join(f"{key}={value}" for key, value in spec.options.items()) or "no options"
+        print(f"{spec.name:<14} {spec.title:<18} {spec.about}\n{'':<14} {options}")
+    for penalty in PENALTIES.values():
+        print(f"{penalty.name:<14} {penalty.title:<18} {penalty.about}")
+        print(f"{'':<14} an option of every trained model: {penalty.name}=0.0")
+    return 0
 
 
 def _corpus(args: Namespace) -> int:

@@ -1,10 +1,12 @@
 """`unrolled studies`: every study there is, with its question, arms, time, and how far it is."""
 
 from argparse import Namespace
+from collections.abc import Sequence
 from pathlib import Path
 
+from ablations.commands.old_results import remove_old, summary, unplanned
 from ablations.commands.plan import load_plugins, minutes
-from ablations.commands.report import read
+from ablations.commands.report import comparison, read
 from ablations.commands.until_decided import UntilDecided
 from ablations.design import loading
 from ablations.design import plan as plans
@@ -14,13 +16,37 @@ from ablations.design.study_file import shipped
 from ablations.flags import cores
 from ablations.ledger import Ledger
 from bench.trial import BadInput, counted, visible
+from reports.answer import tally
 from reports.formats import columns
 
 
 def studies(args: Namespace) -> int:
-    """List the shipped studies, those of this folder's .toml files, and others that were run."""
+    """List the studies, or say how far those that are named are; with --remove-old, remove old results."""
     load_plugins(args)
     ledger = Ledger(args.results)
+    if args.remove_old:
+        remove_old(ledger)
+    elif args.studies:
+        _tell(args.studies, ledger)
+    else:
+        _list(ledger)
+    return 0
+
+
+def _tell(names: Sequence[str], ledger: Ledger) -> None:
+    """Print how far studies are, and every trial that failed or diverged."""
+    for plan in plans.of_studies(names, ledger):
+        results = read(plan, ledger)
+        compared = comparison(plan, results)
+        until = UntilDecided(plan, results, compared)
+        print(f"{visible(plan.study)}: {tally(compared)}; {until.ahead(cores())}")
+        for result in results.values():
+            if not result.done:
+                print(f"  {result.trial.id} seed {result.trial.seed}: {visible(result.reason)}")
+
+
+def _list(ledger: Ledger) -> None:
+    """Print the shipped studies, those of this folder's .toml files, and others that were run."""
     run = {plan.study: plan for plan in plans.all_stored(ledger)}
     rows = [("study", "arms", "time until decided", "state", "")]
     files = (*shipped(), *(str(path) for path in sorted(Path().glob("*.toml")) if _is_study(path)))
@@ -48,7 +74,10 @@ def studies(args: Namespace) -> int:
         print(f"    {visible(question)}\n" if question else "", end="")
     print("\n`unrolled run STUDY` trains a study, `unrolled plan STUDY` says more of it, `unrolled new study")
     print("my.toml` writes one of your own; `unrolled run golden` replays the book's notebook")
-    return 0
+    found_plans, unreadable = plans.read_all(ledger)
+    if old := unplanned(ledger, found_plans):
+        cure = "that can be read" if unreadable else "of today: `unrolled studies --remove-old` removes them"
+        print(f"{summary(old, 'result')}, belong to no plan {cure}")
 
 
 def _loaded(name: str) -> tuple[Study, str] | BadInput:

@@ -38,7 +38,7 @@ def verify(args: Namespace) -> int:
         with bundle_check.opened(args) as (plan, ledger, faults, texts):
             code = replay(plan, ledger, args, texts)
             return 1 if faults else code
-    refuse(args, ("signers", "trust"), "is for a bundle", "name its .zip, or leave it out")
+    refuse(args, ("trust",), "is for a bundle", "name its .zip, or leave it out")
     ledger = Ledger(args.results)
     return replay(plans.stored(args.study, ledger), ledger, args)
 

@@ -9,6 +9,7 @@ import subprocess
 import zipfile
 from argparse import Namespace
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -193,7 +194,7 @@ def test_a_planted_change_is_found_also_where_its_hashes_were_made_to_fit(
     assert code == 1 and said in out, out
     if sealed_again:
         rewrite(bundle, files, described=True)
-        asked = Namespace(study=str(bundle), signers=None, trust=False, plugin=[])
+        asked = Namespace(study=str(bundle), trust=False, plugin=[])
         with bundle_check.opened(asked) as (_, _, faults, _):
             assert sealed_again in "\n".join(faults)
 
@@ -206,7 +207,7 @@ def test_a_coordinate_that_another_machine_rounds_otherwise_is_no_fault(bundle: 
     moved = f"{float(there[1]) + 0.1:.1f}".encode()
     files[PAGE] = files[PAGE][: there.start(1)] + moved + files[PAGE][there.end(1) :]
     rewrite(bundle, files, described=True)
-    asked = Namespace(study=str(bundle), signers=None, trust=False, plugin=[])
+    asked = Namespace(study=str(bundle), trust=False, plugin=[])
     with bundle_check.opened(asked) as (_, _, faults, _):
         assert faults == []
 
@@ -304,7 +305,6 @@ def test_a_bundle_that_verify_could_not_check_is_not_written(made: Path, with_pl
     for author, words, said in [
         (made, ("-o", "small.txt"), "-o small.txt: a bundle's name ends in .zip; -o small.txt.zip"),
         (with_plugin, ("-o", "new.zip"), "model 'my-cell': is not in the zoo; "),
-        (made, ("-o", "new.zip", "--sign", "none"), "--sign none: ssh-keygen refuses"),
     ]:
         done = unrolled(author.parent, "bundle", "small", *words)
         assert (done.returncode, done.stderr.count("\n")) == (2, 1) and said in done.stderr
@@ -330,34 +330,24 @@ def test_the_searches_and_winners_of_a_tuned_study_are_as_planned(told, tmp_path
 
 
 def test_flags_of_a_bundle_are_refused_for_a_study(told, made: Path) -> None:
-    code, _, said = told(made.parent, "verify", "small", "--signers", "nobody")
-    assert code == 2 and "--signers: is for a bundle; name its .zip" in said
+    code, _, said = told(made.parent, "verify", "small", "--trust")
+    assert code == 2 and "--trust: is for a bundle; name its .zip" in said
     shutil.copy(made, made.with_name("renamed.file"))
     assert "2 of 2 bit-identical" in told(made.parent, "verify", "renamed.file", "-n", "2")[1]
     made.with_name("renamed.file").unlink()
 
 
-def test_a_signature_is_made_and_asked_for(told, made: Path, tmp_path: Path, need) -> None:
-    need("ssh-keygen")
-    for name in ("author", "stranger"):
-        key = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", name, "-f", str(tmp_path / name)]
-        subprocess.run(key, check=True)
-        public = (tmp_path / f"{name}.pub").read_text()
-        (tmp_path / f"{name}s").write_text(f"{name}@example.org {public}")
-    zipped = tmp_path / "small.zip"
-    words = ["bundle", "small", "-o", str(zipped), "--sign", str(tmp_path / "author")]
-    assert told(made.parent, *words)[0] == 0
-    ask = ["verify", "small.zip", "-n", "1", "--signers"]
-    code, out, _ = told(tmp_path, *ask, "authors")
-    assert code == 0 and out.startswith("signed by author@example.org\n")
-    code, out, err = told(tmp_path, *ask, "strangers")
-    assert (code, out) == (2, "") and "--signers strangers: ssh-keygen refuses" in err
+def test_the_two_lines_of_the_documents_sign_a_bundle_and_check_it(
+    bundle: Path, tmp_path: Path, need
+) -> None:
+    need("bash", "ssh-keygen")
+    zipped, key = bundle.rename(bundle.with_name("toggles.zip")), tmp_path / "id_ed25519"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
+    (tmp_path / "signers").write_text(f"me@example.org {key.with_suffix('.pub').read_text()}")
+    document = (Path(__file__).parents[3] / "docs" / "bundle.md").read_text()
+    sign, verify = (line for line in document.splitlines() if line.startswith("ssh-keygen -Y"))
+    typed = partial(subprocess.run, shell=True, cwd=tmp_path, executable="bash", capture_output=True)
+    assert typed(sign.replace("~/.ssh/id_ed25519", str(key))).returncode == 0
+    assert typed(verify).returncode == 0
     zipped.write_bytes(zipped.read_bytes() + b" ")
-    assert told(tmp_path, *ask, "authors")[0] == 2
-    zipped.with_name("small.zip.sig").unlink()
-    assert "small.zip.sig: there is no signature; ask for it" in told(tmp_path, *ask, "authors")[2]
-    for more in (("--sign", str(tmp_path / "author")), ()):
-        assert told(made.parent, "bundle", "small", "-o", str(zipped), *more)[0] == 0
-        assert zipped.with_name("small.zip.sig").exists() is bool(more), (
-            "no signature of another file is left"
-        )
+    assert typed(verify).returncode != 0

@@ -85,13 +85,12 @@ def test_every_commands_help_has_examples_that_it_takes(name: str) -> None:
 @pytest.mark.parametrize(
     ("typed", "offered"),
     [
-        ("st", {"studies", "status"}),
+        ("st", {"studies"}),
         ("run to", {"toggles"}),
         ("run models my", {"my.toml"}),
         ("new ", {"cell", "model", "regularizer", "study"}),
         ("run gru --device c", {"cpu", "cuda"}),
         ("plan toggles --se", {"--seeds", "--set"}),
-        ("learner 3fa9 --save w", {"weights.pth"}),
     ],
 )
 def test_bash_completes_commands_flags_studies_and_files(

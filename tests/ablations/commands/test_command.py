@@ -52,9 +52,9 @@ def test_a_study_is_trained_logged_and_reported_and_then_there_is_nothing_left_t
 
     refused = unrolled(folder, "run", "small.toml", "--set", "batch=4000")
     assert refused.returncode == 2
-    done = "6 done, 0 failed, 0 diverged, 0 missing"
+    done = "6 of 6 trials finished, none failed"
     told = f"small: {done}; 0 of 2 contrasts decided; open: hidden 8, hidden 16\n"
-    assert unrolled(folder, "status").stdout == told, "a refused study leaves the plan that was run"
+    assert unrolled(folder, "studies", "small").stdout == told, "a refused study leaves the plan that was run"
 
 
 def test_that_a_large_text_is_read_is_told_before_it_is(folder, monkeypatch, capsys):
@@ -145,7 +145,7 @@ def test_a_study_runs_without_a_network(folder):
             "has not been run (studies that were run: none); `unrolled run toggles` runs it",
         ),
         (["report", "chapter"], "no shipped study has this name; `unrolled run chapter.toml` runs your own"),
-        (["status", "small.toml"], "give the study's name, which is in the file, and not its path"),
+        (["studies", "small.toml"], "give the study's name, which is in the file, and not its path"),
         (["verify", "toggles"], "has not been run"),
         (["run", "golden", "--seeds", "3"], "--seeds: golden is the book's notebook, played as it is"),
         (["run", "golden", "--dry-run"], "--dry-run: golden is the book's notebook, played as it is"),
@@ -156,10 +156,10 @@ def test_a_study_runs_without_a_network(folder):
         (["show", "corpus", "--set", "window=8,16"], "--set window: a corpus is shown for one value"),
         (["show", "corpus", "--set=window=8", "--set=window=16"], "--set window: a corpus is shown for one"),
         (["show", "corpus", "--generate", "5"], "--generate 5: corpus is no trial"),
-        (["status"], "no study has been run yet"),
+        (["studies", "small"], "has not been run"),
         (["run", "small.toml", "--out", "text.txt"], "--out text.txt: cannot be written"),
         (["run", "small.toml", "--set", "corpus='a\nb\x1b.txt'"], "corpus a b␛.txt: No such file"),
-        (["models", "--plugin", "."], "plug-in .: no such module"),
+        (["show", "models", "--plugin", "."], "plug-in .: no such module"),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_code_2(folder, words, told, monkeypatch, capsys):
@@ -212,7 +212,7 @@ def test_a_dry_run_counts_the_places_that_there_will_be_and_no_more_cores_than_t
     assert told in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("words", [["--help"], ["plan", "toggles"], ["models"]])
+@pytest.mark.parametrize("words", [["--help"], ["plan", "toggles"], ["show", "models"]])
 def test_help_plan_and_models_import_no_torch(words, tmp_path):
     assert imports(tmp_path, *words) == (0, set())
 

@@ -13,10 +13,8 @@ from ablations.design import plan as plans
 from ablations.ledger import Ledger
 from bench.identity import version
 
-STATUS = (
-    "small: 3 done, 0 failed, 0 diverged, 0 missing; 0 of 2 contrasts decided; open: hidden 8, hidden 16\n"
-)
-"""What `unrolled status` says of the study on one seed."""
+STATE = "small: 3 of 3 trials finished, none failed; 0 of 2 contrasts decided; open: hidden 8, hidden 16\n"
+"""What `unrolled studies small` says of the study on one seed."""
 
 
 def two_studies(folder: Path) -> Path:
@@ -62,14 +60,15 @@ def plan_file(folder: Path, study: str) -> Path:
 def test_a_byte_of_the_command_that_is_not_utf_8_stands_escaped_in_the_plan(folder: Path) -> None:
     done = unrolled(folder, "run", "small.toml", "--seeds", "0", "--out", b"out\xff")
     assert done.returncode == 0, done.stderr
-    assert unrolled(folder, "status").stdout == STATUS
+    assert unrolled(folder, "studies", "small").stdout == STATE
     plan = json.loads(plan_file(folder, "small").read_bytes())["plan"]
     assert plan["command"] == r"unrolled run small.toml --seeds 0 --out out\xff"
     assert mlflow_runs(folder, "study") == ["FINISHED"]
 
 
 @pytest.mark.parametrize(
-    "words", ["status", "report", "sync", "show other", "gate results results --study other"]
+    "words",
+    ["studies other", "report", "sync", "show other", "compare results results --study other"],
 )
 def test_a_plan_that_cannot_be_read_costs_one_line_of_warning(here: Path, command, words: str) -> None:
     file = plan_file(here, "small")
@@ -81,7 +80,7 @@ def test_a_plan_that_cannot_be_read_costs_one_line_of_warning(here: Path, comman
     assert all("skipped" in line for line in told)
 
 
-@pytest.mark.parametrize("word", ["status", "report", "sync", "verify", "show"])
+@pytest.mark.parametrize("word", ["studies", "report", "sync", "verify", "show"])
 def test_a_study_named_whose_plan_cannot_be_read_is_one_line_with_the_cure(
     here: Path, command, word: str
 ) -> None:
@@ -100,7 +99,7 @@ def test_a_run_sets_aside_the_unreadable_plan_of_its_own_study_and_goes_on(copy:
     assert done.returncode == 0, done.stderr
     assert "0 trained, 6 already there" in done.stdout
     assert "no plan of this version, so it counts as none; moved to results/set-aside/" in done.stderr
-    assert unrolled(copy, "status").stdout.count("6 done") == 2
+    assert unrolled(copy, "studies", "small", "other").stdout.count("6 of 6 trials finished") == 2
     assert mlflow_runs(copy, "study") == ["FINISHED"]
 
 
@@ -177,36 +176,34 @@ def test_a_run_says_once_why_trials_are_trained_again_and_keeps_the_earlier_resu
     assert {*now, *new.values()} == set(ledger.files())
 
 
-def test_status_counts_the_results_of_no_plan_and_prune_removes_them_with_yes_alone(copy: Path) -> None:
+def test_studies_counts_the_results_of_no_plan_and_removes_them_when_asked_to(copy: Path) -> None:
     before = age(copy)
     assert len(before) == 9
     old = sum(path.stat().st_size for path in before) / 9 * 6 / 1e6
-    line = unrolled(copy, "status").stdout.splitlines()[-1]
-    assert line.startswith("6 results, 0.") and line.endswith("`unrolled prune` removes them")
+    line = unrolled(copy, "studies").stdout.splitlines()[-1]
+    assert line.startswith("6 results, 0.") and line.endswith("`unrolled studies --remove-old` removes them")
     assert float(line.split()[2]) == pytest.approx(old, rel=0.1)
-
-    told = unrolled(copy, "prune")
-    assert told.returncode == 0 and "6 of earlier plans of small" in told.stdout
-    assert "1 set-aside file, " in told.stdout
-    assert told.stdout.endswith("nothing was removed: `unrolled prune --yes` removes them\n")
     assert sorted((copy / "results" / "trials").rglob("*.json")) == before
 
-    assert unrolled(copy, "prune", "--yes").stdout.endswith("removed\n")
+    told = unrolled(copy, "studies", "--remove-old").stdout
+    assert "6 of earlier plans of small" in told and "1 set-aside file, " in told
+    assert told.endswith("removed\n")
     assert len(list((copy / "results" / "trials").rglob("*.json"))) == 3
     assert not (copy / "results" / "set-aside").exists()
     assert not (copy / "results" / "checkpoints" / "0123456789abcdef.cpu.pt").exists()
-    assert unrolled(copy, "status").stdout == STATUS
-    assert unrolled(copy, "prune").stdout == "nothing to remove: every result belongs to a plan\n"
+    assert unrolled(copy, "studies", "small").stdout == STATE
+    nothing = "nothing to remove: every result belongs to a plan\n"
+    assert unrolled(copy, "studies", "--remove-old").stdout == nothing
 
 
-def test_prune_removes_nothing_where_a_plan_cannot_be_read_or_a_study_runs(here: Path, command) -> None:
+def test_nothing_is_removed_where_a_plan_cannot_be_read_or_a_study_runs(here: Path, command) -> None:
     (here / "results" / "trials" / "ab").mkdir(exist_ok=True)
     (here / "results" / "trials" / "ab" / "abcdef012345.json").touch()  # of no plan
     before = sorted(here.glob("results/trials/*/*"))
     with Ledger(here / "results").lock("small"):
-        code, _, err = command("prune", "--yes")
+        code, _, err = command("studies", "--remove-old")
     assert (code, err.count("\n")) == (2, 1) and "a study of this ledger is being run" in err
     plan_file(here, "small").write_bytes(b"half")
-    code, _, err = command("prune", "--yes")
+    code, _, err = command("studies", "--remove-old")
     assert (code, err.count("\n")) == (2, 1) and "nothing is removed, as results may belong to it" in err
     assert sorted(here.glob("results/trials/*/*")) == before

@@ -61,8 +61,8 @@ def test_a_cell_and_a_regulariser_are_trained_reported_and_trained_again_when_th
     cell.write_text(cell.read_text().replace("torch.tanh", "torch.sigmoid"))
     assert "1 trained, 2 already there" in unrolled(*run).stdout
     # Without the plug-ins there are still the results.
-    status, leftover = unrolled("status").stdout.splitlines()
-    assert status.startswith("mine: 3 of 3 trials finished, none failed; ")
+    assert unrolled("studies", "mine").stdout.startswith("mine: 3 of 3 trials finished, none failed; ")
+    leftover = unrolled("studies").stdout.splitlines()[-1]
     assert (
         leftover.startswith("1 result, ") and "belong to no plan of today" in leftover
     )  # of the cell before
@@ -99,7 +99,7 @@ def test_a_mistake_stops_the_study_before_its_first_trial_and_an_error_later_fai
 def test_models_lists_what_is_plugged_in(folder: Path, as_before, capsys) -> None:
     for kind in ("cell", "regularizer"):
         assert main(["new", kind, f"my_{kind}.py"]) == 0
-    assert main(["models", "--plugin", "my_cell.py", "--plugin", "my_regularizer.py"]) == 0
+    assert main(["show", "models", "--plugin", "my_cell.py", "--plugin", "my_regularizer.py"]) == 0
     out = capsys.readouterr().out
     assert "my-cell        my cell            A minimal gated unit" in out
     assert "my_regularizer my regularizer     The mean size of the activations" in out

@@ -1,4 +1,4 @@
-"""`unrolled show` and `unrolled learner`: a trial as text, and its model, the same to the last bit."""
+"""`unrolled show`: a trial as text, and its model, the same to the last bit."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -188,23 +188,6 @@ def test_what_has_no_model_to_give_back_says_why(results, folder: Path) -> None:
     edited = replace(results["loop"], trial=replace(results["loop"].trial, source="0" * 64))
     with pytest.raises(BadInput, match="its code or text have changed since"):
         retrained(edited)
-
-
-def test_the_saved_weights_are_the_ledgers_and_no_file_is_overwritten(
-    unrolled, results, tmp_path: Path
-) -> None:
-    from bench.diagnostics import fingerprint
-
-    result, path = results["loop"], tmp_path / "model.pth"
-    code, out, _ = unrolled("learner", result.trial.id[:10], "--save", path)
-    assert code == 0 and "the ledger's to the bit" in out
-    weights = torch.load(path, weights_only=True)
-    assert fingerprint(weights) == result.fingerprints["weights"]
-    before = path.read_bytes()
-    code, _, err = unrolled("learner", result.trial.id[:10], "--save", path)
-    assert code == 2 and "exists already and is left as it is" in err and path.read_bytes() == before
-    code, _, err = unrolled("learner", result.trial.id, "--save", tmp_path / "none" / "model.pth")
-    assert code == 2 and "there is no such folder" in err
 
 
 def test_a_continuation_is_the_models_own_and_always_the_same(unrolled, results) -> None:

@@ -58,7 +58,7 @@ def test_a_study_that_was_run_says_how_far_it_is_and_plan_counts_its_results_and
     folder: Path, capsys
 ) -> None:
     assert f"a new ledger begins in {folder}/results\n" in unrolled(folder, "run", "small.toml").stdout
-    assert main(["status"]) == 0
+    assert main(["studies", "small"]) == 0
     done = "done: " + capsys.readouterr().out.strip().partition("none failed; ")[2]
     assert "of 1 contrast decided" in done
     assert listed(capsys)["small.toml"][0].endswith(done)
@@ -88,7 +88,7 @@ def test_a_command_in_another_folder_names_the_nearest_ledger(folder: Path, caps
     (folder / "results" / "plans").mkdir(parents=True)
     (folder / "below" / "it").mkdir(parents=True)
     os.chdir(folder / "below" / "it")
-    assert main(["status"]) == 2
+    assert main(["report"]) == 2
     hint = f"{Path.cwd()}/results: no study has been run yet; a ledger is in {folder}: cd there, or give "
     assert hint + f"--results {folder}/results\n" in capsys.readouterr().err
 

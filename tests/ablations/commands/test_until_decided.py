@@ -141,7 +141,7 @@ def _check_numbers_of_trials(study: Study, whole: Study) -> None:
     assert len(trials_csv(page).splitlines()) == 1 + len(table)
     told = f"{len(table)} of {len(table)} trials finished"
     assert told in tally(page)
-    assert told in unrolled(study.folder, "status").stdout
+    assert told in unrolled(study.folder, "studies", "looks").stdout
 
 
 @pytest.mark.slow

@@ -1,10 +1,9 @@
-"""`unrolled prune`: remove results and files that belong to no current plan."""
+"""Results and files that belong to no current plan, for `unrolled studies --remove-old`."""
 
 import shutil
-from argparse import Namespace
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from pathlib import Path
 
 from ablations.design import plan as plans
@@ -13,14 +12,13 @@ from ablations.ledger import Ledger
 from bench.trial import BadInput, visible
 
 
-def prune(args: Namespace) -> int:
-    """Print what results, checkpoints and files set aside belong to no plan; remove them with --yes."""
-    ledger = Ledger(args.results)
+def remove_old(ledger: Ledger) -> None:
+    """Remove the results, checkpoints and files set aside that belong to no plan. Raises BadInput."""
     if not ledger.root.is_dir():
         raise BadInput(
             "there is no such folder", place=f"--results {ledger.root}", cure="name that of a ledger"
         )
-    with ledger.alone() if args.yes else nullcontext():  # no study that runs loses a result
+    with ledger.alone():  # no study that runs loses a result
         found, unreadable = plans.read_all(ledger)
         if unreadable:
             raise BadInput(
@@ -38,14 +36,8 @@ def prune(args: Namespace) -> int:
                 origins = f": {_origins(paths, found)}" if what == "result" else ""
                 print(f"{summary(paths, what)}{origins}")
         leftovers = [path for paths in groups.values() for path in paths]
-        if not leftovers:
-            print("nothing to remove: every result belongs to a plan")
-        elif args.yes:
-            _remove(leftovers)
-            print("removed")
-        else:
-            print("nothing was removed: `unrolled prune --yes` removes them")
-    return 0
+        _remove(leftovers)
+        print("removed" if leftovers else "nothing to remove: every result belongs to a plan")
 
 
 def unplanned(ledger: Ledger, found: Iterable[Plan]) -> list[Path]:
