@@ -37,7 +37,7 @@ golden: .venv/installed
 
 # The notebook, executed in two minutes, as a page.
 chapter: .venv/installed-for-chapter
-	@$(EXECUTE) --to html --output-dir reports/out docs/chapter12.ipynb
+	@$(EXECUTE) --to html --HTMLExporter.mathjax_url= --HTMLExporter.require_js_url= --output-dir reports/out docs/chapter12.ipynb
 	@echo "page: reports/out/chapter12.html"
 
 test: .venv/installed-for-tests
