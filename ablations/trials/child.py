@@ -14,7 +14,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext, suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -84,9 +84,7 @@ def _work(trial: Trial, work: str, preload: Sequence[str], memory_bytes: int) ->
         for module in preload:
             if module not in plug_ins:
                 importlib.import_module(module)
-        reads = (
-            Reads() if plug_ins else None
-        )  # of plug-ins: what libraries read when they are loaded is theirs
+        reads = Reads() if plug_ins else None  # what libraries read when they are loaded is theirs
         try:
             for module in plug_ins:
                 plugins.load(module)
@@ -95,9 +93,7 @@ def _work(trial: Trial, work: str, preload: Sequence[str], memory_bytes: int) ->
             return canonical({"refused": str(error)})
         if memory_bytes:
             resource.setrlimit(resource.RLIMIT_DATA, (memory_bytes, usual[1]))
-        kept = [trial.corpus, os.environ.get("UNROLLED_CHECKPOINTS", "")]
-        counted = [*plugins.counted_files(trial), *kept]
-        with reads.only(counted, Path(plug_ins[0]).name) if reads else nullcontext():
+        with _only_counted_files(trial, reads, plug_ins):
             result = function(trial)
         if not isinstance(result, Result):
             raise TypeError(f"{work} returned {type(result).__name__}, not a Result")
@@ -106,6 +102,16 @@ def _work(trial: Trial, work: str, preload: Sequence[str], memory_bytes: int) ->
         resource.setrlimit(resource.RLIMIT_DATA, usual)  # room to report the failure
         traceback.print_exc()
         return canonical(failure(trial, _reason(error, memory_bytes)).to_dict())
+
+
+def _only_counted_files(
+    trial: Trial, reads: Reads | None, plug_ins: Sequence[str]
+) -> AbstractContextManager[None]:
+    """Refuse, for a block, that a plug-in reads files that an identified trial does not count."""
+    if reads is None or not trial.source:
+        return nullcontext()
+    counted = [*plugins.counted_files(trial), trial.corpus, os.environ.get("UNROLLED_CHECKPOINTS", "")]
+    return reads.only(counted, Path(plug_ins[0]).name)
 
 
 def _reason(error: BaseException, memory_bytes: int) -> str:
