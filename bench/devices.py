@@ -9,13 +9,10 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
+import pynvml
+
 from bench import nvidia
 from bench.nvidia import Gpu
-
-CONTEXT = 600.0
-"""MiB of a GPU that a trial's process takes at least: CUDA's context and torch's kernels, .3 to .6 GB."""
-
-PATIENCE = 10.0  # seconds for a driver to answer
 
 
 class Usable(NamedTuple):
@@ -28,33 +25,29 @@ class Usable(NamedTuple):
 
 
 def usable() -> Usable:
-    """The usable GPUs, by NVML and the installed torch. Never raises; waits at most `PATIENCE` for NVML."""
-    answer = nvidia.within(PATIENCE, lambda: (nvidia.visible(), nvidia.newest_cuda()))
-    found, newest = ([], None) if isinstance(answer, Exception) else answer
-    lacks = []  # why there are none, and the cure
-    if isinstance(answer, Exception):
-        lacks.append((f"no NVIDIA driver answers ({answer})", "see `nvidia-smi`"))
-    elif not found:
-        lacks.append(("no GPU is visible", "see `nvidia-smi -L` and CUDA_VISIBLE_DEVICES"))
+    """The usable GPUs, by NVML and the installed torch. Never raises."""
+    try:
+        found, newest = nvidia.visible(), nvidia.newest_cuda()
+    except pynvml.NVMLError as error:
+        return Usable(why=f"no NVIDIA driver answers ({error})", cure="see `nvidia-smi`")
+    if not found:
+        return Usable(why="no GPU is visible", cure="see `nvidia-smi -L` and CUDA_VISIBLE_DEVICES")
     version, cuda = torch_build()
     if not cuda:
         why = f"torch {version} is built without CUDA"
-        lacks.append((why, "install another torch (https://pytorch.org)"))
-    elif newest and newest[0] < int(cuda.partition(".")[0]):  # CUDA 12.8 runs wherever 12.0 does
-        most, other = (
-            f"{newest[0]}.{newest[1]} at most",
-            f"a torch for CUDA {newest[0]} (https://pytorch.org)",
-        )
+        return Usable(why=why, cure="install another torch (https://pytorch.org)")
+    if newest and newest[0] < int(cuda.partition(".")[0]):  # CUDA 12.8 runs wherever 12.0 does
+        most = f"{newest[0]}.{newest[1]} at most"
         why = f"torch {version} is built for CUDA {cuda}, the driver runs CUDA {most}"
-        lacks.append((why, f"update the driver, or install {other}"))
-    if lacks:
-        return Usable((), (), *map(" and ".join, zip(*lacks, strict=True)))
-    faults = {gpu: fault for gpu in found if (fault := _fault(gpu, version))}
-    gpus = tuple(gpu for gpu in found if gpu not in faults)
-    unused = tuple(f"{gpu} {why}" for gpu, (why, _) in faults.items())
+        other = f"a torch for CUDA {newest[0]} (https://pytorch.org)"
+        return Usable(why=why, cure=f"update the driver, or install {other}")
+    compiled = architectures()
+    gpus = tuple(gpu for gpu in found if _runs_on(compiled, gpu.capability))
+    unused = tuple(_misfit(gpu, version, compiled) for gpu in found if gpu not in gpus)
     if gpus:
         return Usable(gpus, unused)
-    return Usable((), unused, "; ".join(unused), faults[found[0]][1])
+    cure = "install a torch that is compiled for it (https://pytorch.org)"
+    return Usable((), unused, "; ".join(unused), cure)
 
 
 def torch_build() -> tuple[str, str]:
@@ -75,18 +68,10 @@ def architectures() -> tuple[str, ...]:
     return tuple(subprocess.run(ask, capture_output=True, text=True, check=False).stdout.split())
 
 
-def _fault(gpu: Gpu, version: str) -> tuple[str, str] | None:
-    """Why trials cannot be trained on a GPU, and the cure."""
-    if gpu.free < CONTEXT:
-        why = f"has {gpu.free:.0f} MiB free, a trial needs {CONTEXT:.0f}"
-        return why, "see `nvidia-smi` for what uses it"
-    if gpu.capability and not _runs_on(architectures(), gpu.capability):
-        major, minor = gpu.capability
-        why = f"has compute capability {major}.{minor}, torch {version} is compiled for "
-        return why + " ".join(
-            architectures()
-        ), "install a torch that is compiled for it (https://pytorch.org)"
-    return None
+def _misfit(gpu: Gpu, version: str, compiled: Sequence[str]) -> str:
+    major, minor = gpu.capability
+    capability = f"has compute capability {major}.{minor}"
+    return f"{gpu} {capability}, torch {version} is compiled for {' '.join(compiled)}"
 
 
 def _runs_on(compiled: Sequence[str], capability: tuple[int, int]) -> bool:

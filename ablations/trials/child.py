@@ -119,8 +119,10 @@ def _reason(error: BaseException, memory_bytes: int) -> str:
     message = str(error)
     memory = isinstance(error, MemoryError) or "t allocate memory" in message
     if memory and memory_bytes:
-        return f"out of memory (limit {memory_bytes / 2**20:.0f} MiB)"
+        limit = f"limit {memory_bytes / 2**20:.0f} MiB"
+        return f"out of memory ({limit}): raise --memory-limit, or lower batch, window or hidden"
     if memory or "out of memory" in message:
-        return f"out of memory ({message})" if message else "out of memory"
+        cure = "fewer trials at a time (-j), or a smaller batch, window or hidden size"
+        return f"out of memory ({message[:MESSAGE_LENGTH]}): {cure}"
     where = "" if isinstance(error, BadInput) else plugins.place(error)
     return ": ".join(filter(None, (where, type(error).__name__, message[:MESSAGE_LENGTH])))

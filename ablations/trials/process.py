@@ -24,11 +24,11 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from ablations import scratch
-from ablations.trials import child, descendants
+from ablations.trials import child, descendants, gpus
 from ablations.trials.answers import MISREAD, checked
-from ablations.trials.gpus import Slot
 from ablations.trials.usage import Usage
 from bench import plugins
+from bench.nvidia import Gpu
 from bench.trial import BadInput, Result, Trial, counted, failure, require
 
 ENVIRONMENT = {
@@ -75,6 +75,7 @@ class _End:
     late: bool = False
     stopped: bool = False
     usage: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    gpu_metrics: Mapping[str, float] = field(default_factory=dict)
 
 
 def run_alone(
@@ -85,14 +86,14 @@ def run_alone(
     preload: Sequence[str] = (),
     checkpoints: Path | None = None,
     stop: Connection | None = None,
-    slot: Slot | None = None,
+    gpu: Gpu | None = None,
 ) -> Result | None:
     """Run `work(trial)` in a fresh process, again if that gets killed, and return its result.
 
     `work` is the import name of the function, as "bench.run:run_trial". `preload` has modules to import
     first: those of `bench` in the fork server, plug-ins in the trial's own process.
     `checkpoints` is where the trial may keep its state from epoch to epoch, for the next attempt. A trial on
-    the CPU sees no GPU, one with a `slot` that GPU alone. Returns None if `stop` became readable before the
+    the CPU sees no GPU, one with a `gpu` that one alone. Returns None if `stop` became readable before the
     end. Raises BadInput where the trial cannot be computed as it was planned: its code, its text or its
     versions have changed, or its GPU's driver might be denied the memory that it maps (RLIMIT_DATA).
     """
@@ -101,7 +102,7 @@ def run_alone(
     attempt = 0
     while True:
         attempt += 1
-        end = _attempt(trial, work, limits, preload, checkpoints, stop, slot)
+        end = _attempt(trial, work, limits, preload, checkpoints, stop, gpu)
         if end.stopped:
             return None
         if (result := _judge(trial, end, limits, attempt)) is not None:
@@ -112,8 +113,8 @@ def run_alone(
                 seconds=end.seconds,
                 usage=end.usage,
                 output="" if result.done else end.output.decode(errors="replace"),
-                metrics={**result.metrics, **(slot.readings.metrics() if slot else {})},
-                environment={**result.environment, **(slot.facts if slot else {})},
+                metrics={**result.metrics, **end.gpu_metrics},
+                environment={**result.environment, **(gpus.facts(gpu) if gpu else {})},
             )
         if end.code == LOST:
             time.sleep(0.2 * attempt)  # the system must have reaped the fork server before a new one starts
@@ -159,10 +160,10 @@ def _attempt(
     preload: Sequence[str],
     checkpoints: Path | None,
     stop: Connection | None,
-    slot: Slot | None,
+    gpu: Gpu | None,
 ) -> _End:
     """Start a process, listen until it ends or has to be ended, and leave nothing of it behind."""
-    environ = slot.environ if slot else {} if trial.device != "cpu" else {"CUDA_VISIBLE_DEVICES": ""}
+    environ = gpus.environ(gpu) if gpu else {} if trial.device != "cpu" else {"CUDA_VISIBLE_DEVICES": ""}
     modules = [*PRELOADED, *(m for m in preload if not plugins.is_plug_in(m)), work.partition(":")[0]]
     answer, answer_in = multiprocessing.Pipe(duplex=False)
     output, output_in = multiprocessing.Pipe(duplex=False)
@@ -179,7 +180,7 @@ def _attempt(
             reason = f"its process could not be started: {error!r}"
             return _End(code=LOST, started=time.time(), output=reason.encode())
         try:
-            usage = Usage(process.pid, slot.readings if slot else None)
+            usage = Usage(process.pid, gpu)
             end = _listen(process, answer, output, stop, limits.seconds, usage)
         finally:
             _end_group(process)
@@ -227,6 +228,7 @@ def _listen(
         late=late and not ended,
         stopped=stopped,
         usage=usage.series(),
+        gpu_metrics=usage.gpu_metrics(),
     )
 
 

@@ -9,7 +9,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from multiprocessing import Pipe
@@ -17,7 +17,7 @@ from multiprocessing.connection import Connection
 from types import FrameType
 
 from ablations.ledger import Ledger
-from ablations.trials.gpus import Gpus
+from ablations.trials.gpus import GpuPlaces
 from ablations.trials.process import Limits, forget, run_alone
 from ablations.trials.worker import TaskSpec
 from bench import plugins
@@ -74,8 +74,7 @@ def run_trials(
     threads.
 
     Raises BadInput if the ledger cannot be written, if a trial's code, text or versions have changed since it
-    was planned, if the cluster fails, or if no GPU is left; and whatever the callbacks raise, once all is
-    stopped.
+    was planned, or if the cluster fails; and whatever the callbacks raise, once all is stopped.
     """
     planned = {trial.id: trial for trial in trials}
     todo = missing(planned.values(), ledger.done(planned), retry)
@@ -98,8 +97,8 @@ def run_trials(
             send(cluster, spec, todo, filter(wanted, todo), keep, shutdown, ledger.warn)
         else:
             workers = min(workers, len(todo))
-            with _here(todo, ledger, spec, workers, gpus, shutdown.stopped) as run:
-                _side_by_side(run, filter(wanted, todo), keep, workers, shutdown, lock)
+            run = _here(todo, ledger, spec, workers, gpus, shutdown.stopped)
+            _side_by_side(run, filter(wanted, todo), keep, workers, shutdown, lock)
     return Counts(
         done=ended["done"] + ended["diverged"],
         failed=ended["failed"],
@@ -109,7 +108,6 @@ def run_trials(
     )
 
 
-@contextmanager
 def _here(
     todo: Sequence[Trial],
     ledger: Ledger,
@@ -117,7 +115,7 @@ def _here(
     workers: int,
     gpus: Sequence[Gpu],
     stop: Connection,
-) -> Iterator[Callable[[Trial], Result | None]]:
+) -> Callable[[Trial], Result | None]:
     """The function that runs one trial on this machine; it returns None if `stop` became readable."""
     on_gpus = any(trial.device != "cpu" for trial in todo)
     cure = "see `nvidia-smi`, or use --device cpu"
@@ -126,13 +124,16 @@ def _here(
     def run(trial: Trial) -> Result | None:
         needed, kept = plugins.needed(trial, spec.preload), ledger.checkpoints
         alone = partial(run_alone, trial, spec.work, spec.limits, preload=needed, checkpoints=kept, stop=stop)
-        result = cards.run(lambda slot: alone(slot=slot)) if cards and trial.device != "cpu" else alone()
+        if trial.device == "cpu":
+            result = alone()
+        else:
+            with places.take() as gpu:
+                result = alone(gpu=gpu)
         facts = {"trials_at_a_time": workers}
         return result and replace(result, environment={**facts, **result.environment})
 
-    cards = Gpus(gpus, workers, ledger.warn, spec.limits.attempts) if on_gpus else None
-    with closing(cards) if cards else nullcontext():
-        yield run
+    places = GpuPlaces(gpus, workers)
+    return run
 
 
 def _side_by_side(

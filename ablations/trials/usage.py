@@ -1,67 +1,69 @@
 """CPU, memory and GPU use of a trial's process, sampled by its parent, so that the trial is not affected.
 
-CPU and memory are the process's own (Linux), the GPU's are the whole device's, as `sampling` reads them.
+CPU and memory are the process's own, the GPU's are the whole device's, whoever uses it.
 """
 
-import os
 import time
 from contextlib import suppress
-from pathlib import Path
+from math import inf
 
-from ablations.trials.sampling import Readings
+import psutil
+import pynvml
 
-EVERY = 5.0  # seconds between two samples at first
-LONG = 60.0  # seconds; of a shorter trial nothing is kept
+from bench import nvidia
+from bench.nvidia import Gpu
+
+EVERY = 1.0  # seconds between two samples at first
+LONG = 60.0  # seconds; of a shorter trial no series is kept
 MOST = 60  # samples: whenever there are more, every other one goes and the pause doubles
 
 
 class Usage:
     """The samples of one process. `sample` takes one if it is due, and `wait` returns when the next is."""
 
-    def __init__(self, pid: int | None, gpu: Readings | None = None) -> None:
-        self._process, self._gpu = Path(f"/proc/{pid}"), gpu
-        self._began = self._last = time.monotonic()
-        self._every, self._cpu = EVERY, 0.0
+    def __init__(self, pid: int, gpu: Gpu | None = None) -> None:
+        self._gpu, self._every = gpu, EVERY
+        self._began, self._last = time.monotonic(), -inf
         self._samples: list[dict[str, float]] = []
+        self._process: psutil.Process | None = None
+        with suppress(psutil.Error):
+            self._process = psutil.Process(pid)
 
     def wait(self) -> float:
         """Seconds until the next sample."""
         return max(0.0, self._last + self._every - time.monotonic())
 
     def sample(self) -> None:
-        """Take a sample if one is due. A process that is gone, or a system without /proc, gives none."""
+        """Take a sample if one is due. A process that is gone, or a GPU that cannot be read, gives none."""
         if self.wait() > 0:
             return
-        now, before = time.monotonic(), self._last
-        self._last = now
-        with suppress(OSError, ValueError, IndexError):
-            cpu, memory = _cpu_seconds(self._process), _memory(self._process)
-            share, self._cpu = 100 * (cpu - self._cpu) / (now - before), cpu
-            seen = {"seconds": now - self._began, "cpu": share, "memory": memory, **self._of_gpu()}
-            self._samples.append({name: round(value, 1) for name, value in seen.items()})
+        self._last = time.monotonic()
+        if not self._process:
+            return
+        with suppress(psutil.Error, pynvml.NVMLError):
+            sample = {
+                "seconds": self._last - self._began,
+                "cpu": self._process.cpu_percent(),  # since the last sample; the first is 0
+                "memory": self._process.memory_info().rss / 2**20,
+            }
+            if self._gpu:
+                sample["gpu"], sample["gpu_memory"] = nvidia.read(self._gpu)
+            self._samples.append({name: round(value, 1) for name, value in sample.items()})
         if len(self._samples) > MOST:
             self._samples, self._every = self._samples[1::2], 2 * self._every
 
-    def _of_gpu(self) -> dict[str, float]:
-        if self._gpu is None or (latest := self._gpu.latest) is None:
-            return {}
-        busy = {} if latest.utilisation is None else {"gpu": latest.utilisation}
-        return {**busy, "gpu_memory": latest.memory}
-
     def series(self) -> dict[str, tuple[float, ...]]:
         """The samples by name, as in `Result.usage`; none for a trial shorter than `LONG`."""
-        if time.monotonic() - self._began < LONG or not self._samples:
+        return {} if time.monotonic() - self._began < LONG else self._columns()
+
+    def gpu_metrics(self) -> dict[str, float]:
+        """Mean utilisation (%) and peak memory (MiB) of the trial's GPU, if it was read."""
+        columns = self._columns()
+        if "gpu" not in columns:
             return {}
-        names = [name for name in self._samples[0] if all(name in sample for sample in self._samples)]
+        mean = sum(columns["gpu"]) / len(columns["gpu"])
+        return {"gpu_utilisation": mean, "gpu_memory_used": max(columns["gpu_memory"])}
+
+    def _columns(self) -> dict[str, tuple[float, ...]]:
+        names = self._samples[0] if self._samples else ()
         return {name: tuple(sample[name] for sample in self._samples) for name in names}
-
-
-def _cpu_seconds(process: Path) -> float:
-    """User and system time. Source: proc(5), fields 14 and 15 of stat; the name before may hold anything."""
-    fields = (process / "stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def _memory(process: Path) -> float:
-    """Resident memory in MiB."""
-    return int((process / "statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20

@@ -7,7 +7,6 @@ import hashlib
 import multiprocessing
 import platform
 import re
-import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,7 +18,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from ablations.ledger import seal
-from ablations.trials.gpus import Gpus
+from ablations.trials.gpus import GpuPlaces
 from ablations.trials.process import Limits, forget, run_alone
 from bench import devices, plugins
 from bench.files import save
@@ -83,11 +82,11 @@ def without_gpu() -> str:
 
 
 @cache
-def _gpus() -> Gpus:
-    """The GPUs that this worker sees, read as long as it lives."""
+def _gpu_places() -> GpuPlaces:
+    """One place on each GPU that this worker sees."""
     found = devices.usable()
     require(found.gpus, found.why, place="device cuda", cure=found.cure)
-    return Gpus(found.gpus, len(found.gpus), lambda line: print(line, file=sys.stderr))
+    return GpuPlaces(found.gpus, len(found.gpus))
 
 
 def shipment(trials: Sequence[Trial], preload: Sequence[str]) -> tuple[dict[str, bytes], dict[str, str]]:
@@ -136,8 +135,11 @@ def run(trial: Trial, spec: TaskSpec, folder: Path, cancelled: Callable[[], bool
     alone = partial(run_alone, local, spec.work, spec.limits, preload=preload, checkpoints=checkpoints)
     try:
         with _stop(cancelled) as stop:
-            on_gpu = local.device != "cpu"
-            result = _gpus().run(lambda slot: alone(stop=stop, slot=slot)) if on_gpu else alone(stop=stop)
+            if local.device == "cpu":
+                result = alone(stop=stop)
+            else:
+                with _gpu_places().take() as gpu:
+                    result = alone(stop=stop, gpu=gpu)
     except BadInput as error:
         return seal({"refused": f"cannot compute a trial as it was planned: {error}"})
     if result is None:

@@ -211,10 +211,9 @@ def test_the_training_loss_is_fastais_debiased_moving_average(
 
 
 @pytest.mark.parametrize("model", ["lm6", "most-common"])
-def test_a_gpu_that_torch_does_not_find_is_refused_in_words_that_the_run_knows(
+def test_a_gpu_that_torch_does_not_find_is_refused(
     small: Callable[..., Trial], monkeypatch: pytest.MonkeyPatch, model: str
 ) -> None:
-    """As `ablations.trials.gpus` tries such a trial on another GPU, by these words."""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(BadInput, match="finds no GPU"):
         run_trial(small(model, device="cuda"))

@@ -49,9 +49,6 @@ def test_a_gpus_utilisation_is_read_once_it_has_worked_for_a_while(
 
     assert measures.gpu_utilisation(work) == {"gpu_utilisation": 37.0}
     monkeypatch.setattr(measures, "SAMPLED", 0.0)
-    nvml.has({"mig": [{}]})
-    assert measures.gpu_utilisation(lambda: None) == {}
-    nvml.has({})
     assert measures.gpu_utilisation(lambda: nvml.has({"lost": True})) == {}
 
 

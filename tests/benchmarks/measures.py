@@ -56,13 +56,13 @@ def here() -> torch.device:
 def gpu_utilisation(work: Callable[[], object]) -> dict[str, float]:
     """Utilisation of the GPU (%) in the last second or less of `work` over and over, where NVML tells it."""
     begun = time.monotonic()
-    with suppress(pynvml.NVMLError, nvidia.Lost):
+    with suppress(pynvml.NVMLError):
         gpus = nvidia.visible()
         work()
         while gpus and time.monotonic() - begun < SAMPLED:
             work()
-        if gpus and (busy := nvidia.read(gpus[0]).utilisation) is not None:
-            return {"gpu_utilisation": busy}
+        if gpus:
+            return {"gpu_utilisation": nvidia.read(gpus[0]).utilisation}
     return {}
 
 

@@ -2,14 +2,11 @@
 
 `install` puts them in the place of pynvml's own, here or, by `PYTHONPATH` and a sitecustomize.py, in a
 process that is started. The file is read at each call, so that a test may change the GPUs meanwhile:
-`{"gpus": [{…}], "cuda": 12080}`, where a GPU has `used` and `total` (MiB), `busy` (%), `lost`, `capability`,
-`sleep` (seconds that a reading takes) and `mig` (its instances, each with `used` and `total`; null is a
-number that is not taken).
+`{"gpus": [{…}], "cuda": 12080}`, where a GPU has `used` (MiB), `busy` (%), `lost` and `capability`.
 """
 
 import json
 import os
-import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -37,10 +34,9 @@ class Machine:
         draft.replace(self.path)
 
 
-def uuid(index: int, instance: int | None = None) -> str:
-    """The UUID of a GPU of the machine, or of one of its instances."""
-    kind, number = ("GPU", f"{index:08x}") if instance is None else ("MIG", f"{index:04x}{instance:04x}")
-    return f"{kind}-{number}-0000-0000-0000-000000000000"
+def uuid(index: int) -> str:
+    """The UUID of a GPU of the machine."""
+    return f"GPU-{index:08x}-0000-0000-0000-000000000000"
 
 
 def install() -> None:
@@ -60,17 +56,11 @@ def _gpus() -> list[dict[str, Any]]:
     return _machine()["gpus"]
 
 
-def _at(handle: tuple[int, int | None]) -> dict[str, Any]:
-    gpu = dict(enumerate(_gpus())).get(handle[0], {"lost": True})  # a test may take it away meanwhile
-    time.sleep(gpu.get("sleep", 0.0))
+def _at(handle: int) -> dict[str, Any]:
+    gpu = dict(enumerate(_gpus())).get(handle, {"lost": True})  # a test may take it away meanwhile
     if gpu.get("lost"):
         raise pynvml.NVMLError(pynvml.NVML_ERROR_GPU_IS_LOST)
-    if handle[1] is None:
-        return gpu
-    instances = gpu.get("mig", ())
-    if handle[1] >= len(instances) or instances[handle[1]] is None:
-        raise pynvml.NVMLError(pynvml.NVML_ERROR_NOT_FOUND)
-    return instances[handle[1]]
+    return gpu
 
 
 def nvmlInit():
@@ -94,20 +84,16 @@ def nvmlDeviceGetCount():
 
 
 def nvmlDeviceGetHandleByIndex(index):
-    _at((index, None))
-    return index, None
+    _at(index)
+    return index
 
 
 def nvmlDeviceGetHandleByUUID(uuid):
-    for index, gpu in enumerate(_gpus()):
-        for instance in (None, *range(len(gpu.get("mig", ())))):
-            if globals()["uuid"](index, instance) == uuid:
-                return index, instance
-    raise pynvml.NVMLError(pynvml.NVML_ERROR_NOT_FOUND)
+    return next(index for index in range(8) if globals()["uuid"](index) == uuid)
 
 
 def nvmlDeviceGetUUID(handle):
-    return uuid(*handle)
+    return uuid(handle)
 
 
 def nvmlDeviceGetName(handle):  # Dask's workers ask
@@ -115,31 +101,11 @@ def nvmlDeviceGetName(handle):  # Dask's workers ask
 
 
 def nvmlDeviceGetMemoryInfo(handle, version=None):
-    gpu = _at(handle)
-    total, used = gpu.get("total", 80_000), gpu.get("used", 0)
-    return SimpleNamespace(total=total << 20, used=used << 20, free=(total - used) << 20)
+    return SimpleNamespace(total=80_000 << 20, used=_at(handle).get("used", 0) << 20)
 
 
 def nvmlDeviceGetUtilizationRates(handle):
-    if handle[1] is not None:
-        raise pynvml.NVMLError(pynvml.NVML_ERROR_NOT_SUPPORTED)
     return SimpleNamespace(gpu=_at(handle).get("busy", 0), memory=0)
-
-
-def nvmlDeviceGetMigMode(device):
-    gpu = _gpus()[device[0]]
-    if "mig" not in gpu:
-        raise pynvml.NVMLError(pynvml.NVML_ERROR_NOT_SUPPORTED)
-    return [1, 1]
-
-
-def nvmlDeviceGetMaxMigDeviceCount(device):
-    return 7
-
-
-def nvmlDeviceGetMigDeviceHandleByIndex(device, index):
-    _at((device[0], index))
-    return device[0], index
 
 
 FUNCTIONS = tuple(name for name in globals() if name.startswith("nvml"))

@@ -79,15 +79,6 @@ def test_a_gpu_trains_one_trial_at_a_time_unless_more_are_asked_for(
     assert (large.places, large.found.gpus[0].uuid) == (places, uuid(0))
 
 
-def test_a_full_gpu_is_not_used_and_is_told_in_a_line(nvml: Machine, folder: Path) -> None:
-    nvml.has({"used": 79_900}, {})
-    found = chosen("toggles", "cuda")
-    assert [gpu.index for gpu in found.found.gpus] == ["1"]
-    assert str(found).splitlines()[1] == (
-        "GPU 0 (GPU-00000000) has 100 MiB free, a trial needs 600: not used"
-    )
-
-
 def test_costs_are_the_codes_and_no_measurement_changes_them(nvml: Machine) -> None:
     """The very figures: a choice of the past must be made again the same way."""
     seconds = {name: costs.gpu_seconds(Trial(seed=0, **resolve({"model": name}))) for name in ZOO}

@@ -20,12 +20,13 @@ def ended(act: str, *, seconds: float = 120.0, **options) -> Result:
     return alone(trial(0, act, **options), limits=Limits(seconds=seconds))
 
 
+OUT_OF_MEMORY = "out of memory (limit 512 MiB): raise --memory-limit, or lower batch, window or hidden"
 FAULTS = {
     "raises": "ValueError: two lines",
     "exits": "SystemExit: enough",
     "diverges": "diverged at step 3",
-    "fills_memory": "out of memory (limit 512 MiB)",
-    "fills_memory_like_torch": "out of memory (limit 512 MiB)",
+    "fills_memory": OUT_OF_MEMORY,
+    "fills_memory_like_torch": OUT_OF_MEMORY,
     "loops": "time limit of 5 s",
     "ignores_sigterm": "time limit of 5 s",
     "sleeps_without_releasing_python": "time limit of 5 s",

@@ -1,16 +1,14 @@
-"""Which GPU a trial's process sees, and what becomes of it where the GPU is crowded, full or lost."""
+"""Which GPU a trial's process sees, and what is read of it meanwhile."""
 
 from collections import Counter
 from pathlib import Path
 
 import pytest
-import stub_trials
 from gpu_trials import WORK, trial
 from nvml_stand_in import Machine, uuid
 
 from ablations.ledger import Ledger
-from ablations.trials.gpus import Gpus, Slot
-from ablations.trials.process import Limits
+from ablations.trials import usage
 from ablations.trials.runner import Counts, run_trials
 from bench.devices import usable
 from bench.trial import BadInput, Result, Trial
@@ -23,31 +21,26 @@ def ran(ledger: Ledger, trials: list[Trial], workers: int, **words) -> dict[int,
 
 
 @pytest.mark.parametrize(
-    ("machine", "slots", "expected"),
+    ("gpus", "places", "expected"),
     [
-        ([{}], 3, {uuid(0): 3}),
-        ([{}] * 2, 4, {uuid(0): 2, uuid(1): 2}),
-        ([{}] * 8, 8, {uuid(index): 1 for index in range(8)}),
-        ([{"mig": [{}, None, {}]}, {}], 3, {uuid(0, 0): 1, uuid(0, 2): 1, uuid(1): 1}),
-        ([{"used": 79_900}, {}], 2, {uuid(1): 2}),
-        ([{"used": 79_000}, {}], 3, {uuid(0): 1, uuid(1): 2}),
+        (1, 3, {uuid(0): 3}),
+        (2, 4, {uuid(0): 2, uuid(1): 2}),
+        (8, 8, {uuid(index): 1 for index in range(8)}),
     ],
-    ids=["one", "two", "eight", "instances", "one full", "one with room for one"],
 )
-def test_slots_are_spread_over_gpus_and_each_trial_sees_its_own_alone(
-    nvml: Machine, ledger: Ledger, tmp_path: Path, machine: list, slots: int, expected: dict[str, int]
+def test_places_are_spread_over_gpus_and_each_trial_sees_its_own_alone(
+    nvml: Machine, ledger: Ledger, tmp_path: Path, gpus: int, places: int, expected: dict[str, int]
 ) -> None:
-    nvml.has(*machine)
+    nvml.has(*[{}] * gpus)
     (tmp_path / "log").touch()
-    trials = [trial(seed, "meets", log=str(tmp_path / "log"), slots=slots) for seed in range(slots)]
-    results = ran(ledger, trials, slots)
+    trials = [trial(seed, "meets", log=str(tmp_path / "log"), places=places) for seed in range(places)]
+    results = ran(ledger, trials, places)
     assert Counter(r.environment["CUDA_VISIBLE_DEVICES"] for r in results.values()) == expected
     assert {r.environment["CUDA_DEVICE_ORDER"] for r in results.values()} == {"PCI_BUS_ID"}
-    known = {gpu.uuid: gpu.index for gpu in usable().gpus}
     for result in results.values():
-        seen = result.environment["CUDA_VISIBLE_DEVICES"]
-        assert (result.environment["gpu_uuid"], result.environment["gpu_index"]) == (seen, known[seen])
-        assert result.environment["trials_at_a_time"] == slots
+        index = int(result.environment["gpu_index"])
+        assert result.environment["CUDA_VISIBLE_DEVICES"] == result.environment["gpu_uuid"] == uuid(index)
+        assert result.environment["trials_at_a_time"] == places
 
 
 def test_a_trial_on_the_cpu_sees_no_gpu(nvml: Machine, ledger: Ledger) -> None:
@@ -72,94 +65,41 @@ def test_a_users_own_code_sees_the_trials_gpu_from_its_first_line(
     assert seen.read_text() == uuid(0)
 
 
-def test_a_trial_goes_to_the_gpu_with_the_fewest_trials(nvml: Machine) -> None:
-    nvml.has({}, {})
-    cards, begun = Gpus(usable().gpus, 4, pytest.fail), []
-
-    def begin(slot: Slot) -> Result:
-        begun.append(slot.gpu.index)
-        if len(begun) < 4:
-            cards.run(begin)  # while this one is on its GPU
-        return stub_trials.steady(trial())
-
-    cards.run(begin)
-    cards.close()
-    assert begun == ["0", "1", "0", "1"]
-
-
-def test_no_gpu_is_no_slot(nvml: Machine, ledger: Ledger) -> None:
+def test_no_gpu_is_refused_before_a_trial(nvml: Machine, ledger: Ledger) -> None:
     with pytest.raises(BadInput, match="device cuda: no GPU was given"):
         ran(ledger, [trial()], 1)
 
 
-def test_out_of_memory_is_tried_again_once_no_other_trial_is_on_the_gpu(
-    nvml: Machine, ledger: Ledger, tmp_path: Path
+def test_out_of_memory_is_one_failed_trial_with_a_cure_and_the_rest_goes_on(
+    nvml: Machine, ledger: Ledger
 ) -> None:
     nvml.has({})
-    log = tmp_path / "log"
-    log.touch()
-    act = "runs_out_of_memory_in_company"
-    results = ran(ledger, [trial(seed, act, log=str(log)) for seed in range(4)], 2)
-    assert all(result.done for result in results.values())
-    assert results[0].attempts == 2
-    lines = [line.rsplit(" ", 1)[0] for line in log.read_text().splitlines()]
-    again = len(lines) - 1 - lines[::-1].index("0 begins")
-    assert lines[again + 1] == "0 ends", f"{lines}: another began beside it"
-    assert lines[:again].count("1 begins") == lines[:again].count("1 ends") == 1
+    results = ran(ledger, [trial(0, "has_no_memory"), trial(1)], 1)
+    assert (results[0].status, results[0].attempts, results[1].status) == ("failed", 1, "done")
+    assert results[0].reason.startswith("out of memory (CUDA out of memory.")
+    assert "-j" in results[0].reason and "batch" in results[0].reason
 
 
-def test_out_of_memory_alone_is_a_failure(nvml: Machine, ledger: Ledger, tmp_path: Path) -> None:
+def test_a_trial_has_its_gpus_utilisation_and_memory(
+    nvml: Machine, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(usage, "EVERY", 0.05)
+    nvml.has({"busy": 40, "used": 1000}, {"busy": 80, "used": 2000})
+    results = ran(ledger, [trial(seed, sleep=0.5) for seed in (0, 1)], 2)
+    seen = {
+        r.environment["gpu_index"]: (r.metrics["gpu_utilisation"], r.metrics["gpu_memory_used"])
+        for r in results.values()
+    }
+    assert seen == {"0": (40.0, 1000.0), "1": (80.0, 2000.0)}
+
+
+def test_a_gpu_that_cannot_be_read_has_no_metrics_and_its_trial_is_done(
+    nvml: Machine, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(usage, "EVERY", 0.05)
     nvml.has({})
-    (result,) = ran(ledger, [trial(0, "never_has_memory", log=str(tmp_path / "log"))], 1).values()
-    assert result.reason.startswith("out of memory (CUDA out of memory.") and result.attempts == 2
-    assert (tmp_path / "log").read_text().count("begins") == 2
-
-
-@pytest.fixture
-def later(nvml: Machine, ledger: Ledger, tmp_path: Path):
-    """Train as many trials on GPUs of which the first changes before they begin, and then fails them."""
-
-    def train(now: list[dict], failure: str, count: int) -> Counter[str]:
-        nvml.has(*[{}] * len(now))
-        found = usable().gpus
-        nvml.has(*now)
-        (tmp_path / "there").write_text(uuid(0))
-        words = {"there": str(tmp_path / "there"), "failure": failure}
-        trials = [trial(seed, "fails_there", **words) for seed in range(count)]
-        assert run_trials(trials, ledger, work=WORK, workers=2, gpus=found) == Counts(done=count)
-        results = ledger.results(each.id for each in trials).values()
-        return Counter(result.environment["CUDA_VISIBLE_DEVICES"] for result in results)
-
-    return train
-
-
-def test_a_gpu_that_others_have_filled_gets_no_more_trials(later, warned: list[str]) -> None:
-    assert later([{"used": 79_900}, {}], "finds no memory", 3) == {uuid(1): 3}
-    assert warned == ["GPU 0 (GPU-00000000) has 100 MiB free, a trial needs 600: it gets no more trials"]
-
-
-@pytest.mark.parametrize(("failure", "now"), [("loses its GPU", {"lost": True}), ("finds no GPU", {})])
-def test_a_trial_whose_gpu_disappears_is_tried_on_another(
-    later, warned: list[str], failure: str, now: dict
-) -> None:
-    """As NVML says, or as torch does."""
-    assert later([now, {}], failure, 4) == {uuid(1): 4}
-    assert len(warned) == 1 and warned[0].startswith("GPU 0 (GPU-00000000) is lost (")
-    assert warned[0].endswith("): it gets no more trials")
-
-
-def test_without_any_gpu_left_the_run_ends_with_a_line_and_keeps_what_it_has(later, ledger: Ledger) -> None:
-    kept = trial(9, device="cpu")
-    run_trials([kept], ledger, work=WORK)
-    with pytest.raises(BadInput, match=r"^no GPU is left: GPU 0 \(GPU-00000000\) is lost \(.*\); see"):
-        later([{"lost": True}], "loses its GPU", 1)
-    assert list(ledger.files()) == [kept.id]
-
-
-def test_a_trial_that_calls_every_gpu_lost_is_a_failure_after_as_many_as_attempts(
-    nvml: Machine, ledger: Ledger, warned: list[str]
-) -> None:
-    nvml.has(*[{}] * 5)
-    limits = Limits(attempts=2)
-    (result,) = ran(ledger, [trial(0, "calls_its_gpu_lost")], 5, limits=limits).values()
-    assert "no CUDA-capable device" in result.reason and result.attempts == 2
+    gpus = usable().gpus
+    nvml.has()
+    assert run_trials([trial(sleep=0.5)], ledger, work=WORK, gpus=gpus) == Counts(done=1)
+    result = ledger.read(trial(sleep=0.5).id)
+    assert result is not None and "gpu_memory_used" not in result.metrics
