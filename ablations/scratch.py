@@ -1,8 +1,8 @@
 """Temporary files of a run, in one folder that is removed with it: at its end, or by the next run.
 
 A process holds a lock on its folder (flock), which the kernel frees however the process ends: the next run
-removes a folder that is unlocked and, on Linux, kills the processes that have it in their environment. It
-lies in the system's temporary folder, as the path of a socket has at most 107 bytes (103 on macOS).
+removes a folder that is unlocked and kills the processes that have it in their environment. It lies in the
+system's temporary folder, as the path of a socket has at most 107 bytes (103 on macOS).
 """
 
 import atexit
@@ -10,11 +10,12 @@ import fcntl
 import functools
 import os
 import shutil
-import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+import psutil
 
 PREFIX = "unrolled-run-"
 MARK = "UNROLLED_RUN"
@@ -22,6 +23,8 @@ MARK = "UNROLLED_RUN"
 
 LONGEST = 60
 """Bytes of the path above the folder: its own name and that of multiprocessing's socket take 38 more."""
+
+PATIENCE = 10.0  # seconds for killed processes to be gone: one in a system call may take long
 
 
 @functools.cache
@@ -83,9 +86,16 @@ def _sweep(path: Path) -> None:
 
 
 def _clear(path: Path) -> None:
-    mark = f"{MARK}={path}".encode()
-    for environment in Path("/proc").glob("[0-9]*/environ"):
-        with suppress(OSError):  # another user's, or gone
-            if mark in environment.read_bytes().split(b"\0"):
-                os.kill(int(environment.parent.name), signal.SIGKILL)
+    marked = [process for process in psutil.process_iter() if _mark(process) == str(path)]
+    for process in marked:
+        with suppress(psutil.Error):
+            process.kill()
+    psutil.wait_procs(marked, timeout=PATIENCE)
     shutil.rmtree(path, ignore_errors=True)
+
+
+def _mark(process: psutil.Process) -> str:
+    try:
+        return str(process.environ().get(MARK, ""))
+    except (psutil.Error, OSError):  # another user's, or gone
+        return ""

@@ -19,7 +19,6 @@ from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from ablations.trials import descendants
 from bench import identity, plugins
 from bench.plugin_sources import Reads
 from bench.trial import BadInput, Result, Trial, canonical, failure
@@ -41,7 +40,6 @@ def main(
     """Do the work and answer with the result, as canonical JSON. This is all that the process runs."""
     os.setsid()
     os.environ.update(environ)  # before torch looks for a GPU, which it does once
-    descendants.adopt_orphans()
     os.close(forkserver._forkserver._forkserver_alive_fd)  # type: ignore[attr-defined]  # ends with the driver
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # one may be pending from before setsid
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
@@ -59,19 +57,23 @@ def main(
             stream.flush()
     with open(answer.fileno(), "wb", closefd=False) as pipe:
         pipe.write(data)
-    descendants.kill_own()
-    os._exit(0)  # threads that the trial left running do not keep it
+    os._exit(0)  # threads that the trial left running do not keep it; its parent ends its group
+
+
+def end_group(leader: int) -> None:
+    """Kill the process group of a trial, if there is one."""
+    with suppress(ProcessLookupError, PermissionError):  # gone, or nothing but zombies on macOS
+        os.killpg(leader, signal.SIGKILL)
 
 
 def _die_with_parent() -> None:
-    """End the trial and what it started when the program that started it dies.
+    """End the trial and its group when the program that started it dies.
 
     The fork server does so too, and also ends a trial that holds the interpreter's lock; but it may be dead.
     """
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()
-    descendants.kill_below(os.getpid())
     os.killpg(0, signal.SIGKILL)
 
 

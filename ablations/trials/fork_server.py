@@ -1,14 +1,23 @@
-"""The first module that the fork server imports, and no other process: it ends what would outlive the server.
+"""The first module that the fork server imports, and no other process: it ends the trials with the server.
 
-The server adopts what killed trials leave behind, for the driver to kill. It ends with the driver, however
-that ends, and then kills every trial and all that they started.
+The server ends with the driver, however that ends. A trial notices that too, unless it holds the
+interpreter's lock.
 """
 
-import warnings
+from contextlib import suppress
+
+import psutil
 
 from ablations import scratch
-from ablations.trials import descendants
+from ablations.trials.child import end_group
 
-warnings.filterwarnings("ignore", "forkserver: waitpid returned unexpected pid")  # it has adopted it
-descendants.adopt_orphans()
-scratch.at_exit(descendants.kill_own)
+
+def end_trials() -> None:
+    """Kill the children of this process, each with its group."""
+    for trial in psutil.Process().children():
+        end_group(trial.pid)
+        with suppress(psutil.NoSuchProcess):
+            trial.kill()  # where it has no group of its own yet
+
+
+scratch.at_exit(end_trials)

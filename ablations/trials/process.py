@@ -1,12 +1,11 @@
 """One trial alone in a fresh process. However the process ends, the outcome is a Result.
 
 The process comes from a fork server that has torch loaded (28 ms, against 0.9 s for a new interpreter).
-It leads a process group of its own and adopts orphans, so that what the trial started ends with it: see
-`descendants`, and `fork_server` for what a killed trial or a killed program leaves behind. `child` is what
+It leads a process group of its own, which is killed when it ends, however it ends. What leaves that group
+(setsid) is ended by `scratch`: with this program or, where that is killed, by the next one. `child` is what
 the process itself runs.
 """
 
-import functools
 import json
 import multiprocessing
 import os
@@ -18,13 +17,13 @@ import types
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from multiprocessing import forkserver, resource_tracker
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from ablations import scratch
-from ablations.trials import child, descendants, gpus
+from ablations.trials import child, gpus
 from ablations.trials.answers import MISREAD, checked
 from ablations.trials.usage import Usage
 from bench import plugins
@@ -180,13 +179,12 @@ def _attempt(
             reason = f"its process could not be started: {error!r}"
             return _End(code=LOST, started=time.time(), output=reason.encode())
         try:
+            assert process.pid is not None
             usage = Usage(process.pid, gpu)
             end = _listen(process, answer, output, stop, limits.seconds, usage)
         finally:
             _end_group(process)
             process.close()
-    if end.code != 0 or not end.answer:  # otherwise it has ended its own orphans
-        _end_orphans()
     return end
 
 
@@ -233,21 +231,13 @@ def _listen(
 
 
 def _end_group(process: BaseProcess) -> None:
-    """Kill a process, if it still lives, and all that it started. SIGKILL, as SIGTERM can be ignored."""
+    """Kill a process, if it still lives, and its group. SIGKILL, as SIGTERM can be ignored."""
     assert process.pid is not None
+    child.end_group(process.pid)
     if process.exitcode in (None, LOST):
-        descendants.kill_tree(process.pid)
-    with suppress(ProcessLookupError, PermissionError):  # gone, or nothing but zombies on macOS
-        os.killpg(process.pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):
+            os.kill(process.pid, signal.SIGKILL)  # where it has no group of its own yet
     process.join()
-
-
-def _end_orphans() -> None:
-    """Kill what killed trials have left: children of the fork server that no thread here waits for."""
-    with _starting:
-        waited_for = {child.pid for child in multiprocessing.process._children}  # type: ignore[attr-defined]
-        if server := forkserver._forkserver._forkserver_pid:  # type: ignore[attr-defined]
-            descendants.kill_below(server, waited_for)
 
 
 def loaded() -> bool:
@@ -264,7 +254,7 @@ def _isolated(preload: list[str]) -> Iterator[None]:
     """Let a process, and if need be the fork server, start without this program's modules and signals."""
     with _starting:
         multiprocessing.get_context("forkserver").set_forkserver_preload(preload)
-        wanted = {**ENVIRONMENT, scratch.MARK: _folder()}
+        wanted = {**ENVIRONMENT, scratch.MARK: str(scratch.folder())}
         main = sys.modules["__main__"]
         before = {name: os.environ[name] for name in wanted if name in os.environ}
         # Ctrl-C in a terminal reaches the whole foreground group, but only the parent handles it. The tracker
@@ -272,6 +262,8 @@ def _isolated(preload: list[str]) -> Iterator[None]:
         resource_tracker.ensure_running()
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         os.environ.update(wanted)
+        # The fork server's socket: the folder that multiprocessing makes for it stays after a kill.
+        multiprocessing.current_process()._config["tempdir"] = wanted[scratch.MARK]  # type: ignore[attr-defined]
         # Otherwise every trial would import the program that started it, and what that imports.
         sys.modules["__main__"] = types.ModuleType("__main__")
         try:
@@ -282,18 +274,3 @@ def _isolated(preload: list[str]) -> Iterator[None]:
                 del os.environ[name]
             os.environ.update(before)
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-
-
-@functools.cache
-def _folder() -> str:
-    """The folder of the fork server's socket. By itself multiprocessing makes one that stays after a kill."""
-    folder = str(scratch.folder())
-    multiprocessing.current_process()._config["tempdir"] = folder  # type: ignore[attr-defined]
-    scratch.at_exit(_end_fork_server)
-    return folder
-
-
-def _end_fork_server() -> None:
-    """End the fork server, and with it all that is left of trials, before this program's end."""
-    with suppress(OSError):
-        forkserver._forkserver._stop()  # type: ignore[attr-defined]

@@ -108,24 +108,23 @@ def test_without_a_limit_lack_of_memory_is_still_called_by_its_name() -> None:
     assert ended("fills_memory_like_torch").reason.startswith("out of memory (DefaultCPUAllocator")
 
 
-@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds processes through /proc")
 @pytest.mark.parametrize("then", ["steady", "raises", "leaves", "kills_itself", "loops"])
-@pytest.mark.parametrize("act", ["leaves_a_grandchild", "leaves_an_orphan"])
-def test_what_a_trial_started_ends_with_it(tmp_path: Path, act: str, then: str) -> None:
-    result = ended(act, seconds=5 if then == "loops" else 120, pid=str(tmp_path / "pid"), then=then)
+def test_what_a_trial_started_ends_with_it(tmp_path: Path, wait_for, then: str) -> None:
+    seconds, pid = 5 if then == "loops" else 120, str(tmp_path / "pid")
+    result = ended("leaves_a_grandchild", seconds=seconds, pid=pid, then=then)
     assert result.done is (then == "steady")
-    assert not lives(int((tmp_path / "pid-0").read_text()))
+    wait_for(lambda: not lives(int((tmp_path / "pid-0").read_text())))
 
 
 @pytest.mark.parametrize("victim", ["trial", "fork server", "driver"])
 @pytest.mark.parametrize("then", ["loops", "sleeps_without_releasing_python"])
-def test_what_trials_started_and_let_go_ends_with_whatever_is_killed(
+def test_what_trials_started_ends_with_whatever_is_killed(
     tmp_path: Path, start_study, wait_for, victim: str, then: str
 ) -> None:
-    words = {"act": "leaves_an_orphan", "pid": tmp_path / "pid", "then": then}
+    words = {"act": "leaves_a_grandchild", "pid": tmp_path / "pid", "then": then}
     study = start_study(tmp_path / "results", count=2, attempts=1, **words)
-    orphans = [tmp_path / "pid-0", tmp_path / "pid-1"]
-    wait_for(lambda: all(path.exists() for path in orphans))
+    started = [tmp_path / "pid-0", tmp_path / "pid-1"]
+    wait_for(lambda: all(path.exists() and path.read_text() for path in started))
     if victim == "driver":
         study.kill()
     else:
@@ -133,22 +132,21 @@ def test_what_trials_started_and_let_go_ends_with_whatever_is_killed(
             os.kill(pid, signal.SIGKILL)
         assert study.end()[0] == 1
     wait_for(lambda: study.alive() == [])
-    assert not any(lives(int(path.read_text())) for path in orphans)
 
 
-def test_what_a_trial_started_and_let_go_lives_while_others_are_killed(
+def test_what_left_its_trials_group_ends_with_the_run_or_the_one_after_a_kill(
     tmp_path: Path, start_study, wait_for
 ) -> None:
-    go, orphans = tmp_path / "go", [tmp_path / "pid-0", tmp_path / "pid-1"]
-    words = {"act": "leaves_an_orphan", "pid": tmp_path / "pid", "until": go}
-    study = start_study(tmp_path / "results", count=2, attempts=1, **words)
-    wait_for(lambda: all(path.exists() for path in orphans))
-    os.kill(study.trials()[0], signal.SIGKILL)
-    study.read_until("result")
-    assert sum(lives(int(path.read_text())) for path in orphans) == 1
-    go.touch()
-    study.end()
-    assert study.alive() == []
+    whole, killed = (
+        start_study(tmp_path / name, count=1, act="leaves_an_orphan", pid=tmp_path / name, sleep=sleep)
+        for name, sleep in (("whole", 0), ("killed", 600))
+    )
+    assert whole.end()[0] == 0
+    assert whole.alive() == []
+    wait_for((tmp_path / "killed-0").exists)
+    killed.kill()
+    assert start_study(tmp_path / "next", count=1).end()[0] == 0
+    assert killed.alive() == []
 
 
 def test_when_the_fork_server_is_killed_its_trials_are_tried_again(
