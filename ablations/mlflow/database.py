@@ -164,8 +164,9 @@ def _replace_addresses(database: sqlite3.Connection, old: str, new: str) -> None
 
 
 def public(where: str) -> str:
-    """An address without credentials: no user, no query and no fragment."""
-    return re.sub(r"(\w://[^\s?#]*)[?#]\S*", r"\1", re.sub(r"//[^/@\s]*@", "//…@", where))
+    """An address without credentials: no user, no query, and no fragment but a commit's."""
+    where = re.sub(r"//[^/@\s]*@", "//…@", where)
+    return re.sub(r"(\w://[^\s?#]*)(?:\?[^\s#]*)?(#[0-9a-f]+\b)?[?#]?\S*", r"\1\2", where)
 
 
 def one_line(error: Exception) -> str:

@@ -281,7 +281,7 @@ def test_only_arms_without_a_result_are_tried_on_their_first_batch(folder, monke
 
     monkeypatch.chdir(folder)
     monkeypatch.setattr(run, "_try_first_batches", try_first_batches)
-    monkeypatch.setattr(run, "Recorder", Unlogged)
+    monkeypatch.setattr(run, "Writer", Unlogged)
     flags = ("--results", "results", "-j", "2")
     for widths, seeds in (((8,), "0"), ((8, 16), "0-1"), ((8, 16), "0-1")):
         write(folder, widths=widths)
