@@ -160,18 +160,21 @@ def compare(
 def verdicts(study: str | pd.DataFrame, *, metric: str = "", folder: str | Path = "results") -> pd.DataFrame:
     """The verdict on every contrast of a study, one row each, as its report has them.
 
-    The columns are arm, baseline, pairs (of seeds), mean (of the baseline's seeds of these pairs), difference
-    with its 95 % interval from low to high, better (pairs in which the arm is), p (corrected) and verdict.
-    The metric defaults to the plan's first. Raises BadInput for an unknown study, or a metric without δ.
+    The columns are arm, baseline, pairs (of seeds), arm_mean, baseline_mean and their difference over these
+    pairs with its 95 % interval from low to high, better (pairs in which the arm is), p and verdict. p and
+    verdict allow for all contrasts of the study, the interval only for the looks at its own. A pair with a
+    diverged side enters neither mean (NaN where none is left). The metric defaults to the plan's first.
+    Raises BadInput for an unknown study, or a metric without δ.
     """
     found = _by_metric(_comparison(study, folder), metric)
     rows = []
     for row in found.judged:
         if row.verdict and row.contrast:
             k, base, ends = row.contrast, found.base(row), row.contrast.interval
-            at = [base.summary.values[seed] for seed in k.differences]
+            pairs = [(row.summary.values[seed], base.summary.values[seed]) for seed in k.differences]
+            arm_mean, baseline_mean = np.mean(pairs, axis=0) if pairs else (math.nan, math.nan)
             about = {"arm": row.arm.name, "baseline": base.arm.name, "pairs": k.pairs}
-            about |= {"mean": np.mean(at) if at else math.nan, "difference": k.mean}
+            about |= {"arm_mean": arm_mean, "baseline_mean": baseline_mean, "difference": k.mean}
             about |= {"low": ends and ends.low, "high": ends and ends.high, "better": k.wins}
             rows.append({**about, "p": row.verdict.p_adjusted, "verdict": str(row.verdict.word)})
     return pd.DataFrame(rows)

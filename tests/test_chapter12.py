@@ -81,6 +81,12 @@ def test_every_question_of_the_book_is_answered_in_its_order() -> None:
     assert [name for name in ANSWERS if name in QUESTIONS] == QUESTIONS
 
 
+def test_an_assert_stands_below_every_answer() -> None:
+    pairs = zip(WRITTEN.cells, WRITTEN.cells[1:], strict=False)
+    below = {match[1]: code.source for cell, code in pairs if (match := ANSWER.search(cell.source))}
+    assert [name for name, code in below.items() if "assert " not in code] == []
+
+
 @pytest.mark.parametrize("name", ANSWERS)
 def test_an_answer_states_the_numbers_that_stand_below_it(name: str) -> None:
     assert ANSWERS[name].errors() == []
