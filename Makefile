@@ -73,7 +73,9 @@ ui: .venv/installed
 
 # A scheduler and two workers on 127.0.0.1, for trying CLUSTER=tcp://127.0.0.1:8786 with `make ablations`.
 cluster: .venv/installed-for-cluster
-	@$(BIN)/python -m ablations.trials.local_cluster $(FLAGS)
+	@$(BIN)/dask scheduler --host 127.0.0.1 --no-dashboard & trap "kill $$!" EXIT; \
+	DASK_DISTRIBUTED__WORKER__DAEMON=False $(BIN)/dask worker tcp://127.0.0.1:8786 \
+	  --nworkers 2 --nthreads 1 --memory-limit 0 --no-dashboard $(FLAGS)
 
 # The newest releases that pyproject.toml allows, written down exactly. torch and torchvision stay ranges:
 # which build is right depends on the machine.

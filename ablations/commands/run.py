@@ -276,9 +276,9 @@ def _places(args: Namespace, on: Device) -> int:
     """How many trials run at a time."""
     if not args.cluster:
         return on.places
-    from ablations.trials.cluster import slots  # the extra `cluster`
+    from ablations.trials.cluster import count_places  # the extra `cluster`
 
-    return slots(args.cluster)
+    return count_places(args.cluster)
 
 
 def conditions(args: Namespace, on: Device) -> dict[str, Any]:

@@ -17,18 +17,19 @@ import types
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from math import inf
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Any
 
 from ablations import scratch
 from ablations.trials import child, gpus
-from ablations.trials.answers import MISREAD, checked
 from ablations.trials.usage import Usage
 from bench import plugins
 from bench.nvidia import Gpu
-from bench.trial import BadInput, Result, Trial, counted, failure, require
+from bench.trial import STATUSES, BadInput, Result, Trial, counted, failure, require
 
 ENVIRONMENT = {
     # One thread a process: two in one process collapse on a busy machine.
@@ -48,6 +49,9 @@ LOST = 255
 
 PRELOADED = ["ablations.trials.fork_server", "ablations.trials.child"]
 """The modules that the fork server imports first."""
+
+MISREAD = (ValueError, TypeError, KeyError, AttributeError, RecursionError)
+"""The errors of reading a malformed answer."""
 
 PIPE_BYTES = 1 << 20  # more than a pipe holds
 OUTPUT_BYTES = 64 * 1024  # of the end of what a trial prints, kept if it fails
@@ -150,6 +154,20 @@ def _read(trial: Trial, answer: bytes) -> Result | None:
     except MISREAD:
         return None
     raise BadInput(refused)
+
+
+def checked(data: Mapping[str, Any], trial: Trial) -> Result:
+    """The trial's result in plain data. Raises one of `MISREAD` where a field is invalid."""
+    result = Result.from_dict(data)
+    kinds = {"status": str, "reason": str, "output": str, "attempts": int}
+    wrong = [name for name, kind in kinds.items() if type(getattr(result, name)) is not kind]
+    if wrong or result.status not in STATUSES:
+        raise ValueError(*wrong or ["status"])
+    if type(result.seconds) not in (int, float) or not 0 <= result.seconds < inf:
+        raise ValueError("seconds")
+    if result.trial.id != trial.id:
+        raise ValueError("it is of another trial")
+    return replace(result, trial=trial)
 
 
 def _attempt(

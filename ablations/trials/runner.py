@@ -92,9 +92,9 @@ def run_trials(
 
     with shutdown.signals(on_drain):
         if cluster and todo:
-            from ablations.trials.cluster import send  # needs the extra `cluster`
+            from ablations.trials.cluster import run_on_cluster  # needs the extra `cluster`
 
-            send(cluster, spec, todo, filter(wanted, todo), keep, shutdown, ledger.warn)
+            run_on_cluster(cluster, spec, todo, filter(wanted, todo), keep, shutdown)
         else:
             workers = min(workers, len(todo))
             run = _here(todo, ledger, spec, workers, gpus, shutdown.stopped)

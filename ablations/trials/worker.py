@@ -1,7 +1,4 @@
-"""A cluster worker's side of a trial: the check that it has the driver's code, and the run. No Dask.
-
-An answer is sealed text; nothing that a worker sends is unpickled.
-"""
+"""A cluster worker's side of a trial: the check that it has the driver's code, and the run. No Dask."""
 
 import hashlib
 import multiprocessing
@@ -17,13 +14,12 @@ from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from ablations.ledger import seal
 from ablations.trials.gpus import GpuPlaces
 from ablations.trials.process import Limits, forget, run_alone
 from bench import devices, plugins
 from bench.files import save
 from bench.text import HUMAN_NUMBERS, text_of
-from bench.trial import BadInput, Result, Trial, canonical, require
+from bench.trial import BadInput, Result, Trial, require
 
 PACKAGES = ("torch", "fastai", "numpy", "unrolled")
 POLL = 0.2  # seconds between two looks at whether a trial is still wanted
@@ -36,8 +32,7 @@ class TaskSpec:
 
     work: str
     limits: Limits
-    preload: tuple[str, ...] = ()  # modules by name, plug-ins by where `stage` puts their file
-    code: str = ""  # digest of the driver's files
+    preload: tuple[str, ...] = ()  # modules by name, plug-ins by where `store_files` puts their file
 
 
 def code() -> dict[str, str]:
@@ -46,11 +41,6 @@ def code() -> dict[str, str]:
     files = [f for folder in folders for f in folder.rglob("*.py")]
     files += [ROOT / "ablations" / name for name in ("ledger.py", "scratch.py")]
     return {str(f.relative_to(ROOT)): hashlib.sha256(f.read_bytes()).hexdigest() for f in sorted(files)}
-
-
-def digest() -> str:
-    """One hash of all these files."""
-    return hashlib.sha256(canonical(code())).hexdigest()
 
 
 def facts() -> dict[str, str]:
@@ -62,7 +52,7 @@ def facts() -> dict[str, str]:
     return {"Python": platform.python_version(), **versions, **code()}
 
 
-def unfit(theirs: Mapping[str, str]) -> str:
+def mismatch(theirs: Mapping[str, str]) -> str:
     """The difference from the driver's machine that would change numbers, and its cure; "" if none."""
     if multiprocessing.current_process().daemon:
         return "may start no process: start it with DASK_DISTRIBUTED__WORKER__DAEMON=False"
@@ -75,7 +65,7 @@ def unfit(theirs: Mapping[str, str]) -> str:
     return ""
 
 
-def without_gpu() -> str:
+def lack_of_gpu() -> str:
     """Why trials of device cuda cannot be trained here, and the cure; "" if they can."""
     found = devices.usable()
     return f"has no GPU for device cuda ({found.why}): {found.cure}" if found.why else ""
@@ -112,23 +102,17 @@ def _text_path(trial: Trial) -> str:
     return "" if trial.corpus == HUMAN_NUMBERS else f"{trial.data}/{Path(trial.corpus).name}"
 
 
-def stage(folder: Path, files: Mapping[str, bytes]) -> str:
-    """Write the shipped files, each in a folder named by its content's hash. Returns "" or the mistake."""
+def store_files(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write the shipped files, each in a folder named by its content's hash."""
     for name, content in files.items():
-        path = Path(name)
-        if hashlib.sha256(content).hexdigest() != path.parent.name or len(path.parts) != 2:
-            return f"received {path.name} with other bytes than were sent: run again"
-        save(folder / path, content)
-    return ""
+        save(folder / name, content)
 
 
-def run(trial: Trial, spec: TaskSpec, folder: Path, cancelled: Callable[[], bool]) -> bytes:
-    """Run a trial whose files `stage` put into `folder`, until it ends or is `cancelled`.
+def run_trial(trial: Trial, spec: TaskSpec, folder: Path, cancelled: Callable[[], bool]) -> dict[str, object]:
+    """Run a trial whose files `store_files` put into `folder`, until it ends or is `cancelled`.
 
-    Answers {"result": …}, {"refused": why} or {} for a cancelled trial, sealed.
+    Returns {"result": …}, {"refused": why}, or {} for a cancelled trial.
     """
-    if digest() != spec.code:
-        return seal({"refused": "has code that was edited since the study began: restart it"})
     local = replace(trial, corpus=str(folder / path)) if (path := _text_path(trial)) else trial
     preload = [str(folder / name) if name.endswith(".py") else name for name in spec.preload]
     checkpoints = folder.parent / "unrolled-checkpoints"
@@ -141,11 +125,11 @@ def run(trial: Trial, spec: TaskSpec, folder: Path, cancelled: Callable[[], bool
                 with _gpu_places().take() as gpu:
                     result = alone(stop=stop, gpu=gpu)
     except BadInput as error:
-        return seal({"refused": f"cannot compute a trial as it was planned: {error}"})
+        return {"refused": f"cannot compute a trial as it was planned: {error}"}
     if result is None:
-        return seal({})
+        return {}
     forget(checkpoints, trial)
-    return seal({"result": _without_paths(result, trial, folder).to_dict()})
+    return {"result": _without_paths(result, trial, folder).to_dict()}
 
 
 def _without_paths(result: Result, trial: Trial, folder: Path) -> Result:

@@ -1,33 +1,42 @@
 """What a trial costs more through a cluster than side by side on the same machine."""
 
+import time
 from pathlib import Path
 
 import pytest
 
 pytest.importorskip("distributed", reason="needs the extra: pip install 'unrolled[cluster]'")
 
-from ablations.commands import cluster_costs
-from ablations.commands.cluster_costs import PLACES
+import dask
+from distributed import LocalCluster
+
 from ablations.ledger import Ledger
+from ablations.trials.runner import run_trials
+from bench.trial import Trial
+
+PLACES = 2
+LOCAL = {"n_workers": PLACES, "threads_per_worker": 1, "memory_limit": 0, "dashboard_address": None}
 
 
 @pytest.mark.benchmark(group="cluster")
 def test_overhead_of_a_trial_on_a_cluster(benchmark, profile, tmp_path: Path) -> None:
     """Trials that do nothing, on two workers and with two places here, in turn. The bound is 50 ms."""
-    trials = 4 if benchmark.disabled else 100
-    starts = iter(range(0, 100 * trials, trials))
+    count = 4 if benchmark.disabled else 100
+    starts = iter(range(0, 100 * count, count))
     seconds: dict[str, list[float]] = {"cluster": [], "here": []}
 
     def run(arm: str, **where: str) -> None:
         first = next(starts)
-        pace, _ = cluster_costs.overhead(Ledger(tmp_path), range(first, first + trials), **where)
-        seconds[arm].append(pace * PLACES)
+        trials = [Trial(model="none", seed=seed) for seed in range(first, first + count)]
+        began = time.perf_counter()
+        run_trials(trials, Ledger(tmp_path), work="idle_trials:nothing", workers=PLACES, **where)
+        seconds[arm].append((time.perf_counter() - began) * PLACES / count)
 
-    with cluster_costs.cluster_of_two() as (address, _):
+    with dask.config.set({"distributed.worker.daemon": False}), LocalCluster(**LOCAL) as cluster:
         benchmark.pedantic(
             run,
             args=("cluster",),
-            kwargs={"cluster": address},
+            kwargs={"cluster": cluster.scheduler_address},
             setup=lambda: run("here"),
             rounds=profile.rounds,
         )

@@ -20,6 +20,10 @@ ROOT = HERE.parents[3]
 sys.path.append(str(HERE))
 
 
+WORKER = "-m", "distributed.cli.dask_worker"
+FLAGS = "--nthreads", "1", "--memory-limit", "0", "--no-dashboard"
+
+
 class Processes(Marked):
     """A scheduler, its workers and all that they start."""
 
@@ -28,14 +32,14 @@ class Processes(Marked):
         self.folder, self.address = folder, ""
         self.logs: list[Path] = []
 
-    def run(self, *words: str, until: str, prefix: tuple[str, ...] = (), **settings: str) -> re.Match[str]:
+    def run(self, *words: str, until: str, **settings: str) -> re.Match[str]:
         """Start a Python program and wait for a line of it; later lines are not read."""
         self.logs.append(self.folder / f"{len(self.programs)}.log")
         code = settings.pop("code", str(ROOT))
         paths = filter(None, (code, str(HERE), str(HERE.parents[1]), os.environ.get("PYTHONPATH")))
         settings = {"DASK_DISTRIBUTED__WORKER__DAEMON": "False", **settings}
         settings["PYTHONPATH"] = os.pathsep.join(paths)
-        words, at = (*prefix, sys.executable, *words), self.folder
+        words, at = (sys.executable, *words), self.folder
         with self.logs[-1].open("w") as log:
             self.start(*words, env=settings, cwd=at, stdout=log, stderr=subprocess.STDOUT)
         return self.read_until(until)
@@ -52,11 +56,12 @@ class Processes(Marked):
         wait_for(said)
         return said()
 
-    def cluster(self, workers: int = 2) -> subprocess.Popen[str]:
-        """A scheduler and workers in one program, as `make cluster` starts them."""
-        words = ("-m", "ablations.trials.local_cluster", "--port", "0", "--workers", str(workers))
-        self.address = self.run(*words, until=r"^(tcp://\S+), ")[1]
-        return self.programs[-1]
+    def cluster(self, workers: int = 2, **settings: str) -> subprocess.Popen[str]:
+        """A scheduler, which is returned, and workers that are started again when they die."""
+        scheduler = self.scheduler(**settings)
+        words = (*WORKER, self.address, "--nworkers", str(workers), *FLAGS)
+        self.run(*words, until=rf"(?s)(Registered to.*){{{workers}}}", **settings)
+        return scheduler
 
     def scheduler(self, host: str = "127.0.0.1", *flags: str, **settings: str) -> subprocess.Popen[str]:
         """A scheduler alone, as Dask's own command starts it."""
@@ -66,8 +71,7 @@ class Processes(Marked):
 
     def worker(self, *flags: str, **settings) -> str:
         """A worker without a nanny, as Dask's own command starts it; its address."""
-        words = ("-m", "distributed.cli.dask_worker", self.address, "--no-nanny", "--no-dashboard")
-        words = (*words, "--nthreads", "1", "--memory-limit", "0", *flags)
+        words = (*WORKER, self.address, "--no-nanny", *FLAGS, *flags)
         return self.run(*words, until=r"Start worker at:\s+(t\w+://\S+)(?s:.*)Registered to", **settings)[1]
 
     def driver(self, **words: object) -> subprocess.Popen[str]:
@@ -98,51 +102,6 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with _processes(tmp_path_factory) as made:
         made.cluster()
         yield made.address
-
-
-class Cable:
-    """A veth pair into a network namespace, whose far end can be pulled and put back."""
-
-    def __init__(self) -> None:
-        pid = os.getpid()
-        self.name = f"unrolled-{pid}"
-        self.inside = ("ip", "netns", "exec", self.name)
-        self.ends = f"ur{pid}a", f"ur{pid}b"
-        network = f"10.213.{pid >> 6 & 255}"
-        self.near, self.far = f"{network}.{(pid & 63) * 4 + 1}", f"{network}.{(pid & 63) * 4 + 2}"
-
-    def lay(self) -> None:
-        near, far = self.ends
-        for words in (
-            f"netns add {self.name}",
-            f"link add {near} type veth peer name {far} netns {self.name}",
-            f"addr add {self.near}/30 dev {near}",
-            f"link set {near} up",
-            f"-n {self.name} addr add {self.far}/30 dev {far}",
-            f"-n {self.name} link set lo up",
-            f"-n {self.name} link set {far} up",
-        ):
-            subprocess.run(["ip", *words.split()], check=True, capture_output=True)
-
-    def set(self, state: str) -> None:
-        subprocess.run(["ip", "-n", self.name, "link", "set", self.ends[1], state], check=True)
-
-    def remove(self) -> None:
-        for words in (f"link del {self.ends[0]}", f"netns del {self.name}"):
-            subprocess.run(["ip", *words.split()], check=False, capture_output=True)
-
-
-@pytest.fixture
-def cable(need: Callable[..., None]) -> Iterator[Cable]:
-    need("ip")
-    made = Cable()
-    try:
-        made.lay()
-    except subprocess.CalledProcessError as error:
-        made.remove()
-        pytest.skip(f"may not make a network namespace here: {error.stderr.decode().strip()}")
-    yield made
-    made.remove()
 
 
 class Gate:

@@ -8,7 +8,7 @@ from stub_trials import WORK, bits, steady
 
 from ablations.ledger import Ledger
 from ablations.trials.runner import Counts, run_trials
-from bench.trial import Result, Trial
+from bench.trial import BadInput, Result, Trial
 
 
 class Told(list[Result]):
@@ -36,16 +36,14 @@ def running(trials: list[Trial], ledger: Ledger, address: str, **words) -> Itera
     yield told
     thread.join(120)
     assert not thread.is_alive()
+    if told.error is not None and not isinstance(told.error, BadInput):
+        raise told.error
 
 
-def every_trial_is_kept_once(
-    told: Told, ledger: Ledger, trials: list[Trial], attempts: dict[int, int] | None = None
-) -> None:
-    """Each is told once and has one file, and all are done after as many attempts, by seed (else one)."""
+def every_trial_is_kept_once(told: Told, ledger: Ledger, trials: list[Trial]) -> None:
+    """Each is told once and has one file; those that are done have the local bits."""
     assert sorted(result.trial.id for result in told) == sorted(each.id for each in trials)
     files = sorted(path.stem for path in ledger.root.glob("trials/*/*"))
     assert files == sorted(each.id for each in trials)
-    if attempts is not None:
-        assert told.tally == Counts(done=len(trials))
-        assert {r.trial.seed: r.attempts for r in told} == {t.seed: attempts.get(t.seed, 1) for t in trials}
-        assert {bits(result) for result in told} == {bits(steady(each)) for each in trials}
+    for result in told:
+        assert not result.done or bits(result) == bits(steady(result.trial))

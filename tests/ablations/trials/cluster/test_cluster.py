@@ -4,23 +4,19 @@ import os
 import shutil
 import signal
 import subprocess
-import threading
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import dask
-import psutil
 import pytest
-from distributed import Client
-from driving import running
 from processes import lives
 from stub_trials import WORK, bits, steady, trial
 
-from ablations.ledger import Ledger, unseal
-from ablations.trials import cluster, local_cluster, worker
+from ablations.ledger import Ledger
+from ablations.trials import cluster
 from ablations.trials.runner import Counts, run_trials
+from bench.identity import identify
 from bench.text import data_hash
 from bench.trial import BadInput, Trial
 
@@ -97,45 +93,33 @@ def test_a_killed_driver_takes_its_trials_with_it(
     assert "Counts(done=4, failed=0, skipped=1, left=0" in processes.logs[-1].read_text()
 
 
-def test_a_worker_with_other_code_is_refused_and_one_that_joins_later_gets_no_trials(
-    processes, gate, ledger: Ledger, warned: list[str], tmp_path: Path, wait_for: Callable
+def test_a_worker_with_other_code_is_refused_by_name_before_the_first_trial(
+    processes, ledger: Ledger, tmp_path: Path
 ) -> None:
-    code, trials = str(other_code(tmp_path)), gate.trials(4)
-    differs = "has another bench/metrics.py than the driver: install the same code there, then restart it"
     processes.scheduler()
     processes.worker()
-    with running(trials, ledger, processes.address) as told:
-        wait_for(lambda: len(gate.begun()) == 1)
-        odd = processes.worker(code=code)
-        wait_for(lambda: warned)
-        processes.worker()
-        wait_for(lambda: len(gate.begun()) == 2)
-        gate.open(*range(4))
-    assert told.tally == Counts(done=4)
-    assert len({worker for *_, worker in gate.begun()}) == 2
-    assert warned == [f"worker {odd} {differs}; it gets no trials"]
-    with pytest.raises(BadInput) as refusal:  # before the first trial
+    odd = processes.worker(code=str(other_code(tmp_path)))
+    with pytest.raises(BadInput, match=f"^worker {odd} has another bench/metrics.py than the driver"):
         run_trials([trial()], ledger, work=WORK, cluster=processes.address)
-    assert str(refusal.value) == f"worker {odd} {differs}"
-    assert ledger.read(trial().id) is None
+    assert not ledger.files()
 
 
-def test_a_worker_has_a_slot_a_thread_or_a_gpu_and_must_be_allowed_to_start_processes(
-    processes, ledger: Ledger
+def test_a_trial_that_a_worker_cannot_compute_as_planned_ends_the_run_by_name(
+    two: str, ledger: Ledger, tmp_path: Path
 ) -> None:
-    processes.scheduler()
-    three = processes.worker("--nthreads", "3")
-    gpus = processes.worker("--nthreads", "4", "--resources", "GPU=2")
-    with Client(processes.address, set_as_default=False) as client:
+    """Whatever joins or changes after the workers were checked: the trial's own process checks again."""
+    (tmp_path / "text.txt").write_text("the cat sat on the mat and the dog sat on the log . " * 60)
+    planned = identify(Trial(model="lm4", seed=0, corpus=str(tmp_path / "text.txt")))
+    other = replace(planned, versions="torch 0.4.1")
+    with pytest.raises(BadInput, match=r"^worker tcp://.* torch [\d.]+ is loaded, but torch 0\.4\.1 when"):
+        run_trials([other], ledger, cluster=two)
+    assert not ledger.files()
 
-        def entry(address: str) -> dict:
-            words = (cluster.prepare, worker.facts(), {}, "cpu")
-            return unseal(client.submit(*words, workers=[address], pure=False).result())
 
-        assert entry(three) == {"refused": "", "slots": 3, "gpu": False, "idle": ""}
-        assert entry(gpus) == {"refused": "", "slots": 2, "gpu": True, "idle": ""}
-        client.run(exec, "import multiprocessing; multiprocessing.current_process()._config['daemon'] = True")
-        assert entry(three)["refused"].endswith("start it with DASK_DISTRIBUTED__WORKER__DAEMON=False")
+def test_a_worker_that_may_start_no_process_is_refused_with_the_cure(processes, ledger: Ledger) -> None:
+    processes.cluster(1, DASK_DISTRIBUTED__WORKER__DAEMON="True")
+    with pytest.raises(BadInput, match="DASK_DISTRIBUTED__WORKER__DAEMON=False"):
+        run_trials([trial()], ledger, work=WORK, cluster=processes.address)
 
 
 def test_the_users_own_texts_and_plug_ins_are_shipped_by_their_content(
@@ -160,22 +144,14 @@ def test_the_users_own_texts_and_plug_ins_are_shipped_by_their_content(
     assert "mine" in penalties.environment["penalties"]
 
 
-def test_the_drivers_clock_stamps_a_trial_and_not_a_workers_that_is_behind(
-    processes, ledger: Ledger, tmp_path: Path
-) -> None:
-    behind = tmp_path / "behind.py"  # not for Dask, which mixes its clocks
-    behind.write_text(
-        "import time, types\nfrom ablations.trials import process\n"
-        "clock = {**vars(time), 'time': lambda: time.time() - 3600}\n"
-        "process.time = types.SimpleNamespace(**clock)\n"
-    )
-    processes.scheduler()
-    processes.worker("--preload", str(behind))
-    before = time.time()
-    trials = [trial(0), trial(1, "raises")]
-    run_trials(trials, ledger, work=WORK, cluster=processes.address)
-    for result in ledger.results(each.id for each in trials).values():
-        assert before <= result.started <= result.started + result.seconds <= time.time()
+def test_a_worker_that_joins_later_has_the_users_files_too(two: str, ledger: Ledger, tmp_path: Path) -> None:
+    (tmp_path / "my.txt").write_text("one two")
+    text = str(tmp_path / "my.txt")
+    mine = trial(0, "kills_its_worker_at_first", count=str(tmp_path / "count"))
+    mine = replace(mine, corpus=text, data=data_hash(text))
+    assert run_trials([mine], ledger, work=WORK, cluster=two) == Counts(done=1)
+    result = ledger.read(mine.id)
+    assert result is not None and result.environment["text"] == "one two"
 
 
 def test_no_scheduler_and_no_workers_are_told_in_a_line(
@@ -189,44 +165,6 @@ def test_no_scheduler_and_no_workers_are_told_in_a_line(
     processes.scheduler()
     with pytest.raises(BadInput, match=r"no worker for 1 s; start some, then run the same command"):
         run_trials([trial()], ledger, work=WORK, cluster=processes.address)
-
-
-def test_make_cluster_ends_whole_on_ctrl_c_and_names_a_port_in_use(
-    processes, wait_for: Callable, capsys: pytest.CaptureFixture[str]
-) -> None:
-    program = processes.cluster()
-    port = processes.address.rpartition(":")[2]
-    assert local_cluster.main(["--port", port]) == 2
-    assert (
-        capsys.readouterr().err
-        == f"make cluster: --port {port}: Address already in use; choose another one\n"
-    )
-    assert listening(processes.alive()) == {"127.0.0.1"}
-    os.killpg(program.pid, signal.SIGINT)
-    assert program.wait(60) == 0
-    wait_for(lambda: processes.alive() == [])
-    assert "Traceback" not in processes.logs[-1].read_text()
-
-
-@pytest.mark.parametrize(
-    ("words", "told"),
-    [
-        (["--port", "99999"], "argument --port: 99999 is not a port, 1 to 65535"),
-        (["--workers", "0"], "argument --workers: 0 is not an integer of at least 1"),
-        (["--wrokers", "2"], "unknown flag '--wrokers'; did you mean '--workers'?"),
-    ],
-)
-def test_make_cluster_refuses_in_one_line(words: list[str], told: str, capsys) -> None:
-    assert local_cluster.main(words) == 2
-    assert capsys.readouterr().err == (
-        f"make cluster: {told}; see `python -m ablations.trials.local_cluster --help`\n"
-    )
-
-
-def listening(pids: list[int]) -> set[str]:
-    """The addresses that these processes listen on."""
-    sockets = [s for pid in pids for s in psutil.Process(pid).net_connections() if s.status == "LISTEN"]
-    return {s.laddr.ip for s in sockets}
 
 
 def test_with_tls_those_without_the_certificate_are_refused(
@@ -251,15 +189,3 @@ def test_with_tls_those_without_the_certificate_are_refused(
     mine = {"ca-file": certificate, "client.cert": certificate, "client.key": key}
     with dask.config.set({f"distributed.comm.tls.{name}": str(path) for name, path in mine.items()}):
         assert run_trials([trial()], ledger, work=WORK, cluster=processes.address) == Counts(done=1)
-
-
-def test_a_callback_of_dasks_that_hangs_in_this_process_holds_no_trial_up(two: str, ledger: Ledger) -> None:
-    release = threading.Event()
-    with Client(two, set_as_default=False) as other:
-        try:
-            other.submit(int).add_done_callback(lambda _: release.wait())
-            with running([trial(0), trial(1)], ledger, two) as told:
-                pass
-        finally:
-            release.set()
-    assert told.tally == Counts(done=2)

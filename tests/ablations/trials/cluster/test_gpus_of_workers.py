@@ -46,19 +46,11 @@ def test_a_worker_a_gpu_gives_each_trial_its_own(with_gpus, processes, ledger: L
 def test_a_worker_without_a_gpu_is_refused_for_trials_that_need_one(
     with_gpus, processes, ledger: Ledger
 ) -> None:
-    address = with_gpus(visible="")
+    with_gpus(visible="")
+    with pytest.raises(BadInput, match="no worker declares a GPU; start one worker a GPU"):
+        run_trials([trial()], ledger, work=WORK, cluster=processes.address)
+    address = with_gpus("--resources", "GPU=1", visible="")
     refused = rf"^worker {address} has no GPU for device cuda \(no GPU is visible\): see `nvidia-smi -L`"
     with pytest.raises(BadInput, match=refused):
         run_trials([trial()], ledger, work=WORK, cluster=processes.address)
     assert run_trials([trial(device="cpu")], ledger, work=WORK, cluster=processes.address) == Counts(done=1)
-
-
-def test_a_worker_that_declares_more_gpus_than_threads_is_told_how_to_use_them(
-    with_gpus, processes, ledger: Ledger, warned: list[str]
-) -> None:
-    address = with_gpus("--resources", "GPU=2", visible="0,1")
-    assert run_trials([trial()], ledger, work=WORK, cluster=processes.address) == Counts(done=1)
-    assert warned == [
-        f"worker {address} declares 2 GPUs and has 1 thread, so it runs 1 trial at a time: "
-        "start one worker a GPU, --nthreads 1 --resources GPU=1"
-    ]
