@@ -28,6 +28,10 @@ def compare(args: Namespace) -> int:
 
     Returns 0, or `FAILED` if an arm is worse; of before and after also where that is not ruled out.
     """
+    for source in args.sources:
+        is_file = Path(source).suffix.lower() in (*compare_sources.TABLES, ".json")
+        there = not is_file or is_stored(source)
+        require(there, "there is no such file", place=source, cure=_nearest(source, _files()))
     if len(args.sources) == 2 and any(map(is_stored, args.sources)):
         refuse(args, _NOT_OF_TWO, "is not for results before and after", "leave it out")
         return compare_before_after(args)
@@ -40,11 +44,7 @@ def compare(args: Namespace) -> int:
     refuse(args, _TRAINED, "is for models that are trained", "leave it out, or name two models")
     if not source.startswith("mlflow:"):
         refuse(args, ("experiment",), "is for mlflow:URI", "leave it out")
-        cure = (
-            f"write mlflow:{source}"
-            if "://" in source
-            else suggestion(source, [*ZOO, *map(str, Path().iterdir())])
-        )
+        cure = f"write mlflow:{source}" if "://" in source else _nearest(source, [*ZOO, *_files()])
         require(Path(source).exists(), "there is no such file", place=source, cure=cure)
     table = compare_sources.rows(source, args.experiment)
     if study_tables.is_study(table) and not (args.arm or args.metric):
@@ -54,6 +54,16 @@ def compare(args: Namespace) -> int:
     for path in _written(found, args.out):
         print(path)
     return FAILED if found.worse else 0
+
+
+def _files() -> list[str]:
+    """The files of this folder that can be compared."""
+    kinds = (*compare_sources.TABLES, ".json")
+    return sorted(str(path) for path in Path().iterdir() if path.suffix.lower() in kinds)
+
+
+def _nearest(source: str, known: list[str]) -> str:
+    return suggestion(source, known) if known else "give the path of one"
 
 
 STUDY = """

@@ -180,3 +180,11 @@ def test_a_source_or_a_flag_that_is_wrong_is_one_line(
         Path(name).write_text(text, encoding="latin-1")
     code, out, err = compare(source, *flags)
     assert (code, out, err.count("\n")) == (2, "", 1) and said in err
+
+
+@pytest.mark.parametrize("other", [(), ("lm6",)])
+def test_a_file_that_is_not_there_is_told_beside_those_that_can_be_compared(compare, other) -> None:
+    for name in ("runs.csv", "LICENSE", "notes.txt"):
+        Path(name).touch()
+    code, _, err = compare("nothing.csv", *other)
+    assert code == 2 and "nothing.csv: there is no such file; known: runs.csv\n" in err
