@@ -27,7 +27,7 @@ from ablations.design import plan as plans
 from ablations.design import seeds
 from ablations.design.settings import resolve
 from ablations.ledger import Ledger
-from ablations.trials.retrained import as_found, find, retrained
+from ablations.runner.retrained import as_found, find, retrained
 from bench import plugins as plugins_
 from bench.identity import identify
 from bench.models.registry import suggestion

@@ -20,7 +20,7 @@ from ablations.commands.report import comparison, read, render
 from ablations.design import plan as plans
 from ablations.design.plan import Plan
 from ablations.ledger import Ledger, needed
-from ablations.trials.retrained import as_today
+from ablations.runner.retrained import as_today
 from bench.files import save
 from bench.text import BIBLE, HUMAN_NUMBERS
 from bench.trial import BadInput, Result, counted, require

@@ -27,8 +27,8 @@ from ablations.design.study import Study
 from ablations.ledger import Ledger
 from ablations.mlflow.database import tracking_uri
 from ablations.mlflow.writer import Writer
-from ablations.trials.process import Limits, loaded
-from ablations.trials.runner import Counts, missing, run_trials
+from ablations.runner.process import Limits, loaded
+from ablations.runner.run import Counts, missing, run_trials
 from bench.kinds import kind, kinds_apart
 from bench.trial import BadInput, Result, Trial, counted, visible
 
@@ -276,7 +276,7 @@ def _places(args: Namespace, on: Device) -> int:
     """How many trials run at a time."""
     if not args.cluster:
         return on.places
-    from ablations.trials.cluster import count_places  # the extra `cluster`
+    from ablations.runner.cluster import count_places  # the extra `cluster`
 
     return count_places(args.cluster)
 

@@ -10,7 +10,7 @@ from ablations.commands.until_decided import UntilDecided
 from ablations.design import plan as plans
 from ablations.design.settings import parse_set, resolve
 from ablations.ledger import Ledger
-from ablations.trials.retrained import continuation, find, retrained
+from ablations.runner.retrained import continuation, find, retrained
 from bench.models.registry import ZOO
 from bench.models.spec import PENALTIES
 from bench.trial import BadInput, Trial, visible

@@ -18,8 +18,8 @@ from ablations.design import plan as plans
 from ablations.design.plan import Plan
 from ablations.flags import refuse
 from ablations.ledger import Ledger
-from ablations.trials.retrained import as_today
-from ablations.trials.runner import run_trials
+from ablations.runner.retrained import as_today
+from ablations.runner.run import run_trials
 from bench.bits import differences, numbers
 from bench.kinds import kind, kinds_apart
 from bench.trial import BadInput, Result, counted, visible

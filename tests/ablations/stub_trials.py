@@ -54,7 +54,7 @@ def steady(trial: Trial) -> Result:
 
 def alone(trial: Trial, work: str = WORK, **options) -> Result:
     """The result of a trial in a process of its own; `options` are those of `run_alone`."""
-    from ablations.trials.process import Limits, run_alone
+    from ablations.runner.process import Limits, run_alone
 
     result = run_alone(trial, work, options.pop("limits", Limits()), **options)
     assert result is not None
@@ -258,8 +258,8 @@ def looks(trial: Trial) -> Result:
 def study(folder: str, count: int, workers: int = 1, attempts: int = 3, cluster: str = "", **options) -> None:
     """Run a study of `count` trials as the command would: under the study's lock."""
     from ablations.ledger import Ledger
-    from ablations.trials.process import Limits
-    from ablations.trials.runner import run_trials
+    from ablations.runner.process import Limits
+    from ablations.runner.run import run_trials
 
     ledger = Ledger(Path(folder))
     with ledger.lock("stub"):

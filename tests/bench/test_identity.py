@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ablations.trials.process import Limits, run_alone
+from ablations.runner.process import Limits, run_alone
 from bench import identity
 from bench.identity import identify
 from bench.models.registry import ZOO

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ablations.trials.process import ENVIRONMENT
+from ablations.runner.process import ENVIRONMENT
 
 HERE = Path(__file__).parent
 if str(HERE) not in sys.path:  # the peers are imported here and in their own processes

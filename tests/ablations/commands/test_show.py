@@ -10,7 +10,7 @@ import torch
 from ablations.api import learner
 from ablations.commands import trial_view
 from ablations.ledger import Ledger
-from ablations.trials.retrained import continuation, find, retrained
+from ablations.runner.retrained import continuation, find, retrained
 from bench.identity import identify
 from bench.run import run_trial
 from bench.trial import BadInput, Epoch, Result, Trial, failure

@@ -19,7 +19,7 @@ from ablations.design import loading, plan, tuning
 from ablations.design.loading import load, override
 from ablations.design.study import Arm, Study
 from ablations.ledger import Ledger
-from ablations.trials.runner import run_trials
+from ablations.runner.run import run_trials
 from bench.trial import BadInput, Result, Trial, failure
 
 SMALL = """

@@ -9,7 +9,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from multiprocessing import Pipe
@@ -17,9 +17,9 @@ from multiprocessing.connection import Connection
 from types import FrameType
 
 from ablations.ledger import Ledger
-from ablations.trials.gpus import GpuPlaces
-from ablations.trials.process import Limits, forget, run_alone
-from ablations.trials.worker import TaskSpec
+from ablations.runner.gpus import GpuPlaces
+from ablations.runner.process import Limits, remove_checkpoints, run_alone
+from ablations.runner.worker import TaskSpec
 from bench import plugins
 from bench.nvidia import Gpu
 from bench.trial import Result, Trial, require
@@ -62,8 +62,8 @@ def run_trials(
 ) -> Counts:
     """Run the trials that the ledger has no result for, in the order given, `workers` at a time.
 
-    With the address of a Dask scheduler as `cluster` they run there, as many at a time as it has slots.
-    Trials of device "cuda" share `gpus`: see `ablations.trials.gpus`.
+    With the address of a Dask scheduler as `cluster` they run there, as many at a time as it has places.
+    Trials of device "cuda" share `gpus`: see `ablations.runner.gpus`.
 
     `wanted` is asked once of each trial, when a place is free for it; one that is not wanted does not start.
     It is asked while no result is being kept, so that it may follow from the results so far.
@@ -81,9 +81,9 @@ def run_trials(
     spec = TaskSpec(work=work, limits=limits, preload=tuple(preload))
     shutdown, lock, ended = Shutdown(), threading.Lock(), Counter[str]()
 
-    def keep(result: Result) -> None:
+    def record(result: Result) -> None:
         ledger.record(result)
-        forget(ledger.checkpoints, result.trial)
+        remove_checkpoints(ledger.checkpoints, result.trial)
         with lock:
             ended[result.status] += 1
             on_result(result)
@@ -92,13 +92,13 @@ def run_trials(
 
     with shutdown.signals(on_drain):
         if cluster and todo:
-            from ablations.trials.cluster import run_on_cluster  # needs the extra `cluster`
+            from ablations.runner.cluster import run_on_cluster  # needs the extra `cluster`
 
-            run_on_cluster(cluster, spec, todo, filter(wanted, todo), keep, shutdown)
+            run_on_cluster(cluster, spec, todo, filter(wanted, todo), record, shutdown)
         else:
             workers = min(workers, len(todo))
-            run = _here(todo, ledger, spec, workers, gpus, shutdown.stopped)
-            _side_by_side(run, filter(wanted, todo), keep, workers, shutdown, lock)
+            run = _run_here(todo, ledger, spec, workers, gpus, shutdown.stopped)
+            _side_by_side(run, filter(wanted, todo), record, workers, shutdown, lock)
     return Counts(
         done=ended["done"] + ended["diverged"],
         failed=ended["failed"],
@@ -108,7 +108,7 @@ def run_trials(
     )
 
 
-def _here(
+def _run_here(
     todo: Sequence[Trial],
     ledger: Ledger,
     spec: TaskSpec,
@@ -124,11 +124,8 @@ def _here(
     def run(trial: Trial) -> Result | None:
         needed, kept = plugins.needed(trial, spec.preload), ledger.checkpoints
         alone = partial(run_alone, trial, spec.work, spec.limits, preload=needed, checkpoints=kept, stop=stop)
-        if trial.device == "cpu":
-            result = alone()
-        else:
-            with places.take() as gpu:
-                result = alone(gpu=gpu)
+        with nullcontext() if trial.device == "cpu" else places.take() as gpu:
+            result = alone(gpu=gpu)
         facts = {"trials_at_a_time": workers}
         return result and replace(result, environment={**facts, **result.environment})
 
@@ -139,7 +136,7 @@ def _here(
 def _side_by_side(
     run: Callable[[Trial], Result | None],
     queue: Iterator[Trial],
-    keep: Callable[[Result], None],
+    record: Callable[[Result], None],
     workers: int,
     shutdown: "Shutdown",
     lock: threading.Lock,
@@ -154,7 +151,7 @@ def _side_by_side(
                 if trial is None:
                     return
                 if (result := run(trial)) is not None:
-                    keep(result)
+                    record(result)
         except BaseException:
             shutdown.stop()
             raise

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from stub_trials import WORK, bits, steady, trial
 
-from ablations.trials import worker
-from ablations.trials.process import Limits
-from ablations.trials.worker import TaskSpec
+from ablations.runner import worker
+from ablations.runner.process import Limits
+from ablations.runner.worker import TaskSpec
 from bench.trial import Result
 
 SPEC = TaskSpec(work=WORK, limits=Limits())

@@ -6,7 +6,7 @@ import platform
 import re
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from importlib import metadata
@@ -14,8 +14,8 @@ from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from ablations.trials.gpus import GpuPlaces
-from ablations.trials.process import Limits, forget, run_alone
+from ablations.runner.gpus import GpuPlaces
+from ablations.runner.process import Limits, remove_checkpoints, run_alone
 from bench import devices, plugins
 from bench.files import save
 from bench.text import HUMAN_NUMBERS, text_of
@@ -35,9 +35,9 @@ class TaskSpec:
     preload: tuple[str, ...] = ()  # modules by name, plug-ins by where `store_files` puts their file
 
 
-def code() -> dict[str, str]:
+def code_hashes() -> dict[str, str]:
     """sha256 of every file that a trial may run through, by its path in the project."""
-    folders = (ROOT / "bench", ROOT / "ablations" / "trials")
+    folders = (ROOT / "bench", ROOT / "ablations" / "runner")
     files = [f for folder in folders for f in folder.rglob("*.py")]
     files += [ROOT / "ablations" / name for name in ("ledger.py", "scratch.py")]
     return {str(f.relative_to(ROOT)): hashlib.sha256(f.read_bytes()).hexdigest() for f in sorted(files)}
@@ -49,7 +49,7 @@ def facts() -> dict[str, str]:
     A CPU and a CUDA build of one torch count as the same.
     """
     versions = {name: metadata.version(name).partition("+")[0] for name in PACKAGES}
-    return {"Python": platform.python_version(), **versions, **code()}
+    return {"Python": platform.python_version(), **versions, **code_hashes()}
 
 
 def mismatch(theirs: Mapping[str, str]) -> str:
@@ -79,7 +79,7 @@ def _gpu_places() -> GpuPlaces:
     return GpuPlaces(found.gpus, len(found.gpus))
 
 
-def shipment(trials: Sequence[Trial], preload: Sequence[str]) -> tuple[dict[str, bytes], dict[str, str]]:
+def files_to_ship(trials: Sequence[Trial], preload: Sequence[str]) -> tuple[dict[str, bytes], dict[str, str]]:
     """The user's texts and plug-ins by their path on a worker, and the name of each `preload` there.
 
     Raises BadInput if one of them cannot be read, or if a plug-in needs other files.
@@ -118,21 +118,18 @@ def run_trial(trial: Trial, spec: TaskSpec, folder: Path, cancelled: Callable[[]
     checkpoints = folder.parent / "unrolled-checkpoints"
     alone = partial(run_alone, local, spec.work, spec.limits, preload=preload, checkpoints=checkpoints)
     try:
-        with _stop(cancelled) as stop:
-            if local.device == "cpu":
-                result = alone(stop=stop)
-            else:
-                with _gpu_places().take() as gpu:
-                    result = alone(stop=stop, gpu=gpu)
+        place = nullcontext() if local.device == "cpu" else _gpu_places().take()
+        with _stop(cancelled) as stop, place as gpu:
+            result = alone(stop=stop, gpu=gpu)
     except BadInput as error:
         return {"refused": f"cannot compute a trial as it was planned: {error}"}
     if result is None:
         return {}
-    forget(checkpoints, trial)
-    return {"result": _without_paths(result, trial, folder).to_dict()}
+    remove_checkpoints(checkpoints, trial)
+    return {"result": _with_drivers_paths(result, trial, folder).to_dict()}
 
 
-def _without_paths(result: Result, trial: Trial, folder: Path) -> Result:
+def _with_drivers_paths(result: Result, trial: Trial, folder: Path) -> Result:
     """The result with the driver's paths for the worker's."""
 
     def clean(text: str) -> str:

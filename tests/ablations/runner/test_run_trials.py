@@ -10,9 +10,9 @@ import pytest
 from stub_trials import WORK, alone, bits, steady, trial
 
 from ablations.ledger import Ledger
-from ablations.trials import process
-from ablations.trials.process import ENVIRONMENT, Limits
-from ablations.trials.runner import Counts, run_trials
+from ablations.runner import process
+from ablations.runner.process import ENVIRONMENT, Limits
+from ablations.runner.run import Counts, run_trials
 from bench.trial import BadInput, Result, Trial
 
 
@@ -140,7 +140,7 @@ def test_each_trial_has_a_process_of_its_own_with_the_pinned_environment_and_few
     assert one["hash"] == other["hash"]
     assert one["folder"] == str(Path.cwd())
     assert one["main"] is None, "the program that started it is not imported"
-    assert not {"pytest", "torch", "mlflow", "ablations.ledger", "ablations.trials.process"} & {
+    assert not {"pytest", "torch", "mlflow", "ablations.ledger", "ablations.runner.process"} & {
         *one["modules"]
     }
 

@@ -7,7 +7,7 @@ import pytest
 from nvml_stand_in import Machine
 from stub_trials import alone, trial
 
-from ablations.trials import usage
+from ablations.runner import usage
 from bench.devices import usable
 from bench.trial import Result
 

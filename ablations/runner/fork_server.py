@@ -9,7 +9,7 @@ from contextlib import suppress
 import psutil
 
 from ablations import scratch
-from ablations.trials.child import end_group
+from ablations.runner.child import end_group
 
 
 def end_trials() -> None:

@@ -17,10 +17,10 @@ from math import inf
 from pathlib import Path
 
 from ablations.ledger import seal, unseal
-from ablations.trials import worker
-from ablations.trials.process import MISREAD, checked
-from ablations.trials.runner import Shutdown
-from ablations.trials.worker import TaskSpec, store_files
+from ablations.runner import worker
+from ablations.runner.process import MISREAD, check_result
+from ablations.runner.run import Shutdown
+from ablations.runner.worker import TaskSpec, store_files
 from bench import plugins
 from bench.trial import BadInput, Result, Trial, canonical, counted, failure, visible
 
@@ -95,19 +95,19 @@ def run_on_cluster(
     spec: TaskSpec,
     todo: Sequence[Trial],
     queue: Iterator[Trial],
-    keep: Callable[[Result], None],
+    record: Callable[[Result], None],
     shutdown: Shutdown,
 ) -> None:
-    """Run the trials of a queue on a cluster and keep each result as it comes, until the shutdown.
+    """Run the trials of a queue on a cluster and record each result as it comes, until the shutdown.
 
     Raises BadInput if there is no cluster, if a worker has other code or other versions, and if the scheduler
     is lost, or all workers for a while.
     """
-    files, names = worker.shipment(todo, spec.preload)
+    files, names = worker.files_to_ship(todo, spec.preload)
     with _connected(address) as client:
         _check_workers(client, address, todo[0].device)
         with _shipped(client, files):
-            _Driver(client, address, todo[0].device, spec, names, keep, shutdown).run(queue)
+            _Driver(client, address, todo[0].device, spec, names, record, shutdown).run(queue)
 
 
 @contextmanager
@@ -179,7 +179,7 @@ def read_answer(outcome: object, trial: Trial) -> Result | str:
     try:
         answer = unseal(outcome)  # type: ignore[arg-type]
         if "refused" not in answer:
-            return checked(answer["result"], trial)
+            return check_result(answer["result"], trial)
         refused = f"worker {answer['worker']} {answer['refused']}"
     except MISREAD as error:
         return f"its worker answered with something that is not its result: {error!r}"
@@ -195,7 +195,7 @@ class _Driver:
     device: str
     spec: TaskSpec
     names: Mapping[str, str]  # of the modules to load: a worker's by the driver's
-    keep: Callable[[Result], None]
+    record: Callable[[Result], None]
     shutdown: Shutdown
 
     running: dict[str, Trial] = field(default_factory=dict)  # by the key of its task
@@ -207,7 +207,7 @@ class _Driver:
     exhausted: bool = False  # no more trials are wanted
 
     def run(self, queue: Iterator[Trial]) -> None:
-        """Until every trial of the queue is kept, or the shutdown has let the last one finish."""
+        """Until every trial of the queue is recorded, or the shutdown has let the last one finish."""
         completed = as_completed(loop=self.client.loop, with_results=True, raise_errors=False)
         while not self.shutdown.halted:
             self.count_places()
@@ -252,7 +252,7 @@ class _Driver:
         return future
 
     def receive(self, trial: Trial, outcome: object) -> None:
-        """Keep the result of a task that has ended, or submit its trial again.
+        """Record the result of a task that has ended, or submit its trial again.
 
         Not by the future's status: that of a result whose worker dies just after it was fetched is "lost".
         """
@@ -267,13 +267,13 @@ class _Driver:
         if isinstance(answer, Result):
             # The driver's clock stamps it: a worker measures only how long it took.
             started = time.time() - answer.seconds
-            self.keep(replace(answer, attempts=answer.attempts + before, started=started))
+            self.record(replace(answer, attempts=answer.attempts + before, started=started))
         elif (attempts := before + 1) < self.spec.limits.attempts:
             self.failures[trial.id] = attempts
             self.again.append(trial)
         else:
             reason = f"{answer} ({counted(attempts, 'attempt')})"
-            self.keep(failure(trial, reason, attempts=attempts, started=time.time()))
+            self.record(failure(trial, reason, attempts=attempts, started=time.time()))
 
     def fault(self, rule: str, cure: str) -> BadInput:
         """An error that ends the run."""

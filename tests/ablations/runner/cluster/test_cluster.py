@@ -14,8 +14,8 @@ from processes import lives
 from stub_trials import WORK, bits, steady, trial
 
 from ablations.ledger import Ledger
-from ablations.trials import cluster
-from ablations.trials.runner import Counts, run_trials
+from ablations.runner import cluster
+from ablations.runner.run import Counts, run_trials
 from bench.identity import identify
 from bench.text import data_hash
 from bench.trial import BadInput, Trial

@@ -16,4 +16,4 @@ def test_a_study_on_a_cluster_comes_to_the_end_that_it_has_here(two: str, tmp_pa
         outcomes.append((study.outcome(), study.trained()))
     (here, least), (there, trained) = outcomes
     assert here == there
-    assert least <= trained and len(trained - least) <= 2 * 3, "its two slots, at each of three looks"
+    assert least <= trained and len(trained - least) <= 2 * 3, "its two places, at each of three looks"

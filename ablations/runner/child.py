@@ -51,7 +51,7 @@ def main(
     output.close()
     if checkpoints:
         os.environ["UNROLLED_CHECKPOINTS"] = str(checkpoints.absolute())
-    data = _work(trial, work, preload, memory_bytes)
+    data = _run(trial, work, preload, memory_bytes)
     for stream in (sys.stdout, sys.stderr):
         with suppress(Exception):  # the trial may have closed or replaced them
             stream.flush()
@@ -77,7 +77,7 @@ def _die_with_parent() -> None:
     os.killpg(0, signal.SIGKILL)
 
 
-def _work(trial: Trial, work: str, preload: Sequence[str], memory_bytes: int) -> bytes:
+def _run(trial: Trial, work: str, preload: Sequence[str], memory_bytes: int) -> bytes:
     """The result as canonical JSON; an exception becomes a failed result."""
     usual = resource.getrlimit(resource.RLIMIT_DATA)
     try:

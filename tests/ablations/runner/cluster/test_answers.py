@@ -6,7 +6,7 @@ import pytest
 from stub_trials import steady, trial
 
 from ablations.ledger import seal
-from ablations.trials.cluster import read_answer
+from ablations.runner.cluster import read_answer
 from bench.trial import BadInput, Result
 
 

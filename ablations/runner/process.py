@@ -25,8 +25,8 @@ from pathlib import Path
 from typing import Any
 
 from ablations import scratch
-from ablations.trials import child, gpus
-from ablations.trials.usage import Usage
+from ablations.runner import child, gpus
+from ablations.runner.usage import Usage
 from bench import plugins
 from bench.nvidia import Gpu
 from bench.trial import STATUSES, BadInput, Result, Trial, counted, failure, require
@@ -47,7 +47,7 @@ ENVIRONMENT = {
 LOST = 255
 """The exit code that multiprocessing gives when the fork server died before it could tell the real one."""
 
-PRELOADED = ["ablations.trials.fork_server", "ablations.trials.child"]
+PRELOADED = ["ablations.runner.fork_server", "ablations.runner.child"]
 """The modules that the fork server imports first."""
 
 MISREAD = (ValueError, TypeError, KeyError, AttributeError, RecursionError)
@@ -67,7 +67,7 @@ class Limits:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _End:
+class _Attempt:
     """How one attempt ended. `code` is the exit code, −n for signal n."""
 
     code: int
@@ -105,10 +105,10 @@ def run_alone(
     attempt = 0
     while True:
         attempt += 1
-        end = _attempt(trial, work, limits, preload, checkpoints, stop, gpu)
+        end = _run_attempt(trial, work, limits, preload, checkpoints, stop, gpu)
         if end.stopped:
             return None
-        if (result := _judge(trial, end, limits, attempt)) is not None:
+        if (result := _conclude(trial, end, limits, attempt)) is not None:
             return replace(
                 result,
                 attempts=attempt,
@@ -123,15 +123,15 @@ def run_alone(
             time.sleep(0.2 * attempt)  # the system must have reaped the fork server before a new one starts
 
 
-def forget(checkpoints: Path, trial: Trial) -> None:
+def remove_checkpoints(checkpoints: Path, trial: Trial) -> None:
     """Remove the checkpoints of a trial that has ended, of all devices."""
-    for kept in checkpoints.glob(f"{trial.id}.*"):
-        kept.unlink(missing_ok=True)
+    for path in checkpoints.glob(f"{trial.id}.*"):
+        path.unlink(missing_ok=True)
 
 
-def _judge(trial: Trial, end: _End, limits: Limits, attempt: int) -> Result | None:
+def _conclude(trial: Trial, end: _Attempt, limits: Limits, attempt: int) -> Result | None:
     """The result of an attempt, or None where there is to be another one."""
-    if (result := _read(trial, end.answer)) is not None:
+    if (result := _read_answer(trial, end.answer)) is not None:
         return result
     if end.late:
         return failure(trial, f"time limit of {limits.seconds:g} s")
@@ -144,19 +144,19 @@ def _judge(trial: Trial, end: _End, limits: Limits, attempt: int) -> Result | No
     return failure(trial, f"{fault} (exit code {end.code})")
 
 
-def _read(trial: Trial, answer: bytes) -> Result | None:
+def _read_answer(trial: Trial, answer: bytes) -> Result | None:
     """The result in an answer, None where there is none. Raises BadInput for a trial that was refused."""
     try:
         body = json.loads(answer)
         if "refused" not in body:
-            return checked(body, trial)
+            return check_result(body, trial)
         refused = str(body["refused"])
     except MISREAD:
         return None
     raise BadInput(refused)
 
 
-def checked(data: Mapping[str, Any], trial: Trial) -> Result:
+def check_result(data: Mapping[str, Any], trial: Trial) -> Result:
     """The trial's result in plain data. Raises one of `MISREAD` where a field is invalid."""
     result = Result.from_dict(data)
     kinds = {"status": str, "reason": str, "output": str, "attempts": int}
@@ -170,7 +170,7 @@ def checked(data: Mapping[str, Any], trial: Trial) -> Result:
     return replace(result, trial=trial)
 
 
-def _attempt(
+def _run_attempt(
     trial: Trial,
     work: str,
     limits: Limits,
@@ -178,7 +178,7 @@ def _attempt(
     checkpoints: Path | None,
     stop: Connection | None,
     gpu: Gpu | None,
-) -> _End:
+) -> _Attempt:
     """Start a process, listen until it ends or has to be ended, and leave nothing of it behind."""
     environ = gpus.environ(gpu) if gpu else {} if trial.device != "cpu" else {"CUDA_VISIBLE_DEVICES": ""}
     modules = [*PRELOADED, *(m for m in preload if not plugins.is_plug_in(m)), work.partition(":")[0]]
@@ -190,35 +190,35 @@ def _attempt(
     )
     with answer, output:
         try:
-            with answer_in, output_in, _isolated(modules):
+            with answer_in, output_in, _clean_start(modules):
                 process.start()
             _loaded.set()
         except (OSError, EOFError) as error:
             reason = f"its process could not be started: {error!r}"
-            return _End(code=LOST, started=time.time(), output=reason.encode())
+            return _Attempt(code=LOST, started=time.time(), output=reason.encode())
         try:
             assert process.pid is not None
             usage = Usage(process.pid, gpu)
-            end = _listen(process, answer, output, stop, limits.seconds, usage)
+            end = _read_pipes(process, answer, output, stop, limits.seconds, usage)
         finally:
             _end_group(process)
             process.close()
     return end
 
 
-def _listen(
+def _read_pipes(
     process: BaseProcess,
     answer: Connection,
     output: Connection,
     stop: Connection | None,
     seconds: float,
     usage: Usage,
-) -> _End:
+) -> _Attempt:
     """Read a process's pipes until it ends; end it when its time is up or `stop` is readable."""
     started, clock = time.time(), time.monotonic()
     deadline = clock + seconds
-    found = {answer: b"", output: b""}
-    keep = {answer: sys.maxsize, output: OUTPUT_BYTES}
+    received = {answer: b"", output: b""}
+    kept_bytes = {answer: sys.maxsize, output: OUTPUT_BYTES}
     open_pipes = [answer, output]
     ended = late = stopped = False
     while not (ended or late or stopped):
@@ -231,16 +231,16 @@ def _listen(
             ready = wait(open_pipes, 0)  # what a dead process leaves fits into one read
         for pipe in [pipe for pipe in open_pipes if pipe in ready]:
             chunk = os.read(pipe.fileno(), PIPE_BYTES)
-            found[pipe] = (found[pipe] + chunk)[-keep[pipe] :]
+            received[pipe] = (received[pipe] + chunk)[-kept_bytes[pipe] :]
             if not chunk:
                 open_pipes.remove(pipe)
     _end_group(process)  # after the last read: it may report the death of its children as its own failure
-    return _End(
+    return _Attempt(
         code=LOST if process.exitcode is None else process.exitcode,
         started=started,
         seconds=time.monotonic() - clock,
-        answer=found[answer],
-        output=found[output],
+        answer=received[answer],
+        output=received[output],
         late=late and not ended,
         stopped=stopped,
         usage=usage.series(),
@@ -268,7 +268,7 @@ _starting = threading.Lock()
 
 
 @contextmanager
-def _isolated(preload: list[str]) -> Iterator[None]:
+def _clean_start(preload: list[str]) -> Iterator[None]:
     """Let a process, and if need be the fork server, start without this program's modules and signals."""
     with _starting:
         multiprocessing.get_context("forkserver").set_forkserver_preload(preload)

@@ -8,9 +8,9 @@ from processes import lives
 from stub_trials import WORK, alone, bits, steady, trial
 
 from ablations.ledger import Ledger
-from ablations.trials import process
-from ablations.trials.process import Limits
-from ablations.trials.runner import Counts, run_trials
+from ablations.runner import process
+from ablations.runner.process import Limits
+from ablations.runner.run import Counts, run_trials
 from bench.trial import BadInput, Result
 
 MIB = 2**20

@@ -12,7 +12,7 @@ from stub_trials import alone
 from torch import nn
 
 from ablations.ledger import Ledger
-from ablations.trials.runner import Counts, run_trials
+from ablations.runner.run import Counts, run_trials
 from bench import plugins
 from bench.identity import identify
 from bench.trial import BadInput, Trial
@@ -82,7 +82,7 @@ EDITED = """
 import json, os, signal, sys
 from multiprocessing import forkserver
 from pathlib import Path
-from ablations.trials.process import Limits, run_alone
+from ablations.runner.process import Limits, run_alone
 from bench import training
 from bench.identity import identify
 from bench.trial import BadInput, Trial

@@ -8,8 +8,8 @@ from gpu_trials import WORK, trial
 from nvml_stand_in import Machine, uuid
 
 from ablations.ledger import Ledger
-from ablations.trials import usage
-from ablations.trials.runner import Counts, run_trials
+from ablations.runner import usage
+from ablations.runner.run import Counts, run_trials
 from bench.devices import usable
 from bench.trial import BadInput, Result, Trial
 
