@@ -153,12 +153,12 @@ def test_the_step_and_the_tensor_are_named_where_one_unit_in_the_last_place_diff
 
     honest, step = ended(folder, "done")[0], Training.step
 
-    def nudged(self, loss, lr, mom, length, weights):
+    def nudged(self, loss, lr, mom, weights):
         weights = list(weights)
         if len(self.losses) == 4:  # in the fifth step
             bias = dict(weights)["h_h.bias"].data
             bias[3] = torch.nextafter(bias[3], torch.tensor(9.0))
-        step(self, loss, lr, mom, length, weights)
+        step(self, loss, lr, mom, weights)
 
     monkeypatch.setattr(Training, "step", nudged)
     said = difference(run_trial(honest.trial), honest)
