@@ -17,7 +17,7 @@ def test_the_facts_name_what_can_move_a_bit_and_no_secret_path_or_user(
     for name, value in {**secrets, "OMP_NUM_THREADS": "1"}.items():
         monkeypatch.setenv(name, value)
     environment.deterministic()
-    facts = machine.facts.__wrapped__()
+    facts = machine.facts()
     assert facts["threads"] == 1 and facts["deterministic"] is True
     assert facts["packages"]["torch"].split("+")[0] == torch.__version__.split("+")[0]
     named = ("commit", "dirty", "diff", "python", "platform", "cpu", "cpu_capability", "torch_build")
