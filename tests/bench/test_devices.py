@@ -22,7 +22,7 @@ from bench.models.registry import ZOO, spec_of
 from bench.models.spec import ModelSpec
 from bench.preflight import preflight
 from bench.run import run_trial
-from bench.training import checkpoint, steps, train
+from bench.training import checkpoint, loop, steps, train
 from bench.trial import BadInput, Result, Trial
 from bench.witnesses import model
 
@@ -88,7 +88,7 @@ def apart(monkeypatch: pytest.MonkeyPatch) -> Iterator[Apart]:
     """Trials train on `meta`, whatever device is theirs, and their epochs wait for nothing there."""
     whole = torch.optim.AdamW  # whose fused form knows CPUs and GPUs alone, as does its function
     monkeypatch.delattr(torch, "_fused_adamw_")
-    monkeypatch.setattr(torch.optim, "AdamW", lambda *args, fused, **named: whole(*args, **named))
+    monkeypatch.setattr(loop.torch.optim, "AdamW", lambda *args, fused, **named: whole(*args, **named))
     monkeypatch.setattr(environment, "device", lambda kind: META)
     monkeypatch.setattr(model, "DRAWS", 2**8)  # fewer, as what is dropped is not the question here
     mode = Apart()
