@@ -128,7 +128,7 @@ def test_bad_input_is_told_in_one_line(tmp_path, gate) -> None:
         ((good, good, "--speed-margin", "inf"), "infinite lets everything pass"),
         ((good, good, "--seeds", "0-3"), "--seeds: is not for results before and after"),
         ((good, good, "--arm", "model"), "--arm: is for tables"),
-        ((good, tmp_path / "text.csv"), "text.csv: there are no results"),
+        ((good, tmp_path / "text.csv"), "text.csv: there is no such file"),
         ((good, good, "--metric", "valid_loss=-1"), "has no δ above 0"),
         ((good, good, "--speed-margin", "x"), "--speed-margin"),
     ]:
