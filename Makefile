@@ -37,8 +37,8 @@ golden: .venv/installed
 
 # The notebook, executed in two minutes, as a page.
 chapter: .venv/installed-for-chapter
-	@$(EXECUTE) --to html --HTMLExporter.mathjax_url= --HTMLExporter.require_js_url= --output-dir reports/out docs/chapter12.ipynb
-	@echo "page: reports/out/chapter12.html"
+	@$(EXECUTE) --to html --HTMLExporter.mathjax_url= --HTMLExporter.require_js_url= --output-dir out docs/chapter12.ipynb
+	@echo "page: out/chapter12.html"
 
 test: .venv/installed-for-tests
 	$(BIN)/python -m pytest --numprocesses auto --dist loadfile $(FLAGS)
@@ -66,7 +66,7 @@ docs: .venv/installed-for-chapter
 # docs/report.png: the first screen of the report of `models`, which must have been run. Needs Chromium.
 pictures:
 	chromium --headless=new --no-sandbox --disable-gpu --hide-scrollbars --window-size=1280,900 \
-	  --screenshot=docs/report.png file://$(CURDIR)/reports/out/models/index.html
+	  --screenshot=docs/report.png file://$(CURDIR)/out/models/index.html
 
 ui: .venv/installed
 	@$(BIN)/unrolled ui $(FLAGS)

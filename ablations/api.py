@@ -23,14 +23,14 @@ import pandas as pd
 from ablations.commands import study_tables
 from ablations.commands.report import comparison, read
 from ablations.commands.study_tables import shipped as shipped
-from ablations.design import plan as plans
-from ablations.design import seeds
-from ablations.design.settings import resolve
 from ablations.ledger import Ledger
 from ablations.runner.retrained import as_found, find, retrained
+from ablations.study import plan as plans
+from ablations.study import seeds
+from ablations.study.settings import resolve
 from bench import plugins as plugins_
+from bench.chapter.models.registry import suggestion
 from bench.identity import identify
-from bench.models.registry import suggestion
 from bench.trial import BadInput, Result, Trial, lower_is_better, require
 from reports.arms import values
 from reports.comparison import Comparison
@@ -55,7 +55,7 @@ def train(trial: Trial) -> Result:
 
     A divergence is a result too: its `diverged` is true.
     """
-    from bench.run import run_trial  # torch: two seconds that reading results does not need
+    from bench.chapter.run import run_trial  # torch: two seconds that reading results does not need
 
     with as_found():
         return run_trial(trial)

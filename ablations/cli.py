@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ablations.flags import Parser, completed, count, device, mib, new_file, port, positive, time_span
-from bench.models.registry import suggestion
+from bench.chapter.models.registry import suggestion
 from bench.trial import BadInput, visible
 
 
@@ -84,7 +84,7 @@ def _top() -> Parser:
 
 def completion(args: argparse.Namespace) -> int:
     """Print the script by which a shell completes commands, flags, studies and files."""
-    from ablations.design.study_file import shipped  # imports pydantic
+    from ablations.study.study_file import shipped  # imports pydantic
 
     top = _top()
     commands = top.add_subparsers()
@@ -95,7 +95,7 @@ def completion(args: argparse.Namespace) -> int:
 
 
 def _unknown(name: str) -> str:
-    from ablations.design.study_file import shipped  # imports pydantic: not for every command
+    from ablations.study.study_file import shipped  # imports pydantic: not for every command
 
     if not name:
         return f"no command; known: {', '.join(COMMANDS)}"
@@ -115,7 +115,7 @@ def _flag(*names: str, **options: Any) -> Callable[[Parser], object]:
 
 
 _results = _flag("--results", type=Path, default=Path("results"), help="folder of the results (the ledger)")
-_out = _flag("--out", type=Path, default=Path("reports/out"), help="folder of the reports")
+_out = _flag("--out", type=Path, default=Path("out"), help="folder of the reports")
 _old = _flag("--remove-old", action="store_true", help="remove results and files that belong to no plan")
 _studies = _flag("studies", nargs="+", metavar="STUDY", help="a shipped study, the path of a .toml, or all")
 _known = _flag("studies", nargs="*", metavar="STUDY", help="studies that were run; all if none is named")

@@ -9,7 +9,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, NoReturn
 
-from bench.models.registry import ZOO, suggestion
+from bench.chapter.models.registry import ZOO, suggestion
 from bench.trial import BadInput, Trial
 
 

@@ -12,32 +12,32 @@ from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 
-from bench.models.registry import spec_of
-from bench.models.spec import PENALTIES, Sources, strengths
-from bench.text import HUMAN_NUMBERS, data_hash, is_human_numbers, text_of
+from bench.chapter.models.registry import spec_of
+from bench.chapter.models.spec import PENALTIES, Sources, strengths
+from bench.chapter.text import HUMAN_NUMBERS, data_hash, is_human_numbers, text_of
 from bench.trial import BadInput, Trial, require
 
 SHARED = (
-    "corpus.py",
-    "diagnostics.py",
     "environment.py",
-    "flops.py",
-    "metrics.py",
-    "regularization.py",
-    "run.py",
-    "text.py",
-    "throughput.py",
     "trial.py",
-    "models/recurrent.py",
-    "models/spec.py",
-    "training/engine.py",
-    "training/train.py",
-    "witnesses/__init__.py",
-    "witnesses/context.py",
-    "witnesses/data.py",
-    "witnesses/model.py",
-    "witnesses/observer.py",
-    "witnesses/training.py",
+    "chapter/corpus.py",
+    "chapter/diagnostics.py",
+    "chapter/flops.py",
+    "chapter/metrics.py",
+    "chapter/models/recurrent.py",
+    "chapter/models/spec.py",
+    "chapter/regularization.py",
+    "chapter/run.py",
+    "chapter/text.py",
+    "chapter/throughput.py",
+    "chapter/training/engine.py",
+    "chapter/training/train.py",
+    "chapter/witnesses/__init__.py",
+    "chapter/witnesses/context.py",
+    "chapter/witnesses/data.py",
+    "chapter/witnesses/model.py",
+    "chapter/witnesses/observer.py",
+    "chapter/witnesses/training.py",
 )
 """Files that compute or record a number of every trial's result."""
 
@@ -45,7 +45,7 @@ ENGINES = {
     "learner": ("learner",),
     "loop": ("loop", "steps", "checkpoint"),
 }
-"""The modules of `bench.training` that an engine is made of."""
+"""The modules of `bench.chapter.training` that an engine is made of."""
 
 
 def identify(trial: Trial) -> Trial:
@@ -156,9 +156,11 @@ def package_files(model: str, engine: str, penalties: tuple[str, ...] = ()) -> l
     """The files of this package that compute or record a trial's numbers, relative to it."""
     spec = spec_of(model)
     module = spec.module.removeprefix("bench.").replace(".", "/")
-    families = {f"models/{Path(file).name}" for part in plugged(model, penalties) for file in part.families}
+    families = {
+        f"chapter/models/{Path(file).name}" for part in plugged(model, penalties) for file in part.families
+    }
     families.add("plugins.py" if spec.file else f"{module}.py")
-    return [*SHARED, *sorted(families), *(f"training/{name}.py" for name in ENGINES[engine])]
+    return [*SHARED, *sorted(families), *(f"chapter/training/{name}.py" for name in ENGINES[engine])]
 
 
 def plugged(model: str, penalties: Iterable[str]) -> Iterator[Sources]:

@@ -14,10 +14,10 @@ from typing import Any
 
 import torch
 
-from bench import kinds, nvidia
+from bench import machine_kind, nvidia
 
 PACKAGES = ("torch", "fastai", "numpy", "unrolled")
-VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "ATEN_CPU_CAPABILITY", *kinds.VARIABLES)
+VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "ATEN_CPU_CAPABILITY", *machine_kind.VARIABLES)
 """Environment variables that are recorded; no others are, so that no secret gets into a result."""
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from bench.models.spec import Sources
+from bench.chapter.models.spec import Sources
 from bench.trial import BadInput
 
 BENCH = Path(__file__).parent
@@ -36,7 +36,7 @@ def sources_of(module: ModuleType, declared: Iterable[Path]) -> Sources:
         for name in _imports(*queue.pop()):
             top, found = name.partition(".")[0], _origin(name)
             if top == "bench":
-                families |= {found[0]} if found and found[0].parent == BENCH / "models" else set()
+                families |= {found[0]} if found and found[0].parent == BENCH / "chapter" / "models" else set()
             elif found is not None and not _installed(found[0]):
                 if found[0] not in files and top not in PROJECT:
                     files.add(found[0])
@@ -46,7 +46,7 @@ def sources_of(module: ModuleType, declared: Iterable[Path]) -> Sources:
     names = metadata.packages_distributions() if packages - {"torch"} else {}
     return Sources(
         files=tuple(sorted(map(str, files))),
-        families=tuple(sorted(map(str, families - {BENCH / "models" / "registry.py"}))),
+        families=tuple(sorted(map(str, families - {BENCH / "chapter" / "models" / "registry.py"}))),
         packages=tuple(sorted({names[top][0] for top in packages - {"torch"} if top in names})),
     )
 

@@ -26,11 +26,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
 
+from bench.chapter.models.registry import ZOO
+from bench.chapter.models.spec import PENALTIES, ModelSpec, Penalty, strengths
+from bench.chapter.text import contents
 from bench.identity import loaded, plugged
-from bench.models.registry import ZOO
-from bench.models.spec import PENALTIES, ModelSpec, Penalty, strengths
 from bench.plugin_sources import sources_of
-from bench.text import contents
 from bench.trial import FOUND, BadInput, Scalar, Trial, require
 
 Cls = TypeVar("Cls", bound=type)
@@ -98,7 +98,7 @@ def data_file(name: str) -> Path:
 
 
 def is_plug_in(name: str) -> bool:
-    """Whether a module to load is a user's: `bench.preload` is not."""
+    """Whether a module to load is a user's: `bench.chapter.warm_up` is not."""
     return not name.startswith("bench.")
 
 
@@ -150,7 +150,7 @@ def cell(name: str, title: str = "", **settings: Any) -> Callable[[Cls], Cls]:
         def build(
             vocab: int, hidden: int, layers: int, dropout: float, tying: bool, **options: Scalar
         ) -> Any:
-            from bench.models.recurrent import RecurrentLM, Unrolled  # torch: not for planning
+            from bench.chapter.models.recurrent import RecurrentLM, Unrolled  # torch: not for planning
 
             def unrolled() -> Unrolled:
                 return Unrolled([cls(hidden, hidden, **options) for _ in range(layers)])

@@ -160,9 +160,9 @@ class Result:
 
     `metrics` names begin with their section: valid_loss, valid_accuracy, valid_perplexity, valid_bits,
     valid_hits, valid_targets; train_loss, train_ar, train_tar, train_updates, train_tokens, train_flops
-    (see bench.flops); speed_train and speed_valid (tokens/s of all epochs), speed_steady (of training in the
-    epochs after the first, which is slowed by warming up; absent where there is one), speed_seconds (see
-    `spent`); memory_peak (MiB); model_parameters; on a GPU gpu_memory_peak (MiB of torch's tensors).
+    (see bench.chapter.flops); speed_train and speed_valid (tokens/s of all epochs), speed_steady (of training
+    in the epochs after the first, which is slowed by warming up; absent where there is one), speed_seconds
+    (see `spent`); memory_peak (MiB); model_parameters; on a GPU gpu_memory_peak (MiB of torch's tensors).
     `roles` maps a token role to (nats, hits, targets) on the validation set.
     `witnesses` maps a factor to {"ok": bool, "declared": …, "seen": …}: the proof that it took effect.
     `passage` is one decoded validation stretch: {"token": …, "guess": …, "p": probability of the token}.
@@ -182,7 +182,7 @@ class Result:
     witnesses: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     passage: tuple[Mapping[str, Any], ...] = ()
     fingerprints: Mapping[str, str] = field(default_factory=dict)
-    trace: Mapping[str, Any] = field(default_factory=dict)  # see bench.training.engine.Trace
+    trace: Mapping[str, Any] = field(default_factory=dict)  # see bench.chapter.training.engine.Trace
     environment: Mapping[str, Any] = field(default_factory=dict)
     usage: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     output: str = ""  # the end of what a failed trial printed

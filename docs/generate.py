@@ -11,9 +11,9 @@ from typing import Any, get_type_hints
 
 import ablations
 from ablations import api
-from ablations.design.settings import FACTORS, OPTIONS, SETTINGS, resolve
-from ablations.design.study_file import StudyFile
-from bench.models.registry import ZOO
+from ablations.study.settings import FACTORS, OPTIONS, SETTINGS, resolve
+from ablations.study.study_file import StudyFile
+from bench.chapter.models.registry import ZOO
 from bench.trial import BadInput, Trial
 
 HERE = Path(__file__).parent

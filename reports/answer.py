@@ -6,7 +6,7 @@ from itertools import groupby
 from operator import attrgetter
 from statistics import fmean
 
-from bench.kinds import kind, mixed
+from bench.machine_kind import kind, mixed
 from bench.trial import counted
 from reports.arms import apart, values, was_trained
 from reports.book import Held

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 
-from bench.kinds import kind, kinds_apart
+from bench.machine_kind import kind, kinds_apart
 from bench.trial import Result, counted
 from reports.arms import finished, mean_of, trial_of, values
 from reports.comparison import ComparedArm, Comparison

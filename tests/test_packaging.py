@@ -16,7 +16,7 @@ FILES = ("pyproject.toml", "README.md", "LICENSE")
 def sources() -> list[str]:
     """Every file of the packages that someone wrote, as in a clone, with git or without."""
     files = [path for name in PACKAGES for path in (ROOT / name).rglob("*") if path.is_file()]
-    made = {"__pycache__", "out"}  # reports/out: the pages
+    made = {"__pycache__"}
     return sorted(str(p) for p in (path.relative_to(ROOT) for path in files) if not made & set(p.parts))
 
 

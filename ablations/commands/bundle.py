@@ -17,12 +17,12 @@ from tempfile import TemporaryDirectory
 from ablations import scratch
 from ablations.commands.plan import load_plugins
 from ablations.commands.report import comparison, read, render
-from ablations.design import plan as plans
-from ablations.design.plan import Plan
 from ablations.ledger import Ledger, needed
 from ablations.runner.retrained import as_today
+from ablations.study import plan as plans
+from ablations.study.plan import Plan
+from bench.chapter.text import BIBLE, HUMAN_NUMBERS
 from bench.files import save
-from bench.text import BIBLE, HUMAN_NUMBERS
 from bench.trial import BadInput, Result, counted, require
 
 DESCRIPTION = "ro-crate-metadata.json"
@@ -107,7 +107,7 @@ def _package(name: str) -> Iterator[tuple[str, bytes]]:
     root = Path(str(resources.files(name)))
     for path in sorted(root.rglob("*")):
         inside = path.relative_to(root)
-        if path.is_file() and path.suffix in SOURCES and "out" not in inside.parts:
+        if path.is_file() and path.suffix in SOURCES:
             yield f"source/{name}/{inside.as_posix()}", path.read_bytes()
 
 

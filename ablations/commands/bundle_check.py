@@ -18,9 +18,9 @@ from tempfile import TemporaryDirectory
 
 from ablations.commands.bundle import DESCRIPTION, below, trained_by
 from ablations.commands.report import comparison, read, render
-from ablations.design import plan as plans
-from ablations.design.plan import Plan
 from ablations.ledger import Ledger
+from ablations.study import plan as plans
+from ablations.study.plan import Plan
 from bench import plugins
 from bench.identity import package_files, package_hash
 from bench.trial import BadInput, Result, Trial, counted, visible

@@ -10,11 +10,11 @@ from ablations.commands.before_after import FAILED, compare_before_after
 from ablations.commands.gate_sources import is_stored
 from ablations.commands.plan import chosen, load_plugins
 from ablations.commands.run import run, run_studies
-from ablations.design import costs
 from ablations.flags import refuse
 from ablations.mlflow.database import public
+from ablations.study import costs
+from bench.chapter.models.registry import ZOO, spec_of, suggestion
 from bench.files import save
-from bench.models.registry import ZOO, spec_of, suggestion
 from bench.trial import require
 from reports.answer import sentences
 from reports.comparison import Comparison

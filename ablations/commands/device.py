@@ -4,9 +4,9 @@ from argparse import Namespace
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ablations.design import costs
-from ablations.design.study import Study
 from ablations.flags import cores
+from ablations.study import costs
+from ablations.study.study import Study
 from bench.devices import Usable, usable
 from bench.nvidia import Gpu
 from bench.trial import BadInput, counted

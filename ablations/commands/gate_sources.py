@@ -14,14 +14,14 @@ from pydantic import ConfigDict, TypeAdapter
 
 from ablations.commands import benchmarks
 from ablations.commands.until_decided import UntilDecided
-from ablations.design.plan import Plan, PlannedArm
 from ablations.ledger import Ledger, needed, unseal
 from ablations.mlflow.database import public
 from ablations.mlflow.experiment import EndedRun, read_ended_runs
 from ablations.mlflow.fields import MACHINE, final_metrics, metric_key
-from bench.bits import measured
-from bench.kinds import kind
-from bench.models.registry import suggestion
+from ablations.study.plan import Plan, PlannedArm
+from bench.chapter.models.registry import suggestion
+from bench.differences import measured
+from bench.machine_kind import kind
 from bench.trial import TASK, BadInput, Result, Trial, canonical, require, visible
 from reports.gate.sides import ArmResults, Outcome, ResultSet, Timings
 from reports.statistics.pace import Rounds

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from ablations.commands.report import index, writable
 from ablations.flags import refuse
 from ablations.ledger import Ledger
-from bench import golden as book
+from bench.chapter import golden as book
 from bench.trial import BadInput
 from reports.golden import answer, render
 

@@ -6,10 +6,10 @@ import shlex
 from argparse import Namespace
 from pathlib import Path
 
-from ablations.design.settings import DEFAULTS
-from ablations.design.study_file import shipped
+from ablations.study.settings import DEFAULTS
+from ablations.study.study_file import shipped
+from bench.chapter.models.registry import ZOO
 from bench.files import explained
-from bench.models.registry import ZOO
 from bench.trial import BadInput
 
 CELL = '''\
@@ -38,7 +38,7 @@ class {cls}(nn.Module):
 MODEL = '''\
 from torch import nn
 
-from bench.models.recurrent import LanguageModel, Output
+from bench.chapter.models.recurrent import LanguageModel, Output
 from bench.plugins import model
 
 

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from ablations.design import plan as plans
-from ablations.design.plan import Plan
 from ablations.ledger import Ledger
+from ablations.study import plan as plans
+from ablations.study.plan import Plan
 from bench.trial import BadInput, visible
 
 

@@ -9,14 +9,14 @@ from pathlib import Path
 from statistics import fmean
 
 from ablations.commands import device
-from ablations.design import costs, loading, study
-from ablations.design import plan as plans
-from ablations.design.errors import at
-from ablations.design.loading import FEWEST
-from ablations.design.settings import parse_set
-from ablations.design.study_file import shipped
 from ablations.flags import cores
 from ablations.ledger import Ledger
+from ablations.study import costs, loading, study
+from ablations.study import plan as plans
+from ablations.study.errors import at
+from ablations.study.loading import FEWEST
+from ablations.study.settings import parse_set
+from ablations.study.study_file import shipped
 from bench import plugins
 from bench.trial import BadInput, counted, visible
 from reports.formats import duration

@@ -9,12 +9,12 @@ from sys import intern
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any
 
-from ablations.design import plan as plans
-from ablations.design.plan import Plan
-from ablations.design.settings import SETTINGS
 from ablations.ledger import Ledger
 from ablations.mlflow.study_runs import ArmRun, StudyRuns
 from ablations.mlflow.writer import Writer
+from ablations.study import plan as plans
+from ablations.study.plan import Plan
+from ablations.study.settings import SETTINGS
 from bench.files import PARTIAL, sweep
 from bench.trial import BadInput, Result
 from reports.evidence import Evidence, MeasuredArm, Tuned

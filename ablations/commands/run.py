@@ -20,16 +20,16 @@ from ablations.commands.plan import plan as print_plans
 from ablations.commands.progress import Ahead, checking, progress
 from ablations.commands.report import comparison, index, published, read, render, writable
 from ablations.commands.until_decided import UntilDecided
-from ablations.design import costs, retraining
-from ablations.design import plan as plans
-from ablations.design.plan import Plan
-from ablations.design.study import Study
 from ablations.ledger import Ledger
 from ablations.mlflow.database import tracking_uri
 from ablations.mlflow.writer import Writer
 from ablations.runner.process import Limits, loaded
 from ablations.runner.run import Counts, missing, run_trials
-from bench.kinds import kind, kinds_apart
+from ablations.study import costs, retraining
+from ablations.study import plan as plans
+from ablations.study.plan import Plan
+from ablations.study.study import Study
+from bench.machine_kind import kind, kinds_apart
 from bench.trial import BadInput, Result, Trial, counted, visible
 
 if TYPE_CHECKING:
@@ -257,7 +257,10 @@ def _try_first_batches(arms: Mapping[str, Trial], args: Namespace, on: Device) -
     where = conditions(args, on)
     ready = (lambda: True) if args.cluster else loaded  # a cluster's workers load it
     seconds = min(FIRST_BATCH, args.time_limit)
-    where |= {"work": "bench.preflight:preflight", "limits": replace(where["limits"], seconds=seconds)}
+    where |= {
+        "work": "bench.chapter.first_batch:train_first_batch",
+        "limits": replace(where["limits"], seconds=seconds),
+    }
     with TemporaryDirectory() as folder, checking(len(arms), ready) as checked:
         replies = Ledger(Path(folder))
         tally = run_trials([*arms.values()], replies, fail_fast=True, on_result=checked, **where)
@@ -284,7 +287,7 @@ def _places(args: Namespace, on: Device) -> int:
 def conditions(args: Namespace, on: Device) -> dict[str, Any]:
     """The keywords of `run_trials` for the place and the limits of the trials."""
     return {
-        "preload": ("bench.preload", *args.plugin),
+        "preload": ("bench.chapter.warm_up", *args.plugin),
         "workers": on.places,
         "gpus": on.found.gpus,
         "cluster": args.cluster,

@@ -7,12 +7,12 @@ from typing import Any
 from ablations.commands import trial_view
 from ablations.commands.plan import load_plugins
 from ablations.commands.until_decided import UntilDecided
-from ablations.design import plan as plans
-from ablations.design.settings import parse_set, resolve
 from ablations.ledger import Ledger
 from ablations.runner.retrained import continuation, find, retrained
-from bench.models.registry import ZOO
-from bench.models.spec import PENALTIES
+from ablations.study import plan as plans
+from ablations.study.settings import parse_set, resolve
+from bench.chapter.models.registry import ZOO
+from bench.chapter.models.spec import PENALTIES
 from bench.trial import BadInput, Trial, visible
 
 
@@ -61,7 +61,7 @@ def _models() -> int:
 
 def _corpus(args: Namespace) -> int:
     """Print the first batches of the validation set, decoded into words."""
-    from bench.corpus import batches, load  # torch: not for the ledger's trials
+    from bench.chapter.corpus import batches, load  # torch: not for the ledger's trials
 
     given: dict[str, Any] = {}
     for key, values in map(parse_set, args.set):

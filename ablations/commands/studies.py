@@ -8,13 +8,13 @@ from ablations.commands.old_results import remove_old, summary, unplanned
 from ablations.commands.plan import load_plugins, minutes
 from ablations.commands.report import comparison, read
 from ablations.commands.until_decided import UntilDecided
-from ablations.design import loading
-from ablations.design import plan as plans
-from ablations.design.plan import Plan
-from ablations.design.study import Study
-from ablations.design.study_file import shipped
 from ablations.flags import cores
 from ablations.ledger import Ledger
+from ablations.study import loading
+from ablations.study import plan as plans
+from ablations.study.plan import Plan
+from ablations.study.study import Study
+from ablations.study.study_file import shipped
 from bench.trial import BadInput, counted, visible
 from reports.answer import tally
 from reports.formats import columns

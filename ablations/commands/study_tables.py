@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from ablations.commands import compare_sources, report
-from ablations.design import loading
-from ablations.design import plan as plans
-from ablations.design.plan import Plan
-from ablations.design.study import Study
-from ablations.design.study_file import shipped as shipped_studies
 from ablations.ledger import Ledger
+from ablations.study import loading
+from ablations.study import plan as plans
+from ablations.study.plan import Plan
+from ablations.study.study import Study
+from ablations.study.study_file import shipped as shipped_studies
 from bench.files import save
 from bench.trial import BadInput, Result, canonical, failure, require
 

@@ -5,9 +5,9 @@ from collections import Counter
 from collections.abc import Sequence
 from statistics import fmean
 
-from ablations.design.plan import Plan, PlannedArm
 from ablations.mlflow.study_runs import ArmRun
 from ablations.mlflow.views import ON_A_GPU
+from ablations.study.plan import Plan, PlannedArm
 from bench.trial import Result
 from reports.answer import claims, sentences
 from reports.arms import finished, summary_of, trial_of

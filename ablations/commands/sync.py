@@ -8,12 +8,12 @@ from tempfile import TemporaryDirectory
 
 from ablations import scratch
 from ablations.commands.report import Published, comparison, published, read, render
-from ablations.design import plan as plans
-from ablations.design.plan import Plan
 from ablations.ledger import Ledger
 from ablations.mlflow import study_runs
 from ablations.mlflow.database import tracking_uri
 from ablations.mlflow.study_runs import StudyRuns
+from ablations.study import plan as plans
+from ablations.study.plan import Plan
 from bench.trial import Result, visible
 
 

@@ -5,7 +5,7 @@ import textwrap
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
-from bench.models.registry import ZOO
+from bench.chapter.models.registry import ZOO
 from bench.trial import Epoch, Result, Trial
 from reports.formats import duration
 

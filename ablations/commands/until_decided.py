@@ -6,8 +6,8 @@ from statistics import fmean
 from typing import TYPE_CHECKING
 
 from ablations.commands.report import comparison
-from ablations.design import costs
-from ablations.design.plan import Plan
+from ablations.study import costs
+from ablations.study.plan import Plan
 from bench.trial import Result, Trial, visible
 from reports.formats import duration, quoted, short
 

@@ -14,14 +14,14 @@ from ablations import scratch
 from ablations.commands import bundle_check, device
 from ablations.commands.plan import load_plugins
 from ablations.commands.run import conditions
-from ablations.design import plan as plans
-from ablations.design.plan import Plan
 from ablations.flags import refuse
 from ablations.ledger import Ledger
 from ablations.runner.retrained import as_today
 from ablations.runner.run import run_trials
-from bench.bits import differences, numbers
-from bench.kinds import kind, kinds_apart
+from ablations.study import plan as plans
+from ablations.study.plan import Plan
+from bench.differences import differences, numbers
+from bench.machine_kind import kind, kinds_apart
 from bench.trial import BadInput, Result, counted, visible
 from reports.formats import short
 
@@ -121,7 +121,7 @@ def _apart(one: Result, other: Result) -> str:
 
 def difference(result: Result, replay: Result) -> str:
     """ "" for the same numbers; else the first step and tensor, and the first number, that differ."""
-    from bench.training.engine import first_difference
+    from bench.chapter.training.engine import first_difference
 
     apart = list(differences(numbers(result.to_dict()), numbers(replay.to_dict())))
     if not apart:

@@ -11,7 +11,7 @@ import posixpath
 import re
 from collections.abc import Iterator, Mapping
 
-from bench.kinds import kind
+from bench.machine_kind import kind
 from bench.trial import Result, Trial
 
 PARAM_LENGTH = 6000  # characters; MLflow cuts longer ones in silence

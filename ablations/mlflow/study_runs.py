@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from ablations.design.plan import Plan
 from ablations.mlflow import views
 from ablations.mlflow.database import translate_errors
 from ablations.mlflow.experiment import Experiment, runs
@@ -22,6 +21,7 @@ from ablations.mlflow.fields import (
     tags,
     text,
 )
+from ablations.study.plan import Plan
 from bench.trial import Result, Scalar, canonical
 
 PARENT = "mlflow.parentRunId"

@@ -10,8 +10,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from urllib.parse import urlencode
 
-from ablations.design.plan import Plan
 from ablations.mlflow.fields import MACHINE, TAG_LENGTH, key, metric_key, text
+from ablations.study.plan import Plan
 from bench.trial import lower_is_better
 
 ARMS, TRIALS = "by-arm", "trials"

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 
-from ablations.design.plan import Plan
 from ablations.mlflow.database import one_line, prepare
 from ablations.mlflow.study_runs import ArmRun, StudyRuns
+from ablations.study.plan import Plan
 from bench.trial import Result
 
 PATIENCE = 30.0

@@ -93,8 +93,8 @@ def run_alone(
 ) -> Result | None:
     """Run `work(trial)` in a fresh process, again if that gets killed, and return its result.
 
-    `work` is the import name of the function, as "bench.run:run_trial". `preload` has modules to import
-    first: those of `bench` in the fork server, plug-ins in the trial's own process.
+    `work` is the import name of the function, as "bench.chapter.run:run_trial". `preload` has modules to
+    import first: those of `bench` in the fork server, plug-ins in the trial's own process.
     `checkpoints` is where the trial may keep its state from epoch to epoch, for the next attempt. A trial on
     the CPU sees no GPU, one with a `gpu` that one alone. Returns None if `stop` became readable before the
     end. Raises BadInput where the trial cannot be computed as it was planned: its code, its text or its

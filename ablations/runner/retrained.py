@@ -9,14 +9,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from ablations.design import plan as plans
 from ablations.ledger import Ledger
+from ablations.study import plan as plans
+from bench.chapter.models.registry import spec_of
 from bench.identity import changes, identify
-from bench.models.registry import spec_of
 from bench.trial import BadInput, Result, Trial, require
 
 if TYPE_CHECKING:
-    from bench.corpus import Batches, Corpus
+    from bench.chapter.corpus import Batches, Corpus
 
 
 def find(id: str, ledger: Ledger) -> Result:
@@ -84,10 +84,10 @@ def retrained(result: Result) -> Retrained:
     import torch  # seconds, which the refusals above do not take
 
     from bench import environment
-    from bench.diagnostics import fingerprint
-    from bench.training import learner as engine
-    from bench.training import train as training
-    from bench.training.engine import Training, first_difference
+    from bench.chapter.diagnostics import fingerprint
+    from bench.chapter.training import learner as engine
+    from bench.chapter.training import train as training
+    from bench.chapter.training.engine import Training, first_difference
 
     with as_found():
         environment.deterministic()

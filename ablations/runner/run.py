@@ -24,7 +24,7 @@ from bench import plugins
 from bench.nvidia import Gpu
 from bench.trial import Result, Trial, require
 
-WORK = "bench.run:run_trial"
+WORK = "bench.chapter.run:run_trial"
 """The function that a trial's process calls, by its import name: the parent need not import torch."""
 
 

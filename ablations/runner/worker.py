@@ -17,8 +17,8 @@ from pathlib import Path
 from ablations.runner.gpus import GpuPlaces
 from ablations.runner.process import Limits, remove_checkpoints, run_alone
 from bench import devices, plugins
+from bench.chapter.text import HUMAN_NUMBERS, text_of
 from bench.files import save
-from bench.text import HUMAN_NUMBERS, text_of
 from bench.trial import BadInput, Result, Trial, require
 
 PACKAGES = ("torch", "fastai", "numpy", "unrolled")

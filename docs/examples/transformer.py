@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from bench.models.recurrent import LanguageModel, Output
+from bench.chapter.models.recurrent import LanguageModel, Output
 from bench.plugins import model
 
 

@@ -8,8 +8,8 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from bench.bits import differences
-from bench.kinds import mixed
+from bench.differences import differences
+from bench.machine_kind import mixed
 from bench.trial import TASK, BadInput, counted
 from reports.formats import short, titled
 from reports.gate.sides import ArmResults, Outcome, ResultSet, Timings

@@ -17,7 +17,7 @@ class Outcome:
     bits: str = ""  # what the trial computed, as fingerprints; "" where the source keeps none
     numbers: Mapping[str, str] = field(default_factory=dict)  # measured, where there are fingerprints
     speed: float | None = None  # tokens/s
-    machine: Mapping[str, str] = field(default_factory=dict)  # its kind: see bench.kinds
+    machine: Mapping[str, str] = field(default_factory=dict)  # its kind: see bench.machine_kind
 
     @property
     def finished(self) -> bool:

@@ -8,7 +8,7 @@ from statistics import fmean, stdev
 import numpy as np
 from scipy import special
 
-from bench.kinds import kinds_apart
+from bench.machine_kind import kinds_apart
 from reports.statistics.contrasts import Interval
 from reports.statistics.estimators import t_interval
 from reports.statistics.power import ALPHA

@@ -70,10 +70,7 @@ print(code, *{"torch", "fastai", "mlflow", "pandas"} & {*sys.modules})
 
 
 def started_with(folder: Path, code: str) -> str:
-    """The PYTHONPATH under which every process runs this code first.
-
-    It is a folder of its own: one that has `reports/out` would hide the package.
-    """
+    """The PYTHONPATH under which every process runs this code first."""
     (folder / "site").mkdir()
     (folder / "site" / "sitecustomize.py").write_text(code)
     return str(folder / "site")

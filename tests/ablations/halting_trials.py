@@ -3,8 +3,8 @@
 import time
 from typing import Any
 
-from bench.run import run_trial
-from bench.training.checkpoint import Checkpoint
+from bench.chapter.run import run_trial
+from bench.chapter.training.checkpoint import Checkpoint
 from bench.trial import Result, Trial
 
 STOPS_AFTER = 2

@@ -17,8 +17,8 @@ from processes import Marked
 from unlogged import Unlogged
 
 from ablations.commands.report import comparison, read
-from ablations.design import plan as plans
 from ablations.ledger import Ledger
+from ablations.study import plan as plans
 from bench.trial import Result, Trial, failure
 
 STUDY = """

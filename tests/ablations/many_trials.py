@@ -8,8 +8,8 @@ from typing import Any
 
 import stub_plans
 
-from ablations.design.plan import Plan
 from ablations.ledger import Ledger
+from ablations.study.plan import Plan
 from bench.trial import Epoch, Result, Trial
 
 ARMS = [f"hidden = {size}" for size in (64, 8, 12, 16, 24, 32, 48, 96, 128, 160, 192)]

@@ -4,10 +4,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ablations.design import plan as plans
-from ablations.design.plan import Plan, PlannedArm
-from ablations.design.study import Study
 from ablations.ledger import Ledger
+from ablations.study import plan as plans
+from ablations.study.plan import Plan, PlannedArm
+from ablations.study.study import Study
 from bench.trial import Metric, Result, Scalar, Trial
 
 

@@ -16,7 +16,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from bench.models.spec import PENALTIES
+from bench.chapter.models.spec import PENALTIES
 from bench.trial import Epoch, Result, Trial, canonical
 
 WORK = "stub_trials:act"

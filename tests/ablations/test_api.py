@@ -9,9 +9,9 @@ from as_typed import unrolled, write
 
 import ablations
 from ablations.commands.report import comparison, read
-from ablations.design import plan as plans
 from ablations.ledger import Ledger
-from bench.models.registry import ZOO
+from ablations.study import plan as plans
+from bench.chapter.models.registry import ZOO
 from bench.trial import BadInput
 
 

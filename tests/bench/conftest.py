@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from bench import plugins
-from bench.corpus import Corpus, corpus
+from bench.chapter.corpus import Corpus, corpus
 from bench.trial import Trial
 
 PLUG_INS = {
@@ -28,7 +28,7 @@ class Mine(nn.Module):
 """,
     "model": """
 from torch import nn
-from bench.models.recurrent import LanguageModel, Output
+from bench.chapter.models.recurrent import LanguageModel, Output
 from bench.plugins import model
 
 @model("mine")

@@ -15,16 +15,16 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from bench import environment
-from bench.corpus import batches, load
-from bench.metrics import Evaluation
-from bench.models.elman import LMModel2
-from bench.models.registry import ZOO, spec_of
-from bench.models.spec import ModelSpec
-from bench.preflight import preflight
-from bench.run import run_trial
-from bench.training import checkpoint, loop, steps, train
+from bench.chapter.corpus import batches, load
+from bench.chapter.first_batch import train_first_batch
+from bench.chapter.metrics import Evaluation
+from bench.chapter.models.elman import LMModel2
+from bench.chapter.models.registry import ZOO, spec_of
+from bench.chapter.models.spec import ModelSpec
+from bench.chapter.run import run_trial
+from bench.chapter.training import checkpoint, loop, steps, train
+from bench.chapter.witnesses import model
 from bench.trial import BadInput, Result, Trial
-from bench.witnesses import model
 
 META = torch.device("meta")
 EPOCHS = 2
@@ -115,11 +115,11 @@ def tiny(tmp_path: Path) -> Callable[..., Trial]:
 
 @pytest.fixture
 def trained(tiny: Callable[..., Trial], apart: Apart) -> Callable[..., Result]:
-    """The result of a trial on `meta`, after its preflight check there."""
+    """The result of a trial on `meta`, after its first-batch check there."""
 
     def run(name: str, **changes: Any) -> Result:
         trial = tiny(name, **changes)
-        preflight(trial)
+        train_first_batch(trial)
         checked = apart.reads
         result = run_trial(trial)
         assert result.done, result.reason
@@ -206,7 +206,7 @@ def test_a_cells_tensor_that_is_made_on_the_cpu_is_refused_with_its_line(
 ) -> None:
     plug("cell", "x.new_zeros(len(x), self.mix.out_features)", "torch.zeros(len(x), 4, dtype=x.dtype)")
     with pytest.raises(BadInput, match=r"^my\.py, line 14: model 'mine' fails on its first batch: .*device"):
-        preflight(tiny("mine"))
+        train_first_batch(tiny("mine"))
 
 
 class BooksState(LMModel2):
@@ -231,7 +231,7 @@ def test_the_chapters_own_mistakes_are_refused(
     trial = tiny("lm4")
     monkeypatch.setattr(ModelSpec, "build", lambda self, vocab, hidden: wrong(vocab, hidden))
     with pytest.raises(BadInput, match=r"model 'lm4' fails on its first batch: .*device"):
-        preflight(trial)
+        train_first_batch(trial)
 
 
 def test_batches_that_were_read_on_one_device_are_read_anew_on_another(tiny: Callable[..., Trial]) -> None:

@@ -13,8 +13,8 @@ import pytest
 import torch
 
 from bench import environment
-from bench.models.registry import ZOO, spec_of
-from bench.training import checkpoint, loop, steps, train
+from bench.chapter.models.registry import ZOO, spec_of
+from bench.chapter.training import checkpoint, loop, steps, train
 from bench.trial import Result, Trial
 
 DEVICE = "cuda"
@@ -22,7 +22,7 @@ UPDATES = 5
 TRAINED = [name for name, spec in ZOO.items() if not spec.counted]
 ALONE = """
 import json, sys
-from bench.run import run_trial
+from bench.chapter.run import run_trial
 from bench.trial import Trial, canonical
 print(canonical(run_trial(Trial(**json.loads(sys.argv[1]))).to_dict()).decode())
 """

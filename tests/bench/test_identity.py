@@ -10,27 +10,28 @@ import pytest
 
 from ablations.runner.process import Limits, run_alone
 from bench import identity
+from bench.chapter.models.registry import ZOO
+from bench.chapter.run import run_trial
 from bench.identity import identify
-from bench.models.registry import ZOO
-from bench.run import run_trial
 from bench.trial import Result, Trial
 
 PACKAGE = Path(identity.__file__).parent
 
 UNCOUNTED = {
     "__init__.py": "empty",
-    "models/__init__.py": "empty",
-    "training/__init__.py": "empty",
+    "chapter/__init__.py": "empty",
+    "chapter/models/__init__.py": "empty",
+    "chapter/training/__init__.py": "empty",
     "devices.py": "finds the GPUs that can be used",
     "files.py": "writes bytes, which are read back under a checksum",
     "identity.py": "decides which trial it is",
-    "kinds.py": "names the machine's facts",
+    "machine_kind.py": "names the machine's facts",
     "machine.py": "reads the machine's facts",
     "nvidia.py": "reads the machine's facts",
-    "models/registry.py": "lists models: a trial holds their settings, and its hash their class",
+    "chapter/models/registry.py": "lists models: a trial holds their settings, and its hash their class",
     "plugin_sources.py": "finds the files of plug-ins",
     "plugins.py": "loads plug-ins; it counts for their models, whose layers it stacks",
-    "preload.py": "imports the rest before a trial",
+    "chapter/warm_up.py": "imports the rest before a trial",
 }
 """Files that a trial's process loads and that change no number, with the reason: not in its identity."""
 
@@ -66,7 +67,7 @@ def changed(file: Path, engine: str = "learner") -> set[str]:
 @pytest.mark.parametrize("family", sorted(set(FAMILY.values())))
 def test_editing_a_models_file_changes_its_trials_only(copy: Path, family: str) -> None:
     expected = {name for name, home in FAMILY.items() if home == family}
-    assert changed(copy / "models" / f"{family}.py") == expected
+    assert changed(copy / "chapter" / "models" / f"{family}.py") == expected
 
 
 @pytest.mark.parametrize("file", identity.SHARED)
@@ -78,7 +79,7 @@ def test_editing_an_engine_changes_the_trials_under_it_and_no_others(copy: Path)
     for file in ("learner", "loop", "steps", "checkpoint"):
         for engine, files in identity.ENGINES.items():
             expected = set(ZOO) if file in files else set()
-            assert changed(copy / "training" / f"{file}.py", engine=engine) == expected
+            assert changed(copy / "chapter" / "training" / f"{file}.py", engine=engine) == expected
 
 
 @pytest.mark.parametrize("file", UNCOUNTED)
@@ -94,7 +95,7 @@ def test_another_class_in_the_registry_makes_other_trials(monkeypatch: pytest.Mo
 
 def test_moving_text_from_one_file_to_the_next_is_an_edit(copy: Path) -> None:
     before = ids()
-    one, two = copy / "metrics.py", copy / "regularization.py"  # neighbours in the digest
+    one, two = copy / "chapter/metrics.py", copy / "chapter/regularization.py"  # neighbours in the digest
     text = one.read_text()
     one.write_text(text[:-10])
     two.write_text(text[-10:] + two.read_text())
@@ -116,8 +117,8 @@ def test_every_file_that_a_trials_process_loads_counts_or_has_its_reason(
     assert result is not None and result.reason.endswith("this one is done")
     lines = map(Path, result.output.splitlines())
     loaded = {str(line.relative_to(PACKAGE)) for line in lines if line.is_relative_to(PACKAGE)}
-    own = {f"training/{name}.py" for name in identity.ENGINES[engine]}
-    counted = {*identity.SHARED, "models/elman.py", *own}
+    own = {f"chapter/training/{name}.py" for name in identity.ENGINES[engine]}
+    counted = {*identity.SHARED, "chapter/models/elman.py", *own}
     assert counted <= loaded
     assert loaded - counted <= UNCOUNTED.keys()
 

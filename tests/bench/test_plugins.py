@@ -12,16 +12,16 @@ import pytest
 import torch
 
 from bench import plugins
+from bench.chapter.first_batch import train_first_batch
+from bench.chapter.models.recurrent import Output
+from bench.chapter.models.registry import ZOO, spec_of
+from bench.chapter.models.spec import PENALTIES
+from bench.chapter.regularization import penalties
+from bench.chapter.run import run_trial
+from bench.chapter.training import learner
+from bench.chapter.training.train import build
 from bench.identity import _CONTENTS, check, identify, source_hash, version
-from bench.models.recurrent import Output
-from bench.models.registry import ZOO, spec_of
-from bench.models.spec import PENALTIES
 from bench.plugin_sources import Reads
-from bench.preflight import preflight
-from bench.regularization import penalties
-from bench.run import run_trial
-from bench.training import learner
-from bench.training.train import build
 from bench.trial import BadInput, Trial
 
 FILES = {f"mylayers/{name}.py": "" for name in ("__init__", "deeper", "late")}
@@ -60,7 +60,7 @@ def test_ten_lines_are_a_model_that_learns(
 ) -> None:
     plug(kind)
     trial = small("mine", engine=engine, epochs=3, options={"hidden": 8})
-    preflight(trial)
+    train_first_batch(trial)
     result = run_trial(trial)
     assert result.done and all(w["ok"] for w in result.witnesses.values())
     assert result.epochs[-1].valid_loss < result.epochs[0].valid_loss
@@ -85,7 +85,7 @@ def test_a_cells_own_keywords_are_options_and_reach_every_layer(
     assert ZOO["mine"].options == {**ZOO["lm6"].options, "sharp": 1.0}
     trial = small("mine", options={"hidden": 8, "layers": 2, "sharp": 3.0})
     assert [cell.sharp for cell in build(trial, 9).rnn.cells] == [3.0, 3.0]
-    assert preflight(trial).done
+    assert train_first_batch(trial).done
 
 
 # Mistakes that are found when a file is loaded
@@ -210,7 +210,11 @@ def test_an_edit_of_a_part_of_a_plug_in_makes_other_trials_of_it_and_of_no_other
 
 
 def test_a_family_of_the_zoo_that_a_plug_in_builds_on_counts_too(plug: Callable[..., Path]) -> None:
-    plug("model", "from torch import nn", "from torch import nn\nfrom bench.models.lstm import BuiltinLSTM")
+    plug(
+        "model",
+        "from torch import nn",
+        "from torch import nn\nfrom bench.chapter.models.lstm import BuiltinLSTM",
+    )
     assert [Path(file).name for file in ZOO["mine"].sources.families] == ["lstm.py", "recurrent.py"]
 
 
@@ -349,4 +353,4 @@ def test_a_mistake_in_a_penalty_is_found_on_one_batch(
     old, new, said = PENALTY_MISTAKES[mistake]
     plug("regularizer", old, new)
     with pytest.raises(BadInput, match=rf"^my\.py[:,].* regularizer 'small'.*{said}"):
-        preflight(small(options={"hidden": 8, "small": 0.5}))
+        train_first_batch(small(options={"hidden": 8, "small": 0.5}))

@@ -22,14 +22,15 @@ import pynvml
 import torch
 from torch import nn
 
-from bench import environment, flops, nvidia, throughput
-from bench.corpus import Batches
+from bench import environment, nvidia
+from bench.chapter import flops, throughput
+from bench.chapter.corpus import Batches
+from bench.chapter.models.registry import spec_of
+from bench.chapter.run import run_trial
+from bench.chapter.training import loop
+from bench.chapter.training.engine import Training
+from bench.chapter.training.train import build
 from bench.machine import facts
-from bench.models.registry import spec_of
-from bench.run import run_trial
-from bench.training import loop
-from bench.training.engine import Training
-from bench.training.train import build
 from bench.trial import canonical
 
 VOCAB = 30  # as Human Numbers
@@ -134,7 +135,7 @@ def seeds(count: int, model: str, workers: int) -> dict[str, float]:
     trials = [spec_of(model).trial(seed, epochs=1) for seed in range(count)]
     with TemporaryDirectory() as folder:
         begun = time.perf_counter()
-        tally = run_trials(trials, Ledger(Path(folder)), preload=("bench.preload",), workers=workers)
+        tally = run_trials(trials, Ledger(Path(folder)), preload=("bench.chapter.warm_up",), workers=workers)
         seconds = time.perf_counter() - begun
     assert tally.done == count
     return {"seconds": seconds}

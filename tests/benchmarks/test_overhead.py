@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from ablations.design import loading, plan
 from ablations.ledger import Ledger
+from ablations.study import loading, plan
 from bench.trial import Result
 
 COMMAND = [str(Path(sys.executable).with_name("unrolled"))]

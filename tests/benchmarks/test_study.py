@@ -49,7 +49,7 @@ def test_trials_an_hour(benchmark, profile, clean, tmp_path):
     def study(folder: Path) -> None:
         command = [str(Path(sys.executable).with_name("unrolled")), "run", "eight.toml"]
         timed("unrolled", command, folder)
-        assert (folder / "reports/out/eight/index.html").exists()
+        assert (folder / "out/eight/index.html").exists()
         trained = list((folder / "results/trials").rglob("*.json"))
         assert len(trained) == profile.seeds * (1 + len(others))
 

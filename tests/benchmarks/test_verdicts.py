@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ablations.design.costs import expected_seconds
-from ablations.design.loading import load
+from ablations.study.costs import expected_seconds
+from ablations.study.loading import load
 from bench.trial import Metric
 from reports.statistics.decisions import decide
 from reports.statistics.sequential import Looks

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from synthetic import A, B, arm, hostile, realistic, study
 
-from ablations.design.loading import load
+from ablations.study.loading import load
 from bench.trial import BadInput, Metric, Trial, visible
 from reports.answer import claims, tally
 from reports.book import BOOK, hold, own_settings

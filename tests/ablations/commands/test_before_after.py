@@ -15,8 +15,8 @@ from result_sets import ledger, side, trained
 from stub_plans import recorded
 
 from ablations.cli import parse
-from ablations.design import loading
 from ablations.ledger import Ledger, seal, unseal
+from ablations.study import loading
 from bench.files import save
 from bench.trial import Metric, Result
 
@@ -240,7 +240,7 @@ def test_the_workflow_s_study_passes_other_bits_and_fails_what_costs_two_deltas(
 
 def real(folder: Path, lr: float) -> Path:
     """A ledger of really trained trials."""
-    from bench.run import run_trial
+    from bench.chapter.run import run_trial
 
     metrics = 'metrics = [{ name = "valid_loss", delta = 0.02 }, { name = "valid_accuracy", delta = 0.01 }]'
     file = (

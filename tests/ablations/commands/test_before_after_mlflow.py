@@ -7,10 +7,10 @@ import pytest
 from result_sets import ledger, trained
 from stub_plans import planned
 
-from ablations.design import plan as plans
 from ablations.ledger import Ledger
 from ablations.mlflow import study_runs
 from ablations.mlflow.database import prepare, set_environment
+from ablations.study import plan as plans
 
 set_environment()  # before anything imports mlflow
 

@@ -101,7 +101,7 @@ def test_a_bundle_is_an_ro_crate_that_describes_every_file_by_its_hash(bundle: P
     assert all(root[key] for key in ("name", "description", "datePublished", "license", "studyHash"))
     parts = {name.partition("/")[0] for name in files}
     assert parts == {"ledger", "pages", "text", "source", "environment.txt", DESCRIPTION}
-    assert "source/bench/training/loop.py" in files and b"torch==" in files["environment.txt"]
+    assert "source/bench/chapter/training/loop.py" in files and b"torch==" in files["environment.txt"]
 
 
 def changed_loss(files: dict[str, bytes]) -> None:
@@ -156,11 +156,11 @@ def another_torch(files: dict[str, bytes]) -> None:
 
 
 def another_source(files: dict[str, bytes]) -> None:
-    files["source/bench/training/steps.py"] += b"# edited\n"
+    files["source/bench/chapter/training/steps.py"] += b"# edited\n"
 
 
 def a_source_less(files: dict[str, bytes]) -> None:
-    del files["source/bench/run.py"]
+    del files["source/bench/chapter/run.py"]
 
 
 def a_result_less(files: dict[str, bytes]) -> None:
@@ -179,7 +179,7 @@ def a_result_less(files: dict[str, bytes]) -> None:
         (another_page, "is not described", "pages/index.html: is no page of these results"),
         (another_torch, "environment.txt: is not as it was", "environment.txt: has torch 1.0.0"),
         (another_source, "steps.py: is not as it was", "source/: is not what trained lm4 with engine loop"),
-        (a_source_less, "is described and not there", "source/: lacks bench/run.py"),
+        (a_source_less, "is described and not there", "source/: lacks bench/chapter/run.py"),
         (a_result_less, "is described and not there", ""),
     ],
     ids=lambda value: getattr(value, "__name__", None) or None,

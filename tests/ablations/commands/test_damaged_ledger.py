@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from as_typed import mlflow_runs, started_with, unrolled, write
 
-from ablations.design import plan as plans
 from ablations.ledger import Ledger
+from ablations.study import plan as plans
 from bench.identity import version
 
 STATE = "small: 3 of 3 trials finished, none failed; 0 of 2 contrasts decided; open: hidden 8, hidden 16\n"

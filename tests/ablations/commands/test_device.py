@@ -13,13 +13,13 @@ from nvml_stand_in import VARIABLE, Machine, uuid
 
 from ablations.cli import main
 from ablations.commands import device
-from ablations.design import costs, loading
-from ablations.design import plan as plans
-from ablations.design.settings import resolve
-from ablations.design.study import Study
 from ablations.ledger import Ledger
+from ablations.study import costs, loading
+from ablations.study import plan as plans
+from ablations.study.settings import resolve
+from ablations.study.study import Study
+from bench.chapter.models.registry import ZOO
 from bench.devices import usable
-from bench.models.registry import ZOO
 from bench.trial import BadInput, Trial
 
 STAND_INS = Path(__file__).parents[2] / "stand_ins"

@@ -4,8 +4,8 @@ from result_sets import trained
 from stub_plans import planned
 
 from ablations.commands.report import comparison, evidence, read
-from ablations.design import plan as plans
 from ablations.ledger import Ledger
+from ablations.study import plan as plans
 from reports.answer import extension
 
 

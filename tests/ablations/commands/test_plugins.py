@@ -13,10 +13,10 @@ from unlogged import Unlogged
 
 from ablations.cli import main
 from ablations.commands import progress, run
-from ablations.design import loading
+from ablations.study import loading
 from bench import plugins
-from bench.models.registry import spec_of
-from bench.preflight import preflight
+from bench.chapter.first_batch import train_first_batch
+from bench.chapter.models.registry import spec_of
 from bench.trial import Trial
 
 CELL = '[[arm]]\nname = "my cell"\nset = { model = "my-cell", layers = 1 }\n'
@@ -48,7 +48,7 @@ def test_a_cell_and_a_regulariser_are_trained_reported_and_trained_again_when_th
     first = unrolled(*run)
     assert first.returncode == 0, first.stderr
     assert "mine: 3 trained, 0 already there, 0 failed" in first.stdout
-    page = (folder / "reports/out/mine/index.html").read_text()
+    page = (folder / "out/mine/index.html").read_text()
     assert "my cell" in page and "my_penalty" in page
     files = (folder / "results" / "trials").rglob("*.json")
     found = [json.loads(file.read_text())["result"] for file in files]
@@ -127,7 +127,7 @@ def test_what_new_writes_works_as_it_is(folder: Path, as_before, kind: str) -> N
         trial = Trial(
             model=model, seed=0, options=options, corpus="text.txt", window=8, batch=4, target=target
         )
-        assert preflight(trial).done
+        assert train_first_batch(trial).done
 
 
 def test_the_study_that_new_writes_can_be_planned(folder: Path, capsys) -> None:

@@ -11,8 +11,8 @@ from ablations.api import learner
 from ablations.commands import trial_view
 from ablations.ledger import Ledger
 from ablations.runner.retrained import continuation, find, retrained
+from bench.chapter.run import run_trial
 from bench.identity import identify
-from bench.run import run_trial
 from bench.trial import BadInput, Epoch, Result, Trial, failure
 
 

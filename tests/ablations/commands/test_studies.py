@@ -11,12 +11,12 @@ import pytest
 from as_typed import unrolled, write
 
 from ablations.cli import main
-from ablations.design import plan as plans
-from ablations.design.costs import check_length
-from ablations.design.loading import load
-from ablations.design.study_file import shipped
 from ablations.ledger import Ledger
-from bench.corpus import batches, corpus
+from ablations.study import plan as plans
+from ablations.study.costs import check_length
+from ablations.study.loading import load
+from ablations.study.study_file import shipped
+from bench.chapter.corpus import batches, corpus
 from bench.trial import BadInput, Trial
 
 

@@ -11,11 +11,11 @@ from stub_plans import recorded
 
 import ablations
 from ablations.commands import report, study_tables
-from ablations.design import loading
-from ablations.design import plan as plans
-from ablations.design.study import Study
 from ablations.ledger import Ledger
-from bench.run import run_trial
+from ablations.study import loading
+from ablations.study import plan as plans
+from ablations.study.study import Study
+from bench.chapter.run import run_trial
 from bench.trial import BadInput, Result, Trial, failure
 
 STUDIES = sorted(path.stem for path in Path(str(study_tables.FOLDER)).glob("*.csv"))

@@ -10,9 +10,9 @@ from scipy import stats
 from stub_plans import kept
 
 from ablations.cli import main
-from ablations.design import plan as plans
 from ablations.mlflow.database import prepare, set_environment
 from ablations.mlflow.experiment import read_ended_runs
+from ablations.study import plan as plans
 from bench.trial import Metric
 
 set_environment()  # before anything imports mlflow

@@ -17,7 +17,7 @@ from processes import wait_for
 from ablations import results
 from ablations.commands.budget import Budget
 from ablations.commands.report import comparison, read
-from ablations.design import plan as plans
+from ablations.study import plan as plans
 from reports.answer import tally
 from reports.tables import trials_csv
 

@@ -12,8 +12,8 @@ from as_typed import unrolled, write
 from ablations.cli import main
 from ablations.commands import verify as verifying
 from ablations.commands.verify import Replay, difference, replays, sample
-from ablations.design import plan as plans
 from ablations.ledger import Ledger
+from ablations.study import plan as plans
 from bench.trial import Result
 
 ARMS = """
@@ -58,7 +58,7 @@ def folder(trained: Path, tmp_path: Path, monkeypatch) -> Path:
 
 @pytest.fixture
 def verify(command, as_before) -> Callable[..., tuple[int, str]]:
-    from bench.text import text_of
+    from bench.chapter.text import text_of
 
     def call(*words: str) -> tuple[int, str]:
         text_of.cache_clear()  # a command is a process; here one process is many
@@ -148,8 +148,8 @@ def test_the_step_and_the_tensor_are_named_where_one_unit_in_the_last_place_diff
 ) -> None:
     import torch
 
-    from bench.run import run_trial
-    from bench.training.engine import Training
+    from bench.chapter.run import run_trial
+    from bench.chapter.training.engine import Training
 
     honest, step = ended(folder, "done")[0], Training.step
 
@@ -206,7 +206,7 @@ def test_results_of_another_kind_of_machine_are_named_by_run_report_verify_and_g
     pairs = f"1 of 2 pairs compares results of two kinds of machine ({apart}): their differences include"
     assert f"small: {pairs} rounding of the machine\n" in said
 
-    page, index = (Path("reports/out", name).read_text() for name in ("small/index.html", "index.html"))
+    page, index = (Path("out", name).read_text() for name in ("small/index.html", "index.html"))
     answer = page[page.index('id="answer"') : page.index("</section>")]
     assert pairs in answer and pairs in index
     assert f"1 of 2 pairs of speeds not compared: unlike machines: {apart}." in page

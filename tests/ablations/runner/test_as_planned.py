@@ -17,7 +17,7 @@ from bench import plugins
 from bench.identity import identify
 from bench.trial import BadInput, Trial
 
-WORK = "bench.run:run_trial"
+WORK = "bench.chapter.run:run_trial"
 PROJECT = Path(__file__).parents[3]
 CELL = """
 from torch import nn
@@ -83,12 +83,12 @@ import json, os, signal, sys
 from multiprocessing import forkserver
 from pathlib import Path
 from ablations.runner.process import Limits, run_alone
-from bench import training
+from bench.chapter import training
 from bench.identity import identify
 from bench.trial import BadInput, Trial
 
 def train(trial):
-    result = run_alone(trial, "bench.run:run_trial", Limits(), preload=["bench.preload"])
+    result = run_alone(trial, "bench.chapter.run:run_trial", Limits(), preload=["bench.chapter.warm_up"])
     return result.fingerprints["weights"]
 
 settings = {"corpus": sys.argv[1], "window": 4, "batch": 8, "epochs": 1, "options": {"hidden": 8}}
@@ -132,7 +132,7 @@ def test_a_plug_in_is_loaded_only_by_the_trials_that_use_it(
     monkeypatch.setattr(nn.Linear, "forward", nn.Linear.forward)  # to be put back, as the file is loaded here
     plugins.load(str(plug_in))
     ledger, trials = Ledger(tmp_path / "results"), [planned("lm4"), planned("mine")]
-    run_trials(trials, ledger, preload=["bench.preload", str(plug_in)])
+    run_trials(trials, ledger, preload=["bench.chapter.warm_up", str(plug_in)])
     weights = [result.fingerprints["weights"] for _, result in ledger.each(trial.id for trial in trials)]
     assert len(weights) == 2 and weights[0] == clean.fingerprints["weights"]
 
@@ -150,7 +150,7 @@ def test_a_file_that_a_plug_in_reads_behind_its_identitys_back_fails_the_trial_w
     body = read + CELL if "loaded" in when else CELL.replace(forward, forward + caught)
     plug_in.write_text(f"from pathlib import Path\n{body}")
     plugins.load(str(plug_in))
-    result = alone(planned("mine"), WORK, preload=["bench.preload", str(plug_in)])
+    result = alone(planned("mine"), WORK, preload=["bench.chapter.warm_up", str(plug_in)])
     assert result.status == "failed"
     assert "my_cell.py: reads scale.txt, which" in result.reason
     assert "write `data_file('scale.txt')` at the top" in result.reason
@@ -174,7 +174,7 @@ NOTES.write_text("mine")
     reads = f"{indent}SCALE.read_text(), NOTES.read_text(), Path('/proc/self/statm').read_text()\n"
     plug_in.write_text(lines + CELL.replace(forward, forward + reads))
     plugins.load(str(plug_in))
-    assert alone(planned("mine"), WORK, preload=["bench.preload", str(plug_in)]).done
+    assert alone(planned("mine"), WORK, preload=["bench.chapter.warm_up", str(plug_in)]).done
 
 
 @pytest.mark.usefixtures("as_before")

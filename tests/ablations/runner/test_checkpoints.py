@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from ablations.ledger import Ledger
-from bench.bits import differences, numbers
+from bench.differences import differences, numbers
 from bench.trial import Epoch, Result, Trial
 
-WORK = "bench.run:run_trial"
+WORK = "bench.chapter.run:run_trial"
 DRIVER = """
 import sys
 from pathlib import Path
@@ -21,7 +21,7 @@ from ablations.ledger import Ledger
 from ablations.runner.run import run_trials
 from bench.trial import Trial
 trial, ledger = Trial(**eval(sys.argv[2])), Ledger(Path(sys.argv[1]))
-run_trials([trial], ledger, work=sys.argv[3], preload=("bench.preload",))
+run_trials([trial], ledger, work=sys.argv[3], preload=("bench.chapter.warm_up",))
 """
 
 
@@ -92,7 +92,7 @@ def test_a_checkpoint_of_another_kind_of_machine_is_not_resumed_and_is_removed_i
 
 
 def test_a_resumed_record_knows_the_seconds_that_it_takes_over() -> None:
-    from bench.training.engine import Training
+    from bench.chapter.training.engine import Training
 
     numbers = dict.fromkeys(("train_loss", "ar", "tar", "valid_loss", "accuracy"), 1.0)
     first, second = Training(), Training()
@@ -108,7 +108,7 @@ def test_a_damaged_checkpoint_counts_as_none_and_so_does_another_devices(
     import torch
 
     from bench import machine
-    from bench.training.checkpoint import Checkpoint
+    from bench.chapter.training.checkpoint import Checkpoint
 
     monkeypatch.setattr(machine, "_gpu_facts", lambda: {"gpu": "one"})
     monkeypatch.setenv("UNROLLED_CHECKPOINTS", str(tmp_path))

@@ -16,8 +16,8 @@ from stub_trials import WORK, bits, steady, trial
 from ablations.ledger import Ledger
 from ablations.runner import cluster
 from ablations.runner.run import Counts, run_trials
+from bench.chapter.text import data_hash
 from bench.identity import identify
-from bench.text import data_hash
 from bench.trial import BadInput, Trial
 
 
@@ -29,7 +29,7 @@ def other_code(folder: Path) -> Path:
             folder / "code" / name,
             ignore=shutil.ignore_patterns("__pycache__"),
         )
-    with (folder / "code/bench/metrics.py").open("a") as file:
+    with (folder / "code/bench/chapter/metrics.py").open("a") as file:
         file.write("# edited\n")
     return folder / "code"
 
@@ -99,7 +99,7 @@ def test_a_worker_with_other_code_is_refused_by_name_before_the_first_trial(
     processes.scheduler()
     processes.worker()
     odd = processes.worker(code=str(other_code(tmp_path)))
-    with pytest.raises(BadInput, match=f"^worker {odd} has another bench/metrics.py than the driver"):
+    with pytest.raises(BadInput, match=f"^worker {odd} has another bench/chapter/metrics.py than the driver"):
         run_trials([trial()], ledger, work=WORK, cluster=processes.address)
     assert not ledger.files()
 

@@ -24,7 +24,7 @@ def test_a_worker_with_another_version_says_which(name: str) -> None:
     assert worker.mismatch(theirs) == f"has {name} {own}, the driver 0.0: install the same there"
 
 
-@pytest.mark.parametrize("file", ["bench/metrics.py", "bench/models/new.py"])
+@pytest.mark.parametrize("file", ["bench/chapter/metrics.py", "bench/chapter/models/new.py"])
 def test_a_worker_names_the_file_that_differs_or_that_only_one_side_has(file: str) -> None:
     told = worker.mismatch({**worker.facts(), file: "0" * 64})
     assert told.startswith(f"has another {file} than the driver: ")

@@ -1,0 +1,121 @@
+"""Designs: from a few words to the arms that a study compares, as [[arm]] tables would give them.
+
+Designs may ask for the same arm: the study merges equal ones.
+"""
+
+from collections.abc import Iterator
+from itertools import product
+from typing import Any
+
+from ablations.study.errors import at
+from ablations.study.settings import (
+    FACTORS,
+    SETTINGS,
+    Factor,
+    Settings,
+    check_key,
+    complete,
+    inherit,
+    label,
+    resolve,
+)
+from ablations.study.study_file import AddOneTable, ArmTable, DesignTable
+from bench.chapter.models.registry import spec_of, suggestion
+from bench.trial import BadInput, canonical, require
+
+
+def parts(design: DesignTable, baseline: Settings) -> Iterator[tuple[str, list[ArmTable]]]:
+    """The arms in declared order, with the place in the file that asks for them.
+
+    `baseline` is the [baseline] table. Raises BadInput for unknown factors, for one that its base has
+    already, and for a level that is given twice.
+    """
+    require(design.grid or not design.within, "needs a grid", key="within", cure="add grid = { … }")
+    for name in _distinct("leave_one_out", design.leave_one_out):
+        factor = _factor("leave_one_out", name, baseline)
+        yield f"leave_one_out {name!r}", [_arm({factor.key: factor.off})]
+    if design.add_one.factors:
+        yield "add_one", list(_added(design.add_one, baseline))
+    if design.factorial:
+        yield "factorial", list(_factorial(design.factorial, baseline))
+    for key, levels in design.one_at_a_time.items():
+        place = f"one_at_a_time.{key}"
+        yield place, [_arm({key: level}) for level in _distinct(place, levels)]
+    if design.grid:
+        axes = [_distinct(f"grid.{key}", levels) for key, levels in design.grid.items()]
+        cells = [_arm(dict(zip(design.grid, levels, strict=True))) for levels in product(*axes)]
+        yield "grid", list(_within(design.within, cells, baseline)) if design.within else cells
+
+
+def title(changes: Settings) -> str:
+    """The name of an arm that was given none: 'LMModel5, lr 0.003'. The settings must be sound."""
+    return ", ".join(label(key, value) for key, value in changes.items())
+
+
+def _added(added: AddOneTable, baseline: Settings) -> Iterator[ArmTable]:
+    """The base itself, then the base and each factor alone."""
+    with at("add_one.base"):
+        base = inherit(baseline, added.base)
+        resolve(base)
+    prefix = f"{title(added.base)} " if added.base else ""
+    if added.base:
+        yield _arm(added.base)
+    for name in _distinct("add_one", added.factors):
+        factor = _factor("add_one", name, base)
+        level = complete(base)[factor.key]
+        rule = f"{name!r} changes nothing: its base already has {factor.key} = {level}"
+        require(level == factor.off, rule, key="add_one")
+        yield _arm({**added.base, factor.key: factor.on}, f"{prefix}+ {SETTINGS[factor.key].title}")
+
+
+def _factorial(names: list[str], baseline: Settings) -> Iterator[ArmTable]:
+    """Every combination of off and on.
+
+    On is the baseline's own level where that is not off, so that the baseline is one of the combinations.
+    """
+    old = complete(baseline)
+    factors = [_factor("factorial", name, baseline) for name in _distinct("factorial", names)]
+    levels = [(f.on if old[f.key] == f.off else old[f.key], f.off) for f in factors]
+    for combination in product(*levels):
+        moved = [(f, new) for f, new in zip(factors, combination, strict=True) if new != old[f.key]]
+        words = [label(f.key, new) if new == f.off else f"+ {SETTINGS[f.key].title}" for f, new in moved]
+        yield _arm({f.key: new for f, new in moved}, ", ".join(words))
+
+
+def _within(keys: list[str], cells: list[ArmTable], baseline: Settings) -> Iterator[ArmTable]:
+    """The cells that others are compared with, and then these."""
+    for key in _distinct("within", keys):
+        rule, cure = f"{key!r} is no setting of the grid", suggestion(key, cells[0].set)
+        require(key in cells[0].set, rule, key="within", cure=cure)
+    named = {canonical(resolve(inherit(baseline, cell.set))): title(cell.set) for cell in cells}
+    others = []
+    for cell in cells:
+        wanted = {key: cell.set[key] for key in keys}
+        base = named.get(canonical(resolve(inherit(baseline, wanted))))
+        if base is None:
+            rule = f"no cell has {title(wanted)} and the baseline's levels otherwise"
+            raise BadInput(rule, key="within", cure="add them")
+        if base == title(cell.set):
+            yield cell
+        else:
+            others.append(cell.model_copy(update={"against": base}))
+    yield from others
+
+
+def _arm(changes: Settings, name: str = "") -> ArmTable:
+    return ArmTable.model_construct(name=name, set=changes)  # a name of any length, or none
+
+
+def _factor(design: str, name: str, settings: Settings) -> Factor:
+    """The factor of that name. Raises BadInput where there is none, or the model has no such setting."""
+    if name not in FACTORS:
+        raise BadInput(f"unknown factor {name!r}", key=design, cure=suggestion(name, FACTORS))
+    check_key(spec_of(settings["model"]), FACTORS[name].key)
+    return FACTORS[name]
+
+
+def _distinct(place: str, values: list[Any]) -> list[Any]:
+    for i, value in enumerate(values):
+        if value in values[:i]:
+            raise BadInput(f"{value!r} is given twice", place=place, cure="keep one")
+    return values

@@ -1,0 +1,82 @@
+"""Mistakes in a study as one line: the place, the value that it has, and the rule."""
+
+import datetime
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from bench.chapter.models.registry import suggestion
+from bench.trial import BadInput
+
+_RULES = {  # of pydantic's types of error, in TOML's words
+    "bool_type": "should be a boolean, true or false",
+    "dict_type": "should be a table",
+    "finite_number": "should be a finite number",
+    "float_type": "should be a number",
+    "greater_than": "should be more than {gt:,.12g}",
+    "greater_than_equal": "should be at least {ge:,.12g}",
+    "int_from_float": "should be an integer",
+    "int_type": "should be an integer",
+    "less_than": "should be below {lt:,.12g}",
+    "less_than_equal": "should be at most {le:,.12g}",
+    "list_type": "should be an array",
+    "literal_error": "should be {expected}",
+    "model_type": "should be a table",
+    "string_pattern_mismatch": "should not be blank",
+    "string_too_long": "should have at most {max_length} characters",
+    "string_too_short": "should not be empty",
+    "string_type": "should be a string",
+    "too_long": "should have at most {max_length} values",
+    "too_short": "should not be empty",
+    "tuple_type": "should be an array",
+    "value_error": "{error}",
+}
+
+
+_METRICS = 'write metrics = [{ name = "valid_loss", delta = 0.02 }]'
+_RENAMED = {"metric": _METRICS, "equivalence": _METRICS}
+
+
+@contextmanager
+def at(place: str) -> Iterator[None]:
+    """Name the place in the message of a BadInput that is raised inside."""
+    try:
+        yield
+    except BadInput as error:
+        error.place = f"{place}: {error.place}" if error.place else place
+        raise
+
+
+def explain(error: ValidationError, known: Mapping[str, type[BaseModel]] | None = None) -> BadInput:
+    """The first thing that pydantic refused. `known` has the tables by their keys."""
+    errors = error.errors(include_url=False)
+    # a misspelt key is missing too, which is less to the point
+    first = next((e for e in errors if e["type"] == "extra_forbidden"), errors[0])
+    key = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden" and known:
+        tables = [part for part in first["loc"][:-1] if isinstance(part, str)]
+        there = known[tables[-1] if tables else ""].model_fields
+        cure = _RENAMED.get(key) or suggestion(str(first["loc"][-1]), list(there))
+        return BadInput("unknown key", key=repr(key), cure=cure)
+    if first["type"] == "missing" and isinstance(first["loc"][-1], int):
+        key, rule = key.rpartition(".")[0], f"should have {max(int(e['loc'][-1]) for e in errors) + 1} values"
+    elif first["type"] == "missing":
+        return BadInput("is missing", key=key, cure="add this key")
+    else:
+        rule = _RULES.get(first["type"], "cannot be used").format(**first.get("ctx", {}))
+    if known and isinstance(first["input"], dict) and first["type"] == "tuple_type":
+        return BadInput(f"{rule} of tables", key=f"[{key}]", cure=f"write [[{key}]]")
+    if known and isinstance(first["input"], list) and first["type"] in ("dict_type", "model_type"):
+        return BadInput(rule, key=f"[[{key}]]", cure=f"write [{key}]")
+    return BadInput(rule, key=f"{key} = {shown(first['input'])}")
+
+
+def shown(value: Any) -> str:
+    """A value nearly as TOML writes it, at most sixty characters of it."""
+    date = isinstance(value, datetime.date | datetime.time)
+    text = str(value) if date else json.dumps(value, default=str, ensure_ascii=False)
+    text = text.replace("NaN", "nan").replace("Infinity", "inf")
+    return text if len(text) <= 60 else text[:57] + "…"

@@ -1,0 +1,227 @@
+"""TOML → a study. Everything is decided and checked before the first trial."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from ablations.study import seeds as seeds_
+from ablations.study import tuning
+from ablations.study.designs import parts, title
+from ablations.study.errors import at, shown
+from ablations.study.settings import Settings, flat, inherit, label, resolve
+from ablations.study.study import Arm, Study
+from ablations.study.study_file import ArmTable, StudyFile, parse, read
+from bench.chapter.models.registry import suggestion
+from bench.trial import BadInput, Metric, canonical, require
+
+LIMIT = 10_000
+"""Trials that are planned without a confirmation."""
+
+LOOKS = 10, 15, 20, 30, 40
+"""Of a study that gives neither looks nor seeds, and does not tune."""
+FEWEST = 5
+"""Seeds of the earliest look."""
+MOST_LOOKS = 20
+"""Looks of a study: their distribution is simulated, in seconds."""
+
+AA_NAME = "A/A: the baseline again"
+AA_OFFSET = 1000
+
+
+def load(name_or_path: str | Path, *, confirmed: bool = False) -> Study:
+    """A shipped study by its name, or a study file by its path.
+
+    Raises BadInput, naming file and key, for every mistake in it, and for more than `LIMIT` trials, which are
+    counted without being built, unless they are `confirmed`.
+    """
+    path, text = read(str(name_or_path))
+    with at(path):
+        try:
+            return _study(parse(text), path, confirmed)
+        except RecursionError as error:
+            raise BadInput("is nested too deeply", cure="a study needs four levels") from error
+
+
+def override(
+    study: Study,
+    seeds: int | str | Sequence[int] | None = None,
+    sets: Sequence[tuple[str, Sequence[Any]]] = (),
+    *,
+    confirmed: bool = False,
+) -> Study:
+    """The study with other seeds and settings, as `--seeds` and `--set` give them.
+
+    A single value replaces the baseline's; several values become arms, each with one of them. Seeds that are
+    given are all trained, and looked at once. Raises BadInput.
+    """
+    fixed = {} if seeds is None else {"seeds": seeds_.seeds(seeds), "looks": None}
+    with at("--set"):
+        changed = study.file.model_copy(update={**fixed, **_changed(study.file, sets)})
+    with at(study.path):
+        return _study(changed, study.path, confirmed)
+
+
+def _changed(file: StudyFile, sets: Sequence[tuple[str, Sequence[Any]]]) -> dict[str, Any]:
+    """The fields of a study's file that `--set` changes: its baseline, that one's name, and what is swept."""
+    key, count = Counter(key for key, _ in sets).most_common(1)[0] if sets else ("", 0)
+    if count > 1:
+        every = ",".join(str(value) for one, values in sets if one == key for value in values)
+        raise BadInput(f"{key} is given twice", cure=f"write its values side by side: {key}={every}")
+    single = {key: values[0] for key, values in sets if len(values) == 1}
+    swept = {key: list(values) for key, values in sets if key not in single}
+    baseline = inherit(file.baseline, single)
+    resolve(baseline)  # all at once: detach_every = 64 is good where window = 64, in whatever order they come
+    for key, values in swept.items():
+        require(values, f"no value for {key}", cure=f"write --set {key}=1 or --set {key}=1,2")
+        for value in values:
+            resolve(inherit(baseline, {key: value}))
+    named = [label(key, value) for key, value in single.items() if key != "corpus"]
+    name = file.baseline_name and ", ".join([file.baseline_name, *named])
+    before, now = file.baseline_name or title(file.baseline), name or title(baseline)
+    arms = [arm.model_copy(update={"against": now}) if arm.against == before else arm for arm in file.arm]
+    return {
+        "baseline": baseline,
+        "baseline_name": name,
+        "arm": tuple(arms),
+        "design": file.design.model_copy(update={"one_at_a_time": file.design.one_at_a_time | swept}),
+    }
+
+
+def _study(file: StudyFile, path: str, confirmed: bool) -> Study:
+    seeds, looks = _looks(file)
+    most = file.most(len(seeds))
+    if most > LIMIT and not confirmed:
+        count = f"{most:,}" if most < 10**18 else "more than 10^18"
+        raise BadInput(
+            f"plans up to {count} trials, more than {LIMIT:,}", cure="take levels out, or confirm with --yes"
+        )
+    arms = _merged(_arms(file, seeds))
+    with at("[tuning]"):
+        searches = tuning.searches(file, arms)
+    metrics = tuple(Metric(metric.name, metric.delta) for metric in file.metrics)
+    told = {key: getattr(file, key) for key in ("name", "question", "about")}
+    return Study(
+        metrics=metrics, seeds=seeds, looks=looks, arms=arms, searches=searches, path=path, file=file, **told
+    )
+
+
+def _looks(file: StudyFile) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """A study's seeds, and the numbers of them after which verdicts are sought."""
+    looks = file.looks
+    if looks is None and file.seeds is None:
+        looks = LOOKS[:1] if file.tuning else LOOKS
+    seeds = seeds_.seeds(looks[-1] if looks and file.seeds is None else file.seeds)
+    looks = looks or (len(seeds),)
+    with at(f"looks = {shown(looks)}"):
+        n = len(seeds)
+        require(looks[-1] == n, f"should end with the number of seeds, {n}", cure="change looks or seeds")
+        if len(looks) > 1:
+            _check_looks(looks, file)
+    return seeds, looks
+
+
+def _check_looks(looks: Sequence[int], file: StudyFile) -> None:
+    once = "a study with [tuning] is looked at once"
+    require(not file.tuning, once, cure="write seeds in place of looks")
+    require(all(a < b for a, b in pairwise(looks)), f"should rise, as in {list(LOOKS)}")
+    require(looks[0] >= FEWEST, f"a verdict needs {FEWEST} seeds", cure=f"begin with {FEWEST} or more")
+    most = f"should have at most {MOST_LOOKS} numbers"
+    require(len(looks) <= MOST_LOOKS, most, cure="leave some out")
+
+
+def _arms(file: StudyFile, seeds: Sequence[int]) -> list[Arm]:
+    """Every arm in declared order, not yet merged: the baseline, the design's, the [[arm]]s, A/A."""
+    with at("[baseline]"):
+        settings = resolve(file.baseline)
+    baseline = Arm(name=file.baseline_name or title(file.baseline), settings=settings, seeds=tuple(seeds))
+    arms = [baseline]
+    with at("[design]"):
+        for place, tables in parts(file.design, file.baseline):
+            with at(place):
+                first = len(arms)
+                for table in tables:
+                    arms.append(_arm(file, table, arms))
+                moved = any(arm.settings != settings for arm in arms[first:])
+                require(moved, "changes nothing: the baseline is set to this already")
+    for table in file.arm:
+        with at(f"arm {table.name!r}"):
+            arms.append(_arm(file, table, arms))
+            _refuse_idle(file, arms[-1], table.set)
+    if file.aa:
+        above = {seed + AA_OFFSET for seed in seeds}
+        rule = f"needs the seeds {AA_OFFSET} above the study's own to be free"
+        free = above.isdisjoint(seeds) and max(above) <= seeds_.LAST
+        require(free, rule, key="aa", cure="use lower seeds")
+        arms.append(replace(baseline, name=AA_NAME, seed_offset=AA_OFFSET))
+    return arms
+
+
+def _arm(file: StudyFile, table: ArmTable, before: Sequence[Arm]) -> Arm:
+    """The arm of a table, with its changes against the baseline or the arm `before` it that it names."""
+    settings = resolve(inherit(file.baseline, table.set))
+    base = before[0]
+    if table.against:
+        base = _base(file, table.against, before)
+        rule = f"{table.against!r} is set to the very same"
+        require(base.settings != settings, rule, key="against", cure="change something")
+    old = flat(base.settings)
+    return Arm(
+        name=table.name or title(table.set),
+        settings=settings,
+        seeds=base.seeds,
+        changes={key: value for key, value in flat(settings).items() if old.get(key) != value},
+        **{key: getattr(table, key) for key in ("question", "note", "exploratory", "against")},
+    )
+
+
+def _base(file: StudyFile, name: str, before: Iterable[Arm]) -> Arm:
+    """The arm that another one is held against: any that comes before it."""
+    require(not file.tuning, "a study that tunes holds every arm against its baseline", key="against")
+    arms = {arm.name: arm for arm in before}
+    if name not in arms:
+        raise BadInput(f"no arm {name!r} comes before this one", key="against", cure=suggestion(name, arms))
+    return arms[name]
+
+
+def _refuse_idle(file: StudyFile, arm: Arm, changes: Settings) -> None:
+    """Raise BadInput for a key without which the arm would be the same."""
+    require(changes, "changes nothing: its `set` is empty")
+    for key in changes:
+        rest = {other: value for other, value in changes.items() if other != key}
+        try:
+            without = resolve(inherit(file.baseline, rest))
+        except BadInput:  # the others need this key: detach_every = 64 needs its window
+            continue
+        rule = f"{key} = {changes[key]!r} changes nothing: without it the arm is the same"
+        require(without != arm.settings, rule)
+
+
+def _merged(arms: Sequence[Arm]) -> tuple[Arm, ...]:
+    """Arms of equal content become one: the first keeps its name and lists the others'.
+
+    `against` names the arm that is kept. One that names the baseline is held against it, as one that names
+    none is; together they are one arm, which names it.
+    """
+    kept: dict[bytes, Arm] = {}
+    names: dict[str, str] = {}  # of the arm that each became
+    for arm in arms:
+        against = arm.against and names[arm.against]
+        other = against if against != arms[0].name else ""
+        content = canonical([arm.settings, arm.seed_offset, other])
+        first = kept.setdefault(content, replace(arm, against=against))
+        names[arm.name] = first.name
+        if arm.name and arm.name != first.name:
+            kept[content] = replace(
+                first,
+                also=(*dict.fromkeys((*first.also, arm.name)),),
+                question=first.question or arm.question,
+                note=first.note or arm.note,
+                exploratory=first.exploratory and arm.exploratory,
+                against=first.against or against,
+            )
+    for name, count in Counter(arm.name for arm in kept.values()).items():
+        require(count == 1, f"two arms are called {name!r}", cure="give one of them another name")
+    return tuple(kept.values())

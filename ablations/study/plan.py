@@ -1,0 +1,308 @@
+"""A plan: a study as it was decided, with the identity of every trial, stored before the first of them.
+
+Reports, MLflow and `status` read the plan and the ledger, never the study's file or the present code. An
+edited study has other trials and another plan, so that no old result can enter a new report.
+"""
+
+import hashlib
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, fields, replace
+from itertools import groupby
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import ConfigDict, Field, TypeAdapter
+
+from ablations.ledger import Ledger, seal, unseal
+from ablations.study import tuning
+from ablations.study.settings import label
+from ablations.study.study import Arm, ArmDescription, Study
+from ablations.study.study_file import shipped
+from bench.chapter.models.registry import spec_of
+from bench.files import save
+from bench.identity import identify
+from bench.trial import BadInput, Metric, Result, Trial, canonical
+
+Id = Annotated[str, Field(pattern="^[0-9a-f]{12,}$")]
+"""A trial's identity: it becomes the name of a file."""
+
+_STRICT = ConfigDict(strict=True, extra="forbid")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedArm(ArmDescription):
+    """One arm and the identity of its trial for each of its seeds: the study's, or those of a search.
+
+    An arm that is fitted by counting is trained once: its seeds share one trial.
+    """
+
+    model: str
+    title: str
+    trials: Mapping[int, Id]
+    counted: bool = False
+
+    __pydantic_config__ = _STRICT  # how a stored one is read
+
+
+@dataclass(frozen=True, kw_only=True)
+class Declaration:
+    """An earlier plan of a study: when it was declared, its trials, and which had results at that time."""
+
+    hash: str
+    planned: float
+    trials: tuple[Id, ...]
+    reused: Mapping[str, int] | None
+
+    __pydantic_config__ = _STRICT
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """A study as decided, and when. `hash` is the sha256 of the resolved study, `command` what was typed.
+
+    `searches` are each tuned arm at each level, `tuned` the winners: known once every search has ended.
+    `reused` counts the trials that had a result when the plan was declared, by the study whose plan they
+    are of: this one (an earlier plan), another, or "" where no plan has them. It is None where an earlier
+    version declared the plan. `earlier` are the study's other plans of which there are results. `device` is
+    what every trial is trained on, cpu or cuda, so that no contrast straddles two; "" of an earlier version.
+    """
+
+    study: str
+    question: str
+    about: str
+    metrics: tuple[Metric, ...]
+    seeds: tuple[int, ...]
+    looks: tuple[int, ...]
+    arms: tuple[PlannedArm, ...]
+    hash: str
+    command: str
+    planned: float = field(default_factory=time.time)  # unix seconds
+    searches: tuple[PlannedArm, ...] = ()
+    tuned: tuple[PlannedArm, ...] = ()
+    reused: Mapping[str, int] | None = None
+    earlier: tuple[Declaration, ...] = ()
+    device: str = ""
+
+    __pydantic_config__ = _STRICT
+
+    @property
+    def places(self) -> dict[str, tuple[PlannedArm, int]]:
+        """Every trial's arm and seed by identity, in the order of running: declared, searches, winners.
+
+        A winner at its arm's declared level shares the declared trials, which keep their place.
+        """
+        found: dict[str, tuple[PlannedArm, int]] = {}
+        for arms in (self.arms, self.searches, self.tuned):
+            for seed in dict.fromkeys(seed for arm in arms for seed in arm.trials):
+                for arm in arms:
+                    found.setdefault(arm.trials[seed], (arm, min(arm.trials) if arm.counted else seed))
+        return found
+
+    @property
+    def ids(self) -> list[str]:
+        """The identity of every trial, seed by seed."""
+        return list(self.places)
+
+    @property
+    def declared(self) -> list[str]:
+        """The identities of all trials except the winners', which are not known at the start."""
+        return replace(self, tuned=()).ids
+
+    def cells(self, ledger: Ledger) -> Iterator[tuple[PlannedArm, int, Result]]:
+        """Arm, seed and result of every trial that the ledger has."""
+        places = self.places
+        for id, result in ledger.each(places):
+            yield *places[id], result
+
+
+def decide(study: Study, command: str, device: str = "cpu") -> tuple[Plan, list[Trial]]:
+    """The plan of a study on a device under today's code and data, and its trials in the order of running.
+
+    Where the study tunes, the trials of the searches are among them and the winners' are not: see `settle`.
+    """
+    known: dict[str, Trial] = {}
+
+    def planned(arm: Arm) -> PlannedArm:
+        trials = {seed: identify(arm.trial(seed, device)) for seed in arm.seeds}
+        ids = {seed: trial.id for seed, trial in trials.items()}
+        known.update(zip(ids.values(), trials.values(), strict=True))
+        return PlannedArm(
+            model=arm.settings["model"],
+            title=spec_of(arm.settings["model"]).title,
+            trials=ids,
+            counted=arm.counted,
+            **{fact.name: getattr(arm, fact.name) for fact in fields(ArmDescription)},
+        )
+
+    plan = Plan(
+        study=study.name,
+        arms=tuple(map(planned, study.arms)),
+        searches=tuple(map(planned, study.searches)),
+        hash=study.plan,
+        command=command,
+        device=device,
+        **{key: getattr(study, key) for key in ("question", "about", "metrics", "seeds", "looks")},
+    )
+    return plan, [known[id] for id in plan.ids]
+
+
+def settle(plan: Plan, trials: Sequence[Trial], ledger: Ledger) -> tuple[Plan, list[Trial]]:
+    """The plan with each arm's winner, and those of the winners' trials that were not declared already.
+
+    `trials` are those of `decide`. Until every search has ended, there are no winners.
+    """
+    searched = {id for search in plan.searches for id in search.trials.values()}
+    results = ledger.results(searched)
+    if len(results) < len(searched):
+        return plan, []
+    known = {trial.id: trial for trial in trials}
+    tuned: list[PlannedArm] = []
+    fresh: list[dict[int, Trial]] = []
+    for name, group in groupby(plan.searches, key=lambda search: search.tunes):
+        levels = list(group)
+        tried = [[results[id] for id in arm.trials.values()] for arm in levels]
+        best = tuning.winner(tried, plan.metrics[0].name)
+        if best is not None:
+            won = levels[best]
+            one = known[next(iter(won.trials.values()))]
+            fresh.append({seed: replace(one, seed=seed) for seed in plan.seeds})
+            ids = {seed: trial.id for seed, trial in fresh[-1].items()}
+            tuned.append(replace(won, name=f"{name}, its best {label(won.setting, won.level)}", trials=ids))
+    in_order = [each[seed] for seed in plan.seeds for each in fresh]
+    return replace(plan, tuned=tuple(tuned)), [trial for trial in in_order if trial.id not in known]
+
+
+def store(plan: Plan, ledger: Ledger) -> Plan:
+    """Store the plan in the ledger's folder and return it.
+
+    A plan that is stored already keeps its time of declaration, and its winners until others are settled.
+    A stored plan that cannot be read is set aside.
+    """
+    before = latest(plan.study, ledger)
+    if before and (before.hash, before.declared) == (plan.hash, plan.declared):
+        kept = {key: getattr(before, key) for key in ("planned", "reused", "earlier")}
+        plan = replace(plan, tuned=plan.tuned or before.tuned, **kept)
+    else:
+        plan = _declare(plan, before, ledger)
+    save(path_of(ledger, plan.study), seal({"plan": asdict(plan)}))
+    return plan
+
+
+def latest(study: str, ledger: Ledger) -> Plan | None:
+    """The stored plan of a study, or None. A plan that cannot be read is set aside."""
+    path = path_of(ledger, study)
+    try:
+        return _read(path)
+    except BadInput as error:
+        version = str(path.stat().st_mtime_ns).encode()  # its bytes may be what cannot be read
+        ledger.set_aside(path, version, f"{error.rule}, so it counts as none")
+        return None
+
+
+def _declare(plan: Plan, before: Plan | None, ledger: Ledger) -> Plan:
+    """A plan that differs from the one before, with what is known of its trials by now.
+
+    One that the study had earlier keeps its first time.
+    """
+    known, earlier = ledger.files(), list(before.earlier) if before else []
+    if before:
+        facts = {key: getattr(before, key) for key in ("hash", "planned", "reused")}
+        earlier.append(Declaration(trials=tuple(before.ids), **facts))
+    again = next((e for e in earlier if e.hash == plan.hash and set(e.trials) >= set(plan.declared)), None)
+    others = tuple(e for e in earlier if e is not again and not known.keys().isdisjoint(e.trials))
+    if again:
+        return replace(plan, planned=again.planned, reused=again.reused, earlier=others)
+    owner: dict[str, str] = {}
+    for other in all_stored(ledger):
+        if other.study != plan.study:
+            owner |= dict.fromkeys(planned_ever(other), other.study)
+    owner |= {id: plan.study for declared in others for id in declared.trials}
+    reused = Counter(owner.get(id, "") for id in plan.declared if id in known)
+    return replace(plan, reused=dict(reused), earlier=others)
+
+
+def planned_ever(plan: Plan) -> list[str]:
+    """The identity of every trial of this plan and of the study's earlier ones."""
+    return [*(id for declared in plan.earlier for id in declared.trials), *plan.ids]
+
+
+def stored(name: str, ledger: Ledger) -> Plan:
+    """The latest plan of a study. Raises BadInput where it was never run, or where it cannot be read."""
+    try:
+        if plan := _read(path_of(ledger, name)):
+            return plan
+    except BadInput as error:
+        raise BadInput(error, place=f"study {name!r}", cure=_CURE) from error
+    known = ", ".join(plan.study for plan in all_stored(ledger)) or "none"
+    cure = f"no shipped study has this name; `unrolled run {name}.toml` runs your own"
+    if name in shipped():
+        cure = f"`unrolled run {name}` runs it"
+    elif name.endswith(".toml"):
+        cure = "give the study's name, which is in the file, and not its path"
+    raise BadInput(f"study {name!r} has not been run (studies that were run: {known})", cure=cure)
+
+
+def device_of(study: str, ledger: Ledger) -> str:
+    """The device of a study's stored plan; "" if there is none that can be read."""
+    with suppress(BadInput):
+        if plan := _read(path_of(ledger, study)):
+            return plan.device
+    return ""
+
+
+def is_stored(name: str, ledger: Ledger) -> bool:
+    """Whether a study has a plan, which `stored` may not be able to read."""
+    return path_of(ledger, name).exists()
+
+
+def all_stored(ledger: Ledger) -> list[Plan]:
+    """The latest plan of every study that was run, by name; one that cannot be read is warned of, once."""
+    found, unreadable = read_all(ledger)
+    for line in unreadable:
+        ledger.warn_once(f"{line}: skipped; {_CURE}")
+    return found
+
+
+def read_all(ledger: Ledger) -> tuple[list[Plan], list[str]]:
+    """The latest plan of every study that was run, by name, and a line on each that cannot be read."""
+    found: list[Plan] = []
+    unreadable: list[str] = []
+    for path in sorted((ledger.root / "plans").glob("*.json")):
+        try:
+            found += filter(None, [_read(path)])
+        except BadInput as error:
+            unreadable.append(str(error))
+    return sorted(found, key=lambda plan: plan.study), unreadable
+
+
+def of_studies(names: Sequence[str], ledger: Ledger) -> list[Plan]:
+    """The stored plans of these studies, or of all. Raises BadInput where there is none."""
+    found = [stored(name, ledger) for name in names] if names else all_stored(ledger)
+    if not found:
+        cure = ledger.elsewhere or "`unrolled run toggles` runs one"
+        raise BadInput("no study has been run yet", place=ledger.root.absolute(), cure=cure)
+    return found
+
+
+def path_of(ledger: Ledger, study: str) -> Path:
+    """The file of a study's plan, which may not exist yet."""
+    return ledger.root / "plans" / f"{hashlib.sha256(study.encode()).hexdigest()[:16]}.json"
+
+
+def _read(path: Path) -> Plan | None:
+    """The plan in a file; None where there is none. Raises BadInput where it cannot be read or is no plan."""
+    try:
+        return _PLAN.validate_json(canonical(unseal(path.read_bytes())["plan"]))
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise BadInput(f"cannot be read ({error.strerror})", place=path) from error
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise BadInput("is damaged or no plan of this version", place=path) from error
+
+
+_CURE = "run its study again, which sets it aside"
+_PLAN = TypeAdapter(Plan)

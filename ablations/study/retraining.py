@@ -1,0 +1,28 @@
+"""The reasons why trials are trained again although an earlier plan has results for their settings."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from ablations.ledger import Ledger
+from ablations.study.plan import Plan
+from bench.identity import changes
+from bench.trial import Trial, counted, settings
+
+
+def reasons(before: Plan, plan: Plan, todo: Sequence[Trial], ledger: Ledger) -> list[str]:
+    """A line for each reason, with the number of trials: "torch 2.13.0 → 2.14.0: 400 trials to train; …".
+
+    `todo` are trials of `plan` without a result. Those whose settings have changed are not trained again.
+    """
+    places = plan.places
+    earlier = {(arm.name, seed): id for id, (arm, seed) in before.places.items()}
+    found = Counter[str]()
+    for trial in todo:
+        arm, seed = places[trial.id]
+        known = ledger.read(earlier.get((arm.name, seed), ""))
+        if known is not None and settings(known.trial) == settings(trial):
+            found[" and ".join(changes(known.trial, trial))] += 1
+    return [
+        f"{reason}: {counted(count, 'trial')} to train; the earlier results stay in the ledger"
+        for reason, count in found.items()
+    ]

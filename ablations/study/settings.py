@@ -1,0 +1,241 @@
+"""Flat settings → the fields of a Trial, checked.
+
+A setting is a field of Trial or an option of the model. What is not given comes from the model's entry in the
+registry, and then from Trial: Trial's default < the model's chapter settings < given.
+"""
+
+import ast
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from functools import cache
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+
+from ablations.study.errors import explain, shown
+from bench.chapter.models.registry import ZOO, spec_of, suggestion
+from bench.chapter.models.spec import PENALTIES, ModelSpec
+from bench.trial import FOUND, BadInput, Scalar, Setting, Trial, counted
+
+Settings = Mapping[str, Any]
+
+_FIELDS = {f.name: f for f in fields(Trial) if "setting" in f.metadata}
+DEFAULTS: Settings = {name: f.default for name, f in _FIELDS.items()}
+
+OPTIONS = {  # of the models; type and default stand in the registry, and so do the choices of a string
+    "hidden": Setting("units of a layer", low=1),
+    "embedding": Setting("size of the embedding", low=1),
+    "layers": Setting("recurrent layers", low=1),
+    "tying": Setting("one matrix is both embedding and output layer", title="tying"),
+    "nonlinearity": Setting("activation of nn.RNN"),
+    "form": Setting("published form of the cell"),
+    "init": Setting(
+        "initial weights: the cell's own draws, or those that nn.LSTM or nn.GRU draws from the same seed",
+        names={"own": "initial weights of its own", "built-in": "the built-in's initial weights"},
+    ),
+    "context": Setting("tokens before the one that is predicted"),
+    "dropout": Setting("dropout of the last layer's output", title="dropout", low=0, below=1),
+    "embed_p": Setting("share of words whose embedding is zeroed", title="embedding dropout", low=0, below=1),
+    "input_p": Setting("dropout of the embeddings", title="input dropout", low=0, below=1),
+    "weight_p": Setting("dropout of the hidden-to-hidden weights", title="weight dropout", low=0, below=1),
+    "hidden_p": Setting("dropout between layers", title="hidden dropout", low=0, below=1),
+    "output_p": Setting("dropout of the last layer's output", title="output dropout", low=0, below=1),
+}
+SETTINGS: Mapping[str, Setting] = OPTIONS | {name: f.metadata["setting"] for name, f in _FIELDS.items()}
+
+
+@dataclass(frozen=True)
+class Factor:
+    """A named change for use in designs: a setting and its two levels."""
+
+    key: str
+    off: Any  # what LMModel6 has
+    on: Any  # what LMModel7 has
+
+
+_OFF, _ON = ({**DEFAULTS, **ZOO[name].settings, **ZOO[name].options} for name in ("lm6", "lm7"))
+_KEYS = {
+    "tying": "tying",
+    "dropout": "dropout",
+    "ar": "alpha",
+    "tar": "beta",
+    "weight_decay": "wd",
+    "moms": "moms",
+}
+FACTORS = {name: Factor(key, _OFF[key], _ON[key]) for name, key in _KEYS.items()}
+
+_MEANT = {**_KEYS, "learning_rate": "lr", "batch_size": "batch"}
+"""Settings by other names that people try."""
+
+_ELSEWHERE = {
+    **dict.fromkeys(FOUND, "it is found out where the study is planned; a text is named with corpus"),
+    "seed": "the study's own `seeds` name them",
+    "seeds": "they stand at the top of the file",
+    "options": "write the model's options themselves: hidden = 128",
+    "name": "an arm is named beside its `set`",
+}
+
+
+def resolve(given: Settings) -> dict[str, Any]:
+    """The fields of a Trial, the seed and the hashes apart, from flat settings: `Trial(seed=0, **fields)`.
+
+    Raises BadInput where a setting is unknown, is not one of the model's, has the wrong type or is out of
+    range, and where two of them do not go together.
+    """
+    spec = _spec(given)
+    for key in given:
+        check_key(spec, key)
+    settings = complete(given)
+    model = settings.pop("model")
+    options = tuple((key, type(value), spec.choices.get(key, ())) for key, value in spec.options.items())
+    try:
+        checked = _schema(options).model_validate(settings).model_dump()
+    except ValidationError as error:
+        raise explain(error) from error
+    _check_together(checked)
+    own = {key: checked.pop(key) for key in spec.options}
+    checked["detach_every"] = checked["detach_every"] or checked["window"]
+    checked["stride"] = 0 if checked["stride"] == checked["window"] else checked["stride"]
+    return {"model": model, "options": own, **checked}
+
+
+def complete(given: Settings) -> dict[str, Any]:
+    """Every setting, flat and unchecked: what is not given comes from the model, and then from Trial."""
+    spec = _spec(given)
+    settings = {**DEFAULTS, **spec.settings, **spec.options, **given}
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in settings.items()}
+
+
+def inherit(baseline: Settings, changes: Settings) -> dict[str, Any]:
+    """The settings that an arm gives: the baseline's as far as the arm's model has them, then its own."""
+    arm = {**baseline, **changes}
+    spec = _spec(arm)
+    return {key: value for key, value in arm.items() if key in changes or key in _settable(spec)}
+
+
+def flat(trial_fields: Settings) -> dict[str, Scalar]:
+    """Settings by their flat names, as `Trial.factors` shows them."""
+    return Trial(seed=0, **trial_fields).factors()
+
+
+def check_key(spec: ModelSpec, key: str) -> None:
+    """Raise BadInput with a suggestion if the model has no such setting."""
+    if key in _settable(spec):
+        return
+    if _MEANT.get(key) in _settable(spec):
+        raise BadInput("unknown setting", key=repr(key), cure=f"did you mean {_MEANT[key]!r}?")
+    if any(key in other.options for other in ZOO.values()):
+        cure = f"it has: {', '.join(spec.options) or 'none'}"
+        raise BadInput(f"has no option {key!r}", place=f"model {spec.name!r}", cure=cure)
+    if key in _ELSEWHERE:
+        raise BadInput("is not a setting", key=repr(key), cure=_ELSEWHERE[key])
+    raise BadInput("unknown setting", key=repr(key), cure=suggestion(key, _settable(spec)))
+
+
+def label(key: str, value: Any) -> str:
+    """A setting as reports name it: 'lr 0.001', 'no dropout', 'detach every 4', 'LMModel6'."""
+    setting = SETTINGS.get(key, Setting(""))
+    title = setting.title or key.replace("_", " ")
+    value = tuple(value) if isinstance(value, list) else value
+    if key == "model":
+        return spec_of(value).title
+    if key in ("layers", "epochs"):
+        return counted(value, key.removesuffix("s"))
+    if value in setting.names:
+        return setting.names[value]
+    if value is True:
+        return title
+    if value is False or (setting.title and value == 0):
+        return f"no {title}"
+    return f"{title} {','.join(map(str, value)) if isinstance(value, tuple) else value}"
+
+
+def parse_set(text: str) -> tuple[str, list[Any]]:
+    """`--set` as the command line has it: 'lr=1e-3,1e-2' → ('lr', [0.001, 0.01]).
+
+    An array is written in brackets: 'moms=[0.8,0.7,0.8]'. Raises BadInput.
+    """
+    key, equals, values = text.partition("=")
+    if not equals or not key.strip() or not values.strip():
+        cure = "write a setting, = and its values: --set lr=1e-3,1e-2"
+        raise BadInput("is not a setting with its values", place=f"--set {text!r}", cure=cure)
+    pieces = re.split(r",(?![^\[]*\])", values)  # at commas outside of brackets
+    return key.strip(), [_parse(piece.strip()) for piece in pieces]
+
+
+def _parse(piece: str) -> Any:
+    """A value as Python reads it, true and false as TOML does; a bare word is a string."""
+    try:
+        return (
+            {"true": True, "false": False}[piece] if piece in ("true", "false") else ast.literal_eval(piece)
+        )
+    except (ValueError, SyntaxError):
+        return piece.strip("\"'")
+
+
+def _spec(given: Settings) -> ModelSpec:
+    model = given.get("model")
+    if model is None:
+        raise BadInput("is missing", key="model", cure='name one: model = "lm6"')
+    if not isinstance(model, str):
+        raise BadInput("not a name", key=f"model = {shown(model)}", cure='write model = "lm6"')
+    return spec_of(model)
+
+
+def _settable(spec: ModelSpec) -> list[str]:
+    return ["model", *DEFAULTS, *spec.options]
+
+
+@cache
+def _schema(options: tuple[tuple[str, type, tuple[str, ...]], ...]) -> type[BaseModel]:
+    """Type and range of every setting of a model that has these options: their names, types and choices."""
+    types: dict[str, Any] = {key: (_rule(key, kind, choices), ...) for key, kind, choices in options}
+    for key, default in DEFAULTS.items():
+        types[key] = _rule(key, type(default), SETTINGS[key].choices), ...
+    config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
+    return create_model("Settings", __config__=config, **types)
+
+
+def _rule(key: str, kind: type, choices: tuple[str, ...]) -> Any:
+    """What pydantic checks of one setting."""
+    setting = SETTINGS.get(key, Setting("", low=0 if key in PENALTIES else None))
+    if choices:
+        return Literal[choices]
+    if kind is bool:
+        return bool
+    if kind is str:
+        return Annotated[str, Field(min_length=int(setting.low or 0))]
+    if kind is int:
+        return Annotated[int, Field(ge=setting.low or 0, le=10**9)]
+    number = Annotated[float, Field(ge=setting.low, gt=setting.above, lt=setting.below)]
+    return number if kind is float else Annotated[tuple[number, number, number], Field(strict=False)]
+
+
+def _check_together(s: Settings) -> None:
+    """Raise BadInput for settings that exclude each other."""
+    window, every = s["window"], s["detach_every"]
+    kept = s["order"] == "grouped" and s["reset"] != "batch"
+    for refused, key, rule, cure in (
+        (s["stride"] > window, "stride", f"should be at most the window ({window})", ""),
+        (
+            s["stride"] not in (0, window) and s["reset"] != "batch",
+            "stride",
+            'needs reset = "batch", since no window goes on where another ends',
+            "",
+        ),
+        (
+            every and window % every and every % window,
+            "detach_every",
+            f"should be 0, or divide the window ({window}) or be its multiple",
+            "",
+        ),
+        (
+            every > window and not kept,
+            "detach_every",
+            f"goes beyond the window ({window}), where no state is kept",
+            'it needs order = "grouped", and reset = "epoch" or "never"',
+        ),
+    ):
+        if refused:
+            raise BadInput(rule, key=f"{key} = {shown(s[key])}", cure=cure)

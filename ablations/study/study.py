@@ -1,0 +1,100 @@
+"""A study: a question, the arms that answer it, and their trials, hashed before the first is trained."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+
+from ablations.study.settings import Settings
+from ablations.study.study_file import StudyFile
+from bench.chapter.models.registry import spec_of
+from bench.trial import Metric, Scalar, Trial, canonical
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArmDescription:
+    """The fields that a study's arms and a plan's arms share.
+
+    `changes` are the settings that differ from the baseline's, by their flat names; a change of the model
+    includes that model's chapter settings. `against` names the arm that this one is compared with, from which
+    `changes` then differ; "" is the baseline. An arm that others name has a contrast only where it names one
+    itself. An arm of a search names in `tunes` the arm whose `setting` is tuned, repeats its changes, and has
+    one `level`.
+    """
+
+    name: str
+    changes: Mapping[str, Scalar] = field(default_factory=dict)
+    question: str = ""
+    note: str = ""
+    exploratory: bool = False
+    against: str = ""
+    tunes: str = ""
+    setting: str = ""
+    level: Scalar = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arm(ArmDescription):
+    """One arm of a study with the complete settings of its trials.
+
+    `settings` are the fields of a Trial except the seed. A trial is trained with one of `seeds` (the study's,
+    or the search's) plus `seed_offset`, and is paired without it. `also` are further names under which the
+    design declares an arm of the same settings.
+    """
+
+    settings: Settings
+    seeds: tuple[int, ...]
+    seed_offset: int = 0
+    also: tuple[str, ...] = ()
+
+    @property
+    def counted(self) -> bool:
+        """Whether it is fitted by counting, which no seed changes: all seeds share the lowest one's trial."""
+        return spec_of(self.settings["model"]).counted
+
+    def trial(self, seed: int = 0, device: str = "cpu") -> Trial:
+        """Its trial for a seed of the study, without the hashes of code and text (`bench.identity`)."""
+        seed = min(self.seeds) if self.counted else seed
+        return Trial(seed=seed + self.seed_offset, device=device, **self.settings)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study:
+    """A question, and the arms that answer it. The first arm is the baseline.
+
+    The first of `metrics` decides; `looks` are the numbers of `seeds` after which it may. `searches` are each
+    tuned arm at each level, if the study tunes. `file` is the parsed study file, which `override` changes.
+    """
+
+    name: str
+    question: str
+    about: str
+    metrics: tuple[Metric, ...]
+    seeds: tuple[int, ...]
+    looks: tuple[int, ...]
+    arms: tuple[Arm, ...]
+    searches: tuple[Arm, ...]
+    path: str
+    file: StudyFile = field(repr=False, compare=False)
+
+    @property
+    def baseline(self) -> Arm:
+        """The first arm, with which the others are compared."""
+        return self.arms[0]
+
+    @property
+    def plan(self) -> str:
+        """sha256 of what is decided: question, metrics, seeds, looks, the arms' settings, the tuning."""
+        decided = {
+            **{key: getattr(self, key) for key in ("name", "question", "seeds", "looks")},
+            "metrics": [asdict(metric) for metric in self.metrics],
+            "arms": [
+                {key: getattr(arm, key) for key in ("name", "settings", "exploratory", "seed_offset")}
+                | ({"against": arm.against} if arm.against else {})
+                for arm in self.arms
+            ],
+        }
+        if self.searches:
+            levels = [*dict.fromkeys(search.level for search in self.searches)]
+            first = self.searches[0]
+            decided["tuning"] = {"setting": first.setting, "levels": levels, "seeds": first.seeds}
+        return hashlib.sha256(canonical(decided)).hexdigest()

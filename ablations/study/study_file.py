@@ -1,0 +1,227 @@
+"""A study's file: where it is found, how it is read, which tables and keys it may have."""
+
+import re
+import tomllib
+from importlib import resources
+from math import prod
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from ablations.study.errors import explain
+from ablations.study.seeds import MOST
+from bench.chapter.models.registry import suggestion
+from bench.chapter.text import contents
+from bench.trial import BadInput
+
+LARGEST = 1_000_000
+"""Bytes that a study's file may have: those of some 20,000 arms one by one, read within a second."""
+
+Text = Annotated[str, Field(min_length=1, max_length=200, pattern=r"\S")]
+Look = Annotated[int, Field(ge=1, le=MOST)]
+Levels = dict[str, Annotated[list[Any], Field(min_length=1)]]
+
+
+class Table(BaseModel):
+    """A table of a study's file: unknown keys and loose types are refused."""
+
+    model_config = ConfigDict(
+        strict=True, extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
+
+
+class AddOneTable(Table):
+    """One arm for each factor, which is added alone to `base`, given as changes of the baseline."""
+
+    factors: list[str]
+    """the factors"""
+    base: dict[str, Any] = {}
+    """settings against the baseline, to which each factor is added"""
+
+
+class DesignTable(Table):
+    """The [design] table. Factors are named as in `FACTORS`; `one_at_a_time` and `grid` name settings."""
+
+    leave_one_out: list[str] = []
+    """factors; an arm for each, with that factor off"""
+    add_one: AddOneTable = AddOneTable(factors=[])
+    """factors, or a table as below; an arm for each, with that factor alone on"""
+    factorial: list[str] = []
+    """factors; an arm for each combination of off and on"""
+    one_at_a_time: Levels = {}
+    """setting = levels; an arm for each level"""
+    grid: Levels = {}
+    """setting = levels; an arm for each combination of levels"""
+    within: list[str] = []
+    """settings of the grid; an arm is compared with the one that has the same levels of these and otherwise \
+the baseline's"""
+
+    @field_validator("add_one", mode="before")
+    @classmethod
+    def _bare_list(cls, value: Any) -> Any:
+        return {"factors": value} if isinstance(value, list) else value
+
+    @property
+    def count(self) -> int:
+        """An upper bound of the number of arms. None is built, and equal arms count twice."""
+        factors, axes = self.add_one.factors, self.grid.values()
+        return (
+            len(self.leave_one_out)
+            + (len(factors) + bool(self.add_one.base) if factors else 0)
+            + (2 ** len(self.factorial) if self.factorial else 0)
+            + sum(len(levels) for levels in self.one_at_a_time.values())
+            + (prod(len(levels) for levels in axes) if axes else 0)
+        )
+
+
+class TuningTable(Table):
+    """The [tuning] table: one setting with the levels to try, and how many seeds try each of them."""
+
+    model_config = ConfigDict(extra="allow")
+
+    seeds: Annotated[int, Field(ge=1, le=1000)] = 3
+    """seeds of the search, from 2000 up. The other key of the table is the setting: `lr = [1e-3, 1e-2]`"""
+
+    @property
+    def levels(self) -> dict[str, Any]:
+        """The levels to try, by their setting, unchecked: more than one setting is refused later."""
+        return self.model_extra or {}
+
+
+class ArmTable(Table):
+    """An [[arm]]. Designs make them too; one without a name is named after what it sets."""
+
+    name: Text
+    """the arm's name"""
+    set: dict[str, Any]
+    """settings against the baseline"""
+    question: str = ""
+    """what this arm asks; the report lists it"""
+    note: str = ""
+    """a remark, which the report lists beside it"""
+    exploratory: bool = False
+    """reported without a part in the correction for several contrasts"""
+    against: str = ""
+    """the name of an arm before this one, to compare with in place of the baseline; an arm that others name \
+has a contrast of its own only where it names one itself, which may be the baseline"""
+
+
+class MetricTable(Table):
+    """One of `metrics`: what arms are judged by."""
+
+    name: Literal["valid_accuracy", "valid_loss", "valid_perplexity", "valid_bits", "train_loss"]
+    """the metric"""
+    delta: Annotated[float, Field(gt=0)]
+    """δ, in the metric's unit: a smaller difference counts as none"""
+
+
+class StudyFile(Table):
+    """A study's file, checked for keys, types and ranges."""
+
+    name: Text
+    """the study's name: that of its folder in reports and of its experiment in MLflow"""
+    question: Text
+    """what the study asks, the title of its report"""
+    about: str = ""
+    """a paragraph below the title"""
+    metrics: Annotated[tuple[MetricTable, ...], Field(strict=False, min_length=1)] = (
+        MetricTable(name="valid_accuracy", delta=0.02),
+        MetricTable(name="valid_loss", delta=0.05),
+    )
+    """what arms are judged by, the most important first: its verdicts decide how many seeds are trained; by
+    default the accuracy with a δ of 0.02, then the loss with a δ of 0.05 nats"""
+    seeds: Any = None
+    """how many seeds (`10` is 0 to 9), a range `"10-19"`, or a list `"0,3,5"` or `[0, 3, 5]`; without
+    `looks` all of them are trained; by default as many as the last look needs (10 with [tuning])"""
+    looks: Annotated[tuple[Look, ...], Field(strict=False, min_length=1)] | None = None
+    """after how many seeds verdicts are sought: a contrast that is decided needs no more; by default
+    [10, 15, 20, 30, 40] where there are neither `seeds` nor [tuning], and otherwise once, after all seeds"""
+    aa: bool = False
+    """adds the baseline once more under other seeds (1000 higher), where no difference should be found"""
+    baseline_name: Annotated[str, Field(max_length=200)] = ""
+    """the baseline's name in the report, if not that of its model"""
+    baseline: dict[str, Any]
+    """settings of the arm that the others are compared with; `model` is required"""
+    design: DesignTable = DesignTable()
+    """arms made by rule"""
+    tuning: TuningTable | None = None
+    """each arm searches its own best level of one setting before it is compared"""
+    arm: tuple[ArmTable, ...] = Field(default=(), strict=False)
+    """an arm written out; any number of these tables"""
+
+    @field_validator("metrics")
+    @classmethod
+    def _each_once(cls, value: tuple[MetricTable, ...]) -> tuple[MetricTable, ...]:
+        if len({metric.name for metric in value}) < len(value):
+            raise ValueError("a metric is given twice; keep one of them")
+        return value
+
+    @field_validator("seeds")
+    @classmethod
+    def _no_number_in_quotes(cls, value: Any) -> Any:
+        """On the command line, where all is text, `--seeds 3` is fine."""
+        if isinstance(value, str) and value.strip().isdigit():
+            raise ValueError(f"write {value} for the seeds below it, or [{value}] for that one seed")
+        return value
+
+    def most(self, seeds: int) -> int:
+        """How many trials at most, by arithmetic, on so many seeds: every arm may be searched and win."""
+        arms = 1 + self.design.count + len(self.arm) + self.aa
+        if self.tuning is None:
+            return arms * seeds
+        levels = sum(len(values) for values in self.tuning.levels.values() if isinstance(values, list))
+        return arms * (2 * seeds + self.tuning.seeds * levels)
+
+
+_TABLES: dict[str, type[Table]] = {
+    "": StudyFile,
+    "metrics": MetricTable,
+    "design": DesignTable,
+    "add_one": AddOneTable,
+    "tuning": TuningTable,
+    "arm": ArmTable,
+}
+
+
+def shipped() -> tuple[str, ...]:
+    """The names of the studies that ship."""
+    files = resources.files("ablations.studies").iterdir()
+    return tuple(sorted(f.name.removesuffix(".toml") for f in files if f.name.endswith(".toml")))
+
+
+def read(name: str) -> tuple[str, str]:
+    """A study's origin, for messages, and its text."""
+    mine = name.endswith(".toml") or "/" in name or "\\" in name
+    if not mine and name not in shipped():
+        raise BadInput(
+            f"no shipped study {name!r} exists",
+            cure=f"{suggestion(name, list(shipped()))} (your own: give the path of its .toml)",
+        )
+    try:
+        if not mine:
+            return f"{name}.toml", (resources.files("ablations.studies") / f"{name}.toml").read_text("utf-8")
+        return name, contents(name, LARGEST).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise BadInput(
+            f"byte {error.start} is not UTF-8", place=name, cure="save the file as UTF-8"
+        ) from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise BadInput(
+            reason, place=name, cure=f"give the path of a .toml, or one of {', '.join(shipped())}"
+        ) from error
+
+
+def parse(text: str) -> StudyFile:
+    """A study's text, checked. Raises BadInput, naming the line or the key."""
+    try:
+        return StudyFile.model_validate(tomllib.loads(f"{text}\n"))  # with a line end every error has a line
+    except ValidationError as error:
+        raise explain(error, _TABLES) from error
+    except tomllib.TOMLDecodeError as error:
+        where = re.search(r"\(at line (\d+)", str(error))
+        line = f"line {where[1]}: " if where else ""
+        if where and re.match(r"Cannot (overwrite|declare|mutate)|Duplicate", str(error)):
+            repeated = text.split("\n")[int(where[1]) - 1].strip()
+            raise BadInput(f"{line}a key is given twice: {repeated}", cure="keep one of them") from error
+        raise BadInput(f"{line}is not TOML: {error}") from error

@@ -1,0 +1,116 @@
+"""Tuning: every arm searches its own best level of one setting, with equal budgets and on seeds of its own.
+
+The winners are then trained again on the study's seeds, so that no seed that chose a level also judges it.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from statistics import fmean
+from typing import Any
+
+from ablations.study.errors import at
+from ablations.study.settings import Settings, check_key, flat, inherit, label, resolve
+from ablations.study.study import Arm
+from ablations.study.study_file import StudyFile
+from bench.chapter.models.registry import spec_of
+from bench.chapter.text import data_hash
+from bench.trial import TASK, BadInput, Result, Scalar, lower_is_better, require
+
+SEARCH_OFFSET = 2000
+"""The first seed of a search: away from a study's own seeds and, by as much again, from its A/A arm's."""
+
+TASK_SETTINGS = ("corpus", *(name for name in TASK if name != "data"))
+"""As settings: the data are named by their corpus."""
+
+
+def task(settings: Settings) -> dict[str, Any]:
+    """The settings that decide which words are predicted, with the text's hash for its name."""
+    return {key: settings[key] for key in TASK_SETTINGS} | {"corpus": data_hash(settings["corpus"])}
+
+
+def searches(file: StudyFile, arms: Sequence[Arm]) -> tuple[Arm, ...]:
+    """The searches that the [tuning] table declares: each tuned arm at each level, baseline first.
+
+    Raises BadInput where the table does not name one numeric setting with two levels or more, where that
+    setting decides the task or an arm cannot have a level, where only the baseline would be tuned, and
+    where a seed of the search is one of the study's.
+    """
+    if file.tuning is None:
+        return ()
+    if len(file.tuning.levels) != 1:
+        raise BadInput("name one setting and the levels to try, as in lr = [1e-3, 3e-3, 1e-2]")
+    ((setting, values),) = file.tuning.levels.items()
+    own = tuple(range(SEARCH_OFFSET, SEARCH_OFFSET + file.tuning.seeds))
+    taken = {seed + arm.seed_offset for arm in arms for seed in arm.seeds}
+    rule = f"{own[0]} to {own[-1]} are the search's"
+    require(taken.isdisjoint(own), rule, key="seeds", cure="give the study lower seeds")
+    levels = _levels(file.baseline, setting, values)
+    tuned = [arm for arm in arms if _is_tuned(arm, arms[0], setting)]
+    require(
+        len(tuned) > 1 and tuned[0] is arms[0],
+        "needs a baseline that trains, and another arm that does, on its task and without "
+        f"a {setting} of its own",
+    )
+    return tuple(_search(arm, own, setting, level) for arm in tuned for level in levels)
+
+
+def winner(levels: Sequence[Sequence[Result]], metric: str) -> int | None:
+    """The index of the level with the best mean of a metric over its trials; the first of equal ones.
+
+    A level with a trial that diverged or failed cannot win. None if every level has such a trial.
+    """
+    means = [fmean(_badness(result, metric) for result in results) for results in levels]
+    best = min(range(len(means)), key=means.__getitem__)
+    return best if math.isfinite(means[best]) else None
+
+
+def _levels(baseline: Settings, setting: str, values: Any) -> tuple[Scalar, ...]:
+    """What the baseline would be set to, level by level."""
+    check_key(spec_of(baseline["model"]), setting)
+    if setting in TASK_SETTINGS:
+        raise BadInput("decides the task, and losses of two tasks do not compare", place=setting)
+    numeric = isinstance(values, list) and all(type(value) in (int, float) for value in values)
+    if not numeric or len(values) < 2:
+        raise BadInput("should be an array of two numbers or more, as in lr = [1e-3, 1e-2]", place=setting)
+    levels = tuple(flat(resolve(inherit(baseline, {setting: value})))[setting] for value in values)
+    if len(set(levels)) < len(levels):
+        raise BadInput("a level is given twice", key=f"{setting} = {values}", cure="keep one")
+    return levels
+
+
+def _is_tuned(arm: Arm, baseline: Arm, setting: str) -> bool:
+    """Whether an arm trains, on the baseline's task and at its level: others have no level that is shared."""
+    return (
+        not arm.seed_offset
+        and not arm.counted
+        and task(arm.settings) == task(baseline.settings)
+        and flat(arm.settings).get(setting) == flat(baseline.settings)[setting]
+    )
+
+
+def _search(arm: Arm, seeds: tuple[int, ...], setting: str, level: Scalar) -> Arm:
+    """The arm with the setting moved. A `detach_every` that equals the window follows it."""
+    given = {key: value for key, value in arm.settings.items() if key != "options"} | arm.settings["options"]
+    if given["detach_every"] == given["window"]:
+        given["detach_every"] = 0
+    with at(f"arm {arm.name!r}"):
+        settings = resolve({**given, setting: level})
+    return replace(
+        arm,
+        name=f"{arm.name}, {label(setting, level)} (search)",
+        settings=settings,
+        seeds=seeds,
+        also=(),
+        tunes=arm.name,
+        setting=setting,
+        level=level,
+    )
+
+
+def _badness(result: Result, metric: str) -> float:
+    """The metric as a loss; infinite for a trial without one."""
+    value = result.metrics.get(metric, math.nan) if result.done else math.nan
+    if not math.isfinite(value):
+        return math.inf
+    return value if lower_is_better(metric) else -value

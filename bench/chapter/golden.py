@@ -1,0 +1,228 @@
+"""Golden rows: the chapter's notebook replayed and compared with the digits that were printed.
+
+The notebook seeds once and then trains LMModel1 to LMModel7 on the CPU. Three things draw from torch's
+generator: the weights of a new model, dropout, and every pass over a fastai DataLoader (one base seed). So
+the replay keeps the notebook's order, with a pass that only counts targets and a model that is built and
+never trained, and its loaders are fastai's own. Source: fastbook chapter 12.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+import torch
+from fastai.callback.rnn import ModelResetter, RNNCallback
+from fastai.callback.schedule import Learner  # patched with fit_one_cycle
+from fastai.data.core import DataLoaders
+from fastai.losses import CrossEntropyLossFlat
+from fastai.metrics import accuracy
+from fastai.text.learner import TextLearner
+from fastai.torch_core import set_seed
+from torch import Tensor
+
+from bench import environment, machine
+from bench.chapter import corpus
+from bench.chapter.models.elman import LMModel2
+from bench.chapter.models.recurrent import LanguageModel, Output
+from bench.chapter.models.registry import spec_of
+from bench.chapter.training.learner import ResetEveryBatch
+from bench.trial import Trial
+
+SEED = 42
+NAMES = ("train_loss", "valid_loss", "accuracy")
+REFERENCE = {"torch": "2.13.0", "fastai": "2.8.12", "cpu": "AMD EPYC", "cpu_capability": "AVX512"}
+"""Beginnings of the facts of a machine on which 12 of 22 rows agree in every digit and 3 in all but the last.
+
+Other machines may round sums in another way: MKL has other orders of summation for Intel's processors.
+"""
+
+Triple = tuple[float, float, float]
+"""train_loss and valid_loss in nats a token, accuracy."""
+Digits = tuple[str, str, str]
+"""The same as they were printed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GoldenRow:
+    """One epoch of one model: our numbers, and the printed ones if the chapter prints that epoch."""
+
+    model: str  # its name in the zoo
+    epoch: int
+    ours: Triple
+    printed: Digits | None = None
+    source: str = ""
+    agree: tuple[int, int, int] | None = None  # decimals that agree; see `decimals`
+    steps: int = 0  # of single precision, at most, that a last digit hangs on; see `steps`
+
+    @property
+    def off(self) -> int:
+        """The most decimals of one number that do not agree: 0 if all agree, 1 if only last digits differ."""
+        pairs = zip(self.printed or (), self.agree or (), strict=True)
+        return max((_places(text) - agree for text, agree in pairs), default=0)
+
+
+class LMModel4(LMModel2):
+    """LMModel4 as in the notebook: a product for each word, which rounds differently from one for all."""
+
+    def read(self, hidden: Tensor) -> Output:
+        """See LanguageModel.read."""
+        return Output(torch.stack([self.h_o(h) for h in hidden.unbind(1)], dim=1), hidden, hidden)
+
+
+SOURCES = {
+    "lm4": "the book's first edition",
+    "lm5": "three public forks of the notebook",
+    "lm6": "a public run of the notebook",
+    "lm7": "a public run of the notebook, 2026",
+}
+"""From LMModel4 on, today's notebook prints rows that its own order does not give. The rows here are from
+these other prints, which it does give."""
+
+_ROWS = """
+    lm1 0 1.824297 1.970941 0.467554
+    lm1 1 1.386973 1.823242 0.467554
+    lm1 2 1.417556 1.654497 0.494414
+    lm1 3 1.376440 1.650849 0.494414
+    lm2 0 1.816274 1.964143 0.460185
+    lm2 1 1.423805 1.739964 0.473259
+    lm2 2 1.430327 1.685172 0.485382
+    lm2 3 1.388390 1.657033 0.470406
+    lm3 0 1.677074 1.827367 0.467548
+    lm3 1 1.282722 1.870913 0.388942
+    lm3 2 1.090705 1.651793 0.462500
+    lm3 3 1.005092 1.613794 0.516587
+    lm3 4 0.965975 1.560775 0.551202
+    lm3 5 0.916182 1.595857 0.560577
+    lm3 6 0.897657 1.539733 0.574279
+    lm3 7 0.836274 1.585141 0.583173
+    lm3 8 0.805877 1.629808 0.586779
+    lm3 9 0.795096 1.651267 0.588942
+    lm4 0 3.285931 3.072032 0.212565
+    lm5 14 0.630334 2.168205 0.548828
+    lm6 0 3.026114 2.772102 0.153076
+    lm7 14 0.036659 0.4024 0.882975
+"""
+PRINTED: dict[str, dict[int, Digits]] = {}
+"""The printed rows by model and epoch."""
+for _model, _epoch, *_digits in map(str.split, _ROWS.strip().splitlines()):
+    PRINTED.setdefault(_model, {})[int(_epoch)] = (_digits[0], _digits[1], _digits[2])
+
+
+def play(upto: str = "lm7") -> Iterator[GoldenRow]:
+    """Train the notebook's models in its order, up to `upto`; yield the epochs of each trained model.
+
+    Seeds and draws from the global generators. All seven take about a minute and a half on one core.
+    """
+    environment.deterministic()
+    set_seed(SEED)
+    models = list(PRINTED)
+    for name in models[: models.index(upto) + 1]:
+        trial = spec_of(name).trial(SEED)
+        if name in ("lm1", "lm3", "lm4"):  # the others read the windows of the model before
+            dls = loaders(trial)
+        if name == "lm2":
+            list(dls.valid)  # here the notebook counts the validation targets
+        if name == "lm7":
+            build(trial, dropout=0.5)  # the notebook's first LMModel7 is never trained
+        learn = learner(trial, dls)
+        with learn.no_bar(), learn.no_logging():
+            learn.fit_one_cycle(trial.epochs, trial.lr, wd=trial.wd)
+        for epoch, values in enumerate(learn.recorder.values):
+            yield compared(name, epoch, tuple(values))
+
+
+def loaders(trial: Trial, workers: int = 0) -> DataLoaders:
+    """fastai's loaders over the trial's windows, on the CPU, in the notebook's order."""
+    parts = corpus.batches(trial, corpus.load(trial))
+    sets = [list(zip(p.inputs[p.order], p.targets[p.order], strict=True)) for p in parts]
+    return DataLoaders.from_dsets(*sets, bs=trial.batch, shuffle=False, num_workers=workers, device="cpu")
+
+
+def build(trial: Trial, **changes: float) -> LanguageModel:
+    """The trial's model, with weights drawn from torch's global generator in its present state."""
+    vocab = len(corpus.load(trial).vocab)
+    make: Callable[..., LanguageModel] = LMModel4 if trial.model == "lm4" else spec_of(trial.model).build
+    model = make(vocab, **{**trial.options, **changes})
+    model.target = trial.target
+    return model
+
+
+def learner(trial: Trial, dls: DataLoaders) -> Learner:
+    """The notebook's Learner: a TextLearner for LMModel7, which adds AR and TAR and its own momentum."""
+    same = {"loss_func": CrossEntropyLossFlat(), "metrics": accuracy}
+    if trial.model == "lm7":
+        return TextLearner(dls, build(trial), alpha=trial.alpha, beta=trial.beta, moms=trial.moms, **same)
+    reset = ResetEveryBatch() if trial.reset == "batch" else ModelResetter()
+    return Learner(dls, build(trial), cbs=[reset, RNNCallback()], **same)
+
+
+def compared(model: str, epoch: int, ours: Triple) -> GoldenRow:
+    """Our numbers beside the printed ones."""
+    row, printed = GoldenRow(model=model, epoch=epoch, ours=ours), PRINTED[model].get(epoch)
+    if printed is None:
+        return row
+    source, far = SOURCES.get(model, "the chapter's notebook"), max(map(steps, printed, ours))
+    a, b, c = map(decimals, printed, ours)
+    return replace(row, printed=printed, source=source, agree=(a, b, c), steps=far)
+
+
+def decimals(printed: str, ours: float) -> int:
+    """How many decimals of a printed number agree with ours, rounded to as many as were printed.
+
+    n decimals agree when the two are at most half a unit of the n-th apart.
+    """
+    if not math.isfinite(ours):
+        return 0
+    places = _places(printed)
+    apart = abs(Decimal(printed) - Decimal(f"{ours:.{places}f}"))
+    return next((n for n in range(places, 0, -1) if apart <= Decimal(1).scaleb(-n) / 2), 0)
+
+
+def steps(printed: str, ours: float) -> int:
+    """The steps of single precision from `ours` to the nearest number that prints as `printed`.
+
+    0 if all digits agree, or if more than the last one differs.
+    """
+    places = _places(printed)
+    if decimals(printed, ours) != places - 1:
+        return 0
+    beyond = abs(Decimal(ours) - Decimal(printed)) - Decimal(1).scaleb(-places) / 2
+    return math.ceil(float(beyond) / float(np.spacing(np.float32(ours))))
+
+
+def facts() -> dict[str, Any]:
+    """The facts of this machine, and in `unlike` its differences from the reference, if any."""
+    environment.deterministic()
+    here = machine.facts()
+    seen = {**here["packages"], "cpu": here["cpu"], "cpu_capability": here["cpu_capability"]}
+    unlike = [
+        f"{name.replace('_', ' ')} {seen[name]} instead of {value}"
+        for name, value in REFERENCE.items()
+        if not f"{seen[name]} ".replace("+", " ").startswith(f"{value} ")
+    ]
+    return {**here, "unlike": unlike}
+
+
+def lines(rows: Iterable[GoldenRow], here: Mapping[str, Any]) -> Iterator[str]:
+    """The printed rows as a table, one at a time, and a line if this machine is unlike."""
+    yield "printed → ours, and how many decimals agree (= is every digit)"
+    yield f"{'model':<10}{'epoch':>5}  " + "".join(f"{name:<25}" for name in NAMES).rstrip()
+    yield from (_line(row) for row in rows if row.printed)
+    if here["unlike"]:
+        unlike = ", ".join(here["unlike"])
+        yield f"This machine has {unlike}: sums may round in another way, and digits differ."
+
+
+def _line(row: GoldenRow) -> str:
+    cells = []
+    for printed, ours, agree in zip(row.printed or (), row.ours, row.agree or (), strict=True):
+        places = _places(printed)
+        cells.append(f"{printed} → {ours:.{places}f} {'=' if agree == places else agree}".ljust(25))
+    return f"{spec_of(row.model).title:<10}{row.epoch:>5}  {''.join(cells).rstrip()}"
+
+
+def _places(printed: str) -> int:
+    return len(printed.partition(".")[2])

@@ -1,0 +1,95 @@
+"""LSTMs: nn.LSTM (LMModel6 and LMModel7), and the cell from scratch in the chapter's two forms.
+
+Source: fastbook chapter 12, "LSTM"; Hochreiter and Schmidhuber, 1997.
+"""
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from bench.chapter.models.recurrent import BuiltinLM, Cell, ScratchLM
+
+LSTMState = tuple[Tensor, Tensor] | None
+"""(h, c), each (b, hidden); None for zeros."""
+
+
+class GatesCell(Cell):
+    """The chapter's first form: a Linear for each gate, over the state and the input side by side.
+
+    One bias a gate, where torch has two, whose sum moves twice as far in a step of Adam: with nn.LSTM's
+    weights it computes the same, and trains a little differently from the second update on.
+    """
+
+    def __init__(self, inputs: int, hidden: int) -> None:
+        super().__init__()
+        self.hidden = hidden
+        self.forget_gate = nn.Linear(inputs + hidden, hidden)
+        self.input_gate = nn.Linear(inputs + hidden, hidden)
+        self.cell_gate = nn.Linear(inputs + hidden, hidden)
+        self.output_gate = nn.Linear(inputs + hidden, hidden)
+
+    def forward(self, x: Tensor, state: LSTMState = None) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """One step: x (b, inputs) → h (b, hidden) and (h, c)."""
+        h, c = state or _zeros(x, self.hidden)
+        both = torch.cat([h, x], dim=1)  # (b, hidden + inputs)
+        c = c * self.forget_gate(both).sigmoid()
+        c = c + self.input_gate(both).sigmoid() * self.cell_gate(both).tanh()
+        h = self.output_gate(both).sigmoid() * c.tanh()
+        return h, (h, c)
+
+    def copy(self, weights: Mapping[str, Tensor]) -> None:
+        """See Cell.copy: torch's gates are input, forget, cell, output; a Linear here reads h, then x."""
+        gates = (self.input_gate, self.forget_gate, self.cell_gate, self.output_gate)
+        both = torch.cat([weights["weight_hh"], weights["weight_ih"]], dim=1).chunk(4)
+        biases = (weights["bias_ih"] + weights["bias_hh"]).chunk(4)
+        for gate, weight, bias in zip(gates, both, biases, strict=True):
+            gate.weight.copy_(weight)
+            gate.bias.copy_(bias)
+
+
+class ChunkCell(Cell):
+    """The chapter's second form: one Linear for the input, one for the state, cut into four.
+
+    Gate order input, forget, output, cell, as in the book; torch has input, forget, cell, output.
+    """
+
+    def __init__(self, inputs: int, hidden: int) -> None:
+        super().__init__()
+        self.hidden = hidden
+        self.ih = nn.Linear(inputs, 4 * hidden)
+        self.hh = nn.Linear(hidden, 4 * hidden)
+
+    def forward(self, x: Tensor, state: LSTMState = None) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """One step: x (b, inputs) → h (b, hidden) and (h, c)."""
+        h, c = state or _zeros(x, self.hidden)
+        i, f, o, g = (self.ih(x) + self.hh(h)).chunk(4, dim=1)
+        c = f.sigmoid() * c + i.sigmoid() * g.tanh()
+        h = o.sigmoid() * c.tanh()
+        return h, (h, c)
+
+    def copy(self, weights: Mapping[str, Tensor]) -> None:
+        """See Cell.copy."""
+        for name, weight in weights.items():
+            kind, part = name.split("_")
+            i, f, g, o = weight.chunk(4)
+            self.get_parameter(f"{part}.{kind}").copy_(torch.cat([i, f, o, g]))
+
+
+class BuiltinLSTM(BuiltinLM):
+    """LMModel6 with nn.LSTM; with dropout and tying it is LMModel7."""
+
+    core = nn.LSTM
+
+
+class ScratchLSTM(ScratchLM):
+    """LMModel6 with cells from scratch."""
+
+    forms: ClassVar = {"gates": GatesCell, "chunk": ChunkCell}
+    twin = BuiltinLSTM
+
+
+def _zeros(x: Tensor, hidden: int) -> tuple[Tensor, Tensor]:
+    zeros = x.new_zeros(len(x), hidden)
+    return zeros, zeros

@@ -1,0 +1,145 @@
+"""One trial from its settings to its result, in whatever process it is called in."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bench import environment, machine
+from bench.chapter.corpus import Batches, Corpus
+from bench.chapter.diagnostics import fingerprint, metrics_fingerprint
+from bench.chapter.flops import training_flops
+from bench.chapter.metrics import Evaluation
+from bench.chapter.models.registry import spec_of
+from bench.chapter.models.spec import PENALTIES
+from bench.chapter.throughput import gpu_memory, memory_peak
+from bench.chapter.training import train as training
+from bench.chapter.training.engine import Diverged, Training
+from bench.chapter.witnesses import Case, Seen, Trained, count_witnesses, witnesses
+from bench.machine_kind import FACTS
+from bench.trial import Result, Trial, failure, require
+
+PASSAGE = 60  # tokens of the validation set that a result shows with the model's guesses
+
+
+def run_trial(trial: Trial) -> Result:
+    """Train and evaluate. Divergence is a Result; a mistake of the user raises BadInput.
+
+    Seeds first, then data, then the model; separate streams for the initial weights, the order of the
+    data and dropout, so that arms of one seed stay paired.
+    """
+    started, clock = time.time(), time.perf_counter()
+    environment.deterministic()
+    environment.device(trial.device)  # refused here by its name, and not by torch when a GPU's facts are read
+    measure = count_and_measure if spec_of(trial.model).counted else train_and_measure
+    with unchanged_machine(trial.device) as machine_facts:
+        facts: dict[str, Any] = {"started": started, "environment": machine_facts}
+        try:
+            found = measure(trial, *training.load(trial))
+        except Diverged as error:
+            seconds = time.perf_counter() - clock
+            return failure(trial, str(error), status="diverged", seconds=seconds, **facts)
+    seconds = time.perf_counter() - clock
+    spent = seconds + found["metrics"].get("speed_seconds", 0.0)
+    found["metrics"] |= {"speed_seconds": spent, "memory_peak": memory_peak()}
+    status = "diverged" if found.get("reason") else "done"
+    return Result(trial=trial, status=status, seconds=seconds, **facts, **found)
+
+
+@contextmanager
+def unchanged_machine(device: str) -> Iterator[dict[str, Any]]:
+    """The machine's facts. Raises BadInput where the block changes one, such as the number of threads."""
+    before = machine.facts(device)
+    yield before
+    after = machine.facts(device)
+    for name, value in before.items():
+        rule = f"{FACTS.get(name, name)} changed from {value} to {after[name]} while it trained"
+        require(after[name] == value, rule, cure="leave torch's settings and the environment as they are")
+
+
+def train_and_measure(trial: Trial, data: Corpus, train: Batches, valid: Batches) -> dict[str, Any]:
+    """Train a model and measure it. Returns fields of a Result; `reason` is "" unless it diverged.
+
+    Raises Diverged where a training loss is not finite.
+    """
+    model = training.build(trial, len(data.vocab))
+    seen = Seen(model)
+    record = training.fit(trial, model, train, valid)
+    last, steps = record.epochs[-1], len(record.losses)
+    metrics = {
+        **record.valid.summary(),
+        "train_loss": last.train_loss,
+        "train_ar": last.ar,
+        "train_tar": last.tar,
+        **{f"train_penalty_{k}": total / steps for k, total in record.penalties.items() if k in PENALTIES},
+        "train_updates": steps,
+        "train_tokens": train.tokens * trial.epochs,
+        **_speeds(record, train, valid),
+        "speed_seconds": record.resumed_seconds,  # to which comes this attempt
+        "model_parameters": sum(p.numel() for p in model.parameters()),
+        **gpu_memory(environment.device(trial.device)),
+    }
+    if not spec_of(trial.model).file:  # a plug-in's shapes do not tell how often it uses them
+        metrics["train_flops"] = training_flops(trial, model, steps)
+    weights, fresh = dict(model.named_parameters()), training.build(trial, len(data.vocab))
+    read = Case(trial=trial, data=data, train=train, valid=valid)
+    case = Trained(**vars(read), model=model, fresh=fresh, record=record, seen=seen.close())
+    return {
+        "reason": training.divergence(record, len(data.vocab)),
+        "epochs": tuple(record.epochs),
+        "metrics": {name: float(value) for name, value in metrics.items()},
+        "fingerprints": {"weights": fingerprint(weights), "metrics": metrics_fingerprint(record)},
+        "trace": record.trace.packed(),
+        "witnesses": witnesses(case),
+        **_looks(trial, data, valid, record.valid),
+    }
+
+
+def _speeds(record: Training, train: Batches, valid: Batches) -> dict[str, float]:
+    """Tokens a second: see Result."""
+    trained = [epoch.train_seconds for epoch in record.epochs]
+    validated = [epoch.valid_seconds for epoch in record.epochs]
+    timed = {"train": (train, trained), "valid": (valid, validated), "steady": (train, trained[1:])}
+    return {f"speed_{name}": part.tokens * len(s) / sum(s) for name, (part, s) in timed.items() if s}
+
+
+def count_and_measure(trial: Trial, data: Corpus, train: Batches, valid: Batches) -> dict[str, Any]:
+    """Fit a counting baseline and measure it. Returns fields of a Result."""
+    logits, evaluation = training.count(trial, data, train, valid)
+    marks = {"weights": {"log_probabilities": logits}, "metrics": {"nats": evaluation.nats[0]}}
+    counted = train.positions[train.order].numel()
+    return {
+        "metrics": {**evaluation.summary(), "train_tokens": float(counted)},
+        "witnesses": count_witnesses(Case(trial=trial, data=data, train=train, valid=valid), logits),
+        "fingerprints": {name: fingerprint(tensors) for name, tensors in marks.items()},
+        **_looks(trial, data, valid, evaluation),
+    }
+
+
+def _looks(trial: Trial, data: Corpus, valid: Batches, evaluation: Evaluation) -> dict[str, Any]:
+    """Where it goes wrong: sums by token role, and the guesses along the first row's stretch of text."""
+    roles = data.roles[valid.positions[valid.order].flatten()]
+    return {
+        "roles": evaluation.by_role(roles, data.role_names),
+        "passage": tuple(_passage(trial, data, evaluation)),
+    }
+
+
+def _passage(trial: Trial, data: Corpus, evaluation: Evaluation) -> list[dict[str, Any]]:
+    shape = (-1, trial.window) if trial.target == "every" else (-1, 1)
+
+    def first_row(parts: list[Tensor]) -> Tensor:
+        windows = torch.cat(parts).view(shape)  # (windows in the order of the pass, targets of one)
+        step = trial.batch if trial.order == "grouped" else 1
+        return windows[::step].flatten()[:PASSAGE].cpu()
+
+    rows = zip(
+        data.decode(first_row(evaluation.targets)),
+        data.decode(first_row(evaluation.guesses)),
+        (-first_row(evaluation.nats)).exp().tolist(),
+        strict=True,
+    )
+    return [{"token": token, "guess": guess, "p": round(p, 4)} for token, guess, p in rows]

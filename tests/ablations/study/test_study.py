@@ -1,0 +1,308 @@
+"""A study: arms, trials, the hash of its plan, what the command line changes, and its cost."""
+
+from collections.abc import Callable
+from dataclasses import FrozenInstanceError, replace
+from pathlib import Path
+
+import pytest
+
+from ablations.study.costs import contrasts, expected_seconds
+from ablations.study.loading import AA_NAME, load, override
+from ablations.study.plan import decide
+from ablations.study.settings import resolve
+from ablations.study.study import Study
+from bench.chapter.models.registry import ZOO
+from bench.trial import BadInput, Metric, Trial
+
+TEXT = """
+name = "mine"
+question = "Does dropout help?"
+about = "A small one."
+metrics = [{ name = "valid_accuracy", delta = 0.01 }]
+seeds = [3, 0]
+aa = true
+[baseline]
+model = "lm6"
+epochs = 2
+[design]
+add_one = ["dropout"]
+[[arm]]
+name = "calm"
+question = "And AR?"
+note = "As in the book."
+exploratory = true
+set = { alpha = 2 }
+"""
+
+
+Edit = Callable[[str, str], Study]
+
+
+@pytest.fixture
+def mine(loaded: Callable[[str], Study]) -> Study:
+    return loaded(TEXT)
+
+
+@pytest.fixture
+def edited(loaded: Callable[[str], Study]) -> Edit:
+    """The study with one piece of its text replaced by another."""
+
+    def write(old: str, new: str) -> Study:
+        assert old in TEXT
+        return loaded(TEXT.replace(old, new))
+
+    return write
+
+
+def test_a_study_is_what_its_file_says(mine: Study, tmp_path: Path) -> None:
+    assert (mine.name, mine.question, mine.about) == ("mine", "Does dropout help?", "A small one.")
+    assert (mine.metrics, mine.seeds, mine.looks) == ((Metric("valid_accuracy", 0.01),), (3, 0), (2,))
+    assert [arm.name for arm in mine.arms] == ["LMModel6, 2 epochs", "+ dropout", "calm", AA_NAME]
+    assert mine.baseline is mine.arms[0]
+    assert mine.path == str(tmp_path / "mine.toml")
+    calm = mine.arms[2]
+    assert (calm.question, calm.note, calm.exploratory) == ("And AR?", "As in the book.", True)
+    assert calm.changes == {"alpha": 2.0}
+    assert calm.settings == {**mine.baseline.settings, "alpha": 2.0}
+    again = mine.arms[3]
+    assert (again.settings, again.changes, again.seed_offset) == (mine.baseline.settings, {}, 1000)
+    with pytest.raises(FrozenInstanceError):
+        mine.name = "other"  # type: ignore[misc]
+
+
+def test_a_small_file_is_enough(loaded: Callable[[str], Study]) -> None:
+    study = loaded('name = "small"\nquestion = "How good is it?"\nbaseline.model = "lm6"')
+    assert study.metrics == (Metric("valid_accuracy", 0.02), Metric("valid_loss", 0.05))
+    assert (study.seeds, study.looks) == (tuple(range(40)), (10, 15, 20, 30, 40))
+    assert [arm.settings for arm in study.arms] == [resolve({"model": "lm6"})]
+
+
+def test_names_stay_as_they_are_written(edited: Edit) -> None:
+    hostile = r"<script>alert(1)</script> $x_$ =cmd \u0000"
+    study = edited('name = "calm"', f'name = "{hostile}"')
+    assert study.arms[2].name == "<script>alert(1)</script> $x_$ =cmd \0"
+
+
+def test_trials_come_seed_by_seed_and_once_each(mine: Study) -> None:
+    plan, listed = decide(mine, "unrolled run mine")
+    arms = [arm.name for arm, _ in plan.places.values()]
+    assert [(name, trial.seed) for name, trial in zip(arms, listed, strict=True)] == [
+        ("LMModel6, 2 epochs", 3), ("+ dropout", 3), ("calm", 3), (AA_NAME, 1003),
+        ("LMModel6, 2 epochs", 0), ("+ dropout", 0), ("calm", 0), (AA_NAME, 1000),
+    ]  # fmt: skip
+    assert all(trial.source and trial.data and trial.versions for trial in listed)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('name = "mine"', 'name = "other"'),
+        ("Does dropout help?", "Does dropout hurt?"),
+        ("valid_accuracy", "valid_loss"),
+        ("0.01", "0.02"),
+        ("[3, 0]", "[3, 1]"),
+        ("[3, 0]", "[0, 3]"),
+        ("aa = true", "aa = false"),
+        ("epochs = 2", "epochs = 3"),
+        ("alpha = 2", "alpha = 1"),
+        ("exploratory = true", "exploratory = false"),
+        ('"calm"', '"AR"'),
+    ],
+)
+def test_the_plan_s_hash_changes_with_what_is_decided(mine: Study, edited: Edit, old: str, new: str) -> None:
+    assert edited(old, new).plan != mine.plan
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("alpha = 2", "alpha = 2.0"),
+        ("epochs = 2", "epochs = 2\ndetach_every = 16"),  # the window, written out
+        ("[3, 0]", '"3,0"'),
+        ('name = "mine"', '# a comment\nname = "mine"'),
+    ],
+)
+def test_the_plan_s_hash_is_of_what_is_meant(mine: Study, edited: Edit, old: str, new: str) -> None:
+    other = edited(old, new)
+    renamed = replace(other, arms=(replace(other.baseline, name=mine.baseline.name), *other.arms[1:]))
+    assert renamed.plan == mine.plan
+    assert len(mine.plan) == 64
+
+
+# What the command line changes.
+
+
+def test_seeds_from_the_command_line_replace_the_study_s(mine: Study) -> None:
+    assert override(mine, seeds="0-4").seeds == (0, 1, 2, 3, 4)
+    assert override(mine, seeds="0").seeds == (0,)
+    assert override(mine).seeds == (3, 0)
+
+
+def test_one_value_changes_the_baseline_and_every_arm_that_follows_it(mine: Study) -> None:
+    changed = override(mine, sets=[("epochs", [5]), ("hidden", [32])])
+    assert {arm.settings["epochs"] for arm in changed.arms} == {5}
+    assert {arm.settings["options"]["hidden"] for arm in changed.arms} == {32}
+    assert changed.baseline.name == "LMModel6, 5 epochs, hidden 32"
+    assert mine.baseline.settings["epochs"] == 2
+
+
+def test_several_values_are_arms_one_at_a_time(mine: Study) -> None:
+    changed = override(mine, sets=[("lr", [1e-3, 1e-2]), ("layers", [1, 3])])
+    assert [arm.name for arm in changed.arms] == [
+        "LMModel6, 2 epochs", "+ dropout", "lr 0.001", "1 layer", "3 layers", "calm", AA_NAME,
+    ]  # fmt: skip
+    assert changed.baseline.also == ("lr 0.01",)
+    assert changed.plan != mine.plan
+
+
+def test_overriding_twice_adds_up(mine: Study) -> None:
+    once = override(mine, seeds="1", sets=[("epochs", [5])])
+    twice = override(once, sets=[("lr", [1e-3])])
+    assert twice == override(mine, seeds=[1], sets=[("epochs", [5]), ("lr", [1e-3])])
+
+
+def test_another_model_from_the_command_line_drops_what_it_does_not_have(mine: Study) -> None:
+    with_layers = override(mine, sets=[("layers", [1])])
+    with pytest.raises(BadInput, match="model 'lm4': has no option 'dropout'"):  # of add_one
+        override(with_layers, sets=[("model", ["lm4"])])
+    gru = override(with_layers, sets=[("model", ["gru"])])
+    assert gru.baseline.settings == resolve({"model": "gru", "epochs": 2, "layers": 1})
+
+
+def test_an_override_is_told_in_the_baseline_s_own_name() -> None:
+    assert override(load("order"), sets=[("lr", [3.0])]).baseline.name == "grouped, no state, lr 3.0"
+
+
+def test_settings_that_need_each_other_may_come_in_any_order() -> None:
+    sets = [("window", [10]), ("detach_every", [5])]
+    one, other = (override(load("awd"), sets=way).baseline.settings for way in (sets, sets[::-1]))
+    assert one == other and (one["window"], one["detach_every"]) == (10, 5)
+
+
+def test_bad_seeds_from_the_command_line_do_not_blame_the_file(mine: Study) -> None:
+    with pytest.raises(BadInput, match=r"^seeds: '-1' is neither a seed nor a range"):
+        override(mine, seeds="-1")
+
+
+# Cost.
+
+
+def seconds(**settings: object) -> float:
+    return expected_seconds(Trial(seed=0, **resolve({"model": "lm6", **settings})))
+
+
+@pytest.mark.parametrize("model", ZOO)
+def test_the_chapter_s_set_up_costs_what_was_measured(model: str) -> None:
+    assert seconds(model=model) == ZOO[model].seconds
+
+
+@pytest.mark.parametrize(
+    ("settings", "factor"),
+    [
+        ({"epochs": 30}, 2),
+        ({"detach_every": 32}, 1.75),  # the window before is read again
+        ({"detach_every": 4}, 1.3),  # in four pieces
+        ({"stride": 8, "reset": "batch"}, 2),  # every word is read twice
+        ({"batch": 32}, 1.5),  # twice the updates, the same tokens
+        ({"window": 64}, 0.625),  # a quarter of the updates
+        ({"window": 64, "detach_every": 128, "epochs": 30}, 2 * 0.625 * 1.75),
+    ],
+)
+def test_cost_follows_epochs_updates_and_detach_every(settings: dict[str, object], factor: float) -> None:
+    assert seconds(**settings) == pytest.approx(ZOO["lm6"].seconds * factor)
+
+
+def test_cost_follows_the_length_of_the_text(tmp_path: Path) -> None:
+    text = tmp_path / "text.txt"
+    words = [f"w{n % 30}" for n in range(2 * 63_095)]  # the tokens of Human Numbers, twice, and its 30 words
+    text.write_text(" ".join(words))
+    assert seconds(corpus=str(text)) == pytest.approx(2 * ZOO["lm6"].seconds)
+    rich = tmp_path / "rich.txt"
+    rich.write_text(" ".join(words[:-3000] + [f"rare{n}" for n in range(3000)]))
+    assert seconds(corpus=str(rich)) > 10 * ZOO["lm6"].seconds  # every word more is a number more to predict
+    assert seconds(corpus=str(rich), vocab=30) == pytest.approx(2 * ZOO["lm6"].seconds)
+
+
+def test_every_arm_but_a_a_has_a_contrast(mine: Study) -> None:
+    assert set(contrasts(mine)) == {"+ dropout", "calm"}
+
+
+AGAINST = """
+[[arm]]
+name = "stormy"
+set = { alpha = 2, clip = 1.0 }
+against = "calm"
+"""
+
+
+def test_an_arm_may_be_held_against_another_one_than_the_baseline(edited: Edit) -> None:
+    study = edited("[[arm]]", f"{AGAINST.replace('calm', '+ dropout')}[[arm]]")
+    stormy = next(arm for arm in study.arms if arm.name == "stormy")
+    assert stormy.against == "+ dropout"
+    assert stormy.changes == {"alpha": 2.0, "clip": 1.0, "dropout": 0.0}  # less the dropout of the other
+    assert contrasts(study) == {"stormy": "+ dropout", "calm": study.baseline.name}, "+ dropout is a base"
+    assert study.plan != edited("[[arm]]", f"{AGAINST.replace('calm', '')}[[arm]]").plan
+
+
+CHAIN = """
+[[arm]]
+name = "two"
+set = { hidden = 32 }
+{against}
+[[arm]]
+name = "three"
+set = { hidden = 16 }
+against = "two"
+[[arm]]
+name = "four"
+set = { hidden = 8 }
+against = "three"
+[[arm]]
+"""
+
+
+def test_against_may_be_chained_and_an_arm_that_others_name_has_a_contrast_where_it_names_one(
+    edited: Edit,
+) -> None:
+    reference, kept = (
+        edited("[[arm]]", CHAIN.replace("{against}", against))
+        for against in ("", 'against = "LMModel6, 2 epochs"')
+    )
+    four = next(arm for arm in kept.arms if arm.name == "four")
+    assert (four.against, four.changes) == ("three", {"hidden": 8})
+    assert set(contrasts(reference)) == {"+ dropout", "calm", "three", "four"}
+    assert set(contrasts(kept)) == {"+ dropout", "calm", "three", "four", "two"}, "two names the baseline"
+
+
+def test_the_baseline_s_name_in_against_follows_what_is_set_on_the_command_line(edited: Edit) -> None:
+    chain = CHAIN.replace("{against}", 'against = "LMModel6, 2 epochs"')
+    study = override(edited("[[arm]]", chain), sets=[("epochs", [1])])
+    assert {arm.name: arm.against for arm in study.arms}["two"] == study.baseline.name == "LMModel6, 1 epoch"
+
+
+def test_one_arm_that_names_the_baseline_and_one_that_names_none_are_one(edited: Edit) -> None:
+    named = AGAINST.replace('"stormy"', '"again"').replace("alpha = 2, clip = 1.0", "dropout = 0.4")
+    study = edited("[[arm]]", f"{named.replace('calm', 'LMModel6, 2 epochs')}[[arm]]")
+    (arm,) = [arm for arm in study.arms if arm.name == "+ dropout"]
+    assert (arm.also, arm.against) == (("again",), "LMModel6, 2 epochs")
+
+
+def test_against_names_the_arm_that_an_equal_one_became(edited: Edit) -> None:
+    twin = '[[arm]]\nname = "twin"\nset = { dropout = 0.4 }\n'
+    first, second = AGAINST.replace("calm", "twin"), AGAINST.replace("calm", "+ dropout")
+    study = edited("[[arm]]", f"{twin}{first}{second.replace('stormy', 'storm')}[[arm]]")
+    (stormy,) = [arm for arm in study.arms if arm.against]
+    assert (stormy.name, stormy.also, stormy.against) == ("stormy", ("storm",), "+ dropout")
+
+
+def test_an_arm_that_is_counted_has_one_trial_for_all_seeds_and_no_contrast_of_its_own(edited: Edit) -> None:
+    counts = '[[arm]]\nname = "counts"\nset = { model = "ngram-2" }\n'
+    study = edited("[[arm]]", f"{counts}{AGAINST.replace('calm', 'counts')}[[arm]]")
+    assert set(contrasts(study)) == {"+ dropout", "calm", "stormy"}
+    plan, listed = decide(study, "unrolled run mine")
+    arm = next(arm for arm in plan.arms if arm.name == "counts")
+    assert arm.counted and list(arm.trials) == [3, 0] and len(set(arm.trials.values())) == 1
+    assert [trial.seed for trial in listed if trial.model == "ngram-2"] == [0]
+    assert plan.ids == [trial.id for trial in listed]
+    assert plan.places[arm.trials[3]] == (arm, 0)
+    assert [arm.name for arm in plan.arms] == [arm.name for arm in study.arms]

@@ -1,0 +1,318 @@
+"""Tuning: equal budgets, seeds of their own, winners by mean, and no trial more than once."""
+
+from argparse import Namespace
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from itertools import product
+from math import inf
+from pathlib import Path
+
+import pytest
+from unlogged import Unlogged
+
+from ablations.commands.budget import Budget
+from ablations.commands.report import comparison, read
+from ablations.commands.run import _run_study
+from ablations.commands.summaries import summarise_arms
+from ablations.ledger import Ledger
+from ablations.runner.run import run_trials
+from ablations.study import loading, plan, tuning
+from ablations.study.loading import load, override
+from ablations.study.study import Arm, Study
+from bench.trial import BadInput, Result, Trial, failure
+
+SMALL = """
+name = "tuned"
+question = "Does dropout still hurt at its own best rate?"
+metrics = [{ name = "valid_loss", delta = 0.02 }]
+seeds = 6
+aa = true
+[baseline]
+model = "lm6"
+[design.one_at_a_time]
+dropout = [0.1, 0.2]
+[tuning]
+lr = [0.003, 0.01, 0.03]
+seeds = 2
+"""
+TEXT = SMALL.replace(
+    "[tuning]",
+    """
+[[arm]]
+name = "faster"
+set = { lr = 0.03 }
+[[arm]]
+name = "other task"
+set = { split = "blocks" }
+[[arm]]
+name = "counts"
+set = { model = "ngram-2" }
+[tuning]""",
+)
+DECLARED = 4 * 6  # of SMALL: the baseline, two dropouts and A/A, on six seeds
+SEARCHED = 3 * 3 * 2  # three arms on three levels and two seeds
+WINNERS = 6  # of three, two are at their declared level
+TOTAL = DECLARED + SEARCHED + WINNERS
+
+
+Write = Callable[[str], Study]
+
+
+@pytest.fixture
+def study(loaded: Write) -> Study:
+    return loaded(TEXT)
+
+
+def searched(study: Study) -> list[tuple[Arm, Trial]]:
+    return [(search, search.trial(seed)) for search in study.searches for seed in search.seeds]
+
+
+# What is planned.
+
+
+def test_trained_arms_on_the_baseline_s_task_and_level_search_with_equal_budgets(study: Study) -> None:
+    budgets = Counter((search.tunes, trial.lr) for search, trial in searched(study))
+    arms, levels = ("LMModel6", "dropout 0.1", "dropout 0.2"), (0.003, 0.01, 0.03)
+    assert budgets == dict.fromkeys(product(arms, levels), 2)
+
+
+def test_no_seed_of_a_search_is_the_study_s_or_the_aa_arm_s(study: Study) -> None:
+    assert {trial.seed for _, trial in searched(study)} == {2000, 2001}
+    seeds = {seed + arm.seed_offset for arm in study.arms for seed in study.seeds}
+    assert seeds == {*range(6), *range(1000, 1006)}
+
+
+def test_a_search_moves_the_setting_and_nothing_else(study: Study) -> None:
+    arms = {arm.name: arm for arm in study.arms}
+    for search, trial in searched(study):
+        assert trial.factors() == {
+            **Trial(seed=0, **arms[search.tunes].settings).factors(),
+            "lr": search.level,
+        }
+    # at the declared level it is the declared trial but for its seed
+    declared = Trial(seed=2000, **study.baseline.settings)
+    assert declared.id in {trial.id for _, trial in searched(study)}
+
+
+@pytest.mark.parametrize(
+    ("setting", "levels"),
+    [
+        ("hidden", {8, 16}),  # an option of the model
+        ("window", {8, 16}),  # a detach_every that is the window's follows it
+        ("detach_every", {8, 16}),
+    ],
+)
+def test_any_numeric_setting_can_be_tuned(loaded: Write, setting: str, levels: set[int]) -> None:
+    study = loaded(TEXT.replace("lr = [0.003, 0.01, 0.03]", f"{setting} = {sorted(levels)}"))
+    assert {trial.factors()[setting] for _, trial in searched(study)} == levels
+    assert all(t.detach_every == t.window for _, t in searched(study)) or setting == "detach_every"
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("[0.003, 0.01, 0.03]", "[0.003, 0.01]"), ("seeds = 2", "seeds = 3"), ("lr = [0.003", "wd = [0.003")],
+)
+def test_the_plan_s_hash_covers_the_tuning(study: Study, loaded: Write, old: str, new: str) -> None:
+    assert loaded(TEXT.replace(old, new)).plan != study.plan
+    assert loaded(TEXT.partition("[tuning]")[0]).plan != study.plan
+
+
+def test_the_command_line_keeps_the_tuning(study: Study) -> None:
+    changed = override(study, seeds="0-2", sets=[("epochs", [3])]).searches
+    assert [(s.setting, s.level, s.seeds) for s in changed] == [
+        (s.setting, s.level, s.seeds) for s in study.searches
+    ]
+    assert {search.settings["epochs"] for search in changed} == {3}
+
+
+def test_searches_and_winners_count_towards_the_limit(study: Study, monkeypatch) -> None:
+    # 7 arms × (6 seeds + 3 levels × 2 seeds + 6 seeds of a winner)
+    monkeypatch.setattr(loading, "LIMIT", 126)
+    assert load(study.path) == study
+    monkeypatch.setattr(loading, "LIMIT", 125)
+    with pytest.raises(BadInput, match="plans up to 126 trials, more than 125"):
+        load(study.path)
+
+
+# Who wins.
+
+
+def result(loss: float, **metrics: float) -> Result:
+    return Result(trial=Trial(model="lm6", seed=0), status="done", metrics={"valid_loss": loss, **metrics})
+
+
+LM6 = Trial(model="lm6", seed=0)
+GONE = failure(LM6, "diverged at step 3", status="diverged", metrics={"valid_loss": 0.0})
+
+
+@pytest.mark.parametrize(
+    ("levels", "metric", "best"),
+    [
+        ([[result(1.0), result(4.0)], [result(2.0), result(2.0)]], "valid_loss", 1),  # means 2.5 and 2
+        ([[result(2.0), result(2.0)], [result(1.0), result(3.0)]], "valid_loss", 0),  # a tie
+        ([[result(0, valid_accuracy=0.4)], [result(0, valid_accuracy=0.6)]], "valid_accuracy", 1),
+        ([[result(1.0), GONE], [result(9.0), result(9.0)]], "valid_loss", 1),
+        ([[result(1.0), result(float("nan"))], [result(9.0), result(9.0)]], "valid_loss", 1),
+        ([[result(0, valid_accuracy=0.9), GONE], [result(0, valid_accuracy=0.1)] * 2], "valid_accuracy", 1),
+        ([[GONE, GONE], [result(1.0), GONE]], "valid_loss", None),
+    ],
+)
+def test_the_winner_has_the_best_mean_and_a_level_that_diverged_never_wins(
+    levels: list[list[Result]], metric: str, best: int | None
+) -> None:
+    assert tuning.winner(levels, metric) == best
+
+
+# Both stages, trained by the command's own code.
+
+
+class Recorded(Unlogged):
+    """Stands in for the thread that writes to MLflow; `stop_after` trials it breaks, as a crash would."""
+
+    stop_after = -1
+
+    def __init__(self, *_: object) -> None:
+        self.seen: list[tuple[str, str]] = []
+        type(self).last = self
+
+    def write_trial(self, arm: str, read: Callable[[], Result | None]) -> None:
+        result = read()
+        assert result is not None, "what MLflow is told is in the ledger already"
+        self.seen.append((arm, result.trial.id))
+        if len(self.seen) == self.stop_after:
+            raise KeyboardInterrupt
+
+    def write_missing(self, trials: Iterable[tuple[str, Result]]) -> None:
+        self.seen = [(arm, result.trial.id) for arm, result in trials]
+
+
+@pytest.fixture
+def train(tmp_path, monkeypatch, capsys):
+    """Run a study with stub trials; what it printed. `stop_after` so many results it crashes."""
+    monkeypatch.setattr("ablations.commands.run.Writer", Recorded)
+    monkeypatch.setattr(
+        "ablations.commands.run.conditions", lambda *_: {"work": "tuned_trials:act", "workers": 1}
+    )
+    monkeypatch.setattr("ablations.commands.run._try_first_batches", lambda *_: None)
+
+    def run(study: Study, *, stop_after: int = -1, **words: object) -> str:
+        monkeypatch.setattr(Recorded, "stop_after", stop_after)
+        facts = {"retry": False, "fail_fast": False, "workers": 1, "cluster": "", "device": None, **words}
+        args = Namespace(results=tmp_path / "results", out=tmp_path / "out", **facts)
+        if stop_after > 0:
+            with pytest.raises(KeyboardInterrupt):
+                _run_study(study, args, Budget(inf))
+        else:
+            _run_study(study, args, Budget(inf))
+        return capsys.readouterr().out
+
+    return run
+
+
+@pytest.fixture
+def small(loaded: Write) -> Study:
+    return loaded(SMALL)
+
+
+def stored(tmp_path: Path) -> plan.Plan:
+    return plan.stored("tuned", Ledger(tmp_path / "results"))
+
+
+def test_winners_are_trained_on_the_study_s_seeds_and_shared_trials_once(train, small, tmp_path) -> None:
+    # dropout 0.1 does best at .003; 0.2 at .03, where a seed diverged, so at .01; the baseline at .01
+    assert f"{TOTAL - 1} trained, 0 already there, 0 failed, 1 diverged" in train(small)
+    found = stored(tmp_path)
+    assert [(arm.tunes, arm.name) for arm in found.tuned] == [
+        ("LMModel6", "LMModel6, its best lr 0.01"),
+        ("dropout 0.1", "dropout 0.1, its best lr 0.003"),
+        ("dropout 0.2", "dropout 0.2, its best lr 0.01"),
+    ]
+    declared = {arm.name: arm.trials for arm in found.arms}
+    assert found.tuned[0].trials == declared["LMModel6"] and found.tuned[2].trials == declared["dropout 0.2"]
+    assert set(found.tuned[1].trials) == set(range(6))
+    assert len(found.ids) == len(set(found.ids)) == TOTAL
+    logged = Recorded.last.seen
+    assert sorted(id for _, id in logged) == sorted(found.ids)
+    assert Counter(arm for arm, _ in logged)["dropout 0.1, its best lr 0.003"] == 6
+    assert Counter(arm for arm, _ in logged)["dropout 0.1, lr 0.03 (search)"] == 2
+
+
+@pytest.mark.parametrize("at", [1, DECLARED + 7, DECLARED + SEARCHED + 2])
+def test_a_crash_in_either_stage_leaves_the_plan_with_its_searches_and_only_the_rest_to_train(
+    train, small, tmp_path, at
+) -> None:
+    train(small, stop_after=at)
+    assert len(list((tmp_path / "results" / "trials").rglob("*.json"))) == at
+    before, searching = stored(tmp_path), at < DECLARED + SEARCHED
+    assert sum(len(search.trials) for search in before.searches) == SEARCHED
+    assert (before.tuned == ()) == searching
+    # the one that diverges is the last of the searches
+    trained, there = TOTAL - at - searching, at - (not searching)
+    assert f"{trained} trained, {there} already there, 0 failed, 1 diverged, 0 left" in train(small)
+    assert len(list((tmp_path / "results" / "trials").rglob("*.json"))) == TOTAL
+    assert "tuned: 0 trained" in train(small)
+    after = stored(tmp_path)
+    assert (after.planned, after.searches) == (before.planned, before.searches) and len(after.tuned) == 3
+    assert sorted(id for _, id in Recorded.last.seen) == sorted(after.ids)
+
+
+def test_nothing_wins_before_every_search_has_ended(train, loaded, tmp_path) -> None:
+    study = loaded(SMALL.replace("[0.1, 0.2]", "[0.1, 0.3]"))
+    assert ", 0 left" not in train(study, fail_fast=True), "one search fails, and others did not start"
+    assert stored(tmp_path).tuned == ()
+
+
+def test_ctrl_c_at_the_last_search_starts_no_winner(train, small, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(
+        "ablations.commands.run.run_trials", lambda *a, **k: replace(run_trials(*a, **k), interrupted=True)
+    )
+    assert f"{DECLARED + SEARCHED - 1} trained" in train(small)
+    assert stored(tmp_path).tuned == ()
+
+
+def test_an_arm_all_of_whose_levels_failed_is_not_tuned(train, loaded, tmp_path) -> None:
+    train(loaded(SMALL.replace("[0.1, 0.2]", "[0.1, 0.3]")))
+    assert [arm.tunes for arm in stored(tmp_path).tuned] == ["LMModel6", "dropout 0.1"]
+
+
+def test_the_page_flags_what_tuning_flips(train, loaded, tmp_path) -> None:
+    # At the shared .01 the dropout costs .1 and the wrong rate .52; at its own .003 it costs .1 alone.
+    study = loaded(f"{SMALL}".replace("delta = 0.02", "delta = 0.2"))
+    told = train(study)
+    page = (tmp_path / "out" / "tuned" / "index.html").read_text()
+    assert told.strip().endswith("index.html")
+    assert "At its own best learning rate" in page
+    flip = "The verdict flips: WORSENS at the shared learning rate, DETECTABLE BUT NEGLIGIBLE at each arm"
+    assert f"⇄ FLIP</span> <span data-claim>dropout 0.1: {flip}" in page
+
+
+def test_report_and_mlflow_get_each_arm_s_search_and_winner(train, small, tmp_path) -> None:
+    train(small)
+    plan = stored(tmp_path)
+    compared = comparison(plan, read(plan, Ledger(tmp_path / "results")))
+    found = compared.evidence
+    assert [(t.arm, t.setting, t.best, t.budget) for t in found.tuned] == [
+        ("LMModel6", "lr", 0.01, 6),
+        ("dropout 0.1", "lr", 0.003, 6),
+        ("dropout 0.2", "lr", 0.01, 6),
+    ]
+    assert [len(arm.results) for arm in found.arms] == [6, 6, 6, 6]
+    for search in found.tuned:
+        assert [(level, *results) for level, results in search.levels.items()] == [
+            (level, 2000, 2001) for level in (0.003, 0.01, 0.03)
+        ]
+        assert set(search.own.results) == set(range(6))
+        assert {r.trial.lr for r in search.own.results.values()} == {search.best}
+    made = summarise_arms(plan, compared)
+    assert [(one.name, one.role) for one in made] == [
+        *((arm.name, "arm") for arm in (*plan.arms, *plan.tuned)),
+        *((arm.name, "search") for arm in plan.searches),
+    ]
+    for one, arm in zip(made, (*plan.arms, *plan.tuned, *plan.searches), strict=True):
+        assert one.trials == tuple(arm.trials.values())
+        done = one.seeds == f"{len(arm.trials)} of {len(arm.trials)}"
+        assert done == ("valid_loss" in one.metrics)
+        assert done or "diverged" in one.seeds or "failed" in one.seeds
+    said = {one.name: one.verdict for one in made}
+    assert all("at the shared learning rate" in said[arm.name] for arm in plan.tuned[1:])

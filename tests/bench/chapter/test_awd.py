@@ -1,0 +1,232 @@
+"""AWD-LSTM twice: fastai's weights and numbers, a pad token of its own, five dropouts, any detach_every."""
+
+from collections.abc import Callable, Mapping
+
+import pytest
+import torch
+import torch.nn.functional as F
+from fastai.text.models.awdlstm import AWD_LSTM
+from fastai.text.models.core import LinearDecoder
+from torch import Tensor, nn
+
+from bench.chapter import regularization
+from bench.chapter.diagnostics import gradient_by_distance
+from bench.chapter.models.awd import AwdLM
+from bench.chapter.models.registry import ZOO
+from bench.chapter.run import run_trial
+from bench.trial import Trial
+
+VOCAB = 11
+QUIET = {"embed_p": 0.0, "input_p": 0.0, "weight_p": 0.0, "hidden_p": 0.0, "output_p": 0.0}
+LOUD = dict.fromkeys(QUIET, 0.4)
+
+both = pytest.mark.parametrize("kind", ["awd", "awd-scratch"])
+each = pytest.mark.parametrize("name", list(QUIET))
+
+
+def model(kind: str, **options: float) -> AwdLM:
+    torch.manual_seed(0)
+    built: AwdLM = ZOO[kind].build(VOCAB, **{"embedding": 6, "hidden": 8, **options})
+    return built
+
+
+def text(length: int = 5) -> Tensor:
+    return torch.randint(VOCAB, (3, length), generator=torch.Generator().manual_seed(1))
+
+
+def windows() -> tuple[Tensor, ...]:
+    """Three windows in a row, each (3, 5)."""
+    return text(15).split(5, dim=1)
+
+
+def weights(module: nn.Module) -> dict[str, nn.Parameter]:
+    """By the names of nn.LSTM, whichever wrapper holds it; fastai's encoder is i_h."""
+    wrapped = ((".module.", "."), (".rnn.", "."), ("_raw", ""), ("encoder", "i_h"))
+    found = {}
+    for name, p in module.named_parameters():
+        for old, new in wrapped:
+            name = name.replace(old, new)
+        found[name] = p
+    return found
+
+
+def fastais(ours: AwdLM) -> tuple[AWD_LSTM, LinearDecoder]:
+    """fastai's own AWD_LSTM and LinearDecoder with the weights of `ours`, in evaluation."""
+    core = AWD_LSTM(VOCAB + 1, 6, 8, 2, pad_token=VOCAB)
+    decoder = LinearDecoder(VOCAB + 1, 6, tie_encoder=core.encoder)
+    with torch.no_grad():
+        for name, p in weights(core).items():
+            p.copy_(weights(ours)[name])
+        decoder.decoder.bias.copy_(ours.h_o.bias)
+    core.eval().reset()
+    return core, decoder.eval()
+
+
+@both
+def test_in_evaluation_it_is_fastais_awd_lstm_and_linear_decoder_over_carried_windows(kind: str) -> None:
+    ours = model(kind).eval()
+    core, decoder = fastais(ours)
+    for window in windows():
+        logits, *activations = decoder(core(window))
+        for got, expected in zip(ours(window), (logits[..., :VOCAB], *activations), strict=True):
+            assert torch.equal(got, expected)
+
+
+@both
+def test_its_gradients_are_those_of_fastais_awd_lstm_and_linear_decoder(kind: str) -> None:
+    """By weights, without dropout; with it the twins below agree, and one is made of fastai's parts."""
+    ours = model(kind, **QUIET).train()
+    core, decoder = fastais(ours)
+    for window in windows():  # whose gradients add up and end at each edge
+        logits, raw, _ = decoder(core(window))
+        output = ours(window)
+        for found, own in ((logits[..., :VOCAB], raw), (output.logits, output.raw)):
+            loss = F.cross_entropy(found.flatten(0, 1), window.flatten()) + own.pow(2).mean()
+            loss.backward()
+    expected = {**weights(core), "h_o.bias": decoder.decoder.bias}
+    for name, p in weights(ours).items():
+        assert p.grad is not None and p.grad.any()
+        torch.testing.assert_close(p.grad, expected[name].grad, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("options", [QUIET, LOUD, *({**QUIET, name: 0.4} for name in QUIET)])
+@pytest.mark.parametrize("tying", [True, False])
+def test_the_twins_agree_bit_for_bit_under_one_seed(
+    training: bool, options: dict[str, float], tying: bool
+) -> None:
+    """Initial weights, masks, outputs over carried windows, gradients and the random numbers used up."""
+
+    def tensors(kind: str) -> Mapping[str, Tensor]:
+        awd = model(kind, **options, tying=tying).train(training)
+        found = {f"initial {name}": p.detach().clone() for name, p in weights(awd).items()}
+        torch.manual_seed(2)
+        outputs = [part for window in windows() for part in awd(window)]
+        sum(part.pow(2).sum() for part in outputs).backward()
+        found |= {f"output {i}": part for i, part in enumerate(outputs)}
+        found |= {f"gradient {name}": p.grad for name, p in weights(awd).items()}
+        assert all(p.grad is not None and p.grad.any() for p in awd.parameters())
+        return {**found, "random": torch.random.get_rng_state()}
+
+    one, two = tensors("awd"), tensors("awd-scratch")
+    assert one.keys() == two.keys() and [name for name in one if not torch.equal(one[name], two[name])] == []
+
+
+@pytest.mark.parametrize("engine", ["learner", "loop"])
+def test_a_trial_of_the_twin_is_the_trial_of_fastais_step_for_step(
+    small: Callable[..., Trial], engine: str
+) -> None:
+    settings = {"engine": engine, "alpha": 2.0, "beta": 1.0, "epochs": 2, "lr": 3e-2}
+    options = {"embedding": 24, "hidden": 32, **dict.fromkeys(QUIET, 0.1)}
+    fastai, scratch = (run_trial(small(m, options=options, **settings)) for m in ("awd", "awd-scratch"))
+    assert fastai.done and scratch.done
+    assert fastai.fingerprints["metrics"] == scratch.fingerprints["metrics"]
+    assert all(w["ok"] for w in scratch.witnesses.values()), scratch.witnesses
+
+
+@both
+def test_the_pad_token_is_never_predicted_and_no_real_token_is_frozen(kind: str) -> None:
+    awd = model(kind, **QUIET, tying=False).train()
+    every = torch.arange(VOCAB)[None]  # each real token once, 1 among them: fastai's default pad token
+    output = awd(every)
+    assert output.logits.shape[-1] == VOCAB and awd.i_h.weight.shape[0] == VOCAB + 1
+    output.logits.sum().backward()
+    assert awd.i_h.weight.grad.any(dim=1).tolist() == [True] * VOCAB + [False]
+    assert awd.h_o.weight.grad is not None and not awd.h_o.weight.grad[VOCAB].any()
+
+
+@both
+def test_the_last_layer_is_as_wide_as_the_embedding_so_that_the_decoder_can_share_it(kind: str) -> None:
+    awd = model(kind, layers=3)
+    shapes = [tuple(weights(awd)[f"rnns.{i}.weight_hh_l0"].shape) for i in range(3)]
+    assert shapes == [(32, 8), (32, 8), (24, 6)]
+    assert awd.h_o.weight is awd.i_h.weight
+    assert awd(text()).raw.shape == (3, 5, 6)
+
+
+@both
+@each
+def test_each_of_the_five_dropouts_acts_alone_in_training_and_rests_in_evaluation(
+    kind: str, name: str
+) -> None:
+    awd, still, tokens = model(kind, **{**QUIET, name: 0.5}), model(kind, **QUIET), text()
+    torch.manual_seed(2)
+    assert not torch.allclose(awd.train()(tokens).logits, still.train()(tokens).logits)
+    for module in (awd.eval(), still.eval()):
+        module.reset()
+    assert torch.equal(awd(tokens).logits, still(tokens).logits)
+
+
+@both
+@pytest.mark.parametrize("every", [1, 3, 12])
+def test_one_set_of_masks_serves_a_window_however_often_it_is_detached(kind: str, every: int) -> None:
+    """Cut or replayed, a window gives the numbers that it gives in one piece, with every dropout on."""
+    read = []
+    for detach_every in (0, every):
+        awd = model(kind, **LOUD).train()
+        awd.detach_every = detach_every
+        torch.manual_seed(2)
+        read.append([awd(text(6)).logits for _ in range(2)])
+    torch.testing.assert_close(*read)
+    assert not torch.allclose(*read[1])  # each window draws masks of its own
+
+
+@both
+def test_on_a_gpu_the_masks_of_a_window_are_kept_by_the_gpus_own_generator(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the place of a GPU's state stands a number, which each further stretch of the window restores."""
+    states, restored = iter([torch.tensor(7), torch.tensor(8)]), []
+    monkeypatch.setattr(torch.cuda, "get_rng_state", lambda: next(states))
+    monkeypatch.setattr(torch.cuda, "set_rng_state", lambda state: restored.append(int(state)))
+    awd = model(kind)
+    for _ in range(2):
+        awd.before_masks = None  # a window begins
+        for _ in range(3):
+            awd._draw_as_before(torch.device("cuda"))
+    assert restored == [7, 7, 8, 8]
+
+
+@each
+def test_each_of_the_five_dropouts_can_be_switched_off_alone(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The masks that are drawn, in fastai's order: 3 rows, embedding 6, hidden 8, four gates a layer."""
+    masks = [
+        ("embed_p", (VOCAB + 1, 1)),
+        ("input_p", (3, 1, 6)),
+        ("weight_p", (4 * 8, 8)),
+        ("hidden_p", (3, 1, 8)),
+        ("weight_p", (4 * 6, 6)),
+        ("output_p", (3, 1, 6)),
+    ]
+    drawn: list[tuple[int, ...]] = []
+    draw = regularization._mask
+    monkeypatch.setattr(
+        regularization, "_mask", lambda place, p: drawn.append(tuple(place.shape)) or draw(place, p)
+    )
+    for options, expected in ((LOUD, masks), ({**LOUD, name: 0.0}, [m for m in masks if m[0] != name])):
+        drawn.clear()
+        model("awd-scratch", **options).train()(text())
+        assert drawn == [shape for _, shape in expected]
+
+
+@both
+def test_output_dropout_is_the_same_at_every_step_of_a_row_and_after_what_tar_reads(kind: str) -> None:
+    awd = model(kind, **{**QUIET, "output_p": 0.5}).train()
+    torch.manual_seed(4)
+    output = awd(text())
+    dropped = output.dropped == 0  # (rows, steps, hidden)
+    assert dropped.any() and not dropped.all()
+    assert torch.equal(dropped, dropped[:, :1].expand_as(dropped))
+    assert not (output.raw == 0).any()
+
+
+@both
+@pytest.mark.parametrize("detach_every", [2, 4, 12])
+def test_gradients_reach_as_far_back_as_the_detach_every_says(kind: str, detach_every: int) -> None:
+    awd = model(kind)
+    awd.detach_every = detach_every
+    windows = text(20).view(3, 5, 4).transpose(0, 1)  # five windows of four tokens
+    reach = gradient_by_distance(awd, windows[: max(detach_every // 4, 1) + 1])
+    assert int((reach > 0).sum()) == detach_every

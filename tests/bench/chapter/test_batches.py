@@ -1,0 +1,130 @@
+"""Windows, splits and orders."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from bench.chapter.corpus import Corpus, batches, load
+from bench.chapter.training import train
+from bench.trial import Trial
+
+
+def test_windows_start_every_w_tokens_and_the_target_of_every_word_is_the_next_one(numbers: Corpus) -> None:
+    train, valid = batches(Trial(model="lm4", seed=0), numbers)
+    starts = range(0, 63_095 - 16 - 1, 16)  # the chapter's range(0, len(nums)-sl-1, sl)
+    assert train.positions[:, 0].tolist() == [start + 1 for start in starts]
+    assert valid.order.min() == int(3_943 * 0.8)
+    assert torch.equal(numbers.ids[train.positions], train.targets)
+    assert all(torch.equal(inputs[:, 1:], targets[:, :-1]) for inputs, targets in train)
+
+
+def test_row_j_of_every_batch_reads_the_jth_stretch_on_and_on(numbers: Corpus) -> None:
+    """As group_chunks: new[i + bs·j] = old[m·i + j], with m = windows // bs."""
+    trial = Trial(model="lm4", seed=0)
+    for split in batches(trial, numbers):
+        first, m = int(split.order.min()), len(split)
+        for k, row in enumerate(split.rows):
+            assert row.tolist() == [first + m * j + k for j in range(trial.batch)]
+        read = torch.stack([inputs for inputs, _ in split])  # (batches, rows, window)
+        for j in range(trial.batch):
+            stretch = (first + m * j) * trial.window
+            assert torch.equal(read[:, j].flatten(), numbers.ids[stretch : stretch + m * trial.window])
+
+
+def test_incomplete_batches_are_dropped_from_grouped_data(numbers: Corpus) -> None:
+    train, valid = batches(Trial(model="lm4", seed=0), numbers)
+    assert (len(train), len(valid)) == (3_154 // 64, 789 // 64)
+    assert {len(inputs) for split in (train, valid) for inputs, _ in split} == {64}
+    assert train.tokens == 49 * 64 * 16
+
+
+@pytest.mark.parametrize("order", ["grouped", "sequential", "shuffled"])
+@pytest.mark.parametrize("split", ["tail", "blocks"])
+def test_no_window_is_in_both_splits_or_twice_in_one(numbers: Corpus, split: str, order: str) -> None:
+    train, valid = batches(Trial(model="lm4", seed=0, split=split, order=order), numbers)
+    seen = torch.cat([train.order, valid.order])
+    assert len(seen.unique()) == len(seen)
+    dropped = len(train.inputs) - len(seen)
+    assert 0 <= dropped < 2 * 64
+    assert len(valid.order) / len(seen) == pytest.approx(0.2, abs=0.01)
+
+
+@pytest.mark.parametrize(("batch", "stride"), [(64, 0), (64, 1), (6, 0)])
+def test_no_row_runs_from_one_block_into_another(numbers: Corpus, batch: int, stride: int) -> None:
+    """80 blocks of a batch of 64: 64 rows train on one each, four rows of validation share one."""
+    trial = Trial(model="lm4", seed=0, split="blocks", batch=batch, stride=stride, reset="batch")
+    train, valid = batches(trial, numbers)
+    blocks = batch + -(-batch // 4)
+    size = len(train.inputs) // blocks
+    assert len(train) == size and (valid.rows // size == valid.rows[0] // size).all()
+    row = train.rows[0]
+    assert torch.equal(train.rows, row + torch.arange(size)[:, None])  # whole blocks, window by window
+    assert torch.equal(valid.rows, valid.rows[0] + torch.arange(len(valid))[:, None])
+    held = (valid.rows[0] // size).unique()
+    assert sorted([*(row // size).tolist(), *held.tolist()]) == list(range(blocks))
+    words = " ".join(numbers.decode(train.inputs[train.order].flatten()))
+    assert stride or "nine thousand" in words  # what the chapter's own split never trains on
+
+
+def test_the_blocks_make_as_many_updates_and_ask_for_as_many_words_as_the_tail(numbers: Corpus) -> None:
+    tail, blocks = (batches(Trial(model="lm4", seed=0, split=s), numbers) for s in ("tail", "blocks"))
+    assert [len(part.order) for part in blocks] == [len(part.order) for part in tail]
+
+
+def test_a_stride_starts_windows_within_others_that_ask_for_every_word(numbers: Corpus) -> None:
+    trial = Trial(model="lm2", seed=0, window=3, stride=1, target="last", reset="batch", order="sequential")
+    train, valid = batches(trial, numbers)
+    asked = torch.cat([train.positions[train.order], valid.positions[valid.order]])
+    assert train.positions[train.order].diff().unique().tolist() == [1]
+    assert torch.equal(train.inputs[1:, :2], train.inputs[:-1, 1:])
+    assert len(asked.unique()) == len(asked) > 63_095 - 64 - 5
+
+
+@pytest.mark.parametrize("split", ["tail", "blocks"])
+def test_no_seed_moves_the_split(numbers: Corpus, split: str) -> None:
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        one = batches(Trial(model="lm4", seed=1, split=split), numbers)
+        torch.manual_seed(2)
+        two = batches(Trial(model="lm4", seed=2, split=split), numbers)
+    assert all(torch.equal(a.order, b.order) for a, b in zip(one, two, strict=True))
+
+
+@pytest.fixture
+def passes(small: Callable[..., Trial]) -> Callable[..., list[list[int]]]:
+    """The first words of the targets of two training passes of a trial, as its engine would read them."""
+
+    def look(model: str = "lm6", **changes: object) -> list[list[int]]:
+        read = [list(split) for split in [train.load(small(model, **changes))[1]] * 2]
+        rows = [sorted(int(t) for x, _ in one for t in x[:, 0]) for one in read]
+        assert rows[0] == rows[1]  # the same windows, whatever their order
+        return [[int(y[0].flatten()[0]) for _, y in one] for one in read]
+
+    return look
+
+
+def test_a_shuffled_order_differs_by_pass_and_by_seed_and_not_by_arm(
+    passes: Callable[..., list[list[int]]],
+) -> None:
+    first, second = passes(order="shuffled")
+    assert first != second
+    assert passes(order="shuffled", seed=1)[0] != first
+    assert passes("lm4", order="shuffled", lr=1e-3) == [first, second]
+    assert passes("gru", order="shuffled", options={"hidden": 16, "layers": 1}) == [first, second]
+
+
+@pytest.mark.parametrize("order", ["grouped", "sequential"])
+def test_other_orders_are_the_same_at_every_pass(passes: Callable[..., list[list[int]]], order: str) -> None:
+    first, second = passes(order=order)
+    assert first == second == passes(order=order, seed=1)[0]
+
+
+def test_the_last_batch_of_an_ungrouped_validation_is_read_however_short(
+    small: Callable[..., Trial],
+) -> None:
+    trial = small(order="sequential")
+    train, valid = batches(trial, load(trial))
+    assert len(valid.order) == 60 and len(train.rest) == 0  # 299 windows: 239 and 60
+    assert [len(x) for x, _ in valid] == [8] * 7 + [4]
+    assert train.rows.shape == (29, 8)

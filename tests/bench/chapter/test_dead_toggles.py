@@ -1,0 +1,153 @@
+"""Every factor is broken on purpose, as fastai 2.2.0 to 2.8.3 ignored alpha and beta; its witness says so.
+
+A broken factor is one whose setting reaches the trial's record and nothing that trains: the model, the data
+and the engine are those of another level. Source of the example: fastai issue 3605.
+"""
+
+from collections.abc import Callable
+from dataclasses import fields, replace
+from typing import Any
+
+import pytest
+
+from bench.chapter import witnesses
+from bench.chapter.models.registry import ZOO
+from bench.chapter.models.spec import ModelSpec
+from bench.chapter.run import run_trial
+from bench.chapter.training import train
+from bench.trial import Trial
+
+AWD = {"lr": 0.1, **dict.fromkeys(("embed_p", "input_p", "weight_p", "hidden_p", "output_p"), 0.2)}
+
+LEVELS: dict[str, tuple[str, dict[str, Any], Any, Any]] = {  # model, what else is set, two levels
+    "tokens": ("lm6", {}, "word", "char"),
+    "vocab": ("lm6", {}, 0, 5),
+    "split": ("lm6", {}, "tail", "blocks"),
+    "window": ("lm6", {}, 4, 8),
+    "stride": ("lm6", {"reset": "batch"}, 0, 2),
+    "batch": ("lm6", {}, 8, 16),
+    "epochs": ("lm6", {}, 1, 2),
+    "order": ("lm6", {}, "sequential", "grouped"),
+    "target": ("lm6", {}, "every", "last"),
+    "reset": ("lm6", {}, "epoch", "batch"),
+    "lr": ("lm6", {}, 1e-2, 5e-3),
+    "moms": ("lm6", {}, (0.95, 0.85, 0.95), (0.8, 0.7, 0.8)),
+    "wd": ("lm6", {}, 0.01, 0.1),
+    "clip": ("lm6", {}, 0.0, 0.01),
+    "alpha": ("lm6", {}, 0.0, 2.0),
+    "beta": ("lm6", {}, 0.0, 1.0),
+    "detach_every": ("lm6", {}, 4, 1),
+    "hidden": ("lm6", {}, 8, 12),
+    "layers": ("lm6", {}, 2, 1),
+    "tying": ("lm6", {}, False, True),
+    "dropout": ("lm6", {}, 0.0, 0.4),
+    "nonlinearity": ("lm5", {}, "tanh", "relu"),
+    "form": ("lstm-chunk", {}, "chunk", "gates"),
+    "init": ("lstm-chunk", {}, "own", "built-in"),
+    "embedding": ("awd-scratch", AWD, 8, 12),
+    "embed_p": ("awd-scratch", AWD, 0.2, 0.0),
+    "input_p": ("awd-scratch", AWD, 0.2, 0.0),
+    "weight_p": ("awd-scratch", AWD, 0.2, 0.0),
+    "hidden_p": ("awd-scratch", AWD, 0.2, 0.0),
+    "output_p": ("awd-scratch", AWD, 0.2, 0.0),
+    "context": ("ngram-5", {}, 4, 1),
+}
+MORE: list[tuple[str, str, dict[str, Any], Any, Any]] = [
+    *(
+        (name, model, {"engine": "learner"}, one, two)
+        for name, (model, _, one, two) in LEVELS.items()
+        if name in ("alpha", "beta", "clip", "lr", "moms", "reset", "wd")
+    ),
+    *(
+        (name, "lm6", {"engine": engine}, 2.0, 0.0)
+        for name in ("alpha", "beta")
+        for engine in ("loop", "learner")
+    ),
+    ("tying", "lm6", {}, True, False),
+    ("dropout", "lm6", {}, 0.2, 0.4),
+    ("reset", "lm6", {"epochs": 2, "engine": "learner"}, "epoch", "never"),
+    ("reset", "lm6", {"epochs": 2}, "epoch", "never"),
+    ("reset", "lm6", {"epochs": 2}, "never", "epoch"),
+    ("order", "lm6", {}, "grouped", "sequential"),
+    ("order", "lm6", {}, "grouped", "shuffled"),
+    ("order", "lm6", {}, "shuffled", "grouped"),
+    ("target", "lm2", {}, "last", "every"),
+    ("split", "lm6", {}, "blocks", "tail"),
+    ("detach_every", "lm6", {}, 4, 16),
+    ("nonlinearity", "rnn-relu", {"nonlinearity": "relu"}, "relu", "tanh"),
+    ("form", "gru-after", {"form": "after"}, "after", "before"),
+    ("init", "gru-after", {}, "built-in", "own"),
+    *[("init", name, {}, "own", "built-in") for name in ("lstm-gates", "gru-before")],
+    *[(name, "awd", AWD, 0.2, 0.5) for name in AWD if name != "lr"],
+]
+CASES = [*((factor, *rest) for factor, rest in LEVELS.items()), *MORE]
+cases = pytest.mark.parametrize(
+    ("factor", "model", "settings", "one", "two"), CASES, ids=[f"{c[0]}-{c[1]}-{c[3]}-{c[4]}" for c in CASES]
+)
+
+
+def trial_of(small: Callable[..., Trial], model: str, settings: dict[str, Any]) -> Trial:
+    options = {**ZOO[model].options}
+    options |= {name: 8 for name in ("hidden", "embedding") if name in options}
+    options |= {k: v for k, v in settings.items() if k in options}
+    return small(model, options=options, **{k: v for k, v in settings.items() if k not in options})
+
+
+def ignored(monkeypatch: pytest.MonkeyPatch, factor: str, value: Any) -> None:
+    """Whatever a trial says of this factor, its model, its data and its training have this value."""
+
+    def without(trial: Trial) -> Trial:
+        return replace(trial, **{factor: value}) if factor in {f.name for f in fields(Trial)} else trial
+
+    for name in ("load", "build", "fit"):
+        step = getattr(train, name)
+        monkeypatch.setattr(train, name, lambda trial, *rest, step=step: step(without(trial), *rest))
+    build = ModelSpec.build
+
+    def built(spec: ModelSpec, vocab: int, **options: Any) -> Any:
+        return build(spec, vocab, **(options | ({factor: value} if factor in options else {})))
+
+    monkeypatch.setattr(ModelSpec, "build", built)
+
+
+@cases
+def test_a_factor_that_acts_is_witnessed_and_one_that_is_ignored_is_not(
+    small: Callable[..., Trial],
+    monkeypatch: pytest.MonkeyPatch,
+    factor: str,
+    model: str,
+    settings: dict[str, Any],
+    one: Any,
+    two: Any,
+) -> None:
+    base, changed = (trial_of(small, model, {**settings, factor: level}) for level in (one, two))
+    before, after = run_trial(base), run_trial(changed)
+    assert before.done and after.done, (before.reason, after.reason)
+    assert after.witnesses[factor]["ok"], after.witnesses[factor]
+    assert factor == "split" or before.fingerprints["weights"] != after.fingerprints["weights"]
+    ignored(monkeypatch, factor, one)
+    assert not run_trial(changed).witnesses.get(factor, {}).get("ok")
+
+
+UNWITNESSED = {
+    "model": "names what is built: tests hold each name to its network, and fingerprints tell them apart",
+    "seed": "not a factor: an arm is a distribution over seeds",
+    "options": "each option has a witness of its own",
+    "corpus": "its text is hashed into the trial's identity",
+    "data": "the hash of the text, a part of the identity",
+    "source": "the hash of the code, a part of the identity",
+    "engine": "names the module that is imported: tests hold the engines to each other",
+    "device": "torch trains on the device that it is told, or refuses; the environment records it",
+    "versions": "held against the loaded packages before the trial begins",
+}
+"""The settings that need no witness, and why."""
+
+
+def test_every_setting_and_every_option_has_a_witness_or_a_reason_to_need_none() -> None:
+    settings = {f.name for f in fields(Trial)}
+    options = {key for spec in ZOO.values() for key in spec.options}
+    of_counts = {"context"}
+    tables = {**witnesses.DATA, **witnesses.TRAINING, **witnesses.MODEL}
+    assert set(tables) | of_counts == (settings | options) - set(UNWITNESSED)
+    assert set(UNWITNESSED) <= settings
+    assert set(LEVELS) == set(tables) | of_counts, "a factor that no test breaks on purpose"

@@ -1,0 +1,129 @@
+"""How far gradients flow. Every token of these texts occurs once, so the gradient of the embedding tells."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+from bench.chapter.diagnostics import gradient_by_distance
+from bench.chapter.models.recurrent import LanguageModel, detached
+from bench.chapter.models.registry import ZOO
+from bench.chapter.run import run_trial
+from bench.chapter.training.engine import first_difference
+from bench.trial import Trial
+
+WINDOW, COUNT = 4, 6
+VOCAB = WINDOW * COUNT
+MODELS = ["lm4", "lm5", "lm6", "gru", "lstm-chunk"]
+INTERVALS = [1, 2, WINDOW, 2 * WINDOW, 4 * WINDOW]
+LONGER = INTERVALS[-2:]
+
+models = pytest.mark.parametrize("name", MODELS)
+
+
+def built(name: str, detach_every: int) -> LanguageModel:
+    torch.manual_seed(0)
+    model: LanguageModel = ZOO[name].build(VOCAB, hidden=6)
+    model.detach_every = detach_every
+    if name == "lm4":  # whose ReLUs may all rest
+        torch.nn.init.constant_(model.h_h.bias, 1.0)
+    return model.double().train()
+
+
+def windows() -> tuple[Tensor, ...]:
+    return torch.arange(VOCAB)[None].split(WINDOW, dim=1)  # each (1, WINDOW)
+
+
+def reached(model: LanguageModel) -> list[int]:
+    """Distances, from the last word read, of the words whose embedding got a gradient."""
+    return model.i_h.weight.grad[:VOCAB].flip(0).any(dim=1).nonzero().flatten().tolist()
+
+
+@models
+@pytest.mark.parametrize("detach_every", INTERVALS)
+def test_a_gradient_goes_back_detach_every_tokens_and_no_further(name: str, detach_every: int) -> None:
+    model = built(name, detach_every)
+    for window in windows():
+        raw = model(window).raw
+    raw[:, -1].sum().backward()
+    assert reached(model) == list(range(detach_every))
+    norms = gradient_by_distance(built(name, detach_every), torch.stack(windows()))
+    assert (norms > 0).tolist() == [k < detach_every for k in range(VOCAB)], "the diagnostic sees the same"
+
+
+@models
+def test_the_diagnostic_measures_the_gradient_of_one_long_pass(name: str) -> None:
+    model = built(name, VOCAB)
+    model.i_h.weight.grad = None
+    raw, _ = model.unroll(torch.arange(VOCAB)[None], None)
+    raw[:, -1].sum().backward()
+    expected = model.i_h.weight.grad.norm(dim=1).flip(0)
+    seen = gradient_by_distance(built(name, VOCAB), torch.stack(windows()))
+    torch.testing.assert_close(seen, expected)
+
+
+@models
+@pytest.mark.parametrize("detach_every", INTERVALS)
+def test_the_numbers_of_a_pass_are_those_of_any_detach_every_to_the_bit(name: str, detach_every: int) -> None:
+    """Also while the weights move: a replay has the gradient of today's weights, not their numbers."""
+    usual, other = built(name, WINDOW), built(name, detach_every)
+    for window in windows():
+        for one, two in zip(usual(window), other(window), strict=True):
+            if detach_every >= WINDOW:
+                assert torch.equal(one, two)
+            else:  # read in pieces, which a matrix product may round in another way
+                torch.testing.assert_close(one, two, rtol=0, atol=1e-14)
+        with torch.no_grad():
+            for p in [*usual.parameters(), *other.parameters()]:
+                p.mul_(1.01)
+
+
+@models
+@pytest.mark.parametrize("detach_every", LONGER)
+def test_a_longer_detach_every_has_the_gradient_of_one_long_pass(name: str, detach_every: int) -> None:
+    model, whole = built(name, detach_every), built(name, WINDOW)
+    for window in windows():
+        raw = model(window).raw
+    raw[:, -1].pow(2).sum().backward()
+    before = VOCAB - detach_every
+    _, state = whole.unroll(torch.arange(before)[None], None)
+    whole.eval()  # one pass over `detach_every` tokens from the detached state before them
+    whole.rows, whole.state = 1, detached(state)
+    whole(torch.arange(before, VOCAB)[None]).raw[:, -1].pow(2).sum().backward()
+    for (key, p), (_, q) in zip(model.named_parameters(), whole.named_parameters(), strict=True):
+        if p.grad is None and q.grad is None:
+            assert key.startswith("h_o")
+        else:
+            torch.testing.assert_close(p.grad, q.grad, rtol=0, atol=1e-12)
+
+
+@models
+@pytest.mark.parametrize("by", ["evaluation", "reset"])
+def test_evaluation_and_a_reset_end_a_replay(name: str, by: str) -> None:
+    model = built(name, 3 * WINDOW)
+    first, second, *_ = windows()
+    model(first)
+    if by == "reset":
+        model.reset()
+    else:
+        with torch.no_grad():
+            model.eval()(first)
+    model.train()(second).raw[:, -1].sum().backward()
+    assert model.i_h.weight.grad.any(dim=1).nonzero().flatten().tolist() == second.flatten().tolist()
+
+
+@pytest.mark.parametrize("engine", ["learner", "loop"])
+def test_trials_differ_in_the_gradient_of_the_first_step_that_can_and_not_in_batches_or_updates(
+    small: Callable[..., Trial], engine: str
+) -> None:
+    """The losses before are equal to the bit, and so is the loss of that step itself."""
+    every = (1, WINDOW, 2 * WINDOW, 4 * WINDOW)
+    results = {h: run_trial(small(detach_every=h, engine=engine)) for h in every}
+    for name in ("train_updates", "train_tokens", "valid_targets"):
+        assert len({r.metrics[name] for r in results.values()}) == 1
+    assert len({r.fingerprints["weights"] for r in results.values()}) == len(results)
+    assert all(r.witnesses["detach_every"]["ok"] for r in results.values())
+    _, usual, double, fourfold = (r.trace for r in results.values())
+    assert first_difference(usual, double) == first_difference(usual, fourfold) == "step 2, tensor i_h.weight"
+    assert first_difference(double, fourfold).startswith("step 3, ")

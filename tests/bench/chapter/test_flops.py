@@ -1,0 +1,97 @@
+"""The count from the weights' shapes, against torch's own count of the products that are really made."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from bench.chapter.flops import forward_flops, training_flops
+from bench.chapter.models.recurrent import LanguageModel
+from bench.chapter.models.registry import ZOO
+from bench.chapter.run import run_trial
+from bench.chapter.training.train import build
+from bench.trial import Trial
+
+VOCAB, ROWS, WINDOW, HIDDEN = 9, 8, 4, 8
+TRAINED = sorted(name for name, spec in ZOO.items() if not spec.counted)
+
+
+@pytest.fixture(autouse=True)
+def products_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without oneDNN's fused nn.LSTM, which the counter cannot see into."""
+    monkeypatch.setattr(torch.backends.mkldnn, "enabled", False)
+
+
+def setting(model: str, **changes: object) -> Trial:
+    """LMModel1 can read only three words, and only from nothing."""
+    spec = ZOO[model]
+    small = {"hidden": HIDDEN} | ({"embedding": 6} if "embedding" in spec.options else {})
+    first = {"window": 3, "target": "last", "reset": "batch"} if model == "lm1" else {"window": WINDOW}
+    return Trial(model=model, seed=0, batch=ROWS, **{"epochs": 1, "options": small, **first, **changes})
+
+
+def made(trial: Trial, model: LanguageModel, windows: int = 1) -> tuple[int, int]:
+    """Operations of so many forward passes, and of the last one's backward pass, as torch counts them."""
+    tokens = torch.randint(VOCAB, (windows, ROWS, trial.window), generator=torch.Generator().manual_seed(0))
+    model.train()
+    with FlopCounterMode(display=False) as forward:
+        for window in tokens:
+            output = model(window)
+    with FlopCounterMode(display=False) as backward:
+        output.logits.sum().backward()
+    return forward.get_total_flops(), backward.get_total_flops()
+
+
+@pytest.mark.parametrize("tying", [False, True])
+@pytest.mark.parametrize("target", ["every", "last"])
+@pytest.mark.parametrize("name", TRAINED)
+def test_the_forward_count_of_every_model_is_torchs_to_the_last_operation(
+    name: str, target: str, tying: bool
+) -> None:
+    trial = setting(name, target=target)
+    if "tying" in ZOO[name].options:
+        trial = setting(name, target=target, options={**trial.options, "tying": tying})
+    model = build(trial, VOCAB)
+    targets = ROWS * (trial.window if target == "every" else 1)
+    assert forward_flops(model, ROWS * trial.window, targets) == made(trial, model)[0]
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_an_update_is_three_forward_passes_less_the_gradient_of_the_first_state(name: str) -> None:
+    trial = setting(name)
+    model = build(trial, VOCAB)
+    of_state = [w for n, w in model.named_parameters() if "hh" in n and w.dim() == 2]  # reads no input
+    unneeded = 2 * ROWS * sum(w.numel() for w in of_state)
+    assert training_flops(trial, model, 1) - sum(made(trial, model)) == unneeded
+    assert unneeded < 0.2 * training_flops(trial, model, 1)
+
+
+@pytest.mark.parametrize("windows", [1, 2, 3, 7])
+@pytest.mark.parametrize("detach_every", [1, WINDOW, 2 * WINDOW, 4 * WINDOW])
+def test_reaching_beyond_the_window_pays_for_what_is_read_again(detach_every: int, windows: int) -> None:
+    trial = setting("lm6", detach_every=detach_every)
+    model = build(trial, VOCAB)
+    forward, _ = made(trial, model, windows)
+    assert training_flops(trial, model, windows) == 3 * forward
+
+
+def test_each_epoch_starts_with_no_window_to_read_again_and_a_reset_leaves_none() -> None:
+    model = build(setting("lm6"), VOCAB)
+    longer = setting("lm6", detach_every=4 * WINDOW)
+    one, two = (training_flops(replace(longer, epochs=n), model, 5 * n) for n in (1, 2))
+    assert two == 2 * one
+    forgetful = replace(longer, reset="batch")
+    assert training_flops(forgetful, model, 5) == training_flops(setting("lm6"), model, 5) < one
+
+
+def test_a_trial_records_its_count_and_counts_and_plug_ins_have_none(
+    small: Callable[..., Trial], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights = 2 * 4 * 8 * (8 + 8) + 8 * 9  # two layers of four gates that read x and h; a decoder of 9 words
+    found = run_trial(small(epochs=2)).metrics["train_flops"]
+    assert found == 3 * 2 * weights * (2 * 29 * 8 * 4)  # × the tokens of two epochs
+    monkeypatch.setitem(ZOO, "mine", replace(ZOO["lm6"], name="mine", file="mine.py"))
+    assert "train_flops" not in run_trial(small("mine")).metrics
+    assert "train_flops" not in run_trial(small("ngram-2")).metrics

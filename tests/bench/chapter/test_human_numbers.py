@@ -1,0 +1,93 @@
+"""The corpus of the chapter. Counts and hashes: fastbook chapter 12, measured on fastai's HUMAN_NUMBERS."""
+
+import hashlib
+from pathlib import Path
+
+import pytest
+import torch
+
+from bench.chapter.corpus import Corpus, batches, corpus
+from bench.chapter.text import HUMAN_NUMBERS, HUMAN_NUMBERS_SHA256, data_hash, human_numbers
+from bench.identity import identify
+from bench.trial import Trial
+
+SHA256 = (
+    "194a5defcc1e77a1697d94422744f1b8552ddf5ad7f31e9c84cc1956014c16bf",
+    "3a3e30cd8eddcd27477ef232bd07bc5d12b34b1ceec6295c607f0faff793ed5e",
+)
+
+
+def test_the_two_files_are_fastais_to_the_byte_and_have_the_hash_that_planning_uses() -> None:
+    parts = [text.encode() for text in human_numbers()]
+    assert [len(part) for part in parts] == [280_599, 74_884]
+    assert tuple(hashlib.sha256(part).hexdigest() for part in parts) == SHA256
+    assert hashlib.sha256(b"".join(parts)).hexdigest() == data_hash(HUMAN_NUMBERS) == HUMAN_NUMBERS_SHA256
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_human_numbers_from_a_file_are_the_built_in_ones(tmp_path: Path, numbers: Corpus, end: str) -> None:
+    path = tmp_path / "hn.txt"
+    path.write_bytes("".join(human_numbers()).replace("\n", end).encode())
+    from_file = corpus(str(path))
+    assert torch.equal(from_file.ids, numbers.ids) and from_file.vocab == numbers.vocab
+    assert torch.equal(from_file.roles, numbers.roles) and from_file.role_names == numbers.role_names
+    built_in, other = (identify(Trial(model="lm4", seed=0, **c)) for c in ({}, {"corpus": str(path)}))
+    assert other == built_in, "what reads a result by its corpus finds the chapter's"
+
+
+def test_there_are_63095_tokens_and_30_words_in_order_of_first_appearance(numbers: Corpus) -> None:
+    assert len(numbers.ids) == 63_095
+    assert len(numbers.vocab) == 30
+    assert numbers.vocab[:3] == ("one", ".", "two") and numbers.vocab[29] == "thousand"
+    first = [numbers.ids.tolist().index(i) for i in range(30)]
+    assert first == sorted(first)
+    assert numbers.decode(numbers.ids[:6]) == ["one", ".", "two", ".", "three", "."]
+
+
+def test_three_words_make_21031_pairs_of_which_the_last_4207_validate(
+    numbers: Corpus, three_words: Trial
+) -> None:
+    train, valid = batches(three_words, numbers)
+    assert len(train.inputs) == 21_031
+    assert len(valid.order) == 4_207
+    assert valid.order.tolist() == list(range(16_824, 21_031))  # int(21031 × .8) = 16824
+    assert train.rows.shape == (262, 64)  # 16824 // 64: the chapter drops the last batch in training only
+    assert len(valid) == 66 and len(valid.rest) == 4_207 - 65 * 64
+    pair = numbers.decode(train.inputs[1]), numbers.vocab[train.targets[1]]
+    assert pair == ([".", "three", "."], "four")  # the chapter's second pair: tensor([1, 3, 1]), 4
+
+
+@pytest.mark.parametrize(
+    ("settings", "targets"),
+    [({"window": 3, "target": "last"}, 4_160), ({"window": 16}, 12_288)],
+    ids=["LMModel3", "LMModel4 to 7"],
+)
+def test_stateful_models_have_as_many_validation_targets_as_in_the_chapter(
+    numbers: Corpus, settings: dict[str, object], targets: int
+) -> None:
+    train, valid = batches(Trial(model="lm4", seed=0, **settings), numbers)
+    assert sum(y.numel() for _, y in valid) == targets
+    assert not len(valid.rest) and len(train) == len(train.inputs) * 4 // 5 // 64
+
+
+def test_validation_begins_where_training_never_was(numbers: Corpus) -> None:
+    train, valid = batches(Trial(model="lm4", seed=0), numbers)
+    read = " ".join(numbers.decode(train.inputs[train.order.sort().values].flatten()))
+    assert "nine thousand" not in read and "eight thousand" in read
+    start = int(valid.positions[valid.order.min(), 0])
+    assert "eight thousand eighty" in " ".join(numbers.decode(numbers.ids[start : start + 12]))
+
+
+def test_every_role_of_a_token_is_told_by_its_word_and_its_place(numbers: Corpus) -> None:
+    at = numbers.decode(numbers.ids)
+    roles = [numbers.role_names[i] for i in numbers.roles.tolist()]
+    seen = {role: {w for w, r in zip(at, roles, strict=True) if r == role} for role in numbers.role_names}
+    digits = {"one", "two", "three", "four", "five", "six", "seven", "eight", "nine"}
+    assert seen["separator"] == {"."}
+    assert seen["hundred"] == {"hundred"} and seen["thousand"] == {"thousand"}
+    assert seen["lead digit"] == seen["digit"] == digits
+    assert len(seen["teen"]) == 10 and {"ten", "twelve", "nineteen"} <= seen["teen"]
+    assert len(seen["tens"]) == 8 and {"twenty", "forty", "ninety"} <= seen["tens"]
+    # 1 … 9, 100 … 999, and 1000 … 9999 without 8000 begin with a digit's word.
+    assert roles.count("lead digit") == 9 + 900 + 8_999
+    assert roles.count("separator") == 9_997

@@ -1,0 +1,261 @@
+"""The loop engine against its reference, fastai's Learner: whatever the one computes, the other does."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from fastai.callback.schedule import combined_cos
+from fastai.learner import AvgSmoothLoss
+from fastai.torch_core import norm_bias_params
+from torch import nn
+
+from bench import environment
+from bench.chapter import corpus
+from bench.chapter.corpus import Batches
+from bench.chapter.models.elman import LMModel2
+from bench.chapter.models.recurrent import LanguageModel, Output
+from bench.chapter.models.registry import ZOO
+from bench.chapter.training import learner, loop
+from bench.chapter.training.engine import Diverged, Training
+from bench.chapter.training.train import build
+from bench.trial import Trial
+
+CPU = torch.device("cpu")
+NEURAL = [name for name, spec in ZOO.items() if not spec.counted]
+TOLERANCE = 1e-5  # of losses and of weights over the first 20 steps, where rounding has not yet grown
+
+Engine = Callable[[Trial, LanguageModel, Batches, Batches, torch.device], Training]
+
+
+@pytest.fixture(autouse=True)
+def as_in_a_trials_process(torch_as_it_was: None) -> None:
+    environment.deterministic()
+
+
+def chapter(name: str, options: dict[str, Any] | None = None, **settings: Any) -> Trial:
+    return ZOO[name].trial(3, options, **{"epochs": 1, **settings})
+
+
+def prepared(trial: Trial, steps: int | None = None) -> tuple[LanguageModel, Batches, Batches]:
+    data = corpus.load(trial)
+    train, valid = corpus.batches(trial, data, torch.Generator().manual_seed(1))
+    train.rows = train.rows[:steps]
+    return build(trial, len(data.vocab)), train, valid
+
+
+def trained(engine: Engine, trial: Trial, steps: int | None = None) -> tuple[Training, LanguageModel]:
+    model, train, valid = prepared(trial, steps)
+    torch.manual_seed(5)  # dropout's stream
+    return engine(trial, model, train, valid, CPU), model
+
+
+def furthest(one: LanguageModel, two: LanguageModel) -> float:
+    pairs = zip(one.named_parameters(), two.named_parameters(), strict=True)
+    return max(float((a - b).detach().abs().max()) if n == m else 1e9 for (n, a), (m, b) in pairs)
+
+
+def assert_agree(trial: Trial, steps: int = 20) -> None:
+    (slow, expected), (fast, got) = trained(learner.train, trial, steps), trained(loop.train, trial, steps)
+    assert len(fast.losses) == steps
+    assert fast.losses == pytest.approx(slow.losses, abs=TOLERANCE)
+    assert furthest(got, expected) < TOLERANCE
+    assert fast.wd == slow.wd and len(fast.valid.targets) == len(slow.valid.targets)
+    (one,), (other,) = fast.epochs, slow.epochs
+    for column in ("epoch", "train_loss", "ar", "tar", "valid_loss"):
+        assert getattr(one, column) == pytest.approx(getattr(other, column), rel=1e-4), column
+    assert one.accuracy == pytest.approx(other.accuracy, abs=1e-3)  # a tie may fall either way
+
+
+@pytest.mark.parametrize("name", NEURAL)
+def test_the_first_twenty_steps_are_the_learners(name: str) -> None:
+    assert_agree(chapter(name))
+
+
+@pytest.mark.parametrize(
+    "trial",
+    [
+        chapter("lm7", detach_every=4),
+        chapter("lm7", detach_every=32),
+        chapter("lm4", order="shuffled", reset="batch"),
+        chapter("lm6", {"hidden": 50}, reset="never"),
+        chapter("lm6", {"dropout": 0.4, "tying": True}, wd=0.5, lr=3e-2),
+        chapter("gru-after", {"layers": 1}, alpha=2.0),
+        chapter("lm6", clip=0.05),
+    ],
+    ids=["detached often", "detached rarely", "shuffled", "odd width", "heavy decay", "AR alone", "clipped"],
+)
+def test_they_agree_away_from_the_chapter_too(trial: Trial) -> None:
+    assert_agree(trial)
+
+
+@pytest.mark.parametrize("name", ["lm4", "lm6", "lm7", "gru"])
+def test_in_double_precision_they_agree_over_two_whole_epochs(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rounding would part them in single precision: only here would a difference of the arithmetic show."""
+    monkeypatch.setattr(AvgSmoothLoss, "reset", _start_in_double)
+    trial, found = chapter(name, epochs=2), {}
+    for engine in (loop, learner):
+        model, train, valid = prepared(trial)
+        torch.manual_seed(5)
+        torch.set_default_dtype(torch.float64)
+        found[engine] = engine.train(trial, model.double(), train, valid, CPU)
+        torch.set_default_dtype(torch.float32)
+    assert len(found[loop].losses) == 98
+    assert found[loop].losses == pytest.approx(found[learner].losses, abs=1e-5)
+    ours, theirs = (each.valid.loss() for each in found.values())
+    assert ours == pytest.approx(theirs, abs=1e-4)
+
+
+def _start_in_double(smooth: AvgSmoothLoss) -> None:
+    """fastai's moving average starts as a float, whatever the losses are."""
+    smooth.count, smooth.val = 0, torch.zeros((), dtype=torch.get_default_dtype())
+
+
+class TwoReaders(LMModel2):
+    """Only every second batch gives `other` a gradient."""
+
+    def __init__(self, vocab: int) -> None:
+        super().__init__(vocab, 64)
+        self.other, self.batches = nn.Linear(64, vocab), 0
+
+    def read(self, hidden: torch.Tensor) -> Output:
+        self.batches += 1
+        layer = self.other if self.batches % 2 else self.h_o
+        return Output(layer(hidden), hidden, hidden)
+
+
+def test_a_weight_that_a_batch_does_not_use_keeps_its_momentum_in_both() -> None:
+    models = []
+    for engine in (learner.train, loop.train):
+        _, train, valid = prepared(chapter("lm4"), 20)
+        torch.manual_seed(0)
+        models.append(TwoReaders(30))  # words of Human Numbers
+        engine(chapter("lm4"), models[-1], train, valid, CPU)
+    assert furthest(*models) < TOLERANCE
+
+
+@pytest.mark.parametrize("moms", [(0.95, 0.85, 0.95), (0.8, 0.7, 0.8)])
+@pytest.mark.parametrize("steps", [1, 20, 735])
+def test_the_schedule_is_fit_one_cycles(steps: int, moms: tuple[float, float, float]) -> None:
+    lr = 1e-2
+    schedules = (combined_cos(0.25, lr / 25, lr, lr / 1e5), combined_cos(0.25, *moms))  # fit_one_cycle's
+    got = list(loop.one_cycle(steps, lr, moms))
+    expected = [tuple(float(at(step / steps)) for at in schedules) for step in range(steps)]
+    assert len(got) == steps
+    for pair, reference in zip(got, expected, strict=True):
+        assert pair == pytest.approx(reference, rel=0, abs=1e-7)  # fastai's positions are float32
+
+
+class Layers(nn.Module):
+    """Every kind of layer whose weight decay is in question."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(5, 4)
+        self.nested = nn.Sequential(nn.Linear(4, 4), nn.Sequential(nn.LayerNorm(4), nn.Conv1d(4, 4, 1)))
+        self.bare = nn.Linear(4, 4, bias=False)
+        self.batch_norm, self.group_norm = nn.BatchNorm1d(4), nn.GroupNorm(2, 4)
+        self.lstm, self.gru, self.rnn = nn.LSTM(4, 4, 2), nn.GRU(4, 4, bias=False), nn.RNN(4, 4)
+        self.cell = nn.GRUCell(4, 4)
+        self.bias = nn.Parameter(torch.ones(4))
+
+
+@pytest.mark.parametrize("name", [*NEURAL, "layers"])
+def test_weight_decay_spares_what_fastai_spares(name: str) -> None:
+    model = Layers() if name == "layers" else prepared(chapter(name))[0]
+    fastais = {id(p) for p in norm_bias_params(model)}
+    for parameter, tensor in model.named_parameters():
+        assert (tensor in loop.spared(model)) == (id(tensor) in fastais), parameter
+
+
+@pytest.mark.parametrize("name", ["lm2", "lm7", "awd"])
+def test_every_update_has_the_bits_of_torchs_fused_adamw_and_only_the_first_calls_its_class(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Along the cycle's changing rate and betas, with decay of one group of weights and not of the other."""
+    calls, whole, trial = [], torch.optim.AdamW.step, chapter(name, wd=0.1)
+
+    def step(self: torch.optim.AdamW, closure: None = None) -> None:
+        calls.append(self)
+        whole(self, closure)
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", step)
+    direct, model = trained(loop.train, trial, 25)
+    assert len(calls) == 1 and min(len({*direct.lrs}), len({*direct.moms})) > 15
+    monkeypatch.setattr(loop, "FusedAdamW", torch.optim.AdamW)
+    expected, reference = trained(loop.train, trial, 25)
+    assert len(calls) == 26 and direct.trace.packed() == expected.trace.packed()
+    assert furthest(model, reference) == 0.0
+
+
+def test_torchs_class_updates_weights_of_two_types_and_where_its_function_is_missing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    alike = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 1))
+    mixed = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 1, dtype=torch.float64))
+    assert [type(loop.adam(m, 0.1)) for m in (alike, mixed)] == [loop.FusedAdamW, torch.optim.AdamW]
+    monkeypatch.delattr(torch, "_fused_adamw_")
+    assert type(loop.adam(alike, 0.1)) is torch.optim.AdamW
+
+
+def test_frozen_parameters_are_left_alone_and_a_model_may_have_no_biases() -> None:
+    model = nn.Sequential(nn.Linear(2, 2, bias=False), nn.Linear(2, 1, bias=False))
+    model[0].weight.requires_grad_(False)
+    before = [p.detach().clone() for p in model.parameters()]
+    optimizer = loop.adam(model, wd=0.5)
+    model(torch.ones(1, 2)).sum().backward()
+    optimizer.step()
+    assert [torch.equal(p, was) for p, was in zip(model.parameters(), before, strict=True)] == [True, False]
+
+
+@pytest.mark.parametrize("name", ["lm7", "awd"])
+def test_a_trained_model_has_ordinary_parameters_of_which_tied_ones_are_one(name: str) -> None:
+    trial = chapter(name)
+    _, model = trained(loop.train, trial, 3)
+    assert model.h_o.weight is model.i_h.weight
+    assert not torch.equal(model.i_h.weight, prepared(trial)[0].i_h.weight)
+    for parameter in model.parameters():
+        assert parameter.is_leaf and parameter.requires_grad
+        assert parameter.untyped_storage().nbytes() == parameter.numel() * 4  # bytes of a float32
+    fresh, train, _ = prepared(trial)
+    fresh.load_state_dict(model.state_dict())
+    tokens, _ = next(iter(train))
+    model.reset()
+    with torch.no_grad():
+        assert torch.equal(fresh.eval()(tokens).logits, model.eval()(tokens).logits)
+
+
+@pytest.mark.parametrize("name", ["lm2", "lm4", "lm7"])
+def test_an_epochs_columns_are_the_learners(name: str) -> None:
+    trial = chapter(name, epochs=2)
+    slow, fast = (trained(engine, trial, 25)[0] for engine in (learner.train, loop.train))
+    for expected, got in zip(slow.epochs, fast.epochs, strict=True):
+        for column in ("epoch", "train_loss", "ar", "tar", "valid_loss"):
+            assert getattr(got, column) == pytest.approx(getattr(expected, column), rel=1e-4), column
+        assert got.accuracy == pytest.approx(expected.accuracy, abs=1e-3)  # a tie may fall either way
+    assert (fast.epochs[0].ar > 0) == (name == "lm7") == (fast.epochs[0].tar > 0)
+    assert len(fast.valid.targets) == len(slow.valid.targets)
+
+
+def test_divergence_is_told_at_the_same_step() -> None:
+    trial = chapter("lm4", lr=1e6, epochs=2)
+    reasons = []
+    for engine in (learner.train, loop.train):
+        with pytest.raises(Diverged) as caught:
+            trained(engine, trial)
+        reasons.append(str(caught.value))
+    assert reasons[0] == reasons[1]
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("name", ["lm4", "lm6", "awd", "awd-scratch"])
+def test_a_gpu_takes_the_same_first_steps(name: str) -> None:
+    without = {option: 0.0 for option in ZOO[name].options if option.endswith("_p")}
+    trial = chapter(name, without)  # a GPU draws other numbers for dropout
+    model, train, valid = prepared(trial, 10)
+    on_gpu = loop.train(trial, model, train, valid, torch.device("cuda"))
+    on_cpu, _ = trained(loop.train, trial, 10)
+    assert on_gpu.losses == pytest.approx(on_cpu.losses, abs=1e-3)

@@ -1,0 +1,63 @@
+"""The zoo's list: true to the classes, to the chapter, and light."""
+
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from bench.chapter.models.registry import ZOO, spec_of, suggestion
+from bench.trial import BadInput
+
+# Source: fastbook chapter 12: learning rate, epochs, window.
+CHAPTER = dict.fromkeys(("lm1", "lm2"), (1e-3, 4, 3)) | {"lm3": (3e-3, 10, 3)}
+CHAPTER |= dict.fromkeys(("lm4", "lm5"), (3e-3, 15, 16)) | dict.fromkeys(("lm6", "lm7"), (1e-2, 15, 16))
+
+
+@pytest.mark.parametrize("name", ZOO)
+def test_an_entry_builds_its_class_with_exactly_its_options(name: str) -> None:
+    spec = ZOO[name]
+    assert spec.name == spec.trial().model == name and spec.seconds > 0 and spec.title and spec.about
+    model = spec.build(30)
+    if not spec.counted:  # no parameters without a use
+        assert sum(p.numel() for p in model.parameters()) > 2 * 30 * 64 * 0.9
+    with pytest.raises(TypeError):
+        spec.build(30, depth=2)
+
+
+@pytest.mark.parametrize("name", CHAPTER)
+def test_the_chapters_models_have_the_chapters_settings(name: str) -> None:
+    trial = ZOO[name].trial()
+    assert (trial.lr, trial.epochs, trial.window) == CHAPTER[name]
+    assert ZOO[name].options["hidden"] == trial.batch == 64
+    assert trial.reset == ("batch" if name in ("lm1", "lm2") else "epoch")
+    assert trial.target == ("last" if name in ("lm1", "lm2", "lm3") else "every")
+
+
+def test_lmmodel7_differs_from_lmmodel6_in_six_things() -> None:
+    six, seven = (ZOO[name].trial().factors() for name in ("lm6", "lm7"))
+    added = {"dropout": 0.4, "tying": True, "alpha": 2.0, "beta": 1.0, "wd": 0.1, "moms": "0.8,0.7,0.8"}
+    added["model"] = "lm7"
+    assert {key: seven[key] for key in seven if seven[key] != six[key]} == added
+
+
+LIGHT = """
+import sys, bench.chapter.models.registry, bench.trial, bench.identity, bench.devices, bench.chapter.text
+bench.chapter.text.text_of("human-numbers")
+print(*bench.devices.torch_build(), {"torch", "fastai"} & {*sys.modules})
+"""
+
+
+def test_the_registry_the_text_and_the_build_of_torch_are_read_without_torch() -> None:
+    done = subprocess.run([sys.executable, "-c", LIGHT], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [torch.__version__, *(torch.version.cuda or "").split(), "set()"]
+
+
+def test_a_misspelt_name_gets_a_suggestion_and_one_like_no_other_the_list() -> None:
+    with pytest.raises(
+        BadInput, match=r"model 'lstm-chunks': is not in the zoo; did you mean 'lstm-chunk'\?"
+    ):
+        spec_of("lstm-chunks")
+    with pytest.raises(BadInput, match="model 'transformer': is not in the zoo; known: lm1, lm2, "):
+        spec_of("transformer")
+    assert suggestion("zzz", ["one", "two"]) == "known: one, two"

@@ -1,0 +1,229 @@
+"""The four dropouts, AR and TAR: by hand, and against torch's and fastai's."""
+
+import copy
+import pickle
+import warnings
+from collections.abc import Callable
+from types import SimpleNamespace
+
+import pytest
+import torch
+from fastai.callback.rnn import RNNRegularizer
+from fastai.text.models import awdlstm as fastai
+from torch import Tensor, nn
+
+from bench.chapter.models.recurrent import Output
+from bench.chapter.regularization import (
+    Dropout,
+    EmbeddingDropout,
+    LockedDropout,
+    WeightDropout,
+    activation,
+    penalties,
+    temporal_activation,
+)
+from bench.trial import Trial
+
+P = 0.4
+WORDS, SIZE = 2000, 4
+
+
+def lstm(layers: int = 1) -> nn.LSTM:
+    torch.manual_seed(0)
+    return nn.LSTM(5, 40, layers, batch_first=True)
+
+
+def steps() -> Tensor:
+    return torch.randn(3, 7, 5, generator=torch.Generator().manual_seed(1))
+
+
+def assert_dropped(out: Tensor, draws: int) -> None:
+    """A share of about P is zero and the mean is 1, within four standard errors."""
+    error = (P * (1 - P) / draws) ** 0.5
+    assert float((out == 0).float().mean()) == pytest.approx(P, abs=4 * error)
+    assert float(out.mean()) == pytest.approx(1, abs=4 * error / (1 - P))
+    assert set(out.unique().tolist()) == {0.0, float(torch.tensor(1 / (1 - P)))}
+
+
+def test_dropout_zeroes_about_p_and_keeps_the_mean() -> None:
+    torch.manual_seed(0)
+    assert_dropped(Dropout(P).train()(torch.ones(200_000)), 200_000)
+
+
+def test_locked_dropout_has_one_mask_for_all_steps_and_another_for_each_row() -> None:
+    torch.manual_seed(0)
+    locked, x = LockedDropout(P).train(), torch.ones(500, 6, 400)
+    out = locked(x)
+    assert torch.equal(out, out[:, :1].expand_as(out)) and not torch.equal(out[0], out[1])
+    assert_dropped(out, 500 * 400)
+    assert not torch.equal(out, locked(x)), "every stretch draws a new mask"
+
+
+def test_embedding_dropout_drops_whole_words_wherever_they_stand() -> None:
+    """A dropped word learns nothing, and the pad token never does."""
+    torch.manual_seed(0)
+    tokens = torch.arange(WORDS).repeat(3, 1).t().reshape(6, -1)  # each word three times, in some row
+    embedding = nn.Embedding(WORDS, SIZE, padding_idx=WORDS - 1)
+    nn.init.ones_(embedding.weight)
+    out = EmbeddingDropout(embedding, P).train()(tokens).view(WORDS, 3, SIZE)
+    assert torch.equal(out, out[:, :1, :1].expand_as(out))  # all or nothing, and the same three times
+    assert_dropped(out.detach(), WORDS)
+    out.sum().backward()
+    learns = embedding.weight.grad.any(dim=1)
+    assert torch.equal(learns[:-1], out[:-1, 0].any(dim=1)) and not learns[-1]
+
+
+def test_weight_dropout_runs_the_layer_with_fewer_hidden_to_hidden_connections() -> None:
+    """By hand: nn.LSTM with a weight that went through nn.Dropout once, for all rows and steps."""
+    rnn, by_hand, x = lstm(), lstm(), steps()
+    torch.manual_seed(2)
+    with torch.no_grad():
+        by_hand.weight_hh_l0.copy_(nn.Dropout(P)(by_hand.weight_hh_l0))
+    kept = by_hand.weight_hh_l0 != 0
+    torch.manual_seed(2)
+    out, state = WeightDropout(rnn, P).train()(x)
+    expected, expected_state = by_hand(x)
+    assert all(torch.equal(a, b) for a, b in zip((out, *state), (expected, *expected_state), strict=True))
+    out.pow(2).sum().backward()  # which teaches only the connections that stayed
+    grads = {name: p.grad for name, p in rnn.named_parameters()}
+    assert torch.equal(grads.pop("weight_hh_l0") != 0, kept) and 0.5 < float(kept.float().mean()) < 0.7
+    assert all(grad.ne(0).all() for grad in grads.values())
+
+
+def test_weight_dropout_falls_on_every_layer_and_on_nothing_but_hidden_to_hidden(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    dropped, seen = WeightDropout(lstm(layers=2), P).train(), []
+    monkeypatch.setattr(dropped.drop, "forward", lambda w: seen.append(w) or w)
+    dropped(steps())
+    assert [id(w) for w in seen] == [id(dropped.rnn.weight_hh_l0), id(dropped.rnn.weight_hh_l1)]
+
+
+def test_weights_that_are_replaced_for_a_call_are_not_moved_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a GPU nn.LSTM would move them, in place, between two stretches of one graph."""
+    dropped, x = WeightDropout(lstm(), P).train(), steps()
+    monkeypatch.setattr(nn.LSTM, "flatten_parameters", lambda self: pytest.fail("moved"))
+    first, state = dropped(x)
+    second, _ = copy.deepcopy(dropped)(x, state)
+    (first.sum() + second.sum()).backward()
+    dropped.eval()(x)
+
+
+def test_the_warning_of_weights_that_are_not_in_one_block_is_kept_back() -> None:
+    class Scattered(nn.LSTM):
+        def forward(self, *args):
+            warnings.warn(
+                "RNN module weights are not part of single contiguous chunk of memory.", stacklevel=1
+            )
+            return super().forward(*args)
+
+    WeightDropout(Scattered(5, 40, batch_first=True), P)(steps())
+
+
+def test_after_a_call_with_weight_dropout_the_layer_is_an_ordinary_lstm() -> None:
+    """fastai's leaves a tensor with a history in the place of the parameter, which no deepcopy can take."""
+    dropped, untouched, x = WeightDropout(lstm(), P).train(), lstm(), steps()
+    dropped(x)
+    assert [type(p) for p in dropped.rnn._parameters.values()] == [nn.Parameter] * 4
+    assert torch.equal(dropped.rnn(x)[0], untouched(x)[0])
+    for copied in (copy.deepcopy(dropped), pickle.loads(pickle.dumps(dropped))):
+        assert torch.equal(copied.eval()(x)[0], untouched(x)[0])
+    untouched.load_state_dict(dropped.rnn.state_dict())
+
+
+def plain(p: float) -> tuple[nn.Module, Tensor]:
+    return Dropout(p), steps()
+
+
+def locked(p: float) -> tuple[nn.Module, Tensor]:
+    return LockedDropout(p), steps()
+
+
+def words(p: float) -> tuple[nn.Module, Tensor]:
+    return EmbeddingDropout(nn.Embedding(20, 4, padding_idx=5), p), torch.arange(12).view(3, 4)
+
+
+def weights(p: float) -> tuple[nn.Module, Tensor]:
+    return WeightDropout(lstm(), p), steps()
+
+
+Make = Callable[[float], tuple[nn.Module, Tensor]]
+
+
+def answer(module: nn.Module, x: Tensor) -> Tensor:
+    out = module(x)
+    first: Tensor = out[0] if isinstance(out, tuple) else out
+    return first
+
+
+@pytest.mark.parametrize("make", [plain, locked, words, weights])
+@pytest.mark.parametrize(("p", "training"), [(0.0, True), (P, False)])
+def test_dropout_does_nothing_in_evaluation_or_at_zero(make: Make, p: float, training: bool) -> None:
+    """And draws no random number."""
+    module, x = make(p)
+    before = torch.random.get_rng_state()
+    out = answer(module.train(training), x)
+    assert torch.equal(torch.random.get_rng_state(), before)
+    inner = getattr(module, "embedding", None) or getattr(module, "rnn", None)
+    assert torch.equal(out, answer(inner, x)) if inner else out is x
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize(
+    ("make", "theirs"),
+    [
+        (plain, lambda ours: nn.Dropout(P)),
+        (locked, lambda ours: fastai.RNNDropout(P)),
+        (words, lambda ours: fastai.EmbeddingDropout(copy.deepcopy(ours.embedding), P)),
+        (weights, lambda ours: fastai.WeightDropout(copy.deepcopy(ours.rnn), P)),
+    ],
+)
+def test_dropout_is_nn_dropout_bit_for_bit_gradients_too(
+    make: Make, theirs: Callable[[nn.Module], nn.Module], training: bool
+) -> None:
+    """The random numbers too; AWD-LSTM's three dropouts are fastai's."""
+    ours, x = make(P)
+    found = []
+    for module in (ours, theirs(ours)):
+        mine = x.clone().requires_grad_(x.is_floating_point())
+        torch.manual_seed(4)
+        out = answer(module.train(training), mine)
+        out.pow(2).sum().backward()
+        grads = {name.split(".")[-1].removesuffix("_raw"): p.grad for name, p in module.named_parameters()}
+        if mine.requires_grad:
+            grads["x"] = mine.grad
+        found.append({"out": out, "random": torch.random.get_rng_state(), **grads})
+    one, two = found
+    assert one.keys() == two.keys() and all(torch.equal(one[name], two[name]) for name in one)
+
+
+def test_ar_is_alpha_times_the_mean_square() -> None:
+    x = torch.tensor([[[1.0, 2.0], [3.0, 4.0]]])  # (1, 2, 2)
+    assert activation(x, 2.0).item() == 15.0  # 2 × (1 + 4 + 9 + 16) / 4
+
+
+def test_tar_is_beta_times_the_mean_square_of_the_steps() -> None:
+    x = torch.tensor([[[1.0, 2.0], [3.0, 1.0], [3.0, 4.0]]])  # (1, 3, 2): steps (2, −1), (0, 3)
+    assert temporal_activation(x, 2.0).item() == 7.0  # 2 × (4 + 1 + 0 + 9) / 4
+
+
+def test_tar_of_a_single_step_is_nothing_and_of_a_single_row_is_something() -> None:
+    """fastai's guard tests the batch size where it means the length of the window."""
+    assert temporal_activation(torch.randn(8, 1, 4), 1.0).item() == 0.0
+    assert temporal_activation(torch.randn(1, 8, 4), 1.0).item() > 0.0
+
+
+def test_ar_and_tar_are_fastais_in_value_and_gradient() -> None:
+    torch.manual_seed(0)
+    x = torch.randn(3, 5, 4)
+    raw, dropped = x.clone().requires_grad_(), x.clone().requires_grad_()
+    theirs = RNNRegularizer(alpha=2.0, beta=1.0)
+    theirs.learn = SimpleNamespace(
+        training=True, loss_grad=torch.zeros(()), rnn=SimpleNamespace(out=dropped, raw_out=raw)
+    )
+    theirs.after_loss()
+    trial = Trial(model="lm7", seed=0, alpha=2.0, beta=1.0)
+    ours = sum(penalties(trial, Output(raw, raw, dropped)).values())
+    assert torch.equal(ours, theirs.learn.loss_grad)
+    grads = (torch.autograd.grad(loss, (raw, dropped)) for loss in (ours, theirs.learn.loss_grad))
+    assert all(torch.equal(a, b) for a, b in zip(*grads, strict=True))

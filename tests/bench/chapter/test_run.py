@@ -1,0 +1,284 @@
+"""One trial from end to end: the same bits each time, and numbers that a plain computation confirms."""
+
+import math
+import random
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from bench.chapter import run
+from bench.chapter.corpus import Batches, batches, load
+from bench.chapter.models.recurrent import LanguageModel
+from bench.chapter.run import run_trial
+from bench.chapter.training import loop, train
+from bench.chapter.training.engine import Training
+from bench.chapter.training.train import build
+from bench.environment import stream
+from bench.trial import BadInput, Result, Trial
+
+engines = pytest.mark.parametrize("engine", ["learner", "loop"])
+Seen = tuple[Result, LanguageModel, Batches, Training]
+
+
+@pytest.fixture
+def watched(monkeypatch: pytest.MonkeyPatch) -> Callable[[Trial], Seen]:
+    """A trial's result, with the trained model, its validation batches and the engine's record."""
+    fit, seen = train.fit, []
+
+    def spy(trial: Trial, model: LanguageModel, taught: Batches, valid: Batches) -> Training:
+        seen[:] = [model, valid, fit(trial, model, taught, valid)]
+        return seen[-1]
+
+    monkeypatch.setattr(train, "fit", spy)
+    return lambda trial: (run_trial(trial), *seen)
+
+
+def pollute() -> None:
+    """What a model that does as it likes leaves behind for the next trial of the process."""
+    random.seed(1)
+    np.random.seed(2)
+    torch.manual_seed(3)
+    torch.rand(17)
+    torch.set_default_dtype(torch.float64)
+    torch.set_grad_enabled(False)
+    torch.set_num_threads(2)
+    torch.set_deterministic_debug_mode("default")
+
+
+@engines
+@pytest.mark.parametrize("model", ["lm4", "lm7", "awd"])
+def test_a_trial_gives_the_same_bits_whatever_ran_before(
+    small: Callable[..., Trial], model: str, engine: str
+) -> None:
+    changes: dict[str, Any] = {"engine": engine, "order": "shuffled", "epochs": 2}
+    if model == "lm7":
+        changes |= {"options": {"hidden": 8, "dropout": 0.4, "tying": True}, "alpha": 2.0, "beta": 1.0}
+    first = run_trial(small(model, **changes))
+    pollute()
+    second = run_trial(small(model, **changes))
+    assert first.done, first.reason
+    assert second.fingerprints == first.fingerprints
+    assert second.trace == first.trace and second.roles == first.roles and second.passage == first.passage
+    other = run_trial(small(model, **changes, seed=1))
+    assert other.fingerprints["weights"] != first.fingerprints["weights"]
+    assert other.fingerprints["metrics"] != first.fingerprints["metrics"]
+
+
+def test_arms_of_a_seed_start_from_the_same_weights(small: Callable[..., Trial]) -> None:
+    arms = [small(), small(lr=1e-3), small(alpha=2.0, wd=0.1), small(detach_every=1), small("lm7")]
+    arms[-1] = replace(arms[-1], options={"hidden": 8, "dropout": 0.4, "tying": False})
+    models = []
+    for arm in arms:
+        models.append(build(arm, 9).state_dict())
+        torch.rand(5)  # the global generator is not what decides
+    assert all(torch.equal(models[0][key], other[key]) for other in models for key in models[0])
+    assert not torch.equal(models[0]["i_h.weight"], build(small(seed=1), 9).state_dict()["i_h.weight"])
+
+
+def test_arms_of_a_seed_drop_by_the_same_random_numbers(
+    small: Callable[..., Trial], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many numbers the initial weights of an arm took."""
+    first = []
+    monkeypatch.setattr(loop, "train", lambda *_: first.append(torch.rand(4).tolist()))
+    for trial in (small(), small(options={"hidden": 16, "layers": 1}), small("gru"), small(seed=1)):
+        data, *splits = train.load(trial)
+        train.fit(trial, build(trial, len(data.vocab)), *splits)
+    assert first[0] == first[1] == first[2] != first[3]
+
+
+def test_the_streams_of_a_seed_are_apart_and_fit_a_generator() -> None:
+    seeds = {stream(seed, use) for seed in (0, 1, 2**32 - 1) for use in ("init", "data", "dropout")}
+    assert len(seeds) == 9
+    assert all(0 <= seed < 2**63 for seed in seeds)
+
+
+@engines
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"target": "last"},
+        {"order": "sequential"},
+        {"reset": "batch"},
+        {"options": {"hidden": 8, "dropout": 0.5}},
+    ],
+    ids=["every word", "last word", "partial batch", "stateless", "dropout"],
+)
+def test_the_validation_loss_is_the_plain_mean_cross_entropy(
+    small: Callable[..., Trial], watched: Callable[[Trial], Seen], engine: str, changes: dict[str, Any]
+) -> None:
+    trial = small(engine=engine, **changes)
+    result, model, valid, _ = watched(trial)
+    model.eval().reset()
+    answers = []
+    with torch.no_grad():
+        for x, y in valid:
+            if trial.reset == "batch":
+                model.reset()
+            answers.append((model(x).logits.reshape(-1, 9), y.reshape(-1)))
+    z, y = (torch.cat(part) for part in zip(*answers, strict=True))
+    loss, hits = F.cross_entropy(z.double(), y).item(), int((z.argmax(1) == y).sum())
+    found, last = result.metrics, result.epochs[-1]
+    assert (found["valid_hits"], found["valid_targets"]) == (hits, len(y))
+    expected = {"valid_loss": loss, "valid_accuracy": hits / len(y), "valid_bits": loss / math.log(2)}
+    assert {name: found[name] for name in expected} == pytest.approx(expected, rel=1e-6)
+    assert found["valid_perplexity"] == pytest.approx(math.exp(loss), rel=1e-5)
+    assert (last.valid_loss, last.accuracy) == (found["valid_loss"], found["valid_accuracy"])
+
+
+@pytest.mark.parametrize("model", ["lm4", "ngram-2"])
+@pytest.mark.parametrize("changes", [{}, {"target": "last"}, {"order": "sequential"}], ids=str)
+def test_the_roles_add_up_to_the_whole(
+    small: Callable[..., Trial], model: str, changes: dict[str, Any]
+) -> None:
+    result = run_trial(small(model, **changes))
+    nats, hits, targets = (sum(column) for column in zip(*result.roles.values(), strict=True))
+    assert nats / targets == pytest.approx(result.metrics["valid_loss"], rel=1e-9)
+    assert (hits, targets) == (result.metrics["valid_hits"], result.metrics["valid_targets"])
+
+
+def test_the_roles_of_human_numbers_are_those_of_its_validation_targets() -> None:
+    """Of the last 12,288 targets, counted by word: numbers of four digits, all led by 8 or 9."""
+    trial = Trial(model="most-common", seed=0)
+    result, data = run_trial(trial), load(trial)
+    _, valid = batches(trial, data)
+    words = data.decode(torch.cat([y.flatten() for _, y in valid]))
+    of = {"thousand": ["thousand"], "hundred": ["hundred"], "separator": ["."]}
+    of["tens"] = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
+    for role, members in of.items():
+        assert result.roles[role][2] == sum(map(words.count, members))
+
+
+@engines
+@pytest.mark.parametrize("order", ["grouped", "sequential"])
+@pytest.mark.parametrize("target", ["every", "last"])
+def test_the_passage_is_one_stretch_of_the_text(
+    small: Callable[..., Trial], engine: str, order: str, target: str
+) -> None:
+    trial = small(engine=engine, order=order, target=target)
+    result, data = run_trial(trial), load(trial)
+    _, valid = batches(trial, data)
+    first = int(valid.positions[valid.order[0]].flatten()[0])
+    step = 1 if target == "every" else trial.window
+    stretch = data.ids[first::step][: len(result.passage)]
+    assert [row["token"] for row in result.passage] == data.decode(stretch)
+    assert len(result.passage) >= 7  # 60 windows // 8 rows, one target each at the least
+    assert all(0 <= row["p"] <= 1 and row["guess"] in data.vocab for row in result.passage)
+
+
+@engines
+def test_penalties_stand_apart_and_the_training_loss_is_without_them(
+    small: Callable[..., Trial], watched: Callable[[Trial], Seen], engine: str
+) -> None:
+    still = {"engine": engine, "epochs": 2, "lr": 1e-12}  # a rate at which the weights stand still
+    plain, punished = small(**still), small(**still, alpha=50.0, beta=20.0)
+    free, _, _, free_record = watched(plain)
+    result, _, _, record = watched(punished)
+    assert record.losses == pytest.approx(free_record.losses, rel=1e-6)
+    assert result.epochs[0].train_loss == pytest.approx(free.epochs[0].train_loss, rel=1e-6)
+    assert free.metrics["train_ar"] == free.metrics["train_tar"] == 0
+    model = build(punished, 9).train()
+    train, _ = batches(punished, load(punished))
+    ar, tar, losses = [], [], []
+    for x, y in train:
+        logits, raw, dropped = model(x)
+        losses.append(F.cross_entropy(logits.reshape(-1, 9), y.reshape(-1)).item())
+        ar.append(50 * dropped.pow(2).mean().item())
+        tar.append(20 * (raw[:, 1:] - raw[:, :-1]).pow(2).mean().item())
+    assert record.losses == pytest.approx(losses * 2, rel=1e-5)
+    for epoch in result.epochs:
+        assert (epoch.ar, epoch.tar) == pytest.approx((np.mean(ar), np.mean(tar)), rel=1e-4)
+    assert (result.metrics["train_ar"], result.metrics["train_tar"]) == (epoch.ar, epoch.tar)
+
+
+@engines
+def test_the_training_loss_is_fastais_debiased_moving_average(
+    small: Callable[..., Trial], watched: Callable[[Trial], Seen], engine: str
+) -> None:
+    result, _, _, record = watched(small(engine=engine, epochs=2))
+    weights = 0.98 ** np.arange(len(record.losses))[::-1]
+    assert result.metrics["train_loss"] == pytest.approx(np.average(record.losses, weights=weights), rel=1e-5)
+    half = len(record.losses) // 2
+    first = np.average(record.losses[:half], weights=weights[half:])
+    assert result.epochs[0].train_loss == pytest.approx(first, rel=1e-5)
+
+
+@pytest.mark.parametrize("model", ["lm6", "most-common"])
+def test_a_gpu_that_torch_does_not_find_is_refused(
+    small: Callable[..., Trial], monkeypatch: pytest.MonkeyPatch, model: str
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(BadInput, match="finds no GPU"):
+        run_trial(small(model, device="cuda"))
+
+
+def test_the_peak_of_a_gpus_memory_is_among_the_metrics(
+    small: Callable[..., Trial], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "gpu_memory", lambda device: {"gpu_memory_peak": 41.0})
+    assert run_trial(small()).metrics["gpu_memory_peak"] == 41.0
+
+
+@engines
+def test_the_facts_of_a_training_are_counted(small: Callable[..., Trial], engine: str) -> None:
+    result = run_trial(small(engine=engine, epochs=2))
+    found = result.metrics
+    assert found["train_updates"] == 2 * 29  # 299 windows: int(299 × .8) = 239 // 8
+    assert found["train_tokens"] == 2 * 29 * 8 * 4
+    embedding, layer, output = 9 * 8, 4 * 8 * (8 + 8) + 2 * 4 * 8, 8 * 9 + 9
+    assert found["model_parameters"] == embedding + 2 * layer + output
+    first, later = (e.train_seconds for e in result.epochs)
+    assert found["speed_train"] == pytest.approx(found["train_tokens"] / (first + later))
+    assert found["speed_steady"] == pytest.approx(found["train_tokens"] / 2 / later)
+    assert "speed_steady" not in run_trial(small(engine=engine)).metrics, "one epoch has no later ones"
+    assert result.seconds >= first + later and found["memory_peak"] > 50
+    assert [e.epoch for e in result.epochs] == [0, 1]
+
+
+@engines
+@pytest.mark.parametrize(("model", "lr"), [("lm4", 1e38), ("lm6", 1e30)])
+def test_a_diverged_training_is_a_result_that_names_why(
+    small: Callable[..., Trial], model: str, lr: float, engine: str
+) -> None:
+    """Whatever fastai writes into an exception on its way up."""
+    result = run_trial(small(model, engine=engine, epochs=3, lr=lr))
+    assert result.diverged and not result.done
+    assert result.reason.startswith("diverged: the training loss ")
+    assert model == "lm6" or " at step " in result.reason
+    assert result.seconds > 0 and result.started > 0 and result.environment["python"]
+    assert Result.from_dict(result.to_dict()) == result
+
+
+@engines
+def test_a_training_that_ends_no_better_than_a_uniform_guess_diverged_and_keeps_its_numbers(
+    small: Callable[..., Trial], engine: str
+) -> None:
+    result = run_trial(small("lm4", engine=engine, lr=30.0))
+    assert result.diverged
+    assert result.metrics["train_loss"] >= math.log(9)
+    assert "is not below ln V = 2.197" in result.reason
+
+
+def test_a_model_that_learnt_its_text_and_errs_confidently_on_another_did_not_diverge(tmp_path: Path) -> None:
+    """As the models of the chapter do on the tail of Human Numbers: a high loss at a good accuracy."""
+    text = tmp_path / "turn.txt"
+    text.write_text("one two " * 500 + "one one two two " * 60)
+    result = run_trial(
+        Trial(model="lm4", seed=0, corpus=str(text), window=4, batch=8, epochs=4, options={"hidden": 8})
+    )
+    assert result.done, result.reason
+    assert result.metrics["train_loss"] < math.log(2) < result.metrics["valid_loss"]
+
+
+def test_a_users_mistake_is_raised_and_not_recorded(small: Callable[..., Trial]) -> None:
+    with pytest.raises(BadInput, match="tokens are too few"):
+        run_trial(small(batch=5000))
+    with pytest.raises(BadInput, match="did you mean"):
+        run_trial(small("lm66"))

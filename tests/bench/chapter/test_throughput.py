@@ -1,0 +1,144 @@
+"""Clocks and what a device used. What needs a GPU is tried where there is one."""
+
+import os
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+from nvml_stand_in import Machine
+
+sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
+
+import measures
+
+from bench import environment, machine, nvidia
+from bench.chapter.throughput import Clock, gpu_memory
+
+GPU = torch.device("cuda")
+needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+
+
+def test_without_a_gpu_nothing_is_said_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    monkeypatch.setattr(measures, "SAMPLED", 0.0)
+    assert gpu_memory(torch.device("cpu")) == {} and measures.gpu_utilisation(lambda: None) == {}
+    assert nvidia.driver() == ""
+
+
+def test_the_peak_of_a_gpus_memory_begins_again_once_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    again: list[object] = []
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device: 2 * 2**20)
+    monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", again.append)
+    assert gpu_memory(GPU) == {"gpu_memory_peak": 2.0} and again == [GPU]
+
+
+def test_a_gpus_utilisation_is_read_once_it_has_worked_for_a_while(
+    nvml: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And what NVML does not tell is not told."""
+    monkeypatch.setattr(measures, "SAMPLED", 0.1)
+    nvml.has({"busy": 0})
+    begun = time.monotonic()
+
+    def work() -> None:
+        nvml.has({"busy": 37 if time.monotonic() - begun > 0.09 else 1})
+        time.sleep(0.001)
+
+    assert measures.gpu_utilisation(work) == {"gpu_utilisation": 37.0}
+    monkeypatch.setattr(measures, "SAMPLED", 0.0)
+    assert measures.gpu_utilisation(lambda: nvml.has({"lost": True})) == {}
+
+
+def test_a_gpu_and_its_software_are_among_the_facts(nvml: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = SimpleNamespace(name="NVIDIA H100", major=9, minor=0, uuid="d1a0")
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda index: found)
+    monkeypatch.setattr(torch.backends.cudnn, "version", lambda: 91000)
+    assert machine._gpu_facts() == {
+        "gpu": "NVIDIA H100",
+        "gpu_uuid": "d1a0",
+        "gpu_capability": "9.0",
+        "driver": "580.159.04",
+        "cuda": torch.version.cuda,
+        "cudnn": 91000,
+        "same_bits": "unverified",
+    }
+    del found.uuid
+    assert machine._gpu_facts()["gpu_uuid"] == "", "an older torch does not tell it"
+
+
+def test_products_on_a_gpu_are_whole_in_single_precision_and_the_same_each_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    torch.set_float32_matmul_precision("high")  # as TORCH_ALLOW_TF32_CUBLAS_OVERRIDE asks for
+    environment.deterministic()
+    assert not torch.backends.cudnn.allow_tf32 and torch.get_float32_matmul_precision() == "highest"
+    assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8", "32 MiB: torch warns where cuBLASLt gets less"
+
+
+class Event:
+    """An event of a GPU that is not there: a quarter of a second from one to the next."""
+
+    happened = 0
+
+    def __init__(self, enable_timing: bool) -> None:
+        assert enable_timing
+
+    def record(self, stream: object) -> None:
+        Event.happened += 1
+        self.at, self.over = Event.happened, False
+
+    def synchronize(self) -> None:
+        self.over = True
+
+    def elapsed_time(self, end: "Event") -> float:
+        assert self.over and end.over, "a real one raises, unless both have happened"
+        return 250.0 * (end.at - self.at)  # milliseconds
+
+
+def test_a_lap_on_a_gpu_lies_between_two_of_its_events(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "Event", Event)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: device)
+    clock = Clock(GPU)
+    assert (clock.lap(), clock.lap(), Event.happened) == (0.25, 0.25, 3)
+
+
+@pytest.mark.gpu
+@needs_gpu
+def test_memory_is_that_of_one_measurement_and_not_of_the_largest_before() -> None:
+    first, second = (_used(mebibytes) for mebibytes in (64, 16))
+    assert second < 64 <= first
+
+
+def _used(mebibytes: int) -> float:
+    gpu_memory(GPU)
+    torch.zeros(mebibytes * 2**18, device=GPU)
+    return gpu_memory(GPU)["gpu_memory_peak"]
+
+
+@pytest.mark.gpu
+@needs_gpu
+def test_a_lap_ends_with_the_work_that_was_queued() -> None:
+    clock, a = Clock(GPU), torch.randn(4096, 4096, device=GPU)
+    for _ in range(20):
+        a = a @ a
+    clock.lap()
+    assert torch.cuda.current_stream(GPU).query()
+
+
+@pytest.mark.gpu
+@needs_gpu
+def test_a_busy_gpu_is_seen_as_one() -> None:
+    a = torch.randn(4096, 4096, device=GPU)
+
+    def work() -> None:
+        for _ in range(20):
+            torch.mm(a, a)
+        torch.cuda.synchronize(GPU)
+
+    assert measures.gpu_utilisation(work).get("gpu_utilisation", 100.0) > 50

@@ -1,0 +1,124 @@
+"""Each factor's witness: content with a trial that does what it declares, and with no other."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+
+from bench.chapter import run
+from bench.chapter.diagnostics import fingerprint
+from bench.chapter.models.recurrent import LanguageModel
+from bench.chapter.models.registry import ZOO
+from bench.chapter.regularization import Dropout
+from bench.chapter.run import run_trial
+from bench.chapter.training import learner, train
+from bench.chapter.witnesses import Trained, witnesses
+from bench.trial import Trial
+
+engines = pytest.mark.parametrize("engine", ["learner", "loop"])
+
+
+def regularized(small: Callable[..., Trial], **changes: object) -> Trial:
+    options = {"hidden": 8, "dropout": 0.4, "tying": True}
+    settings = {"options": options, "alpha": 2.0, "beta": 1.0, "wd": 0.1, "moms": (0.8, 0.7, 0.8)}
+    return small("lm7", **{**settings, **changes})
+
+
+@engines
+@pytest.mark.parametrize("name", [name for name, spec in ZOO.items() if not spec.counted])
+def test_a_good_trial_has_witnesses_for_its_factors_and_all_say_yes(
+    small: Callable[..., Trial], name: str, engine: str
+) -> None:
+    spec = ZOO[name]
+    options = {**spec.options, "hidden": 8}
+    keys = ("target", "order", "reset", "lr", "alpha", "beta", "wd", "moms")
+    settings = {key: spec.settings[key] for key in keys if key in spec.settings}
+    window = {"window": 3} if name == "lm1" else {}
+    result = run_trial(small(name, options=options, engine=engine, **settings, **window))
+    assert result.status == "done" or result.diverged, result.reason
+    assert {k: w for k, w in result.witnesses.items() if not w["ok"]} == {}
+    assert {"lr", "alpha", "detach_every", *options} <= set(result.witnesses)
+
+
+@engines
+@pytest.mark.parametrize("batch", [47, 39, 26, 23, 18])
+def test_few_updates_are_no_reason_to_doubt(small: Callable[..., Trial], engine: str, batch: int) -> None:
+    """With 5, 6, 9, 10 or 13 of them, none falls on the peak of the learning rate."""
+    trial = small(engine=engine, batch=batch, lr=0.1)
+    result = run_trial(trial)
+    assert result.metrics["train_updates"] == 239 // batch
+    assert all(w["ok"] for w in result.witnesses.values()), result.witnesses
+
+
+@engines
+def test_tar_acts_in_a_single_row_and_on_windows_of_one_word_is_a_dead_toggle_and_no_nan(
+    small: Callable[..., Trial], engine: str
+) -> None:
+    """fastai's own guard tests the rows of a batch, and leaves TAR out where there is one."""
+    assert run_trial(small(engine=engine, batch=1, window=8, beta=1.0)).witnesses["beta"]["ok"]
+    result = run_trial(small(engine=engine, batch=64, window=1, beta=1.0))
+    assert result.metrics["train_tar"] == 0.0
+    assert result.witnesses["beta"] == {"ok": False, "declared": 1.0, "seen": 0.0}
+
+
+class Restless(Dropout):
+    """Goes on dropping in evaluation."""
+
+    def eval(self) -> "Restless":
+        return self.train()
+
+
+def test_a_dropout_that_does_not_rest_in_evaluation_is_found_out(
+    small: Callable[..., Trial], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build = train.build
+
+    def badly(trial: Trial, vocab: int) -> LanguageModel:
+        model = build(trial, vocab)
+        model.drop = Restless(0.4)
+        return model
+
+    monkeypatch.setattr(train, "build", badly)
+    found = run_trial(regularized(small)).witnesses
+    assert {factor for factor, witness in found.items() if not witness["ok"]} == {"dropout"}
+
+
+def test_witnesses_leave_the_random_numbers_alone(
+    small: Callable[..., Trial], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    states = []
+
+    def between(case: Trained) -> dict[str, Any]:
+        states.append(torch.random.get_rng_state())
+        found = witnesses(case)
+        states.append(torch.random.get_rng_state())
+        return found
+
+    monkeypatch.setattr(run, "witnesses", between)
+    assert run_trial(regularized(small)).witnesses["dropout"]["seen"] > 0
+    assert torch.equal(*states)
+
+
+def test_a_fingerprint_changes_with_a_name_a_type_a_shape_and_a_bit() -> None:
+    weights = {"b": torch.zeros(2, 3), "a": torch.ones(2)}
+    same = dict(reversed(weights.items()))
+    others: list[dict[str, torch.Tensor]] = [
+        {"c": torch.zeros(2, 3), "a": torch.ones(2)},
+        {"b": torch.zeros(3, 2), "a": torch.ones(2)},
+        {"b": torch.zeros(2, 3, dtype=torch.int32), "a": torch.ones(2)},
+        {"b": -torch.zeros(2, 3), "a": torch.ones(2)},  # −0.0 is another bit
+    ]
+    assert fingerprint(same) == fingerprint(weights)
+    assert len({fingerprint(w) for w in [weights, *others]}) == 5
+
+
+@pytest.mark.parametrize("penalties", [{"alpha": 2.0}, {"beta": 1.0}, {"alpha": 2.0, "beta": 1.0}], ids=str)
+def test_a_regulariser_that_is_never_called_is_found_out(
+    small: Callable[..., Trial], monkeypatch: pytest.MonkeyPatch, penalties: dict[str, float]
+) -> None:
+    """fastai 2.2.0 to 2.8.3 ignored alpha and beta in silence: fastai issue 3605."""
+    monkeypatch.setattr(learner.Regularizer, "after_loss", lambda self: None)
+    result = run_trial(small(engine="learner", **penalties))
+    assert {k for k, w in result.witnesses.items() if not w["ok"]} == set(penalties)
+    assert result.metrics["train_ar"] == result.metrics["train_tar"] == 0

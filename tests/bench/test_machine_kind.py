@@ -1,0 +1,89 @@
+"""A kind of machine is what changes bits, as it is in force in the trial's process."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from bench.machine import VARIABLES as RECORDED
+from bench.machine_kind import FACTS, VARIABLES, kind, kinds_apart, mixed
+
+FACTS_OF_A_PROCESS = """
+import json, sys, torch
+if "no-onednn" in sys.argv:
+    torch.backends.mkldnn.enabled = False
+from bench import environment, machine
+environment.deterministic()
+print(json.dumps(machine.facts()))
+"""
+
+
+def facts(*words: str, **variables: str) -> dict:
+    command = [sys.executable, "-c", FACTS_OF_A_PROCESS, *words]
+    said = subprocess.run(command, env={**os.environ, **variables}, capture_output=True, check=True)
+    return json.loads(said.stdout)
+
+
+@pytest.fixture(scope="module")
+def here() -> dict[str, str]:
+    return kind(facts())
+
+
+def test_the_cpu_capability_in_force_is_of_the_kind_and_the_torch_build_is_not_its_echo(here) -> None:
+    if here["cpu_capability"] == "DEFAULT":
+        pytest.skip("this CPU has no other capability")
+    other = kind(facts(ATEN_CPU_CAPABILITY="default"))
+    assert kinds_apart([here, other]) == f"cpu capability {here['cpu_capability']} / DEFAULT"
+
+
+def test_onednn_counts_as_it_is_switched_and_a_thread_is_one_whatever_the_shell_says(here) -> None:
+    if here["mkldnn"] == "off":
+        pytest.skip("this torch has no oneDNN")
+    assert kinds_apart([here, kind(facts("no-onednn", OMP_NUM_THREADS="2"))]) == "oneDNN on / off"
+
+
+def test_a_variable_that_chooses_other_arithmetic_is_of_the_kind_and_nothing_else_of_a_process(here) -> None:
+    assert kinds_apart([here, kind(facts())]) == "" and here["torch"] and "threads" in here
+    other = kind(facts(ONEDNN_MAX_CPU_ISA="SSE41"))
+    assert kinds_apart([here, other]) == "ONEDNN_MAX_CPU_ISA not set / SSE41"
+    assert set(VARIABLES) < set(RECORDED)
+
+
+NAMES = ("CUBLAS_WORKSPACE_CONFIG", "CUBLASLT_WORKSPACE_SIZE", "TORCH_CUBLASLT_UNIFIED_WORKSPACE")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_workspace_by_which_a_gpu_chooses_its_kernels_is_of_the_kind_there_alone(name: str) -> None:
+    set_, unset = {"variables": {name: "1"}}, {"variables": {}}
+    on_gpu, on_cpu = (
+        [kind({"device": device, **one}) for one in (unset, set_)] for device in ("cuda", "cpu")
+    )
+    assert (kinds_apart(on_gpu), kinds_apart(on_cpu)) == (f"{name} not set / 1", "")
+
+
+@pytest.mark.parametrize("name", FACTS)
+def test_every_fact_of_a_kind_tells_two_machines_apart(name: str) -> None:
+    one, two = ({"packages": {"torch": v}} if name == "torch" else {name: v} for v in ("a", "b"))
+    assert kinds_apart([kind(one), kind(two)]) == f"{FACTS[name]} a / b"
+
+
+def test_a_trial_on_the_cpu_is_of_another_kind_than_one_on_a_gpu() -> None:
+    """By the device alone: a missing fact is not counted, and a CPU's trial has no fact of a GPU."""
+    one, two = {"device": "cpu"}, {"device": "cuda", "gpu": "H100", "driver": "570.1", "cuda": "12.8"}
+    assert kinds_apart([kind(one), kind(two)]) == "device cpu / cuda"
+
+
+def test_what_is_not_known_is_not_claimed_to_differ() -> None:
+    assert kinds_apart([{}, {"cpu": "a"}]) == kinds_apart([{"cpu": "a"}, {"cpu": "a", "gpu": "H100"}]) == ""
+    assert kind({"variables": None, "packages": None, "commit": "abc", "cpu": ""}) == {}
+
+
+def test_pairs_of_two_kinds_are_counted_and_named() -> None:
+    a, b = {"threads": "1"}, {"threads": "2"}
+    assert mixed([(a, a), (b, b), ({}, a)]) == mixed([]) == ""
+    assert mixed([(a, b), (a, a)]) == (
+        "1 of 2 pairs compares results of two kinds of machine (threads 1 / 2): "
+        "their differences include rounding of the machine"
+    )
