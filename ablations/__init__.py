@@ -3,9 +3,33 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ablations.api import compare, learner, plugin, result, results, shipped, train, trial, verdicts
+    from ablations.api import (
+        Study,
+        compare,
+        learner,
+        plugin,
+        result,
+        results,
+        run,
+        shipped,
+        train,
+        trial,
+        verdicts,
+    )
 
-__all__ = ["compare", "learner", "plugin", "result", "results", "shipped", "train", "trial", "verdicts"]
+__all__ = [
+    "Study",
+    "compare",
+    "learner",
+    "plugin",
+    "result",
+    "results",
+    "run",
+    "shipped",
+    "train",
+    "trial",
+    "verdicts",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,7 +1,8 @@
 """Unrolled in a notebook:
 
-    from ablations import compare, learner, results, train, trial, verdicts
+    from ablations import Study, compare, learner, results, run, train, trial, verdicts
     train(trial("lm4", epochs=3)).metrics["valid_accuracy"]
+    print(run(Study("rates", baseline={"model": "lm4"}, one_at_a_time={"lr": [1e-3]}, seeds=2)))
     results("toggles").groupby("arm").valid_accuracy.mean()
     print(compare("toggles", "no AR"))
     verdicts("toggles")
@@ -21,17 +22,21 @@ import numpy as np
 import pandas as pd
 
 from ablations.commands import study_tables
+from ablations.commands.plan import chosen
 from ablations.commands.report import comparison, read
 from ablations.commands.study_tables import shipped as shipped
 from ablations.ledger import Ledger
+from ablations.options import RunOptions
 from ablations.runner.retrained import as_found, find, retrained
 from ablations.study import plan as plans
-from ablations.study import seeds
+from ablations.study import seeds, study
+from ablations.study.loading import declare
 from ablations.study.settings import resolve
 from bench import plugins as plugins_
 from bench.chapter.models.registry import suggestion
 from bench.identity import identify
 from bench.trial import BadInput, Result, Trial, lower_is_better, require
+from reports.answer import sentences
 from reports.arms import values
 from reports.comparison import Comparison
 from reports.formats import titled
@@ -59,6 +64,57 @@ def train(trial: Trial) -> Result:
 
     with as_found():
         return run_trial(trial)
+
+
+Study = declare
+"""Declares a study: see `ablations.study.loading.declare`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """A study that was run. As text it is the answer, a sentence for each contrast."""
+
+    study: str
+    folder: Path  # of the results
+    page: Path  # its report
+    comparison: Comparison
+
+    @property
+    def results(self) -> pd.DataFrame:
+        """The results that count: see `results`."""
+        return results(self.study, self.folder)
+
+    @property
+    def verdicts(self) -> pd.DataFrame:
+        """The verdict on every contrast: see `verdicts`."""
+        return _verdicts(self.comparison)
+
+    def __str__(self) -> str:
+        return "\n".join(sentences(self.comparison))
+
+    def _repr_html_(self) -> str:
+        return str(self.verdicts.to_html(index=False))
+
+
+def run(study: str | study.Study, options: RunOptions = RunOptions()) -> Outcome:
+    """Train the trials of a study that have no result, log and report them, as `unrolled run` does.
+
+    `study` is the name of a shipped one, the path of a .toml, or one made by `Study`. Failed trials are
+    results: the outcome's text names the seeds. Raises BadInput, and KeyboardInterrupt after Ctrl-C.
+    """
+    from ablations.commands.run import (  # MLflow and more, which reading results does not need
+        INTERRUPTED,
+        run_studies,
+    )
+
+    (chosen_study,) = chosen([study], options)
+    code, found = run_studies([chosen_study], options)
+    if code == INTERRUPTED:
+        raise KeyboardInterrupt
+    require(found, "no time was left", place="budget", cure="give more")
+    name = chosen_study.name
+    page = options.out / name / "index.html"
+    return Outcome(study=name, folder=options.results, page=page, comparison=found[name])
 
 
 def plugin(file: str | Path) -> None:
@@ -166,7 +222,10 @@ def verdicts(study: str | pd.DataFrame, *, metric: str = "", folder: str | Path 
     diverged side enters neither mean (NaN where none is left). The metric defaults to the plan's first.
     Raises BadInput for an unknown study, or a metric without δ.
     """
-    found = _by_metric(_comparison(study, folder), metric)
+    return _verdicts(_by_metric(_comparison(study, folder), metric))
+
+
+def _verdicts(found: Comparison) -> pd.DataFrame:
     rows = []
     for row in found.judged:
         if row.verdict and row.contrast:

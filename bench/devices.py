@@ -15,6 +15,13 @@ from bench import nvidia
 from bench.nvidia import Gpu
 
 
+def cores() -> int:
+    """The cores that this process may use: by affinity, and by its container's quota of time, rounded up."""
+    from joblib import cpu_count  # numpy: most of a tenth of a second
+
+    return int(cpu_count())
+
+
 class Usable(NamedTuple):
     """The GPUs that trials can be trained on, a line on each other one; and if there are none, why."""
 

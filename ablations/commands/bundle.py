@@ -7,8 +7,7 @@ every other file. `unrolled verify FILE.zip` checks it.
 import hashlib
 import io
 import zipfile
-from argparse import Namespace
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib import metadata, resources
 from pathlib import Path
@@ -18,6 +17,7 @@ from ablations import scratch
 from ablations.commands.plan import load_plugins
 from ablations.commands.report import comparison, read, render
 from ablations.ledger import Ledger, needed
+from ablations.options import StoredOptions
 from ablations.runner.retrained import as_today
 from ablations.study import plan as plans
 from ablations.study.plan import Plan
@@ -38,27 +38,27 @@ PARTS = {
 
 
 @scratch.used()
-def bundle(args: Namespace) -> int:
+def bundle(study: str, output: Path, options: StoredOptions, *, no_text: bool = False) -> int:
     """Write a study's bundle."""
-    zipped, place = args.output.suffix.lower() == ".zip", f"-o {args.output}"
+    zipped, place = output.suffix.lower() == ".zip", f"-o {output}"
     require(zipped, "a bundle's name ends in .zip", place=place, cure=f"{place}.zip")
-    once = len({Path(name).name for name in args.plugin}) == len(args.plugin)
+    once = len({Path(name).name for name in options.plugin}) == len(options.plugin)
     require(once, "two files have one name", place="--plugin", cure="give one of them another name")
-    load_plugins(args)
-    ledger = Ledger(args.results)
-    plan = plans.stored(args.study, ledger)
+    load_plugins(options.plugin)
+    ledger = Ledger(options.results)
+    plan = plans.stored(study, ledger)
     results = read(plan, ledger)
     if not results:
         raise BadInput(f"study {plan.study!r} has no result", cure=f"`unrolled run {plan.study}` trains it")
     _check_parts(results.values(), plan.study)
     with TemporaryDirectory() as folder:
         root = Path(folder)
-        for name, data in _files(plan, results, ledger, args):
+        for name, data in _files(plan, results, ledger, options.plugin, no_text):
             save(root / name, data)
         render(comparison(plan, results), root / "pages")
         _describe(root, plan)
-        save(args.output, _zipped(root))
-    print(f"{args.output}: {counted(len(results), 'result')}; `unrolled verify {args.output}` checks it")
+        save(output, _zipped(root))
+    print(f"{output}: {counted(len(results), 'result')}; `unrolled verify {output}` checks it")
     return 0
 
 
@@ -71,16 +71,16 @@ def _check_parts(results: Iterable[Result], study: str) -> None:
 
 
 def _files(
-    plan: Plan, results: Mapping[str, Result], ledger: Ledger, args: Namespace
+    plan: Plan, results: Mapping[str, Result], ledger: Ledger, plugins: Sequence[str], no_text: bool
 ) -> Iterator[tuple[str, bytes]]:
     """Everything but the pages, by its name in the bundle."""
     for path in (plans.path_of(ledger, plan.study), *map(ledger.path, results)):
         yield f"ledger/{path.relative_to(ledger.root).as_posix()}", needed(path)
-    for name in args.plugin:
+    for name in plugins:
         yield f"plugins/{Path(name).name}", needed(Path(name))
     texts = {r.trial.corpus: r.trial.data for r in results.values()}
     for name, sha256 in texts.items():
-        if name not in (HUMAN_NUMBERS, BIBLE) and not args.no_text:
+        if name not in (HUMAN_NUMBERS, BIBLE) and not no_text:
             yield f"text/{sha256}", needed(Path(name))
     for package in ("bench", "ablations", "reports"):
         yield from _package(package)

@@ -8,13 +8,13 @@ import json
 import re
 import stat
 import zipfile
-from argparse import Namespace
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import starmap, zip_longest
 from math import inf
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import NamedTuple
 
 from ablations.commands.bundle import DESCRIPTION, below, trained_by
 from ablations.commands.report import comparison, read, render
@@ -40,14 +40,22 @@ NUMBER = re.compile(rb"-?\d+(?:\.\d+)?")
 ROUNDED = 0.11  # pixels: figures have one decimal
 
 
+class Bundle(NamedTuple):
+    """An unpacked bundle: what is wrong with it, its texts by their sha256, the plug-ins that were loaded."""
+
+    plan: Plan
+    ledger: Ledger
+    faults: list[str]
+    texts: dict[str, Path]
+    plugins: tuple[str, ...]
+
+
 @contextmanager
-def opened(args: Namespace) -> Iterator[tuple[Plan, Ledger, list[str], dict[str, Path]]]:
+def opened(path: Path, trust: bool) -> Iterator[Bundle]:
     """Check a bundle's hashes, plan and verdicts.
 
-    Yields plan, ledger, what is wrong, and its texts by their sha256. Raises BadInput where it is no bundle,
-    or a hostile one.
+    Its plug-ins are loaded if they are trusted. Raises BadInput where it is no bundle, or a hostile one.
     """
-    path = Path(args.study)
     with TemporaryDirectory() as folder:
         root = Path(folder)
         _extract(path, root)
@@ -61,8 +69,7 @@ def opened(args: Namespace) -> Iterator[tuple[Plan, Ledger, list[str], dict[str,
         there = f"{len(results)} of {counted(len(plan.ids), 'result')}"
         print(f"{visible(plan.study)}: plan {plan.hash[:12]}, {there}, {counted(len(faults), 'fault')}")
         print(_unchecked(results, root))
-        _load(root, args)
-        yield plan, ledger, faults, _texts(results, root)
+        yield Bundle(plan, ledger, faults, _texts(results, root), _load(root, trust))
 
 
 def _extract(path: Path, root: Path) -> None:
@@ -198,16 +205,15 @@ def _text(path: Path) -> str:
     return path.read_text("utf-8", errors="replace") if path.is_file() else ""
 
 
-def _load(root: Path, args: Namespace) -> None:
-    """Load the plug-ins if they are trusted."""
-    if not (found := sorted((root / "plugins").glob("*.py"))):
-        return
-    if not args.trust:
+def _load(root: Path, trust: bool) -> tuple[str, ...]:
+    """Load the plug-ins if they are trusted. Returns the files that were loaded."""
+    found = tuple(map(str, sorted((root / "plugins").glob("*.py"))))
+    if found and not trust:
         print(f"its {counted(len(found), 'plug-in')} was not run: --trust runs foreign code")
-        return
-    args.plugin = [*args.plugin, *map(str, found)]
+        return ()
     for file in found:
-        plugins.load(str(file))
+        plugins.load(file)
+    return found
 
 
 def _texts(results: Mapping[str, Result], root: Path) -> dict[str, Path]:

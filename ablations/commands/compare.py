@@ -1,6 +1,6 @@
 """`unrolled compare`: one source has arms inside it, two are before and after, models are trained."""
 
-from argparse import Namespace
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -8,10 +8,10 @@ from ablations import scratch
 from ablations.commands import compare_sources, study_tables
 from ablations.commands.before_after import FAILED, compare_before_after
 from ablations.commands.gate_sources import is_stored
-from ablations.commands.plan import chosen, load_plugins
-from ablations.commands.run import run, run_studies
-from ablations.flags import refuse
+from ablations.commands.plan import chosen, load_plugins, print_plans
+from ablations.commands.run import run_studies
 from ablations.mlflow.database import public
+from ablations.options import CompareOptions, refuse
 from ablations.study import costs
 from bench.chapter.models.registry import ZOO, spec_of, suggestion
 from bench.files import save
@@ -23,22 +23,22 @@ from reports.foreign.judgement import Foreign
 from reports.statistics.verdicts import Word
 
 
-def compare(args: Namespace) -> int:
+def compare(sources: Sequence[str], args: CompareOptions) -> int:
     """Print verdicts: on the arms of one source, on a source before and after, or on models.
 
     Returns 0, or `FAILED` if an arm is worse; of before and after also where that is not ruled out.
     """
-    for source in args.sources:
+    for source in sources:
         is_file = Path(source).suffix.lower() in (*compare_sources.TABLES, ".json")
         there = not is_file or is_stored(source)
         require(there, "there is no such file", place=source, cure=_nearest(source, _files()))
-    if len(args.sources) == 2 and any(map(is_stored, args.sources)):
+    if len(sources) == 2 and any(map(is_stored, sources)):
         refuse(args, _NOT_OF_TWO, "is not for results before and after", "leave it out")
-        return compare_before_after(args)
+        return compare_before_after(sources, args)
     refuse(args, _OF_TWO, "is for results before and after", "leave it out, or name two result sets")
-    if args.sources[1:]:
-        return _of_models(args)
-    (source,) = args.sources
+    if sources[1:]:
+        return _of_models(sources, args)
+    (source,) = sources
     rule, cure = "is a model, and one alone has nothing to be compared with", "name two models"
     require(source not in ZOO, rule, place=source, cure=cure)
     refuse(args, _TRAINED, "is for models that are trained", "leave it out, or name two models")
@@ -82,20 +82,19 @@ _NOT_OF_TWO = ("baseline", "experiment", *_TRAINED)
 
 
 @scratch.used()
-def _of_models(args: Namespace) -> int:
+def _of_models(sources: Sequence[str], args: CompareOptions) -> int:
     """The verdicts on models against the first, from the ledger; what it lacks is trained."""
     refuse(args, _ELSEWHERE, "is for results from elsewhere", "leave it out, or name one file")
-    load_plugins(args)
-    first, *others = (spec_of(model).name for model in args.sources)
+    load_plugins(args.plugin)
+    first, *others = (spec_of(model).name for model in sources)
     for model in others:
         once = [first, *others].count(model) == 1
         require(once, "is named twice", place=model, cure="name each model once")
-    name, listed = "-".join(["compare", first, *others]), ", ".join(args.sources)
+    name, listed = "-".join(["compare", first, *others]), ", ".join(sources)
     with TemporaryDirectory() as folder:
         file = Path(folder) / f"{name}.toml"
         file.write_text(STUDY.format(name=name, listed=listed, first=first, others=others))
-        args.studies = [str(file)]
-        (study,) = chosen(args)
+        (study,) = chosen([str(file)], args)
         for arm in study.arms[1:]:
             other = costs.other_task(study, arm)
             rule = f"cannot be compared with {first}, as it is of another task: {', '.join(other)}"
@@ -106,8 +105,8 @@ def _of_models(args: Namespace) -> int:
                 cure="name models of one task, and give its settings one value: --set KEY=VALUE",
             )
         if args.dry_run:
-            return run(args)
-        code, found = run_studies(args)
+            return print_plans([str(file)], args)
+        code, found = run_studies([study], args)
     return code or _told(found[name])
 
 

@@ -1,6 +1,6 @@
 """The results that `unrolled compare` reads: a table in a file, an MLflow experiment, or benchmarks."""
 
-from argparse import Namespace
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -8,6 +8,7 @@ import pandas as pd
 from ablations.commands import benchmarks
 from ablations.mlflow.database import public
 from ablations.mlflow.experiment import read_ended_runs
+from ablations.options import CompareOptions
 from bench.trial import BadInput, require
 from reports.foreign import judgement
 from reports.foreign.judgement import Design, Measure
@@ -67,7 +68,7 @@ def _of_benchmarks(path: Path) -> pd.DataFrame:
     return pd.DataFrame(found)
 
 
-def design(args: Namespace) -> Design:
+def design(args: CompareOptions) -> Design:
     """How the rows of a table are read, by the flags. Raises BadInput."""
     measures = [_measure(given, args.lower, args.higher) for given in args.metric]
     arms = tuple(filter(None, (column.strip() for column in args.arm.split(","))))
@@ -87,7 +88,7 @@ def design(args: Namespace) -> Design:
 _METRIC = "write a column and the difference that does not matter: --metric accuracy=0.02"
 
 
-def _measure(given: str, lower: list[str], higher: list[str]) -> Measure:
+def _measure(given: str, lower: Sequence[str], higher: Sequence[str]) -> Measure:
     name, delta = metric_and_delta(given)
     return Measure(name, delta, judgement.direction(name, lower, higher))
 

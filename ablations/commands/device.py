@@ -1,13 +1,12 @@
 """The device of a study: the CPU or GPUs, one for all of its trials, chosen before the first is trained."""
 
-from argparse import Namespace
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ablations.flags import cores
+from ablations.options import PlaceOptions, PlanOptions
 from ablations.study import costs
 from ablations.study.study import Study
-from bench.devices import Usable, usable
+from bench.devices import Usable, cores, usable
 from bench.nvidia import Gpu
 from bench.trial import BadInput, counted
 from reports.formats import duration
@@ -34,26 +33,27 @@ class Device(NamedTuple):
             raise BadInput(self.found.why, place=place, cure=cure)
 
 
-def of(kind: str, args: Namespace) -> Device:
+def of(kind: str, places: PlaceOptions) -> Device:
     """The Device of a kind that was chosen earlier. Raises BadInput for "cuda" if no GPU can be used."""
-    if args.cluster:
+    if places.cluster:
         return Device(kind, "", cores())
     found = usable() if kind == "cuda" else Usable()
     if found.why:
         raise BadInput(found.why, place="device cuda", cure=found.cure)
-    return _device(kind, "", args.workers, found)
+    return _device(kind, "", places.workers, found)
 
 
-def choose(study: Study, args: Namespace, before: str) -> Device:
+def choose(study: Study, options: PlanOptions, before: str) -> Device:
     """Choose a study's device: --device, else that of its stored plan (`before`), else the faster one.
 
     On a cluster the last choice is always the CPU, since the GPUs of the workers are not known here.
     Raises BadInput for --device cuda if no GPU can be used.
     """
-    asked, workers = (args.device or "").removeprefix("auto"), getattr(args, "workers", None)
+    asked = {"auto": "", "gpu": "cuda"}.get(options.device, options.device)
+    workers = options.workers
     kind = asked or before
     source = "as --device says" if asked else "as its stored plan has it" if before else ""
-    if getattr(args, "cluster", ""):
+    if options.cluster:
         why = source or "on a cluster, unless --device cuda is given"
         return Device(kind or "cpu", why, workers or cores())
     if asked == "cpu":

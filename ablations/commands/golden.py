@@ -1,12 +1,11 @@
 """`unrolled run golden`: the book's notebook replayed, its printed rows beside ours."""
 
-from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
 from ablations.commands.report import index, writable
-from ablations.flags import refuse
 from ablations.ledger import Ledger
+from ablations.options import RunOptions, refuse
 from bench.chapter import golden as book
 from bench.trial import BadInput
 from reports.golden import answer, render
@@ -15,14 +14,14 @@ NOT_GOLDEN = ("seeds", "set", "corpus", "plugin", "cluster", "device", "dry_run"
 """Flags of `run` that say what is trained and how, which the book's notebook says itself."""
 
 
-def golden(args: Namespace) -> int:
+def golden(names: Sequence[str], options: RunOptions) -> int:
     """Replay the book's notebook and compare its rows with the printed ones. It is no study, without arms."""
-    if args.studies != ["golden"]:
+    if list(names) != ["golden"]:
         raise BadInput(
             "golden is the book's notebook and no study", cure="run it alone, as `unrolled run golden`"
         )
-    refuse(args, NOT_GOLDEN, "golden is the book's notebook, played as it is", "leave the flag out")
-    writable(args.out)
+    refuse(options, NOT_GOLDEN, "golden is the book's notebook, played as it is", "leave the flag out")
+    writable(options.out)
     facts, rows = book.facts(), []
 
     def played() -> Iterator[book.GoldenRow]:
@@ -34,7 +33,7 @@ def golden(args: Namespace) -> int:
         print(line, flush=True)
     shown = [{**asdict(row), "off": row.off} for row in rows]
     print("", *answer(shown), sep="\n")
-    page = render(shown, facts, args.out)
-    index(Ledger(args.results), args.out)  # which now links to the page
+    page = render(shown, facts, options.out)
+    index(Ledger(options.results), options.out)  # which now links to the page
     print(f"report: {page}")
     return 0

@@ -3,7 +3,6 @@
 import keyword
 import re
 import shlex
-from argparse import Namespace
 from pathlib import Path
 
 from ablations.study.settings import DEFAULTS
@@ -95,9 +94,8 @@ TAKEN: dict[str, set[str]] = {
 }
 
 
-def new(args: Namespace) -> int:
+def new(kind: str, path: Path) -> int:
     """Write a file to start from. Raises BadInput where its name does not fit, or is taken."""
-    kind, path = args.kind, args.file
     suffix = ".toml" if kind == "study" else ".py"
     if path.suffix != suffix:
         raise BadInput(f"a {kind} is a {suffix} file", place=path, cure=f"name it {path.stem}{suffix}")

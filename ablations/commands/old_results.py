@@ -12,7 +12,7 @@ from ablations.study.plan import Plan
 from bench.trial import BadInput, visible
 
 
-def remove_old(ledger: Ledger) -> None:
+def remove_unplanned(ledger: Ledger) -> None:
     """Remove the results, checkpoints and files set aside that belong to no plan. Raises BadInput."""
     if not ledger.root.is_dir():
         raise BadInput(

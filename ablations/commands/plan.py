@@ -1,16 +1,15 @@
 """`unrolled plan`: choose studies, and print their trials, costs and power. Nothing is trained."""
 
 import sys
-from argparse import Namespace
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from statistics import fmean
 
 from ablations.commands import device
-from ablations.flags import cores
 from ablations.ledger import Ledger
+from ablations.options import PlanOptions
 from ablations.study import costs, loading, study
 from ablations.study import plan as plans
 from ablations.study.errors import at
@@ -18,6 +17,7 @@ from ablations.study.loading import FEWEST
 from ablations.study.settings import parse_set
 from ablations.study.study_file import shipped
 from bench import plugins
+from bench.devices import cores
 from bench.trial import BadInput, counted, visible
 from reports.formats import duration
 
@@ -31,25 +31,26 @@ SPREAD = 1.5
 HOUR = 3600.0
 
 
-def chosen(args: Namespace) -> Iterator[study.Study]:
-    """The studies named on the command line, changed by --plugin, --seeds, --set and --corpus.
+def chosen(studies: Sequence[str | study.Study], options: PlanOptions) -> Iterator[study.Study]:
+    """Studies, by name, file or declared, changed by --plugin, --seeds, --set and --corpus.
 
     Raises BadInput.
     """
-    load_plugins(args)
-    names = shipped() if args.studies == ["all"] else args.studies
-    sets = [parse_set(text) for text in args.set]
-    if args.corpus is not None:
-        if not args.corpus.strip() or "corpus" in dict(sets):
+    load_plugins(options.plugin)
+    sets = [parse_set(text) for text in options.set]
+    if options.corpus is not None:
+        if not options.corpus.strip() or "corpus" in dict(sets):
             cure = "give one text, by its name or path, and once"
-            raise BadInput("is not one text", place=f"--corpus {args.corpus!r}", cure=cure)
-        sets.append(("corpus", [args.corpus]))
-    for name in names:
-        found = loading.load(name, confirmed=args.yes)
-        if args.seeds is not None or sets:
-            found = loading.override(found, args.seeds, sets, confirmed=args.yes)
-        if found.name != name and found.name in shipped():
-            told = f"{name}: is called {found.name!r} as a shipped study is, and takes its report's place"
+            raise BadInput("is not one text", place=f"--corpus {options.corpus!r}", cure=cure)
+        sets.append(("corpus", [options.corpus]))
+    for each in shipped() if list(studies) == ["all"] else studies:
+        found = loading.load(each, confirmed=options.yes) if isinstance(each, str) else each
+        if options.seeds is not None or sets:
+            found = loading.override(found, options.seeds, sets, confirmed=options.yes)
+        if found.name != each and found.name in shipped():
+            told = (
+                f"{found.path}: is called {found.name!r} as a shipped study is, and takes its report's place"
+            )
             print(f"{visible(told)}; change `name` to keep both", file=sys.stderr)
         _check_texts(found)
         yield found
@@ -66,18 +67,18 @@ def _check_texts(found: study.Study) -> None:
             costs.check_length(arm.trial())
 
 
-def load_plugins(args: Namespace) -> None:
-    """Load the files of --plugin, which register models and regularisers."""
-    for name in args.plugin:
+def load_plugins(files: Sequence[str]) -> None:
+    """Load files of the user's, which register models and regularisers."""
+    for name in files:
         plugins.load(name)
 
 
-def plan(args: Namespace) -> int:
+def print_plans(names: Sequence[str], options: PlanOptions) -> int:
     """Print the arms of studies, and what it takes to decide them."""
-    workers = min(getattr(args, "workers", None) or cores(), cores())
-    for found in chosen(args):
-        ledger = Ledger(args.results)
-        _print(found, workers, device.choose(found, args, plans.device_of(found.name, ledger)), ledger)
+    workers = min(options.workers or cores(), cores())
+    for found in chosen(names, options):
+        ledger = Ledger(options.results)
+        _print(found, workers, device.choose(found, options, plans.device_of(found.name, ledger)), ledger)
     return 0
 
 

@@ -1,7 +1,6 @@
 """`unrolled report`: the data of each page, and rendering it."""
 
-from argparse import Namespace
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
@@ -29,15 +28,15 @@ Published = tuple[Path, tuple[str, ...], tuple[ArmRun, ...]]
 """The parts of a report that MLflow shows: its folder, one sentence for each contrast, the arms' means."""
 
 
-def report(args: Namespace) -> int:
+def report(studies: Sequence[str], results: Path, out: Path) -> int:
     """Render the reports of studies from the ledger, and the index."""
-    ledger = Ledger(args.results)
-    writable(args.out)
-    plans_ = plans.of_studies(args.studies, ledger)
+    ledger = Ledger(results)
+    writable(out)
+    plans_ = plans.of_studies(studies, ledger)
     made = {plan.study: comparison(plan, read(plan, ledger)) for plan in plans_}
-    pages = [render(found, args.out) for found in made.values()]
-    index(ledger, args.out, made)
-    print(f"report: {pages[0]}" if len(pages) == 1 else f"{len(pages)} reports: {args.out / 'index.html'}")
+    pages = [render(found, out) for found in made.values()]
+    index(ledger, out, made)
+    print(f"report: {pages[0]}" if len(pages) == 1 else f"{len(pages)} reports: {out / 'index.html'}")
     return 0
 
 

@@ -3,8 +3,7 @@
 import os
 import sys
 import time
-from argparse import Namespace
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,14 +14,14 @@ from ablations import scratch
 from ablations.commands import device
 from ablations.commands.budget import Budget
 from ablations.commands.device import Device
-from ablations.commands.plan import chosen
-from ablations.commands.plan import plan as print_plans
+from ablations.commands.plan import chosen, print_plans
 from ablations.commands.progress import Ahead, checking, progress
 from ablations.commands.report import comparison, index, published, read, render, writable
 from ablations.commands.until_decided import UntilDecided
 from ablations.ledger import Ledger
 from ablations.mlflow.database import tracking_uri
 from ablations.mlflow.writer import Writer
+from ablations.options import LimitOptions, PlaceOptions, RunOptions
 from ablations.runner.process import Limits, loaded
 from ablations.runner.run import Counts, missing, run_trials
 from ablations.study import costs, retraining
@@ -38,46 +37,49 @@ if TYPE_CHECKING:
 
 FIRST_BATCH = 120.0
 """Seconds that the first batch of an arm may take."""
+INTERRUPTED = 130
+"""The exit code after Ctrl-C."""
 
 
 @scratch.used()
-def run(args: Namespace) -> int:
+def run(names: Sequence[str], options: RunOptions) -> int:
     """Train the trials of each study that have no result, log them to MLflow, and render the reports."""
-    if "golden" in args.studies:
+    if "golden" in names:
         from ablations.commands.golden import golden  # torch and fastai: four seconds
 
-        return golden(args)
-    return print_plans(args) if args.dry_run else run_studies(args)[0]
+        return golden(names, options)
+    if options.dry_run:
+        return print_plans(names, options)
+    return run_studies(chosen(names, options), options)[0]
 
 
-def run_studies(args: Namespace) -> "tuple[int, dict[str, Comparison]]":
-    """Do what `run` does. Returns the exit code, and what was found, by study."""
+def run_studies(studies: Iterable[Study], options: RunOptions) -> "tuple[int, dict[str, Comparison]]":
+    """Run each study. Returns the exit code, and the comparisons by study."""
     made: dict[str, Comparison] = {}
-    failed, interrupted, end = 0, False, time.monotonic() + args.budget
-    writable(args.out)
-    if not (ledger := Ledger(args.results)).root.exists():
+    failed, interrupted, end = 0, False, time.monotonic() + options.budget
+    writable(options.out)
+    if not (ledger := Ledger(options.results)).root.exists():
         told = filter(None, [f"a new ledger begins in {ledger.root.absolute()}", ledger.elsewhere])
         print(visible("; ".join(told)), flush=True)
     try:
-        for study in chosen(args):
+        for study in studies:
             budget = Budget(end)
             if budget.over:
                 print(f"{visible(study.name)}: not run: no time was left", flush=True)
                 continue
-            made[study.name], faults, interrupted = _run_study(study, args, budget)
+            made[study.name], faults, interrupted = _run_study(study, options, budget)
             failed += faults
             if interrupted:
                 break
     finally:
         if made:  # also where a later study is refused
-            index(ledger, args.out, made)
-    if made and (len(args.studies) > 1 or args.studies == ["all"]):
+            index(ledger, options.out, made)
+    if len(made) > 1:
         every = [row for found in made.values() for row in found.judged]
         decided = sum(row.decided for row in every)
-        print(
-            f"{decided} of {counted(len(every), 'contrast')} decided; all reports: {args.out / 'index.html'}"
-        )
-    return 130 if interrupted else 1 if failed else 0, made
+        page = options.out / "index.html"
+        print(f"{decided} of {counted(len(every), 'contrast')} decided; all reports: {page}")
+    return INTERRUPTED if interrupted else 1 if failed else 0, made
 
 
 class _Run(NamedTuple):
@@ -85,33 +87,33 @@ class _Run(NamedTuple):
 
     ledger: Ledger
     writer: Writer
-    args: Namespace
+    options: RunOptions
     device: Device
     budget: Budget
     trained: set[str]
 
 
-def _run_study(study: Study, args: Namespace, budget: Budget) -> "tuple[Comparison, int, bool]":
+def _run_study(study: Study, options: RunOptions, budget: Budget) -> "tuple[Comparison, int, bool]":
     """Study → plan → trials → results → comparison → page, under the study's lock.
 
     Returns the comparison, how many trials failed or have no result, and whether Ctrl-C ended the training.
     """
-    ledger = Ledger(args.results)
+    ledger = Ledger(options.results)
     with ledger.lock(study.name):
-        on = device.choose(study, args, plans.device_of(study.name, ledger))
+        on = device.choose(study, options, plans.device_of(study.name, ledger))
         print(f"{visible(study.name)}: {on}", flush=True)
         plan, trials = plans.decide(study, _command(), on.kind)
-        until = _so_far(plan, ledger, args.retry)
+        until = _so_far(plan, ledger, options.retry)
         there = frozenset(until.results)
         wanted = (trial for trial in trials if trial.id not in there and until.wanted(trial.id))
         todo = until.in_order(wanted)
         writer = Writer(tracking_uri())
         try:
             _check(todo, plan, ledger, on)  # before MLflow knows of the study: a refusal leaves none
-            _try_first_batches(_untried(todo, plan, until.results), args, on)
+            _try_first_batches(_untried(todo, plan, until.results), options, on)
             plan = plans.store(plan, ledger)
             writer.open(plan)
-            run = _Run(ledger, writer, args, on, budget, set())
+            run = _Run(ledger, writer, options, on, budget, set())
             plan, interrupted = _train(run, plan, trials, todo, until)
             del until, trials, todo  # a report of thousands needs their memory
             results = read(plan, ledger)  # again: a result may have been damaged or removed meanwhile
@@ -125,7 +127,7 @@ def _run_study(study: Study, args: Namespace, budget: Budget) -> "tuple[Comparis
         if lacking := writer.finish():
             print(lacking, file=sys.stderr)
     told = [", ".join(f"{number} {what}" for what, number in counts.items())]
-    told += [until.standing if args.cluster else until.ahead(on.places)]
+    told += [until.standing if options.cluster else until.ahead(on.places)]
     told += map(visible, _remarks(found, there))
     print("\n".join(f"{visible(plan.study)}: {line}" for line in told))
     print(f"report: {page}")
@@ -154,7 +156,7 @@ def _report(run: _Run, plan: Plan, results: Mapping[str, Result]) -> "tuple[Comp
     arms = {id: arm.name for id, (arm, _) in plan.places.items()}
     run.writer.write_missing((arms[id], result) for id, result in results.items())
     found = comparison(plan, results, run.writer)
-    page = render(found, run.args.out)
+    page = render(found, run.options.out)
     run.writer.publish(*published(page, plan, found))
     return found, page
 
@@ -194,21 +196,21 @@ def _train(
     for result in until.results.values():
         run.budget.learn(costs.seconds(result.trial), result.seconds)
     first = _train_missing(run, plan, todo, until)
-    if not plan.searches or first.interrupted or (run.args.fail_fast and first.failed):
+    if not plan.searches or first.interrupted or (run.options.fail_fast and first.failed):
         return plan, first.interrupted
     plan, winners = plans.settle(plan, trials, run.ledger)
     plan = plans.store(plan, run.ledger)
-    winners = missing(winners, run.ledger.done(trial.id for trial in winners), run.args.retry)
+    winners = missing(winners, run.ledger.done(trial.id for trial in winners), run.options.retry)
     until = UntilDecided(plan, until.results)
     second = _train_missing(run, plan, until.in_order(winners), until)
     return plan, second.interrupted
 
 
 def _train_missing(run: _Run, plan: Plan, todo: Sequence[Trial], until: UntilDecided) -> Counts:
-    ledger, writer, args, on, budget, trained = run
+    ledger, writer, options, on, budget, trained = run
     planned = plan.places
     names = {id: f"{arm.name}/seed={seed}" for id, (arm, seed) in planned.items()}
-    seconds, places = {trial.id: costs.seconds(trial) for trial in todo}, max(_places(args, on), 1)
+    seconds, places = {trial.id: costs.seconds(trial) for trial in todo}, max(_places(options, on), 1)
 
     def ahead() -> Ahead:
         left = [id for id in seconds if id not in trained and until.wanted(id)]
@@ -234,12 +236,12 @@ def _train_missing(run: _Run, plan: Plan, todo: Sequence[Trial], until: UntilDec
         return run_trials(
             todo,
             ledger,
-            retry=args.retry,
-            fail_fast=args.fail_fast,
+            retry=options.retry,
+            fail_fast=options.fail_fast,
             wanted=wanted,
             on_result=finished,
             on_drain=lambda: print("finishing the running trials; Ctrl-C again stops them", file=sys.stderr),
-            **conditions(args, on),
+            **conditions(options, options, on),
         )
 
 
@@ -250,13 +252,13 @@ def _untried(todo: Sequence[Trial], plan: Plan, results: Mapping[str, Result]) -
     return {arms[trial.id]: trial for trial in todo if arms[trial.id] not in tried}
 
 
-def _try_first_batches(arms: Mapping[str, Trial], args: Namespace, on: Device) -> None:
+def _try_first_batches(arms: Mapping[str, Trial], options: RunOptions, on: Device) -> None:
     """Train a batch of each arm. Raises BadInput, naming the arm, for one that cannot be trained in time."""
     if not arms:
         return
-    where = conditions(args, on)
-    ready = (lambda: True) if args.cluster else loaded  # a cluster's workers load it
-    seconds = min(FIRST_BATCH, args.time_limit)
+    where = conditions(options, options, on)
+    ready = (lambda: True) if options.cluster else loaded  # a cluster's workers load it
+    seconds = min(FIRST_BATCH, options.time_limit)
     where |= {
         "work": "bench.chapter.first_batch:train_first_batch",
         "limits": replace(where["limits"], seconds=seconds),
@@ -275,23 +277,23 @@ def _try_first_batches(arms: Mapping[str, Trial], args: Namespace, on: Device) -
                 raise BadInput(reason, place=f"arm {name!r}")
 
 
-def _places(args: Namespace, on: Device) -> int:
+def _places(options: PlaceOptions, on: Device) -> int:
     """How many trials run at a time."""
-    if not args.cluster:
+    if not options.cluster:
         return on.places
     from ablations.runner.cluster import count_places  # the extra `cluster`
 
-    return count_places(args.cluster)
+    return count_places(options.cluster)
 
 
-def conditions(args: Namespace, on: Device) -> dict[str, Any]:
+def conditions(places: PlaceOptions, limits: LimitOptions, on: Device) -> dict[str, Any]:
     """The keywords of `run_trials` for the place and the limits of the trials."""
     return {
-        "preload": ("bench.chapter.warm_up", *args.plugin),
+        "preload": ("bench.chapter.warm_up", *places.plugin),
         "workers": on.places,
         "gpus": on.found.gpus,
-        "cluster": args.cluster,
-        "limits": Limits(seconds=args.time_limit, memory_bytes=args.memory_limit * 2**20),
+        "cluster": places.cluster,
+        "limits": Limits(seconds=limits.time_limit, memory_bytes=limits.memory_limit * 2**20),
     }
 
 

@@ -1,6 +1,5 @@
 """`unrolled show`: print a corpus, the models, the trials of a study, or one trial."""
 
-from argparse import Namespace
 from collections.abc import Iterable
 from typing import Any
 
@@ -8,6 +7,7 @@ from ablations.commands import trial_view
 from ablations.commands.plan import load_plugins
 from ablations.commands.until_decided import UntilDecided
 from ablations.ledger import Ledger
+from ablations.options import ShowOptions
 from ablations.runner.retrained import continuation, find, retrained
 from ablations.study import plan as plans
 from ablations.study.settings import parse_set, resolve
@@ -16,31 +16,31 @@ from bench.chapter.models.spec import PENALTIES
 from bench.trial import BadInput, Trial, visible
 
 
-def show(args: Namespace) -> int:
+def show(what: str, options: ShowOptions) -> int:
     """Print a corpus, the models, the trials of a study, or one trial with all that is known of it."""
-    load_plugins(args)
-    if args.what == "models":
+    load_plugins(options.plugin)
+    if what == "models":
         return _models()
-    ledger = Ledger(args.results)
-    if plans.is_stored(args.what, ledger):
-        plans.stored(args.what, ledger)  # raises where it cannot be read
-    stored = {} if args.what == "corpus" else {plan.study: plan for plan in plans.all_stored(ledger)}
-    if args.generate and args.what in ("corpus", *stored):
-        place = f"--generate {args.generate}"
-        raise BadInput(f"{args.what} is no trial", place=place, cure="give the identity of one")
-    if args.what == "corpus":
-        return _corpus(args)
-    if plan := stored.get(args.what):
+    ledger = Ledger(options.results)
+    if plans.is_stored(what, ledger):
+        plans.stored(what, ledger)  # raises where it cannot be read
+    stored = {} if what == "corpus" else {plan.study: plan for plan in plans.all_stored(ledger)}
+    if options.generate and what in ("corpus", *stored):
+        place = f"--generate {options.generate}"
+        raise BadInput(f"{what} is no trial", place=place, cure="give the identity of one")
+    if what == "corpus":
+        return _corpus(options)
+    if plan := stored.get(what):
         have = ledger.results(plan.ids)
         named = [(id, arm.name, seed) for id, (arm, seed) in plan.places.items()]
         _print(trial_view.listing(named, have, UntilDecided(plan, have).pending))
         return 0
-    result = find(args.what, ledger)
+    result = find(what, ledger)
     places = [(plan.study, found) for plan in stored.values() if (found := plan.places.get(result.trial.id))]
     _print(trial_view.lines(result, [f"{study}: {arm.name}, seed {seed}" for study, (arm, seed) in places]))
-    if args.generate:
+    if options.generate:
         again = retrained(result)
-        _print(trial_view.generated(result.trial, *continuation(again, args.generate), str(again)))
+        _print(trial_view.generated(result.trial, *continuation(again, options.generate), str(again)))
     return 0
 
 
@@ -59,24 +59,24 @@ def _models() -> int:
     return 0
 
 
-def _corpus(args: Namespace) -> int:
+def _corpus(options: ShowOptions) -> int:
     """Print the first batches of the validation set, decoded into words."""
     from bench.chapter.corpus import batches, load  # torch: not for the ledger's trials
 
     given: dict[str, Any] = {}
-    for key, values in map(parse_set, args.set):
+    for key, values in map(parse_set, options.set):
         if len(values) > 1 or key in given:
             cure = "leave the others out"
             raise BadInput("a corpus is shown for one value", place=f"--set {key}", cure=cure)
         given[key] = values[0]
-    trial = Trial(seed=0, **resolve({"model": args.model, **given}))
+    trial = Trial(seed=0, **resolve({"model": options.model, **given}))
     data = load(trial)
     train, valid = batches(trial, data)
     asked = valid.positions[valid.order].numel()
     print(f"{data.name}: {len(data.ids):,} tokens, vocabulary {len(data.vocab):,}, sha256 {data.sha256[:12]}")
     print(f"training {len(train):,} batches, validation {len(valid):,} batches, {asked:,} targets")
-    for number, (inputs, targets) in zip(range(args.batches), valid, strict=False):
-        shown = min(args.rows, len(inputs))
+    for number, (inputs, targets) in zip(range(options.batches), valid, strict=False):
+        shown = min(options.rows, len(inputs))
         print(f"\nvalidation batch {number}, its first {shown} rows of {len(inputs)}:")
         for row, target in zip(inputs[:shown], targets[:shown].view(shown, -1), strict=True):
             print(visible(f"  {' '.join(data.decode(row))}  →  {' '.join(data.decode(target))}"))

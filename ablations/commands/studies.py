@@ -1,33 +1,33 @@
 """`unrolled studies`: every study there is, with its question, arms, time, and how far it is."""
 
-from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
-from ablations.commands.old_results import remove_old, summary, unplanned
+from ablations.commands.old_results import remove_unplanned, summary, unplanned
 from ablations.commands.plan import load_plugins, minutes
 from ablations.commands.report import comparison, read
 from ablations.commands.until_decided import UntilDecided
-from ablations.flags import cores
 from ablations.ledger import Ledger
+from ablations.options import StoredOptions
 from ablations.study import loading
 from ablations.study import plan as plans
 from ablations.study.plan import Plan
 from ablations.study.study import Study
 from ablations.study.study_file import shipped
+from bench.devices import cores
 from bench.trial import BadInput, counted, visible
 from reports.answer import tally
 from reports.formats import columns
 
 
-def studies(args: Namespace) -> int:
-    """List the studies, or say how far those that are named are; with --remove-old, remove old results."""
-    load_plugins(args)
-    ledger = Ledger(args.results)
-    if args.remove_old:
-        remove_old(ledger)
-    elif args.studies:
-        _tell(args.studies, ledger)
+def studies(names: Sequence[str], options: StoredOptions, remove_old: bool) -> int:
+    """List the studies, or say how far those that are named are; with `remove_old`, remove old results."""
+    load_plugins(options.plugin)
+    ledger = Ledger(options.results)
+    if remove_old:
+        remove_unplanned(ledger)
+    elif names:
+        _tell(names, ledger)
     else:
         _list(ledger)
     return 0

@@ -1,7 +1,6 @@
 """`unrolled sync`: write to MLflow the results that it lacks."""
 
-from argparse import Namespace
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,17 +17,17 @@ from bench.trial import Result, visible
 
 
 @scratch.used()
-def sync(args: Namespace) -> int:
+def sync(studies: Sequence[str], results: Path) -> int:
     """Write to MLflow the ledger's results that it lacks, and the reports."""
-    ledger = Ledger(args.results)
-    for plan in plans.of_studies(args.studies, ledger):
+    ledger = Ledger(results)
+    for plan in plans.of_studies(studies, ledger):
         with ledger.lock(plan.study):
-            results, places = read(plan, ledger), plan.places
+            stored, places = read(plan, ledger), plan.places
             by_arm: dict[str, list[Result]] = {}
-            for id, result in results.items():
+            for id, result in stored.items():
                 by_arm.setdefault(places[id][0].name, []).append(result)
             with TemporaryDirectory() as folder:
-                report = partial(_report, plan, results, Path(folder))
+                report = partial(_report, plan, stored, Path(folder))
                 done = study_runs.sync(plan, by_arm, tracking_uri(), report)
             print(f"{visible(plan.study)}: {done}")
     return 0

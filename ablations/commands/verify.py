@@ -2,7 +2,6 @@
 
 import random
 import zipfile
-from argparse import Namespace
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -14,8 +13,8 @@ from ablations import scratch
 from ablations.commands import bundle_check, device
 from ablations.commands.plan import load_plugins
 from ablations.commands.run import conditions
-from ablations.flags import refuse
 from ablations.ledger import Ledger
+from ablations.options import VerifyOptions, refuse
 from ablations.runner.retrained import as_today
 from ablations.runner.run import run_trials
 from ablations.study import plan as plans
@@ -27,34 +26,37 @@ from reports.formats import short
 
 
 @scratch.used()
-def verify(args: Namespace) -> int:
+def verify(study: str, options: VerifyOptions) -> int:
     """Train a sample of the ended trials again, in fresh processes, and compare every number.
 
     A study that is a .zip is a bundle, which is checked first. The exit code is 1 where a number differs,
     where a trial could not be trained again, and where a bundle has a fault.
     """
-    load_plugins(args)
-    if args.study.lower().endswith(".zip") or zipfile.is_zipfile(args.study):
-        with bundle_check.opened(args) as (plan, ledger, faults, texts):
-            code = replay(plan, ledger, args, texts)
-            return 1 if faults else code
-    refuse(args, ("trust",), "is for a bundle", "name its .zip, or leave it out")
-    ledger = Ledger(args.results)
-    return replay(plans.stored(args.study, ledger), ledger, args)
+    load_plugins(options.plugin)
+    if study.lower().endswith(".zip") or zipfile.is_zipfile(study):
+        with bundle_check.opened(Path(study), options.trust) as bundle:
+            trusted = replace(options, plugin=(*options.plugin, *bundle.plugins))
+            code = replay(bundle.plan, bundle.ledger, trusted, bundle.texts)
+            return 1 if bundle.faults else code
+    refuse(options, ("trust",), "is for a bundle", "name its .zip, or leave it out")
+    ledger = Ledger(options.results)
+    return replay(plans.stored(study, ledger), ledger, options)
 
 
-def replay(plan: Plan, ledger: Ledger, args: Namespace, texts: Mapping[str, Path] | None = None) -> int:
+def replay(
+    plan: Plan, ledger: Ledger, options: VerifyOptions, texts: Mapping[str, Path] | None = None
+) -> int:
     """Train a sample of a plan's trials again and print how many are bit-identical. Returns the exit code.
 
     `texts` are files of corpora by their sha256, to be read in place of the files that the trials name.
     """
-    results = sample(plan, ledger, args.number)
+    results = sample(plan, ledger, options.number)
     for i, result in enumerate(results):
         if text := (texts or {}).get(result.trial.data):
             results[i] = replace(result, trial=replace(result.trial, corpus=str(text)))
     differ, unplayed = 0, Counter[str]()  # by the reason
-    on = device.of(results[0].trial.device, args)  # which is that of all trials of a plan
-    for again in replays(results, **conditions(args, on)):
+    on = device.of(results[0].trial.device, options)  # which is that of all trials of a plan
+    for again in replays(results, **conditions(options, options, on)):
         trial = again.result.trial
         if again.unplayed:
             unplayed[short(again.unplayed, 400)] += 1

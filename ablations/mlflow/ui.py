@@ -1,10 +1,9 @@
 """`unrolled ui`: MLflow's own pages for this project's database, on 127.0.0.1 alone."""
 
 import os
+import socket
 import sys
-from argparse import Namespace
 
-from ablations.flags import check_free
 from ablations.mlflow import views
 from ablations.mlflow.database import (
     artifacts_uri,
@@ -18,12 +17,12 @@ from ablations.mlflow.experiment import studies
 from bench.trial import BadInput, visible
 
 
-def ui(args: Namespace) -> int:
+def ui(port: int) -> int:
     """Print each study's address and replace this process by `mlflow ui`. Raises BadInput."""
     where = tracking_uri()
-    command = ui_command(where, args.port)
-    check_free(args.port)
-    root = f"http://127.0.0.1:{args.port}/"
+    command = ui_command(where, port)
+    _check_free(port)
+    root = f"http://127.0.0.1:{port}/"
     with translate_errors(where, "read"):
         prepare(where)
         addresses = {name: views.view_link(number, views.ARMS) for name, number in studies(where)}
@@ -56,3 +55,12 @@ def ui_command(where: str, port: int) -> list[str]:
     }
     flags = [word for name, value in options.items() for word in (f"--{name}", value)]
     return [sys.executable, "-m", "mlflow", "ui", *flags]
+
+
+def _check_free(port: int) -> None:
+    """Raise BadInput if the port is in use on this machine."""
+    try:
+        socket.create_server(("127.0.0.1", port)).close()
+    except OSError as error:
+        why = os.strerror(error.errno or 0)  # asyncio's message repeats the address
+        raise BadInput(why, place=f"--port {port}", cure="choose another one") from error

@@ -13,7 +13,7 @@ from ablations.study.designs import parts, title
 from ablations.study.errors import at, shown
 from ablations.study.settings import Settings, flat, inherit, label, resolve
 from ablations.study.study import Arm, Study
-from ablations.study.study_file import ArmTable, StudyFile, parse, read
+from ablations.study.study_file import ArmTable, DesignTable, StudyFile, check, parse, read
 from bench.chapter.models.registry import suggestion
 from bench.trial import BadInput, Metric, canonical, require
 
@@ -43,6 +43,22 @@ def load(name_or_path: str | Path, *, confirmed: bool = False) -> Study:
             return _study(parse(text), path, confirmed)
         except RecursionError as error:
             raise BadInput("is nested too deeply", cure="a study needs four levels") from error
+
+
+def declare(name: str, **keys: Any) -> Study:
+    """A study declared in Python: the keys of a study's file as keywords, those of [design] among them.
+
+        declare("rates", baseline={"model": "lm4"}, one_at_a_time={"lr": [1e-3, 3e-3, 1e-2]})
+
+    The question is the name unless it is given. Raises BadInput for every mistake, naming the key, and for
+    more than `LIMIT` trials.
+    """
+    arms = {key: value for key, value in keys.items() if key in DesignTable.model_fields}
+    rest = {key: value for key, value in keys.items() if key not in arms}
+    design = {**rest.pop("design", {}), **arms}
+    place = f"study {name!r}"
+    with at(place):
+        return _study(check({"question": name, **rest, "name": name, "design": design}), place, False)
 
 
 def override(

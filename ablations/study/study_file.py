@@ -2,6 +2,7 @@
 
 import re
 import tomllib
+from collections.abc import Mapping
 from importlib import resources
 from math import prod
 from typing import Annotated, Any, Literal
@@ -212,12 +213,18 @@ def read(name: str) -> tuple[str, str]:
         ) from error
 
 
+def check(keys: Mapping[str, Any]) -> StudyFile:
+    """The keys of a study's file, checked. Raises BadInput, naming the key."""
+    try:
+        return StudyFile.model_validate(keys)
+    except ValidationError as error:
+        raise explain(error, _TABLES) from error
+
+
 def parse(text: str) -> StudyFile:
     """A study's text, checked. Raises BadInput, naming the line or the key."""
     try:
-        return StudyFile.model_validate(tomllib.loads(f"{text}\n"))  # with a line end every error has a line
-    except ValidationError as error:
-        raise explain(error, _TABLES) from error
+        return check(tomllib.loads(f"{text}\n"))  # with a line end every error has a line
     except tomllib.TOMLDecodeError as error:
         where = re.search(r"\(at line (\d+)", str(error))
         line = f"line {where[1]}: " if where else ""

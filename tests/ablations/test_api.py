@@ -1,8 +1,10 @@
 """The public functions, in a notebook's few lines."""
 
+import tomllib
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from as_typed import unrolled, write
@@ -10,9 +12,12 @@ from as_typed import unrolled, write
 import ablations
 from ablations.commands.report import comparison, read
 from ablations.ledger import Ledger
+from ablations.options import RunOptions
 from ablations.study import plan as plans
 from bench.chapter.models.registry import ZOO
 from bench.trial import BadInput
+
+CLOCKS = ["seconds", "memory_peak", *(f"speed_{what}" for what in ("train", "valid", "steady", "seconds"))]
 
 
 @pytest.fixture(scope="module")
@@ -104,6 +109,33 @@ def test_what_cannot_be_compared_is_told_in_one_line(ran: Path, names, how, told
     assert told in str(refused.value) and "\n" not in str(refused.value)
 
 
+def test_a_study_declared_in_python_gives_the_results_and_the_page_of_its_file(
+    ran: Path, tmp_path: Path, monkeypatch
+) -> None:
+    monkeypatch.chdir(ran)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    study = ablations.Study(**tomllib.loads(Path("small.toml").read_text()))
+    outcome = ablations.run(study, RunOptions(results=tmp_path / "results", out=tmp_path / "out"))
+    pd.testing.assert_frame_equal(
+        outcome.results.drop(columns=CLOCKS), ablations.results("small").drop(columns=CLOCKS)
+    )
+    assert list(outcome.verdicts.verdict) == ["INCONCLUSIVE"] * 2 and str(outcome).count("INCONCLUSIVE") >= 2
+    assert outcome.page.read_text().count("<tr") == Path("out/small/index.html").read_text().count("<tr")
+    assert "lr 0.001" in outcome._repr_html_()
+
+
+def test_a_mistake_in_a_declared_study_is_one_line_that_names_the_key() -> None:
+    for keys, told in (
+        ({"baseline": {"model": "lm4"}, "seds": 3}, "study 'mine': 'seds'"),
+        ({"baseline": {"modl": "lm4"}}, "model: is missing"),
+        ({"baseline": {"model": "lm4"}, "one_at_a_time": {"lrr": [1e-3]}}, "lrr"),
+        ({}, "baseline"),
+    ):
+        with pytest.raises(BadInput) as refused:
+            ablations.Study("mine", **keys)
+        assert told in str(refused.value) and "\n" not in str(refused.value)
+
+
 def test_the_docstring_of_the_api_runs(ran: Path, monkeypatch) -> None:
     """Its lines as they stand, with names of the small study for those of a shipped one."""
     from ablations import api
@@ -111,6 +143,9 @@ def test_the_docstring_of_the_api_runs(ran: Path, monkeypatch) -> None:
     monkeypatch.chdir(ran)
     first = ablations.results("small").trial[0]
     lines = [line.strip() for line in (api.__doc__ or "").splitlines() if line.startswith("    ")]
-    assert len(lines) == 6
+    assert len(lines) == 7
     code = "\n".join(lines).replace("toggles", "small").replace("no AR", "lr 0.001").replace("3fa9", first)
-    exec(code.replace("epochs=3", "epochs=1, hidden=4"), {})
+    exec(
+        code.replace("epochs=3", "epochs=1, hidden=4").replace('"lm4"}', '"lm4", "epochs": 1, "hidden": 4}'),
+        {},
+    )

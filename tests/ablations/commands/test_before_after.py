@@ -14,7 +14,7 @@ from as_typed import benchmarked, imports, write
 from result_sets import ledger, side, trained
 from stub_plans import recorded
 
-from ablations.cli import parse
+from ablations.cli import app
 from ablations.ledger import Ledger, seal, unseal
 from ablations.study import loading
 from bench.files import save
@@ -181,9 +181,10 @@ def workflow() -> dict[Any, Any]:
 def test_the_workflow_in_the_docs_says_what_the_command_understands(workflow) -> None:
     lines = [line for step in workflow["jobs"]["gate"]["steps"] for line in step.get("run", "").splitlines()]
     commands = [shlex.split(line.partition("||")[0]) for line in lines if "bin/unrolled" in line]
-    read = [parse(words[1:]) for words in commands]
-    assert [args.do.partition(":")[2] for args in read] == ["run", "run", "compare"]
-    assert [str(args.results) for args in read[:2]] == read[2].sources
+    read = [app.parse_args(words[1:], exit_on_error=False, print_error=False) for words in commands]
+    assert [called.__name__ for called, _, _ in read] == ["run", "run", "compare"]
+    *runs, comparison = [bound.arguments for _, bound, _ in read]
+    assert tuple(str(run["options"].results) for run in runs) == comparison["sources"]
     asked = workflow["jobs"]["gate"]["env"]["STUDY"]
     assert asked.startswith("base/") and commands[2][0].startswith("base/"), "no change judges itself"
 

@@ -7,7 +7,6 @@ import shutil
 import stat
 import subprocess
 import zipfile
-from argparse import Namespace
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -194,9 +193,8 @@ def test_a_planted_change_is_found_also_where_its_hashes_were_made_to_fit(
     assert code == 1 and said in out, out
     if sealed_again:
         rewrite(bundle, files, described=True)
-        asked = Namespace(study=str(bundle), trust=False, plugin=[])
-        with bundle_check.opened(asked) as (_, _, faults, _):
-            assert sealed_again in "\n".join(faults)
+        with bundle_check.opened(bundle, trust=False) as checked:
+            assert sealed_again in "\n".join(checked.faults)
 
 
 def test_a_coordinate_that_another_machine_rounds_otherwise_is_no_fault(bundle: Path) -> None:
@@ -207,9 +205,8 @@ def test_a_coordinate_that_another_machine_rounds_otherwise_is_no_fault(bundle: 
     moved = f"{float(there[1]) + 0.1:.1f}".encode()
     files[PAGE] = files[PAGE][: there.start(1)] + moved + files[PAGE][there.end(1) :]
     rewrite(bundle, files, described=True)
-    asked = Namespace(study=str(bundle), trust=False, plugin=[])
-    with bundle_check.opened(asked) as (_, _, faults, _):
-        assert faults == []
+    with bundle_check.opened(bundle, trust=False) as checked:
+        assert checked.faults == []
 
 
 def test_a_text_of_which_a_tenth_is_missing_is_found_when_a_trial_is_trained_again(bundle: Path) -> None:

@@ -2,7 +2,6 @@
 
 import json
 import os
-import pkgutil
 import re
 import signal
 import socket
@@ -13,9 +12,9 @@ import pytest
 from as_typed import COMMAND, environment, imports, mlflow_runs, started_with, unrolled, write
 from unlogged import Unlogged
 
-from ablations.cli import COMMANDS, main, parser
+from ablations.cli import app, main
 from ablations.commands import run
-from ablations.flags import cores
+from bench.devices import cores
 from bench.trial import counted
 from reports.statistics.planning import expected
 from reports.statistics.sequential import LOOKS
@@ -219,12 +218,14 @@ def test_help_plan_and_models_import_no_torch(words, tmp_path):
 
 def test_every_command_and_flag_has_a_help_and_stands_in_the_documents():
     page = (Path(__file__).parents[3] / "docs" / "command.md").read_text()
-    for name, command in COMMANDS.items():
-        made = parser(name)
-        assert command.help and callable(pkgutil.resolve_name(made.get_default("do")))
+    for name in (each for each in app if not each.startswith("-")):
+        assert app[name].help, name
         assert f"unrolled {name}" in page, f"docs/command.md does not mention `unrolled {name}`"
-        for flag in re.findall(r"--[a-z-]+", made.format_usage()):
-            assert flag in page, f"docs/command.md does not mention {flag} of `unrolled {name}`"
+        for argument in app[name].assemble_argument_collection(parse_docstring=True):
+            if argument.show:
+                assert argument.parameter.help, f"{argument.name} of `unrolled {name}` has no help"
+            if argument.show and argument.name.startswith("--"):
+                assert argument.name in page, f"docs/command.md does not mention {argument.name}"
 
 
 # Of a fork server that is to stand still in the middle of the import of torch.

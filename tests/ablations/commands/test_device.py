@@ -2,7 +2,6 @@
 
 import os
 import re
-from argparse import Namespace
 from functools import partial
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from nvml_stand_in import VARIABLE, Machine, uuid
 from ablations.cli import main
 from ablations.commands import device
 from ablations.ledger import Ledger
+from ablations.options import PlanOptions
 from ablations.study import costs, loading
 from ablations.study import plan as plans
 from ablations.study.settings import resolve
@@ -40,9 +40,8 @@ def study(name: str) -> Study:
     return loading.override(loading.load("awd"), sets=LARGE) if name == "large" else loading.load(name)
 
 
-def chosen(name: str, asked: str = "", before: str = "", **flags) -> device.Device:
-    flags = {"workers": None, "cluster": "", **flags}
-    return device.choose(study(name), Namespace(device=asked, **flags), before)
+def chosen(name: str, asked: str = "auto", before: str = "", **flags) -> device.Device:
+    return device.choose(study(name), PlanOptions(device=asked, **flags), before)
 
 
 @pytest.mark.parametrize(

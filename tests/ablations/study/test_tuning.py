@@ -1,6 +1,5 @@
 """Tuning: equal budgets, seeds of their own, winners by mean, and no trial more than once."""
 
-from argparse import Namespace
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -16,6 +15,7 @@ from ablations.commands.report import comparison, read
 from ablations.commands.run import _run_study
 from ablations.commands.summaries import summarise_arms
 from ablations.ledger import Ledger
+from ablations.options import RunOptions
 from ablations.runner.run import run_trials
 from ablations.study import loading, plan, tuning
 from ablations.study.loading import load, override
@@ -198,8 +198,7 @@ def train(tmp_path, monkeypatch, capsys):
 
     def run(study: Study, *, stop_after: int = -1, **words: object) -> str:
         monkeypatch.setattr(Recorded, "stop_after", stop_after)
-        facts = {"retry": False, "fail_fast": False, "workers": 1, "cluster": "", "device": None, **words}
-        args = Namespace(results=tmp_path / "results", out=tmp_path / "out", **facts)
+        args = RunOptions(results=tmp_path / "results", out=tmp_path / "out", workers=1, **words)
         if stop_after > 0:
             with pytest.raises(KeyboardInterrupt):
                 _run_study(study, args, Budget(inf))

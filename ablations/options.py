@@ -1,0 +1,159 @@
+"""The options of the commands and of `run`: a field is a flag, and the text below it the flag's help."""
+
+import re
+from collections.abc import Container, Sequence
+from dataclasses import dataclass, fields
+from math import inf
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from cyclopts import Group, Parameter, Token, validators
+
+from bench.trial import BadInput
+
+
+def time_span(_: Any, tokens: Sequence[Token]) -> float:
+    """The seconds of 90s, 15m or 2h. Raises ValueError for anything else."""
+    text = tokens[0].value
+    match = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,3})?)([smh])", text)
+    seconds = float(match[1]) * {"s": 1, "m": 60, "h": 3600}[match[2]] if match else 0.0
+    if not seconds > 0:
+        raise ValueError(f"{text} is not a time above 0 such as 90s, 15m or 2h")
+    return seconds
+
+
+Count = Annotated[int, Parameter(validator=validators.Number(gte=1, lt=10**18))]
+Positive = Annotated[float, Parameter(validator=validators.Number(gt=0))]
+TABLES = Group("For tables")
+TWO = Group("For results before and after")
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class StoredOptions:
+    """Where results are stored, and the user's own code that they need."""
+
+    results: Path = Path("results")
+    """Folder of the results (the ledger)."""
+    plugin: Annotated[tuple[str, ...], Parameter(name="--plugin")] = ()
+    """A file with models, cells or regularisers of your own; may be repeated."""
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class PlaceOptions(StoredOptions):
+    """The places where trials run."""
+
+    workers: Annotated[Count | None, Parameter(alias="-j")] = None
+    """Trials at a time (default: one for each core or GPU)."""
+    cluster: str = ""
+    """Run on the cluster of a Dask scheduler, such as tcp://HOST:8786."""
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class LimitOptions:
+    """The limits of one trial."""
+
+    time_limit: Positive = 3600.0
+    """Time limit of one trial in seconds (default: 3600)."""
+    memory_limit: Annotated[int, Parameter(validator=validators.Number(gte=0))] = 0
+    """Memory limit of one trial on the CPU in MiB (default: 0, no limit)."""
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class PlanOptions(PlaceOptions):
+    """Changes of a study before it is planned."""
+
+    seeds: str | None = None
+    """Seeds to train, such as 0-9 or 0,3,5."""
+    set: tuple[str, ...] = ()
+    """A setting to change, such as lr=1e-3; several values become arms: lr=1e-3,1e-2. May be repeated."""
+    corpus: str | None = None
+    """human-numbers, bible, or the path of a UTF-8 text."""
+    device: Literal["auto", "cpu", "cuda", "gpu"] = "auto"
+    """auto (the default) keeps the device of a stored plan and otherwise chooses the faster one."""
+    yes: bool = False
+    """Allow more than 10,000 trials."""
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class RunOptions(LimitOptions, PlanOptions):
+    """How a study is run: `run("toggles", RunOptions(seeds="0-9"))`."""
+
+    out: Path = Path("out")
+    """Folder of the reports."""
+    dry_run: bool = False
+    """Print the plan and stop."""
+    fail_fast: bool = False
+    """Start no more trials after a failure."""
+    retry: bool = False
+    """Run failed trials again."""
+    budget: Annotated[float, Parameter(converter=time_span)] = inf
+    """Start no trial that is expected to end later than this, such as 90s, 15m or 2h."""
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class VerifyOptions(LimitOptions, PlaceOptions):
+    """How trials are trained again."""
+
+    number: Annotated[Count, Parameter(alias="-n")] = 5
+    """Number of trials to train again (default: 5)."""
+    trust: bool = False
+    """Of a bundle: run its plug-ins, which are code of someone else's."""
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class CompareOptions(RunOptions):
+    """How results are compared; the options of `run` are for models, which are trained."""
+
+    metric: Annotated[tuple[str, ...], Parameter(group=TABLES)] = ()
+    """What is compared, and the difference that does not matter, such as accuracy=0.02."""
+    arm: Annotated[str, Parameter(group=TABLES)] = ""
+    """The columns that name an arm, such as model,lr."""
+    pair: Annotated[str, Parameter(group=TABLES)] = ""
+    """What rows of two arms share: a seed, a fold, a document."""
+    baseline: Annotated[str, Parameter(group=TABLES)] = ""
+    """The arm to compare with (default: that of the first row)."""
+    lower: Annotated[tuple[str, ...], Parameter(group=TABLES)] = ()
+    """A metric of which lower is better, where its name does not say so."""
+    higher: Annotated[tuple[str, ...], Parameter(group=TABLES)] = ()
+    """A metric of which higher is better, where its name does not say so."""
+    experiment: Annotated[str, Parameter(group=TABLES)] = ""
+    """The MLflow experiment."""
+    study: Annotated[str, Parameter(group=TWO)] = ""
+    """The study to compare, if there are several."""
+    speed_margin: Annotated[Positive, Parameter(group=TWO)] = 0.05
+    """The share by which a run may be slower (default: 0.05, which is 5 %)."""
+    require_speed: Annotated[bool, Parameter(group=TWO)] = False
+    """Fail if speed cannot be compared."""
+    markdown: Annotated[Path | None, Parameter(group=TWO)] = None
+    """Write a summary for a pull request to this file."""
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class ShowOptions(StoredOptions):
+    """What is shown of a trial, or of a corpus."""
+
+    generate: Annotated[Count | None, Parameter(group="For a trial")] = None
+    """Train it again and generate so many tokens."""
+    model: Annotated[str, Parameter(group="For corpus")] = "lm4"
+    """The model whose chapter settings are used (default: lm4)."""
+    set: Annotated[tuple[str, ...], Parameter(group="For corpus")] = ()
+    """A setting to change, such as window=8; may be repeated."""
+    batches: Annotated[Count, Parameter(group="For corpus")] = 2
+    """Number of batches (default: 2)."""
+    rows: Annotated[Count, Parameter(group="For corpus")] = 3
+    """Rows of each batch (default: 3)."""
+
+
+def refuse(options: object, flags: Container[str], rule: str, cure: str) -> None:
+    """Raise BadInput for the first of these flags that was given, as it would change nothing."""
+    for field in fields(options):  # type: ignore[arg-type]
+        if field.name in flags and getattr(options, field.name) != field.default:
+            raise BadInput(rule, place=f"--{field.name.replace('_', '-')}", cure=cure)
