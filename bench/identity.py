@@ -43,7 +43,7 @@ SHARED = (
 
 ENGINES = {
     "learner": ("learner",),
-    "loop": ("loop", "steps", "checkpoint"),
+    "loop": ("loop", "optimizer", "checkpoint"),
 }
 """The modules of `bench.chapter.training` that an engine is made of."""
 

@@ -18,7 +18,7 @@ from bench.chapter.models.spec import PENALTIES
 from bench.chapter.throughput import gpu_memory, memory_peak
 from bench.chapter.training import train as training
 from bench.chapter.training.engine import Diverged, Training
-from bench.chapter.witnesses import Case, Seen, Trained, count_witnesses, witnesses
+from bench.chapter.witnesses import BatchRecorder, DataInput, TrainingInput, count_witnesses, witnesses
 from bench.machine_kind import FACTS
 from bench.trial import Result, Trial, failure, require
 
@@ -38,15 +38,15 @@ def run_trial(trial: Trial) -> Result:
     with unchanged_machine(trial.device) as machine_facts:
         facts: dict[str, Any] = {"started": started, "environment": machine_facts}
         try:
-            found = measure(trial, *training.load(trial))
+            measured = measure(trial, *training.load(trial))
         except Diverged as error:
             seconds = time.perf_counter() - clock
             return failure(trial, str(error), status="diverged", seconds=seconds, **facts)
     seconds = time.perf_counter() - clock
-    spent = seconds + found["metrics"].get("speed_seconds", 0.0)
-    found["metrics"] |= {"speed_seconds": spent, "memory_peak": memory_peak()}
-    status = "diverged" if found.get("reason") else "done"
-    return Result(trial=trial, status=status, seconds=seconds, **facts, **found)
+    spent = seconds + measured["metrics"].get("speed_seconds", 0.0)
+    measured["metrics"] |= {"speed_seconds": spent, "memory_peak": memory_peak()}
+    status = "diverged" if measured.get("reason") else "done"
+    return Result(trial=trial, status=status, seconds=seconds, **facts, **measured)
 
 
 @contextmanager
@@ -66,7 +66,7 @@ def train_and_measure(trial: Trial, data: Corpus, train: Batches, valid: Batches
     Raises Diverged where a training loss is not finite.
     """
     model = training.build(trial, len(data.vocab))
-    seen = Seen(model)
+    recorder = BatchRecorder(model)
     record = training.fit(trial, model, train, valid)
     last, steps = record.epochs[-1], len(record.losses)
     metrics = {
@@ -85,8 +85,16 @@ def train_and_measure(trial: Trial, data: Corpus, train: Batches, valid: Batches
     if not spec_of(trial.model).file:  # a plug-in's shapes do not tell how often it uses them
         metrics["train_flops"] = training_flops(trial, model, steps)
     weights, fresh = dict(model.named_parameters()), training.build(trial, len(data.vocab))
-    read = Case(trial=trial, data=data, train=train, valid=valid)
-    case = Trained(**vars(read), model=model, fresh=fresh, record=record, seen=seen.close())
+    case = TrainingInput(
+        trial=trial,
+        data=data,
+        train=train,
+        valid=valid,
+        model=model,
+        fresh=fresh,
+        record=record,
+        recorder=recorder.close(),
+    )
     return {
         "reason": training.divergence(record, len(data.vocab)),
         "epochs": tuple(record.epochs),
@@ -94,7 +102,7 @@ def train_and_measure(trial: Trial, data: Corpus, train: Batches, valid: Batches
         "fingerprints": {"weights": fingerprint(weights), "metrics": metrics_fingerprint(record)},
         "trace": record.trace.packed(),
         "witnesses": witnesses(case),
-        **_looks(trial, data, valid, record.valid),
+        **_error_analysis(trial, data, valid, record.valid),
     }
 
 
@@ -113,13 +121,13 @@ def count_and_measure(trial: Trial, data: Corpus, train: Batches, valid: Batches
     counted = train.positions[train.order].numel()
     return {
         "metrics": {**evaluation.summary(), "train_tokens": float(counted)},
-        "witnesses": count_witnesses(Case(trial=trial, data=data, train=train, valid=valid), logits),
+        "witnesses": count_witnesses(DataInput(trial=trial, data=data, train=train, valid=valid), logits),
         "fingerprints": {name: fingerprint(tensors) for name, tensors in marks.items()},
-        **_looks(trial, data, valid, evaluation),
+        **_error_analysis(trial, data, valid, evaluation),
     }
 
 
-def _looks(trial: Trial, data: Corpus, valid: Batches, evaluation: Evaluation) -> dict[str, Any]:
+def _error_analysis(trial: Trial, data: Corpus, valid: Batches, evaluation: Evaluation) -> dict[str, Any]:
     """Where it goes wrong: sums by token role, and the guesses along the first row's stretch of text."""
     roles = data.roles[valid.positions[valid.order].flatten()]
     return {

@@ -22,7 +22,7 @@ from bench.chapter.models.elman import LMModel2
 from bench.chapter.models.registry import ZOO, spec_of
 from bench.chapter.models.spec import ModelSpec
 from bench.chapter.run import run_trial
-from bench.chapter.training import checkpoint, loop, steps, train
+from bench.chapter.training import checkpoint, loop, train
 from bench.chapter.witnesses import model
 from bench.trial import BadInput, Result, Trial
 
@@ -92,8 +92,8 @@ def apart(monkeypatch: pytest.MonkeyPatch) -> Iterator[Apart]:
     monkeypatch.setattr(environment, "device", lambda kind: META)
     monkeypatch.setattr(model, "DRAWS", 2**8)  # fewer, as what is dropped is not the question here
     mode = Apart()
-    monkeypatch.setattr(steps, "_steps", mode.hurry(steps._steps))
-    monkeypatch.setattr(steps, "validate", mode.hurry(steps.validate))
+    monkeypatch.setattr(loop, "_steps", mode.hurry(loop._steps))
+    monkeypatch.setattr(loop, "validate", mode.hurry(loop.validate))
     with mode:
         yield mode
 

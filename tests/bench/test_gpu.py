@@ -14,7 +14,7 @@ import torch
 
 from bench import environment
 from bench.chapter.models.registry import ZOO, spec_of
-from bench.chapter.training import checkpoint, loop, steps, train
+from bench.chapter.training import checkpoint, loop, optimizer, train
 from bench.trial import Result, Trial
 
 DEVICE = "cuda"
@@ -86,13 +86,13 @@ def prepared(settings: dict[str, Any]) -> tuple[Callable[[], object], Callable[[
     data, taught, asked = train.load(trial)
     model = train.build(trial, len(data.vocab)).to(device)
     taught, asked = replace(taught, rows=taught.rows[:UPDATES], device=device), asked.to(device)
-    optimizer, cycle = loop.adam(model, trial.wd), list(loop.one_cycle(UPDATES, trial.lr, trial.moms))
+    adam, cycle = optimizer.adam(model, trial.wd), list(optimizer.one_cycle(UPDATES, trial.lr, trial.moms))
 
     def update() -> None:
-        list(steps._steps(trial, model, taught, optimizer, cycle))
+        list(loop._steps(trial, model, taught, adam, cycle))
 
     def validate() -> None:
-        steps.validate(trial, model, asked)
+        loop.validate(trial, model, asked)
 
     update(), validate()
     return update, validate

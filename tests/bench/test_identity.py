@@ -76,7 +76,7 @@ def test_editing_what_all_trials_share_changes_all(copy: Path, file: str) -> Non
 
 
 def test_editing_an_engine_changes_the_trials_under_it_and_no_others(copy: Path) -> None:
-    for file in ("learner", "loop", "steps", "checkpoint"):
+    for file in ("learner", "loop", "optimizer", "checkpoint"):
         for engine, files in identity.ENGINES.items():
             expected = set(ZOO) if file in files else set()
             assert changed(copy / "chapter" / "training" / f"{file}.py", engine=engine) == expected

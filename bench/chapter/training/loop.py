@@ -4,31 +4,37 @@ It agrees with `bench.chapter.training.learner` on the first steps to rounding, 
 the fused optimizer rounds differently, and these models amplify a last bit.
 """
 
-import math
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from bench.chapter.corpus import Batches
+from bench.chapter.metrics import Evaluation
 from bench.chapter.models.recurrent import LanguageModel
-from bench.chapter.training import steps
+from bench.chapter.regularization import penalties
+from bench.chapter.throughput import Clock
+from bench.chapter.training.checkpoint import Checkpoint
 from bench.chapter.training.engine import Training
+from bench.chapter.training.optimizer import SQR_MOM, adam, one_cycle
 from bench.trial import Trial
 
-DIV, DIV_FINAL, WARM_UP = 25.0, 1e5, 0.25  # of fastai's fit_one_cycle
-EPS = 1e-5  # of fastai's Adam; torch's own is 1e-8
+SMOOTH = 0.98  # of fastai's AvgSmoothLoss
 
-NORMS = (
-    nn.BatchNorm1d,
-    nn.BatchNorm2d,
-    nn.BatchNorm3d,
-    nn.InstanceNorm1d,
-    nn.InstanceNorm2d,
-    nn.InstanceNorm3d,
-    nn.LayerNorm,
-)  # fastai's norm_types
+Cycle = Sequence[tuple[float, float]]
+"""Learning rate and momentum of each step."""
+
+
+class Step(NamedTuple):
+    """The terms and settings of one update."""
+
+    loss: Tensor
+    penalties: dict[str, Tensor]
+    lr: float
+    mom: float
 
 
 def train(
@@ -36,81 +42,113 @@ def train(
 ) -> Training:
     """Train as the chapter does. Raises Diverged."""
     model.to(device).reset()
-    cycle = one_cycle(trial.epochs * len(train), trial.lr, trial.moms)
-    return steps.train(trial, model, train, valid, device, adam(model, trial.wd), list(cycle))
+    train, valid = train.to(device), valid.to(device)
+    optimizer = adam(model, trial.wd)
+    cycle = list(one_cycle(trial.epochs * len(train), trial.lr, trial.moms))
+    weights = list(model.named_parameters())
+    record, clock = Training(wd=optimizer.param_groups[0]["weight_decay"]), Clock(device)
+    if trial.clip:
+        optimizer.register_step_pre_hook(lambda *_: record.stepping(weights))
+    checkpoint = Checkpoint(trial.id, device)
+    if kept := checkpoint.load():
+        _restore(kept, model, optimizer, train, record)
+    for epoch in range(len(record.epochs), trial.epochs):
+        clock.lap()
+        part = cycle[epoch * len(train) : (epoch + 1) * len(train)]
+        steps = _steps(trial, model, train, optimizer, part)
+        for step, (loss, *added) in _read(steps, device):
+            record.penalized(dict(zip(step.penalties, added, strict=True)))
+            record.step(loss, step.lr, step.mom, weights)
+        train_seconds = clock.lap()
+        record.valid = validate(trial, model, valid)
+        record.end_epoch(smoothed(record.losses), len(train), train_seconds, clock)
+        if epoch + 1 < trial.epochs and checkpoint.due():
+            checkpoint.save(_state(model, optimizer, train, record))
+    if trial.reset == "epoch":
+        model.reset()
+    return record
 
 
-def one_cycle(steps: int, lr: float, moms: tuple[float, float, float]) -> Iterator[tuple[float, float]]:
-    """(learning rate, momentum) of each step: by cosines from lr/25 up to lr, then down to lr/1e5."""
-    lrs = (lr / DIV, lr, lr / DIV_FINAL)
-    for step in range(steps):
-        done = step / steps
-        rising = done < WARM_UP
-        at = done / WARM_UP if rising else (done - WARM_UP) / (1 - WARM_UP)
-        share = (1 - math.cos(math.pi * at)) / 2
-        (lr_from, lr_to), (mom_from, mom_to) = (p[:2] if rising else p[1:] for p in (lrs, moms))
-        yield lr_from + share * (lr_to - lr_from), mom_from + share * (mom_to - mom_from)
+def smoothed(losses: list[float]) -> float:
+    """The debiased moving average that fastai prints as train_loss; it runs on from epoch to epoch."""
+    average = 0.0
+    for loss in losses:
+        average += (1 - SMOOTH) * (loss - average)
+    return average / (1 - SMOOTH ** len(losses))
 
 
-def adam(model: nn.Module, wd: float) -> torch.optim.AdamW:
-    """fastai's Adam for the trainable parameters, with decoupled decay of all but the `spared` ones.
+def _state(model: LanguageModel, optimizer: Optimizer, train: Batches, record: Training) -> dict[str, Any]:
+    """Everything that the next epoch depends on, and the record so far."""
+    return {
+        "model": model.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "carried": (model.state, model.rows, list(model.past)),
+        "random": torch.get_rng_state(),
+        "random_cuda": torch.cuda.get_rng_state(train.device) if train.device.type == "cuda" else None,
+        "random_data": train.random.get_state() if train.random else None,
+        "record": record.plain(),
+    }
 
-    One fused call updates a whole group, which must be of one device and type. A flat tensor that the
-    parameters are views of gives the same bits and was no faster.
+
+def _restore(
+    kept: dict[str, Any], model: LanguageModel, optimizer: Optimizer, train: Batches, record: Training
+) -> None:
+    model.load_state_dict(kept["model"])
+    optimizer.load_state_dict(kept["optimizer"])
+    model.state, model.rows, past = kept["carried"]
+    model.past.extend(past)
+    torch.set_rng_state(kept["random"])
+    if kept["random_cuda"] is not None:
+        torch.cuda.set_rng_state(kept["random_cuda"], train.device)
+    if train.random:
+        train.random.set_state(kept["random_data"])
+    record.resume(kept["record"])
+
+
+def _steps(
+    trial: Trial, model: LanguageModel, batches: Batches, optimizer: Optimizer, cycle: Cycle
+) -> Iterator[Step]:
+    """One epoch of updates, each made when it is asked for. `cycle` has those of the epoch alone."""
+    trained = [p for group in optimizer.param_groups for p in group["params"]]
+    model.train()
+    if trial.reset == "epoch":
+        model.reset()
+    for (tokens, targets), (lr, mom) in zip(batches, cycle, strict=True):
+        if trial.reset == "batch":
+            model.reset()
+        for group in optimizer.param_groups:
+            group["lr"], group["betas"] = lr, (mom, SQR_MOM)
+        output = model(tokens)
+        loss = F.cross_entropy(output.logits.flatten(0, -2), targets.flatten())
+        added = penalties(trial, output)
+        sum(added.values(), loss).backward()  # type: ignore[no-untyped-call]
+        if trial.clip:
+            nn.utils.clip_grad_norm_(trained, trial.clip)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=False)  # as fastai: without a gradient there is still momentum
+        added = {name: value.detach() for name, value in added.items()}
+        yield Step(loss.detach(), added, lr, mom)
+
+
+def _read(steps: Iterator[Step], device: torch.device) -> Iterator[tuple[Step, list[float]]]:
+    """Each step, with the numbers in its tensors.
+
+    Reading a number makes a GPU wait, so there all the steps are made first, and one copy is read.
     """
-    without = spared(model)
-    trained = [p for p in model.parameters() if p.requires_grad]
-    groups = [
-        {"params": [p for p in trained if p not in without], "weight_decay": wd},
-        {"params": [p for p in trained if p in without], "weight_decay": 0.0},
-    ]
-    alike = len({(p.device, p.dtype) for p in trained}) == 1
-    direct = alike and hasattr(torch, "_fused_adamw_")
-    return (FusedAdamW if direct else torch.optim.AdamW)(groups, eps=EPS, fused=True)
+    for made in ([step] for step in steps) if device.type == "cpu" else [list(steps)]:
+        numbers = torch.stack([x for step in made for x in (step.loss, *step.penalties.values())])
+        yield from zip(made, numbers.view(len(made), -1).tolist(), strict=True)
 
 
-class FusedAdamW(torch.optim.AdamW):
-    """torch's AdamW(fused=True) without what its class does around the call: the same bits, sooner."""
-
-    @torch.no_grad()
-    def step(self, closure: None = None) -> None:  # type: ignore[override]
-        """Update the weights. Those that have no state or no gradient yet are left to torch's class."""
-        weights = [p for group in self.param_groups for p in group["params"]]
-        if any(p.grad is None or p not in self.state for p in weights):
-            super().step()
-            return
-        for group in self.param_groups:
-            if group["params"]:
-                _update(group, [self.state[p] for p in group["params"]])
-
-
-def _update(group: dict[str, Any], states: list[dict[str, Tensor]]) -> None:
-    """Update one group of weights and their states in place."""
-    updates = [state["step"] for state in states]
-    torch._foreach_add_(updates, 1)
-    torch._fused_adamw_(
-        group["params"],
-        [p.grad for p in group["params"]],
-        [state["exp_avg"] for state in states],
-        [state["exp_avg_sq"] for state in states],
-        [],  # amsgrad's
-        updates,
-        lr=group["lr"],
-        beta1=group["betas"][0],
-        beta2=group["betas"][1],
-        weight_decay=group["weight_decay"],
-        eps=group["eps"],
-        amsgrad=False,
-        maximize=False,
-    )
-
-
-def spared(model: nn.Module) -> set[nn.Parameter]:
-    """Parameters without weight decay: those of normalisation layers, and those named `bias`."""
-    found: set[nn.Parameter] = set()
-    for module in model.modules():
-        if isinstance(module, NORMS):
-            found.update(module.parameters())
-        elif isinstance(bias := getattr(module, "bias", None), nn.Parameter):  # a bool in nn.LSTM
-            found.add(bias)
-    return found
+@torch.no_grad()  # inference_mode would leave a state behind that training cannot use
+def validate(trial: Trial, model: LanguageModel, batches: Batches) -> Evaluation:
+    """Evaluate a model on one pass over its validation batches."""
+    evaluation = Evaluation()
+    model.eval()
+    if trial.reset == "epoch":
+        model.reset()
+    for tokens, targets in batches:
+        if trial.reset == "batch":
+            model.reset()
+        evaluation.add(model(tokens).logits, targets)
+    return evaluation

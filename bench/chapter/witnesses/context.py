@@ -8,7 +8,7 @@ from typing import Any
 from bench.chapter.corpus import Batches, Corpus
 from bench.chapter.models.recurrent import LanguageModel
 from bench.chapter.training.engine import Training
-from bench.chapter.witnesses.observer import Seen
+from bench.chapter.witnesses.observer import BatchRecorder
 from bench.trial import Trial
 
 Witness = dict[str, Any]
@@ -16,8 +16,8 @@ Witness = dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Case:
-    """The input of a witness: a trial, its corpus and its batches."""
+class DataInput:
+    """The input of a witness of the data: a trial, its corpus and its batches."""
 
     trial: Trial
     data: Corpus
@@ -26,13 +26,13 @@ class Case:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Trained(Case):
-    """A trained trial; `fresh` is the same model untrained, which witnesses may change."""
+class TrainingInput(DataInput):
+    """The input of any other witness; `fresh` is the model as it began, which witnesses may change."""
 
     model: LanguageModel
     fresh: LanguageModel
     record: Training
-    seen: Seen
+    recorder: BatchRecorder
 
 
 def equal(declared: Any, seen: Any) -> Witness:

@@ -12,7 +12,7 @@ from bench.chapter.models.recurrent import LanguageModel, Output
 KEPT = 2  # training batches whose tokens are kept
 
 
-class Seen:
+class BatchRecorder:
     """Records from its creation until `close`."""
 
     def __init__(self, model: LanguageModel) -> None:
@@ -32,7 +32,7 @@ class Seen:
         """Tokens a row, of every training batch."""
         return {width for _, width in self.shapes}
 
-    def close(self) -> "Seen":
+    def close(self) -> "BatchRecorder":
         """Remove the hooks."""
         for hook in self._hooks:
             hook.remove()

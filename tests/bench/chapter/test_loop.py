@@ -16,7 +16,7 @@ from bench.chapter.corpus import Batches
 from bench.chapter.models.elman import LMModel2
 from bench.chapter.models.recurrent import LanguageModel, Output
 from bench.chapter.models.registry import ZOO
-from bench.chapter.training import learner, loop
+from bench.chapter.training import learner, loop, optimizer
 from bench.chapter.training.engine import Diverged, Training
 from bench.chapter.training.train import build
 from bench.trial import Trial
@@ -141,7 +141,7 @@ def test_a_weight_that_a_batch_does_not_use_keeps_its_momentum_in_both() -> None
 def test_the_schedule_is_fit_one_cycles(steps: int, moms: tuple[float, float, float]) -> None:
     lr = 1e-2
     schedules = (combined_cos(0.25, lr / 25, lr, lr / 1e5), combined_cos(0.25, *moms))  # fit_one_cycle's
-    got = list(loop.one_cycle(steps, lr, moms))
+    got = list(optimizer.one_cycle(steps, lr, moms))
     expected = [tuple(float(at(step / steps)) for at in schedules) for step in range(steps)]
     assert len(got) == steps
     for pair, reference in zip(got, expected, strict=True):
@@ -167,7 +167,7 @@ def test_weight_decay_spares_what_fastai_spares(name: str) -> None:
     model = Layers() if name == "layers" else prepared(chapter(name))[0]
     fastais = {id(p) for p in norm_bias_params(model)}
     for parameter, tensor in model.named_parameters():
-        assert (tensor in loop.spared(model)) == (id(tensor) in fastais), parameter
+        assert (tensor in optimizer.spared(model)) == (id(tensor) in fastais), parameter
 
 
 @pytest.mark.parametrize("name", ["lm2", "lm7", "awd"])
@@ -184,7 +184,7 @@ def test_every_update_has_the_bits_of_torchs_fused_adamw_and_only_the_first_call
     monkeypatch.setattr(torch.optim.AdamW, "step", step)
     direct, model = trained(loop.train, trial, 25)
     assert len(calls) == 1 and min(len({*direct.lrs}), len({*direct.moms})) > 15
-    monkeypatch.setattr(loop, "FusedAdamW", torch.optim.AdamW)
+    monkeypatch.setattr(optimizer, "FusedAdamW", torch.optim.AdamW)
     expected, reference = trained(loop.train, trial, 25)
     assert len(calls) == 26 and direct.trace.packed() == expected.trace.packed()
     assert furthest(model, reference) == 0.0
@@ -195,18 +195,18 @@ def test_torchs_class_updates_weights_of_two_types_and_where_its_function_is_mis
 ) -> None:
     alike = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 1))
     mixed = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 1, dtype=torch.float64))
-    assert [type(loop.adam(m, 0.1)) for m in (alike, mixed)] == [loop.FusedAdamW, torch.optim.AdamW]
+    assert [type(optimizer.adam(m, 0.1)) for m in (alike, mixed)] == [optimizer.FusedAdamW, torch.optim.AdamW]
     monkeypatch.delattr(torch, "_fused_adamw_")
-    assert type(loop.adam(alike, 0.1)) is torch.optim.AdamW
+    assert type(optimizer.adam(alike, 0.1)) is torch.optim.AdamW
 
 
 def test_frozen_parameters_are_left_alone_and_a_model_may_have_no_biases() -> None:
     model = nn.Sequential(nn.Linear(2, 2, bias=False), nn.Linear(2, 1, bias=False))
     model[0].weight.requires_grad_(False)
     before = [p.detach().clone() for p in model.parameters()]
-    optimizer = loop.adam(model, wd=0.5)
+    adam = optimizer.adam(model, wd=0.5)
     model(torch.ones(1, 2)).sum().backward()
-    optimizer.step()
+    adam.step()
     assert [torch.equal(p, was) for p, was in zip(model.parameters(), before, strict=True)] == [True, False]
 
 

@@ -23,11 +23,11 @@ from bench.environment import stream
 from bench.trial import BadInput, Result, Trial
 
 engines = pytest.mark.parametrize("engine", ["learner", "loop"])
-Seen = tuple[Result, LanguageModel, Batches, Training]
+BatchRecorder = tuple[Result, LanguageModel, Batches, Training]
 
 
 @pytest.fixture
-def watched(monkeypatch: pytest.MonkeyPatch) -> Callable[[Trial], Seen]:
+def watched(monkeypatch: pytest.MonkeyPatch) -> Callable[[Trial], BatchRecorder]:
     """A trial's result, with the trained model, its validation batches and the engine's record."""
     fit, seen = train.fit, []
 
@@ -112,7 +112,10 @@ def test_the_streams_of_a_seed_are_apart_and_fit_a_generator() -> None:
     ids=["every word", "last word", "partial batch", "stateless", "dropout"],
 )
 def test_the_validation_loss_is_the_plain_mean_cross_entropy(
-    small: Callable[..., Trial], watched: Callable[[Trial], Seen], engine: str, changes: dict[str, Any]
+    small: Callable[..., Trial],
+    watched: Callable[[Trial], BatchRecorder],
+    engine: str,
+    changes: dict[str, Any],
 ) -> None:
     trial = small(engine=engine, **changes)
     result, model, valid, _ = watched(trial)
@@ -175,7 +178,7 @@ def test_the_passage_is_one_stretch_of_the_text(
 
 @engines
 def test_penalties_stand_apart_and_the_training_loss_is_without_them(
-    small: Callable[..., Trial], watched: Callable[[Trial], Seen], engine: str
+    small: Callable[..., Trial], watched: Callable[[Trial], BatchRecorder], engine: str
 ) -> None:
     still = {"engine": engine, "epochs": 2, "lr": 1e-12}  # a rate at which the weights stand still
     plain, punished = small(**still), small(**still, alpha=50.0, beta=20.0)
@@ -200,7 +203,7 @@ def test_penalties_stand_apart_and_the_training_loss_is_without_them(
 
 @engines
 def test_the_training_loss_is_fastais_debiased_moving_average(
-    small: Callable[..., Trial], watched: Callable[[Trial], Seen], engine: str
+    small: Callable[..., Trial], watched: Callable[[Trial], BatchRecorder], engine: str
 ) -> None:
     result, _, _, record = watched(small(engine=engine, epochs=2))
     weights = 0.98 ** np.arange(len(record.losses))[::-1]
