@@ -23,7 +23,7 @@ import pandas as pd
 
 from ablations.commands import study_tables
 from ablations.commands.plan import chosen
-from ablations.commands.report import comparison, read
+from ablations.commands.report import comparison
 from ablations.commands.study_tables import shipped as shipped
 from ablations.ledger import Ledger
 from ablations.options import RunOptions
@@ -140,7 +140,7 @@ def results(study: str, folder: str | Path = "results", *, all: bool = False) ->
     plan = plans.stored(study, ledger)
     rows = [
         {**record, "counts": counts}
-        for record, counts in trial_records(comparison(plan, read(plan, ledger)))
+        for record, counts in trial_records(comparison(plan, ledger.results(plan.ids)))
         if all or counts
     ]
     if all:
@@ -245,7 +245,7 @@ def _comparison(study: str | pd.DataFrame, folder: str | Path) -> Comparison:
         return study_tables.judge(study)
     ledger = Ledger(Path(folder))
     plan = plans.stored(study, ledger)
-    return comparison(plan, read(plan, ledger))
+    return comparison(plan, ledger.results(plan.ids))
 
 
 def _by_metric(found: Comparison, metric: str, delta: float = 0.0) -> Comparison:

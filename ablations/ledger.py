@@ -1,8 +1,13 @@
-"""The ledger: one file for each trial, named by its identity. All other output can be rebuilt from it.
+"""The ledger: the results of trials, by their identities. All other output can be rebuilt from it.
 
-A file is one line of canonical JSON, `{"format": …, "result": …, "sha256": …}`, whose checksum covers
-everything else in it. It is written under another name, synced and renamed, so that a reader finds all of
-it or nothing, even after a crash.
+A result is two files. `trials/…` has the numbers by which arms are compared: one line of canonical JSON,
+`{"details": …, "format": …, "result": …, "sha256": …}`, whose checksum covers everything else in it.
+`details/…` has the rest (see `bench.trial.DETAILS`), nine tenths of a result, which is read for a page,
+MLflow, a replay or a bundle. Its checksum is in the first, under "details", and part of its name, so that a
+result never meets the details of another attempt.
+
+Files are written under another name, synced and renamed, the details first: a reader finds all of a result
+or nothing, even after a crash.
 """
 
 import fcntl
@@ -12,12 +17,12 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench.files import PARTIAL, explained, make_folder, save, sweep
-from bench.trial import FORMAT, BadInput, Result, canonical, require
+from bench.files import PARTIAL, explained, make_folder, save_all, sweep
+from bench.trial import DETAILS, FORMAT, BadInput, Result, canonical, require
 
 
 def _to_stderr(line: str) -> None:
@@ -45,6 +50,10 @@ class Ledger:
         """The path of a trial's result, which may not exist yet."""
         return self.root / "trials" / id[:2] / f"{id}.json"
 
+    def details_path(self, id: str, mark: str) -> Path:
+        """The path of the details with this sha256 of a trial's result."""
+        return self.root / "details" / id[:2] / f"{id}.{mark[:16]}.json"
+
     @property
     def elsewhere(self) -> str:
         """A hint to the nearest ledger of a folder above this one; "" where there is none."""
@@ -63,49 +72,62 @@ class Ledger:
 
     def record(self, result: Result) -> None:
         """Store a result durably, in place of an earlier one. Raises BadInput if it cannot be written."""
-        save(self.path(result.trial.id), seal({"format": FORMAT, "result": result.to_dict()}))
+        id, numbers = result.trial.id, result.to_dict()
+        details = canonical({name: numbers.pop(name) for name in DETAILS})
+        mark = hashlib.sha256(details).hexdigest()
+        sealed = seal({"format": FORMAT, "result": numbers, "details": mark})
+        save_all({self.details_path(id, mark): details, self.path(id): sealed})
 
     def read(self, id: str) -> Result | None:
-        """The result of a trial, or None if it has none. A damaged file is set aside and counts as none.
+        """The whole result of a trial, or None if it has none.
 
-        Raises BadInput if a version with another format wrote the file, or if it cannot be read at all.
+        A damaged one, or one whose details are damaged or missing, is set aside and counts as none. Raises
+        BadInput if a version with another format wrote it, or if it cannot be read at all.
         """
+        return self._read(id, whole=True)
+
+    def results(self, ids: Iterable[str]) -> dict[str, Result]:
+        """The results that there are among these trials, by id, in the order asked, without their details.
+
+        Sets aside and raises as `read` does; the files of the details are not opened.
+        """
+        found = ((id, self._read(id, whole=False)) for id in ids)
+        return {id: result for id, result in found if result is not None}
+
+    def details(self, id: str, mark: str) -> dict[str, Any]:
+        """The details with this sha256, as plain data. Raises ValueError if they are missing or damaged."""
+        data = fetch(self.details_path(id, mark))
+        if data is None or hashlib.sha256(data).hexdigest() != mark:
+            raise ValueError("there are no such details")
+        details: dict[str, Any] = json.loads(data)
+        return details
+
+    def paths(self, id: str) -> tuple[Path, Path]:
+        """The two files of a result that can be read."""
         path = self.path(id)
-        data = fetch(path)
-        if data is None:
+        return path, self.details_path(id, unseal(needed(path))["details"])
+
+    def _read(self, id: str, *, whole: bool) -> Result | None:
+        path = self.path(id)
+        if (data := fetch(path)) is None:
             return None
+        why = "damaged"
         try:
             body = unseal(data)
-            format = int(body["format"])
-            if format != FORMAT:
-                raise BadInput(
-                    f"has format {format}, and this version of unrolled reads {FORMAT}",
-                    place=path,
-                    cure="choose another results folder, or the version that wrote it",
-                )
-            result = Result.from_dict(body["result"])
+            _check_format(int(body["format"]), path)
+            fields = body["result"]
+            if whole:
+                why = "its details are damaged or missing"
+                fields |= self.details(id, body["details"])
+            result = Result.from_dict(fields)
             if result.trial.id != id:
                 raise ValueError("holds another trial")
         except BadInput:
             raise
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-            self.set_aside(path, data, "damaged, so it counts as missing")
+            self.set_aside(path, data, f"{why}, so it counts as missing")
             return None
         return result
-
-    def results(self, ids: Iterable[str]) -> dict[str, Result]:
-        """The results that there are among these trials, by id, in the order asked, without their traces."""
-        return dict(self.each(ids))
-
-    def each(self, ids: Iterable[str]) -> Iterator[tuple[str, Result]]:
-        """As `results`, one at a time. Traces are half of a result, and only a replay needs them."""
-        for id in ids:
-            if (result := self.read(id)) is not None:
-                yield id, replace(result, trace={})
-
-    def done(self, ids: Iterable[str]) -> dict[str, bool]:
-        """Whether each trial that has a result is done, by id. The results are not kept in memory."""
-        return {id: result.done for id, result in self.each(ids)}
 
     @contextmanager
     def lock(self, study: str) -> Iterator[None]:
@@ -157,6 +179,12 @@ class Ledger:
         except OSError as error:
             aside = Path(f"nowhere ({error.strerror})")
         self.warn(f"{path}: {why}; moved to {aside}")
+
+
+def _check_format(format: int, path: Path) -> None:
+    rule = f"has format {format}, and this version of unrolled reads {FORMAT}"
+    cure = "choose another results folder, or the version that wrote it"
+    require(format == FORMAT, rule, place=path, cure=cure)
 
 
 def fetch(path: Path) -> bytes | None:

@@ -6,7 +6,6 @@ Clocks and memory are left out, as they differ from run to run. A result is what
 import hashlib
 import re
 from collections.abc import Iterator, Mapping
-from sys import intern
 from typing import Any
 
 from bench.trial import canonical
@@ -30,7 +29,7 @@ def measured(result: Mapping[str, Any]) -> dict[str, str]:
     for role, sums in result.get("roles", {}).items():
         named = zip(("nats", "hits", "targets"), sums, strict=True)
         found |= {f"role {role} {what}": value for what, value in named}
-    return {intern(name): _text(value) for name, value in found.items()}
+    return {name: _text(value) for name, value in found.items()}
 
 
 def numbers(result: Mapping[str, Any]) -> dict[str, str]:

@@ -8,11 +8,10 @@ import json
 import math
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
-from sys import intern
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Self
 
-FORMAT = 5
+FORMAT = 6
 """Version of the trial and result format; part of every identity."""
 
 Scalar = bool | int | float | str
@@ -154,6 +153,10 @@ class Epoch:
     valid_seconds: float
 
 
+DETAILS = ("epochs", "passage", "trace", "usage", "output")
+"""Fields of Result by which no arms are compared: the ledger keeps them in a file of their own."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Result:
     """The outcome of one trial. Divergence and failure are results too: `status`, and the reason.
@@ -207,26 +210,25 @@ class Result:
         """The reason of a trial that is not done; a divergence is a result, anything else a failure."""
         return self.reason if self.diverged else f"FAILED: {self.reason}"
 
+    def without_details(self) -> Self:
+        """The same result with every field of DETAILS empty."""
+        return replace(self, epochs=(), passage=(), trace={}, usage={}, output="")
+
     def to_dict(self) -> dict[str, Any]:
         """Plain data for `canonical`."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """Read what `to_dict` wrote. Raises TypeError or KeyError on anything else."""
+        """Read what `to_dict` wrote; DETAILS may be left out. Raises TypeError or KeyError for other data."""
         data = dict(data)
-        data["trial"] = Trial(**_shared(data["trial"]))
-        data["epochs"] = tuple(Epoch(**_floats(Epoch, e)) for e in data["epochs"])
-        data["metrics"] = {intern(k): float(v) for k, v in data["metrics"].items()}
-        data["roles"] = {intern(k): (float(n), int(h), int(c)) for k, (n, h, c) in data["roles"].items()}
-        data["passage"] = tuple(map(_shared, data["passage"]))
+        data["trial"] = Trial(**data["trial"])
+        data["epochs"] = tuple(Epoch(**_floats(Epoch, e)) for e in data.get("epochs", ()))
+        data["metrics"] = {k: float(v) for k, v in data["metrics"].items()}
+        data["roles"] = {k: (float(n), int(h), int(c)) for k, (n, h, c) in data["roles"].items()}
+        data["passage"] = tuple(data.get("passage", ()))
         data["usage"] = {k: tuple(map(float, v)) for k, v in data.get("usage", {}).items()}
         return cls(**data)
-
-
-def _shared(row: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A mapping with interned strings, which thousands of results share."""
-    return {intern(key): intern(value) if type(value) is str else value for key, value in row.items()}
 
 
 def settings(trial: Trial) -> dict[str, Any]:

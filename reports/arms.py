@@ -47,8 +47,8 @@ def mean_of(arm: MeasuredArm, metric: str) -> float | None:
 
 
 def was_trained(arm: MeasuredArm) -> bool:
-    """Whether a trial had epochs: a model that is fitted by counting has none."""
-    return any(result.epochs for result in arm.results.values())
+    """Whether a trial made updates: a model that is fitted by counting makes none."""
+    return any("train_updates" in result.metrics for result in arm.results.values())
 
 
 def trial_of(arm: MeasuredArm) -> Trial | None:

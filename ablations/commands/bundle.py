@@ -74,7 +74,8 @@ def _files(
     plan: Plan, results: Mapping[str, Result], ledger: Ledger, plugins: Sequence[str], no_text: bool
 ) -> Iterator[tuple[str, bytes]]:
     """Everything but the pages, by its name in the bundle."""
-    for path in (plans.path_of(ledger, plan.study), *map(ledger.path, results)):
+    paths = [path for id in results for path in ledger.paths(id)]
+    for path in (plans.path_of(ledger, plan.study), *paths):
         yield f"ledger/{path.relative_to(ledger.root).as_posix()}", needed(path)
     for name in plugins:
         yield f"plugins/{Path(name).name}", needed(Path(name))

@@ -28,7 +28,8 @@ from bench.trial import BadInput, Result, Trial, counted, visible
 LARGEST, MOST = 2**31, 100_000
 """Bytes of a bundle's files together, and their number."""
 NAMES = re.compile(
-    r"ledger/plans/[0-9a-f]{16}\.json|ledger/trials/[0-9a-f]{2}/[0-9a-f]{12,64}\.json|pages(/\w[\w.-]*)+"
+    r"ledger/plans/[0-9a-f]{16}\.json|ledger/trials/[0-9a-f]{2}/[0-9a-f]{12,64}\.json"
+    r"|ledger/details/[0-9a-f]{2}/[0-9a-f]{12,64}\.[0-9a-f]{16}\.json|pages(/\w[\w.-]*)+"
     r"|plugins/\w[\w.-]*\.py|text/[0-9a-f]{64}|source(/\w[\w.-]*)+|environment\.txt|" + re.escape(DESCRIPTION)
 )
 """The names that files of a bundle have. No part begins with a dot."""

@@ -6,9 +6,10 @@ Nothing is written or moved.
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from pydantic import ConfigDict, TypeAdapter
 
@@ -69,7 +70,6 @@ class _Trained:
         return Result(trial=trial, status=self.status, metrics=self.metrics)
 
 
-_T = TypeVar("_T")
 _PLAN, _TRAINED = TypeAdapter(_Plan), TypeAdapter(_Trained)
 
 
@@ -114,7 +114,7 @@ def _of_ledger(source: str, study: str, metric: str) -> ResultSet:
     metric = metric or plan.metrics[0].name
     places = plan.places
     paths = {id: ledger.path(id) for id in places}
-    trained = {id: _sealed(path, "result", _TRAINED) for id, path in paths.items() if path.exists()}
+    trained = {id: _result(path, id, ledger) for id, path in paths.items() if path.exists()}
     pending = UntilDecided(plan, {id: one.compared for id, one in trained.items()}).pending
     arms = {}
     for arm in plan.arms:
@@ -141,7 +141,7 @@ def _plans(ledger: Ledger) -> Iterator[_Plan]:
     """The plans of a ledger. One that cannot be read is warned of: it may be of a study not asked for."""
     for path in sorted((ledger.root / "plans").glob("*.json")):
         try:
-            yield _sealed(path, "plan", _PLAN)
+            yield _plan(path)
         except BadInput as error:
             ledger.warn(f"{error}; skipped")
 
@@ -164,18 +164,30 @@ def _chosen(plans: Mapping[str, _Plan], study: str, source: str) -> _Plan:
     return next(iter(plans.values()))
 
 
-def _sealed(path: Path, key: str, kind: "TypeAdapter[_T]") -> _T:
-    """The value of a key in a sealed file. Raises BadInput if it is damaged or lacks a needed field."""
+def _plan(path: Path) -> _Plan:
+    with _known_format(path, "plan"):
+        plan = unseal(needed(path))["plan"]
+        return _PLAN.validate_json(canonical({name: plan[name] for name in _ASKED}))
+
+
+def _result(path: Path, id: str, ledger: Ledger) -> _Trained:
+    """A result with its details, which up to format 5 lay in the same file."""
+    with _known_format(path, "result"):
+        body = unseal(needed(path))
+        details = ledger.details(id, body["details"]) if "details" in body else {}
+        return _TRAINED.validate_json(canonical(body["result"] | details))
+
+
+@contextmanager
+def _known_format(path: Path, what: str) -> Iterator[None]:
+    """Raise BadInput for a file that is damaged or lacks a needed field."""
     try:
-        body = unseal(needed(path))[key]
-        asked = {name: body[name] for name in _ASKED} if key == "plan" else body
-        return kind.validate_json(canonical(asked))
+        yield
+    except BadInput:
+        raise
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        if isinstance(error, BadInput):
-            raise
-        raise BadInput(
-            f"is damaged or no {key} of a known format", place=path, cure="run its study again"
-        ) from error
+        rule = f"is damaged or no {what} of a known format"
+        raise BadInput(rule, place=path, cure="run its study again") from error
 
 
 def _outcome(trained: _Trained, metric: str) -> Outcome:

@@ -28,7 +28,8 @@ def remove_unplanned(ledger: Ledger) -> None:
             )
         groups = {
             "result": unplanned(ledger, found),
-            "checkpoint": _checkpoints(ledger, found),
+            "details file": _unplanned(ledger.root.glob("details/*/*"), found),
+            "checkpoint": _unplanned(ledger.checkpoints.glob("*"), found),
             "set-aside file": sorted((ledger.root / "set-aside").glob("*")),
         }
         for what, paths in groups.items():
@@ -42,17 +43,13 @@ def remove_unplanned(ledger: Ledger) -> None:
 
 def unplanned(ledger: Ledger, found: Iterable[Plan]) -> list[Path]:
     """The results of trials that none of these plans has; by their names, without reading them."""
-    planned = _planned(found)
-    return [path for id, path in ledger.files().items() if id not in planned]
+    return _unplanned(ledger.files().values(), found)
 
 
-def _checkpoints(ledger: Ledger, found: Iterable[Plan]) -> list[Path]:
-    files, planned = sorted(ledger.checkpoints.glob("*")), _planned(found)
-    return [file for file in files if file.name.partition(".")[0] not in planned]
-
-
-def _planned(found: Iterable[Plan]) -> set[str]:
-    return {id for plan in found for id in plan.ids}
+def _unplanned(files: Iterable[Path], found: Iterable[Plan]) -> list[Path]:
+    """The files of trials that none of these plans has; a name begins with the identity, and then a dot."""
+    planned = {id for plan in found for id in plan.ids}
+    return [file for file in sorted(files) if file.name.partition(".")[0] not in planned]
 
 
 def summary(paths: Sequence[Path], noun: str) -> str:

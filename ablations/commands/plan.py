@@ -175,10 +175,10 @@ def _seen(found: study.Study, ledger: Ledger) -> tuple[dict[str, float], dict[st
     """
     if not plans.is_stored(found.name, ledger):
         return {}, {}
-    from ablations.commands.report import comparison, read  # scipy.stats: half a second
+    from ablations.commands.report import comparison  # scipy: not without results
 
     plan = plans.stored(found.name, ledger)
-    results = read(plan, ledger)
+    results = ledger.results(plan.ids)
     seen = comparison(plan, results).by(found.metrics[0].name)
     contrasts = {row.arm.name: row.contrast for row in seen.rows} if seen else {}
     wanted = {arm.name: arm.trial().factors() for arm in (*found.arms, *found.searches)}

@@ -1,12 +1,11 @@
 """`unrolled report`: the data of each page, and rendering it."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
-from sys import intern
 from tempfile import TemporaryFile
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ablations.ledger import Ledger
 from ablations.mlflow.study_runs import ArmRun, StudyRuns
@@ -65,19 +64,20 @@ def published(page: Path, plan: Plan, found: "Comparison") -> Published:
 def comparisons(ledger: Ledger, made: "Mapping[str, Comparison] | None" = None) -> "list[Comparison]":
     """The comparison of every study that has been run; those in `made`, by study, are used unchanged."""
     made = made or {}
-    return [made.get(plan.study) or comparison(plan, read(plan, ledger)) for plan in plans.all_stored(ledger)]
+    stored = plans.all_stored(ledger)
+    return [made.get(plan.study) or comparison(plan, ledger.results(plan.ids)) for plan in stored]
 
 
 def comparison(plan: Plan, results: Mapping[str, Result], links: Linked | None = None) -> "Comparison":
-    """A plan's arms side by side; `results` by trial id, as `read` gives them."""
+    """A plan's arms side by side; `results` by trial id. A page needs those of `read`."""
     from reports.comparison import compare  # scipy
 
     return compare(evidence(plan, results, links))
 
 
 def read(plan: Plan, ledger: Ledger) -> dict[str, Result]:
-    """The stored results of a plan's trials, by id; the baseline's come first."""
-    return dict(_held_once(ledger.each(dict.fromkeys((*plan.arms[0].trials.values(), *plan.ids)))))
+    """The stored results of a plan's trials, by id, with all that a page and MLflow show: all but traces."""
+    return {id: replace(result, trace={}) for id in plan.ids if (result := ledger.read(id))}
 
 
 def evidence(plan: Plan, results: Mapping[str, Result], recorder: Linked | None = None) -> Evidence:
@@ -93,24 +93,6 @@ def evidence(plan: Plan, results: Mapping[str, Result], recorder: Linked | None 
         titles={key: setting.title for key, setting in SETTINGS.items() if setting.title},
         **{key: getattr(plan, key) for key in same},
     )
-
-
-def _held_once(results: Iterable[tuple[str, Result]]) -> Iterator[tuple[str, Result]]:
-    """The results, thousands of them, with what is equal in them held once: half of their memory.
-
-    Only the first that finished keeps its passage, since a report shows one.
-    """
-    known: dict[str, Any] = {}
-    shown = False
-
-    def once(value: Any) -> Any:
-        return known.setdefault(repr(value), value)
-
-    for id, result in results:
-        seen = {intern(factor): once(proof) for factor, proof in result.witnesses.items()}
-        passage = () if shown else result.passage
-        yield id, replace(result, passage=passage, environment=once(result.environment), witnesses=seen)
-        shown = shown or (result.done and bool(result.passage))
 
 
 def _seen(arm: plans.PlannedArm, results: Mapping[str, Result], recorder: Linked | None) -> MeasuredArm:

@@ -115,7 +115,6 @@ def _run_study(study: Study, options: RunOptions, budget: Budget) -> "tuple[Comp
             writer.open(plan)
             run = _Run(ledger, writer, options, on, budget, set())
             plan, interrupted = _train(run, plan, trials, todo, until)
-            del until, trials, todo  # a report of thousands needs their memory
             results = read(plan, ledger)  # again: a result may have been damaged or removed meanwhile
             found, page = _report(run, plan, results)
             until = UntilDecided(plan, results, found)
@@ -200,7 +199,7 @@ def _train(
         return plan, first.interrupted
     plan, winners = plans.settle(plan, trials, run.ledger)
     plan = plans.store(plan, run.ledger)
-    winners = missing(winners, run.ledger.done(trial.id for trial in winners), run.options.retry)
+    winners = missing(winners, run.ledger.results(trial.id for trial in winners), run.options.retry)
     until = UntilDecided(plan, until.results)
     second = _train_missing(run, plan, until.in_order(winners), until)
     return plan, second.interrupted

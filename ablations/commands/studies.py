@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from ablations.commands.old_results import remove_unplanned, summary, unplanned
+from ablations.commands.old_results import remove_unplanned, unplanned
 from ablations.commands.plan import load_plugins, minutes
-from ablations.commands.report import comparison, read
+from ablations.commands.report import comparison
 from ablations.commands.until_decided import UntilDecided
 from ablations.ledger import Ledger
 from ablations.options import StoredOptions
@@ -36,7 +36,7 @@ def studies(names: Sequence[str], options: StoredOptions, remove_old: bool) -> i
 def _tell(names: Sequence[str], ledger: Ledger) -> None:
     """Print how far studies are, and every trial that failed or diverged."""
     for plan in plans.of_studies(names, ledger):
-        results = read(plan, ledger)
+        results = ledger.results(plan.ids)
         compared = comparison(plan, results)
         until = UntilDecided(plan, results, compared)
         print(f"{visible(plan.study)}: {tally(compared)}; {until.ahead(cores())}")
@@ -77,7 +77,7 @@ def _list(ledger: Ledger) -> None:
     found_plans, unreadable = plans.read_all(ledger)
     if old := unplanned(ledger, found_plans):
         cure = "that can be read" if unreadable else "of today: `unrolled studies --remove-old` removes them"
-        print(f"{summary(old, 'result')}, belong to no plan {cure}")
+        print(f"{counted(len(old), 'result')} of no plan {cure}")
 
 
 def _loaded(name: str) -> tuple[Study, str] | BadInput:
@@ -97,7 +97,7 @@ def _state(plan: Plan | None, today: str, ledger: Ledger) -> str:
     """How far a study is; `today` is the hash of its plan as its file is now."""
     if plan is None:
         return "not run"
-    until = UntilDecided(plan, read(plan, ledger))
+    until = UntilDecided(plan, ledger.results(plan.ids))
     missing = f"{counted(len(until.pending), 'trial')} missing" if until.pending else "done"
     edited = "" if plan.hash == today else ", of other seeds or settings"
     return f"{missing}: {until.standing}{edited}"

@@ -24,7 +24,7 @@ class UntilDecided:
     """
 
     def __init__(self, plan: Plan, results: Mapping[str, Result], found: "Comparison | None" = None) -> None:
-        self.results = {id: _compact(result) for id, result in results.items()}
+        self.results = {id: result.without_details() for id, result in results.items()}
         self._plan = plan
         self._arms = {id: arm.name for id, (arm, _) in plan.places.items()}
         self._uses: dict[str, dict[str, int]] = {}  # arms, and their first seed, by declared trial
@@ -56,7 +56,7 @@ class UntilDecided:
     def add(self, result: Result) -> None:
         """Take a result into account."""
         id = result.trial.id
-        self.results[id] = _compact(result)
+        self.results[id] = result.without_details()
         if id in self.pending:
             self.pending.discard(id)
             if not self.pending:
@@ -100,15 +100,3 @@ def _standing(found: "Comparison", look: int) -> str:
     names = ", ".join([*named[:3], *["…"] * (len(named) > 3)])
     told = standing(found) or "no contrast to decide"
     return at + told + (f"; open: {names}" if names else "")
-
-
-def _compact(result: Result) -> Result:
-    """The parts of a result by which arms are compared: thousands are held while a study runs."""
-    return Result(
-        trial=result.trial,
-        status=result.status,
-        reason=result.reason,
-        seconds=result.seconds,
-        metrics=result.metrics,
-        fingerprints=result.fingerprints,
-    )

@@ -5,6 +5,7 @@ import zipfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
@@ -21,7 +22,7 @@ from ablations.study import plan as plans
 from ablations.study.plan import Plan
 from bench.differences import differences, numbers
 from bench.machine_kind import kind, kinds_apart
-from bench.trial import BadInput, Result, counted, visible
+from bench.trial import Result, counted, require, visible
 from reports.formats import short
 
 
@@ -86,11 +87,12 @@ class Replay(NamedTuple):
 def sample(plan: Plan, ledger: Ledger, number: int) -> list[Result]:
     """At most `number` ended results, drawn anew each time: no author can know which. BadInput for none."""
     ended = [result for _, _, result in plan.cells(ledger) if result.done or result.diverged]
-    if not ended:
-        cure = f"`unrolled run {plan.study}` trains them"
-        raise BadInput(f"study {plan.study!r} has no finished trial", cure=cure)
-    drawn = random.SystemRandom().sample(ended, min(number, len(ended)))
-    return [whole for result in drawn if (whole := ledger.read(result.trial.id))]
+    random.SystemRandom().shuffle(ended)
+    whole = (ledger.read(result.trial.id) for result in ended)
+    drawn = list(islice(filter(None, whole), number))
+    cure = f"`unrolled run {plan.study}` trains them"
+    require(drawn, f"study {plan.study!r} has no finished trial", cure=cure)
+    return drawn
 
 
 def replays(results: Sequence[Result], **places: Any) -> Iterator[Replay]:

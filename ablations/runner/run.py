@@ -39,9 +39,9 @@ class Counts:
     interrupted: bool = False
 
 
-def missing(trials: Iterable[Trial], done: Mapping[str, bool], retry: bool) -> list[Trial]:
-    """The trials still to be run, given `Ledger.done`: with `retry` also those that failed."""
-    return [trial for trial in trials if trial.id not in done or (retry and not done[trial.id])]
+def missing(trials: Iterable[Trial], results: Mapping[str, Result], retry: bool) -> list[Trial]:
+    """The trials still to be run, given the results so far, by id: with `retry` also those that failed."""
+    return [trial for trial in trials if trial.id not in results or (retry and not results[trial.id].done)]
 
 
 def run_trials(
@@ -77,7 +77,7 @@ def run_trials(
     was planned, or if the cluster fails; and whatever the callbacks raise, once all is stopped.
     """
     planned = {trial.id: trial for trial in trials}
-    todo = missing(planned.values(), ledger.done(planned), retry)
+    todo = missing(planned.values(), ledger.results(planned), retry)
     spec = TaskSpec(work=work, limits=limits, preload=tuple(preload))
     shutdown, lock, ended = Shutdown(), threading.Lock(), Counter[str]()
 

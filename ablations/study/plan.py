@@ -112,9 +112,9 @@ class Plan:
         return replace(self, tuned=()).ids
 
     def cells(self, ledger: Ledger) -> Iterator[tuple[PlannedArm, int, Result]]:
-        """Arm, seed and result of every trial that the ledger has."""
+        """Arm, seed and result, without its details, of every trial that the ledger has."""
         places = self.places
-        for id, result in ledger.each(places):
+        for id, result in ledger.results(places).items():
             yield *places[id], result
 
 

@@ -15,13 +15,13 @@ def reasons(before: Plan, plan: Plan, todo: Sequence[Trial], ledger: Ledger) -> 
     `todo` are trials of `plan` without a result. Those whose settings have changed are not trained again.
     """
     places = plan.places
-    earlier = {(arm.name, seed): id for id, (arm, seed) in before.places.items()}
+    earlier = {(arm.name, seed): result.trial for arm, seed, result in before.cells(ledger)}
     found = Counter[str]()
     for trial in todo:
         arm, seed = places[trial.id]
-        known = ledger.read(earlier.get((arm.name, seed), ""))
-        if known is not None and settings(known.trial) == settings(trial):
-            found[" and ".join(changes(known.trial, trial))] += 1
+        known = earlier.get((arm.name, seed))
+        if known is not None and settings(known) == settings(trial):
+            found[" and ".join(changes(known, trial))] += 1
     return [
         f"{reason}: {counted(count, 'trial')} to train; the earlier results stay in the ledger"
         for reason, count in found.items()

@@ -13,11 +13,16 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bench.chapter.models.spec import PENALTIES
 from bench.trial import Epoch, Result, Trial, canonical
+
+if TYPE_CHECKING:  # a trial's process imports this module, and has no ledger
+    from ablations.ledger import Ledger
 
 WORK = "stub_trials:act"
 
@@ -59,6 +64,11 @@ def alone(trial: Trial, work: str = WORK, **options) -> Result:
     result = run_alone(trial, work, options.pop("limits", Limits()), **options)
     assert result is not None
     return result
+
+
+def whole(ledger: "Ledger", trials: Iterable[Trial]) -> dict[str, Result]:
+    """The whole results that there are of these trials, by identity."""
+    return {each.id: result for each in trials if (result := ledger.read(each.id))}
 
 
 def bits(result: Result) -> bytes:

@@ -15,7 +15,7 @@ import pytest
 from stub_trials import bits, steady, trial
 
 from ablations.ledger import Ledger
-from bench.trial import FORMAT, BadInput, canonical
+from bench.trial import FORMAT, BadInput, Result, canonical
 
 
 def files(folder: Path) -> list[str]:
@@ -26,10 +26,79 @@ def test_a_recorded_result_reads_back_to_the_same_bits(ledger: Ledger) -> None:
     result = steady(trial(7))
     ledger.record(result)
     assert ledger.read(result.trial.id) == result
-    assert files(ledger.root) == [f"trials/{result.trial.id[:2]}/{result.trial.id}.json"]
     text = ledger.path(result.trial.id).read_text("ascii")
-    assert list(json.loads(text)) == ["format", "result", "sha256"]
+    assert list(json.loads(text)) == ["details", "format", "result", "sha256"]
     assert text.count("\n") == 1
+    mark, shown = json.loads(text)["details"], f"{result.trial.id[:2]}/{result.trial.id}"
+    assert files(ledger.root) == [f"details/{shown}.{mark[:16]}.json", f"trials/{shown}.json"]
+
+
+def test_arms_are_compared_without_the_files_of_details(ledger: Ledger) -> None:
+    ledger.record(steady(trial()))
+    ledger.paths(trial().id)[1].unlink()
+    assert ledger.results([trial().id]) == {trial().id: steady(trial()).without_details()}
+
+
+def test_every_truncation_and_flipped_bit_of_details_is_noticed(ledger: Ledger, warned: list[str]) -> None:
+    ledger.record(steady(trial()))
+    path, details = ledger.paths(trial().id)
+    numbers, whole = path.read_bytes(), details.read_bytes()
+    damaged = [whole[:length] for length in range(0, len(whole), 7)]
+    for bit in random.Random(20240229).sample(range(8 * len(whole)), 200):
+        damaged.append(bytearray(whole))
+        damaged[-1][bit // 8] ^= 1 << bit % 8
+    for data in damaged:
+        path.write_bytes(numbers)
+        details.write_bytes(data)
+        assert ledger.read(trial().id) is None and not path.exists()
+    assert len(warned) == len(damaged)
+    aside = next((ledger.root / "set-aside").iterdir())
+    assert set(warned) == {
+        f"{path}: its details are damaged or missing, so it counts as missing; moved to {aside}"
+    }
+
+
+def test_a_replaced_result_never_has_the_details_of_the_one_before(ledger: Ledger) -> None:
+    """Two studies may train one trial at once: a reader finds all of the one result or all of the other."""
+    once, again = (
+        replace(steady(trial()), output=word * 9, seconds=s) for word, s in (("a", 1.0), ("b", 2.0))
+    )
+    ended = threading.Event()
+
+    def write(result: Result) -> None:
+        while not ended.is_set():
+            ledger.record(result)
+
+    ledger.record(once)
+    threads = [threading.Thread(target=write, args=(result,)) for result in (once, again)]
+    for thread in threads:
+        thread.start()
+    read = [ledger.read(trial().id) for _ in range(300)]
+    ended.set()
+    for thread in threads:
+        thread.join()
+    assert all(result in (once, again) for result in read)
+
+
+@pytest.mark.parametrize("renamed", [0, 1])
+def test_a_kill_while_a_result_is_replaced_leaves_the_earlier_one(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch, renamed: int
+) -> None:
+    """After none of its two files was renamed, and after the details were."""
+    earlier = steady(trial())
+    ledger.record(earlier)
+    honest, calls = Path.replace, iter(range(9))
+
+    def killed(self: Path, target: Path) -> Path:
+        if next(calls) == renamed:
+            os._exit(9)
+        return honest(self, target)
+
+    monkeypatch.setattr(Path, "replace", killed)
+    if (child := os.fork()) == 0:
+        ledger.record(replace(earlier, output="another"))
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+    assert ledger.read(trial().id) == earlier
 
 
 def test_a_diverged_result_is_kept_with_its_nan_and_replaces_an_earlier_one(ledger: Ledger) -> None:
@@ -37,7 +106,7 @@ def test_a_diverged_result_is_kept_with_its_nan_and_replaces_an_earlier_one(ledg
     ledger.record(replace(steady(trial()), status="diverged", metrics={"x": float("nan")}))
     read = ledger.read(trial().id)
     assert read is not None and read.diverged and str(read.metrics["x"]) == "nan"
-    assert len(files(ledger.root)) == 1
+    assert len(ledger.files()) == 1
 
 
 def test_a_trial_without_a_file_has_no_result(ledger: Ledger) -> None:
@@ -126,9 +195,9 @@ def test_a_failed_write_is_one_line_and_leaves_the_earlier_result(
         with pytest.raises(BadInput, match=os.strerror(number)) as raised:
             ledger.record(replace(earlier, seconds=9.0))
     assert "\n" not in str(raised.value)
-    assert str(ledger.path(trial().id)) in str(raised.value)
+    assert str(ledger.paths(trial().id)[1]) in str(raised.value)
     assert ledger.read(trial().id) == earlier
-    assert len(files(ledger.root)) == 1, "the half-written file is gone"
+    assert len(files(ledger.root)) == 2, "the half-written files are gone"
 
 
 def test_a_write_that_is_cut_off_in_the_middle_leaves_nothing(tmp_path: Path) -> None:
@@ -149,7 +218,7 @@ def test_a_write_that_is_cut_off_in_the_middle_leaves_nothing(tmp_path: Path) ->
 
 
 def test_a_full_disk_loses_nothing_and_can_be_resumed(tmp_path: Path, small_disk) -> None:
-    with small_disk(tmp_path / "disk", "64k"):
+    with small_disk(tmp_path / "disk", "128k"):
         ledger = Ledger(tmp_path / "disk" / "results")
         trials = [trial(seed) for seed in range(40)]
         with pytest.raises(BadInput, match=r"No space left on device.* make room"):
@@ -157,7 +226,7 @@ def test_a_full_disk_loses_nothing_and_can_be_resumed(tmp_path: Path, small_disk
                 ledger.record(steady(each))
         kept = ledger.results(each.id for each in trials)
         assert 0 < len(kept) < 40
-        assert len([name for name in files(ledger.root) if name.endswith(".json")]) == len(kept)
+        assert len([name for name in files(ledger.root) if name.endswith(".json")]) == 2 * len(kept)
         subprocess.run(["mount", "-o", "remount,size=1m", str(tmp_path / "disk")], check=True)
         for each in trials:
             if each.id not in kept:
@@ -229,7 +298,7 @@ def test_writers_of_one_trial_at_a_time_leave_one_whole_file(ledger: Ledger) -> 
     while any(thread.is_alive() for thread in threads):
         assert ledger.read(trial().id) in (None, steady(trial()))
     assert ledger.read(trial().id) == steady(trial())
-    assert len(files(ledger.root)) == 1
+    assert len(files(ledger.root)) == 2
 
 
 def test_a_study_that_runs_keeps_others_out_until_it_is_killed(ledger: Ledger, start_study) -> None:

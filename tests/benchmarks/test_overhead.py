@@ -1,6 +1,5 @@
 """What is not training: the command's start, processes, ledger, MLflow, progress and report."""
 
-import json
 import random
 import subprocess
 import sys
@@ -8,7 +7,6 @@ import time
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
-from typing import Any
 
 import pytest
 
@@ -124,14 +122,14 @@ def test_the_models_study_spends_its_time_on_training(benchmark, theirs, tmp_pat
     if benchmark.disabled:
         (tmp_path / "counts.toml").write_text(COUNTS)
     name = "counts.toml" if benchmark.disabled else "models"
-    spent: list[tuple[float, list[dict[str, Any]]]] = []  # CPU seconds, and results as the ledger has them
+    spent: list[tuple[float, list[Result]]] = []  # CPU seconds, and results
 
     def run(seeds: int, epochs: int) -> None:
         folder = tmp_path / f"{seeds} {epochs}"
         command = [*COMMAND, "run", name, "--seeds", f"0-{seeds - 1}", "--set", f"epochs={epochs}"]
         cpu = theirs.ask("cpu", command=command, folder=str(tmp_path), results=str(folder))["seconds"]
-        results = [json.loads(path.read_bytes())["result"] for path in folder.rglob("trials/*/*.json")]
-        spent.append((cpu, results))
+        ledger = Ledger(folder)
+        spent.append((cpu, [result for id in ledger.files() if (result := ledger.read(id))]))
 
     def all_three() -> None:
         for seeds, epochs in [(1, 1)] if benchmark.disabled else [(1, 1), (3, 1), (1, 4)]:
@@ -148,7 +146,7 @@ def test_the_models_study_spends_its_time_on_training(benchmark, theirs, tmp_pat
     _, whole = plan.decide(loading.load("models"), "")
     weights = _epoch_seconds(longer)
     trained = sum(t.epochs * weights[t.model] for t in whole)
-    training = epoch * trained / sum(weights[result["trial"]["model"]] for result in few)
+    training = epoch * trained / sum(weights[result.trial.model] for result in few)
     beside = start + len(whole) * trial
     share = 100 * beside / (beside + training)
     benchmark.extra_info.update(
@@ -158,9 +156,7 @@ def test_the_models_study_spends_its_time_on_training(benchmark, theirs, tmp_pat
     assert share <= 8, "% of CPU seconds beside training"
 
 
-def _epoch_seconds(results: list[dict[str, Any]]) -> dict[str, float]:
+def _epoch_seconds(results: list[Result]) -> dict[str, float]:
     """Seconds of a mean epoch by model; a counting baseline has none."""
-    taken = {
-        r["trial"]["model"]: [e["train_seconds"] + e["valid_seconds"] for e in r["epochs"]] for r in results
-    }
+    taken = {r.trial.model: [e.train_seconds + e.valid_seconds for e in r.epochs] for r in results}
     return {model: fmean(seconds or [0.0]) for model, seconds in taken.items()}

@@ -226,10 +226,14 @@ def looked(*more: MeasuredArm, **facts: Any) -> Evidence:
 def laddered() -> Evidence:
     """A ladder whose first rung is held against counts, which are a reference and have no epochs."""
     counts = arm("counts", 0.4, 0.0, model="ngram-2")
-    counted = {s: replace(r, epochs=()) for s, r in counts.results.items()}
+    counted = {s: replace(r, epochs=(), metrics=_untrained(r)) for s, r in counts.results.items()}
     rungs = [arm(f"rung {i}", -0.3 * i, settings={"clip": float(i)}) for i in range(1, 4)]
     held = [replace(a, against=b) for a, b in zip(rungs, ("counts", "rung 1", "rung 2"), strict=True)]
     return looked(replace(counts, results=counted), *held, study="ladder", reused={"ladder": 12})
+
+
+def _untrained(result: Result) -> dict[str, float]:
+    return {name: value for name, value in result.metrics.items() if name != "train_updates"}
 
 
 @cache

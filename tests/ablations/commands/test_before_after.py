@@ -4,7 +4,8 @@ import json
 import random
 import re
 import shlex
-from dataclasses import replace
+import shutil
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,9 @@ from ablations.cli import app
 from ablations.ledger import Ledger, seal, unseal
 from ablations.study import loading
 from bench.files import save
-from bench.trial import Metric, Result
+from bench.trial import Epoch, Metric, Result
+
+EPOCH = [f.name for f in fields(Epoch) if f.name != "epoch"]
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -78,6 +81,25 @@ def test_a_plan_and_results_sealed_by_another_version_are_read_and_left_alone(tm
     assert contents(after) == kept
 
 
+def test_results_of_the_format_with_one_file_are_compared_epoch_by_epoch(tmp_path, gate) -> None:
+    """Format 5 had the epochs among the numbers."""
+    curve = [Epoch(epoch=0, **dict.fromkeys(EPOCH, 1.0)), Epoch(epoch=1, **dict.fromkeys(EPOCH, 0.5))]
+    same = {"base": [replace(trained(seed), epochs=tuple(curve)) for seed in range(8)]}
+    before, after = ledger(tmp_path / "a", same), ledger(tmp_path / "b", same)
+    for path in (before / "trials").rglob("*.json"):
+        body = unseal(path.read_bytes())
+        details = Ledger(before).details(path.stem, body.pop("details"))
+        save(path, seal({"format": 5, "result": body["result"] | details}))
+    shutil.rmtree(before / "details")
+    assert gate(before, after)[0] == 0
+    for path in (before / "trials").rglob("*.json"):
+        body = unseal(path.read_bytes())
+        body["result"]["epochs"][1]["valid_loss"] = 0.25
+        save(path, seal({"format": 5, "result": body["result"]}))
+    code, said = gate(before, after)
+    assert code == 3 and "other numbers, seed 0: epoch 1 valid_loss 0.25 in" in said
+
+
 def test_a_trial_without_a_result_shuts_the_gate(tmp_path, gate) -> None:
     after = side(tmp_path / "b")
     Ledger(after).path(trained(7).trial.id).unlink()
@@ -98,6 +120,8 @@ def test_bad_input_is_told_in_one_line(tmp_path, gate) -> None:
     damaged = side(tmp_path / "damaged")
     for path in (damaged / "trials").rglob("*.json"):
         path.write_bytes(path.read_bytes()[:-9])
+    without_details = side(tmp_path / "without details")
+    shutil.rmtree(without_details / "details")
     (tmp_path / "no.json").write_text('{"machine_info": {}}')
     (tmp_path / "empty").mkdir()
     (tmp_path / "other" / "folder").mkdir(parents=True)
@@ -111,6 +135,7 @@ def test_bad_input_is_told_in_one_line(tmp_path, gate) -> None:
         ((good, two, "--study", "u"), "has no study 'u'; it has s"),
         ((two, good), "has the studies s, t; choose one with --study"),
         ((good, damaged), "is damaged or no result of a known format"),
+        ((good, without_details), "is damaged or no result of a known format"),
         ((good, tmp_path / "no.json"), "is not of"),
         ((tmp_path / "no.json", tmp_path / "no.json"), "is not a file of pytest-benchmark"),
         ((good, tmp_path / "empty"), f"{here}/empty: there are no results"),

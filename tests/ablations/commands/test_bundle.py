@@ -119,6 +119,12 @@ def another_rate(files: dict[str, bytes]) -> None:
     files[name] = seal({"plan": plan})
 
 
+def other_curves(files: dict[str, bytes]) -> None:
+    """Details that are not those that the result names."""
+    name = min(name for name in files if name.startswith("ledger/details/"))
+    files[name] = files[name].replace(b'"epochs":[', b'"epochs": [')
+
+
 def a_verdict(files: dict[str, bytes]) -> None:
     files["pages/small/comparison.csv"] = files["pages/small/comparison.csv"].replace(
         b"INCONCLUSIVE", b"IMPROVES"
@@ -170,6 +176,7 @@ def a_result_less(files: dict[str, bytes]) -> None:
     ("spoil", "said", "sealed_again"),
     [
         (changed_loss, "is not as it was described", "comparison.csv: is not what the results give"),
+        (other_curves, "is not as it was described", "its details are damaged or missing"),
         (another_rate, "is not as it was described", "was trained with another lr"),
         (a_verdict, "comparison.csv: is not as it was", "comparison.csv: is not what the results give"),
         (a_verdict_in_a_figure, "index.html: is not as it was", "index.html: is not what the results give"),

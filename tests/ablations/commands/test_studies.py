@@ -68,7 +68,7 @@ def test_a_study_that_was_run_says_how_far_it_is_and_plan_counts_its_results_and
     assert " seconds of training, under a minute on " in told
     ledger = Ledger(folder / "results")
     baseline = list(plans.stored("small", ledger).arms[0].trials.values())
-    measured = fmean(result.spent for _, result in ledger.each(baseline))
+    measured = fmean(result.spent for result in ledger.results(baseline).values())
     assert told.splitlines()[3].split()[-2] == f"{measured:.1f}"
     assert main(["plan", "small.toml", "--set", "epochs=2"]) == 0
     assert "measured" not in capsys.readouterr().out, "trials with other settings"

@@ -14,7 +14,7 @@ from ablations.commands import verify as verifying
 from ablations.commands.verify import Replay, difference, replays, sample
 from ablations.ledger import Ledger
 from ablations.study import plan as plans
-from bench.trial import Result
+from bench.trial import BadInput, Result
 
 ARMS = """
 [[arm]]
@@ -112,6 +112,14 @@ def test_whatever_number_was_changed_is_named(trained, how: Callable[[Result], R
     honest = ended(trained, "done")[0]
     assert difference(honest, honest) == ""
     assert difference(how(honest), honest).startswith(name)
+
+
+def test_a_result_without_its_details_is_not_drawn(folder, verify, capsys) -> None:
+    shutil.rmtree("results/details")
+    ledger = Ledger(Path("results"))
+    with pytest.raises(BadInput, match="has no finished trial"):
+        sample(plans.stored("small", ledger), ledger, 1)
+    assert capsys.readouterr().err.count("its details are damaged or missing") == 4
 
 
 def test_nobody_can_know_which_trials_are_trained_again(trained) -> None:

@@ -57,10 +57,10 @@ def test_a_text_that_is_replaced_while_a_study_runs_stops_it_and_is_in_no_result
     )
     with pytest.raises(BadInput, match=r"text\.txt: the text was edited .*; run the study again"):
         run_trials(trials, ledger, work=WORK, on_result=lambda result: text.write_text("other words " * 400))
-    assert list(ledger.done(trial.id for trial in trials)) == [trials[0].id]
+    assert list(ledger.results(trial.id for trial in trials)) == [trials[0].id]
     text.write_text(kept)
     assert run_trials(trials, ledger, work=WORK) == Counts(done=2, skipped=1)
-    assert len({result.trial.data for _, result in ledger.each(trial.id for trial in trials)}) == 1
+    assert len({result.trial.data for result in ledger.results(trial.id for trial in trials).values()}) == 1
 
 
 def test_a_text_that_is_gone_stops_the_study(planned: Callable[..., Trial], text: Path) -> None:
@@ -133,7 +133,9 @@ def test_a_plug_in_is_loaded_only_by_the_trials_that_use_it(
     plugins.load(str(plug_in))
     ledger, trials = Ledger(tmp_path / "results"), [planned("lm4"), planned("mine")]
     run_trials(trials, ledger, preload=["bench.chapter.warm_up", str(plug_in)])
-    weights = [result.fingerprints["weights"] for _, result in ledger.each(trial.id for trial in trials)]
+    weights = [
+        result.fingerprints["weights"] for result in ledger.results(trial.id for trial in trials).values()
+    ]
     assert len(weights) == 2 and weights[0] == clean.fingerprints["weights"]
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from processes import lives
-from stub_trials import WORK, alone, bits, steady, trial
+from stub_trials import WORK, alone, bits, steady, trial, whole
 
 from ablations.ledger import Ledger
 from ablations.runner import process
@@ -56,7 +56,7 @@ def test_every_fault_is_one_failed_trial_with_its_reason_and_the_rest_goes_on(tm
         diverged = sum(faulty.options["act"] == "diverges" for faulty, _ in some)  # which is a result
         assert tally == Counts(done=len(some) + diverged, failed=len(some) - diverged)
     trials = [each for pair in pairs for each in pair]
-    kept = ledger.results(each.id for each in trials)
+    kept = whole(ledger, trials)
     assert {str(each.options["act"]): kept[each.id].reason for each in faulty} == FAULTS
     assert [bits(kept[each.id]) for each in healthy] == [bits(steady(each)) for each in healthy]
     assert run_trials(trials, ledger, work=WORK) == Counts(skipped=2 * len(FAULTS)), (
@@ -186,5 +186,5 @@ def test_a_killed_driver_can_be_resumed_to_the_same_bits(tmp_path: Path, start_s
     code, output = start_study(tmp_path, **planned).end()
     assert code == 0, output
     assert "Counts(done=5, failed=0, skipped=3" in output
-    kept = Ledger(tmp_path).results(t.id for t in trials).values()
+    kept = whole(Ledger(tmp_path), trials).values()
     assert [bits(r) for r in kept] == [bits(steady(t)) for t in trials]

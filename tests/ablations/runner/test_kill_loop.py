@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
-from stub_trials import bits, steady, trial
+from stub_trials import bits, steady, trial, whole
 
 from ablations.ledger import Ledger
 from bench.trial import Trial
@@ -73,11 +73,12 @@ def check(folder: Path, trials: list[Trial]) -> None:
     told: list[str] = []
     ledger = Ledger(folder, told.append)
     assert {path.suffix for path in folder.rglob("*") if path.is_file()} == {".json", ".lock"}
-    kept = ledger.results(each.id for each in trials)
+    kept = whole(ledger, trials)
     assert [bits(kept[each.id]) for each in trials] == [bits(steady(each)) for each in trials]
     assert all(result.done for result in kept.values())
     written = sorted(path.name for path in (folder / "trials").rglob("*") if path.is_file())
     assert written == sorted(f"{each.id}.json" for each in trials), "none lost, none doubled, nothing else"
+    assert len(list((folder / "details").rglob("*.json"))) >= len(trials)
     assert told == [], "no file was damaged"
 
 
@@ -95,7 +96,7 @@ def test_a_trial_that_is_killed_too_often_is_one_failed_trial_and_stays_so(
         killed.add(pid)
     go.touch()
     code, output = study.end()
-    kept = Ledger(results).results(trial(seed, until=str(go)).id for seed in range(3))
+    kept = whole(Ledger(results), (trial(seed, until=str(go)) for seed in range(3)))
     assert [result.reason for result in kept.values()] == ["killed by signal 9 (2 attempts)", "", ""]
     assert code == 1, output
     assert "Counts(done=0, failed=0, skipped=3" in start_study(results, **planned).end()[1]

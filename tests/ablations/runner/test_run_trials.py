@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-from stub_trials import WORK, alone, bits, steady, trial
+from stub_trials import WORK, alone, bits, steady, trial, whole
 
 from ablations.ledger import Ledger
 from ablations.runner import process
@@ -27,7 +27,7 @@ def test_trials_start_in_the_order_given_and_every_one_ends_in_the_ledger(ledger
     words = {"wanted": lambda trial: not started.append(trial), "on_result": told.append}
     assert run_trials(trials, ledger, work=WORK, workers=3, **words) == Counts(done=6)
     assert started == trials
-    kept = ledger.results(each.id for each in trials)
+    kept = whole(ledger, trials)
     assert {bits(result) for result in kept.values()} == {bits(steady(each)) for each in trials}
     assert {result.trial.id for result in told} == set(kept)
 
@@ -64,7 +64,7 @@ def test_the_order_and_the_company_do_not_change_the_bits(tmp_path: Path) -> Non
     for name, order, workers in (("a", trials, 1), ("b", trials[::-1], 4)):
         ledger = Ledger(tmp_path / name)
         run_trials(order, ledger, work=WORK, workers=workers)
-        kept.append({id: bits(result) for id, result in ledger.results(t.id for t in trials).items()})
+        kept.append({id: bits(result) for id, result in whole(ledger, trials).items()})
     assert kept[0] == kept[1]
 
 

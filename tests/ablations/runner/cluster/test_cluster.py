@@ -11,7 +11,7 @@ from pathlib import Path
 import dask
 import pytest
 from processes import lives
-from stub_trials import WORK, bits, steady, trial
+from stub_trials import WORK, bits, steady, trial, whole
 
 from ablations.ledger import Ledger
 from ablations.runner import cluster
@@ -41,7 +41,7 @@ def test_a_cluster_yields_the_local_runners_results_and_bits(two: str, ledger: L
     tally = run_trials(trials, ledger, work=WORK, cluster=two, wanted=wanted)
     assert tally == Counts(done=8, failed=1)
     assert started == trials
-    kept = ledger.results(each.id for each in trials)
+    kept = whole(ledger, trials)
     assert [bits(kept[each.id]) for each in trials[:8]] == [bits(steady(each)) for each in trials[:8]]
     assert kept[trials[8].id].reason == "ValueError: two lines"
     assert "about to fail" in kept[trials[8].id].output
@@ -136,7 +136,7 @@ def test_the_users_own_texts_and_plug_ins_are_shipped_by_their_content(
         for seed, act in enumerate(("reads_its_corpus", "names_its_corpus", "names_its_penalties"))
     ]
     run_trials(trials, ledger, work=WORK, preload=[str(plug_in)], cluster=two)
-    read, named, penalties = (ledger.results(each.id for each in trials)[each.id] for each in trials)
+    read, named, penalties = (whole(ledger, trials)[each.id] for each in trials)
     assert read.environment == {"text": "één two\nthree", "beside": "my.txt"}
     assert read.trial == trials[0], "with the driver's path"
     assert named.reason == f"ValueError: corpus {text}: too short"
