@@ -91,7 +91,8 @@ class Ledger:
 
         Sets aside and raises as `read` does; the files of the details are not opened.
         """
-        found = ((id, self._read(id, whole=False)) for id in ids)
+        known = self.files()
+        found = ((id, self._read(id, whole=False)) for id in ids if id in known)
         return {id: result for id, result in found if result is not None}
 
     def details(self, id: str, mark: str) -> dict[str, Any]:

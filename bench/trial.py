@@ -9,6 +9,7 @@ import math
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
+from functools import cached_property
 from typing import Any, Self
 
 FORMAT = 6
@@ -121,17 +122,21 @@ class Trial:
         object.__setattr__(self, "options", dict(sorted(self.options.items())))
         object.__setattr__(self, "moms", tuple(self.moms))
 
-    @property
+    @cached_property
     def id(self) -> str:
         """Sixteen hex digits of the content's hash. A corpus counts by its text, not by its path."""
-        content = {**asdict(self), "format": FORMAT}
+        content = {**self.to_dict(), "format": FORMAT}
         del content["corpus"]
         return hashlib.sha256(canonical(content)).hexdigest()[:16]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Every field by its name."""
+        return {each.name: getattr(self, each.name) for each in fields(self)}
 
     def factors(self) -> dict[str, Scalar]:
         """Every setting by its flat name, the seed apart, as tables and MLflow show it."""
         flat: dict[str, Scalar] = {}
-        for name, value in asdict(self).items():
+        for name, value in self.to_dict().items():
             if name == "moms":
                 flat[name] = ",".join(f"{m:g}" for m in value)
             elif name not in ("seed", "options", *FOUND):
@@ -233,7 +238,7 @@ class Result:
 
 def settings(trial: Trial) -> dict[str, Any]:
     """The settings that a study declares: all fields but those in FOUND and the text's path."""
-    return {key: value for key, value in asdict(trial).items() if key not in ("corpus", *FOUND)}
+    return {key: value for key, value in trial.to_dict().items() if key not in ("corpus", *FOUND)}
 
 
 STATUSES = ("done", "diverged", "failed")

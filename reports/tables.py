@@ -4,8 +4,6 @@ import csv
 from collections.abc import Iterator, Mapping, Sequence
 from io import StringIO
 
-import pandas as pd
-
 from bench.trial import Result
 from reports.arms import mean_of
 from reports.comparison import ComparedArm, Comparison
@@ -29,8 +27,9 @@ def comparison_csv(c: Comparison) -> str:
 
 def comparison_markdown(c: Comparison) -> str:
     """A pipe table of the printed digits, baseline first."""
-    table = _printed(c).map(markdown_cell)
-    return f"{markdown_cell(caption(c))}\n\n{pipe_table([[str(name) for name in table], *table.to_numpy()])}"
+    lines = _printed(c)
+    cells = [[markdown_cell(cell) for cell in line.values()] for line in lines]
+    return f"{markdown_cell(caption(c))}\n\n{pipe_table([list(lines[0]), *cells])}"
 
 
 def trials_csv(c: Comparison) -> str:
@@ -94,8 +93,8 @@ def _ends(name: str, ends: Interval | None) -> dict[str, float | None]:
     return {f"{name}_low": ends.low if ends else None, f"{name}_high": ends.high if ends else None}
 
 
-def _printed(c: Comparison) -> pd.DataFrame:
-    """The comparison in printed digits, one row an arm."""
+def _printed(c: Comparison) -> list[dict[str, str]]:
+    """The comparison in printed digits, by column, one line an arm."""
     lines = []
     for row in c.rows:
         line = {"arm": row.arm.name, "changed": row.changed or ("baseline" if row.index == 0 else "–")}
@@ -104,7 +103,7 @@ def _printed(c: Comparison) -> pd.DataFrame:
             found = _printed_by(view.rows[row.index], view)
             line |= {f"{view.title}: {name}" if c.others else name: text for name, text in found.items()}
         lines.append({**line, "note": row.note})
-    return pd.DataFrame(lines, dtype=object)
+    return lines
 
 
 def _printed_by(row: ComparedArm, view: Comparison) -> dict[str, str]:

@@ -8,8 +8,6 @@ from tempfile import TemporaryFile
 from typing import TYPE_CHECKING
 
 from ablations.ledger import Ledger
-from ablations.mlflow.study_runs import ArmRun, StudyRuns
-from ablations.mlflow.writer import Writer
 from ablations.study import plan as plans
 from ablations.study.plan import Plan
 from ablations.study.settings import SETTINGS
@@ -18,13 +16,15 @@ from bench.trial import BadInput, Result
 from reports.evidence import Evidence, MeasuredArm, Tuned
 
 if TYPE_CHECKING:
+    from ablations.mlflow.study_runs import ArmRun, StudyRuns
+    from ablations.mlflow.writer import Writer
     from reports.comparison import Comparison
 
-Linked = Writer | StudyRuns
-"""Either tells the address of a trial's run in MLflow."""
+    Linked = Writer | StudyRuns
+    """Either tells the address of a trial's run in MLflow."""
 
-Published = tuple[Path, tuple[str, ...], tuple[ArmRun, ...]]
-"""The parts of a report that MLflow shows: its folder, one sentence for each contrast, the arms' means."""
+    Published = tuple[Path, tuple[str, ...], tuple[ArmRun, ...]]
+    """What MLflow shows of a report: its folder, one sentence for each contrast, the arms' means."""
 
 
 def report(studies: Sequence[str], results: Path, out: Path) -> int:
@@ -53,7 +53,7 @@ def index(ledger: Ledger, out: Path, made: "Mapping[str, Comparison] | None" = N
     render_index(comparisons(ledger, made), out)
 
 
-def published(page: Path, plan: Plan, found: "Comparison") -> Published:
+def published(page: Path, plan: Plan, found: "Comparison") -> "Published":
     """The parts of a report that are published in MLflow."""
     from ablations.commands.summaries import summarise_arms  # scipy
     from reports.answer import sentences
@@ -68,7 +68,7 @@ def comparisons(ledger: Ledger, made: "Mapping[str, Comparison] | None" = None) 
     return [made.get(plan.study) or comparison(plan, ledger.results(plan.ids)) for plan in stored]
 
 
-def comparison(plan: Plan, results: Mapping[str, Result], links: Linked | None = None) -> "Comparison":
+def comparison(plan: Plan, results: Mapping[str, Result], links: "Linked | None" = None) -> "Comparison":
     """A plan's arms side by side; `results` by trial id. A page needs those of `read`."""
     from reports.comparison import compare  # scipy
 
@@ -80,7 +80,7 @@ def read(plan: Plan, ledger: Ledger) -> dict[str, Result]:
     return {id: replace(result, trace={}) for id in plan.ids if (result := ledger.read(id))}
 
 
-def evidence(plan: Plan, results: Mapping[str, Result], recorder: Linked | None = None) -> Evidence:
+def evidence(plan: Plan, results: Mapping[str, Result], recorder: "Linked | None" = None) -> Evidence:
     """The data of a plan's report: its results, arm by arm."""
     shared = [earlier.planned for earlier in plan.earlier if not set(earlier.trials).isdisjoint(plan.ids)]
     same = ("study", "question", "about", "metrics", "seeds", "looks", "planned", "command", "reused")
@@ -95,13 +95,13 @@ def evidence(plan: Plan, results: Mapping[str, Result], recorder: Linked | None 
     )
 
 
-def _seen(arm: plans.PlannedArm, results: Mapping[str, Result], recorder: Linked | None) -> MeasuredArm:
+def _seen(arm: plans.PlannedArm, results: Mapping[str, Result], recorder: "Linked | None") -> MeasuredArm:
     same = ("name", "model", "title", "question", "note", "changes", "exploratory", "against", "counted")
     facts = {key: getattr(arm, key) for key in same}
     return MeasuredArm(results=_had(arm, results), links=_links(arm, recorder), **facts)
 
 
-def _tuned(plan: Plan, results: Mapping[str, Result], recorder: Linked | None) -> Iterator[Tuned]:
+def _tuned(plan: Plan, results: Mapping[str, Result], recorder: "Linked | None") -> Iterator[Tuned]:
     """Each tuned arm's searches, and its winner if there is one."""
     winners = {arm.tunes: arm for arm in plan.tuned}
     for name, group in groupby(plan.searches, key=lambda search: search.tunes):
@@ -120,7 +120,7 @@ def _had(arm: plans.PlannedArm, results: Mapping[str, Result]) -> dict[int, Resu
     return {seed: results[id] for seed, id in arm.trials.items() if id in results}
 
 
-def _links(arm: plans.PlannedArm, recorder: Linked | None) -> dict[int, str]:
+def _links(arm: plans.PlannedArm, recorder: "Linked | None") -> dict[int, str]:
     if recorder is None:
         return {}
     once = sorted(arm.trials.items())[: 1 if arm.counted else None]

@@ -1,6 +1,6 @@
 """`unrolled studies`: every study there is, with its question, arms, time, and how far it is."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ablations.commands.old_results import remove_unplanned, unplanned
@@ -15,7 +15,7 @@ from ablations.study.plan import Plan
 from ablations.study.study import Study
 from ablations.study.study_file import shipped
 from bench.devices import cores
-from bench.trial import BadInput, counted, visible
+from bench.trial import BadInput, Result, counted, visible
 from reports.answer import tally
 from reports.formats import columns
 
@@ -48,9 +48,11 @@ def _tell(names: Sequence[str], ledger: Ledger) -> None:
 def _list(ledger: Ledger) -> None:
     """Print the shipped studies, those of this folder's .toml files, and others that were run."""
     run = {plan.study: plan for plan in plans.all_stored(ledger)}
+    results = ledger.results({id for plan in run.values() for id in plan.ids})
     rows = [("study", "arms", "time until decided", "state", "")]
     files = (*shipped(), *(str(path) for path in sorted(Path().glob("*.toml")) if _is_study(path)))
-    found = {name: _loaded(name) for name in files}
+    workers = cores()
+    found = {name: _loaded(name, workers) for name in files}
     today = {one[0].plan for one in found.values() if not isinstance(one, BadInput)}
     listed = set()
     for name, one in found.items():
@@ -62,9 +64,9 @@ def _list(ledger: Ledger) -> None:
         if plan and plan.hash != study.plan and plan.hash in today:
             plan = None  # it is another file's, of the same name
         listed.add(study.name)
-        rows.append((name, str(len(study.arms)), time, _state(plan, study.plan, ledger), study.question))
+        rows.append((name, str(len(study.arms)), time, _state(plan, study.plan, results), study.question))
     rows += [
-        (plan.study, str(len(plan.arms)), "–", _state(plan, plan.hash, ledger), plan.question)
+        (plan.study, str(len(plan.arms)), "–", _state(plan, plan.hash, results), plan.question)
         for plan in run.values()
         if plan.study not in listed
     ]
@@ -80,11 +82,11 @@ def _list(ledger: Ledger) -> None:
         print(f"{counted(len(old), 'result')} of no plan {cure}")
 
 
-def _loaded(name: str) -> tuple[Study, str] | BadInput:
+def _loaded(name: str, workers: int) -> tuple[Study, str] | BadInput:
     """A study and the time that it takes, or what is wrong with its file."""
     try:
         study = loading.load(name)
-        return study, minutes(study, cores())
+        return study, minutes(study, workers)
     except BadInput as error:
         return error
 
@@ -93,11 +95,11 @@ def _is_study(path: Path) -> bool:
     return path.is_file() and "[baseline" in path.read_text("utf-8", errors="replace")
 
 
-def _state(plan: Plan | None, today: str, ledger: Ledger) -> str:
+def _state(plan: Plan | None, today: str, results: Mapping[str, Result]) -> str:
     """How far a study is; `today` is the hash of its plan as its file is now."""
     if plan is None:
         return "not run"
-    until = UntilDecided(plan, ledger.results(plan.ids))
+    until = UntilDecided(plan, {id: results[id] for id in plan.ids if id in results})
     missing = f"{counted(len(until.pending), 'trial')} missing" if until.pending else "done"
     edited = "" if plan.hash == today else ", of other seeds or settings"
     return f"{missing}: {until.standing}{edited}"

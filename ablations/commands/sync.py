@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 from ablations import scratch
-from ablations.commands.report import Published, comparison, published, read, render
+from ablations.commands.report import comparison, published, read, render
 from ablations.ledger import Ledger
 from ablations.mlflow import study_runs
 from ablations.mlflow.database import tracking_uri
@@ -14,6 +15,9 @@ from ablations.mlflow.study_runs import StudyRuns
 from ablations.study import plan as plans
 from ablations.study.plan import Plan
 from bench.trial import Result, visible
+
+if TYPE_CHECKING:
+    from ablations.commands.report import Published
 
 
 @scratch.used()
@@ -33,7 +37,7 @@ def sync(studies: Sequence[str], results: Path) -> int:
     return 0
 
 
-def _report(plan: Plan, results: Mapping[str, Result], out: Path, links: StudyRuns) -> Published:
+def _report(plan: Plan, results: Mapping[str, Result], out: Path, links: StudyRuns) -> "Published":
     """What `StudyRuns.publish` takes of a plan's report."""
     found = comparison(plan, results, links)
     return published(render(found, out), plan, found)

@@ -82,7 +82,11 @@ def decide(
         if not waiting or not all(walk.complete(name, completed) for name in waiting):
             break
         for metric, found in tracks.items():
-            found.update({name: found[name].then(walk.seen(name, metric, completed)) for name in waiting})
+            seen = {
+                name: walk.seen(name, metric, completed) if completed else found[name].contrast
+                for name in waiting
+            }
+            found.update({name: found[name].then(contrast) for name, contrast in seen.items()})
         judged = _judge(first, adjust)
         current |= {name: replace(judged[name], decided=judged[name].claims) for name in waiting}
         completed += 1

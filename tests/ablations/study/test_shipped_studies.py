@@ -18,6 +18,7 @@ from ablations.study.study_file import shipped
 from bench.chapter import corpus, text
 from bench.chapter.models.registry import ZOO
 from bench.trial import BadInput, Trial
+from reports.statistics import sequential
 from reports.statistics.planning import expected
 from reports.statistics.power import ALPHA, smallest_exact_p
 from reports.statistics.sequential import Looks
@@ -64,6 +65,12 @@ def test_a_contrast_of_a_shipped_grid_changes_one_setting(name: str) -> None:
     for arm, base in contrasts(study).items():
         moved = [key for key in study.file.design.grid if arms[arm].get(key) != arms[base].get(key)]
         assert len(moved) == 1 and moved[0] not in study.file.design.within
+
+
+@pytest.mark.parametrize("name", shipped())
+def test_the_table_of_a_shipped_study_s_looks_is_stored(name: str) -> None:
+    looks = load(name).looks
+    assert len(looks) == 1 or sequential._stored(looks).exists(), "two seconds of simulation"
 
 
 def test_shipped_studies_begin_at_a_seed_that_no_choice_was_made_by() -> None:

@@ -134,7 +134,10 @@ def test_intervals_of_a_contrast_are_the_repeated_ones() -> None:
     assert c.mde > plain.mde and c.seeds_needed > plain.seeds_needed
 
 
-def test_looks_load_the_light_half_of_scipy() -> None:
-    heavy = "{'scipy.stats', 'scipy.optimize', 'pandas', 'torch'}"
-    code = f"import sys; from reports.statistics.planning import *; print({heavy} & set(sys.modules))"
+@pytest.mark.parametrize(
+    "module", ["reports.statistics.planning", "reports.answer", "ablations.commands.studies"]
+)
+def test_planning_and_deciding_load_the_light_half_of_scipy(module: str) -> None:
+    heavy = "{'scipy.stats', 'scipy.optimize', 'pandas', 'torch', 'urllib.request'}"
+    code = f"import sys; from {module} import *; print({heavy} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "set()\n"

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import synthetic
+from scipy import stats
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.weightstats import ttost_paired
 
@@ -158,6 +159,17 @@ def test_a_summary_counts_diverged_seeds_in_the_median_and_not_in_the_mean() -> 
 )
 def test_the_rate_of_divergence_has_its_exact_interval(k: int, low: float, high: float) -> None:
     assert printed(divergence_interval(k, 8), 3) == (low, high)
+
+
+def test_exact_intervals_signs_and_adjusted_p_are_those_of_scipy_stats() -> None:
+    for n, k in ((n, k) for n in (1, 2, 7, 30) for k in range(n + 1)):
+        wanted = stats.binomtest(k, n)
+        found, (low, high) = divergence_interval(k, n), wanted.proportion_ci(method="exact")
+        assert (found.low, found.high) == pytest.approx((low, high))
+        arm = {seed: float(seed < k) for seed in range(n)}
+        assert contrast(arm, dict.fromkeys(arm, 0.5), delta=1.0).sign_p == pytest.approx(wanted.pvalue)
+    ps = [0.3, 0.01, 0.3, 1.0, 0.0, 0.02]
+    assert benjamini_hochberg(ps) == pytest.approx(stats.false_discovery_control(ps))
 
 
 def test_a_rate_over_one_is_refused() -> None:
