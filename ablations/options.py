@@ -111,12 +111,12 @@ class VerifyOptions(LimitOptions, PlaceOptions):
 class CompareOptions(RunOptions):
     """How results are compared; the options of `run` are for models, which are trained."""
 
-    metric: Annotated[tuple[str, ...], Parameter(group=TABLES)] = ()
-    """What is compared, and the difference that does not matter, such as accuracy=0.02."""
     arm: Annotated[str, Parameter(group=TABLES)] = ""
     """The columns that name an arm, such as model,lr."""
     pair: Annotated[str, Parameter(group=TABLES)] = ""
     """What rows of two arms share: a seed, a fold, a document."""
+    metric: Annotated[tuple[str, ...], Parameter(group=TABLES)] = ()
+    """What is compared, and the difference that does not matter, such as accuracy=0.02."""
     baseline: Annotated[str, Parameter(group=TABLES)] = ""
     """The arm to compare with (default: that of the first row)."""
     lower: Annotated[tuple[str, ...], Parameter(group=TABLES)] = ()
