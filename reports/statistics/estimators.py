@@ -70,18 +70,6 @@ def step_down(ps: ArrayLike) -> Floats:
     return adjusted
 
 
-def step_up(ps: ArrayLike) -> Floats:
-    """The adjusted p values of Benjamini and Hochberg (1995); ps is (k,)."""
-    p = np.asarray(ps, dtype=float)
-    falling = np.argsort(-p)
-    scaled = (
-        p[falling] * p.size / np.arange(p.size, 0, -1)
-    )  # the largest p stays, the smallest counts k times
-    adjusted = np.empty_like(p)
-    adjusted[falling] = np.minimum.accumulate(scaled)
-    return adjusted
-
-
 def _error(x: Floats, one_more: bool = False) -> Floats:
     """The standard error of the mean, or of the distance of one more value from it."""
     sd, n = x.std(-1, ddof=1), x.shape[-1]

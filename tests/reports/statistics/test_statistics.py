@@ -161,15 +161,12 @@ def test_the_rate_of_divergence_has_its_exact_interval(k: int, low: float, high:
     assert printed(divergence_interval(k, 8), 3) == (low, high)
 
 
-def test_exact_intervals_signs_and_adjusted_p_are_those_of_scipy_stats() -> None:
-    for n, k in ((n, k) for n in (1, 2, 7, 30) for k in range(n + 1)):
-        wanted = stats.binomtest(k, n)
-        found, (low, high) = divergence_interval(k, n), wanted.proportion_ci(method="exact")
-        assert (found.low, found.high) == pytest.approx((low, high))
+def test_the_p_of_signs_is_that_of_scipy_stats() -> None:
+    for k, n in [(0, 1), (1, 1), (1, 2), (0, 7), (2, 7), (7, 7), (11, 30), (15, 30)]:
         arm = {seed: float(seed < k) for seed in range(n)}
-        assert contrast(arm, dict.fromkeys(arm, 0.5), delta=1.0).sign_p == pytest.approx(wanted.pvalue)
-    ps = [0.3, 0.01, 0.3, 1.0, 0.0, 0.02]
-    assert benjamini_hochberg(ps) == pytest.approx(stats.false_discovery_control(ps))
+        assert contrast(arm, dict.fromkeys(arm, 0.5), delta=1.0).sign_p == pytest.approx(
+            stats.binomtest(k, n).pvalue
+        )
 
 
 def test_a_rate_over_one_is_refused() -> None:
