@@ -9,7 +9,6 @@ import math
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
-from functools import cached_property
 from typing import Any, Self
 
 FORMAT = 6
@@ -122,7 +121,7 @@ class Trial:
         object.__setattr__(self, "options", dict(sorted(self.options.items())))
         object.__setattr__(self, "moms", tuple(self.moms))
 
-    @cached_property
+    @property
     def id(self) -> str:
         """Sixteen hex digits of the content's hash. A corpus counts by its text, not by its path."""
         content = {**self.to_dict(), "format": FORMAT}
