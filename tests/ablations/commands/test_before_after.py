@@ -97,7 +97,7 @@ def test_results_of_the_format_with_one_file_are_compared_epoch_by_epoch(tmp_pat
         body["result"]["epochs"][1]["valid_loss"] = 0.25
         save(path, seal({"format": 5, "result": body["result"]}))
     code, said = gate(before, after)
-    assert code == 3 and "other numbers, seed 0: epoch 1 valid_loss 0.25 in" in said
+    assert code == 3 and "epoch 1 valid_loss 0.25 in the baseline, 0.5 in" in " ".join(said.split())
 
 
 def test_a_trial_without_a_result_shuts_the_gate(tmp_path, gate) -> None:
