@@ -184,7 +184,7 @@ def a_result_less(files: dict[str, bytes]) -> None:
         (a_point_moved_in_a_figure, "index.html: is not as it", "index.html: is not what the results give"),
         (another_page, "is not described", "pages/index.html: is no page of these results"),
         (another_torch, "environment.txt: is not as it was", "environment.txt: has torch 1.0.0"),
-        (another_source, "optimizer.py: is not as it was", "source/: is not what trained lm4 with engine loop"),
+        (another_source, "optimizer.py: is not as it", "source/: is not what trained lm4 with engine loop"),
         (a_source_less, "is described and not there", "source/: lacks bench/chapter/run.py"),
         (a_result_less, "is described and not there", ""),
     ],
