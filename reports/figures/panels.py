@@ -6,6 +6,8 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
+import seaborn as sns
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
@@ -21,8 +23,7 @@ _POINTS, _ALL_POINTS = 60, 40_000  # most points that one learning curve keeps, 
 _MUTED = COLOURS["muted"]
 _GREY: dict[str, Any] = {"color": _MUTED, "lw": 1.1, "dashes": (3, 2)}  # the baseline's line in a panel
 
-Losses = Mapping[int, Sequence[float]]
-"""By epoch, the losses that a mean is of."""
+_MEAN: dict[str, Any] = {"color": COLOURS["ink"], "lw": 2, "err_kws": {"lw": 0}}
 
 
 class Curve(NamedTuple):
@@ -42,9 +43,9 @@ def curves(c: Comparison) -> dict[int, Markup]:
     found = {row.index: _by_seed(row, most) for row in c.rows}
     shown, common = [row for row in c.rows if found[row.index]], common_seeds(c)
     last = max((max(curve.losses) for row in shown for curve in found[row.index].values()), default=1)
-    means = {row.index: _averaged(row, found[row.index], common, last) for row in c.rows}
-    bases = {row.index: means[c.base(row).index] if row.contrast else {} for row in shown}
-    seen = [loss for base in bases.values() for losses in base.values() for loss in losses]
+    means = {row.index: _mean(row, found[row.index], common, last) for row in c.rows}
+    bases = {row.index: means[c.base(row).index] if row.contrast else None for row in shown}
+    seen = [x for base in bases.values() if base is not None for x in base["loss"]]
     for row in shown:
         losses = [loss for curve in found[row.index].values() for loss in curve.losses.values()]
         seen += [min(losses), float(np.quantile(losses, 0.995))]
@@ -80,43 +81,44 @@ def _by_seed(row: ComparedArm, most: int) -> dict[int, Curve]:
 def _curves(
     name: str,
     found: Mapping[int, Curve],
-    averaged: Losses,
-    base: Losses,
+    mean: pd.DataFrame,
+    base: pd.DataFrame | None,
     ends: tuple[float, float],
 ) -> Figure:
     figure = blank(172, 200)
     ax = axes_at(figure, 34, 26, 160, 122)
-    ax.plot(list(base), [np.mean(losses) for losses in base.values()], **_GREY)
+    if base is not None:
+        sns.lineplot(base, x="epoch", y="loss", errorbar=None, ax=ax, **_GREY)
     for seed, curve in found.items():
         xs, ys = list(curve.losses), list(curve.losses.values())
         ax.plot(xs, ys, color=_MUTED, lw=0.6, alpha=0.4, gid=f"seed{seed}")
         if not curve.done:
             ax.plot(xs[-1:], ys[-1:], "X", ms=8, mew=0, color=COLOURS["ink"], zorder=3)
-    lows, highs = zip(*map(_t_band, averaged.values()), strict=True) if averaged else ((), ())
-    ax.fill_between(list(averaged), lows, highs, facecolor=_MUTED, alpha=0.35, lw=0)
-    ax.plot(list(averaged), [np.mean(losses) for losses in averaged.values()], color=COLOURS["ink"], lw=2)
+    sns.lineplot(mean, x="epoch", y="loss", errorbar=_t_band, ax=ax, **_MEAN)
+    for band in ax.collections:
+        band.set(facecolor=_MUTED, alpha=0.35)
     ax.set(title=short(name, 26), xlabel="", ylabel="", ylim=ends)
     ax.locator_params(nbins=5, integer=True, axis="x")
     return figure
 
 
-def _averaged(row: ComparedArm, found: Mapping[int, Curve], common: Collection[int], last: int) -> Losses:
-    """The losses of common seeds that converged.
+def _mean(row: ComparedArm, found: Mapping[int, Curve], common: Collection[int], last: int) -> pd.DataFrame:
+    """A row a point of the curves that the mean is of: those of common seeds that converged.
 
-    A model that counts has no epochs: its loss, at the first epoch and the last.
+    A model that counts has no epochs: its loss, from the first epoch to the last.
     """
-    kept = [curve.losses for seed, curve in found.items() if seed in common and curve.done]
+    kept = [(seed, curve) for seed, curve in found.items() if seed in common and curve.done]
+    records = [(seed, epoch, loss) for seed, curve in kept for epoch, loss in curve.losses.items()]
     if not found and (level := mean_of(row.arm, "valid_loss")) is not None:
-        kept = [{1: level, last: level}]
-    epochs = sorted({epoch for losses in kept for epoch in losses})
-    return {epoch: [losses[epoch] for losses in kept if epoch in losses] for epoch in epochs}
+        records = [(0, epoch, level) for epoch in (1, last)]
+    return pd.DataFrame(records, columns=["seed", "epoch", "loss"])
 
 
-def _t_band(losses: Sequence[float]) -> tuple[float, float]:
-    """A t interval over seeds."""
-    if len(losses) < 3:
+def _t_band(sample: "pd.Series[float]") -> tuple[float, float]:
+    """A t interval over seeds, in place of seaborn's unseeded bootstrap."""
+    if len(sample) < 3:
         return math.nan, math.nan
-    low, high = t_interval(losses)
+    low, high = t_interval(np.asarray(sample, dtype=float))
     return float(low), float(high)
 
 
