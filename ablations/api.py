@@ -42,7 +42,7 @@ from reports.comparison import Comparison
 from reports.formats import titled
 from reports.statistics.contrasts import Contrast, contrast
 from reports.statistics.verdicts import Verdict, sentence, verdict
-from reports.tables import trial_record, trial_records
+from reports.trials import trial_record
 
 
 def trial(model: str, seed: int = 0, **settings: Any) -> Trial:
@@ -138,17 +138,13 @@ def results(study: str, folder: str | Path = "results", *, all: bool = False) ->
     """
     ledger = Ledger(Path(folder))
     plan = plans.stored(study, ledger)
-    rows = [
-        {**record, "counts": counts}
-        for record, counts in trial_records(comparison(plan, ledger.results(plan.ids)))
-        if all or counts
-    ]
-    if all:
-        known = {row["trial"] for row in rows}
-        others = [cell for cell in plan.cells(ledger) if cell[2].trial.id not in known]
-        rows += [{**trial_record(arm.name, seed, found), "counts": False} for arm, seed, found in others]
-    frame = pd.DataFrame(rows)
-    return frame if all else frame.drop(columns="counts", errors="ignore")
+    table = comparison(plan, ledger.results(plan.ids)).table
+    if not all:
+        return table[table.counts].drop(columns="counts").infer_objects()
+    known = set(table.trial)
+    others = [cell for cell in plan.cells(ledger) if cell[2].trial.id not in known]
+    rows = [{**trial_record(arm.name, seed, found), "counts": False} for arm, seed, found in others]
+    return pd.concat([table, pd.DataFrame(rows, dtype=object)]).infer_objects().reset_index(drop=True)
 
 
 @dataclass(frozen=True)
@@ -190,7 +186,7 @@ def compare(
     rule, cure = "is not a number above 0", "give the difference that does not matter"
     require(0 <= delta < math.inf, rule, key="delta", cure=cure)
     found = _by_metric(_comparison(study, folder), metric, delta)
-    name, metric = found.evidence.study, metric or found.metric.name
+    name, metric = found.design.study, metric or found.metric.name
     rows = {row.arm.name: row for row in found.rows}
     for given in filter(None, (arm, against)):
         if given not in rows:
@@ -242,7 +238,7 @@ def _verdicts(found: Comparison) -> pd.DataFrame:
 def _comparison(study: str | pd.DataFrame, folder: str | Path) -> Comparison:
     """A study's arms side by side: of a table, or of a ledger."""
     if isinstance(study, pd.DataFrame):
-        return study_tables.judge(study)
+        return study_tables.compare(study)
     ledger = Ledger(Path(folder))
     plan = plans.stored(study, ledger)
     return comparison(plan, ledger.results(plan.ids))
@@ -250,8 +246,8 @@ def _comparison(study: str | pd.DataFrame, folder: str | Path) -> Comparison:
 
 def _by_metric(found: Comparison, metric: str, delta: float = 0.0) -> Comparison:
     """The view by a metric; the first metric's where the study does not name it and `delta` is given."""
-    study, metrics = found.evidence.study, found.evidence.metrics
-    results = [result for arm in found.evidence.arms for result in arm.results.values()]
+    study, metrics = found.design.study, found.design.metrics
+    results = [result for arm in found.design.arms for result in arm.results.values()]
     known = sorted({name for result in results for name in result.metrics})
     cure = suggestion(metric, known)
     require(not metric or not known or metric in known, f"no result has {metric!r}", key="metric", cure=cure)

@@ -39,7 +39,7 @@ def claims(c: Comparison) -> tuple[Claim, ...]:
         Claim(
             row=row,
             verdict=row.verdict,
-            exploratory=row.arm.exploratory or c.evidence.seen > 0,
+            exploratory=row.arm.exploratory or c.design.seen > 0,
             text=", ".join(filter(None, (_line(row, c), stage(row.verdict) if row.decided else ""))),
             beside=tuple(
                 f"{view.title}: {v.symbol} {v.word}, {_line(view.rows[row.index], view)}"
@@ -56,14 +56,14 @@ def claims(c: Comparison) -> tuple[Claim, ...]:
 
 def _line(row: ComparedArm, c: Comparison) -> str:
     """Level of the baseline → of the arm over the same seeds, effect with interval, seeds, state."""
-    k, how, base = row.contrast, scale(c.metric.name), c.base(row).summary.values
+    k, how, base = row.contrast, c.scale, c.base(row).summary
     if k is None:
         return row.note
     if k.identical:
-        return f"the same on every one of {counted(k.pairs, 'seed')}"
-    said = [f"better on {k.wins} of {counted(k.pairs, 'seed')}", state(row)]
+        return f"the same on every one of {counted(k.pairs, row.noun)}"
+    said = [f"better on {k.wins} of {counted(k.pairs, row.noun)}" if k.paired else "", state(row)]
     if k.mean is not None:
-        start = fmean(base[seed] for seed in k.differences)
+        start = fmean(base.values[seed] for seed in k.differences) if k.differences else base.mean or 0.0
         said[:0] = [
             f"{how.at(start)} → {how.at(start + k.mean)}",
             f"{how.moved(k.mean, k.interval)} {how.from_to(k.interval)}".rstrip(),
@@ -86,7 +86,7 @@ def state(row: ComparedArm) -> str:
         said.append(f"open: {v.stuck}")
     elif not v.decided:
         done = k.pairs >= k.look.looks.last
-        seeds = counted(k.pairs, "seed")
+        seeds = counted(k.pairs, row.noun)
         said.append(f"not decided at {seeds}" if done else f"open after {k.pairs} of {row.most} seeds")
     if v.provisional:
         said.append(f"provisional: under {CLAIM_SEEDS} seeds")
@@ -96,7 +96,7 @@ def state(row: ComparedArm) -> str:
 def sentences(c: Comparison) -> tuple[str, ...]:
     """The claims as whole sentences, each with the other metrics after it."""
     return tuple(
-        f"{x.verdict.symbol} {x.verdict.word} — {x.row.arm.name} against {c.base(x.row).arm.name}"
+        f"{x.verdict.symbol} {x.verdict.label} — {x.row.arm.name} against {c.base(x.row).arm.name}"
         f"{' (exploratory)' if x.exploratory else ''}: {'; '.join((x.text, *x.beside))}."
         for x in claims(c)
     )
@@ -110,9 +110,9 @@ def standing(c: Comparison) -> str:
 
 def extension(c: Comparison) -> str:
     """Sentences on a plan that was declared after its trials had been seen; "" for any other."""
-    if not (seen := c.evidence.seen):
+    if not (seen := c.design.seen):
         return ""
-    first, n = max(c.evidence.seeds) + 1, len(c.evidence.seeds)
+    first, n = max(c.design.seeds) + 1, len(c.design.seeds)
     return (
         f"This plan was declared after {seen:,} of its trials had been seen: its claims are exploratory. "
         f"Fresh seeds confirm: --seeds {first}-{first + n - 1}"
@@ -133,6 +133,9 @@ def largest(c: Comparison) -> float:
 def tally(c: Comparison) -> str:
     """A phrase that counts the trials of the looks so far: finished, diverged, failed or missing."""
     done, total = sum(row.done for row in c.rows), sum(row.total for row in c.rows)
+    if not c.design.plan:
+        gone = total - done
+        return counted(total, "row") + (f", of which {gone} diverged" if gone else "")
     ends = {
         "diverged": sum(row.diverged for row in c.rows),
         "failed": sum(row.failed for row in c.rows),
@@ -177,7 +180,7 @@ def warnings(c: Comparison) -> tuple[str, ...]:
 def mixed_machines(c: Comparison) -> str:
     """A sentence on pairs of results from different kinds of machine; "" if there are none."""
     sides = [(c.base(row).arm, row.arm) for row in c.compared]
-    best = [search.own for search in c.evidence.tuned]  # the baseline's own best first
+    best = [search.own for search in c.design.tuned]  # the baseline's own best first
     sides += [(best[0], own) for own in best[1:] if best[0] and own]
     return mixed(
         (kind(base.results[seed].environment), kind(arm.results[seed].environment))
@@ -230,7 +233,7 @@ _LOOKS = (
 
 def zone(c: Comparison) -> str:
     """±δ with its unit."""
-    how = scale(c.metric.name)
+    how = c.scale
     return f"±{how.factor * c.metric.delta:g} {how.difference}".rstrip()
 
 
@@ -243,7 +246,7 @@ def limits(c: Comparison, environments: dict[str, str]) -> tuple[str, ...]:
             for view in c.views
         ),
     ]
-    if tuned := c.evidence.tuned[:1]:
+    if tuned := c.design.tuned[:1]:
         tried = f"{len(tuned[0].levels)} levels with {counted(len(tuned[0].seeds), 'seed')} each"
         said.append(
             f"An arm's own best {words(tuned[0].setting)} is the best of {tried}; no others were tried."

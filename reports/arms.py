@@ -1,12 +1,12 @@
 """One arm by itself: its numbers by seed, its trials, its task."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from bench.trial import TASK, Result, Trial, lower_is_better
-from reports.evidence import MeasuredArm
+from reports.design import MeasuredArm
 from reports.statistics.contrasts import ArmSummary, summarise
 
 Value = TypeVar("Value")
@@ -24,9 +24,9 @@ def values(arm: MeasuredArm, metric: str) -> dict[int, float]:
     return numbers
 
 
-def on(found: Mapping[int, Value], seeds: Sequence[int]) -> dict[int, Value]:
-    """What these seeds have, of those that have something."""
-    return {seed: found[seed] for seed in seeds if seed in found}
+def select_seeds(by_seed: Mapping[Any, Value], seeds: Iterable[Any]) -> dict[Any, Value]:
+    """The values of these seeds, of those that have one."""
+    return {seed: by_seed[seed] for seed in seeds if seed in by_seed}
 
 
 def summary_of(arm: MeasuredArm, metric: str) -> ArmSummary:
@@ -53,7 +53,7 @@ def was_trained(arm: MeasuredArm) -> bool:
 
 def trial_of(arm: MeasuredArm) -> Trial | None:
     """Any trial of the arm: they differ in the seed alone."""
-    return next((result.trial for _, result in sorted(arm.results.items())), None)
+    return next((result.trial for _, result in sorted(arm.results.items())), arm.trial)
 
 
 def apart(one: MeasuredArm, two: MeasuredArm) -> list[str]:

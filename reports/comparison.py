@@ -1,21 +1,27 @@
-"""The arms of a study, each against its baseline: what can be compared, by how much, with what verdict.
+"""The arms of a table, each against its baseline: what can be compared, by how much, with what verdict.
 
-Verdicts are sought at the study's looks, by the first of its metrics; what has been decided asks for no more
-seeds. Only the seeds of the looks that were taken count: others enter no verdict and no mean.
+A study's verdicts are sought at its looks, by the first of its metrics; what has been decided asks for no
+more seeds. Only the seeds of the looks that were taken count: others enter no verdict and no mean. A table
+from elsewhere has no looks: all of its rows count.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
+
+import pandas as pd
 
 from bench.trial import BadInput, Metric
-from reports.arms import apart, finished, is_self_check, summary_of, trial_of, values
-from reports.evidence import Evidence, MeasuredArm
-from reports.formats import titled
-from reports.looks import Taken, taken
+from reports.arms import apart, finished, is_self_check, select_seeds
+from reports.design import Design, MeasuredArm
+from reports.formats import Scale, decimals, scale, titled
+from reports.looks import decide_contrasts, seeds_of_sides
 from reports.proofs import Proof, proofs
-from reports.statistics.contrasts import ArmSummary, Contrast, contrast
+from reports.statistics.contrasts import ArmSummary, Contrast, contrast, summarise
+from reports.statistics.decisions import Decisions
 from reports.statistics.verdicts import Verdict
+from reports.trials import Statuses, statuses, values_by_metric
 
 DEAD = "dead toggle: the weights equal the baseline's"
 UNSEEN = "no results yet"
@@ -30,6 +36,8 @@ class ComparedArm:
 
     index: int  # position in the study; 0 is the baseline
     arm: MeasuredArm  # with the results that count
+    noun: str  # what a pair of rows is called
+    seeds: tuple[Any, ...]  # of the rows that count, failures included
     total: int  # seeds that the looks so far and the next one need
     done: int
     diverged: int
@@ -80,9 +88,10 @@ class ComparedArm:
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """A study's arms in declared order, compared by one metric; `others` compares them by the others."""
+    """Arms in declared order, compared by one metric; `others` compares them by the others."""
 
-    evidence: Evidence
+    table: pd.DataFrame  # a row a trial; `counts` tells whether it counts for its arm's contrast
+    design: Design
     metric: Metric
     title: str  # the metric in words
     unit: str
@@ -108,17 +117,16 @@ class Comparison:
     @property
     def sequential(self) -> bool:
         """Whether the study looks more than once."""
-        return len(self.evidence.looks) > 1
+        return len(self.design.looks) > 1
 
     @property
     def uncounted(self) -> int:
         """Trials that were trained beyond the looks that were taken."""
-        every = zip(self.evidence.arms, self.rows, strict=True)
-        return sum(len(arm.trials) - len(row.arm.trials) for arm, row in every)
+        return len(self.table) - int(self.table.counts.sum())
 
     def common(self, rows: Sequence[ComparedArm]) -> tuple[int, ...]:
         """The seeds that count for all of these arms, failures included."""
-        return tuple(s for s in self.evidence.seeds if all(s in row.arm.results for row in rows))
+        return tuple(s for s in self.design.seeds if all(s in row.seeds for row in rows))
 
     def by(self, metric: str) -> "Comparison | None":
         """The comparison by this metric, if the study names it."""
@@ -146,6 +154,16 @@ class Comparison:
         return self.title if self.title.endswith(self.unit) else f"{self.title} ({self.unit})"
 
     @property
+    def scale(self) -> Scale:
+        """How people read the metric."""
+        return scale(self.metric.name, None if self.design.plan else self.metric.delta)
+
+    @property
+    def decimals(self) -> int:
+        """The decimals of the tables: four, or of a table from elsewhere two beyond those of δ."""
+        return 4 if self.design.plan else decimals(self.metric.delta)
+
+    @property
     def in_nats(self) -> bool:
         """Whether exp of a difference is a ratio of perplexities."""
         return self.unit == "nats"
@@ -156,79 +174,141 @@ class Comparison:
         return tuple(row for row in self.rows if row.contrast is not None)
 
 
-def compare(evidence: Evidence) -> Comparison:
-    """Every arm against its baseline, by every metric. Raises BadInput where there is no arm, or no δ."""
-    place = f"study {evidence.study!r}"
-    if not evidence.arms:
+def compare(table: pd.DataFrame, design: Design) -> Comparison:
+    """The arms of a table, each against its baseline, by every metric; `reports.trials` has the columns.
+
+    Raises BadInput where there is no arm, or no δ.
+    """
+    place = f"study {design.study!r}"
+    if not design.arms:
         raise BadInput("there are none to report", place=place, key="arms", cure="declare a baseline")
-    for metric in evidence.metrics:
+    for metric in design.metrics:
         if not metric.delta > 0:
             raise BadInput(f"δ of {metric.name}: must be above 0, in its unit", place=place)
-    arms = {arm.name: arm for arm in evidence.arms}
-    notes = {arm.name: _note(arm, evidence) for arm in evidence.arms[1:]}
-    pairs = {
-        name: (arms[name], arms.get(arms[name].against, evidence.arms[0]))
-        for name, note in notes.items()
-        if note in ("", UNSEEN, DEAD)
-    }
-    found = taken(pairs, evidence)
-    views = [_view(metric, found, notes, evidence) for metric in evidence.metrics]
+    ended, values = statuses(table, design), values_by_metric(table, design)
+    notes = _notes(ended, design)
+    decisions = decide_contrasts(_contrasts(notes), ended, values, design)
+    seeds, needed = _seeds_that_count(decisions, ended, design)
+    counts = [seed in seeds[arm] for arm, seed in zip(table.arm, table.seed, strict=True)]
+    table = table.assign(counts=counts)
+    views = []
+    for metric in design.metrics:
+        rows: list[ComparedArm] = []
+        for arm in design.arms:
+            of = ended[arm.name], values[metric.name][arm.name], seeds[arm.name], needed[arm.name]
+            row = _row(len(rows), metric, design, *of, notes.get(arm.name, ""))
+            rows.append(_judged(row, rows or [row], metric, decisions))
+        title, unit = titled(metric.name)
+        views.append(
+            Comparison(
+                table=table,
+                design=design,
+                metric=metric,
+                title=title,
+                unit=unit,
+                rows=tuple(rows),
+                looked=decisions.looks,
+            )
+        )
     return replace(views[0], others=tuple(views[1:]))
 
 
-def _view(metric: Metric, found: Taken, notes: Mapping[str, str], evidence: Evidence) -> Comparison:
-    """The comparison by one metric."""
-    decisions = found.decisions
-    rows: list[ComparedArm] = []
-    for index, (name, arm) in enumerate(found.arms.items()):
-        row = _row(index, arm, evidence, metric, found.needs[name], notes.get(name, ""))
-        if index and is_self_check(arm):
-            sides, lower = (row.summary.values, rows[0].summary.values), metric.lower_is_better
-            row = replace(row, contrast=contrast(*sides, delta=metric.delta, lower_is_better=lower))
-        elif v := decisions.verdicts.get(name, {}).get(metric.name):
-            row = replace(row, declared=True, decided=v.decided, stuck=v.stuck, asks=decisions.asks[name])
-            if not row.note and v.contrast.pairs:
-                row = replace(row, contrast=v.contrast, verdict=v)
-            else:
-                row = replace(row, note=row.note or (f"open: {v.stuck}" if v.stuck else APART))
-        rows.append(row)
-    title, unit = titled(metric.name)
-    return Comparison(
-        evidence=evidence, metric=metric, title=title, unit=unit, rows=tuple(rows), looked=decisions.looks
-    )
+def decide_looks(table: pd.DataFrame, design: Design) -> Decisions[str]:
+    """The state of every contrast after the looks whose results are complete."""
+    ended = statuses(table, design)
+    contrasts = _contrasts(_notes(ended, design))
+    return decide_contrasts(contrasts, ended, values_by_metric(table, design), design)
+
+
+def _contrasts(notes: Mapping[str, str]) -> list[str]:
+    """The arms that are compared, or will be."""
+    return [name for name, note in notes.items() if note in ("", UNSEEN, DEAD)]
+
+
+def _seeds_that_count(
+    decisions: Decisions[str], ended: Statuses, design: Design
+) -> tuple[dict[str, Collection[Any]], dict[str, int]]:
+    """By arm, the seeds that count for a contrast, and how many are needed for the next look."""
+    if not design.looks:
+        return {name: of.keys() for name, of in ended.items()}, {name: len(of) for name, of in ended.items()}
+    first = design.metrics[0].name
+    looks = {name: by[first].contrast.look for name, by in decisions.verdicts.items()}
+    counted = seeds_of_sides({name: look.looks.numbers[look.k] for name, look in looks.items()}, design)
+    return {name: design.seeds[:n] for name, n in counted.items()}, seeds_of_sides(decisions.asks, design)
 
 
 def _row(
-    index: int, arm: MeasuredArm, evidence: Evidence, metric: Metric, needed: int, note: str
+    index: int,
+    metric: Metric,
+    design: Design,
+    ended: Mapping[Any, str],
+    values: Mapping[Any, float],
+    seeds: Collection[Any],
+    needed: int,
+    note: str,
 ) -> ComparedArm:
-    ended, numbers = arm.trials, values(arm, metric.name)
-    failed = sum(not r.done and not r.diverged for r in ended.values())
-    total = 1 if arm.counted else max(len(ended), needed)
-    trained = evidence.arms[index].results.keys() - arm.results.keys()
-    diverged = sum(math.isinf(numbers.get(seed, 0.0)) for seed in ended)
+    """An arm by the rows that count for it."""
+    whole = design.arms[index]
+    arm = replace(whole, results=select_seeds(whole.results, seeds))
+    statuses, values = select_seeds(ended, seeds), select_seeds(values, seeds)
+    once = dict(list(statuses.items())[: 1 if arm.counted else None])
+    diverged = sum(math.isinf(values.get(seed, 0.0)) for seed in once)
+    failed = sum(status not in ("done", "diverged") for status in once.values())
+    total = 1 if arm.counted else max(len(once), needed)
+    summary = summarise(values, lower_is_better=metric.lower_is_better)
+    beyond = (ended.keys() - statuses.keys()) & set(design.seeds[:total])
+    looks = design.looks or (total,)
     return ComparedArm(
         index=index,
         arm=arm,
+        noun=design.noun,
+        seeds=tuple(statuses),
         total=total,
-        done=len(ended) - diverged - failed,
+        done=len(once) - diverged - failed,
         diverged=diverged,
         failed=failed,
-        ahead=0 if arm.counted else len(trained & set(evidence.seeds[:total])),
-        most=total if arm.counted else evidence.looks[0 if index and is_self_check(arm) else -1],
-        summary=summary_of(arm, metric.name),
+        ahead=0 if arm.counted else len(beyond),
+        most=total if arm.counted else looks[0 if index and is_self_check(arm) else -1],
+        summary=replace(summary, sd=None, interval=None) if arm.counted else summary,
         note=note,
         proofs=proofs(finished(arm)),
     )
 
 
-def _note(arm: MeasuredArm, evidence: Evidence) -> str:
-    """Why the arm is not compared with the baseline, or with the arm that it names, or nothing."""
+def _judged(
+    row: ComparedArm, rows: Sequence[ComparedArm], metric: Metric, decisions: Decisions[str]
+) -> ComparedArm:
+    """The row with its contrast and verdict, or the reason why it has none; the baseline as it is."""
+    if not row.index:
+        return row
+    name = row.arm.name
+    if is_self_check(row.arm):
+        sides, lower = (row.summary.values, rows[0].summary.values), metric.lower_is_better
+        return replace(row, contrast=contrast(*sides, delta=metric.delta, lower_is_better=lower))
+    v = decisions.verdicts.get(name, {}).get(metric.name)
+    if v is None:
+        return replace(row, note=row.note or APART)
+    row = replace(row, declared=True, decided=v.decided, stuck=v.stuck, asks=decisions.asks[name])
+    if not row.note and v.contrast.pairs:
+        return replace(row, contrast=v.contrast, verdict=v)
+    return replace(row, note=row.note or (f"open: {v.stuck}" if v.stuck else APART))
+
+
+def _notes(ended: Statuses, design: Design) -> dict[str, str]:
+    """Why each arm but the baseline is not compared; "" where it is."""
+    arms = {arm.name: arm for arm in design.arms}
+    return {
+        name: _note(arms[name], arms[base], ended[name] and ended[base], design)
+        for name, base in design.bases.items()
+    }
+
+
+def _note(arm: MeasuredArm, baseline: MeasuredArm, both_seen: object, design: Design) -> str:
     if arm.counted and not arm.against:
         return COUNTED
-    if not arm.against and any(other.against == arm.name for other in evidence.arms):
+    if not arm.against and any(other.against == arm.name for other in design.arms):
         return REFERENCE
-    baseline = next((other for other in evidence.arms if other.name == arm.against), evidence.arms[0])
-    if trial_of(arm) is None or trial_of(baseline) is None:
+    if not both_seen:
         return UNSEEN
     if other := apart(arm, baseline):
         return f"another task: {', '.join(other)}"

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from bench.trial import Scalar
-from reports.arms import on, trial_of
+from reports.arms import select_seeds, trial_of
 from reports.comparison import ComparedArm, Comparison
 from reports.statistics.contrasts import contrast
 from reports.statistics.designs import Cells, Effect, factorial_effects
@@ -72,11 +72,11 @@ def factorial(c: Comparison) -> Factorial | None:
         if len(moved) == 2 ** len(corner):
             moves = sorted(corner, key=lambda move: order.get(frozenset([move]), 0))
             switches = {move: _switch(c, *move) for move in moves}
-            seeds = _until_last(c.common(list(moved.values())), c.evidence.seeds)
+            seeds = _until_last(c.common(list(moved.values())), c.design.seeds)
             table = {}
             for part, row in moved.items():
                 levels = tuple((move in part) is (move[1] == s.on) for move, s in switches.items())
-                table[levels] = on(row.summary.values, seeds)
+                table[levels] = select_seeds(row.summary.values, seeds)
             return _measured(c, tuple(switches.values()), table)
     return None
 
@@ -135,14 +135,17 @@ def _judged(
         elif second.verdict and c.base(second) is first:
             found[key] = _turned(second.verdict, second, first)
         else:
-            values[key] = (on(first.summary.values, seeds), on(second.summary.values, seeds))
+            values[key] = (
+                select_seeds(first.summary.values, seeds),
+                select_seeds(second.summary.values, seeds),
+            )
     return found | verdicts(values, delta=c.metric.delta, lower_is_better=c.lower_is_better)
 
 
 def _turned(v: Verdict, row: ComparedArm, base: ComparedArm) -> Verdict:
     """The verdict on the baseline against an arm, from that on the arm against the baseline."""
     k, other = v.contrast, {Word.IMPROVES: Word.WORSENS, Word.WORSENS: Word.IMPROVES}
-    lower, sides = k.lower_is_better, (on(side.summary.values, k.seeds) for side in (base, row))
+    lower, sides = k.lower_is_better, (select_seeds(side.summary.values, k.seeds) for side in (base, row))
     turned = contrast(*sides, delta=k.delta, lower_is_better=lower, family=k.family, look=k.look)
     return replace(v, contrast=turned, word=other.get(v.word, v.word))
 
@@ -169,4 +172,4 @@ def _switch(c: Comparison, key: str, level: Scalar) -> Switch:
     """The switch between the baseline's level and another one."""
     own = _settings(c.rows[0]).get(key, level)
     off, on = (own, level) if level and not own else (level, own)
-    return Switch(key, c.evidence.titles.get(key, key.replace("_", " ")), off, on)
+    return Switch(key, c.design.titles.get(key, key.replace("_", " ")), off, on)

@@ -82,9 +82,15 @@ _SCALES = {
 }
 
 
-def scale(metric: str) -> Scale:
-    """How people read a metric."""
-    return _SCALES.get(metric, Scale(titled(metric)[1], titled(metric)[1]))
+def scale(metric: str, delta: float | None = None) -> Scale:
+    """How people read a metric; with δ, one that we may not know has two digits beyond those of δ."""
+    unit = titled(metric)[1]
+    return _SCALES.get(metric) or Scale(unit, unit, digits=3 if delta is None else max(3, decimals(delta)))
+
+
+def decimals(delta: float) -> int:
+    """Two decimals beyond those of δ, at most 12."""
+    return min(12, max(0, 2 - math.floor(math.log10(delta))))
 
 
 def when(unix: float) -> str:
@@ -177,6 +183,12 @@ def pipe_table(rows: Sequence[Sequence[str]], rule: str = "---") -> str:
 def listed(names: Sequence[str]) -> str:
     """'a', 'a and b', 'a, b and c'; 'none' without any."""
     return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]])) if names else "none"
+
+
+def listed_up_to(names: Sequence[object], most: int) -> str:
+    """The first of many names, and how many more there are: 'a, b and 3 more'."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(short(name) for name in names[:most]) + more
 
 
 def quoted(name: str) -> str:

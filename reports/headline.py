@@ -9,10 +9,10 @@ from markupsafe import Markup
 
 from bench.trial import Scalar, counted, visible
 from reports.answer import Claim, claims, size
-from reports.arms import apart, is_self_check, on, trial_of
+from reports.arms import apart, is_self_check, select_seeds, trial_of
 from reports.comparison import ComparedArm, Comparison
 from reports.factorial import VIEWS, Part
-from reports.formats import listed, quoted, scale
+from reports.formats import listed, quoted
 from reports.statistics.verdicts import Verdict, Word, verdicts
 
 NAMED = 3
@@ -62,11 +62,15 @@ def _told(found: Sequence[Finding], c: Comparison, view: str = "") -> list[Marku
     if view and said:
         said[0] = Markup("{}, {}").format(view.capitalize(), said[0])
     if undecided:
-        better, ks = Markup("{} (better on {} of {})").format, [x.verdict.contrast for x in undecided]
-        seeds = [counted(k.pairs, "seed") for k in ks]
-        named = [better(x.name, k.wins, n) for x, k, n in zip(undecided, ks, seeds, strict=True)]
-        said.append(Markup("Undecided: {}").format(_few(named)))
+        said.append(Markup("Undecided: {}").format(_few([_undecided(x, c) for x in undecided])))
     return said
+
+
+def _undecided(x: Finding, c: Comparison) -> Markup:
+    k = x.verdict.contrast
+    if not k.paired:
+        return x.name
+    return Markup("{} (better on {} of {})").format(x.name, k.wins, counted(k.pairs, c.design.noun))
 
 
 def order(c: Comparison) -> Markup:
@@ -103,8 +107,10 @@ def _words(
 
     Of the seeds of the first look, whose number no result has chosen.
     """
-    seeds = c.evidence.seeds[: c.evidence.looks[0]]
-    values = {(t, key): on(rows[key].summary.values, seeds) for t, rows in tasks.items() for key in keys}
+    seeds = c.design.seeds[: c.design.looks[0]]
+    values = {
+        (t, key): select_seeds(rows[key].summary.values, seeds) for t, rows in tasks.items() for key in keys
+    }
     words = {pair: list[Word]() for pair in combinations(keys, 2)}
     sides = {(t, pair): (values[t, pair[0]], values[t, pair[1]]) for t in tasks for pair in words}
     for (_, pair), v in verdicts(sides, delta=c.metric.delta, lower_is_better=c.lower_is_better).items():
@@ -167,7 +173,7 @@ def _best(rows: Sequence[tuple[Markup, ComparedArm]], c: Comparison) -> list[tup
 
 def _listed(rows: Sequence[tuple[Markup, ComparedArm]], c: Comparison) -> Markup:
     """Arms with their means: "A predicts 98 % of the words, B 95 %"."""
-    how, of_words = scale(c.metric.name), c.metric.name == "valid_accuracy"
+    how, of_words = c.scale, c.metric.name == "valid_accuracy"
     levels = [how.at(row.summary.mean, 0 if of_words else None) for _, row in rows]
     levels[:1] = [f"predicts {x} of the words" if of_words else f"has a {c.title} of {x}" for x in levels[:1]]
     pairs = zip(rows, levels, strict=True)
@@ -181,7 +187,7 @@ def sentences(said: Sequence[Markup]) -> Markup:
 
 def _effects(found: Sequence[Finding], c: Comparison) -> list[Markup]:
     """A sentence for each kind of verdict that claims something, the one with the largest effect first."""
-    how = scale(c.metric.name)
+    how = c.scale
     moved = []
     for word in (Word.IMPROVES, Word.WORSENS):
         of = sorted((x for x in found if x.verdict.word is word), key=lambda x: (x.apart, -size(x.verdict)))
@@ -206,7 +212,7 @@ def _against(name: Markup, against: str, over: str = "against") -> Markup:
 
 def _moved(of: Sequence[Finding], gain: bool, c: Comparison) -> Markup:
     """Arms with their effects, largest first: "A gains 20 points over B, C gains 14 over D"."""
-    how = scale(c.metric.name)
+    how = c.scale
     shown = of[: NAMED + (len(of) == NAMED + 1)]
     said: list[Markup] = []
     for name, against, v, _ in shown:
@@ -220,7 +226,7 @@ def _moved(of: Sequence[Finding], gain: bool, c: Comparison) -> Markup:
     if every:
         some = {1: "the first ", 2: "the first two ", 3: "the first three "}
         which = (some | {len(shown): "each " if every > 1 else ""})[every]
-        said.append(Markup(f"{which}on every seed"))
+        said.append(Markup("{}on every {}").format(which, visible(c.design.noun)))
     listed, sizes = Markup(", ").join(said), [size(x.verdict) for x in of[len(shown) :]]
     if not sizes:
         return listed

@@ -1,72 +1,84 @@
-"""The looks that a study has taken: its decisions, and the results that count for them."""
+"""The verdicts on the contrasts of a table: look by look as a plan says, or on all rows at once."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
-from reports.arms import is_self_check, on, values
-from reports.evidence import Evidence, MeasuredArm
-from reports.statistics.contrasts import benjamini_hochberg, holm
+from bench.trial import Metric
+from reports.arms import is_self_check
+from reports.design import Design
+from reports.statistics.contrasts import Contrast, benjamini_hochberg, contrast, holm
 from reports.statistics.decisions import Decisions, decide
 from reports.statistics.sequential import Looks
-
-Pair = tuple[MeasuredArm, MeasuredArm]
-"""An arm, and the one that it is compared with."""
-
-
-@dataclass(frozen=True)
-class Taken:
-    """The decisions on every contrast; by arm, the results that count, and the seeds that are needed next."""
-
-    decisions: Decisions[str]
-    arms: Mapping[str, MeasuredArm]
-    needs: Mapping[str, int]
+from reports.statistics.unpaired import welch
+from reports.statistics.verdicts import Verdict, judged
+from reports.trials import Statuses, Values
 
 
-def taken(pairs: Mapping[str, Pair], evidence: Evidence) -> Taken:
-    """Take every look whose results are complete. `pairs` are the contrasts, by the name of their arm."""
-    families = [_decided(pairs, evidence, exploratory) for exploratory in (False, True)]
-    decisions = Decisions(
+def decide_contrasts(
+    contrasts: Sequence[str], ended: Statuses, values: Values, design: Design
+) -> Decisions[str]:
+    """The verdicts on these arms, each against the arm that it names, by every metric."""
+    if not design.looks:
+        return _at_once(contrasts, values, design)
+    arms = {arm.name: arm for arm in design.arms}
+    named = [name for name in contrasts if not is_self_check(arms[name])]
+    families = [
+        _look_by_look([n for n in named if arms[n].exploratory is exploratory], ended, values, design, adjust)
+        for exploratory, adjust in ((False, holm), (True, benjamini_hochberg))
+    ]
+    return Decisions(
         verdicts={name: v for family in families for name, v in family.verdicts.items()},
         asks={name: n for family in families for name, n in family.asks.items()},
-        looks=min((f.looks for f in families if any(f.asks.values())), default=len(evidence.looks)),
+        looks=min((f.looks for f in families if any(f.asks.values())), default=len(design.looks)),
     )
-    looks = {name: v[evidence.metrics[0].name].contrast.look for name, v in decisions.verdicts.items()}
-    counted = _seeds(pairs, {name: look.looks.numbers[look.k] for name, look in looks.items()}, evidence)
-    arms = {
-        arm.name: replace(arm, results=on(arm.results, evidence.seeds[: counted[arm.name]]))
-        for arm in evidence.arms
-    }
-    return Taken(decisions, arms, _seeds(pairs, decisions.asks, evidence))
 
 
-def _decided(pairs: Mapping[str, Pair], evidence: Evidence, exploratory: bool) -> Decisions[str]:
+def _look_by_look(
+    family: Sequence[str], ended: Statuses, values: Values, design: Design, adjust: Any
+) -> Decisions[str]:
     """The contrasts that are corrected together: those of the plan, or the exploratory ones."""
-    measured: dict[str, dict[str, tuple[dict[int, float], dict[int, float]]]] = {}
-    lost: dict[str, dict[int, str]] = {}
-    for name, (arm, base) in pairs.items():
-        if arm.exploratory is not exploratory or is_self_check(arm):
-            continue
-        measured[name] = {m.name: (values(arm, m.name), values(base, m.name)) for m in evidence.metrics}
-        lost[name] = {
-            seed: "failed"
-            for sides in measured[name].values()
-            for side, numbers in zip((arm, base), sides, strict=True)
-            for seed in side.results.keys() - numbers.keys()
-        }
+    lost: dict[str, dict[int, str]] = {name: {} for name in family}
+    for name in family:
+        for numbers in values.values():
+            for side in (name, design.bases[name]):
+                lost[name] |= dict.fromkeys(ended[side].keys() - numbers[side].keys(), "failed")
     return decide(
-        measured,
-        seeds=evidence.seeds,
-        looks=Looks(evidence.looks),
-        metrics=evidence.metrics,
+        {name: {m: (of[name], of[design.bases[name]]) for m, of in values.items()} for name in family},
+        seeds=design.seeds,
+        looks=Looks(design.looks),
+        metrics=design.metrics,
         lost=lost,
-        adjust=benjamini_hochberg if exploratory else holm,
+        adjust=adjust,
     )
 
 
-def _seeds(pairs: Mapping[str, Pair], wanted: Mapping[str, int], evidence: Evidence) -> dict[str, int]:
+def _at_once(contrasts: Sequence[str], values: Values, design: Design) -> Decisions[str]:
+    """Verdicts on all rows that there are, corrected within each metric."""
+    found: dict[str, dict[str, Verdict]] = {}
+    for metric in design.metrics:
+        of, family = values[metric.name], len(contrasts)
+        made = {
+            name: _contrast(of[name], of[design.bases[name]], metric, family, design) for name in contrasts
+        }
+        for name, v in judged(made).items():
+            found.setdefault(name, {})[metric.name] = replace(v, decided=v.claims)
+    return Decisions(verdicts=found, asks=dict.fromkeys(found, 0), looks=1)
+
+
+def _contrast(
+    arm: Mapping[Any, float], base: Mapping[Any, float], metric: Metric, family: int, design: Design
+) -> Contrast:
+    how: dict[str, Any] = {"delta": metric.delta, "lower_is_better": metric.lower_is_better, "family": family}
+    if not design.pair:
+        return welch([*arm.values()], [*base.values()], **how)
+    return contrast(arm, base, **how)
+
+
+def seeds_of_sides(contrasts: Mapping[str, int], design: Design) -> dict[str, int]:
     """By arm, the most seeds that a contrast wants of which it is a side; the first look's at least."""
-    most = dict.fromkeys((arm.name for arm in evidence.arms), evidence.looks[0])
-    for name, number in wanted.items():
-        for side in pairs[name]:
-            most[side.name] = max(most[side.name], number)
+    most = dict.fromkeys((arm.name for arm in design.arms), design.looks[0])
+    for name, number in contrasts.items():
+        for side in (name, design.bases[name]):
+            most[side] = max(most[side], number)
     return most

@@ -12,23 +12,22 @@ from markupsafe import Markup
 
 from bench.files import save, save_all
 from bench.trial import Result, counted, visible
-from reports import answer, factorial, formats, headline, sections, tuning
+from reports import answer, factorial, formats, headline, sections, tables, tuning
 from reports.book import SOURCE, hold
 from reports.comparison import Comparison
 from reports.figures import forest, panels
 from reports.statistics import verdicts
-from reports.tables import tables
 
 
 def render(comparison: Comparison, out: Path) -> Path:
     """Write `out`/<study>/index.html, comparison.csv, .md and trials.csv; return the page's path.
 
-    The same evidence gives the same bytes. Raises BadInput, leaving the report that was there, if these
+    The same results give the same bytes. Raises BadInput, leaving the report that was there, if these
     cannot be written.
     """
-    folder = out / folder_name(comparison.evidence.study)
+    folder = out / folder_name(comparison.design.study)
     page = folder / "index.html"
-    texts = {folder / name: text.encode() for name, text in tables(comparison).items()}
+    texts = {folder / name: text.encode() for name, text in tables.tables(comparison).items()}
     save_all({**texts, page: _filled("report.html", _context(comparison))})
     return page
 
@@ -39,10 +38,10 @@ def render_index(comparisons: Sequence[Comparison], out: Path) -> Path:
     And links to the pages of the chapter and the golden rows, if they have been written.
     """
     studies = [
-        {**_answer(c), "href": f"{folder_name(c.evidence.study)}/index.html", "size": answer.largest(c)}
+        {**_answer(c), "href": f"{folder_name(c.design.study)}/index.html", "size": answer.largest(c)}
         for c in comparisons
     ]
-    studies.sort(key=lambda s: (-s["size"], s["c"].evidence.study))
+    studies.sort(key=lambda s: (-s["size"], s["c"].design.study))
     written = {name: (out / f"{name}.html").is_file() for name in ("chapter12", "golden")}
     return write_page(out / "index.html", "index.html", {"studies": studies, **written})
 
@@ -87,7 +86,7 @@ def _jinja() -> Environment:
         lstrip_blocks=True,
         finalize=_finalize,
     )
-    for name in ("number", "count", "seconds", "duration", "interval", "when", "short", "level", "scale"):
+    for name in ("number", "count", "seconds", "duration", "interval", "when", "short", "level"):
         jinja.filters[name] = getattr(formats, name)
     jinja.filters |= {"p": formats.p_value, "counted": counted}
     jinja.tests["web"] = lambda link: link.startswith(("https://", "http://"))
@@ -112,10 +111,10 @@ def _context(c: Comparison) -> dict[str, Any]:
     sweeps, environments = sections.sweeps(c), sections.environments(c)
     return {
         **said,
-        "study": c.evidence,
+        "study": c.design,
         "panels": forest.panels(best, held),
         "broken": answer.broken(c),
-        "limits": answer.limits(c, environments),
+        "limits": answer.limits(c, environments) if c.design.plan else tables.notes(c),
         "held": held,
         "book_source": SOURCE,
         "roles": sections.roles(c),
@@ -129,7 +128,7 @@ def _context(c: Comparison) -> dict[str, Any]:
         "costs": sections.costs(c),
         "devices": sections.devices(c),
         "environments": environments,
-        "reuse": sections.reuse(c.evidence),
+        "reuse": sections.reuse(c.design),
         "started": min((r.started for r in _results(c) if r.started), default=None),
         "data": sorted({r.trial.data for r in _results(c)}),
         "effects": forest.effects(whole, c) if whole else None,
@@ -138,7 +137,7 @@ def _context(c: Comparison) -> dict[str, Any]:
 
 
 def _results(c: Comparison) -> list[Result]:
-    return [r for arm in c.evidence.arms for r in arm.trials.values()]
+    return [r for arm in c.design.arms for r in arm.trials.values()]
 
 
 def _columns(c: Comparison) -> dict[str, str]:

@@ -9,7 +9,7 @@ from bench.machine_kind import kind, kinds_apart
 from bench.trial import Result, counted
 from reports.arms import finished, mean_of, trial_of, values
 from reports.comparison import ComparedArm, Comparison
-from reports.evidence import Evidence, MeasuredArm
+from reports.design import Design, MeasuredArm
 from reports.formats import merged
 from reports.statistics.contrasts import ArmSummary
 from reports.statistics.pace import Pace, speed_ratio, unlike
@@ -155,7 +155,7 @@ def _cost(arm: MeasuredArm, name: str) -> float | None:
     return mean / 1e9 if mean is not None and name == "train_flops" else mean
 
 
-def reuse(e: Evidence) -> tuple[str, ...]:
+def reuse(e: Design) -> tuple[str, ...]:
     """Phrases that count the trials with a result at the plan's declaration, by the plan they came from."""
     counts, total = dict(e.reused or {}), f"of {e.declared:,}"
     own, none = counts.pop(e.study, 0), counts.pop("", 0)

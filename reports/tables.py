@@ -1,55 +1,114 @@
-"""The comparison as CSV and Markdown, and every trial as CSV, beside the page."""
+"""The comparison as a screen, CSV and Markdown, and every trial as CSV, beside the page."""
 
-import csv
-from collections.abc import Iterator, Mapping, Sequence
-from io import StringIO
+import pandas as pd
 
-from bench.trial import Result
+from bench.trial import counted, visible
 from reports.arms import mean_of
 from reports.comparison import ComparedArm, Comparison
-from reports.formats import csv_cell, interval, markdown_cell, number, p_value, pipe_table
+from reports.formats import (
+    columns,
+    csv_cell,
+    interval,
+    listed_up_to,
+    markdown_cell,
+    number,
+    p_value,
+    pipe_table,
+    short,
+)
 from reports.statistics.contrasts import Interval
+
+LISTED = 20  # rows without a partner, of one arm
 
 
 def tables(c: Comparison) -> dict[str, str]:
-    """The tables by the name of their file."""
-    return {
-        "comparison.csv": comparison_csv(c),
-        "comparison.md": comparison_markdown(c),
-        "trials.csv": trials_csv(c),
-    }
+    """The tables by the name of their file. What a table from elsewhere holds is not written again."""
+    both = {"comparison.csv": comparison_csv(c), "comparison.md": comparison_markdown(c)}
+    return {**both, "trials.csv": trials_csv(c)} if c.design.plan else both
+
+
+def screen(c: Comparison) -> str:
+    """The verdicts by every metric for a terminal."""
+    lines = [short(c.design.question or c.design.study, 200)]
+    for view in c.views:
+        heads = ("arm", "against", "n", "mean", "Δ [95 % interval]", "better in", "p", "p of ±δ", "verdict")
+        rows = [[short(cell, 40) for cell in _line(row, view)] for row in view.rows]
+        lines += ["", _asked(view), *columns([heads, *rows])]
+    return "\n".join([*lines, "", *map(visible, notes(c))]) + "\n"
+
+
+def _asked(view: Comparison) -> str:
+    way = "lower" if view.lower_is_better else "higher"
+    return f"{view.title} ({way} is better, δ {view.metric.delta:g})"
+
+
+def _line(row: ComparedArm, view: Comparison) -> tuple[str, ...]:
+    k, v, digits = row.contrast, row.verdict, view.decimals
+    n = f"{row.summary.n}, {row.diverged} diverged" if row.diverged else str(row.summary.n)
+    alone = row.arm.name, row.arm.against or "–", n, number(row.summary.mean, digits)
+    if k is None:
+        return *alone, "–", "–", "–", "–", row.note or "baseline"
+    effect = f"{number(k.mean, digits, sign=True)} {interval(k.interval, digits, sign=True)}"
+    better = f"{k.wins} of {k.pairs}" if k.paired else "–"
+    if v is None:
+        return *alone, effect, better, "–", "–", row.note or "–"
+    ps = p_value(v.p_adjusted), p_value(v.p_equivalent)
+    return *alone, effect, better, *ps, f"{v.symbol} {v.label}"
+
+
+def notes(c: Comparison) -> list[str]:
+    """How arms were compared, which rows have no partner, and what cannot be known of others' results."""
+    said = ["p is Holm's over all arms, of the difference and of the equivalence within ±δ."]
+    if c.design.plan:
+        return said
+    said[0] += f" Pairs are rows of the same {c.design.pair}." if c.design.pair else UNPAIRED
+    said += [DIVERGED] if any(row.diverged for row in c.rows) else []
+    for row in c.rows:
+        if row.contrast and (alone := row.contrast.unpaired):
+            labels = listed_up_to(alone, LISTED)
+            said.append(
+                f"{row.arm.name}: {counted(len(alone), 'row')} without a partner: {c.design.pair} {labels}"
+            )
+    return [*said, NOT_KNOWN]
+
+
+UNPAIRED = (
+    " UNPAIRED (Welch): --pair would name the seed, fold or document that rows share, and decide sooner."
+)
+DIVERGED = (
+    "Means and Δ leave out the rows that diverged: they describe the others alone. Where such pairs "
+    "differ, how often each side is better decides (sign test); without pairs nothing is decided."
+)
+NOT_KNOWN = (
+    "Not known, as these results were made elsewhere: whether rows were added after looking at the results, "
+    "whether the arms differ in what their names say and in nothing else, and whether the rows are "
+    "independent."
+)
 
 
 def comparison_csv(c: Comparison) -> str:
     """One line an arm, numbers in full; empty where there is none."""
-    return _csv([_record(row, c) for row in c.rows])
+    table = pd.DataFrame([_record(row, c) for row in c.rows], dtype=object)
+    if not c.design.plan:
+        table = table.loc[:, table.map(lambda cell: cell not in (None, "")).any()]
+    return _csv(table)
 
 
 def comparison_markdown(c: Comparison) -> str:
     """A pipe table of the printed digits, baseline first."""
-    lines = _printed(c)
-    cells = [[markdown_cell(cell) for cell in line.values()] for line in lines]
-    return f"{markdown_cell(caption(c))}\n\n{pipe_table([list(lines[0]), *cells])}"
+    table = _printed(c).map(markdown_cell)
+    if not c.design.plan:
+        table = table.loc[:, (table != "").any()]
+    lines = pipe_table([[str(name) for name in table], *table.to_numpy()])
+    told = [] if c.design.plan else [f"\n{markdown_cell(note)}\n" for note in notes(c)]
+    return "".join([f"{markdown_cell(caption(c))}\n\n{lines}", *told])
 
 
 def trials_csv(c: Comparison) -> str:
     """One line a trial that counts, failures included: its settings, and whatever it measured."""
-    return _csv([record for record, counts in trial_records(c) if counts])
-
-
-def trial_records(c: Comparison) -> Iterator[tuple[dict[str, object], bool]]:
-    """Every trial as a record, and whether it counts: for its arm's contrast, a baseline's for any."""
-    for arm, row in zip(c.evidence.arms, c.rows, strict=True):
-        for seed, result in arm.trials.items():
-            yield trial_record(arm.name, seed, result), seed in row.arm.results
-
-
-def trial_record(arm: str, seed: int, result: Result) -> dict[str, object]:
-    """A trial's outcome, settings and metrics; one that failed or diverged has no metric."""
-    facts = {"trial": result.trial.id, "arm": arm, "seed": seed, "status": result.status}
-    facts |= {"reason": result.reason, "attempts": result.attempts, "seconds": result.spent}
-    measured = result.metrics if result.done else {}
-    return {**facts, **result.trial.factors(), **dict(sorted(measured.items())), **facts}
+    rows = c.table[c.table.counts].drop(columns="counts")
+    absent = rows.map(lambda cell: cell != cell).all()  # NaN: no trial has the column; None is a value
+    return _csv(rows.loc[:, ~absent])
 
 
 def caption(c: Comparison) -> str:
@@ -59,8 +118,9 @@ def caption(c: Comparison) -> str:
         f"{'lower' if view.lower_is_better else 'higher'} is better"
         for view in c.views
     )
+    given = ", given this validation set" if c.design.plan else ""
     return (
-        f"{c.evidence.study}: {judged_by}; intervals are over seeds, given this validation set; Δ is the arm "
+        f"{c.design.study}: {judged_by}; intervals are over {c.design.noun}s{given}; Δ is the arm "
         f"minus {'the baseline' if c.bases == c.rows[0].arm.name else c.bases}"
     )
 
@@ -72,6 +132,8 @@ def _record(row: ComparedArm, c: Comparison) -> dict[str, object]:
     record |= {"parameters": mean_of(row.arm, "model_parameters"), "seeds_ok": row.done, "seeds": row.total}
     record |= {"diverged": row.diverged, "failed": row.failed, "verdict": row.verdict and row.verdict.word}
     record |= {"state": row.state, "pairs": row.contrast and row.contrast.pairs, "most_seeds": row.most}
+    if not c.design.looks:
+        record |= dict.fromkeys(("state", "most_seeds"))
     for view in c.views:
         found = _by_metric(view.rows[row.index], view)
         record |= {f"{view.metric.name}_{name}": value for name, value in found.items()}
@@ -86,39 +148,38 @@ def _by_metric(row: ComparedArm, view: Comparison) -> dict[str, object]:
     if view.in_nats:
         found |= {"ratio": k and k.ratio, **_ends("ratio", k.ratio_interval if k else None)}
     found |= {"p": k and k.p, "p_adjusted": v and v.p_adjusted, "p_equivalent": v and v.p_equivalent}
-    return found | {"wins": k and k.wins, "r": k and k.r, "verdict": v and v.word}
+    wins = k.wins if k and k.paired else None
+    return found | {"wins": wins, "r": k and k.r, "verdict": v and v.word}
 
 
 def _ends(name: str, ends: Interval | None) -> dict[str, float | None]:
     return {f"{name}_low": ends.low if ends else None, f"{name}_high": ends.high if ends else None}
 
 
-def _printed(c: Comparison) -> list[dict[str, str]]:
-    """The comparison in printed digits, by column, one line an arm."""
+def _printed(c: Comparison) -> pd.DataFrame:
+    """The comparison in printed digits, one row an arm."""
     lines = []
     for row in c.rows:
         line = {"arm": row.arm.name, "changed": row.changed or ("baseline" if row.index == 0 else "–")}
-        line["seeds"] = " ".join(filter(None, [f"{row.done}/{row.total}", row.state if c.sequential else ""]))
+        state = row.state if c.sequential else ""
+        line[f"{c.design.noun}s"] = " ".join(filter(None, [f"{row.done}/{row.total}", state]))
         for view in c.views:
             found = _printed_by(view.rows[row.index], view)
             line |= {f"{view.title}: {name}" if c.others else name: text for name, text in found.items()}
         lines.append({**line, "note": row.note})
-    return lines
+    return pd.DataFrame(lines, dtype=object)
 
 
 def _printed_by(row: ComparedArm, view: Comparison) -> dict[str, str]:
-    k, s = row.contrast, row.summary
-    found = {"mean ± SD": f"{number(s.mean)} ± {number(s.sd)}"}
+    k, s, digits = row.contrast, row.summary, view.decimals
+    found = {"mean ± SD": f"{number(s.mean, digits)} ± {number(s.sd, digits)}"}
     found |= {"perplexity": number(s.perplexity, 3)} if view.in_nats else {}
-    delta = f"{number(k.mean, sign=True)} {interval(k.interval, sign=True)}" if k else "–"
-    p, word = (p_value(v.p_adjusted), v.word) if (v := row.verdict) else ("–", "–")
+    delta = f"{number(k.mean, digits, sign=True)} {interval(k.interval, digits, sign=True)}" if k else "–"
+    p, word = (p_value(v.p_adjusted), v.label) if (v := row.verdict) else ("–", "–")
     return found | {"Δ [95 % CI]": delta, "p": p, "verdict": word}
 
 
-def _csv(records: Sequence[Mapping[str, object]]) -> str:
-    """Records that may have different fields, as CSV that a spreadsheet opens as data and never as code."""
-    fields, text = dict.fromkeys(key for one in records for key in one), StringIO()
-    writer = csv.writer(text, lineterminator="\n")  # line by line: a DataFrame of thousands takes 20 MB more
-    writer.writerow(map(csv_cell, fields))
-    writer.writerows([csv_cell(one.get(key)) for key in fields] for one in records)
-    return text.getvalue()
+def _csv(table: pd.DataFrame) -> str:
+    """A table as CSV that a spreadsheet opens as data and never as code; a cell without a value is empty."""
+    cells = table.astype(object).where(table.notna(), None).map(csv_cell)
+    return cells.rename(columns=csv_cell).to_csv(index=False, lineterminator="\n")

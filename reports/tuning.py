@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 
 from bench.trial import Result, Scalar
 from reports.comparison import ComparedArm, Comparison, compare
-from reports.evidence import Tuned
+from reports.design import Tuned
+from reports.trials import tabulate
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,9 +56,9 @@ def words(setting: str) -> str:
 def own_best(c: Comparison) -> tuple[OwnBest, ...]:
     """Every tuned arm, baseline first; nothing where the study does not tune."""
     rows, best = {row.arm.name: row for row in c.rows}, at_best(c)
-    named = {search.own.name: search.arm for search in c.evidence.tuned if search.own}
+    named = {search.own.name: search.arm for search in c.design.tuned if search.own}
     won = {named[row.arm.name]: row for row in best.rows} if best else {}
-    return tuple(_own_best(rows[search.arm], search, won.get(search.arm), c) for search in c.evidence.tuned)
+    return tuple(_own_best(rows[search.arm], search, won.get(search.arm), c) for search in c.design.tuned)
 
 
 def at_best(c: Comparison) -> Comparison | None:
@@ -65,10 +66,11 @@ def at_best(c: Comparison) -> Comparison | None:
 
     None where the study does not tune, and before the baseline has a best level.
     """
-    arms = tuple(search.own for search in c.evidence.tuned if search.own)
-    if not arms or c.evidence.tuned[0].own is None:
+    arms = tuple(search.own for search in c.design.tuned if search.own)
+    if not arms or c.design.tuned[0].own is None:
         return None
-    return compare(replace(c.evidence, arms=arms, tuned=()))
+    design = replace(c.design, arms=arms, tuned=())
+    return compare(tabulate(design), design)
 
 
 def _own_best(row: ComparedArm, search: Tuned, own: ComparedArm | None, c: Comparison) -> OwnBest:

@@ -1,13 +1,12 @@
 """`unrolled compare`: one source has arms inside it, two are before and after, models are trained."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from ablations import scratch
-from ablations.commands import compare_sources, study_tables
-from ablations.commands.before_after import FAILED, compare_before_after
-from ablations.commands.gate_sources import is_stored
+from ablations.commands import result_sets, study_tables, tables
 from ablations.commands.plan import chosen, load_plugins, print_plans
 from ablations.commands.run import run_studies
 from ablations.mlflow.database import public
@@ -15,12 +14,18 @@ from ablations.options import CompareOptions, refuse
 from ablations.study import costs
 from bench.chapter.models.registry import ZOO, spec_of, suggestion
 from bench.files import save
-from bench.trial import require
-from reports.answer import sentences
+from bench.trial import Metric, require
+from reports import comparison, elsewhere
+from reports.before_after import BeforeAfter, ResultSet, compare_results, compare_timings
+from reports.before_after_screen import markdown
+from reports.before_after_screen import screen as screen_of_both
 from reports.comparison import Comparison
-from reports.foreign import judgement, tables
-from reports.foreign.judgement import Foreign
+from reports.render import render
 from reports.statistics.verdicts import Word
+from reports.tables import screen
+
+FAILED = 3
+"""The exit code of a comparison in which an arm is worse, or not shown to be no worse than before."""
 
 
 def compare(sources: Sequence[str], args: CompareOptions) -> int:
@@ -29,12 +34,12 @@ def compare(sources: Sequence[str], args: CompareOptions) -> int:
     Returns 0, or `FAILED` if an arm is worse; of before and after also where that is not ruled out.
     """
     for source in sources:
-        is_file = Path(source).suffix.lower() in (*compare_sources.TABLES, ".json")
-        there = not is_file or is_stored(source)
+        is_file = Path(source).suffix.lower() in (*tables.TABLES, ".json")
+        there = not is_file or result_sets.is_stored(source)
         require(there, "there is no such file", place=source, cure=_nearest(source, _files()))
-    if len(sources) == 2 and any(map(is_stored, sources)):
+    if len(sources) == 2 and any(map(result_sets.is_stored, sources)):
         refuse(args, _NOT_OF_TWO, "is not for results before and after", "leave it out")
-        return compare_before_after(sources, args)
+        return _before_after(sources, args)
     refuse(args, _OF_TWO, "is for results before and after", "leave it out, or name two result sets")
     if sources[1:]:
         return _of_models(sources, args)
@@ -46,24 +51,39 @@ def compare(sources: Sequence[str], args: CompareOptions) -> int:
         refuse(args, ("experiment",), "is for mlflow:URI", "leave it out")
         cure = f"write mlflow:{source}" if "://" in source else _nearest(source, [*ZOO, *_files()])
         require(Path(source).exists(), "there is no such file", place=source, cure=cure)
-    table = compare_sources.rows(source, args.experiment)
-    if study_tables.is_study(table) and not (args.arm or args.metric):
-        return _told(study_tables.judge(table))
-    found = judgement.compare(table, compare_sources.design(args), public(source))
-    print(tables.screen(found), end="")
-    for path in _written(found, args.out):
-        print(path)
-    return FAILED if found.worse else 0
+    return _of_table(source, args)
 
 
 def _files() -> list[str]:
     """The files of this folder that can be compared."""
-    kinds = (*compare_sources.TABLES, ".json")
+    kinds = (*tables.TABLES, ".json")
     return sorted(str(path) for path in Path().iterdir() if path.suffix.lower() in kinds)
 
 
 def _nearest(source: str, known: list[str]) -> str:
     return suggestion(source, known) if known else "give the path of one"
+
+
+def _of_table(source: str, args: CompareOptions) -> int:
+    """The verdicts on the arms of one table, a study's as its file says; of any other a page, too."""
+    frame = tables.read(source, args.experiment)
+    if study_tables.is_study(frame) and not (args.arm or args.metric):
+        return _told(study_tables.compare(frame))
+    columns, name = tables.columns(args), public(source)
+    table = elsewhere.arrange(frame, columns, name)
+    page = f"compare-{args.experiment or Path(source).stem}"
+    made = comparison.compare(table, elsewhere.design_of(frame, table, columns, name, page))
+    code, folder = _told(made), render(made, args.out).parent
+    for file in ("index.html", "comparison.csv", "comparison.md"):
+        print(folder / file)
+    return code
+
+
+def _told(made: Comparison) -> int:
+    """Print the verdicts. Returns 0, or `FAILED` if an arm is worse by the first metric."""
+    print(screen(made), end="")
+    worse = any(row.verdict and row.verdict.word is Word.WORSENS for row in made.judged)
+    return FAILED if worse else 0
 
 
 STUDY = """
@@ -110,16 +130,62 @@ def _of_models(sources: Sequence[str], args: CompareOptions) -> int:
     return code or _told(found[name])
 
 
-def _told(found: Comparison) -> int:
-    """Print a study's verdicts. Returns 0, or `FAILED` if an arm is worse."""
-    print("\n".join(sentences(found)))
-    worse = any(row.verdict and row.verdict.word is Word.WORSENS for row in found.judged)
-    return FAILED if worse else 0
+COLUMNS = ("arm", "pair", "lower", "higher")
+KINDS = "results folders or MLflow addresses, two tables, or pytest-benchmark's stored runs"
 
 
-def _written(found: Foreign, out: Path) -> list[Path]:
-    """The page, and the numbers as CSV and Markdown."""
-    files = {"compare.csv": tables.csv(found), "compare.md": tables.markdown(found)}
-    for name, table in files.items():
-        save(out / name, table.encode(errors="backslashreplace"))
-    return [tables.render(found, out), *(out / name for name in files)]
+def _before_after(sources: Sequence[str], args: CompareOptions) -> int:
+    """Compare two result sets arm by arm and print one screen. Returns 0 if none is worse, else `FAILED`."""
+    finite = not math.isinf(args.speed_margin)
+    require(finite, "infinite lets everything pass", place="--speed-margin", cure="give a number")
+    kinds = [result_sets.kind_of(source) for source in sources]
+    before, after = map(public, sources)
+    cure = f"compare {KINDS}"
+    require(kinds[0] == kinds[1], f"is not of {before}'s kind", place=after, cure=cure)
+    require(len(args.metric) < 2, "is given twice: before and after are judged by one", place="--metric")
+    made = {"timings": _timings, "tables": _tables, "results": _results}[kinds[0]](sources, args)
+    print(screen_of_both(made), end="")
+    if args.markdown:
+        save(args.markdown, markdown(made).encode(errors="backslashreplace"))
+    return 0 if made.passed else FAILED
+
+
+def _timings(sources: Sequence[str], args: CompareOptions) -> BeforeAfter:
+    refuse(args, ("study", "metric", *COLUMNS), "is for results, and these are benchmarks", "leave it out")
+    sides = map(result_sets.timings, sources)
+    return compare_timings(*sides, margin=args.speed_margin, require_speed=args.require_speed)
+
+
+def _results(sources: Sequence[str], args: CompareOptions) -> BeforeAfter:
+    """The baseline decides what is asked, unless the command does: a change cannot lower its own bar."""
+    refuse(args, COLUMNS, "is for tables", "leave it out")
+    name, delta = (*args.metric, "")[0], 0.0
+    if "=" in name:
+        name, delta = tables.metric_and_delta(name)
+    before = result_sets.results(sources[0], args.study, name)
+    name = name or (before.metrics[0].name if before.metrics else result_sets.METRIC)
+    after = result_sets.results(sources[1], args.study or before.study, name)
+    delta = delta or next((metric.delta for metric in before.metrics), 0.0)
+    rule, cure = f"has no plan that declares δ of {name}", f"give --metric {name}=0.02"
+    require(delta > 0, rule, place=before.name, cure=cure)
+    return _of_both(before, after, Metric(name, delta), args)
+
+
+def _tables(sources: Sequence[str], args: CompareOptions) -> BeforeAfter:
+    """Two tables with the same columns: rows of one arm and pair are before and after."""
+    refuse(args, ("study",), "is for results folders and MLflow", "leave it out")
+    columns = tables.columns(args)
+    cure = "name the column that tells which rows belong together"
+    require(columns.pair, "is missing", place="--pair", cure=cure)
+    (measure,) = columns.measures
+    arranged = [elsewhere.arrange(tables.read(source, ""), columns, source) for source in sources]
+    before, after = (
+        ResultSet(name=source, study=measure.name, table=table)
+        for source, table in zip(sources, arranged, strict=True)
+    )
+    return _of_both(before, after, measure, args)
+
+
+def _of_both(before: ResultSet, after: ResultSet, metric: Metric, args: CompareOptions) -> BeforeAfter:
+    margin, speed = args.speed_margin, args.require_speed
+    return compare_results(before, after, metric, margin=margin, require_speed=speed)

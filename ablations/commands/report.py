@@ -13,7 +13,7 @@ from ablations.study.plan import Plan
 from ablations.study.settings import SETTINGS
 from bench.files import PARTIAL, sweep
 from bench.trial import BadInput, Result
-from reports.evidence import Evidence, MeasuredArm, Tuned
+from reports.design import Design, MeasuredArm, Tuned
 
 if TYPE_CHECKING:
     from ablations.mlflow.study_runs import ArmRun, StudyRuns
@@ -70,9 +70,11 @@ def comparisons(ledger: Ledger, made: "Mapping[str, Comparison] | None" = None) 
 
 def comparison(plan: Plan, results: Mapping[str, Result], links: "Linked | None" = None) -> "Comparison":
     """A plan's arms side by side; `results` by trial id. A page needs those of `read`."""
-    from reports.comparison import compare  # scipy
+    from reports.comparison import compare  # scipy and pandas
+    from reports.trials import tabulate
 
-    return compare(evidence(plan, results, links))
+    design = evidence(plan, results, links)
+    return compare(tabulate(design), design)
 
 
 def read(plan: Plan, ledger: Ledger) -> dict[str, Result]:
@@ -80,11 +82,11 @@ def read(plan: Plan, ledger: Ledger) -> dict[str, Result]:
     return {id: replace(result, trace={}) for id in plan.ids if (result := ledger.read(id))}
 
 
-def evidence(plan: Plan, results: Mapping[str, Result], recorder: "Linked | None" = None) -> Evidence:
+def evidence(plan: Plan, results: Mapping[str, Result], recorder: "Linked | None" = None) -> Design:
     """The data of a plan's report: its results, arm by arm."""
     shared = [earlier.planned for earlier in plan.earlier if not set(earlier.trials).isdisjoint(plan.ids)]
     same = ("study", "question", "about", "metrics", "seeds", "looks", "planned", "command", "reused")
-    return Evidence(
+    return Design(
         arms=tuple(_seen(arm, results, recorder) for arm in plan.arms),
         tuned=tuple(_tuned(plan, results, recorder)),
         plan=plan.hash,

@@ -176,7 +176,7 @@ def _remarks(found: "Comparison", reused: Collection[str]) -> Iterator[str]:
     """Lines on trials from another kind of machine than today's, and on a plan that came after results."""
     from reports.answer import extension, mixed_machines  # scipy: most of a second, before a trial
 
-    kinds = {r.trial.id: kind(r.environment) for arm in found.evidence.arms for r in arm.results.values()}
+    kinds = {r.trial.id: kind(r.environment) for arm in found.design.arms for r in arm.results.values()}
     now = {repr(one): one for id, one in kinds.items() if id not in reused}.values()  # a few, of thousands
     before = [one for id, one in kinds.items() if id in reused]
     if apart := [one for one in before if now and all(kinds_apart([one, other]) for other in now)]:

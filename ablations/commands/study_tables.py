@@ -1,19 +1,20 @@
 """A study's results as a table, one row a trial. Those that come with Unrolled lie beside the studies' files.
 
-`shipped` reads such a table, `judge` compares its arms as the study's file says, `write` makes the tables
+`shipped` reads such a table, `compare` compares its arms as the study's file says, `write` makes the tables
 from a ledger (`make shipped-results`).
 """
 
 import hashlib
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from ablations.commands import compare_sources, report
+from ablations.commands import report, tables
 from ablations.ledger import Ledger
 from ablations.study import loading
 from ablations.study import plan as plans
@@ -21,7 +22,8 @@ from ablations.study.plan import Plan
 from ablations.study.study import Study
 from ablations.study.study_file import shipped as shipped_studies
 from bench.files import save
-from bench.trial import BadInput, Result, canonical, failure, require
+from bench.trial import BadInput, Result, canonical, require
+from reports.arms import trial_of
 
 if TYPE_CHECKING:
     from reports.comparison import Comparison
@@ -45,7 +47,7 @@ def shipped(study: str) -> pd.DataFrame:
     cure = f"`unrolled run {study}` makes some"
     require(file.is_file(), "has no results that come with Unrolled", place=f"study {study!r}", cure=cure)
     with resources.as_file(file) as path:
-        table = compare_sources.rows(str(path), "")
+        table = tables.read(str(path), "")
     study_of(table)
     return table
 
@@ -66,47 +68,34 @@ def study_of(table: pd.DataFrame) -> Study:
     return study
 
 
-def judge(table: pd.DataFrame) -> "Comparison":
+def compare(table: pd.DataFrame) -> "Comparison":
     """The arms of a study's table side by side, by the looks, metrics and δ of the study's file.
 
     Raises BadInput for a table of another design, and for a row of no trial of the study.
     """
+    from reports import comparison
+
     study = study_of(table)
     plan, trials = plans.decide(study, f"unrolled run {study.name}")
-    known = {trial.id: trial for trial in trials}
     arms = {arm.name: arm for arm in plan.arms}
-    results: dict[str, Result] = {}
-    for row in table.to_dict("records"):
-        arm, seed = arms.get(str(row["arm"])), int(row["seed"])
-        if arm is None or seed not in arm.trials:
-            raise BadInput(
-                f"has no trial of arm {row['arm']!r} and seed {seed}", place=f"study {study.name!r}"
-            )
-        trial = known[arm.trials[seed]]
-        if row["status"] == "done":
-            metrics = {m.name: float(row[m.name]) for m in plan.metrics}
-            results[trial.id] = Result(trial=trial, status="done", metrics=metrics)
-        else:
-            results[trial.id] = failure(trial, str(row["status"]), status=str(row["status"]))
-    return report.comparison(plan, results)
+    for arm, seed in zip(table.arm, table.seed, strict=True):
+        if arm not in arms or seed not in arms[arm].trials:
+            raise BadInput(f"has no trial of arm {arm!r} and seed {seed}", place=f"study {study.name!r}")
+    known, design = {trial.id: trial for trial in trials}, report.evidence(plan, {})
+    measured = [replace(arm, trial=known[next(iter(arms[arm.name].trials.values()))]) for arm in design.arms]
+    return comparison.compare(table, replace(design, arms=tuple(measured)))
 
 
 def tabulate(study: Study, plan: Plan, results: Mapping[str, Result]) -> pd.DataFrame:
     """The table of a study's results, given by the identities of their trials."""
-    rows: list[dict[str, Any]] = []
-    found = report.comparison(plan, results)
-    for planned, row in zip(found.evidence.arms, found.rows, strict=True):
-        compared = row.contrast or row.declared
-        facts = {"study": study.name, "design": design(study), "arm": row.arm.name}
-        facts["baseline"] = found.base(row).arm.name if compared else ""
-        for seed, result in planned.trials.items():
-            about = {**facts, "seed": seed, "status": result.status, "counts": seed in row.arm.results}
-            numbers = {m.name: round(result.metrics[m.name], DIGITS) for m in plan.metrics if result.done}
-            rows.append({**about, **result.trial.factors(), **numbers})
-    table = pd.DataFrame(rows)
-    first = [*facts, "seed", "status", "counts"]
-    metrics = [m.name for m in plan.metrics]
-    differ = [c for c in table if c not in (*first, *metrics) and table[c].nunique() > 1]
+    made = report.comparison(plan, results)
+    bases = {row.arm.name: made.base(row).arm.name for row in made.rows if row.contrast or row.declared}
+    metrics = [metric.name for metric in plan.metrics]
+    table = made.table.assign(study=study.name, design=design(study), baseline=made.table.arm.map(bases))
+    table[metrics] = table[metrics].astype(float).round(DIGITS)
+    first = ["study", "design", "arm", "baseline", "seed", "status", "counts"]
+    settings = dict.fromkeys(name for arm in made.rows if (t := trial_of(arm.arm)) for name in t.factors())
+    differ = [name for name in settings if table[name].nunique() > 1]
     return table[[*first, *differ, *metrics]]
 
 

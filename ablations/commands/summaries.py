@@ -12,7 +12,7 @@ from bench.trial import Result
 from reports.answer import claims, sentences
 from reports.arms import finished, summary_of, trial_of
 from reports.comparison import ComparedArm, Comparison
-from reports.evidence import MeasuredArm
+from reports.design import MeasuredArm
 from reports.formats import number, scale
 from reports.statistics.contrasts import Interval
 from reports.tuning import own_best
@@ -29,10 +29,10 @@ def summarise_arms(plan: Plan, found: Comparison) -> tuple[ArmRun, ...]:
     """
     verdicts = _verdicts(found)
     seen = {row.arm.name: row.arm for row in found.rows}
-    seen |= {tuned.own.name: tuned.own for tuned in found.evidence.tuned if tuned.own}
-    levels = {tuned.arm: tuned.levels for tuned in found.evidence.tuned}
+    seen |= {tuned.own.name: tuned.own for tuned in found.design.tuned if tuned.own}
+    levels = {tuned.arm: tuned.levels for tuned in found.design.tuned}
     rows = {row.arm.name: row for row in found.rows} if found.sequential else {}
-    metrics, made = [metric.name for metric in found.evidence.metrics], []
+    metrics, made = [metric.name for metric in found.design.metrics], []
     for arm in (*plan.arms, *plan.tuned):
         made.append(_summarise(arm, seen[arm.name], metrics, rows.get(arm.name), verdicts.get(arm.name, "")))
     for arm in plan.searches:

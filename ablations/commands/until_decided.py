@@ -93,7 +93,7 @@ def _standing(found: "Comparison", look: int) -> str:
     """
     from reports.answer import standing  # scipy
 
-    looks = len(found.evidence.looks)
+    looks = len(found.design.looks)
     at = f"look {look} of {looks}, " if look and looks > 1 else ""
     open_ = {r.arm.name: r.stuck for r in found.judged if not r.decided}
     named = [f"{quoted(visible(name))}{why and f' ({short(why, 40)})'}" for name, why in open_.items()]

@@ -10,14 +10,14 @@ from functools import partial
 from itertools import islice
 
 import numpy as np
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from matplotlib.ticker import MaxNLocator
 
 from reports.arms import apart, is_self_check
 from reports.book import Held
 from reports.comparison import ComparedArm, Comparison
 from reports.factorial import Factorial
-from reports.formats import MINUS, Scale, interval, number, scale
+from reports.formats import MINUS, Scale, interval, number, short
 from reports.statistics.contrasts import ArmSummary, Contrast, Interval
 
 _REACH = 3.0  # arms whose mean is farther than this many quartile ranges from the others are clipped
@@ -100,7 +100,7 @@ class _Reading:
 def panels(c: Comparison, held: Sequence[Held] = ()) -> tuple[Panel, ...]:
     """The figure by each metric, the one that decides first; perplexity after the loss."""
     kinds = [(view, p) for view in c.views for p in ((False, True) if view.in_nats else (False,))]
-    return tuple(_panel(view, held, _Reading(scale(view.metric.name), p)) for view, p in kinds)
+    return tuple(_panel(view, held, _Reading(view.scale, p)) for view, p in kinds)
 
 
 def _panel(view: Comparison, held: Sequence[Held], reading: _Reading) -> Panel:
@@ -167,9 +167,10 @@ def _axis(c: Comparison, book: Mapping[int, float]) -> Axis:
 
 def _row(row: ComparedArm, view: Comparison, axis: Axis, reading: _Reading, marks: Sequence[str]) -> Row:
     s, word = row.summary, row.verdict.word.name.lower() if row.verdict else ""
+    dots = dict(islice(s.values.items(), _MOST_DOTS))
     drawn = [
         *_zone(axis, view.base(row).summary.mean, view.metric.delta),
-        *_seeds(axis, s, s.values, word, reading.level, marks),
+        *_seeds(axis, s, dots, word, reading.level, marks, row.noun),
         *_beyond(axis, s, lower=view.lower_is_better),
     ]
     effect, ends = reading.effect(row.contrast)
@@ -177,7 +178,7 @@ def _row(row: ComparedArm, view: Comparison, axis: Axis, reading: _Reading, mark
 
 
 def _svg(marks: Sequence[str]) -> Markup:
-    """A strip. Every mark is made here, of numbers alone."""
+    """A strip. Every mark is made here, of numbers and escaped labels."""
     return Markup(f'<svg class="strip" height="28" aria-hidden="true">{"".join(marks)}</svg>')
 
 
@@ -215,13 +216,16 @@ def _seeds(
     word: str,
     said: Callable[[float], str],
     marks: Sequence[str] = (),
+    noun: str = "seed",
 ) -> list[str]:
     """A dot a seed, then `marks`, then mean and interval in the verdict's colour."""
-    places = [(s, x, 14 + _SPREAD[i % 7]) for i, (s, x) in enumerate(values.items()) if axis.holds(x)]
-    dots = [
-        f'<circle cx="{axis.at(x)}" cy="{y}" data-seed="{s}"><title>seed {s}: {said(x)}</title></circle>'
-        for s, x, y in places
-    ]
+    dots, name = [], escape(short(noun))
+    for i, (seed, x) in enumerate(values.items()):
+        if axis.holds(x):
+            place, label = f'cx="{axis.at(x)}" cy="{14 + _SPREAD[i % 7]}"', escape(short(seed))
+            dots.append(
+                f'<circle {place} data-seed="{label}"><title>{name} {label}: {said(x)}</title></circle>'
+            )
     return [*dots, *marks, *_estimate(axis, of.mean, of.interval, word, said)]
 
 
@@ -257,7 +261,7 @@ def _estimate(
 
 def effects(whole: Factorial, c: Comparison) -> tuple[tuple[tuple[str, str], ...], tuple[Markup, ...]]:
     """Ticks, and a strip for each effect of the factorial: its differences, seed by seed."""
-    how, delta = scale(c.metric.name), c.metric.delta
+    how, delta = c.scale, c.metric.delta
     every = [x for e in whole.effects for x in e.verdict.contrast.differences.values()]
     low, high = min([*every, -2 * delta]), max([*every, 2 * delta])
     axis = Axis(low - 0.04 * (high - low), high + 0.04 * (high - low))
@@ -267,19 +271,3 @@ def effects(whole: Factorial, c: Comparison) -> tuple[tuple[tuple[str, str], ...
         word, k = v.word.name.lower(), v.contrast
         strips.append(_svg([*zero, *_seeds(axis, k, k.differences, word, said)]))
     return ticks, tuple(strips)
-
-
-def samples(
-    arms: Sequence[tuple[ArmSummary, str]], delta: float, *, lower: bool
-) -> tuple[tuple[tuple[str, str], ...], tuple[Markup, ...]]:
-    """Ticks, and a strip for each arm, given with its verdict's name; the first one is the baseline."""
-    few = [dict(islice(arm.values.items(), _MOST_DOTS)) for arm, _ in arms]
-    every = [x for values in few for x in values.values() if math.isfinite(x)] or [0.0]
-    pad = max(0.04 * (max(every) - min(every)), delta)
-    axis, base, how = Axis(min(every) - pad, max(every) + pad), arms[0][0].mean, scale("")
-    zone = _zone(axis, base, delta)
-    strips = [
-        _svg([*zone, *_seeds(axis, arm, values, word, how.at), *_beyond(axis, arm, lower=lower)])
-        for (arm, word), values in zip(arms, few, strict=True)
-    ]
-    return tuple((axis.at(x), label) for x, label in _Reading(how).ticks(axis)), tuple(strips)

@@ -103,6 +103,11 @@ class Contrast:
         return len(self.seeds)
 
     @property
+    def paired(self) -> bool:
+        """Whether values of the same seed are compared."""
+        return True
+
+    @property
     def given_convergence(self) -> bool:
         """Whether the mean leaves out diverged seeds, and wins and medians are the headline."""
         return len(self.differences) < self.pairs

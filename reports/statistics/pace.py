@@ -3,18 +3,26 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import fmean, stdev
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import special
 
 from bench.machine_kind import kinds_apart
+from bench.trial import counted
 from reports.statistics.contrasts import Interval
 from reports.statistics.estimators import t_interval
 from reports.statistics.power import ALPHA
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 FEWEST = 3
 """Pairs of speeds, stored runs of a benchmark, or rounds of a run, from which a ratio has an interval."""
+
+
+Speed = tuple[float, Mapping[str, str]]
+"""Tokens a second, and the kind of the machine."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,15 +50,6 @@ class Pace:
             return ()
         zone = f"{100 * self.margin:g} %"
         return (f"slower: the baseline's time ×{self.ratio:.3f} [{low:.3f}, {high:.3f}], margin {zone}",)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Rounds:
-    """One stored run of a benchmark, as pytest-benchmark sums it up. Times are in seconds."""
-
-    median: float
-    iqr: float
-    rounds: int
 
 
 def speed_ratio(
@@ -81,13 +80,28 @@ def of_speeds(pairs: Mapping[str, Sequence[tuple[float, float]]], margin: float)
     return {name: pace for name, pace in paces.items() if pace}
 
 
-def of_rounds(
-    pairs: Mapping[str, tuple[Sequence[Rounds], Sequence[Rounds]]], margin: float
-) -> dict[str, Pace]:
+def of_like_machines(
+    pairs: Mapping[str, Sequence[tuple[Speed, Speed]]], margin: float
+) -> tuple[dict[str, Pace], str]:
+    """Paces by name from the pairs of one kind of machine; and why other pairs, or all, have none."""
+    every = [both for of in pairs.values() for both in of]
+    if not every:
+        return {}, "there is no seed with a speed on both sides"
+    apart = [both for both in every if unlike([machine for _, machine in both])]
+    like = {name: [(a[0], b[0]) for a, b in of if not unlike([a[1], b[1]])] for name, of in pairs.items()}
+    paces = of_speeds(like, margin)
+    if apart:
+        some = f"{len(apart)} of {counted(len(every), 'pair')}, " if len(apart) < len(every) else ""
+        return paces, some + unlike([machine for both in apart for _, machine in both])
+    return paces, "" if paces else f"no arm has {FEWEST} seeds with a speed on both sides"
+
+
+def of_rounds(pairs: Mapping[str, tuple["pd.DataFrame", "pd.DataFrame"]], margin: float) -> dict[str, Pace]:
     """Paces from each side's stored runs of like benchmarks (oldest first), by name.
 
-    Welch's interval of the log medians. With 3 stored runs or more the runs are the replicates; with fewer,
-    the last run's rounds, by the standard error of their median. Names with under 3 of either have none.
+    A run has `seconds` (the median of its rounds), their `iqr` and their number, `rounds`. Welch's interval
+    of the log medians. With 3 stored runs or more the runs are the replicates; with fewer, the last run's
+    rounds, by the standard error of their median. Names with under 3 of either have none.
     """
     known = {name: (_log_median(a), _log_median(b)) for name, (a, b) in pairs.items()}
     whole = {name: (a, b) for name, (a, b) in known.items() if a and b}
@@ -101,19 +115,19 @@ def of_rounds(
     return paces
 
 
-def _log_median(runs: Sequence[Rounds]) -> tuple[float, float, int] | None:
+def _log_median(runs: "pd.DataFrame") -> tuple[float, float, int] | None:
     """Log of the median time, its standard error and degrees of freedom.
 
     A median's standard error is 1.25 IQR / (1.35 √n): "Variations of Box Plots", McGill, Tukey, Larsen 1978.
     """
     if len(runs) >= FEWEST:
-        logs = [math.log(run.median) for run in runs]
-        return fmean(logs), stdev(logs) / math.sqrt(len(logs)), len(logs) - 1
-    if not runs or runs[-1].rounds < FEWEST:
+        logs = np.log(runs.seconds)
+        return float(logs.mean()), float(logs.std(ddof=1)) / math.sqrt(len(logs)), len(logs) - 1
+    last = runs.iloc[-1]
+    if last["rounds"] < FEWEST:
         return None
-    last = runs[-1]
-    error = 1.25 * last.iqr / (1.35 * math.sqrt(last.rounds)) / last.median
-    return math.log(last.median), error, last.rounds - 1
+    error = 1.25 * last.iqr / (1.35 * math.sqrt(last["rounds"])) / last.seconds
+    return math.log(last.seconds), error, int(last["rounds"]) - 1
 
 
 def unlike(machines: Sequence[Mapping[str, str]]) -> str:

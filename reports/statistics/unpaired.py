@@ -27,6 +27,11 @@ class Unpaired(Contrast):
         return min(self.sizes)
 
     @property
+    def paired(self) -> bool:
+        """Always false: no two values belong together."""
+        return False
+
+    @property
     def given_convergence(self) -> bool:
         """Whether the means leave out infinite values."""
         return bool(self.arm_diverged or self.baseline_diverged)

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from bench.trial import counted
 from reports.formats import count, interval, number, p_value
+from reports.statistics import power
 from reports.statistics.contrasts import Contrast, Interval, contrast, holm
 from reports.statistics.power import ALPHA, CLAIM_SEEDS, FEWEST_SEEDS
 
@@ -50,6 +51,11 @@ class Verdict:
     def symbol(self) -> str:
         """The word's symbol."""
         return self.word.symbol
+
+    @property
+    def label(self) -> str:
+        """The word, with "(unpaired)" where no two values belong together."""
+        return self.word if self.contrast.paired else f"{self.word} (unpaired)"
 
     @property
     def claims(self) -> bool:
@@ -221,3 +227,29 @@ _TOGETHER = {
 def together(v: Verdict) -> str:
     """A phrase on whether two factors' effects add up, from the verdict on their interaction."""
     return _TOGETHER[v.word]
+
+
+def worst_end(c: Contrast) -> float | None:
+    """The worse end of the 90 % interval, which a one-sided 5 % test uses."""
+    if c.interval90 is None:
+        return None
+    return c.interval90.high if c.lower_is_better else c.interval90.low
+
+
+def shown_no_worse(c: Contrast) -> bool:
+    """Whether a one-sided t test at .05 rules out that the arm is worse by δ or more."""
+    end = worst_end(c)
+    if end is None or len(c.differences) < FEWEST_SEEDS:
+        return False
+    return (end if c.lower_is_better else -end) < c.delta
+
+
+def seeds_to_show(c: Contrast) -> int:
+    """The pairs of seeds at which all arms pass with 80 % power, if none changed.
+
+    Every arm has to pass, so that each needs more power than all. They are assumed to have this spread.
+    """
+    if not c.sd:
+        return FEWEST_SEEDS
+    needed = power.seeds_needed(c.delta / c.sd, 2 * ALPHA, power.POWER ** (1 / c.family))
+    return max(FEWEST_SEEDS, needed)

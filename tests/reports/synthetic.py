@@ -12,8 +12,14 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
 
+import pandas as pd
+
 from bench.trial import Epoch, Metric, Result, Trial, failure
-from reports.evidence import Evidence, MeasuredArm
+from reports import comparison
+from reports.comparison import Comparison
+from reports.design import Design, MeasuredArm
+from reports.elsewhere import Columns, arrange, design_of
+from reports.trials import tabulate
 
 WORDS = [word for last in ("four", "five", "six") for word in ("eight", "thousand", "eighty", last, ".")]
 SHARE = {"separator": 0.2, "lead digit": 1.9, "digit": 1.0, "teen": 1.1, "hundred": 0.3, "thousand": 0.25}
@@ -45,6 +51,18 @@ SEEN = ("_base", "<script>alert(1)</script>", "$x_$ & \\frac", "nul␀␛[31m\uf
 def four_errors(rate: float, studies: int) -> float:
     """Four standard errors of a rate over simulated studies: with fixed seeds a failure is no accident."""
     return 4 * math.sqrt(rate * (1 - rate) / studies)
+
+
+def compare(design: Design) -> Comparison:
+    """The arms of a study by the table of its results."""
+    return comparison.compare(tabulate(design), design)
+
+
+def compare_table(frame: pd.DataFrame, columns: Columns) -> Comparison:
+    """The arms of a table from elsewhere."""
+    table = arrange(frame, columns, "elsewhere.csv")
+    design = design_of(frame, table, columns, "elsewhere.csv", "compare-elsewhere")
+    return comparison.compare(table, design)
 
 
 def result(trial: Trial, loss: float, *, parameters: int = 37598, speed: float = 9000.0) -> Result:
@@ -138,7 +156,7 @@ def broken(
     return replace(whole, results=results)
 
 
-def study(arms: tuple[MeasuredArm, ...], *, delta: float = 0.03, **facts: Any) -> Evidence:
+def study(arms: tuple[MeasuredArm, ...], *, delta: float = 0.03, **facts: Any) -> Design:
     """A study of these arms by the loss, which looks once."""
     known: dict[str, Any] = {
         "study": "regularization",
@@ -150,11 +168,11 @@ def study(arms: tuple[MeasuredArm, ...], *, delta: float = 0.03, **facts: Any) -
         "command": "unrolled run regularization -j 2",
     }
     known |= facts
-    return Evidence(arms=arms, **{"looks": (len(known["seeds"]),), **known})
+    return Design(arms=arms, **{"looks": (len(known["seeds"]),), **known})
 
 
 @cache
-def realistic() -> Evidence:
+def realistic() -> Design:
     """Every verdict but one, the book's models, a sweep, a full 2² factorial, failures and another task."""
     return study(
         (
@@ -174,7 +192,7 @@ def realistic() -> Evidence:
 
 
 @cache
-def switched() -> Evidence:
+def switched() -> Design:
     """LMModel7's parts asked about in three ways: leave one out, add one to LMModel6, and the full 2⁴.
 
     Tying brings −.2, dropout −.1, AR −.05 and TAR nothing; tying and dropout together .08 less than that.
@@ -209,7 +227,7 @@ def switched() -> Evidence:
     )
 
 
-def looked(*more: MeasuredArm, **facts: Any) -> Evidence:
+def looked(*more: MeasuredArm, **facts: Any) -> Design:
     """After two looks: one contrast was decided at the first, with two trials too many; others are open."""
     return study(
         (
@@ -223,7 +241,7 @@ def looked(*more: MeasuredArm, **facts: Any) -> Evidence:
     )
 
 
-def laddered() -> Evidence:
+def laddered() -> Design:
     """A ladder whose first rung is held against counts, which are a reference and have no epochs."""
     counts = arm("counts", 0.4, 0.0, model="ngram-2")
     counted = {s: replace(r, epochs=(), metrics=_untrained(r)) for s, r in counts.results.items()}
@@ -237,7 +255,7 @@ def _untrained(result: Result) -> dict[str, float]:
 
 
 @cache
-def hostile() -> Evidence:
+def hostile() -> Design:
     """Names that would run as markup, mathematics, a private label, a formula or the end of a string."""
     return study(
         tuple(arm(name, 0.1 * i, changes={"note": name}) for i, name in enumerate(HOSTILE)),
@@ -248,7 +266,7 @@ def hostile() -> Evidence:
     )
 
 
-def pair(**facts: Any) -> Evidence:
+def pair(**facts: Any) -> Design:
     """A baseline, and an arm that is .1 worse."""
     return study((arm("base", 0.0), arm("b", 0.1, settings={"clip": 1.0})), **facts)
 

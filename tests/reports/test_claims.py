@@ -5,9 +5,8 @@ from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
-from synthetic import realistic, switched
+from synthetic import compare, realistic, switched
 
-from reports.comparison import compare
 from reports.render import render, render_index
 
 CLAIMING = re.compile(
@@ -63,7 +62,7 @@ def unmarked_claims(html):
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory):
     out, both = tmp_path_factory.mktemp("out"), [compare(realistic()), compare(switched())]
-    found = {c.evidence.study: render(c, out) for c in both} | {"index": render_index(both, out)}
+    found = {c.design.study: render(c, out) for c in both} | {"index": render_index(both, out)}
     return {name: page.read_text(encoding="utf-8") for name, page in found.items()}
 
 

@@ -3,15 +3,14 @@
 from dataclasses import replace
 
 import pytest
-from synthetic import arm, pair, realistic, study, text_of
+from synthetic import arm, compare, pair, realistic, study, text_of
 
 from reports import sections
-from reports.comparison import compare
 from reports.render import render
 
 
-def costs(evidence):
-    return {row.arm.name: (spent, against) for row, spent, against in sections.costs(compare(evidence))}
+def costs(design):
+    return {row.arm.name: (spent, against) for row, spent, against in sections.costs(compare(design))}
 
 
 def changed(whole, **metrics):

@@ -4,9 +4,8 @@ from dataclasses import replace
 from functools import cache
 
 import pytest
-from synthetic import arm, broken, pair, realistic, study, switched, text_of
+from synthetic import arm, broken, compare, pair, realistic, study, switched, text_of
 
-from reports.comparison import compare
 from reports.factorial import ALONE, AVERAGE, BESIDE, VIEWS, Part, factorial, parts
 from reports.headline import answer
 from reports.render import render, render_index

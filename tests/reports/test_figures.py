@@ -9,10 +9,9 @@ from xml.etree import ElementTree as ET
 import numpy as np
 import pytest
 from markupsafe import escape
-from synthetic import SEEN, arm, hostile, labels, realistic, study, svgs, switched
+from synthetic import SEEN, arm, compare, hostile, labels, realistic, study, svgs, switched
 
 from reports.book import hold
-from reports.comparison import compare
 from reports.factorial import factorial
 from reports.figures import forest, panels
 from reports.sections import sweeps

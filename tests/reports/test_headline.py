@@ -5,16 +5,15 @@ from statistics import fmean
 
 import pytest
 from markupsafe import escape
-from synthetic import BOTH, HOSTILE, arm, broken, hostile, laddered, looked, realistic, study
+from synthetic import BOTH, HOSTILE, arm, broken, compare, hostile, laddered, looked, realistic, study
 
-from reports.comparison import compare
-from reports.evidence import MeasuredArm
+from reports.design import MeasuredArm
 from reports.headline import answer
 from reports.statistics.verdicts import Word
 
 
-def said(evidence):
-    return answer(compare(evidence)).striptags()
+def said(design):
+    return answer(compare(design)).striptags()
 
 
 def test_a_loss_is_saved_or_costs_and_what_is_open_has_its_seeds():
@@ -29,11 +28,11 @@ def test_a_loss_is_saved_or_costs_and_what_is_open_has_its_seeds():
 
 
 def test_an_accuracy_is_words_and_points_over_the_seeds_of_the_pair():
-    evidence = looked()
-    found = ([r.metrics["valid_accuracy"] for r in a.results.values()] for a in evidence.arms[:2])
+    design = looked()
+    found = ([r.metrics["valid_accuracy"] for r in a.results.values()] for a in design.arms[:2])
     base, strong = found
     gain = 100 * (fmean(strong[:10]) - fmean(base[:10]))
-    assert said(evidence).startswith(
+    assert said(design).startswith(
         f"base predicts {100 * fmean(base[:15]):.0f} % of the words. "
         f"strong gains {gain:.0f} points, on every seed."
     )

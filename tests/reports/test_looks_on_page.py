@@ -5,13 +5,12 @@ import io
 from statistics import fmean
 
 import pytest
-from synthetic import BOTH, LOOKS, arm, broken, laddered, looked, study, svgs, text_of
+from synthetic import BOTH, LOOKS, arm, broken, compare, laddered, looked, study, svgs, text_of
 
 from reports.answer import claims, extension, limits, sentences, standing, tally
-from reports.comparison import compare
 from reports.formats import number
 from reports.render import render, render_index
-from reports.tables import comparison_csv, comparison_markdown, trial_records, trials_csv
+from reports.tables import comparison_csv, comparison_markdown, trials_csv
 
 
 @pytest.fixture(scope="module")
@@ -24,8 +23,8 @@ def text(c, tmp_path_factory):
     return text_of(render(c, tmp_path_factory.mktemp("out")))
 
 
-def differences(evidence, name, metric, seeds, against="base"):
-    base, ours = (next(a for a in evidence.arms if a.name == n) for n in (against, name))
+def differences(design, name, metric, seeds, against="base"):
+    base, ours = (next(a for a in design.arms if a.name == n) for n in (against, name))
     return [ours.results[s].metrics[metric] - base.results[s].metrics[metric] for s in range(seeds)]
 
 
@@ -44,8 +43,8 @@ def test_a_claim_says_at_how_many_seeds_it_was_decided_or_why_it_is_open(c, text
 
 
 def test_a_claim_goes_from_level_to_level_over_the_same_seeds_and_has_the_loss_beside_it(c):
-    accuracy, loss = (differences(c.evidence, "strong", m.name, 10) for m in BOTH)
-    base = fmean(c.evidence.arms[0].results[s].metrics["valid_accuracy"] for s in range(10))
+    accuracy, loss = (differences(c.design, "strong", m.name, 10) for m in BOTH)
+    base = fmean(c.design.arms[0].results[s].metrics["valid_accuracy"] for s in range(10))
     (claim,) = [x for x in claims(c) if x.row.arm.name == "strong"]
     levels = f"{100 * base:.1f} % → {100 * (base + fmean(accuracy)):.1f} %"
     assert claim.text.startswith(f"{levels}, {100 * fmean(accuracy):.1f} points higher [+")
@@ -58,10 +57,10 @@ def test_a_claim_goes_from_level_to_level_over_the_same_seeds_and_has_the_loss_b
 def test_the_tables_show_both_metrics_over_the_seeds_that_count(c):
     rows = {row["arm"]: row for row in csv.DictReader(io.StringIO(comparison_csv(c)))}
     for metric in BOTH:
-        strong = next(a for a in c.evidence.arms if a.name == "strong").results
+        strong = next(a for a in c.design.arms if a.name == "strong").results
         mean = fmean(strong[s].metrics[metric.name] for s in range(10))
         assert float(rows["strong"][f"{metric.name}_mean"]) == pytest.approx(mean)
-        delta = fmean(differences(c.evidence, "strong", metric.name, 10))
+        delta = fmean(differences(c.design, "strong", metric.name, 10))
         assert float(rows["strong"][f"{metric.name}_delta"]) == pytest.approx(delta)
         assert number(delta, sign=True) in comparison_markdown(c)
     found = [(rows[n]["state"], rows[n]["pairs"], rows[n]["most_seeds"]) for n in ("strong", "weak", "lost")]
@@ -73,7 +72,7 @@ def test_a_trial_beyond_the_looks_that_were_taken_is_told_and_enters_no_mean(c, 
     # base 16 and weak 17 of 20 at the next look; strong 12 and lost 12, whose looks ended at 10
     assert c.uncounted == 1 + 2 + 2 + 2
     assert "7 trials beyond the looks that were taken were trained and do not count" in text
-    uncounted = [(record["arm"], record["seed"]) for record, counts in trial_records(c) if not counts]
+    uncounted = list(c.table.loc[~c.table.counts, ["arm", "seed"]].itertuples(index=False, name=None))
     early = [(name, seed) for name in ("lost", "strong") for seed in (10, 11)]
     assert sorted(uncounted) == sorted([*early, ("base", 15), ("weak", 15), ("weak", 16)])
     listed = {(r["arm"], int(r["seed"])) for r in csv.DictReader(io.StringIO(trials_csv(c)))}
@@ -108,7 +107,7 @@ def ladder(tmp_path_factory):
 def test_each_rung_of_a_ladder_is_held_against_the_one_before_and_names_it(ladder, tmp_path):
     c, page = ladder
     means = {row.arm.name: row.contrast.mean for row in c.rows if row.contrast}
-    gained = differences(c.evidence, "rung 3", "valid_accuracy", 10, "rung 2")
+    gained = differences(c.design, "rung 3", "valid_accuracy", 10, "rung 2")
     assert means["rung 3"] == pytest.approx(fmean(gained))
     assert standing(c) == "4 of 6 contrasts decided"
     assert "rung 3 against rung 2" in text_of(page)

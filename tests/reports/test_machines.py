@@ -3,11 +3,10 @@
 from dataclasses import replace
 
 import pytest
-from synthetic import arm, realistic, study
+from synthetic import arm, compare, realistic, study
 
 from reports import answer, sections
-from reports.comparison import compare
-from reports.evidence import MeasuredArm, Tuned
+from reports.design import MeasuredArm, Tuned
 from reports.render import render, render_index
 
 THERE = {"cpu": "Xeon 8481C", "threads": 1, "cpu_capability": "AVX512", "mkldnn": True}
@@ -43,8 +42,8 @@ def test_pairs_of_two_kinds_of_machine_are_named_in_the_answer_box_and_on_the_in
 
 
 def test_where_all_are_of_one_kind_or_tell_nothing_of_it_nothing_is_said(c) -> None:
-    alike = compare(replace(c.evidence, arms=c.evidence.arms[:2]))
-    silent = compare(replace(alike.evidence, arms=tuple(on(a, {}, range(5)) for a in alike.evidence.arms)))
+    alike = compare(replace(c.design, arms=c.design.arms[:2]))
+    silent = compare(replace(alike.design, arms=tuple(on(a, {}, range(5)) for a in alike.design.arms)))
     for found in (alike, silent, compare(realistic())):
         assert answer.mixed_machines(found) == ""
 
@@ -53,29 +52,29 @@ def test_pairs_of_tuned_arms_count_too(c) -> None:
     def tuned(arm: MeasuredArm) -> Tuned:
         return Tuned(arm=arm.name, setting="lr", seeds=(0,), levels={0.1: {}}, best=0.1, own=arm)
 
-    base, _, moved = c.evidence.arms
-    both = replace(c.evidence, tuned=(tuned(base), tuned(moved)))
-    assert answer.mixed_machines(replace(c, evidence=both)).startswith("6 of 30 pairs compare ")
+    base, _, moved = c.design.arms
+    both = replace(c.design, tuned=(tuned(base), tuned(moved)))
+    assert answer.mixed_machines(replace(c, design=both)).startswith("6 of 30 pairs compare ")
 
 
 def test_speeds_are_paired_on_like_machines_only_and_the_page_says_so(c, tmp_path) -> None:
-    base, same, moved = c.evidence.arms
+    base, same, moved = c.design.arms
     fast = {
         s: replace(r, metrics={**r.metrics, "speed_train": 9e9}) for s, r in moved.results.items() if s < 3
     }
     moved = replace(moved, results={**moved.results, **fast})
-    found = compare(replace(c.evidence, arms=(base, same, moved)))
+    found = compare(replace(c.design, arms=(base, same, moved)))
     assert [ratio.ratio for _, _, ratio in sections.throughput(found)[1:]] == [1, 1]  # seven pairs of moved
     reason = f"3 of 20 pairs of speeds not compared: unlike machines: {APART}"
     assert sections.unpaced(found) == reason and f"{reason}." in render(found, tmp_path).read_text()
-    apart = compare(replace(c.evidence, arms=(base, same, on(moved, THERE, range(10)))))
+    apart = compare(replace(c.design, arms=(base, same, on(moved, THERE, range(10)))))
     assert [ratio is None for _, _, ratio in sections.throughput(apart)[1:]] == [False, True]
-    assert sections.unpaced(compare(replace(c.evidence, arms=(base, same)))) == ""
+    assert sections.unpaced(compare(replace(c.design, arms=(base, same)))) == ""
 
 
 def test_a_speed_of_a_machine_that_is_not_described_is_like_no_other(c) -> None:
-    arms = tuple(on(arm, {}, range(10)) for arm in c.evidence.arms[:2])
-    found = compare(replace(c.evidence, arms=arms))
+    arms = tuple(on(arm, {}, range(10)) for arm in c.design.arms[:2])
+    found = compare(replace(c.design, arms=arms))
     assert sections.throughput(found)[1][2] is None
     said = "10 of 10 pairs of speeds not compared: the machine of some trials is not"
     assert said in sections.unpaced(found)

@@ -12,12 +12,10 @@ import pandas as pd
 import pytest
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
-from synthetic import hostile, laddered, realistic, switched
+from synthetic import compare, compare_table, hostile, laddered, realistic, switched
 
-from reports.comparison import compare
-from reports.foreign.judgement import Design, Measure
-from reports.foreign.judgement import compare as judge
-from reports.foreign.tables import render as render_foreign
+from reports.design import Measure
+from reports.elsewhere import Columns
 from reports.render import render, render_index
 
 FLAGS = (
@@ -89,14 +87,14 @@ def browser(need, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory) -> dict[str, Path]:
     out, c, bites = tmp_path_factory.mktemp("out"), compare(realistic()), compare(hostile())
-    design = Design(("arm",), "seed", (Measure("accuracy", 0.02, lower_is_better=False),))
+    columns = Columns(("arm",), "seed", (Measure("accuracy", 0.02, lower=False),))
     return {
         "report": render(c, out),
         "switched": render(compare(switched()), out),
         "ladder": render(compare(laddered()), out),
         "hostile": render(bites, out),
         "index": render_index([c, bites], out),
-        "compare": render_foreign(judge(ELSEWHERE, design, "elsewhere.csv"), out),
+        "compare": render(compare_table(ELSEWHERE, columns), out),
     }
 
 

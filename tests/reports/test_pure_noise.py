@@ -8,11 +8,10 @@ import os
 
 import numpy as np
 import pytest
-from synthetic import four_errors, study
+from synthetic import compare, four_errors, study
 
 from bench.trial import Metric, Result, Trial
-from reports.comparison import compare
-from reports.evidence import Evidence, MeasuredArm
+from reports.design import Design, MeasuredArm
 from reports.statistics.verdicts import Word
 
 STUDIES, ARMS, SEEDS = int(os.environ.get("STUDIES", 60)), 12, tuple(range(10, 50))
@@ -20,7 +19,7 @@ METRICS = (Metric("valid_accuracy", 0.02), Metric("valid_loss", 0.05))
 CLAIMS = (Word.IMPROVES, Word.WORSENS, Word.NEGLIGIBLE)
 
 
-def noise(rng: np.random.Generator) -> Evidence:
+def noise(rng: np.random.Generator) -> Design:
     """A baseline and twelve arms that are alike but for luck; the SD of a pair's accuracies is .05."""
     luck = dict(zip(SEEDS, rng.normal(0, 0.03, len(SEEDS)), strict=True))
 

@@ -3,14 +3,14 @@ import io
 from dataclasses import replace
 
 import pytest
-from synthetic import A, B, arm, hostile, realistic, study
+from synthetic import A, B, arm, compare, hostile, realistic, study
 
 from ablations.study.loading import load
 from bench.trial import BadInput, Metric, Trial, visible
 from reports.answer import claims, tally
 from reports.book import BOOK, hold, own_settings
-from reports.comparison import COUNTED, compare
-from reports.evidence import MeasuredArm
+from reports.comparison import COUNTED
+from reports.design import MeasuredArm
 from reports.formats import count, csv_cell, interval, number, p_value
 from reports.statistics.contrasts import Interval
 from reports.statistics.verdicts import Word

@@ -5,12 +5,11 @@ import re
 from dataclasses import replace
 
 import pytest
-from synthetic import arm, hostile, study, text_of
+from synthetic import arm, compare, hostile, study, text_of
 
 from bench.trial import Metric, failure
 from reports.answer import flips, limits
-from reports.comparison import compare
-from reports.evidence import Tuned
+from reports.design import Tuned
 from reports.render import render, render_index
 from reports.tuning import own_best
 

@@ -37,12 +37,16 @@ def test_every_kind_of_file_gives_the_same_verdicts(compare, name: str) -> None:
     WRITERS[name](Path(name))
     code, out, err = compare(name, *ASKED)
     assert (code, err) == (3, ""), "an arm is worse"
-    table = pd.read_csv("out/compare.csv").set_index("arm")
+    table = pd.read_csv("out/compare-runs/comparison.csv").set_index("arm")
     assert table.verdict.dropna().to_dict() == {"better": "IMPROVES", "worse": "WORSENS"}
     expected = FRAME[FRAME.model == "better"].accuracy.mean() - FRAME[FRAME.model == "base"].accuracy.mean()
-    assert table.difference["better"] == pytest.approx(expected)
-    for shown in (out, *(Path(f"out/compare.{kind}").read_text() for kind in ("md", "html"))):
-        assert f"+{expected:.4f}" in shown and "10 of 10" in shown and "IMPROVES" in shown
+    assert table.accuracy_delta["better"] == pytest.approx(expected)
+    assert "10 of 10" in out
+    for shown in (
+        out,
+        *(Path(f"out/compare-runs/{name}").read_text() for name in ("comparison.md", "index.html")),
+    ):
+        assert f"+{expected:.4f}" in shown and "IMPROVES" in shown
 
 
 def test_rows_that_diverged_are_counted_and_their_mean_is_of_the_others(compare) -> None:
@@ -51,7 +55,7 @@ def test_rows_that_diverged_are_counted_and_their_mean_is_of_the_others(compare)
     frame.to_csv("runs.csv", index=False)
     _, out, _ = compare("runs.csv", *ASKED[:4], "--metric", "loss=0.02")
     assert "10, 3 diverged" in out and "Means and Δ leave out the rows that diverged" in out
-    assert pd.read_csv("out/compare.csv").set_index("arm").diverged.to_dict() == {
+    assert pd.read_csv("out/compare-runs/comparison.csv").set_index("arm").diverged.to_dict() == {
         "base": 0,
         "better": 3,
     }
@@ -62,7 +66,7 @@ def test_none_and_na_are_names_of_arms(compare) -> None:
         "runs.csv", index=False
     )
     assert "NA " in compare("runs.csv", *ASKED)[1]
-    assert pd.read_csv("out/compare.csv", keep_default_na=False).arm.to_list() == [
+    assert pd.read_csv("out/compare-runs/comparison.csv", keep_default_na=False).arm.to_list() == [
         "None",
         "NA",
         "null",
@@ -102,9 +106,11 @@ def test_models_that_scikit_learn_logged_are_judged_by_seed(compare, tmp_path: P
     flags = ("--experiment", "classifiers", "--arm", "estimator_name", "--pair", "random_state")
     code, out, err = compare(f"mlflow:{where}", *flags, "--metric", "training_accuracy_score=0.02")
     assert (code, err) == (0, "")
-    table = pd.read_csv("out/compare.csv").set_index("arm")
+    table = pd.read_csv("out/compare-classifiers/comparison.csv").set_index("arm")
     scores = json.loads(logged.stdout.splitlines()[-1])
-    assert table["mean"].to_dict() == {arm: pytest.approx(sum(of) / 6) for arm, of in scores.items()}
+    assert table.training_accuracy_score_mean.to_dict() == {
+        arm: pytest.approx(sum(of) / 6) for arm, of in scores.items()
+    }
     assert table.verdict["LogisticRegression"] == "IMPROVES" and "6 of 6" in out
 
 
@@ -117,7 +123,7 @@ def test_sum(benchmark, n): benchmark.pedantic(sum, (range(n),), rounds=20)
     stored = json.loads(benchmarked(tmp_path, "b.json", code).read_text())
     code, out, _ = compare("b.json", "--arm", "param.n", "--metric", "seconds=1e-6")
     assert (code, "(unpaired)" in out) == (3, True)
-    mean = pd.read_csv("out/compare.csv").set_index("arm")["mean"]
+    mean = pd.read_csv("out/compare-b/comparison.csv").set_index("arm").seconds_mean
     for benchmark in stored["benchmarks"]:
         assert mean[benchmark["params"]["n"]] == pytest.approx(benchmark["stats"]["mean"])
 
@@ -127,7 +133,7 @@ def test_models_are_trained_where_the_ledger_lacks_them_and_judged(compare, tmp_
     words = ("lm2", "--seeds", "0-4", "--corpus", "text.txt", "--set", "batch=4", "--set", "epochs=1")
     code, out, err = compare("lm1", *words, "--set", "window=3")
     assert (code, err) == (0, "") and "10 trained, 0 already there" in out
-    assert "LMModel2 against LMModel1" in out.splitlines()[-1]
+    assert "LMModel1" in out.splitlines()[-4] and "LMModel2" in out.splitlines()[-3]
     assert "0 trained, 10 already there" in compare("lm1", *words, "--set", "window=3")[1]
 
 

@@ -290,7 +290,7 @@ def test_report_and_mlflow_get_each_arm_s_search_and_winner(train, small, tmp_pa
     train(small)
     plan = stored(tmp_path)
     compared = comparison(plan, read(plan, Ledger(tmp_path / "results")))
-    found = compared.evidence
+    found = compared.design
     assert [(t.arm, t.setting, t.best, t.budget) for t in found.tuned] == [
         ("LMModel6", "lr", 0.01, 6),
         ("dropout 0.1", "lr", 0.003, 6),

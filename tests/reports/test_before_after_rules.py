@@ -1,50 +1,56 @@
 """A gate opens for what is shown to be no worse, and for nothing else."""
 
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from synthetic import HERE, A, B, C, D, four_errors
 
-from bench.trial import BadInput, lower_is_better
-from reports.gate.judgement import Gate, judge, seeds_to_show
-from reports.gate.messages import WIDTH, markdown, screen
-from reports.gate.sides import ArmResults, Outcome, ResultSet
+from bench.trial import BadInput, Metric
+from reports.before_after import WAITING, BeforeAfter, ResultSet, compare_results
+from reports.before_after_screen import WIDTH, markdown, screen
 from reports.statistics.contrasts import contrast
 from reports.statistics.pace import of_speeds
-from reports.statistics.verdicts import Word
+from reports.statistics.verdicts import Word, seeds_to_show, shown_no_worse, verdicts
 
 FAST = (10120.0, 10050.0, 9980.0, 10200.0, 10090.0)  # tokens/s
 SLOW = (9400.0, 9310.0, 9250.0, 9480.0, 9390.0)
+Rows = list[dict[str, Any]]
 
 
-def trained(losses: Iterable[float], speeds: Iterable[float] = (), **facts: Any) -> ArmResults:
-    losses = list(losses)
-    speeds = [*speeds, *[None] * len(losses)]
-    machine = facts.pop("machine", HERE)
-    outcomes = {
-        seed: Outcome(value=loss, speed=speed, machine=machine)
-        for seed, (loss, speed) in enumerate(zip(losses, speeds, strict=False))
-    }
-    return ArmResults(outcomes=outcomes, **facts)
+def trained(losses: Iterable[float], speeds: Iterable[float] = (), **cells: Any) -> Rows:
+    """An arm: a row a seed with its loss, its speed, and cells that all of them have."""
+    facts = {"machine": HERE, "settings": {}, **cells}
+    rows = [{"seed": seed, "loss": loss, **facts} for seed, loss in enumerate(losses)]
+    for row, speed in zip(rows, speeds, strict=False):
+        row["speed_train"] = speed
+    return rows
 
 
-def side(name: str = "base", **arms: ArmResults) -> ResultSet:
-    return ResultSet(name=name, study="s", arms=arms)
+def side(name: str = "base", metric: str = "valid_loss", **arms: Rows) -> ResultSet:
+    defaults = {"status": "done", "reason": "", "fingerprints": "", "numbers": {}, "speed_train": math.nan}
+    rows = [{**defaults, "arm": arm, **row, metric: row["loss"]} for arm, of in arms.items() for row in of]
+    return ResultSet(name=name, study="s", table=pd.DataFrame(rows))
 
 
-def gate(before: ArmResults, after: ArmResults, **how: Any) -> Gate:
-    how = {"metric": "valid_loss", "delta": 0.02, "margin": 0.05, **how}
-    how["lower"] = lower_is_better(how["metric"])
-    return judge(side(a=before), side("candidate", a=after), **how)
+def gate(
+    before: Rows, after: Rows, metric: str = "valid_loss", delta: float = 0.02, **how: Any
+) -> BeforeAfter:
+    sides = side("base", metric, a=before), side("candidate", metric, a=after)
+    return compare_results(*sides, Metric(metric, delta), **{"margin": 0.05, **how})
 
 
-def fault(found: Gate) -> str:
-    (judged,) = found.judged
-    return "; ".join(judged.faults)
+def fault(found: BeforeAfter) -> str:
+    (arm,) = found.arms
+    return "; ".join(arm.faults)
+
+
+def noted(found: BeforeAfter) -> str:
+    """The remark on speeds; "" where they are compared."""
+    return next((note.removeprefix("speed not compared: ") for note in found.notes if "speed" in note), "")
 
 
 @pytest.mark.parametrize(
@@ -60,7 +66,7 @@ def fault(found: Gate) -> str:
 )
 def test_an_arm_passes_when_its_interval_ends_below_delta(losses, delta, word, passes) -> None:
     found = gate(trained(B), trained(losses), delta=delta)
-    assert (found.judged[0].verdict.word, found.passed) == (word, passes)
+    assert (found.arms[0].verdict.word, found.passed) == (word, passes)
 
 
 def test_an_inconclusive_arm_passes_where_only_how_much_better_it_is_is_open() -> None:
@@ -69,7 +75,7 @@ def test_an_inconclusive_arm_passes_where_only_how_much_better_it_is_is_open() -
         b - 0.015 + step for b, step in zip(B, [-0.04, 0.04, -0.02, 0.02, -0.02, 0.02, 0, 0], strict=True)
     ]
     found = gate(trained(B), trained(losses))
-    assert (found.judged[0].verdict.word, found.passed) == (Word.INCONCLUSIVE, True)
+    assert (found.arms[0].verdict.word, found.passed) == (Word.INCONCLUSIVE, True)
 
 
 def test_a_metric_that_rises_when_things_improve_is_judged_the_other_way_round() -> None:
@@ -96,47 +102,56 @@ def test_a_gate_that_stays_shut_says_how_many_seeds_it_takes() -> None:
     assert "46 seeds would mostly show it" in fault(wide)  # statsmodels: dz = .02 / .05345, 45.5
 
 
-def same_bits(values: Iterable[float], mark: str = "w") -> ArmResults:
-    outcomes = {s: Outcome(value=v, bits=f"{mark}{v}", machine=HERE) for s, v in enumerate(values)}
-    return ArmResults(outcomes=outcomes)
+def same_bits(values: Iterable[float], mark: str = "w") -> Rows:
+    return [{**row, "fingerprints": f"{mark}{row['loss']}"} for row in trained(values)]
+
+
+def changed(rows: Rows, seed: int, **cells: Any) -> Rows:
+    """The arm with other cells on one seed."""
+    return [{**row, **cells} if row["seed"] == seed else row for row in rows]
 
 
 def test_the_same_bits_pass_on_any_number_of_seeds_and_are_called_that() -> None:
     found = gate(same_bits(B[:2]), same_bits(B[:2]))
-    assert found.passed and found.judged[0].identical
+    assert found.passed and found.arms[0].identical
     assert "1 bit-identical" in screen(found) and "≡ bit-identical" in screen(found)
 
 
 def test_other_numbers_with_the_same_fingerprints_are_a_fault_and_not_bit_identical() -> None:
-    def side_of(**numbers: str) -> ArmResults:
-        made = dict(same_bits(B).outcomes)
-        return ArmResults(outcomes={**made, 3: replace(made[3], numbers=numbers)})
+    def with_numbers(mark: str = "w", **numbers: str) -> Rows:
+        return changed(same_bits(B, mark), 3, numbers=numbers)
 
-    found = gate(side_of(valid_loss="1.5", valid_hits="9.0"), side_of(valid_loss="1.25", valid_hits="9.0"))
-    assert not found.judged[0].identical and fault(found) == (
+    before = with_numbers(valid_loss="1.5", valid_hits="9.0")
+    found = gate(before, with_numbers(valid_loss="1.25", valid_hits="9.0"))
+    assert not found.arms[0].identical and fault(found) == (
         "the same fingerprints and other numbers, seed 3: valid_loss 1.5 in the baseline, 1.25 in the "
         "candidate: one was changed or damaged, or is measured in another way"
     )
     # what only one side measures, or another fingerprint, is no contradiction
-    assert gate(side_of(valid_loss="1.5"), side_of(valid_loss="1.5", valid_new="2.0")).judged[0].identical
-    other = {s: replace(o, bits=f"x{s}") for s, o in side_of(valid_loss="1.4").outcomes.items()}
-    assert "fingerprints" not in fault(gate(side_of(valid_loss="1.5"), ArmResults(outcomes=other)))
+    assert (
+        gate(with_numbers(valid_loss="1.5"), with_numbers(valid_loss="1.5", valid_new="2.0"))
+        .arms[0]
+        .identical
+    )
+    assert "fingerprints" not in fault(gate(before, with_numbers("x", valid_loss="1.4")))
 
 
 def test_equal_losses_of_other_weights_or_without_fingerprints_are_not_called_bit_identical() -> None:
     for few in (gate(same_bits(B[:2]), same_bits(B[:2], "x")), gate(trained(B[:2]), trained(B[:2]))):
-        assert not few.judged[0].identical and not few.passed
+        assert not few.arms[0].identical and not few.passed
     whole = gate(same_bits(B), same_bits(B, "x"))
-    assert not whole.judged[0].identical and whole.passed  # EQUIVALENT, on eight seeds
+    assert not whole.arms[0].identical and whole.passed  # EQUIVALENT, on eight seeds
 
 
-def broken(arm: ArmResults, **seeds: str) -> ArmResults:
+def broken(arm: Rows, **seeds: str) -> Rows:
     """Trials by seed (s3) that diverged, or failed for another reason."""
-    outcomes = dict(arm.outcomes)
     for name, reason in seeds.items():
-        value = math.inf if reason.startswith("diverged") else None
-        outcomes[int(name[1:])] = Outcome(value=value, reason=reason, bits=reason)
-    return ArmResults(outcomes=outcomes)
+        seed, status = int(name[1:]), "diverged" if reason.startswith("diverged") else "failed"
+        cells = {"loss": math.nan, "status": status, "reason": reason, "fingerprints": reason}
+        if seed not in [row["seed"] for row in arm]:
+            arm = [*arm, {**arm[0], "seed": seed}]
+        arm = changed(arm, seed, **cells)
+    return arm
 
 
 DIVERGED, KILLED = "diverged at step 312: loss is nan", "killed by signal 9"
@@ -159,7 +174,7 @@ DIVERGED, KILLED = "diverged at step 312: loss is nan", "killed by signal 9"
 )
 def test_a_failure_shuts_the_gate_where_it_is_new_and_only_there(before, after, said, noted) -> None:
     found = gate(before, after)
-    assert (fault(found), found.judged[0].notes, found.passed) == (said, noted, not said)
+    assert (fault(found), found.arms[0].notes, found.passed) == (said, noted, not said)
 
 
 def test_arms_that_diverge_in_the_same_way_on_every_seed_are_the_same() -> None:
@@ -167,35 +182,39 @@ def test_arms_that_diverge_in_the_same_way_on_every_seed_are_the_same() -> None:
     assert gate(broken(trained(B), **all_of_them), broken(trained(B), **all_of_them)).passed
 
 
+def judged(before: ResultSet, after: ResultSet) -> BeforeAfter:
+    return compare_results(before, after, Metric("valid_loss", 0.02), margin=0.05)
+
+
 def test_what_is_missing_on_a_side_shuts_the_gate_or_is_told() -> None:
-    both = side(a=trained(B), b=trained(B))
-    how = {"metric": "valid_loss", "lower": True, "delta": 0.02, "margin": 0.05}
-    gone = judge(both, side("c", a=trained(A)), **how)
-    assert [j.faults for j in gone.judged] == [(), ("is missing from the candidate",)]
-    new = judge(side(a=trained(B)), side("c", a=trained(A), b=trained(B)), **how)
-    assert new.passed and new.notes == ("new in the candidate, not judged: b",)
+    gone = judged(side(a=trained(B), b=trained(B)), side("c", a=trained(A)))
+    assert [arm.faults for arm in gone.arms] == [(), ("is missing from the candidate",)]
+    new = judged(side(a=trained(B)), side("c", a=trained(A), b=trained(B)))
+    assert new.passed and "new in the candidate, not judged: b" in new.notes
     fewer = gate(trained(B), trained(A[:6]))
-    assert fewer.passed and fewer.judged[0].notes == ("only on one side: seed 6, 7",)
-    unfinished = gate(trained(B), trained(A[:6], waiting=(6, 7)))
+    assert fewer.passed and fewer.arms[0].notes == ("only on one side: seed 6, 7",)
+    waiting = trained((math.nan,) * 8, status=WAITING)[6:]
+    unfinished = gate(trained(B), [*trained(A[:6]), *waiting])
     assert fault(unfinished) == "has no result for seed 6, 7: run the study to its end"
-    apart = gate(trained(B), ArmResults(outcomes={99: Outcome(value=1.2)}))
+    apart = gate(trained(B), [{**trained([1.2])[0], "seed": 99}])
     assert fault(apart) == "has no seed in common with the baseline"
 
 
 def test_the_studys_own_baseline_is_paired_though_its_settings_name_it() -> None:
-    def named(name: str) -> ResultSet:
-        return ResultSet(name=name, study="s", arms={name: trained(B)}, base=name)
-
-    found = judge(named("lr 0.1"), named("lr 0.2"), metric="valid_loss", lower=True, delta=0.02, margin=0.05)
-    assert found.passed and [j.name for j in found.judged] == ["lr 0.1"]
+    before, after = (
+        ResultSet(name=name, study="s", table=side(**{name: trained(B)}).table, baseline=name)
+        for name in ("lr 0.1", "lr 0.2")
+    )
+    found = judged(before, after)
+    assert found.passed and [arm.name for arm in found.arms] == ["lr 0.1"]
 
 
 def test_other_settings_are_told_and_another_task_is_refused() -> None:
-    def arm(losses: Iterable[float], **settings: str) -> ArmResults:
+    def arm(losses: Iterable[float], **settings: str) -> Rows:
         return trained(losses, settings=settings)
 
     tuned = gate(arm(B, lr="0.1", source="x"), arm(A, lr="0.2", source="y"))
-    assert tuned.passed and tuned.judged[0].notes == ("its settings changed: lr 0.1 → 0.2",)
+    assert tuned.passed and tuned.arms[0].notes == ("its settings changed: lr 0.1 → 0.2",)
     other = gate(arm(B, data="3a3e", target="every"), arm(A, data="beef", target="last"))
     assert "another task, so that the numbers cannot be compared: data, target changed" in fault(other)
 
@@ -205,7 +224,7 @@ def test_other_settings_are_told_and_another_task_is_refused() -> None:
 
 def test_speed_is_the_ratio_of_paired_times_with_its_interval() -> None:
     found = gate(trained(B[:5], FAST), trained(A[:5], SLOW))
-    pace = found.judged[0].pace
+    pace = found.arms[0].pace
     assert pace is not None and pace.ratio == pytest.approx(1.0771, abs=5e-5)
     assert (pace.interval.low, pace.interval.high) == pytest.approx((1.0745, 1.0797), abs=5e-5)
     assert fault(found) == "slower: the baseline's time ×1.077 [1.075, 1.080], margin 5 %"
@@ -230,7 +249,7 @@ def test_speed_fails_where_the_whole_interval_lies_beyond_the_margin(margin: flo
 def test_speed_is_not_compared_across_unlike_machines_and_results_are(other, said: str) -> None:
     before, after = trained(B[:5], FAST), trained(A[:5], SLOW, machine=other)
     found = gate(before, after)
-    assert found.passed and found.unpaced == said and found.judged[0].verdict is not None
+    assert found.passed and noted(found) == said and found.arms[0].verdict is not None
     assert f"speed not compared: {said}" in screen(found)
     required = gate(before, after, require_speed=True)
     assert not required.passed and "speed is required" in screen(required).splitlines()[0]
@@ -238,17 +257,17 @@ def test_speed_is_not_compared_across_unlike_machines_and_results_are(other, sai
 
 def test_only_seeds_of_like_machines_have_their_speeds_paired() -> None:
     before, after = trained(B[:5], FAST), trained(A[:5], SLOW)
-    moved = {**after.outcomes, 0: replace(after.outcomes[0], machine={**HERE, "threads": "2"})}
-    found = gate(before, ArmResults(outcomes=moved))
-    assert found.unpaced == "1 of 5 pairs, unlike machines: threads 1 / 2"
+    moved = changed(after, 0, machine={**HERE, "threads": "2"})
+    found = gate(before, moved)
+    assert noted(found) == "1 of 5 pairs, unlike machines: threads 1 / 2"
     four = gate(trained(B[1:5], FAST[1:]), trained(A[1:5], SLOW[1:]))
-    assert found.judged[0].pace == four.judged[0].pace is not None
-    assert not gate(before, ArmResults(outcomes=moved), require_speed=True).passed
+    assert found.arms[0].pace == four.arms[0].pace is not None
+    assert not gate(before, moved, require_speed=True).passed
 
 
 def test_pairs_of_two_kinds_of_machine_are_noted_and_a_speed_that_is_judged_is_refused() -> None:
     before, after = trained(B), trained(A, machine={**HERE, "cpu_capability": "AVX2", "threads": "2"})
-    (note,) = gate(before, after).notes
+    (note,) = [note for note in gate(before, after).notes if "pairs" in note]
     assert note.startswith("8 of 8 pairs compare results of two kinds of machine (threads 1 / 2): their diff")
     with pytest.raises(BadInput, match="training speed: unlike machines: threads 1 / 2; train both sides"):
         gate(before, after, metric="speed_train")
@@ -256,8 +275,8 @@ def test_pairs_of_two_kinds_of_machine_are_noted_and_a_speed_that_is_judged_is_r
 
 def test_speed_is_not_compared_on_fewer_than_three_pairs() -> None:
     found = gate(trained(B, FAST[:2]), trained(A, SLOW[:2]))
-    assert found.passed and found.unpaced == "no arm has 3 seeds with a speed on both sides"
-    assert gate(trained(B), trained(A)).unpaced == "there is no seed with a speed on both sides"
+    assert found.passed and noted(found) == "no arm has 3 seeds with a speed on both sides"
+    assert noted(gate(trained(B), trained(A))) == "there is no seed with a speed on both sides"
 
 
 # the instrument checks itself: each bound is four standard errors of the binomial above its rate
@@ -265,45 +284,50 @@ def test_speed_is_not_compared_on_fewer_than_three_pairs() -> None:
 STUDIES = 1000
 
 
-def simulated(effects: Mapping[str, float], seeds: int, studies: int, delta: float) -> list[Gate]:
+def simulated(effects: tuple[float, ...], seeds: int, studies: int, delta: float) -> list[list[Any]]:
+    """The verdicts on arms that are worse by these effects, of every study."""
     rng = np.random.default_rng(seeds)
     found = []
     for _ in range(studies):
         luck = rng.normal(0, 0.06, seeds)
-        before = {n: trained(1.3 + luck + rng.normal(0, 0.02, seeds)) for n in effects}
-        after = {n: trained(1.3 + luck + e + rng.normal(0, 0.02, seeds)) for n, e in effects.items()}
-        how = {"metric": "valid_loss", "lower": True, "delta": delta, "margin": 0.05}
-        found.append(judge(side(**before), side("c", **after), **how))
+        noise = rng.normal(0, 0.02, (2, len(effects), seeds))
+        pairs = {
+            i: (dict(enumerate(luck + effect + noise[0, i])), dict(enumerate(luck + noise[1, i])))
+            for i, effect in enumerate(effects)
+        }
+        found.append(list(verdicts(pairs, delta=delta).values()))
     return found
 
 
+def share_passed(studies: list[list[Any]]) -> float:
+    return float(np.mean([all(shown_no_worse(v.contrast) for v in study) for study in studies]))
+
+
 @pytest.mark.parametrize(
-    ("effects", "seeds"),
-    [({"a": 0.05}, 5), ({"a": 0.05}, 10), ({"a": 0.05, "b": -0.1}, 8), ({"a": 0.05, "b": 0.05}, 8)],
+    ("effects", "seeds"), [((0.05,), 5), ((0.05,), 10), ((0.05, -0.1), 8), ((0.05, 0.05), 8)]
 )
 def test_an_arm_worse_by_delta_is_let_pass_at_most_once_in_twenty(effects, seeds: int) -> None:
-    passed = np.mean([g.passed for g in simulated(effects, seeds, STUDIES, 0.05)])
+    passed = share_passed(simulated(effects, seeds, STUDIES, 0.05))
     assert passed <= 0.05 + four_errors(0.05, STUDIES)
-    assert passed > 0.02 or list(effects.values()).count(0.05) > 1  # the size is used, not just kept
+    assert passed > 0.02 or effects.count(0.05) > 1  # the size is used, not just kept
 
 
 def test_nothing_is_called_worse_where_nothing_changed_but_once_in_twenty() -> None:
-    found = simulated({"a": 0.0, "b": 0.0}, 8, STUDIES, 0.01)
-    worse = [any(j.verdict.word is Word.WORSENS for j in g.judged) for g in found]
+    found = simulated((0.0, 0.0), 8, STUDIES, 0.01)
+    worse = [any(v.word is Word.WORSENS for v in study) for study in found]
     assert np.mean(worse) <= 0.05 + four_errors(0.05, STUDIES)
 
 
 def test_a_real_regression_is_stopped_and_an_unchanged_arm_passes() -> None:
     # SD of a difference .028, 10 seeds: δ = .05 is 5.6 standard errors
-    assert not any(g.passed for g in simulated({"a": 0.1}, 10, 300, 0.05))
-    assert np.mean([g.passed for g in simulated({"a": 0.0}, 10, 300, 0.05)]) > 0.99
+    assert share_passed(simulated((0.1,), 10, 300, 0.05)) == 0
+    assert share_passed(simulated((0.0,), 10, 300, 0.05)) > 0.99
 
 
 def test_the_seeds_asked_for_pass_an_unchanged_arm_four_times_in_five() -> None:
     # SD .0283, δ .02: statsmodels TTestPower().solve_power(.02 / .0283, alternative="larger"): 13.8, and the
     # power of 14: .805
-    share = np.mean([g.passed for g in simulated({"a": 0.0}, 14, STUDIES, 0.02)])
-    assert share == pytest.approx(0.805, abs=0.05)
+    assert share_passed(simulated((0.0,), 14, STUDIES, 0.02)) == pytest.approx(0.805, abs=0.05)
 
 
 def test_of_four_arms_at_the_margin_one_is_called_slow_at_most_once_in_twenty() -> None:
@@ -321,7 +345,7 @@ def test_of_four_arms_at_the_margin_one_is_called_slow_at_most_once_in_twenty() 
 # what is said
 
 
-def hostile() -> Gate:
+def hostile() -> BeforeAfter:
     names = [
         "<script>alert(1)</script>",
         "@everyone #1 | `x`",
@@ -330,15 +354,12 @@ def hostile() -> Gate:
         "$x_$ ~~*a*~~",
     ]
     names += [f"arm {i}" for i in range(40)]
-    before = ResultSet(
-        name="b" * 500, study="s" * 300, arms={n: trained(B, settings={"lr": "1"}) for n in names}
-    )
     reason = "diverged `</code><img src=x>` " * 30
-    after = {n: trained(D, settings={"lr": "y" * 900}) for n in names} | {
-        names[0]: broken(trained(B), s1=reason)
-    }
-    candidate = ResultSet(name="<b>", study="s", arms=after)
-    return judge(before, candidate, metric="valid_loss", lower=True, delta=0.02, margin=0.05)
+    before = side(**{name: trained(B, settings={"lr": "1"}) for name in names})
+    after = {name: trained(D, settings={"lr": "y" * 900}) for name in names}
+    after[names[0]] = broken(trained(B), s1=reason)
+    long = ResultSet(name="b" * 500, study="s" * 300, table=before.table)
+    return judged(long, side("<b>", **after))
 
 
 def test_the_screen_has_at_most_24_lines_of_the_width_whatever_the_names_are() -> None:

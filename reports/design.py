@@ -1,24 +1,41 @@
-"""The input of a report: the arms of one study and the results that they have so far."""
+"""What is compared, and how: the arms of a study with their results, or those of a table from elsewhere."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
-from bench.trial import Metric, Result, Scalar
+from bench.trial import Metric, Result, Scalar, Trial
+
+
+@dataclass(frozen=True)
+class Measure(Metric):
+    """A column of a table from elsewhere: a metric whose direction does not follow from its name."""
+
+    lower: bool
+
+    @property
+    def lower_is_better(self) -> bool:
+        """Whether a lower value is better."""
+        return self.lower
 
 
 @dataclass(frozen=True, kw_only=True)
 class MeasuredArm:
-    """One arm: what it changes against the baseline, and one result a seed (fewer if unfinished)."""
+    """One arm: what it changes against the baseline, and one result a seed (fewer if unfinished).
+
+    Verdicts come from the table alone. Pages read the rest of the results here; a table from a file has none.
+    """
 
     name: str
-    model: str
-    title: str
+    model: str = ""
+    title: str = ""
     question: str = ""
     note: str = ""
     changes: Mapping[str, Scalar] = field(default_factory=dict)
     results: Mapping[int, Result] = field(default_factory=dict)  # by seed; failures included
+    trial: Trial | None = None  # any of its trials, where there are no results
     exploratory: bool = False  # not named by the plan: Benjamini–Hochberg instead of Holm
-    against: str = ""  # the arm that it is held against, and that `changes` are against; "" is the baseline
+    against: str = ""  # the arm that it is compared with, and that `changes` are against; "" is the baseline
     counted: bool = False  # fitted by counting and trained once: every seed has the same result
     links: Mapping[int, str] = field(default_factory=dict)  # MLflow run of each seed
 
@@ -35,7 +52,7 @@ class Tuned:
     Every tuned arm of a study has the same levels and seeds, so that budgets are equal.
     """
 
-    arm: str  # its name in Evidence.arms
+    arm: str  # its name in Design.arms
     setting: str  # "lr"
     seeds: tuple[int, ...]  # of the search; none is the study's
     levels: Mapping[Scalar, Mapping[int, Result]]  # level → results by seed; failures included
@@ -49,18 +66,19 @@ class Tuned:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Evidence:
-    """One study, ready to be reported. The first arm is the baseline."""
+class Design:
+    """How the rows of a table are compared. The first arm is the baseline."""
 
-    study: str
-    question: str
+    study: str  # of a table from elsewhere, the name of its page
     metrics: tuple[Metric, ...]  # the first decides
-    seeds: tuple[int, ...]
-    looks: tuple[int, ...]  # numbers of seeds after which verdicts are sought
     arms: tuple[MeasuredArm, ...]
-    plan: str  # hash of the resolved study
-    planned: float  # unix seconds, when it was declared
-    command: str  # the exact command that made it
+    question: str = ""
+    pair: str = "seed"  # what rows of two arms share; "": nothing, so that Welch's test compares the arms
+    seeds: tuple[int, ...] = ()
+    looks: tuple[int, ...] = ()  # numbers of seeds after which verdicts are sought; (): all rows at once
+    plan: str = ""  # hash of the resolved study; "" for a table from elsewhere
+    planned: float = 0.0  # unix seconds, when it was declared
+    command: str = ""  # the exact command that made it
     declared: int = 0  # trials that it declared
     reused: Mapping[str, int] | None = None  # those that had a result by then, by study ("": none has them)
     first: float | None = None  # unix seconds, when this study first declared one of them in another plan
@@ -75,3 +93,14 @@ class Evidence:
         Those of the same plan that is resumed, and those reused from another study, are not among them.
         """
         return (self.reused or {}).get(self.study, 0)
+
+    @property
+    def noun(self) -> str:
+        """What a pair of rows is called: a seed, a fold; a row where nothing is paired."""
+        return self.pair or "row"
+
+    @cached_property
+    def bases(self) -> dict[str, str]:
+        """The arm that each arm but the baseline is compared with."""
+        names = {arm.name for arm in self.arms}
+        return {a.name: a.against if a.against in names else self.arms[0].name for a in self.arms[1:]}

@@ -1,6 +1,6 @@
-"""The result sets of a gate: a results folder, an MLflow experiment, or pytest-benchmark's stored runs.
+"""One side of before and after: a results folder, an MLflow experiment, or pytest-benchmark's stored runs.
 
-They may have been written by another version of the code, so only the fields that a gate needs are read.
+It may have been written by another version of the code, so only the fields that are compared are read.
 Nothing is written or moved.
 """
 
@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from pydantic import ConfigDict, TypeAdapter
 
-from ablations.commands import benchmarks
+from ablations.commands.tables import TABLES, stored_run, understood
 from ablations.commands.until_decided import UntilDecided
 from ablations.ledger import Ledger, needed, unseal
 from ablations.mlflow.database import public
@@ -24,8 +25,7 @@ from bench.chapter.models.registry import suggestion
 from bench.differences import measured
 from bench.machine_kind import kind
 from bench.trial import TASK, BadInput, Result, Trial, canonical, require, visible
-from reports.gate.sides import ArmResults, Outcome, ResultSet, Timings
-from reports.statistics.pace import Rounds
+from reports.before_after import WAITING, ResultSet
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,19 +70,9 @@ class _Trained:
         return Result(trial=trial, status=self.status, metrics=self.metrics)
 
 
+METRIC = "valid_loss"
+"""What is compared where no plan says what."""
 _PLAN, _TRAINED = TypeAdapter(_Plan), TypeAdapter(_Trained)
-
-
-def check(source: str) -> None:
-    """Raise BadInput for a path at which there is nothing, or no result set."""
-    path = Path(source)
-    if _address(source):
-        return
-    cure = "name a results folder, an MLflow address, a table, or pytest-benchmark's JSON"
-    if path.suffix == ".db":
-        cure = f"write sqlite:///{source}"
-    there = source and (path.is_file() or (path.is_dir() and any(path.iterdir())))
-    require(there and path.suffix != ".db", "there are no results", place=source or "''", cure=cure)
 
 
 def is_stored(source: str) -> bool:
@@ -90,16 +80,25 @@ def is_stored(source: str) -> bool:
     return bool(_address(source)) or Path(source).exists()
 
 
-def is_timings(source: str) -> bool:
-    """Whether a source holds pytest-benchmark's runs: a file, or a folder of JSON files that is no ledger."""
+def kind_of(source: str) -> str:
+    """What a source holds: `tables`, `timings` of pytest-benchmark, or `results`; BadInput for none."""
     path = Path(source)
-    return not _address(source) and (path.is_file() or (path.is_dir() and not (path / "plans").is_dir()))
+    if _address(source):
+        return "results"
+    cure = "name a results folder, an MLflow address, a table, or pytest-benchmark's JSON"
+    if path.suffix == ".db":
+        cure = f"write sqlite:///{source}"
+    there = source and (path.is_file() or (path.is_dir() and any(path.iterdir())))
+    require(there and path.suffix != ".db", "there are no results", place=source or "''", cure=cure)
+    if path.suffix.lower() in TABLES:
+        return "tables"
+    return "results" if (path / "plans").is_dir() else "timings"
 
 
 def results(source: str, study: str, metric: str) -> ResultSet:
     """One side's results; `study` and `metric` may be "" where they follow. Raises BadInput for none."""
     if address := _address(source):
-        return _of_mlflow(source, address, study, metric or "valid_loss")
+        return _of_mlflow(source, address, study, metric or METRIC)
     return _of_ledger(source, study, metric)
 
 
@@ -115,26 +114,29 @@ def _of_ledger(source: str, study: str, metric: str) -> ResultSet:
     places = plan.places
     paths = {id: ledger.path(id) for id in places}
     trained = {id: _result(path, id, ledger) for id, path in paths.items() if path.exists()}
-    pending = UntilDecided(plan, {id: one.compared for id, one in trained.items()}).pending
-    arms = {}
-    for arm in plan.arms:
-        # by the trial's own seed, as MLflow has it: the A/A arm's are not the plan's
-        own = {int(t.trial.get("seed", seed)): t for seed, id in arm.trials.items() if (t := trained.get(id))}
-        arms[arm.name] = ArmResults(
-            outcomes={seed: _outcome(one, metric) for seed, one in sorted(own.items())},
-            waiting=tuple(seed for id, (of, seed) in places.items() if of is arm and id in pending),
-            settings=next((_settings(one.trial) for one in own.values()), {}),
-        )
     _check_metric(source, metric, {name for one in trained.values() for name in one.metrics})
+    pending = UntilDecided(plan, {id: one.compared for id, one in trained.items()}).pending
+    rows = []
+    for arm in plan.arms:
+        waiting = [seed for id, (of, seed) in places.items() if of is arm and id in pending]
+        rows += [{"arm": arm.name, "seed": seed, "status": WAITING} for seed in waiting]
+        for seed, id in arm.trials.items():
+            if result := trained.get(id):
+                # by the trial's own seed, as MLflow has it: the A/A arm's are not the plan's
+                about = {"arm": arm.name, "seed": int(result.trial.get("seed", seed))}
+                rows.append({**about, **_row(result, metric)})
+    metrics = tuple(m for m in plan.metrics if m.name == metric)
+    baseline = plan.arms[0].name if plan.arms else ""
     return ResultSet(
-        name=source,
-        study=plan.study,
-        arms=arms,
-        metric=metric,
-        delta=next((m.delta for m in plan.metrics if m.name == metric), None),
-        base=plan.arms[0].name if plan.arms else "",
-        commit=_only(_commit(one.environment) for one in trained.values()),
+        name=source, study=plan.study, table=_table(rows, metric), metrics=metrics, baseline=baseline
     )
+
+
+def _table(rows: list[dict[str, Any]], metric: str) -> pd.DataFrame:
+    """A row a trial. One that is waiting has nothing; a metric that no trial has is a column of none."""
+    empty: dict[str, Any] = {"reason": "", "fingerprints": "", "commit": "", "numbers": {}, "settings": {}}
+    empty |= {"machine": {}, metric: math.nan, "speed_train": math.nan}
+    return pd.DataFrame([{**empty, **row} for row in rows])
 
 
 def _plans(ledger: Ledger) -> Iterator[_Plan]:
@@ -190,34 +192,28 @@ def _known_format(path: Path, what: str) -> Iterator[None]:
         raise BadInput(rule, place=path, cure="run its study again") from error
 
 
-def _outcome(trained: _Trained, metric: str) -> Outcome:
-    value = trained.metrics.get(metric)
-    done, diverged = trained.status == "done", trained.status == "diverged"
+def _row(trained: _Trained, metric: str) -> dict[str, Any]:
+    """A trial's cells; its numbers by its own names, and by those that MLflow has them under."""
     prints = {name: mark for name, mark in trained.fingerprints.items() if name in ("weights", "metrics")}
-    return Outcome(
-        value=_value(value, done, diverged),
-        reason=trained.reason or ("" if value is not None else f"there is no {metric}"),
-        bits=" ".join(f"{name}={mark}" for name, mark in sorted(prints.items())) or trained.reason,
-        numbers=_numbers(trained) if prints else {},
-        speed=trained.metrics.get("speed_train"),
-        machine=kind(trained.environment),
-    )
-
-
-def _numbers(trained: _Trained) -> dict[str, str]:
-    """What was measured, by its own names and by those that MLflow has it under, where it can hold it."""
     held = {n: v for n, v in final_metrics(trained.metrics, trained.roles).items() if math.isfinite(v)}
-    return measured(
-        {"epochs": trained.epochs, "metrics": {**trained.metrics, **held}, "roles": trained.roles}
-    )
+    whole = {"epochs": trained.epochs, "metrics": {**trained.metrics, **held}, "roles": trained.roles}
+    return {
+        "status": trained.status,
+        "reason": trained.reason or ("" if metric in trained.metrics else f"there is no {metric}"),
+        "fingerprints": " ".join(f"{n}={mark}" for n, mark in sorted(prints.items())) or trained.reason,
+        "numbers": measured(whole) if prints else {},
+        "settings": _settings(trained.trial),
+        "machine": kind(trained.environment),
+        "commit": _commit(trained.environment),
+        "speed_train": trained.metrics.get("speed_train", math.nan),
+        metric: _number(trained.metrics.get(metric)),
+    }
 
 
-def _value(value: float | None, done: bool, diverged: bool) -> float | None:
-    """The number that is compared: infinite where training diverged or the number is none."""
-    if diverged:
-        return math.inf
-    if not done or value is None:
-        return None
+def _number(value: float | None) -> float:
+    """A metric: infinite where it is no number, NaN where there is none."""
+    if value is None:
+        return math.nan
     return value if math.isfinite(value) and abs(value) < 1e300 else math.inf  # MLflow's inf is 1.8e308
 
 
@@ -247,11 +243,6 @@ def _commit(environment: Mapping[str, Any]) -> str:
     return f"{commit}, changed" if commit and environment.get("dirty") else commit
 
 
-def _only(commits: Iterable[str]) -> str:
-    known = sorted(set(commits) - {""})
-    return known[0] if len(known) == 1 else f"{len(known)} commits" if known else ""
-
-
 def _of_mlflow(source: str, address: str, study: str, metric: str) -> ResultSet:
     """The ended runs of an experiment, by arm and seed; the latest counts. `#COMMIT` chooses those of one."""
     where, _, commit = address.partition("#")
@@ -271,55 +262,62 @@ def _of_mlflow(source: str, address: str, study: str, metric: str) -> ResultSet:
             cure=f"its runs are of {commits}" if commits else "log both",
         )
     _check_metric(source, metric, {name for of in arms.values() for r in of.values() for name in r.metrics})
-    return ResultSet(
-        name=public(source),
-        study=name,
-        arms={arm: _logged(of_seed, metric) for arm, of_seed in arms.items()},
-        metric=metric,
-        commit=_only(run.commit[:7] for of_seed in arms.values() for run in of_seed.values()),
-    )
+    rows = [
+        {"arm": arm, "seed": seed, **_logged(run, metric)}
+        for arm, of in arms.items()
+        for seed, run in of.items()
+    ]
+    return ResultSet(name=public(source), study=name, table=_table(rows, metric))
 
 
-def _logged(runs: Mapping[int, EndedRun], metric: str) -> ArmResults:
-    outcomes = {}
-    for seed, run in runs.items():
-        value = run.metrics.get(metric_key(metric), run.metrics.get(metric))
-        reason = run.tags.get("unrolled.reason", "" if run.done else f"MLflow says {run.status}")
-        prints = sorted((name, mark) for name, mark in run.tags.items() if name.startswith("fingerprint."))
-        outcomes[seed] = Outcome(
-            value=_value(value, run.done, run.tags.get("unrolled.status") == "diverged"),
-            reason=reason or ("" if value is not None else f"there is no {metric}"),
-            bits=" ".join(f"{name.partition('.')[2]}={mark}" for name, mark in prints) or reason,
-            speed=run.metrics.get(metric_key("speed_train"), run.metrics.get("speed_train")),
-            numbers=measured({"metrics": run.metrics}) if prints else {},
-            machine={n.removeprefix(MACHINE): v for n, v in run.tags.items() if n.startswith(MACHINE)},
-        )
-    one = next(iter(runs.values()))
-    settings = {name: value for name, value in one.params.items() if name not in ("arm", "seed")}
-    if data := one.tags.get("unrolled.data"):
+def _logged(run: EndedRun, metric: str) -> dict[str, Any]:
+    """A run's cells."""
+
+    def logged(name: str) -> float | None:
+        return run.metrics.get(metric_key(name), run.metrics.get(name))
+
+    reason = run.tags.get("unrolled.reason", "" if run.done else f"MLflow says {run.status}")
+    prints = sorted((name, mark) for name, mark in run.tags.items() if name.startswith("fingerprint."))
+    diverged = run.tags.get("unrolled.status") == "diverged"
+    settings = {name: value for name, value in run.params.items() if name not in ("arm", "seed")}
+    if data := run.tags.get("unrolled.data"):
         settings["data"] = data
-    return ArmResults(outcomes=outcomes, settings=settings)
+    value = _number(logged(metric))
+    return {
+        "status": "diverged" if diverged else "done" if run.done else "failed",
+        "reason": reason or (f"there is no {metric}" if math.isnan(value) else ""),
+        "fingerprints": " ".join(f"{name.partition('.')[2]}={mark}" for name, mark in prints) or reason,
+        "numbers": measured({"metrics": run.metrics}) if prints else {},
+        "settings": settings,
+        "machine": {n.removeprefix(MACHINE): v for n, v in run.tags.items() if n.startswith(MACHINE)},
+        "commit": run.commit[:7],
+        "speed_train": _number(logged("speed_train")),
+        metric: value,
+    }
 
 
-def timings(source: str) -> Timings:
-    """One side's benchmarks: a stored run, or a folder of them, such as `.benchmarks`. Raises BadInput."""
+def timings(source: str) -> ResultSet:
+    """One side's benchmarks, a row a stored run, oldest first: of a file, or a folder such as `.benchmarks`.
+
+    Raises BadInput for files of another kind.
+    """
     path = Path(source)
     files = [path] if path.is_file() else sorted(path.rglob("*.json"))
-    stored = {file: benchmarks.read(file) for file in files}
+    stored = {file: stored_run(file) for file in files}
     if not stored:
         raise BadInput("holds neither a ledger nor pytest-benchmark's stored runs (*.json)", place=source)
-    runs: dict[str, list[Rounds]] = {}
-    machines = []
+    rows = []
     for file, run in sorted(stored.items(), key=lambda pair: str(pair[1].get("datetime", ""))):
-        with benchmarks.understood(file):
-            for one in run["benchmarks"]:
-                median, iqr, count = (float(one["stats"][name]) for name in ("median", "iqr", "rounds"))
-                rounds = Rounds(median=median, iqr=iqr, rounds=int(count))
-                if not rounds.median > 0:
+        with understood(file):
+            machine = _machine(run["machine_info"])
+            for benchmark in run["benchmarks"]:
+                median, iqr, rounds = (float(benchmark["stats"][n]) for n in ("median", "iqr", "rounds"))
+                if not median > 0:
                     raise ValueError("a time is not positive")
-                runs.setdefault(str(one["fullname"]), []).append(rounds)
-            machines.append(_machine(run["machine_info"]))
-    return Timings(name=source, runs=runs, machines=machines)
+                about = {"arm": str(benchmark["fullname"]), "machine": machine}
+                rows.append({**about, "seconds": median, "iqr": iqr, "rounds": rounds})
+    columns = ["arm", "machine", "seconds", "iqr", "rounds"]
+    return ResultSet(name=source, table=pd.DataFrame(rows, columns=columns))
 
 
 def _machine(info: Mapping[str, Any]) -> dict[str, str]:

@@ -1,23 +1,26 @@
 """The results that `unrolled compare` reads: a table in a file, an MLflow experiment, or benchmarks."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
-from ablations.commands import benchmarks
+from ablations.ledger import needed
 from ablations.mlflow.database import public
 from ablations.mlflow.experiment import read_ended_runs
 from ablations.options import CompareOptions
 from bench.trial import BadInput, require
-from reports.foreign import judgement
-from reports.foreign.judgement import Design, Measure
+from reports.design import Measure
+from reports.elsewhere import Columns, direction
 
 TABLES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
 KINDS = ".csv, .tsv, .jsonl, .parquet, pytest-benchmark's .json, or mlflow:URI"
 
 
-def rows(source: str, experiment: str) -> pd.DataFrame:
+def read(source: str, experiment: str) -> pd.DataFrame:
     """The rows of a source, a column for everything that they have. Raises BadInput."""
     if source.startswith("mlflow:"):
         return _of_mlflow(source.removeprefix("mlflow:"), experiment)
@@ -56,7 +59,7 @@ def _of_mlflow(where: str, experiment: str) -> pd.DataFrame:
 def _of_benchmarks(path: Path) -> pd.DataFrame:
     """A row for each benchmark of a stored run, or for each of its rounds where they were kept."""
     found = []
-    for benchmark in benchmarks.read(path)["benchmarks"]:
+    for benchmark in stored_run(path)["benchmarks"]:
         about = {"name": benchmark["name"], "group": benchmark.get("group")}
         about |= {f"param.{key}": value for key, value in (benchmark.get("params") or {}).items()}
         stats = benchmark["stats"]
@@ -68,7 +71,32 @@ def _of_benchmarks(path: Path) -> pd.DataFrame:
     return pd.DataFrame(found)
 
 
-def design(args: CompareOptions) -> Design:
+def stored_run(file: Path) -> dict[str, Any]:
+    """A run that pytest-benchmark stored, as `make bench` does. Raises BadInput where the file is none."""
+    data = needed(file)
+    try:
+        stored = json.loads(data)
+        if not isinstance(stored["benchmarks"], list):
+            raise TypeError("no list of benchmarks")
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise BadInput(
+            "is not a file of pytest-benchmark", place=file, cure="`make bench` writes them"
+        ) from error
+    return dict(stored)
+
+
+@contextmanager
+def understood(file: Path) -> Iterator[None]:
+    """Raise BadInput where a stored run lacks what is read of it, as one of another version may."""
+    try:
+        yield
+    except BadInput:
+        raise
+    except (KeyError, TypeError, AttributeError, IndexError, ValueError, ZeroDivisionError) as error:
+        raise BadInput("was stored by another version", place=file, cure="measure anew") from error
+
+
+def columns(args: CompareOptions) -> Columns:
     """How the rows of a table are read, by the flags. Raises BadInput."""
     measures = [_measure(given, args.lower, args.higher) for given in args.metric]
     arms = tuple(filter(None, (column.strip() for column in args.arm.split(","))))
@@ -82,7 +110,7 @@ def design(args: CompareOptions) -> Design:
             require(
                 known, "names no metric, or one of both directions", place=f"--{flag} {column}", cure=cure
             )
-    return Design(arm=arms, pair=args.pair, measures=tuple(measures), baseline=args.baseline)
+    return Columns(arm=arms, pair=args.pair, measures=tuple(measures), baseline=args.baseline)
 
 
 _METRIC = "write a column and the difference that does not matter: --metric accuracy=0.02"
@@ -90,7 +118,7 @@ _METRIC = "write a column and the difference that does not matter: --metric accu
 
 def _measure(given: str, lower: Sequence[str], higher: Sequence[str]) -> Measure:
     name, delta = metric_and_delta(given)
-    return Measure(name, delta, judgement.direction(name, lower, higher))
+    return Measure(name, delta, direction(name, lower, higher))
 
 
 def metric_and_delta(given: str) -> tuple[str, float]:

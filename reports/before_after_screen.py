@@ -1,11 +1,11 @@
-"""The gate's output: one screen for a terminal, and Markdown for a pull request. Names are escaped."""
+"""Before and after as one screen for a terminal, and as Markdown for a pull request. Names are escaped."""
 
 import textwrap
 from collections.abc import Sequence
 
 from bench.trial import counted
+from reports.before_after import ArmChange, BeforeAfter
 from reports.formats import columns, interval, markdown_cell, number, pipe_table, short
-from reports.gate.judgement import Gate, JudgedArm
 from reports.statistics.verdicts import sentence
 
 WIDTH = 108  # columns of the screen
@@ -14,32 +14,32 @@ _MOST = 50  # arms, reasons and claims in a comment, which GitHub cuts at 65,536
 _HEADS = ("Δ [90 % interval]", "seeds", "verdict", "time ×")
 
 
-def screen(gate: Gate) -> str:
+def screen(found: BeforeAfter) -> str:
     """The verdict, what failed and why, in at most 24 lines."""
-    said = (headline(gate), f"baseline   {gate.baseline}", f"candidate  {gate.candidate}")
-    lines = [short(line, WIDTH) for line in (*said, f"asked      {_asked(gate)}")] + [""]
-    shown = _worst_first(gate)[:_ROWS]
-    lines += columns([_heads(gate), *(_cells(j) for j in shown)])
-    if rest := len(gate.judged) - len(shown):
-        failed = sum(bool(j.faults) for j in _worst_first(gate)[_ROWS:])
+    said = (headline(found), f"baseline   {found.before}", f"candidate  {found.after}")
+    lines = [short(line, WIDTH) for line in (*said, f"asked      {found.asked}")] + [""]
+    shown = _worst_first(found)[:_ROWS]
+    lines += columns([_heads(found), *(_cells(j) for j in shown)])
+    if rest := len(found.arms) - len(shown):
+        failed = sum(bool(j.faults) for j in _worst_first(found)[_ROWS:])
         lines.append(f"   and {rest} more, of which {failed or 'none'} failed")
-    reasons = [_wrapped(f"✗ {short(name)}: {why}") for name, why in _why(gate)]
-    reasons += [_wrapped(f"  {note}") for note in _asides(gate)]
+    reasons = [_wrapped(f"✗ {short(name)}: {why}") for name, why in _why(found)]
+    reasons += [_wrapped(f"  {note}") for note in _asides(found)]
     return "\n".join([*lines, *_fitting(reasons)]) + "\n"
 
 
-def markdown(gate: Gate) -> str:
+def markdown(found: BeforeAfter) -> str:
     """The same for a pull request: a table, the reasons, and each claim in full."""
-    ordered = _worst_first(gate)
+    ordered = _worst_first(found)
     cells = ((_code(j.name), *_cells(j)) for j in ordered[:_MOST])
     rows = [(sign, name, *map(markdown_cell, rest)) for name, sign, _, *rest in cells]
-    claims = [sentence(j.verdict, j.name, "baseline", unit=gate.unit) for j in ordered if j.verdict]
+    claims = [sentence(j.verdict, j.name, "baseline", unit=found.unit) for j in ordered if j.verdict]
     parts = [
-        f"### {'✅' if gate.passed else '❌'} {markdown_cell(headline(gate))}",
-        f"{_code(gate.baseline)} → {_code(gate.candidate)}: {_code(_asked(gate))}",
-        pipe_table([_heads(gate), *rows]).rstrip(),
-        _bullets([f"{short(name)}: {why}" for name, why in _why(gate)]),
-        _bullets(_asides(gate)),
+        f"### {'✅' if found.passed else '❌'} {markdown_cell(headline(found))}",
+        f"{_code(found.before)} → {_code(found.after)}: {_code(found.asked)}",
+        pipe_table([_heads(found), *rows]).rstrip(),
+        _bullets([f"{short(name)}: {why}" for name, why in _why(found)]),
+        _bullets(_asides(found)),
     ]
     if claims:
         summary = "<details><summary>The claims in full</summary>"
@@ -52,51 +52,44 @@ def _bullets(texts: Sequence[str]) -> str:
     return "\n".join([*(f"- {_code(text)}" for text in texts[:_MOST]), *more])
 
 
-def headline(gate: Gate) -> str:
+def headline(found: BeforeAfter) -> str:
     """Passed or failed, and by how much."""
-    if gate.passed and not gate.title:
-        return f"passed: none of {_count(gate)} is shown to be slower"
-    if gate.passed:
-        same = sum(j.identical for j in gate.judged)
-        return f"passed: {_count(gate)} no worse" + (f", {same} bit-identical" if same else "")
-    if not gate.failed:
-        return f"FAILED: {gate.faults[0]}"
-    return f"FAILED: {len(gate.failed)} of {_count(gate)}"
+    if found.passed and found.noun == "benchmark":
+        return f"passed: none of {_count(found)} is shown to be slower"
+    if found.passed:
+        same = sum(j.identical for j in found.arms)
+        return f"passed: {_count(found)} no worse" + (f", {same} bit-identical" if same else "")
+    if not found.failed:
+        return f"FAILED: {found.faults[0]}"
+    return f"FAILED: {len(found.failed)} of {_count(found)}"
 
 
-def _count(gate: Gate) -> str:
-    return counted(len(gate.judged), "arm" if gate.title else "benchmark")
+def _count(found: BeforeAfter) -> str:
+    return counted(len(found.arms), found.noun)
 
 
-def _asked(gate: Gate) -> str:
-    slow = f"not slower by more than {100 * gate.margin:g} %"
-    if not gate.title:
-        return f"{gate.study}: {slow}"
-    zone = f"{gate.delta:g} {gate.unit}".rstrip()
-    return f"{short(gate.study, 30)}: {gate.title} not worse by {zone} or more, {slow}"
+def _worst_first(found: BeforeAfter) -> list[ArmChange]:
+    return sorted(found.arms, key=lambda j: not j.faults)  # a stable sort: else in declared order
 
 
-def _worst_first(gate: Gate) -> list[JudgedArm]:
-    return sorted(gate.judged, key=lambda j: not j.faults)  # a stable sort: else in declared order
+def _why(found: BeforeAfter) -> list[tuple[str, str]]:
+    whole = [("gate", fault) for fault in found.faults]
+    return whole + [(j.name, fault) for j in _worst_first(found) for fault in j.faults]
 
 
-def _why(gate: Gate) -> list[tuple[str, str]]:
-    whole = [("gate", fault) for fault in gate.faults]
-    return whole + [(j.name, fault) for j in _worst_first(gate) for fault in j.faults]
-
-
-def _asides(gate: Gate) -> list[str]:
+def _asides(found: BeforeAfter) -> list[str]:
     """Remarks that do not decide the outcome."""
-    unpaced = [f"speed not compared: {gate.unpaced}"] if gate.unpaced else []
-    notes = [f"{short(j.name)}: {note}" for j in _worst_first(gate) for note in j.notes]
-    return [*unpaced, *gate.notes, *notes]
+    return [
+        *found.notes,
+        *(f"{short(arm.name)}: {note}" for arm in _worst_first(found) for note in arm.notes),
+    ]
 
 
-def _heads(gate: Gate) -> list[str]:
-    return ["", "arm" if gate.title else "benchmark", *_HEADS]
+def _heads(found: BeforeAfter) -> list[str]:
+    return ["", found.noun, *_HEADS]
 
 
-def _cells(j: JudgedArm) -> tuple[str, ...]:
+def _cells(j: ArmChange) -> tuple[str, ...]:
     """Sign, name, difference, pairs, verdict, ratio of times."""
     c = j.verdict.contrast if j.verdict else None
     delta, word = "–", "–"

@@ -4,35 +4,36 @@ import math
 from collections.abc import Mapping
 
 import numpy as np
+import pandas as pd
 import pytest
 from synthetic import HERE, four_errors
 
 from bench.trial import BadInput
-from reports.gate.judgement import judge_timings
-from reports.gate.messages import screen
-from reports.gate.sides import Timings
-from reports.statistics.pace import Rounds, of_rounds
+from reports.before_after import ResultSet, compare_timings
+from reports.before_after_screen import screen
+from reports.statistics.pace import of_rounds
 
 
-def stored(median: float, iqr: float, rounds: int) -> Rounds:
-    return Rounds(median=median, iqr=iqr, rounds=rounds)
+def stored(seconds: float, iqr: float, rounds: int) -> pd.DataFrame:
+    """One stored run."""
+    return pd.DataFrame({"seconds": [seconds], "iqr": [iqr], "rounds": [rounds]})
 
 
-def measured(times: np.ndarray) -> Rounds:
+def measured(times: np.ndarray) -> pd.DataFrame:
     low, high = np.quantile(times, [0.25, 0.75])
     return stored(float(np.median(times)), float(high - low), times.size)
 
 
 def test_a_ratio_of_medians_has_the_interval_of_their_standard_errors() -> None:
     # by hand: 1.25 · .04 / (1.35 √25) = .0074074 of a median of 1, twice; df 48: t = 2.0106
-    pace = of_rounds({"b": ([stored(1.0, 0.04, 25)], [stored(1.0, 0.04, 25)])}, 0.05)["b"]
+    pace = of_rounds({"b": (stored(1.0, 0.04, 25), stored(1.0, 0.04, 25))}, 0.05)["b"]
     assert pace.ratio == 1.0
     assert math.log(pace.interval.high) == pytest.approx(2.0106 * math.sqrt(2) * 0.0074074, rel=1e-4)
 
 
 def test_three_stored_runs_on_each_side_are_replicates_of_their_own() -> None:
-    def runs(*medians: float) -> list[Rounds]:
-        return [stored(m, 1e-6, 1000) for m in medians]
+    def runs(*medians: float) -> pd.DataFrame:
+        return pd.concat([stored(median, 1e-6, 1000) for median in medians])
 
     pace = of_rounds({"b": (runs(1.0, 1.1, 1.2), runs(1.1, 1.2, 1.3))}, 0.05)["b"]
     # scipy ttest_ind(log after, log before, equal_var=False): ratio 1.0914, [.8946, 1.3315]
@@ -46,30 +47,33 @@ def test_skewed_rounds_at_the_margin_are_called_slow_at_most_once_in_twenty() ->
     slow = 0
     for _ in range(studies):
         before, after = rng.lognormal(0, 0.2, 20), 1.05 * rng.lognormal(0, 0.2, 20)
-        slow += of_rounds({"b": ([measured(before)], [measured(after)])}, 0.05)["b"].fault != ()
+        slow += of_rounds({"b": (measured(before), measured(after))}, 0.05)["b"].fault != ()
     assert slow / studies <= 0.05 + four_errors(0.05, studies)
 
 
-def benchmarks(name: str, machine: Mapping[str, str] = HERE, **medians: float) -> Timings:
-    runs = {n: [stored(m, 0.01 * m, 50)] for n, m in medians.items()}
-    return Timings(name=name, runs=runs, machines=[machine])
+def benchmarks(name: str, machine: Mapping[str, str] = HERE, **medians: float) -> ResultSet:
+    rows = [
+        {"arm": n, "machine": machine, "seconds": median, "iqr": 0.01 * median, "rounds": 50}
+        for n, median in medians.items()
+    ]
+    return ResultSet(name=name, table=pd.DataFrame(rows))
 
 
 def test_a_slower_benchmark_fails_by_name_and_another_machine_is_refused() -> None:
     base = benchmarks("base.json", step=0.010, load=0.5)
-    found = judge_timings(base, benchmarks("new.json", step=0.013, load=0.5), margin=0.05)
+    found = compare_timings(base, benchmarks("new.json", step=0.013, load=0.5), margin=0.05)
     assert [j.name for j in found.failed] == ["step"]
-    assert judge_timings(base, benchmarks("new.json", step=0.0102, load=0.3), margin=0.05).passed
+    assert compare_timings(base, benchmarks("new.json", step=0.0102, load=0.3), margin=0.05).passed
     with pytest.raises(BadInput, match="unlike machines: cpu EPYC 9V74 / Xeon"):
-        judge_timings(base, benchmarks("new.json", {**HERE, "cpu": "Xeon"}, step=0.01), margin=0.05)
+        compare_timings(base, benchmarks("new.json", {**HERE, "cpu": "Xeon"}, step=0.01), margin=0.05)
     with pytest.raises(BadInput, match="has no benchmark of base"):
-        judge_timings(base, benchmarks("new.json", other=0.01), margin=0.05)
+        compare_timings(base, benchmarks("new.json", other=0.01), margin=0.05)
 
 
 def test_a_benchmark_that_is_gone_is_told_and_fails_where_speed_is_required() -> None:
     base, new = benchmarks("base.json", step=0.01, load=0.5), benchmarks("new.json", step=0.01)
-    said = screen(judge_timings(base, new, margin=0.05))
+    said = screen(compare_timings(base, new, margin=0.05))
     assert "not compared, for want of rounds on both sides: load" in said
-    assert not judge_timings(base, new, margin=0.05, require_speed=True).passed
-    few = Timings(name="few.json", runs={"step": [stored(0.01, 0.0, 1)]}, machines=[HERE])
-    assert not judge_timings(base, few, margin=0.05).passed
+    assert not compare_timings(base, new, margin=0.05, require_speed=True).passed
+    few = ResultSet(name="few.json", table=stored(0.01, 0.0, 1).assign(arm="step", machine=[HERE]))
+    assert not compare_timings(base, few, margin=0.05).passed

@@ -1,1 +1,0 @@
-"""Results that were made elsewhere: a table in, verdicts and a page out."""

@@ -1,1 +1,0 @@
-"""Two result sets compared: is one worse?"""

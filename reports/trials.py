@@ -1,0 +1,84 @@
+"""Trials as a table: a frame with one row each, from which arms are compared.
+
+Its columns are arm, seed (or what else rows of two arms share), status (every row is done where there is no
+such column), and one for each metric. A study's has settings, costs and the identity of each trial, too.
+"""
+
+import math
+from collections.abc import Mapping
+from itertools import repeat
+from typing import Any, TypeVar
+
+import pandas as pd
+
+from bench.trial import Result
+from reports.design import Design
+
+Value = TypeVar("Value")
+
+Statuses = Mapping[str, Mapping[Any, str]]
+"""The status of every row by arm and, within it, by seed."""
+
+Values = Mapping[str, Mapping[str, Mapping[Any, float]]]
+"""A number by metric, arm and seed; infinite where the trial diverged, none where it failed otherwise."""
+
+
+def tabulate(design: Design) -> pd.DataFrame:
+    """The table of a study's results, each trial once. Cells that a trial lacks are missing (NaN)."""
+    records = [
+        trial_record(arm.name, seed, result) for arm in design.arms for seed, result in arm.trials.items()
+    ]
+    return pd.DataFrame(records or {"arm": [], "seed": [], "status": []}, dtype=object)
+
+
+def trial_record(arm: str, seed: int, result: Result) -> dict[str, object]:
+    """A trial's outcome, settings and metrics; one that failed or diverged has no metric."""
+    facts = {"trial": result.trial.id, "arm": arm, "seed": seed, "status": result.status}
+    facts |= {"reason": result.reason, "attempts": result.attempts, "seconds": result.spent}
+    measured = result.metrics if result.done else {}
+    numbers = {name: x if math.isfinite(x) else math.inf for name, x in sorted(measured.items())}
+    return {**facts, **result.trial.factors(), **numbers, **facts}
+
+
+def statuses(table: pd.DataFrame, design: Design) -> Statuses:
+    """The status of every row."""
+    found: dict[str, dict[Any, str]] = {arm.name: {} for arm in design.arms}
+    marks = table.status if "status" in table else repeat("done", len(table))
+    for arm, seed, mark in zip(table.arm, table.seed, marks, strict=True):
+        found[arm][seed] = mark
+    return _on_every_seed(found, design)
+
+
+def values_by_metric(table: pd.DataFrame, design: Design) -> Values:
+    """The numbers of every metric by which the arms are compared."""
+    return {metric.name: values_of(table, metric.name, design) for metric in design.metrics}
+
+
+def values_of(table: pd.DataFrame, metric: str, design: Design) -> Mapping[str, Mapping[Any, float]]:
+    """The numbers of one metric."""
+    found: dict[str, dict[Any, float]] = {arm.name: {} for arm in design.arms}
+    numbers = numbers_of(table, metric)
+    known = numbers.notna()
+    for arm, seed, x in zip(table.arm[known], table.seed[known], numbers[known], strict=True):
+        found[arm][seed] = x
+    return _on_every_seed(found, design)
+
+
+def numbers_of(table: pd.DataFrame, metric: str) -> "pd.Series[float]":
+    """The metric of every row: infinite where the trial diverged, NaN where it failed or has no number."""
+    given = table[metric] if metric in table else pd.Series(math.nan, table.index)
+    numbers = pd.to_numeric(given).astype(float).replace(-math.inf, math.inf)
+    if "status" in table:
+        numbers = numbers.where(table.status == "done").mask(table.status == "diverged", math.inf)
+    return numbers
+
+
+def _on_every_seed(
+    found: Mapping[str, Mapping[Any, Value]], design: Design
+) -> dict[str, Mapping[Any, Value]]:
+    """What an arm that is trained once has, it has on every seed."""
+    once = {arm.name for arm in design.arms if arm.counted and found[arm.name]}
+    return {
+        name: dict.fromkeys(design.seeds, next(iter(of.values()))) if name in once else of
+        for name, of in found.items()
+    }

@@ -1,0 +1,167 @@
+"""Verdicts on tables that this project did not make."""
+
+import pandas as pd
+import pytest
+from synthetic import compare_table, text_of
+
+from bench.trial import BadInput
+from reports.comparison import Comparison
+from reports.design import Measure
+from reports.elsewhere import Columns, direction
+from reports.render import render
+from reports.statistics.verdicts import Word
+from reports.tables import comparison_csv, comparison_markdown, screen
+
+HOURS = Measure("extra", 1.0, lower=False)
+SLEEP = pd.DataFrame(
+    # R's data set `sleep` (Student 1908): extra hours of sleep under two drugs, ten patients
+    {
+        "group": ["1"] * 10 + ["2"] * 10,
+        "ID": [*range(1, 11)] * 2,
+        "extra": [0.7, -1.6, -0.2, -1.2, -0.1, 3.4, 3.7, 0.8, 0.0, 2.0,
+                  1.9, 0.8, 1.1, 0.1, -0.1, 4.4, 5.5, 1.6, 4.6, 3.4],
+    }
+)  # fmt: skip
+
+
+def sleep(pair: str, frame: pd.DataFrame = SLEEP, **columns: str) -> Comparison:
+    return compare_table(frame, Columns(("group",), pair, (HOURS,), **columns))
+
+
+def test_pairs_give_the_numbers_that_rs_documentation_prints() -> None:
+    c = sleep("ID").rows[1].contrast  # ?t.test: t = -4.0621, df = 9, p-value = 0.002833, of 1 minus 2
+    assert (round(c.t, 4), round(c.t_p, 6), round(c.mean, 2)) == (4.0621, 0.002833, 1.58)
+    assert (round(c.interval.low, 7), round(c.interval.high, 7)) == (0.7001142, 2.4598858)
+
+
+def test_without_pairs_they_are_welchs_of_rs_documentation_and_every_verdict_says_so(tmp_path) -> None:
+    found = sleep("")  # t = -1.8608, df = 17.776, p-value = 0.07939
+    c = found.rows[1].contrast
+    assert (round(c.t, 4), round(c.t_p, 5)) == (1.8608, 0.07939)
+    assert (round(c.interval.low, 7), round(c.interval.high, 7)) == (-0.2054832, 3.3654832)
+    page = text_of(render(found, tmp_path))
+    for text in (screen(found), comparison_markdown(found), page):
+        assert "INCONCLUSIVE (unpaired)" in text and "better in" not in text and "rows better" not in text
+
+
+def test_the_page_of_a_table_speaks_of_its_pairs_and_has_nothing_that_it_lacks(tmp_path) -> None:
+    page = text_of(render(sleep("ID"), tmp_path))
+    assert "9 of 10" in page and "better on 9 of 10 IDs" not in page and "2 gains 1.6 over 1" not in page
+    assert "IDs better" in page and "ID, 300 of an arm at most" in page
+    assert not any(word in page for word in ("seed", "trial", "Provenance", "Costs", "validation set"))
+    assert "model" not in comparison_csv(sleep("ID")).splitlines()[0].split(",")
+
+
+@pytest.mark.parametrize(
+    ("unit", "shown"), [(1, "+1.58 [+0.70, +2.46]"), (1e-6, "+0.00000158 [+0.00000070, "), (1e3, "+1580 [")]
+)
+def test_numbers_have_two_digits_beyond_their_delta(unit: float, shown: str) -> None:
+    scaled = SLEEP.assign(extra=SLEEP.extra * unit)
+    assert shown in screen(compare_table(scaled, Columns(("group",), "ID", (Measure("extra", unit, False),))))
+
+
+def test_the_order_of_the_rows_changes_nothing_but_the_baseline() -> None:
+    assert comparison_csv(sleep("ID", SLEEP[::-1], baseline="1")) == comparison_csv(sleep("ID"))
+
+
+def test_rows_without_a_partner_are_listed_by_their_own_names_and_not_compared(tmp_path) -> None:
+    found = sleep("ID", SLEEP.drop(index=[2, 15]))
+    assert found.rows[1].contrast.pairs == 8
+    for text in (screen(found), comparison_markdown(found), text_of(render(found, tmp_path))):
+        assert "2: 2 rows without a partner: ID 3, 6" in text
+
+
+def test_an_infinite_value_counts_as_the_worst_and_decides_nothing_by_a_mean() -> None:
+    diverged = SLEEP.replace({"extra": {5.5: float("inf")}})
+    assert sleep("ID", diverged).rows[1].contrast.given_convergence
+    assert sleep("", diverged).rows[1].verdict.word is Word.INCONCLUSIVE
+
+
+def test_several_columns_name_an_arm_and_an_arm_that_is_worse_is_told() -> None:
+    frame = pd.DataFrame(
+        [{"model": m, "lr": lr, "seed": s, "loss": s % 3 + lr * 10 + (m == "b") + s / 100 * lr}
+         for m in "ab" for lr in (0.1, 0.2) for s in range(12)]
+    )  # fmt: skip
+    loss = Measure("loss", 0.1, lower=True)
+    base, *others = compare_table(frame, Columns(("model", "lr"), "seed", (loss,))).rows
+    assert base.arm.name == "a / 0.1"
+    assert {row.arm.name: row.verdict.word for row in others} == dict.fromkeys(
+        ("a / 0.2", "b / 0.1", "b / 0.2"), Word.WORSENS
+    )
+    assert [row.changed for row in others[:2]] == ["lr = 0.2", "model = b"]
+
+
+def test_names_and_pairs_that_bite_are_shown_as_text(tmp_path) -> None:
+    bites = SLEEP.assign(group=SLEEP.group.map({"1": "<script>", "2": "=1+1"}))
+    bites = bites.assign(ID=[f"<img src=x>{i}" for i in bites.ID])
+    found = sleep("ID", bites)
+    page = render(found, tmp_path).read_text()
+    assert "<img" not in page and "<script>alert" not in page and "&lt;img src=x&gt;3" in page
+    assert "'=1+1" in comparison_csv(found)
+
+
+GROUP = Columns(("group",), "ID", (HOURS,))
+
+
+@pytest.mark.parametrize(
+    ("frame", "columns", "said"),
+    [
+        (
+            SLEEP,
+            Columns(("drug",), "ID", (HOURS,)),
+            "elsewhere.csv: has no column 'drug'; it has: group, ID, extra",
+        ),
+        (SLEEP, Columns(("group",), "id", (HOURS,)), "elsewhere.csv: has no column 'id'; it has"),
+        (SLEEP[:10], GROUP, "has one arm, '1'; name with --arm the columns"),
+        (SLEEP[:0], GROUP, "has no rows"),
+        (SLEEP, Columns(("group",), "ID", (HOURS,), "3"), "has no arm '3'; it has: 1, 2"),
+        (
+            pd.concat([SLEEP, SLEEP[4:5]]),
+            GROUP,
+            "row 21 is another one of arm '1' and ID 5; add the column in which they differ to --arm",
+        ),
+        (
+            SLEEP.assign(extra="high"),
+            GROUP,
+            "extra: row 1: 'high' is not a number",
+        ),
+        (
+            SLEEP.replace({"extra": {3.7: -1e308}}),
+            GROUP,
+            "extra: row 7: -1e+308 is beyond ±1e+150, where squares overflow; write inf",
+        ),
+        (
+            SLEEP.assign(group="x" * 201),
+            GROUP,
+            "the name of an arm has 201 characters, of which 200 are shown; name another column",
+        ),
+        (SLEEP.replace({"extra": {3.7: None}}), Columns(("group",), "", (HOURS,)), "extra: row 7: is empty"),
+        (
+            SLEEP.replace({"ID": {4: None}}),
+            GROUP,
+            "row 4 has no ID; fill it in",
+        ),
+    ],
+)
+def test_a_table_that_cannot_be_judged_is_refused_in_a_line(
+    frame: pd.DataFrame, columns: Columns, said: str
+) -> None:
+    with pytest.raises(BadInput) as refused:
+        compare_table(frame, columns)
+    assert said in str(refused.value) and refused.value.place == "elsewhere.csv"
+
+
+@pytest.mark.parametrize(
+    ("metric", "lower"),
+    [("val_loss", True), ("training_accuracy_score", False), ("test/F1", False), ("seconds", True)],
+)
+def test_a_direction_follows_from_the_name_unless_it_is_given(metric: str, lower: bool) -> None:
+    assert direction(metric, [], []) is lower
+    assert direction(metric, [metric] if not lower else [], [metric] if lower else []) is not lower
+
+
+@pytest.mark.parametrize("metric", ["extra", "loss_score"])
+def test_a_direction_that_no_name_tells_is_asked_for(metric: str) -> None:
+    with pytest.raises(BadInput) as refused:
+        direction(metric, [], [])
+    assert refused.value.cure == f"add --lower {metric} or --higher {metric}"
