@@ -37,12 +37,12 @@ from bench.chapter.models.registry import suggestion
 from bench.identity import identify
 from bench.trial import BadInput, Result, Trial, lower_is_better, require
 from reports.answer import sentences
-from reports.arms import values
+from reports.arms import select_seeds
 from reports.comparison import Comparison
 from reports.formats import titled
 from reports.statistics.contrasts import Contrast, contrast
 from reports.statistics.verdicts import Verdict, sentence, verdict
-from reports.trials import trial_record
+from reports.trials import measured_in, trial_record, values_of
 
 
 def trial(model: str, seed: int = 0, **settings: Any) -> Trial:
@@ -201,7 +201,8 @@ def compare(
     same = metric == found.metric.name
     if row.verdict and against == base and same and delta in (0.0, found.metric.delta):
         return Compared(arm, against, metric, row.verdict, row.correction)
-    ours, theirs = values(row.arm, metric), values(rows[against].arm, metric)
+    values = values_of(found.table, metric, found.design)
+    ours, theirs = (select_seeds(values[side], rows[side].seeds) for side in (arm, against))
     if not ours.keys() & theirs.keys():
         raise BadInput(f"arms {arm!r} and {against!r}: no seed has a result of both")
     lower, delta = lower_is_better(metric), delta or found.metric.delta
@@ -247,8 +248,7 @@ def _comparison(study: str | pd.DataFrame, folder: str | Path) -> Comparison:
 def _by_metric(found: Comparison, metric: str, delta: float = 0.0) -> Comparison:
     """The view by a metric; the first metric's where the study does not name it and `delta` is given."""
     study, metrics = found.design.study, found.design.metrics
-    results = [result for arm in found.design.arms for result in arm.results.values()]
-    known = sorted({name for result in results for name in result.metrics})
+    known = measured_in(found.table, found.design)
     cure = suggestion(metric, known)
     require(not metric or not known or metric in known, f"no result has {metric!r}", key="metric", cure=cure)
     view = found.by(metric) if metric else found

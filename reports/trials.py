@@ -12,9 +12,12 @@ from typing import Any, TypeVar
 import pandas as pd
 
 from bench.trial import Result
+from reports.arms import trial_of
 from reports.design import Design
 
 Value = TypeVar("Value")
+_FACTS = {"study", "design", "trial", "arm", "baseline", "seed", "status", "reason", "attempts", "seconds",
+    "counts"}  # fmt: skip
 
 Statuses = Mapping[str, Mapping[Any, str]]
 """The status of every row by arm and, within it, by seed."""
@@ -38,6 +41,12 @@ def trial_record(arm: str, seed: int, result: Result) -> dict[str, object]:
     measured = result.metrics if result.done else {}
     numbers = {name: x if math.isfinite(x) else math.inf for name, x in sorted(measured.items())}
     return {**facts, **result.trial.factors(), **numbers, **facts}
+
+
+def measured_in(table: pd.DataFrame, design: Design) -> list[str]:
+    """The columns that are metrics, and neither facts of a trial nor settings."""
+    settings = {name for arm in design.arms if (trial := trial_of(arm)) for name in trial.factors()}
+    return sorted(set(table.columns) - settings - _FACTS)
 
 
 def statuses(table: pd.DataFrame, design: Design) -> Statuses:

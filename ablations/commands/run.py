@@ -117,7 +117,7 @@ def _run_study(study: Study, options: RunOptions, budget: Budget) -> "tuple[Comp
             plan, interrupted = _train(run, plan, trials, todo, until)
             results = read(plan, ledger)  # again: a result may have been damaged or removed meanwhile
             found, page = _report(run, plan, results)
-            until = UntilDecided(plan, results, found)
+            until = UntilDecided(plan, results)
             counts = _counts(plan, results, run.trained, until)
         except BaseException:
             writer.close()

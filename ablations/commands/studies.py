@@ -37,9 +37,8 @@ def _tell(names: Sequence[str], ledger: Ledger) -> None:
     """Print how far studies are, and every trial that failed or diverged."""
     for plan in plans.of_studies(names, ledger):
         results = ledger.results(plan.ids)
-        compared = comparison(plan, results)
-        until = UntilDecided(plan, results, compared)
-        print(f"{visible(plan.study)}: {tally(compared)}; {until.ahead(cores())}")
+        until = UntilDecided(plan, results)
+        print(f"{visible(plan.study)}: {tally(comparison(plan, results))}; {until.ahead(cores())}")
         for result in results.values():
             if not result.done:
                 print(f"  {result.trial.id} seed {result.trial.seed}: {visible(result.reason)}")

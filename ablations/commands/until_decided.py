@@ -3,16 +3,12 @@
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 from statistics import fmean
-from typing import TYPE_CHECKING
 
-from ablations.commands.report import comparison
+from ablations.commands.report import evidence
 from ablations.study import costs
 from ablations.study.plan import Plan
-from bench.trial import Result, Trial, visible
+from bench.trial import Result, Trial, counted, visible
 from reports.formats import duration, quoted, short
-
-if TYPE_CHECKING:
-    from reports.comparison import Comparison
 
 
 class UntilDecided:
@@ -23,7 +19,7 @@ class UntilDecided:
     same end in whatever order its results arrive. The searches and winners of tuning are always wanted.
     """
 
-    def __init__(self, plan: Plan, results: Mapping[str, Result], found: "Comparison | None" = None) -> None:
+    def __init__(self, plan: Plan, results: Mapping[str, Result]) -> None:
         self.results = {id: result.without_details() for id, result in results.items()}
         self._plan = plan
         self._arms = {id: arm.name for id, (arm, _) in plan.places.items()}
@@ -31,16 +27,24 @@ class UntilDecided:
         for arm in plan.arms:
             for index, seed in enumerate(plan.seeds):
                 self._uses.setdefault(arm.trials[seed], {}).setdefault(arm.name, index)
-        self._look(found or comparison(plan, self.results))
+        self._look()
 
-    def _look(self, found: "Comparison") -> None:
-        """Take the looks whose results are complete; `found` compares the results so far."""
-        asking = [row for row in found.judged if row.asks]
-        near = min((row.asks for row in asking), default=0)  # exploratory contrasts may be at another look
-        self.standing = _standing(found, found.looked + 1 if asking else 0)
-        sides = [(side.arm.name, row.asks) for row in asking for side in (row, found.base(row))]
+    def _look(self) -> None:
+        """Take the looks whose results are complete."""
+        from reports.comparison import decide_looks  # scipy and pandas
+        from reports.trials import tabulate
+
+        design = evidence(self._plan, self.results)
+        decisions = decide_looks(tabulate(design), design)
+        asking = {name: seeds for name, seeds in decisions.asks.items() if seeds}
+        near = min(asking.values(), default=0)  # exploratory contrasts may be at another look
+        first = self._plan.metrics[0].name
+        stuck = {name: by[first].stuck for name, by in decisions.verdicts.items() if not by[first].decided}
+        look = decisions.looks + 1 if asking else 0
+        self.standing = _standing(look, len(self._plan.looks), len(decisions.verdicts), stuck)
+        sides = [(side, seeds) for name, seeds in asking.items() for side in (name, design.bases[name])]
         self._open = {name for name, _ in sides}
-        self._near = {name: near for name, asks in sides if asks == near}
+        self._near = {name: near for name, seeds in sides if seeds == near}
         self.pending = {id for id in self._arms if id not in self.results and self._by_this_look(id)}
 
     def in_order(self, trials: Iterable[Trial]) -> list[Trial]:
@@ -60,7 +64,7 @@ class UntilDecided:
         if id in self.pending:
             self.pending.discard(id)
             if not self.pending:
-                self._look(comparison(self._plan, self.results))
+                self._look()
 
     def wanted(self, id: str) -> bool:
         """Whether a trial is wanted; beyond the next look it may turn out not to be needed."""
@@ -86,17 +90,14 @@ class UntilDecided:
         return f"{self.standing}; at most {duration(seconds / places)} left"
 
 
-def _standing(found: "Comparison", look: int) -> str:
+def _standing(look: int, looks: int, contrasts: int, stuck: Mapping[str, str]) -> str:
     """How far a study is: the look that is trained for, the contrasts that are decided, and the open ones.
 
-    `look` counts from 1; it is 0 if no contrast asks for seeds.
+    `look` counts from 1; it is 0 if no contrast asks for seeds. `stuck` has the open contrasts, each with the
+    reason why it cannot go on, if there is one.
     """
-    from reports.answer import standing  # scipy
-
-    looks = len(found.design.looks)
     at = f"look {look} of {looks}, " if look and looks > 1 else ""
-    open_ = {r.arm.name: r.stuck for r in found.judged if not r.decided}
-    named = [f"{quoted(visible(name))}{why and f' ({short(why, 40)})'}" for name, why in open_.items()]
+    named = [f"{quoted(visible(name))}{why and f' ({short(why, 40)})'}" for name, why in stuck.items()]
     names = ", ".join([*named[:3], *["…"] * (len(named) > 3)])
-    told = standing(found) or "no contrast to decide"
-    return at + told + (f"; open: {names}" if names else "")
+    decided = f"{contrasts - len(stuck)} of {counted(contrasts, 'contrast')} decided"
+    return at + (decided if contrasts else "no contrast to decide") + (f"; open: {names}" if names else "")
