@@ -140,7 +140,7 @@ def results(study: str, folder: str | Path = "results", *, all: bool = False) ->
     plan = plans.stored(study, ledger)
     table = comparison(plan, ledger.results(plan.ids)).table
     if not all:
-        return table[table.counts].drop(columns="counts").infer_objects()
+        return table[table.counts].drop(columns="counts").infer_objects().reset_index(drop=True)
     known = set(table.trial)
     others = [cell for cell in plan.cells(ledger) if cell[2].trial.id not in known]
     rows = [{**trial_record(arm.name, seed, found), "counts": False} for arm, seed, found in others]

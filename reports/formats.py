@@ -145,12 +145,17 @@ def duration(seconds: float) -> str:
 
 def columns(rows: Sequence[Sequence[str]]) -> list[str]:
     """Rows in aligned columns; a column that has nothing to say is left out."""
-    kept = [column for column in zip(*rows, strict=True) if set(column[1:]) != {"–"}]
+    kept = [column for column in zip(*rows, strict=True) if says_something(column)]
     widths = [max(map(len, column)) for column in kept]
     return [
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         for row in zip(*kept, strict=True)
     ]
+
+
+def says_something(column: Sequence[str]) -> bool:
+    """Whether a column has a value below its head."""
+    return set(column[1:]) != {"–"}
 
 
 def level(value: object) -> str:
@@ -175,7 +180,12 @@ def markdown_cell(value: object) -> str:
 
 
 def pipe_table(rows: Sequence[Sequence[str]], rule: str = "---") -> str:
-    """A Markdown table whose first row is the head; `rule` aligns the columns after the first."""
+    """A Markdown table whose first row is the head; `rule` aligns the columns after the first.
+
+    A column that has nothing to say is left out.
+    """
+    kept = [column for column in zip(*rows, strict=True) if says_something(column)]
+    rows = list(zip(*kept, strict=True))
     lines = [rows[0], ["---", *[rule] * (len(rows[0]) - 1)], *rows[1:]]
     return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
 

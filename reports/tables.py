@@ -31,10 +31,19 @@ def screen(c: Comparison) -> str:
     """The verdicts by every metric for a terminal."""
     lines = [short(c.design.question or c.design.study, 200)]
     for view in c.views:
-        heads = ("arm", "against", "n", "mean", "Δ [95 % interval]", "better in", "p", "p of ±δ", "verdict")
-        rows = [[short(cell, 40) for cell in _line(row, view)] for row in view.rows]
-        lines += ["", _asked(view), *columns([heads, *rows])]
+        lines += ["", _asked(view), *columns([[short(cell, 40) for cell in row] for row in _printed(view)])]
     return "\n".join([*lines, "", *map(visible, notes(c))]) + "\n"
+
+
+def comparison_markdown(c: Comparison) -> str:
+    """The same as pipe tables."""
+    parts = [markdown_cell(caption(c))]
+    for view in c.views:
+        rows = [[markdown_cell(cell) for cell in row] for row in _printed(view)]
+        parts += [markdown_cell(_asked(view))] if c.others else []
+        parts.append(pipe_table(rows).rstrip())
+    parts += [] if c.design.plan else map(markdown_cell, notes(c))
+    return "\n\n".join(parts) + "\n"
 
 
 def _asked(view: Comparison) -> str:
@@ -42,18 +51,26 @@ def _asked(view: Comparison) -> str:
     return f"{view.title} ({way} is better, δ {view.metric.delta:g})"
 
 
+def _printed(view: Comparison) -> list[tuple[str, ...]]:
+    """The head, and the printed digits of every arm, baseline first."""
+    ends, seeds = "Δ [95 % interval]", f"{view.design.noun}s"
+    head = ("arm", "against", seeds, "mean ± SD", ends, "better in", "p", "p of ±δ", "verdict")
+    return [head, *(_line(row, view) for row in view.rows)]
+
+
 def _line(row: ComparedArm, view: Comparison) -> tuple[str, ...]:
-    k, v, digits = row.contrast, row.verdict, view.decimals
-    n = f"{row.summary.n}, {row.diverged} diverged" if row.diverged else str(row.summary.n)
-    alone = row.arm.name, row.arm.against or "–", n, number(row.summary.mean, digits)
+    k, v, s, digits = row.contrast, row.verdict, row.summary, view.decimals
+    seeds = f"{row.done}/{row.total} {row.state if view.sequential else ''}".rstrip()
+    seeds += f", {row.diverged} diverged" if row.diverged else ""
+    mean = f"{number(s.mean, digits)} ± {number(s.sd, digits)}"
+    alone = row.arm.name, row.arm.against or "–", seeds, mean
     if k is None:
         return *alone, "–", "–", "–", "–", row.note or "baseline"
     effect = f"{number(k.mean, digits, sign=True)} {interval(k.interval, digits, sign=True)}"
     better = f"{k.wins} of {k.pairs}" if k.paired else "–"
     if v is None:
-        return *alone, effect, better, "–", "–", row.note or "–"
-    ps = p_value(v.p_adjusted), p_value(v.p_equivalent)
-    return *alone, effect, better, *ps, f"{v.symbol} {v.label}"
+        return *alone, effect, better, "–", "–", "–"
+    return *alone, effect, better, p_value(v.p_adjusted), p_value(v.p_equivalent), f"{v.symbol} {v.label}"
 
 
 def notes(c: Comparison) -> list[str]:
@@ -92,16 +109,6 @@ def comparison_csv(c: Comparison) -> str:
     if not c.design.plan:
         table = table.loc[:, table.map(lambda cell: cell not in (None, "")).any()]
     return _csv(table)
-
-
-def comparison_markdown(c: Comparison) -> str:
-    """A pipe table of the printed digits, baseline first."""
-    table = _printed(c).map(markdown_cell)
-    if not c.design.plan:
-        table = table.loc[:, (table != "").any()]
-    lines = pipe_table([[str(name) for name in table], *table.to_numpy()])
-    told = [] if c.design.plan else [f"\n{markdown_cell(note)}\n" for note in notes(c)]
-    return "".join([f"{markdown_cell(caption(c))}\n\n{lines}", *told])
 
 
 def trials_csv(c: Comparison) -> str:
@@ -154,29 +161,6 @@ def _by_metric(row: ComparedArm, view: Comparison) -> dict[str, object]:
 
 def _ends(name: str, ends: Interval | None) -> dict[str, float | None]:
     return {f"{name}_low": ends.low if ends else None, f"{name}_high": ends.high if ends else None}
-
-
-def _printed(c: Comparison) -> pd.DataFrame:
-    """The comparison in printed digits, one row an arm."""
-    lines = []
-    for row in c.rows:
-        line = {"arm": row.arm.name, "changed": row.changed or ("baseline" if row.index == 0 else "–")}
-        state = row.state if c.sequential else ""
-        line[f"{c.design.noun}s"] = " ".join(filter(None, [f"{row.done}/{row.total}", state]))
-        for view in c.views:
-            found = _printed_by(view.rows[row.index], view)
-            line |= {f"{view.title}: {name}" if c.others else name: text for name, text in found.items()}
-        lines.append({**line, "note": row.note})
-    return pd.DataFrame(lines, dtype=object)
-
-
-def _printed_by(row: ComparedArm, view: Comparison) -> dict[str, str]:
-    k, s, digits = row.contrast, row.summary, view.decimals
-    found = {"mean ± SD": f"{number(s.mean, digits)} ± {number(s.sd, digits)}"}
-    found |= {"perplexity": number(s.perplexity, 3)} if view.in_nats else {}
-    delta = f"{number(k.mean, digits, sign=True)} {interval(k.interval, digits, sign=True)}" if k else "–"
-    p, word = (p_value(v.p_adjusted), v.label) if (v := row.verdict) else ("–", "–")
-    return found | {"Δ [95 % CI]": delta, "p": p, "verdict": word}
 
 
 def _csv(table: pd.DataFrame) -> str:

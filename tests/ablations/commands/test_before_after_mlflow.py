@@ -1,4 +1,4 @@
-"""`unrolled gate` on a real MLflow database: against a ledger, against itself, and anyone's experiment."""
+"""`unrolled compare BEFORE AFTER` on a real MLflow database: with a ledger, with itself, of anyone else."""
 
 import random
 from dataclasses import replace
