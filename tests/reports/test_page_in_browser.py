@@ -152,7 +152,7 @@ def test_no_table_is_clipped_where_the_page_is_wide_and_the_figure_nowhere(brows
 def test_no_name_is_broken_in_mid_word(browser, pages):
     browser.open(pages["compare"], width=390)
     lines = """return [...document.querySelectorAll('tbody th')].flatMap((th) => [
-        ...th.textContent.matchAll(/[^ -]+/g)].map((word) => {
+        ...th.firstChild.textContent.matchAll(/[^ -]+/g)].map((word) => {
             const range = document.createRange();
             range.setStart(th.firstChild, word.index);
             range.setEnd(th.firstChild, word.index + word[0].length);
