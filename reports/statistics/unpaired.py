@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
 from reports.statistics.contrasts import Contrast, Interval, contrast
 from reports.statistics.power import ALPHA
@@ -46,6 +45,8 @@ def welch(
     family: int = 1,
 ) -> Unpaired:
     """Compare two samples; δ and the family as in `contrast`. Fewer than two finite values have no test."""
+    from scipy import stats  # half a second, which studies do without
+
     a, b = ([x for x in side if math.isfinite(x)] for side in (arm, baseline))
     enough = min(len(a), len(b)) > 1 and bool(np.ptp(a) or np.ptp(b))
     tested = stats.ttest_ind(a, b, equal_var=False) if enough else None
@@ -73,6 +74,8 @@ def welch(
 
 def _tost_p(a: Sequence[float], b: Sequence[float], delta: float) -> float:
     """The p that the means differ by less than δ: the larger one of two one-sided tests."""
+    from scipy import stats
+
     above = stats.ttest_ind(np.add(a, delta), b, equal_var=False, alternative="greater").pvalue
     below = stats.ttest_ind(np.subtract(a, delta), b, equal_var=False, alternative="less").pvalue
     return float(max(above, below))

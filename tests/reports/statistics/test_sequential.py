@@ -138,6 +138,6 @@ def test_intervals_of_a_contrast_are_the_repeated_ones() -> None:
     "module", ["reports.statistics.planning", "reports.answer", "ablations.commands.studies"]
 )
 def test_planning_and_deciding_load_the_light_half_of_scipy(module: str) -> None:
-    heavy = "{'scipy.stats', 'scipy.optimize', 'pandas', 'torch', 'urllib.request'}"
+    heavy = "{'scipy.stats', 'scipy.optimize', 'torch', 'urllib.request'}"
     code = f"import sys; from {module} import *; print({heavy} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "set()\n"
