@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 FIRST_BATCH = 120.0
 """Seconds that the first batch of an arm may take."""
+WARM_UP = "bench.chapter.warm_up"
+"""The module that the trials' processes have loaded when they start."""
 INTERRUPTED = 130
 """The exit code after Ctrl-C."""
 
@@ -240,7 +242,7 @@ def _train_missing(run: _Run, plan: Plan, todo: Sequence[Trial], until: UntilDec
             wanted=wanted,
             on_result=finished,
             on_drain=lambda: print("finishing the running trials; Ctrl-C again stops them", file=sys.stderr),
-            **conditions(options, options, on),
+            **conditions(todo, options, options, on),
         )
 
 
@@ -255,7 +257,7 @@ def _try_first_batches(arms: Mapping[str, Trial], options: RunOptions, on: Devic
     """Train a batch of each arm. Raises BadInput, naming the arm, for one that cannot be trained in time."""
     if not arms:
         return
-    where = conditions(options, options, on)
+    where = conditions(arms.values(), options, options, on)
     ready = (lambda: True) if options.cluster else loaded  # a cluster's workers load it
     seconds = min(FIRST_BATCH, options.time_limit)
     where |= {
@@ -285,10 +287,13 @@ def _places(options: PlaceOptions, on: Device) -> int:
     return count_places(options.cluster)
 
 
-def conditions(places: PlaceOptions, limits: LimitOptions, on: Device) -> dict[str, Any]:
-    """The keywords of `run_trials` for the place and the limits of the trials."""
+def conditions(
+    trials: Iterable[Trial], places: PlaceOptions, limits: LimitOptions, on: Device
+) -> dict[str, Any]:
+    """The keywords of `run_trials` for the place and the limits of these trials."""
+    fastai = any("fastai " in trial.versions for trial in trials)
     return {
-        "preload": ("bench.chapter.warm_up", *places.plugin),
+        "preload": (WARM_UP, *([f"{WARM_UP}_fastai"] if fastai else []), *places.plugin),
         "workers": on.places,
         "gpus": on.found.gpus,
         "cluster": places.cluster,

@@ -57,7 +57,7 @@ def replay(
             results[i] = replace(result, trial=replace(result.trial, corpus=str(text)))
     differ, unplayed = 0, Counter[str]()  # by the reason
     on = device.of(results[0].trial.device, options)  # which is that of all trials of a plan
-    for again in replays(results, **conditions(options, options, on)):
+    for again in replays(results, **conditions([result.trial for result in results], options, options, on)):
         trial = again.result.trial
         if again.unplayed:
             unplayed[short(again.unplayed, 400)] += 1

@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from math import inf
-from multiprocessing import resource_tracker
+from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -192,6 +192,7 @@ def _run_attempt(
         try:
             with answer_in, output_in, _clean_start(modules):
                 process.start()
+                _running.add(process)
             _loaded.set()
         except (OSError, EOFError) as error:
             reason = f"its process could not be started: {error!r}"
@@ -203,6 +204,7 @@ def _run_attempt(
         finally:
             _end_group(process)
             process.close()
+            _running.discard(process)
     return end
 
 
@@ -265,13 +267,26 @@ def loaded() -> bool:
 
 _loaded = threading.Event()
 _starting = threading.Lock()
+_running: set[BaseProcess] = set()
+_preloaded: set[str] = set()
+"""The modules of the present fork server."""
+
+
+def _preload(modules: list[str]) -> None:
+    """Have the next fork server load these modules; end one that lacks some, if no trial runs."""
+    lacking = not _preloaded.issuperset(modules)
+    if lacking and not _running:
+        forkserver._forkserver._stop()  # type: ignore[attr-defined]
+        multiprocessing.get_context("forkserver").set_forkserver_preload(modules)
+        _preloaded.clear()
+        _preloaded.update(modules)
 
 
 @contextmanager
 def _clean_start(preload: list[str]) -> Iterator[None]:
     """Let a process, and if need be the fork server, start without this program's modules and signals."""
     with _starting:
-        multiprocessing.get_context("forkserver").set_forkserver_preload(preload)
+        _preload(preload)
         wanted = {**ENVIRONMENT, scratch.MARK: str(scratch.folder())}
         main = sys.modules["__main__"]
         before = {name: os.environ[name] for name in wanted if name in os.environ}

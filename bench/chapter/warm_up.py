@@ -1,13 +1,28 @@
 """Imported once by the process that trials are forked from, so that they start warm.
 
-The one module whose import does something: it loads torch and fastai, writes out and tokenises Human
-Numbers, asks git and the installation for their versions, and makes an optimizer, whose first one loads
-torch's compiler (1.4 s). It uses neither CUDA nor NVML, which do not work after a fork.
+The import does something: it loads torch, writes out and tokenises Human Numbers, asks git and the
+installation for their versions, and makes an optimizer, whose first one loads torch's compiler (1.4 s). It
+uses neither CUDA nor NVML, which do not work after a fork. `warm_up_fastai` loads fastai, three seconds more.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 
 from bench import identity
+
+
+def load_unchanged(load: Callable[[], object]) -> object:
+    """Call `load`, which imports modules of the package, and record which text of the files was loaded.
+
+    Raises SystemExit if a file was edited meanwhile, so that no trial starts from here.
+    """
+    before = _files()
+    loaded = load()
+    if _files() != before:
+        raise SystemExit("the code was edited while it was loaded")
+    for path, content in before.items():
+        identity.loaded(path, content)
+    return loaded
 
 
 def _files() -> dict[Path, bytes]:
@@ -20,15 +35,14 @@ def _warm() -> tuple[object, ...]:
     import torch
 
     import bench.chapter.run
-    import bench.chapter.training.learner
     import bench.chapter.training.loop
     from bench import machine
     from bench.chapter import corpus
-    from bench.chapter.models import awd, counts, elman, gru, lstm
+    from bench.chapter.models import counts, elman, gru, lstm
     from bench.trial import Trial
 
     return (
-        (bench.chapter.run, bench.chapter.training, awd, counts, elman, gru, lstm),
+        (bench.chapter.run, bench.chapter.training, counts, elman, gru, lstm),
         corpus.load(Trial(model="lm4", seed=0)),
         machine.code_version(),
         machine.package_versions(),
@@ -36,9 +50,4 @@ def _warm() -> tuple[object, ...]:
     )
 
 
-_BEFORE = _files()
-WARM = _warm()
-if _files() != _BEFORE:  # which text was loaded cannot be told, so no trial may start from here
-    raise SystemExit("the code was edited while it was loaded")
-for _path, _content in _BEFORE.items():
-    identity.loaded(_path, _content)
+WARM = load_unchanged(_warm)

@@ -32,6 +32,7 @@ UNCOUNTED = {
     "plugin_sources.py": "finds the files of plug-ins",
     "plugins.py": "loads plug-ins; it counts for their models, whose layers it stacks",
     "chapter/warm_up.py": "imports the rest before a trial",
+    "chapter/warm_up_fastai.py": "imports the rest before a trial",
 }
 """Files that a trial's process loads and that change no number, with the reason: not in its identity."""
 
