@@ -94,10 +94,10 @@ def train(trial):
 settings = {"corpus": sys.argv[1], "window": 4, "batch": 8, "epochs": 1, "options": {"hidden": 8}}
 trial = identify(Trial(model="lm4", seed=0, **settings))
 first = train(trial)
-loop = Path(training.__file__).with_name("loop.py")
-edited = loop.read_text().replace("EPS = 1e-5", "EPS = 1e-3")
-assert edited != loop.read_text()
-loop.write_text(edited)
+optimizer = Path(training.__file__).with_name("optimizer.py")
+edited = optimizer.read_text().replace("EPS = 1e-5", "EPS = 1e-3")
+assert edited != optimizer.read_text()
+optimizer.write_text(edited)
 second = train(trial)  # by the code that was loaded when the study began
 os.kill(forkserver._forkserver._forkserver_pid, signal.SIGKILL)
 try:
