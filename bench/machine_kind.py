@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from itertools import chain
 from typing import Any
 
-from bench.trial import counted
+from bench.trial import plural
 
 FACTS = {
     "cpu": "cpu",
@@ -64,7 +64,7 @@ def kind(environment: Mapping[str, Any]) -> dict[str, str]:
     return facts | {n: _word(variables[n]) for n in VARIABLES if n in variables and n not in idle}
 
 
-def kinds_apart(kinds: Iterable[Mapping[str, str]]) -> str:
+def machine_difference(kinds: Iterable[Mapping[str, str]]) -> str:
     """The facts that differ between kinds of machine, as "threads 1 / 2"; "" if none is known to differ.
 
     An environment variable that a kind lacks was not set. Any other missing fact is unknown and is not
@@ -84,13 +84,14 @@ def kinds_apart(kinds: Iterable[Mapping[str, str]]) -> str:
 def mixed(pairs: Iterable[tuple[Mapping[str, str], Mapping[str, str]]]) -> str:
     """A sentence on the pairs whose sides ran on different kinds of machine; "" if there are none."""
     every = list(pairs)
-    apart = [pair for pair in every if pair[0] != pair[1] and kinds_apart(pair)]
+    apart = [pair for pair in every if pair[0] != pair[1] and machine_difference(pair)]
     if not apart:
         return ""
     verb = "compares" if len(apart) == 1 else "compare"
     return (
-        f"{len(apart)} of {counted(len(every), 'pair')} {verb} results of two kinds of machine "
-        f"({kinds_apart(chain.from_iterable(apart))}): their differences include rounding of the machine"
+        f"{len(apart)} of {plural(len(every), 'pair')} {verb} results of two kinds of machine "
+        f"({machine_difference(chain.from_iterable(apart))}): "
+        "their differences include rounding of the machine"
     )
 
 

@@ -299,7 +299,7 @@ class Metric:
         return lower_is_better(self.name)
 
 
-def counted(number: int, noun: str) -> str:
+def plural(number: int, noun: str) -> str:
     """A number with its noun in the singular or plural: '1 seed', '2 seeds'."""
     return f"{number} {noun}{'s' * (number != 1)}"
 

@@ -7,9 +7,9 @@ from operator import attrgetter
 from statistics import fmean
 
 from bench.machine_kind import kind, mixed
-from bench.trial import counted
+from bench.trial import plural
 from reports.arms import apart, values, was_trained
-from reports.book import Held
+from reports.book import BookComparison
 from reports.comparison import REFERENCE, ComparedArm, Comparison
 from reports.formats import interval, number, scale
 from reports.statistics.contrasts import divergence_interval
@@ -60,8 +60,8 @@ def _line(row: ComparedArm, c: Comparison) -> str:
     if k is None:
         return row.note
     if k.identical:
-        return f"the same on every one of {counted(k.pairs, row.noun)}"
-    said = [f"better on {k.wins} of {counted(k.pairs, row.noun)}" if k.paired else "", state(row)]
+        return f"the same on every one of {plural(k.pairs, row.noun)}"
+    said = [f"better on {k.wins} of {plural(k.pairs, row.noun)}" if k.paired else "", state(row)]
     if k.mean is not None:
         start = fmean(base.values[seed] for seed in k.differences) if k.differences else base.mean or 0.0
         said[:0] = [
@@ -82,12 +82,12 @@ def state(row: ComparedArm) -> str:
     gone, said = max(k.arm_diverged, k.baseline_diverged), list[str]()
     if k.given_convergence:
         said.append(f"{gone} of {k.pairs} diverged: mean given convergence")
-    if v.stuck:
-        said.append(f"open: {v.stuck}")
+    if v.blocked_reason:
+        said.append(f"open: {v.blocked_reason}")
     elif not v.decided:
         done = k.pairs >= k.look.looks.last
-        seeds = counted(k.pairs, row.noun)
-        said.append(f"not decided at {seeds}" if done else f"open after {k.pairs} of {row.most} seeds")
+        seeds = plural(k.pairs, row.noun)
+        said.append(f"not decided at {seeds}" if done else f"open after {k.pairs} of {row.max_seeds} seeds")
     if v.provisional:
         said.append(f"provisional: under {CLAIM_SEEDS} seeds")
     return "; ".join(said)
@@ -105,7 +105,7 @@ def sentences(c: Comparison) -> tuple[str, ...]:
 def standing(c: Comparison) -> str:
     """A phrase that counts the contrasts that are decided; "" where there is none to decide."""
     decided = sum(row.decided for row in c.judged)
-    return f"{decided} of {counted(len(c.judged), 'contrast')} decided" if c.judged else ""
+    return f"{decided} of {plural(len(c.judged), 'contrast')} decided" if c.judged else ""
 
 
 def extension(c: Comparison) -> str:
@@ -135,12 +135,12 @@ def tally(c: Comparison) -> str:
     done, total = sum(row.done for row in c.rows), sum(row.total for row in c.rows)
     if not c.design.plan:
         gone = total - done
-        return counted(total, "row") + (f", of which {gone} diverged" if gone else "")
+        return plural(total, "row") + (f", of which {gone} diverged" if gone else "")
     ends = {
         "diverged": sum(row.diverged for row in c.rows),
         "failed": sum(row.failed for row in c.rows),
-        "not trained yet": sum(row.waiting for row in c.rows),
-        "trained for a look that is not complete": sum(row.ahead for row in c.rows),
+        "not trained yet": sum(row.not_ended for row in c.rows),
+        "trained for a look that is not complete": sum(row.not_counted_yet for row in c.rows),
     }
     bad = [f"{k} {what}" for what, k in ends.items() if k] or ["none failed"]
     return ", ".join([f"{done} of {total} trials finished", *bad])
@@ -206,7 +206,7 @@ def flips(found: Sequence[OwnBest]) -> tuple[str, ...]:
     return tuple(f"{x.row.arm.name}: {x.sentence}" for x in found if x.flips)
 
 
-def fits(held: Sequence[Held], c: Comparison) -> str:
+def fits(held: Sequence[BookComparison], c: Comparison) -> str:
     """A sentence that lists the book's values within and outside our prediction intervals."""
     name, title = "valid_loss", "validation losses"
     found = [(h.published.valid_loss, h.published.title, h.prediction) for h in held]
@@ -247,7 +247,7 @@ def limits(c: Comparison, environments: dict[str, str]) -> tuple[str, ...]:
         ),
     ]
     if tuned := c.design.tuned[:1]:
-        tried = f"{len(tuned[0].levels)} levels with {counted(len(tuned[0].seeds), 'seed')} each"
+        tried = f"{len(tuned[0].levels)} levels with {plural(len(tuned[0].seeds), 'seed')} each"
         said.append(
             f"An arm's own best {words(tuned[0].setting)} is the best of {tried}; no others were tried."
         )

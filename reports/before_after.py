@@ -13,12 +13,12 @@ import pandas as pd
 
 from bench.differences import differences
 from bench.machine_kind import mixed
-from bench.trial import TASK, BadInput, Metric, counted
+from bench.trial import TASK, BadInput, Metric, plural
 from reports.comparison import compare
 from reports.design import Design, MeasuredArm
 from reports.formats import listed_up_to, short, titled
-from reports.statistics.pace import Pace, Speed, of_like_machines, of_rounds, unlike
 from reports.statistics.power import FEWEST_SEEDS
+from reports.statistics.speed_ratio import Speed, SpeedRatio, of_like_machines, of_rounds, unlike
 from reports.statistics.verdicts import Verdict, Word, measure, seeds_to_show, shown_no_worse, worst_end
 from reports.trials import numbers_of
 
@@ -65,7 +65,7 @@ class ArmChange:
     notes: tuple[str, ...] = ()
     verdict: Verdict | None = None  # None where no seed is shared
     identical: bool = False  # bit for bit, on every shared seed
-    pace: Pace | None = None  # of times, after over before
+    speed_ratio: SpeedRatio | None = None  # of times, after over before
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,10 +112,10 @@ def compare_results(
     machines = [(a.machine, b.machine) for of in pairs.values() for a, b in of.values()]
     if metric.name.startswith("speed") and (reason := unlike([kind for both in machines for kind in both])):
         raise BadInput(reason, place=after.name, key=title, cure="train both sides on one machine")
-    paces, unpaced = of_like_machines({name: _speeds(of) for name, of in pairs.items()}, margin)
+    ratios, unlike_speeds = of_like_machines({name: _speeds(of) for name, of in pairs.items()}, margin)
     added = listed_up_to([name for name in new if name not in old], _LISTED)
     remarks = (
-        unpaced and f"speed not compared: {unpaced}",
+        unlike_speeds and f"speed not compared: {unlike_speeds}",
         mixed(machines),
         added and f"new in the candidate, not judged: {added}",
     )
@@ -126,7 +126,7 @@ def compare_results(
         if name not in pairs:
             arms.append(ArmChange(name=name, faults=("is missing from the candidate",)))
             continue
-        found = verdicts.get(name), name in same, paces.get(name)
+        found = verdicts.get(name), name in same, ratios.get(name)
         arms.append(_arm(name, rows, new[name], pairs[name], *found, unit))
     return BeforeAfter(
         before=before.title,
@@ -134,7 +134,9 @@ def compare_results(
         asked=f"{worse}, {_not_slower(margin)}",
         unit=unit,
         arms=tuple(arms),
-        faults=(f"speed is required and not compared: {unpaced}",) if unpaced and require_speed else (),
+        faults=(f"speed is required and not compared: {unlike_speeds}",)
+        if unlike_speeds and require_speed
+        else (),
         notes=tuple(filter(None, remarks)),
     )
 
@@ -152,16 +154,18 @@ def compare_timings(
     if not both:
         cure = "compare runs of the same tests"
         raise BadInput(f"has no benchmark of {before.name}", place=after.name, cure=cure)
-    paces = of_rounds(both, margin)
-    missing = listed_up_to([name for name in old if name not in paces], _LISTED)
+    ratios = of_rounds(both, margin)
+    missing = listed_up_to([name for name in old if name not in ratios], _LISTED)
     lost = f"not compared, for want of rounds on both sides: {missing}" if missing else ""
-    fails = bool(lost) and (require_speed or not paces)
+    fails = bool(lost) and (require_speed or not ratios)
     return BeforeAfter(
         before=before.name,
         after=after.name,
         asked=f"pytest-benchmark: {_not_slower(margin)}",
         noun="benchmark",
-        arms=tuple(ArmChange(name=name, faults=pace.fault, pace=pace) for name, pace in paces.items()),
+        arms=tuple(
+            ArmChange(name=name, faults=ratio.fault, speed_ratio=ratio) for name, ratio in ratios.items()
+        ),
         faults=(lost,) if fails else (),
         notes=(lost,) if lost and not fails else (),
     )
@@ -226,7 +230,7 @@ def _arm(
     pairs: Pairs,
     verdict: Verdict | None,
     identical: bool,
-    pace: Pace | None,
+    ratio: SpeedRatio | None,
     unit: str,
 ) -> ArmChange:
     changed = _changed(old, new)
@@ -235,11 +239,11 @@ def _arm(
         faults += _not_shown(verdict, unit)
     return ArmChange(
         name=name,
-        faults=(*faults, *(pace.fault if pace else ())),
+        faults=(*faults, *(ratio.fault if ratio else ())),
         notes=tuple(_notes(old, new, changed)),
         verdict=verdict,
         identical=identical,
-        pace=pace,
+        speed_ratio=ratio,
     )
 
 
@@ -279,7 +283,7 @@ def _unfinished(old: Mapping[Any, Any], new: Mapping[Any, Any]) -> Iterator[str]
     """Seeds that fail now and did not before, and seeds that were never trained."""
     if failures := sorted(_broken(new) - _broken(old)):
         reason = new[failures[0]].reason or "no finite value"
-        yield f"{counted(len(failures), 'new failure')}, seed {listed_up_to(failures, _LISTED)}: {reason}"
+        yield f"{plural(len(failures), 'new failure')}, seed {listed_up_to(failures, _LISTED)}: {reason}"
     if waiting := [seed for seed, row in new.items() if row.status == WAITING]:
         yield f"has no result for seed {listed_up_to(waiting, _LISTED)}: run the study to its end"
 

@@ -3,7 +3,7 @@
 import textwrap
 from collections.abc import Sequence
 
-from bench.trial import counted
+from bench.trial import plural
 from reports.before_after import ArmChange, BeforeAfter
 from reports.formats import columns, interval, markdown_cell, number, pipe_table, short
 from reports.statistics.verdicts import sentence
@@ -65,7 +65,7 @@ def headline(found: BeforeAfter) -> str:
 
 
 def _count(found: BeforeAfter) -> str:
-    return counted(len(found.arms), found.noun)
+    return plural(len(found.arms), found.noun)
 
 
 def _worst_first(found: BeforeAfter) -> list[ArmChange]:
@@ -99,7 +99,7 @@ def _cells(j: ArmChange) -> tuple[str, ...]:
         delta = number(c.mean, sign=True)
         delta += f" {interval(c.interval90, sign=True)}" if c.interval90 else ""
         word = f"{j.verdict.symbol} {j.verdict.word}"
-    time = f"{number(j.pace.ratio, 3)} {interval(j.pace.interval, 3)}" if j.pace else "–"
+    time = f"{number(j.speed_ratio.ratio, 3)} {interval(j.speed_ratio.interval, 3)}" if j.speed_ratio else "–"
     return "✗" if j.faults else "✓", short(j.name, 22), delta, str(c.pairs) if c else "–", word, time
 
 

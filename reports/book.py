@@ -57,7 +57,7 @@ _SETTINGS: dict[str, dict[str, Scalar]] = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Held:
+class BookComparison:
     """A published row compared with our seeds of the same model and settings."""
 
     row: ComparedArm
@@ -73,12 +73,12 @@ def own_settings(model: str) -> dict[str, Scalar]:
     return _PLAIN | _SETTINGS.get(model, {})
 
 
-def hold(comparison: Comparison) -> tuple[Held, ...]:
+def hold(comparison: Comparison) -> tuple[BookComparison, ...]:
     """The book's rows compared with the arms of the same model and settings that have three or more seeds."""
-    return tuple(held for row in comparison.rows if (held := _held(row)))
+    return tuple(held for row in comparison.rows if (held := _compare_with_row(row)))
 
 
-def _held(row: ComparedArm) -> Held | None:
+def _compare_with_row(row: ComparedArm) -> BookComparison | None:
     trial, published = trial_of(row.arm), BOOK.get(row.arm.model)
     if trial is None or published is None:
         return None
@@ -92,7 +92,7 @@ def _held(row: ComparedArm) -> Held | None:
     predicted = prediction(losses, published.valid_loss, DIGITS)
     if predicted is None:
         return None
-    return Held(
+    return BookComparison(
         row=row,
         published=published,
         prediction=predicted,

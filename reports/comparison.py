@@ -14,14 +14,14 @@ import pandas as pd
 
 from bench.trial import BadInput, Metric
 from reports.arms import apart, finished, is_self_check, select_seeds
+from reports.contrast_decisions import decide_contrasts, seeds_of_sides
 from reports.design import Design, MeasuredArm
 from reports.formats import Scale, decimals, scale, titled
-from reports.looks import decide_contrasts, seeds_of_sides
-from reports.proofs import Proof, proofs
 from reports.statistics.contrasts import ArmSummary, Contrast, contrast, summarise
 from reports.statistics.decisions import Decisions
 from reports.statistics.verdicts import Verdict
 from reports.trials import Statuses, statuses, values_by_metric
+from reports.witnesses import Proof, proofs
 
 DEAD = "dead toggle: the weights equal the baseline's"
 UNSEEN = "no results yet"
@@ -42,16 +42,16 @@ class ComparedArm:
     done: int
     diverged: int
     failed: int  # for any other reason
-    ahead: int  # trained for a look that is not complete, and not counted yet
-    most: int  # seeds that its contrasts may come to need
+    not_counted_yet: int  # trained for a look that is not complete, and not counted yet
+    max_seeds: int  # seeds that its contrasts may come to need
     summary: ArmSummary
     contrast: Contrast | None = None
     verdict: Verdict | None = None  # with p adjusted by Holm, of an exploratory arm by Benjamini–Hochberg
     note: str = ""  # why it is not compared, or not to be believed
     declared: bool = False  # whether it has a contrast to decide: the A/A check has none
     decided: bool = False  # by the study's first metric
-    stuck: str = ""  # why its contrast cannot be decided, such as "seed 3 failed"
-    asks: int = 0  # seeds that its contrast needs at the next look; 0 if there is none
+    blocked_reason: str = ""  # why its contrast cannot be decided, such as "seed 3 failed"
+    seeds_requested: int = 0  # seeds that its contrast needs at the next look; 0 if there is none
     proofs: tuple[Proof, ...] = ()  # one for each factor that has a witness
 
     @property
@@ -60,9 +60,9 @@ class ComparedArm:
         return "Benjamini–Hochberg" if self.arm.exploratory else "Holm"
 
     @property
-    def waiting(self) -> int:
+    def not_ended(self) -> int:
         """Trials that have not ended."""
-        return self.total - self.done - self.diverged - self.failed - self.ahead
+        return self.total - self.done - self.diverged - self.failed - self.not_counted_yet
 
     @property
     def state(self) -> str:
@@ -234,7 +234,8 @@ def _seeds_that_count(
     first = design.metrics[0].name
     looks = {name: by[first].contrast.look for name, by in decisions.verdicts.items()}
     counted = seeds_of_sides({name: look.looks.numbers[look.k] for name, look in looks.items()}, design)
-    return {name: design.seeds[:n] for name, n in counted.items()}, seeds_of_sides(decisions.asks, design)
+    needed = seeds_of_sides(decisions.seeds_requested, design)
+    return {name: design.seeds[:n] for name, n in counted.items()}, needed
 
 
 def _row(
@@ -267,8 +268,8 @@ def _row(
         done=len(once) - diverged - failed,
         diverged=diverged,
         failed=failed,
-        ahead=0 if arm.counted else len(beyond),
-        most=total if arm.counted else looks[0 if index and is_self_check(arm) else -1],
+        not_counted_yet=0 if arm.counted else len(beyond),
+        max_seeds=total if arm.counted else looks[0 if index and is_self_check(arm) else -1],
         summary=replace(summary, sd=None, interval=None) if arm.counted else summary,
         note=note,
         proofs=proofs(finished(arm)),
@@ -288,10 +289,16 @@ def _judged(
     v = decisions.verdicts.get(name, {}).get(metric.name)
     if v is None:
         return replace(row, note=row.note or APART)
-    row = replace(row, declared=True, decided=v.decided, stuck=v.stuck, asks=decisions.asks[name])
+    row = replace(
+        row,
+        declared=True,
+        decided=v.decided,
+        blocked_reason=v.blocked_reason,
+        seeds_requested=decisions.seeds_requested[name],
+    )
     if not row.note and v.contrast.pairs:
         return replace(row, contrast=v.contrast, verdict=v)
-    return replace(row, note=row.note or (f"open: {v.stuck}" if v.stuck else APART))
+    return replace(row, note=row.note or (f"open: {v.blocked_reason}" if v.blocked_reason else APART))
 
 
 def _notes(ended: Statuses, design: Design) -> dict[str, str]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from bench.trial import BadInput, counted, require
+from bench.trial import BadInput, plural, require
 from reports.design import Design, Measure, MeasuredArm
 
 LOWER = {"loss", "error", "err", "nats", "nll", "perplexity", "ppl", "bits", "mse", "rmse", "mae",
@@ -81,10 +81,10 @@ def design_of(frame: pd.DataFrame, table: pd.DataFrame, columns: Columns, source
     levels = {name: named.loc[[name]].iloc[0].to_dict() for name in order}
     base = levels[baseline].items()
     changes = {name: {str(c): x for c, x in of.items() - base} for name, of in levels.items()}
-    others = counted(len(order) - 1, "arm")
+    others = plural(len(order) - 1, "arm")
     return Design(
         study=page,
-        question=f"{source}: {others} against {baseline}, {counted(len(table), 'row')}",
+        question=f"{source}: {others} against {baseline}, {plural(len(table), 'row')}",
         metrics=columns.measures,
         arms=tuple(MeasuredArm(name=name, title=name, changes=changes[name]) for name in order),
         pair=columns.pair,

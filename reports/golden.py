@@ -5,7 +5,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from bench.trial import counted
+from bench.trial import plural
 from reports import render as pages
 from reports.book import BOOK
 from reports.formats import machine
@@ -40,7 +40,7 @@ def answer(rows: Sequence[Row]) -> list[str]:
         return ["None of the epochs that were played has a printed row."]
     exact, last = (sum(row["off"] == off for row in rows) for off in (0, 1))
     away = max(row["steps"] for row in rows)
-    close = f": at most {counted(away, 'step')} of single precision, as this processor rounds" if away else ""
+    close = f": at most {plural(away, 'step')} of single precision, as this processor rounds" if away else ""
     said = [
         f"{exact} of {len(rows)} printed rows come out in every digit, "
         f"{last} more in all but a last digit{close}."

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from markupsafe import Markup
 
-from bench.trial import Scalar, counted, visible
+from bench.trial import Scalar, plural, visible
 from reports.answer import Claim, claims, size
 from reports.arms import apart, is_self_check, select_seeds, trial_of
 from reports.comparison import ComparedArm, Comparison
@@ -70,7 +70,7 @@ def _undecided(x: Finding, c: Comparison) -> Markup:
     k = x.verdict.contrast
     if not k.paired:
         return x.name
-    return Markup("{} (better on {} of {})").format(x.name, k.wins, counted(k.pairs, c.design.noun))
+    return Markup("{} (better on {} of {})").format(x.name, k.wins, plural(k.pairs, c.design.noun))
 
 
 def order(c: Comparison) -> Markup:
@@ -88,7 +88,7 @@ def order(c: Comparison) -> Markup:
     rest = [pair for pair in words if pair not in (*kept, *turned)]
     verb = "keeps its" if len(kept) == 1 else "keep their"
     unsure = f"differ for certain on at most {len(tasks) - 1} of {len(tasks)} tasks"
-    said = [Markup(f"{len(kept)} of {counted(len(words), 'pair')} of arms {verb} order")]
+    said = [Markup(f"{len(kept)} of {plural(len(words), 'pair')} of arms {verb} order")]
     for pairs, what in ((turned, "change places"), (rest, unsure)):
         if pairs:
             named = [Markup("{} and {}").format(names[one], names[two]) for one, two in pairs]

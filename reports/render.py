@@ -11,7 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from bench.files import save, save_all
-from bench.trial import Result, counted, visible
+from bench.trial import Result, plural, visible
 from reports import answer, factorial, formats, headline, sections, tables, tuning
 from reports.book import SOURCE, hold
 from reports.comparison import Comparison
@@ -88,7 +88,7 @@ def _jinja() -> Environment:
     )
     for name in ("number", "count", "seconds", "duration", "interval", "when", "short", "level"):
         jinja.filters[name] = getattr(formats, name)
-    jinja.filters |= {"p": formats.p_value, "counted": counted}
+    jinja.filters |= {"p": formats.p_value, "plural": plural}
     jinja.tests["web"] = lambda link: link.startswith(("https://", "http://"))
     jinja.globals |= {
         "together": verdicts.together,
@@ -120,7 +120,7 @@ def _context(c: Comparison) -> dict[str, Any]:
         "roles": sections.roles(c),
         "passage": sections.passage(c),
         "throughput": sections.throughput(c),
-        "unpaced": sections.unpaced(c),
+        "speed_not_compared": sections.speed_not_compared(c),
         "sweeps": sweeps,
         "columns": _columns(c),
         "curved": len(panels.common_seeds(c)),

@@ -5,14 +5,14 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 
-from bench.machine_kind import kind, kinds_apart
-from bench.trial import Result, counted
+from bench.machine_kind import kind, machine_difference
+from bench.trial import Result, plural
 from reports.arms import finished, mean_of, trial_of, values
 from reports.comparison import ComparedArm, Comparison
 from reports.design import Design, MeasuredArm
 from reports.formats import merged
 from reports.statistics.contrasts import ArmSummary
-from reports.statistics.pace import Pace, speed_ratio, unlike
+from reports.statistics.speed_ratio import SpeedRatio, speed_ratio, unlike
 
 Sweep = tuple[str, tuple[tuple[float, ArmSummary], ...]]
 """One model at several learning rates, rising, everything else equal."""
@@ -64,10 +64,10 @@ def passage(c: Comparison) -> tuple[ComparedArm, Result] | None:
     return next(((row, r) for row in c.rows for r in finished(row.arm) if r.passage), None)
 
 
-def throughput(c: Comparison) -> tuple[tuple[ComparedArm, float, Pace | None], ...]:
+def throughput(c: Comparison) -> tuple[tuple[ComparedArm, float, SpeedRatio | None], ...]:
     """Mean training speed of every arm in tokens/s, and its ratio to the baseline's over common seeds.
 
-    Only seeds that both sides trained on one kind of machine count: see `unpaced`.
+    Only seeds that both sides trained on one kind of machine count: see `speed_not_compared`.
     """
     lines = []
     for row in c.rows:
@@ -77,14 +77,14 @@ def throughput(c: Comparison) -> tuple[tuple[ComparedArm, float, Pace | None], .
     return tuple(lines)
 
 
-def unpaced(c: Comparison) -> str:
+def speed_not_compared(c: Comparison) -> str:
     """A sentence on the pairs of speeds that are not compared, and why; "" if there are none."""
     found = [apart for row in c.rows[1:] for _, _, apart in _speeds(row, c)]
     reasons = list(filter(None, found))
     if not reasons:
         return ""
     why = "; ".join(dict.fromkeys(reasons))
-    return f"{len(reasons)} of {counted(len(found), 'pair')} of speeds not compared: {why}"
+    return f"{len(reasons)} of {plural(len(found), 'pair')} of speeds not compared: {why}"
 
 
 def _speeds(row: ComparedArm, c: Comparison) -> list[tuple[float, float, str]]:
@@ -134,7 +134,7 @@ def devices(c: Comparison) -> tuple[str, ...]:
         if r.environment.get("gpu")
     )
     return tuple(
-        f"{counted(number, 'trial')} on {gpu}, driver {driver}, CUDA {cuda}"
+        f"{plural(number, 'trial')} on {gpu}, driver {driver}, CUDA {cuda}"
         for (gpu, driver, cuda), number in sorted(seen.items())
     )
 
@@ -143,7 +143,7 @@ def _comparable(spent: Mapping[str, float], row: ComparedArm, c: Comparison) -> 
     """The baseline's costs that the arm's may be held against."""
     base = c.base(row)
     both = [] if row is base else [*finished(row.arm), *finished(base.arm)]
-    apart = kinds_apart(kind(result.environment) for result in both)
+    apart = machine_difference(kind(result.environment) for result in both)
     return {name: v for name, v in spent.items() if not (apart and name in _CLOCKS)}
 
 

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from bench.trial import counted, visible
+from bench.trial import plural, visible
 from reports.arms import mean_of
 from reports.comparison import ComparedArm, Comparison
 from reports.formats import (
@@ -84,7 +84,7 @@ def notes(c: Comparison) -> list[str]:
         if row.contrast and (alone := row.contrast.unpaired):
             labels = listed_up_to(alone, LISTED)
             said.append(
-                f"{row.arm.name}: {counted(len(alone), 'row')} without a partner: {c.design.pair} {labels}"
+                f"{row.arm.name}: {plural(len(alone), 'row')} without a partner: {c.design.pair} {labels}"
             )
     return [*said, NOT_KNOWN]
 
@@ -138,7 +138,7 @@ def _record(row: ComparedArm, c: Comparison) -> dict[str, object]:
     record |= {"against": c.base(row).arm.name if row.contrast else ""}
     record |= {"parameters": mean_of(row.arm, "model_parameters"), "seeds_ok": row.done, "seeds": row.total}
     record |= {"diverged": row.diverged, "failed": row.failed, "verdict": row.verdict and row.verdict.word}
-    record |= {"state": row.state, "pairs": row.contrast and row.contrast.pairs, "most_seeds": row.most}
+    record |= {"state": row.state, "pairs": row.contrast and row.contrast.pairs, "most_seeds": row.max_seeds}
     if not c.design.looks:
         record |= dict.fromkeys(("state", "most_seeds"))
     for view in c.views:

@@ -13,7 +13,7 @@ from importlib import metadata, resources
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from ablations import scratch
+from ablations import run_folder
 from ablations.commands.plan import load_plugins
 from ablations.commands.report import comparison, read, render
 from ablations.ledger import Ledger, needed
@@ -23,7 +23,7 @@ from ablations.study import plan as plans
 from ablations.study.plan import Plan
 from bench.chapter.text import BIBLE, HUMAN_NUMBERS
 from bench.files import save
-from bench.trial import BadInput, Result, counted, require
+from bench.trial import BadInput, Result, plural, require
 
 DESCRIPTION = "ro-crate-metadata.json"
 SOURCES = {".py", ".toml", ".json", ".npy", ".html", ".css", ".js"}
@@ -37,7 +37,7 @@ PARTS = {
 }
 
 
-@scratch.used()
+@run_folder.used()
 def bundle(study: str, output: Path, options: StoredOptions, *, no_text: bool = False) -> int:
     """Write a study's bundle."""
     zipped, place = output.suffix.lower() == ".zip", f"-o {output}"
@@ -58,7 +58,7 @@ def bundle(study: str, output: Path, options: StoredOptions, *, no_text: bool = 
         render(comparison(plan, results), root / "pages")
         _describe(root, plan)
         save(output, _zipped(root))
-    print(f"{output}: {counted(len(results), 'result')}; `unrolled verify {output}` checks it")
+    print(f"{output}: {plural(len(results), 'result')}; `unrolled verify {output}` checks it")
     return 0
 
 

@@ -23,7 +23,7 @@ from ablations.study import plan as plans
 from ablations.study.plan import Plan
 from bench import plugins
 from bench.identity import package_files, package_hash
-from bench.trial import BadInput, Result, Trial, counted, visible
+from bench.trial import BadInput, Result, Trial, plural, visible
 
 LARGEST, MOST = 2**31, 100_000
 """Bytes of a bundle's files together, and their number."""
@@ -67,8 +67,8 @@ def opened(path: Path, trust: bool) -> Iterator[Bundle]:
         faults += [*_other_designs(plan, results), *_other_pages(plan, results, root)]
         faults += [*_other_environment(results, root), *_other_source(results, root)]
         print("".join(f"✗ {visible(fault.replace(folder, path.name))}\n" for fault in faults), end="")
-        there = f"{len(results)} of {counted(len(plan.ids), 'result')}"
-        print(f"{visible(plan.study)}: plan {plan.hash[:12]}, {there}, {counted(len(faults), 'fault')}")
+        there = f"{len(results)} of {plural(len(plan.ids), 'result')}"
+        print(f"{visible(plan.study)}: plan {plan.hash[:12]}, {there}, {plural(len(faults), 'fault')}")
         print(_unchecked(results, root))
         yield Bundle(plan, ledger, faults, _texts(results, root), _load(root, trust))
 
@@ -193,7 +193,7 @@ def _unchecked(results: Mapping[str, Result], root: Path) -> str:
     hashed = {name for trial in _zoo_trials(results) for name in package_files(trial.model, trial.engine)}
     files = len(below(root / "source")) - len(hashed)
     packages = len(_text(root / "environment.txt").splitlines()) - len(trained_by(results.values()))
-    return f"unchecked: {counted(files, 'other file')} in source/, {counted(packages, 'other package')}"
+    return f"unchecked: {plural(files, 'other file')} in source/, {plural(packages, 'other package')}"
 
 
 def _zoo_trials(results: Mapping[str, Result]) -> list[Trial]:
@@ -210,7 +210,7 @@ def _load(root: Path, trust: bool) -> tuple[str, ...]:
     """Load the plug-ins if they are trusted. Returns the files that were loaded."""
     found = tuple(map(str, sorted((root / "plugins").glob("*.py"))))
     if found and not trust:
-        print(f"its {counted(len(found), 'plug-in')} was not run: --trust runs foreign code")
+        print(f"its {plural(len(found), 'plug-in')} was not run: --trust runs foreign code")
         return ()
     for file in found:
         plugins.load(file)

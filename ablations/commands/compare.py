@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from ablations import scratch
+from ablations import run_folder
 from ablations.commands import result_sets, study_tables, tables
 from ablations.commands.plan import chosen, load_plugins, print_plans
 from ablations.commands.run import run_studies
@@ -101,7 +101,7 @@ _TRAINED = ("seeds", "set", "corpus", "plugin", "device", "cluster", "dry_run", 
 _NOT_OF_TWO = ("baseline", "experiment", *_TRAINED)
 
 
-@scratch.used()
+@run_folder.used()
 def _of_models(sources: Sequence[str], args: CompareOptions) -> int:
     """The verdicts on models against the first, from the ledger; what it lacks is trained."""
     refuse(args, _ELSEWHERE, "is for results from elsewhere", "leave it out, or name one file")

@@ -8,7 +8,7 @@ from ablations.study import costs
 from ablations.study.study import Study
 from bench.devices import Usable, cores, usable
 from bench.nvidia import Gpu
-from bench.trial import BadInput, counted
+from bench.trial import BadInput, plural
 from reports.formats import duration
 
 
@@ -33,7 +33,7 @@ class Device(NamedTuple):
             raise BadInput(self.found.why, place=place, cure=cure)
 
 
-def of(kind: str, places: PlaceOptions) -> Device:
+def device_of_plan(kind: str, places: PlaceOptions) -> Device:
     """The Device of a kind that was chosen earlier. Raises BadInput for "cuda" if no GPU can be used."""
     if places.cluster:
         return Device(kind, "", cores())
@@ -89,6 +89,6 @@ def _estimates(study: Study, workers: int | None, gpus: Sequence[Gpu]) -> dict[s
     on_gpu = max(busy / min(len(gpus), places), (busy + starts) / places)
     where = "one GPU" if len(gpus) == 1 else f"{len(gpus)} GPUs"
     return {
-        "cpu": (on_cpu, f"{duration(on_cpu)} on {counted(many, 'core')}"),
+        "cpu": (on_cpu, f"{duration(on_cpu)} on {plural(many, 'core')}"),
         "cuda": (on_gpu, f"{duration(on_gpu)} on {where}"),
     }

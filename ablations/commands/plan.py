@@ -12,13 +12,13 @@ from ablations.ledger import Ledger
 from ablations.options import PlanOptions
 from ablations.study import costs, loading, study
 from ablations.study import plan as plans
-from ablations.study.errors import at
+from ablations.study.errors import error_context
 from ablations.study.loading import FEWEST
 from ablations.study.settings import parse_set
 from ablations.study.study_file import shipped
 from bench import plugins
 from bench.devices import cores
-from bench.trial import BadInput, counted, visible
+from bench.trial import BadInput, plural, visible
 from reports.formats import duration
 
 LARGE = 10_000_000
@@ -63,7 +63,7 @@ def _check_texts(found: study.Study) -> None:
             if (size := Path(name).stat().st_size) > LARGE:
                 print(f"reading {visible(name)}: {size / 1e6:.0f} MB", file=sys.stderr)
     for arm in found.arms:
-        with at(f"arm {arm.name!r}"):
+        with error_context(f"arm {arm.name!r}"):
             costs.check_length(arm.trial())
 
 
@@ -84,7 +84,7 @@ def print_plans(names: Sequence[str], options: PlanOptions) -> int:
 
 def _print(found: study.Study, workers: int, on: device.Device, ledger: Ledger) -> None:
     """One study's arms, what each may take until it is decided, trials, expected time and device."""
-    (spreads, measured), metric = _seen(found, ledger), found.metrics[0]
+    (spreads, measured), metric = _measured_so_far(found, ledger), found.metrics[0]
     seconds = {**_seconds(found), **measured}
     rows, needs = _rows(found, seconds, spreads)
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -96,14 +96,14 @@ def _print(found: study.Study, workers: int, on: device.Device, ledger: Ledger) 
     took = "of a trial, measured where there are results" if measured else "of a trial"
     print(f"and 2 δ: the seeds until a verdict, and its chance, if that is the difference. Seconds: {took}.")
     looks = ", ".join(map(str, found.looks))
-    print(f"{counted(len(found.arms), 'arm')}, looks after {looks} seeds, plan {found.plan[:12]}")
+    print(f"{plural(len(found.arms), 'arm')}, looks after {looks} seeds, plan {found.plan[:12]}")
     if known := ledger.files().keys():
         ids = plans.decide(found, "", on.kind)[0].ids
         print(f"of {len(ids):,} trials at most, {len(known & ids):,} are in {visible(ledger.root)} already")
     print("".join(f"{line}\n" for line in _tuning(found, seconds)[1]), end="")
     totals = _totals(found, seconds, needs)
     for what, need, total in zip(TRUTHS, needs, totals, strict=True):
-        cost = f"{total:.0f} seconds of training, {_about(total / workers)} on {counted(workers, 'core')}"
+        cost = f"{total:.0f} seconds of training, {_about(total / workers)} on {plural(workers, 'core')}"
         print(f"if {what}: about {sum(need.values()):.0f} trials, {cost}")
     print(on)
     if len(found.seeds) < FEWEST:
@@ -117,7 +117,7 @@ def minutes(found: study.Study, workers: int) -> str:
     seconds = _seconds(found)
     totals = _totals(found, seconds, _rows(found, seconds, {})[1])
     ends = dict.fromkeys(_about(of(totals) / workers) for of in (min, max))
-    return f"{' to '.join(ends)} on {counted(workers, 'core')}"
+    return f"{' to '.join(ends)} on {plural(workers, 'core')}"
 
 
 def _totals(
@@ -167,7 +167,7 @@ def _rows(
     return rows, needs
 
 
-def _seen(found: study.Study, ledger: Ledger) -> tuple[dict[str, float], dict[str, float]]:
+def _measured_so_far(found: study.Study, ledger: Ledger) -> tuple[dict[str, float], dict[str, float]]:
     """What the ledger has of the study: SDs and seconds on a CPU, by arm.
 
     The SD is of a contrast by the first metric, of five pairs or more; the seconds are the mean of the
@@ -198,9 +198,9 @@ def _tuning(found: study.Study, seconds: Mapping[str, float]) -> tuple[float, li
         return 0.0, []
     searching = [seconds[search.name] for search in searches for _ in search.seeds]
     tuned, levels = {search.tunes for search in searches}, {search.level for search in searches}
-    winners, of_each = len(tuned) * len(found.seeds), counted(len(searches[0].seeds), "seed")
+    winners, of_each = len(tuned) * len(found.seeds), plural(len(searches[0].seeds), "seed")
     size = (
-        f"{counted(len(tuned), 'arm')} × {counted(len(levels), 'level')} of {searches[0].setting} × {of_each}"
+        f"{plural(len(tuned), 'arm')} × {plural(len(levels), 'level')} of {searches[0].setting} × {of_each}"
     )
     line = f"tuning: {size} = {len(searching)} trials, and at most {winners} for the winners"
     return sum(searching) + winners * fmean(searching), [line]

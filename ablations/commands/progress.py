@@ -10,14 +10,14 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Column
 
-from bench.trial import Result, counted, visible
+from bench.trial import Result, plural, visible
 from reports.formats import duration
 
 PAUSE = 3.0
 """Seconds between two lines about the first batches, where there is no terminal."""
 
 
-class Ahead(NamedTuple):
+class Remaining(NamedTuple):
     """What may still be trained: trials up to the next look, expected seconds until the last one ends."""
 
     trials: int
@@ -27,7 +27,7 @@ class Ahead(NamedTuple):
 
 @contextmanager
 def progress(
-    title: str, names: Mapping[str, str], ahead: Callable[[], Ahead]
+    title: str, names: Mapping[str, str], ahead: Callable[[], Remaining]
 ) -> Iterator[Callable[[Result], None]]:
     """Show the progress of trials; yields a function to be called with each result.
 
@@ -72,7 +72,7 @@ def checking(arms: int, loaded: Callable[[], bool]) -> Iterator[Callable[[Result
     results: list[Result] = []
 
     def text() -> str:
-        done = f"checking the first batch of {counted(arms, 'arm')}: {len(results)} of {arms}"
+        done = f"checking the first batch of {plural(arms, 'arm')}: {len(results)} of {arms}"
         return f"{done if loaded() else 'loading torch'}, {duration(time.monotonic() - began)}"
 
     with console.status(text()) if console.is_terminal else nullcontext() as status:

@@ -87,7 +87,7 @@ def evidence(plan: Plan, results: Mapping[str, Result], recorder: "Linked | None
     shared = [earlier.planned for earlier in plan.earlier if not set(earlier.trials).isdisjoint(plan.ids)]
     same = ("study", "question", "about", "metrics", "seeds", "looks", "planned", "command", "reused")
     return Design(
-        arms=tuple(_seen(arm, results, recorder) for arm in plan.arms),
+        arms=tuple(_measured_arm(arm, results, recorder) for arm in plan.arms),
         tuned=tuple(_tuned(plan, results, recorder)),
         plan=plan.hash,
         declared=len(plan.declared),
@@ -97,10 +97,12 @@ def evidence(plan: Plan, results: Mapping[str, Result], recorder: "Linked | None
     )
 
 
-def _seen(arm: plans.PlannedArm, results: Mapping[str, Result], recorder: "Linked | None") -> MeasuredArm:
+def _measured_arm(
+    arm: plans.PlannedArm, results: Mapping[str, Result], recorder: "Linked | None"
+) -> MeasuredArm:
     same = ("name", "model", "title", "question", "note", "changes", "exploratory", "against", "counted")
     facts = {key: getattr(arm, key) for key in same}
-    return MeasuredArm(results=_had(arm, results), links=_links(arm, recorder), **facts)
+    return MeasuredArm(results=_results_of_arm(arm, results), links=_links(arm, recorder), **facts)
 
 
 def _tuned(plan: Plan, results: Mapping[str, Result], recorder: "Linked | None") -> Iterator[Tuned]:
@@ -112,13 +114,13 @@ def _tuned(plan: Plan, results: Mapping[str, Result], recorder: "Linked | None")
             arm=name,
             setting=searches[0].setting,
             seeds=tuple(searches[0].trials),
-            levels={search.level: _had(search, results) for search in searches},
+            levels={search.level: _results_of_arm(search, results) for search in searches},
             best=won.level if won else None,
-            own=_seen(won, results, recorder) if won else None,
+            own=_measured_arm(won, results, recorder) if won else None,
         )
 
 
-def _had(arm: plans.PlannedArm, results: Mapping[str, Result]) -> dict[int, Result]:
+def _results_of_arm(arm: plans.PlannedArm, results: Mapping[str, Result]) -> dict[int, Result]:
     return {seed: results[id] for seed, id in arm.trials.items() if id in results}
 
 

@@ -15,7 +15,7 @@ from ablations.study.plan import Plan
 from ablations.study.study import Study
 from ablations.study.study_file import shipped
 from bench.devices import cores
-from bench.trial import BadInput, Result, counted, visible
+from bench.trial import BadInput, Result, plural, visible
 from reports.answer import tally
 from reports.formats import columns
 
@@ -38,7 +38,8 @@ def _tell(names: Sequence[str], ledger: Ledger) -> None:
     for plan in plans.of_studies(names, ledger):
         results = ledger.results(plan.ids)
         until = UntilDecided(plan, results)
-        print(f"{visible(plan.study)}: {tally(comparison(plan, results))}; {until.ahead(cores())}")
+        ended = tally(comparison(plan, results))
+        print(f"{visible(plan.study)}: {ended}; {until.describe_remaining(cores())}")
         for result in results.values():
             if not result.done:
                 print(f"  {result.trial.id} seed {result.trial.seed}: {visible(result.reason)}")
@@ -78,7 +79,7 @@ def _list(ledger: Ledger) -> None:
     found_plans, unreadable = plans.read_all(ledger)
     if old := unplanned(ledger, found_plans):
         cure = "that can be read" if unreadable else "of today: `unrolled studies --remove-old` removes them"
-        print(f"{counted(len(old), 'result')} of no plan {cure}")
+        print(f"{plural(len(old), 'result')} of no plan {cure}")
 
 
 def _loaded(name: str, workers: int) -> tuple[Study, str] | BadInput:
@@ -99,6 +100,6 @@ def _state(plan: Plan | None, today: str, results: Mapping[str, Result]) -> str:
     if plan is None:
         return "not run"
     until = UntilDecided(plan, {id: results[id] for id in plan.ids if id in results})
-    missing = f"{counted(len(until.pending), 'trial')} missing" if until.pending else "done"
+    missing = f"{plural(len(until.pending), 'trial')} missing" if until.pending else "done"
     edited = "" if plan.hash == today else ", of other seeds or settings"
     return f"{missing}: {until.standing}{edited}"

@@ -135,10 +135,10 @@ def _seeds(arm: MeasuredArm, metric: str, row: ComparedArm | None, planned: int)
     others = {
         "diverged": kinds["diverged"],
         "failed": kinds["failed"],
-        "not trained yet": row.waiting if row else planned - kinds.total(),
+        "not trained yet": row.not_ended if row else planned - kinds.total(),
     }
     bad = [f"{k} {what}" for what, k in others.items() if k]
-    of = f"{kinds['done']} of {row.most if row else planned}"
+    of = f"{kinds['done']} of {row.max_seeds if row else planned}"
     said = ", ".join(filter(None, [of, row.state if row else "", *bad]))
     if not kinds["diverged"]:
         return said

@@ -6,7 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from ablations import scratch
+from ablations import run_folder
 from ablations.commands.report import comparison, published, read, render
 from ablations.ledger import Ledger
 from ablations.mlflow import study_runs
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ablations.commands.report import Published
 
 
-@scratch.used()
+@run_folder.used()
 def sync(studies: Sequence[str], results: Path) -> int:
     """Write to MLflow the ledger's results that it lacks, and the reports."""
     ledger = Ledger(results)

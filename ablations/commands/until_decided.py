@@ -7,7 +7,7 @@ from statistics import fmean
 from ablations.commands.report import evidence
 from ablations.study import costs
 from ablations.study.plan import Plan
-from bench.trial import Result, Trial, counted, visible
+from bench.trial import Result, Trial, plural, visible
 from reports.formats import duration, quoted, short
 
 
@@ -36,12 +36,13 @@ class UntilDecided:
 
         design = evidence(self._plan, self.results)
         decisions = decide_looks(tabulate(design), design)
-        asking = {name: seeds for name, seeds in decisions.asks.items() if seeds}
+        asking = {name: seeds for name, seeds in decisions.seeds_requested.items() if seeds}
         near = min(asking.values(), default=0)  # exploratory contrasts may be at another look
         first = self._plan.metrics[0].name
-        stuck = {name: by[first].stuck for name, by in decisions.verdicts.items() if not by[first].decided}
+        verdicts = {name: by_metric[first] for name, by_metric in decisions.verdicts.items()}
+        blocked = {name: v.blocked_reason for name, v in verdicts.items() if not v.decided}
         look = decisions.looks + 1 if asking else 0
-        self.standing = _standing(look, len(self._plan.looks), len(decisions.verdicts), stuck)
+        self.standing = _standing(look, len(self._plan.looks), len(verdicts), blocked)
         sides = [(side, seeds) for name, seeds in asking.items() for side in (name, design.bases[name])]
         self._open = {name for name, _ in sides}
         self._near = {name: near for name, seeds in sides if seeds == near}
@@ -57,14 +58,15 @@ class UntilDecided:
 
         return sorted(trials, key=key)
 
-    def add(self, result: Result) -> None:
-        """Take a result into account."""
+    def add(self, result: Result) -> bool:
+        """Take a result into account. Returns whether it completed a look."""
         id = result.trial.id
         self.results[id] = result.without_details()
-        if id in self.pending:
-            self.pending.discard(id)
-            if not self.pending:
-                self._look()
+        last = self.pending == {id}
+        self.pending.discard(id)
+        if last:
+            self._look()
+        return last
 
     def wanted(self, id: str) -> bool:
         """Whether a trial is wanted; beyond the next look it may turn out not to be needed."""
@@ -76,7 +78,7 @@ class UntilDecided:
         uses = self._uses.get(id)
         return uses is None or any(index < max(first, self._near.get(arm, 0)) for arm, index in uses.items())
 
-    def ahead(self, places: int) -> str:
+    def describe_remaining(self, places: int) -> str:
         """The standing, and the time for all that may still be wanted, by the times that results took."""
         took: dict[str, list[float]] = {}
         for id, result in self.results.items():
@@ -90,14 +92,14 @@ class UntilDecided:
         return f"{self.standing}; at most {duration(seconds / places)} left"
 
 
-def _standing(look: int, looks: int, contrasts: int, stuck: Mapping[str, str]) -> str:
+def _standing(look: int, looks: int, contrasts: int, blocked: Mapping[str, str]) -> str:
     """How far a study is: the look that is trained for, the contrasts that are decided, and the open ones.
 
-    `look` counts from 1; it is 0 if no contrast asks for seeds. `stuck` has the open contrasts, each with the
-    reason why it cannot go on, if there is one.
+    `look` counts from 1; it is 0 if no contrast asks for seeds. `blocked` has the open contrasts, each with
+    the reason why it cannot go on, if there is one.
     """
     at = f"look {look} of {looks}, " if look and looks > 1 else ""
-    named = [f"{quoted(visible(name))}{why and f' ({short(why, 40)})'}" for name, why in stuck.items()]
+    named = [f"{quoted(visible(name))}{why and f' ({short(why, 40)})'}" for name, why in blocked.items()]
     names = ", ".join([*named[:3], *["…"] * (len(named) > 3)])
-    decided = f"{contrasts - len(stuck)} of {counted(contrasts, 'contrast')} decided"
+    decided = f"{contrasts - len(blocked)} of {plural(contrasts, 'contrast')} decided"
     return at + (decided if contrasts else "no contrast to decide") + (f"; open: {names}" if names else "")

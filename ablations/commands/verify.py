@@ -10,10 +10,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
-from ablations import scratch
+from ablations import run_folder
 from ablations.commands import bundle_check, device
 from ablations.commands.plan import load_plugins
-from ablations.commands.run import conditions
+from ablations.commands.train import conditions
 from ablations.ledger import Ledger
 from ablations.options import VerifyOptions, refuse
 from ablations.runner.retrained import as_today
@@ -21,12 +21,12 @@ from ablations.runner.run import run_trials
 from ablations.study import plan as plans
 from ablations.study.plan import Plan
 from bench.differences import differences, numbers
-from bench.machine_kind import kind, kinds_apart
-from bench.trial import Result, counted, require, visible
+from bench.machine_kind import kind, machine_difference
+from bench.trial import Result, plural, require, visible
 from reports.formats import short
 
 
-@scratch.used()
+@run_folder.used()
 def verify(study: str, options: VerifyOptions) -> int:
     """Train a sample of the ended trials again, in fresh processes, and compare every number.
 
@@ -56,7 +56,7 @@ def replay(
         if text := (texts or {}).get(result.trial.data):
             results[i] = replace(result, trial=replace(result.trial, corpus=str(text)))
     differ, unplayed = 0, Counter[str]()  # by the reason
-    on = device.of(results[0].trial.device, options)  # which is that of all trials of a plan
+    on = device.device_of_plan(results[0].trial.device, options)  # which is that of all trials of a plan
     for again in replays(results, **conditions([result.trial for result in results], options, options, on)):
         trial = again.result.trial
         if again.unplayed:
@@ -133,9 +133,9 @@ def difference(result: Result, replay: Result) -> str:
     name, was, now = apart[0]
     said = f"{name} {was} in the ledger, {now} in the replay"
     if len(apart) > 1:
-        said += f", and {counted(len(apart) - 1, 'more number')}"
+        said += f", and {plural(len(apart) - 1, 'more number')}"
     if result.trace and replay.trace and (step := first_difference(result.trace, replay.trace)):
         said = f"differs from {step}: {said}"
-    if machines := kinds_apart([kind(result.environment), kind(replay.environment)]):
+    if machines := machine_difference([kind(result.environment), kind(replay.environment)]):
         said += f"; trained on another kind of machine, then / now: {machines}, {_apart(result, replay)}"
     return said

@@ -22,7 +22,7 @@ from ablations.runner.process import MISREAD, check_result
 from ablations.runner.run import Shutdown
 from ablations.runner.worker import TaskSpec, store_files
 from bench import plugins
-from bench.trial import BadInput, Result, Trial, canonical, counted, failure, visible
+from bench.trial import BadInput, Result, Trial, canonical, failure, plural, visible
 
 try:
     from distributed import (
@@ -272,7 +272,7 @@ class _Driver:
             self.failures[trial.id] = attempts
             self.again.append(trial)
         else:
-            reason = f"{answer} ({counted(attempts, 'attempt')})"
+            reason = f"{answer} ({plural(attempts, 'attempt')})"
             self.record(failure(trial, reason, attempts=attempts, started=time.time()))
 
     def fault(self, rule: str, cure: str) -> BadInput:

@@ -8,7 +8,7 @@ from contextlib import suppress
 
 import psutil
 
-from ablations import scratch
+from ablations import run_folder
 from ablations.runner.child import end_group
 
 
@@ -20,4 +20,4 @@ def end_trials() -> None:
             trial.kill()  # where it has no group of its own yet
 
 
-scratch.at_exit(end_trials)
+run_folder.at_exit(end_trials)

@@ -2,8 +2,8 @@
 
 The process comes from a fork server that has torch loaded (28 ms, against 0.9 s for a new interpreter).
 It leads a process group of its own, which is killed when it ends, however it ends. What leaves that group
-(setsid) is ended by `scratch`: with this program or, where that is killed, by the next one. `child` is what
-the process itself runs.
+(setsid) is ended by `run_folder`: with this program or, where that is killed, by the next one. `child` is
+what the process itself runs.
 """
 
 import json
@@ -24,12 +24,12 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-from ablations import scratch
+from ablations import run_folder
 from ablations.runner import child, gpus
 from ablations.runner.usage import Usage
 from bench import plugins
 from bench.nvidia import Gpu
-from bench.trial import STATUSES, BadInput, Result, Trial, counted, failure, require
+from bench.trial import STATUSES, BadInput, Result, Trial, failure, plural, require
 
 ENVIRONMENT = {
     # One thread a process: two in one process collapse on a busy machine.
@@ -139,7 +139,7 @@ def _conclude(trial: Trial, end: _Attempt, limits: Limits, attempt: int) -> Resu
         if attempt < limits.attempts:
             return None
         cause = f"killed by signal {-end.code}" if end.code < 0 else "lost with the fork server"
-        return failure(trial, f"{cause} ({counted(attempt, 'attempt')})")
+        return failure(trial, f"{cause} ({plural(attempt, 'attempt')})")
     fault = "answered with something that is not its result" if end.answer else "ended without a result"
     return failure(trial, f"{fault} (exit code {end.code})")
 
@@ -287,7 +287,7 @@ def _clean_start(preload: list[str]) -> Iterator[None]:
     """Let a process, and if need be the fork server, start without this program's modules and signals."""
     with _starting:
         _preload(preload)
-        wanted = {**ENVIRONMENT, scratch.MARK: str(scratch.folder())}
+        wanted = {**ENVIRONMENT, run_folder.MARK: str(run_folder.folder())}
         main = sys.modules["__main__"]
         before = {name: os.environ[name] for name in wanted if name in os.environ}
         # Ctrl-C in a terminal reaches the whole foreground group, but only the parent handles it. The tracker
@@ -296,7 +296,7 @@ def _clean_start(preload: list[str]) -> Iterator[None]:
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         os.environ.update(wanted)
         # The fork server's socket: the folder that multiprocessing makes for it stays after a kill.
-        multiprocessing.current_process()._config["tempdir"] = wanted[scratch.MARK]  # type: ignore[attr-defined]
+        multiprocessing.current_process()._config["tempdir"] = wanted[run_folder.MARK]  # type: ignore[attr-defined]
         # Otherwise every trial would import the program that started it, and what that imports.
         sys.modules["__main__"] = types.ModuleType("__main__")
         try:

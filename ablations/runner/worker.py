@@ -39,7 +39,7 @@ def code_hashes() -> dict[str, str]:
     """sha256 of every file that a trial may run through, by its path in the project."""
     folders = (ROOT / "bench", ROOT / "ablations" / "runner")
     files = [f for folder in folders for f in folder.rglob("*.py")]
-    files += [ROOT / "ablations" / name for name in ("ledger.py", "scratch.py")]
+    files += [ROOT / "ablations" / name for name in ("ledger.py", "run_folder.py")]
     return {str(f.relative_to(ROOT)): hashlib.sha256(f.read_bytes()).hexdigest() for f in sorted(files)}
 
 

@@ -41,7 +41,7 @@ _RENAMED = {"metric": _METRICS, "equivalence": _METRICS}
 
 
 @contextmanager
-def at(place: str) -> Iterator[None]:
+def error_context(place: str) -> Iterator[None]:
     """Name the place in the message of a BadInput that is raised inside."""
     try:
         yield

@@ -9,8 +9,8 @@ from typing import Any
 
 from ablations.study import seeds as seeds_
 from ablations.study import tuning
-from ablations.study.designs import parts, title
-from ablations.study.errors import at, shown
+from ablations.study.arms_by_rule import parts, title
+from ablations.study.errors import error_context, shown
 from ablations.study.settings import Settings, flat, inherit, label, resolve
 from ablations.study.study import Arm, Study
 from ablations.study.study_file import ArmTable, DesignTable, StudyFile, check, parse, read
@@ -38,7 +38,7 @@ def load(name_or_path: str | Path, *, confirmed: bool = False) -> Study:
     counted without being built, unless they are `confirmed`.
     """
     path, text = read(str(name_or_path))
-    with at(path):
+    with error_context(path):
         try:
             return _study(parse(text), path, confirmed)
         except RecursionError as error:
@@ -57,7 +57,7 @@ def declare(name: str, **keys: Any) -> Study:
     rest = {key: value for key, value in keys.items() if key not in arms}
     design = {**rest.pop("design", {}), **arms}
     place = f"study {name!r}"
-    with at(place):
+    with error_context(place):
         return _study(check({"question": name, **rest, "name": name, "design": design}), place, False)
 
 
@@ -74,9 +74,9 @@ def override(
     given are all trained, and looked at once. Raises BadInput.
     """
     fixed = {} if seeds is None else {"seeds": seeds_.seeds(seeds), "looks": None}
-    with at("--set"):
+    with error_context("--set"):
         changed = study.file.model_copy(update={**fixed, **_changed(study.file, sets)})
-    with at(study.path):
+    with error_context(study.path):
         return _study(changed, study.path, confirmed)
 
 
@@ -108,14 +108,14 @@ def _changed(file: StudyFile, sets: Sequence[tuple[str, Sequence[Any]]]) -> dict
 
 def _study(file: StudyFile, path: str, confirmed: bool) -> Study:
     seeds, looks = _looks(file)
-    most = file.most(len(seeds))
+    most = file.max_trials(len(seeds))
     if most > LIMIT and not confirmed:
         count = f"{most:,}" if most < 10**18 else "more than 10^18"
         raise BadInput(
             f"plans up to {count} trials, more than {LIMIT:,}", cure="take levels out, or confirm with --yes"
         )
     arms = _merged(_arms(file, seeds))
-    with at("[tuning]"):
+    with error_context("[tuning]"):
         searches = tuning.searches(file, arms)
     metrics = tuple(Metric(metric.name, metric.delta) for metric in file.metrics)
     told = {key: getattr(file, key) for key in ("name", "question", "about")}
@@ -131,7 +131,7 @@ def _looks(file: StudyFile) -> tuple[tuple[int, ...], tuple[int, ...]]:
         looks = LOOKS[:1] if file.tuning else LOOKS
     seeds = seeds_.seeds(looks[-1] if looks and file.seeds is None else file.seeds)
     looks = looks or (len(seeds),)
-    with at(f"looks = {shown(looks)}"):
+    with error_context(f"looks = {shown(looks)}"):
         n = len(seeds)
         require(looks[-1] == n, f"should end with the number of seeds, {n}", cure="change looks or seeds")
         if len(looks) > 1:
@@ -150,20 +150,20 @@ def _check_looks(looks: Sequence[int], file: StudyFile) -> None:
 
 def _arms(file: StudyFile, seeds: Sequence[int]) -> list[Arm]:
     """Every arm in declared order, not yet merged: the baseline, the design's, the [[arm]]s, A/A."""
-    with at("[baseline]"):
+    with error_context("[baseline]"):
         settings = resolve(file.baseline)
     baseline = Arm(name=file.baseline_name or title(file.baseline), settings=settings, seeds=tuple(seeds))
     arms = [baseline]
-    with at("[design]"):
+    with error_context("[design]"):
         for place, tables in parts(file.design, file.baseline):
-            with at(place):
+            with error_context(place):
                 first = len(arms)
                 for table in tables:
                     arms.append(_arm(file, table, arms))
                 moved = any(arm.settings != settings for arm in arms[first:])
                 require(moved, "changes nothing: the baseline is set to this already")
     for table in file.arm:
-        with at(f"arm {table.name!r}"):
+        with error_context(f"arm {table.name!r}"):
             arms.append(_arm(file, table, arms))
             _refuse_idle(file, arms[-1], table.set)
     if file.aa:

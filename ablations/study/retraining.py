@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from ablations.ledger import Ledger
 from ablations.study.plan import Plan
 from bench.identity import changes
-from bench.trial import Trial, counted, settings
+from bench.trial import Trial, plural, settings
 
 
 def reasons(before: Plan, plan: Plan, todo: Sequence[Trial], ledger: Ledger) -> list[str]:
@@ -23,6 +23,6 @@ def reasons(before: Plan, plan: Plan, todo: Sequence[Trial], ledger: Ledger) -> 
         if known is not None and settings(known) == settings(trial):
             found[" and ".join(changes(known, trial))] += 1
     return [
-        f"{reason}: {counted(count, 'trial')} to train; the earlier results stay in the ledger"
+        f"{reason}: {plural(count, 'trial')} to train; the earlier results stay in the ledger"
         for reason, count in found.items()
     ]

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 from ablations.study.errors import explain, shown
 from bench.chapter.models.registry import ZOO, spec_of, suggestion
 from bench.chapter.models.spec import PENALTIES, ModelSpec
-from bench.trial import FOUND, BadInput, Scalar, Setting, Trial, counted
+from bench.trial import FOUND, BadInput, Scalar, Setting, Trial, plural
 
 Settings = Mapping[str, Any]
 
@@ -141,7 +141,7 @@ def label(key: str, value: Any) -> str:
     if key == "model":
         return spec_of(value).title
     if key in ("layers", "epochs"):
-        return counted(value, key.removesuffix("s"))
+        return plural(value, key.removesuffix("s"))
     if value in setting.names:
         return setting.names[value]
     if value is True:

@@ -165,7 +165,7 @@ class StudyFile(Table):
             raise ValueError(f"write {value} for the seeds below it, or [{value}] for that one seed")
         return value
 
-    def most(self, seeds: int) -> int:
+    def max_trials(self, seeds: int) -> int:
         """How many trials at most, by arithmetic, on so many seeds: every arm may be searched and win."""
         arms = 1 + self.design.count + len(self.arm) + self.aa
         if self.tuning is None:

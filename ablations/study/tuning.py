@@ -9,7 +9,7 @@ from dataclasses import replace
 from statistics import fmean
 from typing import Any
 
-from ablations.study.errors import at
+from ablations.study.errors import error_context
 from ablations.study.settings import Settings, check_key, flat, inherit, label, resolve
 from ablations.study.study import Arm
 from ablations.study.study_file import StudyFile
@@ -94,7 +94,7 @@ def _search(arm: Arm, seeds: tuple[int, ...], setting: str, level: Scalar) -> Ar
     given = {key: value for key, value in arm.settings.items() if key != "options"} | arm.settings["options"]
     if given["detach_every"] == given["window"]:
         given["detach_every"] = 0
-    with at(f"arm {arm.name!r}"):
+    with error_context(f"arm {arm.name!r}"):
         settings = resolve({**given, setting: level})
     return replace(
         arm,

@@ -14,7 +14,7 @@ from markupsafe import Markup, escape
 from matplotlib.ticker import MaxNLocator
 
 from reports.arms import apart, is_self_check
-from reports.book import Held
+from reports.book import BookComparison
 from reports.comparison import ComparedArm, Comparison
 from reports.factorial import Factorial
 from reports.formats import MINUS, Scale, interval, number, short
@@ -97,13 +97,13 @@ class _Reading:
         return [(x, label) for x, label in found if axis.holds(x)]
 
 
-def panels(c: Comparison, held: Sequence[Held] = ()) -> tuple[Panel, ...]:
+def panels(c: Comparison, held: Sequence[BookComparison] = ()) -> tuple[Panel, ...]:
     """The figure by each metric, the one that decides first; perplexity after the loss."""
     kinds = [(view, p) for view in c.views for p in ((False, True) if view.in_nats else (False,))]
     return tuple(_panel(view, held, _Reading(view.scale, p)) for view, p in kinds)
 
 
-def _panel(view: Comparison, held: Sequence[Held], reading: _Reading) -> Panel:
+def _panel(view: Comparison, held: Sequence[BookComparison], reading: _Reading) -> Panel:
     printed = {"valid_loss": "valid_loss", "valid_accuracy": "accuracy"}.get(view.metric.name)
     book = {h.row.index: float(getattr(h.published, printed)) for h in held} if printed else {}
     axis, drawn = _axis(view, book), []

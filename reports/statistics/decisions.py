@@ -27,7 +27,7 @@ class Decisions(Generic[Key]):
     """The state of every contrast after the looks that are complete."""
 
     verdicts: Mapping[Key, Mapping[str, Verdict]]  # by contrast, by metric
-    asks: Mapping[Key, int]  # how many of the study's first seeds it needs for the next look; 0: no more
+    seeds_requested: Mapping[Key, int]  # of the study's first seeds, for the next look; 0: no more
     looks: int  # completed
 
 
@@ -73,33 +73,39 @@ def decide(
     if not metrics or len(set(seeds)) < max(looks.last, len(seeds)):
         raise ValueError(f"looks up to {looks.last} need a metric and as many different seeds")
     walk = _Walk(pairs, seeds, looks, metrics, lost or {})
-    tracks = {m: {name: _Track(walk.seen(name, m, 0)) for name in pairs} for m in metrics}
+    tracks = {m: {name: _Track(walk.contrast_at(name, m, 0)) for name in pairs} for m in metrics}
     first = tracks[metrics[0]]
     current = {name: verdict(track.contrast, *track.ps) for name, track in first.items()}
     completed = 0
     while completed < len(looks.numbers):
-        waiting = [name for name, v in current.items() if not v.decided and not walk.stuck(name, completed)]
+        waiting = [
+            name for name, v in current.items() if not v.decided and not walk.blocked_reason(name, completed)
+        ]
         if not waiting or not all(walk.complete(name, completed) for name in waiting):
             break
         for metric, found in tracks.items():
             seen = {
-                name: walk.seen(name, metric, completed) if completed else found[name].contrast
+                name: walk.contrast_at(name, metric, completed) if completed else found[name].contrast
                 for name in waiting
             }
             found.update({name: found[name].then(contrast) for name, contrast in seen.items()})
         judged = _judge(first, adjust)
         current |= {name: replace(judged[name], decided=judged[name].claims) for name in waiting}
         completed += 1
-    ahead = min(completed, len(looks.numbers) - 1)
-    why = {name: "" if v.decided else walk.stuck(name, ahead) for name, v in current.items()}
-    done = completed > ahead
+    next_look = min(completed, len(looks.numbers) - 1)
+    why = {n: "" if v.decided else walk.blocked_reason(n, next_look) for n, v in current.items()}
+    done = completed > next_look
     words = {metrics[0].name: current} | {m.name: _judge(tracks[m], adjust) for m in metrics[1:]}
     return Decisions(
         verdicts={
-            name: {m: replace(by[name], decided=v.decided, stuck=why[name]) for m, by in words.items()}
+            name: {
+                m: replace(by[name], decided=v.decided, blocked_reason=why[name]) for m, by in words.items()
+            }
             for name, v in current.items()
         },
-        asks={n: 0 if v.decided or why[n] or done else looks.numbers[ahead] for n, v in current.items()},
+        seeds_requested={
+            n: 0 if v.decided or why[n] or done else looks.numbers[next_look] for n, v in current.items()
+        },
         looks=completed,
     )
 
@@ -120,7 +126,7 @@ class _Walk(Generic[Key]):
         seeds = self.seeds[: self.looks.numbers[k]]
         return {s: arm[s] for s in seeds if s in arm}, {s: baseline[s] for s in seeds if s in baseline}
 
-    def seen(self, name: Key, metric: Metric, k: int) -> Contrast:
+    def contrast_at(self, name: Key, metric: Metric, k: int) -> Contrast:
         """The contrast at look k."""
         return contrast(
             *self.sides(name, metric, k),
@@ -135,7 +141,7 @@ class _Walk(Generic[Key]):
         n = self.looks.numbers[k]
         return all(len(side) == n for metric in self.metrics for side in self.sides(name, metric, k))
 
-    def stuck(self, name: Key, k: int) -> str:
+    def blocked_reason(self, name: Key, k: int) -> str:
         """The seeds of look k that cannot have a result, with the reason; "" without any."""
         lost, seeds = self.lost.get(name, {}), self.seeds[: self.looks.numbers[k]]
         gone = [f"seed {s} {lost[s]}" for s in seeds if s in lost]

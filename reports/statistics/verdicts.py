@@ -6,7 +6,7 @@ from enum import StrEnum
 from functools import partial
 from typing import TypeVar
 
-from bench.trial import counted
+from bench.trial import plural
 from reports.formats import count, interval, number, p_value
 from reports.statistics import power
 from reports.statistics.contrasts import Contrast, Interval, contrast, holm
@@ -36,8 +36,8 @@ class Word(StrEnum):
 class Verdict:
     """A word, the contrast that it rests on, and the p of both families, adjusted.
 
-    `decided` says that the contrast gets no more seeds: the first metric has a verdict. `stuck` says why an
-    open contrast cannot go on, such as "seed 3 failed".
+    `decided` says that the contrast gets no more seeds: the first metric has a verdict. `blocked_reason` says
+    why an open contrast cannot go on, such as "seed 3 failed".
     """
 
     word: Word
@@ -45,7 +45,7 @@ class Verdict:
     p_adjusted: float
     p_equivalent: float
     decided: bool = False
-    stuck: str = ""
+    blocked_reason: str = ""
 
     @property
     def symbol(self) -> str:
@@ -134,7 +134,7 @@ def grounds(v: Verdict, *, unit: str = "nats", correction: str = "Holm") -> str:
     if c.identical:
         parts = [f"bitwise identical on every one of {c.pairs} seeds", _failures(c)]
     else:
-        adjusted, better = p_value(v.p_adjusted), f"better on {c.wins} of {counted(c.pairs, 'seed')}"
+        adjusted, better = p_value(v.p_adjusted), f"better on {c.wins} of {plural(c.pairs, 'seed')}"
         parts = [_effect(c, unit), f"{correction} p {adjusted}", better, _failures(c)]
         if v.word in (Word.EQUIVALENT, Word.NEGLIGIBLE):
             shown = f"TOST, {correction} p {p_value(v.p_equivalent)}{_ci(c.interval90)}"
@@ -146,8 +146,8 @@ def grounds(v: Verdict, *, unit: str = "nats", correction: str = "Holm") -> str:
 
 def stage(v: Verdict) -> str:
     """Where in its looks a contrast stands; "" in a fixed design that can go on."""
-    if v.stuck:
-        return f"open: {v.stuck}"
+    if v.blocked_reason:
+        return f"open: {v.blocked_reason}"
     looks = v.contrast.look.looks
     if len(looks.numbers) == 1:
         return ""
@@ -207,7 +207,7 @@ def self_check(c: Contrast) -> str:
 
     It belongs to no family of contrasts. It is judged alone, over its pairs, by its plain p at .01.
     """
-    on = f"on {counted(c.pairs, 'seed')}"
+    on = f"on {plural(c.pairs, 'seed')}"
     if c.pairs < FEWEST_SEEDS:
         return f"A/A check undecided {on}: it needs {FEWEST_SEEDS}"
     if c.p <= SELF_CHECK_ALPHA:

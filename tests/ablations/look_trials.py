@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from as_typed import TEXT, environment
 from processes import Marked
@@ -20,6 +21,9 @@ from ablations.commands.report import comparison, read
 from ablations.ledger import Ledger
 from ablations.study import plan as plans
 from bench.trial import Result, Trial, failure
+
+if TYPE_CHECKING:
+    from reports.comparison import Comparison
 
 STUDY = """
 name = "looks"
@@ -68,17 +72,23 @@ def log(line: str) -> None:
             file.write(f"{line}\n")
 
 
+def logged_page(found: "Comparison", out: Path) -> Path:
+    """Stands in for the page, of which the log tells the looks."""
+    log(f"page {found.looked} 0")
+    return out / "index.html"
+
+
 def command(*words: str) -> int:
     """The command with these trials for its work, without MLflow and pages."""
     from ablations.cli import main
-    from ablations.commands import run
+    from ablations.commands import run, train
 
-    honest = run.conditions
-    run.conditions = lambda *args: {**honest(*args), "work": "look_trials:act", "preload": ()}
-    run._try_first_batches = lambda *_: None
+    honest = train.conditions
+    train.conditions = lambda *args: {**honest(*args), "work": "look_trials:act", "preload": ()}
+    run.try_first_batches = lambda *_: None
     run.Writer = Unlogged  # type: ignore[assignment, misc]
     run.published = lambda *_: ()  # type: ignore[assignment]
-    run.render = lambda found, out: out / "index.html"
+    run.render = train.render = logged_page
     run.index = lambda *_: None
     return main(list(words))
 

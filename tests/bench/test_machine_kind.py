@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from bench.machine import VARIABLES as RECORDED
-from bench.machine_kind import FACTS, VARIABLES, kind, kinds_apart, mixed
+from bench.machine_kind import FACTS, VARIABLES, kind, machine_difference, mixed
 
 FACTS_OF_A_PROCESS = """
 import json, sys, torch
@@ -35,19 +35,19 @@ def test_the_cpu_capability_in_force_is_of_the_kind_and_the_torch_build_is_not_i
     if here["cpu_capability"] == "DEFAULT":
         pytest.skip("this CPU has no other capability")
     other = kind(facts(ATEN_CPU_CAPABILITY="default"))
-    assert kinds_apart([here, other]) == f"cpu capability {here['cpu_capability']} / DEFAULT"
+    assert machine_difference([here, other]) == f"cpu capability {here['cpu_capability']} / DEFAULT"
 
 
 def test_onednn_counts_as_it_is_switched_and_a_thread_is_one_whatever_the_shell_says(here) -> None:
     if here["mkldnn"] == "off":
         pytest.skip("this torch has no oneDNN")
-    assert kinds_apart([here, kind(facts("no-onednn", OMP_NUM_THREADS="2"))]) == "oneDNN on / off"
+    assert machine_difference([here, kind(facts("no-onednn", OMP_NUM_THREADS="2"))]) == "oneDNN on / off"
 
 
 def test_a_variable_that_chooses_other_arithmetic_is_of_the_kind_and_nothing_else_of_a_process(here) -> None:
-    assert kinds_apart([here, kind(facts())]) == "" and here["torch"] and "threads" in here
+    assert machine_difference([here, kind(facts())]) == "" and here["torch"] and "threads" in here
     other = kind(facts(ONEDNN_MAX_CPU_ISA="SSE41"))
-    assert kinds_apart([here, other]) == "ONEDNN_MAX_CPU_ISA not set / SSE41"
+    assert machine_difference([here, other]) == "ONEDNN_MAX_CPU_ISA not set / SSE41"
     assert set(VARIABLES) < set(RECORDED)
 
 
@@ -60,23 +60,27 @@ def test_the_workspace_by_which_a_gpu_chooses_its_kernels_is_of_the_kind_there_a
     on_gpu, on_cpu = (
         [kind({"device": device, **one}) for one in (unset, set_)] for device in ("cuda", "cpu")
     )
-    assert (kinds_apart(on_gpu), kinds_apart(on_cpu)) == (f"{name} not set / 1", "")
+    assert (machine_difference(on_gpu), machine_difference(on_cpu)) == (f"{name} not set / 1", "")
 
 
 @pytest.mark.parametrize("name", FACTS)
 def test_every_fact_of_a_kind_tells_two_machines_apart(name: str) -> None:
     one, two = ({"packages": {"torch": v}} if name == "torch" else {name: v} for v in ("a", "b"))
-    assert kinds_apart([kind(one), kind(two)]) == f"{FACTS[name]} a / b"
+    assert machine_difference([kind(one), kind(two)]) == f"{FACTS[name]} a / b"
 
 
 def test_a_trial_on_the_cpu_is_of_another_kind_than_one_on_a_gpu() -> None:
     """By the device alone: a missing fact is not counted, and a CPU's trial has no fact of a GPU."""
     one, two = {"device": "cpu"}, {"device": "cuda", "gpu": "H100", "driver": "570.1", "cuda": "12.8"}
-    assert kinds_apart([kind(one), kind(two)]) == "device cpu / cuda"
+    assert machine_difference([kind(one), kind(two)]) == "device cpu / cuda"
 
 
 def test_what_is_not_known_is_not_claimed_to_differ() -> None:
-    assert kinds_apart([{}, {"cpu": "a"}]) == kinds_apart([{"cpu": "a"}, {"cpu": "a", "gpu": "H100"}]) == ""
+    assert (
+        machine_difference([{}, {"cpu": "a"}])
+        == machine_difference([{"cpu": "a"}, {"cpu": "a", "gpu": "H100"}])
+        == ""
+    )
     assert kind({"variables": None, "packages": None, "commit": "abc", "cpu": ""}) == {}
 
 

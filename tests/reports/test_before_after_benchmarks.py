@@ -11,7 +11,7 @@ from synthetic import HERE, four_errors
 from bench.trial import BadInput
 from reports.before_after import ResultSet, compare_timings
 from reports.before_after_screen import screen
-from reports.statistics.pace import of_rounds
+from reports.statistics.speed_ratio import of_rounds
 
 
 def stored(seconds: float, iqr: float, rounds: int) -> pd.DataFrame:

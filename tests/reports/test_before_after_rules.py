@@ -13,7 +13,7 @@ from bench.trial import BadInput, Metric
 from reports.before_after import WAITING, BeforeAfter, ResultSet, compare_results
 from reports.before_after_screen import WIDTH, markdown, screen
 from reports.statistics.contrasts import contrast
-from reports.statistics.pace import of_speeds
+from reports.statistics.speed_ratio import of_speeds
 from reports.statistics.verdicts import Word, seeds_to_show, shown_no_worse, verdicts
 
 FAST = (10120.0, 10050.0, 9980.0, 10200.0, 10090.0)  # tokens/s
@@ -224,7 +224,7 @@ def test_other_settings_are_told_and_another_task_is_refused() -> None:
 
 def test_speed_is_the_ratio_of_paired_times_with_its_interval() -> None:
     found = gate(trained(B[:5], FAST), trained(A[:5], SLOW))
-    pace = found.arms[0].pace
+    pace = found.arms[0].speed_ratio
     assert pace is not None and pace.ratio == pytest.approx(1.0771, abs=5e-5)
     assert (pace.interval.low, pace.interval.high) == pytest.approx((1.0745, 1.0797), abs=5e-5)
     assert fault(found) == "slower: the baseline's time ×1.077 [1.075, 1.080], margin 5 %"
@@ -261,7 +261,7 @@ def test_only_seeds_of_like_machines_have_their_speeds_paired() -> None:
     found = gate(before, moved)
     assert noted(found) == "1 of 5 pairs, unlike machines: threads 1 / 2"
     four = gate(trained(B[1:5], FAST[1:]), trained(A[1:5], SLOW[1:]))
-    assert found.arms[0].pace == four.arms[0].pace is not None
+    assert found.arms[0].speed_ratio == four.arms[0].speed_ratio is not None
     assert not gate(before, moved, require_speed=True).passed
 
 

@@ -139,7 +139,10 @@ def test_an_arm_that_failed_on_every_seed_is_open_for_good(tmp_path):
     arms = [one for one in looked().arms if one.name != "lost"]
     c = compare(study((*arms, lost), metrics=BOTH, **LOOKS))
     row = c.rows[-1]
-    assert row.stuck == "seed 0 failed, seed 1 failed and 10 more" and row.note == f"open: {row.stuck}"
+    assert (
+        row.blocked_reason == "seed 0 failed, seed 1 failed and 10 more"
+        and row.note == f"open: {row.blocked_reason}"
+    )
     assert row.note in text_of(render(c, tmp_path))
 
 

@@ -66,10 +66,12 @@ def test_speeds_are_paired_on_like_machines_only_and_the_page_says_so(c, tmp_pat
     found = compare(replace(c.design, arms=(base, same, moved)))
     assert [ratio.ratio for _, _, ratio in sections.throughput(found)[1:]] == [1, 1]  # seven pairs of moved
     reason = f"3 of 20 pairs of speeds not compared: unlike machines: {APART}"
-    assert sections.unpaced(found) == reason and f"{reason}." in render(found, tmp_path).read_text()
+    assert (
+        sections.speed_not_compared(found) == reason and f"{reason}." in render(found, tmp_path).read_text()
+    )
     apart = compare(replace(c.design, arms=(base, same, on(moved, THERE, range(10)))))
     assert [ratio is None for _, _, ratio in sections.throughput(apart)[1:]] == [False, True]
-    assert sections.unpaced(compare(replace(c.design, arms=(base, same)))) == ""
+    assert sections.speed_not_compared(compare(replace(c.design, arms=(base, same)))) == ""
 
 
 def test_a_speed_of_a_machine_that_is_not_described_is_like_no_other(c) -> None:
@@ -77,7 +79,7 @@ def test_a_speed_of_a_machine_that_is_not_described_is_like_no_other(c) -> None:
     found = compare(replace(c.design, arms=arms))
     assert sections.throughput(found)[1][2] is None
     said = "10 of 10 pairs of speeds not compared: the machine of some trials is not"
-    assert said in sections.unpaced(found)
+    assert said in sections.speed_not_compared(found)
 
 
 def test_seconds_are_held_against_those_of_like_machines_alone(c) -> None:

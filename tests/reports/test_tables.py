@@ -86,7 +86,7 @@ def test_a_change_that_leaves_the_weights_alone_is_a_dead_toggle():
 def test_an_arm_without_results_is_named_and_not_judged():
     arms = (arm("base", 0.0), arm("later", 0.0, seeds=0))
     row = compare(study(arms)).rows[1]
-    assert (row.note, row.waiting, row.verdict) == ("no results yet", 10, None)
+    assert (row.note, row.not_ended, row.verdict) == ("no results yet", 10, None)
 
 
 def test_an_interim_report_is_corrected_for_the_arms_that_have_no_results_yet():

@@ -15,7 +15,7 @@ from unlogged import Unlogged
 from ablations.cli import app, main
 from ablations.commands import run
 from bench.devices import cores
-from bench.trial import counted
+from bench.trial import plural
 from reports.statistics.planning import expected
 from reports.statistics.sequential import LOOKS
 
@@ -201,7 +201,7 @@ def test_the_plan_says_which_arm_has_no_contrast_and_a_ledger_that_is_a_file_is_
 
 
 @pytest.mark.parametrize(
-    ("places", "told"), [("1", "on 1 core\n"), ("9999", f"on {counted(cores(), 'core')}\n")]
+    ("places", "told"), [("1", "on 1 core\n"), ("9999", f"on {plural(cores(), 'core')}\n")]
 )
 def test_a_dry_run_counts_the_places_that_there_will_be_and_no_more_cores_than_there_are(
     folder, places, told, monkeypatch, capsys
@@ -281,7 +281,7 @@ def test_only_arms_without_a_result_are_tried_on_their_first_batch(folder, monke
         tried.append([name.partition(",")[0] for name in arms])
 
     monkeypatch.chdir(folder)
-    monkeypatch.setattr(run, "_try_first_batches", try_first_batches)
+    monkeypatch.setattr(run, "try_first_batches", try_first_batches)
     monkeypatch.setattr(run, "Writer", Unlogged)
     flags = ("--results", "results", "-j", "2")
     for widths, seeds in (((8,), "0"), ((8, 16), "0-1"), ((8, 16), "0-1")):

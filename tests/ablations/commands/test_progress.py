@@ -6,12 +6,12 @@ import time
 import pytest
 
 from ablations.commands import progress as module
-from ablations.commands.progress import Ahead, checking, line, progress
+from ablations.commands.progress import Remaining, checking, line, progress
 from bench.trial import Trial, failure
 
 
 def none():
-    return Ahead(0, 0.0, "")
+    return Remaining(0, 0.0, "")
 
 
 def test_a_study_s_name_is_no_markup_and_no_command_to_the_terminal(monkeypatch, capsys):
@@ -31,7 +31,7 @@ def test_a_terminal_of_80_columns_shows_the_bar_the_time_left_and_what_was_decid
     monkeypatch.setenv("COLUMNS", "80")
     trial, standing = Trial(model="lm4", seed=0), ["look 1 of 5, 0 of 4 contrasts decided; open: all of them"]
     names = {trial.id: "an arm with quite a long name/seed=0"}
-    with progress("toggles", names, lambda: Ahead(101, 900.0, standing[0])) as show:
+    with progress("toggles", names, lambda: Remaining(101, 900.0, standing[0])) as show:
         standing[0] = "look 2 of 5, 3 of 4 contrasts decided; open: one"
         show(failure(trial, "no memory"))
     shown = re.sub("\x1b\\[[0-9;?]*[a-zA-Z]", "", capsys.readouterr().out)

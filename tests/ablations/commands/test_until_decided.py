@@ -15,8 +15,8 @@ from look_trials import Study
 from processes import wait_for
 
 from ablations import results
-from ablations.commands.budget import Budget
 from ablations.commands.report import comparison, read
+from ablations.commands.train import Budget
 from ablations.study import plan as plans
 from reports.answer import tally
 from reports.tables import trials_csv
@@ -49,6 +49,13 @@ def test_a_decided_contrast_asks_for_no_more_seeds(whole: Study) -> None:
     assert seeds(whole) == {64: 8 + 5, 8: 5, 24: 8, 32: 5, 48: 5}
     assert "looks: 2 of 3 contrasts decided; open: hidden 24" in whole.said  # type: ignore[attr-defined]
     assert "looks: 36 trained, 0 already there, 0 failed, 0 diverged, 0 left" in whole.said  # type: ignore[attr-defined]
+
+
+def test_the_page_is_rendered_after_each_look_while_the_next_one_is_trained(study: Study) -> None:
+    study.run("-j", "1", SLEEP="0.05")
+    assert [looks for looks, _ in study.logged("page")] == [1, 2, 3]
+    words = [line.split()[0] for line in study.log.read_text().splitlines()]
+    assert "page" in words[: len(words) - words[::-1].index("start")], "before the last trial"
 
 
 def test_trials_are_in_the_order_of_looks_and_what_has_no_contrast_gets_the_first_look(whole: Study) -> None:

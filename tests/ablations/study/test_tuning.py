@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from unlogged import Unlogged
 
-from ablations.commands.budget import Budget
 from ablations.commands.report import comparison, read
 from ablations.commands.run import _run_study
 from ablations.commands.summaries import summarise_arms
+from ablations.commands.train import Budget
 from ablations.ledger import Ledger
 from ablations.options import RunOptions
 from ablations.runner.run import run_trials
@@ -192,9 +192,9 @@ def train(tmp_path, monkeypatch, capsys):
     """Run a study with stub trials; what it printed. `stop_after` so many results it crashes."""
     monkeypatch.setattr("ablations.commands.run.Writer", Recorded)
     monkeypatch.setattr(
-        "ablations.commands.run.conditions", lambda *_: {"work": "tuned_trials:act", "workers": 1}
+        "ablations.commands.train.conditions", lambda *_: {"work": "tuned_trials:act", "workers": 1}
     )
-    monkeypatch.setattr("ablations.commands.run._try_first_batches", lambda *_: None)
+    monkeypatch.setattr("ablations.commands.run.try_first_batches", lambda *_: None)
 
     def run(study: Study, *, stop_after: int = -1, **words: object) -> str:
         monkeypatch.setattr(Recorded, "stop_after", stop_after)
@@ -264,7 +264,7 @@ def test_nothing_wins_before_every_search_has_ended(train, loaded, tmp_path) -> 
 
 def test_ctrl_c_at_the_last_search_starts_no_winner(train, small, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(
-        "ablations.commands.run.run_trials", lambda *a, **k: replace(run_trials(*a, **k), interrupted=True)
+        "ablations.commands.train.run_trials", lambda *a, **k: replace(run_trials(*a, **k), interrupted=True)
     )
     assert f"{DECLARED + SEARCHED - 1} trained" in train(small)
     assert stored(tmp_path).tuned == ()

@@ -53,7 +53,7 @@ def first(d: Decisions[str], name: str) -> tuple[Word, int]:
 
 
 def stuck(d: Decisions[str]) -> dict[str, str]:
-    return {name: by["valid_accuracy"].stuck for name, by in d.verdicts.items()}
+    return {name: by["valid_accuracy"].blocked_reason for name, by in d.verdicts.items()}
 
 
 def test_each_contrast_ends_at_its_own_look() -> None:
@@ -62,7 +62,7 @@ def test_each_contrast_ends_at_its_own_look() -> None:
     assert first(d, "same") == (Word.EQUIVALENT, 10)
     assert first(d, "worse")[0] is Word.WORSENS and 10 < first(d, "worse")[1] < 40
     assert first(d, "wide") == (Word.INCONCLUSIVE, 40)
-    assert d.looks == 5 and set(d.asks.values()) == {0} and not any(stuck(d).values())
+    assert d.looks == 5 and set(d.seeds_requested.values()) == {0} and not any(stuck(d).values())
     assert [d.verdicts[n]["valid_accuracy"].decided for n in PAIRS] == [True, True, True, False]
 
 
@@ -71,8 +71,8 @@ def test_what_lies_beyond_a_look_changes_nothing() -> None:
     for trial in range(6):
         pairs = {f"{i}": arm(rng.choice([0, 0.03, 0.1]), 0.04, 10 * trial + i) for i in range(4)}
         state, names = run(cut(pairs, 0)), list(pairs)
-        while any(state.asks.values()):
-            needed = {name: state.asks[name] or first(state, name)[1] for name in names}
+        while any(state.seeds_requested.values()):
+            needed = {name: state.seeds_requested[name] or first(state, name)[1] for name in names}
             minimal = {name: cut(pairs, n)[name] for name, n in needed.items()}
             extra = {name: cut(pairs, int(rng.integers(n, 41)))[name] for name, n in needed.items()}
             wild = {s: (math.inf if s % 3 else 9.0) for s in SEEDS if s not in SEEDS[: max(needed.values())]}
@@ -88,14 +88,14 @@ def test_what_lies_beyond_a_look_changes_nothing() -> None:
 def test_a_look_waits_for_every_open_contrast() -> None:
     some = {**cut(PAIRS, 10), "wide": cut(PAIRS, 9)["wide"]}
     d = run(some)
-    assert d.looks == 0 and set(d.asks.values()) == {10}
+    assert d.looks == 0 and set(d.seeds_requested.values()) == {10}
     v = d.verdicts["better"]["valid_accuracy"]
     assert (v.word, v.p_adjusted, v.p_equivalent, v.contrast.pairs) == (Word.INCONCLUSIVE, 1.0, 1.0, 10)
     assert not v.decided and "open after 10 of 40 seeds" in grounds(v)
     one_metric = {**cut(PAIRS, 10), "wide": {"valid_accuracy": cut(PAIRS, 10)["wide"]["valid_accuracy"]}}
     assert run(one_metric).looks == 0
     after = run(cut(PAIRS, 10))
-    assert after.looks == 1 and after.asks == {"better": 0, "same": 0, "worse": 15, "wide": 15}
+    assert after.looks == 1 and after.seeds_requested == {"better": 0, "same": 0, "worse": 15, "wide": 15}
 
 
 def test_contrasts_without_results_are_in_the_family() -> None:
@@ -114,12 +114,14 @@ def test_a_contrast_that_lost_a_seed_stays_open_and_holds_up_nobody() -> None:
     gone = {s: v for s, v in PAIRS["wide"]["valid_accuracy"][0].items() if s != SEEDS[12]}
     wide = {m: (gone, PAIRS["wide"][m][1]) for m in ("valid_accuracy", "valid_loss")}
     d = run({**PAIRS, "wide": wide}, lost={"wide": {SEEDS[12]: "failed"}})
-    assert stuck(d)["wide"] == "seed 22 failed" and d.asks["wide"] == 0
+    assert stuck(d)["wide"] == "seed 22 failed" and d.seeds_requested["wide"] == 0
     assert first(d, "wide") == (Word.INCONCLUSIVE, 10)
     assert first(d, "worse")[0] is Word.WORSENS
     assert "open: seed 22 failed" in grounds(d.verdicts["wide"]["valid_accuracy"])
     later = run(cut(PAIRS, 10), lost={"wide": {SEEDS[12]: "failed"}, "worse": {SEEDS[30]: "failed"}})
-    assert later.asks["wide"] == 0 and later.asks["worse"] == 15  # its lost seed is not needed yet
+    assert (
+        later.seeds_requested["wide"] == 0 and later.seeds_requested["worse"] == 15
+    )  # its lost seed is not needed yet
     assert not stuck(run(PAIRS, lost={"better": {SEEDS[12]: "failed"}}))["better"]  # decided before
 
 
@@ -189,7 +191,7 @@ def test_one_look_is_the_fixed_design() -> None:
 def test_the_correction_may_be_another() -> None:
     many = {f"{i}": arm(0.045, 0.05, 20 + i) for i in range(8)}
     holm, milder = (run(cut(many, 10), **more) for more in ({}, {"adjust": benjamini_hochberg}))
-    assert sum(milder.asks.values()) < sum(holm.asks.values())
+    assert sum(milder.seeds_requested.values()) < sum(holm.seeds_requested.values())
 
 
 def test_a_study_that_cannot_reach_its_looks_is_refused() -> None:

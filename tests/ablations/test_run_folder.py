@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-SAY = "from ablations import scratch; print(scratch.folder(), flush=True); "
+SAY = "from ablations import run_folder; print(run_folder.folder(), flush=True); "
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def started(program: str) -> tuple[subprocess.Popen[str], Path]:
 
 
 def test_the_folder_goes_with_its_process(temporary: Path) -> None:
-    process, folder = started("(scratch.folder() / 'file').touch()")
+    process, folder = started("(run_folder.folder() / 'file').touch()")
     process.communicate()
     assert folder.parent == temporary
     assert not folder.exists()
@@ -38,7 +38,7 @@ def test_the_folder_goes_with_its_process(temporary: Path) -> None:
 def test_what_a_killed_process_left_goes_with_the_next_one_and_what_lives_stays(
     temporary: Path, wait_for: Callable[..., None]
 ) -> None:
-    waits = "import time; (scratch.folder() / 'file').touch(); time.sleep(600)"
+    waits = "import time; (run_folder.folder() / 'file').touch(); time.sleep(600)"
     (killed, left), (living, kept) = started(waits), started(waits)
     wait_for((left / "file").exists)
     stray = subprocess.Popen(["sleep", "600"], env={**os.environ, "UNROLLED_RUN": str(left)})
@@ -64,5 +64,5 @@ def test_a_path_that_is_too_long_for_a_socket_is_not_taken(tmp_path: Path, monke
 
 
 def test_used_gives_temporary_files_a_place_in_the_folder(temporary: Path) -> None:
-    process, folder = started("import tempfile\nwith scratch.used(): print(tempfile.mkdtemp())")
+    process, folder = started("import tempfile\nwith run_folder.used(): print(tempfile.mkdtemp())")
     assert Path(process.communicate()[0].strip()).parent == folder

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from itertools import product
 from typing import Any
 
-from ablations.study.errors import at
+from ablations.study.errors import error_context
 from ablations.study.settings import (
     FACTORS,
     SETTINGS,
@@ -54,7 +54,7 @@ def title(changes: Settings) -> str:
 
 def _added(added: AddOneTable, baseline: Settings) -> Iterator[ArmTable]:
     """The base itself, then the base and each factor alone."""
-    with at("add_one.base"):
+    with error_context("add_one.base"):
         base = inherit(baseline, added.base)
         resolve(base)
     prefix = f"{title(added.base)} " if added.base else ""

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import special
 
-from bench.machine_kind import kinds_apart
-from bench.trial import counted
+from bench.machine_kind import machine_difference
+from bench.trial import plural
 from reports.statistics.contrasts import Interval
 from reports.statistics.estimators import t_interval
 from reports.statistics.power import ALPHA
@@ -26,7 +26,7 @@ Speed = tuple[float, Mapping[str, str]]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pace:
+class SpeedRatio:
     """The ratio of two speeds or times; differences within the margin are no finding."""
 
     ratio: float
@@ -54,7 +54,7 @@ class Pace:
 
 def speed_ratio(
     pairs: Sequence[tuple[float, float]], *, margin: float = 0.02, level: float = 1 - ALPHA
-) -> Pace | None:
+) -> SpeedRatio | None:
     """The first speed over the second, by a paired t of the log ratio; None under 3 pairs.
 
     Raises ValueError on a speed that is not positive and finite.
@@ -67,36 +67,38 @@ def speed_ratio(
     logs = np.log(speeds[:, 0] / speeds[:, 1])
     low, high = t_interval(logs, level)
     ends = Interval(float(low), float(high), level).exp()
-    return Pace(ratio=math.exp(logs.mean()), interval=ends, margin=margin)
+    return SpeedRatio(ratio=math.exp(logs.mean()), interval=ends, margin=margin)
 
 
-def of_speeds(pairs: Mapping[str, Sequence[tuple[float, float]]], margin: float) -> dict[str, Pace]:
+def of_speeds(pairs: Mapping[str, Sequence[tuple[float, float]]], margin: float) -> dict[str, SpeedRatio]:
     """Paces from (baseline, candidate) tokens/s of like seeds, by name; names with under 3 pairs have none.
 
     Intervals are Bonferroni's over the names: all of them hold together at 95 %.
     """
     level = 1 - ALPHA / max(1, sum(len(found) >= FEWEST for found in pairs.values()))
-    paces = {name: speed_ratio(found, margin=margin, level=level) for name, found in pairs.items()}
-    return {name: pace for name, pace in paces.items() if pace}
+    ratios = {name: speed_ratio(found, margin=margin, level=level) for name, found in pairs.items()}
+    return {name: pace for name, pace in ratios.items() if pace}
 
 
 def of_like_machines(
     pairs: Mapping[str, Sequence[tuple[Speed, Speed]]], margin: float
-) -> tuple[dict[str, Pace], str]:
+) -> tuple[dict[str, SpeedRatio], str]:
     """Paces by name from the pairs of one kind of machine; and why other pairs, or all, have none."""
     every = [both for of in pairs.values() for both in of]
     if not every:
         return {}, "there is no seed with a speed on both sides"
     apart = [both for both in every if unlike([machine for _, machine in both])]
     like = {name: [(a[0], b[0]) for a, b in of if not unlike([a[1], b[1]])] for name, of in pairs.items()}
-    paces = of_speeds(like, margin)
+    ratios = of_speeds(like, margin)
     if apart:
-        some = f"{len(apart)} of {counted(len(every), 'pair')}, " if len(apart) < len(every) else ""
-        return paces, some + unlike([machine for both in apart for _, machine in both])
-    return paces, "" if paces else f"no arm has {FEWEST} seeds with a speed on both sides"
+        some = f"{len(apart)} of {plural(len(every), 'pair')}, " if len(apart) < len(every) else ""
+        return ratios, some + unlike([machine for both in apart for _, machine in both])
+    return ratios, "" if ratios else f"no arm has {FEWEST} seeds with a speed on both sides"
 
 
-def of_rounds(pairs: Mapping[str, tuple["pd.DataFrame", "pd.DataFrame"]], margin: float) -> dict[str, Pace]:
+def of_rounds(
+    pairs: Mapping[str, tuple["pd.DataFrame", "pd.DataFrame"]], margin: float
+) -> dict[str, SpeedRatio]:
     """Paces from each side's stored runs of like benchmarks (oldest first), by name.
 
     A run has `seconds` (the median of its rounds), their `iqr` and their number, `rounds`. Welch's interval
@@ -105,14 +107,14 @@ def of_rounds(pairs: Mapping[str, tuple["pd.DataFrame", "pd.DataFrame"]], margin
     """
     known = {name: (_log_median(a), _log_median(b)) for name, (a, b) in pairs.items()}
     whole = {name: (a, b) for name, (a, b) in known.items() if a and b}
-    level, paces = 1 - ALPHA / max(1, len(whole)), {}
+    level, ratios = 1 - ALPHA / max(1, len(whole)), {}
     for name, ((before, error, df), (after, error2, df2)) in whole.items():
         total = error**2 + error2**2
         joint = total**2 / (error**4 / df + error2**4 / df2) if total else 1.0
         half = float(special.stdtrit(joint, (1 + level) / 2)) * math.sqrt(total)
         ends = Interval(after - before - half, after - before + half, level).exp()
-        paces[name] = Pace(ratio=math.exp(after - before), interval=ends, margin=margin)
-    return paces
+        ratios[name] = SpeedRatio(ratio=math.exp(after - before), interval=ends, margin=margin)
+    return ratios
 
 
 def _log_median(runs: "pd.DataFrame") -> tuple[float, float, int] | None:
@@ -134,5 +136,5 @@ def unlike(machines: Sequence[Mapping[str, str]]) -> str:
     """Why machines are not of one kind, or "". A machine without a description is of no known kind."""
     if not all(machines):
         return "the machine of some trials is not recorded"
-    differ = kinds_apart(machines)
+    differ = machine_difference(machines)
     return f"unlike machines: {differ}" if differ else ""
