@@ -34,8 +34,9 @@ from ablations.study.loading import declare
 from ablations.study.settings import resolve
 from bench import plugins as plugins_
 from bench.chapter.models.registry import suggestion
+from bench.errors import BadInput, require
 from bench.identity import identify
-from bench.trial import BadInput, Result, Trial, lower_is_better, require
+from bench.trial import Result, Trial, lower_is_better
 from reports.answer import sentences
 from reports.arms import select_seeds
 from reports.comparison import Comparison

@@ -21,7 +21,8 @@ from ablations.options import (
     VerifyOptions,
 )
 from bench.chapter.models.registry import ZOO, suggestion
-from bench.trial import BadInput, Trial, visible
+from bench.errors import BadInput, visible
+from bench.trial import Trial
 
 app = App(
     name="unrolled",

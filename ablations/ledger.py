@@ -21,8 +21,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bench.errors import BadInput, require
 from bench.files import PARTIAL, explained, make_folder, save_all, sweep
-from bench.trial import DETAILS, FORMAT, BadInput, Result, canonical, require
+from bench.trial import DETAILS, FORMAT, Result, canonical
 
 
 def _to_stderr(line: str) -> None:

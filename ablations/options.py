@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Group, Parameter, Token, validators
 
-from bench.trial import BadInput
+from bench.errors import BadInput
 
 
 def time_span(_: Any, tokens: Sequence[Token]) -> float:

@@ -15,7 +15,8 @@ from pathlib import Path
 from bench.chapter.models.registry import spec_of
 from bench.chapter.models.spec import PENALTIES, Sources, strengths
 from bench.chapter.text import HUMAN_NUMBERS, data_hash, is_human_numbers, text_of
-from bench.trial import BadInput, Trial, require
+from bench.errors import BadInput, require
+from bench.trial import Trial
 
 SHARED = (
     "environment.py",

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from itertools import chain
 from typing import Any
 
-from bench.trial import plural
+from bench.errors import plural
 
 FACTS = {
     "cpu": "cpu",

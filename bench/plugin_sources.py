@@ -18,7 +18,7 @@ from types import ModuleType
 from typing import Any
 
 from bench.chapter.models.spec import Sources
-from bench.trial import BadInput
+from bench.errors import BadInput
 
 BENCH = Path(__file__).parent
 PROJECT = ("bench", "ablations", "reports")

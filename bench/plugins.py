@@ -29,9 +29,10 @@ from typing import Any, TypeVar
 from bench.chapter.models.registry import ZOO
 from bench.chapter.models.spec import PENALTIES, ModelSpec, Penalty, strengths
 from bench.chapter.text import contents
+from bench.errors import BadInput, require
 from bench.identity import loaded, plugged
 from bench.plugin_sources import sources_of
-from bench.trial import FOUND, BadInput, Scalar, Trial, require
+from bench.trial import FOUND, Scalar, Trial
 
 Cls = TypeVar("Cls", bound=type)
 Function = TypeVar("Function", bound=Callable[..., Any])

@@ -6,7 +6,6 @@ Nothing here imports torch, so that planning, reading results and reporting stay
 import hashlib
 import json
 import math
-import unicodedata
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Self
@@ -15,22 +14,6 @@ FORMAT = 6
 """Version of the trial and result format; part of every identity."""
 
 Scalar = bool | int | float | str
-
-
-class BadInput(ValueError):
-    """An error that the user can correct. `str()` is one line: "place: key: rule; cure".
-
-    `place` is a file, a flag or a study, `key` what is wrong there, with its value as "lr = 2", `rule` the
-    rule that it breaks, and `cure` what to do. All but the rule may be "".
-    """
-
-    def __init__(self, rule: object, *, place: object = "", key: str = "", cure: str = "") -> None:
-        super().__init__(str(rule))
-        self.rule, self.place, self.key, self.cure = str(rule), str(place), key, cure
-
-    def __str__(self) -> str:
-        line = ": ".join(filter(None, (self.place, self.key, self.rule)))
-        return f"{line}; {self.cure}" if self.cure else line
 
 
 @dataclass(frozen=True)
@@ -49,12 +32,6 @@ class Setting:
 def setting(default: Any, about: str, **rules: Any) -> Any:
     """A field of Trial that a study may set; `rules` are the further fields of Setting."""
     return field(default=default, metadata={"setting": Setting(about, **rules)})
-
-
-def require(holds: object, rule: str, **fields: Any) -> None:
-    """Raise BadInput, with the fields given, if the condition does not hold."""
-    if not holds:
-        raise BadInput(rule, **fields)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -297,21 +274,3 @@ class Metric:
     def lower_is_better(self) -> bool:
         """Whether a lower value is better."""
         return lower_is_better(self.name)
-
-
-def plural(number: int, noun: str) -> str:
-    """A number with its noun in the singular or plural: '1 seed', '2 seeds'."""
-    return f"{number} {noun}{'s' * (number != 1)}"
-
-
-_PICTURES = {c: chr(0x2400 + c) for c in range(32)} | {ord(c): " " for c in "\t\n\r"} | {0x7F: "\u2421"}
-
-
-def visible(value: object) -> str:
-    """`value` as text that any document may hold.
-
-    Control characters become their pictures (NUL is ␀); what reorders or hides text, and what UTF-8 cannot
-    write, becomes the replacement character.
-    """
-    text = str(value).translate(_PICTURES)
-    return "".join("\ufffd" if unicodedata.category(c) in ("Cc", "Cf", "Cs", "Cn") else c for c in text)

@@ -14,7 +14,8 @@ from ablations import api
 from ablations.study.settings import FACTORS, OPTIONS, SETTINGS, resolve
 from ablations.study.study_file import StudyFile
 from bench.chapter.models.registry import ZOO
-from bench.trial import BadInput, Trial
+from bench.errors import BadInput
+from bench.trial import Trial
 
 HERE = Path(__file__).parent
 INTRODUCTIONS = {

@@ -6,8 +6,8 @@ from itertools import groupby
 from operator import attrgetter
 from statistics import fmean
 
+from bench.errors import plural
 from bench.machine_kind import kind, mixed
-from bench.trial import plural
 from reports.arms import apart, values, was_trained
 from reports.book import BookComparison
 from reports.comparison import REFERENCE, ComparedArm, Comparison

@@ -3,7 +3,7 @@
 import textwrap
 from collections.abc import Sequence
 
-from bench.trial import plural
+from bench.errors import plural
 from reports.before_after import ArmChange, BeforeAfter
 from reports.formats import columns, interval, markdown_cell, number, pipe_table, short
 from reports.statistics.verdicts import sentence

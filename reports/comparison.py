@@ -12,7 +12,8 @@ from typing import Any
 
 import pandas as pd
 
-from bench.trial import BadInput, Metric
+from bench.errors import BadInput
+from bench.trial import Metric
 from reports.arms import apart, finished, is_self_check, select_seeds
 from reports.contrast_decisions import decide_contrasts, seeds_of_sides
 from reports.design import Design, MeasuredArm

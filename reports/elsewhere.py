@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from bench.trial import BadInput, plural, require
+from bench.errors import BadInput, plural, require
 from reports.design import Design, Measure, MeasuredArm
 
 LOWER = {"loss", "error", "err", "nats", "nll", "perplexity", "ppl", "bits", "mse", "rmse", "mae",

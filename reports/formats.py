@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from bench.trial import visible
+from bench.errors import visible
 
 if TYPE_CHECKING:  # the command imports this module, and must not wait for scipy
     from reports.statistics.contrasts import Interval

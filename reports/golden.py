@@ -5,7 +5,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from bench.trial import plural
+from bench.errors import plural
 from reports import render as pages
 from reports.book import BOOK
 from reports.formats import machine

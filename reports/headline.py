@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 from markupsafe import Markup
 
-from bench.trial import Scalar, plural, visible
+from bench.errors import plural, visible
+from bench.trial import Scalar
 from reports.answer import Claim, claims, size
 from reports.arms import apart, is_self_check, select_seeds, trial_of
 from reports.comparison import ComparedArm, Comparison

@@ -10,8 +10,9 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from bench.errors import plural, visible
 from bench.files import save, save_all
-from bench.trial import Result, plural, visible
+from bench.trial import Result
 from reports import answer, factorial, formats, headline, sections, tables, tuning
 from reports.book import SOURCE, hold
 from reports.comparison import Comparison

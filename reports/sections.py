@@ -5,8 +5,9 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 
+from bench.errors import plural
 from bench.machine_kind import kind, machine_difference
-from bench.trial import Result, plural
+from bench.trial import Result
 from reports.arms import finished, mean_of, trial_of, values
 from reports.comparison import ComparedArm, Comparison
 from reports.design import Design, MeasuredArm

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from bench.trial import plural, visible
+from bench.errors import plural, visible
 from reports.arms import mean_of
 from reports.comparison import ComparedArm, Comparison
 from reports.formats import (

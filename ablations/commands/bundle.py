@@ -22,8 +22,9 @@ from ablations.runner.retrained import as_today
 from ablations.study import plan as plans
 from ablations.study.plan import Plan
 from bench.chapter.text import BIBLE, HUMAN_NUMBERS
+from bench.errors import BadInput, plural, require
 from bench.files import save
-from bench.trial import BadInput, Result, plural, require
+from bench.trial import Result
 
 DESCRIPTION = "ro-crate-metadata.json"
 SOURCES = {".py", ".toml", ".json", ".npy", ".html", ".css", ".js"}

@@ -22,8 +22,9 @@ from ablations.ledger import Ledger
 from ablations.study import plan as plans
 from ablations.study.plan import Plan
 from bench import plugins
+from bench.errors import BadInput, plural, visible
 from bench.identity import package_files, package_hash
-from bench.trial import BadInput, Result, Trial, plural, visible
+from bench.trial import Result, Trial
 
 LARGEST, MOST = 2**31, 100_000
 """Bytes of a bundle's files together, and their number."""

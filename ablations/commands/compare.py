@@ -13,8 +13,9 @@ from ablations.mlflow.database import public
 from ablations.options import CompareOptions, refuse
 from ablations.study import costs
 from bench.chapter.models.registry import ZOO, spec_of, suggestion
+from bench.errors import require
 from bench.files import save
-from bench.trial import Metric, require
+from bench.trial import Metric
 from reports import comparison, elsewhere
 from reports.before_after import BeforeAfter, ResultSet, compare_results, compare_timings
 from reports.before_after_screen import markdown

@@ -7,8 +7,8 @@ from ablations.options import PlaceOptions, PlanOptions
 from ablations.study import costs
 from ablations.study.study import Study
 from bench.devices import Usable, cores, usable
+from bench.errors import BadInput, plural
 from bench.nvidia import Gpu
-from bench.trial import BadInput, plural
 from reports.formats import duration
 
 

@@ -7,7 +7,7 @@ from ablations.commands.report import index, writable
 from ablations.ledger import Ledger
 from ablations.options import RunOptions, refuse
 from bench.chapter import golden as book
-from bench.trial import BadInput
+from bench.errors import BadInput
 from reports.golden import answer, render
 
 NOT_GOLDEN = ("seeds", "set", "corpus", "plugin", "cluster", "device", "dry_run", "fail_fast", "retry")

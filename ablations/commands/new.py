@@ -8,8 +8,8 @@ from pathlib import Path
 from ablations.study.settings import DEFAULTS
 from ablations.study.study_file import shipped
 from bench.chapter.models.registry import ZOO
+from bench.errors import BadInput
 from bench.files import explained
-from bench.trial import BadInput
 
 CELL = '''\
 import torch

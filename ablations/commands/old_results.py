@@ -9,7 +9,7 @@ from pathlib import Path
 from ablations.ledger import Ledger
 from ablations.study import plan as plans
 from ablations.study.plan import Plan
-from bench.trial import BadInput, visible
+from bench.errors import BadInput, visible
 
 
 def remove_unplanned(ledger: Ledger) -> None:

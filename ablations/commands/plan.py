@@ -18,7 +18,7 @@ from ablations.study.settings import parse_set
 from ablations.study.study_file import shipped
 from bench import plugins
 from bench.devices import cores
-from bench.trial import BadInput, plural, visible
+from bench.errors import BadInput, plural, visible
 from reports.formats import duration
 
 LARGE = 10_000_000

@@ -10,7 +10,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Column
 
-from bench.trial import Result, plural, visible
+from bench.errors import plural, visible
+from bench.trial import Result
 from reports.formats import duration
 
 PAUSE = 3.0

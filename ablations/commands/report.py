@@ -11,8 +11,9 @@ from ablations.ledger import Ledger
 from ablations.study import plan as plans
 from ablations.study.plan import Plan
 from ablations.study.settings import SETTINGS
+from bench.errors import BadInput
 from bench.files import PARTIAL, sweep
-from bench.trial import BadInput, Result
+from bench.trial import Result
 from reports.design import Design, MeasuredArm, Tuned
 
 if TYPE_CHECKING:

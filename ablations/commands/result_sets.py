@@ -23,8 +23,9 @@ from ablations.mlflow.fields import MACHINE, final_metrics, metric_key
 from ablations.study.plan import Plan, PlannedArm
 from bench.chapter.models.registry import suggestion
 from bench.differences import measured
+from bench.errors import BadInput, require, visible
 from bench.machine_kind import kind
-from bench.trial import TASK, BadInput, Result, Trial, canonical, require, visible
+from bench.trial import TASK, Result, Trial, canonical
 from reports.before_after import WAITING, ResultSet
 
 

@@ -22,8 +22,9 @@ from ablations.study import plan as plans
 from ablations.study import retraining
 from ablations.study.plan import Plan
 from ablations.study.study import Study
+from bench.errors import plural, visible
 from bench.machine_kind import kind, machine_difference
-from bench.trial import Result, Trial, plural, visible
+from bench.trial import Result, Trial
 
 if TYPE_CHECKING:
     from reports.comparison import Comparison

@@ -13,7 +13,8 @@ from ablations.study import plan as plans
 from ablations.study.settings import parse_set, resolve
 from bench.chapter.models.registry import ZOO
 from bench.chapter.models.spec import PENALTIES
-from bench.trial import BadInput, Trial, visible
+from bench.errors import BadInput, visible
+from bench.trial import Trial
 
 
 def show(what: str, options: ShowOptions) -> int:

@@ -15,7 +15,8 @@ from ablations.study.plan import Plan
 from ablations.study.study import Study
 from ablations.study.study_file import shipped
 from bench.devices import cores
-from bench.trial import BadInput, Result, plural, visible
+from bench.errors import BadInput, plural, visible
+from bench.trial import Result
 from reports.answer import tally
 from reports.formats import columns
 

@@ -21,8 +21,9 @@ from ablations.study import plan as plans
 from ablations.study.plan import Plan
 from ablations.study.study import Study
 from ablations.study.study_file import shipped as shipped_studies
+from bench.errors import BadInput, require
 from bench.files import save
-from bench.trial import BadInput, Result, canonical, require
+from bench.trial import Result, canonical
 from reports.arms import trial_of
 
 if TYPE_CHECKING:

@@ -14,7 +14,8 @@ from ablations.mlflow.database import tracking_uri
 from ablations.mlflow.study_runs import StudyRuns
 from ablations.study import plan as plans
 from ablations.study.plan import Plan
-from bench.trial import Result, visible
+from bench.errors import visible
+from bench.trial import Result
 
 if TYPE_CHECKING:
     from ablations.commands.report import Published

@@ -12,7 +12,7 @@ from ablations.ledger import needed
 from ablations.mlflow.database import public
 from ablations.mlflow.experiment import read_ended_runs
 from ablations.options import CompareOptions
-from bench.trial import BadInput, require
+from bench.errors import BadInput, require
 from reports.design import Measure
 from reports.elsewhere import Columns, direction
 

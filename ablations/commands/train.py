@@ -23,7 +23,8 @@ from ablations.runner.run import Counts, missing, run_trials
 from ablations.study import costs
 from ablations.study import plan as plans
 from ablations.study.plan import Plan
-from bench.trial import BadInput, Result, Trial
+from bench.errors import BadInput
+from bench.trial import Result, Trial
 
 FIRST_BATCH = 120.0
 """Seconds that the first batch of an arm may take."""

@@ -7,7 +7,8 @@ from statistics import fmean
 from ablations.commands.report import evidence
 from ablations.study import costs
 from ablations.study.plan import Plan
-from bench.trial import Result, Trial, plural, visible
+from bench.errors import plural, visible
+from bench.trial import Result, Trial
 from reports.formats import duration, quoted, short
 
 

@@ -21,8 +21,9 @@ from ablations.runner.run import run_trials
 from ablations.study import plan as plans
 from ablations.study.plan import Plan
 from bench.differences import differences, numbers
+from bench.errors import plural, require, visible
 from bench.machine_kind import kind, machine_difference
-from bench.trial import Result, plural, require, visible
+from bench.trial import Result
 from reports.formats import short
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from urllib.request import url2pathname
 
 from ablations.mlflow.fields import text
-from bench.trial import BadInput
+from bench.errors import BadInput
 
 _SCHEMES = {
     "sqlite", "postgresql", "mysql", "mssql", "http", "https", "file", "databricks", "databricks-uc", "uc"

@@ -16,7 +16,8 @@ from ablations.mlflow.fields import (
     milliseconds,
     text,
 )
-from bench.trial import BadInput, Scalar
+from bench.errors import BadInput
+from bench.trial import Scalar
 
 
 class Experiment:

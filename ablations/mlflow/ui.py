@@ -14,7 +14,7 @@ from ablations.mlflow.database import (
     translate_errors,
 )
 from ablations.mlflow.experiment import studies
-from bench.trial import BadInput, visible
+from bench.errors import BadInput, visible
 
 
 def ui(port: int) -> int:

@@ -20,8 +20,9 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from bench import identity, plugins
+from bench.errors import BadInput
 from bench.plugin_sources import Reads
-from bench.trial import BadInput, Result, Trial, canonical, failure
+from bench.trial import Result, Trial, canonical, failure
 
 MESSAGE_LENGTH = 500  # characters of an exception's message; the whole of it is in the output
 

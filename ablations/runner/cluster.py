@@ -22,7 +22,8 @@ from ablations.runner.process import MISREAD, check_result
 from ablations.runner.run import Shutdown
 from ablations.runner.worker import TaskSpec, store_files
 from bench import plugins
-from bench.trial import BadInput, Result, Trial, canonical, failure, plural, visible
+from bench.errors import BadInput, plural, visible
+from bench.trial import Result, Trial, canonical, failure
 
 try:
     from distributed import (

@@ -28,8 +28,9 @@ from ablations import run_folder
 from ablations.runner import child, gpus
 from ablations.runner.usage import Usage
 from bench import plugins
+from bench.errors import BadInput, plural, require
 from bench.nvidia import Gpu
-from bench.trial import STATUSES, BadInput, Result, Trial, failure, plural, require
+from bench.trial import STATUSES, Result, Trial, failure
 
 ENVIRONMENT = {
     # One thread a process: two in one process collapse on a busy machine.

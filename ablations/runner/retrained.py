@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 from ablations.ledger import Ledger
 from ablations.study import plan as plans
 from bench.chapter.models.registry import spec_of
+from bench.errors import BadInput, require
 from bench.identity import changes, identify
-from bench.trial import BadInput, Result, Trial, require
+from bench.trial import Result, Trial
 
 if TYPE_CHECKING:
     from bench.chapter.corpus import Batches, Corpus

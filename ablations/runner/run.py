@@ -21,8 +21,9 @@ from ablations.runner.gpus import GpuPlaces
 from ablations.runner.process import Limits, remove_checkpoints, run_alone
 from ablations.runner.worker import TaskSpec
 from bench import plugins
+from bench.errors import require
 from bench.nvidia import Gpu
-from bench.trial import Result, Trial, require
+from bench.trial import Result, Trial
 
 WORK = "bench.chapter.run:run_trial"
 """The function that a trial's process calls, by its import name: the parent need not import torch."""

@@ -18,8 +18,9 @@ from ablations.runner.gpus import GpuPlaces
 from ablations.runner.process import Limits, remove_checkpoints, run_alone
 from bench import devices, plugins
 from bench.chapter.text import HUMAN_NUMBERS, text_of
+from bench.errors import BadInput, require
 from bench.files import save
-from bench.trial import BadInput, Result, Trial, require
+from bench.trial import Result, Trial
 
 PACKAGES = ("torch", "fastai", "numpy", "unrolled")
 POLL = 0.2  # seconds between two looks at whether a trial is still wanted

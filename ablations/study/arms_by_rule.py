@@ -21,7 +21,8 @@ from ablations.study.settings import (
 )
 from ablations.study.study_file import AddOneTable, ArmTable, DesignTable
 from bench.chapter.models.registry import spec_of, suggestion
-from bench.trial import BadInput, canonical, require
+from bench.errors import BadInput, require
+from bench.trial import canonical
 
 
 def parts(design: DesignTable, baseline: Settings) -> Iterator[tuple[str, list[ArmTable]]]:

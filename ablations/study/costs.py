@@ -10,7 +10,8 @@ from ablations.study.tuning import TASK_SETTINGS, task
 from bench.chapter.models.registry import spec_of
 from bench.chapter.models.spec import ModelSpec
 from bench.chapter.text import is_human_numbers, tokens_of
-from bench.trial import BadInput, Scalar, Trial
+from bench.errors import BadInput
+from bench.trial import Scalar, Trial
 
 HUMAN_NUMBERS_SIZE = 63_095, 30  # its tokens and its words, to which the seconds of the registry belong
 

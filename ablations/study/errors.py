@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from bench.chapter.models.registry import suggestion
-from bench.trial import BadInput
+from bench.errors import BadInput
 
 _RULES = {  # of pydantic's types of error, in TOML's words
     "bool_type": "should be a boolean, true or false",

@@ -15,7 +15,8 @@ from ablations.study.settings import Settings, flat, inherit, label, resolve
 from ablations.study.study import Arm, Study
 from ablations.study.study_file import ArmTable, DesignTable, StudyFile, check, parse, read
 from bench.chapter.models.registry import suggestion
-from bench.trial import BadInput, Metric, canonical, require
+from bench.errors import BadInput, require
+from bench.trial import Metric, canonical
 
 LIMIT = 10_000
 """Trials that are planned without a confirmation."""

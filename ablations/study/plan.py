@@ -22,9 +22,10 @@ from ablations.study.settings import label
 from ablations.study.study import Arm, ArmDescription, Study
 from ablations.study.study_file import shipped
 from bench.chapter.models.registry import spec_of
+from bench.errors import BadInput
 from bench.files import save
 from bench.identity import identify
-from bench.trial import BadInput, Metric, Result, Trial, canonical
+from bench.trial import Metric, Result, Trial, canonical
 
 Id = Annotated[str, Field(pattern="^[0-9a-f]{12,}$")]
 """A trial's identity: it becomes the name of a file."""

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 
 from ablations.ledger import Ledger
 from ablations.study.plan import Plan
+from bench.errors import plural
 from bench.identity import changes
-from bench.trial import Trial, plural, settings
+from bench.trial import Trial, settings
 
 
 def reasons(before: Plan, plan: Plan, todo: Sequence[Trial], ledger: Ledger) -> list[str]:

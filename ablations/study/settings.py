@@ -16,7 +16,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 from ablations.study.errors import explain, shown
 from bench.chapter.models.registry import ZOO, spec_of, suggestion
 from bench.chapter.models.spec import PENALTIES, ModelSpec
-from bench.trial import FOUND, BadInput, Scalar, Setting, Trial, plural
+from bench.errors import BadInput, plural
+from bench.trial import FOUND, Scalar, Setting, Trial
 
 Settings = Mapping[str, Any]
 

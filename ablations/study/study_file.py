@@ -13,7 +13,7 @@ from ablations.study.errors import explain
 from ablations.study.seeds import MOST
 from bench.chapter.models.registry import suggestion
 from bench.chapter.text import contents
-from bench.trial import BadInput
+from bench.errors import BadInput
 
 LARGEST = 1_000_000
 """Bytes that a study's file may have: those of some 20,000 arms one by one, read within a second."""

@@ -15,7 +15,8 @@ from ablations.study.study import Arm
 from ablations.study.study_file import StudyFile
 from bench.chapter.models.registry import spec_of
 from bench.chapter.text import data_hash
-from bench.trial import TASK, BadInput, Result, Scalar, lower_is_better, require
+from bench.errors import BadInput, require
+from bench.trial import TASK, Result, Scalar, lower_is_better
 
 SEARCH_OFFSET = 2000
 """The first seed of a search: away from a study's own seeds and, by as much again, from its A/A arm's."""

@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 
 from bench.chapter.text import data_hash, is_human_numbers, tokens_of
-from bench.trial import BadInput, Trial
+from bench.errors import BadInput
+from bench.trial import Trial
 
 UNKNOWN = "<unk>"
 TRAIN_SHARE = 0.8

@@ -23,8 +23,9 @@ from bench.chapter.regularization import penalties
 from bench.chapter.training import train as training
 from bench.chapter.training.engine import Diverged
 from bench.chapter.witnesses.model import cells
+from bench.errors import BadInput, require
 from bench.plugins import place
-from bench.trial import BadInput, Result, Trial, require
+from bench.trial import Result, Trial
 
 LAYER_BYTES = 2000
 """The least that a layer takes beside its weights, in Python's objects."""

@@ -19,8 +19,9 @@ from bench.chapter.throughput import gpu_memory, memory_peak
 from bench.chapter.training import train as training
 from bench.chapter.training.engine import Diverged, Training
 from bench.chapter.witnesses import BatchRecorder, DataInput, TrainingInput, count_witnesses, witnesses
+from bench.errors import require
 from bench.machine_kind import FACTS
-from bench.trial import Result, Trial, failure, require
+from bench.trial import Result, Trial, failure
 
 PASSAGE = 60  # tokens of the validation set that a result shows with the model's guesses
 

@@ -12,7 +12,7 @@ from markupsafe import Markup
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
-from bench.trial import visible
+from bench.errors import visible
 
 _NAMES = ["ink", "muted", "rule", "band"]
 _NAMES += ["improves", "worsens", "equivalent", "negligible", "inconclusive"]

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import special
 
+from bench.errors import plural
 from bench.machine_kind import machine_difference
-from bench.trial import plural
 from reports.statistics.contrasts import Interval
 from reports.statistics.estimators import t_interval
 from reports.statistics.power import ALPHA

@@ -6,7 +6,7 @@ from enum import StrEnum
 from functools import partial
 from typing import TypeVar
 
-from bench.trial import plural
+from bench.errors import plural
 from reports.formats import count, interval, number, p_value
 from reports.statistics import power
 from reports.statistics.contrasts import Contrast, Interval, contrast, holm

@@ -15,7 +15,7 @@ from ablations.ledger import Ledger
 from ablations.options import RunOptions
 from ablations.study import plan as plans
 from bench.chapter.models.registry import ZOO
-from bench.trial import BadInput
+from bench.errors import BadInput
 
 CLOCKS = ["seconds", "memory_peak", *(f"speed_{what}" for what in ("train", "valid", "steady", "seconds"))]
 

@@ -15,7 +15,8 @@ import pytest
 from stub_trials import bits, steady, trial
 
 from ablations.ledger import Ledger
-from bench.trial import FORMAT, BadInput, Result, canonical
+from bench.errors import BadInput
+from bench.trial import FORMAT, Result, canonical
 
 
 def files(folder: Path) -> list[str]:

@@ -24,7 +24,8 @@ from bench.chapter.models.spec import ModelSpec
 from bench.chapter.run import run_trial
 from bench.chapter.training import checkpoint, loop, train
 from bench.chapter.witnesses import model
-from bench.trial import BadInput, Result, Trial
+from bench.errors import BadInput
+from bench.trial import Result, Trial
 
 META = torch.device("meta")
 EPOCHS = 2

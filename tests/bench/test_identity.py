@@ -23,6 +23,7 @@ UNCOUNTED = {
     "chapter/models/__init__.py": "empty",
     "chapter/training/__init__.py": "empty",
     "devices.py": "finds the GPUs that can be used",
+    "errors.py": "words of errors",
     "files.py": "writes bytes, which are read back under a checksum",
     "identity.py": "decides which trial it is",
     "machine_kind.py": "names the machine's facts",

@@ -20,9 +20,10 @@ from bench.chapter.regularization import penalties
 from bench.chapter.run import run_trial
 from bench.chapter.training import learner
 from bench.chapter.training.train import build
+from bench.errors import BadInput
 from bench.identity import _CONTENTS, check, identify, source_hash, version
 from bench.plugin_sources import Reads
-from bench.trial import BadInput, Trial
+from bench.trial import Trial
 
 FILES = {f"mylayers/{name}.py": "" for name in ("__init__", "deeper", "late")}
 FILES |= {"mylayers/mixing.py": "from . import deeper\n", "scale.txt": "1.0"}

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from synthetic import HERE, four_errors
 
-from bench.trial import BadInput
+from bench.errors import BadInput
 from reports.before_after import ResultSet, compare_timings
 from reports.before_after_screen import screen
 from reports.statistics.speed_ratio import of_rounds

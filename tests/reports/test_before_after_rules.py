@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 from synthetic import HERE, A, B, C, D, four_errors
 
-from bench.trial import BadInput, Metric
+from bench.errors import BadInput
+from bench.trial import Metric
 from reports.before_after import WAITING, BeforeAfter, ResultSet, compare_results
 from reports.before_after_screen import WIDTH, markdown, screen
 from reports.statistics.contrasts import contrast

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 from synthetic import compare_table, text_of
 
-from bench.trial import BadInput
+from bench.errors import BadInput
 from reports.comparison import Comparison
 from reports.design import Measure
 from reports.elsewhere import Columns, direction

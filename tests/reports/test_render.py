@@ -14,7 +14,7 @@ import pytest
 from jinja2 import UndefinedError
 from synthetic import SEEN, arm, broken, compare, hostile, is_self_contained, pair, realistic, study, text_of
 
-from bench.trial import BadInput
+from bench.errors import BadInput
 from reports import sections
 from reports.answer import claims, limits, sentences, tally, warnings
 from reports.render import folder_name, render, render_index, write_page

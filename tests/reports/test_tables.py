@@ -6,7 +6,8 @@ import pytest
 from synthetic import A, B, arm, compare, hostile, realistic, study
 
 from ablations.study.loading import load
-from bench.trial import BadInput, Metric, Trial, visible
+from bench.errors import BadInput, visible
+from bench.trial import Metric, Trial
 from reports.answer import claims, tally
 from reports.book import BOOK, hold, own_settings
 from reports.comparison import COUNTED

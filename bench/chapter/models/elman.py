@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bench.chapter.models.recurrent import BuiltinLM, LanguageModel, Output, State
-from bench.trial import require
+from bench.errors import require
 
 
 class LMModel2(LanguageModel):

@@ -6,7 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 from bench.chapter.models.spec import PENALTIES, ModelSpec
-from bench.trial import BadInput, Scalar
+from bench.errors import BadInput
+from bench.trial import Scalar
 
 _FAST = {"window": 16, "lr": 1e-2, "epochs": 15}
 _SLOW = {**_FAST, "lr": 3e-3}

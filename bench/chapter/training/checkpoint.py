@@ -15,9 +15,10 @@ from typing import Any
 import torch
 
 from bench import machine
+from bench.errors import BadInput
 from bench.files import save
 from bench.machine_kind import kind
-from bench.trial import BadInput, canonical
+from bench.trial import canonical
 
 FOLDER = "UNROLLED_CHECKPOINTS"
 EVERY = "UNROLLED_CHECKPOINT_SECONDS"

@@ -15,7 +15,7 @@ from unlogged import Unlogged
 from ablations.cli import app, main
 from ablations.commands import run
 from bench.devices import cores
-from bench.trial import plural
+from bench.errors import plural
 from reports.statistics.planning import expected
 from reports.statistics.sequential import LOOKS
 

@@ -20,7 +20,8 @@ from ablations.study.settings import resolve
 from ablations.study.study import Study
 from bench.chapter.models.registry import ZOO
 from bench.devices import usable
-from bench.trial import BadInput, Trial
+from bench.errors import BadInput
+from bench.trial import Trial
 
 STAND_INS = Path(__file__).parents[2] / "stand_ins"
 

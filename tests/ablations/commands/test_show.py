@@ -13,8 +13,9 @@ from ablations.commands import trial_view
 from ablations.ledger import Ledger
 from ablations.runner.retrained import continuation, find, retrained
 from bench.chapter.run import run_trial
+from bench.errors import BadInput
 from bench.identity import identify
-from bench.trial import BadInput, Epoch, Result, Trial, failure
+from bench.trial import Epoch, Result, Trial, failure
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,8 @@ from ablations.study.costs import check_length
 from ablations.study.loading import load
 from ablations.study.study_file import shipped
 from bench.chapter.corpus import batches, corpus
-from bench.trial import BadInput, Trial
+from bench.errors import BadInput
+from bench.trial import Trial
 
 
 @pytest.fixture

@@ -16,7 +16,8 @@ from ablations.study import loading
 from ablations.study import plan as plans
 from ablations.study.study import Study
 from bench.chapter.run import run_trial
-from bench.trial import BadInput, Result, Trial, failure
+from bench.errors import BadInput
+from bench.trial import Result, Trial, failure
 
 STUDIES = sorted(path.stem for path in Path(str(study_tables.FOLDER)).glob("*.csv"))
 

@@ -14,7 +14,8 @@ from ablations.commands import verify as verifying
 from ablations.commands.verify import Replay, difference, replays, sample
 from ablations.ledger import Ledger
 from ablations.study import plan as plans
-from bench.trial import BadInput, Result
+from bench.errors import BadInput
+from bench.trial import Result
 
 ARMS = """
 [[arm]]

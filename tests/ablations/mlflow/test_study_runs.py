@@ -10,7 +10,7 @@ from mlflow_writers import start
 from ablations.mlflow import fields, study_runs
 from ablations.mlflow.database import public, set_environment, tracking_uri
 from ablations.mlflow.study_runs import ArmRun
-from bench.trial import BadInput
+from bench.errors import BadInput
 
 STARTED = 1_700_000_000.25
 

@@ -11,7 +11,7 @@ from stub_plans import planned
 
 from ablations.mlflow import study_runs
 from ablations.mlflow.ui import ui_command
-from bench.trial import BadInput
+from bench.errors import BadInput
 
 CREATE = ("POST", "/api/2.0/mlflow/experiments/create")
 

@@ -17,7 +17,7 @@ from mlflow_writers import feed, start
 from processes import wait_for
 
 from ablations.mlflow import study_runs, writer
-from bench.trial import BadInput
+from bench.errors import BadInput
 
 NAMES = [f"baseline/seed={seed}" for seed in range(4)]
 

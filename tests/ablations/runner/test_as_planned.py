@@ -14,8 +14,9 @@ from torch import nn
 from ablations.ledger import Ledger
 from ablations.runner.run import Counts, run_trials
 from bench import plugins
+from bench.errors import BadInput
 from bench.identity import identify
-from bench.trial import BadInput, Trial
+from bench.trial import Trial
 
 WORK = "bench.chapter.run:run_trial"
 PROJECT = Path(__file__).parents[3]
@@ -85,7 +86,8 @@ from pathlib import Path
 from ablations.runner.process import Limits, run_alone
 from bench.chapter import training
 from bench.identity import identify
-from bench.trial import BadInput, Trial
+from bench.errors import BadInput
+from bench.trial import Trial
 
 def train(trial):
     result = run_alone(trial, "bench.chapter.run:run_trial", Limits(), preload=["bench.chapter.warm_up"])

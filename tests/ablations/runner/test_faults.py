@@ -11,7 +11,8 @@ from ablations.ledger import Ledger
 from ablations.runner import process
 from ablations.runner.process import Limits
 from ablations.runner.run import Counts, run_trials
-from bench.trial import BadInput, Result
+from bench.errors import BadInput
+from bench.trial import Result
 
 MIB = 2**20
 

@@ -11,7 +11,8 @@ from ablations.ledger import Ledger
 from ablations.runner import usage
 from ablations.runner.run import Counts, run_trials
 from bench.devices import usable
-from bench.trial import BadInput, Result, Trial
+from bench.errors import BadInput
+from bench.trial import Result, Trial
 
 
 def ran(ledger: Ledger, trials: list[Trial], workers: int, **words) -> dict[int, Result]:

@@ -13,7 +13,8 @@ from ablations.ledger import Ledger
 from ablations.runner import process
 from ablations.runner.process import ENVIRONMENT, Limits
 from ablations.runner.run import Counts, run_trials
-from bench.trial import BadInput, Result, Trial
+from bench.errors import BadInput
+from bench.trial import Result, Trial
 
 
 def looks_from_a_fresh_process(**options) -> dict:

@@ -13,7 +13,7 @@ from ablations.study.loading import load, override
 from ablations.study.seeds import seeds
 from ablations.study.settings import DEFAULTS, parse_set, resolve
 from bench.chapter.models.registry import ZOO
-from bench.trial import BadInput
+from bench.errors import BadInput
 
 HEAD = 'name = "n"\nquestion = "q?"\n'
 LM6 = HEAD + '[baseline]\nmodel = "lm6"\n'

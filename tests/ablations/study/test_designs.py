@@ -18,7 +18,8 @@ from ablations.study.settings import (
 from ablations.study.study import Arm, Study
 from ablations.study.study_file import DesignTable
 from bench.chapter.models.registry import ZOO
-from bench.trial import FOUND, BadInput, Setting, Trial
+from bench.errors import BadInput
+from bench.trial import FOUND, Setting, Trial
 
 FOUR = ["tying", "dropout", "ar", "tar"]
 Write = Callable[..., Study]

@@ -9,7 +9,7 @@ from ablations.study.loading import load
 from ablations.study.settings import DEFAULTS
 from ablations.study.study_file import AddOneTable, ArmTable, DesignTable, StudyFile, TuningTable
 from bench.chapter.models.registry import spec_of
-from bench.trial import BadInput
+from bench.errors import BadInput
 
 VALUES = {
     "empty text": '""', "blank text": '" "', "text": '"zzz"', "long text": f'"{"x" * 10_000}"',

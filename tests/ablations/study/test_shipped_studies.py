@@ -17,7 +17,8 @@ from ablations.study.study import Study
 from ablations.study.study_file import shipped
 from bench.chapter import corpus, text
 from bench.chapter.models.registry import ZOO
-from bench.trial import BadInput, Trial
+from bench.errors import BadInput
+from bench.trial import Trial
 from reports.statistics import sequential
 from reports.statistics.planning import expected
 from reports.statistics.power import ALPHA, smallest_exact_p

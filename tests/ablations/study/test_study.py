@@ -12,7 +12,8 @@ from ablations.study.plan import decide
 from ablations.study.settings import resolve
 from ablations.study.study import Study
 from bench.chapter.models.registry import ZOO
-from bench.trial import BadInput, Metric, Trial
+from bench.errors import BadInput
+from bench.trial import Metric, Trial
 
 TEXT = """
 name = "mine"

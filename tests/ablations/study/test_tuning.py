@@ -20,7 +20,8 @@ from ablations.runner.run import run_trials
 from ablations.study import loading, plan, tuning
 from ablations.study.loading import load, override
 from ablations.study.study import Arm, Study
-from bench.trial import BadInput, Result, Trial, failure
+from bench.errors import BadInput
+from bench.trial import Result, Trial, failure
 
 SMALL = """
 name = "tuned"

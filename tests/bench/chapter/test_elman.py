@@ -9,7 +9,8 @@ from torch import nn
 from bench.chapter.models.elman import LMModel2
 from bench.chapter.models.registry import ZOO
 from bench.chapter.run import run_trial
-from bench.trial import BadInput, Trial
+from bench.errors import BadInput
+from bench.trial import Trial
 
 
 def test_lmmodel1_and_lmmodel2_train_to_the_same_weights(small: Callable[..., Trial]) -> None:

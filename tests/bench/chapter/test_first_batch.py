@@ -15,7 +15,8 @@ from bench.chapter.models.registry import ZOO
 from bench.chapter.models.spec import ModelSpec
 from bench.chapter.run import run_trial
 from bench.chapter.training import train
-from bench.trial import BadInput, Trial
+from bench.errors import BadInput
+from bench.trial import Trial
 
 # What follows are the models of careless users.
 

@@ -20,7 +20,8 @@ from bench.chapter.training import loop, train
 from bench.chapter.training.engine import Training
 from bench.chapter.training.train import build
 from bench.environment import stream
-from bench.trial import BadInput, Result, Trial
+from bench.errors import BadInput
+from bench.trial import Result, Trial
 
 engines = pytest.mark.parametrize("engine", ["learner", "loop"])
 BatchRecorder = tuple[Result, LanguageModel, Batches, Training]

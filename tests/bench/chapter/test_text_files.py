@@ -9,7 +9,8 @@ import pytest
 
 from bench.chapter.corpus import UNKNOWN, batches, corpus, load
 from bench.chapter.text import text_of
-from bench.trial import BadInput, Trial
+from bench.errors import BadInput
+from bench.trial import Trial
 
 
 @pytest.fixture

@@ -8,7 +8,8 @@ from stub_trials import WORK, bits, steady
 
 from ablations.ledger import Ledger
 from ablations.runner.run import Counts, run_trials
-from bench.trial import BadInput, Result, Trial
+from bench.errors import BadInput
+from bench.trial import Result, Trial
 
 
 class Told(list[Result]):

@@ -7,7 +7,8 @@ from stub_trials import steady, trial
 
 from ablations.ledger import seal
 from ablations.runner.cluster import read_answer
-from bench.trial import BadInput, Result
+from bench.errors import BadInput
+from bench.trial import Result
 
 
 def test_a_result_comes_with_the_drivers_trial() -> None:

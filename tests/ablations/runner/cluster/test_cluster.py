@@ -17,8 +17,9 @@ from ablations.ledger import Ledger
 from ablations.runner import cluster
 from ablations.runner.run import Counts, run_trials
 from bench.chapter.text import data_hash
+from bench.errors import BadInput
 from bench.identity import identify
-from bench.trial import BadInput, Trial
+from bench.trial import Trial
 
 
 def other_code(folder: Path) -> Path:

@@ -9,7 +9,7 @@ from nvml_stand_in import Machine, uuid
 
 from ablations.ledger import Ledger
 from ablations.runner.run import Counts, run_trials
-from bench.trial import BadInput
+from bench.errors import BadInput
 
 STAND_INS = Path(__file__).parents[3] / "stand_ins"
 

@@ -10,7 +10,7 @@ from stub_trials import trial
 
 from ablations.ledger import Ledger
 from ablations.runner.run import Counts
-from bench.trial import BadInput
+from bench.errors import BadInput
 
 
 def test_the_trials_of_a_killed_worker_are_tried_again_and_no_others(

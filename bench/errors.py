@@ -1,0 +1,44 @@
+"""Errors that a user can correct, and the words and characters of which lines for people are made."""
+
+import unicodedata
+from typing import Any
+
+
+class BadInput(ValueError):
+    """An error that the user can correct. `str()` is one line: "place: key: rule; cure".
+
+    `place` is a file, a flag or a study, `key` what is wrong there, with its value as "lr = 2", `rule` the
+    rule that it breaks, and `cure` what to do. All but the rule may be "".
+    """
+
+    def __init__(self, rule: object, *, place: object = "", key: str = "", cure: str = "") -> None:
+        super().__init__(str(rule))
+        self.rule, self.place, self.key, self.cure = str(rule), str(place), key, cure
+
+    def __str__(self) -> str:
+        line = ": ".join(filter(None, (self.place, self.key, self.rule)))
+        return f"{line}; {self.cure}" if self.cure else line
+
+
+def require(holds: object, rule: str, **fields: Any) -> None:
+    """Raise BadInput, with the fields given, if the condition does not hold."""
+    if not holds:
+        raise BadInput(rule, **fields)
+
+
+def plural(number: int, noun: str) -> str:
+    """A number with its noun in the singular or plural: '1 seed', '2 seeds'."""
+    return f"{number} {noun}{'s' * (number != 1)}"
+
+
+_PICTURES = {c: chr(0x2400 + c) for c in range(32)} | {ord(c): " " for c in "\t\n\r"} | {0x7F: "\u2421"}
+
+
+def visible(value: object) -> str:
+    """`value` as text that any document may hold.
+
+    Control characters become their pictures (NUL is ␀); what reorders or hides text, and what UTF-8 cannot
+    write, becomes the replacement character.
+    """
+    text = str(value).translate(_PICTURES)
+    return "".join("\ufffd" if unicodedata.category(c) in ("Cc", "Cf", "Cs", "Cn") else c for c in text)
