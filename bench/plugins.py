@@ -32,7 +32,7 @@ from bench.chapter.text import contents
 from bench.errors import BadInput, require
 from bench.identity import loaded, plugged
 from bench.plugin_sources import sources_of
-from bench.trial import FOUND, Scalar, Trial
+from bench.trial import DERIVED, Scalar, Trial
 
 Cls = TypeVar("Cls", bound=type)
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -46,7 +46,7 @@ LARGEST = 10_000_000
 
 BARE_KEY = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 _FIELDS = {f.name for f in fields(Trial)}
-_SETTINGS = _FIELDS - {"model", "seed", "options", *FOUND}
+_SETTINGS = _FIELDS - {"model", "seed", "options", *DERIVED}
 _PREFIX = "unrolled_plugin_"
 _RENAME = "choose another name"
 

@@ -115,7 +115,7 @@ class Trial:
         for name, value in self.to_dict().items():
             if name == "moms":
                 flat[name] = ",".join(f"{m:g}" for m in value)
-            elif name not in ("seed", "options", *FOUND):
+            elif name not in ("seed", "options", *DERIVED):
                 flat[name] = value
         return {**flat, **self.options}
 
@@ -183,7 +183,7 @@ class Result:
 
     @property
     def spent(self) -> float:
-        """Seconds of the last attempt, and of the epochs that it took over from one before."""
+        """Seconds of all attempts whose epochs are part of this result."""
         return max(self.seconds, self.metrics.get("speed_seconds", 0.0))
 
     @property
@@ -213,8 +213,8 @@ class Result:
 
 
 def settings(trial: Trial) -> dict[str, Any]:
-    """The settings that a study declares: all fields but those in FOUND and the text's path."""
-    return {key: value for key, value in trial.to_dict().items() if key not in ("corpus", *FOUND)}
+    """The settings that a study declares: all fields but those in DERIVED and the text's path."""
+    return {key: value for key, value in trial.to_dict().items() if key not in ("corpus", *DERIVED)}
 
 
 STATUSES = ("done", "diverged", "failed")
@@ -249,7 +249,7 @@ def _floats(cls: type, data: Mapping[str, Any]) -> dict[str, Any]:
     return {f.name: float(data[f.name]) if f.type is float else data[f.name] for f in fields(cls)}
 
 
-FOUND = ("device", "source", "data", "versions")
+DERIVED = ("device", "source", "data", "versions")
 """Fields of Trial that no study sets: planning determines them."""
 
 TASK = ("data", "tokens", "vocab", "split", "target")

@@ -17,7 +17,7 @@ from ablations.study.errors import explain, shown
 from bench.chapter.models.registry import ZOO, spec_of, suggestion
 from bench.chapter.models.spec import PENALTIES, ModelSpec
 from bench.errors import BadInput, plural
-from bench.trial import FOUND, Scalar, Setting, Trial
+from bench.trial import DERIVED, Scalar, Setting, Trial
 
 Settings = Mapping[str, Any]
 
@@ -70,7 +70,7 @@ _MEANT = {**_KEYS, "learning_rate": "lr", "batch_size": "batch"}
 """Settings by other names that people try."""
 
 _ELSEWHERE = {
-    **dict.fromkeys(FOUND, "it is found out where the study is planned; a text is named with corpus"),
+    **dict.fromkeys(DERIVED, "it is found out where the study is planned; a text is named with corpus"),
     "seed": "the study's own `seeds` name them",
     "seeds": "they stand at the top of the file",
     "options": "write the model's options themselves: hidden = 128",

@@ -18,7 +18,7 @@ from bench.chapter.models.spec import PENALTIES
 from bench.chapter.throughput import gpu_memory, memory_peak
 from bench.chapter.training import train as training
 from bench.chapter.training.engine import Diverged, Training
-from bench.chapter.witnesses import BatchRecorder, DataInput, TrainingInput, count_witnesses, witnesses
+from bench.chapter.witnesses import BatchRecorder, DataWitnessInput, WitnessInput, count_witnesses, witnesses
 from bench.errors import require
 from bench.machine_kind import FACTS
 from bench.trial import Result, Trial, failure
@@ -79,14 +79,14 @@ def train_and_measure(trial: Trial, data: Corpus, train: Batches, valid: Batches
         "train_updates": steps,
         "train_tokens": train.tokens * trial.epochs,
         **_speeds(record, train, valid),
-        "speed_seconds": record.resumed_seconds,  # to which comes this attempt
+        "speed_seconds": record.resumed_seconds,  # of earlier attempts only: run_trial adds this one
         "model_parameters": sum(p.numel() for p in model.parameters()),
         **gpu_memory(environment.device(trial.device)),
     }
     if not spec_of(trial.model).file:  # a plug-in's shapes do not tell how often it uses them
         metrics["train_flops"] = training_flops(trial, model, steps)
     weights, fresh = dict(model.named_parameters()), training.build(trial, len(data.vocab))
-    case = TrainingInput(
+    case = WitnessInput(
         trial=trial,
         data=data,
         train=train,
@@ -122,7 +122,9 @@ def count_and_measure(trial: Trial, data: Corpus, train: Batches, valid: Batches
     counted = train.positions[train.order].numel()
     return {
         "metrics": {**evaluation.summary(), "train_tokens": float(counted)},
-        "witnesses": count_witnesses(DataInput(trial=trial, data=data, train=train, valid=valid), logits),
+        "witnesses": count_witnesses(
+            DataWitnessInput(trial=trial, data=data, train=train, valid=valid), logits
+        ),
         "fingerprints": {name: fingerprint(tensors) for name, tensors in marks.items()},
         **_error_analysis(trial, data, valid, evaluation),
     }

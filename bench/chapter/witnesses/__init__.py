@@ -14,19 +14,27 @@ from torch import Tensor
 from bench.chapter.models.registry import spec_of
 from bench.chapter.models.spec import strengths
 from bench.chapter.witnesses import data, model, training
-from bench.chapter.witnesses.context import DataInput, TrainingInput, Witness, all_are, equal, near, penalty
+from bench.chapter.witnesses.context import (
+    DataWitnessInput,
+    Witness,
+    WitnessInput,
+    all_are,
+    equal,
+    near,
+    penalty,
+)
 from bench.chapter.witnesses.observer import BatchRecorder
 
-__all__ = ["BatchRecorder", "DataInput", "TrainingInput", "Witness", "count_witnesses", "witnesses"]
+__all__ = ["BatchRecorder", "DataWitnessInput", "Witness", "WitnessInput", "count_witnesses", "witnesses"]
 
-DATA: Mapping[str, Callable[[DataInput], Witness]] = {
+DATA: Mapping[str, Callable[[DataWitnessInput], Witness]] = {
     "tokens": data.tokens,
     "vocab": data.vocab,
     "split": data.split,
     "stride": data.stride,
 }
 
-TRAINING: Mapping[str, Callable[[TrainingInput], Witness | None]] = {
+TRAINING: Mapping[str, Callable[[WitnessInput], Witness | None]] = {
     "window": lambda case: all_are(case.trial.window, case.recorder.widths),
     "batch": lambda case: all_are(case.trial.batch, {rows for rows, _ in case.recorder.shapes}),
     "epochs": lambda case: equal(case.trial.epochs, len(case.record.epochs)),
@@ -42,7 +50,7 @@ TRAINING: Mapping[str, Callable[[TrainingInput], Witness | None]] = {
     "detach_every": training.detach_every,
 }
 
-MODEL: Mapping[str, Callable[[TrainingInput], Witness]] = {
+MODEL: Mapping[str, Callable[[WitnessInput], Witness]] = {
     "hidden": model.hidden,
     "embedding": lambda case: equal(
         case.trial.options["embedding"], case.fresh.embed(case.train.inputs[:1]).shape[-1]
@@ -67,7 +75,7 @@ PROMISED = ("tying", "dropout")
 """Options whose witness serves a user's own model too: the check of the first batch looks for their parts."""
 
 
-def witnesses(case: TrainingInput) -> dict[str, Witness]:
+def witnesses(case: WitnessInput) -> dict[str, Witness]:
     """The witnesses of every factor that a trained model has. The random generators keep their state.
 
     Those of the training come last, since that of `detach_every` changes the fresh model.
@@ -86,7 +94,7 @@ def witnesses(case: TrainingInput) -> dict[str, Witness]:
     return of_data | {name: w for name, w in of_training.items() if w} | of_model | own
 
 
-def count_witnesses(case: DataInput, logits: Tensor) -> dict[str, Witness]:
+def count_witnesses(case: DataWitnessInput, logits: Tensor) -> dict[str, Witness]:
     """The witnesses of a counting baseline: of the data, and of how many tokens it reads.
 
     `logits` (targets, vocab) are its predictions on the validation set.

@@ -16,7 +16,7 @@ Witness = dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
-class DataInput:
+class DataWitnessInput:
     """The input of a witness of the data: a trial, its corpus and its batches."""
 
     trial: Trial
@@ -26,7 +26,7 @@ class DataInput:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainingInput(DataInput):
+class WitnessInput(DataWitnessInput):
     """The input of any other witness; `fresh` is the model as it began, which witnesses may change."""
 
     model: LanguageModel

@@ -4,36 +4,36 @@ import torch
 from torch import Tensor
 
 from bench.chapter.corpus import UNKNOWN
-from bench.chapter.witnesses.context import DataInput, Witness, equal, fitting
+from bench.chapter.witnesses.context import DataWitnessInput, Witness, equal, fitting
 
 
-def tokens(case: DataInput) -> Witness:
+def tokens(case: DataWitnessInput) -> Witness:
     """Whether every token is one character."""
     short = all(len(token) == 1 for token in case.data.vocab if token != UNKNOWN)
     return fitting(case.trial.tokens, {"char": short, "word": not short or case.trial.tokens == "word"})
 
 
-def vocab(case: DataInput) -> Witness:
+def vocab(case: DataWitnessInput) -> Witness:
     """The size of the vocabulary, which contains <unk> only if it is capped."""
     size, cap = len(case.data.vocab), case.trial.vocab
     return {"ok": size <= cap if cap else UNKNOWN not in case.data.vocab, "declared": cap, "seen": size}
 
 
-def split(case: DataInput) -> Witness:
+def split(case: DataWitnessInput) -> Witness:
     """Whether all validation targets come after all training targets in the text."""
     train, valid = (part.positions[part.order] for part in (case.train, case.valid))
     behind = bool(train.max() < valid.min())
     return fitting(case.trial.split, {"tail": behind, "blocks": not behind})
 
 
-def stride(case: DataInput) -> Witness:
+def stride(case: DataWitnessInput) -> Witness:
     """The least distance between two windows."""
     parts = [part.positions[part.order].view(len(part.order), -1) for part in (case.train, case.valid)]
     ends = torch.cat(parts)[:, -1].sort().values
     return equal(case.trial.stride or case.trial.window, int(ends.diff().min()))
 
 
-def context(case: DataInput, logits: Tensor) -> Witness:
+def context(case: DataWitnessInput, logits: Tensor) -> Witness:
     """The fewest preceding tokens that determine each prediction; declared + 1 if more are needed."""
     most = int(case.trial.options["context"])
     weights = torch.linspace(1, 2, logits.shape[1], dtype=torch.float64)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from bench import environment
 from bench.chapter.models.recurrent import Output, ScratchLM, Unrolled, parts_of
 from bench.chapter.models.registry import spec_of
-from bench.chapter.witnesses.context import TrainingInput, Witness, all_are, equal, fitting
+from bench.chapter.witnesses.context import Witness, WitnessInput, all_are, equal, fitting
 
 SHARED = ("hidden", "layers", "dropout", "tying")
 """Options that a model from scratch has in common with its twin around torch's module."""
@@ -20,7 +20,7 @@ SHARED = ("hidden", "layers", "dropout", "tying")
 DRAWS = 2**14  # numbers, at least, from which the share of a dropout is told
 
 
-def hidden(case: TrainingInput) -> Witness:
+def hidden(case: WitnessInput) -> Witness:
     """The widths of the state and of the output; AWD-LSTM's last layer is as wide as its embedding."""
     raw, parts = _read(case)
     widths = {part.shape[-1] for part in [raw, *parts]}
@@ -29,27 +29,27 @@ def hidden(case: TrainingInput) -> Witness:
 
 
 @torch.no_grad()
-def nonlinearity(case: TrainingInput) -> Witness:
+def nonlinearity(case: WitnessInput) -> Witness:
     """The activation, from outputs for large inputs: tanh's lie between −1 and 1, ReLU's are at least 0."""
     states = case.fresh.get_submodule("rnn")(100 * torch.randn(8, 2, int(case.trial.options["hidden"])))[0]
     bounded, positive = bool(states.abs().max() <= 1), bool(states.min() >= 0)
     return fitting(str(case.trial.options["nonlinearity"]), {"tanh": bounded, "relu": positive})
 
 
-def layers(case: TrainingInput) -> Witness:
+def layers(case: WitnessInput) -> Witness:
     """The layers of torch's modules, and the cells from scratch."""
     built_in = sum(m.num_layers for m in case.fresh.modules() if isinstance(m, nn.RNNBase))
     return equal(case.trial.options["layers"], built_in + len(cells(case.fresh)))
 
 
-def form(case: TrainingInput) -> Witness:
+def form(case: WitnessInput) -> Witness:
     """The kinds of cells from scratch, by the names that their family gives them."""
     assert isinstance(case.fresh, ScratchLM)
     found, forms = {type(cell) for cell in cells(case.fresh)}, case.fresh.forms
     return all_are(case.trial.options["form"], {name for name, cls in forms.items() if cls in found})
 
 
-def init(case: TrainingInput) -> Witness:
+def init(case: WitnessInput) -> Witness:
     """Whether the untrained model has the weights that its twin around torch's module draws from the seed."""
     options: dict[str, Any] = {**spec_of(case.trial.model).options, **case.trial.options}
     fresh = case.fresh
@@ -69,19 +69,19 @@ def _equal(one: nn.Module, two: nn.Module) -> bool:
     return all(torch.equal(a, b) for a, b in zip(one.parameters(), two.parameters(), strict=True))
 
 
-def dropout(option: str, part: str, case: TrainingInput) -> Witness:
+def dropout(option: str, part: str, case: WitnessInput) -> Witness:
     """The share of numbers that a part of the model drops."""
     drop, ones = case.fresh.get_submodule(part), torch.ones(DRAWS // 64, 1, 64)
     return _dropped(case, option, part, lambda: drop(ones) == 0)
 
 
-def embed_p(case: TrainingInput) -> Witness:
+def embed_p(case: WitnessInput) -> Witness:
     """The share of words that lose their whole embedding."""
     words = torch.arange(len(case.data.vocab))
     return _dropped(case, "embed_p", "words", lambda: (case.fresh.embed(words) == 0).all(-1))
 
 
-def weight_p(case: TrainingInput) -> Witness:
+def weight_p(case: WitnessInput) -> Witness:
     """The share of hidden-to-hidden weights dropped, in the layer furthest from the declared share."""
     layers = list(case.fresh.get_submodule("rnns").children())
     found = [
@@ -102,7 +102,7 @@ def _weights_gone(layer: nn.Module) -> Tensor:
 
 
 @torch.no_grad()
-def _dropped(case: TrainingInput, option: str, part: str, draw: Callable[[], Tensor]) -> Witness:
+def _dropped(case: WitnessInput, option: str, part: str, draw: Callable[[], Tensor]) -> Witness:
     """The share that a part of the model drops in training, within five standard errors of the declared one.
 
     `draw` tells which of some numbers are dropped. In evaluation none may be, and a batch must pass the part.
@@ -121,7 +121,7 @@ def _dropped(case: TrainingInput, option: str, part: str, draw: Callable[[], Ten
 
 
 @torch.no_grad()
-def _met(case: TrainingInput) -> set[str]:
+def _met(case: WitnessInput) -> set[str]:
     """The parts of the model that a training batch runs through."""
     met: set[str] = set()
     hooks = [
@@ -136,7 +136,7 @@ def _met(case: TrainingInput) -> set[str]:
 
 
 @torch.no_grad()
-def _read(case: TrainingInput) -> tuple[Tensor, list[Tensor]]:
+def _read(case: WitnessInput) -> tuple[Tensor, list[Tensor]]:
     """The hidden states of one window, and the parts of the state after it."""
     case.fresh.eval().reset()
     output: Output = case.fresh(case.train.inputs[case.train.order[:1]])

@@ -8,17 +8,17 @@ from torch import Tensor
 from bench.chapter.corpus import Batches
 from bench.chapter.diagnostics import gradient_by_distance
 from bench.chapter.models.recurrent import LanguageModel
-from bench.chapter.witnesses.context import TrainingInput, Witness, equal, fitting, near
+from bench.chapter.witnesses.context import Witness, WitnessInput, equal, fitting, near
 
 ROWS = 8  # of a batch that are looked up in the text
 
 
-def lr(case: TrainingInput) -> Witness:
+def lr(case: WitnessInput) -> Witness:
     """The peak of the cycle."""
     return near(case.trial.lr, max(case.record.lrs), _slack(case))
 
 
-def moms(case: TrainingInput) -> Witness:
+def moms(case: WitnessInput) -> Witness:
     """The momentum of the first step, of the peak and of the last step."""
     moms, declared = case.record.moms, case.trial.moms
     seen = (moms[0], min(moms), moms[-1])
@@ -26,23 +26,23 @@ def moms(case: TrainingInput) -> Witness:
     return {"ok": ok, "declared": list(declared), "seen": list(seen)}
 
 
-def _slack(case: TrainingInput) -> float:
+def _slack(case: WitnessInput) -> float:
     """Few steps miss the peak of a cosine by a little."""
     return 0.01 + math.sin(math.pi / len(case.record.lrs)) ** 2
 
 
-def clip(case: TrainingInput) -> Witness | None:
+def clip(case: WitnessInput) -> Witness | None:
     """The largest gradient norm of an update, which equals the bound if any gradient was clipped."""
     return near(case.trial.clip, float(case.record.max_grad_norm), 0.01) if case.trial.clip else None
 
 
-def target(case: TrainingInput) -> Witness:
+def target(case: WitnessInput) -> Witness:
     """The number of targets of each row of a batch."""
     widths, asked = case.recorder.widths, case.recorder.targets
     return fitting(case.trial.target, {"every": asked == widths, "last": asked == {1}})
 
 
-def reset(case: TrainingInput) -> Witness:
+def reset(case: WitnessInput) -> Witness:
     """Whether passes and batches began with a state, and whether the network uses its state at all."""
     reads = _reads_its_state(case.fresh, case.train)
     starts, within = (
@@ -63,7 +63,7 @@ def _reads_its_state(model: LanguageModel, train: Batches) -> bool:
     return not torch.equal(after, model(window).logits)
 
 
-def order(case: TrainingInput) -> Witness:
+def order(case: WitnessInput) -> Witness:
     """Whether each row of a batch continues in the next batch, or in the row below it."""
     first, *later = (batch.cpu() for batch in case.recorder.batches)
     shared = case.trial.window - case.trial.stride if case.trial.stride else 0  # words of two neighbours
@@ -86,7 +86,7 @@ def _stands_in(ids: Tensor, row: Tensor) -> bool:
     return len(at) > 0
 
 
-def detach_every(case: TrainingInput) -> Witness:
+def detach_every(case: WitnessInput) -> Witness:
     """The number of tokens that a gradient reaches back from the last word. Changes the fresh model."""
     count = max(case.trial.detach_every // case.trial.window, 1) + 1
     windows = case.train.inputs[case.train.order[:count].view(-1, 1)]

@@ -13,7 +13,7 @@ from bench.chapter.models.registry import ZOO
 from bench.chapter.regularization import Dropout
 from bench.chapter.run import run_trial
 from bench.chapter.training import learner, train
-from bench.chapter.witnesses import TrainingInput, witnesses
+from bench.chapter.witnesses import WitnessInput, witnesses
 from bench.trial import Trial
 
 engines = pytest.mark.parametrize("engine", ["learner", "loop"])
@@ -89,7 +89,7 @@ def test_witnesses_leave_the_random_numbers_alone(
 ) -> None:
     states = []
 
-    def between(case: TrainingInput) -> dict[str, Any]:
+    def between(case: WitnessInput) -> dict[str, Any]:
         states.append(torch.random.get_rng_state())
         found = witnesses(case)
         states.append(torch.random.get_rng_state())

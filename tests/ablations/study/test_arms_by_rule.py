@@ -19,7 +19,7 @@ from ablations.study.study import Arm, Study
 from ablations.study.study_file import DesignTable
 from bench.chapter.models.registry import ZOO
 from bench.errors import BadInput
-from bench.trial import FOUND, Setting, Trial
+from bench.trial import DERIVED, Setting, Trial
 
 FOUR = ["tying", "dropout", "ar", "tar"]
 Write = Callable[..., Study]
@@ -142,7 +142,7 @@ def test_arms_are_counted_by_arithmetic(design: dict[str, object], count: int) -
 
 
 def test_every_field_of_trial_can_be_set_or_is_set_by_the_study() -> None:
-    assert set(Trial.__dataclass_fields__) - set(DEFAULTS) == {"model", "seed", "options", *FOUND}
+    assert set(Trial.__dataclass_fields__) - set(DEFAULTS) == {"model", "seed", "options", *DERIVED}
 
 
 def test_every_setting_and_every_string_option_is_declared() -> None:
