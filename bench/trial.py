@@ -92,7 +92,7 @@ class Trial:
     versions: str = ""
 
     def __post_init__(self) -> None:
-        """Make equal trials equal: no detach_every is the window, a stride of the window is 0, options are sorted."""
+        """Equal trials become equal: no detach_every is the window, a stride of the window is 0."""
         object.__setattr__(self, "detach_every", self.detach_every or self.window)
         object.__setattr__(self, "stride", 0 if self.stride == self.window else self.stride)
         object.__setattr__(self, "options", dict(sorted(self.options.items())))
