@@ -1,5 +1,6 @@
 """The command as a user types it: in a process, a folder and an MLflow database of its own."""
 
+import functools
 import json
 import os
 import sqlite3
@@ -7,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 COMMAND = str(Path(sys.executable).with_name("unrolled"))
 TEXT = "the cat sat on the mat and the dog sat on the log . " * 60
@@ -36,7 +38,20 @@ def write(
 def environment(folder: Path, **more: str) -> dict[str, str]:
     """The caller's variables without those of a test run, and where MLflow keeps its data."""
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW", "PYTEST", "COV"))}
-    return {**clean, "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db", **more}
+    database = folder / "mlflow.db"
+    if not database.exists():
+        database.write_bytes(empty_database())
+    return {**clean, "MLFLOW_TRACKING_URI": f"sqlite:///{database}", **more}
+
+
+@functools.cache
+def empty_database() -> bytes:
+    """A database with MLflow's schema: making one takes two seconds, copying it none."""
+    code = "import sys; from ablations.mlflow.database import prepare; prepare(sys.argv[1])"
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "mlflow.db"
+        subprocess.run([sys.executable, "-c", code, f"sqlite:///{path}"], capture_output=True, check=True)
+        return path.read_bytes()
 
 
 def unrolled(folder: Path, *words: str | bytes, **more: str) -> subprocess.CompletedProcess[str]:

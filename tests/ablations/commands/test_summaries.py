@@ -5,12 +5,13 @@ from dataclasses import replace
 from statistics import fmean, stdev
 
 import pytest
+from as_typed import empty_database
 from many_trials import ARMS, diverged, keep, planned, study
 from scipy import stats
 from stub_plans import kept
 
 from ablations.cli import main
-from ablations.mlflow.database import prepare, set_environment
+from ablations.mlflow.database import set_environment
 from ablations.mlflow.experiment import read_ended_runs
 from ablations.study import plan as plans
 from bench.trial import Metric
@@ -20,17 +21,10 @@ set_environment()  # before anything imports mlflow
 BASE, OTHER = ARMS[:2]
 
 
-@pytest.fixture(scope="module")
-def template(tmp_path_factory):
-    path = tmp_path_factory.mktemp("template") / "mlflow.db"
-    prepare(f"sqlite:///{path}")
-    return path
-
-
 @pytest.fixture
-def mlflow(template, tmp_path, monkeypatch):
+def mlflow(tmp_path, monkeypatch):
     """A project of its own; syncs a study's results, and returns the active runs of a role by name."""
-    (tmp_path / "mlflow.db").write_bytes(template.read_bytes())
+    (tmp_path / "mlflow.db").write_bytes(empty_database())
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
 
     class Project:
