@@ -8,7 +8,7 @@ from pathlib import Path
 from ablations.study.settings import DEFAULTS
 from ablations.study.study_file import shipped
 from bench.chapter.models.registry import ZOO
-from bench.errors import BadInput
+from bench.errors import BadInput, require
 from bench.files import explained
 
 CELL = '''\
@@ -100,6 +100,9 @@ def new(kind: str, path: Path) -> int:
     if path.suffix != suffix:
         raise BadInput(f"a {kind} is a {suffix} file", place=path, cure=f"name it {path.stem}{suffix}")
     names = _names(kind, path)
+    require(not path.exists(), "exists and is left as it is", place=path, cure="choose another name")
+    folder = path.parent.is_dir()
+    require(folder, "there is no such folder", place=path, cure="make it, or choose another one")
     with explained(path), path.open("x", encoding="utf-8") as file:
         file.write(TEMPLATES[kind].format(**names))
     setting = f"{names['name']}=0.1,0.5" if kind == "regularizer" else f"model=lm6,{names['name']}"

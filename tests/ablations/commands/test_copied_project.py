@@ -69,7 +69,7 @@ def test_a_copy_trains_logs_and_reports_into_itself(finished, copied):
     assert all(place.is_relative_to(copied) for place in places(copied))
     pages = list((copied / "mlartifacts").rglob("index.html"))
     assert len(pages) == 2  # of the plan before, and of this one with a seed more
-    reports = {page.read_bytes() for page in (copied / "reports").rglob("index.html")}
+    reports = {page.read_bytes() for page in (copied / "out").rglob("index.html")}
     assert reports & {page.read_bytes() for page in pages}
 
 

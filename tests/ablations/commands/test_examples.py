@@ -49,7 +49,7 @@ def test_an_example_is_trained_compared_and_reported(folder: Path, study: str, a
     table = results(study, folder / "results")
     assert set(table.status) == {"done"} and sorted(set(table.seed)) == [0, 1]
     assert compare(study, arm, folder=folder / "results").contrast.pairs == 2
-    assert arm in (folder / "reports" / "out" / study / "index.html").read_text("utf-8")
+    assert arm in (folder / "out" / study / "index.html").read_text("utf-8")
 
 
 def test_the_notebook_trains_reads_compares_and_goes_on(folder: Path) -> None:
