@@ -111,15 +111,14 @@ for _model, _epoch, *_digits in map(str.split, _ROWS.strip().splitlines()):
     PRINTED.setdefault(_model, {})[int(_epoch)] = (_digits[0], _digits[1], _digits[2])
 
 
-def play(upto: str = "lm7") -> Iterator[GoldenRow]:
-    """Train the notebook's models in its order, up to `upto`; yield the epochs of each trained model.
+def play() -> Iterator[GoldenRow]:
+    """Train the notebook's models in its order; yield the epochs of each trained model.
 
     Seeds and draws from the global generators. All seven take about a minute and a half on one core.
     """
     environment.deterministic()
     set_seed(SEED)
-    models = list(PRINTED)
-    for name in models[: models.index(upto) + 1]:
+    for name in PRINTED:
         trial = spec_of(name).trial(SEED)
         if name in ("lm1", "lm3", "lm4"):  # the others read the windows of the model before
             dls = loaders(trial)

@@ -138,7 +138,7 @@ def test_the_study_that_new_writes_can_be_planned(folder: Path, capsys) -> None:
 @pytest.mark.parametrize(
     ("kind", "file", "said"),
     [
-        ("cell", "there.py", "there.py exists already and is left as it is"),
+        ("cell", "there.py", "there.py: exists and is left as it is"),
         ("cell", "my_cell.toml", "a cell is a .py file; name it my_cell.py"),
         ("study", "my.py", "a study is a .toml file; name it my.toml"),
         ("cell", "gru.py", "the name 'gru' is taken"),
