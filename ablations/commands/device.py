@@ -17,7 +17,7 @@ class Device(NamedTuple):
 
     kind: str  # cpu | cuda
     why: str
-    places: int
+    slots: int
     found: Usable = Usable()  # where it is cuda, and no cluster trains
 
     def __str__(self) -> str:
@@ -33,14 +33,14 @@ class Device(NamedTuple):
             raise BadInput(self.found.why, place=place, cure=cure)
 
 
-def device_of_plan(kind: str, places: PlaceOptions) -> Device:
+def device_of_plan(kind: str, options: PlaceOptions) -> Device:
     """The Device of a kind that was chosen earlier. Raises BadInput for "cuda" if no GPU can be used."""
-    if places.cluster:
+    if options.cluster:
         return Device(kind, "", cores())
     found = usable() if kind == "cuda" else Usable()
     if found.why:
         raise BadInput(found.why, place="device cuda", cure=found.cure)
-    return _device(kind, "", places.workers, found)
+    return _device(kind, "", options.workers, found)
 
 
 def choose(study: Study, options: PlanOptions, before: str) -> Device:
@@ -81,12 +81,12 @@ def _estimates(study: Study, workers: int | None, gpus: Sequence[Gpu]) -> dict[s
     """Seconds of a study, to its last look, on the CPU and on the GPUs, and in words; the CPU comes first."""
     each = [(arm.trial(), 1 if arm.counted else len(arm.seeds)) for arm in (*study.arms, *study.searches)]
     many = min(workers or cores(), cores())
-    places = workers or len(gpus)
+    slots = workers or len(gpus)
     on_cpu = sum(count * costs.expected_seconds(trial) for trial, count in each) / many
     busy = sum(count * costs.gpu_seconds(trial) for trial, count in each)
     starts = costs.GPU_START * sum(count for _, count in each)
-    # a GPU trains one at a time, and a place waits for its process to start
-    on_gpu = max(busy / min(len(gpus), places), (busy + starts) / places)
+    # a GPU trains one at a time, and a slot waits for its process to start
+    on_gpu = max(busy / min(len(gpus), slots), (busy + starts) / slots)
     where = "one GPU" if len(gpus) == 1 else f"{len(gpus)} GPUs"
     return {
         "cpu": (on_cpu, f"{duration(on_cpu)} on {plural(many, 'core')}"),

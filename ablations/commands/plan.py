@@ -183,7 +183,7 @@ def _measured_so_far(found: study.Study, ledger: Ledger) -> tuple[dict[str, floa
     contrasts = {row.arm.name: row.contrast for row in seen.rows} if seen else {}
     wanted = {arm.name: arm.trial().factors() for arm in (*found.arms, *found.searches)}
     took = defaultdict(list)
-    for id, (arm, _) in plan.places.items() if plan.device != "cuda" else ():
+    for id, (arm, _) in plan.arm_and_seed.items() if plan.device != "cuda" else ():
         if (result := results.get(id)) and result.done and result.trial.factors() == wanted.get(arm.name):
             took[arm.name].append(result.spent)
     return (

@@ -14,8 +14,8 @@ from typing import Any
 import pandas as pd
 from pydantic import ConfigDict, TypeAdapter
 
+from ablations.commands.seed_scheduler import SeedScheduler
 from ablations.commands.tables import TABLES, stored_run, understood
-from ablations.commands.until_decided import UntilDecided
 from ablations.ledger import Ledger, needed, unseal
 from ablations.mlflow.database import public
 from ablations.mlflow.experiment import EndedRun, read_ended_runs
@@ -112,14 +112,14 @@ def _of_ledger(source: str, study: str, metric: str) -> ResultSet:
     ledger = Ledger(Path(source))
     plan = _chosen({plan.study: plan for plan in _plans(ledger)}, study, source)
     metric = metric or plan.metrics[0].name
-    places = plan.places
-    paths = {id: ledger.path(id) for id in places}
+    arm_and_seed = plan.arm_and_seed
+    paths = {id: ledger.path(id) for id in arm_and_seed}
     trained = {id: _result(path, id, ledger) for id, path in paths.items() if path.exists()}
     _check_metric(source, metric, {name for one in trained.values() for name in one.metrics})
-    pending = UntilDecided(plan, {id: one.compared for id, one in trained.items()}).pending
+    pending = SeedScheduler(plan, {id: one.compared for id, one in trained.items()}).pending
     rows = []
     for arm in plan.arms:
-        waiting = [seed for id, (of, seed) in places.items() if of is arm and id in pending]
+        waiting = [seed for id, (owner, seed) in arm_and_seed.items() if owner is arm and id in pending]
         rows += [{"arm": arm.name, "seed": seed, "status": WAITING} for seed in waiting]
         for seed, id in arm.trials.items():
             if result := trained.get(id):

@@ -12,8 +12,8 @@ from ablations.commands import device
 from ablations.commands.device import Device
 from ablations.commands.plan import chosen, print_plans
 from ablations.commands.report import comparison, index, published, read, render, writable
+from ablations.commands.seed_scheduler import SeedScheduler
 from ablations.commands.train import Budget, StudyRun, train, try_first_batches, untried_arms
-from ablations.commands.until_decided import UntilDecided
 from ablations.ledger import Ledger
 from ablations.mlflow.database import tracking_uri
 from ablations.mlflow.writer import Writer
@@ -85,22 +85,22 @@ def _run_study(study: Study, options: RunOptions, budget: Budget) -> "tuple[Comp
         on = device.choose(study, options, plans.device_of(study.name, ledger))
         print(f"{visible(study.name)}: {on}", flush=True)
         plan, trials = plans.decide(study, _command(), on.kind)
-        until = _so_far(plan, ledger, options.retry)
-        there = frozenset(until.results)
-        wanted = (trial for trial in trials if trial.id not in there and until.wanted(trial.id))
-        todo = until.in_order(wanted)
+        scheduler = _so_far(plan, ledger, options.retry)
+        there = frozenset(scheduler.results)
+        wanted = (trial for trial in trials if trial.id not in there and scheduler.wants(trial.id))
+        todo = scheduler.in_order(wanted)
         writer = Writer(tracking_uri())
         try:
             _check(todo, plan, ledger, on)  # before MLflow knows of the study: a refusal leaves none
-            try_first_batches(untried_arms(todo, plan, until.results), options, on)
+            try_first_batches(untried_arms(todo, plan, scheduler.results), options, on)
             plan = plans.store(plan, ledger)
             writer.open(plan)
             run = StudyRun(ledger, writer, options, on, budget)
-            plan, interrupted = train(run, plan, trials, todo, until)
+            plan, interrupted = train(run, plan, trials, todo, scheduler)
             results = read(plan, ledger)  # again: a result may have been damaged or removed meanwhile
             found, page = _report(run, plan, results)
-            until = UntilDecided(plan, results)
-            counts = _counts(plan, results, run.trained, until)
+            scheduler = SeedScheduler(plan, results)
+            counts = _counts(plan, results, run.trained, scheduler)
         except BaseException:
             writer.close()
             raise
@@ -108,7 +108,7 @@ def _run_study(study: Study, options: RunOptions, budget: Budget) -> "tuple[Comp
         if lacking := writer.finish():
             print(lacking, file=sys.stderr)
     told = [", ".join(f"{number} {what}" for what, number in counts.items())]
-    told += [until.standing if options.cluster else until.describe_remaining(on.places)]
+    told += [scheduler.status_line if options.cluster else scheduler.describe_remaining(on.slots)]
     told += map(visible, _remarks(found, there))
     print("\n".join(f"{visible(plan.study)}: {line}" for line in told))
     print(f"report: {page}")
@@ -118,9 +118,9 @@ def _run_study(study: Study, options: RunOptions, budget: Budget) -> "tuple[Comp
     return found, counts["failed"] + without, interrupted
 
 
-def _so_far(plan: Plan, ledger: Ledger, retry: bool) -> UntilDecided:
+def _so_far(plan: Plan, ledger: Ledger, retry: bool) -> SeedScheduler:
     """What the stored results decide; with `retry` those that failed are wanted again."""
-    return UntilDecided(plan, {id: r for id, r in read(plan, ledger).items() if r.done or not retry})
+    return SeedScheduler(plan, {id: r for id, r in read(plan, ledger).items() if r.done or not retry})
 
 
 def _check(todo: Sequence[Trial], plan: Plan, ledger: Ledger, on: Device) -> None:
@@ -134,7 +134,7 @@ def _check(todo: Sequence[Trial], plan: Plan, ledger: Ledger, on: Device) -> Non
 
 def _report(run: StudyRun, plan: Plan, results: Mapping[str, Result]) -> "tuple[Comparison, Path]":
     """Write to MLflow what it lacks, and render the page."""
-    arms = {id: arm.name for id, (arm, _) in plan.places.items()}
+    arms = plan.arm_names
     run.writer.write_missing((arms[id], result) for id, result in results.items())
     found = comparison(plan, results, run.writer)
     page = render(found, run.options.out)
@@ -143,7 +143,7 @@ def _report(run: StudyRun, plan: Plan, results: Mapping[str, Result]) -> "tuple[
 
 
 def _counts(
-    plan: Plan, results: Mapping[str, Result], trained: Collection[str], until: UntilDecided
+    plan: Plan, results: Mapping[str, Result], trained: Collection[str], scheduler: SeedScheduler
 ) -> dict[str, int]:
     """Trials of the plan by what became of them, each counted once; `left` are those of the present look."""
     counts = dict.fromkeys(("trained", "already there", "failed", "diverged"), 0)
@@ -151,7 +151,7 @@ def _counts(
         if result := results.get(id):
             what = "trained" if id in trained else "already there"
             counts[what if result.done else result.status] += 1
-    return {**counts, "left": len(until.pending)}
+    return {**counts, "left": len(scheduler.pending)}
 
 
 def _remarks(found: "Comparison", reused: Collection[str]) -> Iterator[str]:

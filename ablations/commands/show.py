@@ -5,7 +5,7 @@ from typing import Any
 
 from ablations.commands import trial_view
 from ablations.commands.plan import load_plugins
-from ablations.commands.until_decided import UntilDecided
+from ablations.commands.seed_scheduler import SeedScheduler
 from ablations.ledger import Ledger
 from ablations.options import ShowOptions
 from ablations.runner.retrained import continuation, find, retrained
@@ -33,12 +33,15 @@ def show(what: str, options: ShowOptions) -> int:
         return _corpus(options)
     if plan := stored.get(what):
         have = ledger.results(plan.ids)
-        named = [(id, arm.name, seed) for id, (arm, seed) in plan.places.items()]
-        _print(trial_view.listing(named, have, UntilDecided(plan, have).pending))
+        named = [(id, arm.name, seed) for id, (arm, seed) in plan.arm_and_seed.items()]
+        _print(trial_view.listing(named, have, SeedScheduler(plan, have).pending))
         return 0
     result = find(what, ledger)
-    places = [(plan.study, found) for plan in stored.values() if (found := plan.places.get(result.trial.id))]
-    _print(trial_view.lines(result, [f"{study}: {arm.name}, seed {seed}" for study, (arm, seed) in places]))
+    uses = []
+    for plan in stored.values():
+        if arm_and_seed := plan.arm_and_seed.get(result.trial.id):
+            uses.append(f"{plan.study}: {arm_and_seed[0].name}, seed {arm_and_seed[1]}")
+    _print(trial_view.lines(result, uses))
     if options.generate:
         again = retrained(result)
         _print(trial_view.generated(result.trial, *continuation(again, options.generate), str(again)))

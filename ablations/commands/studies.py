@@ -6,7 +6,7 @@ from pathlib import Path
 from ablations.commands.old_results import remove_unplanned, unplanned
 from ablations.commands.plan import load_plugins, minutes
 from ablations.commands.report import comparison
-from ablations.commands.until_decided import UntilDecided
+from ablations.commands.seed_scheduler import SeedScheduler
 from ablations.ledger import Ledger
 from ablations.options import StoredOptions
 from ablations.study import loading
@@ -38,9 +38,9 @@ def _tell(names: Sequence[str], ledger: Ledger) -> None:
     """Print how far studies are, and every trial that failed or diverged."""
     for plan in plans.of_studies(names, ledger):
         results = ledger.results(plan.ids)
-        until = UntilDecided(plan, results)
+        scheduler = SeedScheduler(plan, results)
         ended = tally(comparison(plan, results))
-        print(f"{visible(plan.study)}: {ended}; {until.describe_remaining(cores())}")
+        print(f"{visible(plan.study)}: {ended}; {scheduler.describe_remaining(cores())}")
         for result in results.values():
             if not result.done:
                 print(f"  {result.trial.id} seed {result.trial.seed}: {visible(result.reason)}")
@@ -100,7 +100,7 @@ def _state(plan: Plan | None, today: str, results: Mapping[str, Result]) -> str:
     """How far a study is; `today` is the hash of its plan as its file is now."""
     if plan is None:
         return "not run"
-    until = UntilDecided(plan, {id: results[id] for id in plan.ids if id in results})
-    missing = f"{plural(len(until.pending), 'trial')} missing" if until.pending else "done"
+    scheduler = SeedScheduler(plan, {id: results[id] for id in plan.ids if id in results})
+    missing = f"{plural(len(scheduler.pending), 'trial')} missing" if scheduler.pending else "done"
     edited = "" if plan.hash == today else ", of other seeds or settings"
-    return f"{missing}: {until.standing}{edited}"
+    return f"{missing}: {scheduler.status_line}{edited}"

@@ -27,10 +27,10 @@ def sync(studies: Sequence[str], results: Path) -> int:
     ledger = Ledger(results)
     for plan in plans.of_studies(studies, ledger):
         with ledger.lock(plan.study):
-            stored, places = read(plan, ledger), plan.places
+            stored, arm_names = read(plan, ledger), plan.arm_names
             by_arm: dict[str, list[Result]] = {}
             for id, result in stored.items():
-                by_arm.setdefault(places[id][0].name, []).append(result)
+                by_arm.setdefault(arm_names[id], []).append(result)
             with TemporaryDirectory() as folder:
                 report = partial(_report, plan, stored, Path(folder))
                 done = study_runs.sync(plan, by_arm, tracking_uri(), report)

@@ -14,7 +14,7 @@ from typing import Any
 from ablations.commands.device import Device
 from ablations.commands.progress import Remaining, checking, progress
 from ablations.commands.report import comparison, read, render
-from ablations.commands.until_decided import UntilDecided
+from ablations.commands.seed_scheduler import SeedScheduler
 from ablations.ledger import Ledger
 from ablations.mlflow.writer import Writer
 from ablations.options import LimitOptions, PlaceOptions, RunOptions
@@ -74,48 +74,49 @@ class StudyRun:
 
 
 def train(
-    run: StudyRun, plan: Plan, trials: Sequence[Trial], todo: Sequence[Trial], until: UntilDecided
+    run: StudyRun, plan: Plan, trials: Sequence[Trial], todo: Sequence[Trial], scheduler: SeedScheduler
 ) -> tuple[Plan, bool]:
     """Train `todo`, the trials that are wanted, and then the winners if the searches of tuning ended.
 
     `trials` are the plan's. Returns the plan, and whether Ctrl-C ended it.
     """
-    for result in until.results.values():
+    for result in scheduler.results.values():
         run.budget.learn(costs.seconds(result.trial), result.seconds)
-    first = _train_missing(run, plan, todo, until)
+    first = _train_missing(run, plan, todo, scheduler)
     if not plan.searches or first.interrupted or (run.options.fail_fast and first.failed):
         return plan, first.interrupted
     plan, winners = plans.settle(plan, trials, run.ledger)
     plan = plans.store(plan, run.ledger)
     winners = missing(winners, run.ledger.results(trial.id for trial in winners), run.options.retry)
-    until = UntilDecided(plan, until.results)
-    second = _train_missing(run, plan, until.in_order(winners), until)
+    scheduler = SeedScheduler(plan, scheduler.results)
+    second = _train_missing(run, plan, scheduler.in_order(winners), scheduler)
     return plan, second.interrupted
 
 
-def _train_missing(run: StudyRun, plan: Plan, todo: Sequence[Trial], until: UntilDecided) -> Counts:
+def _train_missing(run: StudyRun, plan: Plan, todo: Sequence[Trial], scheduler: SeedScheduler) -> Counts:
     options, budget, trained = run.options, run.budget, run.trained
-    planned = plan.places
+    planned = plan.arm_and_seed
     names = {id: f"{arm.name}/seed={seed}" for id, (arm, seed) in planned.items()}
-    seconds, places = {trial.id: costs.seconds(trial) for trial in todo}, max(_places(options, run.device), 1)
+    seconds = {trial.id: costs.seconds(trial) for trial in todo}
+    slots = max(_count_slots(options, run.device), 1)
 
     def remaining() -> Remaining:
-        left = [id for id in seconds if id not in trained and until.wanted(id)]
-        standing = until.standing if len(plan.looks) > 1 else ""
-        rest = sum(seconds[id] for id in left) * budget.pace / places
-        return Remaining(len(until.pending), rest, standing)
+        left = [id for id in seconds if id not in trained and scheduler.wants(id)]
+        standing = scheduler.status_line if len(plan.looks) > 1 else ""
+        rest = sum(seconds[id] for id in left) * budget.pace / slots
+        return Remaining(len(scheduler.pending), rest, standing)
 
     def wanted(trial: Trial) -> bool:
         """Beyond this look only while it will be taken in time."""
-        near = trial.id in until.pending or not budget.short
-        return near and until.wanted(trial.id) and budget.allows(seconds[trial.id])
+        near = trial.id in scheduler.pending or not budget.short
+        return near and scheduler.wants(trial.id) and budget.allows(seconds[trial.id])
 
     with progress(plan.study, names, remaining) as show, _pages(plan, run) as render_page:
 
         def finished(result: Result) -> None:
             id = result.trial.id
             trained.add(id)
-            if until.add(result) and until.pending:
+            if scheduler.add(result) and scheduler.pending:
                 render_page()  # after the last look, the page is that of the whole run
             budget.learn(seconds[id], result.seconds)
             arm = planned[id][0].name
@@ -150,7 +151,7 @@ def _pages(plan: Plan, run: StudyRun) -> Iterator[Callable[[], object]]:
 
 def untried_arms(todo: Sequence[Trial], plan: Plan, results: Mapping[str, Result]) -> dict[str, Trial]:
     """A trial of each arm that has no result yet, by the arm's name."""
-    arms = {id: arm.name for id, (arm, _) in plan.places.items()}
+    arms = plan.arm_names
     tried = {arms[id] for id, result in results.items() if result.done or result.diverged}
     return {arms[trial.id]: trial for trial in todo if arms[trial.id] not in tried}
 
@@ -180,24 +181,24 @@ def try_first_batches(arms: Mapping[str, Trial], options: RunOptions, on: Device
                 raise BadInput(reason, place=f"arm {name!r}")
 
 
-def _places(options: PlaceOptions, on: Device) -> int:
+def _count_slots(options: PlaceOptions, on: Device) -> int:
     """How many trials run at a time."""
     if not options.cluster:
-        return on.places
-    from ablations.runner.cluster import count_places  # the extra `cluster`
+        return on.slots
+    from ablations.runner.cluster import count_slots  # the extra `cluster`
 
-    return count_places(options.cluster)
+    return count_slots(options.cluster)
 
 
 def conditions(
-    trials: Iterable[Trial], places: PlaceOptions, limits: LimitOptions, on: Device
+    trials: Iterable[Trial], options: PlaceOptions, limits: LimitOptions, on: Device
 ) -> dict[str, Any]:
     """The keywords of `run_trials` for the place and the limits of these trials."""
     fastai = any("fastai " in trial.versions for trial in trials)
     return {
-        "preload": (WARM_UP, *([f"{WARM_UP}_fastai"] if fastai else []), *places.plugin),
-        "workers": on.places,
+        "preload": (WARM_UP, *([f"{WARM_UP}_fastai"] if fastai else []), *options.plugin),
+        "workers": on.slots,
         "gpus": on.found.gpus,
-        "cluster": places.cluster,
+        "cluster": options.cluster,
         "limits": Limits(seconds=limits.time_limit, memory_bytes=limits.memory_limit * 2**20),
     }

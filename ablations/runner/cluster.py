@@ -1,6 +1,6 @@
 """Trials on the workers of a Dask cluster, which places them. The worker's side is in `worker`, without Dask.
 
-The driver alone writes the ledger. It submits no more trials than the workers have places: which one is
+The driver alone writes the ledger. It submits no more trials than the workers have slots: which one is
 wanted next follows from the results, and Dask counts a worker's death against every task that waits there.
 """
 
@@ -45,7 +45,7 @@ except ImportError as error:
 
 CONNECT = 10.0  # seconds for a scheduler to answer
 PATIENCE = 60.0  # seconds without a single worker
-REFRESH = 2.0  # seconds between two counts of the workers' places
+REFRESH = 2.0  # seconds between two counts of the workers' slots
 LOST = "the scheduler was lost", "start it again"  # and its cure
 POLL = 0.005  # seconds between two looks for results and for Ctrl-C
 
@@ -85,10 +85,10 @@ def perform(trial: Trial, spec: TaskSpec) -> bytes:
     return seal({**answer, "worker": here.address})
 
 
-def count_places(address: str) -> int:
+def count_slots(address: str) -> int:
     """How many trials the workers run at a time on their CPUs, at least 1. BadInput without a scheduler."""
     with _connected(address) as client:
-        return _places(client, "cpu") or 1
+        return _count_slots(client, "cpu") or 1
 
 
 def run_on_cluster(
@@ -144,7 +144,7 @@ def _check_workers(client: Client, address: str, device: str) -> None:
             refused = f"cannot load unrolled ({refused}): install the same there"
         if refused:
             raise BadInput(visible(f"worker {worker_address} {refused}"))
-    if answers and not _places(client, device):
+    if answers and not _count_slots(client, device):
         cure = "start one worker a GPU, with --nthreads 1 --resources GPU=1"
         raise BadInput("no worker declares a GPU", place=f"--cluster {address}", cure=cure)
 
@@ -167,7 +167,7 @@ def _shipped(client: Client, files: Mapping[str, bytes]) -> Iterator[None]:
             client.unregister_worker_plugin(shipment.name)
 
 
-def _places(client: Client, device: str) -> int:
+def _count_slots(client: Client, device: str) -> int:
     """How many trials the workers run at a time: one a thread, on GPUs at most one a GPU that is declared."""
     workers = client.scheduler_info()["workers"].values()
     if device == "cpu":
@@ -202,17 +202,17 @@ class _Driver:
     running: dict[str, Trial] = field(default_factory=dict)  # by the key of its task
     again: list[Trial] = field(default_factory=list)  # to be submitted once more
     failures: Counter[str] = field(default_factory=Counter)  # submissions without an answer, by trial
-    places: int = 0
-    counted_at: float = -inf  # when the places were counted last
-    peopled_at: float = field(default_factory=time.monotonic)  # when there was a place last
+    slots: int = 0
+    counted_at: float = -inf  # when the slots were counted last
+    peopled_at: float = field(default_factory=time.monotonic)  # when there was a slot last
     exhausted: bool = False  # no more trials are wanted
 
     def run(self, queue: Iterator[Trial]) -> None:
         """Until every trial of the queue is recorded, or the shutdown has let the last one finish."""
         completed = as_completed(loop=self.client.loop, with_results=True, raise_errors=False)
         while not self.shutdown.halted:
-            self.count_places()
-            while len(self.running) < self.places and (trial := self.next_trial(queue)):
+            self.refresh_slots()
+            while len(self.running) < self.slots and (trial := self.next_trial(queue)):
                 completed.add(self.submit(trial))
             if not self.running and (self.shutdown.drained or (self.exhausted and not self.again)):
                 return
@@ -222,13 +222,13 @@ class _Driver:
                 raise self.fault(*LOST)
             time.sleep(POLL)
 
-    def count_places(self) -> None:
-        """Count the workers' places, now and then. Raises BadInput where there has been none for long."""
+    def refresh_slots(self) -> None:
+        """Count the workers' slots, now and then. Raises BadInput where there has been none for long."""
         now = time.monotonic()
         if now - self.counted_at < REFRESH:
             return
-        self.places, self.counted_at = _places(self.client, self.device), now
-        if self.places:
+        self.slots, self.counted_at = _count_slots(self.client, self.device), now
+        if self.slots:
             self.peopled_at = now
         elif now - self.peopled_at > PATIENCE:
             raise self.fault(f"no worker for {PATIENCE:g} s", "start some")
@@ -244,7 +244,7 @@ class _Driver:
         return trial
 
     def submit(self, trial: Trial) -> Future:
-        """Let Dask run a trial where there is a place."""
+        """Let Dask run a trial where there is a slot."""
         preload = tuple(self.names[name] for name in plugins.needed(trial, self.spec.preload))
         resources = {} if trial.device == "cpu" else {"GPU": 1}
         spec = replace(self.spec, preload=preload)

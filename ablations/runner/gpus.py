@@ -1,4 +1,4 @@
-"""Places for trials on GPUs. A trial's process sees one GPU and shares it with as many as it has places."""
+"""Slots for trials on GPUs. A trial's process sees one GPU and shares it with as many as it has slots."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -8,8 +8,8 @@ from queue import SimpleQueue
 from bench.nvidia import Gpu
 
 
-class GpuPlaces:
-    """A number of places, dealt to the GPUs in turn."""
+class GpuSlots:
+    """A number of slots, dealt to the GPUs in turn."""
 
     def __init__(self, gpus: Sequence[Gpu], number: int) -> None:
         self._free: SimpleQueue[Gpu] = SimpleQueue()
@@ -18,7 +18,7 @@ class GpuPlaces:
 
     @contextmanager
     def take(self) -> Iterator[Gpu]:
-        """The GPU of a place, for a block; waits until one is free."""
+        """The GPU of a slot, for a block; waits until one is free."""
         gpu = self._free.get()
         try:
             yield gpu

@@ -17,7 +17,7 @@ from multiprocessing.connection import Connection
 from types import FrameType
 
 from ablations.ledger import Ledger
-from ablations.runner.gpus import GpuPlaces
+from ablations.runner.gpus import GpuSlots
 from ablations.runner.process import Limits, remove_checkpoints, run_alone
 from ablations.runner.worker import TaskSpec
 from bench import plugins
@@ -63,10 +63,10 @@ def run_trials(
 ) -> Counts:
     """Run the trials that the ledger has no result for, in the order given, `workers` at a time.
 
-    With the address of a Dask scheduler as `cluster` they run there, as many at a time as it has places.
+    With the address of a Dask scheduler as `cluster` they run there, as many at a time as it has slots.
     Trials of device "cuda" share `gpus`: see `ablations.runner.gpus`.
 
-    `wanted` is asked once of each trial, when a place is free for it; one that is not wanted does not start.
+    `wanted` is asked once of each trial, when a slot is free for it; one that is not wanted does not start.
     It is asked while no result is being kept, so that it may follow from the results so far.
 
     A failed trial is final; `retry` runs the failed ones again. `fail_fast` starts no more after the
@@ -125,12 +125,12 @@ def _run_here(
     def run(trial: Trial) -> Result | None:
         needed, kept = plugins.needed(trial, spec.preload), ledger.checkpoints
         alone = partial(run_alone, trial, spec.work, spec.limits, preload=needed, checkpoints=kept, stop=stop)
-        with nullcontext() if trial.device == "cpu" else places.take() as gpu:
+        with nullcontext() if trial.device == "cpu" else slots.take() as gpu:
             result = alone(gpu=gpu)
         facts = {"trials_at_a_time": workers}
         return result and replace(result, environment={**facts, **result.environment})
 
-    places = GpuPlaces(gpus, workers)
+    slots = GpuSlots(gpus, workers)
     return run
 
 

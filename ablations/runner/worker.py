@@ -14,7 +14,7 @@ from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from ablations.runner.gpus import GpuPlaces
+from ablations.runner.gpus import GpuSlots
 from ablations.runner.process import Limits, remove_checkpoints, run_alone
 from bench import devices, plugins
 from bench.chapter.text import HUMAN_NUMBERS, text_of
@@ -73,11 +73,11 @@ def lack_of_gpu() -> str:
 
 
 @cache
-def _gpu_places() -> GpuPlaces:
-    """One place on each GPU that this worker sees."""
+def _gpu_slots() -> GpuSlots:
+    """One slot on each GPU that this worker sees."""
     found = devices.usable()
     require(found.gpus, found.why, place="device cuda", cure=found.cure)
-    return GpuPlaces(found.gpus, len(found.gpus))
+    return GpuSlots(found.gpus, len(found.gpus))
 
 
 def files_to_ship(trials: Sequence[Trial], preload: Sequence[str]) -> tuple[dict[str, bytes], dict[str, str]]:
@@ -119,8 +119,8 @@ def run_trial(trial: Trial, spec: TaskSpec, folder: Path, cancelled: Callable[[]
     checkpoints = folder.parent / "unrolled-checkpoints"
     alone = partial(run_alone, local, spec.work, spec.limits, preload=preload, checkpoints=checkpoints)
     try:
-        place = nullcontext() if local.device == "cpu" else _gpu_places().take()
-        with _stop(cancelled) as stop, place as gpu:
+        slot = nullcontext() if local.device == "cpu" else _gpu_slots().take()
+        with _stop(cancelled) as stop, slot as gpu:
             result = alone(stop=stop, gpu=gpu)
     except BadInput as error:
         return {"refused": f"cannot compute a trial as it was planned: {error}"}

@@ -90,7 +90,7 @@ class Plan:
     __pydantic_config__ = _STRICT
 
     @property
-    def places(self) -> dict[str, tuple[PlannedArm, int]]:
+    def arm_and_seed(self) -> dict[str, tuple[PlannedArm, int]]:
         """Every trial's arm and seed by identity, in the order of running: declared, searches, winners.
 
         A winner at its arm's declared level shares the declared trials, which keep their place.
@@ -103,9 +103,14 @@ class Plan:
         return found
 
     @property
+    def arm_names(self) -> dict[str, str]:
+        """The name of every trial's arm by identity, in the order of running."""
+        return {id: arm.name for id, (arm, _) in self.arm_and_seed.items()}
+
+    @property
     def ids(self) -> list[str]:
         """The identity of every trial, seed by seed."""
-        return list(self.places)
+        return list(self.arm_and_seed)
 
     @property
     def declared(self) -> list[str]:
@@ -114,9 +119,9 @@ class Plan:
 
     def cells(self, ledger: Ledger) -> Iterator[tuple[PlannedArm, int, Result]]:
         """Arm, seed and result, without its details, of every trial that the ledger has."""
-        places = self.places
-        for id, result in ledger.results(places).items():
-            yield *places[id], result
+        arm_and_seed = self.arm_and_seed
+        for id, result in ledger.results(arm_and_seed).items():
+            yield *arm_and_seed[id], result
 
 
 def decide(study: Study, command: str, device: str = "cpu") -> tuple[Plan, list[Trial]]:

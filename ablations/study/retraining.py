@@ -15,11 +15,11 @@ def reasons(before: Plan, plan: Plan, todo: Sequence[Trial], ledger: Ledger) -> 
 
     `todo` are trials of `plan` without a result. Those whose settings have changed are not trained again.
     """
-    places = plan.places
+    arm_and_seed = plan.arm_and_seed
     earlier = {(arm.name, seed): result.trial for arm, seed, result in before.cells(ledger)}
     found = Counter[str]()
     for trial in todo:
-        arm, seed = places[trial.id]
+        arm, seed = arm_and_seed[trial.id]
         known = earlier.get((arm.name, seed))
         if known is not None and settings(known) == settings(trial):
             found[" and ".join(changes(known, trial))] += 1

@@ -76,7 +76,7 @@ def test_a_gpu_trains_one_trial_at_a_time_unless_more_are_asked_for(
 ) -> None:
     nvml.has(*[{}] * gpus)
     large = chosen("large", workers=asked)
-    assert (large.places, large.found.gpus[0].uuid) == (places, uuid(0))
+    assert (large.slots, large.found.gpus[0].uuid) == (places, uuid(0))
 
 
 def test_costs_are_the_codes_and_no_measurement_changes_them(nvml: Machine) -> None:

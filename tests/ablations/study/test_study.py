@@ -86,7 +86,7 @@ def test_names_stay_as_they_are_written(edited: Edit) -> None:
 
 def test_trials_come_seed_by_seed_and_once_each(mine: Study) -> None:
     plan, listed = decide(mine, "unrolled run mine")
-    arms = [arm.name for arm, _ in plan.places.values()]
+    arms = list(plan.arm_names.values())
     assert [(name, trial.seed) for name, trial in zip(arms, listed, strict=True)] == [
         ("LMModel6, 2 epochs", 3), ("+ dropout", 3), ("calm", 3), (AA_NAME, 1003),
         ("LMModel6, 2 epochs", 0), ("+ dropout", 0), ("calm", 0), (AA_NAME, 1000),
@@ -305,5 +305,5 @@ def test_an_arm_that_is_counted_has_one_trial_for_all_seeds_and_no_contrast_of_i
     assert arm.counted and list(arm.trials) == [3, 0] and len(set(arm.trials.values())) == 1
     assert [trial.seed for trial in listed if trial.model == "ngram-2"] == [0]
     assert plan.ids == [trial.id for trial in listed]
-    assert plan.places[arm.trials[3]] == (arm, 0)
+    assert plan.arm_and_seed[arm.trials[3]] == (arm, 0)
     assert [arm.name for arm in plan.arms] == [arm.name for arm in study.arms]

@@ -1,0 +1,118 @@
+"""Seeds where they are needed: which trials a plan still wants, given the results so far."""
+
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping
+from statistics import fmean
+
+from ablations.commands.report import evidence
+from ablations.study import costs
+from ablations.study.plan import Plan
+from bench.errors import plural, visible
+from bench.trial import Result, Trial
+from reports.formats import duration, quoted, short
+
+
+class SeedScheduler:
+    """The trials that a plan wants, which follow from its results.
+
+    A plan wants every trial up to the first look, then only those of arms whose contrast is undecided. A look
+    is evaluated when no trial that it needs (`pending`) is missing. Results beyond that look are ignored and
+    decisions are final (see `reports.statistics.decisions`), so the order of arrival does not matter. Tuning
+    trials are always wanted.
+    """
+
+    def __init__(self, plan: Plan, results: Mapping[str, Result]) -> None:
+        self.results = {id: result.without_details() for id, result in results.items()}
+        self.pending: set[str] = set()
+        self.status_line = ""  # the look that is trained for, and how many contrasts are decided
+        self._plan = plan
+        self._arm_names = plan.arm_names
+        self._seed_index_by_arm = _seed_index_by_arm(plan)  # by declared trial
+        self._undecided_arms: set[str] = set()  # both sides of each undecided contrast
+        self._seeds_due: dict[str, int] = {}  # that the next look needs, by arm
+        self._evaluate_looks()
+
+    def _evaluate_looks(self) -> None:
+        """Evaluate the looks whose results are complete."""
+        from reports.comparison import decide_looks  # scipy and pandas
+        from reports.trials import tabulate
+
+        design = evidence(self._plan, self.results)
+        decisions = decide_looks(tabulate(design), design)
+        requested = {name: seeds for name, seeds in decisions.seeds_requested.items() if seeds}
+        fewest = min(requested.values(), default=0)  # exploratory contrasts may be at another look
+        first = self._plan.metrics[0].name
+        verdicts = {name: by_metric[first] for name, by_metric in decisions.verdicts.items()}
+        blocked = {name: v.blocked_reason for name, v in verdicts.items() if not v.decided}
+        look = decisions.looks + 1 if requested else 0
+        self.status_line = _status_line(look, len(self._plan.looks), len(verdicts), blocked)
+        sides = [(side, seeds) for name, seeds in requested.items() for side in (name, design.bases[name])]
+        self._undecided_arms = {name for name, _ in sides}
+        self._seeds_due = {name: fewest for name, seeds in sides if seeds == fewest}
+        self.pending = {id for id in self._arm_names if id not in self.results and self._is_due(id)}
+
+    def in_order(self, trials: Iterable[Trial]) -> list[Trial]:
+        """Trials look by look, and within a look the longest first: no core waits for one that began last."""
+        looks = self._plan.looks
+
+        def key(trial: Trial) -> tuple[int, float]:
+            by_arm = self._seed_index_by_arm.get(trial.id, {"": looks[-1]})  # those of tuning come last
+            return bisect_right(looks, min(by_arm.values())), -costs.seconds(trial)
+
+        return sorted(trials, key=key)
+
+    def add(self, result: Result) -> bool:
+        """Take a result into account. Returns whether it completed a look."""
+        id = result.trial.id
+        self.results[id] = result.without_details()
+        last = self.pending == {id}
+        self.pending.discard(id)
+        if last:
+            self._evaluate_looks()
+        return last
+
+    def wants(self, id: str) -> bool:
+        """Whether a trial is wanted; beyond the next look it may turn out not to be needed."""
+        return self._is_due(id) or not self._undecided_arms.isdisjoint(self._seed_index_by_arm[id])
+
+    def _is_due(self, id: str) -> bool:
+        """Whether the next look needs a trial, or it is one of tuning."""
+        if id not in self._seed_index_by_arm:
+            return True
+        first, due = self._plan.looks[0], self._seeds_due
+        return any(index < max(first, due.get(arm, 0)) for arm, index in self._seed_index_by_arm[id].items())
+
+    def describe_remaining(self, slots: int) -> str:
+        """The status, and the time for all that may still be wanted, by the times that results took."""
+        times: dict[str, list[float]] = {}
+        for id, result in self.results.items():
+            if result.done:
+                times.setdefault(self._arm_names[id], []).append(result.seconds)
+        means = {arm: fmean(seconds) for arm, seconds in times.items()}
+        arms = [arm for id, arm in self._arm_names.items() if id not in self.results and self.wants(id)]
+        if not (arms and means):
+            return self.status_line
+        seconds = sum(means.get(arm, fmean(means.values())) for arm in arms)
+        return f"{self.status_line}; at most {duration(seconds / slots)} left"
+
+
+def _seed_index_by_arm(plan: Plan) -> dict[str, dict[str, int]]:
+    """For each declared trial the arms that share it, and the index of its first seed in each."""
+    indices: dict[str, dict[str, int]] = {}
+    for arm in plan.arms:
+        for index, seed in enumerate(plan.seeds):
+            indices.setdefault(arm.trials[seed], {}).setdefault(arm.name, index)
+    return indices
+
+
+def _status_line(look: int, looks: int, contrasts: int, blocked: Mapping[str, str]) -> str:
+    """How far a study is: the look that is trained for, the contrasts that are decided, and the open ones.
+
+    `look` counts from 1; it is 0 if no contrast asks for seeds. `blocked` has the open contrasts, each with
+    the reason why it cannot go on, if there is one.
+    """
+    at = f"look {look} of {looks}, " if look and looks > 1 else ""
+    named = [f"{quoted(visible(name))}{why and f' ({short(why, 40)})'}" for name, why in blocked.items()]
+    names = ", ".join([*named[:3], *["…"] * (len(named) > 3)])
+    decided = f"{contrasts - len(blocked)} of {plural(contrasts, 'contrast')} decided"
+    return at + (decided if contrasts else "no contrast to decide") + (f"; open: {names}" if names else "")
