@@ -18,8 +18,8 @@ from ablations.commands.seed_scheduler import SeedScheduler
 from ablations.ledger import Ledger
 from ablations.mlflow.writer import Writer
 from ablations.options import LimitOptions, PlaceOptions, RunOptions
+from ablations.runner.parallel import Counts, missing, run_trials
 from ablations.runner.process import Limits, loaded
-from ablations.runner.run import Counts, missing, run_trials
 from ablations.study import costs
 from ablations.study import plan as plans
 from ablations.study.plan import Plan

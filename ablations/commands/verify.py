@@ -16,8 +16,8 @@ from ablations.commands.plan import load_plugins
 from ablations.commands.train import conditions
 from ablations.ledger import Ledger
 from ablations.options import VerifyOptions, refuse
+from ablations.runner.parallel import run_trials
 from ablations.runner.retrained import as_today
-from ablations.runner.run import run_trials
 from ablations.study import plan as plans
 from ablations.study.plan import Plan
 from bench.differences import differences, numbers

@@ -268,8 +268,8 @@ def looks(trial: Trial) -> Result:
 def study(folder: str, count: int, workers: int = 1, attempts: int = 3, cluster: str = "", **options) -> None:
     """Run a study of `count` trials as the command would: under the study's lock."""
     from ablations.ledger import Ledger
+    from ablations.runner.parallel import run_trials
     from ablations.runner.process import Limits
-    from ablations.runner.run import run_trials
 
     ledger = Ledger(Path(folder))
     with ledger.lock("stub"):

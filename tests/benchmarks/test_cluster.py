@@ -11,7 +11,7 @@ import dask
 from distributed import LocalCluster
 
 from ablations.ledger import Ledger
-from ablations.runner.run import run_trials
+from ablations.runner.parallel import run_trials
 from bench.trial import Trial
 
 PLACES = 2

@@ -12,7 +12,7 @@ from stub_trials import alone
 from torch import nn
 
 from ablations.ledger import Ledger
-from ablations.runner.run import Counts, run_trials
+from ablations.runner.parallel import Counts, run_trials
 from bench import plugins
 from bench.errors import BadInput
 from bench.identity import identify

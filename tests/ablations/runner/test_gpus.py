@@ -9,7 +9,7 @@ from nvml_stand_in import Machine, uuid
 
 from ablations.ledger import Ledger
 from ablations.runner import usage
-from ablations.runner.run import Counts, run_trials
+from ablations.runner.parallel import Counts, run_trials
 from bench.devices import usable
 from bench.errors import BadInput
 from bench.trial import Result, Trial

@@ -11,8 +11,8 @@ from stub_trials import WORK, alone, bits, steady, trial, whole
 
 from ablations.ledger import Ledger
 from ablations.runner import process
+from ablations.runner.parallel import Counts, run_trials
 from ablations.runner.process import ENVIRONMENT, Limits
-from ablations.runner.run import Counts, run_trials
 from bench.errors import BadInput
 from bench.trial import Result, Trial
 

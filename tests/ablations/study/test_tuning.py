@@ -16,7 +16,7 @@ from ablations.commands.summaries import summarise_arms
 from ablations.commands.train import Budget
 from ablations.ledger import Ledger
 from ablations.options import RunOptions
-from ablations.runner.run import run_trials
+from ablations.runner.parallel import run_trials
 from ablations.study import loading, plan, tuning
 from ablations.study.loading import load, override
 from ablations.study.study import Arm, Study

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from stub_trials import WORK, bits, steady
 
 from ablations.ledger import Ledger
-from ablations.runner.run import Counts, run_trials
+from ablations.runner.parallel import Counts, run_trials
 from bench.errors import BadInput
 from bench.trial import Result, Trial
 

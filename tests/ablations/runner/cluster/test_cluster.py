@@ -15,7 +15,7 @@ from stub_trials import WORK, bits, steady, trial, whole
 
 from ablations.ledger import Ledger
 from ablations.runner import cluster
-from ablations.runner.run import Counts, run_trials
+from ablations.runner.parallel import Counts, run_trials
 from bench.chapter.text import data_hash
 from bench.errors import BadInput
 from bench.identity import identify

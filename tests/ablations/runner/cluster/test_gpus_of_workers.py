@@ -8,7 +8,7 @@ from gpu_trials import WORK, trial
 from nvml_stand_in import Machine, uuid
 
 from ablations.ledger import Ledger
-from ablations.runner.run import Counts, run_trials
+from ablations.runner.parallel import Counts, run_trials
 from bench.errors import BadInput
 
 STAND_INS = Path(__file__).parents[3] / "stand_ins"

@@ -9,7 +9,7 @@ from processes import lives
 from stub_trials import trial
 
 from ablations.ledger import Ledger
-from ablations.runner.run import Counts
+from ablations.runner.parallel import Counts
 from bench.errors import BadInput
 
 
