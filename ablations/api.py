@@ -22,8 +22,8 @@ import numpy as np
 import pandas as pd
 
 from ablations.commands import study_tables
-from ablations.commands.plan import chosen
-from ablations.commands.report import comparison
+from ablations.commands.plan import load_studies
+from ablations.commands.report import compare_plan
 from ablations.commands.study_tables import shipped as shipped
 from ablations.ledger import Ledger
 from ablations.options import RunOptions
@@ -108,7 +108,7 @@ def run(study: str | study.Study, options: RunOptions = RunOptions()) -> Outcome
         run_studies,
     )
 
-    (chosen_study,) = chosen([study], options)
+    (chosen_study,) = load_studies([study], options)
     code, found = run_studies([chosen_study], options)
     if code == INTERRUPTED:
         raise KeyboardInterrupt
@@ -139,7 +139,7 @@ def results(study: str, folder: str | Path = "results", *, all: bool = False) ->
     """
     ledger = Ledger(Path(folder))
     plan = plans.stored(study, ledger)
-    table = comparison(plan, ledger.results(plan.ids)).table
+    table = compare_plan(plan, ledger.results(plan.ids)).table
     if not all:
         return table[table.counts].drop(columns="counts").infer_objects().reset_index(drop=True)
     known = set(table.trial)
@@ -243,7 +243,7 @@ def _comparison(study: str | pd.DataFrame, folder: str | Path) -> Comparison:
         return study_tables.compare(study)
     ledger = Ledger(Path(folder))
     plan = plans.stored(study, ledger)
-    return comparison(plan, ledger.results(plan.ids))
+    return compare_plan(plan, ledger.results(plan.ids))
 
 
 def _by_metric(found: Comparison, metric: str, delta: float = 0.0) -> Comparison:

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import BadInput, require
-from bench.files import PARTIAL, explained, make_folder, save_all, sweep
+from bench.files import PARTIAL, explaining_errors, make_folder, save_all, sweep
 from bench.trial import DETAILS, FORMAT, Result, canonical
 
 
@@ -51,12 +51,12 @@ class Ledger:
         """The path of a trial's result, which may not exist yet."""
         return self.root / "trials" / id[:2] / f"{id}.json"
 
-    def details_path(self, id: str, mark: str) -> Path:
+    def details_path(self, id: str, digest: str) -> Path:
         """The path of the details with this sha256 of a trial's result."""
-        return self.root / "details" / id[:2] / f"{id}.{mark[:16]}.json"
+        return self.root / "details" / id[:2] / f"{id}.{digest[:16]}.json"
 
     @property
-    def elsewhere(self) -> str:
+    def nearest_ledger_hint(self) -> str:
         """A hint to the nearest ledger of a folder above this one; "" where there is none."""
         above = self.root.absolute().parent.parents
         found = next((near for folder in above if ((near := folder / "results") / "plans").is_dir()), None)
@@ -73,11 +73,11 @@ class Ledger:
 
     def record(self, result: Result) -> None:
         """Store a result durably, in place of an earlier one. Raises BadInput if it cannot be written."""
-        id, numbers = result.trial.id, result.to_dict()
-        details = canonical({name: numbers.pop(name) for name in DETAILS})
-        mark = hashlib.sha256(details).hexdigest()
-        sealed = seal({"format": FORMAT, "result": numbers, "details": mark})
-        save_all({self.details_path(id, mark): details, self.path(id): sealed})
+        id, fields = result.trial.id, result.to_dict()
+        details = canonical({name: fields.pop(name) for name in DETAILS})
+        digest = hashlib.sha256(details).hexdigest()
+        sealed = seal({"format": FORMAT, "result": fields, "details": digest})
+        save_all({self.details_path(id, digest): details, self.path(id): sealed})
 
     def read(self, id: str) -> Result | None:
         """The whole result of a trial, or None if it has none.
@@ -96,10 +96,10 @@ class Ledger:
         found = ((id, self._read(id, whole=False)) for id in ids if id in known)
         return {id: result for id, result in found if result is not None}
 
-    def details(self, id: str, mark: str) -> dict[str, Any]:
+    def details(self, id: str, digest: str) -> dict[str, Any]:
         """The details with this sha256, as plain data. Raises ValueError if they are missing or damaged."""
-        data = fetch(self.details_path(id, mark))
-        if data is None or hashlib.sha256(data).hexdigest() != mark:
+        data = read_bytes(self.details_path(id, digest))
+        if data is None or hashlib.sha256(data).hexdigest() != digest:
             raise ValueError("there are no such details")
         details: dict[str, Any] = json.loads(data)
         return details
@@ -107,11 +107,11 @@ class Ledger:
     def paths(self, id: str) -> tuple[Path, Path]:
         """The two files of a result that can be read."""
         path = self.path(id)
-        return path, self.details_path(id, unseal(needed(path))["details"])
+        return path, self.details_path(id, unseal(read_required(path))["details"])
 
     def _read(self, id: str, *, whole: bool) -> Result | None:
         path = self.path(id)
-        if (data := fetch(path)) is None:
+        if (data := read_bytes(path)) is None:
             return None
         why = "damaged"
         try:
@@ -151,7 +151,7 @@ class Ledger:
     def _held(self, name: str, mode: int, refusal: str) -> Iterator[None]:
         """Hold a lock file, alone (LOCK_EX), which writes the process there, or with others (LOCK_SH)."""
         path = self.root / "locks" / f"{name}.lock"
-        with explained(path):
+        with explaining_errors(path):
             make_folder(path.parent)
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         try:
@@ -163,7 +163,7 @@ class Ledger:
                 raise BadInput(
                     f"{refusal}{by}", cure=f"wait for it to end or stop it (lock: {path})"
                 ) from None
-            with explained(path):
+            with explaining_errors(path):
                 os.ftruncate(descriptor, 0)
                 if mode == fcntl.LOCK_EX:
                     os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
@@ -189,7 +189,7 @@ def _check_format(format: int, path: Path) -> None:
     require(format == FORMAT, rule, place=path, cure=cure)
 
 
-def fetch(path: Path) -> bytes | None:
+def read_bytes(path: Path) -> bytes | None:
     """A file's bytes, or None where there is none. Raises BadInput if it cannot be read."""
     try:
         return path.read_bytes()
@@ -199,9 +199,9 @@ def fetch(path: Path) -> bytes | None:
         raise BadInput(f"cannot be read ({error.strerror})", place=path, cure="make it readable") from error
 
 
-def needed(path: Path) -> bytes:
+def read_required(path: Path) -> bytes:
     """A file's bytes. Raises BadInput if it is not there or cannot be read."""
-    data = fetch(path)
+    data = read_bytes(path)
     if data is None:
         raise BadInput("there is no such file", place=path, cure="see that its path is right")
     return data

@@ -29,11 +29,11 @@ def save_all(files: Mapping[Path, bytes]) -> None:
               for path in files}  # fmt: skip
     try:
         for path, draft in drafts.items():
-            with explained(path):
+            with explaining_errors(path):
                 make_folder(path.parent)
                 _write(draft, files[path])
         for path, draft in drafts.items():
-            with explained(path):
+            with explaining_errors(path):
                 draft.replace(path)
                 _sync(path.parent)
     except BaseException:
@@ -55,7 +55,7 @@ def sweep(drafts: Iterable[Path]) -> None:
 
 
 @contextmanager
-def explained(path: Path) -> Iterator[None]:
+def explaining_errors(path: Path) -> Iterator[None]:
     """Turn an OSError inside the block into a BadInput that names the file and the cure."""
     try:
         yield

@@ -15,8 +15,8 @@ from tempfile import TemporaryDirectory
 
 from ablations import run_folder
 from ablations.commands.plan import load_plugins
-from ablations.commands.report import comparison, read, render
-from ablations.ledger import Ledger, needed
+from ablations.commands.report import compare_plan, read, render
+from ablations.ledger import Ledger, read_required
 from ablations.options import StoredOptions
 from ablations.runner.retrained import as_today
 from ablations.study import plan as plans
@@ -56,7 +56,7 @@ def bundle(study: str, output: Path, options: StoredOptions, *, no_text: bool = 
         root = Path(folder)
         for name, data in _files(plan, results, ledger, options.plugin, no_text):
             save(root / name, data)
-        render(comparison(plan, results), root / "pages")
+        render(compare_plan(plan, results), root / "pages")
         _describe(root, plan)
         save(output, _zipped(root))
     print(f"{output}: {plural(len(results), 'result')}; `unrolled verify {output}` checks it")
@@ -77,13 +77,13 @@ def _files(
     """Everything but the pages, by its name in the bundle."""
     paths = [path for id in results for path in ledger.paths(id)]
     for path in (plans.path_of(ledger, plan.study), *paths):
-        yield f"ledger/{path.relative_to(ledger.root).as_posix()}", needed(path)
+        yield f"ledger/{path.relative_to(ledger.root).as_posix()}", read_required(path)
     for name in plugins:
-        yield f"plugins/{Path(name).name}", needed(Path(name))
+        yield f"plugins/{Path(name).name}", read_required(Path(name))
     texts = {r.trial.corpus: r.trial.data for r in results.values()}
     for name, sha256 in texts.items():
         if name not in (HUMAN_NUMBERS, BIBLE) and not no_text:
-            yield f"text/{sha256}", needed(Path(name))
+            yield f"text/{sha256}", read_required(Path(name))
     for package in ("bench", "ablations", "reports"):
         yield from _package(package)
     yield "environment.txt", _environment(results.values())

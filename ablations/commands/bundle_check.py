@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 from ablations.commands.bundle import DESCRIPTION, below, trained_by
-from ablations.commands.report import comparison, read, render
+from ablations.commands.report import compare_plan, read, render
 from ablations.ledger import Ledger
 from ablations.study import plan as plans
 from ablations.study.plan import Plan
@@ -144,7 +144,7 @@ def _other_designs(plan: Plan, results: Mapping[str, Result]) -> Iterator[str]:
 def _other_pages(plan: Plan, results: Mapping[str, Result], root: Path) -> Iterator[str]:
     """Pages and tables that are not what the results give."""
     again, pages = root / "again", root / "pages"
-    render(comparison(plan, results), again)
+    render(compare_plan(plan, results), again)
     made, told = ({str(path.relative_to(top)): path for path in below(top)} for top in (again, pages))
     for name in sorted(made.keys() | told.keys()):
         if name not in made:

@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 
 from ablations import run_folder
 from ablations.commands import result_sets, study_tables, tables
-from ablations.commands.plan import chosen, load_plugins, print_plans
+from ablations.commands.plan import load_plugins, load_studies, print_plans
 from ablations.commands.run import run_studies
 from ablations.mlflow.database import public
 from ablations.options import CompareOptions, refuse
@@ -115,7 +115,7 @@ def _of_models(sources: Sequence[str], args: CompareOptions) -> int:
     with TemporaryDirectory() as folder:
         file = Path(folder) / f"{name}.toml"
         file.write_text(STUDY.format(name=name, listed=listed, first=first, others=others))
-        (study,) = chosen([str(file)], args)
+        (study,) = load_studies([str(file)], args)
         for arm in study.arms[1:]:
             other = costs.other_task(study, arm)
             rule = f"cannot be compared with {first}, as it is of another task: {', '.join(other)}"

@@ -18,32 +18,32 @@ class Device(NamedTuple):
     kind: str  # cpu | cuda
     why: str
     slots: int
-    found: Usable = Usable()  # where it is cuda, and no cluster trains
+    available: Usable = Usable()  # where it is cuda, and no cluster trains
 
     def __str__(self) -> str:
         lines = [f"device {self.kind}: {self.why}"]
-        unused = () if self.found.why else self.found.unused
+        unused = () if self.available.why else self.available.unused
         return "\n".join([*lines, *(f"{line}: not used" for line in unused)])
 
     def check(self) -> None:
         """Raise BadInput if the trials need a GPU and none can be used."""
-        if self.found.why:
+        if self.available.why:
             place = "device cuda, as the study's stored plan has it"
             cure = "--device cpu trains the whole study on the CPU"
-            raise BadInput(self.found.why, place=place, cure=cure)
+            raise BadInput(self.available.why, place=place, cure=cure)
 
 
 def device_of_plan(kind: str, options: PlaceOptions) -> Device:
     """The Device of a kind that was chosen earlier. Raises BadInput for "cuda" if no GPU can be used."""
     if options.cluster:
         return Device(kind, "", cores())
-    found = usable() if kind == "cuda" else Usable()
-    if found.why:
-        raise BadInput(found.why, place="device cuda", cure=found.cure)
-    return _device(kind, "", options.workers, found)
+    available = usable() if kind == "cuda" else Usable()
+    if available.why:
+        raise BadInput(available.why, place="device cuda", cure=available.cure)
+    return _device(kind, "", options.workers, available)
 
 
-def choose(study: Study, options: PlanOptions, before: str) -> Device:
+def choose_device(study: Study, options: PlanOptions, before: str) -> Device:
     """Choose a study's device: --device, else that of its stored plan (`before`), else the faster one.
 
     On a cluster the last choice is always the CPU, since the GPUs of the workers are not known here.
@@ -58,23 +58,23 @@ def choose(study: Study, options: PlanOptions, before: str) -> Device:
         return Device(kind or "cpu", why, workers or cores())
     if asked == "cpu":
         return _device("cpu", source, workers, Usable())
-    found = usable()
-    if asked and found.why:
-        raise BadInput(found.why, place="--device cuda", cure=f"{found.cure}, or use --device cpu")
-    if found.why:
-        why = f"{source}; {found.why}" if kind == "cuda" else found.why
-        return _device(kind or "cpu", why, workers, found)
-    estimates = _estimates(study, workers, found.gpus)
+    available = usable()
+    if asked and available.why:
+        raise BadInput(available.why, place="--device cuda", cure=f"{available.cure}, or use --device cpu")
+    if available.why:
+        why = f"{source}; {available.why}" if kind == "cuda" else available.why
+        return _device(kind or "cpu", why, workers, available)
+    estimates = _estimates(study, workers, available.gpus)
     kind = kind or min(estimates, key=lambda kind: estimates[kind][0])
-    said = ", ".join(estimates[k][1] for k in sorted(estimates, key=lambda k: k != kind))
+    words = ", ".join(estimates[k][1] for k in sorted(estimates, key=lambda k: k != kind))
     how = "about" if len(study.looks) == 1 else "at most"
-    return _device(kind, f"{source}{source and '; '}{how} {said}", workers, found)
+    return _device(kind, f"{source}{source and '; '}{how} {words}", workers, available)
 
 
-def _device(kind: str, why: str, workers: int | None, found: Usable) -> Device:
+def _device(kind: str, why: str, workers: int | None, available: Usable) -> Device:
     if kind == "cpu":
         return Device(kind, why, workers or cores())
-    return Device(kind, why, workers or len(found.gpus), found)
+    return Device(kind, why, workers or len(available.gpus), available)
 
 
 def _estimates(study: Study, workers: int | None, gpus: Sequence[Gpu]) -> dict[str, tuple[float, str]]:

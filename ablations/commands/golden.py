@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
-from ablations.commands.report import index, writable
+from ablations.commands.report import index, prepare_folder
 from ablations.ledger import Ledger
 from ablations.options import RunOptions, refuse
 from bench.chapter import golden as book
@@ -21,7 +21,7 @@ def golden(names: Sequence[str], options: RunOptions) -> int:
             "golden is the book's notebook and no study", cure="run it alone, as `unrolled run golden`"
         )
     refuse(options, NOT_GOLDEN, "golden is the book's notebook, played as it is", "leave the flag out")
-    writable(options.out)
+    prepare_folder(options.out)
     facts, rows = book.facts(), []
 
     def played() -> Iterator[book.GoldenRow]:

@@ -9,7 +9,7 @@ from ablations.study.settings import DEFAULTS
 from ablations.study.study_file import shipped
 from bench.chapter.models.registry import ZOO
 from bench.errors import BadInput, require
-from bench.files import explained
+from bench.files import explaining_errors
 
 CELL = '''\
 import torch
@@ -103,7 +103,7 @@ def new(kind: str, path: Path) -> int:
     require(not path.exists(), "exists and is left as it is", place=path, cure="choose another name")
     folder = path.parent.is_dir()
     require(folder, "there is no such folder", place=path, cure="make it, or choose another one")
-    with explained(path), path.open("x", encoding="utf-8") as file:
+    with explaining_errors(path), path.open("x", encoding="utf-8") as file:
         file.write(TEMPLATES[kind].format(**names))
     setting = f"{names['name']}=0.1,0.5" if kind == "regularizer" else f"model=lm6,{names['name']}"
     plugged = f"unrolled run my.toml --plugin {shlex.quote(str(path))} --set {setting}"

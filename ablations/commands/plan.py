@@ -7,14 +7,15 @@ from contextlib import suppress
 from pathlib import Path
 from statistics import fmean
 
-from ablations.commands import device
+from ablations.commands.device import Device, choose_device
 from ablations.ledger import Ledger
 from ablations.options import PlanOptions
-from ablations.study import costs, loading, study
+from ablations.study import costs, loading
 from ablations.study import plan as plans
 from ablations.study.errors import error_context
 from ablations.study.loading import FEWEST
 from ablations.study.settings import parse_set
+from ablations.study.study import Study
 from ablations.study.study_file import shipped
 from bench import plugins
 from bench.devices import cores
@@ -31,7 +32,7 @@ SPREAD = 1.5
 HOUR = 3600.0
 
 
-def chosen(studies: Sequence[str | study.Study], options: PlanOptions) -> Iterator[study.Study]:
+def load_studies(studies: Sequence[str | Study], options: PlanOptions) -> Iterator[Study]:
     """Studies, by name, file or declared, changed by --plugin, --seeds, --set and --corpus.
 
     Raises BadInput.
@@ -43,26 +44,26 @@ def chosen(studies: Sequence[str | study.Study], options: PlanOptions) -> Iterat
             cure = "give one text, by its name or path, and once"
             raise BadInput("is not one text", place=f"--corpus {options.corpus!r}", cure=cure)
         sets.append(("corpus", [options.corpus]))
-    for each in shipped() if list(studies) == ["all"] else studies:
-        found = loading.load(each, confirmed=options.yes) if isinstance(each, str) else each
+    for given in shipped() if list(studies) == ["all"] else studies:
+        study = loading.load(given, confirmed=options.yes) if isinstance(given, str) else given
         if options.seeds is not None or sets:
-            found = loading.override(found, options.seeds, sets, confirmed=options.yes)
-        if found.name != each and found.name in shipped():
-            told = (
-                f"{found.path}: is called {found.name!r} as a shipped study is, and takes its report's place"
+            study = loading.override(study, options.seeds, sets, confirmed=options.yes)
+        if study.name != given and study.name in shipped():
+            message = (
+                f"{study.path}: is called {study.name!r} as a shipped study is, and takes its report's place"
             )
-            print(f"{visible(told)}; change `name` to keep both", file=sys.stderr)
-        _check_texts(found)
-        yield found
+            print(f"{visible(message)}; change `name` to keep both", file=sys.stderr)
+        _check_texts(study)
+        yield study
 
 
-def _check_texts(found: study.Study) -> None:
+def _check_texts(study: Study) -> None:
     """Tell of large texts, and raise BadInput for one that is too short for an arm's batches."""
-    for name in dict.fromkeys(arm.settings["corpus"] for arm in found.arms):
+    for name in dict.fromkeys(arm.settings["corpus"] for arm in study.arms):
         with suppress(OSError, ValueError):  # no file: a corpus of the project's, or refused once it is read
             if (size := Path(name).stat().st_size) > LARGE:
                 print(f"reading {visible(name)}: {size / 1e6:.0f} MB", file=sys.stderr)
-    for arm in found.arms:
+    for arm in study.arms:
         with error_context(f"arm {arm.name!r}"):
             costs.check_length(arm.trial())
 
@@ -76,55 +77,53 @@ def load_plugins(files: Sequence[str]) -> None:
 def print_plans(names: Sequence[str], options: PlanOptions) -> int:
     """Print the arms of studies, and what it takes to decide them."""
     workers = min(options.workers or cores(), cores())
-    for found in chosen(names, options):
+    for study in load_studies(names, options):
         ledger = Ledger(options.results)
-        _print(found, workers, device.choose(found, options, plans.device_of(found.name, ledger)), ledger)
+        _print(study, workers, choose_device(study, options, plans.device_of(study.name, ledger)), ledger)
     return 0
 
 
-def _print(found: study.Study, workers: int, on: device.Device, ledger: Ledger) -> None:
+def _print(study: Study, workers: int, device: Device, ledger: Ledger) -> None:
     """One study's arms, what each may take until it is decided, trials, expected time and device."""
-    (spreads, measured), metric = _measured_so_far(found, ledger), found.metrics[0]
-    seconds = {**_seconds(found), **measured}
-    rows, needs = _rows(found, seconds, spreads)
+    (spreads, measured), metric = _measured_so_far(study, ledger), study.metrics[0]
+    seconds = {**_seconds(study), **measured}
+    rows, needs = _rows(study, seconds, spreads)
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    print(f"{visible(found.name)}: {visible(found.question)}\n")
+    print(f"{visible(study.name)}: {visible(study.question)}\n")
     for row in rows:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
     source = "of the results so far" if spreads else f"taken as {SPREAD:g} δ"
     print(f"\nSD: of the pairs' differences in {metric.name}, {source}; δ = {metric.delta:g}. Under none, δ")
     took = "of a trial, measured where there are results" if measured else "of a trial"
     print(f"and 2 δ: the seeds until a verdict, and its chance, if that is the difference. Seconds: {took}.")
-    looks = ", ".join(map(str, found.looks))
-    print(f"{plural(len(found.arms), 'arm')}, looks after {looks} seeds, plan {found.plan[:12]}")
+    looks = ", ".join(map(str, study.looks))
+    print(f"{plural(len(study.arms), 'arm')}, looks after {looks} seeds, plan {study.plan[:12]}")
     if known := ledger.files().keys():
-        ids = plans.decide(found, "", on.kind)[0].ids
+        ids = plans.decide(study, "", device.kind)[0].ids
         print(f"of {len(ids):,} trials at most, {len(known & ids):,} are in {visible(ledger.root)} already")
-    print("".join(f"{line}\n" for line in _tuning(found, seconds)[1]), end="")
-    totals = _totals(found, seconds, needs)
+    print("".join(f"{line}\n" for line in _tuning(study, seconds)[1]), end="")
+    totals = _totals(study, seconds, needs)
     for what, need, total in zip(TRUTHS, needs, totals, strict=True):
         cost = f"{total:.0f} seconds of training, {_about(total / workers)} on {plural(workers, 'core')}"
         print(f"if {what}: about {sum(need.values()):.0f} trials, {cost}")
-    print(on)
-    if len(found.seeds) < FEWEST:
+    print(device)
+    if len(study.seeds) < FEWEST:
         print(f"WARNING: every verdict will be INCONCLUSIVE: a verdict needs at least {FEWEST} seeds")
     if (longest := max(totals) / workers) > HOUR:
         print(f"WARNING: deciding may take {longest / HOUR:.1f} h; --budget 1h ends a run in time")
 
 
-def minutes(found: study.Study, workers: int) -> str:
+def minutes(study: Study, workers: int) -> str:
     """The time that deciding a study is expected to take, over `TRUTHS`: '3 min to 7 min on 2 cores'."""
-    seconds = _seconds(found)
-    totals = _totals(found, seconds, _rows(found, seconds, {})[1])
-    ends = dict.fromkeys(_about(of(totals) / workers) for of in (min, max))
+    seconds = _seconds(study)
+    totals = _totals(study, seconds, _rows(study, seconds, {})[1])
+    ends = dict.fromkeys(_about(end(totals) / workers) for end in (min, max))
     return f"{' to '.join(ends)} on {plural(workers, 'core')}"
 
 
-def _totals(
-    found: study.Study, seconds: Mapping[str, float], needs: Iterable[Mapping[str, float]]
-) -> list[float]:
+def _totals(study: Study, seconds: Mapping[str, float], needs: Iterable[Mapping[str, float]]) -> list[float]:
     """The expected seconds of training of all trials, for each of `TRUTHS`."""
-    searching = _tuning(found, seconds)[0]
+    searching = _tuning(study, seconds)[0]
     return [searching + sum(need[name] * seconds[name] for name in need) for need in needs]
 
 
@@ -132,73 +131,73 @@ def _about(seconds: float) -> str:
     return "under a minute" if seconds < 60 else duration(seconds)
 
 
-def _seconds(found: study.Study) -> dict[str, float]:
+def _seconds(study: Study) -> dict[str, float]:
     """The expected seconds of a trial of each arm and search."""
-    return {arm.name: costs.expected_seconds(arm.trial()) for arm in (*found.arms, *found.searches)}
+    return {arm.name: costs.expected_seconds(arm.trial()) for arm in (*study.arms, *study.searches)}
 
 
 def _rows(
-    found: study.Study, seconds: Mapping[str, float], spreads: Mapping[str, float]
+    study: Study, seconds: Mapping[str, float], spreads: Mapping[str, float]
 ) -> tuple[list[list[str]], list[dict[str, float]]]:
     """The table, and for each of `TRUTHS` the expected seeds of every arm."""
     from reports.statistics.planning import expected
     from reports.statistics.sequential import Looks
 
-    metric, contrasts = found.metrics[0], costs.contrasts(found)
-    family, first = max(len(contrasts), 1), float(found.looks[0])
+    metric, contrasts = study.metrics[0], costs.contrasts(study)
+    family, first = max(len(contrasts), 1), float(study.looks[0])
     rows = [["arm", "SD", "none", "δ", "2 δ", "seconds", "what it changes"]]
-    needs = [{arm.name: 1.0 if arm.counted else first for arm in found.arms} for _ in TRUTHS]
-    for arm in found.arms:
+    needs = [{arm.name: 1.0 if arm.counted else first for arm in study.arms} for _ in TRUTHS]
+    for arm in study.arms:
         cells = ["–"] * (1 + len(TRUTHS))
         if (base := contrasts.get(arm.name)) and first > 1:
             sd = spreads.get(arm.name) or SPREAD * metric.delta
             cells = [f"{sd:.2g}"]
             for times, need in enumerate(needs):
                 effect = times * metric.delta
-                chance = expected(Looks(found.looks), sd=sd, delta=metric.delta, effect=effect, family=family)
+                chance = expected(Looks(study.looks), sd=sd, delta=metric.delta, effect=effect, family=family)
                 cells.append(f"{chance.seeds:.0f} ({100 * chance.decided:.0f} %)")
                 need |= {side: max(need[side], chance.seeds) for side in (arm.name, base) if need[side] > 1}
         changes = ", ".join(f"{key}={visible(value)}" for key, value in arm.changes.items()) or "–"
         against = f", against {visible(arm.against)}" if arm.against else ""
-        if other := costs.other_task(found, arm):
+        if other := costs.other_task(study, arm):
             against += f"; no contrast, as it is of another task: {', '.join(other)}"
         rows.append([visible(arm.name), *cells, f"{seconds[arm.name]:.1f}", changes + against])
         rows += [["", *[""] * (2 + len(TRUTHS)), f"also: {visible(other)}"] for other in arm.also]
     return rows, needs
 
 
-def _measured_so_far(found: study.Study, ledger: Ledger) -> tuple[dict[str, float], dict[str, float]]:
+def _measured_so_far(study: Study, ledger: Ledger) -> tuple[dict[str, float], dict[str, float]]:
     """What the ledger has of the study: SDs and seconds on a CPU, by arm.
 
     The SD is of a contrast by the first metric, of five pairs or more; the seconds are the mean of the
     trials with the arm's present settings.
     """
-    if not plans.is_stored(found.name, ledger):
+    if not plans.is_stored(study.name, ledger):
         return {}, {}
-    from ablations.commands.report import comparison  # scipy: not without results
+    from ablations.commands.report import compare_plan  # scipy: not without results
 
-    plan = plans.stored(found.name, ledger)
+    plan = plans.stored(study.name, ledger)
     results = ledger.results(plan.ids)
-    seen = comparison(plan, results).by(found.metrics[0].name)
-    contrasts = {row.arm.name: row.contrast for row in seen.rows} if seen else {}
-    wanted = {arm.name: arm.trial().factors() for arm in (*found.arms, *found.searches)}
-    took = defaultdict(list)
+    comparison = compare_plan(plan, results).by(study.metrics[0].name)
+    contrasts = {row.arm.name: row.contrast for row in comparison.rows} if comparison else {}
+    wanted = {arm.name: arm.trial().factors() for arm in (*study.arms, *study.searches)}
+    times = defaultdict(list)
     for id, (arm, _) in plan.arm_and_seed.items() if plan.device != "cuda" else ():
         if (result := results.get(id)) and result.done and result.trial.factors() == wanted.get(arm.name):
-            took[arm.name].append(result.spent)
+            times[arm.name].append(result.spent)
     return (
         {name: c.sd for name, c in contrasts.items() if c and c.sd and c.pairs >= FEWEST},
-        {name: fmean(seconds) for name, seconds in took.items()},
+        {name: fmean(seconds) for name, seconds in times.items()},
     )
 
 
-def _tuning(found: study.Study, seconds: Mapping[str, float]) -> tuple[float, list[str]]:
+def _tuning(study: Study, seconds: Mapping[str, float]) -> tuple[float, list[str]]:
     """The expected seconds of the searches and of their winners, and a line on them."""
-    if not (searches := found.searches):
+    if not (searches := study.searches):
         return 0.0, []
     searching = [seconds[search.name] for search in searches for _ in search.seeds]
     tuned, levels = {search.tunes for search in searches}, {search.level for search in searches}
-    winners, of_each = len(tuned) * len(found.seeds), plural(len(searches[0].seeds), "seed")
+    winners, of_each = len(tuned) * len(study.seeds), plural(len(searches[0].seeds), "seed")
     size = (
         f"{plural(len(tuned), 'arm')} × {plural(len(levels), 'level')} of {searches[0].setting} × {of_each}"
     )

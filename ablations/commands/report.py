@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 def report(studies: Sequence[str], results: Path, out: Path) -> int:
     """Render the reports of studies from the ledger, and the index."""
     ledger = Ledger(results)
-    writable(out)
+    prepare_folder(out)
     plans_ = plans.of_studies(studies, ledger)
-    made = {plan.study: comparison(plan, read(plan, ledger)) for plan in plans_}
+    made = {plan.study: compare_plan(plan, read(plan, ledger)) for plan in plans_}
     pages = [render(found, out) for found in made.values()]
     index(ledger, out, made)
     print(f"report: {pages[0]}" if len(pages) == 1 else f"{len(pages)} reports: {out / 'index.html'}")
@@ -54,7 +54,7 @@ def index(ledger: Ledger, out: Path, made: "Mapping[str, Comparison] | None" = N
     render_index(comparisons(ledger, made), out)
 
 
-def published(page: Path, plan: Plan, found: "Comparison") -> "Published":
+def report_parts(page: Path, plan: Plan, found: "Comparison") -> "Published":
     """The parts of a report that are published in MLflow."""
     from ablations.commands.summaries import summarise_arms  # scipy
     from reports.answer import sentences
@@ -66,10 +66,10 @@ def comparisons(ledger: Ledger, made: "Mapping[str, Comparison] | None" = None) 
     """The comparison of every study that has been run; those in `made`, by study, are used unchanged."""
     made = made or {}
     stored = plans.all_stored(ledger)
-    return [made.get(plan.study) or comparison(plan, ledger.results(plan.ids)) for plan in stored]
+    return [made.get(plan.study) or compare_plan(plan, ledger.results(plan.ids)) for plan in stored]
 
 
-def comparison(plan: Plan, results: Mapping[str, Result], links: "Linked | None" = None) -> "Comparison":
+def compare_plan(plan: Plan, results: Mapping[str, Result], links: "Linked | None" = None) -> "Comparison":
     """A plan's arms side by side; `results` by trial id. A page needs those of `read`."""
     from reports.comparison import compare  # scipy and pandas
     from reports.trials import tabulate
@@ -133,7 +133,7 @@ def _links(arm: plans.PlannedArm, recorder: "Linked | None") -> dict[int, str]:
     return {seed: link for seed, link in found.items() if link}
 
 
-def writable(out: Path) -> None:
+def prepare_folder(out: Path) -> None:
     """Make the reports' folder, without drafts of killed processes. Raises BadInput where it is read-only."""
     try:
         out.mkdir(parents=True, exist_ok=True)

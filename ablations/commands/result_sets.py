@@ -16,7 +16,7 @@ from pydantic import ConfigDict, TypeAdapter
 
 from ablations.commands.seed_scheduler import SeedScheduler
 from ablations.commands.tables import TABLES, stored_run, understood
-from ablations.ledger import Ledger, needed, unseal
+from ablations.ledger import Ledger, read_required, unseal
 from ablations.mlflow.database import public
 from ablations.mlflow.experiment import EndedRun, read_ended_runs
 from ablations.mlflow.fields import MACHINE, final_metrics, metric_key
@@ -169,14 +169,14 @@ def _chosen(plans: Mapping[str, _Plan], study: str, source: str) -> _Plan:
 
 def _plan(path: Path) -> _Plan:
     with _known_format(path, "plan"):
-        plan = unseal(needed(path))["plan"]
+        plan = unseal(read_required(path))["plan"]
         return _PLAN.validate_json(canonical({name: plan[name] for name in _ASKED}))
 
 
 def _result(path: Path, id: str, ledger: Ledger) -> _Trained:
     """A result with its details, which up to format 5 lay in the same file."""
     with _known_format(path, "result"):
-        body = unseal(needed(path))
+        body = unseal(read_required(path))
         details = ledger.details(id, body["details"]) if "details" in body else {}
         return _TRAINED.validate_json(canonical(body["result"] | details))
 

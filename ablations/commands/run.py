@@ -3,15 +3,17 @@
 import os
 import sys
 import time
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ablations import run_folder
-from ablations.commands import device
-from ablations.commands.device import Device
-from ablations.commands.plan import chosen, print_plans
-from ablations.commands.report import comparison, index, published, read, render, writable
+from ablations.commands.device import choose_device
+from ablations.commands.plan import load_studies, print_plans
+from ablations.commands.report import compare_plan, index, prepare_folder, read, render, report_parts
 from ablations.commands.seed_scheduler import SeedScheduler
 from ablations.commands.train import Budget, StudyRun, train, try_first_batches, untried_arms
 from ablations.ledger import Ledger
@@ -34,6 +36,21 @@ INTERRUPTED = 130
 """The exit code after Ctrl-C."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class TrialCounts:
+    """A plan's trials by what became of them, each counted once."""
+
+    trained: int
+    reused: int
+    failed: int
+    diverged: int
+    left: int  # of the present look
+
+    def __str__(self) -> str:
+        ended = f"{self.failed} failed, {self.diverged} diverged, {self.left} left"
+        return f"{self.trained} trained, {self.reused} already there, {ended}"
+
+
 @run_folder.used()
 def run(names: Sequence[str], options: RunOptions) -> int:
     """Train the trials of each study that have no result, log them to MLflow, and render the reports."""
@@ -43,129 +60,138 @@ def run(names: Sequence[str], options: RunOptions) -> int:
         return golden(names, options)
     if options.dry_run:
         return print_plans(names, options)
-    return run_studies(chosen(names, options), options)[0]
+    return run_studies(load_studies(names, options), options)[0]
 
 
 def run_studies(studies: Iterable[Study], options: RunOptions) -> "tuple[int, dict[str, Comparison]]":
     """Run each study. Returns the exit code, and the comparisons by study."""
-    made: dict[str, Comparison] = {}
+    comparisons: dict[str, Comparison] = {}
     failed, interrupted, end = 0, False, time.monotonic() + options.budget
-    writable(options.out)
+    prepare_folder(options.out)
     if not (ledger := Ledger(options.results)).root.exists():
-        told = filter(None, [f"a new ledger begins in {ledger.root.absolute()}", ledger.elsewhere])
-        print(visible("; ".join(told)), flush=True)
+        lines = filter(None, [f"a new ledger begins in {ledger.root.absolute()}", ledger.nearest_ledger_hint])
+        print(visible("; ".join(lines)), flush=True)
     try:
         for study in studies:
             budget = Budget(end)
             if budget.over:
                 print(f"{visible(study.name)}: not run: no time was left", flush=True)
                 continue
-            made[study.name], faults, interrupted = _run_study(study, options, budget)
+            comparisons[study.name], faults, interrupted = _run_study(study, options, ledger, budget)
             failed += faults
             if interrupted:
                 break
     finally:
-        if made:  # also where a later study is refused
-            index(ledger, options.out, made)
-    if len(made) > 1:
-        every = [row for found in made.values() for row in found.judged]
-        decided = sum(row.decided for row in every)
+        if comparisons:  # also where a later study is refused
+            index(ledger, options.out, comparisons)
+    if len(comparisons) > 1:
+        contrasts = [row for comparison in comparisons.values() for row in comparison.judged]
+        decided = sum(row.decided for row in contrasts)
         page = options.out / "index.html"
-        print(f"{decided} of {plural(len(every), 'contrast')} decided; all reports: {page}")
-    return INTERRUPTED if interrupted else 1 if failed else 0, made
+        print(f"{decided} of {plural(len(contrasts), 'contrast')} decided; all reports: {page}")
+    return INTERRUPTED if interrupted else 1 if failed else 0, comparisons
 
 
-def _run_study(study: Study, options: RunOptions, budget: Budget) -> "tuple[Comparison, int, bool]":
+def _run_study(
+    study: Study, options: RunOptions, ledger: Ledger, budget: Budget
+) -> "tuple[Comparison, int, bool]":
     """Study → plan → trials → results → comparison → page, under the study's lock.
 
     Returns the comparison, how many trials failed or have no result, and whether Ctrl-C ended the training.
     """
-    ledger = Ledger(options.results)
     with ledger.lock(study.name):
-        on = device.choose(study, options, plans.device_of(study.name, ledger))
-        print(f"{visible(study.name)}: {on}", flush=True)
-        plan, trials = plans.decide(study, _command(), on.kind)
-        scheduler = _so_far(plan, ledger, options.retry)
-        there = frozenset(scheduler.results)
-        wanted = (trial for trial in trials if trial.id not in there and scheduler.wants(trial.id))
-        todo = scheduler.in_order(wanted)
-        writer = Writer(tracking_uri())
-        try:
-            _check(todo, plan, ledger, on)  # before MLflow knows of the study: a refusal leaves none
-            try_first_batches(untried_arms(todo, plan, scheduler.results), options, on)
+        device = choose_device(study, options, plans.device_of(study.name, ledger))
+        print(f"{visible(study.name)}: {device}", flush=True)
+        plan, trials = plans.decide(study, _command(), device.kind)
+        scheduler = _schedule(plan, ledger, options.retry)
+        reused = frozenset(scheduler.results)
+        missing = (trial for trial in trials if trial.id not in reused and scheduler.wants(trial.id))
+        todo = scheduler.in_order(missing)
+        with closing(Writer(tracking_uri())) as writer:
+            if todo:
+                device.check()  # before MLflow knows of the study: a refusal leaves none
+            _print_retraining(plan, todo, ledger)
+            try_first_batches(untried_arms(todo, plan, scheduler.results), options, device)
             plan = plans.store(plan, ledger)
             writer.open(plan)
-            run = StudyRun(ledger, writer, options, on, budget)
-            plan, interrupted = train(run, plan, trials, todo, scheduler)
+            study_run = StudyRun(ledger, writer, options, device, budget)
+            plan, interrupted = train(study_run, plan, trials, todo, scheduler)
             results = read(plan, ledger)  # again: a result may have been damaged or removed meanwhile
-            found, page = _report(run, plan, results)
+            comparison, page = _report(study_run, plan, results)
             scheduler = SeedScheduler(plan, results)
-            counts = _counts(plan, results, run.trained, scheduler)
-        except BaseException:
-            writer.close()
-            raise
-        without = 0 if interrupted or run.budget.short else counts["left"]
-        if lacking := writer.finish():
-            print(lacking, file=sys.stderr)
-    told = [", ".join(f"{number} {what}" for what, number in counts.items())]
-    told += [scheduler.status_line if options.cluster else scheduler.describe_remaining(on.slots)]
-    told += map(visible, _remarks(found, there))
-    print("\n".join(f"{visible(plan.study)}: {line}" for line in told))
+            if problem := writer.finish():
+                print(problem, file=sys.stderr)
+    counts = _count(results, study_run.trained, left=len(scheduler.pending))
+    for line in _summary(study_run, counts, scheduler, comparison, reused):
+        print(f"{visible(plan.study)}: {line}")
     print(f"report: {page}")
-    if counts["left"] and not interrupted:
-        why = "were not begun, as the time is up" if run.budget.short else "have no result"
-        print(f"{plural(counts['left'], 'trial')} of this look {why}: run again", file=sys.stderr)
-    return found, counts["failed"] + without, interrupted
+    if counts.left and not interrupted:
+        why = "were not begun, as the time is up" if budget.short else "have no result"
+        print(f"{plural(counts.left, 'trial')} of this look {why}: run again", file=sys.stderr)
+    lost = 0 if interrupted or budget.short else counts.left
+    return comparison, counts.failed + lost, interrupted
 
 
-def _so_far(plan: Plan, ledger: Ledger, retry: bool) -> SeedScheduler:
+def _schedule(plan: Plan, ledger: Ledger, retry: bool) -> SeedScheduler:
     """What the stored results decide; with `retry` those that failed are wanted again."""
     return SeedScheduler(plan, {id: r for id, r in read(plan, ledger).items() if r.done or not retry})
 
 
-def _check(todo: Sequence[Trial], plan: Plan, ledger: Ledger, on: Device) -> None:
-    """Raise BadInput if the device cannot be used; print why trials are trained again."""
-    if todo:
-        on.check()
-    if before := plans.latest(plan.study, ledger):
-        for reason in retraining.reasons(before, plan, todo, ledger):
+def _print_retraining(plan: Plan, todo: Sequence[Trial], ledger: Ledger) -> None:
+    """Print why trials are trained again."""
+    if earlier := plans.latest(plan.study, ledger):
+        for reason in retraining.reasons(earlier, plan, todo, ledger):
             print(reason)
 
 
-def _report(run: StudyRun, plan: Plan, results: Mapping[str, Result]) -> "tuple[Comparison, Path]":
+def _report(study_run: StudyRun, plan: Plan, results: Mapping[str, Result]) -> "tuple[Comparison, Path]":
     """Write to MLflow what it lacks, and render the page."""
-    arms = plan.arm_names
-    run.writer.write_missing((arms[id], result) for id, result in results.items())
-    found = comparison(plan, results, run.writer)
-    page = render(found, run.options.out)
-    run.writer.publish(*published(page, plan, found))
-    return found, page
+    writer, arm_names = study_run.writer, plan.arm_names
+    writer.write_missing((arm_names[id], result) for id, result in results.items())
+    comparison = compare_plan(plan, results, writer)
+    page = render(comparison, study_run.options.out)
+    writer.publish(*report_parts(page, plan, comparison))
+    return comparison, page
 
 
-def _counts(
-    plan: Plan, results: Mapping[str, Result], trained: Collection[str], scheduler: SeedScheduler
-) -> dict[str, int]:
-    """Trials of the plan by what became of them, each counted once; `left` are those of the present look."""
-    counts = dict.fromkeys(("trained", "already there", "failed", "diverged"), 0)
-    for id in plan.ids:
-        if result := results.get(id):
-            what = "trained" if id in trained else "already there"
-            counts[what if result.done else result.status] += 1
-    return {**counts, "left": len(scheduler.pending)}
+def _count(results: Mapping[str, Result], trained: Collection[str], left: int) -> TrialCounts:
+    statuses = Counter(result.status for result in results.values())
+    new = sum(result.done and id in trained for id, result in results.items())
+    return TrialCounts(
+        trained=new,
+        reused=statuses["done"] - new,
+        failed=statuses["failed"],
+        diverged=statuses["diverged"],
+        left=left,
+    )
 
 
-def _remarks(found: "Comparison", reused: Collection[str]) -> Iterator[str]:
+def _summary(
+    study_run: StudyRun,
+    counts: TrialCounts,
+    scheduler: SeedScheduler,
+    comparison: "Comparison",
+    reused: Collection[str],
+) -> Iterator[str]:
+    """Lines on a study at the end of its run."""
+    yield str(counts)
+    on_cluster, slots = study_run.options.cluster, study_run.device.slots
+    yield scheduler.status_line if on_cluster else scheduler.describe_remaining(slots)
+    yield from map(visible, _remarks(comparison, reused))
+
+
+def _remarks(comparison: "Comparison", reused: Collection[str]) -> Iterator[str]:
     """Lines on trials from another kind of machine than today's, and on a plan that came after results."""
     from reports.answer import extension, mixed_machines  # scipy: most of a second, before a trial
 
-    kinds = {r.trial.id: kind(r.environment) for arm in found.design.arms for r in arm.results.values()}
-    now = {repr(one): one for id, one in kinds.items() if id not in reused}.values()  # a few, of thousands
-    before = [one for id, one in kinds.items() if id in reused]
-    if apart := [one for one in before if now and all(machine_difference([one, other]) for other in now)]:
+    kinds = {r.trial.id: kind(r.environment) for arm in comparison.design.arms for r in arm.results.values()}
+    now = {repr(new): new for id, new in kinds.items() if id not in reused}.values()  # a few, of thousands
+    before = [old for id, old in kinds.items() if id in reused]
+    if apart := [old for old in before if now and all(machine_difference([old, new]) for new in now)]:
         verb = "result is" if len(apart) == 1 else "results are"
         difference = machine_difference([*apart, *now])
         yield f"{len(apart)} {verb} of another kind of machine, then / now: {difference}"
-    yield from filter(None, (mixed_machines(found), extension(found)))
+    yield from filter(None, (mixed_machines(comparison), extension(comparison)))
 
 
 def _command() -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ablations.commands.old_results import remove_unplanned, unplanned
 from ablations.commands.plan import load_plugins, minutes
-from ablations.commands.report import comparison
+from ablations.commands.report import compare_plan
 from ablations.commands.seed_scheduler import SeedScheduler
 from ablations.ledger import Ledger
 from ablations.options import StoredOptions
@@ -39,7 +39,7 @@ def _tell(names: Sequence[str], ledger: Ledger) -> None:
     for plan in plans.of_studies(names, ledger):
         results = ledger.results(plan.ids)
         scheduler = SeedScheduler(plan, results)
-        ended = tally(comparison(plan, results))
+        ended = tally(compare_plan(plan, results))
         print(f"{visible(plan.study)}: {ended}; {scheduler.describe_remaining(cores())}")
         for result in results.values():
             if not result.done:

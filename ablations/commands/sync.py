@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from ablations import run_folder
-from ablations.commands.report import comparison, published, read, render
+from ablations.commands.report import compare_plan, read, render, report_parts
 from ablations.ledger import Ledger
 from ablations.mlflow import study_runs
 from ablations.mlflow.database import tracking_uri
@@ -40,5 +40,5 @@ def sync(studies: Sequence[str], results: Path) -> int:
 
 def _report(plan: Plan, results: Mapping[str, Result], out: Path, links: StudyRuns) -> "Published":
     """What `StudyRuns.publish` takes of a plan's report."""
-    found = comparison(plan, results, links)
-    return published(render(found, out), plan, found)
+    found = compare_plan(plan, results, links)
+    return report_parts(render(found, out), plan, found)

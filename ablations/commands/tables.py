@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from ablations.ledger import needed
+from ablations.ledger import read_required
 from ablations.mlflow.database import public
 from ablations.mlflow.experiment import read_ended_runs
 from ablations.options import CompareOptions
@@ -73,7 +73,7 @@ def _of_benchmarks(path: Path) -> pd.DataFrame:
 
 def stored_run(file: Path) -> dict[str, Any]:
     """A run that pytest-benchmark stored, as `make bench` does. Raises BadInput where the file is none."""
-    data = needed(file)
+    data = read_required(file)
     try:
         stored = json.loads(data)
         if not isinstance(stored["benchmarks"], list):

@@ -9,27 +9,26 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 from ablations.commands.device import Device
 from ablations.commands.progress import Remaining, checking, progress
-from ablations.commands.report import comparison, read, render
+from ablations.commands.report import compare_plan, read, render
 from ablations.commands.seed_scheduler import SeedScheduler
 from ablations.ledger import Ledger
 from ablations.mlflow.writer import Writer
 from ablations.options import LimitOptions, PlaceOptions, RunOptions
-from ablations.runner.parallel import Counts, missing, run_trials
-from ablations.runner.process import Limits, loaded
+from ablations.runner.parallel import Counts, TrialConditions, missing_trials, run_trials
+from ablations.runner.process import TIME_LIMIT, Limits, plain_reason, torch_is_loaded
 from ablations.study import costs
 from ablations.study import plan as plans
 from ablations.study.plan import Plan
 from bench.errors import BadInput
 from bench.trial import Result, Trial
 
-FIRST_BATCH = 120.0
-"""Seconds that the first batch of an arm may take."""
-WARM_UP = "bench.chapter.warm_up"
-"""The module that the trials' processes have loaded when they start."""
+FIRST_BATCH_SECONDS = 120.0
+"""That the first batch of an arm may take."""
+WARM_UP_MODULE = "bench.chapter.warm_up"
+"""Loaded by the trials' processes when they start."""
 
 
 class Budget:
@@ -74,131 +73,135 @@ class StudyRun:
 
 
 def train(
-    run: StudyRun, plan: Plan, trials: Sequence[Trial], todo: Sequence[Trial], scheduler: SeedScheduler
+    study_run: StudyRun, plan: Plan, trials: Sequence[Trial], todo: Sequence[Trial], scheduler: SeedScheduler
 ) -> tuple[Plan, bool]:
     """Train `todo`, the trials that are wanted, and then the winners if the searches of tuning ended.
 
     `trials` are the plan's. Returns the plan, and whether Ctrl-C ended it.
     """
     for result in scheduler.results.values():
-        run.budget.learn(costs.seconds(result.trial), result.seconds)
-    first = _train_missing(run, plan, todo, scheduler)
-    if not plan.searches or first.interrupted or (run.options.fail_fast and first.failed):
-        return plan, first.interrupted
-    plan, winners = plans.settle(plan, trials, run.ledger)
-    plan = plans.store(plan, run.ledger)
-    winners = missing(winners, run.ledger.results(trial.id for trial in winners), run.options.retry)
+        study_run.budget.learn(costs.seconds(result.trial), result.seconds)
+    options, ledger = study_run.options, study_run.ledger
+    counts = _train_missing(study_run, plan, todo, scheduler)
+    if not plan.searches or counts.interrupted or (options.fail_fast and counts.failed):
+        return plan, counts.interrupted
+    plan, winners = plans.settle(plan, trials, ledger)
+    plan = plans.store(plan, ledger)
+    winners = missing_trials(winners, ledger.results(trial.id for trial in winners), options.retry)
     scheduler = SeedScheduler(plan, scheduler.results)
-    second = _train_missing(run, plan, scheduler.in_order(winners), scheduler)
-    return plan, second.interrupted
+    counts = _train_missing(study_run, plan, scheduler.in_order(winners), scheduler)
+    return plan, counts.interrupted
 
 
-def _train_missing(run: StudyRun, plan: Plan, todo: Sequence[Trial], scheduler: SeedScheduler) -> Counts:
-    options, budget, trained = run.options, run.budget, run.trained
-    planned = plan.arm_and_seed
-    names = {id: f"{arm.name}/seed={seed}" for id, (arm, seed) in planned.items()}
+def _train_missing(
+    study_run: StudyRun, plan: Plan, todo: Sequence[Trial], scheduler: SeedScheduler
+) -> Counts:
+    options, budget, trained = study_run.options, study_run.budget, study_run.trained
+    arm_names = plan.arm_names
+    labels = {id: f"{arm.name}/seed={seed}" for id, (arm, seed) in plan.arm_and_seed.items()}
     seconds = {trial.id: costs.seconds(trial) for trial in todo}
-    slots = max(_count_slots(options, run.device), 1)
+    slots = max(_count_slots(options, study_run.device), 1)
 
     def remaining() -> Remaining:
-        left = [id for id in seconds if id not in trained and scheduler.wants(id)]
-        standing = scheduler.status_line if len(plan.looks) > 1 else ""
-        rest = sum(seconds[id] for id in left) * budget.pace / slots
-        return Remaining(len(scheduler.pending), rest, standing)
+        ids = [id for id in seconds if id not in trained and scheduler.wants(id)]
+        expected = sum(seconds[id] for id in ids) * budget.pace / slots
+        status_line = scheduler.status_line if len(plan.looks) > 1 else ""
+        return Remaining(len(scheduler.pending), expected, status_line)
 
     def wanted(trial: Trial) -> bool:
-        """Beyond this look only while it will be taken in time."""
-        near = trial.id in scheduler.pending or not budget.short
-        return near and scheduler.wants(trial.id) and budget.allows(seconds[trial.id])
+        """Train ahead of the current look only while the budget has not refused a trial."""
+        due = trial.id in scheduler.pending or not budget.short
+        return due and scheduler.wants(trial.id) and budget.allows(seconds[trial.id])
 
-    with progress(plan.study, names, remaining) as show, _pages(plan, run) as render_page:
+    with progress(plan.study, labels, remaining) as show_result, _pages(plan, study_run) as render_page:
 
-        def finished(result: Result) -> None:
+        def on_result(result: Result) -> None:
             id = result.trial.id
             trained.add(id)
             if scheduler.add(result) and scheduler.pending:
                 render_page()  # after the last look, the page is that of the whole run
             budget.learn(seconds[id], result.seconds)
-            arm = planned[id][0].name
-            run.writer.write_trial(arm, partial(run.ledger.read, id))  # later: thousands may wait
-            show(result)
+            # read later: thousands may wait
+            study_run.writer.write_trial(arm_names[id], partial(study_run.ledger.read, id))
+            show_result(result)
 
         return run_trials(
             todo,
-            run.ledger,
+            study_run.ledger,
+            trial_conditions(todo, options, options, study_run.device),
             retry=options.retry,
             fail_fast=options.fail_fast,
             wanted=wanted,
-            on_result=finished,
+            on_result=on_result,
             on_drain=lambda: print("finishing the running trials; Ctrl-C again stops them", file=sys.stderr),
-            **conditions(todo, options, options, run.device),
         )
 
 
 @contextmanager
-def _pages(plan: Plan, run: StudyRun) -> Iterator[Callable[[], object]]:
+def _pages(plan: Plan, study_run: StudyRun) -> Iterator[Callable[[], object]]:
     """Yields a function that renders the study's page from the results so far, on a thread of its own."""
 
     def render_page() -> None:
-        render(comparison(plan, read(plan, run.ledger)), run.options.out)
+        render(compare_plan(plan, read(plan, study_run.ledger)), study_run.options.out)
 
     with ThreadPoolExecutor(1, "page") as pool:
-        rendered = []
-        yield lambda: rendered.append(pool.submit(render_page))
-    for page in rendered:
+        pages = []
+        yield lambda: pages.append(pool.submit(render_page))
+    for page in pages:
         page.result()  # raises where the disk is full
 
 
 def untried_arms(todo: Sequence[Trial], plan: Plan, results: Mapping[str, Result]) -> dict[str, Trial]:
     """A trial of each arm that has no result yet, by the arm's name."""
-    arms = plan.arm_names
-    tried = {arms[id] for id, result in results.items() if result.done or result.diverged}
-    return {arms[trial.id]: trial for trial in todo if arms[trial.id] not in tried}
+    names = plan.arm_names
+    tried = {names[id] for id, result in results.items() if result.done or result.diverged}
+    return {names[trial.id]: trial for trial in todo if names[trial.id] not in tried}
 
 
-def try_first_batches(arms: Mapping[str, Trial], options: RunOptions, on: Device) -> None:
+def try_first_batches(arms: Mapping[str, Trial], options: RunOptions, device: Device) -> None:
     """Train a batch of each arm. Raises BadInput, naming the arm, for one that cannot be trained in time."""
     if not arms:
         return
-    where = conditions(arms.values(), options, options, on)
-    ready = (lambda: True) if options.cluster else loaded  # a cluster's workers load it
-    seconds = min(FIRST_BATCH, options.time_limit)
-    where |= {
-        "work": "bench.chapter.first_batch:train_first_batch",
-        "limits": replace(where["limits"], seconds=seconds),
-    }
-    with TemporaryDirectory() as folder, checking(len(arms), ready) as checked:
-        replies = Ledger(Path(folder))
-        tally = run_trials([*arms.values()], replies, fail_fast=True, on_result=checked, **where)
-        if tally.interrupted:
+    conditions = trial_conditions(arms.values(), options, options, device)
+    seconds = min(FIRST_BATCH_SECONDS, options.time_limit)
+    conditions = replace(
+        conditions,
+        work="bench.chapter.first_batch:train_first_batch",
+        limits=replace(conditions.limits, seconds=seconds),
+    )
+    is_ready = (lambda: True) if options.cluster else torch_is_loaded  # a cluster's workers load it
+    with TemporaryDirectory() as folder, checking(len(arms), is_ready) as on_result:
+        ledger = Ledger(Path(folder))
+        counts = run_trials([*arms.values()], ledger, conditions, fail_fast=True, on_result=on_result)
+        if counts.interrupted:
             raise KeyboardInterrupt
         for name, trial in arms.items():
-            if (result := replies.read(trial.id)) and not result.done:
-                reason = result.reason.removeprefix("BadInput: ")
-                if reason.startswith("time limit"):
-                    large = "lower what makes it large (layers, hidden, window, batch, the text)"
-                    reason = f"its first batch takes more than {seconds:g} s: {large}"
+            if (result := ledger.read(trial.id)) and not result.done:
+                reason = plain_reason(result)
+                if reason.startswith(TIME_LIMIT):
+                    cure = "lower what makes it large (layers, hidden, window, batch, the text)"
+                    reason = f"its first batch takes more than {seconds:g} s: {cure}"
                 raise BadInput(reason, place=f"arm {name!r}")
 
 
-def _count_slots(options: PlaceOptions, on: Device) -> int:
+def _count_slots(options: PlaceOptions, device: Device) -> int:
     """How many trials run at a time."""
     if not options.cluster:
-        return on.slots
+        return device.slots
     from ablations.runner.cluster import count_slots  # the extra `cluster`
 
     return count_slots(options.cluster)
 
 
-def conditions(
-    trials: Iterable[Trial], options: PlaceOptions, limits: LimitOptions, on: Device
-) -> dict[str, Any]:
-    """The keywords of `run_trials` for the place and the limits of these trials."""
+def trial_conditions(
+    trials: Iterable[Trial], options: PlaceOptions, limits: LimitOptions, device: Device
+) -> TrialConditions:
+    """The conditions of these trials, as the options say."""
     fastai = any("fastai " in trial.versions for trial in trials)
-    return {
-        "preload": (WARM_UP, *([f"{WARM_UP}_fastai"] if fastai else []), *options.plugin),
-        "workers": on.slots,
-        "gpus": on.found.gpus,
-        "cluster": options.cluster,
-        "limits": Limits(seconds=limits.time_limit, memory_bytes=limits.memory_limit * 2**20),
-    }
+    return TrialConditions(
+        preload=(WARM_UP_MODULE, *([f"{WARM_UP_MODULE}_fastai"] if fastai else []), *options.plugin),
+        workers=device.slots,
+        gpus=device.available.gpus,
+        cluster=options.cluster,
+        limits=Limits(seconds=limits.time_limit, memory_bytes=limits.memory_limit * 2**20),
+    )

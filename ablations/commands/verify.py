@@ -8,15 +8,17 @@ from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from ablations import run_folder
-from ablations.commands import bundle_check, device
+from ablations.commands import bundle_check
+from ablations.commands.device import device_of_plan
 from ablations.commands.plan import load_plugins
-from ablations.commands.train import conditions
+from ablations.commands.train import trial_conditions
 from ablations.ledger import Ledger
 from ablations.options import VerifyOptions, refuse
-from ablations.runner.parallel import run_trials
+from ablations.runner.parallel import TrialConditions, run_trials
+from ablations.runner.process import plain_reason
 from ablations.runner.retrained import as_today
 from ablations.study import plan as plans
 from ablations.study.plan import Plan
@@ -57,8 +59,9 @@ def replay(
         if text := (texts or {}).get(result.trial.data):
             results[i] = replace(result, trial=replace(result.trial, corpus=str(text)))
     differ, unplayed = 0, Counter[str]()  # by the reason
-    on = device.device_of_plan(results[0].trial.device, options)  # which is that of all trials of a plan
-    for again in replays(results, **conditions([result.trial for result in results], options, options, on)):
+    device = device_of_plan(results[0].trial.device, options)  # which is that of all trials of a plan
+    conditions = trial_conditions([result.trial for result in results], options, options, device)
+    for again in replays(results, conditions):
         trial = again.result.trial
         if again.unplayed:
             unplayed[short(again.unplayed, 400)] += 1
@@ -96,12 +99,15 @@ def sample(plan: Plan, ledger: Ledger, number: int) -> list[Result]:
     return drawn
 
 
-def replays(results: Sequence[Result], **places: Any) -> Iterator[Replay]:
-    """Train each trial again where today's code and data still make it; `places` as for `run_trials`."""
+def replays(
+    results: Sequence[Result],
+    conditions: TrialConditions = TrialConditions(),  # noqa: B008 (frozen)
+) -> Iterator[Replay]:
+    """Train each trial again where today's code and data still make it."""
     today = {result.trial.id: as_today(result.trial) for result in results}
     with TemporaryDirectory() as folder:
         again = Ledger(Path(folder))
-        run_trials([trial for trial, _ in today.values() if trial], again, **places)
+        run_trials([trial for trial, _ in today.values() if trial], again, conditions)
         for result in results:
             trial, why = today[result.trial.id]
             yield _compared(result, again.read(trial.id), why) if trial else Replay(result, "", why)
@@ -111,7 +117,7 @@ def _compared(result: Result, again: Result | None, why: str) -> Replay:
     if again is None:
         return Replay(result, unplayed="interrupted")
     if not (again.done or again.diverged):
-        return Replay(result, unplayed=again.reason.removeprefix("BadInput: "))
+        return Replay(result, unplayed=plain_reason(again))
     if why:
         return Replay(result, unplayed=f"{why}, {_apart(result, again)}")
     return Replay(result, differs=difference(result, again))

@@ -24,6 +24,7 @@ from bench.errors import BadInput
 from bench.plugin_sources import Reads
 from bench.trial import Result, Trial, canonical, failure
 
+BAD_INPUT = f"{BadInput.__name__}: "  # how the reason begins of a trial that raised it
 MESSAGE_LENGTH = 500  # characters of an exception's message; the whole of it is in the output
 
 
@@ -127,5 +128,6 @@ def _reason(error: BaseException, memory_bytes: int) -> str:
     if memory or "out of memory" in message:
         cure = "fewer trials at a time (-j), or a smaller batch, window or hidden size"
         return f"out of memory ({message[:MESSAGE_LENGTH]}): {cure}"
-    where = "" if isinstance(error, BadInput) else plugins.place(error)
-    return ": ".join(filter(None, (where, type(error).__name__, message[:MESSAGE_LENGTH])))
+    if isinstance(error, BadInput):
+        return BAD_INPUT + message[:MESSAGE_LENGTH]
+    return ": ".join(filter(None, (plugins.place(error), type(error).__name__, message[:MESSAGE_LENGTH])))

@@ -40,7 +40,19 @@ class Counts:
     interrupted: bool = False
 
 
-def missing(trials: Iterable[Trial], results: Mapping[str, Result], retry: bool) -> list[Trial]:
+@dataclass(frozen=True, kw_only=True)
+class TrialConditions:
+    """Where trials run, within which limits, and what their processes load and call."""
+
+    work: str = WORK
+    preload: Sequence[str] = ()  # modules by name, plug-ins by path
+    workers: int = 1  # trials at a time on this machine
+    gpus: Sequence[Gpu] = ()  # shared by trials of device "cuda": see `ablations.runner.gpus`
+    cluster: str = ""  # the address of a Dask scheduler, on whose workers they run instead
+    limits: Limits = Limits()  # noqa: RUF009 (frozen)
+
+
+def missing_trials(trials: Iterable[Trial], results: Mapping[str, Result], retry: bool) -> list[Trial]:
     """The trials still to be run, given the results so far, by id: with `retry` also those that failed."""
     return [trial for trial in trials if trial.id not in results or (retry and not results[trial.id].done)]
 
@@ -48,23 +60,16 @@ def missing(trials: Iterable[Trial], results: Mapping[str, Result], retry: bool)
 def run_trials(
     trials: Sequence[Trial],
     ledger: Ledger,
+    conditions: TrialConditions = TrialConditions(),
     *,
-    work: str = WORK,
-    preload: Sequence[str] = (),
-    workers: int = 1,
-    gpus: Sequence[Gpu] = (),
-    limits: Limits = Limits(),  # noqa: B008 (frozen)
-    cluster: str = "",
     retry: bool = False,
     fail_fast: bool = False,
     wanted: Callable[[Trial], bool] = lambda _: True,
     on_result: Callable[[Result], None] = lambda _: None,
     on_drain: Callable[[], None] = lambda: None,
 ) -> Counts:
-    """Run the trials that the ledger has no result for, in the order given, `workers` at a time.
-
-    With the address of a Dask scheduler as `cluster` they run there, as many at a time as it has slots.
-    Trials of device "cuda" share `gpus`: see `ablations.runner.gpus`.
+    """Run the trials that the ledger has no result for, in the order given, as many at a time as the
+    conditions, or the cluster's slots, allow.
 
     `wanted` is asked once of each trial, when a slot is free for it; one that is not wanted does not start.
     It is asked while no result is being kept, so that it may follow from the results so far.
@@ -78,8 +83,8 @@ def run_trials(
     was planned, or if the cluster fails; and whatever the callbacks raise, once all is stopped.
     """
     planned = {trial.id: trial for trial in trials}
-    todo = missing(planned.values(), ledger.results(planned), retry)
-    spec = TaskSpec(work=work, limits=limits, preload=tuple(preload))
+    todo = missing_trials(planned.values(), ledger.results(planned), retry)
+    spec = TaskSpec(work=conditions.work, limits=conditions.limits, preload=tuple(conditions.preload))
     shutdown, lock, ended = Shutdown(), threading.Lock(), Counter[str]()
 
     def record(result: Result) -> None:
@@ -92,13 +97,13 @@ def run_trials(
             shutdown.drain()
 
     with shutdown.signals(on_drain):
-        if cluster and todo:
+        if conditions.cluster and todo:
             from ablations.runner.cluster import run_on_cluster  # needs the extra `cluster`
 
-            run_on_cluster(cluster, spec, todo, filter(wanted, todo), record, shutdown)
+            run_on_cluster(conditions.cluster, spec, todo, filter(wanted, todo), record, shutdown)
         else:
-            workers = min(workers, len(todo))
-            run = _run_here(todo, ledger, spec, workers, gpus, shutdown.stopped)
+            workers = min(conditions.workers, len(todo))
+            run = _run_here(todo, ledger, spec, workers, conditions.gpus, shutdown.stopped)
             _side_by_side(run, filter(wanted, todo), record, workers, shutdown, lock)
     return Counts(
         done=ended["done"] + ended["diverged"],

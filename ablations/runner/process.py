@@ -54,6 +54,9 @@ PRELOADED = ["ablations.runner.fork_server", "ablations.runner.child"]
 MISREAD = (ValueError, TypeError, KeyError, AttributeError, RecursionError)
 """The errors of reading a malformed answer."""
 
+TIME_LIMIT = "time limit"
+"""How the reason of a trial begins that took too long."""
+
 PIPE_BYTES = 1 << 20  # more than a pipe holds
 OUTPUT_BYTES = 64 * 1024  # of the end of what a trial prints, kept if it fails
 
@@ -124,6 +127,11 @@ def run_alone(
             time.sleep(0.2 * attempt)  # the system must have reaped the fork server before a new one starts
 
 
+def plain_reason(result: Result) -> str:
+    """Why a trial failed; without the exception's name where that is BadInput, which explains itself."""
+    return result.reason.removeprefix(child.BAD_INPUT)
+
+
 def remove_checkpoints(checkpoints: Path, trial: Trial) -> None:
     """Remove the checkpoints of a trial that has ended, of all devices."""
     for path in checkpoints.glob(f"{trial.id}.*"):
@@ -135,7 +143,7 @@ def _conclude(trial: Trial, end: _Attempt, limits: Limits, attempt: int) -> Resu
     if (result := _read_answer(trial, end.answer)) is not None:
         return result
     if end.late:
-        return failure(trial, f"time limit of {limits.seconds:g} s")
+        return failure(trial, f"{TIME_LIMIT} of {limits.seconds:g} s")
     if end.code < 0 or end.code == LOST:
         if attempt < limits.attempts:
             return None
@@ -261,7 +269,7 @@ def _end_group(process: BaseProcess) -> None:
     process.join()
 
 
-def loaded() -> bool:
+def torch_is_loaded() -> bool:
     """Whether the fork server has loaded torch: it has started a process."""
     return _loaded.is_set()
 

@@ -288,7 +288,7 @@ def of_studies(names: Sequence[str], ledger: Ledger) -> list[Plan]:
     """The stored plans of these studies, or of all. Raises BadInput where there is none."""
     found = [stored(name, ledger) for name in names] if names else all_stored(ledger)
     if not found:
-        cure = ledger.elsewhere or "`unrolled run toggles` runs one"
+        cure = ledger.nearest_ledger_hint or "`unrolled run toggles` runs one"
         raise BadInput("no study has been run yet", place=ledger.root.absolute(), cure=cure)
     return found
 

@@ -10,6 +10,7 @@ import random
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ from as_typed import TEXT, environment
 from processes import Marked
 from unlogged import Unlogged
 
-from ablations.commands.report import comparison, read
+from ablations.commands.report import compare_plan, read
 from ablations.ledger import Ledger
 from ablations.study import plan as plans
 from bench.trial import Result, Trial, failure
@@ -83,11 +84,11 @@ def command(*words: str) -> int:
     from ablations.cli import main
     from ablations.commands import run, train
 
-    honest = train.conditions
-    train.conditions = lambda *args: {**honest(*args), "work": "look_trials:act", "preload": ()}
+    honest = train.trial_conditions
+    train.trial_conditions = lambda *args: replace(honest(*args), work="look_trials:act", preload=())
     run.try_first_batches = lambda *_: None
     run.Writer = Unlogged  # type: ignore[assignment, misc]
-    run.published = lambda *_: ()  # type: ignore[assignment]
+    run.report_parts = lambda *_: ()  # type: ignore[assignment]
     run.render = train.render = logged_page
     run.index = lambda *_: None
     return main(list(words))
@@ -135,7 +136,7 @@ class Study:
         from reports.tables import comparison_csv
 
         plan = plans.stored("looks", self.ledger)
-        found = comparison(plan, read(plan, self.ledger))
+        found = compare_plan(plan, read(plan, self.ledger))
         views = (found, *found.others)
         return (*map(comparison_csv, views), *(str(row.verdict) for view in views for row in view.rows))
 

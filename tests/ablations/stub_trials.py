@@ -268,7 +268,7 @@ def looks(trial: Trial) -> Result:
 def study(folder: str, count: int, workers: int = 1, attempts: int = 3, cluster: str = "", **options) -> None:
     """Run a study of `count` trials as the command would: under the study's lock."""
     from ablations.ledger import Ledger
-    from ablations.runner.parallel import run_trials
+    from ablations.runner.parallel import TrialConditions, run_trials
     from ablations.runner.process import Limits
 
     ledger = Ledger(Path(folder))
@@ -277,10 +277,9 @@ def study(folder: str, count: int, workers: int = 1, attempts: int = 3, cluster:
         tally = run_trials(
             [trial(seed, **options) for seed in range(count)],
             ledger,
-            work=WORK,
-            workers=workers,
-            cluster=cluster,
-            limits=Limits(attempts=attempts, seconds=600),
+            TrialConditions(
+                work=WORK, workers=workers, cluster=cluster, limits=Limits(attempts=attempts, seconds=600)
+            ),
             wanted=lambda trial: not print("start", trial.seed, flush=True),
             on_result=lambda result: print("result", result.trial.seed, result.reason, flush=True),
             on_drain=lambda: print("draining", flush=True),

@@ -10,7 +10,7 @@ import torch
 from as_typed import unrolled, write
 
 import ablations
-from ablations.commands.report import comparison, read
+from ablations.commands.report import compare_plan, read
 from ablations.ledger import Ledger
 from ablations.options import RunOptions
 from ablations.study import plan as plans
@@ -72,7 +72,7 @@ def test_the_results_of_a_study_are_a_table_with_a_row_a_trial(ran: Path) -> Non
 def test_two_arms_are_compared_as_the_report_compares_them(ran: Path) -> None:
     ledger = Ledger(ran / "results")
     plan = plans.stored("small", ledger)
-    base, *rows = comparison(plan, read(plan, ledger)).rows
+    base, *rows = compare_plan(plan, read(plan, ledger)).rows
     for row in rows:
         found = ablations.compare("small", row.arm.name, folder=ran / "results")
         assert found.verdict == row.verdict and found.contrast == row.contrast

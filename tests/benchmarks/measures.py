@@ -130,12 +130,14 @@ def _kept_by_library(a: torch.Tensor, b: torch.Tensor) -> Iterator[tuple[torch.T
 def seeds(count: int, model: str, workers: int) -> dict[str, float]:
     """Seconds to train so many seeds of one epoch side by side, each in a process of its own."""
     from ablations.ledger import Ledger
-    from ablations.runner.parallel import run_trials
+    from ablations.runner.parallel import TrialConditions, run_trials
 
     trials = [spec_of(model).trial(seed, epochs=1) for seed in range(count)]
     with TemporaryDirectory() as folder:
         begun = time.perf_counter()
-        tally = run_trials(trials, Ledger(Path(folder)), preload=("bench.chapter.warm_up",), workers=workers)
+        tally = run_trials(
+            trials, Ledger(Path(folder)), TrialConditions(preload=("bench.chapter.warm_up",), workers=workers)
+        )
         seconds = time.perf_counter() - begun
     assert tally.done == count
     return {"seconds": seconds}

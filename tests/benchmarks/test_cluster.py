@@ -11,7 +11,7 @@ import dask
 from distributed import LocalCluster
 
 from ablations.ledger import Ledger
-from ablations.runner.parallel import run_trials
+from ablations.runner.parallel import TrialConditions, run_trials
 from bench.trial import Trial
 
 PLACES = 2
@@ -29,7 +29,9 @@ def test_overhead_of_a_trial_on_a_cluster(benchmark, profile, tmp_path: Path) ->
         first = next(starts)
         trials = [Trial(model="none", seed=seed) for seed in range(first, first + count)]
         began = time.perf_counter()
-        run_trials(trials, Ledger(tmp_path), work="idle_trials:nothing", workers=PLACES, **where)
+        run_trials(
+            trials, Ledger(tmp_path), TrialConditions(work="idle_trials:nothing", workers=PLACES, **where)
+        )
         seconds[arm].append((time.perf_counter() - began) * PLACES / count)
 
     with dask.config.set({"distributed.worker.daemon": False}), LocalCluster(**LOCAL) as cluster:

@@ -42,7 +42,7 @@ def study(name: str) -> Study:
 
 
 def chosen(name: str, asked: str = "auto", before: str = "", **flags) -> device.Device:
-    return device.choose(study(name), PlanOptions(device=asked, **flags), before)
+    return device.choose_device(study(name), PlanOptions(device=asked, **flags), before)
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_a_gpu_trains_one_trial_at_a_time_unless_more_are_asked_for(
 ) -> None:
     nvml.has(*[{}] * gpus)
     large = chosen("large", workers=asked)
-    assert (large.slots, large.found.gpus[0].uuid) == (places, uuid(0))
+    assert (large.slots, large.available.gpus[0].uuid) == (places, uuid(0))
 
 
 def test_costs_are_the_codes_and_no_measurement_changes_them(nvml: Machine) -> None:

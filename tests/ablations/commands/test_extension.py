@@ -3,7 +3,7 @@
 from result_sets import trained
 from stub_plans import planned
 
-from ablations.commands.report import comparison, evidence, read
+from ablations.commands.report import compare_plan, evidence, read
 from ablations.ledger import Ledger
 from ablations.study import plan as plans
 from reports.answer import extension
@@ -26,7 +26,7 @@ def train(ledger, seeds):
 
 def told(plan, ledger):
     assert evidence(plan, read(plan, ledger)).seen == (plan.reused or {}).get(plan.study, 0)
-    return extension(comparison(plan, read(plan, ledger)))
+    return extension(compare_plan(plan, read(plan, ledger)))
 
 
 def test_more_seeds_or_looks_after_results_were_seen_make_the_claims_exploratory(tmp_path):

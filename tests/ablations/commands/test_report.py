@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ablations.commands.report import writable
+from ablations.commands.report import prepare_folder
 from ablations.ledger import Ledger
 
 KILLED = """
@@ -27,7 +27,7 @@ def locked(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("sweeps", "files"),
     [
-        (writable, ("index.html", "study/index.html")),
+        (prepare_folder, ("index.html", "study/index.html")),
         (locked, ("trials/ab/abcd.json", "plans/study.json", "checkpoints/abcd.cpu.pt")),
     ],
 )

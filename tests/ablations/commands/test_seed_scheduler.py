@@ -15,7 +15,7 @@ from look_trials import Study
 from processes import wait_for
 
 from ablations import results
-from ablations.commands.report import comparison, read
+from ablations.commands.report import compare_plan, read
 from ablations.commands.train import Budget
 from ablations.study import plan as plans
 from reports.answer import tally
@@ -142,7 +142,7 @@ def _check_numbers_of_trials(study: Study, whole: Study) -> None:
     assert set(every.trial) == set(study.ledger.files())
     assert every[every.counts].drop(columns="counts").reset_index(drop=True).equals(table)
     plan = plans.stored("looks", study.ledger)
-    page = comparison(plan, read(plan, study.ledger))
+    page = compare_plan(plan, read(plan, study.ledger))
     means = table.groupby("arm").valid_loss.mean()
     assert all(row.summary.mean == pytest.approx(means[row.arm.name]) for row in page.by("valid_loss").rows)
     assert len(trials_csv(page).splitlines()) == 1 + len(table)

@@ -12,7 +12,7 @@ from stub_trials import alone
 from torch import nn
 
 from ablations.ledger import Ledger
-from ablations.runner.parallel import Counts, run_trials
+from ablations.runner.parallel import Counts, TrialConditions, run_trials
 from bench import plugins
 from bench.errors import BadInput
 from bench.identity import identify
@@ -57,10 +57,15 @@ def test_a_text_that_is_replaced_while_a_study_runs_stops_it_and_is_in_no_result
         text.read_text(),
     )
     with pytest.raises(BadInput, match=r"text\.txt: the text was edited .*; run the study again"):
-        run_trials(trials, ledger, work=WORK, on_result=lambda result: text.write_text("other words " * 400))
+        run_trials(
+            trials,
+            ledger,
+            TrialConditions(work=WORK),
+            on_result=lambda result: text.write_text("other words " * 400),
+        )
     assert list(ledger.results(trial.id for trial in trials)) == [trials[0].id]
     text.write_text(kept)
-    assert run_trials(trials, ledger, work=WORK) == Counts(done=2, skipped=1)
+    assert run_trials(trials, ledger, TrialConditions(work=WORK)) == Counts(done=2, skipped=1)
     assert len({result.trial.data for result in ledger.results(trial.id for trial in trials).values()}) == 1
 
 
@@ -134,7 +139,7 @@ def test_a_plug_in_is_loaded_only_by_the_trials_that_use_it(
     monkeypatch.setattr(nn.Linear, "forward", nn.Linear.forward)  # to be put back, as the file is loaded here
     plugins.load(str(plug_in))
     ledger, trials = Ledger(tmp_path / "results"), [planned("lm4"), planned("mine")]
-    run_trials(trials, ledger, preload=["bench.chapter.warm_up", str(plug_in)])
+    run_trials(trials, ledger, TrialConditions(preload=["bench.chapter.warm_up", str(plug_in)]))
     weights = [
         result.fingerprints["weights"] for result in ledger.results(trial.id for trial in trials).values()
     ]

@@ -18,10 +18,10 @@ DRIVER = """
 import sys
 from pathlib import Path
 from ablations.ledger import Ledger
-from ablations.runner.parallel import run_trials
+from ablations.runner.parallel import TrialConditions, run_trials
 from bench.trial import Trial
 trial, ledger = Trial(**eval(sys.argv[2])), Ledger(Path(sys.argv[1]))
-run_trials([trial], ledger, work=sys.argv[3], preload=("bench.chapter.warm_up",))
+run_trials([trial], ledger, TrialConditions(work=sys.argv[3], preload=("bench.chapter.warm_up",)))
 """
 
 

@@ -9,7 +9,7 @@ from stub_trials import WORK, alone, bits, steady, trial, whole
 
 from ablations.ledger import Ledger
 from ablations.runner import process
-from ablations.runner.parallel import Counts, run_trials
+from ablations.runner.parallel import Counts, TrialConditions, run_trials
 from ablations.runner.process import Limits
 from bench.errors import BadInput
 from bench.trial import Result
@@ -52,7 +52,9 @@ def test_every_fault_is_one_failed_trial_with_its_reason_and_the_rest_goes_on(tm
     for some, seconds in ((endless, 5), ([pair for pair in pairs if pair not in endless], 120)):
         limits = Limits(seconds=seconds, memory_bytes=512 * MIB)
         tally = run_trials(
-            [each for pair in some for each in pair], ledger, work=WORK, workers=4, limits=limits
+            [each for pair in some for each in pair],
+            ledger,
+            TrialConditions(work=WORK, workers=4, limits=limits),
         )
         diverged = sum(faulty.options["act"] == "diverges" for faulty, _ in some)  # which is a result
         assert tally == Counts(done=len(some) + diverged, failed=len(some) - diverged)
@@ -60,7 +62,7 @@ def test_every_fault_is_one_failed_trial_with_its_reason_and_the_rest_goes_on(tm
     kept = whole(ledger, trials)
     assert {str(each.options["act"]): kept[each.id].reason for each in faulty} == FAULTS
     assert [bits(kept[each.id]) for each in healthy] == [bits(steady(each)) for each in healthy]
-    assert run_trials(trials, ledger, work=WORK) == Counts(skipped=2 * len(FAULTS)), (
+    assert run_trials(trials, ledger, TrialConditions(work=WORK)) == Counts(skipped=2 * len(FAULTS)), (
         "nothing is tried for ever"
     )
 

@@ -9,7 +9,7 @@ from nvml_stand_in import Machine, uuid
 
 from ablations.ledger import Ledger
 from ablations.runner import usage
-from ablations.runner.parallel import Counts, run_trials
+from ablations.runner.parallel import Counts, TrialConditions, run_trials
 from bench.devices import usable
 from bench.errors import BadInput
 from bench.trial import Result, Trial
@@ -17,7 +17,7 @@ from bench.trial import Result, Trial
 
 def ran(ledger: Ledger, trials: list[Trial], workers: int, **words) -> dict[int, Result]:
     """The results by seed, of trials on the GPUs that there are."""
-    run_trials(trials, ledger, work=WORK, workers=workers, gpus=usable().gpus, **words)
+    run_trials(trials, ledger, TrialConditions(work=WORK, workers=workers, gpus=usable().gpus), **words)
     return {result.trial.seed: result for result in ledger.results(each.id for each in trials).values()}
 
 
@@ -101,6 +101,6 @@ def test_a_gpu_that_cannot_be_read_has_no_metrics_and_its_trial_is_done(
     nvml.has({})
     gpus = usable().gpus
     nvml.has()
-    assert run_trials([trial(sleep=0.5)], ledger, work=WORK, gpus=gpus) == Counts(done=1)
+    assert run_trials([trial(sleep=0.5)], ledger, TrialConditions(work=WORK, gpus=gpus)) == Counts(done=1)
     result = ledger.read(trial(sleep=0.5).id)
     assert result is not None and "gpu_memory_used" not in result.metrics

@@ -11,7 +11,7 @@ from stub_trials import WORK, alone, bits, steady, trial, whole
 
 from ablations.ledger import Ledger
 from ablations.runner import process
-from ablations.runner.parallel import Counts, run_trials
+from ablations.runner.parallel import Counts, TrialConditions, run_trials
 from ablations.runner.process import ENVIRONMENT, Limits
 from bench.errors import BadInput
 from bench.trial import Result, Trial
@@ -26,7 +26,7 @@ def test_trials_start_in_the_order_given_and_every_one_ends_in_the_ledger(ledger
     started: list[Trial] = []
     told: list[Result] = []
     words = {"wanted": lambda trial: not started.append(trial), "on_result": told.append}
-    assert run_trials(trials, ledger, work=WORK, workers=3, **words) == Counts(done=6)
+    assert run_trials(trials, ledger, TrialConditions(work=WORK, workers=3), **words) == Counts(done=6)
     assert started == trials
     kept = whole(ledger, trials)
     assert {bits(result) for result in kept.values()} == {bits(steady(each)) for each in trials}
@@ -35,18 +35,20 @@ def test_trials_start_in_the_order_given_and_every_one_ends_in_the_ledger(ledger
 
 def test_running_again_finishes_only_the_rest(ledger: Ledger) -> None:
     trials = [trial(seed) for seed in range(4)]
-    run_trials(trials[:2], ledger, work=WORK)
+    run_trials(trials[:2], ledger, TrialConditions(work=WORK))
     started: list[Trial] = []
-    tally = run_trials(trials, ledger, work=WORK, wanted=lambda trial: not started.append(trial))
+    tally = run_trials(
+        trials, ledger, TrialConditions(work=WORK), wanted=lambda trial: not started.append(trial)
+    )
     assert tally == Counts(done=2, skipped=2)
     assert started == trials[2:]
 
 
 def test_a_damaged_result_is_computed_again_to_the_same_bits(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path, warn=lambda line: None)
-    run_trials([trial()], ledger, work=WORK)
+    run_trials([trial()], ledger, TrialConditions(work=WORK))
     ledger.path(trial().id).write_bytes(ledger.path(trial().id).read_bytes()[:-9])
-    assert run_trials([trial()], ledger, work=WORK) == Counts(done=1)
+    assert run_trials([trial()], ledger, TrialConditions(work=WORK)) == Counts(done=1)
     read = ledger.read(trial().id)
     assert read is not None
     assert bits(read) == bits(steady(trial()))
@@ -55,8 +57,8 @@ def test_a_damaged_result_is_computed_again_to_the_same_bits(tmp_path: Path) -> 
 def test_a_cell_that_two_designs_share_is_trained_once_and_no_trials_are_a_finished_study(
     ledger: Ledger,
 ) -> None:
-    assert run_trials([], ledger, work=WORK) == Counts()
-    assert run_trials([trial(), trial(), trial(1)], ledger, work=WORK) == Counts(done=2)
+    assert run_trials([], ledger, TrialConditions(work=WORK)) == Counts()
+    assert run_trials([trial(), trial(), trial(1)], ledger, TrialConditions(work=WORK)) == Counts(done=2)
 
 
 def test_the_order_and_the_company_do_not_change_the_bits(tmp_path: Path) -> None:
@@ -64,7 +66,7 @@ def test_the_order_and_the_company_do_not_change_the_bits(tmp_path: Path) -> Non
     kept = []
     for name, order, workers in (("a", trials, 1), ("b", trials[::-1], 4)):
         ledger = Ledger(tmp_path / name)
-        run_trials(order, ledger, work=WORK, workers=workers)
+        run_trials(order, ledger, TrialConditions(work=WORK, workers=workers))
         kept.append({id: bits(result) for id, result in whole(ledger, trials).items()})
     assert kept[0] == kept[1]
 
@@ -79,20 +81,22 @@ def test_the_callbacks_are_never_called_at_the_same_time(ledger: Ledger) -> None
         return True
 
     trials = [trial(seed) for seed in range(8)]
-    tally = run_trials(trials, ledger, work=WORK, workers=4, wanted=slow, on_result=slow)
+    tally = run_trials(trials, ledger, TrialConditions(work=WORK, workers=4), wanted=slow, on_result=slow)
     assert tally == Counts(done=8)
 
 
 def test_a_failed_trial_is_final_until_it_is_asked_for_again(ledger: Ledger) -> None:
     trials = [trial(0, "raises"), trial(1)]
-    assert run_trials(trials, ledger, work=WORK) == Counts(done=1, failed=1)
-    assert run_trials(trials, ledger, work=WORK) == Counts(skipped=2)
-    assert run_trials(trials, ledger, work=WORK, retry=True) == Counts(failed=1, skipped=1)
+    assert run_trials(trials, ledger, TrialConditions(work=WORK)) == Counts(done=1, failed=1)
+    assert run_trials(trials, ledger, TrialConditions(work=WORK)) == Counts(skipped=2)
+    assert run_trials(trials, ledger, TrialConditions(work=WORK), retry=True) == Counts(failed=1, skipped=1)
 
 
 def test_fail_fast_starts_nothing_after_the_first_failure(ledger: Ledger) -> None:
     trials = [trial(0), trial(1, "raises"), trial(2), trial(3)]
-    assert run_trials(trials, ledger, work=WORK, fail_fast=True) == Counts(done=1, failed=1, left=2)
+    assert run_trials(trials, ledger, TrialConditions(work=WORK), fail_fast=True) == Counts(
+        done=1, failed=1, left=2
+    )
 
 
 def test_a_callback_that_fails_stops_the_study_and_is_raised(ledger: Ledger) -> None:
@@ -101,7 +105,7 @@ def test_a_callback_that_fails_stops_the_study_and_is_raised(ledger: Ledger) -> 
 
     trials = [trial(0), trial(1, sleep=600), trial(2)]
     with pytest.raises(BrokenPipeError):
-        run_trials(trials, ledger, work=WORK, workers=2, on_result=fail)
+        run_trials(trials, ledger, TrialConditions(work=WORK, workers=2), on_result=fail)
     assert list(ledger.results(t.id for t in trials)) == [trial(0).id], "recorded before it was told"
 
 
@@ -115,8 +119,8 @@ def test_a_ledger_that_cannot_be_written_stops_the_study_with_its_line(ledger: L
     # One place is taken by the long trial, so that the other three follow one another in the other place.
     trials = [trial(3, sleep=3600), *(trial(seed) for seed in range(3)), trial(4)]
     with pytest.raises(BadInput, match="no room"):  # within the test's own limit: the long trial was stopped
-        run_trials(trials, Full(ledger.root), work=WORK, workers=2)
-    assert run_trials(trials[1:4], ledger, work=WORK) == Counts(done=1, skipped=2), "resumed"
+        run_trials(trials, Full(ledger.root), TrialConditions(work=WORK, workers=2))
+    assert run_trials(trials[1:4], ledger, TrialConditions(work=WORK)) == Counts(done=1, skipped=2), "resumed"
 
 
 def test_a_clock_that_jumps_back_changes_no_duration_and_no_limit(
@@ -126,7 +130,9 @@ def test_a_clock_that_jumps_back_changes_no_duration_and_no_limit(
     monkeypatch.setattr(process.time, "time", lambda: float(next(now)))
     told: list[Result] = []
     for one, seconds in ((trial(0, sleep=0.2), 100), (trial(1, "loops"), 1.5)):
-        run_trials([one], ledger, work=WORK, limits=Limits(seconds=seconds), on_result=told.append)
+        run_trials(
+            [one], ledger, TrialConditions(work=WORK, limits=Limits(seconds=seconds)), on_result=told.append
+        )
     assert [result.trial.seed for result in told] == [0, 1]
     assert told[0].started > told[1].started, "the clock did jump"
     assert 0.2 <= told[0].seconds < 100
@@ -157,14 +163,14 @@ def test_the_parent_is_as_it_was(ledger: Ledger, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     monkeypatch.delenv("MALLOC_TOP_PAD_", raising=False)
     before = state()
-    run_trials([trial()], ledger, work=WORK)
+    run_trials([trial()], ledger, TrialConditions(work=WORK))
     assert state() == before
 
 
 def test_what_a_trial_leaks_does_not_reach_the_next(ledger: Ledger) -> None:
     before = looks_from_a_fresh_process()
     random.seed(0)
-    assert run_trials([trial(0, "leaks")], ledger, work=WORK) == Counts(done=1)
+    assert run_trials([trial(0, "leaks")], ledger, TrialConditions(work=WORK)) == Counts(done=1)
     after = looks_from_a_fresh_process()
     assert after.pop("pid") != before.pop("pid")
     assert after == before
@@ -218,7 +224,9 @@ def test_ctrl_c_twice_or_sigterm_stops_now_and_records_nothing_half(
 
 def test_a_study_can_run_outside_the_main_thread(ledger: Ledger) -> None:
     tallies: list[Counts] = []
-    thread = threading.Thread(target=lambda: tallies.append(run_trials([trial()], ledger, work=WORK)))
+    thread = threading.Thread(
+        target=lambda: tallies.append(run_trials([trial()], ledger, TrialConditions(work=WORK)))
+    )
     thread.start()
     thread.join()
     assert tallies == [Counts(done=1)]

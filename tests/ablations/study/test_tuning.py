@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 from unlogged import Unlogged
 
-from ablations.commands.report import comparison, read
+from ablations.commands.report import compare_plan, read
 from ablations.commands.run import _run_study
 from ablations.commands.summaries import summarise_arms
 from ablations.commands.train import Budget
 from ablations.ledger import Ledger
 from ablations.options import RunOptions
-from ablations.runner.parallel import run_trials
+from ablations.runner.parallel import TrialConditions, run_trials
 from ablations.study import loading, plan, tuning
 from ablations.study.loading import load, override
 from ablations.study.study import Arm, Study
@@ -193,7 +193,7 @@ def train(tmp_path, monkeypatch, capsys):
     """Run a study with stub trials; what it printed. `stop_after` so many results it crashes."""
     monkeypatch.setattr("ablations.commands.run.Writer", Recorded)
     monkeypatch.setattr(
-        "ablations.commands.train.conditions", lambda *_: {"work": "tuned_trials:act", "workers": 1}
+        "ablations.commands.train.trial_conditions", lambda *_: TrialConditions(work="tuned_trials:act")
     )
     monkeypatch.setattr("ablations.commands.run.try_first_batches", lambda *_: None)
 
@@ -202,9 +202,9 @@ def train(tmp_path, monkeypatch, capsys):
         args = RunOptions(results=tmp_path / "results", out=tmp_path / "out", workers=1, **words)
         if stop_after > 0:
             with pytest.raises(KeyboardInterrupt):
-                _run_study(study, args, Budget(inf))
+                _run_study(study, args, Ledger(args.results), Budget(inf))
         else:
-            _run_study(study, args, Budget(inf))
+            _run_study(study, args, Ledger(args.results), Budget(inf))
         return capsys.readouterr().out
 
     return run
@@ -290,7 +290,7 @@ def test_the_page_flags_what_tuning_flips(train, loaded, tmp_path) -> None:
 def test_report_and_mlflow_get_each_arm_s_search_and_winner(train, small, tmp_path) -> None:
     train(small)
     plan = stored(tmp_path)
-    compared = comparison(plan, read(plan, Ledger(tmp_path / "results")))
+    compared = compare_plan(plan, read(plan, Ledger(tmp_path / "results")))
     found = compared.design
     assert [(t.arm, t.setting, t.best, t.budget) for t in found.tuned] == [
         ("LMModel6", "lr", 0.01, 6),

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from stub_trials import WORK, bits, steady
 
 from ablations.ledger import Ledger
-from ablations.runner.parallel import Counts, run_trials
+from ablations.runner.parallel import Counts, TrialConditions, run_trials
 from bench.errors import BadInput
 from bench.trial import Result, Trial
 
@@ -27,7 +27,7 @@ def running(trials: list[Trial], ledger: Ledger, address: str, **words) -> Itera
     def drive() -> None:
         try:
             told.tally = run_trials(
-                trials, ledger, work=WORK, cluster=address, on_result=told.append, **words
+                trials, ledger, TrialConditions(work=WORK, cluster=address), on_result=told.append, **words
             )
         except BaseException as error:
             told.error = error

@@ -15,7 +15,7 @@ from stub_trials import WORK, bits, steady, trial, whole
 
 from ablations.ledger import Ledger
 from ablations.runner import cluster
-from ablations.runner.parallel import Counts, run_trials
+from ablations.runner.parallel import Counts, TrialConditions, run_trials
 from bench.chapter.text import data_hash
 from bench.errors import BadInput
 from bench.identity import identify
@@ -39,14 +39,16 @@ def test_a_cluster_yields_the_local_runners_results_and_bits(two: str, ledger: L
     trials = [trial(seed) for seed in range(8)] + [trial(8, "raises")]
     started: list[Trial] = []
     wanted = lambda trial: not started.append(trial)  # noqa: E731
-    tally = run_trials(trials, ledger, work=WORK, cluster=two, wanted=wanted)
+    tally = run_trials(trials, ledger, TrialConditions(work=WORK, cluster=two), wanted=wanted)
     assert tally == Counts(done=8, failed=1)
     assert started == trials
     kept = whole(ledger, trials)
     assert [bits(kept[each.id]) for each in trials[:8]] == [bits(steady(each)) for each in trials[:8]]
     assert kept[trials[8].id].reason == "ValueError: two lines"
     assert "about to fail" in kept[trials[8].id].output
-    assert run_trials(trials, ledger, work=WORK, cluster="tcp://nobody:1") == Counts(skipped=9)
+    assert run_trials(trials, ledger, TrialConditions(work=WORK, cluster="tcp://nobody:1")) == Counts(
+        skipped=9
+    )
 
 
 @pytest.fixture
@@ -101,7 +103,7 @@ def test_a_worker_with_other_code_is_refused_by_name_before_the_first_trial(
     processes.worker()
     odd = processes.worker(code=str(other_code(tmp_path)))
     with pytest.raises(BadInput, match=f"^worker {odd} has another bench/chapter/metrics.py than the driver"):
-        run_trials([trial()], ledger, work=WORK, cluster=processes.address)
+        run_trials([trial()], ledger, TrialConditions(work=WORK, cluster=processes.address))
     assert not ledger.files()
 
 
@@ -113,14 +115,14 @@ def test_a_trial_that_a_worker_cannot_compute_as_planned_ends_the_run_by_name(
     planned = identify(Trial(model="lm4", seed=0, corpus=str(tmp_path / "text.txt")))
     other = replace(planned, versions="torch 0.4.1")
     with pytest.raises(BadInput, match=r"^worker tcp://.* torch [\d.]+ is loaded, but torch 0\.4\.1 when"):
-        run_trials([other], ledger, cluster=two)
+        run_trials([other], ledger, TrialConditions(cluster=two))
     assert not ledger.files()
 
 
 def test_a_worker_that_may_start_no_process_is_refused_with_the_cure(processes, ledger: Ledger) -> None:
     processes.cluster(1, DASK_DISTRIBUTED__WORKER__DAEMON="True")
     with pytest.raises(BadInput, match="DASK_DISTRIBUTED__WORKER__DAEMON=False"):
-        run_trials([trial()], ledger, work=WORK, cluster=processes.address)
+        run_trials([trial()], ledger, TrialConditions(work=WORK, cluster=processes.address))
 
 
 def test_the_users_own_texts_and_plug_ins_are_shipped_by_their_content(
@@ -136,7 +138,7 @@ def test_the_users_own_texts_and_plug_ins_are_shipped_by_their_content(
         replace(trial(seed, act), **words)
         for seed, act in enumerate(("reads_its_corpus", "names_its_corpus", "names_its_penalties"))
     ]
-    run_trials(trials, ledger, work=WORK, preload=[str(plug_in)], cluster=two)
+    run_trials(trials, ledger, TrialConditions(work=WORK, preload=[str(plug_in)], cluster=two))
     read, named, penalties = (whole(ledger, trials)[each.id] for each in trials)
     assert read.environment == {"text": "één two\nthree", "beside": "my.txt"}
     assert read.trial == trials[0], "with the driver's path"
@@ -150,7 +152,7 @@ def test_a_worker_that_joins_later_has_the_users_files_too(two: str, ledger: Led
     text = str(tmp_path / "my.txt")
     mine = trial(0, "kills_its_worker_at_first", count=str(tmp_path / "count"))
     mine = replace(mine, corpus=text, data=data_hash(text))
-    assert run_trials([mine], ledger, work=WORK, cluster=two) == Counts(done=1)
+    assert run_trials([mine], ledger, TrialConditions(work=WORK, cluster=two)) == Counts(done=1)
     result = ledger.read(mine.id)
     assert result is not None and result.environment["text"] == "one two"
 
@@ -161,11 +163,11 @@ def test_no_scheduler_and_no_workers_are_told_in_a_line(
     monkeypatch.setattr(cluster, "CONNECT", 0.5)
     for address in ("tcp://127.0.0.1:1", "carrier-pigeon://1"):
         with pytest.raises(BadInput, match=f"^--cluster {address}: no scheduler answers"):
-            run_trials([trial()], ledger, work=WORK, cluster=address)
+            run_trials([trial()], ledger, TrialConditions(work=WORK, cluster=address))
     monkeypatch.setattr(cluster, "PATIENCE", 1.0)
     processes.scheduler()
     with pytest.raises(BadInput, match=r"no worker for 1 s; start some, then run the same command"):
-        run_trials([trial()], ledger, work=WORK, cluster=processes.address)
+        run_trials([trial()], ledger, TrialConditions(work=WORK, cluster=processes.address))
 
 
 def test_with_tls_those_without_the_certificate_are_refused(
@@ -186,7 +188,9 @@ def test_with_tls_those_without_the_certificate_are_refused(
     monkeypatch.setattr(cluster, "CONNECT", 5.0)
     for address in (processes.address, processes.address.replace("tls", "tcp")):
         with pytest.raises(BadInput, match="no scheduler answers"):
-            run_trials([trial()], ledger, work=WORK, cluster=address)
+            run_trials([trial()], ledger, TrialConditions(work=WORK, cluster=address))
     mine = {"ca-file": certificate, "client.cert": certificate, "client.key": key}
     with dask.config.set({f"distributed.comm.tls.{name}": str(path) for name, path in mine.items()}):
-        assert run_trials([trial()], ledger, work=WORK, cluster=processes.address) == Counts(done=1)
+        assert run_trials([trial()], ledger, TrialConditions(work=WORK, cluster=processes.address)) == Counts(
+            done=1
+        )
