@@ -1,27 +1,37 @@
 """`unrolled show`: print a corpus, the models, the trials of a study, or one trial."""
 
-from collections.abc import Iterable
+import math
+import textwrap
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from ablations.commands import trial_view
 from ablations.commands.plan import load_plugins
 from ablations.commands.seed_scheduler import SeedScheduler
 from ablations.ledger import Ledger
 from ablations.options import ShowOptions
 from ablations.runner.retrained import continuation, find, retrained
 from ablations.study import plan as plans
+from ablations.study.plan import Plan
 from ablations.study.settings import parse_set, resolve
 from bench.chapter.models.registry import ZOO
 from bench.chapter.models.spec import PENALTIES
 from bench.errors import BadInput, visible
-from bench.trial import Trial
+from bench.trial import Epoch, Result, Trial
+from reports.formats import duration
+
+WIDTH = 100  # characters of a line
+BAR = 20  # characters of a full bar
+EIGHTHS = " ▏▎▍▌▋▊▉"
+LEVELS = "▁▂▃▄▅▆▇█"
+CONFUSIONS = 8  # that are shown
 
 
 def show(what: str, options: ShowOptions) -> int:
     """Print a corpus, the models, the trials of a study, or one trial with all that is known of it."""
     load_plugins(options.plugin)
     if what == "models":
-        return _models()
+        return _print_models()
     ledger = Ledger(options.results)
     if plans.is_stored(what, ledger):
         plans.stored(what, ledger)  # raises where it cannot be read
@@ -30,21 +40,20 @@ def show(what: str, options: ShowOptions) -> int:
         place = f"--generate {options.generate}"
         raise BadInput(f"{what} is no trial", place=place, cure="give the identity of one")
     if what == "corpus":
-        return _corpus(options)
+        return _print_corpus(options)
     if plan := stored.get(what):
-        have = ledger.results(plan.ids)
-        named = [(id, arm.name, seed) for id, (arm, seed) in plan.arm_and_seed.items()]
-        _print(trial_view.listing(named, have, SeedScheduler(plan, have).pending))
+        _print(list_trials(plan, ledger.results(plan.ids)))
         return 0
     result = find(what, ledger)
     uses = []
     for plan in stored.values():
         if arm_and_seed := plan.arm_and_seed.get(result.trial.id):
             uses.append(f"{plan.study}: {arm_and_seed[0].name}, seed {arm_and_seed[1]}")
-    _print(trial_view.lines(result, uses))
+    _print(describe_trial(result, uses))
     if options.generate:
         again = retrained(result)
-        _print(trial_view.generated(result.trial, *continuation(again, options.generate), str(again)))
+        text = continuation(again, options.generate)
+        _print(describe_continuation(result.trial, *text, str(again)))
     return 0
 
 
@@ -52,7 +61,7 @@ def _print(lines: Iterable[str]) -> None:
     print("\n".join(map(visible, lines)))
 
 
-def _models() -> int:
+def _print_models() -> int:
     """Print the models and the penalties, and what can be set on each."""
     for spec in ZOO.values():
         options = ", ".join(f"{key}={value}" for key, value in spec.options.items()) or "no options"
@@ -63,7 +72,7 @@ def _models() -> int:
     return 0
 
 
-def _corpus(options: ShowOptions) -> int:
+def _print_corpus(options: ShowOptions) -> int:
     """Print the first batches of the validation set, decoded into words."""
     from bench.chapter.corpus import batches, load  # torch: not for the ledger's trials
 
@@ -85,3 +94,132 @@ def _corpus(options: ShowOptions) -> int:
         for row, target in zip(inputs[:shown], targets[:shown].view(shown, -1), strict=True):
             print(visible(f"  {' '.join(data.decode(row))}  →  {' '.join(data.decode(target))}"))
     return 0
+
+
+def describe_trial(result: Result, uses: Sequence[str] = ()) -> Iterator[str]:
+    """The stored facts of a trial; `uses` lists its studies, arms and seeds."""
+    trial = result.trial
+    title = ZOO[trial.model].title if trial.model in ZOO else trial.model
+    end = f"{result.status} in {duration(result.spent)}"
+    yield f"trial {trial.id}: {title}, seed {trial.seed}: {end}"
+    yield from (f"  in {use}" for use in uses)
+    if not result.done:
+        yield from ("", f"{result.trouble} (attempts: {result.attempts})")
+    settings = [f"{key} {value}" for key, value in trial.factors().items()]
+    yield from _section("settings", _wrapped(settings))
+    yield from _section("result", _wrapped([f"{name} {x:,.6g}" for name, x in result.metrics.items()]))
+    yield from _section("learning curve", _curve(result.epochs))
+    yield from _section("by kind of token: accuracy, loss, share of the whole loss", _roles(result))
+    yield from _section("where it fails, in the passage below", _confusions(result))
+    yield from _section("passage: a wrong guess follows the missed token in ‹›", _passage(result))
+    yield from _section("witnesses", _witnesses(result))
+    yield from _section("fingerprints", [f"{key:<8} {value}" for key, value in result.fingerprints.items()])
+    yield from _section("what it printed last", result.output.splitlines()[-40:])
+
+
+def list_trials(plan: Plan, results: Mapping[str, Result]) -> Iterator[str]:
+    """A line for each of a study's trials."""
+    pending = SeedScheduler(plan, results).pending
+    for id, (arm, seed) in plan.arm_and_seed.items():
+        result = results.get(id)
+        if result is None:
+            word = "missing" if id in pending else "not needed so far"
+        elif result.done:
+            m = result.metrics
+            word = f"loss {m['valid_loss']:.4f}  accuracy {m['valid_accuracy']:.4f}"
+        else:
+            word = result.trouble
+        yield f"{id}  seed {seed:<4} {word:<32}  {arm.name}"
+
+
+def describe_continuation(
+    trial: Trial, prompt: Sequence[str], words: Sequence[str], about: str
+) -> Iterator[str]:
+    """A continuation under its prompt, and which model wrote it."""
+    asked, answer = (_joined(trial, [_token(trial, token) for token in text]) for text in (prompt, words))
+    title = "continuation of the first validation window"
+    yield from _section(title, [*asked, "→", *answer, f"({about})"])
+
+
+def bar(share: float, width: int = BAR) -> str:
+    """A share of 0 to 1 as a bar of eighths of a character, padded to `width`."""
+    eighths = round(min(max(share, 0.0), 1.0) * width * 8)
+    return ("█" * (eighths // 8) + EIGHTHS[eighths % 8]).strip().ljust(width)
+
+
+def sparkline(values: Sequence[float]) -> str:
+    """One character a value, from the lowest to the highest of them; × where there is no number."""
+    finite = [value for value in values if math.isfinite(value)]
+    low, high = min(finite, default=0.0), max(finite, default=0.0)
+    scale = (len(LEVELS) - 1) / (high - low) if high > low else 0.0
+    return "".join(LEVELS[round((v - low) * scale)] if math.isfinite(v) else "×" for v in values)
+
+
+def _section(title: str, body: Sequence[str]) -> Iterator[str]:
+    if body:
+        yield from ("", title)
+        yield from (f"  {line}" for line in body)
+
+
+def _wrapped(parts: Sequence[str]) -> list[str]:
+    """Parts side by side, in lines; a part stays whole where it can."""
+    whole = " · ".join(part.replace(" ", "\xa0") for part in parts)
+    return [line.replace("\xa0", " ") for line in textwrap.wrap(whole, WIDTH, break_on_hyphens=False)]
+
+
+def _curve(epochs: Sequence[Epoch]) -> list[str]:
+    """A line each for training loss, validation loss and accuracy, over the epochs."""
+    lines = []
+    fields = {"training loss": "train_loss", "validation loss": "valid_loss", "accuracy": "accuracy"}
+    for title, field in fields.items() if epochs else ():
+        values = [getattr(epoch, field) for epoch in epochs]
+        best = max(values) if field == "accuracy" else min(values)
+        word = f"{values[0]:.4f} → {values[-1]:.4f}, best {best:.4f} in epoch {values.index(best)}"
+        lines.append(f"{title:<15}  {sparkline(values)}  {word}")
+    return lines
+
+
+def _roles(result: Result) -> list[str]:
+    roles = {name: sums for name, sums in result.roles.items() if sums[2]}
+    total = sum(nats for nats, _, _ in roles.values()) or 1.0
+    width = max(map(len, roles), default=0)
+    return [
+        f"{name:<{width}}  {bar(hits / count)} {hits / count:>6.1%} of {count:<8,} "
+        f"{nats / count:>7.4f} nats  {nats / total:>4.0%}"
+        for name, (nats, hits, count) in roles.items()
+    ]
+
+
+def _confusions(result: Result) -> list[str]:
+    wrong = Counter((row["token"], row["guess"]) for row in result.passage if row["token"] != row["guess"])
+    return [
+        f"{count}× {_token(result.trial, guess)} for {_token(result.trial, token)}"
+        for (token, guess), count in wrong.most_common(CONFUSIONS)
+    ]
+
+
+def _passage(result: Result) -> list[str]:
+    marked = []
+    for token, guess in ((row["token"], row["guess"]) for row in result.passage):
+        wrong = "" if token == guess else f"‹{_token(result.trial, guess)}›"
+        marked.append(_token(result.trial, token) + wrong)
+    return _joined(result.trial, marked)
+
+
+def _witnesses(result: Result) -> list[str]:
+    return [
+        f"{'✓' if w['ok'] else '✗ DEAD TOGGLE:'} {name}: declared {w['declared']}, seen {w['seen']}"
+        for name, w in result.witnesses.items()
+    ]
+
+
+def _joined(trial: Trial, tokens: Sequence[str]) -> list[str]:
+    """Words with spaces between, characters without."""
+    if trial.tokens == "char":
+        whole = "".join(tokens)
+        return [whole[at : at + WIDTH] for at in range(0, len(whole), WIDTH)]
+    return textwrap.wrap(" ".join(tokens), WIDTH, break_on_hyphens=False)
+
+
+def _token(trial: Trial, token: str) -> str:
+    return token.replace("\n", "⏎").replace(" ", "␣") if trial.tokens == "char" else token

@@ -1,9 +1,14 @@
-"""`unrolled studies`: every study there is, with its question, arms, time, and how far it is."""
+"""`unrolled studies`: every study there is, with its question, arms, time, and how far it is.
 
-from collections.abc import Mapping, Sequence
+With `--remove-old` it removes the results and files that belong to no current plan.
+"""
+
+import shutil
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
-from ablations.commands.old_results import remove_unplanned, unplanned
 from ablations.commands.plan import load_plugins, minutes
 from ablations.commands.report import compare_plan
 from ablations.commands.seed_scheduler import SeedScheduler
@@ -26,15 +31,15 @@ def studies(names: Sequence[str], options: StoredOptions, remove_old: bool) -> i
     load_plugins(options.plugin)
     ledger = Ledger(options.results)
     if remove_old:
-        remove_unplanned(ledger)
+        _remove_unplanned(ledger)
     elif names:
-        _tell(names, ledger)
+        _print_states(names, ledger)
     else:
-        _list(ledger)
+        _print_list(ledger)
     return 0
 
 
-def _tell(names: Sequence[str], ledger: Ledger) -> None:
+def _print_states(names: Sequence[str], ledger: Ledger) -> None:
     """Print how far studies are, and every trial that failed or diverged."""
     for plan in plans.of_studies(names, ledger):
         results = ledger.results(plan.ids)
@@ -46,29 +51,29 @@ def _tell(names: Sequence[str], ledger: Ledger) -> None:
                 print(f"  {result.trial.id} seed {result.trial.seed}: {visible(result.reason)}")
 
 
-def _list(ledger: Ledger) -> None:
+def _print_list(ledger: Ledger) -> None:
     """Print the shipped studies, those of this folder's .toml files, and others that were run."""
-    run = {plan.study: plan for plan in plans.all_stored(ledger)}
-    results = ledger.results({id for plan in run.values() for id in plan.ids})
+    plan_of = {plan.study: plan for plan in plans.all_stored(ledger)}
+    results = ledger.results({id for plan in plan_of.values() for id in plan.ids})
     rows = [("study", "arms", "time until decided", "state", "")]
     files = (*shipped(), *(str(path) for path in sorted(Path().glob("*.toml")) if _is_study(path)))
     workers = cores()
-    found = {name: _loaded(name, workers) for name in files}
-    today = {one[0].plan for one in found.values() if not isinstance(one, BadInput)}
+    loaded = {name: _load(name, workers) for name in files}
+    today = {outcome[0].plan for outcome in loaded.values() if not isinstance(outcome, BadInput)}
     listed = set()
-    for name, one in found.items():
-        if isinstance(one, BadInput):
-            rows.append((name, "–", "–", "cannot be run", str(one)))
+    for name, outcome in loaded.items():
+        if isinstance(outcome, BadInput):
+            rows.append((name, "–", "–", "cannot be run", str(outcome)))
             continue
-        study, time = one
-        plan = run.get(study.name)
+        study, time = outcome
+        plan = plan_of.get(study.name)
         if plan and plan.hash != study.plan and plan.hash in today:
             plan = None  # it is another file's, of the same name
         listed.add(study.name)
         rows.append((name, str(len(study.arms)), time, _state(plan, study.plan, results), study.question))
     rows += [
         (plan.study, str(len(plan.arms)), "–", _state(plan, plan.hash, results), plan.question)
-        for plan in run.values()
+        for plan in plan_of.values()
         if plan.study not in listed
     ]
     lines = columns([[visible(cell) for cell in cells] for *cells, _ in rows])
@@ -77,13 +82,13 @@ def _list(ledger: Ledger) -> None:
         print(f"    {visible(question)}\n" if question else "", end="")
     print("\n`unrolled run STUDY` trains a study, `unrolled plan STUDY` says more of it, `unrolled new study")
     print("my.toml` writes one of your own; `unrolled run golden` replays the book's notebook")
-    found_plans, unreadable = plans.read_all(ledger)
-    if old := unplanned(ledger, found_plans):
+    stored, unreadable = plans.read_all(ledger)
+    if old := _unplanned_results(ledger, stored):
         cure = "that can be read" if unreadable else "of today: `unrolled studies --remove-old` removes them"
         print(f"{plural(len(old), 'result')} of no plan {cure}")
 
 
-def _loaded(name: str, workers: int) -> tuple[Study, str] | BadInput:
+def _load(name: str, workers: int) -> tuple[Study, str] | BadInput:
     """A study and the time that it takes, or what is wrong with its file."""
     try:
         study = loading.load(name)
@@ -104,3 +109,76 @@ def _state(plan: Plan | None, today: str, results: Mapping[str, Result]) -> str:
     missing = f"{plural(len(scheduler.pending), 'trial')} missing" if scheduler.pending else "done"
     edited = "" if plan.hash == today else ", of other seeds or settings"
     return f"{missing}: {scheduler.status_line}{edited}"
+
+
+def _remove_unplanned(ledger: Ledger) -> None:
+    """Remove the results, checkpoints and files set aside that belong to no plan. Raises BadInput."""
+    if not ledger.root.is_dir():
+        raise BadInput(
+            "there is no such folder", place=f"--results {ledger.root}", cure="name that of a ledger"
+        )
+    with ledger.alone():  # no study that runs loses a result
+        stored, unreadable = plans.read_all(ledger)
+        if unreadable:
+            raise BadInput(
+                "nothing is removed, as results may belong to it",
+                place=unreadable[0],
+                cure="run its study again, which sets it aside, or delete it",
+            )
+        groups = {
+            "result": _unplanned_results(ledger, stored),
+            "details file": _unplanned(ledger.root.glob("details/*/*"), stored),
+            "checkpoint": _unplanned(ledger.checkpoints.glob("*"), stored),
+            "set-aside file": sorted((ledger.root / "set-aside").glob("*")),
+        }
+        for kind, paths in groups.items():
+            if paths:
+                origins = f": {_origins(paths, stored)}" if kind == "result" else ""
+                print(f"{_count_and_size(paths, kind)}{origins}")
+        leftovers = [path for paths in groups.values() for path in paths]
+        _remove(leftovers)
+        print("removed" if leftovers else "nothing to remove: every result belongs to a plan")
+
+
+def _unplanned_results(ledger: Ledger, plans_: Iterable[Plan]) -> list[Path]:
+    """The results of trials that none of these plans has; by their names, without reading them."""
+    return _unplanned(ledger.files().values(), plans_)
+
+
+def _unplanned(files: Iterable[Path], plans_: Iterable[Plan]) -> list[Path]:
+    """The files of trials that none of these plans has; a name begins with the identity, and then a dot."""
+    planned = {id for plan in plans_ for id in plan.ids}
+    return [file for file in sorted(files) if file.name.partition(".")[0] not in planned]
+
+
+def _count_and_size(paths: Sequence[Path], noun: str) -> str:
+    """How many there are, and their size, as "1,234 results, 61 MB"."""
+    size = sum(_size(path) for path in paths) / 1e6
+    shown = f"{size:,.0f}" if size >= 10 else f"{size:.2g}"
+    return f"{len(paths):,} {noun}{'s' * (len(paths) != 1)}, {shown} MB"
+
+
+def _size(path: Path) -> int:
+    """Bytes of a file, or of all in a folder; 0 of what has gone."""
+    with suppress(OSError):
+        return sum(map(_size, path.iterdir())) if path.is_dir() else path.stat().st_size
+    return 0
+
+
+def _origins(results: Iterable[Path], plans_: Iterable[Plan]) -> str:
+    """Whose the results were: 9 of earlier plans of models, 3 of no plan that is known."""
+    earlier = {id: plan.study for plan in plans_ for id in plans.planned_ever(plan)}
+    counts = Counter(earlier.get(path.stem, "") for path in results)
+    words = {study: f"of earlier plans of {visible(study)}" for study in sorted(counts) if study}
+    words[""] = "of no plan that is known"
+    return ", ".join(f"{counts[study]:,} {origin}" for study, origin in words.items() if counts[study])
+
+
+def _remove(paths: Iterable[Path]) -> None:
+    for path in paths:
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+        with suppress(OSError):  # a folder that holds others stays
+            path.parent.rmdir()

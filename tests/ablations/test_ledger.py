@@ -205,7 +205,7 @@ def test_a_write_that_is_cut_off_in_the_middle_leaves_nothing(tmp_path: Path) ->
     # A real limit of the kernel's (EFBIG after 1,000 bytes), in a process of its own.
     code = (
         "import resource, sys; from pathlib import Path; from bench.files import save\n"
-        "from bench.trial import BadInput\n"
+        "from bench.errors import BadInput\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
         "save(Path(sys.argv[1]) / 'small', b'x' * 1000)\n"
         "try: save(Path(sys.argv[1]) / 'large', b'x' * 1001)\n"

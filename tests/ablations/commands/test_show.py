@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from ablations.api import learner
-from ablations.commands import trial_view
+from ablations.commands import show
 from ablations.ledger import Ledger
 from ablations.runner.retrained import continuation, find, retrained
 from bench.chapter.run import run_trial
@@ -115,12 +115,12 @@ def test_show_corpus_is_still_a_corpus(unrolled, folder: Path) -> None:
 
 
 def test_bars_and_sparklines_are_to_scale() -> None:
-    assert trial_view.bar(0, 4) == "    " and trial_view.bar(1, 4) == "████"
-    assert trial_view.bar(0.5, 4) == "██  "
-    assert trial_view.bar(0.53125, 4) == "██▏ "  # 17 eighths of 32
-    assert trial_view.sparkline([0, 1, 2, 3, 4, 5, 6, 7]) == "▁▂▃▄▅▆▇█"
-    assert trial_view.sparkline([1, 0, float("inf"), 1]) == "█▁×█"
-    assert trial_view.sparkline([2, 2]) == "▁▁" and trial_view.sparkline([]) == ""
+    assert show.bar(0, 4) == "    " and show.bar(1, 4) == "████"
+    assert show.bar(0.5, 4) == "██  "
+    assert show.bar(0.53125, 4) == "██▏ "  # 17 eighths of 32
+    assert show.sparkline([0, 1, 2, 3, 4, 5, 6, 7]) == "▁▂▃▄▅▆▇█"
+    assert show.sparkline([1, 0, float("inf"), 1]) == "█▁×█"
+    assert show.sparkline([2, 2]) == "▁▁" and show.sparkline([]) == ""
 
 
 def test_the_best_epoch_is_the_lowest_loss_and_the_highest_accuracy(results) -> None:
@@ -129,14 +129,14 @@ def test_the_best_epoch_is_the_lowest_loss_and_the_highest_accuracy(results) -> 
         Epoch(epoch=i, train_loss=loss, valid_loss=loss, accuracy=1 / loss, **times)
         for i, loss in enumerate((4.0, 2.0, 2.5))
     ]
-    text = "\n".join(trial_view.lines(replace(results["loop"], epochs=tuple(curve))))
+    text = "\n".join(show.describe_trial(replace(results["loop"], epochs=tuple(curve))))
     assert "validation loss  █▁▃  4.0000 → 2.5000, best 2.0000 in epoch 1" in text
     assert "accuracy         ▁█▅  0.2500 → 0.4000, best 0.5000 in epoch 1" in text
 
 
 def test_a_witness_that_says_no_stands_out(results) -> None:
     dead = {"alpha": {"ok": False, "declared": 2.0, "seen": 0.0}}
-    text = "\n".join(trial_view.lines(replace(results["loop"], witnesses=dead)))
+    text = "\n".join(show.describe_trial(replace(results["loop"], witnesses=dead)))
     assert "✗ DEAD TOGGLE: alpha: declared 2.0, seen 0.0" in text
 
 
@@ -145,7 +145,7 @@ def test_characters_are_shown_without_spaces_between(results) -> None:
     result = replace(
         results["loop"], trial=replace(results["loop"].trial, tokens="char"), passage=tuple(rows)
     )
-    assert "  a␣b‹⏎›" in list(trial_view.lines(result))
+    assert "  a␣b‹⏎›" in list(show.describe_trial(result))
 
 
 # The trained model
