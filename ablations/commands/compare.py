@@ -3,7 +3,6 @@
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from ablations import run_folder
 from ablations.commands import result_sets, study_tables, tables
@@ -12,6 +11,7 @@ from ablations.commands.run import run_studies
 from ablations.mlflow.database import public
 from ablations.options import CompareOptions, refuse
 from ablations.study import costs
+from ablations.study.loading import declare
 from bench.chapter.models.registry import ZOO, spec_of, suggestion
 from bench.errors import require
 from bench.files import save
@@ -36,8 +36,8 @@ def compare(sources: Sequence[str], args: CompareOptions) -> int:
     """
     for source in sources:
         is_file = Path(source).suffix.lower() in (*tables.TABLES, ".json")
-        there = not is_file or result_sets.is_stored(source)
-        require(there, "there is no such file", place=source, cure=_nearest(source, _files()))
+        exists = not is_file or result_sets.is_stored(source)
+        require(exists, "there is no such file", place=source, cure=_nearest(source, _files()))
     if len(sources) == 2 and any(map(result_sets.is_stored, sources)):
         refuse(args, _NOT_OF_TWO, "is not for results before and after", "leave it out")
         return _before_after(sources, args)
@@ -69,32 +69,24 @@ def _of_table(source: str, args: CompareOptions) -> int:
     """The verdicts on the arms of one table, a study's as its file says; of any other a page, too."""
     frame = tables.read(source, args.experiment)
     if study_tables.is_study(frame) and not (args.arm or args.metric):
-        return _told(study_tables.compare(frame))
+        return _print_verdicts(study_tables.compare(frame))
     columns, name = tables.columns(args), public(source)
     table = elsewhere.arrange(frame, columns, name)
     page = f"compare-{args.experiment or Path(source).stem}"
-    made = comparison.compare(table, elsewhere.design_of(frame, table, columns, name, page))
-    code, folder = _told(made), render(made, args.out).parent
+    compared = comparison.compare(table, elsewhere.design_of(frame, table, columns, name, page))
+    code, folder = _print_verdicts(compared), render(compared, args.out).parent
     for file in ("index.html", "comparison.csv", "comparison.md"):
         print(folder / file)
     return code
 
 
-def _told(made: Comparison) -> int:
+def _print_verdicts(compared: Comparison) -> int:
     """Print the verdicts. Returns 0, or `FAILED` if an arm is worse by the first metric."""
-    print(screen(made), end="")
-    worse = any(row.verdict and row.verdict.word is Word.WORSENS for row in made.judged)
+    print(screen(compared), end="")
+    worse = any(row.verdict and row.verdict.word is Word.WORSENS for row in compared.judged)
     return FAILED if worse else 0
 
 
-STUDY = """
-name = "{name}"
-question = "Which of {listed} is best?"
-[baseline]
-model = "{first}"
-[design.one_at_a_time]
-model = {others}
-"""
 _ELSEWHERE = ("arm", "pair", "metric", "baseline", "lower", "higher", "experiment")
 _OF_TWO = ("study", "markdown", "speed_margin", "require_speed")
 _TRAINED = ("seeds", "set", "corpus", "plugin", "device", "cluster", "dry_run", "retry", "fail_fast",
@@ -111,24 +103,22 @@ def _of_models(sources: Sequence[str], args: CompareOptions) -> int:
     for model in others:
         once = [first, *others].count(model) == 1
         require(once, "is named twice", place=model, cure="name each model once")
-    name, listed = "-".join(["compare", first, *others]), ", ".join(sources)
-    with TemporaryDirectory() as folder:
-        file = Path(folder) / f"{name}.toml"
-        file.write_text(STUDY.format(name=name, listed=listed, first=first, others=others))
-        (study,) = load_studies([str(file)], args)
-        for arm in study.arms[1:]:
-            other = costs.other_task(study, arm)
-            rule = f"cannot be compared with {first}, as it is of another task: {', '.join(other)}"
-            require(
-                not other,
-                rule,
-                place=arm.name,
-                cure="name models of one task, and give its settings one value: --set KEY=VALUE",
-            )
-        if args.dry_run:
-            return print_plans([str(file)], args)
-        code, found = run_studies([study], args)
-    return code or _told(found[name])
+    declared = declare(
+        "-".join(["compare", first, *others]),
+        question=f"Which of {', '.join(sources)} is best?",
+        baseline={"model": first},
+        one_at_a_time={"model": others},
+    )
+    (study,) = load_studies([declared], args)
+    for arm in study.arms[1:]:
+        other = costs.other_task(study, arm)
+        rule = f"cannot be compared with {first}, as it is of another task: {', '.join(other)}"
+        cure = "name models of one task, and give its settings one value: --set KEY=VALUE"
+        require(not other, rule, place=arm.name, cure=cure)
+    if args.dry_run:
+        return print_plans([declared], args)
+    code, comparisons = run_studies([study], args)
+    return code or _print_verdicts(comparisons[study.name])
 
 
 COLUMNS = ("arm", "pair", "lower", "higher")
@@ -144,11 +134,11 @@ def _before_after(sources: Sequence[str], args: CompareOptions) -> int:
     cure = f"compare {KINDS}"
     require(kinds[0] == kinds[1], f"is not of {before}'s kind", place=after, cure=cure)
     require(len(args.metric) < 2, "is given twice: before and after are judged by one", place="--metric")
-    made = {"timings": _timings, "tables": _tables, "results": _results}[kinds[0]](sources, args)
-    print(screen_of_both(made), end="")
+    compared = {"timings": _timings, "tables": _tables, "results": _results}[kinds[0]](sources, args)
+    print(screen_of_both(compared), end="")
     if args.markdown:
-        save(args.markdown, markdown(made).encode(errors="backslashreplace"))
-    return 0 if made.passed else FAILED
+        save(args.markdown, markdown(compared).encode(errors="backslashreplace"))
+    return 0 if compared.passed else FAILED
 
 
 def _timings(sources: Sequence[str], args: CompareOptions) -> BeforeAfter:

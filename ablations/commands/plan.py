@@ -74,10 +74,10 @@ def load_plugins(files: Sequence[str]) -> None:
         plugins.load(name)
 
 
-def print_plans(names: Sequence[str], options: PlanOptions) -> int:
+def print_plans(studies: Sequence[str | Study], options: PlanOptions) -> int:
     """Print the arms of studies, and what it takes to decide them."""
     workers = min(options.workers or cores(), cores())
-    for study in load_studies(names, options):
+    for study in load_studies(studies, options):
         ledger = Ledger(options.results)
         _print(study, workers, choose_device(study, options, plans.device_of(study.name, ledger)), ledger)
     return 0
