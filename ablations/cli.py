@@ -108,8 +108,15 @@ Function = TypeVar("Function", bound=Callable[..., int])
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Exit codes: 0, 1 trials failed or have no result, 2 bad input, 3 an arm is worse, 130 interrupted."""
-    if isinstance(sys.stdout, TextIOWrapper):  # a terminal may not have our signs: "–" becomes "\\u2013"
+    """Run the command. Returns its exit code:
+
+    0: all is well
+    1: trials failed or have no result
+    2: bad input
+    3: an arm is worse
+    130: interrupted
+    """
+    if isinstance(sys.stdout, TextIOWrapper):  # replace characters that the terminal's encoding lacks
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         words = sys.argv[1:] if argv is None else argv

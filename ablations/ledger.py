@@ -1,12 +1,11 @@
 """The ledger: the results of trials, by their identities. All other output can be rebuilt from it.
 
-A result is two files. `trials/…` has the numbers by which arms are compared: one line of canonical JSON,
-`{"details": …, "format": …, "result": …, "sha256": …}`, whose checksum covers everything else in it.
-`details/…` has the rest (see `bench.trial.DETAILS`), nine tenths of a result, which is read for a page,
-MLflow, a replay or a bundle. Its checksum is in the first, under "details", and part of its name, so that a
-result never meets the details of another attempt.
+A result is two files, each one line of canonical JSON:
 
-Files are written under another name, synced and renamed, the details first: a reader finds all of a result
+    trials/<id>.json          the numbers by which arms are compared, and the sha256 of the details
+    details/<id>.<sha>.json   everything else (`bench.trial.DETAILS`), for a page, MLflow, a replay or a bundle
+
+As the sha256 of its details is in a result, it never meets those of another attempt. Files are written under another name, synced and renamed, the details first: a reader finds all of a result
 or nothing, even after a crash.
 """
 

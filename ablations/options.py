@@ -1,4 +1,4 @@
-"""The options of the commands and of `run`: a field is a flag, and the text below it the flag's help."""
+"""Options of the commands: a field is a flag, the string below it is its help."""
 
 import re
 from collections.abc import Container, Sequence
@@ -25,7 +25,7 @@ def time_span(_: Any, tokens: Sequence[Token]) -> float:
 Count = Annotated[int, Parameter(validator=validators.Number(gte=1, lt=10**18))]
 Positive = Annotated[float, Parameter(validator=validators.Number(gt=0))]
 TABLES = Group("For tables")
-TWO = Group("For results before and after")
+BEFORE_AFTER = Group("For results before and after")
 
 
 @Parameter(name="*")
@@ -64,7 +64,7 @@ class LimitOptions:
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
 class PlanOptions(PlaceOptions):
-    """Changes of a study before it is planned."""
+    """What to change in a study before it is planned."""
 
     seeds: str | None = None
     """Seeds to train, such as 0-9 or 0,3,5."""
@@ -125,13 +125,13 @@ class CompareOptions(RunOptions):
     """A metric of which higher is better, where its name does not say so."""
     experiment: Annotated[str, Parameter(group=TABLES)] = ""
     """The MLflow experiment."""
-    study: Annotated[str, Parameter(group=TWO)] = ""
+    study: Annotated[str, Parameter(group=BEFORE_AFTER)] = ""
     """The study to compare, if there are several."""
-    speed_margin: Annotated[Positive, Parameter(group=TWO)] = 0.05
+    speed_margin: Annotated[Positive, Parameter(group=BEFORE_AFTER)] = 0.05
     """The share by which a run may be slower (default: 0.05, which is 5 %)."""
-    require_speed: Annotated[bool, Parameter(group=TWO)] = False
+    require_speed: Annotated[bool, Parameter(group=BEFORE_AFTER)] = False
     """Fail if speed cannot be compared."""
-    markdown: Annotated[Path | None, Parameter(group=TWO)] = None
+    markdown: Annotated[Path | None, Parameter(group=BEFORE_AFTER)] = None
     """Write a summary for a pull request to this file."""
 
 

@@ -43,8 +43,8 @@ def bundle(study: str, output: Path, options: StoredOptions, *, no_text: bool = 
     """Write a study's bundle."""
     zipped, place = output.suffix.lower() == ".zip", f"-o {output}"
     require(zipped, "a bundle's name ends in .zip", place=place, cure=f"{place}.zip")
-    once = len({Path(name).name for name in options.plugin}) == len(options.plugin)
-    require(once, "two files have one name", place="--plugin", cure="give one of them another name")
+    distinct = len({Path(name).name for name in options.plugin}) == len(options.plugin)
+    require(distinct, "two files have one name", place="--plugin", cure="give one of them another name")
     load_plugins(options.plugin)
     ledger = Ledger(options.results)
     plan = plans.stored(study, ledger)
@@ -58,7 +58,7 @@ def bundle(study: str, output: Path, options: StoredOptions, *, no_text: bool = 
             save(root / name, data)
         render(compare_plan(plan, results), root / "pages")
         _describe(root, plan)
-        save(output, _zipped(root))
+        save(output, _zip_files(root))
     print(f"{output}: {plural(len(results), 'result')}; `unrolled verify {output}` checks it")
     return 0
 
@@ -91,7 +91,7 @@ def _files(
 
 def _environment(results: Iterable[Result]) -> bytes:
     """The installed packages, and those that trained the results in the versions that did."""
-    packages = {found.name: found.version for found in metadata.distributions()}
+    packages = {package.name: package.version for package in metadata.distributions()}
     for name, version in trained_by(results).items():
         if packages.get(name, "").partition("+")[0] != version:
             packages[name] = version
@@ -139,10 +139,10 @@ def below(root: Path) -> list[Path]:
     return sorted(path for path in root.rglob("*") if path.is_file())
 
 
-def _zipped(root: Path) -> bytes:
+def _zip_files(root: Path) -> bytes:
     """The files below `root` as a zip."""
-    made = io.BytesIO()
-    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as archive:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for path in below(root):
             archive.write(path, path.relative_to(root).as_posix())
-    return made.getvalue()
+    return buffer.getvalue()

@@ -33,40 +33,40 @@ def report(studies: Sequence[str], results: Path, out: Path) -> int:
     ledger = Ledger(results)
     prepare_folder(out)
     plans_ = plans.of_studies(studies, ledger)
-    made = {plan.study: compare_plan(plan, read(plan, ledger)) for plan in plans_}
-    pages = [render(found, out) for found in made.values()]
-    index(ledger, out, made)
+    compared = {plan.study: compare_plan(plan, read(plan, ledger)) for plan in plans_}
+    pages = [render(comparison, out) for comparison in compared.values()]
+    index(ledger, out, compared)
     print(f"report: {pages[0]}" if len(pages) == 1 else f"{len(pages)} reports: {out / 'index.html'}")
     return 0
 
 
-def render(found: "Comparison", out: Path) -> Path:
+def render(comparison: "Comparison", out: Path) -> Path:
     """Render a study's page. Returns its path."""
     from reports.render import render  # matplotlib and pandas: two seconds, and not before training
 
-    return render(found, out)
+    return render(comparison, out)
 
 
-def index(ledger: Ledger, out: Path, made: "Mapping[str, Comparison] | None" = None) -> None:
-    """Render the index over every study that was run; `made` has comparisons that need not be read again."""
+def index(ledger: Ledger, out: Path, compared: "Mapping[str, Comparison] | None" = None) -> None:
+    """Render the index over every study that was run; `compared` has comparisons to use again."""
     from reports.render import render_index  # see render
 
-    render_index(comparisons(ledger, made), out)
+    render_index(compare_all(ledger, compared), out)
 
 
-def report_parts(page: Path, plan: Plan, found: "Comparison") -> "Published":
+def report_parts(page: Path, plan: Plan, comparison: "Comparison") -> "Published":
     """The parts of a report that are published in MLflow."""
     from ablations.commands.summaries import summarise_arms  # scipy
     from reports.answer import sentences
 
-    return page.parent, sentences(found), summarise_arms(plan, found)
+    return page.parent, sentences(comparison), summarise_arms(plan, comparison)
 
 
-def comparisons(ledger: Ledger, made: "Mapping[str, Comparison] | None" = None) -> "list[Comparison]":
-    """The comparison of every study that has been run; those in `made`, by study, are used unchanged."""
-    made = made or {}
+def compare_all(ledger: Ledger, compared: "Mapping[str, Comparison] | None" = None) -> "list[Comparison]":
+    """The comparison of every study that has been run; those in `compared`, by study, are used unchanged."""
+    compared = compared or {}
     stored = plans.all_stored(ledger)
-    return [made.get(plan.study) or compare_plan(plan, ledger.results(plan.ids)) for plan in stored]
+    return [compared.get(plan.study) or compare_plan(plan, ledger.results(plan.ids)) for plan in stored]
 
 
 def compare_plan(plan: Plan, results: Mapping[str, Result], links: "Linked | None" = None) -> "Comparison":
@@ -86,7 +86,7 @@ def read(plan: Plan, ledger: Ledger) -> dict[str, Result]:
 def evidence(plan: Plan, results: Mapping[str, Result], recorder: "Linked | None" = None) -> Design:
     """The data of a plan's report: its results, arm by arm."""
     shared = [earlier.planned for earlier in plan.earlier if not set(earlier.trials).isdisjoint(plan.ids)]
-    same = ("study", "question", "about", "metrics", "seeds", "looks", "planned", "command", "reused")
+    copied = ("study", "question", "about", "metrics", "seeds", "looks", "planned", "command", "reused")
     return Design(
         arms=tuple(_measured_arm(arm, results, recorder) for arm in plan.arms),
         tuned=tuple(_tuned(plan, results, recorder)),
@@ -94,7 +94,7 @@ def evidence(plan: Plan, results: Mapping[str, Result], recorder: "Linked | None
         declared=len(plan.declared),
         first=min(shared, default=None),
         titles={key: setting.title for key, setting in SETTINGS.items() if setting.title},
-        **{key: getattr(plan, key) for key in same},
+        **{key: getattr(plan, key) for key in copied},
     )
 
 
@@ -128,9 +128,9 @@ def _results_of_arm(arm: plans.PlannedArm, results: Mapping[str, Result]) -> dic
 def _links(arm: plans.PlannedArm, recorder: "Linked | None") -> dict[int, str]:
     if recorder is None:
         return {}
-    once = sorted(arm.trials.items())[: 1 if arm.counted else None]
-    found = {seed: recorder.link(arm.name, id) for seed, id in once}
-    return {seed: link for seed, link in found.items() if link}
+    cells = sorted(arm.trials.items())[: 1 if arm.counted else None]
+    links = {seed: recorder.link(arm.name, id) for seed, id in cells}
+    return {seed: link for seed, link in links.items() if link}
 
 
 def prepare_folder(out: Path) -> None:

@@ -44,8 +44,8 @@ def _print_states(names: Sequence[str], ledger: Ledger) -> None:
     for plan in plans.of_studies(names, ledger):
         results = ledger.results(plan.ids)
         scheduler = SeedScheduler(plan, results)
-        ended = tally(compare_plan(plan, results))
-        print(f"{visible(plan.study)}: {ended}; {scheduler.describe_remaining(cores())}")
+        outcome = tally(compare_plan(plan, results))
+        print(f"{visible(plan.study)}: {outcome}; {scheduler.describe_remaining(cores())}")
         for result in results.values():
             if not result.done:
                 print(f"  {result.trial.id} seed {result.trial.seed}: {visible(result.reason)}")

@@ -21,53 +21,55 @@ _CURVES = {"train_loss": "train_loss", "valid_loss": "valid_loss", "valid_accura
 """Metrics that have a value for every epoch, and the field of Epoch that holds it."""
 
 
-def summarise_arms(plan: Plan, found: Comparison) -> tuple[ArmRun, ...]:
+def summarise_arms(plan: Plan, comparison: Comparison) -> tuple[ArmRun, ...]:
     """Every arm, search and winner of a plan over its seeds.
 
     An arm with a diverged seed has no mean, since the mean of its other seeds would be listed beside complete
     ones. Its `seeds` then gives the median, and the mean given convergence under that name.
     """
-    verdicts = _verdicts(found)
-    seen = {row.arm.name: row.arm for row in found.rows}
-    seen |= {tuned.own.name: tuned.own for tuned in found.design.tuned if tuned.own}
-    levels = {tuned.arm: tuned.levels for tuned in found.design.tuned}
-    rows = {row.arm.name: row for row in found.rows} if found.sequential else {}
-    metrics, made = [metric.name for metric in found.design.metrics], []
+    verdicts = _verdicts(comparison)
+    measured = {row.arm.name: row.arm for row in comparison.rows}
+    measured |= {tuned.own.name: tuned.own for tuned in comparison.design.tuned if tuned.own}
+    levels = {tuned.arm: tuned.levels for tuned in comparison.design.tuned}
+    rows = {row.arm.name: row for row in comparison.rows} if comparison.sequential else {}
+    metrics, summaries = [metric.name for metric in comparison.design.metrics], []
     for arm in (*plan.arms, *plan.tuned):
-        made.append(_summarise(arm, seen[arm.name], metrics, rows.get(arm.name), verdicts.get(arm.name, "")))
+        summaries.append(
+            _summarise(arm, measured[arm.name], metrics, rows.get(arm.name), verdicts.get(arm.name, ""))
+        )
     for arm in plan.searches:
         results = levels[arm.tunes][arm.level]
-        shown = MeasuredArm(name=arm.name, model=arm.model, title=arm.title, results=results)
-        made.append(_summarise(arm, shown, metrics, role="search"))
-    return tuple(made)
+        searched = MeasuredArm(name=arm.name, model=arm.model, title=arm.title, results=results)
+        summaries.append(_summarise(arm, searched, metrics, role="search"))
+    return tuple(summaries)
 
 
-def _verdicts(found: Comparison) -> dict[str, str]:
+def _verdicts(comparison: Comparison) -> dict[str, str]:
     """The report's sentence on each arm, by the arm's name."""
-    said = {row.arm.name: row.note for row in found.rows}
-    said[found.rows[0].arm.name] = "the baseline"
-    said |= {x.row.arm.name: line for x, line in zip(claims(found), sentences(found), strict=True)}
-    return said | {x.own.arm.name: x.sentence for x in own_best(found) if x.own and x.judged}
+    notes = {row.arm.name: row.note for row in comparison.rows}
+    notes[comparison.rows[0].arm.name] = "the baseline"
+    notes |= {x.row.arm.name: line for x, line in zip(claims(comparison), sentences(comparison), strict=True)}
+    return notes | {x.own.arm.name: x.sentence for x in own_best(comparison) if x.own and x.judged}
 
 
 def _summarise(
     arm: PlannedArm,
-    seen: MeasuredArm,
+    measured: MeasuredArm,
     metrics: Sequence[str],
     row: ComparedArm | None = None,
     verdict: str = "",
     role: str = "arm",
 ) -> ArmRun:
-    trial, times = trial_of(seen), [(r.started, r.started + r.seconds) for r in seen.results.values()]
+    trial, times = trial_of(measured), [(r.started, r.started + r.seconds) for r in measured.results.values()]
     return ArmRun(
         name=arm.name,
         role=role,
         trials=tuple(dict.fromkeys(arm.trials.values())),
         settings=trial.factors() if trial else {"model": arm.model, **arm.changes},
-        title=_title(seen, metrics[0]),
-        metrics=_metrics(seen, metrics),
-        curves=_curves(seen),
-        seeds=_seeds(seen, metrics[0], row, len(set(arm.trials.values()))),
+        title=_title(measured, metrics[0]),
+        metrics=_metrics(measured, metrics),
+        curves=_curves(measured),
+        seeds=_seeds(measured, metrics[0], row, len(set(arm.trials.values()))),
         verdict=verdict,
         started=min((start for start, _ in times), default=0.0),
         ended=max((end for _, end in times), default=0.0),
@@ -78,14 +80,14 @@ def _metrics(arm: MeasuredArm, metrics: Sequence[str]) -> dict[str, float]:
     """Means with SD and interval of metrics that every finished seed has; perplexity is exp of the loss's."""
     wanted = dict.fromkeys((*metrics, "valid_accuracy", "valid_loss", "speed_train", *ON_A_GPU))
     done = {seed for seed, result in arm.results.items() if result.done}
-    found: dict[str, float] = {}
+    means: dict[str, float] = {}
     for name in wanted:
         summary = summary_of(arm, name)
         if done <= summary.values.keys() and not summary.diverged:
-            found |= _numbers(name, summary.mean, summary.sd, summary.interval)
+            means |= _numbers(name, summary.mean, summary.sd, summary.interval)
             if name == "valid_loss":
-                found |= _numbers("valid_perplexity", summary.perplexity, None, summary.perplexity_interval)
-    return found
+                means |= _numbers("valid_perplexity", summary.perplexity, None, summary.perplexity_interval)
+    return means
 
 
 def _title(arm: MeasuredArm, metric: str) -> str:
@@ -138,9 +140,9 @@ def _seeds(arm: MeasuredArm, metric: str, row: ComparedArm | None, planned: int)
         "not trained yet": row.not_ended if row else planned - kinds.total(),
     }
     bad = [f"{k} {what}" for what, k in others.items() if k]
-    of = f"{kinds['done']} of {row.max_seeds if row else planned}"
-    said = ", ".join(filter(None, [of, row.state if row else "", *bad]))
+    covered = f"{kinds['done']} of {row.max_seeds if row else planned}"
+    words = ", ".join(filter(None, [covered, row.state if row else "", *bad]))
     if not kinds["diverged"]:
-        return said
+        return words
     summary = summary_of(arm, metric)
-    return f"{said}: no mean; median {number(summary.median)}, mean given convergence {number(summary.mean)}"
+    return f"{words}: no mean; median {number(summary.median)}, mean given convergence {number(summary.mean)}"

@@ -22,23 +22,23 @@ if TYPE_CHECKING:
 
 
 @run_folder.used()
-def sync(studies: Sequence[str], results: Path) -> int:
+def sync(studies: Sequence[str], folder: Path) -> int:
     """Write to MLflow the ledger's results that it lacks, and the reports."""
-    ledger = Ledger(results)
+    ledger = Ledger(folder)
     for plan in plans.of_studies(studies, ledger):
         with ledger.lock(plan.study):
-            stored, arm_names = read(plan, ledger), plan.arm_names
+            results, arm_names = read(plan, ledger), plan.arm_names
             by_arm: dict[str, list[Result]] = {}
-            for id, result in stored.items():
+            for id, result in results.items():
                 by_arm.setdefault(arm_names[id], []).append(result)
-            with TemporaryDirectory() as folder:
-                report = partial(_report, plan, stored, Path(folder))
-                done = study_runs.sync(plan, by_arm, tracking_uri(), report)
-            print(f"{visible(plan.study)}: {done}")
+            with TemporaryDirectory() as pages:
+                report = partial(_report, plan, results, Path(pages))
+                outcome = study_runs.sync(plan, by_arm, tracking_uri(), report)
+            print(f"{visible(plan.study)}: {outcome}")
     return 0
 
 
 def _report(plan: Plan, results: Mapping[str, Result], out: Path, links: StudyRuns) -> "Published":
     """What `StudyRuns.publish` takes of a plan's report."""
-    found = compare_plan(plan, results, links)
-    return report_parts(render(found, out), plan, found)
+    comparison = compare_plan(plan, results, links)
+    return report_parts(render(comparison, out), plan, comparison)

@@ -69,12 +69,12 @@ def replay(
             differ += 1
             print(f"{trial.model} seed {trial.seed} ({trial.id}): {visible(again.differs)}")
     same = len(results) - differ - unplayed.total()
-    said = [f"{same} of {len(results)} bit-identical"]
-    said += [f"{differ} not"] if differ else []
+    parts = [f"{same} of {len(results)} bit-identical"]
+    parts += [f"{differ} not"] if differ else []
     if unplayed:
         why = "; ".join(f"{reason}: {number}" for reason, number in unplayed.most_common())
-        said.append(f"{unplayed.total()} could not be replayed ({why})")
-    print(", ".join(said))
+        parts.append(f"{unplayed.total()} could not be replayed ({why})")
+    print(", ".join(parts))
     if unplayed["interrupted"] and not differ:
         return 130
     return 0 if same == len(results) else 1
@@ -92,8 +92,8 @@ def sample(plan: Plan, ledger: Ledger, number: int) -> list[Result]:
     """At most `number` ended results, drawn anew each time: no author can know which. BadInput for none."""
     ended = [result for _, _, result in plan.cells(ledger) if result.done or result.diverged]
     random.SystemRandom().shuffle(ended)
-    whole = (ledger.read(result.trial.id) for result in ended)
-    drawn = list(islice(filter(None, whole), number))
+    results = (ledger.read(result.trial.id) for result in ended)
+    drawn = list(islice(filter(None, results), number))
     cure = f"`unrolled run {plan.study}` trains them"
     require(drawn, f"study {plan.study!r} has no finished trial", cure=cure)
     return drawn
@@ -123,10 +123,10 @@ def _compared(result: Result, again: Result | None, why: str) -> Replay:
     return Replay(result, differs=difference(result, again))
 
 
-def _apart(one: Result, other: Result) -> str:
-    if one.diverged or other.diverged:
-        return "of which one diverged" if one.diverged != other.diverged else "and both diverged"
-    apart = abs(one.metrics["valid_loss"] - other.metrics["valid_loss"])
+def _apart(result: Result, again: Result) -> str:
+    if result.diverged or again.diverged:
+        return "of which one diverged" if result.diverged != again.diverged else "and both diverged"
+    apart = abs(result.metrics["valid_loss"] - again.metrics["valid_loss"])
     return f"by which the validation loss is {apart:.2g} nats apart"
 
 
@@ -138,11 +138,11 @@ def difference(result: Result, replay: Result) -> str:
     if not apart:
         return ""
     name, was, now = apart[0]
-    said = f"{name} {was} in the ledger, {now} in the replay"
+    text = f"{name} {was} in the ledger, {now} in the replay"
     if len(apart) > 1:
-        said += f", and {plural(len(apart) - 1, 'more number')}"
+        text += f", and {plural(len(apart) - 1, 'more number')}"
     if result.trace and replay.trace and (step := first_difference(result.trace, replay.trace)):
-        said = f"differs from {step}: {said}"
+        text = f"differs from {step}: {text}"
     if machines := machine_difference([kind(result.environment), kind(replay.environment)]):
-        said += f"; trained on another kind of machine, then / now: {machines}, {_apart(result, replay)}"
-    return said
+        text += f"; trained on another kind of machine, then / now: {machines}, {_apart(result, replay)}"
+    return text
