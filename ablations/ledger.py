@@ -1,12 +1,12 @@
 """The ledger: the results of trials, by their identities. All other output can be rebuilt from it.
 
-A result is two files, each one line of canonical JSON:
+A result is two files of canonical JSON:
 
-    trials/<id>.json          the numbers by which arms are compared, and the sha256 of the details
-    details/<id>.<sha>.json   everything else (`bench.trial.DETAILS`), for a page, MLflow, a replay or a bundle
+- `trials/<id>.json`: the numbers by which arms are compared, and the sha256 of the details
+- `details/<id>.<sha>.json`: everything else (see `bench.trial.DETAILS`), nine tenths of a result
 
-As the sha256 of its details is in a result, it never meets those of another attempt. Files are written under another name, synced and renamed, the details first: a reader finds all of a result
-or nothing, even after a crash.
+So no result meets the details of another attempt. Files are written under another name, synced and renamed,
+the details first: a reader finds all of a result or nothing, even after a crash.
 """
 
 import fcntl

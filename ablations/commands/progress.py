@@ -23,16 +23,16 @@ class Remaining(NamedTuple):
 
     trials: int
     seconds: float
-    standing: str  # looks and contrasts, in words; "" where there is one look
+    status_line: str  # looks and contrasts, in words; "" where there is one look
 
 
 @contextmanager
 def progress(
-    title: str, names: Mapping[str, str], ahead: Callable[[], Remaining]
+    title: str, names: Mapping[str, str], remaining: Callable[[], Remaining]
 ) -> Iterator[Callable[[Result], None]]:
     """Show the progress of trials; yields a function to be called with each result.
 
-    `names` are the trials' names by id; `ahead` is asked after each.
+    `names` are the trials' names by id; `remaining` is asked after each.
     """
     console = Console(highlight=False)
     columns = (
@@ -43,21 +43,21 @@ def progress(
         TextColumn("{task.fields[left]}", markup=False),
         TextColumn("{task.fields[latest]}", markup=False, table_column=Column(no_wrap=True, ratio=1)),
     )
-    done, told = 0, ahead().standing
+    done, shown = 0, remaining().status_line
     with Progress(*columns, console=console, expand=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(visible(title), total=ahead().trials, left="", latest="")
+        task = bar.add_task(visible(title), total=remaining().trials, left="", latest="")
 
         def update(result: Result) -> None:
-            nonlocal done, told
+            nonlocal done, shown
             done += 1
-            trials, seconds, standing = ahead()
+            trials, seconds, status_line = remaining()
             total, latest = done + trials, line(names[result.trial.id], result)
-            left = f"{'at most ' if standing else ''}{duration(seconds)} left"
-            said = [] if console.is_terminal else [f"[{done}/{total}] {latest}, {left}"]
-            said += [f"{visible(title)}: {standing}"] if standing != told else []
-            told = standing
-            if said:
-                console.print("\n".join(said), markup=False, soft_wrap=True)
+            left = f"{'at most ' if status_line else ''}{duration(seconds)} left"
+            lines = [] if console.is_terminal else [f"[{done}/{total}] {latest}, {left}"]
+            lines += [f"{visible(title)}: {status_line}"] if status_line != shown else []
+            shown = status_line
+            if lines:
+                console.print("\n".join(lines), markup=False, soft_wrap=True)
             bar.update(task, advance=1, total=total, latest=latest, left=left)
 
         yield update

@@ -115,8 +115,8 @@ def _of_ledger(source: str, study: str, metric: str) -> ResultSet:
     arm_and_seed = plan.arm_and_seed
     paths = {id: ledger.path(id) for id in arm_and_seed}
     trained = {id: _result(path, id, ledger) for id, path in paths.items() if path.exists()}
-    _check_metric(source, metric, {name for one in trained.values() for name in one.metrics})
-    pending = SeedScheduler(plan, {id: one.compared for id, one in trained.items()}).pending
+    _check_metric(source, metric, {name for result in trained.values() for name in result.metrics})
+    pending = SeedScheduler(plan, {id: result.compared for id, result in trained.items()}).pending
     rows = []
     for arm in plan.arms:
         waiting = [seed for id, (owner, seed) in arm_and_seed.items() if owner is arm and id in pending]
@@ -262,11 +262,13 @@ def _of_mlflow(source: str, address: str, study: str, metric: str) -> ResultSet:
             place=public(source),
             cure=f"its runs are of {commits}" if commits else "log both",
         )
-    _check_metric(source, metric, {name for of in arms.values() for r in of.values() for name in r.metrics})
+    _check_metric(
+        source, metric, {name for by_seed in arms.values() for r in by_seed.values() for name in r.metrics}
+    )
     rows = [
         {"arm": arm, "seed": seed, **_logged(run, metric)}
-        for arm, of in arms.items()
-        for seed, run in of.items()
+        for arm, by_seed in arms.items()
+        for seed, run in by_seed.items()
     ]
     return ResultSet(name=public(source), study=name, table=_table(rows, metric))
 

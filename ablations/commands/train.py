@@ -26,7 +26,7 @@ from bench.errors import BadInput
 from bench.trial import Result, Trial
 
 FIRST_BATCH_SECONDS = 120.0
-"""That the first batch of an arm may take."""
+"""What the first batch of an arm may take."""
 WARM_UP_MODULE = "bench.chapter.warm_up"
 """Loaded by the trials' processes when they start."""
 

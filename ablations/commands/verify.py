@@ -99,10 +99,7 @@ def sample(plan: Plan, ledger: Ledger, number: int) -> list[Result]:
     return drawn
 
 
-def replays(
-    results: Sequence[Result],
-    conditions: TrialConditions = TrialConditions(),  # noqa: B008 (frozen)
-) -> Iterator[Replay]:
+def replays(results: Sequence[Result], conditions: TrialConditions = TrialConditions()) -> Iterator[Replay]:
     """Train each trial again where today's code and data still make it."""
     today = {result.trial.id: as_today(result.trial) for result in results}
     with TemporaryDirectory() as folder:

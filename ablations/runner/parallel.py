@@ -68,8 +68,9 @@ def run_trials(
     on_result: Callable[[Result], None] = lambda _: None,
     on_drain: Callable[[], None] = lambda: None,
 ) -> Counts:
-    """Run the trials that the ledger has no result for, in the order given, as many at a time as the
-    conditions, or the cluster's slots, allow.
+    """Run the trials that the ledger has no result for, in the order given.
+
+    `conditions.workers` of them run at a time, or on a cluster as many as that has slots.
 
     `wanted` is asked once of each trial, when a slot is free for it; one that is not wanted does not start.
     It is asked while no result is being kept, so that it may follow from the results so far.
