@@ -122,14 +122,15 @@ def _run_study(
             if problem := writer.finish():
                 print(problem, file=sys.stderr)
     counts = _count(results, study_run.trained, left=len(scheduler.pending))
-    for line in _summary(study_run, counts, scheduler, comparison, reused):
+    progress = scheduler.status_line if options.cluster else scheduler.describe_remaining(device.slots)
+    for line in (str(counts), progress, *map(visible, _remarks(comparison, reused))):
         print(f"{visible(plan.study)}: {line}")
     print(f"report: {page}")
     if counts.left and not interrupted:
         why = "were not begun, as the time is up" if budget.short else "have no result"
         print(f"{plural(counts.left, 'trial')} of this look {why}: run again", file=sys.stderr)
-    lost = 0 if interrupted or budget.short else counts.left
-    return comparison, counts.failed + lost, interrupted
+    missed = 0 if interrupted or budget.short else counts.left
+    return comparison, counts.failed + missed, interrupted
 
 
 def _schedule(plan: Plan, ledger: Ledger, retry: bool) -> SeedScheduler:
@@ -155,29 +156,11 @@ def _report(study_run: StudyRun, plan: Plan, results: Mapping[str, Result]) -> "
 
 
 def _count(results: Mapping[str, Result], trained: Collection[str], left: int) -> TrialCounts:
-    statuses = Counter(result.status for result in results.values())
+    ends = Counter(result.status for result in results.values())
     new = sum(result.done and id in trained for id, result in results.items())
     return TrialCounts(
-        trained=new,
-        reused=statuses["done"] - new,
-        failed=statuses["failed"],
-        diverged=statuses["diverged"],
-        left=left,
+        trained=new, reused=ends["done"] - new, failed=ends["failed"], diverged=ends["diverged"], left=left
     )
-
-
-def _summary(
-    study_run: StudyRun,
-    counts: TrialCounts,
-    scheduler: SeedScheduler,
-    comparison: "Comparison",
-    reused: Collection[str],
-) -> Iterator[str]:
-    """Lines on a study at the end of its run."""
-    yield str(counts)
-    on_cluster, slots = study_run.options.cluster, study_run.device.slots
-    yield scheduler.status_line if on_cluster else scheduler.describe_remaining(slots)
-    yield from map(visible, _remarks(comparison, reused))
 
 
 def _remarks(comparison: "Comparison", reused: Collection[str]) -> Iterator[str]:

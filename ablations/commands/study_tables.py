@@ -89,19 +89,13 @@ def compare(table: pd.DataFrame) -> "Comparison":
 
 def tabulate(study: Study, plan: Plan, results: Mapping[str, Result]) -> pd.DataFrame:
     """The table of a study's results, given by the identities of their trials."""
-    compared = report.compare_plan(plan, results)
-    bases = {
-        row.arm.name: compared.base(row).arm.name for row in compared.rows if row.contrast or row.declared
-    }
+    judged = report.compare_plan(plan, results)
+    bases = {row.arm.name: judged.base(row).arm.name for row in judged.rows if row.contrast or row.declared}
     metrics = [metric.name for metric in plan.metrics]
-    table = compared.table.assign(
-        study=study.name, design=design(study), baseline=compared.table.arm.map(bases)
-    )
+    table = judged.table.assign(study=study.name, design=design(study), baseline=judged.table.arm.map(bases))
     table[metrics] = table[metrics].astype(float).round(DIGITS)
     first = ["study", "design", "arm", "baseline", "seed", "status", "counts"]
-    settings = dict.fromkeys(
-        name for arm in compared.rows if (t := trial_of(arm.arm)) for name in t.factors()
-    )
+    settings = dict.fromkeys(name for arm in judged.rows if (t := trial_of(arm.arm)) for name in t.factors())
     differ = [name for name in settings if table[name].nunique() > 1]
     return table[[*first, *differ, *metrics]]
 

@@ -85,7 +85,6 @@ def run_trials(
     """
     planned = {trial.id: trial for trial in trials}
     todo = missing_trials(planned.values(), ledger.results(planned), retry)
-    spec = TaskSpec(work=conditions.work, limits=conditions.limits, preload=tuple(conditions.preload))
     shutdown, lock, ended = Shutdown(), threading.Lock(), Counter[str]()
 
     def record(result: Result) -> None:
@@ -101,10 +100,11 @@ def run_trials(
         if conditions.cluster and todo:
             from ablations.runner.cluster import run_on_cluster  # needs the extra `cluster`
 
+            spec = TaskSpec(work=conditions.work, limits=conditions.limits, preload=tuple(conditions.preload))
             run_on_cluster(conditions.cluster, spec, todo, filter(wanted, todo), record, shutdown)
         else:
             workers = min(conditions.workers, len(todo))
-            run = _run_here(todo, ledger, spec, workers, conditions.gpus, shutdown.stopped)
+            run = _run_here(todo, ledger, conditions, workers, shutdown.stopped)
             _side_by_side(run, filter(wanted, todo), record, workers, shutdown, lock)
     return Counts(
         done=ended["done"] + ended["diverged"],
@@ -116,27 +116,22 @@ def run_trials(
 
 
 def _run_here(
-    todo: Sequence[Trial],
-    ledger: Ledger,
-    spec: TaskSpec,
-    workers: int,
-    gpus: Sequence[Gpu],
-    stop: Connection,
+    todo: Sequence[Trial], ledger: Ledger, conditions: TrialConditions, workers: int, stop: Connection
 ) -> Callable[[Trial], Result | None]:
     """The function that runs one trial on this machine; it returns None if `stop` became readable."""
     on_gpus = any(trial.device != "cpu" for trial in todo)
     cure = "see `nvidia-smi`, or use --device cpu"
-    require(gpus or not on_gpus, "no GPU was given to train on", place="device cuda", cure=cure)
+    require(conditions.gpus or not on_gpus, "no GPU was given to train on", place="device cuda", cure=cure)
 
     def run(trial: Trial) -> Result | None:
-        needed, kept = plugins.needed(trial, spec.preload), ledger.checkpoints
-        alone = partial(run_alone, trial, spec.work, spec.limits, preload=needed, checkpoints=kept, stop=stop)
+        preload, checkpoints = plugins.needed(trial, conditions.preload), ledger.checkpoints
+        alone = partial(run_alone, trial, conditions.work, conditions.limits, preload=preload, stop=stop)
         with nullcontext() if trial.device == "cpu" else slots.take() as gpu:
-            result = alone(gpu=gpu)
+            result = alone(checkpoints=checkpoints, gpu=gpu)
         facts = {"trials_at_a_time": workers}
         return result and replace(result, environment={**facts, **result.environment})
 
-    slots = GpuSlots(gpus, workers)
+    slots = GpuSlots(conditions.gpus, workers)
     return run
 
 

@@ -54,10 +54,8 @@ PRELOADED = ["ablations.runner.fork_server", "ablations.runner.child"]
 MISREAD = (ValueError, TypeError, KeyError, AttributeError, RecursionError)
 """The errors of reading a malformed answer."""
 
-TIME_LIMIT = "time limit"
-"""How the reason of a trial begins that took too long."""
-
 PIPE_BYTES = 1 << 20  # more than a pipe holds
+TIME_LIMIT = "time limit"  # how the reason begins of a trial that took too long
 OUTPUT_BYTES = 64 * 1024  # of the end of what a trial prints, kept if it fails
 
 
