@@ -18,8 +18,8 @@ from pathlib import Path
 
 from ablations.ledger import seal, unseal
 from ablations.runner import worker
-from ablations.runner.parallel import Shutdown
 from ablations.runner.process import MISREAD, check_result
+from ablations.runner.shutdown import Shutdown
 from ablations.runner.worker import TaskSpec, store_files
 from bench import plugins
 from bench.errors import BadInput, plural, visible

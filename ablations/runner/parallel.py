@@ -4,21 +4,19 @@ Each worker is a thread of the parent, which starts a trial, waits for it and re
 trial is therefore one failed result and never, as with a pool of processes, the end of the pool.
 """
 
-import signal
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
-from multiprocessing import Pipe
 from multiprocessing.connection import Connection
-from types import FrameType
 
 from ablations.ledger import Ledger
 from ablations.runner.gpus import GpuSlots
 from ablations.runner.process import Limits, remove_checkpoints, run_alone
+from ablations.runner.shutdown import Shutdown
 from ablations.runner.worker import TaskSpec
 from bench import plugins
 from bench.errors import require
@@ -140,7 +138,7 @@ def _side_by_side(
     queue: Iterator[Trial],
     record: Callable[[Result], None],
     workers: int,
-    shutdown: "Shutdown",
+    shutdown: Shutdown,
     lock: threading.Lock,
 ) -> None:
     """Run the trials of a queue, `workers` at a time; `lock` guards the queue. Raises an error of theirs."""
@@ -167,42 +165,3 @@ def _side_by_side(
             shutdown.stop()
     for future in futures:
         future.result()
-
-
-class Shutdown:
-    """Two steps: `drain` lets no trial start, `stop` also makes `stopped` readable, which ends the others."""
-
-    def __init__(self) -> None:
-        self.drained = self.halted = self.interrupted = False
-        self.stopped, self._open = Pipe(duplex=False)
-
-    def drain(self) -> None:
-        """Start no more."""
-        self.drained = True
-
-    def stop(self) -> None:
-        """End the running trials."""
-        self.drained = self.halted = True
-        self._open.close()
-
-    @contextmanager
-    def signals(self, on_drain: Callable[[], None]) -> Iterator[None]:
-        """Let Ctrl-C drain, and a second one or SIGTERM stop. Only the main thread can listen to signals."""
-
-        def handle(number: int, _: FrameType | None) -> None:
-            again, self.interrupted = self.interrupted, True  # first: the next signal may come at once
-            if again or number == signal.SIGTERM:
-                self.stop()
-            else:
-                self.drain()
-                on_drain()
-
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler or signal.SIG_DFL)
