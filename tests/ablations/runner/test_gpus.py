@@ -17,7 +17,7 @@ from bench.trial import Result, Trial
 
 def ran(ledger: Ledger, trials: list[Trial], workers: int, **words) -> dict[int, Result]:
     """The results by seed, of trials on the GPUs that there are."""
-    run_trials(trials, ledger, TrialConditions(work=WORK, workers=workers, gpus=usable().gpus), **words)
+    run_trials(trials, ledger, TrialConditions(work=WORK, workers=workers, gpus=usable().gpus, **words))
     return {result.trial.seed: result for result in ledger.results(each.id for each in trials).values()}
 
 
