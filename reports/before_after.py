@@ -1,12 +1,13 @@
 """Results before and after a change: is an arm worse, or slower?
 
-Results fail closed: an arm passes when it is shown to be less than δ worse, or is bit-identical. Speed fails
-only when it is shown to be slower by more than a margin, on like machines.
+An arm fails unless it is shown to be not worse: less than δ worse, or bit-identical. Speed fails only when it
+is shown to be slower by more than a margin, on like machines.
 """
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
 from typing import Any
 
 import pandas as pd
@@ -19,19 +20,15 @@ from reports.comparison import compare
 from reports.design import Design, MeasuredArm
 from reports.formats import listed_up_to, short, titled
 from reports.statistics.power import FEWEST_SEEDS
-from reports.statistics.speed_ratio import Speed, SpeedRatio, of_like_machines, of_rounds, unlike
+from reports.statistics.speed_ratio import Speed, SpeedRatio, of_like_machines, unlike
 from reports.statistics.verdicts import Verdict, Word, measure, seeds_to_show, shown_no_worse, worst_end
 from reports.trials import numbers_of
 
 WAITING = "waiting"
 """The status of a trial that was planned and has no result."""
-_DEFAULTS: dict[str, Any] = {"status": "done", "reason": "", "fingerprints": "", "speed_train": math.nan}
-_DEFAULTS |= {"numbers": {}, "settings": {}, "machine": {}}
 _SILENT = ("corpus", "source", "seed")  # a path, the code itself, the pairing: no change of settings
-_LISTED = 5
-
-Pairs = Mapping[Any, tuple[Any, Any]]
-"""The rows of a seed before and after, of every seed that both sides have."""
+LISTED = 5
+"""Names and seeds that a remark lists before it counts the rest."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +52,79 @@ class ResultSet:
         commits = sorted(set(self.table.get("commit", ())) - {""})
         named = commits[0] if len(commits) == 1 else f"{len(commits)} commits"
         return f"{self.name} ({named})" if commits else self.name
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One trial of a side, see `ResultSet`."""
+
+    arm: str
+    seed: Any
+    value: float  # of the metric: infinite where training diverged, NaN for none
+    status: str = "done"
+    reason: str = ""
+    fingerprints: str = ""
+    numbers: Mapping[str, str] = field(default_factory=dict)
+    settings: Mapping[str, str] = field(default_factory=dict)
+    machine: Mapping[str, str] = field(default_factory=dict)
+    speed_train: float = math.nan
+
+    @property
+    def ended(self) -> bool:
+        """Whether the trial has a result."""
+        return self.status != WAITING
+
+    @property
+    def failed(self) -> bool:
+        """Whether the trial diverged or failed."""
+        return self.ended and not math.isfinite(self.value)
+
+    @property
+    def has_speed(self) -> bool:
+        """Whether the trial has a result and a speed."""
+        return math.isfinite(self.value) and 0 < self.speed_train < math.inf
+
+    def same_bits(self, other: "Row") -> bool:
+        """Whether both trials computed the same, as far as that was recorded."""
+        return bool(self.fingerprints) and self.fingerprints == other.fingerprints
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Arm:
+    """The rows of one arm on both sides, by seed."""
+
+    name: str
+    before: Mapping[Any, Row]
+    after: Mapping[Any, Row]  # empty where the arm is missing
+
+    @cached_property
+    def pairs(self) -> dict[Any, tuple[Row, Row]]:
+        """The rows before and after of every seed that ended on both sides."""
+        shared = sorted(self.before.keys() & self.after.keys())
+        pairs = {seed: (self.before[seed], self.after[seed]) for seed in shared}
+        return {seed: pair for seed, pair in pairs.items() if all(row.ended for row in pair)}
+
+    @cached_property
+    def identical(self) -> bool:
+        """Whether every shared seed has the same bits, and the same of every number that both sides hold.
+
+        A clock or a memory that is asked for has to be the same, too.
+        """
+        return (
+            bool(self.pairs)
+            and not any(_contradictions(self))
+            and all(
+                before.same_bits(after) and str(before.value) == str(after.value)
+                for before, after in self.pairs.values()
+            )
+        )
+
+    @cached_property
+    def changed_settings(self) -> dict[str, tuple[str, str]]:
+        """The values before and after of the settings that both sides have and that differ."""
+        before, after = _settings(self.before), _settings(self.after)
+        shared = [name for name in before if name in after and name not in _SILENT]
+        return {name: (before[name], after[name]) for name in shared if before[name] != after[name]}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,234 +173,176 @@ def compare_results(
     verdicts' p are Holm's, since one false WORSENS among many arms would be a false alarm.
     """
     title, unit = titled(metric.name)
-    after = _with_names_of(before, after)
-    old, new = (_rows(side.table, metric) for side in (before, after))
-    pairs = {name: _pairs(old[name], new[name]) for name in old if name in new}
-    same = [name for name in pairs if _identical(pairs[name])]
-    verdicts: dict[str, Verdict] = {}
-    for family in ([name for name in pairs if name not in same], same):
-        verdicts |= _verdicts(family, before, after, metric)  # what is identical does not burden the rest
-    machines = [(a.machine, b.machine) for of in pairs.values() for a, b in of.values()]
-    if metric.name.startswith("speed") and (reason := unlike([kind for both in machines for kind in both])):
+    after = _rename_baseline(before, after)
+    rows_before, rows_after = _rows(before.table, metric), _rows(after.table, metric)
+    arms = [
+        _Arm(name=name, before=rows, after=rows_after.get(name, {})) for name, rows in rows_before.items()
+    ]
+    verdicts = _judge_arms(arms, before, after, metric)
+    machines = [(row.machine, row_after.machine) for arm in arms for row, row_after in arm.pairs.values()]
+    if metric.name.startswith("speed") and (reason := unlike([kind for pair in machines for kind in pair])):
         raise BadInput(reason, place=after.name, key=title, cure="train both sides on one machine")
-    ratios, unlike_speeds = of_like_machines({name: _speeds(of) for name, of in pairs.items()}, margin)
-    added = listed_up_to([name for name in new if name not in old], _LISTED)
-    remarks = (
+    ratios, unlike_speeds = of_like_machines({arm.name: _speeds(arm) for arm in arms}, margin)
+    added = listed_up_to([name for name in rows_after if name not in rows_before], LISTED)
+    notes = (
         unlike_speeds and f"speed not compared: {unlike_speeds}",
         mixed(machines),
         added and f"new in the candidate, not judged: {added}",
     )
+    lacks_speed = require_speed and unlike_speeds
     zone = f"{metric.delta:g} {unit}".rstrip()
-    worse = f"{short(before.study, 30)}: {title} not worse by {zone} or more"
-    arms = []
-    for name, rows in old.items():
-        if name not in pairs:
-            arms.append(ArmChange(name=name, faults=("is missing from the candidate",)))
-            continue
-        found = verdicts.get(name), name in same, ratios.get(name)
-        arms.append(_arm(name, rows, new[name], pairs[name], *found, unit))
     return BeforeAfter(
         before=before.title,
         after=after.title,
-        asked=f"{worse}, {_not_slower(margin)}",
+        asked=f"{short(before.study, 30)}: {title} not worse by {zone} or more, {not_slower(margin)}",
         unit=unit,
-        arms=tuple(arms),
-        faults=(f"speed is required and not compared: {unlike_speeds}",)
-        if unlike_speeds and require_speed
-        else (),
-        notes=tuple(filter(None, remarks)),
+        arms=tuple(_change(arm, verdicts.get(arm.name), ratios.get(arm.name), unit) for arm in arms),
+        faults=(f"speed is required and not compared: {unlike_speeds}",) if lacks_speed else (),
+        notes=tuple(filter(None, notes)),
     )
 
 
-def compare_timings(
-    before: ResultSet, after: ResultSet, *, margin: float, require_speed: bool = False
-) -> BeforeAfter:
-    """Compare two sides' benchmarks by name. Raises BadInput on unlike machines, and where none is shared."""
-    if reason := unlike([*before.table.machine, *after.table.machine]):
-        raise BadInput(reason, place=after.name, cure="run both sides' benchmarks on one machine")
-    old, new = (
-        {str(name): runs for name, runs in side.table.groupby("arm", sort=False)} for side in (before, after)
-    )
-    both = {name: (runs, new[name]) for name, runs in old.items() if name in new}
-    if not both:
-        cure = "compare runs of the same tests"
-        raise BadInput(f"has no benchmark of {before.name}", place=after.name, cure=cure)
-    ratios = of_rounds(both, margin)
-    missing = listed_up_to([name for name in old if name not in ratios], _LISTED)
-    lost = f"not compared, for want of rounds on both sides: {missing}" if missing else ""
-    fails = bool(lost) and (require_speed or not ratios)
-    return BeforeAfter(
-        before=before.name,
-        after=after.name,
-        asked=f"pytest-benchmark: {_not_slower(margin)}",
-        noun="benchmark",
-        arms=tuple(
-            ArmChange(name=name, faults=ratio.fault, speed_ratio=ratio) for name, ratio in ratios.items()
-        ),
-        faults=(lost,) if fails else (),
-        notes=(lost,) if lost and not fails else (),
-    )
-
-
-def _not_slower(margin: float) -> str:
+def not_slower(margin: float) -> str:
+    """What is asked of the speed."""
     return f"not slower by more than {100 * margin:g} %"
 
 
-def _with_names_of(before: ResultSet, after: ResultSet) -> ResultSet:
-    """The candidate; its own baseline, which is named after its settings, has the name that it had before."""
-    old, new = before.baseline, after.baseline
-    if not (old and new) or new in set(before.table.arm) or old in set(after.table.arm):
+def _rename_baseline(before: ResultSet, after: ResultSet) -> ResultSet:
+    """The side after, with its baseline, which is named after its settings, called as it was before."""
+    names = before.baseline, after.baseline
+    if not all(names) or after.baseline in set(before.table.arm) or before.baseline in set(after.table.arm):
         return after
-    table = after.table.assign(arm=after.table.arm.replace({new: old}))
-    return ResultSet(name=after.name, table=table, study=after.study)
+    return replace(after, table=after.table.replace({"arm": {after.baseline: before.baseline}}))
 
 
-def _rows(table: pd.DataFrame, metric: Metric) -> dict[str, dict[Any, Any]]:
-    """The rows by arm and seed; `value` is the metric, infinite where training diverged, NaN for none."""
-    missing = {name: [x] * len(table) for name, x in _DEFAULTS.items() if name not in table}
-    whole = table.assign(**missing)
-    whole["value"] = numbers_of(whole, metric.name)
-    rows: dict[str, dict[Any, Any]] = {}
-    for row in whole[["arm", "seed", "value", *_DEFAULTS]].itertuples(index=False):
-        rows.setdefault(str(row.arm), {})[row.seed] = row
+def _rows(table: pd.DataFrame, metric: Metric) -> dict[str, dict[Any, Row]]:
+    """The rows of a side by arm and seed."""
+    whole = table.assign(value=numbers_of(table, metric.name), arm=table.arm.map(str))
+    known = [column.name for column in fields(Row) if column.name in whole]
+    rows: dict[str, dict[Any, Row]] = {}
+    for cells in whole[known].to_dict("records"):
+        row = Row(**{str(name): cell for name, cell in cells.items()})
+        rows.setdefault(row.arm, {})[row.seed] = row
     return rows
 
 
-def _pairs(old: Mapping[Any, Any], new: Mapping[Any, Any]) -> Pairs:
-    both = {seed: (old[seed], new[seed]) for seed in sorted(old.keys() & new.keys())}
-    return {seed: rows for seed, rows in both.items() if all(row.status != WAITING for row in rows)}
+def _judge_arms(
+    arms: Sequence[_Arm], before: ResultSet, after: ResultSet, metric: Metric
+) -> dict[str, Verdict]:
+    """The verdicts by arm, the identical arms corrected apart from the rest, whom they do not burden."""
+    verdicts: dict[str, Verdict] = {}
+    for identical in (False, True):
+        names = [arm.name for arm in arms if arm.after and arm.identical is identical]
+        verdicts |= _judge_together(names, before, after, metric) if names else {}
+    return verdicts
 
 
-def _verdicts(
+def _judge_together(
     names: Sequence[str], before: ResultSet, after: ResultSet, metric: Metric
 ) -> dict[str, Verdict]:
     """The verdicts on these arms after the change against themselves before it, corrected together."""
-    if not names:
-        return {}
-    sides = [side.table.assign(arm=mark + side.table.arm) for mark, side in (("-", before), ("+", after))]
-    arms = [
-        arm
-        for name in names
-        for arm in (
-            MeasuredArm(name=f"-{name}", changes={"version": "before"}),
-            MeasuredArm(name=f"+{name}", against=f"-{name}"),
-        )
-    ]
-    table = pd.concat(sides)
+    arms = []
+    for name in names:
+        arms.append(MeasuredArm(name=f"before {name}", changes={"version": "before"}))
+        arms.append(MeasuredArm(name=f"after {name}", against=f"before {name}"))
+    sides = (("before", before), ("after", after))
+    table = pd.concat([side.table.assign(arm=f"{when} " + side.table.arm) for when, side in sides])
     table = table[table.arm.isin([arm.name for arm in arms])]
     if "status" in table:
         table = table[table.status != WAITING]
     rows = compare(table, Design(study="", metrics=(metric,), arms=tuple(arms))).rows
-    return {name: row.verdict for name, row in zip(names, rows[1::2], strict=True) if row.verdict}
+    verdicts = {row.arm.name: row.verdict for row in rows}
+    return {name: verdict for name in names if (verdict := verdicts[f"after {name}"])}
 
 
-def _arm(
-    name: str,
-    old: Mapping[Any, Any],
-    new: Mapping[Any, Any],
-    pairs: Pairs,
-    verdict: Verdict | None,
-    identical: bool,
-    ratio: SpeedRatio | None,
-    unit: str,
-) -> ArmChange:
-    changed = _changed(old, new)
-    faults = [*_unfinished(old, new), *_another_task(changed), *_contradicted(pairs)]
-    if not identical:
-        faults += _not_shown(verdict, unit)
+def _change(arm: _Arm, verdict: Verdict | None, ratio: SpeedRatio | None, unit: str) -> ArmChange:
+    if not arm.after:
+        return ArmChange(name=arm.name, faults=("is missing from the candidate",))
     return ArmChange(
-        name=name,
-        faults=(*faults, *(ratio.fault if ratio else ())),
-        notes=tuple(_notes(old, new, changed)),
+        name=arm.name,
+        faults=(
+            *_unfinished(arm),
+            *_other_tasks(arm.changed_settings),
+            *_contradictions(arm),
+            *(() if arm.identical else _not_shown(verdict, unit)),
+            *(ratio.fault if ratio else ()),
+        ),
+        notes=tuple(_notes(arm)),
         verdict=verdict,
-        identical=identical,
+        identical=arm.identical,
         speed_ratio=ratio,
     )
 
 
-def _identical(pairs: Pairs) -> bool:
-    """Whether every shared seed has the same bits, and the same of every number that both sides hold.
-
-    A clock or a memory that is asked for has to be the same, too.
-    """
-    same = [a.fingerprints and a.fingerprints == b.fingerprints and str(a.value) == str(b.value)
-            for a, b in pairs.values()]  # fmt: skip
-    return bool(same) and all(same) and not any(_contradicted(pairs))
-
-
-def _contradicted(pairs: Pairs) -> Iterator[str]:
+def _contradictions(arm: _Arm) -> Iterator[str]:
     """Seeds with the same bits and other numbers: one side was changed, or is measured in another way."""
     unequal = {}
-    for seed, (a, b) in pairs.items():
-        if a.fingerprints and a.fingerprints == b.fingerprints:
-            both = a.numbers.keys() & b.numbers.keys()  # a number of one side alone is not compared
-            was, now = ({n: x for n, x in row.numbers.items() if n in both} for row in (a, b))
-            unequal[seed] = list(differences(was, now))
-    if seeds := [seed for seed, found in unequal.items() if found]:
-        name, value, other = unequal[seeds[0]][0]
+    for seed, (before, after) in arm.pairs.items():
+        if before.same_bits(after):
+            shared = before.numbers.keys() & after.numbers.keys()  # what one side alone has is not compared
+            sides = ({n: x for n, x in row.numbers.items() if n in shared} for row in (before, after))
+            if differing := list(differences(*sides)):
+                unequal[seed] = differing
+    if unequal:
+        name, value_before, value_after = next(iter(unequal.values()))[0]
         yield (
-            f"the same fingerprints and other numbers, seed {listed_up_to(seeds, _LISTED)}: {name} {value} "
-            f"in the baseline, {other} in the candidate: one was changed or damaged, or is measured in "
-            "another way"
+            f"the same fingerprints and other numbers, seed {listed_up_to([*unequal], LISTED)}: {name} "
+            f"{value_before} in the baseline, {value_after} in the candidate: one was changed or damaged, or "
+            "is measured in another way"
         )
 
 
-def _broken(rows: Mapping[Any, Any]) -> set[Any]:
-    """Seeds whose trial diverged or failed."""
-    return {seed for seed, row in rows.items() if row.status != WAITING and not math.isfinite(row.value)}
+def _failed_seeds(rows: Mapping[Any, Row]) -> set[Any]:
+    return {seed for seed, row in rows.items() if row.failed}
 
 
-def _unfinished(old: Mapping[Any, Any], new: Mapping[Any, Any]) -> Iterator[str]:
-    """Seeds that fail now and did not before, and seeds that were never trained."""
-    if failures := sorted(_broken(new) - _broken(old)):
-        reason = new[failures[0]].reason or "no finite value"
-        yield f"{plural(len(failures), 'new failure')}, seed {listed_up_to(failures, _LISTED)}: {reason}"
-    if waiting := [seed for seed, row in new.items() if row.status == WAITING]:
-        yield f"has no result for seed {listed_up_to(waiting, _LISTED)}: run the study to its end"
+def _ended_seeds(rows: Mapping[Any, Row]) -> set[Any]:
+    return {seed for seed, row in rows.items() if row.ended}
 
 
-def _changed(old: Mapping[Any, Any], new: Mapping[Any, Any]) -> dict[str, tuple[str, str]]:
-    """Settings that both sides have, with another value."""
-    was, now = (_settings(rows) for rows in (old, new))
-    shared = [name for name in was if name in now and name not in _SILENT]
-    return {name: (was[name], now[name]) for name in shared if was[name] != now[name]}
+def _unfinished(arm: _Arm) -> Iterator[str]:
+    """Seeds that fail after and did not before, and seeds that were never trained."""
+    if failures := sorted(_failed_seeds(arm.after) - _failed_seeds(arm.before)):
+        reason = arm.after[failures[0]].reason or "no finite value"
+        yield f"{plural(len(failures), 'new failure')}, seed {listed_up_to(failures, LISTED)}: {reason}"
+    if waiting := [seed for seed, row in arm.after.items() if not row.ended]:
+        yield f"has no result for seed {listed_up_to(waiting, LISTED)}: run the study to its end"
 
 
-def _settings(rows: Mapping[Any, Any]) -> dict[str, str]:
+def _settings(rows: Mapping[Any, Row]) -> dict[str, str]:
     return next((dict(row.settings) for row in rows.values() if row.settings), {})
 
 
-def _another_task(changed: Iterable[str]) -> Iterator[str]:
-    if other := [name for name in TASK if name in changed]:
-        yield f"another task, so that the numbers cannot be compared: {', '.join(other)} changed"
+def _other_tasks(changed: Iterable[str]) -> Iterator[str]:
+    if fields_of_task := [name for name in TASK if name in changed]:
+        yield f"another task, so that the numbers cannot be compared: {', '.join(fields_of_task)} changed"
 
 
-def _notes(
-    old: Mapping[Any, Any], new: Mapping[Any, Any], changed: Mapping[str, tuple[str, str]]
-) -> Iterator[str]:
+def _notes(arm: _Arm) -> Iterator[str]:
     """Remarks on an arm that do not decide whether it passes."""
-    if changed:
-        values = [f"{name} {was} → {now}" for name, (was, now) in changed.items()]
-        yield f"its settings changed: {listed_up_to(values, _LISTED)}"
-    ended = [{seed for seed, row in rows.items() if row.status != WAITING} for rows in (old, new)]
+    if arm.changed_settings:
+        values = [f"{name} {before} → {after}" for name, (before, after) in arm.changed_settings.items()]
+        yield f"its settings changed: {listed_up_to(values, LISTED)}"
+    ended_before, ended_after = _ended_seeds(arm.before), _ended_seeds(arm.after)
+    failed_before, failed_after = _failed_seeds(arm.before), _failed_seeds(arm.after)
     for what, seeds in (
-        ("no longer fails", _broken(old) & ended[1] - _broken(new)),
-        ("fails as before", _broken(old) & _broken(new)),
-        ("only on one side", ended[0] ^ ended[1]),
+        ("no longer fails", (failed_before & ended_after) - failed_after),
+        ("fails as before", failed_before & failed_after),
+        ("only on one side", ended_before ^ ended_after),
     ):
         if seeds:
-            yield f"{what}: seed {listed_up_to(sorted(seeds), _LISTED)}"
+            yield f"{what}: seed {listed_up_to(sorted(seeds), LISTED)}"
 
 
-def _not_shown(found: Verdict | None, unit: str) -> Iterator[str]:
+def _not_shown(verdict: Verdict | None, unit: str) -> Iterator[str]:
     """Why the arm is not shown to be less than δ worse: nothing where it is."""
-    if found is None:
+    if verdict is None:
         yield "has no seed in common with the baseline"
         return
-    c = found.contrast
-    if found.word is Word.WORSENS:
+    c = verdict.contrast
+    if verdict.word is Word.WORSENS:
         yield f"worse on {c.losses} of {c.pairs} seeds, by {measure(c.mean, unit, sign=True)}"
-    elif found.word is Word.INCONCLUSIVE and not shown_no_worse(c):
+    elif verdict.word is Word.INCONCLUSIVE and not shown_no_worse(c):
         needed = f"{seeds_to_show(c)} seeds would mostly show it, if nothing changed"
         if len(c.differences) < FEWEST_SEEDS:
             which = "finished on both sides" if c.given_convergence else "in common"
@@ -340,11 +352,10 @@ def _not_shown(found: Verdict | None, unit: str) -> Iterator[str]:
             yield f"not shown to be less than {zone} worse: the interval reaches {end}; {needed}"
 
 
-def _speeds(pairs: Pairs) -> list[tuple[Speed, Speed]]:
-    """The speeds of every seed that has one on both sides."""
-    known = (both for both in pairs.values() if all(_has_speed(row) for row in both))
-    return [((a.speed_train, a.machine), (b.speed_train, b.machine)) for a, b in known]
-
-
-def _has_speed(row: Any) -> bool:
-    return math.isfinite(row.value) and 0 < row.speed_train < math.inf
+def _speeds(arm: _Arm) -> list[tuple[Speed, Speed]]:
+    """The speeds before and after of every seed that has one on both sides."""
+    return [
+        ((before.speed_train, before.machine), (after.speed_train, after.machine))
+        for before, after in arm.pairs.values()
+        if before.has_speed and after.has_speed
+    ]

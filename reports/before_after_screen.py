@@ -14,32 +14,34 @@ _MOST = 50  # arms, reasons and claims in a comment, which GitHub cuts at 65,536
 _HEADS = ("Δ [90 % interval]", "seeds", "verdict", "time ×")
 
 
-def screen(found: BeforeAfter) -> str:
+def screen(changes: BeforeAfter) -> str:
     """The verdict, what failed and why, in at most 24 lines."""
-    said = (headline(found), f"baseline   {found.before}", f"candidate  {found.after}")
-    lines = [short(line, WIDTH) for line in (*said, f"asked      {found.asked}")] + [""]
-    shown = _worst_first(found)[:_ROWS]
-    lines += columns([_heads(found), *(_cells(j) for j in shown)])
-    if rest := len(found.arms) - len(shown):
-        failed = sum(bool(j.faults) for j in _worst_first(found)[_ROWS:])
+    head = (headline(changes), f"baseline   {changes.before}", f"candidate  {changes.after}")
+    lines = [short(line, WIDTH) for line in (*head, f"asked      {changes.asked}")] + [""]
+    shown = _worst_first(changes)[:_ROWS]
+    lines += columns([_heads(changes), *(_cells(arm) for arm in shown)])
+    if rest := len(changes.arms) - len(shown):
+        failed = sum(bool(arm.faults) for arm in _worst_first(changes)[_ROWS:])
         lines.append(f"   and {rest} more, of which {failed or 'none'} failed")
-    reasons = [_wrapped(f"✗ {short(name)}: {why}") for name, why in _why(found)]
-    reasons += [_wrapped(f"  {note}") for note in _asides(found)]
-    return "\n".join([*lines, *_fitting(reasons)]) + "\n"
+    reasons = [_wrap(f"✗ {short(name)}: {why}") for name, why in _why(changes)]
+    reasons += [_wrap(f"  {note}") for note in _asides(changes)]
+    return "\n".join([*lines, *_fit(reasons)]) + "\n"
 
 
-def markdown(found: BeforeAfter) -> str:
+def markdown(changes: BeforeAfter) -> str:
     """The same for a pull request: a table, the reasons, and each claim in full."""
-    ordered = _worst_first(found)
-    cells = ((_code(j.name), *_cells(j)) for j in ordered[:_MOST])
+    ordered = _worst_first(changes)
+    cells = ((_code(arm.name), *_cells(arm)) for arm in ordered[:_MOST])
     rows = [(sign, name, *map(markdown_cell, rest)) for name, sign, _, *rest in cells]
-    claims = [sentence(j.verdict, j.name, "baseline", unit=found.unit) for j in ordered if j.verdict]
+    claims = [
+        sentence(arm.verdict, arm.name, "baseline", unit=changes.unit) for arm in ordered if arm.verdict
+    ]
     parts = [
-        f"### {'✅' if found.passed else '❌'} {markdown_cell(headline(found))}",
-        f"{_code(found.before)} → {_code(found.after)}: {_code(found.asked)}",
-        pipe_table([_heads(found), *rows]).rstrip(),
-        _bullets([f"{short(name)}: {why}" for name, why in _why(found)]),
-        _bullets(_asides(found)),
+        f"### {'✅' if changes.passed else '❌'} {markdown_cell(headline(changes))}",
+        f"{_code(changes.before)} → {_code(changes.after)}: {_code(changes.asked)}",
+        pipe_table([_heads(changes), *rows]).rstrip(),
+        _bullets([f"{short(name)}: {why}" for name, why in _why(changes)]),
+        _bullets(_asides(changes)),
     ]
     if claims:
         summary = "<details><summary>The claims in full</summary>"
@@ -52,55 +54,59 @@ def _bullets(texts: Sequence[str]) -> str:
     return "\n".join([*(f"- {_code(text)}" for text in texts[:_MOST]), *more])
 
 
-def headline(found: BeforeAfter) -> str:
+def headline(changes: BeforeAfter) -> str:
     """Passed or failed, and by how much."""
-    if found.passed and found.noun == "benchmark":
-        return f"passed: none of {_count(found)} is shown to be slower"
-    if found.passed:
-        same = sum(j.identical for j in found.arms)
-        return f"passed: {_count(found)} no worse" + (f", {same} bit-identical" if same else "")
-    if not found.failed:
-        return f"FAILED: {found.faults[0]}"
-    return f"FAILED: {len(found.failed)} of {_count(found)}"
+    if changes.passed and changes.noun == "benchmark":
+        return f"passed: none of {_count(changes)} is shown to be slower"
+    if changes.passed:
+        same = sum(arm.identical for arm in changes.arms)
+        return f"passed: {_count(changes)} no worse" + (f", {same} bit-identical" if same else "")
+    if not changes.failed:
+        return f"FAILED: {changes.faults[0]}"
+    return f"FAILED: {len(changes.failed)} of {_count(changes)}"
 
 
-def _count(found: BeforeAfter) -> str:
-    return plural(len(found.arms), found.noun)
+def _count(changes: BeforeAfter) -> str:
+    return plural(len(changes.arms), changes.noun)
 
 
-def _worst_first(found: BeforeAfter) -> list[ArmChange]:
-    return sorted(found.arms, key=lambda j: not j.faults)  # a stable sort: else in declared order
+def _worst_first(changes: BeforeAfter) -> list[ArmChange]:
+    return sorted(changes.arms, key=lambda arm: not arm.faults)  # a stable sort: else in declared order
 
 
-def _why(found: BeforeAfter) -> list[tuple[str, str]]:
-    whole = [("gate", fault) for fault in found.faults]
-    return whole + [(j.name, fault) for j in _worst_first(found) for fault in j.faults]
+def _why(changes: BeforeAfter) -> list[tuple[str, str]]:
+    whole = [("gate", fault) for fault in changes.faults]
+    return whole + [(arm.name, fault) for arm in _worst_first(changes) for fault in arm.faults]
 
 
-def _asides(found: BeforeAfter) -> list[str]:
+def _asides(changes: BeforeAfter) -> list[str]:
     """Remarks that do not decide the outcome."""
     return [
-        *found.notes,
-        *(f"{short(arm.name)}: {note}" for arm in _worst_first(found) for note in arm.notes),
+        *changes.notes,
+        *(f"{short(arm.name)}: {note}" for arm in _worst_first(changes) for note in arm.notes),
     ]
 
 
-def _heads(found: BeforeAfter) -> list[str]:
-    return ["", found.noun, *_HEADS]
+def _heads(changes: BeforeAfter) -> list[str]:
+    return ["", changes.noun, *_HEADS]
 
 
-def _cells(j: ArmChange) -> tuple[str, ...]:
+def _cells(arm: ArmChange) -> tuple[str, ...]:
     """Sign, name, difference, pairs, verdict, ratio of times."""
-    c = j.verdict.contrast if j.verdict else None
+    c = arm.verdict.contrast if arm.verdict else None
     delta, word = "–", "–"
-    if j.identical:
+    if arm.identical:
         delta, word = "bit-identical", "≡ bit-identical"
-    elif c and j.verdict:
+    elif c and arm.verdict:
         delta = number(c.mean, sign=True)
         delta += f" {interval(c.interval90, sign=True)}" if c.interval90 else ""
-        word = f"{j.verdict.symbol} {j.verdict.word}"
-    time = f"{number(j.speed_ratio.ratio, 3)} {interval(j.speed_ratio.interval, 3)}" if j.speed_ratio else "–"
-    return "✗" if j.faults else "✓", short(j.name, 22), delta, str(c.pairs) if c else "–", word, time
+        word = f"{arm.verdict.symbol} {arm.verdict.word}"
+    time = (
+        f"{number(arm.speed_ratio.ratio, 3)} {interval(arm.speed_ratio.interval, 3)}"
+        if arm.speed_ratio
+        else "–"
+    )
+    return "✗" if arm.faults else "✓", short(arm.name, 22), delta, str(c.pairs) if c else "–", word, time
 
 
 def _code(text: str) -> str:
@@ -108,11 +114,11 @@ def _code(text: str) -> str:
     return f"<code>{markdown_cell(short(text, 400))}</code>"
 
 
-def _wrapped(line: str) -> list[str]:
+def _wrap(line: str) -> list[str]:
     return textwrap.wrap(short(line, 3 * WIDTH), WIDTH, subsequent_indent="    ", break_on_hyphens=False)
 
 
-def _fitting(reasons: Sequence[Sequence[str]]) -> list[str]:
+def _fit(reasons: Sequence[Sequence[str]]) -> list[str]:
     """As many reasons as there is room for, and how many are left out."""
     lines: list[str] = []
     for i, reason in enumerate(reasons):

@@ -17,7 +17,8 @@ from bench.errors import require
 from bench.files import save
 from bench.trial import Metric
 from reports import comparison, elsewhere
-from reports.before_after import BeforeAfter, ResultSet, compare_results, compare_timings
+from reports.before_after import BeforeAfter, ResultSet, compare_results
+from reports.before_after_benchmarks import compare_timings
 from reports.before_after_screen import markdown
 from reports.before_after_screen import screen as screen_of_both
 from reports.comparison import Comparison
