@@ -225,7 +225,7 @@ def verdicts(study: str | pd.DataFrame, *, metric: str = "", folder: str | Path 
 
 def _verdicts(found: Comparison) -> pd.DataFrame:
     rows = []
-    for row in found.judged:
+    for row in found.rows_to_decide:
         if row.verdict and row.contrast:
             k, base, ends = row.contrast, found.base(row), row.contrast.interval
             pairs = [(row.summary.values[seed], base.summary.values[seed]) for seed in k.differences]

@@ -8,9 +8,9 @@ from statistics import fmean
 
 from bench.errors import plural
 from bench.machine_kind import kind, mixed
-from reports.arms import apart, values, was_trained
+from reports.arms import task_differences, values, was_trained
 from reports.book import BookComparison
-from reports.comparison import REFERENCE, ComparedArm, Comparison
+from reports.comparison import ComparedArm, Comparison, Exclusion
 from reports.formats import interval, number, scale
 from reports.statistics.contrasts import divergence_interval
 from reports.statistics.power import CLAIM_SEEDS
@@ -47,7 +47,7 @@ def claims(c: Comparison) -> tuple[Claim, ...]:
                 if (v := view.rows[row.index].verdict)
             ),
         )
-        for row in c.compared
+        for row in c.rows_with_contrast
         if row.verdict
     ]
     order = list(Word)
@@ -104,8 +104,8 @@ def sentences(c: Comparison) -> tuple[str, ...]:
 
 def standing(c: Comparison) -> str:
     """A phrase that counts the contrasts that are decided; "" where there is none to decide."""
-    decided = sum(row.decided for row in c.judged)
-    return f"{decided} of {plural(len(c.judged), 'contrast')} decided" if c.judged else ""
+    decided = sum(row.decided for row in c.rows_to_decide)
+    return f"{decided} of {plural(len(c.rows_to_decide), 'contrast')} decided" if c.rows_to_decide else ""
 
 
 def extension(c: Comparison) -> str:
@@ -172,14 +172,18 @@ def warnings(c: Comparison) -> tuple[str, ...]:
             factors = ", ".join(proof.factor for proof in proofs)
             some = f" in {where}" if where else ""
             said.append(f"{row.arm.name}: no proof that {factors} took effect{some}")
-    again = [checked(row.contrast) for row in c.compared if not row.declared and row.contrast]
+    again = [
+        checked(row.contrast)
+        for row in c.rows_with_contrast
+        if not row.has_contrast_to_decide and row.contrast
+    ]
     said += [sentence for sentence in again if "failed" in sentence]
     return tuple(filter(None, (*said, *_worse_than_counting(c), mixed_machines(c))))
 
 
 def mixed_machines(c: Comparison) -> str:
     """A sentence on pairs of results from different kinds of machine; "" if there are none."""
-    sides = [(c.base(row).arm, row.arm) for row in c.compared]
+    sides = [(c.base(row).arm, row.arm) for row in c.rows_with_contrast]
     best = [search.own for search in c.design.tuned]  # the baseline's own best first
     sides += [(best[0], own) for own in best[1:] if best[0] and own]
     return mixed(
@@ -193,10 +197,18 @@ def _worse_than_counting(c: Comparison) -> list[str]:
     """The trained arms that counting pairs of tokens beats on their task, by verdict; Holm over all."""
     pairs = {}
     for row in c.rows:
-        bigrams = (other for other in c.rows if other.arm.model == BIGRAMS and not apart(other.arm, row.arm))
-        if row.note in ("", REFERENCE) and was_trained(row.arm) and (counts := next(bigrams, None)):
+        bigrams = (
+            other
+            for other in c.rows
+            if other.arm.model == BIGRAMS and not task_differences(other.arm, row.arm)
+        )
+        if (
+            row.exclusion in (None, Exclusion.REFERENCE)
+            and was_trained(row.arm)
+            and (counts := next(bigrams, None))
+        ):
             pairs[row.arm.name] = (row.summary.values, counts.summary.values)
-    judged = verdicts(pairs, delta=c.metric.delta, lower_is_better=c.lower_is_better)
+    judged = verdicts(pairs, delta=c.metric.delta, lower_is_better=c.metric.lower_is_better)
     worse = {name: v for name, v in judged.items() if v.word is Word.WORSENS}
     return [f"{name}: {v.symbol} {v.word} against bigram counts" for name, v in worse.items()]
 

@@ -31,8 +31,8 @@ def select_seeds(by_seed: Mapping[Any, Value], seeds: Iterable[Any]) -> dict[Any
 
 def summary_of(arm: MeasuredArm, metric: str) -> ArmSummary:
     """An arm by the numbers of a metric. One that is trained once has neither SD nor interval."""
-    found = summarise(values(arm, metric), lower_is_better=lower_is_better(metric))
-    return replace(found, sd=None, interval=None) if arm.counted else found
+    summary = summarise(values(arm, metric), lower_is_better=lower_is_better(metric))
+    return replace(summary, sd=None, interval=None) if arm.counted else summary
 
 
 def finished(arm: MeasuredArm) -> tuple[Result, ...]:
@@ -56,10 +56,10 @@ def trial_of(arm: MeasuredArm) -> Trial | None:
     return next((result.trial for _, result in sorted(arm.results.items())), arm.trial)
 
 
-def apart(one: MeasuredArm, two: MeasuredArm) -> list[str]:
+def task_differences(arm: MeasuredArm, other: MeasuredArm) -> list[str]:
     """The fields of their trials, of those that define the task, in which two arms with results differ."""
-    ours, theirs = trial_of(one), trial_of(two)
-    return [name for name in TASK if ours and theirs and getattr(ours, name) != getattr(theirs, name)]
+    a, b = trial_of(arm), trial_of(other)
+    return [name for name in TASK if a and b and getattr(a, name) != getattr(b, name)]
 
 
 def is_self_check(arm: MeasuredArm) -> bool:

@@ -20,7 +20,7 @@ from reports.comparison import compare
 from reports.design import Design, MeasuredArm
 from reports.formats import listed_up_to, short, titled
 from reports.statistics.power import FEWEST_SEEDS
-from reports.statistics.speed_ratio import Speed, SpeedRatio, of_like_machines, unlike
+from reports.statistics.speed_ratio import Speed, SpeedRatio, ratios_of_like_machines, unlike
 from reports.statistics.verdicts import Verdict, Word, measure, seeds_to_show, shown_no_worse, worst_end
 from reports.trials import numbers_of
 
@@ -182,7 +182,7 @@ def compare_results(
     machines = [(row.machine, row_after.machine) for arm in arms for row, row_after in arm.pairs.values()]
     if metric.name.startswith("speed") and (reason := unlike([kind for pair in machines for kind in pair])):
         raise BadInput(reason, place=after.name, key=title, cure="train both sides on one machine")
-    ratios, unlike_speeds = of_like_machines({arm.name: _speeds(arm) for arm in arms}, margin)
+    ratios, unlike_speeds = ratios_of_like_machines({arm.name: _speeds(arm) for arm in arms}, margin)
     added = listed_up_to([name for name in rows_after if name not in rows_before], LISTED)
     notes = (
         unlike_speeds and f"speed not compared: {unlike_speeds}",

@@ -3,7 +3,7 @@
 from bench.errors import BadInput
 from reports.before_after import LISTED, ArmChange, BeforeAfter, ResultSet, not_slower
 from reports.formats import listed_up_to
-from reports.statistics.speed_ratio import of_rounds, unlike
+from reports.statistics.speed_ratio import ratios_of_rounds, unlike
 
 
 def compare_timings(
@@ -19,7 +19,7 @@ def compare_timings(
     if not pairs:
         cure = "compare runs of the same tests"
         raise BadInput(f"has no benchmark of {before.name}", place=after.name, cure=cure)
-    ratios = of_rounds(pairs, margin)
+    ratios = ratios_of_rounds(pairs, margin)
     missing = listed_up_to([name for name in runs_before if name not in ratios], LISTED)
     lost = f"not compared, for want of rounds on both sides: {missing}" if missing else ""
     fails = bool(lost) and (require_speed or not ratios)

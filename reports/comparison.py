@@ -8,13 +8,14 @@ from elsewhere has no looks: all of its rows count.
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from typing import Any
 
 import pandas as pd
 
 from bench.errors import BadInput
 from bench.trial import Metric
-from reports.arms import apart, finished, is_self_check, select_seeds
+from reports.arms import finished, is_self_check, select_seeds, task_differences
 from reports.contrast_decisions import decide_contrasts, seeds_of_sides
 from reports.design import Design, MeasuredArm
 from reports.formats import Scale, decimals, scale, titled
@@ -24,11 +25,17 @@ from reports.statistics.verdicts import Verdict
 from reports.trials import Statuses, statuses, values_by_metric
 from reports.witnesses import Proof, proofs
 
-DEAD = "dead toggle: the weights equal the baseline's"
-UNSEEN = "no results yet"
-APART = "no seed in common with the baseline yet"
-REFERENCE = "a reference: others are held against it"
-COUNTED = "a reference: trained once, as counting draws nothing at random"
+
+class Exclusion(StrEnum):
+    """Why an arm is not compared, or not to be believed; the values are what is shown."""
+
+    COUNTED = "a reference: trained once, as counting draws nothing at random"
+    REFERENCE = "a reference: others are held against it"
+    NO_RESULTS = "no results yet"
+    OTHER_TASK = "another task"
+    DEAD = "dead toggle: the weights equal the baseline's"
+    NO_SHARED_SEED = "no seed in common with the baseline yet"
+    BLOCKED = "open"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,8 +55,9 @@ class ComparedArm:
     summary: ArmSummary
     contrast: Contrast | None = None
     verdict: Verdict | None = None  # with p adjusted by Holm, of an exploratory arm by Benjamini–Hochberg
-    note: str = ""  # why it is not compared, or not to be believed
-    declared: bool = False  # whether it has a contrast to decide: the A/A check has none
+    exclusion: Exclusion | None = None
+    task_differences: tuple[str, ...] = ()  # the fields of its trials by which it has another task
+    has_contrast_to_decide: bool = False  # the A/A check has none
     decided: bool = False  # by the study's first metric
     blocked_reason: str = ""  # why its contrast cannot be decided, such as "seed 3 failed"
     seeds_requested: int = 0  # seeds that its contrast needs at the next look; 0 if there is none
@@ -68,7 +76,7 @@ class ComparedArm:
     @property
     def state(self) -> str:
         """`decided` or `open`; "" for an arm that has no contrast to decide."""
-        return "" if not self.declared else "decided" if self.decided else "open"
+        return "" if not self.has_contrast_to_decide else "decided" if self.decided else "open"
 
     @property
     def shown(self) -> tuple[Proof, ...]:
@@ -78,7 +86,16 @@ class ComparedArm:
     @property
     def dead(self) -> bool:
         """Whether the change had no effect: the weights equal the baseline's."""
-        return self.note == DEAD
+        return self.exclusion is Exclusion.DEAD
+
+    @property
+    def note(self) -> str:
+        """Why it is not compared, or not to be believed; "" if it is compared."""
+        if self.exclusion is Exclusion.OTHER_TASK:
+            return f"{self.exclusion}: {', '.join(self.task_differences)}"
+        if self.exclusion is Exclusion.BLOCKED:
+            return f"{self.exclusion}: {self.blocked_reason}"
+        return str(self.exclusion or "")
 
     @property
     def changed(self) -> str:
@@ -97,18 +114,18 @@ class Comparison:
     title: str  # the metric in words
     unit: str
     rows: tuple[ComparedArm, ...]
-    looked: int  # looks that were taken
+    looks_taken: int
     others: tuple["Comparison", ...] = ()
 
     @property
-    def lower_is_better(self) -> bool:
-        """Whether a lower value is better."""
-        return self.metric.lower_is_better
+    def rows_to_decide(self) -> tuple[ComparedArm, ...]:
+        """The rows that have a contrast to decide: the A/A check has none."""
+        return tuple(row for row in self.rows if row.has_contrast_to_decide)
 
     @property
-    def judged(self) -> tuple[ComparedArm, ...]:
-        """The rows that have a contrast to decide: the A/A check has none."""
-        return tuple(row for row in self.rows if row.declared)
+    def rows_with_contrast(self) -> tuple[ComparedArm, ...]:
+        """The rows that have a contrast."""
+        return tuple(row for row in self.rows if row.contrast is not None)
 
     @property
     def views(self) -> tuple["Comparison", ...]:
@@ -138,21 +155,16 @@ class Comparison:
         return next((r for r in self.rows if r.arm.name == row.arm.against), self.rows[0])
 
     @property
-    def entrants(self) -> tuple[ComparedArm, ...]:
+    def same_task_rows(self) -> tuple[ComparedArm, ...]:
         """The baseline, and the rows with a contrast that have its task: their numbers can be compared."""
         first, *others = self.rows
-        return first, *(row for row in others if row.contrast and not apart(row.arm, first.arm))
+        return first, *(row for row in others if row.contrast and not task_differences(row.arm, first.arm))
 
     @property
     def bases(self) -> str:
-        """The baseline's name, and that arms are held against others too, if any is."""
-        others = any(row.contrast and self.base(row) is not self.rows[0] for row in self.rows)
+        """The baseline's name, plus a remark if some arms are compared with another arm."""
+        others = any(self.base(row) is not self.rows[0] for row in self.rows_with_contrast)
         return f"{self.rows[0].arm.name}{' or the arm that each names' if others else ''}"
-
-    @property
-    def label(self) -> str:
-        """The metric in words, with its unit."""
-        return self.title if self.title.endswith(self.unit) else f"{self.title} ({self.unit})"
 
     @property
     def scale(self) -> Scale:
@@ -169,10 +181,15 @@ class Comparison:
         """Whether exp of a difference is a ratio of perplexities."""
         return self.unit == "nats"
 
-    @property
-    def compared(self) -> tuple[ComparedArm, ...]:
-        """The rows that have a contrast."""
-        return tuple(row for row in self.rows if row.contrast is not None)
+
+@dataclass(frozen=True, kw_only=True)
+class _Trials:
+    """How the trials of an arm ended, their numbers by one metric, and which of them count."""
+
+    ended: Mapping[Any, str]
+    values: Mapping[Any, float]
+    seeds: Collection[Any]  # that count
+    needed: int  # seeds for the next look
 
 
 def compare(table: pd.DataFrame, design: Design) -> Comparison:
@@ -187,18 +204,23 @@ def compare(table: pd.DataFrame, design: Design) -> Comparison:
         if not metric.delta > 0:
             raise BadInput(f"δ of {metric.name}: must be above 0, in its unit", place=place)
     ended, values = statuses(table, design), values_by_metric(table, design)
-    notes = _notes(ended, design)
-    decisions = decide_contrasts(_contrasts(notes), ended, values, design)
+    exclusions = _exclusions(ended, design)
+    decisions = decide_contrasts(_compared_arms(exclusions), ended, values, design)
     seeds, needed = _seeds_that_count(decisions, ended, design)
     counts = [seed in seeds[arm] for arm, seed in zip(table.arm, table.seed, strict=True)]
     table = table.assign(counts=counts)
     views = []
     for metric in design.metrics:
         rows: list[ComparedArm] = []
-        for arm in design.arms:
-            of = ended[arm.name], values[metric.name][arm.name], seeds[arm.name], needed[arm.name]
-            row = _row(len(rows), metric, design, *of, notes.get(arm.name, ""))
-            rows.append(_judged(row, rows or [row], metric, decisions))
+        for index, arm in enumerate(design.arms):
+            trials = _Trials(
+                ended=ended[arm.name],
+                values=values[metric.name][arm.name],
+                seeds=seeds[arm.name],
+                needed=needed[arm.name],
+            )
+            row = _row(index, trials, exclusions.get(arm.name), metric, design)
+            rows.append(_with_verdict(row, rows[0], metric, decisions) if index else row)
         title, unit = titled(metric.name)
         views.append(
             Comparison(
@@ -208,7 +230,7 @@ def compare(table: pd.DataFrame, design: Design) -> Comparison:
                 title=title,
                 unit=unit,
                 rows=tuple(rows),
-                looked=decisions.looks,
+                looks_taken=decisions.looks_taken,
             )
         )
     return replace(views[0], others=tuple(views[1:]))
@@ -217,13 +239,14 @@ def compare(table: pd.DataFrame, design: Design) -> Comparison:
 def decide_looks(table: pd.DataFrame, design: Design) -> Decisions[str]:
     """The state of every contrast after the looks whose results are complete."""
     ended = statuses(table, design)
-    contrasts = _contrasts(_notes(ended, design))
-    return decide_contrasts(contrasts, ended, values_by_metric(table, design), design)
+    names = _compared_arms(_exclusions(ended, design))
+    return decide_contrasts(names, ended, values_by_metric(table, design), design)
 
 
-def _contrasts(notes: Mapping[str, str]) -> list[str]:
+def _compared_arms(exclusions: Mapping[str, Exclusion | None]) -> list[str]:
     """The arms that are compared, or will be."""
-    return [name for name, note in notes.items() if note in ("", UNSEEN, DEAD)]
+    compared = (None, Exclusion.NO_RESULTS, Exclusion.DEAD)
+    return [name for name, exclusion in exclusions.items() if exclusion in compared]
 
 
 def _seeds_that_count(
@@ -231,35 +254,32 @@ def _seeds_that_count(
 ) -> tuple[dict[str, Collection[Any]], dict[str, int]]:
     """By arm, the seeds that count for a contrast, and how many are needed for the next look."""
     if not design.looks:
-        return {name: of.keys() for name, of in ended.items()}, {name: len(of) for name, of in ended.items()}
+        return (
+            {name: by_seed.keys() for name, by_seed in ended.items()},
+            {name: len(by_seed) for name, by_seed in ended.items()},
+        )
     first = design.metrics[0].name
-    looks = {name: by[first].contrast.look for name, by in decisions.verdicts.items()}
-    counted = seeds_of_sides({name: look.looks.numbers[look.k] for name, look in looks.items()}, design)
+    counting = {name: by_metric[first].contrast.look.seeds for name, by_metric in decisions.verdicts.items()}
+    numbers = seeds_of_sides(counting, design)
     needed = seeds_of_sides(decisions.seeds_requested, design)
-    return {name: design.seeds[:n] for name, n in counted.items()}, needed
+    return {name: design.seeds[:n] for name, n in numbers.items()}, needed
 
 
 def _row(
-    index: int,
-    metric: Metric,
-    design: Design,
-    ended: Mapping[Any, str],
-    values: Mapping[Any, float],
-    seeds: Collection[Any],
-    needed: int,
-    note: str,
+    index: int, trials: _Trials, exclusion: Exclusion | None, metric: Metric, design: Design
 ) -> ComparedArm:
     """An arm by the rows that count for it."""
     whole = design.arms[index]
-    arm = replace(whole, results=select_seeds(whole.results, seeds))
-    statuses, values = select_seeds(ended, seeds), select_seeds(values, seeds)
+    arm = replace(whole, results=select_seeds(whole.results, trials.seeds))
+    statuses, values = select_seeds(trials.ended, trials.seeds), select_seeds(trials.values, trials.seeds)
     once = dict(list(statuses.items())[: 1 if arm.counted else None])
     diverged = sum(math.isinf(values.get(seed, 0.0)) for seed in once)
     failed = sum(status not in ("done", "diverged") for status in once.values())
-    total = 1 if arm.counted else max(len(once), needed)
+    total = 1 if arm.counted else max(len(once), trials.needed)
     summary = summarise(values, lower_is_better=metric.lower_is_better)
-    beyond = (ended.keys() - statuses.keys()) & set(design.seeds[:total])
+    beyond = (trials.ended.keys() - statuses.keys()) & set(design.seeds[:total])
     looks = design.looks or (total,)
+    other_task = exclusion is Exclusion.OTHER_TASK
     return ComparedArm(
         index=index,
         arm=arm,
@@ -272,65 +292,63 @@ def _row(
         not_counted_yet=0 if arm.counted else len(beyond),
         max_seeds=total if arm.counted else looks[0 if index and is_self_check(arm) else -1],
         summary=replace(summary, sd=None, interval=None) if arm.counted else summary,
-        note=note,
+        exclusion=exclusion,
+        task_differences=tuple(task_differences(whole, design.base(whole))) if other_task else (),
         proofs=proofs(finished(arm)),
     )
 
 
-def _judged(
-    row: ComparedArm, rows: Sequence[ComparedArm], metric: Metric, decisions: Decisions[str]
+def _with_verdict(
+    row: ComparedArm, baseline: ComparedArm, metric: Metric, decisions: Decisions[str]
 ) -> ComparedArm:
-    """The row with its contrast and verdict, or the reason why it has none; the baseline as it is."""
-    if not row.index:
-        return row
+    """The row with its contrast and verdict, or the reason why it has none."""
     name = row.arm.name
     if is_self_check(row.arm):
-        sides, lower = (row.summary.values, rows[0].summary.values), metric.lower_is_better
+        sides, lower = (row.summary.values, baseline.summary.values), metric.lower_is_better
         return replace(row, contrast=contrast(*sides, delta=metric.delta, lower_is_better=lower))
     v = decisions.verdicts.get(name, {}).get(metric.name)
     if v is None:
-        return replace(row, note=row.note or APART)
+        return replace(row, exclusion=row.exclusion or Exclusion.NO_SHARED_SEED)
     row = replace(
         row,
-        declared=True,
+        has_contrast_to_decide=True,
         decided=v.decided,
         blocked_reason=v.blocked_reason,
         seeds_requested=decisions.seeds_requested[name],
     )
-    if not row.note and v.contrast.pairs:
+    if not row.exclusion and v.contrast.pairs:
         return replace(row, contrast=v.contrast, verdict=v)
-    return replace(row, note=row.note or (f"open: {v.blocked_reason}" if v.blocked_reason else APART))
+    missing = Exclusion.BLOCKED if v.blocked_reason else Exclusion.NO_SHARED_SEED
+    return replace(row, exclusion=row.exclusion or missing)
 
 
-def _notes(ended: Statuses, design: Design) -> dict[str, str]:
-    """Why each arm but the baseline is not compared; "" where it is."""
-    arms = {arm.name: arm for arm in design.arms}
-    return {
-        name: _note(arms[name], arms[base], ended[name] and ended[base], design)
-        for name, base in design.bases.items()
-    }
+def _exclusions(ended: Statuses, design: Design) -> dict[str, Exclusion | None]:
+    """Why each arm but the baseline is not compared; None where it is."""
+    return {arm.name: _exclusion(arm, ended, design) for arm in design.arms[1:]}
 
 
-def _note(arm: MeasuredArm, baseline: MeasuredArm, both_seen: object, design: Design) -> str:
+def _exclusion(arm: MeasuredArm, ended: Statuses, design: Design) -> Exclusion | None:
+    baseline = design.base(arm)
     if arm.counted and not arm.against:
-        return COUNTED
+        return Exclusion.COUNTED
     if not arm.against and any(other.against == arm.name for other in design.arms):
-        return REFERENCE
-    if not both_seen:
-        return UNSEEN
-    if other := apart(arm, baseline):
-        return f"another task: {', '.join(other)}"
-    if _same_weights(baseline, arm):
-        return DEAD
-    return ""
+        return Exclusion.REFERENCE
+    if not (ended[arm.name] and ended[baseline.name]):
+        return Exclusion.NO_RESULTS
+    if task_differences(arm, baseline):
+        return Exclusion.OTHER_TASK
+    return Exclusion.DEAD if _same_weights(baseline, arm) else None
 
 
 def _same_weights(baseline: MeasuredArm, arm: MeasuredArm) -> bool:
-    """Whether a change of settings left every shared seed's weights as they were. Another model may."""
-    ours, theirs = (
-        {r.trial.seed: mark for r in finished(side) if (mark := r.fingerprints.get("weights"))}
+    """Whether a change of settings left every shared seed's weights as they were.
+
+    A different model with equal weights is allowed.
+    """
+    of_arm, of_baseline = (
+        {r.trial.seed: weights for r in finished(side) if (weights := r.fingerprints.get("weights"))}
         for side in (arm, baseline)
     )
-    shared = ours.keys() & theirs.keys()
+    shared = of_arm.keys() & of_baseline.keys()
     settings_alone = arm.model == baseline.model and bool(arm.changes)
-    return settings_alone and bool(shared) and all(ours[s] == theirs[s] for s in shared)
+    return settings_alone and bool(shared) and all(of_arm[s] == of_baseline[s] for s in shared)

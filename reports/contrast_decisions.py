@@ -30,7 +30,10 @@ def decide_contrasts(
     return Decisions(
         verdicts={name: v for family in families for name, v in family.verdicts.items()},
         seeds_requested={name: n for family in families for name, n in family.seeds_requested.items()},
-        looks=min((f.looks for f in families if any(f.seeds_requested.values())), default=len(design.looks)),
+        looks_taken=min(
+            (family.looks_taken for family in families if any(family.seeds_requested.values())),
+            default=len(design.looks),
+        ),
     )
 
 
@@ -63,7 +66,7 @@ def _at_once(contrasts: Sequence[str], values: Values, design: Design) -> Decisi
         }
         for name, v in judged(made).items():
             found.setdefault(name, {})[metric.name] = replace(v, decided=v.claims)
-    return Decisions(verdicts=found, seeds_requested=dict.fromkeys(found, 0), looks=1)
+    return Decisions(verdicts=found, seeds_requested=dict.fromkeys(found, 0), looks_taken=1)
 
 
 def _contrast(

@@ -36,7 +36,7 @@ class MeasuredArm:
     trial: Trial | None = None  # any of its trials, where there are no results
     exploratory: bool = False  # not named by the plan: Benjamini–Hochberg instead of Holm
     against: str = ""  # the arm that it is compared with, and that `changes` are against; "" is the baseline
-    counted: bool = False  # fitted by counting and trained once: every seed has the same result
+    counted: bool = False  # fitted by counting, see ModelSpec: trained once, every seed has this result
     links: Mapping[int, str] = field(default_factory=dict)  # MLflow run of each seed
 
     @property
@@ -104,3 +104,7 @@ class Design:
         """The arm that each arm but the baseline is compared with."""
         names = {arm.name for arm in self.arms}
         return {a.name: a.against if a.against in names else self.arms[0].name for a in self.arms[1:]}
+
+    def base(self, arm: MeasuredArm) -> MeasuredArm:
+        """The arm that this one is compared with."""
+        return next(other for other in self.arms if other.name == self.bases[arm.name])

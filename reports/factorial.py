@@ -61,7 +61,7 @@ class Part:
 def factorial(c: Comparison) -> Factorial | None:
     """The largest full 2^k of switches, k ≥ 2, that the baseline and its arms form, or nothing."""
     cells: dict[frozenset[tuple[str, Scalar]], ComparedArm] = {}
-    for row in c.entrants:
+    for row in c.same_task_rows:
         if not row.arm.against:  # the baseline comes first, and an A/A arm does not take its place
             cells.setdefault(frozenset(row.arm.changes.items()), row)
     order = {cell: row.index for cell, row in cells.items()}
@@ -87,7 +87,7 @@ def _until_last(common: Sequence[int], seeds: Sequence[int]) -> Sequence[int]:
 
 
 def _measured(c: Comparison, switches: tuple[Switch, ...], table: Cells) -> Factorial | None:
-    names, delta, lower = [s.name for s in switches], c.metric.delta, c.lower_is_better
+    names, delta, lower = [s.name for s in switches], c.metric.delta, c.metric.lower_is_better
     try:
         effects = factorial_effects(table, names, delta=delta, lower_is_better=lower)
     except ValueError:  # fewer than two seeds converged in every cell: nothing can be said yet
@@ -100,7 +100,7 @@ def parts(c: Comparison, whole: Factorial | None) -> tuple[Part, ...]:
     base, near = c.rows[0], _neighbours(c, c.rows[0])
     switches = {key: _switch(c, key, _settings(row)[key]) for key, row in near.items()}
     opposed = _settings(base) | {key: _settings(row)[key] for key, row in near.items()}
-    opposite = next((row for row in c.entrants if _settings(row) == opposed), None)
+    opposite = next((row for row in c.same_task_rows if _settings(row) == opposed), None)
     far = _neighbours(c, opposite) if opposite else {}
     pairs: dict[str, dict[str, tuple[ComparedArm, ComparedArm]]] = {BESIDE: {}, ALONE: {}}
     for key, switch in switches.items():
@@ -139,7 +139,7 @@ def _judged(
                 select_seeds(first.summary.values, seeds),
                 select_seeds(second.summary.values, seeds),
             )
-    return found | verdicts(values, delta=c.metric.delta, lower_is_better=c.lower_is_better)
+    return found | verdicts(values, delta=c.metric.delta, lower_is_better=c.metric.lower_is_better)
 
 
 def _turned(v: Verdict, row: ComparedArm, base: ComparedArm) -> Verdict:
@@ -160,7 +160,7 @@ def _neighbours(c: Comparison, row: ComparedArm) -> dict[str, ComparedArm]:
     """By setting, the arm that differs from this one in that setting alone, where there is one such level."""
     here = _settings(row)
     found: dict[str, dict[Scalar, ComparedArm]] = {}
-    for other in c.entrants:
+    for other in c.same_task_rows:
         there = _settings(other)
         differing = [key for key in here if there.get(key) != here[key]]
         if len(differing) == 1 and there.keys() == here.keys():

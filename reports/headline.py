@@ -10,7 +10,7 @@ from markupsafe import Markup
 from bench.errors import plural, visible
 from bench.trial import Scalar
 from reports.answer import Claim, claims, size
-from reports.arms import apart, is_self_check, select_seeds, trial_of
+from reports.arms import is_self_check, select_seeds, task_differences, trial_of
 from reports.comparison import ComparedArm, Comparison
 from reports.factorial import VIEWS, Part
 from reports.formats import listed, quoted
@@ -31,7 +31,7 @@ class Finding(NamedTuple):
     name: Markup
     against: str  # the arm that it is held against, if not the baseline
     verdict: Verdict
-    apart: bool = False  # of another task than the baseline
+    other_task: bool = False  # than the baseline's
 
 
 def answer(c: Comparison, parts: Sequence[Part] = ()) -> Markup:
@@ -114,7 +114,9 @@ def _words(
     }
     words = {pair: list[Word]() for pair in combinations(keys, 2)}
     sides = {(t, pair): (values[t, pair[0]], values[t, pair[1]]) for t in tasks for pair in words}
-    for (_, pair), v in verdicts(sides, delta=c.metric.delta, lower_is_better=c.lower_is_better).items():
+    for (_, pair), v in verdicts(
+        sides, delta=c.metric.delta, lower_is_better=c.metric.lower_is_better
+    ).items():
         words[pair].append(v.word)
     return words
 
@@ -133,7 +135,7 @@ def _tasks(c: Comparison) -> Mapping[str, Arms]:
 
 
 def _finding(x: Claim, c: Comparison) -> Finding:
-    elsewhere = bool(apart(x.row.arm, c.rows[0].arm))
+    elsewhere = bool(task_differences(x.row.arm, c.rows[0].arm))
     return Finding(_name(x.row.arm.name), x.row.arm.against, x.verdict, elsewhere)
 
 
@@ -149,8 +151,8 @@ def _levels(c: Comparison) -> Markup:
     if lines := _lines(c):
         best = _best([x for line in lines for x in _best(line, c)[:1]], c)
         return _listed(best, c)
-    rows = [row for row in c.entrants if row.index == 0 or not is_self_check(row.arm)]
-    ladder = any(row.arm.against for row in c.compared)
+    rows = [row for row in c.same_task_rows if row.index == 0 or not is_self_check(row.arm)]
+    ladder = any(row.arm.against for row in c.rows_with_contrast)
     best = _best([(_name(row.arm.name), row) for row in rows], c)
     return _listed([x for i, x in enumerate(best) if x[1].index == 0 or (ladder and i < NAMED)], c)
 
@@ -161,14 +163,16 @@ def _lines(c: Comparison) -> Sequence[Sequence[tuple[Markup, ComparedArm]]]:
     for row in c.rows:
         if row.contrast and not is_self_check(row.arm):
             lines.setdefault(c.base(row).arm.name, [c.base(row)]).append(row)
-    grid = len(lines) > 1 and all(len(line) > 2 and not line[0].declared for line in lines.values())
+    grid = len(lines) > 1 and all(
+        len(line) > 2 and not line[0].has_contrast_to_decide for line in lines.values()
+    )
     return [[(_name(row.arm.name), row) for row in line] for line in lines.values()] if grid else []
 
 
 def _best(rows: Sequence[tuple[Markup, ComparedArm]], c: Comparison) -> list[tuple[Markup, ComparedArm]]:
     """The arms that have a mean, the best first."""
     found = [(mean, name, row) for name, row in rows if (mean := row.summary.mean) is not None]
-    found.sort(key=lambda x: x[0], reverse=not c.lower_is_better)
+    found.sort(key=lambda x: x[0], reverse=not c.metric.lower_is_better)
     return [(name, row) for _, name, row in found]
 
 
@@ -191,7 +195,9 @@ def _effects(found: Sequence[Finding], c: Comparison) -> list[Markup]:
     how = c.scale
     moved = []
     for word in (Word.IMPROVES, Word.WORSENS):
-        of = sorted((x for x in found if x.verdict.word is word), key=lambda x: (x.apart, -size(x.verdict)))
+        of = sorted(
+            (x for x in found if x.verdict.word is word), key=lambda x: (x.other_task, -size(x.verdict))
+        )
         if of:
             moved.append((-size(of[0].verdict), _moved(of, word is Word.IMPROVES, c)))
     said = [sentence for _, sentence in sorted(moved)]
@@ -237,7 +243,7 @@ def _moved(of: Sequence[Finding], gain: bool, c: Comparison) -> Markup:
 
 def _verb(gain: bool, rung: bool, c: Comparison) -> tuple[str, str]:
     """A verb and the preposition of the arm that another is held against."""
-    if c.lower_is_better:
+    if c.metric.lower_is_better:
         return ("saves", "over") if gain else ("costs", "against")
     return ("gains", "over") if gain else ("loses", "against") if rung else ("costs", "against")
 

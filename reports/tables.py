@@ -47,7 +47,7 @@ def comparison_markdown(c: Comparison) -> str:
 
 
 def _asked(view: Comparison) -> str:
-    way = "lower" if view.lower_is_better else "higher"
+    way = "lower" if view.metric.lower_is_better else "higher"
     return f"{view.title} ({way} is better, δ {view.metric.delta:g})"
 
 
@@ -122,7 +122,7 @@ def caption(c: Comparison) -> str:
     """The caption: metrics, units, directions, and the meaning of intervals and Δ."""
     judged_by = "; ".join(
         f"{view.title}{f', {view.unit}' if view.unit else ''}, "
-        f"{'lower' if view.lower_is_better else 'higher'} is better"
+        f"{'lower' if view.metric.lower_is_better else 'higher'} is better"
         for view in c.views
     )
     given = ", given this validation set" if c.design.plan else ""

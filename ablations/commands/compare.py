@@ -84,7 +84,7 @@ def _of_table(source: str, args: CompareOptions) -> int:
 def _print_verdicts(compared: Comparison) -> int:
     """Print the verdicts. Returns 0, or `FAILED` if an arm is worse by the first metric."""
     print(screen(compared), end="")
-    worse = any(row.verdict and row.verdict.word is Word.WORSENS for row in compared.judged)
+    worse = any(row.verdict and row.verdict.word is Word.WORSENS for row in compared.rows_to_decide)
     return FAILED if worse else 0
 
 

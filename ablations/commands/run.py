@@ -85,7 +85,7 @@ def run_studies(studies: Iterable[Study], options: RunOptions) -> "tuple[int, di
         if comparisons:  # also where a later study is refused
             index(ledger, options.out, comparisons)
     if len(comparisons) > 1:
-        contrasts = [row for comparison in comparisons.values() for row in comparison.judged]
+        contrasts = [row for comparison in comparisons.values() for row in comparison.rows_to_decide]
         decided = sum(row.decided for row in contrasts)
         page = options.out / "index.html"
         print(f"{decided} of {plural(len(contrasts), 'contrast')} decided; all reports: {page}")

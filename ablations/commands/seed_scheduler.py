@@ -44,7 +44,7 @@ class SeedScheduler:
         first = self._plan.metrics[0].name
         verdicts = {name: by_metric[first] for name, by_metric in decisions.verdicts.items()}
         blocked = {name: v.blocked_reason for name, v in verdicts.items() if not v.decided}
-        look = decisions.looks + 1 if requested else 0
+        look = decisions.looks_taken + 1 if requested else 0
         self.status_line = _status_line(look, len(self._plan.looks), len(verdicts), blocked)
         sides = [(side, seeds) for name, seeds in requested.items() for side in (name, design.bases[name])]
         self._undecided_arms = {name for name, _ in sides}

@@ -90,7 +90,11 @@ def compare(table: pd.DataFrame) -> "Comparison":
 def tabulate(study: Study, plan: Plan, results: Mapping[str, Result]) -> pd.DataFrame:
     """The table of a study's results, given by the identities of their trials."""
     judged = report.compare_plan(plan, results)
-    bases = {row.arm.name: judged.base(row).arm.name for row in judged.rows if row.contrast or row.declared}
+    bases = {
+        row.arm.name: judged.base(row).arm.name
+        for row in judged.rows
+        if row.contrast or row.has_contrast_to_decide
+    }
     metrics = [metric.name for metric in plan.metrics]
     table = judged.table.assign(study=study.name, design=design(study), baseline=judged.table.arm.map(bases))
     table[metrics] = table[metrics].astype(float).round(DIGITS)

@@ -13,7 +13,7 @@ import numpy as np
 from markupsafe import Markup, escape
 from matplotlib.ticker import MaxNLocator
 
-from reports.arms import apart, is_self_check
+from reports.arms import is_self_check, task_differences
 from reports.book import BookComparison
 from reports.comparison import ComparedArm, Comparison
 from reports.factorial import Factorial
@@ -128,10 +128,10 @@ def _groups(c: Comparison) -> Iterator[tuple[list[ComparedArm], list[ComparedArm
 
     Arms are sorted by effect, largest gain first, unless they form a ladder; the A/A check is last.
     """
-    ladder = any(row.arm.against for row in c.compared)
+    ladder = any(row.arm.against for row in c.rows_with_contrast)
     left = list(c.rows)
     while left:
-        group = [row for row in left if not apart(row.arm, left[0].arm)]
+        group = [row for row in left if not task_differences(row.arm, left[0].arm)]
         left = [row for row in left if row not in group]
         counts = [row for row in group if row.arm.counted and not row.contrast]
         rows = [row for row in group if row not in counts]
@@ -140,7 +140,7 @@ def _groups(c: Comparison) -> Iterator[tuple[list[ComparedArm], list[ComparedArm
 
 def _order(row: ComparedArm, c: Comparison, ladder: bool) -> tuple[bool, bool, float, int]:
     effect = row.contrast.mean if row.contrast and row.contrast.mean is not None else math.inf
-    gain = 0.0 if ladder or not math.isfinite(effect) else effect if c.lower_is_better else -effect
+    gain = 0.0 if ladder or not math.isfinite(effect) else effect if c.metric.lower_is_better else -effect
     return row.index > 0, bool(row.index) and is_self_check(row.arm), gain, row.index
 
 
@@ -158,7 +158,7 @@ def _axis(c: Comparison, book: Mapping[int, float]) -> Axis:
     base = means[near[0].index]
     low, high = min([*seen, base - 2 * delta]), max([*seen, base + 2 * delta])
     counts = [m for row in c.rows if row.arm.counted and (m := row.summary.mean) is not None]
-    for mark in (*book.values(), *sorted(counts, reverse=not c.lower_is_better)[:1]):
+    for mark in (*book.values(), *sorted(counts, reverse=not c.metric.lower_is_better)[:1]):
         if low - (high - low) / 2 < mark < high + (high - low) / 2:
             low, high = min(low, mark), max(high, mark)
     pad = 0.04 * (high - low)
@@ -171,7 +171,7 @@ def _row(row: ComparedArm, view: Comparison, axis: Axis, reading: _Reading, mark
     drawn = [
         *_zone(axis, view.base(row).summary.mean, view.metric.delta),
         *_seeds(axis, s, dots, word, reading.level, marks, row.noun),
-        *_beyond(axis, s, lower=view.lower_is_better),
+        *_beyond(axis, s, lower=view.metric.lower_is_better),
     ]
     effect, ends = reading.effect(row.contrast)
     return Row(row=row, strip=_svg(drawn), level=reading.level(s.mean), effect=effect, ends=ends)

@@ -135,5 +135,5 @@ def _sweeps(found: Sequence[Sweep], c: Comparison) -> Figure:
     ticks = sorted({lr for _, points in found for lr, _ in points})
     ax.set_xticks(ticks, [f"{t:g}" for t in ticks])
     ax.minorticks_off()
-    ax.set(xlabel="learning rate", ylabel=c.label)
+    ax.set(xlabel="learning rate", ylabel=c.title if c.title.endswith(c.unit) else f"{c.title} ({c.unit})")
     return figure

@@ -28,7 +28,7 @@ class Decisions(Generic[Key]):
 
     verdicts: Mapping[Key, Mapping[str, Verdict]]  # by contrast, by metric
     seeds_requested: Mapping[Key, int]  # of the study's first seeds, for the next look; 0: no more
-    looks: int  # completed
+    looks_taken: int
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ def decide(
         seeds_requested={
             n: 0 if v.decided or why[n] or done else looks.numbers[next_look] for n, v in current.items()
         },
-        looks=completed,
+        looks_taken=completed,
     )
 
 

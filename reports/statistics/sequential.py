@@ -81,6 +81,11 @@ class Look:
         """√(n_k/N)."""
         return self.looks.weights[self.k]
 
+    @property
+    def seeds(self) -> int:
+        """The number of seeds at this look."""
+        return self.looks.numbers[self.k]
+
     def level(self, alpha: float, sides: int = 2) -> float:
         """The error rate of a test or interval at this look with which all looks together keep to alpha.
 

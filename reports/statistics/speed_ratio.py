@@ -70,36 +70,40 @@ def speed_ratio(
     return SpeedRatio(ratio=math.exp(logs.mean()), interval=ends, margin=margin)
 
 
-def of_speeds(pairs: Mapping[str, Sequence[tuple[float, float]]], margin: float) -> dict[str, SpeedRatio]:
-    """Paces from (baseline, candidate) tokens/s of like seeds, by name; names with under 3 pairs have none.
+def ratios_of_speeds(
+    pairs: Mapping[str, Sequence[tuple[float, float]]], margin: float
+) -> dict[str, SpeedRatio]:
+    """Ratios of times from (before, after) tokens/s of like seeds, by name; none from under 3 pairs.
 
     Intervals are Bonferroni's over the names: all of them hold together at 95 %.
     """
-    level = 1 - ALPHA / max(1, sum(len(found) >= FEWEST for found in pairs.values()))
-    ratios = {name: speed_ratio(found, margin=margin, level=level) for name, found in pairs.items()}
-    return {name: pace for name, pace in ratios.items() if pace}
+    level = 1 - ALPHA / max(1, sum(len(speeds) >= FEWEST for speeds in pairs.values()))
+    ratios = {name: speed_ratio(speeds, margin=margin, level=level) for name, speeds in pairs.items()}
+    return {name: ratio for name, ratio in ratios.items() if ratio}
 
 
-def of_like_machines(
+def ratios_of_like_machines(
     pairs: Mapping[str, Sequence[tuple[Speed, Speed]]], margin: float
 ) -> tuple[dict[str, SpeedRatio], str]:
-    """Paces by name from the pairs of one kind of machine; and why other pairs, or all, have none."""
-    every = [both for of in pairs.values() for both in of]
+    """Ratios of times by name from pairs of one kind of machine; and why other pairs, or all, have none."""
+    every = [pair for speeds in pairs.values() for pair in speeds]
     if not every:
         return {}, "there is no seed with a speed on both sides"
-    apart = [both for both in every if unlike([machine for _, machine in both])]
-    like = {name: [(a[0], b[0]) for a, b in of if not unlike([a[1], b[1]])] for name, of in pairs.items()}
-    ratios = of_speeds(like, margin)
-    if apart:
-        some = f"{len(apart)} of {plural(len(every), 'pair')}, " if len(apart) < len(every) else ""
-        return ratios, some + unlike([machine for both in apart for _, machine in both])
+    refused = [pair for pair in every if unlike([machine for _, machine in pair])]
+    like = {
+        name: [(a[0], b[0]) for a, b in speeds if not unlike([a[1], b[1]])] for name, speeds in pairs.items()
+    }
+    ratios = ratios_of_speeds(like, margin)
+    if refused:
+        some = f"{len(refused)} of {plural(len(every), 'pair')}, " if len(refused) < len(every) else ""
+        return ratios, some + unlike([machine for pair in refused for _, machine in pair])
     return ratios, "" if ratios else f"no arm has {FEWEST} seeds with a speed on both sides"
 
 
-def of_rounds(
+def ratios_of_rounds(
     pairs: Mapping[str, tuple["pd.DataFrame", "pd.DataFrame"]], margin: float
 ) -> dict[str, SpeedRatio]:
-    """Paces from each side's stored runs of like benchmarks (oldest first), by name.
+    """Ratios of times from each side's stored runs of like benchmarks (oldest first), by name.
 
     A run has `seconds` (the median of its rounds), their `iqr` and their number, `rounds`. Welch's interval
     of the log medians. With 3 stored runs or more the runs are the replicates; with fewer, the last run's

@@ -75,7 +75,7 @@ def log(line: str) -> None:
 
 def logged_page(found: "Comparison", out: Path) -> Path:
     """Stands in for the page, of which the log tells the looks."""
-    log(f"page {found.looked} 0")
+    log(f"page {found.looks_taken} 0")
     return out / "index.html"
 
 

@@ -12,7 +12,7 @@ from bench.errors import BadInput
 from reports.before_after import ResultSet
 from reports.before_after_benchmarks import compare_timings
 from reports.before_after_screen import screen
-from reports.statistics.speed_ratio import of_rounds
+from reports.statistics.speed_ratio import ratios_of_rounds
 
 
 def stored(seconds: float, iqr: float, rounds: int) -> pd.DataFrame:
@@ -27,7 +27,7 @@ def measured(times: np.ndarray) -> pd.DataFrame:
 
 def test_a_ratio_of_medians_has_the_interval_of_their_standard_errors() -> None:
     # by hand: 1.25 · .04 / (1.35 √25) = .0074074 of a median of 1, twice; df 48: t = 2.0106
-    pace = of_rounds({"b": (stored(1.0, 0.04, 25), stored(1.0, 0.04, 25))}, 0.05)["b"]
+    pace = ratios_of_rounds({"b": (stored(1.0, 0.04, 25), stored(1.0, 0.04, 25))}, 0.05)["b"]
     assert pace.ratio == 1.0
     assert math.log(pace.interval.high) == pytest.approx(2.0106 * math.sqrt(2) * 0.0074074, rel=1e-4)
 
@@ -36,7 +36,7 @@ def test_three_stored_runs_on_each_side_are_replicates_of_their_own() -> None:
     def runs(*medians: float) -> pd.DataFrame:
         return pd.concat([stored(median, 1e-6, 1000) for median in medians])
 
-    pace = of_rounds({"b": (runs(1.0, 1.1, 1.2), runs(1.1, 1.2, 1.3))}, 0.05)["b"]
+    pace = ratios_of_rounds({"b": (runs(1.0, 1.1, 1.2), runs(1.1, 1.2, 1.3))}, 0.05)["b"]
     # scipy ttest_ind(log after, log before, equal_var=False): ratio 1.0914, [.8946, 1.3315]
     assert pace.ratio == pytest.approx(1.0914, abs=1e-4)
     assert (pace.interval.low, pace.interval.high) == pytest.approx((0.89458, 1.33150), abs=1e-5)
@@ -48,7 +48,7 @@ def test_skewed_rounds_at_the_margin_are_called_slow_at_most_once_in_twenty() ->
     slow = 0
     for _ in range(studies):
         before, after = rng.lognormal(0, 0.2, 20), 1.05 * rng.lognormal(0, 0.2, 20)
-        slow += of_rounds({"b": (measured(before), measured(after))}, 0.05)["b"].fault != ()
+        slow += ratios_of_rounds({"b": (measured(before), measured(after))}, 0.05)["b"].fault != ()
     assert slow / studies <= 0.05 + four_errors(0.05, studies)
 
 

@@ -14,7 +14,7 @@ from bench.trial import Metric
 from reports.before_after import WAITING, BeforeAfter, ResultSet, compare_results
 from reports.before_after_screen import WIDTH, markdown, screen
 from reports.statistics.contrasts import contrast
-from reports.statistics.speed_ratio import of_speeds
+from reports.statistics.speed_ratio import ratios_of_speeds
 from reports.statistics.verdicts import Word, seeds_to_show, shown_no_worse, verdicts
 
 FAST = (10120.0, 10050.0, 9980.0, 10200.0, 10090.0)  # tokens/s
@@ -339,7 +339,7 @@ def test_of_four_arms_at_the_margin_one_is_called_slow_at_most_once_in_twenty() 
         pairs = {
             str(i): list(zip(a, b, strict=True)) for i, (a, b) in enumerate(zip(base, after, strict=True))
         }
-        alarms += any(bool(pace.fault) for pace in of_speeds(pairs, 0.05).values())
+        alarms += any(bool(pace.fault) for pace in ratios_of_speeds(pairs, 0.05).values())
     assert 0.01 < alarms / studies <= 0.05 + four_errors(0.05, studies)  # one-sided, so half of it
 
 

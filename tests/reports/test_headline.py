@@ -106,8 +106,8 @@ def test_what_has_no_effect_to_quote_is_said_in_words(arms, words):
 def test_of_many_arms_the_largest_are_named_and_the_others_counted_with_their_range():
     arms = [arm(f"clip {i}", 0.1 * i, 0.01, settings={"clip": float(i)}) for i in range(1, 9)]
     c = compare(study((arm("base", 0.0, 0.01), *arms)))
-    sizes = sorted((abs(r.contrast.mean) for r in c.compared), reverse=True)
-    assert all(row.verdict.word is Word.WORSENS for row in c.compared)
+    sizes = sorted((abs(r.contrast.mean) for r in c.rows_with_contrast), reverse=True)
+    assert all(row.verdict.word is Word.WORSENS for row in c.rows_with_contrast)
     text = answer(c).striptags()
     assert (
         text.count("clip") == 3

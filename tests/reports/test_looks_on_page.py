@@ -94,7 +94,7 @@ def test_what_is_true_of_looks_is_said_once_and_only_where_there_are_several(tex
 
 
 def test_sections_of_several_arms_use_the_seeds_that_all_of_them_have_and_say_how_many(c, text):
-    assert len(c.common(c.entrants)) == 10  # nine of them finished everywhere
+    assert len(c.common(c.same_task_rows)) == 10  # nine of them finished everywhere
     assert "of the 10 seeds that all arms have" in text  # the learning curves
 
 
@@ -117,7 +117,11 @@ def test_each_rung_of_a_ladder_is_held_against_the_one_before_and_names_it(ladde
 def test_counts_that_others_are_held_against_are_a_reference_and_a_line_among_the_curves(ladder):
     c, page = ladder
     row = next(row for row in c.rows if row.arm.name == "counts")
-    assert (row.contrast, row.declared, row.note) == (None, False, "a reference: others are held against it")
+    assert (row.contrast, row.has_contrast_to_decide, row.note) == (
+        None,
+        False,
+        "a reference: others are held against it",
+    )
     assert row.note in text_of(page)
     (panel,) = (svg for svg in svgs(page.read_text()) if svg[0].text == "Learning curves of rung 1")
     assert [path for path in panel.iter("path") if path.get("stroke-dasharray")]

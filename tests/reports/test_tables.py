@@ -10,7 +10,7 @@ from bench.errors import BadInput, visible
 from bench.trial import Metric, Trial
 from reports.answer import claims, tally
 from reports.book import BOOK, hold, own_settings
-from reports.comparison import COUNTED
+from reports.comparison import Exclusion
 from reports.design import MeasuredArm
 from reports.formats import count, csv_cell, interval, number, p_value
 from reports.statistics.contrasts import Interval
@@ -105,7 +105,7 @@ def test_an_interim_report_is_corrected_for_the_arms_that_have_no_results_yet():
 def test_exploratory_arms_do_not_burden_the_declared_family():
     arms = tuple(arm(f"arm {i}", 0.05 * i, settings={"clip": float(i)}) for i in range(6))
     arms = arms[:3] + tuple(replace(a, exploratory=True) for a in arms[3:])
-    assert [row.contrast.family for row in compare(study(arms)).compared] == [2, 2, 3, 3, 3]
+    assert [row.contrast.family for row in compare(study(arms)).rows_with_contrast] == [2, 2, 3, 3, 3]
 
 
 def test_accuracy_is_better_when_it_is_higher():
@@ -214,10 +214,10 @@ def test_arms_may_be_held_against_one_another_in_a_chain():
     c = compare(study((arm("baseline", 0.0), base, second, third, named, last)))
     means = {row.arm.name: row.summary.mean for row in c.rows}
     pairs = {"second": "other", "third": "second", "named": "baseline", "last": "named"}
-    assert {row.arm.name: c.base(row).arm.name for row in c.compared} == pairs
-    for row in c.compared:
+    assert {row.arm.name: c.base(row).arm.name for row in c.rows_with_contrast} == pairs
+    for row in c.rows_with_contrast:
         assert row.contrast.mean == pytest.approx(means[row.arm.name] - means[pairs[row.arm.name]])
-    assert {row.contrast.family for row in c.compared} == {len(pairs)}
+    assert {row.contrast.family for row in c.rows_with_contrast} == {len(pairs)}
     assert "Δ is the arm minus baseline or the arm that each names" in comparison_markdown(c)
     reference, held = c.rows[1], c.rows[2]
     assert reference.contrast is None and "others are held against it" in reference.note
@@ -239,7 +239,7 @@ def test_what_is_counted_is_a_reference_that_is_trained_once_and_paired_with_eve
     held = replace(arm("held", 0.3, settings={"clip": 2.0}), against="bigrams")
     c = compare(study((arm("baseline", 0.0), counting("bigrams", 0.5), held)))
     _, counts, ours = c.rows
-    assert counts.contrast is None and counts.note == COUNTED
+    assert counts.contrast is None and counts.exclusion is Exclusion.COUNTED
     assert (counts.done, counts.total, counts.summary.sd, counts.summary.interval) == (1, 1, None, None)
     assert ours.contrast.pairs == 10 and ours.contrast.family == 1
     assert ours.contrast.sd == pytest.approx(ours.summary.sd)
@@ -250,7 +250,7 @@ def test_what_is_counted_is_a_reference_that_is_trained_once_and_paired_with_eve
 
 def test_what_is_counted_has_a_contrast_where_it_names_an_arm():
     counts = replace(counting("bigrams", 0.5), against="baseline")
-    (row,) = compare(study((arm("baseline", 0.0), counts))).compared
+    (row,) = compare(study((arm("baseline", 0.0), counts))).rows_with_contrast
     assert row.arm == counts and row.contrast.pairs == 10
 
 
@@ -259,5 +259,5 @@ def test_arms_of_another_task_than_the_baseline_s_are_not_ranked_with_it():
     base = arm("three words", 0.5, settings=three)
     held = replace(arm("held", 0.3, settings={**three, "clip": 2.0}), against="three words")
     c = compare(study((arm("baseline", 0.0), arm("wd", 0.1, settings={"wd": 0.0}), base, held)))
-    assert [row.arm.name for row in c.compared] == ["wd", "held"]
-    assert [row.arm.name for row in c.entrants] == ["baseline", "wd"]
+    assert [row.arm.name for row in c.rows_with_contrast] == ["wd", "held"]
+    assert [row.arm.name for row in c.same_task_rows] == ["baseline", "wd"]

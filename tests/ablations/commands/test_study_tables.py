@@ -32,8 +32,8 @@ def test_a_shipped_table_is_of_todays_design_and_has_all_that_its_looks_ask_for(
     table = ablations.shipped(name)
     found = study_tables.compare(table)
     assert found.table.counts.equals(table.counts)
-    assert len(ablations.verdicts(table)) == sum(row.declared for row in found.rows)
-    assert all(row.decided or row.contrast.pairs == len(found.design.seeds) for row in found.judged)
+    assert len(ablations.verdicts(table)) == sum(row.has_contrast_to_decide for row in found.rows)
+    assert all(row.decided or row.contrast.pairs == len(found.design.seeds) for row in found.rows_to_decide)
 
 
 def test_the_command_judges_a_shipped_table_as_python_does(tmp_path) -> None:

@@ -62,7 +62,7 @@ def test_each_contrast_ends_at_its_own_look() -> None:
     assert first(d, "same") == (Word.EQUIVALENT, 10)
     assert first(d, "worse")[0] is Word.WORSENS and 10 < first(d, "worse")[1] < 40
     assert first(d, "wide") == (Word.INCONCLUSIVE, 40)
-    assert d.looks == 5 and set(d.seeds_requested.values()) == {0} and not any(stuck(d).values())
+    assert d.looks_taken == 5 and set(d.seeds_requested.values()) == {0} and not any(stuck(d).values())
     assert [d.verdicts[n]["valid_accuracy"].decided for n in PAIRS] == [True, True, True, False]
 
 
@@ -88,19 +88,24 @@ def test_what_lies_beyond_a_look_changes_nothing() -> None:
 def test_a_look_waits_for_every_open_contrast() -> None:
     some = {**cut(PAIRS, 10), "wide": cut(PAIRS, 9)["wide"]}
     d = run(some)
-    assert d.looks == 0 and set(d.seeds_requested.values()) == {10}
+    assert d.looks_taken == 0 and set(d.seeds_requested.values()) == {10}
     v = d.verdicts["better"]["valid_accuracy"]
     assert (v.word, v.p_adjusted, v.p_equivalent, v.contrast.pairs) == (Word.INCONCLUSIVE, 1.0, 1.0, 10)
     assert not v.decided and "open after 10 of 40 seeds" in grounds(v)
     one_metric = {**cut(PAIRS, 10), "wide": {"valid_accuracy": cut(PAIRS, 10)["wide"]["valid_accuracy"]}}
-    assert run(one_metric).looks == 0
+    assert run(one_metric).looks_taken == 0
     after = run(cut(PAIRS, 10))
-    assert after.looks == 1 and after.seeds_requested == {"better": 0, "same": 0, "worse": 15, "wide": 15}
+    assert after.looks_taken == 1 and after.seeds_requested == {
+        "better": 0,
+        "same": 0,
+        "worse": 15,
+        "wide": 15,
+    }
 
 
 def test_contrasts_without_results_are_in_the_family() -> None:
     d = run({"alone": PAIRS["worse"], **{f"{i}": {} for i in range(9)}})
-    assert d.looks == 0 and d.verdicts["0"]["valid_loss"].contrast.pairs == 0
+    assert d.looks_taken == 0 and d.verdicts["0"]["valid_loss"].contrast.pairs == 0
     lost = {f"{i}": {10: "failed"} for i in range(9)}
     few, many = (
         run({"alone": PAIRS["worse"]}),
@@ -198,4 +203,4 @@ def test_a_study_that_cannot_reach_its_looks_is_refused() -> None:
     for seeds, metrics in ((SEEDS[:39], (LOSS,)), (SEEDS, ()), ((*SEEDS, 10), (LOSS,))):
         with pytest.raises(ValueError, match="up to 40"):
             decide({}, seeds=seeds, looks=LOOKS, metrics=metrics)
-    assert run({}).looks == 0 and run({}).verdicts == {}
+    assert run({}).looks_taken == 0 and run({}).verdicts == {}
