@@ -73,7 +73,7 @@ def own_settings(model: str) -> dict[str, Scalar]:
     return _PLAIN | _SETTINGS.get(model, {})
 
 
-def hold(comparison: Comparison) -> tuple[BookComparison, ...]:
+def compare_with_book(comparison: Comparison) -> tuple[BookComparison, ...]:
     """The book's rows compared with the arms of the same model and settings that have three or more seeds."""
     return tuple(held for row in comparison.rows if (held := _compare_with_row(row)))
 

@@ -11,7 +11,7 @@ from reports.statistics.contrasts import Contrast, benjamini_hochberg, contrast,
 from reports.statistics.decisions import Decisions, decide
 from reports.statistics.sequential import Looks
 from reports.statistics.unpaired import welch
-from reports.statistics.verdicts import Verdict, judged
+from reports.statistics.verdicts import Verdict, judge_contrasts
 from reports.trials import Statuses, Values
 
 
@@ -47,7 +47,10 @@ def _look_by_look(
             for side in (name, design.bases[name]):
                 lost[name] |= dict.fromkeys(ended[side].keys() - numbers[side].keys(), "failed")
     return decide(
-        {name: {m: (of[name], of[design.bases[name]]) for m, of in values.items()} for name in family},
+        {
+            name: {m: (by_arm[name], by_arm[design.bases[name]]) for m, by_arm in values.items()}
+            for name in family
+        },
         seeds=design.seeds,
         looks=Looks(design.looks),
         metrics=design.metrics,
@@ -58,24 +61,25 @@ def _look_by_look(
 
 def _at_once(contrasts: Sequence[str], values: Values, design: Design) -> Decisions[str]:
     """Verdicts on all rows that there are, corrected within each metric."""
-    found: dict[str, dict[str, Verdict]] = {}
+    verdicts: dict[str, dict[str, Verdict]] = {}
     for metric in design.metrics:
-        of, family = values[metric.name], len(contrasts)
-        made = {
-            name: _contrast(of[name], of[design.bases[name]], metric, family, design) for name in contrasts
+        by_arm, size = values[metric.name], len(contrasts)
+        family = {
+            name: _contrast(by_arm[name], by_arm[design.bases[name]], metric, size, design)
+            for name in contrasts
         }
-        for name, v in judged(made).items():
-            found.setdefault(name, {})[metric.name] = replace(v, decided=v.claims)
-    return Decisions(verdicts=found, seeds_requested=dict.fromkeys(found, 0), looks_taken=1)
+        for name, v in judge_contrasts(family).items():
+            verdicts.setdefault(name, {})[metric.name] = replace(v, decided=v.claims)
+    return Decisions(verdicts=verdicts, seeds_requested=dict.fromkeys(verdicts, 0), looks_taken=1)
 
 
 def _contrast(
     arm: Mapping[Any, float], base: Mapping[Any, float], metric: Metric, family: int, design: Design
 ) -> Contrast:
-    how: dict[str, Any] = {"delta": metric.delta, "lower_is_better": metric.lower_is_better, "family": family}
+    options: dict[str, Any] = {"delta": metric.delta, "lower_is_better": metric.lower_is_better}
     if not design.pair:
-        return welch([*arm.values()], [*base.values()], **how)
-    return contrast(arm, base, **how)
+        return welch([*arm.values()], [*base.values()], family=family, **options)
+    return contrast(arm, base, family=family, **options)
 
 
 def seeds_of_sides(contrasts: Mapping[str, int], design: Design) -> dict[str, int]:

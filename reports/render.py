@@ -14,7 +14,7 @@ from bench.errors import plural, visible
 from bench.files import save, save_all
 from bench.trial import Result
 from reports import answer, factorial, formats, headline, sections, tables, tuning
-from reports.book import SOURCE, hold
+from reports.book import SOURCE, compare_with_book
 from reports.comparison import Comparison
 from reports.figures import forest, panels
 from reports.statistics import verdicts
@@ -92,7 +92,7 @@ def _jinja() -> Environment:
     jinja.filters |= {"p": formats.p_value, "plural": plural}
     jinja.tests["web"] = lambda link: link.startswith(("https://", "http://"))
     jinja.globals |= {
-        "together": verdicts.together,
+        "describe_interaction": verdicts.describe_interaction,
         "costs_of": sections.COSTS,
         "fine": sections.FINE,
         "state": answer.state,
@@ -151,7 +151,7 @@ def _columns(c: Comparison) -> dict[str, str]:
 def _answer(c: Comparison) -> dict[str, Any]:
     """The parts that a page and the index share; a study that tunes answers with each arm at its best."""
     own_best, best, whole = tuning.own_best(c), tuning.at_best(c) or c, factorial.factorial(c)
-    parts, held = factorial.parts(c, whole), hold(best)
+    parts, held = factorial.parts(c, whole), compare_with_book(best)
     thorough = any(all(part.views.values()) for part in parts)
     return {
         "c": c,

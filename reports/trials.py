@@ -40,7 +40,8 @@ def trial_record(arm: str, seed: int, result: Result) -> dict[str, object]:
     facts |= {"reason": result.reason, "attempts": result.attempts, "seconds": result.spent}
     measured = result.metrics if result.done else {}
     numbers = {name: x if math.isfinite(x) else math.inf for name, x in sorted(measured.items())}
-    return {**facts, **result.trial.factors(), **numbers, **facts}
+    cells = result.trial.factors() | numbers
+    return facts | {name: cell for name, cell in cells.items() if name not in facts}
 
 
 def measured_in(table: pd.DataFrame, design: Design) -> list[str]:
@@ -51,11 +52,11 @@ def measured_in(table: pd.DataFrame, design: Design) -> list[str]:
 
 def statuses(table: pd.DataFrame, design: Design) -> Statuses:
     """The status of every row."""
-    found: dict[str, dict[Any, str]] = {arm.name: {} for arm in design.arms}
-    marks = table.status if "status" in table else repeat("done", len(table))
-    for arm, seed, mark in zip(table.arm, table.seed, marks, strict=True):
-        found[arm][seed] = mark
-    return _on_every_seed(found, design)
+    by_arm: dict[str, dict[Any, str]] = {arm.name: {} for arm in design.arms}
+    column = table.status if "status" in table else repeat("done", len(table))
+    for arm, seed, status in zip(table.arm, table.seed, column, strict=True):
+        by_arm[arm][seed] = status
+    return _repeat_counts(by_arm, design)
 
 
 def values_by_metric(table: pd.DataFrame, design: Design) -> Values:
@@ -65,12 +66,12 @@ def values_by_metric(table: pd.DataFrame, design: Design) -> Values:
 
 def values_of(table: pd.DataFrame, metric: str, design: Design) -> Mapping[str, Mapping[Any, float]]:
     """The numbers of one metric."""
-    found: dict[str, dict[Any, float]] = {arm.name: {} for arm in design.arms}
+    by_arm: dict[str, dict[Any, float]] = {arm.name: {} for arm in design.arms}
     numbers = numbers_of(table, metric)
     known = numbers.notna()
     for arm, seed, x in zip(table.arm[known], table.seed[known], numbers[known], strict=True):
-        found[arm][seed] = x
-    return _on_every_seed(found, design)
+        by_arm[arm][seed] = x
+    return _repeat_counts(by_arm, design)
 
 
 def numbers_of(table: pd.DataFrame, metric: str) -> "pd.Series[float]":
@@ -82,12 +83,12 @@ def numbers_of(table: pd.DataFrame, metric: str) -> "pd.Series[float]":
     return numbers
 
 
-def _on_every_seed(
-    found: Mapping[str, Mapping[Any, Value]], design: Design
+def _repeat_counts(
+    by_arm: Mapping[str, Mapping[Any, Value]], design: Design
 ) -> dict[str, Mapping[Any, Value]]:
-    """What an arm that is trained once has, it has on every seed."""
-    once = {arm.name for arm in design.arms if arm.counted and found[arm.name]}
+    """Repeat the single row of a count model for every seed."""
+    counted = {arm.name for arm in design.arms if arm.counted and by_arm[arm.name]}
     return {
-        name: dict.fromkeys(design.seeds, next(iter(of.values()))) if name in once else of
-        for name, of in found.items()
+        name: dict.fromkeys(design.seeds, next(iter(rows.values()))) if name in counted else rows
+        for name, rows in by_arm.items()
     }

@@ -106,18 +106,16 @@ def verdicts(
 
     Differences and equivalences are corrected as one family of Holm's each.
     """
-    judge = partial(contrast, delta=delta, lower_is_better=lower_is_better, family=len(pairs))
-    return judged({name: judge(*pair) for name, pair in pairs.items()})
+    compare = partial(contrast, delta=delta, lower_is_better=lower_is_better, family=len(pairs))
+    return judge_contrasts({name: compare(*pair) for name, pair in pairs.items()})
 
 
-def judged(found: Mapping[Name, Contrast]) -> dict[Name, Verdict]:
+def judge_contrasts(family: Mapping[Name, Contrast]) -> dict[Name, Verdict]:
     """The verdicts on a family of contrasts, as `verdicts` has them."""
-    different, equivalent = (
-        holm([c.p for c in found.values()]),
-        holm([c.equivalence_p for c in found.values()]),
-    )
-    both = zip(found.items(), different, equivalent, strict=True)
-    return {name: verdict(c, p, e) for (name, c), p, e in both if c.pairs}
+    different = holm([c.p for c in family.values()])
+    equivalent = holm([c.equivalence_p for c in family.values()])
+    adjusted = zip(family.items(), different, equivalent, strict=True)
+    return {name: verdict(c, p, e) for (name, c), p, e in adjusted if c.pairs}
 
 
 def sentence(v: Verdict, arm: str, baseline: str, *, unit: str = "nats", correction: str = "Holm") -> str:
@@ -151,10 +149,10 @@ def stage(v: Verdict) -> str:
     looks = v.contrast.look.looks
     if len(looks.numbers) == 1:
         return ""
-    seen = f"{v.contrast.pairs} of {looks.last} seeds"
+    seeds = f"{v.contrast.pairs} of {looks.last} seeds"
     if not v.decided:
-        return f"open after {seen}"
-    return f"decided at {seen}" if v.claims else f"undecided at {seen}, where the first metric is decided"
+        return f"open after {seeds}"
+    return f"decided at {seeds}" if v.claims else f"undecided at {seeds}, where the first metric is decided"
 
 
 def _effect(c: Contrast, unit: str) -> str:
@@ -215,7 +213,7 @@ def self_check(c: Contrast) -> str:
     return f"A/A check passed {on}: no significant difference between the baseline and itself"
 
 
-_TOGETHER = {
+_INTERACTIONS = {
     Word.IMPROVES: "together better than the two effects add up to",
     Word.WORSENS: "together worse than the two effects add up to",
     Word.EQUIVALENT: "the two effects add up, within ±δ",
@@ -224,9 +222,9 @@ _TOGETHER = {
 }
 
 
-def together(v: Verdict) -> str:
+def describe_interaction(v: Verdict) -> str:
     """A phrase on whether two factors' effects add up, from the verdict on their interaction."""
-    return _TOGETHER[v.word]
+    return _INTERACTIONS[v.word]
 
 
 def worst_end(c: Contrast) -> float | None:

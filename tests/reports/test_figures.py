@@ -11,7 +11,7 @@ import pytest
 from markupsafe import escape
 from synthetic import SEEN, arm, compare, hostile, labels, realistic, study, svgs, switched
 
-from reports.book import hold
+from reports.book import compare_with_book
 from reports.factorial import factorial
 from reports.figures import forest, panels
 from reports.sections import sweeps
@@ -117,11 +117,11 @@ def test_counts_are_lines_and_a_list_and_the_books_value_is_a_diamond():
     counts = arm("counts", 0.4, 0.0, model="ngram-2")
     counts = replace(counts, counted=True, results=dict.fromkeys(range(10), counts.results[0]))
     c = compare(study((arm("LMModel6", 0.0), counts, arm("clip", 0.1, settings={"clip": 1.0}))))
-    panel, _ = forest.panels(c, hold(c))
+    panel, _ = forest.panels(c, compare_with_book(c))
     ((rows, listed, strip),) = panel.groups
     assert [r.row.arm.name for r in rows] == ["LMModel6", "clip"] and panel.marked
     assert listed == f"counts {c.rows[1].summary.mean:.2f} nats"
-    drawn = strips(c, hold(c))["validation loss"]
+    drawn = strips(c, compare_with_book(c))["validation loss"]
     lines = [marks(svg, "count")[0].get("x1") for svg in (ET.fromstring(strip), *drawn.values())]
     assert len(set(lines)) == 1 and len(lines) == 3
     assert [len(marks(svg, "book")) for svg in drawn.values()] == [1, 0]  # 1.368

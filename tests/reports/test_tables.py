@@ -9,7 +9,7 @@ from ablations.study.loading import load
 from bench.errors import BadInput, visible
 from bench.trial import Metric, Trial
 from reports.answer import claims, tally
-from reports.book import BOOK, hold, own_settings
+from reports.book import BOOK, compare_with_book, own_settings
 from reports.comparison import Exclusion
 from reports.design import MeasuredArm
 from reports.formats import count, csv_cell, interval, number, p_value
@@ -172,7 +172,7 @@ def test_the_book_is_held_against_its_own_settings_only():
         arm("LMModel7, fewer epochs", -0.5, model="lm7", settings={"epochs": 3}),
         arm("LMModel4, another rate", 0.3, model="lm4"),  # the book's is 3e-3, this one 1e-2
     )
-    held = hold(compare(study(arms)))
+    held = compare_with_book(compare(study(arms)))
     assert [h.row.arm.name for h in held] == ["LMModel6", "LMModel7"]
     # 1.368 is near 1.30, .458 not near .80
     assert [h.prediction.plausible for h in held] == [True, False]
@@ -195,7 +195,7 @@ def test_a_rung_of_a_ladder_is_held_against_the_book_by_its_settings():
         arm("no AR", -0.4, model="lm7", options=own, settings={**parts, "alpha": 0.0}),
     ]
     assert all(set(rung.changes) > {"model"} for rung in rungs)
-    held = hold(compare(study((arm("base", 0.1, settings={"clip": 1.0}), *rungs))))
+    held = compare_with_book(compare(study((arm("base", 0.1, settings={"clip": 1.0}), *rungs))))
     assert [h.row.arm.name for h in held] == ["LMModel7"]
 
 
