@@ -43,7 +43,7 @@ from reports.comparison import Comparison
 from reports.formats import titled
 from reports.statistics.contrasts import Contrast, contrast
 from reports.statistics.verdicts import Verdict, sentence, verdict
-from reports.trials import measured_in, trial_record, values_of
+from reports.trials import metric_columns, trial_record, values_of
 
 
 def trial(model: str, seed: int = 0, **settings: Any) -> Trial:
@@ -249,7 +249,7 @@ def _comparison(study: str | pd.DataFrame, folder: str | Path) -> Comparison:
 def _by_metric(found: Comparison, metric: str, delta: float = 0.0) -> Comparison:
     """The view by a metric; the first metric's where the study does not name it and `delta` is given."""
     study, metrics = found.design.study, found.design.metrics
-    known = measured_in(found.table, found.design)
+    known = metric_columns(found.table, found.design)
     cure = suggestion(metric, known)
     require(not metric or not known or metric in known, f"no result has {metric!r}", key="metric", cure=cure)
     view = found.by(metric) if metric else found

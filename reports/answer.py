@@ -14,8 +14,7 @@ from reports.comparison import ComparedArm, Comparison, Exclusion
 from reports.formats import interval, number, scale
 from reports.statistics.contrasts import divergence_interval
 from reports.statistics.power import CLAIM_SEEDS
-from reports.statistics.verdicts import Verdict, Word, stage, verdicts
-from reports.statistics.verdicts import self_check as checked
+from reports.statistics.verdicts import Verdict, Word, self_check, stage, verdicts
 from reports.tuning import OwnBest, words
 
 BIGRAMS = "ngram-2"
@@ -35,7 +34,7 @@ class Claim:
 
 def claims(c: Comparison) -> tuple[Claim, ...]:
     """One claim a contrast: by verdict, improvements first, and within each the largest effect first."""
-    found = [
+    unsorted = [
         Claim(
             row=row,
             verdict=row.verdict,
@@ -51,25 +50,25 @@ def claims(c: Comparison) -> tuple[Claim, ...]:
         if row.verdict
     ]
     order = list(Word)
-    return tuple(sorted(found, key=lambda x: (order.index(x.verdict.word), -size(x.verdict), x.row.index)))
+    return tuple(sorted(unsorted, key=lambda x: (order.index(x.verdict.word), -size(x.verdict), x.row.index)))
 
 
 def _line(row: ComparedArm, c: Comparison) -> str:
     """Level of the baseline → of the arm over the same seeds, effect with interval, seeds, state."""
-    k, how, base = row.contrast, c.scale, c.base(row).summary
+    k, base = row.contrast, c.base(row).summary
     if k is None:
         return row.note
     if k.identical:
         return f"the same on every one of {plural(k.pairs, row.noun)}"
-    said = [f"better on {k.wins} of {plural(k.pairs, row.noun)}" if k.paired else "", state(row)]
+    phrases = [f"better on {k.wins} of {plural(k.pairs, row.noun)}" if k.paired else "", state(row)]
     if k.mean is not None:
         start = fmean(base.values[seed] for seed in k.differences) if k.differences else base.mean or 0.0
-        said[:0] = [
-            f"{how.at(start)} → {how.at(start + k.mean)}",
-            f"{how.moved(k.mean, k.interval)} {how.from_to(k.interval)}".rstrip(),
+        phrases[:0] = [
+            f"{c.scale.at(start)} → {c.scale.at(start + k.mean)}",
+            f"{c.scale.moved(k.mean, k.interval)} {c.scale.from_to(k.interval)}".rstrip(),
             f"perplexity × {number(k.ratio, 3)}" if c.in_nats else "",
         ]
-    return ", ".join(filter(None, said))
+    return ", ".join(filter(None, phrases))
 
 
 def state(row: ComparedArm) -> str:
@@ -78,19 +77,21 @@ def state(row: ComparedArm) -> str:
     if not k:
         return row.note if row.index else "baseline"
     if not v:
-        return checked(k).partition(":")[0]
-    gone, said = max(k.arm_diverged, k.baseline_diverged), list[str]()
+        return self_check(k).partition(":")[0]
+    diverged, phrases = max(k.arm_diverged, k.baseline_diverged), list[str]()
     if k.given_convergence:
-        said.append(f"{gone} of {k.pairs} diverged: mean given convergence")
+        phrases.append(f"{diverged} of {k.pairs} diverged: mean given convergence")
     if v.blocked_reason:
-        said.append(f"open: {v.blocked_reason}")
+        phrases.append(f"open: {v.blocked_reason}")
     elif not v.decided:
         done = k.pairs >= k.look.looks.last
         seeds = plural(k.pairs, row.noun)
-        said.append(f"not decided at {seeds}" if done else f"open after {k.pairs} of {row.max_seeds} seeds")
+        phrases.append(
+            f"not decided at {seeds}" if done else f"open after {k.pairs} of {row.max_seeds} seeds"
+        )
     if v.provisional:
-        said.append(f"provisional: under {CLAIM_SEEDS} seeds")
-    return "; ".join(said)
+        phrases.append(f"provisional: under {CLAIM_SEEDS} seeds")
+    return "; ".join(phrases)
 
 
 def sentences(c: Comparison) -> tuple[str, ...]:
@@ -110,11 +111,11 @@ def standing(c: Comparison) -> str:
 
 def extension(c: Comparison) -> str:
     """Sentences on a plan that was declared after its trials had been seen; "" for any other."""
-    if not (seen := c.design.seen):
+    if not (trials := c.design.seen):
         return ""
     first, n = max(c.design.seeds) + 1, len(c.design.seeds)
     return (
-        f"This plan was declared after {seen:,} of its trials had been seen: its claims are exploratory. "
+        f"This plan was declared after {trials:,} of its trials had been seen: its claims are exploratory. "
         f"Fresh seeds confirm: --seeds {first}-{first + n - 1}"
     )
 
@@ -162,7 +163,7 @@ def broken(c: Comparison) -> tuple[tuple[ComparedArm, str], ...]:
 
 def warnings(c: Comparison) -> tuple[str, ...]:
     """Dead toggles, missing witnesses, a failed A/A check, arms worse than counting, mixed machines."""
-    said = [
+    phrases = [
         f"{row.arm.name}: {row.note} bit for bit, so the change did nothing" for row in c.rows if row.dead
     ]
     place = attrgetter("where")
@@ -171,14 +172,14 @@ def warnings(c: Comparison) -> tuple[str, ...]:
         for where, proofs in groupby(sorted(failed, key=place), place):
             factors = ", ".join(proof.factor for proof in proofs)
             some = f" in {where}" if where else ""
-            said.append(f"{row.arm.name}: no proof that {factors} took effect{some}")
-    again = [
-        checked(row.contrast)
+            phrases.append(f"{row.arm.name}: no proof that {factors} took effect{some}")
+    self_checks = [
+        self_check(row.contrast)
         for row in c.rows_with_contrast
         if not row.has_contrast_to_decide and row.contrast
     ]
-    said += [sentence for sentence in again if "failed" in sentence]
-    return tuple(filter(None, (*said, *_worse_than_counting(c), mixed_machines(c))))
+    phrases += [sentence for sentence in self_checks if "failed" in sentence]
+    return tuple(filter(None, (*phrases, *_worse_than_counting(c), mixed_machines(c))))
 
 
 def mixed_machines(c: Comparison) -> str:
@@ -213,26 +214,31 @@ def _worse_than_counting(c: Comparison) -> list[str]:
     return [f"{name}: {v.symbol} {v.word} against bigram counts" for name, v in worse.items()]
 
 
-def flips(found: Sequence[OwnBest]) -> tuple[str, ...]:
+def flips(tuned: Sequence[OwnBest]) -> tuple[str, ...]:
     """Arms whose verdict changes with tuning, so that neither verdict may be quoted alone."""
-    return tuple(f"{x.row.arm.name}: {x.sentence}" for x in found if x.flips)
+    return tuple(f"{best.row.arm.name}: {best.sentence}" for best in tuned if best.flips)
 
 
 def fits(held: Sequence[BookComparison], c: Comparison) -> str:
     """A sentence that lists the book's values within and outside our prediction intervals."""
     name, title = "valid_loss", "validation losses"
-    found = [(h.published.valid_loss, h.published.title, h.prediction) for h in held]
+    rows = [(h.published.valid_loss, h.published.title, h.prediction) for h in held]
     if c.metric.name == "valid_accuracy":
         name, title = c.metric.name, "accuracies"
-        found = [
+        rows = [
             (h.published.accuracy, h.published.title, h.accuracy_prediction or h.prediction) for h in held
         ]
-    said = []
-    for fit, where in ((True, "within"), (False, "outside")):
-        if named := dict.fromkeys(f"{scale(name).at(x)} ({of})" for x, of, p in found if p.plausible is fit):
+    phrases = []
+    for plausible, where in ((True, "within"), (False, "outside")):
+        listed = [
+            f"{scale(name).at(value)} ({model})"
+            for value, model, prediction in rows
+            if prediction.plausible is plausible
+        ]
+        if named := dict.fromkeys(listed):
             verb, s = ("lies", "") if len(named) == 1 else ("lie", "s")
-            said.append(f"{', '.join(named)} {verb} {where} our 95 % prediction interval{s}")
-    return f"Of the book's {title}, {'; '.join(said)}" if said else ""
+            phrases.append(f"{', '.join(named)} {verb} {where} our 95 % prediction interval{s}")
+    return f"Of the book's {title}, {'; '.join(phrases)}" if phrases else ""
 
 
 _LOOKS = (
@@ -245,13 +251,12 @@ _LOOKS = (
 
 def zone(c: Comparison) -> str:
     """±δ with its unit."""
-    how = c.scale
-    return f"±{how.factor * c.metric.delta:g} {how.difference}".rstrip()
+    return f"±{c.scale.factor * c.metric.delta:g} {c.scale.difference}".rstrip()
 
 
 def limits(c: Comparison, environments: dict[str, str]) -> tuple[str, ...]:
     """Sentences on the limits of these results."""
-    said = [
+    phrases = [
         "There is one validation set: every interval is over seeds, given that set. Other text may differ.",
         *(
             f"Differences in {view.title} within {zone(view)} were declared too small to matter."
@@ -260,15 +265,17 @@ def limits(c: Comparison, environments: dict[str, str]) -> tuple[str, ...]:
     ]
     if tuned := c.design.tuned[:1]:
         tried = f"{len(tuned[0].levels)} levels with {plural(len(tuned[0].seeds), 'seed')} each"
-        said.append(
+        phrases.append(
             f"An arm's own best {words(tuned[0].setting)} is the best of {tried}; no others were tried."
         )
     if machine := environments.get("gpu") or environments.get("cpu") or environments.get("platform"):
-        said.append(f"Speeds and seconds hold for this hardware: {machine}. The order may differ elsewhere.")
+        phrases.append(
+            f"Speeds and seconds hold for this hardware: {machine}. The order may differ elsewhere."
+        )
     if c.sequential:
-        said += _LOOKS
+        phrases += _LOOKS
     if any(row.diverged for row in c.rows):
-        said.append("A mean beside a diverged seed is given convergence: it describes the others alone.")
+        phrases.append("A mean beside a diverged seed is given convergence: it describes the others alone.")
     if any(row.arm.exploratory for row in c.rows):
-        said.append("Exploratory arms were not named by the plan: they suggest, they do not confirm.")
-    return tuple(filter(None, said))
+        phrases.append("Exploratory arms were not named by the plan: they suggest, they do not confirm.")
+    return tuple(filter(None, phrases))

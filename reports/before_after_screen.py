@@ -25,7 +25,7 @@ def screen(changes: BeforeAfter) -> str:
         lines.append(f"   and {rest} more, of which {failed or 'none'} failed")
     reasons = [_wrap(f"✗ {short(name)}: {why}") for name, why in _why(changes)]
     reasons += [_wrap(f"  {note}") for note in _asides(changes)]
-    return "\n".join([*lines, *_fit(reasons)]) + "\n"
+    return "\n".join([*lines, *_choose_reasons(reasons)]) + "\n"
 
 
 def markdown(changes: BeforeAfter) -> str:
@@ -118,7 +118,7 @@ def _wrap(line: str) -> list[str]:
     return textwrap.wrap(short(line, 3 * WIDTH), WIDTH, subsequent_indent="    ", break_on_hyphens=False)
 
 
-def _fit(reasons: Sequence[Sequence[str]]) -> list[str]:
+def _choose_reasons(reasons: Sequence[Sequence[str]]) -> list[str]:
     """As many reasons as there is room for, and how many are left out."""
     lines: list[str] = []
     for i, reason in enumerate(reasons):

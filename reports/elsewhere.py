@@ -80,7 +80,7 @@ def design_of(frame: pd.DataFrame, table: pd.DataFrame, columns: Columns, source
     named = frame[list(columns.arm)].astype(str).set_axis(table.arm)
     levels = {name: named.loc[[name]].iloc[0].to_dict() for name in order}
     base = levels[baseline].items()
-    changes = {name: {str(c): x for c, x in of.items() - base} for name, of in levels.items()}
+    changes = {name: {str(c): x for c, x in own.items() - base} for name, own in levels.items()}
     others = plural(len(order) - 1, "arm")
     return Design(
         study=page,

@@ -77,7 +77,7 @@ def factorial(c: Comparison) -> Factorial | None:
             for part, row in moved.items():
                 levels = tuple((move in part) is (move[1] == s.on) for move, s in switches.items())
                 table[levels] = select_seeds(row.summary.values, seeds)
-            return _measured(c, tuple(switches.values()), table)
+            return _measure_effects(c, tuple(switches.values()), table)
     return None
 
 
@@ -86,7 +86,7 @@ def _until_last(common: Sequence[int], seeds: Sequence[int]) -> Sequence[int]:
     return seeds[: seeds.index(common[-1]) + 1] if common else ()
 
 
-def _measured(c: Comparison, switches: tuple[Switch, ...], table: Cells) -> Factorial | None:
+def _measure_effects(c: Comparison, switches: tuple[Switch, ...], table: Cells) -> Factorial | None:
     names, delta, lower = [s.name for s in switches], c.metric.delta, c.metric.lower_is_better
     try:
         effects = factorial_effects(table, names, delta=delta, lower_is_better=lower)
@@ -108,41 +108,41 @@ def parts(c: Comparison, whole: Factorial | None) -> tuple[Part, ...]:
         pairs[full][key] = (base, near[key])
         if opposite and key in far and opposite is not near[key]:
             pairs[empty][key] = (opposite, far[key])
-    found = {view: _judged(c, asked, switches) for view, asked in pairs.items()}
-    found[AVERAGE] = {}
+    by_view = {view: _judge_switches(c, asked, switches) for view, asked in pairs.items()}
+    by_view[AVERAGE] = {}
     if whole:
-        found[AVERAGE] = {s.key: e.verdict for s, e in zip(whole.switches, whole.effects, strict=False)}
-    views = {key: {view: judged.get(key) for view, judged in found.items()} for key in switches}
+        by_view[AVERAGE] = {s.key: e.verdict for s, e in zip(whole.switches, whole.effects, strict=False)}
+    views = {key: {view: by_switch.get(key) for view, by_switch in by_view.items()} for key in switches}
     return tuple(
-        Part(switch=switches[key], views=seen)
-        for key, seen in views.items()
-        if sum(v is not None for v in seen.values()) > 1
+        Part(switch=switches[key], views=verdicts_on_switch)
+        for key, verdicts_on_switch in views.items()
+        if sum(v is not None for v in verdicts_on_switch.values()) > 1
     )
 
 
-def _judged(
+def _judge_switches(
     c: Comparison, pairs: Mapping[str, tuple[ComparedArm, ComparedArm]], switches: Mapping[str, Switch]
 ) -> dict[str, Verdict]:
     """On against off for every switch. A contrast that the study declares has the verdict that it has there.
 
     The others are judged on the seeds that all their arms have, corrected together.
     """
-    found, values, seeds = {}, {}, c.common([row for pair in pairs.values() for row in pair])
+    known, values, seeds = {}, {}, c.common([row for pair in pairs.values() for row in pair])
     for key, pair in pairs.items():
         first, second = sorted(pair, key=lambda row: _settings(row)[key] != switches[key].on)
         if first.verdict and c.base(first) is second:
-            found[key] = first.verdict
+            known[key] = first.verdict
         elif second.verdict and c.base(second) is first:
-            found[key] = _turned(second.verdict, second, first)
+            known[key] = _turn_verdict(second.verdict, second, first)
         else:
             values[key] = (
                 select_seeds(first.summary.values, seeds),
                 select_seeds(second.summary.values, seeds),
             )
-    return found | verdicts(values, delta=c.metric.delta, lower_is_better=c.metric.lower_is_better)
+    return known | verdicts(values, delta=c.metric.delta, lower_is_better=c.metric.lower_is_better)
 
 
-def _turned(v: Verdict, row: ComparedArm, base: ComparedArm) -> Verdict:
+def _turn_verdict(v: Verdict, row: ComparedArm, base: ComparedArm) -> Verdict:
     """The verdict on the baseline against an arm, from that on the arm against the baseline."""
     k, other = v.contrast, {Word.IMPROVES: Word.WORSENS, Word.WORSENS: Word.IMPROVES}
     lower, sides = k.lower_is_better, (select_seeds(side.summary.values, k.seeds) for side in (base, row))
@@ -159,13 +159,13 @@ def _settings(row: ComparedArm) -> dict[str, Scalar]:
 def _neighbours(c: Comparison, row: ComparedArm) -> dict[str, ComparedArm]:
     """By setting, the arm that differs from this one in that setting alone, where there is one such level."""
     here = _settings(row)
-    found: dict[str, dict[Scalar, ComparedArm]] = {}
+    rows_by_level: dict[str, dict[Scalar, ComparedArm]] = {}
     for other in c.same_task_rows:
         there = _settings(other)
         differing = [key for key in here if there.get(key) != here[key]]
         if len(differing) == 1 and there.keys() == here.keys():
-            found.setdefault(differing[0], {}).setdefault(there[differing[0]], other)
-    return {key: next(iter(rows.values())) for key, rows in found.items() if len(rows) == 1}
+            rows_by_level.setdefault(differing[0], {}).setdefault(there[differing[0]], other)
+    return {key: next(iter(rows.values())) for key, rows in rows_by_level.items() if len(rows) == 1}
 
 
 def _switch(c: Comparison, key: str, level: Scalar) -> Switch:

@@ -226,10 +226,10 @@ def machine(facts: Mapping[str, Any]) -> dict[str, str]:
     return {title: str(facts[key]) for key, title in _FACTS.items() if facts.get(key)} | versions
 
 
-def merged(machines: Iterable[Mapping[str, object]]) -> dict[str, str]:
+def merge_facts(machines: Iterable[Mapping[str, object]]) -> dict[str, str]:
     """The facts of several machines, each with all the values that were seen."""
-    seen: dict[str, dict[str, None]] = {}
+    values_by_name: dict[str, dict[str, None]] = {}
     for name, value in (fact for facts in machines for fact in facts.items()):
         flat = ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, Mapping) else str(value)
-        seen.setdefault(name, {})[flat] = None
-    return {name: " | ".join(filter(None, values)) for name, values in seen.items() if any(values)}
+        values_by_name.setdefault(name, {})[flat] = None
+    return {name: " | ".join(filter(None, values)) for name, values in values_by_name.items() if any(values)}

@@ -41,7 +41,7 @@ def answer(rows: Sequence[Row]) -> list[str]:
     exact, last = (sum(row["off"] == off for row in rows) for off in (0, 1))
     away = max(row["steps"] for row in rows)
     close = f": at most {plural(away, 'step')} of single precision, as this processor rounds" if away else ""
-    said = [
+    sentences = [
         f"{exact} of {len(rows)} printed rows come out in every digit, "
         f"{last} more in all but a last digit{close}."
     ]
@@ -50,8 +50,8 @@ def answer(rows: Sequence[Row]) -> list[str]:
         if row["off"] > 1:
             parted.setdefault(_title(row["model"]), row["epoch"])
     if places := [f"{title} at epoch {epoch}" for title, epoch in parted.items()]:
-        said.append(f"Rounding takes over in {', '.join(places)}.")
-    return said
+        sentences.append(f"Rounding takes over in {', '.join(places)}.")
+    return sentences
 
 
 def _title(model: str) -> str:

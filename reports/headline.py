@@ -46,25 +46,26 @@ def answer(c: Comparison, parts: Sequence[Part] = ()) -> Markup:
 def effects(c: Comparison, parts: Sequence[Part] = ()) -> list[Markup]:
     """The sentences of `answer` on what changes, without their full stops."""
     view = next((v for v in VIEWS if any(part.views[v] for part in parts)), None)
-    said = in_view(c, parts, view) if view else _told([_finding(x, c) for x in claims(c)], c)
+    phrases = tell_view(c, parts, view) if view else _tell_verdicts([_finding(x, c) for x in claims(c)], c)
     if differ := [_name(part.switch.name) for part in parts if part.differs]:
-        said.append(Markup("The verdict depends on the other parts for {}").format(_few(differ)))
-    return said
+        phrases.append(Markup("The verdict depends on the other parts for {}").format(_few(differ)))
+    return phrases
 
 
-def in_view(c: Comparison, parts: Sequence[Part], view: str) -> list[Markup]:
+def tell_view(c: Comparison, parts: Sequence[Part], view: str) -> list[Markup]:
     """The sentences on what the parts bring in one of `VIEWS`; none where it has no verdict."""
-    found = [Finding(_name(part.switch.name), "", v) for part in parts if (v := part.views[view])]
-    return _told(found, c, view)
+    findings = [Finding(_name(part.switch.name), "", v) for part in parts if (v := part.views[view])]
+    return _tell_verdicts(findings, c, view)
 
 
-def _told(found: Sequence[Finding], c: Comparison, view: str = "") -> list[Markup]:
-    said, undecided = _effects(found, c), [x for x in found if x.verdict.word is Word.INCONCLUSIVE]
-    if view and said:
-        said[0] = Markup("{}, {}").format(view.capitalize(), said[0])
+def _tell_verdicts(findings: Sequence[Finding], c: Comparison, view: str = "") -> list[Markup]:
+    phrases = _tell_effects(findings, c)
+    undecided = [x for x in findings if x.verdict.word is Word.INCONCLUSIVE]
+    if view and phrases:
+        phrases[0] = Markup("{}, {}").format(view.capitalize(), phrases[0])
     if undecided:
-        said.append(Markup("Undecided: {}").format(_few([_undecided(x, c) for x in undecided])))
-    return said
+        phrases.append(Markup("Undecided: {}").format(_few([_undecided(x, c) for x in undecided])))
+    return phrases
 
 
 def _undecided(x: Finding, c: Comparison) -> Markup:
@@ -84,21 +85,21 @@ def order(c: Comparison) -> Markup:
     titles = [arm.title for arm in arms.values()]
     names = {k: _name(arm.title if titles.count(arm.title) == 1 else arm.name) for k, arm in arms.items()}
     words, sure = _words(tasks, list(names), c), {Word.IMPROVES, Word.WORSENS}
-    kept = [pair for pair, seen in words.items() if any(seen == [word] * len(tasks) for word in sure)]
-    turned = [pair for pair, seen in words.items() if sure <= set(seen)]
+    kept = [pair for pair, by_task in words.items() if any(by_task == [word] * len(tasks) for word in sure)]
+    turned = [pair for pair, by_task in words.items() if sure <= set(by_task)]
     rest = [pair for pair in words if pair not in (*kept, *turned)]
     verb = "keeps its" if len(kept) == 1 else "keep their"
     unsure = f"differ for certain on at most {len(tasks) - 1} of {len(tasks)} tasks"
-    said = [Markup(f"{len(kept)} of {plural(len(words), 'pair')} of arms {verb} order")]
+    phrases = [Markup(f"{len(kept)} of {plural(len(words), 'pair')} of arms {verb} order")]
     for pairs, what in ((turned, "change places"), (rest, unsure)):
         if pairs:
-            named = [Markup("{} and {}").format(names[one], names[two]) for one, two in pairs]
-            said.append(Markup("{} {}").format(_few(named), what))
+            named = [Markup("{} and {}").format(names[first], names[second]) for first, second in pairs]
+            phrases.append(Markup("{} {}").format(_few(named), what))
     levels = [
-        Markup("On {} {}").format(task, _listed(_best([(names[key], rows[key]) for key in names], c), c))
+        Markup("On {} {}").format(task, _list_levels(_best([(names[key], rows[key]) for key in names], c), c))
         for task, rows in tasks.items()
     ]
-    return sentences([Markup("; ").join(said), *levels])
+    return sentences([Markup("; ").join(phrases), *levels])
 
 
 def _words(
@@ -126,12 +127,12 @@ def _tasks(c: Comparison) -> Mapping[str, Arms]:
     rows = [row for row in c.rows if row.index == 0 or not is_self_check(row.arm)]
     trained = [(row, trial.factors()) for row in rows if row.summary.n and (trial := trial_of(row.arm))]
     differing = [key for key in TASKS if len({factors[key] for _, factors in trained}) > 1]
-    found: dict[str, dict[Key, ComparedArm]] = {}
+    tasks: dict[str, dict[Key, ComparedArm]] = {}
     for row, factors in trained:
         task = ", ".join(f"{key} {PurePath(str(factors[key])).name}" for key in differing)
         rest = frozenset((key, value) for key, value in factors.items() if key not in TASKS)
-        found.setdefault(task, {})[rest] = row
-    return found
+        tasks.setdefault(task, {})[rest] = row
+    return tasks
 
 
 def _finding(x: Claim, c: Comparison) -> Finding:
@@ -150,11 +151,11 @@ def _levels(c: Comparison) -> Markup:
     """
     if lines := _lines(c):
         best = _best([x for line in lines for x in _best(line, c)[:1]], c)
-        return _listed(best, c)
+        return _list_levels(best, c)
     rows = [row for row in c.same_task_rows if row.index == 0 or not is_self_check(row.arm)]
     ladder = any(row.arm.against for row in c.rows_with_contrast)
     best = _best([(_name(row.arm.name), row) for row in rows], c)
-    return _listed([x for i, x in enumerate(best) if x[1].index == 0 or (ladder and i < NAMED)], c)
+    return _list_levels([x for i, x in enumerate(best) if x[1].index == 0 or (ladder and i < NAMED)], c)
 
 
 def _lines(c: Comparison) -> Sequence[Sequence[tuple[Markup, ComparedArm]]]:
@@ -171,74 +172,74 @@ def _lines(c: Comparison) -> Sequence[Sequence[tuple[Markup, ComparedArm]]]:
 
 def _best(rows: Sequence[tuple[Markup, ComparedArm]], c: Comparison) -> list[tuple[Markup, ComparedArm]]:
     """The arms that have a mean, the best first."""
-    found = [(mean, name, row) for name, row in rows if (mean := row.summary.mean) is not None]
-    found.sort(key=lambda x: x[0], reverse=not c.metric.lower_is_better)
-    return [(name, row) for _, name, row in found]
+    ranked = [(mean, name, row) for name, row in rows if (mean := row.summary.mean) is not None]
+    ranked.sort(key=lambda x: x[0], reverse=not c.metric.lower_is_better)
+    return [(name, row) for _, name, row in ranked]
 
 
-def _listed(rows: Sequence[tuple[Markup, ComparedArm]], c: Comparison) -> Markup:
+def _list_levels(rows: Sequence[tuple[Markup, ComparedArm]], c: Comparison) -> Markup:
     """Arms with their means: "A predicts 98 % of the words, B 95 %"."""
-    how, of_words = c.scale, c.metric.name == "valid_accuracy"
-    levels = [how.at(row.summary.mean, 0 if of_words else None) for _, row in rows]
+    of_words = c.metric.name == "valid_accuracy"
+    levels = [c.scale.at(row.summary.mean, 0 if of_words else None) for _, row in rows]
     levels[:1] = [f"predicts {x} of the words" if of_words else f"has a {c.title} of {x}" for x in levels[:1]]
     pairs = zip(rows, levels, strict=True)
     return Markup(", ").join(Markup("{} {}").format(name, level) for (name, _), level in pairs)
 
 
-def sentences(said: Sequence[Markup]) -> Markup:
+def sentences(phrases: Sequence[Markup]) -> Markup:
     """As one text, each with its full stop; empty ones are left out."""
-    return Markup(" ").join(Markup("{}.").format(sentence) for sentence in said if sentence)
+    return Markup(" ").join(Markup("{}.").format(sentence) for sentence in phrases if sentence)
 
 
-def _effects(found: Sequence[Finding], c: Comparison) -> list[Markup]:
+def _tell_effects(findings: Sequence[Finding], c: Comparison) -> list[Markup]:
     """A sentence for each kind of verdict that claims something, the one with the largest effect first."""
-    how = c.scale
-    moved = []
+    ranked = []
     for word in (Word.IMPROVES, Word.WORSENS):
-        of = sorted(
-            (x for x in found if x.verdict.word is word), key=lambda x: (x.other_task, -size(x.verdict))
+        changed = sorted(
+            (x for x in findings if x.verdict.word is word), key=lambda x: (x.other_task, -size(x.verdict))
         )
-        if of:
-            moved.append((-size(of[0].verdict), _moved(of, word is Word.IMPROVES, c)))
-    said = [sentence for _, sentence in sorted(moved)]
-    same = [x for x in found if x.verdict.word in (Word.EQUIVALENT, Word.NEGLIGIBLE)]
+        if changed:
+            ranked.append((-size(changed[0].verdict), _tell_changes(changed, word is Word.IMPROVES, c)))
+    phrases = [sentence for _, sentence in sorted(ranked)]
+    same = [x for x in findings if x.verdict.word in (Word.EQUIVALENT, Word.NEGLIGIBLE)]
     alike = [x for x in same if x.verdict.contrast.identical]
     equal = Markup("{} equals {}, bit for bit")
-    said += [equal.format(name, _name(against or c.rows[0].arm.name)) for name, against, *_ in alike[:NAMED]]
-    within = [_against(name, against) for name, against, v, _ in same if not v.contrast.identical]
+    phrases += [
+        equal.format(name, _name(against or c.rows[0].arm.name)) for name, against, *_ in alike[:NAMED]
+    ]
+    within = [_add_opponent(name, against) for name, against, v, _ in same if not v.contrast.identical]
     if within:
-        least = f"{how.factor * c.metric.delta:g} {how.difference}".rstrip()
+        least = f"{c.scale.factor * c.metric.delta:g} {c.scale.difference}".rstrip()
         verb = "changes" if len(within) == 1 else "change"
-        said.append(Markup("{} {} less than {}").format(_few(within), verb, least))
-    return said
+        phrases.append(Markup("{} {} less than {}").format(_few(within), verb, least))
+    return phrases
 
 
-def _against(name: Markup, against: str, over: str = "against") -> Markup:
+def _add_opponent(name: Markup, against: str, over: str = "against") -> Markup:
     return Markup("{} {} {}").format(name, over, quoted(visible(against))) if against else name
 
 
-def _moved(of: Sequence[Finding], gain: bool, c: Comparison) -> Markup:
+def _tell_changes(findings: Sequence[Finding], gain: bool, c: Comparison) -> Markup:
     """Arms with their effects, largest first: "A gains 20 points over B, C gains 14 over D"."""
-    how = c.scale
-    shown = of[: NAMED + (len(of) == NAMED + 1)]
-    said: list[Markup] = []
+    shown = findings[: NAMED + (len(findings) == NAMED + 1)]
+    phrases: list[Markup] = []
     for name, against, v, _ in shown:
         verb, over = _verb(gain, bool(against), c)
-        effect = f"{verb} {how.by(size(v))} {how.difference if not said else ''}".rstrip()
+        effect = f"{verb} {c.scale.by(size(v))} {c.scale.difference if not phrases else ''}".rstrip()
         effect = "diverges" if v.contrast.mean is None else effect
         given = " where it converges" if v.contrast.given_convergence and v.contrast.mean is not None else ""
-        said.append(_against(Markup("{} {}").format(name, effect + given), against, over))
+        phrases.append(_add_opponent(Markup("{} {}").format(name, effect + given), against, over))
     ks = [x.verdict.contrast for x in shown]
     every = len(list(takewhile(lambda k: max(k.wins, k.losses) == k.pairs, ks)))
     if every:
         some = {1: "the first ", 2: "the first two ", 3: "the first three "}
         which = (some | {len(shown): "each " if every > 1 else ""})[every]
-        said.append(Markup("{}on every {}").format(which, visible(c.design.noun)))
-    listed, sizes = Markup(", ").join(said), [size(x.verdict) for x in of[len(shown) :]]
+        phrases.append(Markup("{}on every {}").format(which, visible(c.design.noun)))
+    listed, sizes = Markup(", ").join(phrases), [size(x.verdict) for x in findings[len(shown) :]]
     if not sizes:
         return listed
     verb, low, high = _verb(gain, False, c)[0].removesuffix("s"), min(sizes), max(sizes)
-    return Markup(f"{listed}; {len(sizes)} others {verb} {how.by(low, high)} to {how.by(high)}")
+    return Markup(f"{listed}; {len(sizes)} others {verb} {c.scale.by(low, high)} to {c.scale.by(high)}")
 
 
 def _verb(gain: bool, rung: bool, c: Comparison) -> tuple[str, str]:

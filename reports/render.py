@@ -29,7 +29,7 @@ def render(comparison: Comparison, out: Path) -> Path:
     folder = out / folder_name(comparison.design.study)
     page = folder / "index.html"
     texts = {folder / name: text.encode() for name, text in tables.tables(comparison).items()}
-    save_all({**texts, page: _filled("report.html", _context(comparison))})
+    save_all({**texts, page: _fill_template("report.html", _context(comparison))})
     return page
 
 
@@ -57,11 +57,11 @@ def folder_name(study: str) -> str:
 
 def write_page(page: Path, template: str, context: dict[str, Any]) -> Path:
     """Write the filled template, once all of it is there, and return the path."""
-    save(page, _filled(template, context))
+    save(page, _fill_template(template, context))
     return page
 
 
-def _filled(template: str, context: dict[str, Any]) -> bytes:
+def _fill_template(template: str, context: dict[str, Any]) -> bytes:
     """A page. Its style and script stand inline, under a policy that allows these two and nothing else."""
     style, script = (Markup(_jinja().get_template(name).render()) for name in ("style.css", "script.js"))
     policy = f"default-src 'none'; style-src '{_digest(style)}'; script-src '{_digest(script)}'"
@@ -107,11 +107,11 @@ def _finalize(value: Any) -> Any:
 
 
 def _context(c: Comparison) -> dict[str, Any]:
-    said = _answer(c)
-    best, whole, held, own_best = said["best"], said["whole"], said["held"], said["own_best"]
+    shared = _answer(c)
+    best, whole, held, own_best = (shared[name] for name in ("best", "whole", "held", "own_best"))
     sweeps, environments = sections.sweeps(c), sections.environments(c)
     return {
-        **said,
+        **shared,
         "study": c.design,
         "panels": forest.panels(best, held),
         "broken": answer.broken(c),

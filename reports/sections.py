@@ -8,10 +8,10 @@ from dataclasses import replace
 from bench.errors import plural
 from bench.machine_kind import kind, machine_difference
 from bench.trial import Result
-from reports.arms import finished, mean_of, trial_of, values
+from reports.arms import finished_results, mean_of, trial_of, values
 from reports.comparison import ComparedArm, Comparison
 from reports.design import Design, MeasuredArm
-from reports.formats import merged
+from reports.formats import merge_facts
 from reports.statistics.contrasts import ArmSummary
 from reports.statistics.speed_ratio import SpeedRatio, speed_ratio, unlike
 
@@ -49,20 +49,26 @@ _CLOCKS = ("seconds", "speed_train", "speed_steady", "gpu_utilisation")
 
 def roles(c: Comparison) -> tuple[tuple[str, ...], tuple[Accuracies, ...]] | None:
     """Names of the token roles, and each arm's accuracy on them, pooled over finished seeds."""
-    names = tuple(dict.fromkeys(name for row in c.rows for r in finished(row.arm) for name in r.roles))
-    lines = [(row, tuple(_accuracy(row.arm, name) for name in names)) for row in c.rows if finished(row.arm)]
+    names = tuple(
+        dict.fromkeys(name for row in c.rows for r in finished_results(row.arm) for name in r.roles)
+    )
+    lines = [
+        (row, tuple(_accuracy(row.arm, name) for name in names))
+        for row in c.rows
+        if finished_results(row.arm)
+    ]
     return (names, tuple(lines)) if names else None
 
 
 def _accuracy(arm: MeasuredArm, role: str) -> float | None:
-    pooled = [r.roles[role] for r in finished(arm) if role in r.roles]
+    pooled = [r.roles[role] for r in finished_results(arm) if role in r.roles]
     targets = sum(n for _, _, n in pooled)
     return sum(hits for _, hits, _ in pooled) / targets if targets else None
 
 
 def passage(c: Comparison) -> tuple[ComparedArm, Result] | None:
     """The first finished trial, baseline first, that decoded a stretch of the validation set."""
-    return next(((row, r) for row in c.rows for r in finished(row.arm) if r.passage), None)
+    return next(((row, r) for row in c.rows for r in finished_results(row.arm) if r.passage), None)
 
 
 def throughput(c: Comparison) -> tuple[tuple[ComparedArm, float, SpeedRatio | None], ...]:
@@ -72,7 +78,7 @@ def throughput(c: Comparison) -> tuple[tuple[ComparedArm, float, SpeedRatio | No
     """
     lines = []
     for row in c.rows:
-        pairs = [(a, b) for a, b, apart in _speeds(row, c) if not apart]
+        pairs = [(a, b) for a, b, reason in _speeds(row, c) if not reason]
         if (mean := mean_of(row.arm, "speed_train")) is not None:
             lines.append((row, mean, speed_ratio(pairs) if row.index else None))
     return tuple(lines)
@@ -80,22 +86,22 @@ def throughput(c: Comparison) -> tuple[tuple[ComparedArm, float, SpeedRatio | No
 
 def speed_not_compared(c: Comparison) -> str:
     """A sentence on the pairs of speeds that are not compared, and why; "" if there are none."""
-    found = [apart for row in c.rows[1:] for _, _, apart in _speeds(row, c)]
-    reasons = list(filter(None, found))
+    pairs = [pair for row in c.rows[1:] for pair in _speeds(row, c)]
+    reasons = [reason for _, _, reason in pairs if reason]
     if not reasons:
         return ""
     why = "; ".join(dict.fromkeys(reasons))
-    return f"{len(reasons)} of {plural(len(found), 'pair')} of speeds not compared: {why}"
+    return f"{len(reasons)} of {plural(len(pairs), 'pair')} of speeds not compared: {why}"
 
 
 def _speeds(row: ComparedArm, c: Comparison) -> list[tuple[float, float, str]]:
     """The arm's and the baseline's speed for every seed with both, and why the two cannot be compared."""
     base, arm = c.base(row).arm, row.arm
-    ours, theirs = values(arm, "speed_train"), values(base, "speed_train")
+    speeds, base_speeds = values(arm, "speed_train"), values(base, "speed_train")
     return [
-        (ours[s], theirs[s], unlike([kind(one.results[s].environment) for one in (base, arm)]))
-        for s in sorted(ours.keys() & theirs.keys())
-        if 0 < ours[s] < math.inf and 0 < theirs[s] < math.inf
+        (speeds[s], base_speeds[s], unlike([kind(side.results[s].environment) for side in (base, arm)]))
+        for s in sorted(speeds.keys() & base_speeds.keys())
+        if 0 < speeds[s] < math.inf and 0 < base_speeds[s] < math.inf
     ]
 
 
@@ -128,29 +134,29 @@ def costs(c: Comparison) -> tuple[Spent, ...]:
 
 def devices(c: Comparison) -> tuple[str, ...]:
     """The GPUs that trials were trained on, with driver, CUDA and number of trials; () for none."""
-    seen = Counter(
+    trials = Counter(
         tuple(str(r.environment.get(fact, "unknown")) for fact in ("gpu", "driver", "cuda"))
         for row in c.rows
-        for r in finished(row.arm)
+        for r in finished_results(row.arm)
         if r.environment.get("gpu")
     )
     return tuple(
         f"{plural(number, 'trial')} on {gpu}, driver {driver}, CUDA {cuda}"
-        for (gpu, driver, cuda), number in sorted(seen.items())
+        for (gpu, driver, cuda), number in sorted(trials.items())
     )
 
 
 def _comparable(spent: Mapping[str, float], row: ComparedArm, c: Comparison) -> dict[str, float]:
     """The baseline's costs that the arm's may be held against."""
     base = c.base(row)
-    both = [] if row is base else [*finished(row.arm), *finished(base.arm)]
-    apart = machine_difference(kind(result.environment) for result in both)
-    return {name: v for name, v in spent.items() if not (apart and name in _CLOCKS)}
+    both = [] if row is base else [*finished_results(row.arm), *finished_results(base.arm)]
+    difference = machine_difference(kind(result.environment) for result in both)
+    return {name: v for name, v in spent.items() if not (difference and name in _CLOCKS)}
 
 
 def _cost(arm: MeasuredArm, name: str) -> float | None:
     if name == "seconds":
-        taken = [r.spent for r in finished(arm)]
+        taken = [r.spent for r in finished_results(arm)]
         return sum(taken) / len(taken) if taken else None
     mean = mean_of(arm, name)
     return mean / 1e9 if mean is not None and name == "train_flops" else mean
@@ -169,4 +175,6 @@ def reuse(e: Design) -> tuple[str, ...]:
 
 def environments(c: Comparison) -> dict[str, str]:
     """Facts of the machines, each with all the values that the trials saw."""
-    return dict(sorted(merged(r.environment for row in c.rows for r in row.arm.results.values()).items()))
+    return dict(
+        sorted(merge_facts(r.environment for row in c.rows for r in row.arm.results.values()).items())
+    )

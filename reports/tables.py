@@ -31,7 +31,11 @@ def screen(c: Comparison) -> str:
     """The verdicts by every metric for a terminal."""
     lines = [short(c.design.question or c.design.study, 200)]
     for view in c.views:
-        lines += ["", _asked(view), *columns([[short(cell, 40) for cell in row] for row in _printed(view)])]
+        lines += [
+            "",
+            _name_metric(view),
+            *columns([[short(cell, 40) for cell in row] for row in _print_rows(view)]),
+        ]
     return "\n".join([*lines, "", *map(visible, notes(c))]) + "\n"
 
 
@@ -39,19 +43,19 @@ def comparison_markdown(c: Comparison) -> str:
     """The same as pipe tables."""
     parts = [markdown_cell(caption(c))]
     for view in c.views:
-        rows = [[markdown_cell(cell) for cell in row] for row in _printed(view)]
-        parts += [markdown_cell(_asked(view))] if c.others else []
+        rows = [[markdown_cell(cell) for cell in row] for row in _print_rows(view)]
+        parts += [markdown_cell(_name_metric(view))] if c.others else []
         parts.append(pipe_table(rows).rstrip())
     parts += [] if c.design.plan else map(markdown_cell, notes(c))
     return "\n\n".join(parts) + "\n"
 
 
-def _asked(view: Comparison) -> str:
+def _name_metric(view: Comparison) -> str:
     way = "lower" if view.metric.lower_is_better else "higher"
     return f"{view.title} ({way} is better, δ {view.metric.delta:g})"
 
 
-def _printed(view: Comparison) -> list[tuple[str, ...]]:
+def _print_rows(view: Comparison) -> list[tuple[str, ...]]:
     """The head, and the printed digits of every arm, baseline first."""
     ends, seeds = "Δ [95 % interval]", f"{view.design.noun}s"
     head = ("arm", "against", seeds, "mean ± SD", ends, "better in", "p", "p of ±δ", "verdict")
@@ -75,18 +79,18 @@ def _line(row: ComparedArm, view: Comparison) -> tuple[str, ...]:
 
 def notes(c: Comparison) -> list[str]:
     """How arms were compared, which rows have no partner, and what cannot be known of others' results."""
-    said = ["p is Holm's over all arms, of the difference and of the equivalence within ±δ."]
+    sentences = ["p is Holm's over all arms, of the difference and of the equivalence within ±δ."]
     if c.design.plan:
-        return said
-    said[0] += f" Pairs are rows of the same {c.design.pair}." if c.design.pair else UNPAIRED
-    said += [DIVERGED] if any(row.diverged for row in c.rows) else []
+        return sentences
+    sentences[0] += f" Pairs are rows of the same {c.design.pair}." if c.design.pair else UNPAIRED
+    sentences += [DIVERGED] if any(row.diverged for row in c.rows) else []
     for row in c.rows:
         if row.contrast and (alone := row.contrast.unpaired):
             labels = listed_up_to(alone, LISTED)
-            said.append(
+            sentences.append(
                 f"{row.arm.name}: {plural(len(alone), 'row')} without a partner: {c.design.pair} {labels}"
             )
-    return [*said, NOT_KNOWN]
+    return [*sentences, NOT_KNOWN]
 
 
 UNPAIRED = (
@@ -142,21 +146,21 @@ def _record(row: ComparedArm, c: Comparison) -> dict[str, object]:
     if not c.design.looks:
         record |= dict.fromkeys(("state", "most_seeds"))
     for view in c.views:
-        found = _by_metric(view.rows[row.index], view)
-        record |= {f"{view.metric.name}_{name}": value for name, value in found.items()}
+        cells = _by_metric(view.rows[row.index], view)
+        record |= {f"{view.metric.name}_{name}": value for name, value in cells.items()}
     return record | {"note": row.note, "witness": "; ".join(map(str, row.shown))}
 
 
 def _by_metric(row: ComparedArm, view: Comparison) -> dict[str, object]:
     k, s, v = row.contrast, row.summary, row.verdict
-    found: dict[str, object] = {"mean": s.mean, "sd": s.sd, **_ends("mean", s.interval), "median": s.median}
-    found |= {"perplexity": s.perplexity} if view.in_nats else {}
-    found |= {"delta": k and k.mean, **_ends("delta", k.interval if k else None)}
+    cells: dict[str, object] = {"mean": s.mean, "sd": s.sd, **_ends("mean", s.interval), "median": s.median}
+    cells |= {"perplexity": s.perplexity} if view.in_nats else {}
+    cells |= {"delta": k and k.mean, **_ends("delta", k.interval if k else None)}
     if view.in_nats:
-        found |= {"ratio": k and k.ratio, **_ends("ratio", k.ratio_interval if k else None)}
-    found |= {"p": k and k.p, "p_adjusted": v and v.p_adjusted, "p_equivalent": v and v.p_equivalent}
+        cells |= {"ratio": k and k.ratio, **_ends("ratio", k.ratio_interval if k else None)}
+    cells |= {"p": k and k.p, "p_adjusted": v and v.p_adjusted, "p_equivalent": v and v.p_equivalent}
     wins = k.wins if k and k.paired else None
-    return found | {"wins": wins, "r": k and k.r, "verdict": v and v.word}
+    return cells | {"wins": wins, "r": k and k.r, "verdict": v and v.word}
 
 
 def _ends(name: str, ends: Interval | None) -> dict[str, float | None]:

@@ -44,7 +44,7 @@ def trial_record(arm: str, seed: int, result: Result) -> dict[str, object]:
     return facts | {name: cell for name, cell in cells.items() if name not in facts}
 
 
-def measured_in(table: pd.DataFrame, design: Design) -> list[str]:
+def metric_columns(table: pd.DataFrame, design: Design) -> list[str]:
     """The columns that are metrics, and neither facts of a trial nor settings."""
     settings = {name for arm in design.arms if (trial := trial_of(arm)) for name in trial.factors()}
     return sorted(set(table.columns) - settings - _FACTS)

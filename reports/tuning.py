@@ -97,5 +97,5 @@ def _note(row: ComparedArm, own: ComparedArm | None, search: Tuned, ended: int) 
 def _spent(results: Mapping[int, Result], c: Comparison) -> list[float]:
     """The metric of each trial of a search. One that failed, in whatever way, is the worst: it was paid."""
     worst = math.inf if c.metric.lower_is_better else -math.inf
-    found = [r.metrics.get(c.metric.name, worst) if r.done else worst for r in results.values()]
-    return [value if math.isfinite(value) else worst for value in found]
+    numbers = [r.metrics.get(c.metric.name, worst) if r.done else worst for r in results.values()]
+    return [value if math.isfinite(value) else worst for value in numbers]

@@ -31,19 +31,21 @@ class Proof:
         return f"{without} of {trials} seeds" if 0 < without < trials else ""
 
     def __str__(self) -> str:
-        one = (self.failed or self.witnesses)[0]
-        declared, seen = (_plain(one.get(key)) for key in ("declared", "seen"))
+        witness = (self.failed or self.witnesses)[0]
+        declared, observed = (_plain(witness.get(key)) for key in ("declared", "seen"))
+        if self.ok:
+            return f"✓ {self.factor}: {observed}"
         where = f" ({self.where})" if self.where else ""
-        return f"✓ {self.factor}: {seen}" if self.ok else f"✕ {self.factor}: {seen}, not {declared}{where}"
+        return f"✕ {self.factor}: {observed}, not {declared}{where}"
 
 
 def proofs(results: Iterable[Result]) -> tuple[Proof, ...]:
     """One proof for each factor that has a witness, from finished trials."""
-    said: dict[str, list[Mapping[str, Any]]] = {}
+    by_factor: dict[str, list[Mapping[str, Any]]] = {}
     for result in results:
         for factor, witness in result.witnesses.items():
-            said.setdefault(factor, []).append(witness)
-    return tuple(Proof(factor, every) for factor, every in said.items())
+            by_factor.setdefault(factor, []).append(witness)
+    return tuple(Proof(factor, witnesses) for factor, witnesses in by_factor.items())
 
 
 def _plain(value: object) -> str:

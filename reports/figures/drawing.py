@@ -37,7 +37,7 @@ def power(x: float) -> str:
     return number(x, 2).removesuffix("0").removesuffix(".0")
 
 
-def blank(height: float, width: float = WIDTH) -> Figure:
+def blank_figure(height: float, width: float = WIDTH) -> Figure:
     """A figure of a height and a width in units."""
     return Figure(figsize=(width / 72, height / 72), dpi=72)
 
@@ -52,16 +52,16 @@ def axes_at(figure: Figure, left: float, top: float, width: float, height: float
     return ax
 
 
-def around(values: Sequence[float]) -> tuple[float, float]:
+def pad_ends(values: Sequence[float]) -> tuple[float, float]:
     """The ends of a scale for these values, with some room beyond them."""
     low, high = min(values), max(values)
     pad = 0.06 * (high - low) or 0.1
     return low - pad, high + pad
 
 
-def single(height: float = 250) -> tuple[Figure, Axes]:
+def single_axes(height: float = 250) -> tuple[Figure, Axes]:
     """One pair of axes, with room at the right for the names of its lines."""
-    figure = blank(height + 62)
+    figure = blank_figure(height + 62)
     return figure, axes_at(figure, 62, 12, WIDTH - 252, height)
 
 
@@ -86,12 +86,12 @@ def lines(ax: Axes, drawn: Sequence[Series]) -> None:
 
 def plot(drawn: Sequence[Series], x: str, y: str) -> Figure:
     """Lines on two logarithmic axes, with a tick at each x that there is."""
-    figure, ax = single(220)
+    figure, ax = single_axes(220)
     logarithmic(ax)
     logarithmic(ax, "x")
-    found = sorted({value for _, xs, _ in drawn for value in xs})
+    ticks = sorted({value for _, xs, _ in drawn for value in xs})
     ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    ax.set_xticks(found, [power(value) for value in found])
+    ax.set_xticks(ticks, [power(value) for value in ticks])
     lines(ax, drawn)
     ax.set(xlabel=x, ylabel=y)
     return figure

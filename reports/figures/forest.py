@@ -69,11 +69,11 @@ class Panel:
 class _Reading:
     """How a panel writes its numbers. Perplexity has the places of the loss, and texts of its own."""
 
-    how: Scale
+    scale: Scale
     perplexity: bool = False
 
     def level(self, x: float | None) -> str:
-        return number(math.exp(min(x, 700.0)), 2) if self.perplexity and x is not None else self.how.at(x)
+        return number(math.exp(min(x, 700.0)), 2) if self.perplexity and x is not None else self.scale.at(x)
 
     def effect(self, k: Contrast | None) -> tuple[str, str]:
         """The effect of a contrast, and the ends of its interval."""
@@ -83,18 +83,18 @@ class _Reading:
             return "identical", ""
         if self.perplexity:
             return f"× {number(k.ratio, 3)}", interval(k.ratio_interval, 3) if k.interval else ""
-        return self.how.moved(k.mean, k.interval), self.how.from_to(k.interval)
+        return self.scale.moved(k.mean, k.interval), self.scale.from_to(k.interval)
 
     def ticks(self, axis: Axis) -> list[tuple[float, str]]:
         if self.perplexity:
             low, high = (min(x, 700) / math.log(10) for x in (axis.low, axis.high))
             powers = range(math.floor(low) - 1, math.ceil(high))
-            found = [(math.log(m * 10.0**p), f"{m * 10.0**p:g}") for p in powers for m in _ROUND]
+            ticks = [(math.log(m * 10.0**p), f"{m * 10.0**p:g}") for p in powers for m in _ROUND]
         else:
-            factor, unit = self.how.factor, " %" if self.how.level == "%" else ""
+            factor, unit = self.scale.factor, " %" if self.scale.level == "%" else ""
             places = MaxNLocator(4, steps=[1, 2, 5, 10]).tick_values(axis.low * factor, axis.high * factor)
-            found = [(float(x) / factor, f"{round(float(x), 9):g}{unit}".replace("-", MINUS)) for x in places]
-        return [(x, label) for x, label in found if axis.holds(x)]
+            ticks = [(float(x) / factor, f"{round(float(x), 9):g}{unit}".replace("-", MINUS)) for x in places]
+        return [(x, label) for x, label in ticks if axis.holds(x)]
 
 
 def panels(c: Comparison, held: Sequence[BookComparison] = ()) -> tuple[Panel, ...]:
@@ -154,9 +154,9 @@ def _axis(c: Comparison, book: Mapping[int, float]) -> Axis:
     reach = _REACH * max(q3 - q1, 2 * delta)
     inner, outer = (Axis(float(q1 - far), float(q3 + far)) for far in (reach, 1.5 * reach))
     near = [row for row in drawn if row.index in means and inner.holds(means[row.index])]
-    seen = [x for row in near for x in row.summary.values.values() if outer.holds(x)]
+    values = [x for row in near for x in row.summary.values.values() if outer.holds(x)]
     base = means[near[0].index]
-    low, high = min([*seen, base - 2 * delta]), max([*seen, base + 2 * delta])
+    low, high = min([*values, base - 2 * delta]), max([*values, base + 2 * delta])
     counts = [m for row in c.rows if row.arm.counted and (m := row.summary.mean) is not None]
     for mark in (*book.values(), *sorted(counts, reverse=not c.metric.lower_is_better)[:1]):
         if low - (high - low) / 2 < mark < high + (high - low) / 2:
@@ -211,10 +211,10 @@ def _book(axis: Axis, value: float | None) -> list[str]:
 
 def _seeds(
     axis: Axis,
-    of: ArmSummary | Contrast,
+    estimate: ArmSummary | Contrast,
     values: Mapping[int, float],
     word: str,
-    said: Callable[[float], str],
+    write: Callable[[float], str],
     marks: Sequence[str] = (),
     noun: str = "seed",
 ) -> list[str]:
@@ -224,34 +224,34 @@ def _seeds(
         if axis.holds(x):
             place, label = f'cx="{axis.at(x)}" cy="{14 + _SPREAD[i % 7]}"', escape(short(seed))
             dots.append(
-                f'<circle {place} data-seed="{label}"><title>{name} {label}: {said(x)}</title></circle>'
+                f'<circle {place} data-seed="{label}"><title>{name} {label}: {write(x)}</title></circle>'
             )
-    return [*dots, *marks, *_estimate(axis, of.mean, of.interval, word, said)]
+    return [*dots, *marks, *_estimate(axis, estimate.mean, estimate.interval, word, write)]
 
 
 def _beyond(axis: Axis, summary: ArmSummary, *, lower: bool) -> list[str]:
     """The number of seeds beyond each end of the axis, and of those that diverged at the worse end."""
-    seen = [] if summary.mean is None or not axis.holds(summary.mean) else summary.values.values()
+    values = [] if summary.mean is None or not axis.holds(summary.mean) else summary.values.values()
     gone, marks = f" {summary.diverged} ✕" if summary.diverged else "", []
     for x, anchor, k, end in (
-        ("0", "start", sum(-math.inf < v < axis.low for v in seen), "◂ {}"),
-        ("100%", "end", sum(axis.high < v < math.inf for v in seen), "{} ▸"),
+        ("0", "start", sum(-math.inf < v < axis.low for v in values), "◂ {}"),
+        ("100%", "end", sum(axis.high < v < math.inf for v in values), "{} ▸"),
     ):
-        if said := f"{end.format(k) if k else ''}{gone if lower is (anchor == 'end') else ''}".strip():
-            marks.append(f'<text class="gone" x="{x}" y="26" text-anchor="{anchor}">{said}</text>')
+        if label := f"{end.format(k) if k else ''}{gone if lower is (anchor == 'end') else ''}".strip():
+            marks.append(f'<text class="gone" x="{x}" y="26" text-anchor="{anchor}">{label}</text>')
     return marks
 
 
 def _estimate(
-    axis: Axis, mean: float | None, ends: Interval | None, word: str, said: Callable[[float], str]
+    axis: Axis, mean: float | None, ends: Interval | None, word: str, write: Callable[[float], str]
 ) -> list[str]:
     """Mean and interval in the verdict's colour; an arrow with the mean where that is beyond the axis."""
     if mean is None:
         return []
     if mean < axis.low:
-        return [f'<text class="{word}" x="0" y="18">◂ {said(mean)}</text>']
+        return [f'<text class="{word}" x="0" y="18">◂ {write(mean)}</text>']
     if mean > axis.high:
-        return [f'<text class="{word}" x="100%" y="18" text-anchor="end">{said(mean)} ▸</text>']
+        return [f'<text class="{word}" x="100%" y="18" text-anchor="end">{write(mean)} ▸</text>']
     tick = f'<line class="mean {word}" x1="{axis.at(mean)}" x2="{axis.at(mean)}" y1="6" y2="22"/>'
     if ends is None:
         return [tick]
@@ -261,13 +261,13 @@ def _estimate(
 
 def effects(whole: Factorial, c: Comparison) -> tuple[tuple[tuple[str, str], ...], tuple[Markup, ...]]:
     """Ticks, and a strip for each effect of the factorial: its differences, seed by seed."""
-    how, delta = c.scale, c.metric.delta
+    delta = c.metric.delta
     every = [x for e in whole.effects for x in e.verdict.contrast.differences.values()]
     low, high = min([*every, -2 * delta]), max([*every, 2 * delta])
     axis = Axis(low - 0.04 * (high - low), high + 0.04 * (high - low))
-    ticks = tuple((axis.at(x), label) for x, label in _Reading(how).ticks(axis))
-    zero, said, strips = _zone(axis, 0.0, delta), partial(how.by, sign=True), []
+    ticks = tuple((axis.at(x), label) for x, label in _Reading(c.scale).ticks(axis))
+    zero, write, strips = _zone(axis, 0.0, delta), partial(c.scale.by, sign=True), []
     for v in (e.verdict for e in whole.effects):
         word, k = v.word.name.lower(), v.contrast
-        strips.append(_svg([*zero, *_seeds(axis, k, k.differences, word, said)]))
+        strips.append(_svg([*zero, *_seeds(axis, k, k.differences, word, write)]))
     return ticks, tuple(strips)

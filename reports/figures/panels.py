@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from reports.arms import mean_of, was_trained
 from reports.comparison import ComparedArm, Comparison
-from reports.figures.drawing import around, axes_at, blank, estimates, single
+from reports.figures.drawing import axes_at, blank_figure, estimates, pad_ends, single_axes
 from reports.figures.svg import COLOURS, drawing, picture
 from reports.formats import short
 from reports.sections import Sweep
@@ -40,22 +40,22 @@ def curves(c: Comparison) -> dict[int, Markup]:
     """
     number = sum(len(row.arm.trials) for row in c.rows)
     most = max(8, min(_POINTS, _ALL_POINTS // max(1, number)))
-    found = {row.index: _by_seed(row, most) for row in c.rows}
-    shown, common = [row for row in c.rows if found[row.index]], common_seeds(c)
-    last = max((max(curve.losses) for row in shown for curve in found[row.index].values()), default=1)
-    means = {row.index: _mean(row, found[row.index], common, last) for row in c.rows}
+    by_arm = {row.index: _by_seed(row, most) for row in c.rows}
+    shown, common = [row for row in c.rows if by_arm[row.index]], common_seeds(c)
+    last = max((max(curve.losses) for row in shown for curve in by_arm[row.index].values()), default=1)
+    means = {row.index: _mean(row, by_arm[row.index], common, last) for row in c.rows}
     bases = {row.index: means[c.base(row).index] if row.contrast else None for row in shown}
-    seen = [x for base in bases.values() if base is not None for x in base["loss"]]
+    losses_shown = [x for base in bases.values() if base is not None for x in base["loss"]]
     for row in shown:
-        losses = [loss for curve in found[row.index].values() for loss in curve.losses.values()]
-        seen += [min(losses), float(np.quantile(losses, 0.995))]
+        losses = [loss for curve in by_arm[row.index].values() for loss in curve.losses.values()]
+        losses_shown += [min(losses), float(np.quantile(losses, 0.995))]
     about = "Validation loss by epoch; dashed is the mean of the arm it is held against, ✕ a diverged seed."
     return {
         i: drawing(
             f"curves{i}",
             f"Learning curves of {c.rows[i].arm.name}",
             about,
-            partial(_curves, c.rows[i].arm.name, found[i], means[i], base, around(seen)),
+            partial(_curves, c.rows[i].arm.name, by_arm[i], means[i], base, pad_ends(losses_shown)),
         )
         for i, base in bases.items()
     }
@@ -68,28 +68,28 @@ def common_seeds(c: Comparison) -> tuple[int, ...]:
 
 def _by_seed(row: ComparedArm, most: int) -> dict[int, Curve]:
     """Every seed's curve, thinned to so many points, of finite losses."""
-    found = {}
+    curves_by_seed = {}
     for seed, result in sorted(row.arm.results.items()):
         if result.epochs and (result.done or result.diverged):
             kept = np.unique(np.linspace(0, len(result.epochs) - 1, most).astype(int))
             points = [(result.epochs[i].epoch + 1, result.epochs[i].valid_loss) for i in kept]
             if finite := {epoch: loss for epoch, loss in points if math.isfinite(loss)}:
-                found[seed] = Curve(finite, result.done)
-    return found
+                curves_by_seed[seed] = Curve(finite, result.done)
+    return curves_by_seed
 
 
 def _curves(
     name: str,
-    found: Mapping[int, Curve],
+    by_seed: Mapping[int, Curve],
     mean: pd.DataFrame,
     base: pd.DataFrame | None,
     ends: tuple[float, float],
 ) -> Figure:
-    figure = blank(172, 200)
+    figure = blank_figure(172, 200)
     ax = axes_at(figure, 34, 26, 160, 122)
     if base is not None:
         sns.lineplot(base, x="epoch", y="loss", errorbar=None, ax=ax, **_GREY)
-    for seed, curve in found.items():
+    for seed, curve in by_seed.items():
         xs, ys = list(curve.losses), list(curve.losses.values())
         ax.plot(xs, ys, color=_MUTED, lw=0.6, alpha=0.4, gid=f"seed{seed}")
         if not curve.done:
@@ -102,14 +102,14 @@ def _curves(
     return figure
 
 
-def _mean(row: ComparedArm, found: Mapping[int, Curve], common: Collection[int], last: int) -> pd.DataFrame:
+def _mean(row: ComparedArm, by_seed: Mapping[int, Curve], common: Collection[int], last: int) -> pd.DataFrame:
     """A row a point of the curves that the mean is of: those of common seeds that converged.
 
     A model that counts has no epochs: its loss, from the first epoch to the last.
     """
-    kept = [(seed, curve) for seed, curve in found.items() if seed in common and curve.done]
+    kept = [(seed, curve) for seed, curve in by_seed.items() if seed in common and curve.done]
     records = [(seed, epoch, loss) for seed, curve in kept for epoch, loss in curve.losses.items()]
-    if not found and (level := mean_of(row.arm, "valid_loss")) is not None:
+    if not by_seed and (level := mean_of(row.arm, "valid_loss")) is not None:
         records = [(0, epoch, level) for epoch in (1, last)]
     return pd.DataFrame(records, columns=["seed", "epoch", "loss"])
 
@@ -122,17 +122,17 @@ def _t_band(sample: "pd.Series[float]") -> tuple[float, float]:
     return float(low), float(high)
 
 
-def sweeps(found: Sequence[Sweep], c: Comparison) -> Markup | None:
+def sweeps(lines: Sequence[Sweep], c: Comparison) -> Markup | None:
     """The metric against the learning rate, one line a model."""
     about = f"{c.title} against the learning rate, on a logarithmic axis, with 95 % intervals over seeds."
-    return picture("sweep", "Learning-rate sweep", about, lambda: _sweeps(found, c)) if found else None
+    return picture("sweep", "Learning-rate sweep", about, lambda: _sweeps(lines, c)) if lines else None
 
 
-def _sweeps(found: Sequence[Sweep], c: Comparison) -> Figure:
-    figure, ax = single(264)
+def _sweeps(lines: Sequence[Sweep], c: Comparison) -> Figure:
+    figure, ax = single_axes(264)
     ax.set_xscale("log")
-    estimates(ax, found)
-    ticks = sorted({lr for _, points in found for lr, _ in points})
+    estimates(ax, lines)
+    ticks = sorted({lr for _, points in lines for lr, _ in points})
     ax.set_xticks(ticks, [f"{t:g}" for t in ticks])
     ax.minorticks_off()
     ax.set(xlabel="learning rate", ylabel=c.title if c.title.endswith(c.unit) else f"{c.title} ({c.unit})")

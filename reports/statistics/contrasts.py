@@ -178,7 +178,7 @@ class Contrast:
 
 def summarise(values: Mapping[int, float], *, lower_is_better: bool = True) -> ArmSummary:
     """One arm by the numbers. Raises ValueError on NaN."""
-    ordered = _ordered(values, lower_is_better)
+    ordered = _order_by_seed(values, lower_is_better)
     x = _converged(ordered.values())
     return ArmSummary(
         values=ordered,
@@ -207,7 +207,7 @@ def contrast(
     """
     if not delta > 0 or family < 1:
         raise ValueError(f"δ must be positive and the family at least 1, not {delta} and {family}")
-    ours, theirs = _ordered(arm, lower_is_better), _ordered(baseline, lower_is_better)
+    ours, theirs = _order_by_seed(arm, lower_is_better), _order_by_seed(baseline, lower_is_better)
     seeds = tuple(s for s in ours if s in theirs)
     a, b = np.array([ours[s] for s in seeds]), np.array([theirs[s] for s in seeds])
     converged = np.isfinite(a) & np.isfinite(b)
@@ -229,13 +229,13 @@ def contrast(
         arm_median=_median(a),
         baseline_median=_median(b),
         identical=bool(a.size and (a == b).all()),
-        **_paired(a[converged], b[converged], delta, look),
+        **_describe_pairs(a[converged], b[converged], delta, look),
     )
 
 
 def holm(ps: Sequence[float]) -> list[float]:
     """Adjusted p values that keep the chance of any false claim in the family (Holm 1979)."""
-    return [float(p) for p in step_down(_checked(ps))]
+    return [float(p) for p in step_down(_check_p_values(ps))]
 
 
 def benjamini_hochberg(ps: Sequence[float]) -> list[float]:
@@ -244,7 +244,7 @@ def benjamini_hochberg(ps: Sequence[float]) -> list[float]:
         return []
     from scipy import stats  # half a second, for a study with exploratory arms alone
 
-    return [float(p) for p in stats.false_discovery_control(_checked(ps))]
+    return [float(p) for p in stats.false_discovery_control(_check_p_values(ps))]
 
 
 def divergence_interval(k: int, n: int) -> Interval:
@@ -255,7 +255,7 @@ def divergence_interval(k: int, n: int) -> Interval:
     return Interval(float(ends.low), float(ends.high), 1 - ALPHA)
 
 
-def _paired(a: Floats, b: Floats, delta: float, look: Look) -> dict[str, Any]:
+def _describe_pairs(a: Floats, b: Floats, delta: float, look: Look) -> dict[str, Any]:
     """The fields of a Contrast that rest on converged pairs."""
     d = without_rounding(a - b, max(np.abs(a).max(initial=0), np.abs(b).max(initial=0)))
     enough = d.size > 1
@@ -274,7 +274,7 @@ def _paired(a: Floats, b: Floats, delta: float, look: Look) -> dict[str, Any]:
     }
 
 
-def _checked(ps: Sequence[float]) -> Floats:
+def _check_p_values(ps: Sequence[float]) -> Floats:
     if any(not 0 <= p <= 1 for p in ps):
         raise ValueError(f"p values lie between 0 and 1: {list(ps)}")
     return np.array(ps, dtype=float)
@@ -288,7 +288,7 @@ def _interval(x: Floats, alpha: float, here: float | None = None) -> Interval | 
     return Interval(float(low), float(high), 1 - alpha)
 
 
-def _ordered(values: Mapping[int, float], lower_is_better: bool) -> dict[int, float]:
+def _order_by_seed(values: Mapping[int, float], lower_is_better: bool) -> dict[int, float]:
     """By seed, with a diverged one as the worst value of its metric. Raises ValueError on NaN."""
     worst = math.inf if lower_is_better else -math.inf
     for seed, value in values.items():

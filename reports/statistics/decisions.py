@@ -43,7 +43,7 @@ class _Track:
     def then(self, c: Contrast) -> "_Track":
         """After one more look."""
         weight = c.look.weight
-        q, direction = min((self.q, self.direction), (c.p / weight, c.direction), key=lambda seen: seen[0])
+        q, direction = min((self.q, self.direction), (c.p / weight, c.direction), key=lambda look: look[0])
         return _Track(c, q, direction, min(self.q_equivalent, c.equivalence_p / weight))
 
     @property
@@ -83,12 +83,12 @@ def decide(
         ]
         if not waiting or not all(walk.complete(name, completed) for name in waiting):
             break
-        for metric, found in tracks.items():
-            seen = {
-                name: walk.contrast_at(name, metric, completed) if completed else found[name].contrast
+        for metric, by_name in tracks.items():
+            contrasts = {
+                name: walk.contrast_at(name, metric, completed) if completed else by_name[name].contrast
                 for name in waiting
             }
-            found.update({name: found[name].then(contrast) for name, contrast in seen.items()})
+            by_name.update({name: by_name[name].then(contrast) for name, contrast in contrasts.items()})
         judged = _judge(first, adjust)
         current |= {name: replace(judged[name], decided=judged[name].claims) for name in waiting}
         completed += 1

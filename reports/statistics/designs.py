@@ -54,7 +54,7 @@ def factorial_effects(
     `factors` are named in the order of the cells' keys. Raises ValueError if a cell is missing, a value is
     NaN, or fewer than 2 seeds converged in every cell.
     """
-    seeds, table, lost = _converged(cells, len(factors))
+    seeds, table, lost = _select_converged(cells, len(factors))
     signs = np.where(np.array(sorted(cells)), 1, -1)  # (cells, factors)
     chosen = [*combinations(range(len(factors)), 1), *combinations(range(len(factors)), 2)]
     values = {}
@@ -72,7 +72,7 @@ def factorial_effects(
     )
 
 
-def _converged(cells: Cells, k: int) -> tuple[list[int], Floats, tuple[int, ...]]:
+def _select_converged(cells: Cells, k: int) -> tuple[list[int], Floats, tuple[int, ...]]:
     """Seeds that converged in all 2^k cells, their values (seeds, cells), and the seeds that diverged."""
     keys = sorted(cells)
     if len(keys) != 2**k or any(len(key) != k for key in keys):

@@ -55,5 +55,5 @@ def _expected(looks: Looks, effect: float, delta: float, family: int) -> Expecte
 def _standard(looks: Looks) -> tuple[tuple[Floats, Floats], ...]:
     """Mean and standard error of simulated standard normal pairs at each look: (STUDIES,) each."""
     drawn = np.random.default_rng(0).standard_normal((STUDIES, looks.last))
-    seen = [(drawn[:, :n], n) for n in looks.numbers]
-    return tuple((x.mean(1), x.std(1, ddof=1) / math.sqrt(n)) for x, n in seen)
+    samples = [(drawn[:, :n], n) for n in looks.numbers]
+    return tuple((x.mean(1), x.std(1, ddof=1) / math.sqrt(n)) for x, n in samples)

@@ -102,17 +102,17 @@ FIXED = Look(Looks((CLAIM_SEEDS,)))
 
 @lru_cache(maxsize=16)
 def _table(numbers: tuple[int, ...]) -> Floats:
-    stored = _stored(numbers)
+    stored = _table_path(numbers)
     return np.load(stored) if stored.exists() else simulate(numbers)
 
 
-def _stored(numbers: tuple[int, ...]) -> Path:
+def _table_path(numbers: tuple[int, ...]) -> Path:
     return Path(__file__).with_name(f"looks_{'_'.join(map(str, numbers))}.npy")
 
 
 def store(numbers: tuple[int, ...] = LOOKS.numbers, draws: int = 10_000_000) -> None:
     """Simulate the table of these looks and store it beside this module (half a minute, 200 MB)."""
-    np.save(_stored(numbers), simulate(numbers, draws))
+    np.save(_table_path(numbers), simulate(numbers, draws))
 
 
 def simulate(numbers: tuple[int, ...], draws: int = DRAWS, seed: int = 0) -> Floats:
@@ -139,7 +139,7 @@ def _smallest(numbers: tuple[int, ...], rng: np.random.Generator, size: int) -> 
     and chi-squared with m − 1 degrees of freedom.
     """
     n, mean, squares = 0, np.zeros(size), np.zeros(size)
-    found = np.full((2, size), np.inf)
+    smallest = np.full((2, size), np.inf)
     for after, weight in zip(numbers, Looks(numbers).weights, strict=True):
         m = after - n
         step = rng.standard_normal(size) / math.sqrt(m) - mean
@@ -150,5 +150,5 @@ def _smallest(numbers: tuple[int, ...], rng: np.random.Generator, size: int) -> 
         n = after
         t = mean / np.sqrt(squares / (n * (n - 1)))
         tail = special.stdtr(n - 1, -np.abs(t))
-        np.minimum(found, np.array([np.where(t < 0, tail, 1 - tail), 2 * tail]) / weight, out=found)
-    return found
+        np.minimum(smallest, np.array([np.where(t < 0, tail, 1 - tail), 2 * tail]) / weight, out=smallest)
+    return smallest
