@@ -147,7 +147,7 @@ def tally(c: Comparison) -> str:
     return ", ".join([f"{done} of {total} trials finished", *bad])
 
 
-def broken(c: Comparison) -> tuple[tuple[ComparedArm, str], ...]:
+def arms_with_failures(c: Comparison) -> tuple[tuple[ComparedArm, str], ...]:
     """The arms that have failures, with their rate of divergence."""
     lines = []
     for row in c.rows:
@@ -173,11 +173,8 @@ def warnings(c: Comparison) -> tuple[str, ...]:
             factors = ", ".join(proof.factor for proof in proofs)
             some = f" in {where}" if where else ""
             phrases.append(f"{row.arm.name}: no proof that {factors} took effect{some}")
-    self_checks = [
-        self_check(row.contrast)
-        for row in c.rows_with_contrast
-        if not row.has_contrast_to_decide and row.contrast
-    ]
+    compared = [(row, row.contrast) for row in c.rows if row.contrast]
+    self_checks = [self_check(k) for row, k in compared if not row.has_contrast_to_decide]
     phrases += [sentence for sentence in self_checks if "failed" in sentence]
     return tuple(filter(None, (*phrases, *_worse_than_counting(c), mixed_machines(c))))
 
@@ -219,7 +216,7 @@ def flips(tuned: Sequence[OwnBest]) -> tuple[str, ...]:
     return tuple(f"{best.row.arm.name}: {best.sentence}" for best in tuned if best.flips)
 
 
-def fits(held: Sequence[BookComparison], c: Comparison) -> str:
+def describe_fits(held: Sequence[BookComparison], c: Comparison) -> str:
     """A sentence that lists the book's values within and outside our prediction intervals."""
     name, title = "valid_loss", "validation losses"
     rows = [(h.published.valid_loss, h.published.title, h.prediction) for h in held]
@@ -228,14 +225,9 @@ def fits(held: Sequence[BookComparison], c: Comparison) -> str:
         rows = [
             (h.published.accuracy, h.published.title, h.accuracy_prediction or h.prediction) for h in held
         ]
-    phrases = []
-    for plausible, where in ((True, "within"), (False, "outside")):
-        listed = [
-            f"{scale(name).at(value)} ({model})"
-            for value, model, prediction in rows
-            if prediction.plausible is plausible
-        ]
-        if named := dict.fromkeys(listed):
+    phrases, write = [], scale(name).at
+    for inside, where in ((True, "within"), (False, "outside")):
+        if named := dict.fromkeys(f"{write(x)} ({model})" for x, model, p in rows if p.plausible is inside):
             verb, s = ("lies", "") if len(named) == 1 else ("lie", "s")
             phrases.append(f"{', '.join(named)} {verb} {where} our 95 % prediction interval{s}")
     return f"Of the book's {title}, {'; '.join(phrases)}" if phrases else ""

@@ -35,16 +35,14 @@ def summary_of(arm: MeasuredArm, metric: str) -> ArmSummary:
     return replace(summary, sd=None, interval=None) if arm.counted else summary
 
 
-def finished_results(arm: MeasuredArm) -> tuple[Result, ...]:
+def finished(arm: MeasuredArm) -> tuple[Result, ...]:
     """The results whose numbers may be used, by seed, each trial once."""
     return tuple(result for result in arm.trials.values() if result.done)
 
 
 def mean_of(arm: MeasuredArm, metric: str) -> float | None:
     """The mean of a metric over finished trials that have it."""
-    numbers = [
-        r.metrics[metric] for r in finished_results(arm) if math.isfinite(r.metrics.get(metric, math.nan))
-    ]
+    numbers = [r.metrics[metric] for r in finished(arm) if math.isfinite(r.metrics.get(metric, math.nan))]
     return sum(numbers) / len(numbers) if numbers else None
 
 

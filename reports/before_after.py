@@ -58,7 +58,6 @@ class ResultSet:
 class Row:
     """One trial of a side, see `ResultSet`."""
 
-    arm: str
     seed: Any
     value: float  # of the metric: infinite where training diverged, NaN for none
     status: str = "done"
@@ -110,19 +109,17 @@ class _Arm:
 
         A clock or a memory that is asked for has to be the same, too.
         """
-        return (
-            bool(self.pairs)
-            and not any(_contradictions(self))
-            and all(
-                before.same_bits(after) and str(before.value) == str(after.value)
-                for before, after in self.pairs.values()
-            )
-        )
+        pairs = self.pairs.values()
+        same = [before.same_bits(after) and str(before.value) == str(after.value) for before, after in pairs]
+        return bool(same) and all(same) and not any(_contradictions(self))
 
     @cached_property
     def changed_settings(self) -> dict[str, tuple[str, str]]:
         """The values before and after of the settings that both sides have and that differ."""
-        before, after = _settings(self.before), _settings(self.after)
+        before, after = (
+            next((row.settings for row in rows.values() if row.settings), {})
+            for rows in (self.before, self.after)
+        )
         shared = [name for name in before if name in after and name not in _SILENT]
         return {name: (before[name], after[name]) for name in shared if before[name] != after[name]}
 
@@ -217,12 +214,12 @@ def _rename_baseline(before: ResultSet, after: ResultSet) -> ResultSet:
 
 def _rows(table: pd.DataFrame, metric: Metric) -> dict[str, dict[Any, Row]]:
     """The rows of a side by arm and seed."""
-    whole = table.assign(value=numbers_of(table, metric.name), arm=table.arm.map(str))
+    whole = table.assign(value=numbers_of(table, metric.name))
     known = [column.name for column in fields(Row) if column.name in whole]
     rows: dict[str, dict[Any, Row]] = {}
-    for cells in whole[known].to_dict("records"):
+    for arm, cells in zip(table.arm, whole[known].to_dict("records"), strict=True):
         row = Row(**{str(name): cell for name, cell in cells.items()})
-        rows.setdefault(row.arm, {})[row.seed] = row
+        rows.setdefault(str(arm), {})[row.seed] = row
     return rows
 
 
@@ -307,10 +304,6 @@ def _unfinished(arm: _Arm) -> Iterator[str]:
         yield f"{plural(len(failures), 'new failure')}, seed {listed_up_to(failures, LISTED)}: {reason}"
     if waiting := [seed for seed, row in arm.after.items() if not row.ended]:
         yield f"has no result for seed {listed_up_to(waiting, LISTED)}: run the study to its end"
-
-
-def _settings(rows: Mapping[Any, Row]) -> dict[str, str]:
-    return next((dict(row.settings) for row in rows.values() if row.settings), {})
 
 
 def _other_tasks(changed: Iterable[str]) -> Iterator[str]:

@@ -15,7 +15,7 @@ import pandas as pd
 
 from bench.errors import BadInput
 from bench.trial import Metric
-from reports.arms import finished_results, is_self_check, select_seeds, task_differences
+from reports.arms import finished, is_self_check, select_seeds, task_differences
 from reports.contrast_decisions import decide_contrasts, seeds_of_sides
 from reports.design import Design, MeasuredArm
 from reports.formats import Scale, decimals, scale, titled
@@ -294,7 +294,7 @@ def _row(
         summary=replace(summary, sd=None, interval=None) if arm.counted else summary,
         exclusion=exclusion,
         task_differences=tuple(task_differences(whole, design.base(whole))) if other_task else (),
-        proofs=proofs(finished_results(arm)),
+        proofs=proofs(finished(arm)),
     )
 
 
@@ -346,7 +346,7 @@ def _same_weights(baseline: MeasuredArm, arm: MeasuredArm) -> bool:
     A different model with equal weights is allowed.
     """
     of_arm, of_baseline = (
-        {r.trial.seed: weights for r in finished_results(side) if (weights := r.fingerprints.get("weights"))}
+        {r.trial.seed: weights for r in finished(side) if (weights := r.fingerprints.get("weights"))}
         for side in (arm, baseline)
     )
     shared = of_arm.keys() & of_baseline.keys()

@@ -41,16 +41,13 @@ def _look_by_look(
     family: Sequence[str], ended: Statuses, values: Values, design: Design, adjust: Any
 ) -> Decisions[str]:
     """The contrasts that are corrected together: those of the plan, or the exploratory ones."""
-    lost: dict[str, dict[int, str]] = {name: {} for name in family}
+    bases, lost = design.bases, {name: dict[int, str]() for name in family}
     for name in family:
         for numbers in values.values():
-            for side in (name, design.bases[name]):
+            for side in (name, bases[name]):
                 lost[name] |= dict.fromkeys(ended[side].keys() - numbers[side].keys(), "failed")
     return decide(
-        {
-            name: {m: (by_arm[name], by_arm[design.bases[name]]) for m, by_arm in values.items()}
-            for name in family
-        },
+        {name: {m: (by_arm[name], by_arm[bases[name]]) for m, by_arm in values.items()} for name in family},
         seeds=design.seeds,
         looks=Looks(design.looks),
         metrics=design.metrics,
@@ -63,11 +60,8 @@ def _at_once(contrasts: Sequence[str], values: Values, design: Design) -> Decisi
     """Verdicts on all rows that there are, corrected within each metric."""
     verdicts: dict[str, dict[str, Verdict]] = {}
     for metric in design.metrics:
-        by_arm, size = values[metric.name], len(contrasts)
-        family = {
-            name: _contrast(by_arm[name], by_arm[design.bases[name]], metric, size, design)
-            for name in contrasts
-        }
+        by_arm, bases, size = values[metric.name], design.bases, len(contrasts)
+        family = {x: _contrast(by_arm[x], by_arm[bases[x]], metric, size, design) for x in contrasts}
         for name, v in judge_contrasts(family).items():
             verdicts.setdefault(name, {})[metric.name] = replace(v, decided=v.claims)
     return Decisions(verdicts=verdicts, seeds_requested=dict.fromkeys(verdicts, 0), looks_taken=1)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from bench.errors import plural
 from bench.machine_kind import kind, machine_difference
 from bench.trial import Result
-from reports.arms import finished_results, mean_of, trial_of, values
+from reports.arms import finished, mean_of, trial_of, values
 from reports.comparison import ComparedArm, Comparison
 from reports.design import Design, MeasuredArm
 from reports.formats import merge_facts
@@ -49,26 +49,20 @@ _CLOCKS = ("seconds", "speed_train", "speed_steady", "gpu_utilisation")
 
 def roles(c: Comparison) -> tuple[tuple[str, ...], tuple[Accuracies, ...]] | None:
     """Names of the token roles, and each arm's accuracy on them, pooled over finished seeds."""
-    names = tuple(
-        dict.fromkeys(name for row in c.rows for r in finished_results(row.arm) for name in r.roles)
-    )
-    lines = [
-        (row, tuple(_accuracy(row.arm, name) for name in names))
-        for row in c.rows
-        if finished_results(row.arm)
-    ]
+    names = tuple(dict.fromkeys(name for row in c.rows for r in finished(row.arm) for name in r.roles))
+    lines = [(row, tuple(_accuracy(row.arm, name) for name in names)) for row in c.rows if finished(row.arm)]
     return (names, tuple(lines)) if names else None
 
 
 def _accuracy(arm: MeasuredArm, role: str) -> float | None:
-    pooled = [r.roles[role] for r in finished_results(arm) if role in r.roles]
+    pooled = [r.roles[role] for r in finished(arm) if role in r.roles]
     targets = sum(n for _, _, n in pooled)
     return sum(hits for _, hits, _ in pooled) / targets if targets else None
 
 
 def passage(c: Comparison) -> tuple[ComparedArm, Result] | None:
     """The first finished trial, baseline first, that decoded a stretch of the validation set."""
-    return next(((row, r) for row in c.rows for r in finished_results(row.arm) if r.passage), None)
+    return next(((row, r) for row in c.rows for r in finished(row.arm) if r.passage), None)
 
 
 def throughput(c: Comparison) -> tuple[tuple[ComparedArm, float, SpeedRatio | None], ...]:
@@ -137,7 +131,7 @@ def devices(c: Comparison) -> tuple[str, ...]:
     trials = Counter(
         tuple(str(r.environment.get(fact, "unknown")) for fact in ("gpu", "driver", "cuda"))
         for row in c.rows
-        for r in finished_results(row.arm)
+        for r in finished(row.arm)
         if r.environment.get("gpu")
     )
     return tuple(
@@ -149,14 +143,14 @@ def devices(c: Comparison) -> tuple[str, ...]:
 def _comparable(spent: Mapping[str, float], row: ComparedArm, c: Comparison) -> dict[str, float]:
     """The baseline's costs that the arm's may be held against."""
     base = c.base(row)
-    both = [] if row is base else [*finished_results(row.arm), *finished_results(base.arm)]
+    both = [] if row is base else [*finished(row.arm), *finished(base.arm)]
     difference = machine_difference(kind(result.environment) for result in both)
     return {name: v for name, v in spent.items() if not (difference and name in _CLOCKS)}
 
 
 def _cost(arm: MeasuredArm, name: str) -> float | None:
     if name == "seconds":
-        taken = [r.spent for r in finished_results(arm)]
+        taken = [r.spent for r in finished(arm)]
         return sum(taken) / len(taken) if taken else None
     mean = mean_of(arm, name)
     return mean / 1e9 if mean is not None and name == "train_flops" else mean

@@ -10,7 +10,7 @@ from ablations.mlflow.views import ON_A_GPU
 from ablations.study.plan import Plan, PlannedArm
 from bench.trial import Result
 from reports.answer import claims, sentences
-from reports.arms import finished_results, summary_of, trial_of
+from reports.arms import finished, summary_of, trial_of
 from reports.comparison import ComparedArm, Comparison
 from reports.design import MeasuredArm
 from reports.formats import number, scale
@@ -110,7 +110,7 @@ def _numbers(name: str, mean: float | None, sd: float | None, ends: Interval | N
 
 def _curves(arm: MeasuredArm) -> dict[str, dict[int, float]]:
     """Means by epoch over all finished seeds; nothing where one diverged."""
-    done = finished_results(arm)
+    done = finished(arm)
     if not done or any(result.diverged for result in arm.results.values()):
         return {}
     return {metric: _curve(done, field) for metric, field in _CURVES.items()}

@@ -90,9 +90,7 @@ def ratios_of_like_machines(
     if not every:
         return {}, "there is no seed with a speed on both sides"
     refused = [pair for pair in every if unlike([machine for _, machine in pair])]
-    like = {
-        name: [(a[0], b[0]) for a, b in speeds if not unlike([a[1], b[1]])] for name, speeds in pairs.items()
-    }
+    like = {n: [(a[0], b[0]) for a, b in speeds if not unlike([a[1], b[1]])] for n, speeds in pairs.items()}
     ratios = ratios_of_speeds(like, margin)
     if refused:
         some = f"{len(refused)} of {plural(len(every), 'pair')}, " if len(refused) < len(every) else ""
