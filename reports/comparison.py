@@ -182,7 +182,7 @@ class Comparison:
         return self.unit == "nats"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class _Trials:
     """How the trials of an arm ended, their numbers by one metric, and which of them count."""
 
@@ -212,14 +212,9 @@ def compare(table: pd.DataFrame, design: Design) -> Comparison:
     views = []
     for metric in design.metrics:
         rows: list[ComparedArm] = []
-        for index, arm in enumerate(design.arms):
-            trials = _Trials(
-                ended=ended[arm.name],
-                values=values[metric.name][arm.name],
-                seeds=seeds[arm.name],
-                needed=needed[arm.name],
-            )
-            row = _row(index, trials, exclusions.get(arm.name), metric, design)
+        for index, name in enumerate(arm.name for arm in design.arms):
+            trials = _Trials(ended[name], values[metric.name][name], seeds[name], needed[name])
+            row = _row(index, trials, exclusions.get(name), metric, design)
             rows.append(_with_verdict(row, rows[0], metric, decisions) if index else row)
         title, unit = titled(metric.name)
         views.append(
