@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -41,6 +42,8 @@ def environment(folder: Path, **more: str) -> dict[str, str]:
     database = folder / "mlflow.db"
     if not database.exists():
         database.write_bytes(empty_database())
+        with closing(sqlite3.connect(database)) as db, db:
+            db.execute("UPDATE experiments SET artifact_location = ?", [f"{folder}/mlruns/0"])
     return {**clean, "MLFLOW_TRACKING_URI": f"sqlite:///{database}", **more}
 
 
