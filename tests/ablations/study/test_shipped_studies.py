@@ -71,7 +71,7 @@ def test_a_contrast_of_a_shipped_grid_changes_one_setting(name: str) -> None:
 @pytest.mark.parametrize("name", shipped())
 def test_the_table_of_a_shipped_study_s_looks_is_stored(name: str) -> None:
     looks = load(name).looks
-    assert len(looks) == 1 or sequential._stored(looks).exists(), "two seconds of simulation"
+    assert len(looks) == 1 or sequential._table_path(looks).exists(), "two seconds of simulation"
 
 
 def test_shipped_studies_begin_at_a_seed_that_no_choice_was_made_by() -> None:
