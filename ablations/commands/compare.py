@@ -4,7 +4,6 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from ablations import run_folder
 from ablations.commands import result_sets, study_tables, tables
 from ablations.commands.plan import load_plugins, load_studies, print_plans
 from ablations.commands.run import run_studies
@@ -95,7 +94,6 @@ _TRAINED = ("seeds", "set", "corpus", "plugin", "device", "cluster", "dry_run", 
 _NOT_OF_TWO = ("baseline", "experiment", *_TRAINED)
 
 
-@run_folder.used()
 def _of_models(sources: Sequence[str], args: CompareOptions) -> int:
     """The verdicts on models against the first, from the ledger; what it lacks is trained."""
     refuse(args, _ELSEWHERE, "is for results from elsewhere", "leave it out, or name one file")

@@ -74,7 +74,7 @@ def compare_plan(plan: Plan, results: Mapping[str, Result], links: "Linked | Non
     from reports.comparison import compare  # scipy and pandas
     from reports.trials import tabulate
 
-    design = evidence(plan, results, links)
+    design = design_of_plan(plan, results, links)
     return compare(tabulate(design), design)
 
 
@@ -83,7 +83,7 @@ def read(plan: Plan, ledger: Ledger) -> dict[str, Result]:
     return {id: replace(result, trace={}) for id in plan.ids if (result := ledger.read(id))}
 
 
-def evidence(plan: Plan, results: Mapping[str, Result], recorder: "Linked | None" = None) -> Design:
+def design_of_plan(plan: Plan, results: Mapping[str, Result], recorder: "Linked | None" = None) -> Design:
     """The data of a plan's report: its results, arm by arm."""
     shared = [earlier.planned for earlier in plan.earlier if not set(earlier.trials).isdisjoint(plan.ids)]
     copied = ("study", "question", "about", "metrics", "seeds", "looks", "planned", "command", "reused")

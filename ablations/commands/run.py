@@ -51,7 +51,6 @@ class TrialCounts:
         return f"{self.trained} trained, {self.reused} already there, {ended}"
 
 
-@run_folder.used()
 def run(names: Sequence[str], options: RunOptions) -> int:
     """Train the trials of each study that have no result, log them to MLflow, and render the reports."""
     if "golden" in names:
@@ -63,6 +62,7 @@ def run(names: Sequence[str], options: RunOptions) -> int:
     return run_studies(load_studies(names, options), options)[0]
 
 
+@run_folder.used()
 def run_studies(studies: Iterable[Study], options: RunOptions) -> "tuple[int, dict[str, Comparison]]":
     """Run each study. Returns the exit code, and the comparisons by study."""
     comparisons: dict[str, Comparison] = {}

@@ -4,7 +4,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 from statistics import fmean
 
-from ablations.commands.report import evidence
+from ablations.commands.report import design_of_plan
 from ablations.study import costs
 from ablations.study.plan import Plan
 from bench.errors import plural, visible
@@ -37,7 +37,7 @@ class SeedScheduler:
         from reports.comparison import decide_looks  # scipy and pandas
         from reports.trials import tabulate
 
-        design = evidence(self._plan, self.results)
+        design = design_of_plan(self._plan, self.results)
         decisions = decide_looks(tabulate(design), design)
         requested = {name: seeds for name, seeds in decisions.seeds_requested.items() if seeds}
         fewest = min(requested.values(), default=0)  # exploratory contrasts may be at another look

@@ -82,7 +82,7 @@ def compare(table: pd.DataFrame) -> "Comparison":
     for arm, seed in zip(table.arm, table.seed, strict=True):
         if arm not in arms or seed not in arms[arm].trials:
             raise BadInput(f"has no trial of arm {arm!r} and seed {seed}", place=f"study {study.name!r}")
-    known, design = {trial.id: trial for trial in trials}, report.evidence(plan, {})
+    known, design = {trial.id: trial for trial in trials}, report.design_of_plan(plan, {})
     measured = [replace(arm, trial=known[next(iter(arms[arm.name].trials.values()))]) for arm in design.arms]
     return comparison.compare(table, replace(design, arms=tuple(measured)))
 

@@ -3,7 +3,7 @@
 from result_sets import trained
 from stub_plans import planned
 
-from ablations.commands.report import compare_plan, evidence, read
+from ablations.commands.report import compare_plan, design_of_plan, read
 from ablations.ledger import Ledger
 from ablations.study import plan as plans
 from reports.answer import extension
@@ -25,7 +25,7 @@ def train(ledger, seeds):
 
 
 def told(plan, ledger):
-    assert evidence(plan, read(plan, ledger)).seen == (plan.reused or {}).get(plan.study, 0)
+    assert design_of_plan(plan, read(plan, ledger)).seen == (plan.reused or {}).get(plan.study, 0)
     return extension(compare_plan(plan, read(plan, ledger)))
 
 
