@@ -29,7 +29,7 @@ FAILED = 3
 """The exit code of a comparison in which an arm is worse, or not shown to be no worse than before."""
 
 
-def compare(sources: Sequence[str], args: CompareOptions) -> int:
+def compare(sources: Sequence[str], options: CompareOptions) -> int:
     """Print verdicts: on the arms of one source, on a source before and after, or on models.
 
     Returns 0, or `FAILED` if an arm is worse; of before and after also where that is not ruled out.
@@ -39,20 +39,20 @@ def compare(sources: Sequence[str], args: CompareOptions) -> int:
         exists = not is_file or result_sets.is_stored(source)
         require(exists, "there is no such file", place=source, cure=_nearest(source, _files()))
     if len(sources) == 2 and any(map(result_sets.is_stored, sources)):
-        refuse(args, _NOT_OF_TWO, "is not for results before and after", "leave it out")
-        return _before_after(sources, args)
-    refuse(args, _OF_TWO, "is for results before and after", "leave it out, or name two result sets")
+        refuse(options, _NOT_OF_TWO, "is not for results before and after", "leave it out")
+        return _before_after(sources, options)
+    refuse(options, _OF_TWO, "is for results before and after", "leave it out, or name two result sets")
     if sources[1:]:
-        return _of_models(sources, args)
+        return _of_models(sources, options)
     (source,) = sources
     rule, cure = "is a model, and one alone has nothing to be compared with", "name two models"
     require(source not in ZOO, rule, place=source, cure=cure)
-    refuse(args, _TRAINED, "is for models that are trained", "leave it out, or name two models")
+    refuse(options, _TRAINED, "is for models that are trained", "leave it out, or name two models")
     if not source.startswith("mlflow:"):
-        refuse(args, ("experiment",), "is for mlflow:URI", "leave it out")
+        refuse(options, ("experiment",), "is for mlflow:URI", "leave it out")
         cure = f"write mlflow:{source}" if "://" in source else _nearest(source, [*ZOO, *_files()])
         require(Path(source).exists(), "there is no such file", place=source, cure=cure)
-    return _of_table(source, args)
+    return _of_table(source, options)
 
 
 def _files() -> list[str]:
@@ -65,16 +65,16 @@ def _nearest(source: str, known: list[str]) -> str:
     return suggestion(source, known) if known else "give the path of one"
 
 
-def _of_table(source: str, args: CompareOptions) -> int:
+def _of_table(source: str, options: CompareOptions) -> int:
     """The verdicts on the arms of one table, a study's as its file says; of any other a page, too."""
-    frame = tables.read(source, args.experiment)
-    if study_tables.is_study(frame) and not (args.arm or args.metric):
+    frame = tables.read(source, options.experiment)
+    if study_tables.is_study(frame) and not (options.arm or options.metric):
         return _print_verdicts(study_tables.compare(frame))
-    columns, name = tables.columns(args), public(source)
+    columns, name = tables.columns(options), public(source)
     table = elsewhere.arrange(frame, columns, name)
-    page = f"compare-{args.experiment or Path(source).stem}"
+    page = f"compare-{options.experiment or Path(source).stem}"
     compared = comparison.compare(table, elsewhere.design_of(frame, table, columns, name, page))
-    code, folder = _print_verdicts(compared), render(compared, args.out).parent
+    code, folder = _print_verdicts(compared), render(compared, options.out).parent
     for file in ("index.html", "comparison.csv", "comparison.md"):
         print(folder / file)
     return code
@@ -94,10 +94,10 @@ _TRAINED = ("seeds", "set", "corpus", "plugin", "device", "cluster", "dry_run", 
 _NOT_OF_TWO = ("baseline", "experiment", *_TRAINED)
 
 
-def _of_models(sources: Sequence[str], args: CompareOptions) -> int:
+def _of_models(sources: Sequence[str], options: CompareOptions) -> int:
     """The verdicts on models against the first, from the ledger; what it lacks is trained."""
-    refuse(args, _ELSEWHERE, "is for results from elsewhere", "leave it out, or name one file")
-    load_plugins(args.plugin)
+    refuse(options, _ELSEWHERE, "is for results from elsewhere", "leave it out, or name one file")
+    load_plugins(options.plugin)
     first, *others = (spec_of(model).name for model in sources)
     for model in others:
         once = [first, *others].count(model) == 1
@@ -108,15 +108,15 @@ def _of_models(sources: Sequence[str], args: CompareOptions) -> int:
         baseline={"model": first},
         one_at_a_time={"model": others},
     )
-    (study,) = load_studies([declared], args)
+    (study,) = load_studies([declared], options)
     for arm in study.arms[1:]:
         other = costs.other_task(study, arm)
         rule = f"cannot be compared with {first}, as it is of another task: {', '.join(other)}"
         cure = "name models of one task, and give its settings one value: --set KEY=VALUE"
         require(not other, rule, place=arm.name, cure=cure)
-    if args.dry_run:
-        return print_plans([declared], args)
-    code, comparisons = run_studies([study], args)
+    if options.dry_run:
+        return print_plans([declared], options)
+    code, comparisons = run_studies([study], options)
     return code or _print_verdicts(comparisons[study.name])
 
 
@@ -124,47 +124,47 @@ COLUMNS = ("arm", "pair", "lower", "higher")
 KINDS = "results folders or MLflow addresses, two tables, or pytest-benchmark's stored runs"
 
 
-def _before_after(sources: Sequence[str], args: CompareOptions) -> int:
+def _before_after(sources: Sequence[str], options: CompareOptions) -> int:
     """Compare two result sets arm by arm and print one screen. Returns 0 if none is worse, else `FAILED`."""
-    finite = not math.isinf(args.speed_margin)
+    finite = not math.isinf(options.speed_margin)
     require(finite, "infinite lets everything pass", place="--speed-margin", cure="give a number")
     kinds = [result_sets.kind_of(source) for source in sources]
     before, after = map(public, sources)
     cure = f"compare {KINDS}"
     require(kinds[0] == kinds[1], f"is not of {before}'s kind", place=after, cure=cure)
-    require(len(args.metric) < 2, "is given twice: before and after are judged by one", place="--metric")
-    compared = {"timings": _timings, "tables": _tables, "results": _results}[kinds[0]](sources, args)
+    require(len(options.metric) < 2, "is given twice: before and after are judged by one", place="--metric")
+    compared = {"timings": _timings, "tables": _tables, "results": _results}[kinds[0]](sources, options)
     print(screen_of_both(compared), end="")
-    if args.markdown:
-        save(args.markdown, markdown(compared).encode(errors="backslashreplace"))
+    if options.markdown:
+        save(options.markdown, markdown(compared).encode(errors="backslashreplace"))
     return 0 if compared.passed else FAILED
 
 
-def _timings(sources: Sequence[str], args: CompareOptions) -> BeforeAfter:
-    refuse(args, ("study", "metric", *COLUMNS), "is for results, and these are benchmarks", "leave it out")
+def _timings(sources: Sequence[str], options: CompareOptions) -> BeforeAfter:
+    refuse(options, ("study", "metric", *COLUMNS), "is for results, and these are benchmarks", "leave it out")
     sides = map(result_sets.timings, sources)
-    return compare_timings(*sides, margin=args.speed_margin, require_speed=args.require_speed)
+    return compare_timings(*sides, margin=options.speed_margin, require_speed=options.require_speed)
 
 
-def _results(sources: Sequence[str], args: CompareOptions) -> BeforeAfter:
+def _results(sources: Sequence[str], options: CompareOptions) -> BeforeAfter:
     """The baseline decides what is asked, unless the command does: a change cannot lower its own bar."""
-    refuse(args, COLUMNS, "is for tables", "leave it out")
-    name, delta = (*args.metric, "")[0], 0.0
+    refuse(options, COLUMNS, "is for tables", "leave it out")
+    name, delta = (*options.metric, "")[0], 0.0
     if "=" in name:
         name, delta = tables.metric_and_delta(name)
-    before = result_sets.results(sources[0], args.study, name)
+    before = result_sets.results(sources[0], options.study, name)
     name = name or (before.metrics[0].name if before.metrics else result_sets.METRIC)
-    after = result_sets.results(sources[1], args.study or before.study, name)
+    after = result_sets.results(sources[1], options.study or before.study, name)
     delta = delta or next((metric.delta for metric in before.metrics), 0.0)
     rule, cure = f"has no plan that declares δ of {name}", f"give --metric {name}=0.02"
     require(delta > 0, rule, place=before.name, cure=cure)
-    return _of_both(before, after, Metric(name, delta), args)
+    return _of_both(before, after, Metric(name, delta), options)
 
 
-def _tables(sources: Sequence[str], args: CompareOptions) -> BeforeAfter:
+def _tables(sources: Sequence[str], options: CompareOptions) -> BeforeAfter:
     """Two tables with the same columns: rows of one arm and pair are before and after."""
-    refuse(args, ("study",), "is for results folders and MLflow", "leave it out")
-    columns = tables.columns(args)
+    refuse(options, ("study",), "is for results folders and MLflow", "leave it out")
+    columns = tables.columns(options)
     cure = "name the column that tells which rows belong together"
     require(columns.pair, "is missing", place="--pair", cure=cure)
     (measure,) = columns.measures
@@ -173,9 +173,9 @@ def _tables(sources: Sequence[str], args: CompareOptions) -> BeforeAfter:
         ResultSet(name=source, study=measure.name, table=table)
         for source, table in zip(sources, arranged, strict=True)
     )
-    return _of_both(before, after, measure, args)
+    return _of_both(before, after, measure, options)
 
 
-def _of_both(before: ResultSet, after: ResultSet, metric: Metric, args: CompareOptions) -> BeforeAfter:
-    margin, speed = args.speed_margin, args.require_speed
+def _of_both(before: ResultSet, after: ResultSet, metric: Metric, options: CompareOptions) -> BeforeAfter:
+    margin, speed = options.speed_margin, options.require_speed
     return compare_results(before, after, metric, margin=margin, require_speed=speed)

@@ -96,21 +96,24 @@ def understood(file: Path) -> Iterator[None]:
         raise BadInput("was stored by another version", place=file, cure="measure anew") from error
 
 
-def columns(args: CompareOptions) -> Columns:
+def columns(options: CompareOptions) -> Columns:
     """How the rows of a table are read, by the flags. Raises BadInput."""
-    measures = [_measure(given, args.lower, args.higher) for given in args.metric]
-    arms = tuple(filter(None, (column.strip() for column in args.arm.split(","))))
+    measures = [_measure(given, options.lower, options.higher) for given in options.metric]
+    arms = tuple(filter(None, (column.strip() for column in options.arm.split(","))))
     for key, given in (("--metric", measures), ("--arm", arms)):
         if not given:
             raise BadInput("is missing", place=key, cure="name a column" if key == "--arm" else _METRIC)
-    for flag, columns, others in (("lower", args.lower, args.higher), ("higher", args.higher, args.lower)):
+    for flag, columns, others in (
+        ("lower", options.lower, options.higher),
+        ("higher", options.higher, options.lower),
+    ):
         for column in columns:
             known = column in {one.name for one in measures} - {*others}
             cure = "give a column of --metric, to --lower or to --higher"
             require(
                 known, "names no metric, or one of both directions", place=f"--{flag} {column}", cure=cure
             )
-    return Columns(arm=arms, pair=args.pair, measures=tuple(measures), baseline=args.baseline)
+    return Columns(arm=arms, pair=options.pair, measures=tuple(measures), baseline=options.baseline)
 
 
 _METRIC = "write a column and the difference that does not matter: --metric accuracy=0.02"
