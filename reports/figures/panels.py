@@ -88,7 +88,7 @@ def _curves(
     figure = blank_figure(172, 200)
     ax = axes_at(figure, 34, 26, 160, 122)
     if base is not None:
-        sns.lineplot(base, x="epoch", y="loss", errorbar=None, ax=ax, **_GREY)
+        ax.plot(base.groupby("epoch").loss.mean(), **_GREY)
     for seed, curve in by_seed.items():
         xs, ys = list(curve.losses), list(curve.losses.values())
         ax.plot(xs, ys, color=_MUTED, lw=0.6, alpha=0.4, gid=f"seed{seed}")
