@@ -36,7 +36,8 @@ from bench import plugins as plugins_
 from bench.chapter.models.registry import suggestion
 from bench.errors import BadInput, require
 from bench.identity import identify
-from bench.trial import Result, Trial, lower_is_better
+from bench.metric import Metric
+from bench.trial import Result, Trial
 from reports.answer import sentences
 from reports.arms import select_seeds
 from reports.comparison import Comparison
@@ -175,14 +176,16 @@ def compare(
     *,
     metric: str = "",
     delta: float = 0.0,
+    better: str = "",
     folder: str | Path = "results",
 ) -> Compared:
     """Compare two arms of a study that was run, paired by seed; by default with the arm's own baseline.
 
     The metric defaults to the plan's first, δ (`delta`, in the metric's unit) to the plan's. A contrast that
     the study declares has the verdict of its report, corrected for all looks and contrasts. Any other one
-    is of the seeds that count for both arms, and its p belongs to it alone. Raises BadInput for an unknown
-    study or arm, for another metric without `delta`, and if the two arms share no seed.
+    is of the seeds that count for both arms, and its p belongs to it alone. `better`, "higher" or "lower", is
+    needed for a metric that the study does not declare and whose name is not known. Raises BadInput for an
+    unknown study, arm or direction, for another metric without `delta`, and if the two arms share no seed.
     """
     rule, cure = "is not a number above 0", "give the difference that does not matter"
     require(0 <= delta < math.inf, rule, key="delta", cure=cure)
@@ -206,8 +209,8 @@ def compare(
     ours, theirs = (select_seeds(values[side], rows[side].seeds) for side in (arm, against))
     if not ours.keys() & theirs.keys():
         raise BadInput(f"arms {arm!r} and {against!r}: no seed has a result of both")
-    lower, delta = lower_is_better(metric), delta or found.metric.delta
-    alone = contrast(ours, theirs, delta=delta, lower_is_better=lower)
+    judged = found.metric if same else Metric(metric, delta, better)
+    alone = contrast(ours, theirs, delta=delta or judged.delta, lower_is_better=judged.lower_is_better)
     return Compared(arm, against, metric, verdict(alone, alone.p), "unadjusted")
 
 

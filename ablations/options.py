@@ -120,9 +120,9 @@ class CompareOptions(RunOptions):
     baseline: Annotated[str, Parameter(group=TABLES)] = ""
     """The arm to compare with (default: that of the first row)."""
     lower: Annotated[tuple[str, ...], Parameter(group=TABLES)] = ()
-    """A metric of which lower is better, where its name does not say so."""
+    """A metric of which lower is better, where that is not known of its name."""
     higher: Annotated[tuple[str, ...], Parameter(group=TABLES)] = ()
-    """A metric of which higher is better, where its name does not say so."""
+    """A metric of which higher is better, where that is not known of its name."""
     experiment: Annotated[str, Parameter(group=TABLES)] = ""
     """The MLflow experiment."""
     study: Annotated[str, Parameter(group=BEFORE_AFTER)] = ""

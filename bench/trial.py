@@ -145,8 +145,8 @@ class Result:
     `metrics` names begin with their section: valid_loss, valid_accuracy, valid_perplexity, valid_bits,
     valid_hits, valid_targets; train_loss, train_ar, train_tar, train_updates, train_tokens, train_flops
     (see bench.chapter.flops); speed_train and speed_valid (tokens/s of all epochs), speed_steady (of training
-    in the epochs after the first, which is slowed by warming up; absent where there is one), speed_seconds
-    (see `spent`); memory_peak (MiB); model_parameters; on a GPU gpu_memory_peak (MiB of torch's tensors).
+    in the epochs after the first, which is slowed by warming up; absent where there is one); seconds (see
+    `spent`); memory_peak (MiB); model_parameters; on a GPU gpu_memory_peak (MiB of torch's tensors).
     `roles` maps a token role to (nats, hits, targets) on the validation set.
     `witnesses` maps a factor to {"ok": bool, "declared": …, "seen": …}: the proof that it took effect.
     `passage` is one decoded validation stretch: {"token": …, "guess": …, "p": probability of the token}.
@@ -184,7 +184,7 @@ class Result:
     @property
     def spent(self) -> float:
         """Seconds of all attempts whose epochs are part of this result."""
-        return max(self.seconds, self.metrics.get("speed_seconds", 0.0))
+        return max(self.seconds, self.metrics.get("seconds", 0.0))
 
     @property
     def trouble(self) -> str:
@@ -254,23 +254,3 @@ DERIVED = ("device", "source", "data", "versions")
 
 TASK = ("data", "tokens", "vocab", "split", "target")
 """Fields of Trial that define the task: losses of trials that differ in them cannot be compared."""
-
-
-def lower_is_better(metric: str) -> bool:
-    """Whether a lower value is better: for losses, times and sizes; not for accuracies, hits and speeds."""
-    return not any(
-        word in metric for word in ("accuracy", "hits", "speed_train", "speed_steady", "speed_valid")
-    )
-
-
-@dataclass(frozen=True)
-class Metric:
-    """A name in Result.metrics by which arms are judged, and its δ: a smaller difference counts as none."""
-
-    name: str
-    delta: float  # in the metric's unit
-
-    @property
-    def lower_is_better(self) -> bool:
-        """Whether a lower value is better."""
-        return lower_is_better(self.name)

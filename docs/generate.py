@@ -15,6 +15,7 @@ from ablations.study.settings import FACTORS, OPTIONS, SETTINGS, resolve
 from ablations.study.study_file import StudyFile
 from bench.chapter.models.registry import ZOO
 from bench.errors import BadInput
+from bench.metric import KNOWN
 from bench.trial import Trial
 
 HERE = Path(__file__).parent
@@ -28,6 +29,12 @@ INTRODUCTIONS = {
         "`unrolled new study my.toml` writes one; [studies.md](studies.md) explains it with examples."
         " An unknown key, a value of another type or one out of range is refused in one line that "
         "names the key."
+    ),
+    "Metrics": (
+        "Metrics whose direction is known by the whole name, in any case, also behind `train_`, `valid_`, "
+        "`val_`, `dev_`, `test_` or `eval_`, with `/`, `-` or `.` in place of `_`. Of any other one it is "
+        'declared: `better = "higher"` or `"lower"` in a study, `--higher NAME` or `--lower NAME` on the '
+        "command line."
     ),
     "Settings": (
         "Keys of `[baseline]`, of an arm's `set`, of `one_at_a_time`, `grid` and `[tuning]`, and of "
@@ -61,6 +68,10 @@ def study_file() -> Iterator[str]:
         usual |= dict.fromkeys(needed, "required")
         keys = [(k, _kind(rule), usual[k], rule["description"]) for k, rule in rows]
         yield _section(title, "key, type, default, meaning", keys)
+    better = [
+        (way, ", ".join(f"`{name}`" for name in KNOWN if KNOWN[name] == way)) for way in ("higher", "lower")
+    ]
+    yield _section("Metrics", "better, metrics", better)
     models = {name: resolve({"model": name}) for name in ZOO}
     usual = {field.name: field.default for field in dataclasses.fields(Trial)}
     known = [key for key in models["lm4"] if key not in ("model", "options")]
@@ -108,7 +119,7 @@ def _tables(table: Any, known: Any, place: str = "") -> Iterator[tuple[str, Any]
 def _kind(rule: Mapping[str, Any]) -> str:
     kinds = [one["type"] for one in (rule, *rule.get("anyOf", ())) if one.get("type", "null") != "null"]
     kind = kinds[0] if kinds else "table" if "$defs" in str(rule) else "integer, string or array"
-    return ", ".join(map(_toml, rule.get("enum", ()))) or kind.replace("object", "table")
+    return ", ".join(map(_toml, filter(None, rule.get("enum", ())))) or kind.replace("object", "table")
 
 
 def _rules(key: str, models: Iterable[str]) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from bench.trial import TASK, Result, Trial, lower_is_better
+from bench.trial import TASK, Result, Trial
 from reports.design import MeasuredArm
 from reports.statistics.contrasts import ArmSummary, summarise
 
@@ -29,9 +29,12 @@ def select_seeds(by_seed: Mapping[Any, Value], seeds: Iterable[Any]) -> dict[Any
     return {seed: by_seed[seed] for seed in seeds if seed in by_seed}
 
 
-def summary_of(arm: MeasuredArm, metric: str) -> ArmSummary:
-    """An arm by the numbers of a metric. One that is trained once has neither SD nor interval."""
-    summary = summarise(values(arm, metric), lower_is_better=lower_is_better(metric))
+def summary_of(arm: MeasuredArm, metric: str, *, lower_is_better: bool = True) -> ArmSummary:
+    """An arm by the numbers of a metric. One that is trained once has neither SD nor interval.
+
+    The direction decides the median alone, and that only where a seed diverged.
+    """
+    summary = summarise(values(arm, metric), lower_is_better=lower_is_better)
     return replace(summary, sd=None, interval=None) if arm.counted else summary
 
 

@@ -15,7 +15,8 @@ import pandas as pd
 from bench.differences import differences
 from bench.errors import BadInput, plural
 from bench.machine_kind import mixed
-from bench.trial import TASK, Metric
+from bench.metric import Metric
+from bench.trial import TASK
 from reports.comparison import compare
 from reports.design import Design, MeasuredArm
 from reports.formats import listed_up_to, short, titled

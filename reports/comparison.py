@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 
 from bench.errors import BadInput
-from bench.trial import Metric
+from bench.metric import Metric
 from reports.arms import finished, is_self_check, select_seeds, task_differences
 from reports.contrast_decisions import decide_contrasts, seeds_of_sides
 from reports.design import Design, MeasuredArm

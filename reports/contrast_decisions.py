@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from bench.trial import Metric
+from bench.metric import Metric
 from reports.arms import is_self_check
 from reports.design import Design
 from reports.statistics.contrasts import Contrast, benjamini_hochberg, contrast, holm

@@ -4,19 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from bench.trial import Metric, Result, Scalar, Trial
-
-
-@dataclass(frozen=True)
-class Measure(Metric):
-    """A column of a table from elsewhere: a metric whose direction does not follow from its name."""
-
-    lower: bool
-
-    @property
-    def lower_is_better(self) -> bool:
-        """Whether a lower value is better."""
-        return self.lower
+from bench.metric import Metric
+from bench.trial import Result, Scalar, Trial
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,21 +4,16 @@ Rows of two arms that share something (a seed, a fold, a document) are compared 
 arms of a study are. Without such a column the arms are compared by Welch's test.
 """
 
-import re
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from bench.errors import BadInput, plural, require
-from reports.design import Design, Measure, MeasuredArm
+from bench.metric import Metric
+from reports.design import Design, MeasuredArm
 
-LOWER = {"loss", "error", "err", "nats", "nll", "perplexity", "ppl", "bits", "mse", "rmse", "mae",
-    "seconds", "time", "latency", "memory"}  # fmt: skip
-"""Words in the names of metrics of which lower values are better."""
-HIGHER = {"accuracy", "acc", "auc", "f1", "precision", "recall", "score", "r2", "bleu", "rouge", "hits",
-    "reward", "speed", "throughput"}  # fmt: skip
 LARGEST, LONGEST_NAME = 1e150, 200
 
 
@@ -28,20 +23,8 @@ class Columns:
 
     arm: tuple[str, ...]  # those in which arms differ
     pair: str  # what rows of two arms share; "" for nothing
-    measures: tuple[Measure, ...]
+    metrics: tuple[Metric, ...]
     baseline: str = ""  # an arm; "" for that of the first row
-
-
-def direction(metric: str, lower: Sequence[str], higher: Sequence[str]) -> bool:
-    """Whether lower is better: as the two lists say, else by a word in the metric's name. Raises BadInput."""
-    if metric in lower or metric in higher:
-        return metric in lower
-    words = set(re.split("[^a-z0-9]+", metric.lower()))
-    directions = {lower for lower, known in ((True, LOWER), (False, HIGHER)) if words & known}
-    if len(directions) != 1:
-        rule = "whether lower or higher is better cannot be told from the name"
-        raise BadInput(rule, key=metric, cure=f"add --lower {metric} or --higher {metric}")
-    return directions.pop()
 
 
 def arrange(frame: pd.DataFrame, columns: Columns, source: str) -> pd.DataFrame:
@@ -49,7 +32,7 @@ def arrange(frame: pd.DataFrame, columns: Columns, source: str) -> pd.DataFrame:
 
     Raises BadInput for a column that is missing, a value that is no number, or two rows of one arm and pair.
     """
-    for column in filter(None, (*columns.arm, columns.pair, *(m.name for m in columns.measures))):
+    for column in filter(None, (*columns.arm, columns.pair, *(metric.name for metric in columns.metrics))):
         if column not in frame.columns:
             cure = f"it has: {', '.join(map(str, frame.columns))}"
             raise BadInput(f"has no column {column!r}", place=source, cure=cure)
@@ -64,7 +47,7 @@ def arrange(frame: pd.DataFrame, columns: Columns, source: str) -> pd.DataFrame:
     rule = f"the name of an arm has {longest:,} characters, of which {LONGEST_NAME} are shown"
     require(longest <= LONGEST_NAME, rule, place=source, cure="name another column with --arm")
     seeds = _seeds(frame, columns, arms, source)
-    numbers = {measure.name: _numbers(frame[measure.name], source) for measure in columns.measures}
+    numbers = {metric.name: _numbers(frame[metric.name], source) for metric in columns.metrics}
     return pd.DataFrame({**numbers, "arm": arms, "seed": seeds})
 
 
@@ -85,7 +68,7 @@ def design_of(frame: pd.DataFrame, table: pd.DataFrame, columns: Columns, source
     return Design(
         study=page,
         question=f"{source}: {others} against {baseline}, {plural(len(table), 'row')}",
-        metrics=columns.measures,
+        metrics=columns.metrics,
         arms=tuple(MeasuredArm(name=name, title=name, changes=changes[name]) for name in order),
         pair=columns.pair,
     )

@@ -14,7 +14,7 @@ from ablations.study.loading import declare
 from bench.chapter.models.registry import ZOO, spec_of, suggestion
 from bench.errors import require
 from bench.files import save
-from bench.trial import Metric
+from bench.metric import Metric
 from reports import comparison, elsewhere
 from reports.before_after import BeforeAfter, ResultSet, compare_results
 from reports.before_after_benchmarks import compare_timings
@@ -120,7 +120,7 @@ def _of_models(sources: Sequence[str], options: CompareOptions) -> int:
     return code or _print_verdicts(comparisons[study.name])
 
 
-COLUMNS = ("arm", "pair", "lower", "higher")
+COLUMNS = ("arm", "pair")
 KINDS = "results folders or MLflow addresses, two tables, or pytest-benchmark's stored runs"
 
 
@@ -141,7 +141,8 @@ def _before_after(sources: Sequence[str], options: CompareOptions) -> int:
 
 
 def _timings(sources: Sequence[str], options: CompareOptions) -> BeforeAfter:
-    refuse(options, ("study", "metric", *COLUMNS), "is for results, and these are benchmarks", "leave it out")
+    flags = ("study", "metric", "lower", "higher", *COLUMNS)
+    refuse(options, flags, "is for results, and these are benchmarks", "leave it out")
     sides = map(result_sets.timings, sources)
     return compare_timings(*sides, margin=options.speed_margin, require_speed=options.require_speed)
 
@@ -149,16 +150,19 @@ def _timings(sources: Sequence[str], options: CompareOptions) -> BeforeAfter:
 def _results(sources: Sequence[str], options: CompareOptions) -> BeforeAfter:
     """The baseline decides what is asked, unless the command does: a change cannot lower its own bar."""
     refuse(options, COLUMNS, "is for tables", "leave it out")
+    tables.check_directions(options)
     name, delta = (*options.metric, "")[0], 0.0
     if "=" in name:
         name, delta = tables.metric_and_delta(name)
     before = result_sets.results(sources[0], options.study, name)
     name = name or (before.metrics[0].name if before.metrics else result_sets.METRIC)
     after = result_sets.results(sources[1], options.study or before.study, name)
-    delta = delta or next((metric.delta for metric in before.metrics), 0.0)
+    declared = next(iter(before.metrics), None)
+    delta = delta or (declared.delta if declared else 0.0)
     rule, cure = f"has no plan that declares δ of {name}", f"give --metric {name}=0.02"
     require(delta > 0, rule, place=before.name, cure=cure)
-    return _of_both(before, after, Metric(name, delta), options)
+    metric = tables.metric(name, delta, options, declared.better if declared else "")
+    return _of_both(before, after, metric, options)
 
 
 def _tables(sources: Sequence[str], options: CompareOptions) -> BeforeAfter:
@@ -167,13 +171,13 @@ def _tables(sources: Sequence[str], options: CompareOptions) -> BeforeAfter:
     columns = tables.columns(options)
     cure = "name the column that tells which rows belong together"
     require(columns.pair, "is missing", place="--pair", cure=cure)
-    (measure,) = columns.measures
+    (metric,) = columns.metrics
     arranged = [elsewhere.arrange(tables.read(source, ""), columns, source) for source in sources]
     before, after = (
-        ResultSet(name=source, study=measure.name, table=table)
+        ResultSet(name=source, study=metric.name, table=table)
         for source, table in zip(sources, arranged, strict=True)
     )
-    return _of_both(before, after, measure, options)
+    return _of_both(before, after, metric, options)
 
 
 def _of_both(before: ResultSet, after: ResultSet, metric: Metric, options: CompareOptions) -> BeforeAfter:

@@ -8,6 +8,7 @@ from statistics import fmean
 from ablations.mlflow.study_runs import ArmRun
 from ablations.mlflow.views import ON_A_GPU
 from ablations.study.plan import Plan, PlannedArm
+from bench.metric import Metric
 from bench.trial import Result
 from reports.answer import claims, sentences
 from reports.arms import finished, summary_of, trial_of
@@ -32,7 +33,7 @@ def summarise_arms(plan: Plan, comparison: Comparison) -> tuple[ArmRun, ...]:
     measured |= {tuned.own.name: tuned.own for tuned in comparison.design.tuned if tuned.own}
     levels = {tuned.arm: tuned.levels for tuned in comparison.design.tuned}
     rows = {row.arm.name: row for row in comparison.rows} if comparison.sequential else {}
-    metrics, summaries = [metric.name for metric in comparison.design.metrics], []
+    metrics, summaries = comparison.design.metrics, []
     for arm in (*plan.arms, *plan.tuned):
         summaries.append(
             _summarise(arm, measured[arm.name], metrics, rows.get(arm.name), verdicts.get(arm.name, ""))
@@ -55,7 +56,7 @@ def _verdicts(comparison: Comparison) -> dict[str, str]:
 def _summarise(
     arm: PlannedArm,
     measured: MeasuredArm,
-    metrics: Sequence[str],
+    metrics: Sequence[Metric],
     row: ComparedArm | None = None,
     verdict: str = "",
     role: str = "arm",
@@ -66,7 +67,7 @@ def _summarise(
         role=role,
         trials=tuple(dict.fromkeys(arm.trials.values())),
         settings=trial.factors() if trial else {"model": arm.model, **arm.changes},
-        title=_title(measured, metrics[0]),
+        title=_title(measured, metrics[0].name),
         metrics=_metrics(measured, metrics),
         curves=_curves(measured),
         seeds=_seeds(measured, metrics[0], row, len(set(arm.trials.values()))),
@@ -76,9 +77,10 @@ def _summarise(
     )
 
 
-def _metrics(arm: MeasuredArm, metrics: Sequence[str]) -> dict[str, float]:
+def _metrics(arm: MeasuredArm, metrics: Sequence[Metric]) -> dict[str, float]:
     """Means with SD and interval of metrics that every finished seed has; perplexity is exp of the loss's."""
-    wanted = dict.fromkeys((*metrics, "valid_accuracy", "valid_loss", "speed_train", *ON_A_GPU))
+    named = [metric.name for metric in metrics]
+    wanted = dict.fromkeys((*named, "valid_accuracy", "valid_loss", "speed_train", *ON_A_GPU))
     done = {seed for seed, result in arm.results.items() if result.done}
     means: dict[str, float] = {}
     for name in wanted:
@@ -126,7 +128,7 @@ def _curve(done: Sequence[Result], field: str) -> dict[int, float]:
     return means
 
 
-def _seeds(arm: MeasuredArm, metric: str, row: ComparedArm | None, planned: int) -> str:
+def _seeds(arm: MeasuredArm, metric: Metric, row: ComparedArm | None, planned: int) -> str:
     """How many seeds the means cover, and what became of the others; `row` where seeds follow looks.
 
     "15 of 40, decided": of the seeds that the arm may come to need, those of the looks that were taken.
@@ -144,5 +146,5 @@ def _seeds(arm: MeasuredArm, metric: str, row: ComparedArm | None, planned: int)
     words = ", ".join(filter(None, [covered, row.state if row else "", *bad]))
     if not kinds["diverged"]:
         return words
-    summary = summary_of(arm, metric)
+    summary = summary_of(arm, metric.name, lower_is_better=metric.lower_is_better)
     return f"{words}: no mean; median {number(summary.median)}, mean given convergence {number(summary.mean)}"

@@ -1,7 +1,7 @@
 """The results that `unrolled compare` reads: a table in a file, an MLflow experiment, or benchmarks."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,8 @@ from ablations.mlflow.database import public
 from ablations.mlflow.experiment import read_ended_runs
 from ablations.options import CompareOptions
 from bench.errors import BadInput, require
-from reports.design import Measure
-from reports.elsewhere import Columns, direction
+from bench.metric import Metric
+from reports.elsewhere import Columns
 
 TABLES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
 KINDS = ".csv, .tsv, .jsonl, .parquet, pytest-benchmark's .json, or mlflow:URI"
@@ -98,30 +98,34 @@ def understood(file: Path) -> Iterator[None]:
 
 def columns(options: CompareOptions) -> Columns:
     """How the rows of a table are read, by the flags. Raises BadInput."""
-    measures = [_measure(given, options.lower, options.higher) for given in options.metric]
+    check_directions(options)
+    metrics = [metric(*metric_and_delta(given), options) for given in options.metric]
     arms = tuple(filter(None, (column.strip() for column in options.arm.split(","))))
-    for key, given in (("--metric", measures), ("--arm", arms)):
+    for key, given in (("--metric", metrics), ("--arm", arms)):
         if not given:
             raise BadInput("is missing", place=key, cure="name a column" if key == "--arm" else _METRIC)
-    for flag, columns, others in (
-        ("lower", options.lower, options.higher),
-        ("higher", options.higher, options.lower),
-    ):
-        for column in columns:
-            known = column in {one.name for one in measures} - {*others}
-            cure = "give a column of --metric, to --lower or to --higher"
-            require(
-                known, "names no metric, or one of both directions", place=f"--{flag} {column}", cure=cure
-            )
-    return Columns(arm=arms, pair=options.pair, measures=tuple(measures), baseline=options.baseline)
+    return Columns(arm=arms, pair=options.pair, metrics=tuple(metrics), baseline=options.baseline)
 
 
 _METRIC = "write a column and the difference that does not matter: --metric accuracy=0.02"
 
 
-def _measure(given: str, lower: Sequence[str], higher: Sequence[str]) -> Measure:
-    name, delta = metric_and_delta(given)
-    return Measure(name, delta, direction(name, lower, higher))
+def metric(name: str, delta: float, options: CompareOptions, declared: str = "") -> Metric:
+    """The metric with the direction that --lower or --higher gives it, else the `declared` one, if any."""
+    flags = [flag for flag in ("lower", "higher") if name in getattr(options, flag)]
+    return Metric(name, delta, flags[0] if flags else declared)
+
+
+def check_directions(options: CompareOptions) -> None:
+    """Raise BadInput for --lower and --higher of something that is no --metric, or of both."""
+    names = {given.rpartition("=")[0] or given for given in options.metric}
+    for flag, columns, others in (
+        ("lower", options.lower, options.higher),
+        ("higher", options.higher, options.lower),
+    ):
+        for column in columns:
+            rule, cure = "names no metric, or one of both directions", "give a column of --metric, and once"
+            require(column in names - {*others}, rule, place=f"--{flag} {column}", cure=cure)
 
 
 def metric_and_delta(given: str) -> tuple[str, float]:

@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 
 from ablations.mlflow.fields import MACHINE, TAG_LENGTH, key, metric_key, text
 from ablations.study.plan import Plan
-from bench.trial import lower_is_better
+from bench.metric import Metric
 
 ARMS, TRIALS = "by-arm", "trials"
 """The saved views."""
@@ -53,9 +53,9 @@ def view_link(experiment: str, view: str, *, charts: bool = False) -> str:
     return f"#/experiments/{experiment}/runs?{urlencode({**_PAGE, **mode, 'viewStateShareKey': view})}"
 
 
-def _best_first(metric: str) -> dict[str, object]:
+def _best_first(metric: Metric) -> dict[str, object]:
     """An order by a metric. MLflow lists runs flat where they are not sorted by time."""
-    return {"orderByKey": f"metrics.`{metric_key(metric)}`", "orderByAsc": lower_is_better(metric)}
+    return {"orderByKey": f"metrics.`{metric_key(metric.name)}`", "orderByAsc": metric.lower_is_better}
 
 
 def run_link(experiment: str, run: str, artifact: str = "") -> str:
@@ -84,7 +84,7 @@ def saved_views(plan: Plan, mark: str) -> dict[str, str]:
     runs = f"tags.`unrolled.plan` = '{mark}' and tags.`unrolled.role`"
     arms = {
         "searchFilter": f"{runs} = 'arm'",
-        **_best_first(plan.metrics[0].name),
+        **_best_first(plan.metrics[0]),
         **_charts(_shown(plan)),
     }
     trials = {"searchFilter": f"{runs} != 'study'", "orderByKey": _STARTED, "orderByAsc": True}

@@ -16,7 +16,8 @@ from ablations.study.study import Arm, Study
 from ablations.study.study_file import ArmTable, DesignTable, StudyFile, check, parse, read
 from bench.chapter.models.registry import suggestion
 from bench.errors import BadInput, require
-from bench.trial import Metric, canonical
+from bench.metric import Metric
+from bench.trial import canonical
 
 LIMIT = 10_000
 """Trials that are planned without a confirmation."""
@@ -118,7 +119,7 @@ def _study(file: StudyFile, path: str, confirmed: bool) -> Study:
     arms = _merged(_arms(file, seeds))
     with error_context("[tuning]"):
         searches = tuning.searches(file, arms)
-    metrics = tuple(Metric(metric.name, metric.delta) for metric in file.metrics)
+    metrics = tuple(Metric(metric.name, metric.delta, metric.better) for metric in file.metrics)
     told = {key: getattr(file, key) for key in ("name", "question", "about")}
     return Study(
         metrics=metrics, seeds=seeds, looks=looks, arms=arms, searches=searches, path=path, file=file, **told

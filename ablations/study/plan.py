@@ -25,7 +25,8 @@ from bench.chapter.models.registry import spec_of
 from bench.errors import BadInput
 from bench.files import save
 from bench.identity import identify
-from bench.trial import Metric, Result, Trial, canonical
+from bench.metric import Metric
+from bench.trial import Result, Trial, canonical
 
 Id = Annotated[str, Field(pattern="^[0-9a-f]{12,}$")]
 """A trial's identity: it becomes the name of a file."""
@@ -170,7 +171,7 @@ def settle(plan: Plan, trials: Sequence[Trial], ledger: Ledger) -> tuple[Plan, l
     for name, group in groupby(plan.searches, key=lambda search: search.tunes):
         levels = list(group)
         tried = [[results[id] for id in arm.trials.values()] for arm in levels]
-        best = tuning.winner(tried, plan.metrics[0].name)
+        best = tuning.winner(tried, plan.metrics[0])
         if best is not None:
             won = levels[best]
             one = known[next(iter(won.trials.values()))]

@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass, field
 from ablations.study.settings import Settings
 from ablations.study.study_file import StudyFile
 from bench.chapter.models.registry import spec_of
-from bench.trial import Metric, Scalar, Trial, canonical
+from bench.metric import Metric
+from bench.trial import Scalar, Trial, canonical
 
 
 @dataclass(frozen=True, kw_only=True)

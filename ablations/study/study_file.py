@@ -114,6 +114,8 @@ class MetricTable(Table):
     """the metric"""
     delta: Annotated[float, Field(gt=0)]
     """δ, in the metric's unit: a smaller difference counts as none"""
+    better: Literal["", "higher", "lower"] = ""
+    """whether higher or lower is better, where it is not as known of the name ([Metrics](#metrics))"""
 
 
 class StudyFile(Table):

@@ -16,7 +16,8 @@ from ablations.study.study_file import StudyFile
 from bench.chapter.models.registry import spec_of
 from bench.chapter.text import data_hash
 from bench.errors import BadInput, require
-from bench.trial import TASK, Result, Scalar, lower_is_better
+from bench.metric import Metric
+from bench.trial import TASK, Result, Scalar
 
 SEARCH_OFFSET = 2000
 """The first seed of a search: away from a study's own seeds and, by as much again, from its A/A arm's."""
@@ -56,7 +57,7 @@ def searches(file: StudyFile, arms: Sequence[Arm]) -> tuple[Arm, ...]:
     return tuple(_search(arm, own, setting, level) for arm in tuned for level in levels)
 
 
-def winner(levels: Sequence[Sequence[Result]], metric: str) -> int | None:
+def winner(levels: Sequence[Sequence[Result]], metric: Metric) -> int | None:
     """The index of the level with the best mean of a metric over its trials; the first of equal ones.
 
     A level with a trial that diverged or failed cannot win. None if every level has such a trial.
@@ -109,9 +110,9 @@ def _search(arm: Arm, seeds: tuple[int, ...], setting: str, level: Scalar) -> Ar
     )
 
 
-def _badness(result: Result, metric: str) -> float:
+def _badness(result: Result, metric: Metric) -> float:
     """The metric as a loss; infinite for a trial without one."""
-    value = result.metrics.get(metric, math.nan) if result.done else math.nan
+    value = result.metrics.get(metric.name, math.nan) if result.done else math.nan
     if not math.isfinite(value):
         return math.inf
-    return value if lower_is_better(metric) else -value
+    return value if metric.lower_is_better else -value

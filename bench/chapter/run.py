@@ -44,8 +44,8 @@ def run_trial(trial: Trial) -> Result:
             seconds = time.perf_counter() - clock
             return failure(trial, str(error), status="diverged", seconds=seconds, **facts)
     seconds = time.perf_counter() - clock
-    spent = seconds + measured["metrics"].get("speed_seconds", 0.0)
-    measured["metrics"] |= {"speed_seconds": spent, "memory_peak": memory_peak()}
+    spent = seconds + measured["metrics"].get("seconds", 0.0)
+    measured["metrics"] |= {"seconds": spent, "memory_peak": memory_peak()}
     status = "diverged" if measured.get("reason") else "done"
     return Result(trial=trial, status=status, seconds=seconds, **facts, **measured)
 
@@ -79,7 +79,7 @@ def train_and_measure(trial: Trial, data: Corpus, train: Batches, valid: Batches
         "train_updates": steps,
         "train_tokens": train.tokens * trial.epochs,
         **_speeds(record, train, valid),
-        "speed_seconds": record.resumed_seconds,  # of earlier attempts only: run_trial adds this one
+        "seconds": record.resumed_seconds,  # of earlier attempts only: run_trial adds this one
         "model_parameters": sum(p.numel() for p in model.parameters()),
         **gpu_memory(environment.device(trial.device)),
     }

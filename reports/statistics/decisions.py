@@ -9,7 +9,7 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
-from bench.trial import Metric
+from bench.metric import Metric
 from reports.statistics.contrasts import Contrast, contrast, holm
 from reports.statistics.sequential import Look, Looks
 from reports.statistics.verdicts import Verdict, verdict

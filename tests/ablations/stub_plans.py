@@ -8,7 +8,8 @@ from ablations.ledger import Ledger
 from ablations.study import plan as plans
 from ablations.study.plan import Plan, PlannedArm
 from ablations.study.study import Study
-from bench.trial import Metric, Result, Scalar, Trial
+from bench.metric import Metric
+from bench.trial import Result, Scalar, Trial
 
 
 def planned(

@@ -17,7 +17,7 @@ from ablations.study import plan as plans
 from bench.chapter.models.registry import ZOO
 from bench.errors import BadInput
 
-CLOCKS = ["seconds", "memory_peak", *(f"speed_{what}" for what in ("train", "valid", "steady", "seconds"))]
+CLOCKS = ["seconds", "memory_peak", *(f"speed_{what}" for what in ("train", "valid", "steady"))]
 
 
 @pytest.fixture(scope="module")

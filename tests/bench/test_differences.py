@@ -60,7 +60,7 @@ def test_clocks_and_memory_are_not_compared() -> None:
     slower = replace(
         RESULT,
         epochs=(replace(EPOCH, train_seconds=9.0, valid_seconds=9.0),),
-        metrics={**RESULT.metrics, "speed_train": 1.0, "speed_seconds": 7.0, "memory_peak": 1.0}
+        metrics={**RESULT.metrics, "speed_train": 1.0, "seconds": 7.0, "memory_peak": 1.0}
         | {"gpu_memory_peak": 5.0},
         **{"seconds": 99.0, "started": 1e9, "attempts": 2, "usage": {"cpu": (1.0,)}},
     )

@@ -45,7 +45,7 @@ def trial(arm: str, model: str, epochs: int) -> dict[str, float]:
         return asdict(getattr(peers, arm)(model, epochs))
     result = run_trial(spec_of(model).trial(engine=arm, epochs=epochs))
     training = sum(e.train_seconds + e.valid_seconds for e in result.epochs)
-    begun = result.metrics["speed_seconds"] - training
+    begun = result.metrics["seconds"] - training
     return {"start": begun, "epoch": training / epochs, "loss": result.epochs[-1].valid_loss}
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from ablations.study.costs import expected_seconds
 from ablations.study.loading import load
-from bench.trial import Metric
+from bench.metric import Metric
 from reports.statistics.decisions import decide
 from reports.statistics.sequential import Looks
 

@@ -14,7 +14,8 @@ from xml.etree import ElementTree as ET
 
 import pandas as pd
 
-from bench.trial import Epoch, Metric, Result, Trial, failure
+from bench.metric import Metric
+from bench.trial import Epoch, Result, Trial, failure
 from reports import comparison
 from reports.comparison import Comparison
 from reports.design import Design, MeasuredArm

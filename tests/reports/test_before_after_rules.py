@@ -10,7 +10,7 @@ import pytest
 from synthetic import HERE, A, B, C, D, four_errors
 
 from bench.errors import BadInput
-from bench.trial import Metric
+from bench.metric import Metric
 from reports.before_after import WAITING, BeforeAfter, ResultSet, compare_results
 from reports.before_after_screen import WIDTH, markdown, screen
 from reports.statistics.contrasts import contrast
@@ -52,6 +52,12 @@ def fault(found: BeforeAfter) -> str:
 def noted(found: BeforeAfter) -> str:
     """The remark on speeds; "" where they are compared."""
     return next((note.removeprefix("speed not compared: ") for note in found.notes if "speed" in note), "")
+
+
+@pytest.mark.parametrize("metric", ["val_acc", "f1", "auc", "bleu", "reward", "r2", "top1", "neg_log_loss"])
+def test_a_score_that_fell_by_ten_points_fails(metric: str) -> None:
+    fell = gate(trained(B), trained(x - 0.1 for x in A), metric)
+    assert not fell.passed and gate(trained(B), trained(x + 0.1 for x in A), metric).passed
 
 
 @pytest.mark.parametrize(

@@ -51,7 +51,7 @@ def test_the_ledger_of_confounds_shows_a_gpu_where_there_was_one_and_no_empty_co
 
 def test_a_resumed_trial_costs_what_all_its_attempts_took():
     base, *rest = realistic().arms
-    slow = replace(realistic(), arms=(changed(base, speed_seconds=900.0), *rest))
+    slow = replace(realistic(), arms=(changed(base, seconds=900.0), *rest))
     assert costs(slow)["LMModel6"][0]["seconds"] == 900.0
 
 

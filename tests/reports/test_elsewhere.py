@@ -5,14 +5,14 @@ import pytest
 from synthetic import compare_table, text_of
 
 from bench.errors import BadInput
+from bench.metric import Metric
 from reports.comparison import Comparison
-from reports.design import Measure
-from reports.elsewhere import Columns, direction
+from reports.elsewhere import Columns
 from reports.render import render
 from reports.statistics.verdicts import Word
 from reports.tables import comparison_csv, comparison_markdown, screen
 
-HOURS = Measure("extra", 1.0, lower=False)
+HOURS = Metric("extra", 1.0, "higher")
 SLEEP = pd.DataFrame(
     # R's data set `sleep` (Student 1908): extra hours of sleep under two drugs, ten patients
     {
@@ -57,7 +57,9 @@ def test_the_page_of_a_table_speaks_of_its_pairs_and_has_nothing_that_it_lacks(t
 )
 def test_numbers_have_two_digits_beyond_their_delta(unit: float, shown: str) -> None:
     scaled = SLEEP.assign(extra=SLEEP.extra * unit)
-    assert shown in screen(compare_table(scaled, Columns(("group",), "ID", (Measure("extra", unit, False),))))
+    assert shown in screen(
+        compare_table(scaled, Columns(("group",), "ID", (Metric("extra", unit, "higher"),)))
+    )
 
 
 def test_the_order_of_the_rows_changes_nothing_but_the_baseline() -> None:
@@ -82,7 +84,7 @@ def test_several_columns_name_an_arm_and_an_arm_that_is_worse_is_told() -> None:
         [{"model": m, "lr": lr, "seed": s, "loss": s % 3 + lr * 10 + (m == "b") + s / 100 * lr}
          for m in "ab" for lr in (0.1, 0.2) for s in range(12)]
     )  # fmt: skip
-    loss = Measure("loss", 0.1, lower=True)
+    loss = Metric("loss", 0.1)
     base, *others = compare_table(frame, Columns(("model", "lr"), "seed", (loss,))).rows
     assert base.arm.name == "a / 0.1"
     assert {row.arm.name: row.verdict.word for row in others} == dict.fromkeys(
@@ -149,19 +151,3 @@ def test_a_table_that_cannot_be_judged_is_refused_in_a_line(
     with pytest.raises(BadInput) as refused:
         compare_table(frame, columns)
     assert said in str(refused.value) and refused.value.place == "elsewhere.csv"
-
-
-@pytest.mark.parametrize(
-    ("metric", "lower"),
-    [("val_loss", True), ("training_accuracy_score", False), ("test/F1", False), ("seconds", True)],
-)
-def test_a_direction_follows_from_the_name_unless_it_is_given(metric: str, lower: bool) -> None:
-    assert direction(metric, [], []) is lower
-    assert direction(metric, [metric] if not lower else [], [metric] if lower else []) is not lower
-
-
-@pytest.mark.parametrize("metric", ["extra", "loss_score"])
-def test_a_direction_that_no_name_tells_is_asked_for(metric: str) -> None:
-    with pytest.raises(BadInput) as refused:
-        direction(metric, [], [])
-    assert refused.value.cure == f"add --lower {metric} or --higher {metric}"

@@ -14,7 +14,7 @@ from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 from synthetic import compare, compare_table, hostile, laddered, realistic, switched
 
-from reports.design import Measure
+from bench.metric import Metric
 from reports.elsewhere import Columns
 from reports.render import render, render_index
 
@@ -87,7 +87,7 @@ def browser(need, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory) -> dict[str, Path]:
     out, c, bites = tmp_path_factory.mktemp("out"), compare(realistic()), compare(hostile())
-    columns = Columns(("arm",), "seed", (Measure("accuracy", 0.02, lower=False),))
+    columns = Columns(("arm",), "seed", (Metric("accuracy", 0.02),))
     return {
         "report": render(c, out),
         "switched": render(compare(switched()), out),

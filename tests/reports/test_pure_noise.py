@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from synthetic import compare, four_errors, study
 
-from bench.trial import Metric, Result, Trial
+from bench.metric import Metric
+from bench.trial import Result, Trial
 from reports.design import Design, MeasuredArm
 from reports.statistics.verdicts import Word
 

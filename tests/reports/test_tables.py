@@ -7,7 +7,8 @@ from synthetic import A, B, arm, compare, hostile, realistic, study
 
 from ablations.study.loading import load
 from bench.errors import BadInput, visible
-from bench.trial import Metric, Trial
+from bench.metric import Metric
+from bench.trial import Trial
 from reports.answer import claims, tally
 from reports.book import BOOK, compare_with_book, own_settings
 from reports.comparison import Exclusion

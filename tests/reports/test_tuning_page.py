@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 from synthetic import arm, compare, hostile, study, text_of
 
-from bench.trial import Metric, failure
+from bench.metric import Metric
+from bench.trial import failure
 from reports.answer import flips, limits
 from reports.design import Tuned
 from reports.render import render, render_index

@@ -19,7 +19,8 @@ from ablations.cli import app
 from ablations.ledger import Ledger, seal, unseal
 from ablations.study import loading
 from bench.files import save
-from bench.trial import Epoch, Metric, Result
+from bench.metric import Metric
+from bench.trial import Epoch, Result
 
 EPOCH = [f.name for f in fields(Epoch) if f.name != "epoch"]
 
@@ -53,6 +54,8 @@ def test_the_baselines_plan_decides_what_is_asked_and_the_command_may(tmp_path, 
     lax = ledger(tmp_path / "b", made, metrics=(Metric("valid_loss", 1.0),))
     assert gate(before, lax)[0] == 3
     assert gate(before, lax, "--metric", "valid_loss=0.2")[0] == 0
+    assert gate(lax, before, "--metric", "valid_loss=0.02")[0] == 0
+    assert gate(lax, before, "--metric", "valid_loss=0.02", "--higher", "valid_loss")[0] == 3
     assert "training speed" in gate(before, lax, "--metric", "speed_train=90")[1]
     undeclared = ledger(tmp_path / "c", made, metrics=(Metric("valid_accuracy", 1.0),))
     assert "has no plan that declares δ of valid_loss" in gate(undeclared, lax, "--metric", "valid_loss")[1]
@@ -142,6 +145,7 @@ def test_bad_input_is_told_in_one_line(tmp_path, gate) -> None:
         ((good, tmp_path / "text.csv"), "text.csv: there is no such file"),
         ((good, good, "--metric", "valid_loss=-1"), "has no δ above 0"),
         ((good, good, "--speed-margin", "x"), "--speed-margin"),
+        ((good, good, "--metric", "valid_loss=0.02", "--higher", "loss"), "--higher loss: names no metric"),
     ]:
         code, told = gate(*words)
         assert code == 2 and said in told and told.count("\n") == 1, told
@@ -310,12 +314,12 @@ def test_two_tables_are_compared_arm_by_arm_and_fail_closed(tmp_path, gate) -> N
 
     asked = ("--arm", "model", "--pair", "fold", "--metric", "val_acc=0.02")
     before, same, worse = table("before.csv"), table("same.csv"), table("worse.csv", y=-0.1)
-    assert gate(before, same, *asked, "--higher", "val_acc")[0] == 0
-    code, said = gate(before, worse, *asked, "--higher", "val_acc")
+    assert gate(before, same, *asked)[0] == 0
+    code, said = gate(before, worse, *asked)
     assert code == 3 and "✗ y: worse on 8 of 8 seeds" in said and "1 of 2 arms" in said
-    assert gate(worse, before, *asked, "--higher", "val_acc")[0] == 0, "better is not worse"
+    assert gate(worse, before, *asked)[0] == 0, "better is not worse"
     few = tmp_path / "few.csv"
     pd.read_csv(same).query("model == 'x'").to_csv(few, index=False)
-    code, said = gate(before, few, *asked, "--higher", "val_acc")
+    code, said = gate(before, few, *asked)
     assert code == 3 and "y: is missing" in said
     assert "--pair: is missing" in gate(before, same, "--arm", "model", "--metric", "val_acc=0.02")[1]

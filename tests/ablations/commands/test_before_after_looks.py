@@ -3,7 +3,7 @@
 from result_sets import ledger, trained
 from stub_plans import kept, planned
 
-from bench.trial import Metric
+from bench.metric import Metric
 
 LOOKS = {"looks": (10, 15, 20, 30, 40)}
 CHANGES = {"worse": {"lr": 0.1}, "alike": {"lr": 0.2}}

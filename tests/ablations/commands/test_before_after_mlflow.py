@@ -114,7 +114,8 @@ def test_anyones_experiment_with_arms_and_seeds_is_compared(database, gate) -> N
             client.log_metric(run, "val", 1.0 + 0.01 * random.Random(f"{name}{seed}").random() + worse)
             client.set_terminated(run)
         client.create_run(experiment, tags={"arm": "big", "seed": "6"})  # still running
-    words = ("--metric", "val=0.1")
+    words = ("--metric", "val=0.1", "--lower", "val")
+    assert gate(database, database, "--study", "before", *words[:2])[0] == 2, "no direction is known of it"
     assert "choose an experiment with --study: " in gate(database, database, *words)[1]
     code, said = gate(database, database, "--study", "before", *words)
     assert code == 0 and "✓  big  0.0000" in said and "only on one side" not in said

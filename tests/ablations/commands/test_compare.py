@@ -164,6 +164,7 @@ def test_models_are_trained_where_the_ledger_lacks_them_and_judged(compare, tmp_
         ("noarm.csv", ASKED, "noarm.csv: row 2 has no model; fill it in"),
         ("lists.jsonl", ASKED, "lists.jsonl: seed: has values that are no plain text or number; name"),
         ("none.json", ASKED, "none.json: holds no benchmark"),
+        ("runs.csv", (*ASKED[:4], "--metric", "seed=1"), "seed: whether higher or lower is better is"),
         ("runs.csv", (*ASKED, "--lower", "acuracy"), "--lower acuracy: names no metric, or one of both"),
         ("runs.csv", (*ASKED, "--lower", "accuracy", "--higher", "accuracy"), "--lower accuracy: names no"),
         ("runs.csv", (*ASKED, "--experiment", "x"), "--experiment: is for mlflow:URI; leave it out"),

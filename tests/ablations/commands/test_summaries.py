@@ -14,7 +14,7 @@ from ablations.cli import main
 from ablations.mlflow.database import set_environment
 from ablations.mlflow.experiment import read_ended_runs
 from ablations.study import plan as plans
-from bench.trial import Metric
+from bench.metric import Metric
 
 set_environment()  # before anything imports mlflow
 

@@ -5,7 +5,7 @@ import json
 from stub_plans import planned
 
 from ablations.mlflow import views
-from bench.trial import Metric
+from bench.metric import Metric
 
 MARK = "f00d-c0ffee"
 

@@ -10,7 +10,8 @@ from ablations.ledger import Ledger, seal
 from ablations.study.plan import Plan, PlannedArm, all_stored, store, stored
 from bench.errors import BadInput
 from bench.files import save
-from bench.trial import Metric, Trial, failure
+from bench.metric import Metric
+from bench.trial import Trial, failure
 
 ARM = PlannedArm(
     name="a", model="lm4", title="LMModel4", changes={"lr": 0.1}, trials={0: "0" * 16, 7: "f" * 16}

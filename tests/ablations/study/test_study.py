@@ -13,7 +13,8 @@ from ablations.study.settings import resolve
 from ablations.study.study import Study
 from bench.chapter.models.registry import ZOO
 from bench.errors import BadInput
-from bench.trial import Metric, Trial
+from bench.metric import Metric
+from bench.trial import Trial
 
 TEXT = """
 name = "mine"
@@ -69,6 +70,12 @@ def test_a_study_is_what_its_file_says(mine: Study, tmp_path: Path) -> None:
     assert (again.settings, again.changes, again.seed_offset) == (mine.baseline.settings, {}, 1000)
     with pytest.raises(FrozenInstanceError):
         mine.name = "other"  # type: ignore[misc]
+
+
+def test_a_metric_may_declare_its_direction(edited: Edit) -> None:
+    metric = '{ name = "valid_accuracy", delta = 0.01'
+    (declared,) = edited(metric, f'{metric}, better = "lower"').metrics
+    assert declared.lower_is_better and edited(metric, metric).metrics[0].better == "higher"
 
 
 def test_a_small_file_is_enough(loaded: Callable[[str], Study]) -> None:

@@ -21,6 +21,7 @@ from ablations.study import loading, plan, tuning
 from ablations.study.loading import load, override
 from ablations.study.study import Arm, Study
 from bench.errors import BadInput
+from bench.metric import Metric
 from bench.trial import Result, Trial, failure
 
 SMALL = """
@@ -162,7 +163,7 @@ GONE = failure(LM6, "diverged at step 3", status="diverged", metrics={"valid_los
 def test_the_winner_has_the_best_mean_and_a_level_that_diverged_never_wins(
     levels: list[list[Result]], metric: str, best: int | None
 ) -> None:
-    assert tuning.winner(levels, metric) == best
+    assert tuning.winner(levels, Metric(metric, 0.02)) == best
 
 
 # Both stages, trained by the command's own code.

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 from synthetic import four_errors
 
-from bench.trial import Metric
+from bench.metric import Metric
 from reports.statistics.contrasts import contrast
 from reports.statistics.decisions import decide
 from reports.statistics.estimators import step_down, t_interval, t_test, tost_p

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from bench.trial import Metric
+from bench.metric import Metric
 from reports.statistics.contrasts import benjamini_hochberg
 from reports.statistics.decisions import Decisions, Pair, decide
 from reports.statistics.sequential import LOOKS, Looks

@@ -1,0 +1,55 @@
+"""The direction of a metric is declared, or known by its whole name, or asked for."""
+
+import pytest
+
+from bench.errors import BadInput
+from bench.metric import KNOWN, Metric, direction
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["accuracy", "valid_accuracy", "val_acc", "test/F1", "eval-auc", "BLEU", "reward", "dev_r2", "top1",
+     "neg_log_loss", "training_accuracy_score", "speed_train"],
+)  # fmt: skip
+def test_higher_is_better(name: str) -> None:
+    assert direction(name) == "higher" and not Metric(name, 0.02).lower_is_better
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "loss",
+        "valid_loss",
+        "val/loss",
+        "brier_score",
+        "perplexity",
+        "test_mae",
+        "RMSE",
+        "seconds",
+        "memory_peak",
+    ],
+)
+def test_lower_is_better(name: str) -> None:
+    assert direction(name) == "lower" and Metric(name, 0.02).lower_is_better
+
+
+@pytest.mark.parametrize(
+    "name", ["extra", "loss_score", "my_accuracy", "accuracy_loss", "val_", "train_val_acc"]
+)
+def test_a_name_that_only_holds_a_known_word_is_refused_with_the_cure(name: str) -> None:
+    with pytest.raises(BadInput) as refused:
+        Metric(name, 0.02)
+    assert refused.value.key == name and f"--lower {name}" in refused.value.cure
+
+
+def test_a_declared_direction_comes_before_a_known_one_and_other_words_are_refused() -> None:
+    assert not Metric("loss", 0.1, "higher").lower_is_better
+    assert Metric("extra", 0.1, "lower").lower_is_better
+    with pytest.raises(BadInput) as refused:
+        Metric("extra", 0.1, "up")
+    assert refused.value.key == "better of extra = up"
+
+
+def test_a_known_direction_that_is_written_out_is_the_same_metric() -> None:
+    assert Metric("loss", 0.1) == Metric("loss", 0.1, "lower")
+    assert len(KNOWN) == len({name.lower() for name in KNOWN})
