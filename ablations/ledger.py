@@ -5,8 +5,9 @@ A result is two files of canonical JSON:
 - `trials/<id>.json`: the numbers by which arms are compared, and the sha256 of the details
 - `details/<id>.<sha>.json`: everything else (see `bench.trial.DETAILS`), nine tenths of a result
 
-So no result meets the details of another attempt. Files are written under another name, synced and renamed,
-the details first: a reader finds all of a result or nothing, even after a crash.
+As details are named by their hash, a result is never read with the details of another attempt. Files are
+written under another name, synced and renamed, the details first: a reader finds all of a result or nothing,
+even after a crash.
 """
 
 import fcntl
@@ -24,6 +25,9 @@ from bench.errors import BadInput, require
 from bench.files import PARTIAL, explaining_errors, make_folder, save_all, sweep
 from bench.trial import DETAILS, FORMAT, Result, canonical
 
+MISREAD = (ValueError, TypeError, KeyError, AttributeError, RecursionError)
+"""The errors of reading data that are malformed."""
+
 
 def _to_stderr(line: str) -> None:
     print(line, file=sys.stderr)
@@ -35,15 +39,15 @@ class Ledger:
 
     root: Path
     warn: Callable[[str], None] = _to_stderr
-    _told: set[str] = field(default_factory=set, repr=False, compare=False)
+    _warned: set[str] = field(default_factory=set, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         require(not self.root.is_file(), "is a file", place=self.root, cure="give the folder of the results")
 
     def warn_once(self, line: str) -> None:
         """Call `warn` with a line, unless it was called with the same line before."""
-        if line not in self._told:
-            self._told.add(line)
+        if line not in self._warned:
+            self._warned.add(line)
             self.warn(line)
 
     def path(self, id: str) -> Path:
@@ -56,10 +60,12 @@ class Ledger:
 
     @property
     def nearest_ledger_hint(self) -> str:
-        """A hint to the nearest ledger of a folder above this one; "" where there is none."""
-        above = self.root.absolute().parent.parents
-        found = next((near for folder in above if ((near := folder / "results") / "plans").is_dir()), None)
-        return f"a ledger is in {found.parent}: cd there, or give --results {found}" if found else ""
+        """A sentence on the nearest ledger of a folder above this one; "" where there is none."""
+        for folder in self.root.absolute().parent.parents:
+            results = folder / "results"
+            if (results / "plans").is_dir():
+                return f"a ledger is in {folder}: cd there, or give --results {results}"
+        return ""
 
     @property
     def checkpoints(self) -> Path:
@@ -104,7 +110,7 @@ class Ledger:
         return details
 
     def paths(self, id: str) -> tuple[Path, Path]:
-        """The two files of a result that can be read."""
+        """The paths of a trial's two files. Raises BadInput if the first is missing."""
         path = self.path(id)
         return path, self.details_path(id, unseal(read_required(path))["details"])
 
@@ -125,30 +131,36 @@ class Ledger:
                 raise ValueError("holds another trial")
         except BadInput:
             raise
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        except MISREAD:
             self.set_aside(path, data, f"{why}, so it counts as missing")
             return None
         return result
 
     @contextmanager
-    def lock(self, study: str) -> Iterator[None]:
+    def lock_study(self, study: str) -> Iterator[None]:
         """Lock a study, so that only one process at a time runs it. Raises BadInput, naming the other one."""
         name = hashlib.sha256(study.encode()).hexdigest()[:16]
         with (
             self._held("ledger", fcntl.LOCK_SH, "the ledger is being pruned"),
             self._held(name, fcntl.LOCK_EX, f"study {study!r} is already being run"),
         ):
+            self._sweep_drafts()
             yield
 
     @contextmanager
-    def alone(self) -> Iterator[None]:
+    def lock_all(self) -> Iterator[None]:
         """Lock the ledger, so that no process runs a study of it. Raises BadInput if one does."""
         with self._held("ledger", fcntl.LOCK_EX, "a study of this ledger is being run"):
+            self._sweep_drafts()
             yield
+
+    def _sweep_drafts(self) -> None:
+        """Remove half-written results, plans and checkpoints of killed processes."""
+        sweep(self.root.rglob(f".*{PARTIAL}"))
 
     @contextmanager
     def _held(self, name: str, mode: int, refusal: str) -> Iterator[None]:
-        """Hold a lock file, alone (LOCK_EX), which writes the process there, or with others (LOCK_SH)."""
+        """Lock a file, alone (LOCK_EX, with this process in it for the refusal) or with others (LOCK_SH)."""
         path = self.root / "locks" / f"{name}.lock"
         with explaining_errors(path):
             make_folder(path.parent)
@@ -163,10 +175,9 @@ class Ledger:
                     f"{refusal}{by}", cure=f"wait for it to end or stop it (lock: {path})"
                 ) from None
             with explaining_errors(path):
-                os.ftruncate(descriptor, 0)
+                os.ftruncate(descriptor, 0)  # of the process that held it alone before
                 if mode == fcntl.LOCK_EX:
                     os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
-            sweep(self.root.rglob(f".*{PARTIAL}"))  # of results, plans and checkpoints
             yield
         finally:
             os.close(descriptor)  # also frees the lock; the file stays, as removing it would race
@@ -178,8 +189,9 @@ class Ledger:
             make_folder(aside.parent)
             path.replace(aside)
         except OSError as error:
-            aside = Path(f"nowhere ({error.strerror})")
-        self.warn(f"{path}: {why}; moved to {aside}")
+            self.warn(f"{path}: {why}; it could not be moved ({error.strerror})")
+        else:
+            self.warn(f"{path}: {why}; moved to {aside}")
 
 
 def _check_format(format: int, path: Path) -> None:
@@ -213,7 +225,7 @@ def seal(body: Mapping[str, Any]) -> bytes:
 
 def unseal(data: bytes) -> dict[str, Any]:
     """The content of a sealed line. Raises ValueError if any byte has changed."""
-    whole = data[:-_CHECKSUM].removesuffix(b",") + b"}"
+    whole = data[:-_CHECKSUM_BYTES].removesuffix(b",") + b"}"
     if _with_checksum(whole) != data:
         raise ValueError("the bytes differ from those that were sealed")
     body: dict[str, Any] = json.loads(whole)
@@ -225,5 +237,5 @@ def _with_checksum(whole: bytes) -> bytes:
     return head + f'"sha256":"{hashlib.sha256(whole).hexdigest()}"}}\n'.encode()
 
 
-_CHECKSUM = len(_with_checksum(b"{}")) - 1
+_CHECKSUM_BYTES = len(_with_checksum(b"{}")) - 1
 """Bytes that a checksum takes at the end of a file."""

@@ -8,6 +8,7 @@ import json
 import re
 import stat
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import starmap, zip_longest
@@ -26,8 +27,8 @@ from bench.errors import BadInput, plural, visible
 from bench.identity import package_files, package_hash
 from bench.trial import Result, Trial
 
-LARGEST, MOST = 2**31, 100_000
-"""Bytes of a bundle's files together, and their number."""
+MAX_BYTES, MAX_FILES = 2**31, 100_000
+"""Of a bundle's files together."""
 NAMES = re.compile(
     r"ledger/plans/[0-9a-f]{16}\.json|ledger/trials/[0-9a-f]{2}/[0-9a-f]{12,64}\.json"
     r"|ledger/details/[0-9a-f]{2}/[0-9a-f]{12,64}\.[0-9a-f]{16}\.json|pages(/\w[\w.-]*)+"
@@ -39,7 +40,7 @@ TAG = re.compile(rb"(<[^>]*>)")
 FIGURE = re.compile(rb"<(circle|clipPath|g|line|path|rect|text|tspan|use)\b")
 """Elements of figures. Their coordinates may be rounded otherwise on another machine."""
 NUMBER = re.compile(rb"-?\d+(?:\.\d+)?")
-ROUNDED = 0.11  # pixels: figures have one decimal
+TOLERANCE = 0.11  # pixels: figures have one decimal
 
 
 class Bundle(NamedTuple):
@@ -53,7 +54,7 @@ class Bundle(NamedTuple):
 
 
 @contextmanager
-def opened(path: Path, trust: bool) -> Iterator[Bundle]:
+def checked(path: Path, trust: bool) -> Iterator[Bundle]:
     """Check a bundle's hashes, plan and verdicts.
 
     Its plug-ins are loaded if they are trusted. Raises BadInput where it is no bundle, or a hostile one.
@@ -61,7 +62,7 @@ def opened(path: Path, trust: bool) -> Iterator[Bundle]:
     with TemporaryDirectory() as folder:
         root = Path(folder)
         _extract(path, root)
-        faults = list(_hashes(root))
+        faults = list(_file_faults(root))
         ledger = Ledger(root / "ledger", warn=faults.append)
         plan = _plan(ledger, path)
         results = read(plan, ledger)
@@ -71,7 +72,7 @@ def opened(path: Path, trust: bool) -> Iterator[Bundle]:
         there = f"{len(results)} of {plural(len(plan.ids), 'result')}"
         print(f"{visible(plan.study)}: plan {plan.hash[:12]}, {there}, {plural(len(faults), 'fault')}")
         print(_unchecked(results, root))
-        yield Bundle(plan, ledger, faults, _texts(results, root), _load(root, trust))
+        yield Bundle(plan, ledger, faults, _rename_texts(results, root), _load(root, trust))
 
 
 def _extract(path: Path, root: Path) -> None:
@@ -86,15 +87,15 @@ def _extract(path: Path, root: Path) -> None:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 with archive.open(info) as source:
                     target.write_bytes(source.read(info.file_size))
-    except (zipfile.BadZipFile, OSError, NotImplementedError, RuntimeError, EOFError) as error:
+    except (zipfile.BadZipFile, zlib.error, OSError, NotImplementedError, RuntimeError, EOFError) as error:
         why = getattr(error, "strerror", None) or error
         raise BadInput(f"is no bundle, or a damaged one ({why})", place=path, cure="get it again") from error
 
 
 def _hostile(files: list[zipfile.ZipInfo]) -> str:
     """Why an archive is not to be unpacked, or nothing."""
-    if len(files) > MOST or sum(info.file_size for info in files) > LARGEST:
-        return f"would be more than {LARGEST >> 20:,} MiB or {MOST:,} files"
+    if len(files) > MAX_FILES or sum(info.file_size for info in files) > MAX_BYTES:
+        return f"would be more than {MAX_BYTES >> 20:,} MiB or {MAX_FILES:,} files"
     names = [info.filename for info in files]
     for info in files:
         if not NAMES.fullmatch(info.filename) or stat.S_ISLNK(info.external_attr >> 16):
@@ -102,7 +103,7 @@ def _hostile(files: list[zipfile.ZipInfo]) -> str:
     return "has a name twice" if len(set(names)) < len(names) else ""
 
 
-def _hashes(root: Path) -> Iterator[str]:
+def _file_faults(root: Path) -> Iterator[str]:
     """Files that are not as the description says, or not in it."""
     try:
         graph = json.loads((root / DESCRIPTION).read_bytes())["@graph"]
@@ -164,12 +165,14 @@ def _same_piece(told: bytes | None, made: bytes | None) -> bool:
     if not (told and made and FIGURE.match(told)):
         return False
     numbers = zip_longest(*(map(float, NUMBER.findall(piece)) for piece in (told, made)), fillvalue=inf)
-    return NUMBER.sub(b"#", told) == NUMBER.sub(b"#", made) and all(abs(a - b) < ROUNDED for a, b in numbers)
+    return NUMBER.sub(b"#", told) == NUMBER.sub(b"#", made) and all(
+        abs(a - b) < TOLERANCE for a, b in numbers
+    )
 
 
 def _other_environment(results: Mapping[str, Result], root: Path) -> Iterator[str]:
     """Packages of environment.txt in other versions than trained the results."""
-    lines = [line.partition("==") for line in _text(root / "environment.txt").splitlines()]
+    lines = [line.partition("==") for line in _environment(root)]
     told = {name.lower(): version.partition("+")[0] for name, _, version in lines}
     for name, version in trained_by(results.values()).items():
         if told.get(name.lower()) != version:
@@ -190,21 +193,29 @@ def _other_source(results: Mapping[str, Result], root: Path) -> Iterator[str]:
 
 
 def _unchecked(results: Mapping[str, Result], root: Path) -> str:
-    """How much of a bundle no result tells of."""
+    """How many files and packages cannot be checked, as no result has their hash or version."""
     hashed = {name for trial in _zoo_trials(results) for name in package_files(trial.model, trial.engine)}
-    files = len(below(root / "source")) - len(hashed)
-    packages = len(_text(root / "environment.txt").splitlines()) - len(trained_by(results.values()))
-    return f"unchecked: {plural(files, 'other file')} in source/, {plural(packages, 'other package')}"
+    source = root / "source"
+    files = {path.relative_to(source).as_posix() for path in below(source)} - {
+        f"bench/{name}" for name in hashed
+    }
+    known = {name.lower() for name in trained_by(results.values())}
+    packages = {line.partition("==")[0].lower() for line in _environment(root)} - known
+    return (
+        f"unchecked: {plural(len(files), 'other file')} in source/, {plural(len(packages), 'other package')}"
+    )
 
 
 def _zoo_trials(results: Mapping[str, Result]) -> list[Trial]:
-    """A trial of each source that the results have, those with plug-ins apart."""
+    """One trial for each source hash; trials with plug-ins are left out."""
     trials = {result.trial.source: result.trial for result in results.values()}
     return [trial for source, trial in trials.items() if "-" not in source]
 
 
-def _text(path: Path) -> str:
-    return path.read_text("utf-8", errors="replace") if path.is_file() else ""
+def _environment(root: Path) -> list[str]:
+    """The lines of environment.txt; none where it is missing."""
+    path = root / "environment.txt"
+    return path.read_text("utf-8", errors="replace").splitlines() if path.is_file() else []
 
 
 def _load(root: Path, trust: bool) -> tuple[str, ...]:
@@ -218,8 +229,8 @@ def _load(root: Path, trust: bool) -> tuple[str, ...]:
     return found
 
 
-def _texts(results: Mapping[str, Result], root: Path) -> dict[str, Path]:
-    """The bundle's texts by their sha256. Messages name a file as the trials do, so it is renamed so."""
+def _rename_texts(results: Mapping[str, Result], root: Path) -> dict[str, Path]:
+    """The bundle's texts by their sha256, renamed after the files that the trials name, for messages."""
     there = {path.name: path for path in root.glob("text/*")}
     named = {
         r.trial.data: re.sub(r"[^\w.-]", "_", Path(r.trial.corpus).name)[-100:] for r in results.values()

@@ -99,7 +99,7 @@ def _run_study(
 
     Returns the comparison, how many trials failed or have no result, and whether Ctrl-C ended the training.
     """
-    with ledger.lock(study.name):
+    with ledger.lock_study(study.name):
         device = choose_device(study, options, plans.device_of(study.name, ledger))
         print(f"{visible(study.name)}: {device}", flush=True)
         plan, trials = plans.decide(study, _command(), device.kind)
@@ -127,9 +127,9 @@ def _run_study(
         print(f"{visible(plan.study)}: {line}")
     print(f"report: {page}")
     if counts.left and not interrupted:
-        why = "were not begun, as the time is up" if budget.short else "have no result"
+        why = "were not begun, as the time is up" if budget.has_refused else "have no result"
         print(f"{plural(counts.left, 'trial')} of this look {why}: run again", file=sys.stderr)
-    missed = 0 if interrupted or budget.short else counts.left
+    missed = 0 if interrupted or budget.has_refused else counts.left
     return comparison, counts.failed + missed, interrupted
 
 

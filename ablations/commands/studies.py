@@ -117,7 +117,7 @@ def _remove_unplanned(ledger: Ledger) -> None:
         raise BadInput(
             "there is no such folder", place=f"--results {ledger.root}", cure="name that of a ledger"
         )
-    with ledger.alone():  # no study that runs loses a result
+    with ledger.lock_all():  # no study that runs loses a result
         stored, unreadable = plans.read_all(ledger)
         if unreadable:
             raise BadInput(

@@ -26,7 +26,7 @@ def sync(studies: Sequence[str], folder: Path) -> int:
     """Write to MLflow the ledger's results that it lacks, and the reports."""
     ledger = Ledger(folder)
     for plan in plans.of_studies(studies, ledger):
-        with ledger.lock(plan.study):
+        with ledger.lock_study(plan.study):
             results, arm_names = read(plan, ledger), plan.arm_names
             by_arm: dict[str, list[Result]] = {}
             for id, result in results.items():

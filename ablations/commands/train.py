@@ -16,7 +16,7 @@ from ablations.commands.report import compare_plan, read, render
 from ablations.commands.seed_scheduler import SeedScheduler
 from ablations.ledger import Ledger
 from ablations.mlflow.writer import Writer
-from ablations.options import LimitOptions, PlaceOptions, RunOptions
+from ablations.options import PlaceOptions, RunOptions, VerifyOptions
 from ablations.runner.parallel import Counts, TrialConditions, missing_trials, run_trials
 from ablations.runner.process import TIME_LIMIT, Limits, plain_reason, torch_is_loaded
 from ablations.study import costs
@@ -32,12 +32,12 @@ WARM_UP_MODULE = "bench.chapter.warm_up"
 
 
 class Budget:
-    """A monotonic time, `end`: a trial that is expected to end later does not start."""
+    """Refuses a trial that is expected to end after `end` (monotonic), at the pace of the trials so far."""
 
     def __init__(self, end: float) -> None:
         self._end = end
         self._expected = self._taken = 0.0
-        self.short = False  # whether it has kept a trial from starting
+        self.has_refused = False  # whether it has kept a trial from starting
 
     @property
     def over(self) -> bool:
@@ -56,7 +56,7 @@ class Budget:
     def allows(self, expected: float) -> bool:
         """Whether a trial that starts now is expected to end in time."""
         fits = time.monotonic() + expected * self.pace <= self._end
-        self.short = self.short or not fits
+        self.has_refused = self.has_refused or not fits
         return fits
 
 
@@ -109,8 +109,8 @@ def _train_missing(
         return Remaining(len(scheduler.pending), expected, status_line)
 
     def wanted(trial: Trial) -> bool:
-        """Train ahead of the current look only while the budget has not refused a trial."""
-        due = trial.id in scheduler.pending or not budget.short
+        """Once the budget has refused a trial, only those of the current look start."""
+        due = trial.id in scheduler.pending or not budget.has_refused
         return due and scheduler.wants(trial.id) and budget.allows(seconds[trial.id])
 
     with progress(plan.study, labels, remaining) as show_result, _pages(plan, study_run) as render_page:
@@ -128,7 +128,7 @@ def _train_missing(
         return run_trials(
             todo,
             study_run.ledger,
-            trial_conditions(todo, options, options, study_run.device),
+            trial_conditions(todo, options, study_run.device),
             retry=options.retry,
             fail_fast=options.fail_fast,
             wanted=wanted,
@@ -152,7 +152,7 @@ def _pages(plan: Plan, study_run: StudyRun) -> Iterator[Callable[[], object]]:
 
 
 def untried_arms(todo: Sequence[Trial], plan: Plan, results: Mapping[str, Result]) -> dict[str, Trial]:
-    """A trial of each arm that has no result yet, by the arm's name."""
+    """A trial that is missing of each arm of which none has finished or diverged, by the arm's name."""
     names = plan.arm_names
     tried = {names[id] for id, result in results.items() if result.done or result.diverged}
     return {names[trial.id]: trial for trial in todo if names[trial.id] not in tried}
@@ -162,7 +162,7 @@ def try_first_batches(arms: Mapping[str, Trial], options: RunOptions, device: De
     """Train a batch of each arm. Raises BadInput, naming the arm, for one that cannot be trained in time."""
     if not arms:
         return
-    conditions = trial_conditions(arms.values(), options, options, device)
+    conditions = trial_conditions(arms.values(), options, device)
     seconds = min(FIRST_BATCH_SECONDS, options.time_limit)
     conditions = replace(
         conditions,
@@ -190,11 +190,11 @@ def _count_slots(options: PlaceOptions, device: Device) -> int:
         return device.slots
     from ablations.runner.cluster import count_slots  # the extra `cluster`
 
-    return count_slots(options.cluster)
+    return count_slots(options.cluster, device.kind)
 
 
 def trial_conditions(
-    trials: Iterable[Trial], options: PlaceOptions, limits: LimitOptions, device: Device
+    trials: Iterable[Trial], options: RunOptions | VerifyOptions, device: Device
 ) -> TrialConditions:
     """The conditions of these trials, as the options say."""
     fastai = any("fastai " in trial.versions for trial in trials)
@@ -203,5 +203,5 @@ def trial_conditions(
         workers=device.slots,
         gpus=device.available.gpus,
         cluster=options.cluster,
-        limits=Limits(seconds=limits.time_limit, memory_bytes=limits.memory_limit * 2**20),
+        limits=Limits(seconds=options.time_limit, memory_bytes=options.memory_limit * 2**20),
     )

@@ -38,7 +38,7 @@ def verify(study: str, options: VerifyOptions) -> int:
     """
     load_plugins(options.plugin)
     if study.lower().endswith(".zip") or zipfile.is_zipfile(study):
-        with bundle_check.opened(Path(study), options.trust) as bundle:
+        with bundle_check.checked(Path(study), options.trust) as bundle:
             trusted = replace(options, plugin=(*options.plugin, *bundle.plugins))
             code = replay(bundle.plan, bundle.ledger, trusted, bundle.texts)
             return 1 if bundle.faults else code
@@ -60,7 +60,7 @@ def replay(
             results[i] = replace(result, trial=replace(result.trial, corpus=str(text)))
     differ, unplayed = 0, Counter[str]()  # by the reason
     device = device_of_plan(results[0].trial.device, options)  # which is that of all trials of a plan
-    conditions = trial_conditions([result.trial for result in results], options, options, device)
+    conditions = trial_conditions([result.trial for result in results], options, device)
     for again in replays(results, conditions):
         trial = again.result.trial
         if again.unplayed:

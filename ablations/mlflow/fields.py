@@ -73,7 +73,7 @@ nvidia-smi does, and shows what begins with system/ under "System metrics".
 
 def _sampled(result: Result) -> Iterator[Point]:
     """The points of `Result.usage`; their step is the second."""
-    gpu = str(result.environment.get("gpu_index", "0")).replace(":", "_")  # 0:1 is an instance of GPU 0
+    gpu = result.environment.get("gpu_index", "0")
     for series, (name, unit) in SYSTEM.items():
         for second, value in zip(result.usage.get("seconds", ()), result.usage.get(series, ()), strict=False):
             yield (

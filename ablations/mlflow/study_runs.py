@@ -1,4 +1,4 @@
-"""A study in MLflow: a run a trial, a run an arm, and one for the report. Results can rebuild all of it."""
+"""A study in MLflow: one run for each trial and arm, and one for the report, all made from the results."""
 
 import re
 import time
@@ -30,8 +30,12 @@ PARENT = "mlflow.parentRunId"
 NOTE = "mlflow.note.content"
 """Tag with a description, in Markdown."""
 
-ROLE, PLAN, SUMMARY = "unrolled.role", "unrolled.plan", "unrolled.summary"
-"""Tags: trial, arm, search or study; the plan's mark; the hash of what an arm's run shows."""
+ROLE = "unrolled.role"
+"""Tag: trial, arm, search or study."""
+PLAN = "unrolled.plan"
+"""Tag with the plan's mark, see `plan_mark`."""
+SUMMARY = "unrolled.summary"
+"""Tag with the hash of what an arm's run shows."""
 
 ENDED = ("FINISHED", "FAILED")
 
@@ -88,7 +92,9 @@ class StudyRuns:
 
     def __init__(self, plan: Plan, where: str) -> None:
         self._plan, self._mark = plan, plan_mark(plan)
-        self._root = re.sub(r"//[^/@]*@", "//", where).rstrip("/") + "/" if where.startswith("http") else ""
+        self._ui_root = (
+            re.sub(r"//[^/@]*@", "//", where).rstrip("/") + "/" if where.startswith("http") else ""
+        )
         self._experiment = Experiment(f"unrolled/{plan.study}", where)
         self._client = self._experiment.client
         self._trials: dict[tuple[str, str], _TrialRun] = {}  # by arm and trial
@@ -104,25 +110,25 @@ class StudyRuns:
             found, info = run.data.tags, run.info
             if ROLE not in found:  # a run of the user's own
                 continue
-            cell = found.get("unrolled.arm", ""), found.get("unrolled.trial", "")
-            if info.status not in ENDED or cell in self._trials:
+            key = found.get("unrolled.arm", ""), found.get("unrolled.trial", "")
+            if info.status not in ENDED or key in self._trials:
                 self._client.delete_run(info.run_id)
                 self.removed += 1
             elif found[ROLE] == "trial":
                 plan, parent = found.get(PLAN, ""), found.get(PARENT, "")
-                self._trials[cell] = _TrialRun(info.run_id, info.status, info.start_time, plan, parent)
+                self._trials[key] = _TrialRun(info.run_id, info.status, info.start_time, plan, parent)
             else:
                 self._summaries[info.run_id] = found
 
     def write_trial(self, arm: str, result: Result) -> bool:
-        """Write one trial, unless this very attempt is there. Returns whether it was written."""
-        cell = (text(arm, TAG_LENGTH), result.trial.id)
+        """Write one trial, unless it is there with this status and start. Returns whether it was written."""
+        key = (text(arm, TAG_LENGTH), result.trial.id)
         status, start = "FINISHED" if result.done else "FAILED", milliseconds(result.started)
-        there = self._trials.get(cell)
-        if there and (there.status, there.start) == (status, start):
+        existing = self._trials.get(key)
+        if existing and (existing.status, existing.start) == (status, start):
             return False
-        if there:
-            self._client.delete_run(there.run_id)
+        if existing:
+            self._client.delete_run(existing.run_id)
             self.removed += 1
         run_id = self._experiment.write_run(
             f"{text(arm, 200)}/seed={result.trial.seed}",
@@ -134,22 +140,27 @@ class StudyRuns:
             params=params(arm, result),
             dataset=dataset(result.trial),
         )
-        self._trials[cell] = _TrialRun(run_id, status, start, self._mark)
+        self._trials[key] = _TrialRun(run_id, status, start, self._mark)
         return True
 
-    def publish(self, report: Path, answers: tuple[str, ...] = (), arms: tuple[ArmRun, ...] = ()) -> None:
+    def publish(
+        self, page_folder: Path, answers: tuple[str, ...] = (), arms: tuple[ArmRun, ...] = ()
+    ) -> None:
         """Write the arms, the report and its answers to the study's question.
 
-        `report` is the page's folder. Arms and reports of before are deleted; earlier trials stay, beneath no
-        arm.
+        `page_folder` has the page. Runs of earlier arms and reports are deleted; trials outside this plan
+        stay, beneath no arm.
         """
         of_arms = {text(arm.name, TAG_LENGTH): self._write_arm(arm) for arm in arms}
         self._place_trials({(text(arm.name, TAG_LENGTH), id) for arm in arms for id in arm.trials}, of_arms)
-        own = self._write_report(report, arms)
-        for run_id in self._summaries.keys() - {own, *of_arms.values()}:  # now without trials beneath them
+        report_run = self._write_report(page_folder, arms)
+        for run_id in self._summaries.keys() - {
+            report_run,
+            *of_arms.values(),
+        }:  # now without trials beneath them
             self._client.delete_run(run_id)
             del self._summaries[run_id]
-        self._describe(answers, own)
+        self._describe(answers, report_run)
 
     def _write_arm(self, arm: ArmRun) -> str:
         """The arm's run, a new one if none shows the same: MLflow keeps every value of a metric for ever."""
@@ -177,38 +188,40 @@ class StudyRuns:
 
     def _place_trials(self, present: set[tuple[str, str]], of_arms: Mapping[str, str]) -> None:
         """Put the trials of the plan beneath their arms' runs, and no other trial beneath any."""
-        for cell, trial in self._trials.items():
-            parent, plan = (of_arms[cell[0]], self._mark) if cell in present else ("", trial.plan)
+        for key, trial in self._trials.items():
+            parent, plan = (of_arms[key[0]], self._mark) if key in present else ("", trial.plan)
             if plan != trial.plan:
                 self._client.set_tag(trial.run_id, PLAN, plan)
             if parent and parent != trial.parent:
                 self._client.set_tag(trial.run_id, PARENT, parent)
             elif trial.parent and not parent:  # MLflow's pages would list a deleted parent
                 self._client.delete_tag(trial.run_id, PARENT)
-            self._trials[cell] = replace(trial, plan=plan, parent=parent)
+            self._trials[key] = replace(trial, plan=plan, parent=parent)
 
-    def _write_report(self, report: Path, arms: Iterable[ArmRun]) -> str:
+    def _write_report(self, page_folder: Path, arms: Iterable[ArmRun]) -> str:
         """The study's own run with the report's folder among its artifacts."""
-        times = [time for arm in arms if arm.started for time in (arm.started, arm.ended)] or [time.time()]
+        times = [moment for arm in arms if arm.started for moment in (arm.started, arm.ended)] or [
+            time.time()
+        ]
         for run_id, found in self._summaries.items():
             if found[ROLE] == "study" and found[PLAN] == self._mark:
-                self._client.log_artifacts(run_id, str(report))
+                self._client.log_artifacts(run_id, str(page_folder))
                 self._client.set_terminated(run_id, "FINISHED", milliseconds(max(times)))
                 return run_id
         shown = self._tags("study")
         title = f"study {self._plan.study}"
         run_id = self._experiment.write_run(
-            title, shown, started=min(times), ended=max(times), artifacts=[report]
+            title, shown, started=min(times), ended=max(times), artifacts=[page_folder]
         )
         self._summaries[run_id] = shown
         return run_id
 
-    def _describe(self, answers: tuple[str, ...] = (), report: str = "") -> None:
+    def _describe(self, answers: tuple[str, ...] = (), report_run: str = "") -> None:
         """Write the experiment's description and saved views, and the description of the report's run."""
-        links = views.study_links(self._experiment.id, report)
+        links = views.study_links(self._experiment.id, report_run)
         note = views.describe_study(self._plan, answers, links)
-        if report:
-            self._client.set_tag(report, NOTE, note)
+        if report_run:
+            self._client.set_tag(report_run, NOTE, note)
         shown = {NOTE: note, **views.saved_views(self._plan, self._mark), PLAN: self._mark}
         shown["mlflow.experimentKind"] = "custom_model_development"  # without a kind the page asks for one
         for name, value in shown.items():
@@ -220,7 +233,7 @@ class StudyRuns:
     def link(self, arm: str, trial_id: str) -> str | None:
         """The address of a trial's page: absolute on a server, else from the UI's root; None if unwritten."""
         trial = self._trials.get((text(arm, TAG_LENGTH), trial_id))
-        return self._root + views.run_link(self._experiment.id, trial.run_id) if trial else None
+        return self._ui_root + views.run_link(self._experiment.id, trial.run_id) if trial else None
 
 
 def sync(
@@ -246,7 +259,8 @@ def sync(
 
 
 def plan_mark(plan: Plan) -> str:
-    """A plan's `unrolled.plan` tag: other settings, code or data give another one. Winners do not count."""
+    """A plan's `unrolled.plan` tag: other settings, code or data give another one. Those of winners
+    of tuning are left out, as they are not known at first."""
     return text(f"{plan.hash}-{digest(' '.join(plan.declared))[:16]}", TAG_LENGTH)
 
 

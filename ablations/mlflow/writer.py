@@ -13,7 +13,7 @@ from ablations.study.plan import Plan
 from bench.trial import Result
 
 PATIENCE = 30.0
-"""Seconds without an answer after which the end of a run waits no longer."""
+"""Waiting gives up when no job has ended for so many seconds."""
 
 
 class Writer:

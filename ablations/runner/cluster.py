@@ -1,7 +1,7 @@
 """Trials on the workers of a Dask cluster, which places them. The worker's side is in `worker`, without Dask.
 
-The driver alone writes the ledger. It submits no more trials than the workers have slots: which one is
-wanted next follows from the results, and Dask counts a worker's death against every task that waits there.
+The driver alone writes the ledger. It submits no more trials than the workers have slots, because results
+decide which one is wanted next, and because Dask blames a worker's death on every task that waits there.
 """
 
 import asyncio
@@ -16,9 +16,9 @@ from dataclasses import dataclass, field, replace
 from math import inf
 from pathlib import Path
 
-from ablations.ledger import seal, unseal
+from ablations.ledger import MISREAD, seal, unseal
 from ablations.runner import worker
-from ablations.runner.process import MISREAD, check_result
+from ablations.runner.process import check_result
 from ablations.runner.shutdown import Shutdown
 from ablations.runner.worker import TaskSpec, store_files
 from bench import plugins
@@ -43,10 +43,10 @@ except ImportError as error:
         f"Dask is missing ({error})", cure=".venv/bin/pip install -e '.[cluster]' installs it"
     ) from error
 
-CONNECT = 10.0  # seconds for a scheduler to answer
-PATIENCE = 60.0  # seconds without a single worker
-REFRESH = 2.0  # seconds between two counts of the workers' slots
-LOST = "the scheduler was lost", "start it again"  # and its cure
+CONNECT_SECONDS = 10.0  # for a scheduler to answer
+NO_WORKER_SECONDS = 60.0  # without a single worker
+COUNT_SECONDS = 2.0  # between two counts of the workers' slots
+SCHEDULER_LOST = "the scheduler was lost", "start it again"  # and its cure
 POLL = 0.005  # seconds between two looks for results and for Ctrl-C
 
 
@@ -64,11 +64,12 @@ class Shipment(WorkerPlugin):  # type: ignore[misc]
 
 def check_worker(facts: Mapping[str, str], device: str, dask_worker: Worker) -> str:
     """On a worker: why it cannot run the trials of a driver with these `facts`, or ""."""
-    gpu = device == "cuda" and "GPU" in dask_worker.state.total_resources  # others get no such trial
+    # a worker that declares no GPU is sent no trial of device cuda
+    gpu = device == "cuda" and "GPU" in dask_worker.state.total_resources
     return worker.mismatch(facts) or (worker.lack_of_gpu() if gpu else "")
 
 
-def perform(trial: Trial, spec: TaskSpec) -> bytes:
+def run_on_worker(trial: Trial, spec: TaskSpec) -> bytes:
     """On a worker: run a trial until it ends or its task is cancelled. Returns its sealed answer.
 
     The scheduler cancels the tasks of a driver that is gone.
@@ -85,10 +86,10 @@ def perform(trial: Trial, spec: TaskSpec) -> bytes:
     return seal({**answer, "worker": here.address})
 
 
-def count_slots(address: str) -> int:
-    """How many trials the workers run at a time on their CPUs, at least 1. BadInput without a scheduler."""
+def count_slots(address: str, device: str) -> int:
+    """How many trials the workers run at a time. Raises BadInput without a scheduler."""
     with _connected(address) as client:
-        return _count_slots(client, "cpu") or 1
+        return _count_slots(client, device)
 
 
 def run_on_cluster(
@@ -117,7 +118,7 @@ def _connected(address: str) -> Iterator[Client]:
         logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
         asyncio.run(_reach(address))  # a client without a scheduler would take long to close
-        client = Client(address, timeout=CONNECT, set_as_default=False, direct_to_workers=False)
+        client = Client(address, timeout=CONNECT_SECONDS, set_as_default=False, direct_to_workers=False)
     except (OSError, ValueError, TypeError, RuntimeError) as error:
         raise BadInput(
             f"no scheduler answers ({error})",
@@ -132,7 +133,7 @@ def _connected(address: str) -> Iterator[Client]:
 
 
 async def _reach(address: str) -> None:
-    comm = await connect(address, timeout=CONNECT, **Security().get_connection_args("client"))
+    comm = await connect(address, timeout=CONNECT_SECONDS, **Security().get_connection_args("client"))
     await comm.close()
 
 
@@ -175,7 +176,7 @@ def _count_slots(client: Client, device: str) -> int:
     return sum(min(int(each["nthreads"]), int(each["resources"].get("GPU", 0))) for each in workers)
 
 
-def read_answer(outcome: object, trial: Trial) -> Result | str:
+def read_worker_answer(trial: Trial, outcome: object) -> Result | str:
     """The result in a worker's answer, or why there is none. Raises BadInput if the trial was refused."""
     try:
         answer = unseal(outcome)  # type: ignore[arg-type]
@@ -200,45 +201,45 @@ class _Driver:
     shutdown: Shutdown
 
     running: dict[str, Trial] = field(default_factory=dict)  # by the key of its task
-    again: list[Trial] = field(default_factory=list)  # to be submitted once more
+    to_resubmit: list[Trial] = field(default_factory=list)  # to be submitted once more
     failures: Counter[str] = field(default_factory=Counter)  # submissions without an answer, by trial
     slots: int = 0
     counted_at: float = -inf  # when the slots were counted last
-    peopled_at: float = field(default_factory=time.monotonic)  # when there was a slot last
+    had_slots_at: float = field(default_factory=time.monotonic)  # when there was a slot last
     exhausted: bool = False  # no more trials are wanted
 
     def run(self, queue: Iterator[Trial]) -> None:
-        """Until every trial of the queue is recorded, or the shutdown has let the last one finish."""
+        """Run until every trial of the queue is recorded, or the shutdown has let the last one finish."""
         completed = as_completed(loop=self.client.loop, with_results=True, raise_errors=False)
         while not self.shutdown.halted:
             self.refresh_slots()
             while len(self.running) < self.slots and (trial := self.next_trial(queue)):
                 completed.add(self.submit(trial))
-            if not self.running and (self.shutdown.drained or (self.exhausted and not self.again)):
+            if not self.running and (self.shutdown.drained or (self.exhausted and not self.to_resubmit)):
                 return
             for future, outcome in completed.next_batch(block=False):
                 self.receive(self.running.pop(future.key), outcome)
             if self.client.status != "running":
-                raise self.fault(*LOST)
+                raise self.cluster_error(*SCHEDULER_LOST)
             time.sleep(POLL)
 
     def refresh_slots(self) -> None:
         """Count the workers' slots, now and then. Raises BadInput where there has been none for long."""
         now = time.monotonic()
-        if now - self.counted_at < REFRESH:
+        if now - self.counted_at < COUNT_SECONDS:
             return
         self.slots, self.counted_at = _count_slots(self.client, self.device), now
         if self.slots:
-            self.peopled_at = now
-        elif now - self.peopled_at > PATIENCE:
-            raise self.fault(f"no worker for {PATIENCE:g} s", "start some")
+            self.had_slots_at = now
+        elif now - self.had_slots_at > NO_WORKER_SECONDS:
+            raise self.cluster_error(f"no worker for {NO_WORKER_SECONDS:g} s", "start some")
 
     def next_trial(self, queue: Iterator[Trial]) -> Trial | None:
         """The next trial to submit, if there is one."""
         if self.shutdown.drained:
             return None
-        if self.again:
-            return self.again.pop()
+        if self.to_resubmit:
+            return self.to_resubmit.pop()
         trial = next(queue, None)
         self.exhausted = trial is None
         return trial
@@ -248,22 +249,22 @@ class _Driver:
         preload = tuple(self.names[name] for name in plugins.needed(trial, self.spec.preload))
         resources = {} if trial.device == "cpu" else {"GPU": 1}
         spec = replace(self.spec, preload=preload)
-        future = self.client.submit(perform, trial, spec, resources=resources, pure=False)
+        future = self.client.submit(run_on_worker, trial, spec, resources=resources, pure=False)
         self.running[future.key] = trial
         return future
 
     def receive(self, trial: Trial, outcome: object) -> None:
         """Record the result of a task that has ended, or submit its trial again.
 
-        Not by the future's status: that of a result whose worker dies just after it was fetched is "lost".
+        The outcome decides: the future's status becomes "lost" if a worker dies after its result was fetched.
         """
-        if isinstance(outcome, CancelledError):  # not by this driver
-            raise self.fault(*LOST)
+        if isinstance(outcome, CancelledError):  # this driver never cancels: the scheduler was lost
+            raise self.cluster_error(*SCHEDULER_LOST)
         if isinstance(outcome, tuple):  # type, error and traceback
             died = isinstance(outcome[1], KilledWorker)
             answer: Result | str = "its worker died" if died else f"its worker failed: {outcome[1]!r}"
         else:
-            answer = read_answer(outcome, trial)
+            answer = read_worker_answer(trial, outcome)
         before = self.failures[trial.id]
         if isinstance(answer, Result):
             # The driver's clock stamps it: a worker measures only how long it took.
@@ -271,12 +272,12 @@ class _Driver:
             self.record(replace(answer, attempts=answer.attempts + before, started=started))
         elif (attempts := before + 1) < self.spec.limits.attempts:
             self.failures[trial.id] = attempts
-            self.again.append(trial)
+            self.to_resubmit.append(trial)
         else:
             reason = f"{answer} ({plural(attempts, 'attempt')})"
             self.record(failure(trial, reason, attempts=attempts, started=time.time()))
 
-    def fault(self, rule: str, cure: str) -> BadInput:
+    def cluster_error(self, rule: str, cure: str) -> BadInput:
         """An error that ends the run."""
         again = "then run the same command; everything recorded so far is kept"
         return BadInput(rule, place=f"--cluster {self.address}", cure=f"{cure}, {again}")

@@ -1,9 +1,9 @@
 """One trial alone in a fresh process. However the process ends, the outcome is a Result.
 
 The process comes from a fork server that has torch loaded (28 ms, against 0.9 s for a new interpreter).
-It leads a process group of its own, which is killed when it ends, however it ends. What leaves that group
-(setsid) is ended by `run_folder`: with this program or, where that is killed, by the next one. `child` is
-what the process itself runs.
+It leads a process group of its own, which is killed when it ends, however it ends. A process that left the
+group (setsid) is killed by `run_folder`: when this program ends or, if that was killed, when the next one
+starts. `child` is what the process itself runs.
 """
 
 import json
@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from ablations import run_folder
+from ablations.ledger import MISREAD
 from ablations.runner import child, gpus
 from ablations.runner.usage import Usage
 from bench import plugins
@@ -45,14 +46,11 @@ ENVIRONMENT = {
 }
 """The environment of every trial's process."""
 
-LOST = 255
-"""The exit code that multiprocessing gives when the fork server died before it could tell the real one."""
+FORK_SERVER_LOST = 255
+"""The exit code where the fork server died, or could not start the process."""
 
 PRELOADED = ["ablations.runner.fork_server", "ablations.runner.child"]
 """The modules that the fork server imports first."""
-
-MISREAD = (ValueError, TypeError, KeyError, AttributeError, RecursionError)
-"""The errors of reading a malformed answer."""
 
 PIPE_BYTES = 1 << 20  # more than a pipe holds
 TIME_LIMIT = "time limit"  # how the reason begins of a trial that took too long
@@ -73,7 +71,7 @@ class _Attempt:
     """How one attempt ended. `code` is the exit code, −n for signal n."""
 
     code: int
-    started: float  # unix seconds, once the process was there: a fork server takes its time to load torch
+    started: float  # unix seconds, after the start: loading torch in the fork server does not count
     seconds: float = 0.0
     answer: bytes = b""
     output: bytes = b""
@@ -93,17 +91,19 @@ def run_alone(
     stop: Connection | None = None,
     gpu: Gpu | None = None,
 ) -> Result | None:
-    """Run `work(trial)` in a fresh process, again if that gets killed, and return its result.
+    """Run `work(trial)` in a fresh process, and in another one if a signal kills it. Returns its result.
 
     `work` is the import name of the function, as "bench.chapter.run:run_trial". `preload` has modules to
     import first: those of `bench` in the fork server, plug-ins in the trial's own process.
     `checkpoints` is where the trial may keep its state from epoch to epoch, for the next attempt. A trial on
     the CPU sees no GPU, one with a `gpu` that one alone. Returns None if `stop` became readable before the
     end. Raises BadInput where the trial cannot be computed as it was planned: its code, its text or its
-    versions have changed, or its GPU's driver might be denied the memory that it maps (RLIMIT_DATA).
+    versions have changed, or memory is limited on a GPU, whose driver maps more than any limit.
     """
-    limited, cure = limits.memory_bytes, f"leave it out on device {trial.device}"
-    require(trial.device == "cpu" or not limited, "--memory-limit is for trials on the CPU", cure=cure)
+    cure = f"leave it out on device {trial.device}"
+    require(
+        trial.device == "cpu" or not limits.memory_bytes, "--memory-limit is for trials on the CPU", cure=cure
+    )
     attempt = 0
     while True:
         attempt += 1
@@ -121,7 +121,7 @@ def run_alone(
                 metrics={**result.metrics, **end.gpu_metrics},
                 environment={**result.environment, **(gpus.facts(gpu) if gpu else {})},
             )
-        if end.code == LOST:
+        if end.code == FORK_SERVER_LOST:
             time.sleep(0.2 * attempt)  # the system must have reaped the fork server before a new one starts
 
 
@@ -142,7 +142,7 @@ def _conclude(trial: Trial, end: _Attempt, limits: Limits, attempt: int) -> Resu
         return result
     if end.late:
         return failure(trial, f"{TIME_LIMIT} of {limits.seconds:g} s")
-    if end.code < 0 or end.code == LOST:
+    if end.code < 0 or end.code == FORK_SERVER_LOST:
         if attempt < limits.attempts:
             return None
         cause = f"killed by signal {-end.code}" if end.code < 0 else "lost with the fork server"
@@ -197,13 +197,13 @@ def _run_attempt(
     )
     with answer, output:
         try:
-            with answer_in, output_in, _clean_start(modules):
+            with answer_in, output_in, _start_conditions(modules):
                 process.start()
                 _running.add(process)
             _loaded.set()
         except (OSError, EOFError) as error:
             reason = f"its process could not be started: {error!r}"
-            return _Attempt(code=LOST, started=time.time(), output=reason.encode())
+            return _Attempt(code=FORK_SERVER_LOST, started=time.time(), output=reason.encode())
         try:
             assert process.pid is not None
             usage = Usage(process.pid, gpu)
@@ -243,9 +243,10 @@ def _read_pipes(
             received[pipe] = (received[pipe] + chunk)[-kept_bytes[pipe] :]
             if not chunk:
                 open_pipes.remove(pipe)
-    _end_group(process)  # after the last read: it may report the death of its children as its own failure
+    _end_group(process)  # only now: without its children a trial may report a failure of its own
+    assert process.exitcode is not None  # it was joined
     return _Attempt(
-        code=LOST if process.exitcode is None else process.exitcode,
+        code=process.exitcode,
         started=started,
         seconds=time.monotonic() - clock,
         answer=received[answer],
@@ -261,7 +262,7 @@ def _end_group(process: BaseProcess) -> None:
     """Kill a process, if it still lives, and its group. SIGKILL, as SIGTERM can be ignored."""
     assert process.pid is not None
     child.end_group(process.pid)
-    if process.exitcode in (None, LOST):
+    if process.exitcode in (None, FORK_SERVER_LOST):
         with suppress(ProcessLookupError):
             os.kill(process.pid, signal.SIGKILL)  # where it has no group of its own yet
     process.join()
@@ -279,8 +280,8 @@ _preloaded: set[str] = set()
 """The modules of the present fork server."""
 
 
-def _preload(modules: list[str]) -> None:
-    """Have the next fork server load these modules; end one that lacks some, if no trial runs."""
+def _restart_fork_server(modules: list[str]) -> None:
+    """Stop the fork server if it lacks one of these modules and no trial runs: the next one loads them."""
     lacking = not _preloaded.issuperset(modules)
     if lacking and not _running:
         forkserver._forkserver._stop()  # type: ignore[attr-defined]
@@ -290,27 +291,27 @@ def _preload(modules: list[str]) -> None:
 
 
 @contextmanager
-def _clean_start(preload: list[str]) -> Iterator[None]:
-    """Let a process, and if need be the fork server, start without this program's modules and signals."""
+def _start_conditions(preload: list[str]) -> Iterator[None]:
+    """Start a process, for a block, with ENVIRONMENT, SIGINT blocked and an empty `__main__`."""
     with _starting:
-        _preload(preload)
-        wanted = {**ENVIRONMENT, run_folder.MARK: str(run_folder.folder())}
+        _restart_fork_server(preload)
+        variables = {**ENVIRONMENT, run_folder.MARK: str(run_folder.folder())}
         main = sys.modules["__main__"]
-        before = {name: os.environ[name] for name in wanted if name in os.environ}
+        before = {name: os.environ[name] for name in variables if name in os.environ}
         # Ctrl-C in a terminal reaches the whole foreground group, but only the parent handles it. The tracker
         # starts first, because starting it unblocks SIGINT, also for the fork server after it.
         resource_tracker.ensure_running()
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        os.environ.update(wanted)
-        # The fork server's socket: the folder that multiprocessing makes for it stays after a kill.
-        multiprocessing.current_process()._config["tempdir"] = wanted[run_folder.MARK]  # type: ignore[attr-defined]
+        os.environ.update(variables)
+        # For the fork server's socket: multiprocessing's own folder would stay after a SIGKILL.
+        multiprocessing.current_process()._config["tempdir"] = variables[run_folder.MARK]  # type: ignore[attr-defined]
         # Otherwise every trial would import the program that started it, and what that imports.
         sys.modules["__main__"] = types.ModuleType("__main__")
         try:
             yield
         finally:
             sys.modules["__main__"] = main
-            for name in wanted:
+            for name in variables:
                 del os.environ[name]
             os.environ.update(before)
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)

@@ -27,6 +27,8 @@ from bench.errors import BadInput, require
 from bench.plugins import place
 from bench.trial import Result, Trial
 
+WEIGHT_BYTES = 16
+"""A weight, its gradient and AdamW's two moments, four bytes each."""
 LAYER_BYTES = 2000
 """The least that a layer takes beside its weights, in Python's objects."""
 Named = tuple[str, str]  # the file, "" in the zoo, and "model 'mine'"
@@ -79,14 +81,14 @@ def _naming(named: Named) -> Iterator[None]:
 def _check_memory(trial: Trial, vocab: int) -> None:
     """Compare the weights, by their number, with this machine's memory. Nothing is built for it.
 
-    A lower bound: for every layer a matrix from the one before and one from itself, of which gated cells
-    have more, and for every weight its gradient and AdamW's two moments, of four bytes each.
+    A lower bound: 2·hidden² weights a layer (input and recurrent matrix; gated cells have more), of which
+    each takes WEIGHT_BYTES.
     """
     named = ("hidden", "embedding", "layers")
     sizes = {key: int(trial.options[key]) for key in named if key in trial.options}
     hidden, layers = sizes.get("hidden", 0), sizes.get("layers", 1)
     weights = vocab * sizes.get("embedding", hidden) + layers * 2 * hidden**2
-    needed = (16 * weights + LAYER_BYTES * layers) >> 20
+    needed = (WEIGHT_BYTES * weights + LAYER_BYTES * layers) >> 20
     there = (os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")) >> 20
     settings = ", ".join(f"{key} = {value:,}" for key, value in sizes.items())
     rule = f"needs at least {needed:,} MiB for its weights, of which this machine has {there:,}"
@@ -116,13 +118,11 @@ def _penalty_named(name: str) -> Named:
 
 
 def _first(split: Batches) -> Batches:
-    """A split's first batch alone."""
+    """The first full batch alone, or the last, shorter one where none is full."""
     return replace(split, rows=split.rows[:1], rest=split.rest[:0] if len(split.rows) else split.rest)
 
 
 def _check_class(trial: Trial, model: LanguageModel) -> None:
-    forgets = callable(getattr(model, "reset", None))
-    require(forgets, "has no reset()", cure="define it, so that the hidden state can be forgotten")
     cure = "derive it from bench.chapter.models.recurrent.LanguageModel"
     require(isinstance(model, LanguageModel), f"is a {type(model).__name__}", cure=cure)
     parts = dict(model.named_modules())
@@ -133,7 +133,7 @@ def _check_class(trial: Trial, model: LanguageModel) -> None:
 
 
 def _check_cell(trial: Trial, cell: nn.Module) -> None:
-    """Call a cell by itself, where a wrong shape still has its own name."""
+    """Call a cell by itself, so that a wrong shape is reported as the cell's."""
     x = torch.zeros(2, int(trial.options["hidden"]))
     copy = deepcopy(cell)  # a cell may keep something in itself, which the next check must not meet
     with _refusing(trial, "fails on its first step"):
@@ -148,7 +148,7 @@ def _check_cell(trial: Trial, cell: nn.Module) -> None:
 
 
 def _check_update(trial: Trial, model: LanguageModel, batch: tuple[Tensor, Tensor], vocab: int) -> None:
-    """Make the gradients of two updates."""
+    """Check output, loss, penalties and gradients of a batch, and that a second one can follow."""
     tokens, targets = batch
     with _refusing(trial, "fails on its first batch"), embeddings(model) as embedded:
         output = model.train()(tokens)
@@ -173,6 +173,12 @@ def _check_update(trial: Trial, model: LanguageModel, batch: tuple[Tensor, Tenso
         taught = weight.grad is not None or not weight.requires_grad
         rule = f"gets no gradient for its parameter {name}"
         require(taught, rule, cure="use it, take it out or detach less")
+    with _refusing(trial, "fails on its second batch"):
+        _check_second_batch(model, tokens)
+
+
+def _check_second_batch(model: LanguageModel, tokens: Tensor) -> None:
+    """Make a gradient once more, which what a model keeps of the first batch may not allow."""
     try:
         model(tokens).logits.sum().backward()
     except RuntimeError as error:
@@ -208,14 +214,14 @@ def _check_evaluation(trial: Trial, model: LanguageModel, tokens: Tensor, vocab:
             model.reset()
             answers.append(model(asked).logits)
     first, again, changed = answers
-    still = all(torch.equal(before[key], tensor) for key, tensor in model.state_dict().items())
+    unchanged = all(torch.equal(before[key], tensor) for key, tensor in model.state_dict().items())
     cure = "change them while self.training alone"
-    require(still, "changes its weights or buffers in evaluation", cure=cure)
+    require(unchanged, "changes its weights or buffers in evaluation", cure=cure)
     how = "forget all of the state there, drop nothing out and draw no random numbers"
     require(torch.equal(first, again), "answers differently after reset() in evaluation", cure=how)
-    blind = first.dim() < 3 or torch.allclose(first[:, :half], changed[:, :half], rtol=1e-3, atol=1e-5)
+    causal = first.dim() < 3 or torch.allclose(first[:, :half], changed[:, :half], rtol=1e-3, atol=1e-5)
     rule = "looks ahead: its answer to a word changes with the words after it"
-    require(blind, rule, cure="let it see the word and those before it")
+    require(causal, rule, cure="let it see the word and those before it")
 
 
 def _check_seeded(trial: Trial, tokens: Tensor, vocab: int) -> None:

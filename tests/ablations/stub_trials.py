@@ -272,7 +272,7 @@ def study(folder: str, count: int, workers: int = 1, attempts: int = 3, cluster:
     from ablations.runner.process import Limits
 
     ledger = Ledger(Path(folder))
-    with ledger.lock("stub"):
+    with ledger.lock_study("stub"):
         print("locked", flush=True)
         tally = run_trials(
             [trial(seed, **options) for seed in range(count)],

@@ -246,7 +246,7 @@ def test_a_disk_mounted_read_only_can_be_read_and_says_that_it_cannot_be_written
         for seed in range(2):  # of an existing folder, and of one to be made
             with pytest.raises(BadInput, match="Read-only file system"):
                 ledger.record(steady(trial(seed)))
-        with pytest.raises(BadInput, match="Read-only file system"), ledger.lock("study"):
+        with pytest.raises(BadInput, match="Read-only file system"), ledger.lock_study("study"):
             pass
 
 
@@ -260,7 +260,7 @@ def test_a_folder_without_the_right_to_write_is_refused_before_the_first_trial()
         try:
             with (
                 pytest.raises(BadInput, match=r"Permission denied.* writable"),
-                Ledger(Path(name)).lock("study"),
+                Ledger(Path(name)).lock_study("study"),
             ):
                 pass
         finally:
@@ -285,7 +285,7 @@ def test_a_damaged_file_on_a_read_only_disk_counts_as_missing_and_stays(
     monkeypatch.setattr(Path, "mkdir", lambda *_, **__: exec("raise OSError(30, 'Read-only file system')"))
     assert ledger.read(trial().id) is None
     assert ledger.path(trial().id).exists()
-    assert "nowhere (Read-only file system)" in warned[0]
+    assert "could not be moved (Read-only file system)" in warned[0]
 
 
 def test_writers_of_one_trial_at_a_time_leave_one_whole_file(ledger: Ledger) -> None:
@@ -306,26 +306,26 @@ def test_a_study_that_runs_keeps_others_out_until_it_is_killed(ledger: Ledger, s
     study = start_study(ledger.root, count=4, sleep=30)
     study.read_until("start")
     told = rf"'stub' is already being run by process {study.process.pid};"
-    with pytest.raises(BadInput, match=told), ledger.lock("stub"):
+    with pytest.raises(BadInput, match=told), ledger.lock_study("stub"):
         pass
-    with pytest.raises(BadInput, match=r"^a study of this ledger is being run; wait"), ledger.alone():
+    with pytest.raises(BadInput, match=r"^a study of this ledger is being run; wait"), ledger.lock_all():
         pass
-    with ledger.lock("another study"):
+    with ledger.lock_study("another study"):
         pass
     study.kill()
     locks = (ledger.root / "locks").iterdir()
     stale = next(path for path in locks if path.read_text() == f"{study.process.pid}\n")
-    with ledger.lock("stub"), ledger.lock("another study"):
+    with ledger.lock_study("stub"), ledger.lock_study("another study"):
         assert stale.read_text() == f"{os.getpid()}\n"
     told = rf"^the ledger is being pruned by process {os.getpid()}; wait"
-    with ledger.alone(), pytest.raises(BadInput, match=told), ledger.lock("stub"):
+    with ledger.lock_all(), pytest.raises(BadInput, match=told), ledger.lock_study("stub"):
         pass
 
 
 def test_a_lock_is_free_after_its_block_and_a_hostile_name_stays_in_the_folder(ledger: Ledger) -> None:
-    with pytest.raises(ZeroDivisionError), ledger.lock(""):
+    with pytest.raises(ZeroDivisionError), ledger.lock_study(""):
         1 / 0  # noqa: B018
     for name in ("../../etc/passwd", "a\0b", "x" * 5000, "", "<script>"):
-        with ledger.lock(name):
+        with ledger.lock_study(name):
             pass
     assert [name.rpartition("/")[0] for name in files(ledger.root)] == ["locks"] * 6, "and the ledger's own"

@@ -200,7 +200,7 @@ def test_a_planted_change_is_found_also_where_its_hashes_were_made_to_fit(
     assert code == 1 and said in out, out
     if sealed_again:
         rewrite(bundle, files, described=True)
-        with bundle_check.opened(bundle, trust=False) as checked:
+        with bundle_check.checked(bundle, trust=False) as checked:
             assert sealed_again in "\n".join(checked.faults)
 
 
@@ -212,7 +212,7 @@ def test_a_coordinate_that_another_machine_rounds_otherwise_is_no_fault(bundle: 
     moved = f"{float(there[1]) + 0.1:.1f}".encode()
     files[PAGE] = files[PAGE][: there.start(1)] + moved + files[PAGE][there.end(1) :]
     rewrite(bundle, files, described=True)
-    with bundle_check.opened(bundle, trust=False) as checked:
+    with bundle_check.checked(bundle, trust=False) as checked:
         assert checked.faults == []
 
 
@@ -236,6 +236,15 @@ def without_plan(bundle: Path) -> None:
     rewrite(bundle, {name: data for name, data in files.items() if name != plan_of(files)})
 
 
+def with_damaged_compression(bundle: Path) -> None:
+    with zipfile.ZipFile(bundle) as archive:
+        first = archive.infolist()[0]
+    data = bytearray(bundle.read_bytes())
+    start = first.header_offset + 30 + len(first.filename)
+    data[start : start + 8] = b"\xff" * 8
+    bundle.write_bytes(data)
+
+
 def adds(*names: str, size: int = 1) -> Callable[[Path], None]:
     return lambda bundle: rewrite(bundle, {**contents(bundle), **dict.fromkeys(names, bytes(size))})
 
@@ -249,6 +258,7 @@ def adds(*names: str, size: int = 1) -> Callable[[Path], None]:
         adds("ledger/plans/0123456789abcdef.json"),  # a second one
         without_plan,
         linked,
+        with_damaged_compression,
         lambda bundle: bundle.write_bytes(b"PK\x03\x04" + bytes(100)),
         lambda bundle: bundle.write_bytes(bundle.read_bytes()[:-3000]),
     ],
@@ -256,7 +266,7 @@ def adds(*names: str, size: int = 1) -> Callable[[Path], None]:
 def test_a_hostile_or_broken_archive_gets_one_line_and_writes_nothing(
     told, bundle: Path, spoil: Callable[[Path], None], monkeypatch
 ) -> None:
-    monkeypatch.setattr(bundle_check, "LARGEST", 10**7)
+    monkeypatch.setattr(bundle_check, "MAX_BYTES", 10**7)
     spoil(bundle)
     code, out, err = told(bundle.parent, "verify", "small.zip")
     assert (code, out, err.count("\n")) == (2, "", 1) and err.startswith("unrolled: small.zip: ")

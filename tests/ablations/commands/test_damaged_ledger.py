@@ -217,7 +217,7 @@ def test_nothing_is_removed_where_a_plan_cannot_be_read_or_a_study_runs(here: Pa
     (here / "results" / "trials" / "ab").mkdir(exist_ok=True)
     (here / "results" / "trials" / "ab" / "abcdef012345.json").touch()  # of no plan
     before = sorted(here.glob("results/trials/*/*"))
-    with Ledger(here / "results").lock("small"):
+    with Ledger(here / "results").lock_study("small"):
         code, _, err = command("studies", "--remove-old")
     assert (code, err.count("\n")) == (2, 1) and "a study of this ledger is being run" in err
     plan_file(here, "small").write_bytes(b"half")

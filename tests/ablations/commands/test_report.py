@@ -20,7 +20,7 @@ save(Path(sys.argv[1]), b"half")
 
 
 def locked(folder: Path) -> None:
-    with Ledger(folder).lock("study"):
+    with Ledger(folder).lock_study("study"):
         pass
 
 

@@ -174,9 +174,3 @@ def test_what_a_long_trial_used_becomes_system_metrics_by_the_second(result):
         ("system/gpu_3_utilization_percentage", 37.0, 1_700_000_005_250, 5),
         ("system/gpu_3_memory_usage_megabytes", 1073.7, 1_700_000_005_250, 5),
     ]
-
-
-def test_an_instance_of_a_gpu_has_a_name_that_mlflow_takes(result):
-    usage = {"seconds": (5.0,), "gpu_memory": (1.0,)}
-    part = result(usage=usage, environment={"gpu_index": "0:1"})
-    assert {name for name, *_ in fields.points(part)} >= {"system/gpu_0_1_memory_usage_megabytes"}

@@ -123,14 +123,19 @@ class Single(Plain):
         return hidden @ torch.eye(hidden.shape[-1])
 
 
-class Forgetless(nn.Module):
+class Foreign(nn.Module):
     def __init__(self, vocab: int, hidden: int) -> None:
         super().__init__()
 
 
-class Foreign(Forgetless):
-    def reset(self) -> None:
-        pass
+class Once(LMModel2):
+    """Fails where a second batch comes."""
+
+    def forward(self, tokens: Tensor) -> Output:
+        if self.training and getattr(self, "called", False):
+            raise ValueError("one batch is enough")
+        self.called = self.training
+        return super().forward(tokens)
 
 
 CARELESS: dict[type[nn.Module], str] = {
@@ -139,7 +144,7 @@ CARELESS: dict[type[nn.Module], str] = {
     Nameless: "has the option 'dropout' but no part self.drop; call it so, or rename the option",
     Single: r": .*dtype.*make new tensors from what there is: x\.new_zeros",
     Foreign: "is a Foreign; derive it from bench.chapter.models.recurrent.LanguageModel",
-    Forgetless: r"has no reset\(\); define it",
+    Once: "fails on its second batch: one batch is enough",
     Wide: r"returns logits of shape \(8, 4, 11\); \(8, 4, 9\) is needed",
     Attached: "keeps its state with its history; detach it after each batch",
     Bare: r"returns Tensor; return Output\(logits, raw, dropped\)",
