@@ -30,14 +30,14 @@ from ablations.options import RunOptions
 from ablations.runner.retrained import as_found, find, retrained
 from ablations.study import plan as plans
 from ablations.study import seeds, study
+from ablations.study import settings as chapter
 from ablations.study.loading import declare
-from ablations.study.settings import resolve
 from bench import plugins as plugins_
 from bench.chapter.models.registry import suggestion
+from bench.chapter.trial import ChapterTrial
 from bench.errors import BadInput, require
-from bench.identity import identify
 from bench.metric import Metric
-from bench.trial import Result, Trial
+from bench.trial import Result
 from reports.answer import sentences
 from reports.arms import select_seeds
 from reports.comparison import Comparison
@@ -47,17 +47,17 @@ from reports.statistics.verdicts import Verdict, sentence, verdict
 from reports.trials import metric_columns, trial_record, values_of
 
 
-def trial(model: str, seed: int = 0, **settings: Any) -> Trial:
+def trial(model: str, seed: int = 0, **settings: Any) -> ChapterTrial:
     """A trial of `model` in its chapter settings, changed by the keywords: `trial("lm7", hidden=128)`.
 
     Settings are those of a study file. Raises BadInput for an unknown one, and for a value out of range.
     """
     seed = int(seed) if isinstance(seed, np.integer) else seed
     seeds.check(seed, key="seed", cure="give one, such as 0")
-    return identify(Trial(seed=seed, **resolve({"model": model, **settings})))
+    return chapter.trial(chapter.resolve({"model": model, **settings}), seed).identify()
 
 
-def train(trial: Trial) -> Result:
+def train(trial: ChapterTrial) -> Result:
     """Train a trial here and now, on one thread, as `unrolled run` does; nothing is stored.
 
     A divergence is a result too: its `diverged` is true.

@@ -21,8 +21,8 @@ from ablations.options import (
     VerifyOptions,
 )
 from bench.chapter.models.registry import ZOO, suggestion
+from bench.chapter.trial import ChapterTrial
 from bench.errors import BadInput, visible
-from bench.trial import Trial
 
 app = App(
     name="unrolled",
@@ -265,7 +265,10 @@ def _explain(error: CycloptsError) -> BadInput:
     if isinstance(error, UnknownOptionError) and chain.split()[-1] in ("plan", "run", "compare"):
         option = (error.token.keyword or error.token.value).partition("=")[0]
         key = option.lstrip("-").replace("-", "_")
-        settings = {*(field.name for field in fields(Trial)), *(k for s in ZOO.values() for k in s.options)}
+        settings = {
+            *(field.name for field in fields(ChapterTrial)),
+            *(k for s in ZOO.values() for k in s.options),
+        }
         if key in settings - {"seed"}:
             return BadInput(f"unknown option {option}", cure=f"a setting is written --set {key}=VALUE")
     return BadInput(text, cure=cure)

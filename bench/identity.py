@@ -1,92 +1,17 @@
-"""Identity of a trial beside its settings: hashes of the code and the text, versions of the packages.
+"""Identity of a trial beside its settings: hashes of files, versions of packages.
 
-A trial is identified when it is planned, and checked again in the process that trains it: files, texts and
-packages may have changed in between.
+A trial is identified when it is planned (`Trial.identify`), and checked again in the process that trains it
+(`Trial.check`): files, texts and packages may have changed in between.
 """
 
 import functools
 import hashlib
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 
-from bench.chapter.models.registry import spec_of
-from bench.chapter.models.spec import PENALTIES, Sources, strengths
-from bench.chapter.text import HUMAN_NUMBERS, data_hash, is_human_numbers, text_of
-from bench.errors import BadInput, require
 from bench.trial import Trial
-
-SHARED = (
-    "environment.py",
-    "trial.py",
-    "chapter/corpus.py",
-    "chapter/diagnostics.py",
-    "chapter/flops.py",
-    "chapter/metrics.py",
-    "chapter/models/recurrent.py",
-    "chapter/models/spec.py",
-    "chapter/regularization.py",
-    "chapter/run.py",
-    "chapter/text.py",
-    "chapter/throughput.py",
-    "chapter/training/engine.py",
-    "chapter/training/train.py",
-    "chapter/witnesses/__init__.py",
-    "chapter/witnesses/context.py",
-    "chapter/witnesses/data.py",
-    "chapter/witnesses/model.py",
-    "chapter/witnesses/observer.py",
-    "chapter/witnesses/training.py",
-)
-"""Files that compute or record a number of every trial's result."""
-
-ENGINES = {
-    "learner": ("learner",),
-    "loop": ("loop", "optimizer", "checkpoint"),
-}
-"""The modules of `bench.chapter.training` that an engine is made of."""
-
-
-def identify(trial: Trial) -> Trial:
-    """The trial with the hashes of its code and its text, and the versions: a change makes it another trial.
-
-    A plugged-in penalty of strength 0 is left out, so that a plug-in touches only the trials that have it.
-    Human Numbers from a file has the built-in text's name.
-    Raises BadInput where the trial needs a plug-in that is not loaded.
-    """
-    spec, own = spec_of(trial.model), strengths(trial.options)
-    if unknown := [key for key in trial.options if key not in spec.options]:
-        cure = "a regulariser of your own needs its file: --plugin FILE.py"
-        raise BadInput(f"has no option {unknown[0]!r}", place=f"model {trial.model!r}", cure=cure)
-    return replace(
-        trial,
-        options={key: value for key, value in trial.options.items() if key in own or key not in PENALTIES},
-        corpus=HUMAN_NUMBERS if is_human_numbers(trial.corpus) else trial.corpus,
-        source=source_hash(trial.model, trial.engine, tuple(own)),
-        data=data_hash(trial.corpus),
-        versions=", ".join(versions(trial)),
-    )
-
-
-def check(trial: Trial) -> None:
-    """Raise BadInput if this process would not compute the trial as it was planned.
-
-    A trial without the hashes of `identify` is not checked.
-    """
-    if not trial.source:
-        return
-    again, now = "run the study again", identify(trial)
-    same = hashlib.sha256(text_of(trial.corpus).encode()).hexdigest() == trial.data
-    rule = "the text was edited after the study was planned"
-    require(same, rule, place=f"corpus {trial.corpus}", cure=again)
-    rule = f"{now.versions} is loaded, but {trial.versions} when the study was planned"
-    require(now.versions == trial.versions, rule, cure=again)
-    rule = "a file of its plug-in was edited after the study was planned"
-    require(_parts(now)[2] == _parts(trial)[2], rule, cure=again)
-    rule = f"the code in {Path(__file__).parent.name}/ was edited after planning"
-    require(now.source == trial.source, rule, cure=again)
 
 
 def changes(before: Trial, now: Trial) -> Iterator[str]:
@@ -97,30 +22,17 @@ def changes(before: Trial, now: Trial) -> Iterator[str]:
         yield " and ".join(f"{name} {old.get(name, '(none)')} → {new[name]}" for name in apart)
     if before.device != now.device:
         yield f"device {before.device} → {now.device}"
-    if _parts(before)[0] != _parts(now)[0]:
+    if source_parts(before)[0] != source_parts(now)[0]:
         yield "the code was edited"
-    if _parts(before)[2] != _parts(now)[2]:
+    if source_parts(before)[2] != source_parts(now)[2]:
         yield "the plug-in was edited"
     if before.data != now.data:
-        yield f"{Path(now.corpus).name} was edited"
+        yield f"{now.data_name} was edited"
 
 
-def _parts(trial: Trial) -> tuple[str, str, str]:
+def source_parts(trial: Trial) -> tuple[str, str, str]:
     """The hash of the package's code that a trial runs through, "-", and that of its plug-ins."""
     return trial.source.partition("-")
-
-
-def versions(trial: Trial) -> list[str]:
-    """The packages that compute a trial, with their versions: "torch 2.13.0", then others by name.
-
-    fastai counts where it trains or provides the model, others where a plug-in imports them. A CPU build and
-    a CUDA build of one release are the same version; the build is among a result's facts.
-    """
-    spec, names = spec_of(trial.model), {"torch"}
-    names |= set(spec.packages) | ({"fastai"} if trial.engine == "learner" else set())
-    for sources in plugged(trial.model, strengths(trial.options)):
-        names |= set(sources.packages)
-    return [f"{name} {version(name)}" for name in sorted(names, key=lambda name: (name != "torch", name))]
 
 
 def version(package: str) -> str:
@@ -132,52 +44,14 @@ def version(package: str) -> str:
 _installed = functools.cache(metadata.version)  # reads a file, which a thousand trials need not repeat
 
 
-@functools.cache
-def source_hash(model: str, engine: str, penalties: tuple[str, ...]) -> str:
-    """sha256 of the source files that a model, its engine and its penalties use.
-
-    The files of plug-ins have a second hash, after a "-". Raises BadInput for an unknown model.
-    """
-    package = package_hash(model, engine, Path(__file__).parent, penalties)
-    files = {Path(file) for part in plugged(model, penalties) for file in part.files}
-    own = sorted(files, key=lambda path: (path.name, path))
-    return f"{package}-{_digest(own)}" if own else package
-
-
-def package_hash(model: str, engine: str, folder: Path, penalties: tuple[str, ...] = ()) -> str:
-    """The first hash of `source_hash`, of the copy of this package in `folder`.
-
-    Raises OSError where a file is missing.
-    """
-    files = [folder / name for name in package_files(model, engine, penalties)]
-    return _digest(files, spec_of(model).builder)
-
-
-def package_files(model: str, engine: str, penalties: tuple[str, ...] = ()) -> list[str]:
-    """The files of this package that compute or record a trial's numbers, relative to it."""
-    spec = spec_of(model)
-    module = spec.module.removeprefix("bench.").replace(".", "/")
-    families = {
-        f"chapter/models/{Path(file).name}" for part in plugged(model, penalties) for file in part.families
-    }
-    families.add("plugins.py" if spec.file else f"{module}.py")
-    return [*SHARED, *sorted(families), *(f"chapter/training/{name}.py" for name in ENGINES[engine])]
-
-
-def plugged(model: str, penalties: Iterable[str]) -> Iterator[Sources]:
-    """The sources of a model and its penalties; those that do not come from a plug-in are left out."""
-    if (spec := spec_of(model)).file:
-        yield spec.sources
-    yield from (PENALTIES[name].sources for name in penalties)
-
-
-def _digest(paths: Iterable[Path], builder: str = "") -> str:
-    digest = hashlib.sha256(builder.encode())
+def digest(paths: Iterable[Path], more: str = "") -> str:
+    """sha256 of files, by name and content, and of a further text. Raises OSError for one that is missing."""
+    total = hashlib.sha256(more.encode())
     for path in paths:
         if path not in _CONTENTS:
             loaded(path, path.read_bytes())
-        digest.update(f"{path.name}\0{_CONTENTS[path]}\0".encode())
-    return digest.hexdigest()
+        total.update(f"{path.name}\0{_CONTENTS[path]}\0".encode())
+    return total.hexdigest()
 
 
 _CONTENTS: dict[Path, str] = {}

@@ -26,11 +26,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
 
+from bench.chapter.identity import plugged
 from bench.chapter.models.registry import ZOO
 from bench.chapter.models.spec import PENALTIES, ModelSpec, Penalty, strengths
 from bench.chapter.text import contents
+from bench.chapter.trial import ChapterTrial
 from bench.errors import BadInput, require
-from bench.identity import loaded, plugged
+from bench.identity import loaded
 from bench.plugin_sources import sources_of
 from bench.trial import DERIVED, Scalar, Trial
 
@@ -45,7 +47,7 @@ LARGEST = 10_000_000
 """Bytes that a plug-in may have."""
 
 BARE_KEY = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
-_FIELDS = {f.name for f in fields(Trial)}
+_FIELDS = {f.name for f in fields(ChapterTrial)}
 _SETTINGS = _FIELDS - {"model", "seed", "options", *DERIVED}
 _PREFIX = "unrolled_plugin_"
 _RENAME = "choose another name"
@@ -72,7 +74,7 @@ def load(name: str) -> ModuleType:
     return module
 
 
-def needed(trial: Trial, modules: Sequence[str]) -> list[str]:
+def needed(trial: ChapterTrial, modules: Sequence[str]) -> list[str]:
     """The modules to load for one trial: those of its study without the plug-ins that it does not use."""
     used = {trial.model, *strengths(trial.options)}
     return [n for n in modules if n not in _LOADED or used.intersection(own.name for own in _LOADED[n])]
@@ -104,8 +106,10 @@ def is_plug_in(name: str) -> bool:
 
 
 def counted_files(trial: Trial) -> set[str]:
-    """The files of its plug-ins that count in a trial's identity."""
-    return {file for sources in plugged(trial.model, strengths(trial.options)) for file in sources.files}
+    """The files that count in the identity of a trial with plug-ins: theirs and its text."""
+    assert isinstance(trial, ChapterTrial)
+    sources = plugged(trial.model, strengths(trial.options))
+    return {trial.corpus, *(file for source in sources for file in source.files)}
 
 
 def _import_file(name: str) -> ModuleType:
@@ -138,7 +142,7 @@ def cell(name: str, title: str = "", **settings: Any) -> Callable[[Cls], Cls]:
 
     The class is called with (inputs, hidden, **options), `options` being its further keywords: a study can
     set them, unless their default is None. An instance maps x (b, inputs) and its state (None at first) to
-    its output (b, hidden) and its next state. `settings` change the Trial's fields from LMModel6's.
+    its output (b, hidden) and its next state. `settings` change the ChapterTrial's fields from LMModel6's.
     Raises BadInput for a name that is taken, an unknown setting, or a keyword without a default.
     """
     _check_name("cell", name)

@@ -6,9 +6,11 @@ Nothing here imports torch, so that planning, reading results and reporting stay
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+import pkgutil
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
-from typing import Any, Self
+from pathlib import Path
+from typing import Any, ClassVar, Self
 
 FORMAT = 6
 """Version of the trial and result format; part of every identity."""
@@ -16,108 +18,109 @@ FORMAT = 6
 Scalar = bool | int | float | str
 
 
-@dataclass(frozen=True)
-class Setting:
-    """The meaning, title and allowed values of a setting. Its type is the type of its default."""
-
-    about: str
-    title: str = ""  # by default its name
-    choices: tuple[str, ...] = ()
-    names: Mapping[Any, str] = field(default_factory=dict)  # of single values
-    low: float | None = None  # least value, or length of a string
-    above: float | None = None
-    below: float | None = None
-
-
-def setting(default: Any, about: str, **rules: Any) -> Any:
-    """A field of Trial that a study may set; `rules` are the further fields of Setting."""
-    return field(default=default, metadata={"setting": Setting(about, **rules)})
-
-
 @dataclass(frozen=True, kw_only=True)
 class Trial:
-    """One arm and one seed: everything that decides the numbers.
+    """One arm and one seed of a study: everything that decides the numbers.
 
-    `options` are the model's own keywords (hidden, layers, dropout, tying …); everything else is the
-    data and the training. `source` and `data` are content hashes of the code and of the text, `versions`
-    names the packages that compute ("torch 2.13.0"): see bench.identity.
+    What else decides them, the settings, is the trainer's, of which each kind of trial is a subclass:
+    `bench.chapter.trial` for the models of the chapter, `bench.program` for a program of the user's.
+    `source` and `data` are content hashes of the code and of what it reads, `versions` names the packages
+    that compute ("torch 2.13.0").
     """
 
-    model: str
     seed: int
-    options: Mapping[str, Scalar] = field(default_factory=dict)
-    corpus: str = setting("human-numbers", "human-numbers, bible, or the path of a UTF-8 text file", low=1)
-    tokens: str = setting("word", "what a token is", choices=("word", "char"))
-    vocab: int = setting(0, "most tokens kept, the rest become <unk>; 0 keeps all")
-    split: str = setting(
-        "tail",
-        "the part that validates: the tail (the chapter's) or random contiguous blocks",
-        choices=("tail", "blocks"),
-    )
-    window: int = setting(16, "bptt: tokens a training step reads from each row", low=1)
-    stride: int = setting(0, "tokens between the starts of two windows; 0 means the window")
-    batch: int = setting(64, "rows that are read side by side", low=1)
-    order: str = setting(
-        "grouped",
-        "order of the windows; grouped: row j of each batch continues that of the batch before",
-        choices=("grouped", "sequential", "shuffled"),
-    )
-    target: str = setting(
-        "every", "predict after every word, or after the last one of a window", choices=("every", "last")
-    )
-    reset: str = setting("epoch", "when the hidden state is reset", choices=("epoch", "batch", "never"))
-    detach_every: int = setting(
-        0, "tokens that gradients flow back; 0 means the window", names={0: "detach every window"}
-    )
-    lr: float = setting(1e-2, "learning rate: the peak of one cycle", above=0)
-    epochs: int = setting(15, "passes over the training text", low=1)
-    wd: float = setting(0.01, "weight decay", title="weight decay", low=0)
-    moms: tuple[float, float, float] = setting(
-        (0.95, 0.85, 0.95),
-        "momentum at the start, the middle and the end of one cycle",
-        title="momentum",
-        names={(0.95, 0.85, 0.95): "momentum of LMModel6", (0.8, 0.7, 0.8): "momentum of LMModel7"},
-        low=0,
-        below=1,
-    )
-    clip: float = setting(0.0, "largest gradient norm; 0 does not clip", low=0)
-    alpha: float = setting(0.0, "strength of activation regularization", title="AR", low=0)
-    beta: float = setting(0.0, "strength of temporal activation regularization", title="TAR", low=0)
-    engine: str = setting(
-        "loop", "loop (plain torch) or learner (fastai, the reference)", choices=("learner", "loop")
-    )
     device: str = "cpu"  # cpu | cuda
     source: str = ""
     data: str = ""
     versions: str = ""
 
-    def __post_init__(self) -> None:
-        """Equal trials become equal: no detach_every is the window, a stride of the window is 0."""
-        object.__setattr__(self, "detach_every", self.detach_every or self.window)
-        object.__setattr__(self, "stride", 0 if self.stride == self.window else self.stride)
-        object.__setattr__(self, "options", dict(sorted(self.options.items())))
-        object.__setattr__(self, "moms", tuple(self.moms))
+    work: ClassVar[str]
+    """The function from a trial to its Result, by its import name, so that planning loads no torch."""
+    rehearsal: ClassVar[str] = ""
+    """A quick check of an arm before its study starts, likewise; "" for none."""
+    paths: ClassVar[tuple[str, ...]] = ()
+    """Fields that say where something lies. Its content counts in the identity, its place does not."""
 
     @property
     def id(self) -> str:
-        """Sixteen hex digits of the content's hash. A corpus counts by its text, not by its path."""
-        content = {**self.to_dict(), "format": FORMAT}
-        del content["corpus"]
-        return hashlib.sha256(canonical(content)).hexdigest()[:16]
+        """Sixteen hex digits of the content's hash."""
+        content = {name: value for name, value in self.to_dict().items() if name not in self.paths}
+        return hashlib.sha256(canonical({**content, "format": FORMAT})).hexdigest()[:16]
+
+    @property
+    def declared(self) -> dict[str, Any]:
+        """What a study declares of it: all fields but places and those in DERIVED."""
+        return {k: value for k, value in self.to_dict().items() if k not in (*self.paths, *DERIVED)}
+
+    @property
+    def title(self) -> str:
+        """What is trained, as a page calls it."""
+        return ""
+
+    @property
+    def data_name(self) -> str:
+        """The data's name, without a folder: that may be a home."""
+        return "data"
+
+    @property
+    def task(self) -> dict[str, Scalar]:
+        """What defines the task: numbers of trials that differ in it cannot be compared."""
+        return {}
+
+    @property
+    def preload(self) -> tuple[str, ...]:
+        """The modules that are loaded once for all trials like this one."""
+        return ()
+
+    @property
+    def seconds(self) -> float:
+        """Expected seconds on its device, before any such trial was measured."""
+        return 60.0
+
+    def check_data(self) -> None:
+        """Raise BadInput for data that cannot be trained on, as far as planning can tell."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Every field by its name."""
+        """Every field by its name, as plain data."""
         return {each.name: getattr(self, each.name) for each in fields(self)}
 
     def factors(self) -> dict[str, Scalar]:
         """Every setting by its flat name, the seed apart, as tables and MLflow show it."""
-        flat: dict[str, Scalar] = {}
-        for name, value in self.to_dict().items():
-            if name == "moms":
-                flat[name] = ",".join(f"{m:g}" for m in value)
-            elif name not in ("seed", "options", *DERIVED):
-                flat[name] = value
-        return {**flat, **self.options}
+        raise NotImplementedError
+
+    def identify(self) -> Self:
+        """The trial with the hashes of its code and data, and the versions: a change makes it another one.
+
+        Raises BadInput for code or data that cannot be read.
+        """
+        raise NotImplementedError
+
+    def check(self) -> None:
+        """Raise BadInput if this process would not compute the trial as it was planned."""
+        raise NotImplementedError
+
+    def modules(self, loaded: Sequence[str]) -> list[str]:
+        """Those of a study's modules and plug-ins that this trial needs."""
+        return list(loaded)
+
+    def files(self) -> dict[str, bytes]:
+        """The user's files that another machine needs to train it, by their path there."""
+        return {}
+
+    def reading(self, data: Path) -> Self:
+        """The same trial where its data lie in another file."""
+        return self
+
+    def moved(self, folder: Path) -> Self:
+        """The same trial where its `files` lie below another folder."""
+        return self
+
+
+def read_trial(data: Mapping[str, Any]) -> Trial:
+    """The trial that `to_dict` wrote. Raises TypeError, KeyError or ValueError for other data."""
+    kind = "bench.program.trial:ProgramTrial" if "run" in data else "bench.chapter.trial:ChapterTrial"
+    trial: Trial = pkgutil.resolve_name(kind)(**data)  # by name, as each imports this module
+    return trial
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -197,24 +200,19 @@ class Result:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for `canonical`."""
-        return asdict(self)
+        return {**asdict(self), "trial": self.trial.to_dict()}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
         """Read what `to_dict` wrote; DETAILS may be left out. Raises TypeError or KeyError for other data."""
         data = dict(data)
-        data["trial"] = Trial(**data["trial"])
+        data["trial"] = read_trial(data["trial"])
         data["epochs"] = tuple(Epoch(**_floats(Epoch, e)) for e in data.get("epochs", ()))
         data["metrics"] = {k: float(v) for k, v in data["metrics"].items()}
         data["roles"] = {k: (float(n), int(h), int(c)) for k, (n, h, c) in data["roles"].items()}
         data["passage"] = tuple(data.get("passage", ()))
         data["usage"] = {k: tuple(map(float, v)) for k, v in data.get("usage", {}).items()}
         return cls(**data)
-
-
-def settings(trial: Trial) -> dict[str, Any]:
-    """The settings that a study declares: all fields but those in DERIVED and the text's path."""
-    return {key: value for key, value in trial.to_dict().items() if key not in ("corpus", *DERIVED)}
 
 
 STATUSES = ("done", "diverged", "failed")
@@ -253,4 +251,4 @@ DERIVED = ("device", "source", "data", "versions")
 """Fields of Trial that no study sets: planning determines them."""
 
 TASK = ("data", "tokens", "vocab", "split", "target")
-"""Fields of Trial that define the task: losses of trials that differ in them cannot be compared."""
+"""Names in `Trial.task`: numbers of trials that differ in one cannot be compared."""

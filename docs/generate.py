@@ -14,9 +14,9 @@ from ablations import api
 from ablations.study.settings import FACTORS, OPTIONS, SETTINGS, resolve
 from ablations.study.study_file import StudyFile
 from bench.chapter.models.registry import ZOO
+from bench.chapter.trial import ChapterTrial
 from bench.errors import BadInput
 from bench.metric import KNOWN
-from bench.trial import Trial
 
 HERE = Path(__file__).parent
 INTRODUCTIONS = {
@@ -73,7 +73,7 @@ def study_file() -> Iterator[str]:
     ]
     yield _section("Metrics", "better, metrics", better)
     models = {name: resolve({"model": name}) for name in ZOO}
-    usual = {field.name: field.default for field in dataclasses.fields(Trial)}
+    usual = {field.name: field.default for field in dataclasses.fields(ChapterTrial)}
     known = [key for key in models["lm4"] if key not in ("model", "options")]
     settings = [(k, _toml(usual[k]), _rules(k, ["lm4"]), SETTINGS[k].about) for k in known]
     yield _section("Settings", "setting, default, values, meaning", settings)
@@ -105,7 +105,8 @@ def public_api() -> Iterator[str]:
             for f in dataclasses.fields(one)
         ]
         properties = inspect.getmembers(one, lambda member: isinstance(member, property))
-        rows += [(name, "property", str(inspect.getdoc(member))) for name, member in properties]
+        shown = [(name, member) for name, member in properties if not name.startswith("_")]
+        rows += [(name, "property", str(inspect.getdoc(member))) for name, member in shown]
         yield _section(one.__name__, "name, type, meaning", rows, f"{inspect.getdoc(one)}")
 
 
@@ -138,7 +139,8 @@ def _about(cls: type, field: dataclasses.Field[Any]) -> str:
 
 
 def _comments(cls: type) -> dict[str, str]:
-    return dict(re.findall(r"(?m)^    (\w+): [^#\n]*(?:# (.*))?$", inspect.getsource(cls)))
+    sources = "\n".join(inspect.getsource(one) for one in cls.__mro__ if dataclasses.is_dataclass(one))
+    return dict(re.findall(r"(?m)^    (\w+): [^#\n]*(?:# (.*))?$", sources))
 
 
 def _toml(value: Any) -> str:

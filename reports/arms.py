@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from bench.trial import TASK, Result, Trial
+from bench.trial import Result, Trial
 from reports.design import MeasuredArm
 from reports.statistics.contrasts import ArmSummary, summarise
 
@@ -62,7 +62,8 @@ def trial_of(arm: MeasuredArm) -> Trial | None:
 def task_differences(arm: MeasuredArm, other: MeasuredArm) -> list[str]:
     """The fields of their trials, of those that define the task, in which two arms with results differ."""
     a, b = trial_of(arm), trial_of(other)
-    return [name for name in TASK if a and b and getattr(a, name) != getattr(b, name)]
+    theirs = b.task if b else {}
+    return [name for name, value in (a.task if a else {}).items() if name in theirs and theirs[name] != value]
 
 
 def is_self_check(arm: MeasuredArm) -> bool:

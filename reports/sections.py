@@ -3,11 +3,10 @@
 import math
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import replace
 
 from bench.errors import plural
 from bench.machine_kind import kind, machine_difference
-from bench.trial import Result
+from bench.trial import Result, canonical
 from reports.arms import finished, mean_of, trial_of, values
 from reports.comparison import ComparedArm, Comparison
 from reports.design import Design, MeasuredArm
@@ -101,10 +100,13 @@ def _speeds(row: ComparedArm, c: Comparison) -> list[tuple[float, float, str]]:
 
 def sweeps(c: Comparison) -> tuple[Sweep, ...]:
     """Groups of arms that differ in the learning rate alone."""
-    groups: dict[str, dict[float, ComparedArm]] = {}
+    groups: dict[bytes, dict[float, ComparedArm]] = {}
     for row in c.rows:
         if trial := trial_of(row.arm):
-            groups.setdefault(replace(trial, lr=1.0, seed=0).id, {}).setdefault(trial.lr, row)
+            settings = trial.factors()
+            lr = settings.pop("lr", None)
+            if isinstance(lr, float):
+                groups.setdefault(canonical([trial.data, settings]), {}).setdefault(lr, row)
     return tuple(
         (next(iter(rows.values())).arm.title, tuple((lr, rows[lr].summary) for lr in sorted(rows)))
         for rows in groups.values()

@@ -18,9 +18,9 @@ sys.path.append(str(Path(__file__).parent / "stand_ins"))
 import nvml_stand_in as stand_in
 
 from bench import devices, plugins
+from bench.chapter.identity import source_hash
 from bench.chapter.models.registry import ZOO
 from bench.chapter.models.spec import PENALTIES
-from bench.identity import source_hash
 
 WANTED = {"UNROLLED_SCREENSHOTS"}  # where the browser's tests leave pictures
 TERMINAL = {"COLUMNS", "FORCE_COLOR", "LINES", "NO_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"}

@@ -22,6 +22,7 @@ from ablations.runner.retrained import as_today
 from ablations.study import plan as plans
 from ablations.study.plan import Plan
 from bench.chapter.text import BIBLE, HUMAN_NUMBERS
+from bench.chapter.trial import ChapterTrial
 from bench.errors import BadInput, plural, require
 from bench.files import save
 from bench.trial import Result
@@ -80,8 +81,8 @@ def _files(
         yield f"ledger/{path.relative_to(ledger.root).as_posix()}", read_required(path)
     for name in plugins:
         yield f"plugins/{Path(name).name}", read_required(Path(name))
-    texts = {r.trial.corpus: r.trial.data for r in results.values()}
-    for name, sha256 in texts.items():
+    trials = [r.trial for r in results.values() if isinstance(r.trial, ChapterTrial)]
+    for name, sha256 in {trial.corpus: trial.data for trial in trials}.items():
         if name not in (HUMAN_NUMBERS, BIBLE) and not no_text:
             yield f"text/{sha256}", read_required(Path(name))
     for package in ("bench", "ablations", "reports"):

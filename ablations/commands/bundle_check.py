@@ -23,9 +23,10 @@ from ablations.ledger import Ledger
 from ablations.study import plan as plans
 from ablations.study.plan import Plan
 from bench import plugins
+from bench.chapter.identity import package_files, package_hash
+from bench.chapter.trial import ChapterTrial
 from bench.errors import BadInput, plural, visible
-from bench.identity import package_files, package_hash
-from bench.trial import Result, Trial
+from bench.trial import Result
 
 MAX_BYTES, MAX_FILES = 2**31, 100_000
 """Of a bundle's files together."""
@@ -133,11 +134,11 @@ def _other_designs(plan: Plan, results: Mapping[str, Result]) -> Iterator[str]:
             if result is None or arm.counted:
                 continue
             has, told = result.trial.factors(), dict(arm.changes)
-            if first and arm.model == first.trial.model:
+            if first and arm.model == first.trial.factors().get("model", ""):
                 told = first.trial.factors() | told
                 told |= {arm.setting: arm.level} if arm.tunes else {}
             other = [key for key, value in told.items() if key != "seed" and has.get(key) != value]
-            if arm.model != result.trial.model or other:
+            if arm.model != has.get("model", "") or other:
                 what = other[0] if other else "model"
                 yield f"arm {arm.name!r}, seed {seed}: was trained with another {what}"
 
@@ -206,10 +207,10 @@ def _unchecked(results: Mapping[str, Result], root: Path) -> str:
     )
 
 
-def _zoo_trials(results: Mapping[str, Result]) -> list[Trial]:
+def _zoo_trials(results: Mapping[str, Result]) -> list[ChapterTrial]:
     """One trial for each source hash; trials with plug-ins are left out."""
     trials = {result.trial.source: result.trial for result in results.values()}
-    return [trial for source, trial in trials.items() if "-" not in source]
+    return [t for source, t in trials.items() if isinstance(t, ChapterTrial) and "-" not in source]
 
 
 def _environment(root: Path) -> list[str]:
@@ -232,9 +233,7 @@ def _load(root: Path, trust: bool) -> tuple[str, ...]:
 def _rename_texts(results: Mapping[str, Result], root: Path) -> dict[str, Path]:
     """The bundle's texts by their sha256, renamed after the files that the trials name, for messages."""
     there = {path.name: path for path in root.glob("text/*")}
-    named = {
-        r.trial.data: re.sub(r"[^\w.-]", "_", Path(r.trial.corpus).name)[-100:] for r in results.values()
-    }
+    named = {r.trial.data: re.sub(r"[^\w.-]", "_", r.trial.data_name)[-100:] for r in results.values()}
     return {
         sha256: path.rename(path.with_name(f"{sha256[:8]}-{named[sha256]}"))
         for sha256, path in there.items()

@@ -9,7 +9,6 @@ from ablations.commands.plan import load_plugins, load_studies, print_plans
 from ablations.commands.run import run_studies
 from ablations.mlflow.database import public
 from ablations.options import CompareOptions, refuse
-from ablations.study import costs
 from ablations.study.loading import declare
 from bench.chapter.models.registry import ZOO, spec_of, suggestion
 from bench.errors import require
@@ -110,7 +109,7 @@ def _of_models(sources: Sequence[str], options: CompareOptions) -> int:
     )
     (study,) = load_studies([declared], options)
     for arm in study.arms[1:]:
-        other = costs.other_task(study, arm)
+        other = study.other_task(arm)
         rule = f"cannot be compared with {first}, as it is of another task: {', '.join(other)}"
         cure = "name models of one task, and give its settings one value: --set KEY=VALUE"
         require(not other, rule, place=arm.name, cure=cure)

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from ablations.options import PlaceOptions, PlanOptions
-from ablations.study import costs
 from ablations.study.study import Study
+from bench.chapter import costs
+from bench.chapter.trial import ChapterTrial
 from bench.devices import Usable, cores, usable
 from bench.errors import BadInput, plural
 from bench.nvidia import Gpu
@@ -79,7 +80,8 @@ def _device(kind: str, why: str, workers: int | None, available: Usable) -> Devi
 
 def _estimates(study: Study, workers: int | None, gpus: Sequence[Gpu]) -> dict[str, tuple[float, str]]:
     """Seconds of a study, to its last look, on the CPU and on the GPUs, and in words; the CPU comes first."""
-    each = [(arm.trial(), 1 if arm.counted else len(arm.seeds)) for arm in (*study.arms, *study.searches)]
+    arms = [(arm.trial(), arm) for arm in (*study.arms, *study.searches)]
+    each = [(t, 1 if arm.counted else len(arm.seeds)) for t, arm in arms if isinstance(t, ChapterTrial)]
     many = min(workers or cores(), cores())
     slots = workers or len(gpus)
     on_cpu = sum(count * costs.expected_seconds(trial) for trial, count in each) / many

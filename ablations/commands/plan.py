@@ -10,7 +10,7 @@ from statistics import fmean
 from ablations.commands.device import Device, choose_device
 from ablations.ledger import Ledger
 from ablations.options import PlanOptions
-from ablations.study import costs, loading
+from ablations.study import loading
 from ablations.study import plan as plans
 from ablations.study.errors import error_context
 from ablations.study.loading import FEWEST
@@ -59,13 +59,13 @@ def load_studies(studies: Sequence[str | Study], options: PlanOptions) -> Iterat
 
 def _check_texts(study: Study) -> None:
     """Tell of large texts, and raise BadInput for one that is too short for an arm's batches."""
-    for name in dict.fromkeys(arm.settings["corpus"] for arm in study.arms):
+    for name in dict.fromkeys(str(arm.flat.get("corpus", "")) for arm in study.arms):
         with suppress(OSError, ValueError):  # no file: a corpus of the project's, or refused once it is read
             if (size := Path(name).stat().st_size) > LARGE:
                 print(f"reading {visible(name)}: {size / 1e6:.0f} MB", file=sys.stderr)
     for arm in study.arms:
         with error_context(f"arm {arm.name!r}"):
-            costs.check_length(arm.trial())
+            arm.trial().check_data()
 
 
 def load_plugins(files: Sequence[str]) -> None:
@@ -133,7 +133,7 @@ def _about(seconds: float) -> str:
 
 def _seconds(study: Study) -> dict[str, float]:
     """The expected seconds of a trial of each arm and search."""
-    return {arm.name: costs.expected_seconds(arm.trial()) for arm in (*study.arms, *study.searches)}
+    return {arm.name: arm.trial().seconds for arm in (*study.arms, *study.searches)}
 
 
 def _rows(
@@ -143,7 +143,7 @@ def _rows(
     from reports.statistics.planning import expected
     from reports.statistics.sequential import Looks
 
-    metric, contrasts = study.metrics[0], costs.contrasts(study)
+    metric, contrasts = study.metrics[0], study.contrasts
     family, first = max(len(contrasts), 1), float(study.looks[0])
     rows = [["arm", "SD", "none", "δ", "2 δ", "seconds", "what it changes"]]
     needs = [{arm.name: 1.0 if arm.counted else first for arm in study.arms} for _ in TRUTHS]
@@ -159,7 +159,7 @@ def _rows(
                 need |= {side: max(need[side], chance.seeds) for side in (arm.name, base) if need[side] > 1}
         changes = ", ".join(f"{key}={visible(value)}" for key, value in arm.changes.items()) or "–"
         against = f", against {visible(arm.against)}" if arm.against else ""
-        if other := costs.other_task(study, arm):
+        if other := study.other_task(arm):
             against += f"; no contrast, as it is of another task: {', '.join(other)}"
         rows.append([visible(arm.name), *cells, f"{seconds[arm.name]:.1f}", changes + against])
         rows += [["", *[""] * (2 + len(TRUTHS)), f"also: {visible(other)}"] for other in arm.also]

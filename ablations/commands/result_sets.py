@@ -22,10 +22,11 @@ from ablations.mlflow.experiment import EndedRun, read_ended_runs
 from ablations.mlflow.fields import MACHINE, final_metrics, metric_key
 from ablations.study.plan import Plan, PlannedArm
 from bench.chapter.models.registry import suggestion
+from bench.chapter.trial import ChapterTrial
 from bench.differences import measured
 from bench.errors import BadInput, require, visible
 from bench.machine_kind import kind
-from bench.trial import TASK, Result, Trial, canonical
+from bench.trial import TASK, Result, canonical
 from reports.before_after import WAITING, ResultSet
 
 
@@ -67,7 +68,7 @@ class _Trained:
     def compared(self) -> Result:
         """What a comparison reads of a result."""
         task = {name: self.trial[name] for name in TASK if name in self.trial}
-        trial = Trial(model="", seed=int(self.trial.get("seed", 0)), **task)
+        trial = ChapterTrial(model="", seed=int(self.trial.get("seed", 0)), **task)
         return Result(trial=trial, status=self.status, metrics=self.metrics)
 
 

@@ -5,7 +5,6 @@ from collections.abc import Iterable, Mapping
 from statistics import fmean
 
 from ablations.commands.report import design_of_plan
-from ablations.study import costs
 from ablations.study.plan import Plan
 from bench.errors import plural, visible
 from bench.trial import Result, Trial
@@ -57,7 +56,7 @@ class SeedScheduler:
 
         def key(trial: Trial) -> tuple[int, float]:
             by_arm = self._seed_index_by_arm.get(trial.id, {"": looks[-1]})  # those of tuning come last
-            return bisect_right(looks, min(by_arm.values())), -costs.seconds(trial)
+            return bisect_right(looks, min(by_arm.values())), -trial.seconds
 
         return sorted(trials, key=key)
 

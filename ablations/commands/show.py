@@ -16,6 +16,7 @@ from ablations.study.plan import Plan
 from ablations.study.settings import parse_set, resolve
 from bench.chapter.models.registry import ZOO
 from bench.chapter.models.spec import PENALTIES
+from bench.chapter.trial import ChapterTrial
 from bench.errors import BadInput, visible
 from bench.trial import Epoch, Result, Trial
 from reports.formats import duration
@@ -82,7 +83,7 @@ def _print_corpus(options: ShowOptions) -> int:
             cure = "leave the others out"
             raise BadInput("a corpus is shown for one value", place=f"--set {key}", cure=cure)
         given[key] = values[0]
-    trial = Trial(seed=0, **resolve({"model": options.model, **given}))
+    trial = ChapterTrial(seed=0, **resolve({"model": options.model, **given}))
     data = load(trial)
     train, valid = batches(trial, data)
     asked = valid.positions[valid.order].numel()
@@ -99,9 +100,8 @@ def _print_corpus(options: ShowOptions) -> int:
 def describe_trial(result: Result, uses: Sequence[str] = ()) -> Iterator[str]:
     """The stored facts of a trial; `uses` lists its studies, arms and seeds."""
     trial = result.trial
-    title = ZOO[trial.model].title if trial.model in ZOO else trial.model
     end = f"{result.status} in {duration(result.spent)}"
-    yield f"trial {trial.id}: {title}, seed {trial.seed}: {end}"
+    yield f"trial {trial.id}: {trial.title}, seed {trial.seed}: {end}"
     yield from (f"  in {use}" for use in uses)
     if not result.done:
         yield from ("", f"{result.trouble} (attempts: {result.attempts})")
@@ -215,11 +215,15 @@ def _witnesses(result: Result) -> list[str]:
 
 def _joined(trial: Trial, tokens: Sequence[str]) -> list[str]:
     """Words with spaces between, characters without."""
-    if trial.tokens == "char":
+    if _in_characters(trial):
         whole = "".join(tokens)
         return [whole[at : at + WIDTH] for at in range(0, len(whole), WIDTH)]
     return textwrap.wrap(" ".join(tokens), WIDTH, break_on_hyphens=False)
 
 
 def _token(trial: Trial, token: str) -> str:
-    return token.replace("\n", "⏎").replace(" ", "␣") if trial.tokens == "char" else token
+    return token.replace("\n", "⏎").replace(" ", "␣") if _in_characters(trial) else token
+
+
+def _in_characters(trial: Trial) -> bool:
+    return trial.task.get("tokens") == "char"

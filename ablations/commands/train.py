@@ -19,7 +19,6 @@ from ablations.mlflow.writer import Writer
 from ablations.options import PlaceOptions, RunOptions, VerifyOptions
 from ablations.runner.parallel import Counts, TrialConditions, missing_trials, run_trials
 from ablations.runner.process import TIME_LIMIT, Limits, plain_reason, torch_is_loaded
-from ablations.study import costs
 from ablations.study import plan as plans
 from ablations.study.plan import Plan
 from bench.errors import BadInput
@@ -27,8 +26,6 @@ from bench.trial import Result, Trial
 
 FIRST_BATCH_SECONDS = 120.0
 """What the first batch of an arm may take."""
-WARM_UP_MODULE = "bench.chapter.warm_up"
-"""Loaded by the trials' processes when they start."""
 
 
 class Budget:
@@ -80,7 +77,7 @@ def train(
     `trials` are the plan's. Returns the plan, and whether Ctrl-C ended it.
     """
     for result in scheduler.results.values():
-        study_run.budget.learn(costs.seconds(result.trial), result.seconds)
+        study_run.budget.learn(result.trial.seconds, result.seconds)
     options, ledger = study_run.options, study_run.ledger
     counts = _train_missing(study_run, plan, todo, scheduler)
     if not plan.searches or counts.interrupted or (options.fail_fast and counts.failed):
@@ -99,7 +96,7 @@ def _train_missing(
     options, budget, trained = study_run.options, study_run.budget, study_run.trained
     arm_names = plan.arm_names
     labels = {id: f"{arm.name}/seed={seed}" for id, (arm, seed) in plan.arm_and_seed.items()}
-    seconds = {trial.id: costs.seconds(trial) for trial in todo}
+    seconds = {trial.id: trial.seconds for trial in todo}
     slots = max(_count_slots(options, study_run.device), 1)
 
     def remaining() -> Remaining:
@@ -155,7 +152,7 @@ def untried_arms(todo: Sequence[Trial], plan: Plan, results: Mapping[str, Result
     """A trial that is missing of each arm of which none has finished or diverged, by the arm's name."""
     names = plan.arm_names
     tried = {names[id] for id, result in results.items() if result.done or result.diverged}
-    return {names[trial.id]: trial for trial in todo if names[trial.id] not in tried}
+    return {names[t.id]: t for t in todo if t.rehearsal and names[t.id] not in tried}
 
 
 def try_first_batches(arms: Mapping[str, Trial], options: RunOptions, device: Device) -> None:
@@ -166,7 +163,7 @@ def try_first_batches(arms: Mapping[str, Trial], options: RunOptions, device: De
     seconds = min(FIRST_BATCH_SECONDS, options.time_limit)
     conditions = replace(
         conditions,
-        work="bench.chapter.first_batch:train_first_batch",
+        work=next(iter(arms.values())).rehearsal,
         limits=replace(conditions.limits, seconds=seconds),
     )
     is_ready = (lambda: True) if options.cluster else torch_is_loaded  # a cluster's workers load it
@@ -197,9 +194,9 @@ def trial_conditions(
     trials: Iterable[Trial], options: RunOptions | VerifyOptions, device: Device
 ) -> TrialConditions:
     """The conditions of these trials, as the options say."""
-    fastai = any("fastai " in trial.versions for trial in trials)
+    modules = dict.fromkeys(module for trial in trials for module in trial.preload)
     return TrialConditions(
-        preload=(WARM_UP_MODULE, *([f"{WARM_UP_MODULE}_fastai"] if fastai else []), *options.plugin),
+        preload=(*modules, *options.plugin),
         workers=device.slots,
         gpus=device.available.gpus,
         cluster=options.cluster,

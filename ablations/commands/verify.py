@@ -57,17 +57,18 @@ def replay(
     results = sample(plan, ledger, options.number)
     for i, result in enumerate(results):
         if text := (texts or {}).get(result.trial.data):
-            results[i] = replace(result, trial=replace(result.trial, corpus=str(text)))
+            results[i] = replace(result, trial=result.trial.reading(text))
     differ, unplayed = 0, Counter[str]()  # by the reason
     device = device_of_plan(results[0].trial.device, options)  # which is that of all trials of a plan
     conditions = trial_conditions([result.trial for result in results], options, device)
     for again in replays(results, conditions):
         trial = again.result.trial
+        arm = plan.arm_names[trial.id]
         if again.unplayed:
             unplayed[short(again.unplayed, 400)] += 1
         elif again.differs:
             differ += 1
-            print(f"{trial.model} seed {trial.seed} ({trial.id}): {visible(again.differs)}")
+            print(f"{visible(arm)} seed {trial.seed} ({trial.id}): {visible(again.differs)}")
     same = len(results) - differ - unplayed.total()
     parts = [f"{same} of {len(results)} bit-identical"]
     parts += [f"{differ} not"] if differ else []

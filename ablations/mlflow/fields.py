@@ -96,11 +96,11 @@ def final_metrics(
 
 
 def dataset(trial: Trial) -> dict[str, str]:
-    """The text that a trial learns from, as MLflow's column of data sets shows it; {} for an unread one."""
+    """The data that a trial learns from, as MLflow's column of data sets shows it; {} for an unread one."""
     if not trial.data:
         return {}
-    name = text(posixpath.basename(trial.corpus), NAME_LENGTH) or "text"  # no folder: it may be a home
-    about = {"tokens": trial.tokens, "vocab": trial.vocab, "split": trial.split}
+    name = text(trial.data_name, NAME_LENGTH)
+    about = {key: value for key, value in trial.task.items() if key != "data"}
     source = json.dumps({"sha256": trial.data})
     return {
         "name": name,

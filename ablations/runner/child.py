@@ -19,7 +19,7 @@ from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from bench import identity, plugins
+from bench import plugins
 from bench.errors import BadInput
 from bench.plugin_sources import Reads
 from bench.trial import Result, Trial, canonical, failure
@@ -92,7 +92,7 @@ def _run(trial: Trial, work: str, preload: Sequence[str], memory_bytes: int) -> 
         try:
             for module in plug_ins:
                 plugins.load(module)
-            identity.check(trial)
+            trial.check()
         except BadInput as error:
             return canonical({"refused": str(error)})
         if memory_bytes:
@@ -114,7 +114,7 @@ def _only_counted_files(
     """Refuse, for a block, that a plug-in reads files that an identified trial does not count."""
     if reads is None or not trial.source:
         return nullcontext()
-    counted = [*plugins.counted_files(trial), trial.corpus, os.environ.get("UNROLLED_CHECKPOINTS", "")]
+    counted = [*plugins.counted_files(trial), os.environ.get("UNROLLED_CHECKPOINTS", "")]
     return reads.only(counted, Path(plug_ins[0]).name)
 
 

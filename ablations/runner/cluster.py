@@ -21,7 +21,6 @@ from ablations.runner import worker
 from ablations.runner.process import check_result
 from ablations.runner.shutdown import Shutdown
 from ablations.runner.worker import TaskSpec, store_files
-from bench import plugins
 from bench.errors import BadInput, plural, visible
 from bench.trial import Result, Trial, canonical, failure
 
@@ -246,7 +245,7 @@ class _Driver:
 
     def submit(self, trial: Trial) -> Future:
         """Let Dask run a trial where there is a slot."""
-        preload = tuple(self.names[name] for name in plugins.needed(trial, self.spec.preload))
+        preload = tuple(self.names[name] for name in trial.modules(self.spec.preload))
         resources = {} if trial.device == "cpu" else {"GPU": 1}
         spec = replace(self.spec, preload=preload)
         future = self.client.submit(run_on_worker, trial, spec, resources=resources, pure=False)

@@ -18,13 +18,9 @@ from ablations.runner.gpus import GpuSlots
 from ablations.runner.process import Limits, remove_checkpoints, run_alone
 from ablations.runner.shutdown import Shutdown
 from ablations.runner.worker import TaskSpec
-from bench import plugins
 from bench.errors import require
 from bench.nvidia import Gpu
 from bench.trial import Result, Trial
-
-WORK = "bench.chapter.run:run_trial"
-"""The function that a trial's process calls, by its import name: the parent need not import torch."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +38,7 @@ class Counts:
 class TrialConditions:
     """Where trials run, within which limits, and what their processes load and call."""
 
-    work: str = WORK
+    work: str = ""  # the function that a trial's process calls, by its import name; "" for the trial's own
     preload: Sequence[str] = ()  # modules by name, plug-ins by path
     workers: int = 1  # trials at a time on this machine
     gpus: Sequence[Gpu] = ()  # shared by trials of device "cuda": see `ablations.runner.gpus`
@@ -122,8 +118,9 @@ def _run_here(
     require(conditions.gpus or not on_gpus, "no GPU was given to train on", place="device cuda", cure=cure)
 
     def run(trial: Trial) -> Result | None:
-        preload, checkpoints = plugins.needed(trial, conditions.preload), ledger.checkpoints
-        alone = partial(run_alone, trial, conditions.work, conditions.limits, preload=preload, stop=stop)
+        preload, checkpoints = trial.modules(conditions.preload), ledger.checkpoints
+        work = conditions.work or trial.work
+        alone = partial(run_alone, trial, work, conditions.limits, preload=preload, stop=stop)
         with nullcontext() if trial.device == "cpu" else slots.take() as gpu:
             result = alone(checkpoints=checkpoints, gpu=gpu)
         facts = {"trials_at_a_time": workers}

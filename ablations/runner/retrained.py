@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 from ablations.ledger import Ledger
 from ablations.study import plan as plans
 from bench.chapter.models.registry import spec_of
+from bench.chapter.trial import ChapterTrial
 from bench.errors import BadInput, require
-from bench.identity import changes, identify
+from bench.identity import changes
 from bench.trial import Result, Trial
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def as_today(trial: Trial) -> tuple[Trial | None, str]:
     None where more than the versions of packages differ: it would be another experiment.
     """
     try:
-        today = identify(trial)
+        today = trial.identify()
     except BadInput as error:
         return None, str(error)
     if today.id == trial.id:
@@ -57,7 +58,7 @@ def as_today(trial: Trial) -> tuple[Trial | None, str]:
 class Retrained:
     """A retrained model in a fastai Learner; `difference` is "" if its weights equal the stored ones."""
 
-    trial: Trial
+    trial: ChapterTrial
     learner: Any
     corpus: "Corpus"
     valid: "Batches"
@@ -77,10 +78,13 @@ class Retrained:
 def retrained(result: Result) -> Retrained:
     """Train a finished trial again in this process. Raises BadInput if its code or text have changed."""
     trial = result.trial
-    place, counts = f"trial {trial.id}", spec_of(trial.model).counted
+    place, cure = f"trial {trial.id}", "only models of the chapter can be trained again here"
+    if not isinstance(trial, ChapterTrial):
+        raise BadInput("is of a program", place=place, cure=cure)
+    counts = spec_of(trial.model).counted
     require(not counts, f"{trial.model} is fitted by counting", place=place, cure="there is nothing to train")
     require(result.done, f"has no model, as it failed: {result.reason}", place=place)
-    same = identify(trial).id == trial.id
+    same = trial.identify().id == trial.id
     require(same, "its code or text have changed since", place=place, cure="run its study again")
     import torch  # seconds, which the refusals above do not take
 

@@ -17,7 +17,6 @@ from pathlib import Path
 from ablations.runner.gpus import GpuSlots
 from ablations.runner.process import Limits, remove_checkpoints, run_alone
 from bench import devices, plugins
-from bench.chapter.text import HUMAN_NUMBERS, text_of
 from bench.errors import BadInput, require
 from bench.files import save
 from bench.trial import Result, Trial
@@ -85,7 +84,7 @@ def files_to_ship(trials: Sequence[Trial], preload: Sequence[str]) -> tuple[dict
 
     Raises BadInput if one of them cannot be read, or if a plug-in needs other files.
     """
-    files = {path: text_of(trial.corpus).encode() for trial in trials if (path := _text_path(trial))}
+    files = {path: content for trial in trials for path, content in trial.files().items()}
     there = {}
     for name in preload:
         there[name] = name
@@ -96,11 +95,6 @@ def files_to_ship(trials: Sequence[Trial], preload: Sequence[str]) -> tuple[dict
             there[name] = f"{hashlib.sha256(content).hexdigest()}/{Path(name).name}"
             files[there[name]] = content
     return files, there
-
-
-def _text_path(trial: Trial) -> str:
-    """Where a trial's text is shipped to; "" where every worker has it."""
-    return "" if trial.corpus == HUMAN_NUMBERS else f"{trial.data}/{Path(trial.corpus).name}"
 
 
 def store_files(folder: Path, files: Mapping[str, bytes]) -> None:
@@ -114,10 +108,12 @@ def run_trial(trial: Trial, spec: TaskSpec, folder: Path, cancelled: Callable[[]
 
     Returns {"result": …}, {"refused": why}, or {} for a cancelled trial.
     """
-    local = replace(trial, corpus=str(folder / path)) if (path := _text_path(trial)) else trial
+    local = trial.moved(folder)
     preload = [str(folder / name) if name.endswith(".py") else name for name in spec.preload]
     checkpoints = folder.parent / "unrolled-checkpoints"
-    alone = partial(run_alone, local, spec.work, spec.limits, preload=preload, checkpoints=checkpoints)
+    alone = partial(
+        run_alone, local, spec.work or trial.work, spec.limits, preload=preload, checkpoints=checkpoints
+    )
     try:
         slot = nullcontext() if local.device == "cpu" else _gpu_slots().take()
         with _stop(cancelled) as stop, slot as gpu:
@@ -127,15 +123,15 @@ def run_trial(trial: Trial, spec: TaskSpec, folder: Path, cancelled: Callable[[]
     if result is None:
         return {}
     remove_checkpoints(checkpoints, trial)
-    return {"result": _with_drivers_paths(result, trial, folder).to_dict()}
+    return {"result": _with_drivers_paths(result, trial, local, folder).to_dict()}
 
 
-def _with_drivers_paths(result: Result, trial: Trial, folder: Path) -> Result:
+def _with_drivers_paths(result: Result, trial: Trial, local: Trial, folder: Path) -> Result:
     """The result with the driver's paths for the worker's."""
 
     def clean(text: str) -> str:
-        if path := _text_path(trial):
-            text = text.replace(str(folder / path), trial.corpus)
+        for name in trial.paths if local != trial else ():
+            text = text.replace(getattr(local, name), getattr(trial, name))
         return re.sub(re.escape(f"{folder}/") + "[0-9a-f]{64}/", "", text)
 
     return replace(result, trial=trial, reason=clean(result.reason), output=clean(result.output))

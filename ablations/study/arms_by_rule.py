@@ -8,24 +8,14 @@ from itertools import product
 from typing import Any
 
 from ablations.study.errors import error_context
-from ablations.study.settings import (
-    FACTORS,
-    SETTINGS,
-    Factor,
-    Settings,
-    check_key,
-    complete,
-    inherit,
-    label,
-    resolve,
-)
 from ablations.study.study_file import AddOneTable, ArmTable, DesignTable
-from bench.chapter.models.registry import spec_of, suggestion
+from ablations.study.trainer import Factor, Settings, Trainer, title
+from bench.chapter.models.registry import suggestion
 from bench.errors import BadInput, require
 from bench.trial import canonical
 
 
-def parts(design: DesignTable, baseline: Settings) -> Iterator[tuple[str, list[ArmTable]]]:
+def parts(design: DesignTable, baseline: Settings, trainer: Trainer) -> Iterator[tuple[str, list[ArmTable]]]:
     """The arms in declared order, with the place in the file that asks for them.
 
     `baseline` is the [baseline] table. Raises BadInput for unknown factors, for one that its base has
@@ -33,70 +23,71 @@ def parts(design: DesignTable, baseline: Settings) -> Iterator[tuple[str, list[A
     """
     require(design.grid or not design.within, "needs a grid", key="within", cure="add grid = { … }")
     for name in _distinct("leave_one_out", design.leave_one_out):
-        factor = _factor("leave_one_out", name, baseline)
+        factor = _factor("leave_one_out", name, baseline, trainer)
         yield f"leave_one_out {name!r}", [_arm({factor.key: factor.off})]
     if design.add_one.factors:
-        yield "add_one", list(_added(design.add_one, baseline))
+        yield "add_one", list(_added(design.add_one, baseline, trainer))
     if design.factorial:
-        yield "factorial", list(_factorial(design.factorial, baseline))
+        yield "factorial", list(_factorial(design.factorial, baseline, trainer))
     for key, levels in design.one_at_a_time.items():
         place = f"one_at_a_time.{key}"
         yield place, [_arm({key: level}) for level in _distinct(place, levels)]
     if design.grid:
         axes = [_distinct(f"grid.{key}", levels) for key, levels in design.grid.items()]
         cells = [_arm(dict(zip(design.grid, levels, strict=True))) for levels in product(*axes)]
-        yield "grid", list(_within(design.within, cells, baseline)) if design.within else cells
+        yield "grid", list(_within(design.within, cells, baseline, trainer)) if design.within else cells
 
 
-def title(changes: Settings) -> str:
-    """The name of an arm that was given none: 'LMModel5, lr 0.003'. The settings must be sound."""
-    return ", ".join(label(key, value) for key, value in changes.items())
-
-
-def _added(added: AddOneTable, baseline: Settings) -> Iterator[ArmTable]:
+def _added(added: AddOneTable, baseline: Settings, trainer: Trainer) -> Iterator[ArmTable]:
     """The base itself, then the base and each factor alone."""
     with error_context("add_one.base"):
-        base = inherit(baseline, added.base)
-        resolve(base)
-    prefix = f"{title(added.base)} " if added.base else ""
+        base = trainer.inherit(baseline, added.base)
+        trainer.resolve(base)
+    prefix = f"{title(trainer, added.base)} " if added.base else ""
     if added.base:
         yield _arm(added.base)
     for name in _distinct("add_one", added.factors):
-        factor = _factor("add_one", name, base)
-        level = complete(base)[factor.key]
+        factor = _factor("add_one", name, base, trainer)
+        level = trainer.complete(base)[factor.key]
         rule = f"{name!r} changes nothing: its base already has {factor.key} = {level}"
         require(level == factor.off, rule, key="add_one")
-        yield _arm({**added.base, factor.key: factor.on}, f"{prefix}+ {SETTINGS[factor.key].title}")
+        yield _arm({**added.base, factor.key: factor.on}, f"{prefix}+ {factor.title}")
 
 
-def _factorial(names: list[str], baseline: Settings) -> Iterator[ArmTable]:
+def _factorial(names: list[str], baseline: Settings, trainer: Trainer) -> Iterator[ArmTable]:
     """Every combination of off and on.
 
     On is the baseline's own level where that is not off, so that the baseline is one of the combinations.
     """
-    old = complete(baseline)
-    factors = [_factor("factorial", name, baseline) for name in _distinct("factorial", names)]
+    old = trainer.complete(baseline)
+    factors = [_factor("factorial", name, baseline, trainer) for name in _distinct("factorial", names)]
     levels = [(f.on if old[f.key] == f.off else old[f.key], f.off) for f in factors]
     for combination in product(*levels):
         moved = [(f, new) for f, new in zip(factors, combination, strict=True) if new != old[f.key]]
-        words = [label(f.key, new) if new == f.off else f"+ {SETTINGS[f.key].title}" for f, new in moved]
+        words = [trainer.label(f.key, new) if new == f.off else f"+ {f.title}" for f, new in moved]
         yield _arm({f.key: new for f, new in moved}, ", ".join(words))
 
 
-def _within(keys: list[str], cells: list[ArmTable], baseline: Settings) -> Iterator[ArmTable]:
+def _within(
+    keys: list[str], cells: list[ArmTable], baseline: Settings, trainer: Trainer
+) -> Iterator[ArmTable]:
     """The cells that others are compared with, and then these."""
     for key in _distinct("within", keys):
         rule, cure = f"{key!r} is no setting of the grid", suggestion(key, cells[0].set)
         require(key in cells[0].set, rule, key="within", cure=cure)
-    named = {canonical(resolve(inherit(baseline, cell.set))): title(cell.set) for cell in cells}
+
+    def content(changes: Settings) -> bytes:
+        return canonical(trainer.resolve(trainer.inherit(baseline, changes)))
+
+    named = {content(cell.set): title(trainer, cell.set) for cell in cells}
     others = []
     for cell in cells:
         wanted = {key: cell.set[key] for key in keys}
-        base = named.get(canonical(resolve(inherit(baseline, wanted))))
+        base = named.get(content(wanted))
         if base is None:
-            rule = f"no cell has {title(wanted)} and the baseline's levels otherwise"
+            rule = f"no cell has {title(trainer, wanted)} and the baseline's levels otherwise"
             raise BadInput(rule, key="within", cure="add them")
-        if base == title(cell.set):
+        if base == title(trainer, cell.set):
             yield cell
         else:
             others.append(cell.model_copy(update={"against": base}))
@@ -107,12 +98,9 @@ def _arm(changes: Settings, name: str = "") -> ArmTable:
     return ArmTable.model_construct(name=name, set=changes)  # a name of any length, or none
 
 
-def _factor(design: str, name: str, settings: Settings) -> Factor:
-    """The factor of that name. Raises BadInput where there is none, or the model has no such setting."""
-    if name not in FACTORS:
-        raise BadInput(f"unknown factor {name!r}", key=design, cure=suggestion(name, FACTORS))
-    check_key(spec_of(settings["model"]), FACTORS[name].key)
-    return FACTORS[name]
+def _factor(design: str, name: str, settings: Settings, trainer: Trainer) -> Factor:
+    with error_context(design):
+        return trainer.factor(name, settings)
 
 
 def _distinct(place: str, values: list[Any]) -> list[Any]:

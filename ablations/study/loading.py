@@ -9,11 +9,11 @@ from typing import Any
 
 from ablations.study import seeds as seeds_
 from ablations.study import tuning
-from ablations.study.arms_by_rule import parts, title
+from ablations.study.arms_by_rule import parts
 from ablations.study.errors import error_context, shown
-from ablations.study.settings import Settings, flat, inherit, label, resolve
 from ablations.study.study import Arm, Study
 from ablations.study.study_file import ArmTable, DesignTable, StudyFile, check, parse, read
+from ablations.study.trainer import Settings, title
 from bench.chapter.models.registry import suggestion
 from bench.errors import BadInput, require
 from bench.metric import Metric
@@ -90,15 +90,18 @@ def _changed(file: StudyFile, sets: Sequence[tuple[str, Sequence[Any]]]) -> dict
         raise BadInput(f"{key} is given twice", cure=f"write its values side by side: {key}={every}")
     single = {key: values[0] for key, values in sets if len(values) == 1}
     swept = {key: list(values) for key, values in sets if key not in single}
-    baseline = inherit(file.baseline, single)
-    resolve(baseline)  # all at once: detach_every = 64 is good where window = 64, in whatever order they come
+    trainer = file.trainer
+    baseline = trainer.inherit(file.baseline, single)
+    trainer.resolve(
+        baseline
+    )  # all at once: detach_every = 64 is good where window = 64, in whatever order they come
     for key, values in swept.items():
         require(values, f"no value for {key}", cure=f"write --set {key}=1 or --set {key}=1,2")
         for value in values:
-            resolve(inherit(baseline, {key: value}))
-    named = [label(key, value) for key, value in single.items() if key != "corpus"]
+            trainer.resolve(trainer.inherit(baseline, {key: value}))
+    named = [trainer.label(key, value) for key, value in single.items() if key != "corpus"]
     name = file.baseline_name and ", ".join([file.baseline_name, *named])
-    before, now = file.baseline_name or title(file.baseline), name or title(baseline)
+    before, now = file.baseline_name or title(trainer, file.baseline), name or title(trainer, baseline)
     arms = [arm.model_copy(update={"against": now}) if arm.against == before else arm for arm in file.arm]
     return {
         "baseline": baseline,
@@ -153,11 +156,12 @@ def _check_looks(looks: Sequence[int], file: StudyFile) -> None:
 def _arms(file: StudyFile, seeds: Sequence[int]) -> list[Arm]:
     """Every arm in declared order, not yet merged: the baseline, the design's, the [[arm]]s, A/A."""
     with error_context("[baseline]"):
-        settings = resolve(file.baseline)
-    baseline = Arm(name=file.baseline_name or title(file.baseline), settings=settings, seeds=tuple(seeds))
+        settings = file.trainer.resolve(file.baseline)
+    name = file.baseline_name or title(file.trainer, file.baseline)
+    baseline = Arm(name=name, trainer=file.trainer, settings=settings, seeds=tuple(seeds))
     arms = [baseline]
     with error_context("[design]"):
-        for place, tables in parts(file.design, file.baseline):
+        for place, tables in parts(file.design, file.baseline, file.trainer):
             with error_context(place):
                 first = len(arms)
                 for table in tables:
@@ -179,18 +183,22 @@ def _arms(file: StudyFile, seeds: Sequence[int]) -> list[Arm]:
 
 def _arm(file: StudyFile, table: ArmTable, before: Sequence[Arm]) -> Arm:
     """The arm of a table, with its changes against the baseline or the arm `before` it that it names."""
-    settings = resolve(inherit(file.baseline, table.set))
+    trainer = file.trainer
+    settings = trainer.resolve(trainer.inherit(file.baseline, table.set))
     base = before[0]
     if table.against:
         base = _base(file, table.against, before)
         rule = f"{table.against!r} is set to the very same"
         require(base.settings != settings, rule, key="against", cure="change something")
-    old = flat(base.settings)
+    old = base.flat
     return Arm(
-        name=table.name or title(table.set),
+        name=table.name or title(trainer, table.set),
+        trainer=trainer,
         settings=settings,
         seeds=base.seeds,
-        changes={key: value for key, value in flat(settings).items() if old.get(key) != value},
+        changes={
+            key: value for key, value in trainer.trial(settings).factors().items() if old.get(key) != value
+        },
         **{key: getattr(table, key) for key in ("question", "note", "exploratory", "against")},
     )
 
@@ -210,7 +218,7 @@ def _refuse_idle(file: StudyFile, arm: Arm, changes: Settings) -> None:
     for key in changes:
         rest = {other: value for other, value in changes.items() if other != key}
         try:
-            without = resolve(inherit(file.baseline, rest))
+            without = file.trainer.resolve(file.trainer.inherit(file.baseline, rest))
         except BadInput:  # the others need this key: detach_every = 64 needs its window
             continue
         rule = f"{key} = {changes[key]!r} changes nothing: without it the arm is the same"

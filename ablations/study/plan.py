@@ -18,13 +18,10 @@ from pydantic import ConfigDict, Field, TypeAdapter
 
 from ablations.ledger import Ledger, seal, unseal
 from ablations.study import tuning
-from ablations.study.settings import label
 from ablations.study.study import Arm, ArmDescription, Study
 from ablations.study.study_file import shipped
-from bench.chapter.models.registry import spec_of
 from bench.errors import BadInput
 from bench.files import save
-from bench.identity import identify
 from bench.metric import Metric
 from bench.trial import Result, Trial, canonical
 
@@ -133,12 +130,12 @@ def decide(study: Study, command: str, device: str = "cpu") -> tuple[Plan, list[
     known: dict[str, Trial] = {}
 
     def planned(arm: Arm) -> PlannedArm:
-        trials = {seed: identify(arm.trial(seed, device)) for seed in arm.seeds}
+        trials = {seed: arm.trial(seed, device).identify() for seed in arm.seeds}
         ids = {seed: trial.id for seed, trial in trials.items()}
         known.update(zip(ids.values(), trials.values(), strict=True))
         return PlannedArm(
-            model=arm.settings["model"],
-            title=spec_of(arm.settings["model"]).title,
+            model=str(arm.settings.get("model", "")),
+            title=arm.trial().title,
             trials=ids,
             counted=arm.counted,
             **{fact.name: getattr(arm, fact.name) for fact in fields(ArmDescription)},
@@ -177,7 +174,7 @@ def settle(plan: Plan, trials: Sequence[Trial], ledger: Ledger) -> tuple[Plan, l
             one = known[next(iter(won.trials.values()))]
             fresh.append({seed: replace(one, seed=seed) for seed in plan.seeds})
             ids = {seed: trial.id for seed, trial in fresh[-1].items()}
-            tuned.append(replace(won, name=f"{name}, its best {label(won.setting, won.level)}", trials=ids))
+            tuned.append(replace(won, name=tuning.winner_name(won.name, name), trials=ids))
     in_order = [each[seed] for seed in plan.seeds for each in fresh]
     return replace(plan, tuned=tuple(tuned)), [trial for trial in in_order if trial.id not in known]
 

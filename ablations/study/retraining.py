@@ -7,7 +7,7 @@ from ablations.ledger import Ledger
 from ablations.study.plan import Plan
 from bench.errors import plural
 from bench.identity import changes
-from bench.trial import Trial, settings
+from bench.trial import Trial
 
 
 def reasons(before: Plan, plan: Plan, todo: Sequence[Trial], ledger: Ledger) -> list[str]:
@@ -21,7 +21,7 @@ def reasons(before: Plan, plan: Plan, todo: Sequence[Trial], ledger: Ledger) -> 
     for trial in todo:
         arm, seed = arm_and_seed[trial.id]
         known = earlier.get((arm.name, seed))
-        if known is not None and settings(known) == settings(trial):
+        if known is not None and known.declared == trial.declared:
             found[" and ".join(changes(known, trial))] += 1
     return [
         f"{reason}: {plural(count, 'trial')} to train; the earlier results stay in the ledger"

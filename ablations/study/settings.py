@@ -1,28 +1,32 @@
-"""Flat settings → the fields of a Trial, checked.
+"""Flat settings → the fields of a ChapterTrial, checked: the chapter's `Trainer`.
 
-A setting is a field of Trial or an option of the model. What is not given comes from the model's entry in the
-registry, and then from Trial: Trial's default < the model's chapter settings < given.
+A setting is a field of ChapterTrial or an option of the model. What is not given comes from the model's entry
+in the registry, and then from ChapterTrial: its default < the model's chapter settings < given.
 """
 
 import ast
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from functools import cache
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from ablations.study.errors import explain, shown
+from ablations.study.trainer import Factor, Settings
 from bench.chapter.models.registry import ZOO, spec_of, suggestion
 from bench.chapter.models.spec import PENALTIES, ModelSpec
+from bench.chapter.text import data_hash
+from bench.chapter.trial import ChapterTrial, Setting
 from bench.errors import BadInput, plural
-from bench.trial import DERIVED, Scalar, Setting, Trial
+from bench.trial import DERIVED, TASK
 
-Settings = Mapping[str, Any]
-
-_FIELDS = {f.name: f for f in fields(Trial) if "setting" in f.metadata}
+_FIELDS = {f.name: f for f in fields(ChapterTrial) if "setting" in f.metadata}
 DEFAULTS: Settings = {name: f.default for name, f in _FIELDS.items()}
+
+TASK_SETTINGS = ("corpus", *(name for name in TASK if name != "data"))
+"""As settings: the data are named by their corpus."""
 
 OPTIONS = {  # of the models; type and default stand in the registry, and so do the choices of a string
     "hidden": Setting("units of a layer", low=1),
@@ -46,15 +50,6 @@ OPTIONS = {  # of the models; type and default stand in the registry, and so do 
 SETTINGS: Mapping[str, Setting] = OPTIONS | {name: f.metadata["setting"] for name, f in _FIELDS.items()}
 
 
-@dataclass(frozen=True)
-class Factor:
-    """A named change for use in designs: a setting and its two levels."""
-
-    key: str
-    off: Any  # what LMModel6 has
-    on: Any  # what LMModel7 has
-
-
 _OFF, _ON = ({**DEFAULTS, **ZOO[name].settings, **ZOO[name].options} for name in ("lm6", "lm7"))
 _KEYS = {
     "tying": "tying",
@@ -64,7 +59,8 @@ _KEYS = {
     "weight_decay": "wd",
     "moms": "moms",
 }
-FACTORS = {name: Factor(key, _OFF[key], _ON[key]) for name, key in _KEYS.items()}
+FACTORS = {name: Factor(key, SETTINGS[key].title, _OFF[key], _ON[key]) for name, key in _KEYS.items()}
+"""Off is what LMModel6 has, on what LMModel7 has."""
 
 _MEANT = {**_KEYS, "learning_rate": "lr", "batch_size": "batch"}
 """Settings by other names that people try."""
@@ -79,14 +75,14 @@ _ELSEWHERE = {
 
 
 def resolve(given: Settings) -> dict[str, Any]:
-    """The fields of a Trial, the seed and the hashes apart, from flat settings: `Trial(seed=0, **fields)`.
+    """The fields of a trial, the seed and the hashes apart, from flat settings: `trial(fields)`.
 
     Raises BadInput where a setting is unknown, is not one of the model's, has the wrong type or is out of
     range, and where two of them do not go together.
     """
     spec = _spec(given)
     for key in given:
-        check_key(spec, key)
+        check_key(given, key)
     settings = complete(given)
     model = settings.pop("model")
     options = tuple((key, type(value), spec.choices.get(key, ())) for key, value in spec.options.items())
@@ -102,7 +98,7 @@ def resolve(given: Settings) -> dict[str, Any]:
 
 
 def complete(given: Settings) -> dict[str, Any]:
-    """Every setting, flat and unchecked: what is not given comes from the model, and then from Trial."""
+    """Every setting, flat and unchecked: what is not given comes from the model, and then the defaults."""
     spec = _spec(given)
     settings = {**DEFAULTS, **spec.settings, **spec.options, **given}
     return {key: tuple(value) if isinstance(value, list) else value for key, value in settings.items()}
@@ -115,13 +111,42 @@ def inherit(baseline: Settings, changes: Settings) -> dict[str, Any]:
     return {key: value for key, value in arm.items() if key in changes or key in _settable(spec)}
 
 
-def flat(trial_fields: Settings) -> dict[str, Scalar]:
-    """Settings by their flat names, as `Trial.factors` shows them."""
-    return Trial(seed=0, **trial_fields).factors()
+def trial(trial_fields: Settings, seed: int = 0, device: str = "cpu") -> ChapterTrial:
+    """The trial of these fields, without the hashes of code and text."""
+    return ChapterTrial(seed=seed, device=device, **trial_fields)
 
 
-def check_key(spec: ModelSpec, key: str) -> None:
-    """Raise BadInput with a suggestion if the model has no such setting."""
+def counted(trial_fields: Settings) -> bool:
+    """Whether the model is fitted by counting, which no seed changes."""
+    return spec_of(trial_fields["model"]).counted
+
+
+def task(trial_fields: Settings) -> dict[str, Any]:
+    """The settings that decide which words are predicted, with the text's hash for its name."""
+    named = {key: trial_fields[key] for key in TASK_SETTINGS}
+    return named | {"corpus": data_hash(trial_fields["corpus"])}
+
+
+def factor(name: str, given: Settings) -> Factor:
+    """The factor of that name. Raises BadInput where there is none, or the model has no such setting."""
+    if name not in FACTORS:
+        raise BadInput(f"unknown factor {name!r}", cure=suggestion(name, FACTORS))
+    check_key(given, FACTORS[name].key)
+    return FACTORS[name]
+
+
+def move(trial_fields: Settings, setting: str, level: Any) -> dict[str, Any]:
+    """The fields with a setting moved. A `detach_every` that equals the window follows it."""
+    given = {key: value for key, value in trial_fields.items() if key != "options"}
+    given |= trial_fields["options"]
+    if given["detach_every"] == given["window"]:
+        given["detach_every"] = 0
+    return resolve({**given, setting: level})
+
+
+def check_key(given: Settings, key: str) -> None:
+    """Raise BadInput with a suggestion if the model that is given has no such setting."""
+    spec = _spec(given)
     if key in _settable(spec):
         return
     if _MEANT.get(key) in _settable(spec):

@@ -3,10 +3,10 @@
 import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from typing import Any
 
-from ablations.study.settings import Settings
 from ablations.study.study_file import StudyFile
-from bench.chapter.models.registry import spec_of
+from ablations.study.trainer import Settings, Trainer
 from bench.metric import Metric
 from bench.trial import Scalar, Trial, canonical
 
@@ -37,11 +37,12 @@ class ArmDescription:
 class Arm(ArmDescription):
     """One arm of a study with the complete settings of its trials.
 
-    `settings` are the fields of a Trial except the seed. A trial is trained with one of `seeds` (the study's,
+    `settings` are the fields of its trials but the seed. A trial is trained with one of `seeds` (the study's,
     or the search's) plus `seed_offset`, and is paired without it. `also` are further names under which the
     design declares an arm of the same settings.
     """
 
+    trainer: Trainer = field(repr=False, compare=False)
     settings: Settings
     seeds: tuple[int, ...]
     seed_offset: int = 0
@@ -50,12 +51,22 @@ class Arm(ArmDescription):
     @property
     def counted(self) -> bool:
         """Whether it is fitted by counting, which no seed changes: all seeds share the lowest one's trial."""
-        return spec_of(self.settings["model"]).counted
+        return self.trainer.counted(self.settings)
 
     def trial(self, seed: int = 0, device: str = "cpu") -> Trial:
         """Its trial for a seed of the study, without the hashes of code and text (`bench.identity`)."""
         seed = min(self.seeds) if self.counted else seed
-        return Trial(seed=seed + self.seed_offset, device=device, **self.settings)
+        return self.trainer.trial(self.settings, seed + self.seed_offset, device)
+
+    @property
+    def flat(self) -> dict[str, Scalar]:
+        """Its settings by their flat names."""
+        return self.trial().factors()
+
+    @property
+    def task(self) -> dict[str, Any]:
+        """The settings that define its task."""
+        return self.trainer.task(self.settings)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +92,26 @@ class Study:
     def baseline(self) -> Arm:
         """The first arm, with which the others are compared."""
         return self.arms[0]
+
+    @property
+    def contrasts(self) -> dict[str, str]:
+        """The declared contrasts: the arm that is compared, and the one that it is compared with.
+
+        The A/A check is none. Nor has a reference one: an arm that others name in `against`, or one that is
+        fitted by counting, unless it names an arm itself. Nor has an arm of another task.
+        """
+        found, bases = {}, {arm.against for arm in self.arms}
+        for arm in self.arms[1:]:
+            reference = not arm.against and (arm.counted or arm.name in bases)
+            if not self.other_task(arm) and not reference and not arm.seed_offset:
+                found[arm.name] = arm.against or self.baseline.name
+        return found
+
+    def other_task(self, arm: Arm) -> list[str]:
+        """The settings of the task in which an arm differs from the one that it is compared with."""
+        base = next((one for one in self.arms if one.name == arm.against), self.baseline)
+        theirs = base.task
+        return [key for key, value in arm.task.items() if theirs[key] != value]
 
     @property
     def plan(self) -> str:

@@ -9,8 +9,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from ablations.study import settings
 from ablations.study.errors import explain
 from ablations.study.seeds import MOST
+from ablations.study.trainer import Trainer
 from bench.chapter.models.registry import suggestion
 from bench.chapter.text import contents
 from bench.errors import BadInput
@@ -166,6 +168,11 @@ class StudyFile(Table):
         if isinstance(value, str) and value.strip().isdigit():
             raise ValueError(f"write {value} for the seeds below it, or [{value}] for that one seed")
         return value
+
+    @property
+    def trainer(self) -> Trainer:
+        """What trains its arms."""
+        return settings
 
     def max_trials(self, seeds: int) -> int:
         """How many trials at most, by arithmetic, on so many seeds: every arm may be searched and win."""

@@ -10,25 +10,18 @@ from statistics import fmean
 from typing import Any
 
 from ablations.study.errors import error_context
-from ablations.study.settings import Settings, check_key, flat, inherit, label, resolve
 from ablations.study.study import Arm
 from ablations.study.study_file import StudyFile
-from bench.chapter.models.registry import spec_of
-from bench.chapter.text import data_hash
+from ablations.study.trainer import Settings, Trainer
 from bench.errors import BadInput, require
 from bench.metric import Metric
-from bench.trial import TASK, Result, Scalar
+from bench.trial import Result, Scalar
 
 SEARCH_OFFSET = 2000
 """The first seed of a search: away from a study's own seeds and, by as much again, from its A/A arm's."""
 
-TASK_SETTINGS = ("corpus", *(name for name in TASK if name != "data"))
-"""As settings: the data are named by their corpus."""
-
-
-def task(settings: Settings) -> dict[str, Any]:
-    """The settings that decide which words are predicted, with the text's hash for its name."""
-    return {key: settings[key] for key in TASK_SETTINGS} | {"corpus": data_hash(settings["corpus"])}
+SEARCH = " (search)"
+"""How the name of a search ends."""
 
 
 def searches(file: StudyFile, arms: Sequence[Arm]) -> tuple[Arm, ...]:
@@ -47,7 +40,8 @@ def searches(file: StudyFile, arms: Sequence[Arm]) -> tuple[Arm, ...]:
     taken = {seed + arm.seed_offset for arm in arms for seed in arm.seeds}
     rule = f"{own[0]} to {own[-1]} are the search's"
     require(taken.isdisjoint(own), rule, key="seeds", cure="give the study lower seeds")
-    levels = _levels(file.baseline, setting, values)
+    trainer = arms[0].trainer
+    levels = _levels(file.baseline, setting, values, trainer)
     tuned = [arm for arm in arms if _is_tuned(arm, arms[0], setting)]
     require(
         len(tuned) > 1 and tuned[0] is arms[0],
@@ -67,15 +61,21 @@ def winner(levels: Sequence[Sequence[Result]], metric: Metric) -> int | None:
     return best if math.isfinite(means[best]) else None
 
 
-def _levels(baseline: Settings, setting: str, values: Any) -> tuple[Scalar, ...]:
+def winner_name(search: str, arm: str) -> str:
+    """The name of an arm at its best level, from that of its search: 'LMModel6, its best lr 0.01'."""
+    return f"{arm}, its best {search.removeprefix(f'{arm}, ').removesuffix(SEARCH)}"
+
+
+def _levels(baseline: Settings, setting: str, values: Any, trainer: Trainer) -> tuple[Scalar, ...]:
     """What the baseline would be set to, level by level."""
-    check_key(spec_of(baseline["model"]), setting)
-    if setting in TASK_SETTINGS:
+    trainer.check_key(baseline, setting)
+    if setting in trainer.task(trainer.resolve(baseline)):
         raise BadInput("decides the task, and losses of two tasks do not compare", place=setting)
     numeric = isinstance(values, list) and all(type(value) in (int, float) for value in values)
     if not numeric or len(values) < 2:
         raise BadInput("should be an array of two numbers or more, as in lr = [1e-3, 1e-2]", place=setting)
-    levels = tuple(flat(resolve(inherit(baseline, {setting: value})))[setting] for value in values)
+    settings = [trainer.resolve(trainer.inherit(baseline, {setting: value})) for value in values]
+    levels = tuple(trainer.trial(fields).factors()[setting] for fields in settings)
     if len(set(levels)) < len(levels):
         raise BadInput("a level is given twice", key=f"{setting} = {values}", cure="keep one")
     return levels
@@ -86,21 +86,18 @@ def _is_tuned(arm: Arm, baseline: Arm, setting: str) -> bool:
     return (
         not arm.seed_offset
         and not arm.counted
-        and task(arm.settings) == task(baseline.settings)
-        and flat(arm.settings).get(setting) == flat(baseline.settings)[setting]
+        and arm.task == baseline.task
+        and arm.flat.get(setting) == baseline.flat[setting]
     )
 
 
 def _search(arm: Arm, seeds: tuple[int, ...], setting: str, level: Scalar) -> Arm:
-    """The arm with the setting moved. A `detach_every` that equals the window follows it."""
-    given = {key: value for key, value in arm.settings.items() if key != "options"} | arm.settings["options"]
-    if given["detach_every"] == given["window"]:
-        given["detach_every"] = 0
+    """The arm with the setting moved."""
     with error_context(f"arm {arm.name!r}"):
-        settings = resolve({**given, setting: level})
+        settings = arm.trainer.move(arm.settings, setting, level)
     return replace(
         arm,
-        name=f"{arm.name}, {label(setting, level)} (search)",
+        name=f"{arm.name}, {arm.trainer.label(setting, level)}{SEARCH}",
         settings=settings,
         seeds=seeds,
         also=(),

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from bench.chapter.text import data_hash, is_human_numbers, tokens_of
+from bench.chapter.trial import ChapterTrial
 from bench.errors import BadInput
-from bench.trial import Trial
 
 UNKNOWN = "<unk>"
 TRAIN_SHARE = 0.8
@@ -103,7 +103,7 @@ class Batches:
         return tensor.to(self.device, non_blocking=True)
 
 
-def load(trial: Trial) -> Corpus:
+def load(trial: ChapterTrial) -> Corpus:
     """The corpus of a trial, tokenised."""
     return corpus(trial.corpus, tokens=trial.tokens, cap=trial.vocab)
 
@@ -124,7 +124,9 @@ def corpus(name: str, tokens: str = "word", cap: int = 0) -> Corpus:
     return Corpus(name, data_hash(name), ids, tuple(vocab), roles, role_names)
 
 
-def batches(trial: Trial, data: Corpus, random: torch.Generator | None = None) -> tuple[Batches, Batches]:
+def batches(
+    trial: ChapterTrial, data: Corpus, random: torch.Generator | None = None
+) -> tuple[Batches, Batches]:
     """Training and validation batches of a trial; `random` draws a shuffled order of training.
 
     Windows start at 0, s, 2s … below n−w−1, where s is the stride, or w. `grouped` reorders each split
@@ -156,13 +158,13 @@ def batches(trial: Trial, data: Corpus, random: torch.Generator | None = None) -
     )
 
 
-def _in_batches(part: Tensor, trial: Trial) -> Tensor:
+def _in_batches(part: Tensor, trial: ChapterTrial) -> Tensor:
     b, m = trial.batch, len(part) // trial.batch
     whole = part[: m * b]
     return whole.view(b, m).t().contiguous() if trial.order == "grouped" else whole.view(m, b)
 
 
-def _split(count: int, trial: Trial) -> tuple[Tensor, Tensor]:
+def _split(count: int, trial: ChapterTrial) -> tuple[Tensor, Tensor]:
     """Indices of the training and the validation windows. The split is of the data: no seed moves it.
 
     A row of grouped batches lies within one block, so that no state runs from one block into another.

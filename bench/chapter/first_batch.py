@@ -22,10 +22,11 @@ from bench.chapter.models.spec import PENALTIES, strengths
 from bench.chapter.regularization import penalties
 from bench.chapter.training import train as training
 from bench.chapter.training.engine import Diverged
+from bench.chapter.trial import ChapterTrial
 from bench.chapter.witnesses.model import cells
 from bench.errors import BadInput, require
 from bench.plugins import place
-from bench.trial import Result, Trial
+from bench.trial import Result
 
 WEIGHT_BYTES = 16
 """A weight, its gradient and AdamW's two moments, four bytes each."""
@@ -34,7 +35,7 @@ LAYER_BYTES = 2000
 Named = tuple[str, str]  # the file, "" in the zoo, and "model 'mine'"
 
 
-def train_first_batch(trial: Trial) -> Result:
+def train_first_batch(trial: ChapterTrial) -> Result:
     """Train on a batch and evaluate on one, with all that a trial does. Raises BadInput for a mistake.
 
     The checks of the model alone run on the CPU, where bits can be compared. The last one is a whole trial
@@ -50,7 +51,7 @@ def train_first_batch(trial: Trial) -> Result:
     return Result(trial=trial, status="done", started=started, seconds=time.perf_counter() - clock)
 
 
-def _check(trial: Trial, data: Corpus, train: Batches, valid: Batches) -> None:
+def _check(trial: ChapterTrial, data: Corpus, train: Batches, valid: Batches) -> None:
     """Every check of a model that is trained, on its first batches."""
     vocab, batch = len(data.vocab), next(iter(train))
     _check_memory(trial, vocab)
@@ -78,7 +79,7 @@ def _naming(named: Named) -> Iterator[None]:
         raise
 
 
-def _check_memory(trial: Trial, vocab: int) -> None:
+def _check_memory(trial: ChapterTrial, vocab: int) -> None:
     """Compare the weights, by their number, with this machine's memory. Nothing is built for it.
 
     A lower bound: 2·hidden² weights a layer (input and recurrent matrix; gated cells have more), of which
@@ -96,7 +97,7 @@ def _check_memory(trial: Trial, vocab: int) -> None:
 
 
 @contextmanager
-def _refusing(trial: Trial, what: str) -> Iterator[None]:
+def _refusing(trial: ChapterTrial, what: str) -> Iterator[None]:
     """Turns an error inside a model into one line, with the place in the user's file."""
     try:
         yield
@@ -109,7 +110,7 @@ def _refusing(trial: Trial, what: str) -> Iterator[None]:
         raise BadInput(message, place=place(error) or file, key=f"{name} {what}") from error
 
 
-def _named(trial: Trial, kind: str = "model") -> Named:
+def _named(trial: ChapterTrial, kind: str = "model") -> Named:
     return Path(spec_of(trial.model).file).name, f"{kind} {trial.model!r}"
 
 
@@ -122,7 +123,7 @@ def _first(split: Batches) -> Batches:
     return replace(split, rows=split.rows[:1], rest=split.rest[:0] if len(split.rows) else split.rest)
 
 
-def _check_class(trial: Trial, model: LanguageModel) -> None:
+def _check_class(trial: ChapterTrial, model: LanguageModel) -> None:
     cure = "derive it from bench.chapter.models.recurrent.LanguageModel"
     require(isinstance(model, LanguageModel), f"is a {type(model).__name__}", cure=cure)
     parts = dict(model.named_modules())
@@ -132,7 +133,7 @@ def _check_class(trial: Trial, model: LanguageModel) -> None:
         require(there, rule, cure="call it so, or rename the option")
 
 
-def _check_cell(trial: Trial, cell: nn.Module) -> None:
+def _check_cell(trial: ChapterTrial, cell: nn.Module) -> None:
     """Call a cell by itself, so that a wrong shape is reported as the cell's."""
     x = torch.zeros(2, int(trial.options["hidden"]))
     copy = deepcopy(cell)  # a cell may keep something in itself, which the next check must not meet
@@ -147,7 +148,9 @@ def _check_cell(trial: Trial, cell: nn.Module) -> None:
         copy(x, answer[1])
 
 
-def _check_update(trial: Trial, model: LanguageModel, batch: tuple[Tensor, Tensor], vocab: int) -> None:
+def _check_update(
+    trial: ChapterTrial, model: LanguageModel, batch: tuple[Tensor, Tensor], vocab: int
+) -> None:
     """Check output, loss, penalties and gradients of a batch, and that a second one can follow."""
     tokens, targets = batch
     with _refusing(trial, "fails on its first batch"), embeddings(model) as embedded:
@@ -190,7 +193,7 @@ def _check_second_batch(model: LanguageModel, tokens: Tensor) -> None:
         ) from error
 
 
-def _check_penalty(trial: Trial, name: str, output: Output) -> None:
+def _check_penalty(trial: ChapterTrial, name: str, output: Output) -> None:
     """Ask a user's penalty about one output, before it is multiplied by its strength."""
     with _refusing(trial, f"and regularizer {name!r} fail on their first batch"):
         value = PENALTIES[name].function(output)
@@ -202,7 +205,7 @@ def _check_penalty(trial: Trial, name: str, output: Output) -> None:
     require(value.requires_grad, "has no gradient", cure="compute it from the output, without detach()")
 
 
-def _check_evaluation(trial: Trial, model: LanguageModel, tokens: Tensor, vocab: int) -> None:
+def _check_evaluation(trial: ChapterTrial, model: LanguageModel, tokens: Tensor, vocab: int) -> None:
     """Evaluate three times, the third time with another second half of the text."""
     model.eval()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
@@ -224,7 +227,7 @@ def _check_evaluation(trial: Trial, model: LanguageModel, tokens: Tensor, vocab:
     require(causal, rule, cure="let it see the word and those before it")
 
 
-def _check_seeded(trial: Trial, tokens: Tensor, vocab: int) -> None:
+def _check_seeded(trial: ChapterTrial, tokens: Tensor, vocab: int) -> None:
     """Compare two answers from one seed: a difference was drawn elsewhere, and no replay can repeat it."""
     first, second = (_trained_answers(trial, tokens, vocab) for _ in range(2))
     rule = "draws random numbers that the seed does not decide"
@@ -233,7 +236,7 @@ def _check_seeded(trial: Trial, tokens: Tensor, vocab: int) -> None:
         require(torch.equal(answer, second[file, name]), rule, place=file, key=name, cure=cure)
 
 
-def _trained_answers(trial: Trial, tokens: Tensor, vocab: int) -> dict[Named, Tensor]:
+def _trained_answers(trial: ChapterTrial, tokens: Tensor, vocab: int) -> dict[Named, Tensor]:
     model = training.build(trial, vocab).train()
     torch.manual_seed(environment.stream(trial.seed, "dropout"))
     output = model(tokens)
@@ -241,7 +244,7 @@ def _trained_answers(trial: Trial, tokens: Tensor, vocab: int) -> dict[Named, Te
     return {_named(trial): output.logits, **{_penalty_named(name): value for name, value in own.items()}}
 
 
-def _whole(trial: Trial) -> None:
+def _whole(trial: ChapterTrial) -> None:
     """Run a whole trial of one batch, so that no part of a trial can fail after the training."""
     data, *splits = training.load(trial)
     try:

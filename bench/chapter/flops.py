@@ -6,7 +6,7 @@ What is done element by element (gates, dropout, the optimizer, the loss) is lef
 """
 
 from bench.chapter.models.recurrent import LanguageModel
-from bench.trial import Trial
+from bench.chapter.trial import ChapterTrial
 
 BACKWARD = 2  # a product's backward pass is two products: one for its weight, one for its input
 
@@ -27,7 +27,7 @@ def forward_flops(model: LanguageModel, tokens: int, targets: int) -> int:
     return 2 * (recurrent * tokens + decoder * targets)
 
 
-def training_flops(trial: Trial, model: LanguageModel, updates: int) -> int:
+def training_flops(trial: ChapterTrial, model: LanguageModel, updates: int) -> int:
     """Operations of all of a trial's updates; a `detach_every` beyond the window reads windows again."""
     tokens = trial.batch * trial.window
     targets = tokens if trial.target == "every" else trial.batch
@@ -36,7 +36,7 @@ def training_flops(trial: Trial, model: LanguageModel, updates: int) -> int:
     return (1 + BACKWARD) * forward
 
 
-def _replayed(trial: Trial, updates: int) -> int:
+def _replayed(trial: ChapterTrial, updates: int) -> int:
     """Windows that one epoch of so many updates reads again: those that `detach_every` reaches back to."""
     most = 0 if trial.reset == "batch" else max(trial.detach_every // trial.window - 1, 0)
     return sum(min(update, most) for update in range(updates))

@@ -29,7 +29,7 @@ from bench.chapter.models.elman import LMModel2
 from bench.chapter.models.recurrent import LanguageModel, Output
 from bench.chapter.models.registry import spec_of
 from bench.chapter.training.learner import ResetEveryBatch
-from bench.trial import Trial
+from bench.chapter.trial import ChapterTrial
 
 SEED = 42
 NAMES = ("train_loss", "valid_loss", "accuracy")
@@ -133,14 +133,14 @@ def play() -> Iterator[GoldenRow]:
             yield compared(name, epoch, tuple(values))
 
 
-def loaders(trial: Trial, workers: int = 0) -> DataLoaders:
+def loaders(trial: ChapterTrial, workers: int = 0) -> DataLoaders:
     """fastai's loaders over the trial's windows, on the CPU, in the notebook's order."""
     parts = corpus.batches(trial, corpus.load(trial))
     sets = [list(zip(p.inputs[p.order], p.targets[p.order], strict=True)) for p in parts]
     return DataLoaders.from_dsets(*sets, bs=trial.batch, shuffle=False, num_workers=workers, device="cpu")
 
 
-def build(trial: Trial, **changes: float) -> LanguageModel:
+def build(trial: ChapterTrial, **changes: float) -> LanguageModel:
     """The trial's model, with weights drawn from torch's global generator in its present state."""
     vocab = len(corpus.load(trial).vocab)
     make: Callable[..., LanguageModel] = LMModel4 if trial.model == "lm4" else spec_of(trial.model).build
@@ -149,7 +149,7 @@ def build(trial: Trial, **changes: float) -> LanguageModel:
     return model
 
 
-def learner(trial: Trial, dls: DataLoaders) -> Learner:
+def learner(trial: ChapterTrial, dls: DataLoaders) -> Learner:
     """The notebook's Learner: a TextLearner for LMModel7, which adds AR and TAR and its own momentum."""
     same = {"loss_func": CrossEntropyLossFlat(), "metrics": accuracy}
     if trial.model == "lm7":

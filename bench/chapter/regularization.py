@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from bench.chapter.models.spec import PENALTIES, strengths
-from bench.trial import Trial
+from bench.chapter.trial import ChapterTrial
 
 
 class Dropout(nn.Module):
@@ -100,7 +100,7 @@ def temporal_activation(raw: Tensor, beta: float) -> Tensor:
     return beta * (raw[:, 1:] - raw[:, :-1]).float().pow(2).mean()
 
 
-def penalties(trial: Trial, output: Any) -> dict[str, Tensor]:
+def penalties(trial: ChapterTrial, output: Any) -> dict[str, Tensor]:
     """AR, TAR and a user's own penalties, (), by the setting that is their strength, if it is not 0.
 
     `output` is the model's Output.

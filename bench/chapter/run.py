@@ -18,15 +18,16 @@ from bench.chapter.models.spec import PENALTIES
 from bench.chapter.throughput import gpu_memory, memory_peak
 from bench.chapter.training import train as training
 from bench.chapter.training.engine import Diverged, Training
+from bench.chapter.trial import ChapterTrial
 from bench.chapter.witnesses import BatchRecorder, DataWitnessInput, WitnessInput, count_witnesses, witnesses
 from bench.errors import require
 from bench.machine_kind import FACTS
-from bench.trial import Result, Trial, failure
+from bench.trial import Result, failure
 
 PASSAGE = 60  # tokens of the validation set that a result shows with the model's guesses
 
 
-def run_trial(trial: Trial) -> Result:
+def run_trial(trial: ChapterTrial) -> Result:
     """Train and evaluate. Divergence is a Result; a mistake of the user raises BadInput.
 
     Seeds first, then data, then the model; separate streams for the initial weights, the order of the
@@ -61,7 +62,7 @@ def unchanged_machine(device: str) -> Iterator[dict[str, Any]]:
         require(after[name] == value, rule, cure="leave torch's settings and the environment as they are")
 
 
-def train_and_measure(trial: Trial, data: Corpus, train: Batches, valid: Batches) -> dict[str, Any]:
+def train_and_measure(trial: ChapterTrial, data: Corpus, train: Batches, valid: Batches) -> dict[str, Any]:
     """Train a model and measure it. Returns fields of a Result; `reason` is "" unless it diverged.
 
     Raises Diverged where a training loss is not finite.
@@ -115,7 +116,7 @@ def _speeds(record: Training, train: Batches, valid: Batches) -> dict[str, float
     return {f"speed_{name}": part.tokens * len(s) / sum(s) for name, (part, s) in timed.items() if s}
 
 
-def count_and_measure(trial: Trial, data: Corpus, train: Batches, valid: Batches) -> dict[str, Any]:
+def count_and_measure(trial: ChapterTrial, data: Corpus, train: Batches, valid: Batches) -> dict[str, Any]:
     """Fit a counting baseline and measure it. Returns fields of a Result."""
     logits, evaluation = training.count(trial, data, train, valid)
     marks = {"weights": {"log_probabilities": logits}, "metrics": {"nats": evaluation.nats[0]}}
@@ -130,7 +131,9 @@ def count_and_measure(trial: Trial, data: Corpus, train: Batches, valid: Batches
     }
 
 
-def _error_analysis(trial: Trial, data: Corpus, valid: Batches, evaluation: Evaluation) -> dict[str, Any]:
+def _error_analysis(
+    trial: ChapterTrial, data: Corpus, valid: Batches, evaluation: Evaluation
+) -> dict[str, Any]:
     """Where it goes wrong: sums by token role, and the guesses along the first row's stretch of text."""
     roles = data.roles[valid.positions[valid.order].flatten()]
     return {
@@ -139,7 +142,7 @@ def _error_analysis(trial: Trial, data: Corpus, valid: Batches, evaluation: Eval
     }
 
 
-def _passage(trial: Trial, data: Corpus, evaluation: Evaluation) -> list[dict[str, Any]]:
+def _passage(trial: ChapterTrial, data: Corpus, evaluation: Evaluation) -> list[dict[str, Any]]:
     shape = (-1, trial.window) if trial.target == "every" else (-1, 1)
 
     def first_row(parts: list[Tensor]) -> Tensor:

@@ -39,11 +39,11 @@ def _warm() -> tuple[object, ...]:
     from bench import machine
     from bench.chapter import corpus
     from bench.chapter.models import counts, elman, gru, lstm
-    from bench.trial import Trial
+    from bench.chapter.trial import ChapterTrial
 
     return (
         (bench.chapter.run, bench.chapter.training, counts, elman, gru, lstm),
-        corpus.load(Trial(model="lm4", seed=0)),
+        corpus.load(ChapterTrial(model="lm4", seed=0)),
         machine.code_version(),
         machine.package_versions(),
         torch.optim.AdamW([torch.zeros(1)], fused=True),

@@ -5,13 +5,14 @@ from typing import Any
 
 from bench.chapter.run import run_trial
 from bench.chapter.training.checkpoint import Checkpoint
-from bench.trial import Result, Trial
+from bench.chapter.trial import ChapterTrial
+from bench.trial import Result
 
 STOPS_AFTER = 2
 """Checkpoints: the first is not the last that is kept."""
 
 
-def act(trial: Trial) -> Result:
+def act(trial: ChapterTrial) -> Result:
     save, saved = Checkpoint.save, []
 
     def save_and_stand_still(self: Checkpoint, state: dict[str, Any]) -> None:

@@ -21,7 +21,8 @@ from unlogged import Unlogged
 from ablations.commands.report import compare_plan, read
 from ablations.ledger import Ledger
 from ablations.study import plan as plans
-from bench.trial import Result, Trial, failure
+from bench.chapter.trial import ChapterTrial
+from bench.trial import Result, failure
 
 if TYPE_CHECKING:
     from reports.comparison import Comparison
@@ -45,7 +46,7 @@ MOVED = {64: 0.0, 8: 3.0, 24: 0.1, 32: 0.0, 48: 0.0}
 """The loss of a width: 8 is decided at the first look, 32 by its small noise, 24 not at all."""
 
 
-def act(trial: Trial) -> Result:
+def act(trial: ChapterTrial) -> Result:
     hidden = int(trial.options["hidden"])
     log(f"start {hidden} {trial.seed}")
     time.sleep(float(os.environ.get("SLEEP", 0)))

@@ -10,7 +10,8 @@ import stub_plans
 
 from ablations.ledger import Ledger
 from ablations.study.plan import Plan
-from bench.trial import Epoch, Result, Trial
+from bench.chapter.trial import ChapterTrial
+from bench.trial import Epoch, Result
 
 ARMS = [f"hidden = {size}" for size in (64, 8, 12, 16, 24, 32, 48, 96, 128, 160, 192)]
 """The baseline is the first: 110 trials over ten seeds."""
@@ -30,7 +31,7 @@ def trained(hidden: int, seed: int, source: str = "v1", **facts: Any) -> Result:
     metrics = {"valid_loss": losses[-1], "valid_accuracy": 1 / (1 + losses[-1])}
     metrics["valid_perplexity"] = math.exp(losses[-1])
     return Result(
-        trial=Trial(model="lm4", seed=seed, options={"hidden": hidden}, source=source, data="5a" * 32),
+        trial=ChapterTrial(model="lm4", seed=seed, options={"hidden": hidden}, source=source, data="5a" * 32),
         status="done",
         started=1_700_000_000.0 + 20 * seed + hidden / 100,
         seconds=6.0,

@@ -6,7 +6,8 @@ from typing import Any
 
 from stub_plans import kept, planned
 
-from bench.trial import Result, Trial
+from bench.chapter.trial import ChapterTrial
+from bench.trial import Result
 
 MACHINE = {"cpu": "EPYC 9V74", "threads": 1, "device": "cpu", "torch_build": "abc", "commit": "c0ffee12345"}
 
@@ -16,7 +17,7 @@ def trained(seed: int, worse: float = 0.0, code: str = "v1", slow: float = 1.0, 
     luck, own = random.Random(seed).gauss(0, 0.06), random.Random(f"{code}{seed}").gauss(0, 0.004)
     loss = 1.3 + luck + worse + own
     return Result(
-        trial=Trial(model="lm1", seed=seed, source=code, data="3a3e30cd"),
+        trial=ChapterTrial(model="lm1", seed=seed, source=code, data="3a3e30cd"),
         status="done",
         started=1_770_000_000.0 + seed,
         seconds=2.0,

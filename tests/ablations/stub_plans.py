@@ -8,8 +8,9 @@ from ablations.ledger import Ledger
 from ablations.study import plan as plans
 from ablations.study.plan import Plan, PlannedArm
 from ablations.study.study import Study
+from bench.chapter.trial import ChapterTrial
 from bench.metric import Metric
-from bench.trial import Result, Scalar, Trial
+from bench.trial import Result, Scalar
 
 
 def planned(
@@ -50,7 +51,7 @@ def kept(folder: Path, plan: Plan, results: Mapping[str, Sequence[Result]]) -> L
     return ledger
 
 
-def recorded(folder: Path, study: Study, result: Callable[[Trial], Result]) -> Path:
+def recorded(folder: Path, study: Study, result: Callable[[ChapterTrial], Result]) -> Path:
     """The folder of a ledger that has a result of every trial of a study."""
     ledger = Ledger(folder)
     plan, trials = plans.decide(study, f"unrolled run {study.name}")

@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.chapter.models.spec import PENALTIES
-from bench.trial import Epoch, Result, Trial, canonical
+from bench.chapter.trial import ChapterTrial
+from bench.trial import Epoch, Result, canonical
 
 if TYPE_CHECKING:  # a trial's process imports this module, and has no ledger
     from ablations.ledger import Ledger
@@ -27,15 +28,15 @@ if TYPE_CHECKING:  # a trial's process imports this module, and has no ledger
 WORK = "stub_trials:act"
 
 
-def trial(seed: int = 0, act: str = "steady", **options) -> Trial:
-    return Trial(model="stub", seed=seed, options={"act": act, **options})
+def trial(seed: int = 0, act: str = "steady", **options) -> ChapterTrial:
+    return ChapterTrial(model="stub", seed=seed, options={"act": act, **options})
 
 
-def act(trial: Trial) -> Result:
+def act(trial: ChapterTrial) -> Result:
     return globals()[trial.options["act"]](trial)
 
 
-def steady(trial: Trial) -> Result:
+def steady(trial: ChapterTrial) -> Result:
     """Numbers that depend on the trial alone. Seeds from `free` on wait for the file `until`."""
     dice = random.Random(trial.id)
     time.sleep(float(trial.options.get("sleep", 0.0)))
@@ -57,7 +58,7 @@ def steady(trial: Trial) -> Result:
     )
 
 
-def alone(trial: Trial, work: str = WORK, **options) -> Result:
+def alone(trial: ChapterTrial, work: str = WORK, **options) -> Result:
     """The result of a trial in a process of its own; `options` are those of `run_alone`."""
     from ablations.runner.process import Limits, run_alone
 
@@ -66,7 +67,7 @@ def alone(trial: Trial, work: str = WORK, **options) -> Result:
     return result
 
 
-def whole(ledger: "Ledger", trials: Iterable[Trial]) -> dict[str, Result]:
+def whole(ledger: "Ledger", trials: Iterable[ChapterTrial]) -> dict[str, Result]:
     """The whole results that there are of these trials, by identity."""
     return {each.id: result for each in trials if (result := ledger.read(each.id))}
 
@@ -76,7 +77,7 @@ def bits(result: Result) -> bytes:
     return canonical(replace(result, attempts=0, started=0.0, seconds=0.0, environment={}).to_dict())
 
 
-def gated(trial: Trial) -> Result:
+def gated(trial: ChapterTrial) -> Result:
     """Write "seed, own pid, worker's pid" into the log of the folder `gate`; wait for its file <seed>."""
     folder = Path(str(trial.options["gate"]))
     with (folder / "log").open("a") as log:
@@ -86,13 +87,13 @@ def gated(trial: Trial) -> Result:
     return steady(trial)
 
 
-def kills_its_worker(trial: Trial) -> Result:
+def kills_its_worker(trial: ChapterTrial) -> Result:
     os.kill(worker_pid(), signal.SIGKILL)
     time.sleep(60)  # until the worker's death ends this process
     raise AssertionError("outlived its worker")
 
 
-def kills_its_worker_at_first(trial: Trial) -> Result:
+def kills_its_worker_at_first(trial: ChapterTrial) -> Result:
     count = Path(str(trial.options["count"]))
     if not count.exists():
         count.touch()
@@ -100,17 +101,17 @@ def kills_its_worker_at_first(trial: Trial) -> Result:
     return reads_its_corpus(trial)
 
 
-def reads_its_corpus(trial: Trial) -> Result:
+def reads_its_corpus(trial: ChapterTrial) -> Result:
     seen = {"text": Path(trial.corpus).read_text(), "beside": Path(trial.corpus).name}
     return replace(steady(trial), environment=seen)
 
 
-def names_its_corpus(trial: Trial) -> Result:
+def names_its_corpus(trial: ChapterTrial) -> Result:
     print(f"reading {trial.corpus}")
     raise ValueError(f"corpus {trial.corpus}: too short")
 
 
-def names_its_penalties(trial: Trial) -> Result:
+def names_its_penalties(trial: ChapterTrial) -> Result:
     return replace(steady(trial), environment={"penalties": sorted(PENALTIES)})
 
 
@@ -120,39 +121,39 @@ def worker_pid() -> int:
     return parent.pid
 
 
-def raises(trial: Trial) -> Result:
+def raises(trial: ChapterTrial) -> Result:
     print("about to fail")
     raise ValueError("two\nlines")
 
 
-def exits(trial: Trial) -> Result:
+def exits(trial: ChapterTrial) -> Result:
     sys.exit("enough")
 
 
-def diverges(trial: Trial) -> Result:
+def diverges(trial: ChapterTrial) -> Result:
     return Result(
         trial=trial, status="diverged", reason="diverged at step 3", metrics={"valid_loss": float("nan")}
     )
 
 
-def fills_memory(trial: Trial) -> Result:
+def fills_memory(trial: ChapterTrial) -> Result:
     hoard = []
     while True:
         hoard.append(bytearray(1 << 24))
 
 
-def fills_memory_like_torch(trial: Trial) -> Result:
+def fills_memory_like_torch(trial: ChapterTrial) -> Result:
     raise RuntimeError(
         "DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes. Error code 12"
     )
 
 
-def loops(trial: Trial) -> Result:
+def loops(trial: ChapterTrial) -> Result:
     while True:
         pass
 
 
-def ignores_sigterm(trial: Trial) -> Result:
+def ignores_sigterm(trial: ChapterTrial) -> Result:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.kill(os.getpid(), signal.SIGTERM)
@@ -160,28 +161,28 @@ def ignores_sigterm(trial: Trial) -> Result:
         time.sleep(1)
 
 
-def sleeps_without_releasing_python(trial: Trial) -> Result:
+def sleeps_without_releasing_python(trial: ChapterTrial) -> Result:
     ctypes.PyDLL(None).sleep(3600)
     raise AssertionError("slept to the end")
 
 
-def leaves(trial: Trial) -> Result:
+def leaves(trial: ChapterTrial) -> Result:
     os._exit(int(trial.options.get("code", 0)))
 
 
-def floods(trial: Trial) -> Result:
+def floods(trial: ChapterTrial) -> Result:
     for _ in range(100):
         os.write(1, b"x" * (1 << 20))
     print("\nthe last words")
     raise RuntimeError("flooded")
 
 
-def kills_itself(trial: Trial) -> Result:
+def kills_itself(trial: ChapterTrial) -> Result:
     os.kill(os.getpid(), signal.SIGKILL)
     raise AssertionError("survived")
 
 
-def kills_itself_at_first(trial: Trial) -> Result:
+def kills_itself_at_first(trial: ChapterTrial) -> Result:
     count = Path(str(trial.options["count"]))
     with count.open("a") as file:
         file.write("x")
@@ -190,7 +191,7 @@ def kills_itself_at_first(trial: Trial) -> Result:
     return steady(trial)
 
 
-def answers_when_its_child_is_killed(trial: Trial) -> Result:
+def answers_when_its_child_is_killed(trial: ChapterTrial) -> Result:
     """As one whose child is needed would fail: at once, before it is killed itself."""
     *_, answer, _ = multiprocessing.current_process()._args  # type: ignore[attr-defined]
     data = canonical(steady(trial).to_dict())
@@ -199,32 +200,32 @@ def answers_when_its_child_is_killed(trial: Trial) -> Result:
     return loops(trial)
 
 
-def answers_garbage(trial: Trial) -> Result:
+def answers_garbage(trial: ChapterTrial) -> Result:
     *_, answer, _ = multiprocessing.current_process()._args  # type: ignore[attr-defined]
     os.write(answer.fileno(), b'{"status": "done"}')
     os._exit(0)
 
 
-def answers_for_another(trial: Trial) -> Result:
+def answers_for_another(trial: ChapterTrial) -> Result:
     return steady(replace(trial, seed=trial.seed + 1))
 
 
-def returns_nothing(trial: Trial) -> Result:
+def returns_nothing(trial: ChapterTrial) -> Result:
     return None  # type: ignore[return-value]
 
 
-def measures_oddly(trial: Trial) -> Result:
+def measures_oddly(trial: ChapterTrial) -> Result:
     return replace(steady(trial), metrics={"valid_loss": object()})  # type: ignore[dict-item]
 
 
-def leaves_a_grandchild(trial: Trial) -> Result:
+def leaves_a_grandchild(trial: ChapterTrial) -> Result:
     """Start a process that would outlive the trial, then do as `then` says."""
     grandchild = subprocess.Popen(["sleep", "3600"])
     Path(f"{trial.options['pid']}-{trial.seed}").write_text(str(grandchild.pid))
     return globals()[str(trial.options.get("then", "steady"))](trial)
 
 
-def leaves_an_orphan(trial: Trial) -> Result:
+def leaves_an_orphan(trial: ChapterTrial) -> Result:
     """Start a process in a session of its own, whose parent ends at once, then do as `then` says."""
     orphan = 'setsid sleep 3600 >/dev/null 2>&1 & echo $! >"$0.$$"; mv "$0.$$" "$0"'
     pid = f"{trial.options['pid']}-{trial.seed}"
@@ -232,7 +233,7 @@ def leaves_an_orphan(trial: Trial) -> Result:
     return globals()[str(trial.options.get("then", "steady"))](trial)
 
 
-def leaks(trial: Trial) -> Result:
+def leaks(trial: ChapterTrial) -> Result:
     """Leave every mess that outlives a function call."""
     os.environ["LEAKED"] = "1"
     os.chdir("/")
@@ -245,7 +246,7 @@ def leaks(trial: Trial) -> Result:
     return steady(trial)
 
 
-def looks(trial: Trial) -> Result:
+def looks(trial: ChapterTrial) -> Result:
     """Tell what the process is like before the trial has done anything."""
     umask = os.umask(0)
     seen = {

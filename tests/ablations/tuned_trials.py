@@ -2,13 +2,14 @@
 
 import math
 
-from bench.trial import Result, Trial, failure
+from bench.chapter.trial import ChapterTrial
+from bench.trial import Result, failure
 
 SUITS = {0.0: 0.01, 0.1: 0.003, 0.2: 0.03, 0.3: 0.01}
 """The best learning rate by dropout; at it, a trial's loss is the dropout and its luck."""
 
 
-def act(trial: Trial) -> Result:
+def act(trial: ChapterTrial) -> Result:
     dropout = float(trial.options["dropout"])
     if dropout == 0.2 and trial.lr > 0.01 and trial.seed == 2001:
         return failure(trial, "diverged at step 3", status="diverged")

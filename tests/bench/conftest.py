@@ -7,7 +7,7 @@ import torch
 
 from bench import plugins
 from bench.chapter.corpus import Corpus, corpus
-from bench.trial import Trial
+from bench.chapter.trial import ChapterTrial
 
 PLUG_INS = {
     "cell": """
@@ -81,13 +81,13 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture
-def small(story: str) -> Callable[..., Trial]:
+def small(story: str) -> Callable[..., ChapterTrial]:
     """A trial of a tenth of a second, with what a test changes: 29 updates of 8 rows of 4 words."""
 
-    def make(model: str = "lm6", **changes: object) -> Trial:
+    def make(model: str = "lm6", **changes: object) -> ChapterTrial:
         options = {} if model.startswith(("ngram", "most")) else {"hidden": 8}
         settings = {"seed": 0, "corpus": story, "window": 4, "batch": 8, "epochs": 1, "options": options}
-        return Trial(**{"model": model, **settings, **changes})
+        return ChapterTrial(**{"model": model, **settings, **changes})
 
     return make
 
@@ -98,9 +98,9 @@ def numbers() -> Corpus:
 
 
 @pytest.fixture
-def three_words() -> Trial:
+def three_words() -> ChapterTrial:
     """The set-up of LMModel1 and LMModel2."""
-    return Trial(model="lm2", seed=0, window=3, target="last", order="sequential", reset="batch")
+    return ChapterTrial(model="lm2", seed=0, window=3, target="last", order="sequential", reset="batch")
 
 
 @pytest.fixture

@@ -23,9 +23,10 @@ from bench.chapter.models.registry import ZOO, spec_of
 from bench.chapter.models.spec import ModelSpec
 from bench.chapter.run import run_trial
 from bench.chapter.training import checkpoint, loop, train
+from bench.chapter.trial import ChapterTrial
 from bench.chapter.witnesses import model
 from bench.errors import BadInput
-from bench.trial import Result, Trial
+from bench.trial import Result
 
 META = torch.device("meta")
 EPOCHS = 2
@@ -100,12 +101,12 @@ def apart(monkeypatch: pytest.MonkeyPatch) -> Iterator[Apart]:
 
 
 @pytest.fixture
-def tiny(tmp_path: Path) -> Callable[..., Trial]:
+def tiny(tmp_path: Path) -> Callable[..., ChapterTrial]:
     """A trial of five updates an epoch, of 2 rows of 4 words; its last validation batch has one row."""
     text = tmp_path / "tiny.txt"
     text.write_text("the cat sat on a mat and slept . " * 6)
 
-    def make(name: str, **changes: Any) -> Trial:
+    def make(name: str, **changes: Any) -> ChapterTrial:
         spec, options = spec_of(name), changes.pop("options", {})
         narrow = {key: 4 for key in ("hidden", "embedding") if key in spec.options}
         size = {"corpus": str(text), "window": 3 if name == "lm1" else 4, "batch": 2, "epochs": EPOCHS}
@@ -115,7 +116,7 @@ def tiny(tmp_path: Path) -> Callable[..., Trial]:
 
 
 @pytest.fixture
-def trained(tiny: Callable[..., Trial], apart: Apart) -> Callable[..., Result]:
+def trained(tiny: Callable[..., ChapterTrial], apart: Apart) -> Callable[..., Result]:
     """The result of a trial on `meta`, after its first-batch check there."""
 
     def run(name: str, **changes: Any) -> Result:
@@ -183,7 +184,7 @@ def test_a_resumed_trial_is_back_on_its_device(
 
 
 def test_an_epoch_reads_its_steps_at_once_and_its_validation_at_once(
-    tiny: Callable[..., Trial], apart: Apart
+    tiny: Callable[..., ChapterTrial], apart: Apart
 ) -> None:
     trial = tiny("lm7", clip=0.25, epochs=3)
     environment.deterministic()
@@ -203,7 +204,7 @@ def test_a_users_own_model_and_regularizer_go_the_whole_way(
 
 
 def test_a_cells_tensor_that_is_made_on_the_cpu_is_refused_with_its_line(
-    plug: Callable[..., Path], tiny: Callable[..., Trial], apart: Apart
+    plug: Callable[..., Path], tiny: Callable[..., ChapterTrial], apart: Apart
 ) -> None:
     plug("cell", "x.new_zeros(len(x), self.mix.out_features)", "torch.zeros(len(x), 4, dtype=x.dtype)")
     with pytest.raises(BadInput, match=r"^my\.py, line 14: model 'mine' fails on its first batch: .*device"):
@@ -227,7 +228,7 @@ class BooksMask(LMModel2):
 
 @pytest.mark.parametrize("wrong", [BooksState, BooksMask])
 def test_the_chapters_own_mistakes_are_refused(
-    monkeypatch: pytest.MonkeyPatch, tiny: Callable[..., Trial], apart: Apart, wrong: type[LMModel2]
+    monkeypatch: pytest.MonkeyPatch, tiny: Callable[..., ChapterTrial], apart: Apart, wrong: type[LMModel2]
 ) -> None:
     trial = tiny("lm4")
     monkeypatch.setattr(ModelSpec, "build", lambda self, vocab, hidden: wrong(vocab, hidden))
@@ -235,7 +236,9 @@ def test_the_chapters_own_mistakes_are_refused(
         train_first_batch(trial)
 
 
-def test_batches_that_were_read_on_one_device_are_read_anew_on_another(tiny: Callable[..., Trial]) -> None:
+def test_batches_that_were_read_on_one_device_are_read_anew_on_another(
+    tiny: Callable[..., ChapterTrial],
+) -> None:
     trial = tiny("lm4")
     first, _ = batches(trial, load(trial))
     assert {x.device.type for pair in first for x in pair} == {"cpu"}

@@ -4,12 +4,13 @@ from dataclasses import asdict, fields, replace
 
 import pytest
 
+from bench.chapter.trial import ChapterTrial
 from bench.differences import differences, measured, numbers
-from bench.trial import Epoch, Result, Trial
+from bench.trial import Epoch, Result
 
 EPOCH = Epoch(**{**dict.fromkeys((f.name for f in fields(Epoch)), 0.5), "epoch": 3})
 RESULT = Result(
-    trial=Trial(model="lm4", seed=0),
+    trial=ChapterTrial(model="lm4", seed=0),
     status="done",
     epochs=(EPOCH,),
     metrics={"valid_loss": 1.25, "valid_hits": 12.0, "speed_train": 9.0, "memory_peak": 300.0},

@@ -15,7 +15,8 @@ import torch
 from bench import environment
 from bench.chapter.models.registry import ZOO, spec_of
 from bench.chapter.training import checkpoint, loop, optimizer, train
-from bench.trial import Result, Trial
+from bench.chapter.trial import ChapterTrial
+from bench.trial import Result
 
 DEVICE = "cuda"
 UPDATES = 5
@@ -23,8 +24,9 @@ TRAINED = [name for name, spec in ZOO.items() if not spec.counted]
 ALONE = """
 import json, sys
 from bench.chapter.run import run_trial
-from bench.trial import Trial, canonical
-print(canonical(run_trial(Trial(**json.loads(sys.argv[1]))).to_dict()).decode())
+from bench.chapter.trial import ChapterTrial
+from bench.trial import canonical
+print(canonical(run_trial(ChapterTrial(**json.loads(sys.argv[1]))).to_dict()).decode())
 """
 
 pytestmark = [
@@ -82,7 +84,7 @@ def test_a_resumed_trial_has_the_bits_of_an_undisturbed_one(
 def prepared(settings: dict[str, Any]) -> tuple[Callable[[], object], Callable[[], object]]:
     """Five updates of a trial, and a validation, which can be repeated and were made once before."""
     environment.deterministic()
-    trial, device = Trial(**settings), torch.device(DEVICE)
+    trial, device = ChapterTrial(**settings), torch.device(DEVICE)
     data, taught, asked = train.load(trial)
     model = train.build(trial, len(data.vocab)).to(device)
     taught, asked = replace(taught, rows=taught.rows[:UPDATES], device=device), asked.to(device)

@@ -8,14 +8,15 @@ from pathlib import Path
 
 import pytest
 
+import bench.identity
 from ablations.runner.process import Limits, run_alone
-from bench import identity
+from bench.chapter import identity
 from bench.chapter.models.registry import ZOO
 from bench.chapter.run import run_trial
-from bench.identity import identify
-from bench.trial import Result, Trial
+from bench.chapter.trial import ChapterTrial
+from bench.trial import Result
 
-PACKAGE = Path(identity.__file__).parent
+PACKAGE = identity.BENCH
 
 UNCOUNTED = {
     "__init__.py": "empty",
@@ -26,6 +27,7 @@ UNCOUNTED = {
     "errors.py": "words of errors",
     "files.py": "writes bytes, which are read back under a checksum",
     "identity.py": "decides which trial it is",
+    "chapter/identity.py": "decides which trial it is",
     "machine_kind.py": "names the machine's facts",
     "machine.py": "reads the machine's facts",
     "nvidia.py": "reads the machine's facts",
@@ -45,8 +47,8 @@ def copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A copy of the package, which identities are taken of."""
     folder = tmp_path / "bench"
     shutil.copytree(PACKAGE, folder, ignore=shutil.ignore_patterns("__pycache__"))
-    monkeypatch.setattr(identity, "__file__", str(folder / "identity.py"))
-    monkeypatch.setattr(identity, "_CONTENTS", {})
+    monkeypatch.setattr(identity, "BENCH", folder)
+    monkeypatch.setattr(bench.identity, "_CONTENTS", {})
     identity.source_hash.cache_clear()
     yield folder
     identity.source_hash.cache_clear()
@@ -55,8 +57,8 @@ def copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def ids(engine: str = "learner") -> dict[str, str]:
     """The identities of the zoo as a process that starts now would have them."""
     identity.source_hash.cache_clear()
-    identity._CONTENTS.clear()
-    return {name: identify(Trial(model=name, seed=0, engine=engine)).id for name in ZOO}
+    bench.identity._CONTENTS.clear()
+    return {name: ChapterTrial(model=name, seed=0, engine=engine).identify().id for name in ZOO}
 
 
 def changed(file: Path, engine: str = "learner") -> set[str]:
@@ -104,7 +106,7 @@ def test_moving_text_from_one_file_to_the_next_is_an_edit(copy: Path) -> None:
     assert not set(ids().values()) & set(before.values())
 
 
-def modules(trial: Trial) -> Result:
+def modules(trial: ChapterTrial) -> Result:
     """A trial's work, which prints the files of the package that its process has loaded at the end."""
     result = run_trial(trial)
     print(*(m.__file__ for name, m in sys.modules.items() if name.partition(".")[0] == "bench"), sep="\n")
@@ -113,7 +115,7 @@ def modules(trial: Trial) -> Result:
 
 @pytest.mark.parametrize("engine", identity.ENGINES)
 def test_every_file_that_a_trials_process_loads_counts_or_has_its_reason(
-    small: Callable[..., Trial], engine: str
+    small: Callable[..., ChapterTrial], engine: str
 ) -> None:
     result = run_alone(small("lm4", engine=engine), f"{__name__}:modules", Limits())
     assert result is not None and result.reason.endswith("this one is done")
@@ -131,11 +133,11 @@ def test_an_edited_text_is_another_trial_and_a_moved_one_is_not(tmp_path: Path) 
     moved.write_text("one two three")
     edited.write_text("one two three.")
     one, two, three = (
-        identify(Trial(model="lm4", seed=0, corpus=str(path))) for path in (first, moved, edited)
+        ChapterTrial(model="lm4", seed=0, corpus=str(path)).identify() for path in (first, moved, edited)
     )
     assert one.id == two.id != three.id
 
 
-def test_identifying_twice_changes_nothing(small: Callable[..., Trial]) -> None:
-    once = identify(small())
-    assert identify(once) == once and once.source and once.data
+def test_identifying_twice_changes_nothing(small: Callable[..., ChapterTrial]) -> None:
+    once = small().identify()
+    assert once.identify() == once and once.source and once.data

@@ -13,6 +13,7 @@ import torch
 
 from bench import plugins
 from bench.chapter.first_batch import train_first_batch
+from bench.chapter.identity import check, source_hash
 from bench.chapter.models.recurrent import Output
 from bench.chapter.models.registry import ZOO, spec_of
 from bench.chapter.models.spec import PENALTIES
@@ -20,10 +21,10 @@ from bench.chapter.regularization import penalties
 from bench.chapter.run import run_trial
 from bench.chapter.training import learner
 from bench.chapter.training.train import build
+from bench.chapter.trial import ChapterTrial
 from bench.errors import BadInput
-from bench.identity import _CONTENTS, check, identify, source_hash, version
+from bench.identity import _CONTENTS, version
 from bench.plugin_sources import Reads
-from bench.trial import Trial
 
 FILES = {f"mylayers/{name}.py": "" for name in ("__init__", "deeper", "late")}
 FILES |= {"mylayers/mixing.py": "from . import deeper\n", "scale.txt": "1.0"}
@@ -57,7 +58,7 @@ def again(path: Path) -> None:
 @pytest.mark.parametrize("kind", ["cell", "model"])
 @pytest.mark.parametrize("engine", ["learner", "loop"])
 def test_ten_lines_are_a_model_that_learns(
-    small: Callable[..., Trial], plug: Callable[..., Path], kind: str, engine: str
+    small: Callable[..., ChapterTrial], plug: Callable[..., Path], kind: str, engine: str
 ) -> None:
     plug(kind)
     trial = small("mine", engine=engine, epochs=3, options={"hidden": 8})
@@ -79,7 +80,7 @@ def test_a_plug_in_starts_from_lmmodel6_or_from_its_own_keywords(plug: Callable[
 
 
 def test_a_cells_own_keywords_are_options_and_reach_every_layer(
-    plug: Callable[..., Path], small: Callable[..., Trial]
+    plug: Callable[..., Path], small: Callable[..., ChapterTrial]
 ) -> None:
     signature = "inputs, hidden):\n        super().__init__()"
     plug("cell", signature, signature.replace(")", ", sharp=1.0, device=None)", 1) + "; self.sharp = sharp")
@@ -181,7 +182,7 @@ def test_a_pipe_or_a_huge_file_is_refused_at_once(
 @pytest.mark.parametrize("part", PARTS)
 def test_an_edit_of_a_part_of_a_plug_in_makes_other_trials_of_it_and_of_no_other(
     plug: Callable[..., Path],
-    small: Callable[..., Trial],
+    small: Callable[..., ChapterTrial],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     part: str,
@@ -194,10 +195,10 @@ def test_an_edit_of_a_part_of_a_plug_in_makes_other_trials_of_it_and_of_no_other
         (tmp_path / name).write_text(content)
 
     def ids() -> list[str]:
-        return [identify(small(name)).id for name in ("mine", "lm6")]
+        return [small(name).identify().id for name in ("mine", "lm6")]
 
     path = plug("cell", "import torch\n", f"import torch\n{more}")
-    before, trial = ids(), identify(small("mine"))
+    before, trial = ids(), small("mine").identify()
     (tmp_path / "other.py").write_text("# a comment elsewhere\n")
     again(path)
     assert ids() == before
@@ -225,17 +226,17 @@ def test_a_data_file_that_is_not_there_is_refused(plug: Callable[..., Path]) -> 
 
 
 def test_an_installed_package_that_a_plug_in_imports_counts_by_its_version(
-    plug: Callable[..., Path], small: Callable[..., Trial]
+    plug: Callable[..., Path], small: Callable[..., ChapterTrial]
 ) -> None:
     plug("cell", "import torch\n", "import torch, numpy, json\n")
-    assert identify(small("mine")).versions == f"torch {version('torch')}, numpy {version('numpy')}"
+    assert small("mine").identify().versions == f"torch {version('torch')}, numpy {version('numpy')}"
 
 
-def test_a_trial_whose_plug_in_is_not_loaded_says_so(small: Callable[..., Trial]) -> None:
+def test_a_trial_whose_plug_in_is_not_loaded_says_so(small: Callable[..., ChapterTrial]) -> None:
     with pytest.raises(BadInput, match=r"no option 'small'; .* --plugin FILE\.py"):
-        identify(small(options={"hidden": 8, "small": 0.5}))
+        small(options={"hidden": 8, "small": 0.5}).identify()
     with pytest.raises(BadInput, match=r"'mine': is not in the zoo.*--plugin FILE\.py"):
-        identify(small("mine"))
+        small("mine").identify()
 
 
 READ = {
@@ -283,7 +284,7 @@ def test_files_that_count_and_those_in_a_folder_that_counts_may_be_read(tmp_path
 
 
 def test_a_penalty_is_optimised_recorded_apart_and_witnessed_in_both_engines(
-    plug: Callable[..., Path], small: Callable[..., Trial]
+    plug: Callable[..., Path], small: Callable[..., ChapterTrial]
 ) -> None:
     plug("regularizer")
     means = []
@@ -303,15 +304,15 @@ def test_a_penalty_is_its_strength_times_what_the_function_returns(plug: Callabl
     plug("regularizer")
     dropped = torch.tensor([[[1.0, -3.0]]])
     output = Output(dropped, dropped, dropped)
-    trial = Trial(model="lm6", seed=0, options={"small": 0.5})
+    trial = ChapterTrial(model="lm6", seed=0, options={"small": 0.5})
     assert penalties(trial, output) == {"small": torch.tensor(1.0)}  # .5 · (|1| + |−3|)/2
-    assert penalties(Trial(model="lm6", seed=0, options={"small": 0.0}), output) == {}
+    assert penalties(ChapterTrial(model="lm6", seed=0, options={"small": 0.0}), output) == {}
     having = {name for name in ZOO if "small" in spec_of(name).options}
     assert having == {name for name, spec in ZOO.items() if not spec.counted}
 
 
 def test_a_penalty_that_the_engine_forgets_is_a_dead_toggle(
-    plug: Callable[..., Path], small: Callable[..., Trial], monkeypatch: pytest.MonkeyPatch
+    plug: Callable[..., Path], small: Callable[..., ChapterTrial], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plug("regularizer")
     monkeypatch.setattr(learner.Regularizer, "after_loss", lambda self: None)
@@ -320,12 +321,12 @@ def test_a_penalty_that_the_engine_forgets_is_a_dead_toggle(
 
 
 def test_a_penalty_counts_in_the_identity_of_the_trials_that_have_it(
-    plug: Callable[..., Path], small: Callable[..., Trial]
+    plug: Callable[..., Path], small: Callable[..., ChapterTrial]
 ) -> None:
-    plain = identify(small(options={"hidden": 8})).id
+    plain = small(options={"hidden": 8}).identify().id
 
     def ids() -> list[str]:
-        return [identify(small(options={"hidden": 8, "small": strength})).id for strength in (0.0, 0.5, 1.0)]
+        return [small(options={"hidden": 8, "small": strength}).identify().id for strength in (0.0, 0.5, 1.0)]
 
     path = plug("regularizer")
     before = ids()
@@ -349,7 +350,7 @@ PENALTY_MISTAKES = {
 
 @pytest.mark.parametrize("mistake", PENALTY_MISTAKES)
 def test_a_mistake_in_a_penalty_is_found_on_one_batch(
-    plug: Callable[..., Path], small: Callable[..., Trial], mistake: str
+    plug: Callable[..., Path], small: Callable[..., ChapterTrial], mistake: str
 ) -> None:
     old, new, said = PENALTY_MISTAKES[mistake]
     plug("regularizer", old, new)

@@ -7,9 +7,10 @@ from dataclasses import asdict, fields, replace
 import pytest
 
 from bench import trial as module
-from bench.trial import Epoch, Result, Trial, canonical, failure
+from bench.chapter.trial import ChapterTrial
+from bench.trial import Epoch, Result, canonical, failure
 
-TRIAL = Trial(model="lm6", seed=0, options={"hidden": 64, "layers": 2}, source="s", data="d")
+TRIAL = ChapterTrial(model="lm6", seed=0, options={"hidden": 64, "layers": 2}, source="s", data="d")
 
 
 def other(value: object) -> object:
@@ -47,7 +48,7 @@ def result(**changes: object) -> Result:
 
 
 def test_every_field_but_the_path_of_the_corpus_is_part_of_the_identity() -> None:
-    names = [f.name for f in fields(Trial) if f.name != "corpus"]
+    names = [f.name for f in fields(ChapterTrial) if f.name != "corpus"]
     ids = {replace(TRIAL, **{name: other(getattr(TRIAL, name))}).id for name in names}
     assert len(ids) == len(names) and TRIAL.id not in ids
     assert replace(TRIAL, corpus="/elsewhere/text.txt").id == TRIAL.id
@@ -79,9 +80,9 @@ def test_factors_are_flat_and_leave_out_the_seed_and_the_hashes() -> None:
 
 
 def test_a_trial_reads_back_equal_and_an_unknown_key_is_refused() -> None:
-    assert Trial(**json.loads(canonical(asdict(TRIAL)))) == TRIAL
+    assert ChapterTrial(**json.loads(canonical(asdict(TRIAL)))) == TRIAL
     with pytest.raises(TypeError, match="depth"):
-        Trial(**{**asdict(TRIAL), "depth": 3})
+        ChapterTrial(**{**asdict(TRIAL), "depth": 3})
 
 
 @pytest.mark.parametrize("kind", ["done", "failed"])

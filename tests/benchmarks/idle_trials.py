@@ -1,8 +1,9 @@
 """Trials that train nothing."""
 
-from bench.trial import Result, Trial
+from bench.chapter.trial import ChapterTrial
+from bench.trial import Result
 
 
-def nothing(trial: Trial) -> Result:
+def nothing(trial: ChapterTrial) -> Result:
     """A result as long as a real one's."""
     return Result(trial=trial, status="done", trace={"checksums": "0" * 50_000})

@@ -12,7 +12,7 @@ from distributed import LocalCluster
 
 from ablations.ledger import Ledger
 from ablations.runner.parallel import TrialConditions, run_trials
-from bench.trial import Trial
+from bench.chapter.trial import ChapterTrial
 
 PLACES = 2
 LOCAL = {"n_workers": PLACES, "threads_per_worker": 1, "memory_limit": 0, "dashboard_address": None}
@@ -27,7 +27,7 @@ def test_overhead_of_a_trial_on_a_cluster(benchmark, profile, tmp_path: Path) ->
 
     def run(arm: str, **where: str) -> None:
         first = next(starts)
-        trials = [Trial(model="none", seed=seed) for seed in range(first, first + count)]
+        trials = [ChapterTrial(model="none", seed=seed) for seed in range(first, first + count)]
         began = time.perf_counter()
         run_trials(
             trials, Ledger(tmp_path), TrialConditions(work="idle_trials:nothing", workers=PLACES, **where)

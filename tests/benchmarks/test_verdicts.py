@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ablations.study.costs import expected_seconds
 from ablations.study.loading import load
+from bench.chapter.costs import expected_seconds
 from bench.metric import Metric
 from reports.statistics.decisions import decide
 from reports.statistics.sequential import Looks

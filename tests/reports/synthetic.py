@@ -14,8 +14,9 @@ from xml.etree import ElementTree as ET
 
 import pandas as pd
 
+from bench.chapter.trial import ChapterTrial
 from bench.metric import Metric
-from bench.trial import Epoch, Result, Trial, failure
+from bench.trial import Epoch, Result, failure
 from reports import comparison
 from reports.comparison import Comparison
 from reports.design import Design, MeasuredArm
@@ -66,7 +67,7 @@ def compare_table(frame: pd.DataFrame, columns: Columns) -> Comparison:
     return comparison.compare(table, design)
 
 
-def result(trial: Trial, loss: float, *, parameters: int = 37598, speed: float = 9000.0) -> Result:
+def result(trial: ChapterTrial, loss: float, *, parameters: int = 37598, speed: float = 9000.0) -> Result:
     """A finished trial whose curve falls to `loss`."""
     epochs = tuple(
         Epoch(
@@ -125,7 +126,7 @@ def arm(
     results = {}
     for seed in range(seeds):
         luck, own = random.Random(seed).gauss(0, 0.06), random.Random(f"{name}{seed}").gauss(0, spread)
-        trial = Trial(
+        trial = ChapterTrial(
             model=model,
             seed=seed,
             options={**OPTIONS, **(options or {})},

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from synthetic import compare, four_errors, study
 
+from bench.chapter.trial import ChapterTrial
 from bench.metric import Metric
-from bench.trial import Result, Trial
+from bench.trial import Result
 from reports.design import Design, MeasuredArm
 from reports.statistics.verdicts import Word
 
@@ -27,7 +28,7 @@ def noise(rng: np.random.Generator) -> Design:
     def result(seed: int, hidden: int) -> Result:
         accuracy = 0.7 + luck[seed] + rng.normal(0, 0.05 / math.sqrt(2))
         metrics = {"valid_accuracy": accuracy, "valid_loss": 3 - 2 * accuracy + rng.normal(0, 0.2)}
-        trial = Trial(model="lm6", seed=seed, options={"hidden": hidden})
+        trial = ChapterTrial(model="lm6", seed=seed, options={"hidden": hidden})
         return Result(trial=trial, status="done", metrics=metrics)
 
     def arm(hidden: int) -> MeasuredArm:

@@ -6,9 +6,9 @@ import pytest
 from synthetic import A, B, arm, compare, hostile, realistic, study
 
 from ablations.study.loading import load
+from bench.chapter.trial import ChapterTrial
 from bench.errors import BadInput, visible
 from bench.metric import Metric
-from bench.trial import Trial
 from reports.answer import claims, tally
 from reports.book import BOOK, compare_with_book, own_settings
 from reports.comparison import Exclusion
@@ -181,7 +181,7 @@ def test_the_book_is_held_against_its_own_settings_only():
 
 @pytest.mark.parametrize("name", BOOK)
 def test_the_books_settings_are_those_of_the_models_that_ship(name):
-    shipped = (Trial(seed=0, **arm.settings) for arm in load("models").arms)
+    shipped = (ChapterTrial(seed=0, **arm.settings) for arm in load("models").arms)
     factors = next(trial.factors() for trial in shipped if trial.model == name)
     found = {key: factors[key] for key in own_settings(name) if key in factors}
     assert found.items() <= own_settings(name).items() and len(found) > 10
@@ -202,7 +202,7 @@ def test_a_rung_of_a_ladder_is_held_against_the_book_by_its_settings():
 
 def test_two_arms_are_one_task_whatever_the_path_of_their_text():
     arms = (arm("base", 0.0), arm("moved", 0.1, settings={"corpus": "elsewhere.txt", "clip": 1.0}))
-    assert Trial(model="lm6", seed=0, corpus="x").id == Trial(model="lm6", seed=0).id
+    assert ChapterTrial(model="lm6", seed=0, corpus="x").id == ChapterTrial(model="lm6", seed=0).id
     assert compare(study(arms)).rows[1].contrast
 
 

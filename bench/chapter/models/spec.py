@@ -5,7 +5,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from bench.trial import Scalar, Trial
+from bench.chapter.trial import ChapterTrial
+from bench.trial import Scalar
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +24,7 @@ class ModelSpec:
 
     `options` are the keywords that the class takes, with their defaults; no others can be set. `choices` are
     the values that one of them may have, where its default is a string.
-    `settings` are the Trial's fields in the chapter's set-up. `seconds` is the measured cost of one
+    `settings` are the ChapterTrial's fields in the chapter's set-up. `seconds` is the measured cost of one
     such trial (engine loop, one core), from which plans are estimated. `gpu_seconds` is the estimated cost on
     a GPU without the start of a process: kernels an update × updates × 6 µs a launch.
     """
@@ -48,10 +49,12 @@ class ModelSpec:
         own = {key: value for key, value in {**self.options, **options}.items() if key not in PENALTIES}
         return getattr(importlib.import_module(self.module), self.builder)(vocab, **own)
 
-    def trial(self, seed: int = 0, options: Mapping[str, Scalar] | None = None, **settings: Any) -> Trial:
+    def trial(
+        self, seed: int = 0, options: Mapping[str, Scalar] | None = None, **settings: Any
+    ) -> ChapterTrial:
         """The model's trial in the chapter's set-up, but for these options and settings."""
         own = {"options": {**self.options, **(options or {})}, **self.settings, **settings}
-        return Trial(model=self.name, seed=seed, **own)
+        return ChapterTrial(model=self.name, seed=seed, **own)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,7 +21,7 @@ from bench.chapter.models.spec import strengths
 from bench.chapter.regularization import penalties
 from bench.chapter.throughput import Clock
 from bench.chapter.training.engine import Training
-from bench.trial import Trial
+from bench.chapter.trial import ChapterTrial
 
 
 class RecordCallback(Callback):  # type: ignore[misc]
@@ -29,7 +29,7 @@ class RecordCallback(Callback):  # type: ignore[misc]
 
     order = 60
 
-    def __init__(self, record: Training, trial: Trial, device: torch.device) -> None:
+    def __init__(self, record: Training, trial: ChapterTrial, device: torch.device) -> None:
         self.record, self.trial, self.clock = record, trial, Clock(device)
 
     def before_fit(self) -> None:
@@ -85,7 +85,7 @@ class Regularizer(RNNRegularizer):  # type: ignore[misc]
     fastai skips TAR for a batch of one row; it means to skip it for a window of one step.
     """
 
-    def __init__(self, trial: Trial) -> None:
+    def __init__(self, trial: ChapterTrial) -> None:
         super().__init__(trial.alpha, trial.beta)
         self.trial = trial
         self.penalties: dict[str, Tensor] = {}
@@ -105,7 +105,7 @@ class ResetEveryBatch(Callback):  # type: ignore[misc]
 
 
 def train(
-    trial: Trial, model: LanguageModel, train: Batches, valid: Batches, device: torch.device
+    trial: ChapterTrial, model: LanguageModel, train: Batches, valid: Batches, device: torch.device
 ) -> Training:
     """Train as the chapter does. Raises Diverged."""
     record = Training()
@@ -113,7 +113,7 @@ def train(
     return record
 
 
-def fit(made: Learner, trial: Trial) -> None:
+def fit(made: Learner, trial: ChapterTrial) -> None:
     """Run `fit_one_cycle` with the trial's settings, and with fastai's defaults written out."""
     made.fit_one_cycle(
         trial.epochs, trial.lr, div=25.0, div_final=1e5, pct_start=0.25, wd=trial.wd, moms=trial.moms
@@ -121,7 +121,7 @@ def fit(made: Learner, trial: Trial) -> None:
 
 
 def learner(
-    trial: Trial,
+    trial: ChapterTrial,
     model: LanguageModel,
     train: Batches,
     valid: Batches,
@@ -153,7 +153,7 @@ def learner(
     return made
 
 
-def _regularized(trial: Trial) -> bool:
+def _regularized(trial: ChapterTrial) -> bool:
     return bool(trial.alpha or trial.beta or strengths(trial.options))
 
 

@@ -20,7 +20,7 @@ from bench.chapter.throughput import Clock
 from bench.chapter.training.checkpoint import Checkpoint
 from bench.chapter.training.engine import Training
 from bench.chapter.training.optimizer import SQR_MOM, adam, one_cycle
-from bench.trial import Trial
+from bench.chapter.trial import ChapterTrial
 
 SMOOTH = 0.98  # of fastai's AvgSmoothLoss
 
@@ -38,7 +38,7 @@ class Step(NamedTuple):
 
 
 def train(
-    trial: Trial, model: LanguageModel, train: Batches, valid: Batches, device: torch.device
+    trial: ChapterTrial, model: LanguageModel, train: Batches, valid: Batches, device: torch.device
 ) -> Training:
     """Train as the chapter does. Raises Diverged."""
     model.to(device).reset()
@@ -106,7 +106,7 @@ def _restore(
 
 
 def _steps(
-    trial: Trial, model: LanguageModel, batches: Batches, optimizer: Optimizer, cycle: Cycle
+    trial: ChapterTrial, model: LanguageModel, batches: Batches, optimizer: Optimizer, cycle: Cycle
 ) -> Iterator[Step]:
     """One epoch of updates, each made when it is asked for. `cycle` has those of the epoch alone."""
     trained = [p for group in optimizer.param_groups for p in group["params"]]
@@ -141,7 +141,7 @@ def _read(steps: Iterator[Step], device: torch.device) -> Iterator[tuple[Step, l
 
 
 @torch.no_grad()  # inference_mode would leave a state behind that training cannot use
-def validate(trial: Trial, model: LanguageModel, batches: Batches) -> Evaluation:
+def validate(trial: ChapterTrial, model: LanguageModel, batches: Batches) -> Evaluation:
     """Evaluate a model on one pass over its validation batches."""
     evaluation = Evaluation()
     model.eval()

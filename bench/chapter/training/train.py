@@ -13,17 +13,17 @@ from bench.chapter.metrics import Evaluation
 from bench.chapter.models.recurrent import LanguageModel
 from bench.chapter.models.registry import spec_of
 from bench.chapter.training.engine import Training
-from bench.trial import Trial
+from bench.chapter.trial import ChapterTrial
 
 
-def load(trial: Trial) -> tuple[Corpus, Batches, Batches]:
+def load(trial: ChapterTrial) -> tuple[Corpus, Batches, Batches]:
     """The trial's corpus, and its training and validation batches in the seed's order."""
     data = corpus.load(trial)
     random = torch.Generator().manual_seed(environment.stream(trial.seed, "data"))
     return data, *corpus.batches(trial, data, random)
 
 
-def build(trial: Trial, vocab: int) -> LanguageModel:
+def build(trial: ChapterTrial, vocab: int) -> LanguageModel:
     """The trial's model with its initial weights, which depend on the seed and not on the arm."""
     torch.manual_seed(environment.stream(trial.seed, "init"))
     model: LanguageModel = spec_of(trial.model).build(vocab, **trial.options)
@@ -32,7 +32,7 @@ def build(trial: Trial, vocab: int) -> LanguageModel:
     return model
 
 
-def fit(trial: Trial, model: LanguageModel, train: Batches, valid: Batches) -> Training:
+def fit(trial: ChapterTrial, model: LanguageModel, train: Batches, valid: Batches) -> Training:
     """Train by the trial's engine on its device. Raises Diverged where a training loss is not finite."""
     engine = importlib.import_module(f"bench.chapter.training.{trial.engine}")
     torch.manual_seed(environment.stream(trial.seed, "dropout"))
@@ -40,7 +40,7 @@ def fit(trial: Trial, model: LanguageModel, train: Batches, valid: Batches) -> T
     return record
 
 
-def count(trial: Trial, data: Corpus, train: Batches, valid: Batches) -> tuple[Tensor, Evaluation]:
+def count(trial: ChapterTrial, data: Corpus, train: Batches, valid: Batches) -> tuple[Tensor, Evaluation]:
     """Fit a counting baseline. Returns log-probabilities (targets, vocab) and their evaluation.
 
     It is measured on the same validation targets as the trained models.

@@ -8,8 +8,8 @@ from typing import Any
 from bench.chapter.corpus import Batches, Corpus
 from bench.chapter.models.recurrent import LanguageModel
 from bench.chapter.training.engine import Training
+from bench.chapter.trial import ChapterTrial
 from bench.chapter.witnesses.observer import BatchRecorder
-from bench.trial import Trial
 
 Witness = dict[str, Any]
 """{"ok": bool, "declared": …, "seen": …}"""
@@ -19,7 +19,7 @@ Witness = dict[str, Any]
 class DataWitnessInput:
     """The input of a witness of the data: a trial, its corpus and its batches."""
 
-    trial: Trial
+    trial: ChapterTrial
     data: Corpus
     train: Batches
     valid: Batches

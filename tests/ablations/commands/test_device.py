@@ -14,14 +14,15 @@ from ablations.cli import main
 from ablations.commands import device
 from ablations.ledger import Ledger
 from ablations.options import PlanOptions
-from ablations.study import costs, loading
+from ablations.study import loading
 from ablations.study import plan as plans
 from ablations.study.settings import resolve
 from ablations.study.study import Study
+from bench.chapter import costs
 from bench.chapter.models.registry import ZOO
+from bench.chapter.trial import ChapterTrial
 from bench.devices import usable
 from bench.errors import BadInput
-from bench.trial import Trial
 
 STAND_INS = Path(__file__).parents[2] / "stand_ins"
 
@@ -81,7 +82,7 @@ def test_a_gpu_trains_one_trial_at_a_time_unless_more_are_asked_for(
 
 def test_costs_are_the_codes_and_no_measurement_changes_them(nvml: Machine) -> None:
     """The very figures: a choice of the past must be made again the same way."""
-    seconds = {name: costs.gpu_seconds(Trial(seed=0, **resolve({"model": name}))) for name in ZOO}
+    seconds = {name: costs.gpu_seconds(ChapterTrial(seed=0, **resolve({"model": name}))) for name in ZOO}
     assert seconds["lm4"] == pytest.approx(1.1, abs=0.05)
     assert seconds["lm7"] == pytest.approx(0.7, abs=0.05)
     assert all(5 < seconds[name] < 8 for name in ("lstm-gates", "lstm-chunk", "gru-after", "gru-before"))
@@ -97,7 +98,7 @@ def test_launches_bound_a_small_model_half_of_them_by_position_and_half_by_updat
     settings: dict, times: float
 ) -> None:
     """Of LMModel7, with batches of 64, windows of 16, 2 layers, 15 epochs and a twentieth of arithmetic."""
-    one, other = (Trial(seed=0, **resolve({"model": "lm7", **more})) for more in ({}, settings))
+    one, other = (ChapterTrial(seed=0, **resolve({"model": "lm7", **more})) for more in ({}, settings))
     assert costs.gpu_seconds(other) / costs.gpu_seconds(one) == pytest.approx(times, rel=0.06)
 
 

@@ -17,7 +17,7 @@ from ablations.study import loading
 from bench import plugins
 from bench.chapter.first_batch import train_first_batch
 from bench.chapter.models.registry import spec_of
-from bench.trial import Trial
+from bench.chapter.trial import ChapterTrial
 
 CELL = '[[arm]]\nname = "my cell"\nset = { model = "my-cell", layers = 1 }\n'
 PENALTY = '[[arm]]\nname = "small activations"\nset = { my_penalty = 0.5 }\n'
@@ -122,7 +122,7 @@ def test_what_new_writes_works_as_it_is(folder: Path, as_before, kind: str) -> N
     options = {"hidden": 8, **({"my_regularizer": 0.5} if kind == "regularizer" else {})}
     assert set(options) <= set(spec_of(model).options)
     for target in ("every", "last"):
-        trial = Trial(
+        trial = ChapterTrial(
             model=model, seed=0, options=options, corpus="text.txt", window=8, batch=4, target=target
         )
         assert train_first_batch(trial).done

@@ -7,7 +7,8 @@ import pytest
 
 from ablations.commands import progress as module
 from ablations.commands.progress import Remaining, checking, line, progress
-from bench.trial import Trial, failure
+from bench.chapter.trial import ChapterTrial
+from bench.trial import failure
 
 
 def none():
@@ -17,7 +18,7 @@ def none():
 def test_a_study_s_name_is_no_markup_and_no_command_to_the_terminal(monkeypatch, capsys):
     monkeypatch.setenv("FORCE_COLOR", "1")  # rich takes this for a terminal
     monkeypatch.setenv("COLUMNS", "200")
-    trial = Trial(model="lm4", seed=0)
+    trial = ChapterTrial(model="lm4", seed=0)
     with progress("a[/b]\x1b]0;owned", {trial.id: "arm\x1b]0;too"}, none) as show:
         show(failure(trial, "no\x1b]0;reason"))
     shown = capsys.readouterr().out
@@ -29,7 +30,10 @@ def test_a_study_s_name_is_no_markup_and_no_command_to_the_terminal(monkeypatch,
 def test_a_terminal_of_80_columns_shows_the_bar_the_time_left_and_what_was_decided(monkeypatch, capsys):
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("COLUMNS", "80")
-    trial, standing = Trial(model="lm4", seed=0), ["look 1 of 5, 0 of 4 contrasts decided; open: all of them"]
+    trial, standing = (
+        ChapterTrial(model="lm4", seed=0),
+        ["look 1 of 5, 0 of 4 contrasts decided; open: all of them"],
+    )
     names = {trial.id: "an arm with quite a long name/seed=0"}
     with progress("toggles", names, lambda: Remaining(101, 900.0, standing[0])) as show:
         standing[0] = "look 2 of 5, 3 of 4 contrasts decided; open: one"
@@ -40,7 +44,7 @@ def test_a_terminal_of_80_columns_shows_the_bar_the_time_left_and_what_was_decid
 
 
 def test_a_divergence_is_told_as_an_answer_and_an_error_as_a_failure():
-    trial = Trial(model="lm4", seed=0)
+    trial = ChapterTrial(model="lm4", seed=0)
     assert (
         line("hot", failure(trial, "diverged: the loss is inf", status="diverged"))
         == "hot: diverged: the loss is inf"
@@ -67,5 +71,5 @@ def test_first_batches_are_counted_once_torch_is_loaded(monkeypatch, capsys, ter
         assert "first batch" not in shown
         loaded.append(True)
         until("checking the first batch of 3 arms: 0 of 3, 0 s")
-        checked(failure(Trial(model="lm4", seed=0), "no memory"))
+        checked(failure(ChapterTrial(model="lm4", seed=0), "no memory"))
         until("checking the first batch of 3 arms: 1 of 3, 0 s")

@@ -13,9 +13,9 @@ from ablations.commands import show
 from ablations.ledger import Ledger
 from ablations.runner.retrained import continuation, find, retrained
 from bench.chapter.run import run_trial
+from bench.chapter.trial import ChapterTrial
 from bench.errors import BadInput
-from bench.identity import identify
-from bench.trial import Epoch, Result, Trial, failure
+from bench.trial import Epoch, Result, failure
 
 
 @pytest.fixture(scope="module")
@@ -35,11 +35,11 @@ def torch_as_it_was() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def small(folder: Path) -> Callable[..., Trial]:
-    def make(**changes: object) -> Trial:
+def small(folder: Path) -> Callable[..., ChapterTrial]:
+    def make(**changes: object) -> ChapterTrial:
         settings = {"model": "lm4", "seed": 0, "corpus": str(folder / "text.txt"), "epochs": 2, "batch": 4}
         settings |= {"window": 8, "options": {"hidden": 8}}
-        return identify(Trial(**{**settings, **changes}))  # type: ignore[arg-type]
+        return ChapterTrial(**{**settings, **changes}).identify()  # type: ignore[arg-type]
 
     return make
 

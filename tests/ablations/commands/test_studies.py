@@ -13,12 +13,12 @@ from as_typed import unrolled, write
 from ablations.cli import main
 from ablations.ledger import Ledger
 from ablations.study import plan as plans
-from ablations.study.costs import check_length
 from ablations.study.loading import load
 from ablations.study.study_file import shipped
 from bench.chapter.corpus import batches, corpus
+from bench.chapter.costs import check_length
+from bench.chapter.trial import ChapterTrial
 from bench.errors import BadInput
-from bench.trial import Trial
 
 
 @pytest.fixture
@@ -118,7 +118,7 @@ def test_a_text_is_refused_by_its_length_where_its_batches_are(
     for length in range(1, 300):
         data = replace(text, ids=text.ids[:length], roles=text.roles[:length])
         (folder / f"{length}.txt").write_text("a " * length)
-        trial = Trial(model="lm4", seed=0, corpus=f"{folder}/{length}.txt", split=split, **shape)
+        trial = ChapterTrial(model="lm4", seed=0, corpus=f"{folder}/{length}.txt", split=split, **shape)
         told = refuses(partial(check_length, trial))
         if split == "tail" or not told:
             assert refuses(partial(batches, trial, data)) == told

@@ -16,8 +16,9 @@ from ablations.study import loading
 from ablations.study import plan as plans
 from ablations.study.study import Study
 from bench.chapter.run import run_trial
+from bench.chapter.trial import ChapterTrial
 from bench.errors import BadInput
-from bench.trial import Result, Trial, failure
+from bench.trial import Result, failure
 
 STUDIES = sorted(path.stem for path in Path(str(study_tables.FOLDER)).glob("*.csv"))
 
@@ -73,7 +74,7 @@ def test_a_training_here_is_another_draw_of_the_shipped_accuracies() -> None:
     assert abs(again["valid_accuracy"] - fmean(accuracies)) < 4 * stdev(accuracies) < 0.3
 
 
-def made_up(trial: Trial) -> Result:
+def made_up(trial: ChapterTrial) -> Result:
     if trial.model == "lm5" and trial.seed == 12:
         return failure(trial, "loss is nan", status="diverged")
     accuracy = 0.5 + 0.01 * int(trial.options.get("layers", 0)) + trial.seed / 1000

@@ -18,7 +18,8 @@ from stub_plans import planned
 
 from ablations.mlflow.database import set_environment
 from ablations.mlflow.ui import ui_command
-from bench.trial import Epoch, Result, Trial
+from bench.chapter.trial import ChapterTrial
+from bench.trial import Epoch, Result
 
 set_environment()  # before anything imports mlflow
 
@@ -49,7 +50,7 @@ def result():
                 "memory_peak": 81.5,
             }
         return Result(
-            trial=Trial(
+            trial=ChapterTrial(
                 model="lm7", seed=seed, options=options or {"hidden": 64, "dropout": 0.4}, data="5a" * 32
             ),
             status=status,

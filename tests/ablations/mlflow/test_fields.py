@@ -7,7 +7,7 @@ import pytest
 from stub_plans import planned
 
 from ablations.mlflow import fields, study_runs
-from bench.trial import Trial
+from bench.chapter.trial import ChapterTrial
 
 
 @pytest.fixture
@@ -147,11 +147,13 @@ def test_two_names_never_become_one_key():
 
 
 def test_a_data_set_is_named_without_its_folder_and_by_its_content():
-    seen = fields.dataset(Trial(model="lm7", seed=0, corpus="/home/me/texts/my.txt", data="c0ffee00" * 8))
+    seen = fields.dataset(
+        ChapterTrial(model="lm7", seed=0, corpus="/home/me/texts/my.txt", data="c0ffee00" * 8)
+    )
     assert (seen["name"], seen["digest"]) == ("my.txt", "c0ffee00")
     assert "/home" not in str(seen)
     assert json.loads(seen["source"]) == {"sha256": "c0ffee00" * 8}
-    assert fields.dataset(Trial(model="lm7", seed=0)) == {}
+    assert fields.dataset(ChapterTrial(model="lm7", seed=0)) == {}
 
 
 def test_every_trial_names_its_data_set(client, study, store, result):

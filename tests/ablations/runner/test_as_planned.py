@@ -14,9 +14,8 @@ from torch import nn
 from ablations.ledger import Ledger
 from ablations.runner.parallel import Counts, TrialConditions, run_trials
 from bench import plugins
+from bench.chapter.trial import ChapterTrial
 from bench.errors import BadInput
-from bench.identity import identify
-from bench.trial import Trial
 
 WORK = "bench.chapter.run:run_trial"
 PROJECT = Path(__file__).parents[3]
@@ -40,16 +39,16 @@ def text(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def planned(text: Path) -> Callable[..., Trial]:
-    def plan(model: str = "lm4", seed: int = 0) -> Trial:
+def planned(text: Path) -> Callable[..., ChapterTrial]:
+    def plan(model: str = "lm4", seed: int = 0) -> ChapterTrial:
         settings = {"window": 4, "batch": 8, "epochs": 1, "options": {"hidden": 8}}
-        return identify(Trial(model=model, seed=seed, corpus=str(text), **settings))
+        return ChapterTrial(model=model, seed=seed, corpus=str(text), **settings).identify()
 
     return plan
 
 
 def test_a_text_that_is_replaced_while_a_study_runs_stops_it_and_is_in_no_result(
-    planned: Callable[..., Trial], text: Path, tmp_path: Path
+    planned: Callable[..., ChapterTrial], text: Path, tmp_path: Path
 ) -> None:
     ledger, trials, kept = (
         Ledger(tmp_path / "results"),
@@ -69,14 +68,14 @@ def test_a_text_that_is_replaced_while_a_study_runs_stops_it_and_is_in_no_result
     assert len({result.trial.data for result in ledger.results(trial.id for trial in trials).values()}) == 1
 
 
-def test_a_text_that_is_gone_stops_the_study(planned: Callable[..., Trial], text: Path) -> None:
+def test_a_text_that_is_gone_stops_the_study(planned: Callable[..., ChapterTrial], text: Path) -> None:
     trial = planned()
     text.unlink()
     with pytest.raises(BadInput, match=r"text\.txt: No such file"):
         alone(trial, WORK)
 
 
-def test_other_versions_than_planned_are_refused_by_name(planned: Callable[..., Trial]) -> None:
+def test_other_versions_than_planned_are_refused_by_name(planned: Callable[..., ChapterTrial]) -> None:
     trial = replace(planned(), versions="torch 0.4.1")
     with pytest.raises(
         BadInput, match=r"torch [\d.]+ is loaded, but torch 0\.4\.1 when the study was planned"
@@ -90,16 +89,15 @@ from multiprocessing import forkserver
 from pathlib import Path
 from ablations.runner.process import Limits, run_alone
 from bench.chapter import training
-from bench.identity import identify
 from bench.errors import BadInput
-from bench.trial import Trial
+from bench.chapter.trial import ChapterTrial
 
 def train(trial):
     result = run_alone(trial, "bench.chapter.run:run_trial", Limits(), preload=["bench.chapter.warm_up"])
     return result.fingerprints["weights"]
 
 settings = {"corpus": sys.argv[1], "window": 4, "batch": 8, "epochs": 1, "options": {"hidden": 8}}
-trial = identify(Trial(model="lm4", seed=0, **settings))
+trial = ChapterTrial(model="lm4", seed=0, **settings).identify()
 first = train(trial)
 optimizer = Path(training.__file__).with_name("optimizer.py")
 edited = optimizer.read_text().replace("EPS = 1e-5", "EPS = 1e-3")
@@ -130,7 +128,7 @@ def test_code_that_is_edited_while_a_study_runs_reaches_no_trial_of_it(tmp_path:
 
 @pytest.mark.usefixtures("as_before")
 def test_a_plug_in_is_loaded_only_by_the_trials_that_use_it(
-    planned: Callable[..., Trial], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    planned: Callable[..., ChapterTrial], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever else its file does to torch reaches no other trial."""
     clean = alone(planned(), WORK)
@@ -149,7 +147,7 @@ def test_a_plug_in_is_loaded_only_by_the_trials_that_use_it(
 @pytest.mark.usefixtures("as_before")
 @pytest.mark.parametrize("when", ["when it is loaded", "while it trains, and caught"])
 def test_a_file_that_a_plug_in_reads_behind_its_identitys_back_fails_the_trial_with_the_cure(
-    planned: Callable[..., Trial], tmp_path: Path, when: str
+    planned: Callable[..., ChapterTrial], tmp_path: Path, when: str
 ) -> None:
     (tmp_path / "scale.txt").write_text("1.0")
     plug_in = tmp_path / "my_cell.py"
@@ -167,7 +165,7 @@ def test_a_file_that_a_plug_in_reads_behind_its_identitys_back_fails_the_trial_w
 
 @pytest.mark.usefixtures("as_before")
 def test_a_plug_in_may_read_what_counts_and_what_it_wrote_itself(
-    planned: Callable[..., Trial], tmp_path: Path
+    planned: Callable[..., ChapterTrial], tmp_path: Path
 ) -> None:
     (tmp_path / "scale.txt").write_text("1.0")
     plug_in = tmp_path / "my_cell.py"
@@ -188,7 +186,7 @@ NOTES.write_text("mine")
 
 @pytest.mark.usefixtures("as_before")
 def test_a_plug_in_that_is_edited_after_planning_is_refused(
-    planned: Callable[..., Trial], tmp_path: Path
+    planned: Callable[..., ChapterTrial], tmp_path: Path
 ) -> None:
     plug_in = tmp_path / "my_cell.py"
     plug_in.write_text(CELL)

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from ablations.ledger import Ledger
+from bench.chapter.trial import ChapterTrial
 from bench.differences import differences, numbers
-from bench.trial import Epoch, Result, Trial
+from bench.trial import Epoch, Result
 
 WORK = "bench.chapter.run:run_trial"
 DRIVER = """
@@ -19,13 +20,15 @@ import sys
 from pathlib import Path
 from ablations.ledger import Ledger
 from ablations.runner.parallel import TrialConditions, run_trials
-from bench.trial import Trial
-trial, ledger = Trial(**eval(sys.argv[2])), Ledger(Path(sys.argv[1]))
+from bench.chapter.trial import ChapterTrial
+trial, ledger = ChapterTrial(**eval(sys.argv[2])), Ledger(Path(sys.argv[1]))
 run_trials([trial], ledger, TrialConditions(work=sys.argv[3], preload=("bench.chapter.warm_up",)))
 """
 
 
-def driver(ledger: Ledger, trial: Trial, work: str = WORK, **variables: str) -> subprocess.Popen[bytes]:
+def driver(
+    ledger: Ledger, trial: ChapterTrial, work: str = WORK, **variables: str
+) -> subprocess.Popen[bytes]:
     words = [sys.executable, "-c", DRIVER, str(ledger.root), repr(asdict(trial)), work]
     return subprocess.Popen(words, env={**os.environ, **variables})
 
@@ -40,7 +43,7 @@ def resumed(
     text = folder / "text.txt"
     text.write_text("the cat sat on the mat and the dog sat on the log . " * 60)
     settings = {"model": "lm4", "seed": 3, "options": {"hidden": 32}, "corpus": str(text)}
-    trial = Trial(**{**settings, "window": 4, "batch": 4, "epochs": 60, **changes})
+    trial = ChapterTrial(**{**settings, "window": 4, "batch": 4, "epochs": 60, **changes})
     undisturbed, killed = Ledger(folder / "undisturbed"), Ledger(folder / "killed")
     variables |= {"PYTHONPATH": str(Path(__file__).parents[1]), "UNROLLED_CHECKPOINT_SECONDS": "0"}
     with driver(killed, trial, "halting_trials:act", **variables) as halting:

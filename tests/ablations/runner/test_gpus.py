@@ -10,12 +10,13 @@ from nvml_stand_in import Machine, uuid
 from ablations.ledger import Ledger
 from ablations.runner import usage
 from ablations.runner.parallel import Counts, TrialConditions, run_trials
+from bench.chapter.trial import ChapterTrial
 from bench.devices import usable
 from bench.errors import BadInput
-from bench.trial import Result, Trial
+from bench.trial import Result
 
 
-def ran(ledger: Ledger, trials: list[Trial], workers: int, **words) -> dict[int, Result]:
+def ran(ledger: Ledger, trials: list[ChapterTrial], workers: int, **words) -> dict[int, Result]:
     """The results by seed, of trials on the GPUs that there are."""
     run_trials(trials, ledger, TrialConditions(work=WORK, workers=workers, gpus=usable().gpus, **words))
     return {result.trial.seed: result for result in ledger.results(each.id for each in trials).values()}

@@ -9,7 +9,7 @@ import pytest
 from stub_trials import bits, steady, trial, whole
 
 from ablations.ledger import Ledger
-from bench.trial import Trial
+from bench.chapter.trial import ChapterTrial
 
 VICTIMS = ["worker"] * 84 + ["driver"] * 12 + ["fork server"] * 8
 COUNT = 60
@@ -69,7 +69,7 @@ def strike(pids: list[int], dice: random.Random) -> bool:
     return True
 
 
-def check(folder: Path, trials: list[Trial]) -> None:
+def check(folder: Path, trials: list[ChapterTrial]) -> None:
     told: list[str] = []
     ledger = Ledger(folder, told.append)
     assert {path.suffix for path in folder.rglob("*") if path.is_file()} == {".json", ".lock"}

@@ -13,8 +13,9 @@ from ablations.ledger import Ledger
 from ablations.runner import process
 from ablations.runner.parallel import Counts, TrialConditions, run_trials
 from ablations.runner.process import ENVIRONMENT, Limits
+from bench.chapter.trial import ChapterTrial
 from bench.errors import BadInput
-from bench.trial import Result, Trial
+from bench.trial import Result
 
 
 def looks_from_a_fresh_process(**options) -> dict:
@@ -23,7 +24,7 @@ def looks_from_a_fresh_process(**options) -> dict:
 
 def test_trials_start_in_the_order_given_and_every_one_ends_in_the_ledger(ledger: Ledger) -> None:
     trials = [trial(seed) for seed in (3, 1, 4, 0, 2, 5)]
-    started: list[Trial] = []
+    started: list[ChapterTrial] = []
     told: list[Result] = []
     words = {"wanted": lambda trial: not started.append(trial), "on_result": told.append}
     assert run_trials(trials, ledger, TrialConditions(work=WORK, workers=3), **words) == Counts(done=6)
@@ -36,7 +37,7 @@ def test_trials_start_in_the_order_given_and_every_one_ends_in_the_ledger(ledger
 def test_running_again_finishes_only_the_rest(ledger: Ledger) -> None:
     trials = [trial(seed) for seed in range(4)]
     run_trials(trials[:2], ledger, TrialConditions(work=WORK))
-    started: list[Trial] = []
+    started: list[ChapterTrial] = []
     tally = run_trials(
         trials, ledger, TrialConditions(work=WORK), wanted=lambda trial: not started.append(trial)
     )
@@ -74,7 +75,7 @@ def test_the_order_and_the_company_do_not_change_the_bits(tmp_path: Path) -> Non
 def test_the_callbacks_are_never_called_at_the_same_time(ledger: Ledger) -> None:
     inside = threading.Semaphore(1)
 
-    def slow(_: Trial | Result) -> bool:
+    def slow(_: ChapterTrial | Result) -> bool:
         assert inside.acquire(blocking=False)
         time.sleep(0.01)
         inside.release()

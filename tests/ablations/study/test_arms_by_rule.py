@@ -1,12 +1,12 @@
 """From a few words to arms: which ones a design asks for, under which names, and which it shares."""
 
 from collections.abc import Callable
+from dataclasses import fields
 from itertools import product
 from typing import Any
 
 import pytest
 
-from ablations.study.costs import contrasts
 from ablations.study.settings import (
     DEFAULTS,
     FACTORS,
@@ -18,8 +18,9 @@ from ablations.study.settings import (
 from ablations.study.study import Arm, Study
 from ablations.study.study_file import DesignTable
 from bench.chapter.models.registry import ZOO
+from bench.chapter.trial import ChapterTrial, Setting
 from bench.errors import BadInput
-from bench.trial import DERIVED, Setting, Trial
+from bench.trial import DERIVED
 
 FOUR = ["tying", "dropout", "ar", "tar"]
 Write = Callable[..., Study]
@@ -142,11 +143,11 @@ def test_arms_are_counted_by_arithmetic(design: dict[str, object], count: int) -
 
 
 def test_every_field_of_trial_can_be_set_or_is_set_by_the_study() -> None:
-    assert set(Trial.__dataclass_fields__) - set(DEFAULTS) == {"model", "seed", "options", *DERIVED}
+    assert {f.name for f in fields(ChapterTrial)} - set(DEFAULTS) == {"model", "seed", "options", *DERIVED}
 
 
 def test_every_setting_and_every_string_option_is_declared() -> None:
-    rules = [f.metadata["setting"] for f in Trial.__dataclass_fields__.values() if f.name in DEFAULTS]
+    rules = [f.metadata["setting"] for f in fields(ChapterTrial) if f.name in DEFAULTS]
     assert all(isinstance(rule, Setting) and rule.about for rule in rules)
     for spec in ZOO.values():
         strings = {key: value for key, value in spec.options.items() if isinstance(value, str)}
@@ -156,7 +157,7 @@ def test_every_setting_and_every_string_option_is_declared() -> None:
 
 @pytest.mark.parametrize("model", ZOO)
 def test_every_model_resolves_to_its_chapter_s_settings(model: str) -> None:
-    trial = Trial(seed=0, **resolve({"model": model}))
+    trial = ChapterTrial(seed=0, **resolve({"model": model}))
     assert {key: getattr(trial, key) for key in ZOO[model].settings} == ZOO[model].settings
     assert trial.options == ZOO[model].options
 
@@ -164,8 +165,8 @@ def test_every_model_resolves_to_its_chapter_s_settings(model: str) -> None:
 def test_given_settings_go_before_the_model_s_and_those_before_the_defaults() -> None:
     fields = resolve({"model": "lm7", "wd": 0.3})
     assert fields["wd"] == 0.3  # given; LMModel7's is .1
-    assert fields["alpha"] == 2.0  # LMModel7's; Trial's default is 0
-    assert fields["batch"] == 64  # Trial's default
+    assert fields["alpha"] == 2.0  # LMModel7's; ChapterTrial's default is 0
+    assert fields["batch"] == 64  # ChapterTrial's default
 
 
 def test_an_arm_with_another_model_takes_that_model_s_chapter_settings() -> None:
@@ -243,7 +244,7 @@ def test_a_grid_within_a_setting_compares_each_cell_with_the_baseline_s_levels_t
         "LMModel6, 2 layers, lr 0.01",
         "nn.GRU, 2 layers, lr 0.01",
     ]
-    assert contrasts(found) == {
+    assert found.contrasts == {
         "LMModel6, 2 layers, lr 0.01": "LMModel6, 1 layer",
         "nn.GRU, 2 layers, lr 0.01": "nn.GRU, 1 layer, lr 0.01",
     }

@@ -8,10 +8,11 @@ import pytest
 
 from ablations.ledger import Ledger, seal
 from ablations.study.plan import Plan, PlannedArm, all_stored, store, stored
+from bench.chapter.trial import ChapterTrial
 from bench.errors import BadInput
 from bench.files import save
 from bench.metric import Metric
-from bench.trial import Trial, failure
+from bench.trial import failure
 
 ARM = PlannedArm(
     name="a", model="lm4", title="LMModel4", changes={"lr": 0.1}, trials={0: "0" * 16, 7: "f" * 16}
@@ -115,7 +116,7 @@ def test_a_sealed_plan_with_other_content_is_refused(
 
 
 def planned(study: str, seeds: range, lr: float = 0.01, when: float = 0.0) -> Plan:
-    trials = {seed: Trial(model="stub", seed=seed, lr=lr).id for seed in seeds}
+    trials = {seed: ChapterTrial(model="stub", seed=seed, lr=lr).id for seed in seeds}
     return replace(
         PLAN, study=study, hash=f"{study} {seeds} {lr}", arms=(replace(ARM, trials=trials),), planned=when
     )
@@ -123,7 +124,7 @@ def planned(study: str, seeds: range, lr: float = 0.01, when: float = 0.0) -> Pl
 
 def train(ledger: Ledger, seeds: range, lr: float = 0.01) -> None:
     for seed in seeds:
-        ledger.record(failure(Trial(model="stub", seed=seed, lr=lr), "of no matter", started=1e9))
+        ledger.record(failure(ChapterTrial(model="stub", seed=seed, lr=lr), "of no matter", started=1e9))
 
 
 def test_a_study_extended_after_a_tour_says_so_and_is_dated_by_both_plans(tmp_path: Path) -> None:

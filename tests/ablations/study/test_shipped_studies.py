@@ -10,15 +10,15 @@ from typing import Any
 import pytest
 
 from ablations import cli
-from ablations.study.costs import contrasts, expected_seconds, work
 from ablations.study.loading import load, override
 from ablations.study.plan import decide
 from ablations.study.study import Study
 from ablations.study.study_file import shipped
 from bench.chapter import corpus, text
+from bench.chapter.costs import expected_seconds, work
 from bench.chapter.models.registry import ZOO
+from bench.chapter.trial import ChapterTrial
 from bench.errors import BadInput
-from bench.trial import Trial
 from reports.statistics import sequential
 from reports.statistics.planning import expected
 from reports.statistics.power import ALPHA, smallest_exact_p
@@ -30,7 +30,7 @@ STUDIES = Path(__file__).parents[3] / "docs" / "studies.md"
 
 def flat(study: Study) -> list[dict[str, object]]:
     """Every arm's settings but the A/A arm's."""
-    return [Trial(seed=0, **arm.settings).factors() for arm in study.arms if not arm.seed_offset]
+    return [ChapterTrial(seed=0, **arm.settings).factors() for arm in study.arms if not arm.seed_offset]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -38,7 +38,7 @@ def test_a_shipped_study_can_claim_something_and_trains_nothing_twice(name: str)
     study = load(name)
     assert study.name == name and study.question.endswith("?") and study.about
     assert f"| `{name}` | {study.question}" in STUDIES.read_text("utf-8")
-    assert smallest_exact_p(len(study.seeds)) * len(contrasts(study)) <= ALPHA
+    assert smallest_exact_p(len(study.seeds)) * len(study.contrasts) <= ALPHA
     assert [arm.seed_offset for arm in study.arms].count(1000) == 1  # the A/A arm
     listed = [{arm.trial(seed).id for seed in arm.seeds} for arm in study.arms]
     assert [len(ids) for ids in listed] == [1 if arm.counted else len(study.seeds) for arm in study.arms]
@@ -49,21 +49,21 @@ def test_a_shipped_study_can_claim_something_and_trains_nothing_twice(name: str)
 def test_a_shipped_study_is_expected_to_be_decided_within_half_an_hour(name: str) -> None:
     """On two cores, if half of its differences are none and half twice δ, and pairs differ by 1.25 δ (SD)."""
     study = load(name)
-    compared, seeds = contrasts(study), 0.0
+    compared, seeds = study.contrasts, 0.0
     for effect in (0.0, 2.0):
         seen = expected(Looks(study.looks), sd=1.25, delta=1.0, effect=effect, family=len(compared))
         assert seen.decided > 0.9
         seeds += seen.seeds / 2
     sides = {*compared, *compared.values()}
-    trained = [Trial(seed=0, **arm.settings) for arm in study.arms if arm.name in sides]
+    trained = [ChapterTrial(seed=0, **arm.settings) for arm in study.arms if arm.name in sides]
     assert seeds * sum(map(expected_seconds, trained)) <= 2 * 30 * 60
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if load(name).file.design.within])
 def test_a_contrast_of_a_shipped_grid_changes_one_setting(name: str) -> None:
     study = load(name)
-    arms = {arm.name: Trial(seed=0, **arm.settings).factors() for arm in study.arms}
-    for arm, base in contrasts(study).items():
+    arms = {arm.name: ChapterTrial(seed=0, **arm.settings).factors() for arm in study.arms}
+    for arm, base in study.contrasts.items():
         moved = [key for key in study.file.design.grid if arms[arm].get(key) != arms[base].get(key)]
         assert len(moved) == 1 and moved[0] not in study.file.design.within
 
@@ -116,14 +116,14 @@ def test_regularization_trains_the_arms_that_its_views_share_once() -> None:
 @pytest.mark.parametrize("name", ["context", "order", "stability"])
 def test_every_arm_has_a_contrast_where_each_has_a_question(name: str) -> None:
     study = load(name)
-    assert set(contrasts(study)) == {arm.name for arm in study.arms[1:] if not arm.seed_offset}
+    assert set(study.contrasts) == {arm.name for arm in study.arms[1:] if not arm.seed_offset}
 
 
 def test_context_asks_for_as_many_words_from_one_as_from_five_and_counts_the_same_words() -> None:
     arms = {arm.name: arm for arm in load("context").arms if not arm.seed_offset}
     sizes = {}
     for name, arm in arms.items():
-        trial = Trial(seed=0, **arm.settings)
+        trial = ChapterTrial(seed=0, **arm.settings)
         train, valid = corpus.batches(trial, corpus.load(trial))
         sizes[name] = len(train) * trial.epochs * (trial.model == "lm2"), len(valid.order)
         if arm.against and trial.model != "lm2":
@@ -171,8 +171,8 @@ def test_all_studies_load_in_half_a_second_without_torch_and_other_slow_packages
         "start = time.process_time()\n"
         "for name in plan.shipped():\n"
         "    study = plan.loading.load(name)\n"
-        "    plan.costs.contrasts(study)\n"
-        "    sum(plan.costs.expected_seconds(arm.trial(seed)) for arm in study.arms for seed in arm.seeds)\n"
+        "    study.contrasts\n"
+        "    sum(arm.trial(seed).seconds for arm in study.arms for seed in arm.seeds)\n"
         "heavy = {'torch', 'fastai', 'mlflow', 'numpy', 'scipy', 'pandas'}\n"
         "print(time.process_time() - start, sorted(heavy & {*sys.modules}))\n"
     )

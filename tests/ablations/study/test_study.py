@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from ablations.study.costs import contrasts, expected_seconds
 from ablations.study.loading import AA_NAME, load, override
 from ablations.study.plan import decide
 from ablations.study.settings import resolve
 from ablations.study.study import Study
+from bench.chapter.costs import expected_seconds
 from bench.chapter.models.registry import ZOO
+from bench.chapter.trial import ChapterTrial
 from bench.errors import BadInput
 from bench.metric import Metric
-from bench.trial import Trial
 
 TEXT = """
 name = "mine"
@@ -196,7 +196,7 @@ def test_bad_seeds_from_the_command_line_do_not_blame_the_file(mine: Study) -> N
 
 
 def seconds(**settings: object) -> float:
-    return expected_seconds(Trial(seed=0, **resolve({"model": "lm6", **settings})))
+    return expected_seconds(ChapterTrial(seed=0, **resolve({"model": "lm6", **settings})))
 
 
 @pytest.mark.parametrize("model", ZOO)
@@ -232,7 +232,7 @@ def test_cost_follows_the_length_of_the_text(tmp_path: Path) -> None:
 
 
 def test_every_arm_but_a_a_has_a_contrast(mine: Study) -> None:
-    assert set(contrasts(mine)) == {"+ dropout", "calm"}
+    assert set(mine.contrasts) == {"+ dropout", "calm"}
 
 
 AGAINST = """
@@ -248,7 +248,7 @@ def test_an_arm_may_be_held_against_another_one_than_the_baseline(edited: Edit) 
     stormy = next(arm for arm in study.arms if arm.name == "stormy")
     assert stormy.against == "+ dropout"
     assert stormy.changes == {"alpha": 2.0, "clip": 1.0, "dropout": 0.0}  # less the dropout of the other
-    assert contrasts(study) == {"stormy": "+ dropout", "calm": study.baseline.name}, "+ dropout is a base"
+    assert study.contrasts == {"stormy": "+ dropout", "calm": study.baseline.name}, "+ dropout is a base"
     assert study.plan != edited("[[arm]]", f"{AGAINST.replace('calm', '')}[[arm]]").plan
 
 
@@ -278,8 +278,8 @@ def test_against_may_be_chained_and_an_arm_that_others_name_has_a_contrast_where
     )
     four = next(arm for arm in kept.arms if arm.name == "four")
     assert (four.against, four.changes) == ("three", {"hidden": 8})
-    assert set(contrasts(reference)) == {"+ dropout", "calm", "three", "four"}
-    assert set(contrasts(kept)) == {"+ dropout", "calm", "three", "four", "two"}, "two names the baseline"
+    assert set(reference.contrasts) == {"+ dropout", "calm", "three", "four"}
+    assert set(kept.contrasts) == {"+ dropout", "calm", "three", "four", "two"}, "two names the baseline"
 
 
 def test_the_baseline_s_name_in_against_follows_what_is_set_on_the_command_line(edited: Edit) -> None:
@@ -306,7 +306,7 @@ def test_against_names_the_arm_that_an_equal_one_became(edited: Edit) -> None:
 def test_an_arm_that_is_counted_has_one_trial_for_all_seeds_and_no_contrast_of_its_own(edited: Edit) -> None:
     counts = '[[arm]]\nname = "counts"\nset = { model = "ngram-2" }\n'
     study = edited("[[arm]]", f"{counts}{AGAINST.replace('calm', 'counts')}[[arm]]")
-    assert set(contrasts(study)) == {"+ dropout", "calm", "stormy"}
+    assert set(study.contrasts) == {"+ dropout", "calm", "stormy"}
     plan, listed = decide(study, "unrolled run mine")
     arm = next(arm for arm in plan.arms if arm.name == "counts")
     assert arm.counted and list(arm.trials) == [3, 0] and len(set(arm.trials.values())) == 1

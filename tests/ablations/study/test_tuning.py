@@ -20,9 +20,10 @@ from ablations.runner.parallel import TrialConditions, run_trials
 from ablations.study import loading, plan, tuning
 from ablations.study.loading import load, override
 from ablations.study.study import Arm, Study
+from bench.chapter.trial import ChapterTrial
 from bench.errors import BadInput
 from bench.metric import Metric
-from bench.trial import Result, Trial, failure
+from bench.trial import Result, failure
 
 SMALL = """
 name = "tuned"
@@ -66,7 +67,7 @@ def study(loaded: Write) -> Study:
     return loaded(TEXT)
 
 
-def searched(study: Study) -> list[tuple[Arm, Trial]]:
+def searched(study: Study) -> list[tuple[Arm, ChapterTrial]]:
     return [(search, search.trial(seed)) for search in study.searches for seed in search.seeds]
 
 
@@ -89,11 +90,11 @@ def test_a_search_moves_the_setting_and_nothing_else(study: Study) -> None:
     arms = {arm.name: arm for arm in study.arms}
     for search, trial in searched(study):
         assert trial.factors() == {
-            **Trial(seed=0, **arms[search.tunes].settings).factors(),
+            **ChapterTrial(seed=0, **arms[search.tunes].settings).factors(),
             "lr": search.level,
         }
     # at the declared level it is the declared trial but for its seed
-    declared = Trial(seed=2000, **study.baseline.settings)
+    declared = ChapterTrial(seed=2000, **study.baseline.settings)
     assert declared.id in {trial.id for _, trial in searched(study)}
 
 
@@ -141,10 +142,12 @@ def test_searches_and_winners_count_towards_the_limit(study: Study, monkeypatch)
 
 
 def result(loss: float, **metrics: float) -> Result:
-    return Result(trial=Trial(model="lm6", seed=0), status="done", metrics={"valid_loss": loss, **metrics})
+    return Result(
+        trial=ChapterTrial(model="lm6", seed=0), status="done", metrics={"valid_loss": loss, **metrics}
+    )
 
 
-LM6 = Trial(model="lm6", seed=0)
+LM6 = ChapterTrial(model="lm6", seed=0)
 GONE = failure(LM6, "diverged at step 3", status="diverged", metrics={"valid_loss": 0.0})
 
 

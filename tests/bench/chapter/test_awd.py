@@ -14,7 +14,7 @@ from bench.chapter.diagnostics import gradient_by_distance
 from bench.chapter.models.awd import AwdLM
 from bench.chapter.models.registry import ZOO
 from bench.chapter.run import run_trial
-from bench.trial import Trial
+from bench.chapter.trial import ChapterTrial
 
 VOCAB = 11
 QUIET = {"embed_p": 0.0, "input_p": 0.0, "weight_p": 0.0, "hidden_p": 0.0, "output_p": 0.0}
@@ -114,7 +114,7 @@ def test_the_twins_agree_bit_for_bit_under_one_seed(
 
 @pytest.mark.parametrize("engine", ["learner", "loop"])
 def test_a_trial_of_the_twin_is_the_trial_of_fastais_step_for_step(
-    small: Callable[..., Trial], engine: str
+    small: Callable[..., ChapterTrial], engine: str
 ) -> None:
     settings = {"engine": engine, "alpha": 2.0, "beta": 1.0, "epochs": 2, "lr": 3e-2}
     options = {"embedding": 24, "hidden": 32, **dict.fromkeys(QUIET, 0.1)}

@@ -7,11 +7,11 @@ import torch
 
 from bench.chapter.corpus import Corpus, batches, load
 from bench.chapter.training import train
-from bench.trial import Trial
+from bench.chapter.trial import ChapterTrial
 
 
 def test_windows_start_every_w_tokens_and_the_target_of_every_word_is_the_next_one(numbers: Corpus) -> None:
-    train, valid = batches(Trial(model="lm4", seed=0), numbers)
+    train, valid = batches(ChapterTrial(model="lm4", seed=0), numbers)
     starts = range(0, 63_095 - 16 - 1, 16)  # the chapter's range(0, len(nums)-sl-1, sl)
     assert train.positions[:, 0].tolist() == [start + 1 for start in starts]
     assert valid.order.min() == int(3_943 * 0.8)
@@ -21,7 +21,7 @@ def test_windows_start_every_w_tokens_and_the_target_of_every_word_is_the_next_o
 
 def test_row_j_of_every_batch_reads_the_jth_stretch_on_and_on(numbers: Corpus) -> None:
     """As group_chunks: new[i + bs·j] = old[m·i + j], with m = windows // bs."""
-    trial = Trial(model="lm4", seed=0)
+    trial = ChapterTrial(model="lm4", seed=0)
     for split in batches(trial, numbers):
         first, m = int(split.order.min()), len(split)
         for k, row in enumerate(split.rows):
@@ -33,7 +33,7 @@ def test_row_j_of_every_batch_reads_the_jth_stretch_on_and_on(numbers: Corpus) -
 
 
 def test_incomplete_batches_are_dropped_from_grouped_data(numbers: Corpus) -> None:
-    train, valid = batches(Trial(model="lm4", seed=0), numbers)
+    train, valid = batches(ChapterTrial(model="lm4", seed=0), numbers)
     assert (len(train), len(valid)) == (3_154 // 64, 789 // 64)
     assert {len(inputs) for split in (train, valid) for inputs, _ in split} == {64}
     assert train.tokens == 49 * 64 * 16
@@ -42,7 +42,7 @@ def test_incomplete_batches_are_dropped_from_grouped_data(numbers: Corpus) -> No
 @pytest.mark.parametrize("order", ["grouped", "sequential", "shuffled"])
 @pytest.mark.parametrize("split", ["tail", "blocks"])
 def test_no_window_is_in_both_splits_or_twice_in_one(numbers: Corpus, split: str, order: str) -> None:
-    train, valid = batches(Trial(model="lm4", seed=0, split=split, order=order), numbers)
+    train, valid = batches(ChapterTrial(model="lm4", seed=0, split=split, order=order), numbers)
     seen = torch.cat([train.order, valid.order])
     assert len(seen.unique()) == len(seen)
     dropped = len(train.inputs) - len(seen)
@@ -53,7 +53,7 @@ def test_no_window_is_in_both_splits_or_twice_in_one(numbers: Corpus, split: str
 @pytest.mark.parametrize(("batch", "stride"), [(64, 0), (64, 1), (6, 0)])
 def test_no_row_runs_from_one_block_into_another(numbers: Corpus, batch: int, stride: int) -> None:
     """80 blocks of a batch of 64: 64 rows train on one each, four rows of validation share one."""
-    trial = Trial(model="lm4", seed=0, split="blocks", batch=batch, stride=stride, reset="batch")
+    trial = ChapterTrial(model="lm4", seed=0, split="blocks", batch=batch, stride=stride, reset="batch")
     train, valid = batches(trial, numbers)
     blocks = batch + -(-batch // 4)
     size = len(train.inputs) // blocks
@@ -68,12 +68,14 @@ def test_no_row_runs_from_one_block_into_another(numbers: Corpus, batch: int, st
 
 
 def test_the_blocks_make_as_many_updates_and_ask_for_as_many_words_as_the_tail(numbers: Corpus) -> None:
-    tail, blocks = (batches(Trial(model="lm4", seed=0, split=s), numbers) for s in ("tail", "blocks"))
+    tail, blocks = (batches(ChapterTrial(model="lm4", seed=0, split=s), numbers) for s in ("tail", "blocks"))
     assert [len(part.order) for part in blocks] == [len(part.order) for part in tail]
 
 
 def test_a_stride_starts_windows_within_others_that_ask_for_every_word(numbers: Corpus) -> None:
-    trial = Trial(model="lm2", seed=0, window=3, stride=1, target="last", reset="batch", order="sequential")
+    trial = ChapterTrial(
+        model="lm2", seed=0, window=3, stride=1, target="last", reset="batch", order="sequential"
+    )
     train, valid = batches(trial, numbers)
     asked = torch.cat([train.positions[train.order], valid.positions[valid.order]])
     assert train.positions[train.order].diff().unique().tolist() == [1]
@@ -85,14 +87,14 @@ def test_a_stride_starts_windows_within_others_that_ask_for_every_word(numbers: 
 def test_no_seed_moves_the_split(numbers: Corpus, split: str) -> None:
     with torch.random.fork_rng():
         torch.manual_seed(1)
-        one = batches(Trial(model="lm4", seed=1, split=split), numbers)
+        one = batches(ChapterTrial(model="lm4", seed=1, split=split), numbers)
         torch.manual_seed(2)
-        two = batches(Trial(model="lm4", seed=2, split=split), numbers)
+        two = batches(ChapterTrial(model="lm4", seed=2, split=split), numbers)
     assert all(torch.equal(a.order, b.order) for a, b in zip(one, two, strict=True))
 
 
 @pytest.fixture
-def passes(small: Callable[..., Trial]) -> Callable[..., list[list[int]]]:
+def passes(small: Callable[..., ChapterTrial]) -> Callable[..., list[list[int]]]:
     """The first words of the targets of two training passes of a trial, as its engine would read them."""
 
     def look(model: str = "lm6", **changes: object) -> list[list[int]]:
@@ -121,7 +123,7 @@ def test_other_orders_are_the_same_at_every_pass(passes: Callable[..., list[list
 
 
 def test_the_last_batch_of_an_ungrouped_validation_is_read_however_short(
-    small: Callable[..., Trial],
+    small: Callable[..., ChapterTrial],
 ) -> None:
     trial = small(order="sequential")
     train, valid = batches(trial, load(trial))

@@ -14,7 +14,7 @@ from bench.chapter.models.recurrent import Unrolled
 from bench.chapter.models.registry import ZOO
 from bench.chapter.run import run_trial
 from bench.chapter.training.train import build, fit, load
-from bench.trial import Trial
+from bench.chapter.trial import ChapterTrial
 
 IN, HIDDEN, ROWS, STEPS = 5, 7, 3, 6
 FORMS = {
@@ -138,7 +138,7 @@ SMALL = {"hidden": 8, "layers": 2}
 
 
 def built(name: str, **options: Any) -> Any:
-    return build(Trial(model=name, seed=3, options=options), 30)
+    return build(ChapterTrial(model=name, seed=3, options=options), 30)
 
 
 @pytest.mark.parametrize("tying", [False, True])
@@ -165,7 +165,7 @@ def test_a_cell_draws_its_own_weights_unless_it_is_told_otherwise(name: str) -> 
 
 @pytest.mark.parametrize("name", ["lstm-gates", "lstm-chunk", "gru-after"])
 def test_training_from_the_built_in_s_weights_begins_with_its_losses(
-    name: str, small: Callable[..., Trial]
+    name: str, small: Callable[..., ChapterTrial]
 ) -> None:
     ours, theirs = (
         run_trial(small(model, options=options))
@@ -183,6 +183,6 @@ def test_training_from_the_built_in_s_weights_begins_with_its_losses(
         assert losses == pytest.approx(expected, abs=1e-5)
 
 
-def first_losses(trial: Trial, count: int = 5) -> list[float]:
+def first_losses(trial: ChapterTrial, count: int = 5) -> list[float]:
     data, train, valid = load(trial)
     return list(fit(trial, build(trial, len(data.vocab)), train, valid).losses[:count])

@@ -9,8 +9,8 @@ from bench.chapter.corpus import Corpus, batches
 from bench.chapter.models.counts import Constant, NGram
 from bench.chapter.models.registry import ZOO
 from bench.chapter.run import run_trial
+from bench.chapter.trial import ChapterTrial
 from bench.differences import numbers as numbers_of
-from bench.trial import Trial
 
 #                    0  1  2  3  4  5  6  7
 IDS = torch.tensor([0, 1, 0, 1, 0, 2, 0, 1])
@@ -32,7 +32,7 @@ def test_unigram_shares_are_counts_with_one_pseudo_count_and_bigram_shares_lean_
 
 @pytest.mark.parametrize("context", [0, 1, 2, 4])
 def test_every_row_sums_to_one_and_leaves_nothing_impossible(numbers: Corpus, context: int) -> None:
-    train, valid = batches(Trial(model="ngram-2", seed=0), numbers)
+    train, valid = batches(ChapterTrial(model="ngram-2", seed=0), numbers)
     seen, asked = (s.positions[s.order].flatten()[:3000] for s in (train, valid))
     p = NGram(30, context).predict(numbers.ids, seen, asked).exp()
     assert p.shape == (3000, 30) and (p > 0).all()
@@ -59,7 +59,7 @@ def test_the_constant_gives_the_top_token_its_share() -> None:
 def test_the_most_common_token_is_right_638_times_of_4207() -> None:
     """Source: fastbook chapter 12, 'thousand' at 0.15165200855716662."""
     settings = {"window": 3, "target": "last", "order": "sequential", "reset": "batch"}
-    result = run_trial(Trial(model="most-common", seed=0, **settings))
+    result = run_trial(ChapterTrial(model="most-common", seed=0, **settings))
     assert (result.metrics["valid_hits"], result.metrics["valid_targets"]) == (638, 4207)
     assert result.metrics["valid_accuracy"] == 0.15165200855716662
     assert result.roles["thousand"][1:] == (638, 638)
@@ -67,14 +67,16 @@ def test_the_most_common_token_is_right_638_times_of_4207() -> None:
 
 
 def test_one_word_of_context_predicts_better_than_none_where_the_text_is_of_one_distribution() -> None:
-    one, two = (run_trial(Trial(model=f"ngram-{n}", seed=0, split="blocks")) for n in (1, 2))
+    one, two = (run_trial(ChapterTrial(model=f"ngram-{n}", seed=0, split="blocks")) for n in (1, 2))
     assert two.metrics["valid_loss"] < one.metrics["valid_loss"] - 0.5
 
 
 @pytest.mark.parametrize("order", ["grouped", "shuffled"])
 @pytest.mark.parametrize("split", ["tail", "blocks"])
 @pytest.mark.parametrize("model", [name for name, spec in ZOO.items() if spec.counted])
-def test_a_seed_changes_no_count(model: str, split: str, order: str, small: Callable[..., Trial]) -> None:
+def test_a_seed_changes_no_count(
+    model: str, split: str, order: str, small: Callable[..., ChapterTrial]
+) -> None:
     options = dict(ZOO[model].options)
     one, two = (
         run_trial(small(model, seed=seed, split=split, order=order, options=options)) for seed in (0, 1)

@@ -15,7 +15,7 @@ from bench.chapter.models.registry import ZOO
 from bench.chapter.models.spec import ModelSpec
 from bench.chapter.run import run_trial
 from bench.chapter.training import train
-from bench.trial import Trial
+from bench.chapter.trial import ChapterTrial
 
 AWD = {"lr": 0.1, **dict.fromkeys(("embed_p", "input_p", "weight_p", "hidden_p", "output_p"), 0.2)}
 
@@ -86,7 +86,7 @@ cases = pytest.mark.parametrize(
 )
 
 
-def trial_of(small: Callable[..., Trial], model: str, settings: dict[str, Any]) -> Trial:
+def trial_of(small: Callable[..., ChapterTrial], model: str, settings: dict[str, Any]) -> ChapterTrial:
     options = {**ZOO[model].options}
     options |= {name: 8 for name in ("hidden", "embedding") if name in options}
     options |= {k: v for k, v in settings.items() if k in options}
@@ -96,8 +96,10 @@ def trial_of(small: Callable[..., Trial], model: str, settings: dict[str, Any]) 
 def ignored(monkeypatch: pytest.MonkeyPatch, factor: str, value: Any) -> None:
     """Whatever a trial says of this factor, its model, its data and its training have this value."""
 
-    def without(trial: Trial) -> Trial:
-        return replace(trial, **{factor: value}) if factor in {f.name for f in fields(Trial)} else trial
+    def without(trial: ChapterTrial) -> ChapterTrial:
+        return (
+            replace(trial, **{factor: value}) if factor in {f.name for f in fields(ChapterTrial)} else trial
+        )
 
     for name in ("load", "build", "fit"):
         step = getattr(train, name)
@@ -112,7 +114,7 @@ def ignored(monkeypatch: pytest.MonkeyPatch, factor: str, value: Any) -> None:
 
 @cases
 def test_a_factor_that_acts_is_witnessed_and_one_that_is_ignored_is_not(
-    small: Callable[..., Trial],
+    small: Callable[..., ChapterTrial],
     monkeypatch: pytest.MonkeyPatch,
     factor: str,
     model: str,
@@ -144,7 +146,7 @@ UNWITNESSED = {
 
 
 def test_every_setting_and_every_option_has_a_witness_or_a_reason_to_need_none() -> None:
-    settings = {f.name for f in fields(Trial)}
+    settings = {f.name for f in fields(ChapterTrial)}
     options = {key for spec in ZOO.values() for key in spec.options}
     of_counts = {"context"}
     tables = {**witnesses.DATA, **witnesses.TRAINING, **witnesses.MODEL}

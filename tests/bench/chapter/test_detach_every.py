@@ -11,7 +11,7 @@ from bench.chapter.models.recurrent import LanguageModel, detached
 from bench.chapter.models.registry import ZOO
 from bench.chapter.run import run_trial
 from bench.chapter.training.engine import first_difference
-from bench.trial import Trial
+from bench.chapter.trial import ChapterTrial
 
 WINDOW, COUNT = 4, 6
 VOCAB = WINDOW * COUNT
@@ -115,7 +115,7 @@ def test_evaluation_and_a_reset_end_a_replay(name: str, by: str) -> None:
 
 @pytest.mark.parametrize("engine", ["learner", "loop"])
 def test_trials_differ_in_the_gradient_of_the_first_step_that_can_and_not_in_batches_or_updates(
-    small: Callable[..., Trial], engine: str
+    small: Callable[..., ChapterTrial], engine: str
 ) -> None:
     """The losses before are equal to the bit, and so is the loss of that step itself."""
     every = (1, WINDOW, 2 * WINDOW, 4 * WINDOW)

@@ -15,8 +15,8 @@ from bench.chapter.models.registry import ZOO
 from bench.chapter.models.spec import ModelSpec
 from bench.chapter.run import run_trial
 from bench.chapter.training import train
+from bench.chapter.trial import ChapterTrial
 from bench.errors import BadInput
-from bench.trial import Trial
 
 # What follows are the models of careless users.
 
@@ -161,7 +161,7 @@ CARELESS: dict[type[nn.Module], str] = {
 
 @pytest.mark.parametrize("cls", CARELESS, ids=lambda cls: cls.__name__)
 def test_a_careless_model_is_refused_with_its_mistake(
-    small: Callable[..., Trial], monkeypatch: pytest.MonkeyPatch, cls: type[nn.Module]
+    small: Callable[..., ChapterTrial], monkeypatch: pytest.MonkeyPatch, cls: type[nn.Module]
 ) -> None:
     monkeypatch.setattr(ModelSpec, "build", lambda spec, vocab, **options: cls(vocab, **options))
     options = {"hidden": 8, "dropout": 0.1} if cls is Nameless else {"hidden": 8}
@@ -170,7 +170,7 @@ def test_a_careless_model_is_refused_with_its_mistake(
 
 
 def test_a_model_that_takes_another_number_of_threads_is_refused(
-    plug: Callable[..., Path], small: Callable[..., Trial]
+    plug: Callable[..., Path], small: Callable[..., ChapterTrial]
 ) -> None:
     forward = "def forward(self, x, h=None):\n"
     plug("cell", forward, f"{forward}        torch.set_num_threads(2)\n")
@@ -184,7 +184,7 @@ def test_a_model_that_takes_another_number_of_threads_is_refused(
 
 
 @pytest.mark.parametrize("name", ZOO)
-def test_every_model_of_the_zoo_passes(small: Callable[..., Trial], name: str) -> None:
+def test_every_model_of_the_zoo_passes(small: Callable[..., ChapterTrial], name: str) -> None:
     options = {key: 8 for key in ("hidden", "embedding") if key in ZOO[name].options}
     window = {"window": 3} if name == "lm1" else {}
     result = train_first_batch(small(name, options=options, **window))
@@ -192,7 +192,7 @@ def test_every_model_of_the_zoo_passes(small: Callable[..., Trial], name: str) -
 
 
 def test_what_is_trained_last_are_batches_as_a_trial_draws_them(
-    small: Callable[..., Trial], monkeypatch: pytest.MonkeyPatch
+    small: Callable[..., ChapterTrial], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trained, fit = [], train.fit
     monkeypatch.setattr(train, "fit", lambda trial, *rest: trained.append(rest[1]) or fit(trial, *rest))
@@ -206,14 +206,14 @@ def test_what_is_trained_last_are_batches_as_a_trial_draws_them(
     "options", [{"hidden": 10**9}, {"hidden": 8, "layers": 10**9}, {"hidden": 8, "embedding": 10**12}]
 )
 def test_weights_that_no_memory_holds_are_counted_and_not_built(
-    small: Callable[..., Trial], options: dict[str, int], monkeypatch: pytest.MonkeyPatch
+    small: Callable[..., ChapterTrial], options: dict[str, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(train, "build", lambda *_: pytest.fail("it was built"))
     with pytest.raises(BadInput, match=r"needs at least [\d,]+ MiB for its weights, of which this machine"):
         train_first_batch(small("awd", options=options))
 
 
-def test_what_no_trial_can_read_is_refused(small: Callable[..., Trial]) -> None:
+def test_what_no_trial_can_read_is_refused(small: Callable[..., ChapterTrial]) -> None:
     with pytest.raises(BadInput, match=r"lm1.* reads three tokens at a time and got 1"):
         train_first_batch(small("lm1", window=3, detach_every=1))
     with pytest.raises(BadInput, match="too few"):
@@ -242,7 +242,7 @@ def test_what_no_trial_can_read_is_refused(small: Callable[..., Trial]) -> None:
     ],
 )
 def test_a_mistake_in_a_cell_is_one_line_with_its_place_or_name(
-    plug: Callable[..., Path], small: Callable[..., Trial], line: str, said: str
+    plug: Callable[..., Path], small: Callable[..., ChapterTrial], line: str, said: str
 ) -> None:
     plug("cell", "        return h, h\n", f"        {line}\n        return h, h\n")
     with pytest.raises(BadInput, match=rf"^my\.py{said}"):

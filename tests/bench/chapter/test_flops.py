@@ -12,7 +12,7 @@ from bench.chapter.models.recurrent import LanguageModel
 from bench.chapter.models.registry import ZOO
 from bench.chapter.run import run_trial
 from bench.chapter.training.train import build
-from bench.trial import Trial
+from bench.chapter.trial import ChapterTrial
 
 VOCAB, ROWS, WINDOW, HIDDEN = 9, 8, 4, 8
 TRAINED = sorted(name for name, spec in ZOO.items() if not spec.counted)
@@ -24,15 +24,17 @@ def products_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.backends.mkldnn, "enabled", False)
 
 
-def setting(model: str, **changes: object) -> Trial:
+def setting(model: str, **changes: object) -> ChapterTrial:
     """LMModel1 can read only three words, and only from nothing."""
     spec = ZOO[model]
     small = {"hidden": HIDDEN} | ({"embedding": 6} if "embedding" in spec.options else {})
     first = {"window": 3, "target": "last", "reset": "batch"} if model == "lm1" else {"window": WINDOW}
-    return Trial(model=model, seed=0, batch=ROWS, **{"epochs": 1, "options": small, **first, **changes})
+    return ChapterTrial(
+        model=model, seed=0, batch=ROWS, **{"epochs": 1, "options": small, **first, **changes}
+    )
 
 
-def made(trial: Trial, model: LanguageModel, windows: int = 1) -> tuple[int, int]:
+def made(trial: ChapterTrial, model: LanguageModel, windows: int = 1) -> tuple[int, int]:
     """Operations of so many forward passes, and of the last one's backward pass, as torch counts them."""
     tokens = torch.randint(VOCAB, (windows, ROWS, trial.window), generator=torch.Generator().manual_seed(0))
     model.train()
@@ -87,7 +89,7 @@ def test_each_epoch_starts_with_no_window_to_read_again_and_a_reset_leaves_none(
 
 
 def test_a_trial_records_its_count_and_counts_and_plug_ins_have_none(
-    small: Callable[..., Trial], monkeypatch: pytest.MonkeyPatch
+    small: Callable[..., ChapterTrial], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     weights = 2 * 4 * 8 * (8 + 8) + 8 * 9  # two layers of four gates that read x and h; a decoder of 9 words
     found = run_trial(small(epochs=2)).metrics["train_flops"]

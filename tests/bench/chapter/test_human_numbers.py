@@ -8,8 +8,7 @@ import torch
 
 from bench.chapter.corpus import Corpus, batches, corpus
 from bench.chapter.text import HUMAN_NUMBERS, HUMAN_NUMBERS_SHA256, data_hash, human_numbers
-from bench.identity import identify
-from bench.trial import Trial
+from bench.chapter.trial import ChapterTrial
 
 SHA256 = (
     "194a5defcc1e77a1697d94422744f1b8552ddf5ad7f31e9c84cc1956014c16bf",
@@ -31,7 +30,7 @@ def test_human_numbers_from_a_file_are_the_built_in_ones(tmp_path: Path, numbers
     from_file = corpus(str(path))
     assert torch.equal(from_file.ids, numbers.ids) and from_file.vocab == numbers.vocab
     assert torch.equal(from_file.roles, numbers.roles) and from_file.role_names == numbers.role_names
-    built_in, other = (identify(Trial(model="lm4", seed=0, **c)) for c in ({}, {"corpus": str(path)}))
+    built_in, other = (ChapterTrial(model="lm4", seed=0, **c).identify() for c in ({}, {"corpus": str(path)}))
     assert other == built_in, "what reads a result by its corpus finds the chapter's"
 
 
@@ -45,7 +44,7 @@ def test_there_are_63095_tokens_and_30_words_in_order_of_first_appearance(number
 
 
 def test_three_words_make_21031_pairs_of_which_the_last_4207_validate(
-    numbers: Corpus, three_words: Trial
+    numbers: Corpus, three_words: ChapterTrial
 ) -> None:
     train, valid = batches(three_words, numbers)
     assert len(train.inputs) == 21_031
@@ -65,13 +64,13 @@ def test_three_words_make_21031_pairs_of_which_the_last_4207_validate(
 def test_stateful_models_have_as_many_validation_targets_as_in_the_chapter(
     numbers: Corpus, settings: dict[str, object], targets: int
 ) -> None:
-    train, valid = batches(Trial(model="lm4", seed=0, **settings), numbers)
+    train, valid = batches(ChapterTrial(model="lm4", seed=0, **settings), numbers)
     assert sum(y.numel() for _, y in valid) == targets
     assert not len(valid.rest) and len(train) == len(train.inputs) * 4 // 5 // 64
 
 
 def test_validation_begins_where_training_never_was(numbers: Corpus) -> None:
-    train, valid = batches(Trial(model="lm4", seed=0), numbers)
+    train, valid = batches(ChapterTrial(model="lm4", seed=0), numbers)
     read = " ".join(numbers.decode(train.inputs[train.order.sort().values].flatten()))
     assert "nine thousand" not in read and "eight thousand" in read
     start = int(valid.positions[valid.order.min(), 0])

@@ -19,13 +19,13 @@ from bench.chapter.models.registry import ZOO
 from bench.chapter.training import learner, loop, optimizer
 from bench.chapter.training.engine import Diverged, Training
 from bench.chapter.training.train import build
-from bench.trial import Trial
+from bench.chapter.trial import ChapterTrial
 
 CPU = torch.device("cpu")
 NEURAL = [name for name, spec in ZOO.items() if not spec.counted]
 TOLERANCE = 1e-5  # of losses and of weights over the first 20 steps, where rounding has not yet grown
 
-Engine = Callable[[Trial, LanguageModel, Batches, Batches, torch.device], Training]
+Engine = Callable[[ChapterTrial, LanguageModel, Batches, Batches, torch.device], Training]
 
 
 @pytest.fixture(autouse=True)
@@ -33,18 +33,18 @@ def as_in_a_trials_process(torch_as_it_was: None) -> None:
     environment.deterministic()
 
 
-def chapter(name: str, options: dict[str, Any] | None = None, **settings: Any) -> Trial:
+def chapter(name: str, options: dict[str, Any] | None = None, **settings: Any) -> ChapterTrial:
     return ZOO[name].trial(3, options, **{"epochs": 1, **settings})
 
 
-def prepared(trial: Trial, steps: int | None = None) -> tuple[LanguageModel, Batches, Batches]:
+def prepared(trial: ChapterTrial, steps: int | None = None) -> tuple[LanguageModel, Batches, Batches]:
     data = corpus.load(trial)
     train, valid = corpus.batches(trial, data, torch.Generator().manual_seed(1))
     train.rows = train.rows[:steps]
     return build(trial, len(data.vocab)), train, valid
 
 
-def trained(engine: Engine, trial: Trial, steps: int | None = None) -> tuple[Training, LanguageModel]:
+def trained(engine: Engine, trial: ChapterTrial, steps: int | None = None) -> tuple[Training, LanguageModel]:
     model, train, valid = prepared(trial, steps)
     torch.manual_seed(5)  # dropout's stream
     return engine(trial, model, train, valid, CPU), model
@@ -55,7 +55,7 @@ def furthest(one: LanguageModel, two: LanguageModel) -> float:
     return max(float((a - b).detach().abs().max()) if n == m else 1e9 for (n, a), (m, b) in pairs)
 
 
-def assert_agree(trial: Trial, steps: int = 20) -> None:
+def assert_agree(trial: ChapterTrial, steps: int = 20) -> None:
     (slow, expected), (fast, got) = trained(learner.train, trial, steps), trained(loop.train, trial, steps)
     assert len(fast.losses) == steps
     assert fast.losses == pytest.approx(slow.losses, abs=TOLERANCE)
@@ -85,7 +85,7 @@ def test_the_first_twenty_steps_are_the_learners(name: str) -> None:
     ],
     ids=["detached often", "detached rarely", "shuffled", "odd width", "heavy decay", "AR alone", "clipped"],
 )
-def test_they_agree_away_from_the_chapter_too(trial: Trial) -> None:
+def test_they_agree_away_from_the_chapter_too(trial: ChapterTrial) -> None:
     assert_agree(trial)
 
 

@@ -22,7 +22,7 @@ from bench.chapter.regularization import (
     penalties,
     temporal_activation,
 )
-from bench.trial import Trial
+from bench.chapter.trial import ChapterTrial
 
 P = 0.4
 WORDS, SIZE = 2000, 4
@@ -222,7 +222,7 @@ def test_ar_and_tar_are_fastais_in_value_and_gradient() -> None:
         training=True, loss_grad=torch.zeros(()), rnn=SimpleNamespace(out=dropped, raw_out=raw)
     )
     theirs.after_loss()
-    trial = Trial(model="lm7", seed=0, alpha=2.0, beta=1.0)
+    trial = ChapterTrial(model="lm7", seed=0, alpha=2.0, beta=1.0)
     ours = sum(penalties(trial, Output(raw, raw, dropped)).values())
     assert torch.equal(ours, theirs.learn.loss_grad)
     grads = (torch.autograd.grad(loss, (raw, dropped)) for loss in (ours, theirs.learn.loss_grad))

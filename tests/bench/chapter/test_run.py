@@ -19,20 +19,21 @@ from bench.chapter.run import run_trial
 from bench.chapter.training import loop, train
 from bench.chapter.training.engine import Training
 from bench.chapter.training.train import build
+from bench.chapter.trial import ChapterTrial
 from bench.environment import stream
 from bench.errors import BadInput
-from bench.trial import Result, Trial
+from bench.trial import Result
 
 engines = pytest.mark.parametrize("engine", ["learner", "loop"])
 BatchRecorder = tuple[Result, LanguageModel, Batches, Training]
 
 
 @pytest.fixture
-def watched(monkeypatch: pytest.MonkeyPatch) -> Callable[[Trial], BatchRecorder]:
+def watched(monkeypatch: pytest.MonkeyPatch) -> Callable[[ChapterTrial], BatchRecorder]:
     """A trial's result, with the trained model, its validation batches and the engine's record."""
     fit, seen = train.fit, []
 
-    def spy(trial: Trial, model: LanguageModel, taught: Batches, valid: Batches) -> Training:
+    def spy(trial: ChapterTrial, model: LanguageModel, taught: Batches, valid: Batches) -> Training:
         seen[:] = [model, valid, fit(trial, model, taught, valid)]
         return seen[-1]
 
@@ -55,7 +56,7 @@ def pollute() -> None:
 @engines
 @pytest.mark.parametrize("model", ["lm4", "lm7", "awd"])
 def test_a_trial_gives_the_same_bits_whatever_ran_before(
-    small: Callable[..., Trial], model: str, engine: str
+    small: Callable[..., ChapterTrial], model: str, engine: str
 ) -> None:
     changes: dict[str, Any] = {"engine": engine, "order": "shuffled", "epochs": 2}
     if model == "lm7":
@@ -71,7 +72,7 @@ def test_a_trial_gives_the_same_bits_whatever_ran_before(
     assert other.fingerprints["metrics"] != first.fingerprints["metrics"]
 
 
-def test_arms_of_a_seed_start_from_the_same_weights(small: Callable[..., Trial]) -> None:
+def test_arms_of_a_seed_start_from_the_same_weights(small: Callable[..., ChapterTrial]) -> None:
     arms = [small(), small(lr=1e-3), small(alpha=2.0, wd=0.1), small(detach_every=1), small("lm7")]
     arms[-1] = replace(arms[-1], options={"hidden": 8, "dropout": 0.4, "tying": False})
     models = []
@@ -83,7 +84,7 @@ def test_arms_of_a_seed_start_from_the_same_weights(small: Callable[..., Trial])
 
 
 def test_arms_of_a_seed_drop_by_the_same_random_numbers(
-    small: Callable[..., Trial], monkeypatch: pytest.MonkeyPatch
+    small: Callable[..., ChapterTrial], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However many numbers the initial weights of an arm took."""
     first = []
@@ -113,8 +114,8 @@ def test_the_streams_of_a_seed_are_apart_and_fit_a_generator() -> None:
     ids=["every word", "last word", "partial batch", "stateless", "dropout"],
 )
 def test_the_validation_loss_is_the_plain_mean_cross_entropy(
-    small: Callable[..., Trial],
-    watched: Callable[[Trial], BatchRecorder],
+    small: Callable[..., ChapterTrial],
+    watched: Callable[[ChapterTrial], BatchRecorder],
     engine: str,
     changes: dict[str, Any],
 ) -> None:
@@ -140,7 +141,7 @@ def test_the_validation_loss_is_the_plain_mean_cross_entropy(
 @pytest.mark.parametrize("model", ["lm4", "ngram-2"])
 @pytest.mark.parametrize("changes", [{}, {"target": "last"}, {"order": "sequential"}], ids=str)
 def test_the_roles_add_up_to_the_whole(
-    small: Callable[..., Trial], model: str, changes: dict[str, Any]
+    small: Callable[..., ChapterTrial], model: str, changes: dict[str, Any]
 ) -> None:
     result = run_trial(small(model, **changes))
     nats, hits, targets = (sum(column) for column in zip(*result.roles.values(), strict=True))
@@ -150,7 +151,7 @@ def test_the_roles_add_up_to_the_whole(
 
 def test_the_roles_of_human_numbers_are_those_of_its_validation_targets() -> None:
     """Of the last 12,288 targets, counted by word: numbers of four digits, all led by 8 or 9."""
-    trial = Trial(model="most-common", seed=0)
+    trial = ChapterTrial(model="most-common", seed=0)
     result, data = run_trial(trial), load(trial)
     _, valid = batches(trial, data)
     words = data.decode(torch.cat([y.flatten() for _, y in valid]))
@@ -164,7 +165,7 @@ def test_the_roles_of_human_numbers_are_those_of_its_validation_targets() -> Non
 @pytest.mark.parametrize("order", ["grouped", "sequential"])
 @pytest.mark.parametrize("target", ["every", "last"])
 def test_the_passage_is_one_stretch_of_the_text(
-    small: Callable[..., Trial], engine: str, order: str, target: str
+    small: Callable[..., ChapterTrial], engine: str, order: str, target: str
 ) -> None:
     trial = small(engine=engine, order=order, target=target)
     result, data = run_trial(trial), load(trial)
@@ -179,7 +180,7 @@ def test_the_passage_is_one_stretch_of_the_text(
 
 @engines
 def test_penalties_stand_apart_and_the_training_loss_is_without_them(
-    small: Callable[..., Trial], watched: Callable[[Trial], BatchRecorder], engine: str
+    small: Callable[..., ChapterTrial], watched: Callable[[ChapterTrial], BatchRecorder], engine: str
 ) -> None:
     still = {"engine": engine, "epochs": 2, "lr": 1e-12}  # a rate at which the weights stand still
     plain, punished = small(**still), small(**still, alpha=50.0, beta=20.0)
@@ -204,7 +205,7 @@ def test_penalties_stand_apart_and_the_training_loss_is_without_them(
 
 @engines
 def test_the_training_loss_is_fastais_debiased_moving_average(
-    small: Callable[..., Trial], watched: Callable[[Trial], BatchRecorder], engine: str
+    small: Callable[..., ChapterTrial], watched: Callable[[ChapterTrial], BatchRecorder], engine: str
 ) -> None:
     result, _, _, record = watched(small(engine=engine, epochs=2))
     weights = 0.98 ** np.arange(len(record.losses))[::-1]
@@ -216,7 +217,7 @@ def test_the_training_loss_is_fastais_debiased_moving_average(
 
 @pytest.mark.parametrize("model", ["lm6", "most-common"])
 def test_a_gpu_that_torch_does_not_find_is_refused(
-    small: Callable[..., Trial], monkeypatch: pytest.MonkeyPatch, model: str
+    small: Callable[..., ChapterTrial], monkeypatch: pytest.MonkeyPatch, model: str
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(BadInput, match="finds no GPU"):
@@ -224,14 +225,14 @@ def test_a_gpu_that_torch_does_not_find_is_refused(
 
 
 def test_the_peak_of_a_gpus_memory_is_among_the_metrics(
-    small: Callable[..., Trial], monkeypatch: pytest.MonkeyPatch
+    small: Callable[..., ChapterTrial], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(run, "gpu_memory", lambda device: {"gpu_memory_peak": 41.0})
     assert run_trial(small()).metrics["gpu_memory_peak"] == 41.0
 
 
 @engines
-def test_the_facts_of_a_training_are_counted(small: Callable[..., Trial], engine: str) -> None:
+def test_the_facts_of_a_training_are_counted(small: Callable[..., ChapterTrial], engine: str) -> None:
     result = run_trial(small(engine=engine, epochs=2))
     found = result.metrics
     assert found["train_updates"] == 2 * 29  # 299 windows: int(299 × .8) = 239 // 8
@@ -249,7 +250,7 @@ def test_the_facts_of_a_training_are_counted(small: Callable[..., Trial], engine
 @engines
 @pytest.mark.parametrize(("model", "lr"), [("lm4", 1e38), ("lm6", 1e30)])
 def test_a_diverged_training_is_a_result_that_names_why(
-    small: Callable[..., Trial], model: str, lr: float, engine: str
+    small: Callable[..., ChapterTrial], model: str, lr: float, engine: str
 ) -> None:
     """Whatever fastai writes into an exception on its way up."""
     result = run_trial(small(model, engine=engine, epochs=3, lr=lr))
@@ -262,7 +263,7 @@ def test_a_diverged_training_is_a_result_that_names_why(
 
 @engines
 def test_a_training_that_ends_no_better_than_a_uniform_guess_diverged_and_keeps_its_numbers(
-    small: Callable[..., Trial], engine: str
+    small: Callable[..., ChapterTrial], engine: str
 ) -> None:
     result = run_trial(small("lm4", engine=engine, lr=30.0))
     assert result.diverged
@@ -275,13 +276,15 @@ def test_a_model_that_learnt_its_text_and_errs_confidently_on_another_did_not_di
     text = tmp_path / "turn.txt"
     text.write_text("one two " * 500 + "one one two two " * 60)
     result = run_trial(
-        Trial(model="lm4", seed=0, corpus=str(text), window=4, batch=8, epochs=4, options={"hidden": 8})
+        ChapterTrial(
+            model="lm4", seed=0, corpus=str(text), window=4, batch=8, epochs=4, options={"hidden": 8}
+        )
     )
     assert result.done, result.reason
     assert result.metrics["train_loss"] < math.log(2) < result.metrics["valid_loss"]
 
 
-def test_a_users_mistake_is_raised_and_not_recorded(small: Callable[..., Trial]) -> None:
+def test_a_users_mistake_is_raised_and_not_recorded(small: Callable[..., ChapterTrial]) -> None:
     with pytest.raises(BadInput, match="tokens are too few"):
         run_trial(small(batch=5000))
     with pytest.raises(BadInput, match="did you mean"):

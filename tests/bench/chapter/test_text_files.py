@@ -9,8 +9,8 @@ import pytest
 
 from bench.chapter.corpus import UNKNOWN, batches, corpus, load
 from bench.chapter.text import text_of
+from bench.chapter.trial import ChapterTrial
 from bench.errors import BadInput
-from bench.trial import Trial
 
 
 @pytest.fixture
@@ -104,7 +104,7 @@ def test_line_ends_are_the_same_on_every_system_and_a_byte_order_mark_is_no_text
 def test_a_window_or_a_batch_of_any_size_is_refused_before_anything_is_as_large(
     file: Callable[[str], str], setting: dict[str, int], split: str
 ) -> None:
-    trial = Trial(model="lm4", seed=0, corpus=file("a b " * 50), split=split, **setting)
+    trial = ChapterTrial(model="lm4", seed=0, corpus=file("a b " * 50), split=split, **setting)
     usual = resource.getrlimit(resource.RLIMIT_DATA)
     text = load(trial)
     resource.setrlimit(resource.RLIMIT_DATA, (_compare_with_row() + 2**30, usual[1]))
@@ -127,7 +127,7 @@ def _compare_with_row() -> int:
 def test_a_text_too_short_is_refused_with_the_number_of_tokens_that_suffices(
     file: Callable[[str], str], settings: dict[str, int]
 ) -> None:
-    trial = Trial(model="lm4", seed=0, corpus=file("a b " * 50), **settings)
+    trial = ChapterTrial(model="lm4", seed=0, corpus=file("a b " * 50), **settings)
     with pytest.raises(BadInput, match=r"100 tokens are too few .* about ([\d,]+) are needed") as refused:
         batches(trial, load(trial))
     needed = int(str(refused.value).split("about ")[1].split(" ")[0].replace(",", ""))

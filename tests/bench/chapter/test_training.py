@@ -12,7 +12,7 @@ from bench.chapter.run import run_trial
 from bench.chapter.training import learner, train
 from bench.chapter.training.engine import Diverged, Trace, Training, first_difference
 from bench.chapter.training.train import build, fit
-from bench.trial import Trial
+from bench.chapter.trial import ChapterTrial
 
 # The small trial has 299 windows: 239 // 8 = 29 batches to train on and 60 // 8 = 7 to validate.
 engines = pytest.mark.parametrize("engine", ["learner", "loop"])
@@ -20,14 +20,14 @@ CPU = torch.device("cpu")
 
 
 @pytest.fixture
-def fresh_starts() -> Callable[[Trial], tuple[list[bool], list[bool]]]:
+def fresh_starts() -> Callable[[ChapterTrial], tuple[list[bool], list[bool]]]:
     """For each batch that a trial's model reads, whether it started from nothing: training, validation."""
     seen: dict[bool, list[bool]] = {}
 
     def note(model: LanguageModel, _inputs: Any) -> None:
         seen[model.training].append(model.state is None)
 
-    def look(trial: Trial) -> tuple[list[bool], list[bool]]:
+    def look(trial: ChapterTrial) -> tuple[list[bool], list[bool]]:
         seen.update({True: [], False: []})
         data, *splits = train.load(trial)
         model = build(trial, len(data.vocab))
@@ -48,8 +48,8 @@ def fresh_starts() -> Callable[[Trial], tuple[list[bool], list[bool]]]:
     ],
 )
 def test_reset_epoch_forgets_before_each_pass(
-    small: Callable[..., Trial],
-    fresh_starts: Callable[[Trial], tuple[list[bool], list[bool]]],
+    small: Callable[..., ChapterTrial],
+    fresh_starts: Callable[[ChapterTrial], tuple[list[bool], list[bool]]],
     engine: str,
     reset: str,
     train: list[bool],
@@ -72,14 +72,14 @@ class Norms(Callback):
         self.seen.append(float(torch.stack(grads).norm()))
 
 
-def gradient_norms(trial: Trial) -> list[float]:
+def gradient_norms(trial: ChapterTrial) -> list[float]:
     norms, (data, *splits) = Norms(), train.load(trial)
     made = learner.learner(trial, build(trial, len(data.vocab)), *splits, CPU, [norms])
     made.fit_one_cycle(1, trial.lr)
     return norms.seen
 
 
-def test_clip_bounds_the_norm_of_the_whole_gradient(small: Callable[..., Trial]) -> None:
+def test_clip_bounds_the_norm_of_the_whole_gradient(small: Callable[..., ChapterTrial]) -> None:
     free, clipped = gradient_norms(small()), gradient_norms(small(clip=0.05))
     assert max(free) > 0.1
     assert max(clipped) == pytest.approx(0.05, rel=1e-3)
@@ -87,7 +87,9 @@ def test_clip_bounds_the_norm_of_the_whole_gradient(small: Callable[..., Trial])
 
 
 @engines
-def test_a_clip_that_nothing_exceeds_leaves_every_bit(small: Callable[..., Trial], engine: str) -> None:
+def test_a_clip_that_nothing_exceeds_leaves_every_bit(
+    small: Callable[..., ChapterTrial], engine: str
+) -> None:
     free, clipped, tight = (run_trial(small(engine=engine, clip=clip)) for clip in (0.0, 1e9, 0.05))
     assert clipped.fingerprints == free.fingerprints
     assert tight.fingerprints["weights"] != free.fingerprints["weights"]
@@ -95,7 +97,7 @@ def test_a_clip_that_nothing_exceeds_leaves_every_bit(small: Callable[..., Trial
 
 @engines
 def test_the_rate_climbs_for_a_quarter_from_a_25th_and_ends_at_a_100000th(
-    small: Callable[..., Trial], engine: str
+    small: Callable[..., ChapterTrial], engine: str
 ) -> None:
     """fit_one_cycle: div 25, final div 1e5, pct_start .25, cosine; momentum the other way."""
     trial = small(engine=engine, lr=0.01, epochs=4)
@@ -112,7 +114,7 @@ def test_the_rate_climbs_for_a_quarter_from_a_25th_and_ends_at_a_100000th(
 
 @engines
 def test_weight_decay_spares_the_biases_of_linear_layers_but_not_nn_lstms(
-    small: Callable[..., Trial], engine: str
+    small: Callable[..., ChapterTrial], engine: str
 ) -> None:
     """Told by two trials whose gradients are the same at the first step, and whose decays are not."""
     weights = []

@@ -13,13 +13,13 @@ from bench.chapter.models.registry import ZOO
 from bench.chapter.regularization import Dropout
 from bench.chapter.run import run_trial
 from bench.chapter.training import learner, train
+from bench.chapter.trial import ChapterTrial
 from bench.chapter.witnesses import WitnessInput, witnesses
-from bench.trial import Trial
 
 engines = pytest.mark.parametrize("engine", ["learner", "loop"])
 
 
-def regularized(small: Callable[..., Trial], **changes: object) -> Trial:
+def regularized(small: Callable[..., ChapterTrial], **changes: object) -> ChapterTrial:
     options = {"hidden": 8, "dropout": 0.4, "tying": True}
     settings = {"options": options, "alpha": 2.0, "beta": 1.0, "wd": 0.1, "moms": (0.8, 0.7, 0.8)}
     return small("lm7", **{**settings, **changes})
@@ -28,7 +28,7 @@ def regularized(small: Callable[..., Trial], **changes: object) -> Trial:
 @engines
 @pytest.mark.parametrize("name", [name for name, spec in ZOO.items() if not spec.counted])
 def test_a_good_trial_has_witnesses_for_its_factors_and_all_say_yes(
-    small: Callable[..., Trial], name: str, engine: str
+    small: Callable[..., ChapterTrial], name: str, engine: str
 ) -> None:
     spec = ZOO[name]
     options = {**spec.options, "hidden": 8}
@@ -43,7 +43,9 @@ def test_a_good_trial_has_witnesses_for_its_factors_and_all_say_yes(
 
 @engines
 @pytest.mark.parametrize("batch", [47, 39, 26, 23, 18])
-def test_few_updates_are_no_reason_to_doubt(small: Callable[..., Trial], engine: str, batch: int) -> None:
+def test_few_updates_are_no_reason_to_doubt(
+    small: Callable[..., ChapterTrial], engine: str, batch: int
+) -> None:
     """With 5, 6, 9, 10 or 13 of them, none falls on the peak of the learning rate."""
     trial = small(engine=engine, batch=batch, lr=0.1)
     result = run_trial(trial)
@@ -53,7 +55,7 @@ def test_few_updates_are_no_reason_to_doubt(small: Callable[..., Trial], engine:
 
 @engines
 def test_tar_acts_in_a_single_row_and_on_windows_of_one_word_is_a_dead_toggle_and_no_nan(
-    small: Callable[..., Trial], engine: str
+    small: Callable[..., ChapterTrial], engine: str
 ) -> None:
     """fastai's own guard tests the rows of a batch, and leaves TAR out where there is one."""
     assert run_trial(small(engine=engine, batch=1, window=8, beta=1.0)).witnesses["beta"]["ok"]
@@ -70,11 +72,11 @@ class Restless(Dropout):
 
 
 def test_a_dropout_that_does_not_rest_in_evaluation_is_found_out(
-    small: Callable[..., Trial], monkeypatch: pytest.MonkeyPatch
+    small: Callable[..., ChapterTrial], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     build = train.build
 
-    def badly(trial: Trial, vocab: int) -> LanguageModel:
+    def badly(trial: ChapterTrial, vocab: int) -> LanguageModel:
         model = build(trial, vocab)
         model.drop = Restless(0.4)
         return model
@@ -85,7 +87,7 @@ def test_a_dropout_that_does_not_rest_in_evaluation_is_found_out(
 
 
 def test_witnesses_leave_the_random_numbers_alone(
-    small: Callable[..., Trial], monkeypatch: pytest.MonkeyPatch
+    small: Callable[..., ChapterTrial], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     states = []
 
@@ -115,7 +117,7 @@ def test_a_fingerprint_changes_with_a_name_a_type_a_shape_and_a_bit() -> None:
 
 @pytest.mark.parametrize("penalties", [{"alpha": 2.0}, {"beta": 1.0}, {"alpha": 2.0, "beta": 1.0}], ids=str)
 def test_a_regulariser_that_is_never_called_is_found_out(
-    small: Callable[..., Trial], monkeypatch: pytest.MonkeyPatch, penalties: dict[str, float]
+    small: Callable[..., ChapterTrial], monkeypatch: pytest.MonkeyPatch, penalties: dict[str, float]
 ) -> None:
     """fastai 2.2.0 to 2.8.3 ignored alpha and beta in silence: fastai issue 3605."""
     monkeypatch.setattr(learner.Regularizer, "after_loss", lambda self: None)

@@ -11,7 +11,7 @@ import pytest
 from processes import Marked, wait_for
 from stub_trials import trial
 
-from bench.trial import Trial
+from bench.chapter.trial import ChapterTrial
 
 pytest.importorskip("distributed", reason="needs the extra: pip install 'unrolled[cluster]'")
 
@@ -113,7 +113,7 @@ class Gate:
         self.log = folder / "log"
         self.log.touch()
 
-    def trials(self, count: int) -> list[Trial]:
+    def trials(self, count: int) -> list[ChapterTrial]:
         return [trial(seed, "gated", gate=str(self.folder)) for seed in range(count)]
 
     def begun(self) -> list[tuple[int, int, int]]:

@@ -8,8 +8,9 @@ from stub_trials import WORK, bits, steady
 
 from ablations.ledger import Ledger
 from ablations.runner.parallel import Counts, TrialConditions, run_trials
+from bench.chapter.trial import ChapterTrial
 from bench.errors import BadInput
-from bench.trial import Result, Trial
+from bench.trial import Result
 
 
 class Told(list[Result]):
@@ -20,7 +21,7 @@ class Told(list[Result]):
 
 
 @contextmanager
-def running(trials: list[Trial], ledger: Ledger, address: str, **words) -> Iterator[Told]:
+def running(trials: list[ChapterTrial], ledger: Ledger, address: str, **words) -> Iterator[Told]:
     """Drive trials in a thread for as long as the block lasts, and then to the end."""
     told = Told()
 
@@ -41,7 +42,7 @@ def running(trials: list[Trial], ledger: Ledger, address: str, **words) -> Itera
         raise told.error
 
 
-def every_trial_is_kept_once(told: Told, ledger: Ledger, trials: list[Trial]) -> None:
+def every_trial_is_kept_once(told: Told, ledger: Ledger, trials: list[ChapterTrial]) -> None:
     """Each is told once and has one file; those that are done have the local bits."""
     assert sorted(result.trial.id for result in told) == sorted(each.id for each in trials)
     files = sorted(path.stem for path in ledger.root.glob("trials/*/*"))

@@ -17,9 +17,8 @@ from ablations.ledger import Ledger
 from ablations.runner import cluster
 from ablations.runner.parallel import Counts, TrialConditions, run_trials
 from bench.chapter.text import data_hash
+from bench.chapter.trial import ChapterTrial
 from bench.errors import BadInput
-from bench.identity import identify
-from bench.trial import Trial
 
 
 def other_code(folder: Path) -> Path:
@@ -37,7 +36,7 @@ def other_code(folder: Path) -> Path:
 
 def test_a_cluster_yields_the_local_runners_results_and_bits(two: str, ledger: Ledger) -> None:
     trials = [trial(seed) for seed in range(8)] + [trial(8, "raises")]
-    started: list[Trial] = []
+    started: list[ChapterTrial] = []
     wanted = lambda trial: not started.append(trial)  # noqa: E731
     tally = run_trials(trials, ledger, TrialConditions(work=WORK, cluster=two), wanted=wanted)
     assert tally == Counts(done=8, failed=1)
@@ -112,7 +111,7 @@ def test_a_trial_that_a_worker_cannot_compute_as_planned_ends_the_run_by_name(
 ) -> None:
     """Whatever joins or changes after the workers were checked: the trial's own process checks again."""
     (tmp_path / "text.txt").write_text("the cat sat on the mat and the dog sat on the log . " * 60)
-    planned = identify(Trial(model="lm4", seed=0, corpus=str(tmp_path / "text.txt")))
+    planned = ChapterTrial(model="lm4", seed=0, corpus=str(tmp_path / "text.txt")).identify()
     other = replace(planned, versions="torch 0.4.1")
     with pytest.raises(BadInput, match=r"^worker tcp://.* torch [\d.]+ is loaded, but torch 0\.4\.1 when"):
         run_trials([other], ledger, TrialConditions(cluster=two))

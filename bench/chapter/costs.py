@@ -1,17 +1,15 @@
-"""Estimates of what a study costs, by arithmetic alone."""
+"""Estimates of what a trial costs, by arithmetic alone. Imports no torch."""
 
 from collections.abc import Mapping
 from functools import cache
 from itertools import pairwise
 
-from ablations.study.settings import complete
-from ablations.study.study import Arm, Study
-from ablations.study.tuning import TASK_SETTINGS, task
 from bench.chapter.models.registry import spec_of
 from bench.chapter.models.spec import ModelSpec
 from bench.chapter.text import is_human_numbers, tokens_of
+from bench.chapter.trial import ChapterTrial
 from bench.errors import BadInput
-from bench.trial import Scalar, Trial
+from bench.trial import Scalar
 
 HUMAN_NUMBERS_SIZE = 63_095, 30  # its tokens and its words, to which the seconds of the registry belong
 
@@ -23,12 +21,12 @@ GPU_START = 2.75  # seconds of a process before a GPU's first update: CUDA's con
 GPU_CORES = 120.0  # cores that a GPU does the arithmetic of: half of an A100's 19.5 TFLOP/s, .086 a core
 
 
-def seconds(trial: Trial) -> float:
+def seconds(trial: ChapterTrial) -> float:
     """Estimated seconds of a trial on its device, with the start of its process."""
     return expected_seconds(trial) if trial.device == "cpu" else GPU_START + gpu_seconds(trial)
 
 
-def expected_seconds(trial: Trial) -> float:
+def expected_seconds(trial: ChapterTrial) -> float:
     """Estimated seconds of a trial on one core, from the measured cost of the chapter's set-up.
 
     seconds × tokens read/the chapter's × (½ + ½ · chapter's window·batch/window·batch) × `work` a token/the
@@ -40,7 +38,7 @@ def expected_seconds(trial: Trial) -> float:
     return spec.seconds * passes * (1 + batches * windows) / 2 * more
 
 
-def gpu_seconds(trial: Trial) -> float:
+def gpu_seconds(trial: ChapterTrial) -> float:
     """Estimated seconds that a trial keeps a GPU busy, without the start of its process (`GPU_START`).
 
     Launches bound a small model: the chapter's `gpu_seconds` × tokens read/the chapter's ×
@@ -56,19 +54,19 @@ def gpu_seconds(trial: Trial) -> float:
     return launches + (0.0 if spec.counted else tokens * arithmetic)
 
 
-def _size(trial: Trial) -> tuple[ModelSpec, int, float, tuple[float, float, float]]:
+def _size(trial: ChapterTrial) -> tuple[ModelSpec, int, float, tuple[float, float, float]]:
     """A trial's model, words and tokens read; and these tokens, 1/batch and 1/window over the chapter's.
 
     A window that is read again for a longer `detach_every` counts as `REPLAY`, each cut by a shorter one as
     `PIECE`.
     """
-    chapter = complete({"model": trial.model})
+    chapter = spec_of(trial.model).trial()
     length, words = _text_size(trial.corpus, trial.tokens)
     reach, stride = trial.detach_every / trial.window, trial.stride or trial.window
     again = REPLAY * (reach - 1) if reach > 1 else PIECE * (1 / reach - 1)
     tokens = trial.epochs * length * trial.window / stride * (1 + again)
-    passes = tokens / (chapter["epochs"] * HUMAN_NUMBERS_SIZE[0])
-    ratios = passes, chapter["batch"] / trial.batch, chapter["window"] / trial.window
+    passes = tokens / (chapter.epochs * HUMAN_NUMBERS_SIZE[0])
+    ratios = passes, chapter.batch / trial.batch, chapter.window / trial.window
     return spec_of(trial.model), min(words, trial.vocab or words), tokens, ratios
 
 
@@ -84,7 +82,7 @@ def work(options: Mapping[str, Scalar], words: int) -> float:
     return FIXED + 7e-5 * weights + words * (0.018 + 8e-5 * width)
 
 
-def check_length(trial: Trial) -> None:
+def check_length(trial: ChapterTrial) -> None:
     """Raise BadInput for a text that is too short for a batch of each split.
 
     Where `bench.chapter.corpus.batches` does, and before torch is loaded.
@@ -113,26 +111,3 @@ def _text_size(corpus: str, kind: str) -> tuple[int, int]:
         return HUMAN_NUMBERS_SIZE
     tokens = tokens_of(corpus, kind)
     return len(tokens), len(set(tokens))
-
-
-def contrasts(study: Study) -> dict[str, str]:
-    """The declared contrasts: the arm that is compared, and the one that it is compared with.
-
-    The A/A check is none. Nor has a reference one: an arm that others name in `against`, or one that is
-    fitted by counting, unless it names an arm itself. Nor has an arm of another task.
-    """
-    arms, found = {arm.name: arm for arm in study.arms}, {}
-    bases = {arm.against for arm in study.arms}
-    for arm in study.arms[1:]:
-        base = arms[arm.against or study.baseline.name]
-        reference = not arm.against and (arm.counted or arm.name in bases)
-        if not other_task(study, arm) and not reference and not arm.seed_offset:
-            found[arm.name] = base.name
-    return found
-
-
-def other_task(study: Study, arm: Arm) -> list[str]:
-    """The settings of the task in which an arm differs from the one that it is compared with."""
-    base = next((one for one in study.arms if one.name == arm.against), study.baseline)
-    ours, theirs = task(arm.settings), task(base.settings)
-    return [key for key in TASK_SETTINGS if ours[key] != theirs[key]]

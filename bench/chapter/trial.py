@@ -1,0 +1,171 @@
+"""A trial of the chapter: a model, its options, its text and its training. Imports no torch."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+from bench.chapter.text import HUMAN_NUMBERS, text_of
+from bench.trial import DERIVED, TASK, Scalar, Trial
+
+WARM_UP = "bench.chapter.warm_up"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """The meaning, title and allowed values of a setting. Its type is the type of its default."""
+
+    about: str
+    title: str = ""  # by default its name
+    choices: tuple[str, ...] = ()
+    names: Mapping[Any, str] = field(default_factory=dict)  # of single values
+    low: float | None = None  # least value, or length of a string
+    above: float | None = None
+    below: float | None = None
+
+
+def setting(default: Any, about: str, **rules: Any) -> Any:
+    """A field of Trial that a study may set; `rules` are the further fields of Setting."""
+    return field(default=default, metadata={"setting": Setting(about, **rules)})
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChapterTrial(Trial):
+    """A model trained on a text.
+
+    `options` are the model's own keywords (hidden, layers, dropout, tying …); everything else is the
+    text and the training.
+    """
+
+    work: ClassVar[str] = "bench.chapter.run:run_trial"
+    rehearsal: ClassVar[str] = "bench.chapter.first_batch:train_first_batch"
+    paths: ClassVar[tuple[str, ...]] = ("corpus",)
+
+    model: str
+    options: Mapping[str, Scalar] = field(default_factory=dict)
+    corpus: str = setting("human-numbers", "human-numbers, bible, or the path of a UTF-8 text file", low=1)
+    tokens: str = setting("word", "what a token is", choices=("word", "char"))
+    vocab: int = setting(0, "most tokens kept, the rest become <unk>; 0 keeps all")
+    split: str = setting(
+        "tail",
+        "the part that validates: the tail (the chapter's) or random contiguous blocks",
+        choices=("tail", "blocks"),
+    )
+    window: int = setting(16, "bptt: tokens a training step reads from each row", low=1)
+    stride: int = setting(0, "tokens between the starts of two windows; 0 means the window")
+    batch: int = setting(64, "rows that are read side by side", low=1)
+    order: str = setting(
+        "grouped",
+        "order of the windows; grouped: row j of each batch continues that of the batch before",
+        choices=("grouped", "sequential", "shuffled"),
+    )
+    target: str = setting(
+        "every", "predict after every word, or after the last one of a window", choices=("every", "last")
+    )
+    reset: str = setting("epoch", "when the hidden state is reset", choices=("epoch", "batch", "never"))
+    detach_every: int = setting(
+        0, "tokens that gradients flow back; 0 means the window", names={0: "detach every window"}
+    )
+    lr: float = setting(1e-2, "learning rate: the peak of one cycle", above=0)
+    epochs: int = setting(15, "passes over the training text", low=1)
+    wd: float = setting(0.01, "weight decay", title="weight decay", low=0)
+    moms: tuple[float, float, float] = setting(
+        (0.95, 0.85, 0.95),
+        "momentum at the start, the middle and the end of one cycle",
+        title="momentum",
+        names={(0.95, 0.85, 0.95): "momentum of LMModel6", (0.8, 0.7, 0.8): "momentum of LMModel7"},
+        low=0,
+        below=1,
+    )
+    clip: float = setting(0.0, "largest gradient norm; 0 does not clip", low=0)
+    alpha: float = setting(0.0, "strength of activation regularization", title="AR", low=0)
+    beta: float = setting(0.0, "strength of temporal activation regularization", title="TAR", low=0)
+    engine: str = setting(
+        "loop", "loop (plain torch) or learner (fastai, the reference)", choices=("learner", "loop")
+    )
+
+    def __post_init__(self) -> None:
+        """Equal trials become equal: no detach_every is the window, a stride of the window is 0."""
+        object.__setattr__(self, "detach_every", self.detach_every or self.window)
+        object.__setattr__(self, "stride", 0 if self.stride == self.window else self.stride)
+        object.__setattr__(self, "options", dict(sorted(self.options.items())))
+        object.__setattr__(self, "moms", tuple(self.moms))
+
+    @property
+    def title(self) -> str:
+        """The model's title."""
+        from bench.chapter.models.registry import ZOO  # which imports this module
+
+        return ZOO[self.model].title if self.model in ZOO else self.model
+
+    @property
+    def data_name(self) -> str:
+        """The corpus, or the name of its file."""
+        return Path(self.corpus).name or "text"
+
+    @property
+    def task(self) -> dict[str, Scalar]:
+        """The words that are predicted."""
+        return {name: getattr(self, name) for name in TASK}
+
+    @property
+    def preload(self) -> tuple[str, ...]:
+        """torch and the corpus; fastai where it trains."""
+        return (WARM_UP, f"{WARM_UP}_fastai") if "fastai " in self.versions else (WARM_UP,)
+
+    @property
+    def seconds(self) -> float:
+        """Expected seconds on its device: see `bench.chapter.costs`."""
+        from bench.chapter import costs  # which imports this module
+
+        return costs.seconds(self)
+
+    def check_data(self) -> None:
+        """Raise BadInput for a text that is too short for the batches."""
+        from bench.chapter import costs
+
+        costs.check_length(self)
+
+    def factors(self) -> dict[str, Scalar]:
+        """Every setting by its flat name, the seed apart, as tables and MLflow show it."""
+        flat: dict[str, Scalar] = {}
+        for name, value in self.to_dict().items():
+            if name == "moms":
+                flat[name] = ",".join(f"{m:g}" for m in value)
+            elif name not in ("seed", "options", *DERIVED):
+                flat[name] = value
+        return {**flat, **self.options}
+
+    def identify(self) -> Self:
+        """The trial with the hashes of its code and its text, and the versions of its packages."""
+        from bench.chapter.identity import identify  # which imports this module
+
+        return replace(self, **identify(self))
+
+    def check(self) -> None:
+        """Raise BadInput if this process would not compute the trial as it was planned."""
+        from bench.chapter.identity import check
+
+        check(self)
+
+    def modules(self, loaded: Sequence[str]) -> list[str]:
+        """Those of a study's modules and plug-ins that this trial needs."""
+        from bench.plugins import needed
+
+        return needed(self, loaded)
+
+    def files(self) -> dict[str, bytes]:
+        """The text, where not every machine has it."""
+        return {} if self.corpus == HUMAN_NUMBERS else {self._place: text_of(self.corpus).encode()}
+
+    def moved(self, folder: Path) -> Self:
+        """The same trial with its text below another folder."""
+        return self if self.corpus == HUMAN_NUMBERS else self.reading(folder / self._place)
+
+    def reading(self, data: Path) -> Self:
+        """The same trial with its text in another file."""
+        return replace(self, corpus=str(data))
+
+    @property
+    def _place(self) -> str:
+        return f"{self.data}/{Path(self.corpus).name}"
