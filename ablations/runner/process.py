@@ -188,7 +188,7 @@ def _run_attempt(
 ) -> _Attempt:
     """Start a process, listen until it ends or has to be ended, and leave nothing of it behind."""
     environ = gpus.environ(gpu) if gpu else {} if trial.device != "cpu" else {"CUDA_VISIBLE_DEVICES": ""}
-    modules = [*PRELOADED, *(m for m in preload if not plugins.is_plug_in(m)), work.partition(":")[0]]
+    modules = [*PRELOADED, *(m for m in preload if not plugins.is_plug_in(m))]
     answer, answer_in = multiprocessing.Pipe(duplex=False)
     output, output_in = multiprocessing.Pipe(duplex=False)
     bounds = limits.seconds, limits.memory_bytes
