@@ -16,11 +16,9 @@ import pytest
 sys.path.append(str(Path(__file__).parent / "stand_ins"))
 
 import nvml_stand_in as stand_in
+from new_process import new_process
 
-from bench import devices, plugins
-from bench.chapter.identity import source_hash
-from bench.chapter.models.registry import ZOO
-from bench.chapter.models.spec import PENALTIES
+from bench import devices
 
 WANTED = {"UNROLLED_SCREENSHOTS"}  # where the browser's tests leave pictures
 TERMINAL = {"COLUMNS", "FORCE_COLOR", "LINES", "NO_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"}
@@ -77,16 +75,8 @@ def a_folder_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[No
 @pytest.fixture
 def as_before() -> Iterator[None]:
     """A process loads its plug-ins once. Here one process has those of every test."""
-    zoo = dict(ZOO)
-    source_hash.cache_clear()
-    yield
-    ZOO.clear()
-    ZOO.update(zoo)
-    PENALTIES.clear()
-    plugins._LOADED.clear()
-    source_hash.cache_clear()
-    for name in [name for name in sys.modules if name.startswith(("unrolled_plugin_", "mylayers"))]:
-        del sys.modules[name]
+    with new_process():
+        yield
 
 
 @contextmanager

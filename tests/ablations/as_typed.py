@@ -91,7 +91,7 @@ def started_with(folder: Path, code: str) -> str:
     """The PYTHONPATH under which every process runs this code first."""
     (folder / "site").mkdir()
     (folder / "site" / "sitecustomize.py").write_text(code)
-    return str(folder / "site")
+    return os.pathsep.join(filter(None, (str(folder / "site"), os.environ.get("PYTHONPATH"))))
 
 
 def mlflow_runs(folder: Path, role: str) -> list[str]:

@@ -5,7 +5,6 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from multiprocessing import forkserver
 from pathlib import Path
 
 import pytest
@@ -18,13 +17,6 @@ from ablations.cli import main
 from ablations.ledger import Ledger
 
 HERE = Path(__file__).parent
-
-
-@pytest.fixture(scope="module", autouse=True)
-def a_fork_server_of_its_own() -> Iterator[None]:
-    """It keeps the environment and the modules that it was first started with, whichever test did."""
-    yield
-    forkserver._forkserver._stop()  # type: ignore[attr-defined]
 
 
 class Study:

@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from as_typed import unrolled, write
+from as_typed import write
+from called import call
 
 import ablations
 from ablations.commands.report import compare_plan, read
@@ -25,7 +26,7 @@ def ran(tmp_path_factory) -> Path:
     facts = {"model": "lm6", "hidden": 8, "window": 4, "batch": 8, "epochs": 2}
     arms = "[design.one_at_a_time]\nlr = [1e-3]\ndropout = [0.5]\n"
     folder = write(tmp_path_factory.mktemp("api"), seeds="seeds = 3", widths=(), arms=arms, **facts)
-    done = unrolled(folder, "run", "small.toml")
+    done = call(folder, "run", "small.toml")
     assert done.returncode == 0, done.stderr
     return folder
 

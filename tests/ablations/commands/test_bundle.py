@@ -12,7 +12,8 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from as_typed import unrolled, write
+from as_typed import write
+from called import call
 from rocrate.rocrate import ROCrate
 
 from ablations.commands import bundle_check
@@ -28,7 +29,7 @@ def study(folder: Path, model: str, *plugin: str, corpus: str = "texts/mine.txt"
     steep = '[[arm]]\nname = "lr .02"\nset = { lr = 0.02 }\n'
     write(folder, seeds="seeds = 2", widths=(), arms=steep, model=model, corpus=corpus, hidden=8)
     for words in (["run", "small.toml", "-j", "1"], ["bundle", "small", "-o", "small.zip"]):
-        done = unrolled(folder, *words, *plugin)
+        done = call(folder, *words, *plugin)
         assert done.returncode == 0, done.stderr
     return folder / "small.zip"
 
@@ -220,7 +221,7 @@ def test_a_text_of_which_a_tenth_is_missing_is_found_when_a_trial_is_trained_aga
     files = contents(bundle)
     (name,) = (name for name in files if name.startswith("text/"))
     rewrite(bundle, {**files, name: files[name][: -len(files[name]) // 10]}, described=True)
-    done = unrolled(bundle.parent, "verify", "small.zip", "-n", "1")
+    done = call(bundle.parent, "verify", "small.zip", "-n", "1")
     assert done.returncode == 1 and "mine.txt was edited" in done.stdout, done.stdout + done.stderr
 
 
@@ -277,7 +278,7 @@ def test_a_hostile_or_broken_archive_gets_one_line_and_writes_nothing(
 def with_plugin(tmp_path_factory) -> Path:
     """The bundle of a study with a cell whose file leaves a trace, `ran` beside it, where it is run."""
     folder = tmp_path_factory.mktemp("cell")
-    assert unrolled(folder, "new", "cell", CELL).returncode == 0
+    assert call(folder, "new", "cell", CELL).returncode == 0
     with (folder / CELL).open("a") as file:
         file.write(f"\nopen({str(folder / 'ran')!r}, 'a').close()\n")
     return study(folder, "my-cell", "--plugin", CELL)
@@ -298,7 +299,7 @@ def test_a_text_that_may_not_be_passed_on_is_left_out_and_missed_in_the_replay(
     told, made: Path, tmp_path: Path
 ) -> None:
     assert told(made.parent, "bundle", "small", "-o", str(tmp_path / "small.zip"), "--no-text")[0] == 0
-    done = unrolled(tmp_path, "verify", "small.zip", "-n", "1")
+    done = call(tmp_path, "verify", "small.zip", "-n", "1")
     assert (
         done.returncode == 1 and "0 faults" in done.stdout and "texts/mine.txt: No such file" in done.stdout
     )
@@ -320,7 +321,7 @@ def test_a_bundle_that_verify_could_not_check_is_not_written(made: Path, with_pl
         (made, ("-o", "small.txt"), "-o small.txt: a bundle's name ends in .zip; -o small.txt.zip"),
         (with_plugin, ("-o", "new.zip"), "model 'my-cell': is not in the zoo; "),
     ]:
-        done = unrolled(author.parent, "bundle", "small", *words)
+        done = call(author.parent, "bundle", "small", *words)
         assert (done.returncode, done.stderr.count("\n")) == (2, 1) and said in done.stderr
         assert {path.name for path in author.parent.glob("*.[zt][ix][pt]")} <= {"small.zip", "text.txt"}
 
@@ -329,7 +330,7 @@ def test_what_was_edited_since_it_was_trained_is_not_bundled(tmp_path: Path) -> 
     made = study(tmp_path, "lm2")
     with (tmp_path / "texts" / "mine.txt").open("a") as text:
         text.write("more words .")
-    done = unrolled(tmp_path, "bundle", "small", "-o", str(made))
+    done = call(tmp_path, "bundle", "small", "-o", str(made))
     said = "study 'small': no one could train it again: mine.txt was edited; restore that"
     assert done.returncode == 2 and said in done.stderr
 
@@ -337,7 +338,7 @@ def test_what_was_edited_since_it_was_trained_is_not_bundled(tmp_path: Path) -> 
 def test_the_searches_and_winners_of_a_tuned_study_are_as_planned(told, tmp_path: Path) -> None:
     arms = '[[arm]]\nname = "wide"\nset = { hidden = 16 }\n[tuning]\nlr = [1e-3, 1e-2]\nseeds = 1\n'
     write(tmp_path, seeds="seeds = 2", widths=(), arms=arms, model="lm2", hidden=8)
-    assert unrolled(tmp_path, "run", "small.toml").returncode == 0
+    assert call(tmp_path, "run", "small.toml").returncode == 0
     assert told(tmp_path, "bundle", "small", "-o", "small.zip")[0] == 0
     code, out, _ = told(tmp_path, "verify", "small.zip", "-n", "1")
     assert code == 0 and ", 0 faults" in out

@@ -6,14 +6,17 @@ import re
 import signal
 import socket
 import subprocess
+from multiprocessing import forkserver
 from pathlib import Path
 
 import pytest
 from as_typed import COMMAND, environment, imports, mlflow_runs, started_with, unrolled, write
+from called import call
 from unlogged import Unlogged
 
 from ablations.cli import app, main
 from ablations.commands import run
+from ablations.runner import parallel
 from bench.devices import cores
 from bench.errors import plural
 from reports.statistics.planning import expected
@@ -44,16 +47,29 @@ def test_a_study_is_trained_logged_and_reported_and_then_there_is_nothing_left_t
     assert len(bits(folder)) == len(mlflow_runs(folder, "trial")) == 6
     before = page.read_bytes()
 
-    second = unrolled(folder, "run", "small.toml")
+    second = call(folder, "run", "small.toml")
     assert "0 trained, 6 already there" in second.stdout
     assert len(mlflow_runs(folder, "trial")) == 6
     assert page.read_bytes() == before
 
-    refused = unrolled(folder, "run", "small.toml", "--set", "batch=4000")
+    refused = call(folder, "run", "small.toml", "--set", "batch=4000")
     assert refused.returncode == 2
     done = "6 of 6 trials finished, none failed"
     told = f"small: {done}; 0 of 2 contrasts decided; open: hidden 8, hidden 16\n"
-    assert unrolled(folder, "studies", "small").stdout == told, "a refused study leaves the plan that was run"
+    assert call(folder, "studies", "small").stdout == told, "a refused study leaves the plan that was run"
+
+
+def test_one_fork_server_loads_torch_for_the_first_batches_and_for_the_trials(folder, monkeypatch):
+    honest, servers = parallel.run_alone, []
+
+    def run_alone(*args, **named):
+        result = honest(*args, **named)
+        servers.append(forkserver._forkserver._forkserver_pid)
+        return result
+
+    monkeypatch.setattr(parallel, "run_alone", run_alone)
+    assert call(folder, "run", "small.toml", "--seeds", "0").returncode == 0
+    assert (len(servers), len(set(servers))) == (6, 1)
 
 
 def test_that_a_large_text_is_read_is_told_before_it_is(folder, monkeypatch, capsys):
@@ -85,7 +101,7 @@ def test_a_driver_killed_three_times_ends_with_the_bits_of_an_undisturbed_study(
     undisturbed = tmp_path_factory.mktemp("undisturbed")
     for name in ("text.txt", "small.toml"):
         (undisturbed / name).write_text((folder / name).read_text())
-    assert unrolled(undisturbed, "run", "small.toml").returncode == 0
+    assert call(undisturbed, "run", "small.toml").returncode == 0
 
     path = started_with(folder, STANDS_STILL)
     for results in (1, 3, 4):
@@ -102,7 +118,7 @@ def test_a_driver_killed_three_times_ends_with_the_bits_of_an_undisturbed_study(
             finally:
                 driver.kill()
     assert len(bits(folder)) == 8
-    done = unrolled(folder, "run", "small.toml")
+    done = call(folder, "run", "small.toml")
     assert done.returncode == 0, done.stderr
     assert bits(folder) == bits(undisturbed)
     assert len(mlflow_runs(folder, "trial")) == 12

@@ -11,12 +11,13 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
-from as_typed import COMMAND, unrolled, write
+from as_typed import COMMAND, write
+from called import call
 
 
 def told(folder, *words):
-    """What the command says on stderr in a folder, with the database that stands there by default."""
-    done = unrolled(folder, *words, MLFLOW_TRACKING_URI="")
+    """What the command says on stderr in a folder, with the database in it."""
+    done = call(folder, *words)
     assert done.returncode == 0, done.stderr
     return done.stderr
 
@@ -60,7 +61,7 @@ def test_a_copy_trains_logs_and_reports_into_itself(finished, copied):
     before = state(finished)
     said = told(copied, "run", "small.toml", "--seeds", "0-2")
     assert [line for line in said.splitlines() if "copied or moved" in line] == [
-        f"mlflow.db: was copied or moved; its artifacts are in {copied}/mlartifacts now, "
+        f"{copied}/mlflow.db: was copied or moved; its artifacts are in {copied}/mlartifacts now, "
         f"not in {finished}/mlartifacts"
     ]
     for words in (["sync"], ["report"], ["run", "small.toml", "--seeds", "0-2"]):

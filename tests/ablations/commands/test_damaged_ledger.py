@@ -8,11 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from as_typed import mlflow_runs, started_with, unrolled, write
+from as_typed import mlflow_runs, unrolled, write
+from called import call
 
 from ablations.ledger import Ledger
 from ablations.study import plan as plans
 from bench.identity import version
+from bench.trial import Result
 
 STATE = "small: 3 of 3 trials finished, none failed; 0 of 2 contrasts decided; open: hidden 8, hidden 16\n"
 """What `unrolled studies small` says of the study on one seed."""
@@ -34,7 +36,7 @@ def folder(tmp_path: Path) -> Path:
 def trained(tmp_path_factory) -> Path:
     """A folder in which two studies, of the same trials, were run."""
     folder = two_studies(tmp_path_factory.mktemp("trained"))
-    assert unrolled(folder, "run", "small.toml", "other.toml").returncode == 0
+    assert call(folder, "run", "small.toml", "other.toml").returncode == 0
     return folder
 
 
@@ -61,7 +63,7 @@ def plan_file(folder: Path, study: str) -> Path:
 def test_a_byte_of_the_command_that_is_not_utf_8_stands_escaped_in_the_plan(folder: Path) -> None:
     done = unrolled(folder, "run", "small.toml", "--seeds", "0", "--out", b"out\xff")
     assert done.returncode == 0, done.stderr
-    assert unrolled(folder, "studies", "small").stdout == STATE
+    assert call(folder, "studies", "small").stdout == STATE
     plan = json.loads(plan_file(folder, "small").read_bytes())["plan"]
     assert plan["command"] == r"unrolled run small.toml --seeds 0 --out out\xff"
     assert mlflow_runs(folder, "study") == ["FINISHED"]
@@ -96,11 +98,11 @@ def test_a_study_named_whose_plan_cannot_be_read_is_one_line_with_the_cure(
 
 def test_a_run_sets_aside_the_unreadable_plan_of_its_own_study_and_goes_on(copy: Path) -> None:
     plan_file(copy, "small").write_bytes(b"half")
-    done = unrolled(copy, "run", "small.toml")
+    done = call(copy, "run", "small.toml")
     assert done.returncode == 0, done.stderr
     assert "0 trained, 6 already there" in done.stdout
     assert "no plan of this version, so it counts as none; moved to results/set-aside/" in done.stderr
-    assert unrolled(copy, "studies", "small", "other").stdout.count("6 of 6 trials finished") == 2
+    assert call(copy, "studies", "small", "other").stdout.count("6 of 6 trials finished") == 2
     assert mlflow_runs(copy, "study") == ["FINISHED"]
 
 
@@ -108,34 +110,34 @@ def test_a_report_that_cannot_be_written_leaves_every_trial_in_mlflow(
     copy: Path, small_disk: Callable
 ) -> None:
     with small_disk(copy / "pages", "16k"):
-        done = unrolled(copy, "run", "small.toml", "--out", "pages")
+        done = call(copy, "run", "small.toml", "--out", "pages")
         assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
         assert "No space left on device" in done.stderr
         assert not list((copy / "pages").rglob("*.html")), "nor half a page"
     assert mlflow_runs(copy, "trial") == ["FINISHED"] * 6
 
 
-# Of a program that, once the last of six results is there, removes three and damages one.
-VANISHES = """
-import os, pathlib
-honest, results = os.replace, []
-def replace(source, target, **words):
-    honest(source, target, **words)
-    results.extend([target] if str(target).startswith("results/trials/") else [])
-    if len(results) == 6 and results[-1] == target:
-        for path in results[:3]:
-            os.unlink(path)
-        pathlib.Path(results[3]).write_bytes(b"{}")
-os.replace = replace
-"""
+def test_results_that_vanish_while_a_study_runs_are_missing_and_the_exit_code_is_1(
+    folder: Path, monkeypatch
+) -> None:
+    """Once the last of six results is there, three are removed and one is damaged."""
+    record, kept = Ledger.record, []
 
+    def vanishing(ledger: Ledger, result: Result) -> None:
+        record(ledger, result)
+        kept.extend([ledger.path(result.trial.id)] if ledger.root == Path("results") else [])
+        if len(kept) == 6:
+            for path in kept[:3]:
+                path.unlink()
+            kept[3].write_bytes(b"{}")
 
-def test_results_that_vanish_while_a_study_runs_are_missing_and_the_exit_code_is_1(folder: Path) -> None:
-    done = unrolled(folder, "run", "small.toml", PYTHONPATH=started_with(folder, VANISHES))
+    with monkeypatch.context() as patch:
+        patch.setattr(Ledger, "record", vanishing)
+        done = call(folder, "run", "small.toml", "-j", "1")
     assert done.returncode == 1, done.stderr
     assert "small: 2 trained, 0 already there, 0 failed, 0 diverged, 4 left\n" in done.stdout
     assert "4 trials of this look have no result: run again\n" in done.stderr
-    again = unrolled(folder, "run", "small.toml")
+    again = call(folder, "run", "small.toml")
     assert again.returncode == 0, again.stderr
     assert "small: 4 trained, 2 already there, 0 failed, 0 diverged, 0 left\n" in again.stdout
 
@@ -146,10 +148,10 @@ def test_a_trial_whose_details_are_lost_is_told_in_one_line_and_trained_again(
 ) -> None:
     details = min((copy / "results" / "details").rglob("*.json"))
     spoil(details)
-    told = unrolled(copy, "studies", "small")
+    told = call(copy, "studies", "small")
     assert "6 of 6 trials finished" in told.stdout and not told.stderr, "no comparison reads them"
     id, _, _ = details.name.partition(".")
-    done = unrolled(copy, "run", "small.toml")
+    done = call(copy, "run", "small.toml")
     (line,) = (line for line in done.stderr.splitlines() if id in line)
     assert "its details are damaged or missing, so it counts as missing; moved to results/set-aside/" in line
     assert "small: 1 trained, 5 already there, 0 failed, 0 diverged, 0 left\n" in done.stdout
@@ -161,7 +163,7 @@ def test_a_trial_whose_details_are_lost_is_told_in_one_line_and_trained_again(
 def age(copy: Path) -> list[Path]:
     """Leave what a change of the code would: the plan of one study is gone, the other's has other trials."""
     plan_file(copy, "other").unlink()
-    done = unrolled(copy, "run", "small.toml", "--set", "lr=0.02", "--seeds", "0")
+    done = call(copy, "run", "small.toml", "--set", "lr=0.02", "--seeds", "0")
     assert "3 trained" in done.stdout, done.stderr
     (copy / "results" / "checkpoints").mkdir(exist_ok=True)
     for name in ("0123456789abcdef.cpu.pt", f"{next((copy / 'results/trials').rglob('*.json')).stem}.cpu.pt"):
@@ -184,7 +186,7 @@ def test_a_run_says_once_why_trials_are_trained_again_and_keeps_the_earlier_resu
         new[id] = older.id
     arms = [replace(arm, trials={s: new[id] for s, id in arm.trials.items()}) for arm in plan.arms]
     plans.store(replace(plan, arms=tuple(arms)), ledger)
-    done = unrolled(copy, "run", "small.toml")
+    done = call(copy, "run", "small.toml")
     line = f"torch 2.5.0 → {version('torch')}: 6 trials to train; the earlier results stay in the ledger"
     assert done.stdout.splitlines().count(line) == 1
     assert "6 trained, 0 already there" in done.stdout
@@ -194,11 +196,11 @@ def test_a_run_says_once_why_trials_are_trained_again_and_keeps_the_earlier_resu
 def test_studies_counts_the_results_of_no_plan_and_removes_them_when_asked_to(copy: Path) -> None:
     before = age(copy)
     assert len(before) == 9
-    line = unrolled(copy, "studies").stdout.splitlines()[-1]
+    line = call(copy, "studies").stdout.splitlines()[-1]
     assert line == "6 results of no plan of today: `unrolled studies --remove-old` removes them"
     assert sorted((copy / "results" / "trials").rglob("*.json")) == before
 
-    told = unrolled(copy, "studies", "--remove-old").stdout
+    told = call(copy, "studies", "--remove-old").stdout
     assert re.search(
         r"^6 results, 0\.\d+ MB: 6 of earlier plans of small\n6 details files, 0\.\d+ MB\n", told
     )
@@ -208,9 +210,9 @@ def test_studies_counts_the_results_of_no_plan_and_removes_them_when_asked_to(co
     assert len(list((copy / "results" / "details").rglob("*.json"))) == 3
     assert not (copy / "results" / "set-aside").exists()
     assert not (copy / "results" / "checkpoints" / "0123456789abcdef.cpu.pt").exists()
-    assert unrolled(copy, "studies", "small").stdout == STATE
+    assert call(copy, "studies", "small").stdout == STATE
     nothing = "nothing to remove: every result belongs to a plan\n"
-    assert unrolled(copy, "studies", "--remove-old").stdout == nothing
+    assert call(copy, "studies", "--remove-old").stdout == nothing
 
 
 def test_nothing_is_removed_where_a_plan_cannot_be_read_or_a_study_runs(here: Path, command) -> None:

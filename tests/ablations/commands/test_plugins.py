@@ -9,6 +9,7 @@ from pathlib import Path
 
 import as_typed
 import pytest
+from called import call
 from unlogged import Unlogged
 
 from ablations.cli import main
@@ -35,7 +36,7 @@ def folder(tmp_path: Path, monkeypatch) -> Path:
 
 @pytest.fixture
 def unrolled(folder: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    return partial(as_typed.unrolled, folder)
+    return partial(call, folder)
 
 
 @pytest.mark.slow

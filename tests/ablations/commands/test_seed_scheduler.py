@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from as_typed import unrolled
+from called import call
 from look_trials import Study
 from processes import wait_for
 
@@ -148,7 +148,7 @@ def _check_numbers_of_trials(study: Study, whole: Study) -> None:
     assert len(trials_csv(page).splitlines()) == 1 + len(table)
     told = f"{len(table)} of {len(table)} trials finished"
     assert told in tally(page)
-    assert told in unrolled(study.folder, "studies", "looks").stdout
+    assert told in call(study.folder, "studies", "looks").stdout
 
 
 @pytest.mark.slow

@@ -8,7 +8,8 @@ from pathlib import Path
 from statistics import fmean
 
 import pytest
-from as_typed import unrolled, write
+from as_typed import write
+from called import call
 
 from ablations.cli import main
 from ablations.ledger import Ledger
@@ -58,7 +59,7 @@ def test_every_study_of_the_package_and_of_the_folder_is_listed_with_its_questio
 def test_a_study_that_was_run_says_how_far_it_is_and_plan_counts_its_results_and_takes_their_seconds(
     folder: Path, capsys
 ) -> None:
-    assert f"a new ledger begins in {folder}/results\n" in unrolled(folder, "run", "small.toml").stdout
+    assert f"a new ledger begins in {folder}/results\n" in call(folder, "run", "small.toml").stdout
     assert main(["studies", "small"]) == 0
     done = "done: " + capsys.readouterr().out.strip().partition("none failed; ")[2]
     assert "of 1 contrast decided" in done

@@ -6,7 +6,7 @@ from statistics import fmean, stdev
 
 import pandas as pd
 import pytest
-from as_typed import unrolled
+from called import call
 from stub_plans import recorded
 
 import ablations
@@ -38,7 +38,7 @@ def test_a_shipped_table_is_of_todays_design_and_has_all_that_its_looks_ask_for(
 
 
 def test_the_command_judges_a_shipped_table_as_python_does(tmp_path) -> None:
-    done = unrolled(tmp_path, "compare", str(study_tables.FOLDER / "order.csv"))
+    done = call(tmp_path, "compare", str(study_tables.FOLDER / "order.csv"))
     assert done.returncode == 3, "an arm is worse"
     table = ablations.verdicts(ablations.shipped("order"))
     lines = [line for line in done.stdout.splitlines() if line.endswith(tuple(table.verdict))]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from as_typed import unrolled, write
+from called import call
 
 from ablations.cli import main
 from ablations.commands import verify as verifying
@@ -35,10 +36,9 @@ def study(folder: Path, last: str = "hidden = 16") -> Path:
     return write(folder, seeds=lines, widths=(), epochs=2, arms=f"{ARMS}set = {{ {last} }}\n")
 
 
-def printed(folder: Path, *words: str, **more: str) -> str:
-    done = unrolled(folder, *words, "-j", "1", **more)
+def run(folder: Path, *words: str) -> None:
+    done = call(folder, "run", "small.toml", "-j", "1", *words)
     assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,7 @@ def trained(tmp_path_factory) -> Path:
     """The study after it was run."""
     folder = study(tmp_path_factory.mktemp("trained"))
     (folder / "other.txt").write_text("a dog and a cat and a bird sat on a mat , said the cat . " * 60)
-    printed(folder, "run", "small.toml")
+    run(folder)
     return folder
 
 
@@ -58,15 +58,12 @@ def folder(trained: Path, tmp_path: Path, monkeypatch) -> Path:
 
 
 @pytest.fixture
-def verify(command, as_before) -> Callable[..., tuple[int, str]]:
-    from bench.chapter.text import text_of
+def verify(folder: Path) -> Callable[..., tuple[int, str]]:
+    def verify(*words: str) -> tuple[int, str]:
+        done = call(folder, "verify", "small", *words)
+        return done.returncode, done.stdout
 
-    def call(*words: str) -> tuple[int, str]:
-        text_of.cache_clear()  # a command is a process; here one process is many
-        code, out, _ = command("verify", "small", *words)
-        return code, out
-
-    return call
+    return verify
 
 
 def ended(folder: Path, status: str) -> list[Result]:
@@ -191,7 +188,7 @@ def test_verify_counts_trials_whose_plugin_is_missing_or_was_edited(folder, veri
     plugin = Path("mine.py")
     assert main(["new", "cell", str(plugin)]) == 0
     study(folder, 'model = "mine"')
-    printed(folder, "run", "small.toml", "--plugin", "mine.py")
+    run(folder, "--plugin", "mine.py")
     capsys.readouterr()
     code, said = verify()
     assert code == 1 and said.startswith("3 of 4 bit-identical, 1 could not be replayed (")
@@ -210,7 +207,7 @@ def test_results_of_another_kind_of_machine_are_named_by_run_report_verify_and_g
         pytest.skip("this CPU has no other capability")
     apart = f"cpu capability {one} / DEFAULT"
     study(folder, "hidden = 12")
-    said = printed(folder, "run", "small.toml", ATEN_CPU_CAPABILITY="default")
+    said = unrolled(folder, "run", "small.toml", "-j", "1", ATEN_CPU_CAPABILITY="default").stdout
     assert f"small: 3 results are of another kind of machine, then / now: {apart}\n" in said
     pairs = f"1 of 2 pairs compares results of two kinds of machine ({apart}): their differences include"
     assert f"small: {pairs} rounding of the machine\n" in said
@@ -227,7 +224,7 @@ def test_results_of_another_kind_of_machine_are_named_by_run_report_verify_and_g
         f"; trained on another kind of machine, then / now: {back}, by which the validation loss is " in said
     )
 
-    printed(folder, "run", "small.toml", "--results", "here")
+    run(folder, "--results", "here")
     _, said = gate("results", "here", "--speed-margin", "9")
     assert f"1 of 4 pairs compares results of two kinds of machine ({back}): their" in " ".join(said.split())
     assert f"speed not compared: 1 of 3 pairs, unlike machines: {back}" in said

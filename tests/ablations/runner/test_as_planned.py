@@ -18,6 +18,7 @@ from bench.chapter.trial import ChapterTrial
 from bench.errors import BadInput
 
 WORK = "bench.chapter.run:run_trial"
+WARM = "bench.chapter.warm_up"
 PROJECT = Path(__file__).parents[3]
 CELL = """
 from torch import nn
@@ -59,12 +60,12 @@ def test_a_text_that_is_replaced_while_a_study_runs_stops_it_and_is_in_no_result
         run_trials(
             trials,
             ledger,
-            TrialConditions(work=WORK),
+            TrialConditions(preload=[WARM]),
             on_result=lambda result: text.write_text("other words " * 400),
         )
     assert list(ledger.results(trial.id for trial in trials)) == [trials[0].id]
     text.write_text(kept)
-    assert run_trials(trials, ledger, TrialConditions(work=WORK)) == Counts(done=2, skipped=1)
+    assert run_trials(trials, ledger, TrialConditions(preload=[WARM])) == Counts(done=2, skipped=1)
     assert len({result.trial.data for result in ledger.results(trial.id for trial in trials).values()}) == 1
 
 
@@ -72,7 +73,7 @@ def test_a_text_that_is_gone_stops_the_study(planned: Callable[..., ChapterTrial
     trial = planned()
     text.unlink()
     with pytest.raises(BadInput, match=r"text\.txt: No such file"):
-        alone(trial, WORK)
+        alone(trial, WORK, preload=[WARM])
 
 
 def test_other_versions_than_planned_are_refused_by_name(planned: Callable[..., ChapterTrial]) -> None:
@@ -80,7 +81,7 @@ def test_other_versions_than_planned_are_refused_by_name(planned: Callable[..., 
     with pytest.raises(
         BadInput, match=r"torch [\d.]+ is loaded, but torch 0\.4\.1 when the study was planned"
     ):
-        alone(trial, WORK)
+        alone(trial, WORK, preload=[WARM])
 
 
 EDITED = """
@@ -131,13 +132,13 @@ def test_a_plug_in_is_loaded_only_by_the_trials_that_use_it(
     planned: Callable[..., ChapterTrial], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever else its file does to torch reaches no other trial."""
-    clean = alone(planned(), WORK)
+    clean = alone(planned(), WORK, preload=[WARM])
     plug_in = tmp_path / "my_cell.py"
     plug_in.write_text(CELL + "\nnn.Linear.forward = lambda self, x: x @ self.weight.t() * 0.5 + self.bias\n")
     monkeypatch.setattr(nn.Linear, "forward", nn.Linear.forward)  # to be put back, as the file is loaded here
     plugins.load(str(plug_in))
     ledger, trials = Ledger(tmp_path / "results"), [planned("lm4"), planned("mine")]
-    run_trials(trials, ledger, TrialConditions(preload=["bench.chapter.warm_up", str(plug_in)]))
+    run_trials(trials, ledger, TrialConditions(preload=[WARM, str(plug_in)]))
     weights = [
         result.fingerprints["weights"] for result in ledger.results(trial.id for trial in trials).values()
     ]
@@ -157,7 +158,7 @@ def test_a_file_that_a_plug_in_reads_behind_its_identitys_back_fails_the_trial_w
     body = read + CELL if "loaded" in when else CELL.replace(forward, forward + caught)
     plug_in.write_text(f"from pathlib import Path\n{body}")
     plugins.load(str(plug_in))
-    result = alone(planned("mine"), WORK, preload=["bench.chapter.warm_up", str(plug_in)])
+    result = alone(planned("mine"), WORK, preload=[WARM, str(plug_in)])
     assert result.status == "failed"
     assert "my_cell.py: reads scale.txt, which" in result.reason
     assert "write `data_file('scale.txt')` at the top" in result.reason
@@ -181,7 +182,7 @@ NOTES.write_text("mine")
     reads = f"{indent}SCALE.read_text(), NOTES.read_text(), Path('/proc/self/statm').read_text()\n"
     plug_in.write_text(lines + CELL.replace(forward, forward + reads))
     plugins.load(str(plug_in))
-    assert alone(planned("mine"), WORK, preload=["bench.chapter.warm_up", str(plug_in)]).done
+    assert alone(planned("mine"), WORK, preload=[WARM, str(plug_in)]).done
 
 
 @pytest.mark.usefixtures("as_before")
@@ -194,4 +195,4 @@ def test_a_plug_in_that_is_edited_after_planning_is_refused(
     trial = planned("mine")
     plug_in.write_text(CELL.replace("RNNCell", "GRUCell"))
     with pytest.raises(BadInput, match="a file of its plug-in was edited after the study was planned"):
-        alone(trial, WORK, preload=[str(plug_in)])
+        alone(trial, WORK, preload=[WARM, str(plug_in)])

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from as_typed import unrolled
+from called import call
 
 MODEL = """
 from torch import nn
@@ -41,7 +41,7 @@ def test_a_study_on_a_cluster_has_the_bits_that_verify_finds_here(two: str, tmp_
     (tmp_path / "my.txt").write_text("the cat sat on a mat and saw another cat there . " * 60)
 
     def run(*words: str) -> str:
-        done = unrolled(tmp_path, *words, "--plugin", "leaky.py")
+        done = call(tmp_path, *words, "--plugin", "leaky.py")
         assert done.returncode == 0, done.stderr
         return done.stdout
 

@@ -1,0 +1,33 @@
+"""A stand-in for a new process: in one process plug-ins are loaded once, and a text is read once."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from bench import plugins
+from bench.chapter import costs
+from bench.chapter.identity import source_hash
+from bench.chapter.models.registry import ZOO
+from bench.chapter.models.spec import PENALTIES
+
+
+@contextmanager
+def new_process() -> Iterator[None]:
+    """Begin as a new process does, without plug-ins and texts, and leave none of them."""
+    zoo = dict(ZOO)
+    _forget()
+    yield
+    _forget()
+    ZOO.clear()
+    ZOO.update(zoo)
+    for name in [name for name in sys.modules if name.startswith(("unrolled_plugin_", "mylayers"))]:
+        del sys.modules[name]
+
+
+def _forget() -> None:
+    from bench.chapter import corpus, text  # torch: not for every worker
+
+    PENALTIES.clear()
+    plugins._LOADED.clear()
+    for cached in (source_hash, corpus.corpus, text.text_of, costs._text_size):
+        cached.cache_clear()
