@@ -329,14 +329,16 @@ def _notes(arm: _Arm) -> Iterator[str]:
 
 
 def _not_shown(verdict: Verdict | None, unit: str) -> Iterator[str]:
-    """Why the arm is not shown to be less than δ worse: nothing where it is."""
+    """Why the arm is not shown to be less than δ worse: nothing where it is, also beside other arms."""
     if verdict is None:
         yield "has no seed in common with the baseline"
         return
     c = verdict.contrast
+    if shown_no_worse(c):
+        return
     if verdict.word is Word.WORSENS:
         yield f"worse on {c.losses} of {c.pairs} seeds, by {measure(c.mean, unit, sign=True)}"
-    elif verdict.word is Word.INCONCLUSIVE and not shown_no_worse(c):
+    elif verdict.word is Word.INCONCLUSIVE:
         needed = f"{seeds_to_show(c)} seeds would mostly show it, if nothing changed"
         if len(c.differences) < FEWEST_SEEDS:
             which = "finished on both sides" if c.given_convergence else "in common"

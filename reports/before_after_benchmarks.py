@@ -1,9 +1,13 @@
-"""Benchmarks before and after a change: is one slower?"""
+"""Benchmarks before and after a change: is one slower?
+
+Runs of unchanged code differ by more than their rounds tell, so that only three stored runs on each side can
+show that a benchmark is slower.
+"""
 
 from bench.errors import BadInput
 from reports.before_after import LISTED, ArmChange, BeforeAfter, ResultSet, not_slower
 from reports.formats import listed_up_to
-from reports.statistics.speed_ratio import ratios_of_rounds, unlike
+from reports.statistics.speed_ratio import FEWEST, ratios_of_rounds, unlike
 
 
 def compare_timings(
@@ -21,7 +25,10 @@ def compare_timings(
         raise BadInput(f"has no benchmark of {before.name}", place=after.name, cure=cure)
     ratios = ratios_of_rounds(pairs, margin)
     missing = listed_up_to([name for name in runs_before if name not in ratios], LISTED)
-    lost = f"not compared, for want of rounds on both sides: {missing}" if missing else ""
+    lost = [f"not compared, for want of rounds on both sides: {missing}"] if missing else []
+    repeated = [name for name in ratios if min(map(len, pairs[name])) >= FEWEST]
+    if few := listed_up_to([name for name in ratios if name not in repeated], LISTED):
+        lost.append(f"slower is shown by {FEWEST} stored runs on each side, which these lack: {few}")
     fails = bool(lost) and (require_speed or not ratios)
     return BeforeAfter(
         before=before.name,
@@ -29,8 +36,9 @@ def compare_timings(
         asked=f"pytest-benchmark: {not_slower(margin)}",
         noun="benchmark",
         arms=tuple(
-            ArmChange(name=name, faults=ratio.fault, speed_ratio=ratio) for name, ratio in ratios.items()
+            ArmChange(name=name, faults=ratio.fault if name in repeated else (), speed_ratio=ratio)
+            for name, ratio in ratios.items()
         ),
-        faults=(lost,) if fails else (),
-        notes=(lost,) if lost and not fails else (),
+        faults=tuple(lost) if fails else (),
+        notes=() if fails else tuple(lost),
     )

@@ -52,12 +52,43 @@ def test_skewed_rounds_at_the_margin_are_called_slow_at_most_once_in_twenty() ->
     assert slow / studies <= 0.05 + four_errors(0.05, studies)
 
 
-def benchmarks(name: str, machine: Mapping[str, str] = HERE, **medians: float) -> ResultSet:
+def benchmarks(name: str, machine: Mapping[str, str] = HERE, runs: int = 3, **medians: float) -> ResultSet:
     rows = [
-        {"arm": n, "machine": machine, "seconds": median, "iqr": 0.01 * median, "rounds": 50}
+        {
+            "arm": n,
+            "machine": machine,
+            "seconds": median * (1 + run / 1e3),
+            "iqr": 0.01 * median,
+            "rounds": 50,
+        }
         for n, median in medians.items()
+        for run in range(runs)
     ]
     return ResultSet(name=name, table=pd.DataFrame(rows))
+
+
+@pytest.mark.parametrize("runs", [(1, 1), (2, 2), (1, 3), (3, 2)])
+def test_fewer_than_three_runs_on_a_side_show_no_slowness_and_one_line_says_so(runs: tuple[int, int]) -> None:
+    base = benchmarks("base", runs=runs[0], step=0.01, load=0.5)
+    new = benchmarks("new", runs=runs[1], step=0.02, load=0.5)
+    found = compare_timings(base, new, margin=0.05)
+    (note,) = found.notes
+    assert found.passed and "3 stored runs on each side, which these lack: step, load" in note
+    assert not compare_timings(base, new, margin=0.05, require_speed=True).passed
+
+
+def test_unchanged_code_whose_runs_differ_by_five_percent_is_called_slower_once_in_twenty_at_most() -> None:
+    rng, studies, slower = np.random.default_rng(3), 150, {1: 0, 3: 0}
+    for runs in slower:
+        for _ in range(studies):
+            sides = [
+                benchmarks(name, runs=1, step=math.exp(rng.normal(0, 0.05))) for name in ("a", "b") * runs
+            ]
+            before, after = (
+                ResultSet(name="side", table=pd.concat([one.table for one in sides[i::2]])) for i in (0, 1)
+            )
+            slower[runs] += not compare_timings(before, after, margin=0.05).passed
+    assert slower[1] == 0 and slower[3] / studies <= 0.05
 
 
 def test_a_slower_benchmark_fails_by_name_and_another_machine_is_refused() -> None:

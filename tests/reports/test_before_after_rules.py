@@ -76,6 +76,20 @@ def test_an_arm_passes_when_its_interval_ends_below_delta(losses, delta, word, p
     assert (found.arms[0].verdict.word, found.passed) == (word, passes)
 
 
+def test_an_arm_that_passes_alone_passes_beside_fourteen_others() -> None:
+    # .014 worse, standard error .0026: a difference, and alone within δ = .02; Holm over 15 leaves that open
+    slightly = [b + 0.014 + 0.0069 * (-1) ** i for i, b in enumerate(B)]
+    noisy = [b + 0.05 * (-1) ** i for i, b in enumerate(B)]
+    arms = {"a": slightly} | {f"other {i}": noisy for i in range(14)}
+    alone = gate(trained(B), trained(slightly))
+    beside = judged(
+        side(**{name: trained(B) for name in arms}),
+        side("c", **{name: trained(x) for name, x in arms.items()}),
+    )
+    assert beside.arms[0].verdict.word is Word.WORSENS and beside.arms[0].verdict.contrast.family == 15
+    assert alone.passed and beside.arms[0].faults == ()
+
+
 def test_an_inconclusive_arm_passes_where_only_how_much_better_it_is_is_open() -> None:
     # −.015 ± .0172 (90 %): neither significant nor within ±.02, and certainly not .02 worse
     losses = [

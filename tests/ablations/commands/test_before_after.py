@@ -167,7 +167,8 @@ def test_stored_runs_of_pytest_benchmark_are_compared_by_name(tmp_path, gate) ->
     code, said = gate(before, before)
     assert code == 0 and "none of 1 benchmark is shown to be slower" in said
     code, said = gate(before, after)
-    assert code == 3 and "test_timed.py::test_step" in said and "slower: the baseline's time ×" in said
+    assert code == 0 and "3 stored runs on each side, which these lack" in said
+    assert gate(before, after, "--require-speed")[0] == 3
 
     elsewhere = json.loads(after.read_text())
     elsewhere["machine_info"]["cpu"]["brand_raw"] = "Z80"
@@ -175,11 +176,14 @@ def test_stored_runs_of_pytest_benchmark_are_compared_by_name(tmp_path, gate) ->
     code, said = gate(before, tmp_path / "elsewhere.json")
     assert code == 2 and "/ Z80; run both sides' benchmarks on one machine" in said
 
-    folder = tmp_path / ".benchmarks" / "Linux"
-    folder.mkdir(parents=True)
-    for i in range(3):
-        (folder / f"000{i}_run.json").write_bytes(before.read_bytes())
-    assert gate(tmp_path / ".benchmarks", folder)[0] == 0
+    for name, run in {"before": before, "after": after}.items():
+        folder = tmp_path / name / ".benchmarks" / "Linux"
+        folder.mkdir(parents=True)
+        for i in range(3):
+            (folder / f"000{i}_run.json").write_bytes(run.read_bytes())
+    assert gate(tmp_path / "before", tmp_path / "before" / ".benchmarks")[0] == 0
+    code, said = gate(tmp_path / "before", tmp_path / "after")
+    assert code == 3 and "test_timed.py::test_step" in said and "slower: the baseline's time ×" in said
 
 
 # in CI
