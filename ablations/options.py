@@ -114,7 +114,13 @@ class CompareOptions(RunOptions):
     arm: Annotated[str, Parameter(group=TABLES)] = ""
     """The columns that name an arm, such as model,lr."""
     pair: Annotated[str, Parameter(group=TABLES)] = ""
-    """What rows of two arms share: a seed, a fold, a document."""
+    """What rows of two arms share: a seed, a document. Rows of one arm that share it are averaged."""
+    folds: Annotated[int | None, Parameter(group=TABLES, validator=validators.Number(gte=2))] = None
+    """Pairs are the folds of a cross-validation into so many; --pair names their column, or repeat,fold."""
+    test_share: Annotated[float | None, Parameter(group=TABLES, validator=validators.Number(gt=0, lt=1))] = (
+        None
+    )
+    """Pairs are random splits of one data set, of which this share tests."""
     metric: Annotated[tuple[str, ...], Parameter(group=TABLES)] = ()
     """What is compared, and the difference that does not matter, such as accuracy=0.02."""
     baseline: Annotated[str, Parameter(group=TABLES)] = ""

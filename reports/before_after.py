@@ -19,6 +19,7 @@ from bench.metric import Metric
 from bench.trial import TASK
 from reports.comparison import compare
 from reports.design import Design, MeasuredArm
+from reports.elsewhere import averaged
 from reports.formats import listed_up_to, short, titled
 from reports.statistics.power import FEWEST_SEEDS
 from reports.statistics.speed_ratio import Speed, SpeedRatio, ratios_of_like_machines, unlike
@@ -162,9 +163,15 @@ class BeforeAfter:
 
 
 def compare_results(
-    before: ResultSet, after: ResultSet, metric: Metric, *, margin: float, require_speed: bool = False
+    before: ResultSet,
+    after: ResultSet,
+    metric: Metric,
+    *,
+    margin: float,
+    require_speed: bool = False,
+    test_share: float = 0.0,
 ) -> BeforeAfter:
-    """Compare the arms of two result sets by a metric, paired by seed.
+    """Compare the arms of two result sets by a metric, paired by seed; `test_share` as in Design.
 
     All arms have to pass, so that each is tested at .05 without a correction: the chance to let an arm pass
     that is worse by δ is at most .05 however many there are (intersection–union test, Berger 1982). The
@@ -176,7 +183,8 @@ def compare_results(
     arms = [
         _Arm(name=name, before=rows, after=rows_after.get(name, {})) for name, rows in rows_before.items()
     ]
-    verdicts = _judge_arms(arms, before, after, metric)
+    design = Design(study="", metrics=(metric,), arms=(), test_share=test_share)
+    verdicts = _judge_arms(arms, before, after, design)
     machines = [(row.machine, row_after.machine) for arm in arms for row, row_after in arm.pairs.values()]
     if metric.name.startswith("speed") and (reason := unlike([kind for pair in machines for kind in pair])):
         raise BadInput(reason, place=after.name, key=title, cure="train both sides on one machine")
@@ -185,6 +193,7 @@ def compare_results(
     notes = (
         unlike_speeds and f"speed not compared: {unlike_speeds}",
         mixed(machines),
+        averaged(pd.concat([before.table, after.table]), "pair"),
         added and f"new in the candidate, not judged: {added}",
     )
     lacks_speed = require_speed and unlike_speeds
@@ -225,18 +234,18 @@ def _rows(table: pd.DataFrame, metric: Metric) -> dict[str, dict[Any, Row]]:
 
 
 def _judge_arms(
-    arms: Sequence[_Arm], before: ResultSet, after: ResultSet, metric: Metric
+    arms: Sequence[_Arm], before: ResultSet, after: ResultSet, design: Design
 ) -> dict[str, Verdict]:
     """The verdicts by arm, the identical arms corrected apart from the rest, whom they do not burden."""
     verdicts: dict[str, Verdict] = {}
     for identical in (False, True):
         names = [arm.name for arm in arms if arm.after and arm.identical is identical]
-        verdicts |= _judge_together(names, before, after, metric) if names else {}
+        verdicts |= _judge_together(names, before, after, design) if names else {}
     return verdicts
 
 
 def _judge_together(
-    names: Sequence[str], before: ResultSet, after: ResultSet, metric: Metric
+    names: Sequence[str], before: ResultSet, after: ResultSet, design: Design
 ) -> dict[str, Verdict]:
     """The verdicts on these arms after the change against themselves before it, corrected together."""
     arms = []
@@ -248,7 +257,7 @@ def _judge_together(
     table = table[table.arm.isin([arm.name for arm in arms])]
     if "status" in table:
         table = table[table.status != WAITING]
-    rows = compare(table, Design(study="", metrics=(metric,), arms=tuple(arms))).rows
+    rows = compare(table, replace(design, arms=tuple(arms))).rows
     verdicts = {row.arm.name: row.verdict for row in rows}
     return {name: verdict for name in names if (verdict := verdicts[f"after {name}"])}
 
@@ -339,13 +348,15 @@ def _not_shown(verdict: Verdict | None, unit: str) -> Iterator[str]:
     if verdict.word is Word.WORSENS:
         yield f"worse on {c.losses} of {c.pairs} seeds, by {measure(c.mean, unit, sign=True)}"
     elif verdict.word is Word.INCONCLUSIVE:
-        needed = f"{seeds_to_show(c)} seeds would mostly show it, if nothing changed"
+        needed = (
+            f"; {seeds_to_show(c)} seeds would mostly show it, if nothing changed" if c.seeds_needed else ""
+        )
         if len(c.differences) < FEWEST_SEEDS:
             which = "finished on both sides" if c.given_convergence else "in common"
-            yield f"{len(c.differences)} seeds {which}; under {FEWEST_SEEDS} nothing is decided; {needed}"
+            yield f"{len(c.differences)} seeds {which}; under {FEWEST_SEEDS} nothing is decided{needed}"
         else:
             zone, end = f"{c.delta:g} {unit}".rstrip(), measure(worst_end(c), unit, sign=True)
-            yield f"not shown to be less than {zone} worse: the interval reaches {end}; {needed}"
+            yield f"not shown to be less than {zone} worse: the interval reaches {end}{needed}"
 
 
 def _speeds(arm: _Arm) -> list[tuple[Speed, Speed]]:

@@ -9,10 +9,16 @@ from reports.arms import is_self_check
 from reports.design import Design
 from reports.statistics.contrasts import Contrast, benjamini_hochberg, contrast, holm
 from reports.statistics.decisions import Decisions, decide
+from reports.statistics.folds import compare_folds
+from reports.statistics.lost_runs import count_as_losses, withdraw
 from reports.statistics.sequential import Looks
 from reports.statistics.unpaired import welch
 from reports.statistics.verdicts import Verdict, judge_contrasts
 from reports.trials import Statuses, Values
+
+Side = Mapping[Any, float]
+"""The numbers of one arm by seed."""
+Sides = Mapping[str, Side]
 
 
 def decide_contrasts(
@@ -20,7 +26,7 @@ def decide_contrasts(
 ) -> Decisions[str]:
     """The verdicts on these arms, each against the arm that it names, by every metric."""
     if not design.looks:
-        return _at_once(contrasts, values, design)
+        return _at_once(contrasts, ended, values, design)
     arms = {arm.name: arm for arm in design.arms}
     named = [name for name in contrasts if not is_self_check(arms[name])]
     families = [
@@ -56,24 +62,44 @@ def _look_by_look(
     )
 
 
-def _at_once(contrasts: Sequence[str], values: Values, design: Design) -> Decisions[str]:
+def _at_once(contrasts: Sequence[str], ended: Statuses, values: Values, design: Design) -> Decisions[str]:
     """Verdicts on all rows that there are, corrected within each metric."""
     verdicts: dict[str, dict[str, Verdict]] = {}
     for metric in design.metrics:
-        by_arm, bases, size = values[metric.name], design.bases, len(contrasts)
-        family = {x: _contrast(by_arm[x], by_arm[bases[x]], metric, size, design) for x in contrasts}
-        for name, v in judge_contrasts(family).items():
+        by_arm = values[metric.name]
+        sides = {name: (by_arm[name], by_arm[design.bases[name]]) for name in contrasts}
+        judged = _judge(sides, metric, design)
+        whole = {name: _with_losses(name, ended, by_arm, design) for name in contrasts}
+        lost = {name: sum(map(len, whole[name])) - sum(map(len, sides[name])) for name in contrasts}
+        counted = _judge(whole, metric, design) if any(lost.values()) else judged
+        for name, v in judged.items():
+            v = withdraw(v, counted.get(name), lost[name])
             verdicts.setdefault(name, {})[metric.name] = replace(v, decided=v.claims)
     return Decisions(verdicts=verdicts, seeds_requested=dict.fromkeys(verdicts, 0), looks_taken=1)
 
 
-def _contrast(
-    arm: Mapping[Any, float], base: Mapping[Any, float], metric: Metric, family: int, design: Design
-) -> Contrast:
-    options: dict[str, Any] = {"delta": metric.delta, "lower_is_better": metric.lower_is_better}
+def _with_losses(name: str, ended: Statuses, by_arm: Sides, design: Design) -> tuple[Side, Side]:
+    """Both sides of a contrast, with a loss for each row that failed, or that the other side alone has."""
+    base = design.bases[name]
     if not design.pair:
-        return welch([*arm.values()], [*base.values()], family=family, **options)
-    return contrast(arm, base, family=family, **options)
+        return count_as_losses(by_arm[name], ended[name]), count_as_losses(by_arm[base], ended[base])
+    seeds = ended[name].keys() | ended[base].keys()
+    return count_as_losses(by_arm[name], seeds), count_as_losses(by_arm[base], seeds)
+
+
+def _judge(sides: Mapping[str, tuple[Side, Side]], metric: Metric, design: Design) -> dict[str, Verdict]:
+    """The verdicts on contrasts that are corrected together."""
+    options: dict[str, Any] = {"delta": metric.delta, "lower_is_better": metric.lower_is_better}
+    options["family"] = len(sides)
+
+    def compare(arm: Side, base: Side) -> Contrast:
+        if not design.pair:
+            return welch([*arm.values()], [*base.values()], **options)
+        if design.test_share:
+            return compare_folds(arm, base, test_share=design.test_share, **options)
+        return contrast(arm, base, **options)
+
+    return judge_contrasts({name: compare(*pair) for name, pair in sides.items()})
 
 
 def seeds_of_sides(contrasts: Mapping[str, int], design: Design) -> dict[str, int]:

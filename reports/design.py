@@ -63,6 +63,9 @@ class Design:
     arms: tuple[MeasuredArm, ...]
     question: str = ""
     pair: str = "seed"  # what rows of two arms share; "": nothing, so that Welch's test compares the arms
+    test_share: float = (
+        0.0  # of the data, where pairs are folds or splits of it, see reports.statistics.folds
+    )
     seeds: tuple[int, ...] = ()
     looks: tuple[int, ...] = ()  # numbers of seeds after which verdicts are sought; (): all rows at once
     plan: str = ""  # hash of the resolved study; "" for a table from elsewhere

@@ -1,10 +1,10 @@
 """Tables from elsewhere: rows of any columns, read as the table from which arms are compared.
 
-Rows of two arms that share something (a seed, a fold, a document) are compared by their differences, as the
+Rows of two arms that share something (a seed, a document, a fold) are compared by their differences, as the
 arms of a study are. Without such a column the arms are compared by Welch's test.
 """
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,33 +22,69 @@ class Columns:
     """The columns of a table from which arms are compared."""
 
     arm: tuple[str, ...]  # those in which arms differ
-    pair: str  # what rows of two arms share; "" for nothing
+    pair: tuple[str, ...]  # what rows of two arms share; () for nothing
     metrics: tuple[Metric, ...]
     baseline: str = ""  # an arm; "" for that of the first row
+    test_share: float = 0.0  # of the data, where pairs are folds or splits of it
+
+
+STATUS = "status"
+"""The column that tells how a run ended, of a table that has it."""
+ENDS = {
+    **dict.fromkeys(("done", "finished", "completed", "success", "succeeded", "ok"), "done"),
+    **dict.fromkeys(("failed", "failure", "error", "crashed", "killed", "timeout"), "failed"),
+    "diverged": "diverged",
+}
+"""The words in it, in lower case."""
 
 
 def arrange(frame: pd.DataFrame, columns: Columns, source: str) -> pd.DataFrame:
-    """The table of these columns: arm, seed, and a column for each metric.
+    """The table of these columns: arm, seed, rows (how many were averaged), status, and one for each metric.
 
-    Raises BadInput for a column that is missing, a value that is no number, or two rows of one arm and pair.
+    Rows of one arm and pair are averaged, as they share it and are not independent; where one of them failed
+    or diverged, so did the average. Raises BadInput for a missing column, and for a value that is no number.
     """
-    for column in filter(None, (*columns.arm, columns.pair, *(metric.name for metric in columns.metrics))):
+    for column in (*columns.arm, *columns.pair, *(metric.name for metric in columns.metrics)):
         if column not in frame.columns:
             cure = f"it has: {', '.join(map(str, frame.columns))}"
             raise BadInput(f"has no column {column!r}", place=source, cure=cure)
-    for column in columns.arm:
-        _check_filled(frame[column], source)
     require(len(frame), "has no rows", place=source, cure="give a table with results")
     frame = frame.reset_index(drop=True)
-    arms = frame[columns.arm[0]].astype(str)
-    for column in columns.arm[1:]:
-        arms = arms + " / " + frame[column].astype(str)
+    arms = _labels(frame, columns.arm, source)
     longest = max(map(len, arms))
     rule = f"the name of an arm has {longest:,} characters, of which {LONGEST_NAME} are shown"
     require(longest <= LONGEST_NAME, rule, place=source, cure="name another column with --arm")
-    seeds = _seeds(frame, columns, arms, source)
-    numbers = {metric.name: _numbers(frame[metric.name], source) for metric in columns.metrics}
-    return pd.DataFrame({**numbers, "arm": arms, "seed": seeds})
+    ends = _ends(frame, columns, source)
+    table = pd.DataFrame({"arm": arms, "seed": _seeds(frame, columns, ends, source), "status": ends})
+    for metric in columns.metrics:
+        table[metric.name] = _numbers(frame[metric.name], ends == "done", source)
+    return _average(table, columns) if columns.pair else table.assign(rows=1)
+
+
+def _average(table: pd.DataFrame, columns: Columns) -> pd.DataFrame:
+    """A row for each arm and pair, in the order of the first of them; the worst status counts."""
+    by_pair = table.groupby(["arm", "seed"], sort=False)
+    if by_pair.ngroups == len(table):
+        return table.assign(rows=1)
+    means = by_pair[[metric.name for metric in columns.metrics]].mean()
+    worst = table.status.map(_WORST.index).groupby([table.arm, table.seed], sort=False).max()
+    return means.assign(rows=by_pair.size(), status=worst.map(_WORST.__getitem__)).reset_index()
+
+
+_WORST = ["done", "diverged", "failed"]
+
+
+def averaged(table: pd.DataFrame, pair: str) -> str:
+    """A sentence on rows that were averaged; "" where there were none."""
+    if "rows" not in table:
+        return ""
+    fewest, most = (int(end) for end in (table["rows"].min(), table["rows"].max()))
+    if most == 1:
+        return ""
+    number = f"{most}" if fewest == most else f"{fewest} to {most}"
+    return (
+        f"A value is the mean of {number} rows of one arm and {pair}, which share it and are not independent."
+    )
 
 
 def design_of(frame: pd.DataFrame, table: pd.DataFrame, columns: Columns, source: str, page: str) -> Design:
@@ -60,41 +96,70 @@ def design_of(frame: pd.DataFrame, table: pd.DataFrame, columns: Columns, source
     if baseline not in order:
         raise BadInput(f"has no arm {baseline!r}", place=source, cure=f"it has: {', '.join(order)}")
     order.sort(key=lambda name: name != baseline)
-    named = frame[list(columns.arm)].astype(str).set_axis(table.arm)
+    named = frame[list(columns.arm)].astype(str).set_axis(_labels(frame, columns.arm, source))
     levels = {name: named.loc[[name]].iloc[0].to_dict() for name in order}
     base = levels[baseline].items()
     changes = {name: {str(c): x for c, x in own.items() - base} for name, own in levels.items()}
     others = plural(len(order) - 1, "arm")
     return Design(
         study=page,
-        question=f"{source}: {others} against {baseline}, {plural(len(table), 'row')}",
+        question=f"{source}: {others} against {baseline}, {plural(len(frame), 'row')}",
         metrics=columns.metrics,
         arms=tuple(MeasuredArm(name=name, title=name, changes=changes[name]) for name in order),
-        pair=columns.pair,
+        pair="fold" if columns.test_share else " and ".join(columns.pair),
+        test_share=columns.test_share,
     )
 
 
-def _seeds(frame: pd.DataFrame, columns: Columns, arms: pd.Series, source: str) -> pd.Series:
-    """What each row shares with one of any other arm; the row's number where nothing is paired."""
+def unnamed_failures(frame: pd.DataFrame, columns: Columns) -> "pd.Series[bool]":
+    """The runs that failed before they told their arm, as those of an experiment may."""
+    known = {STATUS, *columns.arm} <= {*frame.columns}
+    nowhere = pd.Series(False, frame.index)
+    return (frame[STATUS] == "failed") & frame[[*columns.arm]].isna().any(axis=1) if known else nowhere
+
+
+def _ends(frame: pd.DataFrame, columns: Columns, source: str) -> "pd.Series[str]":
+    """How each run ended: done, diverged or failed; done where no column tells."""
+    if STATUS not in frame.columns or STATUS in (*columns.arm, *columns.pair):
+        return pd.Series("done", frame.index)
+    ends = frame[STATUS].astype(str).str.lower().map(ENDS)
+    if (unknown := ends.isna()).any():
+        rule = f"row {_row(unknown)}: {frame[STATUS][unknown].iloc[0]!r} is not known"
+        raise BadInput(rule, place=source, key=STATUS, cure="write done, failed or diverged")
+    return ends
+
+
+def _seeds(frame: pd.DataFrame, columns: Columns, ends: pd.Series, source: str) -> pd.Series:
+    """What each row shares with one of any other arm; the row's number where nothing is paired.
+
+    A run that failed before it told has no partner.
+    """
     if not columns.pair:
         return pd.Series(range(len(frame)))
-    seeds = frame[columns.pair]
+    lacking = frame[[*columns.pair]].isna().any(axis=1) & (ends == "failed")
+    if lacking.any():
+        seeds = pd.Series([f"of failed row {row + 1}" for row in frame.index], dtype=object)
+        return seeds.mask(~lacking, _seeds(frame[~lacking], columns, ends, source).astype(str))
+    if len(columns.pair) > 1:
+        return _labels(frame, columns.pair, source)
+    seeds = frame[columns.pair[0]]
     _check_filled(seeds, source)
     if seeds.dtype == object:
         plain = seeds.map(lambda value: isinstance(value, Hashable)).all()
         rule, cure = "has values that are no plain text or number", "name another column with --pair"
-        require(plain, rule, place=source, key=columns.pair, cure=cure)
+        require(plain, rule, place=source, key=columns.pair[0], cure=cure)
         seeds = seeds.astype(str)
-    twice = pd.DataFrame({"arm": arms, "seed": seeds}).duplicated()
-    if twice.any():
-        row = _row(twice)
-        arm, seed = arms[row - 1], seeds[row - 1]
-        raise BadInput(
-            f"row {row} is another one of arm {arm!r} and {columns.pair} {seed}",
-            place=source,
-            cure="add the column in which they differ to --arm, or keep one of them",
-        )
     return seeds
+
+
+def _labels(frame: pd.DataFrame, columns: Sequence[str], source: str) -> "pd.Series[str]":
+    """The values of these columns as one text for each row."""
+    for column in columns:
+        _check_filled(frame[column], source)
+    first, *others = (frame[column].astype(str) for column in columns)
+    for other in others:
+        first = first + " / " + other
+    return first
 
 
 def _check_filled(column: pd.Series, source: str) -> None:
@@ -104,13 +169,15 @@ def _check_filled(column: pd.Series, source: str) -> None:
         raise BadInput(rule, place=source, cure="fill it in, or leave it out")
 
 
-def _numbers(column: pd.Series, source: str) -> "pd.Series[float]":
-    """A metric's column as numbers. Infinity is a value (a divergence); an empty cell is an error."""
+def _numbers(column: pd.Series, wanted: "pd.Series[bool]", source: str) -> "pd.Series[float]":
+    """A metric's column as numbers: infinity is a divergence, an empty cell of a `wanted` row an error."""
     numbers = pd.to_numeric(column, errors="coerce").astype(float)
-    if (bad := numbers.isna()).any():
+    if (bad := numbers.isna() & wanted).any():
         value = column[bad].iloc[0]
         what = "is empty" if pd.isna(value) else f"{value!r} is not a number"
-        cure = "write a number; inf stands for a run that diverged"
+        cure = (
+            "write a number; inf stands for a run that diverged, a column `status` tells of those that failed"
+        )
         raise BadInput(f"row {_row(bad)}: {what}", place=source, key=str(column.name), cure=cure)
     if (huge := (numbers.abs() > LARGEST) & (numbers.abs() < np.inf)).any():
         rule = f"row {_row(huge)}: {numbers[huge].iloc[0]:g} is beyond ±{LARGEST:g}, where squares overflow"

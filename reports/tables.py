@@ -5,6 +5,7 @@ import pandas as pd
 from bench.errors import plural, visible
 from reports.arms import mean_of
 from reports.comparison import ComparedArm, Comparison
+from reports.elsewhere import averaged
 from reports.formats import (
     columns,
     csv_cell,
@@ -66,6 +67,7 @@ def _line(row: ComparedArm, view: Comparison) -> tuple[str, ...]:
     k, v, s, digits = row.contrast, row.verdict, row.summary, view.decimals
     seeds = f"{row.done}/{row.total} {row.state if view.sequential else ''}".rstrip()
     seeds += f", {row.diverged} diverged" if row.diverged else ""
+    seeds += f", {row.failed} failed" if row.failed else ""
     mean = f"{number(s.mean, digits)} ± {number(s.sd, digits)}"
     alone = row.arm.name, row.arm.against or "–", seeds, mean
     if k is None:
@@ -83,6 +85,7 @@ def notes(c: Comparison) -> list[str]:
     if c.design.plan:
         return sentences
     sentences[0] += f" Pairs are rows of the same {c.design.pair}." if c.design.pair else UNPAIRED
+    sentences += [averaged(c.table, c.design.pair), FOLDS if c.design.test_share else ""]
     sentences += [DIVERGED] if any(row.diverged for row in c.rows) else []
     for row in c.rows:
         if row.contrast and (alone := row.contrast.unpaired):
@@ -90,11 +93,13 @@ def notes(c: Comparison) -> list[str]:
             sentences.append(
                 f"{row.arm.name}: {plural(len(alone), 'row')} without a partner: {c.design.pair} {labels}"
             )
-    return [*sentences, NOT_KNOWN]
+    return [*filter(None, sentences), NOT_KNOWN]
 
 
-UNPAIRED = (
-    " UNPAIRED (Welch): --pair would name the seed, fold or document that rows share, and decide sooner."
+UNPAIRED = " UNPAIRED (Welch): --pair would name the seed or document that rows share, and decide sooner."
+FOLDS = (
+    "Folds share training rows: the variance of their mean is that of Nadeau and Bengio (2003), "
+    "(1/folds + test/train) times that of one."
 )
 DIVERGED = (
     "Means and Δ leave out the rows that diverged: they describe the others alone. Where such pairs "

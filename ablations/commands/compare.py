@@ -1,6 +1,7 @@
 """`unrolled compare`: one source has arms inside it, two are before and after, models are trained."""
 
 import math
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from ablations.mlflow.database import public
 from ablations.options import CompareOptions, refuse
 from ablations.study.loading import declare
 from bench.chapter.models.registry import ZOO, spec_of, suggestion
-from bench.errors import require
+from bench.errors import plural, require
 from bench.files import save
 from bench.metric import Metric
 from reports import comparison, elsewhere
@@ -70,6 +71,11 @@ def _of_table(source: str, options: CompareOptions) -> int:
     if study_tables.is_study(frame) and not (options.arm or options.metric):
         return _print_verdicts(study_tables.compare(frame))
     columns, name = tables.columns(options), public(source)
+    unnamed = elsewhere.unnamed_failures(frame, columns)
+    if unnamed.any():
+        runs = plural(int(unnamed.sum()), "failed run")
+        print(f"{name}: {runs} without {' and '.join(columns.arm)}: of no arm, and left out", file=sys.stderr)
+    frame = frame[~unnamed]
     table = elsewhere.arrange(frame, columns, name)
     page = f"compare-{options.experiment or Path(source).stem}"
     compared = comparison.compare(table, elsewhere.design_of(frame, table, columns, name, page))
@@ -86,7 +92,7 @@ def _print_verdicts(compared: Comparison) -> int:
     return FAILED if worse else 0
 
 
-_ELSEWHERE = ("arm", "pair", "metric", "baseline", "lower", "higher", "experiment")
+_ELSEWHERE = ("arm", "pair", "folds", "test_share", "metric", "baseline", "lower", "higher", "experiment")
 _OF_TWO = ("study", "markdown", "speed_margin", "require_speed")
 _TRAINED = ("seeds", "set", "corpus", "plugin", "device", "cluster", "dry_run", "retry", "fail_fast",
             "workers", "memory_limit", "yes")  # fmt: skip
@@ -119,7 +125,7 @@ def _of_models(sources: Sequence[str], options: CompareOptions) -> int:
     return code or _print_verdicts(comparisons[study.name])
 
 
-COLUMNS = ("arm", "pair")
+COLUMNS = ("arm", "pair", "folds", "test_share")
 KINDS = "results folders or MLflow addresses, two tables, or pytest-benchmark's stored runs"
 
 
@@ -176,9 +182,11 @@ def _tables(sources: Sequence[str], options: CompareOptions) -> BeforeAfter:
         ResultSet(name=source, study=metric.name, table=table)
         for source, table in zip(sources, arranged, strict=True)
     )
-    return _of_both(before, after, metric, options)
+    return _of_both(before, after, metric, options, columns.test_share)
 
 
-def _of_both(before: ResultSet, after: ResultSet, metric: Metric, options: CompareOptions) -> BeforeAfter:
+def _of_both(
+    before: ResultSet, after: ResultSet, metric: Metric, options: CompareOptions, test_share: float = 0.0
+) -> BeforeAfter:
     margin, speed = options.speed_margin, options.require_speed
-    return compare_results(before, after, metric, margin=margin, require_speed=speed)
+    return compare_results(before, after, metric, margin=margin, require_speed=speed, test_share=test_share)

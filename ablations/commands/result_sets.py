@@ -282,13 +282,12 @@ def _logged(run: EndedRun, metric: str) -> dict[str, Any]:
 
     reason = run.tags.get("unrolled.reason", "" if run.done else f"MLflow says {run.status}")
     prints = sorted((name, mark) for name, mark in run.tags.items() if name.startswith("fingerprint."))
-    diverged = run.tags.get("unrolled.status") == "diverged"
     settings = {name: value for name, value in run.params.items() if name not in ("arm", "seed")}
     if data := run.tags.get("unrolled.data"):
         settings["data"] = data
     value = _number(logged(metric))
     return {
-        "status": "diverged" if diverged else "done" if run.done else "failed",
+        "status": run.end,
         "reason": reason or (f"there is no {metric}" if math.isnan(value) else ""),
         "fingerprints": " ".join(f"{name.partition('.')[2]}={mark}" for name, mark in prints) or reason,
         "numbers": measured({"metrics": run.metrics}) if prints else {},

@@ -1,7 +1,7 @@
 """The results that `unrolled compare` reads: a table in a file, an MLflow experiment, or benchmarks."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from ablations.mlflow.experiment import read_ended_runs
 from ablations.options import CompareOptions
 from bench.errors import BadInput, require
 from bench.metric import Metric
-from reports.elsewhere import Columns
+from reports.elsewhere import STATUS, Columns
 
 TABLES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
 KINDS = ".csv, .tsv, .jsonl, .parquet, pytest-benchmark's .json, or mlflow:URI"
@@ -48,12 +48,12 @@ def read(source: str, experiment: str) -> pd.DataFrame:
 
 
 def _of_mlflow(where: str, experiment: str) -> pd.DataFrame:
-    """The ended runs of an experiment: their metrics, parameters and tags, in this order of rank."""
+    """The ended runs of an experiment: end, metrics, parameters and tags, in this order of rank."""
     _, runs = read_ended_runs(where, experiment, flag="--experiment")
-    done = [run for run in sorted(runs, key=lambda run: run.started) if run.done]
-    if not done:
-        raise BadInput(f"experiment {experiment!r} has no finished run", place=public(where))
-    return pd.DataFrame([{**run.tags, **run.params, **run.metrics} for run in done])
+    rule = f"experiment {experiment!r} has no finished run"
+    require(any(run.done for run in runs), rule, place=public(where))
+    ordered = sorted(runs, key=lambda run: run.started)
+    return pd.DataFrame([{**run.tags, **run.params, **run.metrics, STATUS: run.end} for run in ordered])
 
 
 def _of_benchmarks(path: Path) -> pd.DataFrame:
@@ -104,7 +104,24 @@ def columns(options: CompareOptions) -> Columns:
     for key, given in (("--metric", metrics), ("--arm", arms)):
         if not given:
             raise BadInput("is missing", place=key, cure="name a column" if key == "--arm" else _METRIC)
-    return Columns(arm=arms, pair=options.pair, metrics=tuple(metrics), baseline=options.baseline)
+    pair = tuple(filter(None, (column.strip() for column in options.pair.split(","))))
+    share = _test_share(pair, options)
+    return Columns(arms, pair, tuple(metrics), options.baseline, test_share=share)
+
+
+def _test_share(pair: Sequence[str], options: CompareOptions) -> float:
+    """The share of the data that tests, where pairs are folds or splits; else 0. Raises BadInput."""
+    given = bool(options.folds) + bool(options.test_share)
+    require(given < 2, "says what --folds says", place="--test-share", cure="leave one of them out")
+    require(pair or not given, "is missing", place="--pair", cure="name the column of the fold")
+    rule, cure = "folds are not independent", "add --folds 10, for ten of them, or --test-share"
+    require(given or not {"fold", "folds"} & {*pair}, rule, place=f"--pair {options.pair}", cure=cure)
+    rule, cure = (
+        "names several columns",
+        "name the one whose values are independent: over the others rows are averaged",
+    )
+    require(given or len(pair) < 2, rule, place=f"--pair {options.pair}", cure=cure)
+    return 1 / options.folds if options.folds else options.test_share or 0.0
 
 
 _METRIC = "write a column and the difference that does not matter: --metric accuracy=0.02"

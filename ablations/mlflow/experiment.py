@@ -111,6 +111,12 @@ class EndedRun:
         return self.status == "FINISHED"
 
     @property
+    def end(self) -> str:
+        """How it ended: done, diverged or failed."""
+        diverged = self.tags.get("unrolled.status") == "diverged"
+        return "diverged" if diverged else "done" if self.done else "failed"
+
+    @property
     def commit(self) -> str:
         """The commit of the code that ran, "" if unknown."""
         return self.tags.get("unrolled.commit") or self.tags.get("mlflow.source.git.commit", "")

@@ -7,7 +7,7 @@ from synthetic import compare_table, text_of
 from bench.errors import BadInput
 from bench.metric import Metric
 from reports.comparison import Comparison
-from reports.elsewhere import Columns
+from reports.elsewhere import Columns, unnamed_failures
 from reports.render import render
 from reports.statistics.verdicts import Word
 from reports.tables import comparison_csv, comparison_markdown, screen
@@ -22,10 +22,11 @@ SLEEP = pd.DataFrame(
                   1.9, 0.8, 1.1, 0.1, -0.1, 4.4, 5.5, 1.6, 4.6, 3.4],
     }
 )  # fmt: skip
+GROUP = Columns(("group",), ("ID",), (HOURS,))
 
 
 def sleep(pair: str, frame: pd.DataFrame = SLEEP, **columns: str) -> Comparison:
-    return compare_table(frame, Columns(("group",), pair, (HOURS,), **columns))
+    return compare_table(frame, Columns(("group",), (pair,) if pair else (), (HOURS,), **columns))
 
 
 def test_pairs_give_the_numbers_that_rs_documentation_prints() -> None:
@@ -58,7 +59,7 @@ def test_the_page_of_a_table_speaks_of_its_pairs_and_has_nothing_that_it_lacks(t
 def test_numbers_have_two_digits_beyond_their_delta(unit: float, shown: str) -> None:
     scaled = SLEEP.assign(extra=SLEEP.extra * unit)
     assert shown in screen(
-        compare_table(scaled, Columns(("group",), "ID", (Metric("extra", unit, "higher"),)))
+        compare_table(scaled, Columns(("group",), ("ID",), (Metric("extra", unit, "higher"),)))
     )
 
 
@@ -79,13 +80,76 @@ def test_an_infinite_value_counts_as_the_worst_and_decides_nothing_by_a_mean() -
     assert sleep("", diverged).rows[1].verdict.word is Word.INCONCLUSIVE
 
 
+# Rows that are not independent, and runs that have no number.
+
+
+def test_rows_that_share_a_pair_are_averaged_and_said_to_be(tmp_path) -> None:
+    documents = pd.concat([SLEEP.assign(extra=SLEEP.extra + shift) for shift in (-1.0, 0.0, 1.0)])
+    found = sleep("ID", documents)
+    k, once = found.rows[1].contrast, sleep("ID").rows[1].contrast
+    assert k.pairs == 10 and (k.mean, k.t_p) == pytest.approx((once.mean, once.t_p))
+    for text in (screen(found), text_of(render(found, tmp_path))):
+        assert "mean of 3 rows of one arm and ID" in text
+    assert "mean of 1 to 2 rows" in screen(sleep("ID", pd.concat([SLEEP, SLEEP[:1]])))
+
+
+RUNS = pd.DataFrame(
+    [{"group": g, "ID": n, "extra": n % 3 + (g == "2") * (1 + n / 100), "status": "FINISHED"}
+     for g in "12" for n in range(16)]
+)  # fmt: skip
+
+
+def failing(number: int, arm: str = "2") -> pd.DataFrame:
+    """The runs, of which some of an arm failed: they have no number."""
+    failed = (RUNS.group == arm) & (number > RUNS.ID)
+    return RUNS.assign(status=RUNS.status.mask(failed, "failed"), extra=RUNS.extra.mask(failed))
+
+
+@pytest.mark.parametrize(("number", "word"), [(0, Word.IMPROVES), (3, Word.IMPROVES), (6, Word.INCONCLUSIVE)])
+def test_a_claim_survives_failed_runs_counted_as_losses_or_is_open(number: int, word: Word) -> None:
+    found = sleep("ID", failing(number))  # 13 of 16 better: sign test p .021; 10 of 16: .45
+    row = found.rows[1]
+    assert (row.verdict.word, row.failed, row.contrast.pairs) == (word, number, 16 - number)
+    assert ("10/16, 6 failed" in screen(found)) is (number == 6) is bool(row.blocked_reason)
+
+
+def test_failures_of_the_baseline_do_not_undo_that_an_arm_is_better_and_do_that_it_is_worse() -> None:
+    assert sleep("ID", failing(6, "1")).rows[1].verdict.word is Word.IMPROVES
+    turned = failing(6, "1").assign(extra=-failing(6, "1").extra)
+    assert sleep("ID", turned).rows[1].verdict.word is Word.INCONCLUSIVE
+
+
+def test_missing_partners_count_as_failures_do() -> None:
+    whole = RUNS[(RUNS.group == "1") | (RUNS.ID >= 6)]
+    assert sleep("ID", whole).rows[1].verdict.word is Word.INCONCLUSIVE
+    assert sleep("ID", whole[whole.ID >= 6]).rows[1].verdict.word is Word.IMPROVES
+
+
+def test_nothing_is_claimed_without_pairs_where_a_run_failed() -> None:
+    assert sleep("", RUNS).rows[1].verdict.word is Word.IMPROVES
+    assert sleep("", failing(1)).rows[1].verdict.word is Word.INCONCLUSIVE
+
+
+def test_a_status_that_says_diverged_counts_whatever_number_stands_beside_it() -> None:
+    diverged = RUNS.assign(status=RUNS.status.mask((RUNS.group == "2") & (RUNS.ID < 2), "diverged"))
+    assert sleep("ID", diverged).rows[1].diverged == 2
+
+
+def test_a_run_that_failed_before_it_told_its_pair_counts_and_one_without_an_arm_is_told_apart() -> None:
+    frame = failing(6)
+    frame["ID"] = frame.ID.mask(frame.status == "failed").astype(object)
+    assert sleep("ID", frame).rows[1].failed == 6
+    frame["group"] = frame.group.mask(frame.status == "failed")
+    assert unnamed_failures(frame, GROUP).sum() == 6
+
+
 def test_several_columns_name_an_arm_and_an_arm_that_is_worse_is_told() -> None:
     frame = pd.DataFrame(
         [{"model": m, "lr": lr, "seed": s, "loss": s % 3 + lr * 10 + (m == "b") + s / 100 * lr}
          for m in "ab" for lr in (0.1, 0.2) for s in range(12)]
     )  # fmt: skip
     loss = Metric("loss", 0.1)
-    base, *others = compare_table(frame, Columns(("model", "lr"), "seed", (loss,))).rows
+    base, *others = compare_table(frame, Columns(("model", "lr"), ("seed",), (loss,))).rows
     assert base.arm.name == "a / 0.1"
     assert {row.arm.name: row.verdict.word for row in others} == dict.fromkeys(
         ("a / 0.2", "b / 0.1", "b / 0.2"), Word.WORSENS
@@ -102,25 +166,22 @@ def test_names_and_pairs_that_bite_are_shown_as_text(tmp_path) -> None:
     assert "'=1+1" in comparison_csv(found)
 
 
-GROUP = Columns(("group",), "ID", (HOURS,))
-
-
 @pytest.mark.parametrize(
     ("frame", "columns", "said"),
     [
         (
             SLEEP,
-            Columns(("drug",), "ID", (HOURS,)),
+            Columns(("drug",), ("ID",), (HOURS,)),
             "elsewhere.csv: has no column 'drug'; it has: group, ID, extra",
         ),
-        (SLEEP, Columns(("group",), "id", (HOURS,)), "elsewhere.csv: has no column 'id'; it has"),
+        (SLEEP, Columns(("group",), ("id",), (HOURS,)), "elsewhere.csv: has no column 'id'; it has"),
         (SLEEP[:10], GROUP, "has one arm, '1'; name with --arm the columns"),
         (SLEEP[:0], GROUP, "has no rows"),
-        (SLEEP, Columns(("group",), "ID", (HOURS,), "3"), "has no arm '3'; it has: 1, 2"),
+        (SLEEP, Columns(("group",), ("ID",), (HOURS,), "3"), "has no arm '3'; it has: 1, 2"),
         (
-            pd.concat([SLEEP, SLEEP[4:5]]),
+            SLEEP.assign(status="asleep"),
             GROUP,
-            "row 21 is another one of arm '1' and ID 5; add the column in which they differ to --arm",
+            "status: row 1: 'asleep' is not known; write done, failed or diverged",
         ),
         (
             SLEEP.assign(extra="high"),
@@ -137,7 +198,7 @@ GROUP = Columns(("group",), "ID", (HOURS,))
             GROUP,
             "the name of an arm has 201 characters, of which 200 are shown; name another column",
         ),
-        (SLEEP.replace({"extra": {3.7: None}}), Columns(("group",), "", (HOURS,)), "extra: row 7: is empty"),
+        (SLEEP.replace({"extra": {3.7: None}}), Columns(("group",), (), (HOURS,)), "extra: row 7: is empty"),
         (
             SLEEP.replace({"ID": {4: None}}),
             GROUP,

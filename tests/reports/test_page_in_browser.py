@@ -87,7 +87,7 @@ def browser(need, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory) -> dict[str, Path]:
     out, c, bites = tmp_path_factory.mktemp("out"), compare(realistic()), compare(hostile())
-    columns = Columns(("arm",), "seed", (Metric("accuracy", 0.02),))
+    columns = Columns(("arm",), ("seed",), (Metric("accuracy", 0.02),))
     return {
         "report": render(c, out),
         "switched": render(compare(switched()), out),

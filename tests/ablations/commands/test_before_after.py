@@ -316,7 +316,7 @@ def test_two_tables_are_compared_arm_by_arm_and_fail_closed(tmp_path, gate) -> N
         pd.DataFrame(lines).to_csv(tmp_path / name, index=False)
         return tmp_path / name
 
-    asked = ("--arm", "model", "--pair", "fold", "--metric", "val_acc=0.02")
+    asked = ("--arm", "model", "--pair", "fold", "--folds", "8", "--metric", "val_acc=0.02")
     before, same, worse = table("before.csv"), table("same.csv"), table("worse.csv", y=-0.1)
     assert gate(before, same, *asked)[0] == 0
     code, said = gate(before, worse, *asked)

@@ -17,6 +17,7 @@ FRAME = pd.DataFrame(
      for arm, more in ARMS.items() for seed in range(10)]
 )  # fmt: skip
 ASKED = ("--arm", "model", "--pair", "seed", "--metric", "accuracy=0.02")
+UNPAIRED = (*ASKED[:2], *ASKED[4:])
 WRITERS = {
     "runs.csv": lambda path: FRAME.to_csv(path, index=False),
     "runs.tsv": lambda path: FRAME.to_csv(path, index=False, sep="\t"),
@@ -59,6 +60,37 @@ def test_rows_that_diverged_are_counted_and_their_mean_is_of_the_others(compare)
         "base": 0,
         "better": 3,
     }
+
+
+def test_repeated_folds_have_wider_intervals_than_independent_pairs(compare) -> None:
+    frame = FRAME.assign(repeat=FRAME.seed // 5, fold=FRAME.seed % 5)
+    frame.to_csv("runs.csv", index=False)
+    words, intervals = ("runs.csv", *UNPAIRED), []
+    for pairs in (("--pair", "seed"), ("--pair", "repeat,fold", "--folds", "5")):
+        out = compare(*words, *pairs)[1]
+        table = pd.read_csv("out/compare-runs/comparison.csv").set_index("arm").loc["better"]
+        intervals.append(table.accuracy_delta_high - table.accuracy_delta_low)
+    assert intervals[1] / intervals[0] == pytest.approx((1 + 10 / 4) ** 0.5)
+    assert "Folds share training rows" in out and "10 of 10" in out
+
+
+def test_failed_runs_of_an_experiment_count_as_losses(compare, tmp_path: Path) -> None:
+    from mlflow import MlflowClient
+
+    client = MlflowClient(tracking_uri=f"sqlite:///{tmp_path / 'others.db'}")
+    experiment = client.create_experiment("others")
+    for arm in ("base", "new"):
+        for seed in range(16):
+            run = client.create_run(experiment, tags={"arm": arm, "seed": str(seed)}).info.run_id
+            failed = arm == "new" and seed < 6
+            if not failed:
+                client.log_metric(run, "val_loss", 1 + seed % 3 - (arm == "new") * (1 + seed / 100))
+            client.set_terminated(run, "FAILED" if failed else "FINISHED")
+    client.set_terminated(client.create_run(experiment).info.run_id, "FAILED")
+    words = ("--arm", "arm", "--pair", "seed", "--metric", "val_loss=0.1", "--experiment", "others")
+    code, out, err = compare(f"mlflow:{client.tracking_uri}", *words)
+    assert code == 0 and "10/16, 6 failed" in out and "INCONCLUSIVE" in out
+    assert "1 failed run without arm: of no arm, and left out" in err
 
 
 def test_none_and_na_are_names_of_arms(compare) -> None:
@@ -168,6 +200,10 @@ def test_models_are_trained_where_the_ledger_lacks_them_and_judged(compare, tmp_
         ("runs.csv", (*ASKED, "--lower", "acuracy"), "--lower acuracy: names no metric, or one of both"),
         ("runs.csv", (*ASKED, "--lower", "accuracy", "--higher", "accuracy"), "--lower accuracy: names no"),
         ("runs.csv", (*ASKED, "--experiment", "x"), "--experiment: is for mlflow:URI; leave it out"),
+        ("runs.csv", (*ASKED, "--folds", "9", "--test-share", "0.1"), "--test-share: says what --folds says"),
+        ("runs.csv", (*UNPAIRED, "--folds", "10"), "--pair: is missing; name the column of"),
+        ("runs.csv", (*UNPAIRED, "--pair", "fold"), "--pair fold: folds are not independent"),
+        ("runs.csv", (*UNPAIRED, "--pair", "seed,doc"), "--pair seed,doc: names several columns"),
         ("runs.csv", (*ASKED, "-j", "2"), "--workers: is for models that are trained; leave it out"),
     ],
 )  # fmt: skip

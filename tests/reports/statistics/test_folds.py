@@ -1,0 +1,43 @@
+"""Folds of one data set are no independent pairs; see `simulate_compare.py` for the rates in full."""
+
+import numpy as np
+import pytest
+from scipy import stats
+from simulate_compare import fold_differences
+from synthetic import four_errors
+
+from reports.statistics.contrasts import contrast
+from reports.statistics.folds import compare_folds
+
+DIFFERENCES = dict(enumerate([0.02, 0.05, -0.01, 0.04, 0.03, 0.06, 0.00, 0.05, 0.02, 0.04]))
+ZEROS = dict.fromkeys(DIFFERENCES, 0.0)
+
+
+def test_the_variance_is_that_of_nadeau_and_bengio() -> None:
+    found = compare_folds(DIFFERENCES, ZEROS, delta=0.05, test_share=0.1)
+    d = np.array([*DIFFERENCES.values()])
+    error = d.std(ddof=1) * np.sqrt(1 / 10 + 1 / 9)
+    law = stats.t(9)
+    assert (found.t, found.t_p) == pytest.approx((d.mean() / error, 2 * law.sf(d.mean() / error)))
+    assert (found.interval.low, found.interval.high) == pytest.approx(
+        (d.mean() - law.ppf(0.975) * error, d.mean() + law.ppf(0.975) * error)
+    )
+    assert found.tost_p == pytest.approx(law.sf((0.05 - d.mean()) / error))
+    assert contrast(DIFFERENCES, ZEROS, delta=0.05).t > found.t
+
+
+@pytest.mark.parametrize("odd", [{0: float("inf")}, dict.fromkeys(DIFFERENCES, 0.03)])
+def test_nothing_is_claimed_of_a_diverged_fold_or_without_spread(odd) -> None:
+    found = compare_folds({**DIFFERENCES, **odd}, ZEROS, delta=0.02, test_share=0.1)
+    assert (found.p, found.equivalence_p) == (1.0, 1.0)
+
+
+def test_equal_learners_are_called_different_at_most_once_in_twenty() -> None:
+    studies, rng = 200, np.random.default_rng(3)
+    samples = [dict(enumerate(fold_differences(rng, folds=10, repeats=3))) for _ in range(studies)]
+    zeros, rates = dict.fromkeys(range(30), 0.0), np.zeros(2)
+    for d in samples:
+        corrected = compare_folds(d, zeros, delta=1.0, test_share=0.1).p
+        rates += corrected <= 0.05, contrast(d, zeros, delta=1.0).p <= 0.05
+    assert rates[0] / studies <= 0.05 + four_errors(0.05, studies)
+    assert rates[1] / studies > 0.2, "as independent pairs they would be"
