@@ -1,102 +1,108 @@
 """Trials that take long go on from their last epoch, with the bits of an undisturbed trial."""
 
+import io
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
 import pytest
+import torch
+from processes import wait_for
 
 from ablations.ledger import Ledger
+from ablations.runner.parallel import Counts, TrialConditions, run_trials
+from bench import machine
+from bench.chapter.training.checkpoint import Checkpoint
+from bench.chapter.training.engine import Training
 from bench.chapter.trial import ChapterTrial
 from bench.differences import differences, numbers
-from bench.trial import Epoch, Result
+from bench.trial import Epoch
 
-WORK = "bench.chapter.run:run_trial"
+WARM = TrialConditions(preload=("bench.chapter.warm_up",))
 DRIVER = """
 import sys
 from pathlib import Path
 from ablations.ledger import Ledger
 from ablations.runner.parallel import TrialConditions, run_trials
 from bench.chapter.trial import ChapterTrial
-trial, ledger = ChapterTrial(**eval(sys.argv[2])), Ledger(Path(sys.argv[1]))
-run_trials([trial], ledger, TrialConditions(work=sys.argv[3], preload=("bench.chapter.warm_up",)))
+trials = [ChapterTrial(**settings) for settings in eval(sys.argv[2])]
+where = TrialConditions(work="halting_trials:act", preload=("bench.chapter.warm_up",), workers=len(trials))
+run_trials(trials, Ledger(Path(sys.argv[1])), where)
 """
+CASES = {
+    "plain": {},
+    "dropout": {"model": "lm7", "options": {"hidden": 16, "dropout": 0.4}, "alpha": 2.0},
+    "carried state and replay": {"reset": "never", "detach_every": 8},
+    "shuffled": {"order": "shuffled", "reset": "batch"},
+}
 
 
-def driver(
-    ledger: Ledger, trial: ChapterTrial, work: str = WORK, **variables: str
-) -> subprocess.Popen[bytes]:
-    words = [sys.executable, "-c", DRIVER, str(ledger.root), repr(asdict(trial)), work]
-    return subprocess.Popen(words, env={**os.environ, **variables})
-
-
-def resumed(
-    folder: Path, wait_for: Callable[..., None], changes: dict[str, object], **variables: str
-) -> tuple[Result, bytes]:
-    """A trial whose driver was killed after a checkpoint and started again; its result and the checkpoint.
-
-    It has the bits of an undisturbed trial, and no checkpoint is left.
-    """
-    text = folder / "text.txt"
-    text.write_text("the cat sat on the mat and the dog sat on the log . " * 60)
+def made(text: Path, **changes: object) -> ChapterTrial:
     settings = {"model": "lm4", "seed": 3, "options": {"hidden": 32}, "corpus": str(text)}
-    trial = ChapterTrial(**{**settings, "window": 4, "batch": 4, "epochs": 60, **changes})
-    undisturbed, killed = Ledger(folder / "undisturbed"), Ledger(folder / "killed")
-    variables |= {"PYTHONPATH": str(Path(__file__).parents[1]), "UNROLLED_CHECKPOINT_SECONDS": "0"}
-    with driver(killed, trial, "halting_trials:act", **variables) as halting:
+    return ChapterTrial(**{**settings, "window": 4, "batch": 4, "epochs": 12, **changes})
+
+
+def killed(folder: Path, trials: list[ChapterTrial], **variables: str) -> Ledger:
+    """The ledger of a driver that was killed when each of the trials stood still after a checkpoint."""
+    ledger = Ledger(folder / "killed")
+    Path(trials[0].corpus).write_text("the cat sat on the mat and the dog sat on the log . " * 60)
+    paths = filter(None, (str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH")))
+    variables |= {"PYTHONPATH": os.pathsep.join(paths), "UNROLLED_CHECKPOINT_SECONDS": "0"}
+    words = [sys.executable, "-c", DRIVER, str(ledger.root), repr([asdict(trial) for trial in trials])]
+    with subprocess.Popen(words, env={**os.environ, **variables}) as driver:
         try:
-            wait_for(lambda: list(killed.checkpoints.glob("*.stands-still")))
+            wait_for(lambda: len(list(ledger.checkpoints.glob("*.stands-still"))) == len(trials))
         finally:
-            halting.kill()
-    assert killed.read(trial.id) is None
-    (state,) = killed.checkpoints.glob(f"{trial.id}.cpu.*.pt")
-    kept = state.read_bytes()
-    for ledger in (undisturbed, killed):
-        assert driver(ledger, trial).wait() == 0
-    one, two = undisturbed.read(trial.id), killed.read(trial.id)
+            driver.kill()
+    assert not ledger.results(trial.id for trial in trials)
+    return ledger
+
+
+def assert_undisturbed(ledger: Ledger, trial: ChapterTrial, folder: Path) -> None:
+    """Go on with a killed driver's trial: it has an undisturbed one's bits, and leaves no checkpoint."""
+    undisturbed = Ledger(folder / "undisturbed")
+    for each in (undisturbed, ledger):
+        assert run_trials([trial], each, WARM) == Counts(done=1)
+    one, two = undisturbed.read(trial.id), ledger.read(trial.id)
     assert one is not None and two is not None
-    assert one.done and list(differences(numbers(one.to_dict()), numbers(two.to_dict()))) == []
-    assert list(killed.checkpoints.iterdir()) == []
-    return two, kept
+    assert list(differences(numbers(one.to_dict()), numbers(two.to_dict()))) == []
+    assert not list(ledger.checkpoints.glob(f"{trial.id}.*"))
+
+
+@pytest.fixture(scope="module")
+def halted(tmp_path_factory) -> tuple[Ledger, dict[str, ChapterTrial]]:
+    folder = tmp_path_factory.mktemp("halted")
+    trials = {name: made(folder / "text.txt", **changes) for name, changes in CASES.items()}
+    return killed(folder, list(trials.values())), trials
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {},
-        {"model": "lm7", "options": {"hidden": 16, "dropout": 0.4}, "alpha": 2.0, "epochs": 30},
-        {"reset": "never", "detach_every": 8},
-        {"order": "shuffled", "reset": "batch"},
-    ],
-    ids=["plain", "dropout", "carried state and replay", "shuffled"],
-)
+@pytest.mark.parametrize("name", CASES)
 def test_a_trial_killed_between_epochs_and_resumed_has_the_bits_of_an_undisturbed_one(
-    tmp_path: Path, changes: dict[str, object], wait_for: Callable[..., None]
+    halted: tuple[Ledger, dict[str, ChapterTrial]], name: str, tmp_path: Path
 ) -> None:
-    result, kept = resumed(tmp_path, wait_for, changes)
-    # It did go on: what was kept is a trained epoch, and its seconds are the first driver's.
-    assert len(kept) > 1000
-    assert result.spent >= sum(e.train_seconds + e.valid_seconds for e in result.epochs)
+    ledger, trial = halted[0], halted[1][name]
+    (state,) = ledger.checkpoints.glob(f"{trial.id}.cpu.*.pt")
+    kept = torch.load(io.BytesIO(state.read_bytes()[32:]), weights_only=True)["record"]["epochs"]
+    assert_undisturbed(ledger, trial, tmp_path)
+    result = ledger.read(trial.id)
+    assert result is not None and len(kept) == 2
+    assert [asdict(epoch) for epoch in result.epochs[:2]] == kept, "it did go on: the clocks' numbers, too"
 
 
 def test_a_checkpoint_of_another_kind_of_machine_is_not_resumed_and_is_removed_in_the_end(
-    tmp_path: Path, wait_for: Callable[..., None]
+    tmp_path: Path,
 ) -> None:
     """Killed under the least CPU capability, run again under this machine's own: its bits throughout."""
-    import torch
-
     if torch.backends.cpu.get_cpu_capability() == "DEFAULT":
         pytest.skip("this CPU has no other capability")
-    resumed(tmp_path, wait_for, {"epochs": 12}, ATEN_CPU_CAPABILITY="default")
+    trial = made(tmp_path / "text.txt")
+    assert_undisturbed(killed(tmp_path, [trial], ATEN_CPU_CAPABILITY="default"), trial, tmp_path)
 
 
 def test_a_resumed_record_knows_the_seconds_that_it_takes_over() -> None:
-    from bench.chapter.training.engine import Training
-
     numbers = dict.fromkeys(("train_loss", "ar", "tar", "valid_loss", "accuracy"), 1.0)
     first, second = Training(), Training()
     first.step(1.0, lr=0.1, mom=0.9, weights=[])
@@ -108,11 +114,6 @@ def test_a_resumed_record_knows_the_seconds_that_it_takes_over() -> None:
 def test_a_damaged_checkpoint_counts_as_none_and_so_does_another_devices(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import torch
-
-    from bench import machine
-    from bench.chapter.training.checkpoint import Checkpoint
-
     monkeypatch.setattr(machine, "_gpu_facts", lambda: {"gpu": "one"})
     monkeypatch.setenv("UNROLLED_CHECKPOINTS", str(tmp_path))
     monkeypatch.setenv("UNROLLED_CHECKPOINT_SECONDS", "0")
