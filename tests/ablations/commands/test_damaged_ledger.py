@@ -1,6 +1,7 @@
 """What the command does with a plan that cannot be read, with results that vanish, and with a full disk."""
 
 import json
+import os
 import re
 import shutil
 from collections.abc import Callable
@@ -8,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from as_typed import mlflow_runs, unrolled, write
+from as_typed import mlflow_runs, write
 from called import call
 
 from ablations.ledger import Ledger
@@ -61,7 +62,7 @@ def plan_file(folder: Path, study: str) -> Path:
 
 
 def test_a_byte_of_the_command_that_is_not_utf_8_stands_escaped_in_the_plan(folder: Path) -> None:
-    done = unrolled(folder, "run", "small.toml", "--seeds", "0", "--out", b"out\xff")
+    done = call(folder, "run", "small.toml", "--seeds", "0", "--out", os.fsdecode(b"out\xff"))
     assert done.returncode == 0, done.stderr
     assert call(folder, "studies", "small").stdout == STATE
     plan = json.loads(plan_file(folder, "small").read_bytes())["plan"]
