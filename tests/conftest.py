@@ -8,6 +8,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from multiprocessing import forkserver
 from pathlib import Path
 
 import pynvml
@@ -18,6 +19,7 @@ sys.path.append(str(Path(__file__).parent / "stand_ins"))
 import nvml_stand_in as stand_in
 from new_process import new_process
 
+from ablations.runner import process
 from bench import devices
 
 WANTED = {"UNROLLED_SCREENSHOTS"}  # where the browser's tests leave pictures
@@ -77,6 +79,15 @@ def as_before() -> Iterator[None]:
     """A process loads its plug-ins once. Here one process has those of every test."""
     with new_process():
         yield
+
+
+@pytest.fixture(scope="module")
+def a_fork_server_of_its_own() -> Iterator[None]:
+    """It keeps the environment and the modules that it was first started with, whichever test did."""
+    process._preloaded.clear()  # so that the first trial starts another one
+    yield
+    process._preloaded.clear()
+    forkserver._forkserver._stop()  # type: ignore[attr-defined]
 
 
 @contextmanager

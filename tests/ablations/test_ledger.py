@@ -288,20 +288,6 @@ def test_a_damaged_file_on_a_read_only_disk_counts_as_missing_and_stays(
     assert "could not be moved (Read-only file system)" in warned[0]
 
 
-def test_writers_of_one_trial_at_a_time_leave_one_whole_file(ledger: Ledger) -> None:
-    def write() -> None:
-        for _ in range(20):
-            ledger.record(steady(trial()))
-
-    threads = [threading.Thread(target=write) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    while any(thread.is_alive() for thread in threads):
-        assert ledger.read(trial().id) in (None, steady(trial()))
-    assert ledger.read(trial().id) == steady(trial())
-    assert len(files(ledger.root)) == 2
-
-
 def test_a_study_that_runs_keeps_others_out_until_it_is_killed(ledger: Ledger, start_study) -> None:
     study = start_study(ledger.root, count=4, sleep=30)
     study.read_until("start")

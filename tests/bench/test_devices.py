@@ -144,12 +144,10 @@ def test_a_run_of_every_model_goes_its_whole_way_on_another_device(
 
 
 SETTINGS: list[Settings] = [
-    {"detach_every": 2},
+    {"detach_every": 2, "clip": 0.25, "reset": "never", "alpha": 2.0, "beta": 1.0},
     {"detach_every": 12},
-    {"clip": 0.25, "reset": "never"},
     {"reset": "batch", "order": "shuffled"},
     {"target": "last", "order": "sequential"},
-    {"alpha": 2.0, "beta": 1.0},
 ]
 
 

@@ -113,6 +113,7 @@ def modules(trial: ChapterTrial) -> Result:
     raise RuntimeError(f"prints are kept of trials that fail; this one is {result.status}")
 
 
+@pytest.mark.usefixtures("a_fork_server_of_its_own")
 @pytest.mark.parametrize("engine", identity.ENGINES)
 def test_every_file_that_a_trials_process_loads_counts_or_has_its_reason(
     small: Callable[..., ChapterTrial], engine: str

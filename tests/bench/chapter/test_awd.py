@@ -136,28 +136,6 @@ def test_the_pad_token_is_never_predicted_and_no_real_token_is_frozen(kind: str)
 
 
 @both
-def test_the_last_layer_is_as_wide_as_the_embedding_so_that_the_decoder_can_share_it(kind: str) -> None:
-    awd = model(kind, layers=3)
-    shapes = [tuple(weights(awd)[f"rnns.{i}.weight_hh_l0"].shape) for i in range(3)]
-    assert shapes == [(32, 8), (32, 8), (24, 6)]
-    assert awd.h_o.weight is awd.i_h.weight
-    assert awd(text()).raw.shape == (3, 5, 6)
-
-
-@both
-@each
-def test_each_of_the_five_dropouts_acts_alone_in_training_and_rests_in_evaluation(
-    kind: str, name: str
-) -> None:
-    awd, still, tokens = model(kind, **{**QUIET, name: 0.5}), model(kind, **QUIET), text()
-    torch.manual_seed(2)
-    assert not torch.allclose(awd.train()(tokens).logits, still.train()(tokens).logits)
-    for module in (awd.eval(), still.eval()):
-        module.reset()
-    assert torch.equal(awd(tokens).logits, still(tokens).logits)
-
-
-@both
 @pytest.mark.parametrize("every", [1, 3, 12])
 def test_one_set_of_masks_serves_a_window_however_often_it_is_detached(kind: str, every: int) -> None:
     """Cut or replayed, a window gives the numbers that it gives in one piece, with every dropout on."""

@@ -101,26 +101,6 @@ def test_the_reset_before_cell_is_the_formula_of_cho_et_al() -> None:
     np.testing.assert_allclose(out.detach().numpy(), z * h.numpy() + (1 - z) * candidate, atol=1e-14)
 
 
-@torch.no_grad()
-def test_the_two_published_grus_differ() -> None:
-    """In their recurrent candidate alone."""
-    torch.manual_seed(3)
-    after, before = ResetAfterCell(IN, HIDDEN), ResetBeforeCell(IN, HIDDEN)
-    x, h = torch.randn(ROWS, IN), torch.randn(ROWS, HIDDEN)
-    before.ih.load_state_dict(after.ih.state_dict())
-
-    def apart() -> float:
-        for kind in ("weight", "bias"):
-            gates, candidate = getattr(after.hh, kind).split([2 * HIDDEN, HIDDEN])
-            getattr(before.hh, kind).copy_(gates)
-            getattr(before.hn, kind).copy_(candidate)
-        return float((after(x, h)[0] - before(x, h)[0]).abs().max())
-
-    assert apart() > 1e-3
-    after.hh.weight[2 * HIDDEN :] = after.hh.bias[2 * HIDDEN :] = 0
-    assert apart() < 1e-6
-
-
 @pytest.mark.parametrize(
     ("name", "kinds"),
     [

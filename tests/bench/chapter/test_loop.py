@@ -227,18 +227,6 @@ def test_a_trained_model_has_ordinary_parameters_of_which_tied_ones_are_one(name
         assert torch.equal(fresh.eval()(tokens).logits, model.eval()(tokens).logits)
 
 
-@pytest.mark.parametrize("name", ["lm2", "lm4", "lm7"])
-def test_an_epochs_columns_are_the_learners(name: str) -> None:
-    trial = chapter(name, epochs=2)
-    slow, fast = (trained(engine, trial, 25)[0] for engine in (learner.train, loop.train))
-    for expected, got in zip(slow.epochs, fast.epochs, strict=True):
-        for column in ("epoch", "train_loss", "ar", "tar", "valid_loss"):
-            assert getattr(got, column) == pytest.approx(getattr(expected, column), rel=1e-4), column
-        assert got.accuracy == pytest.approx(expected.accuracy, abs=1e-3)  # a tie may fall either way
-    assert (fast.epochs[0].ar > 0) == (name == "lm7") == (fast.epochs[0].tar > 0)
-    assert len(fast.valid.targets) == len(slow.valid.targets)
-
-
 def test_divergence_is_told_at_the_same_step() -> None:
     trial = chapter("lm4", lr=1e6, epochs=2)
     reasons = []

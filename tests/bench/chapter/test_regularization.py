@@ -37,42 +37,6 @@ def steps() -> Tensor:
     return torch.randn(3, 7, 5, generator=torch.Generator().manual_seed(1))
 
 
-def assert_dropped(out: Tensor, draws: int) -> None:
-    """A share of about P is zero and the mean is 1, within four standard errors."""
-    error = (P * (1 - P) / draws) ** 0.5
-    assert float((out == 0).float().mean()) == pytest.approx(P, abs=4 * error)
-    assert float(out.mean()) == pytest.approx(1, abs=4 * error / (1 - P))
-    assert set(out.unique().tolist()) == {0.0, float(torch.tensor(1 / (1 - P)))}
-
-
-def test_dropout_zeroes_about_p_and_keeps_the_mean() -> None:
-    torch.manual_seed(0)
-    assert_dropped(Dropout(P).train()(torch.ones(200_000)), 200_000)
-
-
-def test_locked_dropout_has_one_mask_for_all_steps_and_another_for_each_row() -> None:
-    torch.manual_seed(0)
-    locked, x = LockedDropout(P).train(), torch.ones(500, 6, 400)
-    out = locked(x)
-    assert torch.equal(out, out[:, :1].expand_as(out)) and not torch.equal(out[0], out[1])
-    assert_dropped(out, 500 * 400)
-    assert not torch.equal(out, locked(x)), "every stretch draws a new mask"
-
-
-def test_embedding_dropout_drops_whole_words_wherever_they_stand() -> None:
-    """A dropped word learns nothing, and the pad token never does."""
-    torch.manual_seed(0)
-    tokens = torch.arange(WORDS).repeat(3, 1).t().reshape(6, -1)  # each word three times, in some row
-    embedding = nn.Embedding(WORDS, SIZE, padding_idx=WORDS - 1)
-    nn.init.ones_(embedding.weight)
-    out = EmbeddingDropout(embedding, P).train()(tokens).view(WORDS, 3, SIZE)
-    assert torch.equal(out, out[:, :1, :1].expand_as(out))  # all or nothing, and the same three times
-    assert_dropped(out.detach(), WORDS)
-    out.sum().backward()
-    learns = embedding.weight.grad.any(dim=1)
-    assert torch.equal(learns[:-1], out[:-1, 0].any(dim=1)) and not learns[-1]
-
-
 def test_weight_dropout_runs_the_layer_with_fewer_hidden_to_hidden_connections() -> None:
     """By hand: nn.LSTM with a weight that went through nn.Dropout once, for all rows and steps."""
     rnn, by_hand, x = lstm(), lstm(), steps()

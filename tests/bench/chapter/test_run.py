@@ -12,7 +12,6 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from bench.chapter import run
 from bench.chapter.corpus import Batches, batches, load
 from bench.chapter.models.recurrent import LanguageModel
 from bench.chapter.run import run_trial
@@ -222,13 +221,6 @@ def test_a_gpu_that_torch_does_not_find_is_refused(
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(BadInput, match="finds no GPU"):
         run_trial(small(model, device="cuda"))
-
-
-def test_the_peak_of_a_gpus_memory_is_among_the_metrics(
-    small: Callable[..., ChapterTrial], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(run, "gpu_memory", lambda device: {"gpu_memory_peak": 41.0})
-    assert run_trial(small()).metrics["gpu_memory_peak"] == 41.0
 
 
 @engines
