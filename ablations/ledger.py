@@ -16,14 +16,14 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from bench.errors import BadInput, require
 from bench.files import PARTIAL, explaining_errors, make_folder, save_all, sweep
-from bench.trial import DETAILS, FORMAT, Result, canonical
+from bench.trial import DETAILS, FORMAT, Result, Trial, canonical
 
 MISREAD = (ValueError, TypeError, KeyError, AttributeError, RecursionError)
 """The errors of reading data that are malformed."""
@@ -100,6 +100,14 @@ class Ledger:
         known = self.files()
         found = ((id, self._read(id, whole=False)) for id in ids if id in known)
         return {id: result for id, result in found if result is not None}
+
+    def trials_with_results(self) -> Iterator[Trial]:
+        """Every trial that finished or diverged, but those that a version with another format recorded."""
+        for id in self.files():
+            with suppress(BadInput):
+                result = self._read(id, whole=False)
+                if result and result.status != "failed":
+                    yield result.trial
 
     def details(self, id: str, digest: str) -> dict[str, Any]:
         """The details with this sha256, as plain data. Raises ValueError if they are missing or damaged."""

@@ -38,7 +38,7 @@ def claims(c: Comparison) -> tuple[Claim, ...]:
         Claim(
             row=row,
             verdict=row.verdict,
-            exploratory=row.arm.exploratory or c.design.seen > 0,
+            exploratory=row.arm.exploratory or row.arm.name in c.design.seen,
             text=", ".join(filter(None, (_line(row, c), stage(row.verdict) if row.decided else ""))),
             beside=tuple(
                 f"{view.title}: {v.symbol} {v.word}, {_line(view.rows[row.index], view)}"
@@ -109,14 +109,16 @@ def standing(c: Comparison) -> str:
     return f"{decided} of {plural(len(c.rows_to_decide), 'contrast')} decided" if c.rows_to_decide else ""
 
 
-def extension(c: Comparison) -> str:
-    """Sentences on a plan that was declared after its trials had been seen; "" for any other."""
-    if not (trials := c.design.seen):
+def seen_data(c: Comparison) -> str:
+    """Sentences on contrasts whose results were seen before the plan was declared; "" where none was."""
+    seen = [row for row in c.rows_to_decide if row.arm.name in c.design.seen]
+    if not seen:
         return ""
     first, n = max(c.design.seeds) + 1, len(c.design.seeds)
+    contrasts = plural(len(c.rows_to_decide), "contrast")
     return (
-        f"This plan was declared after {trials:,} of its trials had been seen: its claims are exploratory. "
-        f"Fresh seeds confirm: --seeds {first}-{first + n - 1}"
+        f"The results of {len(seen)} of {contrasts} had been seen when this plan was declared: their claims "
+        f"are exploratory. Fresh seeds confirm: --seeds {first}-{first + n - 1}"
     )
 
 

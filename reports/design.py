@@ -63,28 +63,17 @@ class Design:
     arms: tuple[MeasuredArm, ...]
     question: str = ""
     pair: str = "seed"  # what rows of two arms share; "": nothing, so that Welch's test compares the arms
-    test_share: float = (
-        0.0  # of the data, where pairs are folds or splits of it, see reports.statistics.folds
-    )
+    test_share: float = 0.0  # of the data, where pairs are folds or splits of it
     seeds: tuple[int, ...] = ()
     looks: tuple[int, ...] = ()  # numbers of seeds after which verdicts are sought; (): all rows at once
     plan: str = ""  # hash of the resolved study; "" for a table from elsewhere
     planned: float = 0.0  # unix seconds, when it was declared
     command: str = ""  # the exact command that made it
-    declared: int = 0  # trials that it declared
-    reused: Mapping[str, int] | None = None  # those that had a result by then, by study ("": none has them)
-    first: float | None = None  # unix seconds, when this study first declared one of them in another plan
+    seen: Mapping[str, int] = field(default_factory=dict)  # pairs that had results by then, by arm
+    first: float | None = None  # unix seconds, when this study first declared one of its trials
     about: str = ""
     tuned: tuple[Tuned, ...] = ()  # baseline first
     titles: Mapping[str, str] = field(default_factory=dict)  # setting → what people call it: alpha → AR
-
-    @property
-    def seen(self) -> int:
-        """Trials of this plan whose results this study had when the plan was declared.
-
-        Those of the same plan that is resumed, and those reused from another study, are not among them.
-        """
-        return (self.reused or {}).get(self.study, 0)
 
     @property
     def noun(self) -> str:

@@ -9,7 +9,7 @@ from bench.machine_kind import kind, machine_difference
 from bench.trial import Result, canonical
 from reports.arms import finished, mean_of, trial_of, values
 from reports.comparison import ComparedArm, Comparison
-from reports.design import Design, MeasuredArm
+from reports.design import MeasuredArm
 from reports.formats import merge_facts
 from reports.statistics.contrasts import ArmSummary
 from reports.statistics.speed_ratio import SpeedRatio, speed_ratio, unlike
@@ -156,17 +156,6 @@ def _cost(arm: MeasuredArm, name: str) -> float | None:
         return sum(taken) / len(taken) if taken else None
     mean = mean_of(arm, name)
     return mean / 1e9 if mean is not None and name == "train_flops" else mean
-
-
-def reuse(e: Design) -> tuple[str, ...]:
-    """Phrases that count the trials with a result at the plan's declaration, by the plan they came from."""
-    counts, total = dict(e.reused or {}), f"of {e.declared:,}"
-    own, none = counts.pop(e.study, 0), counts.pop("", 0)
-    return (
-        *([f"{own:,} {total} from an earlier plan of this study"] if own else []),
-        *(f"{number:,} {total} reused from {study}" for study, number in sorted(counts.items())),
-        *([f"{none:,} {total} of no plan that is known"] if none else []),
-    )
 
 
 def environments(c: Comparison) -> dict[str, str]:

@@ -112,7 +112,7 @@ def _run_study(
                 device.check()  # before MLflow knows of the study: a refusal leaves none
             _print_retraining(plan, todo, ledger)
             try_first_batches(untried_arms(todo, plan, scheduler.results), options, device)
-            plan = plans.store(plan, ledger)
+            plan = plans.store(plan, ledger, trials)
             writer.open(plan)
             study_run = StudyRun(ledger, writer, options, device, budget)
             plan, interrupted = train(study_run, plan, trials, todo, scheduler)
@@ -165,7 +165,7 @@ def _count(results: Mapping[str, Result], trained: Collection[str], left: int) -
 
 def _remarks(comparison: "Comparison", reused: Collection[str]) -> Iterator[str]:
     """Lines on trials from another kind of machine than today's, and on a plan that came after results."""
-    from reports.answer import extension, mixed_machines  # scipy: most of a second, before a trial
+    from reports.answer import mixed_machines, seen_data  # scipy: most of a second, before a trial
 
     kinds = {r.trial.id: kind(r.environment) for arm in comparison.design.arms for r in arm.results.values()}
     now = {repr(new): new for id, new in kinds.items() if id not in reused}.values()  # a few, of thousands
@@ -174,7 +174,7 @@ def _remarks(comparison: "Comparison", reused: Collection[str]) -> Iterator[str]
         verb = "result is" if len(apart) == 1 else "results are"
         difference = machine_difference([*apart, *now])
         yield f"{len(apart)} {verb} of another kind of machine, then / now: {difference}"
-    yield from filter(None, (mixed_machines(comparison), extension(comparison)))
+    yield from filter(None, (mixed_machines(comparison), seen_data(comparison)))
 
 
 def _command() -> str:

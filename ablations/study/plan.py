@@ -6,7 +6,6 @@ edited study has other trials and another plan, so that no old result can enter 
 
 import hashlib
 import time
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -18,6 +17,8 @@ from pydantic import ConfigDict, Field, TypeAdapter
 
 from ablations.ledger import Ledger, seal, unseal
 from ablations.study import tuning
+from ablations.study.loading import load
+from ablations.study.seen_data import seen_pairs
 from ablations.study.study import Arm, ArmDescription, Study
 from ablations.study.study_file import shipped
 from bench.errors import BadInput
@@ -48,12 +49,12 @@ class PlannedArm(ArmDescription):
 
 @dataclass(frozen=True, kw_only=True)
 class Declaration:
-    """An earlier plan of a study: when it was declared, its trials, and which had results at that time."""
+    """An earlier plan of a study: when it was declared, its trials, and what had been seen by then."""
 
     hash: str
     planned: float
     trials: tuple[Id, ...]
-    reused: Mapping[str, int] | None
+    seen: Mapping[str, int]
 
     __pydantic_config__ = _STRICT
 
@@ -63,10 +64,10 @@ class Plan:
     """A study as decided, and when. `hash` is the sha256 of the resolved study, `command` what was typed.
 
     `searches` are each tuned arm at each level, `tuned` the winners: known once every search has ended.
-    `reused` counts the trials that had a result when the plan was declared, by the study whose plan they
-    are of: this one (an earlier plan), another, or "" where no plan has them. It is None where an earlier
-    version declared the plan. `earlier` are the study's other plans of which there are results. `device` is
-    what every trial is trained on, cpu or cuda, so that no contrast straddles two; "" of an earlier version.
+    `seen` counts, by arm, the pairs whose results were there when the plan was declared (see `seen_data`):
+    none of a study as it ships, which was declared before. `earlier` are the study's other plans of which
+    there are results. `device` is what every trial is trained on, cpu or cuda, so that no contrast straddles
+    two; "" of an earlier version.
     """
 
     study: str
@@ -81,7 +82,7 @@ class Plan:
     planned: float = field(default_factory=time.time)  # unix seconds
     searches: tuple[PlannedArm, ...] = ()
     tuned: tuple[PlannedArm, ...] = ()
-    reused: Mapping[str, int] | None = None
+    seen: Mapping[str, int] = field(default_factory=dict)
     earlier: tuple[Declaration, ...] = ()
     device: str = ""
 
@@ -179,18 +180,18 @@ def settle(plan: Plan, trials: Sequence[Trial], ledger: Ledger) -> tuple[Plan, l
     return replace(plan, tuned=tuple(tuned)), [trial for trial in in_order if trial.id not in known]
 
 
-def store(plan: Plan, ledger: Ledger) -> Plan:
-    """Store the plan in the ledger's folder and return it.
+def store(plan: Plan, ledger: Ledger, trials: Sequence[Trial] = ()) -> Plan:
+    """Store the plan, whose `trials` these are, in the ledger's folder and return it.
 
     A plan that is stored already keeps its time of declaration, and its winners until others are settled.
     A stored plan that cannot be read is set aside.
     """
     before = latest(plan.study, ledger)
     if before and (before.hash, before.declared) == (plan.hash, plan.declared):
-        kept = {key: getattr(before, key) for key in ("planned", "reused", "earlier")}
+        kept = {key: getattr(before, key) for key in ("planned", "seen", "earlier")}
         plan = replace(plan, tuned=plan.tuned or before.tuned, **kept)
     else:
-        plan = _declare(plan, before, ledger)
+        plan = _declare(plan, before, ledger, trials)
     save(path_of(ledger, plan.study), seal({"plan": asdict(plan)}))
     return plan
 
@@ -206,26 +207,22 @@ def latest(study: str, ledger: Ledger) -> Plan | None:
         return None
 
 
-def _declare(plan: Plan, before: Plan | None, ledger: Ledger) -> Plan:
+def _declare(plan: Plan, before: Plan | None, ledger: Ledger, trials: Sequence[Trial]) -> Plan:
     """A plan that differs from the one before, with what is known of its trials by now.
 
     One that the study had earlier keeps its first time.
     """
     known, earlier = ledger.files(), list(before.earlier) if before else []
     if before:
-        facts = {key: getattr(before, key) for key in ("hash", "planned", "reused")}
+        facts = {key: getattr(before, key) for key in ("hash", "planned", "seen")}
         earlier.append(Declaration(trials=tuple(before.ids), **facts))
     again = next((e for e in earlier if e.hash == plan.hash and set(e.trials) >= set(plan.declared)), None)
     others = tuple(e for e in earlier if e is not again and not known.keys().isdisjoint(e.trials))
     if again:
-        return replace(plan, planned=again.planned, reused=again.reused, earlier=others)
-    owner: dict[str, str] = {}
-    for other in all_stored(ledger):
-        if other.study != plan.study:
-            owner |= dict.fromkeys(planned_ever(other), other.study)
-    owner |= {id: plan.study for declared in others for id in declared.trials}
-    reused = Counter(owner.get(id, "") for id in plan.declared if id in known)
-    return replace(plan, reused=dict(reused), earlier=others)
+        return replace(plan, planned=again.planned, seen=again.seen, earlier=others)
+    ships = plan.study in shipped() and plan.hash == load(plan.study).plan
+    seen = {} if ships else seen_pairs(plan.arms, trials, ledger)
+    return replace(plan, seen=seen, earlier=others)
 
 
 def planned_ever(plan: Plan) -> list[str]:

@@ -249,7 +249,7 @@ def laddered() -> Design:
     counted = {s: replace(r, epochs=(), metrics=_untrained(r)) for s, r in counts.results.items()}
     rungs = [arm(f"rung {i}", -0.3 * i, settings={"clip": float(i)}) for i in range(1, 4)]
     held = [replace(a, against=b) for a, b in zip(rungs, ("counts", "rung 1", "rung 2"), strict=True)]
-    return looked(replace(counts, results=counted), *held, study="ladder", reused={"ladder": 12})
+    return looked(replace(counts, results=counted), *held, study="ladder", seen={"rung 1": 12})
 
 
 def _untrained(result: Result) -> dict[str, float]:

@@ -7,7 +7,7 @@ from statistics import fmean
 import pytest
 from synthetic import BOTH, LOOKS, arm, broken, compare, laddered, looked, study, svgs, text_of
 
-from reports.answer import claims, extension, limits, sentences, standing, tally
+from reports.answer import claims, limits, seen_data, sentences, standing, tally
 from reports.formats import number
 from reports.render import render, render_index
 from reports.tables import comparison_csv, comparison_markdown, trials_csv
@@ -127,15 +127,15 @@ def test_counts_that_others_are_held_against_are_a_reference_and_a_line_among_th
     assert [path for path in panel.iter("path") if path.get("stroke-dasharray")]
 
 
-def test_a_plan_that_was_declared_after_its_trials_were_seen_says_so_first_and_on_every_line(tmp_path):
-    c = compare(looked(reused={"looked": 30, "models": 10}, declared=160))
-    told = "This plan was declared after 30 of its trials had been seen: its claims are exploratory."
-    assert extension(c) == f"{told} Fresh seeds confirm: --seeds 40-79"
+def test_a_contrast_that_was_seen_before_its_plan_is_exploratory_on_the_first_screen_and_its_line(tmp_path):
+    c = compare(looked(seen={"strong": 12}))
+    told = "The results of 1 of 3 contrasts had been seen when this plan was declared: "
+    assert seen_data(c) == f"{told}their claims are exploratory. Fresh seeds confirm: --seeds 40-79"
     text = text_of(render(c, tmp_path))
-    assert told in text.partition("Arm")[0]
-    assert all(x.exploratory for x in claims(c)) and "strong against base (exploratory): " in sentences(c)[0]
-    for reused in ({}, {"models": 10}, {"": 3}, None):
-        assert extension(compare(looked(reused=reused))) == ""
+    assert told in text.partition("Arm")[0] and "✕ after results of 1 of its contrasts" in text
+    assert [x.row.arm.name for x in claims(c) if x.exploratory] == ["strong"]
+    assert "strong against base (exploratory): " in sentences(c)[0]
+    assert seen_data(compare(looked())) == ""
 
 
 def test_an_arm_that_failed_on_every_seed_is_open_for_good(tmp_path):

@@ -179,9 +179,9 @@ def test_a_budget_goes_by_the_times_that_trials_took(monkeypatch) -> None:
     now = [100.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
     budget = Budget(110.0)
-    assert budget.allows(10.0) and not budget.short
+    assert budget.allows(10.0) and not budget.has_refused
     budget.learn(expected=2.0, taken=4.0)
-    assert not budget.allows(6.0) and budget.short
+    assert not budget.allows(6.0) and budget.has_refused
     assert budget.allows(5.0) and not budget.over
     now[0] = 110.0
     assert budget.over
