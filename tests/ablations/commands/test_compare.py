@@ -160,13 +160,18 @@ def test_sum(benchmark, n): benchmark.pedantic(sum, (range(n),), rounds=20)
         assert mean[benchmark["params"]["n"]] == pytest.approx(benchmark["stats"]["mean"])
 
 
-def test_models_are_trained_where_the_ledger_lacks_them_and_judged(compare, tmp_path: Path) -> None:
+def test_models_are_trained_where_the_ledger_lacks_them_and_seen_ones_are_exploratory(
+    compare, tmp_path: Path
+) -> None:
     (tmp_path / "text.txt").write_text(TEXT)
     words = ("lm2", "--seeds", "0-4", "--corpus", "text.txt", "--set", "batch=4", "--set", "epochs=1")
     code, out, err = compare("lm1", *words, "--set", "window=3")
     assert (code, err) == (0, "") and "10 trained, 0 already there" in out
     assert "LMModel1" in out.splitlines()[-4] and "LMModel2" in out.splitlines()[-3]
+    assert "exploratory" not in out
     assert "0 trained, 10 already there" in compare("lm1", *words, "--set", "window=3")[1]
+    out = compare("lm2", "lm1", *words[1:], "--set", "window=3")[1]
+    assert "0 trained, 10 already there" in out and "The results of 1 of 1 contrast had been seen" in out
 
 
 @pytest.mark.parametrize(
