@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from ablations.commands import result_sets, study_tables, tables
+from ablations.commands import benchmarks, result_sets, study_tables, tables
 from ablations.commands.plan import load_plugins, load_studies, print_plans
 from ablations.commands.run import run_studies
 from ablations.mlflow.database import public
@@ -16,8 +16,7 @@ from bench.errors import plural, require
 from bench.files import save
 from bench.metric import Metric
 from reports import comparison, elsewhere
-from reports.before_after import BeforeAfter, ResultSet, compare_results
-from reports.before_after_benchmarks import compare_timings
+from reports.before_after import BeforeAfter, ResultSet, compare_results, compare_timings
 from reports.before_after_screen import markdown
 from reports.before_after_screen import screen as screen_of_both
 from reports.comparison import Comparison
@@ -148,7 +147,7 @@ def _before_after(sources: Sequence[str], options: CompareOptions) -> int:
 def _timings(sources: Sequence[str], options: CompareOptions) -> BeforeAfter:
     flags = ("study", "metric", "lower", "higher", *COLUMNS)
     refuse(options, flags, "is for results, and these are benchmarks", "leave it out")
-    sides = map(result_sets.timings, sources)
+    sides = map(benchmarks.timings, sources)
     return compare_timings(*sides, margin=options.speed_margin, require_speed=options.require_speed)
 
 

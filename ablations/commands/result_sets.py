@@ -15,7 +15,7 @@ import pandas as pd
 from pydantic import ConfigDict, TypeAdapter
 
 from ablations.commands.seed_scheduler import SeedScheduler
-from ablations.commands.tables import TABLES, stored_run, understood
+from ablations.commands.tables import TABLES
 from ablations.ledger import Ledger, read_required, unseal
 from ablations.mlflow.database import public
 from ablations.mlflow.experiment import EndedRun, read_ended_runs
@@ -27,7 +27,8 @@ from bench.differences import measured
 from bench.errors import BadInput, require, visible
 from bench.machine_kind import kind
 from bench.trial import TASK, Result, canonical
-from reports.before_after import WAITING, ResultSet
+from reports.before_after import ResultSet
+from reports.before_after_arms import WAITING
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -297,36 +298,3 @@ def _logged(run: EndedRun, metric: str) -> dict[str, Any]:
         "speed_train": _number(logged("speed_train")),
         metric: value,
     }
-
-
-def timings(source: str) -> ResultSet:
-    """One side's benchmarks, a row a stored run, oldest first: of a file, or a folder such as `.benchmarks`.
-
-    Raises BadInput for files of another kind.
-    """
-    path = Path(source)
-    files = [path] if path.is_file() else sorted(path.rglob("*.json"))
-    stored = {file: stored_run(file) for file in files}
-    if not stored:
-        raise BadInput("holds neither a ledger nor pytest-benchmark's stored runs (*.json)", place=source)
-    rows = []
-    for file, run in sorted(stored.items(), key=lambda pair: str(pair[1].get("datetime", ""))):
-        with understood(file):
-            machine = _machine(run["machine_info"])
-            for benchmark in run["benchmarks"]:
-                median, iqr, rounds = (float(benchmark["stats"][n]) for n in ("median", "iqr", "rounds"))
-                if not median > 0:
-                    raise ValueError("a time is not positive")
-                about = {"arm": str(benchmark["fullname"]), "machine": machine}
-                rows.append({**about, "seconds": median, "iqr": iqr, "rounds": rounds})
-    columns = ["arm", "machine", "seconds", "iqr", "rounds"]
-    return ResultSet(name=source, table=pd.DataFrame(rows, columns=columns))
-
-
-def _machine(info: Mapping[str, Any]) -> dict[str, str]:
-    """The facts that a benchmark's time depends on, without the machine's name."""
-    cpu = info.get("cpu") or {}
-    facts = {"cpu": cpu.get("brand_raw", cpu.get("brand")), "cores": cpu.get("count")}
-    names = ("machine", "system", "python_implementation", "python_version")
-    facts |= {name: info.get(name) for name in names}
-    return {name: str(value) for name, value in facts.items() if value is not None}

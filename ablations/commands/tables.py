@@ -1,14 +1,11 @@
 """The results that `unrolled compare` reads: a table in a file, an MLflow experiment, or benchmarks."""
 
-import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
-from ablations.ledger import read_required
+from ablations.commands.benchmarks import rounds
 from ablations.mlflow.database import public
 from ablations.mlflow.experiment import read_ended_runs
 from ablations.options import CompareOptions
@@ -36,7 +33,7 @@ def read(source: str, experiment: str) -> pd.DataFrame:
         if kind == ".parquet":
             return pd.read_parquet(path)
         if kind == ".json":
-            return _of_benchmarks(path)
+            return rounds(path)
     except BadInput:
         raise
     except UnicodeDecodeError as error:
@@ -54,46 +51,6 @@ def _of_mlflow(where: str, experiment: str) -> pd.DataFrame:
     require(any(run.done for run in runs), rule, place=public(where))
     ordered = sorted(runs, key=lambda run: run.started)
     return pd.DataFrame([{**run.tags, **run.params, **run.metrics, STATUS: run.end} for run in ordered])
-
-
-def _of_benchmarks(path: Path) -> pd.DataFrame:
-    """A row for each benchmark of a stored run, or for each of its rounds where they were kept."""
-    found = []
-    for benchmark in stored_run(path)["benchmarks"]:
-        about = {"name": benchmark["name"], "group": benchmark.get("group")}
-        about |= {f"param.{key}": value for key, value in (benchmark.get("params") or {}).items()}
-        stats = benchmark["stats"]
-        if rounds := stats.get("data"):
-            found += [{**about, "round": n, "seconds": seconds} for n, seconds in enumerate(rounds)]
-        else:
-            found.append({**about, "seconds": stats["median"]})
-    require(found, "holds no benchmark", place=path, cure="give a run of at least one")
-    return pd.DataFrame(found)
-
-
-def stored_run(file: Path) -> dict[str, Any]:
-    """A run that pytest-benchmark stored, as `make bench` does. Raises BadInput where the file is none."""
-    data = read_required(file)
-    try:
-        stored = json.loads(data)
-        if not isinstance(stored["benchmarks"], list):
-            raise TypeError("no list of benchmarks")
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
-        raise BadInput(
-            "is not a file of pytest-benchmark", place=file, cure="`make bench` writes them"
-        ) from error
-    return dict(stored)
-
-
-@contextmanager
-def understood(file: Path) -> Iterator[None]:
-    """Raise BadInput where a stored run lacks what is read of it, as one of another version may."""
-    try:
-        yield
-    except BadInput:
-        raise
-    except (KeyError, TypeError, AttributeError, IndexError, ValueError, ZeroDivisionError) as error:
-        raise BadInput("was stored by another version", place=file, cure="measure anew") from error
 
 
 def columns(options: CompareOptions) -> Columns:

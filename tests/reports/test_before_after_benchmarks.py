@@ -9,8 +9,7 @@ import pytest
 from synthetic import HERE, four_errors
 
 from bench.errors import BadInput
-from reports.before_after import ResultSet
-from reports.before_after_benchmarks import compare_timings
+from reports.before_after import ResultSet, compare_timings
 from reports.before_after_screen import screen
 from reports.statistics.speed_ratio import ratios_of_rounds
 

@@ -11,7 +11,8 @@ from synthetic import HERE, A, B, C, D, four_errors
 
 from bench.errors import BadInput
 from bench.metric import Metric
-from reports.before_after import WAITING, BeforeAfter, ResultSet, compare_results
+from reports.before_after import BeforeAfter, ResultSet, compare_results
+from reports.before_after_arms import WAITING
 from reports.before_after_screen import WIDTH, markdown, screen
 from reports.statistics.contrasts import contrast
 from reports.statistics.speed_ratio import ratios_of_speeds
