@@ -196,9 +196,9 @@ class Recorded(Unlogged):
 def train(tmp_path, monkeypatch, capsys):
     """Run a study with stub trials; what it printed. `stop_after` so many results it crashes."""
     monkeypatch.setattr("ablations.commands.run.Writer", Recorded)
-    monkeypatch.setattr(
-        "ablations.commands.train.trial_conditions", lambda *_: TrialConditions(work="tuned_trials:act")
-    )
+    # warm, as each trial's process asks for its text, Human Numbers
+    where = TrialConditions(work="tuned_trials:act", preload=("bench.chapter.warm_up",))
+    monkeypatch.setattr("ablations.commands.train.trial_conditions", lambda *_: where)
     monkeypatch.setattr("ablations.commands.run.try_first_batches", lambda *_: None)
 
     def run(study: Study, *, stop_after: int = -1, **words: object) -> str:
