@@ -94,7 +94,8 @@ def run_alone(
     """Run `work(trial)` in a fresh process, and in another one if a signal kills it. Returns its result.
 
     `work` is the import name of the function, as "bench.chapter.run:run_trial". `preload` has modules to
-    import first: those of `bench` in the fork server, plug-ins in the trial's own process.
+    import first: those of `bench` in the fork server (without any, the work's), plug-ins in the trial's own
+    process.
     `checkpoints` is where the trial may keep its state from epoch to epoch, for the next attempt. A trial on
     the CPU sees no GPU, one with a `gpu` that one alone. Returns None if `stop` became readable before the
     end. Raises BadInput where the trial cannot be computed as it was planned: its code, its text or its
@@ -188,7 +189,7 @@ def _run_attempt(
 ) -> _Attempt:
     """Start a process, listen until it ends or has to be ended, and leave nothing of it behind."""
     environ = gpus.environ(gpu) if gpu else {} if trial.device != "cpu" else {"CUDA_VISIBLE_DEVICES": ""}
-    modules = [*PRELOADED, *(m for m in preload if not plugins.is_plug_in(m))]
+    first = [m for m in preload if not plugins.is_plug_in(m)] or [work.partition(":")[0]]
     answer, answer_in = multiprocessing.Pipe(duplex=False)
     output, output_in = multiprocessing.Pipe(duplex=False)
     bounds = limits.seconds, limits.memory_bytes
@@ -197,7 +198,7 @@ def _run_attempt(
     )
     with answer, output:
         try:
-            with answer_in, output_in, _start_conditions(modules):
+            with answer_in, output_in, _start_conditions([*PRELOADED, *first]):
                 process.start()
                 _running.add(process)
             _loaded.set()
