@@ -10,9 +10,12 @@ import random
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 from as_typed import TEXT, environment
 from processes import Marked
@@ -20,6 +23,8 @@ from unlogged import Unlogged
 
 from ablations.commands.report import compare_plan, read
 from ablations.ledger import Ledger
+from ablations.runner import process
+from ablations.runner.parallel import TrialConditions
 from ablations.study import plan as plans
 from bench.chapter.trial import ChapterTrial
 from bench.trial import Result, failure
@@ -80,19 +85,25 @@ def logged_page(found: "Comparison", out: Path) -> Path:
     return out / "index.html"
 
 
-def command(*words: str) -> int:
-    """The command with these trials for its work, without MLflow and pages."""
-    from ablations.cli import main
+@contextmanager
+def replaced() -> Iterator[None]:
+    """The command has these trials for its work, and neither MLflow nor pages."""
     from ablations.commands import run, train
 
-    honest = train.trial_conditions
-    train.trial_conditions = lambda *args: replace(honest(*args), work="look_trials:act", preload=())
-    run.try_first_batches = lambda *_: None
-    run.Writer = Unlogged  # type: ignore[assignment, misc]
-    run.report_parts = lambda *_: ()  # type: ignore[assignment]
-    run.render = train.render = logged_page
-    run.index = lambda *_: None
-    return main(list(words))
+    def conditions(*args: Any) -> TrialConditions:
+        return replace(honest(*args), work="look_trials:act", preload=())
+
+    honest, nothing = train.trial_conditions, lambda *_: ()
+    with ExitStack() as stack:
+        for module, name, stand_in in (
+            (train, "trial_conditions", conditions),
+            (train, "render", logged_page),
+            (run, "render", logged_page),
+            (run, "Writer", Unlogged),
+            *((run, name, nothing) for name in ("try_first_batches", "report_parts", "index")),
+        ):
+            stack.enter_context(patch.object(module, name, stand_in))
+        yield
 
 
 class Study:
@@ -102,25 +113,30 @@ class Study:
         self.folder, self.marked = folder, Marked()
         self.log, self.ledger = folder / "log", Ledger(folder / "results")
         self.log.touch()
+        paths = filter(None, (str(Path(__file__).parent), os.environ.get("PYTHONPATH")))
+        self.variables = {"PYTHONPATH": os.pathsep.join(paths), "LOG": str(self.log)}
         (folder / "text.txt").write_text(TEXT * 7)  # as long as its batches are
         (folder / "looks.toml").write_text(STUDY)
 
     def start(self, *words: str, **more: str) -> "subprocess.Popen[str]":
-        paths = os.pathsep.join(filter(None, (str(Path(__file__).parent), os.environ.get("PYTHONPATH"))))
         return self.marked.start(
             *(sys.executable, "-m", "look_trials", "run", "looks.toml", *words),
             cwd=self.folder,
-            env=environment(self.folder, PYTHONPATH=paths, LOG=str(self.log), **more),
+            env=environment(self.folder, **self.variables, **more),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
         )
 
     def run(self, *words: str, code: int = 0, **more: str) -> str:
-        """Run the command to its end; what it said."""
-        program = self.start(*words, **more)
-        said, _ = program.communicate(timeout=600)
-        assert program.returncode == code, said
-        return said
+        """Run the command to its end, in this process; what it said."""
+        from called import call
+
+        process._preloaded.clear()  # a fork server keeps the environment that it began with
+        with replaced():
+            done = call(self.folder, "run", "looks.toml", *words, **self.variables, **more)
+        process._preloaded.clear()
+        assert done.returncode == code, done.stdout + done.stderr
+        return done.stdout + done.stderr
 
     def logged(self, what: str) -> list[tuple[int, int]]:
         """Width and seed of every trial that started, or ended, in order."""
@@ -143,4 +159,7 @@ class Study:
 
 
 if __name__ == "__main__":
-    sys.exit(command(*sys.argv[1:]))
+    from ablations.cli import main
+
+    with replaced():
+        sys.exit(main())
