@@ -42,8 +42,9 @@ from reports.answer import sentences
 from reports.arms import select_seeds
 from reports.comparison import Comparison
 from reports.formats import titled
-from reports.statistics.contrasts import Contrast, contrast
-from reports.statistics.verdicts import Verdict, sentence, verdict
+from reports.statistics.contrasts import Contrast
+from reports.statistics.verdicts import Verdict, sentence
+from reports.statistics.verdicts import verdicts as judged
 from reports.trials import metric_columns, trial_record, values_of
 
 
@@ -183,9 +184,10 @@ def compare(
 
     The metric defaults to the plan's first, δ (`delta`, in the metric's unit) to the plan's. A contrast that
     the study declares has the verdict of its report, corrected for all looks and contrasts. Any other one
-    is of the seeds that count for both arms, and its p belongs to it alone. `better`, "higher" or "lower", is
-    needed for a metric that the study does not declare and whose name is not known. Raises BadInput for an
-    unknown study, arm or direction, for another metric without `delta`, and if the two arms share no seed.
+    is of the first look's seeds, whose number no result has chosen, and its p belongs to it alone. `better`,
+    "higher" or "lower", is needed for a metric that the study does not declare and whose name is not known.
+    Raises BadInput for an unknown study, arm or direction, for another metric without `delta`, and if the two
+    arms share no seed.
     """
     rule, cure = "is not a number above 0", "give the difference that does not matter"
     require(0 <= delta < math.inf, rule, key="delta", cure=cure)
@@ -206,21 +208,25 @@ def compare(
     if row.verdict and against == base and same and delta in (0.0, found.metric.delta):
         return Compared(arm, against, metric, row.verdict, row.correction)
     values = values_of(found.table, metric, found.design)
-    ours, theirs = (select_seeds(values[side], rows[side].seeds) for side in (arm, against))
+    seeds = found.first_look([rows[arm], rows[against]])
+    ours, theirs = (select_seeds(values[side], seeds) for side in (arm, against))
     if not ours.keys() & theirs.keys():
         raise BadInput(f"arms {arm!r} and {against!r}: no seed has a result of both")
-    judged = found.metric if same else Metric(metric, delta, better)
-    alone = contrast(ours, theirs, delta=delta or judged.delta, lower_is_better=judged.lower_is_better)
-    return Compared(arm, against, metric, verdict(alone, alone.p), "unadjusted")
+    by = found.metric if same else Metric(metric, delta, better)
+    pair = {arm: (ours, theirs)}
+    (alone,) = judged(pair, delta=delta or by.delta, lower_is_better=by.lower_is_better).values()
+    return Compared(arm, against, metric, alone, "unadjusted")
 
 
 def verdicts(study: str | pd.DataFrame, *, metric: str = "", folder: str | Path = "results") -> pd.DataFrame:
     """The verdict on every contrast of a study, one row each, as its report has them.
 
     The columns are arm, baseline, pairs (of seeds), arm_mean, baseline_mean and their difference over these
-    pairs with its 95 % interval from low to high, better (pairs in which the arm is), p and verdict. p and
-    verdict allow for all contrasts of the study, the interval only for the looks at its own. A pair with a
-    diverged side enters neither mean (NaN where none is left). The metric defaults to the plan's first.
+    pairs, the same allowing for when the contrast stopped (`unbiased`; none by a metric that does not
+    decide), its interval from low to high at a level, better (pairs in which the arm is), p (of a
+    difference), p_same (of ±δ), direction, size and verdict. p and interval allow for all looks and contrasts
+    of the study, so that interval and verdict agree. A pair with a diverged side enters neither mean (none
+    where none is left), and the difference is then the median. The metric defaults to the plan's first.
     Raises BadInput for an unknown study, or a metric without δ.
     """
     return _verdicts(_by_metric(_comparison(study, folder), metric))
@@ -230,13 +236,17 @@ def _verdicts(found: Comparison) -> pd.DataFrame:
     rows = []
     for row in found.rows_to_decide:
         if row.verdict and row.contrast:
-            k, base, ends = row.contrast, found.base(row), row.contrast.interval
-            pairs = [(row.summary.values[seed], base.summary.values[seed]) for seed in k.differences]
-            arm_mean, baseline_mean = np.mean(pairs, axis=0) if pairs else (math.nan, math.nan)
-            about = {"arm": row.arm.name, "baseline": base.arm.name, "pairs": k.pairs}
-            about |= {"arm_mean": arm_mean, "baseline_mean": baseline_mean, "difference": k.mean}
-            about |= {"low": ends and ends.low, "high": ends and ends.high, "better": k.wins}
-            rows.append({**about, "p": row.verdict.p_adjusted, "verdict": str(row.verdict.word)})
+            k, v, ends = row.contrast, row.verdict, row.verdict.interval
+            about = {"arm": row.arm.name, "baseline": found.base(row).arm.name, "pairs": k.pairs}
+            about |= {"arm_mean": k.arm_mean, "baseline_mean": k.baseline_mean, "difference": k.estimate}
+            about |= {
+                "unbiased": v.unbiased,
+                "low": ends and ends.low,
+                "high": ends and ends.high,
+                "level": ends and ends.level,
+            }
+            about |= {"better": k.wins, "p": v.difference.p, "p_same": v.equivalence.p}
+            rows.append({**about, "direction": str(v.direction), "size": str(v.size), "verdict": v.text})
     return pd.DataFrame(rows)
 
 

@@ -99,7 +99,7 @@ def compare_results(
 
     All arms have to pass, so that each is tested at .05 without a correction: the chance to let an arm pass
     that is worse by δ is at most .05 however many there are (intersection–union test, Berger 1982). The
-    verdicts' p are Holm's, since one false WORSENS among many arms would be a false alarm.
+    verdicts' p are Holm's, since one false "worse" among many arms would be a false alarm.
     """
     title, unit = titled(metric.name)
     after = _rename_baseline(before, after)

@@ -15,7 +15,7 @@ from bench.trial import TASK
 from reports.formats import listed_up_to
 from reports.statistics.power import FEWEST_SEEDS
 from reports.statistics.speed_ratio import Speed
-from reports.statistics.verdicts import Verdict, Word, measure, seeds_to_show, shown_no_worse, worst_end
+from reports.statistics.verdicts import Direction, Verdict, measure, seeds_to_show, shown_no_worse, worst_end
 from reports.trials import numbers_of
 
 WAITING = "waiting"
@@ -191,9 +191,9 @@ def _not_shown(verdict: Verdict | None, unit: str) -> Iterator[str]:
     c = verdict.contrast
     if shown_no_worse(c):
         return
-    if verdict.word is Word.WORSENS:
+    if verdict.direction is Direction.WORSE:
         yield f"worse on {c.losses} of {c.pairs} seeds, by {measure(c.mean, unit, sign=True)}"
-    elif verdict.word is Word.INCONCLUSIVE:
+    else:
         needed = (
             f"; {seeds_to_show(c)} seeds would mostly show it, if nothing changed" if c.seeds_needed else ""
         )

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from bench.errors import plural
 from reports.before_after import ArmChange, BeforeAfter
 from reports.formats import columns, interval, markdown_cell, number, pipe_table, short
+from reports.statistics.power import ALPHA
 from reports.statistics.verdicts import sentence
 
 WIDTH = 108  # columns of the screen
@@ -99,8 +100,9 @@ def _cells(arm: ArmChange) -> tuple[str, ...]:
         delta, word = "bit-identical", "≡ bit-identical"
     elif c and arm.verdict:
         delta = number(c.mean, sign=True)
-        delta += f" {interval(c.interval90, sign=True)}" if c.interval90 else ""
-        word = f"{arm.verdict.symbol} {arm.verdict.word}"
+        ends = c.interval(ALPHA, sides=1)
+        delta += f" {interval(ends, sign=True)}" if ends else ""
+        word = f"{arm.verdict.symbol} {arm.verdict.text}"
     time = (
         f"{number(arm.speed_ratio.ratio, 3)} {interval(arm.speed_ratio.interval, 3)}"
         if arm.speed_ratio

@@ -19,7 +19,7 @@ from reports.arms import finished, is_self_check, select_seeds, task_differences
 from reports.contrast_decisions import decide_contrasts, seeds_of_sides
 from reports.design import Design, MeasuredArm
 from reports.formats import Scale, decimals, scale, titled
-from reports.statistics.contrasts import ArmSummary, Contrast, contrast, summarise
+from reports.statistics.contrasts import ArmSummary, Contrast, Interval, contrast, summarise
 from reports.statistics.decisions import Decisions
 from reports.statistics.verdicts import Verdict
 from reports.trials import Statuses, statuses, values_by_metric
@@ -67,6 +67,13 @@ class ComparedArm:
     def correction(self) -> str:
         """The method that adjusts its p."""
         return "Benjamini–Hochberg" if self.arm.exploratory else "Holm"
+
+    @property
+    def interval(self) -> Interval | None:
+        """That of its verdict; of the A/A check the one at 95 %."""
+        if self.verdict:
+            return self.verdict.interval
+        return self.contrast.interval() if self.contrast else None
 
     @property
     def not_ended(self) -> int:
@@ -145,6 +152,13 @@ class Comparison:
     def common(self, rows: Sequence[ComparedArm]) -> tuple[int, ...]:
         """The seeds that count for all of these arms, failures included."""
         return tuple(s for s in self.design.seeds if all(s in row.seeds for row in rows))
+
+    def first_look(self, rows: Sequence[ComparedArm]) -> tuple[int, ...]:
+        """The seeds of the first look that all of these arms have, failures included.
+
+        Contrasts that the study does not declare are judged on them: no decision has chosen their number.
+        """
+        return tuple(s for s in self.common(rows) if s in self.design.first_look)
 
     def by(self, metric: str) -> "Comparison | None":
         """The comparison by this metric, if the study names it."""
@@ -271,7 +285,6 @@ def _row(
     diverged = sum(math.isinf(values.get(seed, 0.0)) for seed in once)
     failed = sum(status not in ("done", "diverged") for status in once.values())
     total = 1 if arm.counted else max(len(once), trials.needed)
-    summary = summarise(values, lower_is_better=metric.lower_is_better)
     beyond = (trials.ended.keys() - statuses.keys()) & set(design.seeds[:total])
     looks = design.looks or (total,)
     other_task = exclusion is Exclusion.OTHER_TASK
@@ -286,7 +299,7 @@ def _row(
         failed=failed,
         not_counted_yet=0 if arm.counted else len(beyond),
         max_seeds=total if arm.counted else looks[0 if index and is_self_check(arm) else -1],
-        summary=replace(summary, sd=None, interval=None) if arm.counted else summary,
+        summary=_summarise(arm, values, metric),
         exclusion=exclusion,
         task_differences=tuple(task_differences(whole, design.base(whole))) if other_task else (),
         proofs=proofs(finished(arm)),
@@ -300,7 +313,7 @@ def _with_verdict(
     name = row.arm.name
     if is_self_check(row.arm):
         sides, lower = (row.summary.values, baseline.summary.values), metric.lower_is_better
-        return replace(row, contrast=contrast(*sides, delta=metric.delta, lower_is_better=lower))
+        return _over_pairs(row, contrast(*sides, delta=metric.delta, lower_is_better=lower), metric)
     v = decisions.verdicts.get(name, {}).get(metric.name)
     if v is None:
         return replace(row, exclusion=row.exclusion or Exclusion.NO_SHARED_SEED)
@@ -312,9 +325,23 @@ def _with_verdict(
         seeds_requested=decisions.seeds_requested[name],
     )
     if not row.exclusion and v.contrast.pairs:
-        return replace(row, contrast=v.contrast, verdict=v)
+        return replace(_over_pairs(row, v.contrast, metric), verdict=v)
     missing = Exclusion.BLOCKED if v.blocked_reason else Exclusion.NO_SHARED_SEED
     return replace(row, exclusion=row.exclusion or missing)
+
+
+def _summarise(arm: MeasuredArm, values: Mapping[Any, float], metric: Metric) -> ArmSummary:
+    """The arm by its values. One that is trained once has neither SD nor interval."""
+    summary = summarise(values, lower_is_better=metric.lower_is_better)
+    return replace(summary, sd=None, interval=None) if arm.counted else summary
+
+
+def _over_pairs(row: ComparedArm, k: Contrast, metric: Metric) -> ComparedArm:
+    """The row with its contrast, and summarised over the pairs, so that its mean and the base's subtract."""
+    if not k.paired:
+        return replace(row, contrast=k)
+    summary = _summarise(row.arm, select_seeds(row.summary.values, k.seeds), metric)
+    return replace(row, contrast=k, summary=summary)
 
 
 def _exclusions(ended: Statuses, design: Design) -> dict[str, Exclusion | None]:

@@ -7,8 +7,9 @@ from typing import Any
 from bench.metric import Metric
 from reports.arms import is_self_check
 from reports.design import Design
-from reports.statistics.contrasts import Contrast, benjamini_hochberg, contrast, holm
+from reports.statistics.contrasts import Contrast, contrast
 from reports.statistics.decisions import Decisions, decide
+from reports.statistics.families import benjamini_hochberg, holm
 from reports.statistics.folds import compare_folds
 from reports.statistics.lost_runs import count_as_losses, withdraw
 from reports.statistics.sequential import Looks
@@ -59,6 +60,7 @@ def _look_by_look(
         metrics=design.metrics,
         lost=lost,
         adjust=adjust,
+        rule=design.decide,
     )
 
 

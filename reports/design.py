@@ -66,6 +66,7 @@ class Design:
     test_share: float = 0.0  # of the data, where pairs are folds or splits of it
     seeds: tuple[int, ...] = ()
     looks: tuple[int, ...] = ()  # numbers of seeds after which verdicts are sought; (): all rows at once
+    decide: str = "direction"  # or "size": what has to be known before a contrast gets no more seeds
     plan: str = ""  # hash of the resolved study; "" for a table from elsewhere
     planned: float = 0.0  # unix seconds, when it was declared
     command: str = ""  # the exact command that made it
@@ -74,6 +75,11 @@ class Design:
     about: str = ""
     tuned: tuple[Tuned, ...] = ()  # baseline first
     titles: Mapping[str, str] = field(default_factory=dict)  # setting → what people call it: alpha → AR
+
+    @property
+    def first_look(self) -> tuple[int, ...]:
+        """The seeds of the first look, whose number no result has chosen."""
+        return self.seeds[: self.looks[0]] if self.looks else self.seeds
 
     @property
     def noun(self) -> str:

@@ -3,15 +3,14 @@
 A switch is a setting with two levels. Off is the level 0 or false. If neither is, on is the baseline's level.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 from bench.trial import Scalar
 from reports.arms import select_seeds, trial_of
 from reports.comparison import ComparedArm, Comparison
-from reports.statistics.contrasts import contrast
 from reports.statistics.designs import Cells, Effect, factorial_effects
-from reports.statistics.verdicts import Verdict, Word, verdicts
+from reports.statistics.verdicts import Verdict, verdicts
 
 BESIDE, ALONE, AVERAGE = "beside all the others", "alone", "on average"
 VIEWS = {BESIDE: "leave one out", ALONE: "add one", AVERAGE: "over all settings of the others, factorial"}
@@ -41,7 +40,7 @@ class Factorial:
             next(name for name in e.factors if name not in effect.factors)
             for e in self.effects
             if len(effect.factors) == 1 and len(e.factors) == 2 and set(effect.factors) < set(e.factors)
-            if e.verdict.word in (Word.IMPROVES, Word.WORSENS)
+            if e.verdict.effect in ("better", "worse")
         )
 
 
@@ -55,7 +54,7 @@ class Part:
     @property
     def differs(self) -> bool:
         """Whether the views have different verdicts."""
-        return len({v.word for v in self.views.values() if v}) > 1
+        return len({v.effect for v in self.views.values() if v}) > 1
 
 
 def factorial(c: Comparison) -> Factorial | None:
@@ -72,18 +71,13 @@ def factorial(c: Comparison) -> Factorial | None:
         if len(moved) == 2 ** len(corner):
             moves = sorted(corner, key=lambda move: order.get(frozenset([move]), 0))
             switches = {move: _switch(c, *move) for move in moves}
-            seeds = _until_last(c.common(list(moved.values())), c.design.seeds)
+            seeds = c.design.first_look
             table = {}
             for part, row in moved.items():
                 levels = tuple((move in part) is (move[1] == s.on) for move, s in switches.items())
                 table[levels] = select_seeds(row.summary.values, seeds)
             return _measure_effects(c, tuple(switches.values()), table)
     return None
-
-
-def _until_last(common: Sequence[int], seeds: Sequence[int]) -> Sequence[int]:
-    """The study's seeds up to the last that all cells have: those between are left out, and told."""
-    return seeds[: seeds.index(common[-1]) + 1] if common else ()
 
 
 def _measure_effects(c: Comparison, switches: tuple[Switch, ...], table: Cells) -> Factorial | None:
@@ -125,29 +119,21 @@ def _judge_switches(
 ) -> dict[str, Verdict]:
     """On against off for every switch. A contrast that the study declares has the verdict that it has there.
 
-    The others are judged on the seeds that all their arms have, corrected together.
+    The others are judged on the seeds of the first look that all their arms have, corrected together.
     """
-    known, values, seeds = {}, {}, c.common([row for pair in pairs.values() for row in pair])
+    known, values, seeds = {}, {}, c.first_look([row for pair in pairs.values() for row in pair])
     for key, pair in pairs.items():
         first, second = sorted(pair, key=lambda row: _settings(row)[key] != switches[key].on)
         if first.verdict and c.base(first) is second:
             known[key] = first.verdict
         elif second.verdict and c.base(second) is first:
-            known[key] = _turn_verdict(second.verdict, second, first)
+            known[key] = second.verdict.turned()
         else:
             values[key] = (
                 select_seeds(first.summary.values, seeds),
                 select_seeds(second.summary.values, seeds),
             )
     return known | verdicts(values, delta=c.metric.delta, lower_is_better=c.metric.lower_is_better)
-
-
-def _turn_verdict(v: Verdict, row: ComparedArm, base: ComparedArm) -> Verdict:
-    """The verdict on the baseline against an arm, from that on the arm against the baseline."""
-    k, other = v.contrast, {Word.IMPROVES: Word.WORSENS, Word.WORSENS: Word.IMPROVES}
-    lower, sides = k.lower_is_better, (select_seeds(side.summary.values, k.seeds) for side in (base, row))
-    turned = contrast(*sides, delta=k.delta, lower_is_better=lower, family=k.family, look=k.look)
-    return replace(v, contrast=turned, word=other.get(v.word, v.word))
 
 
 def _settings(row: ComparedArm) -> dict[str, Scalar]:

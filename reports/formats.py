@@ -51,6 +51,10 @@ class Scale:
         digits = min(2, self.digits) if digits is None else digits
         return f"{number(self.factor * x, digits)} {self.level}".rstrip()
 
+    def change(self, before: float | None, after: float | None) -> str:
+        """Two levels with their unit: 88.4 → 90.0 %."""
+        return f"{self.at(before).removesuffix(self.level).rstrip()} → {self.at(after)}"
+
     def by(self, x: float | None, near: float | None = None, *, sign: bool = False) -> str:
         """A difference without its unit; `near` is a number of the size of its uncertainty."""
         return number(None if x is None else self.factor * x, self._decimals(near or x or 0), sign=sign)
@@ -62,7 +66,9 @@ class Scale:
 
     def near(self, ends: "Interval | None") -> float | None:
         """The size that decides the decimals of a difference: of its uncertainty, or a tenth of its own."""
-        return max((ends.high - ends.low) / 2, abs(ends.high + ends.low) / 20) if ends else None
+        if ends is None or not math.isfinite(ends.high - ends.low):
+            return None
+        return max((ends.high - ends.low) / 2, abs(ends.high + ends.low) / 20)
 
     def from_to(self, ends: "Interval | None") -> str:
         """The ends of a difference's interval; "" where there is none."""

@@ -1,7 +1,8 @@
-"""The answer to a study's question: a few sentences in everyday words, made from means and verdicts."""
+"""The answer to a study's question: a short list in everyday words, made from means and verdicts."""
 
+import math
 from collections.abc import Mapping, Sequence
-from itertools import combinations, takewhile
+from itertools import combinations
 from pathlib import PurePath
 from typing import NamedTuple
 
@@ -13,8 +14,8 @@ from reports.answer import Claim, claims, size
 from reports.arms import is_self_check, select_seeds, task_differences, trial_of
 from reports.comparison import ComparedArm, Comparison
 from reports.factorial import VIEWS, Part
-from reports.formats import listed, quoted
-from reports.statistics.verdicts import Verdict, Word, verdicts
+from reports.formats import listed, number, quoted
+from reports.statistics.verdicts import Direction, Size, Verdict, divergence, verdicts
 
 NAMED = 3
 """Arms of each verdict that the answer names before it counts the others."""
@@ -29,68 +30,53 @@ class Finding(NamedTuple):
     """The verdict on an arm or a switch."""
 
     name: Markup
-    against: str  # the arm that it is held against, if not the baseline
+    against: str  # the arm that it is compared with, if not the baseline
     verdict: Verdict
     other_task: bool = False  # than the baseline's
+    beside: str = ""  # where another metric disagrees
 
 
-def answer(c: Comparison, parts: Sequence[Part] = ()) -> Markup:
-    """The study's question answered in a few sentences, from means and verdicts by the first metric.
+def answer(c: Comparison, parts: Sequence[Part] = ()) -> tuple[Markup, ...]:
+    """The study's question answered by the first metric: a sentence on levels, then a line each.
 
-    `parts` are the switches of a study that asks for the effect of each; without, every contrast has a part.
-    A study with the same arms on several tasks asks for their order.
+    First the arms that are better, best first; then those that are worse, worst first; what differs by less
+    than δ; what is open. `parts` are the switches of a study that asks for the effect of each; without, every
+    contrast has a part. A study with the same arms on several tasks asks for their order.
     """
-    return order(c) or sentences([_levels(c), *effects(c, parts)])
+    return order(c) or tuple(filter(None, [_levels(c), *effects(c, parts)]))
 
 
 def effects(c: Comparison, parts: Sequence[Part] = ()) -> list[Markup]:
-    """The sentences of `answer` on what changes, without their full stops."""
+    """The lines of `answer` on what changes."""
     view = next((v for v in VIEWS if any(part.views[v] for part in parts)), None)
-    phrases = tell_view(c, parts, view) if view else _tell_verdicts([_finding(x, c) for x in claims(c)], c)
+    if view:
+        findings = [Finding(_name(part.switch.name), "", v) for part in parts if (v := part.views[view])]
+    else:
+        findings = [_finding(x, c) for x in claims(c)]
+    lines = _tell_effects(findings, c)
+    if view and lines:
+        lines[:0] = [Markup("{}:").format(view.capitalize())]
     if differ := [_name(part.switch.name) for part in parts if part.differs]:
-        phrases.append(Markup("The verdict depends on the other parts for {}").format(_few(differ)))
-    return phrases
+        lines.append(Markup("The verdict depends on the other parts for {}").format(_few(differ)))
+    return lines
 
 
-def tell_view(c: Comparison, parts: Sequence[Part], view: str) -> list[Markup]:
-    """The sentences on what the parts bring in one of `VIEWS`; none where it has no verdict."""
-    findings = [Finding(_name(part.switch.name), "", v) for part in parts if (v := part.views[view])]
-    return _tell_verdicts(findings, c, view)
-
-
-def _tell_verdicts(findings: Sequence[Finding], c: Comparison, view: str = "") -> list[Markup]:
-    phrases = _tell_effects(findings, c)
-    undecided = [x for x in findings if x.verdict.word is Word.INCONCLUSIVE]
-    if view and phrases:
-        phrases[0] = Markup("{}, {}").format(view.capitalize(), phrases[0])
-    if undecided:
-        phrases.append(Markup("Undecided: {}").format(_few([_undecided(x, c) for x in undecided])))
-    return phrases
-
-
-def _undecided(x: Finding, c: Comparison) -> Markup:
-    k = x.verdict.contrast
-    if not k.paired:
-        return x.name
-    return Markup("{} (better on {} of {})").format(x.name, k.wins, plural(k.pairs, c.design.noun))
-
-
-def order(c: Comparison) -> Markup:
-    """Whether arms keep their order from task to task; "" unless a study has two arms or more on several."""
+def order(c: Comparison) -> tuple[Markup, ...]:
+    """Whether arms keep their order from task to task; () unless a study has two arms or more on several."""
     tasks = _tasks(c)
     shared = set.intersection(*map(set, tasks.values())) if len(tasks) > 1 else set()
     if len(shared) < 2:
-        return Markup("")
+        return ()
     arms = {key: row.arm for key, row in next(iter(tasks.values())).items() if key in shared}
     titles = [arm.title for arm in arms.values()]
     names = {k: _name(arm.title if titles.count(arm.title) == 1 else arm.name) for k, arm in arms.items()}
-    words, sure = _words(tasks, list(names), c), {Word.IMPROVES, Word.WORSENS}
-    kept = [pair for pair, by_task in words.items() if any(by_task == [word] * len(tasks) for word in sure)]
-    turned = [pair for pair, by_task in words.items() if sure <= set(by_task)]
-    rest = [pair for pair in words if pair not in (*kept, *turned)]
+    directions, sure = _directions(tasks, list(names), c), {Direction.BETTER, Direction.WORSE}
+    kept = [pair for pair, by_task in directions.items() if any(by_task == [d] * len(tasks) for d in sure)]
+    turned = [pair for pair, by_task in directions.items() if sure <= set(by_task)]
+    rest = [pair for pair in directions if pair not in (*kept, *turned)]
     verb = "keeps its" if len(kept) == 1 else "keep their"
     unsure = f"differ for certain on at most {len(tasks) - 1} of {len(tasks)} tasks"
-    phrases = [Markup(f"{len(kept)} of {plural(len(words), 'pair')} of arms {verb} order")]
+    phrases = [Markup(f"{len(kept)} of {plural(len(directions), 'pair')} of arms {verb} order")]
     for pairs, what in ((turned, "change places"), (rest, unsure)):
         if pairs:
             named = [Markup("{} and {}").format(names[first], names[second]) for first, second in pairs]
@@ -99,27 +85,27 @@ def order(c: Comparison) -> Markup:
         Markup("On {} {}").format(task, _list_levels(_best([(names[key], rows[key]) for key in names], c), c))
         for task, rows in tasks.items()
     ]
-    return sentences([Markup("; ").join(phrases), *levels])
+    return *phrases, *levels
 
 
-def _words(
+def _directions(
     tasks: Mapping[str, Arms], keys: Sequence[Key], c: Comparison
-) -> dict[tuple[Key, Key], list[Word]]:
-    """The words of the verdicts on every pair of these arms, a task's each; Holm over all.
+) -> dict[tuple[Key, Key], list[Direction]]:
+    """The direction of every pair of these arms on each task, Holm-corrected together.
 
     Of the seeds of the first look, whose number no result has chosen.
     """
-    seeds = c.design.seeds[: c.design.looks[0]]
+    seeds = c.design.first_look
     values = {
         (t, key): select_seeds(rows[key].summary.values, seeds) for t, rows in tasks.items() for key in keys
     }
-    words = {pair: list[Word]() for pair in combinations(keys, 2)}
-    sides = {(t, pair): (values[t, pair[0]], values[t, pair[1]]) for t in tasks for pair in words}
+    directions = {pair: list[Direction]() for pair in combinations(keys, 2)}
+    sides = {(t, pair): (values[t, pair[0]], values[t, pair[1]]) for t in tasks for pair in directions}
     for (_, pair), v in verdicts(
         sides, delta=c.metric.delta, lower_is_better=c.metric.lower_is_better
     ).items():
-        words[pair].append(v.word)
-    return words
+        directions[pair].append(v.direction)
+    return directions
 
 
 def _tasks(c: Comparison) -> Mapping[str, Arms]:
@@ -137,7 +123,19 @@ def _tasks(c: Comparison) -> Mapping[str, Arms]:
 
 def _finding(x: Claim, c: Comparison) -> Finding:
     elsewhere = bool(task_differences(x.row.arm, c.rows[0].arm))
-    return Finding(_name(x.row.arm.name), x.row.arm.against, x.verdict, elsewhere)
+    return Finding(_name(x.row.arm.name), x.row.arm.against, x.verdict, elsewhere, _disagreement(x, c))
+
+
+def _disagreement(x: Claim, c: Comparison) -> str:
+    """The effects by other metrics that point elsewhere, such as "perplexity × 1.13"."""
+    phrases = []
+    for view in c.others:
+        v = view.rows[x.row.index].verdict
+        if v and v.direction is not Direction.NONE and v.kind != x.verdict.kind:
+            k = v.contrast
+            effect = f"{view.title} {view.scale.moved(k.estimate or 0.0, v.interval)}"
+            phrases.append(f"perplexity × {number(k.ratio, 2)}" if view.in_nats else effect)
+    return ", ".join(phrases)
 
 
 def _name(name: str) -> Markup:
@@ -186,64 +184,61 @@ def _list_levels(rows: Sequence[tuple[Markup, ComparedArm]], c: Comparison) -> M
     return Markup(", ").join(Markup("{} {}").format(name, level) for (name, _), level in pairs)
 
 
-def sentences(phrases: Sequence[Markup]) -> Markup:
-    """As one text, each with its full stop; empty ones are left out."""
-    return Markup(" ").join(Markup("{}.").format(sentence) for sentence in phrases if sentence)
-
-
 def _tell_effects(findings: Sequence[Finding], c: Comparison) -> list[Markup]:
-    """A sentence for each kind of verdict that claims something, the one with the largest effect first."""
-    ranked = []
-    for word in (Word.IMPROVES, Word.WORSENS):
-        changed = sorted(
-            (x for x in findings if x.verdict.word is word), key=lambda x: (x.other_task, -size(x.verdict))
-        )
-        if changed:
-            ranked.append((-size(changed[0].verdict), _tell_changes(changed, word is Word.IMPROVES, c)))
-    phrases = [sentence for _, sentence in sorted(ranked)]
-    same = [x for x in findings if x.verdict.word in (Word.EQUIVALENT, Word.NEGLIGIBLE)]
-    alike = [x for x in same if x.verdict.contrast.identical]
-    equal = Markup("{} equals {}, bit for bit")
-    phrases += [
-        equal.format(name, _name(against or c.rows[0].arm.name)) for name, against, *_ in alike[:NAMED]
-    ]
-    within = [_add_opponent(name, against) for name, against, v, _ in same if not v.contrast.identical]
-    if within:
+    """A line for each large effect, then one for all that differ by less than δ, and one for what is open."""
+    lines: list[Markup] = []
+    for direction in (Direction.BETTER, Direction.WORSE):
+        changed = [x for x in findings if x.verdict.effect == direction]
+        changed.sort(key=lambda x: (x.other_task, -size(x.verdict)))
+        lines += _tell_changes(changed, c)
+    for x in findings:
+        if x.verdict.contrast.identical:
+            base = _name(x.against or c.rows[0].arm.name)
+            lines.append(Markup("{} equals {}, bit for bit").format(x.name, base))
+    small = [x for x in findings if x.verdict.size is Size.LESS and not x.verdict.contrast.identical]
+    if small:
         least = f"{c.scale.factor * c.metric.delta:g} {c.scale.difference}".rstrip()
-        verb = "changes" if len(within) == 1 else "change"
-        phrases.append(Markup("{} {} less than {}").format(_few(within), verb, least))
-    return phrases
+        verb = "changes" if len(small) == 1 else "change"
+        lines.append(Markup("{} {} less than {}").format(_few([_named(x) for x in small]), verb, least))
+    if undecided := [x for x in findings if not x.verdict.claims]:
+        lines.append(Markup("Open: {}").format(_few([_named(x) for x in undecided])))
+    return lines
 
 
-def _add_opponent(name: Markup, against: str, over: str = "against") -> Markup:
-    return Markup("{} {} {}").format(name, over, quoted(visible(against))) if against else name
+def _named(x: Finding) -> Markup:
+    """A finding's name with what it is compared with, and where another metric disagrees."""
+    against = f" against {quoted(visible(x.against))}" if x.against else ""
+    return Markup("{}{}{}").format(x.name, against, f" ({x.beside})" if x.beside else "")
 
 
-def _tell_changes(findings: Sequence[Finding], gain: bool, c: Comparison) -> Markup:
-    """Arms with their effects, largest first: "A gains 20 points over B, C gains 14 over D"."""
+def _tell_changes(findings: Sequence[Finding], c: Comparison) -> list[Markup]:
+    """Arms with their effects, largest first: "A gains 20 points over B"; many are counted."""
     shown = findings[: NAMED + (len(findings) == NAMED + 1)]
-    phrases: list[Markup] = []
-    for name, against, v, _ in shown:
-        verb, over = _verb(gain, bool(against), c)
-        effect = f"{verb} {c.scale.by(size(v))} {c.scale.difference if not phrases else ''}".rstrip()
-        effect = "diverges" if v.contrast.mean is None else effect
-        given = " where it converges" if v.contrast.given_convergence and v.contrast.mean is not None else ""
-        phrases.append(_add_opponent(Markup("{} {}").format(name, effect + given), against, over))
-    ks = [x.verdict.contrast for x in shown]
-    every = len(list(takewhile(lambda k: max(k.wins, k.losses) == k.pairs, ks)))
-    if every:
-        some = {1: "the first ", 2: "the first two ", 3: "the first three "}
-        which = (some | {len(shown): "each " if every > 1 else ""})[every]
-        phrases.append(Markup("{}on every {}").format(which, visible(c.design.noun)))
-    listed, sizes = Markup(", ").join(phrases), [size(x.verdict) for x in findings[len(shown) :]]
-    if not sizes:
-        return listed
-    verb, low, high = _verb(gain, False, c)[0].removesuffix("s"), min(sizes), max(sizes)
-    return Markup(f"{listed}; {len(sizes)} others {verb} {c.scale.by(low, high)} to {c.scale.by(high)}")
+    lines = []
+    for x in shown:
+        verb, over = _verb(x.verdict, bool(x.against), c)
+        against = f" {over} {quoted(visible(x.against))}" if x.against else ""
+        ends = x.verdict.interval and c.scale.from_to(x.verdict.interval)
+        effect = (
+            f"{verb} {c.scale.by(size(x.verdict), c.scale.near(x.verdict.interval))} {c.scale.difference}"
+        )
+        if x.verdict.direction is Direction.NONE or math.isinf(size(x.verdict)):
+            effect, ends = divergence(x.verdict), ""
+        k = x.verdict.contrast
+        median = f"median; {k.arm_diverged} of {k.pairs} diverged" if ends and k.given_convergence else ""
+        remarks = "; ".join(filter(None, (median, x.beside)))
+        remarks = f" ({remarks})" if remarks else ""
+        lines.append(Markup("{} {}{} {}{}").format(x.name, effect.rstrip(), against, ends, remarks).rstrip())
+    if rest := findings[len(shown) :]:
+        verb = _verb(rest[0].verdict, False, c)[0].removesuffix("s")
+        low, high = (end(size(x.verdict) for x in rest) for end in (min, max))
+        lines.append(Markup(f"{len(rest)} others {verb} {c.scale.by(low, high)} to {c.scale.by(high)}"))
+    return lines
 
 
-def _verb(gain: bool, rung: bool, c: Comparison) -> tuple[str, str]:
-    """A verb and the preposition of the arm that another is held against."""
+def _verb(v: Verdict, rung: bool, c: Comparison) -> tuple[str, str]:
+    """A verb and the preposition of the arm that another is compared with."""
+    gain = v.kind == Direction.BETTER
     if c.metric.lower_is_better:
         return ("saves", "over") if gain else ("costs", "against")
     return ("gains", "over") if gain else ("loses", "against") if rung else ("costs", "against")

@@ -89,7 +89,7 @@ def _jinja() -> Environment:
     )
     for name in ("number", "count", "seconds", "duration", "interval", "when", "short", "level"):
         jinja.filters[name] = getattr(formats, name)
-    jinja.filters |= {"p": formats.p_value, "plural": plural}
+    jinja.filters |= {"p": formats.p_value, "percent": verdicts.level, "plural": plural}
     jinja.tests["web"] = lambda link: link.startswith(("https://", "http://"))
     jinja.globals |= {
         "describe_interaction": verdicts.describe_interaction,
@@ -158,7 +158,9 @@ def _answer(c: Comparison) -> dict[str, Any]:
         "own_best": own_best,
         "whole": whole,
         "held": held,
-        "answer": headline.answer(best, parts if thorough else ()),
+        "answers": [
+            headline.answer(view, () if i else parts if thorough else ()) for i, view in enumerate(best.views)
+        ],
         "fits": answer.describe_fits(held, best),
         "standing": answer.standing(best),
         "seen_data": answer.seen_data(c),

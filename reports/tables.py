@@ -58,7 +58,7 @@ def _name_metric(view: Comparison) -> str:
 
 def _print_rows(view: Comparison) -> list[tuple[str, ...]]:
     """The head, and the printed digits of every arm, baseline first."""
-    ends, seeds = "Δ [95 % interval]", f"{view.design.noun}s"
+    ends, seeds = "Δ [interval]", f"{view.design.noun}s"
     head = ("arm", "against", seeds, "mean ± SD", ends, "better in", "p", "p of ±δ", "verdict")
     return [head, *(_line(row, view) for row in view.rows)]
 
@@ -72,11 +72,11 @@ def _line(row: ComparedArm, view: Comparison) -> tuple[str, ...]:
     alone = row.arm.name, row.arm.against or "–", seeds, mean
     if k is None:
         return *alone, "–", "–", "–", "–", row.note or "baseline"
-    effect = f"{number(k.mean, digits, sign=True)} {interval(k.interval, digits, sign=True)}"
+    effect = f"{number(k.estimate, digits, sign=True)} {interval(row.interval, digits, sign=True)}"
     better = f"{k.wins} of {k.pairs}" if k.paired else "–"
     if v is None:
         return *alone, effect, better, "–", "–", "–"
-    return *alone, effect, better, p_value(v.p_adjusted), p_value(v.p_equivalent), f"{v.symbol} {v.label}"
+    return *alone, effect, better, p_value(v.difference.p), p_value(v.equivalence.p), f"{v.symbol} {v.label}"
 
 
 def notes(c: Comparison) -> list[str]:
@@ -146,7 +146,7 @@ def _record(row: ComparedArm, c: Comparison) -> dict[str, object]:
     record: dict[str, object] = {"arm": row.arm.name, "model": row.arm.model, "changed": row.changed}
     record |= {"against": c.base(row).arm.name if row.contrast else ""}
     record |= {"parameters": mean_of(row.arm, "model_parameters"), "seeds_ok": row.done, "seeds": row.total}
-    record |= {"diverged": row.diverged, "failed": row.failed, "verdict": row.verdict and row.verdict.word}
+    record |= {"diverged": row.diverged, "failed": row.failed, "verdict": row.verdict and row.verdict.text}
     record |= {"state": row.state, "pairs": row.contrast and row.contrast.pairs, "most_seeds": row.max_seeds}
     if not c.design.looks:
         record |= dict.fromkeys(("state", "most_seeds"))
@@ -160,12 +160,15 @@ def _by_metric(row: ComparedArm, view: Comparison) -> dict[str, object]:
     k, s, v = row.contrast, row.summary, row.verdict
     cells: dict[str, object] = {"mean": s.mean, "sd": s.sd, **_ends("mean", s.interval), "median": s.median}
     cells |= {"perplexity": s.perplexity} if view.in_nats else {}
-    cells |= {"delta": k and k.mean, **_ends("delta", k.interval if k else None)}
+    ends = row.interval
+    cells |= {"pair_mean": k and k.arm_mean, "pair_baseline": k and k.baseline_mean}
+    cells |= {"delta": k and k.estimate, **_ends("delta", ends), "delta_level": ends and ends.level}
+    cells |= {"delta_unbiased": v and v.unbiased}
     if view.in_nats:
-        cells |= {"ratio": k and k.ratio, **_ends("ratio", k.ratio_interval if k else None)}
-    cells |= {"p": k and k.p, "p_adjusted": v and v.p_adjusted, "p_equivalent": v and v.p_equivalent}
-    wins = k.wins if k and k.paired else None
-    return cells | {"wins": wins, "r": k and k.r, "verdict": v and v.word}
+        cells |= {"ratio": k and k.ratio, **_ends("ratio", ends and ends.exp())}
+    cells |= {"p": k and k.p, "p_adjusted": v and v.difference.p, "p_equivalent": v and v.equivalence.p}
+    cells |= {"p_divergence": v and v.divergence.p, "wins": k.wins if k and k.paired else None}
+    return cells | {"r": k and k.r, "verdict": v and v.text}
 
 
 def _ends(name: str, ends: Interval | None) -> dict[str, float | None]:

@@ -29,17 +29,17 @@ class OwnBest:
     def flips(self) -> bool:
         """Whether tuning changes the verdict: then neither of the two may be quoted alone."""
         both = self.row.verdict, self.own and self.own.verdict
-        return self.judged and len({v.word for v in both if v}) > 1
+        return self.judged and len({v.effect for v in both if v}) > 1
 
     @property
     def sentence(self) -> str:
         """A sentence on whether tuning changes the verdict; "" where nothing is judged."""
         if not (self.row.verdict and self.own and self.own.verdict):
             return ""
-        shared = f"{self.row.verdict.word} at the shared {words(self.search.setting)}"
+        shared = f"“{self.row.verdict.text}” at the shared {words(self.search.setting)}"
         if self.flips:
-            return f"The verdict flips: {shared}, {self.own.verdict.word} at each arm's own best."
-        return f"{shared} and at each arm's own best."
+            return f"The verdict flips: {shared}, “{self.own.verdict.text}” at each arm's own best."
+        return f"{shared}, “{self.own.verdict.text}” at each arm's own best."
 
     @property
     def at_edge(self) -> bool:

@@ -21,7 +21,6 @@ from reports.before_after_screen import markdown
 from reports.before_after_screen import screen as screen_of_both
 from reports.comparison import Comparison
 from reports.render import render
-from reports.statistics.verdicts import Word
 from reports.tables import screen
 
 FAILED = 3
@@ -87,7 +86,7 @@ def _of_table(source: str, options: CompareOptions) -> int:
 def _print_verdicts(compared: Comparison) -> int:
     """Print the verdicts. Returns 0, or `FAILED` if an arm is worse by the first metric."""
     print(screen(compared), end="")
-    worse = any(row.verdict and row.verdict.word is Word.WORSENS for row in compared.rows_to_decide)
+    worse = any(row.verdict and row.verdict.harmful for row in compared.rows_to_decide)
     return FAILED if worse else 0
 
 

@@ -20,7 +20,7 @@ from ablations.study.study_file import shipped
 from bench import plugins
 from bench.devices import cores
 from bench.errors import BadInput, plural, visible
-from reports.formats import duration
+from reports.formats import duration, listed
 
 LARGE = 10_000_000
 """Bytes of a text that takes more than a second to read."""
@@ -87,7 +87,7 @@ def _print(study: Study, workers: int, device: Device, ledger: Ledger) -> None:
     """One study's arms, what each may take until it is decided, trials, expected time and device."""
     (spreads, measured), metric = _measured_so_far(study, ledger), study.metrics[0]
     seconds = {**_seconds(study), **measured}
-    rows, needs = _rows(study, seconds, spreads)
+    rows, needs = _rows(study, seconds, spreads, study.decide == "size")
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     print(f"{visible(study.name)}: {visible(study.question)}\n")
     for row in rows:
@@ -106,9 +106,13 @@ def _print(study: Study, workers: int, device: Device, ledger: Ledger) -> None:
     for what, need, total in zip(TRUTHS, needs, totals, strict=True):
         cost = f"{total:.0f} seconds of training, {_about(total / workers)} on {plural(workers, 'core')}"
         print(f"if {what}: about {sum(need.values()):.0f} trials, {cost}")
+    if study.decide != "size" and len(study.looks) > 1:
+        needs = _rows(study, seconds, spreads, True)[1]
+        trials = listed([f"{sum(need.values()):.0f}" for need in needs])
+        print(f'until sizes are settled too (decide = "size"): about {trials} trials')
     print(device)
     if len(study.seeds) < FEWEST:
-        print(f"WARNING: every verdict will be INCONCLUSIVE: a verdict needs at least {FEWEST} seeds")
+        print(f"WARNING: nothing will be decided: a verdict needs at least {FEWEST} seeds")
     if (longest := max(totals) / workers) > HOUR:
         print(f"WARNING: deciding may take {longest / HOUR:.1f} h; --budget 1h ends a run in time")
 
@@ -116,7 +120,7 @@ def _print(study: Study, workers: int, device: Device, ledger: Ledger) -> None:
 def minutes(study: Study, workers: int) -> str:
     """The time that deciding a study is expected to take, over `TRUTHS`: '3 min to 7 min on 2 cores'."""
     seconds = _seconds(study)
-    totals = _totals(study, seconds, _rows(study, seconds, {})[1])
+    totals = _totals(study, seconds, _rows(study, seconds, {}, study.decide == "size")[1])
     ends = dict.fromkeys(_about(end(totals) / workers) for end in (min, max))
     return f"{' to '.join(ends)} on {plural(workers, 'core')}"
 
@@ -137,11 +141,11 @@ def _seconds(study: Study) -> dict[str, float]:
 
 
 def _rows(
-    study: Study, seconds: Mapping[str, float], spreads: Mapping[str, float]
+    study: Study, seconds: Mapping[str, float], spreads: Mapping[str, float], until_size: bool
 ) -> tuple[list[list[str]], list[dict[str, float]]]:
     """The table, and for each of `TRUTHS` the expected seeds of every arm."""
-    from reports.statistics.planning import expected
     from reports.statistics.sequential import Looks
+    from reports.statistics.stopping import expected
 
     metric, contrasts = study.metrics[0], study.contrasts
     family, first = max(len(contrasts), 1), float(study.looks[0])
@@ -154,7 +158,14 @@ def _rows(
             cells = [f"{sd:.2g}"]
             for times, need in enumerate(needs):
                 effect = times * metric.delta
-                chance = expected(Looks(study.looks), sd=sd, delta=metric.delta, effect=effect, family=family)
+                chance = expected(
+                    Looks(study.looks),
+                    sd=sd,
+                    delta=metric.delta,
+                    effect=effect,
+                    family=family,
+                    until_size=until_size,
+                )
                 cells.append(f"{chance.seeds:.0f} ({100 * chance.decided:.0f} %)")
                 need |= {side: max(need[side], chance.seeds) for side in (arm.name, base) if need[side] > 1}
         changes = ", ".join(f"{key}={visible(value)}" for key, value in arm.changes.items()) or "–"

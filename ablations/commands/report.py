@@ -86,7 +86,8 @@ def read(plan: Plan, ledger: Ledger) -> dict[str, Result]:
 def design_of_plan(plan: Plan, results: Mapping[str, Result], recorder: "Linked | None" = None) -> Design:
     """The data of a plan's report: its results, arm by arm."""
     shared = [earlier.planned for earlier in plan.earlier if not set(earlier.trials).isdisjoint(plan.ids)]
-    copied = ("study", "question", "about", "metrics", "seeds", "looks", "planned", "command", "seen")
+    asked = ("study", "question", "about", "metrics", "seeds", "looks", "decide")
+    copied = (*asked, "planned", "command", "seen")
     return Design(
         arms=tuple(_measured_arm(arm, results, recorder) for arm in plan.arms),
         tuned=tuple(_tuned(plan, results, recorder)),

@@ -2,8 +2,9 @@
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from statistics import fmean
+from types import MappingProxyType
 
 from ablations.mlflow.study_runs import ArmRun
 from ablations.mlflow.views import ON_A_GPU
@@ -32,11 +33,19 @@ def summarise_arms(plan: Plan, comparison: Comparison) -> tuple[ArmRun, ...]:
     measured = {row.arm.name: row.arm for row in comparison.rows}
     measured |= {tuned.own.name: tuned.own for tuned in comparison.design.tuned if tuned.own}
     levels = {tuned.arm: tuned.levels for tuned in comparison.design.tuned}
+    differences = _differences(comparison)
     rows = {row.arm.name: row for row in comparison.rows} if comparison.sequential else {}
     metrics, summaries = comparison.design.metrics, []
     for arm in (*plan.arms, *plan.tuned):
         summaries.append(
-            _summarise(arm, measured[arm.name], metrics, rows.get(arm.name), verdicts.get(arm.name, ""))
+            _summarise(
+                arm,
+                measured[arm.name],
+                metrics,
+                rows.get(arm.name),
+                verdicts.get(arm.name, ""),
+                differences.get(arm.name, {}),
+            )
         )
     for arm in plan.searches:
         results = levels[arm.tunes][arm.level]
@@ -59,6 +68,7 @@ def _summarise(
     metrics: Sequence[Metric],
     row: ComparedArm | None = None,
     verdict: str = "",
+    differences: Mapping[str, float] = MappingProxyType({}),
     role: str = "arm",
 ) -> ArmRun:
     trial, times = trial_of(measured), [(r.started, r.started + r.seconds) for r in measured.results.values()]
@@ -68,13 +78,27 @@ def _summarise(
         trials=tuple(dict.fromkeys(arm.trials.values())),
         settings=trial.factors() if trial else {"model": arm.model, **arm.changes},
         title=_title(measured, metrics[0].name),
-        metrics=_metrics(measured, metrics),
+        metrics={**_metrics(measured, metrics), **differences},
         curves=_curves(measured),
         seeds=_seeds(measured, metrics[0], row, len(set(arm.trials.values()))),
         verdict=verdict,
         started=min((start for start, _ in times), default=0.0),
         ended=max((end for _, end in times), default=0.0),
     )
+
+
+def _differences(comparison: Comparison) -> dict[str, dict[str, float]]:
+    """By arm, the difference from its baseline over the pairs by each metric, as its verdict rests on it."""
+    by_arm: dict[str, dict[str, float]] = {}
+    for view in comparison.views:
+        for row in view.rows_to_decide:
+            if (v := row.verdict) and not v.contrast.given_convergence:
+                name = f"{view.metric.name} difference"
+                numbers = _numbers(name, v.contrast.estimate, v.contrast.sd, v.interval)
+                if v.unbiased is not None and math.isfinite(v.unbiased):
+                    numbers[f"{name} unbiased"] = v.unbiased
+                by_arm.setdefault(row.arm.name, {}).update(numbers)
+    return by_arm
 
 
 def _metrics(arm: MeasuredArm, metrics: Sequence[Metric]) -> dict[str, float]:

@@ -123,7 +123,7 @@ def _study(file: StudyFile, path: str, confirmed: bool) -> Study:
     with error_context("[tuning]"):
         searches = tuning.searches(file, arms)
     metrics = tuple(Metric(metric.name, metric.delta, metric.better) for metric in file.metrics)
-    told = {key: getattr(file, key) for key in ("name", "question", "about")}
+    told = {key: getattr(file, key) for key in ("name", "question", "about", "decide")}
     return Study(
         metrics=metrics, seeds=seeds, looks=looks, arms=arms, searches=searches, path=path, file=file, **told
     )

@@ -85,6 +85,7 @@ class Plan:
     seen: Mapping[str, int] = field(default_factory=dict)
     earlier: tuple[Declaration, ...] = ()
     device: str = ""
+    decide: str = "direction"
 
     __pydantic_config__ = _STRICT
 
@@ -149,7 +150,7 @@ def decide(study: Study, command: str, device: str = "cpu") -> tuple[Plan, list[
         hash=study.plan,
         command=command,
         device=device,
-        **{key: getattr(study, key) for key in ("question", "about", "metrics", "seeds", "looks")},
+        **{key: getattr(study, key) for key in ("question", "about", "metrics", "seeds", "looks", "decide")},
     )
     return plan, [known[id] for id in plan.ids]
 

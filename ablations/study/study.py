@@ -73,8 +73,9 @@ class Arm(ArmDescription):
 class Study:
     """A question, and the arms that answer it. The first arm is the baseline.
 
-    The first of `metrics` decides; `looks` are the numbers of `seeds` after which it may. `searches` are each
-    tuned arm at each level, if the study tunes. `file` is the parsed study file, which `override` changes.
+    The first of `metrics` decides; `looks` are the numbers of `seeds` after which it may, and `decide` is
+    what it decides: "direction" or "size". `searches` are each tuned arm at each level, if the study tunes.
+    `file` is the parsed study file, which `override` changes.
     """
 
     name: str
@@ -83,6 +84,7 @@ class Study:
     metrics: tuple[Metric, ...]
     seeds: tuple[int, ...]
     looks: tuple[int, ...]
+    decide: str
     arms: tuple[Arm, ...]
     searches: tuple[Arm, ...]
     path: str
@@ -125,6 +127,8 @@ class Study:
                 for arm in self.arms
             ],
         }
+        if self.decide != "direction":
+            decided["decide"] = self.decide
         if self.searches:
             levels = [*dict.fromkeys(search.level for search in self.searches)]
             first = self.searches[0]

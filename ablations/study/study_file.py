@@ -141,6 +141,9 @@ class StudyFile(Table):
     looks: Annotated[tuple[Look, ...], Field(strict=False, min_length=1)] | None = None
     """after how many seeds verdicts are sought: a contrast that is decided needs no more; by default
     [10, 15, 20, 30, 40] where there are neither `seeds` nor [tuning], and otherwise once, after all seeds"""
+    decide: Literal["direction", "size"] = "direction"
+    """what has to be known before a contrast gets no more seeds: whether the arm is better, worse or the
+    same within δ (`"direction"`), or also whether a difference is more or less than δ (`"size"`)"""
     aa: bool = False
     """adds the baseline once more under other seeds (1000 higher), where no difference should be found"""
     baseline_name: Annotated[str, Field(max_length=200)] = ""

@@ -75,15 +75,20 @@ class _Reading:
     def level(self, x: float | None) -> str:
         return number(math.exp(min(x, 700.0)), 2) if self.perplexity and x is not None else self.scale.at(x)
 
-    def effect(self, k: Contrast | None) -> tuple[str, str]:
+    def change(self, before: float | None, after: float | None) -> str:
+        if self.perplexity:
+            return f"{self.level(before)} → {self.level(after)}"
+        return self.scale.change(before, after)
+
+    def effect(self, k: Contrast | None, ends: Interval | None) -> tuple[str, str]:
         """The effect of a contrast, and the ends of its interval."""
-        if k is None or k.mean is None:
+        if k is None or k.estimate is None:
             return "", ""
         if k.identical:
             return "identical", ""
         if self.perplexity:
-            return f"× {number(k.ratio, 3)}", interval(k.ratio_interval, 3) if k.interval else ""
-        return self.scale.moved(k.mean, k.interval), self.scale.from_to(k.interval)
+            return f"× {number(k.ratio, 3)}", interval(ends.exp(), 3) if ends else ""
+        return self.scale.moved(k.estimate, ends), self.scale.from_to(ends)
 
     def ticks(self, axis: Axis) -> list[tuple[float, str]]:
         if self.perplexity:
@@ -139,7 +144,7 @@ def _groups(c: Comparison) -> Iterator[tuple[list[ComparedArm], list[ComparedArm
 
 
 def _order(row: ComparedArm, c: Comparison, ladder: bool) -> tuple[bool, bool, float, int]:
-    effect = row.contrast.mean if row.contrast and row.contrast.mean is not None else math.inf
+    effect = row.contrast.estimate if row.contrast and row.contrast.estimate is not None else math.inf
     gain = 0.0 if ladder or not math.isfinite(effect) else effect if c.metric.lower_is_better else -effect
     return row.index > 0, bool(row.index) and is_self_check(row.arm), gain, row.index
 
@@ -166,15 +171,24 @@ def _axis(c: Comparison, book: Mapping[int, float]) -> Axis:
 
 
 def _row(row: ComparedArm, view: Comparison, axis: Axis, reading: _Reading, marks: Sequence[str]) -> Row:
-    s, word = row.summary, row.verdict.word.name.lower() if row.verdict else ""
+    """A row; one with a contrast has the interval of its difference, drawn from its base's mean."""
+    s, k, kind = row.summary, row.contrast, row.verdict.kind if row.verdict else ""
+    origin, mean, bar = view.base(row).summary.mean, s.mean, s.interval
+    level = reading.level(s.mean)
+    if k and k.baseline_mean is not None and k.estimate is not None:
+        origin, mean = k.baseline_mean, k.baseline_mean + k.estimate
+        bar = row.interval and row.interval.shifted(origin)
+        level = reading.change(origin, k.arm_mean)
     dots = dict(islice(s.values.items(), _MOST_DOTS))
     drawn = [
-        *_zone(axis, view.base(row).summary.mean, view.metric.delta),
-        *_seeds(axis, s, dots, word, reading.level, marks, row.noun),
+        *_zone(axis, origin, view.metric.delta),
+        *_seeds(axis, dots, reading.level, row.noun),
+        *marks,
+        *_estimate(axis, mean, bar, kind, reading.level),
         *_beyond(axis, s, lower=view.metric.lower_is_better),
     ]
-    effect, ends = reading.effect(row.contrast)
-    return Row(row=row, strip=_svg(drawn), level=reading.level(s.mean), effect=effect, ends=ends)
+    effect, ends = reading.effect(k, row.interval)
+    return Row(row=row, strip=_svg(drawn), level=level, effect=effect, ends=ends)
 
 
 def _svg(marks: Sequence[str]) -> Markup:
@@ -210,15 +224,9 @@ def _book(axis: Axis, value: float | None) -> list[str]:
 
 
 def _seeds(
-    axis: Axis,
-    estimate: ArmSummary | Contrast,
-    values: Mapping[int, float],
-    word: str,
-    write: Callable[[float], str],
-    marks: Sequence[str] = (),
-    noun: str = "seed",
+    axis: Axis, values: Mapping[int, float], write: Callable[[float], str], noun: str = "seed"
 ) -> list[str]:
-    """A dot a seed, then `marks`, then mean and interval in the verdict's colour."""
+    """A dot a seed."""
     dots, name = [], escape(short(noun))
     for i, (seed, x) in enumerate(values.items()):
         if axis.holds(x):
@@ -226,7 +234,7 @@ def _seeds(
             dots.append(
                 f'<circle {place} data-seed="{label}"><title>{name} {label}: {write(x)}</title></circle>'
             )
-    return [*dots, *marks, *_estimate(axis, estimate.mean, estimate.interval, word, write)]
+    return dots
 
 
 def _beyond(axis: Axis, summary: ArmSummary, *, lower: bool) -> list[str]:
@@ -267,7 +275,8 @@ def effects(whole: Factorial, c: Comparison) -> tuple[tuple[tuple[str, str], ...
     axis = Axis(low - 0.04 * (high - low), high + 0.04 * (high - low))
     ticks = tuple((axis.at(x), label) for x, label in _Reading(c.scale).ticks(axis))
     zero, write, strips = _zone(axis, 0.0, delta), partial(c.scale.by, sign=True), []
-    for v in (e.verdict for e in whole.effects):
-        word, k = v.word.name.lower(), v.contrast
-        strips.append(_svg([*zero, *_seeds(axis, k, k.differences, word, write)]))
+    for e in whole.effects:
+        v = e.verdict
+        dots = _seeds(axis, v.contrast.differences, write)
+        strips.append(_svg([*zero, *dots, *_estimate(axis, e.mean, v.interval, v.kind, write)]))
     return ticks, tuple(strips)

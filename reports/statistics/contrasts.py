@@ -1,19 +1,29 @@
-"""Numbers over seeds: one arm, a contrast of two, corrections for many, the rate of divergence.
+"""Numbers over seeds: one arm, a contrast of two, the rate of divergence.
 
 The unit of replication is the seed, and every interval is "over seeds, given this validation set".
 Values come as {seed: value}; an infinite one is a seed that diverged, NaN is refused.
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from scipy import special
 
 from reports.statistics import power
-from reports.statistics.estimators import Floats, step_down, t_interval, t_test, tost_p, without_rounding
+from reports.statistics.estimators import (
+    Floats,
+    mean_interval,
+    mean_tails,
+    median_interval,
+    median_tails,
+    moments,
+    t_interval,
+    tails_to_p,
+    without_rounding,
+)
 from reports.statistics.power import ALPHA, FEWEST_SEEDS
 from reports.statistics.sequential import FIXED, Look
 
@@ -25,6 +35,10 @@ class Interval:
     low: float
     high: float
     level: float
+
+    def shifted(self, by: float) -> "Interval":
+        """The same for a level that is `by` higher."""
+        return Interval(self.low + by, self.high + by, self.level)
 
     def exp(self) -> "Interval":
         """The same for perplexities, or for their ratio: exp of both ends."""
@@ -65,16 +79,15 @@ class ArmSummary:
 class Contrast:
     """An arm minus the baseline, over the seeds that both have, at one look of a design.
 
-    Intervals are repeated ones: each holds at all looks together at its level. With one look they are the
-    usual t intervals.
-
-    A pair is converged when both its sides are. Mean, SD, intervals, t, t_p, r and tost_p are
-    over converged pairs and None when there are too few; wins, losses, sign_p and the medians count every
-    pair. When a side diverged, the latter are the headline (`given_convergence`).
+    A pair is converged when both its sides are. Means, SD, skewness and r are over converged pairs, and None
+    when there are too few; wins, losses and the median count every pair, of which one with a diverged side is
+    infinite and one with two is a tie. Tests and intervals are of the mean or, where a side diverged or was
+    lost, or all differences are equal, of the median by signs (`by_signs`).
     """
 
     seeds: tuple[int, ...]
     unpaired: tuple[int, ...]  # seeds that only one side has
+    lost: int  # pairs that cannot have a result: each counts as the worst that it can be for a claim
     differences: Mapping[int, float]  # of the converged pairs, by seed
     delta: float
     family: int
@@ -84,17 +97,14 @@ class Contrast:
     losses: int
     arm_diverged: int
     baseline_diverged: int
-    arm_median: float | None
-    baseline_median: float | None
+    both_diverged: int
     identical: bool  # the same value on every seed: "bitwise identical"
     constant: bool  # the same difference on every seed, so that a t test has no spread to go by
-    mean: float | None
+    arm_mean: float | None
+    baseline_mean: float | None
+    mean: float | None  # arm_mean − baseline_mean
     sd: float | None
-    interval: Interval | None  # 95 %
-    interval90: Interval | None  # what the equivalence test looks at
-    t: float | None
-    t_p: float | None
-    tost_p: float | None
+    skewness: float | None
     r: float | None  # correlation of the pairs
 
     @property
@@ -109,53 +119,120 @@ class Contrast:
 
     @property
     def given_convergence(self) -> bool:
-        """Whether the mean leaves out diverged seeds, and wins and medians are the headline."""
+        """Whether the mean leaves out diverged seeds."""
         return len(self.differences) < self.pairs
 
     @property
+    def by_signs(self) -> bool:
+        """Whether it is judged by its median and the signs of the pairs, and not by its mean."""
+        return self.given_convergence or self.constant or self.lost > 0
+
+    @property
+    def estimate(self) -> float | None:
+        """The mean difference; by signs the median."""
+        if not self.by_signs or self.constant:
+            return self.mean
+        return _median([*self.differences.values(), *self._infinite()])
+
+    @property
     def p(self) -> float:
-        """The p of the verdict: the t test's; with diverged seeds the sign test's; without spread exact."""
-        if self.given_convergence:
-            return self.sign_p
-        if self.constant:
-            return power.smallest_exact_p(self.pairs) if self.mean else 1.0
-        return 1.0 if self.t_p is None else self.t_p
+        """The two-sided p of the difference at this look alone."""
+        return float(tails_to_p(*self._tails(0.0)))
 
     @property
     def equivalence_p(self) -> float:
-        """The p of the equivalence within ±δ: 0 if bitwise identical, 1 with diverged seeds, else TOST's."""
+        """The p that the difference lies within ±δ: 0 if bitwise identical, 1 with diverged seeds."""
         if self.identical:
             return 0.0
-        return 1.0 if self.given_convergence or self.tost_p is None else self.tost_p
+        return 1.0 if self.given_convergence else max(self._tails(-self.delta)[0], self._tails(self.delta)[1])
 
     @property
-    def sign_p(self) -> float:
-        """Exact two-sided p that wins and losses are equally likely; ties are left out."""
-        decided, fewer = self.wins + self.losses, min(self.wins, self.losses)
-        return min(1.0, 2 * float(special.bdtr(fewer, decided, 0.5))) if decided else 1.0
+    def divergence_p(self) -> float:
+        """The exact two-sided p that either side diverges equally often (McNemar 1947)."""
+        arm, baseline = self._only_one_diverged()
+        return min(1.0, 2 * float(special.bdtr(min(arm, baseline), arm + baseline, 0.5)))
 
     @property
-    def direction(self) -> int:
-        """1 where the headline favours the arm, −1 where it favours the baseline, otherwise 0."""
-        if self.given_convergence or self.mean is None:
-            return (self.wins > self.losses) - (self.wins < self.losses)
-        sign = (self.mean > 0) - (self.mean < 0)
-        return -sign if self.lower_is_better else sign
+    def diverges_more(self) -> int:
+        """1 if the arm diverged more often than the baseline, −1 if less often, else 0."""
+        return (self.arm_diverged > self.baseline_diverged) - (self.arm_diverged < self.baseline_diverged)
+
+    def interval(self, alpha: float = ALPHA, sides: int = 2) -> Interval | None:
+        """What a test of level alpha over all looks does not reject at this look; from 3 pairs on.
+
+        A repeated interval: it holds at all looks together at 1 − alpha or, of two tests with one side each,
+        1 − 2 alpha. With one look and pairs without skewness it is the usual t interval.
+        """
+        here = (3 - sides) * self.look.level(alpha, sides)
+        ends = self._ends(here)
+        return ends and Interval(*ends, 1 - (3 - sides) * alpha)
+
+    def _ends(self, alpha: float) -> tuple[float, float] | None:
+        if self.pairs < 3:
+            return None
+        if self.identical:
+            return 0.0, 0.0
+        if self.by_signs:
+            return median_interval(*self._bounds(), alpha)
+        low, high = mean_interval(moments(self._sample()), alpha)
+        return float(low), float(high)
+
+    def _tails(self, mu: float) -> tuple[float, float]:
+        """One-sided p that the difference is at most mu, and that it is at least mu."""
+        if self.by_signs:
+            return median_tails(*self._bounds(), mu)
+        if self.pairs < 2:
+            return 1.0, 1.0
+        above, below = mean_tails(moments(self._sample()), mu)
+        return float(above), float(below)
+
+    def _sample(self) -> Floats:
+        return np.array([*self.differences.values()])
+
+    def _bounds(self) -> tuple[Floats, Floats]:
+        """Every pair's difference, with those that were lost at their lowest and at their highest."""
+        known, unknown = [*self.differences.values(), *self._infinite()], [math.inf] * self.lost
+        return np.array([*known, *(-x for x in unknown)]), np.array([*known, *unknown])
+
+    def _infinite(self) -> list[float]:
+        """The differences of the pairs that did not converge."""
+        worst = math.inf if self.lower_is_better else -math.inf
+        arm, baseline = self._only_one_diverged()
+        return [worst] * arm + [-worst] * baseline + [0.0] * self.both_diverged
+
+    def _only_one_diverged(self) -> tuple[int, int]:
+        return self.arm_diverged - self.both_diverged, self.baseline_diverged - self.both_diverged
+
+    def turned(self) -> "Contrast":
+        """The baseline minus the arm."""
+        return replace(
+            self,
+            differences={seed: -d for seed, d in self.differences.items()},
+            wins=self.losses,
+            losses=self.wins,
+            arm_diverged=self.baseline_diverged,
+            baseline_diverged=self.arm_diverged,
+            arm_mean=self.baseline_mean,
+            baseline_mean=self.arm_mean,
+            mean=None if self.mean is None else -self.mean,
+            skewness=None if self.skewness is None else -self.skewness,
+        )
 
     @property
-    def better(self) -> bool:
-        """Whether the headline favours the arm."""
-        return self.direction > 0
+    def skewed(self) -> bool:
+        """Whether the differences are so skewed that their tests may err more often than they should.
+
+        A normal sample has a skewness beyond this in about one case of a hundred.
+        """
+        n = len(self.differences)
+        if self.skewness is None or n < FEWEST_SEEDS:
+            return False
+        return abs(self.skewness) > 2.6 * math.sqrt(6 * (n - 2) / ((n + 1) * (n + 3)))
 
     @property
     def ratio(self) -> float | None:
         """The ratio of perplexities, arm over baseline; meaningful for losses only."""
-        return None if self.mean is None else _exp(self.mean)
-
-    @property
-    def ratio_interval(self) -> Interval | None:
-        """Its 95 % interval."""
-        return self.interval and self.interval.exp()
+        return None if self.estimate is None else _exp(self.estimate)
 
     @property
     def mde(self) -> float | None:
@@ -185,7 +262,7 @@ def summarise(values: Mapping[int, float], *, lower_is_better: bool = True) -> A
         diverged=len(ordered) - x.size,
         mean=float(x.mean()) if x.size else None,
         sd=float(x.std(ddof=1)) if x.size > 1 else None,
-        interval=_interval(x, ALPHA),
+        interval=_interval(x),
         median=_median(ordered.values()),
     )
 
@@ -198,12 +275,14 @@ def contrast(
     lower_is_better: bool = True,
     family: int = 1,
     look: Look = FIXED,
+    lost: int = 0,
 ) -> Contrast:
     """Compare two arms by their values by seed; an infinite value is a diverged seed, the worst there is.
 
     `delta` is the half width of the zone of equivalence, in units of the metric; `family` counts the
-    contrasts that are corrected together; `look` is the one at which these seeds are seen. Raises ValueError
-    on NaN, on a δ that is not positive, or on a family under 1.
+    contrasts that are corrected together; `look` is the one at which these seeds are seen; `lost` counts the
+    pairs of which a side failed. Raises ValueError on NaN, on a δ that is not positive, or on a family under
+    1.
     """
     if not delta > 0 or family < 1:
         raise ValueError(f"δ must be positive and the family at least 1, not {delta} and {family}")
@@ -211,13 +290,17 @@ def contrast(
     seeds = tuple(s for s in ours if s in theirs)
     a, b = np.array([ours[s] for s in seeds]), np.array([theirs[s] for s in seeds])
     converged = np.isfinite(a) & np.isfinite(b)
+    finite = [seed for seed, ok in zip(seeds, converged, strict=True) if ok]
+    largest = np.abs([a[converged], b[converged]]).max(initial=0)
+    differences = without_rounding(a[converged] - b[converged], largest)
     wins, losses = int((a < b).sum()), int((a > b).sum())
     if not lower_is_better:
         wins, losses = losses, wins
     return Contrast(
         seeds=seeds,
         unpaired=tuple(sorted(set(ours) ^ set(theirs))),
-        differences={s: float(x - y) for s, x, y, ok in zip(seeds, a, b, converged, strict=True) if ok},
+        lost=lost,
+        differences=dict(zip(finite, differences.tolist(), strict=True)),
         delta=delta,
         family=family,
         look=look,
@@ -226,25 +309,10 @@ def contrast(
         losses=losses,
         arm_diverged=int((~np.isfinite(a)).sum()),
         baseline_diverged=int((~np.isfinite(b)).sum()),
-        arm_median=_median(a),
-        baseline_median=_median(b),
+        both_diverged=int((~np.isfinite(a) & ~np.isfinite(b)).sum()),
         identical=bool(a.size and (a == b).all()),
-        **_describe_pairs(a[converged], b[converged], delta, look),
+        **_describe_pairs(a[converged], b[converged], differences),
     )
-
-
-def holm(ps: Sequence[float]) -> list[float]:
-    """Adjusted p values that keep the chance of any false claim in the family (Holm 1979)."""
-    return [float(p) for p in step_down(_check_p_values(ps))]
-
-
-def benjamini_hochberg(ps: Sequence[float]) -> list[float]:
-    """Adjusted p values that keep the share of false claims; for exploratory sections alone."""
-    if not len(ps):
-        return []
-    from scipy import stats  # half a second, for a study with exploratory arms alone
-
-    return [float(p) for p in stats.false_discovery_control(_check_p_values(ps))]
 
 
 def divergence_interval(k: int, n: int) -> Interval:
@@ -255,37 +323,27 @@ def divergence_interval(k: int, n: int) -> Interval:
     return Interval(float(ends.low), float(ends.high), 1 - ALPHA)
 
 
-def _describe_pairs(a: Floats, b: Floats, delta: float, look: Look) -> dict[str, Any]:
-    """The fields of a Contrast that rest on converged pairs."""
-    d = without_rounding(a - b, max(np.abs(a).max(initial=0), np.abs(b).max(initial=0)))
-    enough = d.size > 1
+def _describe_pairs(a: Floats, b: Floats, d: Floats) -> dict[str, Any]:
+    """The fields of a Contrast that rest on converged pairs and their differences."""
+    some, enough = d.size > 0, d.size > 1
     constant = bool(enough and np.ptp(d) == 0)
-    tested = t_test(d) if enough and not constant else None
     return {
         "constant": constant,
-        "mean": float(d.mean()) if d.size else None,
+        "arm_mean": float(a.mean()) if some else None,
+        "baseline_mean": float(b.mean()) if some else None,
+        "mean": float(d.mean()) if some else None,
         "sd": (0.0 if constant else float(d.std(ddof=1))) if enough else None,
-        "interval": _interval(d, ALPHA, look.level(ALPHA)),
-        "interval90": _interval(d, 2 * ALPHA, 2 * look.level(ALPHA, sides=1)),
-        "t": tested and float(tested[0]),
-        "t_p": tested and float(tested[1]),
-        "tost_p": float(tost_p(d, delta)) if enough else None,
+        "skewness": float(moments(d).skewness) if d.size > 2 else None,
         "r": float(np.corrcoef(a, b)[0, 1]) if d.size > 2 and np.ptp(a) > 0 and np.ptp(b) > 0 else None,
     }
 
 
-def _check_p_values(ps: Sequence[float]) -> Floats:
-    if any(not 0 <= p <= 1 for p in ps):
-        raise ValueError(f"p values lie between 0 and 1: {list(ps)}")
-    return np.array(ps, dtype=float)
-
-
-def _interval(x: Floats, alpha: float, here: float | None = None) -> Interval | None:
-    """The mean's t interval at 1 − alpha, from 3 values on; `here` is its alpha at this look alone."""
+def _interval(x: Floats) -> Interval | None:
+    """The mean's 95 % t interval, from 3 values on."""
     if x.size < 3:
         return None
-    low, high = t_interval(x, 1 - (alpha if here is None else here))
-    return Interval(float(low), float(high), 1 - alpha)
+    low, high = t_interval(x)
+    return Interval(float(low), float(high), 1 - ALPHA)
 
 
 def _order_by_seed(values: Mapping[int, float], lower_is_better: bool) -> dict[int, float]:

@@ -10,15 +10,16 @@ from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
 from bench.metric import Metric
-from reports.statistics.contrasts import Contrast, contrast, holm
+from reports.statistics.contrasts import Contrast, contrast
+from reports.statistics.families import Adjusted, holm
 from reports.statistics.sequential import Look, Looks
-from reports.statistics.verdicts import Verdict, verdict
+from reports.statistics.verdicts import Direction, Verdict, verdict
 
 Key = TypeVar("Key", bound=Hashable)
 Values = Mapping[int, float]
 Pair = tuple[Values, Values]
 """The values of an arm and of its baseline by seed; infinite: diverged."""
-Adjust = Callable[[Sequence[float]], list[float]]
+Adjust = Callable[[Sequence[float]], list[Adjusted]]
 """A correction of a family's p values."""
 
 
@@ -33,24 +34,30 @@ class Decisions(Generic[Key]):
 
 @dataclass(frozen=True)
 class _Track:
-    """A contrast by one metric, after the looks at which it was evaluated."""
+    """A contrast by one metric, and the smallest weighted p of the looks at which it was evaluated."""
 
     contrast: Contrast  # of the last of them; before the first, of the pairs that there are
-    q: float = math.inf
-    direction: int = 0  # of the look that attained q
-    q_equivalent: float = math.inf
+    difference: float = math.inf
+    equivalence: float = math.inf
+    divergence: float = math.inf
 
     def then(self, c: Contrast) -> "_Track":
         """After one more look."""
         weight = c.look.weight
-        q, direction = min((self.q, self.direction), (c.p / weight, c.direction), key=lambda look: look[0])
-        return _Track(c, q, direction, min(self.q_equivalent, c.equivalence_p / weight))
+        return _Track(
+            c,
+            min(self.difference, c.p / weight),
+            min(self.equivalence, c.equivalence_p / weight),
+            min(self.divergence, c.divergence_p / weight),
+        )
 
     @property
-    def ps(self) -> tuple[float, float]:
-        """p of difference and equivalence, valid at any stopping point; 1 before the first look."""
-        looks = self.contrast.look.looks
-        return float(looks.p(min(self.q, 1.0))), float(looks.p(min(self.q_equivalent, 1.0), sides=1))
+    def ps(self) -> tuple[float, float, float]:
+        """p of difference, equivalence and divergence, valid wherever one stops; 1 before the first look."""
+        p = self.contrast.look.looks.p
+        smallest = (self.difference, 2), (self.equivalence, 1), (self.divergence, 2)
+        difference, equivalence, divergence = (float(p(min(q, 1.0), sides)) for q, sides in smallest)
+        return difference, equivalence, divergence
 
 
 def decide(
@@ -61,21 +68,23 @@ def decide(
     metrics: Sequence[Metric],
     lost: Mapping[Key, Mapping[int, str]] | None = None,
     adjust: Adjust = holm,
+    rule: str = "direction",
 ) -> Decisions[Key]:
     """Judge all declared contrasts at their looks; the first metric decides when a contrast is done.
 
     `pairs` has every declared contrast, by name and by metric, those without results too. `lost` has the
-    seeds for which a contrast cannot have a result, with the reason ("failed"): it stays open from the look
-    that needs one of them. A look is evaluated when every other open contrast has all of its seeds. What is
-    decided keeps its verdict. The other metrics are judged at the looks of the first, in families of their
-    own. Raises ValueError without metrics, or with fewer seeds than the last look.
+    seeds for which a contrast cannot have a result, with the reason ("failed"): each counts as the worst that
+    it can be for a claim, and a contrast that lost half of a look's seeds stays open. A look is evaluated
+    when every other open contrast has all of its seeds. What is decided keeps its verdict; by the rule "size"
+    a direction decides once its size is settled. The other metrics are judged at the looks of the first, in
+    families of their own. Raises ValueError without metrics, or with fewer seeds than the last look.
     """
     if not metrics or len(set(seeds)) < max(looks.last, len(seeds)):
         raise ValueError(f"looks up to {looks.last} need a metric and as many different seeds")
     walk = _Walk(pairs, seeds, looks, metrics, lost or {})
     tracks = {m: {name: _Track(walk.contrast_at(name, m, 0)) for name in pairs} for m in metrics}
     first = tracks[metrics[0]]
-    current = {name: verdict(track.contrast, *track.ps) for name, track in first.items()}
+    current = _judge(first, adjust)
     completed = 0
     while completed < len(looks.numbers):
         waiting = [
@@ -90,16 +99,20 @@ def decide(
             }
             by_name.update({name: by_name[name].then(contrast) for name, contrast in contrasts.items()})
         judged = _judge(first, adjust)
-        current |= {name: replace(judged[name], decided=judged[name].claims) for name in waiting}
+        current |= {
+            name: replace(v, decided=_decides(v, rule)) for name, v in judged.items() if name in waiting
+        }
         completed += 1
     next_look = min(completed, len(looks.numbers) - 1)
     why = {n: "" if v.decided else walk.blocked_reason(n, next_look) for n, v in current.items()}
     done = completed > next_look
-    words = {metrics[0].name: current} | {m.name: _judge(tracks[m], adjust) for m in metrics[1:]}
+    by_metric = {metrics[0].name: {name: replace(v, rule=rule) for name, v in current.items()}}
+    by_metric |= {m.name: _judge(tracks[m], adjust) for m in metrics[1:]}
     return Decisions(
         verdicts={
             name: {
-                m: replace(by[name], decided=v.decided, blocked_reason=why[name]) for m, by in words.items()
+                m: replace(by[name], decided=v.decided, blocked_reason=why[name])
+                for m, by in by_metric.items()
             }
             for name, v in current.items()
         },
@@ -134,22 +147,35 @@ class _Walk(Generic[Key]):
             lower_is_better=metric.lower_is_better,
             family=len(self.pairs),
             look=Look(self.looks, k),
+            lost=len(self.lost_at(name, k)),
         )
 
+    def lost_at(self, name: Key, k: int) -> dict[int, str]:
+        """The seeds of look k that cannot have a result, with the reason."""
+        lost = self.lost.get(name, {})
+        return {s: lost[s] for s in self.seeds[: self.looks.numbers[k]] if s in lost}
+
     def complete(self, name: Key, k: int) -> bool:
-        """Whether both sides have every seed of look k by every metric."""
-        n = self.looks.numbers[k]
-        return all(len(side) == n for metric in self.metrics for side in self.sides(name, metric, k))
+        """Whether both sides have every seed of look k by every metric, but for those that are lost."""
+        n, lost = self.looks.numbers[k], self.lost_at(name, k).keys()
+        sides = (side for metric in self.metrics for side in self.sides(name, metric, k))
+        return all(len(side.keys() | lost) == n for side in sides)
 
     def blocked_reason(self, name: Key, k: int) -> str:
-        """The seeds of look k that cannot have a result, with the reason; "" without any."""
-        lost, seeds = self.lost.get(name, {}), self.seeds[: self.looks.numbers[k]]
-        gone = [f"seed {s} {lost[s]}" for s in seeds if s in lost]
+        """The lost seeds up to look k, if they are half of it or of an earlier one; "" otherwise."""
+        if all(2 * len(self.lost_at(name, j)) < n for j, n in enumerate(self.looks.numbers[: k + 1])):
+            return ""
+        gone = [f"seed {seed} {reason}" for seed, reason in self.lost_at(name, k).items()]
         return ", ".join(gone[:2]) + (f" and {len(gone) - 2} more" if len(gone) > 2 else "")
 
 
+def _decides(v: Verdict, rule: str) -> bool:
+    """Whether a verdict ends its contrast."""
+    return v.claims and (v.settled or rule != "size" or v.direction is Direction.NONE)
+
+
 def _judge(tracks: Mapping[Key, _Track], adjust: Adjust) -> dict[Key, Verdict]:
-    """A verdict for every contrast by one metric: a family of differences and a family of equivalences."""
-    ps, es = zip(*(track.ps for track in tracks.values()), strict=True) if tracks else ((), ())
-    adjusted = zip(tracks.items(), adjust(ps), adjust(es), strict=True)
-    return {name: verdict(t.contrast, p, e, t.direction) for (name, t), p, e in adjusted}
+    """A verdict for every contrast by one metric; three families: difference, equivalence, divergence."""
+    families = zip(*(track.ps for track in tracks.values()), strict=True) if tracks else ()
+    adjusted = zip(*(adjust(ps) for ps in families), strict=True)
+    return {name: verdict(t.contrast, *ps) for (name, t), ps in zip(tracks.items(), adjusted, strict=True)}

@@ -2,13 +2,13 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
 
 from reports.statistics.estimators import Floats, without_rounding
-from reports.statistics.verdicts import Verdict, Word, verdicts
+from reports.statistics.verdicts import Verdict, verdicts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +45,7 @@ Cells = Mapping[tuple[bool, ...], Mapping[int, float]]
 
 
 def factorial_effects(
-    cells: Cells, factors: Sequence[str], *, delta: float = math.inf, lower_is_better: bool = True
+    cells: Cells, factors: Sequence[str], *, delta: float, lower_is_better: bool = True
 ) -> tuple[Effect, ...]:
     """Main effects, then two-way interactions, of a full 2^k design; Holm over all of them.
 
@@ -64,7 +64,7 @@ def factorial_effects(
         values[columns] = dict(zip(seeds, effect.tolist(), strict=True)), dict.fromkeys(seeds, 0.0)
     judged = verdicts(values, delta=delta, lower_is_better=lower_is_better)
     if lost:
-        judged = {name: replace(v, word=Word.INCONCLUSIVE) for name, v in judged.items()}
+        judged = {name: v.withdrawn() for name, v in judged.items()}
     left_out = tuple(sorted({seed for cell in cells.values() for seed in cell} - set(seeds)))
     return tuple(
         Effect(factors=tuple(factors[i] for i in columns), verdict=v, left_out=left_out, diverged=lost)

@@ -8,12 +8,10 @@ Generalization Error", Machine Learning 52 (2003).
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from scipy import special
 
-from reports.statistics.contrasts import Contrast, Interval, contrast
-from reports.statistics.power import ALPHA
+from reports.statistics.contrasts import Contrast, contrast
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,9 +25,28 @@ class FoldContrast(Contrast):
     test_share: float
 
     @property
-    def p(self) -> float:
-        """The p of the corrected t test; 1 where there is none."""
-        return 1.0 if self.given_convergence or self.t_p is None else self.t_p
+    def by_signs(self) -> bool:
+        """Always false: see the class."""
+        return False
+
+    @property
+    def _error(self) -> float:
+        """The standard error of the mean; 0 where there is no test."""
+        if self.given_convergence or not self.sd:
+            return 0.0
+        return self.sd * math.sqrt(1 / self.pairs + self.test_share / (1 - self.test_share))
+
+    def _tails(self, mu: float) -> tuple[float, float]:
+        if self.mean is None or not self._error:
+            return 1.0, 1.0
+        t = (self.mean - mu) / self._error
+        return float(special.stdtr(self.pairs - 1, -t)), float(special.stdtr(self.pairs - 1, t))
+
+    def _ends(self, alpha: float) -> tuple[float, float] | None:
+        if self.mean is None or not self._error:
+            return None
+        half = float(special.stdtrit(self.pairs - 1, 1 - alpha / 2)) * self._error
+        return self.mean - half, self.mean + half
 
     @property
     def mde(self) -> None:
@@ -53,19 +70,4 @@ def compare_folds(
 ) -> FoldContrast:
     """Compare two arms by their values by fold; δ and the family as in `contrast`."""
     plain = contrast(arm, baseline, delta=delta, lower_is_better=lower_is_better, family=family)
-    tested = {} if not plain.sd or plain.mean is None else _test(plain, plain.mean, plain.sd, test_share)
-    none = dict.fromkeys(("t", "t_p", "tost_p", "interval", "interval90"))
-    return FoldContrast(**{**vars(plain), **none, **tested}, test_share=test_share)
-
-
-def _test(plain: Contrast, mean: float, sd: float, test_share: float) -> dict[str, Any]:
-    """The fields of a contrast that rest on the variance of the mean."""
-    folds = len(plain.differences)
-    error = sd * math.sqrt(1 / folds + test_share / (1 - test_share))
-    ends = {}
-    for name, level in (("interval", 1 - ALPHA), ("interval90", 1 - 2 * ALPHA)):
-        half = float(special.stdtrit(folds - 1, (1 + level) / 2)) * error
-        ends[name] = Interval(mean - half, mean + half, level)
-    t = mean / error
-    below, above = special.stdtr(folds - 1, [-abs(t), (abs(mean) - plain.delta) / error])
-    return {"t": t, "t_p": float(2 * below), "tost_p": float(above), **ends}
+    return FoldContrast(**vars(plain), test_share=test_share)

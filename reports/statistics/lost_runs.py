@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from bench.errors import plural
-from reports.statistics.verdicts import Verdict, Word
+from reports.statistics.verdicts import Size, Verdict
 
 Values = Mapping[Any, float]
 
@@ -22,9 +22,14 @@ def count_as_losses(values: Values, seeds: Iterable[Any]) -> Values:
 
 
 def withdraw(verdict: Verdict, counted: Verdict | None, lost: int) -> Verdict:
-    """The verdict, or an open one with the reason if it is another one with the `lost` runs counted."""
-    if not lost or not verdict.claims or (counted and counted.word is verdict.word):
+    """The verdict, or an open one with the reason if it is another one with the `lost` runs counted.
+
+    A size that is another one with them is not settled.
+    """
+    if not lost or not verdict.claims:
         return verdict
+    if counted and counted.kind == verdict.kind:
+        return verdict if counted.size is verdict.size else replace(verdict, size=Size.UNSETTLED)
     runs = plural(lost, "run")
-    reason = f"{verdict.word} does not survive {runs} that failed or lack a partner, counted as losses"
-    return replace(verdict, word=Word.INCONCLUSIVE, blocked_reason=reason)
+    reason = f"“{verdict.text}” does not survive {runs} that failed or lack a partner, counted as losses"
+    return replace(verdict.withdrawn(), blocked_reason=reason)

@@ -14,7 +14,7 @@ ALPHA = 0.05
 POWER = 0.8
 """The probability of detecting a real effect that plans aim at."""
 FEWEST_SEEDS = 5
-"""Under this many pairs the only verdict is INCONCLUSIVE."""
+"""Under this many pairs a contrast is open."""
 CLAIM_SEEDS = 10
 """The seeds that a claim should rest on; a verdict from fewer is called provisional."""
 

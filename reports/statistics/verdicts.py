@@ -1,7 +1,7 @@
-"""From contrasts to words: five verdicts, and the only sentences in which a report may claim anything."""
+"""From contrasts to verdicts: a direction and a size, and the only sentences in which a report may claim."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import partial
 from typing import TypeVar
@@ -9,91 +9,213 @@ from typing import TypeVar
 from bench.errors import plural
 from reports.formats import count, interval, number, p_value
 from reports.statistics import power
-from reports.statistics.contrasts import Contrast, Interval, contrast, holm
+from reports.statistics.contrasts import Contrast, Interval, contrast
+from reports.statistics.families import Adjusted, holm
 from reports.statistics.power import ALPHA, CLAIM_SEEDS, FEWEST_SEEDS
+from reports.statistics.stopping import median_unbiased
+from reports.statistics.unpaired import Unpaired
 
 Name = TypeVar("Name")
 SELF_CHECK_ALPHA = 0.01
 """The level of the A/A check: one study in a hundred is distrusted without a cause."""
 
 
-class Word(StrEnum):
-    """The five verdicts."""
+class Direction(StrEnum):
+    """Whether an arm is shown to be better or worse than its baseline."""
 
-    IMPROVES = "IMPROVES"
-    WORSENS = "WORSENS"
-    EQUIVALENT = "EQUIVALENT"
-    NEGLIGIBLE = "DETECTABLE BUT NEGLIGIBLE"
-    INCONCLUSIVE = "INCONCLUSIVE"
-
-    @property
-    def symbol(self) -> str:
-        """A second encoding beside colour."""
-        return dict(zip(Word, "▲▼≡≈?", strict=True))[self]
+    BETTER = "better"
+    WORSE = "worse"
+    NONE = "none shown"
 
 
-@dataclass(frozen=True)
+_OPPOSITE = {
+    Direction.BETTER: Direction.WORSE,
+    Direction.WORSE: Direction.BETTER,
+    Direction.NONE: Direction.NONE,
+}
+
+
+class Size(StrEnum):
+    """What the interval says of a difference's size."""
+
+    MORE = "more than δ"
+    LESS = "less than δ"
+    UNSETTLED = "size not settled"
+
+
+_SYMBOLS = {
+    (Direction.BETTER, Size.MORE): "▲",
+    (Direction.BETTER, Size.LESS): "△",
+    (Direction.BETTER, Size.UNSETTLED): "↑",
+    (Direction.WORSE, Size.MORE): "▼",
+    (Direction.WORSE, Size.LESS): "▽",
+    (Direction.WORSE, Size.UNSETTLED): "↓",
+    (Direction.NONE, Size.LESS): "≡",
+    (Direction.NONE, Size.UNSETTLED): "?",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """A word, the contrast that it rests on, and the p of both families, adjusted.
+    """The direction and the size of a difference, read off one interval, and what they rest on.
 
-    `decided` says that the contrast gets no more seeds: the first metric has a verdict. `blocked_reason` says
-    why an open contrast cannot go on, such as "seed 3 failed".
+    `difference`, `equivalence` and `divergence` are the p of the three families, adjusted. `diverges` tells
+    whether the arm is shown to diverge more often (worse) or less often (better) than its baseline. `decided`
+    says that the contrast gets no more seeds. `blocked_reason` says why an open one cannot go on, such as
+    "seed 3 failed".
     """
 
-    word: Word
     contrast: Contrast
-    p_adjusted: float
-    p_equivalent: float
+    direction: Direction
+    size: Size
+    interval: Interval | None  # at the level of the contrast's own step of Holm, over all looks
+    difference: Adjusted
+    equivalence: Adjusted
+    divergence: Adjusted
+    diverges: Direction = Direction.NONE
+    rule: str = ""  # "direction" or "size" where this metric decides when the contrast stops
     decided: bool = False
     blocked_reason: str = ""
 
     @property
+    def unbiased(self) -> float | None:
+        """The difference, allowing for when the contrast stopped; None where another metric stopped it.
+
+        See `median_unbiased`. With one look it is the mean, and by signs the median.
+        """
+        c = self.contrast
+        if c.by_signs or c.mean is None or c.sd is None:
+            return c.estimate
+        looks = c.look.looks
+        most = len(looks.numbers) if self.decided else c.look.k + 1
+        if most == 1:
+            return c.mean
+        if not self.rule:
+            return None
+        return median_unbiased(
+            looks,
+            most,
+            c.mean,
+            c.sd,
+            delta=c.delta,
+            alpha=self.difference.alpha,
+            alpha_same=self.equivalence.alpha,
+            until_size=self.rule == "size",
+        )
+
+    def withdrawn(self) -> "Verdict":
+        """The same without a claim."""
+        return replace(self, direction=Direction.NONE, size=Size.UNSETTLED, diverges=Direction.NONE)
+
+    def turned(self) -> "Verdict":
+        """The verdict on the baseline against the arm."""
+        i = self.interval
+        return replace(
+            self,
+            contrast=self.contrast.turned(),
+            direction=_OPPOSITE[self.direction],
+            diverges=_OPPOSITE[self.diverges],
+            interval=i and Interval(-i.high, -i.low, i.level),
+        )
+
+    @property
+    def text(self) -> str:
+        """The verdict in words, such as "better by more than δ"."""
+        if self.direction is not Direction.NONE:
+            return f"{self.direction}{' by ' if self.settled else ', '}{self.size}"
+        if self.settled:
+            return "the same within δ"
+        how = {Direction.WORSE: "diverges more often", Direction.BETTER: "diverges less often"}
+        return how.get(self.diverges, "open")
+
+    @property
+    def kind(self) -> str:
+        """better, worse, same or open: its colour."""
+        direction = self.diverges if self.direction is Direction.NONE else self.direction
+        if direction is not Direction.NONE:
+            return direction
+        return "same" if self.settled else "open"
+
+    @property
+    def effect(self) -> str:
+        """Its kind, where a difference of less than δ is counted as the same."""
+        return "same" if self.size is Size.LESS else self.kind
+
+    @property
     def symbol(self) -> str:
-        """The word's symbol."""
-        return self.word.symbol
+        """A second encoding beside colour."""
+        diverges = self.direction is Direction.NONE and self.diverges is not Direction.NONE
+        return "✕" if diverges else _SYMBOLS[self.direction, self.size]
 
     @property
     def label(self) -> str:
-        """The word, with "(unpaired)" where no two values belong together."""
-        return self.word if self.contrast.paired else f"{self.word} (unpaired)"
+        """The words, with "(unpaired)" where no two values belong together."""
+        return self.text if self.contrast.paired else f"{self.text} (unpaired)"
+
+    @property
+    def settled(self) -> bool:
+        """Whether the size is known to be more or less than δ."""
+        return self.size is not Size.UNSETTLED
 
     @property
     def claims(self) -> bool:
-        """Whether it claims an effect or equivalence."""
-        return self.word is not Word.INCONCLUSIVE
+        """Whether it claims anything."""
+        return self.kind != "open"
+
+    @property
+    def harmful(self) -> bool:
+        """Whether the arm is shown to be worse, and not by less than δ, or to diverge more often."""
+        return self.effect == "worse" or self.diverges is Direction.WORSE
 
     @property
     def provisional(self) -> bool:
-        """Whether it claims an effect or equivalence on fewer than `CLAIM_SEEDS` seeds."""
+        """Whether it claims anything on fewer than `CLAIM_SEEDS` seeds."""
         return self.claims and self.contrast.pairs < CLAIM_SEEDS
 
 
 def verdict(
-    c: Contrast, p_adjusted: float, p_equivalent: float | None = None, direction: int | None = None
+    c: Contrast, difference: Adjusted, equivalence: Adjusted, divergence: Adjusted | None = None
 ) -> Verdict:
-    """Judge a contrast by the p of its difference and of its equivalence, both adjusted over their family.
+    """Judge a contrast by its p, each adjusted over its family; by default the divergence's own.
 
-    | word                      | difference significant | equivalence within ±δ significant |
-    |---------------------------|------------------------|-----------------------------------|
-    | IMPROVES, WORSENS         | yes                    | no                                |
-    | DETECTABLE BUT NEGLIGIBLE | yes                    | yes                               |
-    | EQUIVALENT                | no                     | yes                               |
-    | INCONCLUSIVE              | no                     | no                                |
-
-    Under 5 pairs the word is INCONCLUSIVE. `p_equivalent` is the contrast's own unless given. With several
-    looks the p may come from an earlier one, and a word also needs this look's estimate: a direction that is
-    also the earlier look's (`direction`), or a mean within ±δ.
+    A direction is shown if its p is at most .05 and the interval at the level of its step of Holm excludes
+    zero; otherwise the arms are the same within ±δ if the p of equivalence is at most .05 and the interval at
+    that level lies within ±δ. With several looks the p may come from an earlier one, and then the interval of
+    this look can disagree: the contrast is open. Under 5 pairs it is open. An arm that diverged more often
+    (plain p at most .05, as this only takes claims away) is not better, one that diverged less often is not
+    worse, and with a diverged seed on either side no two arms are the same.
     """
-    p_equivalent = c.equivalence_p if p_equivalent is None else p_equivalent
-    within = p_equivalent <= ALPHA and c.equivalence_p < 0.5  # .5 is the p of a mean at ±δ
-    different = p_adjusted <= ALPHA
-    word = Word.INCONCLUSIVE
-    if c.pairs >= FEWEST_SEEDS:
-        if within:
-            word = Word.NEGLIGIBLE if different else Word.EQUIVALENT
-        elif different and c.direction and direction in (None, c.direction):
-            word = Word.IMPROVES if c.better else Word.WORSENS
-    return Verdict(word, c, p_adjusted, p_equivalent)
+    divergence = divergence or Adjusted(c.divergence_p, ALPHA)
+    direction, size, ends = Direction.NONE, Size.UNSETTLED, c.interval(difference.alpha)
+    enough, suspect = c.pairs >= FEWEST_SEEDS, c.divergence_p <= ALPHA
+    if enough and ends and difference.p <= ALPHA and (ends.low > 0 or ends.high < 0):
+        better = (ends.high < 0) is c.lower_is_better
+        direction = Direction.BETTER if better else Direction.WORSE
+        size = _size(ends, c.delta)
+        if suspect and better is (c.diverges_more > 0):
+            direction, size = Direction.NONE, Size.UNSETTLED
+    elif enough and equivalence.p <= ALPHA and not c.given_convergence:
+        within = c.interval(equivalence.alpha, sides=1)
+        if within and _size(within, c.delta) is Size.LESS:
+            size, ends = Size.LESS, within
+    more_often = Direction.WORSE if c.diverges_more > 0 else Direction.BETTER
+    return Verdict(
+        contrast=c,
+        direction=direction,
+        size=size,
+        interval=ends,
+        difference=difference,
+        equivalence=equivalence,
+        divergence=divergence,
+        diverges=more_often if enough and divergence.p <= ALPHA else Direction.NONE,
+    )
+
+
+def _size(ends: Interval, delta: float) -> Size:
+    """What an interval says of the difference's size."""
+    if -delta < ends.low and ends.high < delta:
+        return Size.LESS
+    return Size.MORE if ends.low > delta or ends.high < -delta else Size.UNSETTLED
 
 
 def verdicts(
@@ -104,7 +226,7 @@ def verdicts(
 ) -> dict[Name, Verdict]:
     """Judge (arm, baseline) values by seed, by name, at one look; pairs that share no seed have no verdict.
 
-    Differences and equivalences are corrected as one family of Holm's each.
+    Differences, equivalences and divergences are corrected as one family of Holm's each.
     """
     compare = partial(contrast, delta=delta, lower_is_better=lower_is_better, family=len(pairs))
     return judge_contrasts({name: compare(*pair) for name, pair in pairs.items()})
@@ -112,15 +234,21 @@ def verdicts(
 
 def judge_contrasts(family: Mapping[Name, Contrast]) -> dict[Name, Verdict]:
     """The verdicts on a family of contrasts, as `verdicts` has them."""
-    different = holm([c.p for c in family.values()])
-    equivalent = holm([c.equivalence_p for c in family.values()])
-    adjusted = zip(family.items(), different, equivalent, strict=True)
-    return {name: verdict(c, p, e) for (name, c), p, e in adjusted if c.pairs}
+    contrasts = family.values()
+    adjusted = zip(
+        family,
+        contrasts,
+        holm([c.p for c in contrasts]),
+        holm([c.equivalence_p for c in contrasts]),
+        holm([c.divergence_p for c in contrasts]),
+        strict=True,
+    )
+    return {name: verdict(c, *ps) for name, c, *ps in adjusted if c.pairs}
 
 
 def sentence(v: Verdict, arm: str, baseline: str, *, unit: str = "nats", correction: str = "Holm") -> str:
     """The claim as a sentence that begins with the verdict and the names of both arms (unescaped)."""
-    return f"{v.symbol} {v.word} — {arm} against {baseline}: {grounds(v, unit=unit, correction=correction)}"
+    return f"{v.symbol} {v.text} — {arm} against {baseline}: {grounds(v, unit=unit, correction=correction)}"
 
 
 def grounds(v: Verdict, *, unit: str = "nats", correction: str = "Holm") -> str:
@@ -132,14 +260,24 @@ def grounds(v: Verdict, *, unit: str = "nats", correction: str = "Holm") -> str:
     if c.identical:
         parts = [f"bitwise identical on every one of {c.pairs} seeds", _failures(c)]
     else:
-        adjusted, better = p_value(v.p_adjusted), f"better on {c.wins} of {plural(c.pairs, 'seed')}"
-        parts = [_effect(c, unit), f"{correction} p {adjusted}", better, _failures(c)]
-        if v.word in (Word.EQUIVALENT, Word.NEGLIGIBLE):
-            shown = f"TOST, {correction} p {p_value(v.p_equivalent)}{_ci(c.interval90)}"
-            parts.insert(1, f"within {_zone(c, unit)} ({shown})")
+        better = f"better on {c.wins} of {plural(c.pairs, 'seed')}"
+        parts = [_effect(v, unit), f"{correction} p {p_value(v.difference.p)}", better, divergence(v)]
+        parts.append(_failures(c))
+        if v.kind == "same":
+            parts[1] = f"within {_zone(c, unit)} (TOST, {correction} p {p_value(v.equivalence.p)})"
     parts += [stage(v), "" if v.claims else _undecided(c, unit)]
     parts += [f"provisional under {CLAIM_SEEDS} seeds"] if v.provisional else []
     return f"{'; '.join(filter(None, parts))}."
+
+
+def divergence(v: Verdict) -> str:
+    """How often each side diverged, with the p where that is shown to differ; "" if no seed did."""
+    c = v.contrast
+    if not (c.arm_diverged or c.baseline_diverged):
+        return ""
+    n = c.sizes if isinstance(c, Unpaired) else (c.pairs, c.pairs)
+    counts = f"diverged {c.arm_diverged} of {n[0]} against {c.baseline_diverged} of {n[1]}"
+    return f"{counts} (McNemar p {p_value(v.divergence.p)})" if c.paired else counts
 
 
 def stage(v: Verdict) -> str:
@@ -152,18 +290,25 @@ def stage(v: Verdict) -> str:
     seeds = f"{v.contrast.pairs} of {looks.last} seeds"
     if not v.decided:
         return f"open after {seeds}"
-    return f"decided at {seeds}" if v.claims else f"undecided at {seeds}, where the first metric is decided"
+    return f"decided at {seeds}" if v.claims else f"open at {seeds}, where the first metric is decided"
 
 
-def _effect(c: Contrast, unit: str) -> str:
-    """Mean difference and interval; with diverged seeds the medians first."""
+def _effect(v: Verdict, unit: str) -> str:
+    """The difference and its interval; by signs the median's, and then the mean given convergence."""
+    c = v.contrast
     if not c.pairs:
         return "no seed in common"
-    medians = f"medians {measure(c.arm_median, unit)} and {measure(c.baseline_median, unit)}"
-    if c.mean is None:
-        return medians
-    mean = f"{measure(c.mean, unit, sign=True)}{_ci(c.interval)} over seeds, given this validation set"
-    return f"{medians}; given convergence {mean}" if c.given_convergence else mean
+    ends = f", {level(v.interval)} CI {interval(v.interval, sign=True)}" if v.interval else ""
+    effect = f"{measure(c.estimate, unit, sign=True)}{ends} over seeds, given this validation set"
+    if not c.by_signs or c.constant:
+        return effect
+    mean = "" if c.mean is None else f"; given convergence the mean is {measure(c.mean, unit, sign=True)}"
+    return f"median {effect}{mean}"
+
+
+def level(i: Interval) -> str:
+    """An interval's level in per cent: 95 %, 99.7 %."""
+    return f"{100 * i.level:.3g} %"
 
 
 def measure(x: float | None, unit: str, *, sign: bool = False) -> str:
@@ -175,25 +320,19 @@ def _zone(c: Contrast, unit: str) -> str:
     return f"±{c.delta:g} {unit}".rstrip()
 
 
-def _ci(i: Interval | None) -> str:
-    return f", {100 * i.level:g} % CI {interval(i, sign=True)}" if i else ""
-
-
 def _failures(c: Contrast) -> str:
-    parts: list[str] = []
-    if c.arm_diverged or c.baseline_diverged:
-        parts.append(f"diverged {c.arm_diverged} of {c.pairs} against {c.baseline_diverged} of {c.pairs}")
+    parts = [f"{plural(c.lost, 'pair')} lost, counted as the worst for the claim"] if c.lost else []
     if c.unpaired:
         parts.append(f"without a partner: seed {', '.join(map(str, c.unpaired))}")
-    return ", ".join(parts) or "no failures"
+    return ", ".join(parts) or ("" if c.arm_diverged or c.baseline_diverged else "no failures")
 
 
 def _undecided(c: Contrast, unit: str) -> str:
     """The effect that these seeds can detect, and the number of seeds that would detect δ."""
     if c.pairs < FEWEST_SEEDS:
         return f"under {FEWEST_SEEDS} seeds nothing is decided"
-    if c.mde is None or c.given_convergence:
-        return "a mean that leaves out diverged seeds decides nothing"
+    if c.mde is None or c.by_signs:
+        return ""
     return (
         f"{c.pairs} seeds detect {measure(c.mde, unit)} with 80 % power; "
         f"{count(c.seeds_needed)} would detect {_zone(c, unit).removeprefix('±')}"
@@ -213,25 +352,21 @@ def self_check(c: Contrast) -> str:
     return f"A/A check passed {on}: no significant difference between the baseline and itself"
 
 
-_INTERACTIONS = {
-    Word.IMPROVES: "together better than the two effects add up to",
-    Word.WORSENS: "together worse than the two effects add up to",
-    Word.EQUIVALENT: "the two effects add up, within ±δ",
-    Word.NEGLIGIBLE: "the two effects add up, except for less than δ",
-    Word.INCONCLUSIVE: "whether the two effects add up is not decided",
-}
-
-
 def describe_interaction(v: Verdict) -> str:
     """A phrase on whether two factors' effects add up, from the verdict on their interaction."""
-    return _INTERACTIONS[v.word]
+    if v.kind == "open":
+        return "whether the two effects add up is not decided"
+    if v.size is Size.LESS:
+        return "the two effects add up, within ±δ"
+    return f"together {v.direction} than the two effects add up to"
 
 
 def worst_end(c: Contrast) -> float | None:
     """The worse end of the 90 % interval, which a one-sided 5 % test uses."""
-    if c.interval90 is None:
+    ends = c.interval(ALPHA, sides=1)
+    if ends is None:
         return None
-    return c.interval90.high if c.lower_is_better else c.interval90.low
+    return ends.high if c.lower_is_better else ends.low
 
 
 def shown_no_worse(c: Contrast) -> bool:

@@ -18,7 +18,6 @@ from bench.errors import BadInput
 from reports import sections
 from reports.answer import claims, limits, sentences, tally, warnings
 from reports.render import folder_name, render, render_index, write_page
-from reports.statistics.verdicts import Word
 
 
 class Tags(HTMLParser):
@@ -145,8 +144,10 @@ def test_a_study_of_failures_alone_is_still_a_page(tmp_path):
 def test_the_answer_says_what_helped_by_how_much_how_sure_and_what_failed(text):
     answer = text.partition("Learning curves")[0]
     assert "108 of 110 trials finished, 1 diverged, 1 failed" in answer
-    assert "LMModel7 0.82 nats 0.490 nats lower [−0.522, −0.458] 10 of 10 ▲ IMPROVES" in answer
-    assert "tying 1.27 nats 0.043 nats lower [−0.101, +0.015] 7 of 10 ? INCONCLUSIVE not decided" in answer
+    effect = "0.490 nats lower [−0.579, −0.439] 10 of 10 ▲ better by more than δ"
+    assert f"LMModel7 1.31 → 0.82 nats {effect}" in answer
+    assert "tying 1.31 → 1.27 nats 0.043 nats lower [−0.1" in answer
+    assert " 7 of 10 ? open not decided" in answer
     assert (
         "Of the book's validation losses, 1.37 nats (LMModel6) lies within our 95 % prediction interval; "
         "0.46 nats (LMModel7) lies outside our 95 % prediction interval." in answer
@@ -164,15 +165,18 @@ def test_a_claim_on_fewer_than_ten_seeds_is_called_provisional(seeds, told, tmp_
     arms = (arm("base", 0.0, seeds=seeds), arm("b", 0.1, seeds=seeds, settings={"clip": 1.0}))
     few = study(arms, seeds=tuple(range(seeds)))
     said = text_of(render(compare(few), tmp_path))
-    assert "▼ WORSENS" in said and ("▼ WORSENS provisional: under 10 seeds" in said) is told
+    assert (
+        "▼ worse by more than δ" in said
+        and ("▼ worse by more than δ provisional: under 10 seeds" in said) is told
+    )
     assert ("provisional" in " ".join(sentences(compare(few)))) is told
 
 
 def test_claims_come_in_the_order_of_their_verdicts():
     found = claims(compare(realistic()))
-    words = [claim.verdict.word for claim in found]
-    assert words == sorted(words, key=list(Word).index)
-    sizes = [abs(c.verdict.contrast.mean) for c in found if c.verdict.word is Word.IMPROVES]
+    kinds = [claim.verdict.kind for claim in found]
+    assert kinds == sorted(kinds, key=["better", "worse", "same", "open"].index)
+    sizes = [abs(c.verdict.contrast.mean) for c in found if c.verdict.kind == "better"]
     assert sizes == sorted(sizes, reverse=True) and len(sizes) > 1
 
 
@@ -196,8 +200,8 @@ def test_warnings_name_dead_toggles_missing_witnesses_and_arms_worse_than_counti
     assert said == (
         "twin: dead toggle: the weights equal the baseline's bit for bit, so the change did nothing",
         "blind: no proof that tar took effect",
-        "base: ▼ WORSENS against bigram counts",
-        "blind: ▼ WORSENS against bigram counts",
+        "base: ▼ worse by more than δ against bigram counts",
+        "blind: ▼ worse by more than δ against bigram counts",
     )
 
 

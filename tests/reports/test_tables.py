@@ -15,7 +15,6 @@ from reports.comparison import Exclusion
 from reports.design import MeasuredArm
 from reports.formats import count, csv_cell, interval, number, p_value
 from reports.statistics.contrasts import Interval
-from reports.statistics.verdicts import Word
 from reports.tables import comparison_csv, comparison_markdown, trials_csv
 
 
@@ -41,17 +40,19 @@ def test_the_csv_holds_the_contrast_in_full(fixed):
     alone = [float(base[f"valid_loss_{key}"]) for key in ("mean", "sd")]
     assert alone == pytest.approx([1.28875, 0.057925], abs=1e-6)
     found = [float(ours[f"valid_loss_{key}"]) for key in ("delta", "delta_low", "delta_high", "ratio", "r")]
-    assert found == pytest.approx([-0.045, -0.05682, -0.03318, 0.9560, 0.977], abs=5e-5)
+    assert found == pytest.approx([-0.045, -0.06032, -0.03318, 0.9560, 0.977], abs=5e-5)
+    pairs = [float(ours[f"valid_loss_pair_{key}"]) for key in ("mean", "baseline")]
+    assert pairs[0] - pairs[1] == pytest.approx(found[0])
     assert (ours["valid_loss_wins"], ours["pairs"], ours["verdict"], base["verdict"]) == (
         "8",
         "8",
-        "IMPROVES",
+        "better by more than δ",
         "",
     )
 
 
 def test_markdown_prints_the_digits_of_the_page(fixed):
-    assert "−0.0450 \\[−0.0568, −0.0332\\]" in comparison_markdown(compare(fixed))
+    assert "−0.0450 \\[−0.0603, −0.0332\\]" in comparison_markdown(compare(fixed))
 
 
 def test_arms_are_joined_on_the_seed_and_failures_are_no_results():
@@ -96,7 +97,7 @@ def test_an_interim_report_is_corrected_for_the_arms_that_have_no_results_yet():
     later = tuple(arm(f"later {wd}", 0.0, seeds=0, settings={"wd": wd}) for wd in (0.0, 1.0))
     alone, interim = compare(study(arms)).rows[1], compare(study(arms + later)).rows[1]
     assert (alone.contrast.family, interim.contrast.family) == (1, 3)
-    assert (alone.decided, interim.decided, interim.verdict.p_adjusted) == (
+    assert (alone.decided, interim.decided, interim.verdict.difference.p) == (
         True,
         False,
         1,
@@ -115,7 +116,7 @@ def test_accuracy_is_better_when_it_is_higher():
         for row in compare(replace(realistic(), metrics=(Metric("valid_accuracy", 0.02),))).rows
     }
     assert by_name["LMModel7"].contrast.mean > 0
-    assert by_name["LMModel7"].verdict.word is Word.IMPROVES
+    assert by_name["LMModel7"].verdict.kind == "better"
 
 
 @pytest.mark.parametrize(
@@ -222,7 +223,7 @@ def test_arms_may_be_held_against_one_another_in_a_chain():
     assert "Δ is the arm minus baseline or the arm that each names" in comparison_markdown(c)
     reference, held = c.rows[1], c.rows[2]
     assert reference.contrast is None and "others are held against it" in reference.note
-    assert held.summary.mean > means["baseline"] and held.verdict.word is Word.IMPROVES
+    assert held.summary.mean > means["baseline"] and held.verdict.kind == "better"
     assert held.changed.endswith("against other")
     assert "against other" not in claims(c)[0].text  # the names stand beside the sentence
 

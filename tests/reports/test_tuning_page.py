@@ -52,9 +52,10 @@ def text(tuned, tmp_path_factory):
 def test_an_arm_is_judged_against_the_baseline_at_the_baseline_s_own_best(tuned):
     base, clipped, calm = own_best(compare(tuned))
     assert not base.judged and not base.note
-    assert (clipped.row.verdict.word, clipped.own.verdict.word) == ("WORSENS", "IMPROVES")
-    assert (calm.row.verdict.word, calm.own.verdict.word) == ("WORSENS", "WORSENS")
-    assert calm.sentence == "WORSENS at the shared learning rate and at each arm's own best."
+    assert (clipped.row.verdict.kind, clipped.own.verdict.kind) == ("worse", "better")
+    assert (calm.row.verdict.kind, calm.own.verdict.kind) == ("worse", "worse")
+    worse = "“worse by more than δ” at"
+    assert calm.sentence == f"{worse} the shared learning rate, {worse} each arm's own best."
     ours, theirs = tuned.tuned[1].own.results, tuned.tuned[0].own.results
     mean = sum(ours[s].metrics["valid_loss"] - theirs[s].metrics["valid_loss"] for s in range(10)) / 10
     assert clipped.own.contrast.mean == pytest.approx(mean)
@@ -66,7 +67,8 @@ def test_the_main_comparison_is_that_of_the_declared_arms(tuned):
 
 
 def test_a_flip_is_flagged_in_words_and_with_a_symbol_in_section_answer_and_index(tuned, text, tmp_path):
-    said = "The verdict flips: WORSENS at the shared learning rate, IMPROVES at each arm's own best."
+    said = "The verdict flips: “worse by more than δ” at the shared learning rate, "
+    said += "“better by more than δ” at each arm's own best."
     assert flips(own_best(compare(tuned))) == (f"clipped: {said}",)
     assert f"⇄ FLIP {said}" in text and f"⇄ FLIP clipped: {said}" in text.partition("Learning curves")[0]
     assert text.count("⇄ FLIP") == 3  # answer, table, and what the sign means

@@ -19,8 +19,8 @@ from ablations.commands import run
 from ablations.runner import parallel
 from bench.devices import cores
 from bench.errors import plural
-from reports.statistics.planning import expected
 from reports.statistics.sequential import LOOKS
+from reports.statistics.stopping import expected
 
 
 @pytest.fixture
@@ -182,7 +182,7 @@ def test_a_mistake_is_one_line_and_exit_code_2(folder, words, told, monkeypatch,
 def test_the_plan_warns_of_too_few_seeds_for_any_verdict(folder, seeds, monkeypatch, capsys):
     monkeypatch.chdir(folder)
     assert main(["plan", "small.toml", "--seeds", seeds]) == 0
-    told = "WARNING: every verdict will be INCONCLUSIVE: a verdict needs at least 5 seeds\n"
+    told = "WARNING: nothing will be decided: a verdict needs at least 5 seeds\n"
     assert told in capsys.readouterr().out
 
 

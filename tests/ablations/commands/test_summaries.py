@@ -111,8 +111,19 @@ def test_an_arm_says_at_which_look_it_was_decided_and_has_every_metric_with_its_
     base, other = (mlflow.runs()[arm].data for arm in (BASE, OTHER))
     assert [d.tags["unrolled.seeds"] for d in (base, other)] == ["10 of 40", "10 of 40, decided"]
     said = other.tags["unrolled.verdict"]
-    assert ", decided at 10 of 40 seeds; validation loss: ▼ WORSENS, " in said and "perplexity × " in said
+    assert (
+        ", decided at 10 of 40 seeds; validation loss: ▼ worse by more than δ, " in said
+        and "perplexity × " in said
+    )
     assert "decided at 10 of 40 seeds" in other.tags["mlflow.note.content"]
+    shown = other.metrics
+    for key in ("valid/accuracy", "valid/loss"):
+        mean, low, high = (shown[f"{key} difference{end}"] for end in ("", " low", " high"))
+        assert low < mean < high and mean == pytest.approx(shown[key] - base.metrics[key])
+    assert shown["valid/accuracy difference unbiased"] == pytest.approx(
+        shown["valid/accuracy difference"], rel=0.1
+    )
+    assert "valid/loss difference unbiased" not in shown, "the accuracy stopped it"
 
 
 def test_a_diverged_seed_is_told_and_leaves_its_arm_without_a_mean(mlflow):

@@ -169,7 +169,9 @@ def many(browse):
 def test_the_description_asks_and_answers(page):
     page.describe()
     page.shows(
-        "▼ WORSENS — no <b>dropout</b> against baseline: ", "1.00 nats higher", "better on 0 of 6 seeds"
+        "▼ worse by more than δ — no <b>dropout</b> against baseline: ",
+        "1.00 nats higher",
+        "better on 0 of 6 seeds",
     )
     page.shoot("description")
     assert "<b>" in page.text()  # as text: nothing of it is bold
@@ -246,7 +248,7 @@ def test_the_report_works_inside_mlflow(page):
     page.open(page.describe()["Report"])
     page.driver.switch_to.frame(page.find("//iframe")[0])
     try:
-        page.shows("What carries the gain?", "WORSENS", "no <b>dropout</b>")
+        page.shows("What carries the gain?", "worse by more than δ", "no <b>dropout</b>")
         page.find("//th/button[contains(., 'Mean')]")  # made by its script, which runs
     finally:
         page.driver.switch_to.default_content()

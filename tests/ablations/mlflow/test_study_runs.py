@@ -141,12 +141,12 @@ def told(client):
 @pytest.fixture
 def report(out):
     """A report's folder and its answers, as `sync` asks for them."""
-    return lambda links: (out, ("▲ IMPROVES — no dropout against baseline",), ())
+    return lambda links: (out, ("▲ better by more than δ — no dropout against baseline",), ())
 
 
 def test_the_answers_of_the_report_stand_in_both_descriptions(study, store, result, one, told, report):
     study_runs.sync(study, {"baseline": [result()]}, store, report)
-    assert "▲ IMPROVES — no dropout against baseline" in told()
+    assert "▲ better by more than δ — no dropout against baseline" in told()
     home = one(store, role="study")
     assert home[5]["mlflow.note.content"] == told()
     assert "/artifacts/index.html)" in told()  # the link to the report
@@ -155,7 +155,7 @@ def test_the_answers_of_the_report_stand_in_both_descriptions(study, store, resu
 def test_an_answer_stays_until_the_plan_changes(study, store, result, told, report):
     study_runs.sync(study, {"baseline": [result()]}, store, report)
     study_runs.StudyRuns(study, store)
-    assert "IMPROVES" in told()
+    assert "better by more than δ" in told()
     study_runs.StudyRuns(replace(study, hash="beef"), store)
     assert "no answer yet" in told()
 

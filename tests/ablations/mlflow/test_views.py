@@ -22,11 +22,11 @@ def state(plan, view=views.ARMS):
 
 def test_the_description_asks_answers_and_leads_on_without_html():
     study = plan(question="<script>x</script>?", command="unrolled run n.toml")
-    answers = ["▼ WORSENS — b against a"]
+    answers = ["▼ worse by more than δ — b against a"]
     lines = views.describe_study(study, answers, {"Charts by arm": "#/x"}).split("\n\n")
     assert lines == [
         "&lt;script&gt;x&lt;/script&gt;?",
-        "- ▼ WORSENS — b against a",
+        "- ▼ worse by more than δ — b against a",
         "[Charts by arm](#/x)",
         "Arms: a, b",
         "Plan f00df00df00d, made by `unrolled run n.toml`",

@@ -20,9 +20,9 @@ from bench.chapter.models.registry import ZOO
 from bench.chapter.trial import ChapterTrial
 from bench.errors import BadInput
 from reports.statistics import sequential
-from reports.statistics.planning import expected
 from reports.statistics.power import ALPHA, smallest_exact_p
 from reports.statistics.sequential import Looks
+from reports.statistics.stopping import expected
 
 NAMES = shipped()
 STUDIES = Path(__file__).parents[3] / "docs" / "studies.md"
@@ -52,7 +52,7 @@ def test_a_shipped_study_is_expected_to_be_decided_within_half_an_hour(name: str
     compared, seeds = study.contrasts, 0.0
     for effect in (0.0, 2.0):
         seen = expected(Looks(study.looks), sd=1.25, delta=1.0, effect=effect, family=len(compared))
-        assert seen.decided > 0.9
+        assert seen.decided > 0.85
         seeds += seen.seeds / 2
     sides = {*compared, *compared.values()}
     trained = [ChapterTrial(seed=0, **arm.settings) for arm in study.arms if arm.name in sides]

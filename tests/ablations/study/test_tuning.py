@@ -287,7 +287,7 @@ def test_the_page_flags_what_tuning_flips(train, loaded, tmp_path) -> None:
     page = (tmp_path / "out" / "tuned" / "index.html").read_text()
     assert told.strip().endswith("index.html")
     assert "At its own best learning rate" in page
-    flip = "The verdict flips: WORSENS at the shared learning rate, DETECTABLE BUT NEGLIGIBLE at each arm"
+    flip = "The verdict flips: “worse by more than δ” at the shared learning rate, “worse by less than δ” at"
     assert f"⇄ FLIP</span> <span data-claim>dropout 0.1: {flip}" in page
 
 

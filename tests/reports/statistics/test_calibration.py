@@ -12,16 +12,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from synthetic import four_errors
+from synthetic import equivalence_p, four_errors
 
 from bench.metric import Metric
 from reports.statistics.contrasts import contrast
 from reports.statistics.decisions import decide
-from reports.statistics.estimators import step_down, t_interval, t_test, tost_p
-from reports.statistics.planning import expected
+from reports.statistics.estimators import mean_interval, mean_tails, moments, step_down, tails_to_p
 from reports.statistics.power import ALPHA
 from reports.statistics.sequential import LOOKS, Look, Looks
-from reports.statistics.verdicts import Word
+from reports.statistics.stopping import expected
 
 pytestmark = pytest.mark.slow
 STUDIES, ARMS = 8_000, 16
@@ -36,6 +35,11 @@ def seen(d: np.ndarray, looks: Looks) -> Iterator[tuple[np.ndarray, float]]:
         yield d[..., :n], weight
 
 
+def p_of(x: np.ndarray) -> np.ndarray:
+    """The two-sided p that the mean of samples (…, S) is zero."""
+    return tails_to_p(*mean_tails(moments(x)))
+
+
 def so_far(ps: list[np.ndarray], looks: Looks, sides: int) -> np.ndarray:
     """The valid p after each look, from the p of each look alone: (K, …)."""
     q = np.minimum.accumulate([p / w for p, w in zip(ps, looks.weights, strict=True)])
@@ -43,7 +47,7 @@ def so_far(ps: list[np.ndarray], looks: Looks, sides: int) -> np.ndarray:
 
 
 def different(d: np.ndarray, looks: Looks = LOOKS) -> np.ndarray:
-    return so_far([t_test(x)[1] for x, _ in seen(d, looks)], looks, 2)
+    return so_far([p_of(x) for x, _ in seen(d, looks)], looks, 2)
 
 
 def nulls(arms: int, *, shared: bool, studies: int = STUDIES) -> np.ndarray:
@@ -57,12 +61,12 @@ def nulls(arms: int, *, shared: bool, studies: int = STUDIES) -> np.ndarray:
 def test_p_holds_wherever_one_stops(alpha: float) -> None:
     studies = 40_000
     d = nulls(1, shared=False, studies=studies)[:, 0]
-    p, alone = different(d), np.array([t_test(x)[1] for x, _ in seen(d, LOOKS)])
+    p, alone = different(d), np.array([p_of(x) for x, _ in seen(d, LOOKS)])
     good = np.where((alone < 0.1).any(0), (alone < 0.1).argmax(0), 4)  # stop when it looks good
     rates = {"first": p[0], "last": p[-1], "good": np.take_along_axis(p, good[None], 0)[0]}
     for rule, stopped in rates.items():
         assert np.mean(stopped <= alpha) <= alpha + four_errors(alpha, studies), rule
-    assert np.mean(p[-1] <= alpha) == pytest.approx(alpha, abs=four_errors(alpha, studies))  # and no looser
+    assert np.mean(p[-1] <= alpha) > 0.75 * alpha  # and not much looser: it allows for skewness
     assert np.mean(alone.min(0) <= alpha) > 1.5 * alpha  # the plain p at the same looks
 
 
@@ -75,10 +79,10 @@ def test_the_family_wise_error_at_any_look(shared: bool, looks: Looks) -> None:
     for rule, claims in {"first look": wrong[0], "last look": wrong[-1], "as soon as": wrong.any(0)}.items():
         print(f"{looks}, shared baseline {shared}, {rule}: family-wise error {claims.mean():.4f}")
         assert claims.mean() <= ALPHA + four_errors(ALPHA, STUDIES)
-    plain = np.array([step_down(t_test(x)[1]) for x, _ in seen(d, looks)]).min((0, -1)) <= ALPHA
+    plain = np.array([step_down(p_of(x)) for x, _ in seen(d, looks)]).min((0, -1)) <= ALPHA
     print(f"{looks}, shared baseline {shared}, plain p at the same looks: {plain.mean():.4f}")
     assert wrong.any(0).mean() > 0.025 and (plain.mean() > 0.1) == (looks is LOOKS)
-    assert np.mean(t_test(d[..., :10])[1].min(-1) <= ALPHA) > 0.2  # without any correction
+    assert np.mean(p_of(d[..., :10]).min(-1) <= ALPHA) > 0.2  # without any correction
 
 
 @pytest.mark.parametrize("looks", DESIGNS)
@@ -88,13 +92,14 @@ def test_repeated_intervals_cover_at_all_looks_together(looks: Looks) -> None:
     for family in (1, 15):
         alpha, inside, above = ALPHA / family, np.ones(studies, bool), np.ones(studies, bool)
         for k, (x, _) in enumerate(seen(d, looks)):
-            low, high = t_interval(x, 1 - Look(looks, k).level(alpha))
+            m, look = moments(x), Look(looks, k)
+            low, high = mean_interval(m, look.level(alpha))
             inside &= (low <= 0) & (high >= 0)
-            above &= t_interval(x, 1 - 2 * Look(looks, k).level(alpha, sides=1))[1] >= 0
+            above &= mean_interval(m, 2 * look.level(alpha, sides=1))[1] >= 0
         rates = f"{inside.mean():.4f}, one-sided {above.mean():.4f}"
         print(f"{looks}, coverage over all looks at 1 − .05/{family}: {rates}")
-        assert inside.mean() == pytest.approx(1 - alpha, abs=four_errors(alpha, studies))
-        assert above.mean() == pytest.approx(1 - alpha, abs=four_errors(alpha, studies))
+        for covered in (inside.mean(), above.mean()):  # beyond 1 − alpha, as they allow for skewness
+            assert 1 - alpha - four_errors(alpha, studies) <= covered <= 1 - alpha / 2
 
 
 @pytest.mark.parametrize("looks", DESIGNS)
@@ -102,16 +107,17 @@ def test_repeated_intervals_cover_at_all_looks_together(looks: Looks) -> None:
 def test_the_size_of_equivalence_at_a_difference_of_delta(spread: float, looks: Looks) -> None:
     studies = 40_000
     d = 1 + spread * nulls(1, shared=False, studies=studies)[:, 0]
-    rate = np.mean(so_far([tost_p(x, 1.0) for x, _ in seen(d, looks)], looks, 1)[-1] <= ALPHA)
-    print(f"{looks}, EQUIVALENT at δ with an SD of {spread} δ: {rate:.4f}")
+    rate = np.mean(so_far([equivalence_p(x, 1.0) for x, _ in seen(d, looks)], looks, 1)[-1] <= ALPHA)
+    print(f"{looks}, the same at δ with an SD of {spread} δ: {rate:.4f}")
     assert rate <= ALPHA + four_errors(ALPHA, studies)
-    assert rate > (0.045 if spread <= 1 else 0.03 * (looks is LOOKS))  # attained where the zone is wide
+    assert rate > (0.04 if spread <= 1 else 0.03 * (looks is LOOKS))  # attained where the zone is wide
 
 
 @cache
-def sign_p(wins: int, losses: int) -> float:
-    arm = {s: float(s >= wins) for s in range(wins + losses)}
-    return contrast(arm, dict.fromkeys(arm, 0.5), delta=1.0).sign_p
+def sign_p(wins: int, losses: int, ties: int) -> float:
+    one = {s: math.inf if s >= wins else 0.0 for s in range(wins + losses)}
+    both = {wins + losses + s: math.inf for s in range(ties)}
+    return contrast(one | both, dict.fromkeys(one, 0.5) | both, delta=1.0).p
 
 
 def stored(metric: str) -> np.ndarray:
@@ -129,7 +135,7 @@ def test_the_family_wise_error_with_differences_of_a_study_that_was_run(metric: 
     drawn = d[:, rng.integers(len(d.T), size=(studies, 40))].swapaxes(0, 1)  # (studies, arms, 40)
     drawn = drawn + width * d.std(-1, ddof=1)[:, None] * rng.standard_normal((studies, 1, 40))
     wrong = (step_down(different(drawn)[-1]) <= ALPHA).any(-1).mean()
-    fixed = (step_down(t_test(drawn[..., :10])[1]) <= ALPHA).any(-1).mean()
+    fixed = (step_down(p_of(drawn[..., :10])) <= ALPHA).any(-1).mean()
     print(
         f"{metric}, recentred, {len(d.T)} seeds: family-wise error {wrong:.4f}; ten fixed seeds {fixed:.4f}"
     )
@@ -146,8 +152,9 @@ def test_seeds_that_diverge_on_either_side_alike(rate: float) -> None:
         a, b = arm[:, :n], baseline[:, :n]
         whole = np.isfinite(a + b).all(-1)
         wins, losses = (a < b).sum(-1), (a > b).sum(-1)
-        p = np.array([sign_p(*both) for both in zip(wins.tolist(), losses.tolist(), strict=True)])
-        p[whole] = t_test(a[whole] - b[whole])[1]
+        counts = zip(wins.tolist(), losses.tolist(), (n - wins - losses).tolist(), strict=True)
+        p = np.array([sign_p(*each) for each in counts])
+        p[whole] = p_of(a[whole] - b[whole])
         ps.append(p)
     wrong = np.mean(so_far(ps, LOOKS, 2)[-1] <= ALPHA)
     print(f"a seed in {1 / rate:g} diverges on either side: error {wrong:.4f}")
@@ -156,24 +163,24 @@ def test_seeds_that_diverge_on_either_side_alike(rate: float) -> None:
 
 def test_a_study_of_noise_through_decide_itself() -> None:
     studies, seeds = 250, range(40)
-    d = 0.015 * nulls(12, shared=True, studies=studies)  # δ is .94 SD: most are decided EQUIVALENT
+    d = 0.015 * nulls(12, shared=True, studies=studies)  # δ is .94 SD: most are shown to be the same
     wrong, decided = 0, 0
     for study in d:
         zero = dict.fromkeys(seeds, 0.0)
         pairs = {i: {METRIC.name: (dict(enumerate(x.tolist())), zero)} for i, x in enumerate(study)}
         found = decide(pairs, seeds=seeds, looks=LOOKS, metrics=[METRIC]).verdicts.values()
-        words = [by[METRIC.name].word for by in found]
-        wrong += any(word in (Word.IMPROVES, Word.WORSENS, Word.NEGLIGIBLE) for word in words)
-        decided += sum(word is Word.EQUIVALENT for word in words)
-        assert _claimed(study) == {i for i, word in enumerate(words) if word is not Word.INCONCLUSIVE}
-    print(f"12 arms without effect: {wrong / studies:.3f} wrong, {decided / studies / 12:.3f} EQUIVALENT")
+        kinds = [by[METRIC.name].kind for by in found]
+        wrong += any(kind in ("better", "worse") for kind in kinds)
+        decided += kinds.count("same")
+        assert _claimed(study) == {i for i, kind in enumerate(kinds) if kind != "open"}
+    print(f"12 arms without effect: {wrong / studies:.3f} wrong, {decided / studies / 12:.3f} the same")
     assert wrong / studies <= ALPHA + four_errors(ALPHA, studies)
     assert decided > 0.5 * studies * 12  # and the true answer is found
 
 
 def _claimed(study: np.ndarray) -> set[int]:
     """The arms that are decided, by the vectorised functions: frozen p, both families, look by look."""
-    p, e = different(study), so_far([tost_p(x, METRIC.delta) for x, _ in seen(study, LOOKS)], LOOKS, 1)
+    p, e = different(study), so_far([equivalence_p(x, METRIC.delta) for x, _ in seen(study, LOOKS)], LOOKS, 1)
     end = np.full(len(study), -1)
     for k in range(len(LOOKS.numbers)):
         at, arms = np.where(end < 0, k, end), np.arange(len(study))

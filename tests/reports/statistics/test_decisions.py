@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from bench.metric import Metric
-from reports.statistics.contrasts import benjamini_hochberg
 from reports.statistics.decisions import Decisions, Pair, decide
+from reports.statistics.families import benjamini_hochberg
 from reports.statistics.sequential import LOOKS, Looks
-from reports.statistics.verdicts import Word, grounds, verdicts
+from reports.statistics.verdicts import grounds, verdicts
 
 ACCURACY, LOSS = Metric("valid_accuracy", 0.02), Metric("valid_loss", 0.05)
 SEEDS = tuple(range(10, 50))
@@ -47,9 +47,9 @@ PAIRS = {
 }
 
 
-def first(d: Decisions[str], name: str) -> tuple[Word, int]:
+def first(d: Decisions[str], name: str) -> tuple[str, int]:
     v = d.verdicts[name]["valid_accuracy"]
-    return v.word, v.contrast.pairs
+    return v.kind, v.contrast.pairs
 
 
 def stuck(d: Decisions[str]) -> dict[str, str]:
@@ -58,10 +58,10 @@ def stuck(d: Decisions[str]) -> dict[str, str]:
 
 def test_each_contrast_ends_at_its_own_look() -> None:
     d = run(PAIRS)
-    assert first(d, "better") == (Word.IMPROVES, 10)
-    assert first(d, "same") == (Word.EQUIVALENT, 10)
-    assert first(d, "worse")[0] is Word.WORSENS and 10 < first(d, "worse")[1] < 40
-    assert first(d, "wide") == (Word.INCONCLUSIVE, 40)
+    assert first(d, "better") == ("better", 10)
+    assert first(d, "same") == ("same", 10)
+    assert first(d, "worse")[0] == "worse" and 10 < first(d, "worse")[1] < 40
+    assert first(d, "wide") == ("open", 40)
     assert d.looks_taken == 5 and set(d.seeds_requested.values()) == {0} and not any(stuck(d).values())
     assert [d.verdicts[n]["valid_accuracy"].decided for n in PAIRS] == [True, True, True, False]
 
@@ -90,7 +90,7 @@ def test_a_look_waits_for_every_open_contrast() -> None:
     d = run(some)
     assert d.looks_taken == 0 and set(d.seeds_requested.values()) == {10}
     v = d.verdicts["better"]["valid_accuracy"]
-    assert (v.word, v.p_adjusted, v.p_equivalent, v.contrast.pairs) == (Word.INCONCLUSIVE, 1.0, 1.0, 10)
+    assert (v.kind, v.difference.p, v.equivalence.p, v.contrast.pairs) == ("open", 1.0, 1.0, 10)
     assert not v.decided and "open after 10 of 40 seeds" in grounds(v)
     one_metric = {**cut(PAIRS, 10), "wide": {"valid_accuracy": cut(PAIRS, 10)["wide"]["valid_accuracy"]}}
     assert run(one_metric).looks_taken == 0
@@ -106,7 +106,7 @@ def test_a_look_waits_for_every_open_contrast() -> None:
 def test_contrasts_without_results_are_in_the_family() -> None:
     d = run({"alone": PAIRS["worse"], **{f"{i}": {} for i in range(9)}})
     assert d.looks_taken == 0 and d.verdicts["0"]["valid_loss"].contrast.pairs == 0
-    lost = {f"{i}": {10: "failed"} for i in range(9)}
+    lost = {f"{i}": dict.fromkeys(SEEDS, "failed") for i in range(9)}
     few, many = (
         run({"alone": PAIRS["worse"]}),
         run({"alone": PAIRS["worse"], **{n: {} for n in lost}}, lost=lost),
@@ -115,19 +115,54 @@ def test_contrasts_without_results_are_in_the_family() -> None:
     assert first(many, "alone")[1] > first(few, "alone")[1]
 
 
-def test_a_contrast_that_lost_a_seed_stays_open_and_holds_up_nobody() -> None:
-    gone = {s: v for s, v in PAIRS["wide"]["valid_accuracy"][0].items() if s != SEEDS[12]}
-    wide = {m: (gone, PAIRS["wide"][m][1]) for m in ("valid_accuracy", "valid_loss")}
-    d = run({**PAIRS, "wide": wide}, lost={"wide": {SEEDS[12]: "failed"}})
-    assert stuck(d)["wide"] == "seed 22 failed" and d.seeds_requested["wide"] == 0
-    assert first(d, "wide") == (Word.INCONCLUSIVE, 10)
-    assert first(d, "worse")[0] is Word.WORSENS
-    assert "open: seed 22 failed" in grounds(d.verdicts["wide"]["valid_accuracy"])
-    later = run(cut(PAIRS, 10), lost={"wide": {SEEDS[12]: "failed"}, "worse": {SEEDS[30]: "failed"}})
-    assert (
-        later.seeds_requested["wide"] == 0 and later.seeds_requested["worse"] == 15
-    )  # its lost seed is not needed yet
-    assert not stuck(run(PAIRS, lost={"better": {SEEDS[12]: "failed"}}))["better"]  # decided before
+def without(pair: dict[str, Pair], *seeds: int) -> dict[str, Pair]:
+    """The pair whose arm failed on these seeds."""
+    return {m: ({s: v for s, v in a.items() if s not in seeds}, b) for m, (a, b) in pair.items()}
+
+
+def test_a_contrast_that_lost_a_seed_goes_on_by_signs_and_may_be_decided() -> None:
+    pairs = {**PAIRS, "better": without(PAIRS["better"], SEEDS[2]), "wide": without(PAIRS["wide"], SEEDS[12])}
+    gone = {"better": {SEEDS[2]: "failed"}, "wide": {SEEDS[12]: "failed"}}
+    d = run(pairs, lost=gone)
+    v = d.verdicts["better"]["valid_accuracy"]
+    assert first(d, "better") == ("better", 14) and v.contrast.lost == 1  # 10 pairs with one lost: p .021
+    assert v.interval.low in v.contrast.differences.values() and "1 pair lost" in grounds(v)
+    assert first(d, "wide") == ("open", 39) and not any(stuck(d).values())
+    assert first(d, "worse") == first(run(PAIRS), "worse")
+
+
+def test_a_contrast_that_lost_half_of_a_look_stays_open_and_holds_up_nobody() -> None:
+    gone = SEEDS[6:16]
+    pairs = {**PAIRS, "wide": without(PAIRS["wide"], *gone)}
+    d = run(pairs, lost={"wide": dict.fromkeys(gone, "failed")})
+    assert stuck(d)["wide"] == "seed 16 failed, seed 17 failed and 8 more" and d.seeds_requested["wide"] == 0
+    assert first(d, "wide") == ("open", 6)
+    assert first(d, "worse")[0] == "worse"
+    assert "open: seed 16 failed" in grounds(d.verdicts["wide"]["valid_accuracy"])
+    later = run(cut(PAIRS, 10), lost={"wide": dict.fromkeys(gone, "failed"), "worse": {SEEDS[30]: "failed"}})
+    assert later.seeds_requested["wide"] == 0 and later.seeds_requested["worse"] == 15
+    assert not stuck(run(PAIRS, lost={"better": dict.fromkeys(SEEDS[12:], "failed")}))[
+        "better"
+    ]  # decided before
+
+
+def test_divergence_is_a_verdict_of_its_own_that_decides() -> None:
+    rng = np.random.default_rng(8)
+    theirs = {s: 1.0 + 0.01 * rng.standard_normal() for s in SEEDS}
+    ours = {s: math.inf if s % 4 else x - 0.001 for s, x in theirs.items()}
+    d = decide({"x": {"valid_loss": (ours, theirs)}}, seeds=SEEDS, looks=LOOKS, metrics=(LOSS,))
+    v = d.verdicts["x"]["valid_loss"]
+    assert v.decided and v.diverges == "worse" and v.contrast.pairs < 40
+
+
+def test_a_study_may_go_on_until_the_size_is_settled() -> None:
+    pairs = {"x": arm(0.03, 0.03, 12), "same": PAIRS["same"]}
+    by_direction, by_size = (run(pairs, rule=x) for x in ("direction", "size"))
+    v, settled = (d.verdicts["x"]["valid_accuracy"] for d in (by_direction, by_size))
+    assert v.text == "better, size not settled" and v.decided
+    assert settled.text == "better by more than δ" and settled.decided
+    assert v.contrast.pairs < settled.contrast.pairs
+    assert first(by_size, "same") == first(by_direction, "same")
 
 
 def test_the_other_metric_is_judged_where_the_first_one_stopped() -> None:
@@ -137,8 +172,8 @@ def test_the_other_metric_is_judged_where_the_first_one_stopped() -> None:
         assert by["valid_loss"].contrast.delta == 0.05 and by["valid_loss"].contrast.lower_is_better
     loud = {"x": {**PAIRS["better"], "valid_loss": arm(0, 0.4, 6)["valid_loss"]}}
     v = run(loud).verdicts["x"]["valid_loss"]
-    assert v.decided and v.word is Word.INCONCLUSIVE
-    assert "undecided at 10 of 40 seeds, where the first metric is decided" in grounds(v)
+    assert v.decided and v.kind == "open"
+    assert "open at 10 of 40 seeds, where the first metric is decided" in grounds(v)
 
 
 def test_a_decided_sentence_says_at_how_many_seeds() -> None:
@@ -156,10 +191,10 @@ def test_a_direction_needs_the_estimate_that_is_claimed() -> None:
     turning = around((10, 0.018, 0.02), (5, -0.4, 0.1))
     pairs = {"turning": turning, "late": around((10, 0.06, 0.1), (5, 0.1, 0.0))}
     d = decide(pairs, seeds=SEEDS, looks=Looks((10, 15)), metrics=(ACCURACY,))
-    assert first(d, "late") == (Word.IMPROVES, 15)
+    assert first(d, "late") == ("better", 15)
     v = d.verdicts["turning"]["valid_accuracy"]
-    assert v.p_adjusted <= 0.05 and v.contrast.mean < 0  # significant, by the look where it was positive
-    assert v.word is Word.INCONCLUSIVE and not v.decided
+    assert v.difference.p <= 0.05 and v.contrast.mean < 0  # significant, by the look where it was positive
+    assert v.kind == "open" and not v.decided
 
 
 def test_a_diverged_seed_undoes_an_equivalence_of_an_earlier_look() -> None:
@@ -167,19 +202,19 @@ def test_a_diverged_seed_undoes_an_equivalence_of_an_earlier_look() -> None:
     blocked = {"valid_accuracy": ({**same, SEEDS[12]: math.inf}, theirs)}
     d = decide({"x": blocked}, seeds=SEEDS, looks=Looks((4, 40)), metrics=(ACCURACY,))
     v = d.verdicts["x"]["valid_accuracy"]
-    assert v.p_equivalent <= 0.05 and v.contrast.pairs == 40 and v.word is Word.INCONCLUSIVE
+    assert v.equivalence.p <= 0.05 and v.contrast.pairs == 40 and v.kind == "open"
 
 
 def test_identical_arms_are_equivalent_at_the_first_look() -> None:
     theirs = PAIRS["same"]["valid_accuracy"][1]
     d = run({"x": {"valid_accuracy": (dict(theirs), theirs), "valid_loss": (dict(theirs), theirs)}})
-    assert first(d, "x") == (Word.EQUIVALENT, 10)
+    assert first(d, "x") == ("same", 10)
 
 
 def test_fewer_than_five_pairs_decide_nothing() -> None:
     d = run({"x": PAIRS["better"]}, looks=Looks((3, 4, 6)))
     v = d.verdicts["x"]["valid_accuracy"]
-    assert (v.word, v.contrast.pairs, v.provisional) == (Word.IMPROVES, 6, True)
+    assert (v.kind, v.contrast.pairs, v.provisional) == ("better", 6, True)
 
 
 def test_one_look_is_the_fixed_design() -> None:
@@ -188,13 +223,13 @@ def test_one_look_is_the_fixed_design() -> None:
     d = run(PAIRS, looks=Looks((10,)))
     for name, v in fixed.items():
         same = d.verdicts[name]["valid_accuracy"]
-        assert (same.word, same.p_adjusted, same.p_equivalent) == (v.word, v.p_adjusted, v.p_equivalent)
-        assert same.contrast.interval == v.contrast.interval
+        assert (same.kind, same.difference.p, same.equivalence.p) == (v.kind, v.difference.p, v.equivalence.p)
+        assert same.interval == v.interval
         assert " of 10 seeds" not in grounds(v).split("no failures")[1]
 
 
 def test_the_correction_may_be_another() -> None:
-    many = {f"{i}": arm(0.045, 0.05, 20 + i) for i in range(8)}
+    many = {f"{i}": arm(0.055, 0.05, 20 + i) for i in range(8)}
     holm, milder = (run(cut(many, 10), **more) for more in ({}, {"adjust": benjamini_hochberg}))
     assert sum(milder.seeds_requested.values()) < sum(holm.seeds_requested.values())
 

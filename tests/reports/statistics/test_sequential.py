@@ -10,6 +10,7 @@ from scipy import special, stats
 
 from reports.statistics import sequential
 from reports.statistics.contrasts import contrast
+from reports.statistics.estimators import mean_interval, moments
 from reports.statistics.sequential import DRAWS, FIXED, LOOKS, Look, Looks, simulate
 
 SHORT, EARLY = Looks((10, 20, 40)), Looks((5, 10, 15, 20, 30, 40))
@@ -122,20 +123,18 @@ def test_intervals_of_a_contrast_are_the_repeated_ones() -> None:
     sides = dict(enumerate(d)), dict.fromkeys(range(15), 0.0)
     c = contrast(*sides, delta=0.02, family=4, look=Look(LOOKS, 1))
     w = math.sqrt(15 / 40)
-    half = {"interval": w * LOOKS.critical(0.05) / 2, "interval90": w * LOOKS.critical(0.05, sides=1)}
-    for name, tail in half.items():
-        found = getattr(c, name)
-        expected = stats.ttest_1samp(d, 0).confidence_interval(1 - 2 * tail)
-        assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
-    assert (c.interval.level, c.interval90.level) == (0.95, 0.9)
+    for sides_, tail in ((2, w * LOOKS.critical(0.01) / 2), (1, w * LOOKS.critical(0.01, sides=1))):
+        found, expected = c.interval(0.01, sides_), mean_interval(moments(d), 2 * tail)
+        assert (found.low, found.high) == pytest.approx(expected)
+    assert (c.interval().level, c.interval(0.01).level, c.interval(sides=1).level) == (0.95, 0.99, 0.9)
     plain = contrast(*sides, delta=0.02, family=4)
     assert plain.look is FIXED
-    assert (c.p, c.tost_p, c.mean) == (plain.p, plain.tost_p, plain.mean)
+    assert (c.p, c.equivalence_p, c.mean) == (plain.p, plain.equivalence_p, plain.mean)
     assert c.mde > plain.mde and c.seeds_needed > plain.seeds_needed
 
 
 @pytest.mark.parametrize(
-    "module", ["reports.statistics.planning", "reports.answer", "ablations.commands.studies"]
+    "module", ["reports.statistics.stopping", "reports.answer", "ablations.commands.studies"]
 )
 def test_planning_and_deciding_load_the_light_half_of_scipy(module: str) -> None:
     heavy = "{'scipy.stats', 'scipy.optimize', 'torch', 'urllib.request'}"

@@ -1,6 +1,7 @@
 """One arm and contrasts of two. Expected numbers: scipy 1.17 and statsmodels 0.15, unless said otherwise."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,15 +10,10 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.weightstats import ttost_paired
 
-from reports.statistics.contrasts import (
-    Interval,
-    benjamini_hochberg,
-    contrast,
-    divergence_interval,
-    holm,
-    summarise,
-)
-from reports.statistics.estimators import without_rounding
+from reports.statistics.contrasts import Interval, contrast, divergence_interval, summarise
+from reports.statistics.estimators import moments, without_rounding
+from reports.statistics.families import benjamini_hochberg, holm
+from reports.statistics.power import ALPHA
 
 Values = dict[int, float]
 
@@ -48,17 +44,55 @@ def test_under_three_seeds_there_are_values_and_no_interval() -> None:
     assert summarise({}).mean is None and summarise({}).perplexity is None and summarise({}).median is None
 
 
-def test_a_contrast_gives_the_paired_t_and_the_exact_test() -> None:
+def hall(d: np.ndarray, mu: float) -> float:
+    """T by the formula of Hall (1992), written out."""
+    n, w, skew = d.size, (d.mean() - mu) / d.std(ddof=1), stats.skew(d)
+    return float(np.sqrt(n) * (w + skew * w**2 / 3 + skew**2 * w**3 / 27 + skew / (6 * n)))
+
+
+def test_a_contrast_gives_the_paired_t() -> None:
     c = contrast(A, B, delta=0.02)
-    assert c.mean == pytest.approx(-0.045)
-    assert printed(c.interval, 5) == (-0.05682, -0.03318)
-    assert c.t == pytest.approx(-9)
-    assert c.p == c.t_p == pytest.approx(4.27e-5, abs=5e-8)
+    assert c.mean == pytest.approx(-0.045) and c.estimate == c.mean
+    assert (c.arm_mean, c.baseline_mean) == pytest.approx((1.24375, 1.28875))
     assert round(c.r or 0, 3) == 0.977
     assert (c.wins, c.losses, c.pairs) == (8, 0, 8)
     assert round(c.ratio or 0, 4) == 0.9560
-    assert printed(c.ratio_interval, 4) == (0.9448, 0.9674)
-    assert c.better
+    ends, d = c.interval(), np.array([*c.differences.values()])
+    low, high = stats.ttest_1samp(d, 0).confidence_interval()
+    assert (round(low, 5), round(high, 5)) == (-0.05682, -0.03318)  # the t interval alone
+    assert ends is not None and ends.low < low and ends.high == pytest.approx(high)
+    assert c.p == pytest.approx(4.27e-5, abs=5e-8)  # Hall's is smaller
+
+
+def test_the_p_and_the_interval_cover_by_t_and_by_halls_corrected_t() -> None:
+    rng = np.random.default_rng(3)
+    for law in (rng.standard_normal, rng.standard_exponential):
+        d = law(9) - 0.9
+        for sign in (1, -1):
+            x = sign * d
+            c = contrast(dict(enumerate(x.tolist())), dict.fromkeys(range(9), 0.0), delta=1.0)
+            t = stats.ttest_1samp(x, 0)
+            corrected = 2 * stats.t.sf(abs(hall(x, 0)), 8)
+            agree = t.statistic * hall(x, 0) > 0
+            assert c.p == pytest.approx(max(t.pvalue, corrected) if agree else 1.0)
+            for alpha in (0.3, 0.05, 0.001):
+                ends, cut = c.interval(alpha), stats.t.ppf(1 - alpha / 2, 8)
+                low, high = t.confidence_interval(1 - alpha)
+                assert ends is not None and ends.low <= low + 1e-12 and ends.high >= high - 1e-12
+                if ends.low < low - 1e-9:
+                    assert hall(x, ends.low) == pytest.approx(cut)
+                if ends.high > high + 1e-9:
+                    assert hall(x, ends.high) == pytest.approx(-cut)
+            for alpha in (c.p * 0.99, min(0.999, c.p * 1.01)):  # word and interval agree
+                ends = c.interval(alpha)
+                assert ends is not None and (ends.low <= 0 <= ends.high) == (alpha < c.p)
+
+
+def test_samples_without_spread_or_skewness_have_none() -> None:
+    m = moments([[1.0, 1.0, 1.0], [1.0, 2.0, 3.0], [0.0, 0.0, 3.0]])
+    assert m.skewness.tolist() == pytest.approx([0, 0, stats.skew([0, 0, 3])])
+    assert contrast(dict.fromkeys(range(9), 1.0) | {9: 9.0}, dict.fromkeys(range(10), 0.0), delta=1).skewed
+    assert not contrast(A, B, delta=0.02).skewed
 
 
 def test_a_contrast_joins_on_the_seed_and_never_on_position() -> None:
@@ -73,10 +107,10 @@ def test_seeds_that_one_side_lacks_are_named_and_not_paired() -> None:
 
 def test_swapping_the_arms_or_the_direction_of_the_metric_turns_the_contrast_round() -> None:
     ab, ba = contrast(A, B, delta=0.02), contrast(B, A, delta=0.02)
-    assert (ba.mean, ba.p, ba.wins, ba.losses) == (-(ab.mean or 0), ab.p, 0, 8)
-    assert ab.better and not ba.better
+    assert (ba.mean, ba.p, ba.wins, ba.losses) == (-(ab.mean or 0), pytest.approx(ab.p), 0, 8)
+    assert ab.turned() == replace(ba, r=ab.r)
     accuracy = contrast(B, A, delta=0.02, lower_is_better=False)
-    assert (accuracy.wins, accuracy.losses, accuracy.better) == (8, 0, True)
+    assert (accuracy.wins, accuracy.losses) == (8, 0)
 
 
 @pytest.mark.parametrize("values", [{3: math.nan}, {**A, 3: math.nan}])
@@ -95,8 +129,8 @@ def test_a_zone_or_a_family_that_is_not_positive_is_refused() -> None:
 def test_equal_values_are_bitwise_identical_and_not_nan() -> None:
     c = contrast(B, dict(B), delta=0.01)
     assert c.identical and c.constant
-    assert (c.mean, c.sd, c.p, c.tost_p, c.t) == (0.0, 0.0, 1.0, 0.0, None)
-    assert c.interval == Interval(0.0, 0.0, 0.95)
+    assert (c.mean, c.sd, c.p, c.equivalence_p) == (0.0, 0.0, 1.0, 0.0)
+    assert c.interval() == Interval(0.0, 0.0, 0.95)
     assert (c.mde, c.seeds_needed) == (0.0, 5)
 
 
@@ -104,8 +138,15 @@ def test_the_same_difference_on_every_seed_is_judged_by_the_exact_test() -> None
     shifted = {s: b + 0.1 for s, b in B.items()}  # the floats' differences vary by 1e-16
     c = contrast(shifted, B, delta=0.01)
     assert c.constant and not c.identical
-    assert (c.t, c.t_p, c.p, c.tost_p) == (None, None, 0.0078125, 1.0)
-    assert c.mean == pytest.approx(0.1)
+    assert (c.p, c.equivalence_p) == (0.0078125, 1.0)
+    assert c.mean == pytest.approx(0.1) and c.estimate == c.mean
+
+
+def test_equal_small_differences_are_no_certain_equivalence() -> None:
+    c = contrast(dict.fromkeys(range(5), 0.001), dict.fromkeys(range(5), 0.0), delta=0.02)
+    assert c.equivalence_p == 2**-5 and c.p == 2**-4  # the least that signs of five pairs can give
+    assert c.interval(0.05) == Interval(-math.inf, math.inf, 0.95)
+    assert c.interval(0.05, sides=1) == Interval(0.001, 0.001, 0.9)
 
 
 def test_rounding_is_told_from_a_real_spread() -> None:
@@ -119,16 +160,17 @@ def test_rounding_is_told_from_a_real_spread() -> None:
 def test_few_pairs_give_no_interval_and_no_claim(n: int) -> None:
     few = {s: A[s] for s in range(n)}
     c = contrast(few, B, delta=0.02)
-    assert c.interval is None and c.r is None
+    assert c.interval() is None and c.r is None
     assert c.pairs == n and c.p >= 0.05
     assert (c.mean is None) == (n == 0)
     assert (c.mde is None, c.seeds_needed is None) == (n < 2, n < 2)
 
 
-def test_diverged_seeds_turn_the_headline_to_medians_and_wins() -> None:
+def test_diverged_seeds_are_judged_by_signs_and_the_median() -> None:
     c = contrast({**A, 2: math.inf, 6: math.inf}, B, delta=0.02)  # the third and the seventh seed
     assert c.given_convergence
-    assert c.arm_median == pytest.approx(1.25)
+    assert c.estimate == pytest.approx(-0.04)
+    assert c.interval() == Interval(pytest.approx(-0.07), math.inf, 0.95)  # the least and the largest of 8
     assert (c.wins, c.losses, c.pairs) == (6, 2, 8)
     assert round(c.p, 3) == 0.289
     assert (c.arm_diverged, c.baseline_diverged) == (2, 0)
@@ -139,12 +181,13 @@ def test_diverged_seeds_turn_the_headline_to_medians_and_wins() -> None:
 def test_a_seed_that_diverged_on_both_sides_is_a_tie() -> None:
     c = contrast({**A, 2: math.inf}, {**B, 2: math.inf}, delta=0.02)
     assert (c.wins, c.losses, c.pairs, len(c.differences)) == (7, 0, 8, 7)
-    assert c.sign_p == 0.015625  # 2 · 2⁻⁷
+    assert c.p == 2 * (1 + 8) / 2**8  # a tie counts against the claim
+    assert c.divergence_p == 1.0
 
 
 def test_a_diverged_seed_is_the_worst_accuracy_too() -> None:
     c = contrast({0: math.inf, 1: 0.8, 2: 0.9}, {0: 0.5, 1: 0.7, 2: 0.7}, delta=0.02, lower_is_better=False)
-    assert (c.wins, c.losses, c.arm_median) == (2, 1, 0.8)
+    assert (c.wins, c.losses, c.estimate) == (2, 1, pytest.approx(0.1))
     assert summarise({0: math.inf}, lower_is_better=False).median == -math.inf
 
 
@@ -164,9 +207,37 @@ def test_the_rate_of_divergence_has_its_exact_interval(k: int, low: float, high:
 def test_the_p_of_signs_is_that_of_scipy_stats() -> None:
     for k, n in [(0, 1), (1, 1), (1, 2), (0, 7), (2, 7), (7, 7), (11, 30), (15, 30)]:
         arm = {seed: float(seed < k) for seed in range(n)}
-        assert contrast(arm, dict.fromkeys(arm, 0.5), delta=1.0).sign_p == pytest.approx(
-            stats.binomtest(k, n).pvalue
-        )
+        c = contrast(arm | {n: math.inf}, dict.fromkeys(arm, 0.5) | {n: 0.5}, delta=1.0)
+        assert c.p == pytest.approx(stats.binomtest(k + 1, n + 1).pvalue)
+
+
+def test_the_interval_of_the_median_holds_what_signs_do_not_reject() -> None:
+    x = np.random.default_rng(4).standard_normal(12)
+    c = contrast(dict(enumerate(x.tolist())), dict.fromkeys(range(12), 0.0), delta=1.0, lost=1)
+    worst, best = np.sort([*x, -math.inf]), np.sort([*x, math.inf])
+    assert c.by_signs
+    # of 13 signs three or fewer fall on one side with p .0461 · 2, two or fewer with .0112 · 2
+    assert c.interval(0.05) == Interval(worst[2], best[10], 0.95)
+    assert c.interval(0.0001) == Interval(-math.inf, math.inf, 0.9999)
+
+
+def test_lost_pairs_count_as_the_worst_for_a_claim() -> None:
+    arm, baseline = dict.fromkeys(range(9), 1.0), {s: 1.1 + 0.01 * s for s in range(9)}
+    whole, lost = (contrast(arm, baseline, delta=0.02, lost=k) for k in (0, 1))
+    assert whole.p < lost.p == pytest.approx(stats.binomtest(9, 10).pvalue)
+    assert (lost.interval(0.05) or Interval(0, 0, 0)).high < 0  # nine of ten are a claim still
+    assert contrast(arm, baseline, delta=0.02, lost=9).p == 1.0
+
+
+@pytest.mark.parametrize(("arm", "both", "n"), [(8, 0, 30), (3, 2, 20), (0, 1, 8)])
+def test_rates_of_divergence_are_compared_by_the_pairs(arm: int, both: int, n: int) -> None:
+    """McNemar's exact test: only pairs of which one side diverged tell anything."""
+    gone = {s: math.inf if s < arm + both else 1.0 + 0.01 * s for s in range(n)}
+    other = {s: math.inf if s < both else 1.1 for s in range(n)}
+    c = contrast(gone, other, delta=0.02)
+    expected = stats.binomtest(arm, arm).pvalue if arm else 1.0
+    assert c.divergence_p == c.turned().divergence_p == pytest.approx(expected)
+    assert (c.diverges_more, c.turned().diverges_more) == ((arm > 0), -(arm > 0))
 
 
 def test_a_rate_over_one_is_refused() -> None:
@@ -175,15 +246,27 @@ def test_a_rate_over_one_is_refused() -> None:
 
 
 def test_holm_corrects_the_family() -> None:
-    assert holm([0.3, 0.001, 0.04, 0.012, 0.02]) == pytest.approx([0.3, 0.005, 0.08, 0.048, 0.06])
+    found = holm([0.3, 0.001, 0.04, 0.012, 0.02])
+    assert [x.p for x in found] == pytest.approx([0.3, 0.005, 0.08, 0.048, 0.06])
+    # the second step, .05/4, rejects; the third, .05/3, does not, and is that of all that are open
+    assert [ALPHA / x.alpha for x in found] == pytest.approx([3, 5, 3, 4, 3])
     ps = np.random.default_rng(0).beta(0.3, 1, 40)
-    assert holm(list(ps)) == pytest.approx(multipletests(ps, method="holm")[1])
+    assert [x.p for x in holm(list(ps))] == pytest.approx(multipletests(ps, method="holm")[1])
+
+
+@pytest.mark.parametrize("adjust", [holm, benjamini_hochberg])
+def test_a_p_is_significant_where_it_is_at_most_the_level_of_its_interval(adjust) -> None:
+    rng = np.random.default_rng(1)
+    for _ in range(200):
+        ps = rng.beta(0.3, 2, rng.integers(1, 12)).tolist()
+        for p, (adjusted, alpha) in zip(ps, adjust(ps), strict=True):
+            assert (adjusted <= ALPHA) == (p <= alpha)
 
 
 def test_benjamini_hochberg_is_milder_than_holm() -> None:
     ps = [0.001, 0.012, 0.02, 0.04, 0.3]
     # by hand: p·5/rank, then the running minimum from the right
-    assert benjamini_hochberg(ps) == pytest.approx([0.005, 0.03, 1 / 30, 0.05, 0.3])
+    assert [x.p for x in benjamini_hochberg(ps)] == pytest.approx([0.005, 0.03, 1 / 30, 0.05, 0.3])
 
 
 def test_corrections_take_no_p_values_and_refuse_what_is_none() -> None:
@@ -194,13 +277,17 @@ def test_corrections_take_no_p_values_and_refuse_what_is_none() -> None:
 
 
 def test_equivalence_depends_on_the_zone() -> None:
-    c = contrast(C, B, delta=0.01)
-    assert printed(c.interval90, 5) == (-0.00620, 0.00620)
-    assert round(c.tost_p or 0, 5) == 0.00923
-    assert round(contrast(C, B, delta=0.005).tost_p or 0, 4) == 0.0852
+    c, d = contrast(C, B, delta=0.01), np.array([C[s] - B[s] for s in B])
+    low, high = stats.ttest_1samp(d, 0).confidence_interval(0.9)
+    assert (round(low, 5), round(high, 5)) == (-0.0062, 0.0062)
+    assert printed(c.interval(0.05, sides=1), 5) == (-0.0062, 0.0062)  # these pairs have no skewness
+    assert round(c.equivalence_p, 5) == 0.00923
+    assert round(contrast(C, B, delta=0.005).equivalence_p, 4) == 0.0852
 
 
 @pytest.mark.parametrize("delta", [0.03, 0.05, 0.06])
-def test_equivalence_agrees_with_statsmodels(delta: float) -> None:
+def test_equivalence_is_no_surer_than_statsmodels(delta: float) -> None:
     a, b = np.array(list(A.values())), np.array(list(B.values()))
-    assert contrast(A, B, delta=delta).tost_p == pytest.approx(ttost_paired(a, b, -delta, delta)[0])
+    c, d = contrast(A, B, delta=delta), a - b
+    corrected = max(stats.t.sf(hall(d, -delta), 7), stats.t.cdf(hall(d, delta), 7))
+    assert c.equivalence_p == pytest.approx(max(ttost_paired(a, b, -delta, delta)[0], corrected))

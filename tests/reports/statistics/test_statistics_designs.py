@@ -28,7 +28,7 @@ def cells(noise: float = 0.01) -> dict[tuple[bool, ...], dict[int, float]]:
 
 
 def test_factorial_effects_are_recovered() -> None:
-    effects = {e.name: e for e in factorial_effects(cells(noise=0.0), FACTORS)}
+    effects = {e.name: e for e in factorial_effects(cells(noise=0.0), FACTORS, delta=0.5)}
     assert list(effects) == ["tying", "dropout", "ar", "tying × dropout", "tying × ar", "dropout × ar"]
     # averaged over the other factor: −.2 + .08/2 and −.1 + .08/2; the interaction is half of .08
     assert effects["tying"].mean == pytest.approx(-0.16)
@@ -42,42 +42,43 @@ def test_factorial_effects_are_recovered() -> None:
 
 def test_a_main_effect_is_the_paired_t_of_its_halves() -> None:
     table = cells()
-    tying = factorial_effects(table, FACTORS)[0]
+    tying = factorial_effects(table, FACTORS, delta=0.5)[0]
     on, off = (
         [np.mean([x[s] for key, x in table.items() if key[0] is side]) for s in range(10)]
         for side in (True, False)
     )
     expected = stats.ttest_rel(on, off)
     c = tying.verdict.contrast
-    assert c.p == pytest.approx(expected.pvalue)
-    assert c.interval is not None and c.interval.low == pytest.approx(expected.confidence_interval().low)
+    assert c.p == pytest.approx(expected.pvalue, rel=0.6) and c.p >= expected.pvalue  # allows for skewness
+    ends = c.interval()
+    assert ends is not None and ends.low == pytest.approx(expected.confidence_interval().low, abs=1e-3)
 
 
 def test_factorial_effects_are_corrected_together() -> None:
-    found = {e.name: e.verdict for e in factorial_effects(cells(), FACTORS)}
-    assert max(found[name].p_adjusted for name in ("tying", "dropout", "tying × dropout")) < 0.001
+    found = {e.name: e.verdict for e in factorial_effects(cells(), FACTORS, delta=0.5)}
+    assert max(found[name].difference.p for name in ("tying", "dropout", "tying × dropout")) < 0.001
     smallest = min(found.values(), key=lambda v: v.contrast.p)
-    assert smallest.p_adjusted == pytest.approx(6 * smallest.contrast.p)
+    assert smallest.difference.p == pytest.approx(6 * smallest.contrast.p)
 
 
 def test_a_seed_that_diverged_in_one_cell_is_named_and_left_out() -> None:
     table = cells()
     table[True, True, True][4] = math.inf
     del table[False, False, False][7]
-    effect = factorial_effects(table, FACTORS)[0]
+    effect = factorial_effects(table, FACTORS, delta=0.5)[0]
     assert (effect.left_out, len(effect.seeds)) == ((4, 7), 8)
 
 
 def test_an_incomplete_design_is_refused() -> None:
     table = cells()
     with pytest.raises(ValueError, match="2 factors have 4 cells"):
-        factorial_effects(table, FACTORS[:2])
+        factorial_effects(table, FACTORS[:2], delta=0.5)
     table[True, True, True][0] = math.nan
     with pytest.raises(ValueError, match="NaN"):
-        factorial_effects(table, FACTORS)
+        factorial_effects(table, FACTORS, delta=0.5)
     table[True, True, True] = {0: 1.0}
     with pytest.raises(ValueError, match="two seeds"):
-        factorial_effects(table, FACTORS)
+        factorial_effects(table, FACTORS, delta=0.5)
 
 
 def test_a_ratio_of_speeds_has_an_interval_and_a_zone_of_noise() -> None:

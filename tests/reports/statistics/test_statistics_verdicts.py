@@ -1,13 +1,25 @@
-"""Five words and the sentences made of them."""
+"""Directions and sizes, and the sentences made of them."""
 
 import math
 import re
 from statistics import stdev
 
+import numpy as np
 import pytest
 
 from reports.statistics.contrasts import Contrast, contrast
-from reports.statistics.verdicts import Verdict, Word, self_check, sentence, verdict, verdicts
+from reports.statistics.families import Adjusted
+from reports.statistics.power import ALPHA
+from reports.statistics.verdicts import (
+    Direction,
+    Size,
+    Verdict,
+    judge_contrasts,
+    self_check,
+    sentence,
+    verdict,
+    verdicts,
+)
 
 SPREAD = (-1.3, 0.4, 1.1, -0.2, 0.7, -0.9, 1.5, -0.5, 0.1, -0.9)  # sums to zero
 
@@ -20,49 +32,122 @@ def differing(mean: float, sd: float, n: int = 10, *, delta: float = 0.02, **fac
 
 
 def judged(c: Contrast) -> Verdict:
-    return verdict(c, c.p)
+    return verdict(c, Adjusted(c.p, ALPHA), Adjusted(c.equivalence_p, ALPHA))
+
+
+BETTER, WORSE = Direction.BETTER, Direction.WORSE
 
 
 @pytest.mark.parametrize(
-    ("mean", "sd", "word"),
+    ("mean", "sd", "text"),
     [
-        (-0.05, 0.02, Word.IMPROVES),
-        (+0.05, 0.02, Word.WORSENS),
-        (0.0, 0.01, Word.EQUIVALENT),
-        (0.01, 0.004, Word.NEGLIGIBLE),
-        (-0.01, 0.004, Word.NEGLIGIBLE),
-        (0.01, 0.05, Word.INCONCLUSIVE),
+        (-0.05, 0.02, "better by more than δ"),
+        (-0.025, 0.02, "better, size not settled"),
+        (-0.01, 0.004, "better by less than δ"),
+        (+0.05, 0.02, "worse by more than δ"),
+        (+0.025, 0.02, "worse, size not settled"),
+        (+0.01, 0.004, "worse by less than δ"),
+        (0.0, 0.01, "the same within δ"),
+        (0.01, 0.05, "open"),
     ],
 )
-def test_each_word_has_its_case(mean: float, sd: float, word: Word) -> None:
-    assert judged(differing(mean, sd)).word is word
-    turned = {Word.IMPROVES: Word.WORSENS, Word.WORSENS: Word.IMPROVES}  # of an accuracy
-    assert judged(differing(mean, sd, lower=False)).word is turned.get(word, word)
+def test_each_verdict_has_its_case_and_its_symbol(mean: float, sd: float, text: str) -> None:
+    v, turned = judged(differing(mean, sd)), judged(differing(mean, sd, lower=False))  # of an accuracy
+    assert v.text == text
+    swapped = {"better": "worse", "worse": "better"}
+    assert turned.text == re.sub("better|worse", lambda m: swapped[m[0]], text)
+    assert v.turned().text == turned.text and (v.turned().symbol == v.symbol) == (v.text == turned.text)
 
 
-def test_there_are_five_words_with_five_symbols() -> None:
-    assert len({word.symbol for word in Word}) == len(Word) == 5
+def test_a_verdict_is_read_off_the_interval_beside_it() -> None:
+    """Whatever p says: the interval excludes zero, or lies within ±δ or beyond it, where the words say so."""
+    rng = np.random.default_rng(5)
+    said = set()
+    for _ in range(300):
+        family = {i: differing(rng.normal(0, 0.03), rng.gamma(2, 0.01)) for i in range(4)}
+        for v in judge_contrasts(family).values():
+            low, high, delta = v.interval.low, v.interval.high, v.contrast.delta
+            assert (v.direction is not Direction.NONE) == (low > 0 or high < 0) or v.kind == "same"
+            assert (v.size is Size.LESS) == (-delta < low and high < delta) or v.kind == "open"
+            assert (v.size is Size.MORE) == (low > delta or high < -delta)
+            assert (v.kind == "better") == (high < 0) or v.kind == "same"
+            said.add(v.text)
+    assert len(said) == 8
+
+
+def test_an_interval_below_delta_is_better_by_less_than_delta() -> None:
+    d = differing(0.012, 0.0105, lower=False)  # +1.2 [.4, 1.9] points, δ 2
+    v = judged(d)
+    assert (round(v.interval.low, 3), round(v.interval.high, 3)) == (0.004, 0.02)
+    assert v.text == "better by less than δ"
+
+
+def test_the_interval_has_the_level_of_the_contrasts_own_step() -> None:
+    family = {"sure": differing(-0.05, 0.02), "open": differing(0.02, 0.05), "wide": differing(0.01, 0.05)}
+    v = judge_contrasts(family)
+    levels = {name: 1 - x.interval.level for name, x in v.items()}
+    assert levels == pytest.approx({"sure": ALPHA / 3, "open": ALPHA / 2, "wide": ALPHA / 2})
+    same = judge_contrasts({"same": differing(0.0, 0.01), "wide": differing(0.01, 0.05)})["same"]
+    assert same.kind == "same" and 1 - same.interval.level == pytest.approx(2 * ALPHA / 2)
 
 
 def test_the_adjusted_p_decides_and_not_the_raw_one() -> None:
     c = differing(-0.05, 0.02)
     assert c.p < 0.05
-    assert verdict(c, 0.2).word is Word.INCONCLUSIVE
+    assert verdict(c, Adjusted(0.2, ALPHA), Adjusted(1.0, ALPHA)).text == "open"
+
+
+def test_an_interval_that_disagrees_with_p_leaves_the_contrast_open() -> None:
+    c = differing(-0.005, 0.05)  # p of an earlier look, and an interval that has turned wide
+    assert verdict(c, Adjusted(0.01, ALPHA), Adjusted(1.0, ALPHA)).text == "open"
+    assert verdict(c, Adjusted(1.0, ALPHA), Adjusted(0.01, ALPHA)).text == "open"
 
 
 @pytest.mark.parametrize(("mean", "sd"), [(-0.5, 0.001), (0.0, 0.0), (0.0, 0.001)])
-def test_under_five_seeds_the_only_verdict_is_inconclusive(mean: float, sd: float) -> None:
-    c = differing(mean, sd, n=4)
-    assert verdict(c, 0.0).word is Word.INCONCLUSIVE
-    assert "under 5 seeds nothing is decided" in sentence(verdict(c, 0.0), "x", "y")
-    assert verdict(differing(mean, sd, n=5), 0.0).word is not Word.INCONCLUSIVE
+def test_under_five_seeds_a_contrast_is_open(mean: float, sd: float) -> None:
+    sure = Adjusted(0.0, ALPHA), Adjusted(0.0, ALPHA)
+    v = verdict(differing(mean, sd, n=4), *sure)
+    assert v.text == "open" and "under 5 seeds nothing is decided" in sentence(v, "x", "y")
+    assert verdict(differing(mean, sd, n=5), *sure).claims
+
+
+def diverging(arm: int, baseline: int = 0, gain: float = 0.02, n: int = 30) -> Contrast:
+    """Losses of which some diverge on each side; the others are better by gain."""
+    rng = np.random.default_rng(6)
+    theirs = {s: 1.3 + 0.01 * rng.standard_normal() for s in range(n)}
+    ours = {s: math.inf if s < arm else x - gain for s, x in theirs.items()}
+    theirs |= dict.fromkeys(range(n - baseline, n), math.inf)
+    return contrast(ours, theirs, delta=0.01)
+
+
+def test_nothing_good_is_claimed_of_an_arm_that_diverges_more_often() -> None:
+    assert diverging(8).p < 0.05 and diverging(8).divergence_p == 2**-7
+    (v,) = judge_contrasts({0: diverging(8)}).values()
+    assert (v.direction, v.diverges, v.text) == (Direction.NONE, WORSE, "diverges more often")
+    assert (
+        v.harmful
+        and v.kind == "worse"
+        and "diverged 8 of 30 against 0 of 30 (McNemar p .008)" in (sentence(v, "x", "y"))
+    )
+    among = judge_contrasts({0: diverging(8)} | {i: differing(0.0, 0.2) for i in range(1, 9)})[0]
+    assert among.divergence.p > 0.05 and among.text == "open"  # Holm's p claims; the plain one forbids
+    (few,) = judge_contrasts({0: diverging(3)}).values()
+    assert few.direction is BETTER and few.diverges is Direction.NONE
+
+
+def test_nothing_bad_is_claimed_of_an_arm_whose_baseline_diverges_more_often() -> None:
+    (v,) = judge_contrasts({0: diverging(0, 8, gain=-0.02)}).values()
+    assert (v.direction, v.diverges, v.text) == (Direction.NONE, BETTER, "diverges less often")
+    assert not v.harmful
+    (worse,) = judge_contrasts({0: diverging(8, gain=-0.02)}).values()
+    assert (worse.direction, worse.diverges) == (WORSE, WORSE)
+    (good,) = judge_contrasts({0: diverging(0, 8)}).values()
+    assert (good.direction, good.diverges) == (BETTER, BETTER)
 
 
 def test_identical_arms_are_equivalent() -> None:
-    said = sentence(judged(differing(0.0, 0.0)), "nn.LSTM", "ours")
-    assert (
-        said
-        == "≡ EQUIVALENT — nn.LSTM against ours: bitwise identical on every one of 10 seeds; no failures."
+    assert sentence(judged(differing(0.0, 0.0)), "nn.LSTM", "ours") == (
+        "≡ the same within δ — nn.LSTM against ours: bitwise identical on every one of 10 seeds; no failures."
     )
 
 
@@ -70,33 +155,33 @@ def test_a_diverged_seed_leaves_no_equivalence() -> None:
     c = differing(0.0, 0.01)
     arm = {s: 1.3 + d for s, d in c.differences.items()}
     baseline = dict.fromkeys(arm, 1.3)
-    assert judged(contrast(arm, baseline, delta=0.02)).word is Word.EQUIVALENT
+    assert judged(contrast(arm, baseline, delta=0.02)).kind == "same"
     v = judged(contrast({**arm, 0: math.inf}, baseline, delta=0.02))
-    assert v.word is Word.INCONCLUSIVE
+    assert v.kind == "open"
     said = sentence(v, "x", "y")
-    assert "diverged 1 of 10 against 0 of 10" in said and "given convergence" in said and "medians" in said
+    assert "diverged 1 of 10 against 0 of 10" in said and "given convergence" in said and "median" in said
 
 
-def test_an_arm_that_always_diverges_worsens() -> None:
+def test_an_arm_that_always_diverges_is_worse_and_diverges_more_often() -> None:
     baseline = {s: 1.3 + 0.01 * s for s in range(10)}
     v = judged(contrast(dict.fromkeys(baseline, math.inf), baseline, delta=0.02))
-    assert v.word is Word.WORSENS
-    assert "medians ∞ nats and 1.3450 nats" in sentence(v, "x", "y")
+    assert (v.direction, v.size, v.diverges) == (WORSE, Size.MORE, WORSE)
+    assert "median ∞ nats" in sentence(v, "x", "y")
 
 
 def test_a_sentence_gives_effect_interval_p_seeds_and_failures() -> None:
     c = differing(-0.05, 0.02)
-    said = sentence(verdict(c, 0.004), "lstm", "rnn")
+    said = sentence(verdict(c, Adjusted(0.004, ALPHA), Adjusted(1.0, ALPHA)), "lstm", "rnn")
     assert said == (
-        "▲ IMPROVES — lstm against rnn: −0.0500 nats, 95 % CI [−0.0643, −0.0357] over seeds, given this "
-        "validation set; Holm p .004; better on 10 of 10 seeds; no failures."
+        "▲ better by more than δ — lstm against rnn: −0.0500 nats, 95 % CI [−0.0643, −0.0349] over seeds, "
+        "given this validation set; Holm p .004; better on 10 of 10 seeds; no failures."
     )  # half width t(.975, 9)·.02/√10 = .0143
 
 
-def test_an_inconclusive_sentence_says_what_would_decide() -> None:
+def test_an_open_sentence_says_what_would_decide() -> None:
     c = differing(0.01, 0.05)
     said = sentence(judged(c), "x", "y")
-    assert said.startswith("? INCONCLUSIVE — x against y: +0.0100 nats")
+    assert said.startswith("? open — x against y: +0.0100 nats")
     # statsmodels' TTestPower: .9960 SD have power .8 at 10 pairs; .02/.05 SD need 52
     assert said.endswith("10 seeds detect 0.0498 nats with 80 % power; 52 would detect 0.02 nats.")
     assert "; 1\u202f968 would detect 0.02 nats." in sentence(judged(differing(0.01, 0.3165)), "x", "y")
@@ -104,7 +189,8 @@ def test_an_inconclusive_sentence_says_what_would_decide() -> None:
 
 def test_an_equivalence_names_its_zone_and_its_90_percent_interval() -> None:
     said = sentence(judged(differing(0.0, 0.01)), "x", "y")
-    assert "within ±0.02 nats (TOST, Holm p <.001, 90 % CI [−0.0058, +0.0058])" in said
+    assert "0.0000 nats, 90 % CI [−0.0058, +0.0061] over" in said
+    assert "within ±0.02 nats (TOST, Holm p <.001)" in said
 
 
 def test_no_sentence_calls_a_large_p_sameness() -> None:
@@ -127,16 +213,16 @@ def test_a_sentence_names_seeds_without_a_partner() -> None:
 
 def test_a_contrast_of_nothing_has_a_sentence() -> None:
     said = sentence(judged(contrast({0: 1.0}, {1: 1.0}, delta=0.02)), "x", "y", unit="")
-    assert said.startswith("? INCONCLUSIVE — x against y: no seed in common; Holm p 1;")
+    assert said.startswith("? open — x against y: no seed in common; Holm p 1;")
 
 
 def test_equivalences_are_corrected_as_a_family_of_their_own() -> None:
     zero, near = dict.fromkeys(range(10), 0.0), {s: 0.01 * x for s, x in enumerate(SPREAD)}
     alone = verdicts({0: (near, zero)}, delta=0.006)[0]
-    assert 0.01 < alone.p_equivalent <= 0.05 and alone.word is Word.EQUIVALENT
+    assert 0.01 < alone.equivalence.p <= 0.05 and alone.kind == "same"
     for v in verdicts(dict.fromkeys(range(5), (near, zero)), delta=0.006).values():
-        assert v.p_equivalent == pytest.approx(5 * alone.p_equivalent)
-        assert v.word is Word.INCONCLUSIVE
+        assert v.equivalence.p == pytest.approx(5 * alone.equivalence.p)
+        assert v.kind == "open"
 
 
 def test_the_self_check_is_judged_at_one_in_a_hundred() -> None:

@@ -1,0 +1,48 @@
+"""Corrections of the p values of a family of contrasts, with the intervals that agree with them."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from reports.statistics.estimators import Floats, step_down
+from reports.statistics.power import ALPHA
+
+
+class Adjusted(NamedTuple):
+    """A p adjusted over its family, and the error rate of the interval that agrees with it."""
+
+    p: float
+    alpha: float
+
+
+def holm(ps: Sequence[float]) -> list[Adjusted]:
+    """p values that keep the chance of any false claim in the family (Holm 1979).
+
+    The interval of a rejected hypothesis has the level of its own step, .05 over the hypotheses that were
+    still open there; that of an open one has the level of the step that failed.
+    """
+    adjusted = step_down(_check_p_values(ps))
+    rank = np.argsort(np.argsort(ps, kind="stable"), kind="stable")
+    step = np.minimum(rank, (adjusted <= ALPHA).sum())
+    return [Adjusted(float(p), ALPHA / (len(ps) - int(k))) for p, k in zip(adjusted, step, strict=True)]
+
+
+def benjamini_hochberg(ps: Sequence[float]) -> list[Adjusted]:
+    """p values that keep the share of false claims; for exploratory sections alone.
+
+    Intervals are those of Benjamini and Yekutieli (2005), which keep the share that does not cover.
+    """
+    if not len(ps):
+        return []
+    from scipy import stats  # half a second, for a study with exploratory arms alone
+
+    adjusted = stats.false_discovery_control(_check_p_values(ps))
+    claims = int((adjusted <= ALPHA).sum())
+    return [Adjusted(float(p), ALPHA * (claims + (p > ALPHA)) / len(ps)) for p in adjusted]
+
+
+def _check_p_values(ps: Sequence[float]) -> Floats:
+    if any(not 0 <= p <= 1 for p in ps):
+        raise ValueError(f"p values lie between 0 and 1: {list(ps)}")
+    return np.array(ps, dtype=float)

@@ -1,0 +1,128 @@
+"""What a design with looks does: the seeds that it takes, and the estimate that allows for when it stopped.
+
+`unrolled plan` imports this module: numpy and scipy.special only.
+"""
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reports.statistics.estimators import Floats, mean_interval, moments
+from reports.statistics.power import ALPHA, FEWEST_SEEDS
+from reports.statistics.sequential import Look, Looks
+
+Flags = NDArray[np.bool_]
+STUDIES = 4_000
+"""Simulated contrasts behind an expectation: a chance has a standard error of at most .008."""
+_HALVINGS = 24  # of the range in which an estimate is sought
+
+
+@dataclass(frozen=True)
+class Expected:
+    """The mean number of seeds of a contrast, and its chance of being decided."""
+
+    seeds: float
+    decided: float
+
+
+class _Seen(NamedTuple):
+    """What a look sees of simulated contrasts, in SDs: means and the ends of both intervals, (STUDIES,)."""
+
+    n: int
+    mean: Floats
+    low: Floats
+    high: Floats
+    inner_low: Floats  # of the interval that shows equivalence
+    inner_high: Floats
+
+    def stops(self, effect: float, delta: float, until_size: bool) -> tuple[Flags, Flags, Flags]:
+        """Which contrasts stop as higher, as lower, and as the same, if the true difference is `effect`."""
+        low, high = self.low + effect, self.high + effect
+        settled = np.ones(STUDIES, bool)
+        if until_size:
+            settled = (low > delta) | (high < -delta) | ((low > -delta) & (high < delta))
+        same = (self.inner_low + effect > -delta) & (self.inner_high + effect < delta)
+        enough = self.n >= FEWEST_SEEDS
+        return enough & settled & (low > 0), enough & settled & (high < 0), enough & same
+
+
+def expected(
+    looks: Looks, *, sd: float, delta: float, effect: float, family: int = 1, until_size: bool = False
+) -> Expected:
+    """For a true difference, and the SD of the pairs' differences, both in the unit of δ; pairs are normal.
+
+    The contrast is judged at .05/family, Holm's first step, so that both numbers err on the side of caution;
+    with `until_size` it goes on until a difference is shown to be more or less than δ. Raises ValueError
+    unless sd, δ and the family are positive.
+    """
+    if not (sd > 0 and delta > 0 and family > 0):
+        raise ValueError(f"SD, δ and the family must be positive, not {sd}, {delta} and {family}")
+    undecided, seeds, before = np.ones(STUDIES, bool), 0, 0
+    for seen in _simulate(looks, ALPHA / family, ALPHA / family):
+        seeds += (seen.n - before) * int(undecided.sum())
+        before = seen.n
+        higher, lower, same = seen.stops(effect / sd, delta / sd, until_size)
+        undecided &= ~(higher | lower | same)
+    return Expected(seeds / STUDIES, float(1 - undecided.mean()))
+
+
+@lru_cache(maxsize=1024)
+def median_unbiased(
+    looks: Looks,
+    most: int,
+    mean: float,
+    sd: float,
+    *,
+    delta: float,
+    alpha: float,
+    alpha_same: float,
+    until_size: bool = False,
+) -> float:
+    """The true difference of which half of all contrasts end with a larger mean, after `most` looks at most.
+
+    Contrasts are ordered by their mean, wherever they end: Emerson and Fleming, "Parameter Estimation
+    Following Group Sequential Hypothesis Testing" (1990), Biometrika 77; Jennison and Turnbull, "Group
+    Sequential Methods" (2000), section 8.4. Pairs are normal with this SD. With one look it is the mean.
+    """
+    if most == 1 or not sd > 0:
+        return mean
+    stages = _simulate(looks, alpha, alpha_same)[:most]
+    reach = 6 * sd / math.sqrt(stages[0].n)
+    low, high = mean - reach, mean + reach
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        larger = _final_means(stages, middle / sd, delta / sd, until_size) >= mean / sd
+        low, high = (middle, high) if larger.mean() < 0.5 else (low, middle)
+    return (low + high) / 2
+
+
+def _final_means(stages: tuple[_Seen, ...], effect: float, delta: float, until_size: bool) -> Floats:
+    """The means of simulated contrasts where they end, in SDs: (STUDIES,)."""
+    going, means = np.ones(STUDIES, bool), stages[-1].mean.copy()
+    for seen in stages[:-1]:
+        higher, lower, same = seen.stops(effect, delta, until_size)
+        ends = going & (higher | lower | same)
+        means[ends] = seen.mean[ends]
+        going &= ~ends
+    return means + effect
+
+
+@lru_cache(maxsize=8)
+def _simulate(looks: Looks, alpha: float, alpha_same: float) -> tuple[_Seen, ...]:
+    """What each look sees of standard normal pairs, with tests of these levels over all looks."""
+    drawn, stages = _standard(looks.last), []
+    for k, n in enumerate(looks.numbers):
+        look, m = Look(looks, k), moments(drawn[:, :n])
+        outer = mean_interval(m, look.level(alpha))
+        inner = mean_interval(m, 2 * look.level(alpha_same, sides=1))
+        stages.append(_Seen(n, m.mean, *outer, *inner))
+    return tuple(stages)
+
+
+@lru_cache(maxsize=4)
+def _standard(n: int) -> Floats:
+    return np.random.default_rng(0).standard_normal((STUDIES, n))

@@ -1,0 +1,229 @@
+"""Rates of wrong claims on simulated contrasts, by the rules of `reports.statistics` and by those before.
+
+    python tests/reports/simulations.py [CONTRASTS]
+
+prints one table (40,000 contrasts: a minute). Looks are the default ones; "fifteen" is the first step of
+Holm over as many independent contrasts.
+"""
+
+import math
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import special
+
+from reports.statistics.estimators import mean_interval, mean_tails, moments, step_down, tails_to_p
+from reports.statistics.power import ALPHA
+from reports.statistics.sequential import LOOKS, Look, Looks
+from reports.statistics.stopping import median_unbiased
+
+Flags = np.ndarray
+Tails = Callable[[np.ndarray, float], tuple[np.ndarray, np.ndarray]]
+"""One-sided p that the means of samples (…, S) are at most a number, and at least it."""
+
+
+def t_tails(x: np.ndarray, mu: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
+    """Student's t, as verdicts had it."""
+    n = x.shape[-1]
+    t = (x.mean(-1) - mu) / x.std(-1, ddof=1) * math.sqrt(n)
+    return special.stdtr(n - 1, -t), special.stdtr(n - 1, t)
+
+
+def both_tails(x: np.ndarray, mu: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
+    """The larger p of t and of Hall's corrected t."""
+    return mean_tails(moments(x), mu)
+
+
+@dataclass(frozen=True)
+class Ends:
+    """Where simulated contrasts ended: (studies,) each."""
+
+    look: np.ndarray  # from 0; the last where nothing was shown
+    different: Flags
+    same: Flags
+    mean: np.ndarray
+    sd: np.ndarray
+
+
+def end(d: np.ndarray, delta: float, tails: Tails, family: int = 1, looks: Looks = LOOKS) -> Ends:
+    """Look at differences (studies, N) until a difference or the equivalence within ±δ is significant."""
+    studies = len(d)
+    look = np.full(studies, len(looks.numbers) - 1)
+    going, different, same = np.ones(studies, bool), np.zeros(studies, bool), np.zeros(studies, bool)
+    q, q_same = np.ones(studies), np.ones(studies)
+    for k, (n, weight) in enumerate(zip(looks.numbers, looks.weights, strict=True)):
+        x = d[:, :n]
+        q = np.minimum(q, tails_to_p(*tails(x, 0.0)) / weight)
+        q_same = np.minimum(q_same, np.maximum(tails(x, -delta)[0], tails(x, delta)[1]) / weight)
+        different |= going & (looks.p(q) <= ALPHA / family)
+        same |= going & (looks.p(q_same, 1) <= ALPHA / family)
+        ended = going & (different | same)
+        look[ended] = k
+        going &= ~ended
+    seen = [d[i, : looks.numbers[k]] for i, k in enumerate(look)]
+    means, sds = (np.array([f(x) for x in seen]) for f in (np.mean, lambda x: np.std(x, ddof=1)))
+    return Ends(look, different, same, means, sds)
+
+
+def collapsing(rng: np.random.Generator, studies: int) -> np.ndarray:
+    """Normal differences of which one in twenty is eight SDs worse."""
+    return rng.standard_normal((studies, LOOKS.last)) + 8 * (rng.random((studies, LOOKS.last)) < 0.05) - 0.4
+
+
+LAWS: Mapping[str, Callable[[np.random.Generator, int], np.ndarray]] = {
+    "normal": lambda rng, n: rng.standard_normal((n, LOOKS.last)),
+    "t, 3 degrees": lambda rng, n: rng.standard_t(3, (n, LOOKS.last)),
+    "exponential": lambda rng, n: rng.standard_exponential((n, LOOKS.last)) - 1,
+    "lognormal": lambda rng, n: np.exp(rng.standard_normal((n, LOOKS.last))) - math.exp(0.5),
+    "a collapse in 5 %": collapsing,
+}
+"""Laws of the differences, each with mean zero."""
+
+
+def skewed_errors(law: str, studies: int, tails: Tails, seed: int = 0) -> tuple[float, float]:
+    """How often a difference is claimed where there is none: of one contrast, and of fifteen."""
+    d, q = LAWS[law](np.random.default_rng(seed), studies), np.ones(studies)
+    for n, weight in zip(LOOKS.numbers, LOOKS.weights, strict=True):
+        q = np.minimum(q, tails_to_p(*tails(d[:, :n], 0.0)) / weight)
+    p = LOOKS.p(q)
+    return float(np.mean(p <= ALPHA)), float(1 - (1 - np.mean(p <= ALPHA / 15)) ** 15)
+
+
+def same_at_delta(law: str, studies: int, tails: Tails, seed: int = 0) -> float:
+    """How often "the same" is claimed at a true difference of −δ on the long side, the SD being δ."""
+    d = LAWS[law](np.random.default_rng(seed), studies)
+    d = d / math.sqrt(np.mean(d**2)) + 1 if law != "normal" else d + 1
+    q = np.ones(studies)
+    for n, weight in zip(LOOKS.numbers, LOOKS.weights, strict=True):
+        e = np.maximum(tails(d[:, :n], -1.0)[0], tails(d[:, :n], 1.0)[1])
+        q = np.minimum(q, e / weight)
+    return float(np.mean(LOOKS.p(q, 1) <= ALPHA))
+
+
+def race(effect: float, sd: float, studies: int, seed: int = 0) -> dict[str, float]:
+    """Shares of the words of before, at a true difference of `effect` δ."""
+    d = effect + sd * np.random.default_rng(seed).standard_normal((studies, LOOKS.last))
+    ended = end(d, 1.0, t_tails)
+    return {
+        "improves": float(np.mean(ended.different & ~ended.same)),
+        "negligible": float(np.mean(ended.different & ended.same)),
+        "equivalent": float(np.mean(ended.same & ~ended.different)),
+    }
+
+
+def sizes(effect: float, sd: float, studies: int, seed: int = 0) -> dict[str, float]:
+    """Shares of directions and sizes, read off the interval, at a true difference of `effect` δ."""
+    d = effect + sd * np.random.default_rng(seed).standard_normal((studies, LOOKS.last))
+    ended, shares = end(d, 1.0, both_tails), dict.fromkeys(("wrong", "more", "less", "unsettled"), 0)
+    for k, n in enumerate(LOOKS.numbers):
+        here = ended.different & (ended.look == k)
+        low, high = mean_interval(moments(d[here, :n]), Look(LOOKS, k).level(ALPHA))
+        more, less = (low > 1) | (high < -1), (low > -1) & (high < 1)
+        shown = (low > 0) | (high < 0)
+        shares["wrong"] += int(((high < 0) if effect > 0 else shown).sum())
+        shares["more"] += int((shown & more).sum())
+        shares["less"] += int((shown & less).sum())
+        shares["unsettled"] += int((shown & ~more & ~less).sum())
+    same = {"same": float(np.mean(ended.same & ~ended.different))}
+    return {name: count / studies for name, count in shares.items()} | same
+
+
+def any_wrong_size(contrasts: int, studies: int, seed: int = 0) -> float:
+    """How often some size is wrong among contrasts of exactly δ, SD δ and forty seeds, Holm over all."""
+    d = 1 + np.random.default_rng(seed).standard_normal((studies, contrasts, LOOKS.last))
+    m = moments(d)
+    p = tails_to_p(*mean_tails(m))
+    rejected, rank = step_down(p) <= ALPHA, p.argsort(-1).argsort(-1)
+    wrong = np.zeros(studies, bool)
+    for k in range(contrasts):
+        low, high = mean_interval(m, ALPHA / (contrasts - k))
+        settled = (low > 1) | ((low > 0) & (high < 1))
+        wrong |= (rejected & (rank == k) & settled).any(-1)
+    return float(wrong.mean())
+
+
+def undeclared_errors(studies: int, seed: int = 0) -> tuple[float, float]:
+    """How often two equal arms differ by plain t: on seeds that a decision chose, and on the first look's.
+
+    The decision is on a contrast that is nearly the same: its baseline is the other arm but for a little.
+    """
+    arm, other, little = np.random.default_rng(seed).standard_normal((3, studies, LOOKS.last))
+    look, wrong = end(arm - other, 0.6, t_tails).look, np.zeros(studies, bool)
+    d = arm - other - 0.3 * little
+    for k, n in enumerate(LOOKS.numbers):
+        wrong[look == k] = tails_to_p(*t_tails(d[look == k, :n])) <= ALPHA
+    first = tails_to_p(*t_tails(d[:, : LOOKS.numbers[0]])) <= ALPHA
+    return float(wrong.mean()), float(first.mean())
+
+
+def divergence_claims(rate: float, studies: int, seed: int = 0) -> tuple[float, float]:
+    """How often an arm of which a share diverges is called better by signs: before, and now. Thirty seeds."""
+    n, rng = 30, np.random.default_rng(seed)
+    diverged = (rng.random((studies, n)) < rate).sum(1)
+    p = 2 * special.bdtr(np.minimum(diverged, n - diverged), n, 0.5)
+    better = (p <= ALPHA) & (diverged < n / 2)
+    mcnemar = np.minimum(1, 2 * special.bdtr(0, diverged, 0.5))
+    return float(better.mean()), float((better & (mcnemar > ALPHA)).mean())
+
+
+def exaggeration(effect: float, sd: float, family: int, studies: int, seed: int = 0) -> dict[str, float]:
+    """Mean and corrected estimate: how large on average where a difference is claimed, how often above."""
+    d = effect + sd * np.random.default_rng(seed).standard_normal((studies, LOOKS.last))
+    ended = end(d, 1.0, both_tails, family)
+    level = ALPHA / family
+    corrected = np.array(
+        [
+            median_unbiased(LOOKS, len(LOOKS.numbers), m, s, delta=1.0, alpha=level, alpha_same=level)
+            for m, s in zip(ended.mean, ended.sd, strict=True)
+        ]
+    )
+    claims = ended.different
+    return {
+        "mean of claims": float(ended.mean[claims].mean() / effect),
+        "corrected, of claims": float(corrected[claims].mean() / effect),
+        "mean too large": float(np.mean(ended.mean > effect)),
+        "corrected too large": float(np.mean(corrected > effect)),
+    }
+
+
+def table(studies: int) -> list[tuple[str, str, str]]:
+    """What is claimed, by the rules of before, and by those of today."""
+    rows = []
+    for law in LAWS:
+        before, now = (skewed_errors(law, studies, tails) for tails in (t_tails, both_tails))
+        rows += [
+            (f"a difference where there is none: {law}, {family}", f"{old:.3f}", f"{new:.3f}")
+            for family, old, new in zip(("one", "fifteen"), before, now, strict=True)
+        ]
+    for law in ("normal", "exponential", "a collapse in 5 %"):
+        old, new = (same_at_delta(law, studies, tails) for tails in (t_tails, both_tails))
+        rows.append((f"the same at a difference of δ: {law}", f"{old:.3f}", f"{new:.3f}"))
+    for word, share in race(0.6, 0.5, studies).items():
+        rows.append((f"{word}, at .6 δ with an SD of .5 δ", f"{share:.2f}", ""))
+    for word, share in sizes(0.6, 0.5, studies).items():
+        rows.append((f"{word}, at .6 δ with an SD of .5 δ", "", f"{share:.2f}"))
+    found = sizes(1.0, 1.0, studies)
+    wrong = found["more"] + found["less"] + found["same"]
+    rows.append(("a size at a difference of δ, SD δ", "", f"{wrong:.3f}"))
+    wrong = any_wrong_size(15, studies // 10)
+    rows.append(("a wrong size among fifteen of δ, SD δ, 40 seeds", "", f"{wrong:.3f}"))
+    old, new = undeclared_errors(studies)
+    rows.append(("a difference of equal arms, not declared", f"{old:.3f}", f"{new:.3f}"))
+    old, new = divergence_claims(8 / 30, studies)
+    rows.append(("better, though 8 of 30 seeds diverge on average", f"{old:.3f}", f"{new:.3f}"))
+    for effect in (0.5, 1.0):
+        by = exaggeration(effect, 1.5, 15, studies // 20)
+        claims, ends = ("mean of claims", "corrected, of claims"), ("mean too large", "corrected too large")
+        of = f"{effect:g} δ, SD 1.5 δ, fifteen"
+        rows.append((f"size of what is claimed, of {of}", *(f"× {by[x]:.2f}" for x in claims)))
+        rows.append((f"estimates above {of}", *(f"{by[x]:.3f}" for x in ends)))
+    return rows
+
+
+if __name__ == "__main__":
+    contrasts = int(sys.argv[1]) if len(sys.argv) > 1 else 40_000
+    print(f"{'rates':62}{'before':>8}{'now':>8}")
+    for line, *rates in table(contrasts):
+        print(f"{line:62}{rates[0]:>8}{rates[1]:>8}")

@@ -1,0 +1,57 @@
+"""What a design takes, by simulation; one look is held to the power of the t test."""
+
+import pytest
+
+from reports.statistics import power
+from reports.statistics.sequential import LOOKS, Looks
+from reports.statistics.stopping import expected, median_unbiased
+
+
+def test_one_look_has_the_power_of_the_t_test() -> None:
+    found = expected(Looks((10,)), sd=1.0, delta=0.02, effect=1.0, family=5)  # nothing is equivalent
+    assert found.seeds == 10
+    t_alone = power.power(1.0, 10, 0.05 / 5)
+    assert t_alone - 0.12 < found.decided < t_alone  # the test allows for skewness
+
+
+def test_settling_the_size_takes_longer_where_the_difference_is_near_delta() -> None:
+    for effect, longer in ((0.0, 1.05), (0.02, 3.0), (0.04, 1.5), (0.2, 1.05)):
+        first, size = (
+            expected(LOOKS, sd=0.02, delta=0.02, effect=effect, until_size=x) for x in (False, True)
+        )
+        assert first.seeds <= size.seeds <= longer * first.seeds
+    assert expected(LOOKS, sd=0.02, delta=0.02, effect=0.02, until_size=True).decided < 0.1
+
+
+def test_large_effects_and_small_spreads_take_the_first_look() -> None:
+    assert expected(LOOKS, sd=0.01, delta=0.02, effect=0.2).seeds == 10
+    assert expected(LOOKS, sd=0.001, delta=0.02, effect=0.0).decided == 1
+
+
+def test_a_larger_family_and_a_larger_spread_take_longer() -> None:
+    few, many = (expected(LOOKS, sd=0.03, delta=0.02, effect=0.04, family=k) for k in (1, 15))
+    wide = expected(LOOKS, sd=0.06, delta=0.02, effect=0.04, family=15)
+    assert few.seeds < many.seeds < wide.seeds <= 40
+    assert few.decided >= many.decided > wide.decided
+
+
+@pytest.mark.parametrize("wrong", [{"sd": 0.0}, {"delta": -0.1}, {"family": 0}])
+def test_what_is_not_positive_is_refused(wrong: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match="must be positive"):
+        expected(LOOKS, **({"sd": 0.03, "delta": 0.02, "effect": 0.0} | wrong))
+
+
+def test_the_estimate_that_allows_for_the_stop_is_the_mean_where_nothing_stops_early() -> None:
+    levels = {"delta": 0.02, "alpha": 0.05 / 15, "alpha_same": 0.05 / 15}
+    assert median_unbiased(Looks((10,)), 1, 0.03, 0.02, **levels) == 0.03
+    assert median_unbiased(LOOKS, 1, 0.03, 0.02, **levels) == 0.03
+    sure = median_unbiased(LOOKS, 5, 0.3, 0.02, **levels)  # all such contrasts stop at the first look
+    assert sure == pytest.approx(0.3, abs=0.001)
+
+
+def test_an_estimate_leans_back_by_more_the_less_sure_its_early_stop_was() -> None:
+    levels = {"delta": 0.02, "alpha": 0.05 / 15, "alpha_same": 0.05 / 15}
+    lean = [m - median_unbiased(LOOKS, 5, m, 0.03, **levels) for m in (0.06, 0.05, 0.04)]
+    assert 0 < lean[0] < lean[1] < lean[2] < 0.02
+    down = median_unbiased(LOOKS, 5, -0.05, 0.03, **levels)
+    assert down == pytest.approx(-median_unbiased(LOOKS, 5, 0.05, 0.03, **levels), abs=0.001)
