@@ -42,6 +42,7 @@ def test_seconds_a_trial(benchmark, profile, ours, theirs, model):
     )
 
 
+@pytest.mark.usefixtures("one_thread")
 def test_the_notebook_trains_on_the_cpu_also_where_there_is_a_gpu(monkeypatch):
     import peers
 
@@ -50,6 +51,16 @@ def test_the_notebook_trains_on_the_cpu_also_where_there_is_a_gpu(monkeypatch):
     assert peers.notebook("lm1", epochs=1, workers=0).loss < 2  # on a GPU that is not there it would raise
 
 
+@pytest.fixture
+def one_thread():
+    """Two collapse on a busy machine."""
+    usual = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(usual)
+
+
+@pytest.mark.usefixtures("one_thread")
 def test_the_peers_train_what_the_chapter_trains():
     """LMModel1's printed row, 1.650849 (fastbook chapter 12), from the notebook's one seed."""
     import peers

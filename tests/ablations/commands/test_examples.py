@@ -33,7 +33,7 @@ def folder(tmp_path_factory, need) -> Path:
         if program == ".venv/bin/unrolled":
             done = call(folder, *words, "--seeds", "0-1", "--set", "epochs=1")
         else:
-            where = {"cwd": folder, "env": environment(folder)}
+            where = {"cwd": folder, "env": environment(folder, OMP_NUM_THREADS="1")}
             done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False, **where)
         assert done.returncode == 0, done.stdout + done.stderr
     (folder / "told").write_text(done.stdout)  # by the last line, which is the notebook's
