@@ -13,6 +13,7 @@
 """
 
 import math
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,9 +34,8 @@ from ablations.study import seeds, study
 from ablations.study import settings as chapter
 from ablations.study.loading import declare
 from bench import plugins as plugins_
-from bench.chapter.models.registry import suggestion
 from bench.chapter.trial import ChapterTrial
-from bench.errors import BadInput, require
+from bench.errors import BadInput, require, suggestion
 from bench.metric import Metric
 from bench.trial import Result
 from reports.answer import sentences
@@ -105,6 +105,8 @@ def run(study: str | study.Study, options: RunOptions = RunOptions()) -> Outcome
     `study` is the name of a shipped one, the path of a .toml, or one made by `Study`. Failed trials are
     results: the outcome's text names the seeds. Raises BadInput, and KeyboardInterrupt after Ctrl-C.
     """
+    rule, cure = "is called by a trial that imports its module", 'write it below if __name__ == "__main__":'
+    require("UNROLLED_SEED" not in os.environ, rule, place="run", cure=cure)
     from ablations.commands.run import (  # MLflow and more, which reading results does not need
         INTERRUPTED,
         run_studies,

@@ -20,13 +20,13 @@ from ablations.options import (
     StoredOptions,
     VerifyOptions,
 )
-from bench.chapter.models.registry import ZOO, suggestion
+from bench.chapter.models.registry import ZOO
 from bench.chapter.trial import ChapterTrial
-from bench.errors import BadInput, visible
+from bench.errors import BadInput, suggestion, visible
 
 app = App(
     name="unrolled",
-    help="Reproducible benchmarks and ablations of recurrent language models.",
+    help="Does it help? An answer for the chapter's models and for any training script, with enough seeds.",
     help_epilogue="Begin with `unrolled studies`; `unrolled COMMAND --help` has flags and examples.",
     help_format="plaintext",
     default_parameter=Parameter(negative=(), show_default=False),
@@ -69,6 +69,7 @@ show 3fa9 --generate 50
 show corpus --set corpus=my.txt --set window=8
 new study my.toml
 new cell my_cell.py
+new program my.toml
 """
 """What `unrolled COMMAND --help` shows of each command."""
 
@@ -90,7 +91,7 @@ What = Annotated[
     ),
 ]
 Kind = Annotated[
-    Literal["cell", "model", "regularizer", "study"], Parameter(help="What the file is to hold.")
+    Literal["cell", "model", "regularizer", "study", "program"], Parameter(help="What the file is to hold.")
 ]
 NewFile = Annotated[Path, Parameter(help="my_cell.py, my.toml; it must not exist.")]
 RemoveOld = Annotated[bool, Parameter(help="Remove results and files that belong to no plan.")]

@@ -10,7 +10,8 @@ from typing import Any
 
 from bench.trial import canonical
 
-_CLOCK = re.compile(r"(speed|memory|gpu|system)[_/]|.*seconds$")  # also as MLflow names them: speed/train
+_CLOCKS = {"fps", "gpu", "memory", "ms", "sec", "second", "seconds", "speed", "system", "throughput", "time"}
+"""Words in the names of times, speeds and memory, which differ from run to run."""
 _LONGEST = 64  # characters of a value; a longer one is compared by its hash
 
 
@@ -23,9 +24,9 @@ def measured(result: Mapping[str, Any]) -> dict[str, str]:
     for epoch in result.get("epochs", ()):
         number = epoch["epoch"]
         found |= {
-            f"epoch {number} {name}": epoch[name] for name in epoch if _counts(name) and name != "epoch"
+            f"epoch {number} {name}": epoch[name] for name in epoch if not is_clock(name) and name != "epoch"
         }
-    found |= {name: value for name, value in result.get("metrics", {}).items() if _counts(name)}
+    found |= {name: value for name, value in result.get("metrics", {}).items() if not is_clock(name)}
     for role, sums in result.get("roles", {}).items():
         named = zip(("nats", "hits", "targets"), sums, strict=True)
         found |= {f"role {role} {what}": value for what, value in named}
@@ -54,8 +55,9 @@ def differences(one: Mapping[str, str], two: Mapping[str, str]) -> Iterator[tupl
             yield name, a, b
 
 
-def _counts(name: str) -> bool:
-    return not _CLOCK.match(name)
+def is_clock(name: str) -> bool:
+    """Whether a metric is a time, a speed or memory, by the words in its name, also as MLflow has it."""
+    return not _CLOCKS.isdisjoint(re.split(r"[\W_]+", name.lower()))
 
 
 def _text(value: Any) -> str:

@@ -1,6 +1,8 @@
 """Errors that a user can correct, and the words and characters of which lines for people are made."""
 
+import difflib
 import unicodedata
+from collections.abc import Mapping
 from typing import Any
 
 
@@ -24,6 +26,12 @@ def require(holds: object, rule: str, **fields: Any) -> None:
     """Raise BadInput, with the fields given, if the condition does not hold."""
     if not holds:
         raise BadInput(rule, **fields)
+
+
+def suggestion(word: str, known: Mapping[str, Any] | list[str]) -> str:
+    """'did you mean …?' with the closest known word, or 'known: …' with all if none is close."""
+    close = difflib.get_close_matches(word, list(known), n=1)
+    return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known)}"
 
 
 def plural(number: int, noun: str) -> str:

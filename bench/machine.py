@@ -12,8 +12,6 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from bench import machine_kind, nvidia
 
 PACKAGES = ("torch", "fastai", "numpy", "unrolled")
@@ -21,36 +19,44 @@ VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "ATEN_CPU_CAPABILITY", *machi
 """Environment variables that are recorded; no others are, so that no secret gets into a result."""
 
 
-def facts(device: str = "cpu") -> dict[str, Any]:
-    """The facts of this process and its machine that can explain why two machines give different bits.
-
-    Call it after `environment.deterministic`. No paths, no user names, no credentials.
-    """
+def basic_facts(device: str, folder: Path = Path(__file__).parent) -> dict[str, Any]:
+    """The facts of this machine, and of the checkout that a folder lies in: no paths, users, credentials."""
     return {
-        **code_version(),
+        **code_version(folder),
         "python": platform.python_version(),
         "platform": platform.platform(terse=True),
         "cpu": _cpu_model(),
-        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
         "cpus": os.cpu_count(),
+        "variables": {name: os.environ[name] for name in VARIABLES if name in os.environ},
+        "device": device,
+    }
+
+
+def facts(device: str = "cpu") -> dict[str, Any]:
+    """The facts of this process and its machine that can explain why two machines give different bits.
+
+    Call it after `environment.deterministic`.
+    """
+    import torch
+
+    return {
+        **basic_facts(device),
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
         "threads": torch.get_num_threads(),
         "mkldnn": torch.backends.mkldnn.is_available() and torch.backends.mkldnn.enabled,  # type: ignore[no-untyped-call, attr-defined]
         "deterministic": torch.are_deterministic_algorithms_enabled(),
         "packages": dict(package_versions()),
         "torch_build": _torch_build(),
-        "variables": {name: os.environ[name] for name in VARIABLES if name in os.environ},
-        "device": device,
         **(_gpu_facts() if device == "cuda" else {}),
     }
 
 
 @functools.cache
-def code_version() -> Mapping[str, Any]:
-    """The commit of this code's checkout, whether it has uncommitted changes, and their hash."""
-    here = Path(__file__).parent
+def code_version(folder: Path = Path(__file__).parent) -> Mapping[str, Any]:
+    """The commit of the checkout of a folder, whether it has uncommitted changes, and their hash."""
 
     def git(*words: str) -> bytes:  # a changed file may be in any encoding
-        done = subprocess.run(["git", "-C", str(here), *words], capture_output=True, check=False)
+        done = subprocess.run(["git", "-C", str(folder), *words], capture_output=True, check=False)
         return done.stdout if done.returncode == 0 else b""
 
     try:
@@ -83,11 +89,15 @@ def _cpu_model() -> str:
 @functools.cache
 def _torch_build() -> str:
     """Hash of torch's build configuration, without the CPU capability, which is a separate fact."""
+    import torch
+
     built = [line for line in torch.__config__.show().splitlines() if "CPU capability usage" not in line]
     return hashlib.sha256("\n".join(built).encode()).hexdigest()[:12]
 
 
 def _gpu_facts() -> dict[str, Any]:
+    import torch
+
     found = torch.cuda.get_device_properties(torch.cuda.current_device())
     return {
         "gpu": found.name,

@@ -33,7 +33,7 @@ def sources_of(module: ModuleType, declared: Iterable[Path]) -> Sources:
     files, families, packages = {own, *declared}, set[Path](), set[str]()
     queue = [(own, module.__package__ or "")]
     while queue:
-        for name in _imports(*queue.pop()):
+        for name in imported_names(*queue.pop()):
             top, found = name.partition(".")[0], _origin(name)
             if top == "bench":
                 families |= {found[0]} if found and found[0].parent == BENCH / "chapter" / "models" else set()
@@ -116,7 +116,7 @@ def _uncounted(path: Path, place: str) -> BadInput:
     return BadInput(rule, place=place, cure=f"write `{line}` at the top of the plug-in")
 
 
-def _imports(path: Path, package: str) -> Iterator[str]:
+def imported_names(path: Path, package: str) -> Iterator[str]:
     """The names of all modules that a source file may import; of `from a import b` also a.b."""
     if path.suffix != ".py":
         return

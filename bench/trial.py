@@ -38,19 +38,19 @@ class Trial:
     """The function from a trial to its Result, by its import name, so that planning loads no torch."""
     rehearsal: ClassVar[str] = ""
     """A quick check of an arm before its study starts, likewise; "" for none."""
-    paths: ClassVar[tuple[str, ...]] = ()
-    """Fields that say where something lies. Its content counts in the identity, its place does not."""
+    uncounted: ClassVar[tuple[str, ...]] = ()
+    """Fields that do not count in the identity: where files lie, whose content counts, and the like."""
 
     @property
     def id(self) -> str:
         """Sixteen hex digits of the content's hash."""
-        content = {name: value for name, value in self.to_dict().items() if name not in self.paths}
+        content = {name: value for name, value in self.to_dict().items() if name not in self.uncounted}
         return hashlib.sha256(canonical({**content, "format": FORMAT})).hexdigest()[:16]
 
     @property
     def declared(self) -> dict[str, Any]:
-        """What a study declares of it: all fields but places and those in DERIVED."""
-        return {k: value for k, value in self.to_dict().items() if k not in (*self.paths, *DERIVED)}
+        """What a study declares of it: all fields but those in DERIVED and what does not count."""
+        return {k: value for k, value in self.to_dict().items() if k not in (*self.uncounted, *DERIVED)}
 
     @property
     def title(self) -> str:
@@ -61,6 +61,11 @@ class Trial:
     def data_name(self) -> str:
         """The data's name, without a folder: that may be a home."""
         return "data"
+
+    @property
+    def main_metrics(self) -> tuple[str, ...]:
+        """The metrics that a line on it shows."""
+        return ()
 
     @property
     def task(self) -> dict[str, Scalar]:
@@ -137,7 +142,7 @@ class Epoch:
     valid_seconds: float
 
 
-DETAILS = ("epochs", "passage", "trace", "usage", "output")
+DETAILS = ("epochs", "curves", "passage", "trace", "usage", "output")
 """Fields of Result by which no arms are compared: the ledger keeps them in a file of their own."""
 
 
@@ -152,6 +157,7 @@ class Result:
     `spent`); memory_peak (MiB); model_parameters; on a GPU gpu_memory_peak (MiB of torch's tensors).
     `roles` maps a token role to (nats, hits, targets) on the validation set.
     `witnesses` maps a factor to {"ok": bool, "declared": …, "seen": …}: the proof that it took effect.
+    `curves` are those of a program: metric → (step, value) by step.
     `passage` is one decoded validation stretch: {"token": …, "guess": …, "p": probability of the token}.
     `usage` has samples of a long trial: "seconds" since its start, "cpu" (% of a core), "memory" (MiB) and,
     of the whole device, "gpu" (%) and "gpu_memory" (MiB). Added to the format without a new version.
@@ -164,6 +170,7 @@ class Result:
     started: float = 0.0  # unix seconds
     seconds: float = 0.0  # by a monotonic clock, everything in the trial's process: its last attempt
     epochs: tuple[Epoch, ...] = ()
+    curves: Mapping[str, tuple[tuple[float, float], ...]] = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict)
     roles: Mapping[str, tuple[float, int, int]] = field(default_factory=dict)
     witnesses: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -194,9 +201,15 @@ class Result:
         """The reason of a trial that is not done; a divergence is a result, anything else a failure."""
         return self.reason if self.diverged else f"FAILED: {self.reason}"
 
+    @property
+    def main_numbers(self) -> list[str]:
+        """Its main metrics, as "loss 0.4213"."""
+        told = [name for name in self.trial.main_metrics if name in self.metrics]
+        return [f"{name.removeprefix('valid_')} {self.metrics[name]:.4f}" for name in told]
+
     def without_details(self) -> Self:
         """The same result with every field of DETAILS empty."""
-        return replace(self, epochs=(), passage=(), trace={}, usage={}, output="")
+        return replace(self, epochs=(), curves={}, passage=(), trace={}, usage={}, output="")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for `canonical`."""
@@ -210,6 +223,8 @@ class Result:
         data["epochs"] = tuple(Epoch(**_floats(Epoch, e)) for e in data.get("epochs", ()))
         data["metrics"] = {k: float(v) for k, v in data["metrics"].items()}
         data["roles"] = {k: (float(n), int(h), int(c)) for k, (n, h, c) in data["roles"].items()}
+        curves = data.get("curves", {}).items()
+        data["curves"] = {k: tuple((float(x), float(y)) for x, y in points) for k, points in curves}
         data["passage"] = tuple(data.get("passage", ()))
         data["usage"] = {k: tuple(map(float, v)) for k, v in data.get("usage", {}).items()}
         return cls(**data)

@@ -270,6 +270,16 @@ _LOOKS = (
 )
 
 
+def _not_deterministic(c: Comparison) -> str:
+    if not c.design.apart:
+        return ""
+    largest = ", ".join(f"{name} by {x:.2g}" for name, x in c.design.apart.items() if x)
+    return (
+        f"Not deterministic: two trials of one seed differ ({largest or 'in their curves'}). Seeds pair the "
+        "arms less closely, and whether a setting has an effect at all was not checked."
+    )
+
+
 def zone(c: Comparison) -> str:
     """±δ with its unit."""
     return f"±{c.scale.factor * c.metric.delta:g} {c.scale.difference}".rstrip()
@@ -278,7 +288,8 @@ def zone(c: Comparison) -> str:
 def limits(c: Comparison, environments: dict[str, str]) -> tuple[str, ...]:
     """Sentences on the limits of these results."""
     phrases = [
-        "There is one validation set: every interval is over seeds, given that set. Other text may differ.",
+        "There is one validation set: every interval is over seeds, given that set. Other data may differ.",
+        _not_deterministic(c),
         *(
             f"Differences in {view.title} within {zone(view)} were declared too small to matter."
             for view in c.views

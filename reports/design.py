@@ -74,6 +74,7 @@ class Design:
     first: float | None = None  # unix seconds, when this study first declared one of its trials
     about: str = ""
     tuned: tuple[Tuned, ...] = ()  # baseline first
+    apart: Mapping[str, float] = field(default_factory=dict)  # metric → distance of two equal trials, if any
     titles: Mapping[str, str] = field(default_factory=dict)  # setting → what people call it: alpha → AR
 
     @property

@@ -111,7 +111,8 @@ def _directions(
 def _tasks(c: Comparison) -> Mapping[str, Arms]:
     """By task, in words, its arms by their other settings; the A/A check is left out."""
     rows = [row for row in c.rows if row.index == 0 or not is_self_check(row.arm)]
-    trained = [(row, trial.factors()) for row in rows if row.summary.n and (trial := trial_of(row.arm))]
+    trials = [(row, trial_of(row.arm)) for row in rows if row.summary.n]
+    trained = [(row, trial.factors()) for row, trial in trials if trial and trial.task]
     differing = [key for key in TASKS if len({factors[key] for _, factors in trained}) > 1]
     tasks: dict[str, dict[Key, ComparedArm]] = {}
     for row, factors in trained:
@@ -177,7 +178,8 @@ def _best(rows: Sequence[tuple[Markup, ComparedArm]], c: Comparison) -> list[tup
 
 def _list_levels(rows: Sequence[tuple[Markup, ComparedArm]], c: Comparison) -> Markup:
     """Arms with their means: "A predicts 98 % of the words, B 95 %"."""
-    of_words = c.metric.name == "valid_accuracy"
+    trial = trial_of(rows[0][1].arm) if rows else None
+    of_words = c.metric.name == "valid_accuracy" and bool(trial and trial.task)
     levels = [c.scale.at(row.summary.mean, 0 if of_words else None) for _, row in rows]
     levels[:1] = [f"predicts {x} of the words" if of_words else f"has a {c.title} of {x}" for x in levels[:1]]
     pairs = zip(rows, levels, strict=True)

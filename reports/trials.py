@@ -37,8 +37,9 @@ def tabulate(design: Design) -> pd.DataFrame:
 def trial_record(arm: str, seed: int, result: Result) -> dict[str, object]:
     """A trial's outcome, settings and metrics; one that failed or diverged has no metric."""
     facts = {"trial": result.trial.id, "arm": arm, "seed": seed, "status": result.status}
-    facts |= {"reason": result.reason, "attempts": result.attempts, "seconds": result.spent}
+    facts |= {"reason": result.reason, "attempts": result.attempts}
     measured = result.metrics if result.done else {}
+    facts["seconds"] = measured.get("seconds", result.spent)
     numbers = {name: x if math.isfinite(x) else math.inf for name, x in sorted(measured.items())}
     cells = result.trial.factors() | numbers
     return facts | {name: cell for name, cell in cells.items() if name not in facts}

@@ -15,6 +15,7 @@ from tempfile import TemporaryDirectory
 
 from ablations import run_folder
 from ablations.commands.plan import load_plugins
+from ablations.commands.programs import find_program, with_files
 from ablations.commands.report import compare_plan, read, render
 from ablations.ledger import Ledger, read_required
 from ablations.options import StoredOptions
@@ -25,6 +26,7 @@ from bench.chapter.text import BIBLE, HUMAN_NUMBERS
 from bench.chapter.trial import ChapterTrial
 from bench.errors import BadInput, plural, require
 from bench.files import save
+from bench.program.trial import ProgramTrial
 from bench.trial import Result
 
 DESCRIPTION = "ro-crate-metadata.json"
@@ -34,6 +36,7 @@ PARTS = {
     "pages": "the report and its tables",
     "plugins": "the study's own models, cells and regularisers",
     "text": "the texts that it was trained on, by the sha256 that every trial has",
+    "program": "the program that was studied, and what it reads",
     "source": "the source that trained it",
     "environment.txt": "the installed packages",
 }
@@ -48,8 +51,9 @@ def bundle(study: str, output: Path, options: StoredOptions, *, no_text: bool = 
     require(distinct, "two files have one name", place="--plugin", cure="give one of them another name")
     load_plugins(options.plugin)
     ledger = Ledger(options.results)
-    plan = plans.stored(study, ledger)
-    results = read(plan, ledger)
+    name, program = find_program(study)
+    plan = plans.stored(name, ledger)
+    results = {id: with_files(result, program) for id, result in read(plan, ledger).items()}
     if not results:
         raise BadInput(f"study {plan.study!r} has no result", cure=f"`unrolled run {plan.study}` trains it")
     _check_parts(results.values(), plan.study)
@@ -85,6 +89,9 @@ def _files(
     for name, sha256 in {trial.corpus: trial.data for trial in trials}.items():
         if name not in (HUMAN_NUMBERS, BIBLE) and not no_text:
             yield f"text/{sha256}", read_required(Path(name))
+    programs = [r.trial for r in results.values() if isinstance(r.trial, ProgramTrial)]
+    for name, data in programs[0].files().items() if programs else ():
+        yield f"program/{name.partition('/')[2]}", data
     for package in ("bench", "ablations", "reports"):
         yield from _package(package)
     yield "environment.txt", _environment(results.values())
@@ -103,7 +110,7 @@ def _environment(results: Iterable[Result]) -> bytes:
 def trained_by(results: Iterable[Result]) -> dict[str, str]:
     """The packages that computed a study's trials, and their versions."""
     packages = [package for result in results for package in result.trial.versions.split(", ") if package]
-    return dict(package.rsplit(" ", 1) for package in packages)
+    return dict(package.rsplit(" ", 1) for package in packages if not package.startswith("python "))
 
 
 def _package(name: str) -> Iterator[tuple[str, bytes]]:

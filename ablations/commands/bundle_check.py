@@ -11,6 +11,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import starmap, zip_longest
 from math import inf
 from pathlib import Path
@@ -26,6 +27,7 @@ from bench import plugins
 from bench.chapter.identity import package_files, package_hash
 from bench.chapter.trial import ChapterTrial
 from bench.errors import BadInput, plural, visible
+from bench.program.trial import ProgramTrial
 from bench.trial import Result
 
 MAX_BYTES, MAX_FILES = 2**31, 100_000
@@ -33,7 +35,8 @@ MAX_BYTES, MAX_FILES = 2**31, 100_000
 NAMES = re.compile(
     r"ledger/plans/[0-9a-f]{16}\.json|ledger/trials/[0-9a-f]{2}/[0-9a-f]{12,64}\.json"
     r"|ledger/details/[0-9a-f]{2}/[0-9a-f]{12,64}\.[0-9a-f]{16}\.json|pages(/\w[\w.-]*)+"
-    r"|plugins/\w[\w.-]*\.py|text/[0-9a-f]{64}|source(/\w[\w.-]*)+|environment\.txt|" + re.escape(DESCRIPTION)
+    r"|plugins/\w[\w.-]*\.py|program(/\w[\w.-]*)+|text/[0-9a-f]{64}|source(/\w[\w.-]*)+|environment\.txt|"
+    + re.escape(DESCRIPTION)
 )
 """The names that files of a bundle have. No part begins with a dot."""
 
@@ -52,6 +55,7 @@ class Bundle(NamedTuple):
     faults: list[str]
     texts: dict[str, Path]
     plugins: tuple[str, ...]
+    program: ProgramTrial | None  # with its files, if it is trusted
 
 
 @contextmanager
@@ -73,7 +77,8 @@ def checked(path: Path, trust: bool) -> Iterator[Bundle]:
         there = f"{len(results)} of {plural(len(plan.ids), 'result')}"
         print(f"{visible(plan.study)}: plan {plan.hash[:12]}, {there}, {plural(len(faults), 'fault')}")
         print(_unchecked(results, root))
-        yield Bundle(plan, ledger, faults, _rename_texts(results, root), _load(root, trust))
+        program, texts = _program(results, root, trust), _rename_texts(results, root)
+        yield Bundle(plan, ledger, faults, texts, _load(root, trust), program)
 
 
 def _extract(path: Path, root: Path) -> None:
@@ -138,7 +143,7 @@ def _other_designs(plan: Plan, results: Mapping[str, Result]) -> Iterator[str]:
                 told = first.trial.factors() | told
                 told |= {arm.setting: arm.level} if arm.tunes else {}
             other = [key for key, value in told.items() if key != "seed" and has.get(key) != value]
-            if arm.model != has.get("model", "") or other:
+            if (arm.model and arm.model != has["model"]) or other:
                 what = other[0] if other else "model"
                 yield f"arm {arm.name!r}, seed {seed}: was trained with another {what}"
 
@@ -228,6 +233,14 @@ def _load(root: Path, trust: bool) -> tuple[str, ...]:
     for file in found:
         plugins.load(file)
     return found
+
+
+def _program(results: Mapping[str, Result], root: Path, trust: bool) -> ProgramTrial | None:
+    """The program that was studied, with its files, if it is trusted."""
+    programs = [result.trial for result in results.values() if isinstance(result.trial, ProgramTrial)]
+    if programs and not trust:
+        print("its program was not run: --trust runs foreign code")
+    return replace(programs[0], folder=str(root / "program")) if programs and trust else None
 
 
 def _rename_texts(results: Mapping[str, Result], root: Path) -> dict[str, Path]:

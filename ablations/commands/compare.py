@@ -11,8 +11,8 @@ from ablations.commands.run import run_studies
 from ablations.mlflow.database import public
 from ablations.options import CompareOptions, refuse
 from ablations.study.loading import declare
-from bench.chapter.models.registry import ZOO, spec_of, suggestion
-from bench.errors import plural, require
+from bench.chapter.models.registry import ZOO, spec_of
+from bench.errors import plural, require, suggestion
 from bench.files import save
 from bench.metric import Metric
 from reports import comparison, elsewhere

@@ -26,6 +26,10 @@ class Device(NamedTuple):
         unused = () if self.available.why else self.available.unused
         return "\n".join([*lines, *(f"{line}: not used" for line in unused)])
 
+    def one_at_a_time(self) -> "Device":
+        """The device for a study that judges speed, whose trials must not slow each other down."""
+        return self._replace(why=f"{self.why}; one trial at a time, as speed is judged", slots=1)
+
     def check(self) -> None:
         """Raise BadInput if the trials need a GPU and none can be used."""
         if self.available.why:
@@ -59,6 +63,8 @@ def choose_device(study: Study, options: PlanOptions, before: str) -> Device:
         return Device(kind or "cpu", why, workers or cores())
     if asked == "cpu":
         return _device("cpu", source, workers, Usable())
+    if study.of_program and kind != "cuda":
+        return _device("cpu", source or "a program gets a GPU by --device cuda", workers, Usable())
     available = usable()
     if asked and available.why:
         raise BadInput(available.why, place="--device cuda", cure=f"{available.cure}, or use --device cpu")

@@ -1,4 +1,4 @@
-"""`unrolled new`: write a short working example of a cell, model, regulariser or study."""
+"""`unrolled new`: write a short working example of a cell, model, regulariser, study or program."""
 
 import keyword
 import re
@@ -85,31 +85,83 @@ epochs = 5          # five epochs are quick; LMModel6's own are 15
 hidden = [16, 32, 128]
 """
 
-TEMPLATES = {"cell": CELL, "model": MODEL, "regularizer": REGULARIZER, "study": STUDY}
+SCRIPT = '''\
+"""A linear classifier, trained by gradient descent. Put a program of your own in its place."""
+
+import argparse
+import json
+
+import numpy as np
+
+parser = argparse.ArgumentParser()
+parser.add_argument("--lr", type=float)
+parser.add_argument("--average", action=argparse.BooleanOptionalAction)
+parser.add_argument("--seed", type=int)
+args = parser.parse_args()
+
+random = np.random.default_rng(args.seed)
+x = random.normal(size=(400, 20))  # 200 rows to train on, 200 to validate
+y = np.sign(x @ np.linspace(-1, 1, 20) + random.normal(size=400))
+w = average = np.zeros(20)
+for epoch in range(20):
+    for i in random.permutation(200):
+        w = w + args.lr * (y[i] - np.tanh(x[i] @ w)) * x[i]
+        average = 0.99 * average + 0.01 * w
+    used = average if args.average else w
+    accuracy = np.mean(np.sign(x[200:] @ used) == y[200:])
+    print(json.dumps({{"epoch": epoch, "norm": np.linalg.norm(used), "valid_accuracy": accuracy}}))
+'''
+
+PROGRAM = """\
+name = "{name}"
+question = "Does averaging the weights help, and how does the learning rate matter?"
+# what decides, and δ: a smaller difference counts as none
+metrics = [{{ name = "valid_accuracy", delta = 0.01 }}]
+
+[program]
+run = "python {script} --lr {{lr}} {{average?--average:--no-average}} --seed {{seed}}"
+
+[baseline]  # the settings that the line above names
+lr = 0.1
+average = false
+
+[design]
+add_one = ["average"]
+one_at_a_time = {{ lr = [0.01, 0.3] }}
+"""
+
+TEMPLATES = {"cell": CELL, "model": MODEL, "regularizer": REGULARIZER, "study": STUDY, "program": PROGRAM}
 TAKEN: dict[str, set[str]] = {
     "cell": {*ZOO},
     "model": {*ZOO},
     "regularizer": {*DEFAULTS, *keyword.kwlist, *(key for spec in ZOO.values() for key in spec.options)},
     "study": {*shipped()},
+    "program": {*shipped()},
 }
 
 
 def new(kind: str, path: Path) -> int:
     """Write a file to start from. Raises BadInput where its name does not fit, or is taken."""
-    suffix = ".toml" if kind == "study" else ".py"
+    is_study = kind in ("study", "program")
+    suffix = ".toml" if is_study else ".py"
     if path.suffix != suffix:
         raise BadInput(f"a {kind} is a {suffix} file", place=path, cure=f"name it {path.stem}{suffix}")
     names = _names(kind, path)
-    require(not path.exists(), "exists and is left as it is", place=path, cure="choose another name")
+    script = path.with_suffix(".py")
+    texts = {path: TEMPLATES[kind].format(script=script.name, **names)}
+    texts |= {script: SCRIPT.format()} if kind == "program" else {}
+    for file in texts:
+        require(not file.exists(), "exists and is left as it is", place=file, cure="choose another name")
     folder = path.parent.is_dir()
     require(folder, "there is no such folder", place=path, cure="make it, or choose another one")
-    with explaining_errors(path), path.open("x", encoding="utf-8") as file:
-        file.write(TEMPLATES[kind].format(**names))
+    for file, text in texts.items():
+        with explaining_errors(file), file.open("x", encoding="utf-8") as stream:
+            stream.write(text)
     setting = f"{names['name']}=0.1,0.5" if kind == "regularizer" else f"model=lm6,{names['name']}"
     plugged = f"unrolled run my.toml --plugin {shlex.quote(str(path))} --set {setting}"
     study = "unrolled new study my.toml"
-    print(f"{path}: written, and works as it is. Try it:")
-    print(f"  unrolled run {shlex.quote(str(path))}" if kind == "study" else f"  {study}\n  {plugged}")
+    print(f"{' and '.join(map(str, texts))}: written, and works as it is. Try it:")
+    print(f"  unrolled run {shlex.quote(str(path))}" if is_study else f"  {study}\n  {plugged}")
     return 0
 
 

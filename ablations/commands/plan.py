@@ -86,7 +86,10 @@ def print_plans(studies: Sequence[str | Study], options: PlanOptions) -> int:
 def _print(study: Study, workers: int, device: Device, ledger: Ledger) -> None:
     """One study's arms, what each may take until it is decided, trials, expected time and device."""
     (spreads, measured), metric = _measured_so_far(study, ledger), study.metrics[0]
-    seconds = {**_seconds(study), **measured}
+    usual = _seconds(study)
+    if study.of_program and measured:
+        usual = dict.fromkeys(usual, fmean(measured.values()))
+    seconds = {**usual, **measured}
     rows, needs = _rows(study, seconds, spreads, study.decide == "size")
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     print(f"{visible(study.name)}: {visible(study.question)}\n")
@@ -95,6 +98,8 @@ def _print(study: Study, workers: int, device: Device, ledger: Ledger) -> None:
     source = "of the results so far" if spreads else f"taken as {SPREAD:g} δ"
     print(f"\nSD: of the pairs' differences in {metric.name}, {source}; δ = {metric.delta:g}. Under none, δ")
     took = "of a trial, measured where there are results" if measured else "of a trial"
+    if study.of_program and not measured:
+        took = "a minute, until a first trial is measured (--seeds 0)"
     print(f"and 2 δ: the seeds until a verdict, and its chance, if that is the difference. Seconds: {took}.")
     looks = ", ".join(map(str, study.looks))
     print(f"{plural(len(study.arms), 'arm')}, looks after {looks} seeds, plan {study.plan[:12]}")
@@ -118,7 +123,12 @@ def _print(study: Study, workers: int, device: Device, ledger: Ledger) -> None:
 
 
 def minutes(study: Study, workers: int) -> str:
-    """The time that deciding a study is expected to take, over `TRUTHS`: '3 min to 7 min on 2 cores'."""
+    """The time that deciding a study is expected to take, over `TRUTHS`: '3 min to 7 min on 2 cores'.
+
+    "–" for a program, of which that is not known before a trial.
+    """
+    if study.of_program:
+        return "–"
     seconds = _seconds(study)
     totals = _totals(study, seconds, _rows(study, seconds, {}, study.decide == "size")[1])
     ends = dict.fromkeys(_about(end(totals) / workers) for end in (min, max))

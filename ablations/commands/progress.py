@@ -93,10 +93,9 @@ def checking(arms: int, loaded: Callable[[], bool]) -> Iterator[Callable[[Result
 
 
 def line(name: str, result: Result) -> str:
-    """One line on a trial that ended: its name, loss, accuracy and time, or the reason of its failure."""
+    """One line on a trial that ended: its name, main metrics and time, or the reason of its failure."""
     index, uuid = (result.environment.get(fact, "") for fact in ("gpu_index", "gpu_uuid"))
     where = visible(f", GPU {index} ({uuid})") if index else ""
     if not result.done:
         return visible(f"{name}: {result.trouble}") + where
-    loss, accuracy = result.metrics["valid_loss"], result.metrics["valid_accuracy"]
-    return f"{visible(name)}: loss {loss:.4f}, accuracy {accuracy:.4f}, {result.seconds:.1f} s{where}"
+    return f"{visible(name)}: {visible(', '.join(result.main_numbers))}, {result.seconds:.1f} s{where}"

@@ -93,9 +93,13 @@ def design_of_plan(plan: Plan, results: Mapping[str, Result], recorder: "Linked 
         tuned=tuple(_tuned(plan, results, recorder)),
         plan=plan.hash,
         first=min(shared, default=None),
-        titles={key: setting.title for key, setting in SETTINGS.items() if setting.title},
+        titles={} if plan.of_program else _TITLES,
+        apart=plan.apart or {},
         **{key: getattr(plan, key) for key in copied},
     )
+
+
+_TITLES = {key: setting.title for key, setting in SETTINGS.items() if setting.title}
 
 
 def _measured_arm(

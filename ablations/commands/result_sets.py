@@ -21,10 +21,9 @@ from ablations.mlflow.database import public
 from ablations.mlflow.experiment import EndedRun, read_ended_runs
 from ablations.mlflow.fields import MACHINE, final_metrics, metric_key
 from ablations.study.plan import Plan, PlannedArm
-from bench.chapter.models.registry import suggestion
 from bench.chapter.trial import ChapterTrial
 from bench.differences import measured
-from bench.errors import BadInput, require, visible
+from bench.errors import BadInput, require, suggestion, visible
 from bench.machine_kind import kind
 from bench.trial import TASK, Result, canonical
 from reports.before_after import ResultSet

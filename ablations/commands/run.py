@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from ablations import run_folder
 from ablations.commands.device import choose_device
+from ablations.commands.first_trials import check_first_trials
 from ablations.commands.plan import load_studies, print_plans
 from ablations.commands.report import compare_plan, index, prepare_folder, read, render, report_parts
 from ablations.commands.seed_scheduler import SeedScheduler
@@ -24,6 +25,7 @@ from ablations.study import plan as plans
 from ablations.study import retraining
 from ablations.study.plan import Plan
 from ablations.study.study import Study
+from bench.differences import is_clock
 from bench.errors import plural, visible
 from bench.machine_kind import kind, machine_difference
 from bench.trial import Result, Trial
@@ -101,6 +103,8 @@ def _run_study(
     """
     with ledger.lock_study(study.name):
         device = choose_device(study, options, plans.device_of(study.name, ledger))
+        if any(is_clock(metric.name) for metric in study.metrics):
+            device = device.one_at_a_time()
         print(f"{visible(study.name)}: {device}", flush=True)
         plan, trials = plans.decide(study, _command(), device.kind)
         scheduler = _schedule(plan, ledger, options.retry)
@@ -115,7 +119,12 @@ def _run_study(
             plan = plans.store(plan, ledger, trials)
             writer.open(plan)
             study_run = StudyRun(ledger, writer, options, device, budget)
-            plan, interrupted = train(study_run, plan, trials, todo, scheduler)
+            plan, interrupted = plan, False
+            if plan.of_program:
+                plan, interrupted = check_first_trials(study_run, plan, trials, scheduler)
+                todo = [trial for trial in todo if trial.id not in study_run.trained]
+            if not interrupted:
+                plan, interrupted = train(study_run, plan, trials, todo, scheduler)
             results = read(plan, ledger)  # again: a result may have been damaged or removed meanwhile
             comparison, page = _report(study_run, plan, results)
             scheduler = SeedScheduler(plan, results)

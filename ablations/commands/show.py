@@ -125,8 +125,7 @@ def list_trials(plan: Plan, results: Mapping[str, Result]) -> Iterator[str]:
         if result is None:
             word = "missing" if id in pending else "not needed so far"
         elif result.done:
-            m = result.metrics
-            word = f"loss {m['valid_loss']:.4f}  accuracy {m['valid_accuracy']:.4f}"
+            word = "  ".join(result.main_numbers)
         else:
             word = result.trouble
         yield f"{id}  seed {seed:<4} {word:<32}  {arm.name}"

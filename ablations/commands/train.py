@@ -79,20 +79,21 @@ def train(
     for result in scheduler.results.values():
         study_run.budget.learn(result.trial.seconds, result.seconds)
     options, ledger = study_run.options, study_run.ledger
-    counts = _train_missing(study_run, plan, todo, scheduler)
+    counts = train_missing(study_run, plan, todo, scheduler)
     if not plan.searches or counts.interrupted or (options.fail_fast and counts.failed):
         return plan, counts.interrupted
     plan, winners = plans.settle(plan, trials, ledger)
     plan = plans.store(plan, ledger)
     winners = missing_trials(winners, ledger.results(trial.id for trial in winners), options.retry)
     scheduler = SeedScheduler(plan, scheduler.results)
-    counts = _train_missing(study_run, plan, scheduler.in_order(winners), scheduler)
+    counts = train_missing(study_run, plan, scheduler.in_order(winners), scheduler)
     return plan, counts.interrupted
 
 
-def _train_missing(
-    study_run: StudyRun, plan: Plan, todo: Sequence[Trial], scheduler: SeedScheduler
+def train_missing(
+    study_run: StudyRun, plan: Plan, todo: Sequence[Trial], scheduler: SeedScheduler, retry: bool = False
 ) -> Counts:
+    """Train those of these trials that are wanted; with `retry` also those that failed."""
     options, budget, trained = study_run.options, study_run.budget, study_run.trained
     arm_names = plan.arm_names
     labels = {id: f"{arm.name}/seed={seed}" for id, (arm, seed) in plan.arm_and_seed.items()}
@@ -126,7 +127,7 @@ def _train_missing(
             todo,
             study_run.ledger,
             trial_conditions(todo, options, study_run.device),
-            retry=options.retry,
+            retry=retry or options.retry,
             fail_fast=options.fail_fast,
             wanted=wanted,
             on_result=on_result,

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
+from math import inf
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
@@ -14,6 +15,7 @@ from ablations import run_folder
 from ablations.commands import bundle_check
 from ablations.commands.device import device_of_plan
 from ablations.commands.plan import load_plugins
+from ablations.commands.programs import find_program, with_files
 from ablations.commands.train import trial_conditions
 from ablations.ledger import Ledger
 from ablations.options import VerifyOptions, refuse
@@ -25,6 +27,7 @@ from ablations.study.plan import Plan
 from bench.differences import differences, numbers
 from bench.errors import plural, require, visible
 from bench.machine_kind import kind, machine_difference
+from bench.program.trial import ProgramTrial
 from bench.trial import Result
 from reports.formats import short
 
@@ -40,28 +43,35 @@ def verify(study: str, options: VerifyOptions) -> int:
     if study.lower().endswith(".zip") or zipfile.is_zipfile(study):
         with bundle_check.checked(Path(study), options.trust) as bundle:
             trusted = replace(options, plugin=(*options.plugin, *bundle.plugins))
-            code = replay(bundle.plan, bundle.ledger, trusted, bundle.texts)
+            code = replay(bundle.plan, bundle.ledger, trusted, bundle.texts, bundle.program)
             return 1 if bundle.faults else code
     refuse(options, ("trust",), "is for a bundle", "name its .zip, or leave it out")
     ledger = Ledger(options.results)
-    return replay(plans.stored(study, ledger), ledger, options)
+    name, program = find_program(study)
+    return replay(plans.stored(name, ledger), ledger, options, program=program)
 
 
 def replay(
-    plan: Plan, ledger: Ledger, options: VerifyOptions, texts: Mapping[str, Path] | None = None
+    plan: Plan,
+    ledger: Ledger,
+    options: VerifyOptions,
+    texts: Mapping[str, Path] | None = None,
+    program: ProgramTrial | None = None,
 ) -> int:
     """Train a sample of a plan's trials again and print how many are bit-identical. Returns the exit code.
 
-    `texts` are files of corpora by their sha256, to be read in place of the files that the trials name.
+    `texts` are files of corpora by their sha256, to be read in place of the files that the trials name, and
+    `program` has the files of the program. One that is not deterministic is compared by the distance of its
+    two first trials, of which `REPEATS` are allowed.
     """
-    results = sample(plan, ledger, options.number)
+    results = [with_files(result, program) for result in sample(plan, ledger, options.number)]
     for i, result in enumerate(results):
         if text := (texts or {}).get(result.trial.data):
             results[i] = replace(result, trial=result.trial.reading(text))
     differ, unplayed = 0, Counter[str]()  # by the reason
     device = device_of_plan(results[0].trial.device, options)  # which is that of all trials of a plan
     conditions = trial_conditions([result.trial for result in results], options, device)
-    for again in replays(results, conditions):
+    for again in replays(results, conditions, plan.apart or {}):
         trial = again.result.trial
         arm = plan.arm_names[trial.id]
         if again.unplayed:
@@ -70,7 +80,8 @@ def replay(
             differ += 1
             print(f"{visible(arm)} seed {trial.seed} ({trial.id}): {visible(again.differs)}")
     same = len(results) - differ - unplayed.total()
-    parts = [f"{same} of {len(results)} bit-identical"]
+    alike = f"within {REPEATS} times the distance of two equal trials" if plan.apart else "bit-identical"
+    parts = [f"{same} of {len(results)} {alike}"]
     parts += [f"{differ} not"] if differ else []
     if unplayed:
         why = "; ".join(f"{reason}: {number}" for reason, number in unplayed.most_common())
@@ -79,6 +90,10 @@ def replay(
     if unplayed["interrupted"] and not differ:
         return 130
     return 0 if same == len(results) else 1
+
+
+REPEATS = 4
+"""How many times the distance of two equal trials a third one may be away."""
 
 
 class Replay(NamedTuple):
@@ -100,7 +115,11 @@ def sample(plan: Plan, ledger: Ledger, number: int) -> list[Result]:
     return drawn
 
 
-def replays(results: Sequence[Result], conditions: TrialConditions = TrialConditions()) -> Iterator[Replay]:
+def replays(
+    results: Sequence[Result],
+    conditions: TrialConditions = TrialConditions(),
+    apart: Mapping[str, float] = {},
+) -> Iterator[Replay]:
     """Train each trial again where today's code and data still make it."""
     today = {result.trial.id: as_today(result.trial) for result in results}
     with TemporaryDirectory() as folder:
@@ -108,24 +127,32 @@ def replays(results: Sequence[Result], conditions: TrialConditions = TrialCondit
         run_trials([trial for trial, _ in today.values() if trial], again, conditions)
         for result in results:
             trial, why = today[result.trial.id]
-            yield _compared(result, again.read(trial.id), why) if trial else Replay(result, "", why)
+            found = again.read(trial.id) if trial else None
+            yield _compared(result, found, why, apart) if trial else Replay(result, "", why)
 
 
-def _compared(result: Result, again: Result | None, why: str) -> Replay:
+def _compared(result: Result, again: Result | None, why: str, apart: Mapping[str, float]) -> Replay:
     if again is None:
         return Replay(result, unplayed="interrupted")
     if not (again.done or again.diverged):
         return Replay(result, unplayed=plain_reason(again))
     if why:
         return Replay(result, unplayed=f"{why}, {_apart(result, again)}")
+    if apart and all(_near(name, result, again, REPEATS * most) for name, most in apart.items()):
+        return Replay(result)
     return Replay(result, differs=difference(result, again))
+
+
+def _near(name: str, one: Result, two: Result, most: float) -> bool:
+    return abs(one.metrics.get(name, inf) - two.metrics.get(name, inf)) <= most
 
 
 def _apart(result: Result, again: Result) -> str:
     if result.diverged or again.diverged:
         return "of which one diverged" if result.diverged != again.diverged else "and both diverged"
-    apart = abs(result.metrics["valid_loss"] - again.metrics["valid_loss"])
-    return f"by which the validation loss is {apart:.2g} nats apart"
+    name = result.trial.main_metrics[0]
+    apart = abs(result.metrics[name] - again.metrics[name])
+    return f"by which {name} is {apart:.2g} apart"
 
 
 def difference(result: Result, replay: Result) -> str:

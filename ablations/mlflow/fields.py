@@ -49,10 +49,12 @@ def points(result: Result) -> list[Point]:
         values |= {
             (metric_key(name), e.epoch): (float(value), milliseconds(clock)) for name, value in curve.items()
         }
-    last, end = (epochs[-1].epoch if epochs else 0), milliseconds(result.started + result.seconds)
-    curves = {name for name, _ in values}
+    end = milliseconds(result.started + result.seconds)
+    for name, points in result.curves.items():
+        values |= {(metric_key(name), round(step)): (value, end) for step, value in points}
+    last = dict(sorted(values))  # the last step of each curve
     for name, value in final_metrics(result.metrics, result.roles).items():
-        values[name, last if name in curves else 0] = (value, end)
+        values[name, last.get(name, 0)] = (value, end)
     sampled = list(_sampled(result))
     return [(name, value, when, step) for (name, step), (value, when) in values.items()] + sampled
 

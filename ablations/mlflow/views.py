@@ -85,7 +85,7 @@ def saved_views(plan: Plan, mark: str) -> dict[str, str]:
     arms = {
         "searchFilter": f"{runs} = 'arm'",
         **_best_first(plan.metrics[0]),
-        **_charts(_shown(plan)),
+        **_charts(plan),
     }
     trials = {"searchFilter": f"{runs} != 'study'", "orderByKey": _STARTED, "orderByAsc": True}
     ends = [
@@ -115,7 +115,8 @@ def _saved(
 def _shown(plan: Plan) -> list[str]:
     """The metrics of a study's tables and charts."""
     on_a_gpu = ON_A_GPU if plan.device == "cuda" else ()
-    return list(dict.fromkeys([*SHOWN, *(metric.name for metric in plan.metrics), *on_a_gpu]))
+    judged = [metric.name for metric in plan.metrics]
+    return list(dict.fromkeys([*judged, "seconds"] if plan.of_program else [*SHOWN, *judged, *on_a_gpu]))
 
 
 def _columns(names: Iterable[str], more: Sequence[str]) -> dict[str, object]:
@@ -126,9 +127,11 @@ def _columns(names: Iterable[str], more: Sequence[str]) -> dict[str, object]:
     return {"selectedColumns": columns, "columnOrder": [_NAME, *columns], "columnWidths": widths}
 
 
-def _charts(names: Iterable[str]) -> dict[str, object]:
+def _charts(plan: Plan) -> dict[str, object]:
     """The first section of charts."""
-    curves = ["valid/accuracy", "valid/loss", "train/loss"]
+    names, curves = _shown(plan), ["valid/accuracy", "valid/loss", "train/loss"]
+    if plan.of_program:
+        curves = [metric_key(metric.name) for metric in plan.metrics]
     cards = [_chart("BAR", metric_key(name)) for name in names] + [_chart("LINE", name) for name in curves]
     about = {"uuid": "arms", "name": "Arms", "display": True, "isReordered": True}
     return {"compareRunSections": [about], "compareRunCharts": cards}

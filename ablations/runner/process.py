@@ -9,6 +9,7 @@ starts. `child` is what the process itself runs.
 import json
 import multiprocessing
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -132,9 +133,12 @@ def plain_reason(result: Result) -> str:
 
 
 def remove_checkpoints(checkpoints: Path, trial: Trial) -> None:
-    """Remove the checkpoints of a trial that has ended, of all devices."""
+    """Remove the checkpoints and the folder of a trial that has ended."""
     for path in checkpoints.glob(f"{trial.id}.*"):
-        path.unlink(missing_ok=True)
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def _conclude(trial: Trial, end: _Attempt, limits: Limits, attempt: int) -> Result | None:

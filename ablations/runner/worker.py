@@ -130,8 +130,9 @@ def _with_drivers_paths(result: Result, trial: Trial, local: Trial, folder: Path
     """The result with the driver's paths for the worker's."""
 
     def clean(text: str) -> str:
-        for name in trial.paths if local != trial else ():
-            text = text.replace(getattr(local, name), getattr(trial, name))
+        for name in trial.uncounted:
+            if isinstance(here := getattr(local, name), str):
+                text = text.replace(here, getattr(trial, name))
         return re.sub(re.escape(f"{folder}/") + "[0-9a-f]{64}/", "", text)
 
     return replace(result, trial=trial, reason=clean(result.reason), output=clean(result.output))

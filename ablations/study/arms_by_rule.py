@@ -10,8 +10,7 @@ from typing import Any
 from ablations.study.errors import error_context
 from ablations.study.study_file import AddOneTable, ArmTable, DesignTable
 from ablations.study.trainer import Factor, Settings, Trainer, title
-from bench.chapter.models.registry import suggestion
-from bench.errors import BadInput, require
+from bench.errors import BadInput, require, suggestion
 from bench.trial import canonical
 
 

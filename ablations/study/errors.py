@@ -8,8 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from bench.chapter.models.registry import suggestion
-from bench.errors import BadInput
+from bench.errors import BadInput, suggestion
 
 _RULES = {  # of pydantic's types of error, in TOML's words
     "bool_type": "should be a boolean, true or false",

@@ -1,7 +1,7 @@
 """TOML → a study. Everything is decided and checked before the first trial."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -11,11 +11,12 @@ from ablations.study import seeds as seeds_
 from ablations.study import tuning
 from ablations.study.arms_by_rule import parts
 from ablations.study.errors import error_context, shown
+from ablations.study.functions import function_tables
+from ablations.study.program import trainer_of
 from ablations.study.study import Arm, Study
 from ablations.study.study_file import ArmTable, DesignTable, StudyFile, check, parse, read
 from ablations.study.trainer import Settings, title
-from bench.chapter.models.registry import suggestion
-from bench.errors import BadInput, require
+from bench.errors import BadInput, require, suggestion
 from bench.metric import Metric
 from bench.trial import canonical
 
@@ -42,21 +43,35 @@ def load(name_or_path: str | Path, *, confirmed: bool = False) -> Study:
     path, text = read(str(name_or_path))
     with error_context(path):
         try:
-            return _study(parse(text), path, confirmed)
+            return _study(_placed(parse(text), Path(path).parent), path, confirmed)
         except RecursionError as error:
             raise BadInput("is nested too deeply", cure="a study needs four levels") from error
 
 
-def declare(name: str, **keys: Any) -> Study:
+def _placed(file: StudyFile, folder: Path) -> StudyFile:
+    """The file with its program's folder, which it gives from its own."""
+    if file.program is None:
+        return file
+    program = file.program.model_copy(update={"folder": str(folder / file.program.folder)})
+    return file.model_copy(update={"program": program})
+
+
+def declare(name: str, function: Callable[..., Any] | None = None, /, **keys: Any) -> Study:
     """A study declared in Python: the keys of a study's file as keywords, those of [design] among them.
 
         declare("rates", baseline={"model": "lm4"}, one_at_a_time={"lr": [1e-3, 3e-3, 1e-2]})
+        declare("mine", train, one_at_a_time={"lr": [1e-3]}, metrics=[{"name": "accuracy", "delta": 0.01}])
+
+    A function is called with a seed and the settings, of which the baseline's are its defaults, and returns
+    its metrics by name. It is imported by processes of its own.
 
     The question is the name unless it is given. Raises BadInput for every mistake, naming the key, and for
     more than `LIMIT` trials.
     """
     arms = {key: value for key, value in keys.items() if key in DesignTable.model_fields}
     rest = {key: value for key, value in keys.items() if key not in arms}
+    if function is not None:
+        rest |= function_tables(function, rest.get("baseline", {}), rest.get("program", {}))
     design = {**rest.pop("design", {}), **arms}
     place = f"study {name!r}"
     with error_context(place):
@@ -90,7 +105,7 @@ def _changed(file: StudyFile, sets: Sequence[tuple[str, Sequence[Any]]]) -> dict
         raise BadInput(f"{key} is given twice", cure=f"write its values side by side: {key}={every}")
     single = {key: values[0] for key, values in sets if len(values) == 1}
     swept = {key: list(values) for key, values in sets if key not in single}
-    trainer = file.trainer
+    trainer = trainer_of(file)
     baseline = trainer.inherit(file.baseline, single)
     trainer.resolve(
         baseline
@@ -155,13 +170,14 @@ def _check_looks(looks: Sequence[int], file: StudyFile) -> None:
 
 def _arms(file: StudyFile, seeds: Sequence[int]) -> list[Arm]:
     """Every arm in declared order, not yet merged: the baseline, the design's, the [[arm]]s, A/A."""
+    trainer = trainer_of(file)
     with error_context("[baseline]"):
-        settings = file.trainer.resolve(file.baseline)
-    name = file.baseline_name or title(file.trainer, file.baseline)
-    baseline = Arm(name=name, trainer=file.trainer, settings=settings, seeds=tuple(seeds))
+        settings = trainer.resolve(file.baseline)
+    name = file.baseline_name or title(trainer, file.baseline)
+    baseline = Arm(name=name, trainer=trainer, settings=settings, seeds=tuple(seeds))
     arms = [baseline]
     with error_context("[design]"):
-        for place, tables in parts(file.design, file.baseline, file.trainer):
+        for place, tables in parts(file.design, file.baseline, trainer):
             with error_context(place):
                 first = len(arms)
                 for table in tables:
@@ -183,7 +199,7 @@ def _arms(file: StudyFile, seeds: Sequence[int]) -> list[Arm]:
 
 def _arm(file: StudyFile, table: ArmTable, before: Sequence[Arm]) -> Arm:
     """The arm of a table, with its changes against the baseline or the arm `before` it that it names."""
-    trainer = file.trainer
+    trainer = before[0].trainer
     settings = trainer.resolve(trainer.inherit(file.baseline, table.set))
     base = before[0]
     if table.against:
@@ -199,7 +215,7 @@ def _arm(file: StudyFile, table: ArmTable, before: Sequence[Arm]) -> Arm:
         changes={
             key: value for key, value in trainer.trial(settings).factors().items() if old.get(key) != value
         },
-        **{key: getattr(table, key) for key in ("question", "note", "exploratory", "against")},
+        **{key: getattr(table, key) for key in ("question", "note", "exploratory", "against", "identical")},
     )
 
 
@@ -218,7 +234,7 @@ def _refuse_idle(file: StudyFile, arm: Arm, changes: Settings) -> None:
     for key in changes:
         rest = {other: value for other, value in changes.items() if other != key}
         try:
-            without = file.trainer.resolve(file.trainer.inherit(file.baseline, rest))
+            without = arm.trainer.resolve(arm.trainer.inherit(file.baseline, rest))
         except BadInput:  # the others need this key: detach_every = 64 needs its window
             continue
         rule = f"{key} = {changes[key]!r} changes nothing: without it the arm is the same"

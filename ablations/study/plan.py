@@ -68,6 +68,7 @@ class Plan:
     none of a study as it ships, which was declared before. `earlier` are the study's other plans of which
     there are results. `device` is what every trial is trained on, cpu or cuda, so that no contrast straddles
     two; "" of an earlier version.
+    `apart` is how far two equal trials of a program's baseline are apart, by metric: {} if they are the same.
     """
 
     study: str
@@ -86,8 +87,14 @@ class Plan:
     earlier: tuple[Declaration, ...] = ()
     device: str = ""
     decide: str = "direction"
+    apart: Mapping[str, float] | None = None
 
     __pydantic_config__ = _STRICT
+
+    @property
+    def of_program(self) -> bool:
+        """Whether its trials are a user's program, and not models of the chapter."""
+        return not self.arms[0].model
 
     @property
     def arm_and_seed(self) -> dict[str, tuple[PlannedArm, int]]:
@@ -132,12 +139,13 @@ def decide(study: Study, command: str, device: str = "cpu") -> tuple[Plan, list[
     known: dict[str, Trial] = {}
 
     def planned(arm: Arm) -> PlannedArm:
-        trials = {seed: arm.trial(seed, device).identify() for seed in arm.seeds}
+        one = arm.trial(device=device).identify()  # of all seeds: they share code and data
+        trials = {seed: replace(one, seed=arm.trial(seed).seed) for seed in arm.seeds}
         ids = {seed: trial.id for seed, trial in trials.items()}
         known.update(zip(ids.values(), trials.values(), strict=True))
         return PlannedArm(
             model=str(arm.settings.get("model", "")),
-            title=arm.trial().title,
+            title=one.title,
             trials=ids,
             counted=arm.counted,
             **{fact.name: getattr(arm, fact.name) for fact in fields(ArmDescription)},
@@ -191,6 +199,7 @@ def store(plan: Plan, ledger: Ledger, trials: Sequence[Trial] = ()) -> Plan:
     if before and (before.hash, before.declared) == (plan.hash, plan.declared):
         kept = {key: getattr(before, key) for key in ("planned", "seen", "earlier")}
         plan = replace(plan, tuned=plan.tuned or before.tuned, **kept)
+        plan = plan if plan.apart is not None else replace(plan, apart=before.apart)
     else:
         plan = _declare(plan, before, ledger, trials)
     save(path_of(ledger, plan.study), seal({"plan": asdict(plan)}))
@@ -214,6 +223,8 @@ def _declare(plan: Plan, before: Plan | None, ledger: Ledger, trials: Sequence[T
     One that the study had earlier keeps its first time.
     """
     known, earlier = ledger.files(), list(before.earlier) if before else []
+    if before and before.declared[:1] == plan.declared[:1]:  # the baseline's first trial
+        plan = replace(plan, apart=before.apart)
     if before:
         facts = {key: getattr(before, key) for key in ("hash", "planned", "seen")}
         earlier.append(Declaration(trials=tuple(before.ids), **facts))

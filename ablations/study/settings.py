@@ -15,11 +15,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from ablations.study.errors import explain, shown
 from ablations.study.trainer import Factor, Settings
-from bench.chapter.models.registry import ZOO, spec_of, suggestion
+from bench.chapter.models.registry import ZOO, spec_of
 from bench.chapter.models.spec import PENALTIES, ModelSpec
 from bench.chapter.text import data_hash
 from bench.chapter.trial import ChapterTrial, Setting
-from bench.errors import BadInput, plural
+from bench.errors import BadInput, plural, suggestion
 from bench.trial import DERIVED, TASK
 
 _FIELDS = {f.name: f for f in fields(ChapterTrial) if "setting" in f.metadata}

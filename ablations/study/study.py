@@ -19,7 +19,7 @@ class ArmDescription:
     includes that model's chapter settings. `against` names the arm that this one is compared with, from which
     `changes` then differ; "" is the baseline. An arm that others name has a contrast only where it names one
     itself. An arm of a search names in `tunes` the arm whose `setting` is tuned, repeats its changes, and has
-    one `level`.
+    one `level`. An arm of a program that is `identical` may tell the same numbers as its baseline.
     """
 
     name: str
@@ -31,6 +31,7 @@ class ArmDescription:
     tunes: str = ""
     setting: str = ""
     level: Scalar = 0
+    identical: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,6 +95,11 @@ class Study:
     def baseline(self) -> Arm:
         """The first arm, with which the others are compared."""
         return self.arms[0]
+
+    @property
+    def of_program(self) -> bool:
+        """Whether its trials are a user's program, and not models of the chapter."""
+        return "model" not in self.baseline.settings
 
     @property
     def contrasts(self) -> dict[str, str]:

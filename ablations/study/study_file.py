@@ -9,18 +9,20 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from ablations.study import settings
-from ablations.study.errors import explain
+from ablations.study.errors import explain, shown
 from ablations.study.seeds import MOST
-from ablations.study.trainer import Trainer
-from bench.chapter.models.registry import suggestion
 from bench.chapter.text import contents
-from bench.errors import BadInput
+from bench.errors import BadInput, require, suggestion
+from bench.metric import Metric
 
 LARGEST = 1_000_000
 """Bytes that a study's file may have: those of some 20,000 arms one by one, read within a second."""
 
+METRICS = "valid_accuracy", "valid_loss", "valid_perplexity", "valid_bits", "train_loss"
+"""Of the chapter's models, by which arms can be judged."""
+
 Text = Annotated[str, Field(min_length=1, max_length=200, pattern=r"\S")]
+Patterns = Annotated[tuple[str, ...], Field(strict=False)]
 Look = Annotated[int, Field(ge=1, le=MOST)]
 Levels = dict[str, Annotated[list[Any], Field(min_length=1)]]
 
@@ -104,6 +106,8 @@ class ArmTable(Table):
     """a remark, which the report lists beside it"""
     exploratory: bool = False
     """reported without a part in the correction for several contrasts"""
+    identical: bool = False
+    """of a program: this arm may tell the very numbers of its baseline"""
     against: str = ""
     """the name of an arm before this one, to compare with in place of the baseline; an arm that others name \
 has a contrast of its own only where it names one itself, which may be the baseline"""
@@ -112,12 +116,49 @@ has a contrast of its own only where it names one itself, which may be the basel
 class MetricTable(Table):
     """One of `metrics`: what arms are judged by."""
 
-    name: Literal["valid_accuracy", "valid_loss", "valid_perplexity", "valid_bits", "train_loss"]
-    """the metric"""
+    name: Text
+    """the metric: of the chapter valid_accuracy, valid_loss, valid_perplexity, valid_bits or train_loss, of \
+a program one that it tells, `seconds` or `memory_peak`"""
     delta: Annotated[float, Field(gt=0)]
     """δ, in the metric's unit: a smaller difference counts as none"""
     better: Literal["", "higher", "lower"] = ""
     """whether higher or lower is better, where it is not as known of the name ([Metrics](#metrics))"""
+    value: Literal["last", "best"] | Annotated[int, Field(ge=1, le=1_000_000)] = "last"
+    """what counts of a program's curve: its last value, its best one, or the mean of so many last ones"""
+
+    @property
+    def take(self) -> str:
+        """The same in the words of `ProgramTrial.take`."""
+        if self.value == "best":
+            return "min" if Metric(self.name, self.delta, self.better).lower_is_better else "max"
+        return "last" if self.value == "last" else f"mean {self.value}"
+
+
+class ProgramTable(Table):
+    """The [program] table: a program of one's own, which is trained in place of the chapter's models."""
+
+    run: str = ""
+    """the command line: `{seed}`, `{out}` (a folder of the trial's own) and every setting of [baseline] in \
+braces; a boolean as `{tying?--tie:--no-tie}`; `python` is the interpreter that runs Unrolled"""
+    function: str = ""
+    """in place of `run`, a function as `module:name`, which returns its metrics by name"""
+    metrics: str = ""
+    """the file with its metrics, .jsonl, .json or .csv, such as `{out}/metrics.csv`; by default the lines \
+of its output that are JSON objects"""
+    folder: str = "."
+    """where it runs and finds its files, from the folder of the study's file"""
+    code: Patterns = ("**/*.py",)
+    """patterns of the files whose content counts in the identity"""
+    data: Patterns = ()
+    """patterns of the files that it reads besides; their content counts, too"""
+    packages: Patterns = ()
+    """packages whose versions count; by default those that the code imports"""
+    keep: Patterns = ()
+    """patterns of files in `{out}` that stay, in the folder `kept` of the results"""
+    threads: Annotated[int, Field(ge=1, le=1024)] = 1
+    """CPU threads of a trial"""
+    disk: Annotated[int, Field(ge=1)] = 1024
+    """MiB that `{out}` may have"""
 
 
 class StudyFile(Table):
@@ -129,6 +170,8 @@ class StudyFile(Table):
     """what the study asks, the title of its report"""
     about: str = ""
     """a paragraph below the title"""
+    program: ProgramTable | None = None
+    """a program of your own, which is trained in place of the chapter's models"""
     metrics: Annotated[tuple[MetricTable, ...], Field(strict=False, min_length=1)] = (
         MetricTable(name="valid_accuracy", delta=0.02),
         MetricTable(name="valid_loss", delta=0.05),
@@ -149,7 +192,7 @@ class StudyFile(Table):
     baseline_name: Annotated[str, Field(max_length=200)] = ""
     """the baseline's name in the report, if not that of its model"""
     baseline: dict[str, Any]
-    """settings of the arm that the others are compared with; `model` is required"""
+    """settings of the arm that the others are compared with; without [program], `model` is required"""
     design: DesignTable = DesignTable()
     """arms made by rule"""
     tuning: TuningTable | None = None
@@ -172,11 +215,6 @@ class StudyFile(Table):
             raise ValueError(f"write {value} for the seeds below it, or [{value}] for that one seed")
         return value
 
-    @property
-    def trainer(self) -> Trainer:
-        """What trains its arms."""
-        return settings
-
     def max_trials(self, seeds: int) -> int:
         """How many trials at most, by arithmetic, on so many seeds: every arm may be searched and win."""
         arms = 1 + self.design.count + len(self.arm) + self.aa
@@ -192,6 +230,7 @@ _TABLES: dict[str, type[Table]] = {
     "design": DesignTable,
     "add_one": AddOneTable,
     "tuning": TuningTable,
+    "program": ProgramTable,
     "arm": ArmTable,
 }
 
@@ -228,9 +267,15 @@ def read(name: str) -> tuple[str, str]:
 def check(keys: Mapping[str, Any]) -> StudyFile:
     """The keys of a study's file, checked. Raises BadInput, naming the key."""
     try:
-        return StudyFile.model_validate(keys)
+        file = StudyFile.model_validate(keys)
     except ValidationError as error:
         raise explain(error, _TABLES) from error
+    for index, metric in enumerate(file.metrics if file.program is None else ()):
+        place = f"metrics.{index}.name = {shown(metric.name)}"
+        require(metric.name in METRICS, f"should be one of {', '.join(METRICS)}", key=place)
+        rule = "is for the curves of a [program]"
+        require(metric.value == "last", rule, key=f"metrics.{index}.value", cure="leave it out")
+    return file
 
 
 def parse(text: str) -> StudyFile:

@@ -39,7 +39,7 @@ class ChapterTrial(Trial):
 
     work: ClassVar[str] = "bench.chapter.run:run_trial"
     rehearsal: ClassVar[str] = "bench.chapter.first_batch:train_first_batch"
-    paths: ClassVar[tuple[str, ...]] = ("corpus",)
+    uncounted: ClassVar[tuple[str, ...]] = ("corpus",)
 
     model: str
     options: Mapping[str, Scalar] = field(default_factory=dict)
@@ -102,6 +102,11 @@ class ChapterTrial(Trial):
     def data_name(self) -> str:
         """The corpus, or the name of its file."""
         return Path(self.corpus).name or "text"
+
+    @property
+    def main_metrics(self) -> tuple[str, ...]:
+        """Loss and accuracy."""
+        return "valid_loss", "valid_accuracy"
 
     @property
     def task(self) -> dict[str, Scalar]:

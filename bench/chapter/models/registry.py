@@ -1,12 +1,10 @@
 """The zoo: every model's name, class, options and the chapter's settings for it. Imports no torch."""
 
-import difflib
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from bench.chapter.models.spec import PENALTIES, ModelSpec
-from bench.errors import BadInput
+from bench.errors import BadInput, suggestion
 from bench.trial import Scalar
 
 _FAST = {"window": 16, "lr": 1e-2, "epochs": 15}
@@ -92,9 +90,3 @@ def spec_of(name: str) -> ModelSpec:
         return replace(spec, options={**spec.options, **off}) if off else spec
     cure = f"{suggestion(name, ZOO)} (your own: --plugin FILE.py)"
     raise BadInput("is not in the zoo", place=f"model {name!r}", cure=cure)
-
-
-def suggestion(word: str, known: Mapping[str, Any] | list[str]) -> str:
-    """'did you mean …?' with the closest known word, or 'known: …' with all if none is close."""
-    close = difflib.get_close_matches(word, list(known), n=1)
-    return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known)}"

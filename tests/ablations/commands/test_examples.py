@@ -18,6 +18,8 @@ DOCS = Path(__file__).parents[3] / "docs"
 PAGE = (DOCS / "examples" / "README.md").read_text("utf-8")
 TYPED = "".join(re.findall(r"(?s)```sh\n(.*?)```", PAGE))
 
+PROGRAMS = "digits.toml", "lm4.toml"
+
 pytestmark = pytest.mark.slow
 
 
@@ -27,11 +29,14 @@ def folder(tmp_path_factory, need) -> Path:
     need("bash")
     folder = tmp_path_factory.mktemp("project")
     shutil.copytree(DOCS, folder / "docs")
+    function = folder / "docs" / "examples" / "own_function.py"
+    function.write_text(function.read_text().replace("metrics=metrics", "metrics=metrics, seeds=2"))
     (folder / ".venv").symlink_to(sys.prefix)
     for line in TYPED.splitlines():
         program, *words = shlex.split(line, comments=True)
         if program == ".venv/bin/unrolled":
-            done = call(folder, *words, "--seeds", "0-1", "--set", "epochs=1")
+            epochs = () if words[1].endswith(PROGRAMS) else ("--set", "epochs=1")
+            done = call(folder, *words, "--seeds", "0-1", *epochs)
         else:
             where = {"cwd": folder, "env": environment(folder, OMP_NUM_THREADS="1")}
             done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False, **where)
@@ -47,6 +52,9 @@ def folder(tmp_path_factory, need) -> Path:
         ("transformer", "transformer"),
         ("z-loss", "z loss 0.1"),
         ("my-text", "LMModel4"),
+        ("digits", "hidden 64"),
+        ("lm4-script", "no carry"),
+        ("trees", "depth 16"),
     ],
 )
 def test_an_example_is_trained_compared_and_reported(folder: Path, study: str, arm: str) -> None:

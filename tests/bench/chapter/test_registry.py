@@ -6,8 +6,8 @@ import sys
 import pytest
 import torch
 
-from bench.chapter.models.registry import ZOO, spec_of, suggestion
-from bench.errors import BadInput
+from bench.chapter.models.registry import ZOO, spec_of
+from bench.errors import BadInput, suggestion
 
 # Source: fastbook chapter 12: learning rate, epochs, window.
 CHAPTER = dict.fromkeys(("lm1", "lm2"), (1e-3, 4, 3)) | {"lm3": (3e-3, 10, 3)}

@@ -1,0 +1,98 @@
+"""The first trials of a program: whether its seed and its settings have an effect, before the others.
+
+The first two seeds of every arm are trained, and the baseline's first one twice.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from ablations.commands.seed_scheduler import SeedScheduler
+from ablations.commands.train import StudyRun, train_missing, trial_conditions
+from ablations.ledger import Ledger
+from ablations.runner.parallel import run_trials
+from ablations.runner.process import plain_reason
+from ablations.study import plan as plans
+from ablations.study.plan import Plan, PlannedArm
+from bench.differences import is_clock
+from bench.errors import BadInput, require
+from bench.trial import Result, Trial
+
+SEEDS = 2
+
+
+def check_first_trials(
+    study_run: StudyRun, plan: Plan, trials: Sequence[Trial], scheduler: SeedScheduler
+) -> tuple[Plan, bool]:
+    """Train a program's first trials and compare their numbers.
+
+    Returns the plan, which then has `apart`, the distance of two equal trials, and whether Ctrl-C ended it.
+    Raises BadInput, naming the arm, for a trial that failed, and for a seed or an arm without effect.
+    """
+    arms = [arm for arm in plan.arms if not arm.counted]
+    ids = [arm.trials[seed] for seed in plan.seeds[:SEEDS] for arm in arms]
+    known = study_run.ledger.results(ids)
+    todo = {trial.id: trial for trial in trials if trial.id in ids and not _ended(known.get(trial.id))}
+    if train_missing(study_run, plan, list(todo.values()), scheduler, retry=True).interrupted:
+        return plan, True
+    known |= study_run.ledger.results(todo)
+    if len(known) < len(set(ids)):  # the budget is over
+        return plan, False
+    for id in ids:
+        if not _ended(known[id]):
+            arm, seed = plan.arm_and_seed[id]
+            raise BadInput(plain_reason(known[id]), place=f"arm {arm.name!r}, seed {seed}")
+    if plan.apart is None:
+        first = next(trial for trial in trials if trial.id == ids[0])
+        again = _repeat(first, study_run)
+        if again is None:
+            return plan, True
+        plan = plans.store(replace(plan, apart=_distance(known[ids[0]], again)), study_run.ledger)
+    if not plan.apart and not all(is_clock(metric.name) for metric in plan.metrics):
+        _check_effects(plan, arms, known)
+    return plan, False
+
+
+def _ended(result: Result | None) -> bool:
+    return result is not None and (result.done or result.diverged)
+
+
+def _repeat(trial: Trial, study_run: StudyRun) -> Result | None:
+    """The result of a trial that is trained again; None after Ctrl-C."""
+    options, device = study_run.options, study_run.device
+    with TemporaryDirectory() as folder:
+        ledger = Ledger(Path(folder))
+        run_trials([trial], ledger, trial_conditions([trial], options, device))
+        return ledger.read(trial.id)
+
+
+def _distance(one: Result, two: Result) -> dict[str, float]:
+    """How far two results are apart by each metric but clocks; {} where all numbers are the same."""
+    if one.fingerprints == two.fingerprints and one.status == two.status:
+        return {}
+    names = [name for name in one.metrics.keys() & two.metrics.keys() if not is_clock(name)]
+    return {name: abs(one.metrics[name] - two.metrics[name]) for name in sorted(names)}
+
+
+def _check_effects(plan: Plan, arms: Sequence[PlannedArm], known: Mapping[str, Result]) -> None:
+    """Raise BadInput where two seeds of the baseline, or an arm and its base, tell the same numbers."""
+    seeds = plan.seeds[:SEEDS]
+
+    def told(arm: PlannedArm) -> list[str]:
+        results = [known[arm.trials[seed]] for seed in seeds]
+        return [result.fingerprints.get("numbers", result.reason) for result in results]
+
+    marks, baseline = {arm.name: told(arm) for arm in arms}, arms[0].name
+    same = len(seeds) > 1 and len(set(marks[baseline])) == 1
+    rule = f"seeds {seeds[0]} and {seeds[-1]} tell the same numbers: the seed has no effect"
+    require(not same, rule, place=f"arm {baseline!r}", cure="seed every random draw with it")
+    shown = " and ".join(map(str, seeds))
+    for arm in arms[1:]:
+        base = arm.against or baseline
+        if arm.changes and not arm.identical and marks[arm.name] == marks[base]:
+            changes = ", ".join(f"{key} = {value}" for key, value in arm.changes.items())
+            rule = f"no effect seen: on seed {shown} it tells the numbers of {base!r}, to the last digit"
+            cure = "see that the program uses it, let it tell a finer number, such as a loss, or write an "
+            cure += "[[arm]] with identical = true"
+            raise BadInput(rule, place=f"arm {arm.name!r}", key=changes, cure=cure)

@@ -1,0 +1,137 @@
+"""The settings of a user's program or function, and its trials: its `Trainer`."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ablations.study import settings
+from ablations.study.errors import error_context, shown
+from ablations.study.study_file import ProgramTable, StudyFile
+from ablations.study.trainer import Factor, Settings, Trainer
+from bench.errors import BadInput, plural, require, suggestion
+from bench.program.template import PLACES, fields_of
+from bench.program.trial import ProgramTrial
+from bench.trial import Scalar
+
+
+@dataclass(frozen=True)
+class ProgramSettings:
+    """What a study knows of the settings of a program: those of [baseline], which the template names."""
+
+    table: ProgramTable
+    baseline: Mapping[str, Any]
+    take: Mapping[str, str]  # metric → what counts of it, where that is not its last value
+    wanted: tuple[str, ...]  # the metrics that decide
+
+    def check(self) -> None:
+        """Raise BadInput for a table that names no program, and where template and baseline differ."""
+        if self.table.function:
+            require(not self.table.run, "stands beside `run`", key="function", cure="keep one of them")
+            return
+        rule, cure = "is missing", 'write run = "python train.py --seed {seed}"'
+        require(self.table.run, rule, key="run", cure=cure)
+        fields = fields_of(self.table.run)
+        names = {field.name for field in fields}
+        cure = "add it, or read UNROLLED_SEED there and write --seed {seed} all the same"
+        require("seed" in names, "names no {seed}", key="run", cure=cure)
+        for name in sorted(names - {*self.baseline, *PLACES}):
+            cure = f"set it in [baseline], or: {suggestion(name, [*self.baseline, *PLACES])}"
+            raise BadInput(f"names {{{name}}}, which [baseline] does not set", key="run", cure=cure)
+        for name in self.baseline:
+            cure = f"write {{{name}}} where the program is to get it, or take it out of [baseline]"
+            require(name in names, f"does not name {{{name}}}, a setting", key="run", cure=cure)
+        for field in fields:
+            boolean = isinstance(self.baseline.get(field.name), bool)
+            cure = f"write {{{field.name}?--{field.name}:--no-{field.name}}}, or what its flags are"
+            require(field.switch or not boolean, f"{{{field.name}}} is a boolean", key="run", cure=cure)
+            rule = f"{{{field.name}?…:…}} is no boolean in [baseline]"
+            require(boolean or not field.switch, rule, key="run", cure=f"write {{{field.name}}}")
+
+    def resolve(self, given: Settings) -> dict[str, Any]:
+        """The fields of a trial, from its settings."""
+        for key in given:
+            self.check_key(given, key)
+        table, settings = self.table, {key: self._value(key, value) for key, value in given.items()}
+        fields: dict[str, Any] = {"settings": settings, "take": dict(self.take)}
+        return fields | {key: getattr(table, key) for key in ("run", "function", "metrics", "threads")}
+
+    def complete(self, given: Settings) -> dict[str, Any]:
+        """Every setting."""
+        return {**self.baseline, **given}
+
+    def inherit(self, baseline: Settings, changes: Settings) -> dict[str, Any]:
+        """The settings of an arm: the baseline's and then its own."""
+        return {**baseline, **changes}
+
+    def move(self, trial_fields: Settings, setting: str, level: Any) -> dict[str, Any]:
+        """The fields with one setting moved."""
+        return self.resolve({**trial_fields["settings"], setting: level})
+
+    def check_key(self, given: Settings, key: str) -> None:
+        """Raise BadInput with a suggestion for a setting that [baseline] does not have."""
+        rule = "is the study's own `seeds`" if key == "seed" else "is no setting of [baseline]"
+        require(
+            key in self.baseline and key not in PLACES,
+            rule,
+            key=repr(key),
+            cure=suggestion(key, self.baseline),
+        )
+
+    def factor(self, name: str, given: Settings) -> Factor:
+        """A boolean setting."""
+        self.check_key(given, name)
+        boolean = isinstance(self.baseline[name], bool)
+        require(boolean, f"{name!r} is no boolean", cure="use one_at_a_time, grid or [[arm]]")
+        return Factor(name, name.replace("_", " "), False, True)
+
+    def label(self, key: str, value: Any) -> str:
+        """A setting as reports name it: 'lr 0.001', 'no tying'."""
+        title = key.replace("_", " ")
+        if isinstance(value, bool):
+            return title if value else f"no {title}"
+        return plural(value, key.removesuffix("s")) if key in ("layers", "epochs") else f"{title} {value}"
+
+    def trial(self, trial_fields: Settings, seed: int = 0, device: str = "cpu") -> ProgramTrial:
+        """The trial of these fields, without hashes."""
+        table = self.table
+        own = {key: getattr(table, key) for key in ("folder", "code", "packages", "keep", "disk")}
+        return ProgramTrial(
+            seed=seed, device=device, data_files=table.data, wanted=self.wanted, **own, **trial_fields
+        )
+
+    def counted(self, trial_fields: Settings) -> bool:
+        """No program is fitted by counting."""
+        return False
+
+    def task(self, trial_fields: Settings) -> dict[str, Any]:
+        """Nothing: all arms of a program have its task."""
+        return {}
+
+    def _value(self, key: str, value: Any) -> Scalar:
+        """A value of the kind that the baseline's is."""
+        usual, place = self.baseline[key], f"{key} = {shown(value)}"
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if isinstance(usual, bool) or isinstance(value, bool):
+            require(
+                type(value) is type(usual), "should be a boolean as in [baseline], or none there", key=place
+            )
+        elif isinstance(usual, str):
+            require(isinstance(value, str), "should be a string, as in [baseline]", key=place)
+        else:
+            require(number and math.isfinite(value), "should be a finite number", key=place)
+        known = isinstance(value, bool | int | float | str)
+        require(known, "should be a boolean, a number or a string", key=place)
+        return float(value) if isinstance(usual, float) else value
+
+
+def trainer_of(file: StudyFile) -> Trainer:
+    """What trains the arms of a study. Raises BadInput for a [program] that does not fit its [baseline]."""
+    if file.program is None:
+        return settings
+    take = {metric.name: metric.take for metric in file.metrics if metric.take != "last"}
+    wanted = tuple(metric.name for metric in file.metrics)
+    program = ProgramSettings(file.program, file.baseline, take, wanted)
+    with error_context("[program]"):
+        program.check()
+    return program

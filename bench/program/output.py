@@ -1,0 +1,98 @@
+"""The numbers that a program tells: rows of JSON or CSV, of which those with a step make curves."""
+
+import csv
+import glob
+import json
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from bench.errors import BadInput, require
+
+STEPS = "step", "epoch"
+"""The columns by which a row is a point of a curve."""
+
+
+@dataclass
+class Told:
+    """What a program has told so far."""
+
+    last: dict[str, float] = field(default_factory=dict)  # the last value of each metric
+    curves: dict[str, dict[float, float]] = field(default_factory=dict)  # by step; the last told counts
+    settings: dict[str, Any] = field(default_factory=dict)  # that it says it used
+
+    def add(self, row: Mapping[str, Any]) -> None:
+        """Take a row: numbers by name. Other values are left out."""
+        if isinstance(row.get("settings"), Mapping):
+            self.settings |= row["settings"]
+        numbers = {str(name): float(x) for name, x in row.items() if _is_number(x)}
+        step = next((numbers[name] for name in STEPS if name in numbers), None)
+        for name, value in numbers.items():
+            if name not in STEPS:
+                self.last[name] = value
+                if step is not None:
+                    self.curves.setdefault(name, {})[step] = value
+
+    def value(self, metric: str, take: str) -> float:
+        """What counts of a metric: its "last" value, "min" or "max" of its curve, or "mean 5" of its end."""
+        points = [value for _, value in sorted(self.curves.get(metric, {}).items())]
+        word, _, number = take.partition(" ")
+        if word == "last" or not points:
+            return self.last[metric]
+        if word == "mean":
+            return fmean(points[-int(number) :])
+        finite = [value for value in points if math.isfinite(value)]
+        return {"min": min, "max": max}[word](finite, default=math.nan)
+
+
+def row_of(line: str) -> Mapping[str, Any] | None:
+    """The JSON object that a line is, or None."""
+    if not line.lstrip().startswith("{"):
+        return None
+    try:
+        row = json.loads(line)
+    except ValueError:
+        return None
+    return row if isinstance(row, Mapping) else None
+
+
+def read(pattern: str) -> Iterator[Mapping[str, Any]]:
+    """The rows of the files that match, oldest file first. Raises BadInput for none, or an unreadable one."""
+    names = glob.glob(pattern, recursive=True)  # noqa: PTH207 (an absolute pattern)
+    paths = sorted(map(Path, names), key=lambda path: path.stat().st_mtime_ns)
+    require(paths, f"it wrote no {Path(pattern).name}", cure="see `metrics` in [program]")
+    for path in paths:
+        try:
+            text = path.read_text("utf-8")
+            yield from _rows(path, text)
+        except (ValueError, OSError) as error:
+            raise BadInput(f"its {path.name} cannot be read ({error})") from error
+
+
+def _rows(path: Path, text: str) -> Iterable[Mapping[str, Any]]:
+    match path.suffix:
+        case ".csv":
+            return (
+                {k: _number(cell) for k, cell in row.items()} for row in csv.DictReader(text.splitlines())
+            )
+        case ".json":
+            row = json.loads(text)
+            if not isinstance(row, Mapping):
+                raise ValueError("it is no object")
+            return [row]
+        case _:
+            return filter(None, map(row_of, text.splitlines()))
+
+
+def _number(cell: Any) -> float | None:
+    try:
+        return float(cell)
+    except (TypeError, ValueError):
+        return None
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -1,0 +1,244 @@
+"""One trial of a program, in the process that the runner gives it: start it, listen, read its numbers."""
+
+import hashlib
+import importlib.util
+import inspect
+import math
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import ModuleType
+from typing import IO, Any
+
+from bench import machine
+from bench.differences import is_clock
+from bench.errors import suggestion
+from bench.program import output
+from bench.program.output import Told
+from bench.program.template import fill
+from bench.program.trial import ProgramTrial
+from bench.trial import Result, canonical, failure
+
+THREADS = ("OMP", "MKL", "OPENBLAS", "NUMEXPR")
+"""What begins the names of the variables that tell libraries how many threads to take."""
+
+MEASURED = "seconds", "memory_peak"
+"""Metrics that every program has."""
+
+LINE = 1 << 20  # bytes of a line, of which a longer one makes several
+PAUSE = 1.0  # seconds between two looks at the size of a program's folder
+PATIENCE = 2.0  # seconds for pipes to end that a process of an ended program still holds
+WORDS = 300  # characters of a last line
+
+
+class Failure(Exception):
+    """Why a program counts as failed."""
+
+
+def run_trial(trial: ProgramTrial) -> Result:
+    """Run the program and read its numbers. Its failure and its divergence are results."""
+    started, clock = time.time(), time.perf_counter()
+    versions = dict(line.split(" ") for line in trial.versions.split(", ") if line)
+    environment = machine.basic_facts(trial.device, Path(trial.folder)) | {"threads": trial.threads}
+    facts: dict[str, Any] = {"started": started, "environment": environment | {"packages": versions}}
+    out, told = _own_folder(trial), Told()
+    run = _call if trial.function else _execute
+    try:
+        with _limited_folder(trial, out):
+            ended = run(trial, out, told)
+    except Failure as error:
+        ended = str(error)
+    seconds = time.perf_counter() - clock
+    measured = {"seconds": seconds, "memory_peak": _memory_peak(trial)}
+    metrics = measured | told.last
+    facts |= {"seconds": seconds, "curves": {n: tuple(sorted(c.items())) for n, c in told.curves.items()}}
+    metrics |= {name: told.value(name, trial.take.get(name, "last")) for name in told.last}
+    lost = [
+        f"{name} is {metrics[name]}" for name in trial.wanted if not math.isfinite(metrics.get(name, 0.0))
+    ]
+    if lost:
+        return failure(trial, f"diverged: {lost[0]}", status="diverged", metrics=metrics, **facts)
+    if reason := ended or _missing(trial, told.last) or _other_settings(trial, told):
+        return failure(trial, reason, metrics=metrics, **facts)
+    _keep(trial, out)
+    numbers = {name: value for name, value in metrics.items() if not is_clock(name)}
+    mark = hashlib.sha256(canonical([numbers, {n: told.curves[n] for n in sorted(told.curves)}])).hexdigest()
+    proofs = {
+        name: {"ok": True, "declared": value, "seen": told.settings[name]}
+        for name, value in trial.settings.items()
+        if name in told.settings
+    }
+    return Result(
+        trial=trial, status="done", metrics=metrics, witnesses=proofs, fingerprints={"numbers": mark}, **facts
+    )
+
+
+def _own_folder(trial: ProgramTrial) -> Path:
+    """The trial's folder {out}, with what an earlier attempt left there."""
+    checkpoints = os.environ.get("UNROLLED_CHECKPOINTS")
+    out = Path(checkpoints, f"{trial.id}.out") if checkpoints else Path(tempfile.mkdtemp())
+    out.mkdir(parents=True, exist_ok=True)
+    return out.absolute()
+
+
+@contextmanager
+def _limited_folder(trial: ProgramTrial, out: Path) -> Iterator[None]:
+    """Raise Failure in the block once its folder has more than it may. Its processes end with the trial."""
+    over = threading.Event()
+
+    def stop(*_: object) -> None:
+        reason = f"its folder has more than {trial.disk:,} MiB: write less, or raise `disk` in [program]"
+        raise Failure(reason)
+
+    def watch() -> None:
+        while not over.wait(PAUSE):
+            if _size(out) > trial.disk << 20:
+                os.kill(os.getpid(), signal.SIGUSR1)
+                return
+
+    signal.signal(signal.SIGUSR1, stop)
+    threading.Thread(target=watch, daemon=True).start()
+    try:
+        yield
+        if _size(out) > trial.disk << 20:
+            stop()
+    finally:
+        over.set()
+
+
+def _execute(trial: ProgramTrial, out: Path, told: Told) -> str:
+    """Run the command line. Returns why it failed, "" if it did not.
+
+    Where a signal ended it, this process ends by the same one, so that the runner tries again.
+    """
+    values = {**trial.settings, "seed": trial.seed, "out": str(out)}
+    words = fill(trial.run, values)
+    words[0] = sys.executable if words[0] in ("python", "python3") else words[0]
+    environ = _environ(trial, out)
+    pipe = subprocess.PIPE if not trial.metrics else None
+    try:
+        program = subprocess.Popen(
+            words, cwd=trial.folder or ".", env=environ, stdin=subprocess.DEVNULL, stdout=pipe,
+            stderr=subprocess.PIPE,
+        )  # fmt: skip
+    except OSError as error:
+        return f"cannot start {words[0]!r}: {error.strerror}"
+    said = [""]
+
+    def log(line: str) -> None:
+        print(line, end="", file=sys.stderr, flush=True)
+        said[0] = line.strip() or said[0]
+
+    def listen(line: str) -> None:
+        row = output.row_of(line)
+        told.add(row) if row is not None else log(line)
+
+    listeners = [threading.Thread(target=_read_lines, args=(program.stderr, log), daemon=True)]
+    if program.stdout:
+        listeners.append(threading.Thread(target=_read_lines, args=(program.stdout, listen), daemon=True))
+    for listener in listeners:
+        listener.start()
+    code = program.wait()
+    for listener in listeners:
+        listener.join(PATIENCE)
+    if trial.metrics and not code:
+        _read_file(trial, out, values, told)
+    if code < 0:
+        with suppress(OSError):  # SIGKILL has no other
+            signal.signal(-code, signal.SIG_DFL)
+        os.kill(os.getpid(), -code)
+    return f"exit code {code}: {said[0][:WORDS] or 'it printed nothing'}" if code else ""
+
+
+def _read_file(trial: ProgramTrial, out: Path, values: Mapping[str, Any], told: Told) -> None:
+    (pattern,) = fill(trial.metrics, values)
+    try:
+        for row in output.read(str(Path(trial.folder, pattern))):
+            told.add(row)
+    except ValueError as error:
+        raise Failure(str(error)) from error
+
+
+def _call(trial: ProgramTrial, out: Path, told: Told) -> str:
+    """Call the function. What it raises is the runner's to tell."""
+    os.environ.update(_environ(trial, out))
+    module, _, name = trial.function.partition(":")
+    function: Callable[..., Any] = getattr(_import(module, trial.folder), name)
+    places = {"out": out} if "out" in inspect.signature(function).parameters else {}
+    returned = function(seed=trial.seed, **trial.settings, **places)
+    rows = [returned] if isinstance(returned, Mapping) else returned
+    if not isinstance(rows, Iterable):
+        raise Failure(f"returned {type(returned).__name__}, and no dictionary of metrics")
+    for row in rows:
+        told.add(row)
+    return ""
+
+
+def _import(name: str, folder: str) -> ModuleType:
+    """A module of a folder, also where another one of its name is installed."""
+    sys.path.insert(0, folder)
+    spec = importlib.util.spec_from_file_location(name, Path(folder, f"{name}.py"))
+    if "." in name or spec is None or spec.loader is None:
+        return importlib.import_module(name)
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _environ(trial: ProgramTrial, out: Path) -> dict[str, str]:
+    threads = {f"{library}_NUM_THREADS": str(trial.threads) for library in THREADS}
+    own = {"UNROLLED_SEED": str(trial.seed), "UNROLLED_OUT": str(out), "PYTHONUNBUFFERED": "1"}
+    return {**os.environ, **threads, **own}
+
+
+def _read_lines(pipe: IO[bytes], take: Callable[[str], None]) -> None:
+    for line in iter(lambda: pipe.readline(LINE), b""):
+        take(line.decode(errors="replace"))
+
+
+def _size(folder: Path) -> int:
+    """Bytes of the files below a folder; of one that goes meanwhile none."""
+    size = 0
+    for path in folder.rglob("*"):
+        with suppress(OSError):
+            size += path.lstat().st_size
+    return size
+
+
+def _memory_peak(trial: ProgramTrial) -> float:
+    """MiB that the largest of its processes had at most."""
+    whose = resource.RUSAGE_SELF if trial.function else resource.RUSAGE_CHILDREN
+    unit = 1 if sys.platform == "darwin" else 1024  # bytes there, KiB on Linux
+    return resource.getrusage(whose).ru_maxrss * unit / 2**20
+
+
+def _missing(trial: ProgramTrial, told: Mapping[str, float]) -> str:
+    for name in trial.wanted:
+        if name not in told and name not in MEASURED:
+            return f"it tells no {name}; {suggestion(name, told) if told else 'it told no number'}"
+    return ""
+
+
+def _other_settings(trial: ProgramTrial, told: Told) -> str:
+    for name, value in told.settings.items():
+        if name in trial.settings and value != trial.settings[name]:
+            return f"it used {name} = {value!r}, and not {trial.settings[name]!r}"
+    return ""
+
+
+def _keep(trial: ProgramTrial, out: Path) -> None:
+    """Move the files that are to stay to the folder `kept` beside the checkpoints."""
+    for pattern in trial.keep:
+        for path in sorted(out.rglob(pattern)):
+            target = out.parents[1] / "kept" / trial.id / path.relative_to(out)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.move(path, target)

@@ -1,0 +1,189 @@
+"""A trial of a user's program or function: its command line, its files, how its numbers are read."""
+
+import glob
+import hashlib
+import platform
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+from bench.errors import BadInput, require
+from bench.identity import version
+from bench.plugin_sources import imported_names
+from bench.trial import Scalar, Trial, canonical
+
+SHIPPED = 100_000_000
+"""Bytes of a program's files that are sent to a cluster's workers."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProgramTrial(Trial):
+    """A program, or a function, with one seed.
+
+    `run` is the template of its command line, or `function` a function as "module:name", called with the
+    settings and the seed. `folder` is where both are found and run; `code` and `data_files` are patterns of
+    files there. It is not stored: a stored trial cannot run anything.
+    """
+
+    work: ClassVar[str] = "bench.program.run:run_trial"
+    uncounted: ClassVar[tuple[str, ...]] = (
+        "folder",
+        "code",
+        "data_files",
+        "packages",
+        "wanted",
+        "keep",
+        "disk",
+    )
+
+    run: str = ""
+    function: str = ""
+    settings: Mapping[str, Scalar] = field(default_factory=dict)
+    metrics: str = ""  # the file that it writes them to; "" for its standard output
+    take: Mapping[str, str] = field(default_factory=dict)  # metric → what counts, if not its last value
+    threads: int = 1
+    folder: str = ""
+    code: tuple[str, ...] = ()
+    data_files: tuple[str, ...] = ()
+    packages: tuple[str, ...] = ()  # () for those that the code imports
+    wanted: tuple[str, ...] = ()  # metrics that it has to tell
+    keep: tuple[str, ...] = ()  # patterns of files in its folder that stay
+    disk: int = 1024  # MiB that its folder may have
+
+    def __post_init__(self) -> None:
+        """Equal trials become equal; what JSON has as lists are tuples."""
+        for name in ("code", "data_files", "packages", "wanted", "keep"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+        object.__setattr__(self, "settings", dict(sorted(self.settings.items())))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Every field by its name, but for the folder, which may be a home."""
+        return {name: value for name, value in super().to_dict().items() if name != "folder"}
+
+    def factors(self) -> dict[str, Scalar]:
+        """Every setting by its name."""
+        return dict(self.settings)
+
+    @property
+    def main_metrics(self) -> tuple[str, ...]:
+        """Those that its study judges."""
+        return self.wanted
+
+    @property
+    def title(self) -> str:
+        """The function, or the first word of the command line that names a file."""
+        words = self.run.split()
+        return self.function or next((word for word in words if "." in word), *words[:1])
+
+    def identify(self) -> Self:
+        """The trial with the hashes of its files and the versions. Raises BadInput for missing files."""
+        cure = "name that: `unrolled verify FILE.toml`, `unrolled bundle FILE.toml`"
+        require(self.folder, "a program runs from its study's file alone", place=self.title, cure=cure)
+        code, data = files_of(self.folder, self.code), files_of(self.folder, self.data_files)
+        require(code, f"there is no code in {self.folder}", key="code", cure="name its files")
+        packages = self.packages or _imported_packages(tuple(code.values()))
+        versions = [f"python {platform.python_version()}", *(f"{p} {_version(p)}" for p in packages)]
+        return replace(self, source=_digest(code), data=_digest(data), versions=", ".join(versions))
+
+    def check(self) -> None:
+        """Raise BadInput if its files or packages are others than when it was planned."""
+        now, again = self.identify(), "run the study again"
+        for name, what in (("source", "its code"), ("data", "its data")):
+            same = getattr(now, name) == getattr(self, name)
+            require(same, f"{what} was edited after the study was planned", place=self.title, cure=again)
+        rule = f"{now.versions} is installed, but {self.versions} when the study was planned"
+        require(now.versions == self.versions, rule, place=self.title, cure=again)
+
+    def files(self) -> dict[str, bytes]:
+        """Its code and data, as far as they lie in its folder."""
+        found = files_of(self.folder, (*self.code, *self.data_files))
+        inside = {name: path for name, path in found.items() if not Path(name).is_absolute()}
+        size = sum(path.stat().st_size for path in inside.values())
+        cure = "keep large data at one absolute path on every machine"
+        rule = f"has {size / 1e6:.0f} MB of files, more than are sent to workers"
+        require(size <= SHIPPED, rule, place=self.title, cure=cure)
+        return {f"{self._place}/{name}": path.read_bytes() for name, path in inside.items()}
+
+    def reading(self, data: Path) -> Self:
+        """The same trial with its files in another folder."""
+        return replace(self, folder=str(data))
+
+    def moved(self, folder: Path) -> Self:
+        """The same trial with its files below another folder."""
+        return replace(self, folder=str(folder / self._place))
+
+    @property
+    def _place(self) -> str:
+        return hashlib.sha256(canonical([self.source, self.data])).hexdigest()
+
+
+def files_of(folder: str, patterns: Iterable[str]) -> dict[str, Path]:
+    """The files that match, by their names relative to the folder; absolute ones by their paths.
+
+    Those of hidden folders and of virtual environments are left out. Raises BadInput for a pattern that none
+    matches.
+    """
+    found: dict[str, Path] = {}
+    for pattern in patterns:
+        names = glob.glob(pattern, root_dir=folder, recursive=True)  # noqa: PTH207 (absolute, too)
+        paths = {name: Path(folder, name) for name in names}
+        files = {name: path for name, path in paths.items() if path.is_file() and not _is_installed(path)}
+        require(files, "no file matches", place=folder, key=repr(pattern), cure="correct it")
+        found |= files
+    return dict(sorted(found.items()))
+
+
+@cache
+def _has_environment(folder: Path) -> bool:
+    return (folder / "pyvenv.cfg").exists()
+
+
+def _is_installed(path: Path) -> bool:
+    return any(_has_environment(folder) for folder in path.parents)
+
+
+def _digest(files: Mapping[str, Path]) -> str:
+    """sha256 of names and contents; "" for no files."""
+    stats = {name: (path, path.stat()) for name, path in files.items()}
+    hashes = {name: _hash(path, s.st_size, s.st_mtime_ns, s.st_ino) for name, (path, s) in stats.items()}
+    return hashlib.sha256(canonical(hashes)).hexdigest() if hashes else ""
+
+
+@cache
+def _hash(path: Path, *version: int) -> str:
+    """sha256 of a file; the size and time of its `version` spare the reading of large data once an arm."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@cache
+def _imported_packages(paths: tuple[Path, ...]) -> tuple[str, ...]:
+    """The installed packages that source files import, by their names in the package index."""
+    sources = [path for path in paths if path.suffix == ".py"]
+    names = {name.partition(".")[0] for path in sources for name in _imports(path)}
+    own = {part for path in sources for part in (path.stem, path.parent.name)}
+    known = _distributions()
+    return tuple(sorted({known[name] for name in names - own if name in known}))
+
+
+def _imports(path: Path) -> list[str]:
+    try:
+        return list(imported_names(path, ""))
+    except (SyntaxError, ImportError) as error:
+        raise BadInput(f"is no Python that can be read ({error})", place=path, cure="correct it") from error
+
+
+@cache
+def _distributions() -> Mapping[str, str]:
+    return {name: packages[0] for name, packages in metadata.packages_distributions().items()}
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except metadata.PackageNotFoundError as error:
+        cure = "install it, or take it out"
+        raise BadInput("is not installed", place="packages", key=repr(package), cure=cure) from error

@@ -1,0 +1,216 @@
+"""A study of a program of the user's: what is checked before it is trained, and what its user is told."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from called import call
+
+from ablations.api import results, verdicts
+from ablations.ledger import Ledger
+from ablations.study import plan as plans
+
+PROGRAM = """
+import argparse, json, random
+parser = argparse.ArgumentParser()
+parser.add_argument("--dropout", type=float)
+parser.add_argument("--deep", action=argparse.BooleanOptionalAction)
+parser.add_argument("--seed", type=int)
+given = parser.parse_args()
+random.seed(given.seed)
+accuracy = 0.8 + random.gauss(0, 0.01) + given.dropout / 10 + 0.05 * given.deep
+for epoch in range(3):
+    print(json.dumps({"epoch": epoch, "accuracy": accuracy + epoch / 100}))
+print("done")
+"""
+STUDY = """
+name = "mine"
+question = "Does dropout help?"
+metrics = [{ name = "accuracy", delta = 0.01 }]
+seeds = 5
+
+[program]
+run = "python train.py --dropout {dropout} {deep?--deep:--no-deep} --seed {seed}"
+
+[baseline]
+dropout = 0.0
+deep = false
+
+[design.one_at_a_time]
+dropout = [0.5]
+deep = [true]
+"""
+
+
+def project(folder: Path, program: str = PROGRAM, study: str = STUDY) -> Path:
+    folder.mkdir(exist_ok=True)
+    (folder / "train.py").write_text(program)
+    (folder / "mine.toml").write_text(study)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A study that was run to its end."""
+    folder = project(tmp_path_factory.mktemp("whole"))
+    done = call(folder, "run", "mine.toml")
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.fixture
+def trained(whole: Path, tmp_path: Path) -> Path:
+    """A copy of it, which a test may change."""
+    return Path(shutil.copytree(whole, tmp_path / "copy"))
+
+
+def test_a_program_is_trained_and_judged_like_a_model(whole: Path) -> None:
+    table = verdicts("mine", folder=whole / "results").set_index("arm")
+    assert table.difference.to_dict() == pytest.approx({"dropout 0.5": 0.05, "deep": 0.05})
+    rows = results("mine", whole / "results")
+    assert len(rows) == 15 and set(rows.status) == {"done"}
+    assert {"accuracy", "seconds", "memory_peak", "dropout", "deep"} <= set(rows.columns)
+    assert "dropout 0.5" in (whole / "out" / "mine" / "index.html").read_text("utf-8")
+
+
+def test_a_result_has_the_curve_and_the_last_value(whole: Path) -> None:
+    ledger = Ledger(whole / "results")
+    result = ledger.read(next(iter(ledger.files())))
+    assert result is not None
+    steps, values = zip(*result.curves["accuracy"], strict=True)
+    assert steps == (0, 1, 2) and result.metrics["accuracy"] == values[-1]
+    assert str(whole) not in json.dumps(result.to_dict()), "no folder of the user's is stored"
+
+
+def test_what_is_there_is_not_trained_again_until_the_program_is_edited(trained: Path) -> None:
+    assert "0 trained, 15 already there" in call(trained, "run", "mine.toml").stdout
+    (trained / "train.py").write_text(PROGRAM + "# edited\n")
+    done = call(trained, "run", "mine.toml", "--seeds", "0-1")
+    assert "the code was edited: 6 trials to train" in done.stdout
+
+
+def test_verify_runs_a_program_from_its_file_alone(trained: Path) -> None:
+    assert "3 of 3 bit-identical" in call(trained, "verify", "mine.toml", "-n", "3").stdout
+    by_name = call(trained, "verify", "mine", "-n", "1")
+    assert by_name.returncode == 1 and "1 could not be replayed" in by_name.stdout
+    (trained / "train.py").write_text(PROGRAM + "# edited\n")
+    edited = call(trained, "verify", "mine.toml", "-n", "1")
+    assert edited.returncode == 1 and "the code was edited" in edited.stdout
+
+
+def test_a_bundle_has_the_program_and_runs_it_only_if_it_is_trusted(trained: Path, need) -> None:
+    assert call(trained, "bundle", "mine.toml", "-o", "mine.zip").returncode == 0
+    for name in ("train.py", "mine.toml"):
+        (trained / name).unlink()
+    careful = call(trained, "verify", "mine.zip", "-n", "2")
+    assert careful.returncode == 1 and "0 faults" in careful.stdout and "0 of 2" in careful.stdout
+    assert "2 of 2 bit-identical" in call(trained, "verify", "mine.zip", "-n", "2", "--trust").stdout
+
+
+def test_a_plan_knows_the_seconds_of_a_trial_that_was_measured(whole: Path, tmp_path: Path) -> None:
+    assert "until a first trial is measured" in call(project(tmp_path / "new"), "plan", "mine.toml").stdout
+    told = call(whole, "plan", "mine.toml").stdout
+    assert "until a first trial is measured" not in told and "of 15 trials at most, 15 are in" in told
+
+
+BROKEN = {
+    "a setting that the program ignores": (
+        PROGRAM.replace("given.dropout / 10", "0"),
+        STUDY,
+        ["arm 'dropout 0.5'", "dropout = 0.5", "no effect seen"],
+    ),
+    "a seed that the program ignores": (
+        PROGRAM.replace("random.seed(given.seed)", "random.seed(1)"),
+        STUDY,
+        ["arm 'dropout 0.0, no deep'", "the seed has no effect"],
+    ),
+    "a metric that the program does not tell": (
+        PROGRAM.replace('"accuracy"', '"acuracy"'),
+        STUDY,
+        ["seed 0", "tells no accuracy", "did you mean 'acuracy'?"],
+    ),
+    "a flag of another spelling": (
+        PROGRAM,
+        STUDY.replace("--dropout", "--drop-out"),
+        ["seed 0", "exit code 2", "--drop-out"],
+    ),
+    "a program that never ends": (
+        PROGRAM + "import time\ntime.sleep(600)\n",
+        STUDY,
+        ["seed 0", "time limit of 2 s"],
+    ),
+    "a program that fills the disk": (
+        PROGRAM + "open(__import__('os').environ['UNROLLED_OUT'] + '/big', 'wb').truncate(9 << 20)\n"
+        "import time\ntime.sleep(600)\n",
+        STUDY.replace("[baseline]", "disk = 8\n\n[baseline]"),
+        ["seed 0", "more than 8 MiB", "`disk` in [program]"],
+    ),
+    "another setting than was asked for": (
+        PROGRAM + 'print(json.dumps({"settings": {"dropout": 0.0}}))\n',
+        STUDY,
+        ["arm 'dropout 0.5'", "it used dropout = 0.0, and not 0.5"],
+    ),
+}
+
+
+@pytest.mark.parametrize("mistake", BROKEN)
+def test_a_planted_mistake_is_told_in_one_line_before_the_rest_is_trained(
+    tmp_path: Path, mistake: str
+) -> None:
+    program, study, words = BROKEN[mistake]
+    folder = project(tmp_path / "project", program, study)
+    limit = "2" if "never ends" in mistake else "60"
+    done = call(folder, "run", "mine.toml", "--time-limit", limit)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert [word for word in words if word not in line] == []
+    assert len(Ledger(folder / "results").files()) <= 6
+    assert not list((folder / "results" / "checkpoints").glob("*"))
+
+
+@pytest.mark.parametrize(
+    ("change", "key"),
+    [
+        (("{dropout}", "0.1"), "run"),
+        (("{dropout}", "{drop}"), "run"),
+        (("{deep?--deep:--no-deep}", "--deep {deep}"), "run"),
+        (("--seed {seed}", ""), "run"),
+        (("dropout = [0.5]", "drop = [0.5]"), "'drop'"),
+        (("dropout = [0.5]", "dropout = ['much']"), 'dropout = "much"'),
+        (("deep = [true]", "deep = [1]"), "deep = 1"),
+        (("[program]", "[program]\ncode = ['none.py']"), "'none.py'"),
+    ],
+)
+def test_a_study_and_a_template_that_do_not_fit_are_refused_by_key(
+    tmp_path: Path, change: tuple[str, str], key: str
+) -> None:
+    done = call(project(tmp_path / "project", study=STUDY.replace(*change)), "run", "mine.toml")
+    assert done.returncode == 2 and f": {key}: " in done.stderr
+    assert not (tmp_path / "project" / "results" / "trials").exists()
+
+
+def test_an_arm_may_be_declared_to_be_identical(tmp_path: Path) -> None:
+    arm = '[[arm]]\nname = "same"\nset = { dropout = 0.5 }\nidentical = true\n'
+    study = STUDY.partition("[design")[0] + arm
+    folder = project(tmp_path / "project", PROGRAM.replace("given.dropout / 10", "0"), study)
+    assert call(folder, "run", "mine.toml").returncode == 0
+
+
+def test_a_program_that_is_not_deterministic_is_told_of_and_verified_by_its_distance(tmp_path: Path) -> None:
+    noise = PROGRAM.replace("+ given.dropout / 10", "+ random.SystemRandom().random() / 1e6")
+    folder = project(tmp_path / "project", noise)
+    assert call(folder, "run", "mine.toml").returncode == 0
+    apart = plans.stored("mine", Ledger(folder / "results")).apart
+    assert apart and 0 < apart["accuracy"] < 1e-6
+    assert "Not deterministic" in (folder / "out" / "mine" / "index.html").read_text("utf-8")
+
+
+def test_a_study_of_speed_runs_one_trial_at_a_time_and_asks_for_no_effect(tmp_path: Path) -> None:
+    study = STUDY.replace('name = "accuracy", delta = 0.01', 'name = "seconds", delta = 0.1')
+    folder = project(tmp_path / "project", PROGRAM.replace("given.dropout / 10", "0"), study)
+    done = call(folder, "run", "mine.toml", "--seeds", "0-1", "-j", "4")
+    assert done.returncode == 0 and "one trial at a time" in done.stdout
+    ledger = Ledger(folder / "results")
+    at_a_time = {r.environment["trials_at_a_time"] for r in ledger.results(ledger.files()).values()}
+    assert at_a_time == {1}

@@ -1,0 +1,172 @@
+"""A program in its process: it goes on from its own checkpoint, ends with its trial, and leaves nothing."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from as_typed import COMMAND, environment
+from processes import Marked, lives, read, wait_for
+
+from ablations.ledger import Ledger
+from ablations.runner.parallel import TrialConditions, run_trials
+from ablations.runner.process import Limits
+from bench.errors import BadInput
+from bench.program.trial import ProgramTrial
+from bench.trial import Result
+
+
+def run(folder: Path, program: str, **changes: object) -> Result:
+    """The result of a program with one seed."""
+    (folder / "train.py").write_text(program)
+    told = {"run": "python train.py {seed} {out}", "wanted": ("loss",), "code": ("train.py",), **changes}
+    trial = ProgramTrial(seed=3, folder=str(folder), **told).identify()
+    ledger = Ledger(folder / "results")
+    run_trials([trial], ledger, TrialConditions(limits=Limits(seconds=30)))
+    result = ledger.read(trial.id)
+    assert result is not None
+    return result
+
+
+CHECKPOINTED = """
+import json, os, pathlib, signal, sys
+seed, out = int(sys.argv[1]), pathlib.Path(sys.argv[2])
+saved = out / "step"
+first = int(saved.read_text()) if saved.exists() else 0
+for step in range(first, 6):
+    print(json.dumps({"step": step, "loss": seed + 1 / (1 + step)}))
+    saved.write_text(str(step + 1))
+    if step == 2 and first == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+(out / "model.png").write_text("picture")
+print(json.dumps({"began": first}))
+"""
+
+
+def test_a_killed_program_goes_on_from_its_own_checkpoint_and_its_folder_goes_when_it_ends(
+    tmp_path: Path,
+) -> None:
+    result = run(tmp_path, CHECKPOINTED, keep=("*.png",))
+    assert result.done and result.attempts == 2 and result.metrics["began"] == 3
+    assert result.metrics["loss"] == 3 + 1 / 6
+    assert [path.name for path in (tmp_path / "results" / "kept").rglob("*.*")] == ["model.png"]
+    assert not list((tmp_path / "results" / "checkpoints").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("program", "status", "reason"),
+    [
+        ("print('{\"loss\": NaN}')", "diverged", "diverged: loss is nan"),
+        ("print('{\"loss\": Infinity}'); raise SystemExit(1)", "diverged", "diverged: loss is inf"),
+        ("import sys; sys.exit('no such file')", "failed", "exit code 1: no such file"),
+        ("raise ValueError('two\\nlines')", "failed", "exit code 1: lines"),
+        ("print('loss: 0.3')", "failed", "it tells no loss; it told no number"),
+        ("import os; os.kill(os.getpid(), 9)", "failed", "killed by signal 9 (3 attempts)"),
+    ],
+)
+def test_the_end_of_a_program_is_a_result_with_its_reason(
+    tmp_path: Path, program: str, status: str, reason: str
+) -> None:
+    result = run(tmp_path, program)
+    assert (result.status, result.reason) == (status, reason)
+
+
+def test_a_program_that_does_not_exist_is_a_failure(tmp_path: Path) -> None:
+    assert "no-such-program" in run(tmp_path, "", run="no-such-program {seed}").reason
+
+
+def test_metrics_come_from_the_file_that_is_named(tmp_path: Path) -> None:
+    code = "import sys, pathlib; pathlib.Path(sys.argv[2], 'm.csv').write_text('step,loss\\n1,2.5\\n')"
+    result = run(tmp_path, f"{code}\nprint('{{\"loss\": 9}}')", metrics="{out}/*.csv")
+    assert result.done and result.metrics["loss"] == 2.5
+
+
+def test_a_program_sees_its_seed_its_folder_its_threads_and_no_gpu(tmp_path: Path) -> None:
+    names = "UNROLLED_SEED", "UNROLLED_OUT", "OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES"
+    code = (
+        f"import os, json, sys; print([os.environ[name] for name in {names}], file=sys.stderr); sys.exit(1)"
+    )
+    result = run(tmp_path, code, threads=2)
+    seed, out, threads, gpus = json.loads(result.output.strip().replace("'", '"'))
+    assert (seed, threads, gpus) == ("3", "2", "") and result.trial.id in out
+
+
+def test_what_a_program_starts_ends_with_it(tmp_path: Path) -> None:
+    code = "import subprocess; child = subprocess.Popen(['sleep', '99'])\nprint('{\"loss\": %d}' % child.pid)"
+    pid = int(run(tmp_path, code).metrics["loss"])
+    wait_for(lambda: not lives(pid))
+
+
+def test_a_file_that_is_edited_while_a_study_runs_stops_it(tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text("print('{\"loss\": 1}')")
+    trial = ProgramTrial(seed=0, run="python train.py {seed}", folder=str(tmp_path), code=("train.py",))
+    trial = trial.identify()
+    (tmp_path / "train.py").write_text("print('{\"loss\": 2}')")
+    with pytest.raises(BadInput, match="edited after the study was planned"):
+        run_trials([trial, replace(trial, seed=1)], Ledger(tmp_path / "results"))
+
+
+def done(trials: Path) -> int:
+    return len(list(trials.rglob("*.json")))
+
+
+STUDY = """
+name = "mine"
+question = "Is it worth it?"
+metrics = [{ name = "loss", delta = 0.01 }]
+seeds = 10
+[program]
+run = "python train.py {seed} {width}"
+[baseline]
+width = 1
+[design.one_at_a_time]
+width = [2, 3, 4]
+"""
+RANDOM = """
+import json, random, sys, time
+random.seed(int(sys.argv[1]))
+time.sleep(0.3)
+print(json.dumps({"loss": random.random() / int(sys.argv[2])}))
+"""
+
+
+@pytest.mark.slow
+def test_after_five_kills_of_driver_and_program_forty_trials_are_as_if_undisturbed(tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text(RANDOM)
+    (tmp_path / "mine.toml").write_text(STUDY)
+    dice, victims = random.Random(5), ["driver", "program", "driver", "program", "driver"]
+    trials = tmp_path / "results" / "trials"
+
+    def programs(marked: Marked) -> list[int]:
+        shown = {pid: read(pid, "cmdline") for pid in marked.alive()}
+        return [pid for pid, command in shown.items() if "train.py" in command]
+
+    def next_victim(driver: subprocess.Popen[str], marked: Marked) -> list[int]:
+        return [driver.pid] if victims[-1] == "driver" else programs(marked)
+
+    while True:
+        marked = Marked()
+        driver = marked.start(COMMAND, "run", "mine.toml", cwd=tmp_path, env=environment(tmp_path))
+        while victims and driver.poll() is None:
+            ended = done(trials)
+            wait_for(lambda driver=driver, n=ended + 3: driver.poll() is not None or done(trials) >= n)
+            wait_for(lambda driver=driver, m=marked: driver.poll() is not None or next_victim(driver, m))
+            with suppress(ProcessLookupError, IndexError):
+                os.kill(dice.choice(next_victim(driver, marked)), signal.SIGKILL)
+                victims.pop()
+        if driver.wait(120) != -signal.SIGKILL:
+            break
+        wait_for(lambda marked=marked: marked.alive() == [])
+    assert not victims
+    assert driver.returncode == 0
+    ledger = Ledger(tmp_path / "results")
+    ended = list(ledger.results(ledger.files()).values())
+    assert len(ended) == 40
+    for result in ended:
+        expected = random.Random(result.trial.seed).random() / int(result.trial.factors()["width"])
+        assert result.done and result.metrics["loss"] == expected

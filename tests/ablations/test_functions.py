@@ -1,0 +1,150 @@
+"""A function studied from Python: trained in processes of its own, found by its module."""
+
+import importlib.util
+import subprocess
+import sys
+from collections.abc import Callable
+from itertools import count
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from as_typed import environment
+
+from ablations import Study, run
+from ablations.api import Outcome
+from ablations.options import RunOptions
+from bench.errors import BadInput
+
+CODE = """
+import random
+from helper import scale
+
+def train(seed: int, width: int = 1, deep: bool = False) -> dict[str, float]:
+    random.seed(seed)
+    return {"accuracy": random.gauss(0.8, 0.01) + scale * width + 0.1 * deep}
+"""
+METRICS = [{"name": "accuracy", "delta": 0.01}]
+_NUMBER = count()
+
+
+@pytest.fixture
+def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], ModuleType]:
+    """Write and import a module of the user's."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "helper.py").write_text("scale = 0.1\n")
+    monkeypatch.delitem(sys.modules, "helper", raising=False)
+
+    def imported(code: str) -> ModuleType:
+        name = f"mine_{next(_NUMBER)}"
+        (tmp_path / f"{name}.py").write_text(code)
+        return importlib.import_module(name)
+
+    return imported
+
+
+def studied(mine: ModuleType, time_limit: float = 60, **keys: object) -> Outcome:
+    arms = {"one_at_a_time": {"width": [2], "deep": [True]}, "metrics": METRICS, "seeds": 5}
+    return run(Study("mine", mine.train, **{**arms, **keys}), RunOptions(time_limit=time_limit))
+
+
+def test_a_function_is_trained_judged_and_shown(module: Callable[[str], ModuleType]) -> None:
+    outcome = studied(module(CODE))
+    assert outcome.verdicts.set_index("arm").difference.to_dict() == pytest.approx(
+        {"width 2": 0.1, "deep": 0.1}
+    )
+    assert len(outcome.results) == 15 and "width 2" in str(outcome) and "width 2" in outcome._repr_html_()
+
+
+def test_an_edit_of_a_module_that_it_imports_trains_it_again(
+    module: Callable[[str], ModuleType], tmp_path: Path
+) -> None:
+    mine = module(CODE)
+    first = Study("mine", mine.train, metrics=METRICS).baseline.trial().identify()
+    assert {Path(name).name for name in first.code} == {f"{mine.__name__}.py", "helper.py"}
+    (tmp_path / "helper.py").write_text("scale = 0.2\n")
+    assert Study("mine", mine.train, metrics=METRICS).baseline.trial().identify().id != first.id
+
+
+def test_rows_that_are_yielded_make_a_curve_and_the_baseline_is_what_is_given(
+    module: Callable[[str], ModuleType],
+) -> None:
+    code = CODE.replace("return", "yield {'step': 1, 'accuracy': 0.5}\n    yield")
+    outcome = studied(module(code), baseline={"width": 3}, one_at_a_time={"deep": [True]}, seeds=2)
+    assert set(outcome.results.width) == {3}
+    assert outcome.comparison.rows[0].arm.results[0].curves["accuracy"][0] == (1.0, 0.5)
+
+
+MISTAKES = {
+    "a parameter that is ignored": (CODE.replace("0.1 * deep", "0"), ["arm 'deep'", "no effect seen"]),
+    "a seed that is ignored": (CODE.replace("seed(seed)", "seed(1)"), ["the seed has no effect"]),
+    "a metric that is missing": (CODE.replace('"accuracy"', '"acc"'), ["tells no accuracy"]),
+    "an error": (CODE.replace("random.gauss(", "random.gaus("), ["AttributeError", "gaus"]),
+    "no dictionary": (CODE.replace("return {", "return 1, {"), ["int"]),
+    "no end": (CODE.replace("    return", "    while True: pass\n    return"), ["time limit of 2 s"]),
+    "a full disk": (
+        CODE.replace("deep: bool = False", "deep: bool = False, *, out").replace(
+            "random.seed(seed)", "random.seed(seed); (out / 'big').open('wb').truncate(9 << 20)"
+        ),
+        ["more than 8 MiB"],
+    ),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_planted_mistake_is_one_line(module: Callable[[str], ModuleType], mistake: str) -> None:
+    code, words = MISTAKES[mistake]
+    with pytest.raises(BadInput) as refusal:
+        studied(module(code), time_limit=2 if mistake == "no end" else 60, program={"disk": 8})
+    line = str(refusal.value)
+    assert [word for word in words if word not in line] == [] and "\n" not in line
+
+
+def test_a_setting_of_another_spelling_is_refused(module: Callable[[str], ModuleType]) -> None:
+    with pytest.raises(BadInput, match="did you mean 'width'"):
+        studied(module(CODE), one_at_a_time={"widht": [2]})
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        ("def train(width=1): ...", "no parameter `seed`"),
+        ("def train(seed, width): ...", "'width' has no default"),
+        (
+            "def outer():\n    def inner(seed): ...\n    return inner\ntrain = outer()",
+            "within something else",
+        ),
+    ],
+)
+def test_a_function_that_cannot_be_studied_is_refused(
+    module: Callable[[str], ModuleType], code: str, words: str
+) -> None:
+    with pytest.raises(BadInput, match=words):
+        Study("mine", module(code).train, metrics=METRICS)
+
+
+NOTEBOOK = '''
+from IPython.core.interactiveshell import InteractiveShell
+shell = InteractiveShell.instance()
+cell = """def train(seed, width=1):
+    import random
+    return {"accuracy": random.Random(seed).random() + width}
+"""
+study = """from ablations import Study, run
+metrics = [{"name": "accuracy", "delta": 0.5}]
+print(run(Study("mine", train, one_at_a_time={"width": [2]}, metrics=metrics, seeds=5)))
+"""
+print("refused:", shell.run_cell(cell + study).error_in_exec)
+shell.run_cell("%%writefile train.py\\n" + cell)
+shell.run_cell("from train import train\\n" + study)
+'''
+
+
+def test_a_function_of_a_notebook_s_cell_is_told_the_cure_and_the_cure_works(tmp_path: Path) -> None:
+    pytest.importorskip("IPython")
+    where = {"cwd": tmp_path, "env": environment(tmp_path)}
+    words = [sys.executable, "-c", NOTEBOOK]
+    told = subprocess.run(words, capture_output=True, text=True, check=True, timeout=300, **where).stdout
+    assert "refused: function 'train'" in told and "%%writefile train.py" in told
+    assert "width 2 against width 1" in told

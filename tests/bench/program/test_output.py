@@ -1,0 +1,67 @@
+"""What counts of a program's numbers: the last told, by step, in JSON lines, JSON and CSV alike."""
+
+import math
+from pathlib import Path
+
+import pytest
+
+from bench.errors import BadInput
+from bench.program.output import Told, read, row_of
+
+
+def told(*rows: dict[str, object]) -> Told:
+    found = Told()
+    for row in rows:
+        found.add(row)
+    return found
+
+
+@pytest.mark.parametrize(
+    "line", ["", "line 42", "{half", "[1, 2]", "epoch 3: {'loss': 1}", '"accuracy": 0.9']
+)
+def test_a_line_that_is_no_json_object_is_log(line: str) -> None:
+    assert row_of(line) is None
+
+
+def test_numbers_alone_are_metrics() -> None:
+    found = told({"loss": 1, "name": "a", "ok": True, "none": None, "list": [1], "nan": math.nan})
+    assert found.last.keys() == {"loss", "nan"} and not found.curves
+
+
+def test_a_step_that_is_told_again_after_a_restart_counts_once() -> None:
+    found = told({"step": 1, "loss": 3.0}, {"step": 2, "loss": 9.0}, {"step": 2, "loss": 2.0})
+    assert found.curves == {"loss": {1.0: 3.0, 2.0: 2.0}} and found.last == {"loss": 2.0}
+
+
+def test_the_last_the_best_and_the_mean_of_the_end_of_a_curve() -> None:
+    found = told(
+        *({"epoch": i, "loss": x} for i, x in enumerate([4.0, 1.0, math.inf, 2.0, 3.0])), {"acc": 5.0}
+    )
+    taken = [found.value("loss", take) for take in ("last", "min", "max", "mean 2")]
+    assert taken == [3.0, 1.0, 4.0, 2.5]
+    assert found.value("acc", "min") == 5.0, "a metric without a curve has one value"
+
+
+FILES = {
+    "metrics.jsonl": 'starting\n{"step": 1, "loss": 2}\n{"step": 2, "loss": 1}\n',
+    "metrics.csv": "step,epoch,loss,acc\n1,0,2.0,\n2,0,1.0,\n2,0,,0.5\n",
+    "metrics.json": '{"loss": 1, "acc": 0.5}',
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_files_of_every_kind_tell_the_same(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / "deep" / "down"
+    folder.mkdir(parents=True)
+    (folder / name).write_text(FILES[name])
+    found = told(*read(str(tmp_path / "**" / name)))
+    assert found.last["loss"] == 1.0 and found.last.get("acc", 0.5) == 0.5
+    assert name == "metrics.json" or found.curves["loss"] == {1.0: 2.0, 2.0: 1.0}
+
+
+@pytest.mark.parametrize("text", [None, "[1]", "{", b"\xff"])
+def test_a_file_that_is_missing_or_cannot_be_read_is_told_by_its_name(tmp_path: Path, text: object) -> None:
+    if text is not None:
+        (tmp_path / "m.json").write_bytes(text if isinstance(text, bytes) else str(text).encode())
+    with pytest.raises(BadInput, match=r"m\.json"):
+        list(read(str(tmp_path / "m.json")))

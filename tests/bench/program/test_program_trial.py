@@ -1,0 +1,78 @@
+"""Which trial of a program it is: by content of files, settings and packages; and what it does not tell."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bench.errors import BadInput
+from bench.program.trial import ProgramTrial
+from bench.trial import Result, read_trial
+
+
+@pytest.fixture
+def trial(tmp_path: Path) -> ProgramTrial:
+    (tmp_path / "train.py").write_text("import numpy\nimport helper\n")
+    (tmp_path / "helper.py").write_text("x = 1\n")
+    (tmp_path / ".hidden").mkdir()
+    (tmp_path / ".hidden" / "other.py").write_text("")
+    (tmp_path / "venv").mkdir()
+    (tmp_path / "venv" / "pyvenv.cfg").touch()
+    (tmp_path / "venv" / "installed.py").write_text("")
+    (tmp_path / "data.csv").write_text("1,2\n")
+    run = "python train.py --lr {lr} --seed {seed}"
+    patterns = {"code": ("**/*.py",), "data_files": ("*.csv",)}
+    return ProgramTrial(seed=0, run=run, settings={"lr": 0.1}, folder=str(tmp_path), **patterns).identify()
+
+
+def test_an_edit_of_code_data_template_or_a_setting_is_another_trial(
+    trial: ProgramTrial, tmp_path: Path
+) -> None:
+    ids = {trial.id}
+    for change in ({"settings": {"lr": 0.2}}, {"run": trial.run + " --fast"}, {"seed": 1}, {"threads": 2}):
+        ids.add(replace(trial, **change).identify().id)
+    for name in ("train.py", "helper.py", "data.csv"):
+        (tmp_path / name).write_text((tmp_path / name).read_text() + "# 3\n")
+        ids.add(trial.identify().id)
+    assert len(ids) == 8
+
+
+def test_a_moved_folder_hidden_files_and_what_is_kept_do_not_count(
+    trial: ProgramTrial, tmp_path: Path
+) -> None:
+    for hidden in (".hidden/other.py", "venv/installed.py"):
+        (tmp_path / hidden).write_text("edited = True\n")
+    moved = tmp_path.rename(tmp_path.with_name("moved"))
+    again = replace(trial, folder=str(moved), keep=("*.png",), disk=5, wanted=("loss",)).identify()
+    assert again.id == trial.id
+
+
+def test_imported_packages_count_by_their_versions(trial: ProgramTrial) -> None:
+    names = [line.split()[0] for line in trial.versions.split(", ")]
+    assert names == ["python", "numpy"]
+    with pytest.raises(BadInput) as refusal:
+        replace(trial, packages=("no-such-package",)).identify()
+    assert refusal.value.key == "'no-such-package'"
+
+
+def test_a_stored_trial_is_the_same_and_can_run_nothing(trial: ProgramTrial) -> None:
+    stored = Result.from_dict(Result(trial=trial, status="done").to_dict()).trial
+    assert stored == read_trial(trial.to_dict()) and stored.id == trial.id
+    assert isinstance(stored, ProgramTrial) and stored.folder == ""
+    with pytest.raises(BadInput):
+        stored.identify()
+
+
+def test_the_process_that_runs_it_finds_an_edited_file(trial: ProgramTrial, tmp_path: Path) -> None:
+    trial.check()
+    (tmp_path / "data.csv").write_text("3,4\n")
+    with pytest.raises(BadInput, match="its data was edited"):
+        trial.check()
+
+
+def test_its_files_are_the_same_trial_elsewhere(trial: ProgramTrial, tmp_path: Path) -> None:
+    for name, content in trial.files().items():
+        target = tmp_path / "worker" / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(content)
+    assert trial.moved(tmp_path / "worker").identify().id == trial.id

@@ -1,0 +1,44 @@
+"""A command line: split before it is filled in, nothing guessed, a brace that belongs to no name refused."""
+
+import pytest
+
+from bench.errors import BadInput
+from bench.program.template import Field, fields_of, fill
+
+
+def test_a_value_stays_one_word_whatever_is_in_it() -> None:
+    words = fill(
+        "python train.py --name {name} '--note=a {name}' {{seed}}", {"name": "two words; rm -rf $HOME"}
+    )
+    value = "two words; rm -rf $HOME"
+    assert words == ["python", "train.py", "--name", value, f"--note=a {value}", "{seed}"]
+
+
+@pytest.mark.parametrize(
+    ("template", "on", "off"),
+    [
+        ("run {tie?--tie:--no-tie}", ["run", "--tie"], ["run", "--no-tie"]),
+        ("run {tie?--tie:}", ["run", "--tie"], ["run"]),
+        ("run --tie={tie?1:}", ["run", "--tie=1"], ["run", "--tie="]),
+    ],
+)
+def test_a_switch_chooses_one_of_its_texts_and_an_empty_one_is_no_word(
+    template: str, on: list[str], off: list[str]
+) -> None:
+    assert [fill(template, {"tie": value}) for value in (True, False)] == [on, off]
+
+
+def test_an_empty_string_is_a_word() -> None:
+    assert fill("run {name}", {"name": ""}) == ["run", ""]
+
+
+def test_the_names_of_a_template_are_known_with_their_kind() -> None:
+    found = fields_of("run --lr {lr} {tie?--tie:} --{{x}}")
+    assert found == [Field("lr", False), Field("tie", True)]
+
+
+@pytest.mark.parametrize("template", ["run {lr", "run lr}", "run {l r}", "run 'a", "", "run {tie?yes}"])
+def test_a_template_that_cannot_be_read_is_refused(template: str) -> None:
+    with pytest.raises(BadInput) as refusal:
+        fields_of(template)
+    assert refusal.value.key == "run"
