@@ -188,9 +188,10 @@ def test_eight_trials_at_a_time_have_a_gpu_each_of_eight(nvml: Machine, folder: 
     told = re.findall(r"^\[\d/8\] .*, GPU (\d) \((GPU-[\d-]+)\), ", done.stdout, re.MULTILINE)
     assert sorted(told) == [(str(i), uuid(i)) for i in range(8)], done.stdout
     ledger = Ledger(folder / "results")
-    for result in ledger.results(ledger.files()).values():
-        assert result.environment["trials_at_a_time"] == 8
-        assert result.metrics["gpu_memory_used"] == 1000.0
+    results = ledger.results(ledger.files()).values()
+    assert {result.environment["trials_at_a_time"] for result in results} == {8}
+    used = [result.metrics.get("gpu_memory_used") for result in results]
+    assert {*used} - {None} == {1000.0}, "one that ends at once on a busy machine is not read"
 
     nvml.has()
     kept = unrolled("run", "tiny.toml")
