@@ -75,7 +75,7 @@ Study = declare
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """A study that was run. As text it is the answer, a sentence for each contrast."""
+    """A study that was run: the figure and the table in a notebook, as text a sentence for each contrast."""
 
     study: str
     folder: Path  # of the results
@@ -96,7 +96,9 @@ class Outcome:
         return "\n".join(sentences(self.comparison))
 
     def _repr_html_(self) -> str:
-        return str(self.verdicts.to_html(index=False))
+        from reports.figures.intervals import intervals  # matplotlib
+
+        return f"{intervals(self.comparison)}{self.verdicts.to_html(index=False)}"
 
 
 def run(study: str | study.Study, options: RunOptions = RunOptions()) -> Outcome:

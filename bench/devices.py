@@ -31,14 +31,16 @@ class Usable(NamedTuple):
     cure: str = ""
 
 
-def usable() -> Usable:
-    """The usable GPUs, by NVML and the installed torch. Never raises."""
+def usable(*, with_torch: bool = True) -> Usable:
+    """The usable GPUs, by NVML and, `with_torch`, the installed torch. Never raises."""
     try:
         found, newest = nvidia.visible(), nvidia.newest_cuda()
     except pynvml.NVMLError as error:
         return Usable(why=f"no NVIDIA driver answers ({error})", cure="see `nvidia-smi`")
     if not found:
         return Usable(why="no GPU is visible", cure="see `nvidia-smi -L` and CUDA_VISIBLE_DEVICES")
+    if not with_torch:
+        return Usable(tuple(found))
     version, cuda = torch_build()
     if not cuda:
         why = f"torch {version} is built without CUDA"

@@ -4,6 +4,7 @@ A direction is declared, or known by the metric's whole name. It is never guesse
 `neg_log_loss` is a loss whose higher values are better.
 """
 
+import math
 import re
 from dataclasses import dataclass
 from typing import Literal
@@ -45,12 +46,22 @@ class Metric:
     name: str
     delta: float  # in the metric's unit
     better: str = ""  # higher | lower; "" is that of KNOWN
+    ratio: bool = False  # judged as 100 ln, so that differences are per cent: see `judged`
 
     def __post_init__(self) -> None:
         """Complete the direction, so that equal metrics are equal."""
         object.__setattr__(self, "better", self.better or direction(self.name))
         known = self.better in ("higher", "lower")
         require(known, "should be higher or lower", key=f"better of {self.name} = {self.better}")
+
+    def judged(self, value: float) -> float:
+        """The number by which arms are compared: the value, or 100 ln of one that is judged as a ratio.
+
+        A difference of 5 is then a ratio of e^.05. NaN where there is no logarithm.
+        """
+        if not self.ratio or not math.isfinite(value):
+            return value
+        return 100 * math.log(value) if value > 0 else math.nan
 
     @property
     def lower_is_better(self) -> bool:

@@ -183,7 +183,8 @@ class Comparison:
     @property
     def scale(self) -> Scale:
         """How people read the metric."""
-        return scale(self.metric.name, None if self.design.plan else self.metric.delta)
+        delta = None if self.design.plan else self.metric.delta
+        return scale(self.metric.name, delta, ratio=self.metric.ratio)
 
     @property
     def decimals(self) -> int:

@@ -21,6 +21,8 @@ _TITLES = {
     "valid_bits": ("validation bits a token", "bits"),
     "train_loss": ("training loss", "nats"),
     "speed_train": ("training speed", "tokens/s"),
+    "seconds": ("duration", "s"),
+    "memory_peak": ("peak memory", "MiB"),
 }
 
 
@@ -43,13 +45,15 @@ class Scale:
     difference: str = ""
     factor: float = 1.0
     digits: int = 3  # at most; a difference has two significant digits of its uncertainty
+    log: bool = False  # of 100 ln: levels are written as they are measured, differences in per cent
 
     def at(self, x: float | None, digits: int | None = None) -> str:
         """A level with its unit: 87.6 %."""
         if x is None or math.isnan(x):
             return "–"
         digits = min(2, self.digits) if digits is None else digits
-        return f"{number(self.factor * x, digits)} {self.level}".rstrip()
+        x = math.exp(x / 100) if self.log else self.factor * x
+        return f"{number(x, digits)} {self.level}".rstrip()
 
     def change(self, before: float | None, after: float | None) -> str:
         """Two levels with their unit: 88.4 → 90.0 %."""
@@ -57,11 +61,20 @@ class Scale:
 
     def by(self, x: float | None, near: float | None = None, *, sign: bool = False) -> str:
         """A difference without its unit; `near` is a number of the size of its uncertainty."""
-        return number(None if x is None else self.factor * x, self._decimals(near or x or 0), sign=sign)
+        return number(self._change(x), self._decimals(near or x or 0), sign=sign)
+
+    def size(self, x: float, near: float | None = None) -> str:
+        """The size of a difference without its unit."""
+        return number(abs(self._change(x) or 0.0), self._decimals(near or x))
+
+    def _change(self, x: float | None) -> float | None:
+        if x is None:
+            return None
+        return 100 * math.expm1(x / 100) if self.log else self.factor * x
 
     def moved(self, mean: float, ends: "Interval | None" = None) -> str:
         """A difference without a sign: 14.2 points higher, 1.30 nats lower."""
-        size = f"{self.by(abs(mean), self.near(ends))} {self.difference}".rstrip()
+        size = f"{self.size(mean, self.near(ends))} {self.difference}".rstrip()
         return f"{size} {'higher' if mean > 0 else 'lower'}" if mean else size
 
     def near(self, ends: "Interval | None") -> float | None:
@@ -88,9 +101,14 @@ _SCALES = {
 }
 
 
-def scale(metric: str, delta: float | None = None) -> Scale:
-    """How people read a metric; with δ, one that we may not know has two digits beyond those of δ."""
+def scale(metric: str, delta: float | None = None, *, ratio: bool = False) -> Scale:
+    """How people read a metric, or its 100 ln where it is judged as a ratio.
+
+    With δ, a metric that we may not know has two digits beyond those of δ.
+    """
     unit = titled(metric)[1]
+    if ratio:
+        return Scale(unit, "%", log=True)
     return _SCALES.get(metric) or Scale(unit, unit, digits=3 if delta is None else max(3, decimals(delta)))
 
 

@@ -221,9 +221,8 @@ def _tell_changes(findings: Sequence[Finding], c: Comparison) -> list[Markup]:
         verb, over = _verb(x.verdict, bool(x.against), c)
         against = f" {over} {quoted(visible(x.against))}" if x.against else ""
         ends = x.verdict.interval and c.scale.from_to(x.verdict.interval)
-        effect = (
-            f"{verb} {c.scale.by(size(x.verdict), c.scale.near(x.verdict.interval))} {c.scale.difference}"
-        )
+        change = c.scale.size(x.verdict.contrast.estimate or 0.0, c.scale.near(x.verdict.interval))
+        effect = f"{verb} {change} {c.scale.difference}"
         if x.verdict.direction is Direction.NONE or math.isinf(size(x.verdict)):
             effect, ends = divergence(x.verdict), ""
         k = x.verdict.contrast
@@ -233,8 +232,9 @@ def _tell_changes(findings: Sequence[Finding], c: Comparison) -> list[Markup]:
         lines.append(Markup("{} {}{} {}{}").format(x.name, effect.rstrip(), against, ends, remarks).rstrip())
     if rest := findings[len(shown) :]:
         verb = _verb(rest[0].verdict, False, c)[0].removesuffix("s")
-        low, high = (end(size(x.verdict) for x in rest) for end in (min, max))
-        lines.append(Markup(f"{len(rest)} others {verb} {c.scale.by(low, high)} to {c.scale.by(high)}"))
+        effects = sorted((x.verdict.contrast.estimate or 0.0 for x in rest), key=abs)
+        low, high = c.scale.size(effects[0], effects[-1]), c.scale.size(effects[-1])
+        lines.append(Markup(f"{len(rest)} others {verb} {low} to {high}"))
     return lines
 
 

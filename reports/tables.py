@@ -53,6 +53,8 @@ def comparison_markdown(c: Comparison) -> str:
 
 def _name_metric(view: Comparison) -> str:
     way = "lower" if view.metric.lower_is_better else "higher"
+    if view.metric.ratio:
+        return f"100 ln {view.title} ({way} is better, δ {view.metric.delta:g} %)"
     return f"{view.title} ({way} is better, δ {view.metric.delta:g})"
 
 
@@ -152,7 +154,8 @@ def _record(row: ComparedArm, c: Comparison) -> dict[str, object]:
         record |= dict.fromkeys(("state", "most_seeds"))
     for view in c.views:
         cells = _by_metric(view.rows[row.index], view)
-        record |= {f"{view.metric.name}_{name}": value for name, value in cells.items()}
+        name = f"log_{view.metric.name}" if view.metric.ratio else view.metric.name
+        record |= {f"{name}_{cell}": value for cell, value in cells.items()}
     return record | {"note": row.note, "witness": "; ".join(map(str, row.shown))}
 
 

@@ -66,9 +66,11 @@ def values_by_metric(table: pd.DataFrame, design: Design) -> Values:
 
 
 def values_of(table: pd.DataFrame, metric: str, design: Design) -> Mapping[str, Mapping[Any, float]]:
-    """The numbers of one metric."""
+    """The numbers of one metric, as the design judges it: see `Metric.judged`."""
     by_arm: dict[str, dict[Any, float]] = {arm.name: {} for arm in design.arms}
     numbers = numbers_of(table, metric)
+    if declared := next((known for known in design.metrics if known.name == metric and known.ratio), None):
+        numbers = numbers.map(declared.judged)
     known = numbers.notna()
     for arm, seed, x in zip(table.arm[known], table.seed[known], numbers[known], strict=True):
         by_arm[arm][seed] = x

@@ -38,14 +38,14 @@ class Device(NamedTuple):
             raise BadInput(self.available.why, place=place, cure=cure)
 
 
-def device_of_plan(kind: str, options: PlaceOptions) -> Device:
+def device_of_plan(kind: str, options: PlaceOptions, *, of_program: bool = False, why: str = "") -> Device:
     """The Device of a kind that was chosen earlier. Raises BadInput for "cuda" if no GPU can be used."""
     if options.cluster:
-        return Device(kind, "", cores())
-    available = usable() if kind == "cuda" else Usable()
+        return Device(kind, why, cores())
+    available = usable(with_torch=not of_program) if kind == "cuda" else Usable()
     if available.why:
         raise BadInput(available.why, place="device cuda", cure=available.cure)
-    return _device(kind, "", options.workers, available)
+    return _device(kind, why, options.workers, available)
 
 
 def choose_device(study: Study, options: PlanOptions, before: str) -> Device:
@@ -63,8 +63,9 @@ def choose_device(study: Study, options: PlanOptions, before: str) -> Device:
         return Device(kind or "cpu", why, workers or cores())
     if asked == "cpu":
         return _device("cpu", source, workers, Usable())
-    if study.of_program and kind != "cuda":
-        return _device("cpu", source or "a program gets a GPU by --device cuda", workers, Usable())
+    if study.of_program:
+        why = source or "a program gets a GPU by --device cuda"
+        return device_of_plan(kind or "cpu", options, of_program=True, why=why)
     available = usable()
     if asked and available.why:
         raise BadInput(available.why, place="--device cuda", cure=f"{available.cure}, or use --device cpu")

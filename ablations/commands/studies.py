@@ -129,6 +129,7 @@ def _remove_unplanned(ledger: Ledger) -> None:
             "result": _unplanned_results(ledger, stored),
             "details file": _unplanned(ledger.root.glob("details/*/*"), stored),
             "checkpoint": _unplanned(ledger.checkpoints.glob("*"), stored),
+            "folder of a program": _unplanned(ledger.root.glob("kept/*"), stored),
             "set-aside file": sorted((ledger.root / "set-aside").glob("*")),
         }
         for kind, paths in groups.items():

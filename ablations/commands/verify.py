@@ -69,7 +69,8 @@ def replay(
         if text := (texts or {}).get(result.trial.data):
             results[i] = replace(result, trial=result.trial.reading(text))
     differ, unplayed = 0, Counter[str]()  # by the reason
-    device = device_of_plan(results[0].trial.device, options)  # which is that of all trials of a plan
+    kind_of_device = results[0].trial.device  # which is that of all trials of a plan
+    device = device_of_plan(kind_of_device, options, of_program=plan.of_program)
     conditions = trial_conditions([result.trial for result in results], options, device)
     for again in replays(results, conditions, plan.apart or {}):
         trial = again.result.trial

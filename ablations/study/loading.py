@@ -17,7 +17,6 @@ from ablations.study.study import Arm, Study
 from ablations.study.study_file import ArmTable, DesignTable, StudyFile, check, parse, read
 from ablations.study.trainer import Settings, title
 from bench.errors import BadInput, require, suggestion
-from bench.metric import Metric
 from bench.trial import canonical
 
 LIMIT = 10_000
@@ -137,7 +136,7 @@ def _study(file: StudyFile, path: str, confirmed: bool) -> Study:
     arms = _merged(_arms(file, seeds))
     with error_context("[tuning]"):
         searches = tuning.searches(file, arms)
-    metrics = tuple(Metric(metric.name, metric.delta, metric.better) for metric in file.metrics)
+    metrics = tuple(metric.metric for metric in file.metrics)
     told = {key: getattr(file, key) for key in ("name", "question", "about", "decide")}
     return Study(
         metrics=metrics, seeds=seeds, looks=looks, arms=arms, searches=searches, path=path, file=file, **told

@@ -1,5 +1,6 @@
 """A study's file: where it is found, how it is read, which tables and keys it may have."""
 
+import math
 import re
 import tomllib
 from collections.abc import Mapping
@@ -7,7 +8,15 @@ from importlib import resources
 from math import prod
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    WithJsonSchema,
+    field_validator,
+)
 
 from ablations.study.errors import explain, shown
 from ablations.study.seeds import MOST
@@ -18,7 +27,10 @@ from bench.metric import Metric
 LARGEST = 1_000_000
 """Bytes that a study's file may have: those of some 20,000 arms one by one, read within a second."""
 
-METRICS = "valid_accuracy", "valid_loss", "valid_perplexity", "valid_bits", "train_loss"
+METRICS = (
+    "valid_accuracy", "valid_loss", "valid_perplexity", "valid_bits", "train_loss",
+    "seconds", "speed_train", "memory_peak",
+)  # fmt: skip
 """Of the chapter's models, by which arms can be judged."""
 
 Text = Annotated[str, Field(min_length=1, max_length=200, pattern=r"\S")]
@@ -113,14 +125,25 @@ class ArmTable(Table):
 has a contrast of its own only where it names one itself, which may be the baseline"""
 
 
+def _check_delta(value: Any) -> float | str:
+    """A number above 0, or a share in per cent. Raises ValueError."""
+    share = isinstance(value, str) and re.fullmatch(r"\d+(\.\d+)? ?%", value)
+    if not share and (isinstance(value, bool) or not isinstance(value, int | float)):
+        raise ValueError('should be a number, or a share such as "5%"')
+    if not 0 < (number := float(value.rstrip("% ") if share else value)) < math.inf:
+        raise ValueError("should be more than 0" if number <= 0 else "should be a finite number")
+    return str(value) if share else number
+
+
 class MetricTable(Table):
     """One of `metrics`: what arms are judged by."""
 
     name: Text
     """the metric: of the chapter valid_accuracy, valid_loss, valid_perplexity, valid_bits or train_loss, of \
 a program one that it tells, `seconds` or `memory_peak`"""
-    delta: Annotated[float, Field(gt=0)]
-    """δ, in the metric's unit: a smaller difference counts as none"""
+    delta: Annotated[Any, AfterValidator(_check_delta), WithJsonSchema({"type": "number"})]
+    """δ, in the metric's unit: a smaller difference counts as none; `"5%"` compares arms by their ratio, \
+which is meant for times"""
     better: Literal["", "higher", "lower"] = ""
     """whether higher or lower is better, where it is not as known of the name ([Metrics](#metrics))"""
     value: Literal["last", "best"] | Annotated[int, Field(ge=1, le=1_000_000)] = "last"
@@ -130,8 +153,15 @@ a program one that it tells, `seconds` or `memory_peak`"""
     def take(self) -> str:
         """The same in the words of `ProgramTrial.take`."""
         if self.value == "best":
-            return "min" if Metric(self.name, self.delta, self.better).lower_is_better else "max"
+            return "min" if self.metric.lower_is_better else "max"
         return "last" if self.value == "last" else f"mean {self.value}"
+
+    @property
+    def metric(self) -> Metric:
+        """The same as what arms are judged by."""
+        ratio = isinstance(self.delta, str)
+        delta = float(str(self.delta).rstrip("% "))
+        return Metric(self.name, delta, self.better, ratio)
 
 
 class ProgramTable(Table):

@@ -95,6 +95,10 @@ class _Reading:
             low, high = (min(x, 700) / math.log(10) for x in (axis.low, axis.high))
             powers = range(math.floor(low) - 1, math.ceil(high))
             ticks = [(math.log(m * 10.0**p), f"{m * 10.0**p:g}") for p in powers for m in _ROUND]
+        elif self.scale.log:
+            low, high = (math.exp(x / 100) for x in (axis.low, axis.high))
+            positive = [float(x) for x in MaxNLocator(4).tick_values(low, high) if x > 0]
+            ticks = [(100 * math.log(x), f"{x:g} {self.scale.level}".rstrip()) for x in positive]
         else:
             factor, unit = self.scale.factor, " %" if self.scale.level == "%" else ""
             places = MaxNLocator(4, steps=[1, 2, 5, 10]).tick_values(axis.low * factor, axis.high * factor)

@@ -54,7 +54,9 @@ def test_a_function_is_trained_judged_and_shown(module: Callable[[str], ModuleTy
     assert outcome.verdicts.set_index("arm").difference.to_dict() == pytest.approx(
         {"width 2": 0.1, "deep": 0.1}
     )
-    assert len(outcome.results) == 15 and "width 2" in str(outcome) and "width 2" in outcome._repr_html_()
+    assert len(outcome.results) == 15 and "width 2" in str(outcome)
+    shown = outcome._repr_html_()
+    assert "<svg" in shown and "<table" in shown and shown.count("width 2") == 2
 
 
 def test_an_edit_of_a_module_that_it_imports_trains_it_again(

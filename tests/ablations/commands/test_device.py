@@ -18,6 +18,7 @@ from ablations.study import loading
 from ablations.study import plan as plans
 from ablations.study.settings import resolve
 from ablations.study.study import Study
+from bench import devices
 from bench.chapter import costs
 from bench.chapter.models.registry import ZOO
 from bench.chapter.trial import ChapterTrial
@@ -206,3 +207,15 @@ def test_eight_trials_at_a_time_have_a_gpu_each_of_eight(nvml: Machine, folder: 
     assert (again.returncode, "device cuda: no GPU is visible" in again.stderr) == (2, True)
     nvml.has({})
     assert unrolled("verify", "tiny", "-n", "2").stdout == "2 of 2 bit-identical\n"
+
+
+def test_a_program_gets_a_gpu_where_it_is_asked_for_whatever_torch_is_installed(
+    nvml: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nvml.has({}, {})
+    monkeypatch.setattr(devices, "torch_build", lambda: ("2.13.0", ""))
+    program = {"run": "python train.py {seed}"}
+    mine = loading.declare("mine", program=program, baseline={}, metrics=[{"name": "loss", "delta": 0.1}])
+    assert device.choose_device(mine, PlanOptions(), "").kind == "cpu"
+    on_gpus = device.choose_device(mine, PlanOptions(device="cuda"), "")
+    assert (on_gpus.kind, on_gpus.slots, len(on_gpus.available.gpus)) == ("cuda", 2, 2)

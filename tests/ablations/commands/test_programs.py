@@ -2,9 +2,12 @@
 
 import json
 import shutil
+import sqlite3
 from pathlib import Path
 
+import numpy as np
 import pytest
+from as_typed import mlflow_runs
 from called import call
 
 from ablations.api import results, verdicts
@@ -72,6 +75,13 @@ def test_a_program_is_trained_and_judged_like_a_model(whole: Path) -> None:
     assert len(rows) == 15 and set(rows.status) == {"done"}
     assert {"accuracy", "seconds", "memory_peak", "dropout", "deep"} <= set(rows.columns)
     assert "dropout 0.5" in (whole / "out" / "mine" / "index.html").read_text("utf-8")
+
+
+def test_mlflow_has_every_trial_with_its_curve(whole: Path) -> None:
+    assert mlflow_runs(whole, "trial") == ["FINISHED"] * 15
+    with sqlite3.connect(whole / "mlflow.db") as db:
+        steps = db.execute("SELECT DISTINCT step FROM metrics WHERE key = 'accuracy' ORDER BY step")
+        assert [step for (step,) in steps] == [0, 1, 2]
 
 
 def test_a_result_has_the_curve_and_the_last_value(whole: Path) -> None:
@@ -207,10 +217,15 @@ def test_a_program_that_is_not_deterministic_is_told_of_and_verified_by_its_dist
 
 
 def test_a_study_of_speed_runs_one_trial_at_a_time_and_asks_for_no_effect(tmp_path: Path) -> None:
-    study = STUDY.replace('name = "accuracy", delta = 0.01', 'name = "seconds", delta = 0.1')
+    study = STUDY.replace('name = "accuracy", delta = 0.01', 'name = "seconds", delta = "10%"')
     folder = project(tmp_path / "project", PROGRAM.replace("given.dropout / 10", "0"), study)
-    done = call(folder, "run", "mine.toml", "--seeds", "0-1", "-j", "4")
+    done = call(folder, "run", "mine.toml", "-j", "4")
     assert done.returncode == 0 and "one trial at a time" in done.stdout
     ledger = Ledger(folder / "results")
     at_a_time = {r.environment["trials_at_a_time"] for r in ledger.results(ledger.files()).values()}
     assert at_a_time == {1}
+    seconds = results("mine", folder / "results").pivot(index="seed", columns="arm", values="seconds")
+    expected = 100 * (np.log(seconds["deep"]) - np.log(seconds["dropout 0.0, no deep"])).mean()
+    judged = verdicts("mine", folder=folder / "results").set_index("arm")
+    assert judged.difference["deep"] == pytest.approx(expected)
+    assert " %" in (folder / "out" / "mine" / "index.html").read_text("utf-8")

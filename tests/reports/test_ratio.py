@@ -1,0 +1,38 @@
+"""A metric that is judged as a ratio: differences are per cent of what is measured, not of its logarithm."""
+
+import math
+
+import pytest
+
+from ablations.study.loading import declare
+from bench.errors import BadInput
+from bench.metric import Metric
+from reports.formats import scale
+from reports.statistics.contrasts import Interval
+
+SECONDS = scale("seconds", ratio=True)
+
+
+def test_a_ratio_is_judged_by_its_logarithm_and_what_has_none_is_missing() -> None:
+    metric = Metric("seconds", 5.0, ratio=True)
+    assert metric.judged(math.e) == pytest.approx(100) and metric.judged(math.inf) == math.inf
+    assert math.isnan(metric.judged(0.0)) and Metric("seconds", 5.0).judged(2.0) == 2.0
+
+
+def test_levels_are_as_measured_and_differences_in_per_cent() -> None:
+    half, ends = 100 * math.log(0.5), Interval(100 * math.log(0.4), 100 * math.log(0.8), 0.95)
+    assert SECONDS.change(100 * math.log(4.0), 100 * math.log(2.0)) == "4.00 → 2.00 s"
+    assert SECONDS.moved(half, ends) == "50 % lower" and SECONDS.moved(-half) == "100 % higher"
+    assert SECONDS.from_to(ends) == "[−60, −20]"
+
+
+@pytest.mark.parametrize("delta", ["5", "-5%", "5%%", "0%", "much", True, 0, -0.1, math.nan])
+def test_a_delta_that_is_no_number_and_no_share_is_refused(delta: object) -> None:
+    with pytest.raises(BadInput) as refusal:
+        declare("mine", baseline={"model": "lm4"}, metrics=[{"name": "valid_loss", "delta": delta}])
+    assert refusal.value.key.startswith("metrics.0.delta = ")
+
+
+def test_a_share_makes_a_ratio_of_the_chapter_s_time_too() -> None:
+    study = declare("mine", baseline={"model": "lm4"}, metrics=[{"name": "seconds", "delta": "2.5 %"}])
+    assert study.metrics == (Metric("seconds", 2.5, "lower", ratio=True),)
