@@ -89,8 +89,8 @@ class Scale:
         return f"[{', '.join(self.by(x, self.near(ends), sign=True) for x in both)}]" if both else ""
 
     def _decimals(self, size: float) -> int:
-        size = abs(self.factor * size)
-        return min(self.digits, max(0, 1 - math.floor(math.log10(size)))) if 0 < size < math.inf else 1
+        size, fewest = abs(self.factor * size), 0 if self.log else 1  # means beside it have one, too
+        return min(self.digits, max(fewest, 1 - math.floor(math.log10(size)))) if 0 < size < math.inf else 1
 
 
 _SCALES = {
