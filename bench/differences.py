@@ -16,7 +16,7 @@ _LONGEST = 64  # characters of a value; a longer one is compared by its hash
 
 
 def measured(result: Mapping[str, Any]) -> dict[str, str]:
-    """Epochs, metrics and sums by role of a result, as JSON by name ("epoch 3 valid_loss").
+    """Epochs, curves, metrics and sums by role of a result, as JSON by name ("epoch 3 valid_loss").
 
     Raises TypeError, KeyError, ValueError or AttributeError on anything but a result.
     """
@@ -26,6 +26,8 @@ def measured(result: Mapping[str, Any]) -> dict[str, str]:
         found |= {
             f"epoch {number} {name}": epoch[name] for name in epoch if not is_clock(name) and name != "epoch"
         }
+    curves = result.get("curves", {}).items()
+    found |= {f"curve {name}": points for name, points in curves if not is_clock(name)}
     found |= {name: value for name, value in result.get("metrics", {}).items() if not is_clock(name)}
     for role, sums in result.get("roles", {}).items():
         named = zip(("nats", "hits", "targets"), sums, strict=True)

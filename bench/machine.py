@@ -19,7 +19,7 @@ VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "ATEN_CPU_CAPABILITY", *machi
 """Environment variables that are recorded; no others are, so that no secret gets into a result."""
 
 
-def basic_facts(device: str, folder: Path = Path(__file__).parent) -> dict[str, Any]:
+def basic_facts(device: str, folder: Path | None = None) -> dict[str, Any]:
     """The facts of this machine, and of the checkout that a folder lies in: no paths, users, credentials."""
     return {
         **code_version(folder),
@@ -52,8 +52,9 @@ def facts(device: str = "cpu") -> dict[str, Any]:
 
 
 @functools.cache
-def code_version(folder: Path = Path(__file__).parent) -> Mapping[str, Any]:
-    """The commit of the checkout of a folder, whether it has uncommitted changes, and their hash."""
+def code_version(folder: Path | None = None) -> Mapping[str, Any]:
+    """The commit of a folder's checkout, by default this code's, and the hash of its uncommitted changes."""
+    folder = folder or Path(__file__).parent
 
     def git(*words: str) -> bytes:  # a changed file may be in any encoding
         done = subprocess.run(["git", "-C", str(folder), *words], capture_output=True, check=False)

@@ -94,7 +94,7 @@ class Plan:
     @property
     def of_program(self) -> bool:
         """Whether its trials are a user's program, and not models of the chapter."""
-        return not self.arms[0].model
+        return bool(self.arms) and not self.arms[0].model
 
     @property
     def arm_and_seed(self) -> dict[str, tuple[PlannedArm, int]]:

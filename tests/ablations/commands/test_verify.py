@@ -128,7 +128,7 @@ def test_nobody_can_know_which_trials_are_trained_again(trained) -> None:
 
 def test_an_interrupted_replay_is_no_difference(folder, verify, monkeypatch) -> None:
     monkeypatch.setattr(
-        verifying, "replays", lambda results, _: (Replay(r, "", "interrupted") for r in results)
+        verifying, "replays", lambda results, *_: (Replay(r, "", "interrupted") for r in results)
     )
     assert verify() == (130, "0 of 4 bit-identical, 4 could not be replayed (interrupted: 4)\n")
 
