@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import IO, Any
@@ -58,28 +59,30 @@ def run_trial(trial: ProgramTrial) -> Result:
     except Failure as error:
         ended = str(error)
     seconds = time.perf_counter() - clock
-    measured = {"seconds": seconds, "memory_peak": _memory_peak(trial)}
-    metrics = measured | told.last
     facts |= {"seconds": seconds, "curves": {n: tuple(sorted(c.items())) for n, c in told.curves.items()}}
+    metrics = {"seconds": seconds, "memory_peak": _memory_peak(trial)}
     metrics |= {name: told.value(name, trial.take.get(name, "last")) for name in told.last}
-    lost = [
-        f"{name} is {metrics[name]}" for name in trial.wanted if not math.isfinite(metrics.get(name, 0.0))
-    ]
-    if lost:
-        return failure(trial, f"diverged: {lost[0]}", status="diverged", metrics=metrics, **facts)
+    result = _conclude(trial, ended, metrics, told)
+    if result.done:
+        _keep(trial, out)
+    return replace(result, metrics=metrics, **facts)
+
+
+def _conclude(trial: ProgramTrial, ended: str, metrics: Mapping[str, float], told: Told) -> Result:
+    """What the end of a program means: `ended` is why it failed, if it did."""
+    for name in trial.wanted:
+        if not math.isfinite(value := metrics.get(name, 0.0)):
+            return failure(trial, f"diverged: {name} is {value}", status="diverged")
     if reason := ended or _missing(trial, told.last) or _other_settings(trial, told):
-        return failure(trial, reason, metrics=metrics, **facts)
-    _keep(trial, out)
-    numbers = {name: value for name, value in metrics.items() if not is_clock(name)}
-    mark = hashlib.sha256(canonical([numbers, {n: told.curves[n] for n in sorted(told.curves)}])).hexdigest()
+        return failure(trial, reason)
+    numbers = [{n: x for n, x in part.items() if not is_clock(n)} for part in (metrics, told.curves)]
     proofs = {
         name: {"ok": True, "declared": value, "seen": told.settings[name]}
         for name, value in trial.settings.items()
         if name in told.settings
     }
-    return Result(
-        trial=trial, status="done", metrics=metrics, witnesses=proofs, fingerprints={"numbers": mark}, **facts
-    )
+    mark = hashlib.sha256(canonical(numbers)).hexdigest()
+    return Result(trial=trial, status="done", witnesses=proofs, fingerprints={"numbers": mark})
 
 
 def _own_folder(trial: ProgramTrial) -> Path:
@@ -123,40 +126,47 @@ def _execute(trial: ProgramTrial, out: Path, told: Told) -> str:
     values = {**trial.settings, "seed": trial.seed, "out": str(out)}
     words = fill(trial.run, values)
     words[0] = sys.executable if words[0] in ("python", "python3") else words[0]
-    environ = _environ(trial, out)
     pipe = subprocess.PIPE if not trial.metrics else None
     try:
         program = subprocess.Popen(
-            words, cwd=trial.folder or ".", env=environ, stdin=subprocess.DEVNULL, stdout=pipe,
+            words, cwd=trial.folder, env=_environ(trial, out), stdin=subprocess.DEVNULL, stdout=pipe,
             stderr=subprocess.PIPE,
         )  # fmt: skip
     except OSError as error:
         return f"cannot start {words[0]!r}: {error.strerror}"
-    said = [""]
-
-    def log(line: str) -> None:
-        print(line, end="", file=sys.stderr, flush=True)
-        said[0] = line.strip() or said[0]
-
-    def listen(line: str) -> None:
-        row = output.row_of(line)
-        told.add(row) if row is not None else log(line)
-
-    listeners = [threading.Thread(target=_read_lines, args=(program.stderr, log), daemon=True)]
-    if program.stdout:
-        listeners.append(threading.Thread(target=_read_lines, args=(program.stdout, listen), daemon=True))
-    for listener in listeners:
-        listener.start()
-    code = program.wait()
-    for listener in listeners:
-        listener.join(PATIENCE)
+    code, last_words = _listen(program, told)
     if trial.metrics and not code:
         _read_file(trial, out, values, told)
     if code < 0:
         with suppress(OSError):  # SIGKILL has no other
             signal.signal(-code, signal.SIG_DFL)
         os.kill(os.getpid(), -code)
-    return f"exit code {code}: {said[0][:WORDS] or 'it printed nothing'}" if code else ""
+    return f"exit code {code}: {last_words[:WORDS] or 'it printed nothing'}" if code else ""
+
+
+def _listen(program: "subprocess.Popen[bytes]", told: Told) -> tuple[int, str]:
+    """Take the rows that a program prints, and print its other lines, until it ends.
+
+    Returns its exit code and the last of those lines.
+    """
+    said = [""]
+
+    def log(line: str) -> None:
+        print(line, end="", file=sys.stderr, flush=True)
+        said[0] = line.strip() or said[0]
+
+    def take(line: str) -> None:
+        row = output.row_of(line)
+        told.add(row) if row is not None else log(line)
+
+    pipes = [(program.stderr, log), (program.stdout, take)]
+    listeners = [threading.Thread(target=_read_lines, args=one, daemon=True) for one in pipes if one[0]]
+    for listener in listeners:
+        listener.start()
+    code = program.wait()
+    for listener in listeners:
+        listener.join(PATIENCE)
+    return code, said[0]
 
 
 def _read_file(trial: ProgramTrial, out: Path, values: Mapping[str, Any], told: Told) -> None:

@@ -170,3 +170,9 @@ def test_after_five_kills_of_driver_and_program_forty_trials_are_as_if_undisturb
     for result in ended:
         expected = random.Random(result.trial.seed).random() / int(result.trial.factors()["width"])
         assert result.done and result.metrics["loss"] == expected
+
+
+def test_times_in_a_curve_make_no_program_random(tmp_path: Path) -> None:
+    code = 'import time; print(\'{"step": 1, "loss": 1, "tokens_per_second": %f}\' % time.time())'
+    marks = {run(tmp_path, f"{code}\n# {i}").fingerprints["numbers"] for i in range(2)}
+    assert len(marks) == 1
