@@ -229,3 +229,24 @@ def test_a_study_of_speed_runs_one_trial_at_a_time_and_asks_for_no_effect(tmp_pa
     judged = verdicts("mine", folder=folder / "results").set_index("arm")
     assert judged.difference["deep"] == pytest.approx(expected)
     assert " %" in (folder / "out" / "mine" / "index.html").read_text("utf-8")
+
+
+TUNED = """
+[tuning]
+seeds = 2
+dropout = [0.0, 0.3]
+
+[[arm]]
+name = "deep"
+set = { deep = true }
+"""
+
+
+def test_a_program_is_tuned_and_checked_against_itself_like_a_model(tmp_path: Path) -> None:
+    study = STUDY.partition("[design")[0].replace("seeds = 5", "seeds = 5\naa = true") + TUNED
+    folder = project(tmp_path / "project", study=study)
+    done = call(folder, "run", "mine.toml")
+    assert done.returncode == 0 and "mine: 33 trained" in done.stdout, done.stdout + done.stderr
+    plan = plans.stored("mine", Ledger(folder / "results"))
+    assert [arm.name.rpartition(", ")[2] for arm in plan.tuned] == ["its best dropout 0.3"] * 2
+    assert "A/A: the baseline again" in (folder / "out" / "mine" / "index.html").read_text("utf-8")
