@@ -46,9 +46,9 @@ def seeds(study: Study) -> dict[int, int]:
 
 def test_a_decided_contrast_asks_for_no_more_seeds(whole: Study) -> None:
     # the baseline's are 8, and 5 more of A/A
-    assert seeds(whole) == {64: 8 + 5, 8: 5, 24: 8, 32: 5, 48: 5}
+    assert seeds(whole) == {64: 8 + 5, 8: 5, 24: 8, 32: 6, 48: 5}
     assert "looks: 2 of 3 contrasts decided; open: hidden 24" in whole.said  # type: ignore[attr-defined]
-    assert "looks: 36 trained, 0 already there, 0 failed, 0 diverged, 0 left" in whole.said  # type: ignore[attr-defined]
+    assert "looks: 37 trained, 0 already there, 0 failed, 0 diverged, 0 left" in whole.said  # type: ignore[attr-defined]
 
 
 def test_the_page_is_rendered_after_each_look_while_the_next_one_is_trained(study: Study) -> None:
@@ -152,13 +152,11 @@ def _check_numbers_of_trials(study: Study, whole: Study) -> None:
 
 
 @pytest.mark.slow
-def test_a_failure_keeps_its_contrast_open_with_its_reason_until_it_is_tried_again(
-    whole: Study, study: Study
-) -> None:
+def test_a_failure_leaves_its_contrast_to_signs_until_it_is_tried_again(whole: Study, study: Study) -> None:
     said = study.run("-j", "2", FAIL="32/3", code=1)
-    assert "looks: 1 of 3 contrasts decided; open: hidden 24, hidden 32 (seed 3 failed)" in said
+    assert "looks: 1 of 3 contrasts decided; open: hidden 24, hidden 32\n" in said
     assert "1 failed, 0 diverged, 0 left" in said
-    assert seeds(study)[24] == 8, "other contrasts go on"
+    assert seeds(study)[24] == seeds(study)[32] == 8, "both go on"
     assert "0 trained" in study.run(code=1), "a failure is final"
     study.run("-j", "2", "--retry")
     assert study.outcome() == whole.outcome()

@@ -169,7 +169,7 @@ def many(browse):
 def test_the_description_asks_and_answers(page):
     page.describe()
     page.shows(
-        "▼ worse by more than δ — no <b>dropout</b> against baseline: ",
+        "▼ worse by more than δ — no <b>dropout</b> against baseline",
         "1.00 nats higher",
         "better on 0 of 6 seeds",
     )
