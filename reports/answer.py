@@ -9,7 +9,8 @@ from bench.errors import plural
 from bench.machine_kind import kind, mixed
 from reports.arms import select_seeds, task_differences, values, was_trained
 from reports.book import BookComparison
-from reports.comparison import ComparedArm, Comparison, Exclusion
+from reports.comparison import ComparedArm, Comparison
+from reports.exclusions import Exclusion
 from reports.formats import interval, listed_up_to, number, scale
 from reports.statistics.contrasts import divergence_interval
 from reports.statistics.power import CLAIM_SEEDS

@@ -11,6 +11,12 @@ from reports.statistics.contrasts import ArmSummary, summarise
 
 Value = TypeVar("Value")
 
+Statuses = Mapping[str, Mapping[Any, str]]
+"""The status of every row by arm and, within it, by seed."""
+
+Values = Mapping[str, Mapping[str, Mapping[Any, float]]]
+"""A number by metric, arm and seed; infinite where the trial diverged, none where it failed otherwise."""
+
 
 def values(arm: MeasuredArm, metric: str) -> dict[int, float]:
     """A number a seed: that of a finished trial, infinity for a diverged one, none for any other failure."""

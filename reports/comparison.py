@@ -8,34 +8,22 @@ from elsewhere has no looks: all of its rows count.
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from typing import Any
 
 import pandas as pd
 
 from bench.errors import BadInput
 from bench.metric import Metric
-from reports.arms import finished, is_self_check, select_seeds, task_differences
+from reports.arms import Statuses, finished, is_self_check, select_seeds, task_differences
 from reports.contrast_decisions import decide_contrasts, seeds_of_sides
 from reports.design import Design, MeasuredArm
+from reports.exclusions import Exclusion, compared_arms, find_exclusions
 from reports.formats import Scale, decimals, scale, titled
 from reports.statistics.contrasts import ArmSummary, Contrast, Interval, contrast, summarise
 from reports.statistics.decisions import Decisions
 from reports.statistics.verdicts import Verdict
-from reports.trials import Statuses, statuses, values_by_metric
+from reports.trials import statuses, values_by_metric
 from reports.witnesses import Proof, proofs
-
-
-class Exclusion(StrEnum):
-    """Why an arm is not compared, or not to be believed; the values are what is shown."""
-
-    COUNTED = "a reference: trained once, as counting draws nothing at random"
-    REFERENCE = "a reference: others are held against it"
-    NO_RESULTS = "no results yet"
-    OTHER_TASK = "another task"
-    DEAD = "dead toggle: the weights equal the baseline's"
-    NO_SHARED_SEED = "no seed in common with the baseline yet"
-    BLOCKED = "open"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -219,8 +207,8 @@ def compare(table: pd.DataFrame, design: Design) -> Comparison:
         if not metric.delta > 0:
             raise BadInput(f"δ of {metric.name}: must be above 0, in its unit", place=place)
     ended, values = statuses(table, design), values_by_metric(table, design)
-    exclusions = _exclusions(ended, design)
-    decisions = decide_contrasts(_compared_arms(exclusions), ended, values, design)
+    exclusions = find_exclusions(ended, design)
+    decisions = decide_contrasts(compared_arms(exclusions), ended, values, design)
     seeds, needed = _seeds_that_count(decisions, ended, design)
     counts = [seed in seeds[arm] for arm, seed in zip(table.arm, table.seed, strict=True)]
     table = table.assign(counts=counts)
@@ -244,19 +232,6 @@ def compare(table: pd.DataFrame, design: Design) -> Comparison:
             )
         )
     return replace(views[0], others=tuple(views[1:]))
-
-
-def decide_looks(table: pd.DataFrame, design: Design) -> Decisions[str]:
-    """The state of every contrast after the looks whose results are complete."""
-    ended = statuses(table, design)
-    names = _compared_arms(_exclusions(ended, design))
-    return decide_contrasts(names, ended, values_by_metric(table, design), design)
-
-
-def _compared_arms(exclusions: Mapping[str, Exclusion | None]) -> list[str]:
-    """The arms that are compared, or will be."""
-    compared = (None, Exclusion.NO_RESULTS, Exclusion.DEAD)
-    return [name for name, exclusion in exclusions.items() if exclusion in compared]
 
 
 def _seeds_that_count(
@@ -343,35 +318,3 @@ def _over_pairs(row: ComparedArm, k: Contrast, metric: Metric) -> ComparedArm:
         return replace(row, contrast=k)
     summary = _summarise(row.arm, select_seeds(row.summary.values, k.seeds), metric)
     return replace(row, contrast=k, summary=summary)
-
-
-def _exclusions(ended: Statuses, design: Design) -> dict[str, Exclusion | None]:
-    """Why each arm but the baseline is not compared; None where it is."""
-    return {arm.name: _exclusion(arm, ended, design) for arm in design.arms[1:]}
-
-
-def _exclusion(arm: MeasuredArm, ended: Statuses, design: Design) -> Exclusion | None:
-    baseline = design.base(arm)
-    if arm.counted and not arm.against:
-        return Exclusion.COUNTED
-    if not arm.against and any(other.against == arm.name for other in design.arms):
-        return Exclusion.REFERENCE
-    if not (ended[arm.name] and ended[baseline.name]):
-        return Exclusion.NO_RESULTS
-    if task_differences(arm, baseline):
-        return Exclusion.OTHER_TASK
-    return Exclusion.DEAD if _same_weights(baseline, arm) else None
-
-
-def _same_weights(baseline: MeasuredArm, arm: MeasuredArm) -> bool:
-    """Whether a change of settings left every shared seed's weights as they were.
-
-    A different model with equal weights is allowed.
-    """
-    of_arm, of_baseline = (
-        {r.trial.seed: weights for r in finished(side) if (weights := r.fingerprints.get("weights"))}
-        for side in (arm, baseline)
-    )
-    shared = of_arm.keys() & of_baseline.keys()
-    settings_alone = arm.model == baseline.model and bool(arm.changes)
-    return settings_alone and bool(shared) and all(of_arm[s] == of_baseline[s] for s in shared)

@@ -5,8 +5,9 @@ from dataclasses import replace
 from typing import Any
 
 from bench.metric import Metric
-from reports.arms import is_self_check
-from reports.design import Design
+from reports.arms import Statuses, Values, is_self_check, values
+from reports.design import Design, MeasuredArm
+from reports.exclusions import compared_arms, find_exclusions
 from reports.statistics.contrasts import Contrast, contrast
 from reports.statistics.decisions import Decisions, decide
 from reports.statistics.families import benjamini_hochberg, holm
@@ -15,11 +16,26 @@ from reports.statistics.lost_runs import count_as_losses, withdraw
 from reports.statistics.sequential import Looks
 from reports.statistics.unpaired import welch
 from reports.statistics.verdicts import Verdict, judge_contrasts
-from reports.trials import Statuses, Values
 
 Side = Mapping[Any, float]
 """The numbers of one arm by seed."""
 Sides = Mapping[str, Side]
+
+
+def decide_looks(design: Design) -> Decisions[str]:
+    """The state of every contrast of a study after the looks whose results are complete.
+
+    From the results themselves, as `compare` has it from their table: pandas takes half a second to load.
+    """
+    ended = {arm.name: {seed: r.status for seed, r in arm.results.items()} for arm in design.arms}
+    numbers = {m.name: {arm.name: _judged(arm, m) for arm in design.arms} for m in design.metrics}
+    return decide_contrasts(compared_arms(find_exclusions(ended, design)), ended, numbers, design)
+
+
+def _judged(arm: MeasuredArm, metric: Metric) -> dict[int, float]:
+    """The numbers of an arm by seed, as the metric is judged."""
+    numbers = values(arm, metric.name)
+    return {seed: metric.judged(x) for seed, x in numbers.items()} if metric.ratio else numbers
 
 
 def decide_contrasts(

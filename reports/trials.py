@@ -12,18 +12,12 @@ from typing import Any, TypeVar
 import pandas as pd
 
 from bench.trial import Result
-from reports.arms import trial_of
+from reports.arms import Statuses, Values, trial_of
 from reports.design import Design
 
 Value = TypeVar("Value")
 _FACTS = {"study", "design", "trial", "arm", "baseline", "seed", "status", "reason", "attempts", "seconds",
     "counts"}  # fmt: skip
-
-Statuses = Mapping[str, Mapping[Any, str]]
-"""The status of every row by arm and, within it, by seed."""
-
-Values = Mapping[str, Mapping[str, Mapping[Any, float]]]
-"""A number by metric, arm and seed; infinite where the trial diverged, none where it failed otherwise."""
 
 
 def tabulate(design: Design) -> pd.DataFrame:

@@ -33,11 +33,10 @@ class SeedScheduler:
 
     def _evaluate_looks(self) -> None:
         """Evaluate the looks whose results are complete."""
-        from reports.comparison import decide_looks  # scipy and pandas
-        from reports.trials import tabulate
+        from reports.contrast_decisions import decide_looks  # scipy
 
         design = design_of_plan(self._plan, self.results)
-        decisions = decide_looks(tabulate(design), design)
+        decisions = decide_looks(design)
         requested = {name: seeds for name, seeds in decisions.seeds_requested.items() if seeds}
         fewest = min(requested.values(), default=0)  # exploratory contrasts may be at another look
         first = self._plan.metrics[0].name

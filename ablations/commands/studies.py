@@ -22,7 +22,6 @@ from ablations.study.study_file import shipped
 from bench.devices import cores
 from bench.errors import BadInput, plural, visible
 from bench.trial import Result
-from reports.answer import tally
 from reports.formats import columns
 
 
@@ -41,6 +40,8 @@ def studies(names: Sequence[str], options: StoredOptions, remove_old: bool) -> i
 
 def _print_states(names: Sequence[str], ledger: Ledger) -> None:
     """Print how far studies are, and every trial that failed or diverged."""
+    from reports.answer import tally  # pandas, which the list does without
+
     for plan in plans.of_studies(names, ledger):
         results = ledger.results(plan.ids)
         scheduler = SeedScheduler(plan, results)

@@ -11,8 +11,8 @@ from bench.errors import BadInput, visible
 from bench.metric import Metric
 from reports.answer import claims, tally
 from reports.book import BOOK, compare_with_book, own_settings
-from reports.comparison import Exclusion
 from reports.design import MeasuredArm
+from reports.exclusions import Exclusion
 from reports.formats import count, csv_cell, interval, number, p_value
 from reports.statistics.contrasts import Interval
 from reports.tables import comparison_csv, comparison_markdown, trials_csv

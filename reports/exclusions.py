@@ -1,0 +1,57 @@
+"""Why an arm is not compared with its baseline."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+from reports.arms import Statuses, finished, task_differences
+from reports.design import Design, MeasuredArm
+
+
+class Exclusion(StrEnum):
+    """Why an arm is not compared, or not to be believed; the values are what is shown."""
+
+    COUNTED = "a reference: trained once, as counting draws nothing at random"
+    REFERENCE = "a reference: others are held against it"
+    NO_RESULTS = "no results yet"
+    OTHER_TASK = "another task"
+    DEAD = "dead toggle: the weights equal the baseline's"
+    NO_SHARED_SEED = "no seed in common with the baseline yet"
+    BLOCKED = "open"
+
+
+def find_exclusions(ended: Statuses, design: Design) -> dict[str, Exclusion | None]:
+    """Why each arm but the baseline is not compared; None where it is."""
+    return {arm.name: _exclusion(arm, ended, design) for arm in design.arms[1:]}
+
+
+def compared_arms(exclusions: Mapping[str, Exclusion | None]) -> list[str]:
+    """The arms that are compared, or will be."""
+    compared = (None, Exclusion.NO_RESULTS, Exclusion.DEAD)
+    return [name for name, exclusion in exclusions.items() if exclusion in compared]
+
+
+def _exclusion(arm: MeasuredArm, ended: Statuses, design: Design) -> Exclusion | None:
+    baseline = design.base(arm)
+    if arm.counted and not arm.against:
+        return Exclusion.COUNTED
+    if not arm.against and any(other.against == arm.name for other in design.arms):
+        return Exclusion.REFERENCE
+    if not (ended[arm.name] and ended[baseline.name]):
+        return Exclusion.NO_RESULTS
+    if task_differences(arm, baseline):
+        return Exclusion.OTHER_TASK
+    return Exclusion.DEAD if _same_weights(baseline, arm) else None
+
+
+def _same_weights(baseline: MeasuredArm, arm: MeasuredArm) -> bool:
+    """Whether a change of settings left every shared seed's weights as they were.
+
+    A different model with equal weights is allowed.
+    """
+    of_arm, of_baseline = (
+        {r.trial.seed: weights for r in finished(side) if (weights := r.fingerprints.get("weights"))}
+        for side in (arm, baseline)
+    )
+    shared = of_arm.keys() & of_baseline.keys()
+    settings_alone = arm.model == baseline.model and bool(arm.changes)
+    return settings_alone and bool(shared) and all(of_arm[s] == of_baseline[s] for s in shared)
