@@ -159,11 +159,11 @@ def test_a_worker_that_joins_later_has_the_users_files_too(two: str, ledger: Led
 def test_no_scheduler_and_no_workers_are_told_in_a_line(
     processes, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cluster, "CONNECT", 0.5)
+    monkeypatch.setattr(cluster, "CONNECT_SECONDS", 0.5)
     for address in ("tcp://127.0.0.1:1", "carrier-pigeon://1"):
         with pytest.raises(BadInput, match=f"^--cluster {address}: no scheduler answers"):
             run_trials([trial()], ledger, TrialConditions(work=WORK, cluster=address))
-    monkeypatch.setattr(cluster, "PATIENCE", 1.0)
+    monkeypatch.setattr(cluster, "NO_WORKER_SECONDS", 1.0)
     processes.scheduler()
     with pytest.raises(BadInput, match=r"no worker for 1 s; start some, then run the same command"):
         run_trials([trial()], ledger, TrialConditions(work=WORK, cluster=processes.address))
@@ -184,7 +184,7 @@ def test_with_tls_those_without_the_certificate_are_refused(
     settings = {f"DASK_DISTRIBUTED__{name}": value for name, value in names.items()}
     processes.scheduler("127.0.0.1", "--protocol", "tls", **settings)
     processes.worker(**settings)
-    monkeypatch.setattr(cluster, "CONNECT", 5.0)
+    monkeypatch.setattr(cluster, "CONNECT_SECONDS", 5.0)
     for address in (processes.address, processes.address.replace("tls", "tcp")):
         with pytest.raises(BadInput, match="no scheduler answers"):
             run_trials([trial()], ledger, TrialConditions(work=WORK, cluster=address))
