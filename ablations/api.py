@@ -43,8 +43,9 @@ from reports.arms import select_seeds
 from reports.comparison import Comparison
 from reports.formats import titled
 from reports.statistics.contrasts import Contrast
-from reports.statistics.verdicts import Verdict, sentence
+from reports.statistics.verdicts import Verdict
 from reports.statistics.verdicts import verdicts as judged
+from reports.statistics.wording import sentence
 from reports.trials import metric_columns, trial_record, values_of
 
 

@@ -12,9 +12,10 @@ from reports.book import BookComparison
 from reports.comparison import ComparedArm, Comparison
 from reports.exclusions import Exclusion
 from reports.formats import interval, listed_up_to, number, scale
-from reports.statistics.contrasts import divergence_interval
+from reports.statistics.arm_summary import divergence_interval
 from reports.statistics.power import CLAIM_SEEDS
-from reports.statistics.verdicts import Direction, Verdict, divergence, self_check, stage, verdicts
+from reports.statistics.verdicts import Direction, Verdict, verdicts
+from reports.statistics.wording import divergence, self_check, stage
 from reports.tuning import OwnBest, words
 
 BIGRAMS = "ngram-2"

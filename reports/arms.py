@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from bench.trial import Result, Trial
 from reports.design import MeasuredArm
-from reports.statistics.contrasts import ArmSummary, summarise
+from reports.statistics.arm_summary import ArmSummary, summarise
 
 Value = TypeVar("Value")
 

@@ -13,9 +13,12 @@ from bench.errors import plural
 from bench.metric import Metric
 from bench.trial import TASK
 from reports.formats import listed_up_to
-from reports.statistics.power import FEWEST_SEEDS
+from reports.statistics import power
+from reports.statistics.contrasts import Contrast
+from reports.statistics.power import ALPHA, FEWEST_SEEDS
 from reports.statistics.speed_ratio import Speed
-from reports.statistics.verdicts import Direction, Verdict, measure, seeds_to_show, shown_no_worse, worst_end
+from reports.statistics.verdicts import Direction, Verdict
+from reports.statistics.wording import measure
 from reports.trials import numbers_of
 
 WAITING = "waiting"
@@ -201,5 +204,32 @@ def _not_shown(verdict: Verdict | None, unit: str) -> Iterator[str]:
             which = "finished on both sides" if c.given_convergence else "in common"
             yield f"{len(c.differences)} seeds {which}; under {FEWEST_SEEDS} nothing is decided{needed}"
         else:
-            zone, end = f"{c.delta:g} {unit}".rstrip(), measure(worst_end(c), unit, sign=True)
+            zone, end = f"{c.delta:g} {unit}".rstrip(), measure(_worst_end(c), unit, sign=True)
             yield f"not shown to be less than {zone} worse: the interval reaches {end}{needed}"
+
+
+def _worst_end(c: Contrast) -> float | None:
+    """The worse end of the 90 % interval, which a one-sided 5 % test uses."""
+    ends = c.interval(ALPHA, sides=1)
+    if ends is None:
+        return None
+    return ends.high if c.lower_is_better else ends.low
+
+
+def shown_no_worse(c: Contrast) -> bool:
+    """Whether a one-sided t test at .05 rules out that the arm is worse by δ or more."""
+    end = _worst_end(c)
+    if end is None or len(c.differences) < FEWEST_SEEDS:
+        return False
+    return (end if c.lower_is_better else -end) < c.delta
+
+
+def seeds_to_show(c: Contrast) -> int:
+    """The pairs of seeds at which all arms pass with 80 % power, if none changed.
+
+    Every arm has to pass, so that each needs more power than all. They are assumed to have this spread.
+    """
+    if not c.sd:
+        return FEWEST_SEEDS
+    needed = power.seeds_needed(c.delta / c.sd, 2 * ALPHA, power.POWER ** (1 / c.family))
+    return max(FEWEST_SEEDS, needed)

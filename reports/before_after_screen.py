@@ -7,7 +7,7 @@ from bench.errors import plural
 from reports.before_after import ArmChange, BeforeAfter
 from reports.formats import columns, interval, markdown_cell, number, pipe_table, short
 from reports.statistics.power import ALPHA
-from reports.statistics.verdicts import sentence
+from reports.statistics.wording import sentence
 
 WIDTH = 108  # columns of the screen
 _ROWS, _REASONS = 7, 8  # lines of each, so that all of it stays within 24 lines

@@ -19,7 +19,8 @@ from reports.contrast_decisions import decide_contrasts, seeds_of_sides
 from reports.design import Design, MeasuredArm
 from reports.exclusions import Exclusion, compared_arms, find_exclusions
 from reports.formats import Scale, decimals, scale, titled
-from reports.statistics.contrasts import ArmSummary, Contrast, Interval, contrast, summarise
+from reports.statistics.arm_summary import ArmSummary, summarise
+from reports.statistics.contrasts import Contrast, Interval, contrast
 from reports.statistics.decisions import Decisions
 from reports.statistics.verdicts import Verdict
 from reports.trials import statuses, values_by_metric

@@ -15,7 +15,8 @@ from reports.arms import is_self_check, select_seeds, task_differences, trial_of
 from reports.comparison import ComparedArm, Comparison
 from reports.factorial import VIEWS, Part
 from reports.formats import listed, number, quoted
-from reports.statistics.verdicts import Direction, Size, Verdict, divergence, verdicts
+from reports.statistics.verdicts import Direction, Size, Verdict, verdicts
+from reports.statistics.wording import divergence
 
 NAMED = 3
 """Arms of each verdict that the answer names before it counts the others."""

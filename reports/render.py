@@ -17,7 +17,7 @@ from reports import answer, factorial, formats, headline, sections, tables, tuni
 from reports.book import SOURCE, compare_with_book
 from reports.comparison import Comparison
 from reports.figures import forest, panels
-from reports.statistics import verdicts
+from reports.statistics import wording
 
 
 def render(comparison: Comparison, out: Path) -> Path:
@@ -89,10 +89,10 @@ def _jinja() -> Environment:
     )
     for name in ("number", "count", "seconds", "duration", "interval", "when", "short", "level"):
         jinja.filters[name] = getattr(formats, name)
-    jinja.filters |= {"p": formats.p_value, "percent": verdicts.level, "plural": plural}
+    jinja.filters |= {"p": formats.p_value, "percent": wording.level, "plural": plural}
     jinja.tests["web"] = lambda link: link.startswith(("https://", "http://"))
     jinja.globals |= {
-        "describe_interaction": verdicts.describe_interaction,
+        "describe_interaction": wording.describe_interaction,
         "costs_of": sections.COSTS,
         "fine": sections.FINE,
         "state": answer.state,

@@ -11,7 +11,7 @@ from reports.arms import finished, mean_of, trial_of, values
 from reports.comparison import ComparedArm, Comparison
 from reports.design import MeasuredArm
 from reports.formats import merge_facts
-from reports.statistics.contrasts import ArmSummary
+from reports.statistics.arm_summary import ArmSummary
 from reports.statistics.speed_ratio import SpeedRatio, speed_ratio, unlike
 
 Sweep = tuple[str, tuple[tuple[float, ArmSummary], ...]]

@@ -10,7 +10,7 @@ from matplotlib.ticker import LogLocator
 
 from reports.figures.svg import COLOURS
 from reports.formats import MINUS, number, short
-from reports.statistics.contrasts import ArmSummary
+from reports.statistics.arm_summary import ArmSummary
 
 WIDTH = 940
 """Of a picture as wide as the page, in units that are about a CSS pixel there."""

@@ -18,7 +18,8 @@ from reports.book import BookComparison
 from reports.comparison import ComparedArm, Comparison
 from reports.factorial import Factorial
 from reports.formats import MINUS, Scale, interval, number, short
-from reports.statistics.contrasts import ArmSummary, Contrast, Interval
+from reports.statistics.arm_summary import ArmSummary
+from reports.statistics.contrasts import Contrast, Interval
 
 _REACH = 3.0  # arms whose mean is farther than this many quartile ranges from the others are clipped
 _MOST_DOTS = 300  # of an arm that may have any number of values

@@ -1,4 +1,4 @@
-"""Numbers over seeds: one arm, a contrast of two, the rate of divergence.
+"""Numbers over seeds: a contrast of two arms.
 
 The unit of replication is the seed, and every interval is "over seeds, given this validation set".
 Values come as {seed: value}; an infinite one is a seed that diverged, NaN is refused.
@@ -20,7 +20,6 @@ from reports.statistics.estimators import (
     median_interval,
     median_tails,
     moments,
-    t_interval,
     tails_to_p,
     without_rounding,
 )
@@ -42,37 +41,7 @@ class Interval:
 
     def exp(self) -> "Interval":
         """The same for perplexities, or for their ratio: exp of both ends."""
-        return Interval(_exp(self.low), _exp(self.high), self.level)
-
-
-@dataclass(frozen=True, kw_only=True)
-class ArmSummary:
-    """One arm over its seeds. Mean, SD and interval leave out diverged seeds; the median includes them.
-
-    The mean needs 1 converged seed, the SD 2 and the interval 3; with fewer they are None.
-    """
-
-    values: Mapping[int, float]
-    diverged: int
-    mean: float | None
-    sd: float | None  # ddof 1
-    interval: Interval | None
-    median: float | None
-
-    @property
-    def n(self) -> int:
-        """Seeds, diverged ones included."""
-        return len(self.values)
-
-    @property
-    def perplexity(self) -> float | None:
-        """Exp of the mean loss."""
-        return None if self.mean is None else _exp(self.mean)
-
-    @property
-    def perplexity_interval(self) -> Interval | None:
-        """Exp of the ends of the loss's interval."""
-        return self.interval and self.interval.exp()
+        return Interval(exp(self.low), exp(self.high), self.level)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,7 +101,7 @@ class Contrast:
         """The mean difference; by signs the median."""
         if not self.by_signs or self.constant:
             return self.mean
-        return _median([*self.differences.values(), *self._infinite()])
+        return median([*self.differences.values(), *self._infinite()])
 
     @property
     def p(self) -> float:
@@ -232,7 +201,7 @@ class Contrast:
     @property
     def ratio(self) -> float | None:
         """The ratio of perplexities, arm over baseline; meaningful for losses only."""
-        return None if self.estimate is None else _exp(self.estimate)
+        return None if self.estimate is None else exp(self.estimate)
 
     @property
     def mde(self) -> float | None:
@@ -251,20 +220,6 @@ class Contrast:
             return FEWEST_SEEDS
         level = self.look.looks.critical(ALPHA / self.family)
         return max(FEWEST_SEEDS, power.seeds_needed(self.delta / self.sd, level))
-
-
-def summarise(values: Mapping[int, float], *, lower_is_better: bool = True) -> ArmSummary:
-    """One arm by the numbers. Raises ValueError on NaN."""
-    ordered = _order_by_seed(values, lower_is_better)
-    x = _converged(ordered.values())
-    return ArmSummary(
-        values=ordered,
-        diverged=len(ordered) - x.size,
-        mean=float(x.mean()) if x.size else None,
-        sd=float(x.std(ddof=1)) if x.size > 1 else None,
-        interval=_interval(x),
-        median=_median(ordered.values()),
-    )
 
 
 def contrast(
@@ -286,7 +241,7 @@ def contrast(
     """
     if not delta > 0 or family < 1:
         raise ValueError(f"δ must be positive and the family at least 1, not {delta} and {family}")
-    ours, theirs = _order_by_seed(arm, lower_is_better), _order_by_seed(baseline, lower_is_better)
+    ours, theirs = order_by_seed(arm, lower_is_better), order_by_seed(baseline, lower_is_better)
     seeds = tuple(s for s in ours if s in theirs)
     a, b = np.array([ours[s] for s in seeds]), np.array([theirs[s] for s in seeds])
     converged = np.isfinite(a) & np.isfinite(b)
@@ -315,14 +270,6 @@ def contrast(
     )
 
 
-def divergence_interval(k: int, n: int) -> Interval:
-    """Clopper–Pearson's interval of the rate k/n. Raises ValueError unless 0 ≤ k ≤ n and n ≥ 1."""
-    from scipy import stats  # half a second, for a study with diverged trials alone
-
-    ends = stats.binomtest(k, n).proportion_ci(1 - ALPHA, method="exact")
-    return Interval(float(ends.low), float(ends.high), 1 - ALPHA)
-
-
 def _describe_pairs(a: Floats, b: Floats, d: Floats) -> dict[str, Any]:
     """The fields of a Contrast that rest on converged pairs and their differences."""
     some, enough = d.size > 0, d.size > 1
@@ -338,15 +285,7 @@ def _describe_pairs(a: Floats, b: Floats, d: Floats) -> dict[str, Any]:
     }
 
 
-def _interval(x: Floats) -> Interval | None:
-    """The mean's 95 % t interval, from 3 values on."""
-    if x.size < 3:
-        return None
-    low, high = t_interval(x)
-    return Interval(float(low), float(high), 1 - ALPHA)
-
-
-def _order_by_seed(values: Mapping[int, float], lower_is_better: bool) -> dict[int, float]:
+def order_by_seed(values: Mapping[int, float], lower_is_better: bool) -> dict[int, float]:
     """By seed, with a diverged one as the worst value of its metric. Raises ValueError on NaN."""
     worst = math.inf if lower_is_better else -math.inf
     for seed, value in values.items():
@@ -355,16 +294,18 @@ def _order_by_seed(values: Mapping[int, float], lower_is_better: bool) -> dict[i
     return {s: float(values[s]) if math.isfinite(values[s]) else worst for s in sorted(values)}
 
 
-def _converged(values: Iterable[float]) -> Floats:
+def converged(values: Iterable[float]) -> Floats:
+    """The finite ones."""
     return np.array([v for v in values if math.isfinite(v)], dtype=float)
 
 
-def _median(values: Iterable[float]) -> float | None:
+def median(values: Iterable[float]) -> float | None:
     """The median; halfway to infinity is infinite."""
     ordered = sorted(values)
     middle = len(ordered) // 2
     return float(ordered[middle] + ordered[~middle]) / 2 if ordered else None
 
 
-def _exp(x: float) -> float:
+def exp(x: float) -> float:
+    """Infinite where it would overflow."""
     return math.exp(x) if x < 709 else math.inf

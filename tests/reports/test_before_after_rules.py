@@ -12,11 +12,11 @@ from synthetic import HERE, A, B, C, D, four_errors
 from bench.errors import BadInput
 from bench.metric import Metric
 from reports.before_after import BeforeAfter, ResultSet, compare_results
-from reports.before_after_arms import WAITING
+from reports.before_after_arms import WAITING, seeds_to_show, shown_no_worse
 from reports.before_after_screen import WIDTH, markdown, screen
 from reports.statistics.contrasts import contrast
 from reports.statistics.speed_ratio import ratios_of_speeds
-from reports.statistics.verdicts import seeds_to_show, shown_no_worse, verdicts
+from reports.statistics.verdicts import verdicts
 
 FAST = (10120.0, 10050.0, 9980.0, 10200.0, 10090.0)  # tokens/s
 SLOW = (9400.0, 9310.0, 9250.0, 9480.0, 9390.0)

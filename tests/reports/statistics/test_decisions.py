@@ -9,7 +9,8 @@ from bench.metric import Metric
 from reports.statistics.decisions import Decisions, Pair, decide
 from reports.statistics.families import benjamini_hochberg
 from reports.statistics.sequential import LOOKS, Looks
-from reports.statistics.verdicts import grounds, verdicts
+from reports.statistics.verdicts import verdicts
+from reports.statistics.wording import grounds
 
 ACCURACY, LOSS = Metric("valid_accuracy", 0.02), Metric("valid_loss", 0.05)
 SEEDS = tuple(range(10, 50))

@@ -10,7 +10,8 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.weightstats import ttost_paired
 
-from reports.statistics.contrasts import Interval, contrast, divergence_interval, summarise
+from reports.statistics.arm_summary import divergence_interval, summarise
+from reports.statistics.contrasts import Interval, contrast
 from reports.statistics.estimators import moments, without_rounding
 from reports.statistics.families import benjamini_hochberg, holm
 from reports.statistics.power import ALPHA

@@ -15,11 +15,10 @@ from reports.statistics.verdicts import (
     Size,
     Verdict,
     judge_contrasts,
-    self_check,
-    sentence,
     verdict,
     verdicts,
 )
+from reports.statistics.wording import self_check, sentence
 
 SPREAD = (-1.3, 0.4, 1.1, -0.2, 0.7, -0.9, 1.5, -0.5, 0.1, -0.9)  # sums to zero
 

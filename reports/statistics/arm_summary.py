@@ -1,0 +1,68 @@
+"""One arm over its seeds: mean, spread, interval, and the rate at which it diverges."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from reports.statistics.contrasts import Interval, converged, exp, median, order_by_seed
+from reports.statistics.estimators import Floats, t_interval
+from reports.statistics.power import ALPHA
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArmSummary:
+    """One arm over its seeds. Mean, SD and interval leave out diverged seeds; the median includes them.
+
+    The mean needs 1 converged seed, the SD 2 and the interval 3; with fewer they are None.
+    """
+
+    values: Mapping[int, float]
+    diverged: int
+    mean: float | None
+    sd: float | None  # ddof 1
+    interval: Interval | None
+    median: float | None
+
+    @property
+    def n(self) -> int:
+        """Seeds, diverged ones included."""
+        return len(self.values)
+
+    @property
+    def perplexity(self) -> float | None:
+        """Exp of the mean loss."""
+        return None if self.mean is None else exp(self.mean)
+
+    @property
+    def perplexity_interval(self) -> Interval | None:
+        """Exp of the ends of the loss's interval."""
+        return self.interval and self.interval.exp()
+
+
+def summarise(values: Mapping[int, float], *, lower_is_better: bool = True) -> ArmSummary:
+    """One arm by the numbers. Raises ValueError on NaN."""
+    ordered = order_by_seed(values, lower_is_better)
+    x = converged(ordered.values())
+    return ArmSummary(
+        values=ordered,
+        diverged=len(ordered) - x.size,
+        mean=float(x.mean()) if x.size else None,
+        sd=float(x.std(ddof=1)) if x.size > 1 else None,
+        interval=_interval(x),
+        median=median(ordered.values()),
+    )
+
+
+def divergence_interval(k: int, n: int) -> Interval:
+    """Clopper–Pearson's interval of the rate k/n. Raises ValueError unless 0 ≤ k ≤ n and n ≥ 1."""
+    from scipy import stats  # half a second, for a study with diverged trials alone
+
+    ends = stats.binomtest(k, n).proportion_ci(1 - ALPHA, method="exact")
+    return Interval(float(ends.low), float(ends.high), 1 - ALPHA)
+
+
+def _interval(x: Floats) -> Interval | None:
+    """The mean's 95 % t interval, from 3 values on."""
+    if x.size < 3:
+        return None
+    low, high = t_interval(x)
+    return Interval(float(low), float(high), 1 - ALPHA)

@@ -1,0 +1,126 @@
+"""The sentences in which a report may claim something, made of verdicts."""
+
+from bench.errors import plural
+from reports.formats import count, interval, number, p_value
+from reports.statistics.contrasts import Contrast, Interval
+from reports.statistics.power import CLAIM_SEEDS, FEWEST_SEEDS
+from reports.statistics.unpaired import Unpaired
+from reports.statistics.verdicts import Size, Verdict
+
+SELF_CHECK_ALPHA = 0.01
+"""The level of the A/A check: one study in a hundred is distrusted without a cause."""
+
+
+def sentence(v: Verdict, arm: str, baseline: str, *, unit: str = "nats", correction: str = "Holm") -> str:
+    """The claim as a sentence that begins with the verdict and the names of both arms (unescaped)."""
+    return f"{v.symbol} {v.text} — {arm} against {baseline}: {grounds(v, unit=unit, correction=correction)}"
+
+
+def grounds(v: Verdict, *, unit: str = "nats", correction: str = "Holm") -> str:
+    """The evidence for a claim: effect, interval, p, seeds, failures and, if undecided, the seeds needed.
+
+    `unit` is the metric's unit, `correction` the name of the method that adjusted p.
+    """
+    c = v.contrast
+    if c.identical:
+        parts = [f"bitwise identical on every one of {c.pairs} seeds", _failures(c)]
+    else:
+        better = f"better on {c.wins} of {plural(c.pairs, 'seed')}"
+        parts = [_effect(v, unit), f"{correction} p {p_value(v.difference.p)}", better, divergence(v)]
+        parts.append(_failures(c))
+        if v.kind == "same":
+            parts[1] = f"within {_zone(c, unit)} (TOST, {correction} p {p_value(v.equivalence.p)})"
+    parts += [stage(v), "" if v.claims else _undecided(c, unit)]
+    parts += [f"provisional under {CLAIM_SEEDS} seeds"] if v.provisional else []
+    return f"{'; '.join(filter(None, parts))}."
+
+
+def divergence(v: Verdict) -> str:
+    """How often each side diverged, with the p where that is shown to differ; "" if no seed did."""
+    c = v.contrast
+    if not (c.arm_diverged or c.baseline_diverged):
+        return ""
+    n = c.sizes if isinstance(c, Unpaired) else (c.pairs, c.pairs)
+    counts = f"diverged {c.arm_diverged} of {n[0]} against {c.baseline_diverged} of {n[1]}"
+    return f"{counts} (McNemar p {p_value(v.divergence.p)})" if c.paired else counts
+
+
+def stage(v: Verdict) -> str:
+    """Where in its looks a contrast stands; "" in a fixed design that can go on."""
+    if v.blocked_reason:
+        return f"open: {v.blocked_reason}"
+    looks = v.contrast.look.looks
+    if len(looks.numbers) == 1:
+        return ""
+    seeds = f"{v.contrast.pairs} of {looks.last} seeds"
+    if not v.decided:
+        return f"open after {seeds}"
+    return f"decided at {seeds}" if v.claims else f"open at {seeds}, where the first metric is decided"
+
+
+def _effect(v: Verdict, unit: str) -> str:
+    """The difference and its interval; by signs the median's, and then the mean given convergence."""
+    c = v.contrast
+    if not c.pairs:
+        return "no seed in common"
+    ends = f", {level(v.interval)} CI {interval(v.interval, sign=True)}" if v.interval else ""
+    effect = f"{measure(c.estimate, unit, sign=True)}{ends} over seeds, given this validation set"
+    if not c.by_signs or c.constant:
+        return effect
+    mean = "" if c.mean is None else f"; given convergence the mean is {measure(c.mean, unit, sign=True)}"
+    return f"median {effect}{mean}"
+
+
+def level(i: Interval) -> str:
+    """An interval's level in per cent: 95 %, 99.7 %."""
+    return f"{100 * i.level:.3g} %"
+
+
+def measure(x: float | None, unit: str, *, sign: bool = False) -> str:
+    """A number with its unit."""
+    return f"{number(x, sign=sign)} {unit}".rstrip()
+
+
+def _zone(c: Contrast, unit: str) -> str:
+    return f"±{c.delta:g} {unit}".rstrip()
+
+
+def _failures(c: Contrast) -> str:
+    parts = [f"{plural(c.lost, 'pair')} lost, counted as the worst for the claim"] if c.lost else []
+    if c.unpaired:
+        parts.append(f"without a partner: seed {', '.join(map(str, c.unpaired))}")
+    return ", ".join(parts) or ("" if c.arm_diverged or c.baseline_diverged else "no failures")
+
+
+def _undecided(c: Contrast, unit: str) -> str:
+    """The effect that these seeds can detect, and the number of seeds that would detect δ."""
+    if c.pairs < FEWEST_SEEDS:
+        return f"under {FEWEST_SEEDS} seeds nothing is decided"
+    if c.mde is None or c.by_signs:
+        return ""
+    return (
+        f"{c.pairs} seeds detect {measure(c.mde, unit)} with 80 % power; "
+        f"{count(c.seeds_needed)} would detect {_zone(c, unit).removeprefix('±')}"
+    )
+
+
+def self_check(c: Contrast) -> str:
+    """A sentence on the A/A check: the baseline against itself under other seeds.
+
+    It belongs to no family of contrasts. It is judged alone, over its pairs, by its plain p at .01.
+    """
+    on = f"on {plural(c.pairs, 'seed')}"
+    if c.pairs < FEWEST_SEEDS:
+        return f"A/A check undecided {on}: it needs {FEWEST_SEEDS}"
+    if c.p <= SELF_CHECK_ALPHA:
+        return f"A/A check failed {on}: the baseline differs from itself; distrust this study"
+    return f"A/A check passed {on}: no significant difference between the baseline and itself"
+
+
+def describe_interaction(v: Verdict) -> str:
+    """A phrase on whether two factors' effects add up, from the verdict on their interaction."""
+    if v.kind == "open":
+        return "whether the two effects add up is not decided"
+    if v.size is Size.LESS:
+        return "the two effects add up, within ±δ"
+    return f"together {v.direction} than the two effects add up to"
