@@ -55,7 +55,7 @@ def _placed(file: StudyFile, folder: Path) -> StudyFile:
     return file.model_copy(update={"program": program})
 
 
-def declare(name: str, function: Callable[..., Any] | None = None, /, **keys: Any) -> Study:
+def declare(name: str, function: Callable[..., Any] | None = None, **keys: Any) -> Study:
     """A study declared in Python: the keys of a study's file as keywords, those of [design] among them.
 
         declare("rates", baseline={"model": "lm4"}, one_at_a_time={"lr": [1e-3, 3e-3, 1e-2]})
