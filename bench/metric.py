@@ -7,6 +7,7 @@ A direction is declared, or known by the metric's whole name. It is never guesse
 import math
 import re
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Literal
 
 from bench.errors import BadInput, require
@@ -76,9 +77,11 @@ def direction(name: str) -> Better:
     front: `val/F1` is f1. Raises BadInput for a name that is not known.
     """
     plain = re.sub("[/. -]", "_", name.lower())
-    known = KNOWN.get(plain) or KNOWN.get(_SPLIT.sub("", plain))
+    whole = _SPLIT.sub("", plain)
+    known = KNOWN.get(plain) or KNOWN.get(whole)
     if known is None:
         rule = "whether higher or lower is better is not known of this name"
         cure = f'add --higher {name} or --lower {name}; in a study\'s file better = "higher" or "lower"'
-        raise BadInput(rule, key=name, cure=cure)
+        close = get_close_matches(whole, KNOWN, n=1, cutoff=0.8)
+        raise BadInput(rule, key=name, cure=f"did you mean {close[0]!r}? If not, {cure}" if close else cure)
     return known

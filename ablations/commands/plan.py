@@ -195,19 +195,20 @@ def _measured_so_far(study: Study, ledger: Ledger) -> tuple[dict[str, float], di
     """
     if not plans.is_stored(study.name, ledger):
         return {}, {}
-    from ablations.commands.report import compare_plan  # scipy: not without results
+    from ablations.commands.report import design_of_plan
+    from reports.contrast_decisions import decide_looks  # scipy: not without results
 
-    plan = plans.stored(study.name, ledger)
+    plan, first = plans.stored(study.name, ledger), study.metrics[0].name
     results = ledger.results(plan.ids)
-    comparison = compare_plan(plan, results).by(study.metrics[0].name)
-    contrasts = {row.arm.name: row.contrast for row in comparison.rows} if comparison else {}
+    judged = decide_looks(design_of_plan(plan, results)).verdicts
+    contrasts = {name: by_metric[first].contrast for name, by_metric in judged.items() if first in by_metric}
     wanted = {arm.name: arm.trial().factors() for arm in (*study.arms, *study.searches)}
     times = defaultdict(list)
     for id, (arm, _) in plan.arm_and_seed.items() if plan.device != "cuda" else ():
         if (result := results.get(id)) and result.done and result.trial.factors() == wanted.get(arm.name):
             times[arm.name].append(result.spent)
     return (
-        {name: c.sd for name, c in contrasts.items() if c and c.sd and c.pairs >= FEWEST},
+        {name: c.sd for name, c in contrasts.items() if c.sd and c.pairs >= FEWEST},
         {name: fmean(seconds) for name, seconds in times.items()},
     )
 
