@@ -87,40 +87,16 @@ def decide(
     current = _judge(first, adjust)
     completed = 0
     while completed < len(looks.numbers):
-        waiting = [
-            name for name, v in current.items() if not v.decided and not walk.blocked_reason(name, completed)
-        ]
+        waiting = [n for n, v in current.items() if not v.decided and not walk.blocked_reason(n, completed)]
         if not waiting or not all(walk.complete(name, completed) for name in waiting):
             break
-        for metric, by_name in tracks.items():
-            contrasts = {
-                name: walk.contrast_at(name, metric, completed) if completed else by_name[name].contrast
-                for name in waiting
-            }
-            by_name.update({name: by_name[name].then(contrast) for name, contrast in contrasts.items()})
+        walk.take_look(tracks, waiting, completed)
         judged = _judge(first, adjust)
-        current |= {
-            name: replace(v, decided=_decides(v, rule)) for name, v in judged.items() if name in waiting
-        }
+        current |= {name: replace(judged[name], decided=_decides(judged[name], rule)) for name in waiting}
         completed += 1
-    next_look = min(completed, len(looks.numbers) - 1)
-    why = {n: "" if v.decided else walk.blocked_reason(n, next_look) for n, v in current.items()}
-    done = completed > next_look
     by_metric = {metrics[0].name: {name: replace(v, rule=rule) for name, v in current.items()}}
     by_metric |= {m.name: _judge(tracks[m], adjust) for m in metrics[1:]}
-    return Decisions(
-        verdicts={
-            name: {
-                m: replace(by[name], decided=v.decided, blocked_reason=why[name])
-                for m, by in by_metric.items()
-            }
-            for name, v in current.items()
-        },
-        seeds_requested={
-            n: 0 if v.decided or why[n] or done else looks.numbers[next_look] for n, v in current.items()
-        },
-        looks_taken=completed,
-    )
+    return walk.decisions(current, by_metric, completed)
 
 
 @dataclass(frozen=True)
@@ -149,6 +125,32 @@ class _Walk(Generic[Key]):
             look=Look(self.looks, k),
             lost=len(self.lost_at(name, k)),
         )
+
+    def take_look(self, tracks: Mapping[Metric, dict[Key, _Track]], waiting: Sequence[Key], k: int) -> None:
+        """Evaluate these contrasts at look k, by every metric."""
+        for metric, by_name in tracks.items():
+            for name in waiting:  # a track begins with the contrast of the first look
+                at_look = self.contrast_at(name, metric, k) if k else by_name[name].contrast
+                by_name[name] = by_name[name].then(at_look)
+
+    def decisions(
+        self,
+        current: Mapping[Key, Verdict],
+        by_metric: Mapping[str, Mapping[Key, Verdict]],
+        completed: int,
+    ) -> Decisions[Key]:
+        """The state after so many looks; `current` has the verdicts by the first metric."""
+        next_look = min(completed, len(self.looks.numbers) - 1)
+        seeds = self.looks.numbers[next_look] if completed == next_look else 0
+        verdicts, requested = {}, {}
+        for name, v in current.items():
+            why = "" if v.decided else self.blocked_reason(name, next_look)
+            requested[name] = 0 if v.decided or why else seeds
+            verdicts[name] = {
+                metric: replace(by_name[name], decided=v.decided, blocked_reason=why)
+                for metric, by_name in by_metric.items()
+            }
+        return Decisions(verdicts=verdicts, seeds_requested=requested, looks_taken=completed)
 
     def lost_at(self, name: Key, k: int) -> dict[int, str]:
         """The seeds of look k that cannot have a result, with the reason."""
