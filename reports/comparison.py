@@ -212,7 +212,7 @@ def compare(table: pd.DataFrame, design: Design) -> Comparison:
     decisions = decide_contrasts(compared_arms(exclusions), ended, values, design)
     seeds, needed = _seeds_that_count(decisions, ended, design)
     counts = [seed in seeds[arm] for arm, seed in zip(table.arm, table.seed, strict=True)]
-    table = table.assign(counts=counts)
+    table = table.assign(counts=pd.Series(counts, table.index, dtype=bool))  # also where there is no row
     views = []
     for metric in design.metrics:
         rows: list[ComparedArm] = []

@@ -141,10 +141,14 @@ def _results(c: Comparison) -> list[Result]:
 
 
 def _columns(c: Comparison) -> dict[str, str]:
-    """The metrics of the table of all trials: the study's own, accuracy, and perplexity beside the loss."""
+    """The metrics of the table of all trials: the study's own, accuracy, and perplexity beside the loss.
+
+    Those that no trial has are left out.
+    """
     names = dict.fromkeys((*(view.metric.name for view in c.views), "valid_accuracy"))
     every = [n for name in names for n in ((name, "valid_perplexity") if name == "valid_loss" else (name,))]
-    return {name: formats.titled(name)[0].capitalize() for name in every}
+    told = {name for result in _results(c) for name in result.metrics}
+    return {name: formats.titled(name)[0].capitalize() for name in every if name in told}
 
 
 def _answer(c: Comparison) -> dict[str, Any]:

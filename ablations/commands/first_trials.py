@@ -34,15 +34,16 @@ def check_first_trials(
     ids = [arm.trials[seed] for seed in plan.seeds[:SEEDS] for arm in arms]
     known = study_run.ledger.results(ids)
     todo = {trial.id: trial for trial in trials if trial.id in ids and not _ended(known.get(trial.id))}
-    if train_missing(study_run, plan, list(todo.values()), scheduler, retry=True).interrupted:
+    strict = replace(study_run, options=replace(study_run.options, fail_fast=True))
+    if train_missing(strict, plan, list(todo.values()), scheduler, retry=True).interrupted:
         return plan, True
     known |= study_run.ledger.results(todo)
-    if len(known) < len(set(ids)):  # the budget is over
-        return plan, False
     for id in ids:
-        if not _ended(known[id]):
+        if id in known and not _ended(known[id]):
             arm, seed = plan.arm_and_seed[id]
             raise BadInput(plain_reason(known[id]), place=f"arm {arm.name!r}, seed {seed}")
+    if len(known) < len(set(ids)):  # the budget is over
+        return plan, False
     if plan.apart is None:
         first = next(trial for trial in trials if trial.id == ids[0])
         again = _repeat(first, study_run)

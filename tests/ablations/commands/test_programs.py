@@ -77,6 +77,19 @@ def test_a_program_is_trained_and_judged_like_a_model(whole: Path) -> None:
     assert "dropout 0.5" in (whole / "out" / "mine" / "index.html").read_text("utf-8")
 
 
+def test_a_program_that_fails_is_told_after_its_first_trial(tmp_path: Path) -> None:
+    project(tmp_path, study=STUDY.replace('"accuracy"', '"f1"'))
+    done = call(tmp_path, "run", "mine.toml", "-j", "1")
+    assert done.returncode == 2 and "tells no f1" in done.stderr
+    assert len(Ledger(tmp_path / "results").files()) == 1
+
+
+def test_a_budget_in_which_no_trial_begins_leaves_a_page_without_results(tmp_path: Path) -> None:
+    done = call(project(tmp_path), "run", "mine.toml", "--budget", "1s")
+    assert done.returncode == 0 and "0 trained" in done.stdout, done.stderr
+    assert (tmp_path / "out" / "mine" / "trials.csv").exists()
+
+
 def test_mlflow_has_every_trial_with_its_curve(whole: Path) -> None:
     assert mlflow_runs(whole, "trial") == ["FINISHED"] * 15
     with sqlite3.connect(whole / "mlflow.db") as db:
