@@ -45,7 +45,7 @@ def disturb_until_finished(
     while True:
         study = start_study(folder, count=COUNT, workers=3, attempts=1000, **options)
         started.append(study)
-        study.read_until("start")
+        study.read_until("locked")  # the last driver may have been killed after its last trial
         while victims and study.process.poll() is None:
             time.sleep(dice.uniform(0, 0.06))
             if victims[-1] == "driver":
