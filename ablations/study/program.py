@@ -120,8 +120,6 @@ class ProgramSettings:
             require(isinstance(value, str), "should be a string, as in [baseline]", key=place)
         else:
             require(number and math.isfinite(value), "should be a finite number", key=place)
-        known = isinstance(value, bool | int | float | str)
-        require(known, "should be a boolean, a number or a string", key=place)
         return float(value) if isinstance(usual, float) else value
 
 
