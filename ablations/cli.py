@@ -45,7 +45,7 @@ plan my.toml --set lr=1e-3,1e-2
 plan awd --corpus my.txt
 run models toggles
 run models --seeds 0
-run my.toml --plugin my_cell.py --set model=lm6,my-cell
+run my.toml --set model=lm4,lm6
 run all --budget 1h
 run golden
 report
@@ -57,7 +57,7 @@ bundle toggles -o toggles.zip
 compare results-before results --study toggles --markdown summary.md
 compare before.json after.json --speed-margin 0.1
 compare runs.csv --arm model --pair seed --metric accuracy=0.02
-compare lm4 lm7 --seeds 10-19
+compare lm6 my-cell --plugin my_cell.py
 compare mlflow:sqlite:///mlflow.db --experiment mine --arm model --pair seed --metric loss=0.05
 sync
 sync toggles --results elsewhere

@@ -101,13 +101,18 @@ def _of_models(sources: Sequence[str], options: CompareOptions) -> int:
     """The verdicts on models against the first, from the ledger; what it lacks is trained."""
     refuse(options, _ELSEWHERE, "is for results from elsewhere", "leave it out, or name one file")
     load_plugins(options.plugin)
-    first, *others = (spec_of(model).name for model in sources)
+    specs = [spec_of(model) for model in sources]
+    first, *others = (spec.name for spec in specs)
     for model in others:
         once = [first, *others].count(model) == 1
         require(once, "is named twice", place=model, cure="name each model once")
+    titles = [spec.title for spec in specs]
+    question = f"Which of {', '.join(titles)} is best?"
+    if len(titles) == 2:
+        question = f"Is {titles[1]} better than {titles[0]}?"
     declared = declare(
         "-".join(["compare", first, *others]),
-        question=f"Which of {', '.join(sources)} is best?",
+        question=question,
         baseline={"model": first},
         one_at_a_time={"model": others},
     )

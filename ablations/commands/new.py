@@ -157,11 +157,13 @@ def new(kind: str, path: Path) -> int:
     for file, text in texts.items():
         with explaining_errors(file), file.open("x", encoding="utf-8") as stream:
             stream.write(text)
-    setting = f"{names['name']}=0.1,0.5" if kind == "regularizer" else f"model=lm6,{names['name']}"
-    plugged = f"unrolled run my.toml --plugin {shlex.quote(str(path))} --set {setting}"
-    study = "unrolled new study my.toml"
-    print(f"{' and '.join(map(str, texts))}: written, and works as it is. Try it:")
-    print(f"  unrolled run {shlex.quote(str(path))}" if is_study else f"  {study}\n  {plugged}")
+    written, name = shlex.quote(str(path)), names["name"]
+    command = f"compare lm6 {name} --plugin {written}"
+    if is_study:
+        command = f"run {written}"
+    elif kind == "regularizer":
+        command = f"new study my.toml\n  unrolled run my.toml --plugin {written} --set {name}=0.1,0.5"
+    print(f"{' and '.join(map(str, texts))}: written, and works as it is. Try it:\n  unrolled {command}")
     return 0
 
 

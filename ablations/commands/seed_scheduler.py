@@ -1,6 +1,5 @@
 """Seeds where they are needed: which trials a plan still wants, given the results so far."""
 
-from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 from statistics import fmean
 
@@ -50,12 +49,11 @@ class SeedScheduler:
         self.pending = {id for id in self._arm_names if id not in self.results and self._is_due(id)}
 
     def in_order(self, trials: Iterable[Trial]) -> list[Trial]:
-        """Trials look by look, and within a look the longest first: no core waits for one that began last."""
-        looks = self._plan.looks
+        """Trials seed by seed, the longest of a seed first: a run that is stopped leaves whole pairs."""
+        last = {"": self._plan.looks[-1]}  # those of tuning come last
 
         def key(trial: Trial) -> tuple[int, float]:
-            by_arm = self._seed_index_by_arm.get(trial.id, {"": looks[-1]})  # those of tuning come last
-            return bisect_right(looks, min(by_arm.values())), -trial.seconds
+            return min(self._seed_index_by_arm.get(trial.id, last).values()), -trial.seconds
 
         return sorted(trials, key=key)
 

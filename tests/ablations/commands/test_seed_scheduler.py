@@ -65,11 +65,11 @@ def test_trials_are_in_the_order_of_looks_and_what_has_no_contrast_gets_the_firs
     assert {seed for hidden, seed in whole.trained() if hidden == 48} == set(range(5))
 
 
-def test_within_a_look_the_longest_trials_come_first_and_equal_ones_by_seed(whole: Study) -> None:
+def test_trials_begin_seed_by_seed_and_the_longest_of_a_seed_first(whole: Study) -> None:
     """Wider is longer; the baseline's width is that of A/A, too."""
     started = [(width, seed % 1000) for width, seed in whole.logged("start")]
     first = [(width, seed) for width, seed in started if seed < LOOKS[0]]
-    assert first == sorted(first, key=lambda trial: (-trial[0], trial[1])) and len(first) == 6 * LOOKS[0]
+    assert first == sorted(first, key=lambda trial: (trial[1], -trial[0])) and len(first) == 6 * LOOKS[0]
 
 
 @pytest.mark.slow
