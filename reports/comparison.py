@@ -22,6 +22,7 @@ from reports.formats import Scale, decimals, scale, titled
 from reports.statistics.arm_summary import ArmSummary, summarise
 from reports.statistics.contrasts import Contrast, Interval, contrast
 from reports.statistics.decisions import Decisions
+from reports.statistics.power import SELF_CHECK_ALPHA
 from reports.statistics.verdicts import Verdict
 from reports.trials import statuses, values_by_metric
 from reports.witnesses import Proof, proofs
@@ -59,10 +60,10 @@ class ComparedArm:
 
     @property
     def interval(self) -> Interval | None:
-        """That of its verdict; of the A/A check the one at 95 %."""
+        """That of its verdict; of the A/A check the one at its own level."""
         if self.verdict:
             return self.verdict.interval
-        return self.contrast.interval() if self.contrast else None
+        return self.contrast.interval(SELF_CHECK_ALPHA) if self.contrast else None
 
     @property
     def not_ended(self) -> int:

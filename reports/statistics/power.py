@@ -11,6 +11,8 @@ from scipy import special
 
 ALPHA = 0.05
 """The error rate of every claim: 95 % intervals, Holm's family, the two one-sided tests."""
+SELF_CHECK_ALPHA = 0.01
+"""The error rate of the A/A check: one study in a hundred is distrusted without a cause."""
 POWER = 0.8
 """The probability of detecting a real effect that plans aim at."""
 FEWEST_SEEDS = 5

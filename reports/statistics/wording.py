@@ -3,12 +3,9 @@
 from bench.errors import plural
 from reports.formats import count, interval, number, p_value
 from reports.statistics.contrasts import Contrast, Interval
-from reports.statistics.power import CLAIM_SEEDS, FEWEST_SEEDS
+from reports.statistics.power import CLAIM_SEEDS, FEWEST_SEEDS, SELF_CHECK_ALPHA
 from reports.statistics.unpaired import Unpaired
 from reports.statistics.verdicts import Size, Verdict
-
-SELF_CHECK_ALPHA = 0.01
-"""The level of the A/A check: one study in a hundred is distrusted without a cause."""
 
 
 def sentence(v: Verdict, arm: str, baseline: str, *, unit: str = "nats", correction: str = "Holm") -> str:

@@ -311,10 +311,13 @@ def test_an_effect_of_the_baseline_against_itself_is_a_warning(tmp_path):
     failed = "A/A check failed on 10 seeds: the baseline differs from itself; distrust this study."
     for effect, spread, seeds, told, warned in (
         (0.0, 0.01, 10, "A/A check passed on 10 seeds", False),
+        (0.025, 0.03, 10, "A/A check passed on 10 seeds", False),
         (0.3, 0.02, 10, failed, True),
         (0.3, 0.02, 4, "A/A check undecided on 4 seeds", False),
     ):
         again = arm("A/A: the baseline again", effect, spread, seeds=seeds)
         c = compare(study((arm("base", 0.0, seeds=seeds), again)))
         assert told in text_of(render(c, tmp_path)) and bool(warnings(c)) is warned
+        ends = c.rows[1].interval
+        assert warned is (seeds == 10 and not ends.low <= 0 <= ends.high)
         assert (failed in text_of(render_index([c], tmp_path))) is warned
