@@ -11,7 +11,7 @@ class Exclusion(StrEnum):
     """Why an arm is not compared, or not to be believed; the values are what is shown."""
 
     COUNTED = "a reference: trained once, as counting draws nothing at random"
-    REFERENCE = "a reference: others are held against it"
+    REFERENCE = "a reference: others are compared with it"
     NO_RESULTS = "no results yet"
     OTHER_TASK = "another task"
     DEAD = "dead toggle: the weights equal the baseline's"

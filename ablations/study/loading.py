@@ -219,8 +219,8 @@ def _arm(file: StudyFile, table: ArmTable, before: Sequence[Arm]) -> Arm:
 
 
 def _base(file: StudyFile, name: str, before: Iterable[Arm]) -> Arm:
-    """The arm that another one is held against: any that comes before it."""
-    require(not file.tuning, "a study that tunes holds every arm against its baseline", key="against")
+    """The arm that another one is compared with: any that comes before it."""
+    require(not file.tuning, "a study that tunes compares every arm with its baseline", key="against")
     arms = {arm.name: arm for arm in before}
     if name not in arms:
         raise BadInput(f"no arm {name!r} comes before this one", key="against", cure=suggestion(name, arms))
@@ -243,7 +243,7 @@ def _refuse_idle(file: StudyFile, arm: Arm, changes: Settings) -> None:
 def _merged(arms: Sequence[Arm]) -> tuple[Arm, ...]:
     """Arms of equal content become one: the first keeps its name and lists the others'.
 
-    `against` names the arm that is kept. One that names the baseline is held against it, as one that names
+    `against` names the arm that is kept. One that names the baseline is compared with it, as one that names
     none is; together they are one arm, which names it.
     """
     kept: dict[bytes, Arm] = {}

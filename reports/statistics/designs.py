@@ -13,7 +13,7 @@ from reports.statistics.verdicts import Verdict, verdicts
 
 @dataclass(frozen=True, kw_only=True)
 class Effect:
-    """A main effect or a two-way interaction of a 2^k design: its value by seed, held against zero.
+    """A main effect or a two-way interaction of a 2^k design: its value by seed, compared with zero.
 
     `left_out` are seeds that miss a cell or diverged in one; with any that `diverged` the effect is given
     convergence, and decides nothing.

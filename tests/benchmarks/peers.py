@@ -1,4 +1,4 @@
-"""The peers that this project's speed is held against: the chapter's own way, and a plain PyTorch script.
+"""The peers that this project's speed is compared with: the chapter's own way, and a plain PyTorch script.
 
 Both are written here for this purpose and use nothing of the project but its text. As a program this file
 is the chapter's notebook: LMModel1 to LMModel7 and nn.GRU, one after the other in one process.

@@ -252,7 +252,7 @@ def looked(*more: MeasuredArm, **facts: Any) -> Design:
 
 
 def laddered() -> Design:
-    """A ladder whose first rung is held against counts, which are a reference and have no epochs."""
+    """A ladder whose first rung is compared with counts, which are a reference and have no epochs."""
     counts = arm("counts", 0.4, 0.0, model="ngram-2")
     counted = {s: replace(r, epochs=(), metrics=_untrained(r)) for s, r in counts.results.items()}
     rungs = [arm(f"rung {i}", -0.3 * i, settings={"clip": float(i)}) for i in range(1, 4)]

@@ -120,7 +120,7 @@ def test_counts_that_others_are_held_against_are_a_reference_and_a_line_among_th
     assert (row.contrast, row.has_contrast_to_decide, row.note) == (
         None,
         False,
-        "a reference: others are held against it",
+        "a reference: others are compared with it",
     )
     assert row.note in text_of(page)
     (panel,) = (svg for svg in svgs(page.read_text()) if svg[0].text == "Learning curves of rung 1")

@@ -222,7 +222,7 @@ def test_arms_may_be_held_against_one_another_in_a_chain():
     assert {row.contrast.family for row in c.rows_with_contrast} == {len(pairs)}
     assert "Δ is the arm minus baseline or the arm that each names" in comparison_markdown(c)
     reference, held = c.rows[1], c.rows[2]
-    assert reference.contrast is None and "others are held against it" in reference.note
+    assert reference.contrast is None and "others are compared with it" in reference.note
     assert held.summary.mean > means["baseline"] and held.verdict.kind == "better"
     assert held.changed.endswith("against other")
     assert "against other" not in claims(c)[0].text  # the names stand beside the sentence

@@ -140,7 +140,7 @@ UNWITNESSED = {
     "source": "the hash of the code, a part of the identity",
     "engine": "names the module that is imported: tests hold the engines to each other",
     "device": "torch trains on the device that it is told, or refuses; the environment records it",
-    "versions": "held against the loaded packages before the trial begins",
+    "versions": "compared with the loaded packages before the trial begins",
 }
 """The settings that need no witness, and why."""
 
