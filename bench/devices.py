@@ -1,10 +1,13 @@
 """The GPUs that trials can be trained on here, or the reason why there are none. Imports no torch."""
 
 import importlib.util
+import math
+import os
 import runpy
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -14,12 +17,20 @@ import pynvml
 from bench import nvidia
 from bench.nvidia import Gpu
 
+_CGROUP = Path("/sys/fs/cgroup")
+_QUOTAS = ("cpu.max",), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us")
+"""Files with a container's microseconds of time in each period, and the period: cgroup v2's and v1's."""
+
 
 def cores() -> int:
     """The cores that this process may use: by affinity, and by its container's quota of time, rounded up."""
-    from joblib import cpu_count  # numpy: most of a tenth of a second
-
-    return int(cpu_count())
+    affinity = getattr(os, "sched_getaffinity", None)  # Linux has it
+    most = float(len(affinity(0)) if affinity else os.cpu_count() or 1)
+    for names in _QUOTAS:
+        with suppress(OSError, ValueError):  # no such file, or "max", which is no number
+            quota, period = (int(word) for name in names for word in (_CGROUP / name).read_text().split())
+            most = min(most, quota / period) if quota > 0 else most
+    return math.ceil(most)
 
 
 class Usable(NamedTuple):

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from reports.statistics.estimators import Floats, mean_interval, moments
+from reports.statistics.estimators import Floats, Moments, mean_interval, moments
 from reports.statistics.power import ALPHA, FEWEST_SEEDS
 from reports.statistics.sequential import Look, Looks
 
@@ -50,6 +50,7 @@ class _Seen(NamedTuple):
         return enough & settled & (low > 0), enough & settled & (high < 0), enough & same
 
 
+@lru_cache(maxsize=1024)
 def expected(
     looks: Looks, *, sd: float, delta: float, effect: float, family: int = 1, until_size: bool = False
 ) -> Expected:
@@ -114,13 +115,18 @@ def _final_means(stages: tuple[_Seen, ...], effect: float, delta: float, until_s
 @lru_cache(maxsize=8)
 def _simulate(looks: Looks, alpha: float, alpha_same: float) -> tuple[_Seen, ...]:
     """What each look sees of standard normal pairs, with tests of these levels over all looks."""
-    drawn, stages = _standard(looks.last), []
+    stages = []
     for k, n in enumerate(looks.numbers):
-        look, m = Look(looks, k), moments(drawn[:, :n])
+        look, m = Look(looks, k), _moments(looks.last, n)
         outer = mean_interval(m, look.level(alpha))
         inner = mean_interval(m, 2 * look.level(alpha_same, sides=1))
         stages.append(_Seen(n, m.mean, *outer, *inner))
     return tuple(stages)
+
+
+@lru_cache(maxsize=64)
+def _moments(drawn: int, n: int) -> Moments:
+    return moments(_standard(drawn)[:, :n])
 
 
 @lru_cache(maxsize=4)
