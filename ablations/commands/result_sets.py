@@ -19,8 +19,9 @@ from ablations.commands.tables import TABLES
 from ablations.ledger import Ledger, read_required, unseal
 from ablations.mlflow.database import public
 from ablations.mlflow.experiment import EndedRun, read_ended_runs
-from ablations.mlflow.fields import MACHINE, final_metrics, metric_key
+from ablations.mlflow.fields import MACHINE, metric_key
 from ablations.study.plan import Plan, PlannedArm
+from bench.chapter.presentation import CHAPTER
 from bench.chapter.trial import ChapterTrial
 from bench.differences import measured
 from bench.errors import BadInput, require, suggestion, visible
@@ -69,7 +70,7 @@ class _Trained:
         """What a comparison reads of a result."""
         task = {name: self.trial[name] for name in TASK if name in self.trial}
         trial = ChapterTrial(model="", seed=int(self.trial.get("seed", 0)), **task)
-        return Result(trial=trial, status=self.status, metrics=self.metrics)
+        return Result(trial=trial, status=self.status, metrics=self.metrics, roles=self.roles)
 
 
 METRIC = "valid_loss"
@@ -197,7 +198,8 @@ def _known_format(path: Path, what: str) -> Iterator[None]:
 def _row(trained: _Trained, metric: str) -> dict[str, Any]:
     """A trial's cells; its numbers by its own names, and by those that MLflow has them under."""
     prints = {name: mark for name, mark in trained.fingerprints.items() if name in ("weights", "metrics")}
-    held = {n: v for n, v in final_metrics(trained.metrics, trained.roles).items() if math.isfinite(v)}
+    numbers = CHAPTER.numbers(trained.compared)  # a program's has no roles
+    held = {metric_key(name): value for name, value in numbers.items() if math.isfinite(value)}
     whole = {"epochs": trained.epochs, "metrics": {**trained.metrics, **held}, "roles": trained.roles}
     return {
         "status": trained.status,

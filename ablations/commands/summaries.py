@@ -2,15 +2,15 @@
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable
+from dataclasses import replace
+from itertools import chain
 from statistics import fmean
-from types import MappingProxyType
 
 from ablations.mlflow.study_runs import ArmRun
-from ablations.mlflow.views import ON_A_GPU
 from ablations.study.plan import Plan, PlannedArm
 from bench.metric import Metric
-from bench.trial import Result
+from bench.presentation import Presentation
 from reports.answer import claims, sentences
 from reports.arms import finished, summary_of, trial_of
 from reports.comparison import ComparedArm, Comparison
@@ -18,9 +18,6 @@ from reports.design import MeasuredArm
 from reports.formats import number, scale
 from reports.statistics.contrasts import Interval
 from reports.tuning import own_best
-
-_CURVES = {"train_loss": "train_loss", "valid_loss": "valid_loss", "valid_accuracy": "accuracy"}
-"""Metrics that have a value for every epoch, and the field of Epoch that holds it."""
 
 
 def summarise_arms(plan: Plan, comparison: Comparison) -> tuple[ArmRun, ...]:
@@ -35,22 +32,15 @@ def summarise_arms(plan: Plan, comparison: Comparison) -> tuple[ArmRun, ...]:
     levels = {tuned.arm: tuned.levels for tuned in comparison.design.tuned}
     differences = _differences(comparison)
     rows = {row.arm.name: row for row in comparison.rows} if comparison.sequential else {}
-    metrics, summaries = comparison.design.metrics, []
+    summaries = []
     for arm in (*plan.arms, *plan.tuned):
-        summaries.append(
-            _summarise(
-                arm,
-                measured[arm.name],
-                metrics,
-                rows.get(arm.name),
-                verdicts.get(arm.name, ""),
-                differences.get(arm.name, {}),
-            )
-        )
+        summary = _summarise(plan, arm, measured[arm.name], rows.get(arm.name))
+        metrics = {**summary.metrics, **differences.get(arm.name, {})}
+        summaries.append(replace(summary, metrics=metrics, verdict=verdicts.get(arm.name, "")))
     for arm in plan.searches:
         results = levels[arm.tunes][arm.level]
         searched = MeasuredArm(name=arm.name, model=arm.model, title=arm.title, results=results)
-        summaries.append(_summarise(arm, searched, metrics, role="search"))
+        summaries.append(replace(_summarise(plan, arm, searched), role="search"))
     return tuple(summaries)
 
 
@@ -62,26 +52,17 @@ def _verdicts(comparison: Comparison) -> dict[str, str]:
     return notes | {x.own.arm.name: x.sentence for x in own_best(comparison) if x.own and x.judged}
 
 
-def _summarise(
-    arm: PlannedArm,
-    measured: MeasuredArm,
-    metrics: Sequence[Metric],
-    row: ComparedArm | None = None,
-    verdict: str = "",
-    differences: Mapping[str, float] = MappingProxyType({}),
-    role: str = "arm",
-) -> ArmRun:
+def _summarise(plan: Plan, arm: PlannedArm, measured: MeasuredArm, row: ComparedArm | None = None) -> ArmRun:
     trial, times = trial_of(measured), [(r.started, r.started + r.seconds) for r in measured.results.values()]
+    shown, judged = plan.presentation, [metric.name for metric in plan.metrics]
     return ArmRun(
         name=arm.name,
-        role=role,
         trials=tuple(dict.fromkeys(arm.trials.values())),
         settings=trial.factors() if trial else {"model": arm.model, **arm.changes},
-        title=_title(measured, metrics[0].name),
-        metrics={**_metrics(measured, metrics), **differences},
-        curves=_curves(measured),
-        seeds=_seeds(measured, metrics[0], row, len(set(arm.trials.values()))),
-        verdict=verdict,
+        title=_title(measured, judged[0]),
+        metrics=_means(measured, shown.metrics(judged), shown),
+        curves=_curves(measured, shown.drawn or judged, shown),
+        seeds=_seeds(measured, plan.metrics[0], row, len(set(arm.trials.values()))),
         started=min((start for start, _ in times), default=0.0),
         ended=max((end for _, end in times), default=0.0),
     )
@@ -101,18 +82,19 @@ def _differences(comparison: Comparison) -> dict[str, dict[str, float]]:
     return by_arm
 
 
-def _metrics(arm: MeasuredArm, metrics: Sequence[Metric]) -> dict[str, float]:
-    """Means with SD and interval of metrics that every finished seed has; perplexity is exp of the loss's."""
-    named = [metric.name for metric in metrics]
-    wanted = dict.fromkeys((*named, "valid_accuracy", "valid_loss", "speed_train", *ON_A_GPU))
+def _means(arm: MeasuredArm, metrics: Iterable[str], presentation: Presentation) -> dict[str, float]:
+    """Means with SD and interval of metrics that every finished seed has."""
     done = {seed for seed, result in arm.results.items() if result.done}
     means: dict[str, float] = {}
-    for name in wanted:
-        summary = summary_of(arm, name)
+    for name in metrics:
+        base, function = presentation.derived.get(name, (name, None))
+        summary = summary_of(arm, base)
         if done <= summary.values.keys() and not summary.diverged:
-            means |= _numbers(name, summary.mean, summary.sd, summary.interval)
-            if name == "valid_loss":
-                means |= _numbers("valid_perplexity", summary.perplexity, None, summary.perplexity_interval)
+            numbers = _numbers(name, summary.mean, summary.sd, summary.interval)
+            if function:
+                numbers.pop(f"{name} sd", None)
+                numbers = {end: function(value) for end, value in numbers.items()}
+            means |= numbers
     return means
 
 
@@ -134,22 +116,21 @@ def _numbers(name: str, mean: float | None, sd: float | None, ends: Interval | N
     return {f"{name}{end}": x for end, x in numbers.items() if x is not None and math.isfinite(x)}
 
 
-def _curves(arm: MeasuredArm) -> dict[str, dict[int, float]]:
-    """Means by epoch over all finished seeds; nothing where one diverged."""
+def _curves(
+    arm: MeasuredArm, metrics: Iterable[str], presentation: Presentation
+) -> dict[str, dict[int, float]]:
+    """Means by epoch or step of which every finished seed has a finite number; none where one diverged."""
     done = finished(arm)
-    if not done or any(result.diverged for result in arm.results.values()):
+    if any(result.diverged for result in arm.results.values()):
         return {}
-    return {metric: _curve(done, field) for metric, field in _CURVES.items()}
-
-
-def _curve(done: Sequence[Result], field: str) -> dict[int, float]:
-    """Means by epoch, of those that every seed has a finite number of."""
-    means = {}
-    for epochs in zip(*(result.epochs for result in done), strict=False):
-        numbers = [float(getattr(epoch, field)) for epoch in epochs]
-        if all(map(math.isfinite, numbers)):
-            means[epochs[0].epoch] = fmean(numbers)
-    return means
+    values: dict[str, dict[int, list[float]]] = {name: {} for name in metrics}
+    for point in chain.from_iterable(map(presentation.points, done)):
+        if point.metric in values and math.isfinite(point.value):
+            values[point.metric].setdefault(round(point.step), []).append(point.value)
+    return {
+        name: {step: fmean(of_seeds) for step, of_seeds in curve.items() if len(of_seeds) == len(done)}
+        for name, curve in values.items()
+    }
 
 
 def _seeds(arm: MeasuredArm, metric: Metric, row: ComparedArm | None, planned: int) -> str:

@@ -28,12 +28,10 @@ def sync(studies: Sequence[str], folder: Path) -> int:
     for plan in plans.of_studies(studies, ledger):
         with ledger.lock_study(plan.study):
             results, arm_names = read(plan, ledger), plan.arm_names
-            by_arm: dict[str, list[Result]] = {}
-            for id, result in results.items():
-                by_arm.setdefault(arm_names[id], []).append(result)
+            trials = [(arm_names[id], result) for id, result in results.items()]
             with TemporaryDirectory() as pages:
                 report = partial(_report, plan, results, Path(pages))
-                outcome = study_runs.sync(plan, by_arm, tracking_uri(), report)
+                outcome = study_runs.sync(plan, trials, tracking_uri(), report)
             print(f"{visible(plan.study)}: {outcome}")
     return 0
 

@@ -9,9 +9,10 @@ import json
 import math
 import posixpath
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from bench.machine_kind import kind
+from bench.presentation import Presentation
 from bench.trial import Result, Trial
 
 PARAM_LENGTH = 6000  # characters; MLflow cuts longer ones in silence
@@ -25,36 +26,19 @@ MACHINE = "machine."
 Point = tuple[str, float, int, int]  # name, value, unix milliseconds, step
 
 
-def points(result: Result) -> list[Point]:
-    """Learning curves by epoch, then the final metrics: one that has a curve replaces its last point.
+def points(result: Result, presentation: Presentation) -> list[Point]:
+    """Learning curves, then the final metrics: one that has a curve replaces its last point.
 
-    A value that is measured once has step 0, which MLflow draws as a bar. The time outside of epochs
-    (loading, building) is taken to come before the first.
+    A value that is measured once has step 0, which MLflow draws as a bar.
     """
-    epochs = result.epochs
-    trained = sum(e.train_seconds + e.valid_seconds for e in epochs)
-    clock = result.started + max(0.0, result.seconds - trained)
     values: dict[tuple[str, int], tuple[float, int]] = {}
-    for e in epochs:
-        clock += e.train_seconds + e.valid_seconds
-        curve = {
-            "train_loss": e.train_loss,
-            "train_ar": e.ar,
-            "train_tar": e.tar,
-            "valid_loss": e.valid_loss,
-            "valid_accuracy": e.accuracy,
-            "speed_train_seconds": e.train_seconds,
-            "speed_valid_seconds": e.valid_seconds,
-        }
-        values |= {
-            (metric_key(name), e.epoch): (float(value), milliseconds(clock)) for name, value in curve.items()
-        }
-    end = milliseconds(result.started + result.seconds)
-    for name, points in result.curves.items():
-        values |= {(metric_key(name), round(step)): (value, end) for step, value in points}
+    for point in presentation.points(result):
+        when = milliseconds(result.started + point.seconds)
+        values[metric_key(point.metric), round(point.step)] = point.value, when
     last = dict(sorted(values))  # the last step of each curve
-    for name, value in final_metrics(result.metrics, result.roles).items():
-        values[name, last.get(name, 0)] = (value, end)
+    end = milliseconds(result.started + result.seconds)
+    for name, value in presentation.numbers(result).items():
+        values[metric_key(name), last.get(metric_key(name), 0)] = value, end
     sampled = list(_sampled(result))
     return [(name, value, when, step) for (name, step), (value, when) in values.items()] + sampled
 
@@ -86,17 +70,6 @@ def _sampled(result: Result) -> Iterator[Point]:
             )
 
 
-def final_metrics(
-    metrics: Mapping[str, float], roles: Mapping[str, tuple[float, int, int]]
-) -> dict[str, float]:
-    """The final metrics, and loss (nats a token) and accuracy of each role, by their names in MLflow."""
-    shares: dict[str, float] = {}
-    for role, (nats, hits, targets) in roles.items():
-        if targets:
-            shares |= {f"role_{role} loss": nats / targets, f"role_{role} accuracy": hits / targets}
-    return {metric_key(name): float(value) for name, value in {**metrics, **shares}.items()}
-
-
 def dataset(trial: Trial) -> dict[str, str]:
     """The data that a trial learns from, as MLflow's column of data sets shows it; {} for an unread one."""
     if not trial.data:
@@ -119,7 +92,7 @@ def params(arm: str, result: Result) -> dict[str, str]:
     return {key(name): str(value) for name, value in settings.items()}
 
 
-def tags(result: Result) -> dict[str, str]:
+def tags(result: Result, presentation: Presentation) -> dict[str, str]:
     """A trial's identity, failure and witnesses, and the numbers that MLflow cannot hold."""
     found = {
         "unrolled.trial": result.trial.id,
@@ -135,7 +108,7 @@ def tags(result: Result) -> dict[str, str]:
         verdict = "ok" if proof.get("ok") else "NOT ok"
         found[f"witness.{factor}"] = f"{verdict}: declared {proof.get('declared')}, seen {proof.get('seen')}"
     unheld: dict[str, list[str]] = {}  # MLflow would turn inf into 1.8e308
-    for name, value, _, step in points(result):
+    for name, value, _, step in points(result, presentation):
         if not math.isfinite(value):
             unheld.setdefault(f"nonfinite.{name}", []).append(f"{value} at {step}")
     found |= {name: ", ".join(seen) for name, seen in unheld.items()}

@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -130,13 +130,14 @@ class StudyRuns:
         if existing:
             self._client.delete_run(existing.run_id)
             self.removed += 1
+        shown = self._plan.presentation
         run_id = self._experiment.write_run(
             f"{text(arm, 200)}/seed={result.trial.seed}",
-            {**self._tags("trial", arm), **tags(result)},
+            {**self._tags("trial", arm), **tags(result, shown)},
             started=result.started,
             ended=result.started + result.seconds,
             status=status,
-            points=points(result),
+            points=points(result, shown),
             params=params(arm, result),
             dataset=dataset(result.trial),
         )
@@ -238,16 +239,15 @@ class StudyRuns:
 
 def sync(
     plan: Plan,
-    results: Mapping[str, Iterable[Result]],
+    trials: Collection[tuple[str, Result]],
     where: str,
     report: Callable[[StudyRuns], tuple[Path, tuple[str, ...], tuple[ArmRun, ...]]] | None = None,
 ) -> Synced:
-    """Write to MLflow the results (by arm) that it lacks, each exactly once.
+    """Write to MLflow the trials, each with its arm, that it lacks, exactly once.
 
     The caller holds the study's lock. `report` returns the arguments of `StudyRuns.publish`; it can get
     links from the runs. Raises BadInput with the reason when MLflow cannot be read or written.
     """
-    trials = [(arm, result) for arm, of_arm in results.items() for result in of_arm]
     with translate_errors(where, "written", again="sync"):
         study = StudyRuns(plan, where)
         written = sum(study.write_trial(arm, result) for arm, result in trials)

@@ -17,12 +17,6 @@ from bench.metric import Metric
 ARMS, TRIALS = "by-arm", "trials"
 """The saved views."""
 
-SHOWN = ("valid_accuracy", "valid_perplexity", "valid_loss", "speed_train")
-"""Metrics that every table begins with."""
-
-ON_A_GPU = ("speed_steady", "gpu_utilisation", "gpu_memory_peak")
-"""Metrics that stand behind them where a study is trained on a GPU."""
-
 MOST_COLUMNS = 8  # of factors: a wider table cannot be read
 
 _LINES = {
@@ -114,9 +108,8 @@ def _saved(
 
 def _shown(plan: Plan) -> list[str]:
     """The metrics of a study's tables and charts."""
-    on_a_gpu = ON_A_GPU if plan.device == "cuda" else ()
     judged = [metric.name for metric in plan.metrics]
-    return list(dict.fromkeys([*judged, "seconds"] if plan.of_program else [*SHOWN, *judged, *on_a_gpu]))
+    return plan.presentation.metrics(judged, on_a_gpu=plan.device == "cuda")
 
 
 def _columns(names: Iterable[str], more: Sequence[str]) -> dict[str, object]:
@@ -129,10 +122,9 @@ def _columns(names: Iterable[str], more: Sequence[str]) -> dict[str, object]:
 
 def _charts(plan: Plan) -> dict[str, object]:
     """The first section of charts."""
-    names, curves = _shown(plan), ["valid/accuracy", "valid/loss", "train/loss"]
-    if plan.of_program:
-        curves = [metric_key(metric.name) for metric in plan.metrics]
-    cards = [_chart("BAR", metric_key(name)) for name in names] + [_chart("LINE", name) for name in curves]
+    curves = plan.presentation.drawn or [metric.name for metric in plan.metrics]
+    kinds = [*(("BAR", name) for name in _shown(plan)), *(("LINE", name) for name in curves)]
+    cards = [_chart(kind, metric_key(name)) for kind, name in kinds]
     about = {"uuid": "arms", "name": "Arms", "display": True, "isReordered": True}
     return {"compareRunSections": [about], "compareRunCharts": cards}
 

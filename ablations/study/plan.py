@@ -21,9 +21,11 @@ from ablations.study.loading import load
 from ablations.study.seen_data import seen_pairs
 from ablations.study.study import Arm, ArmDescription, Study
 from ablations.study.study_file import shipped
+from bench.chapter.presentation import CHAPTER
 from bench.errors import BadInput
 from bench.files import save
 from bench.metric import Metric
+from bench.presentation import PROGRAM, Presentation
 from bench.trial import Result, Trial, canonical
 
 Id = Annotated[str, Field(pattern="^[0-9a-f]{12,}$")]
@@ -95,6 +97,11 @@ class Plan:
     def of_program(self) -> bool:
         """Whether its trials are a user's program, and not models of the chapter."""
         return bool(self.arms) and not self.arms[0].model
+
+    @property
+    def presentation(self) -> Presentation:
+        """What is shown of its trials."""
+        return PROGRAM if self.of_program else CHAPTER
 
     @property
     def arm_and_seed(self) -> dict[str, tuple[PlannedArm, int]]:

@@ -13,6 +13,11 @@ from bench.metric import Metric
 from bench.trial import Result, Scalar
 
 
+def of_arms(results: Mapping[str, Sequence[Result]]) -> list[tuple[str, Result]]:
+    """Results by arm as pairs of an arm and a result."""
+    return [(arm, result) for arm, of_arm in results.items() for result in of_arm]
+
+
 def planned(
     results: Mapping[str, Sequence[Result]] | None = None,
     changes: Mapping[str, Mapping[str, Scalar]] | None = None,

@@ -4,9 +4,10 @@ import json
 import math
 
 import pytest
-from stub_plans import planned
+from stub_plans import of_arms, planned
 
 from ablations.mlflow import fields, study_runs
+from bench.chapter.presentation import CHAPTER
 from bench.chapter.trial import ChapterTrial
 
 
@@ -15,7 +16,7 @@ def shown(study, store, result, one):
     """The run that a result becomes."""
 
     def write(**facts):
-        study_runs.sync(study, {"baseline": [result(**facts)]}, store)
+        study_runs.sync(study, of_arms({"baseline": [result(**facts)]}), store)
         return one(store)
 
     return write
@@ -49,14 +50,16 @@ def test_curves_have_a_point_an_epoch_at_the_time_when_it_ended(shown):
 
 
 def test_the_final_metric_is_the_latest_point_of_its_curve(result):
-    found = [p for p in fields.points(result(metrics={"valid_loss": 1.25})) if p[0] == "valid/loss"]
+    found = [p for p in fields.points(result(metrics={"valid_loss": 1.25}), CHAPTER) if p[0] == "valid/loss"]
     assert [(value, step) for _, value, _, step in found] == [(3.0, 0), (2.0, 1), (1.25, 2)]
 
 
 def test_a_role_is_shown_as_loss_and_accuracy(result):
     found = {
         name: value
-        for name, value, _, _ in fields.points(result(roles={"number": (12.0, 3, 8), "gap": (0.0, 0, 0)}))
+        for name, value, _, _ in fields.points(
+            result(roles={"number": (12.0, 3, 8), "gap": (0.0, 0, 0)}), CHAPTER
+        )
     }
     assert (found["role/number loss"], found["role/number accuracy"]) == (1.5, 0.375)
     assert "role/gap loss" not in found
@@ -81,8 +84,8 @@ def test_a_failed_trial_is_failed_with_its_reason(shown):
 
 def test_a_trial_that_never_started_is_written_once(study, store, result, one):
     never = {"baseline": [result(status="failed", reason="no memory", started=0.0, losses=(), metrics={})]}
-    study_runs.sync(study, never, store)
-    assert study_runs.sync(study, never, store).kept == 1
+    study_runs.sync(study, of_arms(never), store)
+    assert study_runs.sync(study, of_arms(never), store).kept == 1
     assert one(store).start == 1  # MLflow takes a start of 0 for "now"
 
 
@@ -125,8 +128,8 @@ def test_hostile_names_never_fail_a_study_and_stay_apart(store, result, snapshot
                       witnesses={name: {"ok": True, "declared": name, "seen": name}})]
         for i, name in enumerate(HOSTILE)
     }  # fmt: skip
-    assert study_runs.sync(study, results, store).written == len(HOSTILE)
-    assert study_runs.sync(study, results, store).written == 0
+    assert study_runs.sync(study, of_arms(results), store).written == len(HOSTILE)
+    assert study_runs.sync(study, of_arms(results), store).written == 0
     runs = snapshot(store, study="s")
     assert len({run[0] for run in runs}) == len(HOSTILE)
     for _, _, _, _, params, _, curves in runs:
@@ -137,8 +140,8 @@ def test_hostile_names_never_fail_a_study_and_stay_apart(store, result, snapshot
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_study_of_any_name_can_be_written(name, store, result):
     study = planned(study=name, question=name, hash=name)
-    assert study_runs.sync(study, {name: [result()]}, store).written == 1
-    assert study_runs.sync(study, {name: [result()]}, store).kept == 1
+    assert study_runs.sync(study, of_arms({name: [result()]}), store).written == 1
+    assert study_runs.sync(study, of_arms({name: [result()]}), store).kept == 1
 
 
 def test_two_names_never_become_one_key():
@@ -157,7 +160,7 @@ def test_a_data_set_is_named_without_its_folder_and_by_its_content():
 
 
 def test_every_trial_names_its_data_set(client, study, store, result):
-    study_runs.sync(study, {"baseline": [result(seed=s) for s in range(2)]}, store)
+    study_runs.sync(study, of_arms({"baseline": [result(seed=s) for s in range(2)]}), store)
     runs = client.search_runs([client.experiment.experiment_id], "tags.`unrolled.role` = 'trial'")
     used = [(one.dataset.name, one.dataset.digest) for run in runs for one in run.inputs.dataset_inputs]
     assert used == [("human-numbers", "5a5a5a5a")] * 2
@@ -168,7 +171,7 @@ def test_what_a_long_trial_used_becomes_system_metrics_by_the_second(result):
     usage = {"seconds": (5.0, 10.1), "cpu": (99.0, 98.0), "memory": (400.0, 500.0)}
     usage |= {"gpu": (37.0,), "gpu_memory": (1024.0,)}
     long = result(usage=usage, environment={"gpu_index": "3"})
-    assert [point for point in fields.points(long) if point[0].startswith("system/")] == [
+    assert [point for point in fields.points(long, CHAPTER) if point[0].startswith("system/")] == [
         ("system/process_cpu_percentage_of_one_core", 99.0, 1_700_000_005_250, 5),
         ("system/process_cpu_percentage_of_one_core", 98.0, 1_700_000_010_350, 10),
         ("system/process_memory_rss_megabytes", 419.4, 1_700_000_005_250, 5),

@@ -18,6 +18,7 @@ import pytest
 from mlflow import MlflowClient
 from mlflow_writers import feed, start
 from processes import wait_for
+from stub_plans import of_arms
 
 from ablations.mlflow import study_runs, writer
 from bench.errors import BadInput
@@ -102,7 +103,7 @@ def test_the_end_waits_no_longer_than_told_and_sync_catches_up(
     writing.write_missing(trials)  # the lock is held until further down
     assert writing.finish().endswith("run `unrolled sync`")
     lock()
-    study_runs.sync(study, {"baseline": [result for _, result in trials]}, store)
+    study_runs.sync(study, of_arms({"baseline": [result for _, result in trials]}), store)
     assert names(snapshot(store)) == NAMES
 
 
@@ -179,7 +180,7 @@ def test_a_parent_killed_while_it_writes_leaves_nothing_twice_and_nothing_half(
         assert process.stdout.readline() == "written\n"
     time.sleep(chance.uniform(0, 0.03))  # somewhere within the next one, or just after it
     end(process)
-    done = study_runs.sync(study, {"baseline": results}, store)
+    done = study_runs.sync(study, of_arms({"baseline": results}), store)
     assert done.kept in (before, before + 1)
     assert done.written + done.kept == 40
     assert sorted(run[0] for run in snapshot(store)) == sorted(f"baseline/seed={i}" for i in range(40))
@@ -196,7 +197,7 @@ def test_a_parent_killed_while_it_creates_the_database_does_not_spoil_it(
     wait_for(lambda: list(tmp_path.iterdir()))
     time.sleep(seconds)
     end(process)
-    study_runs.sync(study, {"baseline": [result()]}, store)
+    study_runs.sync(study, of_arms({"baseline": [result()]}), store)
     assert names(snapshot(store)) == NAMES[:1]
     assert [path.name for path in tmp_path.iterdir()] == ["mlflow.db"]  # no draft stays
 
@@ -211,7 +212,7 @@ def test_two_parents_that_create_the_database_at_once_both_write(study, tmp_path
         assert process.wait(120) == 0
         process.stdout.close()
     # The study's lock keeps two parents from one study; here they share one, the harshest case.
-    assert study_runs.sync(study, {"baseline": [result(seed=i) for i in range(2)]}, store).kept >= 1
+    assert study_runs.sync(study, of_arms({"baseline": [result(seed=i) for i in range(2)]}), store).kept >= 1
     assert names(snapshot(store)) == NAMES[:2]
 
 
@@ -310,9 +311,9 @@ def test_what_fails_at_the_end_too_is_told_and_written_by_sync(
     writing.write_missing(trials)
     assert writing.finish().endswith("run `unrolled sync`")
     results = {"baseline": [result for _, result in trials]}
-    study_runs.sync(study, results, proxy.address)
+    study_runs.sync(study, of_arms(results), proxy.address)
     assert [run[:2] for run in snapshot(served)] == [(name, "FINISHED") for name in NAMES]
-    assert study_runs.sync(study, results, served) == study_runs.Synced(written=0, kept=4, removed=0)
+    assert study_runs.sync(study, of_arms(results), served) == study_runs.Synced(written=0, kept=4, removed=0)
 
 
 @pytest.mark.slow
@@ -342,7 +343,7 @@ def test_the_report_reaches_a_server(server, study, out, published):
 
 def test_syncing_with_a_server_that_is_down_is_one_clear_line(free_port, study, result):
     with pytest.raises(BadInput, match=r"nothing answers.* run `unrolled sync` again") as refused:
-        study_runs.sync(study, {"baseline": [result()]}, f"http://user:secret@127.0.0.1:{free_port}")
+        study_runs.sync(study, of_arms({"baseline": [result()]}), f"http://user:secret@127.0.0.1:{free_port}")
     assert "secret" not in str(refused.value)
     assert "\n" not in str(refused.value)
 

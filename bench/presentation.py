@@ -1,0 +1,50 @@
+"""What MLflow and pages show of a kind of trial, beside the metrics that its study judges.
+
+`Presentation` is that of a program, which tells names and numbers alone; `bench.chapter.presentation` has the
+chapter's.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import ClassVar, NamedTuple
+
+from bench.trial import Result
+
+
+class CurvePoint(NamedTuple):
+    """A value of a metric during a trial."""
+
+    metric: str
+    step: float  # or the epoch
+    value: float
+    seconds: float  # since the trial began
+
+
+class Presentation:
+    """What is shown of a program's trials."""
+
+    first: ClassVar[tuple[str, ...]] = ()
+    """Metrics that tables begin with."""
+    last: ClassVar[tuple[str, ...]] = ("seconds",)
+    """Metrics behind the judged ones."""
+    on_a_gpu: ClassVar[tuple[str, ...]] = ()
+    """Metrics behind them where a study is trained on a GPU."""
+    drawn: ClassVar[tuple[str, ...]] = ()
+    """Metrics whose curves are drawn; () for the judged ones."""
+    derived: ClassVar[Mapping[str, tuple[str, Callable[[float], float]]]] = {}
+    """Metrics whose mean is a function of another one's mean: that one, and the function."""
+
+    def metrics(self, judged: Sequence[str], *, on_a_gpu: bool = True) -> list[str]:
+        """The metrics of a table."""
+        return list(dict.fromkeys([*self.first, *judged, *self.last, *(self.on_a_gpu if on_a_gpu else ())]))
+
+    def numbers(self, result: Result) -> dict[str, float]:
+        """The final numbers of a trial."""
+        return dict(result.metrics)
+
+    def points(self, result: Result) -> Iterator[CurvePoint]:
+        """The points of a trial's curves. A program does not tell when it measured them: at its end."""
+        for name, curve in result.curves.items():
+            yield from (CurvePoint(name, step, value, result.seconds) for step, value in curve)
+
+
+PROGRAM = Presentation()
