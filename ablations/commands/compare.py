@@ -3,6 +3,7 @@
 import math
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from ablations.commands import benchmarks, result_sets, study_tables, tables
@@ -68,6 +69,9 @@ def _of_table(source: str, options: CompareOptions) -> int:
     frame = tables.read(source, options.experiment)
     if study_tables.is_study(frame) and not (options.arm or options.metric):
         return _print_verdicts(study_tables.compare(frame))
+    if tables.of_page(frame, source):
+        options = replace(options, arm=options.arm or "arm", pair=options.pair or "seed")
+        frame["arm"] = frame.arm.str.replace(r"^'(?=[=+@-])", "", regex=True)  # see reports.formats.csv_cell
     columns, name = tables.columns(options), public(source)
     unnamed = elsewhere.unnamed_failures(frame, columns)
     if unnamed.any():

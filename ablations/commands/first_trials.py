@@ -8,8 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from ablations.commands.seed_scheduler import SeedScheduler
-from ablations.commands.train import StudyRun, train_missing, trial_conditions
+from ablations.commands.train import StudyRun, trial_conditions
 from ablations.ledger import Ledger
 from ablations.runner.parallel import run_trials
 from ablations.runner.process import plain_reason
@@ -22,37 +21,36 @@ from bench.trial import Result, Trial
 SEEDS = 2
 
 
-def check_first_trials(
-    study_run: StudyRun, plan: Plan, trials: Sequence[Trial], scheduler: SeedScheduler
-) -> tuple[Plan, bool]:
-    """Train a program's first trials and compare their numbers.
+def check_first_trials(study_run: StudyRun) -> bool:
+    """Train a program's first trials and compare their numbers. Returns whether Ctrl-C ended it.
 
-    Returns the plan, which then has `apart`, the distance of two equal trials, and whether Ctrl-C ended it.
-    Raises BadInput, naming the arm, for a trial that failed, and for a seed or an arm without effect.
+    The plan then has `apart`, the distance of two equal trials. Raises BadInput, naming the arm, for a trial
+    that failed, and for a seed or an arm without effect.
     """
+    plan, trials = study_run.plan, study_run.trials
     arms = [arm for arm in plan.arms if not arm.counted]
     ids = [arm.trials[seed] for seed in plan.seeds[:SEEDS] for arm in arms]
     known = study_run.ledger.results(ids)
     todo = {trial.id: trial for trial in trials if trial.id in ids and not _ended(known.get(trial.id))}
-    strict = replace(study_run, options=replace(study_run.options, fail_fast=True))
-    if train_missing(strict, plan, list(todo.values()), scheduler, retry=True).interrupted:
-        return plan, True
+    if study_run.train_missing(list(todo.values()), strict=True).interrupted:
+        return True
     known |= study_run.ledger.results(todo)
     for id in ids:
         if id in known and not _ended(known[id]):
             arm, seed = plan.arm_and_seed[id]
             raise BadInput(plain_reason(known[id]), place=f"arm {arm.name!r}, seed {seed}")
     if len(known) < len(set(ids)):  # the budget is over
-        return plan, False
+        return False
     if plan.apart is None:
         first = next(trial for trial in trials if trial.id == ids[0])
         again = _repeat(first, study_run)
         if again is None:
-            return plan, True
+            return True
         plan = plans.store(replace(plan, apart=_distance(known[ids[0]], again)), study_run.ledger)
+        study_run.plan = plan
     if not plan.apart and not all(is_clock(metric.name) for metric in plan.metrics):
         _check_effects(plan, arms, known)
-    return plan, False
+    return False
 
 
 def _ended(result: Result | None) -> bool:

@@ -28,11 +28,11 @@ class Remaining(NamedTuple):
 
 @contextmanager
 def progress(
-    title: str, names: Mapping[str, str], remaining: Callable[[], Remaining]
+    title: str, names: Mapping[str, str], remaining: Callable[[], Remaining], done: int = 0
 ) -> Iterator[Callable[[Result], None]]:
     """Show the progress of trials; yields a function to be called with each result.
 
-    `names` are the trials' names by id; `remaining` is asked after each.
+    `names` are the trials' names by id; `remaining` is asked after each; `done` trials have ended already.
     """
     console = Console(highlight=False)
     columns = (
@@ -43,9 +43,11 @@ def progress(
         TextColumn("{task.fields[left]}", markup=False),
         TextColumn("{task.fields[latest]}", markup=False, table_column=Column(no_wrap=True, ratio=1)),
     )
-    done, shown = 0, remaining().status_line
+    shown = remaining().status_line
     with Progress(*columns, console=console, expand=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(visible(title), total=remaining().trials, left="", latest="")
+        task = bar.add_task(
+            visible(title), completed=done, total=done + remaining().trials, left="", latest=""
+        )
 
         def update(result: Result) -> None:
             nonlocal done, shown

@@ -16,7 +16,7 @@ from ablations.commands.first_trials import check_first_trials
 from ablations.commands.plan import load_studies, print_plans
 from ablations.commands.report import compare_plan, index, prepare_folder, read, render, report_parts
 from ablations.commands.seed_scheduler import SeedScheduler
-from ablations.commands.train import Budget, StudyRun, train, try_first_batches, untried_arms
+from ablations.commands.train import Budget, StudyRun, try_first_batches, untried_arms
 from ablations.ledger import Ledger
 from ablations.mlflow.database import tracking_uri
 from ablations.mlflow.writer import Writer
@@ -28,7 +28,7 @@ from ablations.study.study import Study
 from bench.differences import is_clock
 from bench.errors import plural, visible
 from bench.machine_kind import kind, machine_difference
-from bench.trial import Result, Trial
+from bench.trial import Result
 
 if TYPE_CHECKING:
     from reports.comparison import Comparison
@@ -107,39 +107,64 @@ def _run_study(
             device = device.one_at_a_time()
         print(f"{visible(study.name)}: {device}", flush=True)
         plan, trials = plans.decide(study, _command(), device.kind)
-        scheduler = _schedule(plan, ledger, options.retry)
-        reused = frozenset(scheduler.results)
-        missing = (trial for trial in trials if trial.id not in reused and scheduler.wants(trial.id))
-        todo = scheduler.in_order(missing)
         with closing(Writer(tracking_uri())) as writer:
-            if todo:
-                device.check()  # before MLflow knows of the study: a refusal leaves none
-            _print_retraining(plan, todo, ledger)
-            try_first_batches(untried_arms(todo, plan, scheduler.results), options, device)
-            plan = plans.store(plan, ledger, trials)
-            writer.open(plan)
-            study_run = StudyRun(ledger, writer, options, device, budget)
-            plan, interrupted = plan, False
-            if plan.of_program:
-                plan, interrupted = check_first_trials(study_run, plan, trials, scheduler)
-                todo = [trial for trial in todo if trial.id not in study_run.trained]
-            if not interrupted:
-                plan, interrupted = train(study_run, plan, trials, todo, scheduler)
-            results = read(plan, ledger)  # again: a result may have been damaged or removed meanwhile
-            comparison, page = _report(study_run, plan, results)
-            scheduler = SeedScheduler(plan, results)
+            study_run = StudyRun(
+                plan=plan,
+                trials=trials,
+                scheduler=_schedule(plan, ledger, options.retry),
+                ledger=ledger,
+                writer=writer,
+                options=options,
+                device=device,
+                budget=budget,
+            )
+            _begin(study_run)
+            interrupted = (plan.of_program and check_first_trials(study_run)) or study_run.train()
+            results = read(study_run.plan, ledger)  # again: one may have been damaged or removed meanwhile
+            comparison, page = _report(study_run, results)
             if problem := writer.finish():
                 print(problem, file=sys.stderr)
-    counts = _count(results, study_run.trained, left=len(scheduler.pending))
-    progress = scheduler.status_line if options.cluster else scheduler.describe_remaining(device.slots)
-    for line in (str(counts), progress, *map(visible, _remarks(comparison, reused))):
-        print(f"{visible(plan.study)}: {line}")
+    faults = _print_outcome(study_run, comparison, results, interrupted)
     print(f"report: {page}")
-    if counts.left and not interrupted:
-        why = "were not begun, as the time is up" if budget.has_refused else "have no result"
+    return comparison, faults, interrupted
+
+
+def _begin(study_run: StudyRun) -> None:
+    """Check that the trials can be trained, and store the plan."""
+    todo, plan, ledger = study_run.todo(), study_run.plan, study_run.ledger
+    if todo:
+        study_run.device.check()  # before MLflow knows of the study: a refusal leaves none
+    if earlier := plans.latest(plan.study, ledger):
+        for reason in retraining.reasons(earlier, plan, todo, ledger):
+            print(reason)
+        page = study_run.options.out / plan.study / "index.html"
+        if earlier.hash != plan.hash and page.exists():
+            print(f"{visible(page)}: is of other seeds or settings and is replaced; --out FOLDER keeps it")
+    untried = untried_arms(todo, plan, study_run.scheduler.results)
+    try_first_batches(untried, study_run.options, study_run.device)
+    study_run.plan = plans.store(plan, ledger, study_run.trials)
+    study_run.writer.open(study_run.plan)
+    for result in study_run.scheduler.results.values():
+        study_run.budget.learn(result.trial.seconds, result.seconds)
+
+
+def _print_outcome(
+    study_run: StudyRun, comparison: "Comparison", results: Mapping[str, Result], interrupted: bool
+) -> int:
+    """Print what became of a plan's trials. Returns how many failed or, unasked, have no result."""
+    plan, trained, timed_out = study_run.plan, study_run.trained, study_run.budget.has_refused
+    scheduler = SeedScheduler(plan, results)
+    counts = _count(results, trained, left=len(scheduler.pending))
+    status = scheduler.status_line
+    if not study_run.options.cluster:
+        status = scheduler.describe_remaining(study_run.device.slots)
+    for line in (str(counts), status, *map(visible, _remarks(comparison, trained))):
+        print(f"{visible(plan.study)}: {line}")
+    if counts.left:
+        ended = "were not begun, as the time is up" if timed_out else "have no result"
+        why = "have no result, as the run was interrupted" if interrupted else ended
         print(f"{plural(counts.left, 'trial')} of this look {why}: run again", file=sys.stderr)
-    missed = 0 if interrupted or budget.has_refused else counts.left
-    return comparison, counts.failed + missed, interrupted
+    return counts.failed + (0 if interrupted or timed_out else counts.left)
 
 
 def _schedule(plan: Plan, ledger: Ledger, retry: bool) -> SeedScheduler:
@@ -147,16 +172,10 @@ def _schedule(plan: Plan, ledger: Ledger, retry: bool) -> SeedScheduler:
     return SeedScheduler(plan, {id: r for id, r in read(plan, ledger).items() if r.done or not retry})
 
 
-def _print_retraining(plan: Plan, todo: Sequence[Trial], ledger: Ledger) -> None:
-    """Print why trials are trained again."""
-    if earlier := plans.latest(plan.study, ledger):
-        for reason in retraining.reasons(earlier, plan, todo, ledger):
-            print(reason)
-
-
-def _report(study_run: StudyRun, plan: Plan, results: Mapping[str, Result]) -> "tuple[Comparison, Path]":
+def _report(study_run: StudyRun, results: Mapping[str, Result]) -> "tuple[Comparison, Path]":
     """Write to MLflow what it lacks, and render the page."""
-    writer, arm_names = study_run.writer, plan.arm_names
+    plan, writer = study_run.plan, study_run.writer
+    arm_names = plan.arm_names
     writer.write_missing((arm_names[id], result) for id, result in results.items())
     comparison = compare_plan(plan, results, writer)
     page = render(comparison, study_run.options.out)
@@ -172,13 +191,13 @@ def _count(results: Mapping[str, Result], trained: Collection[str], left: int) -
     )
 
 
-def _remarks(comparison: "Comparison", reused: Collection[str]) -> Iterator[str]:
+def _remarks(comparison: "Comparison", trained: Collection[str]) -> Iterator[str]:
     """Lines on trials from another kind of machine than today's, and on a plan that came after results."""
     from reports.answer import mixed_machines, seen_data  # scipy: most of a second, before a trial
 
     kinds = {r.trial.id: kind(r.environment) for arm in comparison.design.arms for r in arm.results.values()}
-    now = {repr(new): new for id, new in kinds.items() if id not in reused}.values()  # a few, of thousands
-    before = [old for id, old in kinds.items() if id in reused]
+    now = {repr(new): new for id, new in kinds.items() if id in trained}.values()  # a few, of thousands
+    before = [old for id, old in kinds.items() if id not in trained]
     if apart := [old for old in before if now and all(machine_difference([old, new]) for new in now)]:
         verb = "result is" if len(apart) == 1 else "results are"
         difference = machine_difference([*apart, *now])

@@ -71,9 +71,10 @@ def _print_list(ledger: Ledger) -> None:
         if plan and plan.hash != study.plan and plan.hash in today:
             plan = None  # it is another file's, of the same name
         listed.add(study.name)
-        rows.append((name, str(len(study.arms)), time, _state(plan, study.plan, results), study.question))
+        edited = _difference(plan, study) if plan else ""
+        rows.append((name, str(len(study.arms)), time, _state(plan, results, edited), study.question))
     rows += [
-        (plan.study, str(len(plan.arms)), "–", _state(plan, plan.hash, results), plan.question)
+        (plan.study, str(len(plan.arms)), "–", _state(plan, results), plan.question)
         for plan in plan_of.values()
         if plan.study not in listed
     ]
@@ -102,13 +103,24 @@ def _is_study(path: Path) -> bool:
     return path.is_file() and "[baseline" in path.read_text("utf-8", errors="replace")
 
 
-def _state(plan: Plan | None, today: str, results: Mapping[str, Result]) -> str:
-    """How far a study is; `today` is the hash of its plan as its file is now."""
+def _difference(plan: Plan, study: Study) -> str:
+    """The difference between a stored plan and today's study, in words; "" where a run would find none."""
+    if plan.hash != study.plan:
+        return ", of other seeds or settings"
+    seed = study.seeds[0]
+    with suppress(BadInput):  # code that is missing is other code
+        trials = {arm.name: arm.trial(seed, plan.device or "cpu").identify().id for arm in study.arms}
+        if all(arm.trials[seed] == trials[arm.name] for arm in plan.arms):
+            return ""
+    return ", of earlier code or data: a run trains it again"
+
+
+def _state(plan: Plan | None, results: Mapping[str, Result], edited: str = "") -> str:
+    """How far a study is."""
     if plan is None:
         return "not run"
     scheduler = SeedScheduler(plan, {id: results[id] for id in plan.ids if id in results})
     missing = f"{plural(len(scheduler.pending), 'trial')} missing" if scheduler.pending else "done"
-    edited = "" if plan.hash == today else ", of other seeds or settings"
     return f"{missing}: {scheduler.status_line}{edited}"
 
 

@@ -53,6 +53,13 @@ def _of_mlflow(where: str, experiment: str) -> pd.DataFrame:
     return pd.DataFrame([{**run.tags, **run.params, **run.metrics, STATUS: run.end} for run in ordered])
 
 
+def of_page(table: pd.DataFrame, source: str) -> bool:
+    """Whether a table is the trials.csv of a page. Raises BadInput for its comparison.csv."""
+    rule, cure = "is a page's comparison.csv, which has no trials", "give the trials.csv beside it"
+    require(not {"arm", "seeds_ok", "verdict"} <= {*table.columns}, rule, place=source, cure=cure)
+    return {"trial", "arm", "seed", "status"} <= {*table.columns}
+
+
 def columns(options: CompareOptions) -> Columns:
     """How the rows of a table are read, by the flags. Raises BadInput."""
     check_directions(options)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -16,7 +16,7 @@ from ablations.commands.report import compare_plan, read, render
 from ablations.commands.seed_scheduler import SeedScheduler
 from ablations.ledger import Ledger
 from ablations.mlflow.writer import Writer
-from ablations.options import PlaceOptions, RunOptions, VerifyOptions
+from ablations.options import RunOptions, VerifyOptions
 from ablations.runner.parallel import Counts, TrialConditions, missing_trials, run_trials
 from ablations.runner.process import TIME_LIMIT, Limits, plain_reason, torch_is_loaded
 from ablations.study import plan as plans
@@ -26,6 +26,7 @@ from bench.trial import Result, Trial
 
 FIRST_BATCH_SECONDS = 120.0
 """What the first batch of an arm may take."""
+DRAINING = "finishing the running trials; Ctrl-C again stops them"
 
 
 class Budget:
@@ -46,9 +47,14 @@ class Budget:
         self._expected, self._taken = self._expected + expected, self._taken + taken
 
     @property
+    def has_learned(self) -> bool:
+        """Whether a trial has been measured."""
+        return self._expected > 0
+
+    @property
     def pace(self) -> float:
         """Seconds that trials took, for each that was expected."""
-        return self._taken / self._expected if self._expected else 1.0
+        return self._taken / self._expected if self.has_learned else 1.0
 
     def allows(self, expected: float) -> bool:
         """Whether a trial that starts now is expected to end in time."""
@@ -57,96 +63,101 @@ class Budget:
         return fits
 
 
-@dataclass(frozen=True)
+@dataclass(kw_only=True)
 class StudyRun:
-    """One study's run: where its trials are trained, until when, and those that it has trained."""
+    """One study's run: its plan, which trials are wanted, where they are trained and until when."""
 
+    plan: Plan
+    trials: Sequence[Trial]  # the plan's, but for the winners of tuning
+    scheduler: SeedScheduler
     ledger: Ledger
     writer: Writer
     options: RunOptions
     device: Device
     budget: Budget
-    trained: set[str] = field(default_factory=set)
+    trained: set[str] = field(default_factory=set)  # identities
+    _expected: dict[str, float] = field(default_factory=dict)  # seconds, by identity
 
+    def todo(self) -> list[Trial]:
+        """The trials that are wanted and have no result, in the order of running."""
+        known, wants = self.scheduler.results, self.scheduler.wants
+        return self.scheduler.in_order(t for t in self.trials if t.id not in known and wants(t.id))
 
-def train(
-    study_run: StudyRun, plan: Plan, trials: Sequence[Trial], todo: Sequence[Trial], scheduler: SeedScheduler
-) -> tuple[Plan, bool]:
-    """Train `todo`, the trials that are wanted, and then the winners if the searches of tuning ended.
+    def train(self) -> bool:
+        """Train `todo`, and then the winners if the searches of tuning ended. Returns if Ctrl-C ended it."""
+        counts = self.train_missing(self.todo())
+        if not self.plan.searches or counts.interrupted or (self.options.fail_fast and counts.failed):
+            return counts.interrupted
+        plan, winners = plans.settle(self.plan, self.trials, self.ledger)
+        self.plan = plans.store(plan, self.ledger)
+        known = self.ledger.results(trial.id for trial in winners)
+        self.scheduler = SeedScheduler(self.plan, self.scheduler.results)
+        missing = missing_trials(winners, known, self.options.retry)
+        return self.train_missing(self.scheduler.in_order(missing)).interrupted
 
-    `trials` are the plan's. Returns the plan, and whether Ctrl-C ended it.
-    """
-    for result in scheduler.results.values():
-        study_run.budget.learn(result.trial.seconds, result.seconds)
-    options, ledger = study_run.options, study_run.ledger
-    counts = train_missing(study_run, plan, todo, scheduler)
-    if not plan.searches or counts.interrupted or (options.fail_fast and counts.failed):
-        return plan, counts.interrupted
-    plan, winners = plans.settle(plan, trials, ledger)
-    plan = plans.store(plan, ledger)
-    winners = missing_trials(winners, ledger.results(trial.id for trial in winners), options.retry)
-    scheduler = SeedScheduler(plan, scheduler.results)
-    counts = train_missing(study_run, plan, scheduler.in_order(winners), scheduler)
-    return plan, counts.interrupted
+    def train_missing(self, todo: Sequence[Trial], *, strict: bool = False) -> Counts:
+        """Train those of these trials that are wanted; `strict` retries failures, and ends at one."""
+        options, arm_names = self.options, self.plan.arm_names
+        labels = {id: f"{arm.name}/seed={seed}" for id, (arm, seed) in self.plan.arm_and_seed.items()}
+        self._expected |= {trial.id: trial.seconds for trial in (*self.todo(), *todo)}
+        shown = progress(self.plan.study, labels, self._remaining, len(self.trained))
+        with shown as show_result, self._pages() as render_page:
 
+            def on_result(result: Result) -> None:
+                id = result.trial.id
+                self.trained.add(id)
+                if self.scheduler.add(result) and self.scheduler.pending:
+                    render_page()  # after the last look, the page is that of the whole run
+                self.budget.learn(self._expected[id], result.seconds)
+                # read later: thousands may wait
+                self.writer.write_trial(arm_names[id], partial(self.ledger.read, id))
+                show_result(result)
 
-def train_missing(
-    study_run: StudyRun, plan: Plan, todo: Sequence[Trial], scheduler: SeedScheduler, retry: bool = False
-) -> Counts:
-    """Train those of these trials that are wanted; with `retry` also those that failed."""
-    options, budget, trained = study_run.options, study_run.budget, study_run.trained
-    arm_names = plan.arm_names
-    labels = {id: f"{arm.name}/seed={seed}" for id, (arm, seed) in plan.arm_and_seed.items()}
-    seconds = {trial.id: trial.seconds for trial in todo}
-    slots = max(_count_slots(options, study_run.device), 1)
+            return run_trials(
+                todo,
+                self.ledger,
+                trial_conditions(todo, options, self.device),
+                retry=strict or options.retry,
+                fail_fast=strict or options.fail_fast,
+                wanted=self._wants,
+                on_result=on_result,
+                on_drain=partial(print, DRAINING, file=sys.stderr),
+            )
 
-    def remaining() -> Remaining:
-        ids = [id for id in seconds if id not in trained and scheduler.wants(id)]
-        expected = sum(seconds[id] for id in ids) * budget.pace / slots
-        status_line = scheduler.status_line if len(plan.looks) > 1 else ""
-        return Remaining(len(scheduler.pending), expected, status_line)
+    def _remaining(self) -> Remaining:
+        ids = [id for id in self._expected if id not in self.trained and self.scheduler.wants(id)]
+        expected = sum(self._expected[id] for id in ids) * self.budget.pace / self._slots
+        status_line = self.scheduler.status_line if len(self.plan.looks) > 1 else ""
+        return Remaining(len(self.scheduler.pending), expected, status_line)
 
-    def wanted(trial: Trial) -> bool:
+    def _wants(self, trial: Trial) -> bool:
         """Once the budget has refused a trial, only those of the current look start."""
-        due = trial.id in scheduler.pending or not budget.has_refused
-        return due and scheduler.wants(trial.id) and budget.allows(seconds[trial.id])
+        known = self.budget.has_learned or not self.plan.of_program  # how long a trial takes
+        expected = self._expected[trial.id] if known else 0.0
+        due = trial.id in self.scheduler.pending or not self.budget.has_refused
+        return due and self.scheduler.wants(trial.id) and self.budget.allows(expected)
 
-    with progress(plan.study, labels, remaining) as show_result, _pages(plan, study_run) as render_page:
+    @cached_property
+    def _slots(self) -> int:
+        """How many trials run at a time."""
+        if not self.options.cluster:
+            return self.device.slots
+        from ablations.runner.cluster import count_slots  # the extra `cluster`
 
-        def on_result(result: Result) -> None:
-            id = result.trial.id
-            trained.add(id)
-            if scheduler.add(result) and scheduler.pending:
-                render_page()  # after the last look, the page is that of the whole run
-            budget.learn(seconds[id], result.seconds)
-            # read later: thousands may wait
-            study_run.writer.write_trial(arm_names[id], partial(study_run.ledger.read, id))
-            show_result(result)
+        return max(count_slots(self.options.cluster, self.device.kind), 1)
 
-        return run_trials(
-            todo,
-            study_run.ledger,
-            trial_conditions(todo, options, study_run.device),
-            retry=retry or options.retry,
-            fail_fast=options.fail_fast,
-            wanted=wanted,
-            on_result=on_result,
-            on_drain=lambda: print("finishing the running trials; Ctrl-C again stops them", file=sys.stderr),
-        )
+    @contextmanager
+    def _pages(self) -> Iterator[Callable[[], object]]:
+        """Yields a function that renders the page from the results so far, on a thread of its own."""
 
+        def render_page() -> None:
+            render(compare_plan(self.plan, read(self.plan, self.ledger)), self.options.out)
 
-@contextmanager
-def _pages(plan: Plan, study_run: StudyRun) -> Iterator[Callable[[], object]]:
-    """Yields a function that renders the study's page from the results so far, on a thread of its own."""
-
-    def render_page() -> None:
-        render(compare_plan(plan, read(plan, study_run.ledger)), study_run.options.out)
-
-    with ThreadPoolExecutor(1, "page") as pool:
-        pages = []
-        yield lambda: pages.append(pool.submit(render_page))
-    for page in pages:
-        page.result()  # raises where the disk is full
+        with ThreadPoolExecutor(1, "page") as pool:
+            pages = []
+            yield lambda: pages.append(pool.submit(render_page))
+        for page in pages:
+            page.result()  # raises where the disk is full
 
 
 def untried_arms(todo: Sequence[Trial], plan: Plan, results: Mapping[str, Result]) -> dict[str, Trial]:
@@ -180,15 +191,6 @@ def try_first_batches(arms: Mapping[str, Trial], options: RunOptions, device: De
                     cure = "lower what makes it large (layers, hidden, window, batch, the text)"
                     reason = f"its first batch takes more than {seconds:g} s: {cure}"
                 raise BadInput(reason, place=f"arm {name!r}")
-
-
-def _count_slots(options: PlaceOptions, device: Device) -> int:
-    """How many trials run at a time."""
-    if not options.cluster:
-        return device.slots
-    from ablations.runner.cluster import count_slots  # the extra `cluster`
-
-    return count_slots(options.cluster, device.kind)
 
 
 def trial_conditions(

@@ -84,10 +84,16 @@ def test_a_program_that_fails_is_told_after_its_first_trial(tmp_path: Path) -> N
     assert len(Ledger(tmp_path / "results").files()) == 1
 
 
-def test_a_budget_in_which_no_trial_begins_leaves_a_page_without_results(tmp_path: Path) -> None:
-    done = call(project(tmp_path), "run", "mine.toml", "--budget", "1s")
-    assert done.returncode == 0 and "0 trained" in done.stdout, done.stderr
+def test_a_run_in_which_no_trial_begins_leaves_a_page_without_results(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr("ablations.commands.train.Budget.allows", lambda *_: False)
+    done = call(project(tmp_path), "run", "mine.toml", "--budget", "50s")
+    assert "0 trained" in done.stdout, done.stderr
     assert (tmp_path / "out" / "mine" / "trials.csv").exists()
+
+
+def test_a_budget_under_a_minute_trains_a_program_whose_time_nobody_knows(tmp_path: Path) -> None:
+    done = call(project(tmp_path), "run", "mine.toml", "--seeds", "0", "--budget", "50s")
+    assert "3 trained" in done.stdout, done.stderr
 
 
 def test_mlflow_has_every_trial_with_its_curve(whole: Path) -> None:
@@ -108,9 +114,21 @@ def test_a_result_has_the_curve_and_the_last_value(whole: Path) -> None:
 
 def test_what_is_there_is_not_trained_again_until_the_program_is_edited(trained: Path) -> None:
     assert "0 trained, 15 already there" in call(trained, "run", "mine.toml").stdout
+    assert "earlier code" not in call(trained, "studies").stdout
     (trained / "train.py").write_text(PROGRAM + "# edited\n")
+    assert "earlier code" in call(trained, "studies").stdout
     done = call(trained, "run", "mine.toml", "--seeds", "0-1")
     assert "the code was edited: 6 trials to train" in done.stdout
+    assert "index.html: is of other seeds or settings and is replaced" in done.stdout
+
+
+def test_a_page_s_trials_are_compared_without_naming_arm_and_pair(whole: Path, tmp_path: Path) -> None:
+    page = whole / "out" / "mine"
+    flags = ("--metric", "accuracy=0.01", "--out", str(tmp_path))
+    done = call(whole, "compare", str(page / "trials.csv"), *flags)
+    assert done.returncode == 0 and "dropout 0.5" in done.stdout, done.stderr
+    refused = call(whole, "compare", str(page / "comparison.csv"), *flags)
+    assert refused.returncode == 2 and "trials.csv" in refused.stderr
 
 
 def test_verify_runs_a_program_from_its_file_alone(trained: Path) -> None:
