@@ -21,7 +21,7 @@ from ablations.mlflow.database import public
 from ablations.mlflow.experiment import EndedRun, read_ended_runs
 from ablations.mlflow.fields import MACHINE, metric_key
 from ablations.study.plan import Plan, PlannedArm
-from bench.chapter.presentation import CHAPTER
+from bench.chapter.tracking import CHAPTER
 from bench.chapter.trial import ChapterTrial
 from bench.differences import measured
 from bench.errors import BadInput, require, suggestion, visible

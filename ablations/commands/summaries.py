@@ -10,7 +10,7 @@ from statistics import fmean
 from ablations.mlflow.study_runs import ArmRun
 from ablations.study.plan import Plan, PlannedArm
 from bench.metric import Metric
-from bench.presentation import Presentation
+from bench.tracking import Tracking
 from reports.answer import claims, sentences
 from reports.arms import finished, summary_of, trial_of
 from reports.comparison import ComparedArm, Comparison
@@ -54,7 +54,7 @@ def _verdicts(comparison: Comparison) -> dict[str, str]:
 
 def _summarise(plan: Plan, arm: PlannedArm, measured: MeasuredArm, row: ComparedArm | None = None) -> ArmRun:
     trial, times = trial_of(measured), [(r.started, r.started + r.seconds) for r in measured.results.values()]
-    shown, judged = plan.presentation, [metric.name for metric in plan.metrics]
+    shown, judged = plan.tracking, [metric.name for metric in plan.metrics]
     return ArmRun(
         name=arm.name,
         trials=tuple(dict.fromkeys(arm.trials.values())),
@@ -82,12 +82,12 @@ def _differences(comparison: Comparison) -> dict[str, dict[str, float]]:
     return by_arm
 
 
-def _means(arm: MeasuredArm, metrics: Iterable[str], presentation: Presentation) -> dict[str, float]:
+def _means(arm: MeasuredArm, metrics: Iterable[str], tracking: Tracking) -> dict[str, float]:
     """Means with SD and interval of metrics that every finished seed has."""
     done = {seed for seed, result in arm.results.items() if result.done}
     means: dict[str, float] = {}
     for name in metrics:
-        base, function = presentation.derived.get(name, (name, None))
+        base, function = tracking.derived.get(name, (name, None))
         summary = summary_of(arm, base)
         if done <= summary.values.keys() and not summary.diverged:
             numbers = _numbers(name, summary.mean, summary.sd, summary.interval)
@@ -116,15 +116,13 @@ def _numbers(name: str, mean: float | None, sd: float | None, ends: Interval | N
     return {f"{name}{end}": x for end, x in numbers.items() if x is not None and math.isfinite(x)}
 
 
-def _curves(
-    arm: MeasuredArm, metrics: Iterable[str], presentation: Presentation
-) -> dict[str, dict[int, float]]:
+def _curves(arm: MeasuredArm, metrics: Iterable[str], tracking: Tracking) -> dict[str, dict[int, float]]:
     """Means by epoch or step of which every finished seed has a finite number; none where one diverged."""
     done = finished(arm)
     if any(result.diverged for result in arm.results.values()):
         return {}
     values: dict[str, dict[int, list[float]]] = {name: {} for name in metrics}
-    for point in chain.from_iterable(map(presentation.points, done)):
+    for point in chain.from_iterable(map(tracking.points, done)):
         if point.metric in values and math.isfinite(point.value):
             values[point.metric].setdefault(round(point.step), []).append(point.value)
     return {

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator
 
 from bench.machine_kind import kind
-from bench.presentation import Presentation
+from bench.tracking import Tracking
 from bench.trial import Result, Trial
 
 PARAM_LENGTH = 6000  # characters; MLflow cuts longer ones in silence
@@ -26,18 +26,18 @@ MACHINE = "machine."
 Point = tuple[str, float, int, int]  # name, value, unix milliseconds, step
 
 
-def points(result: Result, presentation: Presentation) -> list[Point]:
+def points(result: Result, tracking: Tracking) -> list[Point]:
     """Learning curves, then the final metrics: one that has a curve replaces its last point.
 
     A value that is measured once has step 0, which MLflow draws as a bar.
     """
     values: dict[tuple[str, int], tuple[float, int]] = {}
-    for point in presentation.points(result):
+    for point in tracking.points(result):
         when = milliseconds(result.started + point.seconds)
         values[metric_key(point.metric), round(point.step)] = point.value, when
     last = dict(sorted(values))  # the last step of each curve
     end = milliseconds(result.started + result.seconds)
-    for name, value in presentation.numbers(result).items():
+    for name, value in tracking.numbers(result).items():
         values[metric_key(name), last.get(metric_key(name), 0)] = value, end
     sampled = list(_sampled(result))
     return [(name, value, when, step) for (name, step), (value, when) in values.items()] + sampled
@@ -92,7 +92,7 @@ def params(arm: str, result: Result) -> dict[str, str]:
     return {key(name): str(value) for name, value in settings.items()}
 
 
-def tags(result: Result, presentation: Presentation) -> dict[str, str]:
+def tags(result: Result, tracking: Tracking) -> dict[str, str]:
     """A trial's identity, failure and witnesses, and the numbers that MLflow cannot hold."""
     found = {
         "unrolled.trial": result.trial.id,
@@ -108,7 +108,7 @@ def tags(result: Result, presentation: Presentation) -> dict[str, str]:
         verdict = "ok" if proof.get("ok") else "NOT ok"
         found[f"witness.{factor}"] = f"{verdict}: declared {proof.get('declared')}, seen {proof.get('seen')}"
     unheld: dict[str, list[str]] = {}  # MLflow would turn inf into 1.8e308
-    for name, value, _, step in points(result, presentation):
+    for name, value, _, step in points(result, tracking):
         if not math.isfinite(value):
             unheld.setdefault(f"nonfinite.{name}", []).append(f"{value} at {step}")
     found |= {name: ", ".join(seen) for name, seen in unheld.items()}

@@ -130,7 +130,7 @@ class StudyRuns:
         if existing:
             self._client.delete_run(existing.run_id)
             self.removed += 1
-        shown = self._plan.presentation
+        shown = self._plan.tracking
         run_id = self._experiment.write_run(
             f"{text(arm, 200)}/seed={result.trial.seed}",
             {**self._tags("trial", arm), **tags(result, shown)},

@@ -109,7 +109,7 @@ def _saved(
 def _shown(plan: Plan) -> list[str]:
     """The metrics of a study's tables and charts."""
     judged = [metric.name for metric in plan.metrics]
-    return plan.presentation.metrics(judged, on_a_gpu=plan.device == "cuda")
+    return plan.tracking.metrics(judged, on_a_gpu=plan.device == "cuda")
 
 
 def _columns(names: Iterable[str], more: Sequence[str]) -> dict[str, object]:
@@ -122,7 +122,7 @@ def _columns(names: Iterable[str], more: Sequence[str]) -> dict[str, object]:
 
 def _charts(plan: Plan) -> dict[str, object]:
     """The first section of charts."""
-    curves = plan.presentation.drawn or [metric.name for metric in plan.metrics]
+    curves = plan.tracking.drawn or [metric.name for metric in plan.metrics]
     kinds = [*(("BAR", name) for name in _shown(plan)), *(("LINE", name) for name in curves)]
     cards = [_chart(kind, metric_key(name)) for kind, name in kinds]
     about = {"uuid": "arms", "name": "Arms", "display": True, "isReordered": True}

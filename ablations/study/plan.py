@@ -21,11 +21,11 @@ from ablations.study.loading import load
 from ablations.study.seen_data import seen_pairs
 from ablations.study.study import Arm, ArmDescription, Study
 from ablations.study.study_file import shipped
-from bench.chapter.presentation import CHAPTER
+from bench.chapter.tracking import CHAPTER
 from bench.errors import BadInput
 from bench.files import save
 from bench.metric import Metric
-from bench.presentation import PROGRAM, Presentation
+from bench.tracking import PROGRAM, Tracking
 from bench.trial import Result, Trial, canonical
 
 Id = Annotated[str, Field(pattern="^[0-9a-f]{12,}$")]
@@ -99,7 +99,7 @@ class Plan:
         return bool(self.arms) and not self.arms[0].model
 
     @property
-    def presentation(self) -> Presentation:
+    def tracking(self) -> Tracking:
         """What is shown of its trials."""
         return PROGRAM if self.of_program else CHAPTER
 

@@ -7,7 +7,7 @@ import pytest
 from stub_plans import of_arms, planned
 
 from ablations.mlflow import fields, study_runs
-from bench.chapter.presentation import CHAPTER
+from bench.chapter.tracking import CHAPTER
 from bench.chapter.trial import ChapterTrial
 
 

@@ -11,7 +11,7 @@ from stub_plans import of_arms
 from ablations.mlflow import fields, study_runs
 from ablations.mlflow.database import public, set_environment, tracking_uri
 from ablations.mlflow.study_runs import ArmRun
-from bench.chapter.presentation import CHAPTER
+from bench.chapter.tracking import CHAPTER
 from bench.errors import BadInput
 
 STARTED = 1_700_000_000.25

@@ -1,6 +1,6 @@
-"""What MLflow and pages show of a kind of trial, beside the metrics that its study judges.
+"""What MLflow shows of a kind of trial, beside the metrics that its study judges.
 
-`Presentation` is that of a program, which tells names and numbers alone; `bench.chapter.presentation` has the
+`Tracking` is that of a program, which tells names and numbers alone; `bench.chapter.tracking` has the
 chapter's.
 """
 
@@ -19,7 +19,7 @@ class CurvePoint(NamedTuple):
     seconds: float  # since the trial began
 
 
-class Presentation:
+class Tracking:
     """What is shown of a program's trials."""
 
     first: ClassVar[tuple[str, ...]] = ()
@@ -47,4 +47,4 @@ class Presentation:
             yield from (CurvePoint(name, step, value, result.seconds) for step, value in curve)
 
 
-PROGRAM = Presentation()
+PROGRAM = Tracking()

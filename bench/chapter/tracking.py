@@ -1,9 +1,9 @@
-"""What MLflow and pages show of the chapter's trials: language models, with curves by epoch."""
+"""What MLflow shows of the chapter's trials: language models, with curves by epoch."""
 
 import math
 from collections.abc import Iterator
 
-from bench.presentation import CurvePoint, Presentation
+from bench.tracking import CurvePoint, Tracking
 from bench.trial import Result
 
 
@@ -12,14 +12,14 @@ def perplexity(loss: float) -> float:
     return math.exp(loss) if loss < 700 else math.inf
 
 
-class ChapterPresentation(Presentation):
+class ChapterTracking(Tracking):
     """What is shown of the chapter's trials."""
 
     first = "valid_accuracy", "valid_perplexity", "valid_loss", "speed_train"
     last = ()
     on_a_gpu = "speed_steady", "gpu_utilisation", "gpu_memory_peak"
     drawn = "valid_accuracy", "valid_loss", "train_loss"
-    derived = {"valid_perplexity": ("valid_loss", perplexity)}  # noqa: RUF012 (declared by Presentation)
+    derived = {"valid_perplexity": ("valid_loss", perplexity)}  # noqa: RUF012 (declared by Tracking)
 
     def numbers(self, result: Result) -> dict[str, float]:
         """The metrics, and the loss (nats a token) and accuracy of each role of token."""
@@ -47,4 +47,4 @@ class ChapterPresentation(Presentation):
             yield from (CurvePoint(name, e.epoch, value, clock) for name, value in numbers.items())
 
 
-CHAPTER = ChapterPresentation()
+CHAPTER = ChapterTracking()
