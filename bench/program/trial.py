@@ -84,9 +84,10 @@ class ProgramTrial(Trial):
         require(self.folder, "a program runs from its study's file alone", place=self.title, cure=cure)
         code, data = files_of(self.folder, self.code), files_of(self.folder, self.data_files)
         require(code, f"there is no code in {self.folder}", key="code", cure="name its files")
-        packages = self.packages or _imported_packages(tuple(code.values()))
+        source = _digest(code)
+        packages = self.packages or _imported_packages(tuple(code.values()), source)
         versions = [f"python {platform.python_version()}", *(f"{p} {_version(p)}" for p in packages)]
-        return replace(self, source=_digest(code), data=_digest(data), versions=", ".join(versions))
+        return replace(self, source=source, data=_digest(data), versions=", ".join(versions))
 
     def check(self) -> None:
         """Raise BadInput if its files or packages are others than when it was planned."""
@@ -160,8 +161,11 @@ def _hash(path: Path, *version: int) -> str:
 
 
 @cache
-def _imported_packages(paths: tuple[Path, ...]) -> tuple[str, ...]:
-    """The installed packages that source files import, by their names in the package index."""
+def _imported_packages(paths: tuple[Path, ...], digest: str) -> tuple[str, ...]:
+    """The installed packages that source files of this `digest` import, by their names in the package index.
+
+    The digest spares the reading of unchanged files once an arm.
+    """
     sources = [path for path in paths if path.suffix == ".py"]
     names = {name.partition(".")[0] for path in sources for name in _imports(path)}
     own = {part for path in sources for part in (path.stem, path.parent.name)}

@@ -77,13 +77,6 @@ def test_a_program_is_trained_and_judged_like_a_model(whole: Path) -> None:
     assert "dropout 0.5" in (whole / "out" / "mine" / "index.html").read_text("utf-8")
 
 
-def test_a_program_that_fails_is_told_after_its_first_trial(tmp_path: Path) -> None:
-    project(tmp_path, study=STUDY.replace('"accuracy"', '"f1"'))
-    done = call(tmp_path, "run", "mine.toml", "-j", "1")
-    assert done.returncode == 2 and "tells no f1" in done.stderr
-    assert len(Ledger(tmp_path / "results").files()) == 1
-
-
 def test_a_run_in_which_no_trial_begins_leaves_a_page_without_results(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr("ablations.commands.train.Budget.allows", lambda *_: False)
     done = call(project(tmp_path), "run", "mine.toml", "--budget", "50s")
@@ -155,59 +148,12 @@ def test_a_plan_knows_the_seconds_of_a_trial_that_was_measured(whole: Path, tmp_
     assert "until a first trial is measured" not in told and "of 15 trials at most, 15 are in" in told
 
 
-BROKEN = {
-    "a setting that the program ignores": (
-        PROGRAM.replace("given.dropout / 10", "0"),
-        STUDY,
-        ["arm 'dropout 0.5'", "dropout = 0.5", "no effect seen"],
-    ),
-    "a seed that the program ignores": (
-        PROGRAM.replace("random.seed(given.seed)", "random.seed(1)"),
-        STUDY,
-        ["arm 'dropout 0.0, no deep'", "the seed has no effect"],
-    ),
-    "a metric that the program does not tell": (
-        PROGRAM.replace('"accuracy"', '"acuracy"'),
-        STUDY,
-        ["seed 0", "tells no accuracy", "did you mean 'acuracy'?"],
-    ),
-    "a flag of another spelling": (
-        PROGRAM,
-        STUDY.replace("--dropout", "--drop-out"),
-        ["seed 0", "exit code 2", "--drop-out"],
-    ),
-    "a program that never ends": (
-        PROGRAM + "import time\ntime.sleep(600)\n",
-        STUDY,
-        ["seed 0", "time limit of 2 s"],
-    ),
-    "a program that fills the disk": (
-        PROGRAM + "open(__import__('os').environ['UNROLLED_OUT'] + '/big', 'wb').truncate(9 << 20)\n"
-        "import time\ntime.sleep(600)\n",
-        STUDY.replace("[baseline]", "disk = 8\n\n[baseline]"),
-        ["seed 0", "more than 8 MiB", "`disk` in [program]"],
-    ),
-    "another setting than was asked for": (
-        PROGRAM + 'print(json.dumps({"settings": {"dropout": 0.0}}))\n',
-        STUDY,
-        ["arm 'dropout 0.5'", "it used dropout = 0.0, and not 0.5"],
-    ),
-}
-
-
-@pytest.mark.parametrize("mistake", BROKEN)
-def test_a_planted_mistake_is_told_in_one_line_before_the_rest_is_trained(
-    tmp_path: Path, mistake: str
-) -> None:
-    program, study, words = BROKEN[mistake]
-    folder = project(tmp_path / "project", program, study)
-    limit = "2" if "never ends" in mistake else "60"
-    done = call(folder, "run", "mine.toml", "--time-limit", limit)
-    assert done.returncode == 2
+def test_a_program_that_used_another_setting_than_was_asked_for_is_refused(tmp_path: Path) -> None:
+    used = PROGRAM + 'print(json.dumps({"settings": {"dropout": 0.0}}))\n'
+    done = call(project(tmp_path / "project", used), "run", "mine.toml")
     (line,) = done.stderr.splitlines()
-    assert [word for word in words if word not in line] == []
-    assert len(Ledger(folder / "results").files()) <= 6
-    assert not list((folder / "results" / "checkpoints").glob("*"))
+    assert done.returncode == 2
+    assert "arm 'dropout 0.5'" in line and "it used dropout = 0.0, and not 0.5" in line
 
 
 @pytest.mark.parametrize(

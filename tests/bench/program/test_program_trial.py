@@ -47,9 +47,15 @@ def test_a_moved_folder_hidden_files_and_what_is_kept_do_not_count(
     assert again.id == trial.id
 
 
-def test_imported_packages_count_by_their_versions(trial: ProgramTrial) -> None:
-    names = [line.split()[0] for line in trial.versions.split(", ")]
-    assert names == ["python", "numpy"]
+def test_imported_packages_count_by_their_versions_also_after_an_edit(
+    trial: ProgramTrial, tmp_path: Path
+) -> None:
+    def names() -> list[str]:
+        return [line.split()[0] for line in trial.identify().versions.split(", ")]
+
+    assert names() == ["python", "numpy"]
+    (tmp_path / "train.py").write_text("import numpy, pandas\nimport helper\n")
+    assert names() == ["python", "numpy", "pandas"]
     with pytest.raises(BadInput) as refusal:
         replace(trial, packages=("no-such-package",)).identify()
     assert refusal.value.key == "'no-such-package'"

@@ -1,0 +1,95 @@
+"""Six mistakes in each of the programs of docs/examples, and what their user is told."""
+
+import runpy
+from pathlib import Path
+
+import pytest
+from called import call
+
+from ablations.ledger import Ledger
+from ablations.options import RunOptions
+from bench.errors import BadInput
+
+EXAMPLES = Path(__file__).parents[3] / "docs" / "examples"
+WAIT = "import time; time.sleep(600)"
+FILL = f"import os; open(os.environ['UNROLLED_OUT'] + '/big', 'wb').truncate(2 << 30); {WAIT}"
+
+SMALLER = {  # less to train, and one arm beside the baseline
+    "digits": [("max_iter=20", "max_iter=2"), ("hidden = [64]", ""), ("[1e-2, 1.0]", "[1.0]")],
+    "lm4": [("1000", "600"), ("16, 16, 4", "16, 16, 1"), ("one_at_a_time = { hidden = [32, 128] }", "")],
+    "own_function": [('"depth": [4, 16], ', ""), ("metrics=metrics)", "metrics=metrics, seeds=5), LIMITS")],
+}  # fmt: skip
+FIRST = {"digits": "images, digits", "lm4": "words = ", "own_function": "x, x_valid"}
+"""The first thing that each of them does."""
+
+PLANTED = {  # mistake → example → a text, what stands in its place, and what is told
+    "a flag that is ignored": {
+        "digits": ("alpha=args.decay", "alpha=1e-4", "arm 'decay 1.0': decay = 1.0: no effect seen"),
+        "lm4": ("if args.detach", "if True", "arm 'no carry': carry = False: no effect seen"),
+        "own_function": ("leaf=leaf", "leaf=1", "arm 'leaf 8': leaf = 8: no effect seen"),
+    },
+    "a seed that is ignored": {
+        "digits": ("=args.seed", "=0", "arm 'hidden 32, decay 0.0001': seeds 0 and 1 tell the same"),
+        "lm4": ("(args.seed)", "(0)", "arm 'hidden 64, lr 0.01, carry': seeds 0 and 1 tell the same"),
+        "own_function": ("=seed", "=0", "arm 'depth 8, leaf 1': seeds 0 and 1 tell the same"),
+    },
+    "a metric that is missing": {
+        "digits": (
+            '"valid_accuracy": m',
+            '"accuracy": m',
+            "tells no valid_accuracy; did you mean 'accuracy'?",
+        ),
+        "lm4": ("loss,valid_accuracy", "loss,accuracy", "tells no valid_accuracy; did you mean 'accuracy'?"),
+        "own_function": ('{"valid_accuracy": t', '{"accuracy": t', "tells no valid_accuracy"),
+    },
+    "a flag of another spelling": {
+        "digits": (
+            "--hidden {",
+            "--width {",
+            "exit code 2: train.py: error: unrecognized arguments: --width",
+        ),
+        "lm4": ("--no-detach", "--no-carry", "arm 'no carry', seed 0: exit code 2: train.py: error"),
+        "own_function": ('"leaf": [', '"leafs": [', "did you mean 'leaf'?"),
+    },
+    "a program that never ends": {
+        name: (first, f"{WAIT}; {first}", "seed 0: time limit of 3 s") for name, first in FIRST.items()
+    },
+    "a program that fills its disk": {
+        name: (first, f"{FILL}; {first}", "more than 1,024 MiB: write less, or raise `disk` in [program]")
+        for name, first in FIRST.items()
+    },
+}
+
+
+def write(folder: Path, example: str, replaced: tuple[str, str]) -> None:
+    """Write the files of an example, made smaller, with a text replaced."""
+    for path in EXAMPLES.glob("own_function.py" if example == "own_function" else f"{example}/*.*"):
+        (folder / path.name).write_text(path.read_text())
+    for old, new in (*SMALLER[example], replaced):
+        found = [path for path in folder.iterdir() if old in path.read_text()]
+        assert found, f"{old} is not in the example"
+        for path in found:
+            path.write_text(path.read_text().replace(old, new))
+
+
+@pytest.mark.parametrize("mistake", PLANTED)
+@pytest.mark.parametrize("example", SMALLER)
+def test_a_mistake_is_told_in_one_line_before_the_rest_is_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, example: str, mistake: str
+) -> None:
+    *replaced, told = PLANTED[mistake][example]
+    write(tmp_path, example, replaced)
+    limit = 3 if "never ends" in mistake else 300
+    if example == "own_function":
+        monkeypatch.chdir(tmp_path)
+        with pytest.raises(BadInput) as refusal:
+            names = {"LIMITS": RunOptions(time_limit=limit)}
+            runpy.run_path("own_function.py", names, run_name="__main__")
+        (line,) = str(refusal.value).splitlines()
+    else:
+        done = call(tmp_path, "run", f"{example}.toml", "-j", "1", "--time-limit", str(limit))
+        assert done.returncode == 2
+        (line,) = done.stderr.splitlines()
+    assert told in line
+    assert len(Ledger(tmp_path / "results").files()) <= (4 if "ignored" in mistake else 2)
+    assert not list((tmp_path / "results" / "checkpoints").glob("*"))
