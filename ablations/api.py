@@ -28,12 +28,13 @@ from ablations.commands.report import compare_plan
 from ablations.commands.study_tables import shipped as shipped
 from ablations.ledger import Ledger
 from ablations.options import RunOptions
-from ablations.runner.retrained import as_found, find, retrained
 from ablations.study import plan as plans
 from ablations.study import seeds, study
 from ablations.study import settings as chapter
 from ablations.study.loading import declare
+from ablations.study.retraining import find
 from bench import plugins as plugins_
+from bench.chapter.retrained import as_found, retrained
 from bench.chapter.trial import ChapterTrial
 from bench.errors import BadInput, require, suggestion
 from bench.metric import Metric

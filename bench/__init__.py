@@ -1,1 +1,1 @@
-"""One trial: a model trained on a corpus, and the result it yields."""
+"""One trial, whatever trains it, and the result it yields."""

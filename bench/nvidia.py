@@ -5,6 +5,7 @@ or refuses, all functions but `driver` and `newest_cuda` raise pynvml.NVMLError.
 """
 
 import os
+from collections.abc import Container
 from dataclasses import dataclass, field
 from itertools import takewhile
 from typing import NamedTuple
@@ -25,10 +26,11 @@ class Gpu:
 
 
 class Reading(NamedTuple):
-    """What a GPU does at a moment, for all its users."""
+    """What a GPU does at a moment, for all its users and for some."""
 
     utilisation: float  # % of the last second or less
     memory: float  # MiB in use
+    own_memory: float  # MiB of the processes that were asked for; 0 where the driver does not tell
 
 
 def visible() -> list[Gpu]:
@@ -46,12 +48,14 @@ def visible() -> list[Gpu]:
     return list(dict.fromkeys(gpu for gpus in takewhile(bool, found) for gpu in gpus))
 
 
-def read(gpu: Gpu) -> Reading:
-    """A GPU's utilisation and memory now."""
+def read(gpu: Gpu, pids: Container[int]) -> Reading:
+    """A GPU's utilisation and memory now, and the memory of these processes."""
     pynvml.nvmlInit()
     handle = pynvml.nvmlDeviceGetHandleByUUID(gpu.uuid)
-    utilisation = pynvml.nvmlDeviceGetUtilizationRates(handle).gpu
-    return Reading(float(utilisation), pynvml.nvmlDeviceGetMemoryInfo(handle).used / 2**20)
+    utilisation, memory = pynvml.nvmlDeviceGetUtilizationRates(handle), pynvml.nvmlDeviceGetMemoryInfo(handle)
+    users = pynvml.nvmlDeviceGetComputeRunningProcesses(handle)
+    own = sum(user.usedGpuMemory or 0 for user in users if user.pid in pids)  # None where it is not told
+    return Reading(float(utilisation.gpu), memory.used / 2**20, own / 2**20)
 
 
 def driver() -> str:

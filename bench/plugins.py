@@ -14,7 +14,6 @@ file. `unrolled new` writes one to start from.
 """
 
 import hashlib
-import importlib
 import importlib.util
 import inspect
 import re
@@ -58,13 +57,13 @@ _DECLARED: list[Path] = []  # by the plug-in that is being loaded
 
 
 def load(name: str) -> ModuleType:
-    """Import a module by its dotted name, or a .py file by its path. A loaded file is not run again.
+    """Import a file by its path. A loaded file is not run again.
 
     Raises BadInput, naming the file and what is wrong with it.
     """
     zoo, penalties = set(ZOO), set(PENALTIES)
     _DECLARED.clear()
-    module = _import_file(name) if name.endswith(".py") else _import(name)
+    module = _import_file(name)
     models, own = ZOO.keys() - zoo, PENALTIES.keys() - penalties
     if models or own:
         sources = sources_of(module, _DECLARED)
@@ -101,8 +100,8 @@ def data_file(name: str) -> Path:
 
 
 def is_plug_in(name: str) -> bool:
-    """Whether a module to load is a user's: `bench.chapter.warm_up` is not."""
-    return not name.startswith("bench.")
+    """Whether what is to be loaded is a user's file, and not a module such as `bench.chapter.warm_up`."""
+    return name.endswith(".py")
 
 
 def counted_files(trial: Trial) -> set[str]:
@@ -114,13 +113,14 @@ def counted_files(trial: Trial) -> set[str]:
 
 def _import_file(name: str) -> ModuleType:
     """Execute a file as a module under a generated name; the bytes that are executed are those hashed."""
-    path = Path(name).resolve()
+    path, here = Path(name).resolve(), f"plug-in {name}"
+    require(is_plug_in(name), "is no Python file", place=here, cure="give the path of one, my_cell.py")
     module_name = f"{_PREFIX}{hashlib.sha256(str(path).encode()).hexdigest()[:12]}"
     if module_name in sys.modules:
         return sys.modules[module_name]
     spec = importlib.util.spec_from_file_location(module_name, path)
     assert spec is not None  # the name ends in .py
-    here, before = f"plug-in {name}", len(ZOO) + len(PENALTIES)
+    before = len(ZOO) + len(PENALTIES)
     try:
         content = contents(name, LARGEST)
     except OSError as error:
@@ -214,17 +214,6 @@ def place(error: BaseException) -> str:
     mine = {getattr(module, "__file__", None) for name, module in sys.modules.items() if _PREFIX in name}
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename in mine]
     return f"{Path(frames[-1].filename).name}, line {frames[-1].lineno}" if frames else ""
-
-
-def _import(name: str) -> ModuleType:
-    try:
-        if all(map(str.isidentifier, name.split("."))):
-            return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name and not name.startswith(error.name):
-            raise
-    cure = "give the path of a Python file, my_cell.py"
-    raise BadInput("no such module", place=f"plug-in {name}", cure=cure)
 
 
 def _mistake(error: BaseException, path: Path, place: str) -> BadInput:

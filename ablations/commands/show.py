@@ -10,12 +10,13 @@ from ablations.commands.plan import load_plugins
 from ablations.commands.seed_scheduler import SeedScheduler
 from ablations.ledger import Ledger
 from ablations.options import ShowOptions
-from ablations.runner.retrained import continuation, find, retrained
 from ablations.study import plan as plans
 from ablations.study.plan import Plan
+from ablations.study.retraining import find
 from ablations.study.settings import parse_set, resolve
 from bench.chapter.models.registry import ZOO
 from bench.chapter.models.spec import PENALTIES
+from bench.chapter.retrained import continuation, retrained
 from bench.chapter.trial import ChapterTrial
 from bench.errors import BadInput, visible
 from bench.trial import Epoch, Result, Trial

@@ -17,8 +17,9 @@ from ablations.commands.seed_scheduler import SeedScheduler
 from ablations.ledger import Ledger
 from ablations.mlflow.writer import Writer
 from ablations.options import RunOptions, VerifyOptions
+from ablations.runner.child import Limits
 from ablations.runner.parallel import Counts, TrialConditions, missing_trials, run_trials
-from ablations.runner.process import TIME_LIMIT, Limits, plain_reason, torch_is_loaded
+from ablations.runner.process import TIME_LIMIT, plain_reason, torch_is_loaded
 from ablations.study import plan as plans
 from ablations.study.plan import Plan
 from bench.errors import BadInput

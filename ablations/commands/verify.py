@@ -21,9 +21,9 @@ from ablations.ledger import Ledger
 from ablations.options import VerifyOptions, refuse
 from ablations.runner.parallel import TrialConditions, run_trials
 from ablations.runner.process import plain_reason
-from ablations.runner.retrained import as_today
 from ablations.study import plan as plans
 from ablations.study.plan import Plan
+from ablations.study.retraining import as_today
 from bench.differences import differences, numbers
 from bench.errors import plural, require, visible
 from bench.machine_kind import kind, machine_difference

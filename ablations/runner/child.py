@@ -15,6 +15,7 @@ import threading
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
+from dataclasses import dataclass
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -28,13 +29,33 @@ BAD_INPUT = f"{BadInput.__name__}: "  # how the reason begins of a trial that ra
 MESSAGE_LENGTH = 500  # characters of an exception's message; the whole of it is in the output
 
 
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """Limits of one trial."""
+
+    seconds: float = 3600.0  # wall clock, an attempt
+    memory_bytes: int = 0  # private memory (RLIMIT_DATA) of each of its processes; 0 sets no limit
+    attempts: int = 3  # how often a trial is started whose process gets killed
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskSpec:
+    """What the process of a trial loads and calls, and its limits."""
+
+    work: str = ""  # the function that it calls, by its import name; "" for the trial's own
+    preload: Sequence[str] = ()  # modules by name, plug-ins by path
+    limits: Limits = Limits()
+
+    def of(self, trial: Trial) -> "TaskSpec":
+        """The same for one trial: its own work, and what it needs of the modules."""
+        preload = tuple(trial.modules(self.preload))
+        return TaskSpec(work=self.work or trial.work, preload=preload, limits=self.limits)
+
+
 def main(
     trial: Trial,
-    work: str,
-    preload: Sequence[str],
+    task: TaskSpec,
     checkpoints: Path | None,
-    seconds: float,
-    memory_bytes: int,
     environ: Mapping[str, str],
     answer: Connection,
     output: Connection,
@@ -47,13 +68,13 @@ def main(
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     threading.Thread(target=_die_with_parent, daemon=True).start()
     # The kernel's own limit, for code that holds the interpreter's lock after the parent has died.
-    signal.alarm(math.ceil(min(seconds, 1e9)) + 60)
+    signal.alarm(math.ceil(min(task.limits.seconds, 1e9)) + 60)
     for descriptor in (1, 2):
         os.dup2(output.fileno(), descriptor)
     output.close()
     if checkpoints:
         os.environ["UNROLLED_CHECKPOINTS"] = str(checkpoints.absolute())
-    data = _run(trial, work, preload, memory_bytes)
+    data = _run(trial, task)
     for stream in (sys.stdout, sys.stderr):
         with suppress(Exception):  # the trial may have closed or replaced them
             stream.flush()
@@ -79,13 +100,13 @@ def _die_with_parent() -> None:
     os.killpg(0, signal.SIGKILL)
 
 
-def _run(trial: Trial, work: str, preload: Sequence[str], memory_bytes: int) -> bytes:
+def _run(trial: Trial, task: TaskSpec) -> bytes:
     """The result as canonical JSON; an exception becomes a failed result."""
-    usual = resource.getrlimit(resource.RLIMIT_DATA)
+    usual, memory_bytes = resource.getrlimit(resource.RLIMIT_DATA), task.limits.memory_bytes
     try:
-        function: Callable[[Trial], Result] = pkgutil.resolve_name(work)
-        plug_ins = list(filter(plugins.is_plug_in, preload))
-        for module in preload:
+        function: Callable[[Trial], Result] = pkgutil.resolve_name(task.work)
+        plug_ins = list(filter(plugins.is_plug_in, task.preload))
+        for module in task.preload:
             if module not in plug_ins:
                 importlib.import_module(module)
         reads = Reads() if plug_ins else None  # what libraries read when they are loaded is theirs
@@ -100,7 +121,7 @@ def _run(trial: Trial, work: str, preload: Sequence[str], memory_bytes: int) -> 
         with _only_counted_files(trial, reads, plug_ins):
             result = function(trial)
         if not isinstance(result, Result):
-            raise TypeError(f"{work} returned {type(result).__name__}, not a Result")
+            raise TypeError(f"{task.work} returned {type(result).__name__}, not a Result")
         return canonical(result.to_dict())
     except BaseException as error:
         resource.setrlimit(resource.RLIMIT_DATA, usual)  # room to report the failure
@@ -124,9 +145,9 @@ def _reason(error: BaseException, memory_bytes: int) -> str:
     memory = isinstance(error, MemoryError) or "t allocate memory" in message
     if memory and memory_bytes:
         limit = f"limit {memory_bytes / 2**20:.0f} MiB"
-        return f"out of memory ({limit}): raise --memory-limit, or lower batch, window or hidden"
+        return f"out of memory ({limit}): raise --memory-limit, or make batches or the model smaller"
     if memory or "out of memory" in message:
-        cure = "fewer trials at a time (-j), or a smaller batch, window or hidden size"
+        cure = "fewer trials at a time (-j), or smaller batches or a smaller model"
         return f"out of memory ({message[:MESSAGE_LENGTH]}): {cure}"
     if isinstance(error, BadInput):
         return BAD_INPUT + message[:MESSAGE_LENGTH]

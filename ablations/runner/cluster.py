@@ -18,9 +18,10 @@ from pathlib import Path
 
 from ablations.ledger import MISREAD, seal, unseal
 from ablations.runner import worker
+from ablations.runner.child import TaskSpec
 from ablations.runner.process import check_result
 from ablations.runner.shutdown import Shutdown
-from ablations.runner.worker import TaskSpec, store_files
+from ablations.runner.worker import store_files
 from bench.errors import BadInput, plural, visible
 from bench.trial import Result, Trial, canonical, failure
 
@@ -245,9 +246,8 @@ class _Driver:
 
     def submit(self, trial: Trial) -> Future:
         """Let Dask run a trial where there is a slot."""
-        preload = tuple(self.names[name] for name in trial.modules(self.spec.preload))
-        resources = {} if trial.device == "cpu" else {"GPU": 1}
-        spec = replace(self.spec, preload=preload)
+        spec, resources = self.spec.of(trial), {} if trial.device == "cpu" else {"GPU": 1}
+        spec = replace(spec, preload=tuple(self.names[name] for name in spec.preload))
         future = self.client.submit(run_on_worker, trial, spec, resources=resources, pure=False)
         self.running[future.key] = trial
         return future

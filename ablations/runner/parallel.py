@@ -10,14 +10,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from functools import partial
 from multiprocessing.connection import Connection
 
 from ablations.ledger import Ledger
+from ablations.runner.child import TaskSpec
 from ablations.runner.gpus import GpuSlots
-from ablations.runner.process import Limits, remove_checkpoints, run_alone
+from ablations.runner.process import remove_checkpoints, run_alone
 from ablations.runner.shutdown import Shutdown
-from ablations.runner.worker import TaskSpec
 from bench.errors import require
 from bench.nvidia import Gpu
 from bench.trial import Result, Trial
@@ -35,15 +34,12 @@ class Counts:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrialConditions:
-    """Where trials run, within which limits, and what their processes load and call."""
+class TrialConditions(TaskSpec):
+    """How trials are run, and where."""
 
-    work: str = ""  # the function that a trial's process calls, by its import name; "" for the trial's own
-    preload: Sequence[str] = ()  # modules by name, plug-ins by path
     workers: int = 1  # trials at a time on this machine
     gpus: Sequence[Gpu] = ()  # shared by trials of device "cuda": see `ablations.runner.gpus`
     cluster: str = ""  # the address of a Dask scheduler, on whose workers they run instead
-    limits: Limits = Limits()  # noqa: RUF009 (frozen)
 
 
 def missing_trials(trials: Iterable[Trial], results: Mapping[str, Result], retry: bool) -> list[Trial]:
@@ -94,8 +90,7 @@ def run_trials(
         if conditions.cluster and todo:
             from ablations.runner.cluster import run_on_cluster  # needs the extra `cluster`
 
-            spec = TaskSpec(work=conditions.work, limits=conditions.limits, preload=tuple(conditions.preload))
-            run_on_cluster(conditions.cluster, spec, todo, filter(wanted, todo), record, shutdown)
+            run_on_cluster(conditions.cluster, conditions, todo, filter(wanted, todo), record, shutdown)
         else:
             workers = min(conditions.workers, len(todo))
             run = _run_here(todo, ledger, conditions, workers, shutdown.stopped)
@@ -118,11 +113,8 @@ def _run_here(
     require(conditions.gpus or not on_gpus, "no GPU was given to train on", place="device cuda", cure=cure)
 
     def run(trial: Trial) -> Result | None:
-        preload, checkpoints = trial.modules(conditions.preload), ledger.checkpoints
-        work = conditions.work or trial.work
-        alone = partial(run_alone, trial, work, conditions.limits, preload=preload, stop=stop)
         with nullcontext() if trial.device == "cpu" else slots.take() as gpu:
-            result = alone(checkpoints=checkpoints, gpu=gpu)
+            result = run_alone(trial, conditions, checkpoints=ledger.checkpoints, stop=stop, gpu=gpu)
         facts = {"trials_at_a_time": workers}
         return result and replace(result, environment={**facts, **result.environment})
 

@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 import types
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from math import inf
@@ -28,6 +28,7 @@ from typing import Any
 from ablations import run_folder
 from ablations.ledger import MISREAD
 from ablations.runner import child, gpus
+from ablations.runner.child import Limits, TaskSpec
 from ablations.runner.usage import Usage
 from bench import plugins
 from bench.errors import BadInput, plural, require
@@ -59,15 +60,6 @@ OUTPUT_BYTES = 64 * 1024  # of the end of what a trial prints, kept if it fails
 
 
 @dataclass(frozen=True, kw_only=True)
-class Limits:
-    """Limits of one trial."""
-
-    seconds: float = 3600.0  # wall clock, an attempt
-    memory_bytes: int = 0  # private memory (RLIMIT_DATA) of each of its processes; 0 sets no limit
-    attempts: int = 3  # how often a trial is started whose process gets killed
-
-
-@dataclass(frozen=True, kw_only=True)
 class _Attempt:
     """How one attempt ended. `code` is the exit code, −n for signal n."""
 
@@ -84,47 +76,42 @@ class _Attempt:
 
 def run_alone(
     trial: Trial,
-    work: str,
-    limits: Limits,
+    spec: TaskSpec,
     *,
-    preload: Sequence[str] = (),
     checkpoints: Path | None = None,
     stop: Connection | None = None,
     gpu: Gpu | None = None,
 ) -> Result | None:
-    """Run `work(trial)` in a fresh process, and in another one if a signal kills it. Returns its result.
+    """Run a trial in a fresh process, and in another one if a signal kills it. Returns its result.
 
-    `work` is the import name of the function, as "bench.chapter.run:run_trial". `preload` has modules to
-    import first: those of `bench` in the fork server (without any, the work's), plug-ins in the trial's own
-    process.
-    `checkpoints` is where the trial may keep its state from epoch to epoch, for the next attempt. A trial on
-    the CPU sees no GPU, one with a `gpu` that one alone. Returns None if `stop` became readable before the
-    end. Raises BadInput where the trial cannot be computed as it was planned: its code, its text or its
-    versions have changed, or memory is limited on a GPU, whose driver maps more than any limit.
+    The fork server imports the modules of `spec` (without any, the work's), the trial's own process its
+    plug-ins. `checkpoints` is where the trial may keep its state from epoch to epoch, for the next attempt. A
+    trial on the CPU sees no GPU, one with a `gpu` that one alone. Returns None if `stop` became readable
+    before the end. Raises BadInput where the trial cannot be computed as it was planned: its code, its text
+    or its versions have changed, or memory is limited on a GPU, whose driver maps more than any limit.
     """
-    cure = f"leave it out on device {trial.device}"
-    require(
-        trial.device == "cpu" or not limits.memory_bytes, "--memory-limit is for trials on the CPU", cure=cure
-    )
-    attempt = 0
-    while True:
+    task = spec.of(trial)
+    can_limit, rule = trial.device == "cpu", "--memory-limit is for trials on the CPU"
+    require(can_limit or not task.limits.memory_bytes, rule, cure=f"leave it out on device {trial.device}")
+    attempt, result = 0, None
+    while result is None:
         attempt += 1
-        end = _run_attempt(trial, work, limits, preload, checkpoints, stop, gpu)
+        end = _run_attempt(trial, task, checkpoints, stop, gpu)
         if end.stopped:
             return None
-        if (result := _conclude(trial, end, limits, attempt)) is not None:
-            return replace(
-                result,
-                attempts=attempt,
-                started=end.started,
-                seconds=end.seconds,
-                usage=end.usage,
-                output="" if result.done else end.output.decode(errors="replace"),
-                metrics={**result.metrics, **end.gpu_metrics},
-                environment={**result.environment, **(gpus.facts(gpu) if gpu else {})},
-            )
+        result = _conclude(trial, end, task.limits, attempt)
         if end.code == FORK_SERVER_LOST:
             time.sleep(0.2 * attempt)  # the system must have reaped the fork server before a new one starts
+    return replace(
+        result,
+        attempts=attempt,
+        started=end.started,
+        seconds=end.seconds,
+        usage=end.usage,
+        output="" if result.done else end.output.decode(errors="replace"),
+        metrics={**end.gpu_metrics, **result.metrics},
+        environment={**result.environment, **(gpus.facts(gpu) if gpu else {})},
+    )
 
 
 def plain_reason(result: Result) -> str:
@@ -183,22 +170,15 @@ def check_result(data: Mapping[str, Any], trial: Trial) -> Result:
 
 
 def _run_attempt(
-    trial: Trial,
-    work: str,
-    limits: Limits,
-    preload: Sequence[str],
-    checkpoints: Path | None,
-    stop: Connection | None,
-    gpu: Gpu | None,
+    trial: Trial, task: TaskSpec, checkpoints: Path | None, stop: Connection | None, gpu: Gpu | None
 ) -> _Attempt:
     """Start a process, listen until it ends or has to be ended, and leave nothing of it behind."""
     environ = gpus.environ(gpu) if gpu else {} if trial.device != "cpu" else {"CUDA_VISIBLE_DEVICES": ""}
-    first = [m for m in preload if not plugins.is_plug_in(m)] or [work.partition(":")[0]]
+    first = [m for m in task.preload if not plugins.is_plug_in(m)] or [task.work.partition(":")[0]]
     answer, answer_in = multiprocessing.Pipe(duplex=False)
     output, output_in = multiprocessing.Pipe(duplex=False)
-    bounds = limits.seconds, limits.memory_bytes
     process = multiprocessing.get_context("forkserver").Process(
-        target=child.main, args=(trial, work, preload, checkpoints, *bounds, environ, answer_in, output_in)
+        target=child.main, args=(trial, task, checkpoints, environ, answer_in, output_in)
     )
     with answer, output:
         try:
@@ -211,16 +191,14 @@ def _run_attempt(
             return _Attempt(code=FORK_SERVER_LOST, started=time.time(), output=reason.encode())
         try:
             assert process.pid is not None
-            usage = Usage(process.pid, gpu)
-            end = _read_pipes(process, answer, output, stop, limits.seconds, usage)
+            return _listen(process, answer, output, stop, task.limits.seconds, Usage(process.pid, gpu))
         finally:
             _end_group(process)
             process.close()
             _running.discard(process)
-    return end
 
 
-def _read_pipes(
+def _listen(
     process: BaseProcess,
     answer: Connection,
     output: Connection,
@@ -230,24 +208,23 @@ def _read_pipes(
 ) -> _Attempt:
     """Read a process's pipes until it ends; end it when its time is up or `stop` is readable."""
     started, clock = time.time(), time.monotonic()
-    deadline = clock + seconds
-    received = {answer: b"", output: b""}
-    kept_bytes = {answer: sys.maxsize, output: OUTPUT_BYTES}
-    open_pipes = [answer, output]
+    received, open_pipes = {answer: b"", output: b""}, [answer, output]
+    watched: list[Any] = [process.sentinel, *([stop] if stop else [])]
     ended = late = stopped = False
     while not (ended or late or stopped):
-        left = max(0.0, deadline - time.monotonic())
-        ready = wait([*open_pipes, process.sentinel, *([stop] if stop else [])], min(left, usage.wait()))
+        left = max(0.0, clock + seconds - time.monotonic())
+        ready = wait([*open_pipes, *watched], min(left, usage.wait()))
         usage.sample()
         ended, stopped = process.sentinel in ready, stop in ready
-        late = time.monotonic() >= deadline
+        late = time.monotonic() >= clock + seconds
         if ended or late or stopped:
             ready = wait(open_pipes, 0)  # what a dead process leaves fits into one read
         for pipe in [pipe for pipe in open_pipes if pipe in ready]:
             chunk = os.read(pipe.fileno(), PIPE_BYTES)
-            received[pipe] = (received[pipe] + chunk)[-kept_bytes[pipe] :]
+            received[pipe] += chunk
             if not chunk:
                 open_pipes.remove(pipe)
+        received[output] = received[output][-OUTPUT_BYTES:]
     _end_group(process)  # only now: without its children a trial may report a failure of its own
     assert process.exitcode is not None  # it was joined
     return _Attempt(

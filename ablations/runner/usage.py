@@ -1,11 +1,12 @@
 """CPU, memory and GPU use of a trial's process, sampled by its parent, so that the trial is not affected.
 
-CPU and memory are the process's own, the GPU's are the whole device's, whoever uses it.
+CPU and memory are the process's own. The samples of a GPU are the whole device's, whoever uses it.
 """
 
 import time
 from contextlib import suppress
 from math import inf
+from statistics import fmean
 
 import psutil
 import pynvml
@@ -24,6 +25,7 @@ class Usage:
     def __init__(self, pid: int, gpu: Gpu | None = None) -> None:
         self._gpu, self._every = gpu, EVERY
         self._began, self._last = time.monotonic(), -inf
+        self._own_peak = 0.0  # MiB of the GPU that the process and its children had at most
         self._samples: list[dict[str, float]] = []
         self._process: psutil.Process | None = None
         with suppress(psutil.Error):
@@ -47,7 +49,9 @@ class Usage:
                 "memory": self._process.memory_info().rss / 2**20,
             }
             if self._gpu:
-                sample["gpu"], sample["gpu_memory"] = nvidia.read(self._gpu)
+                tree = self._process, *self._process.children(recursive=True)
+                sample["gpu"], sample["gpu_memory"], own = nvidia.read(self._gpu, [one.pid for one in tree])
+                self._own_peak = max(self._own_peak, own)
             self._samples.append({name: round(value, 1) for name, value in sample.items()})
         if len(self._samples) > MOST:
             self._samples, self._every = self._samples[1::2], 2 * self._every
@@ -57,12 +61,16 @@ class Usage:
         return {} if time.monotonic() - self._began < LONG else self._columns()
 
     def gpu_metrics(self) -> dict[str, float]:
-        """Mean utilisation (%) and peak memory (MiB) of the trial's GPU, if it was read."""
+        """Mean utilisation (%) and peak memory (MiB) of the trial's GPU, if it was read.
+
+        `gpu_memory_peak` is of the trial's processes; of all where the driver does not tell whose memory it
+        is, as in some containers.
+        """
         columns = self._columns()
         if "gpu" not in columns:
             return {}
-        mean = sum(columns["gpu"]) / len(columns["gpu"])
-        return {"gpu_utilisation": mean, "gpu_memory_used": max(columns["gpu_memory"])}
+        mean, used = fmean(columns["gpu"]), max(columns["gpu_memory"])
+        return {"gpu_utilisation": mean, "gpu_memory_used": used, "gpu_memory_peak": self._own_peak or used}
 
     def _columns(self) -> dict[str, tuple[float, ...]]:
         names = self._samples[0] if self._samples else ()

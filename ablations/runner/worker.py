@@ -7,15 +7,16 @@ import re
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, replace
-from functools import cache, partial
+from dataclasses import replace
+from functools import cache
 from importlib import metadata
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+from ablations.runner.child import TaskSpec
 from ablations.runner.gpus import GpuSlots
-from ablations.runner.process import Limits, remove_checkpoints, run_alone
+from ablations.runner.process import remove_checkpoints, run_alone
 from bench import devices, plugins
 from bench.errors import BadInput, require
 from bench.files import save
@@ -24,15 +25,6 @@ from bench.trial import Result, Trial
 PACKAGES = ("torch", "fastai", "numpy", "unrolled")
 POLL = 0.2  # seconds between two looks at whether a trial is still wanted
 ROOT = Path(__file__).parents[2]
-
-
-@dataclass(frozen=True, kw_only=True)
-class TaskSpec:
-    """How the trials of a study are run, here or on a worker."""
-
-    work: str
-    limits: Limits
-    preload: tuple[str, ...] = ()  # modules by name, plug-ins by where `store_files` puts their file
 
 
 def code_hashes() -> dict[str, str]:
@@ -88,7 +80,7 @@ def files_to_ship(trials: Sequence[Trial], preload: Sequence[str]) -> tuple[dict
     there = {}
     for name in preload:
         there[name] = name
-        if name.endswith(".py"):
+        if plugins.is_plug_in(name):
             more, cure = plugins.companions(name), "a plug-in for a cluster is a single file"
             require(not more, f"needs {Path(*more[:1]).name}", place=f"plug-in {name}", cure=cure)
             content = Path(name).read_bytes()
@@ -109,15 +101,12 @@ def run_trial(trial: Trial, spec: TaskSpec, folder: Path, cancelled: Callable[[]
     Returns {"result": …}, {"refused": why}, or {} for a cancelled trial.
     """
     local = trial.moved(folder)
-    preload = [str(folder / name) if name.endswith(".py") else name for name in spec.preload]
-    checkpoints = folder.parent / "unrolled-checkpoints"
-    alone = partial(
-        run_alone, local, spec.work or trial.work, spec.limits, preload=preload, checkpoints=checkpoints
-    )
+    names = [str(folder / name) if plugins.is_plug_in(name) else name for name in spec.preload]
+    local_spec, checkpoints = replace(spec, preload=names), folder.parent / "unrolled-checkpoints"
     try:
         slot = nullcontext() if local.device == "cpu" else _gpu_slots().take()
         with _stop(cancelled) as stop, slot as gpu:
-            result = alone(stop=stop, gpu=gpu)
+            result = run_alone(local, local_spec, checkpoints=checkpoints, stop=stop, gpu=gpu)
     except BadInput as error:
         return {"refused": f"cannot compute a trial as it was planned: {error}"}
     if result is None:

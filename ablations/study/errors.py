@@ -35,10 +35,6 @@ _RULES = {  # of pydantic's types of error, in TOML's words
 }
 
 
-_METRICS = 'write metrics = [{ name = "valid_loss", delta = 0.02 }]'
-_RENAMED = {"metric": _METRICS, "equivalence": _METRICS}
-
-
 @contextmanager
 def error_context(place: str) -> Iterator[None]:
     """Name the place in the message of a BadInput that is raised inside."""
@@ -58,8 +54,7 @@ def explain(error: ValidationError, known: Mapping[str, type[BaseModel]] | None 
     if first["type"] == "extra_forbidden" and known:
         tables = [part for part in first["loc"][:-1] if isinstance(part, str)]
         there = known[tables[-1] if tables else ""].model_fields
-        cure = _RENAMED.get(key) or suggestion(str(first["loc"][-1]), list(there))
-        return BadInput("unknown key", key=repr(key), cure=cure)
+        return BadInput("unknown key", key=repr(key), cure=suggestion(str(first["loc"][-1]), list(there)))
     if first["type"] == "missing" and isinstance(first["loc"][-1], int):
         key, rule = key.rpartition(".")[0], f"should have {max(int(e['loc'][-1]) for e in errors) + 1} values"
     elif first["type"] == "missing":

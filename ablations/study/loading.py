@@ -106,9 +106,7 @@ def _changed(file: StudyFile, sets: Sequence[tuple[str, Sequence[Any]]]) -> dict
     swept = {key: list(values) for key, values in sets if key not in single}
     trainer = trainer_of(file)
     baseline = trainer.inherit(file.baseline, single)
-    trainer.resolve(
-        baseline
-    )  # all at once: detach_every = 64 is good where window = 64, in whatever order they come
+    trainer.resolve(baseline)  # all at once: detach_every = 64 is good where window = 64, in any order
     for key, values in swept.items():
         require(values, f"no value for {key}", cure=f"write --set {key}=1 or --set {key}=1,2")
         for value in values:
@@ -136,7 +134,7 @@ def _study(file: StudyFile, path: str, confirmed: bool) -> Study:
     arms = _merged(_arms(file, seeds))
     with error_context("[tuning]"):
         searches = tuning.searches(file, arms)
-    metrics = tuple(metric.metric for metric in file.metrics)
+    metrics = tuple(metric.metric for metric in arms[0].trainer.metrics(file.metrics))
     told = {key: getattr(file, key) for key in ("name", "question", "about", "decide")}
     return Study(
         metrics=metrics, seeds=seeds, looks=looks, arms=arms, searches=searches, path=path, file=file, **told

@@ -1,13 +1,13 @@
 """The settings of a user's program or function, and its trials: its `Trainer`."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ablations.study import settings
 from ablations.study.errors import error_context, shown
-from ablations.study.study_file import ProgramTable, StudyFile
+from ablations.study.study_file import MetricTable, ProgramTable, StudyFile
 from ablations.study.trainer import Factor, Settings, Trainer
 from bench.errors import BadInput, plural, require, suggestion
 from bench.program.template import PLACES, fields_of
@@ -47,6 +47,12 @@ class ProgramSettings:
             require(field.switch or not boolean, f"{{{field.name}}} is a boolean", key="run", cure=cure)
             rule = f"{{{field.name}?…:…}} is no boolean in [baseline]"
             require(boolean or not field.switch, rule, key="run", cure=f"write {{{field.name}}}")
+
+    def metrics(self, given: Sequence[MetricTable]) -> Sequence[MetricTable]:
+        """What arms are judged by. Raises BadInput where a study gives no metric."""
+        cure = 'name what it tells: metrics = [{ name = "valid_loss", delta = 0.02 }]'
+        require(given, "is missing", key="metrics", cure=cure)
+        return given
 
     def resolve(self, given: Settings) -> dict[str, Any]:
         """The fields of a trial, from its settings."""

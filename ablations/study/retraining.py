@@ -1,13 +1,48 @@
-"""The reasons why trials are trained again although an earlier plan has results for their settings."""
+"""Trials that were trained before: which they are, and why some are trained again."""
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 
 from ablations.ledger import Ledger
+from ablations.study import plan as plans
 from ablations.study.plan import Plan
-from bench.errors import plural
+from bench.errors import BadInput, plural
 from bench.identity import changes
-from bench.trial import Trial
+from bench.trial import Result, Trial
+
+
+def find(id: str, ledger: Ledger) -> Result:
+    """The result of the trial whose identity begins with `id`. Raises BadInput for none and for several."""
+    found = [known for known in ledger.files() if id and known.startswith(id.lower())]
+    if len(found) > 1:
+        shown = ", ".join(found[:3]) + (", …" if len(found) > 3 else "")
+        raise BadInput(
+            f"{len(found)} identities begin so ({shown})", place=f"trial {id!r}", cure="write more of it"
+        )
+    result = ledger.read(found[0]) if found else None
+    if result is None:
+        runs = ", ".join(plan.study for plan in plans.all_stored(ledger))
+        cure = (
+            f"`unrolled show STUDY` lists a study's trials ({runs})" if runs else "no study has been run yet"
+        )
+        raise BadInput(f"no trial in {ledger.root} has this identity", place=f"trial {id!r}", cure=cure)
+    return result
+
+
+def as_today(trial: Trial) -> tuple[Trial | None, str]:
+    """The trial that the present code, data and plug-ins make of a stored one, and what differs, if anything.
+
+    None where more than the versions of packages differ: it would be another experiment.
+    """
+    try:
+        today = trial.identify()
+    except BadInput as error:
+        return None, str(error)
+    if today.id == trial.id:
+        return trial, ""
+    same = replace(today, versions=trial.versions).id == trial.id
+    return today if same else None, ", ".join(changes(trial, today))
 
 
 def reasons(before: Plan, plan: Plan, todo: Sequence[Trial], ledger: Ledger) -> list[str]:

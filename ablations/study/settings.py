@@ -6,7 +6,7 @@ in the registry, and then from ChapterTrial: its default < the model's chapter s
 
 import ast
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from functools import cache
 from typing import Annotated, Any, Literal
@@ -14,16 +14,23 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from ablations.study.errors import explain, shown
+from ablations.study.study_file import MetricTable
 from ablations.study.trainer import Factor, Settings
 from bench.chapter.models.registry import ZOO, spec_of
 from bench.chapter.models.spec import PENALTIES, ModelSpec
 from bench.chapter.text import data_hash
 from bench.chapter.trial import ChapterTrial, Setting
-from bench.errors import BadInput, plural, suggestion
+from bench.errors import BadInput, plural, require, suggestion
 from bench.trial import DERIVED, TASK
 
 _FIELDS = {f.name: f for f in fields(ChapterTrial) if "setting" in f.metadata}
 DEFAULTS: Settings = {name: f.default for name, f in _FIELDS.items()}
+
+METRICS = (
+    "valid_accuracy", "valid_loss", "valid_perplexity", "valid_bits", "train_loss",
+    "seconds", "speed_train", "memory_peak",
+)  # fmt: skip
+"""By which arms can be judged."""
 
 TASK_SETTINGS = ("corpus", *(name for name in TASK if name != "data"))
 """As settings: the data are named by their corpus."""
@@ -72,6 +79,19 @@ _ELSEWHERE = {
     "options": "write the model's options themselves: hidden = 128",
     "name": "an arm is named beside its `set`",
 }
+
+
+def metrics(given: Sequence[MetricTable]) -> Sequence[MetricTable]:
+    """What arms are judged by: by default the accuracy and then the loss. Raises BadInput for others."""
+    for index, metric in enumerate(given):
+        place = f"metrics.{index}.name = {shown(metric.name)}"
+        require(metric.name in METRICS, f"should be one of {', '.join(METRICS)}", key=place)
+        rule = "is for the curves of a [program]"
+        require(metric.value == "last", rule, key=f"metrics.{index}.value", cure="leave it out")
+    return given or [
+        MetricTable(name="valid_accuracy", delta=0.02),
+        MetricTable(name="valid_loss", delta=0.05),
+    ]
 
 
 def resolve(given: Settings) -> dict[str, Any]:

@@ -99,7 +99,7 @@ class Study:
     @property
     def of_program(self) -> bool:
         """Whether its trials are a user's program, and not models of the chapter."""
-        return "model" not in self.baseline.settings
+        return self.file.program is not None
 
     @property
     def contrasts(self) -> dict[str, str]:

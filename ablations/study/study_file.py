@@ -18,20 +18,14 @@ from pydantic import (
     field_validator,
 )
 
-from ablations.study.errors import explain, shown
+from ablations.study.errors import explain
 from ablations.study.seeds import MOST
 from bench.chapter.text import contents
-from bench.errors import BadInput, require, suggestion
+from bench.errors import BadInput, suggestion
 from bench.metric import Metric
 
 LARGEST = 1_000_000
 """Bytes that a study's file may have: those of some 20,000 arms one by one, read within a second."""
-
-METRICS = (
-    "valid_accuracy", "valid_loss", "valid_perplexity", "valid_bits", "train_loss",
-    "seconds", "speed_train", "memory_peak",
-)  # fmt: skip
-"""Of the chapter's models, by which arms can be judged."""
 
 Text = Annotated[str, Field(min_length=1, max_length=200, pattern=r"\S")]
 Patterns = Annotated[tuple[str, ...], Field(strict=False)]
@@ -140,7 +134,7 @@ class MetricTable(Table):
 
     name: Text
     """the metric: of the chapter valid_accuracy, valid_loss, valid_perplexity, valid_bits or train_loss, of \
-a program one that it tells, `seconds` or `memory_peak`"""
+a program one that it tells, `seconds`, `memory_peak` or, on a GPU, `gpu_memory_peak`"""
     delta: Annotated[Any, AfterValidator(_check_delta), WithJsonSchema({"type": "number"})]
     """δ, in the metric's unit: a smaller difference counts as none; `"5%"` compares arms by their ratio, \
 which is meant for times"""
@@ -202,12 +196,9 @@ class StudyFile(Table):
     """a paragraph below the title"""
     program: ProgramTable | None = None
     """a program of your own, which is trained in place of the chapter's models"""
-    metrics: Annotated[tuple[MetricTable, ...], Field(strict=False, min_length=1)] = (
-        MetricTable(name="valid_accuracy", delta=0.02),
-        MetricTable(name="valid_loss", delta=0.05),
-    )
+    metrics: Annotated[tuple[MetricTable, ...], Field(strict=False, min_length=1)] = ()
     """what arms are judged by, the most important first: its verdicts decide how many seeds are trained; by
-    default the accuracy with a δ of 0.02, then the loss with a δ of 0.05 nats"""
+    default, without [program], the accuracy with a δ of 0.02, then the loss with a δ of 0.05 nats"""
     seeds: Any = None
     """how many seeds (`10` is 0 to 9), a range `"10-19"`, or a list `"0,3,5"` or `[0, 3, 5]`; without
     `looks` all of them are trained; by default as many as the last look needs (10 with [tuning])"""
@@ -297,15 +288,9 @@ def read(name: str) -> tuple[str, str]:
 def check(keys: Mapping[str, Any]) -> StudyFile:
     """The keys of a study's file, checked. Raises BadInput, naming the key."""
     try:
-        file = StudyFile.model_validate(keys)
+        return StudyFile.model_validate(keys)
     except ValidationError as error:
         raise explain(error, _TABLES) from error
-    for index, metric in enumerate(file.metrics if file.program is None else ()):
-        place = f"metrics.{index}.name = {shown(metric.name)}"
-        require(metric.name in METRICS, f"should be one of {', '.join(METRICS)}", key=place)
-        rule = "is for the curves of a [program]"
-        require(metric.value == "last", rule, key=f"metrics.{index}.value", cure="leave it out")
-    return file
 
 
 def parse(text: str) -> StudyFile:

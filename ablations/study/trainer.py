@@ -3,10 +3,11 @@
 `ablations.study.settings` is the chapter's, `ablations.study.program` that of a user's program.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from ablations.study.study_file import MetricTable
 from bench.trial import Trial
 
 Settings = Mapping[str, Any]
@@ -27,6 +28,9 @@ class Trainer(Protocol):
 
     Every function raises BadInput for settings that are wrong.
     """
+
+    def metrics(self, given: Sequence[MetricTable]) -> Sequence[MetricTable]:
+        """What arms are judged by: the metrics that a study gives, or else those that are usual."""
 
     def resolve(self, given: Settings) -> dict[str, Any]:
         """The fields of a trial, the seed and the hashes apart, from flat settings."""

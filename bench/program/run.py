@@ -33,6 +33,7 @@ THREADS = ("OMP", "MKL", "OPENBLAS", "NUMEXPR")
 """What begins the names of the variables that tell libraries how many threads to take."""
 
 MEASURED = "seconds", "memory_peak"
+MEASURED_ON_A_GPU = (*MEASURED, "gpu_memory_peak")  # the last one by `ablations.runner.usage`
 """Metrics that every program has."""
 
 LINE = 1 << 20  # bytes of a line, of which a longer one makes several
@@ -207,7 +208,8 @@ def _import(name: str, folder: str) -> ModuleType:
 def _environ(trial: ProgramTrial, out: Path) -> dict[str, str]:
     threads = {f"{library}_NUM_THREADS": str(trial.threads) for library in THREADS}
     own = {"UNROLLED_SEED": str(trial.seed), "UNROLLED_OUT": str(out), "PYTHONUNBUFFERED": "1"}
-    return {**os.environ, **threads, **own}
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+    return {**os.environ, **threads, **own, "PATH": path}
 
 
 def _read_lines(pipe: IO[bytes], take: Callable[[str], None]) -> None:
@@ -232,8 +234,9 @@ def _memory_peak(trial: ProgramTrial) -> float:
 
 
 def _missing(trial: ProgramTrial, told: Mapping[str, float]) -> str:
+    measured = MEASURED if trial.device == "cpu" else MEASURED_ON_A_GPU
     for name in trial.wanted:
-        if name not in told and name not in MEASURED:
+        if name not in told and name not in measured:
             return f"it tells no {name}; {suggestion(name, told) if told else 'it told no number'}"
     return ""
 

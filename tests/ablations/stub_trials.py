@@ -58,11 +58,12 @@ def steady(trial: ChapterTrial) -> Result:
     )
 
 
-def alone(trial: ChapterTrial, work: str = WORK, **options) -> Result:
-    """The result of a trial in a process of its own; `options` are those of `run_alone`."""
-    from ablations.runner.process import Limits, run_alone
+def alone(trial: ChapterTrial, work: str = WORK, **spec) -> Result:
+    """The result of a trial in a process of its own."""
+    from ablations.runner.child import TaskSpec
+    from ablations.runner.process import run_alone
 
-    result = run_alone(trial, work, options.pop("limits", Limits()), **options)
+    result = run_alone(trial, TaskSpec(work=work, **spec))
     assert result is not None
     return result
 
@@ -269,8 +270,8 @@ def looks(trial: ChapterTrial) -> Result:
 def study(folder: str, count: int, workers: int = 1, attempts: int = 3, cluster: str = "", **options) -> None:
     """Run a study of `count` trials as the command would: under the study's lock."""
     from ablations.ledger import Ledger
+    from ablations.runner.child import Limits
     from ablations.runner.parallel import TrialConditions, run_trials
-    from ablations.runner.process import Limits
 
     ledger = Ledger(Path(folder))
     with ledger.lock_study("stub"):

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 import bench.identity
-from ablations.runner.process import Limits, run_alone
+from ablations.runner.child import TaskSpec
+from ablations.runner.process import run_alone
 from bench.chapter import identity
 from bench.chapter.models.registry import ZOO
 from bench.chapter.run import run_trial
@@ -118,7 +119,7 @@ def modules(trial: ChapterTrial) -> Result:
 def test_every_file_that_a_trials_process_loads_counts_or_has_its_reason(
     small: Callable[..., ChapterTrial], engine: str
 ) -> None:
-    result = run_alone(small("lm4", engine=engine), f"{__name__}:modules", Limits())
+    result = run_alone(small("lm4", engine=engine), TaskSpec(work=f"{__name__}:modules"))
     assert result is not None and result.reason.endswith("this one is done")
     lines = map(Path, result.output.splitlines())
     loaded = {str(line.relative_to(PACKAGE)) for line in lines if line.is_relative_to(PACKAGE)}

@@ -56,12 +56,12 @@ def test_gpus_are_named_by_index_or_uuid_up_to_the_first_that_fits_none(
 
 
 def test_a_reading_has_utilisation_and_memory_and_a_lost_gpu_has_none(nvml: Machine) -> None:
-    nvml.has({"used": 500, "busy": 37})
+    nvml.has({"used": 500, "busy": 37, "users": {"11": 100, "12": 200, "13": 50, "14": None}})
     (gpu,) = nvidia.visible()
-    assert nvidia.read(gpu) == (37.0, 500.0)
+    assert nvidia.read(gpu, {11, 12, 14}) == (37.0, 500.0, 300.0)
     nvml.has({"lost": True})
     with pytest.raises(pynvml.NVMLError):
-        nvidia.read(gpu)
+        nvidia.read(gpu, ())
 
 
 def test_what_is_missing_is_told(nvml: Machine, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -153,7 +153,7 @@ def test_a_file_beside_the_plug_in_is_not_imported_behind_the_identitys_back(
     ("name", "said"),
     [
         ("none.py", "No such file or directory; give the path of a Python file"),
-        ("none", r"no such module; .*my_cell\.py"),
+        ("none", r"is no Python file; .*my_cell\.py"),
     ],
 )
 def test_a_file_that_is_not_there_is_refused(name: str, said: str) -> None:

@@ -2,7 +2,8 @@
 
 `install` puts them in the place of pynvml's own, here or, by `PYTHONPATH` and a sitecustomize.py, in a
 process that is started. The file is read at each call, so that a test may change the GPUs meanwhile:
-`{"gpus": [{…}], "cuda": 12080}`, where a GPU has `used` (MiB), `busy` (%), `lost` and `capability`.
+`{"gpus": [{…}], "cuda": 12080}`, where a GPU has `used` (MiB), `users` (pid → MiB), `busy` (%), `lost` and
+`capability`.
 """
 
 import json
@@ -102,6 +103,11 @@ def nvmlDeviceGetName(handle):  # Dask's workers ask
 
 def nvmlDeviceGetMemoryInfo(handle, version=None):
     return SimpleNamespace(total=80_000 << 20, used=_at(handle).get("used", 0) << 20)
+
+
+def nvmlDeviceGetComputeRunningProcesses(handle):
+    users = _at(handle).get("users", {}).items()
+    return [SimpleNamespace(pid=int(pid), usedGpuMemory=mib and mib << 20) for pid, mib in users]
 
 
 def nvmlDeviceGetUtilizationRates(handle):

@@ -167,7 +167,7 @@ def test_a_driver_killed_twice_ends_with_the_bits_of_an_undisturbed_study(folder
         (["studies", "small"], "has not been run"),
         (["run", "small.toml", "--out", "text.txt"], "--out text.txt: cannot be written"),
         (["run", "small.toml", "--set", "corpus='a\nb\x1b.txt'"], "corpus a b␛.txt: No such file"),
-        (["show", "models", "--plugin", "."], "plug-in .: no such module"),
+        (["show", "models", "--plugin", "."], "plug-in .: is no Python file"),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_code_2(folder, words, told, monkeypatch, capsys):

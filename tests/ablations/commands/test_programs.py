@@ -167,6 +167,7 @@ def test_a_program_that_used_another_setting_than_was_asked_for_is_refused(tmp_p
         (("dropout = [0.5]", "dropout = ['much']"), 'dropout = "much"'),
         (("deep = [true]", "deep = [1]"), "deep = 1"),
         (("[program]", "[program]\ncode = ['none.py']"), "'none.py'"),
+        (('metrics = [{ name = "accuracy", delta = 0.01 }]', ""), "metrics"),
     ],
 )
 def test_a_study_and_a_template_that_do_not_fit_are_refused_by_key(

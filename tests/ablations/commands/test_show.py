@@ -11,7 +11,8 @@ import torch
 from ablations.api import learner
 from ablations.commands import show
 from ablations.ledger import Ledger
-from ablations.runner.retrained import continuation, find, retrained
+from ablations.study.retraining import find
+from bench.chapter.retrained import continuation, retrained
 from bench.chapter.run import run_trial
 from bench.chapter.trial import ChapterTrial
 from bench.errors import BadInput

@@ -88,13 +88,14 @@ EDITED = """
 import json, os, signal, sys
 from multiprocessing import forkserver
 from pathlib import Path
-from ablations.runner.process import Limits, run_alone
+from ablations.runner.child import TaskSpec
+from ablations.runner.process import run_alone
 from bench.chapter import training
 from bench.errors import BadInput
 from bench.chapter.trial import ChapterTrial
 
 def train(trial):
-    result = run_alone(trial, "bench.chapter.run:run_trial", Limits(), preload=["bench.chapter.warm_up"])
+    result = run_alone(trial, TaskSpec(preload=["bench.chapter.warm_up"]))
     return result.fingerprints["weights"]
 
 settings = {"corpus": sys.argv[1], "window": 4, "batch": 8, "epochs": 1, "options": {"hidden": 8}}

@@ -9,8 +9,8 @@ from stub_trials import WORK, alone, bits, steady, trial, whole
 
 from ablations.ledger import Ledger
 from ablations.runner import process
+from ablations.runner.child import Limits
 from ablations.runner.parallel import Counts, TrialConditions, run_trials
-from ablations.runner.process import Limits
 from bench.errors import BadInput
 from bench.trial import Result
 
@@ -21,7 +21,7 @@ def ended(act: str, *, seconds: float = 120.0, **options) -> Result:
     return alone(trial(0, act, **options), limits=Limits(seconds=seconds))
 
 
-OUT_OF_MEMORY = "out of memory (limit 512 MiB): raise --memory-limit, or lower batch, window or hidden"
+OUT_OF_MEMORY = "out of memory (limit 512 MiB): raise --memory-limit, or make batches or the model smaller"
 FAULTS = {
     "raises": "ValueError: two lines",
     "exits": "SystemExit: enough",

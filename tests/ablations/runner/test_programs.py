@@ -5,17 +5,20 @@ import os
 import random
 import signal
 import subprocess
+import sys
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from as_typed import COMMAND, environment
+from nvml_stand_in import Machine
 from processes import Marked, lives, read, wait_for
 
 from ablations.ledger import Ledger
+from ablations.runner.child import Limits
 from ablations.runner.parallel import TrialConditions, run_trials
-from ablations.runner.process import Limits
+from bench.devices import usable
 from bench.errors import BadInput
 from bench.program.trial import ProgramTrial
 from bench.trial import Result
@@ -27,7 +30,7 @@ def run(folder: Path, program: str, **changes: object) -> Result:
     told = {"run": "python train.py {seed} {out}", "wanted": ("loss",), "code": ("train.py",), **changes}
     trial = ProgramTrial(seed=3, folder=str(folder), **told).identify()
     ledger = Ledger(folder / "results")
-    run_trials([trial], ledger, TrialConditions(limits=Limits(seconds=30)))
+    run_trials([trial], ledger, TrialConditions(limits=Limits(seconds=30), gpus=usable().gpus))
     result = ledger.read(trial.id)
     assert result is not None
     return result
@@ -86,6 +89,12 @@ def test_metrics_come_from_the_file_that_is_named(tmp_path: Path) -> None:
     assert result.done and result.metrics["loss"] == 2.5
 
 
+def test_python_is_the_interpreter_that_runs_unrolled_also_behind_env(tmp_path: Path) -> None:
+    code = "import os, sys; sys.exit(os.environ['LR'] + sys.executable)"
+    result = run(tmp_path, code, run="env LR=0.1 python train.py {seed}", settings={"lr": 0.1})
+    assert result.reason == f"exit code 1: 0.1{sys.executable}"
+
+
 def test_a_program_sees_its_seed_its_folder_its_threads_and_no_gpu(tmp_path: Path) -> None:
     names = "UNROLLED_SEED", "UNROLLED_OUT", "OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES"
     code = (
@@ -94,6 +103,14 @@ def test_a_program_sees_its_seed_its_folder_its_threads_and_no_gpu(tmp_path: Pat
     result = run(tmp_path, code, threads=2)
     seed, out, threads, gpus = json.loads(result.output.strip().replace("'", '"'))
     assert (seed, threads, gpus) == ("3", "2", "") and result.trial.id in out
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_gpu_memory_is_measured_of_every_program_on_a_gpu(nvml: Machine, tmp_path: Path, device: str) -> None:
+    nvml.has({"used": 700})
+    result = run(tmp_path, "print('{}')", wanted=("gpu_memory_peak",), device=device)
+    told = "" if device == "cuda" else "it tells no gpu_memory_peak; it told no number"
+    assert (result.reason, result.metrics.get("gpu_memory_peak")) == (told, 700 if device == "cuda" else None)
 
 
 def test_what_a_program_starts_ends_with_it(tmp_path: Path) -> None:

@@ -11,8 +11,9 @@ from stub_trials import WORK, alone, bits, steady, trial, whole
 
 from ablations.ledger import Ledger
 from ablations.runner import process
+from ablations.runner.child import Limits
 from ablations.runner.parallel import Counts, TrialConditions, run_trials
-from ablations.runner.process import ENVIRONMENT, Limits
+from ablations.runner.process import ENVIRONMENT
 from bench.chapter.trial import ChapterTrial
 from bench.errors import BadInput
 from bench.trial import Result
@@ -175,15 +176,6 @@ def test_what_a_trial_leaks_does_not_reach_the_next(ledger: Ledger) -> None:
     after = looks_from_a_fresh_process()
     assert after.pop("pid") != before.pop("pid")
     assert after == before
-
-
-def test_a_plug_in_is_imported_in_the_trials_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "my_plug_in.py").write_text("")
-    (tmp_path / "my_broken_plug_in.py").write_text("import no_such_package")
-    monkeypatch.syspath_prepend(tmp_path)
-    assert "my_plug_in" in looks_from_a_fresh_process(preload=["my_plug_in"])["modules"]
-    result = alone(trial(), preload=["my_broken_plug_in"])
-    assert result.reason == "ModuleNotFoundError: No module named 'no_such_package'"
 
 
 def test_work_that_does_not_exist_is_a_failed_trial() -> None:

@@ -1,5 +1,7 @@
 """What a long trial used, as its parent sampled it."""
 
+import os
+import signal
 import subprocess
 import sys
 
@@ -12,6 +14,8 @@ from bench.devices import usable
 from bench.trial import Result
 
 BUSY = "import time\nblock = bytearray(50 * 2**20)\nprint('up', flush=True)\nwhile True: pass"
+
+PIPES = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
 
 
 @pytest.fixture(autouse=True)
@@ -62,11 +66,21 @@ def test_a_process_that_ends_gives_no_more_samples_and_no_error():
         assert seen.series() == {}
 
 
-def test_the_series_has_what_was_read_of_the_trials_gpu(busy, nvml: Machine):
-    nvml.has({"used": 1024, "busy": 37})
-    seen = usage.Usage(busy, usable().gpus[0])
-    seen.sample()
-    assert (seen.series()["gpu"], seen.series()["gpu_memory"]) == ((37.0,), (1024.0,))
+def test_the_gpu_is_read_as_a_whole_and_its_memory_of_the_trials_processes_too(nvml: Machine):
+    code = (
+        f"import subprocess, sys; print(subprocess.Popen([sys.executable, '-c', {BUSY!r}]).pid, flush=True)"
+    )
+    with subprocess.Popen([sys.executable, "-c", f"{code}\ninput()"], **PIPES) as parent:
+        child = parent.stdout.readline().strip()
+        nvml.has({"used": 1024, "busy": 37, "users": {parent.pid: 100, child: 200, os.getpid(): 400}})
+        seen = usage.Usage(parent.pid, usable().gpus[0])
+        seen.sample()
+        nvml.has({"used": 900, "busy": 39, "users": {}})
+        seen.sample()
+        os.kill(int(child), signal.SIGKILL)
+        parent.communicate()
+    assert (seen.series()["gpu"], seen.series()["gpu_memory"]) == ((37.0, 39.0), (1024.0, 900.0))
+    assert seen.gpu_metrics() == {"gpu_utilisation": 38, "gpu_memory_used": 1024, "gpu_memory_peak": 300}
 
 
 def test_a_result_has_its_samples_and_reads_back(monkeypatch):

@@ -6,11 +6,10 @@ import pytest
 from stub_trials import WORK, bits, steady, trial
 
 from ablations.runner import worker
-from ablations.runner.process import Limits
-from ablations.runner.worker import TaskSpec
+from ablations.runner.child import TaskSpec
 from bench.trial import Result
 
-SPEC = TaskSpec(work=WORK, limits=Limits())
+SPEC = TaskSpec(work=WORK)
 
 
 def test_a_worker_fits_a_driver_with_the_same_code_and_versions() -> None:

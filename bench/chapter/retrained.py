@@ -6,52 +6,16 @@ fingerprint shows whether it is the same to the last bit.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ablations.ledger import Ledger
-from ablations.study import plan as plans
 from bench.chapter.models.registry import spec_of
 from bench.chapter.trial import ChapterTrial
 from bench.errors import BadInput, require
-from bench.identity import changes
-from bench.trial import Result, Trial
+from bench.trial import Result
 
 if TYPE_CHECKING:
     from bench.chapter.corpus import Batches, Corpus
-
-
-def find(id: str, ledger: Ledger) -> Result:
-    """The result of the trial whose identity begins with `id`. Raises BadInput for none and for several."""
-    found = [known for known in ledger.files() if id and known.startswith(id.lower())]
-    if len(found) > 1:
-        shown = ", ".join(found[:3]) + (", …" if len(found) > 3 else "")
-        raise BadInput(
-            f"{len(found)} identities begin so ({shown})", place=f"trial {id!r}", cure="write more of it"
-        )
-    result = ledger.read(found[0]) if found else None
-    if result is None:
-        runs = ", ".join(plan.study for plan in plans.all_stored(ledger))
-        cure = (
-            f"`unrolled show STUDY` lists a study's trials ({runs})" if runs else "no study has been run yet"
-        )
-        raise BadInput(f"no trial in {ledger.root} has this identity", place=f"trial {id!r}", cure=cure)
-    return result
-
-
-def as_today(trial: Trial) -> tuple[Trial | None, str]:
-    """The trial that the present code, data and plug-ins make of a stored one, and what differs, if anything.
-
-    None where more than the versions of packages differ: it would be another experiment.
-    """
-    try:
-        today = trial.identify()
-    except BadInput as error:
-        return None, str(error)
-    if today.id == trial.id:
-        return trial, ""
-    same = replace(today, versions=trial.versions).id == trial.id
-    return today if same else None, ", ".join(changes(trial, today))
 
 
 @dataclass(frozen=True)
