@@ -26,7 +26,7 @@ _LOWER = """
 loss cross_entropy log_loss nll nats bits perplexity ppl bits_per_byte bits_per_character bpb bpc
 error err error_rate wer cer mae mse rmse mape mean_absolute_error mean_squared_error root_mean_squared_error
 brier_score brier_score_loss ece fid seconds milliseconds time duration runtime latency
-memory memory_peak gpu_memory_peak parameters model_parameters flops train_flops
+memory memory_peak gpu_memory_peak parameters model_parameters flops
 """
 KNOWN: dict[str, Better] = {
     **dict.fromkeys(_HIGHER.split(), "higher"),

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from multiprocessing.connection import Connection
+from pathlib import Path
 
 from ablations.ledger import Ledger
 from ablations.runner.child import TaskSpec
@@ -60,15 +60,11 @@ def run_trials(
 ) -> Counts:
     """Run the trials that the ledger has no result for, in the order given.
 
-    `conditions.workers` of them run at a time, or on a cluster as many as that has slots.
-
     `wanted` is asked once of each trial, when a slot is free for it; one that is not wanted does not start.
-    It is asked while no result is being kept, so that it may follow from the results so far.
-
-    A failed trial is final; `retry` runs the failed ones again. `fail_fast` starts no more after the
-    first failure. The first Ctrl-C starts no more either and calls `on_drain`; the second one, or SIGTERM,
-    ends the running trials too, unrecorded. `wanted` and `on_result` are called one at a time, from several
-    threads.
+    It and `on_result` are called one at a time, from several threads, so that what is wanted may follow from
+    the results so far. A failed trial is final; `retry` runs the failed ones again. `fail_fast` starts no
+    more after the first failure. The first Ctrl-C starts no more either and calls `on_drain`; the second one,
+    or SIGTERM, ends the running trials too, unrecorded.
 
     Raises BadInput if the ledger cannot be written, if a trial's code, text or versions have changed since it
     was planned, or if the cluster fails; and whatever the callbacks raise, once all is stopped.
@@ -87,14 +83,7 @@ def run_trials(
             shutdown.drain()
 
     with shutdown.signals(on_drain):
-        if conditions.cluster and todo:
-            from ablations.runner.cluster import run_on_cluster  # needs the extra `cluster`
-
-            run_on_cluster(conditions.cluster, conditions, todo, filter(wanted, todo), record, shutdown)
-        else:
-            workers = min(conditions.workers, len(todo))
-            run = _run_here(todo, ledger, conditions, workers, shutdown.stopped)
-            _side_by_side(run, filter(wanted, todo), record, workers, shutdown, lock)
+        _run_all(todo, filter(wanted, todo), ledger.checkpoints, conditions, record, shutdown, lock)
     return Counts(
         done=ended["done"] + ended["diverged"],
         failed=ended["failed"],
@@ -104,43 +93,47 @@ def run_trials(
     )
 
 
-def _run_here(
-    todo: Sequence[Trial], ledger: Ledger, conditions: TrialConditions, workers: int, stop: Connection
-) -> Callable[[Trial], Result | None]:
-    """The function that runs one trial on this machine; it returns None if `stop` became readable."""
-    on_gpus = any(trial.device != "cpu" for trial in todo)
-    cure = "see `nvidia-smi`, or use --device cpu"
-    require(conditions.gpus or not on_gpus, "no GPU was given to train on", place="device cuda", cure=cure)
-
-    def run(trial: Trial) -> Result | None:
-        with nullcontext() if trial.device == "cpu" else slots.take() as gpu:
-            result = run_alone(trial, conditions, checkpoints=ledger.checkpoints, stop=stop, gpu=gpu)
-        facts = {"trials_at_a_time": workers}
-        return result and replace(result, environment={**facts, **result.environment})
-
-    slots = GpuSlots(conditions.gpus, workers)
-    return run
-
-
-def _side_by_side(
-    run: Callable[[Trial], Result | None],
+def _run_all(
+    todo: Sequence[Trial],
     queue: Iterator[Trial],
+    checkpoints: Path,
+    conditions: TrialConditions,
     record: Callable[[Result], None],
-    workers: int,
     shutdown: Shutdown,
     lock: threading.Lock,
 ) -> None:
-    """Run the trials of a queue, `workers` at a time; `lock` guards the queue. Raises an error of theirs."""
+    """Run the trials of a queue, on a cluster or here; `lock` guards the queue. Raises an error of theirs."""
+    if conditions.cluster and todo:
+        from ablations.runner.cluster import run_on_cluster  # needs the extra `cluster`
+
+        return run_on_cluster(conditions.cluster, conditions, todo, queue, record, shutdown)
+    on_gpus, workers = any(trial.device != "cpu" for trial in todo), min(conditions.workers, len(todo))
+    cure = "see `nvidia-smi`, or use --device cpu"
+    require(conditions.gpus or not on_gpus, "no GPU was given to train on", place="device cuda", cure=cure)
+    slots = GpuSlots(conditions.gpus, workers)
+
+    def next_trial() -> Trial | None:
+        with lock:
+            return None if shutdown.drained else next(queue, None)
+
+    def run(trial: Trial) -> None:
+        with nullcontext() if trial.device == "cpu" else slots.take() as gpu:
+            result = run_alone(trial, conditions, checkpoints=checkpoints, stop=shutdown.stopped, gpu=gpu)
+        if result is not None:
+            record(replace(result, environment={"trials_at_a_time": workers, **result.environment}))
+
+    _side_by_side(next_trial, run, workers, shutdown)
+
+
+def _side_by_side(
+    next_trial: Callable[[], Trial | None], run: Callable[[Trial], None], workers: int, shutdown: Shutdown
+) -> None:
+    """Run trials, `workers` at a time, until none is left. Raises an error of theirs once all is stopped."""
 
     def worker() -> None:
         try:
-            while True:
-                with lock:
-                    trial = None if shutdown.drained else next(queue, None)
-                if trial is None:
-                    return
-                if (result := run(trial)) is not None:
-                    record(result)
+            while (trial := next_trial()) is not None:
+                run(trial)
         except BaseException:
             shutdown.stop()
             raise

@@ -38,7 +38,7 @@ _STRICT = ConfigDict(strict=True, extra="forbid")
 class PlannedArm(ArmDescription):
     """One arm and the identity of its trial for each of its seeds: the study's, or those of a search.
 
-    An arm that is fitted by counting is trained once: its seeds share one trial.
+    An arm that is `counted` is trained once: no seed changes it, and its seeds share one trial.
     """
 
     model: str

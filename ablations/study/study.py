@@ -51,7 +51,7 @@ class Arm(ArmDescription):
 
     @property
     def counted(self) -> bool:
-        """Whether it is fitted by counting, which no seed changes: all seeds share the lowest one's trial."""
+        """Whether no seed changes it, as one that is fitted by counting: all share the lowest one's trial."""
         return self.trainer.counted(self.settings)
 
     def trial(self, seed: int = 0, device: str = "cpu") -> Trial:
@@ -106,7 +106,7 @@ class Study:
         """The declared contrasts: the arm that is compared, and the one that it is compared with.
 
         The A/A check is none. Nor has a reference one: an arm that others name in `against`, or one that is
-        fitted by counting, unless it names an arm itself. Nor has an arm of another task.
+        counted, unless it names an arm itself. Nor has an arm of another task.
         """
         found, bases = {}, {arm.against for arm in self.arms}
         for arm in self.arms[1:]:

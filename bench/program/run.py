@@ -52,29 +52,29 @@ def run_trial(trial: ProgramTrial) -> Result:
     versions = dict(line.split(" ") for line in trial.versions.split(", ") if line)
     environment = machine.basic_facts(trial.device, Path(trial.folder)) | {"threads": trial.threads}
     facts: dict[str, Any] = {"started": started, "environment": environment | {"packages": versions}}
-    out, told = _own_folder(trial), Told()
+    out, told, failed = _own_folder(trial), Told(), ""
     run = _call if trial.function else _execute
     try:
         with _limited_folder(trial, out):
-            ended = run(trial, out, told)
+            run(trial, out, told)
     except Failure as error:
-        ended = str(error)
+        failed = str(error)
     seconds = time.perf_counter() - clock
     facts |= {"seconds": seconds, "curves": {n: tuple(sorted(c.items())) for n, c in told.curves.items()}}
     metrics = {"seconds": seconds, "memory_peak": _memory_peak(trial)}
     metrics |= {name: told.value(name, trial.take.get(name, "last")) for name in told.last}
-    result = _conclude(trial, ended, metrics, told)
+    result = _conclude(trial, failed, metrics, told)
     if result.done:
         _keep(trial, out)
     return replace(result, metrics=metrics, **facts)
 
 
-def _conclude(trial: ProgramTrial, ended: str, metrics: Mapping[str, float], told: Told) -> Result:
-    """What the end of a program means: `ended` is why it failed, if it did."""
+def _conclude(trial: ProgramTrial, failed: str, metrics: Mapping[str, float], told: Told) -> Result:
+    """What the end of a program means: `failed` is why it failed, if it did."""
     for name in trial.wanted:
         if not math.isfinite(value := metrics.get(name, 0.0)):
             return failure(trial, f"diverged: {name} is {value}", status="diverged")
-    if reason := ended or _missing(trial, told.last) or _other_settings(trial, told):
+    if reason := failed or _missing(trial, told.last) or _other_settings(trial, told):
         return failure(trial, reason)
     numbers = [{n: x for n, x in part.items() if not is_clock(n)} for part in (metrics, told.curves)]
     proofs = {
@@ -119,8 +119,8 @@ def _limited_folder(trial: ProgramTrial, out: Path) -> Iterator[None]:
         over.set()
 
 
-def _execute(trial: ProgramTrial, out: Path, told: Told) -> str:
-    """Run the command line. Returns why it failed, "" if it did not.
+def _execute(trial: ProgramTrial, out: Path, told: Told) -> None:
+    """Run the command line. Raises Failure where it fails.
 
     Where a signal ended it, this process ends by the same one, so that the runner tries again.
     """
@@ -134,7 +134,7 @@ def _execute(trial: ProgramTrial, out: Path, told: Told) -> str:
             stderr=subprocess.PIPE,
         )  # fmt: skip
     except OSError as error:
-        return f"cannot start {words[0]!r}: {error.strerror}"
+        raise Failure(f"cannot start {words[0]!r}: {error.strerror}") from error
     code, last_words = _listen(program, told)
     if trial.metrics and not code:
         _read_file(trial, out, values, told)
@@ -142,7 +142,8 @@ def _execute(trial: ProgramTrial, out: Path, told: Told) -> str:
         with suppress(OSError):  # SIGKILL has no other
             signal.signal(-code, signal.SIG_DFL)
         os.kill(os.getpid(), -code)
-    return f"exit code {code}: {last_words[:WORDS] or 'it printed nothing'}" if code else ""
+    if code:
+        raise Failure(f"exit code {code}: {last_words[:WORDS] or 'it printed nothing'}")
 
 
 def _listen(program: "subprocess.Popen[bytes]", told: Told) -> tuple[int, str]:
@@ -179,19 +180,18 @@ def _read_file(trial: ProgramTrial, out: Path, values: Mapping[str, Any], told: 
         raise Failure(str(error)) from error
 
 
-def _call(trial: ProgramTrial, out: Path, told: Told) -> str:
+def _call(trial: ProgramTrial, out: Path, told: Told) -> None:
     """Call the function. What it raises is the runner's to tell."""
     os.environ.update(_environ(trial, out))
     module, _, name = trial.function.partition(":")
     function: Callable[..., Any] = getattr(_import(module, trial.folder), name)
     places = {"out": out} if "out" in inspect.signature(function).parameters else {}
     returned = function(seed=trial.seed, **trial.settings, **places)
-    rows = [returned] if isinstance(returned, Mapping) else returned
-    if not isinstance(rows, Iterable):
-        raise Failure(f"returned {type(returned).__name__}, and no dictionary of metrics")
-    for row in rows:
+    several = isinstance(returned, Iterable) and not isinstance(returned, Mapping)
+    for row in returned if several else [returned]:
+        if not isinstance(row, Mapping):
+            raise Failure(f"returned {type(row).__name__}, and no dictionary of metrics")
         told.add(row)
-    return ""
 
 
 def _import(name: str, folder: str) -> ModuleType:

@@ -1,7 +1,6 @@
 """A function studied from Python: trained in processes of its own, found by its module."""
 
-import importlib.util
-import subprocess
+import importlib
 import sys
 from collections.abc import Callable
 from itertools import count
@@ -32,6 +31,8 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], M
     """Write and import a module of the user's."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
+    for name, value in environment(tmp_path).items():
+        monkeypatch.setenv(name, value)
     (tmp_path / "helper.py").write_text("scale = 0.1\n")
     monkeypatch.delitem(sys.modules, "helper", raising=False)
 
@@ -108,27 +109,26 @@ def test_a_function_that_cannot_be_studied_is_refused(
         Study("mine", module(code).train, metrics=METRICS)
 
 
-NOTEBOOK = '''
-from IPython.core.interactiveshell import InteractiveShell
-shell = InteractiveShell.instance()
-cell = """def train(seed, width=1):
+CELL = """def train(seed, width=1):
     import random
     return {"accuracy": random.Random(seed).random() + width}
 """
-study = """from ablations import Study, run
+IN_A_NOTEBOOK = """from ablations import Study, run
 metrics = [{"name": "accuracy", "delta": 0.5}]
 print(run(Study("mine", train, one_at_a_time={"width": [2]}, metrics=metrics, seeds=5)))
 """
-print("refused:", shell.run_cell(cell + study).error_in_exec)
-shell.run_cell("%%writefile train.py\\n" + cell)
-shell.run_cell("from train import train\\n" + study)
-'''
 
 
-def test_a_function_of_a_notebook_s_cell_is_told_the_cure_and_the_cure_works(tmp_path: Path) -> None:
-    pytest.importorskip("IPython")
-    where = {"cwd": tmp_path, "env": environment(tmp_path)}
-    words = [sys.executable, "-c", NOTEBOOK]
-    told = subprocess.run(words, capture_output=True, text=True, check=True, timeout=300, **where).stdout
-    assert "refused: function 'train'" in told and "%%writefile train.py" in told
-    assert "width 2 against width 1" in told
+@pytest.mark.usefixtures("module")
+def test_a_function_of_a_notebook_s_cell_is_told_the_cure_and_the_cure_works(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shells = pytest.importorskip("IPython.core.interactiveshell")
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
+    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])  # where a shell puts its own
+    shell = shells.InteractiveShell()
+    refused = shell.run_cell(CELL + IN_A_NOTEBOOK).error_in_exec
+    assert isinstance(refused, BadInput) and "%%writefile train.py" in refused.cure
+    shell.run_cell(f"%%writefile train.py\n{CELL}")
+    shell.run_cell(f"from train import train\n{IN_A_NOTEBOOK}").raise_error()
+    assert "width 2 against width 1" in capsys.readouterr().out

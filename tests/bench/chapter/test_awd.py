@@ -9,7 +9,6 @@ from fastai.text.models.awdlstm import AWD_LSTM
 from fastai.text.models.core import LinearDecoder
 from torch import Tensor, nn
 
-from bench.chapter import regularization
 from bench.chapter.diagnostics import gradient_by_distance
 from bench.chapter.models.awd import AwdLM
 from bench.chapter.models.registry import ZOO
@@ -21,7 +20,6 @@ QUIET = {"embed_p": 0.0, "input_p": 0.0, "weight_p": 0.0, "hidden_p": 0.0, "outp
 LOUD = dict.fromkeys(QUIET, 0.4)
 
 both = pytest.mark.parametrize("kind", ["awd", "awd-scratch"])
-each = pytest.mark.parametrize("name", list(QUIET))
 
 
 def model(kind: str, **options: float) -> AwdLM:
@@ -163,30 +161,6 @@ def test_on_a_gpu_the_masks_of_a_window_are_kept_by_the_gpus_own_generator(
         for _ in range(3):
             awd._draw_as_before(torch.device("cuda"))
     assert restored == [7, 7, 8, 8]
-
-
-@each
-def test_each_of_the_five_dropouts_can_be_switched_off_alone(
-    name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The masks that are drawn, in fastai's order: 3 rows, embedding 6, hidden 8, four gates a layer."""
-    masks = [
-        ("embed_p", (VOCAB + 1, 1)),
-        ("input_p", (3, 1, 6)),
-        ("weight_p", (4 * 8, 8)),
-        ("hidden_p", (3, 1, 8)),
-        ("weight_p", (4 * 6, 6)),
-        ("output_p", (3, 1, 6)),
-    ]
-    drawn: list[tuple[int, ...]] = []
-    draw = regularization._mask
-    monkeypatch.setattr(
-        regularization, "_mask", lambda place, p: drawn.append(tuple(place.shape)) or draw(place, p)
-    )
-    for options, expected in ((LOUD, masks), ({**LOUD, name: 0.0}, [m for m in masks if m[0] != name])):
-        drawn.clear()
-        model("awd-scratch", **options).train()(text())
-        assert drawn == [shape for _, shape in expected]
 
 
 @both

@@ -32,13 +32,6 @@ def test_row_j_of_every_batch_reads_the_jth_stretch_on_and_on(numbers: Corpus) -
             assert torch.equal(read[:, j].flatten(), numbers.ids[stretch : stretch + m * trial.window])
 
 
-def test_incomplete_batches_are_dropped_from_grouped_data(numbers: Corpus) -> None:
-    train, valid = batches(ChapterTrial(model="lm4", seed=0), numbers)
-    assert (len(train), len(valid)) == (3_154 // 64, 789 // 64)
-    assert {len(inputs) for split in (train, valid) for inputs, _ in split} == {64}
-    assert train.tokens == 49 * 64 * 16
-
-
 @pytest.mark.parametrize("order", ["grouped", "sequential", "shuffled"])
 @pytest.mark.parametrize("split", ["tail", "blocks"])
 def test_no_window_is_in_both_splits_or_twice_in_one(numbers: Corpus, split: str, order: str) -> None:

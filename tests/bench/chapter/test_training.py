@@ -95,41 +95,6 @@ def test_a_clip_that_nothing_exceeds_leaves_every_bit(
     assert tight.fingerprints["weights"] != free.fingerprints["weights"]
 
 
-@engines
-def test_the_rate_climbs_for_a_quarter_from_a_25th_and_ends_at_a_100000th(
-    small: Callable[..., ChapterTrial], engine: str
-) -> None:
-    """fit_one_cycle: div 25, final div 1e5, pct_start .25, cosine; momentum the other way."""
-    trial = small(engine=engine, lr=0.01, epochs=4)
-    data, *splits = train.load(trial)
-    record = fit(trial, build(trial, len(data.vocab)), *splits)
-    steps = 4 * 29
-    assert len(record.lrs) == len(record.moms) == steps
-    assert record.lrs[0] == pytest.approx(0.01 / 25)
-    assert record.lrs.index(max(record.lrs)) == steps // 4
-    assert max(record.lrs) == pytest.approx(0.01) and min(record.moms) == pytest.approx(0.85)
-    assert record.lrs[-1] < 0.01 / 2000
-    assert (record.moms[0], record.moms[-1]) == (pytest.approx(0.95), pytest.approx(0.95, rel=1e-3))
-
-
-@engines
-def test_weight_decay_spares_the_biases_of_linear_layers_but_not_nn_lstms(
-    small: Callable[..., ChapterTrial], engine: str
-) -> None:
-    """Told by two trials whose gradients are the same at the first step, and whose decays are not."""
-    weights = []
-    for wd in (0.0, 0.9):
-        trial = small(engine=engine, wd=wd, lr=0.1)
-        data, taught, asked = train.load(trial)
-        taught.rows = taught.rows[:1]  # one update
-        model = build(trial, len(data.vocab))
-        fit(trial, model, taught, asked)
-        weights.append(dict(model.named_parameters()))
-    free, decayed = weights
-    untouched = {name for name in free if torch.equal(free[name], decayed[name])}
-    assert untouched == {"h_o.bias"}
-
-
 def test_first_difference_names_the_step_and_the_tensor() -> None:
     def trace(*values: tuple[float, float, float]) -> dict[str, Any]:
         made = Trace()
