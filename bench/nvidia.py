@@ -48,7 +48,7 @@ def visible() -> list[Gpu]:
     return list(dict.fromkeys(gpu for gpus in takewhile(bool, found) for gpu in gpus))
 
 
-def read(gpu: Gpu, pids: Container[int]) -> Reading:
+def read(gpu: Gpu, pids: Container[int] = ()) -> Reading:
     """A GPU's utilisation and memory now, and the memory of these processes."""
     pynvml.nvmlInit()
     handle = pynvml.nvmlDeviceGetHandleByUUID(gpu.uuid)

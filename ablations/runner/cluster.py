@@ -22,7 +22,7 @@ from ablations.runner.child import TaskSpec
 from ablations.runner.process import check_result
 from ablations.runner.shutdown import Shutdown
 from ablations.runner.worker import store_files
-from bench.errors import BadInput, plural, visible
+from bench.errors import BadInput, plural, require, visible
 from bench.trial import Result, Trial, canonical, failure
 
 try:
@@ -143,8 +143,7 @@ def _check_workers(client: Client, address: str, device: str) -> None:
     for worker_address, refused in answers.items():
         if isinstance(refused, Exception):
             refused = f"cannot load unrolled ({refused}): install the same there"
-        if refused:
-            raise BadInput(visible(f"worker {worker_address} {refused}"))
+        require(not refused, visible(f"worker {worker_address} {refused}"))
     if answers and not _count_slots(client, device):
         cure = "start one worker a GPU, with --nthreads 1 --resources GPU=1"
         raise BadInput("no worker declares a GPU", place=f"--cluster {address}", cure=cure)

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from functools import cache
-from importlib import metadata
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -20,9 +19,9 @@ from ablations.runner.process import remove_checkpoints, run_alone
 from bench import devices, plugins
 from bench.errors import BadInput, require
 from bench.files import save
+from bench.machine import package_versions
 from bench.trial import Result, Trial
 
-PACKAGES = ("torch", "fastai", "numpy", "unrolled")
 POLL = 0.2  # seconds between two looks at whether a trial is still wanted
 ROOT = Path(__file__).parents[2]
 
@@ -40,7 +39,7 @@ def facts() -> dict[str, str]:
 
     A CPU and a CUDA build of one torch count as the same.
     """
-    versions = {name: metadata.version(name).partition("+")[0] for name in PACKAGES}
+    versions = {name: version.partition("+")[0] for name, version in package_versions().items()}
     return {"Python": platform.python_version(), **versions, **code_hashes()}
 
 

@@ -104,6 +104,5 @@ def _factor(design: str, name: str, settings: Settings, trainer: Trainer) -> Fac
 
 def _distinct(place: str, values: list[Any]) -> list[Any]:
     for i, value in enumerate(values):
-        if value in values[:i]:
-            raise BadInput(f"{value!r} is given twice", place=place, cure="keep one")
+        require(value not in values[:i], f"{value!r} is given twice", place=place, cure="keep one")
     return values

@@ -220,8 +220,8 @@ def _base(file: StudyFile, name: str, before: Iterable[Arm]) -> Arm:
     """The arm that another one is compared with: any that comes before it."""
     require(not file.tuning, "a study that tunes compares every arm with its baseline", key="against")
     arms = {arm.name: arm for arm in before}
-    if name not in arms:
-        raise BadInput(f"no arm {name!r} comes before this one", key="against", cure=suggestion(name, arms))
+    rule = f"no arm {name!r} comes before this one"
+    require(name in arms, rule, key="against", cure=suggestion(name, arms))
     return arms[name]
 
 

@@ -21,25 +21,20 @@ def seeds(given: int | str | Sequence[Any]) -> tuple[int, ...]:
     2³² − 1, and for one that is given twice.
     """
     if type(given) is int:
-        if not 1 <= given <= MOST:
-            raise BadInput(
-                f"{given!s:.60} is not a number of seeds from 1 to {MOST:,}", key="seeds", cure=_CURE
-            )
+        rule = f"{given!s:.60} is not a number of seeds from 1 to {MOST:,}"
+        require(1 <= given <= MOST, rule, key="seeds", cure=_CURE)
         return tuple(range(given))
     if not isinstance(given, str | list | tuple):
         raise BadInput(f"{given!s:.60} is not a list of seeds", key="seeds", cure=_CURE)
     found, cure = list(given), _CURE
     if isinstance(given, str):
         found, cure = [seed for piece in given.split(",") for seed in _listed(piece.strip())], _TEXT_CURE
-    if not found:
-        raise BadInput("none are given", key="seeds", cure=cure)
+    require(found, "none are given", key="seeds", cure=cure)
     for seed in found:
         check(seed, key="seeds", cure=cure)
     seed, count = Counter(found).most_common(1)[0]
-    if count > 1:
-        raise BadInput(
-            f"{seed} is given twice", key="seeds", cure="keep one of them, as equal seeds are not independent"
-        )
+    cure = "keep one of them, as equal seeds are not independent"
+    require(count == 1, f"{seed} is given twice", key="seeds", cure=cure)
     return tuple(found)
 
 
@@ -54,8 +49,6 @@ def _listed(piece: str) -> range:
     if match is None:
         raise BadInput(f"{piece!r:.60} is neither a seed nor a range", key="seeds", cure=_TEXT_CURE)
     first, last = int(match[1]), int(match[2] or match[1])
-    if last < first:
-        raise BadInput(f"{piece!r} counts down", key="seeds", cure=f"write {last}-{first}")
-    if last - first >= MOST:
-        raise BadInput(f"{piece!r} is more than {MOST:,} seeds", key="seeds", cure="give fewer")
+    require(first <= last, f"{piece!r} counts down", key="seeds", cure=f"write {last}-{first}")
+    require(last - first < MOST, f"{piece!r} is more than {MOST:,} seeds", key="seeds", cure="give fewer")
     return range(first, last + 1)

@@ -149,8 +149,7 @@ def task(trial_fields: Settings) -> dict[str, Any]:
 
 def factor(name: str, given: Settings) -> Factor:
     """The factor of that name. Raises BadInput where there is none, or the model has no such setting."""
-    if name not in FACTORS:
-        raise BadInput(f"unknown factor {name!r}", cure=suggestion(name, FACTORS))
+    require(name in FACTORS, f"unknown factor {name!r}", cure=suggestion(name, FACTORS))
     check_key(given, FACTORS[name].key)
     return FACTORS[name]
 
@@ -174,8 +173,7 @@ def check_key(given: Settings, key: str) -> None:
     if any(key in other.options for other in ZOO.values()):
         cure = f"it has: {', '.join(spec.options) or 'none'}"
         raise BadInput(f"has no option {key!r}", place=f"model {spec.name!r}", cure=cure)
-    if key in _ELSEWHERE:
-        raise BadInput("is not a setting", key=repr(key), cure=_ELSEWHERE[key])
+    require(key not in _ELSEWHERE, "is not a setting", key=repr(key), cure=_ELSEWHERE.get(key, ""))
     raise BadInput("unknown setting", key=repr(key), cure=suggestion(key, _settable(spec)))
 
 
@@ -222,11 +220,10 @@ def _parse(piece: str) -> Any:
 
 def _spec(given: Settings) -> ModelSpec:
     model = given.get("model")
-    if model is None:
-        raise BadInput("is missing", key="model", cure='name one: model = "lm6"')
-    if not isinstance(model, str):
-        raise BadInput("not a name", key=f"model = {shown(model)}", cure='write model = "lm6"')
-    return spec_of(model)
+    require(model is not None, "is missing", key="model", cure='name one: model = "lm6"')
+    text = isinstance(model, str)
+    require(text, "not a name", key=f"model = {shown(model)}", cure='write model = "lm6"')
+    return spec_of(str(model))
 
 
 def _settable(spec: ModelSpec) -> list[str]:
@@ -261,27 +258,15 @@ def _rule(key: str, kind: type, choices: tuple[str, ...]) -> Any:
 def _check_together(s: Settings) -> None:
     """Raise BadInput for settings that exclude each other."""
     window, every = s["window"], s["detach_every"]
+    stride, detach_every = (f"{key} = {shown(s[key])}" for key in ("stride", "detach_every"))
+    require(s["stride"] <= window, f"should be at most the window ({window})", key=stride)
+    goes_on = s["stride"] in (0, window) or s["reset"] == "batch"
+    rule = 'needs reset = "batch", since no window goes on where another ends'
+    require(goes_on, rule, key=stride)
+    fits = not every or window % every == 0 or every % window == 0
+    rule = f"should be 0, or divide the window ({window}) or be its multiple"
+    require(fits, rule, key=detach_every)
     kept = s["order"] == "grouped" and s["reset"] != "batch"
-    for refused, key, rule, cure in (
-        (s["stride"] > window, "stride", f"should be at most the window ({window})", ""),
-        (
-            s["stride"] not in (0, window) and s["reset"] != "batch",
-            "stride",
-            'needs reset = "batch", since no window goes on where another ends',
-            "",
-        ),
-        (
-            every and window % every and every % window,
-            "detach_every",
-            f"should be 0, or divide the window ({window}) or be its multiple",
-            "",
-        ),
-        (
-            every > window and not kept,
-            "detach_every",
-            f"goes beyond the window ({window}), where no state is kept",
-            'it needs order = "grouped", and reset = "epoch" or "never"',
-        ),
-    ):
-        if refused:
-            raise BadInput(rule, key=f"{key} = {shown(s[key])}", cure=cure)
+    rule = f"goes beyond the window ({window}), where no state is kept"
+    cure = 'it needs order = "grouped", and reset = "epoch" or "never"'
+    require(every <= window or kept, rule, key=detach_every, cure=cure)

@@ -21,7 +21,7 @@ from pydantic import (
 from ablations.study.errors import explain
 from ablations.study.seeds import MOST
 from bench.chapter.text import contents
-from bench.errors import BadInput, suggestion
+from bench.errors import BadInput, require, suggestion
 from bench.metric import Metric
 
 LARGEST = 1_000_000
@@ -265,11 +265,8 @@ def shipped() -> tuple[str, ...]:
 def read(name: str) -> tuple[str, str]:
     """A study's origin, for messages, and its text."""
     mine = name.endswith(".toml") or "/" in name or "\\" in name
-    if not mine and name not in shipped():
-        raise BadInput(
-            f"no shipped study {name!r} exists",
-            cure=f"{suggestion(name, list(shipped()))} (your own: give the path of its .toml)",
-        )
+    cure = f"{suggestion(name, list(shipped()))} (your own: give the path of its .toml)"
+    require(mine or name in shipped(), f"no shipped study {name!r} exists", cure=cure)
     try:
         if not mine:
             return f"{name}.toml", (resources.files("ablations.studies") / f"{name}.toml").read_text("utf-8")

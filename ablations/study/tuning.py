@@ -13,7 +13,7 @@ from ablations.study.errors import error_context
 from ablations.study.study import Arm
 from ablations.study.study_file import StudyFile
 from ablations.study.trainer import Settings, Trainer
-from bench.errors import BadInput, require
+from bench.errors import require
 from bench.metric import Metric
 from bench.trial import Result, Scalar
 
@@ -33,8 +33,8 @@ def searches(file: StudyFile, arms: Sequence[Arm]) -> tuple[Arm, ...]:
     """
     if file.tuning is None:
         return ()
-    if len(file.tuning.levels) != 1:
-        raise BadInput("name one setting and the levels to try, as in lr = [1e-3, 3e-3, 1e-2]")
+    rule = "name one setting and the levels to try, as in lr = [1e-3, 3e-3, 1e-2]"
+    require(len(file.tuning.levels) == 1, rule)
     ((setting, values),) = file.tuning.levels.items()
     own = tuple(range(SEARCH_OFFSET, SEARCH_OFFSET + file.tuning.seeds))
     taken = {seed + arm.seed_offset for arm in arms for seed in arm.seeds}
@@ -69,15 +69,15 @@ def winner_name(search: str, arm: str) -> str:
 def _levels(baseline: Settings, setting: str, values: Any, trainer: Trainer) -> tuple[Scalar, ...]:
     """What the baseline would be set to, level by level."""
     trainer.check_key(baseline, setting)
-    if setting in trainer.task(trainer.resolve(baseline)):
-        raise BadInput("decides the task, and losses of two tasks do not compare", place=setting)
+    task = trainer.task(trainer.resolve(baseline))
+    require(setting not in task, "decides the task, and losses of two tasks do not compare", place=setting)
     numeric = isinstance(values, list) and all(type(value) in (int, float) for value in values)
-    if not numeric or len(values) < 2:
-        raise BadInput("should be an array of two numbers or more, as in lr = [1e-3, 1e-2]", place=setting)
+    rule = "should be an array of two numbers or more, as in lr = [1e-3, 1e-2]"
+    require(numeric and len(values) > 1, rule, place=setting)
     settings = [trainer.resolve(trainer.inherit(baseline, {setting: value})) for value in values]
     levels = tuple(trainer.trial(fields).factors()[setting] for fields in settings)
-    if len(set(levels)) < len(levels):
-        raise BadInput("a level is given twice", key=f"{setting} = {values}", cure="keep one")
+    once = len(set(levels)) == len(levels)
+    require(once, "a level is given twice", key=f"{setting} = {values}", cure="keep one")
     return levels
 
 

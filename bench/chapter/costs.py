@@ -8,7 +8,7 @@ from bench.chapter.models.registry import spec_of
 from bench.chapter.models.spec import ModelSpec
 from bench.chapter.text import is_human_numbers, tokens_of
 from bench.chapter.trial import ChapterTrial
-from bench.errors import BadInput
+from bench.errors import require
 from bench.trial import Scalar
 
 HUMAN_NUMBERS_SIZE = 63_095, 30  # its tokens and its words, to which the seconds of the registry belong
@@ -95,13 +95,10 @@ def check_length(trial: ChapterTrial) -> None:
     else:
         held = -(-b // CUT)
         short = count // (b + held) < -(-b // held)
-    if short or count < 2 * b:
-        raise BadInput(
-            f"{length:,} tokens are too few for batch = {b} and window = {w}",
-            place=f"corpus {trial.corpus}",
-            cure=f"about {max(b, 2) * stride * 5 + w + 1:,} are needed: give a longer text, or lower batch "
-            "or window",
-        )
+    rule = f"{length:,} tokens are too few for batch = {b} and window = {w}"
+    needed = max(b, 2) * stride * 5 + w + 1
+    cure = f"about {needed:,} are needed: give a longer text, or lower batch or window"
+    require(not short and count >= 2 * b, rule, place=f"corpus {trial.corpus}", cure=cure)
 
 
 @cache

@@ -61,7 +61,7 @@ def test_a_reading_has_utilisation_and_memory_and_a_lost_gpu_has_none(nvml: Mach
     assert nvidia.read(gpu, {11, 12, 14}) == (37.0, 500.0, 300.0)
     nvml.has({"lost": True})
     with pytest.raises(pynvml.NVMLError):
-        nvidia.read(gpu, ())
+        nvidia.read(gpu)
 
 
 def test_what_is_missing_is_told(nvml: Machine, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ FILL = f"import os; open(os.environ['UNROLLED_OUT'] + '/big', 'wb').truncate(2 <
 SMALLER = {  # less to train, and one arm beside the baseline
     "digits": [("max_iter=20", "max_iter=2"), ("hidden = [64]", ""), ("[1e-2, 1.0]", "[1.0]")],
     "lm4": [("1000", "600"), ("16, 16, 4", "16, 16, 1"), ("one_at_a_time = { hidden = [32, 128] }", "")],
-    "own_function": [('"depth": [4, 16], ', ""), ("metrics=metrics)", "metrics=metrics, seeds=5), LIMITS")],
+    "own_function": [('"depth": [4, 16], ', ""), ("metrics)", "metrics, seeds=SEEDS), LIMITS")],
 }  # fmt: skip
 FIRST = {"digits": "images, digits", "lm4": "words = ", "own_function": "x, x_valid"}
 """The first thing that each of them does."""
@@ -79,17 +79,18 @@ def test_a_mistake_is_told_in_one_line_before_the_rest_is_trained(
 ) -> None:
     *replaced, told = PLANTED[mistake][example]
     write(tmp_path, example, replaced)
-    limit = 3 if "never ends" in mistake else 300
+    limit, seeds = 3 if "never ends" in mistake else 300, [0, 1] if "seed" in mistake else [0]
     if example == "own_function":
         monkeypatch.chdir(tmp_path)
         with pytest.raises(BadInput) as refusal:
-            names = {"LIMITS": RunOptions(time_limit=limit)}
+            names = {"LIMITS": RunOptions(time_limit=limit), "SEEDS": seeds}
             runpy.run_path("own_function.py", names, run_name="__main__")
         (line,) = str(refusal.value).splitlines()
     else:
-        done = call(tmp_path, "run", f"{example}.toml", "-j", "1", "--time-limit", str(limit))
+        flags = "-j", "1", "--time-limit", str(limit), "--seeds", ",".join(map(str, seeds))
+        done = call(tmp_path, "run", f"{example}.toml", *flags)
         assert done.returncode == 2
         (line,) = done.stderr.splitlines()
     assert told in line
-    assert len(Ledger(tmp_path / "results").files()) <= (4 if "ignored" in mistake else 2)
+    assert len(Ledger(tmp_path / "results").files()) <= 2 * len(seeds)
     assert not list((tmp_path / "results" / "checkpoints").glob("*"))

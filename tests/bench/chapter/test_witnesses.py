@@ -12,7 +12,7 @@ from bench.chapter.models.recurrent import LanguageModel
 from bench.chapter.models.registry import ZOO
 from bench.chapter.regularization import Dropout
 from bench.chapter.run import run_trial
-from bench.chapter.training import learner, train
+from bench.chapter.training import train
 from bench.chapter.trial import ChapterTrial
 from bench.chapter.witnesses import WitnessInput, witnesses
 
@@ -113,14 +113,3 @@ def test_a_fingerprint_changes_with_a_name_a_type_a_shape_and_a_bit() -> None:
     ]
     assert fingerprint(same) == fingerprint(weights)
     assert len({fingerprint(w) for w in [weights, *others]}) == 5
-
-
-@pytest.mark.parametrize("penalties", [{"alpha": 2.0}, {"beta": 1.0}, {"alpha": 2.0, "beta": 1.0}], ids=str)
-def test_a_regulariser_that_is_never_called_is_found_out(
-    small: Callable[..., ChapterTrial], monkeypatch: pytest.MonkeyPatch, penalties: dict[str, float]
-) -> None:
-    """fastai 2.2.0 to 2.8.3 ignored alpha and beta in silence: fastai issue 3605."""
-    monkeypatch.setattr(learner.Regularizer, "after_loss", lambda self: None)
-    result = run_trial(small(engine="learner", **penalties))
-    assert {k for k, w in result.witnesses.items() if not w["ok"]} == set(penalties)
-    assert result.metrics["train_ar"] == result.metrics["train_tar"] == 0
