@@ -10,7 +10,7 @@ import os
 import sys
 import sysconfig
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import metadata
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
@@ -98,7 +98,8 @@ class Reads:
 
     def _opened(self, path: str, flags: int) -> None:
         if path.endswith(".pyc"):
-            path = importlib.util.source_from_cache(path)
+            with suppress(ValueError):  # it is named as another tool names it
+                path = importlib.util.source_from_cache(path)
         if flags & os.O_CREAT and flags & (os.O_TRUNC | os.O_EXCL):
             self._written.add(path)
         unread = flags & os.O_WRONLY or path in self._written

@@ -16,6 +16,7 @@ READ = {
     "runpy": ("late.py", lambda path: runpy.run_path(str(path))),
     "a loader": ("late.py", lambda path: SourceFileLoader("late", str(path)).get_code("late")),
     "a module by its name": ("late.py", lambda path: importlib.import_module("late")),
+    "bytecode of another tool": ("__pycache__/late.one.two.three.pyc", lambda path: path.read_text()),
     "a module in C": (
         "late.so",
         lambda path: ExtensionFileLoader("late", str(path)).create_module(_late(path)),
@@ -33,12 +34,13 @@ def test_a_file_that_does_not_count_is_refused_however_it_is_read(
 ) -> None:
     monkeypatch.syspath_prepend(tmp_path)
     name, read = READ[way]
+    (tmp_path / "__pycache__").mkdir()
     (tmp_path / name).write_text("1.0\n")
     reads = Reads()
-    with pytest.raises(BadInput, match=f"^my.py: reads {name}, "), reads.only([], "my.py"):
+    with pytest.raises(BadInput, match=f"^my.py: reads {Path(name).name}, "), reads.only([], "my.py"):
         read(tmp_path / name)
     assert reads.files[-1] == str((tmp_path / name).resolve())
-    with pytest.raises(BadInput, match=f"^my.py: reads {name}, "), reads.only([], "my.py"):
+    with pytest.raises(BadInput, match=f"^my.py: reads {Path(name).name}, "), reads.only([], "my.py"):
         pytest.fail("what was read before is refused at the start")
 
 
