@@ -82,7 +82,7 @@ def choose_device(study: Study, options: PlanOptions, before: str) -> Device:
 def _device(kind: str, why: str, workers: int | None, available: Usable) -> Device:
     if kind == "cpu":
         return Device(kind, why, workers or cores())
-    return Device(kind, why, workers or len(available.gpus), available)
+    return Device(kind, why, workers or max(len(available.gpus), 1), available)
 
 
 def _estimates(study: Study, workers: int | None, gpus: Sequence[Gpu]) -> dict[str, tuple[float, str]]:

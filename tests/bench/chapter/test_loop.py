@@ -89,7 +89,7 @@ def test_they_agree_away_from_the_chapter_too(trial: ChapterTrial) -> None:
     assert_agree(trial)
 
 
-@pytest.mark.parametrize("name", ["lm4", "lm6", "lm7", "gru"])
+@pytest.mark.parametrize("name", ["lm4", "lm7", "gru"])  # of which lm7 has all of lm6
 def test_in_double_precision_they_agree_over_two_whole_epochs(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
