@@ -94,10 +94,6 @@ def test_a_diverged_trial_keeps_its_numbers() -> None:
     assert str(result.metrics["valid_loss"]) == "nan"
 
 
-def test_leaving_without_a_result_names_the_exit_code() -> None:
-    assert ended("leaves", code=3).reason == "ended without a result (exit code 3)"
-
-
 def test_a_limit_of_memory_is_refused_on_a_gpu_whose_driver_it_would_stop() -> None:
     on_gpu = replace(trial(), device="cuda")
     with pytest.raises(

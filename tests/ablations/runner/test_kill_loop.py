@@ -80,23 +80,3 @@ def check(folder: Path, trials: list[ChapterTrial]) -> None:
     assert written == sorted(f"{each.id}.json" for each in trials), "none lost, none doubled, nothing else"
     assert len(list((folder / "details").rglob("*.json"))) >= len(trials)
     assert told == [], "no file was damaged"
-
-
-def test_a_trial_that_is_killed_too_often_is_one_failed_trial_and_stays_so(
-    tmp_path: Path, start_study, wait_for
-) -> None:
-    go, results = tmp_path / "go", tmp_path / "results"
-    planned = {"count": 3, "workers": 1, "attempts": 2, "until": go}
-    study = start_study(results, **planned)
-    killed: set[int] = set()
-    for _ in range(2):
-        wait_for(lambda: set(study.trials()) - killed)
-        (pid,) = set(study.trials()) - killed
-        os.kill(pid, signal.SIGKILL)
-        killed.add(pid)
-    go.touch()
-    code, output = study.end()
-    kept = whole(Ledger(results), (trial(seed, until=str(go)) for seed in range(3)))
-    assert [result.reason for result in kept.values()] == ["killed by signal 9 (2 attempts)", "", ""]
-    assert code == 1, output
-    assert "Counts(done=0, failed=0, skipped=3" in start_study(results, **planned).end()[1]
