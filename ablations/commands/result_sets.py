@@ -7,7 +7,7 @@ Nothing is written or moved.
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -54,28 +54,9 @@ _ASKED = ("study", "metrics", "seeds", "looks", "arms")
 """The parts of a plan that are read."""
 
 
-@dataclass(frozen=True)
-class _Trained:
-    status: str
-    trial: Mapping[str, Any]
-    reason: str = ""
-    epochs: tuple[Mapping[str, Any], ...] = ()
-    metrics: Mapping[str, float] = field(default_factory=dict)
-    roles: Mapping[str, tuple[float, int, int]] = field(default_factory=dict)
-    fingerprints: Mapping[str, str] = field(default_factory=dict)
-    environment: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def compared(self) -> Result:
-        """What a comparison reads of a result."""
-        task = {name: self.trial[name] for name in TASK if name in self.trial}
-        trial = ChapterTrial(model="", seed=int(self.trial.get("seed", 0)), **task)
-        return Result(trial=trial, status=self.status, metrics=self.metrics, roles=self.roles)
-
-
 METRIC = "valid_loss"
 """What is compared where no plan says what."""
-_PLAN, _TRAINED = TypeAdapter(_Plan), TypeAdapter(_Trained)
+_PLAN = TypeAdapter(_Plan)
 
 
 def is_stored(source: str) -> bool:
@@ -117,17 +98,16 @@ def _of_ledger(source: str, study: str, metric: str) -> ResultSet:
     arm_and_seed = plan.arm_and_seed
     paths = {id: ledger.path(id) for id in arm_and_seed}
     trained = {id: _result(path, id, ledger) for id, path in paths.items() if path.exists()}
-    _check_metric(source, metric, {name for result in trained.values() for name in result.metrics})
-    pending = SeedScheduler(plan, {id: result.compared for id, result in trained.items()}).pending
+    _check_metric(source, metric, {name for _, result in trained.values() for name in result.metrics})
+    pending = SeedScheduler(plan, {id: result for id, (_, result) in trained.items()}).pending
     rows = []
     for arm in plan.arms:
         waiting = [seed for id, (owner, seed) in arm_and_seed.items() if owner is arm and id in pending]
         rows += [{"arm": arm.name, "seed": seed, "status": WAITING} for seed in waiting]
-        for seed, id in arm.trials.items():
-            if result := trained.get(id):
+        for id in arm.trials.values():
+            if found := trained.get(id):
                 # by the trial's own seed, as MLflow has it: the A/A arm's are not the plan's
-                about = {"arm": arm.name, "seed": int(result.trial.get("seed", seed))}
-                rows.append({**about, **_row(result, metric)})
+                rows.append({"arm": arm.name, "seed": found[1].trial.seed, **_row(*found, metric)})
     metrics = tuple(m for m in plan.metrics if m.name == metric)
     baseline = plan.arms[0].name if plan.arms else ""
     return ResultSet(
@@ -175,12 +155,16 @@ def _plan(path: Path) -> _Plan:
         return _PLAN.validate_json(canonical({name: plan[name] for name in _ASKED}))
 
 
-def _result(path: Path, id: str, ledger: Ledger) -> _Trained:
-    """A result with its details, which up to format 5 lay in the same file."""
+def _result(path: Path, id: str, ledger: Ledger) -> tuple[dict[str, Any], Result]:
+    """A result as it is stored, and the parts that every version has; up to format 5 details lay in it."""
     with _known_format(path, "result"):
         body = unseal(read_required(path))
-        details = ledger.details(id, body["details"]) if "details" in body else {}
-        return _TRAINED.validate_json(canonical(body["result"] | details))
+        stored = body["result"] | (ledger.details(id, body["details"]) if "details" in body else {})
+        task = {name: stored["trial"][name] for name in TASK if name in stored["trial"]}
+        trial = ChapterTrial(model="", seed=int(stored["trial"]["seed"]), **task)
+        parts = ("status", "reason", "metrics", "roles", "fingerprints", "environment")
+        read = {name: stored[name] for name in parts if name in stored}
+        return stored, Result.from_dict({"metrics": {}, "roles": {}, **read, "trial": trial.to_dict()})
 
 
 @contextmanager
@@ -195,22 +179,23 @@ def _known_format(path: Path, what: str) -> Iterator[None]:
         raise BadInput(rule, place=path, cure="run its study again") from error
 
 
-def _row(trained: _Trained, metric: str) -> dict[str, Any]:
+def _row(stored: Mapping[str, Any], result: Result, metric: str) -> dict[str, Any]:
     """A trial's cells; its numbers by its own names, and by those that MLflow has them under."""
-    prints = {name: mark for name, mark in trained.fingerprints.items() if name in ("weights", "metrics")}
-    numbers = CHAPTER.numbers(trained.compared)  # a program's has no roles
-    held = {metric_key(name): value for name, value in numbers.items() if math.isfinite(value)}
-    whole = {"epochs": trained.epochs, "metrics": {**trained.metrics, **held}, "roles": trained.roles}
+    prints = {name: mark for name, mark in result.fingerprints.items() if name in ("weights", "metrics")}
+    held = {
+        metric_key(name): value for name, value in CHAPTER.numbers(result).items() if math.isfinite(value)
+    }
+    whole = {**stored, "metrics": {**result.metrics, **held}}
     return {
-        "status": trained.status,
-        "reason": trained.reason or ("" if metric in trained.metrics else f"there is no {metric}"),
-        "fingerprints": " ".join(f"{n}={mark}" for n, mark in sorted(prints.items())) or trained.reason,
+        "status": result.status,
+        "reason": result.reason or ("" if metric in result.metrics else f"there is no {metric}"),
+        "fingerprints": " ".join(f"{n}={mark}" for n, mark in sorted(prints.items())) or result.reason,
         "numbers": measured(whole) if prints else {},
-        "settings": _settings(trained.trial),
-        "machine": kind(trained.environment),
-        "commit": _commit(trained.environment),
-        "speed_train": trained.metrics.get("speed_train", math.nan),
-        metric: _number(trained.metrics.get(metric)),
+        "settings": _settings(stored["trial"]),
+        "machine": kind(result.environment),
+        "commit": _commit(result.environment),
+        "speed_train": result.metrics.get("speed_train", math.nan),
+        metric: _number(result.metrics.get(metric)),
     }
 
 

@@ -6,7 +6,6 @@ import time
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,21 +35,6 @@ if TYPE_CHECKING:
 
 INTERRUPTED = 130
 """The exit code after Ctrl-C."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrialCounts:
-    """A plan's trials by what became of them, each counted once."""
-
-    trained: int
-    reused: int
-    failed: int
-    diverged: int
-    left: int  # of the present look
-
-    def __str__(self) -> str:
-        ended = f"{self.failed} failed, {self.diverged} diverged, {self.left} left"
-        return f"{self.trained} trained, {self.reused} already there, {ended}"
 
 
 def run(names: Sequence[str], options: RunOptions) -> int:
@@ -154,17 +138,20 @@ def _print_outcome(
     """Print what became of a plan's trials. Returns how many failed or, unasked, have no result."""
     plan, trained, timed_out = study_run.plan, study_run.trained, study_run.budget.has_refused
     scheduler = SeedScheduler(plan, results)
-    counts = _count(results, trained, left=len(scheduler.pending))
+    left, ends = len(scheduler.pending), Counter(result.status for result in results.values())
+    new = sum(results[id].done for id in trained & results.keys())
+    counts = f"{new} trained, {ends['done'] - new} already there, {ends['failed']} failed"
+    counts += f", {ends['diverged']} diverged, {left} left"
     status = scheduler.status_line
     if not study_run.options.cluster:
         status = scheduler.describe_remaining(study_run.device.slots)
-    for line in (str(counts), status, *map(visible, _remarks(comparison, trained))):
+    for line in (counts, status, *map(visible, _remarks(comparison, trained))):
         print(f"{visible(plan.study)}: {line}")
-    if counts.left:
+    if left:
         ended = "were not begun, as the time is up" if timed_out else "have no result"
         why = "have no result, as the run was interrupted" if interrupted else ended
-        print(f"{plural(counts.left, 'trial')} of this look {why}: run again", file=sys.stderr)
-    return counts.failed + (0 if interrupted or timed_out else counts.left)
+        print(f"{plural(left, 'trial')} of this look {why}: run again", file=sys.stderr)
+    return ends["failed"] + (0 if interrupted or timed_out else left)
 
 
 def _schedule(plan: Plan, ledger: Ledger, retry: bool) -> SeedScheduler:
@@ -181,14 +168,6 @@ def _report(study_run: StudyRun, results: Mapping[str, Result]) -> "tuple[Compar
     page = render(comparison, study_run.options.out)
     writer.publish(*report_parts(page, plan, comparison))
     return comparison, page
-
-
-def _count(results: Mapping[str, Result], trained: Collection[str], left: int) -> TrialCounts:
-    ends = Counter(result.status for result in results.values())
-    new = sum(result.done and id in trained for id, result in results.items())
-    return TrialCounts(
-        trained=new, reused=ends["done"] - new, failed=ends["failed"], diverged=ends["diverged"], left=left
-    )
 
 
 def _remarks(comparison: "Comparison", trained: Collection[str]) -> Iterator[str]:

@@ -4,7 +4,6 @@ With `--remove-old` it removes the results and files that belong to no current p
 """
 
 import shutil
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -147,8 +146,7 @@ def _remove_unplanned(ledger: Ledger) -> None:
         }
         for kind, paths in groups.items():
             if paths:
-                origins = f": {_origins(paths, stored)}" if kind == "result" else ""
-                print(f"{_count_and_size(paths, kind)}{origins}")
+                print(_count_and_size(paths, kind))
         leftovers = [path for paths in groups.values() for path in paths]
         _remove(leftovers)
         print("removed" if leftovers else "nothing to remove: every result belongs to a plan")
@@ -177,15 +175,6 @@ def _size(path: Path) -> int:
     with suppress(OSError):
         return sum(map(_size, path.iterdir())) if path.is_dir() else path.stat().st_size
     return 0
-
-
-def _origins(results: Iterable[Path], plans_: Iterable[Plan]) -> str:
-    """Whose the results were: 9 of earlier plans of models, 3 of no plan that is known."""
-    earlier = {id: plan.study for plan in plans_ for id in plans.planned_ever(plan)}
-    counts = Counter(earlier.get(path.stem, "") for path in results)
-    words = {study: f"of earlier plans of {visible(study)}" for study in sorted(counts) if study}
-    words[""] = "of no plan that is known"
-    return ", ".join(f"{counts[study]:,} {origin}" for study, origin in words.items() if counts[study])
 
 
 def _remove(paths: Iterable[Path]) -> None:

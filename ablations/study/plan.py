@@ -244,11 +244,6 @@ def _declare(plan: Plan, before: Plan | None, ledger: Ledger, trials: Sequence[T
     return replace(plan, seen=seen, earlier=others)
 
 
-def planned_ever(plan: Plan) -> list[str]:
-    """The identity of every trial of this plan and of the study's earlier ones."""
-    return [*(id for declared in plan.earlier for id in declared.trials), *plan.ids]
-
-
 def stored(name: str, ledger: Ledger) -> Plan:
     """The latest plan of a study. Raises BadInput where it was never run, or where it cannot be read."""
     try:
