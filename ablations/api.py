@@ -15,7 +15,7 @@
 import math
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +41,7 @@ from bench.metric import Metric
 from bench.trial import Result
 from reports.answer import sentences
 from reports.arms import select_seeds
-from reports.comparison import Comparison
+from reports.comparison import ComparedArm, Comparison
 from reports.formats import titled
 from reports.statistics.contrasts import Contrast
 from reports.statistics.verdicts import Verdict
@@ -198,30 +198,29 @@ def compare(
     rule, cure = "is not a number above 0", "give the difference that does not matter"
     require(0 <= delta < math.inf, rule, key="delta", cure=cure)
     found = _by_metric(_comparison(study, folder), metric, delta)
-    name, metric = found.design.study, metric or found.metric.name
     rows = {row.arm.name: row for row in found.rows}
+    rule, cure = f"study {found.design.study!r} has none of this name", f"it has: {', '.join(rows)}"
     for given in filter(None, (arm, against)):
-        if given not in rows:
-            raise BadInput(
-                f"study {name!r} has none of this name",
-                place=f"arm {given!r}",
-                cure=f"it has: {', '.join(rows)}",
-            )
-    row = rows[arm]
+        require(given in rows, rule, place=f"arm {given!r}", cure=cure)
+    row, by = rows[arm], found.metric
     base = found.base(row).arm.name
-    against = against or base
-    same = metric == found.metric.name
-    if row.verdict and against == base and same and delta in (0.0, found.metric.delta):
-        return Compared(arm, against, metric, row.verdict, row.correction)
-    values = values_of(found.table, metric, found.design)
-    seeds = found.first_look([rows[arm], rows[against]])
-    ours, theirs = (select_seeds(values[side], seeds) for side in (arm, against))
-    if not ours.keys() & theirs.keys():
-        raise BadInput(f"arms {arm!r} and {against!r}: no seed has a result of both")
-    by = found.metric if same else Metric(metric, delta, better)
-    pair = {arm: (ours, theirs)}
-    (alone,) = judged(pair, delta=delta or by.delta, lower_is_better=by.lower_is_better).values()
-    return Compared(arm, against, metric, alone, "unadjusted")
+    if metric not in ("", by.name):
+        by = Metric(metric, delta, better)
+    elif row.verdict and against in ("", base) and delta in (0.0, by.delta):
+        return Compared(arm, base, by.name, row.verdict, row.correction)
+    verdict = _compare_alone(found, row, rows[against or base], replace(by, delta=delta or by.delta))
+    return Compared(arm, against or base, by.name, verdict, "unadjusted")
+
+
+def _compare_alone(found: Comparison, row: ComparedArm, base: ComparedArm, metric: Metric) -> Verdict:
+    """The verdict on two arms by the seeds of the first look, corrected for nothing."""
+    values, seeds = values_of(found.table, metric.name, found.design), found.first_look([row, base])
+    ours, theirs = (select_seeds(values[side.arm.name], seeds) for side in (row, base))
+    rule = f"arms {row.arm.name!r} and {base.arm.name!r}: no seed has a result of both"
+    require(ours.keys() & theirs.keys(), rule)
+    pair = {row.arm.name: (ours, theirs)}
+    (verdict,) = judged(pair, delta=metric.delta, lower_is_better=metric.lower_is_better).values()
+    return verdict
 
 
 def verdicts(study: str | pd.DataFrame, *, metric: str = "", folder: str | Path = "results") -> pd.DataFrame:

@@ -9,7 +9,7 @@ import re
 import stat
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import starmap, zip_longest
@@ -19,6 +19,7 @@ from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 from ablations.commands.bundle import DESCRIPTION, below, trained_by
+from ablations.commands.programs import with_files
 from ablations.commands.report import compare_plan, read, render
 from ablations.ledger import Ledger
 from ablations.study import plan as plans
@@ -48,14 +49,13 @@ TOLERANCE = 0.11  # pixels: figures have one decimal
 
 
 class Bundle(NamedTuple):
-    """An unpacked bundle: what is wrong with it, its texts by their sha256, the plug-ins that were loaded."""
+    """An unpacked bundle, what is wrong with it, and the plug-ins that were loaded."""
 
     plan: Plan
     ledger: Ledger
     faults: list[str]
-    texts: dict[str, Path]
     plugins: tuple[str, ...]
-    program: ProgramTrial | None  # with its files, if it is trusted
+    locate: Callable[[Result], Result]  # the result whose trial reads the bundle's files
 
 
 @contextmanager
@@ -78,7 +78,13 @@ def checked(path: Path, trust: bool) -> Iterator[Bundle]:
         print(f"{visible(plan.study)}: plan {plan.hash[:12]}, {there}, {plural(len(faults), 'fault')}")
         print(_unchecked(results, root))
         program, texts = _program(results, root, trust), _rename_texts(results, root)
-        yield Bundle(plan, ledger, faults, texts, _load(root, trust), program)
+
+        def locate(result: Result) -> Result:
+            text = texts.get(result.trial.data)
+            located = replace(result, trial=result.trial.reading(text)) if text else result
+            return with_files(located, program)
+
+        yield Bundle(plan, ledger, faults, _load(root, trust), locate)
 
 
 def _extract(path: Path, root: Path) -> None:

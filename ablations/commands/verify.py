@@ -3,8 +3,9 @@
 import random
 import zipfile
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 from math import inf
 from pathlib import Path
@@ -27,7 +28,6 @@ from ablations.study.retraining import as_today
 from bench.differences import differences, numbers
 from bench.errors import plural, require, visible
 from bench.machine_kind import kind, machine_difference
-from bench.program.trial import ProgramTrial
 from bench.trial import Result
 from reports.formats import short, titled
 
@@ -43,31 +43,26 @@ def verify(study: str, options: VerifyOptions) -> int:
     if study.lower().endswith(".zip") or zipfile.is_zipfile(study):
         with bundle_check.checked(Path(study), options.trust) as bundle:
             trusted = replace(options, plugin=(*options.plugin, *bundle.plugins))
-            code = replay(bundle.plan, bundle.ledger, trusted, bundle.texts, bundle.program)
+            code = replay(bundle.plan, bundle.ledger, trusted, bundle.locate)
             return 1 if bundle.faults else code
     refuse(options, ("trust",), "is for a bundle", "name its .zip, or leave it out")
     ledger = Ledger(options.results)
     name, program = find_program(study)
-    return replay(plans.stored(name, ledger), ledger, options, program=program)
+    return replay(plans.stored(name, ledger), ledger, options, partial(with_files, program=program))
 
 
 def replay(
     plan: Plan,
     ledger: Ledger,
     options: VerifyOptions,
-    texts: Mapping[str, Path] | None = None,
-    program: ProgramTrial | None = None,
+    locate: Callable[[Result], Result] = lambda result: result,
 ) -> int:
     """Train a sample of a plan's trials again and print how many are bit-identical. Returns the exit code.
 
-    `texts` are files of corpora by their sha256, to be read in place of the files that the trials name, and
-    `program` has the files of the program. One that is not deterministic is compared by the distance of its
-    two first trials, of which `REPEATS` are allowed.
+    `locate` is the result with the files that its trial reads. A program that is not deterministic is
+    compared by the distance of its two first trials, of which `REPEATS` are allowed.
     """
-    results = [with_files(result, program) for result in sample(plan, ledger, options.number)]
-    for i, result in enumerate(results):
-        if text := (texts or {}).get(result.trial.data):
-            results[i] = replace(result, trial=result.trial.reading(text))
+    results = list(map(locate, sample(plan, ledger, options.number)))
     differ, unplayed = 0, Counter[str]()  # by the reason
     kind_of_device = results[0].trial.device  # which is that of all trials of a plan
     device = device_of_plan(kind_of_device, options, of_program=plan.of_program)
