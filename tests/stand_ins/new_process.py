@@ -20,7 +20,7 @@ def new_process() -> Iterator[None]:
     _forget()
     ZOO.clear()
     ZOO.update(zoo)
-    for name in [name for name in sys.modules if name.startswith(("unrolled_plugin_", "mylayers"))]:
+    for name in [name for name in list(sys.modules) if name.startswith(("unrolled_plugin_", "mylayers"))]:
         del sys.modules[name]
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import as_typed
 import pytest
 from as_typed import started_with, write
+from called import call
 from nvml_stand_in import VARIABLE, Machine, uuid
 
 from ablations.cli import main
@@ -195,15 +196,15 @@ def test_eight_trials_at_a_time_have_a_gpu_each_of_eight(nvml: Machine, folder: 
     assert {*used} - {None} == {1000.0}, "one that ends at once on a busy machine is not read"
 
     nvml.has()
-    kept = unrolled("run", "tiny.toml")
+    kept = call(folder, "run", "tiny.toml")
     assert kept.returncode == 0 and "0 trained, 8 already there" in kept.stdout, "nothing needs a GPU"
-    more = unrolled("run", "tiny.toml", "--seeds", "0-9")
+    more = call(folder, "run", "tiny.toml", "--seeds", "0-9")
     assert (more.returncode, more.stderr) == (
         2,
         "unrolled: device cuda, as the study's stored plan has it: no GPU is visible; "
         "--device cpu trains the whole study on the CPU\n",
     )
-    again = unrolled("verify", "tiny", "-n", "2")
+    again = call(folder, "verify", "tiny", "-n", "2")
     assert (again.returncode, "device cuda: no GPU is visible" in again.stderr) == (2, True)
     nvml.has({})
     assert unrolled("verify", "tiny", "-n", "2").stdout == "2 of 2 bit-identical\n"

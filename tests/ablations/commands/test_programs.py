@@ -94,6 +94,12 @@ def test_mlflow_has_every_trial_with_its_curve(whole: Path) -> None:
     with sqlite3.connect(whole / "mlflow.db") as db:
         steps = db.execute("SELECT DISTINCT step FROM metrics WHERE key = 'accuracy' ORDER BY step")
         assert [step for (step,) in steps] == [0, 1, 2]
+        of_arms = db.execute(
+            "SELECT metrics.key, COUNT(*) FROM metrics JOIN tags USING (run_uuid) WHERE tags.key = "
+            "'unrolled.role' AND tags.value = 'arm' AND metrics.key IN ('accuracy', 'seconds') "
+            "GROUP BY metrics.key"
+        )
+        assert dict(of_arms.fetchall()) == {"accuracy": 9, "seconds": 3}, "3 arms of 3 epochs"
 
 
 def test_a_result_has_the_curve_and_the_last_value(whole: Path) -> None:

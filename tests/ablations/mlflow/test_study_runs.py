@@ -148,16 +148,14 @@ def report(out):
     return lambda links: (out, ("▲ better by more than δ — no dropout against baseline",), ())
 
 
-def test_the_answers_of_the_report_stand_in_both_descriptions(study, store, result, one, told, report):
+def test_the_answers_of_the_report_stand_in_both_descriptions_until_the_plan_changes(
+    study, store, result, one, told, report
+):
     study_runs.sync(study, of_arms({"baseline": [result()]}), store, report)
     assert "▲ better by more than δ — no dropout against baseline" in told()
     home = one(store, role="study")
     assert home[5]["mlflow.note.content"] == told()
     assert "/artifacts/index.html)" in told()  # the link to the report
-
-
-def test_an_answer_stays_until_the_plan_changes(study, store, result, told, report):
-    study_runs.sync(study, of_arms({"baseline": [result()]}), store, report)
     study_runs.StudyRuns(study, store)
     assert "better by more than δ" in told()
     study_runs.StudyRuns(replace(study, hash="beef"), store)

@@ -167,12 +167,11 @@ def end(process):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(2))
 def test_a_parent_killed_while_it_writes_leaves_nothing_twice_and_nothing_half(
-    seed, study, store, result, snapshot
+    study, store, result, snapshot
 ):
     results = [result(seed=i) for i in range(40)]
-    chance = random.Random(seed)
+    chance = random.Random(0)
     before = chance.randrange(20)
     process = start_projecting(store, results[: before + 1])  # it gets no more: it cannot be too fast
     assert process.stdout.readline() == "ready\n"
@@ -188,14 +187,11 @@ def test_a_parent_killed_while_it_writes_leaves_nothing_twice_and_nothing_half(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seconds", [0.4, 1.0])
-def test_a_parent_killed_while_it_creates_the_database_does_not_spoil_it(
-    seconds, study, tmp_path, result, snapshot
-):
+def test_a_parent_killed_while_it_creates_the_database_does_not_spoil_it(study, tmp_path, result, snapshot):
     store = f"sqlite:///{tmp_path}/mlflow.db"
     process = start_projecting(store)
     wait_for(lambda: list(tmp_path.iterdir()))
-    time.sleep(seconds)
+    time.sleep(0.4)
     end(process)
     study_runs.sync(study, of_arms({"baseline": [result()]}), store)
     assert names(snapshot(store)) == NAMES[:1]
@@ -301,13 +297,12 @@ def test_a_server_that_answers_500_or_late_gets_every_trial_once(
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("short_waits")
-@pytest.mark.parametrize("fault", ["refuse", "lose", "slow"])
 def test_what_fails_at_the_end_too_is_told_and_written_by_sync(
-    fault, proxy, study, served, open_writer, trials, snapshot
+    proxy, study, served, open_writer, trials, snapshot
 ):
     writing = open_writer(proxy.address)
     wait_for(lambda: not writing._jobs)
-    proxy.faults += ["pass"] * random.Random(fault).randrange(12) + [fault]
+    proxy.faults += ["pass"] * random.Random("lose").randrange(12) + ["lose"]
     writing.write_missing(trials)
     assert writing.finish().endswith("run `unrolled sync`")
     results = {"baseline": [result for _, result in trials]}
