@@ -140,9 +140,9 @@ class StudyRun:
 
     @cached_property
     def _slots(self) -> int:
-        """How many trials run at a time."""
+        """How many trials run at a time; 1 where none can, and none needs to."""
         if not self.options.cluster:
-            return self.device.slots
+            return max(self.device.slots, 1)
         from ablations.runner.cluster import count_slots  # the extra `cluster`
 
         return max(count_slots(self.options.cluster, self.device.kind), 1)
