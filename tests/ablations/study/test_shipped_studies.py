@@ -75,8 +75,8 @@ def test_the_table_of_a_shipped_study_s_looks_is_stored(name: str) -> None:
 
 
 def test_shipped_studies_begin_at_a_seed_that_no_choice_was_made_by() -> None:
-    waiting = "context depth detach gru learning-rate lstm order regularization split stability".split()
-    assert {min(load(name).seeds) for name in NAMES if name not in waiting} == {100}
+    trained = {"awd", "engines", "models", "toggles", "tuned"}  # the others are being trained again
+    assert {min(load(name).seeds) for name in trained} == {100}
 
 
 def test_models_has_every_model_in_its_chapter_s_settings_and_counts_on_the_three_word_task() -> None:
