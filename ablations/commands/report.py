@@ -17,12 +17,9 @@ from bench.trial import Result
 from reports.design import Design, MeasuredArm, Tuned
 
 if TYPE_CHECKING:
-    from ablations.mlflow.study_runs import ArmRun, StudyRuns
+    from ablations.mlflow.study_runs import ArmRun
     from ablations.mlflow.writer import Writer
     from reports.comparison import Comparison
-
-    Linked = Writer | StudyRuns
-    """Either tells the address of a trial's run in MLflow."""
 
     Published = tuple[Path, tuple[str, ...], tuple[ArmRun, ...]]
     """What MLflow shows of a report: its folder, one sentence for each contrast, the arms' means."""
@@ -69,7 +66,7 @@ def compare_all(ledger: Ledger, compared: "Mapping[str, Comparison] | None" = No
     return [compared.get(plan.study) or compare_plan(plan, ledger.results(plan.ids)) for plan in stored]
 
 
-def compare_plan(plan: Plan, results: Mapping[str, Result], links: "Linked | None" = None) -> "Comparison":
+def compare_plan(plan: Plan, results: Mapping[str, Result], links: "Writer | None" = None) -> "Comparison":
     """A plan's arms side by side; `results` by trial id. A page needs those of `read`."""
     from reports.comparison import compare  # scipy and pandas
     from reports.trials import tabulate
@@ -83,7 +80,7 @@ def read(plan: Plan, ledger: Ledger) -> dict[str, Result]:
     return {id: replace(result, trace={}) for id in plan.ids if (result := ledger.read(id))}
 
 
-def design_of_plan(plan: Plan, results: Mapping[str, Result], recorder: "Linked | None" = None) -> Design:
+def design_of_plan(plan: Plan, results: Mapping[str, Result], recorder: "Writer | None" = None) -> Design:
     """The data of a plan's report: its results, arm by arm."""
     shared = [earlier.planned for earlier in plan.earlier if not set(earlier.trials).isdisjoint(plan.ids)]
     asked = ("study", "question", "about", "metrics", "seeds", "looks", "decide")
@@ -103,14 +100,14 @@ _TITLES = {key: setting.title for key, setting in SETTINGS.items() if setting.ti
 
 
 def _measured_arm(
-    arm: plans.PlannedArm, results: Mapping[str, Result], recorder: "Linked | None"
+    arm: plans.PlannedArm, results: Mapping[str, Result], recorder: "Writer | None"
 ) -> MeasuredArm:
     same = ("name", "model", "title", "question", "note", "changes", "exploratory", "against", "counted")
     facts = {key: getattr(arm, key) for key in same}
     return MeasuredArm(results=_results_of_arm(arm, results), links=_links(arm, recorder), **facts)
 
 
-def _tuned(plan: Plan, results: Mapping[str, Result], recorder: "Linked | None") -> Iterator[Tuned]:
+def _tuned(plan: Plan, results: Mapping[str, Result], recorder: "Writer | None") -> Iterator[Tuned]:
     """Each tuned arm's searches, and its winner if there is one."""
     winners = {arm.tunes: arm for arm in plan.tuned}
     for name, group in groupby(plan.searches, key=lambda search: search.tunes):
@@ -129,7 +126,7 @@ def _results_of_arm(arm: plans.PlannedArm, results: Mapping[str, Result]) -> dic
     return {seed: results[id] for seed, id in arm.trials.items() if id in results}
 
 
-def _links(arm: plans.PlannedArm, recorder: "Linked | None") -> dict[int, str]:
+def _links(arm: plans.PlannedArm, recorder: "Writer | None") -> dict[int, str]:
     if recorder is None:
         return {}
     cells = sorted(arm.trials.items())[: 1 if arm.counted else None]

@@ -6,15 +6,15 @@ import time
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ablations import run_folder
 from ablations.commands.device import choose_device
 from ablations.commands.first_trials import check_first_trials
 from ablations.commands.plan import load_studies, print_plans
-from ablations.commands.report import compare_plan, index, prepare_folder, read, render, report_parts
+from ablations.commands.report import index, prepare_folder, read
 from ablations.commands.seed_scheduler import SeedScheduler
+from ablations.commands.sync import publish
 from ablations.commands.train import Budget, StudyRun, try_first_batches, untried_arms
 from ablations.ledger import Ledger
 from ablations.mlflow.database import tracking_uri
@@ -105,7 +105,7 @@ def _run_study(
             _begin(study_run)
             interrupted = (plan.of_program and check_first_trials(study_run)) or study_run.train()
             results = read(study_run.plan, ledger)  # again: one may have been damaged or removed meanwhile
-            comparison, page = _report(study_run, results)
+            comparison, page = publish(writer, study_run.plan, results, options.out)
             if problem := writer.finish():
                 print(problem, file=sys.stderr)
     faults = _print_outcome(study_run, comparison, results, interrupted)
@@ -157,17 +157,6 @@ def _print_outcome(
 def _schedule(plan: Plan, ledger: Ledger, retry: bool) -> SeedScheduler:
     """What the stored results decide; with `retry` those that failed are wanted again."""
     return SeedScheduler(plan, {id: r for id, r in read(plan, ledger).items() if r.done or not retry})
-
-
-def _report(study_run: StudyRun, results: Mapping[str, Result]) -> "tuple[Comparison, Path]":
-    """Write to MLflow what it lacks, and render the page."""
-    plan, writer = study_run.plan, study_run.writer
-    arm_names = plan.arm_names
-    writer.write_missing((arm_names[id], result) for id, result in results.items())
-    comparison = compare_plan(plan, results, writer)
-    page = render(comparison, study_run.options.out)
-    writer.publish(*report_parts(page, plan, comparison))
-    return comparison, page
 
 
 def _remarks(comparison: "Comparison", trained: Collection[str]) -> Iterator[str]:

@@ -1,7 +1,7 @@
 """`unrolled sync`: write to MLflow the results that it lacks."""
 
 from collections.abc import Mapping, Sequence
-from functools import partial
+from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -9,34 +9,46 @@ from typing import TYPE_CHECKING
 from ablations import run_folder
 from ablations.commands.report import compare_plan, read, render, report_parts
 from ablations.ledger import Ledger
-from ablations.mlflow import study_runs
-from ablations.mlflow.database import tracking_uri
-from ablations.mlflow.study_runs import StudyRuns
+from ablations.mlflow.database import tracking_uri, translate_errors
+from ablations.mlflow.writer import Writer
 from ablations.study import plan as plans
 from ablations.study.plan import Plan
 from bench.errors import visible
 from bench.trial import Result
 
 if TYPE_CHECKING:
-    from ablations.commands.report import Published
+    from reports.comparison import Comparison
 
 
 @run_folder.used()
 def sync(studies: Sequence[str], folder: Path) -> int:
-    """Write to MLflow the ledger's results that it lacks, and the reports."""
-    ledger = Ledger(folder)
+    """Write to MLflow the ledger's results that it lacks, and the reports. Raises BadInput if it cannot."""
+    ledger, where = Ledger(folder), tracking_uri()
     for plan in plans.of_studies(studies, ledger):
-        with ledger.lock_study(plan.study):
-            results, arm_names = read(plan, ledger), plan.arm_names
-            trials = [(arm_names[id], result) for id, result in results.items()]
-            with TemporaryDirectory() as pages:
-                report = partial(_report, plan, results, Path(pages))
-                outcome = study_runs.sync(plan, trials, tracking_uri(), report)
-            print(f"{visible(plan.study)}: {outcome}")
+        with (
+            ledger.lock_study(plan.study),
+            closing(Writer(where, plan)) as writer,
+            TemporaryDirectory() as pages,
+        ):
+            results = read(plan, ledger)
+            if results:
+                publish(writer, plan, results, Path(pages))
+                writer.finish()
+        if writer.error:
+            with translate_errors(where, "written", again="sync"):
+                raise writer.error
+        there = len(results) - writer.written
+        print(f"{visible(plan.study)}: {writer.written} written, {there} there already")
     return 0
 
 
-def _report(plan: Plan, results: Mapping[str, Result], out: Path, links: StudyRuns) -> "Published":
-    """What `StudyRuns.publish` takes of a plan's report."""
-    comparison = compare_plan(plan, results, links)
-    return report_parts(render(comparison, out), plan, comparison)
+def publish(
+    writer: Writer, plan: Plan, results: Mapping[str, Result], out: Path
+) -> "tuple[Comparison, Path]":
+    """Write to MLflow what it lacks of a plan's results, render the page, and write that, too."""
+    arm_names = plan.arm_names
+    writer.write_missing((arm_names[id], result) for id, result in results.items())
+    comparison = compare_plan(plan, results, writer)
+    page = render(comparison, out)
+    writer.publish(*report_parts(page, plan, comparison))
+    return comparison, page

@@ -2,12 +2,11 @@
 
 import re
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from ablations.mlflow import views
-from ablations.mlflow.database import translate_errors
 from ablations.mlflow.experiment import Experiment, runs
 from ablations.mlflow.fields import (
     TAG_LENGTH,
@@ -62,18 +61,6 @@ class ArmRun:
 
 
 @dataclass(frozen=True)
-class Synced:
-    """Counts of `sync`: trials written, trials that were there already, leftovers removed."""
-
-    written: int
-    kept: int
-    removed: int
-
-    def __str__(self) -> str:
-        return f"{self.written} written, {self.kept} there already, {self.removed} leftovers removed"
-
-
-@dataclass(frozen=True)
 class _TrialRun:
     run_id: str
     status: str
@@ -99,7 +86,6 @@ class StudyRuns:
         self._client = self._experiment.client
         self._trials: dict[tuple[str, str], _TrialRun] = {}  # by arm and trial
         self._summaries: dict[str, Mapping[str, str]] = {}  # tags of arms' and the study's runs, by run
-        self.removed = 0
         self._read_runs()
         if self._client.get_experiment(self._experiment.id).tags.get(PLAN) != self._mark:
             self._describe()
@@ -113,7 +99,6 @@ class StudyRuns:
             key = found.get("unrolled.arm", ""), found.get("unrolled.trial", "")
             if info.status not in ENDED or key in self._trials:
                 self._client.delete_run(info.run_id)
-                self.removed += 1
             elif found[ROLE] == "trial":
                 plan, parent = found.get(PLAN, ""), found.get(PARENT, "")
                 self._trials[key] = _TrialRun(info.run_id, info.status, info.start_time, plan, parent)
@@ -129,7 +114,6 @@ class StudyRuns:
             return False
         if existing:
             self._client.delete_run(existing.run_id)
-            self.removed += 1
         shown = self._plan.tracking
         run_id = self._experiment.write_run(
             f"{text(arm, 200)}/seed={result.trial.seed}",
@@ -235,27 +219,6 @@ class StudyRuns:
         """The address of a trial's page: absolute on a server, else from the UI's root; None if unwritten."""
         trial = self._trials.get((text(arm, TAG_LENGTH), trial_id))
         return self._ui_root + views.run_link(self._experiment.id, trial.run_id) if trial else None
-
-
-def sync(
-    plan: Plan,
-    trials: Collection[tuple[str, Result]],
-    where: str,
-    report: Callable[[StudyRuns], tuple[Path, tuple[str, ...], tuple[ArmRun, ...]]] | None = None,
-) -> Synced:
-    """Write to MLflow the trials, each with its arm, that it lacks, exactly once.
-
-    The caller holds the study's lock. `report` returns the arguments of `StudyRuns.publish`; it can get
-    links from the runs. Raises BadInput with the reason when MLflow cannot be read or written.
-    """
-    with translate_errors(where, "written", again="sync"):
-        study = StudyRuns(plan, where)
-        written = sum(study.write_trial(arm, result) for arm, result in trials)
-    if report and trials:
-        made = report(study)
-        with translate_errors(where, "written", again="sync"):
-            study.publish(*made)
-    return Synced(written, len(trials) - written, study.removed)
 
 
 def plan_mark(plan: Plan) -> str:

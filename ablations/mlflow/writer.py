@@ -23,13 +23,16 @@ class Writer:
     20 s for a locked SQLite file (MLflow's busy_timeout) and 10 s for an answer of a server.
     """
 
-    def __init__(self, where: str) -> None:
-        """Import mlflow and create its database on the thread. No study is written before `open`."""
-        self.problem = ""  # why nothing is written, one line
-        self._where = where
-        self._plan: Plan | None = None
+    def __init__(self, where: str, plan: Plan | None = None) -> None:
+        """Import mlflow and create its database on the thread.
+
+        No study is written before `open`, but that of `plan`, of which there is nothing left to train.
+        """
+        self.error: Exception | None = None  # why nothing is written
+        self.written = 0  # trials
+        self._where, self._plan = where, plan
         self._runs: StudyRuns | None = None
-        self._at_end = False
+        self._at_end = plan is not None
         self._jobs: deque[Callable[[], object]] = deque()  # the first is under way
         self._closed = False
         self._changed = threading.Condition()
@@ -50,8 +53,8 @@ class Writer:
         self._at_end = True
         if not self._wait():
             return
-        if self.problem:  # what was written is unknown: read it again
-            self.problem, self._runs = "", None
+        if self.error:  # what was written is unknown: read it again
+            self.error, self._runs = None, None
         for arm, result in trials:
             self._put(partial(self._write_trial, arm, result))
         self._wait()
@@ -66,10 +69,11 @@ class Writer:
 
     def finish(self) -> str:
         """Wait for what is queued and end the thread. Returns "", or a line if MLflow lacks something."""
-        if not self.problem:
+        if not self.error:
             self._wait()
         self.close()
-        return f"MLflow lacks some of this ({self.problem}): run `unrolled sync`" if self.problem else ""
+        why = one_line(self.error) if self.error else ""
+        return why and f"MLflow lacks some of this ({why}): run `unrolled sync`"
 
     def close(self) -> None:
         """Drop what is queued; the thread ends after the write that is under way."""
@@ -83,11 +87,11 @@ class Writer:
             self._changed.notify_all()
 
     def _wait(self) -> bool:
-        """Wait for every job. Returns False, with a problem, once none has ended for PATIENCE seconds."""
+        """Wait for every job. Returns False, with an error, once none has ended for PATIENCE seconds."""
         with self._changed:
             while self._jobs:
                 if not self._changed.wait(PATIENCE):
-                    self.problem = f"no answer within {PATIENCE:g} s"
+                    self.error = TimeoutError(f"no answer within {PATIENCE:g} s")
                     return False
         return True
 
@@ -98,7 +102,7 @@ class Writer:
                 if self._closed:
                     return
                 job = self._jobs[0]
-            if not self.problem:
+            if not self.error:
                 self._do(job)
             with self._changed:
                 self._jobs.popleft()
@@ -108,14 +112,14 @@ class Writer:
         try:
             job()
         except Exception as error:  # whatever it is, training goes on
-            self.problem = one_line(error)
+            self.error = error
             if not self._at_end:
                 then = "training goes on, and the end of the run tries again"
-                print(f"MLflow cannot be written ({self.problem}); {then}", file=sys.stderr)
+                print(f"MLflow cannot be written ({one_line(error)}); {then}", file=sys.stderr)
 
     def _write_trial(self, arm: str, result: Result | None) -> None:
         if result is not None:
-            self._study_runs().write_trial(arm, result)
+            self.written += self._study_runs().write_trial(arm, result)
 
     def _study_runs(self) -> StudyRuns:
         if self._runs is None:

@@ -1,8 +1,8 @@
 """Plans of made-up results, and ledgers that hold both."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ablations.ledger import Ledger
 from ablations.study import plan as plans
@@ -12,10 +12,24 @@ from bench.chapter.trial import ChapterTrial
 from bench.metric import Metric
 from bench.trial import Result, Scalar
 
+if TYPE_CHECKING:
+    from ablations.mlflow.study_runs import StudyRuns
 
-def of_arms(results: Mapping[str, Sequence[Result]]) -> list[tuple[str, Result]]:
-    """Results by arm as pairs of an arm and a result."""
-    return [(arm, result) for arm, of_arm in results.items() for result in of_arm]
+
+def sync(
+    plan: Plan,
+    results: Mapping[str, Iterable[Result]],
+    where: str,
+    report: Callable[["StudyRuns"], tuple[Any, ...]] | None = None,
+) -> tuple[int, int]:
+    """Write results, by arm, to MLflow; how many were written, and how many were there already."""
+    from ablations.mlflow.study_runs import StudyRuns
+
+    runs, trials = StudyRuns(plan, where), [(arm, r) for arm, of_arm in results.items() for r in of_arm]
+    written = sum(runs.write_trial(arm, result) for arm, result in trials)
+    if report:
+        runs.publish(*report(runs))
+    return written, len(trials) - written
 
 
 def planned(

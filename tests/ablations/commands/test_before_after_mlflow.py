@@ -5,10 +5,9 @@ from dataclasses import replace
 
 import pytest
 from result_sets import ledger, trained
-from stub_plans import of_arms, planned
+from stub_plans import planned, sync
 
 from ablations.ledger import Ledger
-from ablations.mlflow import study_runs
 from ablations.mlflow.database import prepare, set_environment
 from ablations.study import plan as plans
 
@@ -27,14 +26,14 @@ PLAN = planned()
 
 def test_an_mlflow_experiment_is_compared_with_a_ledger_and_with_itself(database, tmp_path, gate) -> None:
     made = [trained(seed) for seed in range(8)]
-    study_runs.sync(PLAN, of_arms({"base": made}), database)
+    sync(PLAN, {"base": made}, database)
     before = ledger(tmp_path / "a", {"base": made})
     code, said = gate(before, f"mlflow:{database}")
     assert code == 0 and "1 bit-identical" in said and "speed not compared" not in said
 
     worse = [trained(s, code="v2", worse=0.05, slow=1.2, commit="beefbeef") for s in range(8)]
     worse[5] = replace(worse[5], status="diverged", reason="diverged at step 3", metrics={"valid_loss": 9.0})
-    study_runs.sync(PLAN, of_arms({"base": [*made, *worse]}), database)
+    sync(PLAN, {"base": [*made, *worse]}, database)
     code, said = gate(f"{database}#c0ffee", f"{database}#beef", "--metric", "valid_loss=0.02")
     assert code == 3
     assert "1 new failure, seed 5: diverged at step 3" in said
@@ -50,7 +49,7 @@ def test_an_mlflow_experiment_is_compared_with_a_ledger_and_with_itself(database
 
 def test_a_ledger_is_its_own_mlflow_also_where_an_arm_has_seeds_of_its_own(database, tmp_path, gate) -> None:
     arms = {"base": [trained(seed) for seed in range(8)], "A/A": [trained(1000 + s) for s in range(8)]}
-    study_runs.sync(PLAN, of_arms(arms), database)
+    sync(PLAN, arms, database)
     kept = Ledger(ledger(tmp_path / "a", {"base": arms["base"]}))
     for result in arms["A/A"]:
         kept.record(result)
@@ -65,7 +64,7 @@ def test_a_ledger_is_its_own_mlflow_also_where_an_arm_has_seeds_of_its_own(datab
 
 def test_a_ledgers_losses_that_were_changed_are_found_by_its_mlflow(database, tmp_path, gate) -> None:
     made = [replace(trained(s), roles={"digit": (3.0 + s, 2, 4)}) for s in range(8)]
-    study_runs.sync(PLAN, of_arms({"base": made}), database)
+    sync(PLAN, {"base": made}, database)
     assert gate(ledger(tmp_path / "a", {"base": made}), database)[0] == 0
     for name, changed in (
         ("valid/loss", replace(made[3], metrics={**made[3].metrics, "valid_loss": 1.0})),
@@ -79,7 +78,7 @@ def test_a_ledgers_losses_that_were_changed_are_found_by_its_mlflow(database, tm
 
 def test_the_kind_of_machine_is_known_to_mlflow(database, tmp_path, gate) -> None:
     made = [trained(seed, mkldnn=True, variables={"MKL_CBWR": "AVX2"}) for seed in range(8)]
-    study_runs.sync(PLAN, of_arms({"base": [trained(seed, mkldnn=False) for seed in range(8)]}), database)
+    sync(PLAN, {"base": [trained(seed, mkldnn=False) for seed in range(8)]}, database)
     code, said = gate(ledger(tmp_path / "a", {"base": made}), database)
     apart = "oneDNN on / off, MKL_CBWR AVX2 / not set"
     assert code == 0 and f"speed not compared: unlike machines: {apart}" in said
@@ -89,14 +88,14 @@ def test_the_kind_of_machine_is_known_to_mlflow(database, tmp_path, gate) -> Non
 def test_mlflows_runs_on_another_text_are_another_task(database, tmp_path, gate) -> None:
     made = [trained(seed) for seed in range(8)]
     other = [replace(r, trial=replace(r.trial, data="beef", corpus="my.txt")) for r in made]
-    study_runs.sync(PLAN, of_arms({"base": other}), database)
+    sync(PLAN, {"base": other}, database)
     code, said = gate(ledger(tmp_path / "a", {"base": made}), database)
     assert code == 3 and "another task, so that the numbers cannot be compared: data changed" in said
 
 
 def test_a_mistyped_metric_is_told_what_was_meant(database, tmp_path, gate) -> None:
     made = {"base": [trained(seed) for seed in range(8)]}
-    study_runs.sync(PLAN, of_arms(made), database)
+    sync(PLAN, made, database)
     for source in (ledger(tmp_path / "a", made), database):
         code, said = gate(source, source, "--metric", "valid_los=0.02")
         assert code == 2 and "no trial has the metric 'valid_los'; did you mean 'valid" in said

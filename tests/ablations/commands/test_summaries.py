@@ -1,6 +1,7 @@
 """What MLflow shows of an arm: the report's numbers over all its seeds, once, and its trials beneath."""
 
 import math
+import re
 from dataclasses import replace
 from statistics import fmean, stdev
 
@@ -51,6 +52,24 @@ def mlflow(tmp_path, monkeypatch):
             return [(m.step, m.value) for m in self.client().get_metric_history(run.info.run_id, metric)]
 
     return Project()
+
+
+@pytest.mark.parametrize(
+    ("where", "told"),
+    [
+        ("sqlite:///no.db", r"cannot be written \(.*file is not a database"),
+        ("http://user:secret@127.0.0.1:1", "nothing answers"),  # no one listens at port 1
+    ],
+)
+def test_sync_tells_in_one_line_that_mlflow_cannot_be_written(mlflow, where, told, monkeypatch, capsys):
+    keep(mlflow.results, study(seeds=1, arms=1))
+    monkeypatch.chdir(mlflow.folder)
+    (mlflow.folder / "no.db").write_bytes(b"not a database " * 100)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", where)
+    assert main(["sync"]) == 2
+    said = capsys.readouterr().err
+    assert re.search(f"{told}.* run `unrolled sync` again", said)
+    assert said.count("\n") == 1 and "secret" not in said
 
 
 def parents(mlflow):

@@ -4,7 +4,7 @@ import json
 import math
 
 import pytest
-from stub_plans import of_arms, planned
+from stub_plans import planned, sync
 
 from ablations.mlflow import fields, study_runs
 from bench.chapter.tracking import CHAPTER
@@ -16,7 +16,7 @@ def shown(study, store, result, one):
     """The run that a result becomes."""
 
     def write(**facts):
-        study_runs.sync(study, of_arms({"baseline": [result(**facts)]}), store)
+        sync(study, {"baseline": [result(**facts)]}, store)
         return one(store)
 
     return write
@@ -84,8 +84,8 @@ def test_a_failed_trial_is_failed_with_its_reason(shown):
 
 def test_a_trial_that_never_started_is_written_once(study, store, result, one):
     never = {"baseline": [result(status="failed", reason="no memory", started=0.0, losses=(), metrics={})]}
-    study_runs.sync(study, of_arms(never), store)
-    assert study_runs.sync(study, of_arms(never), store).kept == 1
+    sync(study, never, store)
+    assert sync(study, never, store)[1] == 1
     assert one(store).start == 1  # MLflow takes a start of 0 for "now"
 
 
@@ -128,8 +128,8 @@ def test_hostile_names_never_fail_a_study_and_stay_apart(store, result, snapshot
                       witnesses={name: {"ok": True, "declared": name, "seen": name}})]
         for i, name in enumerate(HOSTILE)
     }  # fmt: skip
-    assert study_runs.sync(study, of_arms(results), store).written == len(HOSTILE)
-    assert study_runs.sync(study, of_arms(results), store).written == 0
+    assert sync(study, results, store)[0] == len(HOSTILE)
+    assert sync(study, results, store)[0] == 0
     runs = snapshot(store, study="s")
     assert len({run[0] for run in runs}) == len(HOSTILE)
     for _, _, _, _, params, _, curves in runs:
@@ -140,8 +140,8 @@ def test_hostile_names_never_fail_a_study_and_stay_apart(store, result, snapshot
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_study_of_any_name_can_be_written(name, store, result):
     study = planned(study=name, question=name, hash=name)
-    assert study_runs.sync(study, of_arms({name: [result()]}), store).written == 1
-    assert study_runs.sync(study, of_arms({name: [result()]}), store).kept == 1
+    assert sync(study, {name: [result()]}, store)[0] == 1
+    assert sync(study, {name: [result()]}, store)[1] == 1
 
 
 def test_two_names_never_become_one_key():
@@ -160,7 +160,7 @@ def test_a_data_set_is_named_without_its_folder_and_by_its_content():
 
 
 def test_every_trial_names_its_data_set(client, study, store, result):
-    study_runs.sync(study, of_arms({"baseline": [result(seed=s) for s in range(2)]}), store)
+    sync(study, {"baseline": [result(seed=s) for s in range(2)]}, store)
     runs = client.search_runs([client.experiment.experiment_id], "tags.`unrolled.role` = 'trial'")
     used = [(one.dataset.name, one.dataset.digest) for run in runs for one in run.inputs.dataset_inputs]
     assert used == [("human-numbers", "5a5a5a5a")] * 2

@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 from as_typed import COMMAND, environment
 from mlflow_writers import ask
-from stub_plans import of_arms, planned
+from stub_plans import planned, sync
 
-from ablations.mlflow import study_runs
 from ablations.mlflow.ui import ui_command
 from bench.errors import BadInput
 
@@ -19,7 +18,7 @@ CREATE = ("POST", "/api/2.0/mlflow/experiments/create")
 @pytest.mark.slow
 def test_it_prints_one_address_a_study_and_serves_it_there(store, result, tmp_path, free_port, wait_for):
     for name in ("widths", "rates"):
-        study_runs.sync(planned(study=name), of_arms({"baseline": [result()]}), store)
+        sync(planned(study=name), {"baseline": [result()]}, store)
     command = [COMMAND, "ui", "--port", str(free_port)]
     ui = subprocess.Popen(
         command, cwd=tmp_path, env=environment(tmp_path), text=True,
