@@ -137,11 +137,10 @@ def test_hostile_names_never_fail_a_study_and_stay_apart(store, result, snapshot
         assert len(params) == len(result().trial.factors()) - 2 + 3  # no hidden, no dropout; o…, arm, seed
 
 
-@pytest.mark.parametrize("name", HOSTILE)
-def test_a_study_of_any_name_can_be_written(name, store, result):
-    study = planned(study=name, question=name, hash=name)
-    assert sync(study, {name: [result()]}, store)[0] == 1
-    assert sync(study, {name: [result()]}, store)[1] == 1
+def test_a_study_of_any_name_can_be_written(store, result):
+    for name in HOSTILE:
+        study = planned(study=name, question=name, hash=name)
+        assert [sync(study, {name: [result()]}, store) for _ in range(2)] == [(1, 0), (0, 1)], name
 
 
 def test_two_names_never_become_one_key():
