@@ -13,7 +13,7 @@ from ablations.study.plan import Plan
 from bench.trial import Result
 
 PATIENCE = 30.0
-"""Waiting gives up when no job has ended for so many seconds."""
+"""A run gives up waiting when no job has ended for so many seconds."""
 
 
 class Writer:
@@ -26,13 +26,14 @@ class Writer:
     def __init__(self, where: str, plan: Plan | None = None) -> None:
         """Import mlflow and create its database on the thread.
 
-        No study is written before `open`, but that of `plan`, of which there is nothing left to train.
+        No study is written before `open`, but that of `plan`: nothing waits, so MLflow may take its time.
         """
         self.error: Exception | None = None  # why nothing is written
         self.written = 0  # trials
         self._where, self._plan = where, plan
         self._runs: StudyRuns | None = None
         self._at_end = plan is not None
+        self._patience = None if plan else PATIENCE
         self._jobs: deque[Callable[[], object]] = deque()  # the first is under way
         self._closed = False
         self._changed = threading.Condition()
@@ -87,11 +88,11 @@ class Writer:
             self._changed.notify_all()
 
     def _wait(self) -> bool:
-        """Wait for every job. Returns False, with an error, once none has ended for PATIENCE seconds."""
+        """Wait for every job. Returns False, with an error, once none has ended for `_patience` seconds."""
         with self._changed:
             while self._jobs:
-                if not self._changed.wait(PATIENCE):
-                    self.error = TimeoutError(f"no answer within {PATIENCE:g} s")
+                if not self._changed.wait(self._patience):
+                    self.error = TimeoutError(f"no answer within {self._patience:g} s")
                     return False
         return True
 
