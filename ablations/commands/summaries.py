@@ -119,7 +119,7 @@ def _numbers(name: str, mean: float | None, sd: float | None, ends: Interval | N
 def _curves(arm: MeasuredArm, metrics: Iterable[str], tracking: Tracking) -> dict[str, dict[int, float]]:
     """Means by epoch or step of which every finished seed has a finite number; none where one diverged."""
     done = finished(arm)
-    if any(result.diverged for result in arm.results.values()):
+    if not done or any(result.diverged for result in arm.results.values()):
         return {}
     values: dict[str, dict[int, list[float]]] = {name: {} for name in metrics}
     for point in chain.from_iterable(map(tracking.points, done)):
