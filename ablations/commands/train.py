@@ -142,7 +142,7 @@ class StudyRun:
     def _slots(self) -> int:
         """How many trials run at a time; 1 where none can, and none needs to."""
         if not self.options.cluster:
-            return max(self.device.slots, 1)
+            return self.device.slots
         from ablations.runner.cluster import count_slots  # the extra `cluster`
 
         return max(count_slots(self.options.cluster, self.device.kind), 1)
