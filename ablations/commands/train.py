@@ -140,7 +140,7 @@ class StudyRun:
 
     @cached_property
     def _slots(self) -> int:
-        """How many trials run at a time; 1 where none can, and none needs to."""
+        """How many trials run at a time; on a cluster without workers 1."""
         if not self.options.cluster:
             return self.device.slots
         from ablations.runner.cluster import count_slots  # the extra `cluster`
