@@ -42,7 +42,7 @@ from bench.trial import Result
 from reports.answer import sentences
 from reports.arms import select_seeds
 from reports.comparison import ComparedArm, Comparison
-from reports.formats import titled
+from reports.scale import Scale
 from reports.statistics.contrasts import Contrast
 from reports.statistics.verdicts import Verdict
 from reports.statistics.verdicts import verdicts as judged
@@ -165,6 +165,7 @@ class Compared:
     metric: str
     verdict: Verdict
     correction: str
+    scale: Scale
 
     @property
     def contrast(self) -> Contrast:
@@ -172,8 +173,7 @@ class Compared:
         return self.verdict.contrast
 
     def __str__(self) -> str:
-        how = {"unit": titled(self.metric)[1], "correction": self.correction}
-        return sentence(self.verdict, self.arm, self.against, **how)
+        return sentence(self.verdict, self.arm, self.against, self.scale, correction=self.correction)
 
 
 def compare(
@@ -207,9 +207,10 @@ def compare(
     if metric not in ("", by.name):
         by = Metric(metric, delta, better)
     elif row.verdict and against in ("", base) and delta in (0.0, by.delta):
-        return Compared(arm, base, by.name, row.verdict, row.correction)
-    verdict = _compare_alone(found, row, rows[against or base], replace(by, delta=delta or by.delta))
-    return Compared(arm, against or base, by.name, verdict, "unadjusted")
+        return Compared(arm, base, by.name, row.verdict, row.correction, found.scale)
+    by = replace(by, delta=delta or by.delta)
+    verdict = _compare_alone(found, row, rows[against or base], by)
+    return Compared(arm, against or base, by.name, verdict, "unadjusted", found.design.scale(by))
 
 
 def _compare_alone(found: Comparison, row: ComparedArm, base: ComparedArm, metric: Metric) -> Verdict:
@@ -228,7 +229,8 @@ def verdicts(study: str | pd.DataFrame, *, metric: str = "", folder: str | Path 
 
     The columns are arm, baseline, pairs (of seeds), arm_mean, baseline_mean and their difference over these
     pairs, the same allowing for when the contrast stopped (`unbiased`; none by a metric that does not
-    decide), its interval from low to high at a level, better (pairs in which the arm is), p (of a
+    decide), its interval from low to high at a level (of a metric that is judged by its ratio the geometric
+    means and the differences in per cent), better (pairs in which the arm is), p (of a
     difference), p_same (of ±δ), direction, size and verdict. p and interval allow for all looks and contrasts
     of the study, so that interval and verdict agree. A pair with a diverged side enters neither mean (none
     where none is left), and the difference is then the median. The metric defaults to the plan's first.
@@ -243,13 +245,12 @@ def _verdicts(found: Comparison) -> pd.DataFrame:
         if row.verdict and row.contrast:
             k, v, ends = row.contrast, row.verdict, row.verdict.interval
             about = {"arm": row.arm.name, "baseline": found.base(row).arm.name, "pairs": k.pairs}
-            about |= {"arm_mean": k.arm_mean, "baseline_mean": k.baseline_mean, "difference": k.estimate}
-            about |= {
-                "unbiased": v.unbiased,
-                "low": ends and ends.low,
-                "high": ends and ends.high,
-                "level": ends and ends.level,
-            }
+            levels = {"arm_mean": k.arm_mean, "baseline_mean": k.baseline_mean}
+            about |= {name: x if x is None else found.scale.read(x) for name, x in levels.items()}
+            changes: dict[str, Any] = {"difference": k.estimate, "unbiased": v.unbiased}
+            changes |= {"low": ends and ends.low, "high": ends and ends.high}
+            about |= {n: x if x is None else found.scale.read_difference(x) for n, x in changes.items()}
+            about |= {"level": ends and ends.level}
             about |= {"better": k.wins, "p": v.difference.p, "p_same": v.equivalence.p}
             rows.append({**about, "direction": str(v.direction), "size": str(v.size), "verdict": v.text})
     return pd.DataFrame(rows)

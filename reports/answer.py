@@ -7,19 +7,14 @@ from operator import attrgetter
 
 from bench.errors import plural
 from bench.machine_kind import kind, mixed
-from reports.arms import select_seeds, task_differences, values, was_trained
-from reports.book import BookComparison
+from reports.arms import values
 from reports.comparison import ComparedArm, Comparison
-from reports.exclusions import Exclusion
-from reports.formats import interval, listed_up_to, number, scale
+from reports.formats import interval, listed_up_to, number
 from reports.statistics.arm_summary import divergence_interval
 from reports.statistics.power import CLAIM_SEEDS
-from reports.statistics.verdicts import Direction, Verdict, verdicts
+from reports.statistics.verdicts import Direction, Verdict
 from reports.statistics.wording import divergence, self_check, stage
 from reports.tuning import OwnBest, words
-
-BIGRAMS = "ngram-2"
-"""The counting baseline that every neural arm must beat."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +63,7 @@ def _line(row: ComparedArm, c: Comparison) -> str:
             "" if median else c.scale.change(k.baseline_mean, k.arm_mean),
             f"{median}{c.scale.moved(k.estimate, row.interval)} {c.scale.from_to(row.interval)}".rstrip(),
             _corrected(row, c),
-            f"perplexity × {number(k.ratio, 3)}" if c.in_nats else "",
+            f"{c.scale.also.title} {c.scale.also.moved(k.estimate)}" if c.scale.also else "",
         ]
     phrases += [f"better on {k.wins} of {plural(k.pairs, row.noun)}" if k.paired else "", state(row)]
     return ", ".join(filter(None, phrases))
@@ -79,8 +74,7 @@ def _corrected(row: ComparedArm, c: Comparison) -> str:
     if not row.verdict or row.verdict.unbiased is None:
         return ""
     mean, unbiased = (
-        c.scale.by(x, c.scale.near(row.interval), sign=True)
-        for x in (row.verdict.contrast.estimate, row.verdict.unbiased)
+        c.scale.by(x, row.interval, sign=True) for x in (row.verdict.contrast.estimate, row.verdict.unbiased)
     )
     return f"{unbiased} allowing for the early stop" if unbiased != mean else ""
 
@@ -177,7 +171,7 @@ def arms_with_failures(c: Comparison) -> tuple[tuple[ComparedArm, str], ...]:
 
 
 def warnings(c: Comparison) -> tuple[str, ...]:
-    """Dead toggles, missing witnesses, a failed A/A check, arms worse than counting, mixed machines."""
+    """Dead toggles, missing witnesses, a failed A/A check, skewed pairs, mixed machines."""
     phrases = [
         f"{row.arm.name}: {row.note} bit for bit, so the change did nothing" for row in c.rows if row.dead
     ]
@@ -191,7 +185,7 @@ def warnings(c: Comparison) -> tuple[str, ...]:
     compared = [(row, row.contrast) for row in c.rows if row.contrast]
     self_checks = [self_check(k) for row, k in compared if not row.has_contrast_to_decide]
     phrases += [sentence for sentence in self_checks if "failed" in sentence]
-    return tuple(filter(None, (*phrases, *_worse_than_counting(c), _skewed(c), mixed_machines(c))))
+    return tuple(filter(None, (*phrases, _skewed(c), mixed_machines(c))))
 
 
 def _skewed(c: Comparison) -> str:
@@ -218,49 +212,9 @@ def mixed_machines(c: Comparison) -> str:
     )
 
 
-def _worse_than_counting(c: Comparison) -> list[str]:
-    """The trained arms that counting pairs of tokens beats on their task, by verdict; Holm over all."""
-    pairs = {}
-    for row in c.rows:
-        bigrams = (
-            other
-            for other in c.rows
-            if other.arm.model == BIGRAMS and not task_differences(other.arm, row.arm)
-        )
-        if (
-            row.exclusion in (None, Exclusion.REFERENCE)
-            and was_trained(row.arm)
-            and (counts := next(bigrams, None))
-        ):
-            seeds = c.first_look([row, counts])
-            pairs[row.arm.name] = (
-                select_seeds(row.summary.values, seeds),
-                select_seeds(counts.summary.values, seeds),
-            )
-    judged = verdicts(pairs, delta=c.metric.delta, lower_is_better=c.metric.lower_is_better)
-    return [f"{name}: {v.symbol} {v.text} against bigram counts" for name, v in judged.items() if v.harmful]
-
-
 def flips(tuned: Sequence[OwnBest]) -> tuple[str, ...]:
     """Arms whose verdict changes with tuning, so that neither verdict may be quoted alone."""
     return tuple(f"{best.row.arm.name}: {best.sentence}" for best in tuned if best.flips)
-
-
-def describe_fits(held: Sequence[BookComparison], c: Comparison) -> str:
-    """A sentence that lists the book's values within and outside our prediction intervals."""
-    name, title = "valid_loss", "validation losses"
-    rows = [(h.published.valid_loss, h.published.title, h.prediction) for h in held]
-    if c.metric.name == "valid_accuracy":
-        name, title = c.metric.name, "accuracies"
-        rows = [
-            (h.published.accuracy, h.published.title, h.accuracy_prediction or h.prediction) for h in held
-        ]
-    phrases, write = [], scale(name).at
-    for inside, where in ((True, "within"), (False, "outside")):
-        if named := dict.fromkeys(f"{write(x)} ({model})" for x, model, p in rows if p.plausible is inside):
-            verb, s = ("lies", "") if len(named) == 1 else ("lie", "s")
-            phrases.append(f"{', '.join(named)} {verb} {where} our 95 % prediction interval{s}")
-    return f"Of the book's {title}, {'; '.join(phrases)}" if phrases else ""
 
 
 _LOOKS = (
@@ -284,7 +238,7 @@ def _not_deterministic(c: Comparison) -> str:
 
 def zone(c: Comparison) -> str:
     """±δ with its unit."""
-    return f"±{c.scale.factor * c.metric.delta:g} {c.scale.difference}".rstrip()
+    return f"±{c.scale.within(c.metric.delta)}"
 
 
 def limits(c: Comparison, environments: dict[str, str]) -> tuple[str, ...]:

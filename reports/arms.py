@@ -55,11 +55,6 @@ def mean_of(arm: MeasuredArm, metric: str) -> float | None:
     return sum(numbers) / len(numbers) if numbers else None
 
 
-def was_trained(arm: MeasuredArm) -> bool:
-    """Whether a trial made updates: a model that is fitted by counting makes none."""
-    return any("train_updates" in result.metrics for result in arm.results.values())
-
-
 def trial_of(arm: MeasuredArm) -> Trial | None:
     """Any trial of the arm: they differ in the seed alone."""
     return next((result.trial for _, result in sorted(arm.results.items())), arm.trial)

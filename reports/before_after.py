@@ -5,7 +5,7 @@ is shown to be slower by more than a margin, on like machines.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import pandas as pd
 
@@ -16,7 +16,8 @@ from reports.before_after_arms import LISTED, WAITING, PairedArm, faults, notes,
 from reports.comparison import compare
 from reports.design import Design, MeasuredArm
 from reports.elsewhere import averaged
-from reports.formats import listed_up_to, short, titled
+from reports.formats import listed_up_to, short
+from reports.scale import Scale
 from reports.statistics.speed_ratio import (
     FEWEST,
     SpeedRatio,
@@ -71,7 +72,7 @@ class BeforeAfter:
     asked: str
     arms: tuple[ArmChange, ...]
     noun: str = "arm"
-    unit: str = ""
+    scale: Scale = field(default_factory=Scale)
     faults: tuple[str, ...] = ()  # of the whole, and not of one arm
     notes: tuple[str, ...] = ()
 
@@ -101,18 +102,18 @@ def compare_results(
     that is worse by δ is at most .05 however many there are (intersection–union test, Berger 1982). The
     verdicts' p are Holm's, since one false "worse" among many arms would be a false alarm.
     """
-    title, unit = titled(metric.name)
+    design = Design(study="", metrics=(metric,), arms=(), test_share=test_share)
+    scale = design.scale(metric)
     after = _rename_baseline(before, after)
     rows_before, rows_after = rows_by_arm(before.table, metric), rows_by_arm(after.table, metric)
     arms = [
         PairedArm(name=name, before=rows, after=rows_after.get(name, {}))
         for name, rows in rows_before.items()
     ]
-    design = Design(study="", metrics=(metric,), arms=(), test_share=test_share)
     verdicts = _judge_arms(arms, before, after, design)
     machines = [(row.machine, row_after.machine) for arm in arms for row, row_after in arm.pairs.values()]
     if metric.name.startswith("speed") and (reason := unlike([kind for pair in machines for kind in pair])):
-        raise BadInput(reason, place=after.name, key=title, cure="train both sides on one machine")
+        raise BadInput(reason, place=after.name, key=metric.name, cure="train both sides on one machine")
     ratios, unlike_speeds = ratios_of_like_machines({arm.name: arm.speeds for arm in arms}, margin)
     added = listed_up_to([name for name in rows_after if name not in rows_before], LISTED)
     remarks = (
@@ -122,13 +123,13 @@ def compare_results(
         added and f"new in the candidate, not judged: {added}",
     )
     lacks_speed = require_speed and unlike_speeds
-    zone = f"{metric.delta:g} {unit}".rstrip()
+    asked = f"{scale.title} not worse by {scale.within(metric.delta)} or more, {_not_slower(margin)}"
     return BeforeAfter(
         before=before.title,
         after=after.title,
-        asked=f"{short(before.study, 30)}: {title} not worse by {zone} or more, {_not_slower(margin)}",
-        unit=unit,
-        arms=tuple(_change(arm, verdicts.get(arm.name), ratios.get(arm.name), unit) for arm in arms),
+        asked=f"{short(before.study, 30)}: {asked}",
+        scale=scale,
+        arms=tuple(_change(arm, verdicts.get(arm.name), ratios.get(arm.name), scale) for arm in arms),
         faults=(f"speed is required and not compared: {unlike_speeds}",) if lacks_speed else (),
         notes=tuple(filter(None, remarks)),
     )
@@ -214,10 +215,10 @@ def _judge_together(
     return {name: verdict for name in names if (verdict := verdicts[f"after {name}"])}
 
 
-def _change(arm: PairedArm, verdict: Verdict | None, ratio: SpeedRatio | None, unit: str) -> ArmChange:
+def _change(arm: PairedArm, verdict: Verdict | None, ratio: SpeedRatio | None, scale: Scale) -> ArmChange:
     return ArmChange(
         name=arm.name,
-        faults=(*faults(arm, verdict, unit), *(ratio.fault if ratio else ())),
+        faults=(*faults(arm, verdict, scale), *(ratio.fault if ratio else ())),
         notes=tuple(notes(arm)) if arm.after else (),
         verdict=verdict,
         identical=arm.identical,

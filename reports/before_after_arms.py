@@ -13,12 +13,12 @@ from bench.errors import plural
 from bench.metric import Metric
 from bench.trial import TASK
 from reports.formats import listed_up_to
+from reports.scale import Scale
 from reports.statistics import power
 from reports.statistics.contrasts import Contrast
 from reports.statistics.power import ALPHA, FEWEST_SEEDS
 from reports.statistics.speed_ratio import Speed
 from reports.statistics.verdicts import Direction, Verdict
-from reports.statistics.wording import measure
 from reports.trials import numbers_of
 
 WAITING = "waiting"
@@ -118,7 +118,7 @@ def rows_by_arm(table: pd.DataFrame, metric: Metric) -> dict[str, dict[Any, Row]
     return rows
 
 
-def faults(arm: PairedArm, verdict: Verdict | None, unit: str) -> Iterator[str]:
+def faults(arm: PairedArm, verdict: Verdict | None, scale: Scale) -> Iterator[str]:
     """Why the arm does not pass by its results."""
     if not arm.after:
         yield "is missing from the candidate"
@@ -127,7 +127,7 @@ def faults(arm: PairedArm, verdict: Verdict | None, unit: str) -> Iterator[str]:
     yield from _other_tasks(arm.changed_settings)
     yield from _contradictions(arm)
     if not arm.identical:
-        yield from _not_shown(verdict, unit)
+        yield from _not_shown(verdict, scale)
 
 
 def _contradictions(arm: PairedArm) -> Iterator[str]:
@@ -186,7 +186,7 @@ def notes(arm: PairedArm) -> Iterator[str]:
             yield f"{what}: seed {listed_up_to(sorted(seeds), LISTED)}"
 
 
-def _not_shown(verdict: Verdict | None, unit: str) -> Iterator[str]:
+def _not_shown(verdict: Verdict | None, scale: Scale) -> Iterator[str]:
     """Why the arm is not shown to be less than δ worse: nothing where it is, also beside other arms."""
     if verdict is None:
         yield "has no seed in common with the baseline"
@@ -195,7 +195,7 @@ def _not_shown(verdict: Verdict | None, unit: str) -> Iterator[str]:
     if shown_no_worse(c):
         return
     if verdict.direction is Direction.WORSE:
-        yield f"worse on {c.losses} of {c.pairs} seeds, by {measure(c.mean, unit, sign=True)}"
+        yield f"worse on {c.losses} of {c.pairs} seeds, by {scale.measured(c.mean, sign=True)}"
     else:
         needed = (
             f"; {seeds_to_show(c)} seeds would mostly show it, if nothing changed" if c.seeds_needed else ""
@@ -204,7 +204,7 @@ def _not_shown(verdict: Verdict | None, unit: str) -> Iterator[str]:
             which = "finished on both sides" if c.given_convergence else "in common"
             yield f"{len(c.differences)} seeds {which}; under {FEWEST_SEEDS} nothing is decided{needed}"
         else:
-            zone, end = f"{c.delta:g} {unit}".rstrip(), measure(_worst_end(c), unit, sign=True)
+            zone, end = scale.within(c.delta), scale.measured(_worst_end(c), sign=True)
             yield f"not shown to be less than {zone} worse: the interval reaches {end}{needed}"
 
 

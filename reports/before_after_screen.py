@@ -20,7 +20,7 @@ def screen(changes: BeforeAfter) -> str:
     head = (headline(changes), f"baseline   {changes.before}", f"candidate  {changes.after}")
     lines = [short(line, WIDTH) for line in (*head, f"asked      {changes.asked}")] + [""]
     shown = _worst_first(changes)[:_ROWS]
-    lines += columns([_heads(changes), *(_cells(arm) for arm in shown)])
+    lines += columns([_heads(changes), *(_cells(arm, changes) for arm in shown)])
     if rest := len(changes.arms) - len(shown):
         failed = sum(bool(arm.faults) for arm in _worst_first(changes)[_ROWS:])
         lines.append(f"   and {rest} more, of which {failed or 'none'} failed")
@@ -32,11 +32,9 @@ def screen(changes: BeforeAfter) -> str:
 def markdown(changes: BeforeAfter) -> str:
     """The same for a pull request: a table, the reasons, and each claim in full."""
     ordered = _worst_first(changes)
-    cells = ((_code(arm.name), *_cells(arm)) for arm in ordered[:_MOST])
+    cells = ((_code(arm.name), *_cells(arm, changes)) for arm in ordered[:_MOST])
     rows = [(sign, name, *map(markdown_cell, rest)) for name, sign, _, *rest in cells]
-    claims = [
-        sentence(arm.verdict, arm.name, "baseline", unit=changes.unit) for arm in ordered if arm.verdict
-    ]
+    claims = [sentence(arm.verdict, arm.name, "baseline", changes.scale) for arm in ordered if arm.verdict]
     parts = [
         f"### {'✅' if changes.passed else '❌'} {markdown_cell(headline(changes))}",
         f"{_code(changes.before)} → {_code(changes.after)}: {_code(changes.asked)}",
@@ -92,16 +90,15 @@ def _heads(changes: BeforeAfter) -> list[str]:
     return ["", changes.noun, *_HEADS]
 
 
-def _cells(arm: ArmChange) -> tuple[str, ...]:
+def _cells(arm: ArmChange, changes: BeforeAfter) -> tuple[str, ...]:
     """Sign, name, difference, pairs, verdict, ratio of times."""
     c = arm.verdict.contrast if arm.verdict else None
     delta, word = "–", "–"
     if arm.identical:
         delta, word = "bit-identical", "≡ bit-identical"
     elif c and arm.verdict:
-        delta = number(c.mean, sign=True)
-        ends = c.interval(ALPHA, sides=1)
-        delta += f" {interval(ends, sign=True)}" if ends else ""
+        delta, ends = changes.scale.cell_by(c.mean, sign=True), c.interval(ALPHA, sides=1)
+        delta += f" {changes.scale.cell_ends(ends)}" if ends else ""
         word = f"{arm.verdict.symbol} {arm.verdict.text}"
     time = (
         f"{number(arm.speed_ratio.ratio, 3)} {interval(arm.speed_ratio.interval, 3)}"

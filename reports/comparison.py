@@ -18,7 +18,7 @@ from reports.arms import Statuses, finished, is_self_check, select_seeds, task_d
 from reports.contrast_decisions import decide_contrasts, seeds_of_sides
 from reports.design import Design, MeasuredArm
 from reports.exclusions import Exclusion, compared_arms, find_exclusions
-from reports.formats import Scale, decimals, scale, titled
+from reports.scale import Scale
 from reports.statistics.arm_summary import ArmSummary, summarise
 from reports.statistics.contrasts import Contrast, Interval, contrast
 from reports.statistics.decisions import Decisions
@@ -108,8 +108,6 @@ class Comparison:
     table: pd.DataFrame  # a row a trial; `counts` tells whether it counts for its arm's contrast
     design: Design
     metric: Metric
-    title: str  # the metric in words
-    unit: str
     rows: tuple[ComparedArm, ...]
     looks_taken: int
     others: tuple["Comparison", ...] = ()
@@ -173,18 +171,12 @@ class Comparison:
     @property
     def scale(self) -> Scale:
         """How people read the metric."""
-        delta = None if self.design.plan else self.metric.delta
-        return scale(self.metric.name, delta, ratio=self.metric.ratio)
+        return self.design.scale(self.metric)
 
     @property
-    def decimals(self) -> int:
-        """The decimals of the tables: four, or of a table from elsewhere two beyond those of δ."""
-        return 4 if self.design.plan else decimals(self.metric.delta)
-
-    @property
-    def in_nats(self) -> bool:
-        """Whether exp of a difference is a ratio of perplexities."""
-        return self.unit == "nats"
+    def title(self) -> str:
+        """The metric in words."""
+        return self.scale.title
 
 
 @dataclass(frozen=True)
@@ -221,17 +213,9 @@ def compare(table: pd.DataFrame, design: Design) -> Comparison:
             trials = _Trials(ended[name], values[metric.name][name], seeds[name], needed[name])
             row = _row(index, trials, exclusions.get(name), metric, design)
             rows.append(_with_verdict(row, rows[0], metric, decisions) if index else row)
-        title, unit = titled(metric.name)
+        taken = decisions.looks_taken
         views.append(
-            Comparison(
-                table=table,
-                design=design,
-                metric=metric,
-                title=title,
-                unit=unit,
-                rows=tuple(rows),
-                looks_taken=decisions.looks_taken,
-            )
+            Comparison(table=table, design=design, metric=metric, rows=tuple(rows), looks_taken=taken)
         )
     return replace(views[0], others=tuple(views[1:]))
 

@@ -6,6 +6,8 @@ from functools import cached_property
 
 from bench.metric import Metric
 from bench.trial import Result, Scalar, Trial
+from reports.presentation import PLAIN, Presentation
+from reports.scale import Scale
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +78,11 @@ class Design:
     tuned: tuple[Tuned, ...] = ()  # baseline first
     apart: Mapping[str, float] = field(default_factory=dict)  # metric → distance of two equal trials, if any
     titles: Mapping[str, str] = field(default_factory=dict)  # setting → what people call it: alpha → AR
+    presentation: Presentation = PLAIN
+
+    def scale(self, metric: Metric) -> Scale:
+        """How a metric is read that is judged."""
+        return self.presentation.scale(metric.name).of(metric)
 
     @property
     def first_look(self) -> tuple[int, ...]:

@@ -3,7 +3,6 @@
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -14,102 +13,11 @@ if TYPE_CHECKING:  # the command imports this module, and must not wait for scip
 
 MINUS = "−"
 
-_TITLES = {
-    "valid_loss": ("validation loss", "nats"),
-    "valid_accuracy": ("validation accuracy", "accuracy"),
-    "valid_perplexity": ("validation perplexity", ""),
-    "valid_bits": ("validation bits a token", "bits"),
-    "train_loss": ("training loss", "nats"),
-    "speed_train": ("training speed", "tokens/s"),
-    "seconds": ("duration", "s"),
-    "memory_peak": ("peak memory", "MiB"),
-}
-
 
 def short(value: object, most: int = 28) -> str:
     """`visible` in at most `most` characters, for labels that cannot wrap."""
     text = visible(value)
     return text if len(text) <= most else text[: most - 1].rstrip() + "…"
-
-
-def titled(metric: str) -> tuple[str, str]:
-    """A metric in words, and its unit."""
-    return _TITLES.get(metric, (metric.replace("_", " "), ""))
-
-
-@dataclass(frozen=True)
-class Scale:
-    """How people read a metric: the unit of its levels, that of its differences, and its decimals."""
-
-    level: str = ""
-    difference: str = ""
-    factor: float = 1.0
-    digits: int = 3  # at most; a difference has two significant digits of its uncertainty
-    log: bool = False  # of 100 ln: levels are written as they are measured, differences in per cent
-
-    def at(self, x: float | None, digits: int | None = None) -> str:
-        """A level with its unit: 87.6 %."""
-        if x is None or math.isnan(x):
-            return "–"
-        digits = min(2, self.digits) if digits is None else digits
-        x = math.exp(x / 100) if self.log else self.factor * x
-        return f"{number(x, digits)} {self.level}".rstrip()
-
-    def change(self, before: float | None, after: float | None) -> str:
-        """Two levels with their unit: 88.4 → 90.0 %."""
-        return f"{self.at(before).removesuffix(self.level).rstrip()} → {self.at(after)}"
-
-    def by(self, x: float | None, near: float | None = None, *, sign: bool = False) -> str:
-        """A difference without its unit; `near` is a number of the size of its uncertainty."""
-        return number(self._change(x), self._decimals(near or x or 0), sign=sign)
-
-    def size(self, x: float, near: float | None = None) -> str:
-        """The size of a difference without its unit."""
-        return number(abs(self._change(x) or 0.0), self._decimals(near or x))
-
-    def _change(self, x: float | None) -> float | None:
-        if x is None:
-            return None
-        return 100 * math.expm1(x / 100) if self.log else self.factor * x
-
-    def moved(self, mean: float, ends: "Interval | None" = None) -> str:
-        """A difference without a sign: 14.2 points higher, 1.30 nats lower."""
-        size = f"{self.size(mean, self.near(ends))} {self.difference}".rstrip()
-        return f"{size} {'higher' if mean > 0 else 'lower'}" if mean else size
-
-    def near(self, ends: "Interval | None") -> float | None:
-        """The size that decides the decimals of a difference: of its uncertainty, or a tenth of its own."""
-        if ends is None or not math.isfinite(ends.high - ends.low):
-            return None
-        return max((ends.high - ends.low) / 2, abs(ends.high + ends.low) / 20)
-
-    def from_to(self, ends: "Interval | None") -> str:
-        """The ends of a difference's interval; "" where there is none."""
-        both = (ends.low, ends.high) if ends else ()
-        return f"[{', '.join(self.by(x, self.near(ends), sign=True) for x in both)}]" if both else ""
-
-    def _decimals(self, size: float) -> int:
-        size, fewest = abs(self.factor * size), 0 if self.log else 1  # means beside it have one, too
-        return min(self.digits, max(fewest, 1 - math.floor(math.log10(size)))) if 0 < size < math.inf else 1
-
-
-_SCALES = {
-    "valid_accuracy": Scale("%", "points", 100, 1),
-    "valid_loss": Scale("nats", "nats"),
-    "train_loss": Scale("nats", "nats"),
-    "valid_bits": Scale("bits", "bits"),
-}
-
-
-def scale(metric: str, delta: float | None = None, *, ratio: bool = False) -> Scale:
-    """How people read a metric, or its 100 ln where it is judged as a ratio.
-
-    With δ, a metric that we may not know has two digits beyond those of δ.
-    """
-    unit = titled(metric)[1]
-    if ratio:
-        return Scale(unit, "%", log=True)
-    return _SCALES.get(metric) or Scale(unit, unit, digits=3 if delta is None else max(3, decimals(delta)))
 
 
 def decimals(delta: float) -> int:
@@ -146,11 +54,11 @@ def p_value(p: float | None) -> str:
     return "<.001" if p < 0.001 else f"{p:.3f}".lstrip("0") if p < 0.9995 else "1"
 
 
-def count(value: float | None) -> str:
-    """A whole number in groups of three, separated by thin spaces."""
+def count(value: float | None, digits: int = 0, *, sign: bool = False) -> str:
+    """A number in groups of three, separated by thin spaces."""
     if value is None or not math.isfinite(value):
         return "–"
-    return f"{value:,.0f}".replace(",", "\u202f").replace("-", MINUS)
+    return f"{value:{'+' if sign else ''},.{digits}f}".replace(",", "\u202f").replace("-", MINUS)
 
 
 def seconds(value: float) -> str:

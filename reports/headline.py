@@ -14,13 +14,12 @@ from reports.answer import Claim, claims, size
 from reports.arms import is_self_check, select_seeds, task_differences, trial_of
 from reports.comparison import ComparedArm, Comparison
 from reports.factorial import VIEWS, Part
-from reports.formats import listed, number, quoted
+from reports.formats import listed, quoted
 from reports.statistics.verdicts import Direction, Size, Verdict, verdicts
 from reports.statistics.wording import divergence
 
 NAMED = 3
 """Arms of each verdict that the answer names before it counts the others."""
-TASKS = ("corpus", "split", "target")
 """The settings that decide which words are asked for."""
 Key = frozenset[tuple[str, Scalar]]
 """An arm's other settings, by which it is found again on another task."""
@@ -114,11 +113,12 @@ def _tasks(c: Comparison) -> Mapping[str, Arms]:
     rows = [row for row in c.rows if row.index == 0 or not is_self_check(row.arm)]
     trials = [(row, trial_of(row.arm)) for row in rows if row.summary.n]
     trained = [(row, trial.factors()) for row, trial in trials if trial and trial.task]
-    differing = [key for key in TASKS if len({factors[key] for _, factors in trained}) > 1]
+    keys = c.design.presentation.task
+    differing = [key for key in keys if len({factors[key] for _, factors in trained}) > 1]
     tasks: dict[str, dict[Key, ComparedArm]] = {}
     for row, factors in trained:
         task = ", ".join(f"{key} {PurePath(str(factors[key])).name}" for key in differing)
-        rest = frozenset((key, value) for key, value in factors.items() if key not in TASKS)
+        rest = frozenset((key, value) for key, value in factors.items() if key not in keys)
         tasks.setdefault(task, {})[rest] = row
     return tasks
 
@@ -134,9 +134,8 @@ def _disagreement(x: Claim, c: Comparison) -> str:
     for view in c.others:
         v = view.rows[x.row.index].verdict
         if v and v.direction is not Direction.NONE and v.kind != x.verdict.kind:
-            k = v.contrast
-            effect = f"{view.title} {view.scale.moved(k.estimate or 0.0, v.interval)}"
-            phrases.append(f"perplexity × {number(k.ratio, 2)}" if view.in_nats else effect)
+            how = view.scale.also or view.scale
+            phrases.append(f"{how.title} {how.moved(v.contrast.estimate or 0.0, v.interval)}")
     return ", ".join(phrases)
 
 
@@ -179,10 +178,10 @@ def _best(rows: Sequence[tuple[Markup, ComparedArm]], c: Comparison) -> list[tup
 
 def _list_levels(rows: Sequence[tuple[Markup, ComparedArm]], c: Comparison) -> Markup:
     """Arms with their means: "A predicts 98 % of the words, B 95 %"."""
-    trial = trial_of(rows[0][1].arm) if rows else None
-    of_words = c.metric.name == "valid_accuracy" and bool(trial and trial.task)
-    levels = [c.scale.at(row.summary.mean, 0 if of_words else None) for _, row in rows]
-    levels[:1] = [f"predicts {x} of the words" if of_words else f"has a {c.title} of {x}" for x in levels[:1]]
+    reaches = c.scale.reaches
+    levels = [c.scale.at(row.summary.mean, 0 if reaches else None) for _, row in rows]
+    article = "an" if c.title[:1] in "aeiou" else "a"
+    levels[:1] = [reaches.format(x) if reaches else f"has {article} {c.title} of {x}" for x in levels[:1]]
     pairs = zip(rows, levels, strict=True)
     return Markup(", ").join(Markup("{} {}").format(name, level) for (name, _), level in pairs)
 
@@ -200,7 +199,7 @@ def _tell_effects(findings: Sequence[Finding], c: Comparison) -> list[Markup]:
             lines.append(Markup("{} equals {}, bit for bit").format(x.name, base))
     small = [x for x in findings if x.verdict.size is Size.LESS and not x.verdict.contrast.identical]
     if small:
-        least = f"{c.scale.factor * c.metric.delta:g} {c.scale.difference}".rstrip()
+        least = c.scale.within(c.metric.delta)
         verb = "changes" if len(small) == 1 else "change"
         lines.append(Markup("{} {} less than {}").format(_few([_named(x) for x in small]), verb, least))
     if undecided := [x for x in findings if not x.verdict.claims]:
@@ -221,8 +220,8 @@ def _tell_changes(findings: Sequence[Finding], c: Comparison) -> list[Markup]:
     for x in shown:
         verb, over = _verb(x.verdict, bool(x.against), c)
         against = f" {over} {quoted(visible(x.against))}" if x.against else ""
-        ends = x.verdict.interval and c.scale.from_to(x.verdict.interval)
-        change = c.scale.size(x.verdict.contrast.estimate or 0.0, c.scale.near(x.verdict.interval))
+        ends = c.scale.from_to(x.verdict.interval, sizes=True)
+        change = c.scale.size(x.verdict.contrast.estimate or 0.0, x.verdict.interval)
         effect = f"{verb} {change} {c.scale.difference}"
         if x.verdict.direction is Direction.NONE or math.isinf(size(x.verdict)):
             effect, ends = divergence(x.verdict), ""
@@ -234,7 +233,7 @@ def _tell_changes(findings: Sequence[Finding], c: Comparison) -> list[Markup]:
     if rest := findings[len(shown) :]:
         verb = _verb(rest[0].verdict, False, c)[0].removesuffix("s")
         effects = sorted((x.verdict.contrast.estimate or 0.0 for x in rest), key=abs)
-        low, high = c.scale.size(effects[0], effects[-1]), c.scale.size(effects[-1])
+        low, high = c.scale.size(effects[0]), c.scale.size(effects[-1])
         lines.append(Markup(f"{len(rest)} others {verb} {low} to {high}"))
     return lines
 

@@ -5,6 +5,7 @@ import hashlib
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -14,9 +15,9 @@ from bench.errors import plural, visible
 from bench.files import save, save_all
 from bench.trial import Result
 from reports import answer, factorial, formats, headline, sections, tables, tuning
-from reports.book import SOURCE, compare_with_book
 from reports.comparison import Comparison
 from reports.figures import forest, panels
+from reports.presentation import NOTHING, Extras
 from reports.statistics import wording
 
 
@@ -29,22 +30,22 @@ def render(comparison: Comparison, out: Path) -> Path:
     folder = out / folder_name(comparison.design.study)
     page = folder / "index.html"
     texts = {folder / name: text.encode() for name, text in tables.tables(comparison).items()}
-    save_all({**texts, page: _fill_template("report.html", _context(comparison))})
+    save_all({**texts, page: _fill_template(comparison.design.presentation.template, _context(comparison))})
     return page
 
 
 def render_index(comparisons: Sequence[Comparison], out: Path) -> Path:
     """Write `out`/index.html: every study's question and answer, with a link to its page.
 
-    And links to the pages of the chapter and the golden rows, if they have been written.
+    And links to the other pages there.
     """
     studies = [
         {**_answer(c), "href": f"{folder_name(c.design.study)}/index.html", "size": answer.largest(c)}
         for c in comparisons
     ]
     studies.sort(key=lambda s: (-s["size"], s["c"].design.study))
-    written = {name: (out / f"{name}.html").is_file() for name in ("chapter12", "golden")}
-    return write_page(out / "index.html", "index.html", {"studies": studies, **written})
+    others = sorted(path.name for path in out.glob("*.html") if path.name != "index.html")
+    return write_page(out / "index.html", "index.html", {"studies": studies, "others": others})
 
 
 def folder_name(study: str) -> str:
@@ -93,8 +94,6 @@ def _jinja() -> Environment:
     jinja.tests["web"] = lambda link: link.startswith(("https://", "http://"))
     jinja.globals |= {
         "describe_interaction": wording.describe_interaction,
-        "costs_of": sections.COSTS,
-        "fine": sections.FINE,
         "state": answer.state,
         "zone": answer.zone,
     }
@@ -108,25 +107,21 @@ def _finalize(value: Any) -> Any:
 
 def _context(c: Comparison) -> dict[str, Any]:
     shared = _answer(c)
-    best, whole, held, own_best = (shared[name] for name in ("best", "whole", "held", "own_best"))
+    best, whole, extras, own_best = (shared[name] for name in ("best", "whole", "extras", "own_best"))
     sweeps, environments = sections.sweeps(c), sections.environments(c)
     return {
         **shared,
         "study": c.design,
-        "panels": forest.panels(best, held),
+        **extras.context,
+        "panels": forest.panels(best, extras),
         "broken": answer.arms_with_failures(c),
         "limits": answer.limits(c, environments) if c.design.plan else tables.notes(c),
-        "held": held,
-        "book_source": SOURCE,
-        "roles": sections.roles(c),
-        "passage": sections.passage(c),
-        "throughput": sections.throughput(c),
-        "speed_not_compared": sections.speed_not_compared(c),
         "sweeps": sweeps,
         "columns": _columns(c),
         "curved": len(panels.common_seeds(c)),
         "tuned": tuning.words(own_best[0].search.setting) if own_best else "",
         "costs": sections.costs(c),
+        "costs_of": c.design.presentation.costs,
         "devices": sections.devices(c),
         "environments": environments,
         "started": min((r.started for r in _results(c) if r.started), default=None),
@@ -141,35 +136,31 @@ def _results(c: Comparison) -> list[Result]:
 
 
 def _columns(c: Comparison) -> dict[str, str]:
-    """The metrics of the table of all trials: the study's own, accuracy, and perplexity beside the loss.
-
-    Those that no trial has are left out.
-    """
-    names = dict.fromkeys((*(view.metric.name for view in c.views), "valid_accuracy"))
-    every = [n for name in names for n in ((name, "valid_perplexity") if name == "valid_loss" else (name,))]
+    """The metrics of the table of all trials that some trial has, and their titles."""
+    names = dict.fromkeys((*(metric.name for metric in c.design.metrics), *c.design.presentation.columns))
     told = {name for result in _results(c) for name in result.metrics}
-    return {name: formats.titled(name)[0].capitalize() for name in every if name in told}
+    return {name: c.design.presentation.scale(name).title.capitalize() for name in names if name in told}
 
 
 def _answer(c: Comparison) -> dict[str, Any]:
     """The parts that a page and the index share; a study that tunes answers with each arm at its best."""
     own_best, best, whole = tuning.own_best(c), tuning.at_best(c) or c, factorial.factorial(c)
-    parts, held = factorial.parts(c, whole), compare_with_book(best)
+    parts, find_extras = factorial.parts(c, whole), c.design.presentation.extras
+    extras: Extras = resolve_name(find_extras)(c, best) if find_extras else NOTHING
     thorough = any(all(part.views.values()) for part in parts)
     return {
         "c": c,
         "best": best,
         "own_best": own_best,
         "whole": whole,
-        "held": held,
+        "extras": extras,
         "answers": [
             headline.answer(view, () if i else parts if thorough else ()) for i, view in enumerate(best.views)
         ],
-        "fits": answer.describe_fits(held, best),
         "standing": answer.standing(best),
         "seen_data": answer.seen_data(c),
         "tally": answer.tally(c),
-        "warnings": answer.warnings(c),
+        "warnings": (*answer.warnings(c), *extras.warnings),
         "flips": answer.flips(own_best),
         "spent": sum(result.spent for result in _results(c)),
         "parts": parts,

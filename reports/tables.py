@@ -1,5 +1,8 @@
 """The comparison as a screen, CSV and Markdown, and every trial as CSV, beside the page."""
 
+from collections.abc import Callable
+from typing import Any
+
 import pandas as pd
 
 from bench.errors import plural, visible
@@ -9,10 +12,8 @@ from reports.elsewhere import averaged
 from reports.formats import (
     columns,
     csv_cell,
-    interval,
     listed_up_to,
     markdown_cell,
-    number,
     p_value,
     pipe_table,
     short,
@@ -52,10 +53,8 @@ def comparison_markdown(c: Comparison) -> str:
 
 
 def _name_metric(view: Comparison) -> str:
-    way = "lower" if view.metric.lower_is_better else "higher"
-    if view.metric.ratio:
-        return f"100 ln {view.title} ({way} is better, δ {view.metric.delta:g} %)"
-    return f"{view.title} ({way} is better, δ {view.metric.delta:g})"
+    way, unit = "lower" if view.metric.lower_is_better else "higher", " %" if view.metric.ratio else ""
+    return f"{view.title} ({way} is better, δ {view.metric.delta:g}{unit})"
 
 
 def _print_rows(view: Comparison) -> list[tuple[str, ...]]:
@@ -66,15 +65,15 @@ def _print_rows(view: Comparison) -> list[tuple[str, ...]]:
 
 
 def _line(row: ComparedArm, view: Comparison) -> tuple[str, ...]:
-    k, v, s, digits = row.contrast, row.verdict, row.summary, view.decimals
+    k, v, s, scale = row.contrast, row.verdict, row.summary, view.scale
     seeds = f"{row.done}/{row.total} {row.state if view.sequential else ''}".rstrip()
     seeds += f", {row.diverged} diverged" if row.diverged else ""
     seeds += f", {row.failed} failed" if row.failed else ""
-    mean = f"{number(s.mean, digits)} ± {number(s.sd, digits)}"
+    mean = f"{scale.cell(s.mean)} ± {scale.cell_by(s.sd)}"
     alone = row.arm.name, row.arm.against or "–", seeds, mean
     if k is None:
         return *alone, "–", "–", "–", "–", row.note or "baseline"
-    effect = f"{number(k.estimate, digits, sign=True)} {interval(row.interval, digits, sign=True)}"
+    effect = f"{scale.cell_by(k.estimate, sign=True)} {scale.cell_ends(row.interval)}"
     better = f"{k.wins} of {k.pairs}" if k.paired else "–"
     if v is None:
         return *alone, effect, better, "–", "–", "–"
@@ -132,7 +131,7 @@ def trials_csv(c: Comparison) -> str:
 def caption(c: Comparison) -> str:
     """The caption: metrics, units, directions, and the meaning of intervals and Δ."""
     judged_by = "; ".join(
-        f"{view.title}{f', {view.unit}' if view.unit else ''}, "
+        f"{', '.join(filter(None, (view.title, view.scale.unit)))}, "
         f"{'lower' if view.metric.lower_is_better else 'higher'} is better"
         for view in c.views
     )
@@ -154,28 +153,34 @@ def _record(row: ComparedArm, c: Comparison) -> dict[str, object]:
         record |= dict.fromkeys(("state", "most_seeds"))
     for view in c.views:
         cells = _by_metric(view.rows[row.index], view)
-        name = f"log_{view.metric.name}" if view.metric.ratio else view.metric.name
-        record |= {f"{name}_{cell}": value for cell, value in cells.items()}
+        record |= {f"{view.metric.name}_{cell}": value for cell, value in cells.items()}
     return record | {"note": row.note, "witness": "; ".join(map(str, row.shown))}
 
 
 def _by_metric(row: ComparedArm, view: Comparison) -> dict[str, object]:
-    k, s, v = row.contrast, row.summary, row.verdict
-    cells: dict[str, object] = {"mean": s.mean, "sd": s.sd, **_ends("mean", s.interval), "median": s.median}
-    cells |= {"perplexity": s.perplexity} if view.in_nats else {}
-    ends = row.interval
-    cells |= {"pair_mean": k and k.arm_mean, "pair_baseline": k and k.baseline_mean}
-    cells |= {"delta": k and k.estimate, **_ends("delta", ends), "delta_level": ends and ends.level}
-    cells |= {"delta_unbiased": v and v.unbiased}
-    if view.in_nats:
-        cells |= {"ratio": k and k.ratio, **_ends("ratio", ends and ends.exp())}
+    """Cells as the metric is measured; differences of one that is judged by its ratio are in per cent."""
+    k, s, v, ends, also = row.contrast, row.summary, row.verdict, row.interval, view.scale.also
+    level, change = (_of_known(read) for read in (view.scale.read, view.scale.read_difference))
+    cells: dict[str, object] = {"mean": level(s.mean), "sd": change(s.sd)}
+    cells |= {**_ends("mean", s.interval, level), "median": level(s.median)}
+    cells |= {also.title: _of_known(also.read)(s.mean)} if also else {}
+    cells |= {"pair_mean": level(k and k.arm_mean), "pair_baseline": level(k and k.baseline_mean)}
+    cells |= {"delta": change(k and k.estimate), **_ends("delta", ends, change)}
+    cells |= {"delta_level": ends and ends.level, "delta_unbiased": change(v and v.unbiased)}
+    if also:
+        ratio = _of_known(also.read_difference)
+        cells |= {"ratio": ratio(k and k.estimate), **_ends("ratio", ends, ratio)}
     cells |= {"p": k and k.p, "p_adjusted": v and v.difference.p, "p_equivalent": v and v.equivalence.p}
     cells |= {"p_divergence": v and v.divergence.p, "wins": k.wins if k and k.paired else None}
     return cells | {"r": k and k.r, "verdict": v and v.text}
 
 
-def _ends(name: str, ends: Interval | None) -> dict[str, float | None]:
-    return {f"{name}_low": ends.low if ends else None, f"{name}_high": ends.high if ends else None}
+def _of_known(read: Callable[[float], float]) -> Callable[[Any], float | None]:
+    return lambda x: None if x is None else read(x)
+
+
+def _ends(name: str, ends: Interval | None, read: Callable[[Any], float | None]) -> dict[str, float | None]:
+    return {f"{name}_low": read(ends and ends.low), f"{name}_high": read(ends and ends.high)}
 
 
 def _csv(table: pd.DataFrame) -> str:

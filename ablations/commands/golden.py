@@ -8,7 +8,7 @@ from ablations.ledger import Ledger
 from ablations.options import RunOptions, refuse
 from bench.chapter import golden as book
 from bench.errors import BadInput
-from reports.golden import answer, render
+from reports.chapter.golden import answer, render
 
 NOT_GOLDEN = ("seeds", "set", "corpus", "plugin", "cluster", "device", "dry_run", "fail_fast", "retry")
 """Flags of `run` that say what is trained and how, which the book's notebook says itself."""

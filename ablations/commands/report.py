@@ -14,7 +14,9 @@ from ablations.study.settings import SETTINGS
 from bench.errors import BadInput
 from bench.files import PARTIAL, sweep
 from bench.trial import Result
+from reports.chapter import CHAPTER
 from reports.design import Design, MeasuredArm, Tuned
+from reports.presentation import PLAIN
 
 if TYPE_CHECKING:
     from ablations.mlflow.study_runs import ArmRun
@@ -91,6 +93,7 @@ def design_of_plan(plan: Plan, results: Mapping[str, Result], recorder: "Writer 
         plan=plan.hash,
         first=min(shared, default=None),
         titles={} if plan.of_program else _TITLES,
+        presentation=PLAIN if plan.of_program else CHAPTER,
         apart=plan.apart or {},
         **{key: getattr(plan, key) for key in copied},
     )

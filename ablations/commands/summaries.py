@@ -15,7 +15,8 @@ from reports.answer import claims, sentences
 from reports.arms import finished, summary_of, trial_of
 from reports.comparison import ComparedArm, Comparison
 from reports.design import MeasuredArm
-from reports.formats import number, scale
+from reports.formats import number
+from reports.scale import Scale
 from reports.statistics.contrasts import Interval
 from reports.tuning import own_best
 
@@ -32,15 +33,15 @@ def summarise_arms(plan: Plan, comparison: Comparison) -> tuple[ArmRun, ...]:
     levels = {tuned.arm: tuned.levels for tuned in comparison.design.tuned}
     differences = _differences(comparison)
     rows = {row.arm.name: row for row in comparison.rows} if comparison.sequential else {}
-    summaries = []
+    summaries, scale = [], comparison.design.presentation.scale(plan.metrics[0].name)
     for arm in (*plan.arms, *plan.tuned):
-        summary = _summarise(plan, arm, measured[arm.name], rows.get(arm.name))
+        summary = _summarise(plan, scale, arm, measured[arm.name], rows.get(arm.name))
         metrics = {**summary.metrics, **differences.get(arm.name, {})}
         summaries.append(replace(summary, metrics=metrics, verdict=verdicts.get(arm.name, "")))
     for arm in plan.searches:
         results = levels[arm.tunes][arm.level]
         searched = MeasuredArm(name=arm.name, model=arm.model, title=arm.title, results=results)
-        summaries.append(replace(_summarise(plan, arm, searched), role="search"))
+        summaries.append(replace(_summarise(plan, scale, arm, searched), role="search"))
     return tuple(summaries)
 
 
@@ -52,14 +53,16 @@ def _verdicts(comparison: Comparison) -> dict[str, str]:
     return notes | {x.own.arm.name: x.sentence for x in own_best(comparison) if x.own and x.judged}
 
 
-def _summarise(plan: Plan, arm: PlannedArm, measured: MeasuredArm, row: ComparedArm | None = None) -> ArmRun:
+def _summarise(
+    plan: Plan, scale: Scale, arm: PlannedArm, measured: MeasuredArm, row: ComparedArm | None = None
+) -> ArmRun:
     trial, times = trial_of(measured), [(r.started, r.started + r.seconds) for r in measured.results.values()]
     shown, judged = plan.tracking, [metric.name for metric in plan.metrics]
     return ArmRun(
         name=arm.name,
         trials=tuple(dict.fromkeys(arm.trials.values())),
         settings=trial.factors() if trial else {"model": arm.model, **arm.changes},
-        title=_title(measured, judged[0]),
+        title=_title(measured, judged[0], scale),
         metrics=_means(measured, shown.metrics(judged), shown),
         curves=_curves(measured, shown.drawn or judged, shown),
         seeds=_seeds(measured, plan.metrics[0], row, len(set(arm.trials.values()))),
@@ -98,14 +101,14 @@ def _means(arm: MeasuredArm, metrics: Iterable[str], tracking: Tracking) -> dict
     return means
 
 
-def _title(arm: MeasuredArm, metric: str) -> str:
+def _title(arm: MeasuredArm, metric: str, unit: Scale) -> str:
     """The arm's name with the mean of a metric and its interval, by which MLflow's charts tell arms apart."""
-    summary, unit = summary_of(arm, metric), scale(metric)
+    summary = summary_of(arm, metric)
     if summary.mean is None or summary.diverged:
         return arm.name
     title = f"{arm.name} · {unit.at(summary.mean)}"
     if ends := summary.interval:
-        low, high = (number(unit.factor * end, min(2, unit.digits)) for end in (ends.low, ends.high))
+        low, high = (unit.at(end).removesuffix(unit.level).rstrip() for end in (ends.low, ends.high))
         title += f" [{low}, {high}]"
     return title
 

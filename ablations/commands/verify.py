@@ -29,7 +29,7 @@ from bench.differences import differences, numbers
 from bench.errors import plural, require, visible
 from bench.machine_kind import kind, machine_difference
 from bench.trial import Result
-from reports.formats import short, titled
+from reports.formats import short
 
 
 @run_folder.used()
@@ -147,9 +147,7 @@ def _apart(result: Result, again: Result) -> str:
     if result.diverged or again.diverged:
         return "of which one diverged" if result.diverged != again.diverged else "and both diverged"
     name = result.trial.main_metrics[0]
-    title, unit = titled(name)
-    apart = abs(result.metrics[name] - again.metrics[name])
-    return f"by which the {title} is {' '.join(filter(None, (f'{apart:.2g}', unit)))} apart"
+    return f"by which {name} is {abs(result.metrics[name] - again.metrics[name]):.2g} apart"
 
 
 def difference(result: Result, replay: Result) -> str:

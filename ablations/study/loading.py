@@ -124,6 +124,8 @@ def _changed(file: StudyFile, sets: Sequence[tuple[str, Sequence[Any]]]) -> dict
 
 
 def _study(file: StudyFile, path: str, confirmed: bool) -> Study:
+    if file.program:  # all of whose settings would make a long name
+        file = file.model_copy(update={"baseline_name": file.baseline_name or "baseline"})
     seeds, looks = _looks(file)
     most = file.max_trials(len(seeds))
     if most > LIMIT and not confirmed:

@@ -211,7 +211,7 @@ class StudyFile(Table):
     aa: bool = False
     """adds the baseline once more under other seeds (1000 higher), where no difference should be found"""
     baseline_name: Annotated[str, Field(max_length=200)] = ""
-    """the baseline's name in the report, if not that of its model"""
+    """the baseline's name in the report, if not that of its model or, of a program, `baseline`"""
     baseline: dict[str, Any]
     """settings of the arm that the others are compared with; without [program], `model` is required"""
     design: DesignTable = DesignTable()

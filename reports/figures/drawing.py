@@ -1,15 +1,14 @@
 """Functions shared by the pictures: axes at fixed places, scales, lines and their names."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator
 
 from reports.figures.svg import COLOURS
-from reports.formats import MINUS, number, short
+from reports.formats import short
 from reports.statistics.arm_summary import ArmSummary
 
 WIDTH = 940
@@ -18,23 +17,6 @@ WIDTH = 940
 MARKERS = "osD^vPX*"
 DASHES = ((1, 0), (5, 2), (1, 1.6), (6, 2, 1, 2), (3, 1.5), (8, 2), (1, 3), (5, 1, 1, 1, 1, 1))
 """Marker and dash of arm i, modulo eight: what tells arms apart where colour does not."""
-
-Series = tuple[str, Sequence[float], Sequence[float]]
-"""A name, x and y."""
-
-_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-
-
-def power(x: float) -> str:
-    """A number as text, with a power of ten if it is very small or large: 0.02, 38.7, 3.1·10⁻⁷, 10⁶."""
-    if 0 < abs(x) < 0.001 or abs(x) >= 10_000:
-        digits, _, exponent = f"{x:.1e}".partition("e")
-        raised = str(int(exponent)).translate(_RAISED)
-        digits = digits.removesuffix(".0").replace("-", MINUS)
-        return f"10{raised}" if digits == "1" else f"{digits}·10{raised}"
-    if 0 < abs(x) < 1:
-        return f"{x:.2g}".replace("-", MINUS)
-    return number(x, 2).removesuffix("0").removesuffix(".0")
 
 
 def blank_figure(height: float, width: float = WIDTH) -> Figure:
@@ -65,49 +47,22 @@ def single_axes(height: float = 250) -> tuple[Figure, Axes]:
     return figure, axes_at(figure, 62, 12, WIDTH - 252, height)
 
 
-def logarithmic(ax: Axes, axis: str = "y") -> None:
-    """Make an axis logarithmic, with tick labels that are plain text."""
-    getattr(ax, f"set_{axis}scale")("log")
-    chosen = getattr(ax, f"{axis}axis")
-    chosen.set_major_formatter(lambda x, _: power(x))
-    chosen.set_minor_formatter(lambda *_: "")
-    ax.tick_params(axis="both", which="minor", length=0)
+def estimates(
+    ax: Axes, drawn: Sequence[tuple[str, Sequence[tuple[float, ArmSummary]]]], read: Callable[[float], float]
+) -> None:
+    """By name: a dot for each seed that converged, a bar for the interval, a line through the means.
 
-
-def lines(ax: Axes, drawn: Sequence[Series]) -> None:
-    """Lines told apart by colour, dash and marker, each named at its end."""
-    ends = []
-    for i, (name, x, y) in enumerate(drawn):
-        look: dict[str, Any] = {"color": COLOURS[f"arm{(i + 1) % 8}"], "ls": (0, DASHES[i % 8])}
-        ax.plot(x, y, marker=MARKERS[i % 8], ms=5, mew=0, markevery=max(1, len(x) // 8), **look)
-        ends.append((y[-1], name, look["color"]))
-    name_ends(ax, ends)
-
-
-def plot(drawn: Sequence[Series], x: str, y: str) -> Figure:
-    """Lines on two logarithmic axes, with a tick at each x that there is."""
-    figure, ax = single_axes(220)
-    logarithmic(ax)
-    logarithmic(ax, "x")
-    ticks = sorted({value for _, xs, _ in drawn for value in xs})
-    ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    ax.set_xticks(ticks, [power(value) for value in ticks])
-    lines(ax, drawn)
-    ax.set(xlabel=x, ylabel=y)
-    return figure
-
-
-def estimates(ax: Axes, drawn: Sequence[tuple[str, Sequence[tuple[float, ArmSummary]]]]) -> None:
-    """By name: a dot for each seed that converged, a bar for the interval, a line through the means."""
+    `read` makes of a number that is judged the one that is drawn.
+    """
     ends = []
     for i, (name, points) in enumerate(drawn):
         look: dict[str, Any] = {"color": COLOURS[f"arm{(i + 1) % 8}"]}
         for x, s in points:
-            dots = [v for v in s.values.values() if math.isfinite(v)]
+            dots = [read(v) for v in s.values.values() if math.isfinite(v)]
             ax.plot([x] * len(dots), dots, "o", ms=3.5, mew=0, alpha=0.4, **look)
             if s.interval:
-                ax.plot([x, x], [s.interval.low, s.interval.high], lw=4, alpha=0.45, **look)
-        means = [(x, s.mean) for x, s in points if s.mean is not None]
+                ax.plot([x, x], [read(s.interval.low), read(s.interval.high)], lw=4, alpha=0.45, **look)
+        means = [(x, read(s.mean)) for x, s in points if s.mean is not None]
         if means:
             line: dict[str, Any] = {"ls": (0, DASHES[i % 8]), "marker": MARKERS[i % 8], "ms": 7, "mew": 0}
             ax.plot(*zip(*means, strict=True), **line, **look)

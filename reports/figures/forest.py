@@ -5,7 +5,7 @@ A strip is an SVG whose places are percentages of its width: one drawing fits ev
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 
@@ -14,10 +14,11 @@ from markupsafe import Markup, escape
 from matplotlib.ticker import MaxNLocator
 
 from reports.arms import is_self_check, task_differences
-from reports.book import BookComparison
 from reports.comparison import ComparedArm, Comparison
 from reports.factorial import Factorial
-from reports.formats import MINUS, Scale, interval, number, short
+from reports.formats import MINUS, short
+from reports.presentation import NOTHING, Extras
+from reports.scale import Scale
 from reports.statistics.arm_summary import ArmSummary
 from reports.statistics.contrasts import Contrast, Interval
 
@@ -63,73 +64,44 @@ class Panel:
     view: Comparison
     ticks: tuple[tuple[str, str], ...]  # (place, label)
     groups: tuple[tuple[tuple[Row, ...], str, Markup], ...]  # rows, and counts as a list and as a strip
-    marked: bool  # whether a book's value is shown
+    marked: bool  # whether an arm has a mark
 
 
-@dataclass(frozen=True)
-class _Reading:
-    """How a panel writes its numbers. Perplexity has the places of the loss, and texts of its own."""
-
-    scale: Scale
-    perplexity: bool = False
-
-    def level(self, x: float | None) -> str:
-        return number(math.exp(min(x, 700.0)), 2) if self.perplexity and x is not None else self.scale.at(x)
-
-    def change(self, before: float | None, after: float | None) -> str:
-        if self.perplexity:
-            return f"{self.level(before)} → {self.level(after)}"
-        return self.scale.change(before, after)
-
-    def effect(self, k: Contrast | None, ends: Interval | None) -> tuple[str, str]:
-        """The effect of a contrast, and the ends of its interval."""
-        if k is None or k.estimate is None:
-            return "", ""
-        if k.identical:
-            return "identical", ""
-        if self.perplexity:
-            return f"× {number(k.ratio, 3)}", interval(ends.exp(), 3) if ends else ""
-        return self.scale.moved(k.estimate, ends), self.scale.from_to(ends)
-
-    def ticks(self, axis: Axis) -> list[tuple[float, str]]:
-        if self.perplexity:
-            low, high = (min(x, 700) / math.log(10) for x in (axis.low, axis.high))
-            powers = range(math.floor(low) - 1, math.ceil(high))
-            ticks = [(math.log(m * 10.0**p), f"{m * 10.0**p:g}") for p in powers for m in _ROUND]
-        elif self.scale.log:
-            low, high = (math.exp(x / 100) for x in (axis.low, axis.high))
-            positive = [float(x) for x in MaxNLocator(4).tick_values(low, high) if x > 0]
-            ticks = [(100 * math.log(x), f"{x:g} {self.scale.level}".rstrip()) for x in positive]
-        else:
-            factor, unit = self.scale.factor, " %" if self.scale.level == "%" else ""
-            places = MaxNLocator(4, steps=[1, 2, 5, 10]).tick_values(axis.low * factor, axis.high * factor)
-            ticks = [(float(x) / factor, f"{round(float(x), 9):g}{unit}".replace("-", MINUS)) for x in places]
-        return [(x, label) for x, label in ticks if axis.holds(x)]
+def panels(c: Comparison, extras: Extras = NOTHING) -> tuple[Panel, ...]:
+    """The figure by each reading of each metric, the one that decides first."""
+    readings = [(view, scale) for view in c.views for scale in (view.scale, view.scale.also) if scale]
+    return tuple(_panel(view, scale, extras.marks.get(view.metric.name, {})) for view, scale in readings)
 
 
-def panels(c: Comparison, held: Sequence[BookComparison] = ()) -> tuple[Panel, ...]:
-    """The figure by each metric, the one that decides first; perplexity after the loss."""
-    kinds = [(view, p) for view in c.views for p in ((False, True) if view.in_nats else (False,))]
-    return tuple(_panel(view, held, _Reading(view.scale, p)) for view, p in kinds)
-
-
-def _panel(view: Comparison, held: Sequence[BookComparison], reading: _Reading) -> Panel:
-    printed = {"valid_loss": "valid_loss", "valid_accuracy": "accuracy"}.get(view.metric.name)
-    book = {h.row.index: float(getattr(h.published, printed)) for h in held} if printed else {}
-    axis, drawn = _axis(view, book), []
+def _panel(view: Comparison, scale: Scale, marks: Mapping[int, float]) -> Panel:
+    axis, drawn = _axis(view, marks), []
     for rows, counts in _groups(view):
-        listed = ", ".join(f"{row.arm.name} {reading.level(row.summary.mean)}" for row in counts)
+        listed = ", ".join(f"{row.arm.name} {scale.at(row.summary.mean)}" for row in counts)
         lines = _counts(counts, axis)
         strips = tuple(
-            _row(row, view, axis, reading, [*lines, *_book(axis, book.get(row.index))]) for row in rows
+            _row(row, view, axis, scale, [*lines, *_mark(axis, marks.get(row.index))]) for row in rows
         )
         drawn.append((strips, listed, _svg(lines)))
     return Panel(
-        title=view.title.replace("loss", "perplexity") if reading.perplexity else view.title,
+        title=scale.title,
         view=view,
-        ticks=tuple((axis.at(x), label) for x, label in reading.ticks(axis)),
+        ticks=_ticks(axis, scale),
         groups=tuple(drawn),
-        marked=bool(book),
+        marked=bool(marks),
+    )
+
+
+def _ticks(axis: Axis, scale: Scale) -> tuple[tuple[str, str], ...]:
+    """Places and labels of round levels. Those of logarithms are what is read."""
+    unit, factor = (" " + scale.level if scale.log or scale.level == "%" else "").rstrip(), scale.factor
+    low, high = (factor * scale.read(x) for x in (axis.low, axis.high))
+    if scale.log and high > 8 * low:
+        levels = [m * 10.0**p for p in range(-9, 10) for m in _ROUND]
+    else:
+        levels = [float(x) for x in MaxNLocator(4, steps=[1, 2, 5, 10]).tick_values(low, high)]
+    labels = [(x, f"{round(x, 9):g}{unit}".replace("-", MINUS)) for x in levels if low <= x <= high]
+    return tuple(
+        (axis.at(scale.log * math.log(x / factor) if scale.log else x / factor), label) for x, label in labels
     )
 
 
@@ -154,7 +126,7 @@ def _order(row: ComparedArm, c: Comparison, ladder: bool) -> tuple[bool, bool, f
     return row.index > 0, bool(row.index) and is_self_check(row.arm), gain, row.index
 
 
-def _axis(c: Comparison, book: Mapping[int, float]) -> Axis:
+def _axis(c: Comparison, marks: Mapping[int, float]) -> Axis:
     """Room for the seeds of all arms but those whose mean is far from the others', which are clipped."""
     drawn = [row for row in c.rows if not (row.arm.counted and not row.contrast)]
     means = {row.index: m for row in drawn if (m := row.summary.mean) is not None}
@@ -168,32 +140,39 @@ def _axis(c: Comparison, book: Mapping[int, float]) -> Axis:
     base = means[near[0].index]
     low, high = min([*values, base - 2 * delta]), max([*values, base + 2 * delta])
     counts = [m for row in c.rows if row.arm.counted and (m := row.summary.mean) is not None]
-    for mark in (*book.values(), *sorted(counts, reverse=not c.metric.lower_is_better)[:1]):
+    for mark in (*marks.values(), *sorted(counts, reverse=not c.metric.lower_is_better)[:1]):
         if low - (high - low) / 2 < mark < high + (high - low) / 2:
             low, high = min(low, mark), max(high, mark)
     pad = 0.04 * (high - low)
     return Axis(low - pad, high + pad)
 
 
-def _row(row: ComparedArm, view: Comparison, axis: Axis, reading: _Reading, marks: Sequence[str]) -> Row:
+def _row(row: ComparedArm, view: Comparison, axis: Axis, scale: Scale, marks: Sequence[str]) -> Row:
     """A row; one with a contrast has the interval of its difference, drawn from its base's mean."""
     s, k, kind = row.summary, row.contrast, row.verdict.kind if row.verdict else ""
     origin, mean, bar = view.base(row).summary.mean, s.mean, s.interval
-    level = reading.level(s.mean)
+    level = scale.at(s.mean)
     if k and k.baseline_mean is not None and k.estimate is not None:
         origin, mean = k.baseline_mean, k.baseline_mean + k.estimate
         bar = row.interval and row.interval.shifted(origin)
-        level = reading.change(origin, k.arm_mean)
+        level = scale.change(origin, k.arm_mean)
     dots = dict(islice(s.values.items(), _MOST_DOTS))
     drawn = [
         *_zone(axis, origin, view.metric.delta),
-        *_seeds(axis, dots, reading.level, row.noun),
+        *_seeds(axis, dots, scale.at, row.noun),
         *marks,
-        *_estimate(axis, mean, bar, kind, reading.level),
+        *_estimate(axis, mean, bar, kind, scale.at),
         *_beyond(axis, s, lower=view.metric.lower_is_better),
     ]
-    effect, ends = reading.effect(k, row.interval)
+    effect, ends = _effect(k, row.interval, scale)
     return Row(row=row, strip=_svg(drawn), level=level, effect=effect, ends=ends)
+
+
+def _effect(k: Contrast | None, ends: Interval | None, scale: Scale) -> tuple[str, str]:
+    """The effect of a contrast, and the ends of its interval."""
+    if k is None or k.estimate is None:
+        return "", ""
+    return ("identical", "") if k.identical else (scale.moved(k.estimate, ends), scale.from_to(ends))
 
 
 def _svg(marks: Sequence[str]) -> Markup:
@@ -222,10 +201,10 @@ def _line(name: str, axis: Axis, x: float) -> str:
     return f'<line class="{name}" x1="{axis.at(x)}" x2="{axis.at(x)}" y2="28"/>'
 
 
-def _book(axis: Axis, value: float | None) -> list[str]:
+def _mark(axis: Axis, value: float | None) -> list[str]:
     if value is None or not axis.holds(value):
         return []
-    return [f'<rect class="book" x="{axis.at(value)}" y="9.5" width="9" height="9"/>']
+    return [f'<rect class="mark" x="{axis.at(value)}" y="9.5" width="9" height="9"/>']
 
 
 def _seeds(
@@ -278,7 +257,7 @@ def effects(whole: Factorial, c: Comparison) -> tuple[tuple[tuple[str, str], ...
     every = [x for e in whole.effects for x in e.verdict.contrast.differences.values()]
     low, high = min([*every, -2 * delta]), max([*every, 2 * delta])
     axis = Axis(low - 0.04 * (high - low), high + 0.04 * (high - low))
-    ticks = tuple((axis.at(x), label) for x, label in _Reading(c.scale).ticks(axis))
+    ticks = _ticks(axis, replace(c.scale, log=0.0))
     zero, write, strips = _zone(axis, 0.0, delta), partial(c.scale.by, sign=True), []
     for e in whole.effects:
         v = e.verdict

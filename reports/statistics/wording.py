@@ -1,35 +1,32 @@
 """The sentences in which a report may claim something, made of verdicts."""
 
 from bench.errors import plural
-from reports.formats import count, interval, number, p_value
+from reports.formats import count, p_value
+from reports.scale import Scale
 from reports.statistics.contrasts import Contrast, Interval
 from reports.statistics.power import CLAIM_SEEDS, FEWEST_SEEDS, SELF_CHECK_ALPHA
 from reports.statistics.unpaired import Unpaired
 from reports.statistics.verdicts import Size, Verdict
 
 
-def sentence(v: Verdict, arm: str, baseline: str, *, unit: str = "nats", correction: str = "Holm") -> str:
-    """The claim as a sentence that begins with the verdict and the names of both arms (unescaped)."""
-    return f"{v.symbol} {v.text} — {arm} against {baseline}: {grounds(v, unit=unit, correction=correction)}"
+def sentence(v: Verdict, arm: str, baseline: str, scale: Scale, *, correction: str = "Holm") -> str:
+    """The claim as a sentence that begins with the verdict and the names of both arms (unescaped).
 
-
-def grounds(v: Verdict, *, unit: str = "nats", correction: str = "Holm") -> str:
-    """The evidence for a claim: effect, interval, p, seeds, failures and, if undecided, the seeds needed.
-
-    `unit` is the metric's unit, `correction` the name of the method that adjusted p.
+    Then its evidence: effect, interval, p, seeds, failures and, if undecided, the seeds needed. `scale` is
+    the metric's, `correction` the name of the method that adjusted p.
     """
     c = v.contrast
     if c.identical:
         parts = [f"bitwise identical on every one of {c.pairs} seeds", _failures(c)]
     else:
         better = f"better on {c.wins} of {plural(c.pairs, 'seed')}"
-        parts = [_effect(v, unit), f"{correction} p {p_value(v.difference.p)}", better, divergence(v)]
+        parts = [_effect(v, scale), f"{correction} p {p_value(v.difference.p)}", better, divergence(v)]
         parts.append(_failures(c))
         if v.kind == "same":
-            parts[1] = f"within {_zone(c, unit)} (TOST, {correction} p {p_value(v.equivalence.p)})"
-    parts += [stage(v), "" if v.claims else _undecided(c, unit)]
+            parts[1] = f"within ±{_zone(c, scale)} (TOST, {correction} p {p_value(v.equivalence.p)})"
+    parts += [stage(v), "" if v.claims else _undecided(c, scale)]
     parts += [f"provisional under {CLAIM_SEEDS} seeds"] if v.provisional else []
-    return f"{'; '.join(filter(None, parts))}."
+    return f"{v.symbol} {v.text} — {arm} against {baseline}: {'; '.join(filter(None, parts))}."
 
 
 def divergence(v: Verdict) -> str:
@@ -55,16 +52,16 @@ def stage(v: Verdict) -> str:
     return f"decided at {seeds}" if v.claims else f"open at {seeds}, where the first metric is decided"
 
 
-def _effect(v: Verdict, unit: str) -> str:
+def _effect(v: Verdict, scale: Scale) -> str:
     """The difference and its interval; by signs the median's, and then the mean given convergence."""
     c = v.contrast
     if not c.pairs:
         return "no seed in common"
-    ends = f", {level(v.interval)} CI {interval(v.interval, sign=True)}" if v.interval else ""
-    effect = f"{measure(c.estimate, unit, sign=True)}{ends} over seeds, given this validation set"
+    ends = f", {level(v.interval)} CI {scale.cell_ends(v.interval)}" if v.interval else ""
+    effect = f"{scale.measured(c.estimate, sign=True)}{ends} over seeds, given this validation set"
     if not c.by_signs or c.constant:
         return effect
-    mean = "" if c.mean is None else f"; given convergence the mean is {measure(c.mean, unit, sign=True)}"
+    mean = "" if c.mean is None else f"; given convergence the mean is {scale.measured(c.mean, sign=True)}"
     return f"median {effect}{mean}"
 
 
@@ -73,13 +70,8 @@ def level(i: Interval) -> str:
     return f"{100 * i.level:.3g} %"
 
 
-def measure(x: float | None, unit: str, *, sign: bool = False) -> str:
-    """A number with its unit."""
-    return f"{number(x, sign=sign)} {unit}".rstrip()
-
-
-def _zone(c: Contrast, unit: str) -> str:
-    return f"±{c.delta:g} {unit}".rstrip()
+def _zone(c: Contrast, scale: Scale) -> str:
+    return f"{c.delta:g} {scale.difference if scale.log else scale.unit}".rstrip()
 
 
 def _failures(c: Contrast) -> str:
@@ -89,15 +81,15 @@ def _failures(c: Contrast) -> str:
     return ", ".join(parts) or ("" if c.arm_diverged or c.baseline_diverged else "no failures")
 
 
-def _undecided(c: Contrast, unit: str) -> str:
+def _undecided(c: Contrast, scale: Scale) -> str:
     """The effect that these seeds can detect, and the number of seeds that would detect δ."""
     if c.pairs < FEWEST_SEEDS:
         return f"under {FEWEST_SEEDS} seeds nothing is decided"
     if c.mde is None or c.by_signs:
         return ""
     return (
-        f"{c.pairs} seeds detect {measure(c.mde, unit)} with 80 % power; "
-        f"{count(c.seeds_needed)} would detect {_zone(c, unit).removeprefix('±')}"
+        f"{c.pairs} seeds detect {scale.measured(c.mde)} with 80 % power; "
+        f"{count(c.seeds_needed)} would detect {_zone(c, scale)}"
     )
 
 

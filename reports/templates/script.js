@@ -36,7 +36,9 @@ document.addEventListener("pointerover", ({ target }) => {
   if (!dot) return;
   tip.textContent = dot.textContent;
   const [arm, seed] = [dot.closest("[data-arm]").dataset.arm, dot.dataset.seed];
-  const picture = document.querySelector(`.multiples [data-arm="${arm}"] svg`)?.cloneNode(true);
+  const of = CSS.escape(dot.closest("[data-metric]")?.dataset.metric ?? "");
+  const places = [`[data-metric=${of}]`, ""].map((of) => `.multiples${of} [data-arm="${arm}"] svg`);
+  const picture = places.map((place) => document.querySelector(place)).find(Boolean)?.cloneNode(true);
   if (picture) {
     for (const part of picture.querySelectorAll("[id]")) part.removeAttribute("id");
     const curve = picture.querySelector(`[data-seed="${seed}"]`);

@@ -131,4 +131,4 @@ def test_a_function_of_a_notebook_s_cell_is_told_the_cure_and_the_cure_works(
     assert isinstance(refused, BadInput) and "%%writefile train.py" in refused.cure
     shell.run_cell(f"%%writefile train.py\n{CELL}")
     shell.run_cell(f"from train import train\n{IN_A_NOTEBOOK}").raise_error()
-    assert "width 2 against width 1" in capsys.readouterr().out
+    assert "width 2 against baseline" in capsys.readouterr().out

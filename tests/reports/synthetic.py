@@ -17,11 +17,14 @@ import pandas as pd
 
 from bench.chapter.trial import ChapterTrial
 from bench.metric import Metric
+from bench.program.trial import ProgramTrial
 from bench.trial import Epoch, Result, failure
 from reports import comparison
+from reports.chapter import CHAPTER
 from reports.comparison import Comparison
 from reports.design import Design, MeasuredArm
 from reports.elsewhere import Columns, arrange, design_of
+from reports.presentation import PLAIN
 from reports.statistics.estimators import mean_tails, moments
 from reports.trials import tabulate
 
@@ -176,6 +179,7 @@ def study(arms: tuple[MeasuredArm, ...], *, delta: float = 0.03, **facts: Any) -
         "plan": "9f86d081884c7d65",
         "planned": 1_770_000_000.0,
         "command": "unrolled run regularization -j 2",
+        "presentation": CHAPTER,
     }
     known |= facts
     return Design(arms=arms, **{"looks": (len(known["seeds"]),), **known})
@@ -274,6 +278,24 @@ def hostile() -> Design:
         command="unrolled run '`$(rm)`'",
         about="a\ud800b",
     )
+
+
+def program(*metrics: Metric) -> Design:
+    """A program's study of two arms, whose metrics have curves; seed 9 stops a step before the others."""
+    arms = []
+    for name, lr, error, seconds in (("baseline", 0.1, 0.2, 4.0), ("lr 0.5", 0.5, 0.1, 2.0)):
+        results = {}
+        for seed in range(10):
+            trial = ProgramTrial(
+                seed=seed, run="python train.py --lr {lr} --seed {seed}", settings={"lr": lr}
+            )
+            last = error + 0.003 * (seed % 4) * (1 + lr)
+            curve = tuple((100.0 * i, last + 1 / (i + 1)) for i in range(4 - (seed == 9)))
+            told = {"error": last, "train_loss": 3 * last, "seconds": seconds * (1 + seed % 3 / 50)}
+            curves = dict.fromkeys(("train_loss", "error"), curve)
+            results[seed] = Result(trial=trial, status="done", metrics=told, curves=curves)
+        arms.append(MeasuredArm(name=name, title="train.py", changes={"lr": lr}, results=results))
+    return study(tuple(arms), study="program", metrics=metrics, presentation=PLAIN)
 
 
 def pair(**facts: Any) -> Design:

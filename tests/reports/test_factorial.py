@@ -105,8 +105,8 @@ def test_a_contrast_of_the_study_has_one_verdict_on_the_page():
 def test_the_answer_names_the_parts_whose_verdict_depends_on_the_others():
     assert asked()["dropout"].differs and not asked()["AR"].differs
     said = [line.striptags() for line in answer(compared(), parts(compared(), WHOLE()))]
-    assert said[1] == "Beside all the others:" and said[2].startswith("tying saves 0.117 nats [−0.1")
-    assert said[3].startswith("AR saves 0.049 nats [−0.0") and "changes less than 0.03" not in said[3]
+    assert said[1] == "Beside all the others:" and said[2].startswith("tying saves 0.117 nats [0.1")
+    assert said[3].startswith("AR saves 0.049 nats [0.0") and "changes less than 0.03" not in said[3]
     assert said[-1] == "The verdict depends on the other parts for dropout"
 
 

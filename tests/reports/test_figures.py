@@ -11,22 +11,23 @@ import pytest
 from markupsafe import escape
 from synthetic import SEEN, arm, compare, hostile, labels, realistic, study, svgs, switched
 
-from reports.book import compare_with_book
+from reports.chapter.page import extras
 from reports.factorial import factorial
 from reports.figures import forest, panels
+from reports.presentation import NOTHING
 from reports.sections import sweeps
 
 
 @cache
 def drawn() -> dict[int | str, str]:
     c = compare(realistic())
-    return {**panels.curves(c), "sweep": panels.sweeps(sweeps(c), c)}
+    return {**panels.curves(c)["valid_loss"], "sweep": panels.sweeps(sweeps(c), c)}
 
 
-def strips(c, held=()):
+def strips(c, extras=NOTHING):
     """By panel, the strip of each arm by name."""
     found = {}
-    for panel in forest.panels(c, held):
+    for panel in forest.panels(c, extras):
         rows = {r.row.arm.name: r.strip for strips, _, _ in panel.groups for r in strips}
         found[panel.title] = {name: ET.fromstring(strip) for name, strip in rows.items()}
     return found
@@ -95,10 +96,11 @@ def test_a_strip_has_a_dot_for_each_seed_at_its_place_with_mean_and_interval():
 
 def test_a_perplexity_stands_where_its_loss_stands():
     found = strips(compare(realistic()))
-    assert list(found) == ["validation loss", "validation perplexity"]
+    assert list(found) == ["validation loss", "perplexity"]
     by_loss, by_perplexity = ([places(s) for s in panel.values()] for panel in found.values())
     assert by_loss == by_perplexity
     loss, perplexity = forest.panels(compare(realistic()))
+    assert len(perplexity.ticks) > 1
     for place, label in perplexity.ticks:
         low, high = (float(tick[0][:-1]) for tick in (loss.ticks[0], loss.ticks[-1]))
         first, last = (float(tick[1]) for tick in (loss.ticks[0], loss.ticks[-1]))
@@ -123,14 +125,14 @@ def test_counts_are_lines_and_a_list_and_the_books_value_is_a_diamond():
     counts = arm("counts", 0.4, 0.0, model="ngram-2")
     counts = replace(counts, counted=True, results=dict.fromkeys(range(10), counts.results[0]))
     c = compare(study((arm("LMModel6", 0.0), counts, arm("clip", 0.1, settings={"clip": 1.0}))))
-    panel, _ = forest.panels(c, compare_with_book(c))
+    panel, _ = forest.panels(c, extras(c, c))
     ((rows, listed, strip),) = panel.groups
     assert [r.row.arm.name for r in rows] == ["LMModel6", "clip"] and panel.marked
     assert listed == f"counts {c.rows[1].summary.mean:.2f} nats"
-    drawn = strips(c, compare_with_book(c))["validation loss"]
+    drawn = strips(c, extras(c, c))["validation loss"]
     lines = [marks(svg, "count")[0].get("x1") for svg in (ET.fromstring(strip), *drawn.values())]
     assert len(set(lines)) == 1 and len(lines) == 3
-    assert [len(marks(svg, "book")) for svg in drawn.values()] == [1, 0]  # 1.368
+    assert [len(marks(svg, "mark")) for svg in drawn.values()] == [1, 0]  # 1.368
 
 
 def test_arms_are_sorted_by_gain_and_a_ladder_keeps_its_order():
@@ -163,7 +165,7 @@ def test_effects_of_a_factorial_are_strips_around_zero():
 
 
 def test_hostile_names_are_text_in_a_picture():
-    drawn = panels.curves(compare(hostile())).values()
+    drawn = panels.curves(compare(hostile()))["valid_loss"].values()
     texts = {text for svg in drawn for text in labels(ET.fromstring(svg))}
     assert set(SEEN) <= texts  # matplotlib would leave out labels that begin with _
 
@@ -177,4 +179,4 @@ def test_every_seed_of_the_figure_has_its_curve_to_be_shown():
 
 def test_curves_keep_few_points_however_long_the_training_and_however_many_the_seeds():
     c = compare(study((arm("base", 0.0, settings={"epochs": 2000}),)))
-    assert len(panels.curves(c)[0]) < 60_000
+    assert len(panels.curves(c)["valid_loss"][0]) < 60_000

@@ -6,6 +6,7 @@ import pytest
 from synthetic import arm, compare, realistic, study
 
 from reports import answer, sections
+from reports.chapter import page as chapter
 from reports.design import MeasuredArm, Tuned
 from reports.render import render, render_index
 
@@ -64,22 +65,20 @@ def test_speeds_are_paired_on_like_machines_only_and_the_page_says_so(c, tmp_pat
     }
     moved = replace(moved, results={**moved.results, **fast})
     found = compare(replace(c.design, arms=(base, same, moved)))
-    assert [ratio.ratio for _, _, ratio in sections.throughput(found)[1:]] == [1, 1]  # seven pairs of moved
+    assert [ratio.ratio for _, _, ratio in chapter.throughput(found)[1:]] == [1, 1]  # seven pairs of moved
     reason = f"3 of 20 pairs of speeds not compared: unlike machines: {APART}"
-    assert (
-        sections.speed_not_compared(found) == reason and f"{reason}." in render(found, tmp_path).read_text()
-    )
+    assert chapter.speed_not_compared(found) == reason and f"{reason}." in render(found, tmp_path).read_text()
     apart = compare(replace(c.design, arms=(base, same, on(moved, THERE, range(10)))))
-    assert [ratio is None for _, _, ratio in sections.throughput(apart)[1:]] == [False, True]
-    assert sections.speed_not_compared(compare(replace(c.design, arms=(base, same)))) == ""
+    assert [ratio is None for _, _, ratio in chapter.throughput(apart)[1:]] == [False, True]
+    assert chapter.speed_not_compared(compare(replace(c.design, arms=(base, same)))) == ""
 
 
 def test_a_speed_of_a_machine_that_is_not_described_is_like_no_other(c) -> None:
     arms = tuple(on(arm, {}, range(10)) for arm in c.design.arms[:2])
     found = compare(replace(c.design, arms=arms))
-    assert sections.throughput(found)[1][2] is None
+    assert chapter.throughput(found)[1][2] is None
     said = "10 of 10 pairs of speeds not compared: the machine of some trials is not"
-    assert said in sections.speed_not_compared(found)
+    assert said in chapter.speed_not_compared(found)
 
 
 def test_seconds_are_held_against_those_of_like_machines_alone(c) -> None:

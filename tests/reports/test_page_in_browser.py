@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
-from synthetic import compare, compare_table, hostile, laddered, realistic, switched
+from synthetic import compare, compare_table, hostile, laddered, program, realistic, switched
 
 from bench.metric import Metric
 from reports.elsewhere import Columns
@@ -93,12 +93,13 @@ def pages(tmp_path_factory) -> dict[str, Path]:
         "switched": render(compare(switched()), out),
         "ladder": render(compare(laddered()), out),
         "hostile": render(bites, out),
+        "program": render(compare(program(Metric("error", 0.01), Metric("train_loss", 0.1))), out),
         "index": render_index([c, bites], out),
         "compare": render(compare_table(ELSEWHERE, columns), out),
     }
 
 
-EVERY = ("report", "switched", "ladder", "hostile", "index", "compare")
+EVERY = ("report", "switched", "ladder", "hostile", "program", "index", "compare")
 
 
 @pytest.mark.parametrize("name", EVERY)
@@ -117,6 +118,7 @@ def test_the_page_asks_for_nothing_and_logs_nothing(browser, pages, name):
         ("switched", 1280),
         ("ladder", 1280),
         ("hostile", 1280),
+        ("program", 390),
         ("index", 390),
         ("compare", 390),
     ],
@@ -207,6 +209,16 @@ def test_a_seeds_dot_shows_its_learning_curve(browser, pages):
     assert (hidden, text, lit, seed) == (False, f"seed 4: {loss:.2f} nats", 1, "4")
     browser.ask("document.body.dispatchEvent(new PointerEvent('pointerover', {bubbles: true}))")
     assert browser.ask("return document.querySelector('.tip').hidden")
+
+
+def test_a_dot_of_another_metric_shows_the_curve_by_that_metric(browser, pages):
+    browser.open(pages["program"])
+    for panel, title in ((1, "Error"), (2, "Train loss")):
+        browser.ask(
+            f'document.querySelector(\'.p{panel} tr[data-arm="1"] [data-seed="4"]\')'
+            ".dispatchEvent(new PointerEvent('pointerover', {bubbles: true}))"
+        )
+        assert browser.ask("return document.querySelector('.tip desc').textContent").startswith(title)
 
 
 def test_dark_mode_reaches_the_pictures(browser, pages):

@@ -7,10 +7,10 @@ import pytest
 from ablations.study.loading import declare
 from bench.errors import BadInput
 from bench.metric import Metric
-from reports.formats import scale
+from reports.presentation import PLAIN
 from reports.statistics.contrasts import Interval
 
-SECONDS = scale("seconds", ratio=True)
+SECONDS = PLAIN.scale("seconds").of(Metric("seconds", 5.0, ratio=True))
 
 
 def test_a_ratio_is_judged_by_its_logarithm_and_what_has_none_is_missing() -> None:
@@ -24,6 +24,12 @@ def test_levels_are_as_measured_and_differences_in_per_cent() -> None:
     assert SECONDS.change(100 * math.log(4.0), 100 * math.log(2.0)) == "4.00 → 2.00 s"
     assert SECONDS.moved(half, ends) == "50 % lower" and SECONDS.moved(-half) == "100 % higher"
     assert SECONDS.from_to(ends) == "[−60, −20]"
+
+
+def test_tables_have_what_was_measured_and_per_cent() -> None:
+    assert SECONDS.cell(100 * math.log(0.0804)) == "0.08040" and SECONDS.cell_by(-5.0) == "−4.9 %"
+    ends = Interval(100 * math.log(0.8), 100 * math.log(1.1), 0.95)
+    assert SECONDS.cell_ends(ends) == "[−20.0 %, +10.0 %]"
 
 
 @pytest.mark.parametrize("delta", ["5", "-5%", "5%%", "0%", "much", True, 0, -0.1, math.nan])

@@ -17,6 +17,7 @@ from synthetic import SEEN, arm, broken, compare, hostile, is_self_contained, pa
 from bench.errors import BadInput
 from reports import sections
 from reports.answer import claims, limits, sentences, tally, warnings
+from reports.chapter import page as chapter
 from reports.render import folder_name, render, render_index, write_page
 
 
@@ -59,7 +60,7 @@ def test_the_page_and_its_tables_lie_side_by_side(page):
 
 
 def test_a_page_that_cannot_be_finished_leaves_the_one_before(tmp_path):
-    others = dict.fromkeys(("chapter12", "golden"), False)
+    others = {"others": []}
     page = write_page(tmp_path / "index.html", "index.html", {"studies": [], **others})
     before = page.read_bytes()
     with pytest.raises(UndefinedError):
@@ -196,8 +197,8 @@ def test_warnings_name_dead_toggles_missing_witnesses_and_arms_worse_than_counti
     blind = arm("blind", 0.1, settings={"beta": 1.0})
     unseen = {"tar": {"ok": False, "declared": 1.0, "seen": 0.0}}
     blind = replace(blind, results={s: replace(r, witnesses=unseen) for s, r in blind.results.items()})
-    said = warnings(compare(study((base, twin, counts, blind))))
-    assert said == (
+    c = compare(study((base, twin, counts, blind)))
+    assert (*warnings(c), *chapter.extras(c, c).warnings) == (
         "twin: dead toggle: the weights equal the baseline's bit for bit, so the change did nothing",
         "blind: no proof that tar took effect",
         "base: ▼ worse by more than δ against bigram counts",
@@ -219,7 +220,7 @@ def test_an_arm_is_worse_than_counting_by_verdict_and_never_by_its_mean_alone():
     counts = arm("bigrams", -0.01, 0.0, model="ngram-2")
     for base in (arm("base", 0.0, seeds=4), arm("base", 0.0, spread=0.2)):
         c = compare(study((base, counts)))
-        assert c.rows[0].summary.mean > c.rows[1].summary.mean and warnings(c) == ()
+        assert c.rows[0].summary.mean > c.rows[1].summary.mean and chapter.extras(c, c).warnings == ()
 
 
 def test_the_limits_name_the_machine_and_what_a_diverged_seed_does_to_a_mean():
@@ -234,7 +235,7 @@ def test_a_sweep_joins_arms_that_differ_in_the_rate_alone():
 
 
 def test_roles_are_pooled_over_finished_seeds():
-    names, lines = sections.roles(compare(realistic()))
+    names, lines = chapter.roles(compare(realistic()))
     assert names == ("separator", "lead digit", "digit", "teen", "hundred", "thousand")
     accuracy = {row.arm.name: found[0] for row, found in lines}
     for name, seeds in (("LMModel6", 10), ("no reset", 9)):

@@ -74,7 +74,8 @@ def test_a_program_is_trained_and_judged_like_a_model(whole: Path) -> None:
     rows = results("mine", whole / "results")
     assert len(rows) == 15 and set(rows.status) == {"done"}
     assert {"accuracy", "seconds", "memory_peak", "dropout", "deep"} <= set(rows.columns)
-    assert "dropout 0.5" in (whole / "out" / "mine" / "index.html").read_text("utf-8")
+    page = (whole / "out" / "mine" / "index.html").read_text("utf-8")
+    assert "dropout 0.5" in page and page.count('data-metric="accuracy"') == 2, "its figure and its curves"
 
 
 def test_a_run_in_which_no_trial_begins_leaves_a_page_without_results(tmp_path: Path, monkeypatch) -> None:
@@ -206,10 +207,10 @@ def test_a_study_of_speed_runs_one_trial_at_a_time_and_asks_for_no_effect(tmp_pa
     at_a_time = {r.environment["trials_at_a_time"] for r in ledger.results(ledger.files()).values()}
     assert at_a_time == {1}
     seconds = results("mine", folder / "results").pivot(index="seed", columns="arm", values="seconds")
-    expected = 100 * (np.log(seconds["deep"]) - np.log(seconds["dropout 0.0, no deep"])).mean()
+    ratio = np.exp((np.log(seconds["deep"]) - np.log(seconds["baseline"])).mean())
     judged = verdicts("mine", folder=folder / "results").set_index("arm")
-    assert judged.difference["deep"] == pytest.approx(expected)
-    assert " %" in (folder / "out" / "mine" / "index.html").read_text("utf-8")
+    assert judged.difference["deep"] == pytest.approx(100 * (ratio - 1))
+    assert judged.arm_mean["deep"] == pytest.approx(np.exp(np.log(seconds["deep"]).mean()))
 
 
 TUNED = """

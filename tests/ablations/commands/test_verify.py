@@ -144,9 +144,7 @@ def test_a_trial_of_other_versions_is_named_with_how_far_its_loss_is_apart(folde
     moved = {**whole.metrics, "valid_loss": whole.metrics["valid_loss"] + 0.125}
     old = replace(whole, trial=replace(whole.trial, versions="torch 0.4.1"), metrics=moved)
     (again,) = replays([old])
-    assert re.fullmatch(
-        r"torch 0.4.1 → [\d.]+, by which the validation loss is 0.12 nats apart", again.unplayed
-    )
+    assert re.fullmatch(r"torch 0.4.1 → [\d.]+, by which valid_loss is 0.12 apart", again.unplayed)
 
 
 def test_the_step_and_the_tensor_are_named_where_one_unit_in_the_last_place_differs(
@@ -220,9 +218,7 @@ def test_results_of_another_kind_of_machine_are_named_by_run_report_verify_and_g
     code, said = verify()
     back = f"cpu capability DEFAULT / {one}"
     assert code == 1 and said.endswith("3 of 4 bit-identical, 1 not\n")
-    assert (
-        f"; trained on another kind of machine, then / now: {back}, by which the validation loss is " in said
-    )
+    assert f"; trained on another kind of machine, then / now: {back}, by which valid_loss is " in said
 
     run(folder, "--results", "here")
     _, said = gate("results", "here", "--speed-margin", "9")

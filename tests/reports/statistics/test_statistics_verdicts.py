@@ -7,6 +7,7 @@ from statistics import stdev
 import numpy as np
 import pytest
 
+from reports.scale import Scale
 from reports.statistics.contrasts import Contrast, contrast
 from reports.statistics.families import Adjusted
 from reports.statistics.power import ALPHA
@@ -19,6 +20,8 @@ from reports.statistics.verdicts import (
     verdicts,
 )
 from reports.statistics.wording import self_check, sentence
+
+NATS = Scale(level="nats", difference="nats")
 
 SPREAD = (-1.3, 0.4, 1.1, -0.2, 0.7, -0.9, 1.5, -0.5, 0.1, -0.9)  # sums to zero
 
@@ -106,7 +109,7 @@ def test_an_interval_that_disagrees_with_p_leaves_the_contrast_open() -> None:
 def test_under_five_seeds_a_contrast_is_open(mean: float, sd: float) -> None:
     sure = Adjusted(0.0, ALPHA), Adjusted(0.0, ALPHA)
     v = verdict(differing(mean, sd, n=4), *sure)
-    assert v.text == "open" and "under 5 seeds nothing is decided" in sentence(v, "x", "y")
+    assert v.text == "open" and "under 5 seeds nothing is decided" in sentence(v, "x", "y", NATS)
     assert verdict(differing(mean, sd, n=5), *sure).claims
 
 
@@ -126,7 +129,7 @@ def test_nothing_good_is_claimed_of_an_arm_that_diverges_more_often() -> None:
     assert (
         v.harmful
         and v.kind == "worse"
-        and "diverged 8 of 30 against 0 of 30 (McNemar p .008)" in (sentence(v, "x", "y"))
+        and "diverged 8 of 30 against 0 of 30 (McNemar p .008)" in (sentence(v, "x", "y", NATS))
     )
     among = judge_contrasts({0: diverging(8)} | {i: differing(0.0, 0.2) for i in range(1, 9)})[0]
     assert among.divergence.p > 0.05 and among.text == "open"  # Holm's p claims; the plain one forbids
@@ -145,7 +148,7 @@ def test_nothing_bad_is_claimed_of_an_arm_whose_baseline_diverges_more_often() -
 
 
 def test_identical_arms_are_equivalent() -> None:
-    assert sentence(judged(differing(0.0, 0.0)), "nn.LSTM", "ours") == (
+    assert sentence(judged(differing(0.0, 0.0)), "nn.LSTM", "ours", NATS) == (
         "≡ the same within δ — nn.LSTM against ours: bitwise identical on every one of 10 seeds; no failures."
     )
 
@@ -157,7 +160,7 @@ def test_a_diverged_seed_leaves_no_equivalence() -> None:
     assert judged(contrast(arm, baseline, delta=0.02)).kind == "same"
     v = judged(contrast({**arm, 0: math.inf}, baseline, delta=0.02))
     assert v.kind == "open"
-    said = sentence(v, "x", "y")
+    said = sentence(v, "x", "y", NATS)
     assert "diverged 1 of 10 against 0 of 10" in said and "given convergence" in said and "median" in said
 
 
@@ -165,12 +168,12 @@ def test_an_arm_that_always_diverges_is_worse_and_diverges_more_often() -> None:
     baseline = {s: 1.3 + 0.01 * s for s in range(10)}
     v = judged(contrast(dict.fromkeys(baseline, math.inf), baseline, delta=0.02))
     assert (v.direction, v.size, v.diverges) == (WORSE, Size.MORE, WORSE)
-    assert "median ∞ nats" in sentence(v, "x", "y")
+    assert "median ∞ nats" in sentence(v, "x", "y", NATS)
 
 
 def test_a_sentence_gives_effect_interval_p_seeds_and_failures() -> None:
     c = differing(-0.05, 0.02)
-    said = sentence(verdict(c, Adjusted(0.004, ALPHA), Adjusted(1.0, ALPHA)), "lstm", "rnn")
+    said = sentence(verdict(c, Adjusted(0.004, ALPHA), Adjusted(1.0, ALPHA)), "lstm", "rnn", NATS)
     assert said == (
         "▲ better by more than δ — lstm against rnn: −0.0500 nats, 95 % CI [−0.0643, −0.0349] over seeds, "
         "given this validation set; Holm p .004; better on 10 of 10 seeds; no failures."
@@ -179,39 +182,41 @@ def test_a_sentence_gives_effect_interval_p_seeds_and_failures() -> None:
 
 def test_an_open_sentence_says_what_would_decide() -> None:
     c = differing(0.01, 0.05)
-    said = sentence(judged(c), "x", "y")
+    said = sentence(judged(c), "x", "y", NATS)
     assert said.startswith("? open — x against y: +0.0100 nats")
     # statsmodels' TTestPower: .9960 SD have power .8 at 10 pairs; .02/.05 SD need 52
     assert said.endswith("10 seeds detect 0.0498 nats with 80 % power; 52 would detect 0.02 nats.")
-    assert "; 1\u202f968 would detect 0.02 nats." in sentence(judged(differing(0.01, 0.3165)), "x", "y")
+    assert "; 1\u202f968 would detect 0.02 nats." in sentence(judged(differing(0.01, 0.3165)), "x", "y", NATS)
 
 
 def test_an_equivalence_names_its_zone_and_its_90_percent_interval() -> None:
-    said = sentence(judged(differing(0.0, 0.01)), "x", "y")
+    said = sentence(judged(differing(0.0, 0.01)), "x", "y", NATS)
     assert "0.0000 nats, 90 % CI [−0.0058, +0.0061] over" in said
     assert "within ±0.02 nats (TOST, Holm p <.001)" in said
 
 
 def test_no_sentence_calls_a_large_p_sameness() -> None:
-    said = sentence(judged(differing(0.0, 0.2)), "x", "y")
+    said = sentence(judged(differing(0.0, 0.2)), "x", "y", NATS)
     assert not re.search(r"equal|same|equivalent|no difference", said, re.IGNORECASE)
 
 
 def test_few_seeds_make_a_claim_provisional() -> None:
     assert judged(differing(-0.05, 0.01, n=9)).provisional
     assert not judged(differing(-0.05, 0.01, n=10)).provisional
-    assert "provisional under 10 seeds" in sentence(judged(differing(-0.05, 0.01, n=9)), "x", "y")
+    assert "provisional under 10 seeds" in sentence(judged(differing(-0.05, 0.01, n=9)), "x", "y", NATS)
 
 
 def test_a_sentence_names_seeds_without_a_partner() -> None:
     baseline = {s: 1.3 + 0.01 * s for s in range(6)}
     arm = {s: 1.2 + 0.011 * s for s in (0, 1, 2, 3, 5)}
-    said = sentence(judged(contrast(arm, baseline, delta=0.02)), "x", "y", correction="Benjamini–Hochberg")
+    said = sentence(
+        judged(contrast(arm, baseline, delta=0.02)), "x", "y", NATS, correction="Benjamini–Hochberg"
+    )
     assert "without a partner: seed 4" in said and "Benjamini–Hochberg p <.001" in said
 
 
 def test_a_contrast_of_nothing_has_a_sentence() -> None:
-    said = sentence(judged(contrast({0: 1.0}, {1: 1.0}, delta=0.02)), "x", "y", unit="")
+    said = sentence(judged(contrast({0: 1.0}, {1: 1.0}, delta=0.02)), "x", "y", NATS)
     assert said.startswith("? open — x against y: no seed in common; Holm p 1;")
 
 

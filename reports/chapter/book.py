@@ -1,4 +1,7 @@
-"""The rows that the chapter prints, and whether each could be one of our own trials."""
+"""The rows that the chapter prints, and whether each could be one of our own trials.
+
+The chapter is the twelfth of Howard and Gugger, "Deep Learning for Coders with fastai and PyTorch" (2020).
+"""
 
 import math
 from dataclasses import dataclass
@@ -8,7 +11,6 @@ from reports.arms import mean_of, trial_of, values
 from reports.comparison import ComparedArm, Comparison
 from reports.statistics.replication import Prediction, prediction
 
-SOURCE = "Howard and Gugger, Deep Learning for Coders with fastai and PyTorch (2020), chapter 12"
 DIGITS = 6
 """Decimals that the book prints."""
 

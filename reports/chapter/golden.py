@@ -7,7 +7,7 @@ from typing import Any
 
 from bench.errors import plural
 from reports import render as pages
-from reports.book import BOOK
+from reports.chapter.book import BOOK
 from reports.formats import machine
 
 COLUMNS = ("Train loss (nats)", "Validation loss (nats)", "Accuracy")

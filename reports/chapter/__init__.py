@@ -1,0 +1,38 @@
+"""The pages of the chapter's models: how their metrics are read, and what only language models have."""
+
+from reports.presentation import COSTS, MEASURED, Presentation
+from reports.scale import Scale
+
+PERPLEXITY = Scale(title="perplexity", digits=2, log=1.0)
+"""Exp of a loss in nats; a difference of losses is a ratio of perplexities."""
+
+CHAPTER = Presentation(
+    scales=MEASURED
+    | {
+        "valid_loss": Scale(
+            title="validation loss", level="nats", difference="nats", digits=2, finest=3, also=PERPLEXITY
+        ),
+        "train_loss": Scale(title="training loss", level="nats", difference="nats", digits=2, finest=3),
+        "valid_accuracy": Scale(
+            title="validation accuracy", level="%", difference="points", factor=100.0, digits=1, finest=1,
+            reaches="predicts {} of the words",
+        ),
+        "valid_perplexity": Scale(title="validation perplexity"),
+        "valid_bits": Scale(title="validation bits a token", level="bits", difference="bits"),
+        "speed_train": Scale(title="training speed", level="tokens/s", difference="tokens/s"),
+    },
+    costs={
+        "model_parameters": Scale(title="parameters", digits=0),
+        "train_updates": Scale(title="updates", digits=0),
+        "train_tokens": Scale(title="tokens trained on", digits=0),
+        "train_flops": Scale(title="GFLOPs of training", factor=1e-9, digits=1),
+        "speed_steady": Scale(title="tokens/s after the first epoch", digits=0),
+    }
+    | COSTS,
+    columns=("valid_accuracy", "valid_perplexity"),
+    task=("corpus", "split", "target"),
+    template="chapter.html",
+    extras="reports.chapter.page:extras",
+    curves="reports.chapter.page:curves",
+)  # fmt: skip
+"""What the pages of the chapter's studies have."""

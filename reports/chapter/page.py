@@ -1,0 +1,134 @@
+"""What a page of the chapter's models has of its own: the book's values, token roles, a passage, speeds."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+from bench.errors import plural
+from bench.machine_kind import kind
+from bench.trial import Result
+from reports.arms import finished, mean_of, select_seeds, task_differences, values
+from reports.chapter.book import BookComparison, compare_with_book
+from reports.comparison import ComparedArm, Comparison
+from reports.design import MeasuredArm
+from reports.exclusions import Exclusion
+from reports.presentation import Extras
+from reports.statistics.speed_ratio import SpeedRatio, speed_ratio, unlike
+from reports.statistics.verdicts import verdicts
+
+BIGRAMS = "ngram-2"
+"""The counting baseline that every neural arm must beat."""
+
+Accuracies = tuple[ComparedArm, tuple[float | None, ...]]
+"""An arm, and its accuracy on each token role."""
+
+
+def extras(c: Comparison, best: Comparison) -> Extras:
+    """The parts of a comparison's page; `best` has each arm at its best level."""
+    held = compare_with_book(best)
+    return Extras(
+        sentence=describe_fits(held, best),
+        warnings=tuple(_worse_than_counting(c)),
+        marked="the book",
+        marks={
+            "valid_loss": {h.row.index: h.published.valid_loss for h in held},
+            "valid_accuracy": {h.row.index: h.published.accuracy for h in held},
+        },
+        context={
+            "held": held,
+            "roles": roles(c),
+            "passage": passage(c),
+            "throughput": throughput(c),
+            "speed_not_compared": speed_not_compared(c),
+        },
+    )
+
+
+def curves(result: Result) -> Mapping[str, Sequence[tuple[float, float]]]:
+    """The learning curve of a trial: its validation loss by epoch, from 1."""
+    return {"valid_loss": [(epoch.epoch + 1, epoch.valid_loss) for epoch in result.epochs]}
+
+
+def describe_fits(held: Sequence[BookComparison], c: Comparison) -> str:
+    """A sentence that lists the book's values within and outside our prediction intervals."""
+    by_accuracy = c.metric.name == "valid_accuracy"
+    title = "accuracies" if by_accuracy else "validation losses"
+    write = c.design.presentation.scale("valid_accuracy" if by_accuracy else "valid_loss").at
+    phrases = []
+    for inside, where in ((True, "within"), (False, "outside")):
+        named = []
+        for h in held:
+            value, predicted = h.published.valid_loss, h.prediction
+            if by_accuracy:
+                value, predicted = h.published.accuracy, h.accuracy_prediction or h.prediction
+            if predicted.plausible is inside:
+                named.append(f"{write(value)} ({h.published.title})")
+        if named := list(dict.fromkeys(named)):
+            verb, s = ("lies", "") if len(named) == 1 else ("lie", "s")
+            phrases.append(f"{', '.join(named)} {verb} {where} our 95 % prediction interval{s}")
+    return f"Of the book's {title}, {'; '.join(phrases)}" if phrases else ""
+
+
+def _worse_than_counting(c: Comparison) -> list[str]:
+    """The trained arms that counting pairs of tokens beats on their task, by verdict; Holm over all."""
+    bigrams = [row for row in c.rows if row.arm.model == BIGRAMS]
+    pairs = {}
+    for row in c.rows:
+        counts = next((other for other in bigrams if not task_differences(other.arm, row.arm)), None)
+        if counts and row.exclusion in (None, Exclusion.REFERENCE) and row not in bigrams:
+            seeds = c.first_look([row, counts])
+            sides = row.summary.values, counts.summary.values
+            pairs[row.arm.name] = (select_seeds(sides[0], seeds), select_seeds(sides[1], seeds))
+    judged = verdicts(pairs, delta=c.metric.delta, lower_is_better=c.metric.lower_is_better)
+    return [f"{name}: {v.symbol} {v.text} against bigram counts" for name, v in judged.items() if v.harmful]
+
+
+def roles(c: Comparison) -> tuple[tuple[str, ...], tuple[Accuracies, ...]] | None:
+    """Names of the token roles, and each arm's accuracy on them, pooled over finished seeds."""
+    names = tuple(dict.fromkeys(name for row in c.rows for r in finished(row.arm) for name in r.roles))
+    lines = [(row, tuple(_accuracy(row.arm, name) for name in names)) for row in c.rows if finished(row.arm)]
+    return (names, tuple(lines)) if names else None
+
+
+def _accuracy(arm: MeasuredArm, role: str) -> float | None:
+    pooled = [r.roles[role] for r in finished(arm) if role in r.roles]
+    targets = sum(n for _, _, n in pooled)
+    return sum(hits for _, hits, _ in pooled) / targets if targets else None
+
+
+def passage(c: Comparison) -> tuple[ComparedArm, Result] | None:
+    """The first finished trial, baseline first, that decoded a stretch of the validation set."""
+    return next(((row, r) for row in c.rows for r in finished(row.arm) if r.passage), None)
+
+
+def throughput(c: Comparison) -> tuple[tuple[ComparedArm, float, SpeedRatio | None], ...]:
+    """Mean training speed of every arm in tokens/s, and its ratio to the baseline's over common seeds.
+
+    Only seeds that both sides trained on one kind of machine count: see `speed_not_compared`.
+    """
+    lines = []
+    for row in c.rows:
+        pairs = [(a, b) for a, b, reason in _speeds(row, c) if not reason]
+        if (mean := mean_of(row.arm, "speed_train")) is not None:
+            lines.append((row, mean, speed_ratio(pairs) if row.index else None))
+    return tuple(lines)
+
+
+def speed_not_compared(c: Comparison) -> str:
+    """A sentence on the pairs of speeds that are not compared, and why; "" if there are none."""
+    pairs = [pair for row in c.rows[1:] for pair in _speeds(row, c)]
+    reasons = [reason for _, _, reason in pairs if reason]
+    if not reasons:
+        return ""
+    why = "; ".join(dict.fromkeys(reasons))
+    return f"{len(reasons)} of {plural(len(pairs), 'pair')} of speeds not compared: {why}"
+
+
+def _speeds(row: ComparedArm, c: Comparison) -> list[tuple[float, float, str]]:
+    """The arm's and the baseline's speed for every seed with both, and why the two cannot be compared."""
+    base, arm = c.base(row).arm, row.arm
+    speeds, base_speeds = values(arm, "speed_train"), values(base, "speed_train")
+    return [
+        (speeds[s], base_speeds[s], unlike([kind(side.results[s].environment) for side in (base, arm)]))
+        for s in sorted(speeds.keys() & base_speeds.keys())
+        if 0 < speeds[s] < math.inf and 0 < base_speeds[s] < math.inf
+    ]

@@ -1,0 +1,55 @@
+"""The page of a program: its own metrics in their own unit, its curves, and nothing of language models."""
+
+import csv
+import io
+import re
+
+import pytest
+from synthetic import compare, program, text_of
+
+from bench.metric import Metric
+from reports.chapter import CHAPTER
+from reports.figures import panels
+from reports.presentation import PLAIN
+from reports.render import render
+from reports.tables import comparison_csv
+
+ERROR, LOSS = Metric("error", 0.01), Metric("train_loss", 0.1)
+SECONDS = Metric("seconds", 5.0, ratio=True)
+
+
+def test_nothing_of_language_models_is_on_the_page(tmp_path):
+    text = text_of(render(compare(program(ERROR, LOSS, SECONDS)), tmp_path))
+    words = "nats|perplexity|tokens?|book|words|chapter|passage"
+    assert not re.search(rf"\b({words})\b", text, re.IGNORECASE)
+    assert "baseline has an error of 0.204. lr 0.5 saves 0.098 [0.09" in text
+    assert "4.07 → 2.04 s 50.0 % lower" in text
+
+
+def test_judged_metrics_have_their_curves_and_the_first_one_where_none_has():
+    for metrics, names in (((ERROR, SECONDS), ["error"]), ((LOSS, ERROR), ["train_loss", "error"])):
+        assert list(panels.curves(compare(program(*metrics)))) == names
+    assert list(panels.curves(compare(program(SECONDS)))) == ["train_loss"]
+
+
+def test_a_mean_curve_ends_where_a_seed_has_no_more_points():
+    drawn = compare(program(ERROR))
+    told = [(row.index, r, r.curves) for row in drawn.rows for r in row.arm.results.values()]
+    points = panels._points("error", told, 60)
+    assert sorted(points.step.unique()) == [0, 100, 200, 300]
+    mean = panels._mean_points(drawn.rows[0], "error", points, range(10))
+    assert sorted(mean.step.unique()) == [0, 100, 200]
+
+
+def test_tables_have_a_ratio_s_levels_as_measured_and_its_differences_in_per_cent():
+    base, fast = csv.DictReader(io.StringIO(comparison_csv(compare(program(ERROR, SECONDS)))))
+    assert float(base["seconds_mean"]) == pytest.approx(4.07, abs=0.02)
+    assert float(fast["seconds_delta"]) == pytest.approx(-50) and float(fast["seconds_delta_low"]) < -49
+    assert not [name for name in base if "log" in name or "perplexity" in name]
+
+
+def test_a_metric_is_read_as_its_trainer_reads_it():
+    loss = Metric("valid_loss", 0.05)
+    assert CHAPTER.scale("valid_loss").of(loss).moved(-0.25) == "0.25 nats lower"
+    assert PLAIN.scale("valid_loss").of(loss).moved(-0.25) == "0.25 lower"
+    assert PLAIN.scale("top1").of(Metric("top1", 0.5)).change(92.31, 93.0) == "92.31 → 93.00"
