@@ -4,7 +4,6 @@ An arm fails unless it is shown to be not worse: less than δ worse, or bit-iden
 is shown to be slower by more than a margin, on like machines.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import pandas as pd
@@ -12,9 +11,9 @@ import pandas as pd
 from bench.errors import BadInput
 from bench.machine_kind import mixed
 from bench.metric import Metric
-from reports.before_after_arms import LISTED, WAITING, PairedArm, faults, notes, rows_by_arm
-from reports.comparison import compare
-from reports.design import Design, MeasuredArm
+from reports.before_after_arms import LISTED, PairedArm, faults, notes, rows_by_arm
+from reports.contrast_decisions import judge_sides
+from reports.design import Design
 from reports.elsewhere import averaged
 from reports.formats import listed_up_to, short
 from reports.scale import Scale
@@ -103,14 +102,16 @@ def compare_results(
     verdicts' p are Holm's, since one false "worse" among many arms would be a false alarm.
     """
     design = Design(study="", metrics=(metric,), arms=(), test_share=test_share)
-    scale = design.scale(metric)
-    after = _rename_baseline(before, after)
+    scale, after = design.scale(metric), _rename_baseline(before, after)
     rows_before, rows_after = rows_by_arm(before.table, metric), rows_by_arm(after.table, metric)
     arms = [
         PairedArm(name=name, before=rows, after=rows_after.get(name, {}))
         for name, rows in rows_before.items()
     ]
-    verdicts = _judge_arms(arms, before, after, design)
+    verdicts: dict[str, Verdict] = {}
+    for identical in (False, True):  # corrected apart from the rest, whom they do not burden
+        sides = {arm.name: arm.sides for arm in arms if arm.after and arm.identical is identical}
+        verdicts |= judge_sides(sides, metric, design)
     machines = [(row.machine, row_after.machine) for arm in arms for row, row_after in arm.pairs.values()]
     if metric.name.startswith("speed") and (reason := unlike([kind for pair in machines for kind in pair])):
         raise BadInput(reason, place=after.name, key=metric.name, cure="train both sides on one machine")
@@ -122,7 +123,7 @@ def compare_results(
         averaged(pd.concat([before.table, after.table]), "pair"),
         added and f"new in the candidate, not judged: {added}",
     )
-    lacks_speed = require_speed and unlike_speeds
+    fault = f"speed is required and not compared: {unlike_speeds}" if require_speed and unlike_speeds else ""
     asked = f"{scale.title} not worse by {scale.within(metric.delta)} or more, {_not_slower(margin)}"
     return BeforeAfter(
         before=before.title,
@@ -130,7 +131,7 @@ def compare_results(
         asked=f"{short(before.study, 30)}: {asked}",
         scale=scale,
         arms=tuple(_change(arm, verdicts.get(arm.name), ratios.get(arm.name), scale) for arm in arms),
-        faults=(f"speed is required and not compared: {unlike_speeds}",) if lacks_speed else (),
+        faults=(fault,) if fault else (),
         notes=tuple(filter(None, remarks)),
     )
 
@@ -184,35 +185,6 @@ def _rename_baseline(before: ResultSet, after: ResultSet) -> ResultSet:
     if not all(names) or after.baseline in set(before.table.arm) or before.baseline in set(after.table.arm):
         return after
     return replace(after, table=after.table.replace({"arm": {after.baseline: before.baseline}}))
-
-
-def _judge_arms(
-    arms: Sequence[PairedArm], before: ResultSet, after: ResultSet, design: Design
-) -> dict[str, Verdict]:
-    """The verdicts by arm, the identical arms corrected apart from the rest, whom they do not burden."""
-    verdicts: dict[str, Verdict] = {}
-    for identical in (False, True):
-        names = [arm.name for arm in arms if arm.after and arm.identical is identical]
-        verdicts |= _judge_together(names, before, after, design) if names else {}
-    return verdicts
-
-
-def _judge_together(
-    names: Sequence[str], before: ResultSet, after: ResultSet, design: Design
-) -> dict[str, Verdict]:
-    """The verdicts on these arms after the change against themselves before it, corrected together."""
-    arms = []
-    for name in names:
-        arms.append(MeasuredArm(name=f"before {name}", changes={"version": "before"}))
-        arms.append(MeasuredArm(name=f"after {name}", against=f"before {name}"))
-    sides = (("before", before), ("after", after))
-    table = pd.concat([side.table.assign(arm=f"{when} " + side.table.arm) for when, side in sides])
-    table = table[table.arm.isin([arm.name for arm in arms])]
-    if "status" in table:
-        table = table[table.status != WAITING]
-    rows = compare(table, replace(design, arms=tuple(arms))).rows
-    verdicts = {row.arm.name: row.verdict for row in rows}
-    return {name: verdict for name in names if (verdict := verdicts[f"after {name}"])}
 
 
 def _change(arm: PairedArm, verdict: Verdict | None, ratio: SpeedRatio | None, scale: Scale) -> ArmChange:

@@ -77,6 +77,15 @@ class PairedArm:
         pairs = {seed: (self.before[seed], self.after[seed]) for seed in shared}
         return {seed: pair for seed, pair in pairs.items() if all(row.ended for row in pair)}
 
+    @property
+    def sides(self) -> tuple[dict[Any, float], dict[Any, float]]:
+        """The numbers after and before, by seed."""
+        after, before = (
+            {seed: row.value for seed, row in rows.items() if not math.isnan(row.value)}
+            for rows in (self.after, self.before)
+        )
+        return after, before
+
     @cached_property
     def identical(self) -> bool:
         """Whether every shared seed has the same bits, and the same of every number that both sides hold.

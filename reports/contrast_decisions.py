@@ -1,21 +1,24 @@
-"""The verdicts on the contrasts of a table: look by look as a plan says, or on all rows at once."""
+"""The verdicts on the contrasts of a table: look by look as a plan says, or on all rows at once.
 
-from collections.abc import Mapping, Sequence
+Of all rows at once a claim must survive runs that failed, or lack a partner, counted as losses: only
+survivors have numbers, and an arm whose bad runs crash or were left out would be better for it.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from bench.errors import plural
 from bench.metric import Metric
 from reports.arms import Statuses, Values, is_self_check, values
 from reports.design import Design, MeasuredArm
 from reports.exclusions import compared_arms, find_exclusions
 from reports.statistics.contrasts import Contrast, contrast
 from reports.statistics.decisions import Decisions, decide
+from reports.statistics.elsewhere import compare_folds, welch
 from reports.statistics.families import benjamini_hochberg, holm
-from reports.statistics.folds import compare_folds
-from reports.statistics.lost_runs import count_as_losses, withdraw
 from reports.statistics.sequential import Looks
-from reports.statistics.unpaired import welch
-from reports.statistics.verdicts import Verdict, judge_contrasts
+from reports.statistics.verdicts import Size, Verdict, judge_contrasts
 
 Side = Mapping[Any, float]
 """The numbers of one arm by seed."""
@@ -86,12 +89,12 @@ def _at_once(contrasts: Sequence[str], ended: Statuses, values: Values, design: 
     for metric in design.metrics:
         by_arm = values[metric.name]
         sides = {name: (by_arm[name], by_arm[design.bases[name]]) for name in contrasts}
-        judged = _judge(sides, metric, design)
+        judged = judge_sides(sides, metric, design)
         whole = {name: _with_losses(name, ended, by_arm, design) for name in contrasts}
         lost = {name: sum(map(len, whole[name])) - sum(map(len, sides[name])) for name in contrasts}
-        counted = _judge(whole, metric, design) if any(lost.values()) else judged
+        counted = judge_sides(whole, metric, design) if any(lost.values()) else judged
         for name, v in judged.items():
-            v = withdraw(v, counted.get(name), lost[name])
+            v = _withdraw(v, counted.get(name), lost[name])
             verdicts.setdefault(name, {})[metric.name] = replace(v, decided=v.claims)
     return Decisions(verdicts=verdicts, seeds_requested=dict.fromkeys(verdicts, 0), looks_taken=1)
 
@@ -100,12 +103,12 @@ def _with_losses(name: str, ended: Statuses, by_arm: Sides, design: Design) -> t
     """Both sides of a contrast, with a loss for each row that failed, or that the other side alone has."""
     base = design.bases[name]
     if not design.pair:
-        return count_as_losses(by_arm[name], ended[name]), count_as_losses(by_arm[base], ended[base])
+        return _count_as_losses(by_arm[name], ended[name]), _count_as_losses(by_arm[base], ended[base])
     seeds = ended[name].keys() | ended[base].keys()
-    return count_as_losses(by_arm[name], seeds), count_as_losses(by_arm[base], seeds)
+    return _count_as_losses(by_arm[name], seeds), _count_as_losses(by_arm[base], seeds)
 
 
-def _judge(sides: Mapping[str, tuple[Side, Side]], metric: Metric, design: Design) -> dict[str, Verdict]:
+def judge_sides(sides: Mapping[str, tuple[Side, Side]], metric: Metric, design: Design) -> dict[str, Verdict]:
     """The verdicts on contrasts that are corrected together."""
     options: dict[str, Any] = {"delta": metric.delta, "lower_is_better": metric.lower_is_better}
     options["family"] = len(sides)
@@ -127,3 +130,25 @@ def seeds_of_sides(contrasts: Mapping[str, int], design: Design) -> dict[str, in
         for side in (name, design.bases[name]):
             most[side] = max(most[side], number)
     return most
+
+
+def _count_as_losses(values: Side, seeds: Iterable[Any]) -> Side:
+    """The values of one side, with a loss for each of the seeds that has none.
+
+    A loss is infinite, as a divergence is: it has no size, so that signs decide.
+    """
+    return {**dict.fromkeys(seeds, float("inf")), **values}
+
+
+def _withdraw(verdict: Verdict, counted: Verdict | None, lost: int) -> Verdict:
+    """The verdict, or an open one with the reason if it is another one with the `lost` runs counted.
+
+    A size that is another one with them is not settled.
+    """
+    if not lost or not verdict.claims:
+        return verdict
+    if counted and counted.kind == verdict.kind:
+        return verdict if counted.size is verdict.size else replace(verdict, size=Size.UNSETTLED)
+    runs = plural(lost, "run")
+    reason = f"“{verdict.text}” does not survive {runs} that failed or lack a partner, counted as losses"
+    return replace(verdict.withdrawn(), blocked_reason=reason)

@@ -127,7 +127,7 @@ def _context(c: Comparison) -> dict[str, Any]:
         "started": min((r.started for r in _results(c) if r.started), default=None),
         "data": sorted({r.trial.data for r in _results(c)}),
         "effects": forest.effects(whole, c) if whole else None,
-        "pictures": {"curves": panels.curves(c), "sweep": panels.sweeps(sweeps, c)},
+        "pictures": {"curves": panels.curves(c), "sweeps": panels.sweeps(sweeps, c)},
     }
 
 

@@ -4,12 +4,11 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from reports.comparison import ComparedArm, Comparison
-from reports.figures.drawing import axes_at, blank_figure
-from reports.figures.svg import COLOURS, drawing
+from reports.figures.svg import COLOURS, axes_at, blank_figure, drawing
 from reports.formats import short
 
 ROW, LEFT, WIDTH = 26, 230, 480  # units
-LOOK = "--arm1:#2667b8;--band:#8883;--muted:#888;--rule:#8883;max-width:730px"
+LOOK = "--accent:#2667b8;--band:#8883;--muted:#888;--rule:#8883;max-width:730px"
 """The colours that a page's style sheet has, and the width."""
 
 
@@ -26,14 +25,18 @@ def intervals(c: Comparison) -> Markup:
 def _draw(rows: list[ComparedArm], c: Comparison) -> Figure:
     figure = blank_figure(ROW * len(rows) + 60, LEFT + WIDTH + 20)
     ax = axes_at(figure, LEFT, 8, WIDTH, ROW * len(rows))
-    factor = c.scale.factor
-    ax.axvspan(-c.metric.delta * factor, c.metric.delta * factor, color=COLOURS["band"], lw=0)
+    zone = c.scale.factor * c.metric.delta
+
+    def read(x: float) -> float:
+        return c.scale.factor * c.scale.read_difference(x)
+
+    ax.axvspan(-zone, zone, color=COLOURS["band"], lw=0)
     ax.axvline(0, color=COLOURS["ink"], lw=1)
     for place, row in enumerate(rows):
         if ends := row.interval:
-            ax.plot([ends.low * factor, ends.high * factor], [place, place], color=COLOURS["arm1"], lw=3)
+            ax.plot([read(ends.low), read(ends.high)], [place, place], color=COLOURS["accent"], lw=3)
         if row.contrast and row.contrast.estimate is not None:
-            ax.plot(row.contrast.estimate * factor, place, "o", color=COLOURS["arm1"], ms=7)
+            ax.plot(read(row.contrast.estimate), place, "o", color=COLOURS["accent"], ms=7)
     ax.set_yticks(range(len(rows)), [short(row.arm.name, 30) for row in rows])
     ax.set_ylim(len(rows) - 0.5, -0.5)
     unit = f" ({c.scale.difference})" if c.scale.difference else ""

@@ -11,13 +11,14 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from markupsafe import Markup
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter
 
 from bench.trial import Result
 from reports.arms import mean_of
 from reports.comparison import ComparedArm, Comparison
-from reports.figures.drawing import axes_at, blank_figure, estimates, pad_ends, single_axes
-from reports.figures.svg import COLOURS, drawing, picture
+from reports.figures.svg import COLOURS, axes_at, blank_figure, drawing, pad_ends
 from reports.formats import short
 from reports.sections import Sweep
 from reports.statistics.estimators import t_interval
@@ -29,7 +30,7 @@ _GREY: dict[str, Any] = {"color": _MUTED, "lw": 1.1, "dashes": (3, 2)}  # the ba
 Curves = Mapping[str, Sequence[tuple[float, float]]]
 """The points (step, value) of a trial's learning curves, by metric."""
 
-_MEAN: dict[str, Any] = {"color": COLOURS["ink"], "lw": 2, "err_kws": {"lw": 0}}
+_MEAN: dict[str, Any] = {"color": COLOURS["ink"], "lw": 2}
 
 
 def curves(c: Comparison) -> dict[str, dict[int, Markup]]:
@@ -102,8 +103,7 @@ def _mean_points(
 def _curves(
     name: str, points: pd.DataFrame, mean: pd.DataFrame, base: pd.DataFrame | None, ends: tuple[float, float]
 ) -> Figure:
-    figure = blank_figure(172, 200)
-    ax = axes_at(figure, 34, 26, 160, 122)
+    figure, ax = _panel(name, ends)
     if base is not None:
         ax.plot(base.groupby("step").value.mean(), **_GREY)
     for seed, curve in points.groupby("seed"):
@@ -111,12 +111,21 @@ def _curves(
         if not curve.done.all():
             last = curve.iloc[-1]
             ax.plot(last.step, last.value, "X", ms=8, mew=0, color=COLOURS["ink"], zorder=3)
-    sns.lineplot(mean, x="step", y="value", errorbar=_t_band, ax=ax, **_MEAN)
+    sns.lineplot(mean, x="step", y="value", errorbar=_t_band, ax=ax, err_kws={"lw": 0}, **_MEAN)
     for band in ax.collections:
         band.set(facecolor=_MUTED, alpha=0.35)
-    ax.set(title=short(name, 26), xlabel="", ylabel="", ylim=ends)
     ax.locator_params(nbins=5, integer=True, axis="x")
+    ax.xaxis.set_major_formatter(EngFormatter(sep=""))  # 10k
+    ax.set(xlabel="", ylabel="")
     return figure
+
+
+def _panel(name: str, ends: tuple[float, float]) -> tuple[Figure, Axes]:
+    """A small picture with a title, of these ends of its scale."""
+    figure = blank_figure(172, 200)
+    ax = axes_at(figure, 34, 26, 160, 122)
+    ax.set(title=short(name, 26), ylim=ends)
+    return figure, ax
 
 
 def _t_band(sample: "pd.Series[float]") -> tuple[float, float]:
@@ -127,18 +136,30 @@ def _t_band(sample: "pd.Series[float]") -> tuple[float, float]:
     return float(low), float(high)
 
 
-def sweeps(lines: Sequence[Sweep], c: Comparison) -> Markup | None:
-    """The metric against the learning rate, one line a model."""
+def sweeps(lines: Sequence[Sweep], c: Comparison) -> list[Markup]:
+    """The metric against the learning rate, a picture a model, all with one scale."""
+    frames = [
+        pd.DataFrame(
+            [(lr, c.scale.read(x)) for lr, s in points for x in s.values.values() if math.isfinite(x)],
+            columns=["lr", "value"],
+        )
+        for _, points in lines
+    ]
+    ends = pad_ends([x for frame in frames for x in frame.value] or [0.0])
     about = f"{c.title} against the learning rate, on a logarithmic axis, with 95 % intervals over seeds."
-    return picture("sweep", "Learning-rate sweep", about, lambda: _sweeps(lines, c)) if lines else None
+    return [
+        drawing(f"sweep{i}", f"Learning rates of {name}", about, partial(_sweep, name, frame, ends))
+        for i, ((name, _), frame) in enumerate(zip(lines, frames, strict=True))
+    ]
 
 
-def _sweeps(lines: Sequence[Sweep], c: Comparison) -> Figure:
-    figure, ax = single_axes(264)
+def _sweep(name: str, points: pd.DataFrame, ends: tuple[float, float]) -> Figure:
+    figure, ax = _panel(name, ends)
+    ax.plot(points.lr, points.value, "o", color=_MUTED, ms=3, mew=0, alpha=0.4)
+    sns.lineplot(points, x="lr", y="value", errorbar=_t_band, err_style="bars", marker="o", ax=ax, **_MEAN)
+    rates = sorted(points.lr.unique())
     ax.set_xscale("log")
-    estimates(ax, lines, c.scale.read)
-    ticks = sorted({lr for _, points in lines for lr, _ in points})
-    ax.set_xticks(ticks, [f"{t:g}" for t in ticks])
+    ax.set_xticks(rates, [f"{rate:g}" for rate in rates])
     ax.minorticks_off()
-    ax.set(xlabel="learning rate", ylabel=f"{c.title} ({c.scale.unit})".removesuffix(" ()"))
+    ax.set(xlabel="", ylabel="")
     return figure

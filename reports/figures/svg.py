@@ -1,22 +1,21 @@
-"""A matplotlib figure as inline SVG: no style attribute, no request, unique ids, the page's own colours."""
+"""Matplotlib figures as inline SVG: no style attribute, no request, unique ids, the page's own colours."""
 
 import io
 import re
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 from xml.etree import ElementTree as ET
 
 import matplotlib as mpl
 from markupsafe import Markup
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from bench.errors import visible
 
-_NAMES = ["ink", "muted", "rule", "band"]
-_NAMES += ["improves", "worsens", "equivalent", "negligible", "inconclusive"]
-COLOURS = {name: f"#0a{i:04x}" for i, name in enumerate([*_NAMES, *(f"arm{i}" for i in range(8))])}
+COLOURS = {name: f"#0a{i:04x}" for i, name in enumerate(("ink", "muted", "rule", "band", "accent"))}
 """Stand-ins: the page's style sheet says what each looks like, light or dark."""
 
 _THEME = {stand_in: f"var(--{name})" for name, stand_in in COLOURS.items()} | {COLOURS["ink"]: "currentColor"}
@@ -51,11 +50,26 @@ STYLE: Any = {
 }
 
 
-def picture(name: str, title: str, description: str, draw: Callable[[], Figure]) -> Markup:
-    """A figure as wide as the page, that scrolls where it would be too small to read."""
-    return Markup('<div class="drawing" tabindex="0" role="region" aria-label="{}">{}</div>').format(
-        f"Figure: {visible(title)}", drawing(name, title, description, draw)
-    )
+def blank_figure(height: float, width: float) -> Figure:
+    """A figure of a height and a width in units that are about a CSS pixel."""
+    return Figure(figsize=(width / 72, height / 72), dpi=72)
+
+
+def axes_at(figure: Figure, left: float, top: float, width: float, height: float) -> Axes:
+    """Axes with horizontal grid lines, at a place given in units from the upper left corner."""
+    w, h = figure.get_size_inches() * 72
+    ax = figure.add_axes((left / w, 1 - (top + height) / h, width / w, height / h))
+    ax.grid(axis="y")
+    ax.tick_params(length=0)
+    ax.set_axisbelow(True)
+    return ax
+
+
+def pad_ends(values: Sequence[float]) -> tuple[float, float]:
+    """The ends of a scale for these values, with some room beyond them."""
+    low, high = min(values), max(values)
+    pad = 0.06 * (high - low) or 0.1
+    return low - pad, high + pad
 
 
 def drawing(name: str, title: str, description: str, draw: Callable[[], Figure]) -> Markup:

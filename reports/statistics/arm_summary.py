@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from reports.statistics.contrasts import Interval, converged, exp, median, order_by_seed
+from reports.scale import exp
+from reports.statistics.contrasts import Interval, converged, median, order_by_seed
 from reports.statistics.estimators import Floats, t_interval
 from reports.statistics.power import ALPHA
 

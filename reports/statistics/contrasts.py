@@ -5,13 +5,15 @@ Values come as {seed: value}; an infinite one is a seed that diverged, NaN is re
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import compress
 from typing import Any
 
 import numpy as np
 from scipy import special
 
+from reports.scale import exp
 from reports.statistics import power
 from reports.statistics.estimators import (
     Floats,
@@ -40,7 +42,7 @@ class Interval:
         return Interval(self.low + by, self.high + by, self.level)
 
     def exp(self) -> "Interval":
-        """The same for perplexities, or for their ratio: exp of both ends."""
+        """Exp of both ends: of logarithms, what they are of."""
         return Interval(exp(self.low), exp(self.high), self.level)
 
 
@@ -199,11 +201,6 @@ class Contrast:
         return abs(self.skewness) > 2.6 * math.sqrt(6 * (n - 2) / ((n + 1) * (n + 3)))
 
     @property
-    def ratio(self) -> float | None:
-        """The ratio of perplexities, arm over baseline; meaningful for losses only."""
-        return None if self.estimate is None else exp(self.estimate)
-
-    @property
     def mde(self) -> float | None:
         """The mean difference that this look detects with 80 % power at .05/family."""
         if self.sd is None:
@@ -244,18 +241,12 @@ def contrast(
     ours, theirs = order_by_seed(arm, lower_is_better), order_by_seed(baseline, lower_is_better)
     seeds = tuple(s for s in ours if s in theirs)
     a, b = np.array([ours[s] for s in seeds]), np.array([theirs[s] for s in seeds])
-    converged = np.isfinite(a) & np.isfinite(b)
-    finite = [seed for seed, ok in zip(seeds, converged, strict=True) if ok]
-    largest = np.abs([a[converged], b[converged]]).max(initial=0)
-    differences = without_rounding(a[converged] - b[converged], largest)
-    wins, losses = int((a < b).sum()), int((a > b).sum())
-    if not lower_is_better:
-        wins, losses = losses, wins
+    counts = int((a < b).sum()), int((a > b).sum())
+    wins, losses = counts if lower_is_better else counts[::-1]
     return Contrast(
         seeds=seeds,
         unpaired=tuple(sorted(set(ours) ^ set(theirs))),
         lost=lost,
-        differences=dict(zip(finite, differences.tolist(), strict=True)),
         delta=delta,
         family=family,
         look=look,
@@ -266,15 +257,19 @@ def contrast(
         baseline_diverged=int((~np.isfinite(b)).sum()),
         both_diverged=int((~np.isfinite(a) & ~np.isfinite(b)).sum()),
         identical=bool(a.size and (a == b).all()),
-        **_describe_pairs(a[converged], b[converged], differences),
+        **_describe_pairs(seeds, a, b),
     )
 
 
-def _describe_pairs(a: Floats, b: Floats, d: Floats) -> dict[str, Any]:
+def _describe_pairs(seeds: Sequence[int], a: Floats, b: Floats) -> dict[str, Any]:
     """The fields of a Contrast that rest on converged pairs and their differences."""
+    converged = np.isfinite(a) & np.isfinite(b)
+    a, b = a[converged], b[converged]
+    d = without_rounding(a - b, np.abs([a, b]).max(initial=0))
     some, enough = d.size > 0, d.size > 1
     constant = bool(enough and np.ptp(d) == 0)
     return {
+        "differences": dict(zip(compress(seeds, converged), d.tolist(), strict=True)),
         "constant": constant,
         "arm_mean": float(a.mean()) if some else None,
         "baseline_mean": float(b.mean()) if some else None,
@@ -304,8 +299,3 @@ def median(values: Iterable[float]) -> float | None:
     ordered = sorted(values)
     middle = len(ordered) // 2
     return float(ordered[middle] + ordered[~middle]) / 2 if ordered else None
-
-
-def exp(x: float) -> float:
-    """Infinite where it would overflow."""
-    return math.exp(x) if x < 709 else math.inf

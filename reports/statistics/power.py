@@ -23,11 +23,6 @@ CLAIM_SEEDS = 10
 _MANY = 10_000  # seeds from where t and normal quantiles no longer differ by a seed
 
 
-def smallest_exact_p(n: int) -> float:
-    """The least p that an exact sign-flip test of n pairs can give: 2^(1−n), all signs alike."""
-    return min(1.0, 2.0 ** (1 - n))
-
-
 def power(dz: float, n: int, alpha: float = ALPHA) -> float:
     """The chance that a two-sided paired t test of n ≥ 2 pairs detects a mean of `dz` standard deviations."""
     critical, shift = special.stdtrit(n - 1, 1 - alpha / 2), abs(dz) * math.sqrt(n)

@@ -14,7 +14,7 @@ from synthetic import compare_table
 from bench.metric import Metric
 from reports.elsewhere import Columns
 from reports.statistics.contrasts import contrast
-from reports.statistics.folds import compare_folds
+from reports.statistics.elsewhere import compare_folds
 from reports.statistics.speed_ratio import ratios_of_rounds
 
 ROWS, FEATURES, STUDIES = 200, 10, 2000

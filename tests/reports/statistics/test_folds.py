@@ -7,7 +7,7 @@ from simulate_compare import fold_differences
 from synthetic import four_errors
 
 from reports.statistics.contrasts import contrast
-from reports.statistics.folds import compare_folds
+from reports.statistics.elsewhere import compare_folds
 
 DIFFERENCES = dict(enumerate([0.02, 0.05, -0.01, 0.04, 0.03, 0.06, 0.00, 0.05, 0.02, 0.04]))
 ZEROS = dict.fromkeys(DIFFERENCES, 0.0)

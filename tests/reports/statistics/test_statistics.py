@@ -57,7 +57,6 @@ def test_a_contrast_gives_the_paired_t() -> None:
     assert (c.arm_mean, c.baseline_mean) == pytest.approx((1.24375, 1.28875))
     assert round(c.r or 0, 3) == 0.977
     assert (c.wins, c.losses, c.pairs) == (8, 0, 8)
-    assert round(c.ratio or 0, 4) == 0.9560
     ends, d = c.interval(), np.array([*c.differences.values()])
     low, high = stats.ttest_1samp(d, 0).confidence_interval()
     assert (round(low, 5), round(high, 5)) == (-0.05682, -0.03318)  # the t interval alone

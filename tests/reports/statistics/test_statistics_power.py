@@ -49,11 +49,6 @@ def test_no_effect_needs_no_end_of_seeds() -> None:
             power.seeds_needed(nothing)
 
 
-@pytest.mark.parametrize(("n", "p"), [(1, 1.0), (5, 0.0625), (6, 0.03125), (8, 0.0078125)])  # 2^(1−n)
-def test_the_exact_test_has_a_smallest_p(n: int, p: float) -> None:
-    assert power.smallest_exact_p(n) == p
-
-
 def test_a_larger_family_detects_less_and_needs_more() -> None:
     arm = {0: 1.2, 1: 1.5, 2: 1.1, 3: 1.3, 4: 1.4}
     baseline = {0: 1.3, 1: 1.3, 2: 1.2, 3: 1.2, 4: 1.4}

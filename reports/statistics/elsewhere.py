@@ -1,0 +1,120 @@
+"""Contrasts of tables from elsewhere whose pairs are not independent seeds: none at all, or folds.
+
+Without pairs the test is Welch's (1947). Folds, or random splits, of one data set share most of their
+training rows, so that their differences are not independent: the variance of the mean of k folds is taken as
+(1/k + n_test/n_train) s², see C. Nadeau and Y. Bengio, "Inference for the Generalization Error", Machine
+Learning 52 (2003).
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy import special
+
+from reports.statistics.contrasts import Contrast, contrast
+
+
+@dataclass(frozen=True, kw_only=True)
+class _ByError(Contrast):
+    """A contrast that is judged by t with an error and degrees of freedom of its own, and never by signs.
+
+    The signs of dependent differences prove nothing: with a value that is infinite, or without any spread,
+    nothing is claimed.
+    """
+
+    error: float  # the standard error of the difference; NaN where there is no test
+    df: float
+
+    @property
+    def by_signs(self) -> bool:
+        """Always false: see the class."""
+        return False
+
+    def _tails(self, mu: float) -> tuple[float, float]:
+        if self.given_convergence or self.mean is None or not self.error > 0:
+            return 1.0, 1.0
+        t = (self.mean - mu) / self.error
+        return float(special.stdtr(self.df, -t)), float(special.stdtr(self.df, t))
+
+    def _ends(self, alpha: float) -> tuple[float, float] | None:
+        if self.mean is None or not self.error > 0:
+            return None
+        half = float(special.stdtrit(self.df, 1 - alpha / 2)) * self.error
+        return self.mean - half, self.mean + half
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unpaired(_ByError):
+    """An arm minus the baseline without pairs: `mean` is the difference of means, `sizes` are the two n.
+
+    It has no differences, wins or losses.
+    """
+
+    sizes: tuple[int, int]
+
+    @property
+    def pairs(self) -> int:
+        """The size of the smaller side, by which a verdict asks whether there are enough values."""
+        return min(self.sizes)
+
+    @property
+    def paired(self) -> bool:
+        """Always false: no two values belong together."""
+        return False
+
+    @property
+    def given_convergence(self) -> bool:
+        """Whether the means leave out infinite values."""
+        return bool(self.arm_diverged or self.baseline_diverged)
+
+
+class FoldContrast(_ByError):
+    """An arm minus the baseline over folds. More of the same data would show little: none are asked for."""
+
+    @property
+    def mde(self) -> None:
+        """None: see the class."""
+        return None
+
+    @property
+    def seeds_needed(self) -> None:
+        """None: see the class."""
+        return None
+
+
+def welch(arm: Sequence[float], baseline: Sequence[float], **options: Any) -> Unpaired:
+    """Compare two samples; options as of `contrast`. Fewer than two finite values have no test."""
+    a, b = (np.array([x for x in side if math.isfinite(x)]) for side in (arm, baseline))
+    error, df = math.nan, math.nan
+    if min(a.size, b.size) > 1:
+        squares = [float(x.var(ddof=1)) / x.size for x in (a, b)]
+        error = math.sqrt(sum(squares))
+        if error:
+            df = sum(squares) ** 2 / sum(v**2 / (x.size - 1) for v, x in zip(squares, (a, b), strict=True))
+    means = {"arm_mean": float(a.mean()), "baseline_mean": float(b.mean())} if a.size and b.size else {}
+    known = {
+        "sizes": (len(arm), len(baseline)),
+        "arm_diverged": len(arm) - a.size,
+        "baseline_diverged": len(baseline) - b.size,
+        "mean": means["arm_mean"] - means["baseline_mean"] if means else None,
+        "error": error,
+        "df": df,
+    }
+    return Unpaired(**{**vars(contrast({}, {}, **options)), **means, **known})
+
+
+def compare_folds(
+    arm: Mapping[int, float], baseline: Mapping[int, float], *, test_share: float, **options: Any
+) -> FoldContrast:
+    """Compare two arms by their values by fold, of each of which `test_share` of the data is the test set.
+
+    Options as of `contrast`.
+    """
+    plain = contrast(arm, baseline, **options)
+    error = math.nan
+    if plain.sd and not plain.given_convergence:
+        error = plain.sd * math.sqrt(1 / plain.pairs + test_share / (1 - test_share))
+    return FoldContrast(**vars(plain), error=error, df=plain.pairs - 1)
