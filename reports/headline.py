@@ -158,7 +158,7 @@ def _levels(c: Comparison) -> Markup:
 
 
 def _lines(c: Comparison) -> Sequence[Sequence[tuple[Markup, ComparedArm]]]:
-    """The lines of a grid: an arm that is held against none, and all that are held against it."""
+    """The lines of a grid: an arm that is compared with none, and all that are compared with it."""
     lines: dict[str, list[ComparedArm]] = {}
     for row in c.rows:
         if row.contrast and not is_self_check(row.arm):

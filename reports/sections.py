@@ -68,7 +68,7 @@ def devices(c: Comparison) -> tuple[str, ...]:
 
 
 def _comparable(spent: Mapping[str, float], row: ComparedArm, c: Comparison) -> dict[str, float]:
-    """The baseline's costs that the arm's may be held against."""
+    """The baseline's costs that the arm's may be compared with."""
     base = c.base(row)
     both = [] if row is base else [*finished(row.arm), *finished(base.arm)]
     difference = machine_difference(kind(result.environment) for result in both)

@@ -181,7 +181,7 @@ def _svg(marks: Sequence[str]) -> Markup:
 
 
 def _zone(axis: Axis, base: float | None, delta: float) -> list[str]:
-    """The mean of the arm that a row is held against, and ±δ around it."""
+    """The mean of the arm that a row is compared with, and ±δ around it."""
     if base is None or not axis.low - delta < base < axis.high + delta:
         return []
     low, high = (float(axis.at(x)[:-1]) for x in (base - delta, base + delta))

@@ -69,7 +69,7 @@ def _pictures(prefix: str, metric: str, points: pd.DataFrame, c: Comparison) -> 
     bases = {i: means[c.base(c.rows[i]).index] if c.rows[i].contrast else None for i in by_arm}
     levels = [x for base in bases.values() if base is not None for x in base.value]
     levels += [x for mine in by_arm.values() for x in mine.value.quantile([0.005, 0.995])]
-    about = f"{title.capitalize()}; dashed is the mean of the arm it is held against, ✕ a diverged seed."
+    about = f"{title.capitalize()}; dashed is the mean of the arm it is compared with, ✕ a diverged seed."
     return {
         i: drawing(
             f"{prefix}-{i}",

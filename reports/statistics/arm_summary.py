@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from reports.scale import exp
 from reports.statistics.contrasts import Interval, converged, median, order_by_seed
 from reports.statistics.estimators import Floats, t_interval
 from reports.statistics.power import ALPHA
@@ -27,16 +26,6 @@ class ArmSummary:
     def n(self) -> int:
         """Seeds, diverged ones included."""
         return len(self.values)
-
-    @property
-    def perplexity(self) -> float | None:
-        """Exp of the mean loss."""
-        return None if self.mean is None else exp(self.mean)
-
-    @property
-    def perplexity_interval(self) -> Interval | None:
-        """Exp of the ends of the loss's interval."""
-        return self.interval and self.interval.exp()
 
 
 def summarise(values: Mapping[int, float], *, lower_is_better: bool = True) -> ArmSummary:

@@ -32,17 +32,15 @@ def test_one_arm_gives_mean_sd_and_t_interval() -> None:
     assert (b.n, b.mean, round(b.sd or 0, 6)) == (8, pytest.approx(1.28875), 0.057925)
     assert printed(b.interval, 5) == (1.24032, 1.33718)
     assert b.interval is not None and b.interval.level == 0.95
-    assert round(b.perplexity or 0, 4) == 3.6282
-    assert printed(b.perplexity_interval, 4) == (3.4567, 3.8083)
     assert b.median == pytest.approx(1.28)
 
 
 def test_under_three_seeds_there_are_values_and_no_interval() -> None:
     two = summarise({4: 1.25, 2: 1.27})
-    assert two.interval is None and two.perplexity_interval is None
+    assert two.interval is None
     assert list(two.values.items()) == [(2, 1.27), (4, 1.25)]
     assert summarise({0: 1.25}).sd is None
-    assert summarise({}).mean is None and summarise({}).perplexity is None and summarise({}).median is None
+    assert summarise({}).mean is None and summarise({}).median is None
 
 
 def hall(d: np.ndarray, mu: float) -> float:
