@@ -103,28 +103,20 @@ def compare_results(
     """
     design = Design(study="", metrics=(metric,), arms=(), test_share=test_share)
     scale, after = design.scale(metric), _rename_baseline(before, after)
-    rows_before, rows_after = rows_by_arm(before.table, metric), rows_by_arm(after.table, metric)
-    arms = [
-        PairedArm(name=name, before=rows, after=rows_after.get(name, {}))
-        for name, rows in rows_before.items()
-    ]
-    verdicts: dict[str, Verdict] = {}
-    for identical in (False, True):  # corrected apart from the rest, whom they do not burden
-        sides = {arm.name: arm.sides for arm in arms if arm.after and arm.identical is identical}
-        verdicts |= judge_sides(sides, metric, design)
+    arms, added = _pair_arms(before, after, metric)
     machines = [(row.machine, row_after.machine) for arm in arms for row, row_after in arm.pairs.values()]
     if metric.name.startswith("speed") and (reason := unlike([kind for pair in machines for kind in pair])):
         raise BadInput(reason, place=after.name, key=metric.name, cure="train both sides on one machine")
     ratios, unlike_speeds = ratios_of_like_machines({arm.name: arm.speeds for arm in arms}, margin)
-    added = listed_up_to([name for name in rows_after if name not in rows_before], LISTED)
+    verdicts = _judge_arms(arms, metric, design)
     remarks = (
         unlike_speeds and f"speed not compared: {unlike_speeds}",
         mixed(machines),
         averaged(pd.concat([before.table, after.table]), "pair"),
-        added and f"new in the candidate, not judged: {added}",
+        f"new in the candidate, not judged: {listed_up_to(added, LISTED)}" if added else "",
     )
     fault = f"speed is required and not compared: {unlike_speeds}" if require_speed and unlike_speeds else ""
-    asked = f"{scale.title} not worse by {scale.within(metric.delta)} or more, {_not_slower(margin)}"
+    asked = f"{metric.name} not worse by {scale.within(metric.delta)} or more, {_not_slower(margin)}"
     return BeforeAfter(
         before=before.title,
         after=after.title,
@@ -185,6 +177,22 @@ def _rename_baseline(before: ResultSet, after: ResultSet) -> ResultSet:
     if not all(names) or after.baseline in set(before.table.arm) or before.baseline in set(after.table.arm):
         return after
     return replace(after, table=after.table.replace({"arm": {after.baseline: before.baseline}}))
+
+
+def _pair_arms(before: ResultSet, after: ResultSet, metric: Metric) -> tuple[list[PairedArm], list[str]]:
+    """The arms before with their rows on both sides, and the names of those that are there after alone."""
+    rows, rows_after = rows_by_arm(before.table, metric), rows_by_arm(after.table, metric)
+    arms = [PairedArm(name=name, before=own, after=rows_after.get(name, {})) for name, own in rows.items()]
+    return arms, [name for name in rows_after if name not in rows]
+
+
+def _judge_arms(arms: list[PairedArm], metric: Metric, design: Design) -> dict[str, Verdict]:
+    """The verdicts by arm, the identical arms corrected apart from the rest, whom they do not burden."""
+    verdicts: dict[str, Verdict] = {}
+    for identical in (False, True):
+        sides = {arm.name: arm.sides for arm in arms if arm.after and arm.identical is identical}
+        verdicts |= judge_sides(sides, metric, design)
+    return verdicts
 
 
 def _change(arm: PairedArm, verdict: Verdict | None, ratio: SpeedRatio | None, scale: Scale) -> ArmChange:

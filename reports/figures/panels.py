@@ -124,7 +124,7 @@ def _panel(name: str, ends: tuple[float, float]) -> tuple[Figure, Axes]:
     """A small picture with a title, of these ends of its scale."""
     figure = blank_figure(172, 200)
     ax = axes_at(figure, 34, 26, 160, 122)
-    ax.set(title=short(name, 26), ylim=ends)
+    ax.set(title=short(name, 26), ylim=ends, xlabel=" ", ylabel=" ")  # seaborn would look at every tick's
     return figure, ax
 
 
@@ -156,7 +156,9 @@ def sweeps(lines: Sequence[Sweep], c: Comparison) -> list[Markup]:
 def _sweep(name: str, points: pd.DataFrame, ends: tuple[float, float]) -> Figure:
     figure, ax = _panel(name, ends)
     ax.plot(points.lr, points.value, "o", color=_MUTED, ms=3, mew=0, alpha=0.4)
-    sns.lineplot(points, x="lr", y="value", errorbar=_t_band, err_style="bars", marker="o", ax=ax, **_MEAN)
+    sns.lineplot(
+        points, x="lr", y="value", errorbar=_t_band, err_style="bars", marker="o", mew=0, ax=ax, **_MEAN
+    )
     rates = sorted(points.lr.unique())
     ax.set_xscale("log")
     ax.set_xticks(rates, [f"{rate:g}" for rate in rates])

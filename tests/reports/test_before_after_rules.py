@@ -7,16 +7,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from synthetic import HERE, A, B, C, D, four_errors
+from synthetic import HERE, A, B, C, D
 
 from bench.errors import BadInput
 from bench.metric import Metric
 from reports.before_after import BeforeAfter, ResultSet, compare_results
-from reports.before_after_arms import WAITING, seeds_to_show, shown_no_worse
+from reports.before_after_arms import WAITING, seeds_to_show
 from reports.before_after_screen import WIDTH, markdown, screen
 from reports.statistics.contrasts import contrast
-from reports.statistics.speed_ratio import ratios_of_speeds
-from reports.statistics.verdicts import verdicts
 
 FAST = (10120.0, 10050.0, 9980.0, 10200.0, 10090.0)  # tokens/s
 SLOW = (9400.0, 9310.0, 9250.0, 9480.0, 9390.0)
@@ -299,69 +297,6 @@ def test_speed_is_not_compared_on_fewer_than_three_pairs() -> None:
     found = gate(trained(B, FAST[:2]), trained(A, SLOW[:2]))
     assert found.passed and noted(found) == "no arm has 3 seeds with a speed on both sides"
     assert noted(gate(trained(B), trained(A))) == "there is no seed with a speed on both sides"
-
-
-# the instrument checks itself: each bound is four standard errors of the binomial above its rate
-
-STUDIES = 1000
-
-
-def simulated(effects: tuple[float, ...], seeds: int, studies: int, delta: float) -> list[list[Any]]:
-    """The verdicts on arms that are worse by these effects, of every study."""
-    rng = np.random.default_rng(seeds)
-    found = []
-    for _ in range(studies):
-        luck = rng.normal(0, 0.06, seeds)
-        noise = rng.normal(0, 0.02, (2, len(effects), seeds))
-        pairs = {
-            i: (dict(enumerate(luck + effect + noise[0, i])), dict(enumerate(luck + noise[1, i])))
-            for i, effect in enumerate(effects)
-        }
-        found.append(list(verdicts(pairs, delta=delta).values()))
-    return found
-
-
-def share_passed(studies: list[list[Any]]) -> float:
-    return float(np.mean([all(shown_no_worse(v.contrast) for v in study) for study in studies]))
-
-
-@pytest.mark.parametrize(
-    ("effects", "seeds"), [((0.05,), 5), ((0.05,), 10), ((0.05, -0.1), 8), ((0.05, 0.05), 8)]
-)
-def test_an_arm_worse_by_delta_is_let_pass_at_most_once_in_twenty(effects, seeds: int) -> None:
-    passed = share_passed(simulated(effects, seeds, STUDIES, 0.05))
-    assert passed <= 0.05 + four_errors(0.05, STUDIES)
-    assert passed > 0.02 or effects.count(0.05) > 1  # the size is used, not just kept
-
-
-def test_nothing_is_called_worse_where_nothing_changed_but_once_in_twenty() -> None:
-    found = simulated((0.0, 0.0), 8, STUDIES, 0.01)
-    worse = [any(v.kind == "worse" for v in study) for study in found]
-    assert np.mean(worse) <= 0.05 + four_errors(0.05, STUDIES)
-
-
-def test_a_real_regression_is_stopped_and_an_unchanged_arm_passes() -> None:
-    # SD of a difference .028, 10 seeds: δ = .05 is 5.6 standard errors
-    assert share_passed(simulated((0.1,), 10, 300, 0.05)) == 0
-    assert share_passed(simulated((0.0,), 10, 300, 0.05)) > 0.99
-
-
-def test_the_seeds_asked_for_pass_an_unchanged_arm_four_times_in_five() -> None:
-    # SD .0283, δ .02: statsmodels TTestPower().solve_power(.02 / .0283, alternative="larger"): 13.8, and the
-    # power of 14: .805
-    assert share_passed(simulated((0.0,), 14, STUDIES, 0.02)) == pytest.approx(0.805, abs=0.05)
-
-
-def test_of_four_arms_at_the_margin_one_is_called_slow_at_most_once_in_twenty() -> None:
-    rng, alarms, studies = np.random.default_rng(1), 0, 4000
-    for _ in range(studies):
-        base = np.exp(rng.normal(9, 0.03, (4, 6)))
-        after = base / 1.05 * np.exp(rng.normal(0, 0.03, (4, 6)))
-        pairs = {
-            str(i): list(zip(a, b, strict=True)) for i, (a, b) in enumerate(zip(base, after, strict=True))
-        }
-        alarms += any(bool(pace.fault) for pace in ratios_of_speeds(pairs, 0.05).values())
-    assert 0.01 < alarms / studies <= 0.05 + four_errors(0.05, studies)  # one-sided, so half of it
 
 
 # what is said

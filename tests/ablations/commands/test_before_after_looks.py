@@ -46,5 +46,5 @@ def test_every_metric_of_the_plan_can_be_asked_with_its_own_delta(tmp_path, gate
         ledger(tmp_path / code, {"base": [trained(s, code=code) for s in range(10)]}, metrics=two)
         for code in ("v1", "v2")
     ]
-    assert "valid loss not worse by 0.02 or more" in gate(*sides)[1]
-    assert "training speed not worse by 400 tokens/s" in gate(*sides, "--metric", "speed_train")[1]
+    assert "valid_loss not worse by 0.02 or more" in gate(*sides)[1]
+    assert "speed_train not worse by 400 or more" in gate(*sides, "--metric", "speed_train")[1]
