@@ -34,7 +34,7 @@ class Scale:
         """The same for a metric with a δ, and for one that is judged by its ratio."""
         places = decimals(metric.delta)
         if metric.ratio:
-            return replace(self, difference="%", factor=1.0, log=100.0, finest=3, places=places, also=None)
+            return replace(self, difference="%", log=100.0, finest=3, places=places, also=None)
         by_delta = max(0, decimals(self.factor * metric.delta) - 1)
         digits, finest = (by_delta if given is None else given for given in (self.digits, self.finest))
         return replace(self, digits=digits, finest=finest, places=places)
@@ -60,6 +60,10 @@ class Scale:
         ratio = exp(x / self.log)
         return ratio if self.as_factor else 100 * (ratio - 1)
 
+    def show_difference(self, x: float) -> float:
+        """A difference in its unit."""
+        return self.read_difference(x) if self.log else self.factor * x
+
     def at(self, x: float | None, digits: int | None = None) -> str:
         """A level with its unit: 87.6 %."""
         if x is None or math.isnan(x):
@@ -77,7 +81,7 @@ class Scale:
         if x is None:
             return "–"
         sign &= not self.as_factor
-        return number(self.factor * self.read_difference(x), self._decimals(x, ends), sign=sign)
+        return number(self.show_difference(x), self._decimals(x, ends), sign=sign)
 
     def size(self, x: float, ends: "Interval | None" = None) -> str:
         """The size of a difference, without its unit."""
@@ -100,7 +104,7 @@ class Scale:
 
     def within(self, delta: float) -> str:
         """δ with its unit: 2 points."""
-        return f"{self.factor * delta:g} {self.difference}".rstrip()
+        return f"{delta if self.log else self.factor * delta:g} {self.difference}".rstrip()
 
     def cell(self, x: float | None) -> str:
         """A level in a table."""
@@ -132,7 +136,7 @@ class Scale:
         if ends and math.isfinite(ends.high - ends.low):
             x = max((ends.high - ends.low) / 2, abs(ends.high + ends.low) / 20)
         fewest = 0 if self.log else min(1, finest)  # the means beside it have one, too
-        return min(finest, max(fewest, _significant(self.factor * x, 2)))
+        return min(finest, max(fewest, _significant(x if self.log else self.factor * x, 2)))
 
 
 def _significant(x: float, digits: int) -> int:

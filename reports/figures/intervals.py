@@ -25,18 +25,14 @@ def intervals(c: Comparison) -> Markup:
 def _draw(rows: list[ComparedArm], c: Comparison) -> Figure:
     figure = blank_figure(ROW * len(rows) + 60, LEFT + WIDTH + 20)
     ax = axes_at(figure, LEFT, 8, WIDTH, ROW * len(rows))
-    zone = c.scale.factor * c.metric.delta
-
-    def read(x: float) -> float:
-        return c.scale.factor * c.scale.read_difference(x)
-
+    show, zone = c.scale.show_difference, c.metric.delta if c.scale.log else c.scale.factor * c.metric.delta
     ax.axvspan(-zone, zone, color=COLOURS["band"], lw=0)
     ax.axvline(0, color=COLOURS["ink"], lw=1)
     for place, row in enumerate(rows):
         if ends := row.interval:
-            ax.plot([read(ends.low), read(ends.high)], [place, place], color=COLOURS["accent"], lw=3)
+            ax.plot([show(ends.low), show(ends.high)], [place, place], color=COLOURS["accent"], lw=3)
         if row.contrast and row.contrast.estimate is not None:
-            ax.plot(read(row.contrast.estimate), place, "o", color=COLOURS["accent"], ms=7)
+            ax.plot(show(row.contrast.estimate), place, "o", color=COLOURS["accent"], ms=7)
     ax.set_yticks(range(len(rows)), [short(row.arm.name, 30) for row in rows])
     ax.set_ylim(len(rows) - 0.5, -0.5)
     unit = f" ({c.scale.difference})" if c.scale.difference else ""

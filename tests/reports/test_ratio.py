@@ -7,6 +7,7 @@ import pytest
 from ablations.study.loading import declare
 from bench.errors import BadInput
 from bench.metric import Metric
+from reports.chapter import CHAPTER
 from reports.presentation import PLAIN
 from reports.statistics.contrasts import Interval
 
@@ -24,6 +25,8 @@ def test_levels_are_as_measured_and_differences_in_per_cent() -> None:
     assert SECONDS.change(100 * math.log(4.0), 100 * math.log(2.0)) == "4.00 → 2.00 s"
     assert SECONDS.moved(half, ends) == "50 % lower" and SECONDS.moved(-half) == "100 % higher"
     assert SECONDS.from_to(ends) == "[−60, −20]"
+    share = CHAPTER.scale("valid_accuracy").of(Metric("valid_accuracy", 5.0, ratio=True))
+    assert share.at(100 * math.log(0.876)) == "87.6 %" and share.moved(half, ends) == "50 % lower"
 
 
 def test_tables_have_what_was_measured_and_per_cent() -> None:
