@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from bench.trial import Result, Scalar
 from reports.comparison import ComparedArm, Comparison, compare
 from reports.design import Tuned
+from reports.statistics.verdicts import Verdict
 from reports.trials import tabulate
 
 
@@ -21,25 +22,26 @@ class OwnBest:
     means: Mapping[Scalar, float]  # over the search's seeds, of the levels that have ended
 
     @property
-    def judged(self) -> bool:
-        """Whether there is a verdict at either level."""
-        return bool(self.row.verdict and self.own and self.own.verdict)
+    def verdicts(self) -> tuple[Verdict, ...]:
+        """At the shared level and at its own best; () where one is missing."""
+        shared, own = self.row.verdict, self.own and self.own.verdict
+        return (shared, own) if shared and own else ()
 
     @property
     def flips(self) -> bool:
         """Whether tuning changes the verdict: then neither of the two may be quoted alone."""
-        both = self.row.verdict, self.own and self.own.verdict
-        return self.judged and len({v.effect for v in both if v}) > 1
+        return len({v.effect for v in self.verdicts}) > 1
 
     @property
     def sentence(self) -> str:
         """A sentence on whether tuning changes the verdict; "" where nothing is judged."""
-        if not (self.row.verdict and self.own and self.own.verdict):
+        if not self.verdicts:
             return ""
-        shared = f"“{self.row.verdict.text}” at the shared {words(self.search.setting)}"
-        if self.flips:
-            return f"The verdict flips: {shared}, “{self.own.verdict.text}” at each arm's own best."
-        return f"{shared}, “{self.own.verdict.text}” at each arm's own best."
+        shared, own = (v.text for v in self.verdicts)
+        change = "The verdict flips: " if self.flips else ""
+        return (
+            f"{change}“{shared}” at the shared {words(self.search.setting)}, “{own}” at each arm's own best."
+        )
 
     @property
     def at_edge(self) -> bool:

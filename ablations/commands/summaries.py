@@ -50,7 +50,7 @@ def _verdicts(comparison: Comparison) -> dict[str, str]:
     notes = {row.arm.name: row.note for row in comparison.rows}
     notes[comparison.rows[0].arm.name] = "the baseline"
     notes |= {x.row.arm.name: line for x, line in zip(claims(comparison), sentences(comparison), strict=True)}
-    return notes | {x.own.arm.name: x.sentence for x in own_best(comparison) if x.own and x.judged}
+    return notes | {x.own.arm.name: x.sentence for x in own_best(comparison) if x.own and x.verdicts}
 
 
 def _summarise(

@@ -51,7 +51,7 @@ def text(tuned, tmp_path_factory):
 
 def test_an_arm_is_judged_against_the_baseline_at_the_baseline_s_own_best(tuned):
     base, clipped, calm = own_best(compare(tuned))
-    assert not base.judged and not base.note
+    assert not base.verdicts and not base.note
     assert (clipped.row.verdict.kind, clipped.own.verdict.kind) == ("worse", "better")
     assert (calm.row.verdict.kind, calm.own.verdict.kind) == ("worse", "worse")
     worse = "“worse by more than δ” at"
@@ -140,7 +140,7 @@ def test_an_arm_without_a_winner_says_why(tuned, tmp_path):
     assert notes == ["", "6 of 9 trials of the search have ended", "no level is without a failure"]
     none = replace(base, best=None, own=None)
     found = own_best(compare(replace(tuned, tuned=(none, clipped, calm))))
-    assert not any(x.judged for x in found)
+    assert not any(x.verdicts for x in found)
     assert found[1].note == "the baseline has no best level"
     shown = text_of(render(compare(replace(tuned, tuned=(base, half, hopeless))), tmp_path))
     assert notes[1] in shown and "0 of 3 so far" in shown
