@@ -52,11 +52,6 @@ class Row:
         """Whether the trial diverged or failed."""
         return self.ended and not math.isfinite(self.value)
 
-    @property
-    def has_speed(self) -> bool:
-        """Whether the trial has a result and a speed."""
-        return math.isfinite(self.value) and 0 < self.speed_train < math.inf
-
     def same_bits(self, other: "Row") -> bool:
         """Whether both trials computed the same, as far as that was recorded."""
         return bool(self.fingerprints) and self.fingerprints == other.fingerprints
@@ -102,7 +97,7 @@ class PairedArm:
         return [
             ((before.speed_train, before.machine), (after.speed_train, after.machine))
             for before, after in self.pairs.values()
-            if before.has_speed and after.has_speed
+            if all(math.isfinite(row.value) and 0 < row.speed_train < math.inf for row in (before, after))
         ]
 
     @cached_property

@@ -24,7 +24,7 @@ from reports.statistics.contrasts import Contrast, Interval, contrast
 from reports.statistics.decisions import Decisions
 from reports.statistics.power import SELF_CHECK_ALPHA
 from reports.statistics.verdicts import Verdict
-from reports.trials import statuses, values_by_metric
+from reports.trials import statuses, values_of
 from reports.witnesses import Proof, proofs
 
 
@@ -200,7 +200,8 @@ def compare(table: pd.DataFrame, design: Design) -> Comparison:
     for metric in design.metrics:
         if not metric.delta > 0:
             raise BadInput(f"δ of {metric.name}: must be above 0, in its unit", place=place)
-    ended, values = statuses(table, design), values_by_metric(table, design)
+    ended = statuses(table, design)
+    values = {metric.name: values_of(table, metric.name, design) for metric in design.metrics}
     exclusions = find_exclusions(ended, design)
     decisions = decide_contrasts(compared_arms(exclusions), ended, values, design)
     seeds, needed = _seeds_that_count(decisions, ended, design)

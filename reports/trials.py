@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import pandas as pd
 
 from bench.trial import Result
-from reports.arms import Statuses, Values, trial_of
+from reports.arms import Statuses, trial_of
 from reports.design import Design
 
 Value = TypeVar("Value")
@@ -52,11 +52,6 @@ def statuses(table: pd.DataFrame, design: Design) -> Statuses:
     for arm, seed, status in zip(table.arm, table.seed, column, strict=True):
         by_arm[arm][seed] = status
     return _repeat_counts(by_arm, design)
-
-
-def values_by_metric(table: pd.DataFrame, design: Design) -> Values:
-    """The numbers of every metric by which the arms are compared."""
-    return {metric.name: values_of(table, metric.name, design) for metric in design.metrics}
 
 
 def values_of(table: pd.DataFrame, metric: str, design: Design) -> Mapping[str, Mapping[Any, float]]:

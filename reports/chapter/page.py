@@ -51,20 +51,18 @@ def curves(result: Result) -> Mapping[str, Sequence[tuple[float, float]]]:
 def describe_fits(held: Sequence[BookComparison], c: Comparison) -> str:
     """A sentence that lists the book's values within and outside our prediction intervals."""
     by_accuracy = c.metric.name == "valid_accuracy"
-    title = "accuracies" if by_accuracy else "validation losses"
     write = c.design.presentation.scale("valid_accuracy" if by_accuracy else "valid_loss").at
+    named: dict[bool, dict[str, None]] = {True: {}, False: {}}
+    for h in held:
+        value = h.published.accuracy if by_accuracy else h.published.valid_loss
+        predicted = (by_accuracy and h.accuracy_prediction) or h.prediction
+        named[predicted.plausible][f"{write(value)} ({h.published.title})"] = None
     phrases = []
-    for inside, where in ((True, "within"), (False, "outside")):
-        named = []
-        for h in held:
-            value, predicted = h.published.valid_loss, h.prediction
-            if by_accuracy:
-                value, predicted = h.published.accuracy, h.accuracy_prediction or h.prediction
-            if predicted.plausible is inside:
-                named.append(f"{write(value)} ({h.published.title})")
-        if named := list(dict.fromkeys(named)):
-            verb, s = ("lies", "") if len(named) == 1 else ("lie", "s")
-            phrases.append(f"{', '.join(named)} {verb} {where} our 95 % prediction interval{s}")
+    for inside, names in named.items():
+        verb, s = ("lies", "") if len(names) == 1 else ("lie", "s")
+        where = f"{'within' if inside else 'outside'} our 95 % prediction interval{s}"
+        phrases += [f"{', '.join(names)} {verb} {where}"] if names else []
+    title = "accuracies" if by_accuracy else "validation losses"
     return f"Of the book's {title}, {'; '.join(phrases)}" if phrases else ""
 
 

@@ -4,7 +4,7 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from reports.comparison import ComparedArm, Comparison
-from reports.figures.svg import COLOURS, axes_at, blank_figure, drawing
+from reports.figures.svg import COLOURS, blank_axes, drawing
 from reports.formats import short
 
 ROW, LEFT, WIDTH = 26, 230, 480  # units
@@ -23,8 +23,8 @@ def intervals(c: Comparison) -> Markup:
 
 
 def _draw(rows: list[ComparedArm], c: Comparison) -> Figure:
-    figure = blank_figure(ROW * len(rows) + 60, LEFT + WIDTH + 20)
-    ax = axes_at(figure, LEFT, 8, WIDTH, ROW * len(rows))
+    height = ROW * len(rows)
+    figure, ax = blank_axes((LEFT + WIDTH + 20, height + 60), LEFT, 8, WIDTH, height)
     show, zone = c.scale.show_difference, c.metric.delta if c.scale.log else c.scale.factor * c.metric.delta
     ax.axvspan(-zone, zone, color=COLOURS["band"], lw=0)
     ax.axvline(0, color=COLOURS["ink"], lw=1)

@@ -18,7 +18,7 @@ from matplotlib.ticker import EngFormatter
 from bench.trial import Result
 from reports.arms import mean_of
 from reports.comparison import ComparedArm, Comparison
-from reports.figures.svg import COLOURS, axes_at, blank_figure, drawing, pad_ends
+from reports.figures.svg import COLOURS, blank_axes, drawing, pad_ends
 from reports.formats import short
 from reports.sections import Sweep
 from reports.statistics.estimators import t_interval
@@ -122,8 +122,7 @@ def _curves(
 
 def _panel(name: str, ends: tuple[float, float]) -> tuple[Figure, Axes]:
     """A small picture with a title, of these ends of its scale."""
-    figure = blank_figure(172, 200)
-    ax = axes_at(figure, 34, 26, 160, 122)
+    figure, ax = blank_axes((200, 172), 34, 26, 160, 122)
     ax.set(title=short(name, 26), ylim=ends, xlabel=" ", ylabel=" ")  # seaborn would look at every tick's
     return figure, ax
 

@@ -50,19 +50,20 @@ STYLE: Any = {
 }
 
 
-def blank_figure(height: float, width: float) -> Figure:
-    """A figure of a height and a width in units that are about a CSS pixel."""
-    return Figure(figsize=(width / 72, height / 72), dpi=72)
+def blank_axes(
+    size: tuple[float, float], left: float, top: float, width: float, height: float
+) -> tuple[Figure, Axes]:
+    """A figure of a width and a height, and axes at a place in it, counted from the upper left corner.
 
-
-def axes_at(figure: Figure, left: float, top: float, width: float, height: float) -> Axes:
-    """Axes with horizontal grid lines, at a place given in units from the upper left corner."""
-    w, h = figure.get_size_inches() * 72
+    The units are about a CSS pixel. Grid lines are horizontal.
+    """
+    w, h = size
+    figure = Figure(figsize=(w / 72, h / 72), dpi=72)
     ax = figure.add_axes((left / w, 1 - (top + height) / h, width / w, height / h))
     ax.grid(axis="y")
     ax.tick_params(length=0)
     ax.set_axisbelow(True)
-    return ax
+    return figure, ax
 
 
 def pad_ends(values: Sequence[float]) -> tuple[float, float]:
