@@ -191,13 +191,13 @@ def warnings(c: Comparison) -> tuple[str, ...]:
 def _skewed(c: Comparison) -> str:
     """A sentence on the contrasts whose pairs are so skewed that tests may err; "" if there are none."""
     skewed = [
-        f"{row.arm.name} ({number(row.contrast.skewness, 1)} over {len(row.contrast.differences)})"
+        f"{row.arm.name} (skewness {number(row.contrast.skewness, 1)} over "
+        f"{plural(len(row.contrast.differences), c.design.noun)})"
         for row in c.rows_with_contrast
         if row.verdict and row.contrast and row.contrast.skewed
     ]
-    what = f"the skewness of its differences over its {c.design.noun}s"
-    more = "so that it may err more often than it should"
-    return f"skewed pairs, {what}: {listed_up_to(skewed, 5)}, {more}" if skewed else ""
+    arms = listed_up_to(skewed, 5)
+    return f"skewed pairs: {arms}; such verdicts may err more often than they should" if skewed else ""
 
 
 def mixed_machines(c: Comparison) -> str:

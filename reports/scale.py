@@ -129,13 +129,19 @@ class Scale:
         return f"[{', '.join(self.cell_by(x, sign=True) for x in (ends.low, ends.high))}]"
 
     def _decimals(self, x: float, ends: "Interval | None") -> int:
-        """Of a difference: two digits of its uncertainty, or of a tenth of its own size."""
+        """Of a difference: two digits of its uncertainty, or of a tenth of its own size.
+
+        They are more where an end of the interval would be shown as zero and is not.
+        """
         finest = 3 if self.finest is None else self.finest
         if self.as_factor:
             return finest
+        fewest = 0 if self.log else min(1, finest)  # the means beside it have one, too
         if ends and math.isfinite(ends.high - ends.low):
             x = max((ends.high - ends.low) / 2, abs(ends.high + ends.low) / 20)
-        fewest = 0 if self.log else min(1, finest)  # the means beside it have one, too
+            nearest = min(abs(self.show_difference(end)) for end in (ends.low, ends.high))
+            if 0 < nearest < 0.5 * 10**-finest:
+                return _significant(nearest, 1)
         return min(finest, max(fewest, _significant(x if self.log else self.factor * x, 2)))
 
 

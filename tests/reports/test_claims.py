@@ -16,7 +16,7 @@ CLAIMING = re.compile(
     re.I,
 )
 EXPLAINED = (  # what the page says of its own signs, and of no arm
-    r"Verdicts are read off the interval .* across δ\.",
+    r"A verdict is read off the interval .*? it reaches across 0 and δ\.",
     r"\w+ is better\.",  # the metric's direction, declared before the first trial
     r"Seeds better",  # a column
     r"The best is 1 plus the number of arms that are significantly better",
