@@ -28,12 +28,7 @@ def test_what_ships_is_small() -> None:
     assert len(sizes) >= 12 and max(sizes) < 100_000 and sum(sizes) < 500_000
 
 
-BEING_TRAINED = pytest.mark.xfail(reason="verdicts that allow for skewness ask for more seeds")
-WAITING = ("regularization",)
-CASES = [pytest.param(name, marks=BEING_TRAINED if name in WAITING else ()) for name in STUDIES]
-
-
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", STUDIES)
 def test_a_shipped_table_is_of_todays_design_and_has_all_that_its_looks_ask_for(name: str) -> None:
     table = ablations.shipped(name)
     found = study_tables.compare(table)
