@@ -117,6 +117,6 @@ def test_anyones_experiment_with_arms_and_seeds_is_compared(database, gate) -> N
     assert gate(database, database, "--study", "before", *words[:2])[0] == 2, "no direction is known of it"
     assert "choose an experiment with --study: " in gate(database, database, *words)[1]
     code, said = gate(database, database, "--study", "before", *words)
-    assert code == 0 and "✓  big  0.0000" in said and "only on one side" not in said
+    assert code == 0 and "✓  big  0.000" in said and "only on one side" not in said
     sides = (f"{database}", f"{database}")
     assert gate(*sides, "--study", "after", *words)[0] == 0

@@ -30,9 +30,9 @@ PLANTED = {  # mistake → example → a text, what stands in its place, and wha
         "own_function": ("leaf=leaf", "leaf=1", "arm 'leaf 8': leaf = 8: no effect seen"),
     },
     "a seed that is ignored": {
-        "digits": ("=args.seed", "=0", "arm 'hidden 32, decay 0.0001': seeds 0 and 1 tell the same"),
-        "lm4": ("(args.seed)", "(0)", "arm 'hidden 64, lr 0.01, carry': seeds 0 and 1 tell the same"),
-        "own_function": ("=seed", "=0", "arm 'depth 8, leaf 1': seeds 0 and 1 tell the same"),
+        "digits": ("=args.seed", "=0", "arm 'baseline': seeds 0 and 1 tell the same"),
+        "lm4": ("(args.seed)", "(0)", "arm 'baseline': seeds 0 and 1 tell the same"),
+        "own_function": ("=seed", "=0", "arm 'baseline': seeds 0 and 1 tell the same"),
     },
     "a metric that is missing": {
         "digits": (
