@@ -1,5 +1,6 @@
 """What is compared, and how: the arms of a study with their results, or those of a table from elsewhere."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -103,3 +104,11 @@ class Design:
     def base(self, arm: MeasuredArm) -> MeasuredArm:
         """The arm that this one is compared with."""
         return next(other for other in self.arms if other.name == self.bases[arm.name])
+
+
+def folder_name(study: str) -> str:
+    """The study's name where it is a plain one, else a hash: a name never decides where files go."""
+    plain = study.replace("-", "").replace("_", "")
+    if plain.isascii() and plain.isalnum() and len(study) <= 64 and study[0] not in "-_":
+        return study
+    return hashlib.sha256(study.encode("utf-8", "surrogatepass")).hexdigest()[:16]

@@ -16,6 +16,7 @@ from bench.files import save, save_all
 from bench.trial import Result
 from reports import answer, factorial, formats, headline, sections, tables, tuning
 from reports.comparison import Comparison
+from reports.design import folder_name
 from reports.figures import forest, panels
 from reports.presentation import NOTHING, Extras
 from reports.statistics import wording
@@ -46,14 +47,6 @@ def render_index(comparisons: Sequence[Comparison], out: Path) -> Path:
     studies.sort(key=lambda s: (-s["size"], s["c"].design.study))
     others = sorted(path.name for path in out.glob("*.html") if path.name != "index.html")
     return write_page(out / "index.html", "index.html", {"studies": studies, "others": others})
-
-
-def folder_name(study: str) -> str:
-    """The study's name where it is a plain one, else a hash: a name never decides where files go."""
-    plain = study.replace("-", "").replace("_", "")
-    if plain.isascii() and plain.isalnum() and len(study) <= 64 and study[0] not in "-_":
-        return study
-    return hashlib.sha256(study.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 def write_page(page: Path, template: str, context: dict[str, Any]) -> Path:

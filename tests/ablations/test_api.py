@@ -115,7 +115,7 @@ def test_a_study_declared_in_python_gives_the_results_and_the_page_of_its_file(
 ) -> None:
     monkeypatch.chdir(ran)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
-    study = ablations.Study(**tomllib.loads(Path("small.toml").read_text()))
+    study = ablations.Study(**tomllib.loads(Path("small.toml").read_text()) | {"name": "a small one"})
     outcome = ablations.run(study, RunOptions(results=tmp_path / "results", out=tmp_path / "out"))
     pd.testing.assert_frame_equal(
         outcome.results.drop(columns=CLOCKS), ablations.results("small").drop(columns=CLOCKS)

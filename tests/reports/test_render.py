@@ -18,7 +18,8 @@ from bench.errors import BadInput
 from reports import sections
 from reports.answer import claims, limits, sentences, tally, warnings
 from reports.chapter import page as chapter
-from reports.render import folder_name, render, render_index, write_page
+from reports.design import folder_name
+from reports.render import render, render_index, write_page
 
 
 class Tags(HTMLParser):
