@@ -136,13 +136,14 @@ class Scale:
         finest = 3 if self.finest is None else self.finest
         if self.as_factor:
             return finest
-        fewest = 0 if self.log else min(1, finest)  # the means beside it have one, too
+        fewest, nearest = 0 if self.log else min(1, finest), 0.0  # the means beside it have one, too
         if ends and math.isfinite(ends.high - ends.low):
             x = max((ends.high - ends.low) / 2, abs(ends.high + ends.low) / 20)
             nearest = min(abs(self.show_difference(end)) for end in (ends.low, ends.high))
-            if 0 < nearest < 0.5 * 10**-finest:
-                return _significant(nearest, 1)
-        return min(finest, max(fewest, _significant(x if self.log else self.factor * x, 2)))
+        digits = min(finest, max(fewest, _significant(x if self.log else self.factor * x, 2)))
+        if 0 < nearest < 0.5 * 10**-digits:
+            return min(digits + 2, _significant(nearest, 1))
+        return digits
 
 
 def _significant(x: float, digits: int) -> int:

@@ -1,12 +1,11 @@
 """`unrolled report`: the data of each page, and rendering it."""
 
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ablations.ledger import Ledger
 from ablations.study import plan as plans
@@ -32,26 +31,12 @@ def report(studies: Sequence[str], results: Path, out: Path) -> int:
     """Render the reports of studies from the ledger, and the index."""
     ledger = Ledger(results)
     prepare_folder(out)
-    _import_seaborn_alone()
     plans_ = plans.of_studies(studies, ledger)
     compared = {plan.study: compare_plan(plan, read(plan, ledger)) for plan in plans_}
     pages = [render(comparison, out) for comparison in compared.values()]
     index(ledger, out, compared)
     print(f"report: {pages[0]}" if len(pages) == 1 else f"{len(pages)} reports: {out / 'index.html'}")
     return 0
-
-
-def _import_seaborn_alone() -> None:
-    """Import seaborn without scipy.stats, which it would import for densities: .9 of 2.8 CPU seconds.
-
-    It does without what is not installed. Not for a notebook, whose user may want densities.
-    """
-    absent: Any = dict.fromkeys({"scipy.stats", "scipy.cluster"} - sys.modules.keys())
-    sys.modules.update(absent)  # None: an import of it fails
-    import seaborn  # noqa: F401
-
-    for name in absent:
-        del sys.modules[name]
 
 
 def render(comparison: "Comparison", out: Path) -> Path:
