@@ -4,6 +4,7 @@ import math
 import textwrap
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from operator import itemgetter
 from typing import Any
 
 from ablations.commands.plan import load_plugins
@@ -19,7 +20,7 @@ from bench.chapter.models.spec import PENALTIES
 from bench.chapter.retrained import continuation, retrained
 from bench.chapter.trial import ChapterTrial
 from bench.errors import BadInput, visible
-from bench.trial import Epoch, Result, Trial
+from bench.trial import Result, Trial
 from reports.formats import duration
 
 WIDTH = 100  # characters of a line
@@ -27,6 +28,7 @@ BAR = 20  # characters of a full bar
 EIGHTHS = " ▏▎▍▌▋▊▉"
 LEVELS = "▁▂▃▄▅▆▇█"
 CONFUSIONS = 8  # that are shown
+LONGEST = 60  # characters of a learning curve
 
 
 def show(what: str, options: ShowOptions) -> int:
@@ -109,7 +111,7 @@ def describe_trial(result: Result, uses: Sequence[str] = ()) -> Iterator[str]:
     settings = [f"{key} {value}" for key, value in trial.factors().items()]
     yield from _section("settings", _wrapped(settings))
     yield from _section("result", _wrapped([f"{name} {x:,.6g}" for name, x in result.metrics.items()]))
-    yield from _section("learning curve", _curve(result.epochs))
+    yield from _section("learning curves", _curves(result))
     yield from _section("by kind of token: accuracy, loss, share of the whole loss", _roles(result))
     yield from _section("where it fails, in the passage below", _confusions(result))
     yield from _section("passage: a wrong guess follows the missed token in ‹›", _passage(result))
@@ -169,16 +171,27 @@ def _wrapped(parts: Sequence[str]) -> list[str]:
     return [line.replace("\xa0", " ") for line in textwrap.wrap(whole, WIDTH, break_on_hyphens=False)]
 
 
-def _curve(epochs: Sequence[Epoch]) -> list[str]:
-    """A line each for training loss, validation loss and accuracy, over the epochs."""
-    lines = []
-    fields = {"training loss": "train_loss", "validation loss": "valid_loss", "accuracy": "accuracy"}
-    for title, field in fields.items() if epochs else ():
-        values = [getattr(epoch, field) for epoch in epochs]
-        best = max(values) if field == "accuracy" else min(values)
-        word = f"{values[0]:.4f} → {values[-1]:.4f}, best {best:.4f} in epoch {values.index(best)}"
-        lines.append(f"{title:<15}  {sparkline(values)}  {word}")
-    return lines
+def _curves(result: Result) -> list[str]:
+    """A line for each metric that has a curve: its first and last value, the lowest and the highest."""
+    points: dict[str, list[tuple[float, float]]] = {
+        name: list(curve) for name, curve in result.curves.items()
+    }
+    for epoch in result.epochs:
+        for name in ("train_loss", "valid_loss", "accuracy"):
+            points.setdefault(name, []).append((epoch.epoch, getattr(epoch, name)))
+    width = max(map(len, points), default=0)
+    return [f"{name:<{width}}  {_curve(curve)}" for name, curve in points.items()]
+
+
+def _curve(points: Sequence[tuple[float, float]]) -> str:
+    values = [value for _, value in points]
+    drawn = values[:: math.ceil(len(values) / LONGEST)]
+    ends = f"{sparkline(drawn)}  {values[0]:.4g} → {values[-1]:.4g}"
+    finite = [point for point in points if math.isfinite(point[1])]
+    if not finite:
+        return ends
+    lowest, highest = (choose(finite, key=itemgetter(1)) for choose in (min, max))
+    return f"{ends}, from {lowest[1]:.4g} at {lowest[0]:g} to {highest[1]:.4g} at {highest[0]:g}"
 
 
 def _roles(result: Result) -> list[str]:

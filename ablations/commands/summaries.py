@@ -72,7 +72,7 @@ def _summarise(
 
 
 def _differences(comparison: Comparison) -> dict[str, dict[str, float]]:
-    """By arm, the difference from its baseline over the pairs by each metric, as its verdict rests on it."""
+    """By arm, the difference from its baseline over the pairs by each metric, in the unit of the page."""
     by_arm: dict[str, dict[str, float]] = {}
     for view in comparison.views:
         for row in view.rows_to_decide:
@@ -81,6 +81,7 @@ def _differences(comparison: Comparison) -> dict[str, dict[str, float]]:
                 numbers = _numbers(name, v.contrast.estimate, v.contrast.sd, v.interval)
                 if v.unbiased is not None and math.isfinite(v.unbiased):
                     numbers[f"{name} unbiased"] = v.unbiased
+                numbers = {end: view.scale.read_difference(x) for end, x in numbers.items()}
                 by_arm.setdefault(row.arm.name, {}).update(numbers)
     return by_arm
 

@@ -1,5 +1,6 @@
 """`unrolled show`: a trial as text, and its model, the same to the last bit."""
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -16,7 +17,7 @@ from bench.chapter.retrained import continuation, retrained
 from bench.chapter.run import run_trial
 from bench.chapter.trial import ChapterTrial
 from bench.errors import BadInput
-from bench.trial import Epoch, Result, failure
+from bench.trial import Result, failure
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +73,7 @@ def test_a_trial_is_shown_with_all_that_the_ledger_has(unrolled, results) -> Non
     assert code == 0
     assert f"trial {result.trial.id}: LMModel4, seed 0: done" in out
     assert "hidden 8" in out and "window 8" in out and "\n\nresult\n" in out
-    assert f"{result.epochs[0].valid_loss:.4f} → {result.epochs[1].valid_loss:.4f}" in out
+    assert f"{result.epochs[0].valid_loss:.4g} → {result.epochs[1].valid_loss:.4g}" in out
     nats, hits, count = result.roles["rank 1–10"]
     assert f"{hits / count:.1%} of {count}" in out and f"{nats / count:.4f} nats" in out
     wrong = next(row for row in result.passage if row["token"] != row["guess"])
@@ -124,15 +125,18 @@ def test_bars_and_sparklines_are_to_scale() -> None:
     assert show.sparkline([2, 2]) == "▁▁" and show.sparkline([]) == ""
 
 
-def test_the_best_epoch_is_the_lowest_loss_and_the_highest_accuracy(results) -> None:
-    times = {"ar": 0.0, "tar": 0.0, "train_seconds": 1.0, "valid_seconds": 1.0}
-    curve = [
-        Epoch(epoch=i, train_loss=loss, valid_loss=loss, accuracy=1 / loss, **times)
-        for i, loss in enumerate((4.0, 2.0, 2.5))
-    ]
-    text = "\n".join(show.describe_trial(replace(results["loop"], epochs=tuple(curve))))
-    assert "validation loss  █▁▃  4.0000 → 2.5000, best 2.0000 in epoch 1" in text
-    assert "accuracy         ▁█▅  0.2500 → 0.4000, best 0.5000 in epoch 1" in text
+def test_a_curve_has_its_ends_its_lowest_and_its_highest_value(results) -> None:
+    points = {"auc": ((10.0, 0.25), (20.0, 0.5), (30.0, 0.4)), "gone": ((1.0, math.inf), (2.0, math.inf))}
+    lines = list(show.describe_trial(replace(results["loop"], epochs=(), curves=points)))
+    assert "  auc   ▁█▅  0.25 → 0.4, from 0.25 at 10 to 0.5 at 20" in lines
+    assert "  gone  ××  inf → inf" in lines
+
+
+def test_a_long_curve_has_one_line(results) -> None:
+    points = {"loss": tuple((float(step), 1 / step) for step in range(1, 10_001))}
+    text = list(show.describe_trial(replace(results["loop"], epochs=(), curves=points)))
+    (line,) = (line for line in text if line.startswith("  loss"))
+    assert len(line) < 120 and line.endswith("1 → 0.0001, from 0.0001 at 10000 to 1 at 1")
 
 
 def test_a_witness_that_says_no_stands_out(results) -> None:

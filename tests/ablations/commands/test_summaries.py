@@ -145,6 +145,17 @@ def test_an_arm_says_at_which_look_it_was_decided_and_has_every_metric_with_its_
     assert "valid/loss difference unbiased" not in shown, "the accuracy stopped it"
 
 
+def test_differences_of_a_metric_that_is_judged_by_its_ratio_are_in_per_cent_as_in_the_csv(mlflow):
+    results = study(seeds=6, arms=2)
+    mlflow.sync(results, metrics=(Metric("valid_loss", 5.0, ratio=True),))
+    base, other = ([math.log(r.metrics["valid_loss"]) for r in results[arm]] for arm in (BASE, OTHER))
+    shown = mlflow.runs()[OTHER].data.metrics
+    mean = 100 * math.expm1(fmean(other) - fmean(base))
+    low, high = (shown[f"valid/loss difference {end}"] for end in ("low", "high"))
+    assert shown["valid/loss difference"] == pytest.approx(mean) and low < mean < high
+    assert abs(mean - 100 * (fmean(other) - fmean(base))) > 0.1, "the logarithm is another number"
+
+
 def test_a_diverged_seed_is_told_and_leaves_its_arm_without_a_mean(mlflow):
     results = study(seeds=6, arms=2)
     losses = [r.metrics["valid_loss"] for r in results[OTHER]]
