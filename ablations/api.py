@@ -42,7 +42,7 @@ from bench.trial import Result
 from reports.answer import sentences
 from reports.arms import select_seeds
 from reports.comparison import ComparedArm, Comparison
-from reports.design import folder_name
+from reports.design import page_of
 from reports.scale import Scale
 from reports.statistics.contrasts import Contrast
 from reports.statistics.verdicts import Verdict
@@ -123,7 +123,7 @@ def run(study: str | study.Study, options: RunOptions = RunOptions()) -> Outcome
         raise KeyboardInterrupt
     require(found, "no time was left", place="budget", cure="give more")
     name = chosen_study.name
-    page = options.out / folder_name(name) / "index.html"
+    page = page_of(name, options.out)
     return Outcome(study=name, folder=options.results, page=page, comparison=found[name])
 
 

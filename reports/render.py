@@ -16,7 +16,7 @@ from bench.files import save, save_all
 from bench.trial import Result
 from reports import answer, factorial, formats, headline, sections, tables, tuning
 from reports.comparison import Comparison
-from reports.design import folder_name
+from reports.design import page_of
 from reports.figures import forest, panels
 from reports.presentation import NOTHING, Extras
 from reports.statistics import wording
@@ -28,9 +28,8 @@ def render(comparison: Comparison, out: Path) -> Path:
     The same results give the same bytes. Raises BadInput, leaving the report that was there, if these
     cannot be written.
     """
-    folder = out / folder_name(comparison.design.study)
-    page = folder / "index.html"
-    texts = {folder / name: text.encode() for name, text in tables.tables(comparison).items()}
+    page = page_of(comparison.design.study, out)
+    texts = {page.with_name(name): text.encode() for name, text in tables.tables(comparison).items()}
     save_all({**texts, page: _fill_template(comparison.design.presentation.template, _context(comparison))})
     return page
 
@@ -41,7 +40,11 @@ def render_index(comparisons: Sequence[Comparison], out: Path) -> Path:
     And links to the other pages there.
     """
     studies = [
-        {**_answer(c), "href": f"{folder_name(c.design.study)}/index.html", "size": answer.largest(c)}
+        {
+            **_answer(c),
+            "href": page_of(c.design.study, out).relative_to(out).as_posix(),
+            "size": answer.largest(c),
+        }
         for c in comparisons
     ]
     studies.sort(key=lambda s: (-s["size"], s["c"].design.study))

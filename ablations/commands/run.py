@@ -28,7 +28,7 @@ from bench.differences import is_clock
 from bench.errors import plural, visible
 from bench.machine_kind import kind, machine_difference
 from bench.trial import Result
-from reports.design import folder_name
+from reports.design import page_of
 
 if TYPE_CHECKING:
     from reports.comparison import Comparison
@@ -122,7 +122,7 @@ def _begin(study_run: StudyRun) -> None:
     if earlier := plans.latest(plan.study, ledger):
         for reason in retraining.reasons(earlier, plan, todo, ledger):
             print(reason)
-        page = study_run.options.out / folder_name(plan.study) / "index.html"
+        page = page_of(plan.study, study_run.options.out)
         if earlier.hash != plan.hash and page.exists():
             print(f"{visible(page)}: is of other seeds or settings and is replaced; --out FOLDER keeps it")
     untried = untried_arms(todo, plan, study_run.scheduler.results)
