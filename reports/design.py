@@ -1,16 +1,13 @@
 """What is compared, and how: the arms of a study with their results, or those of a table from elsewhere."""
 
 import hashlib
-import html
 import re
 import unicodedata
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from bench.errors import visible
 from bench.metric import Metric
 from bench.trial import Result, Scalar, Trial
 from reports.presentation import PLAIN, Presentation
@@ -113,21 +110,14 @@ class Design:
 
 
 def page_of(study: str, out: Path) -> Path:
-    """The path of a study's page, in a folder that has the name's letters and digits: digits-dropout.
+    """The path of a study's page. Its folder is the study's name if that is a plain one.
 
-    A hash is added where the page of another study lies there, or where the name has none of these.
+    Otherwise it has the name's letters and digits and a hash, so that no two studies share one:
+    digits-dropout-5c0f1d2e.
     """
     plain = unicodedata.normalize("NFKD", study).encode("ascii", "ignore").decode()
-    words = re.sub(r"[^\w-]+", "-", plain)[:64].strip("-_") if study == visible(study) else ""
-    page = out / words / "index.html"
-    if words and _title(page) in ("", f"<title>{study} · Unrolled</title>"):
-        return page
-    mark = hashlib.sha256(study.encode("utf-8", "surrogatepass")).hexdigest()[:16]
-    return out / f"{words}-{mark}".lstrip("-") / "index.html"
-
-
-def _title(page: Path) -> str:
-    """The line with the title of a page that is there."""
-    with suppress(OSError), page.open(encoding="utf-8", errors="replace") as lines:
-        return next((html.unescape(line.strip()) for line in lines if line.startswith("<title>")), "none")
-    return ""
+    folder = re.sub(r"[^\w-]+", "-", plain)[:64].strip("-_")
+    if folder != study or not study:
+        mark = hashlib.sha256(study.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+        folder = f"{folder}-{mark}".lstrip("-")
+    return out / folder / "index.html"

@@ -253,24 +253,22 @@ def test_hostile_names_are_shown_and_do_nothing(tmp_path):
     assert "\0" not in html and "a\ufffdb" in text
 
 
-def folder_of(name, out):
-    return page_of(name, out).parent.relative_to(out).as_posix()
+def folder_of(name):
+    return page_of(name, Path("out")).parent.relative_to("out").as_posix()
 
 
-def test_a_study_s_folder_has_the_letters_of_its_name_which_never_decides_where_files_go(tmp_path):
-    plain = {"learning-rate_2": "learning-rate_2", "digits dropout": "digits-dropout", "größe, 2×": "groe-2"}
-    plain |= {"../../etc": "etc", "a/b": "a-b", "-rf": "rf", "x" * 65: "x" * 64}
-    assert {name: folder_of(name, tmp_path) for name in plain} == plain
-    for name in ("", "..", "数字", "a\0b", "a\u202eb", "\ud800"):
-        assert re.fullmatch(r"[0-9a-f]{16}", folder_of(name, tmp_path))
+def test_a_study_s_folder_has_the_letters_of_its_name_which_never_decides_where_files_go():
+    assert folder_of("learning-rate_2") == "learning-rate_2"
+    begins = {"digits dropout": "digits-dropout-", "größe, 2×": "groe-2-", "x" * 65: "x" * 64 + "-"}
+    begins |= {"../../etc": "etc-", "a/b": "a-b-", "-rf": "rf-"}
+    begins |= dict.fromkeys(("", "..", "数字", "\0", "\u202e", "\ud800"), "")
+    for name, letters in begins.items():
+        assert re.fullmatch(rf"{letters}[0-9a-f]{{8}}", folder_of(name))
 
 
-def test_no_two_studies_share_a_folder_and_each_keeps_its_own(tmp_path):
-    names = ("a & b", "a-b", "a b", '"a" b', "a&amp; b")
-    pages = {name: render(compare(pair(study=name)), tmp_path) for name in names}
-    assert len(set(pages.values())) == len(names) and all(page.exists() for page in pages.values())
-    assert pages["a & b"].parent.name == "a-b" and pages["a-b"].parent.name.startswith("a-b-")
-    assert {name: page_of(name, tmp_path) for name in names} == pages
+def test_no_two_studies_share_a_folder():
+    names = ("a & b", "a-b", "a b", '"a" b', "a&amp; b", "a/b")
+    assert len({folder_of(name) for name in names}) == len(names)
 
 
 def test_only_web_addresses_become_links(tmp_path):
@@ -302,7 +300,7 @@ def test_the_index_ranks_studies_and_links_to_their_pages(tmp_path):
     assert 'href="chapter12.html"' not in html
     links = [a["href"] for tag, a in Tags(html).all if tag == "a" and a["href"].endswith("index.html")]
     # the largest sure effects: about .61, .49 and .10 nats
-    names = (folder_of(hostile().study, tmp_path), "regularization", "small")
+    names = (folder_of(hostile().study), "regularization", "small")
     assert list(dict.fromkeys(links)) == [f"{name}/index.html" for name in names]
     others = [f"{name}.html" for name in ("chapter12", "golden")]
     for name in others:
