@@ -28,9 +28,8 @@ from ablations.commands.report import compare_plan
 from ablations.commands.study_tables import shipped as shipped
 from ablations.ledger import Ledger
 from ablations.options import RunOptions
+from ablations.study import chapter, seeds, study
 from ablations.study import plan as plans
-from ablations.study import seeds, study
-from ablations.study import settings as chapter
 from ablations.study.loading import declare
 from ablations.study.retraining import find
 from bench import plugins as plugins_

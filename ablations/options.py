@@ -1,5 +1,6 @@
 """Options of the commands: a field is a flag, the string below it is its help."""
 
+import ast
 import re
 from collections.abc import Container, Sequence
 from dataclasses import dataclass, fields
@@ -20,6 +21,29 @@ def time_span(_: Any, tokens: Sequence[Token]) -> float:
     if not seconds > 0:
         raise ValueError(f"{text} is not a time above 0 such as 90s, 15m or 2h")
     return seconds
+
+
+def parse_set(text: str) -> tuple[str, list[Any]]:
+    """`--set` as the command line has it: 'lr=1e-3,1e-2' → ('lr', [0.001, 0.01]).
+
+    An array is written in brackets: 'moms=[0.8,0.7,0.8]'. Raises BadInput.
+    """
+    key, equals, values = text.partition("=")
+    if not equals or not key.strip() or not values.strip():
+        cure = "write a setting, = and its values: --set lr=1e-3,1e-2"
+        raise BadInput("is not a setting with its values", place=f"--set {text!r}", cure=cure)
+    pieces = re.split(r",(?![^\[]*\])", values)  # at commas outside of brackets
+    return key.strip(), [_parse(piece.strip()) for piece in pieces]
+
+
+def _parse(piece: str) -> Any:
+    """A value as Python reads it, true and false as TOML does; a bare word is a string."""
+    try:
+        return (
+            {"true": True, "false": False}[piece] if piece in ("true", "false") else ast.literal_eval(piece)
+        )
+    except (ValueError, SyntaxError):
+        return piece.strip("\"'")
 
 
 Count = Annotated[int, Parameter(validator=validators.Number(gte=1, lt=10**18))]

@@ -5,6 +5,7 @@ chapter's.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pkgutil import resolve_name
 from typing import ClassVar, NamedTuple
 
 from bench.trial import Result
@@ -48,3 +49,12 @@ class Tracking:
 
 
 PROGRAM = Tracking()
+
+TRACKING = {"chapter": "bench.chapter.tracking:CHAPTER", "program": "bench.tracking:PROGRAM"}
+"""Import names, by trainer."""
+
+
+def tracking_of(trainer: str) -> Tracking:
+    """What is shown of a trainer's trials."""
+    tracking: Tracking = resolve_name(TRACKING[trainer])
+    return tracking

@@ -11,7 +11,7 @@ from typing import Any, get_type_hints
 
 import ablations
 from ablations import api
-from ablations.study.settings import FACTORS, OPTIONS, SETTINGS, resolve
+from ablations.study.chapter import FACTORS, OPTIONS, SETTINGS, resolve
 from ablations.study.study_file import StudyFile
 from bench.chapter.models.registry import ZOO
 from bench.chapter.trial import ChapterTrial

@@ -5,8 +5,6 @@ from typing import NamedTuple
 
 from ablations.options import PlaceOptions, PlanOptions
 from ablations.study.study import Study
-from bench.chapter import costs
-from bench.chapter.trial import ChapterTrial
 from bench.devices import Usable, cores, usable
 from bench.errors import BadInput, plural
 from bench.nvidia import Gpu
@@ -87,13 +85,14 @@ def _device(kind: str, why: str, workers: int | None, available: Usable) -> Devi
 
 def _estimates(study: Study, workers: int | None, gpus: Sequence[Gpu]) -> dict[str, tuple[float, str]]:
     """Seconds of a study, to its last look, on the CPU and on the GPUs, and in words; the CPU comes first."""
-    arms = [(arm.trial(), arm) for arm in (*study.arms, *study.searches)]
-    each = [(t, 1 if arm.counted else len(arm.seeds)) for t, arm in arms if isinstance(t, ChapterTrial)]
+    arms = (*study.arms, *study.searches)
+    costs = [(arm.trainer.costs(arm.settings), 1 if arm.counted else len(arm.seeds)) for arm in arms]
+    each = [(cost, count) for cost, count in costs if cost]
     many = min(workers or cores(), cores())
     slots = workers or len(gpus)
-    on_cpu = sum(count * costs.expected_seconds(trial) for trial, count in each) / many
-    busy = sum(count * costs.gpu_seconds(trial) for trial, count in each)
-    starts = costs.GPU_START * sum(count for _, count in each)
+    on_cpu = sum(count * cost.cpu for cost, count in each) / many
+    busy = sum(count * cost.gpu for cost, count in each)
+    starts = sum(count * cost.gpu_start for cost, count in each)
     # a GPU trains one at a time, and a slot waits for its process to start
     on_gpu = max(busy / min(len(gpus), slots), (busy + starts) / slots)
     where = "one GPU" if len(gpus) == 1 else f"{len(gpus)} GPUs"

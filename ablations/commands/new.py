@@ -5,7 +5,7 @@ import re
 import shlex
 from pathlib import Path
 
-from ablations.study.settings import DEFAULTS
+from ablations.study.chapter import DEFAULTS
 from ablations.study.study_file import shipped
 from bench.chapter.models.registry import ZOO
 from bench.errors import BadInput, require

@@ -3,27 +3,21 @@
 import sys
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
-from pathlib import Path
 from statistics import fmean
 
 from ablations.commands.device import Device, choose_device
 from ablations.ledger import Ledger
-from ablations.options import PlanOptions
+from ablations.options import PlanOptions, parse_set
 from ablations.study import loading
 from ablations.study import plan as plans
 from ablations.study.errors import error_context
 from ablations.study.loading import FEWEST
-from ablations.study.settings import parse_set
 from ablations.study.study import Study
 from ablations.study.study_file import shipped
 from bench import plugins
 from bench.devices import cores
 from bench.errors import BadInput, plural, visible
 from reports.formats import duration, listed
-
-LARGE = 10_000_000
-"""Bytes of a text that takes more than a second to read."""
 
 TRUTHS = "nothing differs", "every difference is δ", "every difference is 2 δ"
 """The true differences, 0 to 2 δ, for which a plan says what a contrast takes."""
@@ -53,19 +47,10 @@ def load_studies(studies: Sequence[str | Study], options: PlanOptions) -> Iterat
                 f"{study.path}: is called {study.name!r} as a shipped study is, and takes its report's place"
             )
             print(f"{visible(message)}; change `name` to keep both", file=sys.stderr)
-        _check_texts(study)
+        for arm in study.arms:
+            with error_context(f"arm {arm.name!r}"):
+                arm.trainer.check_data(arm.settings)
         yield study
-
-
-def _check_texts(study: Study) -> None:
-    """Tell of large texts, and raise BadInput for one that is too short for an arm's batches."""
-    for name in dict.fromkeys(str(arm.flat.get("corpus", "")) for arm in study.arms):
-        with suppress(OSError, ValueError):  # no file: a corpus of the project's, or refused once it is read
-            if (size := Path(name).stat().st_size) > LARGE:
-                print(f"reading {visible(name)}: {size / 1e6:.0f} MB", file=sys.stderr)
-    for arm in study.arms:
-        with error_context(f"arm {arm.name!r}"):
-            arm.trial().check_data()
 
 
 def load_plugins(files: Sequence[str]) -> None:

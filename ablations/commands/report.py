@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from ablations.ledger import Ledger
 from ablations.study import plan as plans
+from ablations.study.chapter import SETTINGS
 from ablations.study.plan import Plan
-from ablations.study.settings import SETTINGS
 from bench.errors import BadInput
 from bench.files import PARTIAL, sweep
 from bench.trial import Result
@@ -92,14 +92,15 @@ def design_of_plan(plan: Plan, results: Mapping[str, Result], recorder: "Writer 
         tuned=tuple(_tuned(plan, results, recorder)),
         plan=plan.hash,
         first=min(shared, default=None),
-        titles={} if plan.of_program else _TITLES,
-        presentation=PLAIN if plan.of_program else CHAPTER,
+        titles=_TITLES.get(plan.trainer, {}),
+        presentation=_PRESENTATIONS[plan.trainer],
         apart=plan.apart or {},
         **{key: getattr(plan, key) for key in copied},
     )
 
 
-_TITLES = {key: setting.title for key, setting in SETTINGS.items() if setting.title}
+_PRESENTATIONS = {"chapter": CHAPTER, "program": PLAIN}
+_TITLES = {"chapter": {key: setting.title for key, setting in SETTINGS.items() if setting.title}}
 
 
 def _measured_arm(

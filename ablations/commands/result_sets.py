@@ -21,7 +21,6 @@ from ablations.mlflow.database import public
 from ablations.mlflow.experiment import EndedRun, read_ended_runs
 from ablations.mlflow.fields import MACHINE, metric_key
 from ablations.study.plan import Plan, PlannedArm
-from bench.chapter.tracking import CHAPTER
 from bench.chapter.trial import ChapterTrial
 from bench.differences import measured
 from bench.errors import BadInput, require, suggestion, visible
@@ -50,12 +49,10 @@ class _Plan(Plan):
     __pydantic_config__ = ConfigDict(extra="ignore")
 
 
-_ASKED = ("study", "metrics", "seeds", "looks", "arms")
+_ASKED = ("study", "metrics", "seeds", "looks", "arms", "trainer")
 """The parts of a plan that are read."""
 
 
-METRIC = "valid_loss"
-"""What is compared where no plan says what."""
 _PLAN = TypeAdapter(_Plan)
 
 
@@ -82,7 +79,9 @@ def kind_of(source: str) -> str:
 def results(source: str, study: str, metric: str) -> ResultSet:
     """One side's results; `study` and `metric` may be "" where they follow. Raises BadInput for none."""
     if address := _address(source):
-        return _of_mlflow(source, address, study, metric or METRIC)
+        rule, cure = "has no plan that says what is compared", "give --metric NAME=δ"
+        require(metric, rule, place=public(source), cure=cure)
+        return _of_mlflow(source, address, study, metric)
     return _of_ledger(source, study, metric)
 
 
@@ -107,7 +106,7 @@ def _of_ledger(source: str, study: str, metric: str) -> ResultSet:
         for id in arm.trials.values():
             if found := trained.get(id):
                 # by the trial's own seed, as MLflow has it: the A/A arm's are not the plan's
-                rows.append({"arm": arm.name, "seed": found[1].trial.seed, **_row(*found, metric)})
+                rows.append({"arm": arm.name, "seed": found[1].trial.seed, **_row(*found, metric, plan)})
     metrics = tuple(m for m in plan.metrics if m.name == metric)
     baseline = plan.arms[0].name if plan.arms else ""
     return ResultSet(
@@ -152,7 +151,7 @@ def _chosen(plans: Mapping[str, _Plan], study: str, source: str) -> _Plan:
 def _plan(path: Path) -> _Plan:
     with _known_format(path, "plan"):
         plan = unseal(read_required(path))["plan"]
-        return _PLAN.validate_json(canonical({name: plan[name] for name in _ASKED}))
+        return _PLAN.validate_json(canonical({name: plan[name] for name in _ASKED if name in plan}))
 
 
 def _result(path: Path, id: str, ledger: Ledger) -> tuple[dict[str, Any], Result]:
@@ -179,12 +178,11 @@ def _known_format(path: Path, what: str) -> Iterator[None]:
         raise BadInput(rule, place=path, cure="run its study again") from error
 
 
-def _row(stored: Mapping[str, Any], result: Result, metric: str) -> dict[str, Any]:
+def _row(stored: Mapping[str, Any], result: Result, metric: str, plan: Plan) -> dict[str, Any]:
     """A trial's cells; its numbers by its own names, and by those that MLflow has them under."""
     prints = {name: mark for name, mark in result.fingerprints.items() if name in ("weights", "metrics")}
-    held = {
-        metric_key(name): value for name, value in CHAPTER.numbers(result).items() if math.isfinite(value)
-    }
+    shown = plan.tracking.numbers(result).items()
+    held = {metric_key(name): value for name, value in shown if math.isfinite(value)}
     whole = {**stored, "metrics": {**result.metrics, **held}}
     return {
         "status": result.status,

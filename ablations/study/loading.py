@@ -7,15 +7,15 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from ablations.study import chapter, tuning
 from ablations.study import seeds as seeds_
-from ablations.study import tuning
 from ablations.study.arms_by_rule import parts
 from ablations.study.errors import error_context, shown
 from ablations.study.functions import function_tables
-from ablations.study.program import trainer_of
+from ablations.study.program import ProgramSettings
 from ablations.study.study import Arm, Study
 from ablations.study.study_file import ArmTable, DesignTable, StudyFile, check, parse, read
-from ablations.study.trainer import Settings, title
+from ablations.study.trainer import Settings, Trainer, title
 from bench.errors import BadInput, require, suggestion
 from bench.trial import canonical
 
@@ -121,6 +121,18 @@ def _changed(file: StudyFile, sets: Sequence[tuple[str, Sequence[Any]]]) -> dict
         "arm": tuple(arms),
         "design": file.design.model_copy(update={"one_at_a_time": file.design.one_at_a_time | swept}),
     }
+
+
+def trainer_of(file: StudyFile) -> Trainer:
+    """What trains the arms of a study. Raises BadInput for a [program] that does not fit its [baseline]."""
+    if file.program is None:
+        return chapter
+    take = {metric.name: metric.take for metric in file.metrics if metric.take != "last"}
+    wanted = tuple(metric.name for metric in file.metrics)
+    program = ProgramSettings(file.program, file.baseline, take, wanted)
+    with error_context("[program]"):
+        program.check()
+    return program
 
 
 def _study(file: StudyFile, path: str, confirmed: bool) -> Study:

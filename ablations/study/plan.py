@@ -21,11 +21,10 @@ from ablations.study.loading import load
 from ablations.study.seen_data import seen_pairs
 from ablations.study.study import Arm, ArmDescription, Study
 from ablations.study.study_file import shipped
-from bench.chapter.tracking import CHAPTER
 from bench.errors import BadInput
 from bench.files import save
 from bench.metric import Metric
-from bench.tracking import PROGRAM, Tracking
+from bench.tracking import Tracking, tracking_of
 from bench.trial import Result, Trial, canonical
 
 Id = Annotated[str, Field(pattern="^[0-9a-f]{12,}$")]
@@ -88,6 +87,7 @@ class Plan:
     seen: Mapping[str, int] = field(default_factory=dict)
     earlier: tuple[Declaration, ...] = ()
     device: str = ""
+    trainer: str = "chapter"  # or "program"
     decide: str = "direction"
     apart: Mapping[str, float] | None = None
 
@@ -96,12 +96,12 @@ class Plan:
     @property
     def of_program(self) -> bool:
         """Whether its trials are a user's program, and not models of the chapter."""
-        return bool(self.arms) and not self.arms[0].model
+        return self.trainer == "program"
 
     @property
     def tracking(self) -> Tracking:
         """What is shown of its trials."""
-        return PROGRAM if self.of_program else CHAPTER
+        return tracking_of(self.trainer)
 
     @property
     def arm_and_seed(self) -> dict[str, tuple[PlannedArm, int]]:
@@ -138,6 +138,9 @@ class Plan:
             yield *arm_and_seed[id], result
 
 
+_COPIED = ("question", "about", "metrics", "seeds", "looks", "decide", "trainer")
+
+
 def decide(study: Study, command: str, device: str = "cpu") -> tuple[Plan, list[Trial]]:
     """The plan of a study on a device under today's code and data, and its trials in the order of running.
 
@@ -165,7 +168,7 @@ def decide(study: Study, command: str, device: str = "cpu") -> tuple[Plan, list[
         hash=study.plan,
         command=command,
         device=device,
-        **{key: getattr(study, key) for key in ("question", "about", "metrics", "seeds", "looks", "decide")},
+        **{key: getattr(study, key) for key in _COPIED},
     )
     return plan, [known[id] for id in plan.ids]
 

@@ -5,10 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ablations.study import settings
-from ablations.study.errors import error_context, shown
-from ablations.study.study_file import MetricTable, ProgramTable, StudyFile
-from ablations.study.trainer import Factor, Settings, Trainer
+from ablations.study.errors import shown
+from ablations.study.study_file import MetricTable, ProgramTable
+from ablations.study.trainer import Costs, Factor, Settings
 from bench.errors import BadInput, plural, require, suggestion
 from bench.program.template import PLACES, fields_of
 from bench.program.trial import ProgramTrial
@@ -106,6 +105,13 @@ class ProgramSettings:
             seed=seed, device=device, data_files=table.data, wanted=self.wanted, **own, **trial_fields
         )
 
+    def costs(self, trial_fields: Settings) -> Costs | None:
+        """Not known before a trial was measured."""
+        return None
+
+    def check_data(self, trial_fields: Settings) -> None:
+        """What a program reads is its own."""
+
     def counted(self, trial_fields: Settings) -> bool:
         """No program is fitted by counting."""
         return False
@@ -127,15 +133,3 @@ class ProgramSettings:
         else:
             require(number and math.isfinite(value), "should be a finite number", key=place)
         return float(value) if isinstance(usual, float) else value
-
-
-def trainer_of(file: StudyFile) -> Trainer:
-    """What trains the arms of a study. Raises BadInput for a [program] that does not fit its [baseline]."""
-    if file.program is None:
-        return settings
-    take = {metric.name: metric.take for metric in file.metrics if metric.take != "last"}
-    wanted = tuple(metric.name for metric in file.metrics)
-    program = ProgramSettings(file.program, file.baseline, take, wanted)
-    with error_context("[program]"):
-        program.check()
-    return program

@@ -97,9 +97,14 @@ class Study:
         return self.arms[0]
 
     @property
+    def trainer(self) -> str:
+        """The name of what trains its arms: chapter, or program for a user's own."""
+        return "program" if self.file.program else "chapter"
+
+    @property
     def of_program(self) -> bool:
-        """Whether its trials are a user's program, and not models of the chapter."""
-        return self.file.program is not None
+        """Whether its trials are a user's program, of which nothing is known before the first."""
+        return self.trainer == "program"
 
     @property
     def contrasts(self) -> dict[str, str]:

@@ -1,11 +1,11 @@
 """What a study knows of the trainer that its trials belong to: which settings there are, and their trials.
 
-`ablations.study.settings` is the chapter's, `ablations.study.program` that of a user's program.
+`ablations.study.chapter` is the chapter's, `ablations.study.program` that of a user's program.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from ablations.study.study_file import MetricTable
 from bench.trial import Trial
@@ -21,6 +21,14 @@ class Factor:
     title: str
     off: Any
     on: Any
+
+
+class Costs(NamedTuple):
+    """Expected seconds of a trial: on a core; of a GPU, which it keeps busy; and before it starts there."""
+
+    cpu: float
+    gpu: float
+    gpu_start: float
 
 
 class Trainer(Protocol):
@@ -55,6 +63,12 @@ class Trainer(Protocol):
 
     def trial(self, trial_fields: Settings, seed: int = 0, device: str = "cpu") -> Trial:
         """The trial of these fields, without hashes."""
+
+    def costs(self, trial_fields: Settings) -> Costs | None:
+        """What a trial takes, by which `--device auto` chooses; None where that is not known."""
+
+    def check_data(self, trial_fields: Settings) -> None:
+        """Check the data that trials learn from, as far as planning can tell."""
 
     def counted(self, trial_fields: Settings) -> bool:
         """Whether no seed changes it, so that one trial stands for all seeds."""

@@ -17,7 +17,7 @@ from ablations.ledger import Ledger
 from ablations.options import PlanOptions
 from ablations.study import loading
 from ablations.study import plan as plans
-from ablations.study.settings import resolve
+from ablations.study.chapter import resolve
 from ablations.study.study import Study
 from bench import devices
 from bench.chapter import costs

@@ -18,6 +18,7 @@ from bench.chapter.run import run_trial
 from bench.chapter.trial import ChapterTrial
 from bench.errors import BadInput
 from bench.trial import Result, failure
+from reports.chapter.trial import bar
 
 
 @pytest.fixture(scope="module")
@@ -117,9 +118,9 @@ def test_show_corpus_is_still_a_corpus(unrolled, folder: Path) -> None:
 
 
 def test_bars_and_sparklines_are_to_scale() -> None:
-    assert show.bar(0, 4) == "    " and show.bar(1, 4) == "████"
-    assert show.bar(0.5, 4) == "██  "
-    assert show.bar(0.53125, 4) == "██▏ "  # 17 eighths of 32
+    assert bar(0, 4) == "    " and bar(1, 4) == "████"
+    assert bar(0.5, 4) == "██  "
+    assert bar(0.53125, 4) == "██▏ "  # 17 eighths of 32
     assert show.sparkline([0, 1, 2, 3, 4, 5, 6, 7]) == "▁▂▃▄▅▆▇█"
     assert show.sparkline([1, 0, float("inf"), 1]) == "█▁×█"
     assert show.sparkline([2, 2]) == "▁▁" and show.sparkline([]) == ""

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from ablations.study.settings import (
+from ablations.options import parse_set
+from ablations.study.chapter import (
     DEFAULTS,
     FACTORS,
     inherit,
     label,
-    parse_set,
     resolve,
 )
 from ablations.study.study import Arm, Study

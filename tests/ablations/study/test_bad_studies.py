@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
+from ablations.options import parse_set
 from ablations.study import loading
+from ablations.study.chapter import DEFAULTS, resolve
 from ablations.study.loading import load, override
 from ablations.study.seeds import seeds
-from ablations.study.settings import DEFAULTS, parse_set, resolve
 from bench.chapter.models.registry import ZOO
 from bench.errors import BadInput
 

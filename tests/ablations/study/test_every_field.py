@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from ablations.study.chapter import DEFAULTS
 from ablations.study.loading import load
-from ablations.study.settings import DEFAULTS
 from ablations.study.study_file import AddOneTable, ArmTable, DesignTable, StudyFile, TuningTable
 from bench.chapter.models.registry import spec_of
 from bench.errors import BadInput

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from ablations.study.chapter import resolve
 from ablations.study.loading import AA_NAME, load, override
 from ablations.study.plan import decide
-from ablations.study.settings import resolve
 from ablations.study.study import Study
 from bench.chapter.costs import expected_seconds
 from bench.chapter.models.registry import ZOO

@@ -4,23 +4,25 @@ A setting is a field of ChapterTrial or an option of the model. What is not give
 in the registry, and then from ChapterTrial: its default < the model's chapter settings < given.
 """
 
-import ast
-import re
+import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import fields
 from functools import cache
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from ablations.study.errors import explain, shown
 from ablations.study.study_file import MetricTable
-from ablations.study.trainer import Factor, Settings
+from ablations.study.trainer import Costs, Factor, Settings
+from bench.chapter import costs as estimates
 from bench.chapter.models.registry import ZOO, spec_of
 from bench.chapter.models.spec import PENALTIES, ModelSpec
 from bench.chapter.text import data_hash
 from bench.chapter.trial import ChapterTrial, Setting
-from bench.errors import BadInput, plural, require, suggestion
+from bench.errors import BadInput, plural, require, suggestion, visible
 from bench.trial import DERIVED, TASK
 
 _FIELDS = {f.name: f for f in fields(ChapterTrial) if "setting" in f.metadata}
@@ -31,6 +33,9 @@ METRICS = (
     "seconds", "speed_train", "memory_peak",
 )  # fmt: skip
 """By which arms can be judged."""
+
+LARGE = 10_000_000
+"""Bytes of a text that takes more than a second to read."""
 
 TASK_SETTINGS = ("corpus", *(name for name in TASK if name != "data"))
 """As settings: the data are named by their corpus."""
@@ -136,6 +141,25 @@ def trial(trial_fields: Settings, seed: int = 0, device: str = "cpu") -> Chapter
     return ChapterTrial(seed=seed, device=device, **trial_fields)
 
 
+def costs(trial_fields: Settings) -> Costs:
+    """What a trial takes: see `bench.chapter.costs`."""
+    one = trial(trial_fields)
+    return Costs(estimates.expected_seconds(one), estimates.gpu_seconds(one), estimates.GPU_START)
+
+
+def check_data(trial_fields: Settings) -> None:
+    """Tell of a large text, and raise BadInput for one that is too short for the batches."""
+    _tell_of_large_text(trial_fields["corpus"])
+    trial(trial_fields).check_data()
+
+
+@cache
+def _tell_of_large_text(corpus: str) -> None:
+    with suppress(OSError, ValueError):  # no file: a corpus of the project's, or refused once it is read
+        if (size := Path(corpus).stat().st_size) > LARGE:
+            print(f"reading {visible(corpus)}: {size / 1e6:.0f} MB", file=sys.stderr)
+
+
 def counted(trial_fields: Settings) -> bool:
     """Whether the model is fitted by counting, which no seed changes."""
     return spec_of(trial_fields["model"]).counted
@@ -193,29 +217,6 @@ def label(key: str, value: Any) -> str:
     if value is False or (setting.title and value == 0):
         return f"no {title}"
     return f"{title} {','.join(map(str, value)) if isinstance(value, tuple) else value}"
-
-
-def parse_set(text: str) -> tuple[str, list[Any]]:
-    """`--set` as the command line has it: 'lr=1e-3,1e-2' → ('lr', [0.001, 0.01]).
-
-    An array is written in brackets: 'moms=[0.8,0.7,0.8]'. Raises BadInput.
-    """
-    key, equals, values = text.partition("=")
-    if not equals or not key.strip() or not values.strip():
-        cure = "write a setting, = and its values: --set lr=1e-3,1e-2"
-        raise BadInput("is not a setting with its values", place=f"--set {text!r}", cure=cure)
-    pieces = re.split(r",(?![^\[]*\])", values)  # at commas outside of brackets
-    return key.strip(), [_parse(piece.strip()) for piece in pieces]
-
-
-def _parse(piece: str) -> Any:
-    """A value as Python reads it, true and false as TOML does; a bare word is a string."""
-    try:
-        return (
-            {"true": True, "false": False}[piece] if piece in ("true", "false") else ast.literal_eval(piece)
-        )
-    except (ValueError, SyntaxError):
-        return piece.strip("\"'")
 
 
 def _spec(given: Settings) -> ModelSpec:

@@ -1,0 +1,60 @@
+"""What `unrolled show` has of the chapter alone: its models, a corpus, the text that a model goes on with."""
+
+from typing import Any
+
+from ablations.options import ShowOptions, parse_set
+from ablations.study.chapter import resolve
+from bench.chapter.models.registry import ZOO
+from bench.chapter.models.spec import PENALTIES
+from bench.chapter.retrained import continuation, retrained
+from bench.chapter.trial import ChapterTrial
+from bench.errors import BadInput, visible
+from bench.trial import Result
+from reports.chapter.trial import joined, token_text
+
+
+def print_models() -> int:
+    """Print the models and the penalties, and what can be set on each."""
+    for spec in ZOO.values():
+        options = ", ".join(f"{key}={value}" for key, value in spec.options.items()) or "no options"
+        print(f"{spec.name:<14} {spec.title:<18} {spec.about}\n{'':<14} {options}")
+    for penalty in PENALTIES.values():
+        print(f"{penalty.name:<14} {penalty.title:<18} {penalty.about}")
+        print(f"{'':<14} an option of every trained model: {penalty.name}=0.0")
+    return 0
+
+
+def print_corpus(options: ShowOptions) -> int:
+    """Print the first batches of the validation set, decoded into words."""
+    from bench.chapter.corpus import batches, load  # torch: not for the ledger's trials
+
+    given: dict[str, Any] = {}
+    for key, values in map(parse_set, options.set):
+        if len(values) > 1 or key in given:
+            cure = "leave the others out"
+            raise BadInput("a corpus is shown for one value", place=f"--set {key}", cure=cure)
+        given[key] = values[0]
+    trial = ChapterTrial(seed=0, **resolve({"model": options.model, **given}))
+    data = load(trial)
+    train, valid = batches(trial, data)
+    asked = valid.positions[valid.order].numel()
+    print(f"{data.name}: {len(data.ids):,} tokens, vocabulary {len(data.vocab):,}, sha256 {data.sha256[:12]}")
+    print(f"training {len(train):,} batches, validation {len(valid):,} batches, {asked:,} targets")
+    for number, (inputs, targets) in zip(range(options.batches), valid, strict=False):
+        shown = min(options.rows, len(inputs))
+        print(f"\nvalidation batch {number}, its first {shown} rows of {len(inputs)}:")
+        for row, target in zip(inputs[:shown], targets[:shown].view(shown, -1), strict=True):
+            print(visible(f"  {' '.join(data.decode(row))}  →  {' '.join(data.decode(target))}"))
+    return 0
+
+
+def generate(result: Result, count: int) -> tuple[str, list[str]]:
+    """Train a trial again: the first validation window, `count` tokens that the model goes on with, and which
+    model that is.
+    """
+    again = retrained(result)
+    prompt, words = (
+        joined(result.trial, [token_text(result.trial, token) for token in text])
+        for text in continuation(again, count)
+    )
+    return "continuation of the first validation window", [*prompt, "→", *words, f"({again})"]
