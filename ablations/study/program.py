@@ -32,7 +32,7 @@ class ProgramSettings:
         require(self.table.run, rule, key="run", cure=cure)
         fields = fields_of(self.table.run)
         names = {field.name for field in fields}
-        cure = "add it, or read UNROLLED_SEED there and write --seed {seed} all the same"
+        cure = "add --seed {seed}, or what its flag is; env SEED={seed} in front sets a variable"
         require("seed" in names, "names no {seed}", key="run", cure=cure)
         for name in sorted(names - {*self.baseline, *PLACES}):
             cure = f"set it in [baseline], or: {suggestion(name, [*self.baseline, *PLACES])}"
