@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
-import numpy as np
 import torch
 from fastai.callback.rnn import ModelResetter, RNNCallback
 from fastai.callback.schedule import Learner  # patched with fit_one_cycle
@@ -55,7 +54,6 @@ class GoldenRow:
     printed: Digits | None = None
     source: str = ""
     agree: tuple[int, int, int] | None = None  # decimals that agree; see `decimals`
-    steps: int = 0  # of single precision, at most, that a last digit hangs on; see `steps`
 
     @property
     def off(self) -> int:
@@ -163,9 +161,8 @@ def compared(model: str, epoch: int, ours: Triple) -> GoldenRow:
     row, printed = GoldenRow(model=model, epoch=epoch, ours=ours), PRINTED[model].get(epoch)
     if printed is None:
         return row
-    source, far = SOURCES.get(model, "the chapter's notebook"), max(map(steps, printed, ours))
     a, b, c = map(decimals, printed, ours)
-    return replace(row, printed=printed, source=source, agree=(a, b, c), steps=far)
+    return replace(row, printed=printed, source=SOURCES.get(model, "the chapter's notebook"), agree=(a, b, c))
 
 
 def decimals(printed: str, ours: float) -> int:
@@ -178,18 +175,6 @@ def decimals(printed: str, ours: float) -> int:
     places = _places(printed)
     apart = abs(Decimal(printed) - Decimal(f"{ours:.{places}f}"))
     return next((n for n in range(places, 0, -1) if apart <= Decimal(1).scaleb(-n) / 2), 0)
-
-
-def steps(printed: str, ours: float) -> int:
-    """The steps of single precision from `ours` to the nearest number that prints as `printed`.
-
-    0 if all digits agree, or if more than the last one differs.
-    """
-    places = _places(printed)
-    if decimals(printed, ours) != places - 1:
-        return 0
-    beyond = abs(Decimal(ours) - Decimal(printed)) - Decimal(1).scaleb(-places) / 2
-    return math.ceil(float(beyond) / float(np.spacing(np.float32(ours))))
 
 
 def facts() -> dict[str, Any]:

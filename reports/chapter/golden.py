@@ -5,7 +5,6 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from bench.errors import plural
 from reports import render as pages
 from reports.chapter.book import BOOK
 from reports.formats import machine
@@ -15,8 +14,8 @@ Row = Mapping[str, Any]
 """An epoch that was played.
 
 It has `model` (its name in the zoo), `epoch`, `ours` (train loss, validation loss, accuracy) and, where the
-epoch was printed, `printed` (three texts), `source`, `agree` (three counts of decimals), `off` (decimals of
-the worst number that do not agree) and `steps` (of single precision, to the printed digits), else None or 0.
+epoch was printed, `printed` (three texts), `source`, `agree` (three counts of decimals) and `off` (decimals
+of the worst number that do not agree), else None or 0.
 """
 
 
@@ -39,11 +38,8 @@ def answer(rows: Sequence[Row]) -> list[str]:
     if not rows:
         return ["None of the epochs that were played has a printed row."]
     exact, last = (sum(row["off"] == off for row in rows) for off in (0, 1))
-    away = max(row["steps"] for row in rows)
-    close = f": at most {plural(away, 'step')} of single precision, as this processor rounds" if away else ""
     sentences = [
-        f"{exact} of {len(rows)} printed rows come out in every digit, "
-        f"{last} more in all but a last digit{close}."
+        f"{exact} of {len(rows)} printed rows come out in every digit, {last} more in all but a last digit."
     ]
     parted: dict[str, int] = {}
     for row in rows:
