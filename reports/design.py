@@ -32,7 +32,6 @@ class MeasuredArm:
     exploratory: bool = False  # not named by the plan: Benjamini–Hochberg instead of Holm
     against: str = ""  # the arm that it is compared with, and that `changes` are against; "" is the baseline
     counted: bool = False  # fitted by counting, see ModelSpec: trained once, every seed has this result
-    links: Mapping[int, str] = field(default_factory=dict)  # MLflow run of each seed
 
     @property
     def trials(self) -> dict[int, Result]:

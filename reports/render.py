@@ -87,7 +87,6 @@ def _jinja() -> Environment:
     for name in ("number", "count", "seconds", "duration", "interval", "when", "short", "level"):
         jinja.filters[name] = getattr(formats, name)
     jinja.filters |= {"p": formats.p_value, "percent": wording.level, "plural": plural}
-    jinja.tests["web"] = lambda link: link.startswith(("https://", "http://"))
     jinja.globals |= {
         "describe_interaction": wording.describe_interaction,
         "state": answer.state,

@@ -20,7 +20,6 @@ from reports.presentation import PLAIN
 
 if TYPE_CHECKING:
     from ablations.mlflow.study_runs import ArmRun
-    from ablations.mlflow.writer import Writer
     from reports.comparison import Comparison
 
     Published = tuple[Path, tuple[str, ...], tuple[ArmRun, ...]]
@@ -68,12 +67,12 @@ def compare_all(ledger: Ledger, compared: "Mapping[str, Comparison] | None" = No
     return [compared.get(plan.study) or compare_plan(plan, ledger.results(plan.ids)) for plan in stored]
 
 
-def compare_plan(plan: Plan, results: Mapping[str, Result], links: "Writer | None" = None) -> "Comparison":
+def compare_plan(plan: Plan, results: Mapping[str, Result]) -> "Comparison":
     """A plan's arms side by side; `results` by trial id. A page needs those of `read`."""
     from reports.comparison import compare  # scipy and pandas
     from reports.trials import tabulate
 
-    design = design_of_plan(plan, results, links)
+    design = design_of_plan(plan, results)
     return compare(tabulate(design), design)
 
 
@@ -82,14 +81,14 @@ def read(plan: Plan, ledger: Ledger) -> dict[str, Result]:
     return {id: replace(result, trace={}) for id in plan.ids if (result := ledger.read(id))}
 
 
-def design_of_plan(plan: Plan, results: Mapping[str, Result], recorder: "Writer | None" = None) -> Design:
+def design_of_plan(plan: Plan, results: Mapping[str, Result]) -> Design:
     """The data of a plan's report: its results, arm by arm."""
     shared = [earlier.planned for earlier in plan.earlier if not set(earlier.trials).isdisjoint(plan.ids)]
     asked = ("study", "question", "about", "metrics", "seeds", "looks", "decide")
     copied = (*asked, "planned", "command", "seen")
     return Design(
-        arms=tuple(_measured_arm(arm, results, recorder) for arm in plan.arms),
-        tuned=tuple(_tuned(plan, results, recorder)),
+        arms=tuple(_measured_arm(arm, results) for arm in plan.arms),
+        tuned=tuple(_tuned(plan, results)),
         plan=plan.hash,
         first=min(shared, default=None),
         titles=_TITLES.get(plan.trainer, {}),
@@ -103,15 +102,13 @@ _PRESENTATIONS = {"chapter": CHAPTER, "program": PLAIN}
 _TITLES = {"chapter": {key: setting.title for key, setting in SETTINGS.items() if setting.title}}
 
 
-def _measured_arm(
-    arm: plans.PlannedArm, results: Mapping[str, Result], recorder: "Writer | None"
-) -> MeasuredArm:
+def _measured_arm(arm: plans.PlannedArm, results: Mapping[str, Result]) -> MeasuredArm:
     same = ("name", "model", "title", "question", "note", "changes", "exploratory", "against", "counted")
     facts = {key: getattr(arm, key) for key in same}
-    return MeasuredArm(results=_results_of_arm(arm, results), links=_links(arm, recorder), **facts)
+    return MeasuredArm(results=_results_of_arm(arm, results), **facts)
 
 
-def _tuned(plan: Plan, results: Mapping[str, Result], recorder: "Writer | None") -> Iterator[Tuned]:
+def _tuned(plan: Plan, results: Mapping[str, Result]) -> Iterator[Tuned]:
     """Each tuned arm's searches, and its winner if there is one."""
     winners = {arm.tunes: arm for arm in plan.tuned}
     for name, group in groupby(plan.searches, key=lambda search: search.tunes):
@@ -122,20 +119,12 @@ def _tuned(plan: Plan, results: Mapping[str, Result], recorder: "Writer | None")
             seeds=tuple(searches[0].trials),
             levels={search.level: _results_of_arm(search, results) for search in searches},
             best=won.level if won else None,
-            own=_measured_arm(won, results, recorder) if won else None,
+            own=_measured_arm(won, results) if won else None,
         )
 
 
 def _results_of_arm(arm: plans.PlannedArm, results: Mapping[str, Result]) -> dict[int, Result]:
     return {seed: results[id] for seed, id in arm.trials.items() if id in results}
-
-
-def _links(arm: plans.PlannedArm, recorder: "Writer | None") -> dict[int, str]:
-    if recorder is None:
-        return {}
-    cells = sorted(arm.trials.items())[: 1 if arm.counted else None]
-    links = {seed: recorder.link(arm.name, id) for seed, id in cells}
-    return {seed: link for seed, link in links.items() if link}
 
 
 def prepare_folder(out: Path) -> None:

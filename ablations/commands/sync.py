@@ -48,7 +48,7 @@ def publish(
     """Write to MLflow what it lacks of a plan's results, render the page, and write that, too."""
     arm_names = plan.arm_names
     writer.write_missing((arm_names[id], result) for id, result in results.items())
-    comparison = compare_plan(plan, results, writer)
+    comparison = compare_plan(plan, results)
     page = render(comparison, out)
     writer.publish(*report_parts(page, plan, comparison))
     return comparison, page

@@ -7,13 +7,11 @@ import fcntl
 import os
 import re
 import sqlite3
-import sys
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from importlib.metadata import entry_points
 from pathlib import Path
-from urllib.request import url2pathname
 
 from ablations.mlflow.fields import text
 from bench.errors import BadInput
@@ -75,11 +73,11 @@ def sqlite_path(where: str) -> Path | None:
 def artifacts_uri(where: str) -> str:
     """The folder mlartifacts beside the database (or here), as a URI."""
     path = sqlite_path(where)
-    return ((path.parent if path else Path()) / "mlartifacts").absolute().as_uri()
+    return ((path.parent if path else Path()) / "mlartifacts").resolve().as_uri()
 
 
 def prepare(where: str) -> None:
-    """Import mlflow; create the SQLite database, or update the addresses in one that was copied or moved.
+    """Import mlflow, and create the SQLite database if there is none.
 
     It is created under another name first: one killed in its migration stays broken.
     """
@@ -87,10 +85,7 @@ def prepare(where: str) -> None:
     from mlflow import MlflowClient
 
     path = sqlite_path(where)
-    if path is None:
-        return
-    if path.exists():
-        relocate(path, artifacts_uri(where))
+    if path is None or path.exists():
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     with _alone_in(path.parent):
@@ -111,56 +106,6 @@ def _alone_in(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
-
-
-def relocate(path: Path, here: str) -> None:
-    """Point a SQLite database that was copied or moved to the artifacts in `here`, a URI.
-
-    MLflow stores absolute addresses: a copy would read and write the artifacts of the original. Those below
-    the `mlartifacts` (and MLflow's own `mlruns`) of another folder are changed, with one line that says so.
-    Raises sqlite3.Error for a database that cannot be read or written.
-    """
-    with closing(sqlite3.connect(path, timeout=20, isolation_level=None)) as database:
-        elsewhere = _folders_elsewhere(database, here)
-        if not elsewhere:
-            return
-        database.execute("BEGIN IMMEDIATE")
-        for old in elsewhere:
-            _replace_addresses(database, old, here)
-        database.execute("COMMIT")
-    folders = ", ".join(map(_folder, elsewhere))
-    told = f"was copied or moved; its artifacts are in {_folder(here)} now, not in {folders}"
-    print(f"{path}: {told}", file=sys.stderr)
-
-
-def _folder(uri: str) -> str:
-    return url2pathname(uri.removeprefix("file://"))
-
-
-def _folders_elsewhere(database: sqlite3.Connection, here: str) -> list[str]:
-    """The other folders `mlartifacts` that the experiments of studies name."""
-    if not database.execute("SELECT 1 FROM sqlite_master WHERE name = 'experiments'").fetchone():
-        return []
-    rows = database.execute(
-        "SELECT DISTINCT artifact_location FROM experiments WHERE name LIKE 'unrolled%' "
-        "AND artifact_location LIKE 'file:///%/mlartifacts' AND artifact_location != ?",
-        (here,),
-    )
-    return [folder for (folder,) in rows]
-
-
-def _replace_addresses(database: sqlite3.Connection, old: str, new: str) -> None:
-    """Change every address below the old folder, written as a URI or as a path, and beside it `mlruns`."""
-    roots = [(old.rpartition("/")[0], new.rpartition("/")[0])]
-    roots += [(_folder(before), _folder(after)) for before, after in roots]
-    pairs = [(f"{a}/{name}", f"{b}/{name}") for a, b in roots for name in ("mlartifacts", "mlruns")]
-    for table, column in (("experiments", "artifact_location"), ("runs", "artifact_uri")):
-        for before, after in pairs:
-            database.execute(
-                f"UPDATE {table} SET {column} = ? || substr({column}, ?) "
-                f"WHERE {column} = ? OR substr({column}, 1, ?) = ?",
-                (after, len(before) + 1, before, len(before) + 1, f"{before}/"),
-            )
 
 
 def public(where: str) -> str:

@@ -21,7 +21,10 @@ from bench.trial import Scalar
 
 
 class Experiment:
-    """The experiment of a title, made or restored where need be. Methods raise what MLflow raises."""
+    """The experiment of a title, made or restored where need be. Methods raise what MLflow raises.
+
+    Raises BadInput for a database that was copied or moved: it would write into the original's artifacts.
+    """
 
     def __init__(self, title: str, where: str) -> None:
         prepare(where)
@@ -34,7 +37,10 @@ class Experiment:
             folder = None if where.startswith("http") else artifacts_uri(where)
             self.id = str(self.client.create_experiment(name, folder))
             return
-        self.id = str(found.experiment_id)
+        self.id, folder = str(found.experiment_id), found.artifact_location
+        if sqlite_path(where) and folder != artifacts_uri(where):
+            cure = "move it away, and `unrolled sync` writes another one"
+            raise BadInput(f"was copied or moved: its artifacts are in {folder}", place=where, cure=cure)
         if found.lifecycle_stage == "deleted":
             self.client.restore_experiment(self.id)
 

@@ -9,7 +9,6 @@ import json
 import math
 import posixpath
 import re
-from collections.abc import Iterator
 
 from bench.machine_kind import kind
 from bench.tracking import Tracking
@@ -39,35 +38,7 @@ def points(result: Result, tracking: Tracking) -> list[Point]:
     end = milliseconds(result.started + result.seconds)
     for name, value in tracking.numbers(result).items():
         values[metric_key(name), last.get(metric_key(name), 0)] = value, end
-    sampled = list(_sampled(result))
-    return [(name, value, when, step) for (name, step), (value, when) in values.items()] + sampled
-
-
-MEGABYTES = 2**20 / 1e6
-"""Of a MiB: MLflow's system metrics are in megabytes."""
-
-SYSTEM = {
-    "cpu": ("system/process_cpu_percentage_of_one_core", 1.0),  # MLflow's "cpu_…" is the whole machine's
-    "memory": ("system/process_memory_rss_megabytes", MEGABYTES),
-    "gpu": ("system/gpu_{gpu}_utilization_percentage", 1.0),
-    "gpu_memory": ("system/gpu_{gpu}_memory_usage_megabytes", MEGABYTES),
-}
-"""The series of `Result.usage` under MLflow's own names, with the factor to its unit. MLflow counts GPUs as
-nvidia-smi does, and shows what begins with system/ under "System metrics".
-"""
-
-
-def _sampled(result: Result) -> Iterator[Point]:
-    """The points of `Result.usage`; their step is the second."""
-    gpu = result.environment.get("gpu_index", "0")
-    for series, (name, unit) in SYSTEM.items():
-        for second, value in zip(result.usage.get("seconds", ()), result.usage.get(series, ()), strict=False):
-            yield (
-                name.format(gpu=gpu),
-                round(value * unit, 1),
-                milliseconds(result.started + second),
-                round(second),
-            )
+    return [(name, value, when, step) for (name, step), (value, when) in values.items()]
 
 
 def dataset(trial: Trial) -> dict[str, str]:

@@ -1,6 +1,5 @@
 """A study in MLflow: one run for each trial and arm, and one for the report, all made from the results."""
 
-import re
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -79,9 +78,6 @@ class StudyRuns:
 
     def __init__(self, plan: Plan, where: str) -> None:
         self._plan, self._mark = plan, plan_mark(plan)
-        self._ui_root = (
-            re.sub(r"//[^/@]*@", "//", where).rstrip("/") + "/" if where.startswith("http") else ""
-        )
         self._experiment = Experiment(f"unrolled/{plan.study}", where)
         self._client = self._experiment.client
         self._trials: dict[tuple[str, str], _TrialRun] = {}  # by arm and trial
@@ -214,11 +210,6 @@ class StudyRuns:
 
     def _tags(self, role: str, arm: str = "") -> dict[str, str]:
         return {"unrolled.study": self._plan.study, ROLE: role, "unrolled.arm": arm, PLAN: self._mark}
-
-    def link(self, arm: str, trial_id: str) -> str | None:
-        """The address of a trial's page: absolute on a server, else from the UI's root; None if unwritten."""
-        trial = self._trials.get((text(arm, TAG_LENGTH), trial_id))
-        return self._ui_root + views.run_link(self._experiment.id, trial.run_id) if trial else None
 
 
 def plan_mark(plan: Plan) -> str:

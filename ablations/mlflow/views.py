@@ -52,11 +52,6 @@ def _best_first(metric: Metric) -> dict[str, object]:
     return {"orderByKey": f"metrics.`{metric_key(metric.name)}`", "orderByAsc": metric.lower_is_better}
 
 
-def run_link(experiment: str, run: str, artifact: str = "") -> str:
-    """The address of a run's page, or of one of its files, relative to the UI's root."""
-    return f"#/experiments/{experiment}/runs/{run}" + (f"/artifacts/{artifact}" if artifact else "")
-
-
 def study_links(experiment: str, report: str) -> dict[str, str]:
     """The links of a study's description, by their text; `report` is the report's run, if there is one."""
     links = {
@@ -65,7 +60,7 @@ def study_links(experiment: str, report: str) -> dict[str, str]:
         "Trials by arm": view_link(experiment, TRIALS),
     }
     if report:
-        links["Report"] = run_link(experiment, report, "index.html")
+        links["Report"] = f"#/experiments/{experiment}/runs/{report}/artifacts/index.html"
     return links
 
 

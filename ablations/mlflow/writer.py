@@ -60,10 +60,6 @@ class Writer:
             self._put(partial(self._write_trial, arm, result))
         self._wait()
 
-    def link(self, arm: str, trial_id: str) -> str | None:
-        """`StudyRuns.link`, or None for a trial that is not written."""
-        return self._runs.link(arm, trial_id) if self._runs else None
-
     def publish(self, report: Path, answers: tuple[str, ...] = (), arms: tuple[ArmRun, ...] = ()) -> None:
         """Queue `StudyRuns.publish`."""
         self._put(lambda: self._study_runs().publish(report, answers, arms))

@@ -70,7 +70,6 @@ class _Attempt:
     output: bytes = b""
     late: bool = False
     stopped: bool = False
-    usage: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     gpu_metrics: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -107,7 +106,6 @@ def run_alone(
         attempts=attempt,
         started=end.started,
         seconds=end.seconds,
-        usage=end.usage,
         output="" if result.done else end.output.decode(errors="replace"),
         metrics={**end.gpu_metrics, **result.metrics},
         environment={**result.environment, **(gpus.facts(gpu) if gpu else {})},
@@ -235,7 +233,6 @@ def _listen(
         output=received[output],
         late=late and not ended,
         stopped=stopped,
-        usage=usage.series(),
         gpu_metrics=usage.gpu_metrics(),
     )
 

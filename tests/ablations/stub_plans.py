@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ablations.ledger import Ledger
 from ablations.study import plan as plans
@@ -12,15 +12,12 @@ from bench.chapter.trial import ChapterTrial
 from bench.metric import Metric
 from bench.trial import Result, Scalar
 
-if TYPE_CHECKING:
-    from ablations.mlflow.study_runs import StudyRuns
-
 
 def sync(
     plan: Plan,
     results: Mapping[str, Iterable[Result]],
     where: str,
-    report: Callable[["StudyRuns"], tuple[Any, ...]] | None = None,
+    report: tuple[Any, ...] = (),
 ) -> tuple[int, int]:
     """Write results, by arm, to MLflow; how many were written, and how many were there already."""
     from ablations.mlflow.study_runs import StudyRuns
@@ -28,7 +25,7 @@ def sync(
     runs, trials = StudyRuns(plan, where), [(arm, r) for arm, of_arm in results.items() for r in of_arm]
     written = sum(runs.write_trial(arm, result) for arm, result in trials)
     if report:
-        runs.publish(*report(runs))
+        runs.publish(*report)
     return written, len(trials) - written
 
 

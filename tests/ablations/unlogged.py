@@ -22,8 +22,5 @@ class Unlogged:
     def close(self) -> None:
         pass
 
-    def link(self, *_: object) -> None:
-        return None
-
     def publish(self, *_: object) -> None:
         pass

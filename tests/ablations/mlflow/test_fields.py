@@ -163,18 +163,3 @@ def test_every_trial_names_its_data_set(client, study, store, result):
     runs = client.search_runs([client.experiment.experiment_id], "tags.`unrolled.role` = 'trial'")
     used = [(one.dataset.name, one.dataset.digest) for run in runs for one in run.inputs.dataset_inputs]
     assert used == [("human-numbers", "5a5a5a5a")] * 2
-
-
-def test_what_a_long_trial_used_becomes_system_metrics_by_the_second(result):
-    """Under the names and in the units of MLflow's own: GPUs are numbered, a megabyte is 10⁶ bytes."""
-    usage = {"seconds": (5.0, 10.1), "cpu": (99.0, 98.0), "memory": (400.0, 500.0)}
-    usage |= {"gpu": (37.0,), "gpu_memory": (1024.0,)}
-    long = result(usage=usage, environment={"gpu_index": "3"})
-    assert [point for point in fields.points(long, CHAPTER) if point[0].startswith("system/")] == [
-        ("system/process_cpu_percentage_of_one_core", 99.0, 1_700_000_005_250, 5),
-        ("system/process_cpu_percentage_of_one_core", 98.0, 1_700_000_010_350, 10),
-        ("system/process_memory_rss_megabytes", 419.4, 1_700_000_005_250, 5),
-        ("system/process_memory_rss_megabytes", 524.3, 1_700_000_010_350, 10),
-        ("system/gpu_3_utilization_percentage", 37.0, 1_700_000_005_250, 5),
-        ("system/gpu_3_memory_usage_megabytes", 1073.7, 1_700_000_005_250, 5),
-    ]

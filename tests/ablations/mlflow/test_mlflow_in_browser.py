@@ -13,10 +13,10 @@ from statistics import fmean
 
 import many_trials
 import pytest
+from mlflow import MlflowClient
 from stub_plans import kept, planned
 
 from ablations.cli import main
-from ablations.mlflow import study_runs
 
 webdriver = pytest.importorskip("selenium.webdriver")
 
@@ -30,7 +30,6 @@ FLAGS = """--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-r
 
 ARMS = ["baseline", "no <b>dropout</b>"]
 SEEDS = 6
-EVERY_FIFTH = tuple(5.0 * i for i in range(1, 13))  # seconds
 
 
 class Page:
@@ -132,9 +131,9 @@ def browse(ui_of, browser, template, shots, tmp_path_factory):
             start()
             page = Page(browser, start.address, 1, shots)
             page.results = results
-            first = study_runs.StudyRuns(plan, f"sqlite:///{database}")
-            arm = plan.arms[0]
-            page.trial = f"{start.address}/{first.link(arm.name, arm.trials[0])}"
+            first = f"tags.`unrolled.trial` = '{plan.ids[0]}'"
+            (run,) = MlflowClient(tracking_uri=f"sqlite:///{database}").search_runs(["1"], first)
+            page.trial = f"{start.address}/#/experiments/1/runs/{run.info.run_id}"
             yield page
 
     return shown
@@ -143,15 +142,13 @@ def browse(ui_of, browser, template, shots, tmp_path_factory):
 @pytest.fixture(scope="module")
 def page(browse, result):
     """A study of two arms and six seeds, one of whose names is hostile."""
-    busy = {"seconds": EVERY_FIFTH, "cpu": (99.0,) * 12, "memory": tuple(400.0 + s for s in EVERY_FIFTH)}
     results = {
         arm: [
-            result(seed=s, losses=(3.0, 2.0, 1.5 + i + s / 10), options={"dropout": 0.4 * (1 - i)},
-                   usage={} if i or s else busy)
+            result(seed=s, losses=(3.0, 2.0, 1.5 + i + s / 10), options={"dropout": 0.4 * (1 - i)})
             for s in range(SEEDS)
         ]
         for i, arm in enumerate(ARMS)
-    }  # fmt: skip
+    }
     told = {"study": "regularization", "question": "What carries the gain?"}
     with browse(results, planned(results, {ARMS[1]: {"dropout": 0.0}}, **told)) as shown:
         yield shown
@@ -262,14 +259,7 @@ def test_what_a_trial_measures_once_is_drawn_as_a_bar(page):
     page.shoot("once")
 
 
-def test_a_long_trial_shows_what_it_used(page):
-    page.open(f"{page.trial}/system-metrics")
-    page.shows("process_cpu_percentage_of_one_core", "process_memory_rss_megabytes")
-    page.find("//*[local-name() = 'g' and contains(@class, 'scatterlayer')]//*[local-name() = 'path']")
-    page.shoot("system")
-
-
-def test_a_link_of_the_report_opens_the_trial_and_nothing_leaves_the_machine(page):
+def test_a_trial_is_shown_whole_and_nothing_leaves_the_machine(page):
     page.open(page.trial)
     page.shows(
         "baseline/seed=0", "valid/loss\n1.5", "model\nlm7", "arm\nbaseline", "unrolled.trial", "Finished"

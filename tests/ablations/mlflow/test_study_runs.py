@@ -76,7 +76,7 @@ def test_a_study_with_more_seeds_moves_its_trials_to_the_new_plan(study, store, 
     sync(study, {"baseline": [result(seed=0)]}, store)
     longer, results = replace(study, hash="beef"), [result(seed=0), result(seed=1)]
     arm = ArmRun(name="baseline", trials=tuple(r.trial.id for r in results))
-    sync(longer, {"baseline": results}, store, lambda _: (out, (), (arm,)))
+    sync(longer, {"baseline": results}, store, (out, (), (arm,)))
     assert [run[5]["unrolled.plan"] for run in snapshot(store)] == [study_runs.plan_mark(longer)] * 2
 
 
@@ -144,7 +144,7 @@ def told(client):
 @pytest.fixture
 def report(out):
     """A report's folder and its answers, as `sync` asks for them."""
-    return lambda links: (out, ("▲ better by more than δ — no dropout against baseline",), ())
+    return out, ("▲ better by more than δ — no dropout against baseline",), ()
 
 
 def test_the_answers_of_the_report_stand_in_both_descriptions_until_the_plan_changes(
@@ -161,23 +161,7 @@ def test_the_answers_of_the_report_stand_in_both_descriptions_until_the_plan_cha
     assert "no answer yet" in told()
 
 
-# links, addresses, environment
-
-
-def test_the_report_is_made_with_links_that_name_the_experiment_and_the_run(
-    client, study, store, result, report
-):
-    asked = []
-
-    def with_links(links):
-        asked.extend(links.link("baseline", id) for id in (result().trial.id, "unknown"))
-        return report(links)
-
-    sync(study, {"baseline": [result()]}, store, with_links)
-    link, none = asked
-    run = client.get_run(link.rpartition("/")[2])
-    assert link == f"#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}"
-    assert run.info.run_name == "baseline/seed=0" and none is None
+# addresses, environment
 
 
 @pytest.mark.parametrize(

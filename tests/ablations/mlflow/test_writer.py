@@ -138,13 +138,6 @@ def test_a_result_that_is_gone_when_its_turn_comes_is_left_out(store, open_write
     assert names(snapshot(store)) == NAMES
 
 
-def test_a_trial_has_a_link_once_it_is_written(store, open_writer, trials, result):
-    writing = open_writer(store)
-    assert writing.link("baseline", result().trial.id) is None
-    writing.write_missing(trials)
-    assert writing.link("baseline", result().trial.id).startswith("#/experiments/")
-
-
 def test_a_run_that_is_refused_leaves_no_study(store, client, database):
     writing = writer.Writer(store)
     assert writing.finish() == ""
@@ -312,7 +305,7 @@ def test_what_fails_at_the_end_too_is_told_and_written_by_sync(
 
 @pytest.mark.slow
 def test_a_server_that_is_killed_in_the_middle_and_restarted_gets_every_trial_once(
-    server, store, open_writer, trials, snapshot, result
+    server, store, open_writer, trials, snapshot
 ):
     first = server()
     writing = open_writer(server.address)
@@ -323,7 +316,6 @@ def test_a_server_that_is_killed_in_the_middle_and_restarted_gets_every_trial_on
     wait_for(lambda: writing.error)
     server()
     writing.write_missing(trials)
-    assert writing.link("baseline", result().trial.id).startswith(f"{server.address}/#/experiments/")
     assert writing.finish() == ""
     assert names(snapshot(store)) == NAMES
 
