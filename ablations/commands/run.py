@@ -4,7 +4,7 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING
 
@@ -26,7 +26,6 @@ from ablations.study.plan import Plan
 from ablations.study.study import Study
 from bench.differences import is_clock
 from bench.errors import plural, visible
-from bench.machine_kind import kind, machine_difference
 from bench.trial import Result
 from reports.design import page_of
 
@@ -143,10 +142,7 @@ def _print_outcome(
     new = sum(results[id].done for id in trained & results.keys())
     counts = f"{new} trained, {ends['done'] - new} already there, {ends['failed']} failed"
     counts += f", {ends['diverged']} diverged, {left} left"
-    status = scheduler.status_line
-    if not study_run.options.cluster:
-        status = scheduler.describe_remaining(study_run.device.slots)
-    for line in (counts, status, *map(visible, _remarks(comparison, trained))):
+    for line in (counts, scheduler.status_line, *map(visible, _remarks(comparison))):
         print(f"{visible(plan.study)}: {line}")
     if left:
         ended = "were not begun, as the time is up" if timed_out else "have no result"
@@ -160,17 +156,10 @@ def _schedule(plan: Plan, ledger: Ledger, retry: bool) -> SeedScheduler:
     return SeedScheduler(plan, {id: r for id, r in read(plan, ledger).items() if r.done or not retry})
 
 
-def _remarks(comparison: "Comparison", trained: Collection[str]) -> Iterator[str]:
-    """Lines on trials from another kind of machine than today's, and on a plan that came after results."""
+def _remarks(comparison: "Comparison") -> Iterator[str]:
+    """Lines on pairs from different kinds of machine, and on a plan that came after results."""
     from reports.answer import mixed_machines, seen_data  # scipy: most of a second, before a trial
 
-    kinds = {r.trial.id: kind(r.environment) for arm in comparison.design.arms for r in arm.results.values()}
-    now = {repr(new): new for id, new in kinds.items() if id in trained}.values()  # a few, of thousands
-    before = [old for id, old in kinds.items() if id not in trained]
-    if apart := [old for old in before if now and all(machine_difference([old, new]) for new in now)]:
-        verb = "result is" if len(apart) == 1 else "results are"
-        difference = machine_difference([*apart, *now])
-        yield f"{len(apart)} {verb} of another kind of machine, then / now: {difference}"
     yield from filter(None, (mixed_machines(comparison), seen_data(comparison)))
 
 

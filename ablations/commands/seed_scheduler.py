@@ -1,13 +1,12 @@
 """Seeds where they are needed: which trials a plan still wants, given the results so far."""
 
 from collections.abc import Iterable, Mapping
-from statistics import fmean
 
 from ablations.commands.report import design_of_plan
 from ablations.study.plan import Plan
 from bench.errors import plural, visible
 from bench.trial import Result, Trial
-from reports.formats import duration, quoted, short
+from reports.formats import quoted, short
 
 
 class SeedScheduler:
@@ -77,19 +76,6 @@ class SeedScheduler:
             return True
         first, due = self._plan.looks[0], self._seeds_due
         return any(index < max(first, due.get(arm, 0)) for arm, index in self._seed_index_by_arm[id].items())
-
-    def describe_remaining(self, slots: int) -> str:
-        """The status, and the time for all that may still be wanted, by the times that results took."""
-        times: dict[str, list[float]] = {}
-        for id, result in self.results.items():
-            if result.done:
-                times.setdefault(self._arm_names[id], []).append(result.seconds)
-        means = {arm: fmean(seconds) for arm, seconds in times.items()}
-        arms = [arm for id, arm in self._arm_names.items() if id not in self.results and self.wants(id)]
-        if not (arms and means):
-            return self.status_line
-        seconds = sum(means.get(arm, fmean(means.values())) for arm in arms)
-        return f"{self.status_line}; at most {duration(seconds / slots)} left"
 
 
 def _seed_index_by_arm(plan: Plan) -> dict[str, dict[str, int]]:

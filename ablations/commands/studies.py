@@ -45,7 +45,7 @@ def _print_states(names: Sequence[str], ledger: Ledger) -> None:
         results = ledger.results(plan.ids)
         scheduler = SeedScheduler(plan, results)
         outcome = tally(compare_plan(plan, results))
-        print(f"{visible(plan.study)}: {outcome}; {scheduler.describe_remaining(cores())}")
+        print(f"{visible(plan.study)}: {outcome}; {scheduler.status_line}")
         for result in results.values():
             if not result.done:
                 print(f"  {result.trial.id} seed {result.trial.seed}: {visible(result.reason)}")

@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from ablations.commands.device import Device
-from ablations.commands.progress import Remaining, checking, progress
+from ablations.commands.progress import checking, progress
 from ablations.commands.report import compare_plan, read, render
 from ablations.commands.seed_scheduler import SeedScheduler
 from ablations.ledger import Ledger
@@ -19,7 +19,7 @@ from ablations.mlflow.writer import Writer
 from ablations.options import RunOptions, VerifyOptions
 from ablations.runner.child import Limits
 from ablations.runner.parallel import Counts, TrialConditions, missing_trials, run_trials
-from ablations.runner.process import TIME_LIMIT, plain_reason, torch_is_loaded
+from ablations.runner.process import TIME_LIMIT, plain_reason
 from ablations.study import plan as plans
 from ablations.study.plan import Plan
 from bench.errors import BadInput
@@ -125,11 +125,9 @@ class StudyRun:
                 on_drain=partial(print, DRAINING, file=sys.stderr),
             )
 
-    def _remaining(self) -> Remaining:
-        ids = [id for id in self._expected if id not in self.trained and self.scheduler.wants(id)]
-        expected = sum(self._expected[id] for id in ids) * self.budget.pace / self._slots
+    def _remaining(self) -> tuple[int, str]:
         status_line = self.scheduler.status_line if len(self.plan.looks) > 1 else ""
-        return Remaining(len(self.scheduler.pending), expected, status_line)
+        return len(self.scheduler.pending), status_line
 
     def _wants(self, trial: Trial) -> bool:
         """Once the budget has refused a trial, only those of the current look start."""
@@ -137,15 +135,6 @@ class StudyRun:
         expected = self._expected[trial.id] if known else 0.0
         due = trial.id in self.scheduler.pending or not self.budget.has_refused
         return due and self.scheduler.wants(trial.id) and self.budget.allows(expected)
-
-    @cached_property
-    def _slots(self) -> int:
-        """How many trials run at a time; on a cluster without workers 1."""
-        if not self.options.cluster:
-            return self.device.slots
-        from ablations.runner.cluster import count_slots  # the extra `cluster`
-
-        return max(count_slots(self.options.cluster, self.device.kind), 1)
 
     @contextmanager
     def _pages(self) -> Iterator[Callable[[], object]]:
@@ -179,8 +168,7 @@ def try_first_batches(arms: Mapping[str, Trial], options: RunOptions, device: De
         work=next(iter(arms.values())).rehearsal,
         limits=replace(conditions.limits, seconds=seconds),
     )
-    is_ready = (lambda: True) if options.cluster else torch_is_loaded  # a cluster's workers load it
-    with TemporaryDirectory() as folder, checking(len(arms), is_ready) as on_result:
+    with TemporaryDirectory() as folder, checking(len(arms)) as on_result:
         ledger = Ledger(Path(folder))
         counts = run_trials([*arms.values()], ledger, conditions, fail_fast=True, on_result=on_result)
         if counts.interrupted:

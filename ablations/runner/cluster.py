@@ -86,12 +86,6 @@ def run_on_worker(trial: Trial, spec: TaskSpec) -> bytes:
     return seal({**answer, "worker": here.address})
 
 
-def count_slots(address: str, device: str) -> int:
-    """How many trials the workers run at a time. Raises BadInput without a scheduler."""
-    with _connected(address) as client:
-        return _count_slots(client, device)
-
-
 def run_on_cluster(
     address: str,
     spec: TaskSpec,

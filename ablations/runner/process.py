@@ -183,7 +183,6 @@ def _run_attempt(
             with answer_in, output_in, _start_conditions([*PRELOADED, *first]):
                 process.start()
                 _running.add(process)
-            _loaded.set()
         except (OSError, EOFError) as error:
             reason = f"its process could not be started: {error!r}"
             return _Attempt(code=FORK_SERVER_LOST, started=time.time(), output=reason.encode())
@@ -247,12 +246,6 @@ def _end_group(process: BaseProcess) -> None:
     process.join()
 
 
-def torch_is_loaded() -> bool:
-    """Whether the fork server has loaded torch: it has started a process."""
-    return _loaded.is_set()
-
-
-_loaded = threading.Event()
 _starting = threading.Lock()
 _running: set[BaseProcess] = set()
 _preloaded: set[str] = set()
