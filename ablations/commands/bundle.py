@@ -94,23 +94,8 @@ def _files(
         yield f"program/{name.partition('/')[2]}", data
     for package in ("bench", "ablations", "reports"):
         yield from _package(package)
-    yield "environment.txt", _environment(results.values())
-
-
-def _environment(results: Iterable[Result]) -> bytes:
-    """The installed packages, and those that trained the results in the versions that did."""
-    packages = {package.name: package.version for package in metadata.distributions()}
-    for name, version in trained_by(results).items():
-        if packages.get(name, "").partition("+")[0] != version:
-            packages[name] = version
-    lines = [f"{name}=={packages[name]}\n" for name in sorted(packages, key=str.lower)]
-    return "".join(lines).encode()
-
-
-def trained_by(results: Iterable[Result]) -> dict[str, str]:
-    """The packages that computed a study's trials, and their versions."""
-    packages = [package for result in results for package in result.trial.versions.split(", ") if package]
-    return dict(package.rsplit(" ", 1) for package in packages if not package.startswith("python "))
+    packages = sorted({f"{package.name}=={package.version}\n" for package in metadata.distributions()})
+    yield "environment.txt", "".join(packages).encode()
 
 
 def _package(name: str) -> Iterator[tuple[str, bytes]]:

@@ -18,14 +18,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
-from ablations.commands.bundle import DESCRIPTION, below, trained_by
+from ablations.commands.bundle import DESCRIPTION, below
 from ablations.commands.programs import with_files
 from ablations.commands.report import compare_plan, read, render
 from ablations.ledger import Ledger
 from ablations.study import plan as plans
 from ablations.study.plan import Plan
 from bench import plugins
-from bench.chapter.identity import package_files, package_hash
+from bench.chapter.identity import package_hash
 from bench.chapter.trial import ChapterTrial
 from bench.errors import BadInput, plural, visible
 from bench.program.trial import ProgramTrial
@@ -72,11 +72,10 @@ def checked(path: Path, trust: bool) -> Iterator[Bundle]:
         plan = _plan(ledger, path)
         results = read(plan, ledger)
         faults += [*_other_designs(plan, results), *_other_pages(plan, results, root)]
-        faults += [*_other_environment(results, root), *_other_source(results, root)]
+        faults += _other_source(results, root)
         print("".join(f"✗ {visible(fault.replace(folder, path.name))}\n" for fault in faults), end="")
         there = f"{len(results)} of {plural(len(plan.ids), 'result')}"
         print(f"{visible(plan.study)}: plan {plan.hash[:12]}, {there}, {plural(len(faults), 'fault')}")
-        print(_unchecked(results, root))
         program, texts = _program(results, root, trust), _rename_texts(results, root)
 
         def locate(result: Result) -> Result:
@@ -182,19 +181,11 @@ def _same_piece(told: bytes | None, made: bytes | None) -> bool:
     )
 
 
-def _other_environment(results: Mapping[str, Result], root: Path) -> Iterator[str]:
-    """Packages of environment.txt in other versions than trained the results."""
-    lines = [line.partition("==") for line in _environment(root)]
-    told = {name.lower(): version.partition("+")[0] for name, _, version in lines}
-    for name, version in trained_by(results.values()).items():
-        if told.get(name.lower()) != version:
-            has = told.get(name.lower(), "none")
-            yield f"environment.txt: has {name} {has}, and the trials were trained with {version}"
-
-
 def _other_source(results: Mapping[str, Result], root: Path) -> Iterator[str]:
     """Source files that are not those that trained the results, by the hash that every trial has."""
-    for trial in _zoo_trials(results):
+    for source, trial in {result.trial.source: result.trial for result in results.values()}.items():
+        if not isinstance(trial, ChapterTrial) or "-" in source:  # it has plug-ins
+            continue
         try:
             found = package_hash(trial.model, trial.engine, root / "source" / "bench")
         except OSError as error:
@@ -202,32 +193,6 @@ def _other_source(results: Mapping[str, Result], root: Path) -> Iterator[str]:
             return
         if found != trial.source:
             yield f"source/: is not what trained {trial.model} with engine {trial.engine}"
-
-
-def _unchecked(results: Mapping[str, Result], root: Path) -> str:
-    """How many files and packages cannot be checked, as no result has their hash or version."""
-    hashed = {name for trial in _zoo_trials(results) for name in package_files(trial.model, trial.engine)}
-    source = root / "source"
-    files = {path.relative_to(source).as_posix() for path in below(source)} - {
-        f"bench/{name}" for name in hashed
-    }
-    known = {name.lower() for name in trained_by(results.values())}
-    packages = {line.partition("==")[0].lower() for line in _environment(root)} - known
-    return (
-        f"unchecked: {plural(len(files), 'other file')} in source/, {plural(len(packages), 'other package')}"
-    )
-
-
-def _zoo_trials(results: Mapping[str, Result]) -> list[ChapterTrial]:
-    """One trial for each source hash; trials with plug-ins are left out."""
-    trials = {result.trial.source: result.trial for result in results.values()}
-    return [t for source, t in trials.items() if isinstance(t, ChapterTrial) and "-" not in source]
-
-
-def _environment(root: Path) -> list[str]:
-    """The lines of environment.txt; none where it is missing."""
-    path = root / "environment.txt"
-    return path.read_text("utf-8", errors="replace").splitlines() if path.is_file() else []
 
 
 def _load(root: Path, trust: bool) -> tuple[str, ...]:

@@ -19,8 +19,8 @@ def progress(
 ) -> Iterator[Callable[[Result], None]]:
     """Show the progress of trials; yields a function to be called with each result.
 
-    `names` are the trials' names by id; `done` trials have ended already. After each, `remaining` is asked for
-    the number of trials that the next look needs, and a line on looks and contrasts ("" for a single look).
+    `names` are the trials' names by id; `done` trials have ended already. After each, `remaining` is asked
+    for the number of trials that the next look needs, and a line on the looks ("" where there is one).
     """
     console = Console(highlight=False)
     columns = (
