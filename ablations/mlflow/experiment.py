@@ -69,6 +69,7 @@ class Experiment:
         run = client.create_run(self.id, milliseconds(started), kept, text(title, NAME_LENGTH))
         run_id = str(run.info.run_id)
         values = [Param(key(name), text(str(value), PARAM_LENGTH)) for name, value in params.items()]
+        # MLflow would turn inf into 1.8e308
         client.log_batch(run_id, [Metric(*point) for point in points if math.isfinite(point[1])], values)
         if dataset:
             context = InputTag("mlflow.data.context", "training, validation")

@@ -63,8 +63,8 @@ def params(arm: str, result: Result) -> dict[str, str]:
     return {key(name): str(value) for name, value in settings.items()}
 
 
-def tags(result: Result, tracking: Tracking) -> dict[str, str]:
-    """A trial's identity, failure and witnesses, and the numbers that MLflow cannot hold."""
+def tags(result: Result) -> dict[str, str]:
+    """A trial's identity, failure, fingerprints and witnesses."""
     found = {
         "unrolled.trial": result.trial.id,
         "unrolled.data": result.trial.data,
@@ -78,11 +78,6 @@ def tags(result: Result, tracking: Tracking) -> dict[str, str]:
     for factor, proof in result.witnesses.items():
         verdict = "ok" if proof.get("ok") else "NOT ok"
         found[f"witness.{factor}"] = f"{verdict}: declared {proof.get('declared')}, seen {proof.get('seen')}"
-    unheld: dict[str, list[str]] = {}  # MLflow would turn inf into 1.8e308
-    for name, value, _, step in points(result, tracking):
-        if not math.isfinite(value):
-            unheld.setdefault(f"nonfinite.{name}", []).append(f"{value} at {step}")
-    found |= {name: ", ".join(seen) for name, seen in unheld.items()}
     return {key(name): text(value, TAG_LENGTH) for name, value in found.items() if value}
 
 

@@ -113,7 +113,7 @@ class StudyRuns:
         shown = self._plan.tracking
         run_id = self._experiment.write_run(
             f"{text(arm, 200)}/seed={result.trial.seed}",
-            {**self._tags("trial", arm), **tags(result, shown)},
+            {**self._tags("trial", arm), **tags(result)},
             started=result.started,
             ended=result.started + result.seconds,
             status=status,

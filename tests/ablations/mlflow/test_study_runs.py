@@ -11,7 +11,6 @@ from stub_plans import sync
 from ablations.mlflow import fields, study_runs
 from ablations.mlflow.database import public, set_environment, tracking_uri
 from ablations.mlflow.study_runs import ArmRun
-from bench.chapter.tracking import CHAPTER
 from bench.errors import BadInput
 
 STARTED = 1_700_000_000.25
@@ -51,9 +50,7 @@ def test_half_written_and_second_copies_are_removed(client, study, store, result
     copied = {name: tag for name, tag in one(store)[5].items() if name.startswith("unrolled.")}
     second = client.create_run(experiment, 1_700_000_000_250, copied, "baseline/seed=0")
     client.set_terminated(second.info.run_id)
-    client.create_run(
-        experiment, 1_700_000_100_250, {**copied, **fields.tags(result(seed=1), CHAPTER)}, "half"
-    )
+    client.create_run(experiment, 1_700_000_100_250, {**copied, **fields.tags(result(seed=1))}, "half")
     foreign = client.create_run(experiment, run_name="mine")  # a run of the user's own stays
 
     done = sync(study, {"baseline": [result(seed=0), result(seed=1)]}, store)
