@@ -25,7 +25,7 @@ from bench.errors import BadInput, require
 from bench.files import PARTIAL, explaining_errors, make_folder, save_all, sweep
 from bench.trial import DETAILS, FORMAT, Result, Trial, canonical
 
-MISREAD = (ValueError, TypeError, KeyError, AttributeError, RecursionError)
+MISREAD = (ValueError, TypeError, LookupError, AttributeError, RecursionError)
 """The errors of reading data that are malformed."""
 
 
@@ -224,6 +224,17 @@ def read_required(path: Path) -> bytes:
     if data is None:
         raise BadInput("there is no such file", place=path, cure="see that its path is right")
     return data
+
+
+@contextmanager
+def explaining_misread(path: Path, rule: str, cure: str) -> Iterator[None]:
+    """Turn an error of reading malformed data, inside the block, into a BadInput that names the file."""
+    try:
+        yield
+    except BadInput:
+        raise
+    except MISREAD as error:
+        raise BadInput(rule, place=path, cure=cure) from error
 
 
 def seal(body: Mapping[str, Any]) -> bytes:

@@ -1,14 +1,13 @@
 """What pytest-benchmark stored, as `make bench` does: rounds for a table, runs for before and after."""
 
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from ablations.ledger import read_required
+from ablations.ledger import explaining_misread, read_required
 from bench.errors import BadInput, require
 from reports.before_after import ResultSet
 
@@ -40,7 +39,7 @@ def timings(source: str) -> ResultSet:
         raise BadInput("holds neither a ledger nor pytest-benchmark's stored runs (*.json)", place=source)
     rows = []
     for file, run in sorted(stored.items(), key=lambda pair: str(pair[1].get("datetime", ""))):
-        with _understood(file):
+        with explaining_misread(file, "was stored by another version", "measure anew"):
             machine = _machine(run["machine_info"])
             for benchmark in run["benchmarks"]:
                 median, iqr, rounds = (float(benchmark["stats"][n]) for n in ("median", "iqr", "rounds"))
@@ -63,24 +62,9 @@ def _machine(info: Mapping[str, Any]) -> dict[str, str]:
 
 def _stored_run(file: Path) -> dict[str, Any]:
     """A stored run. Raises BadInput where the file is none."""
-    data = read_required(file)
-    try:
-        stored = json.loads(data)
+    rule, cure = "is not a file of pytest-benchmark", "`make bench` writes them"
+    with explaining_misread(file, rule, cure):
+        stored = json.loads(read_required(file))
         if not isinstance(stored["benchmarks"], list):
             raise TypeError("no list of benchmarks")
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
-        raise BadInput(
-            "is not a file of pytest-benchmark", place=file, cure="`make bench` writes them"
-        ) from error
     return dict(stored)
-
-
-@contextmanager
-def _understood(file: Path) -> Iterator[None]:
-    """Raise BadInput where a stored run lacks what is read of it, as one of another version may."""
-    try:
-        yield
-    except BadInput:
-        raise
-    except (KeyError, TypeError, AttributeError, IndexError, ValueError, ZeroDivisionError) as error:
-        raise BadInput("was stored by another version", place=file, cure="measure anew") from error

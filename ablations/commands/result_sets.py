@@ -6,21 +6,19 @@ Nothing is written or moved.
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from pydantic import ConfigDict, TypeAdapter
 
 from ablations.commands.seed_scheduler import SeedScheduler
 from ablations.commands.tables import TABLES
-from ablations.ledger import Ledger, read_required, unseal
+from ablations.ledger import Ledger, explaining_misread, read_required, unseal
 from ablations.mlflow.database import public
 from ablations.mlflow.experiment import EndedRun, read_ended_runs
 from ablations.mlflow.fields import MACHINE, metric_key
-from ablations.study.plan import Plan, PlannedArm
+from ablations.study.plan import PLAN, Plan, PlannedArm
 from bench.chapter.trial import ChapterTrial
 from bench.differences import measured
 from bench.errors import BadInput, require, suggestion, visible
@@ -29,31 +27,9 @@ from bench.trial import TASK, Result, canonical
 from reports.before_after import ResultSet
 from reports.before_after_arms import WAITING
 
-
-@dataclass(frozen=True, kw_only=True)
-class _Arm(PlannedArm):
-    model: str = ""
-    title: str = ""
-
-    __pydantic_config__ = ConfigDict(extra="ignore")
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Plan(Plan):
-    arms: tuple[_Arm, ...]
-    question: str = ""
-    about: str = ""
-    hash: str = ""
-    command: str = ""
-
-    __pydantic_config__ = ConfigDict(extra="ignore")
-
-
-_ASKED = ("study", "metrics", "seeds", "looks", "arms", "trainer")
-"""The parts of a plan that are read."""
-
-
-_PLAN = TypeAdapter(_Plan)
+_ASKED = ("study", "question", "about", "metrics", "seeds", "looks", "hash", "command", "trainer")
+"""The parts of a plan that are read, beside its arms."""
+_MISREAD = "is damaged, or of no known format", "run its study again"
 
 
 def is_stored(source: str) -> bool:
@@ -121,7 +97,7 @@ def _table(rows: list[dict[str, Any]], metric: str) -> pd.DataFrame:
     return pd.DataFrame([{**empty, **row} for row in rows])
 
 
-def _plans(ledger: Ledger) -> Iterator[_Plan]:
+def _plans(ledger: Ledger) -> Iterator[Plan]:
     """The plans of a ledger. One that cannot be read is warned of: it may be of a study not asked for."""
     for path in sorted((ledger.root / "plans").glob("*.json")):
         try:
@@ -130,7 +106,7 @@ def _plans(ledger: Ledger) -> Iterator[_Plan]:
             ledger.warn(f"{error}; skipped")
 
 
-def _chosen(plans: Mapping[str, _Plan], study: str, source: str) -> _Plan:
+def _chosen(plans: Mapping[str, Plan], study: str, source: str) -> Plan:
     """The plan of the study, or the only one that there is."""
     if study in plans:
         return plans[study]
@@ -148,34 +124,26 @@ def _chosen(plans: Mapping[str, _Plan], study: str, source: str) -> _Plan:
     return next(iter(plans.values()))
 
 
-def _plan(path: Path) -> _Plan:
-    with _known_format(path, "plan"):
-        plan = unseal(read_required(path))["plan"]
-        return _PLAN.validate_json(canonical({name: plan[name] for name in _ASKED if name in plan}))
+def _plan(path: Path) -> Plan:
+    with explaining_misread(path, *_MISREAD):
+        stored = unseal(read_required(path))["plan"]
+        known = {field.name for field in fields(PlannedArm)}
+        arms = [{name: arm[name] for name in arm if name in known} for arm in stored["arms"]]
+        return PLAN.validate_json(
+            canonical({**{name: stored[name] for name in _ASKED if name in stored}, "arms": arms})
+        )
 
 
 def _result(path: Path, id: str, ledger: Ledger) -> tuple[dict[str, Any], Result]:
-    """A result as it is stored, and the parts that every version has; up to format 5 details lay in it."""
-    with _known_format(path, "result"):
+    """A result as it is stored, and the parts that are read."""
+    with explaining_misread(path, *_MISREAD):
         body = unseal(read_required(path))
-        stored = body["result"] | (ledger.details(id, body["details"]) if "details" in body else {})
+        stored = body["result"] | ledger.details(id, body["details"])
         task = {name: stored["trial"][name] for name in TASK if name in stored["trial"]}
         trial = ChapterTrial(model="", seed=int(stored["trial"]["seed"]), **task)
         parts = ("status", "reason", "metrics", "roles", "fingerprints", "environment")
         read = {name: stored[name] for name in parts if name in stored}
         return stored, Result.from_dict({"metrics": {}, "roles": {}, **read, "trial": trial.to_dict()})
-
-
-@contextmanager
-def _known_format(path: Path, what: str) -> Iterator[None]:
-    """Raise BadInput for a file that is damaged or lacks a needed field."""
-    try:
-        yield
-    except BadInput:
-        raise
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        rule = f"is damaged or no {what} of a known format"
-        raise BadInput(rule, place=path, cure="run its study again") from error
 
 
 def _row(stored: Mapping[str, Any], result: Result, metric: str, plan: Plan) -> dict[str, Any]:
@@ -235,7 +203,7 @@ def _of_mlflow(source: str, address: str, study: str, metric: str) -> ResultSet:
     where, _, commit = address.partition("#")
     name, runs = read_ended_runs(where, study)
     arms: dict[str, dict[int, EndedRun]] = {}
-    for run in sorted(runs, key=lambda run: run.started):
+    for run in runs:
         arm = run.tags.get("unrolled.arm") or run.params.get("arm") or run.tags.get("arm")
         seed = run.params.get("seed") or run.tags.get("seed") or ""
         if arm and seed.isdecimal() and run.commit.startswith(commit):

@@ -49,8 +49,7 @@ def _of_mlflow(where: str, experiment: str) -> pd.DataFrame:
     _, runs = read_ended_runs(where, experiment, flag="--experiment")
     rule = f"experiment {experiment!r} has no finished run"
     require(any(run.done for run in runs), rule, place=public(where))
-    ordered = sorted(runs, key=lambda run: run.started)
-    return pd.DataFrame([{**run.tags, **run.params, **run.metrics, STATUS: run.end} for run in ordered])
+    return pd.DataFrame([{**run.tags, **run.params, **run.metrics, STATUS: run.end} for run in runs])
 
 
 def of_page(table: pd.DataFrame, source: str) -> bool:

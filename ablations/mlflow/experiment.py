@@ -107,7 +107,6 @@ class EndedRun:
     """A run that ended, whoever logged it."""
 
     status: str  # FINISHED | FAILED | KILLED
-    started: int  # unix milliseconds
     params: Mapping[str, str]
     tags: Mapping[str, str]
     metrics: Mapping[str, float]
@@ -132,8 +131,8 @@ class EndedRun:
 def read_ended_runs(where: str, study: str, flag: str = "--study") -> tuple[str, list[EndedRun]]:
     """A study's name and its ended runs: of the experiment `unrolled/STUDY`, or STUDY; the only one for "".
 
-    `flag` is the one that chooses. Raises BadInput with the reason when MLflow cannot be read, or several
-    studies fit.
+    The runs come in the order of their starts. `flag` is the one that chooses an experiment. Raises BadInput
+    with the reason when MLflow cannot be read, or several studies fit.
     """
     path = sqlite_path(where)
     if path is not None and not path.exists():  # MLflow would create it
@@ -149,9 +148,9 @@ def read_ended_runs(where: str, study: str, flag: str = "--study") -> tuple[str,
             have = ", ".join(sorted(ours or known)) or "there is none"
             what = "it has several studies" if named or not study else f"it has no experiment {study!r}"
             raise BadInput(what, place=public(where), cure=f"choose an experiment with {flag}: {have}")
-        every = [(run.info, run.data) for run in runs(client, known[named[0]])]
+        every = sorted(runs(client, known[named[0]]), key=lambda run: run.info.start_time or 0)
     return named[0].removeprefix("unrolled/"), [
-        EndedRun(info.status, info.start_time or 0, data.params, data.tags, data.metrics)
-        for info, data in every
-        if info.end_time and data.tags.get("unrolled.role", "trial") == "trial"
+        EndedRun(run.info.status, run.data.params, run.data.tags, run.data.metrics)
+        for run in every
+        if run.info.end_time and run.data.tags.get("unrolled.role", "trial") == "trial"
     ]

@@ -313,7 +313,7 @@ def path_of(ledger: Ledger, study: str) -> Path:
 def _read(path: Path) -> Plan | None:
     """The plan in a file; None where there is none. Raises BadInput where it cannot be read or is no plan."""
     try:
-        return _PLAN.validate_json(canonical(unseal(path.read_bytes())["plan"]))
+        return PLAN.validate_json(canonical(unseal(path.read_bytes())["plan"]))
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -323,4 +323,5 @@ def _read(path: Path) -> Plan | None:
 
 
 _CURE = "run its study again, which sets it aside"
-_PLAN = TypeAdapter(Plan)
+PLAN = TypeAdapter(Plan)
+"""Reads a stored plan."""
