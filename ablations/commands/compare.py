@@ -142,8 +142,7 @@ def _before_after(sources: Sequence[str], options: CompareOptions) -> int:
     require(finite, "infinite lets everything pass", place="--speed-margin", cure="give a number")
     kinds = [result_sets.kind_of(source) for source in sources]
     before, after = map(public, sources)
-    cure = f"compare {KINDS}"
-    require(kinds[0] == kinds[1], f"is not of {before}'s kind", place=after, cure=cure)
+    require(kinds[0] == kinds[1], f"is not of {before}'s kind", place=after, cure=f"compare {KINDS}")
     require(len(options.metric) < 2, "is given twice: before and after are judged by one", place="--metric")
     compared = {"timings": _timings, "tables": _tables, "results": _results}[kinds[0]](sources, options)
     print(screen_of_both(compared), end="")

@@ -140,6 +140,5 @@ def translate_errors(where: str, how: str, again: str = "") -> Iterator[None]:
         if "Max retries exceeded" in str(error):  # of urllib3
             cure = f"start it (`make ui`), or correct the address{then}"
             raise BadInput("nothing answers", place=f"MLflow at {public(where)}", cure=cure) from error
-        rule = f"MLflow at {public(where)} cannot be {how} ({one_line(error)})"
         cure = f"put that right or change MLFLOW_TRACKING_URI{then}" if again else "correct the address"
-        raise BadInput(rule, cure=cure) from error
+        raise BadInput(f"MLflow at {public(where)} cannot be {how} ({one_line(error)})", cure=cure) from error

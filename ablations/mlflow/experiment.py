@@ -38,7 +38,8 @@ class Experiment:
             self.id = str(self.client.create_experiment(name, folder))
             return
         self.id, folder = str(found.experiment_id), found.artifact_location
-        if sqlite_path(where) and folder != artifacts_uri(where):
+        elsewhere = folder.startswith("file:") and not f"{folder}/".startswith(f"{artifacts_uri(where)}/")
+        if sqlite_path(where) and elsewhere:
             cure = "move it away, and `unrolled sync` writes another one"
             raise BadInput(f"was copied or moved: its artifacts are in {folder}", place=where, cure=cure)
         if found.lifecycle_stage == "deleted":

@@ -28,8 +28,7 @@ class ProgramSettings:
         if self.table.function:
             require(not self.table.run, "stands beside `run`", key="function", cure="keep one of them")
             return
-        rule, cure = "is missing", 'write run = "python train.py --seed {seed}"'
-        require(self.table.run, rule, key="run", cure=cure)
+        require(self.table.run, "is missing", key="run", cure='write run = "python train.py --seed {seed}"')
         fields = fields_of(self.table.run)
         names = {field.name for field in fields}
         cure = "add --seed {seed}, or what its flag is; env SEED={seed} in front sets a variable"
