@@ -256,5 +256,4 @@ def _with_checksum(whole: bytes) -> bytes:
     return head + f'"sha256":"{hashlib.sha256(whole).hexdigest()}"}}\n'.encode()
 
 
-_CHECKSUM_BYTES = len(_with_checksum(b"{}")) - 1
-"""Bytes that a checksum takes at the end of a file."""
+_CHECKSUM_BYTES = len(_with_checksum(b"{}")) - 1  # bytes that a checksum takes at the end of a file

@@ -18,8 +18,7 @@ from pathlib import Path
 import psutil
 
 PREFIX = "unrolled-run-"
-MARK = "UNROLLED_RUN"
-"""The variable with the folder, in the environment of what belongs to the run."""
+MARK = "UNROLLED_RUN"  # the variable with the folder, in the environment of what belongs to the run
 
 LONGEST = 60
 """Bytes of the path above the folder: its own name and that of multiprocessing's socket take 38 more."""

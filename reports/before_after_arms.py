@@ -21,11 +21,9 @@ from reports.statistics.speed_ratio import Speed
 from reports.statistics.verdicts import Direction, Verdict
 from reports.trials import numbers_of
 
-WAITING = "waiting"
-"""The status of a trial that was planned and has no result."""
+WAITING = "waiting"  # the status of a trial that was planned and has no result
 _SILENT = ("corpus", "source", "seed")  # a path, the code itself, the pairing: no change of settings
-LISTED = 5
-"""Names and seeds that a remark lists before it counts the rest."""
+LISTED = 5  # names and seeds that a remark lists before it counts the rest
 
 
 @dataclass(frozen=True, kw_only=True)

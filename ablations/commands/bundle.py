@@ -15,13 +15,12 @@ from tempfile import TemporaryDirectory
 
 from ablations import run_folder
 from ablations.commands.plan import load_plugins
-from ablations.commands.programs import find_program, with_files
 from ablations.commands.report import compare_plan, read, render
 from ablations.ledger import Ledger, read_required
 from ablations.options import StoredOptions
 from ablations.study import plan as plans
 from ablations.study.plan import Plan
-from ablations.study.retraining import as_today
+from ablations.study.retraining import as_today, find_program, with_files
 from bench.chapter.text import BIBLE, HUMAN_NUMBERS
 from bench.chapter.trial import ChapterTrial
 from bench.errors import BadInput, plural, require

@@ -19,11 +19,11 @@ from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 from ablations.commands.bundle import DESCRIPTION, below
-from ablations.commands.programs import with_files
 from ablations.commands.report import compare_plan, read, render
 from ablations.ledger import Ledger
 from ablations.study import plan as plans
 from ablations.study.plan import Plan
+from ablations.study.retraining import with_files
 from bench import plugins
 from bench.chapter.identity import package_hash
 from bench.chapter.trial import ChapterTrial
@@ -31,8 +31,7 @@ from bench.errors import BadInput, plural, visible
 from bench.program.trial import ProgramTrial
 from bench.trial import Result
 
-MAX_BYTES, MAX_FILES = 2**31, 100_000
-"""Of a bundle's files together."""
+MAX_BYTES, MAX_FILES = 2**31, 100_000  # of a bundle's files together
 NAMES = re.compile(
     r"ledger/plans/[0-9a-f]{16}\.json|ledger/trials/[0-9a-f]{2}/[0-9a-f]{12,64}\.json"
     r"|ledger/details/[0-9a-f]{2}/[0-9a-f]{12,64}\.[0-9a-f]{16}\.json|pages(/\w[\w.-]*)+"

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from ablations.commands import benchmarks, result_sets, study_tables, tables
+from ablations.commands import result_sets, study_tables, tables
 from ablations.commands.plan import load_plugins, load_studies, print_plans
 from ablations.commands.run import run_studies
 from ablations.mlflow.database import public
@@ -24,8 +24,7 @@ from reports.comparison import Comparison
 from reports.render import render
 from reports.tables import screen
 
-FAILED = 3
-"""The exit code of a comparison in which an arm is worse, or not shown to be no worse than before."""
+FAILED = 3  # the exit code of a comparison in which an arm is worse, or not shown to be no worse than before
 
 
 def compare(sources: Sequence[str], options: CompareOptions) -> int:
@@ -154,7 +153,7 @@ def _before_after(sources: Sequence[str], options: CompareOptions) -> int:
 def _timings(sources: Sequence[str], options: CompareOptions) -> BeforeAfter:
     flags = ("study", "metric", "lower", "higher", *COLUMNS)
     refuse(options, flags, "is for results, and these are benchmarks", "leave it out")
-    sides = map(benchmarks.timings, sources)
+    sides = map(tables.timings, sources)
     return compare_timings(*sides, margin=options.speed_margin, require_speed=options.require_speed)
 
 

@@ -33,8 +33,7 @@ if TYPE_CHECKING:
     from reports.comparison import Comparison
 
 
-INTERRUPTED = 130
-"""The exit code after Ctrl-C."""
+INTERRUPTED = 130  # the exit code after Ctrl-C
 
 
 def run(names: Sequence[str], options: RunOptions) -> int:

@@ -25,8 +25,7 @@ from ablations.study.plan import Plan
 from bench.errors import BadInput
 from bench.trial import Result, Trial
 
-FIRST_BATCH_SECONDS = 120.0
-"""What the first batch of an arm may take."""
+FIRST_BATCH_SECONDS = 120.0  # what the first batch of an arm may take
 DRAINING = "finishing the running trials; Ctrl-C again stops them"
 
 

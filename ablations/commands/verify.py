@@ -16,7 +16,6 @@ from ablations import run_folder
 from ablations.commands import bundle_check
 from ablations.commands.device import device_of_plan
 from ablations.commands.plan import load_plugins
-from ablations.commands.programs import find_program, with_files
 from ablations.commands.train import trial_conditions
 from ablations.ledger import Ledger
 from ablations.options import VerifyOptions, refuse
@@ -24,7 +23,7 @@ from ablations.runner.parallel import TrialConditions, run_trials
 from ablations.runner.process import plain_reason
 from ablations.study import plan as plans
 from ablations.study.plan import Plan
-from ablations.study.retraining import as_today
+from ablations.study.retraining import as_today, find_program, with_files
 from bench.differences import differences, numbers
 from bench.errors import plural, require, visible
 from bench.machine_kind import kind, machine_difference
@@ -88,8 +87,7 @@ def replay(
     return 0 if same == len(results) else 1
 
 
-REPEATS = 4
-"""How many times the distance of two equal trials a third one may be away."""
+REPEATS = 4  # how many times the distance of two equal trials a third one may be away
 
 
 class Replay(NamedTuple):

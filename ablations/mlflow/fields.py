@@ -19,8 +19,7 @@ TAG_LENGTH = 8000
 NAME_LENGTH = 250  # of runs and of keys
 DIGEST_LENGTH = 8  # as MLflow makes them: more do not fit into the column
 
-MACHINE = "machine."
-"""Prefix of the tags that describe the kind of machine."""
+MACHINE = "machine."  # prefix of the tags that describe the kind of machine
 
 Point = tuple[str, float, int, int]  # name, value, unix milliseconds, step
 

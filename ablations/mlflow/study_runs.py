@@ -22,18 +22,11 @@ from ablations.mlflow.fields import (
 from ablations.study.plan import Plan
 from bench.trial import Result, Scalar, canonical
 
-PARENT = "mlflow.parentRunId"
-"""Tag with the run under which MLflow's pages list a run."""
-
-NOTE = "mlflow.note.content"
-"""Tag with a description, in Markdown."""
-
-ROLE = "unrolled.role"
-"""Tag: trial, arm, search or study."""
-PLAN = "unrolled.plan"
-"""Tag with the plan's mark, see `plan_mark`."""
-SUMMARY = "unrolled.summary"
-"""Tag with the hash of what an arm's run shows."""
+PARENT = "mlflow.parentRunId"  # tag with the run under which MLflow's pages list a run
+NOTE = "mlflow.note.content"  # tag with a description, in Markdown
+ROLE = "unrolled.role"  # tag: trial, arm, search or study
+PLAN = "unrolled.plan"  # tag with the plan's mark, see `plan_mark`
+SUMMARY = "unrolled.summary"  # tag with the hash of what an arm's run shows
 
 ENDED = ("FINISHED", "FAILED")
 

@@ -14,8 +14,7 @@ from ablations.mlflow.fields import MACHINE, TAG_LENGTH, key, metric_key, text
 from ablations.study.plan import Plan
 from bench.metric import Metric
 
-ARMS, TRIALS = "by-arm", "trials"
-"""The saved views."""
+ARMS, TRIALS = "by-arm", "trials"  # the saved views
 
 MOST_COLUMNS = 8  # of factors: a wider table cannot be read
 

@@ -12,8 +12,7 @@ from ablations.mlflow.study_runs import ArmRun, StudyRuns
 from ablations.study.plan import Plan
 from bench.trial import Result
 
-PATIENCE = 30.0
-"""A run gives up waiting when no job has ended for so many seconds."""
+PATIENCE = 30.0  # a run gives up waiting when no job has ended for so many seconds
 
 
 class Writer:

@@ -29,7 +29,7 @@ from ablations import run_folder
 from ablations.ledger import MISREAD
 from ablations.runner import child, gpus
 from ablations.runner.child import Limits, TaskSpec
-from ablations.runner.usage import Usage
+from ablations.runner.gpus import Usage
 from bench import plugins
 from bench.errors import BadInput, plural, require
 from bench.nvidia import Gpu
@@ -48,8 +48,7 @@ ENVIRONMENT = {
 }
 """The environment of every trial's process."""
 
-FORK_SERVER_LOST = 255
-"""The exit code where the fork server died, or could not start the process."""
+FORK_SERVER_LOST = 255  # the exit code where the fork server died, or could not start the process
 
 PRELOADED = ["ablations.runner.fork_server", "ablations.runner.child"]
 """The modules that the fork server imports first."""
@@ -248,8 +247,7 @@ def _end_group(process: BaseProcess) -> None:
 
 _starting = threading.Lock()
 _running: set[BaseProcess] = set()
-_preloaded: set[str] = set()
-"""The modules of the present fork server."""
+_preloaded: set[str] = set()  # the modules of the present fork server
 
 
 def _restart_fork_server(modules: list[str]) -> None:

@@ -19,15 +19,11 @@ from ablations.study.trainer import Settings, Trainer, title
 from bench.errors import BadInput, require, suggestion
 from bench.trial import canonical
 
-LIMIT = 10_000
-"""Trials that are planned without a confirmation."""
+LIMIT = 10_000  # trials that are planned without a confirmation
 
-LOOKS = 10, 15, 20, 30, 40
-"""Of a study that gives neither looks nor seeds, and does not tune."""
-FEWEST = 5
-"""Seeds of the earliest look."""
-MOST_LOOKS = 20
-"""Looks of a study: their distribution is simulated, in seconds."""
+LOOKS = 10, 15, 20, 30, 40  # of a study that gives neither looks nor seeds, and does not tune
+FEWEST = 5  # seeds of the earliest look
+MOST_LOOKS = 20  # looks of a study: their distribution is simulated, in seconds
 
 AA_NAME = "A/A: the baseline again"
 AA_OFFSET = 1000

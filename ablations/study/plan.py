@@ -6,7 +6,7 @@ edited study has other trials and another plan, so that no old result can enter 
 
 import hashlib
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields, replace
 from itertools import groupby
@@ -18,7 +18,6 @@ from pydantic import ConfigDict, Field, TypeAdapter
 from ablations.ledger import Ledger, seal, unseal
 from ablations.study import tuning
 from ablations.study.loading import load
-from ablations.study.seen_data import seen_pairs
 from ablations.study.study import Arm, ArmDescription, Study
 from ablations.study.study_file import shipped
 from bench.errors import BadInput
@@ -27,8 +26,7 @@ from bench.metric import Metric
 from bench.tracking import Tracking, tracking_of
 from bench.trial import Result, Trial, canonical
 
-Id = Annotated[str, Field(pattern="^[0-9a-f]{12,}$")]
-"""A trial's identity: it becomes the name of a file."""
+Id = Annotated[str, Field(pattern="^[0-9a-f]{12,}$")]  # a trial's identity: it becomes the name of a file
 
 _STRICT = ConfigDict(strict=True, extra="forbid")
 
@@ -65,7 +63,7 @@ class Plan:
     """A study as decided, and when. `hash` is the sha256 of the resolved study, `command` what was typed.
 
     `searches` are each tuned arm at each level, `tuned` the winners: known once every search has ended.
-    `seen` counts, by arm, the pairs whose results were there when the plan was declared (see `seen_data`):
+    `seen` counts, by arm, the pairs whose results were there when the plan was declared (see `_seen_pairs`):
     none of a study as it ships, which was declared before. `earlier` are the study's other plans of which
     there are results. `device` is what every trial is trained on, cpu or cuda, so that no contrast straddles
     two; "" of an earlier version.
@@ -243,8 +241,32 @@ def _declare(plan: Plan, before: Plan | None, ledger: Ledger, trials: Sequence[T
     if again:
         return replace(plan, planned=again.planned, seen=again.seen, earlier=others)
     ships = plan.study in shipped() and plan.hash == load(plan.study).plan
-    seen = {} if ships else seen_pairs(plan.arms, trials, ledger)
+    seen = {} if ships else _seen_pairs(plan.arms, trials, ledger)
     return replace(plan, seen=seen, earlier=others)
+
+
+def _seen_pairs(arms: Sequence[PlannedArm], trials: Iterable[Trial], ledger: Ledger) -> dict[str, int]:
+    """By arm, the number of its seeds of which results of both it and its baseline are in the ledger.
+
+    The first arm is the baseline. A result counts for every trial of its settings, data and seed, whatever
+    study and code it is of: an edited comment makes no seed fresh. `trials` are those of the arms; without
+    them only results of the same code are recognised.
+    """
+    results = list(ledger.trials_with_results())
+    contents = set(map(_content, results))
+    seen = {trial.id for trial in results} | {trial.id for trial in trials if _content(trial) in contents}
+    by_name, pairs = {arm.name: arm for arm in arms}, {}
+    for arm in arms[1:]:
+        base = by_name.get(arm.against, arms[0])
+        count = sum(id in seen and base.trials.get(seed) in seen for seed, id in arm.trials.items())
+        if count:
+            pairs[arm.name] = count
+    return pairs
+
+
+def _content(trial: Trial) -> bytes:
+    """What is trained, and on what, without the code that does it."""
+    return canonical({**trial.declared, "data": trial.data})
 
 
 def stored(name: str, ledger: Ledger) -> Plan:
@@ -323,5 +345,4 @@ def _read(path: Path) -> Plan | None:
 
 
 _CURE = "run its study again, which sets it aside"
-PLAN = TypeAdapter(Plan)
-"""Reads a stored plan."""
+PLAN = TypeAdapter(Plan)  # reads a stored plan

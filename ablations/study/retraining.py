@@ -1,14 +1,20 @@
-"""Trials that were trained before: which they are, and why some are trained again."""
+"""Trials that were trained before: which they are, why some are trained again, and a program's files.
+
+A ledger does not tell where a program lies, so that none runs: its files are those of a study's file that the
+user names, or those of a bundle that the user trusts.
+"""
 
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
 from ablations.ledger import Ledger
+from ablations.study import loading
 from ablations.study import plan as plans
 from ablations.study.plan import Plan
 from bench.errors import BadInput, plural
 from bench.identity import changes
+from bench.program.trial import ProgramTrial
 from bench.trial import Result, Trial
 
 
@@ -62,3 +68,23 @@ def reasons(before: Plan, plan: Plan, todo: Sequence[Trial], ledger: Ledger) -> 
         f"{reason}: {plural(count, 'trial')} to train; the earlier results stay in the ledger"
         for reason, count in found.items()
     ]
+
+
+def find_program(study: str) -> tuple[str, ProgramTrial | None]:
+    """A study's name, and its program, where the study is given by the path of a file that has one."""
+    if not study.endswith(".toml"):
+        return study, None
+    loaded = loading.load(study, confirmed=True)
+    trial = loaded.baseline.trial()
+    return loaded.name, trial if isinstance(trial, ProgramTrial) else None
+
+
+def with_files(result: Result, program: ProgramTrial | None) -> Result:
+    """A result whose trial has the files of this program, if it runs it."""
+    trial = result.trial
+    if program is None or not isinstance(trial, ProgramTrial):
+        return result
+    if (trial.run, trial.function) != (program.run, program.function):
+        return result
+    files = {name: getattr(program, name) for name in ("folder", "code", "data_files", "packages")}
+    return replace(result, trial=replace(trial, **files))

@@ -20,8 +20,7 @@ from bench.trial import Result, Scalar
 SEARCH_OFFSET = 2000
 """The first seed of a search: away from a study's own seeds and, by as much again, from its A/A arm's."""
 
-SEARCH = " (search)"
-"""How the name of a search ends."""
+SEARCH = " (search)"  # how the name of a search ends
 
 
 def searches(file: StudyFile, arms: Sequence[Arm]) -> tuple[Arm, ...]:

@@ -33,7 +33,7 @@ THREADS = ("OMP", "MKL", "OPENBLAS", "NUMEXPR")
 """What begins the names of the variables that tell libraries how many threads to take."""
 
 MEASURED = "seconds", "memory_peak"
-MEASURED_ON_A_GPU = (*MEASURED, "gpu_memory_peak")  # the last one by `ablations.runner.usage`
+MEASURED_ON_A_GPU = (*MEASURED, "gpu_memory_peak")  # the last one by `ablations.runner.gpus`
 """Metrics that every program has."""
 
 LINE = 1 << 20  # bytes of a line, of which a longer one makes several

@@ -1,5 +1,9 @@
 """Which GPU a trial's process sees, and what is read of it meanwhile."""
 
+import os
+import signal
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -8,7 +12,7 @@ from gpu_trials import WORK, trial
 from nvml_stand_in import Machine, uuid
 
 from ablations.ledger import Ledger
-from ablations.runner import usage
+from ablations.runner import gpus as gpus_
 from ablations.runner.parallel import Counts, TrialConditions, run_trials
 from bench.chapter.trial import ChapterTrial
 from bench.devices import usable
@@ -85,7 +89,7 @@ def test_out_of_memory_is_one_failed_trial_with_a_cure_and_the_rest_goes_on(
 def test_a_trial_has_its_gpus_utilisation_and_memory(
     nvml: Machine, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(usage, "EVERY", 0.05)
+    monkeypatch.setattr(gpus_, "EVERY", 0.05)
     nvml.has({"busy": 40, "used": 1000}, {"busy": 80, "used": 2000})
     results = ran(ledger, [trial(seed, sleep=0.5) for seed in (0, 1)], 2)
     seen = {
@@ -100,10 +104,41 @@ def test_a_trial_has_its_gpus_utilisation_and_memory(
 def test_a_gpu_that_cannot_be_read_has_no_metrics_and_its_trial_is_done(
     nvml: Machine, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(usage, "EVERY", 0.05)
+    monkeypatch.setattr(gpus_, "EVERY", 0.05)
     nvml.has({})
     gpus = usable().gpus
     nvml.has()
     assert run_trials([trial(sleep=0.5)], ledger, TrialConditions(work=WORK, gpus=gpus)) == Counts(done=1)
     result = ledger.read(trial(sleep=0.5).id)
     assert result is not None and "gpu_memory_used" not in result.metrics
+
+
+SLEEPS = "import subprocess, sys; print(subprocess.Popen(['sleep', '600']).pid, flush=True); input()"
+
+
+def test_a_process_that_ends_gives_no_more_samples_and_no_error(nvml: Machine) -> None:
+    nvml.has({})
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    early = gpus_.Usage(child.pid, usable().gpus[0])
+    child.communicate()
+    early.sample()
+    assert early.gpu_metrics() == {}
+
+
+def test_the_gpu_is_read_as_a_whole_and_its_memory_of_the_trials_processes_too(
+    nvml: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gpus_, "EVERY", 0.0)
+    with subprocess.Popen(
+        [sys.executable, "-c", SLEEPS], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as parent:
+        assert parent.stdout
+        child = parent.stdout.readline().strip()
+        nvml.has({"used": 1024, "busy": 37, "users": {parent.pid: 100, child: 200, os.getpid(): 400}})
+        seen = gpus_.Usage(parent.pid, usable().gpus[0])
+        seen.sample()
+        nvml.has({"used": 900, "busy": 39, "users": {}})
+        seen.sample()
+        os.kill(int(child), signal.SIGKILL)
+        parent.communicate()
+    assert seen.gpu_metrics() == {"gpu_utilisation": 38, "gpu_memory_used": 1024, "gpu_memory_peak": 300}
