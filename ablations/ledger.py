@@ -129,7 +129,12 @@ class Ledger:
         why = "damaged"
         try:
             body = unseal(data)
-            _check_format(int(body["format"]), path)
+            require(
+                body["format"] == FORMAT,
+                f"has format {body['format']}, and this version of unrolled reads {FORMAT}",
+                place=path,
+                cure="choose another results folder, or the version that wrote it",
+            )
             fields = body["result"]
             if whole:
                 why = "its details are damaged or missing"
@@ -200,12 +205,6 @@ class Ledger:
             self.warn(f"{path}: {why}; it could not be moved ({error.strerror})")
         else:
             self.warn(f"{path}: {why}; moved to {aside}")
-
-
-def _check_format(format: int, path: Path) -> None:
-    rule = f"has format {format}, and this version of unrolled reads {FORMAT}"
-    cure = "choose another results folder, or the version that wrote it"
-    require(format == FORMAT, rule, place=path, cure=cure)
 
 
 def read_bytes(path: Path) -> bytes | None:

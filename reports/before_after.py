@@ -103,7 +103,9 @@ def compare_results(
     """
     design = Design(study="", metrics=(metric,), arms=(), test_share=test_share)
     scale, after = design.scale(metric), _rename_baseline(before, after)
-    arms, added = _pair_arms(before, after, metric)
+    rows, rows_after = rows_by_arm(before.table, metric), rows_by_arm(after.table, metric)
+    arms = [PairedArm(name=name, before=own, after=rows_after.get(name, {})) for name, own in rows.items()]
+    added = [name for name in rows_after if name not in rows]
     machines = [(row.machine, row_after.machine) for arm in arms for row, row_after in arm.pairs.values()]
     if metric.name.startswith("speed") and (reason := unlike([kind for pair in machines for kind in pair])):
         raise BadInput(reason, place=after.name, key=metric.name, cure="train both sides on one machine")
@@ -177,13 +179,6 @@ def _rename_baseline(before: ResultSet, after: ResultSet) -> ResultSet:
     if not all(names) or after.baseline in set(before.table.arm) or before.baseline in set(after.table.arm):
         return after
     return replace(after, table=after.table.replace({"arm": {after.baseline: before.baseline}}))
-
-
-def _pair_arms(before: ResultSet, after: ResultSet, metric: Metric) -> tuple[list[PairedArm], list[str]]:
-    """The arms before with their rows on both sides, and the names of those that are there after alone."""
-    rows, rows_after = rows_by_arm(before.table, metric), rows_by_arm(after.table, metric)
-    arms = [PairedArm(name=name, before=own, after=rows_after.get(name, {})) for name, own in rows.items()]
-    return arms, [name for name in rows_after if name not in rows]
 
 
 def _judge_arms(arms: list[PairedArm], metric: Metric, design: Design) -> dict[str, Verdict]:

@@ -1,7 +1,7 @@
 """One arm before and after a change: its rows on both sides by seed, and what keeps it from passing."""
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any
@@ -126,7 +126,8 @@ def faults(arm: PairedArm, verdict: Verdict | None, scale: Scale) -> Iterator[st
         yield "is missing from the candidate"
         return
     yield from _unfinished(arm)
-    yield from _other_tasks(arm.changed_settings)
+    if task := [name for name in TASK if name in arm.changed_settings]:
+        yield f"another task, so that the numbers cannot be compared: {', '.join(task)} changed"
     yield from _contradictions(arm)
     if not arm.identical:
         yield from _not_shown(verdict, scale)
@@ -165,11 +166,6 @@ def _unfinished(arm: PairedArm) -> Iterator[str]:
         yield f"{plural(len(failures), 'new failure')}, seed {listed_up_to(failures, LISTED)}: {reason}"
     if waiting := [seed for seed, row in arm.after.items() if not row.ended]:
         yield f"has no result for seed {listed_up_to(waiting, LISTED)}: run the study to its end"
-
-
-def _other_tasks(changed: Iterable[str]) -> Iterator[str]:
-    if fields_of_task := [name for name in TASK if name in changed]:
-        yield f"another task, so that the numbers cannot be compared: {', '.join(fields_of_task)} changed"
 
 
 def notes(arm: PairedArm) -> Iterator[str]:

@@ -24,9 +24,12 @@ def screen(changes: BeforeAfter) -> str:
     if rest := len(changes.arms) - len(shown):
         failed = sum(bool(arm.faults) for arm in _worst_first(changes)[_ROWS:])
         lines.append(f"   and {rest} more, of which {failed or 'none'} failed")
-    reasons = [_wrap(f"✗ {short(name)}: {why}") for name, why in _why(changes)]
-    reasons += [_wrap(f"  {note}") for note in _asides(changes)]
-    return "\n".join([*lines, *_choose_reasons(reasons)]) + "\n"
+    reasons = [f"✗ {short(name)}: {why}" for name, why in _why(changes)]
+    reasons += [f"  {note}" for note in _asides(changes)]
+    wrapped = [line for reason in reasons for line in _wrap(reason)]
+    lines += ["", *wrapped[:_REASONS]] if wrapped else []
+    lines += ["  and more (--markdown FILE has all of it)"] if len(wrapped) > _REASONS else []
+    return "\n".join(lines) + "\n"
 
 
 def markdown(changes: BeforeAfter) -> str:
@@ -115,14 +118,3 @@ def _code(text: str) -> str:
 
 def _wrap(line: str) -> list[str]:
     return textwrap.wrap(short(line, 3 * WIDTH), WIDTH, subsequent_indent="    ", break_on_hyphens=False)
-
-
-def _choose_reasons(reasons: Sequence[Sequence[str]]) -> list[str]:
-    """As many reasons as there is room for, and how many are left out."""
-    lines: list[str] = []
-    for i, reason in enumerate(reasons):
-        room = _REASONS - (i < len(reasons) - 1)  # the last line tells of the rest
-        if len(lines) + len(reason) > room:
-            return ["", *lines, f"  and {len(reasons) - i} more remarks (--markdown FILE has all of them)"]
-        lines += reason
-    return ["", *lines] if lines else []

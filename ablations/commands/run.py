@@ -22,7 +22,6 @@ from ablations.mlflow.writer import Writer
 from ablations.options import RunOptions
 from ablations.study import plan as plans
 from ablations.study import retraining
-from ablations.study.plan import Plan
 from ablations.study.study import Study
 from bench.differences import is_clock
 from bench.errors import plural, visible
@@ -90,11 +89,12 @@ def _run_study(
             device = device.one_at_a_time()
         print(f"{visible(study.name)}: {device}", flush=True)
         plan, trials = plans.decide(study, _command(), device.kind)
+        known = {id: r for id, r in read(plan, ledger).items() if r.done or not options.retry}
         with closing(Writer(tracking_uri())) as writer:
             study_run = StudyRun(
                 plan=plan,
                 trials=trials,
-                scheduler=_schedule(plan, ledger, options.retry),
+                scheduler=SeedScheduler(plan, known),
                 ledger=ledger,
                 writer=writer,
                 options=options,
@@ -148,11 +148,6 @@ def _print_outcome(
         why = "have no result, as the run was interrupted" if interrupted else ended
         print(f"{plural(left, 'trial')} of this look {why}: run again", file=sys.stderr)
     return ends["failed"] + (0 if interrupted or timed_out else left)
-
-
-def _schedule(plan: Plan, ledger: Ledger, retry: bool) -> SeedScheduler:
-    """What the stored results decide; with `retry` those that failed are wanted again."""
-    return SeedScheduler(plan, {id: r for id, r in read(plan, ledger).items() if r.done or not retry})
 
 
 def _remarks(comparison: "Comparison") -> Iterator[str]:

@@ -51,14 +51,10 @@ class Budget:
         """Whether a trial has been measured."""
         return self._expected > 0
 
-    @property
-    def pace(self) -> float:
-        """Seconds that trials took, for each that was expected."""
-        return self._taken / self._expected if self.has_learned else 1.0
-
     def allows(self, expected: float) -> bool:
         """Whether a trial that starts now is expected to end in time."""
-        fits = time.monotonic() + expected * self.pace <= self._end
+        pace = self._taken / self._expected if self.has_learned else 1.0
+        fits = time.monotonic() + expected * pace <= self._end
         self.has_refused = self.has_refused or not fits
         return fits
 

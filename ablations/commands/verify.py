@@ -132,13 +132,9 @@ def _compared(result: Result, again: Result | None, why: str, apart: Mapping[str
         return Replay(result, unplayed=plain_reason(again))
     if why:
         return Replay(result, unplayed=f"{why}, {_apart(result, again)}")
-    if apart and all(_near(name, result, again, REPEATS * most) for name, most in apart.items()):
-        return Replay(result)
-    return Replay(result, differs=difference(result, again))
-
-
-def _near(name: str, one: Result, two: Result, most: float) -> bool:
-    return abs(one.metrics.get(name, inf) - two.metrics.get(name, inf)) <= most
+    then, now = result.metrics, again.metrics
+    near = [abs(then.get(name, inf) - now.get(name, inf)) <= REPEATS * most for name, most in apart.items()]
+    return Replay(result, differs="" if near and all(near) else difference(result, again))
 
 
 def _apart(result: Result, again: Result) -> str:
