@@ -109,8 +109,12 @@ def run(study: str | study.Study, options: RunOptions = RunOptions()) -> Outcome
     `study` is the name of a shipped one, the path of a .toml, or one made by `Study`. Failed trials are
     results: the outcome's text names the seeds. Raises BadInput, and KeyboardInterrupt after Ctrl-C.
     """
-    rule, cure = "is called by a trial that imports its module", 'write it below if __name__ == "__main__":'
-    require("UNROLLED_SEED" not in os.environ, rule, place="run", cure=cure)
+    require(
+        "UNROLLED_SEED" not in os.environ,
+        "is called by a trial that imports its module",
+        place="run",
+        cure='write it below if __name__ == "__main__":',
+    )
     from ablations.commands.run import (  # MLflow and more, which reading results does not need
         INTERRUPTED,
         run_studies,
@@ -195,8 +199,12 @@ def compare(
     Raises BadInput for an unknown study, arm or direction, for another metric without `delta`, and if the two
     arms share no seed.
     """
-    rule, cure = "is not a number above 0", "give the difference that does not matter"
-    require(0 <= delta < math.inf, rule, key="delta", cure=cure)
+    require(
+        0 <= delta < math.inf,
+        "is not a number above 0",
+        key="delta",
+        cure="give the difference that does not matter",
+    )
     found = _by_metric(_comparison(study, folder), metric, delta)
     rows = {row.arm.name: row for row in found.rows}
     rule, cure = f"study {found.design.study!r} has none of this name", f"it has: {', '.join(rows)}"
@@ -217,8 +225,10 @@ def _compare_alone(found: Comparison, row: ComparedArm, base: ComparedArm, metri
     """The verdict on two arms by the seeds of the first look, corrected for nothing."""
     values, seeds = values_of(found.table, metric.name, found.design), found.first_look([row, base])
     ours, theirs = (select_seeds(values[side.arm.name], seeds) for side in (row, base))
-    rule = f"arms {row.arm.name!r} and {base.arm.name!r}: no seed has a result of both"
-    require(ours.keys() & theirs.keys(), rule)
+    require(
+        ours.keys() & theirs.keys(),
+        f"arms {row.arm.name!r} and {base.arm.name!r}: no seed has a result of both",
+    )
     pair = {row.arm.name: (ours, theirs)}
     (verdict,) = judged(pair, delta=metric.delta, lower_is_better=metric.lower_is_better).values()
     return verdict
@@ -269,8 +279,12 @@ def _by_metric(found: Comparison, metric: str, delta: float = 0.0) -> Comparison
     """The view by a metric; the first metric's where the study does not name it and `delta` is given."""
     study, metrics = found.design.study, found.design.metrics
     known = metric_columns(found.table, found.design)
-    cure = suggestion(metric, known)
-    require(not metric or not known or metric in known, f"no result has {metric!r}", key="metric", cure=cure)
+    require(
+        not metric or not known or metric in known,
+        f"no result has {metric!r}",
+        key="metric",
+        cure=suggestion(metric, known),
+    )
     view = found.by(metric) if metric else found
     if view is None and not delta:
         declared = ", ".join(one.name for one in metrics)

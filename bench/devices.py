@@ -66,8 +66,9 @@ def usable(*, with_torch: bool = True) -> Usable:
     unused = tuple(_misfit(gpu, version, compiled) for gpu in found if gpu not in gpus)
     if gpus:
         return Usable(gpus, unused)
-    cure = "install a torch that is compiled for it (https://pytorch.org)"
-    return Usable((), unused, "; ".join(unused), cure)
+    return Usable(
+        (), unused, "; ".join(unused), "install a torch that is compiled for it (https://pytorch.org)"
+    )
 
 
 def torch_build() -> tuple[str, str]:

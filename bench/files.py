@@ -60,8 +60,11 @@ def explaining_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        cure = "make room or make the folder writable, then run again; everything recorded so far is kept"
-        raise BadInput(f"cannot be written ({error.strerror})", place=path, cure=cure) from error
+        raise BadInput(
+            f"cannot be written ({error.strerror})",
+            place=path,
+            cure="make room or make the folder writable, then run again; everything recorded so far is kept",
+        ) from error
 
 
 def make_folder(folder: Path) -> None:

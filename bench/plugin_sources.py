@@ -113,8 +113,11 @@ class Reads:
 def _uncounted(path: Path, place: str) -> BadInput:
     is_code = path.suffix in (".py", *EXTENSION_SUFFIXES)
     line = f"import {path.name.partition('.')[0]}" if is_code else f"data_file({path.name!r})"
-    rule = f"reads {path.name}, which its trials' identity does not count"
-    return BadInput(rule, place=place, cure=f"write `{line}` at the top of the plug-in")
+    return BadInput(
+        f"reads {path.name}, which its trials' identity does not count",
+        place=place,
+        cure=f"write `{line}` at the top of the plug-in",
+    )
 
 
 def imported_names(path: Path, package: str) -> Iterator[str]:

@@ -145,8 +145,9 @@ def compare_timings(
     )
     pairs = {name: (runs, runs_after[name]) for name, runs in runs_before.items() if name in runs_after}
     if not pairs:
-        cure = "compare runs of the same tests"
-        raise BadInput(f"has no benchmark of {before.name}", place=after.name, cure=cure)
+        raise BadInput(
+            f"has no benchmark of {before.name}", place=after.name, cure="compare runs of the same tests"
+        )
     ratios = ratios_of_rounds(pairs, margin)
     missing = listed_up_to([name for name in runs_before if name not in ratios], LISTED)
     lost = [f"not compared, for want of rounds on both sides: {missing}"] if missing else []

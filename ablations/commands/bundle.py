@@ -71,8 +71,12 @@ def _check_parts(results: Iterable[Result], study: str) -> None:
     """Raise BadInput if `verify` could not train a result again: for want of a plug-in, or after an edit."""
     for trial in {(r.trial.source, r.trial.data): r.trial for r in results}.values():
         today, why = as_today(trial)
-        rule, cure = f"no one could train it again: {why}", f"restore that, or `unrolled run {study}`"
-        require(today, rule, place=f"study {study!r}", cure=cure)
+        require(
+            today,
+            f"no one could train it again: {why}",
+            place=f"study {study!r}",
+            cure=f"restore that, or `unrolled run {study}`",
+        )
 
 
 def _files(

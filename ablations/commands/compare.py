@@ -43,8 +43,12 @@ def compare(sources: Sequence[str], options: CompareOptions) -> int:
     if sources[1:]:
         return _of_models(sources, options)
     (source,) = sources
-    rule, cure = "is a model, and one alone has nothing to be compared with", "name two models"
-    require(source not in ZOO, rule, place=source, cure=cure)
+    require(
+        source not in ZOO,
+        "is a model, and one alone has nothing to be compared with",
+        place=source,
+        cure="name two models",
+    )
     refuse(options, _TRAINED, "is for models that are trained", "leave it out, or name two models")
     if not source.startswith("mlflow:"):
         refuse(options, ("experiment",), "is for mlflow:URI", "leave it out")
@@ -122,9 +126,12 @@ def _of_models(sources: Sequence[str], options: CompareOptions) -> int:
     (study,) = load_studies([declared], options)
     for arm in study.arms[1:]:
         other = study.other_task(arm)
-        rule = f"cannot be compared with {first}, as it is of another task: {', '.join(other)}"
-        cure = "name models of one task, and give its settings one value: --set KEY=VALUE"
-        require(not other, rule, place=arm.name, cure=cure)
+        require(
+            not other,
+            f"cannot be compared with {first}, as it is of another task: {', '.join(other)}",
+            place=arm.name,
+            cure="name models of one task, and give its settings one value: --set KEY=VALUE",
+        )
     if options.dry_run:
         return print_plans([declared], options)
     code, comparisons = run_studies([study], options)
@@ -169,8 +176,12 @@ def _results(sources: Sequence[str], options: CompareOptions) -> BeforeAfter:
     after = result_sets.results(sources[1], options.study or before.study, name)
     declared = next(iter(before.metrics), None)
     delta = delta or (declared.delta if declared else 0.0)
-    rule, cure = f"has no plan that declares δ of {name}", f"give --metric {name}=0.02"
-    require(delta > 0, rule, place=before.name, cure=cure)
+    require(
+        delta > 0,
+        f"has no plan that declares δ of {name}",
+        place=before.name,
+        cure=f"give --metric {name}=0.02",
+    )
     metric = tables.metric(name, delta, options, declared.better if declared else "")
     return _of_both(before, after, metric, options)
 
@@ -179,8 +190,12 @@ def _tables(sources: Sequence[str], options: CompareOptions) -> BeforeAfter:
     """Two tables with the same columns: rows of one arm and pair are before and after."""
     refuse(options, ("study",), "is for results folders and MLflow", "leave it out")
     columns = tables.columns(options)
-    cure = "name the column that tells which rows belong together"
-    require(columns.pair, "is missing", place="--pair", cure=cure)
+    require(
+        columns.pair,
+        "is missing",
+        place="--pair",
+        cure="name the column that tells which rows belong together",
+    )
     (metric,) = columns.metrics
     arranged = [elsewhere.arrange(tables.read(source, ""), columns, source) for source in sources]
     before, after = (

@@ -84,8 +84,12 @@ def _check_effects(plan: Plan, arms: Sequence[PlannedArm], known: Mapping[str, R
 
     marks, baseline = {arm.name: told(arm) for arm in arms}, arms[0].name
     same = len(seeds) > 1 and len(set(marks[baseline])) == 1
-    rule = f"seeds {seeds[0]} and {seeds[-1]} tell the same numbers: the seed has no effect"
-    require(not same, rule, place=f"arm {baseline!r}", cure="seed every random draw with it")
+    require(
+        not same,
+        f"seeds {seeds[0]} and {seeds[-1]} tell the same numbers: the seed has no effect",
+        place=f"arm {baseline!r}",
+        cure="seed every random draw with it",
+    )
     shown = " and ".join(map(str, seeds))
     speed = any(is_clock(metric.name) for metric in plan.metrics)  # may change alone
     for arm in arms[1:] if not speed else ():

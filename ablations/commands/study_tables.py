@@ -45,8 +45,12 @@ def shipped(study: str) -> pd.DataFrame:
     """
     loading.load(study)
     file = FOLDER / f"{study}.csv"
-    cure = f"`unrolled run {study}` makes some"
-    require(file.is_file(), "has no results that come with Unrolled", place=f"study {study!r}", cure=cure)
+    require(
+        file.is_file(),
+        "has no results that come with Unrolled",
+        place=f"study {study!r}",
+        cure=f"`unrolled run {study}` makes some",
+    )
     with resources.as_file(file) as path:
         table = tables.read(str(path), "")
     study_of(table)

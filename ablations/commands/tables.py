@@ -50,8 +50,9 @@ def read(source: str, experiment: str) -> pd.DataFrame:
 def _of_mlflow(where: str, experiment: str) -> pd.DataFrame:
     """The ended runs of an experiment: end, metrics, parameters and tags, in this order of rank."""
     _, runs = read_ended_runs(where, experiment, flag="--experiment")
-    rule = f"experiment {experiment!r} has no finished run"
-    require(any(run.done for run in runs), rule, place=public(where))
+    require(
+        any(run.done for run in runs), f"experiment {experiment!r} has no finished run", place=public(where)
+    )
     return pd.DataFrame([{**run.tags, **run.params, **run.metrics, STATUS: run.end} for run in runs])
 
 
@@ -115,8 +116,12 @@ def _stored_run(file: Path) -> dict[str, Any]:
 
 def of_page(table: pd.DataFrame, source: str) -> bool:
     """Whether a table is the trials.csv of a page. Raises BadInput for its comparison.csv."""
-    rule, cure = "is a page's comparison.csv, which has no trials", "give the trials.csv beside it"
-    require(not {"arm", "seeds_ok", "verdict"} <= {*table.columns}, rule, place=source, cure=cure)
+    require(
+        not {"arm", "seeds_ok", "verdict"} <= {*table.columns},
+        "is a page's comparison.csv, which has no trials",
+        place=source,
+        cure="give the trials.csv beside it",
+    )
     return {"trial", "arm", "seed", "status"} <= {*table.columns}
 
 
@@ -138,13 +143,18 @@ def _test_share(pair: Sequence[str], options: CompareOptions) -> float:
     given = bool(options.folds) + bool(options.test_share)
     require(given < 2, "says what --folds says", place="--test-share", cure="leave one of them out")
     require(pair or not given, "is missing", place="--pair", cure="name the column of the fold")
-    rule, cure = "folds are not independent", "add --folds 10, for ten of them, or --test-share"
-    require(given or not {"fold", "folds"} & {*pair}, rule, place=f"--pair {options.pair}", cure=cure)
-    rule, cure = (
-        "names several columns",
-        "name the one whose values are independent: over the others rows are averaged",
+    require(
+        given or not {"fold", "folds"} & {*pair},
+        "folds are not independent",
+        place=f"--pair {options.pair}",
+        cure="add --folds 10, for ten of them, or --test-share",
     )
-    require(given or len(pair) < 2, rule, place=f"--pair {options.pair}", cure=cure)
+    require(
+        given or len(pair) < 2,
+        "names several columns",
+        place=f"--pair {options.pair}",
+        cure="name the one whose values are independent: over the others rows are averaged",
+    )
     return 1 / options.folds if options.folds else options.test_share or 0.0
 
 
@@ -165,8 +175,12 @@ def check_directions(options: CompareOptions) -> None:
         ("higher", options.higher, options.lower),
     ):
         for column in columns:
-            rule, cure = "names no metric, or one of both directions", "give a column of --metric, and once"
-            require(column in names - {*others}, rule, place=f"--{flag} {column}", cure=cure)
+            require(
+                column in names - {*others},
+                "names no metric, or one of both directions",
+                place=f"--{flag} {column}",
+                cure="give a column of --metric, and once",
+            )
 
 
 def metric_and_delta(given: str) -> tuple[str, float]:

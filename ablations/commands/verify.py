@@ -104,8 +104,9 @@ def sample(plan: Plan, ledger: Ledger, number: int) -> list[Result]:
     random.SystemRandom().shuffle(ended)
     results = (ledger.read(result.trial.id) for result in ended)
     drawn = list(islice(filter(None, results), number))
-    cure = f"`unrolled run {plan.study}` trains them"
-    require(drawn, f"study {plan.study!r} has no finished trial", cure=cure)
+    require(
+        drawn, f"study {plan.study!r} has no finished trial", cure=f"`unrolled run {plan.study}` trains them"
+    )
     return drawn
 
 

@@ -138,7 +138,10 @@ def translate_errors(where: str, how: str, again: str = "") -> Iterator[None]:
         yield
     except (MlflowException, SQLAlchemyError, sqlite3.Error, ImportError, OSError) as error:
         if "Max retries exceeded" in str(error):  # of urllib3
-            cure = f"start it (`make ui`), or correct the address{then}"
-            raise BadInput("nothing answers", place=f"MLflow at {public(where)}", cure=cure) from error
+            raise BadInput(
+                "nothing answers",
+                place=f"MLflow at {public(where)}",
+                cure=f"start it (`make ui`), or correct the address{then}",
+            ) from error
         cure = f"put that right or change MLFLOW_TRACKING_URI{then}" if again else "correct the address"
         raise BadInput(f"MLflow at {public(where)} cannot be {how} ({one_line(error)})", cure=cure) from error

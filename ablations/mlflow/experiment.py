@@ -40,8 +40,11 @@ class Experiment:
         self.id, folder = str(found.experiment_id), found.artifact_location
         elsewhere = folder.startswith("file:") and not f"{folder}/".startswith(f"{artifacts_uri(where)}/")
         if sqlite_path(where) and elsewhere:
-            cure = "move it away, and `unrolled sync` writes another one"
-            raise BadInput(f"was copied or moved: its artifacts are in {folder}", place=where, cure=cure)
+            raise BadInput(
+                f"was copied or moved: its artifacts are in {folder}",
+                place=where,
+                cure="move it away, and `unrolled sync` writes another one",
+            )
         if found.lifecycle_stage == "deleted":
             self.client.restore_experiment(self.id)
 

@@ -40,8 +40,9 @@ def ui_command(where: str, port: int) -> list[str]:
     rebinding), and takes nothing from pages of other hosts.
     """
     if where.startswith("http"):
-        rule = f"{public(where)} is a server already"
-        raise BadInput(rule, place="MLFLOW_TRACKING_URI", cure="open it in a browser")
+        raise BadInput(
+            f"{public(where)} is a server already", place="MLFLOW_TRACKING_URI", cure="open it in a browser"
+        )
     set_environment()
     options = {
         "backend-store-uri": where,

@@ -139,8 +139,11 @@ def _check_workers(client: Client, address: str, device: str) -> None:
             refused = f"cannot load unrolled ({refused}): install the same there"
         require(not refused, visible(f"worker {worker_address} {refused}"))
     if answers and not _count_slots(client, device):
-        cure = "start one worker a GPU, with --nthreads 1 --resources GPU=1"
-        raise BadInput("no worker declares a GPU", place=f"--cluster {address}", cure=cure)
+        raise BadInput(
+            "no worker declares a GPU",
+            place=f"--cluster {address}",
+            cure="start one worker a GPU, with --nthreads 1 --resources GPU=1",
+        )
 
 
 @contextmanager

@@ -152,8 +152,12 @@ def _run_all(
 
         return run_on_cluster(conditions.cluster, conditions, todo, queue, record, shutdown)
     on_gpus, workers = any(trial.device != "cpu" for trial in todo), min(conditions.workers, len(todo))
-    cure = "see `nvidia-smi`, or use --device cpu"
-    require(conditions.gpus or not on_gpus, "no GPU was given to train on", place="device cuda", cure=cure)
+    require(
+        conditions.gpus or not on_gpus,
+        "no GPU was given to train on",
+        place="device cuda",
+        cure="see `nvidia-smi`, or use --device cpu",
+    )
     slots = GpuSlots(conditions.gpus, workers)
 
     def next_trial() -> Trial | None:

@@ -48,8 +48,11 @@ def _added(added: AddOneTable, baseline: Settings, trainer: Trainer) -> Iterator
     for name in _distinct("add_one", added.factors):
         factor = _factor("add_one", name, base, trainer)
         level = trainer.complete(base)[factor.key]
-        rule = f"{name!r} changes nothing: its base already has {factor.key} = {level}"
-        require(level == factor.off, rule, key="add_one")
+        require(
+            level == factor.off,
+            f"{name!r} changes nothing: its base already has {factor.key} = {level}",
+            key="add_one",
+        )
         yield _arm({**added.base, factor.key: factor.on}, f"{prefix}+ {factor.title}")
 
 
@@ -72,8 +75,12 @@ def _within(
 ) -> Iterator[ArmTable]:
     """The cells that others are compared with, and then these."""
     for key in _distinct("within", keys):
-        rule, cure = f"{key!r} is no setting of the grid", suggestion(key, cells[0].set)
-        require(key in cells[0].set, rule, key="within", cure=cure)
+        require(
+            key in cells[0].set,
+            f"{key!r} is no setting of the grid",
+            key="within",
+            cure=suggestion(key, cells[0].set),
+        )
 
     def content(changes: Settings) -> bytes:
         return canonical(trainer.resolve(trainer.inherit(baseline, changes)))
@@ -84,8 +91,11 @@ def _within(
         wanted = {key: cell.set[key] for key in keys}
         base = named.get(content(wanted))
         if base is None:
-            rule = f"no cell has {title(trainer, wanted)} and the baseline's levels otherwise"
-            raise BadInput(rule, key="within", cure="add them")
+            raise BadInput(
+                f"no cell has {title(trainer, wanted)} and the baseline's levels otherwise",
+                key="within",
+                cure="add them",
+            )
         if base == title(trainer, cell.set):
             yield cell
         else:

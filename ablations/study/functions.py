@@ -21,8 +21,12 @@ def function_tables(
     without a value.
     """
     place, parameters = f"function {function.__name__!r}", inspect.signature(function).parameters
-    cure = "add it, and seed every random draw with it"
-    require("seed" in parameters, "has no parameter `seed`", place=place, cure=cure)
+    require(
+        "seed" in parameters,
+        "has no parameter `seed`",
+        place=place,
+        cure="add it, and seed every random draw with it",
+    )
     rest = {name: each for name, each in parameters.items() if name not in PLACES}
     defaults = {name: each.default for name, each in rest.items() if isinstance(each.default, Scalar)}
     named = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY
@@ -46,11 +50,18 @@ def _find(function: Callable[..., Any], place: str) -> tuple[Path, str]:
     """The file and the name of a function's module, by which another process imports it."""
     module = sys.modules[function.__module__]
     nested = "<" in function.__qualname__ or "." in function.__qualname__
-    cure = "define it at the top of a module, with def"
-    require(not nested, "is defined within something else", place=place, cure=cure)
+    require(
+        not nested,
+        "is defined within something else",
+        place=place,
+        cure="define it at the top of a module, with def",
+    )
     written, file = Path(inspect.getsourcefile(function) or ""), getattr(module, "__file__", None)
     if file is None or written.resolve() != Path(file).resolve():
-        cure = "begin the cell with %%writefile train.py, then import it from there"
-        raise BadInput("is of a notebook's cell, which no other process can import", place=place, cure=cure)
+        raise BadInput(
+            "is of a notebook's cell, which no other process can import",
+            place=place,
+            cure="begin the cell with %%writefile train.py, then import it from there",
+        )
     name = Path(file).stem if module.__name__ == "__main__" else module.__name__
     return Path(file).resolve(), name

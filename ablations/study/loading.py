@@ -211,8 +211,12 @@ def _arm(file: StudyFile, table: ArmTable, before: Sequence[Arm]) -> Arm:
     base = before[0]
     if table.against:
         base = _base(file, table.against, before)
-        rule = f"{table.against!r} is set to the very same"
-        require(base.settings != settings, rule, key="against", cure="change something")
+        require(
+            base.settings != settings,
+            f"{table.against!r} is set to the very same",
+            key="against",
+            cure="change something",
+        )
     old = base.flat
     return Arm(
         name=table.name or title(trainer, table.set),
@@ -230,8 +234,9 @@ def _base(file: StudyFile, name: str, before: Iterable[Arm]) -> Arm:
     """The arm that another one is compared with: any that comes before it."""
     require(not file.tuning, "a study that tunes compares every arm with its baseline", key="against")
     arms = {arm.name: arm for arm in before}
-    rule = f"no arm {name!r} comes before this one"
-    require(name in arms, rule, key="against", cure=suggestion(name, arms))
+    require(
+        name in arms, f"no arm {name!r} comes before this one", key="against", cure=suggestion(name, arms)
+    )
     return arms[name]
 
 
@@ -244,8 +249,10 @@ def _refuse_idle(file: StudyFile, arm: Arm, changes: Settings) -> None:
             without = arm.trainer.resolve(arm.trainer.inherit(file.baseline, rest))
         except BadInput:  # the others need this key: detach_every = 64 needs its window
             continue
-        rule = f"{key} = {changes[key]!r} changes nothing: without it the arm is the same"
-        require(without != arm.settings, rule)
+        require(
+            without != arm.settings,
+            f"{key} = {changes[key]!r} changes nothing: without it the arm is the same",
+        )
 
 
 def _merged(arms: Sequence[Arm]) -> tuple[Arm, ...]:

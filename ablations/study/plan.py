@@ -322,8 +322,11 @@ def of_studies(names: Sequence[str], ledger: Ledger) -> list[Plan]:
     """The stored plans of these studies, or of all. Raises BadInput where there is none."""
     found = [stored(name, ledger) for name in names] if names else all_stored(ledger)
     if not found:
-        cure = ledger.nearest_ledger_hint or "`unrolled run toggles` runs one"
-        raise BadInput("no study has been run yet", place=ledger.root.absolute(), cure=cure)
+        raise BadInput(
+            "no study has been run yet",
+            place=ledger.root.absolute(),
+            cure=ledger.nearest_ledger_hint or "`unrolled run toggles` runs one",
+        )
     return found
 
 

@@ -34,22 +34,37 @@ class ProgramSettings:
         cure = "add --seed {seed}, or what its flag is; env SEED={seed} in front sets a variable"
         require("seed" in names, "names no {seed}", key="run", cure=cure)
         for name in sorted(names - {*self.baseline, *PLACES}):
-            cure = f"set it in [baseline], or: {suggestion(name, [*self.baseline, *PLACES])}"
-            raise BadInput(f"names {{{name}}}, which [baseline] does not set", key="run", cure=cure)
+            raise BadInput(
+                f"names {{{name}}}, which [baseline] does not set",
+                key="run",
+                cure=f"set it in [baseline], or: {suggestion(name, [*self.baseline, *PLACES])}",
+            )
         for name in self.baseline:
-            cure = f"write {{{name}}} where the program is to get it, or take it out of [baseline]"
-            require(name in names, f"does not name {{{name}}}, a setting", key="run", cure=cure)
+            require(
+                name in names,
+                f"does not name {{{name}}}, a setting",
+                key="run",
+                cure=f"write {{{name}}} where the program is to get it, or take it out of [baseline]",
+            )
         for field in fields:
             boolean = isinstance(self.baseline.get(field.name), bool)
-            cure = f"write {{{field.name}?--{field.name}:--no-{field.name}}}, or what its flags are"
-            require(field.switch or not boolean, f"{{{field.name}}} is a boolean", key="run", cure=cure)
+            require(
+                field.switch or not boolean,
+                f"{{{field.name}}} is a boolean",
+                key="run",
+                cure=f"write {{{field.name}?--{field.name}:--no-{field.name}}}, or what its flags are",
+            )
             rule = f"{{{field.name}?…:…}} is no boolean in [baseline]"
             require(boolean or not field.switch, rule, key="run", cure=f"write {{{field.name}}}")
 
     def metrics(self, given: Sequence[MetricTable]) -> Sequence[MetricTable]:
         """What arms are judged by. Raises BadInput where a study gives no metric."""
-        cure = 'name what it tells: metrics = [{ name = "valid_loss", delta = 0.02 }]'
-        require(given, "is missing", key="metrics", cure=cure)
+        require(
+            given,
+            "is missing",
+            key="metrics",
+            cure='name what it tells: metrics = [{ name = "valid_loss", delta = 0.02 }]',
+        )
         return given
 
     def resolve(self, given: Settings) -> dict[str, Any]:

@@ -21,8 +21,12 @@ def seeds(given: int | str | Sequence[Any]) -> tuple[int, ...]:
     2³² − 1, and for one that is given twice.
     """
     if type(given) is int:
-        rule = f"{given!s:.60} is not a number of seeds from 1 to {MOST:,}"
-        require(1 <= given <= MOST, rule, key="seeds", cure=_CURE)
+        require(
+            1 <= given <= MOST,
+            f"{given!s:.60} is not a number of seeds from 1 to {MOST:,}",
+            key="seeds",
+            cure=_CURE,
+        )
         return tuple(range(given))
     if not isinstance(given, str | list | tuple):
         raise BadInput(f"{given!s:.60} is not a list of seeds", key="seeds", cure=_CURE)
@@ -33,8 +37,12 @@ def seeds(given: int | str | Sequence[Any]) -> tuple[int, ...]:
     for seed in found:
         check(seed, key="seeds", cure=cure)
     seed, count = Counter(found).most_common(1)[0]
-    cure = "keep one of them, as equal seeds are not independent"
-    require(count == 1, f"{seed} is given twice", key="seeds", cure=cure)
+    require(
+        count == 1,
+        f"{seed} is given twice",
+        key="seeds",
+        cure="keep one of them, as equal seeds are not independent",
+    )
     return tuple(found)
 
 

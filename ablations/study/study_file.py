@@ -265,8 +265,11 @@ def shipped() -> tuple[str, ...]:
 def read(name: str) -> tuple[str, str]:
     """A study's origin, for messages, and its text."""
     mine = name.endswith(".toml") or "/" in name or "\\" in name
-    cure = f"{suggestion(name, list(shipped()))} (your own: give the path of its .toml)"
-    require(mine or name in shipped(), f"no shipped study {name!r} exists", cure=cure)
+    require(
+        mine or name in shipped(),
+        f"no shipped study {name!r} exists",
+        cure=f"{suggestion(name, list(shipped()))} (your own: give the path of its .toml)",
+    )
     try:
         if not mine:
             return f"{name}.toml", (resources.files("ablations.studies") / f"{name}.toml").read_text("utf-8")

@@ -32,13 +32,18 @@ def searches(file: StudyFile, arms: Sequence[Arm]) -> tuple[Arm, ...]:
     """
     if file.tuning is None:
         return ()
-    rule = "name one setting and the levels to try, as in lr = [1e-3, 3e-3, 1e-2]"
-    require(len(file.tuning.levels) == 1, rule)
+    require(
+        len(file.tuning.levels) == 1, "name one setting and the levels to try, as in lr = [1e-3, 3e-3, 1e-2]"
+    )
     ((setting, values),) = file.tuning.levels.items()
     own = tuple(range(SEARCH_OFFSET, SEARCH_OFFSET + file.tuning.seeds))
     taken = {seed + arm.seed_offset for arm in arms for seed in arm.seeds}
-    rule = f"{own[0]} to {own[-1]} are the search's"
-    require(taken.isdisjoint(own), rule, key="seeds", cure="give the study lower seeds")
+    require(
+        taken.isdisjoint(own),
+        f"{own[0]} to {own[-1]} are the search's",
+        key="seeds",
+        cure="give the study lower seeds",
+    )
     trainer = arms[0].trainer
     levels = _levels(file.baseline, setting, values, trainer)
     tuned = [arm for arm in arms if _is_tuned(arm, arms[0], setting)]
@@ -71,8 +76,11 @@ def _levels(baseline: Settings, setting: str, values: Any, trainer: Trainer) -> 
     task = trainer.task(trainer.resolve(baseline))
     require(setting not in task, "decides the task, and losses of two tasks do not compare", place=setting)
     numeric = isinstance(values, list) and all(type(value) in (int, float) for value in values)
-    rule = "should be an array of two numbers or more, as in lr = [1e-3, 1e-2]"
-    require(numeric and len(values) > 1, rule, place=setting)
+    require(
+        numeric and len(values) > 1,
+        "should be an array of two numbers or more, as in lr = [1e-3, 1e-2]",
+        place=setting,
+    )
     settings = [trainer.resolve(trainer.inherit(baseline, {setting: value})) for value in values]
     levels = tuple(trainer.trial(fields).factors()[setting] for fields in settings)
     once = len(set(levels)) == len(levels)

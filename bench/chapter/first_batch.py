@@ -92,8 +92,12 @@ def _check_memory(trial: ChapterTrial, vocab: int) -> None:
     needed = (WEIGHT_BYTES * weights + LAYER_BYTES * layers) >> 20
     there = (os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")) >> 20
     settings = ", ".join(f"{key} = {value:,}" for key, value in sizes.items())
-    rule = f"needs at least {needed:,} MiB for its weights, of which this machine has {there:,}"
-    require(needed <= there, rule, key=f"model {trial.model!r} with {settings}", cure="lower them")
+    require(
+        needed <= there,
+        f"needs at least {needed:,} MiB for its weights, of which this machine has {there:,}",
+        key=f"model {trial.model!r} with {settings}",
+        cure="lower them",
+    )
 
 
 @contextmanager
@@ -124,13 +128,19 @@ def _first(split: Batches) -> Batches:
 
 
 def _check_class(trial: ChapterTrial, model: LanguageModel) -> None:
-    cure = "derive it from bench.chapter.models.recurrent.LanguageModel"
-    require(isinstance(model, LanguageModel), f"is a {type(model).__name__}", cure=cure)
+    require(
+        isinstance(model, LanguageModel),
+        f"is a {type(model).__name__}",
+        cure="derive it from bench.chapter.models.recurrent.LanguageModel",
+    )
     parts = dict(model.named_modules())
     for option, part in (("tying", "h_o"), ("dropout", "drop")):
         there = option not in trial.options or part in parts
-        rule = f"has the option {option!r} but no part self.{part}"
-        require(there, rule, cure="call it so, or rename the option")
+        require(
+            there,
+            f"has the option {option!r} but no part self.{part}",
+            cure="call it so, or rename the option",
+        )
 
 
 def _check_cell(trial: ChapterTrial, cell: nn.Module) -> None:
@@ -155,8 +165,7 @@ def _check_update(
     tokens, targets = batch
     with _refusing(trial, "fails on its first batch"), embeddings(model) as embedded:
         output = model.train()(tokens)
-    cure = "embed there, where detach_every is measured"
-    require(embedded, "never calls self.embed(tokens)", cure=cure)
+    require(embedded, "never calls self.embed(tokens)", cure="embed there, where detach_every is measured")
     triple = isinstance(output, tuple) and len(output) == 3
     require(triple, f"returns {type(output).__name__}", cure="return Output(logits, raw, dropped)")
     output = Output(*output)
@@ -165,8 +174,11 @@ def _check_update(
     attached = any(part.requires_grad for part in parts_of(model.state))
     require(not attached, "keeps its state with its history", cure="detach it after each batch")
     loss = F.cross_entropy(output.logits.flatten(0, -2), targets.flatten())
-    rule = f"gives a loss of {loss.item()} on the first batch"
-    require(torch.isfinite(loss), rule, cure="look at its weights and divisions")
+    require(
+        torch.isfinite(loss),
+        f"gives a loss of {loss.item()} on the first batch",
+        cure="look at its weights and divisions",
+    )
     for name in strengths(trial.options):
         with _naming(_penalty_named(name)):
             _check_penalty(trial, name, output)
@@ -174,8 +186,9 @@ def _check_update(
         sum(penalties(trial, output).values(), loss).backward()  # type: ignore[no-untyped-call]
     for name, weight in model.named_parameters():
         taught = weight.grad is not None or not weight.requires_grad
-        rule = f"gets no gradient for its parameter {name}"
-        require(taught, rule, cure="use it, take it out or detach less")
+        require(
+            taught, f"gets no gradient for its parameter {name}", cure="use it, take it out or detach less"
+        )
     with _refusing(trial, "fails on its second batch"):
         _check_second_batch(model, tokens)
 
@@ -218,13 +231,19 @@ def _check_evaluation(trial: ChapterTrial, model: LanguageModel, tokens: Tensor,
             answers.append(model(asked).logits)
     first, again, changed = answers
     unchanged = all(torch.equal(before[key], tensor) for key, tensor in model.state_dict().items())
-    cure = "change them while self.training alone"
-    require(unchanged, "changes its weights or buffers in evaluation", cure=cure)
+    require(
+        unchanged,
+        "changes its weights or buffers in evaluation",
+        cure="change them while self.training alone",
+    )
     how = "forget all of the state there, drop nothing out and draw no random numbers"
     require(torch.equal(first, again), "answers differently after reset() in evaluation", cure=how)
     causal = first.dim() < 3 or torch.allclose(first[:, :half], changed[:, :half], rtol=1e-3, atol=1e-5)
-    rule = "looks ahead: its answer to a word changes with the words after it"
-    require(causal, rule, cure="let it see the word and those before it")
+    require(
+        causal,
+        "looks ahead: its answer to a word changes with the words after it",
+        cure="let it see the word and those before it",
+    )
 
 
 def _check_seeded(trial: ChapterTrial, tokens: Tensor, vocab: int) -> None:
@@ -255,5 +274,6 @@ def _whole(trial: ChapterTrial) -> None:
         if "dtype" not in str(error):
             raise
         rule, key = f"{error}: gradients are measured in double precision", f"model {trial.model!r}"
-        cure = "make new tensors from what there is: x.new_zeros(…)"
-        raise BadInput(rule, place=place(error), key=key, cure=cure) from error
+        raise BadInput(
+            rule, place=place(error), key=key, cure="make new tensors from what there is: x.new_zeros(…)"
+        ) from error

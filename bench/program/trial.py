@@ -80,8 +80,12 @@ class ProgramTrial(Trial):
 
     def identify(self) -> Self:
         """The trial with the hashes of its files and the versions. Raises BadInput for missing files."""
-        cure = "name that: `unrolled verify FILE.toml`, `unrolled bundle FILE.toml`"
-        require(self.folder, "a program runs from its study's file alone", place=self.title, cure=cure)
+        require(
+            self.folder,
+            "a program runs from its study's file alone",
+            place=self.title,
+            cure="name that: `unrolled verify FILE.toml`, `unrolled bundle FILE.toml`",
+        )
         code, data = files_of(self.folder, self.code), files_of(self.folder, self.data_files)
         require(code, f"there is no code in {self.folder}", key="code", cure="name its files")
         source = _digest(code)
@@ -95,17 +99,24 @@ class ProgramTrial(Trial):
         for name, what in (("source", "its code"), ("data", "its data")):
             same = getattr(now, name) == getattr(self, name)
             require(same, f"{what} was edited after the study was planned", place=self.title, cure=again)
-        rule = f"{now.versions} is installed, but {self.versions} when the study was planned"
-        require(now.versions == self.versions, rule, place=self.title, cure=again)
+        require(
+            now.versions == self.versions,
+            f"{now.versions} is installed, but {self.versions} when the study was planned",
+            place=self.title,
+            cure=again,
+        )
 
     def files(self) -> dict[str, bytes]:
         """Its code and data, as far as they lie in its folder."""
         found = files_of(self.folder, (*self.code, *self.data_files))
         inside = {name: path for name, path in found.items() if not Path(name).is_absolute()}
         size = sum(path.stat().st_size for path in inside.values())
-        cure = "keep large data at one absolute path on every machine"
-        rule = f"has {size / 1e6:.0f} MB of files, more than are sent to workers"
-        require(size <= SHIPPED, rule, place=self.title, cure=cure)
+        require(
+            size <= SHIPPED,
+            f"has {size / 1e6:.0f} MB of files, more than are sent to workers",
+            place=self.title,
+            cure="keep large data at one absolute path on every machine",
+        )
         return {f"{self._place}/{name}": path.read_bytes() for name, path in inside.items()}
 
     def reading(self, data: Path) -> Self:
@@ -189,5 +200,6 @@ def _version(package: str) -> str:
     try:
         return version(package)
     except metadata.PackageNotFoundError as error:
-        cure = "install it, or take it out"
-        raise BadInput("is not installed", place="packages", key=repr(package), cure=cure) from error
+        raise BadInput(
+            "is not installed", place="packages", key=repr(package), cure="install it, or take it out"
+        ) from error
