@@ -47,6 +47,7 @@ from reports.statistics.contrasts import Contrast
 from reports.statistics.verdicts import Verdict
 from reports.statistics.verdicts import verdicts as judged
 from reports.statistics.wording import sentence
+from reports.tables import cells_by_metric
 from reports.trials import metric_columns, trial_record, values_of
 
 
@@ -249,19 +250,28 @@ def verdicts(study: str | pd.DataFrame, *, metric: str = "", folder: str | Path 
     return _verdicts(_by_metric(_comparison(study, folder), metric))
 
 
+_CELLS = {
+    "arm_mean": "pair_mean",
+    "baseline_mean": "pair_baseline",
+    "difference": "delta",
+    "unbiased": "delta_unbiased",
+    "low": "delta_low",
+    "high": "delta_high",
+    "level": "delta_level",
+    "better": "wins",
+    "p": "p_adjusted",
+    "p_same": "p_equivalent",
+}
+"""Columns of `verdicts`, by their names in a page's CSV."""
+
+
 def _verdicts(found: Comparison) -> pd.DataFrame:
     rows = []
     for row in found.rows_to_decide:
         if row.verdict and row.contrast:
-            k, v, ends = row.contrast, row.verdict, row.verdict.interval
-            about = {"arm": row.arm.name, "baseline": found.base(row).arm.name, "pairs": k.pairs}
-            levels = {"arm_mean": k.arm_mean, "baseline_mean": k.baseline_mean}
-            about |= {name: x if x is None else found.scale.read(x) for name, x in levels.items()}
-            changes: dict[str, Any] = {"difference": k.estimate, "unbiased": v.unbiased}
-            changes |= {"low": ends and ends.low, "high": ends and ends.high}
-            about |= {n: x if x is None else found.scale.read_difference(x) for n, x in changes.items()}
-            about |= {"level": ends and ends.level}
-            about |= {"better": k.wins, "p": v.difference.p, "p_same": v.equivalence.p}
+            v, cells = row.verdict, cells_by_metric(row, found)
+            about = {"arm": row.arm.name, "baseline": found.base(row).arm.name, "pairs": row.contrast.pairs}
+            about |= {name: cells[cell] for name, cell in _CELLS.items()}
             rows.append({**about, "direction": str(v.direction), "size": str(v.size), "verdict": v.text})
     return pd.DataFrame(rows)
 

@@ -152,16 +152,16 @@ def _record(row: ComparedArm, c: Comparison) -> dict[str, object]:
     if not c.design.looks:
         record |= dict.fromkeys(("state", "most_seeds"))
     for view in c.views:
-        cells = _by_metric(view.rows[row.index], view)
+        cells = cells_by_metric(view.rows[row.index], view)
         record |= {f"{view.metric.name}_{cell}": value for cell, value in cells.items()}
     return record | {"note": row.note, "witness": "; ".join(map(str, row.shown))}
 
 
-def _by_metric(row: ComparedArm, view: Comparison) -> dict[str, object]:
-    """Cells as the metric is measured; differences of one that is judged by its ratio are in per cent."""
+def cells_by_metric(row: ComparedArm, view: Comparison) -> dict[str, Any]:
+    """An arm by one metric, as that is measured; differences of one judged by its ratio are in per cent."""
     k, s, v, ends, also = row.contrast, row.summary, row.verdict, row.interval, view.scale.also
     level, change = (_of_known(read) for read in (view.scale.read, view.scale.read_difference))
-    cells: dict[str, object] = {"mean": level(s.mean), "sd": change(s.sd)}
+    cells: dict[str, Any] = {"mean": level(s.mean), "sd": change(s.sd)}
     cells |= {**_ends("mean", s.interval, level), "median": level(s.median)}
     cells |= {also.title: _of_known(also.read)(s.mean)} if also else {}
     cells |= {"pair_mean": level(k and k.arm_mean), "pair_baseline": level(k and k.baseline_mean)}

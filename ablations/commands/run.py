@@ -12,9 +12,8 @@ from ablations import run_folder
 from ablations.commands.device import choose_device
 from ablations.commands.first_trials import check_first_trials
 from ablations.commands.plan import load_studies, print_plans
-from ablations.commands.report import index, prepare_folder, read
+from ablations.commands.report import compare_plan, index, prepare_folder, read, render, report_parts
 from ablations.commands.seed_scheduler import SeedScheduler
-from ablations.commands.sync import publish
 from ablations.commands.train import Budget, StudyRun, try_first_batches, untried_arms
 from ablations.ledger import Ledger
 from ablations.mlflow.database import tracking_uri
@@ -103,8 +102,12 @@ def _run_study(
             )
             _begin(study_run)
             interrupted = (plan.of_program and check_first_trials(study_run)) or study_run.train()
-            results = read(study_run.plan, ledger)  # again: one may have been damaged or removed meanwhile
-            comparison, page = publish(writer, study_run.plan, results, options.out)
+            plan, arm_names = study_run.plan, study_run.plan.arm_names
+            results = read(plan, ledger)  # again: one may have been damaged or removed meanwhile
+            comparison = compare_plan(plan, results)
+            page = render(comparison, options.out)
+            writer.write_missing((arm_names[id], result) for id, result in results.items())
+            writer.publish(*report_parts(page, plan, comparison))
             if problem := writer.finish():
                 print(problem, file=sys.stderr)
     faults = _print_outcome(study_run, comparison, results, interrupted)

@@ -22,17 +22,13 @@ class Writer:
     20 s for a locked SQLite file (MLflow's busy_timeout) and 10 s for an answer of a server.
     """
 
-    def __init__(self, where: str, plan: Plan | None = None) -> None:
-        """Import mlflow and create its database on the thread.
-
-        No study is written before `open`, but that of `plan`: nothing waits, so MLflow may take its time.
-        """
+    def __init__(self, where: str) -> None:
+        """Import mlflow and create its database on the thread. No study is written before `open`."""
         self.error: Exception | None = None  # why nothing is written
-        self.written = 0  # trials
-        self._where, self._plan = where, plan
+        self._where = where
+        self._plan: Plan | None = None
         self._runs: StudyRuns | None = None
-        self._at_end = plan is not None
-        self._patience = None if plan else PATIENCE
+        self._at_end = False
         self._jobs: deque[Callable[[], object]] = deque()  # the first is under way
         self._closed = False
         self._changed = threading.Condition()
@@ -83,11 +79,11 @@ class Writer:
             self._changed.notify_all()
 
     def _wait(self) -> bool:
-        """Wait for every job. Returns False, with an error, once none has ended for `_patience` seconds."""
+        """Wait for every job. Returns False, with an error, once none has ended for `PATIENCE` seconds."""
         with self._changed:
             while self._jobs:
-                if not self._changed.wait(self._patience):
-                    self.error = TimeoutError(f"no answer within {self._patience:g} s")
+                if not self._changed.wait(PATIENCE):
+                    self.error = TimeoutError(f"no answer within {PATIENCE:g} s")
                     return False
         return True
 
@@ -115,7 +111,7 @@ class Writer:
 
     def _write_trial(self, arm: str, result: Result | None) -> None:
         if result is not None:
-            self.written += self._study_runs().write_trial(arm, result)
+            self._study_runs().write_trial(arm, result)
 
     def _study_runs(self) -> StudyRuns:
         if self._runs is None:

@@ -88,7 +88,7 @@ def logged_page(found: "Comparison", out: Path) -> Path:
 @contextmanager
 def replaced() -> Iterator[None]:
     """The command has these trials for its work, and neither MLflow nor pages."""
-    from ablations.commands import run, sync, train
+    from ablations.commands import run, train
 
     def conditions(*args: Any) -> TrialConditions:
         return replace(honest(*args), work="look_trials:act", preload=())
@@ -98,10 +98,9 @@ def replaced() -> Iterator[None]:
         for module, name, stand_in in (
             (train, "trial_conditions", conditions),
             (train, "render", logged_page),
-            (sync, "render", logged_page),
+            (run, "render", logged_page),
             (run, "Writer", Unlogged),
-            (sync, "report_parts", nothing),
-            *((run, name, nothing) for name in ("try_first_batches", "index")),
+            *((run, name, nothing) for name in ("report_parts", "try_first_batches", "index")),
         ):
             stack.enter_context(patch.object(module, name, stand_in))
         yield
