@@ -8,8 +8,7 @@ from pathlib import Path
 
 from bench.errors import BadInput
 
-PARTIAL = ".partial"
-"""How the name of a draft ends: `.NAME.PID.THREAD.partial`, in the folder of the file."""
+PARTIAL = ".partial"  # how the name of a draft ends: `.NAME.PID.THREAD.partial`, in the folder of the file
 
 
 def save(path: Path, data: bytes) -> None:

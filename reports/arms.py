@@ -11,8 +11,7 @@ from reports.statistics.arm_summary import ArmSummary, summarise
 
 Value = TypeVar("Value")
 
-Statuses = Mapping[str, Mapping[Any, str]]
-"""The status of every row by arm and, within it, by seed."""
+Statuses = Mapping[str, Mapping[Any, str]]  # the status of every row by arm and, within it, by seed
 
 Values = Mapping[str, Mapping[str, Mapping[Any, float]]]
 """A number by metric, arm and seed; infinite where the trial diverged, none where it failed otherwise."""

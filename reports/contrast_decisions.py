@@ -20,8 +20,7 @@ from reports.statistics.families import benjamini_hochberg, holm
 from reports.statistics.sequential import Looks
 from reports.statistics.verdicts import Size, Verdict, judge_contrasts
 
-Side = Mapping[Any, float]
-"""The numbers of one arm by seed."""
+Side = Mapping[Any, float]  # the numbers of one arm by seed
 Sides = Mapping[str, Side]
 
 

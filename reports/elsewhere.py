@@ -28,8 +28,7 @@ class Columns:
     test_share: float = 0.0  # of the data, where pairs are folds or splits of it
 
 
-STATUS = "status"
-"""The column that tells how a run ended, of a table that has it."""
+STATUS = "status"  # the column that tells how a run ended, of a table that has it
 ENDS = {
     **dict.fromkeys(("done", "finished", "completed", "success", "succeeded", "ok"), "done"),
     **dict.fromkeys(("failed", "failure", "error", "crashed", "killed", "timeout"), "failed"),

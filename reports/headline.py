@@ -18,11 +18,9 @@ from reports.formats import listed, quoted
 from reports.statistics.verdicts import Direction, Size, Verdict, verdicts
 from reports.statistics.wording import divergence
 
-NAMED = 3
-"""Arms of each verdict that the answer names before it counts the others."""
+NAMED = 3  # arms of each verdict that the answer names before it counts the others
 """The settings that decide which words are asked for."""
-Key = frozenset[tuple[str, Scalar]]
-"""An arm's other settings, by which it is found again on another task."""
+Key = frozenset[tuple[str, Scalar]]  # an arm's other settings, by which it is found again on another task
 Arms = Mapping[Key, ComparedArm]
 
 

@@ -57,5 +57,4 @@ class Presentation:
         return self.scales.get(metric, Scale(title=metric.replace("_", " ")))
 
 
-PLAIN = Presentation()
-"""That of any program."""
+PLAIN = Presentation()  # that of any program

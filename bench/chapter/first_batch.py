@@ -28,10 +28,8 @@ from bench.errors import BadInput, require
 from bench.plugins import place
 from bench.trial import Result
 
-WEIGHT_BYTES = 16
-"""A weight, its gradient and AdamW's two moments, four bytes each."""
-LAYER_BYTES = 2000
-"""The least that a layer takes beside its weights, in Python's objects."""
+WEIGHT_BYTES = 16  # a weight, its gradient and AdamW's two moments, four bytes each
+LAYER_BYTES = 2000  # the least that a layer takes beside its weights, in Python's objects
 Named = tuple[str, str]  # the file, "" in the zoo, and "model 'mine'"
 
 

@@ -38,10 +38,8 @@ REFERENCE = {"torch": "2.13.0", "fastai": "2.8.12", "cpu": "AMD EPYC", "cpu_capa
 Other machines may round sums in another way: MKL has other orders of summation for Intel's processors.
 """
 
-Triple = tuple[float, float, float]
-"""train_loss and valid_loss in nats a token, accuracy."""
-Digits = tuple[str, str, str]
-"""The same as they were printed."""
+Triple = tuple[float, float, float]  # train_loss and valid_loss in nats a token, accuracy
+Digits = tuple[str, str, str]  # the same as they were printed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,8 +101,7 @@ _ROWS = """
     lm6 0 3.026114 2.772102 0.153076
     lm7 14 0.036659 0.4024 0.882975
 """
-PRINTED: dict[str, dict[int, Digits]] = {}
-"""The printed rows by model and epoch."""
+PRINTED: dict[str, dict[int, Digits]] = {}  # the printed rows by model and epoch
 for _model, _epoch, *_digits in map(str.split, _ROWS.strip().splitlines()):
     PRINTED.setdefault(_model, {})[int(_epoch)] = (_digits[0], _digits[1], _digits[2])
 

@@ -12,8 +12,7 @@ from typing import Any
 
 from bench.errors import BadInput, require
 
-STEPS = "step", "epoch"
-"""The columns by which a row is a point of a curve."""
+STEPS = "step", "epoch"  # the columns by which a row is a point of a curve
 
 
 @dataclass

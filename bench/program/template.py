@@ -8,8 +8,7 @@ from typing import NamedTuple
 from bench.errors import BadInput, require
 from bench.trial import Scalar
 
-PLACES = "seed", "out"
-"""Names that every template may use beside those of the settings."""
+PLACES = "seed", "out"  # names that every template may use beside those of the settings
 
 _FIELD = re.compile(r"\{(\w+)(?:\?([^{}:]*):([^{}]*))?\}|\{\{|\}\}|[{}]")
 

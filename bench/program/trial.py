@@ -15,8 +15,7 @@ from bench.identity import version
 from bench.plugin_sources import imported_names
 from bench.trial import Scalar, Trial, canonical
 
-SHIPPED = 100_000_000
-"""Bytes of a program's files that are sent to a cluster's workers."""
+SHIPPED = 100_000_000  # bytes of a program's files that are sent to a cluster's workers
 
 
 @dataclass(frozen=True, kw_only=True)

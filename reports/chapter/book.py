@@ -16,8 +16,7 @@ from reports.statistics.contrasts import Interval
 from reports.statistics.estimators import prediction_p, t_interval
 from reports.statistics.power import ALPHA
 
-DIGITS = 6
-"""Decimals that the book prints."""
+DIGITS = 6  # decimals that the book prints
 
 
 @dataclass(frozen=True)

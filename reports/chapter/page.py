@@ -15,11 +15,9 @@ from reports.presentation import Extras
 from reports.statistics.speed_ratio import SpeedRatio, speed_ratio, unlike
 from reports.statistics.verdicts import verdicts
 
-BIGRAMS = "ngram-2"
-"""The counting baseline that every neural arm must beat."""
+BIGRAMS = "ngram-2"  # the counting baseline that every neural arm must beat
 
-Accuracies = tuple[ComparedArm, tuple[float | None, ...]]
-"""An arm, and its accuracy on each token role."""
+Accuracies = tuple[ComparedArm, tuple[float | None, ...]]  # an arm, and its accuracy on each token role
 
 
 def extras(c: Comparison, best: Comparison) -> Extras:

@@ -17,10 +17,8 @@ from reports.statistics.verdicts import Direction, Verdict, verdict
 
 Key = TypeVar("Key", bound=Hashable)
 Values = Mapping[int, float]
-Pair = tuple[Values, Values]
-"""The values of an arm and of its baseline by seed; infinite: diverged."""
-Adjust = Callable[[Sequence[float]], list[Adjusted]]
-"""A correction of a family's p values."""
+Pair = tuple[Values, Values]  # the values of an arm and of its baseline by seed; infinite: diverged
+Adjust = Callable[[Sequence[float]], list[Adjusted]]  # a correction of a family's p values
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,8 +21,7 @@ from scipy import special
 from reports.statistics.estimators import Floats
 from reports.statistics.power import CLAIM_SEEDS
 
-DRAWS = 1_000_000
-"""Simulated studies behind the p values of looks that have no stored table."""
+DRAWS = 1_000_000  # simulated studies behind the p values of looks that have no stored table
 _CHUNK = 100_000  # studies at a time: under 10 MB
 _EXACT = 500  # the smallest draws are all kept, larger ones 1 % of their rank apart
 
@@ -94,10 +93,8 @@ class Look:
         return self.weight * self.looks.critical(alpha, sides)
 
 
-LOOKS = Looks((10, 15, 20, 30, 40))
-"""The default looks. Their table is stored, from 10⁷ draws."""
-FIXED = Look(Looks((CLAIM_SEEDS,)))
-"""The only look of a design with a fixed number of seeds, whichever it is."""
+LOOKS = Looks((10, 15, 20, 30, 40))  # the default looks. Their table is stored, from 10⁷ draws.
+FIXED = Look(Looks((CLAIM_SEEDS,)))  # the only look of a design with a fixed number of seeds, whichever it is
 
 
 @lru_cache(maxsize=16)

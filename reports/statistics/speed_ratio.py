@@ -21,8 +21,7 @@ FEWEST = 3
 """Pairs of speeds, stored runs of a benchmark, or rounds of a run, from which a ratio has an interval."""
 
 
-Speed = tuple[float, Mapping[str, str]]
-"""Tokens a second, and the kind of the machine."""
+Speed = tuple[float, Mapping[str, str]]  # tokens a second, and the kind of the machine
 
 
 @dataclass(frozen=True, kw_only=True)

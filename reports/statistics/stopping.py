@@ -16,8 +16,7 @@ from reports.statistics.power import ALPHA, FEWEST_SEEDS
 from reports.statistics.sequential import Look, Looks
 
 Flags = NDArray[np.bool_]
-STUDIES = 4_000
-"""Simulated contrasts behind an expectation: a chance has a standard error of at most .008."""
+STUDIES = 4_000  # simulated contrasts behind an expectation: a chance has a standard error of at most .008
 _HALVINGS = 24  # of the range in which an estimate is sought
 
 
