@@ -157,7 +157,9 @@ class CompareOptions(RunOptions):
     """The MLflow experiment."""
     study: Annotated[str, Parameter(group=BEFORE_AFTER)] = ""
     """The study to compare, if there are several."""
-    speed_margin: Annotated[Positive, Parameter(group=BEFORE_AFTER)] = 0.05
+    speed_margin: Annotated[
+        float, Parameter(group=BEFORE_AFTER, validator=validators.Number(gt=0, lt=inf))
+    ] = 0.05
     """The share by which a run may be slower (default: 0.05, which is 5 %)."""
     require_speed: Annotated[bool, Parameter(group=BEFORE_AFTER)] = False
     """Fail if speed cannot be compared."""

@@ -9,9 +9,10 @@ import json
 import math
 import posixpath
 import re
+from collections.abc import Iterable, Mapping
 
 from bench.machine_kind import kind
-from bench.tracking import Tracking
+from bench.tracking import CurvePoint
 from bench.trial import Result, Trial
 
 PARAM_LENGTH = 6000  # characters; MLflow cuts longer ones in silence
@@ -24,19 +25,20 @@ MACHINE = "machine."  # prefix of the tags that describe the kind of machine
 Point = tuple[str, float, int, int]  # name, value, unix milliseconds, step
 
 
-def points(result: Result, tracking: Tracking) -> list[Point]:
-    """Learning curves, then the final metrics: one that has a curve replaces its last point.
+def points(
+    curves: Iterable[CurvePoint], numbers: Mapping[str, float], started: float, ended: float
+) -> list[Point]:
+    """Learning curves, then the final metrics: one that has a curve replaces its last point. Unix seconds.
 
     A value that is measured once has step 0, which MLflow draws as a bar.
     """
     values: dict[tuple[str, int], tuple[float, int]] = {}
-    for point in tracking.points(result):
-        when = milliseconds(result.started + point.seconds)
+    for point in curves:
+        when = milliseconds(started + point.seconds)
         values[metric_key(point.metric), round(point.step)] = point.value, when
     last = dict(sorted(values))  # the last step of each curve
-    end = milliseconds(result.started + result.seconds)
-    for name, value in tracking.numbers(result).items():
-        values[metric_key(name), last.get(metric_key(name), 0)] = value, end
+    for name, value in numbers.items():
+        values[metric_key(name), last.get(metric_key(name), 0)] = value, milliseconds(ended)
     return [(name, value, when, step) for (name, step), (value, when) in values.items()]
 
 

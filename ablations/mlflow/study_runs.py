@@ -9,10 +9,8 @@ from ablations.mlflow import views
 from ablations.mlflow.experiment import Experiment, runs
 from ablations.mlflow.fields import (
     TAG_LENGTH,
-    Point,
     dataset,
     digest,
-    metric_key,
     milliseconds,
     params,
     points,
@@ -20,6 +18,7 @@ from ablations.mlflow.fields import (
     text,
 )
 from ablations.study.plan import Plan
+from bench.tracking import CurvePoint
 from bench.trial import Result, Scalar, canonical
 
 PARENT = "mlflow.parentRunId"  # tag with the run under which MLflow's pages list a run
@@ -103,14 +102,14 @@ class StudyRuns:
             return False
         if existing:
             self._client.delete_run(existing.run_id)
-        shown = self._plan.tracking
+        shown, ended = self._plan.tracking, result.started + result.seconds
         run_id = self._experiment.write_run(
             f"{text(arm, 200)}/seed={result.trial.seed}",
             {**self._tags("trial", arm), **tags(result)},
             started=result.started,
-            ended=result.started + result.seconds,
+            ended=ended,
             status=status,
-            points=points(result, shown),
+            points=points(shown.points(result), shown.numbers(result), result.started, ended),
             params=params(arm, result),
             dataset=dataset(result.trial),
         )
@@ -149,12 +148,14 @@ class StudyRuns:
             NOTE: views.describe_arm(arm.verdict, arm.seeds),
             SUMMARY: mark,
         }
+        lasted, every = arm.ended - arm.started, arm.curves.items()
+        curves = (CurvePoint(name, x, y, lasted) for name, curve in every for x, y in curve.items())
         run_id = self._experiment.write_run(
             arm.title or arm.name,
             shown,
             started=arm.started,
             ended=arm.ended,
-            points=_arm_points(arm),
+            points=points(curves, arm.metrics, arm.started, arm.ended),
             params={"arm": arm.name, **arm.settings},
         )
         self._summaries[run_id] = shown
@@ -209,14 +210,3 @@ def plan_mark(plan: Plan) -> str:
     """A plan's `unrolled.plan` tag: other settings, code or data give another one. Those of winners
     of tuning are left out, as they are not known at first."""
     return text(f"{plan.hash}-{digest(' '.join(plan.declared))[:16]}", TAG_LENGTH)
-
-
-def _arm_points(arm: ArmRun) -> list[Point]:
-    """Curves by epoch and then the metrics: at the last epoch where there is a curve, else once."""
-    end = milliseconds(arm.ended)
-    values: dict[tuple[str, int], float] = {}
-    for name, curve in arm.curves.items():
-        values |= {(metric_key(name), epoch): value for epoch, value in curve.items()}
-    for name, value in arm.metrics.items():
-        values[metric_key(name), max(arm.curves.get(name, ()), default=0)] = value
-    return [(name, value, end, step) for (name, step), value in values.items()]

@@ -22,6 +22,10 @@ def shown(study, store, result, one):
     return write
 
 
+def points(result):
+    return fields.points(CHAPTER.points(result), CHAPTER.numbers(result), 0.0, 1.0)
+
+
 def test_a_trial_becomes_one_run_with_its_true_times(study, shown, result):
     run = shown(seed=3)
     assert (run.name, run.status) == ("baseline/seed=3", "FINISHED")
@@ -50,16 +54,14 @@ def test_curves_have_a_point_an_epoch_at_the_time_when_it_ended(shown):
 
 
 def test_the_final_metric_is_the_latest_point_of_its_curve(result):
-    found = [p for p in fields.points(result(metrics={"valid_loss": 1.25}), CHAPTER) if p[0] == "valid/loss"]
+    found = [p for p in points(result(metrics={"valid_loss": 1.25})) if p[0] == "valid/loss"]
     assert [(value, step) for _, value, _, step in found] == [(3.0, 0), (2.0, 1), (1.25, 2)]
 
 
 def test_a_role_is_shown_as_loss_and_accuracy(result):
     found = {
         name: value
-        for name, value, _, _ in fields.points(
-            result(roles={"number": (12.0, 3, 8), "gap": (0.0, 0, 0)}), CHAPTER
-        )
+        for name, value, _, _ in points(result(roles={"number": (12.0, 3, 8), "gap": (0.0, 0, 0)}))
     }
     assert (found["role/number loss"], found["role/number accuracy"]) == (1.5, 0.375)
     assert "role/gap loss" not in found
