@@ -288,8 +288,7 @@ def stored(name: str, ledger: Ledger) -> Plan:
 def device_of(study: str, ledger: Ledger) -> str:
     """The device of a study's stored plan; "" if there is none that can be read."""
     with suppress(BadInput):
-        if plan := _read(path_of(ledger, study)):
-            return plan.device
+        return stored(study, ledger).device
     return ""
 
 
