@@ -31,8 +31,9 @@ def print_corpus(options: ShowOptions) -> int:
     given: dict[str, Any] = {}
     for key, values in map(parse_set, options.set):
         if len(values) > 1 or key in given:
-            cure = "leave the others out"
-            raise BadInput("a corpus is shown for one value", place=f"--set {key}", cure=cure)
+            raise BadInput(
+                "a corpus is shown for one value", place=f"--set {key}", cure="leave the others out"
+            )
         given[key] = values[0]
     trial = ChapterTrial(seed=0, **resolve({"model": options.model, **given}))
     data = load(trial)

@@ -31,9 +31,11 @@ class Device(NamedTuple):
     def check(self) -> None:
         """Raise BadInput if the trials need a GPU and none can be used."""
         if self.available.why:
-            place = "device cuda, as the study's stored plan has it"
-            cure = "--device cpu trains the whole study on the CPU"
-            raise BadInput(self.available.why, place=place, cure=cure)
+            raise BadInput(
+                self.available.why,
+                place="device cuda, as the study's stored plan has it",
+                cure="--device cpu trains the whole study on the CPU",
+            )
 
 
 def device_of_plan(kind: str, options: PlaceOptions, *, of_program: bool = False, why: str = "") -> Device:

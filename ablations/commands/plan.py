@@ -35,8 +35,11 @@ def load_studies(studies: Sequence[str | Study], options: PlanOptions) -> Iterat
     sets = [parse_set(text) for text in options.set]
     if options.corpus is not None:
         if not options.corpus.strip() or "corpus" in dict(sets):
-            cure = "give one text, by its name or path, and once"
-            raise BadInput("is not one text", place=f"--corpus {options.corpus!r}", cure=cure)
+            raise BadInput(
+                "is not one text",
+                place=f"--corpus {options.corpus!r}",
+                cure="give one text, by its name or path, and once",
+            )
         sets.append(("corpus", [options.corpus]))
     for given in shipped() if list(studies) == ["all"] else studies:
         study = loading.load(given, confirmed=options.yes) if isinstance(given, str) else given
