@@ -6,6 +6,7 @@ every other file. `unrolled verify FILE.zip` checks it.
 
 import hashlib
 import io
+import re
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -91,7 +92,8 @@ def _files(
     trials = [r.trial for r in results.values() if isinstance(r.trial, ChapterTrial)]
     for name, sha256 in {trial.corpus: trial.data for trial in trials}.items():
         if name not in (HUMAN_NUMBERS, BIBLE) and not no_text:
-            yield f"text/{sha256}", read_required(Path(name))
+            file = re.sub(r"^\W+|[^\w.-]", "_", Path(name).name)  # for messages
+            yield f"text/{sha256}/{file[:100]}", read_required(Path(name))
     programs = [r.trial for r in results.values() if isinstance(r.trial, ProgramTrial)]
     for name, data in programs[0].files().items() if programs else ():
         yield f"program/{name.partition('/')[2]}", data

@@ -35,8 +35,8 @@ MAX_BYTES, MAX_FILES = 2**31, 100_000  # of a bundle's files together
 NAMES = re.compile(
     r"ledger/plans/[0-9a-f]{16}\.json|ledger/trials/[0-9a-f]{2}/[0-9a-f]{12,64}\.json"
     r"|ledger/details/[0-9a-f]{2}/[0-9a-f]{12,64}\.[0-9a-f]{16}\.json|pages(/\w[\w.-]*)+"
-    r"|plugins/\w[\w.-]*\.py|program(/\w[\w.-]*)+|text/[0-9a-f]{64}|source(/\w[\w.-]*)+|environment\.txt|"
-    + re.escape(DESCRIPTION)
+    r"|plugins/\w[\w.-]*\.py|program(/\w[\w.-]*)+|text/[0-9a-f]{64}/\w[\w.-]*|source(/\w[\w.-]*)+"
+    r"|environment\.txt|" + re.escape(DESCRIPTION)
 )
 """The names that files of a bundle have. No part begins with a dot."""
 
@@ -75,7 +75,7 @@ def checked(path: Path, trust: bool) -> Iterator[Bundle]:
         print("".join(f"✗ {visible(fault.replace(folder, path.name))}\n" for fault in faults), end="")
         there = f"{len(results)} of {plural(len(plan.ids), 'result')}"
         print(f"{visible(plan.study)}: plan {plan.hash[:12]}, {there}, {plural(len(faults), 'fault')}")
-        program, texts = _program(results, root, trust), _rename_texts(results, root)
+        program, texts = _program(results, root, trust), {p.parent.name: p for p in root.glob("text/*/*")}
 
         def locate(result: Result) -> Result:
             text = texts.get(result.trial.data)
@@ -89,14 +89,9 @@ def _extract(path: Path, root: Path) -> None:
     """Write the files of a bundle below `root`, none before all names and sizes are known to be harmless."""
     try:
         with zipfile.ZipFile(path) as archive:
-            files = archive.infolist()
-            if reason := _hostile(files):
+            if reason := _hostile(archive.infolist()):
                 raise BadInput(reason, place=path, cure="nothing was unpacked; ask its author for another")
-            for info in files:
-                target = root / info.filename
-                target.parent.mkdir(parents=True, exist_ok=True)
-                with archive.open(info) as source:
-                    target.write_bytes(source.read(info.file_size))
+            archive.extractall(root)
     except (zipfile.BadZipFile, zlib.error, OSError, NotImplementedError, RuntimeError, EOFError) as error:
         why = getattr(error, "strerror", None) or error
         raise BadInput(f"is no bundle, or a damaged one ({why})", place=path, cure="get it again") from error
@@ -211,14 +206,3 @@ def _program(results: Mapping[str, Result], root: Path, trust: bool) -> ProgramT
     if programs and not trust:
         print("its program was not run: --trust runs foreign code")
     return replace(programs[0], folder=str(root / "program")) if programs and trust else None
-
-
-def _rename_texts(results: Mapping[str, Result], root: Path) -> dict[str, Path]:
-    """The bundle's texts by their sha256, renamed after the files that the trials name, for messages."""
-    there = {path.name: path for path in root.glob("text/*")}
-    named = {r.trial.data: re.sub(r"[^\w.-]", "_", r.trial.data_name)[-100:] for r in results.values()}
-    return {
-        sha256: path.rename(path.with_name(f"{sha256[:8]}-{named[sha256]}"))
-        for sha256, path in there.items()
-        if sha256 in named
-    }
