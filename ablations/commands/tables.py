@@ -1,7 +1,8 @@
 """The results that `unrolled compare` reads: a table in a file, an MLflow experiment, or benchmarks."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,15 @@ from bench.metric import Metric
 from reports.before_after import ResultSet
 from reports.elsewhere import STATUS, Columns
 
-TABLES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
+# "None" and "NA" are names of arms; an empty cell alone is none
+_CSV = {"keep_default_na": False, "na_values": [""]}
+TABLES: dict[str, Callable[..., Any]] = {
+    ".csv": partial(pd.read_csv, **_CSV),
+    ".tsv": partial(pd.read_csv, sep="\t", **_CSV),
+    ".jsonl": partial(pd.read_json, lines=True, dtype=False),
+    ".ndjson": partial(pd.read_json, lines=True, dtype=False),
+    ".parquet": pd.read_parquet,
+}
 KINDS = ".csv, .tsv, .jsonl, .parquet, pytest-benchmark's .json, or mlflow:URI"
 
 
@@ -26,17 +35,12 @@ def read(source: str, experiment: str) -> pd.DataFrame:
         return _of_mlflow(source.removeprefix("mlflow:"), experiment)
     path = Path(source)
     kind = path.suffix.lower()
+    reader = _rounds if kind == ".json" else TABLES.get(kind)
+    if reader is None:
+        raise BadInput("is of no known kind", place=path, cure=f"give {KINDS}")
     try:
-        if kind in (".csv", ".tsv"):
-            # "None" and "NA" are names of arms; an empty cell alone is none
-            sep = "\t" if kind == ".tsv" else ","
-            return pd.read_csv(path, sep=sep, keep_default_na=False, na_values=[""])
-        if kind in (".jsonl", ".ndjson"):
-            return pd.read_json(path, lines=True, dtype=False)
-        if kind == ".parquet":
-            return pd.read_parquet(path)
-        if kind == ".json":
-            return _rounds(path)
+        table: pd.DataFrame = reader(path)
+        return table
     except BadInput:
         raise
     except UnicodeDecodeError as error:
@@ -44,7 +48,6 @@ def read(source: str, experiment: str) -> pd.DataFrame:
     except (ValueError, KeyError, TypeError, OSError) as error:  # pandas' and pyarrow's own derive from them
         why = " ".join(str(error).split())[:200] or type(error).__name__
         raise BadInput(f"cannot be read as {kind[1:]} ({why})", place=path, cure="put that right") from error
-    raise BadInput("is of no known kind", place=path, cure=f"give {KINDS}")
 
 
 def _of_mlflow(where: str, experiment: str) -> pd.DataFrame:
