@@ -72,7 +72,6 @@ class StudyRun:
     device: Device
     budget: Budget
     trained: set[str] = field(default_factory=set)  # identities
-    _expected: dict[str, float] = field(default_factory=dict)  # seconds, by identity
 
     def todo(self) -> list[Trial]:
         """The trials that are wanted and have no result, in the order of running."""
@@ -95,7 +94,6 @@ class StudyRun:
         """Train those of these trials that are wanted; `strict` retries failures, and ends at one."""
         options, arm_names = self.options, self.plan.arm_names
         labels = {id: f"{arm.name}/seed={seed}" for id, (arm, seed) in self.plan.arm_and_seed.items()}
-        self._expected |= {trial.id: trial.seconds for trial in (*self.todo(), *todo)}
         shown = progress(self.plan.study, labels, self._remaining, len(self.trained))
         with shown as show_result, self._pages() as render_page:
 
@@ -104,7 +102,7 @@ class StudyRun:
                 self.trained.add(id)
                 if self.scheduler.add(result) and self.scheduler.pending:
                     render_page()  # after the last look, the page is that of the whole run
-                self.budget.learn(self._expected[id], result.seconds)
+                self.budget.learn(result.trial.seconds, result.seconds)
                 # read later: thousands may wait
                 self.writer.write_trial(arm_names[id], partial(self.ledger.read, id))
                 show_result(result)
@@ -127,7 +125,7 @@ class StudyRun:
     def _wants(self, trial: Trial) -> bool:
         """Once the budget has refused a trial, only those of the current look start."""
         known = self.budget.has_learned or not self.plan.of_program  # how long a trial takes
-        expected = self._expected[trial.id] if known else 0.0
+        expected = trial.seconds if known else 0.0
         due = trial.id in self.scheduler.pending or not self.budget.has_refused
         return due and self.scheduler.wants(trial.id) and self.budget.allows(expected)
 
