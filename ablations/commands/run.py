@@ -4,7 +4,7 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING
 
@@ -138,26 +138,22 @@ def _print_outcome(
     study_run: StudyRun, comparison: "Comparison", results: Mapping[str, Result], interrupted: bool
 ) -> int:
     """Print what became of a plan's trials. Returns how many failed or, unasked, have no result."""
+    from reports.answer import mixed_machines, seen_data  # scipy: most of a second, before a trial
+
     plan, trained, timed_out = study_run.plan, study_run.trained, study_run.budget.has_refused
     scheduler = SeedScheduler(plan, results)
     left, ends = len(scheduler.pending), Counter(result.status for result in results.values())
     new = sum(results[id].done for id in trained & results.keys())
     counts = f"{new} trained, {ends['done'] - new} already there, {ends['failed']} failed"
     counts += f", {ends['diverged']} diverged, {left} left"
-    for line in (counts, scheduler.status_line, *map(visible, _remarks(comparison))):
+    remarks = visible(mixed_machines(comparison)), visible(seen_data(comparison))
+    for line in filter(None, (counts, scheduler.status_line, *remarks)):
         print(f"{visible(plan.study)}: {line}")
     if left:
         ended = "were not begun, as the time is up" if timed_out else "have no result"
         why = "have no result, as the run was interrupted" if interrupted else ended
         print(f"{plural(left, 'trial')} of this look {why}: run again", file=sys.stderr)
     return ends["failed"] + (0 if interrupted or timed_out else left)
-
-
-def _remarks(comparison: "Comparison") -> Iterator[str]:
-    """Lines on pairs from different kinds of machine, and on a plan that came after results."""
-    from reports.answer import mixed_machines, seen_data  # scipy: most of a second, before a trial
-
-    yield from filter(None, (mixed_machines(comparison), seen_data(comparison)))
 
 
 def _command() -> str:
