@@ -7,12 +7,11 @@ the names: mlflow/server/js of 3.17, ExperimentPageUIState and ExperimentPageSea
 import html
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from urllib.parse import urlencode
 
 from ablations.mlflow.fields import MACHINE, TAG_LENGTH, key, metric_key, text
 from ablations.study.plan import Plan
-from bench.metric import Metric
 
 ARMS, TRIALS = "by-arm", "trials"  # the saved views
 
@@ -46,11 +45,6 @@ def view_link(experiment: str, view: str, *, charts: bool = False) -> str:
     return f"#/experiments/{experiment}/runs?{urlencode({**_PAGE, **mode, 'viewStateShareKey': view})}"
 
 
-def _best_first(metric: Metric) -> dict[str, object]:
-    """An order by a metric. MLflow lists runs flat where they are not sorted by time."""
-    return {"orderByKey": f"metrics.`{metric_key(metric.name)}`", "orderByAsc": metric.lower_is_better}
-
-
 def study_links(experiment: str, report: str) -> dict[str, str]:
     """The links of a study's description, by their text; `report` is the report's run, if there is one."""
     links = {
@@ -69,10 +63,11 @@ def saved_views(plan: Plan, mark: str) -> dict[str, str]:
     "By arm" has a line an arm with its means, the best first, and charts of them. "Trials" has the arms in
     the study's order with their trials beneath: MLflow nests only what is sorted by time.
     """
-    runs = f"tags.`unrolled.plan` = '{mark}' and tags.`unrolled.role`"
+    runs, first = f"tags.`unrolled.plan` = '{mark}' and tags.`unrolled.role`", plan.metrics[0]
     arms = {
         "searchFilter": f"{runs} = 'arm'",
-        **_best_first(plan.metrics[0]),
+        "orderByKey": f"metrics.`{metric_key(first.name)}`",
+        "orderByAsc": first.lower_is_better,
         **_charts(plan),
     }
     trials = {"searchFilter": f"{runs} != 'study'", "orderByKey": _STARTED, "orderByAsc": True}
@@ -94,8 +89,15 @@ def _saved(
     factors = list(dict.fromkeys(factor for arm in plan.arms for factor in arm.changes))[:MOST_COLUMNS]
     machine = ("gpu", "driver", "cuda") if plan.device == "cuda" else ()
     facts = [*(f"tags.`{MACHINE}{fact}`" for fact in machine), "attributes.`Dataset`"]
-    columns = _columns(_shown(plan), [*more, *(f"params.`{key(factor)}`" for factor in factors), *facts])
-    page = json.dumps({**state, **columns, **_ALL}, ensure_ascii=False)
+    metrics = [f"metrics.`{metric_key(name)}`" for name in _shown(plan)]
+    params = [f"params.`{key(factor)}`" for factor in factors]
+    columns = [*metrics, "tags.`unrolled.seeds`", *more, *params, *facts]
+    table = {
+        "selectedColumns": columns,
+        "columnOrder": [_NAME, *columns],
+        "columnWidths": {_NAME: 280, **dict.fromkeys(metrics, 100), _VERDICT: 500},  # pixels
+    }
+    page = json.dumps({**state, **table, **_ALL}, ensure_ascii=False)
     saved = {"name": name, "createdAt": 0, "updatedAt": 0, "state": page}
     return {f"mlflow.sharedViewState.{view}": json.dumps(saved, ensure_ascii=False)}
 
@@ -104,14 +106,6 @@ def _shown(plan: Plan) -> list[str]:
     """The metrics of a study's tables and charts."""
     judged = [metric.name for metric in plan.metrics]
     return plan.tracking.metrics(judged, on_a_gpu=plan.device == "cuda")
-
-
-def _columns(names: Iterable[str], more: Sequence[str]) -> dict[str, object]:
-    """The columns of a table, metrics first, and their widths in pixels."""
-    metrics = [f"metrics.`{metric_key(name)}`" for name in names]
-    columns = [*metrics, "tags.`unrolled.seeds`", *more]
-    widths = {_NAME: 280, **dict.fromkeys(metrics, 100), _VERDICT: 500}
-    return {"selectedColumns": columns, "columnOrder": [_NAME, *columns], "columnWidths": widths}
 
 
 def _charts(plan: Plan) -> dict[str, object]:
