@@ -288,7 +288,8 @@ def stored(name: str, ledger: Ledger) -> Plan:
 def device_of(study: str, ledger: Ledger) -> str:
     """The device of a study's stored plan; "" if there is none that can be read."""
     with suppress(BadInput):
-        return stored(study, ledger).device
+        if plan := _read(path_of(ledger, study)):
+            return plan.device
     return ""
 
 
@@ -321,11 +322,8 @@ def of_studies(names: Sequence[str], ledger: Ledger) -> list[Plan]:
     """The stored plans of these studies, or of all. Raises BadInput where there is none."""
     found = [stored(name, ledger) for name in names] if names else all_stored(ledger)
     if not found:
-        raise BadInput(
-            "no study has been run yet",
-            place=ledger.root.absolute(),
-            cure=ledger.nearest_ledger_hint or "`unrolled run toggles` runs one",
-        )
+        cure = ledger.nearest_ledger_hint or "`unrolled run toggles` runs one"
+        raise BadInput("no study has been run yet", place=ledger.root.absolute(), cure=cure)
     return found
 
 
