@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from bench.chapter.models.gru import ResetAfterCell, ResetBeforeCell
 from bench.chapter.models.lstm import ChunkCell, GatesCell
 from bench.chapter.models.recurrent import Unrolled
-from bench.chapter.models.registry import ZOO
 from bench.chapter.run import run_trial
 from bench.chapter.training.train import build, fit, load
 from bench.chapter.trial import ChapterTrial
@@ -79,18 +78,6 @@ def test_the_reset_before_cell_is_the_formula_of_cho_et_al() -> None:
     np.testing.assert_allclose(out.detach().numpy(), z * h.numpy() + (1 - z) * candidate, atol=1e-14)
 
 
-@pytest.mark.parametrize(
-    ("name", "kinds"),
-    [
-        ("lstm-chunk", {"gates": GatesCell, "chunk": ChunkCell}),
-        ("gru-after", {"after": ResetAfterCell, "before": ResetBeforeCell}),
-    ],
-)
-def test_the_form_chooses_the_cells(name: str, kinds: dict[str, type]) -> None:
-    for form, kind in kinds.items():
-        assert {type(cell) for cell in ZOO[name].build(9, hidden=4, form=form).rnn.cells} == {kind}
-
-
 TWINS = {"lstm-gates": "lm6", "lstm-chunk": "lm6", "gru-after": "gru", "gru-before": "gru"}
 SMALL = {"hidden": 8, "layers": 2}
 
@@ -111,14 +98,6 @@ def test_a_cell_with_the_built_in_s_weights_begins_as_torchs_module_does(name: s
         weights = layer(theirs.rnn, number)
         of_torch = torch.cat([weights[name].flatten() for name in ("weight_ih", "weight_hh")])
         assert torch.equal(of_cell.sort().values, of_torch.sort().values)  # the same numbers, in other places
-
-
-@pytest.mark.parametrize("name", TWINS)
-def test_a_cell_draws_its_own_weights_unless_it_is_told_otherwise(name: str) -> None:
-    usual, own, other = (built(name, **init, **SMALL) for init in ({}, {"init": "own"}, {"init": "built-in"}))
-    triples = list(zip(usual.parameters(), own.parameters(), other.parameters(), strict=True))
-    assert all(torch.equal(a, b) for a, b, _ in triples)
-    assert not all(torch.equal(a, c) for a, _, c in triples)
 
 
 @pytest.mark.parametrize("name", ["lstm-gates", "lstm-chunk", "gru-after"])

@@ -69,14 +69,6 @@ def test_stateful_models_have_as_many_validation_targets_as_in_the_chapter(
     assert not len(valid.rest) and len(train) == len(train.inputs) * 4 // 5 // 64
 
 
-def test_validation_begins_where_training_never_was(numbers: Corpus) -> None:
-    train, valid = batches(ChapterTrial(model="lm4", seed=0), numbers)
-    read = " ".join(numbers.decode(train.inputs[train.order.sort().values].flatten()))
-    assert "nine thousand" not in read and "eight thousand" in read
-    start = int(valid.positions[valid.order.min(), 0])
-    assert "eight thousand eighty" in " ".join(numbers.decode(numbers.ids[start : start + 12]))
-
-
 def test_every_role_of_a_token_is_told_by_its_word_and_its_place(numbers: Corpus) -> None:
     at = numbers.decode(numbers.ids)
     roles = [numbers.role_names[i] for i in numbers.roles.tolist()]

@@ -38,15 +38,6 @@ def test_a_text_in_carried_pieces_gives_what_one_long_pass_gives(name: str) -> N
 
 
 @stateful
-def test_reset_forgets(name: str) -> None:
-    model, tokens = built(name).eval(), text(4)
-    first, second = model(tokens).logits, model(tokens).logits
-    assert not torch.allclose(first, second)
-    model.reset()
-    assert torch.equal(model(tokens).logits, first)
-
-
-@stateful
 def test_a_batch_of_another_size_starts_afresh(name: str) -> None:
     model = built(name).eval()
     fresh = model(text(4, rows=2)).logits

@@ -5,12 +5,11 @@ from typing import Any
 
 import pytest
 import torch
-from fastai.learner import Callback
 
 from bench.chapter.models.recurrent import LanguageModel
 from bench.chapter.run import run_trial
-from bench.chapter.training import learner, train
-from bench.chapter.training.engine import Diverged, Trace, Training, first_difference
+from bench.chapter.training import train
+from bench.chapter.training.engine import Trace, first_difference
 from bench.chapter.training.train import build, fit
 from bench.chapter.trial import ChapterTrial
 
@@ -59,33 +58,6 @@ def test_reset_epoch_forgets_before_each_pass(
     assert fresh_starts(small(engine=engine, reset=reset, epochs=2)) == (train, valid)
 
 
-class Norms(Callback):
-    """The gradient norm of each step, as the optimizer is about to see it."""
-
-    order = 1000
-
-    def __init__(self) -> None:
-        self.seen: list[float] = []
-
-    def before_step(self) -> None:
-        grads = [p.grad.norm() for p in self.model.parameters()]
-        self.seen.append(float(torch.stack(grads).norm()))
-
-
-def gradient_norms(trial: ChapterTrial) -> list[float]:
-    norms, (data, *splits) = Norms(), train.load(trial)
-    made = learner.learner(trial, build(trial, len(data.vocab)), *splits, CPU, [norms])
-    made.fit_one_cycle(1, trial.lr)
-    return norms.seen
-
-
-def test_clip_bounds_the_norm_of_the_whole_gradient(small: Callable[..., ChapterTrial]) -> None:
-    free, clipped = gradient_norms(small()), gradient_norms(small(clip=0.05))
-    assert max(free) > 0.1
-    assert max(clipped) == pytest.approx(0.05, rel=1e-3)
-    assert clipped[0] == pytest.approx(min(free[0], 0.05), rel=1e-3)
-
-
 @engines
 def test_a_clip_that_nothing_exceeds_leaves_every_bit(
     small: Callable[..., ChapterTrial], engine: str
@@ -108,12 +80,3 @@ def test_first_difference_names_the_step_and_the_tensor() -> None:
     assert first_difference(one, trace((1.5, 2.0, 3.0), (1.0, 2.0, 4.0))) == "step 1, tensor loss"
     assert first_difference(one, trace((1.0, 2.0, 3.0))) == "step 2, tensor loss"  # one has stopped
     assert "different tensors" in first_difference(one, {"tensors": ["loss"], "sums": ""})
-
-
-@pytest.mark.parametrize("loss", [float("nan"), float("inf")])
-def test_a_record_refuses_a_loss_that_is_no_number_after_noting_it(loss: float) -> None:
-    record = Training()
-    record.step(1.0, 0.1, 0.9, [])
-    with pytest.raises(Diverged, match=f"^diverged: the training loss is {loss} at step 2$"):
-        record.step(loss, 0.1, 0.9, [])
-    assert len(record.losses) == len(record.lrs) == 2
