@@ -49,19 +49,6 @@ class Bare(LMModel2):
         return super().forward(tokens).logits
 
 
-class Spare(LMModel2):
-    def __init__(self, vocab: int, hidden: int) -> None:
-        super().__init__(vocab, hidden)
-        self.forgotten = nn.Linear(2, 2)
-
-
-class Remembering(LMModel2):
-    def reset(self) -> None:
-        self.past.clear()
-        if not hasattr(self, "state"):
-            self.state, self.rows = None, 0
-
-
 class Counting(LMModel2):
     def __init__(self, vocab: int, hidden: int) -> None:
         super().__init__(vocab, hidden)
@@ -86,15 +73,6 @@ class Unembedded(LMModel2):
     def unroll(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
         hidden = torch.relu(self.h_h(self.i_h(tokens)))
         return hidden, hidden[:, -1]
-
-
-class Hoarding(Plain):
-    kept: Tensor | float = 0.0
-
-    def after(self, hidden: Tensor) -> Tensor:
-        if self.training:
-            self.kept = hidden = hidden + 0 * torch.as_tensor(self.kept).sum()
-        return hidden
 
 
 class Peeking(LMModel2):
@@ -140,7 +118,6 @@ class Once(LMModel2):
 
 CARELESS: dict[type[nn.Module], str] = {
     Unembedded: r"never calls self.embed\(tokens\); embed there",
-    Hoarding: "keeps something of its last batch with its history; detach it",
     Nameless: "has the option 'dropout' but no part self.drop; call it so, or rename the option",
     Single: r": .*dtype.*make new tensors from what there is: x\.new_zeros",
     Foreign: "is a Foreign; derive it from bench.chapter.models.recurrent.LanguageModel",
@@ -148,8 +125,6 @@ CARELESS: dict[type[nn.Module], str] = {
     Wide: r"returns logits of shape \(8, 4, 11\); \(8, 4, 9\) is needed",
     Attached: "keeps its state with its history; detach it after each batch",
     Bare: r"returns Tensor; return Output\(logits, raw, dropped\)",
-    Spare: "gets no gradient for its parameter forgotten.weight; use it, take it out or detach less",
-    Remembering: r"answers differently after reset\(\) in evaluation",
     Counting: "changes its weights or buffers in evaluation; change them while",
     Hot: "gives a loss of nan on the first batch; look at its weights",
     Peeking: "looks ahead: its answer to a word changes with the words after it",
