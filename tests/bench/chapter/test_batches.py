@@ -76,16 +76,6 @@ def test_a_stride_starts_windows_within_others_that_ask_for_every_word(numbers: 
     assert len(asked.unique()) == len(asked) > 63_095 - 64 - 5
 
 
-@pytest.mark.parametrize("split", ["tail", "blocks"])
-def test_no_seed_moves_the_split(numbers: Corpus, split: str) -> None:
-    with torch.random.fork_rng():
-        torch.manual_seed(1)
-        one = batches(ChapterTrial(model="lm4", seed=1, split=split), numbers)
-        torch.manual_seed(2)
-        two = batches(ChapterTrial(model="lm4", seed=2, split=split), numbers)
-    assert all(torch.equal(a.order, b.order) for a, b in zip(one, two, strict=True))
-
-
 @pytest.fixture
 def passes(small: Callable[..., ChapterTrial]) -> Callable[..., list[list[int]]]:
     """The first words of the targets of two training passes of a trial, as its engine would read them."""
@@ -109,10 +99,14 @@ def test_a_shuffled_order_differs_by_pass_and_by_seed_and_not_by_arm(
     assert passes("gru", order="shuffled", options={"hidden": 16, "layers": 1}) == [first, second]
 
 
-@pytest.mark.parametrize("order", ["grouped", "sequential"])
-def test_other_orders_are_the_same_at_every_pass(passes: Callable[..., list[list[int]]], order: str) -> None:
-    first, second = passes(order=order)
-    assert first == second == passes(order=order, seed=1)[0]
+@pytest.mark.parametrize(
+    "changes", [{"order": "sequential"}, {"split": "tail"}, {"split": "blocks"}], ids=str
+)
+def test_other_orders_and_both_splits_are_the_same_at_every_pass_and_under_every_seed(
+    passes: Callable[..., list[list[int]]], changes: dict[str, str]
+) -> None:
+    first, second = passes(**changes)
+    assert first == second == passes(**changes, seed=1)[0]
 
 
 def test_the_last_batch_of_an_ungrouped_validation_is_read_however_short(
