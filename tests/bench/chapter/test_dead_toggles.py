@@ -16,6 +16,7 @@ from bench.chapter.models.spec import ModelSpec
 from bench.chapter.run import run_trial
 from bench.chapter.training import train
 from bench.chapter.trial import ChapterTrial
+from bench.trial import Result
 
 AWD = {"lr": 0.1, **dict.fromkeys(("embed_p", "input_p", "weight_p", "hidden_p", "output_p"), 0.2)}
 
@@ -93,6 +94,19 @@ def trial_of(small: Callable[..., ChapterTrial], model: str, settings: dict[str,
     return small(model, options=options, **{k: v for k, v in settings.items() if k not in options})
 
 
+@pytest.fixture(scope="module")
+def ran() -> Callable[[ChapterTrial], Result]:
+    """A trial's result, trained once: many factors start from the same one."""
+    results: dict[str, Result] = {}
+
+    def result_of(trial: ChapterTrial) -> Result:
+        if trial.id not in results:
+            results[trial.id] = run_trial(trial)
+        return results[trial.id]
+
+    return result_of
+
+
 def ignored(monkeypatch: pytest.MonkeyPatch, factor: str, value: Any) -> None:
     """Whatever a trial says of this factor, its model, its data and its training have this value."""
 
@@ -115,6 +129,7 @@ def ignored(monkeypatch: pytest.MonkeyPatch, factor: str, value: Any) -> None:
 @cases
 def test_a_factor_that_acts_is_witnessed_and_one_that_is_ignored_is_not(
     small: Callable[..., ChapterTrial],
+    ran: Callable[[ChapterTrial], Result],
     monkeypatch: pytest.MonkeyPatch,
     factor: str,
     model: str,
@@ -123,7 +138,7 @@ def test_a_factor_that_acts_is_witnessed_and_one_that_is_ignored_is_not(
     two: Any,
 ) -> None:
     base, changed = (trial_of(small, model, {**settings, factor: level}) for level in (one, two))
-    before, after = run_trial(base), run_trial(changed)
+    before, after = ran(base), ran(changed)
     assert before.done and after.done, (before.reason, after.reason)
     assert after.witnesses[factor]["ok"], after.witnesses[factor]
     assert factor == "split" or before.fingerprints["weights"] != after.fingerprints["weights"]

@@ -40,7 +40,7 @@ def chapter(name: str, options: dict[str, Any] | None = None, **settings: Any) -
 def prepared(trial: ChapterTrial, steps: int | None = None) -> tuple[LanguageModel, Batches, Batches]:
     data = corpus.load(trial)
     train, valid = corpus.batches(trial, data, torch.Generator().manual_seed(1))
-    train.rows = train.rows[:steps]
+    train.rows, valid.rows = train.rows[:steps], valid.rows[:steps]
     return build(trial, len(data.vocab)), train, valid
 
 
@@ -89,7 +89,7 @@ def test_they_agree_away_from_the_chapter_too(trial: ChapterTrial) -> None:
     assert_agree(trial)
 
 
-@pytest.mark.parametrize("name", ["lm4", "lm7", "gru"])  # of which lm7 has all of lm6
+@pytest.mark.parametrize("name", ["lm4", "lm7"])  # without and with all that an engine does
 def test_in_double_precision_they_agree_over_two_whole_epochs(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
