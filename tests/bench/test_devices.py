@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -18,9 +18,7 @@ from bench import environment
 from bench.chapter.corpus import batches, load
 from bench.chapter.first_batch import train_first_batch
 from bench.chapter.metrics import Evaluation
-from bench.chapter.models.elman import LMModel2
 from bench.chapter.models.registry import ZOO, spec_of
-from bench.chapter.models.spec import ModelSpec
 from bench.chapter.run import run_trial
 from bench.chapter.training import checkpoint, loop, train
 from bench.chapter.trial import ChapterTrial
@@ -140,14 +138,13 @@ def trained(tiny: Callable[..., ChapterTrial], apart: Apart) -> Callable[..., Re
 def test_a_run_of_every_model_goes_its_whole_way_on_another_device(
     trained: Callable[..., Result], name: str
 ) -> None:
-    trained(name)
+    trained(name, epochs=1)
 
 
 SETTINGS: list[Settings] = [
     {"detach_every": 2, "clip": 0.25, "reset": "never", "alpha": 2.0, "beta": 1.0},
     {"detach_every": 12},
     {"reset": "batch", "order": "shuffled"},
-    {"target": "last", "order": "sequential"},
 ]
 
 
@@ -207,31 +204,6 @@ def test_a_cells_tensor_that_is_made_on_the_cpu_is_refused_with_its_line(
     plug("cell", "x.new_zeros(len(x), self.mix.out_features)", "torch.zeros(len(x), 4, dtype=x.dtype)")
     with pytest.raises(BadInput, match=r"^my\.py, line 14: model 'mine' fails on its first batch: .*device"):
         train_first_batch(tiny("mine"))
-
-
-class BooksState(LMModel2):
-    """The chapter's LMModel5 on: a first state of zeros on the CPU, whatever the device of the input."""
-
-    def unroll(self, tokens: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor]:
-        nothing = torch.zeros(len(tokens), self.h_h.in_features, dtype=self.h_h.weight.dtype)
-        return super().unroll(tokens, nothing if state is None else state)
-
-
-class BooksMask(LMModel2):
-    """A dropout whose mask is drawn on the CPU."""
-
-    def read(self, hidden: Tensor):
-        return super().read(hidden * nn.functional.dropout(torch.ones(hidden.shape), 0.4, self.training))
-
-
-@pytest.mark.parametrize("wrong", [BooksState, BooksMask])
-def test_the_chapters_own_mistakes_are_refused(
-    monkeypatch: pytest.MonkeyPatch, tiny: Callable[..., ChapterTrial], apart: Apart, wrong: type[LMModel2]
-) -> None:
-    trial = tiny("lm4")
-    monkeypatch.setattr(ModelSpec, "build", lambda self, vocab, hidden: wrong(vocab, hidden))
-    with pytest.raises(BadInput, match=r"model 'lm4' fails on its first batch: .*device"):
-        train_first_batch(trial)
 
 
 def test_batches_that_were_read_on_one_device_are_read_anew_on_another(
