@@ -118,14 +118,3 @@ def test_neither_updates_nor_a_validation_wait(name: str, changes: dict[str, Any
             part()
     finally:
         torch.cuda.set_sync_debug_mode("default")
-
-
-@pytest.mark.parametrize("name", TRAINED)
-def test_launches_an_update_are_told(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    update, _ = prepared(chapter(name))
-    with torch.profiler.profile() as profile:
-        update()
-    launches = sum(event.count for event in profile.key_averages() if "LaunchKernel" in event.key)
-    with capsys.disabled():
-        print(f"\n{name}: {launches / UPDATES:.0f} launches an update")
-    assert launches

@@ -46,11 +46,3 @@ def test_a_changed_file_may_be_in_any_encoding(monkeypatch: pytest.MonkeyPatch, 
     edited = machine.code_version.__wrapped__()
     assert (len(clean["commit"]), clean["dirty"], clean["diff"]) == (40, False, "")
     assert (edited["commit"], edited["dirty"], len(edited["diff"])) == (clean["commit"], True, 12)
-
-
-def test_determinism_is_set_whatever_was_set_before() -> None:
-    torch.set_default_dtype(torch.float64)
-    torch.set_grad_enabled(False)
-    environment.deterministic()
-    assert torch.get_default_dtype() is torch.float32 and torch.is_grad_enabled()
-    assert torch.get_num_threads() == 1 and torch.are_deterministic_algorithms_enabled()

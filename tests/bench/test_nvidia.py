@@ -5,7 +5,6 @@ import inspect
 import nvml_stand_in as stand_in
 import pynvml
 import pytest
-import torch
 from nvml_stand_in import Machine, uuid
 
 from bench import devices, nvidia
@@ -94,7 +93,3 @@ def test_a_gpu_for_which_torch_is_not_compiled_is_not_usable(
     found = usable()
     assert ["1", "0"][: len(found.gpus)] == [gpu.index for gpu in found.gpus][::-1]
     assert (len(found.gpus), len(found.unused)) == (1 + can, 1 - can)
-
-
-def test_torch_tells_what_it_is_compiled_for() -> None:
-    assert devices.architectures() == tuple(torch.cuda.get_arch_list())

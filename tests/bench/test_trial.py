@@ -79,12 +79,6 @@ def test_factors_are_flat_and_leave_out_the_seed_and_the_hashes() -> None:
     assert replace(TRIAL, seed=5).factors() == flat
 
 
-def test_a_trial_reads_back_equal_and_an_unknown_key_is_refused() -> None:
-    assert ChapterTrial(**json.loads(canonical(asdict(TRIAL)))) == TRIAL
-    with pytest.raises(TypeError, match="depth"):
-        ChapterTrial(**{**asdict(TRIAL), "depth": 3})
-
-
 @pytest.mark.parametrize("kind", ["done", "failed"])
 def test_a_result_reads_back_equal(kind: str) -> None:
     one = result() if kind == "done" else failure(TRIAL, "killed by signal 9", output="…", attempts=3)
