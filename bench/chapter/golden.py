@@ -128,11 +128,11 @@ def play() -> Iterator[GoldenRow]:
             yield compared(name, epoch, tuple(values))
 
 
-def loaders(trial: ChapterTrial, workers: int = 0) -> DataLoaders:
+def loaders(trial: ChapterTrial) -> DataLoaders:
     """fastai's loaders over the trial's windows, on the CPU, in the notebook's order."""
     parts = corpus.batches(trial, corpus.load(trial))
     sets = [list(zip(p.inputs[p.order], p.targets[p.order], strict=True)) for p in parts]
-    return DataLoaders.from_dsets(*sets, bs=trial.batch, shuffle=False, num_workers=workers, device="cpu")
+    return DataLoaders.from_dsets(*sets, bs=trial.batch, shuffle=False, num_workers=0, device="cpu")
 
 
 def build(trial: ChapterTrial, **changes: float) -> LanguageModel:

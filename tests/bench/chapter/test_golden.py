@@ -90,21 +90,6 @@ def test_decimals_agree_as_far_as_half_a_unit(printed, ours, agree):
     assert golden.decimals(printed, ours) == agree
 
 
-@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")  # Python ≥ 3.12
-def test_a_pass_over_a_loader_draws_one_base_seed_whatever_the_workers():
-    trial, states, batches = spec_of("lm1").trial(golden.SEED), [], []
-    for workers in (0, 1):
-        loader = golden.loaders(trial, workers).valid
-        torch.manual_seed(0)
-        batches.append(list(loader))
-        states.append(torch.random.get_rng_state())
-    torch.manual_seed(0)
-    torch.empty((), dtype=torch.int64).random_()
-    assert torch.equal(states[0], torch.random.get_rng_state())
-    assert torch.equal(states[0], states[1])
-    assert all(torch.equal(a[0], b[0]) and torch.equal(a[1], b[1]) for a, b in zip(*batches, strict=True))
-
-
 def test_lm4_in_the_notebooks_form_is_the_zoos_lm4_up_to_rounding():
     trial = spec_of("lm4").trial(golden.SEED)
     torch.manual_seed(0)
