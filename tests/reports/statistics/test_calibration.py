@@ -17,7 +17,14 @@ from synthetic import equivalence_p, four_errors
 from bench.metric import Metric
 from reports.statistics.contrasts import contrast
 from reports.statistics.decisions import decide
-from reports.statistics.estimators import mean_interval, mean_tails, moments, step_down, tails_to_p
+from reports.statistics.estimators import (
+    mean_interval,
+    mean_tails,
+    moments,
+    step_down,
+    t_interval,
+    tails_to_p,
+)
 from reports.statistics.power import ALPHA
 from reports.statistics.sequential import LOOKS, Look, Looks
 from reports.statistics.stopping import expected
@@ -100,6 +107,21 @@ def test_repeated_intervals_cover_at_all_looks_together(looks: Looks) -> None:
         print(f"{looks}, coverage over all looks at 1 − .05/{family}: {rates}")
         for covered in (inside.mean(), above.mean()):  # beyond 1 − alpha, as they allow for skewness
             assert 1 - alpha - four_errors(alpha, studies) <= covered <= 1 - alpha / 2
+
+
+@pytest.mark.parametrize("seeds", [5, 8, 10])
+def test_intervals_of_few_seeds_cover_the_mean_and_one_more_seed_at_their_level(seeds: int) -> None:
+    studies = 40_000
+    x = nulls(1, shared=False, studies=studies)[:, 0]
+    few, more = x[:, :seeds], x[:, seeds]
+    for level in (0.90, 0.95, 0.99):
+        ends = t_interval(few, level), mean_interval(moments(few), 1 - level)
+        plain, contrasts = (np.mean((low <= 0) & (high >= 0)) for low, high in ends)
+        assert plain == pytest.approx(level, abs=four_errors(level, studies))
+        assert plain <= contrasts <= level + 0.4 * (1 - level)  # that of a contrast allows for skewness
+    low, high = t_interval(few, one_more=True)
+    inside = np.mean((low <= more) & (more <= high))
+    assert inside == pytest.approx(0.95, abs=four_errors(0.95, studies))
 
 
 @pytest.mark.parametrize("looks", DESIGNS)
