@@ -37,65 +37,50 @@ def fold_differences(rng: np.random.Generator, folds: int, repeats: int) -> np.n
     return np.array(differences)
 
 
-def folds() -> None:
-    """The rate at which equal learners are called different at .05."""
-    for repeats in (1, 3, 10):
-        rng, rates = np.random.default_rng(repeats), np.zeros(2)
-        studies = STUDIES // repeats
-        for _ in range(studies):
-            d = dict(enumerate(fold_differences(rng, 10, repeats)))
-            zeros = dict.fromkeys(d, 0.0)
-            plain = contrast(d, zeros, delta=1.0).p
-            rates += plain <= 0.05, compare_folds(d, zeros, delta=1.0, test_share=0.1).p <= 0.05
-        print(f"{repeats} × 10 folds      {rates[0] / studies:.3f}  {rates[1] / studies:.3f}")
+def fold_rates(rng: np.random.Generator, repeats: int, studies: int) -> np.ndarray:
+    """How often equal learners are called different at .05: as independent pairs, and as folds."""
+    wrong, zeros = np.zeros(2), dict.fromkeys(range(10 * repeats), 0.0)
+    for _ in range(studies):
+        d = dict(enumerate(fold_differences(rng, 10, repeats)))
+        plain, corrected = contrast(d, zeros, delta=1.0), compare_folds(d, zeros, delta=1.0, test_share=0.1)
+        wrong += plain.p <= 0.05, corrected.p <= 0.05
+    return wrong / studies
 
 
-def failures() -> None:
-    """The rate at which an arm whose worst runs crash is called better than its equal."""
-    columns = Columns(("arm",), ("seed",), (Metric("loss", 0.5),))
-    for crashed in (2, 4, 6):
-        rng, claims = np.random.default_rng(crashed), [0, 0]
-        for _ in range(STUDIES // 4):
-            losses = rng.normal(size=(2, 16))
-            worst = np.argsort(losses[1])[-crashed:]
-            rows = [
-                {
-                    "arm": arm,
-                    "seed": s,
-                    "loss": losses[i, s],
-                    "status": "failed" if i and s in worst else "done",
-                }
-                for i, arm in enumerate("ab")
-                for s in range(16)
-            ]
-            frame = pd.DataFrame(rows)
-            survivors = frame[~frame.seed.isin(worst)]
-            for i, table in enumerate((survivors, frame)):
-                v = compare_table(table, columns).rows[1].verdict
-                claims[i] += v.claims and v.contrast.better
-        shares = [number / (STUDIES // 4) for number in claims]
-        print(f"{crashed} of 16 failed     {shares[0]:.3f}  {shares[1]:.3f}")
+def failure_rates(rng: np.random.Generator, crashed: int, studies: int) -> np.ndarray:
+    """How often an arm whose worst runs crash is called better than its equal: by survivors, and by all."""
+    columns, better = Columns(("arm",), ("seed",), (Metric("loss", 0.5),)), np.zeros(2)
+    for _ in range(studies):
+        losses = pd.DataFrame(rng.normal(size=(2, 16)).T, columns=["a", "b"])
+        frame = losses.rename_axis("seed").melt(var_name="arm", value_name="loss", ignore_index=False)
+        frame = frame.reset_index().assign(status="done")
+        worst = losses.b.nlargest(crashed).index
+        frame.loc[(frame.arm == "b") & frame.seed.isin(worst), "status"] = "failed"
+        survivors = frame[~frame.seed.isin(worst)]
+        found = [compare_table(table, columns).rows[1].verdict for table in (survivors, frame)]
+        better += [v.claims and v.contrast.better for v in found]
+    return better / studies
 
 
-def benchmarks() -> None:
-    """The rate at which unchanged code is called slower than 5 %, with one and with three runs a side."""
-    for spread in (0.03, 0.05):
-        rng, slower = np.random.default_rng(7), {1: 0, 3: 0}
-        for runs in slower:
-            for _ in range(STUDIES):
-                before, after = (_stored(seconds) for seconds in np.exp(rng.normal(0, spread, (2, runs))))
-                slower[runs] += bool(ratios_of_rounds({"b": (before, after)}, 0.05)["b"].fault)
-        print(f"runs differ by {spread:.2f} {slower[1] / STUDIES:.3f}  {slower[3] / STUDIES:.3f}")
-
-
-def _stored(seconds: np.ndarray) -> pd.DataFrame:
-    """Stored runs of one benchmark."""
-    return pd.DataFrame({"seconds": seconds, "iqr": 0.01, "rounds": 50})
+def slow_rate(rng: np.random.Generator, spread: float, runs: int, studies: int) -> float:
+    """How often unchanged code is called slower by 5 %, whose runs differ by a log-normal factor."""
+    slower = 0
+    for _ in range(studies):
+        seconds = np.exp(rng.normal(0, spread, (2, runs)))
+        before, after = (pd.DataFrame({"seconds": x, "iqr": 0.01, "rounds": 50}) for x in seconds)
+        slower += bool(ratios_of_rounds({"b": (before, after)}, 0.05)["b"].fault)
+    return slower / studies
 
 
 if __name__ == "__main__":
     print("                  before  after")
-    folds()
-    failures()
-    benchmarks()
+    for repeats in (1, 3, 10):
+        plain, corrected = fold_rates(np.random.default_rng(repeats), repeats, STUDIES // repeats)
+        print(f"{repeats} × 10 folds      {plain:.3f}  {corrected:.3f}")
+    for crashed in (2, 4, 6):
+        survivors, every = failure_rates(np.random.default_rng(crashed), crashed, STUDIES // 4)
+        print(f"{crashed} of 16 failed     {survivors:.3f}  {every:.3f}")
+    for spread in (0.03, 0.05):
+        one, three = (slow_rate(np.random.default_rng(7), spread, runs, STUDIES) for runs in (1, 3))
+        print(f"runs differ by {spread:.2f} {one:.3f}  {three:.3f}")
     print(f"a rate of .05 has a standard error of {math.sqrt(0.05 * 0.95 / STUDIES):.3f}")
