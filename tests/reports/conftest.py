@@ -1,6 +1,21 @@
-"""Where tests of the reports find their made-up studies, synthetic.py."""
+"""Where tests of the reports find their made-up studies, synthetic.py, and the pages of these."""
 
 import sys
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
+import pytest
+
 sys.path.append(str(Path(__file__).parent))
+
+
+@pytest.fixture(scope="session")
+def rendered(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """The page of a study of synthetic.py by its name there, rendered once."""
+    import synthetic
+
+    from reports.render import render
+
+    out = tmp_path_factory.mktemp("pages")
+    return cache(lambda name: render(synthetic.compare(getattr(synthetic, name)()), out / name))

@@ -5,9 +5,10 @@ from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
-from synthetic import compare, realistic, switched
+import synthetic
+from synthetic import compare, realistic
 
-from reports.render import render, render_index
+from reports.render import render_index
 
 CLAIMING = re.compile(
     r"\b(improv\w*|worsen\w*|better|worse|best|helps?|hurts?|harm\w*|degrad\w*|benefi\w*|wins?|beats?|"
@@ -59,16 +60,11 @@ def unmarked_claims(html):
     return [text[max(0, m.start() - 40) : m.end() + 40] for m in CLAIMING.finditer(text)]
 
 
-@pytest.fixture(scope="module")
-def pages(tmp_path_factory):
-    out, both = tmp_path_factory.mktemp("out"), [compare(realistic()), compare(switched())]
-    found = {c.design.study: render(c, out) for c in both} | {"index": render_index(both, out)}
-    return {name: page.read_text(encoding="utf-8") for name, page in found.items()}
-
-
-@pytest.mark.parametrize("name", ["regularization", "switched", "index"])
-def test_no_claiming_word_stands_outside_a_sentence_of_a_verdict(pages, name):
-    assert unmarked_claims(pages[name]) == []
+@pytest.mark.parametrize("name", ["realistic", "switched"])
+def test_no_claiming_word_stands_outside_a_sentence_of_a_verdict(rendered, tmp_path, name):
+    index = render_index([compare(getattr(synthetic, name)())], tmp_path)
+    for page in (rendered(name), index):
+        assert unmarked_claims(page.read_text(encoding="utf-8")) == []
 
 
 @pytest.mark.parametrize(
@@ -79,7 +75,8 @@ def test_a_claim_that_someone_writes_by_hand_is_found(tmp_path, claim):
     assert len(unmarked_claims(page)) >= 1
 
 
-def test_the_verdicts_themselves_are_marked_and_not_left_out(pages):
-    shown = re.sub(r"<style.*?</style>|<script.*?</script>|<[^>]+>", " ", pages["switched"], flags=re.S)
+def test_the_verdicts_themselves_are_marked_and_not_left_out(rendered):
+    html = rendered("switched").read_text(encoding="utf-8")
+    shown = re.sub(r"<style.*?</style>|<script.*?</script>|<[^>]+>", " ", html, flags=re.S)
     words = [word.lower() for word in CLAIMING.findall(shown)]
     assert words.count("better") > 10 and words.count("worse") > 10 and words.count("the same within") > 3

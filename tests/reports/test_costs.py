@@ -22,8 +22,8 @@ def changed(whole, **metrics):
     return replace(whole, results={s: replace(r, metrics=made[s]) for s, r in whole.results.items()})
 
 
-def test_the_ledger_of_confounds_has_every_cost_and_its_difference_from_the_baseline(tmp_path):
-    text = text_of(render(compare(realistic()), tmp_path))
+def test_the_ledger_of_confounds_has_every_cost_and_its_difference_from_the_baseline(rendered):
+    text = text_of(rendered("realistic"))
     found, gflops = costs(realistic()), 6 * 752640 / 1e9  # for each parameter of the synthetic trials
     assert found["LMModel6"][0]["train_flops"] == pytest.approx(37598 * gflops)
     spent, against = found["LMModel7"]
@@ -32,8 +32,8 @@ def test_the_ledger_of_confounds_has_every_cost_and_its_difference_from_the_base
     assert {"model_parameters", "train_updates", "train_tokens", "seconds"} <= spent.keys()
 
 
-def test_the_ledger_of_confounds_shows_a_gpu_where_there_was_one_and_no_empty_column(tmp_path):
-    text = text_of(render(compare(realistic()), tmp_path / "cpu"))
+def test_the_ledger_of_confounds_shows_a_gpu_where_there_was_one_and_no_empty_column(rendered, tmp_path):
+    text = text_of(rendered("pair"))
     without = text.rpartition("Costs of each arm")[2].partition("All trials")[0]
     assert "GPU" not in without and "tokens/s" not in without
     machine = {"device": "cuda", "gpu": "NVIDIA A", "driver": "570.1", "cuda": "12.8"}

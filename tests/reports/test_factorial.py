@@ -8,7 +8,7 @@ from synthetic import arm, broken, compare, pair, realistic, study, switched, te
 
 from reports.factorial import ALONE, AVERAGE, BESIDE, VIEWS, Part, factorial, parts
 from reports.headline import answer
-from reports.render import render, render_index
+from reports.render import render
 
 compared = cache(lambda: compare(switched()))
 WHOLE = cache(lambda: factorial(compared()))
@@ -110,27 +110,19 @@ def test_the_answer_names_the_parts_whose_verdict_depends_on_the_others():
     assert said[-1] == "The verdict depends on the other parts for dropout"
 
 
-def test_a_main_effect_says_on_which_switch_it_depends(tmp_path):
+def test_a_main_effect_says_on_which_switch_it_depends(rendered):
     found = {e.name: WHOLE().partners(e) for e in WHOLE().effects}
     assert found == dict.fromkeys(found, ()) | {"tying": ("dropout",), "dropout": ("tying",)}
-    assert "it depends on dropout" in text_of(render(compared(), tmp_path))
+    assert "it depends on dropout" in text_of(rendered("switched"))
 
 
-def test_a_view_that_no_part_has_is_no_column(tmp_path):
-    text = text_of(render(compare(realistic()), tmp_path))
-    assert "Part Alone On average" in text
+def test_a_view_that_no_part_has_is_no_column(rendered):
+    assert "Part Alone On average" in text_of(rendered("realistic"))
 
 
-def test_the_index_has_the_answer_and_how_long_it_took(tmp_path):
-    text = text_of(render_index([compared()], tmp_path))
-    assert "tying saves 0.117 nats" in text and "Baseline LMModel7; validation loss; 22 of 22" in text
-    assert "; 31 min of training." in text  # 230 trials of 8.2 s
-
-
-def test_a_study_that_asks_in_one_way_alone_has_no_such_table(tmp_path):
-    c = compare(pair())
-    assert parts(c, None) == ()
-    assert "Beside all the others" not in text_of(render(c, tmp_path))
+def test_a_study_that_asks_in_one_way_alone_has_no_such_table(rendered):
+    assert parts(compare(pair()), None) == ()
+    assert "Beside all the others" not in text_of(rendered("pair"))
 
 
 def test_a_setting_with_several_levels_is_no_switch():

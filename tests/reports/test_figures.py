@@ -48,19 +48,9 @@ def test_every_picture_is_one_svg_with_a_title_and_a_description():
         assert svg.get("aria-labelledby") == f"{title.get('id')} {description.get('id')}"
 
 
-def test_a_picture_asks_for_nothing_that_the_policy_forbids():
-    assert not re.search(r"\bstyle=|<style|<script|https?:|\bon\w+=", "".join(drawn().values()))
-
-
 def test_colours_come_from_the_page_so_that_dark_mode_reaches_them():
     colours = re.findall(r'\b(?:fill|stroke)="([^"]+)"', "".join(drawn().values()))
     assert [c for c in colours if not c.startswith(("var(--", "currentColor", "none"))] == []
-
-
-def test_equal_results_draw_equal_bytes():
-    before = drawn()
-    drawn.cache_clear()
-    assert drawn() == before
 
 
 def test_a_strip_has_a_dot_for_each_seed_at_its_place_with_mean_and_interval():

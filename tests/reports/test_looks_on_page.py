@@ -19,8 +19,8 @@ def c():
 
 
 @pytest.fixture(scope="module")
-def text(c, tmp_path_factory):
-    return text_of(render(c, tmp_path_factory.mktemp("out")))
+def text(rendered):
+    return text_of(rendered("looked"))
 
 
 def differences(design, name, metric, seeds, against="base"):
@@ -99,9 +99,8 @@ def test_sections_of_several_arms_use_the_seeds_that_all_of_them_have_and_say_ho
 
 
 @pytest.fixture(scope="module")
-def ladder(tmp_path_factory):
-    c = compare(laddered())
-    return c, render(c, tmp_path_factory.mktemp("ladder"))
+def ladder(rendered):
+    return compare(laddered()), rendered("laddered")
 
 
 def test_each_rung_of_a_ladder_is_held_against_the_one_before_and_names_it(ladder, tmp_path):

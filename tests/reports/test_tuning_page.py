@@ -9,7 +9,7 @@ from synthetic import arm, compare, hostile, study, text_of
 
 from bench.metric import Metric
 from bench.trial import failure
-from reports.answer import flips, limits
+from reports.answer import flips
 from reports.design import Tuned
 from reports.render import render, render_index
 from reports.tuning import own_best
@@ -84,19 +84,6 @@ def test_the_page_states_the_budget_and_the_winner(text):
 def test_a_winner_at_the_edge_of_the_search_is_marked(tuned, text):
     assert [x.at_edge for x in own_best(compare(tuned))] == [True, False, True]
     assert text.count("at the edge") == 3  # base, calm, and what it means
-
-
-def test_the_limits_say_how_fine_the_search_was(tuned):
-    said = limits(compare(tuned), {})
-    assert (
-        "An arm's own best learning rate is the best of 3 levels with 3 seeds each; no others were tried."
-        in said
-    )
-
-
-def test_without_tuning_there_is_no_section(tuned, tmp_path):
-    plain = text_of(render(compare(replace(tuned, tuned=())), tmp_path))
-    assert "own best" not in plain and "FLIP" not in plain
 
 
 def test_another_setting_is_called_by_its_name(tuned, tmp_path):
