@@ -1,16 +1,12 @@
 """A study's comparison.csv again, from its table of trials: pandas, scipy, and a stored null distribution.
 
-    .venv/bin/python tests/reports/recompute.py toggles order
-
 None of `reports` is imported. It holds where every pair converged and no difference is constant.
 """
 
 import math
-import sys
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from scipy import optimize, stats
 
 ROOT = Path(__file__).parents[2]
@@ -140,15 +136,3 @@ def recompute(table, numbers, metrics):
             arm: current[arm] for arm in waiting if current[arm]["verdict"] != "open" or n == numbers[-1]
         }
     return {name: done if name == first else judge.verdicts() for name, judge in judges.items()}
-
-
-if __name__ == "__main__":
-    import tomllib
-
-    for study in sys.argv[1:]:
-        folder = ROOT / "ablations/studies"
-        file = tomllib.loads((folder / f"{study}.toml").read_text())
-        metrics = [(m["name"], m["delta"], m["name"].endswith("loss")) for m in file["metrics"]]
-        found = recompute(pd.read_csv(folder / f"{study}.csv"), tuple(file["looks"]), metrics)
-        for metric, rows in found.items():
-            print(f"\n{study}: {metric}\n{pd.DataFrame.from_dict(rows, orient='index').to_string()}")

@@ -15,7 +15,7 @@ from bench.metric import Metric
 from bench.trial import Result
 from reports.design import Design, MeasuredArm
 
-STUDIES, ARMS, SEEDS = int(os.environ.get("STUDIES", 60)), 12, tuple(range(10, 50))
+STUDIES, ARMS, SEEDS = int(os.environ.get("STUDIES", 40)), 12, tuple(range(10, 50))
 METRICS = (Metric("valid_accuracy", 0.02), Metric("valid_loss", 0.05))
 CLAIMS = ("better", "worse", "same")
 

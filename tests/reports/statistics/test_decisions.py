@@ -177,11 +177,6 @@ def test_the_other_metric_is_judged_where_the_first_one_stopped() -> None:
     assert "open at 10 of 40 seeds, where the first metric is decided" in stage(v)
 
 
-def test_a_decided_sentence_says_at_how_many_seeds() -> None:
-    v = run(PAIRS).verdicts["better"]["valid_accuracy"]
-    assert "decided at 10 of 40 seeds" in stage(v) and not v.provisional
-
-
 def test_a_direction_needs_the_estimate_that_is_claimed() -> None:
     """p of the first falls to .02 at 10 seeds; its mean turns before the second is decided."""
 

@@ -61,14 +61,6 @@ def test_factorial_effects_are_corrected_together() -> None:
     assert smallest.difference.p == pytest.approx(6 * smallest.contrast.p)
 
 
-def test_a_seed_that_diverged_in_one_cell_is_named_and_left_out() -> None:
-    table = cells()
-    table[True, True, True][4] = math.inf
-    del table[False, False, False][7]
-    effect = factorial_effects(table, FACTORS, delta=0.5)[0]
-    assert (effect.left_out, len(effect.seeds)) == ((4, 7), 8)
-
-
 def test_an_incomplete_design_is_refused() -> None:
     table = cells()
     with pytest.raises(ValueError, match="2 factors have 4 cells"):

@@ -200,12 +200,6 @@ def test_no_sentence_calls_a_large_p_sameness() -> None:
     assert not re.search(r"equal|same|equivalent|no difference", said, re.IGNORECASE)
 
 
-def test_few_seeds_make_a_claim_provisional() -> None:
-    assert judged(differing(-0.05, 0.01, n=9)).provisional
-    assert not judged(differing(-0.05, 0.01, n=10)).provisional
-    assert "provisional under 10 seeds" in sentence(judged(differing(-0.05, 0.01, n=9)), "x", "y", NATS)
-
-
 def test_a_sentence_names_seeds_without_a_partner() -> None:
     baseline = {s: 1.3 + 0.01 * s for s in range(6)}
     arm = {s: 1.2 + 0.011 * s for s in (0, 1, 2, 3, 5)}
