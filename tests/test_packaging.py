@@ -45,9 +45,10 @@ def test_the_wheel_holds_exactly_the_three_packages_and_all_their_files(wheel):
 
 
 def test_the_wheel_installs_into_an_empty_environment_and_its_command_plans(wheel, tmp_path):
-    told(sys.executable, "-m", "venv", tmp_path / "venv")
+    told(sys.executable, "-m", "venv", "--without-pip", tmp_path / "venv")
     python = tmp_path / "venv" / "bin" / "python"
-    told(python, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", wheel)
+    pip = (sys.executable, "-m", "pip", "--python", python)
+    told(*pip, "install", "--quiet", "--no-deps", "--no-index", wheel)
     # The dependencies come from the environment of the tests: what they are is pip's business.
     site = Path(sysconfig.get_paths(vars={"base": str(tmp_path / "venv")})["purelib"])
     (site / "dependencies.pth").write_text(sysconfig.get_paths()["purelib"] + "\n")
