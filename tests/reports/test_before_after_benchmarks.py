@@ -79,7 +79,7 @@ def test_fewer_than_three_runs_on_a_side_show_no_slowness_and_one_line_says_so(r
 
 def test_unchanged_code_whose_runs_differ_by_five_percent_is_called_slower_once_in_twenty_at_most() -> None:
     one, three = (slow_rate(np.random.default_rng(3), 0.05, runs, 400) for runs in (1, 3))
-    assert one == 0 and three <= 0.05
+    assert three <= 0.05 < one, "one run a side, which is why three are needed"
 
 
 def test_a_slower_benchmark_fails_by_name_and_another_machine_is_refused() -> None:
