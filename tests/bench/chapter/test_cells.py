@@ -51,16 +51,12 @@ def test_two_layers_unrolled_are_torchs_module_in_outputs_and_gradients(
         grads = layer(theirs, number, grad=True)
         if make is GatesCell:  # whose one bias stands for torch's two, and has the gradient of either
             grads["bias_hh"] = torch.zeros_like(grads["bias_hh"])
-        expected = make(cell_inputs(number), HIDDEN).to(dtype)
+        expected = make(HIDDEN if number else IN, HIDDEN).to(dtype)
         with torch.no_grad():
             expected.copy(grads)
         for (name, p), grad in zip(cell.named_parameters(), expected.parameters(), strict=True):
             assert p.grad is not None and p.grad.any(), name
             torch.testing.assert_close(p.grad, grad.detach(), rtol=0, atol=tolerance)
-
-
-def cell_inputs(number: int) -> int:
-    return HIDDEN if number else IN
 
 
 def test_the_reset_before_cell_is_the_formula_of_cho_et_al() -> None:

@@ -107,17 +107,13 @@ def test_a_window_or_a_batch_of_any_size_is_refused_before_anything_is_as_large(
     trial = ChapterTrial(model="lm4", seed=0, corpus=file("a b " * 50), split=split, **setting)
     usual = resource.getrlimit(resource.RLIMIT_DATA)
     text = load(trial)
-    resource.setrlimit(resource.RLIMIT_DATA, (_compare_with_row() + 2**30, usual[1]))
+    private = int(Path("/proc/self/statm").read_text().split()[5]) * resource.getpagesize()  # bytes
+    resource.setrlimit(resource.RLIMIT_DATA, (private + 2**30, usual[1]))
     try:
         with pytest.raises(BadInput, match="100 tokens are too few"):
             batches(trial, text)
     finally:
         resource.setrlimit(resource.RLIMIT_DATA, usual)
-
-
-def _compare_with_row() -> int:
-    """Bytes of private memory that this process has."""
-    return int(Path("/proc/self/statm").read_text().split()[5]) * resource.getpagesize()
 
 
 @pytest.mark.parametrize(

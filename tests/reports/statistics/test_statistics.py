@@ -16,9 +16,6 @@ from reports.statistics.estimators import moments, without_rounding
 from reports.statistics.families import benjamini_hochberg, holm
 from reports.statistics.power import ALPHA
 
-Values = dict[int, float]
-
-
 A, B, C, D = (dict(enumerate(x)) for x in (synthetic.A, synthetic.B, synthetic.C, synthetic.D))
 
 
@@ -112,7 +109,7 @@ def test_swapping_the_arms_or_the_direction_of_the_metric_turns_the_contrast_rou
 
 
 @pytest.mark.parametrize("values", [{3: math.nan}, {**A, 3: math.nan}])
-def test_nan_is_refused_and_not_dropped(values: Values) -> None:
+def test_nan_is_refused_and_not_dropped(values: dict[int, float]) -> None:
     for use in (lambda: summarise(values), lambda: contrast(values, B, delta=0.02)):
         with pytest.raises(ValueError, match="seed 3 is NaN"):
             use()
