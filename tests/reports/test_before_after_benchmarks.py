@@ -44,7 +44,7 @@ def test_three_stored_runs_on_each_side_are_replicates_of_their_own() -> None:
 
 
 def test_skewed_rounds_at_the_margin_are_called_slow_at_most_once_in_twenty() -> None:
-    rng, studies = np.random.default_rng(2), 1500
+    rng, studies = np.random.default_rng(2), 4000
     slow = 0
     for _ in range(studies):
         before, after = rng.lognormal(0, 0.2, 20), 1.05 * rng.lognormal(0, 0.2, 20)

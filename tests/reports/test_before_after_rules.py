@@ -98,6 +98,11 @@ def test_an_inconclusive_arm_passes_where_only_how_much_better_it_is_is_open() -
     assert (found.arms[0].verdict.kind, found.passed) == ("open", True)
 
 
+def test_the_interval_of_a_metric_that_rises_is_judged_the_other_way_round() -> None:
+    assert gate(trained(B), trained(C), metric="valid_accuracy", delta=0.0063).passed
+    assert not gate(trained(B), trained(C), metric="valid_accuracy", delta=0.0061).passed
+
+
 def test_seeds_that_would_show_it_are_those_of_a_one_sided_test() -> None:
     # statsmodels TTestPower().solve_power(.5, alpha=.05, power=.8, alternative="larger"): 26.1; 1.0: 7.7
     # and with power=.8 ** (1 / 4), for the last of four arms to pass too: 43.6
