@@ -16,7 +16,6 @@ from ablations.study.chapter import (
     resolve,
 )
 from ablations.study.study import Arm, Study
-from ablations.study.study_file import DesignTable
 from bench.chapter.models.registry import ZOO
 from bench.chapter.trial import ChapterTrial, Setting
 from bench.errors import BadInput
@@ -122,23 +121,6 @@ def test_a_grid_crosses_its_levels(study: Write) -> None:
     assert arms[1].name == "LMModel4, lr 0.001, 1 epoch"
 
 
-@pytest.mark.parametrize(
-    ("design", "count"),
-    [
-        ({}, 0),
-        ({"leave_one_out": ["ar", "tar"]}, 2),
-        ({"add_one": ["ar", "tar"]}, 2),
-        ({"add_one": {"base": {"model": "lm6"}, "factors": ["ar", "tar"]}}, 3),
-        ({"factorial": FOUR}, 16),
-        ({"one_at_a_time": {"lr": [1, 2], "wd": [1, 2, 3]}}, 5),
-        ({"grid": {"lr": [1, 2], "wd": [1, 2, 3]}}, 6),
-        ({"grid": {f"k{i}": list(range(10)) for i in range(9)}}, 10**9),
-    ],
-)
-def test_arms_are_counted_by_arithmetic(design: dict[str, object], count: int) -> None:
-    assert DesignTable.model_validate(design).count == count
-
-
 # Settings.
 
 
@@ -155,30 +137,11 @@ def test_every_setting_and_every_string_option_is_declared() -> None:
         assert all(value in spec.choices[key] for key, value in strings.items())
 
 
-@pytest.mark.parametrize("model", ZOO)
-def test_every_model_resolves_to_its_chapter_s_settings(model: str) -> None:
-    trial = ChapterTrial(seed=0, **resolve({"model": model}))
-    assert {key: getattr(trial, key) for key in ZOO[model].settings} == ZOO[model].settings
-    assert trial.options == ZOO[model].options
-
-
-def test_given_settings_go_before_the_model_s_and_those_before_the_defaults() -> None:
-    fields = resolve({"model": "lm7", "wd": 0.3})
-    assert fields["wd"] == 0.3  # given; LMModel7's is .1
-    assert fields["alpha"] == 2.0  # LMModel7's; ChapterTrial's default is 0
-    assert fields["batch"] == 64  # ChapterTrial's default
-
-
 def test_an_arm_with_another_model_takes_that_model_s_chapter_settings() -> None:
     arm = resolve(inherit({"model": "lm7", "batch": 32, "dropout": 0.2}, {"model": "lm4"}))
     assert arm["batch"] == 32  # given in the baseline, and kept
     assert (arm["lr"], arm["wd"], arm["alpha"]) == (3e-3, 0.01, 0.0)  # LMModel4's, not LMModel7's
     assert arm["options"] == {"hidden": 64}  # it has no dropout to inherit
-
-
-def test_integers_that_mean_floats_become_floats() -> None:
-    fields = resolve({"model": "lm6", "lr": 1, "dropout": 0})
-    assert (type(fields["lr"]), type(fields["options"]["dropout"])) == (float, float)
 
 
 @pytest.mark.parametrize("detach_every", [1, 2, 4, 8, 16, 32, 64, 160])
