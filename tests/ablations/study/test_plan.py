@@ -72,25 +72,6 @@ def test_a_file_that_is_no_plan_is_skipped_with_one_line_and_the_other_plans_are
     ]
 
 
-@pytest.mark.parametrize("kind", ["a folder", "half a file", "of another version"])
-def test_storing_sets_a_plan_of_the_study_aside_that_cannot_be_read(
-    tmp_path: Path, file: Path, kind: str
-) -> None:
-    lines: list[str] = []
-    ledger = Ledger(tmp_path, lines.append)
-    whole = file.read_bytes()
-    file.unlink()
-    if kind == "a folder":
-        file.mkdir()
-    else:
-        file.write_bytes(
-            whole[: len(whole) // 2] if kind == "half a file" else seal({"plan": {"version": 9}})
-        )
-    assert store(PLAN, ledger) == stored("s", ledger)
-    (aside,) = (tmp_path / "set-aside").iterdir()
-    assert len(lines) == 1 and lines[0].startswith(str(file)) and lines[0].endswith(f"moved to {aside}")
-
-
 @pytest.mark.parametrize(
     "changed",
     [
