@@ -35,42 +35,11 @@ def test_trials_start_in_the_order_given_and_every_one_ends_in_the_ledger(ledger
     assert {result.trial.id for result in told} == set(kept)
 
 
-def test_running_again_finishes_only_the_rest(ledger: Ledger) -> None:
-    trials = [trial(seed) for seed in range(4)]
-    run_trials(trials[:2], ledger, TrialConditions(work=WORK))
-    started: list[ChapterTrial] = []
-    tally = run_trials(
-        trials, ledger, TrialConditions(work=WORK), wanted=lambda trial: not started.append(trial)
-    )
-    assert tally == Counts(done=2, skipped=2)
-    assert started == trials[2:]
-
-
-def test_a_damaged_result_is_computed_again_to_the_same_bits(tmp_path: Path) -> None:
-    ledger = Ledger(tmp_path, warn=lambda line: None)
-    run_trials([trial()], ledger, TrialConditions(work=WORK))
-    ledger.path(trial().id).write_bytes(ledger.path(trial().id).read_bytes()[:-9])
-    assert run_trials([trial()], ledger, TrialConditions(work=WORK)) == Counts(done=1)
-    read = ledger.read(trial().id)
-    assert read is not None
-    assert bits(read) == bits(steady(trial()))
-
-
 def test_a_cell_that_two_designs_share_is_trained_once_and_no_trials_are_a_finished_study(
     ledger: Ledger,
 ) -> None:
     assert run_trials([], ledger, TrialConditions(work=WORK)) == Counts()
     assert run_trials([trial(), trial(), trial(1)], ledger, TrialConditions(work=WORK)) == Counts(done=2)
-
-
-def test_the_order_and_the_company_do_not_change_the_bits(tmp_path: Path) -> None:
-    trials = [trial(seed, sleep=0.01) for seed in range(6)]
-    kept = []
-    for name, order, workers in (("a", trials, 1), ("b", trials[::-1], 4)):
-        ledger = Ledger(tmp_path / name)
-        run_trials(order, ledger, TrialConditions(work=WORK, workers=workers))
-        kept.append({id: bits(result) for id, result in whole(ledger, trials).items()})
-    assert kept[0] == kept[1]
 
 
 def test_the_callbacks_are_never_called_at_the_same_time(ledger: Ledger) -> None:
@@ -99,16 +68,6 @@ def test_fail_fast_starts_nothing_after_the_first_failure(ledger: Ledger) -> Non
     assert run_trials(trials, ledger, TrialConditions(work=WORK), fail_fast=True) == Counts(
         done=1, failed=1, left=2
     )
-
-
-def test_a_callback_that_fails_stops_the_study_and_is_raised(ledger: Ledger) -> None:
-    def fail(result: Result) -> None:
-        raise BrokenPipeError("the reader of our output has gone")
-
-    trials = [trial(0), trial(1, sleep=600), trial(2)]
-    with pytest.raises(BrokenPipeError):
-        run_trials(trials, ledger, TrialConditions(work=WORK, workers=2), on_result=fail)
-    assert list(ledger.results(t.id for t in trials)) == [trial(0).id], "recorded before it was told"
 
 
 def test_a_ledger_that_cannot_be_written_stops_the_study_with_its_line(ledger: Ledger) -> None:
@@ -176,10 +135,6 @@ def test_what_a_trial_leaks_does_not_reach_the_next(ledger: Ledger) -> None:
     after = looks_from_a_fresh_process()
     assert after.pop("pid") != before.pop("pid")
     assert after == before
-
-
-def test_work_that_does_not_exist_is_a_failed_trial() -> None:
-    assert alone(trial(), "stub_trials:no_such_function").reason.startswith("AttributeError: ")
 
 
 def test_ctrl_c_lets_the_running_trials_finish_and_starts_no_more(tmp_path: Path, start_study) -> None:
