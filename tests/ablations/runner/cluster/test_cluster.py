@@ -8,10 +8,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-import dask
 import pytest
+from nvml_stand_in import Machine, uuid
 from processes import lives
-from stub_trials import WORK, bits, steady, trial, whole
+from stub_trials import WORK, bits, gpu_trial, steady, trial, whole
 
 from ablations.ledger import Ledger
 from ablations.runner import cluster
@@ -169,27 +169,50 @@ def test_no_scheduler_and_no_workers_are_told_in_a_line(
         run_trials([trial()], ledger, TrialConditions(work=WORK, cluster=processes.address))
 
 
-def test_with_tls_those_without_the_certificate_are_refused(
-    processes, ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, need
+# Trials of device cuda, on GPUs that are a stand-in.
+
+STAND_INS = Path(__file__).parents[3] / "stand_ins"
+
+
+@pytest.fixture
+def with_gpus(processes, nvml: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Start a worker that sees these GPUs, `visible` of them."""
+    site = tmp_path / "site"
+    site.mkdir()
+    (site / "sitecustomize.py").write_text("import cuda_stand_in\n")
+    monkeypatch.setenv("PYTHONPATH", f"{site}{os.pathsep}{STAND_INS}")
+    processes.scheduler()
+    nvml.has({}, {"used": 700})
+
+    def start(*flags: str, visible: str) -> str:
+        return processes.worker(*flags, CUDA_VISIBLE_DEVICES=visible)
+
+    return start
+
+
+def test_a_worker_a_gpu_gives_each_trial_its_own(with_gpus, processes, ledger: Ledger) -> None:
+    for index in ("0", "1"):
+        with_gpus("--resources", "GPU=1", visible=index)
+    trials = [gpu_trial(seed, sleep=0.3) for seed in range(4)]
+    assert run_trials(trials, ledger, TrialConditions(work=WORK, cluster=processes.address)) == Counts(done=4)
+    results = ledger.results(each.id for each in trials).values()
+    assert {r.environment["CUDA_VISIBLE_DEVICES"] for r in results} == {uuid(0), uuid(1)}
+    for result in results:
+        index = result.environment["gpu_index"]
+        assert result.environment["gpu_uuid"] == uuid(int(index))
+        assert result.metrics["gpu_memory_used"] == (700.0 if index == "1" else 0.0)
+
+
+def test_a_worker_without_a_gpu_is_refused_for_trials_that_need_one(
+    with_gpus, processes, ledger: Ledger
 ) -> None:
-    need("openssl")
-    certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
-    make = (
-        "openssl req -x509 -newkey rsa:2048 -nodes -days 1 -subj /CN=unrolled -keyout key.pem -out cert.pem"
-    )
-    subprocess.run(make.split(), cwd=tmp_path, check=True, capture_output=True)
-    names = {"COMM__REQUIRE_ENCRYPTION": "True", "COMM__TLS__CA_FILE": str(certificate)}
-    for side in ("SCHEDULER", "WORKER"):
-        names |= {f"COMM__TLS__{side}__CERT": str(certificate), f"COMM__TLS__{side}__KEY": str(key)}
-    settings = {f"DASK_DISTRIBUTED__{name}": value for name, value in names.items()}
-    processes.scheduler("127.0.0.1", "--protocol", "tls", **settings)
-    processes.worker(**settings)
-    monkeypatch.setattr(cluster, "CONNECT_SECONDS", 5.0)
-    for address in (processes.address, processes.address.replace("tls", "tcp")):
-        with pytest.raises(BadInput, match="no scheduler answers"):
-            run_trials([trial()], ledger, TrialConditions(work=WORK, cluster=address))
-    mine = {"ca-file": certificate, "client.cert": certificate, "client.key": key}
-    with dask.config.set({f"distributed.comm.tls.{name}": str(path) for name, path in mine.items()}):
-        assert run_trials([trial()], ledger, TrialConditions(work=WORK, cluster=processes.address)) == Counts(
-            done=1
-        )
+    with_gpus(visible="")
+    with pytest.raises(BadInput, match="no worker declares a GPU; start one worker a GPU"):
+        run_trials([gpu_trial()], ledger, TrialConditions(work=WORK, cluster=processes.address))
+    address = with_gpus("--resources", "GPU=1", visible="")
+    refused = rf"^worker {address} has no GPU for device cuda \(no GPU is visible\): see `nvidia-smi -L`"
+    with pytest.raises(BadInput, match=refused):
+        run_trials([gpu_trial()], ledger, TrialConditions(work=WORK, cluster=processes.address))
+    assert run_trials(
+        [gpu_trial(device="cpu")], ledger, TrialConditions(work=WORK, cluster=processes.address)
+    ) == Counts(done=1)

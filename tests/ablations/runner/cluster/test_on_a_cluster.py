@@ -1,9 +1,10 @@
-"""The command on a cluster: real trials, a text and a model of the user's own, and the same bits as here."""
+"""The command on a cluster, where models, programs and studies with looks come to what they come to here."""
 
 from pathlib import Path
 
 import pytest
 from called import call
+from look_trials import Study
 
 MODEL = """
 from torch import nn
@@ -21,7 +22,7 @@ class Leaky(nn.Module):
         h = 0.5 * h + 0.5 * torch.tanh(self.both(torch.cat([x, h], 1)))
         return h, h
 """
-STUDY = """
+CELL = """
 name = "leaky"
 question = "Is it worth it?"
 seeds = 2
@@ -37,7 +38,7 @@ set = { hidden = 16 }
 @pytest.mark.slow
 def test_a_study_on_a_cluster_has_the_bits_that_verify_finds_here(two: str, tmp_path: Path) -> None:
     (tmp_path / "leaky.py").write_text(MODEL)
-    (tmp_path / "leaky.toml").write_text(STUDY)
+    (tmp_path / "leaky.toml").write_text(CELL)
     (tmp_path / "my.txt").write_text("the cat sat on a mat and saw another cat there . " * 60)
 
     def run(*words: str) -> str:
@@ -49,3 +50,53 @@ def test_a_study_on_a_cluster_has_the_bits_that_verify_finds_here(two: str, tmp_
     assert "[4/4] " in told
     assert "leaky: 4 trained, 0 already there, 0 failed, 0 diverged, 0 left" in told
     assert "2 of 2 bit-identical" in run("verify", "leaky", "-n", "2")
+
+
+PROGRAM = """
+import json, pathlib, random, sys
+import helper
+random.seed(int(sys.argv[1]))
+text = pathlib.Path("data.txt").read_text()
+print(json.dumps({"loss": random.random() * int(sys.argv[2]) + len(text) + helper.one}))
+"""
+PROGRAMS = """
+name = "mine"
+question = "Is it worth it?"
+metrics = [{ name = "loss", delta = 0.1 }]
+seeds = 3
+[program]
+run = "python train.py {seed} {width}"
+data = ["data.txt"]
+[baseline]
+width = 1
+[design.one_at_a_time]
+width = [2]
+"""
+
+
+@pytest.mark.slow
+def test_a_program_on_a_cluster_has_the_numbers_that_verify_finds_here(two: str, tmp_path: Path) -> None:
+    for name, text in {
+        "train.py": PROGRAM,
+        "mine.toml": PROGRAMS,
+        "data.txt": "abc",
+        "helper.py": "one = 1",
+    }.items():
+        (tmp_path / name).write_text(text)
+    done = call(tmp_path, "run", "mine.toml", "--cluster", two)
+    assert done.returncode == 0, done.stderr
+    assert "mine: 6 trained" in done.stdout
+    assert "6 of 6 bit-identical" in call(tmp_path, "verify", "mine.toml", "-n", "6").stdout
+
+
+@pytest.mark.slow
+def test_a_study_on_a_cluster_comes_to_the_end_that_it_has_here(two: str, tmp_path: Path) -> None:
+    outcomes = []
+    for name, where in (("here", ("-j", "1")), ("there", ("--cluster", two))):
+        (tmp_path / name).mkdir()
+        study = Study(tmp_path / name)
+        study.run(*where)
+        outcomes.append((study.outcome(), study.trained()))
+    (here, least), (there, trained) = outcomes
+    assert here == there
+    assert least <= trained and len(trained - least) <= 2 * 3, "its two places, at each of three looks"

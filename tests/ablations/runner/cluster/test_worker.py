@@ -1,19 +1,15 @@
-"""What a worker proves and refuses, without a cluster."""
+"""What a worker refuses, and what is made of its answer, whatever stands in it; without a cluster."""
 
 from pathlib import Path
 
 import pytest
 from stub_trials import WORK, bits, steady, trial
 
+from ablations.ledger import seal
 from ablations.runner import worker
 from ablations.runner.child import TaskSpec
+from ablations.runner.cluster import read_worker_answer
 from bench.trial import Result
-
-SPEC = TaskSpec(work=WORK)
-
-
-def test_a_worker_fits_a_driver_with_the_same_code_and_versions() -> None:
-    assert worker.mismatch(worker.facts()) == ""
 
 
 @pytest.mark.parametrize("name", ["Python", "torch", "unrolled"])
@@ -23,20 +19,36 @@ def test_a_worker_with_another_version_says_which(name: str) -> None:
     assert worker.mismatch(theirs) == f"has {name} {own}, the driver 0.0: install the same there"
 
 
-@pytest.mark.parametrize("file", ["bench/chapter/metrics.py", "bench/chapter/models/new.py"])
-def test_a_worker_names_the_file_that_differs_or_that_only_one_side_has(file: str) -> None:
-    told = worker.mismatch({**worker.facts(), file: "0" * 64})
-    assert told.startswith(f"has another {file} than the driver: ")
-
-
 def test_a_trial_has_the_local_bits_and_leaves_no_checkpoint(tmp_path: Path) -> None:
     kept = tmp_path / "unrolled-checkpoints" / f"{trial().id}.cuda.pt"
     kept.parent.mkdir()
     kept.touch()
-    answer = worker.run_trial(trial(), SPEC, tmp_path / "files", lambda: False)
+    answer = worker.run_trial(trial(), TaskSpec(work=WORK), tmp_path / "files", lambda: False)
     assert not kept.exists(), "the trial has ended"
     assert bits(Result.from_dict(answer["result"])) == bits(steady(trial()))
 
 
-def test_a_cancelled_trial_ends_and_answers_nothing(tmp_path: Path) -> None:
-    assert worker.run_trial(trial(0, "loops"), SPEC, tmp_path, lambda: True) == {}
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"status": "ok"},
+        {"reason": ["a"]},
+        {"output": None},
+        {"attempts": True},
+        {"seconds": "nan"},
+        {"seconds": -1.0},
+        {"metrics": [1]},
+        {"surprise": 1},
+        {"trial": {"model": "stub", "seed": 1}},
+    ],
+)
+def test_a_result_whose_fields_are_not_what_they_should_be_is_none(changed: dict) -> None:
+    answer = read_worker_answer(trial(), seal({"result": {**steady(trial()).to_dict(), **changed}}))
+    assert isinstance(answer, str)
+
+
+@pytest.mark.parametrize("sent", [b"", b"{}", b"[" * 100_000, seal({}), seal({"result": 3}), None, 3])
+def test_what_is_no_answer_or_was_damaged_is_none(sent: object) -> None:
+    assert isinstance(read_worker_answer(trial(), sent), str)
+    whole = seal({"result": steady(trial()).to_dict()})
+    assert isinstance(read_worker_answer(trial(), whole.replace(b"done", b"d0ne")), str)
