@@ -28,8 +28,12 @@ if TYPE_CHECKING:  # a trial's process imports this module, and has no ledger
 WORK = "stub_trials:act"
 
 
-def trial(seed: int = 0, act: str = "steady", **options) -> ChapterTrial:
-    return ChapterTrial(model="stub", seed=seed, options={"act": act, **options})
+def trial(seed: int = 0, act: str = "steady", device: str = "cpu", **options) -> ChapterTrial:
+    return ChapterTrial(model="stub", seed=seed, device=device, options={"act": act, **options})
+
+
+def gpu_trial(seed: int = 0, act: str = "tells_its_gpu", device: str = "cuda", **options) -> ChapterTrial:
+    return trial(seed, act, device, **options)
 
 
 def act(trial: ChapterTrial) -> Result:
@@ -183,15 +187,6 @@ def kills_itself(trial: ChapterTrial) -> Result:
     raise AssertionError("survived")
 
 
-def kills_itself_at_first(trial: ChapterTrial) -> Result:
-    count = Path(str(trial.options["count"]))
-    with count.open("a") as file:
-        file.write("x")
-    if len(count.read_text()) < 3:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return steady(trial)
-
-
 def answers_when_its_child_is_killed(trial: ChapterTrial) -> Result:
     """As one whose child is needed would fail: at once, before it is killed itself."""
     *_, answer, _ = multiprocessing.current_process()._args  # type: ignore[attr-defined]
@@ -265,6 +260,25 @@ def looks(trial: ChapterTrial) -> Result:
         "hash": hash("a string"),
     }
     return replace(steady(trial), environment=seen)
+
+
+def tells_its_gpu(trial: ChapterTrial) -> Result:
+    seen = {name: os.environ.get(name) for name in ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER")}
+    return replace(steady(trial), environment=seen)
+
+
+def meets(trial: ChapterTrial) -> Result:
+    """Wait until as many trials have begun as there are places."""
+    log = Path(str(trial.options["log"]))
+    with log.open("a") as file:
+        file.write("begins\n")
+    while log.read_text().count("begins") < int(trial.options["places"]):
+        time.sleep(0.01)
+    return tells_its_gpu(trial)
+
+
+def has_no_gpu_memory(trial: ChapterTrial) -> Result:
+    raise RuntimeError("CUDA out of memory. Tried to allocate 80.00 GiB")
 
 
 def study(folder: str, count: int, workers: int = 1, attempts: int = 3, cluster: str = "", **options) -> None:

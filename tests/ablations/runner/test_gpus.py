@@ -8,8 +8,8 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from gpu_trials import WORK, trial
 from nvml_stand_in import Machine, uuid
+from stub_trials import WORK, gpu_trial
 
 from ablations.ledger import Ledger
 from ablations.runner import gpus as gpus_
@@ -39,7 +39,7 @@ def test_places_are_spread_over_gpus_and_each_trial_sees_its_own_alone(
 ) -> None:
     nvml.has(*[{}] * gpus)
     (tmp_path / "log").touch()
-    trials = [trial(seed, "meets", log=str(tmp_path / "log"), places=places) for seed in range(places)]
+    trials = [gpu_trial(seed, "meets", log=str(tmp_path / "log"), places=places) for seed in range(places)]
     results = ran(ledger, trials, places)
     assert Counter(r.environment["CUDA_VISIBLE_DEVICES"] for r in results.values()) == expected
     assert {r.environment["CUDA_DEVICE_ORDER"] for r in results.values()} == {"PCI_BUS_ID"}
@@ -51,7 +51,7 @@ def test_places_are_spread_over_gpus_and_each_trial_sees_its_own_alone(
 
 def test_a_trial_on_the_cpu_sees_no_gpu(nvml: Machine, ledger: Ledger) -> None:
     nvml.has({})
-    (result,) = ran(ledger, [trial(device="cpu")], 1).values()
+    (result,) = ran(ledger, [gpu_trial(device="cpu")], 1).values()
     assert result.environment["CUDA_VISIBLE_DEVICES"] == ""
     assert "gpu_uuid" not in result.environment and "gpu_memory_used" not in result.metrics
 
@@ -67,38 +67,23 @@ def test_a_users_own_code_sees_the_trials_gpu_from_its_first_line(
         f"Path({str(seen)!r}).write_text(os.environ.get('CUDA_VISIBLE_DEVICES', 'all'))\n\n"
         "@regularizer('own')\ndef own(output):\n    return output.raw.mean()\n"
     )
-    assert ran(ledger, [trial()], 1, preload=[str(plug_in)])[0].done
+    assert ran(ledger, [gpu_trial()], 1, preload=[str(plug_in)])[0].done
     assert seen.read_text() == uuid(0)
 
 
 def test_no_gpu_is_refused_before_a_trial(nvml: Machine, ledger: Ledger) -> None:
     with pytest.raises(BadInput, match="device cuda: no GPU was given"):
-        ran(ledger, [trial()], 1)
+        ran(ledger, [gpu_trial()], 1)
 
 
 def test_out_of_memory_is_one_failed_trial_with_a_cure_and_the_rest_goes_on(
     nvml: Machine, ledger: Ledger
 ) -> None:
     nvml.has({})
-    results = ran(ledger, [trial(0, "has_no_memory"), trial(1)], 1)
+    results = ran(ledger, [gpu_trial(0, "has_no_gpu_memory"), gpu_trial(1)], 1)
     assert (results[0].status, results[0].attempts, results[1].status) == ("failed", 1, "done")
     assert results[0].reason.startswith("out of memory (CUDA out of memory.")
     assert "-j" in results[0].reason and "batch" in results[0].reason
-
-
-def test_a_trial_has_its_gpus_utilisation_and_memory(
-    nvml: Machine, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(gpus_, "EVERY", 0.05)
-    nvml.has({"busy": 40, "used": 1000}, {"busy": 80, "used": 2000})
-    results = ran(ledger, [trial(seed, sleep=0.5) for seed in (0, 1)], 2)
-    seen = {
-        r.environment["gpu_index"]: [
-            r.metrics[f"gpu_{name}"] for name in ("utilisation", "memory_used", "memory_peak")
-        ]
-        for r in results.values()
-    }
-    assert seen == {"0": [40, 1000, 1000], "1": [80, 2000, 2000]}, "no driver tells whose memory it is"
 
 
 def test_a_gpu_that_cannot_be_read_has_no_metrics_and_its_trial_is_done(
@@ -108,8 +93,8 @@ def test_a_gpu_that_cannot_be_read_has_no_metrics_and_its_trial_is_done(
     nvml.has({})
     gpus = usable().gpus
     nvml.has()
-    assert run_trials([trial(sleep=0.5)], ledger, TrialConditions(work=WORK, gpus=gpus)) == Counts(done=1)
-    result = ledger.read(trial(sleep=0.5).id)
+    assert run_trials([gpu_trial(sleep=0.5)], ledger, TrialConditions(work=WORK, gpus=gpus)) == Counts(done=1)
+    result = ledger.read(gpu_trial(sleep=0.5).id)
     assert result is not None and "gpu_memory_used" not in result.metrics
 
 
