@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -28,13 +29,6 @@ def started(program: str) -> tuple[subprocess.Popen[str], Path]:
     return process, Path(process.stdout.readline().strip())
 
 
-def test_the_folder_goes_with_its_process(temporary: Path) -> None:
-    process, folder = started("(run_folder.folder() / 'file').touch()")
-    process.communicate()
-    assert folder.parent == temporary
-    assert not folder.exists()
-
-
 def test_what_a_killed_process_left_goes_with_the_next_one_and_what_lives_stays(
     temporary: Path, wait_for: Callable[..., None]
 ) -> None:
@@ -42,13 +36,18 @@ def test_what_a_killed_process_left_goes_with_the_next_one_and_what_lives_stays(
     (killed, left), (living, kept) = started(waits), started(waits)
     wait_for((left / "file").exists)
     stray = subprocess.Popen(["sleep", "600"], env={**os.environ, "UNROLLED_RUN": str(left)})
+    reaper = threading.Thread(
+        target=stray.wait
+    )  # a killed process is there until its parent has waited for it
+    reaper.start()
     killed.kill()
     killed.communicate()
     assert (left / "file").exists()
     started("")[0].communicate()
     assert not left.exists()
     assert kept.exists()
-    assert stray.wait(60) == -9
+    reaper.join(60)
+    assert stray.returncode == -9
     living.kill()
     living.communicate()
     started("")[0].communicate()
@@ -63,6 +62,7 @@ def test_a_path_that_is_too_long_for_a_socket_is_not_taken(tmp_path: Path, monke
     assert folder.parent == Path("/tmp")
 
 
-def test_used_gives_temporary_files_a_place_in_the_folder(temporary: Path) -> None:
+def test_temporary_files_have_a_place_in_the_folder_which_goes_with_its_process(temporary: Path) -> None:
     process, folder = started("import tempfile\nwith run_folder.used(): print(tempfile.mkdtemp())")
     assert Path(process.communicate()[0].strip()).parent == folder
+    assert folder.parent == temporary and not folder.exists()
