@@ -25,7 +25,7 @@ CLOCKS = ["seconds", "memory_peak", *(f"speed_{what}" for what in ("train", "val
 def ran(tmp_path_factory) -> Path:
     facts = {"model": "lm6", "hidden": 8, "window": 4, "batch": 8, "epochs": 2}
     arms = "[design.one_at_a_time]\nlr = [1e-3]\ndropout = [0.5]\n"
-    folder = write(tmp_path_factory.mktemp("api"), seeds="seeds = 3", widths=(), arms=arms, **facts)
+    folder = write(tmp_path_factory.mktemp("api"), seeds="seeds = 2", widths=(), arms=arms, **facts)
     done = call(folder, "run", "small.toml")
     assert done.returncode == 0, done.stderr
     return folder
@@ -62,7 +62,7 @@ def test_training_here_gives_the_bits_of_a_run_and_leaves_torch_as_it_was(ran: P
 
 def test_the_results_of_a_study_are_a_table_with_a_row_a_trial(ran: Path) -> None:
     table = ablations.results("small", ran / "results")
-    assert table.groupby("arm").seed.agg(list).map(sorted).to_list() == [[0, 1, 2]] * 3
+    assert table.groupby("arm").seed.agg(list).map(sorted).to_list() == [[0, 1]] * 3
     ledger = Ledger(ran / "results")
     for row in table.itertuples():
         kept = ledger.read(row.trial)

@@ -5,7 +5,7 @@ import random
 import re
 import shlex
 import shutil
-from dataclasses import fields, replace
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +13,14 @@ import pandas as pd
 import pytest
 from as_typed import benchmarked, imports, write
 from result_sets import ledger, side, trained
-from stub_plans import recorded
+from stub_plans import kept, planned, recorded
 
 from ablations.cli import app
 from ablations.ledger import seal, unseal
 from ablations.study import loading
 from bench.files import save
 from bench.metric import Metric
-from bench.trial import Epoch, Result
+from bench.trial import Epoch
 
 EPOCH = [f.name for f in fields(Epoch) if f.name != "epoch"]
 
@@ -208,34 +208,6 @@ def test_no_job_of_the_workflow_that_may_write_runs_the_code_of_a_pull_request(w
     assert "${{" not in "".join(commands)
 
 
-@pytest.mark.parametrize(("cost", "code"), [(0.0, 0), (0.06, 3)])
-def test_the_workflow_s_study_passes_other_bits_and_fails_what_costs_two_deltas(
-    tmp_path, gate, cost: float, code: int
-) -> None:
-    """Between two engines the pairs of LMModel6 differ by an SD of .028 in accuracy (docs/gate.md)."""
-    study = loading.load(WORKFLOW.with_suffix(".toml"))
-    assert study.metrics[0] == Metric("valid_accuracy", 0.03)
-
-    def spread(of: str) -> float:
-        return random.Random(of).gauss(0, 0.028 / 2**0.5)
-
-    def of(version: str, cost: float) -> dict[str, list[Result]]:
-        return {
-            arm.name: [
-                replace(
-                    trained(seed, code=version + arm.name),
-                    metrics={"valid_accuracy": 0.8 - cost + spread(f"{version}{arm.name}{seed}")},
-                )
-                for seed in study.seeds
-            ]
-            for arm in study.arms
-        }
-
-    how = {"metrics": study.metrics[:1], "looks": study.looks}
-    before = ledger(tmp_path / "a", of("v1", 0.0), **how)
-    assert gate(before, ledger(tmp_path / "b", of("v2", cost), **how))[0] == code
-
-
 # one made worse on purpose
 
 
@@ -308,3 +280,40 @@ def test_two_tables_are_compared_arm_by_arm_and_fail_closed(tmp_path, gate) -> N
     code, said = gate(before, few, *asked)
     assert code == 3 and "y: is missing" in said
     assert "--pair: is missing" in gate(before, same, "--arm", "model", "--metric", "val_acc=0.02")[1]
+
+
+# studies that look several times: fewer seeds are no fault where a contrast was decided
+
+LOOKS = {"looks": (10, 15, 20, 30, 40)}
+CHANGES = {"worse": {"lr": 0.1}, "alike": {"lr": 0.2}}
+
+
+def looked(folder, *, base, code="v1", delta=0.02, **arms):
+    """A ledger in which every arm has this many seeds; `worse` is .2 worse than the baseline."""
+    effects, counts = {"base": 0.0, "worse": 0.2, "alike": 0.0}, {"base": base, **arms}
+    whole = {name: [trained(s, effects[name], f"{code}{name}") for s in range(40)] for name in counts}
+    plan = planned(whole, CHANGES, metrics=(Metric("valid_loss", delta),), **LOOKS)
+    return kept(folder, plan, {name: whole[name][:n] for name, n in counts.items()}).root
+
+
+def test_an_arm_that_was_decided_at_an_earlier_look_lacks_nothing(tmp_path, gate) -> None:
+    before = looked(tmp_path / "a", base=15, worse=15, alike=15)
+    code, said = gate(before, looked(tmp_path / "b", base=10, worse=10, alike=10, code="v2"))
+    assert code == 0 and "has no result" not in said and "only on one side: seed 10, 11" in said
+
+
+def test_a_candidate_whose_open_contrast_could_go_on_is_interrupted(tmp_path, gate) -> None:
+    before = looked(tmp_path / "a", base=15, alike=15)
+    after = looked(tmp_path / "b", base=12, alike=11, code="v2", delta=0.0005)
+    code, said = gate(before, after)
+    assert code == 3
+    assert "✗ alike: has no result for seed 11, 12, 13, 14: run the study to its end" in said
+    assert "✗ base: has no result for seed 12, 13, 14: run the study to its end" in said
+    whole = looked(tmp_path / "c", base=40, alike=40, code="v2", delta=0.0005)
+    assert "has no result" not in gate(before, whole)[1]  # open, but there is no further look
+
+
+def test_a_candidate_that_stopped_before_its_first_look_is_interrupted(tmp_path, gate) -> None:
+    before = looked(tmp_path / "a", base=10, worse=10)
+    code, said = gate(before, looked(tmp_path / "b", base=10, worse=8, code="v2"))
+    assert code == 3 and "✗ worse: has no result for seed 8, 9: run the study to its end" in said

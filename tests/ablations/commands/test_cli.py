@@ -1,9 +1,7 @@
 """What is mistyped is one line with the cure; and what helps to type: examples, completion."""
 
 import shlex
-import subprocess
 from importlib import metadata
-from pathlib import Path
 
 import pytest
 
@@ -50,13 +48,6 @@ def test_what_is_mistyped_is_one_line_with_the_cure(words: list[str], told: str,
     assert captured.out == ""
 
 
-@pytest.mark.parametrize("words", [[], ["--help"], ["plan", "--help"]])
-def test_help_is_told_on_the_standard_output_and_is_no_mistake(words: list[str], capsys) -> None:
-    assert main(words) == 0
-    captured = capsys.readouterr()
-    assert captured.out.startswith("Usage: unrolled") and captured.err == ""
-
-
 def test_the_version_is_that_of_the_installed_package(capsys) -> None:
     assert main(["--version"]) == 0
     assert capsys.readouterr().out == f"unrolled {metadata.version('unrolled')}\n"
@@ -70,20 +61,3 @@ def test_every_commands_help_has_examples_that_it_takes(name: str, capsys) -> No
         assert f"unrolled {line}" in told
         called, _, _ = app.parse_args(shlex.split(line), exit_on_error=False, print_error=False)
         assert called is app[name].default_command
-
-
-def test_bash_completes_commands_and_options(tmp_path: Path, monkeypatch, need) -> None:
-    need("bash")
-    monkeypatch.setenv("HOME", str(tmp_path))
-    assert main(["--install-completion", "--shell", "bash", "--output", str(tmp_path / "complete")]) == 0
-
-    def offered(typed: str) -> set[str]:
-        words = " ".join(map(shlex.quote, ["unrolled", *typed.split(" ")]))
-        ask = f"COMP_WORDS=({words}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); _unrolled"
-        command = ["bash", "-c", f'. ./complete; {ask}; printf "%s\n" "${{COMPREPLY[@]}}"']
-        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
-        return set(done.stdout.split())
-
-    assert offered("st") == {"studies"}
-    assert offered("plan toggles --see") == {"--seeds"}
-    assert offered("run gru --device c") == {"cpu", "cuda"}

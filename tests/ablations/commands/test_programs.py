@@ -1,11 +1,9 @@
 """A study of a program of the user's: what is checked before it is trained, and what its user is told."""
 
-import json
 import shutil
 import sqlite3
 from pathlib import Path
 
-import numpy as np
 import pytest
 from as_typed import mlflow_runs
 from called import call
@@ -74,6 +72,9 @@ def test_a_program_is_trained_and_judged_like_a_model(whole: Path) -> None:
     rows = results("mine", whole / "results")
     assert len(rows) == 15 and set(rows.status) == {"done"}
     assert {"accuracy", "seconds", "memory_peak", "dropout", "deep"} <= set(rows.columns)
+    assert all(str(whole) not in path.read_text() for path in (whole / "results").rglob("*.json")), (
+        "no folder"
+    )
     page = (whole / "out" / "mine" / "index.html").read_text("utf-8")
     assert "dropout 0.5" in page and page.count('data-metric="accuracy"') == 2, "its figure and its curves"
 
@@ -96,15 +97,6 @@ def test_mlflow_has_every_trial_with_its_curve(whole: Path) -> None:
             "GROUP BY metrics.key"
         )
         assert dict(of_arms.fetchall()) == {"accuracy": 9, "seconds": 3}, "3 arms of 3 epochs"
-
-
-def test_a_result_has_the_curve_and_the_last_value(whole: Path) -> None:
-    ledger = Ledger(whole / "results")
-    result = ledger.read(next(iter(ledger.files())))
-    assert result is not None
-    steps, values = zip(*result.curves["accuracy"], strict=True)
-    assert steps == (0, 1, 2) and result.metrics["accuracy"] == values[-1]
-    assert str(whole) not in json.dumps(result.to_dict()), "no folder of the user's is stored"
 
 
 def test_what_is_there_is_not_trained_again_until_the_program_is_edited(trained: Path) -> None:
@@ -206,11 +198,6 @@ def test_a_study_of_speed_runs_one_trial_at_a_time_and_asks_for_no_effect(tmp_pa
     ledger = Ledger(folder / "results")
     at_a_time = {r.environment["trials_at_a_time"] for r in ledger.results(ledger.files()).values()}
     assert at_a_time == {1}
-    seconds = results("mine", folder / "results").pivot(index="seed", columns="arm", values="seconds")
-    ratio = np.exp((np.log(seconds["deep"]) - np.log(seconds["baseline"])).mean())
-    judged = verdicts("mine", folder=folder / "results").set_index("arm")
-    assert judged.difference["deep"] == pytest.approx(100 * (ratio - 1))
-    assert judged.arm_mean["deep"] == pytest.approx(np.exp(np.log(seconds["deep"]).mean()))
 
 
 TUNED = """

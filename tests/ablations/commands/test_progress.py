@@ -2,9 +2,7 @@
 
 import re
 
-import pytest
-
-from ablations.commands.progress import checking, line, progress
+from ablations.commands.progress import progress
 from bench.chapter.trial import ChapterTrial
 from bench.trial import failure
 
@@ -35,23 +33,3 @@ def test_a_terminal_of_80_columns_shows_the_bar_the_time_left_and_what_was_decid
     shown = re.sub("\x1b\\[[0-9;?]*[a-zA-Z]", "", capsys.readouterr().out)
     assert f"toggles: {standing[0]}\n" in shown
     assert re.search("(?m)toggles +━.* 1/102 .* [0-9]+ s left an arm", shown)
-
-
-def test_a_divergence_is_told_as_an_answer_and_an_error_as_a_failure():
-    trial = ChapterTrial(model="lm4", seed=0)
-    assert (
-        line("hot", failure(trial, "diverged: the loss is inf", status="diverged"))
-        == "hot: diverged: the loss is inf"
-    )
-    assert line("hot", failure(trial, "no memory")) == "hot: FAILED: no memory"
-
-
-@pytest.mark.parametrize("terminal", [False, True])
-def test_first_batches_are_counted_and_the_loading_of_torch_is_told(monkeypatch, capsys, terminal):
-    if terminal:
-        monkeypatch.setenv("FORCE_COLOR", "1")  # rich takes this for a terminal
-    with checking(3) as checked:
-        checked(failure(ChapterTrial(model="lm4", seed=0), "no memory"))
-    shown = capsys.readouterr().out
-    assert "loading torch, then checking the first batch of 3 arms" in shown
-    assert ("1/3" in shown) == terminal

@@ -18,7 +18,6 @@ from bench.chapter.run import run_trial
 from bench.chapter.trial import ChapterTrial
 from bench.errors import BadInput
 from bench.trial import Result, failure
-from reports.chapter.trial import bar
 
 
 @pytest.fixture(scope="module")
@@ -117,15 +116,6 @@ def test_show_corpus_is_still_a_corpus(unrolled, folder: Path) -> None:
     assert code == 0 and "validation batch 0, its first 1 rows of 4" in out
 
 
-def test_bars_and_sparklines_are_to_scale() -> None:
-    assert bar(0, 4) == "    " and bar(1, 4) == "████"
-    assert bar(0.5, 4) == "██  "
-    assert bar(0.53125, 4) == "██▏ "  # 17 eighths of 32
-    assert show.sparkline([0, 1, 2, 3, 4, 5, 6, 7]) == "▁▂▃▄▅▆▇█"
-    assert show.sparkline([1, 0, float("inf"), 1]) == "█▁×█"
-    assert show.sparkline([2, 2]) == "▁▁" and show.sparkline([]) == ""
-
-
 def test_a_curve_has_its_ends_its_lowest_and_its_highest_value(results) -> None:
     points = {"auc": ((10.0, 0.25), (20.0, 0.5), (30.0, 0.4)), "gone": ((1.0, math.inf), (2.0, math.inf))}
     lines = list(show.describe_trial(replace(results["loop"], epochs=(), curves=points)))
@@ -146,14 +136,6 @@ def test_a_witness_that_says_no_stands_out(results) -> None:
     assert "✗ DEAD TOGGLE: alpha: declared 2.0, seen 0.0" in text
 
 
-def test_characters_are_shown_without_spaces_between(results) -> None:
-    rows = [{"token": t, "guess": g, "p": 0.5} for t, g in ("aa", "  ", "b\n")]
-    result = replace(
-        results["loop"], trial=replace(results["loop"].trial, tokens="char"), passage=tuple(rows)
-    )
-    assert "  a␣b‹⏎›" in list(show.describe_trial(result))
-
-
 # The trained model
 
 
@@ -170,13 +152,6 @@ def test_the_learner_has_the_ledgers_weights_to_the_bit_and_goes_on_training(
     assert accuracy == pytest.approx(results[engine].metrics["valid_accuracy"], abs=1e-4)
     learn.fit_one_cycle(3, 1e-2)
     assert learn.validate()[0] < loss
-
-
-def test_the_learner_leaves_torch_as_it_was(folder: Path, results) -> None:
-    torch.set_num_threads(2)
-    torch.set_deterministic_debug_mode("default")
-    learner(results["loop"].trial.id, folder / "results")
-    assert torch.get_num_threads() == 2 and not torch.are_deterministic_algorithms_enabled()
 
 
 def test_other_bits_are_told_with_the_step_at_which_they_part(results) -> None:
