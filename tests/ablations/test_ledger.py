@@ -96,14 +96,6 @@ def test_a_kill_while_a_result_is_replaced_leaves_the_earlier_one(
     assert ledger.read(trial().id) == earlier
 
 
-def test_a_diverged_result_is_kept_with_its_nan_and_replaces_an_earlier_one(ledger: Ledger) -> None:
-    ledger.record(steady(trial()))
-    ledger.record(replace(steady(trial()), status="diverged", metrics={"x": float("nan")}))
-    read = ledger.read(trial().id)
-    assert read is not None and read.diverged and str(read.metrics["x"]) == "nan"
-    assert len(ledger.files()) == 1
-
-
 def test_every_truncation_and_flipped_bit_is_noticed_and_set_aside(ledger: Ledger, warned: list[str]) -> None:
     """Of the envelope every bit: one of the format turns 1 into 3, which is damage and no newer version."""
     ledger.record(steady(trial()))

@@ -1,14 +1,12 @@
 """`unrolled compare` on files and MLflow runs of other tools."""
 
 import json
-import subprocess
-import sys
 from functools import partial
 from pathlib import Path
 
 import pandas as pd
 import pytest
-from as_typed import TEXT, benchmarked, empty_database, environment
+from as_typed import TEXT, benchmarked, empty_database
 
 ARMS = {"base": 0.0, "better": 0.1, "worse": -0.1}
 FRAME = pd.DataFrame(
@@ -106,42 +104,6 @@ def test_none_and_na_are_names_of_arms(compare) -> None:
         "NA",
         "null",
     ]
-
-
-SCIKIT_LEARN = """
-import json, mlflow
-from sklearn.datasets import make_classification
-from sklearn.dummy import DummyClassifier
-from sklearn.linear_model import LogisticRegression
-
-mlflow.set_experiment("classifiers")
-mlflow.sklearn.autolog(log_models=False, log_datasets=False, silent=True)
-scores = {"DummyClassifier": [], "LogisticRegression": []}
-for seed in range(6):
-    x, y = make_classification(120, random_state=seed)
-    for model in (DummyClassifier(random_state=seed), LogisticRegression(random_state=seed)):
-        model.fit(x, y)
-        scores[type(model).__name__].append(model.score(x, y))
-print(json.dumps(scores))
-"""
-
-
-def test_models_that_scikit_learn_logged_are_judged_by_seed(compare, tmp_path: Path) -> None:
-    variables = environment(tmp_path)
-    logged = subprocess.run(
-        [sys.executable, "-c", SCIKIT_LEARN], cwd=tmp_path, capture_output=True, text=True, check=True,
-        env=variables,
-    )  # fmt: skip
-    where = variables["MLFLOW_TRACKING_URI"]
-    flags = ("--experiment", "classifiers", "--arm", "estimator_name", "--pair", "random_state")
-    code, out, err = compare(f"mlflow:{where}", *flags, "--metric", "training_accuracy_score=0.02")
-    assert (code, err) == (0, "")
-    table = pd.read_csv("out/compare-classifiers/comparison.csv").set_index("arm")
-    scores = json.loads(logged.stdout.splitlines()[-1])
-    assert table.training_accuracy_score_mean.to_dict() == {
-        arm: pytest.approx(sum(of) / 6) for arm, of in scores.items()
-    }
-    assert table.verdict["LogisticRegression"].startswith("better") and "6 of 6" in out
 
 
 def test_rounds_that_pytest_benchmark_stored_are_judged_as_unpaired(compare, tmp_path: Path) -> None:
