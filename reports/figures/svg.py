@@ -37,6 +37,7 @@ STYLE: Any = {
     "axes.titleweight": "bold",
     "axes.titlepad": 7,
     "axes.titlelocation": "left",
+    "axes.titley": 1.0,  # where it would come to lie: matplotlib looks at every tick for that
     "figure.facecolor": "none",
     "text.color": COLOURS["ink"],
     "xtick.color": COLOURS["muted"],
