@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ablations.commands import result_sets, study_tables, tables
 from ablations.commands.plan import load_plugins, load_studies, print_plans
+from ablations.commands.report import render
 from ablations.commands.run import run_studies
 from ablations.mlflow.database import public
 from ablations.options import CompareOptions, refuse
@@ -20,7 +21,6 @@ from reports.before_after import BeforeAfter, ResultSet, compare_results, compar
 from reports.before_after_screen import markdown
 from reports.before_after_screen import screen as screen_of_both
 from reports.comparison import Comparison
-from reports.render import render
 from reports.tables import screen
 
 FAILED = 3  # the exit code of a comparison in which an arm is worse, or not shown to be no worse than before
