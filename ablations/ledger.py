@@ -52,11 +52,11 @@ class Ledger:
 
     def path(self, id: str) -> Path:
         """The path of a trial's result, which may not exist yet."""
-        return self.root / "trials" / id[:2] / f"{id}.json"
+        return self.root / f"trials/{id[:2]}/{id}.json"
 
     def details_path(self, id: str, digest: str) -> Path:
         """The path of the details with this sha256 of a trial's result."""
-        return self.root / "details" / id[:2] / f"{id}.{digest[:16]}.json"
+        return self.root / f"details/{id[:2]}/{id}.{digest[:16]}.json"
 
     @property
     def nearest_ledger_hint(self) -> str:
@@ -97,9 +97,12 @@ class Ledger:
 
         Sets aside and raises as `read` does; the files of the details are not opened.
         """
-        known = self.files()
-        found = ((id, self._read(id, whole=False)) for id in ids if id in known)
-        return {id: result for id, result in found if result is not None}
+        return {id: result for id in ids if (result := self._read(id, whole=False))}
+
+    def digest(self, ids: Iterable[str]) -> str:
+        """A hash of the results of these trials, in this order, as they are stored without their details."""
+        stored = (read_bytes(self.path(id)) or b"" for id in ids)
+        return hashlib.sha256(b"".join(hashlib.sha256(data).digest() for data in stored)).hexdigest()
 
     def trials_with_results(self) -> Iterator[Trial]:
         """Every trial that finished or diverged, but those that a version with another format recorded."""

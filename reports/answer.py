@@ -23,27 +23,33 @@ class Claim:
 
     row: ComparedArm
     verdict: Verdict
-    exploratory: bool
-    text: str  # levels, effect, interval, seeds; the word and the names stand beside it
-    beside: tuple[str, ...]  # the same by each other metric
+    comparison: Comparison
+
+    @property
+    def exploratory(self) -> bool:
+        """Whether the plan did not name it, or was declared after results."""
+        return self.row.arm.exploratory or self.row.arm.name in self.comparison.design.seen
+
+    @property
+    def text(self) -> str:
+        """Levels, effect, interval and seeds; the word and the names stand beside it."""
+        decided = stage(self.verdict) if self.row.decided else ""
+        return ", ".join(filter(None, (_line(self.row, self.comparison), decided)))
+
+    @property
+    def beside(self) -> tuple[str, ...]:
+        """The same by each other metric."""
+        return tuple(
+            f"{view.title}: {v.symbol} {v.text}, {_line(view.rows[self.row.index], view)}"
+            for view in self.comparison.others
+            if (v := view.rows[self.row.index].verdict)
+        )
 
 
 def claims(c: Comparison) -> tuple[Claim, ...]:
     """One claim a contrast: better arms first, then worse ones; within each the largest effect first."""
     unsorted = [
-        Claim(
-            row=row,
-            verdict=row.verdict,
-            exploratory=row.arm.exploratory or row.arm.name in c.design.seen,
-            text=", ".join(filter(None, (_line(row, c), stage(row.verdict) if row.decided else ""))),
-            beside=tuple(
-                f"{view.title}: {v.symbol} {v.text}, {_line(view.rows[row.index], view)}"
-                for view in c.others
-                if (v := view.rows[row.index].verdict)
-            ),
-        )
-        for row in c.rows_with_contrast
-        if row.verdict
+        Claim(row=row, verdict=row.verdict, comparison=c) for row in c.rows_with_contrast if row.verdict
     ]
     order = ("better", "worse", "same", "open")
     return tuple(sorted(unsorted, key=lambda x: (order.index(x.verdict.kind), -size(x.verdict), x.row.index)))

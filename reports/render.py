@@ -2,11 +2,11 @@
 
 import base64
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from pkgutil import resolve_name
-from typing import Any
+from typing import Any, NamedTuple
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -34,20 +34,24 @@ def render(comparison: Comparison, out: Path) -> Path:
     return page
 
 
-def render_index(comparisons: Sequence[Comparison], out: Path) -> Path:
-    """Write `out`/index.html: every study's question and answer, with a link to its page.
+class Entry(NamedTuple):
+    """A study in the index."""
 
-    And links to the other pages there.
-    """
-    studies = [
-        {
-            **_answer(c),
-            "href": page_of(c.design.study, out).relative_to(out).as_posix(),
-            "size": answer.largest(c),
-        }
-        for c in comparisons
-    ]
-    studies.sort(key=lambda s: (-s["size"], s["c"].design.study))
+    study: str
+    largest: float  # effect, in δ, by which the index is ordered
+    html: Markup  # its question and answer, with a link to its page
+
+
+def describe(c: Comparison) -> Entry:
+    """What the index says of a study."""
+    page = page_of(c.design.study, Path())
+    html = _jinja().get_template("entry.html").render(**_answer(c), href=page.as_posix())
+    return Entry(c.design.study, answer.largest(c), Markup(html))
+
+
+def render_index(entries: Iterable[Entry], out: Path) -> Path:
+    """Write `out`/index.html: every study, and links to the other pages there."""
+    studies = sorted(entries, key=lambda entry: (-entry.largest, entry.study))
     others = sorted(path.name for path in out.glob("*.html") if path.name != "index.html")
     return write_page(out / "index.html", "index.html", {"studies": studies, "others": others})
 

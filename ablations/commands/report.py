@@ -1,26 +1,32 @@
 """`unrolled report`: the data of each page, and rendering it."""
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING
 
-from ablations.ledger import Ledger
+from markupsafe import Markup
+
+from ablations.ledger import MISREAD, Ledger, seal, unseal
 from ablations.study import plan as plans
 from ablations.study.chapter import SETTINGS
 from ablations.study.plan import Plan
 from bench.errors import BadInput
-from bench.files import PARTIAL, sweep
+from bench.files import PARTIAL, save, sweep
+from bench.identity import digest
 from bench.trial import Result
 from reports.chapter import CHAPTER
-from reports.design import Design, MeasuredArm, Tuned
+from reports.design import Design, MeasuredArm, Tuned, page_of
 from reports.presentation import PLAIN
 
 if TYPE_CHECKING:
     from ablations.mlflow.study_runs import ArmRun
     from reports.comparison import Comparison
+    from reports.render import Entry
 
     Published = tuple[Path, tuple[str, ...], tuple[ArmRun, ...]]
     """What MLflow shows of a report: its folder, one sentence for each contrast, the arms' means."""
@@ -30,10 +36,9 @@ def report(studies: Sequence[str], results: Path, out: Path) -> int:
     """Render the reports of studies from the ledger, and the index."""
     ledger = Ledger(results)
     prepare_folder(out)
-    plans_ = plans.of_studies(studies, ledger)
-    compared = {plan.study: compare_plan(plan, read(plan, ledger)) for plan in plans_}
-    pages = [render(comparison, out) for comparison in compared.values()]
-    index(ledger, out, compared)
+    chosen = plans.of_studies(studies, ledger)
+    pages = [render(compare_plan(plan, read(plan, ledger)), out) for plan in chosen]
+    index(ledger, out)
     print(f"report: {pages[0]}" if len(pages) == 1 else f"{len(pages)} reports: {out / 'index.html'}")
     return 0
 
@@ -45,11 +50,32 @@ def render(comparison: "Comparison", out: Path) -> Path:
     return render(comparison, out)
 
 
-def index(ledger: Ledger, out: Path, compared: "Mapping[str, Comparison] | None" = None) -> None:
-    """Render the index over every study that was run; `compared` has comparisons to use again."""
+def index(ledger: Ledger, out: Path) -> None:
+    """Render the index over every study that was run."""
     from reports.render import render_index  # see render
 
-    render_index(compare_all(ledger, compared), out)
+    root = Path(__file__).parents[2]
+    parts = ("bench/*.py", "reports/**/*.py", "reports/**/*.html")
+    code = digest(sorted(file for part in parts for file in root.glob(part)))
+    render_index([_entry(plan, code, ledger, out) for plan in plans.all_stored(ledger)], out)
+
+
+def _entry(plan: Plan, code: str, ledger: Ledger, out: Path) -> "Entry":
+    """What the index says of a study: as the last index did, unless plan, results or code have changed.
+
+    The hash of the results is taken before they are read: nothing is kept as the answer of later ones.
+    """
+    from reports.render import Entry, describe
+
+    kept = out / ".index" / f"{page_of(plan.study, out).parent.name}.json"
+    state = hashlib.sha256(f"{code}{plan}{ledger.digest(plan.ids)}".encode()).hexdigest()
+    with suppress(OSError, *MISREAD):
+        body = unseal(kept.read_bytes())
+        if body["state"] == state:
+            return Entry(plan.study, float(body["largest"]), Markup(body["html"]))
+    entry = describe(compare_plan(plan, ledger.results(plan.ids)))
+    save(kept, seal({**entry._asdict(), "state": state}))
+    return entry
 
 
 def report_parts(page: Path, plan: Plan, comparison: "Comparison") -> "Published":
@@ -58,13 +84,6 @@ def report_parts(page: Path, plan: Plan, comparison: "Comparison") -> "Published
     from reports.answer import sentences
 
     return page.parent, sentences(comparison), summarise_arms(plan, comparison)
-
-
-def compare_all(ledger: Ledger, compared: "Mapping[str, Comparison] | None" = None) -> "list[Comparison]":
-    """The comparison of every study that has been run; those in `compared`, by study, are used unchanged."""
-    compared = compared or {}
-    stored = plans.all_stored(ledger)
-    return [compared.get(plan.study) or compare_plan(plan, ledger.results(plan.ids)) for plan in stored]
 
 
 def compare_plan(plan: Plan, results: Mapping[str, Result]) -> "Comparison":

@@ -66,7 +66,7 @@ def run_studies(studies: Iterable[Study], options: RunOptions) -> "tuple[int, di
                 break
     finally:
         if comparisons:  # also where a later study is refused
-            index(ledger, options.out, comparisons)
+            index(ledger, options.out)
     if len(comparisons) > 1:
         contrasts = [row for comparison in comparisons.values() for row in comparison.rows_to_decide]
         decided = sum(row.decided for row in contrasts)

@@ -8,7 +8,7 @@ import pytest
 import synthetic
 from synthetic import compare, realistic
 
-from reports.render import render_index
+from reports.render import describe, render_index
 
 CLAIMING = re.compile(
     r"\b(improv\w*|worsen\w*|better|worse|best|helps?|hurts?|harm\w*|degrad\w*|benefi\w*|wins?|beats?|"
@@ -62,7 +62,7 @@ def unmarked_claims(html):
 
 @pytest.mark.parametrize("name", ["realistic", "switched"])
 def test_no_claiming_word_stands_outside_a_sentence_of_a_verdict(rendered, tmp_path, name):
-    index = render_index([compare(getattr(synthetic, name)())], tmp_path)
+    index = render_index([describe(compare(getattr(synthetic, name)()))], tmp_path)
     for page in (rendered(name), index):
         assert unmarked_claims(page.read_text(encoding="utf-8")) == []
 
@@ -71,7 +71,9 @@ def test_no_claiming_word_stands_outside_a_sentence_of_a_verdict(rendered, tmp_p
     "claim", ["AR helps.", "TAR has no effect.", "Tying is significantly better.", "It outperforms LMModel6."]
 )
 def test_a_claim_that_someone_writes_by_hand_is_found(tmp_path, claim):
-    page = render_index([compare(replace(realistic(), question=claim))], tmp_path).read_text(encoding="utf-8")
+    page = render_index(map(describe, [compare(replace(realistic(), question=claim))]), tmp_path).read_text(
+        encoding="utf-8"
+    )
     assert len(unmarked_claims(page)) >= 1
 
 

@@ -9,7 +9,7 @@ from synthetic import BOTH, LOOKS, arm, broken, compare, laddered, looked, study
 
 from reports.answer import claims, limits, seen_data, sentences, standing, tally
 from reports.formats import number
-from reports.render import render, render_index
+from reports.render import describe, render, render_index
 from reports.tables import comparison_csv, comparison_markdown, trials_csv
 
 
@@ -110,7 +110,7 @@ def test_each_rung_of_a_ladder_is_held_against_the_one_before_and_names_it(ladde
     assert means["rung 3"] == pytest.approx(fmean(gained))
     assert standing(c) == "4 of 6 contrasts decided"
     assert "rung 3 against rung 2" in text_of(page)
-    assert "rung 3 gains 7.4 points over rung 2 [" in text_of(render_index([c], tmp_path))
+    assert "rung 3 gains 7.4 points over rung 2 [" in text_of(render_index(map(describe, [c]), tmp_path))
 
 
 def test_counts_that_others_are_held_against_are_a_reference_and_a_line_among_the_curves(ladder):

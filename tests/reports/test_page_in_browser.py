@@ -16,7 +16,7 @@ from synthetic import compare, compare_table, hostile, program, realistic
 
 from bench.metric import Metric
 from reports.elsewhere import Columns
-from reports.render import render, render_index
+from reports.render import describe, render, render_index
 
 FLAGS = (
     "--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
@@ -94,7 +94,7 @@ def pages(rendered, tmp_path_factory) -> dict[str, Path]:
         "ladder": rendered("laddered"),
         "hostile": rendered("hostile"),
         "program": render(compare(program(Metric("error", 0.01), Metric("train_loss", 0.1))), out),
-        "index": render_index(studies, out),
+        "index": render_index(map(describe, studies), out),
         "compare": render(compare_table(ELSEWHERE, columns), out),
     }
 

@@ -17,7 +17,7 @@ from reports import sections
 from reports.answer import claims, limits, sentences, tally, warnings
 from reports.chapter import page as chapter
 from reports.design import page_of
-from reports.render import render, render_index
+from reports.render import describe, render, render_index
 
 
 class Tags(HTMLParser):
@@ -270,7 +270,7 @@ def test_the_page_of_250_trials_stays_under_one_and_a_half_megabytes(tmp_path):
 
 def test_the_index_ranks_studies_and_links_to_their_pages(tmp_path):
     three = [compare(pair(study="small")), compare(realistic()), compare(hostile())]
-    html = render_index(three, tmp_path).read_text(encoding="utf-8")
+    html = render_index(map(describe, three), tmp_path).read_text(encoding="utf-8")
     assert 'href="chapter12.html"' not in html
     links = [a["href"] for tag, a in Tags(html).all if tag == "a" and a["href"].endswith("index.html")]
     # the largest sure effects: about .61, .49 and .10 nats
@@ -284,9 +284,16 @@ def test_the_index_ranks_studies_and_links_to_their_pages(tmp_path):
 
 
 def test_the_index_says_what_failed(tmp_path):
-    text = text_of(render_index([compare(realistic())], tmp_path))
+    text = text_of(render_index(map(describe, [compare(realistic())]), tmp_path))
     assert "108 of 110 trials finished, 1 diverged, 1 failed" in text
     assert "No study has results yet" in text_of(render_index([], tmp_path))
+
+
+@pytest.mark.parametrize("module", ["reports.tables", "ablations.commands.compare"])
+def test_tables_and_verdicts_without_a_page_are_light_to_import(module):
+    heavy = "{'matplotlib', 'torch', 'mlflow'}"
+    code = f"import {module}, sys; sys.exit(bool({heavy} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_an_effect_of_the_baseline_against_itself_is_a_warning(tmp_path):
@@ -299,4 +306,4 @@ def test_an_effect_of_the_baseline_against_itself_is_a_warning(tmp_path):
         assert told in text_of(render(c, tmp_path)) and bool(warnings(c)) is warned
         ends = c.rows[1].interval
         assert warned is not (ends.low <= 0 <= ends.high)
-        assert (failed in text_of(render_index([c], tmp_path))) is warned
+        assert (failed in text_of(render_index(map(describe, [c]), tmp_path))) is warned

@@ -11,7 +11,7 @@ from bench.metric import Metric
 from bench.trial import failure
 from reports.answer import flips
 from reports.design import Tuned
-from reports.render import render, render_index
+from reports.render import describe, render, render_index
 from reports.tuning import own_best
 
 LEVELS = (0.001, 0.003, 0.01)
@@ -72,7 +72,7 @@ def test_a_flip_is_flagged_in_words_and_with_a_symbol_in_section_answer_and_inde
     assert flips(own_best(compare(tuned))) == (f"clipped: {said}",)
     assert f"⇄ FLIP {said}" in text and f"⇄ FLIP clipped: {said}" in text.partition("Learning curves")[0]
     assert text.count("⇄ FLIP") == 3  # answer, table, and what the sign means
-    index = text_of(render_index([compare(tuned)], tmp_path))
+    index = text_of(render_index(map(describe, [compare(tuned)]), tmp_path))
     assert f"⇄ FLIP clipped: {said}" in index and index.count("⇄ FLIP") == 1
 
 

@@ -1,14 +1,20 @@
-"""Drafts of files whose process was killed while it wrote them."""
+"""Drafts of files whose process was killed while it wrote them; what an index says of studies that change."""
 
 import os
 import subprocess
 import sys
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from many_trials import keep, study
 
-from ablations.commands.report import prepare_folder
+from ablations.commands import report
+from ablations.commands.report import index, prepare_folder
 from ablations.ledger import Ledger
+from bench import identity
+from reports import answer
 
 KILLED = """
 import os, signal, sys
@@ -46,3 +52,75 @@ def test_the_next_report_or_run_removes_them_and_none_of_a_process_that_lives(
         draft.write_bytes(b"half")
     sweeps(tmp_path)
     assert set(tmp_path.rglob(".*")) == living
+
+
+OF_WIDTH = study(seeds=5, arms=3)
+ONE = next(iter(OF_WIDTH.values()))[0]
+"""A trial of the baseline."""
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Ledger:
+    """Two studies, of which `out` has an index."""
+    keep(tmp_path, study(seeds=3, source="v2", arms=2), study="other")
+    ledger = keep(tmp_path, OF_WIDTH)
+    index(ledger, tmp_path / "out")
+    return ledger
+
+
+def read_index(folder: Path) -> str:
+    return (folder / "index.html").read_text()
+
+
+def train_again(ledger: Ledger) -> None:
+    ledger.record(replace(ONE, metrics={**ONE.metrics, "valid_loss": 9.0}))
+
+
+def change_plan(ledger: Ledger) -> None:
+    keep(ledger.root, OF_WIDTH, question="How narrow?")
+
+
+CHANGES = [
+    train_again,
+    change_plan,
+    lambda ledger: ledger.path(ONE.trial.id).unlink(),
+    lambda ledger: ledger.path(ONE.trial.id).write_bytes(b"damaged"),
+]
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_an_index_says_nothing_of_older_results_or_of_another_plan(
+    ledger: Ledger, tmp_path: Path, change: Callable[[Ledger], None]
+) -> None:
+    before = read_index(tmp_path / "out")
+    change(ledger)
+    for out in ("out", "fresh"):
+        index(ledger, tmp_path / out)
+    assert before != read_index(tmp_path / "out") == read_index(tmp_path / "fresh")
+
+
+def test_an_index_compares_the_studies_alone_that_have_changed_or_all_by_other_code(
+    ledger: Ledger, tmp_path: Path, monkeypatch
+) -> None:
+    compared, compare = list[str](), report.compare_plan
+    before = read_index(tmp_path / "out")
+    monkeypatch.setattr(report, "compare_plan", lambda p, r: compared.append(p.study) or compare(p, r))
+
+    def compared_by_index() -> list[str]:
+        compared.clear()
+        index(ledger, tmp_path / "out")
+        return list(compared)
+
+    assert compared_by_index() == [] and read_index(tmp_path / "out") == before
+    train_again(ledger)
+    assert compared_by_index() == ["width"]
+    monkeypatch.setitem(identity._CONTENTS, Path(answer.__file__), "of an edited file")
+    assert compared_by_index() == ["other", "width"]
+
+
+def test_an_index_goes_without_what_is_damaged_of_the_last_one(ledger: Ledger, tmp_path: Path) -> None:
+    before = read_index(tmp_path / "out")
+    for kept in (tmp_path / "out" / ".index").iterdir():
+        kept.write_bytes(kept.read_bytes()[:-20].replace(b"Baseline", b"Forged"))
+    index(ledger, tmp_path / "out")
+    assert read_index(tmp_path / "out") == before
