@@ -51,10 +51,6 @@ def test_the_csv_holds_the_contrast_in_full(fixed):
     )
 
 
-def test_markdown_prints_the_digits_of_the_page(fixed):
-    assert "−0.0450 \\[−0.0603, −0.0332\\]" in comparison_markdown(compare(fixed))
-
-
 def test_arms_are_joined_on_the_seed_and_failures_are_no_results():
     by_name = {row.arm.name: row for row in compare(realistic()).rows}
     reset, swift = by_name["no reset"], by_name["lr 3e-2"]

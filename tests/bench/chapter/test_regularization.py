@@ -18,9 +18,7 @@ from bench.chapter.regularization import (
     EmbeddingDropout,
     LockedDropout,
     WeightDropout,
-    activation,
     penalties,
-    temporal_activation,
 )
 from bench.chapter.trial import ChapterTrial
 
@@ -159,22 +157,6 @@ def test_dropout_is_nn_dropout_bit_for_bit_gradients_too(
         found.append({"out": out, "random": torch.random.get_rng_state(), **grads})
     one, two = found
     assert one.keys() == two.keys() and all(torch.equal(one[name], two[name]) for name in one)
-
-
-def test_ar_is_alpha_times_the_mean_square() -> None:
-    x = torch.tensor([[[1.0, 2.0], [3.0, 4.0]]])  # (1, 2, 2)
-    assert activation(x, 2.0).item() == 15.0  # 2 × (1 + 4 + 9 + 16) / 4
-
-
-def test_tar_is_beta_times_the_mean_square_of_the_steps() -> None:
-    x = torch.tensor([[[1.0, 2.0], [3.0, 1.0], [3.0, 4.0]]])  # (1, 3, 2): steps (2, −1), (0, 3)
-    assert temporal_activation(x, 2.0).item() == 7.0  # 2 × (4 + 1 + 0 + 9) / 4
-
-
-def test_tar_of_a_single_step_is_nothing_and_of_a_single_row_is_something() -> None:
-    """fastai's guard tests the batch size where it means the length of the window."""
-    assert temporal_activation(torch.randn(8, 1, 4), 1.0).item() == 0.0
-    assert temporal_activation(torch.randn(1, 8, 4), 1.0).item() > 0.0
 
 
 def test_ar_and_tar_are_fastais_in_value_and_gradient() -> None:

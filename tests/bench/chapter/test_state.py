@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from bench.chapter.models.recurrent import LanguageModel, parts_of
+from bench.chapter.models.recurrent import LanguageModel
 from bench.chapter.models.registry import ZOO
 
 VOCAB, ROWS = 11, 3
@@ -35,25 +35,6 @@ def test_a_text_in_carried_pieces_gives_what_one_long_pass_gives(name: str) -> N
     for key in ("logits", "raw", "dropped"):
         joined = torch.cat([getattr(p, key) for p in pieces], dim=1)
         torch.testing.assert_close(joined, getattr(whole, key), rtol=0, atol=1e-12)
-
-
-@stateful
-def test_a_batch_of_another_size_starts_afresh(name: str) -> None:
-    model = built(name).eval()
-    fresh = model(text(4, rows=2)).logits
-    model.reset()
-    model(text(4))
-    assert torch.equal(model(text(4, rows=2)).logits, fresh)
-    assert {t.shape[-2] for t in parts_of(model.state)} == {2}
-
-
-@stateful
-def test_the_state_is_carried_without_its_history(name: str) -> None:
-    model = built(name).train()
-    assert model.state is None  # nothing of a size or on a device before there is an input
-    model(text(4)).logits.sum().backward()
-    assert not any(t.requires_grad for t in parts_of(model.state))
-    model(text(4)).logits.sum().backward()  # would raise if the first graph were still attached
 
 
 @pytest.mark.parametrize("name", NEURAL)
