@@ -1,7 +1,6 @@
 """Stored runs of pytest-benchmark pass the gate when none is slower by the margin."""
 
 import math
-from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
@@ -52,11 +51,11 @@ def test_skewed_rounds_at_the_margin_are_called_slow_at_most_once_in_twenty() ->
     assert slow / studies <= 0.05 + four_errors(0.05, studies)
 
 
-def benchmarks(name: str, machine: Mapping[str, str] = HERE, runs: int = 3, **medians: float) -> ResultSet:
+def benchmarks(name: str, runs: int = 3, **medians: float) -> ResultSet:
     rows = [
         {
             "arm": n,
-            "machine": machine,
+            "machine": HERE,
             "seconds": median * (1 + run / 1e3),
             "iqr": 0.01 * median,
             "rounds": 50,
@@ -82,13 +81,11 @@ def test_unchanged_code_whose_runs_differ_by_five_percent_is_called_slower_once_
     assert three <= 0.05 < one, "one run a side, which is why three are needed"
 
 
-def test_a_slower_benchmark_fails_by_name_and_another_machine_is_refused() -> None:
+def test_a_slower_benchmark_fails_by_name_and_a_run_without_any_of_the_baselines_is_refused() -> None:
     base = benchmarks("base.json", step=0.010, load=0.5)
     found = compare_timings(base, benchmarks("new.json", step=0.013, load=0.5), margin=0.05)
     assert [j.name for j in found.failed] == ["step"]
     assert compare_timings(base, benchmarks("new.json", step=0.0102, load=0.3), margin=0.05).passed
-    with pytest.raises(BadInput, match="unlike machines: cpu EPYC 9V74 / Xeon"):
-        compare_timings(base, benchmarks("new.json", {**HERE, "cpu": "Xeon"}, step=0.01), margin=0.05)
     with pytest.raises(BadInput, match="has no benchmark of base"):
         compare_timings(base, benchmarks("new.json", other=0.01), margin=0.05)
 
