@@ -104,9 +104,10 @@ def _run_study(
             interrupted = (plan.of_program and check_first_trials(study_run)) or study_run.train()
             plan, arm_names = study_run.plan, study_run.plan.arm_names
             results = read(plan, ledger)  # again: one may have been damaged or removed meanwhile
+            # before the page: where that cannot be written, MLflow has every trial
+            writer.write_missing((arm_names[id], result) for id, result in results.items())
             comparison = compare_plan(plan, results)
             page = render(comparison, options.out)
-            writer.write_missing((arm_names[id], result) for id, result in results.items())
             writer.publish(*report_parts(page, plan, comparison))
             if problem := writer.finish():
                 print(problem, file=sys.stderr)
