@@ -45,14 +45,21 @@ def arrange(frame: pd.DataFrame, columns: Columns, source: str) -> pd.DataFrame:
     """
     for column in (*columns.arm, *columns.pair, *(metric.name for metric in columns.metrics)):
         if column not in frame.columns:
-            cure = f"it has: {', '.join(map(str, frame.columns))}"
-            raise BadInput(f"has no column {column!r}", place=source, cure=cure)
+            raise BadInput(
+                f"has no column {column!r}",
+                place=source,
+                cure=f"it has: {', '.join(map(str, frame.columns))}",
+            )
     require(len(frame), "has no rows", place=source, cure="give a table with results")
     frame = frame.reset_index(drop=True)
     arms = _labels(frame, columns.arm, source)
     longest = max(map(len, arms))
-    rule = f"the name of an arm has {longest:,} characters, of which {LONGEST_NAME} are shown"
-    require(longest <= LONGEST_NAME, rule, place=source, cure="name another column with --arm")
+    require(
+        longest <= LONGEST_NAME,
+        f"the name of an arm has {longest:,} characters, of which {LONGEST_NAME} are shown",
+        place=source,
+        cure="name another column with --arm",
+    )
     ends = _ends(frame, columns, source)
     table = pd.DataFrame({"arm": arms, "seed": _seeds(frame, columns, ends, source), "status": ends})
     for metric in columns.metrics:
@@ -89,8 +96,12 @@ def averaged(table: pd.DataFrame, pair: str) -> str:
 def design_of(frame: pd.DataFrame, table: pd.DataFrame, columns: Columns, source: str, page: str) -> Design:
     """How the arms of a table are compared. Raises BadInput for a table of one arm, and another baseline."""
     order = list(dict.fromkeys(table.arm))
-    rule, cure = f"has one arm, {order[0]!r}", "name with --arm the columns in which arms differ"
-    require(len(order) > 1, rule, place=source, cure=cure)
+    require(
+        len(order) > 1,
+        f"has one arm, {order[0]!r}",
+        place=source,
+        cure="name with --arm the columns in which arms differ",
+    )
     baseline = columns.baseline or order[0]
     if baseline not in order:
         raise BadInput(f"has no arm {baseline!r}", place=source, cure=f"it has: {', '.join(order)}")
@@ -123,8 +134,12 @@ def _ends(frame: pd.DataFrame, columns: Columns, source: str) -> "pd.Series[str]
         return pd.Series("done", frame.index)
     ends = frame[STATUS].astype(str).str.lower().map(ENDS)
     if (unknown := ends.isna()).any():
-        rule = f"row {_row(unknown)}: {frame[STATUS][unknown].iloc[0]!r} is not known"
-        raise BadInput(rule, place=source, key=STATUS, cure="write done, failed or diverged")
+        raise BadInput(
+            f"row {_row(unknown)}: {frame[STATUS][unknown].iloc[0]!r} is not known",
+            place=source,
+            key=STATUS,
+            cure="write done, failed or diverged",
+        )
     return ends
 
 
@@ -145,8 +160,13 @@ def _seeds(frame: pd.DataFrame, columns: Columns, ends: pd.Series, source: str) 
     _check_filled(seeds, source)
     if seeds.dtype == object:
         plain = seeds.map(lambda value: isinstance(value, Hashable)).all()
-        rule, cure = "has values that are no plain text or number", "name another column with --pair"
-        require(plain, rule, place=source, key=columns.pair[0], cure=cure)
+        require(
+            plain,
+            "has values that are no plain text or number",
+            place=source,
+            key=columns.pair[0],
+            cure="name another column with --pair",
+        )
         seeds = seeds.astype(str)
     return seeds
 
@@ -164,8 +184,9 @@ def _labels(frame: pd.DataFrame, columns: Sequence[str], source: str) -> "pd.Ser
 def _check_filled(column: pd.Series, source: str) -> None:
     """Raise BadInput for a column with an empty cell."""
     if (empty := column.isna()).any():
-        rule = f"row {_row(empty)} has no {column.name}"
-        raise BadInput(rule, place=source, cure="fill it in, or leave it out")
+        raise BadInput(
+            f"row {_row(empty)} has no {column.name}", place=source, cure="fill it in, or leave it out"
+        )
 
 
 def _numbers(column: pd.Series, wanted: "pd.Series[bool]", source: str) -> "pd.Series[float]":
@@ -174,13 +195,20 @@ def _numbers(column: pd.Series, wanted: "pd.Series[bool]", source: str) -> "pd.S
     if (bad := numbers.isna() & wanted).any():
         value = column[bad].iloc[0]
         what = "is empty" if pd.isna(value) else f"{value!r} is not a number"
-        cure = (
-            "write a number; inf stands for a run that diverged, a column `status` tells of those that failed"
+        raise BadInput(
+            f"row {_row(bad)}: {what}",
+            place=source,
+            key=str(column.name),
+            cure="write a number; inf stands for a run that diverged, a column `status` tells of those that "
+            "failed",
         )
-        raise BadInput(f"row {_row(bad)}: {what}", place=source, key=str(column.name), cure=cure)
     if (huge := (numbers.abs() > LARGEST) & (numbers.abs() < np.inf)).any():
-        rule = f"row {_row(huge)}: {numbers[huge].iloc[0]:g} is beyond ±{LARGEST:g}, where squares overflow"
-        raise BadInput(rule, place=source, key=str(column.name), cure="write inf for a run that diverged")
+        raise BadInput(
+            f"row {_row(huge)}: {numbers[huge].iloc[0]:g} is beyond ±{LARGEST:g}, where squares overflow",
+            place=source,
+            key=str(column.name),
+            cure="write inf for a run that diverged",
+        )
     return numbers
 
 
