@@ -88,7 +88,7 @@ def test_one_fork_server_loads_torch_for_the_first_batches_and_for_the_trials(fo
 
 def test_that_a_large_text_is_read_is_told_before_it_is(folder, monkeypatch, capsys):
     monkeypatch.chdir(folder)
-    monkeypatch.setattr("ablations.commands.plan.LARGE", 1000)
+    monkeypatch.setattr("ablations.study.chapter.LARGE", 1000)
     assert main(["plan", "small.toml"]) == 0
     assert capsys.readouterr().err == "reading text.txt: 0 MB\n"
 
