@@ -41,13 +41,14 @@ def test_a_gpus_utilisation_is_read_once_it_has_worked_for_a_while(
     """And what NVML does not tell is not told."""
     monkeypatch.setattr(measures, "SAMPLED", 0.1)
     nvml.has({"busy": 0})
-    begun = time.monotonic()
+    busy, begun = [0], time.monotonic()
 
     def work() -> None:
-        nvml.has({"busy": 37 if time.monotonic() - begun > 0.09 else 1})
-        time.sleep(0.001)
+        busy.append(busy[-1] + 1)
+        nvml.has({"busy": busy[-1]})
 
-    assert measures.gpu_utilisation(work) == {"gpu_utilisation": 37.0}
+    assert measures.gpu_utilisation(work) == {"gpu_utilisation": busy[-1]}
+    assert time.monotonic() - begun >= 0.1
     monkeypatch.setattr(measures, "SAMPLED", 0.0)
     assert measures.gpu_utilisation(lambda: nvml.has({"lost": True})) == {}
 
