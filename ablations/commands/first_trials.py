@@ -75,12 +75,17 @@ def _distance(one: Result, two: Result) -> dict[str, float]:
 
 
 def _check_effects(plan: Plan, arms: Sequence[PlannedArm], known: Mapping[str, Result]) -> None:
-    """Raise BadInput where two seeds of the baseline, or an arm and its base, tell the same numbers."""
-    seeds = plan.seeds[:SEEDS]
+    """Raise BadInput where two seeds of the baseline, or an arm and its base, tell the same numbers.
+
+    A trial that diverged tells none, and is like no other. Where all do, that is told.
+    """
+    seeds, ended = plan.seeds[:SEEDS], list(known.values())
+    rule, cure = f"each of its first trials {ended[0].reason}", "see that what it tells is meant"
+    require(any(result.done for result in ended), rule, place=f"study {plan.study!r}", cure=cure)
 
     def told(arm: PlannedArm) -> list[str]:
         results = [known[arm.trials[seed]] for seed in seeds]
-        return [result.fingerprints.get("numbers", result.reason) for result in results]
+        return [result.fingerprints.get("numbers", result.trial.id) for result in results]
 
     marks, baseline = {arm.name: told(arm) for arm in arms}, arms[0].name
     same = len(seeds) > 1 and len(set(marks[baseline])) == 1

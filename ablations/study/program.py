@@ -89,13 +89,14 @@ class ProgramSettings:
 
     def check_key(self, given: Settings, key: str) -> None:
         """Raise BadInput with a suggestion for a setting that [baseline] does not have."""
-        rule = "is the study's own `seeds`" if key == "seed" else "is no setting of [baseline]"
         require(
-            key in self.baseline and key not in PLACES,
-            rule,
+            key not in PLACES,
+            "is given by Unrolled",
             key=repr(key),
-            cure=suggestion(key, self.baseline),
+            cure="take it out; `seeds` has the seeds",
         )
+        rule, cure = "is no setting of [baseline]", suggestion(key, self.baseline)
+        require(key in self.baseline, rule, key=repr(key), cure=cure)
 
     def factor(self, name: str, given: Settings) -> Factor:
         """A boolean setting."""

@@ -129,6 +129,14 @@ def _check_delta(value: Any) -> float | str:
     return str(value) if share else number
 
 
+def _check_value(value: Any) -> Any:
+    """A word, or a number of points. Raises ValueError."""
+    known = value in ("last", "best") if isinstance(value, str) else type(value) is int and value > 0
+    if not known:
+        raise ValueError('should be "last", "best", or how many of the last points the mean is of')
+    return value
+
+
 class MetricTable(Table):
     """One of `metrics`: what arms are judged by."""
 
@@ -140,7 +148,7 @@ a program one that it tells, `seconds`, `memory_peak` or, on a GPU, `gpu_memory_
 which is meant for times"""
     better: Literal["", "higher", "lower"] = ""
     """whether higher or lower is better, where it is not as known of the name ([Metrics](#metrics))"""
-    value: Literal["last", "best"] | Annotated[int, Field(ge=1, le=1_000_000)] = "last"
+    value: Annotated[Any, AfterValidator(_check_value), WithJsonSchema({"type": "string"})] = "last"
     """what counts of a program's curve: its last value, its best one, or the mean of so many last ones"""
 
     @property

@@ -40,6 +40,7 @@ LINE = 1 << 20  # bytes of a line, of which a longer one makes several
 PAUSE = 1.0  # seconds between two looks at the size of a program's folder
 PATIENCE = 2.0  # seconds for pipes to end that a process of an ended program still holds
 WORDS = 300  # characters of a last line
+LISTED = 5  # files of its folder that a message names
 
 
 class Failure(Exception):
@@ -177,7 +178,8 @@ def _read_file(trial: ProgramTrial, out: Path, values: Mapping[str, Any], told: 
         for row in output.read(str(Path(trial.folder, pattern))):
             told.add(row)
     except ValueError as error:
-        raise Failure(str(error)) from error
+        written = sorted(path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file())
+        raise Failure(f"{error}; {{out}} has {', '.join(written[:LISTED]) or 'no file'}") from error
 
 
 def _call(trial: ProgramTrial, out: Path, told: Told) -> None:

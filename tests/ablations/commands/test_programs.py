@@ -164,6 +164,9 @@ def test_a_program_that_used_another_setting_than_was_asked_for_is_refused(tmp_p
         (("deep = [true]", "deep = [1]"), "deep = 1"),
         (("[program]", "[program]\ncode = ['none.py']"), "'none.py'"),
         (('metrics = [{ name = "accuracy", delta = 0.01 }]', ""), "metrics"),
+        (("delta = 0.01", 'delta = 0.01, value = "bets"'), 'metrics.0.value = "bets"'),
+        (("delta = 0.01", "delta = 0.01, value = 0"), "metrics.0.value = 0"),
+        (("[baseline]", "[baseline]\nseed = 1"), "'seed'"),
     ],
 )
 def test_a_study_and_a_template_that_do_not_fit_are_refused_by_key(
@@ -172,6 +175,17 @@ def test_a_study_and_a_template_that_do_not_fit_are_refused_by_key(
     done = call(project(tmp_path / "project", study=STUDY.replace(*change)), "run", "mine.toml")
     assert done.returncode == 2 and f": {key}: " in done.stderr
     assert not (tmp_path / "project" / "results" / "trials").exists()
+
+
+def test_first_trials_that_all_diverge_are_told_of_and_a_baseline_that_does_is_a_result(
+    tmp_path: Path,
+) -> None:
+    nowhere = PROGRAM.replace("0.8 +", "float('nan') +")
+    done = call(project(tmp_path / "nowhere", nowhere), "run", "mine.toml", "--seeds", "0-1")
+    assert done.returncode == 2 and "study 'mine': each of its first trials diverged: " in done.stderr
+    some = PROGRAM.replace("0.8 +", "(0.8 if given.dropout else float('nan')) +")
+    done = call(project(tmp_path / "some", some), "run", "mine.toml", "--seeds", "0-1")
+    assert done.returncode == 0 and "0 failed, 4 diverged, 0 left" in done.stdout
 
 
 def test_an_arm_may_be_declared_to_be_identical(tmp_path: Path) -> None:

@@ -87,6 +87,7 @@ def test_metrics_come_from_the_file_that_is_named(tmp_path: Path) -> None:
     code = "import sys, pathlib; pathlib.Path(sys.argv[2], 'm.csv').write_text('step,loss\\n1,2.5\\n')"
     result = run(tmp_path, f"{code}\nprint('{{\"loss\": 9}}')", metrics="{out}/*.csv")
     assert result.done and result.metrics["loss"] == 2.5
+    assert run(tmp_path, code, metrics="m.csv").reason.endswith("{out} has m.csv")
 
 
 def test_python_is_the_interpreter_that_runs_unrolled_also_behind_env(tmp_path: Path) -> None:
