@@ -9,7 +9,7 @@ from bench.errors import plural
 from bench.machine_kind import kind, mixed
 from reports.arms import values
 from reports.comparison import ComparedArm, Comparison
-from reports.formats import interval, listed_up_to, number
+from reports.formats import interval, number, short
 from reports.statistics.arm_summary import divergence_interval
 from reports.statistics.power import CLAIM_SEEDS
 from reports.statistics.verdicts import Direction, Verdict
@@ -64,7 +64,7 @@ def _line(row: ComparedArm, c: Comparison) -> str:
         return f"the same on every one of {plural(k.pairs, row.noun)}"
     phrases = []
     if k.estimate is not None:
-        median = "median " if k.by_signs and not k.constant else ""
+        median = "median " if k.by_median else ""
         phrases = [
             "" if median else c.scale.change(k.baseline_mean, k.arm_mean),
             f"{median}{c.scale.moved(k.estimate, row.interval)} {c.scale.from_to(row.interval)}".rstrip(),
@@ -91,7 +91,7 @@ def state(row: ComparedArm) -> str:
     if not k:
         return row.note if row.index else "baseline"
     if not v:
-        return self_check(k).partition(":")[0]
+        return self_check(k)
     phrases = [divergence(v)] if k.given_convergence else []
     phrases += [f"{plural(k.lost, 'pair')} lost"] if k.lost else []
     if v.blocked_reason:
@@ -102,6 +102,7 @@ def state(row: ComparedArm) -> str:
         phrases.append(
             f"not decided at {seeds}" if done else f"open after {k.pairs} of {row.max_seeds} seeds"
         )
+    phrases += ["open only because the pairs are skewed"] if v.open_by_skewness else []
     if v.provisional:
         phrases.append(f"provisional: under {CLAIM_SEEDS} seeds")
     return "; ".join(phrases)
@@ -197,12 +198,13 @@ def warnings(c: Comparison) -> tuple[str, ...]:
 def _skewed(c: Comparison) -> str:
     """A sentence on the contrasts whose pairs are so skewed that tests may err; "" if there are none."""
     skewed = [
-        f"{row.arm.name} (skewness {number(row.contrast.skewness, 1)} over "
+        f"{short(row.arm.name)} (skewness {number(row.contrast.skewness, 1)} over "
         f"{plural(len(row.contrast.differences), c.design.noun)})"
         for row in c.rows_with_contrast
         if row.verdict and row.contrast and row.contrast.skewed
     ]
-    arms = listed_up_to(skewed, 5)
+    more = f" and {len(skewed) - 5} more" if len(skewed) > 5 else ""
+    arms = ", ".join(skewed[:5]) + more
     return f"skewed pairs: {arms}; such verdicts may err more often than they should" if skewed else ""
 
 

@@ -99,9 +99,14 @@ class Contrast:
         return self.given_convergence or self.constant or self.lost > 0
 
     @property
+    def by_median(self) -> bool:
+        """Whether `estimate` is the median of all pairs: the means are of those that converged."""
+        return self.by_signs and not self.constant
+
+    @property
     def estimate(self) -> float | None:
         """The mean difference; by signs the median."""
-        if not self.by_signs or self.constant:
+        if not self.by_median:
             return self.mean
         return median([*self.differences.values(), *self._infinite()])
 

@@ -97,6 +97,14 @@ class Verdict:
             until_size=self.rule == "size",
         )
 
+    @property
+    def open_by_skewness(self) -> bool:
+        """Whether it is open since the interval, longer on the tail's side than that of t, reaches zero."""
+        i, c = self.interval, self.contrast
+        if self.claims or c.by_signs or c.mean is None or i is None or not i.low <= 0 <= i.high:
+            return False
+        return abs(c.mean) > min(c.mean - i.low, i.high - c.mean)  # the shorter side is t's
+
     def withdrawn(self) -> "Verdict":
         """The same without a claim."""
         return replace(self, direction=Direction.NONE, size=Size.UNSETTLED, diverges=Direction.NONE)
@@ -174,8 +182,10 @@ def verdict(
 
     A direction is shown if its p is at most .05 and the interval at the level of its step of Holm excludes
     zero; otherwise the arms are the same within ±δ if the p of equivalence is at most .05 and the interval at
-    that level lies within ±δ. With several looks the p may come from an earlier one, and then the interval of
-    this look can disagree: the contrast is open. Under 5 pairs it is open. An arm that diverged more often
+    that level lies within ±δ; zero is added to it, as no direction is shown (Hsu et al. 1994, "Confidence
+    Intervals Associated with Tests for Bioequivalence", Biometrika 81). With several looks the p may come
+    from an earlier one, and then the interval of this look can disagree: the contrast is open. Under 5 pairs
+    it is open. An arm that diverged more often
     (plain p at most .05, as this only takes claims away) is not better, one that diverged less often is not
     worse, and with a diverged seed on either side no two arms are the same.
     """
@@ -191,7 +201,7 @@ def verdict(
     elif enough and equivalence.p <= ALPHA and not c.given_convergence:
         within = c.interval(equivalence.alpha, sides=1)
         if within and _size(within, c.delta) is Size.LESS:
-            size, ends = Size.LESS, within
+            size, ends = Size.LESS, Interval(min(within.low, 0.0), max(within.high, 0.0), within.level)
     more_often = Direction.WORSE if c.diverges_more > 0 else Direction.BETTER
     return Verdict(
         contrast=c,

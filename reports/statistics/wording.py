@@ -59,7 +59,7 @@ def _effect(v: Verdict, scale: Scale) -> str:
         return "no seed in common"
     ends = f", {level(v.interval)} CI {scale.cell_ends(v.interval)}" if v.interval else ""
     effect = f"{scale.measured(c.estimate, sign=True)}{ends} over seeds, given this validation set"
-    if not c.by_signs or c.constant:
+    if not c.by_median:
         return effect
     mean = "" if c.mean is None else f"; given convergence the mean is {scale.measured(c.mean, sign=True)}"
     return f"median {effect}{mean}"
@@ -103,7 +103,7 @@ def self_check(c: Contrast) -> str:
         return f"A/A check undecided {on}: it needs {FEWEST_SEEDS}"
     if c.p <= SELF_CHECK_ALPHA:
         return f"A/A check failed {on}: the baseline differs from itself; distrust this study"
-    return f"A/A check passed {on}: no significant difference between the baseline and itself"
+    return f"A/A check passed {on}: the baseline under other seeds shows no difference from itself"
 
 
 def describe_interaction(v: Verdict) -> str:

@@ -6,6 +6,7 @@ from statistics import stdev
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from reports.scale import Scale
 from reports.statistics.contrasts import Contrast, contrast
@@ -69,10 +70,10 @@ def test_a_verdict_is_read_off_the_interval_beside_it() -> None:
         family = {i: differing(rng.normal(0, 0.03), rng.gamma(2, 0.01)) for i in range(4)}
         for v in judge_contrasts(family).values():
             low, high, delta = v.interval.low, v.interval.high, v.contrast.delta
-            assert (v.direction is not Direction.NONE) == (low > 0 or high < 0) or v.kind == "same"
+            assert (v.direction is not Direction.NONE) == (low > 0 or high < 0)
             assert (v.size is Size.LESS) == (-delta < low and high < delta) or v.kind == "open"
             assert (v.size is Size.MORE) == (low > delta or high < -delta)
-            assert (v.kind == "better") == (high < 0) or v.kind == "same"
+            assert (v.kind == "better") == (high < 0)
             said.add(v.text)
     assert len(said) == 8
 
@@ -82,6 +83,29 @@ def test_an_interval_below_delta_is_better_by_less_than_delta() -> None:
     v = judged(d)
     assert (round(v.interval.low, 3), round(v.interval.high, 3)) == (0.004, 0.02)
     assert v.text == "better by less than δ"
+
+
+def test_the_interval_of_sameness_holds_zero_since_no_direction_is_shown() -> None:
+    c = differing(0.008, 0.009)
+    low, high = (getattr(c.interval(ALPHA, sides=1), end) for end in ("low", "high"))
+    assert low > 0
+    v = verdict(c, Adjusted(0.2, ALPHA), Adjusted(0.01, ALPHA))
+    assert v.kind == "same" and (v.interval.low, v.interval.high) == (0.0, high)
+
+
+def test_a_contrast_that_t_alone_would_decide_is_open_by_its_skewness() -> None:
+    def judged_of(differences: list[float]) -> Verdict:
+        return judged(contrast(dict(enumerate(differences)), dict.fromkeys(range(10), 0.0), delta=0.02))
+
+    tail = [0.9, 1.0, 1.0, 1.1, 1.1, 1.2, 1.2, 1.3, 1.3, -1.7]
+    for sign in (1, -1):
+        v = judged_of([sign * x for x in tail])
+        assert v.kind == "open" and abs(v.contrast.mean) > stats.sem(tail) * stats.t.ppf(0.975, 9)
+        assert v.open_by_skewness
+    wide = judged_of([x - 1.0 for x in tail])
+    assert wide.kind == "open" and not wide.open_by_skewness
+    assert not judged(differing(0.01, 0.05)).open_by_skewness
+    assert not judged(differing(-0.05, 0.02)).open_by_skewness
 
 
 def test_the_interval_has_the_level_of_the_contrasts_own_step() -> None:
