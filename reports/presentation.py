@@ -51,6 +51,7 @@ class Presentation:
     template: str = "report.html"
     extras: str = ""
     curves: str = ""
+    step: str = "step"  # what curves are drawn against
 
     def scale(self, metric: str) -> Scale:
         """How a metric is read; one that is not known, by its name in words."""

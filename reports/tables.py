@@ -73,7 +73,8 @@ def _line(row: ComparedArm, view: Comparison) -> tuple[str, ...]:
     alone = row.arm.name, row.arm.against or "–", seeds, mean
     if k is None:
         return *alone, "–", "–", "–", "–", row.note or "baseline"
-    effect = f"{scale.cell_by(k.estimate, sign=True)} {scale.cell_ends(row.interval)}"
+    median = "median " if k.by_median else ""
+    effect = f"{median}{scale.cell_by(k.estimate, sign=True)} {scale.cell_ends(row.interval)}"
     better = f"{k.wins} of {k.pairs}" if k.paired else "–"
     if v is None:
         return *alone, effect, better, "–", "–", "–"
@@ -103,8 +104,8 @@ FOLDS = (
     "(1/folds + test/train) times that of one."
 )
 DIVERGED = (
-    "Means and Δ leave out the rows that diverged: they describe the others alone. Where such pairs "
-    "differ, how often each side is better decides (sign test); without pairs nothing is decided."
+    "Means leave out the rows that diverged. With pairs Δ is then the median of all of them, and how often "
+    "each side is better decides (sign test); without pairs nothing is decided."
 )
 NOT_KNOWN = (
     "Not known, as these results were made elsewhere: whether rows were added after looking at the results, "

@@ -34,5 +34,6 @@ CHAPTER = Presentation(
     template="chapter.html",
     extras="reports.chapter.page:extras",
     curves="reports.chapter.page:curves",
+    step="epoch",
 )  # fmt: skip
 """What the pages of the chapter's studies have."""

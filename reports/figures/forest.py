@@ -150,7 +150,7 @@ def _axis(c: Comparison, marks: Mapping[int, float]) -> Axis:
 def _row(row: ComparedArm, view: Comparison, axis: Axis, scale: Scale, marks: Sequence[str]) -> Row:
     """A row; one with a contrast has the interval of its difference, drawn from its base's mean."""
     s, k, kind = row.summary, row.contrast, row.verdict.kind if row.verdict else ""
-    origin, mean, bar = view.base(row).summary.mean, s.mean, s.interval
+    origin, mean, bar = view.base(row).summary.mean, s.mean, None
     level = scale.at(s.mean)
     if k and k.baseline_mean is not None and k.estimate is not None:
         origin, mean = k.baseline_mean, k.baseline_mean + k.estimate
@@ -238,7 +238,7 @@ def _estimate(
     axis: Axis, mean: float | None, ends: Interval | None, word: str, write: Callable[[float], str]
 ) -> list[str]:
     """Mean and interval in the verdict's colour; an arrow with the mean where that is beyond the axis."""
-    if mean is None:
+    if mean is None or math.isinf(mean):
         return []
     if mean < axis.low:
         return [f'<text class="{word}" x="0" y="18">◂ {write(mean)}</text>']

@@ -63,19 +63,21 @@ def _points(metric: str, told: Sequence[tuple[int, Result, Curves]], most: int) 
 
 def _pictures(prefix: str, metric: str, points: pd.DataFrame, c: Comparison) -> dict[int, Markup]:
     """Thin: seeds. Thick: the mean of those that all arms have and that converged. Dashed: the base's."""
-    common, title = common_seeds(c), c.design.presentation.scale(metric).title
+    common, scale = common_seeds(c), c.design.presentation.scale(metric)
+    axes = c.design.presentation.step, scale.unit or scale.title
     by_arm = {i: points[points.arm == i] for i in points.arm.unique()}
     means = {row.index: _mean_points(row, metric, points, common) for row in c.rows}
     bases = {i: means[c.base(c.rows[i]).index] if c.rows[i].contrast else None for i in by_arm}
     levels = [x for base in bases.values() if base is not None for x in base.value]
     levels += [x for mine in by_arm.values() for x in mine.value.quantile([0.005, 0.995])]
-    about = f"{title.capitalize()}; dashed is the mean of the arm it is compared with, ✕ a diverged seed."
+    title = scale.title.capitalize()
+    about = f"{title}; dashed is the mean of the arm it is compared with, ✕ a diverged seed."
     return {
         i: drawing(
             f"{prefix}-{i}",
             f"Learning curves of {c.rows[i].arm.name}",
             about,
-            partial(_curves, c.rows[i].arm.name, by_arm[i], means[i], base, pad_ends(levels)),
+            partial(_curves, c.rows[i].arm.name, axes, by_arm[i], means[i], base, pad_ends(levels)),
         )
         for i, base in bases.items()
     }
@@ -101,9 +103,14 @@ def _mean_points(
 
 
 def _curves(
-    name: str, points: pd.DataFrame, mean: pd.DataFrame, base: pd.DataFrame | None, ends: tuple[float, float]
+    name: str,
+    axes: tuple[str, str],
+    points: pd.DataFrame,
+    mean: pd.DataFrame,
+    base: pd.DataFrame | None,
+    ends: tuple[float, float],
 ) -> Figure:
-    figure, ax = _panel(name, ends)
+    figure, ax = _panel(name, axes, ends)
     if base is not None:
         ax.plot(base.groupby("step").value.mean(), **_GREY)
     for seed, curve in points.groupby("seed"):
@@ -116,14 +123,14 @@ def _curves(
         band.set(facecolor=_MUTED, alpha=0.35)
     ax.locator_params(nbins=5, integer=True, axis="x")
     ax.xaxis.set_major_formatter(EngFormatter(sep=""))  # 10k
-    ax.set(xlabel="", ylabel="")
     return figure
 
 
-def _panel(name: str, ends: tuple[float, float]) -> tuple[Figure, Axes]:
-    """A small picture with a title, of these ends of its scale."""
-    figure, ax = blank_axes((200, 172), 34, 26, 160, 122)
-    ax.set(title=short(name, 26), ylim=ends, xlabel=" ", ylabel=" ")  # seaborn would look at every tick's
+def _panel(name: str, axes: tuple[str, str], ends: tuple[float, float]) -> tuple[Figure, Axes]:
+    """A small picture with a title, labels of both axes, and these ends of its scale."""
+    figure, ax = blank_axes((200, 180), 46, 26, 148, 116)
+    x, y = (short(label, 22) for label in axes)  # without labels seaborn would look at every tick's
+    ax.set(title=short(name, 26), ylim=ends, xlabel=x, ylabel=y)
     return figure, ax
 
 
@@ -145,15 +152,16 @@ def sweeps(lines: Sequence[Sweep], c: Comparison) -> list[Markup]:
         for _, points in lines
     ]
     ends = pad_ends([x for frame in frames for x in frame.value] or [0.0])
+    axes = "learning rate", c.scale.unit or c.title
     about = f"{c.title} against the learning rate, on a logarithmic axis, with 95 % intervals over seeds."
     return [
-        drawing(f"sweep{i}", f"Learning rates of {name}", about, partial(_sweep, name, frame, ends))
+        drawing(f"sweep{i}", f"Learning rates of {name}", about, partial(_sweep, name, axes, frame, ends))
         for i, ((name, _), frame) in enumerate(zip(lines, frames, strict=True))
     ]
 
 
-def _sweep(name: str, points: pd.DataFrame, ends: tuple[float, float]) -> Figure:
-    figure, ax = _panel(name, ends)
+def _sweep(name: str, axes: tuple[str, str], points: pd.DataFrame, ends: tuple[float, float]) -> Figure:
+    figure, ax = _panel(name, axes, ends)
     ax.plot(points.lr, points.value, "o", color=_MUTED, ms=3, mew=0, alpha=0.4)
     sns.lineplot(
         points, x="lr", y="value", errorbar=_t_band, err_style="bars", marker="o", mew=0, ax=ax, **_MEAN
@@ -162,5 +170,4 @@ def _sweep(name: str, points: pd.DataFrame, ends: tuple[float, float]) -> Figure
     ax.set_xscale("log")
     ax.set_xticks(rates, [f"{rate:g}" for rate in rates])
     ax.minorticks_off()
-    ax.set(xlabel="", ylabel="")
     return figure

@@ -8,8 +8,9 @@ from xml.etree import ElementTree as ET
 
 import numpy as np
 import pytest
-from synthetic import SEEN, arm, compare, hostile, labels, realistic, study, svgs, switched
+from synthetic import SEEN, arm, broken, compare, hostile, labels, program, realistic, study, svgs, switched
 
+from bench.metric import Metric
 from reports.chapter.page import extras
 from reports.factorial import factorial
 from reports.figures import forest, panels
@@ -48,6 +49,14 @@ def test_every_picture_is_one_svg_with_a_title_and_a_description():
         assert svg.get("aria-labelledby") == f"{title.get('id')} {description.get('id')}"
 
 
+def test_the_axes_of_a_picture_have_their_units():
+    by_step = panels.curves(compare(program(Metric("error", 0.01))))["error"]
+    units = {"sweep": ("learning rate", "nats"), 0: ("epoch", "nats")}
+    pictures = [(drawn()[name], words) for name, words in units.items()]
+    for markup, words in (*pictures, (by_step[0], ("step", "error"))):
+        assert set(words) <= set(labels(ET.fromstring(markup)))
+
+
 def test_colours_come_from_the_page_so_that_dark_mode_reaches_them():
     colours = re.findall(r'\b(?:fill|stroke)="([^"]+)"', "".join(drawn().values()))
     assert [c for c in colours if not c.startswith(("var(--", "currentColor", "none"))] == []
@@ -61,20 +70,20 @@ def test_a_strip_has_a_dot_for_each_seed_at_its_place_with_mean_and_interval():
         strip, summary = found["validation loss"][row.arm.name], row.summary
         finite = {s: x for s, x in summary.values.items() if math.isfinite(x)}
         assert [int(dot.get("data-seed")) for dot in strip.iter("circle")] == list(finite)
-        (tick,), (bar,) = marks(strip, "mean"), marks(strip, "ends")
-        ends = [float(bar.get(end)[:-1]) for end in ("x1", "x2")]
-        at = [*places(strip), float(tick.get("x1")[:-1]), *ends]
-        origin, k, mean, bounds = summary.mean, row.contrast, summary.mean, summary.interval
-        if k:
-            origin, mean = k.baseline_mean, k.baseline_mean + k.estimate
+        (tick,), bars, k = marks(strip, "mean"), marks(strip, "ends"), row.contrast
+        at, origin = [*places(strip), float(tick.get("x1")[:-1])], k.baseline_mean if k else summary.mean
+        loss = [*finite.values(), origin + k.estimate if k else origin]
+        assert len(bars) == bool(k)  # an interval is that of a difference
+        if bars:
             bounds = row.interval.shifted(origin)
-        if not math.isfinite(bounds.high - bounds.low):
-            continue  # of an arm that lost a pair
-        loss = [*finite.values(), mean, bounds.low, bounds.high]
+            if not math.isfinite(bounds.high - bounds.low):
+                continue  # of an arm that lost a pair
+            at += [float(bars[0].get(end)[:-1]) for end in ("x1", "x2")]
+            loss += [bounds.low, bounds.high]
         slope, zero = np.polyfit(loss, at, 1)
         assert np.allclose(np.polyval((slope, zero), loss), at, atol=0.05)  # in % of the width
         if row.verdict:
-            assert row.verdict.kind in bar.get("class").split()
+            assert row.verdict.kind in bars[0].get("class").split()
         if not row.note:
             (band,) = marks(strip, "band")
             middle, width = slope * origin + zero, 2 * c.metric.delta * slope
@@ -107,6 +116,12 @@ def test_an_arm_beyond_the_scale_is_an_arrow_with_its_mean_so_that_delta_stays_v
     assert labels(found["far"]) == [f"{c.rows[6].summary.mean:.2f} nats ▸"] and not places(found["far"])
     assert labels(found["lone"]) == ["1 ▸"] and len(places(found["lone"])) == 9
     assert float(marks(found["base"], "band")[0].get("width")[:-1]) > 5
+
+
+def test_a_median_that_is_infinite_leaves_its_place_to_the_number_of_diverged_seeds():
+    often = broken(arm("often", 0.1, settings={"clip": 2.0}), diverged=tuple(range(8)))
+    found = strips(compare(study((arm("base", 0.0), often))))["validation loss"]
+    assert labels(found["often"]) == ["8 ✕"]
 
 
 def test_counts_are_lines_and_a_list_and_the_books_value_is_a_diamond():

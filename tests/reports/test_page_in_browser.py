@@ -149,6 +149,14 @@ def test_nothing_scrolls_sideways_and_figures_and_the_tables_of_a_wide_page_are_
     assert not browser.ask(f"return {parts}.some((e) => e.scrollWidth > e.clientWidth + 1)")
 
 
+def test_a_verdict_of_the_figure_stands_in_one_line(browser, pages):
+    for width in (390, 1280):
+        browser.open(pages["report"], width=width)
+        heights = "[...document.querySelectorAll('.p1 .arms .verdict')].map((v) => v.offsetHeight)"
+        words = browser.ask("return document.querySelector('.p1 .arms').textContent")
+        assert "size not settled" in words and max(browser.ask(f"return {heights}")) < 30
+
+
 def test_no_name_is_broken_in_mid_word(browser, pages):
     browser.open(pages["compare"], width=390)
     lines = """return [...document.querySelectorAll('tbody th')].flatMap((th) => [

@@ -14,7 +14,7 @@ from synthetic import SEEN, arm, broken, compare, hostile, is_self_contained, pa
 
 from bench.errors import BadInput
 from reports import sections
-from reports.answer import claims, limits, sentences, tally, warnings
+from reports.answer import claims, limits, sentences, state, tally, warnings
 from reports.chapter import page as chapter
 from reports.design import page_of
 from reports.render import describe, render, render_index
@@ -172,6 +172,49 @@ def test_a_failed_trial_never_shows_as_a_result(html, text):
     assert "killed by signal 9" in text and "diverged at step 312" in text
 
 
+def test_means_beside_a_median_say_which_pairs_they_are_of(text):
+    row = next(row for row in compare(realistic()).rows if row.diverged)
+    k = row.contrast
+    assert k.estimate != pytest.approx(k.arm_mean - k.baseline_mean, abs=1e-3)
+    levels = f"{k.baseline_mean:.2f} → {k.arm_mean:.2f} nats 9 pairs that converged"
+    assert f"{row.arm.name} {levels} {k.estimate:.2f} nats higher [+0.22, ∞] median of 10 pairs" in text
+
+
+def test_a_row_that_skewed_pairs_alone_leave_open_says_so(tmp_path):
+    base, rare = arm("base", 0.0), arm("rare", 0.0, settings={"clip": 1.0})
+    for seed, gain in enumerate((0.09, 0.1, 0.1, 0.11, 0.11, 0.12, 0.12, 0.13, 0.13, -0.17)):
+        loss = base.results[seed].metrics["valid_loss"] - gain
+        rare.results[seed] = replace(rare.results[seed], metrics={"valid_loss": loss})
+    c = compare(study((base, rare, arm("wide", 0.0, 0.3, settings={"clip": 2.0}))))
+    told = {row.arm.name: state(row) for row in c.rows if row.verdict}
+    assert [row.verdict.kind for row in c.rows[1:]] == ["open", "open"]
+    assert ["skewed" in told[name] for name in ("rare", "wide")] == [True, False]
+    assert told["rare"] in text_of(render(c, tmp_path))
+
+
+def test_the_legend_has_the_sign_of_divergence_where_a_seed_diverged(text, tmp_path):
+    legends = text.partition("Arm")[0], text_of(render(compare(pair()), tmp_path)).partition("Arm")[0]
+    assert ["✕" in legend for legend in legends] == [True, False]
+
+
+def test_a_model_that_counts_is_listed_once_among_the_trials(tmp_path):
+    counts = arm("counts", 0.4, 0.0, model="ngram-2", seeds=40)
+    counts = replace(counts, counted=True, results=dict.fromkeys(range(40), counts.results[0]))
+    c = compare(study((arm("base", 0.0), counts, arm("b", 0.1, settings={"clip": 1.0}))))
+    html = render(c, tmp_path).read_text(encoding="utf-8").partition('id="trials"')[2]
+    assert [html.count(f'<th scope="row">{name}</th><td class="num">') for name in ("counts", "b")] == [1, 10]
+    assert ", not counted" not in html
+
+
+def test_a_warning_of_skewed_pairs_has_every_arm_with_its_skewness_whole():
+    rare = arm("an arm with a long name", -0.5, settings={"clip": 1.0})
+    worse = rare.results[3]
+    rare.results[3] = replace(worse, metrics={**worse.metrics, "valid_loss": 3.0})
+    (told,) = warnings(compare(study((arm("base", 0.0), rare))))
+    skewness = compare(study((arm("base", 0.0), rare))).rows[1].contrast.skewness
+    assert f"an arm with a long name (skewness {skewness:.1f} over 10 seeds);" in told
+
+
 def test_trials_that_are_still_to_come_are_counted():
     c = compare(study((arm("base", 0.0, seeds=4), arm("b", 0.1, settings={"clip": 1.0}))))
     assert tally(c) == "14 of 20 trials finished, 6 not trained yet"
@@ -299,7 +342,7 @@ def test_tables_and_verdicts_without_a_page_are_light_to_import(module):
 def test_an_effect_of_the_baseline_against_itself_is_a_warning(tmp_path):
     failed = "A/A check failed on 10 seeds: the baseline differs from itself; distrust this study."
     for effect, spread, told, warned in (
-        (0.025, 0.03, "A/A check passed on 10 seeds", False),
+        (0.025, 0.03, "A/A check passed on 10 seeds: the baseline under other seeds", False),
         (0.3, 0.02, failed, True),
     ):
         c = compare(study((arm("base", 0.0), arm("A/A: the baseline again", effect, spread))))

@@ -51,6 +51,14 @@ def test_the_csv_holds_the_contrast_in_full(fixed):
     )
 
 
+def test_a_difference_that_is_a_median_is_called_one():
+    c = compare(realistic())
+    told = {row.arm.name: row.contrast.by_median for row in c.rows_with_contrast}
+    lines = {line.split(" | ")[0].strip("| "): line for line in comparison_markdown(c).splitlines()}
+    assert {name: "| median " in lines[name] for name in told} == told
+    assert [name for name, median in told.items() if median] == ["lr 3e-2", "no reset"]
+
+
 def test_arms_are_joined_on_the_seed_and_failures_are_no_results():
     by_name = {row.arm.name: row for row in compare(realistic()).rows}
     reset, swift = by_name["no reset"], by_name["lr 3e-2"]

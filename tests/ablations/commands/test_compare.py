@@ -55,7 +55,7 @@ def test_rows_that_diverged_are_counted_and_their_mean_is_of_the_others(compare)
     frame.loc[(frame.model == "better") & (frame.seed < 3), "loss"] = float("inf")
     frame.to_csv("runs.csv", index=False)
     _, out, _ = compare("runs.csv", *ASKED[:4], "--metric", "loss=0.02")
-    assert "7/10, 3 diverged" in out and "Means and Δ leave out the rows that diverged" in out
+    assert "7/10, 3 diverged" in out and "Means leave out the rows that diverged" in out
     assert pd.read_csv("out/compare-runs/comparison.csv").set_index("arm").diverged.to_dict() == {
         "base": 0,
         "better": 3,
