@@ -17,6 +17,7 @@ from unlogged import Unlogged
 from ablations.cli import app, main
 from ablations.commands import run
 from ablations.runner import parallel
+from ablations.study import chapter
 from bench.devices import cores
 from bench.errors import plural
 from reports.statistics.sequential import LOOKS
@@ -89,6 +90,7 @@ def test_one_fork_server_loads_torch_for_the_first_batches_and_for_the_trials(fo
 def test_that_a_large_text_is_read_is_told_before_it_is(folder, monkeypatch, capsys):
     monkeypatch.chdir(folder)
     monkeypatch.setattr("ablations.study.chapter.LARGE", 1000)
+    chapter._tell_of_large_text.cache_clear()  # another test's text has this name
     assert main(["plan", "small.toml"]) == 0
     assert capsys.readouterr().err == "reading text.txt: 0 MB\n"
 
