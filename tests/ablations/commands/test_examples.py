@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from as_typed import environment
 from called import call
+from small_examples import SMALLER, substitute
 
 from ablations.api import compare, results
 from ablations.ledger import Ledger
@@ -29,8 +30,11 @@ def folder(tmp_path_factory, need) -> Path:
     need("bash")
     folder = tmp_path_factory.mktemp("project")
     shutil.copytree(DOCS, folder / "docs")
-    function = folder / "docs" / "examples" / "own_function.py"
-    function.write_text(function.read_text().replace("metrics=metrics", "metrics=metrics, seeds=2"))
+    examples = folder / "docs" / "examples"
+    for name, pairs in SMALLER.items():
+        files = [path for path in examples.rglob("*.*") if name in (path.stem, path.parent.name)]
+        substitute(files, pairs)
+    substitute([examples / "own_function.py"], [("metrics=metrics", "metrics=metrics, seeds=2")])
     (folder / ".venv").symlink_to(sys.prefix)
     for line in TYPED.splitlines():
         program, *words = shlex.split(line, comments=True)
@@ -52,9 +56,9 @@ def folder(tmp_path_factory, need) -> Path:
         ("transformer", "transformer"),
         ("z-loss", "z loss 0.1"),
         ("my-text", "LMModel4"),
-        ("digits", "hidden 64"),
+        ("digits", "decay 1.0"),
         ("lm4-script", "no carry"),
-        ("trees", "depth 16"),
+        ("trees", "leaf 8"),
     ],
 )
 def test_an_example_is_trained_compared_and_reported(folder: Path, study: str, arm: str) -> None:

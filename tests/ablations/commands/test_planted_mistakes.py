@@ -1,24 +1,20 @@
 """Six mistakes in each of the programs of docs/examples, and what their user is told."""
 
 import runpy
+import shutil
 from pathlib import Path
 
 import pytest
 from called import call
+from small_examples import EXAMPLES, SMALLER, substitute
 
 from ablations.ledger import Ledger
 from ablations.options import RunOptions
 from bench.errors import BadInput
 
-EXAMPLES = Path(__file__).parents[3] / "docs" / "examples"
 WAIT = "import time; time.sleep(600)"
 FILL = f"import os; open(os.environ['UNROLLED_OUT'] + '/big', 'wb').truncate(2 << 30); {WAIT}"
 
-SMALLER = {  # less to train, and one arm beside the baseline
-    "digits": [("max_iter=20", "max_iter=2"), ("hidden = [64]", ""), ("[1e-2, 1.0]", "[1.0]")],
-    "lm4": [("1000", "600"), ("16, 16, 4", "16, 16, 1"), ("one_at_a_time = { hidden = [32, 128] }", "")],
-    "own_function": [('"depth": [4, 16], ', ""), ("metrics)", "metrics, seeds=5), LIMITS")],
-}  # fmt: skip
 NO_ARM = {"digits": ("decay = [1.0]", ""), "lm4": ('["carry"]', "[]"), "own_function": ('"leaf": [8]', "")}
 FIRST = {"digits": "images, digits", "lm4": "words = ", "own_function": "x, x_valid"}
 """The first thing that each of them does."""
@@ -62,26 +58,19 @@ PLANTED = {  # mistake → example → a text, what stands in its place, and wha
 }
 
 
-def write(folder: Path, example: str, *replaced: tuple[str, str]) -> None:
-    """Write the files of an example, made smaller, with texts replaced."""
-    for path in EXAMPLES.glob("own_function.py" if example == "own_function" else f"{example}/*.*"):
-        (folder / path.name).write_text(path.read_text())
-    for old, new in (*SMALLER[example], *replaced):
-        found = [path for path in folder.iterdir() if old in path.read_text()]
-        assert found, f"{old} is not in the example"
-        for path in found:
-            path.write_text(path.read_text().replace(old, new))
-
-
 @pytest.mark.parametrize("mistake", PLANTED)
 @pytest.mark.parametrize("example", SMALLER)
 def test_a_mistake_is_told_in_one_line_before_the_rest_is_trained(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, example: str, mistake: str
 ) -> None:
-    old, new, told = PLANTED[mistake][example]
-    write(tmp_path, example, (old, new), *([NO_ARM[example]] if "seed" in mistake else []))
+    *replaced, told = PLANTED[mistake][example]
+    for path in EXAMPLES.glob("own_function.py" if example == "own_function" else f"{example}/*.*"):
+        shutil.copy(path, tmp_path)
+    no_arm = [NO_ARM[example]] if "seed" in mistake else []
+    substitute(list(tmp_path.iterdir()), [*SMALLER[example], tuple(replaced), *no_arm])
     limit = 3 if "never ends" in mistake else 300
     if example == "own_function":
+        substitute([tmp_path / "own_function.py"], [("metrics)", "metrics, seeds=5), LIMITS")])
         monkeypatch.chdir(tmp_path)
         with pytest.raises(BadInput) as refusal:
             limits = {"LIMITS": RunOptions(time_limit=limit)}

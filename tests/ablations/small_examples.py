@@ -1,0 +1,20 @@
+"""The programs of docs/examples with less to train, and one arm beside the baseline."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
+SMALLER = {
+    "digits": [("max_iter=20", "max_iter=2"), ("hidden = [64]", ""), ("[1e-2, 1.0]", "[1.0]")],
+    "lm4": [("1000", "600"), ("one_at_a_time = { hidden = [32, 128] }", "")],
+    "own_function": [('"depth": [4, 16], ', "")],
+}
+"""By example: texts, each with what stands in its place."""
+
+
+def substitute(files: Sequence[Path], pairs: Iterable[tuple[str, str]]) -> None:
+    for old, new in pairs:
+        found = [path for path in files if old in path.read_text()]
+        assert found, f"{old} is not in the example"
+        for path in found:
+            path.write_text(path.read_text().replace(old, new))
