@@ -6,18 +6,13 @@ import re
 import signal
 import socket
 import subprocess
-from multiprocessing import forkserver
 from pathlib import Path
 
 import pytest
 from as_typed import COMMAND, environment, imports, mlflow_runs, started_with, unrolled, write
 from called import call
-from unlogged import Unlogged
 
 from ablations.cli import app, main
-from ablations.commands import run
-from ablations.runner import parallel
-from ablations.study import chapter
 from bench.devices import cores
 from bench.errors import plural
 from reports.statistics.sequential import LOOKS
@@ -51,58 +46,44 @@ socket.socket.connect = connect
 """
 
 
-def test_a_study_is_trained_logged_and_reported_without_a_network_and_then_nothing_is_left_to_train(folder):
-    first = unrolled(folder, "run", "small.toml", PYTHONPATH=started_with(folder, BLOCKED))
-    assert first.returncode == 0, first.stderr
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    """The folder of a study that was run as a user types it, without a network, and what the command said."""
+    folder = write(tmp_path_factory.mktemp("undisturbed"), seeds="seeds = 2", widths=(8, 16))
+    done = unrolled(folder, "run", "small.toml", PYTHONPATH=started_with(folder, BLOCKED))
+    assert done.returncode == 0, done.stderr
+    return folder, done.stdout
+
+
+def test_a_study_is_trained_logged_and_reported_without_a_network_and_then_nothing_is_left_to_train(
+    undisturbed,
+):
+    folder, first = undisturbed
     assert not (folder / "dialled.txt").exists()
-    assert "6 trained, 0 already there, 0 failed" in first.stdout
-    last = first.stdout.strip().splitlines()[-1]
-    page = folder / last.removeprefix("report: ")
+    assert "6 trained, 0 already there, 0 failed" in first
+    page = folder / first.strip().splitlines()[-1].removeprefix("report: ")
     assert "Does a narrower network do worse?" in page.read_text()
     assert len(bits(folder)) == len(mlflow_runs(folder, "trial")) == 6
     before = page.read_bytes()
 
-    second = call(folder, "run", "small.toml")
-    assert "0 trained, 6 already there" in second.stdout
+    assert "0 trained, 6 already there" in call(folder, "run", "small.toml").stdout
     assert len(mlflow_runs(folder, "trial")) == 6
     assert page.read_bytes() == before
 
-    refused = call(folder, "run", "small.toml", "--set", "batch=4000")
-    assert refused.returncode == 2
+    assert call(folder, "run", "small.toml", "--set", "batch=4000").returncode == 2
     done = "6 of 6 trials finished, none failed"
     told = f"small: {done}; 0 of 2 contrasts decided; open: hidden 8, hidden 16\n"
     assert call(folder, "studies", "small").stdout == told, "a refused study leaves the plan that was run"
 
 
-def test_one_fork_server_loads_torch_for_the_first_batches_and_for_the_trials(folder, monkeypatch):
-    honest, servers = parallel.run_alone, []
-
-    def run_alone(*args, **named):
-        result = honest(*args, **named)
-        servers.append(forkserver._forkserver._forkserver_pid)
-        return result
-
-    monkeypatch.setattr(parallel, "run_alone", run_alone)
-    assert call(folder, "run", "small.toml", "--seeds", "0").returncode == 0
-    assert (len(servers), len(set(servers))) == (6, 1)
-
-
-def test_that_a_large_text_is_read_is_told_before_it_is(folder, monkeypatch, capsys):
-    monkeypatch.chdir(folder)
-    monkeypatch.setattr("ablations.study.chapter.LARGE", 1000)
-    chapter._tell_of_large_text.cache_clear()  # another test's text has this name
-    assert main(["plan", "small.toml"]) == 0
-    assert capsys.readouterr().err == "reading text.txt: 0 MB\n"
-
-
-# Of a program that is to stand still once so many results are in the ledger, before MLflow is told.
+# Of a program that is to stand still once it has written two results to the ledger, before MLflow is told.
 STANDS_STILL = """
 import os, pathlib, time
 honest, results = os.replace, []
 def replace(source, target, **words):
     honest(source, target, **words)
     results.extend([target] if str(target).startswith("results/trials/") else [])
-    if len(results) == int(os.environ["STANDS_STILL_AFTER"]):
+    if len(results) == 2:
         pathlib.Path("stands still").touch()
         time.sleep(3600)
 os.replace = replace
@@ -110,32 +91,21 @@ os.replace = replace
 
 
 @pytest.mark.slow
-def test_a_driver_killed_twice_ends_with_the_bits_of_an_undisturbed_study(folder, tmp_path_factory, wait_for):
-    write(folder, seeds="seeds = 4", epochs=3, widths=(8, 16))
-    undisturbed = tmp_path_factory.mktemp("undisturbed")
-    for name in ("text.txt", "small.toml"):
-        (undisturbed / name).write_text((folder / name).read_text())
-    assert call(undisturbed, "run", "small.toml").returncode == 0
-
-    path = started_with(folder, STANDS_STILL)
-    for results in (2, 6):
+def test_a_driver_killed_twice_ends_with_the_bits_of_an_undisturbed_study(folder, undisturbed, wait_for):
+    command, still = [COMMAND, "run", "small.toml", "-j", "1"], started_with(folder, STANDS_STILL)
+    where = {"cwd": folder, "env": environment(folder, PYTHONPATH=still)}
+    for _ in range(2):
         (folder / "stands still").unlink(missing_ok=True)
-        still = {"PYTHONPATH": path, "STANDS_STILL_AFTER": str(results)}
-        with subprocess.Popen(
-            [COMMAND, "run", "small.toml", "-j", "1"],
-            cwd=folder,
-            env=environment(folder, **still),
-            stdout=subprocess.DEVNULL,
-        ) as driver:
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL, **where) as driver:
             try:
                 wait_for((folder / "stands still").exists)
             finally:
                 driver.kill()
-    assert len(bits(folder)) == 8
+    assert len(bits(folder)) == 4
     done = call(folder, "run", "small.toml")
     assert done.returncode == 0, done.stderr
-    assert bits(folder) == bits(undisturbed)
-    assert len(mlflow_runs(folder, "trial")) == 12
+    assert bits(folder) == bits(undisturbed[0])
+    assert len(mlflow_runs(folder, "trial")) == 6
 
 
 @pytest.mark.parametrize(
@@ -157,6 +127,7 @@ def test_a_driver_killed_twice_ends_with_the_bits_of_an_undisturbed_study(folder
         (["report", "chapter"], "no shipped study has this name; `unrolled run chapter.toml` runs your own"),
         (["studies", "small.toml"], "give the study's name, which is in the file, and not its path"),
         (["verify", "toggles"], "has not been run"),
+        (["verify", "toggles", "--trust"], "--trust: is for a bundle; name its .zip"),
         (["run", "golden", "--seeds", "3"], "--seeds: golden is the book's notebook, played as it is"),
         (["run", "golden", "--dry-run"], "--dry-run: golden is the book's notebook, played as it is"),
         (["run", "golden", "--out", "text.txt"], "--out text.txt: cannot be written"),
@@ -200,15 +171,11 @@ def test_the_plan_says_what_a_contrast_takes_and_its_chance_of_a_verdict(folder,
     assert "if nothing differs: about " in told and "if every difference is 2 δ: about " in told
 
 
-def test_the_plan_says_which_arm_has_no_contrast_and_a_ledger_that_is_a_file_is_refused(
-    folder, monkeypatch, capsys
-):
+def test_the_plan_says_which_arm_has_no_contrast(folder, monkeypatch, capsys):
     other = '[[arm]]\nname = "letters"\nset = { tokens = "char" }\n'
     monkeypatch.chdir(write(folder, "tasks", arms=other))
     assert main(["plan", "tasks.toml"]) == 0
     assert "no contrast, as it is of another task: tokens\n" in capsys.readouterr().out
-    assert main(["plan", "tasks.toml", "--results", "tasks.toml"]) == 2
-    assert "tasks.toml: is a file; give the folder of the results\n" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -283,19 +250,3 @@ def test_a_port_in_use_is_one_line(capsys):
     told = capsys.readouterr().err
     assert told.startswith(f"unrolled: --port {port}: Address already in use")
     assert told.count("\n") == 1
-
-
-def test_only_arms_without_a_result_are_tried_on_their_first_batch(folder, monkeypatch):
-    tried = []
-
-    def try_first_batches(arms, *_):
-        tried.append([name.partition(",")[0] for name in arms])
-
-    monkeypatch.chdir(folder)
-    monkeypatch.setattr(run, "try_first_batches", try_first_batches)
-    monkeypatch.setattr(run, "Writer", Unlogged)
-    flags = ("--results", "results", "-j", "2")
-    for widths, seeds in (((8,), "0"), ((8, 16), "0-1"), ((8, 16), "0-1")):
-        write(folder, widths=widths)
-        assert main(["run", "small.toml", "--seeds", seeds, *flags]) == 0
-    assert tried == [["LMModel4", "hidden 8"], ["hidden 16"], []]
