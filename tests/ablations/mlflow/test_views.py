@@ -20,23 +20,6 @@ def state(plan, view=views.ARMS):
     return json.loads(json.loads(views.saved_views(plan, MARK)[f"mlflow.sharedViewState.{view}"])["state"])
 
 
-def test_the_description_asks_answers_and_leads_on_without_html():
-    study = plan(question="<script>x</script>?", command="unrolled run n.toml")
-    answers = ["▼ worse by more than δ — b against a"]
-    lines = views.describe_study(study, answers, {"Charts by arm": "#/x"}).split("\n\n")
-    assert lines == [
-        "&lt;script&gt;x&lt;/script&gt;?",
-        "- ▼ worse by more than δ — b against a",
-        "[Charts by arm](#/x)",
-        "Arms: a, b",
-        "Plan f00df00df00d, made by `unrolled run n.toml`",
-    ]
-
-
-def test_a_study_without_a_report_says_so():
-    assert "- no answer yet" in views.describe_study(plan(), [], {})
-
-
 def test_names_are_no_markup():
     said = views.describe_study(plan(arms=("[x](javascript:y)", "*bold* `code` _low_ # ~~")), [], {})
     assert r"Arms: \[x\](javascript:y), \*bold\* \`code\` \_low\_ \# \~\~" in said
@@ -65,15 +48,6 @@ def test_a_gpus_columns_are_there_where_a_study_has_one():
     machine = ["tags.`machine.gpu`", "tags.`machine.driver`", "tags.`machine.cuda`"]
     assert {*named, *machine} <= {*columns}
     assert not {*named, *machine} & {*state(plan())["selectedColumns"]}
-
-
-def test_the_table_begins_with_accuracy_perplexity_loss_and_speed():
-    columns = state(plan())["selectedColumns"]
-    named = ["valid/accuracy", "valid/perplexity", "valid/loss", "speed/train"]
-    assert columns[:5] == [*(f"metrics.`{name}`" for name in named), "tags.`unrolled.seeds`"]
-    assert {"metrics.`valid/loss low`", "metrics.`valid/loss high`", "tags.`unrolled.verdict`"} <= set(
-        columns
-    )
 
 
 def test_the_view_has_a_column_for_each_setting_that_the_arms_change_up_to_eight():
