@@ -16,30 +16,21 @@ _LONGEST = 64  # characters of a value; a longer one is compared by its hash
 
 
 def measured(result: Mapping[str, Any]) -> dict[str, str]:
-    """Epochs, curves, metrics and sums by role of a result, as JSON by name ("epoch 3 valid_loss").
+    """Curves and metrics of a result, as JSON by name ("valid_loss at 3").
 
     Raises TypeError, KeyError, ValueError or AttributeError on anything but a result.
     """
-    found: dict[str, Any] = {}
-    for epoch in result.get("epochs", ()):
-        number = epoch["epoch"]
-        found |= {
-            f"epoch {number} {name}": epoch[name] for name in epoch if not is_clock(name) and name != "epoch"
-        }
     curves = result.get("curves", {}).items()
-    found |= {f"curve {name}": points for name, points in curves if not is_clock(name)}
-    found |= {name: value for name, value in result.get("metrics", {}).items() if not is_clock(name)}
-    for role, sums in result.get("roles", {}).items():
-        named = zip(("nats", "hits", "targets"), sums, strict=True)
-        found |= {f"role {role} {what}": value for what, value in named}
-    return {name: _text(value) for name, value in found.items()}
+    found = {f"{name} at {step:g}": value for name, points in curves for step, value in points}
+    found |= result.get("metrics", {})
+    return {name: _text(value) for name, value in found.items() if not is_clock(name)}
 
 
 def numbers(result: Mapping[str, Any]) -> dict[str, str]:
-    """The values that a second training must reproduce: status, measurements, witnesses, fingerprints."""
+    """The values that a second training must reproduce: status, measurements, proofs, records."""
     ended = {name: result.get(name, "") for name in ("status", "reason")}
     proofs = {f"witness {factor}": seen for factor, seen in result.get("witnesses", {}).items()}
-    proofs |= {"passage": result.get("passage", ())}
+    proofs |= result.get("records", {})
     proofs |= {f"fingerprint {name}": mark for name, mark in result.get("fingerprints", {}).items()}
     proofs |= {"trace": result.get("trace", {})}
     return {

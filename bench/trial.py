@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-FORMAT = 6
+FORMAT = 7
 """Version of the trial and result format; part of every identity."""
 
 Scalar = bool | int | float | str
@@ -34,12 +34,16 @@ class Trial:
     data: str = ""
     versions: str = ""
 
+    trainer: ClassVar[str]
+    """The name of what trains it, one of TRAINERS."""
     work: ClassVar[str]
     """The function from a trial to its Result, by its import name, so that planning loads no torch."""
     rehearsal: ClassVar[str] = ""
     """A quick check of an arm before its study starts, likewise; "" for none."""
     uncounted: ClassVar[tuple[str, ...]] = ()
     """Fields that do not count in the identity: where files lie, whose content counts, and the like."""
+    TASK: ClassVar[tuple[str, ...]] = ()
+    """Fields that define the task: numbers of trials that differ in one cannot be compared."""
 
     @property
     def id(self) -> str:
@@ -69,8 +73,8 @@ class Trial:
 
     @property
     def task(self) -> dict[str, Scalar]:
-        """What defines the task: numbers of trials that differ in it cannot be compared."""
-        return {}
+        """The fields in TASK."""
+        return {name: getattr(self, name) for name in self.TASK}
 
     @property
     def preload(self) -> tuple[str, ...]:
@@ -81,9 +85,6 @@ class Trial:
     def seconds(self) -> float:
         """Expected seconds on its device, before any such trial was measured."""
         return 60.0
-
-    def check_data(self) -> None:
-        """Raise BadInput for data that cannot be trained on, as far as planning can tell."""
 
     def to_dict(self) -> dict[str, Any]:
         """Every field by its name, as plain data."""
@@ -121,28 +122,17 @@ class Trial:
         return self
 
 
-def read_trial(data: Mapping[str, Any]) -> Trial:
-    """The trial that `to_dict` wrote. Raises TypeError, KeyError or ValueError for other data."""
-    kind = "bench.program.trial:ProgramTrial" if "run" in data else "bench.chapter.trial:ChapterTrial"
-    trial: Trial = pkgutil.resolve_name(kind)(**data)  # by name, as each imports this module
-    return trial
+TRAINERS = {"chapter": "bench.chapter.trial:ChapterTrial", "program": "bench.program.trial:ProgramTrial"}
+"""The kinds of trials, by import name, as each imports this module."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Epoch:
-    """One line of a learning curve. Losses are nats a token, without penalties."""
-
-    epoch: int
-    train_loss: float  # debiased moving average (.98), as fastai prints it
-    ar: float  # mean penalty a step
-    tar: float
-    valid_loss: float
-    accuracy: float
-    train_seconds: float
-    valid_seconds: float
+def trial_type(trainer: str) -> type[Trial]:
+    """The kind of trial of a trainer. Raises KeyError for a name that is not in TRAINERS."""
+    kind: type[Trial] = pkgutil.resolve_name(TRAINERS[trainer])
+    return kind
 
 
-DETAILS = ("epochs", "curves", "passage", "trace", "usage", "output")
+DETAILS = ("curves", "records", "trace", "usage", "output")
 """Fields of Result by which no arms are compared: the ledger keeps them in a file of their own."""
 
 
@@ -150,17 +140,12 @@ DETAILS = ("epochs", "curves", "passage", "trace", "usage", "output")
 class Result:
     """The outcome of one trial. Divergence and failure are results too: `status`, and the reason.
 
-    `metrics` names begin with their section: valid_loss, valid_accuracy, valid_perplexity, valid_bits,
-    valid_hits, valid_targets; train_loss, train_ar, train_tar, train_updates, train_tokens, train_flops
-    (see bench.chapter.flops); speed_train and speed_valid (tokens/s of all epochs), speed_steady (of training
-    in the epochs after the first, which is slowed by warming up; absent where there is one); seconds (see
-    `spent`); memory_peak (MiB); model_parameters; on a GPU gpu_memory_peak (MiB of torch's tensors).
-    `roles` maps a token role to (nats, hits, targets) on the validation set.
+    `metrics` are numbers by name, `curves` points (step, value) by metric. Every trainer has `seconds` (see
+    `spent`) and `memory_peak` (MiB), on a GPU `gpu_memory_peak`; the chapter's are in bench.chapter.run.
+    `records` and `trace` are of the trainer's own, as plain data.
     `witnesses` maps a factor to {"ok": bool, "declared": …, "seen": …}: the proof that it took effect.
-    `curves` are those of a program: metric → (step, value) by step.
-    `passage` is one decoded validation stretch: {"token": …, "guess": …, "p": probability of the token}.
     `usage` has samples of a long trial: "seconds" since its start, "cpu" (% of a core), "memory" (MiB) and,
-    of the whole device, "gpu" (%) and "gpu_memory" (MiB). Added to the format without a new version.
+    of the whole device, "gpu" (%) and "gpu_memory" (MiB).
     """
 
     trial: Trial
@@ -169,14 +154,12 @@ class Result:
     attempts: int = 1
     started: float = 0.0  # unix seconds
     seconds: float = 0.0  # by a monotonic clock, everything in the trial's process: its last attempt
-    epochs: tuple[Epoch, ...] = ()
     curves: Mapping[str, tuple[tuple[float, float], ...]] = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict)
-    roles: Mapping[str, tuple[float, int, int]] = field(default_factory=dict)
     witnesses: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    passage: tuple[Mapping[str, Any], ...] = ()
     fingerprints: Mapping[str, str] = field(default_factory=dict)
-    trace: Mapping[str, Any] = field(default_factory=dict)  # see bench.chapter.training.engine.Trace
+    records: Mapping[str, Any] = field(default_factory=dict)
+    trace: Mapping[str, Any] = field(default_factory=dict)
     environment: Mapping[str, Any] = field(default_factory=dict)
     usage: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     output: str = ""  # the end of what a failed trial printed
@@ -193,7 +176,7 @@ class Result:
 
     @property
     def spent(self) -> float:
-        """Seconds of all attempts whose epochs are part of this result."""
+        """Seconds of all attempts that are part of this result."""
         return max(self.seconds, self.metrics.get("seconds", 0.0))
 
     @property
@@ -209,23 +192,20 @@ class Result:
 
     def without_details(self) -> Self:
         """The same result with every field of DETAILS empty."""
-        return replace(self, epochs=(), curves={}, passage=(), trace={}, usage={}, output="")
+        return replace(self, curves={}, records={}, trace={}, usage={}, output="")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for `canonical`."""
-        return {**asdict(self), "trial": self.trial.to_dict()}
+        return {**asdict(self), "trainer": self.trial.trainer, "trial": self.trial.to_dict()}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
         """Read what `to_dict` wrote; DETAILS may be left out. Raises TypeError or KeyError for other data."""
         data = dict(data)
-        data["trial"] = read_trial(data["trial"])
-        data["epochs"] = tuple(Epoch(**_floats(Epoch, e)) for e in data.get("epochs", ()))
+        data["trial"] = trial_type(data.pop("trainer"))(**data["trial"])
         data["metrics"] = {k: float(v) for k, v in data["metrics"].items()}
-        data["roles"] = {k: (float(n), int(h), int(c)) for k, (n, h, c) in data["roles"].items()}
         curves = data.get("curves", {}).items()
         data["curves"] = {k: tuple((float(x), float(y)) for x, y in points) for k, points in curves}
-        data["passage"] = tuple(data.get("passage", ()))
         data["usage"] = {k: tuple(map(float, v)) for k, v in data.get("usage", {}).items()}
         return cls(**data)
 
@@ -257,13 +237,5 @@ def _finite(data: Any) -> Any:
     return data
 
 
-def _floats(cls: type, data: Mapping[str, Any]) -> dict[str, Any]:
-    """Turn "nan" and "inf" back into floats in the fields that hold floats."""
-    return {f.name: float(data[f.name]) if f.type is float else data[f.name] for f in fields(cls)}
-
-
 DERIVED = ("device", "source", "data", "versions")
 """Fields of Trial that no study sets: planning determines them."""
-
-TASK = ("data", "tokens", "vocab", "split", "target")
-"""Names in `Trial.task`: numbers of trials that differ in one cannot be compared."""

@@ -32,8 +32,9 @@ class ResultSet:
     """One side: a table with a row a trial, see `reports.trials`.
 
     It may have more columns: `reason` (why there is no number), `fingerprints` (what the trial computed),
-    `numbers` (measured, as text by name, where there are fingerprints), `settings`, `machine` (its kind, see
-    bench.machine_kind), `commit` and `speed_train` (tokens/s). Of benchmarks a row is a stored run.
+    `numbers` (measured, as text by name, where there are fingerprints), `settings`, `task` (those that define
+    it), `machine` (its kind, see bench.machine_kind), `commit` and `speed_train` (tokens/s). Of benchmarks a
+    row is a stored run.
     """
 
     name: str  # as typed

@@ -1,7 +1,7 @@
 """One arm before and after a change: its rows on both sides by seed, and what keeps it from passing."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any
@@ -11,7 +11,6 @@ import pandas as pd
 from bench.differences import differences
 from bench.errors import plural
 from bench.metric import Metric
-from bench.trial import TASK
 from reports.formats import listed_up_to
 from reports.scale import Scale
 from reports.statistics import power
@@ -37,6 +36,7 @@ class Row:
     fingerprints: str = ""
     numbers: Mapping[str, str] = field(default_factory=dict)
     settings: Mapping[str, str] = field(default_factory=dict)
+    task: Sequence[str] = ()  # the settings that define it
     machine: Mapping[str, str] = field(default_factory=dict)
     speed_train: float = math.nan
 
@@ -126,8 +126,7 @@ def faults(arm: PairedArm, verdict: Verdict | None, scale: Scale) -> Iterator[st
         yield "is missing from the candidate"
         return
     yield from _unfinished(arm)
-    if task := [name for name in TASK if name in arm.changed_settings]:
-        yield f"another task, so that the numbers cannot be compared: {', '.join(task)} changed"
+    yield from _other_task(arm)
     yield from _contradictions(arm)
     if not arm.identical:
         yield from _not_shown(verdict, scale)
@@ -166,6 +165,12 @@ def _unfinished(arm: PairedArm) -> Iterator[str]:
         yield f"{plural(len(failures), 'new failure')}, seed {listed_up_to(failures, LISTED)}: {reason}"
     if waiting := [seed for seed, row in arm.after.items() if not row.ended]:
         yield f"has no result for seed {listed_up_to(waiting, LISTED)}: run the study to its end"
+
+
+def _other_task(arm: PairedArm) -> Iterator[str]:
+    task = {"data", *(name for rows in (arm.before, arm.after) for row in rows.values() for name in row.task)}
+    if changed := [name for name in arm.changed_settings if name in task]:
+        yield f"another task, so that the numbers cannot be compared: {', '.join(changed)} changed"
 
 
 def notes(arm: PairedArm) -> Iterator[str]:

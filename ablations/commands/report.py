@@ -111,13 +111,14 @@ def design_of_plan(plan: Plan, results: Mapping[str, Result]) -> Design:
         plan=plan.hash,
         first=min(shared, default=None),
         titles=_TITLES.get(plan.trainer, {}),
-        presentation=_PRESENTATIONS[plan.trainer],
+        presentation=PRESENTATIONS[plan.trainer],
         apart=plan.apart or {},
         **{key: getattr(plan, key) for key in copied},
     )
 
 
-_PRESENTATIONS = {"chapter": CHAPTER, "program": PLAIN}
+PRESENTATIONS = {"chapter": CHAPTER, "program": PLAIN}
+"""By trainer."""
 _TITLES = {"chapter": {key: setting.title for key, setting in SETTINGS.items() if setting.title}}
 
 

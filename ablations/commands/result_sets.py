@@ -19,11 +19,10 @@ from ablations.mlflow.database import public
 from ablations.mlflow.experiment import EndedRun, read_ended_runs
 from ablations.mlflow.fields import MACHINE, metric_key
 from ablations.study.plan import PLAN, Plan, PlannedArm
-from bench.chapter.trial import ChapterTrial
 from bench.differences import measured
 from bench.errors import BadInput, require, suggestion, visible
 from bench.machine_kind import kind
-from bench.trial import TASK, Result, canonical
+from bench.trial import Result, canonical, trial_type
 from reports.before_after import ResultSet
 from reports.before_after_arms import WAITING
 
@@ -72,7 +71,7 @@ def _of_ledger(source: str, study: str, metric: str) -> ResultSet:
     metric = metric or plan.metrics[0].name
     arm_and_seed = plan.arm_and_seed
     paths = {id: ledger.path(id) for id in arm_and_seed}
-    trained = {id: _result(path, id, ledger) for id, path in paths.items() if path.exists()}
+    trained = {id: _result(path, id, ledger, plan.trainer) for id, path in paths.items() if path.exists()}
     _check_metric(source, metric, {name for _, result in trained.values() for name in result.metrics})
     pending = SeedScheduler(plan, {id: result for id, (_, result) in trained.items()}).pending
     rows = []
@@ -92,7 +91,14 @@ def _of_ledger(source: str, study: str, metric: str) -> ResultSet:
 
 def _table(rows: list[dict[str, Any]], metric: str) -> pd.DataFrame:
     """A row a trial. One that is waiting has nothing; a metric that no trial has is a column of none."""
-    empty: dict[str, Any] = {"reason": "", "fingerprints": "", "commit": "", "numbers": {}, "settings": {}}
+    empty: dict[str, Any] = {
+        "reason": "",
+        "fingerprints": "",
+        "commit": "",
+        "numbers": {},
+        "settings": {},
+        "task": (),
+    }
     empty |= {"machine": {}, metric: math.nan, "speed_train": math.nan}
     return pd.DataFrame([{**empty, **row} for row in rows])
 
@@ -134,16 +140,17 @@ def _plan(path: Path) -> Plan:
         )
 
 
-def _result(path: Path, id: str, ledger: Ledger) -> tuple[dict[str, Any], Result]:
+def _result(path: Path, id: str, ledger: Ledger, trainer: str) -> tuple[dict[str, Any], Result]:
     """A result as it is stored, and the parts that are read."""
     with explaining_misread(path, *_MISREAD):
         body = unseal(read_required(path))
         stored = body["result"] | ledger.details(id, body["details"])
-        task = {name: stored["trial"][name] for name in TASK if name in stored["trial"]}
-        trial = ChapterTrial(model="", seed=int(stored["trial"]["seed"]), **task)
-        parts = ("status", "reason", "metrics", "roles", "fingerprints", "environment")
+        kind, told = trial_type(trainer), stored["trial"]
+        trial = kind(**{field.name: told[field.name] for field in fields(kind) if field.name in told})
+        metrics = {name: float(value) for name, value in stored.get("metrics", {}).items()}
+        parts = ("status", "reason", "records", "fingerprints", "environment")
         read = {name: stored[name] for name in parts if name in stored}
-        return stored, Result.from_dict({"metrics": {}, "roles": {}, **read, "trial": trial.to_dict()})
+        return stored, Result(trial=trial, metrics=metrics, **read)
 
 
 def _row(stored: Mapping[str, Any], result: Result, metric: str, plan: Plan) -> dict[str, Any]:
@@ -158,6 +165,7 @@ def _row(stored: Mapping[str, Any], result: Result, metric: str, plan: Plan) -> 
         "fingerprints": " ".join(f"{n}={mark}" for n, mark in sorted(prints.items())) or result.reason,
         "numbers": measured(whole) if prints else {},
         "settings": _settings(stored["trial"]),
+        "task": tuple(result.trial.task),
         "machine": kind(result.environment),
         "commit": _commit(result.environment),
         "speed_train": result.metrics.get("speed_train", math.nan),
@@ -245,6 +253,7 @@ def _logged(run: EndedRun, metric: str) -> dict[str, Any]:
         "fingerprints": " ".join(f"{name.partition('.')[2]}={mark}" for name, mark in prints) or reason,
         "numbers": measured({"metrics": run.metrics}) if prints else {},
         "settings": settings,
+        "task": tuple(run.tags.get("unrolled.task", "").split()),
         "machine": {n.removeprefix(MACHINE): v for n, v in run.tags.items() if n.startswith(MACHINE)},
         "commit": run.commit[:7],
         "speed_train": _number(logged("speed_train")),

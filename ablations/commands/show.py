@@ -4,18 +4,20 @@ import math
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from operator import itemgetter
+from pkgutil import resolve_name
 
 from ablations.commands import chapter
 from ablations.commands.plan import load_plugins
+from ablations.commands.report import PRESENTATIONS
 from ablations.commands.seed_scheduler import SeedScheduler
 from ablations.ledger import Ledger
 from ablations.options import ShowOptions
 from ablations.study import plan as plans
 from ablations.study.plan import Plan
 from ablations.study.retraining import find
+from bench.differences import is_clock
 from bench.errors import BadInput, visible
 from bench.trial import Result
-from reports.chapter.trial import sections
 from reports.formats import duration
 
 WIDTH = 100  # characters of a line
@@ -67,8 +69,9 @@ def describe_trial(result: Result, uses: Sequence[str] = ()) -> Iterator[str]:
     yield from _section("settings", _wrapped(settings))
     yield from _section("result", _wrapped([f"{name} {x:,.6g}" for name, x in result.metrics.items()]))
     yield from _section("learning curves", _curves(result))
-    for title, lines in sections(result):
-        yield from _section(title, lines)
+    if own := PRESENTATIONS[trial.trainer].trial:
+        for title, lines in resolve_name(own)(result):
+            yield from _section(title, lines)
     yield from _section("witnesses", _witnesses(result))
     yield from _section("fingerprints", [f"{key:<8} {value}" for key, value in result.fingerprints.items()])
     yield from _section("what it printed last", result.output.splitlines()[-40:])
@@ -112,14 +115,9 @@ def _wrapped(parts: Sequence[str]) -> list[str]:
 
 def _curves(result: Result) -> list[str]:
     """A line for each metric that has a curve: its first and last value, the lowest and the highest."""
-    points: dict[str, list[tuple[float, float]]] = {
-        name: list(curve) for name, curve in result.curves.items()
-    }
-    for epoch in result.epochs:
-        for name in ("train_loss", "valid_loss", "accuracy"):
-            points.setdefault(name, []).append((epoch.epoch, getattr(epoch, name)))
-    width = max(map(len, points), default=0)
-    return [f"{name:<{width}}  {_curve(curve)}" for name, curve in points.items()]
+    told = {name: points for name, points in result.curves.items() if points and not is_clock(name)}
+    width = max(map(len, told), default=0)
+    return [f"{name:<{width}}  {_curve(points)}" for name, points in told.items()]
 
 
 def _curve(points: Sequence[tuple[float, float]]) -> str:

@@ -69,6 +69,7 @@ def tags(result: Result) -> dict[str, str]:
     found = {
         "unrolled.trial": result.trial.id,
         "unrolled.data": result.trial.data,
+        "unrolled.task": " ".join(result.trial.task),
         "unrolled.attempts": str(result.attempts),
         "unrolled.commit": str(result.environment.get("commit") or ""),
         "unrolled.status": result.status,

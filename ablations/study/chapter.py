@@ -23,7 +23,7 @@ from bench.chapter.models.spec import PENALTIES, ModelSpec
 from bench.chapter.text import data_hash
 from bench.chapter.trial import ChapterTrial, Setting
 from bench.errors import BadInput, plural, require, suggestion, visible
-from bench.trial import DERIVED, TASK
+from bench.trial import DERIVED
 
 _FIELDS = {f.name: f for f in fields(ChapterTrial) if "setting" in f.metadata}
 DEFAULTS: Settings = {name: f.default for name, f in _FIELDS.items()}
@@ -37,7 +37,7 @@ METRICS = (
 LARGE = 10_000_000
 """Bytes of a text that takes more than a second to read."""
 
-TASK_SETTINGS = ("corpus", *(name for name in TASK if name != "data"))
+TASK_SETTINGS = ("corpus", *(name for name in ChapterTrial.TASK if name != "data"))
 """As settings: the data are named by their corpus."""
 
 OPTIONS = {  # of the models; type and default stand in the registry, and so do the choices of a string
@@ -150,7 +150,7 @@ def costs(trial_fields: Settings) -> Costs:
 def check_data(trial_fields: Settings) -> None:
     """Tell of a large text, and raise BadInput for one that is too short for the batches."""
     _tell_of_large_text(trial_fields["corpus"])
-    trial(trial_fields).check_data()
+    estimates.check_length(trial(trial_fields))
 
 
 @cache

@@ -79,13 +79,13 @@ class Plan:
     arms: tuple[PlannedArm, ...]
     hash: str
     command: str
+    trainer: str  # see bench.trial.TRAINERS
     planned: float = field(default_factory=time.time)  # unix seconds
     searches: tuple[PlannedArm, ...] = ()
     tuned: tuple[PlannedArm, ...] = ()
     seen: Mapping[str, int] = field(default_factory=dict)
     earlier: tuple[Declaration, ...] = ()
     device: str = ""
-    trainer: str = "chapter"  # or "program"
     decide: str = "direction"
     apart: Mapping[str, float] | None = None
 

@@ -98,8 +98,8 @@ class Study:
 
     @property
     def trainer(self) -> str:
-        """The name of what trains its arms: chapter, or program for a user's own."""
-        return "program" if self.file.program else "chapter"
+        """The name of what trains its arms: see `bench.trial.TRAINERS`."""
+        return self.baseline.trial().trainer
 
     @property
     def of_program(self) -> bool:

@@ -48,12 +48,12 @@ class Evaluation:
             "valid_targets": float(self._count()),
         }
 
-    def by_role(self, roles: Tensor, names: tuple[str, ...]) -> dict[str, tuple[float, int, int]]:
-        """(nats, hits, targets) of each role that occurs; `roles` is the role of each target, in order."""
+    def by_role(self, roles: Tensor, names: tuple[str, ...]) -> dict[str, list[float]]:
+        """[nats, hits, targets] of each role that occurs; `roles` is the role of each target, in order."""
         nats = torch.cat(self.nats).double().cpu()
         hits = (torch.cat(self.guesses) == torch.cat(self.targets)).cpu()
         return {
-            name: (float(nats[here].sum()), int(hits[here].sum()), int(here.sum()))
+            name: [float(nats[here].sum()), int(hits[here].sum()), int(here.sum())]
             for i, name in enumerate(names)
             if (here := roles == i).any()
         }

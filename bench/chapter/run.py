@@ -1,4 +1,13 @@
-"""One trial from its settings to its result, in whatever process it is called in."""
+"""One trial from its settings to its result, in whatever process it is called in.
+
+The names of its metrics begin with their section: valid_loss, valid_accuracy, valid_perplexity, valid_bits,
+valid_hits, valid_targets; train_loss, train_ar, train_tar, train_updates, train_tokens, train_flops (see
+bench.chapter.flops); speed_train and speed_valid (tokens/s of all epochs), speed_steady (of training in the
+epochs after the first, which is slowed by warming up; absent where there is one); model_parameters;
+gpu_memory_peak is of torch's tensors. Its records are, of the validation set, `roles` (nats, hits and targets
+of each role of a token) and `passage`, a decoded stretch: {"token": …, "guess": …, "p": probability of the
+token}.
+"""
 
 import time
 from collections.abc import Iterator
@@ -99,7 +108,7 @@ def train_and_measure(trial: ChapterTrial, data: Corpus, train: Batches, valid: 
     )
     return {
         "reason": training.divergence(record, len(data.vocab)),
-        "epochs": tuple(record.epochs),
+        "curves": record.curves(),
         "metrics": {name: float(value) for name, value in metrics.items()},
         "fingerprints": {"weights": fingerprint(weights), "metrics": metrics_fingerprint(record)},
         "trace": record.trace.packed(),
@@ -109,7 +118,7 @@ def train_and_measure(trial: ChapterTrial, data: Corpus, train: Batches, valid: 
 
 
 def _speeds(record: Training, train: Batches, valid: Batches) -> dict[str, float]:
-    """Tokens a second: see Result."""
+    """Tokens a second: see above."""
     trained = [epoch.train_seconds for epoch in record.epochs]
     validated = [epoch.valid_seconds for epoch in record.epochs]
     timed = {"train": (train, trained), "valid": (valid, validated), "steady": (train, trained[1:])}
@@ -136,10 +145,8 @@ def _error_analysis(
 ) -> dict[str, Any]:
     """Where it goes wrong: sums by token role, and the guesses along the first row's stretch of text."""
     roles = data.roles[valid.positions[valid.order].flatten()]
-    return {
-        "roles": evaluation.by_role(roles, data.role_names),
-        "passage": tuple(_passage(trial, data, evaluation)),
-    }
+    sums = evaluation.by_role(roles, data.role_names)
+    return {"records": {"roles": sums, "passage": _passage(trial, data, evaluation)}}
 
 
 def _passage(trial: ChapterTrial, data: Corpus, evaluation: Evaluation) -> list[dict[str, Any]]:

@@ -24,27 +24,24 @@ class ChapterTracking(Tracking):
     def numbers(self, result: Result) -> dict[str, float]:
         """The metrics, and the loss (nats a token) and accuracy of each role of token."""
         numbers = dict(result.metrics)
-        for role, (nats, hits, targets) in result.roles.items():
+        for role, (nats, hits, targets) in result.records.get("roles", {}).items():
             if targets:
-                numbers |= {f"role_{role} loss": nats / targets, f"role_{role} accuracy": hits / targets}
+                numbers |= {
+                    f"role_{role} loss": float(nats) / targets,
+                    f"role_{role} accuracy": hits / targets,
+                }
         return numbers
 
     def points(self, result: Result) -> Iterator[CurvePoint]:
-        """Every number of every epoch, at the epoch's end; other time is taken to come before the first."""
-        trained = sum(e.train_seconds + e.valid_seconds for e in result.epochs)
-        clock = max(0.0, result.seconds - trained)
-        for e in result.epochs:
-            clock += e.train_seconds + e.valid_seconds
-            numbers = {
-                "train_loss": e.train_loss,
-                "train_ar": e.ar,
-                "train_tar": e.tar,
-                "valid_loss": e.valid_loss,
-                "valid_accuracy": e.accuracy,
-                "speed_train_seconds": e.train_seconds,
-                "speed_valid_seconds": e.valid_seconds,
-            }
-            yield from (CurvePoint(name, e.epoch, value, clock) for name, value in numbers.items())
+        """The points of every epoch, at the epoch's end; other time is taken to come before the first."""
+        parts = (result.curves.get(f"speed_{part}_seconds", ()) for part in ("train", "valid"))
+        spent = [(epoch, train + valid) for (epoch, train), (_, valid) in zip(*parts, strict=True)]
+        clock, ends = max(0.0, result.seconds - sum(seconds for _, seconds in spent)), {}
+        for epoch, seconds in spent:
+            clock += seconds
+            ends[epoch] = clock
+        for name, curve in result.curves.items():
+            yield from (CurvePoint(name, epoch, value, ends[epoch]) for epoch, value in curve)
 
 
 CHAPTER = ChapterTracking()

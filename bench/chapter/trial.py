@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from bench.chapter.text import HUMAN_NUMBERS, text_of
-from bench.trial import DERIVED, TASK, Scalar, Trial
+from bench.trial import DERIVED, Scalar, Trial
 
 WARM_UP = "bench.chapter.warm_up"
 
@@ -37,9 +37,11 @@ class ChapterTrial(Trial):
     text and the training.
     """
 
+    trainer: ClassVar[str] = "chapter"
     work: ClassVar[str] = "bench.chapter.run:run_trial"
     rehearsal: ClassVar[str] = "bench.chapter.first_batch:train_first_batch"
     uncounted: ClassVar[tuple[str, ...]] = ("corpus",)
+    TASK: ClassVar[tuple[str, ...]] = ("data", "tokens", "vocab", "split", "target")
 
     model: str
     options: Mapping[str, Scalar] = field(default_factory=dict)
@@ -109,11 +111,6 @@ class ChapterTrial(Trial):
         return "valid_loss", "valid_accuracy"
 
     @property
-    def task(self) -> dict[str, Scalar]:
-        """The words that are predicted."""
-        return {name: getattr(self, name) for name in TASK}
-
-    @property
     def preload(self) -> tuple[str, ...]:
         """torch and the corpus; fastai where it trains."""
         return (WARM_UP, f"{WARM_UP}_fastai") if "fastai " in self.versions else (WARM_UP,)
@@ -124,12 +121,6 @@ class ChapterTrial(Trial):
         from bench.chapter import costs  # which imports this module
 
         return costs.seconds(self)
-
-    def check_data(self) -> None:
-        """Raise BadInput for a text that is too short for the batches."""
-        from bench.chapter import costs
-
-        costs.check_length(self)
 
     def factors(self) -> dict[str, Scalar]:
         """Every setting by its flat name, the seed apart, as tables and MLflow show it."""

@@ -27,6 +27,7 @@ class ProgramTrial(Trial):
     files there. It is not stored: a stored trial cannot run anything.
     """
 
+    trainer: ClassVar[str] = "program"
     work: ClassVar[str] = "bench.program.run:run_trial"
     uncounted: ClassVar[tuple[str, ...]] = (
         "folder",

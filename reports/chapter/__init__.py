@@ -35,5 +35,6 @@ CHAPTER = Presentation(
     extras="reports.chapter.page:extras",
     curves="reports.chapter.page:curves",
     step="epoch",
+    trial="reports.chapter.trial:sections",
 )  # fmt: skip
 """What the pages of the chapter's studies have."""

@@ -43,7 +43,7 @@ def extras(c: Comparison, best: Comparison) -> Extras:
 
 def curves(result: Result) -> Mapping[str, Sequence[tuple[float, float]]]:
     """The learning curve of a trial: its validation loss by epoch, from 1."""
-    return {"valid_loss": [(epoch.epoch + 1, epoch.valid_loss) for epoch in result.epochs]}
+    return {"valid_loss": [(epoch + 1, loss) for epoch, loss in result.curves.get("valid_loss", ())]}
 
 
 def describe_fits(held: Sequence[BookComparison], c: Comparison) -> str:
@@ -80,20 +80,26 @@ def _worse_than_counting(c: Comparison) -> list[str]:
 
 def roles(c: Comparison) -> tuple[tuple[str, ...], tuple[Accuracies, ...]] | None:
     """Names of the token roles, and each arm's accuracy on them, pooled over finished seeds."""
-    names = tuple(dict.fromkeys(name for row in c.rows for r in finished(row.arm) for name in r.roles))
+    names = tuple(dict.fromkeys(name for row in c.rows for r in finished(row.arm) for name in _sums(r)))
     lines = [(row, tuple(_accuracy(row.arm, name) for name in names)) for row in c.rows if finished(row.arm)]
     return (names, tuple(lines)) if names else None
 
 
+def _sums(result: Result) -> Mapping[str, Sequence[float]]:
+    """(nats, hits, targets) of each role."""
+    sums: Mapping[str, Sequence[float]] = result.records.get("roles", {})
+    return sums
+
+
 def _accuracy(arm: MeasuredArm, role: str) -> float | None:
-    pooled = [r.roles[role] for r in finished(arm) if role in r.roles]
+    pooled = [sums[role] for r in finished(arm) if role in (sums := _sums(r))]
     targets = sum(n for _, _, n in pooled)
     return sum(hits for _, hits, _ in pooled) / targets if targets else None
 
 
 def passage(c: Comparison) -> tuple[ComparedArm, Result] | None:
     """The first finished trial, baseline first, that decoded a stretch of the validation set."""
-    return next(((row, r) for row in c.rows for r in finished(row.arm) if r.passage), None)
+    return next(((row, r) for row in c.rows for r in finished(row.arm) if r.records.get("passage")), None)
 
 
 def throughput(c: Comparison) -> tuple[tuple[ComparedArm, float, SpeedRatio | None], ...]:

@@ -26,27 +26,31 @@ def bar(share: float, width: int = BAR) -> str:
 
 
 def _roles(result: Result) -> list[str]:
-    roles = {name: sums for name, sums in result.roles.items() if sums[2]}
-    total = sum(nats for nats, _, _ in roles.values()) or 1.0
+    roles = {name: sums for name, sums in result.records.get("roles", {}).items() if sums[2]}
+    total = sum(float(nats) for nats, _, _ in roles.values()) or 1.0
     width = max(map(len, roles), default=0)
     return [
         f"{name:<{width}}  {bar(hits / count)} {hits / count:>6.1%} of {count:<8,} "
-        f"{nats / count:>7.4f} nats  {nats / total:>4.0%}"
+        f"{float(nats) / count:>7.4f} nats  {float(nats) / total:>4.0%}"
         for name, (nats, hits, count) in roles.items()
     ]
 
 
 def _confusions(result: Result) -> list[str]:
-    wrong = Counter((row["token"], row["guess"]) for row in result.passage if row["token"] != row["guess"])
+    wrong = Counter((token, guess) for token, guess in _guesses(result) if token != guess)
     return [
         f"{count}× {token_text(result.trial, guess)} for {token_text(result.trial, token)}"
         for (token, guess), count in wrong.most_common(CONFUSIONS)
     ]
 
 
+def _guesses(result: Result) -> list[tuple[str, str]]:
+    return [(row["token"], row["guess"]) for row in result.records.get("passage", ())]
+
+
 def _passage(result: Result) -> list[str]:
     marked = []
-    for token, guess in ((row["token"], row["guess"]) for row in result.passage):
+    for token, guess in _guesses(result):
         wrong = "" if token == guess else f"‹{token_text(result.trial, guess)}›"
         marked.append(token_text(result.trial, token) + wrong)
     return joined(result.trial, marked)

@@ -11,7 +11,7 @@ import stub_plans
 from ablations.ledger import Ledger
 from ablations.study.plan import Plan
 from bench.chapter.trial import ChapterTrial
-from bench.trial import Epoch, Result
+from bench.trial import Result
 
 ARMS = [f"hidden = {size}" for size in (64, 8, 12, 16, 24, 32, 48, 96, 128, 160, 192)]
 """The baseline is the first: 110 trials over ten seeds."""
@@ -21,13 +21,13 @@ def trained(hidden: int, seed: int, source: str = "v1", **facts: Any) -> Result:
     """A finished trial of four epochs, whose numbers come from its settings and its seed."""
     luck = random.Random(f"{hidden} {seed} {source}").gauss(0, 0.2)
     losses = [3.0 - 0.4 * epoch + 4 / hidden + luck for epoch in range(4)]
-    epochs = tuple(
-        Epoch(
-            epoch=i, train_loss=loss + 0.1, ar=0.0, tar=0.0, valid_loss=loss, accuracy=1 / (1 + loss),
-            train_seconds=1.0, valid_seconds=0.5,
-        )
-        for i, loss in enumerate(losses)
-    )  # fmt: skip
+    of_epoch = {"train_loss": lambda loss: loss + 0.1, "valid_loss": lambda loss: loss,
+                "valid_accuracy": lambda loss: 1 / (1 + loss),
+                "speed_train_seconds": lambda _: 1.0, "speed_valid_seconds": lambda _: 0.5}  # fmt: skip
+    curves = {
+        name: tuple((float(i), point(loss)) for i, loss in enumerate(losses))
+        for name, point in of_epoch.items()
+    }
     metrics = {"valid_loss": losses[-1], "valid_accuracy": 1 / (1 + losses[-1])}
     metrics["valid_perplexity"] = math.exp(losses[-1])
     return Result(
@@ -35,7 +35,7 @@ def trained(hidden: int, seed: int, source: str = "v1", **facts: Any) -> Result:
         status="done",
         started=1_700_000_000.0 + 20 * seed + hidden / 100,
         seconds=6.0,
-        epochs=epochs,
+        curves=curves,
         metrics={**metrics, "speed_train": 2e6 / hidden + 10 * luck, "model_parameters": 1000.0 * hidden},
         **facts,
     )
@@ -60,6 +60,5 @@ def keep(folder: Path, results: dict[str, list[Result]], **facts: Any) -> Ledger
 
 def diverged(result: Result) -> Result:
     """The same trial, had it diverged in its second epoch."""
-    return replace(
-        result, status="diverged", reason="diverged at step 9", epochs=result.epochs[:1], metrics={}
-    )
+    first = {name: points[:1] for name, points in result.curves.items()}
+    return replace(result, status="diverged", reason="diverged at step 9", curves=first, metrics={})

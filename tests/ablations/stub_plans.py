@@ -53,7 +53,13 @@ def planned(
         "about": "",
         "metrics": (Metric("valid_loss", 0.02),),
     }
-    default |= {"command": "unrolled", "seeds": seeds, "looks": (max(len(seeds), 1),), "arms": arms}
+    default |= {
+        "command": "unrolled",
+        "trainer": "chapter",
+        "seeds": seeds,
+        "looks": (max(len(seeds), 1),),
+        "arms": arms,
+    }
     return Plan(**{**default, **facts})
 
 

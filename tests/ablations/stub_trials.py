@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from bench.chapter.models.spec import PENALTIES
 from bench.chapter.trial import ChapterTrial
-from bench.trial import Epoch, Result, canonical
+from bench.trial import Result, canonical
 
 if TYPE_CHECKING:  # a trial's process imports this module, and has no ledger
     from ablations.ledger import Ledger
@@ -47,17 +47,21 @@ def steady(trial: ChapterTrial) -> Result:
     if "until" in trial.options and trial.seed >= int(trial.options.get("free", 0)):
         while not Path(str(trial.options["until"])).exists():
             time.sleep(0.01)
-    zeros = dict.fromkeys(("ar", "tar", "train_seconds", "valid_seconds"), 0.0)
-    drawn = ("train_loss", "valid_loss", "accuracy")
-    epochs = tuple(Epoch(epoch=i, **zeros, **{name: dice.random() for name in drawn}) for i in range(3))
+    drawn = ("train_loss", "valid_loss", "valid_accuracy")
+    curves = {name: tuple((float(epoch), dice.random()) for epoch in range(3)) for name in drawn}
+    curves |= dict.fromkeys(
+        ("speed_train_seconds", "speed_valid_seconds"), ((0.0, 0.0), (1.0, 0.0), (2.0, 0.0))
+    )
     return Result(
         trial=trial,
         status="done",
-        epochs=epochs,
+        curves=curves,
         metrics={"valid_loss": dice.random(), "valid_perplexity": float("inf")},
-        roles={"digit": (dice.random(), 3, 4)},
+        records={
+            "roles": {"digit": [dice.random(), 3, 4]},
+            "passage": [{"token": "één", "guess": "two", "p": dice.random()}],
+        },
         witnesses={"hidden": {"ok": True, "declared": 64, "seen": 64}},
-        passage=({"token": "één", "guess": "two", "p": dice.random()},),
         fingerprints={"weights": dice.randbytes(32).hex()},
     )
 

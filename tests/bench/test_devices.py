@@ -123,12 +123,10 @@ def trained(tiny: Callable[..., ChapterTrial], apart: Apart) -> Callable[..., Re
         checked = apart.reads
         result = run_trial(trial)
         assert result.done, result.reason
-        assert all(
-            getattr(result, name) for name in ("metrics", "roles", "witnesses", "passage", "fingerprints")
-        )
+        assert all(getattr(result, name) for name in ("metrics", "records", "witnesses", "fingerprints"))
         if not spec_of(name).counted:
             assert apart.reads > checked > 0, "else it was not on the device"
-            assert len(result.epochs) == trial.epochs
+            assert len(result.curves["valid_loss"]) == trial.epochs
         return result
 
     return run

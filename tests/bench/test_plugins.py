@@ -61,7 +61,7 @@ def test_ten_lines_are_a_model_that_learns(
     train_first_batch(trial)
     result = run_trial(trial)
     assert result.done and all(w["ok"] for w in result.witnesses.values())
-    assert result.epochs[-1].valid_loss < result.epochs[0].valid_loss
+    assert result.curves["valid_loss"][-1][1] < result.curves["valid_loss"][0][1]
 
 
 def test_a_plug_in_starts_from_lmmodel6_or_from_its_own_keywords(plug: Callable[..., Path]) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from bench import trial as module
 from bench.chapter.trial import ChapterTrial
-from bench.trial import Epoch, Result, canonical, failure
+from bench.trial import Result, canonical, failure
 
 TRIAL = ChapterTrial(model="lm6", seed=0, options={"hidden": 64, "layers": 2}, source="s", data="d")
 
@@ -29,17 +29,17 @@ def other(value: object) -> object:
 
 
 def result(**changes: object) -> Result:
-    numbers = dict.fromkeys((f.name for f in fields(Epoch)), 0.1)
-    epoch = Epoch(**{**numbers, "epoch": 0, "train_loss": math.inf})
     facts = {
         "status": "done",
         "started": 1.5,
         "seconds": 0.25,
-        "epochs": (epoch, replace(epoch, epoch=1, train_loss=-math.inf)),
+        "curves": {"train_loss": ((0.0, math.inf), (1.0, -math.inf)), "valid_loss": ((0.0, 0.1),)},
         "metrics": {"valid_loss": 1.5, "valid_perplexity": math.inf, "tiny": 5e-324, "third": 1 / 3},
-        "roles": {"digit": (1.25, 3, 4), "none": (math.inf, 0, 1)},
+        "records": {
+            "roles": {"digit": [1.25, 3, 4]},
+            "passage": [{"token": "<unk>", "guess": "é", "p": 0.5}],
+        },
         "witnesses": {"moms": {"ok": True, "declared": [0.8, 0.7], "seen": [0.8, 0.7]}},
-        "passage": ({"token": "<unk>", "guess": "é", "p": 0.5},),
         "fingerprints": {"weights": "ab"},
         "trace": {"tensors": ["loss"], "sums": "AAAA"},
         "environment": {"cpus": 2, "commit": ""},
@@ -66,9 +66,9 @@ def test_settings_that_mean_the_same_are_one_trial(same: dict[str, object]) -> N
 
 def test_an_identity_is_the_same_in_every_process_and_release(monkeypatch: pytest.MonkeyPatch) -> None:
     """Written down on purpose: whoever changes it makes every ledger start again, and must raise FORMAT."""
-    assert TRIAL.id == "736c9fe52fb618b8"
+    assert TRIAL.id == "d7383f4e4f493f73"
     monkeypatch.setattr(module, "FORMAT", module.FORMAT + 1)
-    assert TRIAL.id != "736c9fe52fb618b8"
+    assert TRIAL.id != "d7383f4e4f493f73"
 
 
 def test_factors_are_flat_and_leave_out_the_seed_and_the_hashes() -> None:
@@ -88,9 +88,9 @@ def test_a_result_reads_back_equal(kind: str) -> None:
 
 
 def test_not_a_number_survives_the_file() -> None:
-    one = result(metrics={"valid_loss": math.nan}, roles={"digit": (math.nan, 0, 1)})
+    one = result(metrics={"valid_loss": math.nan}, curves={"loss": ((0.0, math.nan),)})
     again = Result.from_dict(json.loads(canonical(one.to_dict())))
-    assert math.isnan(again.metrics["valid_loss"]) and math.isnan(again.roles["digit"][0])
+    assert math.isnan(again.metrics["valid_loss"]) and math.isnan(again.curves["loss"][0][1])
 
 
 def test_canonical_json_is_sorted_ascii_and_strict() -> None:

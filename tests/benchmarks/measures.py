@@ -44,9 +44,10 @@ def trial(arm: str, model: str, epochs: int) -> dict[str, float]:
 
         return asdict(getattr(peers, arm)(model, epochs))
     result = run_trial(spec_of(model).trial(engine=arm, epochs=epochs))
-    training = sum(e.train_seconds + e.valid_seconds for e in result.epochs)
+    parts = ("speed_train_seconds", "speed_valid_seconds")
+    training = sum(seconds for part in parts for _, seconds in result.curves[part])
     begun = result.metrics["seconds"] - training
-    return {"start": begun, "epoch": training / epochs, "loss": result.epochs[-1].valid_loss}
+    return {"start": begun, "epoch": training / epochs, "loss": result.metrics["valid_loss"]}
 
 
 def here() -> torch.device:

@@ -158,5 +158,11 @@ def test_the_models_study_spends_its_time_on_training(benchmark, theirs, tmp_pat
 
 def _epoch_seconds(results: list[Result]) -> dict[str, float]:
     """Seconds of a mean epoch by model; a counting baseline has none."""
-    taken = {r.trial.model: [e.train_seconds + e.valid_seconds for e in r.epochs] for r in results}
+    parts = ("speed_train_seconds", "speed_valid_seconds")
+    taken = {
+        r.trial.model: [
+            a + b for (_, a), (_, b) in zip(*(r.curves.get(part, ()) for part in parts), strict=True)
+        ]
+        for r in results
+    }
     return {model: fmean(seconds or [0.0]) for model, seconds in taken.items()}

@@ -18,7 +18,7 @@ import pandas as pd
 from bench.chapter.trial import ChapterTrial
 from bench.metric import Metric
 from bench.program.trial import ProgramTrial
-from bench.trial import Epoch, Result, failure
+from bench.trial import Result, failure
 from reports import comparison
 from reports.chapter import CHAPTER
 from reports.comparison import Comparison
@@ -80,19 +80,16 @@ def compare_table(frame: pd.DataFrame, columns: Columns) -> Comparison:
 
 def result(trial: ChapterTrial, loss: float, *, parameters: int = 37598, speed: float = 9000.0) -> Result:
     """A finished trial whose curve falls to `loss`."""
-    epochs = tuple(
-        Epoch(
-            epoch=e,
-            train_loss=loss * 0.6 + 2 * math.exp(-e / 3),
-            ar=0.0,
-            tar=0.0,
-            valid_loss=loss + 1.6 * math.exp(-e / 2.5),
-            accuracy=math.exp(-loss) * (1 - math.exp(-e - 1)),
-            train_seconds=0.4,
-            valid_seconds=0.1,
-        )
-        for e in range(trial.epochs)
-    )
+    points = {
+        "train_loss": lambda e: loss * 0.6 + 2 * math.exp(-e / 3),
+        "valid_loss": lambda e: loss + 1.6 * math.exp(-e / 2.5),
+        "valid_accuracy": lambda e: math.exp(-loss) * (1 - math.exp(-e - 1)),
+        "speed_train_seconds": lambda e: 0.4,
+        "speed_valid_seconds": lambda e: 0.1,
+    }
+    curves = {
+        name: tuple((float(e), point(e)) for e in range(trial.epochs)) for name, point in points.items()
+    }
     metrics = {
         "valid_loss": loss,
         "valid_accuracy": math.exp(-0.3 * loss),
@@ -103,22 +100,25 @@ def result(trial: ChapterTrial, loss: float, *, parameters: int = 37598, speed: 
         "model_parameters": float(parameters),
     }
     passage = [{"token": w, "guess": w if i % 4 else "nine", "p": 0.5} for i, w in enumerate(WORDS)]
+    roles = {
+        role: [s * loss * 1000, round(1000 * math.exp(-0.4 * s * loss)), 1000] for role, s in SHARE.items()
+    }
     return Result(
         trial=trial,
         status="done",
         started=1_770_000_100.0 + trial.seed,
         seconds=8.2,
-        epochs=epochs,
+        curves=curves,
         metrics=metrics,
-        roles={
-            role: (s * loss * 1000, round(1000 * math.exp(-0.4 * s * loss)), 1000)
-            for role, s in SHARE.items()
-        },
+        records={"roles": roles, "passage": passage},
         witnesses={"tying": {"ok": True, "declared": False, "seen": "the weights are apart"}},
-        passage=tuple(passage),
         fingerprints={"weights": f"w{loss!r}", "metrics": f"m{loss!r}"},
         environment=ENVIRONMENT,
     )
+
+
+def _first(result: Result, epochs: int) -> dict[str, tuple[tuple[float, float], ...]]:
+    return {name: points[:epochs] for name, points in result.curves.items()}
 
 
 def arm(
@@ -159,7 +159,7 @@ def broken(
     for seed in diverged:
         was = results[seed]
         reason = "diverged at step 312: loss is nan"
-        results[seed] = failure(was.trial, reason, status="diverged", epochs=was.epochs[:5])
+        results[seed] = failure(was.trial, reason, status="diverged", curves=_first(was, 5))
     for seed in failed:
         # a failed trial may have numbers from before it broke: they are not results
         was = results[seed]
@@ -258,7 +258,7 @@ def looked(*more: MeasuredArm, **facts: Any) -> Design:
 def laddered() -> Design:
     """A ladder whose first rung is compared with counts, which are a reference and have no epochs."""
     counts = arm("counts", 0.4, 0.0, model="ngram-2")
-    counted = {s: replace(r, epochs=(), metrics=_untrained(r)) for s, r in counts.results.items()}
+    counted = {s: replace(r, curves={}, metrics=_untrained(r)) for s, r in counts.results.items()}
     rungs = [arm(f"rung {i}", -0.3 * i, settings={"clip": float(i)}) for i in range(1, 4)]
     held = [replace(a, against=b) for a, b in zip(rungs, ("counts", "rung 1", "rung 2"), strict=True)]
     return looked(replace(counts, results=counted), *held, study="ladder", seen={"rung 1": 12})

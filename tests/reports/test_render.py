@@ -269,7 +269,7 @@ def test_roles_are_pooled_over_finished_seeds():
     accuracy = {row.arm.name: found[0] for row, found in lines}
     for name, seeds in (("LMModel6", 10), ("no reset", 9)):
         results = next(a for a in realistic().arms if a.name == name).results.values()
-        hits = [r.roles["separator"][1] for r in results if r.done]
+        hits = [r.records["roles"]["separator"][1] for r in results if r.done]
         assert accuracy[name] == sum(hits) / (1000 * seeds)
 
 

@@ -220,7 +220,7 @@ def test_arms_may_be_held_against_one_another_in_a_chain():
 def counting(name, effect, **facts):
     """An arm that is fitted by counting: every seed has the result of the first."""
     one = arm(name, effect, seeds=1, model="ngram-2", **facts).results[0]
-    one = replace(one, epochs=())
+    one = replace(one, curves={})
     return MeasuredArm(
         name=name, model="ngram-2", title="bigram counts", results=dict.fromkeys(range(10), one), counted=True
     )

@@ -13,7 +13,6 @@ from torch import Tensor, nn
 
 from bench.chapter.metrics import Evaluation
 from bench.chapter.throughput import Clock
-from bench.trial import Epoch
 
 KEPT = ("losses", "lrs", "moms", "penalties")
 """Fields of Training that a checkpoint has as they are."""
@@ -65,6 +64,32 @@ def first_difference(one: Mapping[str, Any], two: Mapping[str, Any]) -> str:
     return ""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Epoch:
+    """One line of a learning curve. Losses are nats a token, without penalties."""
+
+    epoch: int
+    train_loss: float  # debiased moving average (.98), as fastai prints it
+    ar: float  # mean penalty a step
+    tar: float
+    valid_loss: float
+    accuracy: float
+    train_seconds: float
+    valid_seconds: float
+
+
+CURVES = {
+    "train_loss": "train_loss",
+    "train_ar": "ar",
+    "train_tar": "tar",
+    "valid_loss": "valid_loss",
+    "valid_accuracy": "accuracy",
+    "speed_train_seconds": "train_seconds",
+    "speed_valid_seconds": "valid_seconds",
+}
+"""The fields of Epoch by the metrics of whose curves they are points."""
+
+
 @dataclass
 class Training:
     """The record of one training: its epochs, and the loss, learning rate and momentum of each step."""
@@ -105,6 +130,13 @@ class Training:
                 valid_seconds=clock.lap(),
             )
         )
+
+    def curves(self) -> dict[str, tuple[tuple[float, float], ...]]:
+        """The learning curves of a Result."""
+        return {
+            name: tuple((float(e.epoch), getattr(e, field)) for e in self.epochs)
+            for name, field in CURVES.items()
+        }
 
     def penalized(self, values: Mapping[str, float]) -> None:
         """Note the penalties that were added to what one step optimises."""

@@ -5,7 +5,7 @@ import random
 import re
 import shlex
 import shutil
-from dataclasses import fields
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +20,7 @@ from ablations.ledger import seal, unseal
 from ablations.study import loading
 from bench.files import save
 from bench.metric import Metric
-from bench.trial import Epoch
-
-EPOCH = [f.name for f in fields(Epoch) if f.name != "epoch"]
+from bench.trial import Result
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -82,6 +80,15 @@ def test_a_plan_and_results_sealed_by_another_version_are_read_and_left_alone(tm
     kept = contents(after)
     assert gate(before, after)[0] == 0
     assert contents(after) == kept
+
+
+def test_a_curve_that_was_changed_is_found_at_its_point(tmp_path, gate) -> None:
+    def sides(last: float) -> dict[str, list[Result]]:
+        return {"base": [replace(trained(s), curves={"auc": ((0.0, 1.0), (1.0, last))}) for s in range(8)]}
+
+    before, after = ledger(tmp_path / "a", sides(0.25)), ledger(tmp_path / "b", sides(0.5))
+    code, said = gate(before, after)
+    assert code == 3 and "auc at 1 0.25 in the baseline, 0.5 in" in " ".join(said.split())
 
 
 def test_bad_input_is_told_in_one_line(tmp_path, gate) -> None:

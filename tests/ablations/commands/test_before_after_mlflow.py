@@ -62,12 +62,12 @@ def test_a_ledger_is_its_own_mlflow_also_where_an_arm_has_seeds_of_its_own(datab
 
 
 def test_a_ledgers_losses_that_were_changed_are_found_by_its_mlflow(database, tmp_path, gate) -> None:
-    made = [replace(trained(s), roles={"digit": (3.0 + s, 2, 4)}) for s in range(8)]
+    made = [replace(trained(s), records={"roles": {"digit": [3.0 + s, 2, 4]}}) for s in range(8)]
     sync(PLAN, {"base": made}, database)
     assert gate(ledger(tmp_path / "a", {"base": made}), database)[0] == 0
     for name, changed in (
         ("valid/loss", replace(made[3], metrics={**made[3].metrics, "valid_loss": 1.0})),
-        ("role/digit accuracy", replace(made[3], roles={"digit": (6.0, 3, 4)})),
+        ("role/digit accuracy", replace(made[3], records={"roles": {"digit": [6.0, 3, 4]}})),
     ):
         spoilt = ledger(tmp_path / name, {"base": [*made[:3], changed, *made[4:]]})
         code, said = gate(spoilt, database)

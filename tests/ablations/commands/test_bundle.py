@@ -133,7 +133,7 @@ def another_rate(files: dict[str, bytes]) -> None:
 def other_curves(files: dict[str, bytes]) -> None:
     """Details that are not those that the result names."""
     name = first(files, "ledger/details")
-    files[name] = files[name].replace(b'"epochs":[', b'"epochs": [')
+    files[name] = files[name].replace(b'"curves":{', b'"curves": {')
 
 
 def a_verdict(files: dict[str, bytes]) -> None:

@@ -73,10 +73,11 @@ def test_a_trial_is_shown_with_all_that_the_ledger_has(unrolled, results) -> Non
     assert code == 0
     assert f"trial {result.trial.id}: LMModel4, seed 0: done" in out
     assert "hidden 8" in out and "window 8" in out and "\n\nresult\n" in out
-    assert f"{result.epochs[0].valid_loss:.4g} → {result.epochs[1].valid_loss:.4g}" in out
-    nats, hits, count = result.roles["rank 1–10"]
+    (_, first), (_, last) = result.curves["valid_loss"]
+    assert f"{first:.4g} → {last:.4g}" in out and "speed_train_seconds" not in out
+    nats, hits, count = result.records["roles"]["rank 1–10"]
     assert f"{hits / count:.1%} of {count}" in out and f"{nats / count:.4f} nats" in out
-    wrong = next(row for row in result.passage if row["token"] != row["guess"])
+    wrong = next(row for row in result.records["passage"] if row["token"] != row["guess"])
     assert f"{wrong['token']}‹{wrong['guess']}›" in out
     assert f"× {wrong['guess']} for {wrong['token']}" in out
     assert "✓ detach_every: declared 8, seen 8" in out
@@ -118,14 +119,14 @@ def test_show_corpus_is_still_a_corpus(unrolled, folder: Path) -> None:
 
 def test_a_curve_has_its_ends_its_lowest_and_its_highest_value(results) -> None:
     points = {"auc": ((10.0, 0.25), (20.0, 0.5), (30.0, 0.4)), "gone": ((1.0, math.inf), (2.0, math.inf))}
-    lines = list(show.describe_trial(replace(results["loop"], epochs=(), curves=points)))
+    lines = list(show.describe_trial(replace(results["loop"], curves=points)))
     assert "  auc   ▁█▅  0.25 → 0.4, from 0.25 at 10 to 0.5 at 20" in lines
     assert "  gone  ××  inf → inf" in lines
 
 
 def test_a_long_curve_has_one_line(results) -> None:
     points = {"loss": tuple((float(step), 1 / step) for step in range(1, 10_001))}
-    text = list(show.describe_trial(replace(results["loop"], epochs=(), curves=points)))
+    text = list(show.describe_trial(replace(results["loop"], curves=points)))
     (line,) = (line for line in text if line.startswith("  loss"))
     assert len(line) < 120 and line.endswith("1 → 0.0001, from 0.0001 at 10000 to 1 at 1")
 

@@ -94,7 +94,7 @@ def test_an_arm_has_its_means_its_seeds_its_settings_and_the_reports_verdict(mlf
             assert numbers == pytest.approx([fmean(x), stdev(x), *ends])
         assert shown["valid/perplexity"] == pytest.approx(math.exp(shown["valid/loss"]))
         assert shown["valid/perplexity high"] == pytest.approx(math.exp(shown["valid/loss high"]))
-        curve = [(e, fmean(r.epochs[e].valid_loss for r in of_arm)) for e in range(4)]
+        curve = [(e, fmean(r.curves["valid_loss"][e][1] for r in of_arm)) for e in range(4)]
         found = mlflow.history(mlflow.runs()[arm], "valid/loss")
         assert found == [(epoch, pytest.approx(loss)) for epoch, loss in curve]
 

@@ -80,31 +80,31 @@ def test_verify_finds_the_same_numbers_in_fresh_processes_a_divergence_included(
 
 def test_verify_and_the_gate_find_losses_that_were_changed_and_sealed_again(folder, verify, gate) -> None:
     def better(result: Result) -> Result:
-        first, last = result.epochs
-        return replace(result, epochs=(first, replace(last, valid_loss=last.valid_loss - 0.25)))
+        first, (epoch, loss) = result.curves["valid_loss"]
+        return replace(result, curves={**result.curves, "valid_loss": (first, (epoch, loss - 0.25))})
 
     honest = shutil.copytree("results", "honest")
     for result in (done := ended(folder, "done")):
         Ledger(folder / "results").record(better(result))
-    was = done[-1].epochs[1].valid_loss
+    was = done[-1].curves["valid_loss"][1][1]
     code, said = verify()
     assert code == 1 and said.endswith("1 of 4 bit-identical, 3 not\n")
-    assert f"epoch 1 valid_loss {was - 0.25!r} in the ledger, {was!r} in the replay\n" in said
+    assert f"valid_loss at 1 {was - 0.25!r} in the ledger, {was!r} in the replay\n" in said
     code, said = gate(honest, "results", "--speed-margin", "9")
     assert code == 3 and said.count("≡ bit-identical") == 1  # the arm that diverges, on both sides
-    assert "the same fingerprints and other numbers, seed 0: epoch 1 valid_loss" in said
+    assert "the same fingerprints and other numbers, seed 0: valid_loss at 1" in said
 
 
 @pytest.mark.parametrize(
     ("how", "name"),
     [
         (lambda r: replace(r, metrics={**r.metrics, "valid_hits": 1.0}), "valid_hits 1.0"),
-        (lambda r: replace(r, roles={k: (n, 0, c) for k, (n, _, c) in r.roles.items()}), "role "),
-        (lambda r: replace(r, passage=r.passage[1:]), "passage "),
+        (lambda r: replace(r, records={**r.records, "roles": {}}), "roles "),
+        (lambda r: replace(r, records={**r.records, "passage": []}), "passage "),
         (lambda r: replace(r, witnesses={**r.witnesses, "lr": {"ok": False}}), "witness lr "),
         (lambda r: replace(r, status="diverged", reason="diverged: no"), 'status "diverged"'),
     ],
-    ids=["metric", "role", "passage", "witness", "status"],
+    ids=["metric", "roles", "passage", "witness", "status"],
 )
 def test_whatever_number_was_changed_is_named(trained, how: Callable[[Result], Result], name: str) -> None:
     honest = ended(trained, "done")[0]
@@ -166,7 +166,7 @@ def test_the_step_and_the_tensor_are_named_where_one_unit_in_the_last_place_diff
 
     monkeypatch.setattr(Training, "step", nudged)
     said = difference(run_trial(honest.trial), honest)
-    assert said.startswith("differs from step 5, tensor h_h.bias: epoch 0 train_loss ")
+    assert said.startswith("differs from step 5, tensor h_h.bias: train_loss at 0 ")
 
 
 def test_verify_counts_what_it_cannot_replay_and_says_why(folder, verify, capsys) -> None:

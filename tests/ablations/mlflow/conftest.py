@@ -19,7 +19,7 @@ from stub_plans import planned
 from ablations.mlflow.database import set_environment
 from ablations.mlflow.ui import ui_command
 from bench.chapter.trial import ChapterTrial
-from bench.trial import Epoch, Result
+from bench.trial import Result
 
 set_environment()  # before anything imports mlflow
 
@@ -37,11 +37,12 @@ def result():
     """Make a Result: three epochs of 2 + 1 s after 1 s of loading, by default."""
 
     def make(seed=0, status="done", losses=(3.0, 2.0, 1.5), metrics=None, options=None, **facts):
-        epochs = tuple(
-            Epoch(epoch=i, train_loss=loss + 0.1, ar=0.2, tar=0.3, valid_loss=loss, accuracy=0.1 * i,
-                  train_seconds=2.0, valid_seconds=1.0)
+        epochs = [
+            {"train_loss": loss + 0.1, "train_ar": 0.2, "train_tar": 0.3, "valid_loss": loss,
+             "valid_accuracy": 0.1 * i, "speed_train_seconds": 2.0, "speed_valid_seconds": 1.0}
             for i, loss in enumerate(losses)
-        )  # fmt: skip
+        ]  # fmt: skip
+        names = epochs[0] if epochs else ()
         if metrics is None:
             metrics = {
                 "valid_loss": losses[-1],
@@ -56,7 +57,7 @@ def result():
             status=status,
             started=facts.pop("started", STARTED + 100 * seed),
             seconds=3.0 * len(epochs) + 1.0,
-            epochs=epochs,
+            curves={name: tuple((float(i), e[name]) for i, e in enumerate(epochs)) for name in names},
             metrics=metrics,
             **facts,
         )

@@ -27,6 +27,7 @@ PLAN = Plan(
     arms=(ARM,),
     hash="h",
     command="unrolled run s",
+    trainer="chapter",
 )
 
 

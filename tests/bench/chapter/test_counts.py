@@ -62,8 +62,8 @@ def test_the_most_common_token_is_right_638_times_of_4207() -> None:
     result = run_trial(ChapterTrial(model="most-common", seed=0, **settings))
     assert (result.metrics["valid_hits"], result.metrics["valid_targets"]) == (638, 4207)
     assert result.metrics["valid_accuracy"] == 0.15165200855716662
-    assert result.roles["thousand"][1:] == (638, 638)
-    assert sum(hits for _, hits, _ in result.roles.values()) == 638
+    assert result.records["roles"]["thousand"][1:] == [638, 638]
+    assert sum(hits for _, hits, _ in result.records["roles"].values()) == 638
 
 
 @pytest.mark.parametrize("order", ["grouped", "shuffled"])

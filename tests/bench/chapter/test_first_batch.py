@@ -163,7 +163,7 @@ def test_every_model_of_the_zoo_passes(small: Callable[..., ChapterTrial], name:
     options = {key: 8 for key in ("hidden", "embedding") if key in ZOO[name].options}
     window = {"window": 3} if name == "lm1" else {}
     result = train_first_batch(small(name, options=options, **window))
-    assert result.done and not result.epochs and not result.metrics
+    assert result.done and not result.curves and not result.metrics
 
 
 def test_what_is_trained_last_are_batches_as_a_trial_draws_them(

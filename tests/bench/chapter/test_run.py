@@ -65,7 +65,7 @@ def test_a_trial_gives_the_same_bits_whatever_ran_before(
     second = run_trial(small(model, **changes))
     assert first.done, first.reason
     assert second.fingerprints == first.fingerprints
-    assert second.trace == first.trace and second.roles == first.roles and second.passage == first.passage
+    assert second.trace == first.trace and second.records == first.records
     other = run_trial(small(model, **changes, seed=1))
     assert other.fingerprints["weights"] != first.fingerprints["weights"]
     assert other.fingerprints["metrics"] != first.fingerprints["metrics"]
@@ -129,12 +129,12 @@ def test_the_validation_loss_is_the_plain_mean_cross_entropy(
             answers.append((model(x).logits.reshape(-1, 9), y.reshape(-1)))
     z, y = (torch.cat(part) for part in zip(*answers, strict=True))
     loss, hits = F.cross_entropy(z.double(), y).item(), int((z.argmax(1) == y).sum())
-    found, last = result.metrics, result.epochs[-1]
+    found, (_, last) = result.metrics, result.curves["valid_accuracy"][-1]
     assert (found["valid_hits"], found["valid_targets"]) == (hits, len(y))
     expected = {"valid_loss": loss, "valid_accuracy": hits / len(y), "valid_bits": loss / math.log(2)}
     assert {name: found[name] for name in expected} == pytest.approx(expected, rel=1e-6)
     assert found["valid_perplexity"] == pytest.approx(math.exp(loss), rel=1e-5)
-    assert (last.valid_loss, last.accuracy) == (found["valid_loss"], found["valid_accuracy"])
+    assert last == found["valid_accuracy"] and result.curves["valid_loss"][-1][1] == found["valid_loss"]
 
 
 @pytest.mark.parametrize("model", ["lm4", "ngram-2"])
@@ -143,7 +143,7 @@ def test_the_roles_add_up_to_the_whole(
     small: Callable[..., ChapterTrial], model: str, changes: dict[str, Any]
 ) -> None:
     result = run_trial(small(model, **changes))
-    nats, hits, targets = (sum(column) for column in zip(*result.roles.values(), strict=True))
+    nats, hits, targets = (sum(column) for column in zip(*result.records["roles"].values(), strict=True))
     assert nats / targets == pytest.approx(result.metrics["valid_loss"], rel=1e-9)
     assert (hits, targets) == (result.metrics["valid_hits"], result.metrics["valid_targets"])
 
@@ -159,10 +159,10 @@ def test_the_passage_is_one_stretch_of_the_text(
     _, valid = batches(trial, data)
     first = int(valid.positions[valid.order[0]].flatten()[0])
     step = 1 if target == "every" else trial.window
-    stretch = data.ids[first::step][: len(result.passage)]
-    assert [row["token"] for row in result.passage] == data.decode(stretch)
-    assert len(result.passage) >= 7  # 60 windows // 8 rows, one target each at the least
-    assert all(0 <= row["p"] <= 1 and row["guess"] in data.vocab for row in result.passage)
+    passage = result.records["passage"]
+    assert [row["token"] for row in passage] == data.decode(data.ids[first::step][: len(passage)])
+    assert len(passage) >= 7  # 60 windows // 8 rows, one target each at the least
+    assert all(0 <= row["p"] <= 1 and row["guess"] in data.vocab for row in passage)
 
 
 @engines
@@ -174,7 +174,7 @@ def test_penalties_stand_apart_and_the_training_loss_is_without_them(
     free, _, _, free_record = watched(plain)
     result, _, _, record = watched(punished)
     assert record.losses == pytest.approx(free_record.losses, rel=1e-6)
-    assert result.epochs[0].train_loss == pytest.approx(free.epochs[0].train_loss, rel=1e-6)
+    assert record.epochs[0].train_loss == pytest.approx(free_record.epochs[0].train_loss, rel=1e-6)
     assert free.metrics["train_ar"] == free.metrics["train_tar"] == 0
     model = build(punished, 9).train()
     train, _ = batches(punished, load(punished))
@@ -185,7 +185,7 @@ def test_penalties_stand_apart_and_the_training_loss_is_without_them(
         ar.append(50 * dropped.pow(2).mean().item())
         tar.append(20 * (raw[:, 1:] - raw[:, :-1]).pow(2).mean().item())
     assert record.losses == pytest.approx(losses * 2, rel=1e-5)
-    for epoch in result.epochs:
+    for epoch in record.epochs:
         assert (epoch.ar, epoch.tar) == pytest.approx((np.mean(ar), np.mean(tar)), rel=1e-4)
     assert (result.metrics["train_ar"], result.metrics["train_tar"]) == (epoch.ar, epoch.tar)
 
@@ -207,12 +207,12 @@ def test_the_facts_of_a_training_are_counted(small: Callable[..., ChapterTrial],
     assert found["train_tokens"] == 2 * 29 * 8 * 4
     embedding, layer, output = 9 * 8, 4 * 8 * (8 + 8) + 2 * 4 * 8, 8 * 9 + 9
     assert found["model_parameters"] == embedding + 2 * layer + output
-    first, later = (e.train_seconds for e in result.epochs)
+    first, later = (seconds for _, seconds in result.curves["speed_train_seconds"])
     assert found["speed_train"] == pytest.approx(found["train_tokens"] / (first + later))
     assert found["speed_steady"] == pytest.approx(found["train_tokens"] / 2 / later)
     assert "speed_steady" not in run_trial(small(engine=engine)).metrics, "one epoch has no later ones"
     assert result.seconds >= first + later and found["memory_peak"] > 50
-    assert [e.epoch for e in result.epochs] == [0, 1]
+    assert [epoch for epoch, _ in result.curves["valid_loss"]] == [0, 1]
 
 
 @engines

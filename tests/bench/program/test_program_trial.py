@@ -7,7 +7,7 @@ import pytest
 
 from bench.errors import BadInput
 from bench.program.trial import ProgramTrial
-from bench.trial import Result, read_trial
+from bench.trial import Result
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ def test_imported_packages_count_by_their_versions_also_after_an_edit(
 
 def test_a_stored_trial_is_the_same_and_can_run_nothing(trial: ProgramTrial) -> None:
     stored = Result.from_dict(Result(trial=trial, status="done").to_dict()).trial
-    assert stored == read_trial(trial.to_dict()) and stored.id == trial.id
+    assert stored == ProgramTrial(**trial.to_dict()) and stored.id == trial.id
     assert isinstance(stored, ProgramTrial) and stored.folder == ""
     with pytest.raises(BadInput):
         stored.identify()
