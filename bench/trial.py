@@ -132,7 +132,7 @@ def trial_type(trainer: str) -> type[Trial]:
     return kind
 
 
-DETAILS = ("curves", "records", "trace", "usage", "output")
+DETAILS = ("curves", "records", "trace", "output")
 """Fields of Result by which no arms are compared: the ledger keeps them in a file of their own."""
 
 
@@ -144,8 +144,6 @@ class Result:
     `spent`) and `memory_peak` (MiB), on a GPU `gpu_memory_peak`; the chapter's are in bench.chapter.run.
     `records` and `trace` are of the trainer's own, as plain data.
     `witnesses` maps a factor to {"ok": bool, "declared": …, "seen": …}: the proof that it took effect.
-    `usage` has samples of a long trial: "seconds" since its start, "cpu" (% of a core), "memory" (MiB) and,
-    of the whole device, "gpu" (%) and "gpu_memory" (MiB).
     """
 
     trial: Trial
@@ -161,7 +159,6 @@ class Result:
     records: Mapping[str, Any] = field(default_factory=dict)
     trace: Mapping[str, Any] = field(default_factory=dict)
     environment: Mapping[str, Any] = field(default_factory=dict)
-    usage: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     output: str = ""  # the end of what a failed trial printed
 
     @property
@@ -192,7 +189,7 @@ class Result:
 
     def without_details(self) -> Self:
         """The same result with every field of DETAILS empty."""
-        return replace(self, curves={}, records={}, trace={}, usage={}, output="")
+        return replace(self, curves={}, records={}, trace={}, output="")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for `canonical`."""
@@ -206,7 +203,6 @@ class Result:
         data["metrics"] = {k: float(v) for k, v in data["metrics"].items()}
         curves = data.get("curves", {}).items()
         data["curves"] = {k: tuple((float(x), float(y)) for x, y in points) for k, points in curves}
-        data["usage"] = {k: tuple(map(float, v)) for k, v in data.get("usage", {}).items()}
         return cls(**data)
 
 
