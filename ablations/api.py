@@ -1,4 +1,4 @@
-"""Unrolled in a notebook:
+"""Unrolled in Python, for a notebook:
 
     from ablations import Study, compare, learner, results, run, train, trial, verdicts
     train(trial("lm4", epochs=3)).metrics["valid_accuracy"]
@@ -78,7 +78,7 @@ Study = declare
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """A study that was run: the figure and the table in a notebook, as text a sentence for each contrast."""
+    """A study that was run. A notebook shows its figure and table; as text it is a sentence a contrast."""
 
     study: str
     folder: Path  # of the results
@@ -145,10 +145,10 @@ def results(study: str, folder: str | Path = "results", *, all: bool = False) ->
     """The results of a study that count, one row for each trial.
 
     A trial counts if its arm's own contrast uses it; one of a baseline, if any contrast does. The columns are
-    trial, arm, seed, status, reason, attempts, seconds, the settings and the metrics. With `all` the others
-    follow, and a column `counts`: trials beyond the looks that were taken, and those of tuning. A setting or
-    metric that a trial does not have is missing (NaN), as is every metric of one that failed or diverged.
-    Raises BadInput for an unknown study.
+    trial, arm, seed, status, reason, attempts, seconds, the settings and the metrics. With `all` there are
+    rows for the other trials too, those beyond the looks that were taken and those of tuning, and a column
+    `counts` that tells which count. A setting or metric that a trial does not have is missing (NaN), as is
+    every metric of one that failed or diverged. Raises BadInput for an unknown study.
     """
     ledger = Ledger(Path(folder))
     plan = plans.stored(study, ledger)
@@ -194,9 +194,10 @@ def compare(
     """Compare two arms of a study that was run, paired by seed; by default with the arm's own baseline.
 
     The metric defaults to the plan's first, δ (`delta`, in the metric's unit) to the plan's. A contrast that
-    the study declares has the verdict of its report, corrected for all looks and contrasts. Any other one
-    is of the first look's seeds, whose number no result has chosen, and its p belongs to it alone. `better`,
-    "higher" or "lower", is needed for a metric that the study does not declare and whose name is not known.
+    the study declares, by one of its metrics and with its δ, has the verdict of its report, corrected for all
+    looks and contrasts. Any other one is judged on the seeds of the first look, whose number does not depend
+    on results, and is corrected for nothing. `better`, "higher" or "lower", is needed for a metric that the
+    study does not declare and whose name is not known.
     Raises BadInput for an unknown study, arm or direction, for another metric without `delta`, and if the two
     arms share no seed.
     """
@@ -238,14 +239,22 @@ def _compare_alone(found: Comparison, row: ComparedArm, base: ComparedArm, metri
 def verdicts(study: str | pd.DataFrame, *, metric: str = "", folder: str | Path = "results") -> pd.DataFrame:
     """The verdict on every contrast of a study, one row each, as its report has them.
 
-    The columns are arm, baseline, pairs (of seeds), arm_mean, baseline_mean and their difference over these
-    pairs, the same allowing for when the contrast stopped (`unbiased`; none by a metric that does not
-    decide), its interval from low to high at a level (of a metric that is judged by its ratio the geometric
-    means and the differences in per cent), better (pairs in which the arm is), p (of a
-    difference), p_same (of ±δ), direction, size and verdict. p and interval allow for all looks and contrasts
-    of the study, so that interval and verdict agree. A pair with a diverged side enters neither mean (none
-    where none is left), and the difference is then the median. The metric defaults to the plan's first.
-    Raises BadInput for an unknown study, or a metric without δ.
+    The columns are:
+
+    - `arm`, `baseline` (the arm that it is compared with) and `pairs`, the number of seeds that both have
+    - `arm_mean` and `baseline_mean` over these pairs, and their `difference`
+    - `unbiased`: the difference, allowing for when the contrast stopped; missing for a metric that does not
+      decide when
+    - `low`, `high` and `level` of the difference's interval
+    - `better`: the number of pairs in which the arm is better
+    - `p` of a difference, and `p_same` of equality within ±δ
+    - `direction`, `size` and, in words, `verdict`
+
+    p and interval allow for all looks and contrasts of the study, so that interval and verdict agree. For a
+    metric that is judged by its ratio the means are geometric and the differences in per cent. If a side of
+    any pair diverged, that pair does not enter the means, which are missing where no pair is left, and the
+    difference is the median of all pairs. The metric defaults to the plan's first. Raises BadInput for an
+    unknown study, or a metric without δ.
     """
     return _verdicts(_by_metric(_comparison(study, folder), metric))
 
@@ -286,7 +295,7 @@ def _comparison(study: str | pd.DataFrame, folder: str | Path) -> Comparison:
 
 
 def _by_metric(found: Comparison, metric: str, delta: float = 0.0) -> Comparison:
-    """The view by a metric; the first metric's where the study does not name it and `delta` is given."""
+    """The comparison by a metric. By the first one, if the study does not declare it and `delta` is given."""
     study, metrics = found.design.study, found.design.metrics
     known = metric_columns(found.table, found.design)
     require(

@@ -1,6 +1,6 @@
 """The arms of a table, each against its baseline: what can be compared, by how much, with what verdict.
 
-A study's verdicts are sought at its looks, by the first of its metrics; what has been decided asks for no
+A study's contrasts are judged at its looks. The first metric decides: a contrast that it has decided gets no
 more seeds. Only the seeds of the looks that were taken count: others enter no verdict and no mean. A table
 from elsewhere has no looks: all of its rows count.
 """
@@ -34,19 +34,19 @@ class ComparedArm:
 
     index: int  # position in the study; 0 is the baseline
     arm: MeasuredArm  # with the results that count
-    noun: str  # what a pair of rows is called
+    noun: str  # what sentences call a pair of rows, such as "seed" or "fold"
     seeds: tuple[Any, ...]  # of the rows that count, failures included
     total: int  # seeds that the looks so far and the next one need
     done: int
     diverged: int
-    failed: int  # for any other reason
+    failed: int  # for another reason than divergence
     not_counted_yet: int  # trained for a look that is not complete, and not counted yet
-    max_seeds: int  # seeds that its contrasts may come to need
+    max_seeds: int  # the most seeds that its contrasts may need
     summary: ArmSummary
     contrast: Contrast | None = None
     verdict: Verdict | None = None  # with p adjusted by Holm, of an exploratory arm by Benjamini–Hochberg
     exclusion: Exclusion | None = None
-    task_differences: tuple[str, ...] = ()  # the fields of its trials by which it has another task
+    task_differences: tuple[str, ...] = ()  # the fields of its trials that make its task another one
     has_contrast_to_decide: bool = False  # the A/A check has none
     decided: bool = False  # by the study's first metric
     blocked_reason: str = ""  # why its contrast cannot be decided, such as "seed 3 failed"
@@ -60,7 +60,7 @@ class ComparedArm:
 
     @property
     def interval(self) -> Interval | None:
-        """That of its verdict; of the A/A check the one at its own level."""
+        """The interval of its verdict; of the A/A check, which has none, one at a level of its own."""
         if self.verdict:
             return self.verdict.interval
         return self.contrast.interval(SELF_CHECK_ALPHA) if self.contrast else None
@@ -77,7 +77,7 @@ class ComparedArm:
 
     @property
     def shown(self) -> tuple[Proof, ...]:
-        """The proofs to show: of what the arm changes, and all that failed."""
+        """The proofs to show: those of the factors that the arm changes, and those that failed."""
         return tuple(p for p in self.proofs if not p.ok or p.factor in self.arm.changes)
 
     @property
@@ -103,7 +103,7 @@ class ComparedArm:
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """Arms in declared order, compared by one metric; `others` compares them by the others."""
+    """Arms in declared order, compared by one metric; `others` compares them by the other metrics."""
 
     table: pd.DataFrame  # a row a trial; `counts` tells whether it counts for its arm's contrast
     design: Design
@@ -134,7 +134,7 @@ class Comparison:
 
     @property
     def uncounted(self) -> int:
-        """Trials that were trained beyond the looks that were taken."""
+        """How many rows do not count: their trials are beyond the looks that were taken."""
         return len(self.table) - int(self.table.counts.sum())
 
     def common(self, rows: Sequence[ComparedArm]) -> tuple[int, ...]:
@@ -144,7 +144,8 @@ class Comparison:
     def first_look(self, rows: Sequence[ComparedArm]) -> tuple[int, ...]:
         """The seeds of the first look that all of these arms have, failures included.
 
-        Contrasts that the study does not declare are judged on them: no decision has chosen their number.
+        Contrasts that the study does not declare are judged on them: their number was fixed beforehand, and
+        does not depend on results.
         """
         return tuple(s for s in self.common(rows) if s in self.design.first_look)
 
@@ -170,7 +171,7 @@ class Comparison:
 
     @property
     def scale(self) -> Scale:
-        """How people read the metric."""
+        """How values of the metric are shown."""
         return self.design.scale(self.metric)
 
     @property
@@ -183,10 +184,10 @@ class Comparison:
 class _Trials:
     """How the trials of an arm ended, their numbers by one metric, and which of them count."""
 
-    ended: Mapping[Any, str]
-    values: Mapping[Any, float]
+    ended: Mapping[Any, str]  # seed → status
+    values: Mapping[Any, float]  # by seed
     seeds: Collection[Any]  # that count
-    needed: int  # seeds for the next look
+    needed: int  # how many seeds the next look needs
 
 
 def compare(table: pd.DataFrame, design: Design) -> Comparison:
@@ -240,24 +241,25 @@ def _seeds_that_count(
 def _row(
     index: int, trials: _Trials, exclusion: Exclusion | None, metric: Metric, design: Design
 ) -> ComparedArm:
-    """An arm by the rows that count for it."""
+    """An arm as its rows that count show it; `_with_verdict` adds the contrast."""
     whole = design.arms[index]
     arm = replace(whole, results=select_seeds(whole.results, trials.seeds))
-    statuses, values = select_seeds(trials.ended, trials.seeds), select_seeds(trials.values, trials.seeds)
-    once = dict(list(statuses.items())[: 1 if arm.counted else None])
-    diverged = sum(math.isinf(values.get(seed, 0.0)) for seed in once)
-    failed = sum(status not in ("done", "diverged") for status in once.values())
-    total = 1 if arm.counted else max(len(once), trials.needed)
-    beyond = (trials.ended.keys() - statuses.keys()) & set(design.seeds[:total])
+    ended, values = select_seeds(trials.ended, trials.seeds), select_seeds(trials.values, trials.seeds)
+    # all seeds of a counted arm share one trial
+    each_once = dict(list(ended.items())[: 1 if arm.counted else None])
+    diverged = sum(math.isinf(values.get(seed, 0.0)) for seed in each_once)
+    failed = sum(status not in ("done", "diverged") for status in each_once.values())
+    total = 1 if arm.counted else max(len(each_once), trials.needed)
+    beyond = (trials.ended.keys() - ended.keys()) & set(design.seeds[:total])
     looks = design.looks or (total,)
     other_task = exclusion is Exclusion.OTHER_TASK
     return ComparedArm(
         index=index,
         arm=arm,
         noun=design.noun,
-        seeds=tuple(statuses),
+        seeds=tuple(ended),
         total=total,
-        done=len(once) - diverged - failed,
+        done=len(each_once) - diverged - failed,
         diverged=diverged,
         failed=failed,
         not_counted_yet=0 if arm.counted else len(beyond),
@@ -294,13 +296,16 @@ def _with_verdict(
 
 
 def _summarise(arm: MeasuredArm, values: Mapping[Any, float], metric: Metric) -> ArmSummary:
-    """The arm by its values. One that is trained once has neither SD nor interval."""
+    """The summary of an arm's values. An arm that is trained once has neither SD nor interval."""
     summary = summarise(values, lower_is_better=metric.lower_is_better)
     return replace(summary, sd=None, interval=None) if arm.counted else summary
 
 
 def _over_pairs(row: ComparedArm, k: Contrast, metric: Metric) -> ComparedArm:
-    """The row with its contrast, and summarised over the pairs, so that its mean and the base's subtract."""
+    """The row with its contrast, and with its summary over the seeds of the contrast alone.
+
+    Its mean is then the arm's side of the difference.
+    """
     if not k.paired:
         return replace(row, contrast=k)
     summary = _summarise(row.arm, select_seeds(row.summary.values, k.seeds), metric)

@@ -80,11 +80,12 @@ def _run_study(
 ) -> "tuple[Comparison, int, bool]":
     """Study → plan → trials → results → comparison → page, under the study's lock.
 
-    Returns the comparison, how many trials failed or have no result, and whether Ctrl-C ended the training.
+    Returns the comparison, how many trials failed or have no result without a reason (see `_print_outcome`),
+    and whether Ctrl-C ended the training.
     """
     with ledger.lock_study(study.name):
         device = choose_device(study, options, plans.device_of(study.name, ledger))
-        if any(is_clock(metric.name) for metric in study.metrics):
+        if any(is_clock(metric.name) for metric in study.metrics):  # it judges time or speed
             device = device.one_at_a_time()
         print(f"{visible(study.name)}: {device}", flush=True)
         plan, trials = plans.decide(study, _command(), device.kind)
@@ -104,7 +105,7 @@ def _run_study(
             interrupted = (plan.of_program and check_first_trials(study_run)) or study_run.train()
             plan, arm_names = study_run.plan, study_run.plan.arm_names
             results = read(plan, ledger)  # again: one may have been damaged or removed meanwhile
-            # before the page: where that cannot be written, MLflow has every trial
+            # before the page is rendered: if that fails, MLflow has every trial
             writer.write_missing((arm_names[id], result) for id, result in results.items())
             comparison = compare_plan(plan, results)
             page = render(comparison, options.out)
@@ -117,10 +118,14 @@ def _run_study(
 
 
 def _begin(study_run: StudyRun) -> None:
-    """Check that the trials can be trained, and store the plan."""
+    """Do what comes before the first trial.
+
+    Check that the trials can be trained, print why some are trained again, store the plan and open it in
+    MLflow, and tell the budget how long the trials so far took.
+    """
     todo, plan, ledger = study_run.todo(), study_run.plan, study_run.ledger
     if todo:
-        study_run.device.check()  # before MLflow knows of the study: a refusal leaves none
+        study_run.device.check()  # before the study is opened in MLflow: a refused one is not to appear there
     if earlier := plans.latest(plan.study, ledger):
         for reason in retraining.reasons(earlier, plan, todo, ledger):
             print(reason)
@@ -138,8 +143,11 @@ def _begin(study_run: StudyRun) -> None:
 def _print_outcome(
     study_run: StudyRun, comparison: "Comparison", results: Mapping[str, Result], interrupted: bool
 ) -> int:
-    """Print what became of a plan's trials. Returns how many failed or, unasked, have no result."""
-    from reports.answer import mixed_machines, seen_data  # scipy: most of a second, before a trial
+    """Print what became of a plan's trials. Returns how many failed or have no result.
+
+    Trials without a result do not count where Ctrl-C or the budget kept them from starting.
+    """
+    from reports.answer import mixed_machines, seen_data  # scipy: most of a second, so not before training
 
     plan, trained, timed_out = study_run.plan, study_run.trained, study_run.budget.has_refused
     scheduler = SeedScheduler(plan, results)
@@ -158,5 +166,5 @@ def _print_outcome(
 
 
 def _command() -> str:
-    """What was typed, in which a byte that is not UTF-8 is written \\xff: a plan is text."""
+    """The command line as text, which a plan needs: a byte that is not UTF-8 is written as \\xff."""
     return os.fsencode(" ".join(["unrolled", *sys.argv[1:]])).decode(errors="backslashreplace")

@@ -1,4 +1,4 @@
-"""Training a plan's trials: where, until when, and what each result sets off."""
+"""Training a plan's trials: on what device, until when, and what is done with each result."""
 
 import sys
 import time
@@ -30,7 +30,10 @@ DRAINING = "finishing the running trials; Ctrl-C again stops them"
 
 
 class Budget:
-    """Refuses a trial that is expected to end after `end` (monotonic), at the pace of the trials so far."""
+    """The time of a run: no trial starts that is expected to end after `end` (monotonic).
+
+    Expected seconds are corrected by how long the trials so far took.
+    """
 
     def __init__(self, end: float) -> None:
         self._end = end
@@ -43,7 +46,7 @@ class Budget:
         return time.monotonic() >= self._end
 
     def learn(self, expected: float, taken: float) -> None:
-        """Correct expected seconds by those that a trial took."""
+        """Take the seconds of one trial into account: those expected, and those it took."""
         self._expected, self._taken = self._expected + expected, self._taken + taken
 
     @property
@@ -52,7 +55,7 @@ class Budget:
         return self._expected > 0
 
     def allows(self, expected: float) -> bool:
-        """Whether a trial that starts now is expected to end in time."""
+        """Whether a trial that starts now is expected to end in time. A refusal is kept in `has_refused`."""
         pace = self._taken / self._expected if self.has_learned else 1.0
         fits = time.monotonic() + expected * pace <= self._end
         self.has_refused = self.has_refused or not fits
@@ -64,7 +67,7 @@ class StudyRun:
     """One study's run: its plan, which trials are wanted, where they are trained and until when."""
 
     plan: Plan
-    trials: Sequence[Trial]  # the plan's, but for the winners of tuning
+    trials: Sequence[Trial]  # all of the plan's but those of the winners of tuning
     scheduler: SeedScheduler
     ledger: Ledger
     writer: Writer
@@ -79,7 +82,10 @@ class StudyRun:
         return self.scheduler.in_order(t for t in self.trials if t.id not in known and wants(t.id))
 
     def train(self) -> bool:
-        """Train `todo`, and then the winners if the searches of tuning ended. Returns if Ctrl-C ended it."""
+        """Train `todo`, and then the winners if every search of tuning has ended.
+
+        Returns whether Ctrl-C ended the training.
+        """
         counts = self.train_missing(self.todo())
         if not self.plan.searches or counts.interrupted or (self.options.fail_fast and counts.failed):
             return counts.interrupted
@@ -91,7 +97,10 @@ class StudyRun:
         return self.train_missing(self.scheduler.in_order(missing)).interrupted
 
     def train_missing(self, todo: Sequence[Trial], *, strict: bool = False) -> Counts:
-        """Train those of these trials that are wanted; `strict` retries failures, and ends at one."""
+        """Train those of these trials that are wanted.
+
+        `strict` trains failed trials again, and starts no more after the first failure.
+        """
         options, arm_names = self.options, self.plan.arm_names
         labels = {id: f"{arm.name}/seed={seed}" for id, (arm, seed) in self.plan.arm_and_seed.items()}
         shown = progress(self.plan.study, labels, self._remaining, len(self.trained))
@@ -101,9 +110,9 @@ class StudyRun:
                 id = result.trial.id
                 self.trained.add(id)
                 if self.scheduler.add(result) and self.scheduler.pending:
-                    render_page()  # after the last look, the page is that of the whole run
+                    render_page()  # not after the last look: the end of the run renders the page
                 self.budget.learn(result.trial.seconds, result.seconds)
-                # read later: thousands may wait
+                # the writer reads the result when its turn comes: thousands may be queued
                 self.writer.write_trial(arm_names[id], partial(self.ledger.read, id))
                 show_result(result)
 
@@ -119,19 +128,23 @@ class StudyRun:
             )
 
     def _remaining(self) -> tuple[int, str]:
+        """How many trials the next look still needs, and the status line if there are several looks."""
         status_line = self.scheduler.status_line if len(self.plan.looks) > 1 else ""
         return len(self.scheduler.pending), status_line
 
     def _wants(self, trial: Trial) -> bool:
-        """Once the budget has refused a trial, only those of the current look start."""
-        known = self.budget.has_learned or not self.plan.of_program  # how long a trial takes
-        expected = trial.seconds if known else 0.0
+        """Whether a trial is to start: the scheduler wants it, and it is expected to end in time.
+
+        Once the budget has refused a trial, only trials that the next look needs start.
+        """
+        has_estimate = self.budget.has_learned or not self.plan.of_program
+        expected = trial.seconds if has_estimate else 0.0
         due = trial.id in self.scheduler.pending or not self.budget.has_refused
         return due and self.scheduler.wants(trial.id) and self.budget.allows(expected)
 
     @contextmanager
     def _pages(self) -> Iterator[Callable[[], object]]:
-        """Yields a function that renders the page from the results so far, on a thread of its own."""
+        """Yield a function that renders the page from the results so far, on a thread of its own."""
 
         def render_page() -> None:
             render(compare_plan(self.plan, read(self.plan, self.ledger)), self.options.out)
@@ -144,7 +157,10 @@ class StudyRun:
 
 
 def untried_arms(todo: Sequence[Trial], plan: Plan, results: Mapping[str, Result]) -> dict[str, Trial]:
-    """A trial that is missing of each arm of which none has finished or diverged, by the arm's name."""
+    """For each arm of which no trial has finished or diverged, one of its missing trials, by arm name.
+
+    Trials without a rehearsal are left out.
+    """
     names = plan.arm_names
     tried = {names[id] for id, result in results.items() if result.done or result.diverged}
     return {names[t.id]: t for t in todo if t.rehearsal and names[t.id] not in tried}
@@ -178,7 +194,7 @@ def try_first_batches(arms: Mapping[str, Trial], options: RunOptions, device: De
 def trial_conditions(
     trials: Iterable[Trial], options: RunOptions | VerifyOptions, device: Device
 ) -> TrialConditions:
-    """The conditions of these trials, as the options say."""
+    """How and where these trials are run, by the options and on this device."""
     modules = dict.fromkeys(module for trial in trials for module in trial.preload)
     return TrialConditions(
         preload=(*modules, *options.plugin),

@@ -1,4 +1,4 @@
-"""A study in MLflow: one run for each trial and arm, and one for the report, all made from the results."""
+"""A study in MLflow: a run for each trial, one for each arm and one for the report, made from the results."""
 
 import time
 from collections.abc import Iterable, Mapping
@@ -24,18 +24,18 @@ from bench.trial import Result, Scalar, canonical
 PARENT = "mlflow.parentRunId"  # tag with the run under which MLflow's pages list a run
 NOTE = "mlflow.note.content"  # tag with a description, in Markdown
 ROLE = "unrolled.role"  # tag: trial, arm, search or study
-PLAN = "unrolled.plan"  # tag with the plan's mark, see `plan_mark`
+PLAN = "unrolled.plan"  # tag that tells plans apart, see `plan_mark`
 SUMMARY = "unrolled.summary"  # tag with the hash of what an arm's run shows
 
-ENDED = ("FINISHED", "FAILED")
+ENDED = ("FINISHED", "FAILED")  # the statuses of a run that was written whole
 
 
 @dataclass(frozen=True, kw_only=True)
 class ArmRun:
     """One arm over its seeds, with the report's numbers.
 
-    `metrics` and `curves` are means over the finished seeds, by the names of Result.metrics; `curves` are
-    by epoch. `seeds` counts the finished seeds and the others: "15 of 40, decided, 1 diverged".
+    `metrics` and `curves` are means over the finished seeds, by the names of Result.metrics; a curve is by
+    epoch or step. `seeds` counts the finished seeds and the others: "15 of 40, decided, 1 diverged".
     """
 
     name: str
@@ -73,13 +73,13 @@ class StudyRuns:
         self._experiment = Experiment(f"unrolled/{plan.study}", where)
         self._client = self._experiment.client
         self._trials: dict[tuple[str, str], _TrialRun] = {}  # by arm and trial
-        self._summaries: dict[str, Mapping[str, str]] = {}  # tags of arms' and the study's runs, by run
+        self._summaries: dict[str, Mapping[str, str]] = {}  # tags of the runs of arms and reports, by run
         self._read_runs()
         if self._client.get_experiment(self._experiment.id).tags.get(PLAN) != self._mark:
             self._describe()
 
     def _read_runs(self) -> None:
-        """Index what is there; delete what is half-written, and second copies of trials."""
+        """Read which runs there are. Delete those not written whole, and second copies of a trial."""
         for run in runs(self._client, self._experiment.id):
             found, info = run.data.tags, run.info
             if ROLE not in found:  # a run of the user's own
@@ -94,7 +94,7 @@ class StudyRuns:
                 self._summaries[info.run_id] = found
 
     def write_trial(self, arm: str, result: Result) -> bool:
-        """Write one trial, unless it is there with this status and start. Returns whether it was written."""
+        """Write one trial, unless it has a run of this status and start. Returns whether it was written."""
         key = (text(arm, TAG_LENGTH), result.trial.id)
         status, start = "FINISHED" if result.done else "FAILED", milliseconds(result.started)
         existing = self._trials.get(key)
@@ -102,14 +102,14 @@ class StudyRuns:
             return False
         if existing:
             self._client.delete_run(existing.run_id)
-        shown, ended = self._plan.tracking, result.started + result.seconds
+        tracking, ended = self._plan.tracking, result.started + result.seconds
         run_id = self._experiment.write_run(
             f"{text(arm, 200)}/seed={result.trial.seed}",
             {**self._tags("trial", arm), **tags(result)},
             started=result.started,
             ended=ended,
             status=status,
-            points=points(shown.points(result), shown.numbers(result), result.started, ended),
+            points=points(tracking.points(result), tracking.numbers(result), result.started, ended),
             params=params(arm, result),
             dataset=dataset(result.trial),
         )
@@ -121,32 +121,33 @@ class StudyRuns:
     ) -> None:
         """Write the arms, the report and its answers to the study's question.
 
-        `page_folder` has the page. Runs of earlier arms and reports are deleted; trials outside this plan
-        stay, beneath no arm.
+        `page_folder` has the page. Runs of earlier arms and reports are deleted. Trials that are not of this
+        plan keep their runs, which are then listed beneath no arm.
         """
-        of_arms = {text(arm.name, TAG_LENGTH): self._write_arm(arm) for arm in arms}
-        self._place_trials({(text(arm.name, TAG_LENGTH), id) for arm in arms for id in arm.trials}, of_arms)
+        arm_runs = {text(arm.name, TAG_LENGTH): self._write_arm(arm) for arm in arms}
+        self._place_trials({(text(arm.name, TAG_LENGTH), id) for arm in arms for id in arm.trials}, arm_runs)
         report_run = self._write_report(page_folder, arms)
-        for run_id in self._summaries.keys() - {
-            report_run,
-            *of_arms.values(),
-        }:  # now without trials beneath them
+        outdated = self._summaries.keys() - {report_run, *arm_runs.values()}
+        for run_id in outdated:  # no trial is beneath them any more
             self._client.delete_run(run_id)
             del self._summaries[run_id]
         self._describe(answers, report_run)
 
     def _write_arm(self, arm: ArmRun) -> str:
-        """The arm's run, a new one if none shows the same: MLflow keeps every value of a metric for ever."""
-        mark = digest(self._mark + canonical(asdict(arm)).decode())
+        """The id of the arm's run. A run that shows other numbers is not changed: a new one is written.
+
+        MLflow would keep the old value of a metric beside the new one.
+        """
+        content_hash = digest(self._mark + canonical(asdict(arm)).decode())
         for run_id, found in self._summaries.items():
-            if found.get(SUMMARY) == mark:
+            if found.get(SUMMARY) == content_hash:
                 return run_id
         shown = {
             **self._tags(arm.role, arm.name),
             "unrolled.seeds": arm.seeds,
             "unrolled.verdict": arm.verdict,
             NOTE: views.describe_arm(arm.verdict, arm.seeds),
-            SUMMARY: mark,
+            SUMMARY: content_hash,
         }
         lasted, every = arm.ended - arm.started, arm.curves.items()
         curves = (CurvePoint(name, x, y, lasted) for name, curve in every for x, y in curve.items())
@@ -161,10 +162,13 @@ class StudyRuns:
         self._summaries[run_id] = shown
         return run_id
 
-    def _place_trials(self, present: set[tuple[str, str]], of_arms: Mapping[str, str]) -> None:
-        """Put the trials of the plan beneath their arms' runs, and no other trial beneath any."""
+    def _place_trials(self, present: set[tuple[str, str]], arm_runs: Mapping[str, str]) -> None:
+        """Put the trials of the plan beneath their arms' runs, and no other trial beneath any.
+
+        `present` has arm and trial of those of the plan, `arm_runs` the id of each arm's run.
+        """
         for key, trial in self._trials.items():
-            parent, plan = (of_arms[key[0]], self._mark) if key in present else ("", trial.plan)
+            parent, plan = (arm_runs[key[0]], self._mark) if key in present else ("", trial.plan)
             if plan != trial.plan:
                 self._client.set_tag(trial.run_id, PLAN, plan)
             if parent and parent != trial.parent:
@@ -174,10 +178,9 @@ class StudyRuns:
             self._trials[key] = replace(trial, plan=plan, parent=parent)
 
     def _write_report(self, page_folder: Path, arms: Iterable[ArmRun]) -> str:
-        """The study's own run with the report's folder among its artifacts."""
-        times = [moment for arm in arms if arm.started for moment in (arm.started, arm.ended)] or [
-            time.time()
-        ]
+        """The id of the study's own run, with the report's folder among its artifacts."""
+        times = [moment for arm in arms if arm.started for moment in (arm.started, arm.ended)]
+        times = times or [time.time()]
         for run_id, found in self._summaries.items():
             if found[ROLE] == "study" and found[PLAN] == self._mark:
                 self._client.log_artifacts(run_id, str(page_folder))
@@ -207,6 +210,8 @@ class StudyRuns:
 
 
 def plan_mark(plan: Plan) -> str:
-    """A plan's `unrolled.plan` tag: other settings, code or data give another one. Those of winners
-    of tuning are left out, as they are not known at first."""
+    """A plan's `unrolled.plan` tag: a plan of other settings, code or data has another one.
+
+    The trials of the winners of tuning do not enter it, as they are not known at first.
+    """
     return text(f"{plan.hash}-{digest(' '.join(plan.declared))[:16]}", TAG_LENGTH)

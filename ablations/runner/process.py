@@ -1,6 +1,6 @@
 """One trial alone in a fresh process. However the process ends, the outcome is a Result.
 
-The process comes from a fork server that has torch loaded (28 ms, against 0.9 s for a new interpreter).
+The process comes from a fork server, which for models has torch loaded (28 ms; 0.9 s in a new interpreter).
 It leads a process group of its own, which is killed when it ends, however it ends. A process that left the
 group (setsid) is killed by `run_folder`: when this program ends or, if that was killed, when the next one
 starts. `child` is what the process itself runs.
@@ -54,8 +54,8 @@ PRELOADED = ["ablations.runner.fork_server", "ablations.runner.child"]
 """The modules that the fork server imports first."""
 
 PIPE_BYTES = 1 << 20  # more than a pipe holds
-TIME_LIMIT = "time limit"  # how the reason begins of a trial that took too long
-OUTPUT_BYTES = 64 * 1024  # of the end of what a trial prints, kept if it fails
+TIME_LIMIT = "time limit"  # the first words of the reason of a trial that took too long
+OUTPUT_BYTES = 64 * 1024  # how much of the end of a trial's output is kept, if the trial fails
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,13 +80,14 @@ def run_alone(
     stop: Connection | None = None,
     gpu: Gpu | None = None,
 ) -> Result | None:
-    """Run a trial in a fresh process, and in another one if a signal kills it. Returns its result.
+    """Run a trial in a fresh process, and in another one if that is killed. Returns its result.
 
-    The fork server imports the modules of `spec` (without any, the work's), the trial's own process its
-    plug-ins. `checkpoints` is where the trial may keep its state from epoch to epoch, for the next attempt. A
-    trial on the CPU sees no GPU, one with a `gpu` that one alone. Returns None if `stop` became readable
-    before the end. Raises BadInput where the trial cannot be computed as it was planned: its code, its text
-    or its versions have changed, or memory is limited on a GPU, whose driver maps more than any limit.
+    The fork server imports the modules of `spec`, or the one with the work if it names none; the plug-ins are
+    imported by the trial's own process. `checkpoints` is where the trial may keep its state from epoch to
+    epoch, for the next attempt. A trial on the CPU sees no GPU, one with a `gpu` that one alone. Returns None
+    if `stop` became readable before the end. Raises BadInput where the trial cannot be computed as it was
+    planned: its code, its text or its versions have changed, or memory is limited on a GPU, whose driver maps
+    more than any limit.
     """
     task = spec.of(trial)
     can_limit, rule = trial.device == "cpu", "--memory-limit is for trials on the CPU"
@@ -169,7 +170,7 @@ def check_result(data: Mapping[str, Any], trial: Trial) -> Result:
 def _run_attempt(
     trial: Trial, task: TaskSpec, checkpoints: Path | None, stop: Connection | None, gpu: Gpu | None
 ) -> _Attempt:
-    """Start a process, listen until it ends or has to be ended, and leave nothing of it behind."""
+    """Start a process, listen until it ends or has to be ended, and kill what is left of its group."""
     environ = gpus.environ(gpu) if gpu else {} if trial.device != "cpu" else {"CUDA_VISIBLE_DEVICES": ""}
     first = [m for m in task.preload if not plugins.is_plug_in(m)] or [task.work.partition(":")[0]]
     answer, answer_in = multiprocessing.Pipe(duplex=False)
@@ -221,7 +222,9 @@ def _listen(
             if not chunk:
                 open_pipes.remove(pipe)
         received[output] = received[output][-OUTPUT_BYTES:]
-    _end_group(process)  # only now: without its children a trial may report a failure of its own
+    _end_group(
+        process
+    )  # not before the answer is read: killing a trial's children may make it report a failure
     assert process.exitcode is not None  # it was joined
     return _Attempt(
         code=process.exitcode,
@@ -251,7 +254,10 @@ _preloaded: set[str] = set()  # the modules of the present fork server
 
 
 def _restart_fork_server(modules: list[str]) -> None:
-    """Stop the fork server if it lacks one of these modules and no trial runs: the next one loads them."""
+    """Stop the fork server if it lacks one of these modules and no trial runs.
+
+    The next process that is started starts a fork server that has them.
+    """
     lacking = not _preloaded.issuperset(modules)
     if lacking and not _running:
         forkserver._forkserver._stop()  # type: ignore[attr-defined]
@@ -262,7 +268,7 @@ def _restart_fork_server(modules: list[str]) -> None:
 
 @contextmanager
 def _start_conditions(preload: list[str]) -> Iterator[None]:
-    """Start a process, for a block, with ENVIRONMENT, SIGINT blocked and an empty `__main__`."""
+    """Within the block, a process starts with ENVIRONMENT, SIGINT blocked and an empty `__main__`."""
     with _starting:
         _restart_fork_server(preload)
         variables = {**ENVIRONMENT, run_folder.MARK: str(run_folder.folder())}

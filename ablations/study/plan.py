@@ -1,7 +1,7 @@
-"""A plan: a study as it was decided, with the identity of every trial, stored before the first of them.
+"""A plan: a study as it was declared, with the identity of every trial. It is stored before any is trained.
 
-Reports, MLflow and `status` read the plan and the ledger, never the study's file or the present code. An
-edited study has other trials and another plan, so that no old result can enter a new report.
+Reports and MLflow read the plan and the ledger, never the study's file or the present code. An edited study
+has other trials and another plan, so that no old result can enter a new report.
 """
 
 import hashlib
@@ -33,7 +33,7 @@ _STRICT = ConfigDict(strict=True, extra="forbid")
 
 @dataclass(frozen=True, kw_only=True)
 class PlannedArm(ArmDescription):
-    """One arm and the identity of its trial for each of its seeds: the study's, or those of a search.
+    """One arm, and the identity of its trial for each seed. The seeds are the study's or those of a search.
 
     An arm that is `counted` is trained once: no seed changes it, and its seeds share one trial.
     """
@@ -60,14 +60,15 @@ class Declaration:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """A study as decided, and when. `hash` is the sha256 of the resolved study, `command` what was typed.
+    """A study as it was declared, and when.
 
-    `searches` are each tuned arm at each level, `tuned` the winners: known once every search has ended.
-    `seen` counts, by arm, the pairs whose results were there when the plan was declared (see `_seen_pairs`):
-    none of a study as it ships, which was declared before. `earlier` are the study's other plans of which
-    there are results. `device` is what every trial is trained on, cpu or cuda, so that no contrast straddles
-    two; "" of an earlier version.
-    `apart` is how far two equal trials of a program's baseline are apart, by metric: {} if they are the same.
+    `hash` is the sha256 of the resolved study, `command` what was typed. `searches` are each tuned arm at
+    each level, `tuned` the winners: known once every search has ended. `seen` counts, by arm, the pairs that
+    had results already when the plan was declared (see `_seen_pairs`). It is empty for a shipped study that
+    was not changed: that was declared before there were results. `earlier` are the study's other plans of
+    which there are results. `device`, cpu or cuda, is the same for every trial, so that no contrast mixes the
+    two; "" in a plan of an earlier version. `apart` is by how much two runs of one trial of a program's
+    baseline differ, by metric: {} if they do not, None before this was measured.
     """
 
     study: str
@@ -105,7 +106,8 @@ class Plan:
     def arm_and_seed(self) -> dict[str, tuple[PlannedArm, int]]:
         """Every trial's arm and seed by identity, in the order of running: declared, searches, winners.
 
-        A winner at its arm's declared level shares the declared trials, which keep their place.
+        Where the winning level is the one that the arm declares, the winner's trials are the arm's own: they
+        are given once, as declared.
         """
         found: dict[str, tuple[PlannedArm, int]] = {}
         for arms in (self.arms, self.searches, self.tuned):
@@ -121,7 +123,7 @@ class Plan:
 
     @property
     def ids(self) -> list[str]:
-        """The identity of every trial, seed by seed."""
+        """The identity of every trial, in the order of running."""
         return list(self.arm_and_seed)
 
     @property
@@ -130,7 +132,7 @@ class Plan:
         return replace(self, tuned=()).ids
 
     def cells(self, ledger: Ledger) -> Iterator[tuple[PlannedArm, int, Result]]:
-        """Arm, seed and result, without its details, of every trial that the ledger has."""
+        """The arm, the seed and the result (without details) of every trial that the ledger has."""
         arm_and_seed = self.arm_and_seed
         for id, result in ledger.results(arm_and_seed).items():
             yield *arm_and_seed[id], result
@@ -147,7 +149,7 @@ def decide(study: Study, command: str, device: str = "cpu") -> tuple[Plan, list[
     known: dict[str, Trial] = {}
 
     def planned(arm: Arm) -> PlannedArm:
-        one = arm.trial(device=device).identify()  # of all seeds: they share code and data
+        one = arm.trial(device=device).identify()  # once for all seeds, which share code and data
         trials = {seed: replace(one, seed=arm.trial(seed).seed) for seed in arm.seeds}
         ids = {seed: trial.id for seed, trial in trials.items()}
         known.update(zip(ids.values(), trials.values(), strict=True))
@@ -200,8 +202,9 @@ def settle(plan: Plan, trials: Sequence[Trial], ledger: Ledger) -> tuple[Plan, l
 def store(plan: Plan, ledger: Ledger, trials: Sequence[Trial] = ()) -> Plan:
     """Store the plan, whose `trials` these are, in the ledger's folder and return it.
 
-    A plan that is stored already keeps its time of declaration, and its winners until others are settled.
-    A stored plan that cannot be read is set aside.
+    If the same plan is stored already, what was recorded at its declaration is kept (`planned`, `seen` and
+    `earlier`); so are `tuned` and `apart`, unless the new plan has them. A stored plan that cannot be read is
+    set aside.
     """
     before = latest(plan.study, ledger)
     if before and (before.hash, before.declared) == (plan.hash, plan.declared):
@@ -226,12 +229,12 @@ def latest(study: str, ledger: Ledger) -> Plan | None:
 
 
 def _declare(plan: Plan, before: Plan | None, ledger: Ledger, trials: Sequence[Trial]) -> Plan:
-    """A plan that differs from the one before, with what is known of its trials by now.
+    """The plan, which differs from the stored one `before`, with `seen` and `earlier`.
 
-    One that the study had earlier keeps its first time.
+    A plan that the study had at an earlier time gets the `planned` and `seen` of that time.
     """
     known, earlier = ledger.files(), list(before.earlier) if before else []
-    if before and before.declared[:1] == plan.declared[:1]:  # the baseline's first trial
+    if before and before.declared[:1] == plan.declared[:1]:  # same first trial of the baseline
         plan = replace(plan, apart=before.apart)
     if before:
         facts = {key: getattr(before, key) for key in ("hash", "planned", "seen")}
@@ -246,11 +249,11 @@ def _declare(plan: Plan, before: Plan | None, ledger: Ledger, trials: Sequence[T
 
 
 def _seen_pairs(arms: Sequence[PlannedArm], trials: Iterable[Trial], ledger: Ledger) -> dict[str, int]:
-    """By arm, the number of its seeds of which results of both it and its baseline are in the ledger.
+    """By arm, the number of its seeds for which the ledger has results of both the arm and its baseline.
 
-    The first arm is the baseline. A result counts for every trial of its settings, data and seed, whatever
-    study and code it is of: an edited comment makes no seed fresh. `trials` are those of the arms; without
-    them only results of the same code are recognised.
+    The first arm is the baseline. A result counts for every trial with its settings, data and seed, whatever
+    its study and its code: after an edit of the code, what was seen has still been seen. `trials` are those
+    of the arms; without them only results of the same code are recognised.
     """
     results = list(ledger.trials_with_results())
     contents = set(map(_content, results))
@@ -299,7 +302,7 @@ def is_stored(name: str, ledger: Ledger) -> bool:
 
 
 def all_stored(ledger: Ledger) -> list[Plan]:
-    """The latest plan of every study that was run, by name; one that cannot be read is warned of, once."""
+    """The latest plan of every study that was run, by name. Warns once of each that cannot be read."""
     found, unreadable = read_all(ledger)
     for line in unreadable:
         ledger.warn_once(f"{line}: skipped; {_CURE}")

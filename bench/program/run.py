@@ -30,17 +30,17 @@ from bench.program.trial import ProgramTrial
 from bench.trial import Result, canonical, failure
 
 THREADS = ("OMP", "MKL", "OPENBLAS", "NUMEXPR")
-"""What begins the names of the variables that tell libraries how many threads to take."""
+"""Prefixes of the environment variables that set the threads of libraries: OMP_NUM_THREADS and so on."""
 
 MEASURED = "seconds", "memory_peak"
-MEASURED_ON_A_GPU = (*MEASURED, "gpu_memory_peak")  # the last one by `ablations.runner.gpus`
+MEASURED_ON_A_GPU = (*MEASURED, "gpu_memory_peak")  # the last one is measured by `ablations.runner.gpus`
 """Metrics that every program has."""
 
-LINE = 1 << 20  # bytes of a line, of which a longer one makes several
-PAUSE = 1.0  # seconds between two looks at the size of a program's folder
-PATIENCE = 2.0  # seconds for pipes to end that a process of an ended program still holds
-WORDS = 300  # characters of a last line
-LISTED = 5  # files of its folder that a message names
+LINE_BYTES = 1 << 20  # a longer line is read as several
+CHECK_SECONDS = 1.0  # between two checks of the size of a program's folder
+PIPE_SECONDS = 2.0  # how long to read on after a program's end, if a process that it left holds a pipe
+REASON_LENGTH = 300  # characters of a program's last line that the reason of its failure quotes
+FILES_NAMED = 5  # how many files of a program's folder a message names
 
 
 class Failure(Exception):
@@ -48,7 +48,7 @@ class Failure(Exception):
 
 
 def run_trial(trial: ProgramTrial) -> Result:
-    """Run the program and read its numbers. Its failure and its divergence are results."""
+    """Run the program or the function, and read its numbers. A failure or a divergence is a result too."""
     started, clock = time.time(), time.perf_counter()
     versions = dict(line.split(" ") for line in trial.versions.split(", ") if line)
     environment = machine.basic_facts(trial.device, Path(trial.folder)) | {"threads": trial.threads}
@@ -71,7 +71,10 @@ def run_trial(trial: ProgramTrial) -> Result:
 
 
 def _conclude(trial: ProgramTrial, failed: str, metrics: Mapping[str, float], told: Told) -> Result:
-    """What the end of a program means: `failed` is why it failed, if it did."""
+    """The result of a program that has ended, without its numbers; `failed` is why it failed, or "".
+
+    A metric that its study judges and that is not finite means divergence, also where the program failed.
+    """
     for name in trial.wanted:
         if not math.isfinite(value := metrics.get(name, 0.0)):
             return failure(trial, f"diverged: {name} is {value}", status="diverged")
@@ -83,12 +86,12 @@ def _conclude(trial: ProgramTrial, failed: str, metrics: Mapping[str, float], to
         for name, value in trial.settings.items()
         if name in told.settings
     }
-    mark = hashlib.sha256(canonical(numbers)).hexdigest()
-    return Result(trial=trial, status="done", witnesses=proofs, fingerprints={"numbers": mark})
+    digest = hashlib.sha256(canonical(numbers)).hexdigest()
+    return Result(trial=trial, status="done", witnesses=proofs, fingerprints={"numbers": digest})
 
 
 def _own_folder(trial: ProgramTrial) -> Path:
-    """The trial's folder {out}, with what an earlier attempt left there."""
+    """The trial's own folder, which its command line calls {out}. Files of an earlier attempt are kept."""
     checkpoints = os.environ.get("UNROLLED_CHECKPOINTS")
     out = Path(checkpoints, f"{trial.id}.out") if checkpoints else Path(tempfile.mkdtemp())
     out.mkdir(parents=True, exist_ok=True)
@@ -97,7 +100,10 @@ def _own_folder(trial: ProgramTrial) -> Path:
 
 @contextmanager
 def _limited_folder(trial: ProgramTrial, out: Path) -> Iterator[None]:
-    """Raise Failure in the block once its folder has more than it may. Its processes end with the trial."""
+    """Raise Failure in the block once the folder holds more than `trial.disk`.
+
+    The program still runs then; the runner ends its processes with the trial's.
+    """
     over = threading.Event()
 
     def stop(*_: object) -> None:
@@ -105,7 +111,7 @@ def _limited_folder(trial: ProgramTrial, out: Path) -> Iterator[None]:
         raise Failure(reason)
 
     def watch() -> None:
-        while not over.wait(PAUSE):
+        while not over.wait(CHECK_SECONDS):
             if _size(out) > trial.disk << 20:
                 os.kill(os.getpid(), signal.SIGUSR1)
                 return
@@ -123,7 +129,7 @@ def _limited_folder(trial: ProgramTrial, out: Path) -> Iterator[None]:
 def _execute(trial: ProgramTrial, out: Path, told: Told) -> None:
     """Run the command line. Raises Failure where it fails.
 
-    Where a signal ended it, this process ends by the same one, so that the runner tries again.
+    If a signal ended it, this process ends itself by the same signal, so that the runner tries again.
     """
     values = {**trial.settings, "seed": trial.seed, "out": str(out)}
     words = fill(trial.run, values)
@@ -136,27 +142,27 @@ def _execute(trial: ProgramTrial, out: Path, told: Told) -> None:
         )  # fmt: skip
     except OSError as error:
         raise Failure(f"cannot start {words[0]!r}: {error.strerror}") from error
-    code, last_words = _listen(program, told)
+    code, last_line = _listen(program, told)
     if trial.metrics and not code:
         _read_file(trial, out, values, told)
     if code < 0:
-        with suppress(OSError):  # SIGKILL has no other
+        with suppress(OSError):  # the handler of SIGKILL cannot be set
             signal.signal(-code, signal.SIG_DFL)
         os.kill(os.getpid(), -code)
     if code:
-        raise Failure(f"exit code {code}: {last_words[:WORDS] or 'it printed nothing'}")
+        raise Failure(f"exit code {code}: {last_line[:REASON_LENGTH] or 'it printed nothing'}")
 
 
 def _listen(program: "subprocess.Popen[bytes]", told: Told) -> tuple[int, str]:
-    """Take the rows that a program prints, and print its other lines, until it ends.
+    """Read the rows of numbers that a program prints, and print its other lines, until it ends.
 
-    Returns its exit code and the last of those lines.
+    Returns its exit code and the last of the other lines.
     """
-    said = [""]
+    last_line = [""]
 
     def log(line: str) -> None:
         print(line, end="", file=sys.stderr, flush=True)
-        said[0] = line.strip() or said[0]
+        last_line[0] = line.strip() or last_line[0]
 
     def take(line: str) -> None:
         row = output.row_of(line)
@@ -168,22 +174,23 @@ def _listen(program: "subprocess.Popen[bytes]", told: Told) -> tuple[int, str]:
         listener.start()
     code = program.wait()
     for listener in listeners:
-        listener.join(PATIENCE)
-    return code, said[0]
+        listener.join(PIPE_SECONDS)
+    return code, last_line[0]
 
 
 def _read_file(trial: ProgramTrial, out: Path, values: Mapping[str, Any], told: Told) -> None:
+    """Read the rows of the files of metrics. Raises Failure where there are none that can be read."""
     (pattern,) = fill(trial.metrics, values)
     try:
         for row in output.read(str(Path(trial.folder, pattern))):
             told.add(row)
     except ValueError as error:
         written = sorted(path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file())
-        raise Failure(f"{error}; {{out}} has {', '.join(written[:LISTED]) or 'no file'}") from error
+        raise Failure(f"{error}; {{out}} has {', '.join(written[:FILES_NAMED]) or 'no file'}") from error
 
 
 def _call(trial: ProgramTrial, out: Path, told: Told) -> None:
-    """Call the function. What it raises is the runner's to tell."""
+    """Call the function. An exception that it raises is not caught here: the runner reports it."""
     os.environ.update(_environ(trial, out))
     module, _, name = trial.function.partition(":")
     function: Callable[..., Any] = getattr(_import(module, trial.folder), name)
@@ -197,7 +204,7 @@ def _call(trial: ProgramTrial, out: Path, told: Told) -> None:
 
 
 def _import(name: str, folder: str) -> ModuleType:
-    """A module of a folder, also where another one of its name is installed."""
+    """Import a module from a folder, even if another one of its name is installed."""
     sys.path.insert(0, folder)
     spec = importlib.util.spec_from_file_location(name, Path(folder, f"{name}.py"))
     if "." in name or spec is None or spec.loader is None:
@@ -215,12 +222,12 @@ def _environ(trial: ProgramTrial, out: Path) -> dict[str, str]:
 
 
 def _read_lines(pipe: IO[bytes], take: Callable[[str], None]) -> None:
-    for line in iter(lambda: pipe.readline(LINE), b""):
+    for line in iter(lambda: pipe.readline(LINE_BYTES), b""):
         take(line.decode(errors="replace"))
 
 
 def _size(folder: Path) -> int:
-    """Bytes of the files below a folder; of one that goes meanwhile none."""
+    """Bytes of the files below a folder. A file that is removed meanwhile counts as none."""
     size = 0
     for path in folder.rglob("*"):
         with suppress(OSError):
@@ -229,13 +236,14 @@ def _size(folder: Path) -> int:
 
 
 def _memory_peak(trial: ProgramTrial) -> float:
-    """MiB that the largest of its processes had at most."""
+    """The peak memory of the largest of its processes, in MiB."""
     whose = resource.RUSAGE_SELF if trial.function else resource.RUSAGE_CHILDREN
     unit = 1 if sys.platform == "darwin" else 1024  # bytes there, KiB on Linux
     return resource.getrusage(whose).ru_maxrss * unit / 2**20
 
 
 def _missing(trial: ProgramTrial, told: Mapping[str, float]) -> str:
+    """Why a program counts as failed that did not tell a metric which its study judges; or ""."""
     measured = MEASURED if trial.device == "cpu" else MEASURED_ON_A_GPU
     for name in trial.wanted:
         if name not in told and name not in measured:
@@ -244,6 +252,7 @@ def _missing(trial: ProgramTrial, told: Mapping[str, float]) -> str:
 
 
 def _other_settings(trial: ProgramTrial, told: Told) -> str:
+    """Why a program counts as failed that says it used other settings than the trial's; or ""."""
     for name, value in told.settings.items():
         if name in trial.settings and value != trial.settings[name]:
             return f"it used {name} = {value!r}, and not {trial.settings[name]!r}"
@@ -251,7 +260,7 @@ def _other_settings(trial: ProgramTrial, told: Told) -> str:
 
 
 def _keep(trial: ProgramTrial, out: Path) -> None:
-    """Move the files that are to stay to the folder `kept` beside the checkpoints."""
+    """Move the files that match `trial.keep` to the folder `kept` beside that of the checkpoints."""
     for pattern in trial.keep:
         for path in sorted(out.rglob(pattern)):
             target = out.parents[1] / "kept" / trial.id / path.relative_to(out)

@@ -1,4 +1,4 @@
-"""From contrasts to verdicts: a direction and a size, and the only sentences in which a report may claim."""
+"""From contrasts to verdicts: the direction and the size of a difference. `wording` has their sentences."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -53,21 +53,21 @@ _SYMBOLS = {
 class Verdict:
     """The direction and the size of a difference, read off one interval, and what they rest on.
 
-    `difference`, `equivalence` and `divergence` are the p of the three families, adjusted. `diverges` tells
-    whether the arm is shown to diverge more often (worse) or less often (better) than its baseline. `decided`
-    says that the contrast gets no more seeds. `blocked_reason` says why an open one cannot go on, such as
-    "seed 3 failed".
+    `difference`, `equivalence` and `divergence` are the adjusted p of three tests: of a difference, of
+    equality within ±δ, and of how often the two arms diverge. `diverges` tells whether the arm is shown to
+    diverge more often (worse) or less often (better) than its baseline. `decided` says that the contrast gets
+    no more seeds. `blocked_reason` says why an open one cannot go on, such as "seed 3 failed".
     """
 
     contrast: Contrast
     direction: Direction
     size: Size
-    interval: Interval | None  # at the level of the contrast's own step of Holm, over all looks
+    interval: Interval | None  # at the level that agrees with the adjusted p, valid over all looks
     difference: Adjusted
     equivalence: Adjusted
     divergence: Adjusted
     diverges: Direction = Direction.NONE
-    rule: str = ""  # "direction" or "size" where this metric decides when the contrast stops
+    rule: str = ""  # what stops the contrast, "direction" or "size"; "" by a metric that does not stop it
     decided: bool = False
     blocked_reason: str = ""
 
@@ -75,7 +75,8 @@ class Verdict:
     def unbiased(self) -> float | None:
         """The difference, allowing for when the contrast stopped; None where another metric stopped it.
 
-        See `median_unbiased`. With one look it is the mean, and by signs the median.
+        See `median_unbiased`. With one look it is the mean; of a contrast that is judged by signs, the
+        contrast's estimate.
         """
         c = self.contrast
         if c.by_signs or c.mean is None or c.sd is None:
@@ -99,14 +100,17 @@ class Verdict:
 
     @property
     def open_by_skewness(self) -> bool:
-        """Whether it is open since the interval, longer on the tail's side than that of t, reaches zero."""
+        """Whether it is open only because skewness makes the interval longer on the side of zero.
+
+        The interval is longer than that of t on the side of the long tail, and there it reaches zero.
+        """
         i, c = self.interval, self.contrast
         if self.claims or c.by_signs or c.mean is None or i is None or not i.low <= 0 <= i.high:
             return False
         return abs(c.mean) > min(c.mean - i.low, i.high - c.mean)  # the shorter side is t's
 
     def withdrawn(self) -> "Verdict":
-        """The same without a claim."""
+        """The verdict without its claim."""
         return replace(self, direction=Direction.NONE, size=Size.UNSETTLED, diverges=Direction.NONE)
 
     def turned(self) -> "Verdict":
@@ -145,7 +149,7 @@ class Verdict:
 
     @property
     def symbol(self) -> str:
-        """A second encoding beside colour."""
+        """A sign for the verdict, for readers who cannot tell its colours apart."""
         diverges = self.direction is Direction.NONE and self.diverges is not Direction.NONE
         return "✕" if diverges else _SYMBOLS[self.direction, self.size]
 
@@ -178,25 +182,30 @@ class Verdict:
 def verdict(
     c: Contrast, difference: Adjusted, equivalence: Adjusted, divergence: Adjusted | None = None
 ) -> Verdict:
-    """Judge a contrast by its p, each adjusted over its family; by default the divergence's own.
+    """Judge a contrast by three p values, each adjusted over its family.
 
-    A direction is shown if its p is at most .05 and the interval at the level of its step of Holm excludes
-    zero; otherwise the arms are the same within ±δ if the p of equivalence is at most .05 and the interval at
-    that level lies within ±δ; zero is added to it, as no direction is shown (Hsu et al. 1994, "Confidence
-    Intervals Associated with Tests for Bioequivalence", Biometrika 81). With several looks the p may come
-    from an earlier one, and then the interval of this look can disagree: the contrast is open. Under 5 pairs
-    it is open. An arm that diverged more often
-    (plain p at most .05, as this only takes claims away) is not better, one that diverged less often is not
-    worse, and with a diverged seed on either side no two arms are the same.
+    Without `divergence`, the p of divergence is not adjusted.
+
+    - Better or worse: the p of `difference` is at most .05, and the interval at its alpha excludes zero.
+    - The same within ±δ: no direction is shown, the p of `equivalence` is at most .05, and the interval at
+      its alpha lies within ±δ. The interval of the verdict is then extended to zero where it excludes it
+      (Hsu et al. 1994, "Confidence Intervals Associated with Tests for Bioequivalence", Biometrika 81).
+    - Open: neither, or under 5 pairs. With several looks the p may be that of an earlier look: a claim with
+      which the interval of this look does not agree is not made.
+
+    That the arms diverge unequally often is shown if the p of `divergence` is at most .05, from 5 pairs on.
+    Divergence also takes claims away: an arm that diverged more often is not better, and one that diverged
+    less often is not worse. For this the p of divergence is not adjusted, so that more claims are taken away.
+    If any seed diverged on either side, the arms are not called the same.
     """
     divergence = divergence or Adjusted(c.divergence_p, ALPHA)
     direction, size, ends = Direction.NONE, Size.UNSETTLED, c.interval(difference.alpha)
-    enough, suspect = c.pairs >= FEWEST_SEEDS, c.divergence_p <= ALPHA
+    enough, divergence_differs = c.pairs >= FEWEST_SEEDS, c.divergence_p <= ALPHA
     if enough and ends and difference.p <= ALPHA and (ends.low > 0 or ends.high < 0):
         better = (ends.high < 0) is c.lower_is_better
         direction = Direction.BETTER if better else Direction.WORSE
         size = _size(ends, c.delta)
-        if suspect and better is (c.diverges_more > 0):
+        if divergence_differs and better is (c.diverges_more > 0):
             direction, size = Direction.NONE, Size.UNSETTLED
     elif enough and equivalence.p <= ALPHA and not c.given_convergence:
         within = c.interval(equivalence.alpha, sides=1)
@@ -228,16 +237,17 @@ def verdicts(
     delta: float,
     lower_is_better: bool = True,
 ) -> dict[Name, Verdict]:
-    """Judge (arm, baseline) values by seed, by name, at one look; pairs that share no seed have no verdict.
+    """The verdicts, by name, on pairs of arms at one look. A pair is the values by seed of arm and baseline.
 
-    Differences, equivalences and divergences are corrected as one family of Holm's each.
+    A pair that shares no seed has no verdict. The p of differences are corrected as one family (Holm), those
+    of equivalence as another, and those of divergence as a third.
     """
     compare = partial(contrast, delta=delta, lower_is_better=lower_is_better, family=len(pairs))
     return judge_contrasts({name: compare(*pair) for name, pair in pairs.items()})
 
 
 def judge_contrasts(family: Mapping[Name, Contrast]) -> dict[Name, Verdict]:
-    """The verdicts on a family of contrasts, as `verdicts` has them."""
+    """The verdicts on contrasts that are corrected together, as in `verdicts`."""
     contrasts = family.values()
     adjusted = zip(
         family,
