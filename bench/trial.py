@@ -22,10 +22,10 @@ Scalar = bool | int | float | str
 class Trial:
     """One arm and one seed of a study: everything that decides the numbers.
 
-    What else decides them, the settings, is the trainer's, of which each kind of trial is a subclass:
-    `bench.chapter.trial` for the models of the chapter, `bench.program` for a program of the user's.
-    `source` and `data` are content hashes of the code and of what it reads, `versions` names the packages
-    that compute ("torch 2.13.0").
+    Each trainer has a subclass, whose further fields are the settings: ChapterTrial in `bench.chapter.trial`
+    for the models of the chapter, ProgramTrial in `bench.program.trial` for a user's program. `source` and
+    `data` are content hashes of the code and of what it reads, `versions` names the packages that compute
+    ("torch 2.13.0").
     """
 
     seed: int
@@ -39,11 +39,11 @@ class Trial:
     work: ClassVar[str]
     """The function from a trial to its Result, by its import name, so that planning loads no torch."""
     rehearsal: ClassVar[str] = ""
-    """A quick check of an arm before its study starts, likewise; "" for none."""
+    """A function that checks an arm quickly before its study starts, by its import name; "" for none."""
     uncounted: ClassVar[tuple[str, ...]] = ()
-    """Fields that do not count in the identity: where files lie, whose content counts, and the like."""
+    """Fields that do not enter the identity, such as the path of a file, of which the content enters it."""
     TASK: ClassVar[tuple[str, ...]] = ()
-    """Fields that define the task: numbers of trials that differ in one cannot be compared."""
+    """Fields that define the task: trials that differ in one of them cannot be compared."""
 
     @property
     def id(self) -> str:
@@ -53,7 +53,7 @@ class Trial:
 
     @property
     def declared(self) -> dict[str, Any]:
-        """What a study declares of it: all fields but those in DERIVED and what does not count."""
+        """The fields that a study declares: all but those in DERIVED and in `uncounted`."""
         return {k: value for k, value in self.to_dict().items() if k not in (*self.uncounted, *DERIVED)}
 
     @property
@@ -63,12 +63,12 @@ class Trial:
 
     @property
     def data_name(self) -> str:
-        """The data's name, without a folder: that may be a home."""
+        """The data's name, without its folder, which may be the user's home."""
         return "data"
 
     @property
     def main_metrics(self) -> tuple[str, ...]:
-        """The metrics that a line on it shows."""
+        """The metrics that a one-line summary of its result shows."""
         return ()
 
     @property
@@ -91,11 +91,11 @@ class Trial:
         return {each.name: getattr(self, each.name) for each in fields(self)}
 
     def factors(self) -> dict[str, Scalar]:
-        """Every setting by its flat name, the seed apart, as tables and MLflow show it."""
+        """Every setting but the seed, by its flat name, as tables and MLflow show it."""
         raise NotImplementedError
 
     def identify(self) -> Self:
-        """The trial with the hashes of its code and data, and the versions: a change makes it another one.
+        """The trial with `source`, `data` and `versions`: after a change of one it is another trial.
 
         Raises BadInput for code or data that cannot be read.
         """
@@ -114,11 +114,11 @@ class Trial:
         return {}
 
     def reading(self, data: Path) -> Self:
-        """The same trial where its data lie in another file."""
+        """The same trial with its data in another place: a file, or for a program the folder of its files."""
         return self
 
     def moved(self, folder: Path) -> Self:
-        """The same trial where its `files` lie below another folder."""
+        """The same trial with its `files` below another folder."""
         return self
 
 
@@ -133,16 +133,16 @@ def trial_type(trainer: str) -> type[Trial]:
 
 
 DETAILS = ("curves", "records", "trace", "output")
-"""Fields of Result by which no arms are compared: the ledger keeps them in a file of their own."""
+"""Fields of Result that no comparison of arms uses: the ledger keeps them in a separate file."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
     """The outcome of one trial. Divergence and failure are results too: `status`, and the reason.
 
-    `metrics` are numbers by name, `curves` points (step, value) by metric. Every trainer has `seconds` (see
-    `spent`) and `memory_peak` (MiB), on a GPU `gpu_memory_peak`; the chapter's are in bench.chapter.run.
-    `records` and `trace` are of the trainer's own, as plain data.
+    `metrics` are numbers by name, `curves` points (step, value) by metric. Among the metrics of every trainer
+    are `seconds` (see `spent`), `memory_peak` (MiB) and, on a GPU, `gpu_memory_peak`; bench.chapter.run lists
+    those of the chapter. `records` and `trace` are plain data, of a form that each trainer chooses.
     `witnesses` maps a factor to {"ok": bool, "declared": …, "seen": …}: the proof that it took effect.
     """
 
@@ -151,7 +151,7 @@ class Result:
     reason: str = ""
     attempts: int = 1
     started: float = 0.0  # unix seconds
-    seconds: float = 0.0  # by a monotonic clock, everything in the trial's process: its last attempt
+    seconds: float = 0.0  # of the last attempt, all that its process did, by a monotonic clock
     curves: Mapping[str, tuple[tuple[float, float], ...]] = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict)
     witnesses: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
