@@ -150,7 +150,7 @@ def largest(c: Comparison) -> float:
 def tally(c: Comparison) -> str:
     """A phrase that counts the trials of the looks so far: finished, diverged, failed or missing."""
     done, total = sum(row.done for row in c.rows), sum(row.total for row in c.rows)
-    if not c.design.plan:
+    if not c.design.plan_hash:
         gone = total - done
         return plural(total, "row") + (f", of which {gone} diverged" if gone else "")
     ends = {

@@ -72,7 +72,7 @@ class Design:
     seeds: tuple[int, ...] = ()
     looks: tuple[int, ...] = ()  # numbers of seeds after which verdicts are sought; (): all rows at once
     decide: str = "direction"  # or "size": what has to be known before a contrast gets no more seeds
-    plan: str = ""  # hash of the resolved study; "" for a table from elsewhere
+    plan_hash: str = ""  # hash of the resolved study; "" for a table from elsewhere
     planned: float = 0.0  # unix seconds, when it was declared
     command: str = ""  # the exact command that made it
     seen: Mapping[str, int] = field(default_factory=dict)  # pairs that had results by then, by arm

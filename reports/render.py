@@ -114,7 +114,7 @@ def _context(c: Comparison) -> dict[str, Any]:
         **extras.context,
         "panels": forest.panels(best, extras),
         "broken": answer.arms_with_failures(c),
-        "limits": answer.limits(c, environments) if c.design.plan else tables.notes(c),
+        "limits": answer.limits(c, environments) if c.design.plan_hash else tables.notes(c),
         "sweeps": sweeps,
         "columns": _columns(c),
         "curved": len(panels.common_seeds(c)),

@@ -26,7 +26,7 @@ LISTED = 20  # rows without a partner, of one arm
 def tables(c: Comparison) -> dict[str, str]:
     """The tables by the name of their file. What a table from elsewhere holds is not written again."""
     both = {"comparison.csv": comparison_csv(c), "comparison.md": comparison_markdown(c)}
-    return {**both, "trials.csv": trials_csv(c)} if c.design.plan else both
+    return {**both, "trials.csv": trials_csv(c)} if c.design.plan_hash else both
 
 
 def screen(c: Comparison) -> str:
@@ -48,7 +48,7 @@ def comparison_markdown(c: Comparison) -> str:
         rows = [[markdown_cell(cell) for cell in row] for row in _print_rows(view)]
         parts += [markdown_cell(_name_metric(view))] if c.others else []
         parts.append(pipe_table(rows).rstrip())
-    parts += [] if c.design.plan else map(markdown_cell, notes(c))
+    parts += [] if c.design.plan_hash else map(markdown_cell, notes(c))
     return "\n\n".join(parts) + "\n"
 
 
@@ -84,7 +84,7 @@ def _line(row: ComparedArm, view: Comparison) -> tuple[str, ...]:
 def notes(c: Comparison) -> list[str]:
     """How arms were compared, which rows have no partner, and what cannot be known of others' results."""
     sentences = ["p is Holm's over all arms, of the difference and of the equivalence within ±δ."]
-    if c.design.plan:
+    if c.design.plan_hash:
         return sentences
     sentences[0] += f" Pairs are rows of the same {c.design.pair}." if c.design.pair else UNPAIRED
     sentences += [averaged(c.table, c.design.pair), FOLDS if c.design.test_share else ""]
@@ -117,7 +117,7 @@ NOT_KNOWN = (
 def comparison_csv(c: Comparison) -> str:
     """One line an arm, numbers in full; empty where there is none."""
     table = pd.DataFrame([_record(row, c) for row in c.rows], dtype=object)
-    if not c.design.plan:
+    if not c.design.plan_hash:
         table = table.loc[:, table.map(lambda cell: cell not in (None, "")).any()]
     return _csv(table)
 
@@ -136,7 +136,7 @@ def caption(c: Comparison) -> str:
         f"{'lower' if view.metric.lower_is_better else 'higher'} is better"
         for view in c.views
     )
-    given = ", given this validation set" if c.design.plan else ""
+    given = ", given this validation set" if c.design.plan_hash else ""
     return (
         f"{c.design.study}: {judged_by}; intervals are over {c.design.noun}s{given}; Δ is the arm "
         f"minus {'the baseline' if c.bases == c.rows[0].arm.name else c.bases}"

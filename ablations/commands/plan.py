@@ -90,9 +90,9 @@ def _print(study: Study, workers: int, device: Device, ledger: Ledger) -> None:
         took = "a minute, until a first trial is measured (--seeds 0)"
     print(f"and 2 δ: the seeds until a verdict, and its chance, if that is the difference. Seconds: {took}.")
     looks = ", ".join(map(str, study.looks))
-    print(f"{plural(len(study.arms), 'arm')}, looks after {looks} seeds, plan {study.plan[:12]}")
+    print(f"{plural(len(study.arms), 'arm')}, looks after {looks} seeds, plan {study.plan_hash[:12]}")
     if known := ledger.files().keys():
-        ids = plans.decide(study, "", device.kind)[0].ids
+        ids = plans.make_plan(study, "", device.kind)[0].ids
         print(f"of {len(ids):,} trials at most, {len(known & ids):,} are in {visible(ledger.root)} already")
     print("".join(f"{line}\n" for line in _tuning(study, seconds)[1]), end="")
     totals = _totals(study, seconds, needs)

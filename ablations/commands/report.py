@@ -108,7 +108,7 @@ def design_of_plan(plan: Plan, results: Mapping[str, Result]) -> Design:
     return Design(
         arms=tuple(_measured_arm(arm, results) for arm in plan.arms),
         tuned=tuple(_tuned(plan, results)),
-        plan=plan.hash,
+        plan_hash=plan.hash,
         first=min(shared, default=None),
         titles=_TITLES.get(plan.trainer, {}),
         presentation=PRESENTATIONS[plan.trainer],

@@ -88,7 +88,7 @@ def _run_study(
         if any(is_clock(metric.name) for metric in study.metrics):  # it judges time or speed
             device = device.one_at_a_time()
         print(f"{visible(study.name)}: {device}", flush=True)
-        plan, trials = plans.decide(study, _command(), device.kind)
+        plan, trials = plans.make_plan(study, _command(), device.kind)
         known = {id: r for id, r in read(plan, ledger).items() if r.done or not options.retry}
         with closing(Writer(tracking_uri())) as writer:
             study_run = StudyRun(

@@ -59,7 +59,7 @@ def _print_list(ledger: Ledger) -> None:
     files = (*shipped(), *(str(path) for path in sorted(Path().glob("*.toml")) if _is_study(path)))
     workers = cores()
     loaded = {name: _load(name, workers) for name in files}
-    today = {outcome[0].plan for outcome in loaded.values() if not isinstance(outcome, BadInput)}
+    today = {outcome[0].plan_hash for outcome in loaded.values() if not isinstance(outcome, BadInput)}
     listed = set()
     for name, outcome in loaded.items():
         if isinstance(outcome, BadInput):
@@ -67,7 +67,7 @@ def _print_list(ledger: Ledger) -> None:
             continue
         study, time = outcome
         plan = plan_of.get(study.name)
-        if plan and plan.hash != study.plan and plan.hash in today:
+        if plan and plan.hash != study.plan_hash and plan.hash in today:
             plan = None  # it is another file's, of the same name
         listed.add(study.name)
         edited = _difference(plan, study) if plan else ""
@@ -104,7 +104,7 @@ def _is_study(path: Path) -> bool:
 
 def _difference(plan: Plan, study: Study) -> str:
     """The difference between a stored plan and today's study, in words; "" where a run would find none."""
-    if plan.hash != study.plan:
+    if plan.hash != study.plan_hash:
         return ", of other seeds or settings"
     seed = study.seeds[0]
     with suppress(BadInput):  # code that is missing is other code

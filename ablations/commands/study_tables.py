@@ -81,7 +81,7 @@ def compare(table: pd.DataFrame) -> "Comparison":
     from reports import comparison
 
     study = study_of(table)
-    plan, trials = plans.decide(study, f"unrolled run {study.name}")
+    plan, trials = plans.make_plan(study, f"unrolled run {study.name}")
     arms = {arm.name: arm for arm in plan.arms}
     for arm, seed in zip(table.arm, table.seed, strict=True):
         if arm not in arms or seed not in arms[arm].trials:
@@ -119,7 +119,7 @@ def write(results: Path, folder: Path) -> list[Path]:
     """Write the table of every shipped study that a ledger has of today's design; returns the files."""
     ledger, written = Ledger(results), []
     for plan in plans.all_stored(ledger):
-        if plan.study in shipped_studies() and plan.hash == (study := loading.load(plan.study)).plan:
+        if plan.study in shipped_studies() and plan.hash == (study := loading.load(plan.study)).plan_hash:
             table = tabulate(study, plan, ledger.results(plan.ids))
             written.append(folder / f"{plan.study}.csv")
             save(written[-1], table.to_csv(index=False).encode())

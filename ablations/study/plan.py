@@ -141,7 +141,7 @@ class Plan:
 _COPIED = ("question", "about", "metrics", "seeds", "looks", "decide", "trainer")
 
 
-def decide(study: Study, command: str, device: str = "cpu") -> tuple[Plan, list[Trial]]:
+def make_plan(study: Study, command: str, device: str = "cpu") -> tuple[Plan, list[Trial]]:
     """The plan of a study on a device under today's code and data, and its trials in the order of running.
 
     Where the study tunes, the trials of the searches are among them and the winners' are not: see `settle`.
@@ -165,7 +165,7 @@ def decide(study: Study, command: str, device: str = "cpu") -> tuple[Plan, list[
         study=study.name,
         arms=tuple(map(planned, study.arms)),
         searches=tuple(map(planned, study.searches)),
-        hash=study.plan,
+        hash=study.plan_hash,
         command=command,
         device=device,
         **{key: getattr(study, key) for key in _COPIED},
@@ -176,7 +176,7 @@ def decide(study: Study, command: str, device: str = "cpu") -> tuple[Plan, list[
 def settle(plan: Plan, trials: Sequence[Trial], ledger: Ledger) -> tuple[Plan, list[Trial]]:
     """The plan with each arm's winner, and those of the winners' trials that were not declared already.
 
-    `trials` are those of `decide`. Until every search has ended, there are no winners.
+    `trials` are those of `make_plan`. Until every search has ended, there are no winners.
     """
     searched = {id for search in plan.searches for id in search.trials.values()}
     results = ledger.results(searched)
@@ -243,7 +243,7 @@ def _declare(plan: Plan, before: Plan | None, ledger: Ledger, trials: Sequence[T
     others = tuple(e for e in earlier if e is not again and not known.keys().isdisjoint(e.trials))
     if again:
         return replace(plan, planned=again.planned, seen=again.seen, earlier=others)
-    ships = plan.study in shipped() and plan.hash == load(plan.study).plan
+    ships = plan.study in shipped() and plan.hash == load(plan.study).plan_hash
     seen = {} if ships else _seen_pairs(plan.arms, trials, ledger)
     return replace(plan, seen=seen, earlier=others)
 

@@ -127,7 +127,7 @@ class Study:
         return [key for key, value in arm.task.items() if theirs[key] != value]
 
     @property
-    def plan(self) -> str:
+    def plan_hash(self) -> str:
         """sha256 of what is decided: question, metrics, seeds, looks, the arms' settings, the tuning."""
         decided = {
             **{key: getattr(self, key) for key in ("name", "question", "seeds", "looks")},

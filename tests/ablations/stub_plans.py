@@ -76,7 +76,7 @@ def kept(folder: Path, plan: Plan, results: Mapping[str, Sequence[Result]]) -> L
 def recorded(folder: Path, study: Study, result: Callable[[ChapterTrial], Result]) -> Path:
     """The folder of a ledger that has a result of every trial of a study."""
     ledger = Ledger(folder)
-    plan, trials = plans.decide(study, f"unrolled run {study.name}")
+    plan, trials = plans.make_plan(study, f"unrolled run {study.name}")
     plans.store(plan, ledger)
     for trial in trials:
         ledger.record(result(trial))

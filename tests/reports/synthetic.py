@@ -176,7 +176,7 @@ def study(arms: tuple[MeasuredArm, ...], *, delta: float = 0.03, **facts: Any) -
         "question": "Which parts of LMModel7 carry its gain over LMModel6?",
         "metrics": (Metric("valid_loss", delta),),
         "seeds": tuple(range(10)),
-        "plan": "9f86d081884c7d65",
+        "plan_hash": "9f86d081884c7d65",
         "planned": 1_770_000_000.0,
         "command": "unrolled run regularization -j 2",
         "presentation": CHAPTER,

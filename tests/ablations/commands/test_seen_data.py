@@ -105,12 +105,14 @@ def test_a_plan_declared_before_its_results_and_its_resumption_are_exempt(ledger
 def test_a_study_that_ships_was_declared_before_all_results_and_a_copy_of_it_was_not(tmp_path):
     ledger = Ledger(tmp_path)
     study = loading.load("lstm")
-    plan, trials = plans.decide(study, "unrolled run lstm")
+    plan, trials = plans.make_plan(study, "unrolled run lstm")
     for trial in trials[: 3 * len(plan.arms)]:
         ledger.record(replace(trained(trial.seed), trial=trial))
     assert plans.store(plan, ledger, trials).seen == {}
-    copy = plans.decide(replace(study, name="copy"), "")[0]
+    copy = plans.make_plan(replace(study, name="copy"), "")[0]
     seen = plans.store(copy, ledger, trials).seen
     assert seen
     other = loading.override(study, seeds="100-110")
-    assert plans.store(plans.decide(other, "")[0], ledger, trials).seen, "its seeds are no longer as it ships"
+    assert plans.store(plans.make_plan(other, "")[0], ledger, trials).seen, (
+        "its seeds are no longer as it ships"
+    )

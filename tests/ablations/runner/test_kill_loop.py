@@ -25,13 +25,15 @@ def test_after_a_hundred_kills_the_ledger_is_as_if_undisturbed_and_no_process_an
     monkeypatch.setenv("TMPDIR", str(temporary))
     (tmp_path / "pids").mkdir()
     acts = {"act": "leaves_an_orphan", "pid": str(tmp_path / "pids" / "pid"), "sleep": SLEEP}
+    trials = [trial(seed, **acts) for seed in range(COUNT)]
+    expected = {each.id: bits(steady(each)) for each in trials}
     dice = random.Random(20240229)
     victims = dice.sample(VICTIMS, len(VICTIMS))
     drivers = []
     while victims:
         folder = tmp_path / f"results-{len(victims)}"
         drivers += disturb_until_finished(folder, start_study, dice, victims, **acts)
-        check(folder, [trial(seed, **acts) for seed in range(COUNT)])
+        check(folder, trials, expected)
     for study in drivers:
         wait_for(lambda study=study: study.alive() == [])
     temporary.rmdir()  # raises OSError unless it is empty
@@ -69,12 +71,12 @@ def strike(pids: list[int], dice: random.Random) -> bool:
     return True
 
 
-def check(folder: Path, trials: list[ChapterTrial]) -> None:
+def check(folder: Path, trials: list[ChapterTrial], expected: dict[str, object]) -> None:
     told: list[str] = []
     ledger = Ledger(folder, told.append)
     assert {path.suffix for path in folder.rglob("*") if path.is_file()} == {".json", ".lock"}
     kept = whole(ledger, trials)
-    assert [bits(kept[each.id]) for each in trials] == [bits(steady(each)) for each in trials]
+    assert {id: bits(result) for id, result in kept.items()} == expected
     assert all(result.done for result in kept.values())
     written = sorted(path.name for path in (folder / "trials").rglob("*") if path.is_file())
     assert written == sorted(f"{each.id}.json" for each in trials), "none lost, none doubled, nothing else"

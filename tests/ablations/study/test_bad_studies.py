@@ -249,7 +249,7 @@ def test_more_trials_than_the_limit_need_a_confirmation(monkeypatch: pytest.Monk
     monkeypatch.setattr(loading, "LIMIT", 539)
     with pytest.raises(BadInput, match="plans up to 540 trials, more than 539"):
         override(gru)
-    assert load("gru", confirmed=True).plan == gru.plan
+    assert load("gru", confirmed=True).plan_hash == gru.plan_hash
 
 
 def test_a_pipe_is_no_study(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from ablations import cli
 from ablations.study.loading import load, override
-from ablations.study.plan import decide
+from ablations.study.plan import make_plan
 from ablations.study.study import Study
 from ablations.study.study_file import shipped
 from bench.chapter import corpus, text
@@ -111,7 +111,7 @@ def test_corpus_puts_every_arm_on_another_text(tmp_path: Path, capsys: pytest.Ca
     assert "AWD-LSTM " in shown and "sayings" not in shown  # a path is no part of an arm's name
     study = override(load("awd"), seeds=[0], sets=[("corpus", [str(sayings)])])
     assert {arm.settings["corpus"] for arm in study.arms} == {str(sayings)}
-    assert len({trial.data for trial in decide(study, "")[1]}) == 1
+    assert len({trial.data for trial in make_plan(study, "")[1]}) == 1
 
 
 def test_the_cost_of_a_token_is_near_what_was_measured() -> None:
