@@ -229,7 +229,7 @@ def test_the_studys_own_baseline_is_paired_though_its_settings_name_it() -> None
 
 def test_other_settings_are_told_and_another_task_is_refused() -> None:
     def arm(losses: Iterable[float], **settings: str) -> Rows:
-        return trained(losses, settings=settings)
+        return trained(losses, settings=settings, task=("data", "target"))
 
     tuned = gate(arm(B, lr="0.1", source="x"), arm(A, lr="0.2", source="y"))
     assert tuned.passed and tuned.arms[0].notes == ("its settings changed: lr 0.1 → 0.2",)
