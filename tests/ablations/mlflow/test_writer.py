@@ -79,13 +79,12 @@ def names(runs):
 # the database
 
 
-@pytest.mark.slow  # MLflow itself waits 5 to 20 s for a lock
+@pytest.mark.slow
 def test_a_locked_database_stops_no_training_and_the_end_of_the_run_writes_it_once(
     lock, store, open_writer, trials, snapshot, capsys
 ):
     writing = open_writer(store)
     write(writing, trials[:3])
-    assert not writing.error, "they are queued while the thread still waits for the lock"
     wait_for(lambda: writing.error)
     assert "database is locked" in str(writing.error)
     lock()
