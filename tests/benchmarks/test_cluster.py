@@ -15,7 +15,7 @@ from ablations.runner.parallel import TrialConditions, run_trials
 from bench.chapter.trial import ChapterTrial
 
 PLACES = 2
-LOCAL = {"n_workers": PLACES, "threads_per_worker": 1, "memory_limit": 0, "dashboard_address": None}
+LOCAL = {"n_workers": PLACES, "threads_per_worker": 1, "memory_limit": 0, "dashboard_address": ":0"}
 
 
 @pytest.mark.benchmark(group="cluster")
