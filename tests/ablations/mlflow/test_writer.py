@@ -16,7 +16,6 @@ from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
-from mlflow.store.db import utils
 from mlflow_writers import feed, start
 from processes import wait_for
 from stub_plans import sync
@@ -48,13 +47,8 @@ def open_writer(study):
 
 
 @pytest.fixture
-def lock(database, monkeypatch):
-    """Lock the database as another process that writes does; the function ends the lock.
-
-    MLflow waits one second for it, and not twenty.
-    """
-    words = utils.sql.text
-    monkeypatch.setattr(utils.sql, "text", lambda text: words(text.replace("20000", "1000")))
+def lock(database):
+    """Lock the database as another process that writes does; the function ends the lock."""
     connection = sqlite3.connect(database, isolation_level=None, check_same_thread=False)
     connection.execute("BEGIN EXCLUSIVE")
     yield lambda: connection.execute("ROLLBACK")
@@ -79,12 +73,13 @@ def names(runs):
 # the database
 
 
-@pytest.mark.slow
+@pytest.mark.slow  # MLflow itself waits 5 to 20 s for a lock
 def test_a_locked_database_stops_no_training_and_the_end_of_the_run_writes_it_once(
     lock, store, open_writer, trials, snapshot, capsys
 ):
     writing = open_writer(store)
     write(writing, trials[:3])
+    assert not writing.error, "they are queued while the thread still waits for the lock"
     wait_for(lambda: writing.error)
     assert "database is locked" in str(writing.error)
     lock()
