@@ -88,7 +88,7 @@ def test_a_locked_database_stops_no_training_and_the_end_of_the_run_writes_it_on
     assert writing.error, "nothing is attempted before the end"
     writing.write_missing(trials)
     assert writing.finish() == ""
-    assert capsys.readouterr().err.count("\n") == 1
+    assert capsys.readouterr().err.count("database is locked") == 1
     assert names(snapshot(store)) == NAMES
 
 
