@@ -169,7 +169,7 @@ def _results(sources: Sequence[str], options: CompareOptions) -> BeforeAfter:
     if "=" in name:
         name, delta = tables.metric_and_delta(name)
     before = result_sets.results(sources[0], options.study, name)
-    name = name or (before.metrics[0].name)
+    name = name or before.metrics[0].name
     after = result_sets.results(sources[1], options.study or before.study, name)
     declared = next(iter(before.metrics), None)
     delta = delta or (declared.delta if declared else 0.0)

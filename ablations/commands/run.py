@@ -120,22 +120,24 @@ def _run_study(
 def _begin(study_run: StudyRun) -> None:
     """Do what comes before the first trial.
 
-    Check that the trials can be trained, print why some are trained again, store the plan and open it in
-    MLflow, and tell the budget how long the trials so far took.
+    Check that the trials can be trained, print why some are trained again and where the report will be, store
+    the plan and open it in MLflow, and tell the budget how long the trials so far took.
     """
     todo, plan, ledger = study_run.todo(), study_run.plan, study_run.ledger
+    page = page_of(plan.study, study_run.options.out)
     if todo:
         study_run.device.check()  # before the study is opened in MLflow: a refused one is not to appear there
     if earlier := plans.latest(plan.study, ledger):
         for reason in retraining.reasons(earlier, plan, todo, ledger):
             print(reason)
-        page = page_of(plan.study, study_run.options.out)
         if earlier.hash != plan.hash and page.exists():
             print(f"{visible(page)}: is of other seeds or settings and is replaced; --out FOLDER keeps it")
     untried = untried_arms(todo, plan, study_run.scheduler.results)
     try_first_batches(untried, study_run.options, study_run.device)
     study_run.plan = plans.store(plan, ledger, study_run.trials)
     study_run.writer.open(study_run.plan)
+    if todo:
+        print(f"{visible(plan.study)}: its report, from the first look on: {page}", flush=True)
     for result in study_run.scheduler.results.values():
         study_run.budget.learn(result.trial.seconds, result.seconds)
 

@@ -61,7 +61,9 @@ def test_a_study_is_trained_logged_and_reported_without_a_network_and_then_nothi
     folder, first = undisturbed
     assert not (folder / "dialled.txt").exists()
     assert "6 trained, 0 already there, 0 failed" in first
-    page = folder / first.strip().splitlines()[-1].removeprefix("report: ")
+    path = first.strip().splitlines()[-1].removeprefix("report: ")
+    assert path in first.partition("[1/6]")[0], "it is told before the first trial, too"
+    page = folder / path
     assert "Does a narrower network do worse?" in page.read_text()
     assert len(bits(folder)) == len(mlflow_runs(folder, "trial")) == 6
     before = page.read_bytes()

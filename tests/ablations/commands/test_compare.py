@@ -8,6 +8,8 @@ import pandas as pd
 import pytest
 from as_typed import TEXT, benchmarked, empty_database
 
+from ablations.mlflow.database import set_environment
+
 ARMS = {"base": 0.0, "better": 0.1, "worse": -0.1}
 FRAME = pd.DataFrame(
     [{"model": arm, "seed": seed, "accuracy": 0.5 + seed / 50 + more * (1 + seed / 100)}
@@ -75,6 +77,7 @@ def test_repeated_folds_have_wider_intervals_than_independent_pairs(compare) -> 
 
 
 def test_failed_runs_of_an_experiment_count_as_losses(compare, tmp_path: Path) -> None:
+    set_environment()
     from mlflow import MlflowClient
 
     (tmp_path / "others.db").write_bytes(empty_database())
