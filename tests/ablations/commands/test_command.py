@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 from as_typed import COMMAND, environment, imports, mlflow_runs, started_with, unrolled, write
 from called import call
+from unlogged import Unlogged
 
 from ablations.cli import app, main
+from ablations.commands import run
 from bench.devices import cores
 from bench.errors import plural
 from reports.statistics.sequential import LOOKS
@@ -252,3 +254,19 @@ def test_a_port_in_use_is_one_line(capsys):
     told = capsys.readouterr().err
     assert told.startswith(f"unrolled: --port {port}: Address already in use")
     assert told.count("\n") == 1
+
+
+def test_only_arms_without_a_result_are_tried_on_their_first_batch(folder, monkeypatch):
+    tried = []
+
+    def try_first_batches(arms, *_):
+        tried.append([name.partition(",")[0] for name in arms])
+
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(run, "try_first_batches", try_first_batches)
+    monkeypatch.setattr(run, "Writer", Unlogged)
+    flags = ("--results", "results", "-j", "2")
+    for widths, seeds in (((8,), "0"), ((8, 16), "0-1"), ((8, 16), "0-1")):
+        write(folder, widths=widths)
+        assert main(["run", "small.toml", "--seeds", seeds, *flags]) == 0
+    assert tried == [["LMModel4", "hidden 8"], ["hidden 16"], []]

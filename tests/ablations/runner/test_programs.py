@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from as_typed import COMMAND, environment
 from nvml_stand_in import Machine
-from processes import Marked, read, wait_for
+from processes import Marked, lives, read, wait_for
 
 from ablations.ledger import Ledger
 from ablations.runner.child import Limits
@@ -114,6 +114,12 @@ def test_gpu_memory_is_measured_of_every_program_on_a_gpu(nvml: Machine, tmp_pat
     assert (result.reason, result.metrics.get("gpu_memory_peak")) == (told, 700 if device == "cuda" else None)
 
 
+def test_what_a_program_starts_ends_with_it(tmp_path: Path) -> None:
+    code = "import subprocess; child = subprocess.Popen(['sleep', '99'])\nprint('{\"loss\": %d}' % child.pid)"
+    pid = int(run(tmp_path, code).metrics["loss"])
+    wait_for(lambda: not lives(pid))
+
+
 def test_a_file_that_is_edited_while_a_study_runs_stops_it(tmp_path: Path) -> None:
     (tmp_path / "train.py").write_text("print('{\"loss\": 1}')")
     trial = ProgramTrial(seed=0, run="python train.py {seed}", folder=str(tmp_path), code=("train.py",))
@@ -137,7 +143,7 @@ run = "python train.py {seed} {width}"
 [baseline]
 width = 1
 [design.one_at_a_time]
-width = [2]
+width = [2, 3, 4]
 """
 RANDOM = """
 import json, random, sys, time
@@ -148,12 +154,10 @@ print(json.dumps({"loss": random.random() / int(sys.argv[2])}))
 
 
 @pytest.mark.slow
-def test_after_kills_of_program_and_driver_and_program_twenty_trials_are_as_if_undisturbed(
-    tmp_path: Path,
-) -> None:
+def test_after_five_kills_of_driver_and_program_forty_trials_are_as_if_undisturbed(tmp_path: Path) -> None:
     (tmp_path / "train.py").write_text(RANDOM)
     (tmp_path / "mine.toml").write_text(STUDY)
-    dice, victims = random.Random(5), ["program", "driver", "program"]
+    dice, victims = random.Random(5), ["driver", "program", "driver", "program", "driver"]
     trials = tmp_path / "results" / "trials"
 
     def programs(marked: Marked) -> list[int]:
@@ -180,7 +184,7 @@ def test_after_kills_of_program_and_driver_and_program_twenty_trials_are_as_if_u
     assert driver.returncode == 0
     ledger = Ledger(tmp_path / "results")
     ended = list(ledger.results(ledger.files()).values())
-    assert len(ended) == 20
+    assert len(ended) == 40
     for result in ended:
         expected = random.Random(result.trial.seed).random() / int(result.trial.factors()["width"])
         assert result.done and result.metrics["loss"] == expected

@@ -178,3 +178,13 @@ def test_a_study_can_run_outside_the_main_thread(ledger: Ledger) -> None:
     thread.start()
     thread.join()
     assert tallies == [Counts(done=1)]
+
+
+def test_a_callback_that_fails_stops_the_study_and_is_raised(ledger: Ledger) -> None:
+    def fail(result: Result) -> None:
+        raise BrokenPipeError("the reader of our output has gone")
+
+    trials = [trial(0), trial(1, sleep=600), trial(2)]
+    with pytest.raises(BrokenPipeError):
+        run_trials(trials, ledger, TrialConditions(work=WORK, workers=2), on_result=fail)
+    assert list(ledger.results(t.id for t in trials)) == [trial(0).id], "recorded before it was told"
