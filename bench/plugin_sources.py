@@ -52,16 +52,17 @@ def sources_of(module: ModuleType, declared: Iterable[Path]) -> Sources:
 
 
 class Reads:
-    """The files that this process reads from now on by `open` or `import`: an audit hook, which stays.
+    """The files that this process reads by `open` or `import` until its block ends.
 
-    Those of the machine, of installed packages and of this project are left out, and those that the process
-    wrote itself. What a library reads without Python's `open` is not seen.
+    An audit hook. Files of the machine, of installed packages and of this project are left out, and those
+    that the process wrote itself. What a library reads without Python's `open` is not seen.
     """
 
     def __init__(self) -> None:
         self.files: list[str] = []
         self._written: set[str] = set()
         self._refuse: Callable[[str], None] | None = None
+        self._over = False
         sys.addaudithook(self._on_event)
 
     @contextmanager
@@ -82,11 +83,13 @@ class Reads:
         try:
             yield
         finally:
-            self._refuse = None
+            self._over = True  # a hook cannot be removed
         for path in self.files:
             refuse(path)
 
     def _on_event(self, event: str, arguments: tuple[Any, ...]) -> None:
+        if self._over:
+            return
         if event == "open":
             path, flags = arguments[0], arguments[2]
         elif event == "import":  # of a module in C, which has a path

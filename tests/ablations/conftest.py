@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 sys.path.append(str(Path(__file__).parent))  # trials are named by import, here and in their processes
@@ -51,18 +52,19 @@ class Study:
 
     def trials(self) -> list[int]:
         """The fork server's children that lead a session."""
-        servers = self.fork_servers()
-        return [pid for pid in self.alive() if _parent(pid) in servers and _session(pid) == pid]
+        return [pid for server in self.fork_servers() for pid in _children(server) if _session(pid) == pid]
 
     def fork_servers(self) -> list[int]:
         """The fork server, of which there may be none or, just after a kill, two."""
-        mine = [pid for pid in self.alive() if _parent(pid) == self.process.pid]
+        mine = _children(self.process.pid)
         return [pid for pid in mine if "forkserver" in processes.read(pid, "cmdline")]
 
 
-def _parent(pid: int) -> int:
-    stat = processes.read(pid, "stat").rpartition(")")[2].split()
-    return int(stat[1]) if stat else 0
+def _children(pid: int) -> list[int]:
+    try:
+        return [child.pid for child in psutil.Process(pid).children()]
+    except psutil.NoSuchProcess:
+        return []
 
 
 def _session(pid: int) -> int:

@@ -30,10 +30,11 @@ def test_after_a_hundred_kills_the_ledger_is_as_if_undisturbed_and_no_process_an
     dice = random.Random(20240229)
     victims = dice.sample(VICTIMS, len(VICTIMS))
     drivers = []
-    while victims:
-        folder = tmp_path / f"results-{len(victims)}"
+    while left := len(victims):
+        folder = tmp_path / f"results-{left}"
         drivers += disturb_until_finished(folder, start_study, dice, victims, **acts)
         check(folder, trials, expected)
+        assert len(victims) < left, "none was found while it lived"
     for study in drivers:
         wait_for(lambda study=study: study.alive() == [])
     temporary.rmdir()  # raises OSError unless it is empty
