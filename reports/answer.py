@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby
 from operator import attrgetter
 
@@ -13,7 +14,7 @@ from reports.formats import interval, number, short
 from reports.statistics.arm_summary import divergence_interval
 from reports.statistics.power import CLAIM_SEEDS
 from reports.statistics.verdicts import Direction, Verdict
-from reports.statistics.wording import divergence, self_check, stage
+from reports.statistics.wording import allow_for_stop, divergence, self_check, stage
 from reports.tuning import OwnBest, words
 
 
@@ -63,26 +64,17 @@ def _line(row: ComparedArm, c: Comparison) -> str:
     if k.identical:
         return f"the same on every one of {plural(k.pairs, row.noun)}"
     phrases = []
+    show = partial(c.scale.by, ends=row.interval, sign=True)
     if k.estimate is not None:
         median = "median " if k.by_median else ""
         phrases = [
             "" if median else c.scale.change(k.baseline_mean, k.arm_mean),
             f"{median}{c.scale.moved(k.estimate, row.interval)} {c.scale.from_to(row.interval)}".rstrip(),
-            _corrected(row, c),
+            allow_for_stop(row.verdict, show) if row.verdict else "",
             f"{c.scale.also.title} {c.scale.also.moved(k.estimate)}" if c.scale.also else "",
         ]
     phrases += [f"better on {k.wins} of {plural(k.pairs, row.noun)}" if k.paired else "", state(row)]
     return ", ".join(filter(None, phrases))
-
-
-def _corrected(row: ComparedArm, c: Comparison) -> str:
-    """The estimate that allows for when the contrast stopped, where it differs from the mean as printed."""
-    if not row.verdict or row.verdict.unbiased is None:
-        return ""
-    mean, unbiased = (
-        c.scale.by(x, row.interval, sign=True) for x in (row.verdict.contrast.estimate, row.verdict.unbiased)
-    )
-    return f"{unbiased} allowing for the early stop" if unbiased != mean else ""
 
 
 def state(row: ComparedArm) -> str:

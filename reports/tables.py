@@ -48,8 +48,7 @@ def comparison_markdown(c: Comparison) -> str:
         rows = [[markdown_cell(cell) for cell in row] for row in _print_rows(view)]
         parts += [markdown_cell(_name_metric(view))] if c.others else []
         parts.append(pipe_table(rows).rstrip())
-    parts += [] if c.design.plan_hash else map(markdown_cell, notes(c))
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join([*parts, *map(markdown_cell, notes(c))]) + "\n"
 
 
 def _name_metric(view: Comparison) -> str:
@@ -60,8 +59,10 @@ def _name_metric(view: Comparison) -> str:
 def _print_rows(view: Comparison) -> list[tuple[str, ...]]:
     """The head, and the printed digits of every arm, baseline first."""
     ends, seeds = "Δ [interval]", f"{view.design.noun}s"
-    head = ("arm", "against", seeds, "mean ± SD", ends, "better in", "p", "p of ±δ", "verdict")
-    return [head, *(_line(row, view) for row in view.rows)]
+    head = ("arm", "against", seeds, "mean ± SD", ends, UNBIASED, "better in", "p", "p of ±δ", "verdict")
+    rows = [head, *(_line(row, view) for row in view.rows)]
+    column = head.index(UNBIASED)
+    return rows if view.sequential else [row[:column] + row[column + 1 :] for row in rows]
 
 
 def _line(row: ComparedArm, view: Comparison) -> tuple[str, ...]:
@@ -72,20 +73,21 @@ def _line(row: ComparedArm, view: Comparison) -> tuple[str, ...]:
     mean = f"{scale.cell(s.mean)} ± {scale.cell_by(s.sd)}"
     alone = row.arm.name, row.arm.against or "–", seeds, mean
     if k is None:
-        return *alone, "–", "–", "–", "–", row.note or "baseline"
+        return *alone, "–", "–", "–", "–", "–", row.note or "baseline"
     median = "median " if k.by_median else ""
     effect = f"{median}{scale.cell_by(k.estimate, sign=True)} {scale.cell_ends(row.interval)}"
     better = f"{k.wins} of {k.pairs}" if k.paired else "–"
     if v is None:
-        return *alone, effect, better, "–", "–", "–"
-    return *alone, effect, better, p_value(v.difference.p), p_value(v.equivalence.p), f"{v.symbol} {v.label}"
+        return *alone, effect, "–", better, "–", "–", "–"
+    p = p_value(v.difference.p), p_value(v.equivalence.p)
+    return *alone, effect, scale.cell_by(v.unbiased, sign=True), better, *p, f"{v.symbol} {v.label}"
 
 
 def notes(c: Comparison) -> list[str]:
     """How arms were compared, which rows have no partner, and what cannot be known of others' results."""
     sentences = ["p is Holm's over all arms, of the difference and of the equivalence within ±δ."]
     if c.design.plan_hash:
-        return sentences
+        return [*sentences, STOPPED] if c.sequential else sentences
     sentences[0] += f" Pairs are rows of the same {c.design.pair}." if c.design.pair else UNPAIRED
     sentences += [averaged(c.table, c.design.pair), FOLDS if c.design.test_share else ""]
     sentences += [DIVERGED] if any(row.diverged for row in c.rows) else []
@@ -98,6 +100,8 @@ def notes(c: Comparison) -> list[str]:
     return [*filter(None, sentences), NOT_KNOWN]
 
 
+UNBIASED = "unbiased Δ"
+STOPPED = f"The {UNBIASED} is the median-unbiased estimate, which allows for when an arm stopped."
 UNPAIRED = " UNPAIRED (Welch): --pair would name the seed or document that rows share, and decide sooner."
 FOLDS = (
     "Folds share training rows: the variance of their mean is that of Nadeau and Bengio (2003), "

@@ -71,6 +71,7 @@ def expected(
 
 
 @lru_cache(maxsize=1024)
+@lru_cache(maxsize=256)
 def median_unbiased(
     looks: Looks,
     most: int,

@@ -1,5 +1,7 @@
 """The sentences in which a report may claim something, made of verdicts."""
 
+from collections.abc import Callable
+
 from bench.errors import plural
 from reports.formats import count, p_value
 from reports.scale import Scale
@@ -60,9 +62,17 @@ def _effect(v: Verdict, scale: Scale) -> str:
     ends = f", {level(v.interval)} CI {scale.cell_ends(v.interval)}" if v.interval else ""
     effect = f"{scale.measured(c.estimate, sign=True)}{ends} over seeds, given this validation set"
     if not c.by_median:
-        return effect
+        return "; ".join(filter(None, (effect, allow_for_stop(v, lambda x: scale.measured(x, sign=True)))))
     mean = "" if c.mean is None else f"; given convergence the mean is {scale.measured(c.mean, sign=True)}"
     return f"median {effect}{mean}"
+
+
+def allow_for_stop(v: Verdict, show: Callable[[float], str]) -> str:
+    """The median-unbiased estimate, where it differs from the mean as it is shown; else ""."""
+    mean, unbiased = v.contrast.estimate, v.unbiased
+    if mean is None or unbiased is None or show(mean) == show(unbiased):
+        return ""
+    return f"{show(unbiased)} allowing for the early stop"
 
 
 def level(i: Interval) -> str:

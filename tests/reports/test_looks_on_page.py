@@ -10,6 +10,7 @@ from synthetic import BOTH, LOOKS, arm, broken, compare, laddered, looked, study
 from reports.answer import claims, limits, seen_data, sentences, standing, tally
 from reports.formats import number
 from reports.render import describe, render, render_index
+from reports.statistics.wording import sentence
 from reports.tables import comparison_csv, comparison_markdown, trials_csv
 
 
@@ -66,6 +67,20 @@ def test_the_tables_show_both_metrics_over_the_seeds_that_count(c):
     found = [(rows[n]["state"], rows[n]["pairs"], rows[n]["most_seeds"]) for n in ("strong", "weak", "lost")]
     assert found == [("decided", "10", "40"), ("open", "15", "40"), ("open", "5", "40")]
     assert "12/15" not in comparison_markdown(c) and "10/10 decided" in comparison_markdown(c)
+
+
+def test_an_estimate_that_allows_for_the_early_stop_stands_beside_the_mean_in_every_form():
+    c = compare(looked(arm("near", -0.25, 0.1, settings={"clip": 4.0})))
+    (row,) = [row for row in csv.DictReader(io.StringIO(comparison_csv(c))) if row["arm"] == "near"]
+    delta, unbiased = (float(row[f"valid_accuracy_{name}"]) for name in ("delta", "delta_unbiased"))
+    assert row["state"] == "decided" and 0 < unbiased < delta, "the difference was chosen for its size"
+    (line,) = [claim.text for claim in claims(c) if claim.row.arm.name == "near"]
+    assert f"+{100 * unbiased:.1f} allowing for the early stop" in line
+    near = next(row for row in c.rows if row.arm.name == "near")
+    assert f"{unbiased:+.4f} allowing" in sentence(near.verdict, "near", "base", c.scale)
+    by_accuracy, by_loss = comparison_markdown(c).split("validation loss (")
+    assert f"| {unbiased:+.4f} |" in by_accuracy and "| near |" in by_loss
+    assert "unbiased" not in comparison_markdown(compare(study((arm("base", 0.0), arm("near", -0.1)))))
 
 
 def test_a_trial_beyond_the_looks_that_were_taken_is_told_and_enters_no_mean(c, text):

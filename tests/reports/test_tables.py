@@ -127,7 +127,7 @@ def test_a_spreadsheet_gets_text_and_never_a_formula():
 def test_hostile_names_stay_text_in_markdown():
     markdown = comparison_markdown(compare(hostile()))
     assert "&lt;script&gt;" in markdown and "<script>" not in markdown
-    assert len(markdown.splitlines()) == 2 + 2 + 7  # caption, blank, head, rule, seven arms
+    assert len(markdown.splitlines()) == 2 + 2 + 7 + 2  # caption, blank, head, rule, seven arms, blank, note
     assert "\0" not in markdown
 
 
