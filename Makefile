@@ -41,7 +41,7 @@ chapter: .venv/installed-for-chapter
 	@echo "page: out/chapter12.html"
 
 test: .venv/installed-for-tests
-	$(BIN)/python -m pytest --numprocesses auto --dist loadfile $(FLAGS)
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder $(FLAGS)
 
 # About ten minutes on two idle cores. FLAGS=--full takes hours; FLAGS=--benchmark-compare holds this run
 # against the one before.

@@ -1,5 +1,6 @@
 """The command `unrolled`: a thin layer on the functions of `ablations.commands`."""
 
+import gc
 import os
 import re
 import sys
@@ -117,6 +118,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     3: an arm is worse
     130: interrupted
     """
+    gc.set_threshold(100_000, 20, 100)  # imports live on: to look through them is a tenth of `report`
     if isinstance(sys.stdout, TextIOWrapper):  # replace characters that the terminal's encoding lacks
         sys.stdout.reconfigure(errors="backslashreplace")
     try:

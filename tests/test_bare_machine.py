@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 HERE = Path(__file__).parent
 TESTS = [
     HERE / "ablations/mlflow/test_mlflow_in_browser.py",
@@ -15,6 +17,7 @@ TESTS = [
 """One file for each that the tests drive: MLflow in a browser, a page in a browser, and git."""
 
 
+@pytest.mark.slow
 def test_what_needs_a_program_is_skipped_without_it_and_the_last_lines_tell(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "pytest", "-n0", "-p", "no:cacheprovider", *map(str, TESTS)]
     environ = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST")} | {"PATH": str(tmp_path)}

@@ -42,7 +42,7 @@ child's, and a process of pytest is large: this one is small."""
 FINISHED = """
 name = "finished"
 question = "What does everything but training cost?"
-seeds = 20
+seeds = {seeds}
 [baseline]
 model = "lm7"
 [design.one_at_a_time]
@@ -59,8 +59,11 @@ def test_finished_trials_are_recorded_projected_and_reported(benchmark, profile,
         if arms > 50:
             pytest.skip("not measured: one size will do")
         arms = 2
+    seeds = 4 if benchmark.disabled else 20
     trained = ours.ask("result", model="lm7", epochs=1 if benchmark.disabled else 15)
-    (tmp_path / "finished.toml").write_text(FINISHED.format(lrs=[0.01 + i / 1e4 for i in range(1, arms)]))
+    (tmp_path / "finished.toml").write_text(
+        FINISHED.format(seeds=seeds, lrs=[0.01 + i / 1e4 for i in range(1, arms)])
+    )
     took, peak = {}, 0.0
 
     def everything() -> None:
@@ -80,7 +83,7 @@ def test_finished_trials_are_recorded_projected_and_reported(benchmark, profile,
         assert "MLflow lacks" not in done.stderr
 
     benchmark.pedantic(everything, rounds=1)
-    trials = arms * 20
+    trials = arms * seeds
     benchmark.extra_info.update(trials=trials, memory=f"{peak:.0f} MiB", seconds=took)
     assert benchmark.disabled or (sum(took.values()) <= 120 * trials / 1000 and peak <= 400), (took, peak)
 

@@ -12,6 +12,8 @@ from ablations.ledger import Ledger
 from ablations.options import RunOptions
 from bench.errors import BadInput
 
+pytestmark = pytest.mark.slow
+
 WAIT = "import time; time.sleep(600)"
 FILL = f"import os; open(os.environ['UNROLLED_OUT'] + '/big', 'wb').truncate(2 << 30); {WAIT}"
 
