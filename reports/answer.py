@@ -149,7 +149,7 @@ def tally(c: Comparison) -> str:
         "diverged": sum(row.diverged for row in c.rows),
         "failed": sum(row.failed for row in c.rows),
         "not trained yet": sum(row.not_ended for row in c.rows),
-        "trained for a look that is not complete": sum(row.not_counted_yet for row in c.rows),
+        "trained for a look that is not complete": sum(row.for_next_look for row in c.rows),
     }
     bad = [f"{k} {what}" for what, k in ends.items() if k] or ["none failed"]
     return ", ".join([f"{done} of {total} trials finished", *bad])

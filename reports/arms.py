@@ -40,7 +40,7 @@ def summary_of(arm: MeasuredArm, metric: str, *, lower_is_better: bool = True) -
     The direction decides the median alone, and that only where a seed diverged.
     """
     summary = summarise(values(arm, metric), lower_is_better=lower_is_better)
-    return replace(summary, sd=None, interval=None) if arm.counted else summary
+    return replace(summary, sd=None, interval=None) if arm.seedless else summary
 
 
 def finished(arm: MeasuredArm) -> tuple[Result, ...]:
@@ -68,4 +68,4 @@ def task_differences(arm: MeasuredArm, other: MeasuredArm) -> list[str]:
 
 def is_self_check(arm: MeasuredArm) -> bool:
     """Whether an arm is the baseline again, if it is not the baseline itself."""
-    return not arm.changes and not arm.against and not arm.counted
+    return not arm.changes and not arm.against and not arm.seedless

@@ -40,7 +40,7 @@ class ComparedArm:
     done: int
     diverged: int
     failed: int  # for another reason than divergence
-    not_counted_yet: int  # trained for a look that is not complete, and not counted yet
+    for_next_look: int  # trained for a look that is not complete, and not counted yet
     max_seeds: int  # the most seeds that its contrasts may need
     summary: ArmSummary
     contrast: Contrast | None = None
@@ -68,7 +68,7 @@ class ComparedArm:
     @property
     def not_ended(self) -> int:
         """Trials that have not ended."""
-        return self.total - self.done - self.diverged - self.failed - self.not_counted_yet
+        return self.total - self.done - self.diverged - self.failed - self.for_next_look
 
     @property
     def state(self) -> str:
@@ -133,7 +133,7 @@ class Comparison:
         return len(self.design.looks) > 1
 
     @property
-    def uncounted(self) -> int:
+    def beyond_looks(self) -> int:
         """How many rows do not count: their trials are beyond the looks that were taken."""
         return len(self.table) - int(self.table.counts.sum())
 
@@ -245,11 +245,11 @@ def _row(
     whole = design.arms[index]
     arm = replace(whole, results=select_seeds(whole.results, trials.seeds))
     ended, values = select_seeds(trials.ended, trials.seeds), select_seeds(trials.values, trials.seeds)
-    # all seeds of a counted arm share one trial
-    each_once = dict(list(ended.items())[: 1 if arm.counted else None])
+    # all seeds of a seedless arm share one trial
+    each_once = dict(list(ended.items())[: 1 if arm.seedless else None])
     diverged = sum(math.isinf(values.get(seed, 0.0)) for seed in each_once)
     failed = sum(status not in ("done", "diverged") for status in each_once.values())
-    total = 1 if arm.counted else max(len(each_once), trials.needed)
+    total = 1 if arm.seedless else max(len(each_once), trials.needed)
     beyond = (trials.ended.keys() - ended.keys()) & set(design.seeds[:total])
     looks = design.looks or (total,)
     other_task = exclusion is Exclusion.OTHER_TASK
@@ -262,8 +262,8 @@ def _row(
         done=len(each_once) - diverged - failed,
         diverged=diverged,
         failed=failed,
-        not_counted_yet=0 if arm.counted else len(beyond),
-        max_seeds=total if arm.counted else looks[0 if index and is_self_check(arm) else -1],
+        for_next_look=0 if arm.seedless else len(beyond),
+        max_seeds=total if arm.seedless else looks[0 if index and is_self_check(arm) else -1],
         summary=_summarise(arm, values, metric),
         exclusion=exclusion,
         task_differences=tuple(task_differences(whole, design.base(whole))) if other_task else (),
@@ -298,7 +298,7 @@ def _with_verdict(
 def _summarise(arm: MeasuredArm, values: Mapping[Any, float], metric: Metric) -> ArmSummary:
     """The summary of an arm's values. An arm that is trained once has neither SD nor interval."""
     summary = summarise(values, lower_is_better=metric.lower_is_better)
-    return replace(summary, sd=None, interval=None) if arm.counted else summary
+    return replace(summary, sd=None, interval=None) if arm.seedless else summary
 
 
 def _over_pairs(row: ComparedArm, k: Contrast, metric: Metric) -> ComparedArm:

@@ -31,12 +31,12 @@ class MeasuredArm:
     trial: Trial | None = None  # any of its trials, where there are no results
     exploratory: bool = False  # not named by the plan: Benjamini–Hochberg instead of Holm
     against: str = ""  # the arm that it is compared with, and that `changes` are against; "" is the baseline
-    counted: bool = False  # fitted by counting, see ModelSpec: trained once, every seed has this result
+    seedless: bool = False  # no seed changes it: trained once, every seed has this result
 
     @property
     def trials(self) -> dict[int, Result]:
         """Its results in the order of seeds, each trial once."""
-        return dict(sorted(self.results.items())[: 1 if self.counted else None])
+        return dict(sorted(self.results.items())[: 1 if self.seedless else None])
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -51,7 +51,7 @@ def statuses(table: pd.DataFrame, design: Design) -> Statuses:
     column = table.status if "status" in table else repeat("done", len(table))
     for arm, seed, status in zip(table.arm, table.seed, column, strict=True):
         by_arm[arm][seed] = status
-    return _repeat_counts(by_arm, design)
+    return _repeat_seedless(by_arm, design)
 
 
 def values_of(table: pd.DataFrame, metric: str, design: Design) -> Mapping[str, Mapping[Any, float]]:
@@ -63,7 +63,7 @@ def values_of(table: pd.DataFrame, metric: str, design: Design) -> Mapping[str, 
     known = numbers.notna()
     for arm, seed, x in zip(table.arm[known], table.seed[known], numbers[known], strict=True):
         by_arm[arm][seed] = x
-    return _repeat_counts(by_arm, design)
+    return _repeat_seedless(by_arm, design)
 
 
 def numbers_of(table: pd.DataFrame, metric: str) -> "pd.Series[float]":
@@ -75,12 +75,12 @@ def numbers_of(table: pd.DataFrame, metric: str) -> "pd.Series[float]":
     return numbers
 
 
-def _repeat_counts(
+def _repeat_seedless(
     by_arm: Mapping[str, Mapping[Any, Value]], design: Design
 ) -> dict[str, Mapping[Any, Value]]:
-    """Repeat the single row of a count model for every seed."""
-    counted = {arm.name for arm in design.arms if arm.counted and by_arm[arm.name]}
+    """Repeat the single row of a seedless arm for every seed."""
+    seedless = {arm.name for arm in design.arms if arm.seedless and by_arm[arm.name]}
     return {
-        name: dict.fromkeys(design.seeds, next(iter(rows.values()))) if name in counted else rows
+        name: dict.fromkeys(design.seeds, next(iter(rows.values()))) if name in seedless else rows
         for name, rows in by_arm.items()
     }

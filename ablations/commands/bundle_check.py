@@ -135,7 +135,7 @@ def _other_designs(plan: Plan, results: Mapping[str, Result]) -> Iterator[str]:
     first = next((results[id] for id in plan.arms[0].trials.values() if id in results), None)
     for arm in (*plan.arms, *plan.searches, *plan.tuned):
         for seed, result in ((seed, results.get(id)) for seed, id in arm.trials.items()):
-            if result is None or arm.counted:
+            if result is None or arm.seedless:
                 continue
             has, told = result.trial.factors(), dict(arm.changes)
             if first and arm.model == first.trial.factors().get("model", ""):

@@ -28,7 +28,7 @@ def check_first_trials(study_run: StudyRun) -> bool:
     that failed, and for a seed or an arm without effect.
     """
     plan, trials = study_run.plan, study_run.trials
-    arms = [arm for arm in plan.arms if not arm.counted]
+    arms = [arm for arm in plan.arms if not arm.seedless]
     ids = [arm.trials[seed] for seed in plan.seeds[:SEEDS] for arm in arms]
     known = study_run.ledger.results(ids)
     todo = {trial.id: trial for trial in trials if trial.id in ids and not _ended(known.get(trial.id))}

@@ -148,7 +148,7 @@ def _rows(
     metric, contrasts = study.metrics[0], study.contrasts
     family, first = max(len(contrasts), 1), float(study.looks[0])
     rows = [["arm", "SD", "none", "δ", "2 δ", "seconds", "what it changes"]]
-    needs = [{arm.name: 1.0 if arm.counted else first for arm in study.arms} for _ in TRUTHS]
+    needs = [{arm.name: 1.0 if arm.seedless else first for arm in study.arms} for _ in TRUTHS]
     for arm in study.arms:
         cells = ["–"] * (1 + len(TRUTHS))
         if (base := contrasts.get(arm.name)) and first > 1:

@@ -123,7 +123,7 @@ _TITLES = {"chapter": {key: setting.title for key, setting in SETTINGS.items() i
 
 
 def _measured_arm(arm: plans.PlannedArm, results: Mapping[str, Result]) -> MeasuredArm:
-    same = ("name", "model", "title", "question", "note", "changes", "exploratory", "against", "counted")
+    same = ("name", "model", "title", "question", "note", "changes", "exploratory", "against", "seedless")
     facts = {key: getattr(arm, key) for key in same}
     return MeasuredArm(results=_results_of_arm(arm, results), **facts)
 

@@ -141,7 +141,7 @@ def _seeds(arm: MeasuredArm, metric: Metric, row: ComparedArm | None, planned: i
     "15 of 40, decided": of the seeds that the arm may come to need, those of the looks that were taken.
     """
     kinds = Counter(result.status for result in arm.trials.values())
-    if arm.counted and kinds["done"]:
+    if arm.seedless and kinds["done"]:
         return "trained once"
     others = {
         "diverged": kinds["diverged"],

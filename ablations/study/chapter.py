@@ -160,7 +160,7 @@ def _tell_of_large_text(corpus: str) -> None:
             print(f"reading {visible(corpus)}: {size / 1e6:.0f} MB", file=sys.stderr)
 
 
-def counted(trial_fields: Settings) -> bool:
+def seedless(trial_fields: Settings) -> bool:
     """Whether the model is fitted by counting, which no seed changes."""
     return spec_of(trial_fields["model"]).counted
 

@@ -35,13 +35,13 @@ _STRICT = ConfigDict(strict=True, extra="forbid")
 class PlannedArm(ArmDescription):
     """One arm, and the identity of its trial for each seed. The seeds are the study's or those of a search.
 
-    An arm that is `counted` is trained once: no seed changes it, and its seeds share one trial.
+    An arm that is `seedless` is trained once: no seed changes it, and its seeds share one trial.
     """
 
     model: str
     title: str
     trials: Mapping[int, Id]
-    counted: bool = False
+    seedless: bool = False
 
     __pydantic_config__ = _STRICT  # how a stored one is read
 
@@ -113,7 +113,7 @@ class Plan:
         for arms in (self.arms, self.searches, self.tuned):
             for seed in dict.fromkeys(seed for arm in arms for seed in arm.trials):
                 for arm in arms:
-                    found.setdefault(arm.trials[seed], (arm, min(arm.trials) if arm.counted else seed))
+                    found.setdefault(arm.trials[seed], (arm, min(arm.trials) if arm.seedless else seed))
         return found
 
     @property
@@ -157,7 +157,7 @@ def make_plan(study: Study, command: str, device: str = "cpu") -> tuple[Plan, li
             model=str(arm.settings.get("model", "")),
             title=one.title,
             trials=ids,
-            counted=arm.counted,
+            seedless=arm.seedless,
             **{fact.name: getattr(arm, fact.name) for fact in fields(ArmDescription)},
         )
 

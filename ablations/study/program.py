@@ -127,8 +127,8 @@ class ProgramSettings:
     def check_data(self, trial_fields: Settings) -> None:
         """What a program reads is its own."""
 
-    def counted(self, trial_fields: Settings) -> bool:
-        """No program is fitted by counting."""
+    def seedless(self, trial_fields: Settings) -> bool:
+        """Every program takes a seed."""
         return False
 
     def task(self, trial_fields: Settings) -> dict[str, Any]:

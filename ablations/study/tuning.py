@@ -92,7 +92,7 @@ def _is_tuned(arm: Arm, baseline: Arm, setting: str) -> bool:
     """Whether an arm trains, on the baseline's task and at its level: others have no level that is shared."""
     return (
         not arm.seed_offset
-        and not arm.counted
+        and not arm.seedless
         and arm.task == baseline.task
         and arm.flat.get(setting) == baseline.flat[setting]
     )

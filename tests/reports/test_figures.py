@@ -126,7 +126,7 @@ def test_a_median_that_is_infinite_leaves_its_place_to_the_number_of_diverged_se
 
 def test_counts_are_lines_and_a_list_and_the_books_value_is_a_diamond():
     counts = arm("counts", 0.4, 0.0, model="ngram-2")
-    counts = replace(counts, counted=True, results=dict.fromkeys(range(10), counts.results[0]))
+    counts = replace(counts, seedless=True, results=dict.fromkeys(range(10), counts.results[0]))
     c = compare(study((arm("LMModel6", 0.0), counts, arm("clip", 0.1, settings={"clip": 1.0}))))
     panel, _ = forest.panels(c, extras(c, c))
     ((rows, listed, strip),) = panel.groups

@@ -85,7 +85,7 @@ def test_an_estimate_that_allows_for_the_early_stop_stands_beside_the_mean_in_ev
 
 def test_a_trial_beyond_the_looks_that_were_taken_is_told_and_enters_no_mean(c, text):
     # base 16 and weak 17 of 20 at the next look; strong 12 and lost 12, whose looks ended at 10
-    assert c.uncounted == 1 + 2 + 2 + 2
+    assert c.beyond_looks == 1 + 2 + 2 + 2
     assert "7 trials beyond the looks that were taken were trained and do not count" in text
     uncounted = list(c.table.loc[~c.table.counts, ["arm", "seed"]].itertuples(index=False, name=None))
     early = [(name, seed) for name in ("lost", "strong") for seed in (10, 11)]

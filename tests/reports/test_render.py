@@ -199,7 +199,7 @@ def test_the_legend_has_the_sign_of_divergence_where_a_seed_diverged(text, tmp_p
 
 def test_a_model_that_counts_is_listed_once_among_the_trials(tmp_path):
     counts = arm("counts", 0.4, 0.0, model="ngram-2", seeds=40)
-    counts = replace(counts, counted=True, results=dict.fromkeys(range(40), counts.results[0]))
+    counts = replace(counts, seedless=True, results=dict.fromkeys(range(40), counts.results[0]))
     c = compare(study((arm("base", 0.0), counts, arm("b", 0.1, settings={"clip": 1.0}))))
     html = render(c, tmp_path).read_text(encoding="utf-8").partition('id="trials"')[2]
     assert [html.count(f'<th scope="row">{name}</th><td class="num">') for name in ("counts", "b")] == [1, 10]

@@ -222,7 +222,11 @@ def counting(name, effect, **facts):
     one = arm(name, effect, seeds=1, model="ngram-2", **facts).results[0]
     one = replace(one, curves={})
     return MeasuredArm(
-        name=name, model="ngram-2", title="bigram counts", results=dict.fromkeys(range(10), one), counted=True
+        name=name,
+        model="ngram-2",
+        title="bigram counts",
+        results=dict.fromkeys(range(10), one),
+        seedless=True,
     )
 
 

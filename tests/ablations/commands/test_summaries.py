@@ -103,7 +103,7 @@ def test_an_arm_that_is_trained_once_says_so_and_has_neither_sd_nor_interval(mlf
     results = {**study(seeds=6, arms=1), OTHER: study(seeds=1, arms=2)[OTHER]}
     plan = planned(results)
     (one,) = results[OTHER]
-    arms = plan.arms[0], replace(plan.arms[1], trials=dict.fromkeys(range(6), one.trial.id), counted=True)
+    arms = plan.arms[0], replace(plan.arms[1], trials=dict.fromkeys(range(6), one.trial.id), seedless=True)
     mlflow.sync(results, arms=arms)
     run = mlflow.runs()[OTHER]
     assert run.data.tags["unrolled.seeds"] == "trained once"

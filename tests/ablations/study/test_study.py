@@ -272,13 +272,13 @@ def test_against_names_the_arm_that_an_equal_one_became(edited: Edit) -> None:
     assert (stormy.name, stormy.also, stormy.against) == ("stormy", ("storm",), "+ dropout")
 
 
-def test_an_arm_that_is_counted_has_one_trial_for_all_seeds_and_no_contrast_of_its_own(edited: Edit) -> None:
+def test_a_seedless_arm_has_one_trial_for_all_seeds_and_no_contrast_of_its_own(edited: Edit) -> None:
     counts = '[[arm]]\nname = "counts"\nset = { model = "ngram-2" }\n'
     study = edited("[[arm]]", f"{counts}{AGAINST.replace('calm', 'counts')}[[arm]]")
     assert set(study.contrasts) == {"+ dropout", "calm", "stormy"}
     plan, listed = make_plan(study, "unrolled run mine")
     arm = next(arm for arm in plan.arms if arm.name == "counts")
-    assert arm.counted and list(arm.trials) == [3, 0] and len(set(arm.trials.values())) == 1
+    assert arm.seedless and list(arm.trials) == [3, 0] and len(set(arm.trials.values())) == 1
     assert [trial.seed for trial in listed if trial.model == "ngram-2"] == [0]
     assert plan.ids == [trial.id for trial in listed]
     assert plan.arm_and_seed[arm.trials[3]] == (arm, 0)
