@@ -105,7 +105,7 @@ class Writer:
             job()
         except Exception as error:  # whatever it is, training goes on
             self.error = error
-            if not self._at_end:
+            if not self._at_end and not self._closed:
                 then = "training goes on, and the end of the run tries again"
                 print(f"MLflow cannot be written ({one_line(error)}); {then}", file=sys.stderr)
 
