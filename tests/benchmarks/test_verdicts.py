@@ -14,7 +14,12 @@ from reports.statistics.sequential import Looks
 
 DIFFERENCES = Path(__file__).parents[1] / "data" / "toggles_differences.csv"
 TOGGLES = load("toggles")
-DESIGNS = {"until decided": Looks(TOGGLES.looks), "10 seeds": Looks((10,)), "40 seeds": Looks((40,))}
+DESIGNS = {
+    "until decided": Looks(TOGGLES.looks),
+    "fewer looks": Looks((10, 15, 20, 30, 40, 60)),
+    "10 seeds": Looks((10,)),
+    "40 seeds": Looks((40,)),
+}
 SEEDS = range(TOGGLES.looks[-1])
 
 
