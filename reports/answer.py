@@ -12,7 +12,8 @@ from reports.arms import values
 from reports.comparison import ComparedArm, Comparison
 from reports.formats import interval, number, short
 from reports.statistics.arm_summary import divergence_interval
-from reports.statistics.power import CLAIM_SEEDS
+from reports.statistics.contrasts import Contrast
+from reports.statistics.power import CLAIM_SEEDS, FEWEST_SEEDS
 from reports.statistics.verdicts import Direction, Verdict
 from reports.statistics.wording import allow_for_stop, divergence, self_check, stage
 from reports.tuning import OwnBest, words
@@ -89,15 +90,19 @@ def state(row: ComparedArm) -> str:
     if v.blocked_reason:
         phrases.append(f"open: {v.blocked_reason}")
     elif not v.decided:
-        done = k.pairs >= k.look.looks.last
-        seeds = plural(k.pairs, row.noun)
-        phrases.append(
-            f"not decided at {seeds}" if done else f"open after {k.pairs} of {row.max_seeds} seeds"
-        )
+        phrases.append(_open(row, k))
     phrases += ["open only because the pairs are skewed"] if v.open_by_skewness else []
     if v.provisional:
         phrases.append(f"provisional: under {CLAIM_SEEDS} seeds")
     return "; ".join(phrases)
+
+
+def _open(row: ComparedArm, k: Contrast) -> str:
+    """How many pairs a contrast has that is not decided, and whether it may get more."""
+    if k.pairs < k.look.looks.last:
+        return f"open after {k.pairs} of {row.max_seeds} seeds"
+    few = f": under {FEWEST_SEEDS} nothing is decided" if k.pairs < FEWEST_SEEDS else ""
+    return f"not decided at {plural(k.pairs, row.noun)}{few}"
 
 
 def sentences(c: Comparison) -> tuple[str, ...]:

@@ -76,6 +76,15 @@ class ComparedArm:
         return "" if not self.has_contrast_to_decide else "decided" if self.decided else "open"
 
     @property
+    def seeds_of_mean(self) -> str:
+        """How many seeds its mean is over, of the most that its contrasts may need: 10/40.
+
+        With a contrast those are its pairs. The arm may have more seeds, for contrasts of other arms.
+        """
+        done = self.done if self.arm.seedless else self.summary.n - self.summary.diverged
+        return f"{done}/{self.max_seeds if self.state else self.total}"
+
+    @property
     def shown(self) -> tuple[Proof, ...]:
         """The proofs to show: those of the factors that the arm changes, and those that failed."""
         return tuple(p for p in self.proofs if not p.ok or p.factor in self.arm.changes)
@@ -131,6 +140,11 @@ class Comparison:
     def sequential(self) -> bool:
         """Whether the study looks more than once."""
         return len(self.design.looks) > 1
+
+    @property
+    def stops_contrasts(self) -> bool:
+        """Whether its metric, the study's first, decides at which of several looks a contrast stops."""
+        return self.sequential and self.metric == self.design.metrics[0]
 
     @property
     def beyond_looks(self) -> int:

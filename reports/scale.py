@@ -106,6 +106,10 @@ class Scale:
         """δ with its unit: 2 points."""
         return f"{delta if self.log else self.factor * delta:g} {self.difference}".rstrip()
 
+    def delta(self, delta: float) -> str:
+        """δ as tables measure it, with its unit: 0.02, 0.05 nats, 5 %."""
+        return f"{delta:g} {self.difference if self.log else self.unit}".rstrip()
+
     def cell(self, x: float | None) -> str:
         """A level in a table."""
         if x is None or not self.log:

@@ -19,6 +19,8 @@ from reports.formats import (
     short,
 )
 from reports.statistics.contrasts import Interval
+from reports.statistics.power import FEWEST_SEEDS
+from reports.statistics.wording import self_check
 
 LISTED = 20  # rows without a partner, of one arm
 
@@ -52,8 +54,8 @@ def comparison_markdown(c: Comparison) -> str:
 
 
 def _name_metric(view: Comparison) -> str:
-    way, unit = "lower" if view.metric.lower_is_better else "higher", " %" if view.metric.ratio else ""
-    return f"{view.title} ({way} is better, δ {view.metric.delta:g}{unit})"
+    way = "lower" if view.metric.lower_is_better else "higher"
+    return f"{view.title} ({way} is better, δ {view.scale.delta(view.metric.delta)})"
 
 
 def _print_rows(view: Comparison) -> list[tuple[str, ...]]:
@@ -62,12 +64,12 @@ def _print_rows(view: Comparison) -> list[tuple[str, ...]]:
     head = ("arm", "against", seeds, "mean ± SD", ends, UNBIASED, "better in", "p", "p of ±δ", "verdict")
     rows = [head, *(_line(row, view) for row in view.rows)]
     column = head.index(UNBIASED)
-    return rows if view.sequential else [row[:column] + row[column + 1 :] for row in rows]
+    return rows if view.stops_contrasts else [row[:column] + row[column + 1 :] for row in rows]
 
 
 def _line(row: ComparedArm, view: Comparison) -> tuple[str, ...]:
     k, v, s, scale = row.contrast, row.verdict, row.summary, view.scale
-    seeds = f"{row.done}/{row.total} {row.state if view.sequential else ''}".rstrip()
+    seeds = f"{row.seeds_of_mean} {row.state if view.stops_contrasts else ''}".rstrip()
     seeds += f", {row.diverged} diverged" if row.diverged else ""
     seeds += f", {row.failed} failed" if row.failed else ""
     mean = f"{scale.cell(s.mean)} ± {scale.cell_by(s.sd)}"
@@ -75,7 +77,8 @@ def _line(row: ComparedArm, view: Comparison) -> tuple[str, ...]:
     if k is None:
         return *alone, "–", "–", "–", "–", "–", row.note or "baseline"
     median = "median " if k.by_median else ""
-    effect = f"{median}{scale.cell_by(k.estimate, sign=True)} {scale.cell_ends(row.interval)}"
+    ends = scale.cell_ends(row.interval) if row.interval else ""
+    effect = f"{median}{scale.cell_by(k.estimate, sign=True)} {ends}".rstrip()
     better = f"{k.wins} of {k.pairs}" if k.paired else "–"
     if v is None:
         return *alone, effect, "–", better, "–", "–", "–"
@@ -86,11 +89,14 @@ def _line(row: ComparedArm, view: Comparison) -> tuple[str, ...]:
 def notes(c: Comparison) -> list[str]:
     """How arms were compared, which rows have no partner, and what cannot be known of others' results."""
     sentences = ["p is Holm's over all arms, of the difference and of the equivalence within ±δ."]
+    few = FEW if any(k.pairs < FEWEST_SEEDS for row in c.rows if (k := row.contrast)) else ""
     if c.design.plan_hash:
-        return [*sentences, STOPPED] if c.sequential else sentences
+        checks = [f"{self_check(row.contrast)}." for row in c.rows if row.contrast and not row.verdict]
+        return [*filter(None, [*sentences, few, STOPPED if c.sequential else ""]), *checks]
     sentences[0] += f" Pairs are rows of the same {c.design.pair}." if c.design.pair else UNPAIRED
     sentences += [averaged(c.table, c.design.pair), FOLDS if c.design.test_share else ""]
-    sentences += [DIVERGED] if any(row.diverged for row in c.rows) else []
+    diverged = DIVERGED if c.design.pair else DIVERGED_UNPAIRED
+    sentences += [few, diverged if any(row.diverged for row in c.rows) else ""]
     for row in c.rows:
         if row.contrast and (alone := row.contrast.unpaired):
             labels = listed_up_to(alone, LISTED)
@@ -101,16 +107,22 @@ def notes(c: Comparison) -> list[str]:
 
 
 UNBIASED = "unbiased Δ"
-STOPPED = f"The {UNBIASED} is the median-unbiased estimate, which allows for when an arm stopped."
+FEW = f"With fewer than {FEWEST_SEEDS} pairs nothing is decided, whatever p is."
+STOPPED = (
+    f"The {UNBIASED} is the median-unbiased estimate, which allows for when a contrast stopped. The mean of "
+    "an arm is over the seeds of its own contrast. Over these the arm that it is compared with may have "
+    "another mean than in its own row; comparison.csv has it as pair_baseline."
+)
 UNPAIRED = " UNPAIRED (Welch): --pair would name the seed or document that rows share, and decide sooner."
 FOLDS = (
     "Folds share training rows: the variance of their mean is that of Nadeau and Bengio (2003), "
     "(1/folds + test/train) times that of one."
 )
 DIVERGED = (
-    "Means leave out the rows that diverged. With pairs Δ is then the median of all of them, and how often "
-    "each side is better decides (sign test); without pairs nothing is decided."
+    "Means leave out the rows that diverged. Δ is then the median of all pairs, and how often each side is "
+    "better decides (sign test)."
 )
+DIVERGED_UNPAIRED = "Means leave out the rows that diverged. Without pairs nothing is then decided."
 NOT_KNOWN = (
     "Not known, as these results were made elsewhere: whether rows were added after looking at the results, "
     "whether the arms differ in what their names say and in nothing else, and whether the rows are "

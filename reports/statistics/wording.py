@@ -25,7 +25,7 @@ def sentence(v: Verdict, arm: str, baseline: str, scale: Scale, *, correction: s
         parts = [_effect(v, scale), f"{correction} p {p_value(v.difference.p)}", better, divergence(v)]
         parts.append(_failures(c))
         if v.kind == "same":
-            parts[1] = f"within ±{_zone(c, scale)} (TOST, {correction} p {p_value(v.equivalence.p)})"
+            parts[1] = f"within ±{scale.delta(c.delta)} (TOST, {correction} p {p_value(v.equivalence.p)})"
     parts += [stage(v), "" if v.claims else _undecided(c, scale)]
     parts += [f"provisional under {CLAIM_SEEDS} seeds"] if v.provisional else []
     return f"{v.symbol} {v.text} — {arm} against {baseline}: {'; '.join(filter(None, parts))}."
@@ -51,7 +51,7 @@ def stage(v: Verdict) -> str:
     seeds = f"{v.contrast.pairs} of {looks.last} seeds"
     if not v.decided:
         return f"open after {seeds}"
-    return f"decided at {seeds}" if v.claims else f"open at {seeds}, where the first metric is decided"
+    return f"decided at {seeds}" if v.claims else f"open at {seeds}, where the first metric was decided"
 
 
 def _effect(v: Verdict, scale: Scale) -> str:
@@ -80,10 +80,6 @@ def level(i: Interval) -> str:
     return f"{100 * i.level:.3g} %"
 
 
-def _zone(c: Contrast, scale: Scale) -> str:
-    return f"{c.delta:g} {scale.difference if scale.log else scale.unit}".rstrip()
-
-
 def _failures(c: Contrast) -> str:
     parts = [f"{plural(c.lost, 'pair')} lost, counted as the worst for the claim"] if c.lost else []
     if c.unpaired:
@@ -99,7 +95,7 @@ def _undecided(c: Contrast, scale: Scale) -> str:
         return ""
     return (
         f"{c.pairs} seeds detect {scale.measured(c.mde)} with 80 % power; "
-        f"{count(c.seeds_needed)} would detect {_zone(c, scale)}"
+        f"{count(c.seeds_needed)} would detect {scale.delta(c.delta)}"
     )
 
 
@@ -113,7 +109,8 @@ def self_check(c: Contrast) -> str:
         return f"A/A check undecided {on}: it needs {FEWEST_SEEDS}"
     if c.p <= SELF_CHECK_ALPHA:
         return f"A/A check failed {on}: the baseline differs from itself; distrust this study"
-    return f"A/A check passed {on}: the baseline under other seeds shows no difference from itself"
+    judged = f"p {p_value(c.p)}, judged at {p_value(SELF_CHECK_ALPHA)}"
+    return f"A/A check passed {on}: the baseline under other seeds is not shown to differ ({judged})"
 
 
 def describe_interaction(v: Verdict) -> str:

@@ -2,6 +2,7 @@
 
 import csv
 import io
+from dataclasses import replace
 from statistics import fmean
 
 import pytest
@@ -66,7 +67,24 @@ def test_the_tables_show_both_metrics_over_the_seeds_that_count(c):
         assert number(delta, sign=True) in comparison_markdown(c)
     found = [(rows[n]["state"], rows[n]["pairs"], rows[n]["most_seeds"]) for n in ("strong", "weak", "lost")]
     assert found == [("decided", "10", "40"), ("open", "15", "40"), ("open", "5", "40")]
-    assert "12/15" not in comparison_markdown(c) and "10/10 decided" in comparison_markdown(c)
+    by_accuracy, by_loss = comparison_markdown(c).split("validation loss (")
+    assert "| 10/40 decided |" in by_accuracy and "| 10/40 |" in by_loss, "the first metric decides"
+
+
+def test_the_seeds_beside_a_mean_are_those_that_it_is_over():
+    strong = replace(arm("strong", -0.5, seeds=17, settings={"clip": 1.0}), against="base")
+    slow = replace(arm("slow", -0.5, 0.2, seeds=17, settings={"clip": 2.0}), against="strong")
+    c = compare(study((arm("base", 0.0, seeds=17), strong, slow), metrics=BOTH, **LOOKS))
+    strong = c.rows[1]
+    assert strong.done == 15 and strong.contrast.pairs == 10 and strong.seeds_of_mean == "10/40"
+    assert c.rows[2].seeds_of_mean == "15/40"
+
+
+def test_too_few_seeds_are_said_to_decide_nothing_in_every_form(tmp_path):
+    near = arm("near", -0.5, seeds=3, settings={"clip": 1.0})
+    c = compare(study((arm("base", 0.0, seeds=3), near), seeds=(0, 1, 2)))
+    assert "not decided at 3 seeds: under 5 nothing is decided" in text_of(render(c, tmp_path))
+    assert "With fewer than 5 pairs nothing is decided" in comparison_markdown(c)
 
 
 def test_an_estimate_that_allows_for_the_early_stop_stands_beside_the_mean_in_every_form():
