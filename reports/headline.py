@@ -200,7 +200,7 @@ def _tell_effects(findings: Sequence[Finding], c: Comparison) -> list[Markup]:
         least = c.scale.within(c.metric.delta)
         verb = "changes" if len(small) == 1 else "change"
         lines.append(Markup("{} {} less than {}").format(_few([_named(x) for x in small]), verb, least))
-    if undecided := [x for x in findings if not x.verdict.claims]:
+    if undecided := [x for x in findings if not (x.verdict.claims or x.verdict.contrast.identical)]:
         lines.append(Markup("Open: {}").format(_few([_named(x) for x in undecided])))
     return lines
 
@@ -232,7 +232,7 @@ def _tell_changes(findings: Sequence[Finding], c: Comparison) -> list[Markup]:
         verb = _verb(rest[0].verdict, False, c)[0].removesuffix("s")
         effects = sorted((x.verdict.contrast.estimate or 0.0 for x in rest), key=abs)
         low, high = c.scale.size(effects[0]), c.scale.size(effects[-1])
-        lines.append(Markup(f"{len(rest)} others {verb} {low} to {high}"))
+        lines.append(Markup(f"{len(rest)} others {verb} {low} to {high} {c.scale.difference}".rstrip()))
     return lines
 
 

@@ -130,13 +130,19 @@ def test_what_has_no_effect_to_quote_is_said_in_words(arms, words):
     assert words in said(study((arm("base", 0.0, 0.0), *arms)))
 
 
+def test_what_is_equal_bit_for_bit_is_not_open_too():
+    twins = [arm(name, 0.0, 0.0, seeds=2, model=model) for name, model in (("base", "lm6"), ("twin", "lm6b"))]
+    _, *found = said(study(tuple(twins)))
+    assert found == ["twin equals base, bit for bit"]
+
+
 def test_of_many_arms_the_largest_are_named_and_the_others_counted_with_their_range():
     arms = [arm(f"clip {i}", 0.1 * i, 0.01, settings={"clip": float(i)}) for i in range(1, 9)]
     c = compare(study((arm("base", 0.0, 0.01), *arms)))
     sizes = sorted((abs(r.contrast.mean) for r in c.rows_with_contrast), reverse=True)
     assert all(row.verdict.kind == "worse" for row in c.rows_with_contrast)
     _, *named, rest = lines(c)
-    assert len(named) == 3 and rest == f"5 others cost {sizes[-1]:.3f} to {sizes[3]:.2f}"
+    assert len(named) == 3 and rest == f"5 others cost {sizes[-1]:.3f} to {sizes[3]:.2f} nats"
 
 
 def test_a_study_without_results_has_no_answer_and_hostile_names_are_text():
