@@ -111,7 +111,7 @@ FEW = f"With fewer than {FEWEST_SEEDS} pairs nothing is decided, whatever p is."
 STOPPED = (
     f"The {UNBIASED} is the median-unbiased estimate, which allows for when a contrast stopped. The mean of "
     "an arm is over the seeds of its own contrast. Over these the arm that it is compared with may have "
-    "another mean than in its own row; comparison.csv has it as pair_baseline."
+    "another mean than in its own row, so that two rows need not subtract to Δ."
 )
 UNPAIRED = " UNPAIRED (Welch): --pair would name the seed or document that rows share, and decide sooner."
 FOLDS = (
@@ -122,7 +122,9 @@ DIVERGED = (
     "Means leave out the rows that diverged. Δ is then the median of all pairs, and how often each side is "
     "better decides (sign test)."
 )
-DIVERGED_UNPAIRED = "Means leave out the rows that diverged. Without pairs nothing is then decided."
+DIVERGED_UNPAIRED = (
+    "Means leave out the rows that diverged. Without pairs an arm is open where it or its baseline has any."
+)
 NOT_KNOWN = (
     "Not known, as these results were made elsewhere: whether rows were added after looking at the results, "
     "whether the arms differ in what their names say and in nothing else, and whether the rows are "
