@@ -38,7 +38,7 @@ def divergence(v: Verdict) -> str:
         return ""
     n = c.sizes if isinstance(c, Unpaired) else (c.pairs, c.pairs)
     counts = f"diverged {c.arm_diverged} of {n[0]} against {c.baseline_diverged} of {n[1]}"
-    return f"{counts} (McNemar p {p_value(v.divergence.p)})" if c.paired else counts
+    return f"{counts} (McNemar, adjusted p {p_value(v.divergence.p)})" if c.paired else counts
 
 
 def stage(v: Verdict) -> str:

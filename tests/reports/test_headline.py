@@ -121,7 +121,7 @@ def test_the_same_arms_on_two_tasks_are_said_to_keep_their_order_or_to_change_pl
         ([arm("twin", 0.0, 0.0, model="lm6b")], "twin equals base, bit for bit"),
         (
             [broken(arm("gone", 0.0, settings={"clip": 1.0}), diverged=tuple(range(10)))],
-            "gone diverged 10 of 10 against 0 of 10 (McNemar p .002)",
+            "gone diverged 10 of 10 against 0 of 10 (McNemar, adjusted p .002)",
         ),
         ([arm("one", 0.2, seeds=1, settings={"clip": 1.0})], "Open: one"),
     ],

@@ -174,7 +174,7 @@ def test_the_other_metric_is_judged_where_the_first_one_stopped() -> None:
     loud = {"x": {**PAIRS["better"], "valid_loss": arm(0, 0.4, 6)["valid_loss"]}}
     v = run(loud).verdicts["x"]["valid_loss"]
     assert v.decided and v.kind == "open"
-    assert "open at 10 of 40 seeds, where the first metric is decided" in stage(v)
+    assert "open at 10 of 40 seeds, where the first metric was decided" in stage(v)
 
 
 def test_a_direction_needs_the_estimate_that_is_claimed() -> None:

@@ -153,7 +153,7 @@ def test_nothing_good_is_claimed_of_an_arm_that_diverges_more_often() -> None:
     assert (
         v.harmful
         and v.kind == "worse"
-        and "diverged 8 of 30 against 0 of 30 (McNemar p .008)" in (sentence(v, "x", "y", NATS))
+        and "diverged 8 of 30 against 0 of 30 (McNemar, adjusted p .008)" in (sentence(v, "x", "y", NATS))
     )
     among = judge_contrasts({0: diverging(8)} | {i: differing(0.0, 0.2) for i in range(1, 9)})[0]
     assert among.divergence.p > 0.05 and among.text == "open"  # Holm's p claims; the plain one forbids
