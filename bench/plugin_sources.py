@@ -124,13 +124,16 @@ def _uncounted(path: Path, place: str) -> BadInput:
 
 
 def imported_names(path: Path, package: str) -> Iterator[str]:
-    """The names of all modules that a source file may import; of `from a import b` also a.b."""
+    """The names of all modules that a source file may import; of `from a import b` also a.b.
+
+    Relative imports are left out where `package` is "".
+    """
     if path.suffix != ".py":
         return
     for node in ast.walk(ast.parse(path.read_bytes())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
+        elif isinstance(node, ast.ImportFrom) and (package or not node.level):
             base = node.module or ""
             if node.level:
                 base = importlib.util.resolve_name("." * node.level + base, package)

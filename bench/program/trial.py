@@ -187,7 +187,7 @@ def _imported_packages(paths: tuple[Path, ...], digest: str) -> tuple[str, ...]:
 def _imports(path: Path) -> list[str]:
     try:
         return list(imported_names(path, ""))
-    except (SyntaxError, ImportError) as error:
+    except SyntaxError as error:
         raise BadInput(f"is no Python that can be read ({error})", place=path, cure="correct it") from error
 
 

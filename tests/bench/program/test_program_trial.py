@@ -54,7 +54,7 @@ def test_imported_packages_count_by_their_versions_also_after_an_edit(
         return [line.split()[0] for line in trial.identify().versions.split(", ")]
 
     assert names() == ["python", "numpy"]
-    (tmp_path / "train.py").write_text("import numpy, pandas\nimport helper\n")
+    (tmp_path / "train.py").write_text("import numpy, pandas\nimport helper\nfrom .. import torch\n")
     assert names() == ["python", "numpy", "pandas"]
     with pytest.raises(BadInput) as refusal:
         replace(trial, packages=("no-such-package",)).identify()
