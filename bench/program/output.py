@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import IO, Any
 
 from bench.errors import BadInput, require
 
@@ -17,14 +17,24 @@ STEPS = "step", "epoch"  # the columns by which a row is a point of a curve
 
 @dataclass
 class Told:
-    """What a program has told so far."""
+    """What a program has told so far, in this attempt and in those that were killed."""
 
     last: dict[str, float] = field(default_factory=dict)  # the last value of each metric
     curves: dict[str, dict[float, float]] = field(default_factory=dict)  # by step; the last told counts
     settings: dict[str, Any] = field(default_factory=dict)  # that it says it used
+    _rows: IO[str] | None = None
+
+    def resume(self, path: Path) -> None:
+        """Take the rows that an attempt told before it was killed, and keep those to come there, too."""
+        path.touch()
+        for row in filter(None, map(row_of, path.read_text("utf-8").splitlines())):
+            self.add(row)
+        self._rows = path.open("a", encoding="utf-8", buffering=1)
 
     def add(self, row: Mapping[str, Any]) -> None:
         """Take a row: numbers by name. Other values are left out."""
+        if self._rows:
+            print(json.dumps(row, default=str), file=self._rows)
         if isinstance(row.get("settings"), Mapping):
             self.settings |= row["settings"]
         numbers = {str(name): float(x) for name, x in row.items() if _is_number(x)}

@@ -55,6 +55,8 @@ def run_trial(trial: ProgramTrial) -> Result:
     facts: dict[str, Any] = {"started": started, "environment": environment | {"packages": versions}}
     out, told, failed = _own_folder(trial), Told(), ""
     run = _call if trial.function else _execute
+    if not trial.metrics:  # a file of metrics is the program's own to keep
+        told.resume(out.with_suffix(".rows"))
     try:
         with _limited_folder(trial, out):
             run(trial, out, told)

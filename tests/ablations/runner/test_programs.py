@@ -42,7 +42,7 @@ seed, out = int(sys.argv[1]), pathlib.Path(sys.argv[2])
 saved = out / "step"
 first = int(saved.read_text()) if saved.exists() else 0
 for step in range(first, 6):
-    print(json.dumps({"step": step, "loss": seed + 1 / (1 + step)}))
+    print(json.dumps({"step": step, "loss": seed + 1 / (1 + step)}), flush=True)
     saved.write_text(str(step + 1))
     if step == 2 and first == 0:
         os.kill(os.getpid(), signal.SIGKILL)
@@ -54,9 +54,10 @@ print(json.dumps({"began": first}))
 def test_a_killed_program_goes_on_from_its_own_checkpoint_and_its_folder_goes_when_it_ends(
     tmp_path: Path,
 ) -> None:
-    result = run(tmp_path, CHECKPOINTED, keep=("*.png",))
+    result = run(tmp_path, CHECKPOINTED, keep=("*.png",), take={"loss": "max"})
     assert result.done and result.attempts == 2 and result.metrics["began"] == 3
-    assert result.metrics["loss"] == 3 + 1 / 6
+    assert [step for step, _ in result.curves["loss"]] == [0, 1, 2, 3, 4, 5]
+    assert result.metrics["loss"] == 4, "the best value, which was told before the kill"
     assert [path.name for path in (tmp_path / "results" / "kept").rglob("*.*")] == ["model.png"]
     assert not list((tmp_path / "results" / "checkpoints").iterdir())
 
