@@ -33,12 +33,9 @@ class ProgramSettings:
         names = {field.name for field in fields}
         cure = "add --seed {seed}, or what its flag is; env SEED={seed} in front sets a variable"
         require("seed" in names, "names no {seed}", key="run", cure=cure)
-        for name in sorted(names - {*self.baseline, *PLACES}):
-            raise BadInput(
-                f"names {{{name}}}, which [baseline] does not set",
-                key="run",
-                cure=f"set it in [baseline], or: {suggestion(name, [*self.baseline, *PLACES])}",
-            )
+        self._check_names("run", self.table.run)
+        if self.table.metrics:
+            self._check_names("metrics", self.table.metrics)
         for name in self.baseline:
             require(
                 name in names,
@@ -56,6 +53,15 @@ class ProgramSettings:
             )
             rule = f"{{{field.name}?…:…}} is no boolean in [baseline]"
             require(boolean or not field.switch, rule, key="run", cure=f"write {{{field.name}}}")
+
+    def _check_names(self, key: str, template: str) -> None:
+        known = [*self.baseline, *PLACES]
+        for name in sorted({field.name for field in fields_of(template)} - {*known}):
+            raise BadInput(
+                f"names {{{name}}}, which [baseline] does not set",
+                key=key,
+                cure=f"set it in [baseline], or: {suggestion(name, known)}",
+            )
 
     def metrics(self, given: Sequence[MetricTable]) -> Sequence[MetricTable]:
         """What arms are judged by. Raises BadInput where a study gives no metric."""

@@ -22,7 +22,7 @@ class Told:
     last: dict[str, float] = field(default_factory=dict)  # the last value of each metric
     curves: dict[str, dict[float, float]] = field(default_factory=dict)  # by step; the last told counts
     settings: dict[str, Any] = field(default_factory=dict)  # that it says it used
-    _rows: IO[str] | None = None
+    _rows: IO[str] | None = field(default=None, init=False, repr=False)
 
     def resume(self, path: Path) -> None:
         """Take the rows that an attempt told before it was killed, and keep those to come there, too."""

@@ -247,9 +247,11 @@ def _memory_peak(trial: ProgramTrial) -> float:
 def _missing(trial: ProgramTrial, told: Mapping[str, float]) -> str:
     """Why a program counts as failed that did not tell a metric which its study judges; or ""."""
     measured = MEASURED if trial.device == "cpu" else MEASURED_ON_A_GPU
+    printed = not trial.metrics and not trial.function
     for name in trial.wanted:
         if name not in told and name not in measured:
-            return f"it tells no {name}; {suggestion(name, told) if told else 'it told no number'}"
+            way = f', such as {{"{name}": 0.5}} on a line of its own' if printed else ""
+            return f"it tells no {name}; {suggestion(name, told) if told else f'it told no number{way}'}"
     return ""
 
 

@@ -84,7 +84,7 @@ class ProgramTrial(Trial):
             self.folder,
             "a program runs from its study's file alone",
             place=self.title,
-            cure="name that: `unrolled verify FILE.toml`, `unrolled bundle FILE.toml`",
+            cure="name that: `unrolled verify FILE.toml`, `unrolled bundle FILE.toml`; a .zip needs --trust",
         )
         code, data = files_of(self.folder, self.code), files_of(self.folder, self.data_files)
         require(code, f"there is no code in {self.folder}", key="code", cure="name its files")
@@ -96,9 +96,14 @@ class ProgramTrial(Trial):
     def check(self) -> None:
         """Raise BadInput if its files or packages are others than when it was planned."""
         now, again = self.identify(), "run the study again"
-        for name, what in (("source", "its code"), ("data", "its data")):
+        for name, what, patterns in (("source", "code", self.code), ("data", "data", self.data_files)):
             same = getattr(now, name) == getattr(self, name)
-            require(same, f"{what} was edited after the study was planned", place=self.title, cure=again)
+            require(
+                same,
+                f"its {what} was edited after the study was planned{_newest(self.folder, patterns)}",
+                place=self.title,
+                cure=f"{again}; if trials write it, name fewer files in `{what}`",
+            )
         require(
             now.versions == self.versions,
             f"{now.versions} is installed, but {self.versions} when the study was planned",
@@ -143,9 +148,16 @@ def files_of(folder: str, patterns: Iterable[str]) -> dict[str, Path]:
         names = glob.glob(pattern, root_dir=folder, recursive=True)  # noqa: PTH207 (absolute, too)
         paths = {name: Path(folder, name) for name in names}
         files = {name: path for name, path in paths.items() if path.is_file() and not _is_installed(path)}
-        require(files, "no file matches", place=folder, key=repr(pattern), cure="correct it")
+        require(files, "no file matches", place=folder, key=repr(pattern), cure="correct `code` or `data`")
         found |= files
     return dict(sorted(found.items()))
+
+
+def _newest(folder: str, patterns: Iterable[str]) -> str:
+    """The file that was edited last, to be named in parentheses."""
+    files = files_of(folder, patterns)
+    newest = max(files, key=lambda name: files[name].stat().st_mtime_ns, default="")
+    return f" (the newest file is {newest})" if newest else ""
 
 
 @cache

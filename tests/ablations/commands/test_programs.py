@@ -159,6 +159,7 @@ def test_a_program_that_used_another_setting_than_was_asked_for_is_refused(tmp_p
         (("{dropout}", "{drop}"), "run"),
         (("{deep?--deep:--no-deep}", "--deep {deep}"), "run"),
         (("--seed {seed}", ""), "run"),
+        (("[program]", "[program]\nmetrics = '{outt}/rows.csv'"), "[program]: metrics"),
         (("dropout = [0.5]", "drop = [0.5]"), "'drop'"),
         (("dropout = [0.5]", "dropout = ['much']"), 'dropout = "much"'),
         (("deep = [true]", "deep = [1]"), "deep = 1"),
