@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ablations.api import (
         Study,
+        bundle,
         compare,
         learner,
         plugin,
@@ -15,10 +16,12 @@ if TYPE_CHECKING:
         train,
         trial,
         verdicts,
+        verify,
     )
 
 __all__ = [
     "Study",
+    "bundle",
     "compare",
     "learner",
     "plugin",
@@ -29,6 +32,7 @@ __all__ = [
     "train",
     "trial",
     "verdicts",
+    "verify",
 ]
 
 

@@ -27,7 +27,7 @@ from ablations.commands.plan import load_studies
 from ablations.commands.report import compare_plan
 from ablations.commands.study_tables import shipped as shipped
 from ablations.ledger import Ledger
-from ablations.options import RunOptions
+from ablations.options import RunOptions, StoredOptions, VerifyOptions
 from ablations.study import chapter, seeds, study
 from ablations.study import plan as plans
 from ablations.study.loading import declare
@@ -110,12 +110,7 @@ def run(study: str | study.Study, options: RunOptions = RunOptions()) -> Outcome
     `study` is the name of a shipped one, the path of a .toml, or one made by `Study`. Failed trials are
     results: the outcome's text names the seeds. Raises BadInput, and KeyboardInterrupt after Ctrl-C.
     """
-    require(
-        "UNROLLED_SEED" not in os.environ,
-        "is called by a trial that imports its module",
-        place="run",
-        cure='write it below if __name__ == "__main__":',
-    )
+    _refuse_in_trials("run")
     from ablations.commands.run import (  # MLflow and more, which reading results does not need
         INTERRUPTED,
         run_studies,
@@ -129,6 +124,33 @@ def run(study: str | study.Study, options: RunOptions = RunOptions()) -> Outcome
     name = chosen_study.name
     page = page_of(name, options.out)
     return Outcome(study=name, folder=options.results, page=page, comparison=found[name])
+
+
+def verify(study: str | study.Study, options: VerifyOptions = VerifyOptions()) -> bool:
+    """Train a sample of a study's ended trials again, in fresh processes, as `unrolled verify` does.
+
+    Returns whether every number is the same, and prints what differs. Raises BadInput where nothing ended.
+    """
+    _refuse_in_trials("verify")
+    from ablations.commands.verify import verify as replay_sample
+
+    return replay_sample(study, options) == 0
+
+
+def bundle(study: str | study.Study, output: str | Path, options: StoredOptions = StoredOptions()) -> None:
+    """Write a study's bundle to a .zip, as `unrolled bundle` does. Raises BadInput where it cannot be."""
+    from ablations.commands.bundle import bundle as write_bundle
+
+    write_bundle(study, Path(output), options)
+
+
+def _refuse_in_trials(function: str) -> None:
+    require(
+        "UNROLLED_SEED" not in os.environ,
+        "is called by a trial that imports its module",
+        place=function,
+        cure='write it below if __name__ == "__main__":',
+    )
 
 
 def plugin(file: str | Path) -> None:

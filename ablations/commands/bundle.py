@@ -22,6 +22,7 @@ from ablations.options import StoredOptions
 from ablations.study import plan as plans
 from ablations.study.plan import Plan
 from ablations.study.retraining import as_today, find_program, with_files
+from ablations.study.study import Study
 from bench.chapter.text import BIBLE, HUMAN_NUMBERS
 from bench.chapter.trial import ChapterTrial
 from bench.errors import BadInput, plural, require
@@ -43,7 +44,7 @@ PARTS = {
 
 
 @run_folder.used()
-def bundle(study: str, output: Path, options: StoredOptions, *, no_text: bool = False) -> int:
+def bundle(study: str | Study, output: Path, options: StoredOptions, *, no_text: bool = False) -> int:
     """Write a study's bundle."""
     zipped, place = output.suffix.lower() == ".zip", f"-o {output}"
     require(zipped, "a bundle's name ends in .zip", place=place, cure=f"{place}.zip")
@@ -64,7 +65,8 @@ def bundle(study: str, output: Path, options: StoredOptions, *, no_text: bool = 
         render(compare_plan(plan, results), root / "pages")
         _describe(root, plan)
         save(output, _zip_files(root))
-    print(f"{output}: {plural(len(results), 'result')}; `unrolled verify {output}` checks it")
+    trust = " --trust" if plan.of_program or options.plugin else ""
+    print(f"{output}: {plural(len(results), 'result')}; `unrolled verify {output}{trust}` checks it")
     return 0
 
 

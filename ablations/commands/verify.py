@@ -24,6 +24,7 @@ from ablations.runner.process import plain_reason
 from ablations.study import plan as plans
 from ablations.study.plan import Plan
 from ablations.study.retraining import as_today, find_program, with_files
+from ablations.study.study import Study
 from bench.differences import differences, numbers
 from bench.errors import plural, require, visible
 from bench.machine_kind import kind, machine_difference
@@ -32,14 +33,14 @@ from reports.formats import short
 
 
 @run_folder.used()
-def verify(study: str, options: VerifyOptions) -> int:
+def verify(study: str | Study, options: VerifyOptions) -> int:
     """Train a sample of the ended trials again, in fresh processes, and compare every number.
 
     A study that is a .zip is a bundle, which is checked first. The exit code is 1 where a number differs,
     where a trial could not be trained again, and where a bundle has a fault.
     """
     load_plugins(options.plugin)
-    if study.lower().endswith(".zip") or zipfile.is_zipfile(study):
+    if isinstance(study, str) and (study.lower().endswith(".zip") or zipfile.is_zipfile(study)):
         with bundle_check.checked(Path(study), options.trust) as bundle:
             trusted = replace(options, plugin=(*options.plugin, *bundle.plugins))
             code = replay(bundle.plan, bundle.ledger, trusted, bundle.locate)

@@ -131,7 +131,8 @@ class ProgramSettings:
         return None
 
     def check_data(self, trial_fields: Settings) -> None:
-        """What a program reads is its own."""
+        """Raise BadInput where a file that counts, or a package, is missing."""
+        self.trial(trial_fields).identify()
 
     def seedless(self, trial_fields: Settings) -> bool:
         """Every program takes a seed."""

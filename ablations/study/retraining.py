@@ -12,6 +12,7 @@ from ablations.ledger import Ledger
 from ablations.study import loading
 from ablations.study import plan as plans
 from ablations.study.plan import Plan
+from ablations.study.study import Study
 from bench.errors import BadInput, plural
 from bench.identity import changes
 from bench.program.trial import ProgramTrial
@@ -70,11 +71,11 @@ def reasons(before: Plan, plan: Plan, todo: Sequence[Trial], ledger: Ledger) -> 
     ]
 
 
-def find_program(study: str) -> tuple[str, ProgramTrial | None]:
-    """A study's name, and its program, where the study is given by the path of a file that has one."""
-    if not study.endswith(".toml"):
+def find_program(study: str | Study) -> tuple[str, ProgramTrial | None]:
+    """A study's name, and its program, if it was declared or is given by the path of a file that has one."""
+    if isinstance(study, str) and not study.endswith(".toml"):
         return study, None
-    loaded = loading.load(study, confirmed=True)
+    loaded = loading.load(study, confirmed=True) if isinstance(study, str) else study
     trial = loaded.baseline.trial()
     return loaded.name, trial if isinstance(trial, ProgramTrial) else None
 

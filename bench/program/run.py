@@ -53,16 +53,16 @@ def run_trial(trial: ProgramTrial) -> Result:
     versions = dict(line.split(" ") for line in trial.versions.split(", ") if line)
     environment = machine.basic_facts(trial.device, Path(trial.folder)) | {"threads": trial.threads}
     facts: dict[str, Any] = {"started": started, "environment": environment | {"packages": versions}}
-    out, told, failed = _own_folder(trial), Told(), ""
+    out, told, failed, ended = _own_folder(trial), Told(), "", 0.0
     run = _call if trial.function else _execute
     if not trial.metrics:  # a file of metrics is the program's own to keep
         told.resume(out.with_suffix(".rows"))
     try:
         with _limited_folder(trial, out):
-            run(trial, out, told)
+            ended = run(trial, out, told)
     except Failure as error:
         failed = str(error)
-    seconds = time.perf_counter() - clock
+    seconds = (ended or time.perf_counter()) - clock
     facts |= {"seconds": seconds, "curves": {n: tuple(sorted(c.items())) for n, c in told.curves.items()}}
     metrics = {"seconds": seconds, "memory_peak": _memory_peak(trial)}
     metrics |= {name: told.value(name, trial.take.get(name, "last")) for name in told.last}
@@ -93,9 +93,15 @@ def _conclude(trial: ProgramTrial, failed: str, metrics: Mapping[str, float], to
 
 
 def _own_folder(trial: ProgramTrial) -> Path:
-    """The trial's own folder, which its command line calls {out}. Files of an earlier attempt are kept."""
+    """The trial's own folder, which its command line calls {out}.
+
+    What an earlier attempt left there is kept, unless a time is judged: that of a part would be too short.
+    """
     checkpoints = os.environ.get("UNROLLED_CHECKPOINTS")
     out = Path(checkpoints, f"{trial.id}.out") if checkpoints else Path(tempfile.mkdtemp())
+    if any(map(is_clock, trial.wanted)):
+        shutil.rmtree(out, ignore_errors=True)
+        out.with_suffix(".rows").unlink(missing_ok=True)
     out.mkdir(parents=True, exist_ok=True)
     return out.absolute()
 
@@ -128,8 +134,8 @@ def _limited_folder(trial: ProgramTrial, out: Path) -> Iterator[None]:
         over.set()
 
 
-def _execute(trial: ProgramTrial, out: Path, told: Told) -> None:
-    """Run the command line. Raises Failure where it fails.
+def _execute(trial: ProgramTrial, out: Path, told: Told) -> float:
+    """Run the command line. Returns when it ended, by `time.perf_counter`. Raises Failure where it fails.
 
     If a signal ended it, this process ends itself by the same signal, so that the runner tries again.
     """
@@ -144,7 +150,7 @@ def _execute(trial: ProgramTrial, out: Path, told: Told) -> None:
         )  # fmt: skip
     except OSError as error:
         raise Failure(f"cannot start {words[0]!r}: {error.strerror}") from error
-    code, last_line = _listen(program, told)
+    code, ended, last_line = _listen(program, told)
     if trial.metrics and not code:
         _read_file(trial, out, values, told)
     if code < 0:
@@ -153,12 +159,13 @@ def _execute(trial: ProgramTrial, out: Path, told: Told) -> None:
         os.kill(os.getpid(), -code)
     if code:
         raise Failure(f"exit code {code}: {last_line[:REASON_LENGTH] or 'it printed nothing'}")
+    return ended
 
 
-def _listen(program: "subprocess.Popen[bytes]", told: Told) -> tuple[int, str]:
+def _listen(program: "subprocess.Popen[bytes]", told: Told) -> tuple[int, float, str]:
     """Read the rows of numbers that a program prints, and print its other lines, until it ends.
 
-    Returns its exit code and the last of the other lines.
+    Returns its exit code, when it ended, and the last of the other lines.
     """
     last_line = [""]
 
@@ -174,10 +181,10 @@ def _listen(program: "subprocess.Popen[bytes]", told: Told) -> tuple[int, str]:
     listeners = [threading.Thread(target=_read_lines, args=one, daemon=True) for one in pipes if one[0]]
     for listener in listeners:
         listener.start()
-    code = program.wait()
+    code, ended = program.wait(), time.perf_counter()
     for listener in listeners:
         listener.join(PIPE_SECONDS)
-    return code, last_line[0]
+    return code, ended, last_line[0]
 
 
 def _read_file(trial: ProgramTrial, out: Path, values: Mapping[str, Any], told: Told) -> None:
@@ -191,8 +198,8 @@ def _read_file(trial: ProgramTrial, out: Path, values: Mapping[str, Any], told: 
         raise Failure(f"{error}; {{out}} has {', '.join(written[:FILES_NAMED]) or 'no file'}") from error
 
 
-def _call(trial: ProgramTrial, out: Path, told: Told) -> None:
-    """Call the function. An exception that it raises is not caught here: the runner reports it."""
+def _call(trial: ProgramTrial, out: Path, told: Told) -> float:
+    """Call the function. Returns when it ended. The runner reports its exceptions."""
     os.environ.update(_environ(trial, out))
     module, _, name = trial.function.partition(":")
     function: Callable[..., Any] = getattr(_import(module, trial.folder), name)
@@ -203,6 +210,7 @@ def _call(trial: ProgramTrial, out: Path, told: Told) -> None:
         if not isinstance(row, Mapping):
             raise Failure(f"returned {type(row).__name__}, and no dictionary of metrics")
         told.add(row)
+    return time.perf_counter()
 
 
 def _import(name: str, folder: str) -> ModuleType:

@@ -84,7 +84,8 @@ class ProgramTrial(Trial):
             self.folder,
             "a program runs from its study's file alone",
             place=self.title,
-            cure="name that: `unrolled verify FILE.toml`, `unrolled bundle FILE.toml`; a .zip needs --trust",
+            cure="name that: `unrolled verify FILE.toml`, `unrolled bundle FILE.toml`; a .zip needs --trust, "
+            "and a study from Python is given to `ablations.verify` and `ablations.bundle`",
         )
         code, data = files_of(self.folder, self.code), files_of(self.folder, self.data_files)
         require(code, f"there is no code in {self.folder}", key="code", cure="name its files")

@@ -10,8 +10,9 @@ from types import ModuleType
 import pytest
 from as_typed import environment
 
-from ablations import Study, run
+from ablations import Study, bundle, run, verify
 from ablations.api import Outcome
+from ablations.options import VerifyOptions
 from bench.errors import BadInput
 
 CODE = """
@@ -57,6 +58,18 @@ def test_a_function_is_trained_judged_and_shown(module: Callable[[str], ModuleTy
     assert len(outcome.results) == 6 and "width 2" in str(outcome)
     shown = outcome._repr_html_()
     assert "<svg" in shown and "<table" in shown and shown.count("width 2") == 2
+
+
+def test_a_study_of_a_function_is_verified_and_bundled_from_python(
+    module: Callable[[str], ModuleType], tmp_path: Path
+) -> None:
+    mine = module(CODE)
+    studied(mine)
+    declared = Study("mine", mine.train, one_at_a_time={"width": [2]}, metrics=METRICS, seeds=2)
+    assert verify(declared, VerifyOptions(number=1))
+    bundle(declared, tmp_path / "mine.zip")
+    assert not verify(f"{tmp_path}/mine.zip"), "its code is someone else's"
+    assert verify(f"{tmp_path}/mine.zip", VerifyOptions(number=1, trust=True))
 
 
 def test_an_edit_of_a_module_that_it_imports_trains_it_again(

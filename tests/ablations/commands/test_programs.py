@@ -173,8 +173,10 @@ def test_a_program_that_used_another_setting_than_was_asked_for_is_refused(tmp_p
 def test_a_study_and_a_template_that_do_not_fit_are_refused_by_key(
     tmp_path: Path, change: tuple[str, str], key: str
 ) -> None:
-    done = call(project(tmp_path / "project", study=STUDY.replace(*change)), "run", "mine.toml")
-    assert done.returncode == 2 and f": {key}: " in done.stderr
+    folder = project(tmp_path / "project", study=STUDY.replace(*change))
+    for word in ("plan", "run"):
+        done = call(folder, word, "mine.toml")
+        assert done.returncode == 2 and f": {key}: " in done.stderr
     assert not (tmp_path / "project" / "results" / "trials").exists()
 
 

@@ -20,6 +20,7 @@ from ablations.runner.child import Limits
 from ablations.runner.parallel import TrialConditions, run_trials
 from bench.devices import usable
 from bench.errors import BadInput
+from bench.program.run import PIPE_SECONDS
 from bench.program.trial import ProgramTrial
 from bench.trial import Result
 
@@ -60,6 +61,12 @@ def test_a_killed_program_goes_on_from_its_own_checkpoint_and_its_folder_goes_wh
     assert result.metrics["loss"] == 4, "the best value, which was told before the kill"
     assert [path.name for path in (tmp_path / "results" / "kept").rglob("*.*")] == ["model.png"]
     assert not list((tmp_path / "results" / "checkpoints").iterdir())
+
+
+def test_where_a_time_is_judged_a_killed_program_begins_anew(tmp_path: Path) -> None:
+    once = f"not os.path.exists('{tmp_path}/killed') and not open('{tmp_path}/killed', 'w').close()"
+    result = run(tmp_path, CHECKPOINTED.replace("first == 0", once), wanted=("seconds",))
+    assert result.done and result.attempts == 2 and result.metrics["began"] == 0
 
 
 @pytest.mark.parametrize(
@@ -122,8 +129,10 @@ def test_gpu_memory_is_measured_of_every_program_on_a_gpu(nvml: Machine, tmp_pat
 
 def test_what_a_program_starts_ends_with_it(tmp_path: Path) -> None:
     code = "import subprocess; child = subprocess.Popen(['sleep', '99'])\nprint('{\"loss\": %d}' % child.pid)"
-    pid = int(run(tmp_path, code).metrics["loss"])
-    wait_for(lambda: not lives(pid))
+    result = run(tmp_path, code)
+    wait_for(lambda: not lives(int(result.metrics["loss"])))
+    waited = 2 * PIPE_SECONDS  # as the child holds both pipes
+    assert result.metrics["seconds"] < waited, "which is not the program's time"
 
 
 def test_a_file_that_is_edited_while_a_study_runs_stops_it(tmp_path: Path) -> None:
