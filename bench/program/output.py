@@ -33,11 +33,11 @@ class Told:
 
     def add(self, row: Mapping[str, Any]) -> None:
         """Take a row: numbers by name. Other values are left out."""
-        if self._rows:
-            print(json.dumps(row, default=str), file=self._rows)
         if isinstance(row.get("settings"), Mapping):
             self.settings |= row["settings"]
         numbers = {str(name): float(x) for name, x in row.items() if _is_number(x)}
+        if self._rows:
+            print(json.dumps({**row, **numbers}, default=str, skipkeys=True), file=self._rows)
         step = next((numbers[name] for name in STEPS if name in numbers), None)
         for name, value in numbers.items():
             if name not in STEPS:
