@@ -117,6 +117,7 @@ def _context(c: Comparison) -> dict[str, Any]:
         "limits": answer.limits(c, environments) if c.design.plan_hash else tables.notes(c),
         "sweeps": sweeps,
         "columns": _columns(c),
+        "stopped": tables.STOPPED,
         "curved": len(panels.common_seeds(c)),
         "tuned": tuning.words(own_best[0].search.setting) if own_best else "",
         "costs": sections.costs(c),
