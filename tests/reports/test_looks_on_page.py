@@ -69,6 +69,7 @@ def test_the_tables_show_both_metrics_over_the_seeds_that_count(c):
     assert found == [("decided", "10", "40"), ("open", "15", "40"), ("open", "5", "40")]
     by_accuracy, by_loss = comparison_markdown(c).split("validation loss (")
     assert "| 10/40 decided |" in by_accuracy and "| 10/40 |" in by_loss, "the first metric decides"
+    assert "| 12/" not in by_accuracy + by_loss
 
 
 def test_the_seeds_beside_a_mean_are_those_that_it_is_over():
