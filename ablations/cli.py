@@ -1,5 +1,6 @@
 """The command `unrolled`: a thin layer on the functions of `ablations.commands`."""
 
+import atexit
 import gc
 import os
 import re
@@ -118,7 +119,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     3: an arm is worse
     130: interrupted
     """
-    gc.set_threshold(100_000, 20, 100)  # imports live on: to look through them is a tenth of `report`
+    gc.set_threshold(100_000, 20, 100)  # imports live on: to look through them is a tenth of `report`,
+    atexit.register(gc.freeze)  # and another twentieth at the end
     if isinstance(sys.stdout, TextIOWrapper):  # replace characters that the terminal's encoding lacks
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
