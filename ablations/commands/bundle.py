@@ -52,8 +52,7 @@ def bundle(study: str | Study, output: Path, options: StoredOptions, *, no_text:
     require(distinct, "two files have one name", place="--plugin", cure="give one of them another name")
     load_plugins(options.plugin)
     ledger = Ledger(options.results)
-    name, program = find_program(study)
-    plan = plans.stored(name, ledger)
+    plan, program = find_program(study, ledger)
     results = {id: with_files(result, program) for id, result in read(plan, ledger).items()}
     if not results:
         raise BadInput(f"study {plan.study!r} has no result", cure=f"`unrolled run {plan.study}` trains it")
@@ -78,7 +77,7 @@ def _check_parts(results: Iterable[Result], study: str) -> None:
             today,
             f"no one could train it again: {why}",
             place=f"study {study!r}",
-            cure=f"restore that, or `unrolled run {study}`",
+            cure="restore that, or run the study again",
         )
 
 

@@ -42,7 +42,7 @@ def progress(
             total, latest = done + trials, line(names[result.trial.id], result)
             left = f"{duration((time.monotonic() - began) / (done - before) * trials)} left"
             lines = [] if console.is_terminal else [f"[{done}/{total}] {latest}, {left}"]
-            lines += [f"{visible(title)}: {status_line}"] if status_line != shown else []
+            lines += [f"{visible(title)}: {status_line}"] if status_line not in ("", shown) else []
             shown = status_line
             if lines:
                 console.print("\n".join(lines), markup=False, soft_wrap=True)

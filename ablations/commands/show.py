@@ -31,8 +31,8 @@ def show(what: str, options: ShowOptions) -> int:
     if what == "models":
         return chapter.print_models()
     ledger = Ledger(options.results)
-    if plans.is_stored(what, ledger):
-        plans.stored(what, ledger)  # raises where it cannot be read
+    if what.endswith(".toml") or plans.is_stored(what, ledger):
+        what = plans.stored(what, ledger).study  # raises where it cannot be read
     stored = {} if what == "corpus" else {plan.study: plan for plan in plans.all_stored(ledger)}
     if options.generate and what in ("corpus", *stored):
         place = f"--generate {options.generate}"

@@ -4,7 +4,7 @@ With `--remove-old` it removes the results and files that belong to no current p
 """
 
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -41,11 +41,13 @@ def _print_states(names: Sequence[str], ledger: Ledger) -> None:
     """Print how far studies are, and every trial that failed or diverged."""
     from reports.answer import tally  # pandas, which the list does without
 
-    for plan in plans.of_studies(names, ledger):
+    for name, plan in zip(names, plans.of_studies(names, ledger), strict=True):
         results = ledger.results(plan.ids)
         scheduler = SeedScheduler(plan, results)
         outcome = tally(compare_plan(plan, results))
-        print(f"{visible(plan.study)}: {outcome}; {scheduler.status_line}")
+        files = [name] if name in shipped() or name.endswith(".toml") else _study_files()
+        edited = [_difference(plan, study) for study in _load_studies(files) if study.name == plan.study]
+        print(f"{visible(plan.study)}: {outcome}; {scheduler.status_line}{min(edited, default='')}")
         for result in results.values():
             if not result.done:
                 print(f"  {result.trial.id} seed {result.trial.seed}: {visible(result.reason)}")
@@ -56,7 +58,7 @@ def _print_list(ledger: Ledger) -> None:
     plan_of = {plan.study: plan for plan in plans.all_stored(ledger)}
     results = ledger.results({id for plan in plan_of.values() for id in plan.ids})
     rows = [("study", "arms", "time until decided", "state", "")]
-    files = (*shipped(), *(str(path) for path in sorted(Path().glob("*.toml")) if _is_study(path)))
+    files = (*shipped(), *_study_files())
     workers = cores()
     loaded = {name: _load(name, workers) for name in files}
     today = {outcome[0].plan_hash for outcome in loaded.values() if not isinstance(outcome, BadInput)}
@@ -96,6 +98,18 @@ def _load(name: str, workers: int) -> tuple[Study, str] | BadInput:
         return study, minutes(study, workers)
     except BadInput as error:
         return error
+
+
+def _load_studies(files: Iterable[str]) -> Iterator[Study]:
+    """The studies of those files that have no mistake."""
+    for file in files:
+        with suppress(BadInput):
+            yield loading.load(file, confirmed=True)
+
+
+def _study_files() -> list[str]:
+    """The files of this folder that look like a study's."""
+    return [str(path) for path in sorted(Path().glob("*.toml")) if _is_study(path)]
 
 
 def _is_study(path: Path) -> bool:

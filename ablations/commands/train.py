@@ -128,9 +128,12 @@ class StudyRun:
             )
 
     def _remaining(self) -> tuple[int, str]:
-        """How many trials the next look still needs, and the status line if there are several looks."""
-        status_line = self.scheduler.status_line if len(self.plan.looks) > 1 else ""
-        return len(self.scheduler.pending), status_line
+        """How many trials the next look still needs, and the status line if there are several looks.
+
+        After the last of them it is "": the outcome has it.
+        """
+        missing = len(self.scheduler.pending)
+        return missing, self.scheduler.status_line if missing and len(self.plan.looks) > 1 else ""
 
     def _wants(self, trial: Trial) -> bool:
         """Whether a trial is to start: the scheduler wants it, and it is expected to end in time.

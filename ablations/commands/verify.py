@@ -21,7 +21,6 @@ from ablations.ledger import Ledger
 from ablations.options import VerifyOptions, refuse
 from ablations.runner.parallel import TrialConditions, run_trials
 from ablations.runner.process import plain_reason
-from ablations.study import plan as plans
 from ablations.study.plan import Plan
 from ablations.study.retraining import as_today, find_program, with_files
 from ablations.study.study import Study
@@ -47,8 +46,8 @@ def verify(study: str | Study, options: VerifyOptions) -> int:
             return 1 if bundle.faults else code
     refuse(options, ("trust",), "is for a bundle", "name its .zip, or leave it out")
     ledger = Ledger(options.results)
-    name, program = find_program(study)
-    return replay(plans.stored(name, ledger), ledger, options, partial(with_files, program=program))
+    plan, program = find_program(study, ledger)
+    return replay(plan, ledger, options, partial(with_files, program=program))
 
 
 def replay(

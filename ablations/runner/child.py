@@ -23,6 +23,7 @@ from pathlib import Path
 from bench import plugins
 from bench.errors import BadInput
 from bench.plugin_sources import Reads
+from bench.program.trial import ProgramTrial, files_of
 from bench.trial import Result, Trial, canonical, failure
 
 BAD_INPUT = f"{BadInput.__name__}: "  # how the reason begins of a trial that raised it
@@ -126,7 +127,7 @@ def _run(trial: Trial, task: TaskSpec) -> bytes:
     except BaseException as error:
         resource.setrlimit(resource.RLIMIT_DATA, usual)  # room to report the failure
         traceback.print_exc()
-        return canonical(failure(trial, _reason(error, memory_bytes)).to_dict())
+        return canonical(failure(trial, _reason(error, trial, memory_bytes)).to_dict())
 
 
 def _only_counted_files(
@@ -139,7 +140,7 @@ def _only_counted_files(
     return reads.only(counted, Path(plug_ins[0]).name)
 
 
-def _reason(error: BaseException, memory_bytes: int) -> str:
+def _reason(error: BaseException, trial: Trial, memory_bytes: int) -> str:
     """One line for an exception. torch on a CPU reports lack of memory as a RuntimeError."""
     message = str(error)
     memory = isinstance(error, MemoryError) or "t allocate memory" in message
@@ -151,4 +152,15 @@ def _reason(error: BaseException, memory_bytes: int) -> str:
         return f"out of memory ({message[:MESSAGE_LENGTH]}): {cure}"
     if isinstance(error, BadInput):
         return BAD_INPUT + message[:MESSAGE_LENGTH]
-    return ": ".join(filter(None, (plugins.place(error), type(error).__name__, message[:MESSAGE_LENGTH])))
+    place = _place_in_program(error, trial) or plugins.place(error)
+    return ": ".join(filter(None, (place, type(error).__name__, message[:MESSAGE_LENGTH])))
+
+
+def _place_in_program(error: BaseException, trial: Trial) -> str:
+    """'train.py, line 9' if the error passed through a file of the trial's program; else ''."""
+    if not isinstance(trial, ProgramTrial):
+        return ""
+    names = {path.resolve(): name for name, path in files_of(trial.folder, trial.code).items()}
+    passed = [(Path(f.filename).resolve(), f.lineno) for f in traceback.extract_tb(error.__traceback__)]
+    mine = [f"{names[path]}, line {line}" for path, line in passed if path in names]
+    return mine[-1] if mine else ""

@@ -273,7 +273,13 @@ def _content(trial: Trial) -> bytes:
 
 
 def stored(name: str, ledger: Ledger) -> Plan:
-    """The latest plan of a study. Raises BadInput where it was never run, or where it cannot be read."""
+    """The latest plan of a study, by its name or its file's path.
+
+    Raises BadInput where it was never run, or where it cannot be read.
+    """
+    file = name if name.endswith(".toml") else ""
+    if file:
+        name = load(file, confirmed=True).name
     try:
         if plan := _read(path_of(ledger, name)):
             return plan
@@ -281,10 +287,8 @@ def stored(name: str, ledger: Ledger) -> Plan:
         raise BadInput(error, place=f"study {name!r}", cure=_CURE) from error
     known = ", ".join(plan.study for plan in all_stored(ledger)) or "none"
     cure = f"no shipped study has this name; `unrolled run {name}.toml` runs your own"
-    if name in shipped():
-        cure = f"`unrolled run {name}` runs it"
-    elif name.endswith(".toml"):
-        cure = "give the study's name, which is in the file, and not its path"
+    if file or name in shipped():
+        cure = f"`unrolled run {file or name}` runs it"
     raise BadInput(f"study {name!r} has not been run (studies that were run: {known})", cure=cure)
 
 

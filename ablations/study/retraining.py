@@ -13,7 +13,7 @@ from ablations.study import loading
 from ablations.study import plan as plans
 from ablations.study.plan import Plan
 from ablations.study.study import Study
-from bench.errors import BadInput, plural
+from bench.errors import BadInput, plural, require
 from bench.identity import changes
 from bench.program.trial import ProgramTrial
 from bench.trial import Result, Trial
@@ -71,13 +71,23 @@ def reasons(before: Plan, plan: Plan, todo: Sequence[Trial], ledger: Ledger) -> 
     ]
 
 
-def find_program(study: str | Study) -> tuple[str, ProgramTrial | None]:
-    """A study's name, and its program, if it was declared or is given by the path of a file that has one."""
+def find_program(study: str | Study, ledger: Ledger) -> tuple[Plan, ProgramTrial | None]:
+    """The plan of a study, and its program if it has one.
+
+    Raises BadInput where it has one and only its name is given.
+    """
     if isinstance(study, str) and not study.endswith(".toml"):
-        return study, None
+        plan = plans.stored(study, ledger)
+        require(
+            not plan.of_program,
+            "is a study of a program, and its name does not tell where that lies",
+            place=study,
+            cure="give its file's path in place of the name, or from Python the study itself",
+        )
+        return plan, None
     loaded = loading.load(study, confirmed=True) if isinstance(study, str) else study
     trial = loaded.baseline.trial()
-    return loaded.name, trial if isinstance(trial, ProgramTrial) else None
+    return plans.stored(loaded.name, ledger), trial if isinstance(trial, ProgramTrial) else None
 
 
 def with_files(result: Result, program: ProgramTrial | None) -> Result:

@@ -146,7 +146,7 @@ a program one that it tells, `seconds`, `memory_peak` or, on a GPU, `gpu_memory_
     delta: Annotated[Any, AfterValidator(_check_delta), WithJsonSchema({"type": "number"})]
     """δ, in the metric's unit: a smaller difference counts as none; `"5%"` compares arms by their ratio, \
 which is meant for times"""
-    better: Literal["", "higher", "lower"] = ""
+    better: Literal["higher", "lower"] | None = None
     """whether higher or lower is better, where it is not as known of the name ([Metrics](#metrics))"""
     value: Annotated[Any, AfterValidator(_check_value), WithJsonSchema({"type": "string"})] = "last"
     """what counts of a program's curve: its last value, its best one, or the mean of so many last ones"""
@@ -163,7 +163,7 @@ which is meant for times"""
         """The same as what arms are judged by."""
         ratio = isinstance(self.delta, str)
         delta = float(str(self.delta).rstrip("% "))
-        return Metric(self.name, delta, self.better, ratio)
+        return Metric(self.name, delta, self.better or "", ratio)
 
 
 class ProgramTable(Table):

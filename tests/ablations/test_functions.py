@@ -93,7 +93,10 @@ def test_rows_that_are_yielded_make_a_curve_and_the_baseline_is_what_is_given(
 
 @pytest.mark.parametrize(
     ("old", "new", "told"),
-    [("random.gauss(", "random.gaus(", "AttributeError: "), ("return {", "return 1, {", "returned int")],
+    [
+        ("random.gauss(", "random.gaus(", "line 7: AttributeError: "),
+        ("return {", "return 1, {", "returned int"),
+    ],
 )
 def test_an_error_and_what_is_no_dictionary_are_told_in_one_line(
     module: Callable[[str], ModuleType], old: str, new: str, told: str

@@ -101,9 +101,12 @@ def test_mlflow_has_every_trial_with_its_curve(whole: Path) -> None:
 
 def test_what_is_there_is_not_trained_again_until_the_program_is_edited(trained: Path) -> None:
     assert "0 trained, 15 already there" in call(trained, "run", "mine.toml").stdout
-    assert "earlier code" not in call(trained, "studies").stdout
+    named = (), ("mine",), ("mine.toml",)  # a study is as well given by its file's path
+    assert not any("earlier code" in call(trained, "studies", *name).stdout for name in named)
     (trained / "train.py").write_text(PROGRAM + "# edited\n")
-    assert "earlier code" in call(trained, "studies").stdout
+    assert all("earlier code" in call(trained, "studies", *name).stdout for name in named)
+    listed, by_file = (call(trained, "show", name).stdout for name in ("mine", "mine.toml"))
+    assert listed == by_file and "seed" in listed
     done = call(trained, "run", "mine.toml", "--seeds", "0-1")
     assert "the code was edited: 6 trials to train" in done.stdout
     assert "index.html: is of other seeds or settings and is replaced" in done.stdout
@@ -120,8 +123,9 @@ def test_a_page_s_trials_are_compared_without_naming_arm_and_pair(whole: Path, t
 
 def test_verify_runs_a_program_from_its_file_alone(trained: Path) -> None:
     assert "3 of 3 bit-identical" in call(trained, "verify", "mine.toml", "-n", "3").stdout
-    by_name = call(trained, "verify", "mine", "-n", "1")
-    assert by_name.returncode == 1 and "1 could not be replayed" in by_name.stdout
+    for command in (["verify", "mine"], ["bundle", "mine", "-o", "mine.zip"]):
+        by_name = call(trained, *command)
+        assert by_name.returncode == 2 and "its file's path" in by_name.stderr
     (trained / "train.py").write_text(PROGRAM + "# edited\n")
     edited = call(trained, "verify", "mine.toml", "-n", "1")
     assert edited.returncode == 1 and "the code was edited" in edited.stdout

@@ -87,7 +87,7 @@ def test_an_error_says_place_key_rule_and_cure_also_in_another_process() -> None
         (TOP.format("metrics = []"), "metrics = []: should not be empty"),
         (
             TOP.format("metrics = [{ name = 'valid_loss', delta = 1, better = 'up' }]"),
-            "metrics.0.better = \"up\": should be '', 'higher' or 'lower'",
+            "metrics.0.better = \"up\": should be 'higher' or 'lower'",
         ),
         (TOP.format("metrics = [{ name = 'valid_loss' }]"), "metrics.0.delta: is missing; add this key"),
         (TOP.format("metric = 'valid_loss'"), "'metric': unknown key; did you mean 'metrics'?"),
