@@ -99,8 +99,9 @@ def state(row: ComparedArm) -> str:
 
 def _open(row: ComparedArm, k: Contrast) -> str:
     """How many pairs a contrast has that is not decided, and whether it may get more."""
-    if k.pairs < k.look.looks.last:
-        return f"open after {k.pairs} of {row.max_seeds} seeds"
+    several_looks = len(k.look.looks.numbers) > 1
+    if several_looks and k.pairs < row.max_seeds:
+        return f"open after {k.pairs} of {plural(row.max_seeds, row.noun)}"
     few = f": under {FEWEST_SEEDS} nothing is decided" if k.pairs < FEWEST_SEEDS else ""
     return f"not decided at {plural(k.pairs, row.noun)}{few}"
 
@@ -148,8 +149,9 @@ def tally(c: Comparison) -> str:
     """A phrase that counts the trials of the looks so far: finished, diverged, failed or missing."""
     done, total = sum(row.done for row in c.rows), sum(row.total for row in c.rows)
     if not c.design.plan_hash:
-        gone = total - done
-        return plural(total, "row") + (f", of which {gone} diverged" if gone else "")
+        diverged, failed = sum(row.diverged for row in c.rows), sum(row.failed for row in c.rows)
+        gone = [f"{k} {what}" for k, what in ((diverged, "diverged"), (failed, "failed")) if k]
+        return plural(total, "row") + (f", of which {' and '.join(gone)}" if gone else "")
     ends = {
         "diverged": sum(row.diverged for row in c.rows),
         "failed": sum(row.failed for row in c.rows),

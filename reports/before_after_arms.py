@@ -198,14 +198,16 @@ def _not_shown(verdict: Verdict | None, scale: Scale) -> Iterator[str]:
     if shown_no_worse(c):
         return
     if verdict.direction is Direction.WORSE:
-        yield f"worse on {c.losses} of {c.pairs} seeds, by {scale.measured(c.mean, sign=True)}"
+        median = "a median of " if c.by_median else ""
+        yield f"worse on {c.losses} of {c.pairs} seeds, by {median}{scale.measured(c.estimate, sign=True)}"
     else:
         needed = (
             f"; {seeds_to_show(c)} seeds would mostly show it, if nothing changed" if c.seeds_needed else ""
         )
         if len(c.differences) < FEWEST_SEEDS:
             which = "finished on both sides" if c.given_convergence else "in common"
-            yield f"{len(c.differences)} seeds {which}; under {FEWEST_SEEDS} nothing is decided{needed}"
+            few = f"{plural(len(c.differences), 'seed')} {which}"
+            yield f"{few}; under {FEWEST_SEEDS} nothing is decided{needed}"
         else:
             zone, end = scale.within(c.delta), scale.measured(_worst_end(c), sign=True)
             yield f"not shown to be less than {zone} worse: the interval reaches {end}{needed}"

@@ -1,7 +1,7 @@
 """The answer to a study's question: a short list in everyday words, made from means and verdicts."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 from pathlib import PurePath
 from typing import NamedTuple
@@ -19,7 +19,6 @@ from reports.statistics.verdicts import Direction, Size, Verdict, verdicts
 from reports.statistics.wording import divergence
 
 NAMED = 3  # arms of each verdict that the answer names before it counts the others
-"""The settings that decide which words are asked for."""
 Key = frozenset[tuple[str, Scalar]]  # an arm's other settings, by which it is found again on another task
 Arms = Mapping[Key, ComparedArm]
 
@@ -185,7 +184,7 @@ def _list_levels(rows: Sequence[tuple[Markup, ComparedArm]], c: Comparison) -> M
 
 
 def _tell_effects(findings: Sequence[Finding], c: Comparison) -> list[Markup]:
-    """A line for each large effect, then one for all that differ by less than δ, and one for what is open."""
+    """Lines on large effects, on equal arms, on all that differ by less than δ, and on what is open."""
     lines: list[Markup] = []
     for direction in (Direction.BETTER, Direction.WORSE):
         changed = [x for x in findings if x.verdict.effect == direction]
@@ -194,7 +193,7 @@ def _tell_effects(findings: Sequence[Finding], c: Comparison) -> list[Markup]:
     for x in findings:
         if x.verdict.contrast.identical:
             base = _name(x.against or c.rows[0].arm.name)
-            lines.append(Markup("{} equals {}, bit for bit").format(x.name, base))
+            lines.append(Markup("{} equals {} on every {}").format(x.name, base, c.design.noun))
     small = [x for x in findings if x.verdict.size is Size.LESS and not x.verdict.contrast.identical]
     if small:
         least = c.scale.within(c.metric.delta)
@@ -221,19 +220,35 @@ def _tell_changes(findings: Sequence[Finding], c: Comparison) -> list[Markup]:
         ends = c.scale.from_to(x.verdict.interval, sizes=True)
         change = c.scale.size(x.verdict.contrast.estimate or 0.0, x.verdict.interval)
         effect = f"{verb} {change} {c.scale.difference}"
-        if x.verdict.direction is Direction.NONE or math.isinf(size(x.verdict)):
+        if not _has_effect(x):
             effect, ends = divergence(x.verdict), ""
         k = x.verdict.contrast
         median = f"median; {k.arm_diverged} of {k.pairs} diverged" if ends and k.given_convergence else ""
         remarks = "; ".join(filter(None, (median, x.beside)))
         remarks = f" ({remarks})" if remarks else ""
         lines.append(Markup("{} {}{} {}{}").format(x.name, effect.rstrip(), against, ends, remarks).rstrip())
-    if rest := findings[len(shown) :]:
-        verb = _verb(rest[0].verdict, False, c)[0].removesuffix("s")
-        effects = sorted((x.verdict.contrast.estimate or 0.0 for x in rest), key=abs)
-        low, high = c.scale.size(effects[0]), c.scale.size(effects[-1])
-        lines.append(Markup(f"{len(rest)} others {verb} {low} to {high} {c.scale.difference}".rstrip()))
+    lines += _count_changes(findings[len(shown) :], c)
     return lines
+
+
+def _count_changes(findings: Sequence[Finding], c: Comparison) -> Iterator[Markup]:
+    """Arms that differ in one direction, counted: those with an effect, and those that only diverge."""
+    effects = sorted((x.verdict.contrast.estimate or 0.0 for x in findings if _has_effect(x)), key=abs)
+    if effects:
+        verb = _verb(findings[0].verdict, False, c)[0]
+        ends = dict.fromkeys((c.scale.size(effects[0]), c.scale.size(effects[-1])))
+        yield Markup(f"{_others(len(effects), verb)} {' to '.join(ends)} {c.scale.difference}".rstrip())
+    if diverged := len(findings) - len(effects):
+        yield Markup(f"{_others(diverged, 'differs')} by how often seeds diverge")
+
+
+def _others(number: int, verb: str) -> str:
+    """A number of arms with their verb: "1 other gains", "3 others gain"."""
+    return f"1 other {verb}" if number == 1 else f"{number} others {verb.removesuffix('s')}"
+
+
+def _has_effect(x: Finding) -> bool:
+    return x.verdict.direction is not Direction.NONE and math.isfinite(size(x.verdict))
 
 
 def _verb(v: Verdict, rung: bool, c: Comparison) -> tuple[str, str]:

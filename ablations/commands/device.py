@@ -6,7 +6,7 @@ from typing import NamedTuple
 from ablations.options import PlaceOptions, PlanOptions
 from ablations.study.study import Study
 from bench.devices import Usable, cores, usable
-from bench.errors import BadInput, plural
+from bench.errors import BadInput, plural, require
 from bench.nvidia import Gpu
 from reports.formats import duration
 
@@ -59,6 +59,9 @@ def choose_device(study: Study, options: PlanOptions, before: str) -> Device:
     kind = asked or before
     source = "as --device says" if asked else "as its stored plan has it" if before else ""
     if options.cluster:
+        keep = study.file.program.keep if study.file.program else ()
+        stays, cure = "its files would stay on the workers", "leave it out, or train without --cluster"
+        require(not keep, stays, place="[program]", key="keep", cure=cure)
         why = source or "on a cluster, unless --device cuda is given"
         return Device(kind or "cpu", why, workers or cores())
     if asked == "cpu":

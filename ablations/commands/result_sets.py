@@ -18,6 +18,7 @@ from ablations.ledger import Ledger, explaining_misread, read_required, unseal
 from ablations.mlflow.database import public
 from ablations.mlflow.experiment import EndedRun, read_ended_runs
 from ablations.mlflow.fields import MACHINE, metric_key
+from ablations.study.loading import AA_NAME, AA_OFFSET
 from ablations.study.plan import PLAN, Plan, PlannedArm
 from bench.differences import measured
 from bench.errors import BadInput, require, suggestion, visible
@@ -26,7 +27,7 @@ from bench.trial import Result, canonical, trial_type
 from reports.before_after import ResultSet
 from reports.before_after_arms import WAITING
 
-_ASKED = ("study", "question", "about", "metrics", "seeds", "looks", "hash", "command", "trainer")
+_ASKED = ("study", "question", "about", "metrics", "seeds", "looks", "decide", "hash", "command", "trainer")
 """The parts of a plan that are read, beside its arms."""
 _MISREAD = "is damaged, or of no known format", "run its study again"
 
@@ -76,8 +77,9 @@ def _of_ledger(source: str, study: str, metric: str) -> ResultSet:
     pending = SeedScheduler(plan, {id: result for id, (_, result) in trained.items()}).pending
     rows = []
     for arm in plan.arms:
+        offset = AA_OFFSET if arm.name == AA_NAME else 0
         waiting = [seed for id, (owner, seed) in arm_and_seed.items() if owner is arm and id in pending]
-        rows += [{"arm": arm.name, "seed": seed, "status": WAITING} for seed in waiting]
+        rows += [{"arm": arm.name, "seed": seed + offset, "status": WAITING} for seed in waiting]
         for id in arm.trials.values():
             if found := trained.get(id):
                 # by the trial's own seed, as MLflow has it: the A/A arm's are not the plan's

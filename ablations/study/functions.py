@@ -39,7 +39,7 @@ def function_tables(
             cure=f"give one, or baseline={{{name!r}: …}}",
         )
     file, module = _find(inspect.unwrap(function), place)
-    folder = file.parents[module.count(".")]
+    folder = file.parents[module.count(".") + (file.name == "__init__.py")]
     files = [Path(source).resolve() for source in sources_of(sys.modules[function.__module__], ()).files]
     code = [str(path.relative_to(folder)) if path.is_relative_to(folder) else str(path) for path in files]
     program = {"function": f"{module}:{function.__name__}", "folder": str(folder), "code": code}

@@ -21,7 +21,7 @@ from bench.trial import canonical
 
 LIMIT = 10_000  # trials that are planned without a confirmation
 
-LOOKS = 10, 15, 20, 30, 40  # of a study that gives neither looks nor seeds, and does not tune
+LOOKS = 10, 15, 20, 30, 40  # of a study that gives neither looks nor seeds; the first alone where it tunes
 FEWEST = 5  # seeds of the earliest look
 MOST_LOOKS = 20  # looks of a study: their distribution is simulated, in seconds
 
@@ -139,7 +139,8 @@ def _study(file: StudyFile, path: str, confirmed: bool) -> Study:
     if most > LIMIT and not confirmed:
         count = f"{most:,}" if most < 10**18 else "more than 10^18"
         raise BadInput(
-            f"plans up to {count} trials, more than {LIMIT:,}", cure="take levels out, or confirm with --yes"
+            f"plans up to {count} trials, more than {LIMIT:,}",
+            cure="take levels out, or run a study's file with --yes",
         )
     arms = _merged(_arms(file, seeds))
     with error_context("[tuning]"):

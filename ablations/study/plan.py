@@ -104,7 +104,7 @@ class Plan:
 
     @property
     def arm_and_seed(self) -> dict[str, tuple[PlannedArm, int]]:
-        """Every trial's arm and seed by identity, in the order of running: declared, searches, winners.
+        """Every trial's arm and seed by identity, seed by seed: those declared, of searches, of winners.
 
         Where the winning level is the one that the arm declares, the winner's trials are the arm's own: they
         are given once, as declared.
@@ -118,12 +118,12 @@ class Plan:
 
     @property
     def arm_names(self) -> dict[str, str]:
-        """The name of every trial's arm by identity, in the order of running."""
+        """The name of every trial's arm by identity."""
         return {id: arm.name for id, (arm, _) in self.arm_and_seed.items()}
 
     @property
     def ids(self) -> list[str]:
-        """The identity of every trial, in the order of running."""
+        """The identity of every trial, in the order of `arm_and_seed`."""
         return list(self.arm_and_seed)
 
     @property
@@ -142,7 +142,7 @@ _COPIED = ("question", "about", "metrics", "seeds", "looks", "decide", "trainer"
 
 
 def make_plan(study: Study, command: str, device: str = "cpu") -> tuple[Plan, list[Trial]]:
-    """The plan of a study on a device under today's code and data, and its trials in the order of running.
+    """The plan of a study on a device under today's code and data, and its trials in the order of `ids`.
 
     Where the study tunes, the trials of the searches are among them and the winners' are not: see `settle`.
     """

@@ -186,7 +186,7 @@ of its output that are JSON objects"""
     packages: Patterns = ()
     """packages whose versions count; by default those that the code imports"""
     keep: Patterns = ()
-    """patterns of files in `{out}` that stay, in the folder `kept` of the results"""
+    """patterns of files in `{out}` that stay, in the folder `kept` of the results; not on a cluster"""
     threads: Annotated[int, Field(ge=1, le=1024)] = 1
     """CPU threads of a trial"""
     disk: Annotated[int, Field(ge=1)] = 1024

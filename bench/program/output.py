@@ -32,10 +32,11 @@ class Told:
         self._rows = path.open("a", encoding="utf-8", buffering=1)
 
     def add(self, row: Mapping[str, Any]) -> None:
-        """Take a row: numbers by name. Other values are left out."""
+        """Take a row: numbers by name, also those of arrays and tensors. Other values are left out."""
         if isinstance(row.get("settings"), Mapping):
             self.settings |= row["settings"]
-        numbers = {str(name): float(x) for name, x in row.items() if _is_number(x)}
+        told = {str(name): _number(x) for name, x in row.items() if not isinstance(x, str | bool)}
+        numbers = {name: x for name, x in told.items() if x is not None}
         if self._rows:
             print(json.dumps({**row, **numbers}, default=str, skipkeys=True), file=self._rows)
         step = next((numbers[name] for name in STEPS if name in numbers), None)
@@ -96,12 +97,9 @@ def _rows(path: Path, text: str) -> Iterable[Mapping[str, Any]]:
             return filter(None, map(row_of, text.splitlines()))
 
 
-def _number(cell: Any) -> float | None:
+def _number(value: Any) -> float | None:
+    """A number, the only one of an array or a tensor included; None for anything else."""
     try:
-        return float(cell)
-    except (TypeError, ValueError):
+        return float(value)
+    except (TypeError, ValueError, OverflowError, RuntimeError):  # torch raises the last one
         return None
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)

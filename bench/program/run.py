@@ -33,8 +33,8 @@ THREADS = ("OMP", "MKL", "OPENBLAS", "NUMEXPR")
 """Prefixes of the environment variables that set the threads of libraries: OMP_NUM_THREADS and so on."""
 
 MEASURED = "seconds", "memory_peak"
-MEASURED_ON_A_GPU = (*MEASURED, "gpu_memory_peak")  # the last one is measured by `ablations.runner.gpus`
 """Metrics that every program has."""
+MEASURED_ON_A_GPU = (*MEASURED, "gpu_memory_peak")  # the last one is measured by `ablations.runner.gpus`
 
 LINE_BYTES = 1 << 20  # a longer line is read as several
 CHECK_SECONDS = 1.0  # between two checks of the size of a program's folder
@@ -216,8 +216,9 @@ def _call(trial: ProgramTrial, out: Path, told: Told) -> float:
 def _import(name: str, folder: str) -> ModuleType:
     """Import a module from a folder, even if another one of its name is installed."""
     sys.path.insert(0, folder)
-    spec = importlib.util.spec_from_file_location(name, Path(folder, f"{name}.py"))
-    if "." in name or spec is None or spec.loader is None:
+    file = Path(folder, f"{name}.py")
+    spec = importlib.util.spec_from_file_location(name, file) if file.is_file() else None
+    if spec is None or spec.loader is None:  # a package, or a module of one
         return importlib.import_module(name)
     module = sys.modules[name] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -272,9 +273,11 @@ def _other_settings(trial: ProgramTrial, told: Told) -> str:
 
 
 def _keep(trial: ProgramTrial, out: Path) -> None:
-    """Move the files that match `trial.keep` to the folder `kept` beside that of the checkpoints."""
-    for pattern in trial.keep:
-        for path in sorted(out.rglob(pattern)):
+    """Move files that match `trial.keep`, and all in folders that do, to `kept` beside the checkpoints."""
+    matches = {path for pattern in trial.keep for path in out.rglob(pattern)}
+    within = {path for folder in matches if folder.is_dir() for path in folder.rglob("*")}
+    for path in sorted(matches | within):
+        if path.is_file():
             target = out.parents[1] / "kept" / trial.id / path.relative_to(out)
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.move(path, target)

@@ -38,11 +38,11 @@ class Interval:
     level: float
 
     def shifted(self, by: float) -> "Interval":
-        """The same for a level that is `by` higher."""
+        """Both ends moved up by `by`."""
         return Interval(self.low + by, self.high + by, self.level)
 
     def exp(self) -> "Interval":
-        """Exp of both ends: of logarithms, what they are of."""
+        """Of an interval of logarithms: the interval of what they are of."""
         return Interval(exp(self.low), exp(self.high), self.level)
 
 
@@ -69,7 +69,7 @@ class Contrast:
     arm_diverged: int
     baseline_diverged: int
     both_diverged: int
-    identical: bool  # the same value on every seed: "bitwise identical"
+    identical: bool  # every pair converged, and its sides have the same value
     constant: bool  # the same difference on every seed, so that a t test has no spread to go by
     arm_mean: float | None
     baseline_mean: float | None
@@ -117,7 +117,7 @@ class Contrast:
 
     @property
     def equivalence_p(self) -> float:
-        """The p that the difference lies within ±δ: 0 if bitwise identical, 1 with diverged seeds."""
+        """The p that the difference lies within ±δ: 0 if all values are the same, 1 with diverged seeds."""
         if self.identical:
             return 0.0
         return 1.0 if self.given_convergence else max(self._tails(-self.delta)[0], self._tails(self.delta)[1])
@@ -261,7 +261,7 @@ def contrast(
         arm_diverged=int((~np.isfinite(a)).sum()),
         baseline_diverged=int((~np.isfinite(b)).sum()),
         both_diverged=int((~np.isfinite(a) & ~np.isfinite(b)).sum()),
-        identical=bool(a.size and (a == b).all()),
+        identical=bool(a.size and np.isfinite(a).all() and (a == b).all()),
         **_describe_pairs(seeds, a, b),
     )
 

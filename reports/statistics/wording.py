@@ -19,7 +19,7 @@ def sentence(v: Verdict, arm: str, baseline: str, scale: Scale, *, correction: s
     """
     c = v.contrast
     if c.identical:
-        parts = [f"bitwise identical on every one of {c.pairs} seeds", _failures(c)]
+        parts = [f"the same value on every one of {c.pairs} seeds", _failures(c)]
     else:
         better = f"better on {c.wins} of {plural(c.pairs, 'seed')}"
         parts = [_effect(v, scale), f"{correction} p {p_value(v.difference.p)}", better, divergence(v)]

@@ -37,9 +37,12 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], M
     (tmp_path / "helper.py").write_text("scale = 0.1\n")
     monkeypatch.delitem(sys.modules, "helper", raising=False)
 
-    def imported(code: str) -> ModuleType:
+    def imported(code: str, *, package: bool = False) -> ModuleType:
         name = f"mine_{next(_NUMBER)}"
-        (tmp_path / f"{name}.py").write_text(code)
+        file = tmp_path / name / "__init__.py" if package else tmp_path / f"{name}.py"
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(code)
+        importlib.invalidate_caches()
         return importlib.import_module(name)
 
     return imported
@@ -70,6 +73,11 @@ def test_a_study_of_a_function_is_verified_and_bundled_from_python(
     bundle(declared, tmp_path / "mine.zip")
     assert not verify(f"{tmp_path}/mine.zip"), "its code is someone else's"
     assert verify(f"{tmp_path}/mine.zip", VerifyOptions(number=1, trust=True))
+
+
+def test_a_function_of_a_package_is_trained(module: Callable[..., ModuleType]) -> None:
+    outcome = studied(module(CODE, package=True), one_at_a_time={"deep": [True]})
+    assert outcome.results.status.tolist() == ["done"] * 4
 
 
 def test_an_edit_of_a_module_that_it_imports_trains_it_again(

@@ -6,6 +6,7 @@ from synthetic import compare_table, text_of
 
 from bench.errors import BadInput
 from bench.metric import Metric
+from reports.answer import state, tally
 from reports.comparison import Comparison
 from reports.elsewhere import Columns, unnamed_failures
 from reports.render import render
@@ -73,6 +74,20 @@ def test_rows_without_a_partner_are_listed_by_their_own_names_and_not_compared(t
     assert found.rows[1].contrast.pairs == 8
     for text in (screen(found), comparison_markdown(found), text_of(render(found, tmp_path))):
         assert "2: 2 rows without a partner: ID 3, 6" in text
+
+
+@pytest.mark.parametrize("pairs", [3, 6])
+def test_a_table_gets_no_further_pairs_and_says_where_they_are_too_few(pairs: int) -> None:
+    unlike = SLEEP.assign(extra=[*range(10), *(i + 3 * (-1) ** i for i in range(10))])
+    row = sleep("ID", unlike[pairs >= SLEEP.ID]).rows[1]
+    few = ": under 5 nothing is decided" if pairs < 5 else ""
+    assert state(row) == f"not decided at {pairs} IDs{few}"
+
+
+def test_a_table_counts_the_rows_that_diverged_and_those_that_failed() -> None:
+    diverged = (RUNS.group == "2") & (RUNS.ID == 0)
+    rows = failing(2, "1").assign(extra=failing(2, "1").extra.mask(diverged, float("inf")))
+    assert tally(sleep("ID", rows)) == "32 rows, of which 1 diverged and 2 failed"
 
 
 def test_an_infinite_value_counts_as_the_worst_and_decides_nothing_by_a_mean() -> None:

@@ -295,11 +295,11 @@ LOOKS = {"looks": (10, 15, 20, 30, 40)}
 CHANGES = {"worse": {"lr": 0.1}, "alike": {"lr": 0.2}}
 
 
-def looked(folder, *, base, code="v1", delta=0.02, **arms):
+def looked(folder, *, base, code="v1", delta=0.02, decide="direction", **arms):
     """A ledger in which every arm has this many seeds; `worse` is .2 worse than the baseline."""
     effects, counts = {"base": 0.0, "worse": 0.2, "alike": 0.0}, {"base": base, **arms}
     whole = {name: [trained(s, effects[name], f"{code}{name}") for s in range(40)] for name in counts}
-    plan = planned(whole, CHANGES, metrics=(Metric("valid_loss", delta),), **LOOKS)
+    plan = planned(whole, CHANGES, metrics=(Metric("valid_loss", delta),), decide=decide, **LOOKS)
     return kept(folder, plan, {name: whole[name][:n] for name, n in counts.items()}).root
 
 
@@ -318,6 +318,13 @@ def test_a_candidate_whose_open_contrast_could_go_on_is_interrupted(tmp_path, ga
     assert "✗ base: has no result for seed 12, 13, 14: run the study to its end" in said
     whole = looked(tmp_path / "c", base=40, alike=40, code="v2", delta=0.0005)
     assert "has no result" not in gate(before, whole)[1]  # open, but there is no further look
+
+
+def test_what_a_plan_asks_of_a_contrast_says_whether_results_are_missing(tmp_path, gate) -> None:
+    before = looked(tmp_path / "a", base=10, worse=10, delta=0.2)
+    for decide, code in (("direction", 0), ("size", 3)):  # worse it is, whether by more than δ is open
+        after = looked(tmp_path / decide, base=10, worse=10, code="v2", delta=0.2, decide=decide)
+        assert gate(before, after)[0] == code
 
 
 def test_a_candidate_that_stopped_before_its_first_look_is_interrupted(tmp_path, gate) -> None:

@@ -47,7 +47,9 @@ for step in range(first, 6):
     saved.write_text(str(step + 1))
     if step == 2 and first == 0:
         os.kill(os.getpid(), signal.SIGKILL)
-(out / "model.png").write_text("picture")
+(out / "last").mkdir(exist_ok=True)
+for name in ("model.png", "last/model.pt"):
+    (out / name).write_text("kept")
 print(json.dumps({"began": first}))
 """
 
@@ -55,11 +57,12 @@ print(json.dumps({"began": first}))
 def test_a_killed_program_goes_on_from_its_own_checkpoint_and_its_folder_goes_when_it_ends(
     tmp_path: Path,
 ) -> None:
-    result = run(tmp_path, CHECKPOINTED, keep=("*.png",), take={"loss": "max"})
+    result = run(tmp_path, CHECKPOINTED, keep=("*.png", "last", "last/*"), take={"loss": "max"})
     assert result.done and result.attempts == 2 and result.metrics["began"] == 3
     assert [step for step, _ in result.curves["loss"]] == [0, 1, 2, 3, 4, 5]
     assert result.metrics["loss"] == 4, "the best value, which was told before the kill"
-    assert [path.name for path in (tmp_path / "results" / "kept").rglob("*.*")] == ["model.png"]
+    kept = sorted(tmp_path.glob("results/kept/*/**/*.*"))
+    assert [path.parts[-2:] for path in kept] == [("last", "model.pt"), (result.trial.id, "model.png")]
     assert not list((tmp_path / "results" / "checkpoints").iterdir())
 
 

@@ -3,7 +3,9 @@
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
 from bench.errors import BadInput
 from bench.program.output import Told, read, row_of
@@ -26,6 +28,12 @@ def test_a_line_that_is_no_json_object_is_log(line: str) -> None:
 def test_numbers_alone_are_metrics() -> None:
     found = told({"loss": 1, "name": "a", "ok": True, "none": None, "list": [1], "nan": math.nan})
     assert found.last.keys() == {"loss", "nan"} and not found.curves
+
+
+def test_the_only_number_of_an_array_or_a_tensor_is_a_metric() -> None:
+    arrays = {"f1": np.float32(0.5), "count": np.int64(3), "loss": torch.tensor([0.25])}
+    found = told({**arrays, "all": np.ones(2), "grid": torch.ones(2)})
+    assert found.last == {"f1": 0.5, "count": 3.0, "loss": 0.25}
 
 
 def test_a_step_that_is_told_again_after_a_restart_counts_once() -> None:

@@ -173,8 +173,13 @@ def test_nothing_bad_is_claimed_of_an_arm_whose_baseline_diverges_more_often() -
 
 def test_identical_arms_are_equivalent() -> None:
     assert sentence(judged(differing(0.0, 0.0)), "nn.LSTM", "ours", NATS) == (
-        "≡ the same within δ — nn.LSTM against ours: bitwise identical on every one of 10 seeds; no failures."
+        "≡ the same within δ — nn.LSTM against ours: the same value on every one of 10 seeds; no failures."
     )
+
+
+def test_arms_that_diverge_on_every_seed_are_not_the_same() -> None:
+    gone = dict.fromkeys(range(10), math.inf)
+    assert judged(contrast(gone, gone, delta=0.02)).kind == "open"
 
 
 def test_a_diverged_seed_leaves_no_equivalence() -> None:
