@@ -4,11 +4,8 @@ So each arm of a comparison has the environment that it has in real use (malloc'
 arm finds what another one left, and arms take turns without starting anew.
 """
 
-import ctypes
 import json
 import os
-import resource
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -147,27 +144,6 @@ def seeds(count: int, model: str, workers: int) -> dict[str, float]:
 def result(model: str, epochs: int) -> dict[str, Any]:
     """A whole result, as the ledger keeps it."""
     return json.loads(canonical(run_trial(spec_of(model).trial(epochs=epochs)).to_dict()))
-
-
-def cpu(command: list[str], folder: str, results: str) -> dict[str, float]:
-    """CPU seconds of a command and of all that it started, the orphans too: this process adopts them."""
-    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    before = _children()
-    where = ["--results", results, "--out", f"{results}-reports"]
-    environment = {**os.environ, "MLFLOW_TRACKING_URI": f"sqlite:///{results}.db"}
-    subprocess.run([*command, *where], cwd=folder, env=environment, check=True, stdout=sys.stderr)
-    with suppress(ChildProcessError):
-        while True:
-            os.wait()
-    return {"seconds": _children() - before}
-
-
-PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
-
-
-def _children() -> float:
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
 
 
 def machine() -> dict[str, Any]:

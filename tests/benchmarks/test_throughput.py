@@ -56,7 +56,7 @@ def test_what_growth_costs(benchmark, profile, ours):
                     size = sizes[what] * 2**step
                     words = {"updates": 2 if benchmark.disabled else 20, what: size}
                     note(family, what, size, ours.ask("pace", model=family, **words)["update"])
-            workers = cores()
+            workers = 1 if benchmark.disabled else cores()
             seconds = ours.ask("seeds", count=2**step * workers, model="lm4", workers=workers)["seconds"]
             note("lm4", "seeds", 2**step * workers, seconds)
 

@@ -16,8 +16,8 @@ SCRATCH = ("lstm-gates", "lstm-chunk", "gru-after", "gru-before")
 @pytest.mark.parametrize("model", [*CHAPTER, *SCRATCH])
 def test_seconds_a_trial(benchmark, profile, ours, theirs, model):
     """A few epochs are timed. A whole trial is its start and as many of them as the chapter trains."""
-    if benchmark.disabled and model not in ("lm1", "lm7"):
-        pytest.skip("not measured: one with one target and one with all will do")
+    if benchmark.disabled and model != "lm7":
+        pytest.skip("not measured: one will do")
     peers = ("notebook", "script") if model in CHAPTER else ()
     spec, seconds = spec_of(model), {arm: [] for arm in ("loop", "learner", *peers)}
     epochs = spec.settings["epochs"]
@@ -48,7 +48,7 @@ def test_the_notebook_trains_on_the_cpu_also_where_there_is_a_gpu(monkeypatch):
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "current_device", lambda: "cuda:0")
-    assert peers.notebook("lm1", epochs=1, workers=0).loss < 2  # on a GPU that is not there it would raise
+    assert peers.notebook("lm4", epochs=1, workers=0).loss < 3.4  # ln 30; on no GPU it would raise
 
 
 @pytest.fixture
