@@ -23,15 +23,14 @@ import numpy as np
 import pandas as pd
 
 from ablations.commands import study_tables
-from ablations.commands.plan import load_studies
-from ablations.commands.report import compare_plan
 from ablations.commands.study_tables import shipped as shipped
 from ablations.ledger import Ledger
 from ablations.options import RunOptions, StoredOptions, VerifyOptions
 from ablations.study import chapter, seeds, study
 from ablations.study import plan as plans
-from ablations.study.loading import declare
+from ablations.study.loading import declare, load_studies
 from ablations.study.retraining import find
+from ablations.training.comparison import compare_plan
 from bench import plugins as plugins_
 from bench.chapter.retrained import as_found, retrained
 from bench.chapter.trial import ChapterTrial

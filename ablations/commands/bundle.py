@@ -15,14 +15,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from ablations import run_folder
-from ablations.commands.plan import load_plugins
-from ablations.commands.report import compare_plan, read, render
 from ablations.ledger import Ledger, read_required
 from ablations.options import StoredOptions
 from ablations.study import plan as plans
+from ablations.study.loading import load_plugins
 from ablations.study.plan import Plan
 from ablations.study.retraining import as_today, find_program, with_files
 from ablations.study.study import Study
+from ablations.training.comparison import compare_plan, read, render
 from bench.chapter.text import BIBLE, HUMAN_NUMBERS
 from bench.chapter.trial import ChapterTrial
 from bench.errors import BadInput, plural, require

@@ -19,11 +19,11 @@ from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 from ablations.commands.bundle import DESCRIPTION, below
-from ablations.commands.report import compare_plan, read, render
 from ablations.ledger import Ledger
 from ablations.study import plan as plans
 from ablations.study.plan import Plan
 from ablations.study.retraining import with_files
+from ablations.training.comparison import compare_plan, read, render
 from bench import plugins
 from bench.chapter.identity import package_hash
 from bench.chapter.trial import ChapterTrial

@@ -6,12 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from ablations.commands import result_sets, study_tables, tables
-from ablations.commands.plan import load_plugins, load_studies, print_plans
-from ablations.commands.report import render
+from ablations.commands.plan import print_plans
 from ablations.commands.run import run_studies
 from ablations.mlflow.database import public
 from ablations.options import CompareOptions, refuse
-from ablations.study.loading import declare
+from ablations.study.loading import declare, load_plugins, load_studies
+from ablations.training.comparison import render
 from bench.chapter.models.registry import ZOO, spec_of
 from bench.errors import plural, require, suggestion
 from bench.files import save

@@ -1,22 +1,17 @@
-"""`unrolled plan`: choose studies, and print their trials, costs and power. Nothing is trained."""
+"""`unrolled plan`: print the trials of studies, their costs and power. Nothing is trained."""
 
-import sys
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
 
-from ablations.commands.device import Device, choose_device
 from ablations.ledger import Ledger
-from ablations.options import PlanOptions, parse_set
-from ablations.study import loading
+from ablations.options import PlanOptions
 from ablations.study import plan as plans
-from ablations.study.errors import error_context
-from ablations.study.loading import FEWEST
+from ablations.study.loading import FEWEST, load_studies
 from ablations.study.study import Study
-from ablations.study.study_file import shipped
-from bench import plugins
+from ablations.training.device import Device, choose_device
 from bench.devices import cores
-from bench.errors import BadInput, plural, visible
+from bench.errors import plural, visible
 from reports.formats import duration, listed
 
 TRUTHS = "nothing differs", "every difference is δ", "every difference is 2 δ"
@@ -24,42 +19,6 @@ TRUTHS = "nothing differs", "every difference is δ", "every difference is 2 δ"
 SPREAD = 1.5
 """SD of the pairs' differences, in δ, where no results are there yet: as between most arms of `toggles`."""
 HOUR = 3600.0
-
-
-def load_studies(studies: Sequence[str | Study], options: PlanOptions) -> Iterator[Study]:
-    """Studies, by name, file or declared, changed by --plugin, --seeds, --set and --corpus.
-
-    Raises BadInput.
-    """
-    load_plugins(options.plugin)
-    sets = [parse_set(text) for text in options.set]
-    if options.corpus is not None:
-        if not options.corpus.strip() or "corpus" in dict(sets):
-            raise BadInput(
-                "is not one text",
-                place=f"--corpus {options.corpus!r}",
-                cure="give one text, by its name or path, and once",
-            )
-        sets.append(("corpus", [options.corpus]))
-    for given in shipped() if list(studies) == ["all"] else studies:
-        study = loading.load(given, confirmed=options.yes) if isinstance(given, str) else given
-        if options.seeds is not None or sets:
-            study = loading.override(study, options.seeds, sets, confirmed=options.yes)
-        if study.name != given and study.name in shipped():
-            message = (
-                f"{study.path}: is called {study.name!r} as a shipped study is, and takes its report's place"
-            )
-            print(f"{visible(message)}; change `name` to keep both", file=sys.stderr)
-        for arm in study.arms:
-            with error_context(f"arm {arm.name!r}"):
-                arm.trainer.check_data(arm.settings)
-        yield study
-
-
-def load_plugins(files: Sequence[str]) -> None:
-    """Load files of the user's, which register models and regularisers."""
-    for name in files:
-        plugins.load(name)
 
 
 def print_plans(studies: Sequence[str | Study], options: PlanOptions) -> int:
@@ -183,7 +142,7 @@ def _measured_so_far(study: Study, ledger: Ledger) -> tuple[dict[str, float], di
     """
     if not plans.is_stored(study.name, ledger):
         return {}, {}
-    from ablations.commands.report import design_of_plan
+    from ablations.training.comparison import design_of_plan
     from reports.contrast_decisions import decide_looks  # scipy: not without results
 
     plan, first = plans.stored(study.name, ledger), study.metrics[0].name

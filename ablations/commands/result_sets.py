@@ -12,7 +12,6 @@ from typing import Any
 
 import pandas as pd
 
-from ablations.commands.seed_scheduler import SeedScheduler
 from ablations.commands.tables import TABLES
 from ablations.ledger import Ledger, explaining_misread, read_required, unseal
 from ablations.mlflow.database import public
@@ -20,6 +19,7 @@ from ablations.mlflow.experiment import EndedRun, read_ended_runs
 from ablations.mlflow.fields import MACHINE, metric_key
 from ablations.study.loading import AA_NAME, AA_OFFSET
 from ablations.study.plan import PLAN, Plan, PlannedArm
+from ablations.training.seed_scheduler import SeedScheduler
 from bench.differences import measured
 from bench.errors import BadInput, require, suggestion, visible
 from bench.machine_kind import kind

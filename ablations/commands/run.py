@@ -9,19 +9,21 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 from ablations import run_folder
-from ablations.commands.device import choose_device
-from ablations.commands.first_trials import check_first_trials
-from ablations.commands.plan import load_studies, print_plans
-from ablations.commands.report import compare_plan, index, prepare_folder, read, render, report_parts
-from ablations.commands.seed_scheduler import SeedScheduler
-from ablations.commands.train import Budget, StudyRun, try_first_batches, untried_arms
+from ablations.commands.plan import print_plans
+from ablations.commands.report import index, prepare_folder, report_parts
 from ablations.ledger import Ledger
 from ablations.mlflow.database import tracking_uri
 from ablations.mlflow.writer import Writer
 from ablations.options import RunOptions
 from ablations.study import plan as plans
 from ablations.study import retraining
+from ablations.study.loading import load_studies
 from ablations.study.study import Study
+from ablations.training.comparison import compare_plan, read, render
+from ablations.training.device import choose_device
+from ablations.training.first_trials import check_first_trials
+from ablations.training.seed_scheduler import SeedScheduler
+from ablations.training.study_run import Budget, StudyRun, try_first_batches, untried_arms
 from bench.differences import is_clock
 from bench.errors import plural, visible
 from bench.trial import Result

@@ -7,14 +7,14 @@ from operator import itemgetter
 from pkgutil import resolve_name
 
 from ablations.commands import chapter
-from ablations.commands.plan import load_plugins
-from ablations.commands.report import PRESENTATIONS
-from ablations.commands.seed_scheduler import SeedScheduler
 from ablations.ledger import Ledger
 from ablations.options import ShowOptions
 from ablations.study import plan as plans
+from ablations.study.loading import load_plugins
 from ablations.study.plan import Plan
 from ablations.study.retraining import find
+from ablations.training.comparison import PRESENTATIONS
+from ablations.training.seed_scheduler import SeedScheduler
 from bench.differences import is_clock
 from bench.errors import BadInput, visible
 from bench.trial import Result

@@ -8,16 +8,17 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from ablations.commands.plan import load_plugins, minutes
-from ablations.commands.report import compare_plan
-from ablations.commands.seed_scheduler import SeedScheduler
+from ablations.commands.plan import minutes
 from ablations.ledger import Ledger
 from ablations.options import StoredOptions
 from ablations.study import loading
 from ablations.study import plan as plans
+from ablations.study.loading import load_plugins
 from ablations.study.plan import Plan
 from ablations.study.study import Study
 from ablations.study.study_file import shipped
+from ablations.training.comparison import compare_plan
+from ablations.training.seed_scheduler import SeedScheduler
 from bench.devices import cores
 from bench.errors import BadInput, plural, visible
 from bench.trial import Result

@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from ablations.commands import report, tables
+from ablations.commands import tables
 from ablations.ledger import Ledger
 from ablations.study import loading
 from ablations.study import plan as plans
 from ablations.study.plan import Plan
 from ablations.study.study import Study
 from ablations.study.study_file import shipped as shipped_studies
+from ablations.training.comparison import compare_plan, design_of_plan
 from bench.errors import BadInput, require
 from bench.files import save
 from bench.trial import Result, canonical
@@ -86,14 +87,14 @@ def compare(table: pd.DataFrame) -> "Comparison":
     for arm, seed in zip(table.arm, table.seed, strict=True):
         if arm not in arms or seed not in arms[arm].trials:
             raise BadInput(f"has no trial of arm {arm!r} and seed {seed}", place=f"study {study.name!r}")
-    known, design = {trial.id: trial for trial in trials}, report.design_of_plan(plan, {})
+    known, design = {trial.id: trial for trial in trials}, design_of_plan(plan, {})
     measured = [replace(arm, trial=known[next(iter(arms[arm.name].trials.values()))]) for arm in design.arms]
     return comparison.compare(table, replace(design, arms=tuple(measured)))
 
 
 def tabulate(study: Study, plan: Plan, results: Mapping[str, Result]) -> pd.DataFrame:
     """The table of a study's results, given by the identities of their trials."""
-    judged = report.compare_plan(plan, results)
+    judged = compare_plan(plan, results)
     bases = {
         row.arm.name: judged.base(row).arm.name
         for row in judged.rows

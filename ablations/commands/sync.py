@@ -5,11 +5,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from ablations import run_folder
-from ablations.commands.report import compare_plan, read, render, report_parts
+from ablations.commands.report import report_parts
 from ablations.ledger import Ledger
 from ablations.mlflow.database import tracking_uri, translate_errors
 from ablations.mlflow.study_runs import StudyRuns
 from ablations.study import plan as plans
+from ablations.training.comparison import compare_plan, read, render
 from bench.errors import visible
 
 

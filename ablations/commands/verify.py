@@ -14,16 +14,16 @@ from typing import NamedTuple
 
 from ablations import run_folder
 from ablations.commands import bundle_check
-from ablations.commands.device import device_of_plan
-from ablations.commands.plan import load_plugins
-from ablations.commands.train import trial_conditions
 from ablations.ledger import Ledger
 from ablations.options import VerifyOptions, refuse
 from ablations.runner.parallel import TrialConditions, run_trials
 from ablations.runner.process import plain_reason
+from ablations.study.loading import load_plugins
 from ablations.study.plan import Plan
 from ablations.study.retraining import as_today, find_program, with_files
 from ablations.study.study import Study
+from ablations.training.device import device_of_plan
+from ablations.training.study_run import trial_conditions
 from bench.differences import differences, numbers
 from bench.errors import plural, require, visible
 from bench.machine_kind import kind, machine_difference

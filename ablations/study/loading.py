@@ -1,12 +1,14 @@
 """TOML → a study. Everything is decided and checked before the first trial."""
 
+import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from ablations.options import PlanOptions, parse_set
 from ablations.study import chapter, tuning
 from ablations.study import seeds as seeds_
 from ablations.study.arms_by_rule import parts
@@ -14,9 +16,10 @@ from ablations.study.errors import error_context, shown
 from ablations.study.functions import function_tables
 from ablations.study.program import ProgramSettings
 from ablations.study.study import Arm, Study
-from ablations.study.study_file import ArmTable, DesignTable, StudyFile, check, parse, read
+from ablations.study.study_file import ArmTable, DesignTable, StudyFile, check, parse, read, shipped
 from ablations.study.trainer import Settings, Trainer, title
-from bench.errors import BadInput, require, suggestion
+from bench import plugins
+from bench.errors import BadInput, require, suggestion, visible
 from bench.trial import canonical
 
 LIMIT = 10_000  # trials that are planned without a confirmation
@@ -117,6 +120,42 @@ def _changed(file: StudyFile, sets: Sequence[tuple[str, Sequence[Any]]]) -> dict
         "arm": tuple(arms),
         "design": file.design.model_copy(update={"one_at_a_time": file.design.one_at_a_time | swept}),
     }
+
+
+def load_studies(studies: Sequence[str | Study], options: PlanOptions) -> Iterator[Study]:
+    """Studies, by name, file or declared, changed by --plugin, --seeds, --set and --corpus.
+
+    Raises BadInput.
+    """
+    load_plugins(options.plugin)
+    sets = [parse_set(text) for text in options.set]
+    if options.corpus is not None:
+        if not options.corpus.strip() or "corpus" in dict(sets):
+            raise BadInput(
+                "is not one text",
+                place=f"--corpus {options.corpus!r}",
+                cure="give one text, by its name or path, and once",
+            )
+        sets.append(("corpus", [options.corpus]))
+    for given in shipped() if list(studies) == ["all"] else studies:
+        study = load(given, confirmed=options.yes) if isinstance(given, str) else given
+        if options.seeds is not None or sets:
+            study = override(study, options.seeds, sets, confirmed=options.yes)
+        if study.name != given and study.name in shipped():
+            message = (
+                f"{study.path}: is called {study.name!r} as a shipped study is, and takes its report's place"
+            )
+            print(f"{visible(message)}; change `name` to keep both", file=sys.stderr)
+        for arm in study.arms:
+            with error_context(f"arm {arm.name!r}"):
+                arm.trainer.check_data(arm.settings)
+        yield study
+
+
+def load_plugins(files: Sequence[str]) -> None:
+    """Load files of the user's, which register models and regularisers."""
+    for name in files:
+        plugins.load(name)
 
 
 def trainer_of(file: StudyFile) -> Trainer:

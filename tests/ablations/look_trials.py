@@ -21,11 +21,11 @@ from as_typed import TEXT, environment
 from processes import Marked
 from unlogged import Unlogged
 
-from ablations.commands.report import compare_plan, read
 from ablations.ledger import Ledger
 from ablations.runner import process
 from ablations.runner.parallel import TrialConditions
 from ablations.study import plan as plans
+from ablations.training.comparison import compare_plan, read
 from bench.chapter.trial import ChapterTrial
 from bench.trial import Result, failure
 
@@ -88,16 +88,17 @@ def logged_page(found: "Comparison", out: Path) -> Path:
 @contextmanager
 def replaced() -> Iterator[None]:
     """The command has these trials for its work, and neither MLflow nor pages."""
-    from ablations.commands import run, train
+    from ablations.commands import run
+    from ablations.training import study_run
 
     def conditions(*args: Any) -> TrialConditions:
         return replace(honest(*args), work="look_trials:act", preload=())
 
-    honest, nothing = train.trial_conditions, lambda *_: ()
+    honest, nothing = study_run.trial_conditions, lambda *_: ()
     with ExitStack() as stack:
         for module, name, stand_in in (
-            (train, "trial_conditions", conditions),
-            (train, "render", logged_page),
+            (study_run, "trial_conditions", conditions),
+            (study_run, "render", logged_page),
             (run, "render", logged_page),
             (run, "Writer", Unlogged),
             *((run, name, nothing) for name in ("report_parts", "try_first_batches", "index")),

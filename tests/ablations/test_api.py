@@ -11,10 +11,10 @@ from as_typed import write
 from called import call
 
 import ablations
-from ablations.commands.report import compare_plan, read
 from ablations.ledger import Ledger
 from ablations.options import RunOptions
 from ablations.study import plan as plans
+from ablations.training.comparison import compare_plan, read
 from bench.chapter.models.registry import ZOO
 from bench.errors import BadInput
 

@@ -13,8 +13,9 @@ from called import call
 from unlogged import Unlogged
 
 from ablations.cli import main
-from ablations.commands import run, train
+from ablations.commands import run
 from ablations.study import loading
+from ablations.training import study_run
 from bench import plugins
 from bench.chapter.first_batch import train_first_batch
 from bench.chapter.models.registry import spec_of
@@ -172,7 +173,7 @@ def test_a_first_batch_that_takes_too_long_is_refused_by_its_arm_before_plan_and
     )
     mine(folder, '[[arm]]\nname = "slower"\nset = { slow = 0.5 }\n', slow=0.1)
     monkeypatch.setattr(run, "Writer", Writer)
-    monkeypatch.setattr(train, "FIRST_BATCH_SECONDS", 3.0)
+    monkeypatch.setattr(study_run, "FIRST_BATCH_SECONDS", 3.0)
     assert main(["run", "mine.toml", "--plugin", "slow.py", "-j", "2"]) == 2
     said = capsys.readouterr()
     assert "checking the first batch of 2 arms\n" in said.out

@@ -80,7 +80,7 @@ def test_a_program_is_trained_and_judged_like_a_model(whole: Path) -> None:
 
 
 def test_a_run_in_which_no_trial_begins_leaves_a_page_without_results(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr("ablations.commands.train.Budget.allows", lambda *_: False)
+    monkeypatch.setattr("ablations.training.study_run.Budget.allows", lambda *_: False)
     done = call(project(tmp_path), "run", "mine.toml", "--budget", "50s")
     assert "0 trained" in done.stdout, done.stderr
     assert (tmp_path / "out" / "mine" / "trials.csv").exists()

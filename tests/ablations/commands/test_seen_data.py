@@ -6,10 +6,10 @@ import pytest
 from result_sets import trained
 from stub_plans import planned
 
-from ablations.commands.report import compare_plan, read
 from ablations.ledger import Ledger
 from ablations.study import loading
 from ablations.study import plan as plans
+from ablations.training.comparison import compare_plan, read
 from bench.trial import failure
 from reports.answer import seen_data, sentences
 

@@ -12,16 +12,16 @@ from pathlib import Path
 import pytest
 from unlogged import Unlogged
 
-from ablations.commands.report import compare_plan, read
 from ablations.commands.run import _run_study
 from ablations.commands.summaries import summarise_arms
-from ablations.commands.train import Budget
 from ablations.ledger import Ledger
 from ablations.options import RunOptions
 from ablations.runner.parallel import TrialConditions, run_trials
 from ablations.study import loading, plan, tuning
 from ablations.study.loading import load, override
 from ablations.study.study import Arm, Study
+from ablations.training.comparison import compare_plan, read
+from ablations.training.study_run import Budget
 from bench.chapter.trial import ChapterTrial
 from bench.errors import BadInput
 from bench.metric import Metric
@@ -200,7 +200,7 @@ def train(folder: Path, study: Study, stop_after: int = -1, **words: object) -> 
         patch.setattr(Recorded, "stop_after", stop_after)
         patch.setattr("ablations.commands.run.Writer", Recorded)
         patch.setattr("ablations.commands.run.try_first_batches", lambda *_: None)
-        patch.setattr("ablations.commands.train.trial_conditions", lambda *_: where)
+        patch.setattr("ablations.training.study_run.trial_conditions", lambda *_: where)
         _run_study(study, args, Ledger(args.results), Budget(inf))
     return printed.getvalue()
 
@@ -270,9 +270,10 @@ def test_nothing_wins_before_every_search_has_ended_nor_where_all_levels_failed(
 
 
 def test_ctrl_c_at_the_last_search_starts_no_winner(small, tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(
-        "ablations.commands.train.run_trials", lambda *a, **k: replace(run_trials(*a, **k), interrupted=True)
-    )
+    def interrupted(*args, **keys):
+        return replace(run_trials(*args, **keys), interrupted=True)
+
+    monkeypatch.setattr("ablations.training.study_run.run_trials", interrupted)
     assert f"{DECLARED + SEARCHED - 1} trained" in train(tmp_path, small)
     assert stored(tmp_path).tuned == ()
 

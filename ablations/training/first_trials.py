@@ -8,12 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from ablations.commands.train import StudyRun, trial_conditions
 from ablations.ledger import Ledger
 from ablations.runner.parallel import run_trials
 from ablations.runner.process import plain_reason
 from ablations.study import plan as plans
 from ablations.study.plan import Plan, PlannedArm
+from ablations.training.study_run import StudyRun, trial_conditions
 from bench.differences import is_clock
 from bench.errors import BadInput, require
 from bench.trial import Result, Trial

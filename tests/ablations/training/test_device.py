@@ -10,12 +10,12 @@ from called import call
 from nvml_stand_in import VARIABLE, Machine, uuid
 
 from ablations.cli import main
-from ablations.commands import device
 from ablations.ledger import Ledger
 from ablations.options import PlanOptions
 from ablations.study import loading
 from ablations.study.chapter import resolve
 from ablations.study.study import Study
+from ablations.training import device
 from bench import devices
 from bench.chapter import costs
 from bench.chapter.models.registry import ZOO

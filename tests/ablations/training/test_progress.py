@@ -2,7 +2,7 @@
 
 import re
 
-from ablations.commands.progress import progress
+from ablations.training.progress import progress
 from bench.chapter.trial import ChapterTrial
 from bench.trial import failure
 

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable, Mapping
 
-from ablations.commands.report import design_of_plan
 from ablations.study.plan import Plan
+from ablations.training.comparison import design_of_plan
 from bench.errors import plural, visible
 from bench.trial import Result, Trial
 from reports.formats import quoted, short

@@ -15,9 +15,9 @@ from look_trials import Study
 from processes import wait_for
 
 from ablations import results
-from ablations.commands.report import compare_plan, read
-from ablations.commands.train import Budget
 from ablations.study import plan as plans
+from ablations.training.comparison import compare_plan, read
+from ablations.training.study_run import Budget
 from reports.answer import tally
 from reports.tables import trials_csv
 

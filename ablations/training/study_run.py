@@ -10,10 +10,6 @@ from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from ablations.commands.device import Device
-from ablations.commands.progress import checking, progress
-from ablations.commands.report import compare_plan, read, render
-from ablations.commands.seed_scheduler import SeedScheduler
 from ablations.ledger import Ledger
 from ablations.mlflow.writer import Writer
 from ablations.options import RunOptions, VerifyOptions
@@ -22,6 +18,10 @@ from ablations.runner.parallel import Counts, TrialConditions, missing_trials, r
 from ablations.runner.process import TIME_LIMIT, plain_reason
 from ablations.study import plan as plans
 from ablations.study.plan import Plan
+from ablations.training.comparison import compare_plan, read, render
+from ablations.training.device import Device
+from ablations.training.progress import checking, progress
+from ablations.training.seed_scheduler import SeedScheduler
 from bench.errors import BadInput
 from bench.trial import Result, Trial
 

@@ -1,0 +1,87 @@
+"""From a plan and its results to the comparison of its arms, and its page."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ablations.ledger import Ledger
+from ablations.study import plan as plans
+from ablations.study.chapter import SETTINGS
+from ablations.study.plan import Plan
+from bench.trial import Result
+from reports.chapter import CHAPTER
+from reports.design import Design, MeasuredArm, Tuned
+from reports.presentation import PLAIN
+
+if TYPE_CHECKING:
+    from reports.comparison import Comparison
+
+
+def render(comparison: "Comparison", out: Path) -> Path:
+    """Render a study's page. Returns its path."""
+    from reports.render import render  # matplotlib and pandas: two seconds, and not before training
+
+    return render(comparison, out)
+
+
+def compare_plan(plan: Plan, results: Mapping[str, Result]) -> "Comparison":
+    """A plan's arms side by side; `results` by trial id. A page needs those of `read`."""
+    from reports.comparison import compare  # scipy and pandas
+    from reports.trials import tabulate
+
+    design = design_of_plan(plan, results)
+    return compare(tabulate(design), design)
+
+
+def read(plan: Plan, ledger: Ledger) -> dict[str, Result]:
+    """The stored results of a plan's trials, by id, with all that a page and MLflow show: all but traces."""
+    return {id: replace(result, trace={}) for id in plan.ids if (result := ledger.read(id))}
+
+
+def design_of_plan(plan: Plan, results: Mapping[str, Result]) -> Design:
+    """The data of a plan's report: its results, arm by arm."""
+    shared = [earlier.planned for earlier in plan.earlier if not set(earlier.trials).isdisjoint(plan.ids)]
+    asked = ("study", "question", "about", "metrics", "seeds", "looks", "decide")
+    copied = (*asked, "planned", "command", "seen")
+    return Design(
+        arms=tuple(_measured_arm(arm, results) for arm in plan.arms),
+        tuned=tuple(_tuned(plan, results)),
+        plan_hash=plan.hash,
+        first=min(shared, default=None),
+        titles=_TITLES.get(plan.trainer, {}),
+        presentation=PRESENTATIONS[plan.trainer],
+        apart=plan.apart or {},
+        **{key: getattr(plan, key) for key in copied},
+    )
+
+
+PRESENTATIONS = {"chapter": CHAPTER, "program": PLAIN}
+"""By trainer."""
+_TITLES = {"chapter": {key: setting.title for key, setting in SETTINGS.items() if setting.title}}
+
+
+def _measured_arm(arm: plans.PlannedArm, results: Mapping[str, Result]) -> MeasuredArm:
+    same = ("name", "model", "title", "question", "note", "changes", "exploratory", "against", "seedless")
+    facts = {key: getattr(arm, key) for key in same}
+    return MeasuredArm(results=_results_of_arm(arm, results), **facts)
+
+
+def _tuned(plan: Plan, results: Mapping[str, Result]) -> Iterator[Tuned]:
+    """Each tuned arm's searches, and its winner if there is one."""
+    winners = {arm.tunes: arm for arm in plan.tuned}
+    for name, group in groupby(plan.searches, key=lambda search: search.tunes):
+        searches, won = list(group), winners.get(name)
+        yield Tuned(
+            arm=name,
+            setting=searches[0].setting,
+            seeds=tuple(searches[0].trials),
+            levels={search.level: _results_of_arm(search, results) for search in searches},
+            best=won.level if won else None,
+            own=_measured_arm(won, results) if won else None,
+        )
+
+
+def _results_of_arm(arm: plans.PlannedArm, results: Mapping[str, Result]) -> dict[int, Result]:
+    return {seed: results[id] for seed, id in arm.trials.items() if id in results}
