@@ -166,7 +166,7 @@ def test_a_resumed_trial_is_back_on_its_device(
 ) -> None:
     monkeypatch.setenv(checkpoint.FOLDER, str(tmp_path))
     monkeypatch.setenv(checkpoint.EVERY, "0")
-    first = trained("lm6", clip=0.25, **REPLAYED)
+    first = trained("lm6", clip=0.25, reset="never", **REPLAYED)  # whose state is kept, too
     again = run_trial(first.trial)
     assert again.metrics["seconds"] > again.seconds, "else it began anew"
     assert again.fingerprints == first.fingerprints
