@@ -23,6 +23,7 @@ from bench.chapter.trial import ChapterTrial
 
 CPU = torch.device("cpu")
 NEURAL = [name for name, spec in ZOO.items() if not spec.counted]
+TWINS = ("lm2", "lstm-gates", "lstm-chunk", "gru-before")  # like LMModel1 and gru-after to an engine
 TOLERANCE = 1e-5  # of losses and of weights over the first 20 steps, where rounding has not yet grown
 
 Engine = Callable[[ChapterTrial, LanguageModel, Batches, Batches, torch.device], Training]
@@ -67,7 +68,7 @@ def assert_agree(trial: ChapterTrial, steps: int = 20) -> None:
     assert one.accuracy == pytest.approx(other.accuracy, abs=1e-3)  # a tie may fall either way
 
 
-@pytest.mark.parametrize("name", NEURAL)
+@pytest.mark.parametrize("name", [name for name in NEURAL if name not in TWINS])
 def test_the_first_twenty_steps_are_the_learners(name: str) -> None:
     assert_agree(chapter(name))
 
@@ -90,20 +91,18 @@ def test_they_agree_away_from_the_chapter_too(trial: ChapterTrial) -> None:
 
 
 @pytest.mark.parametrize("name", ["lm4", "lm7"])  # without and with all that an engine does
-def test_in_double_precision_they_agree_over_two_whole_epochs(
-    name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_in_double_precision_they_agree_over_two_epochs(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rounding would part them in single precision: only here would a difference of the arithmetic show."""
     monkeypatch.setattr(AvgSmoothLoss, "reset", _start_in_double)
     trial, found = chapter(name, epochs=2), {}
     for engine in (loop, learner):
-        model, train, valid = prepared(trial)
+        model, train, valid = prepared(trial, 20)
         torch.manual_seed(5)
         torch.set_default_dtype(torch.float64)
         found[engine] = engine.train(trial, model.double(), train, valid, CPU)
         torch.set_default_dtype(torch.float32)
-    assert len(found[loop].losses) == 98
-    assert found[loop].losses == pytest.approx(found[learner].losses, abs=1e-5)
+    assert len(found[loop].losses) == 40
+    assert found[loop].losses == pytest.approx(found[learner].losses, abs=1e-7)
     ours, theirs = (each.valid.loss() for each in found.values())
     assert ours == pytest.approx(theirs, abs=1e-4)
 
