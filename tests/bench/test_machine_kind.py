@@ -38,16 +38,12 @@ def test_the_cpu_capability_in_force_is_of_the_kind_and_the_torch_build_is_not_i
     assert machine_difference([here, other]) == f"cpu capability {here['cpu_capability']} / DEFAULT"
 
 
-def test_onednn_counts_as_it_is_switched_and_a_thread_is_one_whatever_the_shell_says(here) -> None:
+def test_what_a_process_switches_is_of_the_kind_and_a_thread_is_one_whatever_the_shell_says(here) -> None:
+    assert here["torch"] and here["threads"] == "1"
     if here["mkldnn"] == "off":
         pytest.skip("this torch has no oneDNN")
-    assert machine_difference([here, kind(facts("no-onednn", OMP_NUM_THREADS="2"))]) == "oneDNN on / off"
-
-
-def test_a_variable_that_chooses_other_arithmetic_is_of_the_kind_and_nothing_else_of_a_process(here) -> None:
-    assert here["torch"] and here["threads"] == "1"
-    other = kind(facts(ONEDNN_MAX_CPU_ISA="SSE41"))
-    assert machine_difference([here, other]) == "ONEDNN_MAX_CPU_ISA not set / SSE41"
+    other = kind(facts("no-onednn", OMP_NUM_THREADS="2", ONEDNN_MAX_CPU_ISA="SSE41"))
+    assert machine_difference([here, other]) == "oneDNN on / off, ONEDNN_MAX_CPU_ISA not set / SSE41"
     assert set(VARIABLES) < set(RECORDED)
 
 

@@ -332,13 +332,6 @@ def test_the_index_says_what_failed(tmp_path):
     assert "No study has results yet" in text_of(render_index([], tmp_path))
 
 
-@pytest.mark.parametrize("module", ["reports.tables", "ablations.commands.compare"])
-def test_tables_and_verdicts_without_a_page_are_light_to_import(module):
-    heavy = "{'matplotlib', 'torch', 'mlflow'}"
-    code = f"import {module}, sys; sys.exit(bool({heavy} & set(sys.modules)))"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
-
-
 def test_an_effect_of_the_baseline_against_itself_is_a_warning(tmp_path):
     failed = "A/A check failed on 10 seeds: the baseline differs from itself; distrust this study."
     for effect, spread, told, warned in (

@@ -184,7 +184,7 @@ def test_seeds_that_diverge_on_either_side_alike(rate: float) -> None:
 
 
 def test_a_study_of_noise_through_decide_itself() -> None:
-    studies, seeds = 250, range(40)
+    studies, seeds = 100, range(40)
     d = 0.015 * nulls(12, shared=True, studies=studies)  # δ is .94 SD: most are shown to be the same
     wrong, decided = 0, 0
     for study in d:
