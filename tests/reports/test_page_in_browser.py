@@ -63,7 +63,7 @@ class Browser:
     def violations(self, rules: str = "") -> list[str]:
         """What axe finds by all of its rules or some, with every fold opened, as `rule: element`.
 
-        Of the trials that are done it sees a dozen, since it takes seconds for hundreds of rows that are alike.
+        Of the trials that are done it sees a dozen: hundreds of rows that are alike take it seconds.
         """
         self.ask("document.querySelectorAll('details').forEach((d) => { d.open = true; })")
         self.ask(f"document.querySelectorAll('{ALIKE}').forEach((row) => {{ row.remove(); }})")
