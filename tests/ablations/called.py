@@ -1,12 +1,14 @@
-"""The command in this process, which has mlflow and pandas loaded, and a fork server with torch.
+"""The command and scripts in this process, which has mlflow and pandas loaded, and a fork server with torch.
 
 Where the claim is about the command's own process, `as_typed.unrolled` starts one, for eight seconds of CPU.
 """
 
 import io
+import runpy
 import subprocess
 import sys
-from contextlib import redirect_stderr, redirect_stdout
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import pytest
@@ -16,14 +18,28 @@ from new_process import new_process
 from ablations.cli import main
 
 
-def call(folder: Path, *words: str, **more: str) -> subprocess.CompletedProcess[str]:
-    """Run the command in a folder, with `more` variables."""
+@contextmanager
+def _typed(folder: Path, words: tuple[str, ...], **more: str) -> Iterator[tuple[io.StringIO, io.StringIO]]:
+    """What is printed within the block, and its errors, in a new process's folder, with its variables."""
     out, err = io.StringIO(), io.StringIO()
     patched = pytest.MonkeyPatch.context()
     with new_process(), patched as patch, redirect_stdout(out), redirect_stderr(err):
         patch.chdir(folder)
-        patch.setattr(sys, "argv", ["unrolled", *words])
+        patch.setattr(sys, "argv", [*words])
         for name, value in environment(folder, **more).items():
             patch.setenv(name, value)
+        yield out, err
+
+
+def call(folder: Path, *words: str, **more: str) -> subprocess.CompletedProcess[str]:
+    """Run the command in a folder, with `more` variables."""
+    with _typed(folder, ("unrolled", *words), **more) as (out, err):
         code = main()
     return subprocess.CompletedProcess(words, code, out.getvalue(), err.getvalue())
+
+
+def run_script(folder: Path, script: str, **names: object) -> str:
+    """Run a script of Python in a folder, with these names defined; what it prints."""
+    with _typed(folder, (script,)) as (out, _):
+        runpy.run_path(script, names, run_name="__main__")
+    return out.getvalue()

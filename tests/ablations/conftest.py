@@ -74,6 +74,17 @@ def _session(pid: int) -> int:
         return 0
 
 
+@pytest.fixture(scope="module")
+def torch_as_it_was() -> Iterator[None]:
+    """Trials in this process; torch is left as it was found."""
+    import torch
+
+    threads, mode = torch.get_num_threads(), torch.get_deterministic_debug_mode()
+    yield
+    torch.set_num_threads(threads)
+    torch.set_deterministic_debug_mode(mode)
+
+
 @pytest.fixture
 def warned() -> list[str]:
     """The lines that `ledger` warned with."""

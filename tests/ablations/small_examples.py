@@ -3,6 +3,10 @@
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+import pytest
+
+from ablations.runner import process
+
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
 SMALLER = {
     "digits": [("max_iter=20", "max_iter=2"), ("hidden = [64]", ""), ("[1e-2, 1.0]", "[1.0]")],
@@ -18,3 +22,9 @@ def substitute(files: Sequence[Path], pairs: Iterable[tuple[str, str]]) -> None:
         assert found, f"{old} is not in the example"
         for path in found:
             path.write_text(path.read_text().replace(old, new))
+
+
+def preload_scikit_learn(patch: pytest.MonkeyPatch) -> None:
+    """A function's trials start with what it imports, which takes each of them more than a second."""
+    modules = "sklearn.datasets", "sklearn.model_selection", "sklearn.tree"
+    patch.setattr(process, "PRELOADED", [*process.PRELOADED, *modules])

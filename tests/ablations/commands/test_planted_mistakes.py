@@ -1,12 +1,11 @@
 """Six mistakes in each of the programs of docs/examples, and what their user is told."""
 
-import runpy
 import shutil
 from pathlib import Path
 
 import pytest
-from called import call
-from small_examples import EXAMPLES, SMALLER, substitute
+from called import call, run_script
+from small_examples import EXAMPLES, SMALLER, preload_scikit_learn, substitute
 
 from ablations.ledger import Ledger
 from ablations.options import RunOptions
@@ -18,7 +17,7 @@ WAIT = "import time; time.sleep(600)"
 FILL = f"import os; open(os.environ['UNROLLED_OUT'] + '/big', 'wb').truncate(2 << 30); {WAIT}"
 
 NO_ARM = {"digits": ("decay = [1.0]", ""), "lm4": ('["carry"]', "[]"), "own_function": ('"leaf": [8]', "")}
-FIRST = {"digits": "images, digits", "lm4": "words = ", "own_function": "x, x_valid"}
+FIRST = {"digits": "import argparse", "lm4": "import argparse", "own_function": "x, x_valid"}
 """The first thing that each of them does."""
 
 PLANTED = {  # mistake → example → a text, what stands in its place, and what is told
@@ -72,11 +71,10 @@ def test_a_mistake_is_told_in_one_line_before_the_rest_is_trained(
     substitute(list(tmp_path.iterdir()), [*SMALLER[example], tuple(replaced), *no_arm])
     limit = 3 if "never ends" in mistake else 300
     if example == "own_function":
+        preload_scikit_learn(monkeypatch)
         substitute([tmp_path / "own_function.py"], [("metrics)", "metrics, seeds=5), LIMITS")])
-        monkeypatch.chdir(tmp_path)
         with pytest.raises(BadInput) as refusal:
-            limits = {"LIMITS": RunOptions(time_limit=limit)}
-            runpy.run_path("own_function.py", limits, run_name="__main__")
+            run_script(tmp_path, "own_function.py", LIMITS=RunOptions(time_limit=limit))
         (line,) = str(refusal.value).splitlines()
     else:
         done = call(tmp_path, "run", f"{example}.toml", "-j", "1", "--time-limit", str(limit))

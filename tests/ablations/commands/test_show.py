@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,15 +27,6 @@ def folder(tmp_path_factory) -> Path:
     return made
 
 
-@pytest.fixture(scope="module", autouse=True)
-def torch_as_it_was() -> Iterator[None]:
-    """Trials in this process; torch is left as it was found."""
-    threads, mode = torch.get_num_threads(), torch.get_deterministic_debug_mode()
-    yield
-    torch.set_num_threads(threads)
-    torch.set_deterministic_debug_mode(mode)
-
-
 @pytest.fixture(scope="module")
 def small(folder: Path) -> Callable[..., ChapterTrial]:
     def make(**changes: object) -> ChapterTrial:
@@ -47,7 +38,7 @@ def small(folder: Path) -> Callable[..., ChapterTrial]:
 
 
 @pytest.fixture(scope="module")
-def results(folder: Path, small) -> dict[str, Result]:
+def results(folder: Path, small, torch_as_it_was) -> dict[str, Result]:
     """A ledger of a trial under each engine, of a failed trial and of counts."""
     ledger = Ledger(folder / "results")
     found = {engine: run_trial(small(engine=engine)) for engine in ("learner", "loop")}
