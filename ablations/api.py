@@ -37,8 +37,8 @@ from bench.chapter.trial import ChapterTrial
 from bench.errors import BadInput, require, suggestion
 from bench.metric import Metric
 from bench.trial import Result
-from reports.answer import sentences
 from reports.arms import select_seeds
+from reports.claims import sentences
 from reports.comparison import ComparedArm, Comparison
 from reports.design import page_of
 from reports.scale import Scale
@@ -246,7 +246,7 @@ def compare(
 
 def _compare_alone(found: Comparison, row: ComparedArm, base: ComparedArm, metric: Metric) -> Verdict:
     """The verdict on two arms by the seeds of the first look, corrected for nothing."""
-    values, seeds = values_of(found.table, metric.name, found.design), found.first_look([row, base])
+    values, seeds = values_of(found.table, metric.name, found.design), found.shared_first_look([row, base])
     ours, theirs = (select_seeds(values[side.arm.name], seeds) for side in (row, base))
     require(
         ours.keys() & theirs.keys(),
@@ -325,7 +325,7 @@ def _by_metric(found: Comparison, metric: str, delta: float = 0.0) -> Comparison
         key="metric",
         cure=suggestion(metric, known),
     )
-    view = found.by(metric) if metric else found
+    view = found.by_metric(metric) if metric else found
     if view is None and not delta:
         declared = ", ".join(one.name for one in metrics)
         raise BadInput(

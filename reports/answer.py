@@ -1,276 +1,266 @@
-"""Summary claims, warnings and caveats of a report; every claim comes from a verdict."""
+"""The answer to a study's question: a short list in everyday words, made from means and verdicts."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import partial
-from itertools import groupby
-from operator import attrgetter
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import combinations
+from pathlib import PurePath
+from typing import NamedTuple
 
-from bench.errors import plural
-from bench.machine_kind import kind, mixed
-from reports.arms import values
+from markupsafe import Markup
+
+from bench.errors import plural, visible
+from bench.trial import Scalar
+from reports.arms import is_self_check, select_seeds, task_differences, trial_of
+from reports.claims import Claim, claims, magnitude
 from reports.comparison import ComparedArm, Comparison
-from reports.formats import interval, number, short
-from reports.statistics.arm_summary import divergence_interval
-from reports.statistics.contrasts import Contrast
-from reports.statistics.power import CLAIM_SEEDS, FEWEST_SEEDS
-from reports.statistics.verdicts import Direction, Verdict
-from reports.statistics.wording import allow_for_stop, divergence, self_check, stage
-from reports.tuning import OwnBest, words
+from reports.factorial import VIEWS, Part
+from reports.formats import listed, quoted
+from reports.statistics.verdicts import Direction, Size, Verdict, verdicts
+from reports.statistics.wording import divergence
+
+NAMED = 3  # arms of each verdict that the answer names before it counts the others
+Key = frozenset[tuple[str, Scalar]]  # an arm's other settings, by which it is found again on another task
+Arms = Mapping[Key, ComparedArm]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Claim:
-    """One contrast in a line, by the study's first metric."""
+class Finding(NamedTuple):
+    """The verdict on an arm or a switch."""
 
-    row: ComparedArm
+    name: Markup
+    against: str  # the arm that it is compared with, if not the baseline
     verdict: Verdict
-    comparison: Comparison
-
-    @property
-    def exploratory(self) -> bool:
-        """Whether the plan did not name it, or was declared after results."""
-        return self.row.arm.exploratory or self.row.arm.name in self.comparison.design.seen
-
-    @property
-    def text(self) -> str:
-        """Levels, effect, interval and seeds; the word and the names stand beside it."""
-        decided = stage(self.verdict) if self.row.decided else ""
-        return ", ".join(filter(None, (_line(self.row, self.comparison), decided)))
-
-    @property
-    def beside(self) -> tuple[str, ...]:
-        """The same by each other metric."""
-        return tuple(
-            f"{view.title}: {v.symbol} {v.text}, {_line(view.rows[self.row.index], view)}"
-            for view in self.comparison.others
-            if (v := view.rows[self.row.index].verdict)
-        )
+    other_task: bool = False  # than the baseline's
+    disagreement: str = ""  # where another metric disagrees
 
 
-def claims(c: Comparison) -> tuple[Claim, ...]:
-    """One claim a contrast: better arms first, then worse ones; within each the largest effect first."""
-    unsorted = [
-        Claim(row=row, verdict=row.verdict, comparison=c) for row in c.rows_with_contrast if row.verdict
+def answer(c: Comparison, parts: Sequence[Part] = ()) -> tuple[Markup, ...]:
+    """The study's question answered by the first metric: a sentence on levels, then a line each.
+
+    First the arms that are better, best first; then those that are worse, worst first; what differs by less
+    than δ; what is open. `parts` are the switches of a study that asks for the effect of each; without them
+    every contrast has its own line. A study with the same arms on several tasks asks for their order.
+    """
+    return order(c) or tuple(filter(None, [_levels(c), *effects(c, parts)]))
+
+
+def effects(c: Comparison, parts: Sequence[Part] = ()) -> list[Markup]:
+    """The lines of `answer` on what changes."""
+    view = next((v for v in VIEWS if any(part.views[v] for part in parts)), None)
+    if view:
+        findings = [Finding(_name(part.switch.name), "", v) for part in parts if (v := part.views[view])]
+    else:
+        findings = [_finding(x, c) for x in claims(c)]
+    lines = _tell_effects(findings, c)
+    if view and lines:
+        lines[:0] = [Markup("{}:").format(view.capitalize())]
+    if differ := [_name(part.switch.name) for part in parts if part.differs]:
+        lines.append(Markup("The verdict depends on the other parts for {}").format(_few(differ)))
+    return lines
+
+
+def order(c: Comparison) -> tuple[Markup, ...]:
+    """Whether arms keep their order from task to task; () unless a study has two arms or more on several."""
+    tasks = _tasks(c)
+    shared = set.intersection(*map(set, tasks.values())) if len(tasks) > 1 else set()
+    if len(shared) < 2:
+        return ()
+    arms = {key: row.arm for key, row in next(iter(tasks.values())).items() if key in shared}
+    titles = [arm.title for arm in arms.values()]
+    names = {k: _name(arm.title if titles.count(arm.title) == 1 else arm.name) for k, arm in arms.items()}
+    directions, sure = _directions(tasks, list(names), c), {Direction.BETTER, Direction.WORSE}
+    kept = [pair for pair, by_task in directions.items() if any(by_task == [d] * len(tasks) for d in sure)]
+    turned = [pair for pair, by_task in directions.items() if sure <= set(by_task)]
+    rest = [pair for pair in directions if pair not in (*kept, *turned)]
+    verb = "keeps its" if len(kept) == 1 else "keep their"
+    unsure = f"differ for certain on at most {len(tasks) - 1} of {len(tasks)} tasks"
+    phrases = [Markup(f"{len(kept)} of {plural(len(directions), 'pair')} of arms {verb} order")]
+    for pairs, what in ((turned, "change places"), (rest, unsure)):
+        if pairs:
+            named = [Markup("{} and {}").format(names[first], names[second]) for first, second in pairs]
+            phrases.append(Markup("{} {}").format(_few(named), what))
+    levels = [
+        Markup("On {} {}").format(task, _list_levels(_best([(names[key], rows[key]) for key in names], c), c))
+        for task, rows in tasks.items()
     ]
-    order = ("better", "worse", "same", "open")
-    return tuple(sorted(unsorted, key=lambda x: (order.index(x.verdict.kind), -size(x.verdict), x.row.index)))
+    return *phrases, *levels
 
 
-def _line(row: ComparedArm, c: Comparison) -> str:
-    """Level of the baseline → of the arm over the pair's seeds, effect with interval, seeds, state."""
-    k = row.contrast
-    if k is None:
-        return row.note
-    if k.identical:
-        return f"the same on every one of {plural(k.pairs, row.noun)}"
-    phrases = []
-    show = partial(c.scale.by, ends=row.interval, sign=True)
-    if k.estimate is not None:
-        median = "median " if k.by_median else ""
-        phrases = [
-            "" if median else c.scale.change(k.baseline_mean, k.arm_mean),
-            f"{median}{c.scale.moved(k.estimate, row.interval)} {c.scale.from_to(row.interval)}".rstrip(),
-            allow_for_stop(row.verdict, show) if row.verdict else "",
-            f"{c.scale.also.title} {c.scale.also.moved(k.estimate)}" if c.scale.also else "",
-        ]
-    phrases += [f"better on {k.wins} of {plural(k.pairs, row.noun)}" if k.paired else "", state(row)]
-    return ", ".join(filter(None, phrases))
+def _directions(
+    tasks: Mapping[str, Arms], keys: Sequence[Key], c: Comparison
+) -> dict[tuple[Key, Key], list[Direction]]:
+    """The direction of every pair of these arms on each task, Holm-corrected together.
 
-
-def state(row: ComparedArm) -> str:
-    """The state of the arm's contrast, or why it has none; "" where it is decided like any other."""
-    v, k = row.verdict, row.contrast
-    if not k:
-        return row.note if row.index else "baseline"
-    if not v:
-        return self_check(k)
-    phrases = [divergence(v)] if k.given_convergence else []
-    phrases += [f"{plural(k.lost, 'pair')} lost"] if k.lost else []
-    if v.blocked_reason:
-        phrases.append(f"open: {v.blocked_reason}")
-    elif not v.decided:
-        phrases.append(_open(row, k))
-    phrases += ["open only because the pairs are skewed"] if v.open_by_skewness else []
-    if v.provisional:
-        phrases.append(f"provisional: under {CLAIM_SEEDS} seeds")
-    return "; ".join(phrases)
-
-
-def _open(row: ComparedArm, k: Contrast) -> str:
-    """How many pairs a contrast has that is not decided, and whether it may get more."""
-    several_looks = len(k.look.looks.numbers) > 1
-    if several_looks and k.pairs < row.max_seeds:
-        return f"open after {k.pairs} of {plural(row.max_seeds, row.noun)}"
-    few = f": under {FEWEST_SEEDS} nothing is decided" if k.pairs < FEWEST_SEEDS else ""
-    return f"not decided at {plural(k.pairs, row.noun)}{few}"
-
-
-def sentences(c: Comparison) -> tuple[str, ...]:
-    """The claims as whole sentences, each with the other metrics after it."""
-    return tuple(
-        f"{x.verdict.symbol} {x.verdict.label} — {x.row.arm.name} against {c.base(x.row).arm.name}"
-        f"{' (exploratory)' if x.exploratory else ''}: {'; '.join((x.text, *x.beside))}."
-        for x in claims(c)
-    )
-
-
-def standing(c: Comparison) -> str:
-    """A phrase that counts the contrasts that are decided; "" where there is none to decide."""
-    decided = sum(row.decided for row in c.rows_to_decide)
-    return f"{decided} of {plural(len(c.rows_to_decide), 'contrast')} decided" if c.rows_to_decide else ""
-
-
-def seen_data(c: Comparison) -> str:
-    """Sentences on contrasts whose results were seen before the plan was declared; "" where none was."""
-    seen = [row for row in c.rows_to_decide if row.arm.name in c.design.seen]
-    if not seen:
-        return ""
-    first, n = max(c.design.seeds) + 1, len(c.design.seeds)
-    contrasts = plural(len(c.rows_to_decide), "contrast")
-    return (
-        f"The results of {len(seen)} of {contrasts} had been seen when this plan was declared: their claims "
-        f"are exploratory. Fresh seeds confirm: --seeds {first}-{first + n - 1}"
-    )
-
-
-def size(v: Verdict) -> float:
-    """The absolute difference."""
-    return abs(v.contrast.estimate or 0.0)
-
-
-def largest(c: Comparison) -> float:
-    """The largest absolute effect whose direction is shown, in units of δ; 0 if there is none."""
-    shown = [x.verdict for x in claims(c) if x.verdict.direction is not Direction.NONE]
-    return max((size(v) / c.metric.delta for v in shown), default=0.0)
-
-
-def tally(c: Comparison) -> str:
-    """A phrase that counts the trials of the looks so far: finished, diverged, failed or missing."""
-    done, total = sum(row.done for row in c.rows), sum(row.total for row in c.rows)
-    if not c.design.plan_hash:
-        diverged, failed = sum(row.diverged for row in c.rows), sum(row.failed for row in c.rows)
-        gone = [f"{k} {what}" for k, what in ((diverged, "diverged"), (failed, "failed")) if k]
-        return plural(total, "row") + (f", of which {' and '.join(gone)}" if gone else "")
-    ends = {
-        "diverged": sum(row.diverged for row in c.rows),
-        "failed": sum(row.failed for row in c.rows),
-        "not trained yet": sum(row.not_ended for row in c.rows),
-        "trained for a look that is not complete": sum(row.for_next_look for row in c.rows),
+    Of the seeds of the first look, whose number no result has chosen.
+    """
+    seeds = c.design.first_look
+    values = {
+        (t, key): select_seeds(rows[key].summary.values, seeds) for t, rows in tasks.items() for key in keys
     }
-    bad = [f"{k} {what}" for what, k in ends.items() if k] or ["none failed"]
-    return ", ".join([f"{done} of {total} trials finished", *bad])
+    directions = {pair: list[Direction]() for pair in combinations(keys, 2)}
+    sides = {(t, pair): (values[t, pair[0]], values[t, pair[1]]) for t in tasks for pair in directions}
+    for (_, pair), v in verdicts(
+        sides, delta=c.metric.delta, lower_is_better=c.metric.lower_is_better
+    ).items():
+        directions[pair].append(v.direction)
+    return directions
 
 
-def arms_with_failures(c: Comparison) -> tuple[tuple[ComparedArm, str], ...]:
-    """The arms that have failures, with their rate of divergence."""
+def _tasks(c: Comparison) -> Mapping[str, Arms]:
+    """By task, in words, its arms by their other settings; the A/A check is left out."""
+    rows = [row for row in c.rows if row.index == 0 or not is_self_check(row.arm)]
+    trials = [(row, trial_of(row.arm)) for row in rows if row.summary.n]
+    trained = [(row, trial.factors()) for row, trial in trials if trial and trial.task]
+    keys = c.design.presentation.task
+    differing = [key for key in keys if len({factors[key] for _, factors in trained}) > 1]
+    tasks: dict[str, dict[Key, ComparedArm]] = {}
+    for row, factors in trained:
+        task = ", ".join(f"{key} {PurePath(str(factors[key])).name}" for key in differing)
+        rest = frozenset((key, value) for key, value in factors.items() if key not in keys)
+        tasks.setdefault(task, {})[rest] = row
+    return tasks
+
+
+def _finding(x: Claim, c: Comparison) -> Finding:
+    elsewhere = bool(task_differences(x.row.arm, c.rows[0].arm))
+    return Finding(_name(x.row.arm.name), x.row.arm.against, x.verdict, elsewhere, _disagreement(x, c))
+
+
+def _disagreement(x: Claim, c: Comparison) -> str:
+    """The effects by other metrics that point elsewhere, such as "perplexity × 1.13"."""
+    phrases = []
+    for view in c.others:
+        v = view.rows[x.row.index].verdict
+        if v and v.direction is not Direction.NONE and v.kind != x.verdict.kind:
+            how = view.scale.also or view.scale
+            phrases.append(f"{how.title} {how.moved(v.contrast.estimate or 0.0, v.interval)}")
+    return ", ".join(phrases)
+
+
+def _name(name: str) -> Markup:
+    return Markup("<b>{}</b>").format(visible(name))
+
+
+def _levels(c: Comparison) -> Markup:
+    """What the baseline reaches; in a ladder, what the best arms of its task reach, and the baseline.
+
+    In a grid, what the best arm of each line reaches.
+    """
+    if lines := _lines(c):
+        best = _best([x for line in lines for x in _best(line, c)[:1]], c)
+        return _list_levels(best, c)
+    rows = [row for row in c.same_task_rows if row.index == 0 or not is_self_check(row.arm)]
+    ladder = any(row.arm.against for row in c.rows_with_contrast)
+    best = _best([(_name(row.arm.name), row) for row in rows], c)
+    return _list_levels([x for i, x in enumerate(best) if x[1].index == 0 or (ladder and i < NAMED)], c)
+
+
+def _lines(c: Comparison) -> Sequence[Sequence[tuple[Markup, ComparedArm]]]:
+    """The lines of a grid: an arm that is compared with none, and all that are compared with it."""
+    lines: dict[str, list[ComparedArm]] = {}
+    for row in c.rows:
+        if row.contrast and not is_self_check(row.arm):
+            lines.setdefault(c.base(row).arm.name, [c.base(row)]).append(row)
+    grid = len(lines) > 1 and all(
+        len(line) > 2 and not line[0].has_contrast_to_decide for line in lines.values()
+    )
+    return [[(_name(row.arm.name), row) for row in line] for line in lines.values()] if grid else []
+
+
+def _best(rows: Sequence[tuple[Markup, ComparedArm]], c: Comparison) -> list[tuple[Markup, ComparedArm]]:
+    """The arms that have a mean, the best first."""
+    ranked = [(mean, name, row) for name, row in rows if (mean := row.summary.mean) is not None]
+    ranked.sort(key=lambda x: x[0], reverse=not c.metric.lower_is_better)
+    return [(name, row) for _, name, row in ranked]
+
+
+def _list_levels(rows: Sequence[tuple[Markup, ComparedArm]], c: Comparison) -> Markup:
+    """Arms with their means: "A predicts 98 % of the words, B 95 %"."""
+    reaches = c.scale.reaches
+    levels = [c.scale.at(row.summary.mean, 0 if reaches else None) for _, row in rows]
+    article = "an" if c.title[:1] in "aeiou" else "a"
+    levels[:1] = [reaches.format(x) if reaches else f"has {article} {c.title} of {x}" for x in levels[:1]]
+    pairs = zip(rows, levels, strict=True)
+    return Markup(", ").join(Markup("{} {}").format(name, level) for (name, _), level in pairs)
+
+
+def _tell_effects(findings: Sequence[Finding], c: Comparison) -> list[Markup]:
+    """Lines on large effects, on equal arms, on all that differ by less than δ, and on what is open."""
+    lines: list[Markup] = []
+    for direction in (Direction.BETTER, Direction.WORSE):
+        changed = [x for x in findings if x.verdict.effect == direction]
+        changed.sort(key=lambda x: (x.other_task, -magnitude(x.verdict)))
+        lines += _tell_changes(changed, c)
+    for x in findings:
+        if x.verdict.contrast.identical:
+            base = _name(x.against or c.rows[0].arm.name)
+            lines.append(Markup("{} equals {} on every {}").format(x.name, base, c.design.noun))
+    small = [x for x in findings if x.verdict.size is Size.LESS and not x.verdict.contrast.identical]
+    if small:
+        least = c.scale.within(c.metric.delta)
+        verb = "changes" if len(small) == 1 else "change"
+        lines.append(Markup("{} {} less than {}").format(_few([_named(x) for x in small]), verb, least))
+    if undecided := [x for x in findings if not (x.verdict.claims or x.verdict.contrast.identical)]:
+        lines.append(Markup("Open: {}").format(_few([_named(x) for x in undecided])))
+    return lines
+
+
+def _named(x: Finding) -> Markup:
+    """A finding's name with what it is compared with, and where another metric disagrees."""
+    against = f" against {quoted(visible(x.against))}" if x.against else ""
+    return Markup("{}{}{}").format(x.name, against, f" ({x.disagreement})" if x.disagreement else "")
+
+
+def _tell_changes(findings: Sequence[Finding], c: Comparison) -> list[Markup]:
+    """Arms with their effects, largest first: "A gains 20 points over B"; many are counted."""
+    shown = findings[: NAMED + (len(findings) == NAMED + 1)]
     lines = []
-    for row in c.rows:
-        parts: list[str] = []
-        if k := row.diverged:
-            n = row.done + k
-            parts.append(f"{k} of {n} diverged (95 % CI {interval(divergence_interval(k, n), 3)})")
-        parts += [f"{row.failed} failed"] if row.failed else []
-        if parts:
-            lines.append((row, ", ".join(parts)))
-    return tuple(lines)
+    for x in shown:
+        verb, over = _verb(x.verdict, bool(x.against), c)
+        against = f" {over} {quoted(visible(x.against))}" if x.against else ""
+        ends = c.scale.from_to(x.verdict.interval, sizes=True)
+        change = c.scale.size(x.verdict.contrast.estimate or 0.0, x.verdict.interval)
+        effect = f"{verb} {change} {c.scale.difference}"
+        if not _has_effect(x):
+            effect, ends = divergence(x.verdict), ""
+        k = x.verdict.contrast
+        median = f"median; {k.arm_diverged} of {k.pairs} diverged" if ends and k.given_convergence else ""
+        remarks = "; ".join(filter(None, (median, x.disagreement)))
+        remarks = f" ({remarks})" if remarks else ""
+        lines.append(Markup("{} {}{} {}{}").format(x.name, effect.rstrip(), against, ends, remarks).rstrip())
+    lines += _count_changes(findings[len(shown) :], c)
+    return lines
 
 
-def warnings(c: Comparison) -> tuple[str, ...]:
-    """Dead toggles, missing witnesses, a failed A/A check, skewed pairs, mixed machines."""
-    phrases = [
-        f"{row.arm.name}: {row.note} bit for bit, so the change did nothing" for row in c.rows if row.dead
-    ]
-    place = attrgetter("where")
-    for row in c.rows:
-        failed = [proof for proof in row.proofs if not proof.ok]
-        for where, proofs in groupby(sorted(failed, key=place), place):
-            factors = ", ".join(proof.factor for proof in proofs)
-            some = f" in {where}" if where else ""
-            phrases.append(f"{row.arm.name}: no proof that {factors} took effect{some}")
-    compared = [(row, row.contrast) for row in c.rows if row.contrast]
-    self_checks = [self_check(k) for row, k in compared if not row.has_contrast_to_decide]
-    phrases += [sentence for sentence in self_checks if "failed" in sentence]
-    return tuple(filter(None, (*phrases, _skewed(c), mixed_machines(c))))
+def _count_changes(findings: Sequence[Finding], c: Comparison) -> Iterator[Markup]:
+    """Arms that differ in one direction, counted: those with an effect, and those that only diverge."""
+    effects = sorted((x.verdict.contrast.estimate or 0.0 for x in findings if _has_effect(x)), key=abs)
+    if effects:
+        verb = _verb(findings[0].verdict, False, c)[0]
+        ends = dict.fromkeys((c.scale.size(effects[0]), c.scale.size(effects[-1])))
+        yield Markup(f"{_others(len(effects), verb)} {' to '.join(ends)} {c.scale.difference}".rstrip())
+    if diverged := len(findings) - len(effects):
+        yield Markup(f"{_others(diverged, 'differs')} by how often seeds diverge")
 
 
-def _skewed(c: Comparison) -> str:
-    """A sentence on the contrasts whose pairs are so skewed that tests may err; "" if there are none."""
-    skewed = [
-        f"{short(row.arm.name)} (skewness {number(row.contrast.skewness, 1)} over "
-        f"{plural(len(row.contrast.differences), c.design.noun)})"
-        for row in c.rows_with_contrast
-        if row.verdict and row.contrast and row.contrast.skewed
-    ]
-    more = f" and {len(skewed) - 5} more" if len(skewed) > 5 else ""
-    arms = ", ".join(skewed[:5]) + more
-    return f"skewed pairs: {arms}; such verdicts may err more often than they should" if skewed else ""
+def _others(number: int, verb: str) -> str:
+    """A number of arms with their verb: "1 other gains", "3 others gain"."""
+    return f"1 other {verb}" if number == 1 else f"{number} others {verb.removesuffix('s')}"
 
 
-def mixed_machines(c: Comparison) -> str:
-    """A sentence on pairs of results from different kinds of machine; "" if there are none."""
-    sides = [(c.base(row).arm, row.arm) for row in c.rows_with_contrast]
-    best = [search.own for search in c.design.tuned]  # the baseline's own best first
-    sides += [(best[0], own) for own in best[1:] if best[0] and own]
-    return mixed(
-        (kind(base.results[seed].environment), kind(arm.results[seed].environment))
-        for base, arm in sides
-        for seed in values(base, c.metric.name).keys() & values(arm, c.metric.name).keys()
-    )
+def _has_effect(x: Finding) -> bool:
+    return x.verdict.direction is not Direction.NONE and math.isfinite(magnitude(x.verdict))
 
 
-def flips(tuned: Sequence[OwnBest]) -> tuple[str, ...]:
-    """Arms whose verdict changes with tuning, so that neither verdict may be quoted alone."""
-    return tuple(f"{best.row.arm.name}: {best.sentence}" for best in tuned if best.flips)
+def _verb(v: Verdict, rung: bool, c: Comparison) -> tuple[str, str]:
+    """A verb and the preposition of the arm that another is compared with."""
+    gain = v.kind == Direction.BETTER
+    if c.metric.lower_is_better:
+        return ("saves", "over") if gain else ("costs", "against")
+    return ("gains", "over") if gain else ("loses", "against") if rung else ("costs", "against")
 
 
-_LOOKS = (
-    "Pairs of seeds are not exactly normal. With smoothed differences of the study toggles, looks at 10 to "
-    "40 seeds claimed a difference where there was none in .043 of studies by accuracy and in .035 by loss, "
-    "where .05 is meant. With exponential differences one contrast errs in .06 of studies, and some one of "
-    "fifteen in .13.",
-    "A rare collapse can be missed: what none of n seeds showed may still happen in up to 3/n of them.",
-)
-
-
-def _not_deterministic(c: Comparison) -> str:
-    if not c.design.apart:
-        return ""
-    largest = ", ".join(f"{name} by {x:.2g}" for name, x in c.design.apart.items() if x)
-    return (
-        f"Not deterministic: two trials of one seed differ ({largest or 'in their curves'}). Seeds pair the "
-        "arms less closely, and whether a setting has an effect at all was not checked."
-    )
-
-
-def zone(c: Comparison) -> str:
-    """±δ with its unit."""
-    return f"±{c.scale.within(c.metric.delta)}"
-
-
-def limits(c: Comparison, environments: dict[str, str]) -> tuple[str, ...]:
-    """Sentences on the limits of these results."""
-    phrases = [
-        "There is one validation set: every interval is over seeds, given that set. Other data may differ.",
-        _not_deterministic(c),
-        *(
-            f"Differences in {view.title} within {zone(view)} were declared too small to matter."
-            for view in c.views
-        ),
-    ]
-    if tuned := c.design.tuned[:1]:
-        tried = f"{len(tuned[0].levels)} levels with {plural(len(tuned[0].seeds), 'seed')} each"
-        phrases.append(
-            f"An arm's own best {words(tuned[0].setting)} is the best of {tried}; no others were tried."
-        )
-    if machine := environments.get("gpu") or environments.get("cpu") or environments.get("platform"):
-        phrases.append(
-            f"Speeds and seconds hold for this hardware: {machine}. The order may differ elsewhere."
-        )
-    if c.sequential:
-        phrases += _LOOKS
-    if any(row.diverged for row in c.rows):
-        phrases.append("A mean beside a diverged seed is given convergence: it describes the others alone.")
-    if any(row.arm.exploratory for row in c.rows):
-        phrases.append("Exploratory arms were not named by the plan: they suggest, they do not confirm.")
-    return tuple(filter(None, phrases))
+def _few(names: Sequence[Markup]) -> Markup:
+    """Names as a list, of which all but a few are counted."""
+    shown = list(names[: NAMED + (len(names) == NAMED + 1)])
+    shown += [Markup(f"{len(names) - len(shown)} others")] if len(names) > len(shown) else []
+    return Markup(listed(shown))

@@ -187,7 +187,7 @@ def _judge_arms(arms: list[PairedArm], metric: Metric, design: Design) -> dict[s
     """The verdicts by arm, the identical arms corrected apart from the rest, whom they do not burden."""
     verdicts: dict[str, Verdict] = {}
     for identical in (False, True):
-        sides = {arm.name: arm.sides for arm in arms if arm.after and arm.identical is identical}
+        sides = {arm.name: arm.after_and_before for arm in arms if arm.after and arm.identical is identical}
         verdicts |= judge_sides(sides, metric, design)
     return verdicts
 

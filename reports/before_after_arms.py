@@ -71,7 +71,7 @@ class PairedArm:
         return {seed: pair for seed, pair in pairs.items() if all(row.ended for row in pair)}
 
     @property
-    def sides(self) -> tuple[dict[Any, float], dict[Any, float]]:
+    def after_and_before(self) -> tuple[dict[Any, float], dict[Any, float]]:
         """The numbers after and before, by seed."""
         after, before = (
             {seed: row.value for seed, row in rows.items() if not math.isnan(row.value)}
@@ -190,7 +190,7 @@ def notes(arm: PairedArm) -> Iterator[str]:
 
 
 def _not_shown(verdict: Verdict | None, scale: Scale) -> Iterator[str]:
-    """Why the arm is not shown to be less than δ worse: nothing where it is, also beside other arms."""
+    """Why the arm is not shown to be less than δ worse. Yields nothing if it is shown."""
     if verdict is None:
         yield "has no seed in common with the baseline"
         return

@@ -132,7 +132,7 @@ class Comparison:
         return tuple(row for row in self.rows if row.contrast is not None)
 
     @property
-    def views(self) -> tuple["Comparison", ...]:
+    def per_metric(self) -> tuple["Comparison", ...]:
         """The comparison by each metric, this one first."""
         return self, *self.others
 
@@ -151,21 +151,21 @@ class Comparison:
         """How many rows do not count: their trials are beyond the looks that were taken."""
         return len(self.table) - int(self.table.counts.sum())
 
-    def common(self, rows: Sequence[ComparedArm]) -> tuple[int, ...]:
+    def common_seeds(self, rows: Sequence[ComparedArm]) -> tuple[int, ...]:
         """The seeds that count for all of these arms, failures included."""
         return tuple(s for s in self.design.seeds if all(s in row.seeds for row in rows))
 
-    def first_look(self, rows: Sequence[ComparedArm]) -> tuple[int, ...]:
+    def shared_first_look(self, rows: Sequence[ComparedArm]) -> tuple[int, ...]:
         """The seeds of the first look that all of these arms have, failures included.
 
         Contrasts that the study does not declare are judged on them: their number was fixed beforehand, and
         does not depend on results.
         """
-        return tuple(s for s in self.common(rows) if s in self.design.first_look)
+        return tuple(s for s in self.common_seeds(rows) if s in self.design.first_look)
 
-    def by(self, metric: str) -> "Comparison | None":
+    def by_metric(self, metric: str) -> "Comparison | None":
         """The comparison by this metric, if the study names it."""
-        return next((c for c in self.views if c.metric.name == metric), None)
+        return next((c for c in self.per_metric if c.metric.name == metric), None)
 
     def base(self, row: ComparedArm) -> ComparedArm:
         """The row that this one is compared with: the baseline, or the arm named in `against`."""
@@ -178,7 +178,7 @@ class Comparison:
         return first, *(row for row in others if row.contrast and not task_differences(row.arm, first.arm))
 
     @property
-    def bases(self) -> str:
+    def bases_phrase(self) -> str:
         """The baseline's name, plus a remark if some arms are compared with another arm."""
         others = any(self.base(row) is not self.rows[0] for row in self.rows_with_contrast)
         return f"{self.rows[0].arm.name}{' or the arm that each names' if others else ''}"

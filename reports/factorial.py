@@ -121,7 +121,7 @@ def _judge_switches(
 
     The others are judged on the seeds of the first look that all their arms have, corrected together.
     """
-    known, values, seeds = {}, {}, c.first_look([row for pair in pairs.values() for row in pair])
+    known, values, seeds = {}, {}, c.shared_first_look([row for pair in pairs.values() for row in pair])
     for key, pair in pairs.items():
         first, second = sorted(pair, key=lambda row: _settings(row)[key] != switches[key].on)
         if first.verdict and c.base(first) is second:

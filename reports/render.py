@@ -14,7 +14,7 @@ from markupsafe import Markup
 from bench.errors import plural, visible
 from bench.files import save, save_all
 from bench.trial import Result
-from reports import answer, factorial, formats, headline, sections, tables, tuning
+from reports import answer, claims, factorial, formats, sections, tables, tuning
 from reports.comparison import Comparison
 from reports.design import page_of
 from reports.figures import forest, panels
@@ -46,7 +46,7 @@ def describe(c: Comparison) -> Entry:
     """What the index says of a study."""
     page = page_of(c.design.study, Path())
     html = _jinja().get_template("entry.html").render(**_answer(c), href=page.as_posix())
-    return Entry(c.design.study, answer.largest(c), Markup(html))
+    return Entry(c.design.study, claims.largest(c), Markup(html))
 
 
 def render_index(entries: Iterable[Entry], out: Path) -> Path:
@@ -93,8 +93,8 @@ def _jinja() -> Environment:
     jinja.filters |= {"p": formats.p_value, "percent": wording.level, "plural": plural}
     jinja.globals |= {
         "describe_interaction": wording.describe_interaction,
-        "state": answer.state,
-        "zone": answer.zone,
+        "remark": claims.remark,
+        "zone": claims.zone,
     }
     return jinja
 
@@ -113,8 +113,8 @@ def _context(c: Comparison) -> dict[str, Any]:
         "study": c.design,
         **extras.context,
         "panels": forest.panels(best, extras),
-        "broken": answer.arms_with_failures(c),
-        "limits": answer.limits(c, environments) if c.design.plan_hash else tables.notes(c),
+        "broken": claims.arms_with_failures(c),
+        "limits": claims.limits(c, environments) if c.design.plan_hash else tables.notes(c),
         "sweeps": sweeps,
         "columns": _columns(c),
         "stopped": tables.STOPPED,
@@ -155,13 +155,13 @@ def _answer(c: Comparison) -> dict[str, Any]:
         "whole": whole,
         "extras": extras,
         "answers": [
-            headline.answer(view, () if i else parts if thorough else ()) for i, view in enumerate(best.views)
+            answer.answer(view, parts if thorough and view is best else ()) for view in best.per_metric
         ],
-        "standing": answer.standing(best),
-        "seen_data": answer.seen_data(c),
-        "tally": answer.tally(c),
-        "warnings": (*answer.warnings(c), *extras.warnings),
-        "flips": answer.flips(own_best),
+        "standing": claims.standing(best),
+        "seen_data": claims.seen_data(c),
+        "tally": claims.tally(c),
+        "warnings": (*claims.warnings(c), *extras.warnings),
+        "flips": claims.flips(own_best),
         "spent": sum(result.spent for result in _results(c)),
         "parts": parts,
         "views": {v: d for v, d in factorial.VIEWS.items() if any(part.views[v] for part in parts)},

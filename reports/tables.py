@@ -34,7 +34,7 @@ def tables(c: Comparison) -> dict[str, str]:
 def screen(c: Comparison) -> str:
     """The verdicts by every metric for a terminal."""
     lines = [short(c.design.question or c.design.study, 200)]
-    for view in c.views:
+    for view in c.per_metric:
         lines += [
             "",
             _name_metric(view),
@@ -46,7 +46,7 @@ def screen(c: Comparison) -> str:
 def comparison_markdown(c: Comparison) -> str:
     """The same as pipe tables."""
     parts = [markdown_cell(caption(c))]
-    for view in c.views:
+    for view in c.per_metric:
         rows = [[markdown_cell(cell) for cell in row] for row in _print_rows(view)]
         parts += [markdown_cell(_name_metric(view))] if c.others else []
         parts.append(pipe_table(rows).rstrip())
@@ -152,12 +152,12 @@ def caption(c: Comparison) -> str:
     judged_by = "; ".join(
         f"{', '.join(filter(None, (view.title, view.scale.unit)))}, "
         f"{'lower' if view.metric.lower_is_better else 'higher'} is better"
-        for view in c.views
+        for view in c.per_metric
     )
     given = ", given this validation set" if c.design.plan_hash else ""
     return (
         f"{c.design.study}: {judged_by}; intervals are over {c.design.noun}s{given}; Δ is the arm "
-        f"minus {'the baseline' if c.bases == c.rows[0].arm.name else c.bases}"
+        f"minus {'the baseline' if c.bases_phrase == c.rows[0].arm.name else c.bases_phrase}"
     )
 
 
@@ -170,7 +170,7 @@ def _record(row: ComparedArm, c: Comparison) -> dict[str, object]:
     record |= {"state": row.state, "pairs": row.contrast and row.contrast.pairs, "most_seeds": row.max_seeds}
     if not c.design.looks:
         record |= dict.fromkeys(("state", "most_seeds"))
-    for view in c.views:
+    for view in c.per_metric:
         cells = cells_by_metric(view.rows[row.index], view)
         record |= {f"{view.metric.name}_{cell}": value for cell, value in cells.items()}
     return record | {"note": row.note, "witness": "; ".join(map(str, row.shown))}

@@ -33,9 +33,9 @@ def compare(sources: Sequence[str], options: CompareOptions) -> int:
     """
     for source in sources:
         is_file = Path(source).suffix.lower() in (*tables.TABLES, ".json")
-        exists = not is_file or result_sets.is_stored(source)
+        exists = not is_file or result_sets.holds_results(source)
         require(exists, "there is no such file", place=source, cure=_nearest(source, _files()))
-    if len(sources) == 2 and any(map(result_sets.is_stored, sources)):
+    if len(sources) == 2 and any(map(result_sets.holds_results, sources)):
         refuse(options, _NOT_OF_TWO, "is not for results before and after", "leave it out")
         return _before_after(sources, options)
     refuse(options, _OF_TWO, "is for results before and after", "leave it out, or name two result sets")

@@ -140,7 +140,7 @@ def _measured_so_far(study: Study, ledger: Ledger) -> tuple[dict[str, float], di
     The SD is of a contrast by the first metric, of five pairs or more; the seconds are the mean of the
     trials with the arm's present settings.
     """
-    if not plans.is_stored(study.name, ledger):
+    if not plans.has_plan(study.name, ledger):
         return {}, {}
     from ablations.training.comparison import design_of_plan
     from reports.contrast_decisions import decide_looks  # scipy: not without results

@@ -69,7 +69,7 @@ def _entry(plan: Plan, code: str, ledger: Ledger, out: Path) -> "Entry":
 def report_parts(page: Path, plan: Plan, comparison: "Comparison") -> "Published":
     """The parts of a report that are published in MLflow."""
     from ablations.commands.summaries import summarise_arms  # scipy
-    from reports.answer import sentences
+    from reports.claims import sentences
 
     return page.parent, sentences(comparison), summarise_arms(plan, comparison)
 

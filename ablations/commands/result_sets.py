@@ -32,7 +32,7 @@ _ASKED = ("study", "question", "about", "metrics", "seeds", "looks", "decide", "
 _MISREAD = "is damaged, or of no known format", "run its study again"
 
 
-def is_stored(source: str) -> bool:
+def holds_results(source: str) -> bool:
     """Whether a source is the path or the address of results, and not the name of a model."""
     return bool(_address(source)) or Path(source).exists()
 
@@ -147,8 +147,8 @@ def _result(path: Path, id: str, ledger: Ledger, trainer: str) -> tuple[dict[str
     with explaining_misread(path, *_MISREAD):
         body = unseal(read_required(path))
         stored = body["result"] | ledger.details(id, body["details"])
-        kind, told = trial_type(trainer), stored["trial"]
-        trial = kind(**{field.name: told[field.name] for field in fields(kind) if field.name in told})
+        type_, told = trial_type(trainer), stored["trial"]
+        trial = type_(**{field.name: told[field.name] for field in fields(type_) if field.name in told})
         metrics = {name: float(value) for name, value in stored.get("metrics", {}).items()}
         parts = ("status", "reason", "records", "fingerprints", "environment")
         read = {name: stored[name] for name in parts if name in stored}
@@ -192,9 +192,9 @@ def _settings(trial: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def _check_metric(source: str, metric: str, measured: Iterable[str]) -> None:
+def _check_metric(source: str, metric: str, names: Iterable[str]) -> None:
     """Raise BadInput if there are metrics but none of that name."""
-    known = sorted(measured)
+    known = sorted(names)
     if known and metric not in known and metric_key(metric) not in known:
         raise BadInput(
             f"no trial has the metric {metric!r}",

@@ -129,7 +129,7 @@ def _begin(study_run: StudyRun) -> None:
     page = page_of(plan.study, study_run.options.out)
     if todo:
         study_run.device.check()  # before the study is opened in MLflow: a refused one is not to appear there
-    if earlier := plans.latest(plan.study, ledger):
+    if earlier := plans.latest_or_set_aside(plan.study, ledger):
         for reason in retraining.reasons(earlier, plan, todo, ledger):
             print(reason)
         if earlier.hash != plan.hash and page.exists():
@@ -151,7 +151,7 @@ def _print_outcome(
 
     Trials without a result do not count where Ctrl-C or the budget kept them from starting.
     """
-    from reports.answer import mixed_machines, seen_data  # scipy: most of a second, so not before training
+    from reports.claims import mixed_machines, seen_data  # scipy: most of a second, so not before training
 
     plan, trained, timed_out = study_run.plan, study_run.trained, study_run.budget.has_refused
     scheduler = SeedScheduler(plan, results)

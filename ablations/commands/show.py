@@ -31,7 +31,7 @@ def show(what: str, options: ShowOptions) -> int:
     if what == "models":
         return chapter.print_models()
     ledger = Ledger(options.results)
-    if what.endswith(".toml") or plans.is_stored(what, ledger):
+    if what.endswith(".toml") or plans.has_plan(what, ledger):
         what = plans.stored(what, ledger).study  # raises where it cannot be read
     stored = {} if what == "corpus" else {plan.study: plan for plan in plans.all_stored(ledger)}
     if options.generate and what in ("corpus", *stored):

@@ -40,7 +40,7 @@ def studies(names: Sequence[str], options: StoredOptions, remove_old: bool) -> i
 
 def _print_states(names: Sequence[str], ledger: Ledger) -> None:
     """Print how far studies are, and every trial that failed or diverged."""
-    from reports.answer import tally  # pandas, which the list does without
+    from reports.claims import tally  # pandas, which the list does without
 
     for name, plan in zip(names, plans.of_studies(names, ledger), strict=True):
         results = ledger.results(plan.ids)

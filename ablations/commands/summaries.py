@@ -11,8 +11,8 @@ from ablations.mlflow.study_runs import ArmRun
 from ablations.study.plan import Plan, PlannedArm
 from bench.metric import Metric
 from bench.tracking import Tracking
-from reports.answer import claims, sentences
 from reports.arms import finished, summary_of, trial_of
+from reports.claims import claims, sentences
 from reports.comparison import ComparedArm, Comparison
 from reports.design import MeasuredArm
 from reports.formats import number
@@ -74,7 +74,7 @@ def _summarise(
 def _differences(comparison: Comparison) -> dict[str, dict[str, float]]:
     """By arm, the difference from its baseline over the pairs by each metric, in the unit of the page."""
     by_arm: dict[str, dict[str, float]] = {}
-    for view in comparison.views:
+    for view in comparison.per_metric:
         for row in view.rows_to_decide:
             if (v := row.verdict) and not v.contrast.given_convergence:
                 name = f"{view.metric.name} difference"

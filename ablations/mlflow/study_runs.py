@@ -214,4 +214,4 @@ def plan_mark(plan: Plan) -> str:
 
     The trials of the winners of tuning do not enter it, as they are not known at first.
     """
-    return text(f"{plan.hash}-{digest(' '.join(plan.declared))[:16]}", TAG_LENGTH)
+    return text(f"{plan.hash}-{digest(' '.join(plan.ids_at_start))[:16]}", TAG_LENGTH)

@@ -110,6 +110,7 @@ def _changed(file: StudyFile, sets: Sequence[tuple[str, Sequence[Any]]]) -> dict
         require(values, f"no value for {key}", cure=f"write --set {key}=1 or --set {key}=1,2")
         for value in values:
             trainer.resolve(trainer.inherit(baseline, {key: value}))
+    # a corpus is a path, too long for a name
     named = [trainer.label(key, value) for key, value in single.items() if key != "corpus"]
     name = file.baseline_name and ", ".join([file.baseline_name, *named])
     before, now = file.baseline_name or title(trainer, file.baseline), name or title(trainer, baseline)
@@ -298,8 +299,8 @@ def _refuse_idle(file: StudyFile, arm: Arm, changes: Settings) -> None:
 def _merged(arms: Sequence[Arm]) -> tuple[Arm, ...]:
     """Arms of equal content become one: the first keeps its name and lists the others'.
 
-    `against` names the arm that is kept. One that names the baseline is compared with it, as one that names
-    none is; together they are one arm, which names it.
+    An arm's `against` becomes the name of the arm that is kept. To name the baseline there or no arm is the
+    same, so two such arms become one. The baseline's own cell of a factorial has no name.
     """
     kept: dict[bytes, Arm] = {}
     names: dict[str, str] = {}  # of the arm that each became

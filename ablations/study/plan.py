@@ -127,7 +127,7 @@ class Plan:
         return list(self.arm_and_seed)
 
     @property
-    def declared(self) -> list[str]:
+    def ids_at_start(self) -> list[str]:
         """The identities of all trials except the winners', which are not known at the start."""
         return replace(self, tuned=()).ids
 
@@ -184,7 +184,7 @@ def settle(plan: Plan, trials: Sequence[Trial], ledger: Ledger) -> tuple[Plan, l
         return plan, []
     known = {trial.id: trial for trial in trials}
     tuned: list[PlannedArm] = []
-    fresh: list[dict[int, Trial]] = []
+    winners_trials: list[dict[int, Trial]] = []
     for name, group in groupby(plan.searches, key=lambda search: search.tunes):
         levels = list(group)
         tried = [[results[id] for id in arm.trials.values()] for arm in levels]
@@ -192,10 +192,10 @@ def settle(plan: Plan, trials: Sequence[Trial], ledger: Ledger) -> tuple[Plan, l
         if best is not None:
             won = levels[best]
             one = known[next(iter(won.trials.values()))]
-            fresh.append({seed: replace(one, seed=seed) for seed in plan.seeds})
-            ids = {seed: trial.id for seed, trial in fresh[-1].items()}
+            winners_trials.append({seed: replace(one, seed=seed) for seed in plan.seeds})
+            ids = {seed: trial.id for seed, trial in winners_trials[-1].items()}
             tuned.append(replace(won, name=tuning.winner_name(won.name, name), trials=ids))
-    in_order = [each[seed] for seed in plan.seeds for each in fresh]
+    in_order = [each[seed] for seed in plan.seeds for each in winners_trials]
     return replace(plan, tuned=tuple(tuned)), [trial for trial in in_order if trial.id not in known]
 
 
@@ -206,8 +206,8 @@ def store(plan: Plan, ledger: Ledger, trials: Sequence[Trial] = ()) -> Plan:
     `earlier`); so are `tuned` and `apart`, unless the new plan has them. A stored plan that cannot be read is
     set aside.
     """
-    before = latest(plan.study, ledger)
-    if before and (before.hash, before.declared) == (plan.hash, plan.declared):
+    before = latest_or_set_aside(plan.study, ledger)
+    if before and (before.hash, before.ids_at_start) == (plan.hash, plan.ids_at_start):
         kept = {key: getattr(before, key) for key in ("planned", "seen", "earlier")}
         plan = replace(plan, tuned=plan.tuned or before.tuned, **kept)
         plan = plan if plan.apart is not None else replace(plan, apart=before.apart)
@@ -217,7 +217,7 @@ def store(plan: Plan, ledger: Ledger, trials: Sequence[Trial] = ()) -> Plan:
     return plan
 
 
-def latest(study: str, ledger: Ledger) -> Plan | None:
+def latest_or_set_aside(study: str, ledger: Ledger) -> Plan | None:
     """The stored plan of a study, or None. A plan that cannot be read is set aside."""
     path = path_of(ledger, study)
     try:
@@ -234,12 +234,13 @@ def _declare(plan: Plan, before: Plan | None, ledger: Ledger, trials: Sequence[T
     A plan that the study had at an earlier time gets the `planned` and `seen` of that time.
     """
     known, earlier = ledger.files(), list(before.earlier) if before else []
-    if before and before.declared[:1] == plan.declared[:1]:  # same first trial of the baseline
+    if before and before.ids_at_start[:1] == plan.ids_at_start[:1]:  # same first trial of the baseline
         plan = replace(plan, apart=before.apart)
     if before:
         facts = {key: getattr(before, key) for key in ("hash", "planned", "seen")}
         earlier.append(Declaration(trials=tuple(before.ids), **facts))
-    again = next((e for e in earlier if e.hash == plan.hash and set(e.trials) >= set(plan.declared)), None)
+    ids = set(plan.ids_at_start)
+    again = next((e for e in earlier if e.hash == plan.hash and ids <= set(e.trials)), None)
     others = tuple(e for e in earlier if e is not again and not known.keys().isdisjoint(e.trials))
     if again:
         return replace(plan, planned=again.planned, seen=again.seen, earlier=others)
@@ -300,7 +301,7 @@ def device_of(study: str, ledger: Ledger) -> str:
     return ""
 
 
-def is_stored(name: str, ledger: Ledger) -> bool:
+def has_plan(name: str, ledger: Ledger) -> bool:
     """Whether a study has a plan, which `stored` may not be able to read."""
     return path_of(ledger, name).exists()
 

@@ -71,7 +71,7 @@ def _worse_than_counting(c: Comparison) -> list[str]:
     for row in c.rows:
         counts = next((other for other in bigrams if not task_differences(other.arm, row.arm)), None)
         if counts and row.exclusion in (None, Exclusion.REFERENCE) and row not in bigrams:
-            seeds = c.first_look([row, counts])
+            seeds = c.shared_first_look([row, counts])
             sides = row.summary.values, counts.summary.values
             pairs[row.arm.name] = (select_seeds(sides[0], seeds), select_seeds(sides[1], seeds))
     judged = verdicts(pairs, delta=c.metric.delta, lower_is_better=c.metric.lower_is_better)

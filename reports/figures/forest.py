@@ -69,7 +69,7 @@ class Panel:
 
 def panels(c: Comparison, extras: Extras = NOTHING) -> tuple[Panel, ...]:
     """The figure by each reading of each metric, the one that decides first."""
-    readings = [(view, scale) for view in c.views for scale in (view.scale, view.scale.also) if scale]
+    readings = [(view, scale) for view in c.per_metric for scale in (view.scale, view.scale.also) if scale]
     return tuple(_panel(view, scale, extras.marks.get(view.metric.name, {})) for view, scale in readings)
 
 

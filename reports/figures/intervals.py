@@ -17,7 +17,7 @@ def intervals(c: Comparison) -> Markup:
     rows = [row for row in c.rows_with_contrast if row.contrast and row.contrast.estimate is not None]
     if not rows:
         return Markup("")
-    title = f"Differences in {c.title} from {c.bases}"
+    title = f"Differences in {c.title} from {c.bases_phrase}"
     picture = drawing("effects", title, "An interval for each arm.", lambda: _draw(rows, c))
     return Markup('<div style="{}">{}</div>').format(LOOK, picture)
 

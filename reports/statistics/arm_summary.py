@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from reports.statistics.contrasts import Interval, converged, median, order_by_seed
+from reports.statistics.contrasts import Interval, converged, diverged_as_worst, median
 from reports.statistics.estimators import Floats, t_interval
 from reports.statistics.power import ALPHA
 
@@ -30,7 +30,7 @@ class ArmSummary:
 
 def summarise(values: Mapping[int, float], *, lower_is_better: bool = True) -> ArmSummary:
     """One arm by the numbers. Raises ValueError on NaN."""
-    ordered = order_by_seed(values, lower_is_better)
+    ordered = diverged_as_worst(values, lower_is_better)
     x = converged(ordered.values())
     return ArmSummary(
         values=ordered,

@@ -124,7 +124,7 @@ class Contrast:
 
     @property
     def divergence_p(self) -> float:
-        """The exact two-sided p that either side diverges equally often (McNemar 1947)."""
+        """The exact two-sided p that both sides diverge equally often (McNemar 1947)."""
         arm, baseline = self._only_one_diverged()
         return min(1.0, 2 * float(special.bdtr(min(arm, baseline), arm + baseline, 0.5)))
 
@@ -139,9 +139,9 @@ class Contrast:
         A repeated interval: it holds at all looks together at 1 − alpha or, of two tests with one side each,
         1 − 2 alpha. With one look and pairs without skewness it is the usual t interval.
         """
-        here = (3 - sides) * self.look.level(alpha, sides)
-        ends = self._ends(here)
-        return ends and Interval(*ends, 1 - (3 - sides) * alpha)
+        tails = 3 - sides  # a test with one side at alpha has the interval of one with two at 2 alpha
+        ends = self._ends(tails * self.look.level(alpha, sides))
+        return ends and Interval(*ends, 1 - tails * alpha)
 
     def _ends(self, alpha: float) -> tuple[float, float] | None:
         if self.pairs < 3:
@@ -243,7 +243,7 @@ def contrast(
     """
     if not delta > 0 or family < 1:
         raise ValueError(f"δ must be positive and the family at least 1, not {delta} and {family}")
-    ours, theirs = order_by_seed(arm, lower_is_better), order_by_seed(baseline, lower_is_better)
+    ours, theirs = diverged_as_worst(arm, lower_is_better), diverged_as_worst(baseline, lower_is_better)
     seeds = tuple(s for s in ours if s in theirs)
     a, b = np.array([ours[s] for s in seeds]), np.array([theirs[s] for s in seeds])
     counts = int((a < b).sum()), int((a > b).sum())
@@ -268,13 +268,13 @@ def contrast(
 
 def _describe_pairs(seeds: Sequence[int], a: Floats, b: Floats) -> dict[str, Any]:
     """The fields of a Contrast that rest on converged pairs and their differences."""
-    converged = np.isfinite(a) & np.isfinite(b)
-    a, b = a[converged], b[converged]
+    both = np.isfinite(a) & np.isfinite(b)
+    a, b = a[both], b[both]
     d = without_rounding(a - b, np.abs([a, b]).max(initial=0))
     some, enough = d.size > 0, d.size > 1
     constant = bool(enough and np.ptp(d) == 0)
     return {
-        "differences": dict(zip(compress(seeds, converged), d.tolist(), strict=True)),
+        "differences": dict(zip(compress(seeds, both), d.tolist(), strict=True)),
         "constant": constant,
         "arm_mean": float(a.mean()) if some else None,
         "baseline_mean": float(b.mean()) if some else None,
@@ -285,7 +285,7 @@ def _describe_pairs(seeds: Sequence[int], a: Floats, b: Floats) -> dict[str, Any
     }
 
 
-def order_by_seed(values: Mapping[int, float], lower_is_better: bool) -> dict[int, float]:
+def diverged_as_worst(values: Mapping[int, float], lower_is_better: bool) -> dict[int, float]:
     """By seed, with a diverged one as the worst value of its metric. Raises ValueError on NaN."""
     worst = math.inf if lower_is_better else -math.inf
     for seed, value in values.items():

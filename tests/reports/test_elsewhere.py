@@ -6,7 +6,7 @@ from synthetic import compare_table, text_of
 
 from bench.errors import BadInput
 from bench.metric import Metric
-from reports.answer import state, tally
+from reports.claims import remark, tally
 from reports.comparison import Comparison
 from reports.elsewhere import Columns, unnamed_failures
 from reports.render import render
@@ -81,7 +81,7 @@ def test_a_table_gets_no_further_pairs_and_says_where_they_are_too_few(pairs: in
     unlike = SLEEP.assign(extra=[*range(10), *(i + 3 * (-1) ** i for i in range(10))])
     row = sleep("ID", unlike[pairs >= SLEEP.ID]).rows[1]
     few = ": under 5 nothing is decided" if pairs < 5 else ""
-    assert state(row) == f"not decided at {pairs} IDs{few}"
+    assert remark(row) == f"not decided at {pairs} IDs{few}"
 
 
 def test_a_table_counts_the_rows_that_diverged_and_those_that_failed() -> None:

@@ -6,8 +6,8 @@ from functools import cache
 import pytest
 from synthetic import arm, broken, compare, pair, realistic, study, switched, text_of
 
+from reports.answer import answer
 from reports.factorial import ALONE, AVERAGE, BESIDE, VIEWS, Part, factorial, parts
-from reports.headline import answer
 from reports.render import render
 
 compared = cache(lambda: compare(switched()))

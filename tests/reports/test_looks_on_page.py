@@ -8,7 +8,7 @@ from statistics import fmean
 import pytest
 from synthetic import BOTH, LOOKS, arm, broken, compare, laddered, looked, study, svgs, text_of
 
-from reports.answer import claims, limits, seen_data, sentences, standing, tally
+from reports.claims import claims, limits, seen_data, sentences, standing, tally
 from reports.formats import number
 from reports.render import describe, render, render_index
 from reports.statistics.wording import sentence
@@ -50,7 +50,7 @@ def test_a_claim_goes_from_level_to_level_over_the_same_seeds_and_has_the_loss_b
     (claim,) = [x for x in claims(c) if x.row.arm.name == "strong"]
     levels = f"{100 * base:.1f} → {100 * (base + fmean(accuracy)):.1f} %"
     assert claim.text.startswith(f"{levels}, {100 * fmean(accuracy):.1f} points higher [+")
-    (by_loss,) = claim.beside
+    (by_loss,) = claim.other_metrics
     assert ": ▲ better by more than δ, " in by_loss and f" nats, {-fmean(loss):.3f} nats lower [−" in by_loss
     (whole,) = [line for line in sentences(c) if "strong" in line]
     assert whole == f"▲ better by more than δ — strong against base: {claim.text}; {by_loss}."
@@ -128,7 +128,7 @@ def test_what_is_true_of_looks_is_said_once_and_only_where_there_are_several(tex
 
 
 def test_sections_of_several_arms_use_the_seeds_that_all_of_them_have_and_say_how_many(c, text):
-    assert len(c.common(c.same_task_rows)) == 10  # five of them finished everywhere
+    assert len(c.common_seeds(c.same_task_rows)) == 10  # of which five finished in every arm
     assert "of the 10 seeds that all arms have" in text  # the learning curves
 
 

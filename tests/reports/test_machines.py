@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from synthetic import arm, compare, realistic, study
 
-from reports import answer, sections
+from reports import claims, sections
 from reports.chapter import page as chapter
 from reports.design import MeasuredArm, Tuned
 from reports.render import describe, render, render_index
@@ -36,7 +36,7 @@ def test_pairs_of_two_kinds_of_machine_are_named_in_the_answer_box_and_on_the_in
         f"3 of 20 pairs compare results of two kinds of machine ({APART}): "
         "their differences include rounding of the machine"
     )
-    assert answer.mixed_machines(c) == said and said in answer.warnings(c)
+    assert claims.mixed_machines(c) == said and said in claims.warnings(c)
     page = render(c, tmp_path).read_text()
     assert said in page[page.index('id="answer"') : page.index("</section>")]
     assert said in render_index(map(describe, [c]), tmp_path).read_text()
@@ -46,7 +46,7 @@ def test_where_all_are_of_one_kind_or_tell_nothing_of_it_nothing_is_said(c) -> N
     alike = compare(replace(c.design, arms=c.design.arms[:2]))
     silent = compare(replace(alike.design, arms=tuple(on(a, {}, range(5)) for a in alike.design.arms)))
     for found in (alike, silent, compare(realistic())):
-        assert answer.mixed_machines(found) == ""
+        assert claims.mixed_machines(found) == ""
 
 
 def test_pairs_of_tuned_arms_count_too(c) -> None:
@@ -55,7 +55,7 @@ def test_pairs_of_tuned_arms_count_too(c) -> None:
 
     base, _, moved = c.design.arms
     both = replace(c.design, tuned=(tuned(base), tuned(moved)))
-    assert answer.mixed_machines(replace(c, design=both)).startswith("6 of 30 pairs compare ")
+    assert claims.mixed_machines(replace(c, design=both)).startswith("6 of 30 pairs compare ")
 
 
 def test_speeds_are_paired_on_like_machines_only_and_the_page_says_so(c, tmp_path) -> None:

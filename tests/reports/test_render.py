@@ -14,8 +14,8 @@ from synthetic import SEEN, arm, broken, compare, hostile, is_self_contained, pa
 
 from bench.errors import BadInput
 from reports import sections
-from reports.answer import claims, limits, sentences, state, tally, warnings
 from reports.chapter import page as chapter
+from reports.claims import claims, limits, remark, sentences, tally, warnings
 from reports.design import page_of
 from reports.render import describe, render, render_index
 
@@ -186,7 +186,7 @@ def test_a_row_that_skewed_pairs_alone_leave_open_says_so(tmp_path):
         loss = base.results[seed].metrics["valid_loss"] - gain
         rare.results[seed] = replace(rare.results[seed], metrics={"valid_loss": loss})
     c = compare(study((base, rare, arm("wide", 0.0, 0.3, settings={"clip": 2.0}))))
-    told = {row.arm.name: state(row) for row in c.rows if row.verdict}
+    told = {row.arm.name: remark(row) for row in c.rows if row.verdict}
     assert [row.verdict.kind for row in c.rows[1:]] == ["open", "open"]
     assert ["skewed" in told[name] for name in ("rare", "wide")] == [True, False]
     assert told["rare"] in text_of(render(c, tmp_path))

@@ -9,8 +9,8 @@ from ablations.study.loading import load
 from bench.chapter.trial import ChapterTrial
 from bench.errors import BadInput, visible
 from bench.metric import Metric
-from reports.answer import claims, tally
 from reports.chapter.book import BOOK, compare_with_book, own_settings
+from reports.claims import claims, tally
 from reports.design import MeasuredArm
 from reports.exclusions import Exclusion
 from reports.formats import count, csv_cell, interval, number, p_value

@@ -9,7 +9,7 @@ from synthetic import arm, compare, hostile, study, text_of
 
 from bench.metric import Metric
 from bench.trial import failure
-from reports.answer import flips
+from reports.claims import flips
 from reports.design import Tuned
 from reports.render import describe, render, render_index
 from reports.tuning import own_best

@@ -11,7 +11,7 @@ from ablations.study import loading
 from ablations.study import plan as plans
 from ablations.training.comparison import compare_plan, read
 from bench.trial import failure
-from reports.answer import seen_data, sentences
+from reports.claims import seen_data, sentences
 
 
 def made(seeds, code="v1"):

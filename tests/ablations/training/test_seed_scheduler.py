@@ -1,4 +1,4 @@
-"""Seeds where they are needed: one end by whatever way, and no trial that nothing asked for."""
+"""A study gets seeds until it is decided: it ends the same however it is stopped and begun again."""
 
 import os
 import random
@@ -18,7 +18,7 @@ from ablations import results
 from ablations.study import plan as plans
 from ablations.training.comparison import compare_plan, read
 from ablations.training.study_run import Budget
-from reports.answer import tally
+from reports.claims import tally
 from reports.tables import trials_csv
 
 LOOKS = 5, 6, 8
@@ -144,7 +144,9 @@ def _check_numbers_of_trials(study: Study, whole: Study) -> None:
     plan = plans.stored("looks", study.ledger)
     page = compare_plan(plan, read(plan, study.ledger))
     means = table.groupby("arm").valid_loss.mean()
-    assert all(row.summary.mean == pytest.approx(means[row.arm.name]) for row in page.by("valid_loss").rows)
+    assert all(
+        row.summary.mean == pytest.approx(means[row.arm.name]) for row in page.by_metric("valid_loss").rows
+    )
     assert len(trials_csv(page).splitlines()) == 1 + len(table)
     told = f"{len(table)} of {len(table)} trials finished"
     assert told in tally(page)

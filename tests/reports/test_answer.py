@@ -7,8 +7,8 @@ import pytest
 from markupsafe import escape
 from synthetic import BOTH, HOSTILE, arm, broken, compare, hostile, laddered, looked, realistic, study
 
+from reports.answer import answer
 from reports.design import MeasuredArm
-from reports.headline import answer
 
 
 def said(design):

@@ -1,0 +1,280 @@
+"""Summary claims, warnings and caveats of a report; every claim comes from a verdict."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import groupby
+from operator import attrgetter
+
+from bench.errors import plural
+from bench.machine_kind import kind, mixed
+from reports.arms import values
+from reports.comparison import ComparedArm, Comparison
+from reports.formats import interval, number, short
+from reports.statistics.arm_summary import divergence_interval
+from reports.statistics.contrasts import Contrast
+from reports.statistics.power import CLAIM_SEEDS, FEWEST_SEEDS
+from reports.statistics.verdicts import Direction, Verdict
+from reports.statistics.wording import allow_for_stop, divergence, self_check, stage
+from reports.tuning import OwnBest, words
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """One contrast in a line, by the study's first metric."""
+
+    row: ComparedArm
+    verdict: Verdict
+    comparison: Comparison
+
+    @property
+    def exploratory(self) -> bool:
+        """Whether the plan did not name it, or was declared after results."""
+        return self.row.arm.exploratory or self.row.arm.name in self.comparison.design.seen
+
+    @property
+    def text(self) -> str:
+        """Levels, effect, interval and seeds; the word and the names stand beside it."""
+        decided = stage(self.verdict) if self.row.decided else ""
+        return ", ".join(filter(None, (_line(self.row, self.comparison), decided)))
+
+    @property
+    def other_metrics(self) -> tuple[str, ...]:
+        """The same by each other metric."""
+        return tuple(
+            f"{view.title}: {v.symbol} {v.text}, {_line(view.rows[self.row.index], view)}"
+            for view in self.comparison.others
+            if (v := view.rows[self.row.index].verdict)
+        )
+
+
+def claims(c: Comparison) -> tuple[Claim, ...]:
+    """One claim a contrast: better arms first, then worse ones; within each the largest effect first."""
+    unsorted = [
+        Claim(row=row, verdict=row.verdict, comparison=c) for row in c.rows_with_contrast if row.verdict
+    ]
+    order = ("better", "worse", "same", "open")
+
+    def place(x: Claim) -> tuple[int, float, int]:
+        return order.index(x.verdict.kind), -magnitude(x.verdict), x.row.index
+
+    return tuple(sorted(unsorted, key=place))
+
+
+def _line(row: ComparedArm, c: Comparison) -> str:
+    """Level of the baseline → of the arm over the pair's seeds, effect with interval, seeds, state."""
+    k = row.contrast
+    if k is None:
+        return row.note
+    if k.identical:
+        return f"the same on every one of {plural(k.pairs, row.noun)}"
+    phrases = []
+    show = partial(c.scale.by, ends=row.interval, sign=True)
+    if k.estimate is not None:
+        median = "median " if k.by_median else ""
+        phrases = [
+            "" if median else c.scale.change(k.baseline_mean, k.arm_mean),
+            f"{median}{c.scale.moved(k.estimate, row.interval)} {c.scale.from_to(row.interval)}".rstrip(),
+            allow_for_stop(row.verdict, show) if row.verdict else "",
+            f"{c.scale.also.title} {c.scale.also.moved(k.estimate)}" if c.scale.also else "",
+        ]
+    phrases += [f"better on {k.wins} of {plural(k.pairs, row.noun)}" if k.paired else "", remark(row)]
+    return ", ".join(filter(None, phrases))
+
+
+def remark(row: ComparedArm) -> str:
+    """The state of the arm's contrast, or why it has none; "" where it is decided like any other."""
+    v, k = row.verdict, row.contrast
+    if not k:
+        return row.note if row.index else "baseline"
+    if not v:
+        return self_check(k)
+    phrases = [divergence(v)] if k.given_convergence else []
+    phrases += [f"{plural(k.lost, 'pair')} lost"] if k.lost else []
+    if v.blocked_reason:
+        phrases.append(f"open: {v.blocked_reason}")
+    elif not v.decided:
+        phrases.append(_open(row, k))
+    phrases += ["open only because the pairs are skewed"] if v.open_by_skewness else []
+    if v.provisional:
+        phrases.append(f"provisional: under {CLAIM_SEEDS} seeds")
+    return "; ".join(phrases)
+
+
+def _open(row: ComparedArm, k: Contrast) -> str:
+    """How many pairs a contrast has that is not decided, and whether it may get more."""
+    several_looks = len(k.look.looks.numbers) > 1
+    if several_looks and k.pairs < row.max_seeds:
+        return f"open after {k.pairs} of {plural(row.max_seeds, row.noun)}"
+    few = f": under {FEWEST_SEEDS} nothing is decided" if k.pairs < FEWEST_SEEDS else ""
+    return f"not decided at {plural(k.pairs, row.noun)}{few}"
+
+
+def sentences(c: Comparison) -> tuple[str, ...]:
+    """The claims as whole sentences, each with the other metrics after it."""
+    return tuple(
+        f"{x.verdict.symbol} {x.verdict.label} — {x.row.arm.name} against {c.base(x.row).arm.name}"
+        f"{' (exploratory)' if x.exploratory else ''}: {'; '.join((x.text, *x.other_metrics))}."
+        for x in claims(c)
+    )
+
+
+def standing(c: Comparison) -> str:
+    """A phrase that counts the contrasts that are decided; "" where there is none to decide."""
+    decided = sum(row.decided for row in c.rows_to_decide)
+    return f"{decided} of {plural(len(c.rows_to_decide), 'contrast')} decided" if c.rows_to_decide else ""
+
+
+def seen_data(c: Comparison) -> str:
+    """Sentences on contrasts whose results were seen before the plan was declared; "" where none was."""
+    seen = [row for row in c.rows_to_decide if row.arm.name in c.design.seen]
+    if not seen:
+        return ""
+    first, n = max(c.design.seeds) + 1, len(c.design.seeds)
+    contrasts = plural(len(c.rows_to_decide), "contrast")
+    return (
+        f"The results of {len(seen)} of {contrasts} had been seen when this plan was declared: their claims "
+        f"are exploratory. Fresh seeds confirm: --seeds {first}-{first + n - 1}"
+    )
+
+
+def magnitude(v: Verdict) -> float:
+    """The absolute difference."""
+    return abs(v.contrast.estimate or 0.0)
+
+
+def largest(c: Comparison) -> float:
+    """The largest absolute effect whose direction is shown, in units of δ; 0 if there is none."""
+    shown = [x.verdict for x in claims(c) if x.verdict.direction is not Direction.NONE]
+    return max((magnitude(v) / c.metric.delta for v in shown), default=0.0)
+
+
+def tally(c: Comparison) -> str:
+    """A phrase that counts the trials of the looks so far: finished, diverged, failed or missing."""
+    done, total = sum(row.done for row in c.rows), sum(row.total for row in c.rows)
+    if not c.design.plan_hash:
+        diverged, failed = sum(row.diverged for row in c.rows), sum(row.failed for row in c.rows)
+        gone = [f"{k} {what}" for k, what in ((diverged, "diverged"), (failed, "failed")) if k]
+        return plural(total, "row") + (f", of which {' and '.join(gone)}" if gone else "")
+    ends = {
+        "diverged": sum(row.diverged for row in c.rows),
+        "failed": sum(row.failed for row in c.rows),
+        "not trained yet": sum(row.not_ended for row in c.rows),
+        "trained for a look that is not complete": sum(row.for_next_look for row in c.rows),
+    }
+    bad = [f"{k} {what}" for what, k in ends.items() if k] or ["none failed"]
+    return ", ".join([f"{done} of {total} trials finished", *bad])
+
+
+def arms_with_failures(c: Comparison) -> tuple[tuple[ComparedArm, str], ...]:
+    """The arms that have failures, with their rate of divergence."""
+    lines = []
+    for row in c.rows:
+        parts: list[str] = []
+        if k := row.diverged:
+            n = row.done + k
+            parts.append(f"{k} of {n} diverged (95 % CI {interval(divergence_interval(k, n), 3)})")
+        parts += [f"{row.failed} failed"] if row.failed else []
+        if parts:
+            lines.append((row, ", ".join(parts)))
+    return tuple(lines)
+
+
+def warnings(c: Comparison) -> tuple[str, ...]:
+    """Dead toggles, missing witnesses, a failed A/A check, skewed pairs, mixed machines."""
+    phrases = [
+        f"{row.arm.name}: {row.note} bit for bit, so the change did nothing" for row in c.rows if row.dead
+    ]
+    place = attrgetter("where")
+    for row in c.rows:
+        failed = [proof for proof in row.proofs if not proof.ok]
+        for where, proofs in groupby(sorted(failed, key=place), place):
+            factors = ", ".join(proof.factor for proof in proofs)
+            some = f" in {where}" if where else ""
+            phrases.append(f"{row.arm.name}: no proof that {factors} took effect{some}")
+    compared = [(row, row.contrast) for row in c.rows if row.contrast]
+    self_checks = [self_check(k) for row, k in compared if not row.has_contrast_to_decide]
+    phrases += [sentence for sentence in self_checks if "failed" in sentence]
+    return tuple(filter(None, (*phrases, _skewed(c), mixed_machines(c))))
+
+
+def _skewed(c: Comparison) -> str:
+    """A sentence on the contrasts whose pairs are so skewed that tests may err; "" if there are none."""
+    skewed = [
+        f"{short(row.arm.name)} (skewness {number(row.contrast.skewness, 1)} over "
+        f"{plural(len(row.contrast.differences), c.design.noun)})"
+        for row in c.rows_with_contrast
+        if row.verdict and row.contrast and row.contrast.skewed
+    ]
+    more = f" and {len(skewed) - 5} more" if len(skewed) > 5 else ""
+    arms = ", ".join(skewed[:5]) + more
+    return f"skewed pairs: {arms}; such verdicts may err more often than they should" if skewed else ""
+
+
+def mixed_machines(c: Comparison) -> str:
+    """A sentence on pairs of results from different kinds of machine; "" if there are none."""
+    sides = [(c.base(row).arm, row.arm) for row in c.rows_with_contrast]
+    best = [search.own for search in c.design.tuned]  # the baseline's own best first
+    sides += [(best[0], own) for own in best[1:] if best[0] and own]
+    return mixed(
+        (kind(base.results[seed].environment), kind(arm.results[seed].environment))
+        for base, arm in sides
+        for seed in values(base, c.metric.name).keys() & values(arm, c.metric.name).keys()
+    )
+
+
+def flips(tuned: Sequence[OwnBest]) -> tuple[str, ...]:
+    """Arms whose verdict changes with tuning, so that neither verdict may be quoted alone."""
+    return tuple(f"{best.row.arm.name}: {best.sentence}" for best in tuned if best.flips)
+
+
+_CAVEATS_OF_LOOKS = (
+    "Pairs of seeds are not exactly normal. With smoothed differences of the study toggles, looks at 10 to "
+    "40 seeds claimed a difference where there was none in .043 of studies by accuracy and in .035 by loss, "
+    "where .05 is meant. With exponential differences one contrast errs in .06 of studies, and some one of "
+    "fifteen in .13.",
+    "A rare collapse can be missed: what none of n seeds showed may still happen in up to 3/n of them.",
+)
+
+
+def _not_deterministic(c: Comparison) -> str:
+    if not c.design.apart:
+        return ""
+    largest = ", ".join(f"{name} by {x:.2g}" for name, x in c.design.apart.items() if x)
+    return (
+        f"Not deterministic: two trials of one seed differ ({largest or 'in their curves'}). Seeds pair the "
+        "arms less closely, and whether a setting has an effect at all was not checked."
+    )
+
+
+def zone(c: Comparison) -> str:
+    """±δ with its unit."""
+    return f"±{c.scale.within(c.metric.delta)}"
+
+
+def limits(c: Comparison, environments: dict[str, str]) -> tuple[str, ...]:
+    """Sentences on the limits of these results."""
+    phrases = [
+        "There is one validation set: every interval is over seeds, given that set. Other data may differ.",
+        _not_deterministic(c),
+        *(
+            f"Differences in {view.title} within {zone(view)} were declared too small to matter."
+            for view in c.per_metric
+        ),
+    ]
+    if tuned := c.design.tuned[:1]:
+        tried = f"{len(tuned[0].levels)} levels with {plural(len(tuned[0].seeds), 'seed')} each"
+        phrases.append(
+            f"An arm's own best {words(tuned[0].setting)} is the best of {tried}; no others were tried."
+        )
+    if machine := environments.get("gpu") or environments.get("cpu") or environments.get("platform"):
+        phrases.append(
+            f"Speeds and seconds hold for this hardware: {machine}. The order may differ elsewhere."
+        )
+    if c.sequential:
+        phrases += _CAVEATS_OF_LOOKS
+    if any(row.diverged for row in c.rows):
+        phrases.append("A mean beside a diverged seed is given convergence: it describes the others alone.")
+    if any(row.arm.exploratory for row in c.rows):
+        phrases.append("Exploratory arms were not named by the plan: they suggest, they do not confirm.")
+    return tuple(filter(None, phrases))
