@@ -117,9 +117,12 @@ def ours() -> Iterator[Process]:
 
 
 @pytest.fixture(scope="session")
-def theirs() -> Iterator[Process]:
-    """A process as it comes, but for its threads: it has one, as ours."""
-    yield from _process(_plain(), "one-thread")
+def theirs(pytestconfig: pytest.Config, request: pytest.FixtureRequest) -> Iterator[Process]:
+    """A process as it comes, but with one thread, as ours; where nothing is measured, ours itself."""
+    if pytestconfig.getoption("benchmark_enable", default=False):
+        yield from _process(_plain(), "one-thread")
+    else:
+        yield request.getfixturevalue("ours")
 
 
 def _process(environment: dict[str, str], *how: str) -> Iterator[Process]:

@@ -31,7 +31,7 @@ ELSEWHERE = pd.DataFrame(
     ]
 )
 ALIKE = '[aria-label="Table: all trials"] tbody tr:nth-child(n + 13):not(:has(.warn))'
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
 @dataclass(frozen=True)
