@@ -7,13 +7,13 @@ import shutil
 import signal
 import socket
 import subprocess
-import time
 import urllib.request
 from collections import namedtuple
 from pathlib import Path
 
 import pytest
 from as_typed import empty_database
+from processes import wait_for
 from stub_plans import planned
 
 from ablations.mlflow.database import set_environment
@@ -162,51 +162,44 @@ def find_port():
     return find
 
 
-@pytest.fixture
-def free_port(find_port):
-    return find_port()
+class Server:
+    """MLflow's pages of a database. After `kill` it can be started again, on the same port."""
+
+    def __init__(self, database, port, command, variables):
+        self.database, self.store = database, f"sqlite:///{database}"
+        self.port, self.address = port, f"http://127.0.0.1:{port}"
+        self.command, self.variables, self.log = command, variables, database.with_name("server.log")
+        self.start()
+
+    def start(self):
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                self.command, cwd=self.database.parent, env=self.variables, stdout=log, stderr=log,
+                start_new_session=True,
+            )  # fmt: skip
+        wait_for(self.answers)
+
+    def answers(self):
+        assert self.process.poll() is None, self.log.read_text()
+        with contextlib.suppress(OSError), urllib.request.urlopen(f"{self.address}/health", timeout=2):
+            return True
+
+    def kill(self):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
 
 
 @pytest.fixture(scope="session")
-def ui_of(find_port):
-    """Serve a database as `unrolled ui` does, on one port, again and again; each call returns the process."""
+def serve(find_port):
+    """Serve a database as `unrolled ui` does, or by that very command, with these variables."""
 
     @contextlib.contextmanager
-    def served(database):
-        port, started, log = find_port(), [], database.with_name("server.log")
-
-        def start():
-            with log.open("ab") as said:
-                process = subprocess.Popen(
-                    ui_command(f"sqlite:///{database}", port), cwd=database.parent, stdout=said, stderr=said,
-                    start_new_session=True,
-                )  # fmt: skip
-            started.append(process)
-            deadline = time.monotonic() + 200
-            while time.monotonic() < deadline and process.poll() is None:
-                with (
-                    contextlib.suppress(OSError),
-                    urllib.request.urlopen(f"{start.address}/health", timeout=2),
-                ):
-                    return process
-                time.sleep(0.2)
-            raise AssertionError(log.read_text())
-
-        def kill(process):
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-
-        start.port, start.address, start.kill = port, f"http://127.0.0.1:{port}", kill
-        yield start
-        for process in started:
-            kill(process)
+    def served(database, *words, variables=None):
+        port = find_port()
+        command = [*words, "--port", str(port)] if words else ui_command(f"sqlite:///{database}", port)
+        server = Server(database, port, command, variables)
+        yield server
+        server.kill()
 
     return served
-
-
-@pytest.fixture
-def server(ui_of, database):
-    """`ui_of` this test's own database."""
-    with ui_of(database) as start:
-        yield start

@@ -7,7 +7,6 @@ import shutil
 import time
 import urllib.parse
 from collections import Counter
-from contextlib import contextmanager
 from pathlib import Path
 from statistics import fmean
 
@@ -116,51 +115,65 @@ def shots(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def browse(ui_of, browser, template, shots, tmp_path_factory):
-    """The UI of a study, as `unrolled sync` writes it from a ledger."""
-
-    @contextmanager
-    def shown(results, plan):
-        folder = tmp_path_factory.mktemp("browsed")
-        database = Path(shutil.copy(template, folder / "mlflow.db"))
-        kept(folder / "results", plan, results)
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{database}")
-            assert main(["sync", "--results", str(folder / "results")]) == 0
-        with ui_of(database) as start:
-            start()
-            page = Page(browser, start.address, 1, shots)
-            page.results = results
-            first = f"tags.`unrolled.trial` = '{plan.ids[0]}'"
-            (run,) = MlflowClient(tracking_uri=f"sqlite:///{database}").search_runs(["1"], first)
-            page.trial = f"{start.address}/#/experiments/1/runs/{run.info.run_id}"
-            yield page
-
-    return shown
-
-
-@pytest.fixture(scope="module")
-def page(browse, result):
-    """A study of two arms and six seeds, one of whose names is hostile."""
-    results = {
+def small(result):
+    """The results of two arms and six seeds, one of whose names is hostile."""
+    return {
         arm: [
             result(seed=s, losses=(3.0, 2.0, 1.5 + i + s / 10), options={"dropout": 0.4 * (1 - i)})
             for s in range(SEEDS)
         ]
         for i, arm in enumerate(ARMS)
     }
-    told = {"study": "regularization", "question": "What carries the gain?"}
-    with browse(results, planned(results, {ARMS[1]: {"dropout": 0.0}}, **told)) as shown:
-        yield shown
 
 
 @pytest.fixture(scope="module")
-def many(browse):
-    """A study of 110 trials, one of which diverged."""
+def large():
+    """The results of 110 trials, one of which diverged."""
     results = many_trials.study()
     results["hidden = 12"][4] = many_trials.diverged(results["hidden = 12"][4])
-    with browse(results, many_trials.planned(results)) as shown:
-        yield shown
+    return results
+
+
+@pytest.fixture(scope="module")
+def served(serve, template, small, large, tmp_path_factory):
+    """The two studies, as `unrolled sync` writes them from a ledger."""
+    folder = tmp_path_factory.mktemp("browsed")
+    database = Path(shutil.copy(template, folder / "mlflow.db"))
+    told = {"study": "regularization", "question": "What carries the gain?"}
+    kept(folder / "results", planned(small, {ARMS[1]: {"dropout": 0.0}}, **told), small)
+    many_trials.keep(folder / "results", large)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{database}")
+        assert main(["sync", "--results", str(folder / "results")]) == 0
+    with serve(database) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def open_page(served, browser, shots):
+    """The pages of a study in the browser."""
+    client = MlflowClient(tracking_uri=served.store)
+
+    def opened(study, results):
+        number = client.get_experiment_by_name(f"unrolled/{study}").experiment_id
+        page = Page(browser, served.address, number, shots)
+        page.results = results
+        first = f"tags.`unrolled.trial` = '{next(iter(results.values()))[0].trial.id}'"
+        (run,) = client.search_runs([number], first)
+        page.trial = f"{served.address}/#/experiments/{number}/runs/{run.info.run_id}"
+        return page
+
+    return opened
+
+
+@pytest.fixture(scope="module")
+def page(open_page, small):
+    return open_page("regularization", small)
+
+
+@pytest.fixture(scope="module")
+def many(open_page, large):
+    return open_page("width", large)
 
 
 def test_the_description_asks_and_answers(page):

@@ -1,10 +1,8 @@
 """What MLflow shows of a study: exactly the ledger's results, once."""
 
-import subprocess
 from dataclasses import replace
 
 import pytest
-from mlflow_writers import start
 from stub_plans import sync
 
 from ablations.mlflow import fields, study_runs
@@ -197,9 +195,3 @@ def test_telemetry_and_jobs_are_off_and_the_users_timeouts_stay(monkeypatch):
     assert MLFLOW_DISABLE_TELEMETRY.get() is True
     assert MLFLOW_SERVER_ENABLE_JOB_EXECUTION.get() is False
     assert (MLFLOW_HTTP_REQUEST_TIMEOUT.get(), MLFLOW_HTTP_REQUEST_MAX_RETRIES.get()) == (77, 0)
-
-
-def test_a_first_start_writes_nothing_to_the_terminal(tmp_path):
-    program = start("write", "sqlite:///mlflow.db", "s", cwd=tmp_path, stderr=subprocess.PIPE)
-    assert program.communicate() == ("ready\n", "")
-    assert [p.name for p in tmp_path.iterdir()] == ["mlflow.db"]

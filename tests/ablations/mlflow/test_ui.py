@@ -1,11 +1,11 @@
 """`unrolled ui`: stock MLflow on this project's database, and what a web page can do to it."""
 
 import http.client
-import subprocess
 from pathlib import Path
 
 import pytest
 from as_typed import COMMAND, environment
+from called import call
 from mlflow_writers import ask
 from stub_plans import planned, sync
 
@@ -15,46 +15,28 @@ from bench.errors import BadInput
 CREATE = ("POST", "/api/2.0/mlflow/experiments/create")
 
 
-@pytest.mark.slow
-def test_it_prints_one_address_a_study_and_serves_it_there(store, result, tmp_path, free_port, wait_for):
-    for name in ("widths", "rates"):
-        sync(planned(study=name), {"baseline": [result()]}, store)
-    command = [COMMAND, "ui", "--port", str(free_port)]
-    ui = subprocess.Popen(
-        command, cwd=tmp_path, env=environment(tmp_path), text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    try:
-        root = f"http://127.0.0.1:{free_port}"
-        lines = [ui.stdout.readline().split() for _ in range(3)]
-        assert lines[0][1].startswith(f"{root}/#/experiments?")
-        view = "workflowType=machine_learning&viewStateShareKey=by-arm"
-        assert lines[1:] == [
-            [f"{name}:", f"{root}/#/experiments/{number}/runs?{view}"]
-            for number, name in enumerate(("widths", "rates"), start=1)
-        ]
-
-        def shown():
-            try:
-                return ask(root, "GET", "/api/2.0/mlflow/experiments/get?experiment_id=2")
-            except OSError:
-                return None
-
-        wait_for(shown)
-        assert shown()[0] == 200 and "mlflow.sharedViewState.by-arm" in shown()[1]
-    finally:
-        ui.terminate()
-        ui.communicate()
-
-
 @pytest.fixture(scope="module")
-def served(ui_of, template, tmp_path_factory):
-    """A server for these attacks."""
-    database = tmp_path_factory.mktemp("attacked") / "mlflow.db"
-    database.write_bytes(template.read_bytes())
-    with ui_of(database) as start:
-        start()
-        yield start
+def served(serve, result, tmp_path_factory):
+    """The command on a database of two studies."""
+    folder = tmp_path_factory.mktemp("served")
+    variables = environment(folder)
+    for name in ("widths", "rates"):
+        sync(planned(study=name), {"baseline": [result()]}, f"sqlite:///{folder}/mlflow.db")
+    with serve(folder / "mlflow.db", COMMAND, "ui", variables=variables) as server:
+        yield server
+
+
+@pytest.mark.slow
+def test_it_prints_one_address_a_study_and_serves_it_there(served):
+    first, *studies = map(str.split, served.log.read_text().splitlines()[:3])
+    assert first[1].startswith(f"{served.address}/#/experiments?")
+    view = "workflowType=machine_learning&viewStateShareKey=by-arm"
+    assert studies == [
+        [f"{name}:", f"{served.address}/#/experiments/{number}/runs?{view}"]
+        for number, name in enumerate(("widths", "rates"), start=1)
+    ]
+    status, shown = ask(served.address, "GET", "/api/2.0/mlflow/experiments/get?experiment_id=2")
+    assert status == 200 and "mlflow.sharedViewState.by-arm" in shown
 
 
 @pytest.mark.slow
@@ -112,11 +94,8 @@ def test_a_server_needs_no_second_server():
     assert "secret" not in str(refused.value)
 
 
-def test_a_file_that_is_no_database_is_one_line(tmp_path, free_port):
+def test_a_file_that_is_no_database_is_one_line(tmp_path, find_port):
     (tmp_path / "mlflow.db").write_bytes(b"not a database " * 100)
-    done = subprocess.run(
-        [COMMAND, "ui", "--port", str(free_port)], cwd=tmp_path, env=environment(tmp_path),
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    done = call(tmp_path, "ui", "--port", str(find_port()))
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1 and "mlflow.db" in done.stderr

@@ -93,7 +93,7 @@ def test_a_locked_database_stops_no_training_and_the_end_of_the_run_writes_it_on
 
 
 def test_a_database_that_is_deleted_while_it_is_written_is_told_and_made_anew_by_sync(
-    database, store, open_writer, trials, snapshot, capsys
+    database, store, study, open_writer, trials, snapshot
 ):
     writing = open_writer(store)
     writing.write_missing(trials[:2])
@@ -101,10 +101,8 @@ def test_a_database_that_is_deleted_while_it_is_written_is_told_and_made_anew_by
     database.unlink()
     writing.write_missing(trials)
     assert writing.finish().endswith("run `unrolled sync`")
-    process = start("write", store, "regularization")
-    feed(process, [result for _, result in trials])
-    process.communicate()
     again = store.replace("sqlite:///", "sqlite:////")  # another name, as MLflow keeps what it has open
+    sync(study, {"baseline": [result for _, result in trials]}, again)
     assert names(snapshot(again)) == NAMES
 
 
@@ -133,8 +131,8 @@ def test_a_run_that_is_refused_leaves_no_study(store, client, database):
 # killed
 
 
-def start_projecting(store, results=()):
-    process = start("write", store, "regularization")
+def start_projecting(store, results=(), **options):
+    process = start("write", store, "regularization", **options)
     feed(process, results)
     return process
 
@@ -177,14 +175,15 @@ def test_a_parent_killed_while_it_creates_the_database_does_not_spoil_it(study, 
 
 
 @pytest.mark.slow
-def test_two_parents_that_create_the_database_at_once_both_write(study, tmp_path, result, snapshot):
+def test_two_parents_that_create_the_database_at_once_both_write_and_tell_the_terminal_nothing(
+    study, tmp_path, result, snapshot
+):
     store = f"sqlite:///{tmp_path}/mlflow.db"
-    both = [start_projecting(store, [result(seed=i)]) for i in range(2)]
+    both = [start_projecting(store, [result(seed=i)], stderr=subprocess.PIPE) for i in range(2)]
     for process in both:
-        process.stdin.close()
-        assert process.stdout.read() == "ready\nwritten\n"
-        assert process.wait(120) == 0
-        process.stdout.close()
+        assert process.communicate(timeout=120) == ("ready\nwritten\n", "")
+        assert process.returncode == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["mlflow.db"]
     # The study's lock keeps two parents from one study; here they share one, the harshest case.
     assert sync(study, {"baseline": [result(seed=i) for i in range(2)]}, store)[1] >= 1
     assert names(snapshot(store)) == NAMES[:2]
@@ -194,19 +193,17 @@ def test_two_parents_that_create_the_database_at_once_both_write(study, tmp_path
 
 
 @pytest.fixture(scope="module")
-def real(ui_of, template, tmp_path_factory):
-    """A server for every fault, and its store."""
-    database = Path(shutil.copy(template, tmp_path_factory.mktemp("behind") / "mlflow.db"))
-    with ui_of(database) as start:
-        start()
-        yield start, f"sqlite:///{database}"
+def real(serve, template, tmp_path_factory):
+    """A server for every fault."""
+    with serve(Path(shutil.copy(template, tmp_path_factory.mktemp("behind") / "mlflow.db"))) as server:
+        yield server
 
 
 @pytest.fixture
 def served(real):
-    """The store behind `proxy`, in which no study is."""
-    yield real[1]
-    client = MlflowClient(tracking_uri=real[1])
+    """Its store, in which no study is."""
+    yield real.store
+    client = MlflowClient(tracking_uri=real.store)
     number = client.get_experiment_by_name("unrolled/regularization").experiment_id
     client.rename_experiment(number, f"of an earlier test {number}")
 
@@ -231,7 +228,7 @@ def proxy(real):
         do_POST = do_PATCH = do_GET
 
         def forward(self, body):
-            behind = http.client.HTTPConnection("127.0.0.1", real[0].port, timeout=30)
+            behind = http.client.HTTPConnection("127.0.0.1", real.port, timeout=30)
             behind.request(self.command, self.path, body, {"Content-Type": "application/json"})
             response = behind.getresponse()
             answer = response.read()
@@ -291,26 +288,26 @@ def test_what_fails_at_the_end_too_is_told_and_written_by_sync(
 
 @pytest.mark.slow
 def test_a_server_that_is_killed_in_the_middle_and_restarted_gets_every_trial_once(
-    server, store, open_writer, trials, snapshot
+    real, served, open_writer, trials, snapshot
 ):
-    first = server()
-    writing = open_writer(server.address)
+    writing = open_writer(real.address)
     write(writing, trials[:2])
     wait_for(lambda: not writing._jobs)
-    server.kill(first)
+    real.kill()
     write(writing, trials[2:])
     wait_for(lambda: writing.error)
-    server()
+    real.start()
     writing.write_missing(trials)
     assert writing.finish() == ""
-    assert names(snapshot(store)) == NAMES
+    assert names(snapshot(served)) == NAMES
 
 
 @pytest.mark.slow
-def test_the_report_reaches_a_server(server, study, out, published):
-    server()
-    study_runs.StudyRuns(study, server.address).publish(out)
-    assert published() == ["the report"]
+@pytest.mark.usefixtures("served")
+def test_the_report_reaches_a_server(real, study, out):
+    study_runs.StudyRuns(study, real.address).publish(out)
+    (page,) = real.database.parent.glob("mlartifacts/**/index.html")
+    assert page.read_text() == "the report"
 
 
 @pytest.mark.slow
