@@ -25,7 +25,10 @@ pytestmark = [
 ]
 
 FLAGS = """--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run
---disable-background-networking --disable-component-update --disable-sync --window-size=1280,900"""
+--disable-background-networking --disable-component-update --disable-sync --window-size=1280,900
+--force-prefers-reduced-motion"""
+
+SHOTS = os.environ.get("UNROLLED_SCREENSHOTS") and Path(os.environ["UNROLLED_SCREENSHOTS"]).absolute()
 
 ARMS = ["baseline", "no <b>dropout</b>"]
 SEEDS = 6
@@ -34,8 +37,8 @@ SEEDS = 6
 class Page:
     """MLflow's UI in a browser; texts are waited for, since the pages fill in slowly."""
 
-    def __init__(self, driver, address, experiment, shots):
-        self.driver, self.address, self.shots = driver, address, shots
+    def __init__(self, driver, address, experiment):
+        self.driver, self.address = driver, address
         driver.get(address)  # and its assistant, which unfolds at the first visit, is closed
         driver.execute_script("localStorage['mlflow.assistant.fab.autoOpenedOnFirstLoad_v1'] = 'true'")
         self.trials = f"{address}/#/experiments/{experiment}/runs?workflowType=machine_learning"
@@ -46,7 +49,7 @@ class Page:
         self.driver.get(address)
 
     def text(self):
-        return self.driver.find_element("tag name", "body").text
+        return self.driver.execute_script("return document.body.innerText")
 
     def until(self, find, wanted):
         """What `find` returns, once it is something."""
@@ -91,7 +94,9 @@ class Page:
         return {n: [row[column].strip() for column in columns] for n, row in zip(names, filled, strict=True)}
 
     def shoot(self, name):
-        assert self.driver.save_screenshot(str(self.shots / f"{name}.png"))
+        if SHOTS:
+            SHOTS.mkdir(parents=True, exist_ok=True)
+            assert self.driver.save_screenshot(str(SHOTS / f"{name}.png"))
 
 
 @pytest.fixture(scope="module")
@@ -105,13 +110,6 @@ def browser(need, tmp_path_factory):
     driver = webdriver.Chrome(options, webdriver.ChromeService(shutil.which("chromedriver")))
     yield driver
     driver.quit()
-
-
-@pytest.fixture(scope="module")
-def shots(tmp_path_factory):
-    folder = Path(os.environ.get("UNROLLED_SCREENSHOTS") or tmp_path_factory.mktemp("shots"))
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -150,13 +148,13 @@ def served(serve, template, small, large, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def open_page(served, browser, shots):
+def open_page(served, browser):
     """The pages of a study in the browser."""
     client = MlflowClient(tracking_uri=served.store)
 
     def opened(study, results):
         number = client.get_experiment_by_name(f"unrolled/{study}").experiment_id
-        page = Page(browser, served.address, number, shots)
+        page = Page(browser, served.address, number)
         page.results = results
         first = f"tags.`unrolled.trial` = '{next(iter(results.values()))[0].trial.id}'"
         (run,) = client.search_runs([number], first)
