@@ -26,7 +26,7 @@ from bench.errors import suggestion
 from bench.program import output
 from bench.program.output import Told
 from bench.program.template import fill
-from bench.program.trial import ProgramTrial
+from bench.program.trial import ProgramTrial, distributions
 from bench.trial import Result, canonical, failure
 
 THREADS = ("OMP", "MKL", "OPENBLAS", "NUMEXPR")
@@ -41,6 +41,9 @@ CHECK_SECONDS = 1.0  # between two checks of the size of a program's folder
 PIPE_SECONDS = 2.0  # how long to read on after a program's end, if a process that it left holds a pipe
 REASON_LENGTH = 300  # characters of a program's last line that the reason of its failure quotes
 FILES_NAMED = 5  # how many files of a program's folder a message names
+
+
+distributions()  # which takes a tenth of a second: read once, by the process that all trials are forked from
 
 
 class Failure(Exception):

@@ -193,7 +193,7 @@ def _imported_packages(paths: tuple[Path, ...], digest: str) -> tuple[str, ...]:
     sources = [path for path in paths if path.suffix == ".py"]
     names = {name.partition(".")[0] for path in sources for name in _imports(path)}
     own = {part for path in sources for part in (path.stem, path.parent.name)}
-    known = _distributions()
+    known = distributions()
     return tuple(sorted({known[name] for name in names - own if name in known}))
 
 
@@ -205,7 +205,8 @@ def _imports(path: Path) -> list[str]:
 
 
 @cache
-def _distributions() -> Mapping[str, str]:
+def distributions() -> Mapping[str, str]:
+    """The name in the package index of each installed package, by the name that it is imported by."""
     return {name: packages[0] for name, packages in metadata.packages_distributions().items()}
 
 

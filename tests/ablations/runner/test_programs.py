@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from as_typed import COMMAND, environment
+import unlogged
 from nvml_stand_in import Machine
 from processes import Marked, lives, read, wait_for
 
@@ -152,6 +152,7 @@ def done(trials: Path) -> int:
     return len(list(trials.rglob("*.json")))
 
 
+UNLOGGED = sys.executable, unlogged.__file__
 STUDY = """
 name = "mine"
 question = "Is it worth it?"
@@ -188,7 +189,7 @@ def test_after_five_kills_of_driver_and_program_forty_trials_are_as_if_undisturb
 
     while True:
         marked = Marked()
-        driver = marked.start(COMMAND, "run", "mine.toml", cwd=tmp_path, env=environment(tmp_path))
+        driver = marked.start(*UNLOGGED, "run", "mine.toml", cwd=tmp_path)
         while victims and driver.poll() is None:
             ended = done(trials)
             wait_for(lambda driver=driver, n=ended + 3: driver.poll() is not None or done(trials) >= n)
