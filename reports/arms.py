@@ -34,12 +34,12 @@ def select_seeds(by_seed: Mapping[Any, Value], seeds: Iterable[Any]) -> dict[Any
     return {seed: by_seed[seed] for seed in seeds if seed in by_seed}
 
 
-def summary_of(arm: MeasuredArm, metric: str, *, lower_is_better: bool = True) -> ArmSummary:
-    """An arm by the numbers of a metric. One that is trained once has neither SD nor interval.
+def summary_of(arm: MeasuredArm, values: Mapping[Any, float], *, lower_is_better: bool = True) -> ArmSummary:
+    """An arm by its values of a metric, by seed. One that is trained once has neither SD nor interval.
 
     The direction decides the median alone, and that only where a seed diverged.
     """
-    summary = summarise(values(arm, metric), lower_is_better=lower_is_better)
+    summary = summarise(values, lower_is_better=lower_is_better)
     return replace(summary, sd=None, interval=None) if arm.seedless else summary
 
 

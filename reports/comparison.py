@@ -14,12 +14,12 @@ import pandas as pd
 
 from bench.errors import BadInput
 from bench.metric import Metric
-from reports.arms import Statuses, finished, is_self_check, select_seeds, task_differences
+from reports.arms import Statuses, finished, is_self_check, select_seeds, summary_of, task_differences
 from reports.contrast_decisions import decide_contrasts, seeds_of_sides
 from reports.design import Design, MeasuredArm
 from reports.exclusions import Exclusion, compared_arms, find_exclusions
 from reports.scale import Scale
-from reports.statistics.arm_summary import ArmSummary, summarise
+from reports.statistics.arm_summary import ArmSummary
 from reports.statistics.contrasts import Contrast, Interval, contrast
 from reports.statistics.decisions import Decisions
 from reports.statistics.power import SELF_CHECK_ALPHA
@@ -278,7 +278,7 @@ def _row(
         failed=failed,
         for_next_look=0 if arm.seedless else len(beyond),
         max_seeds=total if arm.seedless else looks[0 if index and is_self_check(arm) else -1],
-        summary=_summarise(arm, values, metric),
+        summary=summary_of(arm, values, lower_is_better=metric.lower_is_better),
         exclusion=exclusion,
         task_differences=tuple(task_differences(whole, design.base(whole))) if other_task else (),
         proofs=proofs(finished(arm)),
@@ -309,12 +309,6 @@ def _with_verdict(
     return replace(row, exclusion=row.exclusion or missing)
 
 
-def _summarise(arm: MeasuredArm, values: Mapping[Any, float], metric: Metric) -> ArmSummary:
-    """The summary of an arm's values. An arm that is trained once has neither SD nor interval."""
-    summary = summarise(values, lower_is_better=metric.lower_is_better)
-    return replace(summary, sd=None, interval=None) if arm.seedless else summary
-
-
 def _over_pairs(row: ComparedArm, k: Contrast, metric: Metric) -> ComparedArm:
     """The row with its contrast, and with its summary over the seeds of the contrast alone.
 
@@ -322,5 +316,6 @@ def _over_pairs(row: ComparedArm, k: Contrast, metric: Metric) -> ComparedArm:
     """
     if not k.paired:
         return replace(row, contrast=k)
-    summary = _summarise(row.arm, select_seeds(row.summary.values, k.seeds), metric)
+    values = select_seeds(row.summary.values, k.seeds)
+    summary = summary_of(row.arm, values, lower_is_better=metric.lower_is_better)
     return replace(row, contrast=k, summary=summary)

@@ -11,7 +11,7 @@ from ablations.mlflow.study_runs import ArmRun
 from ablations.study.plan import Plan, PlannedArm
 from bench.metric import Metric
 from bench.tracking import Tracking
-from reports.arms import finished, summary_of, trial_of
+from reports.arms import finished, summary_of, trial_of, values
 from reports.claims import claims, sentences
 from reports.comparison import ComparedArm, Comparison
 from reports.design import MeasuredArm
@@ -92,7 +92,7 @@ def _means(arm: MeasuredArm, metrics: Iterable[str], tracking: Tracking) -> dict
     means: dict[str, float] = {}
     for name in metrics:
         base, function = tracking.derived.get(name, (name, None))
-        summary = summary_of(arm, base)
+        summary = summary_of(arm, values(arm, base))
         if done <= summary.values.keys() and not summary.diverged:
             numbers = _numbers(name, summary.mean, summary.sd, summary.interval)
             if function:
@@ -104,7 +104,7 @@ def _means(arm: MeasuredArm, metrics: Iterable[str], tracking: Tracking) -> dict
 
 def _title(arm: MeasuredArm, metric: str, unit: Scale) -> str:
     """The arm's name with the mean of a metric and its interval, by which MLflow's charts tell arms apart."""
-    summary = summary_of(arm, metric)
+    summary = summary_of(arm, values(arm, metric))
     if summary.mean is None or summary.diverged:
         return arm.name
     title = f"{arm.name} · {unit.at(summary.mean)}"
@@ -125,13 +125,13 @@ def _curves(arm: MeasuredArm, metrics: Iterable[str], tracking: Tracking) -> dic
     done = finished(arm)
     if not done or any(result.diverged for result in arm.results.values()):
         return {}
-    values: dict[str, dict[int, list[float]]] = {name: {} for name in metrics}
+    points: dict[str, dict[int, list[float]]] = {name: {} for name in metrics}
     for point in chain.from_iterable(map(tracking.points, done)):
-        if point.metric in values and math.isfinite(point.value):
-            values[point.metric].setdefault(round(point.step), []).append(point.value)
+        if point.metric in points and math.isfinite(point.value):
+            points[point.metric].setdefault(round(point.step), []).append(point.value)
     return {
         name: {step: fmean(of_seeds) for step, of_seeds in curve.items() if len(of_seeds) == len(done)}
-        for name, curve in values.items()
+        for name, curve in points.items()
     }
 
 
@@ -153,5 +153,5 @@ def _seeds(arm: MeasuredArm, metric: Metric, row: ComparedArm | None, planned: i
     words = ", ".join(filter(None, [covered, row.state if row else "", *bad]))
     if not kinds["diverged"]:
         return words
-    summary = summary_of(arm, metric.name, lower_is_better=metric.lower_is_better)
+    summary = summary_of(arm, values(arm, metric.name), lower_is_better=metric.lower_is_better)
     return f"{words}: no mean; median {number(summary.median)}, mean given convergence {number(summary.mean)}"
