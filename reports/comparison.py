@@ -20,8 +20,9 @@ from reports.design import Design, MeasuredArm
 from reports.exclusions import Exclusion, compared_arms, find_exclusions
 from reports.scale import Scale
 from reports.statistics.arm_summary import ArmSummary
-from reports.statistics.contrasts import Contrast, Interval, contrast
+from reports.statistics.contrasts import Contrast, contrast
 from reports.statistics.decisions import Decisions
+from reports.statistics.interval import Interval
 from reports.statistics.power import SELF_CHECK_ALPHA
 from reports.statistics.verdicts import Verdict
 from reports.trials import statuses, values_of

@@ -4,12 +4,10 @@ import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bench.errors import visible
-
-if TYPE_CHECKING:  # the command imports this module, and must not wait for scipy
-    from reports.statistics.contrasts import Interval
+from reports.statistics.interval import Interval
 
 MINUS = "−"
 
@@ -42,7 +40,7 @@ def number(value: float | None, digits: int = 4, *, sign: bool = False) -> str:
     return text.replace("-", MINUS)
 
 
-def interval(ends: "Interval | None", digits: int = 4, *, sign: bool = False) -> str:
+def interval(ends: Interval | None, digits: int = 4, *, sign: bool = False) -> str:
     """`[low, high]`, or an en dash where there is none."""
     return f"[{number(ends.low, digits, sign=sign)}, {number(ends.high, digits, sign=sign)}]" if ends else "–"
 

@@ -2,13 +2,10 @@
 
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 from bench.metric import Metric
 from reports.formats import MINUS, decimals, number
-
-if TYPE_CHECKING:  # the command imports this module, and must not wait for scipy
-    from reports.statistics.contrasts import Interval
+from reports.statistics.interval import Interval, exp
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,25 +73,25 @@ class Scale:
         """Two levels with their unit: 88.4 → 90.0 %."""
         return f"{self.at(before).removesuffix(self.level).rstrip()} → {self.at(after)}"
 
-    def by(self, x: float | None, ends: "Interval | None" = None, *, sign: bool = False) -> str:
+    def by(self, x: float | None, ends: Interval | None = None, *, sign: bool = False) -> str:
         """A difference without its unit, with two digits of its uncertainty, which its interval tells."""
         if x is None:
             return "–"
         sign &= not self.as_factor
         return number(self.show_difference(x), self._decimals(x, ends), sign=sign)
 
-    def size(self, x: float, ends: "Interval | None" = None) -> str:
+    def size(self, x: float, ends: Interval | None = None) -> str:
         """The size of a difference, without its unit."""
         return self.by(x, ends).removeprefix(MINUS)
 
-    def moved(self, x: float, ends: "Interval | None" = None) -> str:
+    def moved(self, x: float, ends: Interval | None = None) -> str:
         """A difference without a sign: 14.2 points higher, 1.30 nats lower, × 1.13."""
         if self.as_factor:
             return f"× {self.by(x)}"
         size = f"{self.size(x, ends)} {self.difference}".rstrip()
         return f"{size} {'higher' if x > 0 else 'lower'}" if x else size
 
-    def from_to(self, ends: "Interval | None", *, sizes: bool = False) -> str:
+    def from_to(self, ends: Interval | None, *, sizes: bool = False) -> str:
         """The ends of a difference's interval, or their sizes, the smaller first; "" where there is none."""
         if ends is None:
             return ""
@@ -126,13 +123,13 @@ class Scale:
         """A difference as a table has it, with its unit."""
         return f"{self.cell_by(x, sign=sign)} {'' if self.log else self.unit}".rstrip()
 
-    def cell_ends(self, ends: "Interval | None") -> str:
+    def cell_ends(self, ends: Interval | None) -> str:
         """The ends of a difference's interval in a table."""
         if ends is None:
             return "–"
         return f"[{', '.join(self.cell_by(x, sign=True) for x in (ends.low, ends.high))}]"
 
-    def _decimals(self, x: float, ends: "Interval | None") -> int:
+    def _decimals(self, x: float, ends: Interval | None) -> int:
         """Of a difference: two digits of its uncertainty, or of a tenth of its own size.
 
         They are more where an end of the interval would be shown as zero and is not.
@@ -153,8 +150,3 @@ class Scale:
 def _significant(x: float, digits: int) -> int:
     """The decimals that a number has with so many significant digits; 1 where it has no size."""
     return max(0, digits - 1 - math.floor(math.log10(abs(x)))) if 0 < abs(x) < math.inf else 1
-
-
-def exp(x: float) -> float:
-    """Infinite where it would overflow."""
-    return math.exp(x) if x < 709 else math.inf

@@ -18,7 +18,7 @@ from reports.formats import (
     pipe_table,
     short,
 )
-from reports.statistics.contrasts import Interval
+from reports.statistics.interval import Interval
 from reports.statistics.power import FEWEST_SEEDS
 from reports.statistics.wording import self_check
 

@@ -17,7 +17,7 @@ from reports.comparison import ComparedArm, Comparison
 from reports.design import MeasuredArm
 from reports.formats import number
 from reports.scale import Scale
-from reports.statistics.contrasts import Interval
+from reports.statistics.interval import Interval
 from reports.tuning import own_best
 
 

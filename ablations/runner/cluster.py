@@ -19,8 +19,8 @@ from pathlib import Path
 from ablations.ledger import MISREAD, seal, unseal
 from ablations.runner import worker
 from ablations.runner.child import TaskSpec
-from ablations.runner.parallel import Shutdown
 from ablations.runner.process import check_result
+from ablations.runner.shutdown import Shutdown
 from ablations.runner.worker import store_files
 from bench.errors import BadInput, plural, require, visible
 from bench.trial import Result, Trial, canonical, failure

@@ -4,21 +4,19 @@ Each worker is a thread of the parent, which starts a trial, waits for it and re
 trial is therefore one failed result and never, as with a pool of processes, the end of the pool.
 """
 
-import signal
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from multiprocessing import Pipe
 from pathlib import Path
-from types import FrameType
 
 from ablations.ledger import Ledger
 from ablations.runner.child import TaskSpec
 from ablations.runner.gpus import GpuSlots
 from ablations.runner.process import remove_checkpoints, run_alone
+from ablations.runner.shutdown import Shutdown
 from bench.errors import require
 from bench.nvidia import Gpu
 from bench.trial import Result, Trial
@@ -42,48 +40,6 @@ class TrialConditions(TaskSpec):
     workers: int = 1  # trials at a time on this machine
     gpus: Sequence[Gpu] = ()  # shared by trials of device "cuda": see `ablations.runner.gpus`
     cluster: str = ""  # the address of a Dask scheduler, on whose workers they run instead
-
-
-class Shutdown:
-    """The end of a run before its time: Ctrl-C, SIGTERM, or an error.
-
-    It has two steps: `drain` lets no trial start; `stop` also makes `stopped` readable, which ends them.
-    """
-
-    def __init__(self) -> None:
-        self.drained = self.halted = self.interrupted = False
-        self.stopped, self._open = Pipe(duplex=False)
-
-    def drain(self) -> None:
-        """Start no more."""
-        self.drained = True
-
-    def stop(self) -> None:
-        """End the running trials."""
-        self.drained = self.halted = True
-        self._open.close()
-
-    @contextmanager
-    def signals(self, on_drain: Callable[[], None]) -> Iterator[None]:
-        """Let Ctrl-C drain, and a second one or SIGTERM stop. Only the main thread can listen to signals."""
-
-        def handle(number: int, _: FrameType | None) -> None:
-            again, self.interrupted = self.interrupted, True  # first: the next signal may come at once
-            if again or number == signal.SIGTERM:
-                self.stop()
-            else:
-                self.drain()
-                on_drain()
-
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler or signal.SIG_DFL)
 
 
 def missing_trials(trials: Iterable[Trial], results: Mapping[str, Result], retry: bool) -> list[Trial]:

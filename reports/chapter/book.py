@@ -12,8 +12,8 @@ import numpy as np
 from bench.trial import Scalar
 from reports.arms import mean_of, trial_of, values
 from reports.comparison import ComparedArm, Comparison
-from reports.statistics.contrasts import Interval
 from reports.statistics.estimators import prediction_p, t_interval
+from reports.statistics.interval import Interval
 from reports.statistics.power import ALPHA
 
 DIGITS = 6  # decimals that the book prints

@@ -20,7 +20,8 @@ from reports.formats import MINUS, short
 from reports.presentation import NOTHING, Extras
 from reports.scale import Scale
 from reports.statistics.arm_summary import ArmSummary
-from reports.statistics.contrasts import Contrast, Interval
+from reports.statistics.contrasts import Contrast
+from reports.statistics.interval import Interval
 
 _REACH = 3.0  # arms whose mean is farther than this many quartile ranges from the others are clipped
 _MOST_DOTS = 300  # of an arm that may have any number of values

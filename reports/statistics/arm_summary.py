@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from reports.statistics.contrasts import Interval, converged, diverged_as_worst, median
+from reports.statistics.contrasts import converged, diverged_as_worst, median
 from reports.statistics.estimators import Floats, t_interval
+from reports.statistics.interval import Interval
 from reports.statistics.power import ALPHA
 
 

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 from scipy import special
 
-from reports.scale import exp
 from reports.statistics import power
 from reports.statistics.estimators import (
     Floats,
@@ -25,25 +24,9 @@ from reports.statistics.estimators import (
     tails_to_p,
     without_rounding,
 )
+from reports.statistics.interval import Interval
 from reports.statistics.power import ALPHA, FEWEST_SEEDS
 from reports.statistics.sequential import FIXED, Look
-
-
-@dataclass(frozen=True)
-class Interval:
-    """From low to high, at a level such as .95."""
-
-    low: float
-    high: float
-    level: float
-
-    def shifted(self, by: float) -> "Interval":
-        """Both ends moved up by `by`."""
-        return Interval(self.low + by, self.high + by, self.level)
-
-    def exp(self) -> "Interval":
-        """Of an interval of logarithms: the interval of what they are of."""
-        return Interval(exp(self.low), exp(self.high), self.level)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,8 +10,8 @@ from scipy import special
 
 from bench.errors import plural
 from bench.machine_kind import machine_difference
-from reports.statistics.contrasts import Interval
 from reports.statistics.estimators import t_interval
+from reports.statistics.interval import Interval
 from reports.statistics.power import ALPHA
 
 if TYPE_CHECKING:

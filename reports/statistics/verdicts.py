@@ -6,8 +6,9 @@ from enum import StrEnum
 from functools import partial
 from typing import TypeVar
 
-from reports.statistics.contrasts import Contrast, Interval, contrast
+from reports.statistics.contrasts import Contrast, contrast
 from reports.statistics.families import Adjusted, holm
+from reports.statistics.interval import Interval
 from reports.statistics.power import ALPHA, CLAIM_SEEDS, FEWEST_SEEDS
 from reports.statistics.stopping import median_unbiased
 

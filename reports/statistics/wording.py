@@ -5,8 +5,9 @@ from collections.abc import Callable
 from bench.errors import plural
 from reports.formats import count, p_value
 from reports.scale import Scale
-from reports.statistics.contrasts import Contrast, Interval
+from reports.statistics.contrasts import Contrast
 from reports.statistics.elsewhere import Unpaired
+from reports.statistics.interval import Interval
 from reports.statistics.power import CLAIM_SEEDS, FEWEST_SEEDS, SELF_CHECK_ALPHA
 from reports.statistics.verdicts import Size, Verdict
 

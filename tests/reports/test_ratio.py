@@ -9,7 +9,7 @@ from bench.errors import BadInput
 from bench.metric import Metric
 from reports.chapter import CHAPTER
 from reports.presentation import PLAIN
-from reports.statistics.contrasts import Interval
+from reports.statistics.interval import Interval
 
 SECONDS = PLAIN.scale("seconds").of(Metric("seconds", 5.0, ratio=True))
 

@@ -4,7 +4,7 @@ import pytest
 
 from bench.metric import Metric
 from reports.chapter import CHAPTER
-from reports.statistics.contrasts import Interval
+from reports.statistics.interval import Interval
 
 ACCURACY = CHAPTER.scale("valid_accuracy").of(Metric("valid_accuracy", 0.02))
 

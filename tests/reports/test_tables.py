@@ -14,7 +14,7 @@ from reports.claims import claims, tally
 from reports.design import MeasuredArm
 from reports.exclusions import Exclusion
 from reports.formats import count, csv_cell, interval, number, p_value
-from reports.statistics.contrasts import Interval
+from reports.statistics.interval import Interval
 from reports.tables import comparison_csv, comparison_markdown, trials_csv
 
 

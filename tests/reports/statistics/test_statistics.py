@@ -11,9 +11,10 @@ from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.weightstats import ttost_paired
 
 from reports.statistics.arm_summary import divergence_interval, summarise
-from reports.statistics.contrasts import Interval, contrast
+from reports.statistics.contrasts import contrast
 from reports.statistics.estimators import moments, without_rounding
 from reports.statistics.families import benjamini_hochberg, holm
+from reports.statistics.interval import Interval
 from reports.statistics.power import ALPHA
 
 A, B, C, D = (dict(enumerate(x)) for x in (synthetic.A, synthetic.B, synthetic.C, synthetic.D))
