@@ -1,13 +1,12 @@
 """Every number of a result is compared, and what a clock or the memory decides is not."""
 
-import json
 from dataclasses import fields, replace
 
 import pytest
 
 from bench.chapter.trial import ChapterTrial
 from bench.differences import differences, numbers
-from bench.trial import Result, canonical
+from bench.trial import Result
 
 RESULT = Result(
     trial=ChapterTrial(model="lm4", seed=0),
@@ -68,8 +67,3 @@ def test_what_one_side_lacks_is_named_and_nan_is_itself() -> None:
     nan = replace(RESULT, metrics={"valid_loss": float("nan")})
     assert between(nan, replace(nan)) == []
     assert ("valid_loss at 3", "0.5", "none") in between(RESULT, replace(RESULT, curves={}))
-
-
-def test_a_result_that_was_kept_and_read_has_the_numbers_that_it_had() -> None:
-    again = Result.from_dict(json.loads(canonical(RESULT.to_dict())))
-    assert numbers(again.to_dict()) == numbers(RESULT.to_dict())
