@@ -35,7 +35,7 @@ install: .venv/installed
 golden: .venv/installed
 	@$(BIN)/unrolled run golden
 
-# The notebook, executed in two minutes, as a page.
+# The notebook, executed in a minute, as a page.
 chapter: .venv/installed-for-chapter
 	@$(EXECUTE) --to html --HTMLExporter.mathjax_url= --HTMLExporter.require_js_url= --output-dir out docs/chapter12.ipynb
 	@echo "page: out/chapter12.html"
