@@ -76,8 +76,10 @@ new program my.toml
 """What `unrolled COMMAND --help` shows of each command."""
 
 Studies = Annotated[tuple[str, ...], Parameter(help="A shipped study, the path of a .toml, or all.")]
-RunStudies = Annotated[tuple[str, ...], Parameter(help="Studies that were run; all if none is named.")]
-RunStudy = Annotated[str, Parameter(help="A study that was run.")]
+RunStudies = Annotated[
+    tuple[str, ...], Parameter(help="Studies that were run, by name or .toml; all if none is named.")
+]
+RunStudy = Annotated[str, Parameter(help="A study that was run, by its name or .toml.")]
 Source = Annotated[
     tuple[str, ...],
     Parameter(

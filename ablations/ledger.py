@@ -157,7 +157,7 @@ class Ledger:
         """Lock a study, so that only one process at a time runs it. Raises BadInput, naming the other one."""
         name = hashlib.sha256(study.encode()).hexdigest()[:16]
         with (
-            self._held("ledger", fcntl.LOCK_SH, "the ledger is being pruned"),
+            self._held("ledger", fcntl.LOCK_SH, "old results are being removed from it"),
             self._held(name, fcntl.LOCK_EX, f"study {study!r} is already being run"),
         ):
             self._sweep_drafts()

@@ -221,7 +221,7 @@ def test_a_study_that_runs_keeps_others_out_until_it_is_killed(ledger: Ledger, s
     stale = next(path for path in locks if path.read_text() == f"{study.process.pid}\n")
     with ledger.lock_study("stub"), ledger.lock_study("another study"):
         assert stale.read_text() == f"{os.getpid()}\n"
-    told = rf"^the ledger is being pruned by process {os.getpid()}; wait"
+    told = rf"^old results are being removed from it by process {os.getpid()}; wait"
     with ledger.lock_all(), pytest.raises(BadInput, match=told), ledger.lock_study("stub"):
         pass
 
