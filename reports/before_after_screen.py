@@ -100,7 +100,7 @@ def _cells(arm: ArmChange, changes: BeforeAfter) -> tuple[str, ...]:
     if arm.identical:
         delta, word = "bit-identical", "≡ bit-identical"
     elif c and arm.verdict:
-        delta, ends = changes.scale.cell_by(c.mean, sign=True), c.interval(ALPHA, sides=1)
+        delta, ends = changes.scale.cell_by(c.estimate, sign=True), c.interval(ALPHA, sides=1)
         delta += f" {changes.scale.cell_ends(ends)}" if ends else ""
         word = f"{arm.verdict.symbol} {arm.verdict.text}"
     time = (

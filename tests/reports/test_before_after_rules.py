@@ -195,6 +195,14 @@ def test_a_failure_shuts_the_gate_where_it_is_new_and_only_there(before, after, 
     assert (fault(found), found.arms[0].notes, found.passed) == (said, noted, not said)
 
 
+def test_an_arm_that_is_worse_by_signs_is_told_by_its_median_in_the_line_and_in_the_table() -> None:
+    losses = [1 + s / 100 for s in range(10)]
+    after = trained([*(x + 0.05 for x in losses[:8]), losses[8] - 6, 0.0])
+    found = gate(trained(losses), broken(after, s9=DIVERGED))
+    assert "worse on 9 of 10 seeds, by a median of +0.0500" in fault(found)
+    assert "+0.0500 [+0.0500, +0.0500]" in screen(found), "a mean of those that converged is −0.6"
+
+
 def test_arms_that_diverge_in_the_same_way_on_every_seed_are_the_same() -> None:
     all_of_them = {f"s{i}": f"diverged at step {i}" for i in range(8)}
     assert gate(broken(trained(B), **all_of_them), broken(trained(B), **all_of_them)).passed
