@@ -10,7 +10,11 @@ from typing import Any
 
 from bench.trial import canonical
 
-_CLOCKS = {"fps", "gpu", "memory", "ms", "sec", "second", "seconds", "speed", "system", "throughput", "time"}
+_CLOCKS = re.compile(
+    r"\b(clock|duration|elapsed|fps|gpu|hours|latency|memory|milliseconds?|minutes|rss|runtime|sec|seconds?"
+    r"|speed|system|throughput|times?|vram)\b"
+    r"|\bm?s( per|$)"  # units: step_ms, ms_per_step, tokens/s; but not ms_ssim
+)
 """Words in the names of times, speeds and memory, which differ from run to run."""
 _LONGEST = 64  # characters of a value; a longer one is compared by its hash
 
@@ -50,7 +54,7 @@ def differences(one: Mapping[str, str], two: Mapping[str, str]) -> Iterator[tupl
 
 def is_clock(name: str) -> bool:
     """Whether a metric is a time, a speed or memory, by the words in its name, also as MLflow has it."""
-    return not _CLOCKS.isdisjoint(re.split(r"[\W_]+", name.lower()))
+    return bool(_CLOCKS.search(re.sub(r"[\W_]+", " ", name.lower())))
 
 
 def _text(value: Any) -> str:

@@ -49,8 +49,8 @@ def sweep(drafts: Iterable[Path]) -> None:
             os.kill(int(draft.name.split(".")[-3]), 0)
         except (ProcessLookupError, ValueError):
             draft.unlink(missing_ok=True)
-        except PermissionError:
-            continue  # alive, and another user's
+        except (PermissionError, IndexError):
+            continue  # alive, and another user's; or no draft of ours
 
 
 @contextmanager

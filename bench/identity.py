@@ -17,9 +17,9 @@ from bench.trial import Trial
 def changes(before: Trial, now: Trial) -> Iterator[str]:
     """Phrases on what differs in code, text, versions or device between two trials of equal settings."""
     if before.versions != now.versions:
-        old, new = (dict(one.rsplit(" ", 1) for one in t.versions.split(", ")) for t in (before, now))
-        apart = [name for name, version in new.items() if old.get(name) != version]
-        yield " and ".join(f"{name} {old.get(name, '(none)')} → {new[name]}" for name in apart)
+        old, new = (dict(one.rsplit(" ", 1) for one in t.versions.split(", ") if one) for t in (before, now))
+        pairs = {name: (old.get(name, "(none)"), new.get(name, "(none)")) for name in old | new}
+        yield " and ".join(f"{name} {a} → {b}" for name, (a, b) in pairs.items() if a != b)
     if before.device != now.device:
         yield f"device {before.device} → {now.device}"
     if source_parts(before)[0] != source_parts(now)[0]:
@@ -38,10 +38,10 @@ def source_parts(trial: Trial) -> tuple[str, str, str]:
 def version(package: str) -> str:
     """The version of the loaded package, or of the installed one if it is not loaded."""
     loaded = getattr(sys.modules.get(package), "__version__", None)
-    return str(loaded or _installed(package)).partition("+")[0]
+    return str(loaded or installed_version(package)).partition("+")[0]
 
 
-_installed = functools.cache(metadata.version)  # reads a file, which a thousand trials need not repeat
+installed_version = functools.cache(metadata.version)  # reads a file, which a thousand trials need not repeat
 
 
 def digest(paths: Iterable[Path], more: str = "") -> str:

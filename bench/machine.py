@@ -54,10 +54,11 @@ def facts(device: str = "cpu") -> dict[str, Any]:
 @functools.cache
 def code_version(folder: Path | None = None) -> Mapping[str, Any]:
     """The commit of a folder's checkout, by default this code's, and the hash of its uncommitted changes."""
-    folder = folder or Path(__file__).parent
+    command = ["git", "-C", str(folder or Path(__file__).parent)]
+    env = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}  # set by a hook
 
     def git(*words: str) -> bytes:  # a changed file may be in any encoding
-        done = subprocess.run(["git", "-C", str(folder), *words], capture_output=True, check=False)
+        done = subprocess.run([*command, *words], capture_output=True, check=False, env=env)
         return done.stdout if done.returncode == 0 else b""
 
     try:

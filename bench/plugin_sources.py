@@ -103,7 +103,7 @@ class Reads:
         if path.endswith(".pyc"):
             with suppress(ValueError):  # it is named as another tool names it
                 path = importlib.util.source_from_cache(path)
-        if flags & os.O_CREAT and flags & (os.O_TRUNC | os.O_EXCL):
+        if flags & os.O_CREAT and (flags & (os.O_TRUNC | os.O_EXCL) or not Path(path).exists()):
             self._written.add(path)
         unread = flags & os.O_WRONLY or path in self._written
         if unread or not Path(path).is_file() or _is_the_machines(Path(path)):
@@ -126,11 +126,15 @@ def _uncounted(path: Path, place: str) -> BadInput:
 def imported_names(path: Path, package: str) -> Iterator[str]:
     """The names of all modules that a source file may import; of `from a import b` also a.b.
 
-    Relative imports are left out where `package` is "".
+    Relative imports are left out where `package` is "". Raises BadInput for what is no Python.
     """
     if path.suffix != ".py":
         return
-    for node in ast.walk(ast.parse(path.read_bytes())):
+    try:
+        tree = ast.parse(path.read_bytes())
+    except (SyntaxError, ValueError) as error:
+        raise BadInput(f"is no Python that can be read ({error})", place=path, cure="correct it") from error
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and (package or not node.level):

@@ -16,10 +16,11 @@ file. `unrolled new` writes one to start from.
 import hashlib
 import importlib.util
 import inspect
+import os
 import re
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import fields, replace
 from pathlib import Path
 from types import ModuleType
@@ -57,20 +58,47 @@ _DECLARED: list[Path] = []  # by the plug-in that is being loaded
 
 
 def load(name: str) -> ModuleType:
-    """Import a file by its path. A loaded file is not run again.
+    """Import a file by its path, under a generated name. A loaded file is not run again.
 
-    Raises BadInput, naming the file and what is wrong with it.
+    The bytes that are executed are those hashed. Raises BadInput, naming the file and what is wrong with it,
+    and leaves nothing registered then.
     """
+    path, here = Path(os.path.realpath(name)), f"plug-in {name}"
+    require(is_plug_in(name), "is no Python file", place=here, cure="give the path of one, my_cell.py")
+    module_name = f"{_PREFIX}{hashlib.sha256(str(path).encode()).hexdigest()[:12]}"
+    if module_name in sys.modules:
+        return sys.modules[module_name]
+    try:
+        content = contents(name, LARGEST)
+    except OSError as error:
+        raise BadInput(error.strerror, place=here, cure="give the path of a Python file") from error
+    spec = importlib.util.spec_from_file_location(module_name, path)
+    assert spec is not None  # the name ends in .py
+    module = sys.modules[module_name] = importlib.util.module_from_spec(spec)
     zoo, penalties = set(ZOO), set(PENALTIES)
     _DECLARED.clear()
-    module = _import_file(name)
-    models, own = ZOO.keys() - zoo, PENALTIES.keys() - penalties
-    if models or own:
-        sources = sources_of(module, _DECLARED)
-        ZOO.update({key: replace(ZOO[key], sources=sources) for key in models})
-        PENALTIES.update({key: replace(PENALTIES[key], sources=sources) for key in own})
-        _LOADED[name] = [*(ZOO[key] for key in models), *(PENALTIES[key] for key in own)]
+    try:
+        loaded(path, content)
+        exec(compile(content, path, "exec", dont_inherit=True), module.__dict__)
+        _count_sources(name, module, ZOO.keys() - zoo, PENALTIES.keys() - penalties)
+    except (Exception, SystemExit) as error:
+        del sys.modules[module_name]
+        for key in ZOO.keys() - zoo:
+            del ZOO[key]
+        for key in PENALTIES.keys() - penalties:
+            del PENALTIES[key]
+        raise _mistake(error, path, here) from error
     return module
+
+
+def _count_sources(name: str, module: ModuleType, models: Set[str], own: Set[str]) -> None:
+    """Record what counts in the trials of the models and penalties that a module has registered."""
+    cure = "decorate a class with @cell or @model, or use @regularizer"
+    require(models or own, "registers nothing", cure=cure)
+    sources = sources_of(module, _DECLARED)
+    ZOO.update({key: replace(ZOO[key], sources=sources) for key in models})
+    PENALTIES.update({key: replace(PENALTIES[key], sources=sources) for key in own})
+    _LOADED[name] = [*(ZOO[key] for key in models), *(PENALTIES[key] for key in own)]
 
 
 def needed(trial: ChapterTrial, modules: Sequence[str]) -> list[str]:
@@ -109,32 +137,6 @@ def counted_files(trial: Trial) -> set[str]:
     assert isinstance(trial, ChapterTrial)
     sources = plugged(trial.model, strengths(trial.options))
     return {trial.corpus, *(file for source in sources for file in source.files)}
-
-
-def _import_file(name: str) -> ModuleType:
-    """Execute a file as a module under a generated name; the bytes that are executed are those hashed."""
-    path, here = Path(name).resolve(), f"plug-in {name}"
-    require(is_plug_in(name), "is no Python file", place=here, cure="give the path of one, my_cell.py")
-    module_name = f"{_PREFIX}{hashlib.sha256(str(path).encode()).hexdigest()[:12]}"
-    if module_name in sys.modules:
-        return sys.modules[module_name]
-    spec = importlib.util.spec_from_file_location(module_name, path)
-    assert spec is not None  # the name ends in .py
-    before = len(ZOO) + len(PENALTIES)
-    try:
-        content = contents(name, LARGEST)
-    except OSError as error:
-        raise BadInput(error.strerror, place=here, cure="give the path of a Python file") from error
-    module = sys.modules[module_name] = importlib.util.module_from_spec(spec)
-    try:
-        loaded(path, content)
-        exec(compile(content, path, "exec", dont_inherit=True), module.__dict__)
-        cure = "decorate a class with @cell or @model, or use @regularizer"
-        require(len(ZOO) + len(PENALTIES) > before, "registers nothing", cure=cure)
-    except (Exception, SystemExit) as error:
-        del sys.modules[module_name]
-        raise _mistake(error, path, here) from error
-    return module
 
 
 def cell(name: str, title: str = "", **settings: Any) -> Callable[[Cls], Cls]:

@@ -23,7 +23,6 @@ from pathlib import Path
 from bench import plugins
 from bench.errors import BadInput
 from bench.plugin_sources import Reads
-from bench.program.trial import ProgramTrial, files_of
 from bench.trial import Result, Trial, canonical, failure
 
 BAD_INPUT = f"{BadInput.__name__}: "  # how the reason begins of a trial that raised it
@@ -158,6 +157,8 @@ def _reason(error: BaseException, trial: Trial, memory_bytes: int) -> str:
 
 def _place_in_program(error: BaseException, trial: Trial) -> str:
     """'train.py, line 9' if the error passed through a file of the trial's program; else ''."""
+    from bench.program.trial import ProgramTrial, files_of  # which no trial of the chapter loads
+
     if not isinstance(trial, ProgramTrial):
         return ""
     names = {path.resolve(): name for name, path in files_of(trial.folder, trial.code).items()}

@@ -1,7 +1,7 @@
 """The settings of a user's program or function, and its trials: its `Trainer`."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +9,7 @@ from ablations.study.errors import shown
 from ablations.study.study_file import MetricTable, ProgramTable
 from ablations.study.trainer import Costs, Factor, Settings
 from bench.errors import BadInput, plural, require, suggestion
-from bench.program.template import PLACES, fields_of
+from bench.program.template import PLACES, fields_of, split
 from bench.program.trial import ProgramTrial
 from bench.trial import Scalar
 
@@ -29,13 +29,12 @@ class ProgramSettings:
             require(not self.table.run, "stands beside `run`", key="function", cure="keep one of them")
             return
         require(self.table.run, "is missing", key="run", cure='write run = "python train.py --seed {seed}"')
-        fields = fields_of(self.table.run)
+        fields = fields_of("run", split(self.table.run))
         names = {field.name for field in fields}
         cure = "add --seed {seed}, or what its flag is; env SEED={seed} in front sets a variable"
         require("seed" in names, "names no {seed}", key="run", cure=cure)
-        self._check_names("run", self.table.run)
-        if self.table.metrics:
-            self._check_names("metrics", self.table.metrics)
+        self._check_names("run", names)
+        self._check_files()
         for name in self.baseline:
             require(
                 name in names,
@@ -54,9 +53,22 @@ class ProgramSettings:
             rule = f"{{{field.name}?…:…}} is no boolean in [baseline]"
             require(boolean or not field.switch, rule, key="run", cure=f"write {{{field.name}}}")
 
-    def _check_names(self, key: str, template: str) -> None:
+    def _check_files(self) -> None:
+        """Raise BadInput where `metrics` or `keep` names files outside of the trial's own folder."""
+        for pattern in self.table.keep:
+            inside = pattern and not pattern.startswith("/") and ".." not in pattern.split("/")
+            require(
+                inside, f"{pattern!r} is no pattern of files in {{out}}", key="keep", cure='keep = ["*.pt"]'
+            )
+        if self.table.metrics:
+            names = {field.name for field in fields_of("metrics", [self.table.metrics])}
+            rule, cure = "names no {out}, the folder of each trial", 'write metrics = "{out}/metrics.jsonl"'
+            require("out" in names, rule, key="metrics", cure=cure)
+            self._check_names("metrics", names)
+
+    def _check_names(self, key: str, names: Set[str]) -> None:
         known = [*self.baseline, *PLACES]
-        for name in sorted({field.name for field in fields_of(template)} - {*known}):
+        for name in sorted(names - {*known}):
             raise BadInput(
                 f"names {{{name}}}, which [baseline] does not set",
                 key=key,

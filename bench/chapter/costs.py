@@ -48,7 +48,7 @@ def gpu_seconds(trial: ChapterTrial) -> float:
     changes them, since `--device auto` goes by them.
     """
     spec, words, tokens, (passes, batches, windows) = _size(trial)
-    layers = float(trial.options.get("layers", 1)) / float(spec.options.get("layers", 1))
+    layers = sizes(trial.options).get("layers", 1) / sizes(spec.options).get("layers", 1)
     launches = spec.gpu_seconds * passes * batches * (1 + windows) / 2 * layers
     arithmetic = (work(trial.options, words) - FIXED) * 1e-6 / GPU_CORES
     return launches + (0.0 if spec.counted else tokens * arithmetic)
@@ -75,11 +75,18 @@ def work(options: Mapping[str, Scalar], words: int) -> float:
 
     Measured of AWD-LSTM at 48 to 1,150 units (11 to 1,600 µs) and 30 to 10,000 words (11 to 219 µs).
     """
-    hidden = int(options.get("hidden", 0))
-    width = int(options.get("embedding", hidden))
-    sizes = [width, *[hidden] * (int(options.get("layers", 1)) - 1), width]
-    weights = sum(4 * n * (m + n) for m, n in pairwise(sizes))
+    known = sizes(options)
+    hidden = known.get("hidden", 0)
+    width = known.get("embedding", hidden)
+    widths = [width, *[hidden] * (known.get("layers", 1) - 1), width]
+    weights = sum(4 * n * (m + n) for m, n in pairwise(widths))
     return FIXED + 7e-5 * weights + words * (0.018 + 8e-5 * width)
+
+
+def sizes(options: Mapping[str, Scalar]) -> dict[str, int]:
+    """The sizes of a network among its options. A plug-in may call by these names what is no count."""
+    known = {name: options.get(name) for name in ("hidden", "embedding", "layers")}
+    return {name: value for name, value in known.items() if type(value) is int and value > 0}
 
 
 def check_length(trial: ChapterTrial) -> None:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from bench import environment
 from bench.chapter import corpus, run
 from bench.chapter.corpus import Batches, Corpus
+from bench.chapter.costs import sizes
 from bench.chapter.diagnostics import embeddings
 from bench.chapter.models.recurrent import LanguageModel, Output, parts_of
 from bench.chapter.models.registry import spec_of
@@ -83,13 +84,12 @@ def _check_memory(trial: ChapterTrial, vocab: int) -> None:
     A lower bound: 2·hidden² weights a layer (input and recurrent matrix; gated cells have more), of which
     each takes WEIGHT_BYTES.
     """
-    named = ("hidden", "embedding", "layers")
-    sizes = {key: int(trial.options[key]) for key in named if key in trial.options}
-    hidden, layers = sizes.get("hidden", 0), sizes.get("layers", 1)
-    weights = vocab * sizes.get("embedding", hidden) + layers * 2 * hidden**2
+    known = sizes(trial.options)
+    hidden, layers = known.get("hidden", 0), known.get("layers", 1)
+    weights = vocab * known.get("embedding", hidden) + layers * 2 * hidden**2
     needed = (WEIGHT_BYTES * weights + LAYER_BYTES * layers) >> 20
     there = (os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")) >> 20
-    settings = ", ".join(f"{key} = {value:,}" for key, value in sizes.items())
+    settings = ", ".join(f"{key} = {value:,}" for key, value in known.items())
     require(
         needed <= there,
         f"needs at least {needed:,} MiB for its weights, of which this machine has {there:,}",

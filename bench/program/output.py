@@ -4,11 +4,11 @@ import csv
 import glob
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
-from typing import IO, Any
+from typing import Any
 
 from bench.errors import BadInput, require
 
@@ -22,14 +22,15 @@ class Told:
     last: dict[str, float] = field(default_factory=dict)  # the last value of each metric
     curves: dict[str, dict[float, float]] = field(default_factory=dict)  # by step; the last told counts
     settings: dict[str, Any] = field(default_factory=dict)  # that it says it used
-    _rows: IO[str] | None = field(default=None, init=False, repr=False)
+    _rows: Path | None = field(default=None, init=False, repr=False)
 
     def resume(self, path: Path) -> None:
         """Take the rows that an attempt told before it was killed, and keep those to come there, too."""
-        path.touch()
+        with path.open("a", encoding="utf-8") as rows:
+            print(file=rows)  # a kill may have left half a line
         for row in filter(None, map(row_of, path.read_text("utf-8").splitlines())):
             self.add(row)
-        self._rows = path.open("a", encoding="utf-8", buffering=1)
+        self._rows = path
 
     def add(self, row: Mapping[str, Any]) -> None:
         """Take a row: numbers by name, also those of arrays and tensors. Other values are left out."""
@@ -38,7 +39,8 @@ class Told:
         told = {str(name): _number(x) for name, x in row.items() if not isinstance(x, str | bool)}
         numbers = {name: x for name, x in told.items() if x is not None}
         if self._rows:
-            print(json.dumps({**row, **numbers}, default=str, skipkeys=True), file=self._rows)
+            with self._rows.open("a", encoding="utf-8") as rows:
+                print(json.dumps({**row, **numbers}, default=str, skipkeys=True), file=rows)
         step = next((numbers[name] for name in STEPS if name in numbers), None)
         for name, value in numbers.items():
             if name not in STEPS:
@@ -53,7 +55,7 @@ class Told:
         if word == "last" or not points:
             return self.last[metric]
         if word == "mean":
-            return fmean(points[-int(number) :])
+            return _mean(points[-int(number) :])
         finite = [value for value in points if math.isfinite(value)]
         return {"min": min, "max": max}[word](finite, default=math.nan)
 
@@ -64,19 +66,19 @@ def row_of(line: str) -> Mapping[str, Any] | None:
         return None
     try:
         row = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return row if isinstance(row, Mapping) else None
 
 
 def read(pattern: str) -> Iterator[Mapping[str, Any]]:
     """The rows of the files that match, oldest file first. Raises BadInput for none, or an unreadable one."""
-    names = glob.glob(pattern, recursive=True)  # noqa: PTH207 (an absolute pattern)
-    paths = sorted(map(Path, names), key=lambda path: path.stat().st_mtime_ns)
+    names = map(Path, glob.glob(pattern, recursive=True))  # noqa: PTH207 (an absolute pattern)
+    paths = sorted(filter(Path.is_file, names), key=lambda path: path.stat().st_mtime_ns)
     require(paths, f"it wrote no {Path(pattern).name}", cure="see `metrics` in [program]")
     for path in paths:
         try:
-            text = path.read_text("utf-8")
+            text = path.read_text("utf-8-sig")
             yield from _rows(path, text)
         except (ValueError, OSError) as error:
             raise BadInput(f"its {path.name} cannot be read ({error})") from error
@@ -85,16 +87,22 @@ def read(pattern: str) -> Iterator[Mapping[str, Any]]:
 def _rows(path: Path, text: str) -> Iterable[Mapping[str, Any]]:
     match path.suffix:
         case ".csv":
-            return (
-                {k: _number(cell) for k, cell in row.items()} for row in csv.DictReader(text.splitlines())
-            )
+            return ({k: _number(cell) for k, cell in row.items()} for row in csv.DictReader(text.split("\n")))
         case ".json":
             row = json.loads(text)
             if not isinstance(row, Mapping):
                 raise ValueError("it is no object")
             return [row]
         case _:
-            return filter(None, map(row_of, text.splitlines()))
+            return filter(None, map(row_of, text.split("\n")))
+
+
+def _mean(values: Sequence[float]) -> float:
+    """The mean; NaN where the sum is none, as of infinity and -infinity."""
+    try:
+        return fmean(values)
+    except (ValueError, OverflowError):
+        return math.nan
 
 
 def _number(value: Any) -> float | None:

@@ -1,5 +1,6 @@
 """One trial of a program, in the process that the runner gives it: start it, listen, read its numbers."""
 
+import glob
 import hashlib
 import importlib.util
 import inspect
@@ -25,7 +26,7 @@ from bench.differences import is_clock
 from bench.errors import suggestion
 from bench.program import output
 from bench.program.output import Told
-from bench.program.template import fill
+from bench.program.template import fill, fill_word
 from bench.program.trial import ProgramTrial, distributions
 from bench.trial import Result, canonical, failure
 
@@ -36,7 +37,7 @@ MEASURED = "seconds", "memory_peak"
 """Metrics that every program has."""
 MEASURED_ON_A_GPU = (*MEASURED, "gpu_memory_peak")  # the last one is measured by `ablations.runner.gpus`
 
-LINE_BYTES = 1 << 20  # a longer line is read as several
+LINE_BYTES = 1 << 20  # a longer line is read as several, and may be no row of numbers
 CHECK_SECONDS = 1.0  # between two checks of the size of a program's folder
 PIPE_SECONDS = 2.0  # how long to read on after a program's end, if a process that it left holds a pipe
 REASON_LENGTH = 300  # characters of a program's last line that the reason of its failure quotes
@@ -67,8 +68,8 @@ def run_trial(trial: ProgramTrial) -> Result:
         failed = str(error)
     seconds = (ended or time.perf_counter()) - clock
     facts |= {"seconds": seconds, "curves": {n: tuple(sorted(c.items())) for n, c in told.curves.items()}}
-    metrics = {"seconds": seconds, "memory_peak": _memory_peak(trial)}
-    metrics |= {name: told.value(name, trial.take.get(name, "last")) for name in told.last}
+    metrics = {name: told.value(name, trial.take.get(name, "last")) for name in told.last}
+    metrics |= {"seconds": seconds, "memory_peak": _memory_peak(trial)}
     result = _conclude(trial, failed, metrics, told)
     if result.done:
         _keep(trial, out)
@@ -87,7 +88,7 @@ def _conclude(trial: ProgramTrial, failed: str, metrics: Mapping[str, float], to
         return failure(trial, reason)
     numbers = [{n: x for n, x in part.items() if not is_clock(n)} for part in (metrics, told.curves)]
     proofs = {
-        name: {"ok": True, "declared": value, "seen": told.settings[name]}
+        name: {"ok": True, "declared": value, "seen": value}
         for name, value in trial.settings.items()
         if name in told.settings
     }
@@ -153,7 +154,8 @@ def _execute(trial: ProgramTrial, out: Path, told: Told) -> float:
         )  # fmt: skip
     except OSError as error:
         raise Failure(f"cannot start {words[0]!r}: {error.strerror}") from error
-    code, ended, last_line = _listen(program, told)
+    listener = _Listener(program, told)
+    code, ended = listener.wait()
     if trial.metrics and not code:
         _read_file(trial, out, values, told)
     if code < 0:
@@ -161,40 +163,59 @@ def _execute(trial: ProgramTrial, out: Path, told: Told) -> float:
             signal.signal(-code, signal.SIG_DFL)
         os.kill(os.getpid(), -code)
     if code:
-        raise Failure(f"exit code {code}: {last_line[:REASON_LENGTH] or 'it printed nothing'}")
+        raise Failure(f"exit code {code}: {listener.last_line[:REASON_LENGTH] or 'it printed nothing'}")
     return ended
 
 
-def _listen(program: "subprocess.Popen[bytes]", told: Told) -> tuple[int, float, str]:
-    """Read the rows of numbers that a program prints, and print its other lines, until it ends.
+class _Listener:
+    """Reads the rows of numbers that a program prints, and prints its other lines."""
 
-    Returns its exit code, when it ended, and the last of the other lines.
-    """
-    last_line = [""]
+    last_line = ""  # of those that are no row
+    error: Exception | None = None  # of a reading thread, which ends the program: its pipe would fill up
 
-    def log(line: str) -> None:
-        print(line, end="", file=sys.stderr, flush=True)
-        last_line[0] = line.strip() or last_line[0]
+    def __init__(self, program: "subprocess.Popen[bytes]", told: Told) -> None:
+        self._program, self._told = program, told
+        pipes = [(program.stderr, self._log), (program.stdout, self._take)]
+        self._threads = [
+            threading.Thread(target=self._read, args=one, daemon=True) for one in pipes if one[0]
+        ]
+        for thread in self._threads:
+            thread.start()
 
-    def take(line: str) -> None:
+    def wait(self) -> tuple[int, float]:
+        """The exit code of the program and when it ended. Raises Failure where its output was not read."""
+        code, ended = self._program.wait(), time.perf_counter()
+        for thread in self._threads:
+            thread.join(PIPE_SECONDS)
+        if self.error:
+            raise Failure(f"its output cannot be read: {self.error}") from self.error
+        return code, ended
+
+    def _read(self, pipe: IO[bytes], take: Callable[[str], None]) -> None:
+        try:
+            for line in iter(lambda: pipe.readline(LINE_BYTES), b""):
+                take(line.decode(errors="replace"))
+        except Exception as error:
+            self.error = error
+            self._program.kill()
+
+    def _take(self, line: str) -> None:
         row = output.row_of(line)
-        told.add(row) if row is not None else log(line)
+        if row is None and line.startswith("{") and len(line) >= LINE_BYTES:
+            raise ValueError(f"a row of numbers has more than {LINE_BYTES:,} bytes")
+        self._told.add(row) if row is not None else self._log(line)
 
-    pipes = [(program.stderr, log), (program.stdout, take)]
-    listeners = [threading.Thread(target=_read_lines, args=one, daemon=True) for one in pipes if one[0]]
-    for listener in listeners:
-        listener.start()
-    code, ended = program.wait(), time.perf_counter()
-    for listener in listeners:
-        listener.join(PIPE_SECONDS)
-    return code, ended, last_line[0]
+    def _log(self, line: str) -> None:
+        print(line, end="", file=sys.stderr, flush=True)
+        self.last_line = line.strip() or self.last_line
 
 
 def _read_file(trial: ProgramTrial, out: Path, values: Mapping[str, Any], told: Told) -> None:
     """Read the rows of the files of metrics. Raises Failure where there are none that can be read."""
-    (pattern,) = fill(trial.metrics, values)
+    texts = {name: glob.escape(x) if isinstance(x, str) else x for name, x in values.items()}
+    pattern = Path(glob.escape(trial.folder), fill_word(trial.metrics, texts))
     try:
-        for row in output.read(str(Path(trial.folder, pattern))):
+        for row in output.read(str(pattern)):
             told.add(row)
     except ValueError as error:
         written = sorted(path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file())
@@ -235,17 +256,13 @@ def _environ(trial: ProgramTrial, out: Path) -> dict[str, str]:
     return {**os.environ, **threads, **own, "PATH": path}
 
 
-def _read_lines(pipe: IO[bytes], take: Callable[[str], None]) -> None:
-    for line in iter(lambda: pipe.readline(LINE_BYTES), b""):
-        take(line.decode(errors="replace"))
-
-
 def _size(folder: Path) -> int:
     """Bytes of the files below a folder. A file that is removed meanwhile counts as none."""
     size = 0
-    for path in folder.rglob("*"):
-        with suppress(OSError):
-            size += path.lstat().st_size
+    for inner, _, names in os.walk(folder):
+        for name in names:
+            with suppress(OSError):
+                size += Path(inner, name).lstat().st_size
     return size
 
 
@@ -279,8 +296,8 @@ def _keep(trial: ProgramTrial, out: Path) -> None:
     """Move files that match `trial.keep`, and all in folders that do, to `kept` beside the checkpoints."""
     matches = {path for pattern in trial.keep for path in out.rglob(pattern)}
     within = {path for folder in matches if folder.is_dir() for path in folder.rglob("*")}
-    for path in sorted(matches | within):
-        if path.is_file():
-            target = out.parents[1] / "kept" / trial.id / path.relative_to(out)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.move(path, target)
+    files = [path for path in matches | within if path.is_file()]
+    for path in sorted(files, key=Path.is_symlink, reverse=True):  # links while there is what they lead to
+        target = out.parents[1] / "kept" / trial.id / path.relative_to(out)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        (shutil.copy2 if path.is_symlink() else shutil.move)(path, target)

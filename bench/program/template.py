@@ -2,7 +2,7 @@
 
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from bench.errors import BadInput, require
@@ -10,7 +10,7 @@ from bench.trial import Scalar
 
 PLACES = "seed", "out"  # names that every template may use beside those of the settings
 
-_FIELD = re.compile(r"\{(\w+)(?:\?([^{}:]*):([^{}]*))?\}|\{\{|\}\}|[{}]")
+_FIELD = re.compile(r"\{([\w-]+)(?:\?([^{}:]*):([^{}]*))?\}|\{\{|\}\}|[{}]")
 
 
 class Field(NamedTuple):
@@ -20,13 +20,13 @@ class Field(NamedTuple):
     switch: bool
 
 
-def fields_of(template: str) -> list[Field]:
-    """The names in braces. Raises BadInput for a template that cannot be split or read."""
+def fields_of(key: str, words: Iterable[str]) -> list[Field]:
+    """The names in braces in the words of a key. Raises BadInput for a brace that belongs to none."""
     fields = []
-    for word in _split(template):
+    for word in words:
         for match in _FIELD.finditer(word):
             rule = f"a brace of {word!r} belongs to no {{name}}"
-            require(match[0] not in "{}", rule, key="run", cure="write {{ or }} for a brace")
+            require(match[0] not in "{}", rule, key=key, cure="write {{ or }} for a brace")
             if match[1]:
                 fields.append(Field(match[1], match[2] is not None))
     return fields
@@ -38,11 +38,16 @@ def fill(template: str, values: Mapping[str, Scalar]) -> list[str]:
     The template is split as a shell would before it is filled in: no value becomes two words.
     """
     words = []
-    for word in _split(template):
-        filled = _FIELD.sub(lambda match: _text(match, values), word)
+    for word in split(template):
+        filled = fill_word(word, values)
         if filled or not (match := _FIELD.fullmatch(word)) or match[2] is None:
             words.append(filled)
     return words
+
+
+def fill_word(word: str, values: Mapping[str, Scalar]) -> str:
+    """A word, or the path of a file, with its names filled in."""
+    return _FIELD.sub(lambda match: _text(match, values), word)
 
 
 def _text(match: re.Match[str], values: Mapping[str, Scalar]) -> str:
@@ -54,7 +59,8 @@ def _text(match: re.Match[str], values: Mapping[str, Scalar]) -> str:
     return on if values[name] else off
 
 
-def _split(template: str) -> list[str]:
+def split(template: str) -> list[str]:
+    """The words of `run`, as a shell splits them. Raises BadInput for none, and for an open quote."""
     try:
         words = shlex.split(template)
     except ValueError as error:

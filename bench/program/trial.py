@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from bench.errors import BadInput, require
-from bench.identity import version
+from bench.identity import installed_version
 from bench.plugin_sources import imported_names
 from bench.trial import Scalar, Trial, canonical
 
@@ -90,7 +90,7 @@ class ProgramTrial(Trial):
         code, data = files_of(self.folder, self.code), files_of(self.folder, self.data_files)
         require(code, f"there is no code in {self.folder}", key="code", cure="name its files")
         source = _digest(code)
-        packages = self.packages or _imported_packages(tuple(code.values()), source)
+        packages = self.packages or _imported_packages(tuple(code.items()), source)
         versions = [f"python {platform.python_version()}", *(f"{p} {_version(p)}" for p in packages)]
         return replace(self, source=source, data=_digest(data), versions=", ".join(versions))
 
@@ -148,7 +148,7 @@ def files_of(folder: str, patterns: Iterable[str]) -> dict[str, Path]:
     for pattern in patterns:
         names = glob.glob(pattern, root_dir=folder, recursive=True)  # noqa: PTH207 (absolute, too)
         paths = {name: Path(folder, name) for name in names}
-        files = {name: path for name, path in paths.items() if path.is_file() and not _is_installed(path)}
+        files = {n: path for n, path in paths.items() if path.is_file() and not _is_installed(folder, n)}
         require(files, "no file matches", place=folder, key=repr(pattern), cure="correct `code` or `data`")
         found |= files
     return dict(sorted(found.items()))
@@ -166,8 +166,12 @@ def _has_environment(folder: Path) -> bool:
     return (folder / "pyvenv.cfg").exists()
 
 
-def _is_installed(path: Path) -> bool:
-    return any(_has_environment(folder) for folder in path.parents)
+def _is_installed(folder: str, name: str) -> bool:
+    """Whether a file lies in a virtual environment below the folder, or in the packages of one."""
+    inner = [parent for parent in Path(name).parents if parent != Path()]
+    return "site-packages" in Path(name).parts or any(
+        _has_environment(Path(folder, parent)) for parent in inner
+    )
 
 
 def _digest(files: Mapping[str, Path]) -> str:
@@ -185,23 +189,15 @@ def _hash(path: Path, *version: int) -> str:
 
 
 @cache
-def _imported_packages(paths: tuple[Path, ...], digest: str) -> tuple[str, ...]:
+def _imported_packages(files: tuple[tuple[str, Path], ...], digest: str) -> tuple[str, ...]:
     """The installed packages that source files of this `digest` import, by their names in the package index.
 
     The digest spares the reading of unchanged files once an arm.
     """
-    sources = [path for path in paths if path.suffix == ".py"]
-    names = {name.partition(".")[0] for path in sources for name in _imports(path)}
-    own = {part for path in sources for part in (path.stem, path.parent.name)}
+    names = {name.partition(".")[0] for _, path in files for name in imported_names(path, "")}
+    own = {part for name, _ in files if name.endswith(".py") for part in Path(name[:-3]).parts}
     known = distributions()
     return tuple(sorted({known[name] for name in names - own if name in known}))
-
-
-def _imports(path: Path) -> list[str]:
-    try:
-        return list(imported_names(path, ""))
-    except SyntaxError as error:
-        raise BadInput(f"is no Python that can be read ({error})", place=path, cure="correct it") from error
 
 
 @cache
@@ -212,8 +208,8 @@ def distributions() -> Mapping[str, str]:
 
 def _version(package: str) -> str:
     try:
-        return version(package)
-    except metadata.PackageNotFoundError as error:
+        return installed_version(package).partition("+")[0]
+    except (metadata.PackageNotFoundError, ValueError) as error:
         raise BadInput(
             "is not installed", place="packages", key=repr(package), cure="install it, or take it out"
         ) from error

@@ -5,7 +5,7 @@ from dataclasses import fields, replace
 import pytest
 
 from bench.chapter.trial import ChapterTrial
-from bench.differences import differences, numbers
+from bench.differences import differences, is_clock, numbers
 from bench.trial import Result
 
 RESULT = Result(
@@ -61,6 +61,26 @@ def test_clocks_and_memory_are_not_compared() -> None:
         **{"seconds": 99.0, "started": 1e9, "attempts": 2},
     )
     assert between(RESULT, slower) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "clock"),
+    [
+        ("latency_ms", True),
+        ("runtime", True),
+        ("elapsed", True),
+        ("ms_per_step", True),
+        ("tokens/s", True),
+        ("it_per_sec", True),
+        ("epoch_time", True),
+        ("ms_ssim", False),
+        ("sentiment", False),
+        ("timely", False),
+        ("loss", False),
+    ],
+)
+def test_a_clock_is_known_by_a_whole_word_or_a_unit(name: str, clock: bool) -> None:
+    assert is_clock(name) == clock
 
 
 def test_what_one_side_lacks_is_named_and_nan_is_itself() -> None:

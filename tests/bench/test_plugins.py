@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from bench import plugins
+from bench.chapter import costs
 from bench.chapter.first_batch import train_first_batch
 from bench.chapter.identity import check, source_hash
 from bench.chapter.models.recurrent import Output
@@ -128,6 +129,43 @@ def test_a_mistake_is_named_with_its_file_when_it_is_loaded(plug: Callable[..., 
     with pytest.raises(BadInput, match=rf"^plug-in /\S+/my\.py: .*{said}") as found:
         plug(kind, old, new)
     assert "\n" not in str(found.value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "end"), [("cell", "        return h, h\n"), ("regularizer", ".abs().mean()\n")]
+)
+def test_a_file_that_fails_after_it_registered_something_leaves_nothing(
+    plug: Callable[..., Path], kind: str, end: str
+) -> None:
+    before = ZOO.keys() | PENALTIES.keys()
+    with pytest.raises(BadInput, match="NameError"):
+        plug(kind, end, f"{end}nowhere\n")
+    assert ZOO.keys() | PENALTIES.keys() == before
+
+
+def test_a_mistake_in_a_file_that_a_plug_in_imports_later_names_that_file(
+    plug: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "later.py").write_text("def (:\n")
+    with pytest.raises(BadInput, match=r"my\.py: .*later\.py.*correct it") as found:
+        plug("cell", "import torch\n", "import torch\ndef rarely():\n    import later\n")
+    assert "\n" not in str(found.value) and "mine" not in ZOO
+
+
+def test_a_link_that_leads_to_itself_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "loop.py").symlink_to("loop.py")
+    with pytest.raises(BadInput, match=r"loop\.py"):
+        plugins.load(str(tmp_path / "loop.py"))
+
+
+def test_options_that_are_called_like_sizes_and_are_none_are_a_plug_ins_own(
+    plug: Callable[..., Path], small: Callable[..., ChapterTrial]
+) -> None:
+    plug("model", "hidden=8):", 'hidden=8, layers="2-2", embedding=0):')
+    trial = small("mine", options={"hidden": 8, "layers": "3-3", "embedding": 0})
+    assert costs.seconds(trial) > 0 < costs.gpu_seconds(trial)
+    assert train_first_batch(trial).done
 
 
 @pytest.mark.parametrize("kind", ["cell", "regularizer"])

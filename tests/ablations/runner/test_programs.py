@@ -105,6 +105,32 @@ def test_metrics_come_from_the_file_that_is_named(tmp_path: Path) -> None:
     assert run(tmp_path, code, metrics="m.csv").reason.endswith("{out} has m.csv")
 
 
+def test_metrics_are_found_in_a_path_with_a_space_and_of_a_setting_with_a_star(tmp_path: Path) -> None:
+    code = "import sys, pathlib; pathlib.Path(sys.argv[2], 'my [a].csv').write_text('step,loss\\n1,2.5\\n')"
+    result = run(tmp_path, code, metrics="{out}/my {name}.csv", settings={"name": "[a]"})
+    assert result.done and result.metrics["loss"] == 2.5
+
+
+def test_what_is_measured_is_not_what_a_program_calls_so(tmp_path: Path) -> None:
+    result = run(tmp_path, 'print(\'{"loss": 1, "seconds": 9999, "memory_peak": -1}\')')
+    assert result.metrics["seconds"] < 999 and result.metrics["memory_peak"] > 0
+
+
+def test_a_link_is_kept_as_the_file_that_it_leads_to(tmp_path: Path) -> None:
+    code = "import os, sys; os.chdir(sys.argv[2]); open('step9.pt', 'w').write('9')"
+    run(tmp_path, f"{code}\nos.symlink('step9.pt', 'zbest.pt')\nprint('{{\"loss\": 1}}')", keep=("*.pt",))
+    kept = {path.name: path.read_text() for path in tmp_path.glob("results/kept/*/*")}
+    assert kept == {"step9.pt": "9", "zbest.pt": "9"}
+
+
+@pytest.mark.parametrize("end", ["", "time.sleep(99)"])
+def test_a_row_that_is_too_long_to_be_read_fails_the_trial(tmp_path: Path, end: str) -> None:
+    long = "print('{\"a\": ' + '1' * (1 << 20), flush=True)"
+    code = "\n".join(["import time", "print('{\"loss\": 1}')", long, end])
+    result = run(tmp_path, code)
+    assert result.status == "failed" and "row of numbers" in result.reason
+
+
 def test_python_is_the_interpreter_that_runs_unrolled_also_behind_env(tmp_path: Path) -> None:
     code = "import os, sys; sys.exit(os.environ['LR'] + sys.executable)"
     result = run(tmp_path, code, run="env LR=0.1 python train.py {seed}", settings={"lr": 0.1})

@@ -19,7 +19,8 @@ def told(*rows: dict[str, object]) -> Told:
 
 
 @pytest.mark.parametrize(
-    "line", ["", "line 42", "{half", "[1, 2]", "epoch 3: {'loss': 1}", '"accuracy": 0.9']
+    "line",
+    ["", "line 42", "{half", "[1, 2]", "epoch 3: {'loss': 1}", '"accuracy": 0.9', '{"a":' + "[" * 99_999],
 )
 def test_a_line_that_is_no_json_object_is_log(line: str) -> None:
     assert row_of(line) is None
@@ -50,9 +51,25 @@ def test_the_last_the_best_and_the_mean_of_the_end_of_a_curve() -> None:
     assert found.value("acc", "min") == 5.0, "a metric without a curve has one value"
 
 
+@pytest.mark.parametrize("ends", [[math.inf, -math.inf], [1e308, 1e308, 1e308]])
+def test_a_mean_that_is_no_number_is_nan(ends: list[float]) -> None:
+    found = told(*({"step": i, "loss": x} for i, x in enumerate(ends)))
+    assert math.isnan(found.value("loss", "mean 3"))
+
+
+def test_half_a_row_that_a_kill_left_does_not_spoil_the_next(tmp_path: Path) -> None:
+    rows = tmp_path / "rows"
+    rows.write_text('{"step": 1, "loss": 3}\n{"step": 2, "lo')
+    for attempt in range(2):
+        found = Told()
+        found.resume(rows)
+        found.add({"step": 2 + attempt, "loss": 1})
+    assert found.curves == {"loss": {1: 3, 2: 1, 3: 1}}
+
+
 FILES = {
-    "metrics.jsonl": 'starting\n{"step": 1, "loss": 2}\n{"step": 2, "loss": 1}\n',
-    "metrics.csv": "step,epoch,loss,acc\n1,0,2.0,\n2,0,1.0,\n2,0,,0.5\n",
+    "metrics.jsonl": 'starting\n{"step": 1, "loss": 2, "note": "\u2028"}\n{"step": 2, "loss": 1}\n',
+    "metrics.csv": "\ufeffstep,epoch,loss,acc\n1,0,2.0,\n2,0,1.0,\n2,0,,0.5\n",
     "metrics.json": '{"loss": 1, "acc": 0.5}',
 }
 
@@ -65,6 +82,12 @@ def test_files_of_every_kind_tell_the_same(tmp_path: Path, name: str) -> None:
     found = told(*read(str(tmp_path / "**" / name)))
     assert found.last["loss"] == 1.0 and found.last.get("acc", 0.5) == 0.5
     assert name == "metrics.json" or found.curves["loss"] == {1.0: 2.0, 2.0: 1.0}
+
+
+def test_a_link_that_leads_nowhere_is_no_file_of_metrics(tmp_path: Path) -> None:
+    (tmp_path / "old.json").symlink_to("gone")
+    (tmp_path / "new.json").write_text('{"loss": 1}')
+    assert [*read(str(tmp_path / "*.json"))] == [{"loss": 1}]
 
 
 @pytest.mark.parametrize("text", [None, "[1]", "{", b"\xff"])

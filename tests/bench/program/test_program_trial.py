@@ -56,9 +56,21 @@ def test_imported_packages_count_by_their_versions_also_after_an_edit(
     assert names() == ["python", "numpy"]
     (tmp_path / "train.py").write_text("import numpy, pandas\nimport helper\nfrom .. import torch\n")
     assert names() == ["python", "numpy", "pandas"]
-    with pytest.raises(BadInput) as refusal:
-        replace(trial, packages=("no-such-package",)).identify()
-    assert refusal.value.key == "'no-such-package'"
+    for name in ("no-such-package", ""):
+        with pytest.raises(BadInput) as refusal:
+            replace(trial, packages=(name,)).identify()
+        assert refusal.value.key == repr(name)
+
+
+def test_a_folder_that_is_called_like_a_package_hides_no_package_and_one_in_an_environment_no_code(
+    trial: ProgramTrial, tmp_path: Path
+) -> None:
+    moved = tmp_path.rename(tmp_path.with_name("numpy"))
+    (moved / "pyvenv.cfg").touch()
+    (moved / "lib" / "site-packages").mkdir(parents=True)
+    (moved / "lib" / "site-packages" / "installed.py").touch()
+    again = replace(trial, folder=str(moved)).identify()
+    assert (again.versions, again.source) == (trial.versions, trial.source)
 
 
 def test_a_stored_trial_is_the_same_and_can_run_nothing(trial: ProgramTrial) -> None:
