@@ -129,7 +129,7 @@ def test_a_driver_killed_twice_ends_with_the_bits_of_an_undisturbed_study(folder
             "has not been run (studies that were run: none); `unrolled run toggles` runs it",
         ),
         (["report", "chapter"], "no shipped study has this name; `unrolled run chapter.toml` runs your own"),
-        (["studies", "small.toml"], "give the study's name, which is in the file, and not its path"),
+        (["studies", "small.toml"], "`unrolled run small.toml` runs it"),
         (["verify", "toggles"], "has not been run"),
         (["verify", "toggles", "--trust"], "--trust: is for a bundle; name its .zip"),
         (["run", "golden", "--seeds", "3"], "--seeds: golden is the book's notebook, played as it is"),

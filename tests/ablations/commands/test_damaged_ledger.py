@@ -17,8 +17,11 @@ from ablations.study import plan as plans
 from bench.identity import version
 from bench.trial import Result
 
-STATE = "small: 3 of 3 trials finished, none failed; 0 of 2 contrasts decided; open: hidden 8, hidden 16\n"
-"""What `unrolled studies small` says of the study on one seed."""
+STATE = (
+    "small: 3 of 3 trials finished, none failed; 0 of 2 contrasts decided; open: hidden 8, hidden 16, "
+    "of other seeds or settings\n"
+)
+"""What `unrolled studies small` says of the study on one seed, where its file asks for two."""
 
 
 def two_studies(folder: Path) -> Path:
