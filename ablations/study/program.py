@@ -25,8 +25,11 @@ class ProgramSettings:
 
     def check(self) -> None:
         """Raise BadInput for a table that names no program, and where template and baseline differ."""
+        for key in ("run", "metrics"):
+            alone = not self.table.function or not getattr(self.table, key)
+            require(alone, "stands beside `function`", key=key, cure="keep one of them")
+        self._check_files()
         if self.table.function:
-            require(not self.table.run, "stands beside `run`", key="function", cure="keep one of them")
             return
         require(self.table.run, "is missing", key="run", cure='write run = "python train.py --seed {seed}"')
         fields = fields_of("run", split(self.table.run))
@@ -34,7 +37,6 @@ class ProgramSettings:
         cure = "add --seed {seed}, or what its flag is; env SEED={seed} in front sets a variable"
         require("seed" in names, "names no {seed}", key="run", cure=cure)
         self._check_names("run", names)
-        self._check_files()
         for name in self.baseline:
             require(
                 name in names,

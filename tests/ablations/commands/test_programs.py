@@ -168,6 +168,7 @@ def test_a_program_that_used_another_setting_than_was_asked_for_is_refused(tmp_p
         (("[program]", "[program]\nmetrics = '{out}/{rows.csv'"), "[program]: metrics"),
         (("[program]", "[program]\nkeep = ['/tmp/*.pt']"), "[program]: keep"),
         (("[program]", "[program]\nkeep = ['']"), "[program]: keep"),
+        (("[program]", "[program]\nfunction = 'train:main'"), "[program]: run"),
         (("dropout = [0.5]", "drop = [0.5]"), "'drop'"),
         (("dropout = [0.5]", "dropout = ['much']"), 'dropout = "much"'),
         (("deep = [true]", "deep = [1]"), "deep = 1"),
