@@ -20,7 +20,7 @@ from ablations.study.study_file import shipped
 from ablations.training.comparison import compare_plan
 from ablations.training.seed_scheduler import SeedScheduler
 from bench.devices import cores
-from bench.errors import BadInput, plural, visible
+from bench.errors import BadInput, plural, require, visible
 from bench.trial import Result
 from reports.formats import columns
 
@@ -30,6 +30,8 @@ def studies(names: Sequence[str], options: StoredOptions, remove_old: bool) -> i
     load_plugins(options.plugin)
     ledger = Ledger(options.results)
     if remove_old:
+        alone = "removes those of every study"
+        require(not names, alone, place="--remove-old", cure="leave the studies' names out")
         _remove_unplanned(ledger)
     elif names:
         _print_states(names, ledger)

@@ -212,7 +212,7 @@ def test_studies_counts_the_results_of_no_plan_and_removes_them_when_asked_to(co
     assert call(copy, "studies", "--remove-old").stdout == nothing
 
 
-def test_nothing_is_removed_where_a_plan_cannot_be_read_or_a_study_runs(here: Path, command) -> None:
+def test_nothing_is_removed_where_a_plan_cannot_be_read_a_study_runs_or_is_named(here: Path, command) -> None:
     (here / "results" / "trials" / "ab").mkdir(exist_ok=True)
     (here / "results" / "trials" / "ab" / "abcdef012345.json").touch()  # of no plan
     before = sorted(here.glob("results/trials/*/*"))
@@ -222,4 +222,6 @@ def test_nothing_is_removed_where_a_plan_cannot_be_read_or_a_study_runs(here: Pa
     plan_file(here, "small").write_bytes(b"half")
     code, _, err = command("studies", "--remove-old")
     assert (code, err.count("\n")) == (2, 1) and "nothing is removed, as results may belong to it" in err
+    code, _, err = command("studies", "small", "--remove-old")
+    assert (code, err.count("\n")) == (2, 1) and err.startswith("unrolled: --remove-old: ")
     assert sorted(here.glob("results/trials/*/*")) == before
