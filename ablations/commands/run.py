@@ -91,7 +91,8 @@ def _run_study(
             device = device.one_at_a_time()
         print(f"{visible(study.name)}: {device}", flush=True)
         plan, trials = plans.make_plan(study, _command(), device.kind)
-        known = {id: r for id, r in read(plan, ledger).items() if r.done or not options.retry}
+        stored = read(plan, ledger).items()
+        known = {id: r for id, r in stored if not (options.retry and r.status == "failed")}
         with closing(Writer(tracking_uri())) as writer:
             study_run = StudyRun(
                 plan=plan,

@@ -44,7 +44,8 @@ class TrialConditions(TaskSpec):
 
 def missing_trials(trials: Iterable[Trial], results: Mapping[str, Result], retry: bool) -> list[Trial]:
     """The trials still to be run, given the results so far, by id: with `retry` also those that failed."""
-    return [trial for trial in trials if trial.id not in results or (retry and not results[trial.id].done)]
+    again = {id for id, result in results.items() if retry and result.status == "failed"}
+    return [trial for trial in trials if trial.id not in results or trial.id in again]
 
 
 def run_trials(

@@ -16,7 +16,7 @@ from ablations.runner.parallel import Counts, TrialConditions, run_trials
 from ablations.runner.process import ENVIRONMENT
 from bench.chapter.trial import ChapterTrial
 from bench.errors import BadInput
-from bench.trial import Result
+from bench.trial import Result, failure
 
 
 def looks_from_a_fresh_process(**options) -> dict:
@@ -60,7 +60,9 @@ def test_a_failed_trial_is_final_until_it_is_asked_for_again(ledger: Ledger) -> 
     trials = [trial(0, "raises"), trial(1)]
     assert run_trials(trials, ledger, TrialConditions(work=WORK)) == Counts(done=1, failed=1)
     assert run_trials(trials, ledger, TrialConditions(work=WORK)) == Counts(skipped=2)
-    assert run_trials(trials, ledger, TrialConditions(work=WORK), retry=True) == Counts(failed=1, skipped=1)
+    ledger.record(failure(trial(2), "diverged", status="diverged"))  # a result, as command.md says
+    trials.append(trial(2))
+    assert run_trials(trials, ledger, TrialConditions(work=WORK), retry=True) == Counts(failed=1, skipped=2)
 
 
 def test_fail_fast_starts_nothing_after_the_first_failure(ledger: Ledger) -> None:
