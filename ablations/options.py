@@ -127,7 +127,7 @@ class VerifyOptions(LimitOptions, PlaceOptions):
     number: Annotated[Count, Parameter(alias="-n")] = 5
     """Number of trials to train again (default: 5)."""
     trust: bool = False
-    """Of a bundle: run its plug-ins, which are code of someone else's."""
+    """Of a bundle: run its plug-ins or its program, which are code of someone else's."""
 
 
 @Parameter(name="*")

@@ -6,6 +6,7 @@ every other file. `unrolled verify FILE.zip` checks it.
 
 import hashlib
 import io
+import os
 import re
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -27,6 +28,7 @@ from bench.chapter.text import BIBLE, HUMAN_NUMBERS
 from bench.chapter.trial import ChapterTrial
 from bench.errors import BadInput, plural, require
 from bench.files import save
+from bench.plugins import companions
 from bench.program.trial import ProgramTrial
 from bench.trial import Result
 
@@ -35,12 +37,20 @@ SOURCES = {".py", ".toml", ".json", ".npy", ".html", ".css", ".js"}
 PARTS = {
     "ledger": "the plan, with its date and hash, and every result, as the ledger has them",
     "pages": "the report and its tables",
-    "plugins": "the study's own models, cells and regularisers",
+    "plugins": "the study's own models, cells and regularisers, and what they read",
     "text": "the texts that it was trained on, by the sha256 that every trial has",
     "program": "the program that was studied, and what it reads",
     "source": "the source that trained it",
     "environment.txt": "the installed packages",
 }
+_USERS = r"(/(?!\.\.?(/|$))[^/\\\x00-\x1f]+)+"  # any names but those that lead elsewhere
+NAMES = re.compile(
+    r"ledger/plans/[0-9a-f]{16}\.json|ledger/trials/[0-9a-f]{2}/[0-9a-f]{12,64}\.json"
+    r"|ledger/details/[0-9a-f]{2}/[0-9a-f]{12,64}\.[0-9a-f]{16}\.json|pages(/\w[\w.-]*)+"
+    rf"|(plugins|program){_USERS}|text/[0-9a-f]{{64}}/\w[\w.-]*|source(/\w[\w.-]*)+"
+    r"|environment\.txt|" + re.escape(DESCRIPTION)
+)
+"""The names that files of a bundle have."""
 
 
 @run_folder.used()
@@ -60,6 +70,8 @@ def bundle(study: str | Study, output: Path, options: StoredOptions, *, no_text:
     with TemporaryDirectory() as folder:
         root = Path(folder)
         for name, data in _files(plan, results, ledger, options.plugin, no_text):
+            inside, cure = NAMES.fullmatch(name), "give all of them one folder: `folder` of [program]"
+            require(inside, "no bundle can have a file of this name", place=name.partition("/")[2], cure=cure)
             save(root / name, data)
         render(compare_plan(plan, results), root / "pages")
         _describe(root, plan)
@@ -90,6 +102,8 @@ def _files(
         yield f"ledger/{path.relative_to(ledger.root).as_posix()}", read_required(path)
     for name in plugins:
         yield f"plugins/{Path(name).name}", read_required(Path(name))
+        for file in companions(name):
+            yield f"plugins/{os.path.relpath(file, Path(name).resolve().parent)}", read_required(Path(file))
     trials = [r.trial for r in results.values() if isinstance(r.trial, ChapterTrial)]
     for name, sha256 in {trial.corpus: trial.data for trial in trials}.items():
         if name not in (HUMAN_NUMBERS, BIBLE) and not no_text:

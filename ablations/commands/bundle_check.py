@@ -17,8 +17,9 @@ from math import inf
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
+from urllib.parse import unquote
 
-from ablations.commands.bundle import DESCRIPTION, below
+from ablations.commands.bundle import DESCRIPTION, NAMES, below
 from ablations.ledger import Ledger
 from ablations.study import plan as plans
 from ablations.study.plan import Plan
@@ -32,14 +33,6 @@ from bench.program.trial import ProgramTrial
 from bench.trial import Result
 
 MAX_BYTES, MAX_FILES = 2**31, 100_000  # of a bundle's files together
-NAMES = re.compile(
-    r"ledger/plans/[0-9a-f]{16}\.json|ledger/trials/[0-9a-f]{2}/[0-9a-f]{12,64}\.json"
-    r"|ledger/details/[0-9a-f]{2}/[0-9a-f]{12,64}\.[0-9a-f]{16}\.json|pages(/\w[\w.-]*)+"
-    r"|plugins/\w[\w.-]*\.py|program(/\w[\w.-]*)+|text/[0-9a-f]{64}/\w[\w.-]*|source(/\w[\w.-]*)+"
-    r"|environment\.txt|" + re.escape(DESCRIPTION)
-)
-"""The names that files of a bundle have. No part begins with a dot."""
-
 TAG = re.compile(rb"(<[^>]*>)")
 FIGURE = re.compile(rb"<(circle|clipPath|g|line|path|rect|text|tspan|use)\b")
 """Elements of figures. Their coordinates may be rounded otherwise on another machine."""
@@ -55,6 +48,7 @@ class Bundle(NamedTuple):
     faults: list[str]
     plugins: tuple[str, ...]
     locate: Callable[[Result], Result]  # the result whose trial reads the bundle's files
+    runs_foreign_code: bool  # where a trial is trained again, and that is not trusted
 
 
 @contextmanager
@@ -75,14 +69,19 @@ def checked(path: Path, trust: bool) -> Iterator[Bundle]:
         print("".join(f"✗ {visible(fault.replace(folder, path.name))}\n" for fault in faults), end="")
         there = f"{len(results)} of {plural(len(plan.ids), 'result')}"
         print(f"{visible(plan.study)}: plan {plan.hash[:12]}, {there}, {plural(len(faults), 'fault')}")
-        program, texts = _program(results, root, trust), {p.parent.name: p for p in root.glob("text/*/*")}
+        foreign = plan.of_program or any(root.glob("plugins/*.py"))
+        if foreign and not trust:
+            print("no trial was trained again, as that runs foreign code: --trust does")
+        program = _program(results, root) if trust else None
+        texts = {path.parent.name: path for path in root.glob("text/*/*")}
 
         def locate(result: Result) -> Result:
             text = texts.get(result.trial.data)
             located = replace(result, trial=result.trial.reading(text)) if text else result
             return with_files(located, program)
 
-        yield Bundle(plan, ledger, faults, _load(root, trust), locate)
+        loaded = _load(root) if trust else ()
+        yield Bundle(plan, ledger, faults, loaded, locate, foreign and not trust)
 
 
 def _extract(path: Path, root: Path) -> None:
@@ -112,7 +111,7 @@ def _file_faults(root: Path) -> Iterator[str]:
     """Files that are not as the description says, or not in it."""
     try:
         graph = json.loads((root / DESCRIPTION).read_bytes())["@graph"]
-        hashes = {entity["@id"]: entity["sha256"] for entity in graph if entity["@type"] == "File"}
+        hashes = {unquote(entity["@id"]): entity["sha256"] for entity in graph if entity["@type"] == "File"}
     except (OSError, ValueError, TypeError, KeyError, RecursionError):
         yield f"{DESCRIPTION}: is missing, or describes no bundle"
         return
@@ -189,20 +188,16 @@ def _other_source(results: Mapping[str, Result], root: Path) -> Iterator[str]:
             yield f"source/: is not what trained {trial.model} with engine {trial.engine}"
 
 
-def _load(root: Path, trust: bool) -> tuple[str, ...]:
-    """Load the plug-ins if they are trusted. Returns the files that were loaded."""
+def _load(root: Path) -> tuple[str, ...]:
+    """Load the plug-ins. Returns their files."""
     found = tuple(map(str, sorted((root / "plugins").glob("*.py"))))
-    if found and not trust:
-        print(f"its {plural(len(found), 'plug-in')} was not run: --trust runs foreign code")
-        return ()
     for file in found:
         plugins.load(file)
     return found
 
 
-def _program(results: Mapping[str, Result], root: Path, trust: bool) -> ProgramTrial | None:
-    """The program that was studied, with its files, if it is trusted."""
-    programs = [result.trial for result in results.values() if isinstance(result.trial, ProgramTrial)]
-    if programs and not trust:
-        print("its program was not run: --trust runs foreign code")
-    return replace(programs[0], folder=str(root / "program")) if programs and trust else None
+def _program(results: Mapping[str, Result], root: Path) -> ProgramTrial | None:
+    """The program that was studied, with its files, if there is one."""
+    programs = (result.trial for result in results.values() if isinstance(result.trial, ProgramTrial))
+    first = next(programs, None)
+    return first and replace(first, folder=str(root / "program"))

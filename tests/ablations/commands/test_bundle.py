@@ -244,7 +244,7 @@ def adds(*names: str, size: int = 1) -> Callable[[Path], None]:
 @pytest.mark.parametrize(
     "spoil",
     [
-        *map(adds, ("pages/../../evil.html", "/tmp/evil.html", "pages/.bashrc", "plugins/a/b.py")),
+        *map(adds, ("pages/../../evil.html", "/tmp/evil.html", "pages/.bashrc", "plugins/../b.py")),
         adds("pages/bomb", size=10**8),
         adds("pages/a", "pages/a/b"),
         adds("ledger/plans/0123456789abcdef.json"),  # a second one
@@ -267,13 +267,15 @@ def test_a_hostile_or_broken_archive_gets_one_line_and_writes_nothing(
 
 @pytest.fixture(scope="module")
 def with_plugin(tmp_path_factory) -> Path:
-    """The bundle of a study of a cell whose file leaves a trace, `ran` beside it, where it is run.
+    """The bundle of a study of a cell whose file reads another and leaves a trace, `ran`, where it is run.
 
     Its text came from outside of the author's folder, and is gone.
     """
     folder, text = tmp_path_factory.mktemp("cell"), tmp_path_factory.mktemp("elsewhere") / "mine.txt"
     assert call(folder, "new", "cell", CELL).returncode == 0
+    (folder / "scale.txt").touch()
     with (folder / CELL).open("a") as file:
+        file.write("from bench.plugins import data_file\ndata_file('scale.txt')\n")
         file.write(f"\nopen({str(folder / 'ran')!r}, 'a').close()\n")
     made = study(folder, "my-cell", "--plugin", CELL, corpus=str(text))
     text.unlink()
@@ -286,7 +288,7 @@ def test_foreign_code_runs_only_where_it_is_trusted_and_reads_the_bundles_own_te
     bundle, trace = Path(shutil.copy(with_plugin, tmp_path)), with_plugin.with_name("ran")
     trace.unlink()
     code, out = verify(bundle)
-    assert code == 1 and "1 plug-in was not run: --trust runs foreign code" in out and "0 faults" in out
+    assert code == 0 and "0 faults" in out and "bit-identical" not in out
     assert not trace.exists()
     code, out = verify(bundle, "--trust")
     assert code == 0 and "1 of 1 bit-identical" in out and trace.exists()
