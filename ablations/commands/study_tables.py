@@ -65,7 +65,8 @@ def is_study(table: pd.DataFrame) -> bool:
 
 def study_of(table: pd.DataFrame) -> Study:
     """The shipped study that a table is of. Raises BadInput where today's design of it is another."""
-    require(is_study(table) and len(table), "is not a study's table", place="table", cure="give `shipped(…)`")
+    one = is_study(table) and table.study.nunique(dropna=False) == 1
+    require(one, "is not a study's table", place="table", cure="give that of one study, as `shipped(…)` is")
     (name,) = table.study.unique()
     study = loading.load(name)
     cure = f"`unrolled run {name}` makes results of today's"
@@ -77,9 +78,10 @@ def study_of(table: pd.DataFrame) -> Study:
 def compare(table: pd.DataFrame) -> "Comparison":
     """The arms of a study's table side by side, by the looks, metrics and δ of the study's file.
 
-    Raises BadInput for a table of another design, and for a row of no trial of the study.
+    Raises BadInput for a table of another design, for a row of no trial of the study, and for a value that is
+    no number.
     """
-    from reports import comparison
+    from reports import comparison, elsewhere
 
     study = study_of(table)
     plan, trials = plans.make_plan(study, f"unrolled run {study.name}")
@@ -89,7 +91,9 @@ def compare(table: pd.DataFrame) -> "Comparison":
             raise BadInput(f"has no trial of arm {arm!r} and seed {seed}", place=f"study {study.name!r}")
     known, design = {trial.id: trial for trial in trials}, design_of_plan(plan, {})
     measured = [replace(arm, trial=known[next(iter(arms[arm.name].trials.values()))]) for arm in design.arms]
-    return comparison.compare(table, replace(design, arms=tuple(measured)))
+    columns = elsewhere.Columns(("arm",), ("seed",), plan.metrics)
+    checked = elsewhere.arrange(table, columns, f"study {study.name!r}")
+    return comparison.compare(checked, replace(design, arms=tuple(measured)))
 
 
 def tabulate(study: Study, plan: Plan, results: Mapping[str, Result]) -> pd.DataFrame:

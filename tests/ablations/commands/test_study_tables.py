@@ -129,6 +129,14 @@ def test_what_is_no_table_of_a_study_is_refused(models, tmp_path) -> None:
         study_tables.compare(table.assign(arm="LMModel9"))
     with pytest.raises(BadInput, match="is not a study's table"):
         ablations.verdicts(table.drop(columns="design"))
+    for two in (pd.concat([table, ablations.shipped("order")]), table[:0]):
+        with pytest.raises(BadInput, match="give that of one study"):
+            study_tables.compare(two)
+    wrong = [table.assign(status="well"), table.assign(valid_loss="n/a"), table.drop(columns="valid_loss")]
+    for changed in wrong:
+        with pytest.raises(BadInput) as refused:
+            study_tables.compare(changed)
+        assert refused.value.place == "study 'models'"
     with pytest.raises(BadInput, match="no results that come with Unrolled"):
         ablations.shipped("tuned")
 
