@@ -13,7 +13,7 @@ from ablations.options import CompareOptions, refuse
 from ablations.study.loading import declare, load_plugins, load_studies
 from ablations.training.comparison import render
 from bench.chapter.models.registry import ZOO, spec_of
-from bench.errors import plural, require, suggestion
+from bench.errors import BadInput, plural, require, suggestion
 from bench.files import save
 from bench.metric import Metric
 from reports import comparison, elsewhere
@@ -51,15 +51,19 @@ def compare(sources: Sequence[str], options: CompareOptions) -> int:
     refuse(options, _TRAINED, "is for models that are trained", "leave it out, or name two models")
     if not source.startswith("mlflow:"):
         refuse(options, ("experiment",), "is for mlflow:URI", "leave it out")
-        cure = f"write mlflow:{source}" if "://" in source else _nearest(source, [*ZOO, *_files()])
-        require(Path(source).exists(), "there is no such file", place=source, cure=cure)
+        cure = "write mlflow: before it" if "://" in source else _nearest(source, [*ZOO, *_files()])
+        require(Path(source).exists(), "there is no such file", place=public(source), cure=cure)
     return _of_table(source, options)
 
 
 def _files() -> list[str]:
-    """The files of this folder that can be compared."""
+    """The files and folders of this folder that can be compared."""
     kinds = (*tables.TABLES, ".json")
-    return sorted(str(path) for path in Path().iterdir() if path.suffix.lower() in kinds)
+    return sorted(str(path) for path in Path().iterdir() if path.suffix.lower() in kinds or _is_ledger(path))
+
+
+def _is_ledger(path: Path) -> bool:
+    return (path / "plans").is_dir()
 
 
 def _nearest(source: str, known: list[str]) -> str:
@@ -70,10 +74,11 @@ def _of_table(source: str, options: CompareOptions) -> int:
     """The verdicts on the arms of one table, a study's as its file says; of any other a page, too."""
     frame = tables.read(source, options.experiment)
     if study_tables.is_study(frame) and not (options.arm or options.metric):
+        refuse(options, _ELSEWHERE, "a study's table is judged as its file says", _BY_COLUMNS)
         return _print_verdicts(study_tables.compare(frame))
     if tables.of_page(frame, source):
         options = replace(options, arm=options.arm or "arm", pair=options.pair or "seed")
-        frame["arm"] = frame.arm.str.replace(r"^'(?=[=+@-])", "", regex=True)  # see reports.formats.csv_cell
+        frame["arm"] = frame.arm.replace(r"^'(?=[=+@-])", "", regex=True)  # see reports.formats.csv_cell
     columns, name = tables.columns(options), public(source)
     unnamed = elsewhere.unnamed_failures(frame, columns)
     if unnamed.any():
@@ -99,14 +104,20 @@ def _print_verdicts(compared: Comparison) -> int:
 _ELSEWHERE = ("arm", "pair", "folds", "test_share", "metric", "baseline", "lower", "higher", "experiment")
 _OF_TWO = ("study", "markdown", "speed_margin", "require_speed")
 _TRAINED = ("seeds", "set", "corpus", "plugin", "device", "cluster", "dry_run", "retry", "fail_fast",
-            "workers", "memory_limit", "yes")  # fmt: skip
-_NOT_OF_TWO = ("baseline", "experiment", *_TRAINED)
+            "workers", "memory_limit", "time_limit", "budget", "yes")  # fmt: skip
+_NOT_OF_TWO = ("baseline", "experiment", "out", *_TRAINED)
+_BY_COLUMNS = "leave it out, or name columns with --arm, --pair and --metric"
 
 
 def _of_models(sources: Sequence[str], options: CompareOptions) -> int:
     """The verdicts on models against the first, from the ledger; what it lacks is trained."""
     refuse(options, _ELSEWHERE, "is for results from elsewhere", "leave it out, or name one file")
     load_plugins(options.plugin)
+    if not ZOO.keys() & {*sources}:
+        source = next((source for source in sources if not result_sets.holds_results(source)), "")
+        require(source, "results are compared two at a time", place=sources[0], cure="name one other")
+        cure = _nearest(source, [*ZOO, *_files()])
+        raise BadInput("there is no such folder, file or model", place=public(source), cure=cure)
     specs = [spec_of(model) for model in sources]
     first, *others = (spec.name for spec in specs)
     for model in others:

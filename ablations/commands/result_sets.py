@@ -45,7 +45,9 @@ def kind_of(source: str) -> str:
     cure = "name a results folder, an MLflow address, a table, or pytest-benchmark's JSON"
     if path.suffix == ".db":
         cure = f"write sqlite:///{source}"
-    there = source and (path.is_file() or (path.is_dir() and any(path.iterdir())))
+    if within := (path / "results" / "plans").is_dir():
+        cure = f"name {path / 'results'}"
+    there = source and not within and (path.is_file() or (path.is_dir() and any(path.iterdir())))
     require(there and path.suffix != ".db", "there are no results", place=source or "''", cure=cure)
     if path.suffix.lower() in TABLES:
         return "tables"

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from ablations.ledger import explaining_misread, read_required
+from ablations.ledger import MISREAD, explaining_misread, read_required
 from ablations.mlflow.database import public
 from ablations.mlflow.experiment import read_ended_runs
 from ablations.options import CompareOptions
@@ -45,7 +45,7 @@ def read(source: str, experiment: str) -> pd.DataFrame:
         raise
     except UnicodeDecodeError as error:
         raise BadInput("is not UTF-8", place=path, cure="save the file as UTF-8") from error
-    except (ValueError, KeyError, TypeError, OSError) as error:  # pandas' and pyarrow's own derive from them
+    except (*MISREAD, OSError) as error:  # pandas' and pyarrow's own derive from them
         why = " ".join(str(error).split())[:200] or type(error).__name__
         raise BadInput(f"cannot be read as {kind[1:]} ({why})", place=path, cure="put that right") from error
 
@@ -109,7 +109,10 @@ def _machine(info: Mapping[str, Any]) -> dict[str, str]:
 
 def _stored_run(file: Path) -> dict[str, Any]:
     """A stored run. Raises BadInput where the file is none."""
-    rule, cure = "is not a file of pytest-benchmark", "`make bench` writes them"
+    rule, cure = (
+        "is not a file of pytest-benchmark",
+        f"`pytest --benchmark-json FILE` writes one; give {KINDS}",
+    )
     with explaining_misread(file, rule, cure):
         stored = json.loads(read_required(file))
         if not isinstance(stored["benchmarks"], list):
@@ -136,6 +139,11 @@ def columns(options: CompareOptions) -> Columns:
     for key, given in (("--metric", metrics), ("--arm", arms)):
         if not given:
             raise BadInput("is missing", place=key, cure="name a column" if key == "--arm" else _METRIC)
+    for known in metrics:
+        free = known.name not in ("arm", "seed", "rows", STATUS)  # columns of the arranged table
+        require(
+            free, "no metric can have this name", place=f"--metric {known.name}", cure="rename the column"
+        )
     pair = tuple(filter(None, (column.strip() for column in options.pair.split(","))))
     share = _test_share(pair, options)
     return Columns(arms, pair, tuple(metrics), options.baseline, test_share=share)

@@ -103,10 +103,12 @@ def test_bad_input_is_told_in_one_line(tmp_path, gate) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "other" / "folder").mkdir(parents=True)
     (tmp_path / "unrun" / "plans").mkdir(parents=True)
+    (tmp_path / "checkout" / "results" / "plans").mkdir(parents=True)
     here = tmp_path.as_posix()
     for words, said in [
         ((good, tmp_path / "none"), f"{here}/none: there are no results; name a results folder"),
         ((good, ""), "'': there are no results"),
+        ((tmp_path / "checkout", good), f"there are no results; name {here}/checkout/results"),
         ((good, "mlflow.db"), "mlflow.db: there are no results; write sqlite:///mlflow.db"),
         ((good, tmp_path / "unrun"), "holds no study that was run"),
         ((good, two, "--study", "u"), "has no study 'u'; it has s"),
@@ -129,6 +131,7 @@ def test_bad_input_is_told_in_one_line(tmp_path, gate) -> None:
         ((good, good, "--metric", "valid_loss=inf"), "has no δ above 0"),
         ((good, good, "--speed-margin", "inf"), "--speed-margin"),
         ((good, good, "--seeds", "0-3"), "--seeds: is not for results before and after"),
+        ((good, good, "--out", "pages"), "--out: is not for results before and after"),
         ((good, good, "--arm", "model"), "--arm: is for tables"),
         ((good, tmp_path / "text.csv"), "text.csv: there is no such file"),
         ((good, good, "--metric", "valid_loss=-1"), "has no δ above 0"),

@@ -158,6 +158,12 @@ def test_models_are_trained_where_the_ledger_lacks_them_and_seen_ones_are_explor
         ("lm4", ("lm7", *ASKED), "--arm: is for results from elsewhere; leave it out"),
         ("runs.csv", (*ASKED, "--seeds", "0-4"), "--seeds: is for models that are trained; leave it out"),
         ("lm4", ("lm77",), "model 'lm77': is not in the zoo; did you mean 'lm7'?"),
+        ("belore", ("belore",), "belore: there is no such folder, file or model; did you mean 'before'?"),
+        ("http://me:secret@host", (), "http://…@host: there is no such file; write mlflow: before it"),
+        ("study.csv", ("--baseline", "x"), "--baseline: a study's table is judged as its file says"),
+        ("page.csv", ASKED[4:], "page.csv: has no column 'accuracy'"),  # its arms are numbers
+        ("null.json", ASKED, "null.json: cannot be read as json ("),
+        ("rows.csv", (*ASKED[:4], "--metric", "rows=1", "--higher", "rows"), "--metric rows: no metric can"),
         ("lm4", ASKED, "lm4: is a model, and one alone has nothing to be compared with; name two models"),
         ("lm3", ("lm4",), "LMModel4: cannot be compared with lm3, as it is of another task: target; name"),
         ("lm4", ("lm4",), "lm4: is named twice; name each model once"),
@@ -190,6 +196,10 @@ def test_a_source_or_a_flag_that_is_wrong_is_one_line(
     }
     texts |= {"noarm.csv": "model,seed,accuracy\na,1,1\n,2,1\n"}
     texts |= {"lists.jsonl": "".join(f'{{"model": "{m}", "seed": [1], "accuracy": 1}}\n' for m in "ab")}
+    texts |= {"page.csv": "trial,arm,seed,status\na,1,0,done\nb,2,0,done\n"}
+    texts |= {"study.csv": "study,design,arm,seed,status\n", "rows.csv": "model,seed,rows\na,1,2\nb,1,3\n"}
+    texts |= {"null.json": '{"benchmarks": [{"name": "a", "stats": null}]}'}
+    Path("before/plans").mkdir(parents=True)
     for name, text in texts.items():
         Path(name).write_text(text, encoding="latin-1")
     code, out, err = compare(source, *flags)
