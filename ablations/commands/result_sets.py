@@ -159,7 +159,8 @@ def _result(path: Path, id: str, ledger: Ledger, trainer: str) -> tuple[dict[str
 
 def _row(stored: Mapping[str, Any], result: Result, metric: str, plan: Plan) -> dict[str, Any]:
     """A trial's cells; its numbers by its own names, and by those that MLflow has them under."""
-    prints = {name: mark for name, mark in result.fingerprints.items() if name in ("weights", "metrics")}
+    known = "weights", "metrics", "numbers"  # of the chapter's trials, and of a program's
+    prints = {name: mark for name, mark in result.fingerprints.items() if name in known}
     shown = plan.tracking.numbers(result).items()
     held = {metric_key(name): value for name, value in shown if math.isfinite(value)}
     whole = {**stored, "metrics": {**result.metrics, **held}}

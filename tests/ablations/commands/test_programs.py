@@ -121,6 +121,11 @@ def test_a_page_s_trials_are_compared_without_naming_arm_and_pair(whole: Path, t
     assert refused.returncode == 2 and "trials.csv" in refused.stderr
 
 
+def test_a_program_s_results_are_bit_identical_before_and_after(whole: Path) -> None:
+    same = call(whole, "compare", "results", "results")
+    assert same.returncode == 0 and "passed: 3 arms no worse, 3 bit-identical" in same.stdout
+
+
 def test_verify_runs_a_program_from_its_file_alone(trained: Path) -> None:
     assert "3 of 3 bit-identical" in call(trained, "verify", "mine.toml", "-n", "3").stdout
     for command in (["verify", "mine"], ["bundle", "mine", "-o", "mine.zip"]):
