@@ -10,7 +10,8 @@ from bench.chapter import golden as book
 from bench.errors import BadInput
 from reports.chapter.golden import answer, render
 
-NOT_GOLDEN = ("seeds", "set", "corpus", "plugin", "cluster", "device", "dry_run", "fail_fast", "retry")
+NOT_GOLDEN = ("seeds", "set", "corpus", "plugin", "cluster", "device", "dry_run", "fail_fast", "retry",
+              "workers", "time_limit", "memory_limit", "budget", "yes")  # fmt: skip
 """Flags of `run` that say what is trained and how, which the book's notebook says itself."""
 
 
