@@ -132,8 +132,8 @@ one_at_a_time = {{ lr = [0.01, 0.3] }}
 
 TEMPLATES = {"cell": CELL, "model": MODEL, "regularizer": REGULARIZER, "study": STUDY, "program": PROGRAM}
 TAKEN: dict[str, set[str]] = {
-    "cell": {*ZOO},
-    "model": {*ZOO},
+    "cell": {*ZOO, "none", "true", "false"},  # which become the name of a class
+    "model": {*ZOO, "none", "true", "false", "output"},
     "regularizer": {*DEFAULTS, *keyword.kwlist, *(key for spec in ZOO.values() for key in spec.options)},
     "study": {*shipped()},
     "program": {*shipped()},
@@ -148,7 +148,7 @@ def new(kind: str, path: Path) -> int:
         raise BadInput(f"a {kind} is a {suffix} file", place=path, cure=f"name it {path.stem}{suffix}")
     names = _names(kind, path)
     script = path.with_suffix(".py")
-    texts = {path: TEMPLATES[kind].format(script=script.name, **names)}
+    texts = {path: TEMPLATES[kind].format(script=shlex.quote(script.name), **names)}
     texts |= {script: SCRIPT.format()} if kind == "program" else {}
     for file in texts:
         require(not file.exists(), "exists and is left as it is", place=file, cure="choose another name")

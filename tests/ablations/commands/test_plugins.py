@@ -137,6 +137,12 @@ def test_the_study_that_new_writes_can_be_planned(folder: Path, capsys) -> None:
     assert "my: How much does the width" in capsys.readouterr().out
 
 
+def test_the_program_that_new_writes_runs_whatever_it_is_called(folder: Path, unrolled) -> None:
+    assert unrolled("new", "program", "my study.toml").returncode == 0
+    done = unrolled("run", "my study.toml", "--seeds", "0")
+    assert done.returncode == 0 and "4 trained" in done.stdout, done.stderr
+
+
 @pytest.mark.parametrize(
     ("kind", "file", "said"),
     [
@@ -144,6 +150,8 @@ def test_the_study_that_new_writes_can_be_planned(folder: Path, capsys) -> None:
         ("cell", "my_cell.toml", "a cell is a .py file; name it my_cell.py"),
         ("study", "my.py", "a study is a .toml file; name it my.toml"),
         ("cell", "gru.py", "the name 'gru' is taken"),
+        ("cell", "none.py", "the name 'none' is taken"),
+        ("model", "output.py", "the name 'output' is taken"),
         ("regularizer", "alpha.py", "the name 'alpha' is taken"),
         ("regularizer", "class.py", "the name 'class' is taken"),
         ("study", "toggles.toml", "the name 'toggles' is taken"),
