@@ -30,7 +30,7 @@ class Row:
     """One trial of a side, see `reports.before_after.ResultSet`."""
 
     seed: Any
-    value: float  # of the metric: infinite where training diverged, NaN for none
+    value: float  # as the metric is judged: infinite where training diverged, NaN for none
     status: str = "done"
     reason: str = ""
     fingerprints: str = ""
@@ -111,7 +111,7 @@ class PairedArm:
 
 def rows_by_arm(table: pd.DataFrame, metric: Metric) -> dict[str, dict[Any, Row]]:
     """The rows of a side by arm and seed."""
-    whole = table.assign(value=numbers_of(table, metric.name))
+    whole = table.assign(value=numbers_of(table, metric.name).map(metric.judged))
     known = [column.name for column in fields(Row) if column.name in whole]
     rows: dict[str, dict[Any, Row]] = {}
     for arm, cells in zip(table.arm, whole[known].to_dict("records"), strict=True):

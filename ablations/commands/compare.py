@@ -183,6 +183,7 @@ def _results(sources: Sequence[str], options: CompareOptions) -> BeforeAfter:
     name = name or before.metrics[0].name
     after = result_sets.results(sources[1], options.study or before.study, name)
     declared = next(iter(before.metrics), None)
+    ratio = declared is not None and declared.ratio and not delta
     delta = delta or (declared.delta if declared else 0.0)
     require(
         delta > 0,
@@ -190,7 +191,7 @@ def _results(sources: Sequence[str], options: CompareOptions) -> BeforeAfter:
         place=before.name,
         cure=f"give --metric {name}=0.02",
     )
-    metric = tables.metric(name, delta, options, declared.better if declared else "")
+    metric = replace(tables.metric(name, delta, options, declared.better if declared else ""), ratio=ratio)
     return _of_both(before, after, metric, options)
 
 

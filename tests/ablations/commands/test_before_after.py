@@ -55,6 +55,11 @@ def test_the_baselines_plan_decides_what_is_asked_and_the_command_may(tmp_path, 
     assert gate(lax, before, "--metric", "valid_loss=0.02")[0] == 0
     assert gate(lax, before, "--metric", "valid_loss=0.02", "--higher", "valid_loss")[0] == 3
     assert "speed_train not worse" in gate(before, lax, "--metric", "speed_train=90")[1]
+    share = ledger(tmp_path / "d", made, metrics=(Metric("valid_loss", 2.0, ratio=True),))
+    assert gate(share, before)[0] == 0 and gate(share, ledger(tmp_path / "e", made))[0] == 0
+    worse = ledger(tmp_path / "f", {"base": [trained(s, code="v3", worse=0.1) for s in range(8)]})
+    assert "not worse by 2 % or more" in gate(share, worse)[1] and gate(share, worse)[0] == 3
+    assert gate(share, worse, "--metric", "valid_loss=2")[0] == 0, "a number is in the metric's unit"
     undeclared = ledger(tmp_path / "c", made, metrics=(Metric("valid_accuracy", 1.0),))
     assert "has no plan that declares δ of valid_loss" in gate(undeclared, lax, "--metric", "valid_loss")[1]
 
