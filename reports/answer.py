@@ -190,16 +190,16 @@ def _tell_effects(findings: Sequence[Finding], c: Comparison) -> list[Markup]:
         changed = [x for x in findings if x.verdict.effect == direction]
         changed.sort(key=lambda x: (x.other_task, -magnitude(x.verdict)))
         lines += _tell_changes(changed, c)
-    for x in findings:
-        if x.verdict.contrast.identical:
-            base = _name(x.against or c.rows[0].arm.name)
-            lines.append(Markup("{} equals {} on every {}").format(x.name, base, c.design.noun))
-    small = [x for x in findings if x.verdict.size is Size.LESS and not x.verdict.contrast.identical]
+    equal = [x for x in findings if x.verdict.contrast.identical and not x.verdict.blocked_reason]
+    for x in equal:
+        base = _name(x.against or c.rows[0].arm.name)
+        lines.append(Markup("{} equals {} on every {}").format(x.name, base, c.design.noun))
+    small = [x for x in findings if x.verdict.size is Size.LESS and x not in equal]
     if small:
         least = c.scale.within(c.metric.delta)
         verb = "changes" if len(small) == 1 else "change"
         lines.append(Markup("{} {} less than {}").format(_few([_named(x) for x in small]), verb, least))
-    if undecided := [x for x in findings if not (x.verdict.claims or x.verdict.contrast.identical)]:
+    if undecided := [x for x in findings if not x.verdict.claims and x not in equal]:
         lines.append(Markup("Open: {}").format(_few([_named(x) for x in undecided])))
     return lines
 

@@ -52,7 +52,7 @@ class Contrast:
     arm_diverged: int
     baseline_diverged: int
     both_diverged: int
-    identical: bool  # every pair converged, and its sides have the same value
+    identical: bool  # every pair converged, none was lost, and its sides have the same value
     constant: bool  # the same difference on every seed, so that a t test has no spread to go by
     arm_mean: float | None
     baseline_mean: float | None
@@ -244,7 +244,7 @@ def contrast(
         arm_diverged=int((~np.isfinite(a)).sum()),
         baseline_diverged=int((~np.isfinite(b)).sum()),
         both_diverged=int((~np.isfinite(a) & ~np.isfinite(b)).sum()),
-        identical=bool(a.size and np.isfinite(a).all() and (a == b).all()),
+        identical=bool(a.size and not lost and np.isfinite(a).all() and (a == b).all()),
         **_describe_pairs(seeds, a, b),
     )
 

@@ -124,6 +124,7 @@ def test_the_same_arms_on_two_tasks_are_said_to_keep_their_order_or_to_change_pl
             "gone diverged 10 of 10 against 0 of 10 (McNemar, adjusted p .002)",
         ),
         ([arm("one", 0.2, seeds=1, settings={"clip": 1.0})], "Open: one"),
+        ([broken(arm("few", 0.0, 0.0, model="lm6b"), failed=(0, 1, 2, 3))], "Open: few"),
     ],
 )
 def test_what_has_no_effect_to_quote_is_said_in_words(arms, words):

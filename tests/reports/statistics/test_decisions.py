@@ -207,6 +207,15 @@ def test_identical_arms_are_equivalent_at_the_first_look() -> None:
     assert first(d, "x") == ("same", 10)
 
 
+def test_arms_that_lost_seeds_are_not_the_same_whatever_the_others_are() -> None:
+    theirs = PAIRS["same"]["valid_accuracy"][1]
+    ours = {s: x for s, x in theirs.items() if s not in SEEDS[:4]}
+    sides = {"x": {"valid_accuracy": (ours, theirs), "valid_loss": (ours, theirs)}}
+    d = run(sides, lost={"x": dict.fromkeys(SEEDS[:4], "failed")}, looks=Looks((10,)))
+    v = d.verdicts["x"]["valid_accuracy"]
+    assert (v.kind, v.contrast.pairs, v.contrast.lost, v.contrast.identical) == ("open", 6, 4, False)
+
+
 def test_fewer_than_five_pairs_decide_nothing() -> None:
     d = run({"x": PAIRS["better"]}, looks=Looks((3, 4, 6)))
     v = d.verdicts["x"]["valid_accuracy"]
