@@ -95,7 +95,8 @@ def notes(c: Comparison) -> list[str]:
         return [*filter(None, [*sentences, few, STOPPED if c.sequential else ""]), *checks]
     sentences[0] += f" Pairs are rows of the same {c.design.pair}." if c.design.pair else UNPAIRED
     sentences += [averaged(c.table, c.design.pair), FOLDS if c.design.test_share else ""]
-    diverged = DIVERGED if c.design.pair else DIVERGED_UNPAIRED
+    by_signs = c.design.pair and not c.design.test_share
+    diverged = DIVERGED if by_signs else DIVERGED_DEPENDENT
     sentences += [few, diverged if any(row.diverged for row in c.rows) else ""]
     for row in c.rows:
         if row.contrast and (alone := row.contrast.unpaired):
@@ -122,8 +123,9 @@ DIVERGED = (
     "Means leave out the rows that diverged. Δ is then the median of all pairs, and how often each side is "
     "better decides (sign test)."
 )
-DIVERGED_UNPAIRED = (
-    "Means leave out the rows that diverged. Without pairs an arm is open where it or its baseline has any."
+DIVERGED_DEPENDENT = (
+    "Means leave out the rows that diverged. Without independent pairs an arm is open where it or its "
+    "baseline has any."
 )
 NOT_KNOWN = (
     "Not known, as these results were made elsewhere: whether rows were added after looking at the results, "

@@ -8,6 +8,7 @@ from synthetic import four_errors
 
 from reports.statistics.contrasts import contrast
 from reports.statistics.elsewhere import compare_folds
+from reports.statistics.verdicts import judge_contrasts
 
 DIFFERENCES = dict(enumerate([0.02, 0.05, -0.01, 0.04, 0.03, 0.06, 0.00, 0.05, 0.02, 0.04]))
 ZEROS = dict.fromkeys(DIFFERENCES, 0.0)
@@ -31,6 +32,11 @@ def test_the_variance_is_that_of_nadeau_and_bengio() -> None:
 def test_nothing_is_claimed_of_a_diverged_fold_or_without_spread(odd) -> None:
     found = compare_folds({**DIFFERENCES, **odd}, ZEROS, delta=0.02, test_share=0.1)
     assert (found.p, found.equivalence_p) == (1.0, 1.0)
+
+
+def test_folds_whose_values_are_all_equal_are_the_same() -> None:
+    found = compare_folds(DIFFERENCES, DIFFERENCES, delta=0.02, test_share=0.1)
+    assert judge_contrasts({"x": found})["x"].text == "the same within δ"
 
 
 def test_equal_learners_are_called_different_at_most_once_in_twenty() -> None:
