@@ -153,7 +153,8 @@ def _seeds(frame: pd.DataFrame, columns: Columns, ends: pd.Series, source: str) 
     lacking = frame[[*columns.pair]].isna().any(axis=1) & (ends == "failed")
     if lacking.any():
         seeds = pd.Series([f"of failed row {row + 1}" for row in frame.index], dtype=object)
-        return seeds.mask(~lacking, _seeds(frame[~lacking], columns, ends, source).astype(str))
+        told = frame[~lacking].convert_dtypes()  # numbers beside an empty cell are floats: 3, not 3.0
+        return seeds.mask(~lacking, _seeds(told, columns, ends, source).astype(str))
     if len(columns.pair) > 1:
         return _labels(frame, columns.pair, source)
     seeds = frame[columns.pair[0]]

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from pandas.api.types import is_numeric_dtype
+
 from ablations.commands import result_sets, study_tables, tables
 from ablations.commands.plan import print_plans
 from ablations.commands.run import run_studies
@@ -207,6 +209,8 @@ def _tables(sources: Sequence[str], options: CompareOptions) -> BeforeAfter:
     )
     (metric,) = columns.metrics
     arranged = [elsewhere.arrange(tables.read(source, ""), columns, source) for source in sources]
+    if sum(is_numeric_dtype(table.seed) for table in arranged) == 1:
+        arranged = [table.astype({"seed": str}) for table in arranged]
     before, after = (
         ResultSet(name=source, study=metric.name, table=table)
         for source, table in zip(sources, arranged, strict=True)

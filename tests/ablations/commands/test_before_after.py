@@ -290,6 +290,13 @@ def test_two_tables_are_compared_arm_by_arm_and_fail_closed(tmp_path, gate) -> N
     code, said = gate(before, worse, *asked)
     assert code == 3 and "✗ y: worse on 8 of 8 seeds" in said and "1 of 2 arms" in said
     assert gate(worse, before, *asked)[0] == 0, "better is not worse"
+    crashed = tmp_path / "crashed.csv"  # its pairs are text and numbers in one, numbers alone in the other
+    numbered = pd.read_csv(same).query("fold not in ['a', 'b']").astype({"fold": int})
+    numbered.to_csv(before, index=False)
+    lost = pd.DataFrame([{"model": "y", "status": "failed"}])
+    pd.concat([numbered.assign(status="done"), lost]).to_csv(crashed, index=False)
+    code, said = gate(before, crashed, *asked)
+    assert code == 3 and "1 of 2 arms" in said and "y: 1 new failure, seed of failed row 13" in said
     few = tmp_path / "few.csv"
     pd.read_csv(same).query("model == 'x'").to_csv(few, index=False)
     code, said = gate(before, few, *asked)
